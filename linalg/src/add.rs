@@ -1,0 +1,73 @@
+//! The sum of two matrices: a residual connection.
+//!
+//! Formula: y = a + b. Gradients: da = dy, db = dy; the gradient takes both paths undiminished,
+//! which is what lets depth reach hundreds of layers.
+//! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
+
+use crate::{
+    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+};
+
+/// y = a + b.
+///
+/// ```
+/// use linalg::{Primitive, Work, add::Add, matrix};
+/// let a = matrix(4, 1, &[0.23, -0.87, 1.42, 0.05]);
+/// let b = matrix(4, 1, &[0.10, 0.30, -0.50, 0.80]);
+/// let mut y = matrix(4, 1, &[0.0; 4]);
+/// Add.forward([a.as_view(), b.as_view()], y.as_view_mut(), Work::none());
+/// assert!((y - matrix(4, 1, &[0.33, -0.57, 0.92, 0.85])).norm() < 1e-15_f64);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Add;
+
+impl Primitive<2> for Add {
+    fn name(&self) -> &'static str {
+        "sum"
+    }
+
+    fn shape(&self, [a, b]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        b.expect("the second summand", a)?;
+        Ok(a)
+    }
+
+    fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
+        a.len() as u64
+    }
+
+    fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
+        parallel::columns([y], |first, [mut y]| {
+            simd(|| {
+                for (j, mut y) in y.column_iter_mut().enumerate() {
+                    let (a, b) = (column(&a, first + j), column(&b, first + j));
+                    for ((y, &a), &b) in y.as_mut_slice().iter_mut().zip(a).zip(b) {
+                        *y = a + b;
+                    }
+                }
+            });
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        _: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [da, db]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        add_to(da, dy);
+        add_to(db, dy);
+    }
+}
+
+/// x ← x + y.
+pub(crate) fn add_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
+    parallel::columns([x], |first, [mut x]| {
+        simd(|| {
+            for (j, mut x) in x.column_iter_mut().enumerate() {
+                vector::axpy(x.as_mut_slice(), T::one(), column(&y, first + j));
+            }
+        });
+    });
+}

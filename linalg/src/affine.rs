@@ -1,0 +1,80 @@
+//! The affine map of every linear layer.
+//!
+//! Formula: y = W·x + b for each column x, with W (out × in) and b (out × 1).
+//! Gradients: dW = dy·xᵀ, dx = Wᵀ·dy, db = Σ over columns of dy.
+//! Source: the textbook's A.1 writes Y = X·W + b with a token per row: the same bytes.
+
+use crate::{
+    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, product_add, simd,
+    transposed, vector,
+};
+
+/// y = W·x + b.
+///
+/// ```
+/// use linalg::{Primitive, Shape, affine::Affine};
+/// // The expansion of a feed-forward layer: 768 → 3072, on 4 tokens.
+/// let [w, x, b] = [Shape::new(3072, 768), Shape::new(768, 4), Shape::new(3072, 1)];
+/// assert_eq!(Affine.shape([w, x, b]), Ok(Shape::new(3072, 4)));
+/// assert!(Affine.shape([w, x, Shape::new(768, 1)]).is_err());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Affine;
+
+impl Primitive<3> for Affine {
+    fn name(&self) -> &'static str {
+        "affine map"
+    }
+
+    fn shape(&self, [w, x, b]: [Shape; 3]) -> Result<Shape, ShapeError> {
+        x.expect_rows("x", w.columns)?;
+        b.expect("the bias", Shape::new(w.rows, 1))?;
+        Ok(Shape::new(w.rows, x.columns))
+    }
+
+    fn flops(&self, [w, x, _]: [Shape; 3]) -> u64 {
+        (2 * w.len() as u64 + w.rows as u64) * x.columns as u64
+    }
+
+    fn forward<T: Real>(&self, [w, x, b]: [View<'_, T>; 3], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
+        for mut y in y.column_iter_mut() {
+            y.copy_from(&b);
+        }
+        product_add(y, T::one(), w, x);
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [w, x, _]: [View<'_, T>; 3],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dw, dx, db]: [ViewMut<'_, T>; 3],
+        _: Work<'_, T>,
+    ) {
+        rayon::join(
+            || product_add(dx, T::one(), transposed(w), dy),
+            || {
+                product_add(dw, T::one(), dy, transposed(x));
+                add_columns(db, dy);
+            },
+        );
+    }
+}
+
+/// Adds every column of `x` to the single column `sum`: the gradient of anything that was
+/// broadcast over tokens.
+///
+/// # Panics
+/// If the numbers of rows differ.
+pub fn add_columns<T: Real>(sum: ViewMut<'_, T>, x: View<'_, T>) {
+    parallel::rows([sum], 128, |first, [mut sum]| {
+        let rows = first..first + sum.nrows();
+        simd(|| {
+            let mut sum = sum.column_mut(0);
+            let sum = sum.as_mut_slice();
+            for j in 0..x.ncols() {
+                vector::axpy(sum, T::one(), &column(&x, j)[rows.clone()]);
+            }
+        });
+    });
+}

@@ -1,0 +1,78 @@
+//! Looking up columns of a table: an embedding.
+//!
+//! Formula: y\[:, t\] = table\[:, index_t\]. Gradient: dy\[:, t\] is added to column index_t of the
+//! table's gradient; a token that occurs twice collects twice. It equals the product of the table
+//! with one-hot columns, without the zeros.
+//! Source: the textbook's A.5, part 1.
+
+use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, vector};
+
+/// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
+///
+/// An index that is not a column of the table gives a column of NaN, and its gradient goes nowhere:
+/// a replay cannot fail, and what went wrong stays visible in the values.
+///
+/// ```
+/// use linalg::{Primitive, Work, gather::Gather, matrix};
+/// let table = matrix(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// let tokens = matrix(1, 2, &[2.0, 0.0]);
+/// let mut y = matrix(2, 2, &[0.0; 4]);
+/// Gather.forward([table.as_view(), tokens.as_view()], y.as_view_mut(), Work::none());
+/// assert_eq!(y.as_slice(), &[5.0, 6.0, 1.0, 2.0]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Gather;
+
+/// The column that an index names, if it is one of `columns`.
+pub fn index<T: Real>(index: T, columns: usize) -> Option<usize> {
+    let index = index.to_f64();
+    (index >= 0.0 && index < columns as f64 && index.fract() == 0.0).then_some(index as usize)
+}
+
+impl Primitive<2> for Gather {
+    fn name(&self) -> &'static str {
+        "lookup"
+    }
+
+    fn shape(&self, [table, indices]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        indices.expect_rows("the row of indices", 1)?;
+        Ok(Shape::new(table.rows, indices.columns))
+    }
+
+    fn flops(&self, _: [Shape; 2]) -> u64 {
+        0
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [table, indices]: [View<'_, T>; 2],
+        y: ViewMut<'_, T>,
+        _: Work<'_, T>,
+    ) {
+        parallel::columns([y], |first, [mut y]| {
+            for (j, mut y) in y.column_iter_mut().enumerate() {
+                match index(indices[first + j], table.ncols()) {
+                    Some(i) => y.copy_from(&table.column(i)),
+                    None => y.fill(T::from_f64(f64::NAN)),
+                }
+            }
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [table, indices]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [mut d_table, _]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        // In the order of the tokens, so that repeated tokens add up in one order.
+        for t in 0..dy.ncols() {
+            if let Some(i) = index(indices[t], table.ncols()) {
+                let mut d = d_table.column_mut(i);
+                vector::axpy(d.as_mut_slice(), T::one(), column(&dy, t));
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Products head by head: the two matrix products of multi-head attention.
+//!
+//! Columns are tokens: sequence after sequence, each `length` long. Rows of queries, keys and values
+//! are cut into `heads` equal blocks. Scores and weights have one column per (sequence, head, query)
+//! in that order and one row per key, so that every column is a distribution over keys; in memory
+//! this is what PyTorch calls (batch, head, query, key).
+//!
+//! Formulas, for each sequence and head: scores = Kᵀ·Q, mixed = V·weights.
+//! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
+
+use crate::{
+    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, product_add, product_into,
+    shape::equal_parts, transposed,
+};
+
+/// scores = Kᵀ·Q for every sequence and head: inputs are query and key (width × tokens).
+///
+/// ```
+/// use linalg::{Primitive, Shape, heads::HeadScores};
+/// let x = Shape::new(48, 33); // width 48, 3 sequences of 11 tokens
+/// let scores = HeadScores { heads: 3, length: 11 }.shape([x, x]);
+/// assert_eq!(scores, Ok(Shape::new(11, 3 * 3 * 11)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct HeadScores {
+    /// Number of heads.
+    pub heads: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+}
+
+/// mixed = V·weights for every sequence and head: the weighted sum of values.
+///
+/// ```
+/// use linalg::{Primitive, Shape, heads::HeadMix};
+/// let mixed = HeadMix { heads: 3, length: 11 }.shape([Shape::new(48, 33), Shape::new(11, 99)]);
+/// assert_eq!(mixed, Ok(Shape::new(48, 33)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct HeadMix {
+    /// Number of heads.
+    pub heads: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+}
+
+/// Where sequence `b` and head `h` lie: (first row, rows) and first column in (width × tokens), and
+/// first column in (length × sequences·heads·length).
+#[derive(Clone, Copy)]
+struct Place {
+    row: usize,
+    rows: usize,
+    token: usize,
+    score: usize,
+}
+
+fn places(width: usize, tokens: usize, heads: usize, length: usize) -> impl Iterator<Item = Place> {
+    let rows = width / heads;
+    (0..tokens / length).flat_map(move |b| {
+        (0..heads).map(move |h| Place {
+            row: h * rows,
+            rows,
+            token: b * length,
+            score: (b * heads + h) * length,
+        })
+    })
+}
+
+impl Primitive<2> for HeadScores {
+    fn name(&self) -> &'static str {
+        "dot products by head"
+    }
+
+    fn shape(&self, [query, key]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        key.expect("key", query)?;
+        equal_parts("the width of a query", query.rows, self.heads)?;
+        let sequences = query.columns / self.length.max(1);
+        equal_parts("the number of tokens", query.columns, sequences)?;
+        query.expect_columns("query", sequences * self.length)?;
+        Ok(Shape::new(self.length, sequences * self.heads * self.length))
+    }
+
+    fn flops(&self, [query, _]: [Shape; 2]) -> u64 {
+        2 * (query.len() * self.length) as u64
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [query, key]: [View<'_, T>; 2],
+        mut scores: ViewMut<'_, T>,
+        _: Work<'_, T>,
+    ) {
+        let n = self.length;
+        for p in places(query.nrows(), query.ncols(), self.heads, n) {
+            let q = query.view((p.row, p.token), (p.rows, n));
+            let k = key.view((p.row, p.token), (p.rows, n));
+            product_into(scores.columns_mut(p.score, n), T::one(), transposed(k), q);
+        }
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [query, key]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        d_scores: View<'_, T>,
+        [mut d_query, mut d_key]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        let n = self.length;
+        for p in places(query.nrows(), query.ncols(), self.heads, n) {
+            let (at, shape) = ((p.row, p.token), (p.rows, n));
+            let ds = d_scores.columns(p.score, n);
+            product_add(d_query.view_mut(at, shape), T::one(), key.view(at, shape), ds);
+            product_add(d_key.view_mut(at, shape), T::one(), query.view(at, shape), transposed(ds));
+        }
+    }
+}
+
+impl Primitive<2> for HeadMix {
+    fn name(&self) -> &'static str {
+        "weighted sum by head"
+    }
+
+    fn shape(&self, [value, weights]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        let scores = HeadScores { heads: self.heads, length: self.length };
+        weights.expect("the attention weights", scores.shape([value, value])?)?;
+        Ok(value)
+    }
+
+    fn flops(&self, [value, _]: [Shape; 2]) -> u64 {
+        2 * (value.len() * self.length) as u64
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [value, weights]: [View<'_, T>; 2],
+        mut mixed: ViewMut<'_, T>,
+        _: Work<'_, T>,
+    ) {
+        let n = self.length;
+        for p in places(value.nrows(), value.ncols(), self.heads, n) {
+            let (at, shape) = ((p.row, p.token), (p.rows, n));
+            let w = weights.columns(p.score, n);
+            product_into(mixed.view_mut(at, shape), T::one(), value.view(at, shape), w);
+        }
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [value, weights]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        d_mixed: View<'_, T>,
+        [mut d_value, mut d_weights]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        let n = self.length;
+        for p in places(value.nrows(), value.ncols(), self.heads, n) {
+            let (at, shape) = ((p.row, p.token), (p.rows, n));
+            let (dm, w) = (d_mixed.view(at, shape), weights.columns(p.score, n));
+            product_add(d_value.view_mut(at, shape), T::one(), dm, transposed(w));
+            let v = value.view(at, shape);
+            product_add(d_weights.columns_mut(p.score, n), T::one(), transposed(v), dm);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Where nanoseconds are spent: the only files of the workspace that may say `unsafe`.
+
+pub(crate) mod exponential;
+pub(crate) mod gemm;
+
+use std::sync::OnceLock;
+
+/// Runs a loop compiled for the widest vectors that this processor has.
+///
+/// The closure is compiled several times (baseline, AVX2, AVX-512, NEON) and one version is chosen
+/// at run time, so that a portable binary is fast. Arithmetic stays IEEE and is never contracted
+/// or reordered: every version gives the same bits.
+///
+/// ```
+/// let mut x = vec![1.0_f32; 1000];
+/// linalg::simd(|| x.iter_mut().for_each(|x| *x *= 2.0));
+/// assert_eq!(x[999], 2.0);
+/// ```
+#[inline(always)]
+pub fn simd<R>(work: impl FnOnce() -> R) -> R {
+    static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
+    ARCH.get_or_init(pulp::Arch::new).dispatch(work)
+}

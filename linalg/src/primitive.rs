@@ -1,0 +1,109 @@
+//! A differentiable map of N matrices to one.
+
+use crate::{Real, Shape, ShapeError, View, ViewMut};
+
+/// What an operation is: a name, a rule for shapes, a value, and the transpose of its derivative.
+///
+/// The rule of an operation lives in the crate of its branch of mathematics; that crate *is* the
+/// branch ([`Primitive::branch`] reads it off the type). Array parameters destructure in the
+/// signature, so that a rule reads as in a textbook:
+///
+/// ```
+/// use linalg::{Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+///
+/// /// y = x², element by element.
+/// struct Square;
+///
+/// impl Primitive<1> for Square {
+///     fn name(&self) -> &'static str {
+///         "square"
+///     }
+///     fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+///         Ok(x)
+///     }
+///     fn flops(&self, [x]: [Shape; 1]) -> u64 {
+///         x.len() as u64
+///     }
+///     fn forward<T: Real>(&self, [x]: [View<T>; 1], mut y: ViewMut<T>, _: Work<T>) {
+///         y.zip_apply(&x, |y, x| *y = x * x);
+///     }
+///     fn vjp<T: Real>(
+///         &self,
+///         [x]: [View<T>; 1],
+///         _y: View<T>,
+///         dy: View<T>,
+///         [mut dx]: [ViewMut<T>; 1],
+///         _: Work<T>,
+///     ) {
+///         dx.zip_zip_apply(&x, &dy, |dx, x, dy| *dx += (x + x) * dy);
+///     }
+/// }
+/// assert_eq!(Square.shape([Shape::new(2, 3)]), Ok(Shape::new(2, 3)));
+/// ```
+///
+/// # Laws
+/// 1. `forward` writes every element of its output and reads none of them before.
+/// 2. `vjp` adds to the gradients of its inputs.
+/// 3. The rule belongs to *its* function: ⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩ for all ȳ and ẋ.
+/// 4. Neither can fail: what can be wrong is refused by `shape`.
+/// 5. Neither allocates: memory beyond input and output is stated by `memory` and handed in.
+pub trait Primitive<const N: usize>: Send + Sync + 'static {
+    /// The operation's name in the field: "softmax", "affine map".
+    fn name(&self) -> &'static str;
+
+    /// The shape of the output, or why there is none.
+    fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError>;
+
+    /// Floating-point operations of `forward`; a multiplication and an addition count as two.
+    fn flops(&self, inputs: [Shape; N]) -> u64;
+
+    /// Memory that it wants besides its inputs and output.
+    fn memory(&self, _inputs: [Shape; N]) -> Memory {
+        Memory::default()
+    }
+
+    /// Writes the output.
+    fn forward<T: Real>(&self, inputs: [View<'_, T>; N], output: ViewMut<'_, T>, work: Work<'_, T>);
+
+    /// Adds to each input's gradient what the output's gradient `upstream` sends back to it: the
+    /// vector-Jacobian product `Jᵀ·upstream`.
+    fn vjp<T: Real>(
+        &self,
+        inputs: [View<'_, T>; N],
+        output: View<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [ViewMut<'_, T>; N],
+        work: Work<'_, T>,
+    );
+
+    /// The branch of mathematics: the crate in which the rule lives.
+    fn branch(&self) -> &'static str {
+        let path = std::any::type_name::<Self>();
+        path.split("::").next().unwrap_or(path)
+    }
+}
+
+/// Memory of an operation besides its inputs and output, in numbers of scalars.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Written by `forward`, read by `vjp`: a mean, a logarithm of a partition function.
+    pub kept: usize,
+    /// Needed only during a call; its contents before and after mean nothing.
+    pub scratch: usize,
+}
+
+/// The memory that [`Primitive::memory`] asked for.
+#[derive(Debug)]
+pub struct Work<'a, T> {
+    /// Written by `forward`, read by `vjp`.
+    pub kept: &'a mut [T],
+    /// Free for use during the call.
+    pub scratch: &'a mut [T],
+}
+
+impl<T> Work<'_, T> {
+    /// For operations that want no memory.
+    pub fn none() -> Self {
+        Work { kept: &mut [], scratch: &mut [] }
+    }
+}

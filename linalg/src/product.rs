@@ -1,0 +1,299 @@
+//! The matrix product, of matrices and of their transposes.
+//!
+//! Formula: C = A·B, c_ij = Σ_k a_ik·b_kj. Gradients: dA = dC·Bᵀ, dB = Aᵀ·dC.
+//! Source: Goodfellow, Bengio, Courville, *Deep Learning*, section 6.5.6.
+//!
+//! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
+//! bits on any machine size.
+
+use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+
+/// A factor of a product: a matrix, or its transpose without a copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Factor<'a, T: Real> {
+    view: View<'a, T>,
+    transposed: bool,
+}
+
+/// The transpose of `a`, as a factor.
+pub fn transposed<'a, T: Real>(a: View<'a, T>) -> Factor<'a, T> {
+    Factor { view: a, transposed: true }
+}
+
+impl<'a, T: Real> From<View<'a, T>> for Factor<'a, T> {
+    fn from(view: View<'a, T>) -> Self {
+        Factor { view, transposed: false }
+    }
+}
+
+impl<'a, T: Real> Factor<'a, T> {
+    /// Rows, after transposition.
+    pub fn rows(&self) -> usize {
+        if self.transposed { self.view.ncols() } else { self.view.nrows() }
+    }
+
+    /// Columns, after transposition.
+    pub fn columns(&self) -> usize {
+        if self.transposed { self.view.nrows() } else { self.view.ncols() }
+    }
+
+    /// The element in row `i` and column `j`, after transposition.
+    #[inline(always)]
+    pub fn at(&self, i: usize, j: usize) -> T {
+        if self.transposed { self.view[(j, i)] } else { self.view[(i, j)] }
+    }
+
+    /// Distance in memory between rows and between columns, after transposition.
+    pub(crate) fn strides(&self) -> (usize, usize) {
+        let (row, column) = self.view.strides();
+        if self.transposed { (column, row) } else { (row, column) }
+    }
+
+    pub(crate) fn pointer(&self) -> *const T {
+        self.view.as_ptr()
+    }
+
+    fn split_rows(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
+        if self.transposed { self.split_view_columns(at) } else { self.split_view_rows(at) }
+    }
+
+    fn split_columns(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
+        if self.transposed { self.split_view_rows(at) } else { self.split_view_columns(at) }
+    }
+
+    fn split_view_rows(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
+        let (top, bottom) = self.view.rows_range_pair(..at, at..);
+        (self.with(top), self.with(bottom))
+    }
+
+    fn split_view_columns(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
+        let (left, right) = self.view.columns_range_pair(..at, at..);
+        (self.with(left), self.with(right))
+    }
+
+    fn with<'b>(&self, view: View<'b, T>) -> Factor<'b, T> {
+        Factor { view, transposed: self.transposed }
+    }
+}
+
+/// C ← α·A·B.
+///
+/// ```
+/// use linalg::{matrix, product_into, transposed};
+/// let q = matrix(2, 1, &[1.0, 2.0]);
+/// let k = matrix(2, 1, &[3.0, 4.0]);
+/// let mut score = matrix(1, 1, &[f64::NAN]); // written, not read
+/// product_into(score.as_view_mut(), 1.0, transposed(k.as_view()), q.as_view());
+/// assert_eq!(score[0], 11.0);
+/// ```
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn product_into<'a, 'b, T: Real>(
+    c: ViewMut<'_, T>,
+    alpha: T,
+    a: impl Into<Factor<'a, T>>,
+    b: impl Into<Factor<'b, T>>,
+) {
+    product(c, alpha, a.into(), b.into(), false);
+}
+
+/// C ← C + α·A·B.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn product_add<'a, 'b, T: Real>(
+    c: ViewMut<'_, T>,
+    alpha: T,
+    a: impl Into<Factor<'a, T>>,
+    b: impl Into<Factor<'b, T>>,
+) {
+    product(c, alpha, a.into(), b.into(), true);
+}
+
+/// Below this many multiply-adds a product stays whole.
+const WHOLE: usize = 1 << 19;
+/// Pieces of a product are cut in two until they have at most this many multiply-adds.
+const PIECE: usize = 1 << 24;
+
+fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
+    assert!(
+        a.rows() == c.nrows() && b.columns() == c.ncols() && a.columns() == b.rows(),
+        "a product of {}×{} and {}×{} into {}×{}",
+        a.rows(),
+        a.columns(),
+        b.rows(),
+        b.columns(),
+        c.nrows(),
+        c.ncols()
+    );
+    let work = c.len() * a.columns();
+    let pieces = if work <= WHOLE { 1 } else { (work / PIECE + 1).next_power_of_two().max(2) };
+    cut(c, alpha, a, b, add, pieces);
+}
+
+/// Cuts C, along its longer side, into `pieces` parts (a power of two).
+fn cut<T: Real>(
+    mut c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+    pieces: usize,
+) {
+    /// Kernels work on tiles; a cut on this multiple leaves no ragged tile in the middle.
+    const TILE: usize = 16;
+    let (m, n) = (c.nrows(), c.ncols());
+    let middle = (m.max(n) / 2).next_multiple_of(TILE);
+    if pieces == 1 || middle >= m.max(n) {
+        T::gemm(c, alpha, a, b, add);
+    } else if n >= m {
+        let (left, right) = c.columns_range_pair_mut(..middle, middle..);
+        let (b_left, b_right) = b.split_columns(middle);
+        rayon::join(
+            || cut(left, alpha, a, b_left, add, pieces / 2),
+            || cut(right, alpha, a, b_right, add, pieces / 2),
+        );
+    } else {
+        let (top, bottom) = c.rows_range_pair_mut(..middle, middle..);
+        let (a_top, a_bottom) = a.split_rows(middle);
+        rayon::join(
+            || cut(top, alpha, a_top, b, add, pieces / 2),
+            || cut(bottom, alpha, a_bottom, b, add, pieces / 2),
+        );
+    }
+}
+
+/// The product as its definition says it, for scalars without a kernel.
+pub(crate) fn plain<T: Real>(
+    mut c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+) {
+    for j in 0..c.ncols() {
+        for i in 0..c.nrows() {
+            let sum = (0..a.columns()).fold(T::zero(), |sum, k| sum + a.at(i, k) * b.at(k, j));
+            let old = if add { c[(i, j)] } else { T::zero() };
+            c[(i, j)] = old + alpha * sum;
+        }
+    }
+}
+
+/// The recorded product: A·B, or Aᵀ·B.
+///
+/// Aᵀ·B compares every column of A with every column of B: with A the table of embeddings, it gives
+/// the logits of a vocabulary whose output weights are *tied* to its embeddings.
+///
+/// ```
+/// use linalg::{Primitive, Shape, product::Product};
+/// let logits = Product::transposed().shape([Shape::new(128, 65), Shape::new(128, 10)]);
+/// assert_eq!(logits, Ok(Shape::new(65, 10)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Product {
+    transposed: bool,
+}
+
+impl Product {
+    /// A·B.
+    pub fn plain() -> Self {
+        Product { transposed: false }
+    }
+
+    /// Aᵀ·B.
+    pub fn transposed() -> Self {
+        Product { transposed: true }
+    }
+}
+
+impl Primitive<2> for Product {
+    fn name(&self) -> &'static str {
+        if self.transposed { "product with a transpose" } else { "product" }
+    }
+
+    fn shape(&self, [a, b]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        let (rows, inner) = if self.transposed { (a.columns, a.rows) } else { (a.rows, a.columns) };
+        b.expect_rows("the right factor", inner)?;
+        Ok(Shape::new(rows, b.columns))
+    }
+
+    fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
+        2 * a.len() as u64 * b.columns as u64
+    }
+
+    fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
+        product_into(y, T::one(), Factor { view: a, transposed: self.transposed }, b);
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [a, b]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [da, db]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        let back = Factor { view: a, transposed: !self.transposed };
+        rayon::join(
+            || product_add(db, T::one(), back, dy),
+            || match self.transposed {
+                false => product_add(da, T::one(), dy, transposed(b)),
+                true => product_add(da, T::one(), b, transposed(dy)),
+            },
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Matrix, matrix};
+    use proptest::prelude::*;
+
+    /// A matrix of small integers: their products and sums are exact, so kernels must agree exactly.
+    fn integers(rows: usize, columns: usize, seed: u64) -> Matrix<f32> {
+        Matrix::from_fn(rows, columns, |i, j| {
+            ((seed as usize + 7 * i + 13 * j + i * j) % 11) as f32 - 5.0
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn kernel_agrees_with_definition(
+            m in 1usize..40, n in 1usize..40, k in 0usize..40, seed in 0u64..99,
+            (ta, tb, add) in any::<(bool, bool, bool)>(),
+        ) {
+            let a = if ta { integers(k, m, seed) } else { integers(m, k, seed) };
+            let b = if tb { integers(n, k, seed + 1) } else { integers(k, n, seed + 1) };
+            let a = Factor { view: a.as_view(), transposed: ta };
+            let b = Factor { view: b.as_view(), transposed: tb };
+            // Without `add` the old contents must not matter, not even NaN.
+            let start = if add { integers(m, n, 3) } else { Matrix::repeat(m, n, f32::NAN) };
+            let (mut found, mut expected) = (start.clone(), start);
+            f32::gemm(found.as_view_mut(), 2.0, a, b, add);
+            plain(expected.as_view_mut(), 2.0, a, b, add);
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn pieces_make_the_whole() {
+        for (m, n, k) in [(300, 200, 40), (64, 2000, 30), (2000, 64, 30)] {
+            let (a, b) = (integers(k, m, 1), integers(n, k, 2));
+            let (mut found, mut expected) = (Matrix::zeros(m, n), Matrix::zeros(m, n));
+            let (a, b) = (transposed(a.as_view()), transposed(b.as_view()));
+            cut(found.as_view_mut(), 1.0, a, b, false, 8);
+            plain(expected.as_view_mut(), 1.0, a, b, false);
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a product of 2×3 and 2×3 into 2×3")]
+    fn misfits_are_refused() {
+        let a = matrix(2, 3, &[0.0; 6]);
+        product_into(a.clone().as_view_mut(), 1.0, a.as_view(), a.as_view());
+    }
+}

@@ -1,0 +1,207 @@
+//! The scalar of every computation.
+
+use crate::{Factor, ViewMut, kernel, product};
+use num_traits::{One, Zero};
+use std::fmt::Debug;
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// A real number as the mathematics here needs it: a field, an order, ten functions, and one hook
+/// for the matrix product.
+///
+/// `f32` and `f64` send the hook to a tuned kernel; every other scalar (a dual number, say) inherits
+/// a plain loop. Comparisons of a scalar that carries a derivative compare values.
+///
+/// ```
+/// use linalg::Real;
+/// fn logistic<T: Real>(x: T) -> T {
+///     T::one() / (T::one() + (-x).exp())
+/// }
+/// assert_eq!(logistic(0.0_f32), 0.5);
+/// assert_eq!(logistic(0.0_f64), 0.5);
+/// ```
+pub trait Real:
+    Copy
+    + Debug
+    + PartialEq
+    + PartialOrd
+    + Send
+    + Sync
+    + Zero
+    + One
+    + Neg<Output = Self>
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + 'static
+{
+    /// The scalar nearest to `x`.
+    fn from_f64(x: f64) -> Self;
+    /// The value as `f64`, without any derivative that it carries.
+    fn to_f64(self) -> f64;
+    /// eˣ.
+    fn exp(self) -> Self;
+    /// ln x, natural: information in nats.
+    fn ln(self) -> Self;
+    /// √x.
+    fn sqrt(self) -> Self;
+    /// tanh x.
+    fn tanh(self) -> Self;
+    /// erf x = 2/√π ∫₀ˣ e^(−t²) dt.
+    fn erf(self) -> Self;
+    /// sin x.
+    fn sin(self) -> Self;
+    /// cos x.
+    fn cos(self) -> Self;
+    /// |x|; its derivative at 0 is taken to be 0.
+    fn abs(self) -> Self;
+
+    /// The larger of two, by value; NaN if either is.
+    #[inline(always)]
+    fn larger(self, other: Self) -> Self {
+        // Written so that a NaN on either side survives.
+        if self > other || is_nan(self) { self } else { other }
+    }
+
+    /// C ← α·A·B, or C ← C + α·A·B where `add` is set, on one thread.
+    ///
+    /// The hook behind [`crate::product_into`] and [`crate::product_add`], which check shapes and
+    /// cut the work; call those.
+    fn gemm(
+        c: ViewMut<'_, Self>,
+        alpha: Self,
+        a: Factor<'_, Self>,
+        b: Factor<'_, Self>,
+        add: bool,
+    ) {
+        product::plain(c, alpha, a, b, add);
+    }
+}
+
+/// Whether `x` is not a number.
+#[inline(always)]
+#[allow(clippy::eq_op)] // the definition: NaN is the one value that differs from itself
+pub fn is_nan<T: Real>(x: T) -> bool {
+    x != x
+}
+
+impl Real for f32 {
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        kernel::exponential::exp(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f32::ln(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        kernel::exponential::tanh(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        statrs::function::erf::erf(f64::from(self)) as f32
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        f32::sin(self)
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        f32::cos(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f32::abs(self)
+    }
+    fn gemm(
+        c: ViewMut<'_, Self>,
+        alpha: Self,
+        a: Factor<'_, Self>,
+        b: Factor<'_, Self>,
+        add: bool,
+    ) {
+        kernel::gemm::gemm(c, alpha, a, b, add);
+    }
+}
+
+impl Real for f64 {
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        f64::exp(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f64::ln(self)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        f64::tanh(self)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        statrs::function::erf::erf(self)
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        f64::sin(self)
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        f64::cos(self)
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        f64::abs(self)
+    }
+    fn gemm(
+        c: ViewMut<'_, Self>,
+        alpha: Self,
+        a: Factor<'_, Self>,
+        b: Factor<'_, Self>,
+        add: bool,
+    ) {
+        kernel::gemm::gemm(c, alpha, a, b, add);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_keeps_nan_on_either_side() {
+        assert!(f64::NAN.larger(1.0).is_nan());
+        assert!(1.0.larger(f64::NAN).is_nan());
+        assert_eq!(1.0.larger(2.0), 2.0);
+        assert_eq!(f64::NEG_INFINITY.larger(-3.0), -3.0);
+    }
+}

@@ -1,0 +1,58 @@
+//! A block of rows: the queries, keys or values of a packed projection.
+//!
+//! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
+
+use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
+
+/// y = rows `start .. start + count` of x.
+///
+/// ```
+/// use linalg::{Primitive, Work, matrix, rows::Rows};
+/// let packed = matrix(3, 1, &[1.0, 2.0, 3.0]); // query, key, value of width one
+/// let mut key = matrix(1, 1, &[0.0]);
+/// Rows { start: 1, count: 1 }.forward([packed.as_view()], key.as_view_mut(), Work::none());
+/// assert_eq!(key[0], 2.0);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    /// The first row.
+    pub start: usize,
+    /// How many rows.
+    pub count: usize,
+}
+
+impl Primitive<1> for Rows {
+    fn name(&self) -> &'static str {
+        "rows"
+    }
+
+    fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+        match self.start.checked_add(self.count) {
+            Some(end) if end <= x.rows => Ok(Shape::new(self.count, x.columns)),
+            end => Err(ShapeError::Range {
+                start: self.start,
+                end: end.unwrap_or(usize::MAX),
+                found: x.rows,
+            }),
+        }
+    }
+
+    fn flops(&self, _: [Shape; 1]) -> u64 {
+        0
+    }
+
+    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
+        y.copy_from(&x.rows(self.start, self.count));
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        _: [View<'_, T>; 1],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [mut dx]: [ViewMut<'_, T>; 1],
+        _: Work<'_, T>,
+    ) {
+        add_to(dx.rows_mut(self.start, self.count), dy);
+    }
+}

@@ -1,0 +1,69 @@
+//! A matrix times a number: the 1/√d of attention.
+//!
+//! Formula: y = c·x. Gradient: dx = c·dy.
+//! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: a dot product of d
+//! independent unit-variance products has variance d, and 1/√d brings it back to one.
+
+use crate::{
+    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+};
+
+/// y = c·x.
+///
+/// ```
+/// use linalg::{Primitive, Work, matrix, scale::Scale};
+/// let x = matrix(1, 2, &[4.0, -8.0]);
+/// let mut y = matrix(1, 2, &[0.0; 2]);
+/// Scale { factor: 0.25 }.forward([x.as_view()], y.as_view_mut(), Work::none());
+/// assert_eq!(y.as_slice(), &[1.0, -2.0]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// The number c.
+    pub factor: f64,
+}
+
+impl Primitive<1> for Scale {
+    fn name(&self) -> &'static str {
+        "scale"
+    }
+
+    fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+        Ok(x)
+    }
+
+    fn flops(&self, [x]: [Shape; 1]) -> u64 {
+        x.len() as u64
+    }
+
+    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
+        let factor = T::from_f64(self.factor);
+        parallel::columns([y], |first, [mut y]| {
+            simd(|| {
+                for (j, mut y) in y.column_iter_mut().enumerate() {
+                    for (y, &x) in y.as_mut_slice().iter_mut().zip(column(&x, first + j)) {
+                        *y = factor * x;
+                    }
+                }
+            });
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        _: [View<'_, T>; 1],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx]: [ViewMut<'_, T>; 1],
+        _: Work<'_, T>,
+    ) {
+        let factor = T::from_f64(self.factor);
+        parallel::columns([dx], |first, [mut dx]| {
+            simd(|| {
+                for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                    vector::axpy(dx.as_mut_slice(), factor, column(&dy, first + j));
+                }
+            });
+        });
+    }
+}
