@@ -39,9 +39,9 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let z = a * a;
     let small = a + a
         * z
-        * (-3.333_328_2e-1
+        * (-3.333_328e-1
             + z * (1.333_144_2e-1
-                + z * (-5.373_971_6e-2 + z * (2.063_908_9e-2 + z * -5.704_988_7e-3))));
+                + z * (-5.373_971_6e-2 + z * (2.063_909e-2 + z * -5.704_988_7e-3))));
     let large = 1.0 - 2.0 / (exp(a + a) + 1.0);
     // Odd, down to the sign of zero.
     (if a < 0.625 { small } else { large }).copysign(x)

@@ -1,0 +1,88 @@
+//! Functions between two linear maps, element by element.
+//!
+//! Each is one scalar function over [`Real`], in a file of its own. The derivative that
+//! backpropagation uses comes from evaluating that same function on a dual number, so it cannot be
+//! the derivative of another one.
+//!
+//! Where sources disagree: ReLU′(0) = 0, as in PyTorch.
+
+mod gelu;
+mod relu;
+mod silu;
+mod tanh;
+
+pub use gelu::{Gelu, GeluTanh};
+pub use relu::Relu;
+pub use silu::Silu;
+pub use tanh::Tanh;
+
+use crate::Dual;
+use linalg::{
+    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, hadamard, parallel,
+    simd,
+};
+
+/// A scalar function.
+///
+/// ```
+/// use calculus::{Dual, activation::{Function, Gelu}};
+/// let y = Gelu::at(Dual::variable(1.0_f64));
+/// assert!((y.value - 0.8413447).abs() < 1e-7 && (y.derivative - 1.0833155).abs() < 1e-7);
+/// ```
+pub trait Function: Copy + Send + Sync + 'static {
+    /// The function's name in the field.
+    const NAME: &'static str;
+    /// Floating-point operations of one value, a transcendental function counting as ten.
+    const FLOPS: u64;
+    /// The function.
+    fn at<T: Real>(x: T) -> T;
+}
+
+/// y = f(x), element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
+#[derive(Clone, Copy, Debug)]
+pub struct Activation<F>(pub F);
+
+impl<F: Function> Primitive<1> for Activation<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+
+    fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+        Ok(x)
+    }
+
+    fn flops(&self, [x]: [Shape; 1]) -> u64 {
+        F::FLOPS * x.len() as u64
+    }
+
+    fn memory(&self, [x]: [Shape; 1]) -> Memory {
+        Memory { kept: x.len(), scratch: 0 }
+    }
+
+    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
+        let slope = ViewMut::from_slice(work.kept, x.nrows(), x.ncols());
+        parallel::columns([y, slope], |first, [mut y, mut slope]| {
+            simd(|| {
+                for (j, mut y) in y.column_iter_mut().enumerate() {
+                    let mut slope = slope.column_mut(j);
+                    let outputs = y.as_mut_slice().iter_mut().zip(slope.as_mut_slice());
+                    for ((y, slope), &x) in outputs.zip(column(&x, first + j)) {
+                        let f = F::at(Dual::variable(x));
+                        (*y, *slope) = (f.value, f.derivative);
+                    }
+                }
+            });
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [x]: [View<'_, T>; 1],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx]: [ViewMut<'_, T>; 1],
+        work: Work<'_, T>,
+    ) {
+        hadamard::add_product(dx, View::from_slice(work.kept, x.nrows(), x.ncols()), dy);
+    }
+}

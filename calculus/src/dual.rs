@@ -1,0 +1,246 @@
+//! Numbers that carry their derivative.
+
+use linalg::Real;
+use num_traits::{One, Zero};
+use std::cmp::Ordering;
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// `value + derivative·ε` with ε² = 0: evaluating a function at `x + ε` gives `f(x) + f′(x)·ε`.
+///
+/// A `Dual` is a [`Real`], so every function of the workspace accepts it; a `Dual<Dual<f64>>`
+/// carries second derivatives. Comparisons look at the value alone.
+///
+/// Source: Clifford 1873; for automatic differentiation, Griewank and Walther,
+/// *Evaluating Derivatives*, 2008, chapter 3.
+///
+/// ```
+/// use calculus::Dual;
+/// use linalg::Real;
+/// let y = Dual::variable(3.0) * Dual::variable(3.0); // x² at 3
+/// assert_eq!((y.value, y.derivative), (9.0, 6.0));
+/// let y = Dual::variable(1.0_f64).exp().ln(); // ln eˣ = x
+/// assert!((y.derivative - 1.0).abs() < 1e-15);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dual<T> {
+    /// f.
+    pub value: T,
+    /// f′ in the direction that was chosen by the inputs.
+    pub derivative: T,
+}
+
+impl<T: Real> Dual<T> {
+    /// `value + derivative·ε`.
+    #[inline(always)]
+    pub fn new(value: T, derivative: T) -> Self {
+        Dual { value, derivative }
+    }
+
+    /// A number that does not move: derivative 0.
+    #[inline(always)]
+    pub fn constant(value: T) -> Self {
+        Dual::new(value, T::zero())
+    }
+
+    /// The variable of differentiation: derivative 1.
+    #[inline(always)]
+    pub fn variable(value: T) -> Self {
+        Dual::new(value, T::one())
+    }
+
+    /// f(value) with the derivative `slope` of f there: the chain rule.
+    #[inline(always)]
+    fn chain(self, value: T, slope: T) -> Self {
+        Dual::new(value, slope * self.derivative)
+    }
+}
+
+impl<T: Real> PartialEq for Dual<T> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Real> PartialOrd for Dual<T> {
+    #[inline(always)]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+impl<T: Real> Add for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn add(self, o: Self) -> Self {
+        Dual::new(self.value + o.value, self.derivative + o.derivative)
+    }
+}
+
+impl<T: Real> Sub for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn sub(self, o: Self) -> Self {
+        Dual::new(self.value - o.value, self.derivative - o.derivative)
+    }
+}
+
+impl<T: Real> Mul for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn mul(self, o: Self) -> Self {
+        Dual::new(self.value * o.value, self.derivative * o.value + self.value * o.derivative)
+    }
+}
+
+impl<T: Real> Div for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn div(self, o: Self) -> Self {
+        let value = self.value / o.value;
+        Dual::new(value, (self.derivative - value * o.derivative) / o.value)
+    }
+}
+
+impl<T: Real> Neg for Dual<T> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Dual::new(-self.value, -self.derivative)
+    }
+}
+
+macro_rules! assign {
+    ($($trait:ident $method:ident $op:tt;)*) => {$(
+        impl<T: Real> $trait for Dual<T> {
+            #[inline(always)]
+            fn $method(&mut self, other: Self) {
+                *self = *self $op other;
+            }
+        }
+    )*};
+}
+
+assign! {
+    AddAssign add_assign +;
+    SubAssign sub_assign -;
+    MulAssign mul_assign *;
+    DivAssign div_assign /;
+}
+
+impl<T: Real> Zero for Dual<T> {
+    #[inline(always)]
+    fn zero() -> Self {
+        Dual::constant(T::zero())
+    }
+    #[inline(always)]
+    fn is_zero(&self) -> bool {
+        self.value.is_zero()
+    }
+}
+
+impl<T: Real> One for Dual<T> {
+    #[inline(always)]
+    fn one() -> Self {
+        Dual::constant(T::one())
+    }
+}
+
+impl<T: Real> Real for Dual<T> {
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        Dual::constant(T::from_f64(x))
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self.value.to_f64()
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        let e = self.value.exp();
+        self.chain(e, e)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        self.chain(self.value.ln(), T::one() / self.value)
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        let root = self.value.sqrt();
+        self.chain(root, T::one() / (root + root))
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        let t = self.value.tanh();
+        self.chain(t, T::one() - t * t)
+    }
+    #[inline(always)]
+    fn erf(self) -> Self {
+        let bell = T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self.value * self.value).exp();
+        self.chain(self.value.erf(), bell)
+    }
+    #[inline(always)]
+    fn sin(self) -> Self {
+        self.chain(self.value.sin(), self.value.cos())
+    }
+    #[inline(always)]
+    fn cos(self) -> Self {
+        self.chain(self.value.cos(), -self.value.sin())
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        let zero = T::zero();
+        let slope = if self.value > zero {
+            T::one()
+        } else if self.value < zero {
+            -T::one()
+        } else {
+            zero
+        };
+        self.chain(self.value.abs(), slope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Central differences: an independent witness, good to about ε^(2/3).
+    fn slope(f: impl Fn(f64) -> f64, x: f64) -> f64 {
+        let h = f64::EPSILON.cbrt() * x.abs().max(1.0);
+        (f(x + h) - f(x - h)) / (2.0 * h)
+    }
+
+    macro_rules! agrees {
+        ($($name:ident: $range:expr, $f:expr;)*) => {
+            proptest! {$(
+                #[test]
+                fn $name(x in $range) {
+                    let dual = { let f: fn(Dual<f64>) -> Dual<f64> = $f; f(Dual::variable(x)).derivative };
+                    let difference = slope({ let f: fn(f64) -> f64 = $f; f }, x);
+                    prop_assert!((dual - difference).abs() <= 1e-8 * dual.abs().max(1.0));
+                }
+            )*}
+        };
+    }
+
+    agrees! {
+        exp: -3.0..3.0, |x| x.exp();
+        ln: 0.1..9.0, |x| x.ln();
+        sqrt: 0.1..9.0, |x| x.sqrt();
+        tanh: -3.0..3.0, |x| x.tanh();
+        erf: -3.0..3.0, |x| Real::erf(x);
+        sin: -9.0..9.0, |x| x.sin();
+        cos: -9.0..9.0, |x| x.cos();
+        abs: 0.1..9.0, |x| (-x).abs();
+        quotient: 0.5..9.0, |x| (x * x - x) / (x + x * x * x);
+    }
+
+    #[test]
+    fn second_derivatives_by_nesting() {
+        let x = Dual::new(Dual::variable(2.0), Dual::constant(1.0));
+        let y = x * x * x;
+        assert_eq!(y.derivative.derivative, 12.0); // (x³)″ = 6x
+    }
+}

@@ -1,0 +1,202 @@
+//! Writing a computation down.
+
+use crate::tape::{Node, Recorded, Rule, Source, Tape};
+use linalg::{Memory, Primitive, Real, Shape, ShapeError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use thiserror::Error;
+
+/// A matrix in a recording: a parameter, an input, or the output of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Var {
+    pub(crate) node: usize,
+    pub(crate) recording: u32,
+}
+
+/// What can be wrong with a computation. Everything is refused while it is written down; a replay
+/// cannot fail.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RecordError {
+    /// Operands whose shapes do not fit the operation.
+    #[error("{name}: {operation} of {operands}: {source}")]
+    Shape {
+        /// The dotted name of the value that was to be made.
+        name: String,
+        /// The operation.
+        operation: &'static str,
+        /// The operands, with their shapes.
+        operands: String,
+        /// What is wrong.
+        source: ShapeError,
+    },
+    /// A name that stands for another value already.
+    #[error("{name}: there is a value of this name already; give the second one another name")]
+    Name {
+        /// The dotted name.
+        name: String,
+    },
+    /// An operand of another recording.
+    #[error("{name}: an operand belongs to another recording")]
+    Foreign {
+        /// The dotted name of the value that was to be made.
+        name: String,
+    },
+    /// A matrix without elements.
+    #[error("{name}: {shape} has no element")]
+    Empty {
+        /// The dotted name.
+        name: String,
+        /// The shape.
+        shape: Shape,
+    },
+    /// More elements than memory can address.
+    #[error("{name}: {shape} elements are more than memory can address")]
+    Size {
+        /// The dotted name.
+        name: String,
+        /// The shape.
+        shape: Shape,
+    },
+}
+
+/// Writes a computation down: an ordered list of named operations over named matrices.
+///
+/// Every error of shape or name is found here and carries the full dotted name.
+///
+/// ```
+/// use calculus::Recorder;
+/// use linalg::{Shape, affine::Affine};
+/// let mut r = Recorder::<f32>::new();
+/// let x = r.input("x", Shape::new(3, 5))?;
+/// let result = r.scope("layer", |r| {
+///     let w = r.parameter("weight", Shape::new(2, 4))?;
+///     let b = r.parameter("bias", Shape::new(2, 1))?;
+///     r.push("y", Affine, [w, x, b])
+/// });
+/// assert_eq!(
+///     result.unwrap_err().to_string(),
+///     "layer.y: affine map of layer.weight 2×4, x 3×5, layer.bias 2×1: x has 3 rows where 4 are needed"
+/// );
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
+pub struct Recorder<T: Real> {
+    recording: u32,
+    prefix: String,
+    names: HashMap<String, usize>,
+    nodes: Vec<Node<T>>,
+}
+
+impl<T: Real> Default for Recorder<T> {
+    fn default() -> Self {
+        Recorder::new()
+    }
+}
+
+impl<T: Real> Recorder<T> {
+    /// An empty recording.
+    pub fn new() -> Self {
+        static RECORDINGS: AtomicU32 = AtomicU32::new(0);
+        Recorder {
+            recording: RECORDINGS.fetch_add(1, Ordering::Relaxed),
+            prefix: String::new(),
+            names: HashMap::new(),
+            nodes: Vec::new(),
+        }
+    }
+
+    /// A matrix that is learned.
+    pub fn parameter(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
+        self.add(name, Source::Parameter, shape, Memory::default(), None)
+    }
+
+    /// A matrix that is given: tokens, targets, a step number.
+    pub fn input(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
+        self.add(name, Source::Input, shape, Memory::default(), None)
+    }
+
+    /// The output of an operation. An operand may occur more than once.
+    pub fn push<P: Primitive<N>, const N: usize>(
+        &mut self,
+        name: &str,
+        operation: P,
+        operands: [Var; N],
+    ) -> Result<Var, RecordError> {
+        if operands.iter().any(|o| o.recording != self.recording) {
+            return Err(RecordError::Foreign { name: self.full_name(name) });
+        }
+        let shapes = operands.map(|o| self.nodes[o.node].shape);
+        let shape = operation.shape(shapes).map_err(|source| RecordError::Shape {
+            name: self.full_name(name),
+            operation: operation.name(),
+            operands: operands
+                .map(|o| format!("{} {}", self.nodes[o.node].name, self.nodes[o.node].shape))
+                .join(", "),
+            source,
+        })?;
+        let recorded =
+            Recorded { operands: operands.map(|o| o.node), output: self.nodes.len(), operation };
+        let mut memory = recorded.operation.memory(shapes);
+        memory.scratch += recorded.repeated().map(|i| shapes[i].len()).sum::<usize>();
+        self.add(name, Source::Operation, shape, memory, Some(Box::new(recorded)))
+    }
+
+    /// Puts `name.` before the names of everything that `record` records.
+    pub fn scope<R>(
+        &mut self,
+        name: &str,
+        record: impl FnOnce(&mut Self) -> Result<R, RecordError>,
+    ) -> Result<R, RecordError> {
+        let length = self.prefix.len();
+        self.prefix.push_str(name);
+        self.prefix.push('.');
+        let result = record(self);
+        self.prefix.truncate(length);
+        result
+    }
+
+    /// The shape of a value.
+    ///
+    /// # Panics
+    /// If it belongs to another recording.
+    pub fn shape(&self, var: Var) -> Shape {
+        assert_eq!(var.recording, self.recording, "a value of another recording");
+        self.nodes[var.node].shape
+    }
+
+    /// The recording, ready to be replayed forward and backward.
+    pub fn finish(self) -> Tape<T> {
+        Tape::new(self.recording, self.nodes, self.names, true)
+    }
+
+    /// The recording, ready to be replayed forward only: half the memory.
+    pub fn finish_forward_only(self) -> Tape<T> {
+        Tape::new(self.recording, self.nodes, self.names, false)
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        source: Source,
+        shape: Shape,
+        memory: Memory,
+        rule: Option<Box<dyn Rule<T>>>,
+    ) -> Result<Var, RecordError> {
+        let name = self.full_name(name);
+        let node = self.nodes.len();
+        if shape.rows.checked_mul(shape.columns).is_none_or(|n| n > isize::MAX as usize / 64) {
+            return Err(RecordError::Size { name, shape });
+        }
+        if shape.is_empty() {
+            return Err(RecordError::Empty { name, shape });
+        }
+        if self.names.insert(name.clone(), node).is_some() {
+            return Err(RecordError::Name { name });
+        }
+        self.nodes.push(Node { name, source, shape, memory, rule, value: 0..0, kept: 0..0 });
+        Ok(Var { node, recording: self.recording })
+    }
+}

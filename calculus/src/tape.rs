@@ -1,0 +1,515 @@
+//! A computation that was written down, and its replay.
+
+use crate::Var;
+use linalg::{Memory, Primitive, Real, Shape, View, ViewMut, Work};
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Learned.
+    Parameter,
+    /// Given.
+    Input,
+    /// Computed.
+    Operation,
+}
+
+pub(crate) struct Node<T> {
+    pub(crate) name: String,
+    pub(crate) source: Source,
+    pub(crate) shape: Shape,
+    pub(crate) memory: Memory,
+    pub(crate) rule: Option<Box<dyn Rule<T>>>,
+    /// Where its elements lie, among values and among gradients alike.
+    pub(crate) value: Range<usize>,
+    pub(crate) kept: Range<usize>,
+}
+
+/// A recorded computation: nodes in order, over flat memory.
+///
+/// [`Tape::forward`] and [`Tape::backward`] are two loops over the nodes. Parameters are the prefix
+/// of memory, so that an optimiser, clipping or a checkpoint is a function of slices. A replay
+/// allocates nothing and cannot fail.
+pub struct Tape<T: Real> {
+    recording: u32,
+    nodes: Vec<Node<T>>,
+    names: HashMap<String, usize>,
+    parameters: usize,
+    values: Vec<T>,
+    gradients: Vec<T>,
+    kept: Vec<T>,
+    scratch: Vec<T>,
+    /// Whether the loss of the last backward replay depends on a node, and which loss that was.
+    reached: Vec<bool>,
+    reached_from: Option<usize>,
+}
+
+/// A parameter's name, shape, and place among all parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its dotted name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Where its elements lie in [`Tape::parameters`] and [`Tape::gradients`].
+    pub range: Range<usize>,
+}
+
+/// What a reader sees of one node.
+#[derive(Clone, Debug)]
+pub struct Row<'a, T: Real> {
+    /// The value's handle.
+    pub var: Var,
+    /// Its unique dotted name.
+    pub name: &'a str,
+    /// Where it comes from.
+    pub source: Source,
+    /// The operation that computes it, if one does.
+    pub operation: Option<&'static str>,
+    /// The branch of mathematics of that operation.
+    pub branch: Option<&'static str>,
+    /// The operation's operands.
+    pub operands: Vec<Var>,
+    /// Its value after the last forward replay.
+    pub value: View<'a, T>,
+    /// Its gradient after the last backward replay; none in a forward-only recording.
+    pub gradient: Option<View<'a, T>>,
+    /// What the operation kept for the backward replay.
+    pub kept: &'a [T],
+    /// Floating-point operations of the forward replay.
+    pub flops: u64,
+    /// Bytes that the forward replay reads and writes, were nothing cached.
+    pub bytes: u64,
+}
+
+impl<T: Real> Tape<T> {
+    pub(crate) fn new(
+        recording: u32,
+        mut nodes: Vec<Node<T>>,
+        names: HashMap<String, usize>,
+        backward: bool,
+    ) -> Self {
+        let (mut values, mut kept, mut scratch, mut parameters) = (0, 0, 0, 0);
+        for pass in [true, false] {
+            for node in nodes.iter_mut().filter(|n| (n.source == Source::Parameter) == pass) {
+                node.value = values..values + node.shape.len();
+                values = node.value.end;
+                node.kept = kept..kept + node.memory.kept;
+                kept = node.kept.end;
+                scratch = scratch.max(node.memory.scratch);
+            }
+            if pass {
+                parameters = values;
+            }
+        }
+        Tape {
+            recording,
+            parameters,
+            names,
+            values: vec![T::zero(); values],
+            gradients: vec![T::zero(); if backward { values } else { 0 }],
+            kept: vec![T::zero(); kept],
+            scratch: vec![T::zero(); scratch],
+            reached: vec![false; nodes.len()],
+            reached_from: None,
+            nodes,
+        }
+    }
+
+    /// Computes every value, in order.
+    pub fn forward(&mut self) {
+        for node in &self.nodes {
+            if let Some(rule) = &node.rule {
+                let kept = &mut self.kept[node.kept.clone()];
+                rule.forward(
+                    &self.nodes,
+                    &mut self.values,
+                    Work { kept, scratch: &mut self.scratch },
+                );
+            }
+        }
+    }
+
+    /// The chain rule: *adds* dloss/dp to the gradient of every parameter p, and writes the gradient
+    /// of everything else.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_scaled`].
+    pub fn backward(&mut self, loss: Var) {
+        self.backward_scaled(loss, T::one());
+    }
+
+    /// As [`Tape::backward`], for the loss times `scale`: with 1/k, the gradients of k replays add
+    /// up to that of their mean.
+    ///
+    /// # Panics
+    /// If `loss` is of another recording or not a single number, or in a forward-only recording.
+    pub fn backward_scaled(&mut self, loss: Var, scale: T) {
+        assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
+        self.backward_from(loss, &[scale]);
+    }
+
+    /// As [`Tape::backward`], from any value: `upstream` is the gradient that arrives there.
+    ///
+    /// # Panics
+    /// If `output` is of another recording, if `upstream` has not its number of elements, or in a
+    /// forward-only recording.
+    pub fn backward_from(&mut self, output: Var, upstream: &[T]) {
+        assert_eq!(self.gradients.len(), self.values.len(), "this recording is forward-only");
+        let from = self.node(output);
+        assert_eq!(upstream.len(), self.nodes[from].shape.len(), "one number per element");
+        self.reach(from);
+        self.gradients[self.parameters..].fill(T::zero());
+        for (g, &u) in self.gradients[self.nodes[from].value.clone()].iter_mut().zip(upstream) {
+            *g += u;
+        }
+        for i in (0..=from).rev().filter(|&i| self.reached[i]) {
+            if let Some(rule) = &self.nodes[i].rule {
+                let kept = &mut self.kept[self.nodes[i].kept.clone()];
+                let work = Work { kept, scratch: &mut self.scratch };
+                rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
+            }
+        }
+    }
+
+    /// Marks what `from` depends on: nothing else takes part in a backward replay.
+    fn reach(&mut self, from: usize) {
+        if self.reached_from == Some(from) {
+            return;
+        }
+        self.reached.fill(false);
+        self.reached[from] = true;
+        for i in (0..=from).rev() {
+            if self.reached[i]
+                && let Some(rule) = &self.nodes[i].rule
+            {
+                rule.operands().iter().for_each(|&o| self.reached[o] = true);
+            }
+        }
+        self.reached_from = Some(from);
+    }
+
+    /// Sets the parameters' gradients to zero: before the first backward replay of a step.
+    pub fn zero_gradients(&mut self) {
+        let n = self.parameters.min(self.gradients.len());
+        self.gradients[..n].fill(T::zero());
+    }
+
+    /// All parameters, one after another in the order of recording.
+    pub fn parameters(&self) -> &[T] {
+        &self.values[..self.parameters]
+    }
+
+    /// All parameters, to be written.
+    pub fn parameters_mut(&mut self) -> &mut [T] {
+        &mut self.values[..self.parameters]
+    }
+
+    /// The parameters' gradients.
+    pub fn gradients(&self) -> &[T] {
+        &self.gradients[..self.parameters.min(self.gradients.len())]
+    }
+
+    /// Parameters and their gradients, both to be written: what an optimiser works on.
+    pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
+        let n = self.parameters.min(self.gradients.len());
+        (&mut self.values[..self.parameters], &mut self.gradients[..n])
+    }
+
+    /// Name, shape and place of every parameter, in order.
+    pub fn parameter_list(&self) -> Vec<Parameter> {
+        let parameters = self.nodes.iter().filter(|n| n.source == Source::Parameter);
+        parameters
+            .map(|n| Parameter { name: n.name.clone(), shape: n.shape, range: n.value.clone() })
+            .collect()
+    }
+
+    /// The value of this dotted name.
+    pub fn find(&self, name: &str) -> Option<Var> {
+        self.names.get(name).map(|&node| Var { node, recording: self.recording })
+    }
+
+    /// A value's shape.
+    ///
+    /// # Panics
+    /// If `var` is of another recording; so do the other methods that take a `Var`.
+    pub fn shape(&self, var: Var) -> Shape {
+        self.nodes[self.node(var)].shape
+    }
+
+    /// A value's dotted name.
+    pub fn name(&self, var: Var) -> &str {
+        &self.nodes[self.node(var)].name
+    }
+
+    /// A value, after the last forward replay.
+    pub fn value(&self, var: Var) -> View<'_, T> {
+        let node = &self.nodes[self.node(var)];
+        view(&self.values[node.value.clone()], node.shape)
+    }
+
+    /// The elements of an input or a parameter, column after column, to be written.
+    ///
+    /// # Panics
+    /// If `var` is computed.
+    pub fn value_mut(&mut self, var: Var) -> &mut [T] {
+        let node = &self.nodes[self.node(var)];
+        assert_ne!(node.source, Source::Operation, "{} is computed", node.name);
+        &mut self.values[node.value.clone()]
+    }
+
+    /// Writes an input or a parameter, column after column.
+    ///
+    /// # Panics
+    /// If `var` is computed or has another number of elements.
+    pub fn set(&mut self, var: Var, elements: &[T]) {
+        self.value_mut(var).copy_from_slice(elements);
+    }
+
+    /// A gradient, after the last backward replay.
+    ///
+    /// # Panics
+    /// In a forward-only recording.
+    pub fn gradient(&self, var: Var) -> View<'_, T> {
+        let node = &self.nodes[self.node(var)];
+        view(&self.gradients[node.value.clone()], node.shape)
+    }
+
+    /// What readers see: one row per node, in order.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
+        self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
+    }
+
+    fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
+        let rule = node.rule.as_deref();
+        let operands = rule.map_or(&[][..], Rule::operands);
+        let read: usize = operands.iter().map(|&o| self.nodes[o].shape.len()).sum();
+        let touched = if rule.is_some() { read + node.shape.len() + node.memory.kept } else { 0 };
+        Row {
+            var: self.var(i),
+            name: &node.name,
+            source: node.source,
+            operation: rule.map(Rule::name),
+            branch: rule.map(Rule::branch),
+            operands: operands.iter().map(|&o| self.var(o)).collect(),
+            value: view(&self.values[node.value.clone()], node.shape),
+            gradient: self.gradients.get(node.value.clone()).map(|g| view(g, node.shape)),
+            kept: &self.kept[node.kept.clone()],
+            flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
+            bytes: (touched * size_of::<T>()) as u64,
+        }
+    }
+
+    fn var(&self, node: usize) -> Var {
+        Var { node, recording: self.recording }
+    }
+
+    fn node(&self, var: Var) -> usize {
+        assert_eq!(var.recording, self.recording, "a value of another recording");
+        var.node
+    }
+}
+
+fn view<T: Real>(elements: &[T], shape: Shape) -> View<'_, T> {
+    View::from_slice(elements, shape.rows, shape.columns)
+}
+
+/// A primitive with its places in the recording; what the tape replays.
+pub(crate) trait Rule<T>: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn branch(&self) -> &'static str;
+    fn operands(&self) -> &[usize];
+    fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
+    fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>);
+}
+
+pub(crate) struct Recorded<P, const N: usize> {
+    pub(crate) operation: P,
+    pub(crate) operands: [usize; N],
+    pub(crate) output: usize,
+}
+
+impl<P, const N: usize> Recorded<P, N> {
+    /// Whether operand `i` occurred before, in the same operation.
+    fn repeats(&self, i: usize) -> bool {
+        self.operands[..i].contains(&self.operands[i])
+    }
+
+    /// The operands that occurred before.
+    pub(crate) fn repeated(&self) -> impl Iterator<Item = usize> {
+        (0..N).filter(|&i| self.repeats(i))
+    }
+}
+
+impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
+    fn name(&self) -> &'static str {
+        self.operation.name()
+    }
+
+    fn branch(&self) -> &'static str {
+        self.operation.branch()
+    }
+
+    fn operands(&self) -> &[usize] {
+        &self.operands
+    }
+
+    fn flops(&self, nodes: &[Node<T>]) -> u64 {
+        self.operation.flops(self.operands.map(|o| nodes[o].shape))
+    }
+
+    fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>) {
+        let output = &nodes[self.output];
+        let (before, rest) = values.split_at_mut(output.value.start);
+        let (y, after) = rest.split_at_mut(output.shape.len());
+        let inputs = self.operands.map(|o| {
+            let Range { start, end } = nodes[o].value;
+            let elements = match start.checked_sub(output.value.end) {
+                Some(start) => &after[start..end - output.value.end],
+                None => &before[start..end],
+            };
+            view(elements, nodes[o].shape)
+        });
+        let y = ViewMut::from_slice(y, output.shape.rows, output.shape.columns);
+        self.operation.forward(inputs, y, work);
+    }
+
+    fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>) {
+        let output = &nodes[self.output];
+        let inputs = self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape));
+        let y = view(&values[output.value.clone()], output.shape);
+
+        // Gradients of operands are disjoint pieces of one buffer, and so is the output's. An
+        // operand that occurs twice collects its second gradient in scratch memory.
+        let mut scratch = work.scratch;
+        let mut dx: [Option<&mut [T]>; N] = std::array::from_fn(|_| None);
+        for i in self.repeated() {
+            let (piece, rest) = scratch.split_at_mut(nodes[self.operands[i]].shape.len());
+            piece.fill(T::zero());
+            dx[i] = Some(piece);
+            scratch = rest;
+        }
+        let mut dy: &mut [T] = &mut [];
+        let (mut rest, mut passed) = (gradients, 0);
+        for _ in 0..=N {
+            // The leftmost piece that was not yet taken.
+            let next = (0..N)
+                .filter(|&i| dx[i].is_none())
+                .map(|i| (nodes[self.operands[i]].value.clone(), Some(i)))
+                .chain((output.value.start >= passed).then_some((output.value.clone(), None)))
+                .filter(|(range, _)| range.start >= passed)
+                .min_by_key(|(range, _)| (range.start, range.end));
+            let Some((range, operand)) = next else { break };
+            let (piece, right) = rest.split_at_mut(range.end - passed);
+            let piece = &mut piece[range.start - passed..];
+            (rest, passed) = (right, range.end);
+            match operand {
+                Some(i) => dx[i] = Some(piece),
+                None => dy = piece,
+            }
+        }
+
+        let mut dx = dx.map(|dx| dx.unwrap_or_default());
+        {
+            let mut i = 0;
+            let views = dx.each_mut().map(|dx| {
+                let shape = nodes[self.operands[i]].shape;
+                i += 1;
+                ViewMut::from_slice(dx, shape.rows, shape.columns)
+            });
+            let work = Work { kept: work.kept, scratch };
+            self.operation.vjp(inputs, y, view(dy, output.shape), views, work);
+        }
+        for i in self.repeated() {
+            let first = (0..i).find(|&j| self.operands[j] == self.operands[i]);
+            if let Some(first) = first
+                && let Ok([first, second]) = dx.get_disjoint_mut([first, i])
+            {
+                first.iter_mut().zip(second.iter()).for_each(|(x, &y)| *x += y);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{RecordError, Recorder};
+    use linalg::{Shape, add::Add, hadamard::Hadamard, scale::Scale};
+
+    #[test]
+    fn gradients_of_parameters_add_up_until_zeroed() {
+        // The textbook's fixture: y = 3x, backward twice: 3, then 6; zeroed: 3.
+        let mut r = Recorder::<f64>::new();
+        let x = r.parameter("x", Shape::new(1, 1)).unwrap();
+        let y = r.push("y", Scale { factor: 3.0 }, [x]).unwrap();
+        let mut tape = r.finish();
+        for expected in [3.0, 6.0] {
+            tape.forward();
+            tape.backward(y);
+            assert_eq!(tape.gradients(), &[expected]);
+        }
+        tape.zero_gradients();
+        tape.backward(y);
+        assert_eq!(tape.gradients(), &[3.0]);
+    }
+
+    #[test]
+    fn an_operand_may_occur_any_number_of_times() {
+        // d(x³)/dx = 3x², by x·x and then (x·x)·x, beside 2x from x + x.
+        let mut r = Recorder::<f64>::new();
+        let x = r.parameter("x", Shape::new(2, 1)).unwrap();
+        let square = r.push("square", Hadamard, [x, x]).unwrap();
+        let cube = r.push("cube", Hadamard, [square, x]).unwrap();
+        let double = r.push("double", Add, [x, x]).unwrap();
+        let sum = r.push("sum", Add, [cube, double]).unwrap();
+        let mut tape = r.finish();
+        tape.set(x, &[2.0, -1.0]);
+        tape.forward();
+        tape.backward_from(sum, &[1.0, 10.0]);
+        assert_eq!(tape.gradients(), &[14.0, 50.0]);
+    }
+
+    #[test]
+    fn what_the_loss_does_not_depend_on_takes_no_part() {
+        let mut r = Recorder::<f64>::new();
+        let x = r.parameter("x", Shape::new(1, 1)).unwrap();
+        let loss = r.push("loss", Scale { factor: 2.0 }, [x]).unwrap();
+        // 0·∞ in a branch off the path must not reach x.
+        let _aside = r.push("aside", Scale { factor: f64::INFINITY }, [x]).unwrap();
+        let mut tape = r.finish();
+        tape.forward();
+        tape.backward(loss);
+        assert_eq!(tape.gradients(), &[2.0]);
+    }
+
+    #[test]
+    fn names_are_unique_and_operands_belong() {
+        let mut r = Recorder::<f64>::new();
+        let x = r.input("x", Shape::new(1, 1)).unwrap();
+        assert!(matches!(r.input("x", Shape::new(1, 1)), Err(RecordError::Name { .. })));
+        let mut other = Recorder::<f64>::new();
+        let foreign = other.push("y", Scale { factor: 1.0 }, [x]);
+        assert!(matches!(foreign, Err(RecordError::Foreign { .. })));
+        let huge = r.input("huge", Shape::new(usize::MAX, 2));
+        assert!(matches!(huge, Err(RecordError::Size { .. })));
+    }
+
+    #[test]
+    fn rows_tell_name_operation_and_branch() {
+        let mut r = Recorder::<f32>::new();
+        let y = r
+            .scope("a", |r| {
+                let x = r.input("x", Shape::new(2, 3))?;
+                r.scope("b", |r| r.push("y", Add, [x, x]))
+            })
+            .unwrap();
+        let tape = r.finish();
+        assert_eq!(tape.find("a.b.y"), Some(y));
+        let row = tape.rows().last().unwrap();
+        assert_eq!((row.name, row.operation, row.branch), ("a.b.y", Some("sum"), Some("linalg")));
+        assert_eq!((row.flops, row.bytes), (6, 3 * 6 * 4));
+    }
+}
