@@ -49,6 +49,32 @@ pub fn reduce<T: Real>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     for (l, (&x, &y)) in x_rest.iter().zip(y_rest).enumerate() {
         lanes[l] += term(x, y);
     }
+    fold(lanes)
+}
+
+/// Σ term(i) for i = 0 .. n, in the same order as the other sums.
+///
+/// ```
+/// assert_eq!(linalg::vector::sum_of(4, |i| i as f64), 6.0);
+/// ```
+#[inline(always)]
+pub fn sum_of<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
+    let mut lanes = [T::zero(); LANES];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for l in 0..LANES {
+            lanes[l] += term(start + l);
+        }
+    }
+    for i in whole..n {
+        lanes[i - whole] += term(i);
+    }
+    fold(lanes)
+}
+
+/// Adds neighbours in pairs, pairs in pairs, …
+#[inline(always)]
+fn fold<T: Real>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for l in 0..width {

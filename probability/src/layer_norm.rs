@@ -1,0 +1,213 @@
+//! Layer normalisation: every token standardised, then scaled and shifted.
+//!
+//! Formula, for each column x of n features: µ = mean x, σ² = mean (x − µ)², x̂ = (x − µ)/√(σ² + ε),
+//! y = g ⊙ x̂ + b. The variance is that of the population (divided by n), and ε lies inside the root.
+//! Gradients: dg = Σ dy ⊙ x̂, db = Σ dy over tokens; with d = dy ⊙ g,
+//! dx = (d − mean d − x̂ · mean (d ⊙ x̂)) / √(σ² + ε).
+//! Source: Ba, Kiros, Hinton, *Layer Normalization*, 2016.
+
+use linalg::{
+    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, affine::add_columns, column,
+    parallel, simd, vector,
+};
+
+/// Standardises every column; operands are x and gain g, or x, gain g and shift b.
+///
+/// ```
+/// use linalg::{Primitive, Work, matrix};
+/// use probability::layer_norm::LayerNorm;
+/// let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];
+/// let (mut y, mut kept) = (matrix(4, 1, &[0.0; 4]), [0.0; 2]);
+/// let work = Work { kept: &mut kept, scratch: &mut [] };
+/// LayerNorm { epsilon: 1e-5 }.forward([x.as_view(), gain.as_view()], y.as_view_mut(), work);
+/// assert!((y[0] + 1.342_f64).abs() < 1e-3 && (y[1] + 0.447).abs() < 1e-3);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm {
+    /// ε, added to the variance: a constant column divides by √ε and not by zero.
+    pub epsilon: f64,
+}
+
+impl LayerNorm {
+    fn check(x: Shape, gain: Shape) -> Result<Shape, ShapeError> {
+        gain.expect("the gain", Shape::new(x.rows, 1))?;
+        Ok(x)
+    }
+
+    /// Writes y, and keeps µ and 1/√(σ² + ε) of every column.
+    fn write<T: Real>(
+        &self,
+        x: View<'_, T>,
+        gain: View<'_, T>,
+        shift: Option<View<'_, T>>,
+        y: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
+        let moments = ViewMut::from_slice(work.kept, 2, x.ncols());
+        let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));
+        parallel::columns([y, moments], |first, [mut y, mut moments]| {
+            simd(|| {
+                for (j, mut y) in y.column_iter_mut().enumerate() {
+                    let (x, y) = (column(&x, first + j), y.as_mut_slice());
+                    let mean = vector::sum(x) / n;
+                    let variance = vector::reduce(x, x, |x, _| (x - mean) * (x - mean)) / n;
+                    let rate = T::one() / (variance + epsilon).sqrt();
+                    moments[(0, j)] = mean;
+                    moments[(1, j)] = rate;
+                    for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
+                        *y = (x - mean) * rate * g;
+                    }
+                    if let Some(shift) = &shift {
+                        vector::axpy(y, T::one(), column(shift, 0));
+                    }
+                }
+            });
+        });
+    }
+
+    fn add<T: Real>(
+        x: View<'_, T>,
+        gain: View<'_, T>,
+        dy: View<'_, T>,
+        dx: ViewMut<'_, T>,
+        d_gain: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
+        let moments = View::from_slice(work.kept, 2, x.ncols());
+        let n = T::from_f64(x.nrows() as f64);
+        let features = x.nrows();
+        parallel::columns([dx], |first, [mut dx]| {
+            simd(|| {
+                for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                    let (mean, rate) = (moments[(0, first + j)], moments[(1, first + j)]);
+                    let x = &column(&x, first + j)[..features];
+                    let dy = &column(&dy, first + j)[..features];
+                    let gain = &column(&gain, 0)[..features];
+                    let standard = |i: usize| (x[i] - mean) * rate;
+                    let d = |i: usize| dy[i] * gain[i];
+                    let mean_d = vector::sum_of(features, d) / n;
+                    let mean_dx = vector::sum_of(features, |i| d(i) * standard(i)) / n;
+                    for (i, dx) in dx.as_mut_slice()[..features].iter_mut().enumerate() {
+                        *dx += rate * (d(i) - mean_d - standard(i) * mean_dx);
+                    }
+                }
+            });
+        });
+        parallel::rows([d_gain], 64, |first, [mut d_gain]| {
+            simd(|| {
+                let mut d_gain = d_gain.column_mut(0);
+                let d_gain = d_gain.as_mut_slice();
+                let rows = first..first + d_gain.len();
+                for j in 0..x.ncols() {
+                    let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
+                    let x = &column(&x, j)[rows.clone()];
+                    let dy = &column(&dy, j)[rows.clone()];
+                    for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
+                        *d += dy * ((x - mean) * rate);
+                    }
+                }
+            });
+        });
+    }
+}
+
+const NAME: &str = "layer normalisation";
+
+impl Primitive<2> for LayerNorm {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn shape(&self, [x, gain]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        Self::check(x, gain)
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        7 * x.len() as u64
+    }
+
+    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
+        Memory { kept: 2 * x.columns, scratch: 0 }
+    }
+
+    fn forward<T: Real>(&self, [x, gain]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
+        self.write(x, gain, None, y, work);
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [x, gain]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx, d_gain]: [ViewMut<'_, T>; 2],
+        work: Work<'_, T>,
+    ) {
+        Self::add(x, gain, dy, dx, d_gain, work);
+    }
+}
+
+impl Primitive<3> for LayerNorm {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn shape(&self, [x, gain, shift]: [Shape; 3]) -> Result<Shape, ShapeError> {
+        shift.expect("the shift", gain)?;
+        Self::check(x, gain)
+    }
+
+    fn flops(&self, [x, _, _]: [Shape; 3]) -> u64 {
+        8 * x.len() as u64
+    }
+
+    fn memory(&self, [x, _, _]: [Shape; 3]) -> Memory {
+        Memory { kept: 2 * x.columns, scratch: 0 }
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [x, gain, shift]: [View<'_, T>; 3],
+        y: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
+        self.write(x, gain, Some(shift), y, work);
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [x, gain, _]: [View<'_, T>; 3],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx, d_gain, d_shift]: [ViewMut<'_, T>; 3],
+        work: Work<'_, T>,
+    ) {
+        Self::add(x, gain, dy, dx, d_gain, work);
+        add_columns(d_shift, dy);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linalg::matrix;
+
+    /// The textbook's fixture, recomputed: x = 1, 2, 3, 4 and the gradient of its first output.
+    #[test]
+    fn backward_of_the_textbook_fixture() {
+        let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];
+        let (mut y, mut kept) = (matrix(4, 1, &[f64::NAN; 4]), [0.0; 2]);
+        let norm = LayerNorm { epsilon: 1e-5 };
+        let inputs = [x.as_view(), gain.as_view()];
+        let work = Work { kept: &mut kept, scratch: &mut [] };
+        norm.forward(inputs, y.as_view_mut(), work);
+        let dy = matrix(4, 1, &[1.0, 0.0, 0.0, 0.0]);
+        let (mut dx, mut dg) = (matrix(4, 1, &[0.0; 4]), matrix(4, 1, &[0.0; 4]));
+        let work = Work { kept: &mut kept, scratch: &mut [] };
+        let gradients = [dx.as_view_mut(), dg.as_view_mut()];
+        norm.vjp(inputs, y.as_view(), dy.as_view(), gradients, work);
+        for (found, expected) in dx.iter().zip([0.26833, -0.357768, -0.089443, 0.178882]) {
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+        assert!(dx.sum().abs() < 1e-15); // a common shift of x changes nothing
+    }
+}

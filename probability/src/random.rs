@@ -1,0 +1,108 @@
+//! Random numbers without a hidden state.
+//!
+//! A number is a function of (seed, stream, step, index): Philox-4×32-10, a counter-based generator.
+//! Any thread can draw any number in any order, a step can be drawn again, and a resumed run draws
+//! what an uninterrupted one would have drawn.
+//!
+//! Source: Salmon, Moraes, Dror, Shaw, *Parallel Random Numbers: As Easy as 1, 2, 3*, 2011.
+
+/// The numbers of one seed, stream and step.
+///
+/// ```
+/// use probability::random::Random;
+/// let random = Random::new(42, 0, 7);
+/// assert_eq!(random.uniform(3), Random::new(42, 0, 7).uniform(3));
+/// assert_ne!(random.uniform(3), Random::new(42, 0, 8).uniform(3));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Random {
+    key: [u32; 2],
+    stream: u32,
+    step: u32,
+}
+
+impl Random {
+    /// The numbers of this seed, stream (who draws) and step (when).
+    pub fn new(seed: u64, stream: u32, step: u32) -> Self {
+        Random { key: [seed as u32, (seed >> 32) as u32], stream, step }
+    }
+
+    /// Words 4·block .. 4·block + 4: 32 random bits each.
+    #[inline(always)]
+    pub fn block(&self, block: u64) -> [u32; 4] {
+        philox([block as u32, (block >> 32) as u32, self.stream, self.step], self.key)
+    }
+
+    /// 64 random bits.
+    pub fn bits(&self, index: u64) -> u64 {
+        let words = self.block(index / 2);
+        let at = (index % 2) as usize * 2;
+        u64::from(words[at]) | u64::from(words[at + 1]) << 32
+    }
+
+    /// Uniform in [0, 1): a multiple of 2⁻⁵³.
+    pub fn uniform(&self, index: u64) -> f64 {
+        (self.bits(index) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    }
+
+    /// Uniform among 0, 1, …, n − 1; the bias is below n·2⁻⁶⁴.
+    ///
+    /// # Panics
+    /// If n is 0.
+    pub fn below(&self, index: u64, n: u64) -> u64 {
+        assert!(n > 0, "a number below 0");
+        ((u128::from(self.bits(index)) * u128::from(n)) >> 64) as u64
+    }
+
+    /// Standard normal, by Box and Muller's transformation.
+    pub fn normal(&self, index: u64) -> f64 {
+        let (u, v) = (self.uniform(2 * index), self.uniform(2 * index + 1));
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+    }
+}
+
+/// Ten rounds of two multiplications, with keys that advance by Weyl constants.
+#[inline(always)]
+fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let a = u64::from(counter[0]) * 0xD251_1F53;
+        let b = u64::from(counter[2]) * 0xCD9E_8D57;
+        counter = [
+            (b >> 32) as u32 ^ counter[1] ^ key[0],
+            b as u32,
+            (a >> 32) as u32 ^ counter[3] ^ key[1],
+            a as u32,
+        ];
+        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+    }
+    counter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Known answers of the authors' Random123 library (kat_vectors, philox4x32 10).
+    #[test]
+    fn known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+    }
+
+    #[test]
+    fn moments() {
+        let random = Random::new(1, 2, 3);
+        let n = 100_000;
+        let mean = |f: &dyn Fn(u64) -> f64| (0..n).map(f).sum::<f64>() / n as f64;
+        // Five standard errors of each estimate.
+        assert!((mean(&|i| random.uniform(i)) - 0.5).abs() < 5.0 * (1.0 / 12.0 / n as f64).sqrt());
+        assert!(mean(&|i| random.normal(i)).abs() < 5.0 / (n as f64).sqrt());
+        assert!((mean(&|i| random.normal(i).powi(2)) - 1.0).abs() < 5.0 * (2.0 / n as f64).sqrt());
+        assert!(
+            (mean(&|i| random.below(i, 10) as f64) - 4.5).abs() < 5.0 * (8.25 / n as f64).sqrt()
+        );
+    }
+}
