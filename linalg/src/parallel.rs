@@ -30,6 +30,16 @@ pub fn columns<T: Real, const M: usize>(
     split_columns(0, matrices, (BLOCK / rows.max(1)).max(1), &work);
 }
 
+/// As [`columns`], on blocks of `block` columns: for work that is not in proportion to what it
+/// writes.
+pub fn column_blocks<T: Real, const M: usize>(
+    matrices: [ViewMut<'_, T>; M],
+    block: usize,
+    work: impl Fn(usize, [ViewMut<'_, T>; M]) + Sync,
+) {
+    split_columns(0, matrices, block, &work);
+}
+
 fn split_columns<T: Real, const M: usize>(
     first: usize,
     mut matrices: [ViewMut<'_, T>; M],
@@ -79,6 +89,54 @@ fn split_rows<T: Real, const M: usize>(
     );
 }
 
+/// Cuts every matrix into the same number of tiles, `down` × `across`, and calls `work(i, j, tiles)`
+/// on the tiles in row i and column j: for attention, i counts heads and j sequences.
+///
+/// # Panics
+/// If a matrix's rows or columns are not multiples.
+pub fn tiles<T: Real, const M: usize>(
+    matrices: [ViewMut<'_, T>; M],
+    down: usize,
+    across: usize,
+    work: impl Fn(usize, usize, [ViewMut<'_, T>; M]) + Sync,
+) {
+    for m in &matrices {
+        assert!(m.nrows().is_multiple_of(down) && m.ncols().is_multiple_of(across));
+    }
+    split_tiles((0, 0), (down, across), matrices, &work);
+}
+
+fn split_tiles<T: Real, const M: usize>(
+    (i, j): (usize, usize),
+    (down, across): (usize, usize),
+    mut matrices: [ViewMut<'_, T>; M],
+    work: &(impl Fn(usize, usize, [ViewMut<'_, T>; M]) + Sync),
+) {
+    if across > 1 {
+        let half = across / 2;
+        let (left, right) = unzip(matrices.each_mut().map(|m| {
+            let middle = m.ncols() / across * half;
+            m.columns_range_pair_mut(..middle, middle..)
+        }));
+        rayon::join(
+            || split_tiles((i, j), (down, half), left, work),
+            || split_tiles((i, j + half), (down, across - half), right, work),
+        );
+    } else if down > 1 {
+        let half = down / 2;
+        let (top, bottom) = unzip(matrices.each_mut().map(|m| {
+            let middle = m.nrows() / down * half;
+            m.rows_range_pair_mut(..middle, middle..)
+        }));
+        rayon::join(
+            || split_tiles((i, j), (half, across), top, work),
+            || split_tiles((i + half, j), (down - half, across), bottom, work),
+        );
+    } else {
+        work(i, j, matrices);
+    }
+}
+
 fn unzip<A, B, const M: usize>(pairs: [(A, B); M]) -> ([A; M], [B; M]) {
     let mut second: [Option<B>; M] = std::array::from_fn(|_| None);
     let mut next = second.iter_mut();
@@ -95,6 +153,17 @@ fn unzip<A, B, const M: usize>(pairs: [(A, B); M]) -> ([A; M], [B; M]) {
 mod tests {
     use super::*;
     use crate::Matrix;
+
+    #[test]
+    fn tiles_are_numbered_by_row_and_column() {
+        let mut x = Matrix::zeros(6, 35);
+        tiles([x.as_view_mut()], 3, 7, |i, j, [mut tile]| {
+            assert_eq!(tile.shape(), (2, 5));
+            tile.add_scalar_mut((10 * i + j) as f64);
+        });
+        let expected = Matrix::from_fn(6, 35, |row, column| (10 * (row / 2) + column / 5) as f64);
+        assert_eq!(x, expected);
+    }
 
     #[test]
     fn every_element_is_visited_once() {

@@ -31,10 +31,16 @@ pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
 /// If the lengths differ.
 #[inline(always)]
 pub fn softmax_into<T: Real>(p: &mut [T], scores: &[T]) -> T {
-    assert_eq!(p.len(), scores.len(), "one probability per score");
-    let maximum = vector::maximum(scores);
-    for (p, &z) in p.iter_mut().zip(scores) {
-        *p = (z - maximum).exp();
+    p.copy_from_slice(scores);
+    softmax_in_place(p)
+}
+
+/// As [`softmax`], in place. Returns ln Σ e^z.
+#[inline(always)]
+pub fn softmax_in_place<T: Real>(p: &mut [T]) -> T {
+    let maximum = vector::maximum(p);
+    for p in p.iter_mut() {
+        *p = (*p - maximum).exp();
     }
     let sum = vector::sum(p);
     let share = T::one() / sum;

@@ -1,0 +1,123 @@
+//! Surprisal, the information of an event: the textbook's way from probabilities to the loss.
+//!
+//! Formula: I(y) = −ln p_y, in nats. Gradient: dp_y = −dI/p_y.
+//! The mean over tokens is the cross-entropy. Where a probability underflows to 0 the surprisal is
+//! ∞: training uses [`crate::cross_entropy`], which cannot.
+//! Source: Shannon 1948; the textbook's A.4.
+
+use crate::cross_entropy::{counted, is_ignored};
+use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, gather};
+
+/// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
+/// Ignored targets have surprisal 0.
+///
+/// ```
+/// use infotheory::surprisal::Surprisal;
+/// use linalg::{Primitive, Work, matrix};
+/// let p = matrix(2, 2, &[0.5, 0.5, 0.25, 0.75]); // a fair coin, and one that is not
+/// let (y, mut nats) = (matrix(1, 2, &[0.0, 0.0]), matrix(1, 2, &[0.0; 2]));
+/// Surprisal.forward([p.as_view(), y.as_view()], nats.as_view_mut(), Work::none());
+/// assert_eq!(infotheory::bits(nats[0]), 1.0);
+/// assert_eq!(infotheory::bits(nats[1]), 2.0);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Surprisal;
+
+impl Primitive<2> for Surprisal {
+    fn name(&self) -> &'static str {
+        "surprisal"
+    }
+
+    fn shape(&self, [p, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        targets.expect("the row of targets", Shape::new(1, p.columns))?;
+        Ok(targets)
+    }
+
+    fn flops(&self, [p, _]: [Shape; 2]) -> u64 {
+        11 * p.columns as u64
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [p, targets]: [View<'_, T>; 2],
+        mut nats: ViewMut<'_, T>,
+        _: Work<'_, T>,
+    ) {
+        for j in 0..p.ncols() {
+            nats[j] = match gather::index(targets[j], p.nrows()) {
+                _ if is_ignored(targets[j]) => T::zero(),
+                Some(y) => -p[(y, j)].ln(),
+                None => T::from_f64(f64::NAN),
+            };
+        }
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [p, targets]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        d_nats: View<'_, T>,
+        [mut dp, _]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        for j in 0..p.ncols() {
+            if let Some(y) = gather::index(targets[j], p.nrows()) {
+                dp[(y, j)] -= d_nats[j] / p[(y, j)];
+            }
+        }
+    }
+}
+
+/// The mean over the tokens that are not ignored; operands are a row of numbers and the targets.
+///
+/// ```
+/// use infotheory::surprisal::MeanOverTargets;
+/// use linalg::{Primitive, Work, matrix};
+/// let (nats, targets) = (matrix(1, 3, &[1.0, 9.0, 2.0]), matrix(1, 3, &[4.0, -1.0, 7.0]));
+/// let mut mean = matrix(1, 1, &[0.0]);
+/// MeanOverTargets.forward([nats.as_view(), targets.as_view()], mean.as_view_mut(), Work::none());
+/// assert_eq!(mean[0], 1.5);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct MeanOverTargets;
+
+impl Primitive<2> for MeanOverTargets {
+    fn name(&self) -> &'static str {
+        "mean over targets"
+    }
+
+    fn shape(&self, [x, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        x.expect_rows("the row of numbers", 1)?;
+        targets.expect("the row of targets", x)?;
+        Ok(Shape::new(1, 1))
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        x.len() as u64
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [x, targets]: [View<'_, T>; 2],
+        mut mean: ViewMut<'_, T>,
+        _: Work<'_, T>,
+    ) {
+        let counting = x.iter().zip(targets.iter()).filter(|(_, y)| !is_ignored(**y));
+        let sum = counting.fold(T::zero(), |sum, (x, _)| sum + *x);
+        mean[0] = sum / T::from_f64(counted(&targets) as f64);
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [x, targets]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        upstream: View<'_, T>,
+        [mut dx, _]: [ViewMut<'_, T>; 2],
+        _: Work<'_, T>,
+    ) {
+        let share = upstream[0] / T::from_f64(counted(&targets) as f64);
+        for j in (0..x.ncols()).filter(|&j| !is_ignored(targets[j])) {
+            dx[j] += share;
+        }
+    }
+}
