@@ -250,6 +250,24 @@ impl<T: Real> Tape<T> {
         view(&self.values[node.value.clone()], node.shape)
     }
 
+    /// The elements of a value, column after column.
+    pub fn elements(&self, var: Var) -> &[T] {
+        &self.values[self.nodes[self.node(var)].value.clone()]
+    }
+
+    /// Copies the elements `range` of a value to a place in an input: what one replay computed, the
+    /// next one reads.
+    ///
+    /// # Panics
+    /// If `to` is computed, or there are not so many elements.
+    pub fn copy(&mut self, from: Var, range: Range<usize>, to: Var, place: usize) {
+        let (from, to) = (&self.nodes[self.node(from)], &self.nodes[self.node(to)]);
+        assert_ne!(to.source, Source::Operation, "{} is computed", to.name);
+        assert!(range.end <= from.shape.len() && place + range.len() <= to.shape.len());
+        let source = from.value.start + range.start..from.value.start + range.end;
+        self.values.copy_within(source, to.value.start + place);
+    }
+
     /// The elements of an input or a parameter, column after column, to be written.
     ///
     /// # Panics

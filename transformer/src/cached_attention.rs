@@ -1,0 +1,145 @@
+//! Attention of one new token to the tokens before it, whose keys and values were kept.
+//!
+//! Formula, for each head with d rows: scores s_k = ⟨key_k, query⟩/√d over the p cached keys and the
+//! token's own; w = softmax(s); y = Σ w_k·value_k. It equals the last column of causal attention over
+//! all p + 1 tokens.
+//! Gradients: with dw_k = ⟨value_k, dy⟩ and ds = w ⊙ (dw − ⟨w, dw⟩): d value_k = w_k·dy,
+//! d query = Σ ds_k·key_k/√d, d key_k = ds_k·query/√d.
+
+use linalg::{
+    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, shape::equal_parts,
+    simd, vector,
+};
+use probability::softmax::softmax_in_place;
+
+/// Operands: packed query, key and value of the new token (3·width × 1), cached keys and cached values
+/// (width × context), and how many of them are filled (1 × 1).
+///
+/// ```
+/// use linalg::{Primitive, Shape};
+/// use transformer::CachedAttention;
+/// let [qkv, cache, filled] = [Shape::new(144, 1), Shape::new(48, 11), Shape::new(1, 1)];
+/// let y = CachedAttention { heads: 3 }.shape([qkv, cache, cache, filled]);
+/// assert_eq!(y, Ok(Shape::new(48, 1)));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct CachedAttention {
+    /// Number of heads.
+    pub heads: usize,
+}
+
+/// Key (or value) k of a head: from the cache, or of the token itself where k is past its end.
+fn at<'a, T: Real>(
+    cache: &'a View<'_, T>,
+    own: &'a [T],
+    k: usize,
+    filled: usize,
+    row: usize,
+    rows: usize,
+) -> &'a [T] {
+    if k < filled { &column(cache, k)[row..row + rows] } else { &own[row..row + rows] }
+}
+
+impl CachedAttention {
+    fn filled<T: Real>(count: View<'_, T>, cache: &View<'_, T>) -> usize {
+        (count[0].to_f64().max(0.0) as usize).min(cache.ncols())
+    }
+}
+
+impl Primitive<4> for CachedAttention {
+    fn name(&self) -> &'static str {
+        "attention to a cache"
+    }
+
+    fn shape(&self, [qkv, keys, values, filled]: [Shape; 4]) -> Result<Shape, ShapeError> {
+        let width = equal_parts("the packed query, key and value", qkv.rows, 3)?;
+        equal_parts("the width", width, self.heads)?;
+        qkv.expect_columns("the packed query, key and value", 1)?;
+        keys.expect_rows("the cache of keys", width)?;
+        values.expect("the cache of values", keys)?;
+        filled.expect("the number of cached tokens", Shape::new(1, 1))?;
+        Ok(Shape::new(width, 1))
+    }
+
+    fn flops(&self, [_, keys, ..]: [Shape; 4]) -> u64 {
+        4 * keys.len() as u64
+    }
+
+    fn memory(&self, [_, keys, ..]: [Shape; 4]) -> Memory {
+        let weights = (keys.columns + 1) * self.heads;
+        Memory { kept: weights, scratch: weights }
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [qkv, keys, values, filled]: [View<'_, T>; 4],
+        mut y: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
+        let (width, filled) = (keys.nrows(), Self::filled(filled, &keys));
+        let rows = width / self.heads;
+        let scale = T::one() / T::from_f64(rows as f64).sqrt();
+        let (query, rest) = column(&qkv, 0).split_at(width);
+        let (key, value) = rest.split_at(width);
+        let mut y = y.column_mut(0);
+        let y = y.as_mut_slice();
+        y.fill(T::zero());
+        simd(|| {
+            for h in 0..self.heads {
+                let row = h * rows;
+                let w = &mut work.kept[h * (keys.ncols() + 1)..][..=filled];
+                for (k, w) in w.iter_mut().enumerate() {
+                    let key = at(&keys, key, k, filled, row, rows);
+                    *w = scale * vector::dot(key, &query[row..row + rows]);
+                }
+                softmax_in_place(w);
+                for (k, &w) in w.iter().enumerate() {
+                    let value = at(&values, value, k, filled, row, rows);
+                    vector::axpy(&mut y[row..row + rows], w, value);
+                }
+            }
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [qkv, keys, values, filled]: [View<'_, T>; 4],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [mut d_qkv, mut d_keys, mut d_values, _]: [ViewMut<'_, T>; 4],
+        work: Work<'_, T>,
+    ) {
+        let (width, filled) = (keys.nrows(), Self::filled(filled, &keys));
+        let rows = width / self.heads;
+        let scale = T::one() / T::from_f64(rows as f64).sqrt();
+        let (query, rest) = column(&qkv, 0).split_at(width);
+        let (key, value) = rest.split_at(width);
+        let mut d_qkv = d_qkv.column_mut(0);
+        let (d_query, rest) = d_qkv.as_mut_slice().split_at_mut(width);
+        let (d_key, d_value) = rest.split_at_mut(width);
+        for h in 0..self.heads {
+            let head = h * rows..(h + 1) * rows;
+            let (dy, query) = (&column(&dy, 0)[head.clone()], &query[head.clone()]);
+            let w = &work.kept[h * (keys.ncols() + 1)..][..=filled];
+            let ds = &mut work.scratch[..=filled];
+            for (k, ds) in ds.iter_mut().enumerate() {
+                *ds = vector::dot(at(&values, value, k, filled, h * rows, rows), dy);
+            }
+            let mean = vector::dot(w, ds);
+            ds.iter_mut().zip(w).for_each(|(ds, &w)| *ds = scale * w * (*ds - mean));
+            for k in 0..=filled {
+                let key = at(&keys, key, k, filled, h * rows, rows);
+                vector::axpy(&mut d_query[head.clone()], ds[k], key);
+                if k < filled {
+                    let mut d_key = d_keys.column_mut(k);
+                    vector::axpy(&mut d_key.as_mut_slice()[head.clone()], ds[k], query);
+                    let mut d_value = d_values.column_mut(k);
+                    vector::axpy(&mut d_value.as_mut_slice()[head.clone()], w[k], dy);
+                } else {
+                    vector::axpy(&mut d_key[head.clone()], ds[k], query);
+                    vector::axpy(&mut d_value[head.clone()], w[k], dy);
+                }
+            }
+        }
+    }
+}

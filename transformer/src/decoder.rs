@@ -1,0 +1,100 @@
+//! A model that reads and predicts one token at a time, with a cache of keys and values.
+
+use crate::config::Gpt2Config;
+use crate::layers::{self, Context};
+use crate::{Form, ModelError};
+use calculus::{Recorder, Tape, Var};
+use linalg::{Real, Shape};
+
+/// A recorded prediction of one token after those that it has read.
+///
+/// Where the context is full, the later half of what was read is read again from position 0: learned
+/// positions cannot slide.
+///
+/// ```
+/// use transformer::{Decoder, Gpt2Config};
+/// let config = Gpt2Config { vocabulary: 5, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
+/// let mut decoder = Decoder::<f32>::record(&config)?;
+/// let logits = decoder.read(3)?; // after token 3
+/// assert_eq!(logits.len(), 5);
+/// # Ok::<(), transformer::ModelError>(())
+/// ```
+pub struct Decoder<T: Real> {
+    config: Gpt2Config,
+    tape: Tape<T>,
+    token: Var,
+    position: Var,
+    logits: Var,
+    /// Of every block: packed query, key and value of the token, and the two caches.
+    blocks: Vec<(Var, Var, Var)>,
+    /// What the caches hold.
+    read: Vec<u32>,
+}
+
+impl<T: Real> Decoder<T> {
+    /// Records the prediction of one token. Parameters are in the order of [`crate::Gpt2`]'s.
+    pub fn record(config: &Gpt2Config) -> Result<Self, ModelError> {
+        config.validate()?;
+        let mut recorder = Recorder::new();
+        let r = &mut recorder;
+        let one = Shape::new(1, 1);
+        let token = r.input("token", one)?;
+        let position = r.input("position", one)?;
+        let c = Context { config, length: 1, form: Form::Fused, dropout: None };
+        let (mut x, token_table) = layers::embedding(c, r, token, position)?; // d×1
+        for i in 0..config.layers {
+            x = layers::block(c, r, i, x, |r, qkv| layers::attend_cached(c, r, qkv, position))?;
+        }
+        let logits = layers::head(c, r, x, token_table)?; // V×1
+        let tape = recorder.finish_forward_only();
+        let find = |i: usize, name: &str| {
+            tape.find(&format!("block.{i}.attention.{name}")).expect("recorded above")
+        };
+        let blocks = (0..config.layers)
+            .map(|i| (find(i, "qkv"), find(i, "keys"), find(i, "values")))
+            .collect();
+        let read = Vec::with_capacity(config.context);
+        Ok(Decoder { config: config.clone(), tape, token, position, logits, blocks, read })
+    }
+
+    /// All parameters, in the order of [`crate::Gpt2`]'s.
+    pub fn parameters_mut(&mut self) -> &mut [T] {
+        self.tape.parameters_mut()
+    }
+
+    /// Forgets what was read.
+    pub fn clear(&mut self) {
+        self.read.clear();
+    }
+
+    /// Reads a token; returns the logits of the next one.
+    ///
+    /// # Errors
+    /// A token that the vocabulary does not have.
+    pub fn read(&mut self, token: u32) -> Result<&[T], ModelError> {
+        let vocabulary = self.config.vocabulary;
+        if token as usize >= vocabulary {
+            return Err(ModelError::Token { place: self.read.len(), found: token, vocabulary });
+        }
+        if self.read.len() == self.config.context {
+            let later = self.read.split_off(self.config.context - self.config.context / 2);
+            self.read.clear();
+            later.into_iter().for_each(|token| self.advance(token));
+        }
+        self.advance(token);
+        Ok(self.tape.elements(self.logits))
+    }
+
+    fn advance(&mut self, token: u32) {
+        let (place, width) = (self.read.len(), self.config.width);
+        self.tape.set(self.token, &[T::from_f64(f64::from(token))]);
+        self.tape.set(self.position, &[T::from_f64(place as f64)]);
+        self.tape.forward();
+        for &(qkv, keys, values) in &self.blocks {
+            for (part, cache) in [(1, keys), (2, values)] {
+                self.tape.copy(qkv, part * width..(part + 1) * width, cache, place * width);
+            }
+        }
+        self.read.push(token);
+    }
+}

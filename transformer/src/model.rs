@@ -1,0 +1,230 @@
+//! A recorded GPT-2: parameters, a batch of tokens, logits, the loss.
+
+use crate::config::{ConfigError, Gpt2Config};
+use crate::layers::{self, Context};
+use crate::streams;
+use calculus::{RecordError, Recorder, Tape, Var};
+use infotheory::cross_entropy::CrossEntropy;
+use infotheory::surprisal::{MeanOverTargets, Surprisal};
+use linalg::{Real, Shape};
+use probability::random::Random;
+use probability::softmax::Softmax;
+use thiserror::Error;
+
+/// Which of the two recordings of one model. Their values and gradients are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// What trains: attention in one operation, the loss from logits.
+    Fused,
+    /// What explains: every formula of the textbook is a node.
+    Textbook,
+}
+
+/// The target of a token that is not to be predicted.
+pub const IGNORED: u32 = u32::MAX;
+
+/// Why a model cannot be recorded, or a batch not be taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ModelError {
+    /// A configuration that contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Shapes that do not fit.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A sequence longer than the model's positions.
+    #[error("sequences of {found} tokens: the model has positions for 1 to {context}")]
+    Length {
+        /// The length asked for.
+        found: usize,
+        /// The model's context.
+        context: usize,
+    },
+    /// A batch of another size than recorded.
+    #[error("a batch of {found} tokens where {expected} were recorded")]
+    Batch {
+        /// Tokens of the recording.
+        expected: usize,
+        /// Tokens found.
+        found: usize,
+    },
+    /// A token id that the vocabulary does not have.
+    #[error(
+        "token {found} at place {place} of the batch: the vocabulary has {vocabulary} (0 to {})",
+        vocabulary - 1
+    )]
+    Token {
+        /// Its place in the batch.
+        place: usize,
+        /// The id.
+        found: u32,
+        /// Number of tokens of the vocabulary.
+        vocabulary: usize,
+    },
+    /// A batch without a token to be predicted.
+    #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
+    NoTarget,
+}
+
+/// A recorded training step of a GPT-2 on batches of one size.
+///
+/// ```
+/// use transformer::{Form, Gpt2, Gpt2Config};
+/// let config = Gpt2Config { vocabulary: 65, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
+/// let mut model = Gpt2::<f32>::record(&config, 1, 4, Form::Fused, 0)?;
+/// model.initialise(1);
+/// let loss = model.loss(&[1, 2, 3, 4], &[2, 3, 4, 5])?;
+/// assert!((loss - 65.0_f64.ln()).abs() < 0.1); // who knows nothing pays ln V
+/// # Ok::<(), transformer::ModelError>(())
+/// ```
+pub struct Gpt2<T: Real> {
+    config: Gpt2Config,
+    tape: Tape<T>,
+    tokens: Var,
+    targets: Var,
+    step: Option<Var>,
+    logits: Var,
+    loss: Var,
+}
+
+impl<T: Real> Gpt2<T> {
+    /// Records a step on `sequences` sequences of `length` tokens; `seed` selects dropout's masks.
+    pub fn record(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        form: Form,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        config.validate()?;
+        if length == 0 || length > config.context {
+            return Err(ModelError::Length { found: length, context: config.context });
+        }
+        let mut recorder = Recorder::new();
+        let r = &mut recorder;
+        let row = Shape::new(1, sequences.saturating_mul(length));
+        let tokens = r.input("tokens", row)?; // 1×n
+        let positions = r.input("positions", row)?; // 1×n
+        let targets = r.input("targets", row)?; // 1×n
+        let step =
+            if config.dropout > 0.0 { Some(r.input("step", Shape::new(1, 1))?) } else { None };
+        let c = Context { config, length, form, dropout: step.map(|step| (step, seed)) };
+
+        let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×n
+        for i in 0..config.layers {
+            x = layers::block(c, r, i, x, |r, qkv| layers::attend(c, r, i, qkv))?; // d×n
+        }
+        let logits = layers::head(c, r, x, token_table)?; // V×n
+        let loss = match form {
+            Form::Fused => r.push("loss", CrossEntropy, [logits, targets])?, // 1×1
+            Form::Textbook => {
+                let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
+                let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
+                r.push("loss", MeanOverTargets, [surprisal, targets])? // 1×1
+            }
+        };
+        let mut tape = recorder.finish();
+        for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
+            *p = T::from_f64((i % length) as f64);
+        }
+        Ok(Gpt2 { config: config.clone(), tape, tokens, targets, step, logits, loss })
+    }
+
+    /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
+    /// stream 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
+    pub fn initialise(&mut self, seed: u64) {
+        let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
+        for (k, parameter) in self.tape.parameter_list().into_iter().enumerate() {
+            let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
+            let name = parameter.name.as_str();
+            let values = &mut self.tape.parameters_mut()[parameter.range];
+            if name.ends_with(".bias") {
+                values.fill(T::zero());
+            } else if parameter.shape.columns == 1 {
+                values.fill(T::one());
+            } else {
+                let writes =
+                    name.ends_with("projection.weight") || name.ends_with("contracted.weight");
+                let deviation = if writes { residual } else { 0.02 };
+                for (i, value) in values.iter_mut().enumerate() {
+                    *value = T::from_f64(deviation * random.normal(i as u64));
+                }
+            }
+        }
+    }
+
+    /// Sets a batch: tokens, and the token that follows each ([`IGNORED`] where none is to be
+    /// predicted), sequence after sequence.
+    pub fn set_batch(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), ModelError> {
+        let (expected, vocabulary) = (self.tape.shape(self.tokens).columns, self.config.vocabulary);
+        for found in [tokens.len(), targets.len()] {
+            if found != expected {
+                return Err(ModelError::Batch { expected, found });
+            }
+        }
+        let outside = |&(_, &t): &(usize, &u32)| t as usize >= vocabulary;
+        let counted = || targets.iter().enumerate().filter(|(_, t)| **t != IGNORED);
+        let bad = tokens.iter().enumerate().find(outside).or_else(|| counted().find(outside));
+        if let Some((place, &found)) = bad {
+            return Err(ModelError::Token { place, found, vocabulary });
+        }
+        if counted().next().is_none() {
+            return Err(ModelError::NoTarget);
+        }
+        for (x, &t) in self.tape.value_mut(self.tokens).iter_mut().zip(tokens) {
+            *x = T::from_f64(f64::from(t));
+        }
+        for (x, &t) in self.tape.value_mut(self.targets).iter_mut().zip(targets) {
+            *x = T::from_f64(if t == IGNORED { infotheory::IGNORED } else { f64::from(t) });
+        }
+        Ok(())
+    }
+
+    /// Sets the step number that selects dropout's masks, or none for evaluation.
+    pub fn set_step(&mut self, step: Option<u64>) {
+        if let Some(var) = self.step {
+            self.tape.set(var, &[T::from_f64(step.map_or(-1.0, |s| s as f64))]);
+        }
+    }
+
+    /// The mean loss of a batch in nats per token, as in evaluation: nothing is dropped.
+    pub fn loss(&mut self, tokens: &[u32], targets: &[u32]) -> Result<f64, ModelError> {
+        self.set_batch(tokens, targets)?;
+        self.set_step(None);
+        self.tape.forward();
+        Ok(self.tape.value(self.loss)[0].to_f64())
+    }
+
+    /// Copies parameters given by name from another recording of the same model.
+    ///
+    /// # Panics
+    /// If the models' parameters differ in number.
+    pub fn copy_parameters(&mut self, parameters: &[T]) {
+        self.tape.parameters_mut().copy_from_slice(parameters);
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Gpt2Config {
+        &self.config
+    }
+
+    /// The recording.
+    pub fn tape(&self) -> &Tape<T> {
+        &self.tape
+    }
+
+    /// The recording, to be replayed.
+    pub fn tape_mut(&mut self) -> &mut Tape<T> {
+        &mut self.tape
+    }
+
+    /// The logits (vocabulary × tokens).
+    pub fn logits_var(&self) -> Var {
+        self.logits
+    }
+
+    /// The loss (1 × 1), mean cross-entropy in nats per token.
+    pub fn loss_var(&self) -> Var {
+        self.loss
+    }
+}
