@@ -3,13 +3,23 @@
 mod cached_attention;
 mod causal_attention;
 pub mod config;
+pub mod corpus;
 mod decoder;
+mod evaluation;
 mod layers;
 mod model;
 mod streams;
+mod trainer;
+mod training_config;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
 pub use config::Gpt2Config;
+pub use corpus::Corpus;
 pub use decoder::Decoder;
+pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError};
+pub use trainer::{Step, Trainer, matrices};
+pub use training_config::{
+    OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
+};

@@ -79,6 +79,7 @@ pub enum ModelError {
 /// ```
 pub struct Gpt2<T: Real> {
     config: Gpt2Config,
+    length: usize,
     tape: Tape<T>,
     tokens: Var,
     targets: Var,
@@ -95,6 +96,27 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
         seed: u64,
+    ) -> Result<Self, ModelError> {
+        Self::write_down(config, sequences, length, form, seed, Recorder::finish)
+    }
+
+    /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
+    pub fn record_forward_only(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        form: Form,
+    ) -> Result<Self, ModelError> {
+        Self::write_down(config, sequences, length, form, 0, Recorder::finish_forward_only)
+    }
+
+    fn write_down(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        form: Form,
+        seed: u64,
+        finish: fn(Recorder<T>) -> Tape<T>,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -123,11 +145,11 @@ impl<T: Real> Gpt2<T> {
                 r.push("loss", MeanOverTargets, [surprisal, targets])? // 1×1
             }
         };
-        let mut tape = recorder.finish();
+        let mut tape = finish(recorder);
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }
-        Ok(Gpt2 { config: config.clone(), tape, tokens, targets, step, logits, loss })
+        Ok(Gpt2 { config: config.clone(), length, tape, tokens, targets, step, logits, loss })
     }
 
     /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
@@ -201,6 +223,21 @@ impl<T: Real> Gpt2<T> {
     /// If the models' parameters differ in number.
     pub fn copy_parameters(&mut self, parameters: &[T]) {
         self.tape.parameters_mut().copy_from_slice(parameters);
+    }
+
+    /// Tokens of a batch.
+    pub fn batch(&self) -> usize {
+        self.tape.shape(self.tokens).columns
+    }
+
+    /// Sequences of a batch.
+    pub fn sequences(&self) -> usize {
+        self.batch() / self.length
+    }
+
+    /// Tokens of a sequence.
+    pub fn length(&self) -> usize {
+        self.length
     }
 
     /// The configuration.

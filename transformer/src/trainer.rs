@@ -1,0 +1,137 @@
+//! The training loop: predict, propagate back, descend.
+
+use crate::corpus::Corpus;
+use crate::model::{Form, Gpt2, ModelError};
+use crate::training_config::TrainingConfig;
+use crate::{Evaluation, Gpt2Config};
+use calculus::optimizer::Optimizer;
+use calculus::schedule::Schedule;
+use calculus::{Tape, clip};
+use linalg::Real;
+use std::ops::Range;
+
+/// A model in training: its recorded step, the optimiser, and where it stands.
+///
+/// Everything that a step draws is a function of (seed, step): a run that stops and goes on is the
+/// run that never stopped.
+pub struct Trainer<T: Real> {
+    config: TrainingConfig,
+    model: Gpt2<T>,
+    optimizer: Box<dyn Optimizer<T>>,
+    schedule: Schedule,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Its number; the first is 1.
+    pub number: u64,
+    /// The batch's mean loss before the update, nats per token.
+    pub loss: f64,
+    /// The learning rate of the update.
+    pub learning_rate: f64,
+    /// Norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
+}
+
+impl<T: Real> Trainer<T> {
+    /// Records the step and initialises the weights.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other or that memory cannot address.
+    pub fn new(config: TrainingConfig, model: &Gpt2Config) -> Result<Self, ModelError> {
+        let mut model =
+            Gpt2::record(model, config.batch, config.context, Form::Fused, config.seed)?;
+        model.initialise(config.seed);
+        let parameters = model.tape().parameters().len();
+        let optimizer = config.optimizer(parameters, matrices(model.tape()));
+        let size = model.batch();
+        Ok(Trainer {
+            schedule: config.schedule(),
+            config,
+            model,
+            optimizer,
+            tokens: vec![0; size],
+            targets: vec![0; size],
+        })
+    }
+
+    /// One step: gradients of `accumulate` batches, averaged; clipping; an update.
+    ///
+    /// # Errors
+    /// A corpus with tokens that the model does not have.
+    pub fn step(&mut self, corpus: &Corpus) -> Result<Step, ModelError> {
+        let (done, config) = (self.steps(), &self.config);
+        let batches = config.accumulate as u64;
+        let loss = self.model.loss_var();
+        let model = &mut self.model;
+        model.tape_mut().zero_gradients();
+        let mut nats = 0.0;
+        for batch in done * batches..(done + 1) * batches {
+            let (tokens, targets) = (&mut self.tokens, &mut self.targets);
+            corpus.fill(config.seed, batch, config.context, tokens, targets);
+            model.set_batch(tokens, targets)?;
+            model.set_step(Some(batch));
+            let tape = model.tape_mut();
+            tape.forward();
+            tape.backward_scaled(loss, T::from_f64(1.0 / batches as f64));
+            nats += tape.elements(loss)[0].to_f64();
+        }
+        let (parameters, gradients) = model.tape_mut().parameters_and_gradients();
+        let limit = if config.clip > 0.0 { config.clip } else { f64::INFINITY };
+        let gradient_norm = clip::by_global_norm(gradients, limit);
+        let learning_rate = self.schedule.rate(done);
+        self.optimizer.step(learning_rate, parameters, gradients);
+        Ok(Step { number: done + 1, loss: nats / batches as f64, learning_rate, gradient_norm })
+    }
+
+    /// The loss on the whole validation part.
+    ///
+    /// # Errors
+    /// A corpus with tokens that the model does not have.
+    pub fn evaluate(&mut self, corpus: &Corpus) -> Result<Evaluation, ModelError> {
+        Evaluation::of(&mut self.model, &corpus.validation_windows(self.config.context))
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    /// The run's settings.
+    pub fn config(&self) -> &TrainingConfig {
+        &self.config
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Gpt2<T> {
+        &self.model
+    }
+
+    /// The model, to be replayed.
+    pub fn model_mut(&mut self) -> &mut Gpt2<T> {
+        &mut self.model
+    }
+
+    /// What a checkpoint holds besides the number of steps, by name: parameters first, then what the
+    /// optimiser remembers.
+    pub fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        let mut state = vec![("parameters", self.model.tape_mut().parameters_mut())];
+        state.extend(self.optimizer.state());
+        state
+    }
+
+    /// Goes on after this many steps.
+    pub fn set_steps(&mut self, steps: u64) {
+        self.optimizer.set_steps(steps);
+    }
+}
+
+/// Where the matrices lie among the parameters: those with more than one row and column, which decay.
+/// Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
+pub fn matrices<T: Real>(tape: &Tape<T>) -> Vec<Range<usize>> {
+    let parameters = tape.parameter_list().into_iter();
+    parameters.filter(|p| p.shape.rows > 1 && p.shape.columns > 1).map(|p| p.range).collect()
+}

@@ -1,0 +1,213 @@
+//! What a training run does: every size and rate, with names that files and flags share.
+
+use crate::config::{Activation, ConfigError, Gpt2Config};
+use calculus::optimizer::{Adam, Optimizer, Sgd};
+use calculus::schedule::Schedule;
+use linalg::Real;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use thiserror::Error;
+
+/// How a text becomes tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerKind {
+    /// 256 tokens, one per byte.
+    Bytes,
+    /// One token per character that the text uses.
+    Chars,
+}
+
+/// Which rule changes the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam with weight decay on matrices.
+    AdamW,
+    /// Gradient descent, with momentum if that is not 0.
+    Sgd,
+}
+
+/// How the learning rate goes over the steps, after warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleKind {
+    /// Half a cosine down to the minimum.
+    Cosine,
+    /// A straight line down to the minimum.
+    Linear,
+    /// The peak for ever, without warm-up.
+    Constant,
+}
+
+/// A training run. Sizes are in tokens, features or steps; rates are per step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// A file of text; the embedded stories if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// How the text becomes tokens.
+    pub tokenizer: TokenizerKind,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Features of a token.
+    pub width: usize,
+    /// Tokens of a window.
+    pub context: usize,
+    /// Activation function of the feed-forward part.
+    pub activation: Activation,
+    /// Whether affine maps and norms have biases.
+    pub bias: bool,
+    /// Whether the head shares the embedding's table.
+    pub tied: bool,
+    /// Share of activations that is dropped in training.
+    pub dropout: f64,
+    /// Windows of a batch.
+    pub batch: usize,
+    /// Batches whose gradients are averaged before an update.
+    pub accumulate: usize,
+    /// Updates.
+    pub steps: u64,
+    /// The rule that changes the parameters.
+    pub optimizer: OptimizerKind,
+    /// Momentum µ of gradient descent.
+    pub momentum: f64,
+    /// The course of the learning rate.
+    pub schedule: ScheduleKind,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// The learning rate at the last step.
+    pub min_learning_rate: f64,
+    /// Steps over which the learning rate rises.
+    pub warmup: u64,
+    /// Decay λ of matrices.
+    pub weight_decay: f64,
+    /// Adam's β₁.
+    pub beta1: f64,
+    /// Adam's β₂.
+    pub beta2: f64,
+    /// The largest norm of all gradients together; 0 does not clip.
+    pub clip: f64,
+    /// Chooses initial weights, windows and dropout.
+    pub seed: u64,
+    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only.
+    pub eval_every: u64,
+}
+
+/// Why a run cannot be.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum TrainingConfigError {
+    /// A setting outside its range.
+    #[error("{setting} is {found}; it must be {expected}")]
+    Range {
+        /// Its name.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A model that cannot be.
+    #[error(transparent)]
+    Model(#[from] ConfigError),
+}
+
+/// Batches are numbered in an f32, which counts exactly as far as this.
+const MOST_BATCHES: u64 = 1 << 24;
+
+impl TrainingConfig {
+    /// Checks every setting that is not the model's.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, with its value and its range.
+    pub fn validate(&self) -> Result<(), TrainingConfigError> {
+        let check = |fine: bool, setting, found: &dyn ToString, expected| {
+            if fine {
+                return Ok(());
+            }
+            Err(TrainingConfigError::Range { setting, found: found.to_string(), expected })
+        };
+        let above = "a finite number above 0";
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        check(self.batch > 0, "batch", &self.batch, "1 or more")?;
+        check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
+        let batches = self.steps.checked_mul(self.accumulate as u64);
+        check(
+            self.steps > 0 && batches.is_some_and(|n| n <= MOST_BATCHES),
+            "steps",
+            &self.steps,
+            "1 or more, and steps·accumulate at most 16777216",
+        )?;
+        check(positive(self.learning_rate), "learning_rate", &self.learning_rate, above)?;
+        check(
+            self.min_learning_rate >= 0.0 && self.min_learning_rate <= self.learning_rate,
+            "min_learning_rate",
+            &self.min_learning_rate,
+            "between 0 and learning_rate",
+        )?;
+        check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
+        let decay = self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0;
+        check(decay, "weight_decay", &self.weight_decay, "0 or more, and below 1/learning_rate")?;
+        check(share(self.beta1), "beta1", &self.beta1, "at least 0 and below 1")?;
+        check(share(self.beta2), "beta2", &self.beta2, "at least 0 and below 1")?;
+        check(share(self.momentum), "momentum", &self.momentum, "at least 0 and below 1")?;
+        check(
+            self.clip >= 0.0 && self.clip.is_finite(),
+            "clip",
+            &self.clip,
+            "a finite number, 0 or more (0 does not clip)",
+        )
+    }
+
+    /// The model of this run, for a vocabulary of so many tokens.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other.
+    pub fn model(&self, vocabulary: usize) -> Result<Gpt2Config, TrainingConfigError> {
+        let config = Gpt2Config {
+            vocabulary,
+            context: self.context,
+            width: self.width,
+            heads: self.heads,
+            layers: self.layers,
+            hidden: self.width.saturating_mul(4),
+            epsilon: 1e-5,
+            activation: self.activation,
+            bias: self.bias,
+            tied: self.tied,
+            dropout: self.dropout,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The learning rate over the steps.
+    pub fn schedule(&self) -> Schedule {
+        let (peak, minimum) = (self.learning_rate, self.min_learning_rate);
+        let (warmup, total) = (self.warmup, self.steps);
+        match self.schedule {
+            ScheduleKind::Cosine => Schedule::Cosine { peak, minimum, warmup, total },
+            ScheduleKind::Linear => Schedule::Linear { peak, minimum, warmup, total },
+            ScheduleKind::Constant => Schedule::Constant { rate: peak },
+        }
+    }
+
+    /// The rule for this many parameters, of which those in `matrices` decay.
+    pub fn optimizer<T: Real>(
+        &self,
+        parameters: usize,
+        matrices: Vec<Range<usize>>,
+    ) -> Box<dyn Optimizer<T>> {
+        match self.optimizer {
+            OptimizerKind::AdamW => Box::new(
+                Adam::new(parameters, self.beta1, self.beta2, 1e-8)
+                    .with_decay(self.weight_decay, matrices),
+            ),
+            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.momentum)),
+        }
+    }
+}
