@@ -1,47 +1,71 @@
-//! The sizes of a GPT-2.
+//! The sizes of a GPT-2, and Hugging Face's `config.json`.
 
+use linalg::Shape;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-/// Activation functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// The activation function of the feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
-    /// Exact.
+    /// x·Φ(x), exact.
     Gelu,
-    /// Tanh form.
+    /// GELU by its tanh formula, as GPT-2 has it.
     GeluTanh,
-    /// ReLU.
+    /// max(0, x).
     Relu,
-    /// SiLU.
+    /// x·σ(x).
     Silu,
-    /// tanh.
+    /// tanh x.
     Tanh,
 }
 
-/// Sizes.
+/// Hugging Face's names; the first of a function is the one that is written.
+const ACTIVATIONS: [(&str, Activation); 8] = [
+    ("gelu", Activation::Gelu),
+    ("gelu_new", Activation::GeluTanh),
+    ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_fast", Activation::GeluTanh),
+    ("relu", Activation::Relu),
+    ("silu", Activation::Silu),
+    ("swish", Activation::Silu),
+    ("tanh", Activation::Tanh),
+];
+
+/// The sizes of a GPT-2.
+///
+/// ```
+/// use transformer::Gpt2Config;
+/// let small = Gpt2Config {
+///     vocabulary: 50257, context: 1024, width: 768, heads: 12, layers: 12, hidden: 3072,
+///     ..Gpt2Config::default()
+/// };
+/// assert_eq!(small.parameters(), 124_439_808);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gpt2Config {
-    /// V.
+    /// Tokens of the vocabulary, V.
     pub vocabulary: usize,
-    /// T.
+    /// Positions, T.
     pub context: usize,
-    /// d.
+    /// Features of a token, d.
     pub width: usize,
-    /// Heads.
+    /// Attention heads of a block; they share the width.
     pub heads: usize,
-    /// Layers.
+    /// Blocks.
     pub layers: usize,
-    /// Hidden.
+    /// Features inside the feed-forward part, by custom 4·d.
     pub hidden: usize,
-    /// ε.
+    /// ε of layer normalisation, inside the root.
     pub epsilon: f64,
-    /// Activation.
+    /// The activation function of the feed-forward part.
     pub activation: Activation,
-    /// Biases.
+    /// Whether affine maps and norms have biases.
     pub bias: bool,
-    /// Tied head.
+    /// Whether the head shares the embedding's table.
     pub tied: bool,
-    /// Dropout.
+    /// The share of activations that is dropped in training.
     pub dropout: f64,
 }
 
@@ -63,17 +87,351 @@ impl Default for Gpt2Config {
     }
 }
 
-/// Errors.
+/// Why a model of these sizes cannot be.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ConfigError {
-    /// Heads.
-    #[error("heads")]
-    Heads,
+    /// A size of nothing.
+    #[error("{size} is 0; it must be 1 or more")]
+    Zero {
+        /// Which size.
+        size: &'static str,
+    },
+    /// Heads that do not divide the width.
+    #[error(
+        "width {width} is not a multiple of {heads} heads, which share it; take a width of {} or {}",
+        width / heads * heads,
+        width.div_ceil(*heads) * heads
+    )]
+    Heads {
+        /// The width.
+        width: usize,
+        /// The number of heads.
+        heads: usize,
+    },
+    /// A setting that is not in its range.
+    #[error("{setting} is {found}; it must be {expected}")]
+    Range {
+        /// Which setting.
+        setting: &'static str,
+        /// What it is.
+        found: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// More than memory can address.
+    #[error("a model with {sizes} is more than memory can address")]
+    Large {
+        /// The sizes.
+        sizes: String,
+    },
+    /// A file that is not JSON, or not an object.
+    #[error("this is not a JSON object: {reason}")]
+    Json {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that is missing or not what it should be.
+    #[error("key {key}: found {found}, expected {expected}")]
+    Key {
+        /// The key.
+        key: &'static str,
+        /// What is there.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
 }
 
+/// Token ids travel as scalars; an f32 counts exactly as far as this.
+const LARGEST_SIZE: usize = 1 << 24;
+
 impl Gpt2Config {
-    /// Checks.
+    /// Checks that a model of these sizes can be.
+    ///
+    /// # Errors
+    /// The first contradiction, with its numbers.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.width % self.heads != 0 { Err(ConfigError::Heads) } else { Ok(()) }
+        let sizes = [
+            ("vocabulary", self.vocabulary),
+            ("context", self.context),
+            ("width", self.width),
+            ("heads", self.heads),
+            ("layers", self.layers),
+            ("hidden", self.hidden),
+        ];
+        for (size, found) in sizes {
+            if found == 0 {
+                return Err(ConfigError::Zero { size });
+            }
+            if found > LARGEST_SIZE {
+                let (found, expected) = (found as f64, "at most 16777216");
+                return Err(ConfigError::Range { setting: size, found, expected });
+            }
+        }
+        if !self.width.is_multiple_of(self.heads) {
+            return Err(ConfigError::Heads { width: self.width, heads: self.heads });
+        }
+        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
+            let (setting, found) = ("layer normalisation's epsilon", self.epsilon);
+            return Err(ConfigError::Range { setting, found, expected: "a finite number above 0" });
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let (setting, found) = ("dropout", self.dropout);
+            return Err(ConfigError::Range { setting, found, expected: "at least 0 and below 1" });
+        }
+        // Bounded sizes: no sum or product below can overflow 128 bits.
+        let large = self.count() > (isize::MAX / 64) as u128;
+        if large {
+            let sizes = sizes.map(|(name, size)| format!("{name} {size}")).join(", ");
+            return Err(ConfigError::Large { sizes });
+        }
+        Ok(())
+    }
+
+    /// The number of parameters.
+    pub fn parameters(&self) -> usize {
+        usize::try_from(self.count()).unwrap_or(usize::MAX)
+    }
+
+    fn count(&self) -> u128 {
+        let size = |n: usize| n as u128;
+        let (d, hidden) = (size(self.width), size(self.hidden));
+        let bias = u128::from(self.bias);
+        let block = 2 * d * (1 + bias) // norms
+            + d * 3 * d + 3 * d * bias + d * d + d * bias // attention
+            + d * hidden + hidden * bias + hidden * d + d * bias; // feed-forward
+        let tables = if self.tied { 1 } else { 2 };
+        tables * size(self.vocabulary) * d
+            + size(self.context) * d
+            + size(self.layers) * block
+            + d * (1 + bias)
+    }
+
+    /// Name and shape of every parameter, in the order of recording, without the memory of a
+    /// recording.
+    pub fn parameter_shapes(&self) -> impl Iterator<Item = (String, Shape)> {
+        let (d, hidden) = (self.width, self.hidden);
+        let bias = self.bias;
+        let linear = move |name: String, out: usize, inputs: usize| {
+            let b = bias.then(|| (format!("{name}.bias"), Shape::new(out, 1)));
+            std::iter::once((format!("{name}.weight"), Shape::new(out, inputs))).chain(b)
+        };
+        let table = (String::from("embedding.token.weight"), Shape::new(d, self.vocabulary));
+        let places = (String::from("embedding.position.weight"), Shape::new(d, self.context));
+        let blocks = (0..self.layers).flat_map(move |i| {
+            linear(format!("block.{i}.norm_1"), d, 1)
+                .chain(linear(format!("block.{i}.attention.qkv"), 3 * d, d))
+                .chain(linear(format!("block.{i}.attention.projection"), d, d))
+                .chain(linear(format!("block.{i}.norm_2"), d, 1))
+                .chain(linear(format!("block.{i}.feed_forward.expanded"), hidden, d))
+                .chain(linear(format!("block.{i}.feed_forward.contracted"), d, hidden))
+        });
+        let head =
+            (!self.tied).then(|| (String::from("head.weight"), Shape::new(d, self.vocabulary)));
+        let norm = linear("norm".to_owned(), d, 1);
+        [table, places].into_iter().chain(blocks).chain(norm).chain(head)
+    }
+
+    /// Hugging Face's `config.json`.
+    pub fn to_json(&self) -> String {
+        let activation = ACTIVATIONS.iter().find(|(_, a)| *a == self.activation);
+        let mut config = json!({
+            "architectures": ["GPT2LMHeadModel"],
+            "model_type": "gpt2",
+            "n_layer": self.layers,
+            "n_head": self.heads,
+            "n_embd": self.width,
+            "n_positions": self.context,
+            "n_ctx": self.context,
+            "n_inner": self.hidden,
+            "vocab_size": self.vocabulary,
+            "activation_function": activation.expect("every activation is listed").0,
+            "layer_norm_epsilon": self.epsilon,
+            "tie_word_embeddings": self.tied,
+            "embd_pdrop": self.dropout,
+            "attn_pdrop": self.dropout,
+            "resid_pdrop": self.dropout,
+            "bos_token_id": null,
+            "eos_token_id": null,
+            "torch_dtype": "float32",
+        });
+        if !self.bias {
+            // Hugging Face's GPT-2 always has biases: the file holds zeros, and this says so.
+            config["glassbox"] = json!({ "bias": false });
+        }
+        serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n"
+    }
+
+    /// Reads Hugging Face's `config.json`. Keys that change nothing in a GPT-2's mathematics are
+    /// passed over; those that would are refused. Of the three rates of dropout, which matter in
+    /// training only, the residual stream's is taken.
+    ///
+    /// # Errors
+    /// The first key that is missing or means a model that this crate does not have.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let not_json = |reason: String| ConfigError::Json { reason };
+        let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
+        let Value::Object(keys) = &value else {
+            return Err(not_json(format!("it begins with {}", shortened(&value))));
+        };
+        let kind = keys.get("model_type").unwrap_or(&Value::Null);
+        if kind != "gpt2" {
+            return Err(refused("model_type", kind, "\"gpt2\", the only family that is read"));
+        }
+        for (key, needed) in [
+            ("scale_attn_weights", true),
+            ("scale_attn_by_inverse_layer_idx", false),
+            ("add_cross_attention", false),
+        ] {
+            if flag(keys, key, needed)? != needed {
+                let expected = if needed { "true or nothing" } else { "false or nothing" };
+                return Err(refused(key, &keys[key], expected));
+            }
+        }
+        let width = size(keys, "n_embd")?;
+        let hidden = match keys.get("n_inner") {
+            None | Some(Value::Null) => width.saturating_mul(4),
+            Some(_) => size(keys, "n_inner")?,
+        };
+        let name = keys.get("activation_function").unwrap_or(&Value::Null);
+        let activation = match name {
+            Value::Null => Activation::GeluTanh,
+            _ => {
+                ACTIVATIONS.iter().find(|(n, _)| name == *n).map(|(_, a)| *a).ok_or_else(|| {
+                    refused(
+                        "activation_function",
+                        name,
+                        "gelu, gelu_new, gelu_pytorch_tanh, relu, silu or tanh",
+                    )
+                })?
+            }
+        };
+        let bias = match keys.get("glassbox") {
+            Some(Value::Object(own)) => flag(own, "bias", true)?,
+            _ => true,
+        };
+        let config = Gpt2Config {
+            vocabulary: size(keys, "vocab_size")?,
+            context: size(keys, "n_positions")?,
+            width,
+            heads: size(keys, "n_head")?,
+            layers: size(keys, "n_layer")?,
+            hidden,
+            epsilon: number(keys, "layer_norm_epsilon", 1e-5)?,
+            activation,
+            bias,
+            tied: flag(keys, "tie_word_embeddings", true)?,
+            dropout: number(keys, "resid_pdrop", 0.1)?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+fn refused(key: &'static str, found: &Value, expected: &'static str) -> ConfigError {
+    let found = if found.is_null() { "nothing".to_owned() } else { shortened(found) };
+    ConfigError::Key { key, found, expected }
+}
+
+/// A value as it stands in the file, but not all of a long one.
+fn shortened(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() > 60 { text.chars().take(57).collect::<String>() + "…" } else { text }
+}
+
+fn size(keys: &Map<String, Value>, key: &'static str) -> Result<usize, ConfigError> {
+    let value = keys.get(key).unwrap_or(&Value::Null);
+    let size = value.as_u64().and_then(|n| usize::try_from(n).ok());
+    size.ok_or_else(|| refused(key, value, "a whole number"))
+}
+
+fn number(
+    keys: &Map<String, Value>,
+    key: &'static str,
+    otherwise: f64,
+) -> Result<f64, ConfigError> {
+    match keys.get(key) {
+        None | Some(Value::Null) => Ok(otherwise),
+        Some(value) => value.as_f64().ok_or_else(|| refused(key, value, "a number")),
+    }
+}
+
+fn flag(
+    keys: &Map<String, Value>,
+    key: &'static str,
+    otherwise: bool,
+) -> Result<bool, ConfigError> {
+    match keys.get(key) {
+        None | Some(Value::Null) => Ok(otherwise),
+        Some(value) => value.as_bool().ok_or_else(|| refused(key, value, "true or false")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Form, Gpt2};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counts_and_names_what_is_recorded(
+            layers in 1usize..3, bias: bool, tied: bool, hidden in 1usize..9, dropped: bool,
+        ) {
+            let dropout = if dropped { 0.1 } else { 0.0 };
+            let config = Gpt2Config {
+                vocabulary: 5, context: 3, width: 4, layers, hidden, bias, tied, dropout,
+                ..Gpt2Config::default()
+            };
+            let model = Gpt2::<f32>::record(&config, 1, 2, Form::Fused, 0).unwrap();
+            prop_assert_eq!(model.tape().parameters().len(), config.parameters());
+            let recorded = model.tape().parameter_list().into_iter().map(|p| (p.name, p.shape));
+            prop_assert_eq!(recorded.collect::<Vec<_>>(), config.parameter_shapes().collect::<Vec<_>>());
+            prop_assert_eq!(Gpt2Config::from_json(&config.to_json()), Ok(config));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            let _ = Gpt2Config::from_json(&text);
+        }
+    }
+
+    fn with(key: &str, value: Value) -> Result<Gpt2Config, ConfigError> {
+        let mut json: Value = serde_json::from_str(&Gpt2Config::default().to_json()).unwrap();
+        json[key] = value;
+        Gpt2Config::from_json(&json.to_string())
+    }
+
+    #[test]
+    fn other_models_are_refused() {
+        let message = |key, value| with(key, value).unwrap_err().to_string();
+        assert_eq!(
+            message("model_type", json!("llama")),
+            "key model_type: found \"llama\", expected \"gpt2\", the only family that is read"
+        );
+        assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
+        assert!(message("n_layer", json!(-1)).contains("whole number"));
+        assert!(message("vocab_size", json!(u64::MAX)).contains("at most"));
+        assert!(message("scale_attn_weights", json!(false)).contains("true or nothing"));
+        assert!(message("activation_function", json!("mish")).contains("gelu_new"));
+        assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
+        let huge = Gpt2Config {
+            width: 1 << 24,
+            layers: 1 << 24,
+            hidden: 1 << 24,
+            ..Gpt2Config::default()
+        };
+        assert!(matches!(huge.validate(), Err(ConfigError::Large { .. })));
+    }
+
+    #[test]
+    fn absent_keys_mean_what_hugging_face_means() {
+        let config = with("n_inner", Value::Null).unwrap();
+        assert_eq!(config.hidden, 64);
+        assert!(with("tie_word_embeddings", Value::Null).unwrap().tied);
+        assert_eq!(
+            with("activation_function", json!("swish")).unwrap().activation,
+            Activation::Silu
+        );
     }
 }

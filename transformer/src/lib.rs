@@ -2,13 +2,16 @@
 
 mod cached_attention;
 mod causal_attention;
+pub mod checkpoint;
 pub mod config;
 pub mod corpus;
 mod decoder;
 mod evaluation;
+pub mod files;
 mod layers;
 mod model;
 mod streams;
+pub mod tokenizer;
 mod trainer;
 mod training_config;
 
@@ -19,6 +22,7 @@ pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError};
+pub use streams::GENERATION as GENERATION_STREAM;
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,

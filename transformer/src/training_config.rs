@@ -211,3 +211,58 @@ impl TrainingConfig {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn tiny() -> TrainingConfig {
+        TrainingConfig {
+            data: None,
+            tokenizer: TokenizerKind::Chars,
+            layers: 1,
+            heads: 2,
+            width: 16,
+            context: 8,
+            activation: Activation::GeluTanh,
+            bias: true,
+            tied: true,
+            dropout: 0.0,
+            batch: 2,
+            accumulate: 1,
+            steps: 10,
+            optimizer: OptimizerKind::AdamW,
+            momentum: 0.0,
+            schedule: ScheduleKind::Cosine,
+            learning_rate: 1e-2,
+            min_learning_rate: 1e-3,
+            warmup: 2,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            clip: 1.0,
+            seed: 1,
+            eval_every: 0,
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let refused = |config: TrainingConfig| config.validate().unwrap_err().to_string();
+        assert_eq!(
+            refused(TrainingConfig { batch: 0, ..tiny() }),
+            "batch is 0; it must be 1 or more"
+        );
+        for config in [
+            TrainingConfig { learning_rate: f64::NAN, ..tiny() },
+            TrainingConfig { min_learning_rate: 1.0, ..tiny() },
+            TrainingConfig { steps: u64::MAX, accumulate: 2, ..tiny() },
+            TrainingConfig { beta2: 1.0, ..tiny() },
+            TrainingConfig { clip: -1.0, ..tiny() },
+            TrainingConfig { weight_decay: f64::INFINITY, ..tiny() },
+        ] {
+            assert!(refused(config).contains("must be"));
+        }
+        assert!(tiny().validate().is_ok());
+    }
+}

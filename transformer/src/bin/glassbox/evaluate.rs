@@ -1,0 +1,123 @@
+//! `glassbox evaluate`.
+
+use crate::source::{self, Source};
+use crate::{Result, generate, on_threads, remark, run};
+use clap::Args;
+use infotheory::{bits, perplexity};
+use serde_json::{Map, json};
+use std::io::Write;
+use std::path::PathBuf;
+use transformer::corpus::windows;
+use transformer::{Evaluation, Form, Gpt2, files};
+
+/// Measure a model's cross-entropy on a text.
+///
+/// The whole text is read in windows of the model's context; every token but the first is predicted
+/// once. Without --data: the run's own validation part.
+#[derive(Args)]
+pub(crate) struct Evaluate {
+    /// A run, or a model directory in Hugging Face's GPT-2 layout
+    run: PathBuf,
+    /// Text to measure on; `-` reads standard input [default: the run's validation part]
+    #[arg(long, value_name = "FILE")]
+    data: Option<String>,
+    /// Windows that are measured at once
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    batch: usize,
+    /// Threads; the result does not depend on them [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print the results as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Evaluate {
+    pub(crate) fn run(self) -> Result<()> {
+        let work = || self.evaluate().map_err(|e| e.to_string());
+        Ok(on_threads(self.threads, work)??)
+    }
+
+    fn evaluate(&self) -> Result<()> {
+        let directory = generate::model_directory(&self.run);
+        let (config, parameters) = files::read::<f32>(&directory)?;
+        let tokenizer = files::read_tokenizer(&directory)?;
+        // What the model was trained on, if that is still there: its n-grams are the baselines.
+        let own =
+            if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
+        let trained_on = match &own {
+            Some(own) if own.data.as_deref() != Some("-") => {
+                Source::load(own, Some(tokenizer.clone()))
+            }
+            Some(_) => Err("it came by standard input".into()),
+            None => Err("there is no run.toml beside the model".into()),
+        };
+        let (tokens, windows) = match (&self.data, &trained_on) {
+            (Some(data), _) => {
+                let text = source::read(data)?;
+                let tokens = source::encode(data, &text, &tokenizer)?;
+                if tokens.len() < 2 {
+                    return Err(format!(
+                        "{data} has {} token; at least 2 are needed to predict one from another",
+                        tokens.len()
+                    )
+                    .into());
+                }
+                let windows = windows(&tokens, config.context);
+                (tokens, windows)
+            }
+            (None, Ok(own)) => {
+                (own.corpus.validation().to_vec(), own.corpus.validation_windows(config.context))
+            }
+            (None, Err(why)) => {
+                return Err(
+                    format!("give --data: the run's own text cannot be read again: {why}").into()
+                );
+            }
+        };
+        if self.batch == 0 {
+            return Err("batch is 0; it must be 1 or more".into());
+        }
+        let batch = self.batch.min(windows.len());
+        let mut model =
+            Gpt2::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
+        model.copy_parameters(&parameters);
+        let measured = Evaluation::of(&mut model, &windows)?;
+        let baselines = match &trained_on {
+            Ok(own) => own.baselines_on(&tokens),
+            Err(why) => {
+                remark(format!("no n-gram baselines: the training text cannot be read: {why}"));
+                Vec::new()
+            }
+        };
+        let predicted = tokenizer.decode(&tokens[tokens.len() - measured.tokens..]);
+        let nats = measured.loss * measured.tokens as f64;
+        let per_character = bits(nats) / predicted.chars().count().max(1) as f64;
+        let per_byte = bits(nats) / predicted.len().max(1) as f64;
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let baselines = baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));
+            let object = json!({
+                "loss": measured.loss,
+                "perplexity": perplexity(measured.loss),
+                "bits_per_character": per_character,
+                "bits_per_byte": per_byte,
+                "tokens": measured.tokens,
+                "baselines": baselines.collect::<Map<_, _>>(),
+            });
+            return Ok(writeln!(out, "{object}")?);
+        }
+        writeln!(
+            out,
+            "loss        {:.4} nats per token over {} tokens",
+            measured.loss, measured.tokens
+        )?;
+        writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
+        writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
+        if !baselines.is_empty() {
+            let shown = baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
+            writeln!(out, "n-grams     {}", shown.collect::<Vec<_>>().join("   "))?;
+        }
+        Ok(())
+    }
+}

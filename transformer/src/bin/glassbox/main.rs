@@ -1,0 +1,83 @@
+//! `glassbox`: trains a transformer, continues a text with it, measures it.
+
+mod evaluate;
+mod generate;
+mod plot;
+mod progress;
+mod report;
+mod run;
+mod settings;
+mod source;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// A transformer's training step from the maths up.
+///
+/// Without a command: trains a small model on the embedded stories, whose entropy is known exactly,
+/// in about two minutes.
+#[derive(Parser)]
+#[command(name = "glassbox", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train a model on text; writes a run directory
+    Train(Box<train::Train>),
+    /// Continue a prompt
+    Generate(generate::Generate),
+    /// Measure a model's cross-entropy on a text
+    Evaluate(evaluate::Evaluate),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.verb {
+        None => train::Train::default().run(),
+        Some(Verb::Train(train)) => train.run(),
+        Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        // A reader that has had enough (`| head`) is no failure worth a message.
+        if is_broken_pipe(&*error) {
+            return ExitCode::SUCCESS;
+        }
+        let red = std::io::stderr().is_terminal();
+        let (on, off) = if red { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let _ = writeln!(std::io::stderr(), "{on}error:{off} {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A line on standard error, where progress and remarks go; standard output is for results.
+fn remark(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+}
+
+/// Runs `work` on this many threads, or on all.
+///
+/// # Errors
+/// If there cannot be so many.
+fn on_threads<R: Send>(threads: Option<usize>, work: impl FnOnce() -> R + Send) -> Result<R> {
+    const MOST: usize = 1024;
+    let threads = match threads {
+        Some(n) if (1..=MOST).contains(&n) => n,
+        Some(n) => return Err(format!("threads is {n}; it must be 1 to {MOST}").into()),
+        None => std::thread::available_parallelism().map_or(1, |n| n.get()),
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    Ok(pool.install(work))
+}

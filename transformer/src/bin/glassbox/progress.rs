@@ -1,0 +1,112 @@
+//! How training is going: a bar on a terminal, plain lines elsewhere.
+
+use crate::plot::thousands;
+use crate::remark;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+use transformer::{Evaluation, Step};
+
+/// Shows steps as they are done.
+pub(crate) struct Progress {
+    bar: Option<ProgressBar>,
+    steps: u64,
+    tokens_per_step: usize,
+    began: Instant,
+    first: u64,
+    /// The loss, averaged over about the last twenty steps.
+    smooth: Option<f64>,
+    last_line: Instant,
+}
+
+/// Seconds between two plain lines.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl Progress {
+    /// From step `first` to `steps`.
+    pub(crate) fn new(first: u64, steps: u64, tokens_per_step: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let bar = ProgressBar::with_draw_target(Some(steps), target).with_position(first);
+            let style = "{bar:28.cyan/238} {pos:>5}/{len} steps  {msg}";
+            bar.set_style(
+                ProgressStyle::with_template(style).expect("a template").progress_chars("━━╌"),
+            );
+            bar
+        });
+        let now = Instant::now();
+        Progress { bar, steps, tokens_per_step, began: now, first, smooth: None, last_line: now }
+    }
+
+    /// Tokens a second since the beginning.
+    pub(crate) fn tokens_per_second(&self, step: u64) -> f64 {
+        let tokens = (step - self.first) as f64 * self.tokens_per_step as f64;
+        tokens / self.began.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Since the beginning.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    pub(crate) fn step(&mut self, step: &Step) {
+        let smooth = self.smooth.map_or(step.loss, |s| s + (step.loss - s) / 20.0);
+        self.smooth = Some(smooth);
+        let left = (self.steps - step.number) as f64 * self.seconds()
+            / (step.number - self.first).max(1) as f64;
+        let speed = thousands(self.tokens_per_second(step.number));
+        let message = format!("loss {smooth:.3}  {speed} tokens/s  {} left", duration(left));
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(message);
+                bar.set_position(step.number);
+            }
+            None if self.last_line.elapsed() >= PAUSE => {
+                self.last_line = Instant::now();
+                remark(format!("step {:>5}/{}  {message}", step.number, self.steps));
+            }
+            None => {}
+        }
+    }
+
+    pub(crate) fn evaluated(&mut self, step: u64, measured: &Evaluation) {
+        let loss = measured.loss;
+        self.line(&format!("step {step:>5}/{}  validation loss {loss:.4}", self.steps));
+    }
+
+    /// A line of its own, above the bar if there is one.
+    pub(crate) fn line(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => remark(line),
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// 75 as "1m15s".
+pub(crate) fn duration(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    match (s / 3600, s / 60 % 60, s % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s:02}s"),
+        (h, m, _) => format!("{h}h{m:02}m"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration(7.4), "7s");
+        assert_eq!(duration(75.0), "1m15s");
+        assert_eq!(duration(3.0 * 3600.0 + 240.0), "3h04m");
+    }
+}

@@ -1,0 +1,104 @@
+//! What a run came to.
+
+use crate::Result;
+use crate::plot::thousands;
+use crate::run;
+use crate::source::Entropy;
+use infotheory::{bits, perplexity};
+use serde_json::{Map, json};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// The results of a training run.
+pub(crate) struct Report {
+    pub(crate) steps: u64,
+    pub(crate) seconds: f64,
+    pub(crate) tokens_per_second: f64,
+    /// Nats per token over the whole validation part.
+    pub(crate) validation_loss: f64,
+    pub(crate) validation_tokens: usize,
+    pub(crate) characters_per_token: f64,
+    pub(crate) unit: &'static str,
+    pub(crate) parameters: usize,
+    pub(crate) weights_sha256: String,
+    pub(crate) run: PathBuf,
+    /// n → nats per token.
+    pub(crate) baselines: Vec<(usize, f64)>,
+    pub(crate) entropy: Option<Entropy>,
+    pub(crate) sample: String,
+}
+
+impl Report {
+    fn bits_per_character(&self) -> f64 {
+        bits(self.validation_loss) / self.characters_per_token
+    }
+
+    /// Writes the report to standard output, for people or for scripts.
+    pub(crate) fn print(&self, json: bool) -> Result<()> {
+        let text = if json { format!("{}\n", self.json()) } else { self.text() };
+        Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let baselines = self.baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));
+        let mut object = json!({
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens_per_second,
+            "validation_loss": self.validation_loss,
+            "validation_tokens": self.validation_tokens,
+            "bits_per_character": self.bits_per_character(),
+            "perplexity": perplexity(self.validation_loss),
+            "parameters": self.parameters,
+            "weights_sha256": self.weights_sha256,
+            "run": self.run,
+            "baselines": baselines.collect::<Map<_, _>>(),
+        });
+        if let Some(entropy) = self.entropy {
+            object["source_entropy"] = json!(entropy.per_character);
+            object["source_entropy_per_story"] = json!(entropy.per_story);
+            object["validation_entropy"] = json!(entropy.of_validation);
+        }
+        object["sample"] = json!(self.sample);
+        object
+    }
+
+    fn text(&self) -> String {
+        let loss = self.validation_loss;
+        let mut lines = vec![
+            String::new(),
+            format!(
+                "validation loss  {loss:.4} nats per {} ({:.4} bits per character, perplexity {:.3})",
+                self.unit,
+                self.bits_per_character(),
+                perplexity(loss)
+            ),
+        ];
+        if let Some(entropy) = self.entropy {
+            let (rate, these) = (entropy.per_character, entropy.of_validation);
+            lines.push(format!(
+                "entropy          {rate:.4} of the source ({these:.4} of the validation stories)"
+            ));
+            lines.push(format!("distance         {:.4} nats per character", loss - rate));
+        }
+        let baselines = self.baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
+        lines.push(format!("n-grams          {}", baselines.collect::<Vec<_>>().join("   ")));
+        lines.push(String::new());
+        lines.extend(self.sample.lines().map(|line| format!("  | {line}")));
+        lines.push(String::new());
+        lines.push(format!("weights          sha256 {}", self.weights_sha256));
+        lines.push(format!(
+            "speed            {} tokens/s over {} steps",
+            thousands(self.tokens_per_second),
+            thousands(self.steps as f64)
+        ));
+        let path = |path: PathBuf| path.display().to_string();
+        lines.push(format!("picture          {}", path(run::plot_file(&self.run))));
+        lines.push(format!(
+            "model            {} (opens in Hugging Face transformers)",
+            path(run::model_directory(&self.run))
+        ));
+        lines.push(format!("more             glassbox generate {}", path(self.run.clone())));
+        lines.join("\n") + "\n"
+    }
+}

@@ -1,0 +1,163 @@
+//! A run's directory: the model, the settings, a line a step, a picture, and what goes on from there.
+
+use crate::Result;
+use crate::settings::Settings;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use transformer::TrainingConfig;
+use transformer::files::write_atomically;
+
+/// One line of `metrics.jsonl`. A loss that is not a number is written as null.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Metric {
+    pub(crate) step: u64,
+    /// Nats per token.
+    pub(crate) loss: Option<f64>,
+    /// Nats per token over the whole validation part, at steps that measure it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) validation_loss: Option<f64>,
+    pub(crate) learning_rate: f64,
+    pub(crate) gradient_norm: Option<f64>,
+    pub(crate) tokens_per_second: f64,
+}
+
+/// Where a run writes.
+pub(crate) struct Run {
+    directory: PathBuf,
+    metrics: BufWriter<File>,
+}
+
+/// The files of a run.
+pub(crate) fn model_directory(run: &Path) -> PathBuf {
+    run.join("model")
+}
+
+fn settings_file(run: &Path) -> PathBuf {
+    run.join("run.toml")
+}
+
+fn metrics_file(run: &Path) -> PathBuf {
+    run.join("metrics.jsonl")
+}
+
+pub(crate) fn state_file(run: &Path) -> PathBuf {
+    run.join("state.safetensors")
+}
+
+pub(crate) fn plot_file(run: &Path) -> PathBuf {
+    run.join("loss.svg")
+}
+
+/// Whether a directory holds a run.
+pub(crate) fn is_run(directory: &Path) -> bool {
+    settings_file(directory).is_file()
+}
+
+/// The settings of a run, complete.
+pub(crate) fn settings(run: &Path) -> Result<Settings> {
+    Settings::read(&settings_file(run))
+}
+
+/// `runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, … that is free.
+pub(crate) fn free_directory(name: &str) -> PathBuf {
+    let plain = Path::new("runs").join(name);
+    let numbered = (2..).map(|i| Path::new("runs").join(format!("{name}-{i}")));
+    std::iter::once(plain).chain(numbered).find(|d| !d.exists()).expect("there are many numbers")
+}
+
+impl Run {
+    /// A new run in `directory`, which must be empty or not there yet, unless `overwrite`.
+    pub(crate) fn create(
+        directory: &Path,
+        config: &TrainingConfig,
+        overwrite: bool,
+    ) -> Result<Self> {
+        let shown = directory.display();
+        if directory.exists() && !directory.is_dir() {
+            return Err(format!("{shown} is a file; give --out a directory").into());
+        }
+        let occupied =
+            directory.is_dir() && directory.read_dir().is_ok_and(|mut d| d.next().is_some());
+        if occupied && !is_run(directory) {
+            return Err(format!(
+                "{shown} holds something that is not a run; give --out an empty directory"
+            )
+            .into());
+        }
+        if occupied && !overwrite {
+            return Err(format!(
+                "{shown} holds a run already; continue it with --resume {shown}, replace it with \
+                 --overwrite, or give another --out"
+            )
+            .into());
+        }
+        let make = || -> Result<Self> {
+            fs::create_dir_all(model_directory(directory))?;
+            for old in [state_file(directory), plot_file(directory)] {
+                if old.exists() {
+                    fs::remove_file(old)?;
+                }
+            }
+            write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+            let metrics = BufWriter::new(File::create(metrics_file(directory))?);
+            Ok(Run { directory: directory.to_owned(), metrics })
+        };
+        make().map_err(|e| format!("cannot write the run to {shown}: {e}").into())
+    }
+
+    /// Goes on with a run after `step`: lines of later steps are dropped. Returns the earlier ones.
+    pub(crate) fn reopen(
+        directory: &Path,
+        config: &TrainingConfig,
+        step: u64,
+    ) -> Result<(Self, Vec<Metric>)> {
+        let path = metrics_file(directory);
+        let mut metrics = Vec::new();
+        let mut text = String::new();
+        for line in BufReader::new(File::open(&path).map_err(|e| at(&path, &e))?).lines() {
+            let line = line.map_err(|e| at(&path, &e))?;
+            // The last line may be cut off: the run was killed while it was written.
+            let Ok(metric) = serde_json::from_str::<Metric>(&line) else { break };
+            if metric.step > step {
+                break;
+            }
+            metrics.push(metric);
+            text.push_str(&line);
+            text.push('\n');
+        }
+        write_atomically(&path, text.as_bytes())?;
+        write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| at(&path, &e))?;
+        Ok((Run { directory: directory.to_owned(), metrics: BufWriter::new(file) }, metrics))
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Adds a line.
+    pub(crate) fn log(&mut self, metric: &Metric) -> Result<()> {
+        let line = serde_json::to_string(metric)?;
+        writeln!(self.metrics, "{line}").map_err(|e| at(&metrics_file(&self.directory), &e))
+    }
+
+    /// Brings all lines to the disk.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.metrics.flush().map_err(|e| at(&metrics_file(&self.directory), &e))
+    }
+}
+
+fn at(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// The settings as a file that trains the same model again.
+fn described(config: &TrainingConfig) -> Result<String> {
+    Ok(format!(
+        "# glassbox train --config THIS trains the same model again.\n{}",
+        toml::to_string(config)?
+    ))
+}

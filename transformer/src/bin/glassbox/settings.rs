@@ -1,0 +1,294 @@
+//! Settings of a run: presets, then a file, then flags; later ones win.
+
+use crate::Result;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use transformer::config::Activation;
+use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
+
+/// What may be given as flags and, by the same names, in a file.
+#[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Text to train on; `-` reads standard input [default: the embedded stories]
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub(crate) data: Option<String>,
+    /// How text becomes tokens
+    #[arg(long, value_enum, help_heading = "Data")]
+    pub(crate) tokenizer: Option<Tokenizer>,
+    /// Sizes and rates to start from [default: story; shakespeare-cpu with --data]
+    #[arg(long, value_enum)]
+    pub(crate) preset: Option<Preset>,
+    /// Transformer blocks
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub(crate) layers: Option<usize>,
+    /// Attention heads of a block; must divide the width
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub(crate) heads: Option<usize>,
+    /// Features of a token
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub(crate) width: Option<usize>,
+    /// Tokens that the model sees at once
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub(crate) context: Option<usize>,
+    /// Activation function of the feed-forward part
+    #[arg(long, value_enum, help_heading = "Model")]
+    pub(crate) activation: Option<ActivationName>,
+    /// Whether affine maps and norms have biases
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) bias: Option<bool>,
+    /// Whether the head shares the embedding's table
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) tied: Option<bool>,
+    /// Share of activations dropped in training
+    #[arg(long, value_name = "P", help_heading = "Training")]
+    pub(crate) dropout: Option<f64>,
+    /// Windows of text in a batch
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) batch: Option<usize>,
+    /// Batches whose gradients are averaged for one step
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) accumulate: Option<usize>,
+    /// Updates of the weights
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) steps: Option<u64>,
+    /// The rule that changes the weights
+    #[arg(long, value_enum, help_heading = "Training")]
+    pub(crate) optimizer: Option<OptimizerName>,
+    /// Momentum of gradient descent (sgd)
+    #[arg(long, value_name = "µ", help_heading = "Training")]
+    pub(crate) momentum: Option<f64>,
+    /// Course of the learning rate after warm-up
+    #[arg(long, value_enum, help_heading = "Training")]
+    pub(crate) schedule: Option<ScheduleName>,
+    /// Highest learning rate
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    pub(crate) learning_rate: Option<f64>,
+    /// Learning rate at the last step
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    pub(crate) min_learning_rate: Option<f64>,
+    /// Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) warmup: Option<u64>,
+    /// Decay of matrices (vectors do not decay)
+    #[arg(long, value_name = "λ", help_heading = "Training")]
+    pub(crate) weight_decay: Option<f64>,
+    /// Adam's β₁
+    #[arg(long, value_name = "β", help_heading = "Training")]
+    pub(crate) beta1: Option<f64>,
+    /// Adam's β₂
+    #[arg(long, value_name = "β", help_heading = "Training")]
+    pub(crate) beta2: Option<f64>,
+    /// Largest norm of all gradients together; 0 does not clip
+    #[arg(long, value_name = "NORM", help_heading = "Training")]
+    pub(crate) clip: Option<f64>,
+    /// Chooses initial weights, windows and dropout
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) seed: Option<u64>,
+    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(crate) eval_every: Option<u64>,
+    /// Threads; the result does not depend on them [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Directory of the run [default: runs/ and the preset's or the file's name]
+    #[arg(long, value_name = "RUN")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Sizes and rates that are known to work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Preset {
+    /// The embedded stories: two minutes on two cores
+    Story,
+    /// nanoGPT's recipe for a CPU: 0.8 million parameters, characters
+    ShakespeareCpu,
+    /// nanoGPT's baby GPT: 10.6 million parameters, characters
+    Baby,
+    /// The sizes of GPT-2 small, bytes
+    Gpt2,
+}
+
+impl Preset {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Preset::Story => "story",
+            Preset::ShakespeareCpu => "shakespeare-cpu",
+            Preset::Baby => "baby",
+            Preset::Gpt2 => "gpt2",
+        }
+    }
+
+    fn file(self) -> &'static str {
+        match self {
+            Preset::Story => include_str!("../../../presets/story.toml"),
+            Preset::ShakespeareCpu => include_str!("../../../presets/shakespeare-cpu.toml"),
+            Preset::Baby => include_str!("../../../presets/baby.toml"),
+            Preset::Gpt2 => include_str!("../../../presets/gpt2.toml"),
+        }
+    }
+}
+
+/// The names of an enum of the library, as flags take them.
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident for $kind:ty { $($(#[$value:meta])* $variant:ident)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[clap(rename_all = "snake_case")]
+        pub(crate) enum $name { $($(#[$value])* $variant),* }
+        const _: fn($name) -> $kind = |name| match name { $($name::$variant => <$kind>::$variant),* };
+    };
+}
+
+names!(
+    /// How text becomes tokens.
+    Tokenizer for TokenizerKind {
+        /// One token per byte
+        Bytes
+        /// One token per character that the text uses
+        Chars
+    }
+);
+names!(
+    /// Activation functions.
+    ActivationName for Activation {
+        /// x·Φ(x)
+        Gelu
+        /// GELU by its tanh formula, as GPT-2 has it
+        GeluTanh
+        /// max(0, x)
+        Relu
+        /// x·σ(x)
+        Silu
+        /// tanh x
+        Tanh
+    }
+);
+names!(
+    /// Courses of the learning rate.
+    ScheduleName for ScheduleKind {
+        /// Half a cosine down to the minimum
+        Cosine
+        /// A straight line down to the minimum
+        Linear
+        /// Always the highest rate, without warm-up
+        Constant
+    }
+);
+
+/// Rules that change the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[clap(rename_all = "lower")]
+pub(crate) enum OptimizerName {
+    /// Adam with decay of matrices
+    AdamW,
+    /// Gradient descent, with --momentum if given
+    Sgd,
+}
+
+const _: fn(OptimizerName) -> OptimizerKind = |name| match name {
+    OptimizerName::AdamW => OptimizerKind::AdamW,
+    OptimizerName::Sgd => OptimizerKind::Sgd,
+};
+
+impl Settings {
+    /// Reads a file of settings. Keys may be written with `-` as in flags.
+    pub(crate) fn read(path: &Path) -> Result<Settings> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| format!("cannot read the settings in {}: {e}", path.display()))?;
+        Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()).into())
+    }
+
+    fn parse(text: &str) -> std::result::Result<Settings, toml::de::Error> {
+        // Dashes in keys become underscores, so that columns in messages stay right.
+        let written = text.lines().map(|line| match line.split_once('=') {
+            Some((key, value)) if !key.contains(['#', '"', '\'']) => {
+                format!("{}={value}\n", key.replace('-', "_"))
+            }
+            _ => format!("{line}\n"),
+        });
+        toml::from_str(&written.collect::<String>())
+    }
+
+    /// These settings, and those of `base` where these are silent.
+    ///
+    /// # Errors
+    /// A number that TOML cannot hold.
+    pub(crate) fn over(self, base: Settings) -> Result<Settings> {
+        let mut merged = toml::Table::try_from(base)?;
+        merged.extend(toml::Table::try_from(self)?);
+        Ok(merged.try_into()?)
+    }
+
+    /// The preset that fills in what is not given.
+    pub(crate) fn preset(&self) -> Preset {
+        let fallback = if self.data.is_some() { Preset::ShakespeareCpu } else { Preset::Story };
+        self.preset.unwrap_or(fallback)
+    }
+
+    /// Every size and rate: these settings over those of the preset.
+    pub(crate) fn complete(&self) -> Result<TrainingConfig> {
+        let preset = Self::parse(self.preset().file()).expect("presets are settings");
+        let (preset_warmup, asked) = (preset.warmup, self.clone());
+        let mut all = asked.over(preset)?;
+        if let (None, Some(steps), Some(warmup)) = (self.warmup, self.steps, preset_warmup) {
+            all.warmup = Some(warmup.min(steps / 10));
+        }
+        if let (None, Some(rate), Some(least)) =
+            (self.min_learning_rate, self.learning_rate, all.min_learning_rate)
+        {
+            all.min_learning_rate = Some(least.min(rate));
+        }
+        (all.preset, all.threads, all.out) = (None, None, None);
+        let table = toml::Table::try_from(all)?;
+        let config: TrainingConfig = table.try_into()?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_complete() {
+        for preset in Preset::value_variants() {
+            let settings = Settings { preset: Some(*preset), ..Settings::default() };
+            let config = settings.complete().unwrap();
+            assert!(config.model(65).is_ok());
+        }
+    }
+
+    #[test]
+    fn flags_win_over_files_and_files_over_presets() {
+        let file = Settings::parse("layers = 2\nlearning-rate = 0.5 # dashed\nwidth = 32").unwrap();
+        let flags = Settings { layers: Some(3), ..Settings::default() };
+        let config = flags.over(file).unwrap().complete().unwrap();
+        assert_eq!((config.layers, config.width, config.learning_rate), (3, 32, 0.5));
+        assert_eq!(config.heads, 4);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_by_name() {
+        let error = Settings::parse("layers = 2\nlerning_rate = 1.0").unwrap_err().to_string();
+        assert!(error.contains("lerning_rate") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_short_run_warms_up_shortly() {
+        let settings = Settings { steps: Some(50), ..Settings::default() };
+        assert_eq!(settings.complete().unwrap().warmup, 5);
+    }
+
+    #[test]
+    fn seeds_are_numbers_that_toml_can_hold() {
+        let settings = Settings { seed: Some(u64::MAX), ..Settings::default() };
+        assert!(settings.complete().is_err());
+    }
+}

@@ -1,0 +1,172 @@
+//! What a run trains on: a text, or the embedded stories.
+
+use crate::Result;
+use infotheory::ngram;
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+use transformer::stories;
+use transformer::tokenizer::Tokenizer;
+use transformer::{Corpus, TokenizerKind, TrainingConfig};
+
+/// The longest text that is read, in bytes: its tokens take four times as much memory.
+const LONGEST: u64 = 1 << 30;
+/// Stories to train on and to measure on.
+const TRAINING_STORIES: u64 = 20_000;
+const VALIDATION_STORIES: u64 = 500;
+/// Tokens that n-grams are counted on; a gigabyte of counts would teach nothing.
+const COUNTED: usize = 4_000_000;
+/// Orders of the n-gram baselines: 1 to this.
+pub(crate) const ORDERS: usize = 6;
+
+/// A corpus with what is known about it.
+pub(crate) struct Source {
+    pub(crate) corpus: Corpus,
+    pub(crate) tokenizer: Tokenizer,
+    /// For headings.
+    pub(crate) name: String,
+    /// Of the text, in hexadecimal: a run goes on with the text that it began with.
+    pub(crate) sha256: String,
+    /// Characters of the validation part for each of its tokens.
+    pub(crate) characters_per_token: f64,
+    pub(crate) entropy: Option<Entropy>,
+}
+
+/// What is known of the embedded source, in nats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entropy {
+    pub(crate) per_story: f64,
+    pub(crate) per_character: f64,
+    /// −ln p of the validation stories under the source itself, per character.
+    pub(crate) of_validation: f64,
+}
+
+impl Source {
+    /// Loads the data of a run; with the vocabulary of an earlier part of it, if it goes on.
+    pub(crate) fn load(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
+        let Some(data) = &config.data else { return Self::stories(config, known) };
+        let text = read(data)?;
+        let tokenizer = match (known, config.tokenizer) {
+            (Some(known), _) => known,
+            (None, TokenizerKind::Bytes) => Tokenizer::bytes(),
+            (None, TokenizerKind::Chars) => Tokenizer::characters_of(characters(data, &text)?),
+        };
+        let tokens = encode(data, &text, &tokenizer)?;
+        let length = config.context;
+        let corpus =
+            Corpus::text(tokens, 0.1, length).map_err(|e| format!("{}: {e}", shown(data)))?;
+        let characters = tokenizer.decode(corpus.validation()).chars().count();
+        Ok(Source {
+            name: shown(data).to_owned(),
+            sha256: hex(&text),
+            characters_per_token: characters as f64 / corpus.validation().len() as f64,
+            corpus,
+            tokenizer,
+            entropy: None,
+        })
+    }
+
+    fn stories(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
+        let grammar = stories::grammar();
+        let train: String = (0..TRAINING_STORIES).map(|i| stories::story(0, i)).collect();
+        let held_back: Vec<String> =
+            (0..VALIDATION_STORIES).map(|i| stories::story(1, i)).collect();
+        let validation = held_back.concat();
+        let tokenizer = match (known, config.tokenizer) {
+            (Some(known), _) => known,
+            (None, TokenizerKind::Bytes) => Tokenizer::bytes(),
+            (None, TokenizerKind::Chars) => Tokenizer::characters_of(&train),
+        };
+        let end = tokenizer.encode("\n")?[0];
+        let surprisal = held_back.iter().map(|s| grammar.surprisal(s).unwrap_or(f64::NAN));
+        let entropy = Entropy {
+            per_story: grammar.entropy(),
+            per_character: grammar.entropy_rate(),
+            of_validation: surprisal.sum::<f64>() / validation.len() as f64,
+        };
+        let corpus = Corpus::documents(
+            tokenizer.encode(&train)?,
+            tokenizer.encode(&validation)?,
+            end,
+            config.context,
+        )?;
+        Ok(Source {
+            corpus,
+            tokenizer,
+            name: "stories".to_owned(),
+            sha256: hex(train.as_bytes()),
+            characters_per_token: 1.0,
+            entropy: Some(entropy),
+        })
+    }
+
+    /// Nats per token that n-gram models of orders 1 to [`ORDERS`] pay on the validation part.
+    pub(crate) fn baselines(&self) -> Vec<(usize, f64)> {
+        self.baselines_on(self.corpus.validation())
+    }
+
+    /// As [`Source::baselines`], on another text.
+    pub(crate) fn baselines_on(&self, tokens: &[u32]) -> Vec<(usize, f64)> {
+        let train = self.corpus.train();
+        let counted = &train[..train.len().min(COUNTED)];
+        ngram::baselines(counted, tokens, self.tokenizer.vocabulary(), ORDERS)
+    }
+
+    /// What a token is.
+    pub(crate) fn unit(&self) -> &'static str {
+        match self.tokenizer {
+            Tokenizer::Bytes => "byte",
+            _ => "character",
+        }
+    }
+}
+
+/// A text from a file, or from standard input.
+pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
+    let fail = |e: std::io::Error| format!("cannot read {}: {e}", shown(data));
+    let mut text = Vec::new();
+    if data == "-" {
+        std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut text).map_err(fail)?;
+    } else {
+        if Path::new(data).is_dir() {
+            return Err(format!("{data} is a directory; give --data a file of text").into());
+        }
+        let file = std::fs::File::open(data).map_err(fail)?;
+        file.take(LONGEST + 1).read_to_end(&mut text).map_err(fail)?;
+    }
+    if text.len() as u64 > LONGEST {
+        let most = LONGEST >> 20;
+        return Err(format!("{} has more than {most} MiB; give a part of it", shown(data)).into());
+    }
+    if text.is_empty() {
+        return Err(format!("{} is empty; there is nothing to learn from", shown(data)).into());
+    }
+    Ok(text)
+}
+
+/// The tokens of a text.
+pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    if let Tokenizer::Bytes = tokenizer {
+        return Ok(text.iter().map(|&b| u32::from(b)).collect());
+    }
+    tokenizer.encode(characters(data, text)?).map_err(|e| format!("{}: {e}", shown(data)).into())
+}
+
+pub(crate) fn characters<'a>(data: &str, text: &'a [u8]) -> Result<&'a str> {
+    std::str::from_utf8(text).map_err(|e| {
+        let (at, data) = (e.valid_up_to(), shown(data));
+        format!(
+            "{data} is not UTF-8: byte {at} is 0x{:02x}; take its bytes as tokens: --tokenizer bytes",
+            text[at]
+        )
+        .into()
+    })
+}
+
+fn shown(data: &str) -> &str {
+    if data == "-" { "standard input" } else { data }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}

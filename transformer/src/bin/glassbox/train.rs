@@ -1,0 +1,335 @@
+//! `glassbox train`.
+
+use crate::plot::{LossPlot, thousands};
+use crate::progress::{Progress, duration};
+use crate::report::Report;
+use crate::run::{self, Metric, Run};
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::{Result, generate, on_threads, remark};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use transformer::files::{self, write_atomically};
+use transformer::{Evaluation, Trainer, TrainingConfig, checkpoint};
+
+/// Train a model on text; writes a run directory.
+///
+/// Settings come from the preset, then from --config, then from flags; later ones win.
+#[derive(Args, Default)]
+pub(crate) struct Train {
+    #[command(flatten)]
+    settings: Settings,
+    /// File of settings by the names of the flags: `learning_rate = 1e-3`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Go on with an interrupted run; of the settings only --steps, --eval-every and --threads may change
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
+    resume: Option<PathBuf>,
+    /// Replace the run that --out holds
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the results as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The exit code of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+impl Train {
+    /// Trains; the exit code tells whether the run came to its end.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        let settings = match (&self.resume, &self.config) {
+            (Some(run), _) => self.resumed(run)?,
+            (None, Some(file)) => self.settings.clone().over(Settings::read(file)?)?,
+            (None, None) => self.settings.clone(),
+        };
+        let config = settings.complete()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        ctrlc::set_handler(move || {
+            if asked.swap(true, Ordering::SeqCst) {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+        })?;
+        let work = || self.train(&settings, config, &stop).map_err(|e| e.to_string());
+        Ok(on_threads(settings.threads, work)??)
+    }
+
+    /// The settings of a run that goes on.
+    fn resumed(&self, run: &Path) -> Result<Settings> {
+        if !run::is_run(run) {
+            return Err(
+                format!("{} is not a run: there is no run.toml in it", run.display()).into()
+            );
+        }
+        let given = Settings { threads: None, ..self.settings.clone() };
+        let changes =
+            Settings { steps: given.steps, eval_every: given.eval_every, ..Settings::default() };
+        if toml::Table::try_from(&given)? != toml::Table::try_from(&changes)? {
+            return Err(
+                "with --resume, only --steps, --eval-every and --threads may be given: the \
+                        others are the run's own"
+                    .into(),
+            );
+        }
+        let threads = self.settings.threads;
+        Settings { threads, ..changes }.over(run::settings(run)?)
+    }
+
+    fn train(
+        &self,
+        settings: &Settings,
+        config: TrainingConfig,
+        stop: &AtomicBool,
+    ) -> Result<ExitCode> {
+        let known = match &self.resume {
+            Some(run) => Some(files::read_tokenizer(&run::model_directory(run))?),
+            None => None,
+        };
+        let source = Source::load(&config, known)?;
+        let model = config.model(source.tokenizer.vocabulary())?;
+        let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
+        let (mut run, mut metrics) = match &self.resume {
+            None => {
+                let name = || run_name(settings);
+                let directory =
+                    settings.out.clone().unwrap_or_else(|| run::free_directory(&name()));
+                (Run::create(&directory, &config, self.overwrite)?, Vec::new())
+            }
+            Some(directory) => {
+                checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?;
+                Run::reopen(directory, &config, trainer.steps())?
+            }
+        };
+        introduce(&source, &trainer, run.directory());
+        let baselines = source.baselines();
+        let mut session =
+            Session { trainer, source, baselines, run: &mut run, metrics: &mut metrics };
+        let finished = session.steps(stop)?;
+        match finished {
+            Some((measured, progress)) => {
+                let sample = session.sample()?;
+                let report = session.report(&measured, &progress, sample);
+                report.print(self.json)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            None => {
+                let shown = session.run.directory().display();
+                remark(format!(
+                    "stopped after step {}; go on with: glassbox train --resume {shown}",
+                    session.trainer.steps()
+                ));
+                Ok(ExitCode::from(INTERRUPTED))
+            }
+        }
+    }
+}
+
+/// The name of a run's directory, after what it trains on.
+fn run_name(settings: &Settings) -> String {
+    match (&settings.data, settings.preset) {
+        (Some(data), None) if data != "-" => {
+            let stem = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
+            stem.chars()
+                .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+                .collect()
+        }
+        _ => settings.preset().name().to_owned(),
+    }
+}
+
+fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Path) {
+    let config = trainer.config();
+    let parameters = trainer.model().tape().parameters().len();
+    remark(format!(
+        "model    {} parameters: {} layers, {} heads, width {}, context {}",
+        thousands(parameters as f64),
+        config.layers,
+        config.heads,
+        config.width,
+        config.context
+    ));
+    remark(format!(
+        "data     {}: {} {}s to train on, {} held back, vocabulary of {}",
+        source.name,
+        thousands(source.corpus.train().len() as f64),
+        source.unit(),
+        thousands(source.corpus.validation().len() as f64),
+        source.tokenizer.vocabulary()
+    ));
+    if let Some(entropy) = source.entropy {
+        remark(format!(
+            "entropy  {:.2} nats a story, {:.4} nats a character: no model can do better",
+            entropy.per_story, entropy.per_character
+        ));
+    }
+    remark(format!("run      {}", directory.display()));
+}
+
+/// A run under way.
+struct Session<'a> {
+    trainer: Trainer<f32>,
+    source: Source,
+    baselines: Vec<(usize, f64)>,
+    run: &'a mut Run,
+    metrics: &'a mut Vec<Metric>,
+}
+
+impl Session<'_> {
+    /// Trains until the last step or until asked to stop; returns the last measurement, if it came
+    /// to that.
+    fn steps(&mut self, stop: &AtomicBool) -> Result<Option<(Evaluation, Progress)>> {
+        let config = self.trainer.config().clone();
+        let tokens = config.batch * config.context * config.accumulate;
+        let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
+        loop {
+            if self.trainer.steps() >= config.steps {
+                progress.finish();
+                let measured = self.trainer.evaluate(&self.source.corpus)?;
+                self.save()?;
+                return Ok(Some((measured, progress)));
+            }
+            let step = self.trainer.step(&self.source.corpus)?;
+            let number = step.number;
+            if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
+                progress.finish();
+                return self.diverged(&step);
+            }
+            progress.step(&step);
+            let due = config.eval_every > 0 && number.is_multiple_of(config.eval_every);
+            let measured = if due || number == config.steps {
+                Some(self.trainer.evaluate(&self.source.corpus)?)
+            } else {
+                None
+            };
+            let metric = Metric {
+                step: number,
+                loss: Some(step.loss),
+                validation_loss: measured.map(|m| m.loss),
+                learning_rate: step.learning_rate,
+                gradient_norm: Some(step.gradient_norm),
+                tokens_per_second: progress.tokens_per_second(number),
+            };
+            self.run.log(&metric)?;
+            self.metrics.push(metric);
+            if let Some(measured) = measured {
+                progress.evaluated(number, &measured);
+                self.save()?;
+                if number == config.steps {
+                    progress.finish();
+                    return Ok(Some((measured, progress)));
+                }
+            }
+            if stop.load(Ordering::SeqCst) {
+                progress.finish();
+                self.save()?;
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The model, the state to go on from, the metrics and the picture.
+    fn save(&mut self) -> Result<()> {
+        let directory = self.run.directory().to_owned();
+        let model = run::model_directory(&directory);
+        files::write(
+            &model,
+            self.trainer.model().config(),
+            self.trainer.model().tape().parameters(),
+        )?;
+        files::write_tokenizer(&model, &self.source.tokenizer)?;
+        checkpoint::save(&run::state_file(&directory), &mut self.trainer, &self.source.sha256)?;
+        self.run.flush()?;
+        write_atomically(&run::plot_file(&directory), self.plot().as_bytes())?;
+        Ok(())
+    }
+
+    /// A step that came out as NaN or ∞: the weights are spoilt, the last checkpoint is not.
+    fn diverged<R>(&mut self, step: &transformer::Step) -> Result<R> {
+        let finite = |x: f64| x.is_finite().then_some(x);
+        self.run.log(&Metric {
+            step: step.number,
+            loss: finite(step.loss),
+            validation_loss: None,
+            learning_rate: step.learning_rate,
+            gradient_norm: finite(step.gradient_norm),
+            tokens_per_second: 0.0,
+        })?;
+        self.run.flush()?;
+        Err(format!(
+            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}; a lower --learning-rate, \
+             more --warmup or --clip 1 usually helps. Metrics and the last checkpoint, if one was due, \
+             are in {}",
+            step.number,
+            step.loss,
+            step.gradient_norm,
+            step.learning_rate,
+            self.run.directory().display()
+        )
+        .into())
+    }
+
+    fn plot(&self) -> String {
+        let config = self.trainer.config();
+        let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
+        let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
+        let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
+        let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
+        LossPlot {
+            title: &format!("Training on {}", self.source.name),
+            subtitle: &format!(
+                "{parameters} parameters · {} layers, {} heads, width {}, context {} · seed {}",
+                config.layers, config.heads, config.width, config.context, config.seed
+            ),
+            unit: self.source.unit(),
+            train: &train.collect::<Vec<_>>(),
+            validation: &validation.collect::<Vec<_>>(),
+            baselines: &baselines.collect::<Vec<_>>(),
+            entropy: self.source.entropy.map(|e| e.per_character),
+        }
+        .svg()
+    }
+
+    /// What the model writes after a line's end.
+    fn sample(&mut self) -> Result<String> {
+        let mut writer = generate::Writer::new(
+            self.trainer.model().config(),
+            self.trainer.model().tape().parameters(),
+        )?;
+        let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
+        let count = if self.source.entropy.is_some() { 600 } else { 400 };
+        let sampler = probability::sample::Sampler::default();
+        let tokens = writer.continuation(&newline, count, &sampler, self.trainer.config().seed)?;
+        let text = self.source.tokenizer.decode(&tokens);
+        Ok(match (self.source.entropy, text.rfind('\n')) {
+            // Whole stories only.
+            (Some(_), Some(end)) => text[..end].to_owned(),
+            _ => text,
+        })
+    }
+
+    fn report(&self, measured: &Evaluation, progress: &Progress, sample: String) -> Report {
+        let parameters = self.trainer.model().tape().parameters();
+        let seconds = progress.seconds();
+        remark(format!("trained in {}", duration(seconds)));
+        Report {
+            steps: self.trainer.steps(),
+            seconds,
+            tokens_per_second: progress.tokens_per_second(self.trainer.steps()),
+            validation_loss: measured.loss,
+            validation_tokens: measured.tokens,
+            characters_per_token: self.source.characters_per_token,
+            unit: self.source.unit(),
+            parameters: parameters.len(),
+            weights_sha256: files::sha256(parameters),
+            run: self.run.directory().to_owned(),
+            baselines: self.baselines.clone(),
+            entropy: self.source.entropy,
+            sample,
+        }
+    }
+}

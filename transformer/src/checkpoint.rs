@@ -1,0 +1,166 @@
+//! What a training run needs to go on as if it had never stopped.
+//!
+//! One file, in safetensors' format: parameters, what the optimiser remembers, and the number of
+//! steps. It is written whole or not at all.
+
+use crate::Trainer;
+use crate::files::{FileError, dtype, little_endian, write_atomically};
+use linalg::Real;
+use safetensors::{SafeTensors, tensor::TensorView};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why a run cannot go on.
+#[derive(Debug, Error)]
+pub enum CheckpointError {
+    /// It cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It cannot be read.
+    #[error("cannot read the training state {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is not a checkpoint of this model.
+    #[error("{} is not a training state of this run: {reason}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+}
+
+/// Writes a trainer's state. `data` names the text trained on, by its checksum.
+///
+/// # Errors
+/// If the file cannot be written; then an earlier one is as it was.
+pub fn save<T: Real>(
+    path: &Path,
+    trainer: &mut Trainer<T>,
+    data: &str,
+) -> Result<(), CheckpointError> {
+    let steps = trainer.steps().to_string();
+    let state: Vec<_> = trainer
+        .state()
+        .into_iter()
+        .map(|(name, numbers)| (name, numbers.len(), little_endian(numbers)))
+        .collect();
+    let views = state.iter().map(|(name, length, bytes)| {
+        let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
+        (*name, view.expect("as many bytes as numbers"))
+    });
+    let about =
+        HashMap::from([("steps".to_owned(), steps), ("data_sha256".to_owned(), data.to_owned())]);
+    let file = safetensors::serialize(views, Some(about))
+        .map_err(|e| CheckpointError::Foreign { path: path.to_owned(), reason: e.to_string() })?;
+    Ok(write_atomically(path, &file)?)
+}
+
+/// Reads a trainer's state, saved by [`save`] for the same model and the same text.
+///
+/// # Errors
+/// A file that is missing, cut off, of another model, or of another text. The trainer is then as it
+/// was.
+pub fn load<T: Real>(
+    path: &Path,
+    trainer: &mut Trainer<T>,
+    data: &str,
+) -> Result<(), CheckpointError> {
+    let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
+    let needed: usize = trainer.state().iter().map(|s| s.1.len() * size_of::<T>()).sum();
+    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(unreadable)?.len();
+    // The header takes less than this; what is longer is something else.
+    if found > needed as u64 + 65536 {
+        return Err(foreign(format!("it has {found} bytes where {needed} are needed")));
+    }
+    let file = std::fs::read(path).map_err(unreadable)?;
+    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| foreign(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(&file).map_err(|e| foreign(e.to_string()))?;
+    let about = header.metadata().clone().unwrap_or_default();
+    let steps = about.get("steps").and_then(|s| s.parse().ok());
+    let steps = steps.ok_or_else(|| foreign("it does not say after how many steps".to_owned()))?;
+    if about.get("data_sha256").map(String::as_str) != Some(data) {
+        return Err(foreign("the text is not the one that the run began with".to_owned()));
+    }
+    for (name, numbers) in trainer.state() {
+        let tensor = tensors.tensor(name).map_err(|e| foreign(e.to_string()))?;
+        if tensor.dtype() != dtype::<T>() || tensor.shape() != [numbers.len()] {
+            return Err(foreign(format!(
+                "{name} is {:?} {:?} where {:?} {:?} is expected",
+                tensor.dtype(),
+                tensor.shape(),
+                dtype::<T>(),
+                [numbers.len()]
+            )));
+        }
+    }
+    for (name, numbers) in trainer.state() {
+        let tensor = tensors.tensor(name).expect("found above");
+        for (x, bytes) in numbers.iter_mut().zip(tensor.data().chunks_exact(size_of::<T>())) {
+            *x = T::from_f64(match bytes.try_into() {
+                Ok(eight) => f64::from_le_bytes(eight),
+                Err(_) => f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))),
+            });
+        }
+    }
+    trainer.set_steps(steps);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training_config::tests::tiny;
+    use crate::{Corpus, TrainingConfig};
+
+    fn trainer(config: &TrainingConfig) -> Trainer<f32> {
+        Trainer::new(config.clone(), &config.model(20).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
+        let corpus = Corpus::text((0..200).map(|i| i * i % 20).collect(), 0.1, 8).unwrap();
+        let config = TrainingConfig { dropout: 0.1, ..tiny() };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+
+        let mut whole = trainer(&config);
+        (0..6).for_each(|_| assert!(whole.step(&corpus).is_ok()));
+
+        let mut first = trainer(&config);
+        (0..3).for_each(|_| assert!(first.step(&corpus).is_ok()));
+        save(&path, &mut first, "text").unwrap();
+        let mut second = trainer(&TrainingConfig { seed: config.seed, ..config.clone() });
+        load(&path, &mut second, "text").unwrap();
+        assert_eq!(second.steps(), 3);
+        (0..3).for_each(|_| assert!(second.step(&corpus).is_ok()));
+        assert_eq!(whole.state(), second.state());
+    }
+
+    #[test]
+    fn foreign_states_are_refused_and_change_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        let mut other = trainer(&TrainingConfig { width: 32, ..tiny() });
+        save(&path, &mut other, "text").unwrap();
+        let mut mine = trainer(&tiny());
+        let before = mine.model().tape().parameters().to_vec();
+        assert!(load(&path, &mut mine, "text").is_err());
+        save(&path, &mut trainer(&tiny()), "another text").unwrap();
+        let error = load(&path, &mut mine, "text").unwrap_err();
+        assert!(error.to_string().contains("text"), "{error}");
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(97) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            assert!(load(&path, &mut mine, "another text").is_err());
+        }
+        assert_eq!(mine.model().tape().parameters(), before);
+        assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
+    }
+}

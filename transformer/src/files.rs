@@ -1,0 +1,578 @@
+//! Models on disk, in Hugging Face's GPT-2 layout: `config.json`, `model.safetensors`, and
+//! `tokenizer.json`.
+//!
+//! A matrix here is (out × in), column after column; Hugging Face's Conv1D is (in, out), row after
+//! row: the same bytes under the reversed shape. Names differ; [`hugging_face_name`] has the rule.
+//!
+//! Every file is written under a temporary name and then renamed: it appears whole or not at all.
+
+use crate::config::{ConfigError, Gpt2Config};
+use crate::tokenizer::{Tokenizer, TokenizerError};
+use linalg::{Real, Shape};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What is wrong with a file.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It cannot be written; what was there before is as it was.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is longer than anything of its kind.
+    #[error("{} has {found} bytes; at most {most} are expected", path.display())]
+    Large {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        found: u64,
+        /// The bound.
+        most: u64,
+    },
+    /// A configuration that is not a GPT-2's.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// A tokenizer that is not one of this crate's.
+    #[error("{}: {source}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TokenizerError,
+    },
+    /// Not safetensors, or cut off.
+    #[error("{} is not a whole safetensors file: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A tensor that should be there and is not, or the other way round.
+    #[error("{}: {reason}", path.display())]
+    Tensors {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor, what was found, what was expected.
+        reason: String,
+    },
+}
+
+/// The bound on `config.json` and `tokenizer.json`: the largest vocabularies take some 20 MB.
+const LARGEST_TEXT: u64 = 64 << 20;
+
+/// Reads a model: its sizes, and all parameters in the order of recording.
+///
+/// Tensors may be F64, F32, F16 or BF16, their names with or without the prefix `transformer.`.
+///
+/// # Errors
+/// Anything that is not this model, whole: a file that is missing or cut off; a tensor that is
+/// missing, unknown, of another shape or type, or holds a number that is not finite.
+pub fn read<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError> {
+    let config = read_config(directory)?;
+    let path = directory.join("model.safetensors");
+    // Nothing is read before it is known to be about as long as it must be: F64, the mask buffers of
+    // old checkpoints, a second copy of a tied head, the header.
+    let buffers = 4 * config.layers as u64 * (config.context as u64).pow(2);
+    let tied = (config.vocabulary * config.width) as u64;
+    let most = 8 * (config.parameters() as u64 + tied) + buffers + (16 << 20);
+    let bytes = read_bounded(&path, most)?;
+    let mut tensors = Tensors::new(&path, &bytes)?;
+    let mut parameters = Vec::with_capacity(config.parameters());
+    for (name, shape) in config.parameter_shapes() {
+        tensors.parameter(&hugging_face_name(&name), shape, &mut parameters)?;
+    }
+    tensors.rest(&config)?;
+    Ok((config, parameters))
+}
+
+/// Reads a model's `config.json`.
+///
+/// # Errors
+/// A file that is missing or describes another model.
+pub fn read_config(directory: &Path) -> Result<Gpt2Config, FileError> {
+    let path = directory.join("config.json");
+    let text = String::from_utf8_lossy(&read_bounded(&path, LARGEST_TEXT)?).into_owned();
+    Gpt2Config::from_json(&text).map_err(|source| FileError::Config { path, source })
+}
+
+/// Reads a model's `tokenizer.json`.
+///
+/// # Errors
+/// A file that is missing or holds another kind of tokenizer.
+pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
+    let path = directory.join("tokenizer.json");
+    let text = String::from_utf8_lossy(&read_bounded(&path, LARGEST_TEXT)?).into_owned();
+    Tokenizer::from_json(&text).map_err(|source| FileError::Tokenizer { path, source })
+}
+
+/// Writes `tokenizer.json`.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), FileError> {
+    write_atomically(&directory.join("tokenizer.json"), tokenizer.to_json().as_bytes())
+}
+
+/// Writes a model: `config.json` and `model.safetensors`, which Hugging Face transformers opens.
+/// A model without biases gets biases of zero in the file.
+///
+/// # Errors
+/// If a file cannot be written; earlier ones are then as they were.
+///
+/// # Panics
+/// If there are not as many parameters as the configuration counts.
+pub fn write<T: Real>(
+    directory: &Path,
+    config: &Gpt2Config,
+    parameters: &[T],
+) -> Result<(), FileError> {
+    assert_eq!(parameters.len(), config.parameters(), "parameters of another model");
+    let path = directory.join("model.safetensors");
+    let mut stored: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut rest = parameters;
+    let with_biases = Gpt2Config { bias: true, ..config.clone() };
+    for (name, shape) in with_biases.parameter_shapes() {
+        let bytes = if name.ends_with(".bias") && !config.bias {
+            vec![0; shape.len() * size_of::<T>()]
+        } else {
+            let (these, later) = rest.split_at(shape.len());
+            rest = later;
+            little_endian(these)
+        };
+        let name = hugging_face_name(&name);
+        let name = if name == HEAD { name } else { format!("{PREFIX}{name}") };
+        stored.push((name, stored_shape(shape), bytes));
+    }
+    let views = stored.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(dtype::<T>(), shape.clone(), bytes);
+        (name, view.expect("as many bytes as the shape says"))
+    });
+    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = safetensors::serialize(views, Some(about))
+        .map_err(|e| FileError::Format { path: path.clone(), reason: e.to_string() })?;
+    std::fs::create_dir_all(directory)
+        .map_err(|source| FileError::Write { path: directory.to_owned(), source })?;
+    write_atomically(&path, &bytes)?;
+    write_atomically(&directory.join("config.json"), config.to_json().as_bytes())
+}
+
+/// Writes a file under a temporary name beside it, then renames it: at no time is there half a file,
+/// and a full disk leaves an earlier one as it was.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
+    let write = || -> std::io::Result<()> {
+        let mut builder = tempfile::Builder::new();
+        // As an ordinary new file has them; tempfile's own files are their owner's only.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+        let mut file = builder.tempfile_in(directory.unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+/// SHA-256 of parameters as little-endian bytes in the order of recording, in hexadecimal: two runs
+/// are the same or they are not.
+pub fn sha256<T: Real>(parameters: &[T]) -> String {
+    let mut hash = Sha256::new();
+    for part in parameters.chunks(4096) {
+        hash.update(little_endian(part));
+    }
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+const PREFIX: &str = "transformer.";
+const HEAD: &str = "lm_head.weight";
+const TABLE: &str = "wte.weight";
+
+/// Hugging Face's name of a parameter, without the prefix `transformer.`, which the head never has.
+///
+/// ```
+/// use transformer::files::hugging_face_name;
+/// assert_eq!(hugging_face_name("block.3.attention.qkv.weight"), "h.3.attn.c_attn.weight");
+/// ```
+pub fn hugging_face_name(name: &str) -> String {
+    const PARTS: [(&str, &str); 11] = [
+        ("embedding.token.", "wte."),
+        ("embedding.position.", "wpe."),
+        ("block.", "h."),
+        (".norm_1.", ".ln_1."),
+        (".norm_2.", ".ln_2."),
+        (".attention.qkv.", ".attn.c_attn."),
+        (".attention.projection.", ".attn.c_proj."),
+        (".feed_forward.expanded.", ".mlp.c_fc."),
+        (".feed_forward.contracted.", ".mlp.c_proj."),
+        ("head.", "lm_head."),
+        ("norm.", "ln_f."),
+    ];
+    let part = |name: String, (ours, theirs): &(&str, &str)| {
+        // A part at the beginning is a whole name's; one after a dot is a block's.
+        if ours.starts_with('.') {
+            name.replace(ours, theirs)
+        } else {
+            match name.strip_prefix(ours) {
+                Some(rest) => format!("{theirs}{rest}"),
+                None => name,
+            }
+        }
+    };
+    PARTS.iter().fold(name.to_owned(), part)
+}
+
+/// The tensors of a file that have not been asked for yet.
+struct Tensors<'a> {
+    path: &'a Path,
+    tensors: HashMap<String, TensorView<'a>>,
+    /// The embedding's table, which a tied head repeats.
+    table: Option<TensorView<'a>>,
+}
+
+impl<'a> Tensors<'a> {
+    fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, FileError> {
+        let tensors = SafeTensors::deserialize(bytes)
+            .map_err(|e| FileError::Format { path: path.to_owned(), reason: e.to_string() })?;
+        let mut named = HashMap::new();
+        for (name, tensor) in tensors.tensors() {
+            let plain = name.strip_prefix(PREFIX).unwrap_or(&name).to_owned();
+            if named.insert(plain, tensor).is_some() {
+                let reason = format!("tensor {name} is there with and without {PREFIX}");
+                return Err(FileError::Tensors { path: path.to_owned(), reason });
+            }
+        }
+        let table = named.get(TABLE).cloned();
+        Ok(Tensors { path, tensors: named, table })
+    }
+
+    fn error<R>(&self, reason: String) -> Result<R, FileError> {
+        Err(FileError::Tensors { path: self.path.to_owned(), reason })
+    }
+
+    /// Appends the elements of a tensor.
+    fn parameter<T: Real>(
+        &mut self,
+        name: &str,
+        shape: Shape,
+        into: &mut Vec<T>,
+    ) -> Result<(), FileError> {
+        let Some(tensor) = self.tensors.remove(name) else {
+            let mut there: Vec<&str> = self.tensors.keys().map(String::as_str).collect();
+            there.sort_unstable();
+            there.truncate(3);
+            let others = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+            return self.error(format!("tensor {name} is missing; {others} … are there"));
+        };
+        let expected = stored_shape(shape);
+        if tensor.shape() != expected {
+            let found = tensor.shape();
+            return self.error(format!(
+                "tensor {name} has shape {found:?} where config.json means {expected:?}"
+            ));
+        }
+        let Some(elements) = elements(&tensor) else {
+            let found = tensor.dtype();
+            return self
+                .error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"));
+        };
+        for (i, x) in elements.enumerate() {
+            if !x.is_finite() {
+                return self.error(format!(
+                    "tensor {name} holds {x} at element {i}: these weights are broken; take an \
+                     earlier checkpoint"
+                ));
+            }
+            into.push(T::from_f64(x));
+        }
+        Ok(())
+    }
+
+    /// What is left must be buffers, a copy of the tied table, or the zero biases of a model without.
+    fn rest(self, config: &Gpt2Config) -> Result<(), FileError> {
+        let mut names: Vec<&String> = self.tensors.keys().collect();
+        names.sort_unstable();
+        let with_biases = Gpt2Config { bias: true, ..config.clone() };
+        for name in names {
+            let tensor = &self.tensors[name];
+            let buffer = name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+            if buffer {
+                continue;
+            }
+            if name == HEAD && config.tied {
+                let table = self.table.as_ref().map(|t| (t.dtype(), t.shape(), t.data()));
+                if table == Some((tensor.dtype(), tensor.shape(), tensor.data())) {
+                    continue;
+                }
+                return self.error(format!(
+                    "tensor {HEAD} differs from {TABLE}, though config.json ties them; set \
+                     tie_word_embeddings to false"
+                ));
+            }
+            let bias = name.ends_with(".bias")
+                && with_biases.parameter_shapes().any(|(n, _)| hugging_face_name(&n) == *name);
+            if bias && !config.bias {
+                if elements(tensor).is_some_and(|mut e| e.all(|x| x == 0.0)) {
+                    continue;
+                }
+                return self.error(format!(
+                    "tensor {name} is not zero, though config.json says that there are no biases"
+                ));
+            }
+            return self.error(format!(
+                "tensor {name} is no part of the GPT-2 that config.json describes"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Hugging Face's shape: reversed, and one number for a vector.
+fn stored_shape(shape: Shape) -> Vec<usize> {
+    if shape.columns == 1 { vec![shape.rows] } else { vec![shape.columns, shape.rows] }
+}
+
+/// The elements of a tensor of floating-point numbers.
+fn elements<'a>(tensor: &TensorView<'a>) -> Option<Box<dyn Iterator<Item = f64> + 'a>> {
+    let data = tensor.data();
+    let two = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
+    Some(match tensor.dtype() {
+        Dtype::F64 => Box::new(data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b))),
+        Dtype::F32 => {
+            Box::new(data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))))
+        }
+        Dtype::BF16 => Box::new(
+            data.chunks_exact(2).map(move |b| f64::from(f32::from_bits(u32::from(two(b)) << 16))),
+        ),
+        Dtype::F16 => Box::new(data.chunks_exact(2).map(move |b| half(two(b)))),
+        _ => return None,
+    })
+}
+
+/// IEEE 754 half precision: 1 sign, 5 exponent, 10 fraction bits.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
+    let fraction = f64::from(bits & 0x3ff);
+    sign * match i32::from(bits >> 10 & 0x1f) {
+        0 => fraction * 2.0_f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        exponent => (1024.0 + fraction) * 2.0_f64.powi(exponent - 25),
+    }
+}
+
+fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+    let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?.len();
+    if found > most {
+        return Err(FileError::Large { path: path.to_owned(), found, most });
+    }
+    let mut bytes = Vec::with_capacity(found as usize);
+    // A device or a pipe does not say how long it is.
+    file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// The type that a scalar is stored as.
+pub(crate) fn dtype<T: Real>() -> Dtype {
+    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
+}
+
+/// Scalars as they are stored.
+pub(crate) fn little_endian<T: Real>(numbers: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size_of_val(numbers));
+    for x in numbers {
+        match dtype::<T>() {
+            Dtype::F32 => bytes.extend((x.to_f64() as f32).to_le_bytes()),
+            _ => bytes.extend(x.to_f64().to_le_bytes()),
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn model(bias: bool, tied: bool) -> (Gpt2Config, Vec<f32>) {
+        let config =
+            Gpt2Config { vocabulary: 7, context: 5, width: 4, bias, tied, ..Gpt2Config::default() };
+        let parameters = (0..config.parameters()).map(|i| (i as f32).sin()).collect();
+        (config, parameters)
+    }
+
+    /// The file of a model, changed by `change`, read again: the message.
+    fn refusal(change: impl FnOnce(&mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(true, true);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: Vec<_> = file
+            .tensors()
+            .into_iter()
+            .map(|(n, t)| (n, t.dtype(), t.shape().to_vec(), t.data().to_vec()))
+            .collect();
+        change(&mut tensors);
+        let views = tensors
+            .iter()
+            .map(|(n, d, s, b)| (n.clone(), TensorView::new(*d, s.clone(), b).unwrap()));
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        match read::<f32>(directory.path()) {
+            Ok(_) => String::new(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (bias, tied) in [(true, true), (true, false), (false, true), (false, false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let (config, parameters) = model(bias, tied);
+            write(directory.path(), &config, &parameters).unwrap();
+            assert_eq!(
+                read::<f32>(directory.path()).unwrap(),
+                (config.clone(), parameters.clone())
+            );
+            let doubles: Vec<f64> = parameters.iter().map(|&x| f64::from(x) / 3.0).collect();
+            write(directory.path(), &config, &doubles).unwrap();
+            assert_eq!(read::<f64>(directory.path()).unwrap().1, doubles);
+        }
+    }
+
+    #[test]
+    fn names_may_lack_the_prefix_and_old_buffers_are_passed_over() {
+        let fine = refusal(|tensors| {
+            for t in tensors.iter_mut() {
+                t.0 = t.0.strip_prefix(PREFIX).unwrap_or(&t.0).to_owned();
+            }
+            tensors.push(("h.0.attn.bias".into(), Dtype::U8, vec![1, 1, 5, 5], vec![1; 25]));
+            let table = tensors.iter().find(|t| t.0 == TABLE).unwrap().clone();
+            tensors.push((HEAD.into(), table.1, table.2, table.3));
+        });
+        assert_eq!(fine, "");
+    }
+
+    #[test]
+    fn foreign_tensors_are_refused_by_name() {
+        let at = |tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)], name: &str| {
+            tensors.iter().position(|t| t.0 == format!("transformer.{name}")).unwrap()
+        };
+        let missing = refusal(|t| drop(t.remove(at(t, "ln_f.weight"))));
+        assert!(missing.contains("ln_f.weight is missing"), "{missing}");
+        let unknown = refusal(|t| {
+            t.push(("h.0.attn.extra".into(), Dtype::F32, vec![1], vec![0; 4]));
+        });
+        assert!(unknown.contains("h.0.attn.extra is no part"), "{unknown}");
+        let shape = refusal(|t| {
+            let i = at(t, "wpe.weight");
+            t[i].2.reverse();
+        });
+        assert!(
+            shape.contains("wpe.weight has shape [4, 5]") && shape.contains("[5, 4]"),
+            "{shape}"
+        );
+        let kind = refusal(|t| {
+            let i = at(t, "wpe.weight");
+            t[i].1 = Dtype::I32;
+        });
+        assert!(kind.contains("wpe.weight is I32"), "{kind}");
+        let nan = refusal(|t| {
+            let i = at(t, "wte.weight");
+            t[i].3[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+        });
+        assert!(nan.contains("wte.weight holds NaN at element 2"), "{nan}");
+        let head = refusal(|t| {
+            t.push((HEAD.into(), Dtype::F32, vec![7, 4], vec![0; 7 * 4 * 4]));
+        });
+        assert!(head.contains("differs from wte.weight"), "{head}");
+        let twice = refusal(|t| {
+            let table = t[at(t, "wte.weight")].clone();
+            t.push((TABLE.into(), table.1, table.2, table.3));
+        });
+        assert!(twice.contains("with and without"), "{twice}");
+    }
+
+    #[test]
+    fn cut_off_files_are_refused_at_every_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(true, true);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(61).chain([whole.len() - 1]) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = read::<f32>(directory.path()).unwrap_err();
+            assert!(matches!(error, FileError::Format { .. }), "{length}: {error}");
+        }
+        // A header that claims to be as long as memory.
+        std::fs::write(&path, u64::MAX.to_le_bytes()).unwrap();
+        assert!(matches!(read::<f32>(directory.path()), Err(FileError::Format { .. })));
+        // A file much longer than the model is not read at all.
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(read::<f32>(directory.path()), Err(FileError::Large { .. })));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(read::<f32>(directory.path()), Err(FileError::Read { .. })));
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_earlier_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        write_atomically(&path, b"first").unwrap();
+        write_atomically(&path, b"second").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"second");
+        assert!(write_atomically(&path.join("below a file"), b"x").is_err());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn half_precision_goes_both_ways(bits in 0u16..0x7c00) {
+            // From f64 by the definition: the nearest multiple of the spacing at that size.
+            let x = half(bits);
+            let exponent = if x < 2.0_f64.powi(-14) { -24 } else { x.log2().floor() as i32 - 10 };
+            prop_assert_eq!(x / 2.0_f64.powi(exponent), (x / 2.0_f64.powi(exponent)).round());
+            prop_assert!(half(bits + 1) > x);
+            prop_assert_eq!(half(bits | 0x8000), -x);
+        }
+    }
+
+    #[test]
+    fn half_precision_at_known_points() {
+        assert_eq!(
+            [half(0x3c00), half(0xc000), half(0x7bff), half(1)],
+            [1.0, -2.0, 65504.0, 2.0_f64.powi(-24)]
+        );
+        assert!(half(0x7c01).is_nan() && half(0xfc00) == f64::NEG_INFINITY);
+    }
+}

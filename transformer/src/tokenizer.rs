@@ -1,0 +1,253 @@
+//! Text as tokens: bytes, or the characters that a text uses.
+//!
+//! On disk: the `tokenizer.json` of Hugging Face `tokenizers`, as a BPE model without merges, so that
+//! what is trained here is tokenised there in the same way.
+
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+/// Text as tokens.
+///
+/// ```
+/// use transformer::tokenizer::Tokenizer;
+/// let characters = Tokenizer::characters_of("banana");
+/// assert_eq!(characters.encode("nab")?, [2, 0, 1]);
+/// assert_eq!(characters.decode(&[1, 0, 2]), "ban");
+/// assert_eq!(
+///     characters.encode("band").unwrap_err().to_string(),
+///     "character 'd' (U+0064), number 4 of the text, is not in the vocabulary: abn"
+/// );
+/// # Ok::<(), transformer::tokenizer::TokenizerError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tokenizer {
+    /// Token t is byte t.
+    Bytes,
+    /// Token t is character t of these, which are in order and different.
+    Characters(Vec<char>),
+}
+
+/// Why a text has no tokens, or a file no tokenizer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TokenizerError {
+    /// A character that the vocabulary lacks.
+    #[error(
+        "character {character:?} (U+{:04X}), number {place} of the text, is not in the vocabulary: {vocabulary}",
+        u32::from(*character)
+    )]
+    Character {
+        /// The character.
+        character: char,
+        /// Its place; the first is 1.
+        place: usize,
+        /// What the vocabulary has, or the beginning of it.
+        vocabulary: String,
+    },
+    /// A tokenizer of another kind.
+    #[error(
+        "this tokenizer is not one of bytes or characters: {reason}; such a model takes token ids: --prompt-tokens"
+    )]
+    Foreign {
+        /// What was found.
+        reason: String,
+    },
+}
+
+impl Tokenizer {
+    /// One token per byte.
+    pub fn bytes() -> Self {
+        Tokenizer::Bytes
+    }
+
+    /// One token per character that occurs in `text`, in the order of Unicode.
+    pub fn characters_of(text: &str) -> Self {
+        let used: std::collections::BTreeSet<char> = text.chars().collect();
+        Tokenizer::Characters(used.into_iter().collect())
+    }
+
+    /// The number of tokens.
+    pub fn vocabulary(&self) -> usize {
+        match self {
+            Tokenizer::Bytes => 256,
+            Tokenizer::Characters(characters) => characters.len(),
+        }
+    }
+
+    /// The tokens of a text.
+    ///
+    /// # Errors
+    /// The first character that the vocabulary lacks.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let Tokenizer::Characters(characters) = self else {
+            return Ok(text.bytes().map(u32::from).collect());
+        };
+        let token = |(i, character): (usize, char)| {
+            characters.binary_search(&character).map(|t| t as u32).map_err(|_| {
+                let shown: String =
+                    characters.iter().filter(|c| !c.is_control()).take(80).collect();
+                let more = if characters.len() > 80 { " …" } else { "" };
+                TokenizerError::Character { character, place: i + 1, vocabulary: shown + more }
+            })
+        };
+        text.chars().enumerate().map(token).collect()
+    }
+
+    /// The text of tokens; what is no character becomes U+FFFD.
+    pub fn decode(&self, tokens: &[u32]) -> String {
+        match self {
+            Tokenizer::Bytes => {
+                let bytes: Vec<u8> = tokens.iter().map(|&t| t.min(255) as u8).collect();
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
+            Tokenizer::Characters(characters) => {
+                let character =
+                    |&t: &u32| characters.get(t as usize).copied().unwrap_or('\u{fffd}');
+                tokens.iter().map(character).collect()
+            }
+        }
+    }
+
+    /// Hugging Face's `tokenizer.json`.
+    pub fn to_json(&self) -> String {
+        let level = json!({
+            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false,
+        });
+        let (vocabulary, before, after): (Map<String, Value>, Value, Value) = match self {
+            Tokenizer::Bytes => {
+                let names = byte_names().into_iter().enumerate();
+                (names.map(|(t, c)| (c.to_string(), json!(t))).collect(), level.clone(), level)
+            }
+            Tokenizer::Characters(characters) => {
+                let names = characters.iter().enumerate();
+                let fuse = json!({ "type": "Fuse" });
+                (names.map(|(t, c)| (c.to_string(), json!(t))).collect(), Value::Null, fuse)
+            }
+        };
+        let tokenizer = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": [],
+            "normalizer": null,
+            "pre_tokenizer": before,
+            "post_processor": null,
+            "decoder": after,
+            "model": {
+                "type": "BPE",
+                "dropout": null,
+                "unk_token": null,
+                "continuing_subword_prefix": null,
+                "end_of_word_suffix": null,
+                "fuse_unk": false,
+                "byte_fallback": false,
+                "ignore_merges": false,
+                "vocab": vocabulary,
+                "merges": [],
+            },
+        });
+        serde_json::to_string_pretty(&tokenizer).expect("a tree of plain values") + "\n"
+    }
+
+    /// Reads a `tokenizer.json` that [`Tokenizer::to_json`] wrote.
+    ///
+    /// # Errors
+    /// A file that is not JSON, or a tokenizer of another kind.
+    pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
+        let foreign = |reason: String| TokenizerError::Foreign { reason };
+        let json: Value = serde_json::from_str(text).map_err(|e| foreign(e.to_string()))?;
+        let model = &json["model"];
+        if model["type"] != "BPE" {
+            return Err(foreign(format!("its model is {}", model["type"])));
+        }
+        if model["merges"].as_array().is_none_or(|m| !m.is_empty()) {
+            return Err(foreign("it merges tokens".to_owned()));
+        }
+        let Some(vocabulary) = model["vocab"].as_object().filter(|v| !v.is_empty()) else {
+            return Err(foreign("it has no vocabulary".to_owned()));
+        };
+        let mut characters = vec![None; vocabulary.len()];
+        for (name, id) in vocabulary {
+            let mut name_characters = name.chars();
+            let (Some(character), None) = (name_characters.next(), name_characters.next()) else {
+                return Err(foreign(format!("its token {name:?} is not one character")));
+            };
+            let place = id.as_u64().and_then(|t| characters.get_mut(usize::try_from(t).ok()?));
+            match place {
+                Some(place @ None) => *place = Some(character),
+                _ => return Err(foreign(format!("token {name:?} has number {id}"))),
+            }
+        }
+        let characters: Vec<char> = characters.into_iter().flatten().collect();
+        if json["pre_tokenizer"]["type"] == "ByteLevel" {
+            return if characters == byte_names() {
+                Ok(Tokenizer::Bytes)
+            } else {
+                Err(foreign("its bytes are numbered in another order".to_owned()))
+            };
+        }
+        if !json["pre_tokenizer"].is_null() || !json["normalizer"].is_null() {
+            return Err(foreign("it changes the text before it looks up characters".to_owned()));
+        }
+        if !characters.is_sorted() {
+            return Err(foreign("its characters are not in the order of Unicode".to_owned()));
+        }
+        Ok(Tokenizer::Characters(characters))
+    }
+}
+
+/// The printable character that stands for each byte in `tokenizers`' byte level: itself where it is
+/// printable in Latin-1, else one of those from U+0100 on. Source: GPT-2's `bytes_to_unicode`.
+fn byte_names() -> Vec<char> {
+    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let mut others = (0x100..).filter_map(char::from_u32);
+    let name = |b: u8| {
+        if printable(b) { char::from(b) } else { others.next().expect("there are many characters") }
+    };
+    (0..=255).map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn decoding_undoes_encoding(text: String) {
+            for tokenizer in [Tokenizer::bytes(), Tokenizer::characters_of(&text)] {
+                let tokens = tokenizer.encode(&text).unwrap();
+                prop_assert!(tokens.iter().all(|&t| (t as usize) < tokenizer.vocabulary()));
+                prop_assert_eq!(tokenizer.decode(&tokens), text.clone());
+            }
+        }
+
+        #[test]
+        fn files_hold_the_tokenizer(text in ".+") {
+            for tokenizer in [Tokenizer::bytes(), Tokenizer::characters_of(&text)] {
+                prop_assert_eq!(Tokenizer::from_json(&tokenizer.to_json()), Ok(tokenizer));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text: String) {
+            prop_assert!(Tokenizer::from_json(&text).is_err());
+        }
+    }
+
+    #[test]
+    fn tokenizers_of_other_kinds_are_refused() {
+        let message = |change: fn(&mut Value)| {
+            let mut json =
+                serde_json::from_str(&Tokenizer::characters_of("abc").to_json()).unwrap();
+            change(&mut json);
+            Tokenizer::from_json(&json.to_string()).unwrap_err().to_string()
+        };
+        assert!(message(|j| j["model"]["type"] = json!("Unigram")).contains("--prompt-tokens"));
+        assert!(message(|j| j["model"]["merges"] = json!(["a b"])).contains("merges"));
+        assert!(message(|j| j["model"]["vocab"] = json!({})).contains("no vocabulary"));
+        assert!(message(|j| j["model"]["vocab"]["ab"] = json!(3)).contains("not one character"));
+        assert!(message(|j| j["model"]["vocab"]["d"] = json!(7)).contains("number 7"));
+        assert!(message(|j| j["model"]["vocab"]["d"] = json!(2)).contains("number"));
+        assert!(message(|j| j["normalizer"] = json!({"type": "Lowercase"})).contains("changes"));
+    }
+}
