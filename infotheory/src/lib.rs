@@ -4,11 +4,15 @@
 //! encode the text. It cannot fall below the entropy of the source.
 //!
 //! * [`cross_entropy`]: the loss and its gradient, from logits.
+//! * [`ngram`]: what counting can predict.
+//! * [`grammar`]: a source of text whose entropy is known exactly.
 //! * [`surprisal`]: −ln p of what happened, and its mean: the same loss in the textbook's steps.
 //!
 //! Everything is in nats unless a name says bits; 1 bit = ln 2 nats.
 
 pub mod cross_entropy;
+pub mod grammar;
+pub mod ngram;
 pub mod surprisal;
 
 /// The target of a token that is not to be predicted. Any negative target is ignored.

@@ -1,0 +1,178 @@
+//! The proof that every text of a grammar has one derivation.
+//!
+//! The texts of an alternative are a finite set; as an automaton it has as many states as the template
+//! has characters, though it may have more texts than atoms in the universe. Two automata are walked
+//! together: where one can end while the other is still on the way, the text so far is a witness.
+//!
+//! A variable is drawn once and used many times; the automaton lets every use take any record's field.
+//! That only adds texts: if no two of the larger sets clash, no two of the true ones do.
+
+use super::{GrammarError, Part, Variable};
+use std::collections::HashSet;
+
+/// Edges of an automaton: by a character, or by none. State 0 is the beginning.
+struct Automaton {
+    edges: Vec<Vec<(Option<char>, usize)>>,
+    end: usize,
+}
+
+/// A variable whose record is known.
+type Known = Option<(usize, usize)>;
+
+impl Automaton {
+    fn of(variables: &[Variable], part: &Part, known: Known) -> Self {
+        let mut automaton = Automaton { edges: vec![Vec::new()], end: 0 };
+        automaton.end = automaton.add(variables, part, known, 0);
+        automaton
+    }
+
+    fn state(&mut self) -> usize {
+        self.edges.push(Vec::new());
+        self.edges.len() - 1
+    }
+
+    fn text(&mut self, text: &str, from: usize) -> usize {
+        text.chars().fold(from, |from, c| {
+            let to = self.state();
+            self.edges[from].push((Some(c), to));
+            to
+        })
+    }
+
+    fn join(&mut self, ends: Vec<usize>) -> usize {
+        let to = self.state();
+        for end in ends {
+            self.edges[end].push((None, to));
+        }
+        to
+    }
+
+    /// Adds what leads through `part` from a state; returns where it ends.
+    fn add(&mut self, variables: &[Variable], part: &Part, known: Known, from: usize) -> usize {
+        match part {
+            Part::Text(text) => self.text(text, from),
+            Part::Sequence(parts) => {
+                parts.iter().fold(from, |from, part| self.add(variables, part, known, from))
+            }
+            Part::Choice(of) => {
+                let ends = of.iter().map(|a| self.add(variables, &a.1, known, from)).collect();
+                self.join(ends)
+            }
+            Part::Scope(_, inside) => self.add(variables, inside, known, from),
+            Part::Use(v, field) => {
+                let records = &variables[*v].records;
+                match known {
+                    Some((variable, record)) if variable == *v => {
+                        self.text(&records[record].1[*field], from)
+                    }
+                    _ => {
+                        let ends = records.iter().map(|r| self.text(&r.1[*field], from)).collect();
+                        self.join(ends)
+                    }
+                }
+            }
+        }
+    }
+
+    /// States reached from one by edges without a character, itself among them.
+    fn closure(&self, state: usize, into: &mut Vec<usize>) {
+        if into.contains(&state) {
+            return;
+        }
+        into.push(state);
+        for &(by, to) in &self.edges[state] {
+            if by.is_none() {
+                self.closure(to, into);
+            }
+        }
+    }
+}
+
+/// A text of one that is how a text of the other begins. Every state leads to the end, so it is enough
+/// that one automaton has ended where the other is anywhere.
+fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
+    let mut seen = HashSet::from([(0, 0)]);
+    // Pairs of states with the place of what led there.
+    let mut reached: Vec<(usize, usize, Option<(usize, char)>)> = vec![(0, 0, None)];
+    let mut next = 0;
+    while next < reached.len() {
+        let (x, y, _) = reached[next];
+        let (mut xs, mut ys) = (Vec::new(), Vec::new());
+        a.closure(x, &mut xs);
+        b.closure(y, &mut ys);
+        if xs.contains(&a.end) || ys.contains(&b.end) {
+            let mut text = Vec::new();
+            let mut at = next;
+            while let Some((before, c)) = reached[at].2 {
+                text.push(c);
+                at = before;
+            }
+            return Some(text.into_iter().rev().collect());
+        }
+        for &(by, to) in xs.iter().flat_map(|&x| &a.edges[x]) {
+            let Some(c) = by else { continue };
+            for &(_, other) in
+                ys.iter().flat_map(|&y| &b.edges[y]).filter(|(other, _)| *other == Some(c))
+            {
+                if seen.insert((to, other)) {
+                    reached.push((to, other, Some((next, c))));
+                }
+            }
+        }
+        next += 1;
+    }
+    None
+}
+
+/// Proves that every text of `part` has one derivation.
+pub(super) fn prove(variables: &[Variable], part: &Part) -> Result<(), GrammarError> {
+    match part {
+        Part::Text(_) | Part::Use(..) => Ok(()),
+        Part::Sequence(parts) => parts.iter().try_for_each(|p| prove(variables, p)),
+        Part::Choice(of) => {
+            let of: Vec<&Part> = of.iter().map(|a| &a.1).collect();
+            apart(&of, |a| Automaton::of(variables, a, None), |a| beginning(variables, a))?;
+            of.into_iter().try_for_each(|a| prove(variables, a))
+        }
+        Part::Scope(v, inside) => {
+            let records: Vec<usize> = (0..variables[*v].records.len()).collect();
+            apart(
+                &records,
+                |&record| Automaton::of(variables, inside, Some((*v, record))),
+                |&record| variables[*v].records[record].1.first().cloned().unwrap_or_default(),
+            )?;
+            prove(variables, inside)
+        }
+    }
+}
+
+/// Checks that no two of `items` clash.
+fn apart<I>(
+    items: &[I],
+    automaton: impl Fn(&I) -> Automaton,
+    shown: impl Fn(&I) -> String,
+) -> Result<(), GrammarError> {
+    let automata: Vec<Automaton> = items.iter().map(automaton).collect();
+    for i in 0..items.len() {
+        for j in 0..i {
+            if let Some(witness) = clash(&automata[j], &automata[i]) {
+                let (first, second) = (shown(&items[j]), shown(&items[i]));
+                return Err(GrammarError::Ambiguous { first, second, witness });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How an alternative begins, for messages.
+fn beginning(variables: &[Variable], part: &Part) -> String {
+    match part {
+        Part::Text(text) => text.chars().take(40).collect(),
+        Part::Sequence(parts) => parts.first().map_or(String::new(), |p| beginning(variables, p)),
+        Part::Choice(of) => beginning(variables, &of[0].1),
+        Part::Scope(_, inside) => beginning(variables, inside),
+        Part::Use(v, field) => {
+            format!("{{{}.{}}}", variables[*v].name, variables[*v].fields[*field])
+        }
+    }
+}

@@ -1,0 +1,144 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+/// Every text with its probability, by enumeration.
+fn enumerate(grammar: &Grammar) -> Vec<(String, f64)> {
+    fn texts(
+        g: &Grammar,
+        part: &Part,
+        so_far: Vec<(String, f64, Vec<usize>)>,
+    ) -> Vec<(String, f64, Vec<usize>)> {
+        let each = so_far.into_iter();
+        match part {
+            Part::Text(t) => each.map(|(s, p, d)| (s + t, p, d)).collect(),
+            Part::Use(v, f) => each.map(|(s, p, d)| (s + g.field(*v, d[*v], *f), p, d)).collect(),
+            Part::Sequence(parts) => {
+                parts.iter().fold(each.collect(), |so_far, part| texts(g, part, so_far))
+            }
+            Part::Choice(of) => each
+                .flat_map(|(s, p, d)| {
+                    let branch = move |(q, a): &(f64, Part)| {
+                        texts(g, a, vec![(s.clone(), p * q, d.clone())])
+                    };
+                    of.iter().flat_map(branch).collect::<Vec<_>>()
+                })
+                .collect(),
+            Part::Scope(v, inside) => each
+                .flat_map(|(s, p, d)| {
+                    let records = g.variables[*v].records.iter().enumerate();
+                    let branch = move |(i, (q, _)): (usize, &(f64, Vec<String>))| {
+                        let mut d = d.clone();
+                        d[*v] = i;
+                        texts(g, inside, vec![(s.clone(), p * q, d)])
+                    };
+                    records.flat_map(branch).collect::<Vec<_>>()
+                })
+                .collect(),
+        }
+    }
+    let start = vec![(String::new(), 1.0, vec![0; grammar.variables.len()])];
+    texts(grammar, &grammar.root, start).into_iter().map(|(s, p, _)| (s, p)).collect()
+}
+
+fn people() -> Variable {
+    Variable {
+        name: "who".into(),
+        fields: vec!["name".into(), "she".into()],
+        records: [(1.0, "Ann", "she"), (2.0, "Bob", "he"), (1.0, "Cleo", "she")]
+            .map(|(w, n, p)| (w, vec![n.into(), p.into()]))
+            .to_vec(),
+    }
+}
+
+/// Random templates: choices and sequences of letters, uses of one variable.
+fn template() -> impl Strategy<Value = String> {
+    let leaf =
+        prop_oneof!["[a-d]{1,2}", Just("{who.name}".to_owned()), Just("{who.she}".to_owned()),];
+    leaf.prop_recursive(3, 24, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(|parts| parts.concat()),
+            prop::collection::vec((1u32..5, inner), 1..4).prop_map(|alternatives| {
+                let shown = alternatives.into_iter().map(|(w, a)| format!("{w}:{a}"));
+                format!("[{}]", shown.collect::<Vec<_>>().join("|"))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_computed_is_what_enumeration_finds(body in template()) {
+        let made = Grammar::new(&[people()], &format!("<who:{body}>."));
+        let Ok(grammar) = made else {
+            // Ambiguous, as far as the proof can see.
+            let refused = matches!(made, Err(GrammarError::Ambiguous { .. }));
+            prop_assert!(refused);
+            return Ok(());
+        };
+        let all = enumerate(&grammar);
+        let sum = |f: &dyn Fn(&(String, f64)) -> f64| all.iter().map(f).sum::<f64>();
+        prop_assert!((sum(&|t| t.1) - 1.0).abs() < 1e-12);
+        // One derivation each: no text occurs twice.
+        let different: HashMap<&str, f64> = all.iter().map(|(s, p)| (&s[..], *p)).collect();
+        prop_assert_eq!(different.len(), all.len());
+        prop_assert!((sum(&|t| -t.1 * t.1.ln()) - grammar.entropy()).abs() < 1e-12);
+        let length = |s: &str| s.chars().count();
+        prop_assert!((sum(&|t| t.1 * length(&t.0) as f64) - grammar.expected_length()).abs() < 1e-9);
+        prop_assert_eq!(all.iter().map(|t| length(&t.0)).max(), Some(grammar.longest()));
+        for (text, p) in all.iter().take(20) {
+            let found = grammar.derivations(text);
+            prop_assert_eq!(found.len(), 1);
+            prop_assert!((found[0] + p.ln()).abs() < 1e-12);
+        }
+        let drawn = grammar.sample(&Random::new(1, 2, 3));
+        prop_assert!(different.contains_key(&drawn[..]));
+    }
+}
+
+#[test]
+fn what_could_be_read_in_two_ways_is_refused_with_a_witness() {
+    let refused = |template: &str| match Grammar::new(&[people()], template) {
+        Err(GrammarError::Ambiguous { witness, .. }) => witness,
+        other => panic!("{template}: {other:?}"),
+    };
+    assert_eq!(refused("[a|ab]c"), "a");
+    assert_eq!(refused("x[a|a]"), "a");
+    assert_eq!(refused("[[ab|c]d|abd]"), "abd");
+    assert_eq!(refused("[|a]"), "");
+    // The record never shows, or shows only in a field that two records share.
+    assert_eq!(refused("<who:x>"), "x");
+    assert_eq!(refused("<who:{who.she}>"), "she");
+    assert!(Grammar::new(&[people()], "[a|bc]<who:[x|y] {who.she} {who.name}>").is_ok());
+}
+
+#[test]
+fn samples_have_their_probabilities() {
+    let grammar = Grammar::new(&[people()], "<who:{who.name}[3:x|y]>").unwrap();
+    let n = 20_000;
+    let mut counts: HashMap<String, f64> = HashMap::new();
+    for i in 0..n {
+        *counts.entry(grammar.sample(&Random::new(7, 0, i))).or_default() += 1.0;
+    }
+    for (text, p) in enumerate(&grammar) {
+        let deviation = (f64::from(n) * p * (1.0 - p)).sqrt();
+        assert!((counts[&text] - f64::from(n) * p).abs() < 5.0 * deviation, "{text}");
+    }
+}
+
+#[test]
+fn wrong_templates_are_refused_where_they_are_wrong() {
+    let message = |template: &str| Grammar::new(&[people()], template).unwrap_err().to_string();
+    assert_eq!(message("ab]"), "character 3 of the template: ']' closes nothing");
+    assert!(message("[a|b").contains("the template ends where ']' is expected"));
+    assert!(message("{who.name}").contains("outside of its scope"));
+    assert!(message("<who:{who.age}>").contains("no field \"age\", but name, she"));
+    assert!(message("<you:a>").contains("no variable \"you\""));
+    assert!(message("<who:<who:{who.name}>>").contains("already"));
+    assert!(message("[0:a|b]").contains("weights must be positive"));
+    let mut broken = people();
+    broken.records[1].1.pop();
+    assert!(
+        Grammar::new(&[broken], "a").unwrap_err().to_string().contains("record 2 has 1 fields")
+    );
+}
