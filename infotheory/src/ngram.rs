@@ -105,11 +105,11 @@ impl NGram {
             let tokens = history[history.len() - k..].iter();
             tokens.copied().try_fold(ROOT, |node, token| self.child(node, token))
         };
-        self.from_histories(smoothing, (0..=longest).map(node), token)
+        self.after(smoothing, (0..=longest).map(node), token)
     }
 
     /// p(token | …) from the nodes of the empty history, the last token, the last two, …
-    fn from_histories(
+    fn after(
         &self,
         smoothing: Smoothing,
         histories: impl Iterator<Item = Option<u32>>,
@@ -144,7 +144,7 @@ impl NGram {
         let mut nats = 0.0;
         for (i, &token) in tokens.iter().enumerate() {
             if i > 0 {
-                let p = self.from_histories(smoothing, histories.iter().copied(), token);
+                let p = self.after(smoothing, histories.iter().copied(), token);
                 nats -= p.ln();
             }
             for k in (0..histories.len()).rev() {

@@ -72,7 +72,7 @@ pub fn load<T: Real>(
     data: &str,
 ) -> Result<(), CheckpointError> {
     let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
-    let needed: usize = trainer.state().iter().map(|s| s.1.len() * size_of::<T>()).sum();
+    let needed: usize = trainer.state().iter().map(|s| size_of_val(s.1)).sum();
     let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
     let found = std::fs::metadata(path).map_err(unreadable)?.len();
     // The header takes less than this; what is longer is something else.

@@ -88,22 +88,29 @@ impl Automaton {
     }
 }
 
+/// Two states that one text leads to.
+struct Pair {
+    x: usize,
+    y: usize,
+    /// Which pair came before, and by what character.
+    by: Option<(usize, char)>,
+}
+
 /// A text of one that is how a text of the other begins. Every state leads to the end, so it is enough
 /// that one automaton has ended where the other is anywhere.
 fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     let mut seen = HashSet::from([(0, 0)]);
-    // Pairs of states with the place of what led there.
-    let mut reached: Vec<(usize, usize, Option<(usize, char)>)> = vec![(0, 0, None)];
+    let mut reached = vec![Pair { x: 0, y: 0, by: None }];
     let mut next = 0;
     while next < reached.len() {
-        let (x, y, _) = reached[next];
+        let Pair { x, y, .. } = reached[next];
         let (mut xs, mut ys) = (Vec::new(), Vec::new());
         a.closure(x, &mut xs);
         b.closure(y, &mut ys);
         if xs.contains(&a.end) || ys.contains(&b.end) {
             let mut text = Vec::new();
             let mut at = next;
-            while let Some((before, c)) = reached[at].2 {
+            while let Some((before, c)) = reached[at].by {
                 text.push(c);
                 at = before;
             }
@@ -115,7 +122,7 @@ fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
                 ys.iter().flat_map(|&y| &b.edges[y]).filter(|(other, _)| *other == Some(c))
             {
                 if seen.insert((to, other)) {
-                    reached.push((to, other, Some((next, c))));
+                    reached.push(Pair { x: to, y: other, by: Some((next, c)) });
                 }
             }
         }

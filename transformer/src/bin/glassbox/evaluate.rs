@@ -34,8 +34,7 @@ pub(crate) struct Evaluate {
 
 impl Evaluate {
     pub(crate) fn run(self) -> Result<()> {
-        let work = || self.evaluate().map_err(|e| e.to_string());
-        Ok(on_threads(self.threads, work)??)
+        on_threads(self.threads, || self.evaluate())
     }
 
     fn evaluate(&self) -> Result<()> {

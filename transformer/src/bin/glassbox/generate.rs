@@ -116,8 +116,7 @@ pub(crate) fn model_directory(given: &Path) -> PathBuf {
 
 impl Generate {
     pub(crate) fn run(self) -> Result<()> {
-        let work = || self.generate().map_err(|e| e.to_string());
-        Ok(on_threads(self.threads, work)??)
+        on_threads(self.threads, || self.generate())
     }
 
     fn generate(&self) -> Result<()> {

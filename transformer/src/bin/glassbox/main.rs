@@ -14,7 +14,8 @@ use clap::{Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
 
 /// A transformer's training step from the maths up.
 ///
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
-        if is_broken_pipe(&*error) {
+        if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
         let red = std::io::stderr().is_terminal();
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_broken_pipe(error: &Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
@@ -71,7 +72,10 @@ fn remark(line: impl AsRef<str>) {
 ///
 /// # Errors
 /// If there cannot be so many.
-fn on_threads<R: Send>(threads: Option<usize>, work: impl FnOnce() -> R + Send) -> Result<R> {
+fn on_threads<R: Send>(
+    threads: Option<usize>,
+    work: impl FnOnce() -> Result<R> + Send,
+) -> Result<R> {
     const MOST: usize = 1024;
     let threads = match threads {
         Some(n) if (1..=MOST).contains(&n) => n,
@@ -79,5 +83,5 @@ fn on_threads<R: Send>(threads: Option<usize>, work: impl FnOnce() -> R + Send) 
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    Ok(pool.install(work))
+    pool.install(work)
 }

@@ -91,7 +91,7 @@ impl LossPlot<'_> {
             text(svg, LEFT - 10.0, at + 4.5, "faint", "end", &short(y));
         }
         line(svg, LEFT, BOTTOM, RIGHT, BOTTOM, "axis", 1.0);
-        for x in ticks(0.0, scale.steps, 6) {
+        for x in ticks(0.0, scale.steps, 6).into_iter().filter(|x| x.fract() == 0.0) {
             line(svg, scale.x(x), BOTTOM, scale.x(x), BOTTOM + 5.0, "axis", 1.0);
             text(svg, scale.x(x), BOTTOM + 21.0, "faint", "middle", &thousands(x));
         }
@@ -128,13 +128,13 @@ impl LossPlot<'_> {
         if let Some(last) = bins.last() {
             labels.push((scale.y(last.mean), "train-text", format!("training  {:.3}", last.mean)));
         }
-        let finite = self.validation.iter().filter(|p| p.1.is_finite());
+        let mut finite = self.validation.iter().filter(|p| p.1.is_finite());
         let check: Vec<_> = finite.clone().map(|p| (scale.x(p.0 as f64), scale.y(p.1))).collect();
         polyline(svg, &check, "check", 2.0);
         for (x, y) in &check {
             let _ = writeln!(svg, r#"<circle class="check" cx="{x:.1}" cy="{y:.1}" r="3.2"/>"#);
         }
-        if let Some((_, loss)) = finite.last() {
+        if let Some((_, loss)) = finite.next_back() {
             labels.push((scale.y(*loss), "check-text", format!("validation  {loss:.3}")));
         }
         for (at, y, class, label) in spread_out(labels) {

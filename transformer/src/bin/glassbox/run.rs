@@ -141,12 +141,12 @@ impl Run {
     /// Adds a line.
     pub(crate) fn log(&mut self, metric: &Metric) -> Result<()> {
         let line = serde_json::to_string(metric)?;
-        writeln!(self.metrics, "{line}").map_err(|e| at(&metrics_file(&self.directory), &e))
+        Ok(writeln!(self.metrics, "{line}").map_err(|e| at(&metrics_file(&self.directory), &e))?)
     }
 
     /// Brings all lines to the disk.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.metrics.flush().map_err(|e| at(&metrics_file(&self.directory), &e))
+        Ok(self.metrics.flush().map_err(|e| at(&metrics_file(&self.directory), &e))?)
     }
 }
 

@@ -12,8 +12,8 @@ use transformer::{Corpus, TokenizerKind, TrainingConfig};
 /// The longest text that is read, in bytes: its tokens take four times as much memory.
 const LONGEST: u64 = 1 << 30;
 /// Stories to train on and to measure on.
-const TRAINING_STORIES: u64 = 20_000;
-const VALIDATION_STORIES: u64 = 500;
+const TRAINING_STORIES: u32 = 20_000;
+const VALIDATION_STORIES: u32 = 500;
 /// Tokens that n-grams are counted on; a gigabyte of counts would teach nothing.
 const COUNTED: usize = 4_000_000;
 /// Orders of the n-gram baselines: 1 to this.
@@ -68,9 +68,9 @@ impl Source {
 
     fn stories(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
         let grammar = stories::grammar();
-        let train: String = (0..TRAINING_STORIES).map(|i| stories::story(0, i)).collect();
+        let train: String = (0..TRAINING_STORIES).map(|i| stories::story(&grammar, 0, i)).collect();
         let held_back: Vec<String> =
-            (0..VALIDATION_STORIES).map(|i| stories::story(1, i)).collect();
+            (0..VALIDATION_STORIES).map(|i| stories::story(&grammar, 1, i)).collect();
         let validation = held_back.concat();
         let tokenizer = match (known, config.tokenizer) {
             (Some(known), _) => known,

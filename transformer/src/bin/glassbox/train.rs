@@ -55,8 +55,7 @@ impl Train {
                 std::process::exit(i32::from(INTERRUPTED));
             }
         })?;
-        let work = || self.train(&settings, config, &stop).map_err(|e| e.to_string());
-        Ok(on_threads(settings.threads, work)??)
+        on_threads(settings.threads, || self.train(&settings, config, &stop))
     }
 
     /// The settings of a run that goes on.
