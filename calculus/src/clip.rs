@@ -9,17 +9,20 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
     fn squares<T: Real>(g: &[T]) -> f64 {
         if g.len() <= BLOCK {
             const LANES: usize = 8;
-            return simd(|| {
-                let mut lanes = [0.0; LANES];
-                let (chunks, rest) = g.as_chunks::<LANES>();
-                for chunk in chunks {
-                    for l in 0..LANES {
-                        lanes[l] += chunk[l].to_f64() * chunk[l].to_f64();
+            return simd(
+                #[inline(always)]
+                || {
+                    let mut lanes = [0.0; LANES];
+                    let (chunks, rest) = g.as_chunks::<LANES>();
+                    for chunk in chunks {
+                        for l in 0..LANES {
+                            lanes[l] += chunk[l].to_f64() * chunk[l].to_f64();
+                        }
                     }
-                }
-                let rest: f64 = rest.iter().map(|g| g.to_f64() * g.to_f64()).sum();
-                lanes.iter().sum::<f64>() + rest
-            });
+                    let rest: f64 = rest.iter().map(|g| g.to_f64() * g.to_f64()).sum();
+                    lanes.iter().sum::<f64>() + rest
+                },
+            );
         }
         let (left, right) = g.split_at((g.len() / 2).next_multiple_of(BLOCK));
         let (left, right) = rayon::join(|| squares(left), || squares(right));
@@ -47,7 +50,10 @@ pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
         let (n, factor) = (gradients.len(), T::from_f64(factor));
         parallel::rows([ViewMut::from_slice(gradients, n, 1)], 8192, |_, [mut g]| {
             let mut g = g.column_mut(0);
-            simd(|| g.as_mut_slice().iter_mut().for_each(|g| *g *= factor));
+            simd(
+                #[inline(always)]
+                || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
+            );
         });
     }
     norm

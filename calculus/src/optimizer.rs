@@ -188,7 +188,10 @@ fn blocks<T: Real, const M: usize>(
     parallel::rows(columns, 8192, |first, mut pieces| {
         let range = first..first + pieces[0].nrows();
         let mut columns = pieces.each_mut().map(|p| p.column_mut(0));
-        simd(|| work(range, columns.each_mut().map(|c| c.as_mut_slice())));
+        simd(
+            #[inline(always)]
+            || work(range, columns.each_mut().map(|c| c.as_mut_slice())),
+        );
     });
 }
 

@@ -66,11 +66,14 @@ impl Primitive<2> for CrossEntropy {
         let blocks = ViewMut::from_slice(work.kept, 1, logits.ncols());
         let share = (8192 / logits.nrows()).max(1);
         parallel::column_blocks([blocks], share, |first, [mut lse]| {
-            simd(|| {
-                for j in 0..lse.ncols() {
-                    lse[(0, j)] = log_sum_exp(column(&logits, first + j));
-                }
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    for j in 0..lse.ncols() {
+                        lse[(0, j)] = log_sum_exp(column(&logits, first + j));
+                    }
+                },
+            );
         });
         let mut sum = T::zero();
         for (j, lse) in work.kept.iter().enumerate() {
@@ -95,21 +98,24 @@ impl Primitive<2> for CrossEntropy {
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         let lse = &*work.kept;
         parallel::columns([d_logits], |first, [mut d_logits]| {
-            simd(|| {
-                for (j, mut d) in d_logits.column_iter_mut().enumerate() {
-                    let token = first + j;
-                    if is_ignored(targets[token]) {
-                        continue;
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut d) in d_logits.column_iter_mut().enumerate() {
+                        let token = first + j;
+                        if is_ignored(targets[token]) {
+                            continue;
+                        }
+                        let d = d.as_mut_slice();
+                        for (d, &z) in d.iter_mut().zip(column(&logits, token)) {
+                            *d += share * (z - lse[token]).exp();
+                        }
+                        if let Some(y) = gather::index(targets[token], d.len()) {
+                            d[y] -= share;
+                        }
                     }
-                    let d = d.as_mut_slice();
-                    for (d, &z) in d.iter_mut().zip(column(&logits, token)) {
-                        *d += share * (z - lse[token]).exp();
-                    }
-                    if let Some(y) = gather::index(targets[token], d.len()) {
-                        d[y] -= share;
-                    }
-                }
-            });
+                },
+            );
         });
     }
 }

@@ -37,14 +37,17 @@ impl Primitive<2> for Add {
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
         parallel::columns([y], |first, [mut y]| {
-            simd(|| {
-                for (j, mut y) in y.column_iter_mut().enumerate() {
-                    let (a, b) = (column(&a, first + j), column(&b, first + j));
-                    for ((y, &a), &b) in y.as_mut_slice().iter_mut().zip(a).zip(b) {
-                        *y = a + b;
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        let (a, b) = (column(&a, first + j), column(&b, first + j));
+                        for ((y, &a), &b) in y.as_mut_slice().iter_mut().zip(a).zip(b) {
+                            *y = a + b;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 
@@ -64,10 +67,13 @@ impl Primitive<2> for Add {
 /// x ← x + y.
 pub(crate) fn add_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
     parallel::columns([x], |first, [mut x]| {
-        simd(|| {
-            for (j, mut x) in x.column_iter_mut().enumerate() {
-                vector::axpy(x.as_mut_slice(), T::one(), column(&y, first + j));
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                for (j, mut x) in x.column_iter_mut().enumerate() {
+                    vector::axpy(x.as_mut_slice(), T::one(), column(&y, first + j));
+                }
+            },
+        );
     });
 }

@@ -69,12 +69,15 @@ impl Primitive<3> for Affine {
 pub fn add_columns<T: Real>(sum: ViewMut<'_, T>, x: View<'_, T>) {
     parallel::rows([sum], 128, |first, [mut sum]| {
         let rows = first..first + sum.nrows();
-        simd(|| {
-            let mut sum = sum.column_mut(0);
-            let sum = sum.as_mut_slice();
-            for j in 0..x.ncols() {
-                vector::axpy(sum, T::one(), &column(&x, j)[rows.clone()]);
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                let mut sum = sum.column_mut(0);
+                let sum = sum.as_mut_slice();
+                for j in 0..x.ncols() {
+                    vector::axpy(sum, T::one(), &column(&x, j)[rows.clone()]);
+                }
+            },
+        );
     });
 }

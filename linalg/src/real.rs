@@ -116,7 +116,7 @@ impl Real for f32 {
     }
     #[inline(always)]
     fn erf(self) -> Self {
-        statrs::function::erf::erf(f64::from(self)) as f32
+        kernel::exponential::erf(self)
     }
     #[inline(always)]
     fn sin(self) -> Self {

@@ -39,13 +39,16 @@ impl Primitive<1> for Scale {
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
         let factor = T::from_f64(self.factor);
         parallel::columns([y], |first, [mut y]| {
-            simd(|| {
-                for (j, mut y) in y.column_iter_mut().enumerate() {
-                    for (y, &x) in y.as_mut_slice().iter_mut().zip(column(&x, first + j)) {
-                        *y = factor * x;
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        for (y, &x) in y.as_mut_slice().iter_mut().zip(column(&x, first + j)) {
+                            *y = factor * x;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 
@@ -59,11 +62,14 @@ impl Primitive<1> for Scale {
     ) {
         let factor = T::from_f64(self.factor);
         parallel::columns([dx], |first, [mut dx]| {
-            simd(|| {
-                for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                    vector::axpy(dx.as_mut_slice(), factor, column(&dy, first + j));
-                }
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                        vector::axpy(dx.as_mut_slice(), factor, column(&dy, first + j));
+                    }
+                },
+            );
         });
     }
 }

@@ -46,22 +46,25 @@ impl LayerNorm {
         let moments = ViewMut::from_slice(work.kept, 2, x.ncols());
         let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));
         parallel::columns([y, moments], |first, [mut y, mut moments]| {
-            simd(|| {
-                for (j, mut y) in y.column_iter_mut().enumerate() {
-                    let (x, y) = (column(&x, first + j), y.as_mut_slice());
-                    let mean = vector::sum(x) / n;
-                    let variance = vector::reduce(x, x, |x, _| (x - mean) * (x - mean)) / n;
-                    let rate = T::one() / (variance + epsilon).sqrt();
-                    moments[(0, j)] = mean;
-                    moments[(1, j)] = rate;
-                    for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
-                        *y = (x - mean) * rate * g;
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        let (x, y) = (column(&x, first + j), y.as_mut_slice());
+                        let mean = vector::sum(x) / n;
+                        let variance = vector::reduce(x, x, |x, _| (x - mean) * (x - mean)) / n;
+                        let rate = T::one() / (variance + epsilon).sqrt();
+                        moments[(0, j)] = mean;
+                        moments[(1, j)] = rate;
+                        for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
+                            *y = (x - mean) * rate * g;
+                        }
+                        if let Some(shift) = &shift {
+                            vector::axpy(y, T::one(), column(shift, 0));
+                        }
                     }
-                    if let Some(shift) = &shift {
-                        vector::axpy(y, T::one(), column(shift, 0));
-                    }
-                }
-            });
+                },
+            );
         });
     }
 
@@ -77,36 +80,42 @@ impl LayerNorm {
         let n = T::from_f64(x.nrows() as f64);
         let features = x.nrows();
         parallel::columns([dx], |first, [mut dx]| {
-            simd(|| {
-                for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                    let (mean, rate) = (moments[(0, first + j)], moments[(1, first + j)]);
-                    let x = &column(&x, first + j)[..features];
-                    let dy = &column(&dy, first + j)[..features];
-                    let gain = &column(&gain, 0)[..features];
-                    let standard = |i: usize| (x[i] - mean) * rate;
-                    let d = |i: usize| dy[i] * gain[i];
-                    let mean_d = vector::sum_of(features, d) / n;
-                    let mean_dx = vector::sum_of(features, |i| d(i) * standard(i)) / n;
-                    for (i, dx) in dx.as_mut_slice()[..features].iter_mut().enumerate() {
-                        *dx += rate * (d(i) - mean_d - standard(i) * mean_dx);
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                        let (mean, rate) = (moments[(0, first + j)], moments[(1, first + j)]);
+                        let x = &column(&x, first + j)[..features];
+                        let dy = &column(&dy, first + j)[..features];
+                        let gain = &column(&gain, 0)[..features];
+                        let standard = |i: usize| (x[i] - mean) * rate;
+                        let d = |i: usize| dy[i] * gain[i];
+                        let mean_d = vector::sum_of(features, d) / n;
+                        let mean_dx = vector::sum_of(features, |i| d(i) * standard(i)) / n;
+                        for (i, dx) in dx.as_mut_slice()[..features].iter_mut().enumerate() {
+                            *dx += rate * (d(i) - mean_d - standard(i) * mean_dx);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
         parallel::rows([d_gain], 64, |first, [mut d_gain]| {
-            simd(|| {
-                let mut d_gain = d_gain.column_mut(0);
-                let d_gain = d_gain.as_mut_slice();
-                let rows = first..first + d_gain.len();
-                for j in 0..x.ncols() {
-                    let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
-                    let x = &column(&x, j)[rows.clone()];
-                    let dy = &column(&dy, j)[rows.clone()];
-                    for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
-                        *d += dy * ((x - mean) * rate);
+            simd(
+                #[inline(always)]
+                || {
+                    let mut d_gain = d_gain.column_mut(0);
+                    let d_gain = d_gain.as_mut_slice();
+                    let rows = first..first + d_gain.len();
+                    for j in 0..x.ncols() {
+                        let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
+                        let x = &column(&x, j)[rows.clone()];
+                        let dy = &column(&dy, j)[rows.clone()];
+                        for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
+                            *d += dy * ((x - mean) * rate);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 }

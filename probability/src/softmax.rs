@@ -84,11 +84,14 @@ impl Primitive<1> for Softmax {
 
     fn forward<T: Real>(&self, [z]: [View<'_, T>; 1], p: ViewMut<'_, T>, _: Work<'_, T>) {
         parallel::columns([p], |first, [mut p]| {
-            simd(|| {
-                for (j, mut p) in p.column_iter_mut().enumerate() {
-                    softmax_into(p.as_mut_slice(), column(&z, first + j));
-                }
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut p) in p.column_iter_mut().enumerate() {
+                        softmax_into(p.as_mut_slice(), column(&z, first + j));
+                    }
+                },
+            );
         });
     }
 
@@ -101,15 +104,18 @@ impl Primitive<1> for Softmax {
         _: Work<'_, T>,
     ) {
         parallel::columns([dz], |first, [mut dz]| {
-            simd(|| {
-                for (j, mut dz) in dz.column_iter_mut().enumerate() {
-                    let (p, dp) = (column(&p, first + j), column(&dp, first + j));
-                    let mean = vector::dot(dp, p);
-                    for ((dz, &p), &dp) in dz.as_mut_slice().iter_mut().zip(p).zip(dp) {
-                        *dz += p * (dp - mean);
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut dz) in dz.column_iter_mut().enumerate() {
+                        let (p, dp) = (column(&p, first + j), column(&dp, first + j));
+                        let mean = vector::dot(dp, p);
+                        for ((dz, &p), &dp) in dz.as_mut_slice().iter_mut().zip(p).zip(dp) {
+                            *dz += p * (dp - mean);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 }

@@ -84,21 +84,24 @@ impl Primitive<4> for CachedAttention {
         let mut y = y.column_mut(0);
         let y = y.as_mut_slice();
         y.fill(T::zero());
-        simd(|| {
-            for h in 0..self.heads {
-                let row = h * rows;
-                let w = &mut work.kept[h * (keys.ncols() + 1)..][..=filled];
-                for (k, w) in w.iter_mut().enumerate() {
-                    let key = at(&keys, key, k, filled, row, rows);
-                    *w = scale * vector::dot(key, &query[row..row + rows]);
+        simd(
+            #[inline(always)]
+            || {
+                for h in 0..self.heads {
+                    let row = h * rows;
+                    let w = &mut work.kept[h * (keys.ncols() + 1)..][..=filled];
+                    for (k, w) in w.iter_mut().enumerate() {
+                        let key = at(&keys, key, k, filled, row, rows);
+                        *w = scale * vector::dot(key, &query[row..row + rows]);
+                    }
+                    softmax_in_place(w);
+                    for (k, &w) in w.iter().enumerate() {
+                        let value = at(&values, value, k, filled, row, rows);
+                        vector::axpy(&mut y[row..row + rows], w, value);
+                    }
                 }
-                softmax_in_place(w);
-                for (k, &w) in w.iter().enumerate() {
-                    let value = at(&values, value, k, filled, row, rows);
-                    vector::axpy(&mut y[row..row + rows], w, value);
-                }
-            }
-        });
+            },
+        );
     }
 
     fn vjp<T: Real>(

@@ -94,13 +94,16 @@ impl<'a, T: Real> Head<'a, T> {
     fn forward(&self, mut y: ViewMut<'_, T>, lse: &mut [T], memory: &mut [T]) {
         for block in blocks(self.key.ncols()) {
             let mut s = self.scores(block, memory);
-            simd(|| {
-                for (c, mut s) in s.column_iter_mut().enumerate() {
-                    let (seen, future) = s.as_mut_slice().split_at_mut(block.visible(c));
-                    lse[block.start + c] = softmax_in_place(seen);
-                    future.fill(T::zero());
-                }
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    for (c, mut s) in s.column_iter_mut().enumerate() {
+                        let (seen, future) = s.as_mut_slice().split_at_mut(block.visible(c));
+                        lse[block.start + c] = softmax_in_place(seen);
+                        future.fill(T::zero());
+                    }
+                },
+            );
             for c in 0..block.queries {
                 self.dropped(block, c, |k, factor| s[(k, c)] *= factor);
             }
@@ -129,20 +132,23 @@ impl<'a, T: Real> Head<'a, T> {
             for c in 0..n {
                 self.dropped(block, c, |k, factor| ds[(k, c)] *= factor);
             }
-            simd(|| {
-                for (c, (mut p, mut ds)) in
-                    p.column_iter_mut().zip(ds.column_iter_mut()).enumerate()
-                {
-                    let lse = lse[block.start + c];
-                    let (p, future) = p.as_mut_slice().split_at_mut(block.visible(c));
-                    p.iter_mut().for_each(|p| *p = (*p - lse).exp());
-                    future.fill(T::zero());
-                    let (ds, future) = ds.as_mut_slice().split_at_mut(block.visible(c));
-                    let mean = vector::dot(p, ds);
-                    ds.iter_mut().zip(p.iter()).for_each(|(ds, &p)| *ds = p * (*ds - mean));
-                    future.fill(T::zero());
-                }
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    for (c, (mut p, mut ds)) in
+                        p.column_iter_mut().zip(ds.column_iter_mut()).enumerate()
+                    {
+                        let lse = lse[block.start + c];
+                        let (p, future) = p.as_mut_slice().split_at_mut(block.visible(c));
+                        p.iter_mut().for_each(|p| *p = (*p - lse).exp());
+                        future.fill(T::zero());
+                        let (ds, future) = ds.as_mut_slice().split_at_mut(block.visible(c));
+                        let mean = vector::dot(p, ds);
+                        ds.iter_mut().zip(p.iter()).for_each(|(ds, &p)| *ds = p * (*ds - mean));
+                        future.fill(T::zero());
+                    }
+                },
+            );
             for c in 0..n {
                 self.dropped(block, c, |k, factor| p[(k, c)] *= factor);
             }

@@ -62,16 +62,19 @@ impl<F: Function> Primitive<1> for Activation<F> {
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
         let slope = ViewMut::from_slice(work.kept, x.nrows(), x.ncols());
         parallel::columns([y, slope], |first, [mut y, mut slope]| {
-            simd(|| {
-                for (j, mut y) in y.column_iter_mut().enumerate() {
-                    let mut slope = slope.column_mut(j);
-                    let outputs = y.as_mut_slice().iter_mut().zip(slope.as_mut_slice());
-                    for ((y, slope), &x) in outputs.zip(column(&x, first + j)) {
-                        let f = F::at(Dual::variable(x));
-                        (*y, *slope) = (f.value, f.derivative);
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        let mut slope = slope.column_mut(j);
+                        let outputs = y.as_mut_slice().iter_mut().zip(slope.as_mut_slice());
+                        for ((y, slope), &x) in outputs.zip(column(&x, first + j)) {
+                            let f = F::at(Dual::variable(x));
+                            (*y, *slope) = (f.value, f.derivative);
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 

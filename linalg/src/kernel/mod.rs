@@ -11,9 +11,12 @@ use std::sync::OnceLock;
 /// at run time, so that a portable binary is fast. Arithmetic stays IEEE and is never contracted
 /// or reordered: every version gives the same bits.
 ///
+/// Mark the closure `#[inline(always)]`. What is not inlined is compiled once, for the baseline, and
+/// is several times slower; for a long body the compiler would decide so.
+///
 /// ```
 /// let mut x = vec![1.0_f32; 1000];
-/// linalg::simd(|| x.iter_mut().for_each(|x| *x *= 2.0));
+/// linalg::simd(#[inline(always)] || x.iter_mut().for_each(|x| *x *= 2.0));
 /// assert_eq!(x[999], 2.0);
 /// ```
 #[inline(always)]
