@@ -8,8 +8,10 @@ use linalg::{Real, Shape};
 
 /// A recorded prediction of one token after those that it has read.
 ///
-/// Where the context is full, the later half of what was read is read again from position 0: learned
-/// positions cannot slide.
+/// Where the context is full, the later part of what was read is read again from position 0: learned
+/// positions cannot slide. That part begins at a *boundary* token if one is known and stands in the
+/// last three quarters, so that a model of lines goes on from the beginning of one; else it is the
+/// later half.
 ///
 /// ```
 /// use transformer::{Decoder, Gpt2Config};
@@ -29,6 +31,8 @@ pub struct Decoder<T: Real> {
     blocks: Vec<(Var, Var, Var)>,
     /// What the caches hold.
     read: Vec<u32>,
+    /// The token at which reading may begin again.
+    boundary: Option<u32>,
 }
 
 impl<T: Real> Decoder<T> {
@@ -54,12 +58,18 @@ impl<T: Real> Decoder<T> {
             .map(|i| (find(i, "qkv"), find(i, "keys"), find(i, "values")))
             .collect();
         let read = Vec::with_capacity(config.context);
-        Ok(Decoder { config: config.clone(), tape, token, position, logits, blocks, read })
+        let config = config.clone();
+        Ok(Decoder { config, tape, token, position, logits, blocks, read, boundary: None })
     }
 
     /// All parameters, in the order of [`crate::Gpt2`]'s.
     pub fn parameters_mut(&mut self) -> &mut [T] {
         self.tape.parameters_mut()
+    }
+
+    /// Where the context is full, reading begins again at this token if it can.
+    pub fn set_boundary(&mut self, boundary: Option<u32>) {
+        self.boundary = boundary;
     }
 
     /// Forgets what was read.
@@ -77,12 +87,20 @@ impl<T: Real> Decoder<T> {
             return Err(ModelError::Token { place: self.read.len(), found: token, vocabulary });
         }
         if self.read.len() == self.config.context {
-            let later = self.read.split_off(self.config.context - self.config.context / 2);
+            let later = self.read.split_off(self.later_part());
             self.read.clear();
             later.into_iter().for_each(|token| self.advance(token));
         }
         self.advance(token);
         Ok(self.tape.elements(self.logits))
+    }
+
+    /// Where the part begins that is read again.
+    fn later_part(&self) -> usize {
+        let (context, first) = (self.config.context, self.config.context.div_ceil(4));
+        let mut places = first..context;
+        let boundary = places.find(|&i| Some(self.read[i]) == self.boundary);
+        boundary.unwrap_or(context - context / 2)
     }
 
     fn advance(&mut self, token: u32) {

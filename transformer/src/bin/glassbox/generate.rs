@@ -55,9 +55,16 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(config: &Gpt2Config, parameters: &[f32]) -> Result<Self> {
+    /// With a tokenizer, what does not fit the context any more is forgotten up to a line's end.
+    pub(crate) fn new(
+        config: &Gpt2Config,
+        parameters: &[f32],
+        tokenizer: Option<&Tokenizer>,
+    ) -> Result<Self> {
         let mut decoder = Decoder::record(config)?;
         decoder.parameters_mut().copy_from_slice(parameters);
+        let line_end = tokenizer.and_then(|t| t.encode("\n").ok());
+        decoder.set_boundary(line_end.map(|tokens| tokens[0]));
         Ok(Writer { decoder, logits: Vec::new() })
     }
 
@@ -135,7 +142,7 @@ impl Generate {
             None => Some(files::read_tokenizer(&directory)?),
         };
         let prompt = self.prompt(tokenizer.as_ref())?;
-        let mut writer = Writer::new(&config, &parameters)?;
+        let mut writer = Writer::new(&config, &parameters, tokenizer.as_ref())?;
         let decoded = |tokens: &[u32]| match &tokenizer {
             Some(tokenizer) => tokenizer.decode(tokens),
             None => tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(","),

@@ -298,6 +298,7 @@ impl Session<'_> {
         let mut writer = generate::Writer::new(
             self.trainer.model().config(),
             self.trainer.model().tape().parameters(),
+            Some(&self.source.tokenizer),
         )?;
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
         let count = if self.source.entropy.is_some() { 600 } else { 400 };
