@@ -6,6 +6,7 @@
 
 pub mod draw;
 pub mod law;
+pub mod models;
 pub mod registry;
 pub mod tolerance;
 
