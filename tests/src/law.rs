@@ -2,7 +2,7 @@
 
 use crate::{draw, tolerance};
 use calculus::check;
-use linalg::{Matrix, Primitive, Shape, Work};
+use linalg::{Matrix, Primitive, Shape, View, ViewMut, Work};
 use std::fmt;
 
 /// A primitive with operands.
@@ -27,6 +27,8 @@ pub struct Verdict {
     pub writes: bool,
     /// How far the gradient after vjp is from what was there before plus the gradient.
     pub adds: f64,
+    /// How far results differ where matrices are pieces of larger ones; NaN where the rest is written.
+    pub strides: f64,
     /// Whether the gradients of operands that cannot move are left as they were.
     pub leaves: bool,
 }
@@ -40,6 +42,7 @@ impl Verdict {
             ("differences", self.difference, within(self.difference, tolerance::difference(10))),
             ("forward writes", f64::NAN, self.writes),
             ("vjp adds", self.adds, within(self.adds, tolerance::ADJOINT)),
+            ("any stride", self.strides, within(self.strides, tolerance::ADJOINT)),
             ("indices get none", f64::NAN, self.leaves),
         ]
         .into_iter()
@@ -54,6 +57,7 @@ impl Verdict {
             difference: self.difference.max(other.difference),
             writes: self.writes && other.writes,
             adds: self.adds.max(other.adds),
+            strides: self.strides.max(other.strides),
             leaves: self.leaves && other.leaves,
         }
     }
@@ -61,9 +65,9 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { adjoint, difference, writes, adds, leaves } = self;
-        write!(f, "adjoint {adjoint:.1e}, differences {difference:.1e}, adds {adds:.1e}")?;
-        write!(f, ", writes {writes}, leaves {leaves}")
+        let Verdict { adjoint, difference, writes, adds, strides, leaves } = self;
+        write!(f, "adjoint {adjoint:.1e}, differences {difference:.1e}, adds {adds:.1e}, ")?;
+        write!(f, "strides {strides:.1e}, writes {writes}, leaves {leaves}")
     }
 }
 
@@ -151,6 +155,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
             difference,
             writes: self.writes(&pass),
             adds,
+            strides: self.strides(&pass, &upstream, &gradients),
             leaves: (0..N).all(|i| self.smooth[i] || gradients[i] == zeros[i]),
         }
     }
@@ -164,10 +169,57 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         ahead.output.zip_map(&behind.output, |a, b| if a == b { 0.0 } else { (a - b) / (2.0 * h) })
     }
 
+    /// Forward and vjp once more, on matrices that are pieces of larger ones.
+    fn strides(&self, pass: &Pass, upstream: &Matrix<f64>, gradients: &[Matrix<f64>; N]) -> f64 {
+        let inputs = self.inputs.each_ref().map(|x| Piece::of(x, f64::NAN));
+        let inputs = inputs.each_ref().map(Piece::view);
+        let mut output = Piece::of(&(upstream * f64::NAN), 7.0);
+        let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        self.primitive.forward(inputs, output.view_mut(), work);
+        let above = Piece::of(upstream, f64::NAN);
+        let mut sums = gradients.each_ref().map(|g| Piece::of(&(g * 0.0), 7.0));
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let views = sums.each_mut().map(Piece::view_mut);
+        self.primitive.vjp(inputs, output.view(), above.view(), views, work);
+        let errors = sums.iter().zip(gradients).map(|(sum, g)| sum.error(g, 7.0));
+        errors.fold(output.error(&pass.output, 7.0), largest)
+    }
+
     /// Whether other contents of memory before give the same bits, all of them numbers.
     fn writes(&self, pass: &Pass) -> bool {
         let other = self.forward(&self.inputs, 3.0);
         !pass.output.iter().any(|y| y.is_nan()) && pass.output == other.output
+    }
+}
+
+/// A matrix with a row above and two rows below that are no part of it.
+struct Piece(Matrix<f64>);
+
+impl Piece {
+    fn of(x: &Matrix<f64>, around: f64) -> Self {
+        let mut whole = Matrix::repeat(x.nrows() + 3, x.ncols(), around);
+        whole.rows_mut(1, x.nrows()).copy_from(x);
+        Piece(whole)
+    }
+
+    fn view(&self) -> View<'_, f64> {
+        self.0.rows(1, self.0.nrows() - 3)
+    }
+
+    fn view_mut(&mut self) -> ViewMut<'_, f64> {
+        let rows = self.0.nrows() - 3;
+        self.0.rows_mut(1, rows)
+    }
+
+    /// ‖piece − x‖/‖x‖, over what is finite and not the same; NaN if its surroundings were written.
+    fn error(&self, x: &Matrix<f64>, around: f64) -> f64 {
+        if self.0 != Piece::of(&self.view().clone_owned(), around).0 {
+            return f64::NAN;
+        }
+        let differences = self.view().zip_map(x, |a, b| if a == b { 0.0 } else { a - b });
+        let size = x.map(|x| if x.is_finite() { x } else { 0.0 }).norm();
+        differences.norm() / size.max(f64::MIN_POSITIVE)
     }
 }
 

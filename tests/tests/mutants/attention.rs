@@ -90,7 +90,7 @@ mutant!(Attention of CausalAttention, Slip; 2: |Attention(attention, slip), inpu
     vjp((attention, slip), inputs, dy, d_qkv, work.kept);
 });
 
-/// Calls the vjp with a gradient of qkv of its own; adds of it only the rows of the query.
+// Calls the vjp with a gradient of qkv of its own; adds of it only the rows of the query.
 mutant!(OwnKeyForgotten of CachedAttention; 4: |OwnKeyForgotten(this), inputs, y, dy, [mut d_qkv, dk, dv, filled], work| {
     let mut own: Matrix<T> = Matrix::zeros(d_qkv.nrows(), 1);
     let Work { kept, scratch } = work;

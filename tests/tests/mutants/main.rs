@@ -18,9 +18,8 @@ use tests::tolerance::MISTAKE;
 /// A primitive with the forward of another and the vjp that stands here; with a second type, the
 /// mistake is a value of it.
 macro_rules! mutant {
-    ($(#[$doc:meta])* $name:ident of $original:ty $(, $slip:ty)?; $n:literal:
+    ($name:ident of $original:ty $(, $slip:ty)?; $n:literal:
      |$this:pat_param, $x:pat_param, $y:pat_param, $dy:pat_param, $dx:pat_param, $work:pat_param| $body:expr) => {
-        $(#[$doc])*
         #[derive(Clone, Copy)]
         struct $name($original $(, $slip)?);
 
