@@ -1,0 +1,229 @@
+//! The laws that every primitive obeys, as numbers and as verdicts.
+
+use crate::{draw, tolerance};
+use calculus::check;
+use linalg::{Matrix, Primitive, Shape, View, ViewMut, Work};
+use std::fmt;
+
+/// A primitive with operands.
+#[derive(Clone, Debug)]
+pub struct Case<P, const N: usize> {
+    /// The primitive.
+    pub primitive: P,
+    /// Operands that fit it.
+    pub inputs: [Matrix<f64>; N],
+    /// Which operands are numbers that may move; the others are indices, targets or a step number.
+    pub smooth: [bool; N],
+}
+
+/// How well a primitive obeys on one case. Every number is relative to the size of what was summed.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
+    /// ⟨ȳ, J·ẋ⟩ by dual numbers against ⟨Jᵀ·ȳ, ẋ⟩ by the vjp.
+    pub adjoint: f64,
+    /// Central differences of the forward code against the vjp.
+    pub difference: f64,
+    /// Whether `forward` writes every element and reads neither output nor scratch before.
+    pub writes: bool,
+    /// How far the gradient after vjp is from what was there before plus the gradient.
+    pub adds: f64,
+    /// How far results differ where matrices are pieces of larger ones; NaN where the rest is written.
+    pub strides: f64,
+    /// Whether the gradients of operands that cannot move are left as they were.
+    pub leaves: bool,
+}
+
+impl Verdict {
+    /// The names of the laws that are broken, each with its error.
+    pub fn broken(&self) -> Vec<(&'static str, f64)> {
+        let within = |error: f64, bound: f64| error <= bound; // false where the error is NaN
+        [
+            ("adjoint", self.adjoint, within(self.adjoint, tolerance::ADJOINT)),
+            ("differences", self.difference, within(self.difference, tolerance::difference(10))),
+            ("forward writes", f64::NAN, self.writes),
+            ("vjp adds", self.adds, within(self.adds, tolerance::ADJOINT)),
+            ("any stride", self.strides, within(self.strides, tolerance::ADJOINT)),
+            ("indices get none", f64::NAN, self.leaves),
+        ]
+        .into_iter()
+        .filter_map(|(law, error, holds)| (!holds).then_some((law, error)))
+        .collect()
+    }
+
+    /// The worse of two, law by law.
+    pub fn worse(self, other: Verdict) -> Verdict {
+        Verdict {
+            adjoint: self.adjoint.max(other.adjoint),
+            difference: self.difference.max(other.difference),
+            writes: self.writes && other.writes,
+            adds: self.adds.max(other.adds),
+            strides: self.strides.max(other.strides),
+            leaves: self.leaves && other.leaves,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Verdict { adjoint, difference, writes, adds, strides, leaves } = self;
+        write!(f, "adjoint {adjoint:.1e}, differences {difference:.1e}, adds {adds:.1e}, ")?;
+        write!(f, "strides {strides:.1e}, writes {writes}, leaves {leaves}")
+    }
+}
+
+/// What a forward pass leaves behind.
+struct Pass {
+    output: Matrix<f64>,
+    kept: Vec<f64>,
+    scratch: Vec<f64>,
+}
+
+impl<P: Primitive<N>, const N: usize> Case<P, N> {
+    fn shapes(&self) -> [Shape; N] {
+        self.inputs.each_ref().map(|x| Shape::new(x.nrows(), x.ncols()))
+    }
+
+    /// The operands' shapes, for messages.
+    pub fn describe(&self) -> String {
+        let shapes = self.shapes().map(|s| s.to_string()).join(", ");
+        format!("{} of {shapes}", self.primitive.name())
+    }
+
+    /// Forward at `inputs`, with memory that holds `before`.
+    fn forward(&self, inputs: &[Matrix<f64>; N], before: f64) -> Pass {
+        let shape = self.primitive.shape(self.shapes()).expect("operands that fit");
+        let memory = self.primitive.memory(self.shapes());
+        let mut output = Matrix::repeat(shape.rows, shape.columns, before);
+        let (mut kept, mut scratch) = (vec![before; memory.kept], vec![before; memory.scratch]);
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        self.primitive.forward(inputs.each_ref().map(|x| x.as_view()), output.as_view_mut(), work);
+        Pass { output, kept, scratch }
+    }
+
+    /// Adds the vjp to `gradients`.
+    fn vjp(&self, pass: &Pass, upstream: &Matrix<f64>, gradients: &mut [Matrix<f64>; N]) {
+        let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
+        scratch.fill(f64::NAN);
+        let inputs = self.inputs.each_ref().map(|x| x.as_view());
+        let views = gradients.each_mut().map(|g| g.as_view_mut());
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        self.primitive.vjp(inputs, pass.output.as_view(), upstream.as_view(), views, work);
+    }
+
+    /// Random tangents: zero for operands that cannot move.
+    fn tangents(&self, seed: u64) -> [Matrix<f64>; N] {
+        std::array::from_fn(|i| {
+            let x = &self.inputs[i];
+            let tangent = draw::normal(seed + i as u64, x.nrows(), x.ncols());
+            if self.smooth[i] { tangent } else { tangent * 0.0 }
+        })
+    }
+
+    /// Tries all laws, with upstream gradient and direction drawn from `seed`.
+    pub fn verdict(&self, seed: u64) -> Verdict {
+        let pass = self.forward(&self.inputs, f64::NAN);
+        let (rows, columns) = pass.output.shape();
+        let upstream = draw::normal(seed + 100, rows, columns);
+        let tangents = self.tangents(seed + 200);
+        let adjoint = check::adjoint(&self.primitive, &self.inputs, &tangents, &upstream);
+
+        let zeros = self.inputs.each_ref().map(|x| x * 0.0);
+        let mut gradients = zeros.clone();
+        self.vjp(&pass, &upstream, &mut gradients);
+        let reverse: f64 = gradients.iter().zip(&tangents).map(|(g, t)| g.dot(t)).sum();
+
+        let slope = self.slope(&tangents);
+        let size: f64 = pass.output.iter().filter(|y| y.is_finite()).map(|y| y * y).sum();
+        let scale = upstream.norm() * (slope.norm() + size.sqrt()) + adjoint.scale;
+        let difference = (upstream.dot(&slope) - reverse).abs() / scale.max(f64::MIN_POSITIVE);
+
+        // A gradient that is there before, and the gradient added to it once more.
+        let before = self.tangents(seed + 300);
+        let mut after = before.clone();
+        self.vjp(&pass, &upstream, &mut after);
+        let mut twice = gradients.clone();
+        self.vjp(&pass, &upstream, &mut twice);
+        let mut adds = 0.0_f64;
+        for i in 0..N {
+            let scale = (gradients[i].norm() + before[i].norm()).max(f64::MIN_POSITIVE);
+            let kept = (&after[i] - &before[i] - &gradients[i]).norm() / scale;
+            let doubled = (&twice[i] - &gradients[i] * 2.0).norm() / scale;
+            adds = largest(adds, largest(kept, doubled));
+        }
+        Verdict {
+            adjoint: adjoint.error(),
+            difference,
+            writes: self.writes(&pass),
+            adds,
+            strides: self.strides(&pass, &upstream, &gradients),
+            leaves: (0..N).all(|i| self.smooth[i] || gradients[i] == zeros[i]),
+        }
+    }
+
+    /// (f(x + h·ẋ) − f(x − h·ẋ))/2h of every element; what is −∞ on both sides does not move.
+    fn slope(&self, tangents: &[Matrix<f64>; N]) -> Matrix<f64> {
+        let longest = tangents.iter().map(|t| t.amax()).fold(0.0, f64::max);
+        let h = tolerance::step() / longest.max(1.0);
+        let moved = |h: f64| std::array::from_fn(|i| &self.inputs[i] + &tangents[i] * h);
+        let (ahead, behind) = (self.forward(&moved(h), f64::NAN), self.forward(&moved(-h), 0.0));
+        ahead.output.zip_map(&behind.output, |a, b| if a == b { 0.0 } else { (a - b) / (2.0 * h) })
+    }
+
+    /// Forward and vjp once more, on matrices that are pieces of larger ones.
+    fn strides(&self, pass: &Pass, upstream: &Matrix<f64>, gradients: &[Matrix<f64>; N]) -> f64 {
+        let inputs = self.inputs.each_ref().map(|x| Piece::of(x, f64::NAN));
+        let inputs = inputs.each_ref().map(Piece::view);
+        let mut output = Piece::of(&(upstream * f64::NAN), 7.0);
+        let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        self.primitive.forward(inputs, output.view_mut(), work);
+        let above = Piece::of(upstream, f64::NAN);
+        let mut sums = gradients.each_ref().map(|g| Piece::of(&(g * 0.0), 7.0));
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let views = sums.each_mut().map(Piece::view_mut);
+        self.primitive.vjp(inputs, output.view(), above.view(), views, work);
+        let errors = sums.iter().zip(gradients).map(|(sum, g)| sum.error(g, 7.0));
+        errors.fold(output.error(&pass.output, 7.0), largest)
+    }
+
+    /// Whether other contents of memory before give the same bits, all of them numbers.
+    fn writes(&self, pass: &Pass) -> bool {
+        let other = self.forward(&self.inputs, 3.0);
+        !pass.output.iter().any(|y| y.is_nan()) && pass.output == other.output
+    }
+}
+
+/// A matrix with a row above and two rows below that are no part of it.
+struct Piece(Matrix<f64>);
+
+impl Piece {
+    fn of(x: &Matrix<f64>, around: f64) -> Self {
+        let mut whole = Matrix::repeat(x.nrows() + 3, x.ncols(), around);
+        whole.rows_mut(1, x.nrows()).copy_from(x);
+        Piece(whole)
+    }
+
+    fn view(&self) -> View<'_, f64> {
+        self.0.rows(1, self.0.nrows() - 3)
+    }
+
+    fn view_mut(&mut self) -> ViewMut<'_, f64> {
+        let rows = self.0.nrows() - 3;
+        self.0.rows_mut(1, rows)
+    }
+
+    /// ‖piece − x‖/‖x‖, over what is finite and not the same; NaN if its surroundings were written.
+    fn error(&self, x: &Matrix<f64>, around: f64) -> f64 {
+        if self.0 != Piece::of(&self.view().clone_owned(), around).0 {
+            return f64::NAN;
+        }
+        let differences = self.view().zip_map(x, |a, b| if a == b { 0.0 } else { a - b });
+        let size = x.map(|x| if x.is_finite() { x } else { 0.0 }).norm();
+        differences.norm() / size.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// The larger, NaN if one is.
+fn largest(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}

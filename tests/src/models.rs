@@ -1,0 +1,80 @@
+//! Small models with parameters far from their initial values, so that no gradient is small by luck.
+
+use crate::draw;
+use calculus::Parameter;
+use linalg::Real;
+use transformer::{Form, Gpt2, Gpt2Config, IGNORED};
+
+/// Two layers of width 8 for 7 words and 5 positions.
+pub fn config() -> Gpt2Config {
+    Gpt2Config {
+        vocabulary: 7,
+        context: 5,
+        width: 8,
+        heads: 2,
+        layers: 2,
+        hidden: 16,
+        ..Gpt2Config::default()
+    }
+}
+
+/// Parameters: gains about 1, all else about 0, with a deviation of 0.4.
+pub fn parameters(seed: u64, list: &[Parameter]) -> Vec<f64> {
+    let mut all = Vec::new();
+    for (k, p) in list.iter().enumerate() {
+        let is_gain = p.shape.columns == 1 && p.name.ends_with("weight");
+        let drawn = draw::normal(seed + k as u64, p.shape.rows, p.shape.columns);
+        all.extend(drawn.iter().map(|x| f64::from(u8::from(is_gain)) + 0.4 * x));
+    }
+    all
+}
+
+/// Tokens and targets; every third target is ignored.
+pub fn batch(seed: u64, config: &Gpt2Config, tokens: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut targets = draw::below(seed + 1, tokens, config.vocabulary);
+    targets.iter_mut().skip(1).step_by(3).for_each(|t| *t = IGNORED);
+    (draw::below(seed, tokens, config.vocabulary), targets)
+}
+
+/// A recorded model with parameters of this seed, and a batch set.
+pub fn model<T: Real>(
+    config: &Gpt2Config,
+    (sequences, length): (usize, usize),
+    form: Form,
+    seed: u64,
+) -> Gpt2<T> {
+    let mut model = Gpt2::record(config, sequences, length, form, 9).expect("a valid model");
+    let values = parameters(seed, &model.tape().parameter_list());
+    let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
+    model.copy_parameters(&values);
+    let (tokens, targets) = batch(seed + 500, config, sequences * length);
+    model.set_batch(&tokens, &targets).expect("a valid batch");
+    model.set_step(Some(3));
+    model
+}
+
+/// Loss and gradients of the batch that is set.
+pub fn loss_and_gradients<T: Real>(model: &mut Gpt2<T>) -> (f64, Vec<f64>) {
+    let loss = model.loss_var();
+    let tape = model.tape_mut();
+    tape.zero_gradients();
+    tape.forward();
+    tape.backward(loss);
+    let gradients = tape.gradients().iter().map(|g| g.to_f64()).collect();
+    (tape.value(loss)[0].to_f64(), gradients)
+}
+
+/// The loss of the batch that is set.
+pub fn loss<T: Real>(model: &mut Gpt2<T>) -> T {
+    model.tape_mut().forward();
+    model.tape().value(model.loss_var())[0]
+}
+
+/// max |aᵢ − bᵢ| / max |aᵢ|.
+pub fn distance(a: &[f64], b: &[f64]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let size = a.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs());
+    assert!(a.iter().chain(b).all(|x| x.is_finite()), "numbers that are none");
+    difference.fold(0.0, f64::max) / size.max(f64::MIN_POSITIVE)
+}

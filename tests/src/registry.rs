@@ -1,0 +1,154 @@
+//! Every primitive of the workspace, with operands on which its laws are tried.
+//!
+//! A new operation gets one line here; `tests/laws.rs` reads the sources and fails for one that has
+//! none.
+
+use crate::draw::{distributions, indices, normal, targets};
+use crate::law::Case;
+use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tanh};
+use infotheory::cross_entropy::CrossEntropy;
+use infotheory::surprisal::{MeanOverTargets, Surprisal};
+use linalg::heads::{HeadMix, HeadScores};
+use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
+use linalg::{product::Product, rows::Rows, scale::Scale};
+use probability::{dropout::Dropout, layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
+use transformer::{CachedAttention, CausalAttention};
+
+/// What is done with every case.
+pub trait Visitor {
+    /// Called for each.
+    fn visit<P: Primitive<N>, const N: usize>(&mut self, case: Case<P, N>);
+}
+
+/// The name of a primitive's type, without path and type arguments.
+pub fn type_name<P>() -> &'static str {
+    let name = std::any::type_name::<P>();
+    let path = name.split('<').next().unwrap_or(name);
+    path.rsplit("::").next().unwrap_or(path)
+}
+
+/// One element; a row; a column; no multiple of a vector's or a block's length; more than a block of
+/// [`linalg::parallel`] (8192 elements).
+pub const SHAPES: [(usize, usize); 7] =
+    [(1, 1), (1, 7), (7, 1), (3, 5), (33, 4), (65, 2), (129, 65)];
+
+/// Heads, rows of a head, tokens of a sequence, sequences: up to three blocks of 32 queries.
+pub const HEADS: [(usize, usize, usize, usize); 7] = [
+    (1, 1, 1, 1),
+    (1, 1, 7, 3),
+    (3, 2, 1, 4),
+    (2, 3, 7, 2),
+    (2, 5, 33, 1),
+    (1, 4, 64, 2),
+    (3, 2, 65, 2),
+];
+
+/// The dropout that the cases use.
+pub const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5 };
+
+fn number(x: f64) -> Matrix<f64> {
+    Matrix::repeat(1, 1, x)
+}
+
+/// Visits every case.
+pub fn every(v: &mut impl Visitor) {
+    for (m, n) in SHAPES {
+        linear_algebra(v, m, n);
+        distributions_and_losses(v, m, n);
+        activation(v, Gelu, m, n);
+        activation(v, GeluTanh, m, n);
+        activation(v, Relu, m, n);
+        activation(v, Silu, m, n);
+        activation(v, Tanh, m, n);
+    }
+    // More than 2¹⁹ multiply-adds: a product that is cut.
+    products(v, 90, 80, 100);
+    for (heads, rows, length, sequences) in HEADS {
+        by_head(v, heads, rows, length, sequences);
+    }
+    for (heads, rows, context) in [(1, 1, 1), (2, 3, 7), (3, 4, 33)] {
+        for filled in [0, context / 2, context] {
+            cached(v, heads, rows, context, filled);
+        }
+    }
+}
+
+/// Operations of linear algebra on (m × n) matrices.
+pub fn linear_algebra(v: &mut impl Visitor, m: usize, n: usize) {
+    let (a, b) = (normal(1, m, n), normal(2, m, n));
+    v.visit(Case { primitive: Add, inputs: [a.clone(), b.clone()], smooth: [true; 2] });
+    v.visit(Case { primitive: Hadamard, inputs: [a.clone(), b], smooth: [true; 2] });
+    v.visit(Case { primitive: Scale { factor: -1.7 }, inputs: [a.clone()], smooth: [true] });
+    let (start, count) = (m / 3, m - m / 3 - m / 4);
+    v.visit(Case { primitive: Rows { start, count }, inputs: [a.clone()], smooth: [true] });
+    // More tokens than columns: every column is looked up several times.
+    let tokens = indices(3, 2 * n + 3, n);
+    v.visit(Case { primitive: Gather, inputs: [a, tokens], smooth: [true, false] });
+    products(v, m, n, 5);
+}
+
+fn products(v: &mut impl Visitor, m: usize, n: usize, k: usize) {
+    let (w, x, bias) = (normal(4, m, k), normal(5, k, n), normal(6, m, 1));
+    let plain = [w.clone(), x.clone()];
+    v.visit(Case { primitive: Product::plain(), inputs: plain, smooth: [true; 2] });
+    let turned = [w.transpose(), x.clone()];
+    v.visit(Case { primitive: Product::transposed(), inputs: turned, smooth: [true; 2] });
+    v.visit(Case { primitive: Affine, inputs: [w, x, bias], smooth: [true; 3] });
+}
+
+/// Operations of probability and information theory on n distributions over m.
+pub fn distributions_and_losses(v: &mut impl Visitor, m: usize, n: usize) {
+    let x = normal(7, m, n);
+    v.visit(Case { primitive: Softmax, inputs: [x.clone()], smooth: [true] });
+    let (gain, shift, norm) = (normal(8, m, 1), normal(9, m, 1), LayerNorm { epsilon: 1e-5 });
+    let with_gain = [x.clone(), gain.clone()];
+    v.visit(Case { primitive: norm, inputs: with_gain, smooth: [true; 2] });
+    v.visit(Case { primitive: norm, inputs: [x.clone(), gain, shift], smooth: [true; 3] });
+    for step in [0.0, 7.0, -1.0] {
+        let inputs = [x.clone(), number(step)];
+        v.visit(Case { primitive: DROPOUT, inputs, smooth: [true, false] });
+    }
+    let y = targets(10, n, m);
+    v.visit(Case { primitive: CrossEntropy, inputs: [x, y.clone()], smooth: [true, false] });
+    // Away from 0, where the derivatives of −ln p have no bound that a finite difference could keep.
+    let p = normal(11, m, n).map(|x| 0.6 + 0.4 * x.tanh());
+    v.visit(Case { primitive: Surprisal, inputs: [p, y.clone()], smooth: [true, false] });
+    let nats = normal(12, 1, n);
+    v.visit(Case { primitive: MeanOverTargets, inputs: [nats, y], smooth: [true, false] });
+}
+
+/// An activation function on an (m × n) matrix.
+pub fn activation(v: &mut impl Visitor, f: impl Function, m: usize, n: usize) {
+    let x = normal(13, m, n) * 2.0;
+    v.visit(Case { primitive: Activation(f), inputs: [x], smooth: [true] });
+}
+
+/// Operations of attention.
+pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, sequences: usize) {
+    let (width, tokens, queries) = (heads * rows, sequences * length, sequences * heads * length);
+    let (a, b) = (normal(14, width, tokens), normal(15, width, tokens));
+    let scores = HeadScores { heads, length };
+    v.visit(Case { primitive: scores, inputs: [a.clone(), b], smooth: [true; 2] });
+    let weights = distributions(16, length, queries);
+    let mix = HeadMix { heads, length };
+    v.visit(Case { primitive: mix, inputs: [a, weights], smooth: [true; 2] });
+    let x = normal(17, length, queries);
+    v.visit(Case { primitive: CausalMask, inputs: [x], smooth: [true] });
+
+    let qkv = normal(18, 3 * width, tokens);
+    let attention = CausalAttention { heads, length, dropout: None };
+    v.visit(Case { primitive: attention, inputs: [qkv.clone()], smooth: [true] });
+    let attention = CausalAttention { heads, length, dropout: Some(DROPOUT) };
+    for step in [3.0, -1.0] {
+        let inputs = [qkv.clone(), number(step)];
+        v.visit(Case { primitive: attention, inputs, smooth: [true, false] });
+    }
+}
+
+fn cached(v: &mut impl Visitor, heads: usize, rows: usize, context: usize, filled: usize) {
+    let width = heads * rows;
+    let (keys, values) = (normal(19, width, context), normal(20, width, context));
+    let inputs = [normal(21, 3 * width, 1), keys, values, number(filled as f64)];
+    let smooth = [true, true, true, false];
+    v.visit(Case { primitive: CachedAttention { heads }, inputs, smooth });
+}

@@ -1,0 +1,179 @@
+//! The gradient of a whole model, by routes that share no code: the tape, central differences, dual
+//! numbers; the two recordings; one token at a time; one batch in pieces.
+
+use calculus::Dual;
+use linalg::Real;
+use tests::models::{self, distance, loss_and_gradients};
+use tests::{draw, tolerance};
+use transformer::config::Activation;
+use transformer::{Decoder, Form, Gpt2, Gpt2Config, IGNORED};
+
+const ACTIVATIONS: [Activation; 5] =
+    [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
+
+/// Every activation; tied and not, with biases and without, with dropout and without.
+fn variants() -> Vec<Gpt2Config> {
+    let mut all = Vec::new();
+    for (i, activation) in ACTIVATIONS.into_iter().enumerate() {
+        for flip in [false, true] {
+            let (tied, bias) = (flip, i.is_multiple_of(2) == flip);
+            let dropout = if i.is_multiple_of(2) { 0.0 } else { 0.2 };
+            all.push(Gpt2Config { activation, tied, bias, dropout, ..models::config() });
+        }
+    }
+    all
+}
+
+fn name(c: &Gpt2Config) -> String {
+    format!("{:?}, tied {}, bias {}, dropout {}", c.activation, c.tied, c.bias, c.dropout)
+}
+
+#[test]
+fn every_parameter_agrees_with_central_differences() {
+    // Two layers of norm, attention (scores, softmax, mixture), norm and activation, then norm and
+    // loss: a value passes through 14 functions that are not linear.
+    let bound = tolerance::difference(14);
+    let mut worst = 0.0_f64;
+    for config in variants() {
+        let mut model = models::model::<f64>(&config, (2, 5), Form::Fused, 1);
+        let (_, gradients) = loss_and_gradients(&mut model);
+        let h = tolerance::step();
+        let differences: Vec<f64> = (0..gradients.len())
+            .map(|i| {
+                let x = model.tape().parameters()[i];
+                let mut at = |x: f64| {
+                    model.tape_mut().parameters_mut()[i] = x;
+                    models::loss(&mut model)
+                };
+                let slope = (at(x + h) - at(x - h)) / (2.0 * h);
+                at(x);
+                slope
+            })
+            .collect();
+        let error = distance(&gradients, &differences);
+        assert!(error <= bound, "{}: {error:.1e}", name(&config));
+        worst = worst.max(error);
+    }
+    println!("central differences: worst {worst:.1e}, bound {bound:.1e}");
+}
+
+#[test]
+fn directional_derivatives_agree_with_duals() {
+    let bound = tolerance::sum(4096);
+    let mut worst = 0.0_f64;
+    for (config, form) in
+        variants().into_iter().flat_map(|c| [(c.clone(), Form::Fused), (c, Form::Textbook)])
+    {
+        let mut model = models::model::<f64>(&config, (2, 5), form, 2);
+        let (_, gradients) = loss_and_gradients(&mut model);
+        let mut moving = models::model::<Dual<f64>>(&config, (2, 5), form, 2);
+        for seed in 0..3 {
+            let direction = draw::normal(seed + 77, gradients.len(), 1);
+            for (p, &t) in moving.tape_mut().parameters_mut().iter_mut().zip(&direction) {
+                p.derivative = t;
+            }
+            let forward = models::loss(&mut moving).derivative;
+            let products = gradients.iter().zip(&direction).map(|(g, t)| g * t);
+            let (reverse, scale) = products.fold((0.0, 0.0), |(s, a), x| (s + x, a + x.abs()));
+            let error = (forward - reverse).abs() / scale;
+            assert!(error <= bound, "{}, {form:?}: {error:.1e}", name(&config));
+            worst = worst.max(error);
+        }
+    }
+    println!("duals: worst {worst:.1e}, bound {bound:.1e}");
+}
+
+/// The distance of the two recordings' losses and gradients.
+fn between_recordings<T: Real>(config: &Gpt2Config, size: (usize, usize)) -> f64 {
+    let mut fused = models::model::<T>(config, size, Form::Fused, 3);
+    let mut textbook = models::model::<T>(config, size, Form::Textbook, 3);
+    assert_eq!(fused.tape().parameter_list(), textbook.tape().parameter_list());
+    let (loss, gradients) = loss_and_gradients(&mut fused);
+    let (other_loss, other_gradients) = loss_and_gradients(&mut textbook);
+    distance(&[loss], &[other_loss]).max(distance(&gradients, &other_gradients))
+}
+
+#[test]
+fn the_two_recordings_are_one_model() {
+    let mut cases: Vec<_> = variants().into_iter().map(|c| (c, (2, 5))).collect();
+    // Up to three of attention's blocks of 32 queries; a single token.
+    for (length, dropout) in [(1, 0.0), (32, 0.0), (33, 0.1), (65, 0.0), (65, 0.1)] {
+        let sizes = Gpt2Config { width: 12, heads: 3, hidden: 20, context: 65, ..models::config() };
+        cases.push((Gpt2Config { dropout, ..sizes }, (2, length)));
+    }
+    let (mut worst, mut worst_32) = (0.0_f64, 0.0_f64);
+    for (config, size) in cases {
+        let (error, error_32) =
+            (between_recordings::<f64>(&config, size), between_recordings::<f32>(&config, size));
+        // Sums over the tokens of a batch, 130 at most, after sums over keys, 65.
+        assert!(error <= tolerance::sum(195), "{}, {size:?}: {error:.1e}", name(&config));
+        assert!(error_32 <= tolerance::sum_32(195), "{}, {size:?}: {error_32:.1e}", name(&config));
+        (worst, worst_32) = (worst.max(error), worst_32.max(error_32));
+    }
+    println!("recordings: worst {worst:.1e} in f64, {worst_32:.1e} in f32");
+}
+
+#[test]
+fn one_token_at_a_time_gives_the_same_logits() {
+    let mut worst = 0.0_f64;
+    for (context, tied, bias) in
+        [(1, true, true), (2, false, true), (7, true, false), (40, false, false)]
+    {
+        let config = Gpt2Config { context, tied, bias, ..models::config() };
+        let mut model = models::model::<f64>(&config, (1, context), Form::Fused, 4);
+        let mut decoder = Decoder::record(&config).expect("a valid model");
+        decoder.parameters_mut().copy_from_slice(model.tape().parameters());
+        let tokens = draw::below(5, 3 * context + 2, config.vocabulary);
+        for round in 0..2 {
+            // Where the context is full, the later half is read again from position 0.
+            let mut start = 0;
+            for (t, &token) in tokens.iter().enumerate() {
+                if t - start == context {
+                    start = t - context / 2;
+                }
+                let mut window = tokens[start..=t].to_vec();
+                let last = window.len() - 1;
+                window.resize(context, 0); // what comes later does not matter
+                model.set_batch(&window, &vec![0; context]).expect("a valid batch");
+                model.tape_mut().forward();
+                let expected = model.tape().value(model.logits_var()).column(last).clone_owned();
+                let found = decoder.read(token).expect("a token of the vocabulary");
+                let error = distance(expected.as_slice(), found);
+                // Sums over keys and over features.
+                let bound = tolerance::sum(context + config.hidden);
+                assert!(error <= bound, "context {context}, round {round}, token {t}: {error:.1e}");
+                worst = worst.max(error);
+            }
+            decoder.clear();
+        }
+    }
+    println!("decoder: worst {worst:.1e}");
+}
+
+#[test]
+fn a_batch_in_pieces_has_the_gradient_of_the_whole() {
+    let (pieces, sequences, length) = (3, 2, 5);
+    let config = models::config();
+    let all = pieces * sequences * length;
+    let tokens = draw::below(6, all, config.vocabulary);
+    let mut targets = draw::below(7, all, config.vocabulary);
+    // Equally many targets in every piece, so that the mean of means is the mean.
+    targets.iter_mut().step_by(length).for_each(|t| *t = IGNORED);
+
+    let mut whole = models::model::<f64>(&config, (pieces * sequences, length), Form::Fused, 5);
+    whole.set_batch(&tokens, &targets).expect("a valid batch");
+    let (_, expected) = loss_and_gradients(&mut whole);
+
+    let mut piece: Gpt2<f64> = models::model(&config, (sequences, length), Form::Fused, 5);
+    let loss = piece.loss_var();
+    piece.tape_mut().zero_gradients();
+    let n = sequences * length;
+    for (tokens, targets) in tokens.chunks(n).zip(targets.chunks(n)) {
+        piece.set_batch(tokens, targets).expect("a valid batch");
+        piece.tape_mut().forward();
+        piece.tape_mut().backward_scaled(loss, 1.0 / pieces as f64);
+    }
+    let error = distance(&expected, piece.tape().gradients());
+    assert!(error <= tolerance::sum(all), "{error:.1e}");
+    println!("pieces: {error:.1e}");
+}

@@ -1,0 +1,109 @@
+//! A training step allocates nothing: all memory is there when the recording is finished.
+//!
+//! Ours, that is. The kernel of `f32` and `f64` products, the `gemm` crate, allocates buffers for
+//! every call. `Dual<f32>` runs the same generic code without that kernel: its steps must allocate
+//! exactly nothing, and what steps of `f32` allocate is then the kernel's.
+
+use calculus::optimizer::{Adam, Optimizer};
+use calculus::{Dual, clip};
+use linalg::{Matrix, Real, View};
+use rayon::ThreadPoolBuilder;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use std::alloc::System;
+use tests::{draw, models};
+use transformer::{Decoder, Form, Gpt2, Gpt2Config};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// How often `work` allocates or reallocates, on whatever thread.
+fn allocations(work: impl FnOnce()) -> usize {
+    let region = Region::new(ALLOCATOR);
+    work();
+    let change = region.change();
+    change.allocations + change.reallocations
+}
+
+/// Allocations of one call of the kernel: C (m × n) ← A·B with k terms.
+fn kernel_call(m: usize, n: usize, k: usize) -> usize {
+    let [a, b] = [(m, k), (k, n)].map(|(i, j)| Matrix::<f32>::zeros(i, j));
+    let mut c = Matrix::zeros(m, n);
+    let (a, b): (View<f32>, View<f32>) = (a.as_view(), b.as_view());
+    allocations(|| f32::gemm(c.as_view_mut(), 1.0, a.into(), b.into(), false))
+}
+
+/// Runs `work` in a pool whose threads have what a thread allocates for itself from its first use on:
+/// rayon's place among those that steal, the kernel's slab.
+fn on_threads<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    pool.broadcast(|_| kernel_call(64, 64, 64));
+    pool.install(work)
+}
+
+/// Blocks of 8192 elements are cut, and so are products: 48 × 240 activations, 192 × 240 hidden.
+fn config() -> Gpt2Config {
+    let sizes = Gpt2Config { width: 48, heads: 3, hidden: 192, context: 40, ..models::config() };
+    Gpt2Config { vocabulary: 65, dropout: 0.1, ..sizes }
+}
+
+/// Allocations of each of the steps after the first.
+fn training<T: Real>(threads: usize, form: Form) -> [usize; 4] {
+    let (config, sequences) = (config(), 6);
+    let n = sequences * config.context;
+    let tokens = draw::below(1, n + 1, config.vocabulary);
+    let mut model = Gpt2::<T>::record(&config, sequences, config.context, form, 3).expect("valid");
+    model.initialise(3);
+    let loss = model.loss_var();
+    let list = model.tape().parameter_list();
+    let matrices = list.into_iter().filter(|p| p.shape.columns > 1).map(|p| p.range).collect();
+    let count = model.tape().parameters().len();
+    let mut adam = Adam::new(count, 0.9, 0.99, 1e-8).with_decay(0.1, matrices);
+    let mut step = |number: u64| {
+        model.set_batch(&tokens[..n], &tokens[1..]).expect("a valid batch");
+        model.set_step(Some(number));
+        let tape = model.tape_mut();
+        tape.zero_gradients();
+        tape.forward();
+        tape.backward(loss);
+        let (parameters, gradients) = tape.parameters_and_gradients();
+        clip::by_global_norm(gradients, 0.5);
+        adam.step(1e-3, parameters, gradients);
+    };
+    on_threads(threads, || {
+        step(0);
+        [1, 2, 3, 4].map(|number| allocations(|| step(number)))
+    })
+}
+
+/// Allocations of reading one token, after the first and before the context is full.
+fn reading<T: Real>() -> usize {
+    let mut decoder = Decoder::<T>::record(&config()).expect("a valid model");
+    let mut read = |token| assert_eq!(decoder.read(token).expect("a token").len(), 65);
+    on_threads(1, || {
+        read(0);
+        allocations(|| (1..10).for_each(&mut read))
+    })
+}
+
+/// One test, because the counter counts for all threads.
+#[test]
+fn a_step_allocates_nothing_of_ours() {
+    assert!(allocations(|| drop(std::hint::black_box(vec![0_u8; 9]))) == 1, "the counter counts");
+    for form in [Form::Fused, Form::Textbook] {
+        for threads in [1, 2, 3] {
+            let ours = training::<Dual<f32>>(threads, form);
+            assert_eq!(ours, [0; 4], "{form:?}, {threads} threads");
+            let with_kernel = training::<f32>(threads, form);
+            println!("{form:?}, {threads} threads: ours {ours:?}, with the kernel {with_kernel:?}");
+            assert_eq!(with_kernel, [with_kernel[0]; 4], "{form:?}, {threads} threads");
+        }
+    }
+    let (ours, with_kernel) = (reading::<Dual<f32>>(), reading::<f32>());
+    println!("reading 9 tokens: ours {ours}, with the kernel {with_kernel}");
+    assert_eq!(ours, 0);
+    for (m, n, k) in
+        [(96, 240, 48), (48, 120, 192), (40, 32, 16), (16, 32, 40), (16, 8, 40), (48, 1, 48)]
+    {
+        println!("a product {m}×{n} of {k} terms: the kernel's {}", kernel_call(m, n, k));
+    }
+}
