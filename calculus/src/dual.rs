@@ -165,6 +165,10 @@ impl<T: Real> Real for Dual<T> {
         self.chain(self.value.ln(), T::one() / self.value)
     }
     #[inline(always)]
+    fn ln_1p(self) -> Self {
+        self.chain(self.value.ln_1p(), T::one() / (T::one() + self.value))
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         let root = self.value.sqrt();
         self.chain(root, T::one() / (root + root))

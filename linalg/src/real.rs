@@ -5,7 +5,7 @@ use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A real number as the mathematics here needs it: a field, an order, ten functions, and one hook
+/// A real number as the mathematics here needs it: a field, an order, eleven functions, and one hook
 /// for the matrix product.
 ///
 /// `f32` and `f64` send the hook to a tuned kernel; every other scalar (a dual number, say) inherits
@@ -47,6 +47,8 @@ pub trait Real:
     fn exp(self) -> Self;
     /// ln x, natural: information in nats.
     fn ln(self) -> Self;
+    /// ln(1 + x), exact where x is small.
+    fn ln_1p(self) -> Self;
     /// √x.
     fn sqrt(self) -> Self;
     /// tanh x.
@@ -107,6 +109,10 @@ impl Real for f32 {
         f32::ln(self)
     }
     #[inline(always)]
+    fn ln_1p(self) -> Self {
+        f32::ln_1p(self)
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
@@ -157,6 +163,10 @@ impl Real for f64 {
     #[inline(always)]
     fn ln(self) -> Self {
         f64::ln(self)
+    }
+    #[inline(always)]
+    fn ln_1p(self) -> Self {
+        f64::ln_1p(self)
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

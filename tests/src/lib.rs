@@ -5,6 +5,7 @@
 //! all comparisons ([`tolerance`]).
 
 pub mod draw;
+pub mod golden;
 pub mod law;
 pub mod models;
 pub mod registry;

@@ -1,0 +1,101 @@
+//! Reading golden values: numbers that nobody here made.
+
+use linalg::Real;
+use safetensors::{Dtype, SafeTensors};
+use std::collections::HashMap;
+use std::path::Path;
+use transformer::files::hugging_face_name;
+use transformer::{Form, Gpt2, IGNORED};
+
+/// The tensors of a safetensors file, in row-major order, by name without the prefix `transformer.`.
+///
+/// # Panics
+/// If the file is not one of floating-point numbers and 32-bit integers.
+pub fn tensors(path: &Path) -> HashMap<String, Vec<f64>> {
+    let bytes = std::fs::read(path).expect("a golden file");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let numbers = |tensor: &safetensors::tensor::TensorView<'_>| -> Vec<f64> {
+        let data = tensor.data();
+        match tensor.dtype() {
+            Dtype::F64 => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+            Dtype::F32 => {
+                data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect()
+            }
+            Dtype::I32 => {
+                data.as_chunks().0.iter().map(|b| f64::from(i32::from_le_bytes(*b))).collect()
+            }
+            other => panic!("golden values of type {other:?}"),
+        }
+    };
+    let plain = |name: String| name.strip_prefix("transformer.").unwrap_or(&name).to_owned();
+    file.tensors().into_iter().map(|(name, t)| (plain(name), numbers(&t))).collect()
+}
+
+/// The largest absolute difference.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn largest_difference<T: Real>(found: &[T], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let differences = found.iter().zip(expected).map(|(f, e)| (f.to_f64() - e).abs());
+    differences.fold(0.0, |largest, d| if d <= largest { largest } else { d })
+}
+
+/// ‖found − expected‖ / ‖expected‖.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn relative_difference<T: Real>(found: &[T], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let norm = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>().sqrt();
+    let difference = norm(&mut found.iter().zip(expected).map(|(f, e)| f.to_f64() - e));
+    difference / norm(&mut expected.iter().copied())
+}
+
+/// Every gradient of a model after a backward replay against golden ones: the parameter that is
+/// furthest off, by tensor norm. A tensor whose golden norm is nothing but rounding is measured by the
+/// largest norm of all: a key's bias shifts every score of a softmax alike and has gradient 0.
+///
+/// # Panics
+/// If a parameter has no golden gradient, or the other way round.
+pub fn worst_gradient<T: Real>(
+    model: &Gpt2<T>,
+    golden: &HashMap<String, Vec<f64>>,
+) -> (String, f64) {
+    let parameters = model.tape().parameter_list();
+    assert_eq!(parameters.len(), golden.len());
+    let errors = parameters.into_iter().map(|p| {
+        let expected = &golden[&hugging_face_name(&p.name)];
+        let error = relative_difference(&model.tape().gradients()[p.range], expected);
+        (p.name, error)
+    });
+    errors.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a model with parameters")
+}
+
+/// A model of a directory, recorded for a batch of sequences.
+///
+/// # Panics
+/// If the directory holds no such model.
+pub fn model<T: Real>(directory: &Path, sequences: usize, length: usize, form: Form) -> Gpt2<T> {
+    let (config, parameters) = transformer::files::read::<T>(directory).expect("a model");
+    let mut model = Gpt2::record(&config, sequences, length, form, 0).expect("a valid model");
+    model.copy_parameters(&parameters);
+    model
+}
+
+/// Predict, and propagate back; the loss in nats.
+///
+/// # Panics
+/// If the batch does not fit.
+pub fn step<T: Real>(model: &mut Gpt2<T>, tokens: &[u32], targets: &[u32]) -> f64 {
+    let loss = model.loss_var();
+    let nats = model.loss(tokens, targets).expect("a valid batch");
+    model.tape_mut().zero_gradients();
+    model.tape_mut().backward(loss);
+    nats
+}
+
+/// Every token's successor within its row; the last has none.
+pub fn next_tokens(rows: &[Vec<u32>]) -> Vec<u32> {
+    rows.iter().flat_map(|row| row[1..].iter().copied().chain([IGNORED])).collect()
+}
