@@ -90,7 +90,9 @@ fn loss<T: Real>(
             continue;
         }
         for i in 0..logits.nrows() {
-            d[(i, j)] += share * (logits[(i, j)] - work.kept[j]).exp();
+            // Kept per token: the loss, the maximum, 1/Σ exp(z − max), and Σ of the others' p.
+            let [maximum, scale] = [work.kept[4 * j + 1], work.kept[4 * j + 2]];
+            d[(i, j)] += share * ((logits[(i, j)] - maximum).exp() * scale);
         }
         match gather::index(targets[j], logits.nrows()) {
             Some(y) if slip != LossSlip::NoOneHot => d[(y, j)] -= share,
