@@ -2,6 +2,7 @@
 
 pub(crate) mod exponential;
 pub(crate) mod gemm;
+pub mod limits;
 
 use std::sync::OnceLock;
 
