@@ -80,6 +80,8 @@ pub struct Row<'a, T: Real> {
     pub kept: &'a [T],
     /// Floating-point operations of the forward replay.
     pub flops: u64,
+    /// Floating-point operations of the backward replay.
+    pub backward_flops: u64,
     /// Bytes that the forward replay reads and writes, were nothing cached.
     pub bytes: u64,
 }
@@ -337,6 +339,7 @@ impl<T: Real> Tape<T> {
             gradient: self.gradients.get(node.value.clone()).map(|g| view(g, node.shape)),
             kept: &self.kept[node.kept.clone()],
             flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
+            backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
             bytes: (touched * size_of::<T>()) as u64,
         }
     }
@@ -361,6 +364,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn branch(&self) -> &'static str;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
     fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>);
 }
@@ -398,6 +402,10 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 
     fn flops(&self, nodes: &[Node<T>]) -> u64 {
         self.operation.flops(self.operands.map(|o| nodes[o].shape))
+    }
+
+    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64 {
+        self.operation.vjp_flops(self.operands.map(|o| nodes[o].shape))
     }
 
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>) {
