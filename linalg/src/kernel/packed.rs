@@ -100,8 +100,8 @@ pub(crate) unsafe fn product(
         unsafe {
             let blocks = Blocks { m, n, k, c, c_column, alpha, a, b, add };
             match level {
-                Level::Avx512 => blocks.each::<Avx512>(packed_a, packed_b),
-                _ => blocks.each::<Avx2>(packed_a, packed_b),
+                Level::Avx512 => Avx512::blocks(&blocks, packed_a, packed_b),
+                _ => Avx2::blocks(&blocks, packed_a, packed_b),
             }
         }
     });
@@ -114,6 +114,12 @@ trait Tile {
     const LANES: usize;
     /// Columns of a tile.
     const COLUMNS: usize;
+
+    /// [`Blocks::each`], compiled for these vectors.
+    ///
+    /// # Safety
+    /// As [`Blocks::each`].
+    unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>);
 
     /// C ← α·A·B (+ C) for a tile of `V` registers: A packed [k][V·LANES], B packed [k][COLUMNS].
     ///
@@ -139,6 +145,12 @@ macro_rules! tile {
         impl Tile for $name {
             const LANES: usize = $lanes;
             const COLUMNS: usize = $columns;
+
+            #[target_feature(enable = $feature)]
+            unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
+                // SAFETY: by the caller.
+                unsafe { blocks.each::<Self>(packed_a, packed_b) }
+            }
 
             #[inline]
             #[target_feature(enable = $feature)]
@@ -237,6 +249,7 @@ struct Blocks {
 impl Blocks {
     /// # Safety
     /// As [`product`]; the processor has the tile's instructions.
+    #[inline(always)]
     unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
         // Equal blocks of the inner dimension, of rows (in whole registers) and of columns.
         let inner = self.k.div_ceil(self.k.div_ceil(INNER));
@@ -274,6 +287,7 @@ impl Blocks {
     ///
     /// # Safety
     /// As [`Blocks::each`].
+    #[inline(always)]
     unsafe fn tiles<T: Tile>(
         &self,
         (m, n, k): (usize, usize, usize),
@@ -330,6 +344,7 @@ struct Edge([f32; 384]);
 ///
 /// # Safety
 /// The block lies inside the matrix; `to` has room for it.
+#[inline(always)]
 unsafe fn pack_rows<T: Tile>(
     a: Strided,
     (i, p): (usize, usize),
@@ -358,13 +373,31 @@ unsafe fn pack_rows<T: Tile>(
 ///
 /// # Safety
 /// As [`pack_rows`].
+#[inline(always)]
 unsafe fn pack_columns<T: Tile>(
     b: Strided,
     (p, j): (usize, usize),
     (k, n): (usize, usize),
     to: *mut f32,
 ) {
-    for done in (0..n).step_by(T::COLUMNS) {
+    /// Panels packed side by side where columns are neighbours in memory: whole cache lines are read.
+    const TOGETHER: usize = 8;
+    let mut done = 0;
+    while b.column == 1 && done + TOGETHER * T::COLUMNS <= n {
+        for q in 0..k {
+            // SAFETY: by the caller.
+            unsafe {
+                let from = b.at(p + q, j + done);
+                let to = to.add(done * k + q * T::COLUMNS);
+                for panel in 0..TOGETHER {
+                    let (from, to) = (from.add(panel * T::COLUMNS), to.add(panel * T::COLUMNS * k));
+                    from.copy_to_nonoverlapping(to, T::COLUMNS);
+                }
+            }
+        }
+        done += TOGETHER * T::COLUMNS;
+    }
+    while done < n {
         let columns = T::COLUMNS.min(n - done);
         // SAFETY: by the caller.
         unsafe {
@@ -375,6 +408,7 @@ unsafe fn pack_columns<T: Tile>(
                 interleave(from, b.column, columns, k, to, T::COLUMNS);
             }
         }
+        done += T::COLUMNS;
     }
 }
 
@@ -382,6 +416,7 @@ unsafe fn pack_columns<T: Tile>(
 ///
 /// # Safety
 /// `from` has the runs, `to` has room.
+#[inline(always)]
 unsafe fn copy_runs(
     from: *const f32,
     stride: usize,
@@ -423,6 +458,7 @@ unsafe fn copy_runs(
 ///
 /// # Safety
 /// As [`copy_runs`].
+#[inline(always)]
 unsafe fn interleave(
     from: *const f32,
     stride: usize,
