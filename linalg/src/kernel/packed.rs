@@ -45,6 +45,9 @@ const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
 const COLUMNS: usize = 1024;
 
+/// Bytes of both packed blocks of a thread.
+pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
+
 /// Which instructions this processor has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
@@ -262,7 +265,7 @@ impl Blocks {
             assert!(elements <= 16 * packed.len(), "{elements} packed elements");
             packed.as_mut_ptr().cast()
         };
-        let packed_a = room(packed_a, BLOCK_A + T::LANES * INNER, rows * inner);
+        let packed_a = room(packed_a, BLOCK_A + 16 * INNER, rows * inner);
         let packed_b = room(packed_b, COLUMNS * INNER, columns * inner);
         for j in (0..self.n).step_by(columns) {
             let n = columns.min(self.n - j);
