@@ -57,6 +57,9 @@ const COLUMNS: usize = 1024;
 /// Rows or columns of C that make so few tiles that the other factor is read where it stands.
 const LITTLE: usize = 128;
 
+/// Rows of B that are at most this far apart share cache lines and pages enough to be read in place.
+const NEAR: usize = 64;
+
 /// A block of a factor, packed or where it stands.
 #[derive(Clone, Copy)]
 struct Factor {
@@ -295,7 +298,8 @@ impl Blocks {
         // What few tiles read is not worth a copy: a factor stays where it is if its elements are in
         // order and no tile reaches beyond it.
         let a_stays = self.a.row == 1 && self.n <= LITTLE && self.m.is_multiple_of(T::LANES);
-        let b_stays = self.m <= LITTLE && self.n.is_multiple_of(T::COLUMNS);
+        let near = self.b.row == 1 || self.b.row <= NEAR;
+        let b_stays = near && self.m <= LITTLE && self.n.is_multiple_of(T::COLUMNS);
         for j in (0..self.n).step_by(columns) {
             let n = columns.min(self.n - j);
             for p in (0..self.k).step_by(inner) {
