@@ -170,7 +170,7 @@ def markdown(here, result):
 # ------------------------------------------------------------------------------------------------
 # The picture
 
-WIDTH, HEIGHT = 960, 700
+WIDTH, HEIGHT = 960, 640
 PANEL = (300, 290)  # distance of panels
 AREA = (190, 150)  # of the curves in a panel
 ORIGIN = (66, 130)  # of the first panel's area
@@ -226,6 +226,7 @@ class Panel:
         self.left = ORIGIN[0] + PANEL[0] * (index % 3)
         self.top = ORIGIN[1] + PANEL[1] * (index // 3)
         self.xs, self.low, self.high = xs, min(ys) / 1.25, max(ys) * 1.25
+        self.ends = []
         self.out = [text(self.left, self.top - 26, "ink name", "start", title)]
         self.out.append(text(self.left, self.top - 10, "faint", "start", unit))
 
@@ -253,7 +254,15 @@ class Panel:
         self.out.append(polyline(at, kind))
         if dots:
             self.out += [f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>' for x, y in at]
-        self.out.append(text(at[-1][0] + 9, at[-1][1] + 4, label_kind, "start", label))
+        self.ends.append((at[-1][1], label_kind, label))
+
+    def labels(self):
+        """The curves' names at their right ends, moved apart downwards."""
+        lowest = -math.inf
+        for y, kind, label in sorted(self.ends):
+            lowest = max(y, lowest + 15)
+            self.out.append(text(self.x(self.xs[-1]) + 9, lowest + 4, kind, "start", label))
+        return self.out
 
 
 def time_panel(index, sweep, measured):
@@ -269,7 +278,7 @@ def time_panel(index, sweep, measured):
     bound = [(m[sweep], 1e6 * m["bound_per_token"]) for m in here]
     panel.curve(bound, "floor", "at peak", "floor-text")
     panel.curve([(m[sweep], micro(m, "median")) for m in here], "line", "measured", "line-text", True)
-    return panel.out
+    return panel.labels()
 
 
 def memory_panel(index, measured):
@@ -286,7 +295,7 @@ def memory_panel(index, measured):
     panel.axes(WORDS["context"])
     panel.curve(squares, "other", "with T × T", "other-text")
     panel.curve(mega, "line", "measured", "line-text", True)
-    return panel.out
+    return panel.labels()
 
 
 def threads_panel(index, scaling):
