@@ -35,7 +35,7 @@ def theirs(peer, size, arguments):
     if peer == "llm.c":
         if not arguments.llm_c:
             stop("--peer llm.c needs --llm-c PATH, a checkout of github.com/karpathy/llm.c")
-        command = [sys.executable, HERE / "llm_c.py", arguments.llm_c, size]
+        command = [arguments.python, HERE / "llm_c.py", arguments.llm_c, size]
     elif peer in ("pytorch", "pytorch-compile"):
         command = [arguments.python, HERE / "pytorch.py", size, "--threads", arguments.threads]
         command += ["--compile"] if peer == "pytorch-compile" else []

@@ -102,9 +102,9 @@ impl Gpt {
         let [batch, length, width] = x.dims();
         let rows = width / self.heads;
         let parts = block.attention.forward(x).chunk(3, 2);
-        let mut parts = parts.into_iter().map(|part| {
-            part.reshape([batch, length, self.heads, rows]).swap_dims(1, 2)
-        });
+        let mut parts = parts
+            .into_iter()
+            .map(|part| part.reshape([batch, length, self.heads, rows]).swap_dims(1, 2));
         let mut part = || parts.next().expect("a chunk of three");
         let (q, k, v) = (part(), part(), part());
         let scores = q.matmul(k.transpose()) * (rows as f64).powf(-0.5);

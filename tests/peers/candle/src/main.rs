@@ -62,7 +62,13 @@ impl Parameters {
         Ok(vector)
     }
 
-    fn linear(&mut self, inputs: usize, outputs: usize, bias: bool, deviation: f64) -> Result<Linear> {
+    fn linear(
+        &mut self,
+        inputs: usize,
+        outputs: usize,
+        bias: bool,
+        deviation: f64,
+    ) -> Result<Linear> {
         let weight = self.matrix(outputs, inputs, deviation)?;
         let bias = bias.then(|| self.vector(outputs, 0.0)).transpose()?;
         Ok(Linear { weight, bias })
@@ -138,7 +144,8 @@ impl Gpt {
     /// Mean cross-entropy of (batch × length) tokens.
     fn loss(&self, tokens: &Tensor, targets: &Tensor) -> candle_core::Result<Tensor> {
         let (batch, length) = tokens.dims2()?;
-        let embedded = self.token.embedding(tokens)?;
+        let embedded = self.token.embedding(&tokens.flatten_all()?)?;
+        let embedded = embedded.reshape((batch, length, ()))?;
         let x = embedded.broadcast_add(&self.position.i(..length)?)?;
         let mut x = self.drop(x)?.flatten_to(1)?;
         for block in &self.blocks {
