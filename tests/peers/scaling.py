@@ -121,7 +121,7 @@ def weights_after(program, threads):
         result = subprocess.run(arguments, capture_output=True, text=True)
         if result.returncode != 0:
             stop(f"`{' '.join(arguments)}` failed:\n{result.stderr.strip()[-800:]}")
-        return hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
+        return hashlib.sha256((out / "model/model.safetensors").read_bytes()).hexdigest()
 
 
 # ------------------------------------------------------------------------------------------------
