@@ -15,6 +15,7 @@ mod streams;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
+mod writer;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
@@ -23,8 +24,8 @@ pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError};
-pub use streams::GENERATION as GENERATION_STREAM;
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
+pub use writer::{WriteError, Writer, Written};

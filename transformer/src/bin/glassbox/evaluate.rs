@@ -1,14 +1,15 @@
 //! `glassbox evaluate`.
 
 use crate::source::{self, Source};
-use crate::{Result, generate, on_threads, remark, run};
+use crate::generate::Model;
+use crate::{Result, on_threads, remark, run};
 use clap::Args;
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::io::Write;
 use std::path::PathBuf;
 use transformer::corpus::windows;
-use transformer::{Evaluation, Form, Gpt2, files};
+use transformer::{Evaluation, Form, Gpt2};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -38,9 +39,9 @@ impl Evaluate {
     }
 
     fn evaluate(&self) -> Result<()> {
-        let directory = generate::model_directory(&self.run);
-        let (config, parameters) = files::read::<f32>(&directory)?;
-        let tokenizer = files::read_tokenizer(&directory)?;
+        let model = Model::read(&self.run)?;
+        let tokenizer = model.tokenizer()?;
+        let Model { config, parameters, .. } = model;
         // What the model was trained on, if that is still there: its n-grams are the baselines.
         let own =
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };

@@ -295,7 +295,7 @@ impl Session<'_> {
 
     /// What the model writes after a line's end.
     fn sample(&mut self) -> Result<String> {
-        let mut writer = generate::Writer::new(
+        let mut writer = generate::writer(
             self.trainer.model().config(),
             self.trainer.model().tape().parameters(),
             Some(&self.source.tokenizer),
@@ -303,7 +303,8 @@ impl Session<'_> {
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
         let count = if self.source.entropy.is_some() { 600 } else { 400 };
         let sampler = probability::sample::Sampler::default();
-        let tokens = writer.continuation(&newline, count, &sampler, self.trainer.config().seed)?;
+        let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
+        let tokens = written.collect::<std::result::Result<Vec<u32>, _>>()?;
         let text = self.source.tokenizer.decode(&tokens);
         Ok(match (self.source.entropy, text.rfind('\n')) {
             // Whole stories only.
