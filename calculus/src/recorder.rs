@@ -173,6 +173,14 @@ impl<T: Real> Recorder<T> {
         Tape::new(self.recording, self.nodes, self.names, false)
     }
 
+    /// Bytes of all matrices of this recording, with gradients if it is to be replayed backward.
+    pub fn bytes(&self, backward: bool) -> u128 {
+        let copies = if backward { 2 } else { 1 };
+        let elements = |n: &Node<T>| copies * n.shape.len() as u128 + n.memory.kept as u128;
+        let scratch = self.nodes.iter().map(|n| n.memory.scratch as u128).max().unwrap_or(0);
+        (self.nodes.iter().map(elements).sum::<u128>() + scratch) * size_of::<T>() as u128
+    }
+
     fn full_name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }

@@ -9,6 +9,7 @@ mod decoder;
 mod evaluation;
 pub mod files;
 mod layers;
+mod memory;
 mod model;
 pub mod stories;
 mod streams;

@@ -2,7 +2,7 @@
 
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
-use crate::streams;
+use crate::{memory, streams};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
@@ -61,6 +61,18 @@ pub enum ModelError {
         /// Number of tokens of the vocabulary.
         vocabulary: usize,
     },
+    /// More memory than there is.
+    #[error(
+        "this takes {} of memory{}: take a smaller batch, context or model",
+        memory::bytes(*needed),
+        there.map_or(String::new(), |there| format!(" and the machine has {}", memory::bytes(there)))
+    )]
+    Memory {
+        /// Bytes of the recording.
+        needed: u128,
+        /// Bytes of the machine, swap included, if it tells.
+        there: Option<u128>,
+    },
     /// A batch without a token to be predicted.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
@@ -97,7 +109,7 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, seed, Recorder::finish)
+        Self::write_down(config, sequences, length, form, seed, true)
     }
 
     /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
@@ -107,7 +119,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, 0, Recorder::finish_forward_only)
+        Self::write_down(config, sequences, length, form, 0, false)
     }
 
     fn write_down(
@@ -116,7 +128,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
         seed: u64,
-        finish: fn(Recorder<T>) -> Tape<T>,
+        backward: bool,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -145,7 +157,9 @@ impl<T: Real> Gpt2<T> {
                 r.push("loss", MeanOverTargets, [surprisal, targets])? // 1×1
             }
         };
-        let mut tape = finish(recorder);
+        memory::afford(recorder.bytes(backward))?;
+        let mut tape =
+            if backward { recorder.finish() } else { recorder.finish_forward_only() };
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }

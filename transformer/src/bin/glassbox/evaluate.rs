@@ -90,6 +90,10 @@ impl Evaluate {
                 Vec::new()
             }
         };
+        let entropy = match (&self.data, &trained_on) {
+            (None, Ok(own)) => own.entropy.map(|e| e.per_character),
+            _ => None,
+        };
         let predicted = tokenizer.decode(&tokens[tokens.len() - measured.tokens..]);
         let nats = measured.loss * measured.tokens as f64;
         let per_character = bits(nats) / predicted.chars().count().max(1) as f64;
@@ -97,7 +101,7 @@ impl Evaluate {
         let mut out = std::io::stdout().lock();
         if self.json {
             let baselines = baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));
-            let object = json!({
+            let mut object = json!({
                 "loss": measured.loss,
                 "perplexity": perplexity(measured.loss),
                 "bits_per_character": per_character,
@@ -105,6 +109,9 @@ impl Evaluate {
                 "tokens": measured.tokens,
                 "baselines": baselines.collect::<Map<_, _>>(),
             });
+            if let Some(entropy) = entropy {
+                object["source_entropy"] = json!(entropy);
+            }
             return Ok(writeln!(out, "{object}")?);
         }
         writeln!(
@@ -114,6 +121,9 @@ impl Evaluate {
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
         writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
+        if let Some(entropy) = entropy {
+            writeln!(out, "entropy     {entropy:.4} nats per character of the source")?;
+        }
         if !baselines.is_empty() {
             let shown = baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
             writeln!(out, "n-grams     {}", shown.collect::<Vec<_>>().join("   "))?;

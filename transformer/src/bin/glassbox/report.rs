@@ -51,7 +51,7 @@ impl Report {
             "perplexity": perplexity(self.validation_loss),
             "parameters": self.parameters,
             "weights_sha256": self.weights_sha256,
-            "run": self.run,
+            "run": self.run.display().to_string(),
             "baselines": baselines.collect::<Map<_, _>>(),
         });
         if let Some(entropy) = self.entropy {

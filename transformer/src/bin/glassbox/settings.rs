@@ -3,6 +3,7 @@
 use crate::Result;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use transformer::config::Activation;
 use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
@@ -196,11 +197,16 @@ const _: fn(OptimizerName) -> OptimizerKind = |name| match name {
     OptimizerName::Sgd => OptimizerKind::Sgd,
 };
 
+/// A file of settings is a page; what is longer is something else, and no TOML from here on.
+const LONGEST: u64 = 1 << 20;
+
 impl Settings {
     /// Reads a file of settings. Keys may be written with `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| format!("cannot read the settings in {}: {e}", path.display()))?;
+        let unreadable = |e| format!("cannot read the settings in {}: {e}", path.display());
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut text = String::new();
+        file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
         Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()).into())
     }
 

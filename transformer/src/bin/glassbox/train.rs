@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use transformer::files::{self, write_atomically};
 use transformer::{Evaluation, Trainer, TrainingConfig, checkpoint};
 
@@ -192,13 +193,15 @@ impl Session<'_> {
                 self.save()?;
                 return Ok(Some((measured, progress)));
             }
+            let began = Instant::now();
             let step = self.trainer.step(&self.source.corpus)?;
+            let took = began.elapsed();
             let number = step.number;
             if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
                 progress.finish();
                 return self.diverged(&step);
             }
-            progress.step(&step);
+            progress.step(&step, took);
             let due = config.eval_every > 0 && number.is_multiple_of(config.eval_every);
             let measured = if due || number == config.steps {
                 Some(self.trainer.evaluate(&self.source.corpus)?)
@@ -211,7 +214,7 @@ impl Session<'_> {
                 validation_loss: measured.map(|m| m.loss),
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
-                tokens_per_second: progress.tokens_per_second(number),
+                tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
             };
             self.run.log(&metric)?;
             self.metrics.push(metric);
@@ -242,7 +245,6 @@ impl Session<'_> {
         )?;
         files::write_tokenizer(&model, &self.source.tokenizer)?;
         checkpoint::save(&run::state_file(&directory), &mut self.trainer, &self.source.sha256)?;
-        self.run.flush()?;
         write_atomically(&run::plot_file(&directory), self.plot().as_bytes())?;
         Ok(())
     }
@@ -258,7 +260,6 @@ impl Session<'_> {
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,
         })?;
-        self.run.flush()?;
         Err(format!(
             "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}; a lower --learning-rate, \
              more --warmup or --clip 1 usually helps. Metrics and the last checkpoint, if one was due, \
@@ -320,7 +321,7 @@ impl Session<'_> {
         Report {
             steps: self.trainer.steps(),
             seconds,
-            tokens_per_second: progress.tokens_per_second(self.trainer.steps()),
+            tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             validation_tokens: measured.tokens,
             characters_per_token: self.source.characters_per_token,
