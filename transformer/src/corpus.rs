@@ -140,7 +140,8 @@ impl Corpus {
         if self.end.is_some() {
             let documents = self.starts.len() as u64;
             let random = Random::new(seed, streams::WINDOWS, (window / documents) as u32);
-            return self.starts[Permutation::new(documents, random).at(window % documents) as usize];
+            return self.starts
+                [Permutation::new(documents, random).at(window % documents) as usize];
         }
         // The first token is nobody's target. A pass leaves out one window's worth, or what is left
         // over if there is but one, so that it can begin at any of as many places.

@@ -278,6 +278,11 @@ impl<'a> Tensors<'a> {
         Err(FileError::Tensors { path: self.path.to_owned(), reason })
     }
 
+    fn foreign_type<R>(&self, name: &str, tensor: &TensorView<'_>) -> Result<R, FileError> {
+        let found = tensor.dtype();
+        self.error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"))
+    }
+
     /// Appends the elements of a tensor.
     fn parameter<T: Real>(
         &mut self,
@@ -299,11 +304,7 @@ impl<'a> Tensors<'a> {
                 "tensor {name} has shape {found:?} where config.json means {expected:?}"
             ));
         }
-        let Some(elements) = elements(&tensor) else {
-            let found = tensor.dtype();
-            return self
-                .error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"));
-        };
+        let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
         for (i, x) in elements.enumerate() {
             if !x.is_finite() {
                 return self.error(format!(
@@ -340,7 +341,10 @@ impl<'a> Tensors<'a> {
             let bias = name.ends_with(".bias")
                 && with_biases.parameter_shapes().any(|(n, _)| hugging_face_name(&n) == *name);
             if bias && !config.bias {
-                if elements(tensor).is_some_and(|mut e| e.all(|x| x == 0.0)) {
+                let Some(mut elements) = elements(tensor) else {
+                    return self.foreign_type(name, tensor);
+                };
+                if elements.all(|x| x == 0.0) {
                     continue;
                 }
                 return self.error(format!(

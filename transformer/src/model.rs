@@ -158,8 +158,7 @@ impl<T: Real> Gpt2<T> {
             }
         };
         memory::afford(recorder.bytes(backward))?;
-        let mut tape =
-            if backward { recorder.finish() } else { recorder.finish_forward_only() };
+        let mut tape = if backward { recorder.finish() } else { recorder.finish_forward_only() };
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }

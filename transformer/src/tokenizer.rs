@@ -96,9 +96,7 @@ impl Tokenizer {
     /// The text of tokens; what is no character becomes U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match self {
-            Tokenizer::Bytes => {
-                String::from_utf8_lossy(&bytes_of(tokens)).into_owned()
-            }
+            Tokenizer::Bytes => String::from_utf8_lossy(&bytes_of(tokens)).into_owned(),
             Tokenizer::Characters(characters) => {
                 let character =
                     |&t: &u32| characters.get(t as usize).copied().unwrap_or('\u{fffd}');

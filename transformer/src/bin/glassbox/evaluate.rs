@@ -1,7 +1,7 @@
 //! `glassbox evaluate`.
 
-use crate::source::{self, Source};
 use crate::generate::Model;
+use crate::source::{self, Source};
 use crate::{Result, on_threads, remark, run};
 use clap::Args;
 use infotheory::{bits, perplexity};

@@ -76,9 +76,6 @@ impl Run {
         config: &TrainingConfig,
         overwrite: bool,
     ) -> Result<Self> {
-        if directory.as_os_str().is_empty() {
-            return Err("--out is empty; give it a directory".into());
-        }
         let shown = directory.display();
         if directory.exists() && !directory.is_dir() {
             return Err(format!("{shown} is a file; give --out a directory").into());
