@@ -320,7 +320,7 @@ fn settings_that_contradict_themselves() {
     says(&refused(&huge), &["memory"]);
     says(&refused(&["--width", "1048576"]), &["memory", "smaller"]);
     says(&refused(&["--batch", "1000000", "--layers", "6000"]), &["memory", "smaller"]);
-    says(&refused(&["--batch", "18446744073709551615"]), &["batch is"]);
+    says(&refused(&["--batch", "18446744073709551615"]), &["run.toml can hold"]);
     assert!(!place.path("run").exists(), "nothing is left behind");
 }
 

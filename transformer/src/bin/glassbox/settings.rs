@@ -226,9 +226,18 @@ impl Settings {
     /// # Errors
     /// A number that TOML cannot hold.
     pub(crate) fn over(self, base: Settings) -> Result<Settings> {
-        let mut merged = toml::Table::try_from(base)?;
-        merged.extend(toml::Table::try_from(self)?);
+        let mut merged = base.table()?;
+        merged.extend(self.table()?);
         Ok(merged.try_into()?)
+    }
+
+    /// As a file holds them.
+    ///
+    /// # Errors
+    /// A number above 2⁶³, or a path that is not UTF-8.
+    pub(crate) fn table(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self)
+            .map_err(|e| format!("a setting is not one that run.toml can hold: {e}").into())
     }
 
     /// The preset that fills in what is not given.
@@ -251,8 +260,7 @@ impl Settings {
             all.min_learning_rate = Some(least.min(rate));
         }
         (all.preset, all.threads, all.out) = (None, None, None);
-        let table = toml::Table::try_from(all)?;
-        let config: TrainingConfig = table.try_into()?;
+        let config: TrainingConfig = all.table()?.try_into()?;
         config.validate()?;
         Ok(config)
     }

@@ -69,7 +69,7 @@ impl Train {
         let given = Settings { threads: None, ..self.settings.clone() };
         let changes =
             Settings { steps: given.steps, eval_every: given.eval_every, ..Settings::default() };
-        if toml::Table::try_from(&given)? != toml::Table::try_from(&changes)? {
+        if given.table()? != changes.table()? {
             return Err(
                 "with --resume, only --steps, --eval-every and --threads may be given: the \
                         others are the run's own"
