@@ -105,6 +105,7 @@ pub mod files;
 mod layers;
 mod memory;
 mod model;
+pub mod profile;
 pub mod stories;
 mod streams;
 pub mod tokenizer;
