@@ -581,7 +581,7 @@ mod unix {
             let place = Place::new();
             let settings = ["--eval-every", "1", "--steps", "3"];
             let output = shell(&place, &script(blocks), &place.training(&settings));
-            assert_eq!(half_written(&place), [PathBuf::new(); 0], "{blocks} blocks");
+            assert_eq!(half_written(&place), NONE, "{blocks} blocks");
             if output.status.success() {
                 finished += 1;
             } else {
@@ -602,7 +602,7 @@ mod unix {
         );
         refusal(&["ulimit"], &output);
         assert_eq!(fs::read(place.path("run/model/model.safetensors")).unwrap(), model);
-        assert_eq!(half_written(&place), [PathBuf::new(); 0]);
+        assert_eq!(half_written(&place), NONE);
     }
 
     #[test]
@@ -640,6 +640,8 @@ mod unix {
         child.wait_with_output().unwrap()
     }
 
+    const NONE: [PathBuf; 0] = [];
+
     const LONG: [&str; 10] = [
         "--steps",
         "1000000",
@@ -665,7 +667,7 @@ mod unix {
             assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
             says(&stderr(&output), &["stopped after step", "glassbox train --resume run"]);
             assert!(output.stdout.is_empty());
-            assert_eq!(half_written(&place), [PathBuf::new(); 0]);
+            assert_eq!(half_written(&place), NONE);
             place.fine(&GENERATE); // the model is there
 
             let done = steps_logged(&place);
@@ -674,9 +676,7 @@ mod unix {
             let resumed = place.json(&resume);
             assert_eq!(resumed["steps"].as_u64(), Some(done as u64 + 7));
             assert_eq!(steps_logged(&place), done + 7);
-            let whole = place.train(
-                &[&LONG[2..], &["--steps", &steps, "--out", "whole"]].concat(),
-            );
+            let whole = place.train(&[&LONG[2..], &["--steps", &steps, "--out", "whole"]].concat());
             assert_eq!(whole["weights_sha256"], resumed["weights_sha256"]);
             assert_eq!(whole["validation_loss"], resumed["validation_loss"]);
         }
@@ -691,11 +691,11 @@ mod unix {
         // Killed at any moment: there may be a temporary file, but no file that is not whole.
         let broken = half_written(&place).into_iter();
         let named = |path: &PathBuf| path.extension().is_some();
-        assert_eq!(broken.filter(named).collect::<Vec<_>>(), [PathBuf::new(); 0]);
+        assert_eq!(broken.filter(named).collect::<Vec<_>>(), NONE);
         // Asked for fewer steps than were taken, it measures what there is.
         let resumed = place.json(&["train", "--resume", "run", "--steps", "1"]);
         let steps = resumed["steps"].as_u64().unwrap();
-        assert!(steps >= 3 && steps % 3 == 0, "{steps}");
+        assert!(steps >= 3 && steps.is_multiple_of(3), "{steps}");
         assert_eq!(steps_logged(&place) as u64, steps);
     }
 }

@@ -30,7 +30,7 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let bar = ProgressBar::with_draw_target(Some(steps), target).with_position(first);
-            let style = "{bar:28.cyan/238} {pos:>5}/{len} steps  {msg}";
+            let style = "{bar:28.cyan/238} {pos:>5}/{len} steps  {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(style).expect("a template").progress_chars("━━╌"),
             );

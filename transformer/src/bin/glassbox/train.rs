@@ -6,7 +6,7 @@ use crate::report::Report;
 use crate::run::{self, Metric, Run};
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::{Result, generate, on_threads, remark};
+use crate::{Result, generate, on_threads, program, remark};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -120,8 +120,9 @@ impl Train {
             None => {
                 let shown = session.run.directory().display();
                 remark(format!(
-                    "stopped after step {}; go on with: glassbox train --resume {shown}",
-                    session.trainer.steps()
+                    "stopped after step {}; go on with: {} train --resume {shown}",
+                    session.trainer.steps(),
+                    program()
                 ));
                 Ok(ExitCode::from(INTERRUPTED))
             }
@@ -276,11 +277,12 @@ impl Session<'_> {
     fn plot(&self) -> String {
         let config = self.trainer.config();
         let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
+        let name = Path::new(&self.source.name).file_name().unwrap_or_default().to_string_lossy();
         let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
         let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
         let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
         LossPlot {
-            title: &format!("Training on {}", self.source.name),
+            title: &format!("Training on {name}"),
             subtitle: &format!(
                 "{parameters} parameters · {} layers, {} heads, width {}, context {} · seed {}",
                 config.layers, config.heads, config.width, config.context, config.seed
