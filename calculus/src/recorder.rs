@@ -1,5 +1,6 @@
 //! Writing a computation down.
 
+use crate::plan::{self, Plan};
 use crate::tape::{Node, Recorded, Rule, Source, Tape};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
@@ -172,17 +173,54 @@ impl<T: Real> Recorder<T> {
 
     /// The recording, ready to be replayed forward and backward.
     pub fn finish(self) -> Tape<T> {
-        Tape::new(self.recording, self.nodes, self.names, true)
+        Tape::new(self.recording, self.nodes, self.names, Plan::Keep)
     }
 
     /// The recording, ready to be replayed forward only: half the memory.
     pub fn finish_forward_only(self) -> Tape<T> {
-        Tape::new(self.recording, self.nodes, self.names, false)
+        Tape::new(self.recording, self.nodes, self.names, Plan::ForwardOnly)
     }
 
-    /// Bytes of all matrices of this recording, with gradients if it is to be replayed backward.
-    pub fn bytes(&self, backward: bool) -> u128 {
-        let copies = if backward { 2 } else { 1 };
+    /// The recording, ready to train on this loss, in the least memory: what has been read for the last
+    /// time makes room for something else, and with `recompute` what is cheap to compute
+    /// ([`Primitive::is_cheap`]) is computed again instead of kept. Parameters, their gradients, inputs
+    /// and the loss stay readable; every bit is that of [`Recorder::finish`].
+    ///
+    /// # Panics
+    /// If `loss` belongs to another recording or is not a single number.
+    pub fn finish_for_training(self, loss: Var, recompute: bool) -> Tape<T> {
+        assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
+        let plan = Plan::Reuse { loss: loss.node, recompute };
+        Tape::new(self.recording, self.nodes, self.names, plan)
+    }
+
+    /// Bytes that [`Recorder::finish`] will ask for.
+    pub fn bytes(&self) -> u128 {
+        self.bytes_of(2)
+    }
+
+    /// Bytes that [`Recorder::finish_forward_only`] will ask for.
+    pub fn bytes_forward_only(&self) -> u128 {
+        self.bytes_of(1)
+    }
+
+    /// Bytes that [`Recorder::finish_for_training`] will ask for.
+    pub fn bytes_for_training(&mut self, loss: Var, recompute: bool) -> u128 {
+        /// Sizes that no reuse makes possible, and that a plan's sums could not hold.
+        const BEYOND: u128 = 1 << 60;
+        let most = self.bytes();
+        if most >= BEYOND {
+            return most;
+        }
+        let plan = Plan::Reuse { loss: loss.node, recompute };
+        let layout = plan::lay_out(&mut self.nodes, plan);
+        let scratch = self.nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
+        let elements = layout.values + layout.gradients + layout.kept + scratch;
+        elements as u128 * size_of::<T>() as u128
+    }
+
+    /// Bytes of so many copies of every matrix, and of what rules keep and need.
+    fn bytes_of(&self, copies: u128) -> u128 {
         let elements = |n: &Node<T>| copies * n.shape.len() as u128 + n.memory.kept as u128;
         let scratch = self.nodes.iter().map(|n| n.memory.scratch as u128).max().unwrap_or(0);
         (self.nodes.iter().map(elements).sum::<u128>() + scratch) * size_of::<T>() as u128
@@ -211,7 +249,16 @@ impl<T: Real> Recorder<T> {
         if self.names.insert(name.clone(), node).is_some() {
             return Err(RecordError::Name { name });
         }
-        self.nodes.push(Node { name, source, shape, memory, rule, value: 0..0, kept: 0..0 });
+        self.nodes.push(Node {
+            name,
+            source,
+            shape,
+            memory,
+            rule,
+            value: 0..0,
+            gradient: 0..0,
+            kept: 0..0,
+        });
         Ok(Var { node, recording: self.recording })
     }
 }

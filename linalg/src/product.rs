@@ -6,7 +6,7 @@
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
-use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use crate::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work};
 
 /// A factor of a product: a matrix, or its transpose without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -225,6 +225,10 @@ impl Primitive<2> for Product {
 
     fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
         2 * a.len() as u64 * b.columns as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -146,7 +146,7 @@ pub enum ConfigError {
 const LARGEST_SIZE: usize = 1 << 24;
 
 /// Every layer is a dozen named values, whatever its width: more would be a list, not a network.
-const MOST_LAYERS: usize = 1 << 16;
+const MOST_LAYERS: usize = 1024;
 
 impl Gpt2Config {
     /// Checks that a model of these sizes can be.
@@ -173,7 +173,7 @@ impl Gpt2Config {
         }
         if self.layers > MOST_LAYERS {
             let (setting, found) = ("layers", self.layers as f64);
-            return Err(ConfigError::Range { setting, found, expected: "at most 65536" });
+            return Err(ConfigError::Range { setting, found, expected: "at most 1024" });
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(ConfigError::Heads { width: self.width, heads: self.heads });
@@ -422,14 +422,10 @@ mod tests {
         assert!(message("scale_attn_weights", json!(false)).contains("true or nothing"));
         assert!(message("activation_function", json!("mish")).contains("gelu_new"));
         assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
-        let huge = Gpt2Config {
-            width: 1 << 24,
-            layers: 1 << 16,
-            hidden: 1 << 24,
-            ..Gpt2Config::default()
-        };
+        let huge =
+            Gpt2Config { width: 1 << 24, layers: 1024, hidden: 1 << 24, ..Gpt2Config::default() };
         assert!(matches!(huge.validate(), Err(ConfigError::Large { .. })));
-        assert!(message("n_layer", json!(65537)).contains("at most 65536"));
+        assert!(message("n_layer", json!(1025)).contains("at most 1024"));
     }
 
     #[test]

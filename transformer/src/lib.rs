@@ -1,8 +1,8 @@
 //! # A transformer's training step as a value
 //!
 //! The other crates of this workspace hold one branch of mathematics each. This one composes them into
-//! a GPT-2 that trains, writes and is measured, and owns no mathematics of its own but the fused
-//! attention.
+//! a GPT-2 that trains, writes and is measured, and owns no mathematics of its own but fused
+//! attention and a loss that takes the vocabulary in chunks.
 //!
 //! The code of the model runs once and *writes the step down*: an ordered list of named operations over
 //! named matrices. From then on the step is replayed: forward (predict), backward (the chain rule),
@@ -15,8 +15,8 @@
 //! | 1 embedding | `layers::embedding` | [`linalg::gather`] |
 //! | 2 self-attention | [`CausalAttention`], [`CachedAttention`] | [`linalg`], [`probability::softmax`] |
 //! | 3 feed-forward | `layers::feed_forward` | [`linalg::affine`], [`calculus::activation`] |
-//! | 4 output projection | `layers::head` | [`linalg::product`] |
-//! | 5 loss | [`Gpt2::record`] | [`infotheory::cross_entropy`] |
+//! | 4 output projection | `layers::output`, `layers::logits` | [`linalg::product`] |
+//! | 5 loss | [`VocabularyLoss`] | [`infotheory::cross_entropy`] |
 //! | 6 backpropagation | [`calculus::Tape::backward`] | [`calculus`] over every rule of every crate |
 //! | 7 update | [`Trainer::step`] | [`calculus::optimizer`], [`calculus::schedule`], [`calculus::clip`] |
 //!
@@ -53,7 +53,7 @@
 //! // The chain rule, from the loss to every row.
 //! let loss_var = model.loss_var();
 //! model.tape_mut().backward(loss_var);
-//! let logits = model.tape().gradient(model.logits_var());
+//! let logits = model.tape().gradient(model.logits_var().unwrap());
 //! assert!(logits.column(0).sum().abs() < 1e-6); // softmax minus one-hot sums to zero
 //! # Ok::<(), transformer::ModelError>(())
 //! ```
@@ -111,6 +111,7 @@ mod streams;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
+mod vocabulary_loss;
 mod writer;
 
 pub use cached_attention::CachedAttention;
@@ -124,4 +125,5 @@ pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
+pub use vocabulary_loss::VocabularyLoss;
 pub use writer::{WriteError, Writer, Written};

@@ -2,9 +2,8 @@
 
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
-use crate::{memory, streams};
+use crate::{VocabularyLoss, memory, streams};
 use calculus::{RecordError, Recorder, Tape, Var};
-use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::random::Random;
@@ -96,7 +95,7 @@ pub struct Gpt2<T: Real> {
     tokens: Var,
     targets: Var,
     step: Option<Var>,
-    logits: Var,
+    logits: Option<Var>,
     loss: Var,
 }
 
@@ -109,7 +108,29 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, seed, true)
+        Self::write_down(config, sequences, length, form, seed, |r, _| {
+            memory::afford(r.bytes())?;
+            Ok(r.finish())
+        })
+    }
+
+    /// As [`Gpt2::record`] in the fused form, in the least memory, for training: of all values and
+    /// gradients only parameters, their gradients, inputs and the loss can be read after a replay.
+    pub fn record_for_training(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        /// Layers × tokens × width from which on cheap values are computed again: they would take
+        /// 30 bytes for each of these, and their time is small beside that of products this wide.
+        const LARGE: usize = 1 << 20;
+        let size = config.layers.saturating_mul(sequences.saturating_mul(length));
+        let recompute = size.saturating_mul(config.width) >= LARGE;
+        Self::write_down(config, sequences, length, Form::Fused, seed, |mut r, loss| {
+            memory::afford(r.bytes_for_training(loss, recompute))?;
+            Ok(r.finish_for_training(loss, recompute))
+        })
     }
 
     /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
@@ -119,7 +140,10 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, 0, false)
+        Self::write_down(config, sequences, length, form, 0, |r, _| {
+            memory::afford(r.bytes_forward_only())?;
+            Ok(r.finish_forward_only())
+        })
     }
 
     fn write_down(
@@ -128,7 +152,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
         seed: u64,
-        backward: bool,
+        finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -148,17 +172,18 @@ impl<T: Real> Gpt2<T> {
         for i in 0..config.layers {
             x = layers::block(c, r, i, x, |r, qkv| layers::attend(c, r, i, qkv))?; // d×n
         }
-        let logits = layers::head(c, r, x, token_table)?; // V×n
-        let loss = match form {
-            Form::Fused => r.push("loss", CrossEntropy, [logits, targets])?, // 1×1
+        let (x, table) = layers::output(c, r, x, token_table)?; // d×n, d×V
+        let (logits, loss) = match form {
+            Form::Fused => (None, r.push("loss", VocabularyLoss, [table, x, targets])?), // 1×1
             Form::Textbook => {
+                let logits = layers::logits(r, x, table)?; // V×n
                 let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
                 let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
-                r.push("loss", MeanOverTargets, [surprisal, targets])? // 1×1
+                let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
+                (Some(logits), loss)
             }
         };
-        memory::afford(recorder.bytes(backward))?;
-        let mut tape = if backward { recorder.finish() } else { recorder.finish_forward_only() };
+        let mut tape = finish(recorder, loss)?;
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }
@@ -268,8 +293,8 @@ impl<T: Real> Gpt2<T> {
         &mut self.tape
     }
 
-    /// The logits (vocabulary × tokens).
-    pub fn logits_var(&self) -> Var {
+    /// The logits (vocabulary × tokens); in the fused form they never exist together.
+    pub fn logits_var(&self) -> Option<Var> {
         self.logits
     }
 

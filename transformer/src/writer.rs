@@ -144,7 +144,7 @@ mod tests {
         let mut whole = Gpt2::<f64>::record_forward_only(&config, 1, 12, Form::Textbook).unwrap();
         whole.copy_parameters(&parameters);
         whole.loss(&tokens, &tokens).unwrap();
-        let expected = whole.tape().value(whole.logits_var());
+        let expected = whole.tape().value(whole.logits_var().unwrap());
         let mut writer = Writer::new(&config, &parameters, None).unwrap();
         for (token, expected) in tokens.iter().zip(expected.column_iter()) {
             for (found, expected) in writer.read(*token).unwrap().iter().zip(expected.iter()) {
