@@ -94,7 +94,7 @@ fn sorts_all_inputs() {
     let (config, parameters) = files::read::<f32>(&directory).unwrap();
     let mut writer = Writer::new(&config, &parameters, None).unwrap();
     let greedy = Sampler { temperature: 0.0, ..Sampler::default() };
-    let right = inputs().iter().filter(|digits| {
+    let right = inputs().into_iter().filter(|digits| {
         writer.clear();
         let written = writer.write(digits, greedy, 0).unwrap().take(DIGITS);
         written.collect::<Result<Vec<u32>, _>>().unwrap() == sorted(digits)
