@@ -132,7 +132,7 @@ const WHOLE: usize = 1 << 19;
 /// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
 /// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
 /// piece packs for itself, are not packed too often.
-const PIECE: usize = 1 << 25;
+const PIECE: usize = 1 << 26;
 
 fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     assert!(

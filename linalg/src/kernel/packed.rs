@@ -48,7 +48,7 @@ impl Strided {
 const MAX_VECTORS: usize = 3;
 /// The longest block of the inner dimension: NR columns of B of this length stay in the first-level
 /// cache beside the stream of A.
-const INNER: usize = 384;
+const INNER: usize = 512;
 /// Elements of a packed block of A: half of a second-level cache of 1 MiB.
 const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
@@ -66,6 +66,9 @@ struct Factor {
     block: Strided,
     packed: Option<*const f32>,
 }
+
+/// Steps of the inner dimension by which A is asked for before it is read.
+const AHEAD: usize = 12;
 
 /// Bytes of both packed blocks of a thread.
 pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
@@ -204,6 +207,8 @@ macro_rules! tile {
                         let mut x: [$vector; V] = [$zero(); V];
                         for v in 0..V {
                             x[v] = $load(x_start.add(v * $lanes));
+                            let ahead = x_start.wrapping_add(AHEAD * a.column + v * $lanes);
+                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                         }
                         for j in 0..$columns {
                             let y = $splat(*y_start.add(if PACKED { j } else { j * b.column }));
