@@ -46,14 +46,29 @@
 //! ```
 
 pub mod activation;
+pub mod chain;
 pub mod check;
 pub mod clip;
+pub mod depth;
+mod differentiate;
 mod dual;
+pub mod landscape;
+pub mod line_search;
+mod operators;
 pub mod optimizer;
 mod recorder;
 pub mod schedule;
+pub mod stability;
+pub mod stationary;
 mod tape;
+pub mod taylor;
+mod traced;
 
+pub use differentiate::{
+    derivative, directional_derivative, gradient, hessian, hessian_vector_product, jacobian,
+    jacobian_by_rows, jvp, trace, value_and_gradient, vjp,
+};
 pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
 pub use tape::{Parameter, Row, Source, Tape};
+pub use traced::{Trace, Traced};
