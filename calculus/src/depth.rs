@@ -101,7 +101,7 @@ pub fn depth_of_vanishing(rate: f64, smallest: f64) -> Option<u64> {
 /// coefficients of ∏(1 + fₗ·t). Their sum is the gradient; the number of paths is C(L, k).
 ///
 /// ```
-/// let paths = calculus::depth::paths(&[0.5, 0.25, 0.1]);
+/// let paths = calculus::depth::paths(&[0.5_f64, 0.25, 0.1]);
 /// assert_eq!(paths[0], 1.0);                           // past every layer
 /// assert!((paths[1] - 0.85).abs() < 1e-15);            // 0.5 + 0.25 + 0.1
 /// assert!((paths.iter().sum::<f64>() - 1.5 * 1.25 * 1.1).abs() < 1e-15);

@@ -195,10 +195,10 @@ impl<T: Real> fmt::Display for Trace<T> {
         for (i, (line, adjoint)) in self.lines.iter().zip(adjoints).enumerate() {
             let adjoint = adjoint.map_or("-".to_owned(), |a| format!("{:.6}", a.to_f64()));
             let value = line.value.to_f64();
-            write!(f, "{i:>5}  {:<9} {value:>12.6} {adjoint:>12} ", line.operation)?;
+            write!(f, "{i:>5}  {:<9} {value:>12.6} {adjoint:>12}", line.operation)?;
             for (&operand, partial) in line.operands.iter().zip(&line.partials) {
                 if operand != ABSENT {
-                    write!(f, " ∂/∂{operand} = {:.6}", partial.to_f64())?;
+                    write!(f, "  ∂/∂{operand} = {:.6}", partial.to_f64())?;
                 }
             }
             writeln!(f)?;
