@@ -13,7 +13,7 @@ use crate::operators::operators;
 use linalg::Real;
 use num_traits::{One, Zero};
 use std::cmp::Ordering;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
 /// Σₖ coefficientₖ·hᵏ with N coefficients: a polynomial in h, cut off after h^(N−1).
 ///
@@ -137,9 +137,9 @@ fn factorial<T: Real>(k: usize) -> T {
     T::from_f64((1..=k).map(|i| i as f64).product())
 }
 
-/// Σ aᵢ·bₖ₋ᵢ over i = from, …, k.
-fn convolution<T: Real>(a: &[T], b: &[T], from: usize, k: usize) -> T {
-    (from..=k).fold(T::zero(), |sum, i| sum + a[i] * b[k - i])
+/// Σ aᵢ·bₖ₋ᵢ over the i in `range`.
+fn convolution<T: Real>(a: &[T], b: &[T], range: RangeInclusive<usize>, k: usize) -> T {
+    range.fold(T::zero(), |sum, i| sum + a[i] * b[k - i])
 }
 
 /// The expansion of f about `x` to the power N − 1.
@@ -207,7 +207,7 @@ impl<T: Real, const N: usize> Sub for Series<T, N> {
 impl<T: Real, const N: usize> Mul for Series<T, N> {
     type Output = Self;
     fn mul(self, o: Self) -> Self {
-        Series::from_rule(|_, k| convolution(&self.0, &o.0, 0, k))
+        Series::from_rule(|_, k| convolution(&self.0, &o.0, 0..=k, k))
     }
 }
 
@@ -215,7 +215,7 @@ impl<T: Real, const N: usize> Div for Series<T, N> {
     type Output = Self;
     fn div(self, o: Self) -> Self {
         // a = q·b, solved for the newest coefficient of q.
-        Series::from_rule(|q, k| (self.0[k] - convolution(&o.0, q, 1, k)) / o.0[0])
+        Series::from_rule(|q, k| (self.0[k] - convolution(&o.0, q, 1..=k, k)) / o.0[0])
     }
 }
 
@@ -265,14 +265,14 @@ impl<T: Real, const N: usize> Real for Series<T, N> {
         // a = r², solved for the newest coefficient of r, which occurs twice.
         Series::from_rule(|r, k| match k {
             0 => self.value().sqrt(),
-            _ => (self.0[k] - convolution(r, r, 1, k - 1)) / (r[0] + r[0]),
+            _ => (self.0[k] - convolution(r, r, 1..=k - 1, k)) / (r[0] + r[0]),
         })
     }
     fn tanh(self) -> Self {
         // 1 − t², of the t that is known so far.
         self.integral(self.value().tanh(), |t, k| {
             let one = if k == 0 { T::one() } else { T::zero() };
-            one - convolution(t, t, 0, k)
+            one - convolution(t, t, 0..=k, k)
         })
     }
     fn erf(self) -> Self {
