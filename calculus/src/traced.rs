@@ -30,7 +30,8 @@ const ABSENT: u32 = u32::MAX;
 /// shows the list. `Traced<Dual<f64>>` is forward over reverse: the gradient's own derivative.
 /// Comparisons look at the value alone. A plain `f64` beside a `Traced` is a constant: `2.0 * x`.
 ///
-/// Values, and derivatives at hard places, are those of [`crate::Dual`].
+/// Values, and derivatives at hard places, are those of [`crate::Dual`]; where a constant meets ∞ a dual
+/// number may compute 0·∞ = NaN for it, and the list has no line.
 ///
 /// # Panics
 /// In any operation: if a number is used after its recording has ended or on another thread than the
