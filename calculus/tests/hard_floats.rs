@@ -40,7 +40,12 @@ fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
 }
 
-fn unary<T: Real>() -> [(&'static str, fn(T) -> T); 16] {
+/// A function by name.
+type Unary<T> = (&'static str, fn(T) -> T);
+/// An operation by name.
+type Binary<T> = (&'static str, fn(T, T) -> T);
+
+fn unary<T: Real>() -> [Unary<T>; 16] {
     [
         ("negative", |x| -x),
         ("exp", T::exp),
@@ -61,7 +66,7 @@ fn unary<T: Real>() -> [(&'static str, fn(T) -> T); 16] {
     ]
 }
 
-fn binary<T: Real>() -> [(&'static str, fn(T, T) -> T); 5] {
+fn binary<T: Real>() -> [Binary<T>; 5] {
     [
         ("+", |a, b| a + b),
         ("−", |a, b| a - b),
@@ -126,8 +131,8 @@ fn a_constant_beside_infinity_is_still_in_forward_mode_only() {
 #[test]
 fn activations_where_numbers_end() {
     // At −∞, 0, ∞ and NaN: values and slopes, as the table of the module has them.
-    type Scalar = Dual<f64>;
-    let table: [(fn(Scalar) -> Scalar, [f64; 3], [f64; 3]); 7] = [
+    type Row = (fn(Dual<f64>) -> Dual<f64>, [f64; 3], [f64; 3]);
+    let table: [Row; 7] = [
         (relu, [0.0, 0.0, INF], [0.0, 0.0, 1.0]),
         (|x| leaky_relu(x, 0.01), [-INF, 0.0, INF], [NAN, 0.01, 1.0]),
         (sigmoid, [0.0, 0.5, 1.0], [0.0, 0.25, 0.0]),
