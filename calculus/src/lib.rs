@@ -241,6 +241,7 @@ pub mod landscape;
 pub mod line_search;
 mod operators;
 pub mod optimizer;
+mod plan;
 mod recorder;
 pub mod schedule;
 pub mod stability;
@@ -255,5 +256,5 @@ pub use differentiate::{
 };
 pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
-pub use tape::{Parameter, Row, Source, Tape};
+pub use tape::{Parameter, Row, Source, Tape, TapeMemory};
 pub use traced::{Trace, Traced};
