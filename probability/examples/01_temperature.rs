@@ -1,7 +1,7 @@
 //! From logits to a distribution, at several temperatures: a table, and bars.
 //!
-//! `cargo run -p probability --example 01_temperature` shows the textbook's five tokens, whose printed probabilities sum to
-//! 0.7993; `-- 5 3.5 2 1 0.5 0.1 -1 -2` shows the logits given.
+//! `cargo run -p probability --example 01_temperature` shows the textbook's five tokens, whose
+//! printed probabilities sum to 0.7993; `-- 5 3.5 2 1 0.5 0.1 -1 -2` shows the logits given.
 
 use probability::softmax::{log_softmax, tempered_softmax};
 use std::process::ExitCode;
@@ -53,5 +53,5 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 
 /// −Σ p·ln p, where 0·ln 0 = 0.
 fn entropy(p: &[f64]) -> f64 {
-    p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum()
+    p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum::<f64>() + 0.0 // not −0
 }

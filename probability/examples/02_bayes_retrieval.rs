@@ -2,8 +2,9 @@
 //!
 //! `cargo run -p probability --example 02_bayes_retrieval -- gradient of the loss`
 //!
-//! P(document | words) ∝ P(document)·Π P(word | document): each document is a smoothed distribution over words, and each word of
-//! the query moves the belief. This is what a retriever does, before any network.
+//! P(document | words) ∝ P(document)·Π P(word | document): each document is a smoothed distribution
+//! over words, and each word of the query moves the belief. This is what a retriever does, before
+//! any network.
 
 use probability::{Categorical, bayes, likelihood::fit_categorical};
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! Four ways to draw a token, held against the distribution by a χ² test; and what the settings of a sampler leave.
+//! Four ways to draw a token, held against the distribution by a χ² test; and what the settings of
+//! a sampler leave.
 //!
 //! `cargo run -p probability --example 03_drawing_tokens -- 1337` draws with that seed.
 

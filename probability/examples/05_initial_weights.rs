@@ -36,7 +36,7 @@ fn row(name: &str, rule: Initialiser, f: impl Fn(f64) -> f64) -> Result<(), Prob
         Matrix::from_fn(WIDTH, TOKENS, |i, j| random.normal((i + WIDTH * j) as u64));
     print!("{name:<28}");
     for layer in 1..=50 {
-        x = rule.weights(WIDTH, WIDTH, &Random::new(2, layer, 0), 0)? * x;
+        x = rule.weights::<f64>(WIDTH, WIDTH, &Random::new(2, layer, 0), 0)? * x;
         x.apply(|x| *x = f(*x));
         if [1, 5, 10, 25, 50].contains(&layer) {
             print!(" {:9.1e}", size(&x));

@@ -1,16 +1,18 @@
-//! Sums and exponentials that are right to the last digits: what `softmax` and `log_sum_exp` stand on.
+//! Sums and exponentials that are right to the last digits: what `softmax` and `log_sum_exp` stand
+//! on.
 //!
-//! Three losses have to be made up for. z − m is rounded, and the exponential multiplies the loss: a
-//! difference of −700 carries 350 units in the last place into e^(z−m). A sum of n terms gathers n
-//! roundings. And m + ln s cancels where the total probability is near one, as it is for logarithms of
-//! probabilities.
+//! Three losses have to be made up for. z − m is rounded, and the exponential multiplies the loss:
+//! a difference of −700 carries 350 units in the last place into e^(z−m). A sum of n terms gathers
+//! n roundings. And m + ln s cancels where the total probability is near one, as it is for
+//! logarithms of probabilities.
 //!
 //! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
 //! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
 
 use linalg::{Real, real::is_nan};
 
-/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing overflows.
+/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing
+/// overflows.
 #[inline(always)]
 fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
     let sum = a + b;
@@ -50,7 +52,8 @@ pub(crate) fn mean<T: Real>(x: &[T]) -> T {
 
 /// The power of two next to the largest element in size; 1 where there is none, or none but 0.
 ///
-/// Dividing by it rounds nothing but denormals, and leaves numbers of size 1, whose squares and sums stay in range.
+/// Dividing by it rounds nothing but denormals, and leaves numbers of size 1, whose squares and
+/// sums stay in range.
 pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
     let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
     if largest == 0.0 || largest.is_infinite() {
@@ -59,8 +62,8 @@ pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
     T::from_f64(largest.log2().floor().clamp(-1022.0, 1023.0).exp2())
 }
 
-/// m + ln (1 + Σ e^(z − m)) over the scores other than one that is m, in twice the precision:
-/// right to about 2⁻¹⁰⁰ absolute where |m| is of size 1.
+/// m + ln (1 + Σ e^(z − m)) over the scores other than one that is m, in twice the precision: right
+/// to about 2⁻¹⁰⁰ absolute where |m| is of size 1.
 pub(crate) fn log_sum_exp_twice(m: f64, others: impl IntoIterator<Item = f64>) -> f64 {
     let sum = others
         .into_iter()
@@ -118,8 +121,8 @@ impl Twice {
 
     /// eˣ for x ≤ 0.
     ///
-    /// x = k·ln 2 + r; eʳ − 1 = (1 + (e^(r/256) − 1))²⁵⁶ − 1 from a Taylor series of ten terms, whose
-    /// remainder is below 2⁻¹¹⁷.
+    /// x = k·ln 2 + r; eʳ − 1 = (1 + (e^(r/256) − 1))²⁵⁶ − 1 from a Taylor series of ten terms,
+    /// whose remainder is below 2⁻¹¹⁷.
     fn exp(self) -> Twice {
         // ln 2 in three parts; the first two have 33 bits, so that k times them is exact.
         const LN2: [f64; 3] = [
@@ -169,7 +172,8 @@ impl Twice {
 mod tests {
     use super::*;
 
-    /// e^(−1/2) and ln(1 + e^(−3)) by mpmath 1.3.0, and what is left when they are rounded to `f64`.
+    /// e^(−1/2) and ln(1 + e^(−3)) by mpmath 1.3.0, and what is left when they are rounded to
+    /// `f64`.
     #[test]
     fn twice_the_digits() {
         let e = Twice::new(-0.5).exp();

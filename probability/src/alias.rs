@@ -1,16 +1,18 @@
 //! The alias table: a draw from any distribution by one look-up.
 //!
-//! Idea: cut n columns of equal width, each shared by at most two outcomes: its own, and an alias. Choose a
-//! column uniformly, then one of its two outcomes. Building takes time in proportion to n, drawing none that grows
-//! with n (inverse transform reads up to n probabilities).
-//! Source: Walker, *An efficient method for generating discrete random variables*, 1977; Vose, 1991.
+//! Idea: cut n columns of equal width, each shared by at most two outcomes: its own, and an alias.
+//! Choose a column uniformly, then one of its two outcomes. Building takes time in proportion to n,
+//! drawing none that grows with n (inverse transform reads up to n probabilities).
+//! Source: Walker, *An efficient method for generating discrete random variables*, 1977; Vose,
+//! 1991.
 
 use crate::categorical::Categorical;
 use crate::error::ProbabilityError;
 use crate::random::Random;
 use linalg::Real;
 
-/// A distribution prepared for many draws, in whole numbers: outcome i has probability wᵢ/Σw *exactly*.
+/// A distribution prepared for many draws, in whole numbers: outcome i has probability wᵢ/Σw
+/// *exactly*.
 ///
 /// ```
 /// use probability::{Random, alias::AliasTable};
@@ -68,7 +70,8 @@ impl AliasTable {
         Ok(AliasTable { height, columns })
     }
 
-    /// Of a distribution, whose probabilities are rounded to multiples of 2⁻⁶² (and what is not 0 stays so).
+    /// Of a distribution, whose probabilities are rounded to multiples of 2⁻⁶² (and what is not 0
+    /// stays so).
     ///
     /// ```
     /// use probability::{Categorical, Random, alias::AliasTable};

@@ -1,8 +1,11 @@
 //! Bayes' rule: what is believed after seeing evidence.
 //!
-//! Formula: P(h | e) = P(e | h)·P(h)/P(e) with P(e) = Σ_h P(e | h)·P(h), the law of total probability.
-//! Source: the textbook's A.2; MacKay, *Information Theory, Inference, and Learning Algorithms*, chapter 3.
+//! Formula: P(h | e) = P(e | h)·P(h)/P(e) with P(e) = Σ_h P(e | h)·P(h), the law of total
+//! probability.
+//! Source: the textbook's A.2; MacKay, *Information Theory, Inference, and Learning Algorithms*,
+//! chapter 3.
 
+use crate::accurate;
 use crate::categorical::Categorical;
 use crate::error::{ProbabilityError, check, check_length};
 use linalg::Real;
@@ -36,7 +39,8 @@ pub fn conditional<T: Real>(both: T, condition: T) -> Result<T, ProbabilityError
 /// P(e) = Σ_h P(e | h)·P(h).
 ///
 /// # Errors
-/// A number of likelihoods that is not the number of hypotheses; one that is negative, infinite or NaN.
+/// A number of likelihoods that is not the number of hypotheses; one that is negative, infinite or
+/// NaN.
 ///
 /// ```
 /// use probability::{Categorical, bayes};
@@ -71,25 +75,27 @@ pub fn posterior<T: Real>(
     prior: &Categorical<T>,
     likelihood: &[T],
 ) -> Result<Categorical<T>, ProbabilityError> {
-    let evidence = total_probability(prior, likelihood)?;
-    let products: Vec<T> =
-        prior.probabilities().iter().zip(likelihood).map(|(&p, &l)| p * l).collect();
-    Categorical::from_weights(&products).map_err(|e| {
-        if evidence == T::zero() {
-            ProbabilityError::Empty { what: "hypotheses that allow the evidence" }
-        } else {
-            e
-        }
-    })
+    total_probability(prior, likelihood)?; // checks both
+    let pairs = || prior.probabilities().iter().copied().zip(likelihood.iter().copied());
+    let possible = || pairs().filter(|(p, l)| *p > T::zero() && *l > T::zero());
+    // Each in units of its largest that counts, so that products of tiny numbers are still numbers.
+    let p_unit = accurate::power_of_two(&possible().map(|(p, _)| p).collect::<Vec<_>>());
+    let l_unit = accurate::power_of_two(&possible().map(|(_, l)| l).collect::<Vec<_>>());
+    let product = |(p, l): (T, T)| {
+        if p > T::zero() && l > T::zero() { (p / p_unit) * (l / l_unit) } else { T::zero() }
+    };
+    Categorical::from_weights(&pairs().map(product).collect::<Vec<_>>())
+        .map_err(|_| ProbabilityError::Empty { what: "hypotheses that allow the evidence" })
 }
 
-/// P(h | e₁, e₂, …) for evidence that is independent given h, from ln P(eₖ | h): the rule of naive Bayes.
+/// P(h | e₁, e₂, …) for evidence that is independent given h, from ln P(eₖ | h): the rule of naive
+/// Bayes.
 ///
 /// Logarithms are added, so that a thousand words do not underflow; −∞ rules a hypothesis out.
 ///
 /// # Errors
-/// A number of lists that is not the number of hypotheses; a sum of logarithms that is NaN or +∞; evidence that
-/// no hypothesis allows.
+/// A number of lists that is not the number of hypotheses; a sum of logarithms that is NaN or +∞;
+/// evidence that no hypothesis allows.
 ///
 /// ```
 /// use probability::{Categorical, bayes};
@@ -108,7 +114,7 @@ pub fn posterior_of_many<T: Real>(
         .probabilities()
         .iter()
         .zip(ln_likelihoods)
-        .map(|(&p, terms)| p.ln() + crate::accurate::sum(terms.iter().copied()))
+        .map(|(&p, terms)| p.ln() + accurate::sum(terms.iter().copied()))
         .collect();
     Categorical::from_logits(&scores)
 }

@@ -10,8 +10,8 @@ use linalg::Real;
 
 /// Probabilities of 0, 1, …, n − 1 that sum to one by construction.
 ///
-/// Whatever it is made from is divided by its sum, so that Σ pᵢ = 1 within n·ε of the scalar. What cannot be a
-/// distribution is an error that names the element.
+/// Whatever it is made from is divided by its sum, so that Σ pᵢ = 1 within n·ε of the scalar. What
+/// cannot be a distribution is an error that names the element.
 ///
 /// ```
 /// use probability::{Categorical, ProbabilityError};
@@ -32,10 +32,19 @@ pub struct Categorical<T: Real = f64> {
 const SHARE: &str = "0 or more, and finite";
 
 impl<T: Real> Categorical<T> {
-    /// From probabilities. They may miss 1 by n·2⁻²⁴, which n roundings to `f32` explain; the rest is divided out.
+    /// From probabilities. They may miss 1 by n·2⁻²⁴, which n roundings to `f32` explain; the rest
+    /// is divided out.
     ///
     /// # Errors
-    /// None, one that is negative, infinite or NaN, or a sum that is not 1.
+    /// No probabilities, one that is negative, infinite or NaN, or a sum that is not 1.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// let p = Categorical::from_probabilities(&[0.333333, 0.666667])?; // six printed digits
+    /// assert_eq!(p.len(), 2);
+    /// assert!(Categorical::from_probabilities(&[0.33, 0.66]).is_err());
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn from_probabilities(p: &[T]) -> Result<Self, ProbabilityError> {
         check("probability", SHARE, p.iter().map(|p| p.to_f64()), |p| p >= 0.0 && p.is_finite())?;
         if p.is_empty() {
@@ -53,7 +62,7 @@ impl<T: Real> Categorical<T> {
     /// In proportion to weights, of any scale from denormal to huge.
     ///
     /// # Errors
-    /// None, one that is negative, infinite or NaN, or nothing but zeros.
+    /// No weights, one that is negative, infinite or NaN, or nothing but zeros.
     ///
     /// ```
     /// let p = probability::Categorical::from_weights(&[3e300, 1e300, 0.0, 4e300])?;
@@ -78,7 +87,16 @@ impl<T: Real> Categorical<T> {
     /// The softmax of logits; −∞ is an outcome that cannot happen.
     ///
     /// # Errors
-    /// None, one that is NaN or +∞, or nothing but −∞.
+    /// No logits, one that is NaN or +∞, or nothing but −∞.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// let p = Categorical::from_logits(&[0.0, f64::NEG_INFINITY, 3.0_f64.ln()])?;
+    /// assert!((p.probability(0) - 0.25).abs() < 1e-15 && p.probability(1) == 0.0);
+    /// let refused = Categorical::from_logits(&[0.0, f64::NAN]).unwrap_err();
+    /// assert_eq!(refused.to_string(), "logit 1 is NaN; it must be finite or −∞");
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn from_logits(logits: &[T]) -> Result<Self, ProbabilityError> {
         let values = || logits.iter().map(|z| z.to_f64());
         check("logit", "finite or −∞", values(), |z| !z.is_nan() && z != f64::INFINITY)?;
@@ -107,6 +125,12 @@ impl<T: Real> Categorical<T> {
     ///
     /// # Errors
     /// If n is 0.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// assert_eq!(Categorical::uniform(4)?.probabilities(), [0.25; 4]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn uniform(n: usize) -> Result<Self, ProbabilityError> {
         Self::from_weights(&vec![T::one(); n])
     }
@@ -115,6 +139,12 @@ impl<T: Real> Categorical<T> {
     ///
     /// # Errors
     /// If `i` is none of the outcomes.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// assert_eq!(Categorical::certain(1, 3)?.probabilities(), [0.0, 1.0, 0.0]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn certain(i: usize, n: usize) -> Result<Self, ProbabilityError> {
         let mut p = vec![T::zero(); n];
         *p.get_mut(i).ok_or(ProbabilityError::Length {
@@ -172,12 +202,27 @@ impl<T: Real> Categorical<T> {
     }
 
     /// Cov\[f(X), g(X)\] = E\[(f − E f)(g − E g)\].
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// let die = Categorical::<f64>::uniform(6)?;
+    /// let (value, square) = (|i| (i + 1) as f64, |i| ((i + 1) * (i + 1)) as f64);
+    /// assert!((die.covariance(value, square) - 245.0 / 12.0).abs() < 1e-13);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn covariance(&self, f: impl Fn(usize) -> T, g: impl Fn(usize) -> T) -> T {
         let (f_mean, g_mean) = (self.expectation(&f), self.expectation(&g));
         self.expectation(|i| (f(i) - f_mean) * (g(i) - g_mean))
     }
 
     /// P(X ≤ i) for every i; the last is 1 within rounding.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// let p = Categorical::from_probabilities(&[0.5, 0.25, 0.25])?;
+    /// assert_eq!(p.cumulative(), [0.5, 0.75, 1.0]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn cumulative(&self) -> Vec<T> {
         let sums = self.probabilities.iter().scan(T::zero(), |sum, &p| {
             *sum += p;
@@ -186,10 +231,11 @@ impl<T: Real> Categorical<T> {
         sums.collect()
     }
 
-    /// The outcome that the number u of \[0, 1) selects: the first i with u < P(X ≤ i). Inverse transform: for
-    /// uniform u, outcome i has probability pᵢ.
+    /// The outcome that the number u of \[0, 1) selects: the first i with u < P(X ≤ i). Inverse
+    /// transform: for uniform u, outcome i has probability pᵢ.
     ///
-    /// Never an outcome of probability 0. Below 0 and for NaN, the first possible outcome; from 1 on, the last.
+    /// Never an outcome of probability 0. Below 0 and for NaN, the first possible outcome; from 1
+    /// on, the last.
     ///
     /// ```
     /// let p = probability::Categorical::from_probabilities(&[0.5, 0.0, 0.25, 0.25])?;
@@ -213,11 +259,28 @@ impl<T: Real> Categorical<T> {
     ///
     /// This reads up to n probabilities. For many draws from one distribution see
     /// [`AliasTable`](crate::alias::AliasTable), which reads one.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// use probability::Random;
+    /// let (p, random) = (Categorical::from_probabilities(&[0.5, 0.0, 0.5])?, Random::new(1, 0, 0));
+    /// let second = (0..1000).filter(|&i| p.draw(&random, i) == 2).count();
+    /// assert!(second > 420 && second < 580); // 500, five standard errors
+    /// assert!((0..1000).all(|i| p.draw(&random, i) != 1));
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn draw(&self, random: &Random, index: u64) -> usize {
         self.quantile(random.uniform(index))
     }
 
     /// Both at once, independently: P(i, j) = pᵢ·qⱼ is outcome i + n·j.
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// let coin = Categorical::from_probabilities(&[0.75, 0.25])?;
+    /// assert_eq!(coin.product(&coin).probabilities(), [0.5625, 0.1875, 0.1875, 0.0625]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn product(&self, other: &Self) -> Self {
         let pairs = other
             .probabilities
@@ -230,6 +293,13 @@ impl<T: Real> Categorical<T> {
     ///
     /// # Errors
     /// Distributions over different numbers of outcomes, or λ outside \[0, 1\].
+    ///
+    /// ```
+    /// use probability::Categorical;
+    /// let (bigram, unigram) = (Categorical::certain(0, 2)?, Categorical::uniform(2)?);
+    /// assert_eq!(bigram.mixture(&unigram, 0.5)?.probabilities(), [0.75, 0.25]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn mixture(&self, other: &Self, lambda: T) -> Result<Self, ProbabilityError> {
         check_length("outcomes of the second distribution", self.len(), other.len())?;
         let l = lambda.to_f64();

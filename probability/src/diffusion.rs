@@ -1,7 +1,9 @@
 //! The forward process of diffusion: a signal that drowns in noise, with its variance kept.
 //!
-//! Formula: x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε with ε ~ N(0, 1). If x₀ has variance 1, so has x_t, for every ᾱ.
-//! Source: the textbook's A.2; Ho, Jain, Abbeel, *Denoising Diffusion Probabilistic Models*, 2020, equation 4.
+//! Formula: x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε with ε ~ N(0, 1). If x₀ has variance 1, so has x_t, for every
+//! ᾱ.
+//! Source: the textbook's A.2; Ho, Jain, Abbeel, *Denoising Diffusion Probabilistic Models*, 2020,
+//! equation 4.
 
 use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::Real;

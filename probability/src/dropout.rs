@@ -41,11 +41,11 @@ impl DropoutMask {
     }
 }
 
-/// Drops every element of x with probability `rate` and divides the others by 1 − rate. [`Dropout`] is the same, with
-/// its rule; this draws the mask of seed, stream and step 0.
+/// Drops every element of x with probability `rate` and divides the others by 1 − rate. [`Dropout`]
+/// is the same, with its rule; this draws the mask of seed, stream and step 0.
 ///
-/// `rate` is the probability to *drop*: 0 leaves x as it is. What is dropped becomes 0 (of the element's sign), or
-/// NaN if it was infinite or NaN: 0·∞.
+/// `rate` is the probability to *drop*: 0 leaves x as it is. What is dropped becomes 0 (of the
+/// element's sign), or NaN if it was infinite or NaN: 0·∞.
 ///
 /// # Errors
 /// A rate outside [0, 1).

@@ -1,8 +1,10 @@
-//! Initial weights: random, of a size that neither drowns nor blows up what passes through many layers.
+//! Initial weights: random, of a size that neither drowns nor blows up what passes through many
+//! layers.
 //!
-//! For y = W·x with independent weights of mean 0 and variance v and n inputs of mean square m, every yᵢ has variance
-//! n·v·m. So v = 1/n keeps the variance of what is passed forward, v = 1/(number of outputs) that of gradients passed
-//! back; ReLU halves the mean square, so v = 2/n makes up for it.
+//! For y = W·x with independent weights of mean 0 and variance v and n inputs of mean square m,
+//! every yᵢ has variance n·v·m. So v = 1/n keeps the variance of what is passed forward, v =
+//! 1/(number of outputs) that of gradients passed back; ReLU halves the mean square, so v = 2/n
+//! makes up for it.
 //!
 //! | rule | variance | keeps |
 //! |---|---|---|
@@ -11,9 +13,9 @@
 //! | GPT-2 | 0.02² | nothing exactly: 0.02 is close to 1/√inputs for widths of 1,000 to 3,000 |
 //! | GPT-2, residual | 0.02²/2N | the residual stream, to which 2N projections are added |
 //!
-//! Source: Glorot, Bengio, *Understanding the difficulty of training deep feedforward neural networks*, 2010; He et
-//! al., *Delving deep into rectifiers*, 2015; Radford et al., *Language models are unsupervised multitask
-//! learners*, 2019, section 2.3.
+//! Source: Glorot, Bengio, *Understanding the difficulty of training deep feedforward neural
+//! networks*, 2010; He et al., *Delving deep into rectifiers*, 2015; Radford et al., *Language
+//! models are unsupervised multitask learners*, 2019, section 2.3.
 
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
@@ -45,7 +47,8 @@ pub enum Initialiser {
     KaimingUniform,
     /// N(0, 0.02²).
     Gpt2,
-    /// N(0, 0.02²/2N), for the two projections of each of N layers that write to the residual stream.
+    /// N(0, 0.02²/2N), for the two projections of each of N layers that write to the residual
+    /// stream.
     Gpt2Residual {
         /// N.
         layers: usize,
@@ -56,7 +59,8 @@ impl Initialiser {
     /// The variance of a weight of a layer with so many inputs and outputs.
     ///
     /// # Errors
-    /// A σ or b that is negative, infinite or NaN; no inputs (Xavier, Kaiming), no outputs (Xavier), no layers.
+    /// A σ or b that is negative, infinite or NaN; no inputs (Xavier, Kaiming), no outputs
+    /// (Xavier), no layers.
     pub fn variance(&self, inputs: usize, outputs: usize) -> Result<f64, ProbabilityError> {
         let at_least_one = |what, n: usize| check_setting(what, "1 or more", n as f64, n >= 1);
         let size = |what, x: f64| {

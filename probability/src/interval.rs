@@ -1,9 +1,9 @@
 //! Confidence intervals: how far an estimate may be from the truth.
 //!
-//! A confidence of 95 % means: of a hundred such intervals, about ninety-five hold the truth. All on `f64`: quantiles
-//! cannot be differentiated.
-//! Source: Wasserman, *All of Statistics*, chapters 6 and 8; Wilson, *Probable inference*, 1927; Efron, *Bootstrap
-//! methods*, 1979.
+//! A confidence of 95 % means: of a hundred such intervals, about ninety-five hold the truth. All
+//! on `f64`: quantiles cannot be differentiated.
+//! Source: Wasserman, *All of Statistics*, chapters 6 and 8; Wilson, *Probable inference*, 1927;
+//! Efron, *Bootstrap methods*, 1979.
 
 use crate::error::{ProbabilityError, check, check_setting};
 use crate::gaussian::standard_quantile;
@@ -25,7 +25,8 @@ impl Interval {
         self.low <= x && x <= self.high
     }
 
-    /// Its image under a rising function: of a cross-entropy's interval under exp, the perplexity's.
+    /// Its image under a rising function: of a cross-entropy's interval under exp, the
+    /// perplexity's.
     ///
     /// ```
     /// use probability::interval::Interval;
@@ -37,7 +38,8 @@ impl Interval {
     }
 }
 
-/// The number of standard errors on either side of an estimate that a confidence asks for: 1.96 for 95 %.
+/// The number of standard errors on either side of an estimate that a confidence asks for: 1.96 for
+/// 95 %.
 pub(crate) fn deviations(confidence: f64) -> Result<f64, ProbabilityError> {
     check_confidence(confidence)?;
     Ok(-standard_quantile((1.0 - confidence) / 2.0))
@@ -48,7 +50,8 @@ pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> 
     check_setting("the confidence", "above 0 and below 1", confidence, right)
 }
 
-/// Of a mean: x̄ ± z·√(s²/n), for many numbers (thirty, say) of any distribution that has a variance.
+/// Of a mean: x̄ ± z·√(s²/n), for many numbers (thirty, say) of any distribution that has a
+/// variance.
 ///
 /// # Errors
 /// A confidence outside (0, 1); fewer than two numbers; one that is infinite or NaN.
@@ -70,8 +73,8 @@ pub fn normal(numbers: &[f64], confidence: f64) -> Result<Interval, ProbabilityE
 
 /// Of a rate, from how many of n trials succeeded: Wilson's score interval.
 ///
-/// Formula: (p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n). Unlike p̂ ± z·√(p̂(1 − p̂)/n) it stays within \[0, 1\] and does not
-/// shrink to a point where all trials agree.
+/// Formula: (p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n). Unlike p̂ ± z·√(p̂(1 − p̂)/n) it stays
+/// within \[0, 1\] and does not shrink to a point where all trials agree.
 ///
 /// # Errors
 /// A confidence outside (0, 1); no trials; more successes than trials.
@@ -97,8 +100,8 @@ pub fn wilson(successes: u64, trials: u64, confidence: f64) -> Result<Interval, 
     Ok(Interval { low, high })
 }
 
-/// Of any statistic, by the bootstrap: the middle share `confidence` of its values on `resamples` samples that are
-/// drawn from the sample, with replacement.
+/// Of any statistic, by the bootstrap: the middle share `confidence` of its values on `resamples`
+/// samples that are drawn from the sample, with replacement.
 ///
 /// # Errors
 /// A confidence outside (0, 1); no numbers; one that is infinite or NaN; fewer than two resamples.
@@ -137,8 +140,8 @@ pub fn bootstrap(
     Ok(Interval { low: quantile(&values, tail)?, high: quantile(&values, 1.0 - tail)? })
 }
 
-/// The value below which a share p of the numbers lies, interpolated between neighbours (type 7 of Hyndman and Fan, the
-/// default of NumPy and R). NaN where a number is NaN.
+/// The value below which a share p of the numbers lies, interpolated between neighbours (type 7 of
+/// Hyndman and Fan, the default of NumPy and R). NaN where a number is NaN.
 ///
 /// # Errors
 /// p outside \[0, 1\] or NaN; no numbers.

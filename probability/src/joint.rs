@@ -1,8 +1,9 @@
-//! Two random variables at once: joint tables, marginals, conditionals, and the laws of total expectation
-//! and variance.
+//! Two random variables at once: joint tables, marginals, conditionals, and the laws of total
+//! expectation and variance.
 //!
-//! Formula: P(x) = Σ_y P(x, y), P(y | x) = P(x, y)/P(x); E\[Y\] = E\[E\[Y|X\]\], Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\].
-//! A language model is a product of conditionals: P(t₁ … t_n) = Π P(t_k | t₁ … t_(k−1)).
+//! Formula: P(x) = Σ_y P(x, y), P(y | x) = P(x, y)/P(x); E\[Y\] = E\[E\[Y|X\]\], Var\[Y\] =
+//! E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]. A language model is a product of conditionals: P(t₁ … t_n) =
+//! Π P(t_k | t₁ … t_(k−1)).
 //! Source: the textbook's A.2; Wasserman, *All of Statistics*, chapters 2 and 3.
 
 use crate::categorical::Categorical;
@@ -25,8 +26,8 @@ pub struct Joint<T: Real = f64> {
 }
 
 impl<T: Real> Joint<T> {
-    /// From a table of probabilities, checked as [`Categorical::from_probabilities`] checks; element (x, y) is number
-    /// x + m·y in messages.
+    /// From a table of probabilities, checked as [`Categorical::from_probabilities`] checks;
+    /// element (x, y) is number x + m·y in messages.
     ///
     /// # Errors
     /// As there.
@@ -38,6 +39,13 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// As [`Categorical::from_weights`].
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let counts = linalg::matrix(2, 2, &[30.0, 10.0, 0.0, 60.0]); // a table of what occurred together
+    /// assert_eq!(Joint::from_weights(&counts)?.y().probabilities(), [0.4, 0.6]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn from_weights(table: &Matrix<T>) -> Result<Self, ProbabilityError> {
         Self::shaped(table, Categorical::from_weights(table.as_slice())?)
     }
@@ -45,13 +53,14 @@ impl<T: Real> Joint<T> {
     /// P(x, y) = P(x)·P(y | x), from P(x) and a distribution of y for every x.
     ///
     /// # Errors
-    /// A number of distributions that is not the number of x, or distributions over different numbers of y.
+    /// A number of distributions that is not the number of x, or distributions over different
+    /// numbers of y.
     ///
     /// ```
     /// use probability::{Categorical, Joint};
     /// let weather = Categorical::from_probabilities(&[0.7, 0.3])?; // sun, rain
-    /// let umbrella = [Categorical::from_probabilities(&[0.9, 0.1])?, Categorical::from_probabilities(&[0.2, 0.8])?];
-    /// let joint = Joint::from_conditionals(&weather, &umbrella)?;
+    /// let no_umbrella = |p: f64| Categorical::from_probabilities(&[p, 1.0 - p]);
+    /// let joint = Joint::from_conditionals(&weather, &[no_umbrella(0.9)?, no_umbrella(0.2)?])?;
     /// assert!((joint.y().probability(1) - 0.31_f64).abs() < 1e-15); // 0.7·0.1 + 0.3·0.8
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
@@ -69,6 +78,13 @@ impl<T: Real> Joint<T> {
     }
 
     /// P(x, y) = P(x)·P(y): neither tells anything about the other.
+    ///
+    /// ```
+    /// use probability::{Categorical, Joint};
+    /// let (x, y) = (Categorical::from_probabilities(&[0.75, 0.25])?, Categorical::uniform(2)?);
+    /// assert_eq!(Joint::independent(&x, &y).table().as_slice(), &[0.375, 0.125, 0.375, 0.125]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn independent(x: &Categorical<T>, y: &Categorical<T>) -> Self {
         Joint { table: Matrix::from_vec(x.len(), y.len(), x.product(y).probabilities().to_vec()) }
     }
@@ -105,12 +121,7 @@ impl<T: Real> Joint<T> {
     /// # Errors
     /// If P(y) is 0, or y is none of the outcomes.
     pub fn x_given(&self, y: usize) -> Result<Categorical<T>, ProbabilityError> {
-        self.transposed().y_given(y).map_err(|e| match e {
-            ProbabilityError::Impossible { index, .. } => {
-                ProbabilityError::Impossible { what: "y =", index }
-            }
-            other => other,
-        })
+        self.transposed().conditional("y =", y)
     }
 
     /// P(y | x) = P(x, y)/P(x).
@@ -118,7 +129,16 @@ impl<T: Real> Joint<T> {
     /// # Errors
     /// If P(x) is 0, or x is none of the outcomes.
     pub fn y_given(&self, x: usize) -> Result<Categorical<T>, ProbabilityError> {
-        let impossible = ProbabilityError::Impossible { what: "x =", index: x };
+        self.conditional("x =", x)
+    }
+
+    /// Row x, renormalised.
+    fn conditional(
+        &self,
+        what: &'static str,
+        x: usize,
+    ) -> Result<Categorical<T>, ProbabilityError> {
+        let impossible = ProbabilityError::Impossible { what, index: x };
         if x >= self.table.nrows() {
             return Err(impossible);
         }
@@ -127,12 +147,26 @@ impl<T: Real> Joint<T> {
     }
 
     /// E\[f(X, Y)\]; what cannot happen contributes 0.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((joint.expectation(|x, y| (x * y) as f64) - 0.4_f64).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn expectation(&self, f: impl Fn(usize, usize) -> T) -> T {
         let m = self.table.nrows();
         self.flat().expectation(|i| f(i % m, i / m))
     }
 
     /// Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]; 0 where X and Y are independent.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((joint.covariance(|x| x as f64, |y| y as f64) - 0.15_f64).abs() < 1e-15); // 0.4 − ½·½
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn covariance(&self, f: impl Fn(usize) -> T, g: impl Fn(usize) -> T) -> T {
         let m = self.table.nrows();
         self.flat().covariance(|i| f(i % m), |i| g(i / m))
@@ -142,6 +176,13 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// A variable that has only one value.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((joint.correlation(|x| x as f64, |y| y as f64)? - 0.6_f64).abs() < 1e-15); // 0.15/0.25
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn correlation(
         &self,
         f: impl Fn(usize) -> T,
@@ -156,6 +197,14 @@ impl<T: Real> Joint<T> {
     }
 
     /// E\[g(Y) | x\] for every x; of an x of probability 0, which has no such mean, 0.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// let means = joint.conditional_means(|y| y as f64);
+    /// assert!((means[0] - 0.2_f64).abs() < 1e-15 && (means[1] - 0.8).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn conditional_means(&self, g: impl Fn(usize) -> T) -> Vec<T> {
         self.given_x(|y| y.expectation(&g))
     }
@@ -166,8 +215,9 @@ impl<T: Real> Joint<T> {
     /// use probability::{Categorical, Joint};
     /// // Two prompts, equally likely; the length of the answer, 0 or 1 or 2 sentences, depends on the prompt.
     /// let prompts = Categorical::uniform(2)?;
-    /// let answers = [Categorical::from_weights(&[1.0, 1.0, 0.0])?, Categorical::from_weights(&[0.0, 1.0, 1.0])?];
-    /// let parts = Joint::from_conditionals(&prompts, &answers)?.total_variance(|y| y as f64);
+    /// let [short, long] = [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]].map(|w| Categorical::from_weights(&w));
+    /// let joint = Joint::from_conditionals(&prompts, &[short?, long?])?;
+    /// let parts = joint.total_variance(|y| y as f64);
     /// assert_eq!((parts.within, parts.between), (0.25, 0.25)); // Var = ¼ + ¼
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```

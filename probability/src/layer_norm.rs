@@ -15,8 +15,9 @@ use linalg::{
 
 /// (x − µ)/√(σ² + ε) of one token: mean 0 and, but for ε, variance 1.
 ///
-/// No scale overflows or underflows: the largest element is divided out first. A constant token is zeros where
-/// ε > 0, and NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no elements, none.
+/// No scale overflows or underflows: the largest element is divided out first. A constant token is
+/// zeros where ε > 0, and NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no
+/// elements, none.
 ///
 /// # Errors
 /// ε negative, infinite or NaN.
@@ -38,7 +39,8 @@ pub fn standardise<T: Real>(x: &[T], epsilon: f64) -> Result<Vec<T>, Probability
     Ok(y)
 }
 
-/// Layer normalisation of one token: g ⊙ (x − µ)/√(σ² + ε) + b. [`LayerNorm`] is the same of every column, with its rule.
+/// Layer normalisation of one token: g ⊙ (x − µ)/√(σ² + ε) + b. [`LayerNorm`] is the same of every
+/// column, with its rule.
 ///
 /// Hard numbers as in [`standardise`].
 ///
@@ -69,7 +71,8 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), ProbabilityError> {
     check_setting("ε", "0 or more, and finite", epsilon, right)
 }
 
-/// d ← u·d/√(mean (u·d)² + ε), for numbers u·d that are given in a unit u in which their squares stay in range.
+/// d ← u·d/√(mean (u·d)² + ε), for numbers u·d that are given in a unit u in which their squares
+/// stay in range.
 pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
     let n = T::from_f64(d.len() as f64);
     let mean_square = accurate::sum(d.iter().map(|&d| d * d)) / n;

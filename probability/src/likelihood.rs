@@ -1,10 +1,11 @@
 //! Maximum likelihood: the model that makes the data least surprising.
 //!
-//! Formula: for counts nᵢ, N = Σ nᵢ, and a model q, ln P(data) = Σ nᵢ·ln qᵢ. It is largest at q = n/N. Divided by −N it
-//! is the cross-entropy H(n/N, q): minimising cross-entropy *is* maximising likelihood. With α pretended
-//! observations of each of V outcomes, q = (n + α)/(N + α·V).
-//! Source: Bishop, *Pattern Recognition and Machine Learning*, sections 1.2.4 and 2.2; for smoothing, Jurafsky and
-//! Martin, *Speech and Language Processing*, chapter 3.
+//! Formula: for counts nᵢ, N = Σ nᵢ, and a model q, ln P(data) = Σ nᵢ·ln qᵢ. It is largest at
+//! q = n/N. Divided by −N it is the cross-entropy H(n/N, q): minimising cross-entropy *is*
+//! maximising likelihood. With α pretended observations of each of V outcomes,
+//! q = (n + α)/(N + α·V).
+//! Source: Bishop, *Pattern Recognition and Machine Learning*, sections 1.2.4 and 2.2; for
+//! smoothing, Jurafsky and Martin, *Speech and Language Processing*, chapter 3.
 
 use crate::accurate;
 use crate::categorical::Categorical;
@@ -15,8 +16,8 @@ use linalg::Real;
 
 /// The maximum-likelihood distribution of counts, with α pretended observations of every outcome.
 ///
-/// α = 0 is maximum likelihood itself, which calls impossible what was never seen; α = 1 is Laplace's rule;
-/// α → ∞ is uniform.
+/// α = 0 is maximum likelihood itself, which calls impossible what was never seen; α = 1 is
+/// Laplace's rule; α → ∞ is uniform.
 ///
 /// # Errors
 /// α negative, infinite or NaN; no outcomes; no observations while α is 0.
@@ -37,8 +38,8 @@ pub fn fit_categorical<T: Real>(
     Categorical::from_weights(&smoothed)
 }
 
-/// ln P(data) = Σ nᵢ·ln qᵢ of counts under a model, in nats. −∞ where something was seen that the model calls
-/// impossible; what was not seen costs nothing.
+/// ln P(data) = Σ nᵢ·ln qᵢ of counts under a model, in nats. −∞ where something was seen that the
+/// model calls impossible; what was not seen costs nothing.
 ///
 /// # Errors
 /// A number of counts that is not the number of outcomes.
@@ -58,8 +59,8 @@ pub fn log_likelihood<T: Real>(
     Ok(accurate::sum(seen.map(|(&n, &q)| T::from_f64(n as f64) * q.ln())))
 }
 
-/// −ln P(data)/N, in nats per observation: the cross-entropy H(p̂, q) = −Σ p̂ᵢ·ln qᵢ of the observed shares p̂ and the
-/// model, and what a language model's loss is.
+/// −ln P(data)/N, in nats per observation: the cross-entropy H(p̂, q) = −Σ p̂ᵢ·ln qᵢ of the observed
+/// shares p̂ and the model, and what a language model's loss is.
 ///
 /// # Errors
 /// As [`log_likelihood`], and no observations: a mean over nothing.
@@ -85,7 +86,8 @@ pub fn mean_surprisal<T: Real>(
 /// The Gaussian that makes numbers most likely: their mean, and their *population* variance.
 ///
 /// # Errors
-/// No numbers; one that is infinite or NaN; numbers that are all the same, to which no Gaussian is best.
+/// No numbers; one that is infinite or NaN; numbers that are all the same, to which no Gaussian is
+/// best.
 ///
 /// ```
 /// let fit = probability::likelihood::fit_gaussian(&[1.0, 2.0, 3.0, 4.0])?;

@@ -1,20 +1,21 @@
 //! Log-sum-exp: the logarithm of the sum that softmax divides by, at once or as the scores come.
 //!
-//! Formula: lse(z) = ln Σ e^(zᵢ), in nats. It is a smooth maximum: max z ≤ lse(z) ≤ max z + ln n; its gradient is
-//! softmax(z). The cross-entropy of a prediction is lse(z) − z_y.
-//! Source: Blanchard, Higham, Higham, *Accurately computing the log-sum-exp and softmax functions*, 2021.
+//! Formula: lse(z) = ln Σ e^(zᵢ), in nats. It is a smooth maximum: max z ≤ lse(z) ≤ max z + ln n;
+//! its gradient is softmax(z). The cross-entropy of a prediction is lse(z) − z_y.
+//! Source: Blanchard, Higham, Higham, *Accurately computing the log-sum-exp and softmax functions*,
+//! 2021.
 
 use crate::accurate;
 use linalg::{Real, real::is_nan, vector};
 
 /// ln Σ e^z without overflow, right to 4 units in the last place, or to 2⁻¹⁰⁰ where that is more.
 ///
-/// Where Σ e^z is near 1 (logarithms of the probabilities of a distribution), max z + ln Σ e^(z − max) cancels,
-/// and is then computed in twice the precision. The derivative of the result is that of the plain
-/// formula.
+/// Where Σ e^z is near 1 (logarithms of the probabilities of a distribution), max z + ln Σ e^(z −
+/// max) cancels, and is then computed in twice the precision. The derivative of the result is that
+/// of the plain formula.
 ///
-/// −∞ of no scores or where all scores are −∞; +∞ where a score is +∞; NaN where one is NaN; of one score,
-/// that score.
+/// −∞ of no scores or where all scores are −∞; +∞ where a score is +∞; NaN where one is NaN; of one
+/// score, that score.
 ///
 /// ```
 /// use probability::log_sum_exp::log_sum_exp;
@@ -41,7 +42,8 @@ pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
     plain + T::from_f64(exact - value)
 }
 
-/// Σ e^(z − m) over all scores but one that equals the maximum m: 1 less than the sum that softmax divides by.
+/// Σ e^(z − m) over all scores but one that equals the maximum m: 1 less than the sum that softmax
+/// divides by.
 pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
     let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
     let terms = scores.iter().enumerate().filter(|(i, _)| *i != first);
@@ -50,11 +52,12 @@ pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
     nothing + accurate::sum(terms.map(|(_, &z)| accurate::exp_difference(z, m)))
 }
 
-/// Log-sum-exp of scores that come one by one, or in pieces: the identity behind streaming attention.
+/// Log-sum-exp of scores that come one by one, or in pieces: the identity behind streaming
+/// attention.
 ///
-/// Kept are m, the largest score so far, and s = Σ e^(z − m). When a larger score m′ comes, what was summed is
-/// multiplied by e^(m − m′): so is anything else that was summed with the weights e^(z − m), and attention needs no
-/// row of weights in memory.
+/// Kept are m, the largest score so far, and s = Σ e^(z − m). When a larger score m′ comes, what
+/// was summed is multiplied by e^(m − m′): so is anything else that was summed with the weights
+/// e^(z − m), and attention needs no row of weights in memory.
 ///
 /// Source: Milakov, Gimelshein, *Online normalizer calculation for softmax*, 2018; Dao et al.,
 /// *FlashAttention*, 2022.
@@ -91,8 +94,8 @@ impl<T: Real> StreamingLogSumExp<T> {
         StreamingLogSumExp { maximum: T::from_f64(f64::NEG_INFINITY), sum: T::zero() }
     }
 
-    /// Adds a score. Returns the factor for what was summed with earlier weights, and the weight of this
-    /// score.
+    /// Adds a score. Returns the factor for what was summed with earlier weights, and the weight of
+    /// this score.
     ///
     /// A score of −∞ weighs 0. After a NaN or +∞ everything is NaN: there is no such distribution.
     pub fn push(&mut self, score: T) -> (T, T) {
@@ -115,7 +118,8 @@ impl<T: Real> StreamingLogSumExp<T> {
         self.weighted(other, before, now)
     }
 
-    /// ln Σ e^z of all scores so far, off by at most a unit in the last place of (|max| + n) for each score.
+    /// ln Σ e^z of all scores so far, off by at most a unit in the last place of (|max| + n) for
+    /// each score.
     pub fn value(&self) -> T {
         self.maximum + self.sum.ln()
     }

@@ -1,12 +1,12 @@
 //! The causal mask: attention's only rule about time.
 //!
-//! Formula: y_kq = x_kq where key k is not later than query q, and −∞ elsewhere; softmax then gives the
-//! future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
+//! Formula: y_kq = x_kq where key k is not later than query q, and −∞ elsewhere; softmax then gives
+//! the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
 //!
 //! The mask can leave no query without a key, since every query sees itself: a replay of
-//! [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. [`masked_softmax`], the plain function, takes any mask,
-//! and a query that sees nothing is an error that names it: never NaN, and never a silent uniform (what
-//! filling with −10⁹ instead of −∞ gives).
+//! [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. [`masked_softmax`], the
+//! plain function, takes any mask, and a query that sees nothing is an error that names it: never
+//! NaN, and never a silent uniform (what filling with −10⁹ instead of −∞ gives).
 //!
 //! Source: Vaswani et al. 2017, section 3.2.3.
 
@@ -70,11 +70,12 @@ impl Primitive<1> for CausalMask {
 
 /// Softmax of every column of scores (keys × queries) over the keys that its query sees.
 ///
-/// A key that is not seen has weight exactly 0, whatever its score; a score of −∞ counts as not seen.
-/// A row of the textbook's weights, which a query owns, is a column here.
+/// A key that is not seen has weight exactly 0, whatever its score; a score of −∞ counts as not
+/// seen. A row of the textbook's weights, which a query owns, is a column here.
 ///
 /// # Errors
-/// A query that sees no key ([`ProbabilityError::FullyMasked`]), or a visible score that is NaN or +∞.
+/// A query that sees no key ([`ProbabilityError::FullyMasked`]), or a visible score that is NaN or
+/// +∞.
 ///
 /// ```
 /// use linalg::matrix;

@@ -1,7 +1,7 @@
 //! Mean, variance, covariance and correlation of samples.
 //!
-//! Formula: µ = Σ x/n, Cov(x, y) = Σ (x − µₓ)(y − µ_y)/(n − 1), ρ = Cov(x, y)/(σₓ·σ_y).
-//! Population forms divide by n: they describe these numbers. Sample forms divide by n − 1: they estimate,
+//! Formula: µ = Σ x/n, Cov(x, y) = Σ (x − µₓ)(y − µ_y)/(n − 1), ρ = Cov(x, y)/(σₓ·σ_y). Population
+//! forms divide by n: they describe these numbers. Sample forms divide by n − 1: they estimate,
 //! without bias, what the numbers were drawn from. For distributions see
 //! [`Categorical::expectation`](crate::Categorical::expectation) and [`Joint`](crate::Joint).
 //! Source: Wasserman, *All of Statistics*, chapter 3.
@@ -13,8 +13,8 @@ use linalg::{Matrix, Real};
 
 /// Σ x/n, with a sum right to the last digits.
 ///
-/// Infinite or NaN numbers give what IEEE sums give: ∞, or NaN where both infinities or a NaN occur. ±∞ too
-/// where the sum leaves the scalar's range.
+/// Infinite or NaN numbers give what IEEE sums give: ∞, or NaN where both infinities or a NaN
+/// occur. ±∞ too where the sum leaves the scalar's range.
 ///
 /// # Errors
 /// Of no numbers.
@@ -32,7 +32,8 @@ pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 
 /// Σ (x − µ)²/n.
 ///
-/// 0 of one number; NaN where a number is infinite or NaN; ∞ where the squares leave the scalar's range.
+/// 0 of one number; NaN where a number is infinite or NaN; ∞ where the squares leave the scalar's
+/// range.
 ///
 /// # Errors
 /// Of no numbers.
@@ -86,11 +87,12 @@ pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
 
 /// Pearson's correlation, within \[−1, 1\]: 1 where y = a·x + b with a > 0.
 ///
-/// The numbers are divided by their largest deviation first, so that no scale overflows. NaN where a number
-/// is infinite or NaN.
+/// The numbers are divided by their largest deviation first, so that no scale overflows. NaN where
+/// a number is infinite or NaN.
 ///
 /// # Errors
-/// Lists of different lengths, of fewer than two numbers, or one that is constant: it has no direction.
+/// Lists of different lengths, of fewer than two numbers, or one that is constant: it has no
+/// direction.
 ///
 /// ```
 /// let r = probability::moments::correlation(&[1.0, 2.0, 3.0], &[1e200, 2e200, 3e200])?;
@@ -133,8 +135,8 @@ fn unit_deviations<T: Real>(x: &[T]) -> Result<Vec<T>, ProbabilityError> {
     Ok(d)
 }
 
-/// The covariance matrix of the rows of x (variables × observations), Σ (x − µ)(x − µ)ᵀ/(n − 1): symmetric and
-/// positive semidefinite.
+/// The covariance matrix of the rows of x (variables × observations), Σ (x − µ)(x − µ)ᵀ/(n − 1):
+/// symmetric and positive semidefinite.
 ///
 /// # Errors
 /// Of fewer than two observations.
@@ -164,6 +166,14 @@ fn deviations<T: Real>(x: &[T], a: T, y: &[T], b: T) -> T {
 }
 
 /// Mean and sample variance of f(i) for i = 0 .. n, in one pass: experiments with random numbers.
+///
+/// ```
+/// use probability::{Random, moments::of_experiment};
+/// let random = Random::new(1, 0, 0);
+/// let squares = of_experiment(10_000, |i| random.normal(i).powi(2)); // mean 1, variance 2
+/// assert!((squares.mean()? - 1.0_f64).abs() < 5.0 * squares.standard_error()?);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
 pub fn of_experiment<T: Real>(n: u64, f: impl Fn(u64) -> T) -> Running<T> {
     (0..n).map(f).collect()
 }

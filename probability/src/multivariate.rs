@@ -1,13 +1,16 @@
-//! The Gaussian of several variables: density, sampling, marginals, and conditioning by the Schur complement.
+//! The Gaussian of several variables: density, sampling, marginals, and conditioning by the Schur
+//! complement.
 //!
 //! Formula: X = A·w + µ with independent w ~ N(0, 1) has covariance Σ = A·Aᵀ and density
-//! p(x) = (2π)^(−n/2)·|Σ|^(−½)·exp(−½ (x − µ)ᵀ·Σ⁻¹·(x − µ)).
-//! Given Y = y: E\[X\] = µ_X + Σ_XY·Σ_Y⁻¹·(y − µ_Y), Cov\[X\] = Σ_X − Σ_XY·Σ_Y⁻¹·Σ_YX, which does not depend on y and is
-//! nowhere larger than Σ_X.
+//! p(x) = (2π)^(−n/2)·|Σ|^(−½)·exp(−½ (x − µ)ᵀ·Σ⁻¹·(x − µ)). Given Y = y:
 //!
-//! Conditioning is the posterior of a diffusion step, regression by a Gaussian process, and Kalman's filter.
-//! nalgebra's Cholesky factor does the work; a decomposition asks for `f64`, so this cannot be differentiated by dual
-//! numbers.
+//! E\[X\] = µ_X + Σ_XY·Σ_Y⁻¹·(y − µ_Y), Cov\[X\] = Σ_X − Σ_XY·Σ_Y⁻¹·Σ_YX,
+//!
+//! a covariance that does not depend on y and is nowhere larger than Σ_X.
+//!
+//! Conditioning is the posterior of a diffusion step, regression by a Gaussian process, and
+//! Kalman's filter. nalgebra's Cholesky factor does the work; a decomposition asks for `f64`, so
+//! this cannot be differentiated by dual numbers.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.3.
 
 use crate::error::{ProbabilityError, check, check_length};
@@ -38,9 +41,9 @@ impl MultivariateGaussian {
     /// With this mean (n) and covariance (n × n).
     ///
     /// # Errors
-    /// No variables; shapes that do not fit; an element that is infinite or NaN; a covariance that differs from its
-    /// transpose by more than rounding, or has no Cholesky factor: the error names the first leading block that
-    /// fails.
+    /// No variables; shapes that do not fit; an element that is infinite or NaN; a covariance that
+    /// differs from its transpose by more than rounding, or has no Cholesky factor: the error names
+    /// the first leading block that fails.
     ///
     /// ```
     /// use linalg::matrix;
@@ -83,7 +86,16 @@ impl MultivariateGaussian {
     /// Of A·w + µ with w ~ N(0, 1): covariance A·Aᵀ. A is (n × m), and needs rank n.
     ///
     /// # Errors
-    /// As [`MultivariateGaussian::new`]; where A has fewer columns than rows the covariance is singular.
+    /// As [`MultivariateGaussian::new`]; where A has fewer columns than rows the covariance is
+    /// singular.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let a = linalg::matrix(2, 2, &[1.0, 2.0, 0.0, 1.0]); // x = w₁, y = 2·w₁ + w₂
+    /// let g = MultivariateGaussian::from_factor(&[0.0, 0.0], &a)?;
+    /// assert_eq!(g.covariance().as_slice(), &[1.0, 2.0, 2.0, 5.0]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn from_factor(mean: &[f64], a: &Matrix<f64>) -> Result<Self, ProbabilityError> {
         check_length("rows of the factor", mean.len(), a.nrows())?;
         Self::new(mean, &(a * a.transpose()))
@@ -110,14 +122,29 @@ impl MultivariateGaussian {
     }
 
     /// ln |Σ| = 2·Σ ln Aᵢᵢ.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[0.0; 2], &linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]))?;
+    /// assert!((g.log_determinant() - 3.0_f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn log_determinant(&self) -> f64 {
         2.0 * self.cholesky.l_dirty().diagonal().iter().map(|a| a.ln()).sum::<f64>()
     }
 
-    /// Mahalanobis' squared distance (x − µ)ᵀ·Σ⁻¹·(x − µ): of x drawn from here, n on average. Not finite where x is not.
+    /// Mahalanobis' squared distance (x − µ)ᵀ·Σ⁻¹·(x − µ): of x drawn from here, n on average. Not
+    /// finite where x is not.
     ///
     /// # Errors
     /// A number of coordinates that is not the dimension.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[1.0, 0.0], &linalg::matrix(2, 2, &[4.0, 0.0, 0.0, 1.0]))?;
+    /// assert_eq!(g.squared_distance(&[5.0, 1.0])?, 5.0); // two deviations, and one
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn squared_distance(&self, x: &[f64]) -> Result<f64, ProbabilityError> {
         check_length("coordinates", self.dimension(), x.len())?;
         let d = DVector::from_column_slice(x) - &self.mean;
@@ -169,19 +196,28 @@ impl MultivariateGaussian {
     ///
     /// # Errors
     /// No variables, one that does not exist, or one twice.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[1.0, 7.0], &linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 3.0]))?;
+    /// let second = g.marginal(&[1])?;
+    /// assert_eq!((second.mean()[0], second.covariance()[0]), (7.0, 3.0));
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn marginal(&self, variables: &[usize]) -> Result<Self, ProbabilityError> {
         self.check_variables(variables)?;
         let mean: Vec<f64> = variables.iter().map(|&i| self.mean[i]).collect();
         Self::new(&mean, &self.block(variables, variables))
     }
 
-    /// The distribution of the other variables, in their order, when the variables `observed` are seen to have the
-    /// `values`.
+    /// The distribution of the other variables, in their order, when the variables `observed` are
+    /// seen to have the `values`.
     ///
     /// # Errors
-    /// A variable that does not exist or is observed twice; all variables observed, so that none is left; a number of values that is not
-    /// the number of observed variables; a value that is not finite; a conditional covariance without a Cholesky
-    /// factor (what is observed says all but everything).
+    /// A variable that does not exist or is observed twice; all variables observed, so that none is
+    /// left; a number of values that is not the number of observed variables; a value that is not
+    /// finite; a conditional covariance without a Cholesky factor (what is observed says all but
+    /// everything).
     pub fn given(&self, observed: &[usize], values: &[f64]) -> Result<Self, ProbabilityError> {
         check_length("observed values", observed.len(), values.len())?;
         check("observed value", "finite", values.iter().copied(), f64::is_finite)?;

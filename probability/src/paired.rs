@@ -1,9 +1,12 @@
 //! Paired tests: whether one model is better than another on the *same* tokens.
 //!
-//! Two perplexities of one text differ by chance as well. What both models find hard is common to both; only the
-//! differences dᵢ = aᵢ − bᵢ of the losses, token by token (or better, document by document), tell.
-//! Formula: t = d̄/√(s²/n), which follows Student's distribution with n − 1 degrees of freedom where the true mean is 0.
-//! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance in NLP*, 2018.
+//! Two perplexities of one text differ by chance as well. What both models find hard is common to
+//! both; only the differences dᵢ = aᵢ − bᵢ of the losses, token by token (or better, document by
+//! document), tell.
+//! Formula: t = d̄/√(s²/n), which follows Student's distribution with n − 1 degrees of freedom where
+//! the true mean is 0.
+//! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance
+//! in NLP*, 2018.
 
 use crate::error::{ProbabilityError, check, check_length, check_setting};
 use crate::interval::{Interval, check_confidence};
@@ -14,8 +17,8 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// What the differences of two models' losses say.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
-    /// d̄ = mean (a − b), in the unit of the losses; negative where a is better. In nats per token, e^d̄ is the ratio of
-    /// the perplexities.
+    /// d̄ = mean (a − b), in the unit of the losses; negative where a is better. In nats per token,
+    /// e^d̄ is the ratio of the perplexities.
     pub difference: f64,
     /// √(s²/n): how far d̄ strays by chance.
     pub standard_error: f64,
@@ -29,10 +32,12 @@ pub struct Paired {
     pub interval: Interval,
 }
 
-/// Student's paired test of losses of two models on the same tokens. On `f64`: it cannot be differentiated.
+/// Student's paired test of losses of two models on the same tokens. On `f64`: it cannot be
+/// differentiated.
 ///
 /// # Errors
-/// A confidence outside (0, 1); lists of different lengths, or of fewer than two; a loss that is infinite or NaN.
+/// A confidence outside (0, 1); lists of different lengths, or of fewer than two; a loss that is
+/// infinite or NaN.
 ///
 /// ```
 /// use probability::paired::t_test;
@@ -57,8 +62,9 @@ pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, Probabili
     Ok(Paired { difference, standard_error, t, degrees, p_value, interval })
 }
 
-/// The same question without a distribution: if both are equally good, every difference could as well have the other
-/// sign. Returns the share of random choices of signs that give a mean as far from 0 or farther.
+/// The same question without a distribution: if both are equally good, every difference could as
+/// well have the other sign. Returns the share of random choices of signs that give a mean as far
+/// from 0 or farther.
 ///
 /// The choice that was observed counts as one, so the result is never 0: at least 1/(`trials` + 1).
 ///

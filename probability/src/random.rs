@@ -45,7 +45,8 @@ impl Random {
         (self.bits(index) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// Uniform in (0, 1): an odd multiple of 2⁻⁵³, for inverse transforms that are infinite at 0 or 1.
+    /// Uniform in (0, 1): an odd multiple of 2⁻⁵³, for inverse transforms that are infinite at 0 or
+    /// 1.
     ///
     /// ```
     /// let u = probability::Random::new(1, 0, 0).open_uniform(0);

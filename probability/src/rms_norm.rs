@@ -1,8 +1,9 @@
 //! RMS normalisation: every token divided by its root mean square, then scaled.
 //!
-//! Formula, for each column x of n features: x̂ = x/√(mean x² + ε), y = g ⊙ x̂. Layer normalisation without the mean:
-//! the same on centred columns, and cheaper. ε lies inside the root.
-//! Gradients: dg = Σ dy ⊙ x̂ over tokens; with d = dy ⊙ g, dx = (d − x̂ · mean (d ⊙ x̂)) / √(mean x² + ε).
+//! Formula, for each column x of n features: x̂ = x/√(mean x² + ε), y = g ⊙ x̂. Layer normalisation
+//! without the mean: the same on centred columns, and cheaper. ε lies inside the root.
+//! Gradients: dg = Σ dy ⊙ x̂ over tokens; with d = dy ⊙ g,
+//! dx = (d − x̂ · mean (d ⊙ x̂)) / √(mean x² + ε).
 //! Source: Zhang, Sennrich, *Root mean square layer normalization*, 2019.
 
 use crate::accurate;
@@ -12,11 +13,11 @@ use linalg::{
     Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
 };
 
-/// x divided by √(mean x² + ε) and multiplied by the gain: one token. [`RmsNorm`] is the same of every
-/// column, with its rule.
+/// x divided by √(mean x² + ε) and multiplied by the gain: one token. [`RmsNorm`] is the same of
+/// every column, with its rule.
 ///
-/// No scale overflows: the largest element is divided out first. Zeros stay zeros where ε > 0, and are NaN
-/// where ε is 0. A NaN or infinite element makes everything NaN. Of no elements, none.
+/// No scale overflows: the largest element is divided out first. Zeros stay zeros where ε > 0, and
+/// are NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no elements, none.
 ///
 /// # Errors
 /// A gain of another length; ε negative, infinite or NaN.

@@ -1,18 +1,19 @@
 //! Mean and variance in one pass, of numbers that come one by one or in pieces.
 //!
-//! Formula: with n numbers of mean µ and M = Σ (x − µ)², one more x gives µ′ = µ + (x − µ)/(n + 1) and
-//! M′ = M + (x − µ)(x − µ′). Of two parts with d = µ₂ − µ₁: µ = µ₁ + d·n₂/n, M = M₁ + M₂ + d²·n₁n₂/n.
-//! Source: Welford, 1962; Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for computing
-//! sample variances*, 1979.
+//! Formula: with n numbers of mean µ and M = Σ (x − µ)², one more x gives µ′ = µ + (x − µ)/(n + 1)
+//! and M′ = M + (x − µ)(x − µ′). Of two parts with d = µ₂ − µ₁: µ = µ₁ + d·n₂/n,
+//! M = M₁ + M₂ + d²·n₁n₂/n.
+//! Source: Welford, 1962; Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for
+//! computing sample variances*, 1979.
 
 use crate::error::ProbabilityError;
 use linalg::Real;
 
 /// Count, mean and variance of the numbers seen so far.
 ///
-/// The two-pass formula's accuracy in one pass: nothing cancels where the mean is large and the spread is
-/// small, as it does in Σ x² − n·µ². A NaN makes everything NaN, as does an infinite number; a spread beyond the
-/// square root of the largest float has variance ∞.
+/// The two-pass formula's accuracy in one pass: nothing cancels where the mean is large and the
+/// spread is small, as it does in Σ x² − n·µ². A NaN makes everything NaN, as does an infinite
+/// number; a spread beyond the square root of the largest float has variance ∞.
 ///
 /// ```
 /// use probability::running::Running;

@@ -1,7 +1,8 @@
 //! Drawing the next token from a model's logits, with the settings that a program offers.
 //!
-//! A [`Sampler`] is a composition of transformations of [`transform`](crate::transform), in a fixed order: penalty, temperature,
-//! top-k, typical, top-p, min-p. For another order, or one twice, compose them by hand.
+//! A [`Sampler`] is a composition of transformations of [`transform`](crate::transform), in a fixed
+//! order: penalty, temperature, top-k, typical, top-p, min-p. For another order, or one twice,
+//! compose them by hand.
 
 use crate::categorical::Categorical;
 use crate::transform::{
@@ -35,7 +36,8 @@ pub struct Sampler {
     /// Only the tokens of most typical surprisal whose probabilities reach this sum.
     /// Source: Meister et al., *Locally Typical Sampling*, 2022.
     pub typical: Option<f64>,
-    /// Logits of tokens that occurred are divided by it if positive and multiplied if negative; 1 changes nothing.
+    /// Logits of tokens that occurred are divided by it if positive and multiplied if negative; 1
+    /// changes nothing.
     /// Source: Keskar et al., *CTRL*, 2019.
     pub repetition_penalty: f64,
 }
@@ -103,7 +105,8 @@ impl Sampler {
         self.distribution_after(&[], logits)
     }
 
-    /// The distribution that a token is drawn from, after the tokens of `history`: what the repetition penalty looks at.
+    /// The distribution that a token is drawn from, after the tokens of `history`: what the
+    /// repetition penalty looks at.
     ///
     /// # Errors
     /// As [`Sampler::distribution`].
@@ -123,7 +126,8 @@ impl Sampler {
         Ok(self.transformed(history, logits)?.probabilities().to_vec())
     }
 
-    /// The token that the uniform number `u` in [0, 1) selects, by inverse transform, where nothing came before.
+    /// The token that the uniform number `u` in [0, 1) selects, by inverse transform, where nothing
+    /// came before.
     ///
     /// # Errors
     /// As [`Sampler::distribution`].
@@ -175,8 +179,13 @@ mod tests {
         #[test]
         fn always_a_distribution(
             logits in prop::collection::vec(-20.0f64..20.0, 1..30),
-            temperature in 0.0f64..3.0, k in 1usize..40, top in 0.01f64..1.0, min in 0.0f64..1.0,
-            u in 0.0f64..1.0, typical in 0.01f64..1.0, repetition_penalty in 0.5f64..3.0,
+            temperature in 0.0f64..3.0,
+            k in 1usize..40,
+            top in 0.01f64..1.0,
+            min in 0.0f64..1.0,
+            u in 0.0f64..1.0,
+            typical in 0.01f64..1.0,
+            repetition_penalty in 0.5f64..3.0,
         ) {
             let sampler = Sampler {
                 temperature,

@@ -5,8 +5,8 @@
 
 use linalg::{Real, real::is_nan};
 
-/// σ(x) = 1/(1 + e^(−x)), right to a few units in the last place on both sides: e^x is never computed for
-/// large positive x.
+/// σ(x) = 1/(1 + e^(−x)), right to a few units in the last place on both sides: e^x is never
+/// computed for large positive x.
 ///
 /// 0 at −∞, ½ at 0 and −0, 1 at +∞, NaN of NaN.
 ///

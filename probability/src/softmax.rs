@@ -1,13 +1,14 @@
 //! Softmax: scores to a probability distribution.
 //!
-//! Formula: pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ), for each column z. The maximum is subtracted first, which changes
-//! nothing (a common factor cancels) and keeps e^z from overflowing.
+//! Formula: pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ), for each column z. The maximum is subtracted first, which
+//! changes nothing (a common factor cancels) and keeps e^z from overflowing.
 //! Gradient: dz = p ⊙ (dp − ⟨dp, p⟩).
 //!
-//! There are two ways to round it. [`softmax`] makes up for what rounding z − max loses and is right to
-//! 4 units in the last place whatever the scores. [`softmax_in_place`], which training runs millions of
-//! times, does not: e^(z − max) is off by up to |z − max|/2 units, so that small probabilities of large
-//! scores have fewer digits (their absolute error stays below one unit of 1).
+//! There are two ways to round it. [`softmax`] makes up for what rounding z − max loses and is
+//! right to 4 units in the last place whatever the scores. [`softmax_in_place`], which training
+//! runs millions of times, does not: e^(z − max) is off by up to |z − max|/2 units, so that small
+//! probabilities of large scores have fewer digits (their absolute error stays below one unit of
+//! 1).
 //!
 //! Source: the textbook's A.2; Bridle 1990.
 
@@ -20,9 +21,10 @@ use linalg::{
 /// The distribution of one vector of scores, right to 4 units in the last place.
 ///
 /// A score of −∞ gets probability exactly 0. Scores that are all −∞, or of which one is NaN or +∞,
-/// give NaN: there is no such distribution ([`Categorical::from_logits`](crate::Categorical::from_logits)
-/// says which score it was, [`masked_softmax`](crate::mask::masked_softmax) which row). Of no scores, nothing; of
-/// one finite score, 1.
+/// give NaN: there is no such distribution
+/// ([`Categorical::from_logits`](crate::Categorical::from_logits) says which score it was,
+/// [`masked_softmax`](crate::mask::masked_softmax) which row). Of no scores, nothing; of one finite
+/// score, 1.
 ///
 /// ```
 /// use probability::softmax::softmax;
@@ -39,9 +41,9 @@ pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
 
 /// The softmax of scores divided by a temperature T: 1 leaves them, less sharpens, more flattens.
 ///
-/// Formula: pᵢ = e^(zᵢ/T) / Σⱼ e^(zⱼ/T). T = 0 is the limit: all on the largest score, equal shares where
-/// several are largest. T = ∞ is the limit too: equal shares of all scores above −∞. Each z − max is
-/// rounded before it is divided, which costs |z − max|/T units in the last place.
+/// Formula: pᵢ = e^(zᵢ/T) / Σⱼ e^(zⱼ/T). T = 0 is the limit: all on the largest score, equal shares
+/// where several are largest. T = ∞ is the limit too: equal shares of all scores above −∞. Each z −
+/// max is rounded before it is divided, which costs |z − max|/T units in the last place.
 ///
 /// Impossible scores give NaN as in [`softmax`].
 ///
@@ -80,10 +82,12 @@ pub fn tempered_softmax<T: Real>(
     Ok(softmax(&scores.iter().map(scaled).collect::<Vec<_>>()))
 }
 
-/// The logarithms of [`softmax`]: ln pᵢ = zᵢ − ln Σⱼ e^(zⱼ), in nats, right to 4 units in the last place.
+/// The logarithms of [`softmax`]: ln pᵢ = zᵢ − ln Σⱼ e^(zⱼ), in nats, right to 4 units in the last
+/// place.
 ///
-/// Both terms of ln pᵢ = (zᵢ − max) − ln Σⱼ e^(zⱼ − max) are negative, so nothing cancels, and a probability
-/// too small for a float still has its logarithm. −∞ where a score is −∞; NaN and empty as in [`softmax`].
+/// Both terms of ln pᵢ = (zᵢ − max) − ln Σⱼ e^(zⱼ − max) are negative, so nothing cancels, and a
+/// probability too small for a float still has its logarithm. −∞ where a score is −∞; NaN and empty
+/// as in [`softmax`].
 ///
 /// ```
 /// use probability::softmax::log_softmax;
@@ -96,8 +100,8 @@ pub fn log_softmax<T: Real>(scores: &[T]) -> Vec<T> {
     scores.iter().map(|&z| (z - maximum) - log_sum).collect()
 }
 
-/// As [`softmax`], into a slice of the same length and rounded as [`softmax_in_place`] does. Returns
-/// ln Σ e^z.
+/// As [`softmax`], into a slice of the same length and rounded as [`softmax_in_place`] does.
+/// Returns ln Σ e^z.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -109,8 +113,8 @@ pub fn softmax_into<T: Real>(p: &mut [T], scores: &[T]) -> T {
 
 /// Softmax as training computes it: in place, vector by vector. Returns ln Σ e^z.
 ///
-/// Off by at most (|zᵢ − max| + max |z| + n/16 + 8) units in the last place of each probability. Impossible
-/// scores give NaN, and NaN is returned.
+/// Off by at most (|zᵢ − max| + max |z| + n/16 + 8) units in the last place of each probability.
+/// Impossible scores give NaN, and NaN is returned.
 ///
 /// ```
 /// let mut p = [2.0_f64, 1.0, 0.5, -1.0, 0.1];

@@ -1,8 +1,10 @@
-//! Transformations of a distribution over next tokens: temperature, top-k, top-p, min-p, typical, repetition penalty.
+//! Transformations of a distribution over next tokens: temperature, top-k, top-p, min-p, typical,
+//! repetition penalty.
 //!
-//! What is transformed are logits: ln p up to a common constant, with −∞ for what is excluded. A transformation takes
-//! [`Logits`] to `Logits` and never excludes everything, so any two compose ([`Transform::then`]), in any order and
-//! number; what is left is renormalised once, at the end, by softmax.
+//! What is transformed are logits: ln p up to a common constant, with −∞ for what is excluded. A
+//! transformation takes [`Logits`] to `Logits` and never excludes everything, so any two compose
+//! ([`Transform::then`]), in any order and number; what is left is renormalised once, at the end,
+//! by softmax.
 //!
 //! | transformation | keeps or changes | source |
 //! |---|---|---|
@@ -162,8 +164,8 @@ fn within(
     if right { Ok(()) } else { Err(SampleError::Setting { setting, found, expected }) }
 }
 
-/// z/T: 1 leaves the distribution, less sharpens it, more flattens it; 0 keeps the most probable token alone, the first
-/// of equals.
+/// z/T: 1 leaves the distribution, less sharpens it, more flattens it; 0 keeps the most probable
+/// token alone, the first of equals.
 ///
 /// ```
 /// use probability::transform::{Logits, Temperature, Transform};
@@ -220,7 +222,8 @@ impl Transform for TopK {
     }
 }
 
-/// Only the fewest most probable tokens whose probabilities reach P, above 0 and at most 1: the nucleus.
+/// Only the fewest most probable tokens whose probabilities reach P, above 0 and at most 1: the
+/// nucleus.
 ///
 /// ```
 /// use probability::transform::{Logits, TopP, Transform};
@@ -272,8 +275,8 @@ impl Transform for MinP {
     }
 }
 
-/// Only the tokens whose surprisal −ln p is nearest to the entropy, the fewest that reach P, above 0 and at most 1:
-/// neither too predictable nor too strange.
+/// Only the tokens whose surprisal −ln p is nearest to the entropy, the fewest that reach P, above
+/// 0 and at most 1: neither too predictable nor too strange.
 ///
 /// ```
 /// use probability::transform::{Logits, Transform, Typical};
@@ -304,7 +307,8 @@ impl Transform for Typical {
     }
 }
 
-/// How many of the probabilities, in order, it takes to reach a sum: all, where rounding keeps them below it.
+/// How many of the probabilities, in order, it takes to reach a sum: all, where rounding keeps them
+/// below it.
 fn reaching(p: &[f64], goal: f64) -> usize {
     let mut sum = 0.0;
     let reached = p.iter().position(|p| {
@@ -314,11 +318,11 @@ fn reaching(p: &[f64], goal: f64) -> usize {
     reached.map_or(p.len(), |last| last + 1)
 }
 
-/// Tokens that occurred become less likely: z/θ where z is positive, z·θ where it is negative; θ above 0, and 1 changes
-/// nothing.
+/// Tokens that occurred become less likely: z/θ where z is positive, z·θ where it is negative; θ
+/// above 0, and 1 changes nothing.
 ///
-/// The only transformation here that asks for logits and not for a distribution: adding a constant to all logits
-/// changes what it does. So it comes first.
+/// The only transformation here that asks for logits and not for a distribution: adding a constant
+/// to all logits changes what it does. So it comes first.
 ///
 /// ```
 /// use probability::transform::{Logits, RepetitionPenalty, Transform};

@@ -1,5 +1,5 @@
-//! Every public function on hard numbers: 0, −0, denormals, ±∞, NaN, huge and tiny scales, nothing, one element. What
-//! comes back is what its documentation says.
+//! Every public function on hard numbers: 0, −0, denormals, ±∞, NaN, huge and tiny scales, nothing,
+//! one element. What comes back is what its documentation says.
 
 use linalg::{Matrix, matrix};
 use probability::alias::AliasTable;
@@ -240,6 +240,9 @@ fn bayesian() {
         bayes::posterior(&prior, &[f64::MAX, f64::MAX, 0.0]).unwrap().probabilities(),
         [0.5, 0.5, 0.0]
     );
+    let far = Categorical::from_weights(&[1e-200, 1.0, 1e-200]).unwrap();
+    let both_tiny = bayes::posterior(&far, &[1e-200, 0.0, 3e-200]).unwrap(); // products of 10⁻⁴⁰⁰
+    assert!((both_tiny.probability(2) - 0.75).abs() < 1e-15);
     assert!(empty(bayes::posterior_of_many(&prior, &[vec![-INF], vec![-INF], vec![]])));
     assert!(element(bayes::posterior_of_many(&prior, &[vec![NAN], vec![], vec![]]), 0));
     assert_eq!(

@@ -1,6 +1,6 @@
-"""Values of probability functions by NumPy, SciPy, PyTorch and mpmath: writes probability.json beside this file.
+"""Values of probability functions by NumPy, SciPy, PyTorch, transformers and mpmath: writes probability.json beside this file.
 
-    pip install numpy==2.4.6 scipy==1.17.1 mpmath==1.3.0 torch==2.15.0
+    pip install numpy==2.4.6 scipy==1.17.1 mpmath==1.3.0 torch==2.15.0 transformers==5.23.0
     python tests/authority/probability.py
 
 Every row is {function, inputs, expected, source}. Expected values are f64; those of mpmath were computed with 200 bits
@@ -19,9 +19,11 @@ import scipy
 import scipy.special
 import scipy.stats as st
 import torch
+import transformers
+from transformers.generation import logits_process as hf
 
-PINNED = {"numpy": "2.4.6", "scipy": "1.17.1", "mpmath": "1.3.0", "torch": "2.15.0"}
-for module in (np, scipy, mpmath, torch):
+PINNED = {"numpy": "2.4.6", "scipy": "1.17.1", "mpmath": "1.3.0", "torch": "2.15.0", "transformers": "5.23.0"}
+for module in (np, scipy, mpmath, torch, transformers):
     found = module.__version__.split("+")[0]
     assert found == PINNED[module.__name__], f"{module.__name__} {found}, pinned {PINNED[module.__name__]}"
 
@@ -204,6 +206,23 @@ for prior, likelihood in [([0.01, 0.99], [0.9, 0.05]), ([0.2, 0.3, 0.5], [1e-9, 
     products = np.array(prior) * np.array(likelihood)
     row("posterior", [prior, likelihood], products / products.sum(), NUMPY)
 row("log_likelihood", [[0.2, 0.3, 0.5], [3, 0, 7]], 3 * mpmath.log(0.2) + 7 * mpmath.log(0.5), "mpmath 1.3.0, 200 bits")
+
+HF = f"transformers {transformers.__version__}"
+decoding = np.array([5, 3.5, 2, 1, 0.5, 0.1, -1, -2])
+history = [0, 2, 2, 6]
+for logits in [decoding, rng.normal(size=30) * 2]:
+    z, ids = torch.tensor(logits)[None], torch.tensor([history])
+    for name, setting, warper in [
+        ("temperature", 0.7, hf.TemperatureLogitsWarper(0.7)),
+        ("top_k", 3, hf.TopKLogitsWarper(3)),
+        ("top_p", 0.9, hf.TopPLogitsWarper(0.9)),
+        ("min_p", 0.05, hf.MinPLogitsWarper(0.05)),
+        ("typical", 0.9, hf.TypicalLogitsWarper(0.9)),
+        ("typical", 0.3, hf.TypicalLogitsWarper(0.3)),
+        ("repetition_penalty", 1.3, hf.RepetitionPenaltyLogitsProcessor(1.3)),
+    ]:
+        p = torch.softmax(warper(ids, z.clone()), -1)[0]
+        row(name, [logits, setting, history] if name == "repetition_penalty" else [logits, setting], p, HF)
 
 target = pathlib.Path(__file__).with_suffix(".json")
 target.write_text("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")

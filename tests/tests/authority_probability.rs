@@ -1,4 +1,5 @@
-//! Probability against SciPy, NumPy, PyTorch and mpmath: `tests/authority/probability.py` made the table.
+//! Probability against SciPy, NumPy, PyTorch, transformers and mpmath: `tests/authority/probability.py` made the
+//! table.
 
 use linalg::{Matrix, Real, matrix};
 use probability::distribution::{Continuous, ContinuousCDF, Discrete, DiscreteCDF};
@@ -6,7 +7,12 @@ use probability::gaussian::Gaussian;
 use probability::initialise::Initialiser;
 use probability::log_sum_exp::log_sum_exp;
 use probability::softmax::{log_softmax, softmax, tempered_softmax};
-use probability::{Categorical, MultivariateGaussian, bayes, distribution, goodness, interval, layer_norm};
+use probability::transform::{
+    Logits, MinP, RepetitionPenalty, Temperature, TopK, TopP, Transform, Typical,
+};
+use probability::{
+    Categorical, MultivariateGaussian, bayes, distribution, goodness, interval, layer_norm,
+};
 use probability::{likelihood, mask, moments, paired, rms_norm, running::Running, sigmoid};
 use std::collections::BTreeMap;
 use tests::authority::{Entry, relative_error, table};
@@ -51,33 +57,54 @@ fn right_to_four_units_over_the_whole_exponent_range() {
         for (&found, &expected) in found.iter().zip(&entry.expected) {
             let off = units(found, expected);
             // Next to 0 a log-sum-exp is right to 2⁻¹⁰⁰.
-            let near = entry.function == "log_sum_exp" && (found - expected).abs() < (-100.0_f64).exp2();
-            assert!(off <= 3 || near, "{} of {:?}: {found:e}, not {expected:e}: {off} units", entry.function, entry.inputs);
+            let near =
+                entry.function == "log_sum_exp" && (found - expected).abs() < (-100.0_f64).exp2();
+            assert!(
+                off <= 3 || near,
+                "{} of {:?}: {found:e}, not {expected:e}: {off} units",
+                entry.function,
+                entry.inputs
+            );
             let worst = worst.entry(entry.function.clone()).or_default();
             *worst = (*worst).max(if near { 0 } else { off });
             count += 1;
         }
     }
     println!("{count} values; most units off: {worst:?}");
-    assert!(count > 1500);
+    assert!(count > 1500, "{count} values");
 }
 
-/// In `f32` the scores are rounded first; the reference is then the f64 result, which the test above holds.
+/// In `f32` the scores are rounded first; the reference is then the f64 result, which the test
+/// above holds.
 #[test]
 fn as_many_units_in_single_precision() {
     let mut worst = BTreeMap::<String, u64>::new();
     for mut entry in table("probability") {
         let scores = entry.inputs[0].iter().map(|&z| f64::from(z as f32)).collect();
         entry.inputs[0] = scores;
-        let (Some(found), Some(expected)) = (accurate::<f32>(&entry), accurate::<f64>(&entry)) else { continue };
+        let (Some(found), Some(expected)) = (accurate::<f32>(&entry), accurate::<f64>(&entry))
+        else {
+            continue;
+        };
         for (&found, &expected) in found.iter().zip(&expected) {
             let off = units_32(found, expected);
-            assert!(off <= 4, "{} of {:?}: {found:e}, not {expected:e}: {off} units", entry.function, entry.inputs);
+            assert!(
+                off <= 4,
+                "{} of {:?}: {found:e}, not {expected:e}: {off} units",
+                entry.function,
+                entry.inputs
+            );
             let worst = worst.entry(entry.function.clone()).or_default();
             *worst = (*worst).max(off);
         }
     }
     println!("most units off: {worst:?}");
+}
+
+/// What a transformation leaves of logits.
+fn decoded(logits: &[f64], transform: &impl Transform) -> Vec<f64> {
+    let left = transform.apply(Logits::new(logits).unwrap()).unwrap();
+    left.distribution().probabilities().to_vec()
 }
 
 /// Our value of a function of the table.
@@ -182,6 +209,15 @@ fn ours(entry: &Entry) -> Option<Vec<f64>> {
             let prior = Categorical::from_probabilities(x(0)).unwrap();
             bayes::posterior(&prior, x(1)).unwrap().probabilities().to_vec()
         }
+        "temperature" => decoded(x(0), &Temperature(at(1))),
+        "top_k" => decoded(x(0), &TopK(at(1) as usize)),
+        "top_p" => decoded(x(0), &TopP(at(1))),
+        "min_p" => decoded(x(0), &MinP(at(1))),
+        "typical" => decoded(x(0), &Typical(at(1))),
+        "repetition_penalty" => {
+            let history: Vec<u32> = x(2).iter().map(|&t| t as u32).collect();
+            decoded(x(0), &RepetitionPenalty { penalty: at(1), history: &history })
+        }
         "log_likelihood" => {
             let model = Categorical::from_probabilities(x(0)).unwrap();
             vec![likelihood::log_likelihood(&model, &whole(1)).unwrap()]
@@ -211,6 +247,7 @@ fn agrees_with_scipy_numpy_and_pytorch() {
     println!("{count} values");
     worst.iter().for_each(|(function, error)| println!("{function:<24} {error:.1e}"));
     assert!(count >= 150, "{count} values");
-    let broken: Vec<_> = worst.iter().filter(|(_, error)| **error > 1e-12 || error.is_nan()).collect();
+    let broken: Vec<_> =
+        worst.iter().filter(|(_, error)| **error > 1e-12 || error.is_nan()).collect();
     assert!(broken.is_empty(), "{broken:?}");
 }

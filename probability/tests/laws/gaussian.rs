@@ -21,9 +21,16 @@ const BOUND: f64 = 500.0 * 200.0 * EPSILON;
 proptest! {
     /// The chain rule: p(x, y) = p(y)·p(x|y).
     #[test]
-    fn a_density_and_its_factors(g in four(), w in prop::collection::vec(-2.0..2.0_f64, 4)) {
+    fn a_density_and_its_factors(
+        g in four(),
+        w in prop::collection::vec(-2.0..2.0_f64, 4),
+    ) {
         // A point that is not absurdly improbable.
-        let x: Vec<f64> = (g.factor() * linalg::matrix(4, 1, &w)).iter().zip(g.mean()).map(|(d, m)| d + m).collect();
+        let x: Vec<f64> = (g.factor() * linalg::matrix(4, 1, &w))
+            .iter()
+            .zip(g.mean())
+            .map(|(d, m)| d + m)
+            .collect();
         let (seen, values) = ([3, 1], [x[3], x[1]]);
         let marginal = g.marginal(&seen).unwrap().ln_density(&values).unwrap();
         let conditional = g.given(&seen, &values).unwrap().ln_density(&[x[0], x[2]]).unwrap();
@@ -39,9 +46,15 @@ proptest! {
         all_close(twice.covariance().as_slice(), once.covariance().as_slice(), 10.0 * BOUND);
     }
 
-    /// The Schur complement: never larger than the prior in any direction, and the same whatever is seen.
+    /// The Schur complement: never larger than the prior in any direction, and the same whatever is
+    /// seen.
     #[test]
-    fn seeing_never_widens(g in four(), y in numbers(2), z in numbers(2), a in prop::collection::vec(-2.0..2.0_f64, 2)) {
+    fn seeing_never_widens(
+        g in four(),
+        y in numbers(2),
+        z in numbers(2),
+        a in prop::collection::vec(-2.0..2.0_f64, 2),
+    ) {
         let (after, prior) = (g.given(&[1, 3], &y).unwrap(), g.marginal(&[0, 2]).unwrap());
         let a = linalg::matrix(2, 1, &a);
         let along = |c: &Matrix<f64>| (a.transpose() * c * &a)[0];
@@ -59,28 +72,46 @@ proptest! {
 
     /// A·Aᵀ = Σ, ln |Σ| = Σ ln of eigenvalues, and A·w + µ is w away.
     #[test]
-    fn factor_determinant_distance(g in four(), w in prop::collection::vec(-3.0..3.0_f64, 4)) {
+    fn factor_determinant_distance(
+        g in four(),
+        w in prop::collection::vec(-3.0..3.0_f64, 4),
+    ) {
         let a = g.factor();
         all_close((&a * a.transpose()).as_slice(), g.covariance().as_slice(), BOUND);
         let eigenvalues = g.covariance().clone().symmetric_eigenvalues();
         close(g.log_determinant(), eigenvalues.iter().map(|l| l.ln()).sum(), BOUND);
-        let x: Vec<f64> = (a * linalg::matrix(4, 1, &w)).iter().zip(g.mean()).map(|(d, m)| d + m).collect();
+        let x: Vec<f64> =
+            (a * linalg::matrix(4, 1, &w)).iter().zip(g.mean()).map(|(d, m)| d + m).collect();
         close(g.squared_distance(&x).unwrap(), w.iter().map(|w| w * w).sum(), 100.0 * BOUND);
     }
 
     /// One variable is the case of one dimension.
     #[test]
-    fn one_dimension(mean in -9.0..9.0_f64, deviation in 0.1..9.0_f64, x in -20.0..20.0_f64) {
+    fn one_dimension(
+        mean in -9.0..9.0_f64,
+        deviation in 0.1..9.0_f64,
+        x in -20.0..20.0_f64,
+    ) {
         let one = Gaussian::new(mean, deviation).unwrap();
-        let many = MultivariateGaussian::new(&[mean], &linalg::matrix(1, 1, &[deviation * deviation])).unwrap();
+        let many =
+            MultivariateGaussian::new(&[mean], &linalg::matrix(1, 1, &[deviation * deviation]))
+                .unwrap();
         let expected = one.ln_density(x);
         close(many.ln_density(&[x]).unwrap(), expected, 16.0 * EPSILON * expected.abs().max(4.0));
-        close(one.density(x), expected.exp(), 16.0 * EPSILON * expected.abs().max(4.0) * one.density(x));
+        close(
+            one.density(x),
+            expected.exp(),
+            16.0 * EPSILON * expected.abs().max(4.0) * one.density(x),
+        );
     }
 
     /// The quantile is the inverse of the distribution function, which is symmetric and rises.
     #[test]
-    fn quantile_and_distribution_function(mean in -9.0..9.0_f64, deviation in 0.1..9.0_f64, p in 1e-9..1.0_f64) {
+    fn quantile_and_distribution_function(
+        mean in -9.0..9.0_f64,
+        deviation in 0.1..9.0_f64,
+        p in 1e-9..1.0_f64,
+    ) {
         let g = Gaussian::new(mean, deviation).unwrap();
         let x = g.quantile(p).unwrap();
         // x is off by ε of its size, and p by that times the density.

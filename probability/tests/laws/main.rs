@@ -1,7 +1,7 @@
 //! The laws of probability, as properties of random inputs.
 //!
-//! A law that holds exactly in real numbers holds within rounding here. Every bound says where it comes from: ε
-//! for each operation on the way, times the size of what was summed.
+//! A law that holds exactly in real numbers holds within rounding here. Every bound says where it
+//! comes from: ε for each operation on the way, times the size of what was summed.
 
 mod categorical;
 mod gaussian;

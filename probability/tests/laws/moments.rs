@@ -27,16 +27,25 @@ proptest! {
         prop_assert_eq!(one.count(), x.len() as u64);
     }
 
-    /// Merging is associative and commutative, has a neutral element, and is the whole of its parts.
+    /// Merging is associative and commutative, has a neutral element, and is the whole of its
+    /// parts.
     #[test]
-    fn merging_in_any_order(x in numbers(0..30), y in numbers(0..30), z in numbers(1..30)) {
+    fn merging_in_any_order(
+        x in numbers(0..30),
+        y in numbers(0..30),
+        z in numbers(1..30),
+    ) {
         let [a, b, c] = [running(&x), running(&y), running(&z)];
         let whole = running(&[x.clone(), y, z].concat());
         let bound = bound(90);
         for merged in [a.merge(&b).merge(&c), a.merge(&b.merge(&c)), c.merge(&a).merge(&b)] {
             prop_assert_eq!(merged.count(), whole.count());
             close(merged.mean().unwrap(), whole.mean().unwrap(), bound);
-            close(merged.population_variance().unwrap(), whole.population_variance().unwrap(), 2.0 * bound);
+            close(
+                merged.population_variance().unwrap(),
+                whole.population_variance().unwrap(),
+                2.0 * bound,
+            );
         }
         prop_assert_eq!(a.merge(&Running::new()), a);
         prop_assert_eq!(Running::new().merge(&a), a);
@@ -44,10 +53,20 @@ proptest! {
 
     /// Cov is bilinear and symmetric; a shift changes nothing.
     #[test]
-    fn covariance_is_bilinear(x in numbers(12), y in numbers(12), z in numbers(12), a in -3.0..3.0_f64, b in -9.0..9.0_f64) {
+    fn covariance_is_bilinear(
+        x in numbers(12),
+        y in numbers(12),
+        z in numbers(12),
+        a in -3.0..3.0_f64,
+        b in -9.0..9.0_f64,
+    ) {
         let mixed: Vec<f64> = x.iter().zip(&y).map(|(x, y)| a * x + y + b).collect();
         let bound = 10.0 * bound(12);
-        close(covariance(&mixed, &z).unwrap(), a * covariance(&x, &z).unwrap() + covariance(&y, &z).unwrap(), bound);
+        close(
+            covariance(&mixed, &z).unwrap(),
+            a * covariance(&x, &z).unwrap() + covariance(&y, &z).unwrap(),
+            bound,
+        );
         prop_assert_eq!(covariance(&x, &y).unwrap(), covariance(&y, &x).unwrap());
     }
 
@@ -66,7 +85,10 @@ proptest! {
 
     /// aᵀ·C·a is the variance of a·x, and so never negative.
     #[test]
-    fn a_covariance_matrix_is_positive(x in numbers(18), a in prop::collection::vec(-2.0..2.0_f64, 3)) {
+    fn a_covariance_matrix_is_positive(
+        x in numbers(18),
+        a in prop::collection::vec(-2.0..2.0_f64, 3),
+    ) {
         let x = linalg::matrix(3, 6, &x);
         let c = covariance_matrix(&x).unwrap();
         let a = linalg::matrix(3, 1, &a);

@@ -36,7 +36,11 @@ proptest! {
 
     /// A shift and a positive scale change nothing (ε = 0); a negative scale changes the sign.
     #[test]
-    fn units_do_not_matter(x in numbers(2..20), scale in 0.1..9.0_f64, shift in -50.0..50.0_f64) {
+    fn units_do_not_matter(
+        x in numbers(2..20),
+        scale in 0.1..9.0_f64,
+        shift in -50.0..50.0_f64,
+    ) {
         let variance = population_variance(&x).unwrap();
         prop_assume!(variance > 1.0);
         let moved: Vec<f64> = x.iter().map(|x| scale * x + shift).collect();
@@ -50,7 +54,10 @@ proptest! {
 
     /// Scaling by a power of two, to the ends of the range, changes no bit.
     #[test]
-    fn no_scale_is_too_large_or_small(x in prop::collection::vec(1.0..100.0_f64, 2..20), power in -900..1000_i32) {
+    fn no_scale_is_too_large_or_small(
+        x in prop::collection::vec(1.0..100.0_f64, 2..20),
+        power in -900..1000_i32,
+    ) {
         let scaled: Vec<f64> = x.iter().map(|x| x * 2.0_f64.powi(power)).collect();
         prop_assert_eq!(standardise(&x, 0.0).unwrap(), standardise(&scaled, 0.0).unwrap());
         let ones = vec![1.0; x.len()];
@@ -59,28 +66,44 @@ proptest! {
 
     /// Layer normalisation is RMS normalisation of the centred token.
     #[test]
-    fn layer_norm_is_rms_norm_of_what_is_centred(x in numbers(2..20), gain in numbers(20), epsilon in 1e-8..1e-2_f64) {
+    fn layer_norm_is_rms_norm_of_what_is_centred(
+        x in numbers(2..20),
+        gain in numbers(20),
+        epsilon in 1e-8..1e-2_f64,
+    ) {
         prop_assume!(population_variance(&x).unwrap() > 1e-3);
         let center = mean(&x).unwrap();
         let centred: Vec<f64> = x.iter().map(|x| x - center).collect();
         let (gain, zeros) = (&gain[..x.len()], vec![0.0; x.len()]);
         let y = layer_norm(&x, gain, &zeros, epsilon).unwrap();
-        all_close(&y, &rms_norm(&centred, gain, epsilon).unwrap(), 64.0 * EPSILON * 100.0 * 100.0 / 0.03);
+        all_close(
+            &y,
+            &rms_norm(&centred, gain, epsilon).unwrap(),
+            64.0 * EPSILON * 100.0 * 100.0 / 0.03,
+        );
     }
 
     /// The plain functions are the primitives, column by column.
     #[test]
-    fn plain_functions_are_the_primitives(x in numbers(12), gain in numbers(4), shift in numbers(4)) {
-        let (m, g, b) = (linalg::matrix(4, 3, &x), linalg::matrix(4, 1, &gain), linalg::matrix(4, 1, &shift));
+    fn plain_functions_are_the_primitives(
+        x in numbers(12),
+        gain in numbers(4),
+        shift in numbers(4),
+    ) {
+        let (m, g, b) =
+            (linalg::matrix(4, 3, &x), linalg::matrix(4, 1, &gain), linalg::matrix(4, 1, &shift));
         let epsilon = 1e-5;
         let bound = 1e4 * 64.0 * EPSILON / 1e-5_f64.sqrt();
-        let plain: Vec<f64> = x.chunks(4).flat_map(|x| layer_norm(x, &gain, &shift, epsilon).unwrap()).collect();
+        let plain: Vec<f64> =
+            x.chunks(4).flat_map(|x| layer_norm(x, &gain, &shift, epsilon).unwrap()).collect();
         all_close(&run(&LayerNorm { epsilon }, [&m, &g, &b]), &plain, bound);
-        let plain: Vec<f64> = x.chunks(4).flat_map(|x| rms_norm(x, &gain, epsilon).unwrap()).collect();
+        let plain: Vec<f64> =
+            x.chunks(4).flat_map(|x| rms_norm(x, &gain, epsilon).unwrap()).collect();
         all_close(&run(&RmsNorm { epsilon }, [&m, &g]), &plain, bound);
     }
 
-    /// p is the probability to drop: a share p is dropped and the rest divided by 1 − p, so that the mean stays.
+    /// p is the probability to drop: a share p is dropped and the rest divided by 1 − p, so that
+    /// the mean stays.
     #[test]
     fn dropout_keeps_the_mean(rate in 0.0..0.95_f64, seed in 0..1000_u64) {
         let n = 2000;
@@ -94,38 +117,59 @@ proptest! {
 
     /// Weights have the variance that is stated, and uniform ones their bound.
     #[test]
-    fn weights_have_their_variance(seed in 0..1000_u64, inputs in 20..60_usize, outputs in 20..60_usize) {
+    fn weights_have_their_variance(
+        seed in 0..1000_u64,
+        inputs in 20..60_usize,
+        outputs in 20..60_usize,
+    ) {
         use Initialiser::*;
         let random = Random::new(seed, 0, 0);
-        for rule in [XavierNormal, XavierUniform, KaimingNormal, KaimingUniform, Gpt2, Gpt2Residual { layers: 3 }] {
+        for rule in [
+            XavierNormal,
+            XavierUniform,
+            KaimingNormal,
+            KaimingUniform,
+            Gpt2,
+            Gpt2Residual { layers: 3 },
+        ] {
             let w = rule.weights::<f64>(outputs, inputs, &random, 0).unwrap();
             let (variance, n) = (rule.variance(inputs, outputs).unwrap(), w.len() as f64);
             let found: Running<f64> = w.iter().copied().collect();
             close(found.mean().unwrap(), 0.0, 6.0 * (variance / n).sqrt());
             // Var of a square: 2σ⁴ of a Gaussian, less of a uniform.
-            close(found.population_variance().unwrap(), variance, 6.0 * variance * (2.0 / n).sqrt() + variance * 36.0 / n);
+            close(
+                found.population_variance().unwrap(),
+                variance,
+                6.0 * variance * (2.0 / n).sqrt() + variance * 36.0 / n,
+            );
             if matches!(rule, XavierUniform | KaimingUniform) {
                 prop_assert!(w.amax() <= (3.0 * variance).sqrt());
             }
         }
     }
 
-    /// Every query's weights are a distribution over what it sees, and what is hidden does not matter.
+    /// Every query's weights are a distribution over what it sees, and what is hidden does not
+    /// matter.
     #[test]
     fn masked_rows(scores in numbers(25), other in numbers(25)) {
         let visible = |key: usize, query: usize| key <= query;
         let (a, b) = (linalg::matrix(5, 5, &scores), linalg::matrix(5, 5, &other));
-        let mixed = Matrix::from_fn(5, 5, |key, query| if visible(key, query) { a[(key, query)] } else { b[(key, query)] });
+        let mixed = Matrix::from_fn(5, 5, |key, query| {
+            if visible(key, query) { a[(key, query)] } else { b[(key, query)] }
+        });
         let weights = masked_softmax(&a, visible).unwrap();
         prop_assert_eq!(&weights, &masked_softmax(&mixed, visible).unwrap());
         for (query, column) in weights.column_iter().enumerate() {
             close(column.sum(), 1.0, 5.0 * EPSILON);
-            prop_assert!(column.iter().enumerate().all(|(key, w)| visible(key, query) || *w == 0.0));
+            prop_assert!(
+                column.iter().enumerate().all(|(key, w)| visible(key, query) || *w == 0.0)
+            );
         }
     }
 }
 
-/// Xavier keeps the variance through linear layers, Kaiming through ReLU; 1/n through ReLU halves it every layer.
+/// Xavier keeps the variance through linear layers, Kaiming through ReLU; 1/n through ReLU halves
+/// it every layer.
 #[test]
 fn variances_that_are_kept() {
     let (n, layers, tokens) = (128, 30, 64);
@@ -150,7 +194,8 @@ fn variances_that_are_kept() {
     close(halved, -f64::from(layers) * 2.0_f64.ln(), stray(5.0));
 }
 
-/// 2N projections added to the residual stream: with GPT-2's factor it grows by the variance of one, without by 2N.
+/// 2N projections added to the residual stream: with GPT-2's factor it grows by the variance of
+/// one, without by 2N.
 #[test]
 fn the_residual_stream_keeps_its_size() {
     let (n, layers) = (128, 12);

@@ -1,4 +1,5 @@
-//! Drawing: random numbers, alias tables, the Gumbel trick, transformations of next-token distributions.
+//! Drawing: random numbers, alias tables, the Gumbel trick, transformations of next-token
+//! distributions.
 
 use crate::{EPSILON, all_close, close, distribution, logits};
 use probability::alias::AliasTable;
@@ -66,7 +67,8 @@ proptest! {
     fn alias_tables_are_exact(counts in prop::collection::vec(0..1_u64 << 50, 1..50)) {
         prop_assume!(counts.iter().any(|&n| n > 0));
         let table = AliasTable::from_counts(&counts).unwrap();
-        let expected: Vec<u128> = counts.iter().map(|&c| u128::from(c) * counts.len() as u128).collect();
+        let expected: Vec<u128> =
+            counts.iter().map(|&c| u128::from(c) * counts.len() as u128).collect();
         prop_assert_eq!(table.shares(), expected);
     }
 
@@ -75,7 +77,11 @@ proptest! {
     fn alias_tables_of_distributions(p in distribution(1..40)) {
         let table = AliasTable::new(&p);
         for i in 0..p.len() {
-            close(table.probability(i), p.probability(i), 2.0 * EPSILON * p.probability(i) + p.len() as f64 * (-62.0_f64).exp2());
+            close(
+                table.probability(i),
+                p.probability(i),
+                2.0 * EPSILON * p.probability(i) + p.len() as f64 * (-62.0_f64).exp2(),
+            );
             prop_assert_eq!(table.probability(i) == 0.0, p.probability(i) == 0.0);
         }
         prop_assert_eq!(table.len(), p.len());
@@ -83,14 +89,21 @@ proptest! {
 
     /// Frequencies of the Gumbel trick, of any distribution.
     #[test]
-    fn gumbel_frequencies(z in prop::collection::vec(-2.0..2.0_f64, 2..8), seed in 0..1000_u64) {
+    fn gumbel_frequencies(
+        z in prop::collection::vec(-2.0..2.0_f64, 2..8),
+        seed in 0..1000_u64,
+    ) {
         let (p, random) = (Categorical::from_logits(&z).unwrap(), Random::new(seed, 0, 0));
         prop_assert!(p_value(&p, 2000, |i| gumbel_max(&z, &random, i).unwrap()) > SUSPICIOUS);
     }
 
     /// A shift of all logits moves no draw, and −∞ is never drawn.
     #[test]
-    fn gumbel_laws(z in logits(20), seed in 0..1000_u64, shift in -64..64_i32) {
+    fn gumbel_laws(
+        z in logits(20),
+        seed in 0..1000_u64,
+        shift in -64..64_i32,
+    ) {
         let random = Random::new(seed, 0, 0);
         let i = gumbel_max(&z, &random, 3).unwrap();
         prop_assert!(z[i] > f64::NEG_INFINITY);
@@ -101,7 +114,13 @@ proptest! {
 
     /// Numbers are in their range, whatever the seed and the index.
     #[test]
-    fn ranges_of_random_numbers(seed: u64, stream: u32, step: u32, index in 0..u64::MAX / 4, n in 1..u64::MAX) {
+    fn ranges_of_random_numbers(
+        seed: u64,
+        stream: u32,
+        step: u32,
+        index in 0..u64::MAX / 4,
+        n in 1..u64::MAX,
+    ) {
         let random = Random::new(seed, stream, step);
         prop_assert!((0.0..1.0).contains(&random.uniform(index)));
         let open = random.open_uniform(index);
@@ -149,7 +168,8 @@ proptest! {
         prop_assert_eq!(support(&distribution_of(&MinP(1.0), &z)), 1);
     }
 
-    /// What is left is nearer to the entropy than what is not; it reaches P; of equal probabilities nothing is more typical.
+    /// What is left is nearer to the entropy than what is not; it reaches P; of equal probabilities
+    /// nothing is more typical.
     #[test]
     fn typical(z in distinct(), goal in 0.01..1.0_f64) {
         let (all, p) = (distribution_of(&Keep, &z), distribution_of(&Typical(goal), &z));
@@ -165,9 +185,14 @@ proptest! {
         prop_assert_eq!(distribution_of(&Typical(1.0), &z), all);
     }
 
-    /// Temperature keeps the order, and the k best are the k best at any temperature: the two commute.
+    /// Temperature keeps the order, and the k best are the k best at any temperature: the two
+    /// commute.
     #[test]
-    fn top_k_and_temperature_commute(z in distinct(), k in 1..40_usize, t in 0.1..3.0_f64) {
+    fn top_k_and_temperature_commute(
+        z in distinct(),
+        k in 1..40_usize,
+        t in 0.1..3.0_f64,
+    ) {
         let a = distribution_of(&TopK(k).then(Temperature(t)), &z);
         all_close(&a, &distribution_of(&Temperature(t).then(TopK(k)), &z), 4.0 * EPSILON);
         prop_assert_eq!(distribution_of(&Temperature(1.0), &z), distribution_of(&Keep, &z));
@@ -175,7 +200,13 @@ proptest! {
 
     /// Composition is associative and has a neutral element, and something is always left.
     #[test]
-    fn composition(z in logits(30), t in 0.0..2.0_f64, k in 1..20_usize, p in 0.05..1.0_f64, m in 0.0..1.0_f64) {
+    fn composition(
+        z in logits(30),
+        t in 0.0..2.0_f64,
+        k in 1..20_usize,
+        p in 0.05..1.0_f64,
+        m in 0.0..1.0_f64,
+    ) {
         let (a, b, c) = (Temperature(t), TopK(k).then(Typical(p)), TopP(p).then(MinP(m)));
         let left = distribution_of(&a.then(b).then(c), &z);
         prop_assert_eq!(&left, &distribution_of(&a.then(b.then(c)), &z));
@@ -186,22 +217,53 @@ proptest! {
 
     /// A penalty above 1 makes what occurred less likely and what did not more; 1 changes nothing.
     #[test]
-    fn penalty(z in distinct(), penalty in 1.0..3.0_f64, token in 0..30_usize) {
+    fn penalty(
+        z in distinct(),
+        penalty in 1.0..3.0_f64,
+        token in 0..30_usize,
+    ) {
         let token = token % z.len();
         let history = [token as u32, token as u32, 99];
-        let (all, p) = (distribution_of(&Keep, &z), distribution_of(&RepetitionPenalty { penalty, history: &history }, &z));
+        let (all, p) = (
+            distribution_of(&Keep, &z),
+            distribution_of(&RepetitionPenalty { penalty, history: &history }, &z),
+        );
         prop_assert!(p[token] <= all[token] + 4.0 * EPSILON);
         prop_assert!((0..z.len()).all(|i| i == token || p[i] >= all[i] - 4.0 * EPSILON));
-        prop_assert_eq!(distribution_of(&RepetitionPenalty { penalty: 1.0, history: &history }, &z), all);
+        prop_assert_eq!(
+            distribution_of(&RepetitionPenalty { penalty: 1.0, history: &history }, &z),
+            all
+        );
     }
 
     /// The sampler's settings are the composition in its order.
     #[test]
-    fn a_sampler_is_a_composition(z in logits(30), t in 0.0..2.0_f64, k in 1..20_usize, p in 0.05..1.0_f64, m in 0.0..1.0_f64, penalty in 0.5..2.0_f64) {
+    fn a_sampler_is_a_composition(
+        z in logits(30),
+        t in 0.0..2.0_f64,
+        k in 1..20_usize,
+        p in 0.05..1.0_f64,
+        m in 0.0..1.0_f64,
+        penalty in 0.5..2.0_f64,
+    ) {
         let history = [0_u32, 3, 3];
-        let sampler = Sampler { temperature: t, top_k: Some(k), top_p: Some(p), min_p: Some(m), typical: Some(p), repetition_penalty: penalty };
+        let sampler = Sampler {
+            temperature: t,
+            top_k: Some(k),
+            top_p: Some(p),
+            min_p: Some(m),
+            typical: Some(p),
+            repetition_penalty: penalty,
+        };
         let composed = RepetitionPenalty { penalty, history: &history }
-            .then(Temperature(t)).then(TopK(k)).then(Typical(p)).then(TopP(p)).then(MinP(m));
-        prop_assert_eq!(sampler.distribution_after(&history, &z).unwrap(), distribution_of(&composed, &z));
+            .then(Temperature(t))
+            .then(TopK(k))
+            .then(Typical(p))
+            .then(TopP(p))
+            .then(MinP(m));
+        prop_assert_eq!(
+            sampler.distribution_after(&history, &z).unwrap(),
+            distribution_of(&composed, &z)
+        );
     }
 }

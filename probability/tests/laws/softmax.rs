@@ -38,23 +38,32 @@ proptest! {
 
     /// A shift by a power of two of integers rounds nothing: then not a bit changes.
     #[test]
-    fn an_exact_shift_changes_no_bit(z in prop::collection::vec(-500..500_i32, 1..40), shift in -4096..4096_i32) {
+    fn an_exact_shift_changes_no_bit(
+        z in prop::collection::vec(-500..500_i32, 1..40),
+        shift in -4096..4096_i32,
+    ) {
         let plain: Vec<f64> = z.iter().map(|&z| f64::from(z) / 16.0).collect();
         let shifted: Vec<f64> = z.iter().map(|&z| f64::from(z) / 16.0 + f64::from(shift)).collect();
         prop_assert_eq!(softmax(&plain), softmax(&shifted));
     }
 
-    /// T → 0 is greedy, equal shares among the largest; T → ∞ is uniform; both within e^(−gap/T), and |z|/T.
+    /// T → 0 is greedy, equal shares among the largest; T → ∞ is uniform; both within e^(−gap/T),
+    /// and |z|/T.
     #[test]
     fn limits_of_temperature(z in prop::collection::vec(-20..20_i32, 1..20)) {
         let z: Vec<f64> = z.into_iter().map(f64::from).collect();
         let n = z.len() as f64;
         let largest = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let best = z.iter().filter(|z| **z == largest).count() as f64;
-        let greedy: Vec<f64> = z.iter().map(|&z| if z == largest { 1.0 / best } else { 0.0 }).collect();
+        let greedy: Vec<f64> =
+            z.iter().map(|&z| if z == largest { 1.0 / best } else { 0.0 }).collect();
         all_close(&tempered_softmax(&z, 0.0).unwrap(), &greedy, EPSILON);
         // The next logit is 1 or more below the largest.
-        all_close(&tempered_softmax(&z, 0.02).unwrap(), &greedy, n * (-50.0_f64).exp() + 4.0 * EPSILON);
+        all_close(
+            &tempered_softmax(&z, 0.02).unwrap(),
+            &greedy,
+            n * (-50.0_f64).exp() + 4.0 * EPSILON,
+        );
         let uniform = vec![1.0 / n; z.len()];
         all_close(&tempered_softmax(&z, f64::INFINITY).unwrap(), &uniform, EPSILON);
         all_close(&tempered_softmax(&z, 1e9).unwrap(), &uniform, 2.0 * 40.0 / 1e9);
@@ -62,10 +71,18 @@ proptest! {
 
     /// Cooling twice is cooling by the product: softmax((z/S)/T) = softmax(z/(S·T)).
     #[test]
-    fn temperatures_multiply(z in logits(20), s in 0.2..5.0_f64, t in 0.2..5.0_f64) {
+    fn temperatures_multiply(
+        z in logits(20),
+        s in 0.2..5.0_f64,
+        t in 0.2..5.0_f64,
+    ) {
         let cooled: Vec<f64> = z.iter().map(|z| z / s).collect();
         let bound = 4.0 * (40.0 / (s * t) + 4.0) * EPSILON;
-        all_close(&tempered_softmax(&cooled, t).unwrap(), &tempered_softmax(&z, s * t).unwrap(), bound);
+        all_close(
+            &tempered_softmax(&cooled, t).unwrap(),
+            &tempered_softmax(&z, s * t).unwrap(),
+            bound,
+        );
     }
 
     /// max z ≤ lse ≤ max z + ln n.
@@ -90,7 +107,9 @@ proptest! {
         let (p, ln_p, lse) = (softmax(&z), log_softmax(&z), log_sum_exp(&z));
         for i in 0..z.len() {
             close(ln_p[i].exp(), p[i], 48.0 * EPSILON * p[i]);
-            prop_assert!(z[i] == f64::NEG_INFINITY || (ln_p[i] - (z[i] - lse)).abs() <= 64.0 * EPSILON);
+            prop_assert!(
+                z[i] == f64::NEG_INFINITY || (ln_p[i] - (z[i] - lse)).abs() <= 64.0 * EPSILON
+            );
         }
         // The log-sum-exp of logarithms of probabilities is ln 1.
         close(log_sum_exp(&ln_p), 0.0, 48.0 * EPSILON);
@@ -103,7 +122,11 @@ proptest! {
 
     /// Merging is associative and commutative, and nothing is its neutral element.
     #[test]
-    fn merging_in_any_order(a in logits(20), b in logits(20), c in logits(20)) {
+    fn merging_in_any_order(
+        a in logits(20),
+        b in logits(20),
+        c in logits(20),
+    ) {
         let bound = streaming_bound(60);
         let [x, y, z] = [streamed(&a), streamed(&b), streamed(&c)];
         close(x.merge(&y).merge(&z).value(), x.merge(&y.merge(&z)).value(), bound);
