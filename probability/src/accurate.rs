@@ -130,8 +130,11 @@ impl Twice {
             f64::from_bits(0x3DD4_73DE_6AF0_0000),
             f64::from_bits(0x3BA3_C767_3007_E5ED),
         ];
-        if !(self.high > -750.0) {
-            return if self.high.is_nan() { Twice::new(f64::NAN) } else { Twice::ZERO };
+        if self.high.is_nan() {
+            return Twice::new(f64::NAN);
+        }
+        if self.high <= -750.0 {
+            return Twice::ZERO;
         }
         let k = (self.high * std::f64::consts::LOG2_E).round();
         let reduced = LN2.iter().fold(self, |x, part| x + Twice::new(-k * part));

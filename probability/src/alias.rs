@@ -98,9 +98,10 @@ impl AliasTable {
 
     /// Draws an outcome, with number `index` of `random`.
     pub fn draw(&self, random: &Random, index: u64) -> usize {
-        let i = random.below(2 * index, self.columns.len() as u64) as usize;
+        let first = index.wrapping_mul(2);
+        let i = random.below(first, self.columns.len() as u64) as usize;
         let Column { own, alias } = self.columns[i];
-        if random.below(2 * index + 1, self.height) < own { i } else { alias }
+        if random.below(first + 1, self.height) < own { i } else { alias }
     }
 
     /// The area of every outcome, of n·Σw in all: n·wᵢ where the table is right.

@@ -47,9 +47,10 @@ pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
 pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
     let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
     let terms = scores.iter().enumerate().filter(|(i, _)| *i != first);
-    // Where the maximum is infinite or NaN the sum is NaN, though no term may be.
-    let nothing = m - m;
-    nothing + accurate::sum(terms.map(|(_, &z)| accurate::exp_difference(z, m)))
+    if !m.to_f64().is_finite() {
+        return T::from_f64(f64::NAN); // though no term may be
+    }
+    accurate::sum(terms.map(|(_, &z)| accurate::exp_difference(z, m)))
 }
 
 /// Log-sum-exp of scores that come one by one, or in pieces: the identity behind streaming

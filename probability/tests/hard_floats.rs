@@ -520,7 +520,7 @@ fn initial_weights() {
 #[test]
 fn drawing() {
     let random = Random::new(0, 0, 0);
-    for i in [0, 1, u64::MAX / 2 - 1] {
+    for i in [0, 1, u64::MAX / 2, u64::MAX] {
         assert!(
             random.uniform(i) < 1.0
                 && random.normal(i).is_finite()
@@ -543,7 +543,10 @@ fn drawing() {
             && setting(AliasTable::from_counts(&[u64::MAX]))
     );
     let one = AliasTable::from_counts(&[3]).unwrap();
-    assert_eq!((one.draw(&random, 9), one.probability(0), one.probability(1)), (0, 1.0, 0.0));
+    assert_eq!(
+        (one.draw(&random, u64::MAX), one.probability(0), one.probability(1)),
+        (0, 1.0, 0.0)
+    );
     let table = AliasTable::new(&Categorical::from_weights(&[TINY, 1.0, 0.0]).unwrap());
     assert!(table.probability(0) > 0.0 && table.probability(2) == 0.0);
     let normal = distribution::Normal::new(0.0, 1.0).unwrap();

@@ -11,8 +11,13 @@ use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
 use linalg::{product::Product, rows::Rows, scale::Scale};
-use probability::rms_norm::RmsNorm;
-use probability::{dropout::Dropout, layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
+use probability::{
+    dropout::{Dropout, Order},
+    layer_norm::LayerNorm,
+    mask::CausalMask,
+    rms_norm::RmsNorm,
+    softmax::Softmax,
+};
 use transformer::{CachedAttention, CausalAttention};
 
 /// What is done with every case.
@@ -45,7 +50,7 @@ pub const HEADS: [(usize, usize, usize, usize); 7] = [
 ];
 
 /// The dropout that the cases use.
-pub const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5 };
+pub const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5, order: Order::Columns };
 
 fn number(x: f64) -> Matrix<f64> {
     Matrix::repeat(1, 1, x)

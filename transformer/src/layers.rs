@@ -9,7 +9,7 @@ use calculus::{RecordError, Recorder, Var};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, product::Product};
 use linalg::{rows::Rows, scale::Scale};
-use probability::dropout::Dropout;
+use probability::dropout::{Dropout, Order};
 use probability::{layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
 
 /// What every layer knows: the model, the batch, and which of the two recordings this is.
@@ -30,7 +30,7 @@ impl Context<'_> {
     fn dropout(&self, stream: usize) -> Option<(Dropout, Var)> {
         let (step, seed) = self.dropout?;
         let stream = crate::streams::DROPOUT + stream as u32;
-        Some((Dropout { rate: self.config.dropout, seed, stream }, step))
+        Some((Dropout { rate: self.config.dropout, seed, stream, order: Order::Columns }, step))
     }
 
     /// x, or x with a share of its elements dropped.
@@ -152,6 +152,7 @@ pub(crate) fn attend<T: Real>(
     let masked = r.push("masked", CausalMask, [scaled])?;
     let mut weights = r.push("weights", Softmax, [masked])?;
     if let Some((dropout, step)) = dropout {
+        let dropout = Dropout { order: Order::Weights { length }, ..dropout };
         weights = r.push("weights_dropped", dropout, [weights, step])?;
     }
     r.push("mixed", HeadMix { heads, length }, [value, weights])
