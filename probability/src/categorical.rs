@@ -128,7 +128,7 @@ impl<T: Real> Categorical<T> {
     ///
     /// ```
     /// use probability::Categorical;
-    /// assert_eq!(Categorical::uniform(4)?.probabilities(), [0.25; 4]);
+    /// assert_eq!(Categorical::<f64>::uniform(4)?.probabilities(), [0.25; 4]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn uniform(n: usize) -> Result<Self, ProbabilityError> {
@@ -142,7 +142,7 @@ impl<T: Real> Categorical<T> {
     ///
     /// ```
     /// use probability::Categorical;
-    /// assert_eq!(Categorical::certain(1, 3)?.probabilities(), [0.0, 1.0, 0.0]);
+    /// assert_eq!(Categorical::<f64>::certain(1, 3)?.probabilities(), [0.0, 1.0, 0.0]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn certain(i: usize, n: usize) -> Result<Self, ProbabilityError> {
@@ -296,7 +296,7 @@ impl<T: Real> Categorical<T> {
     ///
     /// ```
     /// use probability::Categorical;
-    /// let (bigram, unigram) = (Categorical::certain(0, 2)?, Categorical::uniform(2)?);
+    /// let (bigram, unigram) = (Categorical::<f64>::certain(0, 2)?, Categorical::uniform(2)?);
     /// assert_eq!(bigram.mixture(&unigram, 0.5)?.probabilities(), [0.75, 0.25]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```

@@ -95,6 +95,10 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
 
 /// Standardises every column; operands are x and gain g, or x, gain g and shift b.
 ///
+/// A constant column becomes the shift. One with a NaN or infinite element becomes NaN. This does not
+/// rescale, as [`layer_norm`] does: where (x − µ)² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`)
+/// 1/√(σ² + ε) is 0, and the column becomes the shift too.
+///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
 /// use probability::layer_norm::LayerNorm;

@@ -137,7 +137,11 @@ pub fn softmax_in_place<T: Real>(p: &mut [T]) -> T {
 
 pub use crate::log_sum_exp::log_sum_exp;
 
-/// Softmax of every column.
+/// Softmax of every column, rounded as [`softmax_in_place`] does.
+///
+/// A column of scores that are all −∞, or of which one is NaN or +∞, becomes NaN: a replay cannot fail.
+/// The recorded [`CausalMask`](crate::mask::CausalMask) makes no such column, since every query sees
+/// itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax;
 

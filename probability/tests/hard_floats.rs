@@ -1,17 +1,20 @@
 //! Every public function on hard numbers: 0, −0, denormals, ±∞, NaN, huge and tiny scales, nothing,
 //! one element. What comes back is what its documentation says.
 
-use linalg::{Matrix, matrix};
+use linalg::{Matrix, Primitive, Shape, Work, matrix};
 use probability::alias::AliasTable;
+use probability::dropout::{Dropout, Order};
 use probability::gaussian::Gaussian;
 use probability::initialise::Initialiser;
 use probability::interval::{self, Interval};
+use probability::layer_norm::LayerNorm;
 use probability::log_sum_exp::{StreamingLogSumExp, log_sum_exp};
+use probability::rms_norm::RmsNorm;
 use probability::running::Running;
 use probability::sample::{SampleError, Sampler};
 use probability::sigmoid::{log_sigmoid, logit, sigmoid};
 use probability::softmax::{
-    log_softmax, softmax, softmax_in_place, softmax_into, tempered_softmax,
+    Softmax, log_softmax, softmax, softmax_in_place, softmax_into, tempered_softmax,
 };
 use probability::transform::{
     Logits, MinP, RepetitionPenalty, Temperature, TopK, TopP, Transform, Typical,
@@ -216,7 +219,7 @@ fn tables() {
     assert_eq!(half.x_given(9), Err(Error::Impossible { what: "y =", index: 9 }));
     assert_eq!(half.conditional_means(|y| y as f64), [0.5, 0.0]);
     let x = Categorical::<f64>::uniform(2).unwrap();
-    assert!(length(Joint::from_conditionals(&x, &[x.clone()])));
+    assert!(length(Joint::from_conditionals(&x, std::slice::from_ref(&x))));
     assert!(length(Joint::from_conditionals(&x, &[x.clone(), Categorical::uniform(3).unwrap()])));
 }
 
@@ -240,7 +243,7 @@ fn bayesian() {
         bayes::posterior(&prior, &[f64::MAX, f64::MAX, 0.0]).unwrap().probabilities(),
         [0.5, 0.5, 0.0]
     );
-    let far = Categorical::from_weights(&[1e-200, 1.0, 1e-200]).unwrap();
+    let far = Categorical::<f64>::from_weights(&[1e-200, 1.0, 1e-200]).unwrap();
     let both_tiny = bayes::posterior(&far, &[1e-200, 0.0, 3e-200]).unwrap(); // products of 10⁻⁴⁰⁰
     assert!((both_tiny.probability(2) - 0.75).abs() < 1e-15);
     assert!(empty(bayes::posterior_of_many(&prior, &[vec![-INF], vec![-INF], vec![]])));
@@ -469,6 +472,52 @@ fn normalisations() {
     for scale in [1e-45_f32, 1e-30, 1e30, f32::MAX] {
         assert_eq!(standardise(&[-scale, scale], 0.0).unwrap(), [-1.0, 1.0], "{scale}");
     }
+}
+
+/// What a primitive writes; it cannot fail.
+fn replayed<P: Primitive<N>, const N: usize>(op: P, inputs: [&[f64]; N]) -> Vec<f64> {
+    let inputs = inputs.map(|x| matrix(x.len(), 1, x));
+    let shapes = inputs.each_ref().map(|x| Shape::new(x.nrows(), x.ncols()));
+    let shape = op.shape(shapes).unwrap();
+    let mut kept = vec![0.0; op.memory(shapes).kept];
+    let mut y = matrix(shape.rows, shape.columns, &vec![NAN; shape.len()]);
+    let work = Work { kept: &mut kept, scratch: &mut [] };
+    op.forward(inputs.each_ref().map(|x| x.as_view()), y.as_view_mut(), work);
+    y.as_slice().to_vec()
+}
+
+#[test]
+fn primitives() {
+    assert_eq!(replayed(Softmax, [&[0.0, -INF, -0.0]]), [0.5, 0.0, 0.5]);
+    assert_eq!(replayed(Softmax, [&[f64::MAX, -f64::MAX]]), [1.0, 0.0]);
+    assert_eq!(replayed(Softmax, [&[3.0]]), [1.0]);
+    for impossible in [[-INF, -INF], [0.0, NAN], [0.0, INF]] {
+        assert!(nan(&replayed(Softmax, [&impossible])));
+    }
+    let (layer, rms) = (LayerNorm { epsilon: 1e-5 }, RmsNorm { epsilon: 1e-5 });
+    let (gain, shift) = ([2.0; 2], [7.0; 2]);
+    assert_eq!(replayed(layer, [&[4.0, 4.0], &gain, &shift]), shift);
+    assert_eq!(replayed(layer, [&[1e200, -1e200], &gain, &shift]), shift);
+    assert_eq!(replayed(layer, [&[TINY, -TINY], &gain, &shift]), shift);
+    assert_eq!(replayed(rms, [&[0.0, -0.0], &gain]), [0.0; 2]);
+    assert_eq!(replayed(rms, [&[1e200, 1.0], &gain]), [0.0; 2]);
+    for bad in [NAN, INF, -INF] {
+        assert!(nan(&replayed(layer, [&[1.0, bad], &gain, &shift])));
+        assert!(nan(&replayed(layer, [&[1.0, bad], &gain])));
+        assert!(replayed(rms, [&[1.0, bad], &gain])[1].is_nan());
+    }
+    assert!(nan(&replayed(rms, [&[1.0, NAN], &gain])));
+    let drop = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
+    let hard = [0.0, -0.0, TINY, INF, -INF, f64::MAX];
+    assert_eq!(replayed(drop, [&hard, &[-1.0]]), hard); // evaluation
+    let y = replayed(drop, [&[INF; 100], &[0.0]]);
+    assert!(y.iter().all(|y| *y == INF || y.is_nan()) && y.iter().any(|y| y.is_nan()));
+    // The first query sees the first key alone, whatever the others are.
+    assert_eq!(replayed(mask::CausalMask, [&[INF]]), [INF]);
+    assert!(mask::CausalMask.shape([Shape::new(2, 3)]).is_err());
+    assert!(layer.shape([Shape::new(3, 2), Shape::new(2, 1)]).is_err());
+    assert!(layer.shape([Shape::new(3, 2), Shape::new(3, 1), Shape::new(2, 1)]).is_err());
+    assert!(rms.shape([Shape::new(3, 2), Shape::new(3, 2)]).is_err());
 }
 
 #[test]
