@@ -284,6 +284,9 @@ fn likelihoods() {
         empty(likelihood::mean_surprisal(&p, &[0, 0]))
             && length(likelihood::log_likelihood(&p, &[1]))
     );
+    // A variance that is no float.
+    assert!(setting(likelihood::fit_gaussian(&[f64::MAX / 4.0, -f64::MAX / 4.0])));
+    assert_eq!(likelihood::fit_gaussian(&[TINY, 1.0, 2.0]).unwrap().mean(), 1.0);
     assert!(
         empty(likelihood::fit_gaussian::<f64>(&[]))
             && element(likelihood::fit_gaussian(&[1.0, NAN]), 1)
@@ -311,6 +314,8 @@ fn gaussians() {
     assert!(g.density(NAN).is_nan() && g.below(NAN).is_nan() && g.ln_density(NAN).is_nan());
     assert_eq!([g.quantile(0.0), g.quantile(1.0)], [Ok(-INF), Ok(INF)]);
     assert!(setting(g.quantile(-0.1)) && setting(g.quantile(NAN)));
+    assert_eq!((g.mean(), g.deviation()), (0.0, 1.0));
+    assert_eq!(g.draw(&Random::new(0, 0, 0), u64::MAX), Random::new(0, 0, 0).normal(u64::MAX));
     let narrow = Gaussian::new(0.0, TINY).unwrap();
     assert!(narrow.density(0.0).is_infinite()); // 1/σ is no float
     let wide = Gaussian::new(0.0, 1e300).unwrap();
@@ -600,6 +605,8 @@ fn drawing() {
     assert!(table.probability(0) > 0.0 && table.probability(2) == 0.0);
     let normal = distribution::Normal::new(0.0, 1.0).unwrap();
     assert!((0..1000).all(|i| distribution::draw(&normal, &random, i).is_finite()));
+    let trials = distribution::Binomial::new(0.5, 3).unwrap();
+    assert!((0..1000).all(|i| distribution::draw_whole(&trials, &random, i) <= 3));
 }
 
 #[test]
@@ -668,6 +675,7 @@ fn intervals_and_tests() {
     assert_eq!(interval::wilson(10, 10, 0.9).unwrap().high, 1.0);
     let many = interval::wilson(u64::MAX / 2, u64::MAX, 0.9).unwrap();
     assert!(many.contains(0.5) && many.high - many.low < 1e-9);
+    assert_eq!(many.map(|x| 2.0 * x).low, 2.0 * many.low);
     let random = Random::new(0, 0, 0);
     let first = |x: &[f64]| x[0];
     assert!(
