@@ -49,7 +49,7 @@ pub mod shape;
 pub mod vector;
 
 pub use kernel::{limits, simd};
-pub use primitive::{Memory, Primitive, Work};
+pub use primitive::{Memory, Primitive, Reads, Work};
 pub use product::{Factor, product_add, product_into, transposed};
 pub use real::Real;
 pub use shape::{Shape, ShapeError};

@@ -7,7 +7,9 @@
 
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd};
+use linalg::{
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+};
 
 /// Which elements are dropped: a function of (seed, stream, step, element).
 #[derive(Clone, Copy, Debug)]
@@ -185,6 +187,14 @@ impl Primitive<2> for Dropout {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false, true], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 
     fn forward<T: Real>(&self, [x, step]: [View<'_, T>; 2], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

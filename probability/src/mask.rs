@@ -12,7 +12,9 @@
 
 use crate::error::ProbabilityError;
 use crate::softmax::softmax;
-use linalg::{Matrix, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts};
+use linalg::{
+    Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts,
+};
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
 /// c holds query c mod keys.
@@ -41,6 +43,10 @@ impl Primitive<1> for CausalMask {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -10,7 +10,8 @@ use crate::accurate;
 use crate::error::{ProbabilityError, check_length};
 use crate::layer_norm::{check_epsilon, divide_by_spread};
 use linalg::{
-    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    vector,
 };
 
 /// x divided by √(mean x² + ε) and multiplied by the gain: one token. [`RmsNorm`] is the same of
@@ -70,6 +71,14 @@ impl Primitive<2> for RmsNorm {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         4 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 
     fn memory(&self, [x, _]: [Shape; 2]) -> Memory {

@@ -15,7 +15,7 @@
 use crate::accurate;
 use crate::error::{ProbabilityError, check_setting};
 use linalg::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
 };
 
 /// The distribution of one vector of scores, right to 4 units in the last place.
@@ -156,6 +156,10 @@ impl Primitive<1> for Softmax {
 
     fn flops(&self, [z]: [Shape; 1]) -> u64 {
         14 * z.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: true }
     }
 
     fn forward<T: Real>(&self, [z]: [View<'_, T>; 1], p: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -191,18 +191,24 @@ fn activate<T: Real>(r: &mut Recorder<T>, function: Activation, x: Var) -> Recor
     }
 }
 
-/// Part 4 of a step: a score for every word of the vocabulary, by its own table or the embedding's.
-pub(crate) fn head<T: Real>(
+/// What part 4 of a step compares: the final tokens, and a column for every word of the vocabulary, of
+/// a table of its own or the embedding's.
+pub(crate) fn output<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
     x: Var,
     token_table: Var,
-) -> Recorded {
+) -> Result<(Var, Var), RecordError> {
     let x = c.norm(r, "norm", x)?;
     let table = if c.config.tied {
         token_table
     } else {
         r.parameter("head.weight", Shape::new(c.config.width, c.config.vocabulary))?
     };
+    Ok((x, table))
+}
+
+/// Part 4 of a step: a score for every word of the vocabulary.
+pub(crate) fn logits<T: Real>(r: &mut Recorder<T>, x: Var, table: Var) -> Recorded {
     r.push("logits", Product::transposed(), [table, x]) // V×n
 }

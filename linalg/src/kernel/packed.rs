@@ -45,6 +45,9 @@ const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
 const COLUMNS: usize = 1024;
 
+/// Bytes of both packed blocks of a thread.
+pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
+
 /// Which instructions this processor has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
@@ -68,7 +71,7 @@ fn level() -> Level {
 }
 
 thread_local! {
-    /// Packed blocks of A and of B. They grow with the first products of a thread, then stay.
+    /// Packed blocks of A and of B.
     static PACKED: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
@@ -256,15 +259,14 @@ impl Blocks {
         let most_rows = BLOCK_A / inner;
         let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);
         let columns = self.n.div_ceil(self.n.div_ceil(COLUMNS)).next_multiple_of(T::COLUMNS);
-        let room = |packed: &mut Vec<Line>, elements: usize| -> *mut f32 {
-            let lines = elements.div_ceil(16);
-            if packed.len() < lines {
-                packed.resize(lines, Line([0.0; 16]));
-            }
+        // All that any product takes, at a thread's first product: later ones allocate nothing.
+        let room = |packed: &mut Vec<Line>, most: usize, elements: usize| -> *mut f32 {
+            packed.resize(most.div_ceil(16), Line([0.0; 16]));
+            assert!(elements <= 16 * packed.len(), "{elements} packed elements");
             packed.as_mut_ptr().cast()
         };
-        let packed_a = room(packed_a, rows * inner);
-        let packed_b = room(packed_b, columns * inner);
+        let packed_a = room(packed_a, BLOCK_A + 16 * INNER, rows * inner);
+        let packed_b = room(packed_b, COLUMNS * INNER, columns * inner);
         for j in (0..self.n).step_by(columns) {
             let n = columns.min(self.n - j);
             for p in (0..self.k).step_by(inner) {
