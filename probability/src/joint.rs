@@ -1,9 +1,22 @@
 //! Two random variables at once: joint tables, marginals, conditionals, and the laws of total
 //! expectation and variance.
 //!
-//! Formula: P(x) = Σ_y P(x, y), P(y | x) = P(x, y)/P(x); E\[Y\] = E\[E\[Y|X\]\], Var\[Y\] =
-//! E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]. A language model is a product of conditionals: P(t₁ … t_n) =
-//! Π P(t_k | t₁ … t_(k−1)).
+//! Formula: P(x) = Σ_y P(x, y), P(y | x) = P(x, y)/P(x);
+//! E\[Y\] = E\[E\[Y|X\]\], Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\].
+//!
+//! A language model is a product of conditionals, P(t₁ … t_n) = Π P(t_k | t₁ … t_(k−1)):
+//!
+//! ```
+//! use probability::{Categorical, Joint};
+//! let first = Categorical::from_probabilities(&[0.6, 0.4])?; // "a", "the"
+//! let after_a = Categorical::from_probabilities(&[0.7, 0.3])?; // "cat", "dog"
+//! let after_the = Categorical::from_probabilities(&[0.25, 0.75])?;
+//! let text = Joint::from_conditionals(&first, &[after_a, after_the])?;
+//! assert!((text.table()[(1, 0)] - 0.1_f64).abs() < 1e-15); // P("the cat") = 0.4 · 0.25
+//! assert!((text.y().probability(0) - 0.52).abs() < 1e-15); // "cat" second, whatever came first
+//! # Ok::<(), probability::ProbabilityError>(())
+//! ```
+//!
 //! Source: the textbook's A.2; Wasserman, *All of Statistics*, chapters 2 and 3.
 
 use crate::categorical::Categorical;
