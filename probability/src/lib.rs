@@ -183,7 +183,7 @@
 //! * Distributions: [`Categorical`], [`Joint`], [`bayes`], [`gaussian`], [`MultivariateGaussian`],
 //!   [`distribution`] (statrs'), [`diffusion`].
 //! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`paired`], [`goodness`].
-//! * Drawing: [`random`], [`alias`], [`gumbel`], [`transform`], [`sample`].
+//! * Drawing: [`random`], [`permutation`], [`alias`], [`gumbel`], [`transform`], [`sample`].
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].
 //!
 //! The README has a table: concept, function, where in a transformer, and the law that tests it.
@@ -211,6 +211,7 @@ pub mod mask;
 pub mod moments;
 pub mod multivariate;
 pub mod paired;
+pub mod permutation;
 pub mod random;
 pub mod rms_norm;
 pub mod running;
