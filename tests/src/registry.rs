@@ -17,6 +17,7 @@ use probability::{
     dropout::{Dropout, Order},
     layer_norm::LayerNorm,
     mask::CausalMask,
+    rms_norm::RmsNorm,
     softmax::Softmax,
 };
 use transformer::{CachedAttention, CausalAttention, VocabularyLoss};
@@ -113,7 +114,9 @@ pub fn distributions_and_losses(v: &mut impl Visitor, m: usize, n: usize) {
     v.visit(Case { primitive: Softmax, inputs: [x.clone()], smooth: [true] });
     let (gain, shift, norm) = (normal(8, m, 1), normal(9, m, 1), LayerNorm { epsilon: 1e-5 });
     let with_gain = [x.clone(), gain.clone()];
-    v.visit(Case { primitive: norm, inputs: with_gain, smooth: [true; 2] });
+    v.visit(Case { primitive: norm, inputs: with_gain.clone(), smooth: [true; 2] });
+    let rms = RmsNorm { epsilon: 1e-5 };
+    v.visit(Case { primitive: rms, inputs: with_gain, smooth: [true; 2] });
     v.visit(Case { primitive: norm, inputs: [x.clone(), gain, shift], smooth: [true; 3] });
     for step in [0.0, 7.0, -1.0] {
         let inputs = [x.clone(), number(step)];
