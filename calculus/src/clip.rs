@@ -68,20 +68,40 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 /// assert!((g[0] - 0.6).abs() < 1e-6 && (g[1] - 0.8).abs() < 1e-6);
 /// ```
 pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
-    assert!(limit >= 0.0, "a norm is at most 0 or more, not {limit}");
     let norm = global_norm(gradients);
-    let factor = limit / (norm + 1e-6);
-    if norm.is_finite() && factor < 1.0 {
-        let (n, factor) = (gradients.len(), T::from_f64(factor));
-        parallel::rows([ViewMut::from_slice(gradients, n, 1)], 8192, |_, [mut g]| {
-            let mut g = g.column_mut(0);
-            simd(
-                #[inline(always)]
-                || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
-            );
-        });
-    }
+    scale(gradients, factor(norm, limit));
     norm
+}
+
+/// The factor by which [`by_global_norm`] shrinks gradients of this norm: at most 1, and 1 where the norm
+/// is not finite.
+///
+/// # Panics
+/// As [`by_global_norm`].
+///
+/// ```
+/// assert!((calculus::clip::factor(5.0, 1.0) - 0.2).abs() < 1e-6);
+/// assert_eq!(calculus::clip::factor(0.5, 1.0), 1.0);
+/// ```
+pub fn factor(norm: f64, limit: f64) -> f64 {
+    assert!(limit >= 0.0, "a norm is at most 0 or more, not {limit}");
+    let factor = limit / (norm + 1e-6);
+    if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
+}
+
+/// g ← factor·g; nothing is touched where the factor is 1.
+pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
+    if factor == 1.0 {
+        return;
+    }
+    let (n, factor) = (gradients.len(), T::from_f64(factor));
+    parallel::rows([ViewMut::from_slice(gradients, n, 1)], 8192, |_, [mut g]| {
+        let mut g = g.column_mut(0);
+        simd(
+            #[inline(always)]
+            || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
+        );
+    });
 }
 
 /// Moves every gradient into [−`limit`, `limit`] by itself, and returns how many were outside.

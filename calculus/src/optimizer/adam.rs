@@ -48,8 +48,9 @@ impl<T: Real> Adam<T> {
     }
 }
 
-impl<T: Real> Optimizer<T> for Adam<T> {
-    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+impl<T: Real> Adam<T> {
+    /// One update by `factor` times the gradients.
+    fn update(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.first);
         self.steps += 1;
         let real = T::from_f64;
@@ -58,7 +59,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
         let size = real(rate / correction(self.beta1));
         let root = real(1.0 / correction(self.beta2).sqrt());
-        let epsilon = real(self.epsilon);
+        let (epsilon, factor) = (real(self.epsilon), real(factor));
         let keep = real(1.0 - rate * self.decay);
         by_decay(&self.decayed, gradients.len(), |range, decays| {
             let keep = if decays { keep } else { T::one() };
@@ -71,12 +72,23 @@ impl<T: Real> Optimizer<T> for Adam<T> {
             blocks(slices, |range, [p, m, v]| {
                 let moments = m.iter_mut().zip(v.iter_mut());
                 for ((p, (m, v)), &g) in p.iter_mut().zip(moments).zip(&gradients[range]) {
+                    let g = factor * g;
                     *m = b1 * *m + c1 * g;
                     *v = b2 * *v + c2 * (g * g);
                     *p = keep * *p - size * *m / (v.sqrt() * root + epsilon);
                 }
             });
         });
+    }
+}
+
+impl<T: Real> Optimizer<T> for Adam<T> {
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+        self.update(rate, 1.0, parameters, gradients);
+    }
+
+    fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
+        self.update(rate, factor, parameters, gradients);
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

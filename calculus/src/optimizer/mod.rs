@@ -33,6 +33,7 @@ pub use nesterov::Nesterov;
 pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
+use crate::clip;
 use linalg::{Real, ViewMut, parallel, simd};
 use std::ops::Range;
 
@@ -43,6 +44,16 @@ pub trait Optimizer<T: Real>: Send {
     /// # Panics
     /// If the slices' lengths differ from each other, or from one step to the next.
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]);
+
+    /// As [`Optimizer::step`] with every gradient times `factor`, as clipping asks; a rule that can does
+    /// both in one pass over memory. What the gradients are afterwards is left open.
+    ///
+    /// # Panics
+    /// As [`Optimizer::step`].
+    fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
+        clip::scale(gradients, factor);
+        self.step(rate, parameters, gradients);
+    }
 
     /// What the rule remembers between steps, by name: written to and read from checkpoints.
     fn state(&mut self) -> Vec<(&'static str, &mut [T])>;
@@ -110,6 +121,22 @@ mod tests {
             ("Adam", Box::new(Adam::new(n, 0.9, 0.999, 1e-8))),
             ("Lion", Box::new(Lion::new(n, 0.9, 0.99))),
         ]
+    }
+
+    #[test]
+    fn scaling_in_the_same_pass_changes_no_bit() {
+        let (n, factor) = (20_000, 0.37);
+        let gradients: Vec<f32> = (0..n).map(|i| ((i * 7919) % 1000) as f32 * 1e-3 - 0.5).collect();
+        for ((name, mut one), (_, mut two)) in every::<f32>(n).into_iter().zip(every::<f32>(n)) {
+            let (mut p, mut q) = (vec![1.0; n], vec![1.0; n]);
+            for _ in 0..3 {
+                let mut scaled = gradients.clone();
+                clip::scale(&mut scaled, factor);
+                one.step(0.1, &mut p, &scaled);
+                two.step_scaled(0.1, factor, &mut q, &mut gradients.clone());
+            }
+            assert!(p == q, "{name}");
+        }
     }
 
     /// The change of one parameter by one step.
