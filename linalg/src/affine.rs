@@ -5,9 +5,29 @@
 //! Source: the textbook's A.1 writes Y = X·W + b with a token per row: the same bytes.
 
 use crate::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, product_add, simd,
-    transposed, vector,
+    Matrix, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, apply, column, parallel,
+    product_add, simd, transposed, vector,
 };
+
+/// W·x + b for every column of x, as a plain function.
+///
+/// Shapes: W (out × in), x (in × tokens), b (out × 1), result (out × tokens). Floats: IEEE; NaN and ∞ stay
+/// visible.
+///
+/// ```
+/// use linalg::{affine::affine, matrix};
+/// let w = matrix(2, 2, &[1.0, 0.0, 2.0, 1.0]);
+/// let y = affine(&w, &matrix(2, 1, &[3.0, 4.0]), &matrix(2, 1, &[0.5, -0.5]))?;
+/// assert_eq!(y.as_slice(), &[11.5, 3.5]);
+/// # Ok::<(), linalg::ShapeError>(())
+/// ```
+pub fn affine<T: Real>(
+    w: &Matrix<T>,
+    x: &Matrix<T>,
+    b: &Matrix<T>,
+) -> Result<Matrix<T>, ShapeError> {
+    apply(&Affine, [w, x, b])
+}
 
 /// y = W·x + b.
 ///

@@ -33,21 +33,45 @@
 //! assert_eq!(y.as_slice(), &[7.5, -0.5]); // 1 + 2·3 + ½ and 2 − 3 + ½
 //! ```
 
+pub mod adapter;
 pub mod add;
 pub mod affine;
+mod apply;
+pub mod basis;
+pub mod cholesky;
+mod error;
 pub mod gather;
+pub mod gram;
 pub mod hadamard;
 pub mod heads;
 mod kernel;
+pub mod krylov;
+#[cfg(test)]
+mod laws;
+pub mod low_rank;
+pub mod lu;
+pub mod norm;
+pub mod outer;
 pub mod parallel;
 pub mod primitive;
+pub mod principal;
 pub mod product;
+pub mod projection;
 pub mod real;
+pub mod rotation;
 pub mod rows;
 pub mod scale;
+pub mod scaled_dot;
 pub mod shape;
+pub mod similarity;
+pub mod sinusoid;
+pub mod spectrum;
+pub mod svd;
+pub mod symmetric;
 pub mod vector;
 
+pub use apply::{apply, pullback};
+pub use error::Error;
 pub use kernel::simd;
 pub use primitive::{Memory, Primitive, Work};
 pub use product::{Factor, product_add, product_into, transposed};
