@@ -44,6 +44,7 @@ pub mod gather;
 pub mod gram;
 pub mod hadamard;
 pub mod heads;
+mod jacobi;
 mod kernel;
 pub mod krylov;
 #[cfg(test)]

@@ -3,11 +3,11 @@
 //! Formula: A = U·diag(σ)·Vᵀ with orthonormal columns in U and V and σ₁ ≥ σ₂ ≥ … ≥ 0.
 //! In a transformer: the spectrum of a weight says how many directions it uses; its best low-rank approximation
 //! is what an adapter can hope for.
-//! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is nalgebra's. In `f64`
-//! alone: a singular vector has no derivative where singular values meet.
+//! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is in `jacobi.rs`. In
+//! `f64` alone: a singular vector has no derivative where singular values meet.
 
 use crate::error::finite;
-use crate::{Error, Matrix, ShapeError, apply, product::Product};
+use crate::{Error, Matrix, ShapeError, apply, jacobi, product::Product};
 
 /// A = U·diag(σ)·Vᵀ, thin: k = min(rows, columns) singular values.
 ///
@@ -31,8 +31,8 @@ pub struct Svd {
 impl Svd {
     /// Decomposes A.
     ///
-    /// Floats: any finite scale; each singular value is right to a few ε·σ₁. No singular value of a matrix
-    /// without elements.
+    /// Floats: any finite scale; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. No
+    /// singular value of a matrix without elements.
     ///
     /// # Errors
     /// NaN and ±∞.
@@ -43,16 +43,11 @@ impl Svd {
             let (u, v) = (Matrix::zeros(a.nrows(), 0), Matrix::zeros(a.ncols(), 0));
             return Ok(Svd { u, values: Vec::new(), v });
         }
-        // Two or three iterations a singular value are usual.
-        let iterations = 100 * (k + 10);
-        let svd = nalgebra::SVD::try_new(a.clone(), true, true, f64::EPSILON, iterations);
-        match svd {
-            Some(nalgebra::SVD { u: Some(u), v_t: Some(v_t), singular_values }) => {
-                let values = singular_values.iter().copied().collect();
-                Ok(Svd { u, values, v: v_t.transpose() })
-            }
-            _ => Err(Error::NotConverged { what: "the singular values", iterations }),
+        if a.nrows() >= a.ncols() {
+            return jacobi::tall(a);
         }
+        let Svd { u, values, v } = jacobi::tall(&a.transpose())?;
+        Ok(Svd { u: v, values, v: u })
     }
 
     /// U·diag(σ)·Vᵀ.
