@@ -40,9 +40,9 @@ pub fn cosine<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
 /// ```
 /// use linalg::similarity::angle;
 /// use std::f64::consts::FRAC_PI_4;
-/// assert!((angle(&[1.0, 0.0], &[1.0, 1.0])? - FRAC_PI_4).abs() < 1e-15);
+/// assert!((angle(&[1.0_f64, 0.0], &[1.0, 1.0])? - FRAC_PI_4).abs() < 1e-15);
 /// // A hundred-millionth of a radian, of which the arc cosine of a cosine sees nothing.
-/// assert!((angle(&[1.0, 0.0], &[1.0, 1e-8])? - 1e-8).abs() < 1e-23);
+/// assert!((angle(&[1.0_f64, 0.0], &[1.0, 1e-8])? - 1e-8).abs() < 1e-23);
 /// # Ok::<(), linalg::Error>(())
 /// ```
 pub fn angle<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
