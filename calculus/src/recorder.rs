@@ -13,6 +13,13 @@ pub struct Var {
     pub(crate) recording: u32,
 }
 
+impl Var {
+    /// Its place among the rows of its recording.
+    pub fn index(self) -> usize {
+        self.node
+    }
+}
+
 /// What can be wrong with a computation. Everything is refused while it is written down; a replay
 /// cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

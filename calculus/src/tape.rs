@@ -80,6 +80,8 @@ pub struct Row<'a, T: Real> {
     pub kept: &'a [T],
     /// Floating-point operations of the forward replay.
     pub flops: u64,
+    /// Floating-point operations of the backward replay.
+    pub backward_flops: u64,
     /// Bytes that the forward replay reads and writes, were nothing cached.
     pub bytes: u64,
 }
@@ -120,14 +122,19 @@ impl<T: Real> Tape<T> {
 
     /// Computes every value, in order.
     pub fn forward(&mut self) {
-        for node in &self.nodes {
+        self.forward_watched(|_, _| {});
+    }
+
+    /// As [`Tape::forward`]; `watch` sees, and may change, every computed value when it is there: to
+    /// time an operation, to round its result, to stop at the first NaN.
+    pub fn forward_watched(&mut self, mut watch: impl FnMut(Var, &mut [T])) {
+        for (i, node) in self.nodes.iter().enumerate() {
             if let Some(rule) = &node.rule {
                 let kept = &mut self.kept[node.kept.clone()];
-                rule.forward(
-                    &self.nodes,
-                    &mut self.values,
-                    Work { kept, scratch: &mut self.scratch },
-                );
+                let work = Work { kept, scratch: &mut self.scratch };
+                rule.forward(&self.nodes, &mut self.values, work);
+                let var = Var { node: i, recording: self.recording };
+                watch(var, &mut self.values[node.value.clone()]);
             }
         }
     }
@@ -157,6 +164,20 @@ impl<T: Real> Tape<T> {
     /// If `output` is of another recording, if `upstream` has not its number of elements, or in a
     /// forward-only recording.
     pub fn backward_from(&mut self, output: Var, upstream: &[T]) {
+        self.backward_watched(output, upstream, |_, _| {});
+    }
+
+    /// As [`Tape::backward_from`]; `watch` sees, and may change, the gradient of every operation's
+    /// output when it is complete, before it is sent on to the operands.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_from`].
+    pub fn backward_watched(
+        &mut self,
+        output: Var,
+        upstream: &[T],
+        mut watch: impl FnMut(Var, &mut [T]),
+    ) {
         assert_eq!(self.gradients.len(), self.values.len(), "this recording is forward-only");
         let from = self.node(output);
         assert_eq!(upstream.len(), self.nodes[from].shape.len(), "one number per element");
@@ -167,6 +188,8 @@ impl<T: Real> Tape<T> {
         }
         for i in (0..=from).rev().filter(|&i| self.reached[i]) {
             if let Some(rule) = &self.nodes[i].rule {
+                let var = Var { node: i, recording: self.recording };
+                watch(var, &mut self.gradients[self.nodes[i].value.clone()]);
                 let kept = &mut self.kept[self.nodes[i].kept.clone()];
                 let work = Work { kept, scratch: &mut self.scratch };
                 rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
@@ -316,6 +339,7 @@ impl<T: Real> Tape<T> {
             gradient: self.gradients.get(node.value.clone()).map(|g| view(g, node.shape)),
             kept: &self.kept[node.kept.clone()],
             flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
+            backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
             bytes: (touched * size_of::<T>()) as u64,
         }
     }
@@ -340,6 +364,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn branch(&self) -> &'static str;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
     fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>);
 }
@@ -377,6 +402,10 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 
     fn flops(&self, nodes: &[Node<T>]) -> u64 {
         self.operation.flops(self.operands.map(|o| nodes[o].shape))
+    }
+
+    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64 {
+        self.operation.vjp_flops(self.operands.map(|o| nodes[o].shape))
     }
 
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>) {

@@ -82,10 +82,17 @@ impl Primitive<3> for Affine {
 }
 
 /// Adds every column of `x` to the single column `sum`: the gradient of anything that was
-/// broadcast over tokens.
+/// broadcast over tokens. Nothing is added where there is no column. Floats: IEEE.
 ///
 /// # Panics
 /// If the numbers of rows differ.
+///
+/// ```
+/// use linalg::{affine::add_columns, matrix};
+/// let mut sum = matrix(2, 1, &[10.0, 20.0]);
+/// add_columns(sum.as_view_mut(), matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]).as_view());
+/// assert_eq!(sum.as_slice(), &[14.0, 26.0]);
+/// ```
 pub fn add_columns<T: Real>(sum: ViewMut<'_, T>, x: View<'_, T>) {
     parallel::rows([sum], 128, |first, [mut sum]| {
         let rows = first..first + sum.nrows();

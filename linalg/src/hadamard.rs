@@ -60,7 +60,15 @@ impl Primitive<2> for Hadamard {
     }
 }
 
-/// x ← x + y ⊙ z: what the chain rule does to any operation that works element by element.
+/// x ← x + y ⊙ z: what the chain rule does to any operation that works element by element. Floats: IEEE.
+///
+/// ```
+/// use linalg::{hadamard::add_product, matrix};
+/// let mut x = matrix(1, 2, &[1.0, 1.0]);
+/// let (y, z) = (matrix(1, 2, &[2.0, 3.0]), matrix(1, 2, &[10.0, 100.0]));
+/// add_product(x.as_view_mut(), y.as_view(), z.as_view());
+/// assert_eq!(x.as_slice(), &[21.0, 301.0]);
+/// ```
 pub fn add_product<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) {
     parallel::columns([x], |first, [mut x]| {
         simd(

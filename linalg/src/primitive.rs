@@ -57,6 +57,12 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
     /// Floating-point operations of `forward`; a multiplication and an addition count as two.
     fn flops(&self, inputs: [Shape; N]) -> u64;
 
+    /// Floating-point operations of `vjp` that the mathematics needs, without what is computed again
+    /// to save memory. A map with one product forward has two of the same size backward.
+    fn vjp_flops(&self, inputs: [Shape; N]) -> u64 {
+        2 * self.flops(inputs)
+    }
+
     /// Memory that it wants besides its inputs and output.
     fn memory(&self, _inputs: [Shape; N]) -> Memory {
         Memory::default()

@@ -10,6 +10,7 @@ mod evaluation;
 pub mod files;
 mod layers;
 mod model;
+pub mod profile;
 pub mod stories;
 mod streams;
 pub mod tokenizer;

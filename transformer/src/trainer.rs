@@ -79,12 +79,19 @@ impl<T: Real> Trainer<T> {
             tape.backward_scaled(loss, T::from_f64(1.0 / batches as f64));
             nats += tape.elements(loss)[0].to_f64();
         }
-        let (parameters, gradients) = model.tape_mut().parameters_and_gradients();
-        let limit = if config.clip > 0.0 { config.clip } else { f64::INFINITY };
-        let gradient_norm = clip::by_global_norm(gradients, limit);
-        let learning_rate = self.schedule.rate(done);
-        self.optimizer.step(learning_rate, parameters, gradients);
+        let (learning_rate, gradient_norm) = self.update();
         Ok(Step { number: done + 1, loss: nats / batches as f64, learning_rate, gradient_norm })
+    }
+
+    /// The update of a step: clips the gradients that are there and descends. Returns the learning
+    /// rate and the norm before clipping.
+    pub(crate) fn update(&mut self) -> (f64, f64) {
+        let learning_rate = self.schedule.rate(self.steps());
+        let (parameters, gradients) = self.model.tape_mut().parameters_and_gradients();
+        let limit = if self.config.clip > 0.0 { self.config.clip } else { f64::INFINITY };
+        let gradient_norm = clip::by_global_norm(gradients, limit);
+        self.optimizer.step(learning_rate, parameters, gradients);
+        (learning_rate, gradient_norm)
     }
 
     /// The loss on the whole validation part.
