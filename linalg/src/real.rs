@@ -185,7 +185,8 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn erf(self) -> Self {
-        statrs::function::erf::erf(self)
+        // Odd, down to the sign of zero.
+        if self == 0.0 { self } else { statrs::function::erf::erf(self) }
     }
     #[inline(always)]
     fn sin(self) -> Self {

@@ -56,7 +56,9 @@ impl SymmetricEigen {
         if n == 0 {
             return Ok(SymmetricEigen { values: Vec::new(), vectors: Matrix::zeros(0, 0) });
         }
-        let a = Matrix::from_fn(n, n, |i, j| a[(i, j)] / 2.0 + a[(j, i)] / 2.0);
+        // Half of the smallest number is 0: what is equal is not halved.
+        let mean = |x: f64, y: f64| if x == y { x } else { x / 2.0 + y / 2.0 };
+        let a = Matrix::from_fn(n, n, |i, j| mean(a[(i, j)], a[(j, i)]));
         // Two or three iterations an eigenvalue are usual.
         let iterations = 100 * (n + 10);
         let eigen = nalgebra::SymmetricEigen::try_new(a, f64::EPSILON, iterations);
