@@ -92,6 +92,14 @@ impl<T: Real> Adapter<T> {
 
     /// W·x + (α/r)·B·(A·x), the adapted map without merging: x (in × tokens).
     ///
+    /// ```
+    /// use linalg::{adapter::Adapter, matrix};
+    /// let adapter = Adapter::new(matrix(1, 2, &[1.0, 2.0]), matrix(2, 1, &[1.0, -1.0]), 0.5)?;
+    /// let (w, x) = (matrix(2, 2, &[1.0, 0.0, 0.0, 1.0]), matrix(2, 1, &[10.0, 20.0]));
+    /// assert_eq!(adapter.apply(&w, &x)?.as_slice(), &[35.0, -5.0]); // x, and ½·50·(1, −1)
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Shapes that do not fit.
     pub fn apply(&self, w: &Matrix<T>, x: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {

@@ -1,6 +1,6 @@
 //! Any primitive as a plain function: operands in, a matrix out, memory found on the way.
 
-use crate::{Matrix, Primitive, Real, Shape, ShapeError, Work};
+use crate::{Factor, Matrix, Primitive, Real, Shape, ShapeError, Work, product_into};
 
 /// The value of a primitive.
 ///
@@ -49,6 +49,17 @@ pub fn pullback<T: Real, const N: usize>(
         Work { kept: &mut pass.kept, scratch: &mut pass.scratch },
     );
     Ok(gradients)
+}
+
+/// A·B of factors that are known to fit.
+pub(crate) fn multiply<'a, 'b, T: Real>(
+    a: impl Into<Factor<'a, T>>,
+    b: impl Into<Factor<'b, T>>,
+) -> Matrix<T> {
+    let (a, b) = (a.into(), b.into());
+    let mut c = Matrix::zeros(a.rows(), b.columns());
+    product_into(c.as_view_mut(), T::one(), a, b);
+    c
 }
 
 struct Pass<T> {

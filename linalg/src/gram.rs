@@ -6,7 +6,7 @@
 //! centred features.
 //! Source: Horn and Johnson, *Matrix Analysis*, theorem 7.2.10.
 
-use crate::{Matrix, Real, product_into, transposed};
+use crate::{Matrix, Real, apply::multiply, transposed};
 
 /// G = Xᵀ·X, for X (features × n): (n × n).
 ///
@@ -18,9 +18,7 @@ use crate::{Matrix, Real, product_into, transposed};
 /// assert_eq!(gram(&x), matrix(2, 2, &[5.0, 1.0, 1.0, 10.0]));
 /// ```
 pub fn gram<T: Real>(x: &Matrix<T>) -> Matrix<T> {
-    let mut g = Matrix::zeros(x.ncols(), x.ncols());
-    product_into(g.as_view_mut(), T::one(), transposed(x.as_view()), x.as_view());
-    g
+    multiply(transposed(x.as_view()), x.as_view())
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The product of two matrices, element by element: a gate.
 //!
 //! Formula: y = a ⊙ b. Gradients: da = b ⊙ dy, db = a ⊙ dy.
+//! Floats: IEEE, element by element.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
 use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd};

@@ -10,7 +10,7 @@
 //! have low rank often, adapters always.
 
 use crate::norm::{direction, l2, linf, power_of_two};
-use crate::{Error, Matrix, basis, simd, svd::Svd, vector};
+use crate::{Error, Matrix, apply::multiply, basis, simd, svd::Svd, vector};
 
 /// Sweeps over all pairs; about ten are usual, for convergence is quadratic in the end.
 const SWEEPS: usize = 60;
@@ -54,9 +54,7 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
     for (j, u) in u.iter().enumerate() {
         order.iter().zip(u).for_each(|(&i, &u)| right[(i, j)] = u);
     }
-    let mut left = Matrix::zeros(a.nrows(), n);
-    crate::product_into(left.as_view_mut(), 1.0, q.as_view(), turn.as_view());
-    Ok(Svd { u: left, values, v: right })
+    Ok(Svd { u: multiply(q.as_view(), turn.as_view()), values, v: right })
 }
 
 /// Turns pairs of columns of X, and those of V with them, until all columns of X are orthogonal.

@@ -78,7 +78,9 @@ pub fn power_iteration<T: Real>(
     check_limits(iterations, tolerance)?;
     let mut x = direction("the start vector", start)?;
     let mut y = vec![T::zero(); x.len()];
-    for iteration in 1.. {
+    let mut iteration = 0;
+    loop {
+        iteration += 1;
         operator(&x, &mut y);
         finite_elements("what the operator wrote", &y, y.len())?;
         let value = vector::dot(&x, &y);
@@ -92,7 +94,6 @@ pub fn power_iteration<T: Real>(
         // Not zero: the residual of A·x = 0 is 0, and it has converged.
         x = direction("what the operator wrote", &y)?;
     }
-    unreachable!("an iteration without an end")
 }
 
 /// At which end of the spectrum an eigenvalue is wanted.

@@ -224,6 +224,11 @@ pub type ViewMut<'a, T> = nalgebra::DMatrixViewMut<'a, T>;
 
 /// The `rows × columns` matrix with these elements, column after column.
 ///
+/// ```
+/// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(a[(0, 1)], 3.0); // first row, second column
+/// ```
+///
 /// # Panics
 /// If the number of elements is not `rows · columns`.
 pub fn matrix<T: Real>(rows: usize, columns: usize, elements: &[T]) -> Matrix<T> {
@@ -231,6 +236,11 @@ pub fn matrix<T: Real>(rows: usize, columns: usize, elements: &[T]) -> Matrix<T>
 }
 
 /// Column `j` as a slice.
+///
+/// ```
+/// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(linalg::column(&a.as_view(), 1), [3.0, 4.0]);
+/// ```
 #[inline(always)]
 pub fn column<'a, T: Real>(x: &'a View<'_, T>, j: usize) -> &'a [T] {
     x.column(j).data.into_slice()

@@ -5,7 +5,7 @@
 //! In a transformer: how much of a weight, or of its change by fine-tuning, an adapter of rank k can hold.
 //! Source: Eckart and Young, 1936; Mirsky, 1960; Golub and Van Loan, *Matrix Computations*, section 2.4.
 
-use crate::{Error, Matrix, Shape, apply, norm, product::Product, svd::Svd};
+use crate::{Error, Matrix, Shape, apply::multiply, norm, svd::Svd};
 
 /// A_k = left·right, and what was left out.
 ///
@@ -47,9 +47,7 @@ impl LowRank {
 
     /// A_k itself.
     pub fn matrix(&self) -> Matrix<f64> {
-        // k columns on one side and k rows on the other: the product fits.
-        let product = apply(&Product::plain(), [&self.left, &self.right]);
-        product.unwrap_or_else(|_| self.left.clone())
+        multiply(self.left.as_view(), self.right.as_view())
     }
 
     /// ‖A − A_k‖₂ = σ_{k+1}.

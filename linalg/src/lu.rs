@@ -114,6 +114,13 @@ impl<T: Real> Lu<T> {
 
     /// A⁻¹. To solve a system, [`Lu::solve`] it: that is quicker and more exact.
     ///
+    /// ```
+    /// use linalg::{lu::Lu, matrix};
+    /// let inverse = Lu::of(&matrix(2, 2, &[2.0, 0.0, 0.0, -4.0]))?.inverse()?;
+    /// assert_eq!(inverse, matrix(2, 2, &[0.5, 0.0, 0.0, -0.25]));
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A singular matrix.
     pub fn inverse(&self) -> Result<Matrix<T>, Error> {

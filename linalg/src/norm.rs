@@ -37,7 +37,7 @@ pub fn l1<T: Real>(x: &[T]) -> T {
 /// ```
 /// use linalg::norm::l2;
 /// assert_eq!(l2(&[3.0, 4.0]), 5.0);
-/// assert!((l2(&[3e200, 4e200]) - 5e200).abs() < 1e185); // the squares would be infinite
+/// assert!((l2(&[3e200_f64, 4e200]) - 5e200).abs() < 1e185); // the squares would be infinite
 /// // The textbook's word and context vectors.
 /// assert!((l2(&[0.23, -0.87, 1.42, 0.05]) - 1.681874_f64).abs() < 5e-7);
 /// assert!((l2(&[0.10, 0.30, -0.50, 0.80]) - 0.994987_f64).abs() < 5e-7);

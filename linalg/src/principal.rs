@@ -61,7 +61,17 @@ impl PrincipalComponents {
         Ok(PrincipalComponents { mean, axes, variances })
     }
 
-    /// The coordinates along the first k axes of every column of x: (k × columns).
+    /// The coordinates along the first k axes of every column of x: (k × columns), U_kᵀ·(x − μ).
+    ///
+    /// ```
+    /// use linalg::{matrix, principal::PrincipalComponents};
+    /// let x = matrix(2, 3, &[1.0, 5.0, 2.0, 5.0, 3.0, 5.0]); // the second feature never changes
+    /// let pca = PrincipalComponents::of(&x)?;
+    /// let c = pca.coordinates(&x, 1)?;
+    /// assert!((&c - matrix(1, 3, &[-1.0, 0.0, 1.0])).norm() < 1e-15);
+    /// assert!((pca.restore(&c)? - x).norm() < 1e-14);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Another number of features; more axes than there are.
@@ -80,7 +90,7 @@ impl PrincipalComponents {
         Ok(crate::affine::affine(&axes, coordinates, &self.mean)?)
     }
 
-    /// The share of all variance along the first k axes; 1 where nothing varies.
+    /// The share of all variance along the first k axes; 1 where nothing varies, NaN where a variance is infinite.
     pub fn explained(&self, k: usize) -> f64 {
         let deviations: Vec<f64> = self.variances.iter().map(|v| v.sqrt()).collect();
         // Variances are finite and not negative, or infinite: then no share has a meaning.

@@ -13,6 +13,14 @@ use crate::{
 };
 
 /// Which coordinates of a head turn together.
+///
+/// ```
+/// use linalg::rotation::{Pairs, rotate};
+/// let turned = |pairs| rotate(&[1.0, 0.0, 0.0, 0.0], 1.0, 1e4, pairs);
+/// assert_eq!(turned(Pairs::Neighbours)?, [1_f64.cos(), 1_f64.sin(), 0.0, 0.0]);
+/// assert_eq!(turned(Pairs::Halves)?, [1_f64.cos(), 0.0, 1_f64.sin(), 0.0]);
+/// # Ok::<(), linalg::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairs {
     /// 2i with 2i + 1: RoFormer, GPT-J, Llama as Meta publishes it.

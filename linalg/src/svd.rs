@@ -7,7 +7,7 @@
 //! `f64` alone: a singular vector has no derivative where singular values meet.
 
 use crate::error::finite;
-use crate::{Error, Matrix, ShapeError, apply, jacobi, product::Product};
+use crate::{Error, Matrix, ShapeError, apply::multiply, jacobi, transposed};
 
 /// A = U·diag(σ)·Vᵀ, thin: k = min(rows, columns) singular values.
 ///
@@ -50,17 +50,17 @@ impl Svd {
         Ok(Svd { u: v, values, v: u })
     }
 
-    /// U·diag(σ)·Vᵀ.
+    /// U·diag(σ)·Vᵀ, which is A up to rounding.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let a = matrix(2, 1, &[3.0, 4.0]);
+    /// assert!((Svd::of(&a)?.matrix() - a).norm() < 1e-14);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn matrix(&self) -> Matrix<f64> {
-        self.truncated(self.values.len())
-    }
-
-    /// The sum of the first `count` terms σᵢ·uᵢ·vᵢᵀ; all where there are fewer.
-    pub(crate) fn truncated(&self, count: usize) -> Matrix<f64> {
-        let (left, right) = self.factors(count);
-        // Both have `count` columns: the product fits.
-        let fits: Result<_, ShapeError> = apply(&Product::plain(), [&left, &right.transpose()]);
-        fits.unwrap_or(left)
+        let (left, right) = self.factors(self.values.len());
+        multiply(left.as_view(), transposed(right.as_view()))
     }
 
     /// The first `count` columns of U·diag(σ) and of V.
@@ -87,7 +87,14 @@ impl Svd {
         self.rank_above(longer * f64::EPSILON * self.values.first().unwrap_or(&0.0))
     }
 
-    /// The number of singular values above a threshold.
+    /// The number of singular values above a threshold; for weights that came out of training, where nothing is zero.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let a = matrix(2, 2, &[1.0, 0.0, 0.0, 1e-6]);
+    /// assert_eq!((Svd::of(&a)?.rank(), Svd::of(&a)?.rank_above(1e-3)), (2, 1));
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn rank_above(&self, threshold: f64) -> usize {
         self.values.iter().filter(|&&s| s > threshold).count()
     }

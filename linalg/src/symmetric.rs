@@ -8,7 +8,7 @@
 //! nalgebra's. In `f64` alone: an eigenvector has no derivative where eigenvalues meet.
 
 use crate::error::{finite, square};
-use crate::{Error, Matrix, apply, product::Product};
+use crate::{Error, Matrix, apply::multiply, transposed};
 
 /// A = V·diag(λ)·Vᵀ.
 ///
@@ -84,8 +84,7 @@ impl SymmetricEigen {
         for (mut v, &value) in scaled.column_iter_mut().zip(&self.values) {
             v *= f(value);
         }
-        // V is square: the product fits.
-        apply(&Product::plain(), [&scaled, &self.vectors.transpose()]).unwrap_or(scaled)
+        multiply(scaled.as_view(), transposed(self.vectors.as_view()))
     }
 }
 

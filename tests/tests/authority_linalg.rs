@@ -47,7 +47,11 @@ fn values(entry: &Entry) -> Result<(Vec<f64>, f64), linalg::Error> {
         "linf" => one(norm::linf(&x.vector())),
         "distance" => one(norm::distance(&x.vector(), &x.vector())?),
         "cosine" => one(similarity::cosine(&x.vector(), &x.vector())?),
-        "angle" => one(similarity::angle(&x.vector(), &x.vector())?),
+        "angle" => {
+            // A direction is right to a few ε, and so is the angle between two, however small.
+            let angle = similarity::angle(&x.vector(), &x.vector())?;
+            Ok((vec![angle], BOUND.max(8.0 * f64::EPSILON / angle)))
+        }
         "scaled_dot" => one(scaled_dot::scaled_dot(&x.vector(), &x.vector())?),
         "induced_1" => one(norm::induced_1(&x.matrix())),
         "induced_infinity" => one(norm::induced_infinity(&x.matrix())),
