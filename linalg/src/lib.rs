@@ -210,7 +210,7 @@ struct Readme;
 pub use apply::{apply, pullback};
 pub use error::Error;
 pub use kernel::{limits, simd};
-pub use primitive::{Memory, Primitive, Work};
+pub use primitive::{Memory, Primitive, Reads, Work};
 pub use product::{Factor, product_add, product_into, transposed};
 pub use real::Real;
 pub use shape::{Shape, ShapeError};

@@ -8,7 +8,7 @@
 //! Source: Su et al., *RoFormer*, 2021, section 3.2.
 
 use crate::{
-    Error, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, matrix,
+    Error, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, matrix,
     parallel, shape::equal_parts, simd,
 };
 
@@ -147,6 +147,10 @@ impl Primitive<2> for Rotation {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         3 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false; 2], output: false }
     }
 
     /// Cosines and sines of every pair at every token; all heads share them.

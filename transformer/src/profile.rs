@@ -8,6 +8,7 @@ use crate::trainer::Trainer;
 use crate::{Corpus, ModelError};
 use calculus::{Row, Source};
 use linalg::Real;
+use std::cell::Cell;
 use std::time::Instant;
 
 /// One operation of a step, in one direction.
@@ -36,9 +37,11 @@ pub struct Cost {
 pub struct Profile {
     /// Seconds of whole steps, not watched, in order.
     pub steps: Vec<f64>,
+    /// Times that the recording is replayed in a step.
+    pub replays: usize,
     /// Tokens of a step.
     pub tokens: usize,
-    /// Every operation, in order.
+    /// Every operation of one replay, in order.
     pub operations: Vec<Cost>,
     /// Median seconds of clipping and the optimiser.
     pub update_seconds: f64,
@@ -70,22 +73,23 @@ impl Profile {
         for _ in 0..steps.div_ceil(2) {
             let (loss, tape) = (trainer.model().loss_var(), trainer.model_mut().tape_mut());
             tape.zero_gradients();
-            let mut last = Instant::now();
-            tape.forward_watched(|var, _| {
-                forward[var.index()].push(last.elapsed().as_secs_f64());
-                last = Instant::now();
-            });
-            // The clock of a rule starts when its gradient is complete and stops at the next one's.
+            let clock = Cell::new(Instant::now());
+            let lap = || clock.replace(Instant::now()).elapsed().as_secs_f64();
+            // The clock of a backward rule starts when its gradient is complete and stops at the next's.
             let mut running = None;
-            last = Instant::now();
-            tape.backward_watched(loss, &[T::one()], |var, _| {
-                if let Some(before) = running.replace(var.index()) {
-                    backward[before].push(last.elapsed().as_secs_f64());
-                }
-                last = Instant::now();
-            });
+            tape.forward_and_backward_watched(
+                loss,
+                T::one(),
+                |var, _| forward[var.index()].push(lap()),
+                |var, _| {
+                    let seconds = lap();
+                    if let Some(before) = running.replace(var.index()) {
+                        backward[before].push(seconds);
+                    }
+                },
+            );
             if let Some(before) = running {
-                backward[before].push(last.elapsed().as_secs_f64());
+                backward[before].push(lap());
             }
             let start = Instant::now();
             trainer.update();
@@ -96,7 +100,8 @@ impl Profile {
         }
         costs.retain(|c| !c.operation.is_empty());
         let update_seconds = median(&mut update);
-        Ok(Profile { steps: seconds, tokens, operations: costs, update_seconds })
+        let replays = tokens / trainer.model().batch();
+        Ok(Profile { steps: seconds, replays, tokens, operations: costs, update_seconds })
     }
 
     /// Median seconds of a step.
@@ -112,7 +117,9 @@ impl Profile {
     /// Floating-point operations of a step's forward and backward replay: what the model needs,
     /// without what a rule computes twice to save memory.
     pub fn flops(&self) -> u64 {
-        self.operations.iter().map(|c| c.forward_flops + c.backward_flops).sum()
+        let replay =
+            self.operations.iter().map(|c| c.forward_flops + c.backward_flops).sum::<u64>();
+        replay * self.replays as u64
     }
 }
 

@@ -1,7 +1,9 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
+mod bench;
 mod evaluate;
 mod generate;
+mod memory;
 mod plot;
 mod progress;
 mod report;
@@ -36,6 +38,8 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
+    /// Time and memory of a step against the machine's limits
+    Bench(Box<bench::Bench>),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Some(Verb::Train(train)) => train.run(),
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
