@@ -32,7 +32,7 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
     let mut x: Vec<Vec<f64>> = r.row_iter().map(|r| r.iter().copied().collect()).collect();
     let mut v: Vec<Vec<f64>> =
         (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect();
-    orthogonalise(&mut x, &mut v)?;
+    orthogonalise(&mut x, &mut v, SWEEPS)?;
 
     let mut columns: Vec<(f64, usize)> = (0..n).map(|j| (l2(&x[j]), j)).collect();
     columns.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -58,13 +58,13 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
 }
 
 /// Turns pairs of columns of X, and those of V with them, until all columns of X are orthogonal.
-fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>]) -> Result<(), Error> {
+fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>], sweeps: usize) -> Result<(), Error> {
     let n = x.len();
     let orthogonal = f64::EPSILON * (n as f64).sqrt();
     // A turn leaves rounding errors of about 3 ε and the product that judges it has as many: what is below
     // this may be either, and no further sweep is due to it.
     let settled = 4.0 * orthogonal;
-    for _ in 0..SWEEPS {
+    for _ in 0..sweeps {
         let mut squares: Vec<f64> = x.iter().map(|x| vector::dot(x, x)).collect();
         let nothing = squares.iter().fold(0.0_f64, |a, &b| a.max(b)) * NOTHING * NOTHING;
         let mut turned = false; // by more than rounding errors
@@ -97,7 +97,7 @@ fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>]) -> Result<(), Error> {
             return Ok(());
         }
     }
-    Err(Error::NotConverged { what: "the singular values", iterations: SWEEPS })
+    Err(Error::NotConverged { what: "the singular values", iterations: sweeps })
 }
 
 /// (x_p, x_q) ← (cos·x_p − sin·x_q, sin·x_p + cos·x_q).
@@ -155,6 +155,17 @@ mod tests {
                 assert!(values[1..].iter().all(|&s| s <= 16.0 * f64::EPSILON * exact), "{m}×{n}");
             }
         }
+    }
+
+    #[test]
+    fn sweeps_that_run_out_are_an_error() {
+        let columns = |a: Matrix<f64>| -> Vec<Vec<f64>> {
+            a.column_iter().map(|c| c.iter().copied().collect()).collect()
+        };
+        let (mut x, mut v) = (columns(draw(1, 20, 20)), columns(Matrix::identity(20, 20)));
+        let error = orthogonalise(&mut x, &mut v, 1).unwrap_err();
+        assert_eq!(error.to_string(), "the singular values did not converge in 1 iterations");
+        assert_eq!(orthogonalise(&mut x, &mut v, 20), Ok(()));
     }
 
     #[test]

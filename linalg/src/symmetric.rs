@@ -61,9 +61,13 @@ impl SymmetricEigen {
         let a = Matrix::from_fn(n, n, |i, j| mean(a[(i, j)], a[(j, i)]));
         // Two or three iterations an eigenvalue are usual.
         let iterations = 100 * (n + 10);
+        Self::iterate(a, iterations)
+    }
+
+    fn iterate(a: Matrix<f64>, iterations: usize) -> Result<Self, Error> {
+        let mut order: Vec<usize> = (0..a.nrows()).collect();
         let eigen = nalgebra::SymmetricEigen::try_new(a, f64::EPSILON, iterations);
         let eigen = eigen.ok_or(Error::NotConverged { what: "the spectrum", iterations })?;
-        let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|&i, &j| eigen.eigenvalues[j].total_cmp(&eigen.eigenvalues[i]));
         Ok(SymmetricEigen {
             values: order.iter().map(|&i| eigen.eigenvalues[i]).collect(),
@@ -129,6 +133,13 @@ mod tests {
             prop_assert!(quotient <= values[0] + slack);
             prop_assert!(quotient >= values[values.len() - 1] - slack);
         }
+    }
+
+    #[test]
+    fn iterations_that_run_out_are_an_error() {
+        let a = crate::laws::draw(1, 9, 9);
+        let error = SymmetricEigen::iterate(&a + a.transpose(), 1).unwrap_err();
+        assert_eq!(error.to_string(), "the spectrum did not converge in 1 iterations");
     }
 
     #[test]

@@ -49,6 +49,13 @@ fn definite<T: Real>(x: &[T]) -> Matrix<T> {
     a
 }
 
+/// Elements added to 8·1: three columns far from dependence.
+fn near_the_axes<T: Real>(x: &[T]) -> Matrix<T> {
+    let mut a = matrix(3, 3, x);
+    (0..3).for_each(|i| a[(i, i)] += T::from_f64(8.0));
+    a
+}
+
 /// All elements, each with a weight of its own: one number that sees them all.
 fn seen<T: Real>(x: &[T]) -> T {
     vector::sum_of(x.len(), |i| x[i] * T::from_f64((i as f64 * 0.7).cos()))
@@ -70,9 +77,7 @@ fn every_derivative_is_a_difference_quotient() {
         "cosines": |x| seen(&similarity::cosines(&x[..3], &matrix(3, 2, &x[3..])).expect("directions"));
         "projection": |x| seen(&projection::onto(&x[..4], &x[4..8]).expect("a direction"));
         "basis": |x| {
-            // Away from dependence: three columns near the axes.
-            let mut a = matrix(3, 3, x);
-            (0..3).for_each(|i| a[(i, i)] += T_OF_8.with(x));
+            let a = near_the_axes(x);
             seen(basis::orthonormal(&a, 1e-8).expect("finite").as_slice())
         };
         "what is left of a projection": |x| {
@@ -122,15 +127,6 @@ fn every_derivative_is_a_difference_quotient() {
             let scores = scaled_dot::scores(&matrix(2, 2, &x[..4]), &matrix(2, 2, &x[4..8]));
             seen(scores.expect("shapes").as_slice())
         };
-    }
-}
-
-/// The number 8 at whatever scalar is in use.
-struct Eight;
-const T_OF_8: Eight = Eight;
-impl Eight {
-    fn with<T: Real>(&self, _: &[T]) -> T {
-        T::from_f64(8.0)
     }
 }
 
