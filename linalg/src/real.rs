@@ -185,8 +185,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn erf(self) -> Self {
-        // Odd, down to the sign of zero.
-        if self == 0.0 { self } else { statrs::function::erf::erf(self) }
+        libm::erf(self)
     }
     #[inline(always)]
     fn sin(self) -> Self {

@@ -50,6 +50,8 @@ fn sums_and_dot_products() {
     assert_eq!(vector::dot::<f64>(&[], &[]), 0.0);
     assert_eq!(vector::sum_of(0, |_| NAN), 0.0);
     assert_eq!(vector::reduce::<f64>(&[], &[], |_, _| NAN), 0.0);
+    assert_eq!(vector::reduce3::<f64>(&[], &[], &[], |_, _, _| NAN), 0.0);
+    assert!(vector::reduce3(&[0.0], &[INF], &[1.0], |x, y, z| x * y * z).is_nan());
     assert_eq!(vector::sum(&[TINY, TINY]), 2.0 * TINY);
     assert_eq!(vector::sum(&[MAX, MAX]), INF);
     assert_eq!(vector::dot(&[1e200], &[1e200]), INF);
@@ -248,7 +250,9 @@ fn products() {
     assert_eq!(sum[0], 1.0);
     affine::add_columns(sum.as_view_mut(), matrix(1, 2, &[INF, -INF]).as_view());
     assert!(sum[0].is_nan());
-    let mut x = one(1.0);
+    let mut x = one(NAN);
+    hadamard::product_into(x.as_view_mut(), one(TINY).as_view(), one(1.0).as_view());
+    assert_eq!(x[0], TINY);
     hadamard::add_product(x.as_view_mut(), one(0.0).as_view(), one(INF).as_view());
     assert!(x[0].is_nan());
 }
