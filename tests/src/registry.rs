@@ -12,7 +12,7 @@ use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
-use linalg::{product::Product, rows::Rows, scale::Scale};
+use linalg::{product::Product, rotation::Pairs, rotation::Rotation, rows::Rows, scale::Scale};
 use probability::{
     dropout::{Dropout, Order},
     layer_norm::LayerNorm,
@@ -154,6 +154,13 @@ pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, s
     let weights = distributions(16, length, queries);
     let mix = HeadMix { heads, length };
     v.visit(Case { primitive: mix, inputs: [a, weights], smooth: [true; 2] });
+    // Pairs need an even width; positions as a cache has them, not from 0.
+    let (x, positions) = (normal(22, 2 * width, tokens), indices(23, tokens, 500));
+    for pairs in [Pairs::Neighbours, Pairs::Halves] {
+        let inputs = [x.clone(), positions.clone()];
+        let rotation = Rotation { heads, base: 1e4, pairs };
+        v.visit(Case { primitive: rotation, inputs, smooth: [true, false] });
+    }
     let x = normal(17, length, queries);
     v.visit(Case { primitive: CausalMask, inputs: [x], smooth: [true] });
 
