@@ -10,10 +10,19 @@
 //!
 //! Everything is in nats unless a name says bits; 1 bit = ln 2 nats.
 
+pub mod arithmetic;
 pub mod cross_entropy;
+pub mod distribution;
+pub mod divergence;
+pub mod entropy;
+mod error;
 pub mod grammar;
 pub mod ngram;
 pub mod surprisal;
+pub mod units;
+
+pub use error::InfoError;
+pub use units::{Bits, Nats};
 
 /// The target of a token that is not to be predicted. Any negative target is ignored.
 pub const IGNORED: f64 = -1.0;
