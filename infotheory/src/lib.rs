@@ -16,8 +16,14 @@ pub mod distribution;
 pub mod divergence;
 pub mod entropy;
 mod error;
+pub mod gaussian;
 pub mod grammar;
+pub mod joint;
+pub mod markov;
 pub mod ngram;
+pub mod objective;
+pub mod prefix_code;
+pub mod shannon;
 pub mod surprisal;
 pub mod units;
 

@@ -151,4 +151,9 @@ fn cached(v: &mut impl Visitor, heads: usize, rows: usize, context: usize, fille
     let inputs = [normal(21, 3 * width, 1), keys, values, number(filled as f64)];
     let smooth = [true, true, true, false];
     v.visit(Case { primitive: CachedAttention { heads }, inputs, smooth });
+    // Two sequences that are not equally long.
+    let (keys, values) = (normal(22, width, 2 * context), normal(23, width, 2 * context));
+    let lengths = linalg::matrix(1, 2, &[filled as f64, (context - filled) as f64]);
+    let inputs = [normal(24, 3 * width, 2), keys, values, lengths];
+    v.visit(Case { primitive: CachedAttention { heads }, inputs, smooth });
 }
