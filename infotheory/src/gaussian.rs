@@ -12,7 +12,7 @@ use crate::units::Nats;
 use linalg::{Matrix, Real};
 
 /// ½ ln(2πe) nats: the entropy of a standard normal.
-const STANDARD: f64 = 1.418_938_533_204_672_8;
+const STANDARD: f64 = 1.418_938_533_204_673;
 
 fn positive<T: Real>(what: &'static str, x: T) -> Result<f64, InfoError> {
     let found = x.to_f64();

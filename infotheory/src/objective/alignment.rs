@@ -63,10 +63,10 @@ pub fn objective<T: Real>(
 ///
 /// ```
 /// use infotheory::objective::alignment::{best_policy, best_value, objective};
-/// let (reference, rewards) = ([0.5, 0.3, 0.2], [0.0, 1.0, 2.0]);
+/// let (reference, rewards) = ([0.5_f64, 0.3, 0.2], [0.0, 1.0, 2.0]);
 /// let best = best_policy(&reference, &rewards, 0.5)?;
 /// let value = best_value(&reference, &rewards, 0.5)?;
-/// assert!((objective(&best, &reference, &rewards, 0.5)? - value).abs() < 1e-15_f64);
+/// assert!((objective(&best, &reference, &rewards, 0.5)? - value).abs() < 1e-15);
 /// assert!(best[2] > 0.8); // most of it on the best answer, which the reference gave one time in five
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
