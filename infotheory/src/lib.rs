@@ -185,3 +185,8 @@ pub fn bits(nats: f64) -> f64 {
 pub fn perplexity(nats: f64) -> f64 {
     Nats(nats).perplexity()
 }
+
+/// The README's program runs, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

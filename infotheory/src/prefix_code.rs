@@ -145,9 +145,10 @@ impl PrefixCode {
         let mut words = vec![Vec::new(); lengths.len()];
         let mut word: Vec<bool> = Vec::new();
         for &i in &order {
-            // The next number of as many bits, and then longer by zeros.
-            if !word.is_empty() {
-                increment(&mut word);
+            // The next number of as many bits, and then longer by zeros. Where there is none, the sum was
+            // above 1 by less than a float shows.
+            if !word.is_empty() && !increment(&mut word) {
+                return Err(InfoError::Kraft { found });
             }
             word.resize(lengths[i] as usize, false);
             words[i] = word.clone();
@@ -199,14 +200,12 @@ impl PrefixCode {
     }
 }
 
-/// Adds one to a number of bits, the first of which is the highest.
-fn increment(word: &mut [bool]) {
-    for bit in word.iter_mut().rev() {
+/// Adds one to a number of bits, the first of which is the highest; false where all were ones.
+fn increment(word: &mut [bool]) -> bool {
+    word.iter_mut().rev().any(|bit| {
         *bit = !*bit;
-        if *bit {
-            break;
-        }
-    }
+        *bit
+    })
 }
 
 #[cfg(test)]
@@ -283,6 +282,14 @@ mod tests {
         assert_eq!(huffman(&[1e308, 1e308, 1e308, 1e308]).unwrap(), [2; 4]);
         assert_eq!(huffman(&[5e-324, 1.0, 1e308]).unwrap(), [2, 2, 1]);
         assert!(mean_length(&[1.0], &[1, 2]).is_err() && mean_length(&[f64::NAN], &[1]).is_err());
+    }
+
+    #[test]
+    fn a_sum_above_one_by_less_than_a_float_shows_is_refused() {
+        let lengths: Vec<u32> = (1..=60).chain([60]).collect();
+        assert!(PrefixCode::new(&lengths).is_ok());
+        let lengths = [&lengths[..], &[60]].concat();
+        assert_eq!(PrefixCode::new(&lengths), Err(InfoError::Kraft { found: 1.0 }));
     }
 
     #[test]

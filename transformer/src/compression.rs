@@ -39,8 +39,8 @@
 //! model.initialise(1);
 //! let compressor = Compressor::new(&config, model.tape().parameters(), &tokenizer)?;
 //! let file = compressor.compress(b"not to be", |_| ())?;
-//! // Who knows nothing pays log₂ 7 bits for each of nine characters, and 26 bytes of header.
-//! assert_eq!(file.bytes.len(), 30);
+//! // Who knows nothing pays log₂ 7 bits for each of nine characters, and 25 bytes of header.
+//! assert_eq!(file.bytes.len(), 29);
 //! assert_eq!(compressor.decompress(&file.bytes, |_| ())?, b"not to be");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -52,7 +52,7 @@ use crate::ModelError;
 use crate::config::Gpt2Config;
 use crate::files;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies};
+use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies, TOTAL};
 use infotheory::{Bits, InfoError, Nats};
 use linalg::{Real, vector};
 use reader::Reader;
@@ -138,6 +138,14 @@ pub enum CompressionError {
         found: String,
         /// Checksum that the file names.
         expected: String,
+    },
+    /// A code that is too short for its text: a header that was made up.
+    #[error("its code of {bytes} bytes cannot hold {tokens} tokens")]
+    Code {
+        /// Bytes of the code.
+        bytes: usize,
+        /// Tokens that the header names.
+        tokens: usize,
     },
     /// A file that another model wrote.
     #[error("it was compressed with the model {expected}, and this is the model {found}")]
@@ -256,6 +264,14 @@ impl<'a> Compressor<'a> {
         if header.model != self.model {
             let (found, expected) = (hex(&self.model), hex(&header.model));
             return Err(CompressionError::OtherModel { found, expected });
+        }
+        // No token is free: one outcome keeps 2⁻²⁴ for each of the others. What a few bytes cannot hold
+        // is not given memory.
+        let others = (self.config.vocabulary - 1) as f64;
+        let least = -(-others / f64::from(TOTAL)).ln_1p() / std::f64::consts::LN_2;
+        let (bits, bytes) = (8.0 * header.code.len() as f64 + 64.0, header.code.len());
+        if 0.99 * least * header.tokens as f64 > bits {
+            return Err(CompressionError::Code { bytes, tokens: header.tokens });
         }
         let mut tokens = vec![0; header.tokens];
         let mut decoder = ArithmeticDecoder::new(header.code);

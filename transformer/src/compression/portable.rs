@@ -88,7 +88,7 @@ impl Real for Portable {
     as_f32! { exp ln ln_1p sqrt tanh erf sin cos abs }
 
     fn gemm(
-        c: ViewMut<'_, Self>,
+        mut c: ViewMut<'_, Self>,
         alpha: Self,
         a: Factor<'_, Self>,
         b: Factor<'_, Self>,
@@ -97,7 +97,16 @@ impl Real for Portable {
         match (a.parts(), b.parts()) {
             ((a, false), (b, false)) => plain(c, alpha, a, b, add),
             ((a, true), (b, false)) => by_dot_products(c, alpha, a, b, add),
-            _ => unreachable!("no layer multiplies by the transpose of activations forward"),
+            // As the definition says; no layer does this forward.
+            _ => {
+                for j in 0..c.ncols() {
+                    for i in 0..c.nrows() {
+                        let terms = (0..a.columns()).map(|k| a.at(i, k) * b.at(k, j));
+                        let sum = alpha * terms.fold(Portable(0.0), |sum, x| sum + x);
+                        c[(i, j)] = sum + if add { c[(i, j)] } else { Portable(0.0) };
+                    }
+                }
+            }
         }
     }
 }
@@ -221,6 +230,10 @@ mod tests {
                     assert_eq!(sum[(i, j)].0, expected + old[(i, j)].0);
                 }
             }
+            let (turned, mut same) = (b.transpose(), old.clone());
+            let b_again = transposed(turned.as_view());
+            product_into(same.as_view_mut(), Portable(0.5), a.as_view(), b_again);
+            assert_eq!(same, c);
             let turned = a.transpose();
             let mut other = c.clone();
             product_into(

@@ -165,6 +165,7 @@ fn a_forged_header_is_refused() {
     let message = error(&model, &forge([7; 8], 5, b"abc"));
     assert!(message.contains("0707070707070707 went in"), "{message}");
     assert!(error(&model, &forge([7; 8], 1 << 50, b"abc")).contains("at most"));
+    assert!(error(&model, &forge([7; 8], 1 << 30, b"abc")).contains("3 bytes cannot hold"));
     assert!(
         model.compressor().decompress(&forge(checksum(b""), 0, b""), |_| ()).unwrap().is_empty()
     );
