@@ -115,8 +115,14 @@ pub fn mutual_information<T: Real>(correlation: T) -> Result<Nats<T>, InfoError>
         let expected = "between -1 and 1";
         return Err(InfoError::Parameter { what: "the correlation", found, expected });
     }
-    // ln((1 − ρ)(1 + ρ)), which keeps its digits near 0; 0 − x so that none gives +0.
-    let both = (-correlation).ln_1p() + correlation.ln_1p();
+    let (one, square) = (T::one(), correlation * correlation);
+    // 1 − ρ² loses its digits where ρ is near 0, and ρ² where it is near 1.
+    let both = if square < T::from_f64(0.25) {
+        (-square).ln_1p()
+    } else {
+        ((one - correlation) * (one + correlation)).ln()
+    };
+    // 0 − x, so that none is +0.
     Ok(Nats(T::zero() - T::from_f64(0.5) * both))
 }
 

@@ -70,7 +70,7 @@ for p, _ in PAIRS + [([1.0, 0.0], None), ([0.5, 0.0, 0.5], None), (exact(np.full
 for p in (0.5, 0.9, 0.1, 1 / 3, 1e-3, 1e-12, 1e-300, 1 - 1e-9):
     x = mpmath.mpf(p)
     put("self_information", [[p]], [-mpmath.log(x)], MPMATH)
-    put("binary_entropy", [[p]], [-x * mpmath.log(x) - (1 - x) * mpmath.log(1 - x)], MPMATH)
+    put("binary_entropy", [[p]], [-x * mpmath.log(x) - (1 - x) * mpmath.log1p(-x)], MPMATH)
 
 # Two.
 for p, q in PAIRS:
