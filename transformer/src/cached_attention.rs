@@ -164,3 +164,50 @@ impl Primitive<4> for CachedAttention {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linalg::Matrix;
+    use probability::random::Random;
+
+    fn drawn(seed: u64, rows: usize, columns: usize) -> Matrix<f64> {
+        let random = Random::new(seed, 0, 0);
+        Matrix::from_fn(rows, columns, |i, j| random.normal((i + rows * j) as u64))
+    }
+
+    /// The value and the four gradients.
+    fn both(inputs: [&Matrix<f64>; 4], dy: &Matrix<f64>) -> Vec<Matrix<f64>> {
+        let attention = CachedAttention { heads: 2 };
+        let shape = |m: &Matrix<f64>| Shape::new(m.nrows(), m.ncols());
+        let memory = attention.memory(inputs.map(shape));
+        let (mut kept, mut scratch) = (vec![0.0; memory.kept], vec![0.0; memory.scratch]);
+        let views = || inputs.map(|m| m.as_view());
+        let mut y = dy.map(|_| f64::NAN);
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        attention.forward(views(), y.as_view_mut(), work);
+        let mut gradients = inputs.map(|m| m.map(|_| 0.0));
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let into = gradients.each_mut().map(|g| g.as_view_mut());
+        attention.vjp(views(), y.as_view(), dy.as_view(), into, work);
+        std::iter::once(y).chain(gradients).collect()
+    }
+
+    #[test]
+    fn several_sequences_are_each_by_itself() {
+        let (width, context, sequences) = (6, 5, 3);
+        let (qkv, dy) = (drawn(1, 3 * width, sequences), drawn(2, width, sequences));
+        let [keys, values] = [3, 4].map(|seed| drawn(seed, width, context * sequences));
+        let filled = linalg::matrix(1, sequences, &[0.0, 5.0, 2.0]);
+        let together = both([&qkv, &keys, &values, &filled], &dy);
+        for j in 0..sequences {
+            let part = |m: &Matrix<f64>| {
+                let columns = m.ncols() / sequences;
+                m.columns(j * columns, columns).into_owned()
+            };
+            let own = [&qkv, &keys, &values, &filled].map(part);
+            let alone = both(own.each_ref(), &part(&dy));
+            assert_eq!(together.iter().map(part).collect::<Vec<_>>(), alone, "sequence {j}");
+        }
+    }
+}

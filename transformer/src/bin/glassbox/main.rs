@@ -1,8 +1,10 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
+mod bench;
 mod compress;
 mod evaluate;
 mod generate;
+mod memory;
 mod plot;
 mod progress;
 mod report;
@@ -41,6 +43,8 @@ enum Verb {
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
+    /// Time and memory of a step against the machine's limits
+    Bench(Box<bench::Bench>),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
