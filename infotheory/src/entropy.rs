@@ -1,6 +1,6 @@
 //! Self-information and entropy: how much one does not know.
 //!
-//! Formula: I(x) = −ln p(x); H(P) = E[I] = −Σ p ln p, in nats. The logarithm is the only measure that
+//! Formula: I(x) = −ln p(x); H(P) = E\[I\] = −Σ p ln p, in nats. The logarithm is the only measure that
 //! makes independent events additive: I(x, y) = I(x) + I(y).
 //! An outcome of probability 0 adds nothing (p·ln p → 0). 0 ≤ H ≤ ln n: the first with equality for a
 //! certain outcome, the second for the uniform distribution.

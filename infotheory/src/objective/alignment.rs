@@ -1,6 +1,6 @@
 //! Reward with a leash: the objective of alignment.
 //!
-//! Formula: minimise −E_π[r] + β·KL(π ‖ π_ref) over policies π. The divergence is the *reverse* one:
+//! Formula: minimise −E_π\[r\] + β·KL(π ‖ π_ref) over policies π. The divergence is the *reverse* one:
 //! the policy is punished for what the reference would not say, so it keeps to modes of the reference.
 //! The minimum is known: π* ∝ π_ref·e^(r/β), with the value −β·ln E_ref[e^(r/β)] (Gibbs' variational
 //! principle). Small β lets the policy run after the reward; a KL that jumps is how reward hacking
@@ -31,7 +31,7 @@ fn check<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<(), InfoErr
     Ok(())
 }
 
-/// −E_π[r] + β·KL(π ‖ π_ref). The unit is the reward's; β is reward per nat. ∞ where the policy does what
+/// −E_π\[r\] + β·KL(π ‖ π_ref). The unit is the reward's; β is reward per nat. ∞ where the policy does what
 /// the reference says cannot be.
 ///
 /// # Errors
