@@ -5,7 +5,9 @@
 
 use crate::draw::{distributions, indices, normal, targets};
 use crate::law::Case;
-use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tanh};
+use calculus::activation::{
+    Activation, Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh,
+};
 use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::heads::{HeadMix, HeadScores};
@@ -62,7 +64,9 @@ pub fn every(v: &mut impl Visitor) {
         distributions_and_losses(v, m, n);
         activation(v, Gelu, m, n);
         activation(v, GeluTanh, m, n);
+        activation(v, LeakyRelu, m, n);
         activation(v, Relu, m, n);
+        activation(v, Sigmoid, m, n);
         activation(v, Silu, m, n);
         activation(v, Tanh, m, n);
     }
