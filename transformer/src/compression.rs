@@ -74,7 +74,7 @@ pub enum CompressionError {
     /// A model that cannot be recorded.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A model of another vocabulary than its tokenizer's.
+    /// A tokenizer with more tokens than the model predicts.
     #[error("the tokenizer has {tokenizer} tokens where the model predicts one of {model}")]
     Vocabulary {
         /// Tokens of the tokenizer.
@@ -193,7 +193,7 @@ impl<'a> Compressor<'a> {
     /// With parameters in the order of [`crate::Gpt2`]'s.
     ///
     /// # Errors
-    /// A configuration that contradicts itself, or a tokenizer of another vocabulary.
+    /// A configuration that contradicts itself, or a tokenizer with more tokens than the model predicts.
     ///
     /// # Panics
     /// If there are not as many parameters as the configuration counts.
@@ -205,7 +205,7 @@ impl<'a> Compressor<'a> {
         config.validate().map_err(ModelError::from)?;
         assert_eq!(parameters.len(), config.parameters(), "parameters of another model");
         let (model, own) = (config.vocabulary, tokenizer.vocabulary());
-        if model != own {
+        if model < own {
             return Err(CompressionError::Vocabulary { tokenizer: own, model });
         }
         let identity = [files::sha256(parameters), config.to_json(), tokenizer.to_json()].concat();

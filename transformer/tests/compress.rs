@@ -159,7 +159,7 @@ fn bad_arguments_are_refused_before_anything_is_written() {
     assert!(compress(&["@model", "@text", "--out", "@file"]).contains("'z'"));
     assert!(compress(&["@model", "@none", "--out", "@file"]).contains("cannot read"));
     assert!(compress(&["@model", "@model", "--out", "@file"]).contains("is a directory"));
-    assert!(compress(&["@none", "@text", "--out", "@file"]).contains("cannot read"));
+    assert!(compress(&["@none", "@text", "--out", "@file"]).contains("holds no model"));
     assert!(compress(&["@model", "@text", "--out", "@model"]).contains("is a directory"));
     assert!(compress(&["@model", "@text", "--out", "@none/file"]).contains("no such directory"));
     let zero = compress(&["@model", "@text", "--out", "@file", "--threads", "0"]);

@@ -1,7 +1,8 @@
 //! `glassbox compress` and `glassbox decompress`.
 
+use crate::generate::Model;
 use crate::plot::thousands;
-use crate::{Result, generate, on_threads};
+use crate::{Result, on_threads};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -10,8 +11,8 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use transformer::compression::Compressor;
+use transformer::files;
 use transformer::tokenizer::Tokenizer;
-use transformer::{Gpt2Config, files};
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
@@ -55,29 +56,27 @@ pub(crate) struct Decompress {
     json: bool,
 }
 
-/// A model as it lies on the disk.
-struct Model {
-    directory: PathBuf,
-    config: Gpt2Config,
-    parameters: Vec<f32>,
+/// A model with what compression needs of it.
+struct Coder {
+    model: Model,
     tokenizer: Tokenizer,
-    /// Of the files that whoever decompresses must have.
+    /// Bytes of the files that whoever decompresses must have.
     bytes: u64,
 }
 
-impl Model {
+impl Coder {
     fn read(run: &Path) -> Result<Self> {
-        let directory = generate::model_directory(run);
-        let (config, parameters) = files::read::<f32>(&directory)?;
-        let tokenizer = files::read_tokenizer(&directory)?;
-        let size = |name| std::fs::metadata(directory.join(name)).map_or(0, |m| m.len());
+        let model = Model::read(run)?;
+        let tokenizer = model.tokenizer()?;
+        let size = |name| std::fs::metadata(model.directory.join(name)).map_or(0, |m| m.len());
         let bytes = ["config.json", "model.safetensors", "tokenizer.json"].map(size).iter().sum();
-        Ok(Model { directory, config, parameters, tokenizer, bytes })
+        Ok(Coder { model, tokenizer, bytes })
     }
 
     fn compressor(&self) -> Result<Compressor<'_>> {
-        let compressor = Compressor::new(&self.config, &self.parameters, &self.tokenizer);
-        Ok(compressor.map_err(|e| format!("{}: {e}", self.directory.display()))?)
+        let Model { directory, config, parameters } = &self.model;
+        let compressor = Compressor::new(config, parameters, &self.tokenizer);
+        Ok(compressor.map_err(|e| format!("{}: {e}", directory.display()))?)
     }
 }
 
@@ -87,8 +86,8 @@ impl Compress {
     }
 
     fn compress(&self) -> Result<()> {
-        let model = Model::read(&self.run)?;
-        let compressor = model.compressor()?;
+        let coder = Coder::read(&self.run)?;
+        let compressor = coder.compressor()?;
         let text = read(&self.file)?;
         different(&self.file, &self.out)?;
         let began = Instant::now();
@@ -116,37 +115,36 @@ impl Compress {
                 "cross_entropy_nats_per_token": nats,
                 "above_cross_entropy": more,
                 "model": compressor.model(),
-                "model_bytes": model.bytes,
+                "model_bytes": coder.bytes,
                 "seconds": seconds,
             });
             return Ok(writeln!(out, "{object}")?);
         }
-        let number = |n: f64| thousands(n);
         writeln!(
             out,
             "text           {} bytes, {} tokens",
-            number(text.len() as f64),
-            number(compressed.tokens as f64)
+            thousands(text.len() as f64),
+            thousands(compressed.tokens as f64)
         )?;
         writeln!(
             out,
             "file           {} bytes: {:.3} bits for each byte of the text",
-            number(bytes as f64),
+            thousands(bytes as f64),
             8.0 * bytes as f64 / characters
         )?;
         writeln!(
             out,
             "cross-entropy  {} bytes: {nats:.4} nats per token; the file is {:.3} % larger, {} bytes of \
              it header",
-            number(ideal.ceil()),
+            thousands(ideal.ceil()),
             100.0 * more,
             compressed.header
         )?;
         writeln!(
             out,
             "model          {} bytes more, {} ({}), must be there to read it",
-            number(model.bytes as f64),
-            model.directory.display(),
+            thousands(coder.bytes as f64),
+            coder.model.directory.display(),
             compressor.model()
         )?;
         writeln!(out, "time           {seconds:.1} s")?;
@@ -160,8 +158,8 @@ impl Decompress {
     }
 
     fn decompress(&self) -> Result<()> {
-        let model = Model::read(&self.run)?;
-        let compressor = model.compressor()?;
+        let coder = Coder::read(&self.run)?;
+        let compressor = coder.compressor()?;
         let file = read(&self.file)?;
         different(&self.file, &self.out)?;
         let began = Instant::now();
