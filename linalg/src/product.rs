@@ -46,6 +46,11 @@ impl<'a, T: Real> Factor<'a, T> {
         if self.transposed { self.view[(j, i)] } else { self.view[(i, j)] }
     }
 
+    /// The matrix as it lies in memory, and whether its transpose is meant: for kernels of other scalars.
+    pub fn parts(&self) -> (View<'a, T>, bool) {
+        (self.view, self.transposed)
+    }
+
     /// Distance in memory between rows and between columns, after transposition.
     pub(crate) fn strides(&self) -> (usize, usize) {
         let (row, column) = self.view.strides();

@@ -97,6 +97,7 @@
 mod cached_attention;
 mod causal_attention;
 pub mod checkpoint;
+pub mod compression;
 pub mod config;
 pub mod corpus;
 mod decoder;

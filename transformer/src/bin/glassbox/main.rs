@@ -1,6 +1,7 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
 mod bench;
+mod compress;
 mod evaluate;
 mod generate;
 mod memory;
@@ -38,6 +39,10 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
+    /// Compress a text losslessly to the size that a model's cross-entropy says
+    Compress(compress::Compress),
+    /// Restore a text that was compressed with the same model
+    Decompress(compress::Decompress),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -49,6 +54,8 @@ fn main() -> ExitCode {
         Some(Verb::Train(train)) => train.run(),
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
