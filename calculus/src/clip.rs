@@ -1,6 +1,7 @@
 //! Gradient clipping.
 
-use linalg::{Real, ViewMut, parallel, simd};
+use linalg::formula::{I, J, operand};
+use linalg::{Formula, Real, ViewMut, parallel, simd};
 
 /// ‖g‖₂ of all gradients together, summed in `f64`; NaN or ∞ where the gradients are.
 pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
@@ -57,6 +58,23 @@ pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
         });
     }
     norm
+}
+
+/// What [`by_global_norm`] multiplies with, where the norm is `norm`.
+pub fn factor(norm: f64, limit: f64) -> f64 {
+    let factor = limit / (norm + 1e-6);
+    if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
+}
+
+/// Clipping as a formula, where the norm is `norm`: what an explanation prints and evaluates.
+pub fn formula(norm: f64, limit: f64) -> Formula {
+    Formula::new(
+        "g′",
+        ["g"],
+        "Shrinks all gradients together so that their norm is at most the limit.",
+        "Pascanu, Mikolov, Bengio 2013",
+    )
+    .value(factor(norm, limit) * operand(0).at(I, J))
 }
 
 #[cfg(test)]

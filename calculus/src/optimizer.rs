@@ -2,7 +2,8 @@
 //!
 //! Notation: θ parameters, g gradients, η the learning rate, which a [`crate::schedule`] gives.
 
-use linalg::{Real, ViewMut, parallel, simd};
+use linalg::formula::{I, J, operand, sqrt};
+use linalg::{Formula, Real, ViewMut, parallel, simd};
 use std::ops::Range;
 
 /// A rule that changes parameters by their gradients.
@@ -12,6 +13,10 @@ pub trait Optimizer<T: Real>: Send {
     /// # Panics
     /// If the slices' lengths differ from each other, or from one step to the next.
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]);
+
+    /// The next update of parameter number `parameter` as a formula: what an explanation prints and
+    /// evaluates. Operands: θ, the gradient g, then what [`Optimizer::state`] remembers, in its order.
+    fn formula(&self, rate: f64, parameter: usize) -> Formula;
 
     /// What the rule remembers between steps, by name: written to and read from checkpoints.
     fn state(&mut self) -> Vec<(&'static str, &mut [T])>;
@@ -70,6 +75,19 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
                 *p -= rate * *v;
             }
         });
+    }
+
+    fn formula(&self, rate: f64, _: usize) -> Formula {
+        let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
+        let meaning = "Steps against the gradient.";
+        if self.velocity.is_empty() {
+            let f = Formula::new("θ′", ["θ", "g"], meaning, "the textbook's A.3");
+            return f.value(p - rate * g);
+        }
+        let meaning = "Steps against the gradient, and keeps rolling.";
+        let mut f = Formula::new("θ′", ["θ", "g", "v"], meaning, "Polyak 1964");
+        let velocity = f.define("v′", [I, J], self.momentum * v + g);
+        f.value(p - rate * velocity.at2(I, J))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
@@ -161,6 +179,27 @@ impl<T: Real> Optimizer<T> for Adam<T> {
             done = decayed.end;
         }
         update(done..gradients.len(), T::one());
+    }
+
+    fn formula(&self, rate: f64, parameter: usize) -> Formula {
+        let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
+        let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
+        let decays = self.decayed.iter().any(|range| range.contains(&parameter));
+        let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
+        let mut f = Formula::new(
+            "θ′",
+            ["θ", "g", "m", "v"],
+            "Steps by about the learning rate, in the direction that the gradient keeps.",
+            "Kingma and Ba 2014; Loshchilov and Hutter, Decoupled Weight Decay, 2017",
+        );
+        let first = self.beta1 * m + (1.0 - self.beta1) * g.clone();
+        let first = f.define("m′", [I, J], first);
+        let second = self.beta2 * v + (1.0 - self.beta2) * (g.clone() * g);
+        let second = f.define("v′", [I, J], second);
+        let mean = f.define("m̂", [I, J], first.at2(I, J) / correction(self.beta1));
+        let square = f.define("v̂", [I, J], second.at2(I, J) / correction(self.beta2));
+        let size = f.define("s", [I, J], sqrt(square.at2(I, J)) + self.epsilon);
+        f.value(keep * p - rate * (mean.at2(I, J) / size.at2(I, J)))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

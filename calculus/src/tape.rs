@@ -1,7 +1,7 @@
 //! A computation that was written down, and its replay.
 
 use crate::Var;
-use linalg::{Memory, Primitive, Real, Shape, View, ViewMut, Work};
+use linalg::{Formula, Memory, Primitive, Real, Shape, View, ViewMut, Work};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -295,9 +295,35 @@ impl<T: Real> Tape<T> {
         view(&self.gradients[node.value.clone()], node.shape)
     }
 
+    /// The elements of a gradient, column after column.
+    ///
+    /// # Panics
+    /// In a forward-only recording.
+    pub fn gradient_elements(&self, var: Var) -> &[T] {
+        &self.gradients[self.nodes[self.node(var)].value.clone()]
+    }
+
     /// What readers see: one row per node, in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
         self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
+    }
+
+    /// The formula of the operation that computes a value; none of a parameter or an input.
+    pub fn formula(&self, var: Var) -> Option<Formula> {
+        let rule = self.nodes[self.node(var)].rule.as_ref()?;
+        Some(rule.formula(&self.nodes, &self.values))
+    }
+
+    /// As [`Tape::forward`]; `each` sees, and may change, the elements of every computed value before
+    /// anything reads them.
+    pub fn forward_through(&mut self, mut each: impl FnMut(&mut [T])) {
+        for node in self.nodes.iter().filter(|n| n.rule.is_some()) {
+            let work = Work { kept: &mut self.kept[node.kept.clone()], scratch: &mut self.scratch };
+            if let Some(rule) = &node.rule {
+                rule.forward(&self.nodes, &mut self.values, work);
+            }
+            each(&mut self.values[node.value.clone()]);
+        }
     }
 
     fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
@@ -340,6 +366,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn branch(&self) -> &'static str;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
     fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>);
 }
@@ -377,6 +404,11 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 
     fn flops(&self, nodes: &[Node<T>]) -> u64 {
         self.operation.flops(self.operands.map(|o| nodes[o].shape))
+    }
+
+    fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula {
+        let operand = |o: usize| view(&values[nodes[o].value.clone()], nodes[o].shape);
+        self.operation.formula(self.operands.map(operand))
     }
 
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>) {

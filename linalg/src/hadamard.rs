@@ -3,7 +3,10 @@
 //! Formula: y = a ⊙ b. Gradients: da = b ⊙ dy, db = a ⊙ dy.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
-use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd};
+use crate::formula::{I, J, operand, upstream};
+use crate::{
+    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+};
 
 /// y = a ⊙ b.
 ///
@@ -29,6 +32,19 @@ impl Primitive<2> for Hadamard {
 
     fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
         a.len() as u64
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
+        let (a, b, dy) = (operand(0), operand(1), upstream());
+        Formula::new(
+            "y",
+            ["a", "b"],
+            "Multiplies two matrices, element by element: one gates the other.",
+            "Shazeer, GLU Variants Improve Transformer, 2020",
+        )
+        .value(a.at(I, J) * b.at(I, J))
+        .gradient(b.at(I, J) * dy.at(I, J))
+        .gradient(a.at(I, J) * dy.at(I, J))
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -35,6 +35,8 @@
 
 pub mod add;
 pub mod affine;
+pub mod derivation;
+pub mod formula;
 pub mod gather;
 pub mod hadamard;
 pub mod heads;
@@ -48,6 +50,8 @@ pub mod scale;
 pub mod shape;
 pub mod vector;
 
+pub use derivation::Derivation;
+pub use formula::Formula;
 pub use kernel::simd;
 pub use primitive::{Memory, Primitive, Work};
 pub use product::{Factor, product_add, product_into, transposed};

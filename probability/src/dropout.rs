@@ -6,7 +6,10 @@
 //! Source: Srivastava et al., *Dropout*, 2014.
 
 use crate::random::Random;
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel};
+use linalg::formula::{I, J, operand, upstream};
+use linalg::{
+    Formula, Matrix, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+};
 
 /// Which elements are dropped: a function of (seed, stream, step, element).
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +91,24 @@ impl Primitive<2> for Dropout {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         x.len() as u64
+    }
+
+    fn formula<T: Real>(&self, [x, step]: [View<'_, T>; 2]) -> Formula {
+        let mask = self.mask(step[0]);
+        let factor = |i: usize, j: usize| match &mask {
+            Some(mask) => mask.factor::<f64>((j * x.nrows() + i) as u64),
+            None => 1.0,
+        };
+        let factors = Matrix::from_fn(x.nrows(), x.ncols(), factor);
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new(
+            "y",
+            ["x", "step"],
+            "Switches a random share of the elements off for this step and scales the rest up.",
+            "Srivastava et al., Dropout, 2014",
+        );
+        let mask = f.table("mask", factors);
+        f.value(x.at(I, J) * mask.at(I, J)).gradient(dy.at(I, J) * mask.at(I, J)).no_gradient()
     }
 
     fn forward<T: Real>(&self, [x, step]: [View<'_, T>; 2], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

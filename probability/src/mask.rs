@@ -4,7 +4,10 @@
 //! future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
 //! Source: Vaswani et al. 2017, section 3.2.3.
 
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts};
+use linalg::formula::{I, J, at_most, cases, operand, upstream};
+use linalg::{
+    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts,
+};
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
 /// c holds query c mod keys.
@@ -33,6 +36,19 @@ impl Primitive<1> for CausalMask {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn formula<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Formula {
+        let seen = || at_most(I, J % x.nrows());
+        let (x, dy) = (operand(0), upstream());
+        Formula::new(
+            "y",
+            ["x"],
+            "Hides the future: a key later than its query gets the score −∞, so that softmax gives it 0.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.3",
+        )
+        .value(cases(seen(), x.at(I, J), f64::NEG_INFINITY))
+        .gradient(cases(seen(), dy.at(I, J), 0.0))
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

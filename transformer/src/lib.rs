@@ -7,6 +7,7 @@ pub mod config;
 pub mod corpus;
 mod decoder;
 mod evaluation;
+pub mod explain;
 pub mod files;
 mod layers;
 mod model;
@@ -22,7 +23,7 @@ pub use config::Gpt2Config;
 pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
-pub use model::{Form, Gpt2, IGNORED, ModelError};
+pub use model::{Form, Gpt2, IGNORED, ModelError, Without};
 pub use streams::GENERATION as GENERATION_STREAM;
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{

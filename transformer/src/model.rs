@@ -20,6 +20,17 @@ pub enum Form {
     Textbook,
 }
 
+/// Parts that a textbook recording leaves out, to see what they are for. Training leaves out nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// The causal mask: every token sees the future.
+    pub mask: bool,
+    /// The factor 1/√d of attention scores.
+    pub scale: bool,
+    /// Layer normalisation, with its gain and shift; its parameters stay and have no effect.
+    pub norm: bool,
+}
+
 /// The target of a token that is not to be predicted.
 pub const IGNORED: u32 = u32::MAX;
 
@@ -97,6 +108,19 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
+        let nothing = Without::default();
+        Self::write_down(config, sequences, length, (form, nothing), seed, Recorder::finish)
+    }
+
+    /// As [`Gpt2::record`] in the textbook's form, without some of its parts.
+    pub fn record_without(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        without: Without,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (Form::Textbook, without);
         Self::write_down(config, sequences, length, form, seed, Recorder::finish)
     }
 
@@ -107,6 +131,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
+        let form = (form, Without::default());
         Self::write_down(config, sequences, length, form, 0, Recorder::finish_forward_only)
     }
 
@@ -114,7 +139,7 @@ impl<T: Real> Gpt2<T> {
         config: &Gpt2Config,
         sequences: usize,
         length: usize,
-        form: Form,
+        (form, without): (Form, Without),
         seed: u64,
         finish: fn(Recorder<T>) -> Tape<T>,
     ) -> Result<Self, ModelError> {
@@ -130,7 +155,8 @@ impl<T: Real> Gpt2<T> {
         let targets = r.input("targets", row)?; // 1×n
         let step =
             if config.dropout > 0.0 { Some(r.input("step", Shape::new(1, 1))?) } else { None };
-        let c = Context { config, length, form, dropout: step.map(|step| (step, seed)) };
+        let dropout = step.map(|step| (step, seed));
+        let c = Context { config, length, form, without, dropout };
 
         let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×n
         for i in 0..config.layers {

@@ -1,5 +1,6 @@
 use super::Function;
 use linalg::Real;
+use linalg::formula::{Expression, tanh};
 
 /// x·σ(x) with the logistic function σ, also called swish.
 ///
@@ -16,6 +17,8 @@ pub struct Silu;
 impl Function for Silu {
     const NAME: &'static str = "SiLU";
     const FLOPS: u64 = 13;
+    const MEANING: &'static str = "Lets a number pass by a share that grows from 0 to 1 with it.";
+    const SOURCE: &'static str = "Elfwing, Uchibe, Doya 2017";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
@@ -23,5 +26,14 @@ impl Function for Silu {
         // derivative, divides ∞ by ∞.
         let half = T::from_f64(0.5);
         x * (half + half * (half * x).tanh())
+    }
+
+    fn formula(x: Expression) -> Expression {
+        x.clone() * (0.5 + 0.5 * tanh(0.5 * x))
+    }
+
+    fn slope(x: Expression) -> Expression {
+        let t = || tanh(0.5 * x.clone());
+        (0.5 + 0.5 * t()) + x.clone() * (0.25 * (1.0 - t() * t()))
     }
 }

@@ -1,6 +1,7 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
 mod evaluate;
+mod explain;
 mod generate;
 mod plot;
 mod progress;
@@ -36,6 +37,8 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
+    /// Explain one training step, every number: a page, or in the terminal
+    Explain(Box<explain::Explain>),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Some(Verb::Train(train)) => train.run(),
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.

@@ -191,10 +191,14 @@ pub(crate) enum OptimizerName {
     Sgd,
 }
 
-const _: fn(OptimizerName) -> OptimizerKind = |name| match name {
-    OptimizerName::AdamW => OptimizerKind::AdamW,
-    OptimizerName::Sgd => OptimizerKind::Sgd,
-};
+impl From<OptimizerName> for OptimizerKind {
+    fn from(name: OptimizerName) -> Self {
+        match name {
+            OptimizerName::AdamW => OptimizerKind::AdamW,
+            OptimizerName::Sgd => OptimizerKind::Sgd,
+        }
+    }
+}
 
 impl Settings {
     /// Reads a file of settings. Keys may be written with `-` as in flags.
