@@ -142,6 +142,7 @@ impl Reader<'_> {
                 at.iter().rev().find(|b| b.0 == letter.0).map_or(i64::MIN, |b| b.1)
             }
             Index::Number(n) => *n as i64,
+            Index::Called(_, a) => self.index(a, at),
             Index::Plus(a, b) => self.index(a, at).saturating_add(self.index(b, at)),
             Index::Minus(a, n) => self.index(a, at).saturating_sub(*n as i64),
             Index::Times(a, n) => self.index(a, at).saturating_mul(*n as i64),

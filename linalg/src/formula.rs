@@ -44,6 +44,12 @@ pub const R: Letter = Letter('r');
 pub const TOKEN: Letter = Letter('t');
 /// Terms of a sum, often queries.
 pub const QUERY: Letter = Letter('q');
+/// The name of an index that says which head.
+pub const HEAD: Letter = Letter('h');
+/// The name of an index that says where the scores of a head begin.
+pub const COLUMN: Letter = Letter('c');
+/// The name of an index that says where a sequence begins.
+pub const START: Letter = Letter('s');
 
 /// A whole number that says which element is meant.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +68,8 @@ pub enum Index {
     Over(Box<Index>, usize),
     /// A remainder.
     Modulo(Box<Index>, usize),
+    /// An index with a name of its own, which stands for it in print: h, the head of column j.
+    Called(Letter, Box<Index>),
     /// The whole number that stands in a matrix: a token's id. Negative or out of range is allowed.
     Found(Matter, Box<Index>, Box<Index>),
 }
@@ -299,6 +307,11 @@ impl Formula {
         }
     }
 
+    /// What the named indices of an expression stand for, as text: "h = ⌊j/4⌋ mod 2".
+    pub fn indices(&self, expression: &Expression) -> Vec<String> {
+        text::indices(&self.names(), expression)
+    }
+
     /// A definition as an equation, to be printed.
     pub fn defining(&self, definition: usize) -> Equation {
         let Definition { name, letters, value } = &self.definitions[definition];
@@ -307,7 +320,7 @@ impl Formula {
         self.equation(format!("{name}{subscripts}"), value.clone())
     }
 
-    /// The largest definition that `expression` uses, directly: what a reader needs to print first.
+    /// The definitions that an expression uses, directly or by way of others, in order.
     pub fn used(&self, expression: &Expression) -> Vec<usize> {
         let mut used = vec![false; self.definitions.len()];
         let mut mark = |e: &Expression| {
@@ -348,6 +361,11 @@ impl Expression {
             _ => {}
         }
     }
+}
+
+/// `index`, called `letter` in print.
+pub fn called(letter: Letter, index: impl Into<Index>) -> Index {
+    Index::Called(letter, Box::new(index.into()))
 }
 
 /// Operand number `place`.

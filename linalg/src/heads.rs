@@ -8,7 +8,9 @@
 //! Formulas, for each sequence and head: scores = Kᵀ·Q, mixed = V·weights.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
 
-use crate::formula::{I, Index, J, K, QUERY, R, operand, sum, upstream};
+use crate::formula::{
+    COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
+};
 use crate::{
     Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, product_add, product_into,
     shape::equal_parts, transposed,
@@ -75,15 +77,15 @@ struct Packed {
 
 impl Packed {
     fn head(&self) -> Index {
-        (J / self.length) % self.heads
+        called(HEAD, (J / self.length) % self.heads)
     }
 
     fn query(&self) -> Index {
-        J % self.length
+        called(QUERY, J % self.length)
     }
 
     fn first(&self) -> Index {
-        (J / (self.length * self.heads)) * self.length
+        called(START, (J / (self.length * self.heads)) * self.length)
     }
 }
 
@@ -101,16 +103,16 @@ impl Spread {
     }
 
     fn token(&self) -> Index {
-        J % self.length
+        called(TOKEN, J % self.length)
     }
 
     fn first(&self) -> Index {
-        (J / self.length) * self.length
+        called(START, (J / self.length) * self.length)
     }
 
     fn score(&self, query: impl Into<Index>) -> Index {
         let head = (J / self.length) * self.heads + I / self.rows;
-        head * self.length + query
+        called(COLUMN, head * self.length) + query
     }
 }
 

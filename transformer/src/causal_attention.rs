@@ -11,8 +11,8 @@
 //! Source: Vaswani et al. 2017; Dao et al., *FlashAttention*, 2022, for the recomputation.
 
 use linalg::formula::{
-    Condition, Expression, I, Index, J, K, Letter, Matter, QUERY, R, at_most, cases, exp, largest,
-    operand, sum, sum_where, upstream,
+    COLUMN, Condition, Expression, HEAD, I, Index, J, K, Letter, Matter, QUERY, R, START, TOKEN,
+    at_most, called, cases, exp, largest, operand, sum, sum_where, upstream,
 };
 use linalg::{
     Formula, Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel,
@@ -265,10 +265,10 @@ impl CausalAttention {
         let (width, length, heads) = (rows / 3, self.length, self.heads);
         let d = width / heads;
         let (qkv, dy) = (operand(0), upstream());
-        let first = || (J / (length * heads)) * length;
-        let row = |part: usize| ((J / length) % heads) * d + R + part * width;
+        let first = || called(START, (J / (length * heads)) * length);
+        let row = |part: usize| called(HEAD, (J / length) % heads) * d + R + part * width;
         let seen = |k: Letter, query: Index| at_most(k, query);
-        let query = || J % length;
+        let query = || called(QUERY, J % length);
         let scale = 1.0 / (d as f64).sqrt();
         let key = qkv.at(row(1), first() + I);
         let dots = sum(R, d, key * qkv.at(row(0), first() + query()));
@@ -284,18 +284,19 @@ impl CausalAttention {
             None => e,
         };
         let value = qkv.at(row(2), first() + I);
-        let received = sum(R, d, value * dy.at(((J / length) % heads) * d + R, first() + query()));
+        let received =
+            sum(R, d, value * dy.at(called(HEAD, (J / length) % heads) * d + R, first() + query()));
         let dp = f.define("dP", [I, J], kept(received, I.into(), J.into()));
         let mean = sum_where(K, length, seen(K, query()), p.at2(K, J) * dp.at2(K, J));
         let mean = f.define("d̄", [J], mean);
         let ds = f.define("dS", [I, J], p.at2(I, J) * (dp.at2(I, J) - mean.at(J)));
 
         // Element \[i, j\] of the output or of qkv: its token, and the column of its head and a query.
-        let token = || J % length;
-        let start = || (J / length) * length;
+        let token = || called(TOKEN, J % length);
+        let start = || called(START, (J / length) * length);
         let column = |query: Index| {
             let head = (J / length) * heads + (I % width) / d;
-            head * length + query
+            called(COLUMN, head * length) + query
         };
         let weight = kept(p.at2(K, column(token())), K.into(), column(token()));
         let mixed = qkv.at(I + 2 * width, start() + K) * weight;

@@ -148,6 +148,47 @@ fn expression(f: &mut Formatter<'_>, names: &Names, e: &Expression, bond: Bond) 
     Ok(())
 }
 
+/// The named indices of an expression, each as an equation, in order of their names.
+pub(super) fn indices(names: &Names, e: &Expression) -> Vec<String> {
+    fn find(index: &Index, found: &mut Vec<(char, Index)>) {
+        match index {
+            Index::Called(letter, inner) => {
+                if !found.iter().any(|f| f.0 == letter.0) {
+                    found.push((letter.0, (**inner).clone()));
+                }
+                find(inner, found);
+            }
+            Index::Plus(a, b) | Index::Found(_, a, b) => {
+                find(a, found);
+                find(b, found);
+            }
+            Index::Minus(a, _) | Index::Times(a, _) | Index::Over(a, _) | Index::Modulo(a, _) => {
+                find(a, found);
+            }
+            Index::Letter(_) | Index::Number(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    let condition = |c: &Condition, found: &mut Vec<_>| {
+        find(&c.left, found);
+        find(&c.right, found);
+    };
+    e.walk(&mut |e| match e {
+        Expression::Whole(i) => find(i, &mut found),
+        Expression::Element(_, row, column) => {
+            find(row, &mut found);
+            find(column, &mut found);
+        }
+        Expression::Defined(_, at) => at.iter().for_each(|i| find(i, &mut found)),
+        Expression::Sum(Range { when: Some(c), .. }, _)
+        | Expression::Largest(Range { when: Some(c), .. }, _)
+        | Expression::Cases(c, ..) => condition(c, &mut found),
+        _ => {}
+    });
+    found.sort_by_key(|f| f.0);
+    found.into_iter().map(|(letter, i)| format!("{letter} = {}", whole(names, &i))).collect()
+}
+
 fn over(f: &mut Formatter<'_>, names: &Names, sign: &str, range: &Range) -> Result {
     let letter = range.letter.0.to_string();
     match &range.when {
@@ -175,7 +216,10 @@ fn matter(names: &Names, of: Matter) -> String {
 
 fn whole(names: &Names, index: &Index) -> String {
     let tight = |index: &Index| match index {
-        Index::Letter(_) | Index::Number(_) | Index::Found(..) => whole(names, index),
+        Index::Letter(_) | Index::Number(_) | Index::Called(..) | Index::Found(..) => {
+            whole(names, index)
+        }
+        Index::Over(..) => whole(names, index),
         _ => format!("({})", whole(names, index)),
     };
     match index {
@@ -186,6 +230,7 @@ fn whole(names: &Names, index: &Index) -> String {
         Index::Times(a, n) => format!("{n}·{}", tight(a)),
         Index::Over(a, n) => format!("⌊{}/{n}⌋", tight(a)),
         Index::Modulo(a, n) => format!("{} mod {n}", tight(a)),
+        Index::Called(letter, _) => letter.0.to_string(),
         Index::Found(of, row, column) => {
             format!("{}[{},{}]", matter(names, *of), whole(names, row), whole(names, column))
         }

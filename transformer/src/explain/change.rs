@@ -50,7 +50,9 @@ impl Outcome {
         let (mut future, mut entropy, mut queries) = (0.0, 0.0, 0.0);
         for row in tape.rows() {
             let masked = row.name.ends_with(".masked");
-            for x in row.value.iter().map(|x| x.to_f64()) {
+            // Tokens, targets and positions are no sizes.
+            let values = row.operation.is_some();
+            for x in row.value.iter().map(|x| x.to_f64()).filter(|_| values) {
                 if x.is_finite() {
                     largest = largest.max(x.abs());
                 } else if !masked {

@@ -44,6 +44,8 @@ pub struct Path {
     pub equation: String,
     /// The formula's definitions that it uses.
     pub definitions: Vec<String>,
+    /// What its named indices stand for.
+    pub indices: Vec<String>,
     /// The arithmetic.
     pub derivation: Derivation,
     /// What the formula calls its operands, its output and its own tables.
@@ -185,6 +187,7 @@ impl<T: Real> Explanation<T> {
             source: formula.source,
             equation: equation.to_string(),
             definitions: used.iter().map(|&d| formula.defining(d).to_string()).collect(),
+            indices: formula.indices(&equation.right),
             derivation,
             node,
             role: if operand.is_some() { Role::Gradient } else { Role::Value },
@@ -202,6 +205,7 @@ impl<T: Real> Explanation<T> {
             source: formula.source,
             equation: formula.value.to_string(),
             definitions: used.iter().map(|&d| formula.defining(d).to_string()).collect(),
+            indices: Vec::new(),
             derivation: formula.derive(at, |of, i, j| self.read(node, role, of, i, j)),
             node,
             role,

@@ -120,6 +120,7 @@ fn index(i: &Index) -> Value {
         Index::Times(a, n) => json!(["*", index(a), n]),
         Index::Over(a, n) => json!(["/", index(a), n]),
         Index::Modulo(a, n) => json!(["%", index(a), n]),
+        Index::Called(l, a) => json!(["called", index(a), l.0.to_string()]),
         Index::Found(of, row, column) => json!(["[]", matter(*of), index(row), index(column)]),
     }
 }

@@ -393,7 +393,8 @@ struct Updated<T> {
 /// Clipping and the update, on copies, as training does them.
 fn update<T: Real>(descent: &Descent<T>, model: &Gpt2<T>) -> Updated<T> {
     let mut optimizer = descent.optimizer(model.tape());
-    let remembered = optimizer.state().into_iter().map(|(n, x)| (n, x.to_vec())).collect();
+    let state = optimizer.state().into_iter().filter(|(_, x)| !x.is_empty());
+    let remembered = state.map(|(n, x)| (n, x.to_vec())).collect();
     let mut clipped = model.tape().gradients().to_vec();
     let norm = clip::by_global_norm(&mut clipped, descent.limit());
     let mut updated = model.tape().parameters().to_vec();

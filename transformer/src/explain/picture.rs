@@ -164,19 +164,19 @@ impl<T: Real> Explanation<T> {
             format!("{}×{n}", config.width),
             format!("{}×{n}", config.vocabulary),
         ];
-        let top = if whole { 74.0 } else { 30.0 };
+        let top = if whole { 104.0 } else { 40.0 };
         let (width, height) = match layout {
-            Layout::Wide => (1120.0, top + 400.0),
+            Layout::Wide => (1120.0, top + 380.0),
             Layout::Tall => (360.0, top + 810.0),
         };
         for (i, card) in cards.iter_mut().enumerate() {
             card.at = match (layout, i) {
-                (Layout::Wide, 0..=4) => [70.0 + 208.0 * i as f64, top, 164.0, 96.0],
-                (Layout::Wide, 5) => [70.0, top + 178.0, 996.0, 72.0],
-                (Layout::Wide, _) => [70.0, top + 308.0, 996.0, 72.0],
-                (Layout::Tall, 0..=4) => [70.0, top + 122.0 * i as f64, 250.0, 82.0],
-                (Layout::Tall, 5) => [70.0, top + 610.0, 250.0, 82.0],
-                (Layout::Tall, _) => [70.0, top + 720.0, 250.0, 82.0],
+                (Layout::Wide, 0..=4) => [66.0 + 216.0 * i as f64, top, 172.0, 96.0],
+                (Layout::Wide, 5) => [66.0, top + 172.0, 1036.0, 72.0],
+                (Layout::Wide, _) => [66.0, top + 292.0, 1036.0, 72.0],
+                (Layout::Tall, 0..=4) => [56.0, top + 122.0 * i as f64, 244.0, 82.0],
+                (Layout::Tall, 5) => [56.0, top + 610.0, 244.0, 82.0],
+                (Layout::Tall, _) => [56.0, top + 720.0, 244.0, 82.0],
             };
         }
         if layout == Layout::Tall {
@@ -204,7 +204,7 @@ impl<T: Real> Explanation<T> {
         let times = format!("× {}", config.layers);
         match layout {
             Layout::Wide => {
-                let at = (fx + fw / 2.0, fy + fh + 18.0);
+                let at = (fx + fw / 2.0, fy - 9.0);
                 let text = format!("{times} blocks, each adding to what came before");
                 label(&mut svg, at, "faint small", "middle", &text);
             }
@@ -239,17 +239,17 @@ impl<T: Real> Explanation<T> {
 
     /// The red path from the loss to every part, and the green one back to the weights.
     fn way_back(&self, svg: &mut String, cards: &[Card], layout: Layout) {
-        let ([lx, ly, lw, lh], [bx, by, bw, bh], [ux, uy, uw, uh]) =
+        let ([lx, ly, lw, lh], [bx, by, bw, bh], [ux, uy, _, uh]) =
             (cards[4].at, cards[5].at, cards[6].at);
         match layout {
             Layout::Wide => {
                 let x = lx + lw / 2.0;
                 arrow(svg, "backward", &[(x, ly + lh), (x, by - 3.0)]);
-                label(svg, (x + 8.0, by - 34.0), "backward-text small", "start", "dL = 1");
+                label(svg, (x + 8.0, by - 16.0), "backward-text small", "start", "dL = 1");
                 for (i, card) in cards[..4].iter().enumerate() {
                     let [x, y, w, h] = card.at;
                     let x = x + w / 2.0;
-                    let from = if i == 1 || i == 2 { y + h + 26.0 } else { y + h };
+                    let from = if i == 1 || i == 2 { y + h + 14.0 } else { y + h };
                     arrow(svg, "backward", &[(x, by), (x, from + 3.0)]);
                     let norm = self.part_norm(card.part);
                     let text = format!("‖g‖ {}", short(norm));
@@ -267,12 +267,12 @@ impl<T: Real> Explanation<T> {
                 let [ex, ey, _, eh] = cards[0].at;
                 let path = [
                     (ux, uy + uh / 2.0),
-                    (34.0, uy + uh / 2.0),
-                    (34.0, ey + eh / 2.0),
+                    (26.0, uy + uh / 2.0),
+                    (26.0, ey + eh / 2.0),
                     (ex - 3.0, ey + eh / 2.0),
                 ];
                 arrow(svg, "update", &path);
-                label(svg, (42.0, (uy + ey) / 2.0 + 60.0), "update-text small", "start", "new");
+                label(svg, (33.0, (uy + ey) / 2.0 - 4.0), "update-text small", "start", "θ′");
             }
             Layout::Tall => {
                 let x = lx + lw / 2.0;
@@ -281,12 +281,11 @@ impl<T: Real> Explanation<T> {
                 let [ex, ey, _, eh] = cards[0].at;
                 let path = [
                     (ux, uy + uh / 2.0),
-                    (26.0, uy + uh / 2.0),
-                    (26.0, ey + eh / 2.0),
+                    (20.0, uy + uh / 2.0),
+                    (20.0, ey + eh / 2.0),
                     (ex - 3.0, ey + eh / 2.0),
                 ];
                 arrow(svg, "update", &path);
-                let _ = (bx, bw, uw);
             }
         }
     }

@@ -64,7 +64,7 @@ impl<T: Real> Explanation<T> {
         let _ = writeln!(out, "  {operation} ({branch}; {source})");
         let _ = writeln!(out, "  {}", path.meaning);
         let _ = writeln!(out, "\n    {}", path.equation);
-        for definition in &path.definitions {
+        for definition in path.definitions.iter().chain(&path.indices) {
             let _ = writeln!(out, "    with {definition}");
         }
         out.push('\n');
@@ -193,7 +193,10 @@ impl<T: Real> Explanation<T> {
                         (0, _) => text.push_str(sign),
                         _ => text.push_str(&format!(" {sign} ")),
                     }
-                    text.push_str(&inner(p, Bond::Product));
+                    text.push_str(&inner(
+                        p,
+                        if text.is_empty() { Bond::Sum } else { Bond::Product },
+                    ));
                 }
                 (if parts.len() == 1 { Bond::Product } else { Bond::Sum }, text)
             }

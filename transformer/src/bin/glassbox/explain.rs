@@ -332,8 +332,8 @@ impl Explain {
             _ => None,
         };
         let unigram = source.as_ref().map(|s| frequencies(s.corpus.train(), config.vocabulary));
-        let beginning =
-            |s: Source| s.corpus.validation().iter().copied().take(self.tokens + 1).collect();
+        let own_text = |s: Source| beginning(&s, config.context);
+        let own_text = source.map(own_text);
         Ok(Model {
             subject: Subject {
                 title: format!("A step of {}", shown(given)),
@@ -347,10 +347,18 @@ impl Explain {
                 remarks,
                 seed: training.seed,
             },
-            own: source.map(beginning),
+            own: own_text,
             tokenizer,
         })
     }
+}
+
+/// The first window of the validation part: its tokens, and what follows the last.
+fn beginning(source: &Source, length: usize) -> Vec<u32> {
+    let windows = source.corpus.validation_windows(length);
+    let Some(first) = windows.first() else { return Vec::new() };
+    let last = first.targets.last().copied().filter(|&t| t != IGNORED);
+    first.tokens.iter().copied().chain(last).collect()
 }
 
 /// A directory's own name.
@@ -386,7 +394,7 @@ fn embedded() -> Result<Model> {
     }
     let steps = trainer.steps();
     let state: Vec<_> = trainer.state().into_iter().map(|(n, x)| (n, x.to_vec())).collect();
-    let tokens = source.corpus.validation().iter().copied().take(4096).collect();
+    let tokens = beginning(&source, model.context);
     Ok(Model {
         subject: Subject {
             title: "A training step of a small transformer".to_owned(),

@@ -34,6 +34,7 @@ class Reader {
     if (typeof i === "number") return i;
     if (typeof i === "string") return at[i];
     const [kind, a, b, c] = i;
+    if (kind === "called") return this.index(a, at);
     if (kind === "[]") return Math.trunc(this.element(a, this.index(b, at), this.index(c, at)));
     const left = this.index(a, at);
     switch (kind) {
@@ -241,6 +242,8 @@ const brackets = (inner) => ml("mrow", mo("("), inner, mo(")"));
 class Mathematics {
   constructor(formula) {
     this.formula = formula;
+    /** Indices with a name of their own, met on the way. */
+    this.called = new Map();
   }
 
   matter(of) {
@@ -253,6 +256,10 @@ class Mathematics {
     if (typeof i === "number") return mn(String(i));
     if (typeof i === "string") return mi(i);
     const [kind, a, b, c] = i;
+    if (kind === "called") {
+      if (!this.called.has(b)) this.called.set(b, a);
+      return mi(b);
+    }
     if (kind === "[]") return this.at(this.matter(a), [b, c]);
     const simple = typeof a === "string" || typeof a === "number";
     const left = simple ? this.index(a) : kind === "+" ? this.index(a) : brackets(this.index(a));
@@ -363,6 +370,12 @@ function mathematics(path) {
   for (const d of [...used].sort((a, b) => a - b)) {
     const definition = formula.definitions[d];
     lines.push(writer.equation(definition.name, definition.letters, definition.is));
+  }
+  for (const [letter, index] of [...writer.called].sort()) {
+    const line = ml("math", ml("mrow", mi(letter), mo("="), writer.index(index)));
+    line.setAttribute("display", "block");
+    line.setAttribute("class", "where");
+    lines.push(line);
   }
   return lines;
 }

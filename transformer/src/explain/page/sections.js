@@ -77,8 +77,8 @@ function card(i) {
   const it = D.nodes[i];
   return h("button", { class: `card-button ${it.branch || "given"}`, "data-node": i, "aria-pressed": String(open.node === i), onclick: () => openNode(i) },
     h("span", { class: "card-name" }, localName(it)),
-    h("span", { class: "card-what" }, it.operation ? `${it.operation} · ${BRANCHES[it.branch] || it.branch}` : it.source === "input" ? "given" : "learned"),
-    h("span", { class: "card-shape" }, `${it.rows}×${it.columns}`));
+    h("span", { class: "card-shape" }, `${it.rows}×${it.columns}`),
+    h("span", { class: "card-what" }, it.operation ? `${it.operation} · ${BRANCHES[it.branch] || it.branch}` : it.source === "input" ? "given" : "learned"));
 }
 
 function parameterChip(o) {
@@ -320,7 +320,7 @@ function partView(reader, part, bond, long) {
       if (!part.parts.length) return h("span", {}, "0");
       return wrap(part.parts.length > 1 ? 0 : 1, part.parts.map((p, k) => {
         const minus = p.what === "negative";
-        return [k || minus ? (minus ? " − " : " + ") : "", inner(minus ? p.parts[0] : p, 1)];
+        return [k || minus ? (minus ? " − " : " + ") : "", inner(minus ? p.parts[0] : p, k || minus ? 1 : 0)];
       }));
     case "largest": return h("span", {}, "max(", join(part.parts, ", ", 0), ")");
     case "product": return wrap(1, join(part.parts, " · ", 1));
@@ -355,6 +355,10 @@ function termsView(reader, sum, mark) {
   };
   const body = h("tbody", {}, order.slice(0, shown).map(row));
   const rest = order.slice(shown);
+  if (rest.length && sum.what === "largest") {
+    const more = h("tr", {}, h("td", { colspan: "2" }, h("button", { class: "link", onclick: () => more.replaceWith(...rest.map(row)) }, `${rest.length} more, none larger`)));
+    body.append(more);
+  }
   if (rest.length && sum.what === "sum") {
     const together = rest.reduce((a, k) => a + sum.parts[k].value, 0);
     const more = h("tr", { class: "rest", "data-term": together, "data-count": rest.length }, h("td", { colspan: "2" },
@@ -366,17 +370,25 @@ function termsView(reader, sum, mark) {
   return h("div", { class: "terms-scroll", tabindex: "0", role: "group", "aria-label": caption }, h("table", { class: "terms" }, h("caption", {}, caption), body, foot));
 }
 
-function termNames(reader, term) {
-  const names = [];
-  const visit = (p) => {
-    if (p.what === "element") {
-      const where = place(reader.node, reader.role, p.of);
-      names.push(where ? describe({ node: where[0], quantity: where[1], row: p.row, column: p.column }).replace(/block\.\d+\.(attention\.|feed_forward\.)?/, "") : "mask");
-    } else if (p.what === "named") names.push(reader.definitions[p.k].name);
-    else (p.parts || []).forEach(visit);
-  };
-  visit(term);
-  return names.slice(0, 3).join(" · ") + (names.length > 3 ? " …" : "");
+/** A term in names: what its numbers are. */
+function termNames(reader, part, bond = 1) {
+  const inner = (p, b) => termNames(reader, p, b);
+  const wrap = (own, text) => (own < bond ? `(${text})` : text);
+  switch (part.what) {
+    case "number": return nine(part.value);
+    case "named": return reader.definitions[part.k].name;
+    case "element": {
+      const where = place(reader.node, reader.role, part.of);
+      if (!where) return "mask";
+      return describe({ node: where[0], quantity: where[1], row: part.row, column: part.column }).replace(/block\.\d+\.(attention\.|feed_forward\.)?/, "");
+    }
+    case "sum": return wrap(0, part.parts.map((p, k) => (p.what === "negative" ? ` − ${inner(p.parts[0], 1)}` : (k ? " + " : "") + inner(p, 1))).join(""));
+    case "product": return wrap(1, part.parts.map((p) => inner(p, 1)).join(" · "));
+    case "quotient": return wrap(1, `${inner(part.parts[0], 1)} / ${inner(part.parts[1], 2)}`);
+    case "negative": return wrap(0, `−${inner(part.parts[0], 1)}`);
+    case "function": return `${part.name === "sqrt" ? "√" : part.name}(${inner(part.parts[0], 0)})`;
+    default: return "max(…)";
+  }
 }
 
 // The ledger.
@@ -394,13 +406,13 @@ function showLedger() {
   const remainder = L.remainder === null ? null : number(L.remainder);
   const halves = L.remainders.map(([scale, r]) => [scale, Math.abs(number(r))]).filter(([, r]) => r > 1e-13);
   const slope = halves.length > 1 ? Math.log2(halves[0][1] / halves[halves.length - 1][1]) / (halves.length - 1) : null;
-  const share = (x) => `${(100 * number(x)).toFixed(1)} %`;
+  const share = (x) => plain(`${(100 * number(x)).toFixed(1)} %`);
   const most = Math.max(...L.shares.map((x) => Math.abs(number(x.share))), 1e-9);
   fill("ledger-body",
     h("p", { class: "lead" }, "What the update was expected to do to the loss of this text, and what it did, in nats per token: the straight line of the gradient, the curve of the Hessian (exact, by dual numbers), and the measurement."),
     h("div", { class: "figures" },
       figure("predicted by the slope", signed(L.first), "g·Δθ", "first"), L.second === null ? null : figure("by the curvature", signed(L.second), "½·ΔθᵀHΔθ", "second"),
-      figure("measured", signed(L.measured), `${short(L.before)} → ${short(L.after)}`, "alone"), remainder === null ? null : figure("remainder", signed(remainder), slope === null ? "" : `halving the step shrinks it 2^${slope.toFixed(2)} times`, "")),
+      figure("measured", signed(L.measured), `${short(L.before)} → ${short(L.after)}`, "alone"), remainder === null ? null : figure("remainder", signed(remainder), slope === null ? "" : `halving the step divides it by ${(2 ** slope).toFixed(1)}: third order`, "")),
     h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The ledger by group" }, h("table", { class: "ledger-table" }, h("caption", {}, "By group of parameters; “measured” is updating that group alone"),
       h("thead", {}, h("tr", {}, ["group", "", "g·Δθ", "½·ΔθᵀHΔθ", "measured", "‖g‖", "‖Δθ‖/‖θ‖"].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "bars"))))),
       h("tbody", {}, rows))),
@@ -430,11 +442,11 @@ function showChange(k) {
   const most = Math.max(...a.surprisal.map(number), ...b.surprisal.map(number).filter(Number.isFinite), 1e-9);
   fill("change-body",
     h("p", { class: "sentence" }, h("strong", {}, `${c.what[0].toUpperCase()}${c.what.slice(1)}. `), c.sentence),
-    h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Side by side" }, h("table", { class: "compare" }, h("caption", {}, "Side by side"),
+    h("div", { class: "compared" }, h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Side by side" }, h("table", { class: "compare" }, h("caption", {}, "Side by side"),
       h("thead", {}, h("tr", {}, ["", "as it is", c.name].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "quantity"))))),
       h("tbody", {}, rows.map((r) => h("tr", { class: same(r) ? "same" : "" }, h("th", { scope: "row" }, r[0]), h("td", {}, r[1]), h("td", {}, r[2]))),
         h("tr", {}, h("th", { scope: "row" }, "the token after the last"), h("td", {}, tokenText(a.next[0]), ` ${short(a.next[1])}`), h("td", {}, tokenText(b.next[0]), ` ${short(b.next[1])}`))))),
-    h("div", { class: "side-by-side" }, [[a, "as it is"], [b, c.name]].map(([o, name]) => smallAttention(o, name))),
+    h("div", { class: "side-by-side" }, [[a, "as it is"], [b, c.name]].map(([o, name]) => smallAttention(o, name)))),
     h("h3", {}, "Bits per token"),
     h("div", { class: "shares" }, D.tokens.map((t, i) => (D.targets[i] === null ? null : h("div", { class: "share" }, h("span", { class: "token-box" }, tokenText(t), " → ", tokenText(D.targets[i])),
       h("div", {}, bar(a.surprisal[i], 0, most, "first"), bar(Number.isFinite(number(b.surprisal[i])) ? b.surprisal[i] : most, 0, most, "second")),
@@ -445,10 +457,10 @@ function smallAttention(outcome, name) {
   if (!outcome.attention) return null;
   const n = D.tokens.length;
   const map = new HeatMap({
-    rows: n, columns: n, at: (q, k) => Math.fround(outcome.attention[q * n + k]), scale: 1, sequential: true, cell: Math.max(3, Math.min(16, Math.floor(150 / n))),
+    rows: n, columns: n, at: (q, k) => Math.fround(outcome.attention[q * n + k]), scale: 1, sequential: true, cell: Math.max(3, Math.min(20, Math.floor(230 / n))),
     label: `Attention of block 0, head 0, ${name}`, open: () => {}, name: (q, k) => `query ${q}, key ${k}`,
   });
-  return h("figure", { class: "head-map" }, h("figcaption", {}, `block 0, head 0, ${name}`), map.canvas, map.readout);
+  return h("figure", { class: "head-map" }, h("figcaption", {}, h("span", { class: "faint" }, "attention, block 0, head 0: "), name), map.canvas, map.readout);
 }
 
 // Information.
