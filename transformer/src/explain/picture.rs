@@ -115,8 +115,11 @@ impl<T: Real> Explanation<T> {
             ),
             card(
                 Part::Output,
-                "4 Output, softmax",
-                vec![format!("{} probabilities", config.vocabulary), "for each token".into()],
+                "4 Output",
+                vec![
+                    format!("{} scores, and by softmax", config.vocabulary),
+                    "probabilities".into(),
+                ],
                 &["linalg", "probability"],
             ),
             card(
@@ -166,14 +169,14 @@ impl<T: Real> Explanation<T> {
         ];
         let top = if whole { 104.0 } else { 40.0 };
         let (width, height) = match layout {
-            Layout::Wide => (1120.0, top + 380.0),
+            Layout::Wide => (1156.0, top + 380.0),
             Layout::Tall => (360.0, top + 810.0),
         };
         for (i, card) in cards.iter_mut().enumerate() {
             card.at = match (layout, i) {
-                (Layout::Wide, 0..=4) => [66.0 + 216.0 * i as f64, top, 172.0, 96.0],
-                (Layout::Wide, 5) => [66.0, top + 172.0, 1036.0, 72.0],
-                (Layout::Wide, _) => [66.0, top + 292.0, 1036.0, 72.0],
+                (Layout::Wide, 0..=4) => [66.0 + 222.0 * i as f64, top, 184.0, 96.0],
+                (Layout::Wide, 5) => [66.0, top + 172.0, 1072.0, 72.0],
+                (Layout::Wide, _) => [66.0, top + 292.0, 1072.0, 72.0],
                 (Layout::Tall, 0..=4) => [56.0, top + 122.0 * i as f64, 244.0, 82.0],
                 (Layout::Tall, 5) => [56.0, top + 610.0, 244.0, 82.0],
                 (Layout::Tall, _) => [56.0, top + 720.0, 244.0, 82.0],
