@@ -50,10 +50,11 @@ pub mod check;
 pub mod clip;
 mod dual;
 pub mod optimizer;
+mod plan;
 mod recorder;
 pub mod schedule;
 mod tape;
 
 pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
-pub use tape::{Parameter, Row, Source, Tape};
+pub use tape::{Parameter, Row, Source, Tape, TapeMemory};

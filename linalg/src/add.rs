@@ -6,8 +6,8 @@
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
-    vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 
 /// y = a + b.
@@ -48,6 +48,10 @@ impl Primitive<2> for Add {
         .value(a.at(I, J) + b.at(I, J))
         .gradient(dy.at(I, J))
         .gradient(dy.at(I, J))
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false; 2], output: false }
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -6,7 +6,7 @@
 
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
     product_add, simd, transposed, vector,
 };
 
@@ -50,6 +50,10 @@ impl Primitive<3> for Affine {
         .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN) * x.at(J, TOKEN)))
         .gradient(sum(K, out, w.at(K, I) * dy.at(K, J)))
         .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN)))
+    }
+
+    fn vjp_reads(&self) -> Reads<3> {
+        Reads { inputs: [true, true, false], output: false }
     }
 
     fn forward<T: Real>(&self, [w, x, b]: [View<'_, T>; 3], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -7,7 +7,8 @@
 
 use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    vector,
 };
 
 /// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
@@ -58,6 +59,10 @@ impl Primitive<2> for Gather {
         .value(table.at(I, index.index(0, J)))
         .gradient(sum_where(TOKEN, indices.ncols(), this, dy.at(I, TOKEN)))
         .no_gradient()
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false, true], output: false }
     }
 
     fn forward<T: Real>(

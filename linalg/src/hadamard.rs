@@ -5,7 +5,7 @@
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
 };
 
 /// y = a ⊙ b.
@@ -45,6 +45,10 @@ impl Primitive<2> for Hadamard {
         .value(a.at(I, J) * b.at(I, J))
         .gradient(b.at(I, J) * dy.at(I, J))
         .gradient(a.at(I, J) * dy.at(I, J))
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -12,8 +12,8 @@ use crate::formula::{
     COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
 };
 use crate::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, product_add, product_into,
-    shape::equal_parts, transposed,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add,
+    product_into, shape::equal_parts, transposed,
 };
 
 /// scores = Kᵀ·Q for every sequence and head: inputs are query and key (width × tokens).
@@ -154,6 +154,10 @@ impl Primitive<2> for HeadScores {
         ))
     }
 
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
     fn forward<T: Real>(
         &self,
         [query, key]: [View<'_, T>; 2],
@@ -222,6 +226,10 @@ impl Primitive<2> for HeadMix {
             dy.at(I, x.first() + QUERY) * weights.at(x.token(), x.score(QUERY)),
         ))
         .gradient(sum(R, d, value.at(row.clone(), k) * dy.at(row, q)))
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn forward<T: Real>(

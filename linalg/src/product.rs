@@ -7,7 +7,11 @@
 //! bits on any machine size.
 
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
-use crate::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use crate::{
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
+};
+use std::ops::Range;
 
 /// A factor of a product: a matrix, or its transpose without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -114,8 +118,10 @@ pub fn product_add<'a, 'b, T: Real>(
 
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
-/// Pieces of a product are cut in two until they have at most this many multiply-adds.
-const PIECE: usize = 1 << 24;
+/// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
+/// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
+/// piece packs for itself, are not packed too often.
+const PIECE: usize = 1 << 25;
 
 fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     assert!(
@@ -129,8 +135,99 @@ fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_,
         c.ncols()
     );
     let work = c.len() * a.columns();
+    if c.ncols() == 1 {
+        return matrix_vector(c, alpha, a, b, add);
+    }
     let pieces = if work <= WHOLE { 1 } else { (work / PIECE + 1).next_power_of_two().max(2) };
     cut(c, alpha, a, b, add, pieces);
+}
+
+/// c ← α·A·b (+ c): every element of A is read once and used once, so that what counts is to read it in
+/// order, on all threads, and nothing else is worth a copy.
+fn matrix_vector<T: Real>(
+    mut c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+) {
+    let terms = a.columns();
+    if !add {
+        c.fill(T::zero());
+    }
+    if !a.transposed {
+        return parallel::rows([c], ROWS, |first, [mut c]| {
+            let rows = first..first + c.nrows();
+            add_combination(c.column_mut(0).as_mut_slice(), alpha, &a.view, rows, b, 0..terms);
+        });
+    }
+    let rows = (STREAM / terms.max(1)).max(1);
+    parallel::rows([c], rows, |first, [mut c]| {
+        simd(
+            #[inline(always)]
+            || {
+                for (i, c) in c.column_mut(0).as_mut_slice().iter_mut().enumerate() {
+                    let row = column(&a.view, first + i);
+                    let dot = match b.transposed {
+                        false => vector::dot(row, column(&b.view, 0)),
+                        true => vector::sum_of(terms, |k| row[k] * b.at(k, 0)),
+                    };
+                    *c += alpha * dot;
+                }
+            },
+        );
+    });
+}
+
+/// Elements of A that one thread reads in a row.
+const STREAM: usize = 1 << 18;
+/// The longest piece of a column whose sums a thread keeps aside.
+const ROWS: usize = 4096;
+
+/// c ← c + α·Σ_k a_k·b_k over `terms` of the columns of A, of which `rows` count.
+fn add_combination<T: Real>(
+    c: &mut [T],
+    alpha: T,
+    a: &View<'_, T>,
+    rows: Range<usize>,
+    b: Factor<'_, T>,
+    terms: Range<usize>,
+) {
+    /// Columns that are read side by side.
+    const TOGETHER: usize = 8;
+    if terms.len() * c.len() > STREAM && terms.len() > TOGETHER {
+        // Columns are contiguous: threads share them out, each with sums of its own.
+        let middle = terms.start + (terms.len() / 2).next_multiple_of(TOGETHER);
+        let mut aside = [T::zero(); ROWS];
+        let aside = &mut aside[..c.len()];
+        let (left, right) = (terms.start..middle, middle..terms.end);
+        rayon::join(
+            || add_combination(c, alpha, a, rows.clone(), b, left),
+            || add_combination(aside, alpha, a, rows.clone(), b, right),
+        );
+        return vector::axpy(c, T::one(), aside);
+    }
+    simd(
+        #[inline(always)]
+        || {
+            let mut k = terms.start;
+            while k + TOGETHER <= terms.end {
+                let x: [T; TOGETHER] = std::array::from_fn(|l| alpha * b.at(k + l, 0));
+                let a: [&[T]; TOGETHER] = std::array::from_fn(|l| &column(a, k + l)[rows.clone()]);
+                for (i, c) in c.iter_mut().enumerate() {
+                    let mut sum = *c;
+                    for l in 0..TOGETHER {
+                        sum += a[l][i] * x[l];
+                    }
+                    *c = sum;
+                }
+                k += TOGETHER;
+            }
+            for k in k..terms.end {
+                vector::axpy(c, alpha * b.at(k, 0), &column(a, k)[rows.clone()]);
+            }
+        },
+    );
 }
 
 /// Cuts C, along its longer side, into `pieces` parts (a power of two).
@@ -144,9 +241,11 @@ fn cut<T: Real>(
 ) {
     /// Kernels work on tiles; a cut on this multiple leaves no ragged tile in the middle.
     const TILE: usize = 16;
+    /// Sides of a piece below which packing would outweigh the product.
+    const LEAST: usize = 64;
     let (m, n) = (c.nrows(), c.ncols());
     let middle = (m.max(n) / 2).next_multiple_of(TILE);
-    if pieces == 1 || middle >= m.max(n) {
+    if pieces == 1 || middle < LEAST || middle >= m.max(n) {
         T::gemm(c, alpha, a, b, add);
     } else if n >= m {
         let (left, right) = c.columns_range_pair_mut(..middle, middle..);
@@ -247,6 +346,10 @@ impl Primitive<2> for Product {
         }
     }
 
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
         product_into(y, T::one(), Factor { view: a, transposed: self.transposed }, b);
     }
@@ -299,6 +402,23 @@ mod tests {
             f32::gemm(found.as_view_mut(), 2.0, a, b, add);
             plain(expected.as_view_mut(), 2.0, a, b, add);
             prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_product_with_a_vector_is_a_product() {
+        for (m, k) in [(1, 1), (3, 8), (40, 7), (700, 130), (3, 2000), (5000, 133), (900, 700)] {
+            for (ta, tb, add) in [(false, false, true), (true, false, false), (true, true, true)] {
+                let a = if ta { integers(k, m, 1) } else { integers(m, k, 1) };
+                let b = if tb { integers(1, k, 2) } else { integers(k, 1, 2) };
+                let a = Factor { view: a.as_view(), transposed: ta };
+                let b = Factor { view: b.as_view(), transposed: tb };
+                let start = if add { integers(m, 1, 3) } else { Matrix::repeat(m, 1, f32::NAN) };
+                let (mut found, mut expected) = (start.clone(), start);
+                product(found.as_view_mut(), 2.0, a, b, add);
+                plain(expected.as_view_mut(), 2.0, a, b, add);
+                assert_eq!(found, expected, "{m}×{k} {ta} {tb} {add}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
 
 use crate::formula::{I, J, at_most, cases, operand, upstream};
-use crate::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
+use crate::{Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
 
 /// y = rows `start .. start + count` of x.
 ///
@@ -54,6 +54,10 @@ impl Primitive<1> for Rows {
         )
         .value(x.at(I + self.start, J))
         .gradient(cases(at_most(self.start, I), inside, 0.0))
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

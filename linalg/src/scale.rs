@@ -6,8 +6,8 @@
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
-    vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 
 /// y = c·x.
@@ -48,6 +48,10 @@ impl Primitive<1> for Scale {
         )
         .value(self.factor * x.at(I, J))
         .gradient(self.factor * dy.at(I, J))
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {

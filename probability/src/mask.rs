@@ -6,7 +6,7 @@
 
 use linalg::formula::{I, J, at_most, cases, operand, upstream};
 use linalg::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts,
 };
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
@@ -49,6 +49,10 @@ impl Primitive<1> for CausalMask {
         )
         .value(cases(seen(), x.at(I, J), f64::NEG_INFINITY))
         .gradient(cases(seen(), dy.at(I, J), 0.0))
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

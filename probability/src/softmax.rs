@@ -7,8 +7,8 @@
 
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
-    Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
-    vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 
 /// The distribution of one vector of scores.
@@ -98,6 +98,10 @@ impl Primitive<1> for Softmax {
         let mean = f.define("d̄", [J], sum(K, n, dp.at(K, J) * p.at(K, J)));
         f.value(exp(z.at(I, J) - most.at(J)) / total.at(J))
             .gradient(p.at(I, J) * (dp.at(I, J) - mean.at(J)))
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: true }
     }
 
     fn forward<T: Real>(&self, [z]: [View<'_, T>; 1], p: ViewMut<'_, T>, _: Work<'_, T>) {

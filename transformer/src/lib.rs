@@ -11,11 +11,13 @@ pub mod explain;
 pub mod files;
 mod layers;
 mod model;
+pub mod profile;
 pub mod stories;
 mod streams;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
+mod vocabulary_loss;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
@@ -29,3 +31,4 @@ pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
+pub use vocabulary_loss::VocabularyLoss;

@@ -19,8 +19,8 @@ pub use tanh::Tanh;
 use crate::Dual;
 use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, hadamard,
-    parallel, simd,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    hadamard, parallel, simd,
 };
 
 /// A scalar function.
@@ -62,6 +62,14 @@ impl<F: Function> Primitive<1> for Activation<F> {
 
     fn flops(&self, [x]: [Shape; 1]) -> u64 {
         F::FLOPS * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 
     fn memory(&self, [x]: [Shape; 1]) -> Memory {

@@ -273,7 +273,7 @@ impl<T: Real> Explanation<T> {
 fn predict<T: Real>(model: &mut Gpt2<T>, rounded: bool) {
     if rounded {
         let round = |x: &mut T| *x = T::from_f64(half(x.to_f64()));
-        model.tape_mut().forward_through(|values| values.iter_mut().for_each(round));
+        model.tape_mut().forward_watched(|_, values| values.iter_mut().for_each(round));
     } else {
         model.tape_mut().forward();
     }

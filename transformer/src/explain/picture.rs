@@ -436,10 +436,7 @@ fn open(width: f64, height: f64, title: &str, whole: bool) -> String {
 fn draw(svg: &mut String, card: &Card) {
     let [x, y, w, h] = card.at;
     let part = card.part as usize;
-    let _ = writeln!(
-        svg,
-        r#"<g class="part" data-part="{part}" tabindex="0" role="button">"#
-    );
+    let _ = writeln!(svg, r#"<g class="part" data-part="{part}" tabindex="0" role="button">"#);
     let _ =
         writeln!(svg, r#"<rect class="card" x="{x}" y="{y}" width="{w}" height="{h}" rx="10"/>"#);
     // A stripe per branch of mathematics, at the left.

@@ -1,8 +1,10 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
+mod bench;
 mod evaluate;
 mod explain;
 mod generate;
+mod memory;
 mod plot;
 mod progress;
 mod report;
@@ -39,6 +41,8 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Explain one training step, every number: a page, or in the terminal
     Explain(Box<explain::Explain>),
+    /// Time and memory of a step against the machine's limits
+    Bench(Box<bench::Bench>),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
