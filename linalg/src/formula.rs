@@ -560,6 +560,7 @@ impl<B: Into<Expression>> Add<B> for Expression {
 
 impl<B: Into<Expression>> Sub<B> for Expression {
     type Output = Expression;
+    #[allow(clippy::suspicious_arithmetic_impl)] // a − b is the sum of a and −b
     fn sub(self, other: B) -> Expression {
         self + Expression::Minus(Box::new(other.into()))
     }

@@ -54,7 +54,7 @@ pub use derivation::Derivation;
 pub use formula::Formula;
 pub use kernel::{limits, simd};
 pub use primitive::{Memory, Primitive, Reads, Work};
-pub use product::{Factor, product_add, product_into, transposed};
+pub use product::{Factor, product_add, product_into, product_to, transposed};
 pub use real::Real;
 pub use shape::{Shape, ShapeError};
 

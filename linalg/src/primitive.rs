@@ -117,15 +117,33 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
     ///
     /// Nothing on the way from record to replay calls it.
     fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula;
-    /// `forward`, then `vjp`: what a training step asks of its last operation, the loss. An operation
-    /// overrides it where both at once are cheaper than one after the other; then `upstream` and what
-    /// is added to `gradients` are those of `vjp`.
+
+    /// As `vjp`, where the gradients marked `fresh` hold nothing yet: they are written. An operation
+    /// overrides it to spare a pass over memory that sets to zero what is added to next.
+    fn vjp_into<T: Real>(
+        &self,
+        inputs: [View<'_, T>; N],
+        output: View<'_, T>,
+        upstream: View<'_, T>,
+        mut gradients: [ViewMut<'_, T>; N],
+        fresh: [bool; N],
+        work: Work<'_, T>,
+    ) {
+        for (gradient, _) in gradients.iter_mut().zip(fresh).filter(|(_, fresh)| *fresh) {
+            gradient.fill(T::zero());
+        }
+        self.vjp(inputs, output, upstream, gradients, work);
+    }
+
+    /// `forward`, then `vjp_into`: what a training step asks of its last operation, the loss. An operation
+    /// overrides it where both at once are cheaper than one after the other.
     fn forward_and_vjp<T: Real>(
         &self,
         inputs: [View<'_, T>; N],
         mut output: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [ViewMut<'_, T>; N],
+        fresh: [bool; N],
         work: Work<'_, T>,
     ) {
         let Work { kept, scratch } = work;
@@ -134,7 +152,8 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
             output.as_view_mut(),
             Work { kept: &mut *kept, scratch: &mut *scratch },
         );
-        self.vjp(inputs, output.as_view(), upstream, gradients, Work { kept, scratch });
+        let work = Work { kept, scratch };
+        self.vjp_into(inputs, output.as_view(), upstream, gradients, fresh, work);
     }
 
     /// The branch of mathematics: the crate in which the rule lives.

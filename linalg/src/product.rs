@@ -116,12 +116,25 @@ pub fn product_add<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), true);
 }
 
+/// C ← A·B, or C ← C + A·B where `add` is set: for a gradient that is there already, or is not.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn product_to<'a, 'b, T: Real>(
+    c: ViewMut<'_, T>,
+    a: impl Into<Factor<'a, T>>,
+    b: impl Into<Factor<'b, T>>,
+    add: bool,
+) {
+    product(c, T::one(), a.into(), b.into(), add);
+}
+
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
 /// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
 /// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
 /// piece packs for itself, are not packed too often.
-const PIECE: usize = 1 << 25;
+const PIECE: usize = 1 << 26;
 
 fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     assert!(
@@ -356,18 +369,30 @@ impl Primitive<2> for Product {
 
     fn vjp<T: Real>(
         &self,
+        inputs: [View<'_, T>; 2],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 2],
+        work: Work<'_, T>,
+    ) {
+        self.vjp_into(inputs, y, dy, gradients, [false; 2], work);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
         [a, b]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
         [da, db]: [ViewMut<'_, T>; 2],
+        [fresh_a, fresh_b]: [bool; 2],
         _: Work<'_, T>,
     ) {
         let back = Factor { view: a, transposed: !self.transposed };
         rayon::join(
-            || product_add(db, T::one(), back, dy),
+            || product_to(db, back, dy, !fresh_b),
             || match self.transposed {
-                false => product_add(da, T::one(), dy, transposed(b)),
-                true => product_add(da, T::one(), b, transposed(dy)),
+                false => product_to(da, dy, transposed(b), !fresh_a),
+                true => product_to(da, b, transposed(dy), !fresh_a),
             },
         );
     }

@@ -178,7 +178,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn erf(self) -> Self {
-        statrs::function::erf::erf(self)
+        libm::erf(self)
     }
     #[inline(always)]
     fn sin(self) -> Self {

@@ -66,7 +66,7 @@ impl<T: Real> Trainer<T> {
         let (done, config) = (self.steps(), &self.config);
         let batches = config.accumulate as u64;
         let (loss, model) = (self.model.loss_var(), &mut self.model);
-        model.tape_mut().zero_gradients();
+        model.tape_mut().forget_gradients();
         let (size, mut mean) = (model.batch(), 0.0);
         for batch in done * batches..(done + 1) * batches {
             let (tokens, targets) = (&mut self.tokens, &mut self.targets);

@@ -48,7 +48,7 @@ impl Strided {
 const MAX_VECTORS: usize = 3;
 /// The longest block of the inner dimension: NR columns of B of this length stay in the first-level
 /// cache beside the stream of A.
-const INNER: usize = 384;
+const INNER: usize = 512;
 /// Elements of a packed block of A: half of a second-level cache of 1 MiB.
 const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
@@ -57,12 +57,18 @@ const COLUMNS: usize = 1024;
 /// Rows or columns of C that make so few tiles that the other factor is read where it stands.
 const LITTLE: usize = 128;
 
+/// Rows of B that are at most this far apart share cache lines and pages enough to be read in place.
+const NEAR: usize = 64;
+
 /// A block of a factor, packed or where it stands.
 #[derive(Clone, Copy)]
 struct Factor {
     block: Strided,
     packed: Option<*const f32>,
 }
+
+/// Steps of the inner dimension by which A is asked for before it is read.
+const AHEAD: usize = 12;
 
 /// Bytes of both packed blocks of a thread.
 pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
@@ -201,6 +207,8 @@ macro_rules! tile {
                         let mut x: [$vector; V] = [$zero(); V];
                         for v in 0..V {
                             x[v] = $load(x_start.add(v * $lanes));
+                            let ahead = x_start.wrapping_add(AHEAD * a.column + v * $lanes);
+                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                         }
                         for j in 0..$columns {
                             let y = $splat(*y_start.add(if PACKED { j } else { j * b.column }));
@@ -295,7 +303,8 @@ impl Blocks {
         // What few tiles read is not worth a copy: a factor stays where it is if its elements are in
         // order and no tile reaches beyond it.
         let a_stays = self.a.row == 1 && self.n <= LITTLE && self.m.is_multiple_of(T::LANES);
-        let b_stays = self.m <= LITTLE && self.n.is_multiple_of(T::COLUMNS);
+        let near = self.b.row == 1 || self.b.row <= NEAR;
+        let b_stays = near && self.m <= LITTLE && self.n.is_multiple_of(T::COLUMNS);
         for j in (0..self.n).step_by(columns) {
             let n = columns.min(self.n - j);
             for p in (0..self.k).step_by(inner) {

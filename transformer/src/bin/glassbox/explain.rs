@@ -2,7 +2,7 @@
 
 use crate::settings::{OptimizerName, Settings};
 use crate::source::Source;
-use crate::{Result, generate, on_threads, remark, run};
+use crate::{Result, on_threads, remark, run};
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -298,7 +298,8 @@ impl Explain {
 
     /// A run, or a model directory.
     fn read(&self, given: &Path) -> Result<Model> {
-        let directory = generate::model_directory(given);
+        let directory =
+            if run::is_run(given) { run::model_directory(given) } else { given.to_owned() };
         let (config, parameters) = files::read::<f32>(&directory)?;
         let tokenizer = match (&self.prompt_tokens, files::read_tokenizer(&directory)) {
             (_, Ok(tokenizer)) => Some(tokenizer),

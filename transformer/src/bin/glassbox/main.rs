@@ -77,6 +77,11 @@ fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
 }
 
+/// How this program was called: what people can type to call it again.
+fn program() -> String {
+    std::env::args_os().next().map_or("glassbox".into(), |name| name.to_string_lossy().into_owned())
+}
+
 /// Runs `work` on this many threads, or on all.
 ///
 /// # Errors
