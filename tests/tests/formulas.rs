@@ -122,3 +122,47 @@ fn every_formula_states_what_is_computed() {
         assert_eq!(blunt, 0, "{name}: {blunt} of {tried} bounds are wider than 10⁻⁶ in f64");
     }
 }
+
+#[test]
+fn every_rule_of_descent_states_its_update() {
+    use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
+    let n = 40;
+    let rules: Vec<Box<dyn Optimizer<f32>>> = vec![
+        Box::new(Sgd::new(n, 0.0)),
+        Box::new(Sgd::new(n, 0.9)),
+        Box::new(Nesterov::new(n, 0.9)),
+        Box::new(RmsProp::new(n, 0.99, 1e-8)),
+        Box::new(Adam::new(n, 0.9, 0.999, 1e-8).with_decay(0.1, vec![3..20, 25..30])),
+        Box::new(Lion::new(n, 0.9, 0.99).with_decay(0.1, vec![3..20])),
+    ];
+    for (r, mut rule) in rules.into_iter().enumerate() {
+        let draw = |seed| tests::draw::normal(seed, n, 1).map(|x| x as f32);
+        let mut theta = draw(1).as_slice().to_vec();
+        for step in 0..3 {
+            let g = draw(10 + step).as_slice().to_vec();
+            let before = theta.clone();
+            let state = rule.state().into_iter().filter(|s| !s.1.is_empty());
+            let state: Vec<Vec<f32>> = state.map(|s| s.1.to_vec()).collect();
+            let formulas: Vec<_> = (0..n).map(|i| rule.formula(0.01, i)).collect();
+            rule.step(0.01, &mut theta, &g);
+            for (i, formula) in formulas.iter().enumerate() {
+                let derivation = formula.derive((i, 0), |of, i, _| {
+                    f64::from(match of {
+                        Matter::Operand(0) => before[i],
+                        Matter::Operand(1) => g[i],
+                        Matter::Operand(k) => state[k - 2][i],
+                        _ => f32::NAN,
+                    })
+                });
+                let (epsilon, smallest) = precision::<f32>();
+                let found = f64::from(theta[i]);
+                let says = derivation.part.value;
+                assert!(
+                    derivation.makes(found, epsilon, smallest),
+                    "rule {r}: {found} is not {says}"
+                );
+                assert!(derivation.bound(epsilon, smallest) < 1e-4);
+            }
+        }
+    }
+}
