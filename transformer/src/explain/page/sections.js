@@ -341,7 +341,7 @@ function operand(reader, part, bond) {
   const text = Number.isNaN(part.value) ? "left out" : decimal(part.value);
   if (!where) return h("span", {}, text);
   const p = { node: where[0], quantity: where[1], row: part.row, column: part.column };
-  return h("button", { class: `operand ${p.quantity === "gradient" ? "is-gradient" : ""}`, title: describe(p), "aria-label": `${describe(p)} = ${text}`, "data-value": part.value, onclick: () => followNumber(p) }, wrapNegative(text, bond));
+  return h("button", { class: `operand ${p.quantity === "gradient" ? "is-gradient" : ""}`, title: describe(p), "aria-label": `${describe(p)} = ${wrapNegative(text, bond)}`, "data-value": part.value, onclick: () => followNumber(p) }, wrapNegative(text, bond));
 }
 
 function termsView(reader, sum, mark) {
@@ -483,7 +483,7 @@ function showInformation() {
       figure("the whole text", `${short(bits(total))} bits`, `${D.targets.filter((t) => t !== null).length} tokens predicted`, "alone")),
     h("h3", {}, "Along the text"),
     h("p", { class: "faint" }, "Bits that each token cost, given those before it. Choose one to see what was expected."),
-    h("div", { class: "along" }, D.tokens.map((t, k) => h("button", { class: "along-token", "aria-label": `after ${t}: ${D.targets[k] === null ? "nothing predicted" : short(bits(I.predictions[k].surprisal)) + " bits"}`, onclick: () => show(k) },
+    h("div", { class: "along" }, D.tokens.map((t, k) => h("button", { class: "along-token", title: "what was expected here", onclick: () => show(k) },
       h("span", { class: "along-bar" }, h("i", { style: `height:${D.targets[k] === null ? 0 : Math.max(2, (100 * number(I.predictions[k].surprisal)) / most)}%` })),
       h("span", { class: "along-number" }, D.targets[k] === null ? "–" : short(bits(I.predictions[k].surprisal))), tokenText(D.targets[k])))),
     detail,
