@@ -102,6 +102,7 @@ pub mod config;
 pub mod corpus;
 mod decoder;
 mod evaluation;
+pub mod explain;
 pub mod files;
 mod layers;
 mod memory;
@@ -121,7 +122,7 @@ pub use config::Gpt2Config;
 pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
-pub use model::{Form, Gpt2, IGNORED, ModelError};
+pub use model::{Form, Gpt2, IGNORED, ModelError, Without};
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
