@@ -133,7 +133,7 @@ fn every_rule_of_descent_states_its_update() {
         Box::new(Nesterov::new(n, 0.9)),
         Box::new(RmsProp::new(n, 0.99, 1e-8)),
         Box::new(Adam::new(n, 0.9, 0.999, 1e-8).with_decay(0.1, vec![3..20, 25..30])),
-        Box::new(Lion::new(n, 0.9, 0.99).with_decay(0.1, vec![3..20])),
+        Box::new(Lion::new(n, 0.9, 0.99).with_decay(0.1, vec![3..7, 9..20])),
     ];
     for (r, mut rule) in rules.into_iter().enumerate() {
         let draw = |seed| tests::draw::normal(seed, n, 1).map(|x| x as f32);
