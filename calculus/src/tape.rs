@@ -2,7 +2,7 @@
 
 use crate::Var;
 use crate::plan::{self, Layout, Plan};
-use linalg::{Memory, Primitive, Real, Shape, View, ViewMut, Work};
+use linalg::{Formula, Memory, Primitive, Real, Shape, View, ViewMut, Work};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -72,6 +72,8 @@ pub struct Tape<T: Real> {
     /// Whether the loss of the last backward replay depends on a node, and which loss that was.
     reached: Vec<bool>,
     reached_from: Option<usize>,
+    /// Whether the next backward replay writes the parameters' gradients.
+    forgotten: bool,
 }
 
 /// A parameter's name, shape, and place among all parameters.
@@ -163,6 +165,7 @@ impl<T: Real> Tape<T> {
             layout,
             reached,
             reached_from,
+            forgotten: false,
             nodes,
         }
     }
@@ -262,10 +265,10 @@ impl<T: Real> Tape<T> {
         self.start_backward(last, &[scale]);
         let node = &self.nodes[last];
         if let Some(rule) = &node.rule {
-            self.layout.fresh[last].iter().for_each(|&o| zero(&mut self.gradients, &self.nodes[o]));
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
-            rule.forward_and_vjp(&self.nodes, &mut self.values, &mut self.gradients, work);
+            let fresh = Fresh::of(&self.layout, last, self.forgotten);
+            rule.forward_and_vjp(&self.nodes, &mut self.values, &mut self.gradients, fresh, work);
             value(loss, &mut self.values[node.value.clone()]);
         }
         self.backward_below(last, &mut gradient);
@@ -317,15 +320,30 @@ impl<T: Real> Tape<T> {
             let memory = self.nodes[i].memory;
             let kept = &mut self.kept[self.nodes[i].kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..memory.scratch] };
-            let fresh = &self.layout.fresh[i];
+            let fresh = Fresh::of(&self.layout, i, self.forgotten);
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
+        self.forgotten = false;
     }
 
     /// Sets the parameters' gradients to zero: before the first backward replay of a step.
     pub fn zero_gradients(&mut self) {
         let n = self.parameters.min(self.gradients.len());
         self.gradients[..n].fill(T::zero());
+    }
+
+    /// As [`Tape::zero_gradients`], without the pass over memory where the recording was made for
+    /// training: its next backward replay writes the parameters' gradients instead of adding to them.
+    /// Until then they are what they were.
+    pub fn forget_gradients(&mut self) {
+        if !matches!(self.plan, Plan::Reuse { .. }) {
+            return self.zero_gradients();
+        }
+        self.forgotten = true;
+        let unreached = self.nodes.iter().zip(&self.reached).filter(|(_, reached)| !**reached);
+        for (node, _) in unreached.filter(|(node, _)| node.is_parameter()) {
+            zero(&mut self.gradients, node);
+        }
     }
 
     /// All parameters, one after another in the order of recording.
@@ -465,9 +483,26 @@ impl<T: Real> Tape<T> {
         }
     }
 
+    /// The elements of a gradient, column after column.
+    ///
+    /// # Panics
+    /// As [`Tape::gradient`].
+    pub fn gradient_elements(&self, var: Var) -> &[T] {
+        let node = &self.nodes[self.node(var)];
+        let held = self.plan == Plan::Keep || node.is_parameter();
+        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        &self.gradients[node.gradient.clone()]
+    }
+
     /// What readers see: one row per node, in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
         self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
+    }
+
+    /// The formula of the operation that computes a value; none of a parameter or an input.
+    pub fn formula(&self, var: Var) -> Option<Formula> {
+        let rule = self.nodes[self.node(var)].rule.as_ref()?;
+        Some(rule.formula(&self.nodes, &self.values))
     }
 
     fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
@@ -521,6 +556,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn branch(&self) -> &'static str;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
     fn vjp_flops(&self, nodes: &[Node<T>]) -> u64;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
     fn reads_operand(&self, k: usize) -> bool;
@@ -532,7 +568,7 @@ pub(crate) trait Rule<T>: Send + Sync {
         nodes: &[Node<T>],
         values: &[T],
         gradients: &mut [T],
-        fresh: &[usize],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     );
     fn forward_and_vjp(
@@ -540,8 +576,23 @@ pub(crate) trait Rule<T>: Send + Sync {
         nodes: &[Node<T>],
         values: &mut [T],
         gradients: &mut [T],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     );
+}
+
+/// The operands whose gradients an operation is the first to add to, and may write.
+#[derive(Clone, Copy)]
+pub(crate) struct Fresh<'a> {
+    values: &'a [usize],
+    parameters: &'a [usize],
+}
+
+impl<'a> Fresh<'a> {
+    fn of(layout: &'a Layout, node: usize, forgotten: bool) -> Self {
+        let parameters = if forgotten { &layout.first[node][..] } else { &[] };
+        Fresh { values: &layout.fresh[node], parameters }
+    }
 }
 
 pub(crate) struct Recorded<P, const N: usize> {
@@ -579,6 +630,11 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         self.operation.flops(self.operands.map(|o| nodes[o].shape))
     }
 
+    fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula {
+        let operand = |o: usize| view(&values[nodes[o].value.clone()], nodes[o].shape);
+        self.operation.formula(self.operands.map(operand))
+    }
+
     fn vjp_flops(&self, nodes: &[Node<T>]) -> u64 {
         self.operation.vjp_flops(self.operands.map(|o| nodes[o].shape))
     }
@@ -605,14 +661,13 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         nodes: &[Node<T>],
         values: &[T],
         gradients: &mut [T],
-        fresh: &[usize],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     ) {
         let inputs = self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape));
         let output = &nodes[self.output];
         let y = view(&values[output.value.clone()], output.shape);
-        // The second gradient of an operand that occurs twice lies aside, and is added afterwards.
-        let fresh = std::array::from_fn(|k| fresh.contains(&self.operands[k]) && !self.repeats(k));
+        let fresh = self.fresh(fresh);
         self.with_gradients(nodes, gradients, work, |dy, dx, work| {
             self.operation.vjp_into(inputs, y, dy, dx, fresh, work);
         });
@@ -623,16 +678,28 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         nodes: &[Node<T>],
         values: &mut [T],
         gradients: &mut [T],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     ) {
         let (inputs, y) = self.operands_and_output(nodes, values);
+        let fresh = self.fresh(fresh);
         self.with_gradients(nodes, gradients, work, |dy, dx, work| {
-            self.operation.forward_and_vjp(inputs, y, dy, dx, work);
+            self.operation.forward_and_vjp(inputs, y, dy, dx, fresh, work);
         });
     }
 }
 
 impl<P, const N: usize> Recorded<P, N> {
+    /// Which operands' gradients are fresh. The second gradient of an operand that occurs twice lies
+    /// aside, set to zero, and is added afterwards.
+    fn fresh(&self, fresh: Fresh<'_>) -> [bool; N] {
+        std::array::from_fn(|k| {
+            let operand = &self.operands[k];
+            let first = fresh.values.contains(operand) || fresh.parameters.contains(operand);
+            first && !self.repeats(k)
+        })
+    }
+
     /// Views of the operands' values, and of the output's to be written.
     fn operands_and_output<'a, T: Real>(
         &self,

@@ -5,8 +5,10 @@
 //! with one-hot columns, without the zeros.
 //! Source: the textbook's A.5, part 1.
 
+use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    vector,
 };
 
 /// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
@@ -25,7 +27,14 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 
-/// The column that an index names, if it is one of `columns`.
+/// The column that an index names, if it is one of `columns`; −0 is 0. Negative and fractional numbers, NaN and ±∞
+/// name none.
+///
+/// ```
+/// use linalg::gather::index;
+/// assert_eq!(index(2.0, 3), Some(2));
+/// assert_eq!([index(3.0, 3), index(0.5, 3), index(f64::NAN, 3)], [None; 3]);
+/// ```
 pub fn index<T: Real>(index: T, columns: usize) -> Option<usize> {
     let index = index.to_f64();
     (index >= 0.0 && index < columns as f64 && index.fract() == 0.0).then_some(index as usize)
@@ -43,6 +52,20 @@ impl Primitive<2> for Gather {
 
     fn flops(&self, _: [Shape; 2]) -> u64 {
         0
+    }
+
+    fn formula<T: Real>(&self, [_, indices]: [View<'_, T>; 2]) -> Formula {
+        let (table, index, dy) = (operand(0), operand(1), upstream());
+        let this = equal(index.index(0, TOKEN), J);
+        Formula::new(
+            "y",
+            ["table", "index"],
+            "Looks up the column that an index names: a product with a one-hot vector.",
+            "the textbook's A.5, part 1",
+        )
+        .value(table.at(I, index.index(0, J)))
+        .gradient(sum_where(TOKEN, indices.ncols(), this, dy.at(I, TOKEN)))
+        .no_gradient()
     }
 
     fn vjp_reads(&self) -> Reads<2> {

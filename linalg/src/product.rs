@@ -6,8 +6,10 @@
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
+use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 use std::ops::Range;
 
@@ -44,6 +46,11 @@ impl<'a, T: Real> Factor<'a, T> {
     #[inline(always)]
     pub fn at(&self, i: usize, j: usize) -> T {
         if self.transposed { self.view[(j, i)] } else { self.view[(i, j)] }
+    }
+
+    /// The matrix as it lies in memory, and whether its transpose is meant: for kernels of other scalars.
+    pub fn parts(&self) -> (View<'a, T>, bool) {
+        (self.view, self.transposed)
     }
 
     /// Distance in memory between rows and between columns, after transposition.
@@ -132,7 +139,7 @@ const WHOLE: usize = 1 << 19;
 /// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
 /// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
 /// piece packs for itself, are not packed too often.
-const PIECE: usize = 1 << 25;
+const PIECE: usize = 1 << 26;
 
 fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     assert!(
@@ -332,6 +339,29 @@ impl Primitive<2> for Product {
 
     fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
         2 * a.len() as u64 * b.columns as u64
+    }
+
+    fn formula<T: Real>(&self, [a, b]: [View<'_, T>; 2]) -> Formula {
+        let (rows, tokens) = (a.nrows(), b.ncols());
+        let outer = if self.transposed { a.ncols() } else { a.nrows() };
+        let inner = b.nrows();
+        let source = "Goodfellow, Bengio, Courville, Deep Learning, section 6.5.6";
+        let (x, dy) = (operand(1), upstream());
+        let w = operand(0);
+        if self.transposed {
+            let meaning = "Compares every column of one matrix with every column of another: a token \
+                           with each word of the vocabulary.";
+            Formula::new("y", ["A", "x"], meaning, source)
+                .value(sum(K, rows, w.at(K, I) * x.at(K, J)))
+                .gradient(sum(TOKEN, tokens, x.at(I, TOKEN) * dy.at(J, TOKEN)))
+                .gradient(sum(K, outer, w.at(I, K) * dy.at(K, J)))
+        } else {
+            let meaning = "Every output is a weighted sum of all inputs of its token.";
+            Formula::new("y", ["W", "x"], meaning, source)
+                .value(sum(K, inner, w.at(I, K) * x.at(K, J)))
+                .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN) * x.at(J, TOKEN)))
+                .gradient(sum(K, outer, w.at(K, I) * dy.at(K, J)))
+        }
     }
 
     fn vjp_reads(&self) -> Reads<2> {

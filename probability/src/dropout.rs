@@ -5,9 +5,12 @@
 //! p is the probability to *drop*, as in PyTorch; some texts write the probability to keep.
 //! Source: Srivastava et al., *Dropout*, 2014.
 
+use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
+use linalg::formula::{I, J, operand, upstream};
 use linalg::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd,
 };
 
 /// Which elements are dropped: a function of (seed, stream, step, element).
@@ -68,6 +71,39 @@ pub fn weight_index(length: usize, column: usize, key: usize) -> u64 {
     let block = head * length.div_ceil(QUERIES) + block;
     let keys = length.next_multiple_of(GROUP / QUERIES);
     ((block * keys + key) * QUERIES + in_block) as u64
+}
+
+/// Drops every element of x with probability `rate` and divides the others by 1 − rate. [`Dropout`]
+/// is the same, with its rule; this draws the mask of seed, stream and step 0.
+///
+/// `rate` is the probability to *drop*: 0 leaves x as it is. What is dropped becomes 0 (of the
+/// element's sign), or NaN if it was infinite or NaN: 0·∞.
+///
+/// # Errors
+/// A rate outside [0, 1).
+///
+/// ```
+/// let y = probability::dropout::dropout(&[1.0; 10_000], 0.1, 1, 0)?; // drops a tenth, not nine tenths
+/// let dropped = y.iter().filter(|y| **y == 0.0).count();
+/// assert!(dropped > 850 && dropped < 1150);
+/// assert!((y.iter().sum::<f64>() / 10_000.0 - 1.0).abs() < 0.02); // the mean stays
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn dropout<T: Real>(
+    x: &[T],
+    rate: f64,
+    seed: u64,
+    stream: u32,
+) -> Result<Vec<T>, ProbabilityError> {
+    let right = (0.0..1.0).contains(&rate);
+    check_setting("the probability to drop", "0 or more and below 1", rate, right)?;
+    let mut y = x.to_vec();
+    if let Some(mask) = (Dropout { rate, seed, stream, order: Order::Columns }).mask(T::zero()) {
+        mask.runs(0, x.len(), |first, factors: &[T]| {
+            y[first..].iter_mut().zip(factors).for_each(|(y, &factor)| *y *= factor);
+        });
+    }
+    Ok(y)
 }
 
 /// Dropout of x; the second operand is a single number, the step, which selects the mask. At a
@@ -153,6 +189,26 @@ impl Primitive<2> for Dropout {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         x.len() as u64
+    }
+
+    fn formula<T: Real>(&self, [x, step]: [View<'_, T>; 2]) -> Formula {
+        let mut factors = Matrix::repeat(x.nrows(), x.ncols(), 1.0);
+        if let Some(mask) = self.mask(step[0]) {
+            for (j, mut factors) in factors.column_iter_mut().enumerate() {
+                self.order.runs(&mask, j, x.nrows(), |i, run: &[f64]| {
+                    factors.as_mut_slice()[i..i + run.len()].copy_from_slice(run);
+                });
+            }
+        }
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new(
+            "y",
+            ["x", "step"],
+            "Switches a random share of the elements off for this step and scales the rest up.",
+            "Srivastava et al., Dropout, 2014",
+        );
+        let mask = f.table("mask", factors);
+        f.value(x.at(I, J) * mask.at(I, J)).gradient(dy.at(I, J) * mask.at(I, J)).no_gradient()
     }
 
     fn vjp_reads(&self) -> Reads<2> {

@@ -2,7 +2,7 @@
 
 use crate::config::Gpt2Config;
 use crate::layers::{self, Context};
-use crate::{Form, ModelError};
+use crate::{Form, ModelError, Without, memory};
 use calculus::{Recorder, Tape, Var};
 use linalg::{Real, Shape};
 
@@ -37,6 +37,9 @@ pub struct Decoder<T: Real> {
 
 impl<T: Real> Decoder<T> {
     /// Records the prediction of one token. Parameters are in the order of [`crate::Gpt2`]'s.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other, or that need more memory than there is.
     pub fn record(config: &Gpt2Config) -> Result<Self, ModelError> {
         config.validate()?;
         let mut recorder = Recorder::new();
@@ -44,13 +47,15 @@ impl<T: Real> Decoder<T> {
         let one = Shape::new(1, 1);
         let token = r.input("token", one)?;
         let position = r.input("position", one)?;
-        let c = Context { config, length: 1, form: Form::Fused, dropout: None };
+        let without = Without::default();
+        let c = Context { config, length: 1, form: Form::Fused, without, dropout: None };
         let (mut x, token_table) = layers::embedding(c, r, token, position)?; // d×1
         for i in 0..config.layers {
             x = layers::block(c, r, i, x, |r, qkv| layers::attend_cached(c, r, qkv, position))?;
         }
         let (x, table) = layers::output(c, r, x, token_table)?; // d×1, d×V
         let logits = layers::logits(r, x, table)?; // V×1
+        memory::afford(recorder.bytes_forward_only())?;
         let tape = recorder.finish_forward_only();
         let find = |i: usize, name: &str| {
             tape.find(&format!("block.{i}.attention.{name}")).expect("recorded above")

@@ -2,7 +2,7 @@
 
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
-use crate::{VocabularyLoss, streams};
+use crate::{VocabularyLoss, memory, streams};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
@@ -17,6 +17,17 @@ pub enum Form {
     Fused,
     /// What explains: every formula of the textbook is a node.
     Textbook,
+}
+
+/// Parts that a textbook recording leaves out, to see what they are for. Training leaves out nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// The causal mask: every token sees the future.
+    pub mask: bool,
+    /// The factor 1/√d of attention scores.
+    pub scale: bool,
+    /// Layer normalisation, with its gain and shift; its parameters stay and have no effect.
+    pub norm: bool,
 }
 
 /// The target of a token that is not to be predicted.
@@ -60,6 +71,18 @@ pub enum ModelError {
         /// Number of tokens of the vocabulary.
         vocabulary: usize,
     },
+    /// More memory than there is.
+    #[error(
+        "this takes {} of memory{}: take a smaller batch, context or model",
+        memory::bytes(*needed),
+        there.map_or(String::new(), |there| format!(" and the machine has {}", memory::bytes(there)))
+    )]
+    Memory {
+        /// Bytes of the recording.
+        needed: u128,
+        /// Bytes of the machine, swap included, if it tells.
+        there: Option<u128>,
+    },
     /// A batch without a token to be predicted.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
@@ -96,7 +119,11 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, seed, |r, _| r.finish())
+        let form = (form, Without::default());
+        Self::write_down(config, sequences, length, form, seed, |r, _| {
+            memory::afford(r.bytes())?;
+            Ok(r.finish())
+        })
     }
 
     /// As [`Gpt2::record`] in the fused form, in the least memory, for training: of all values and
@@ -112,8 +139,26 @@ impl<T: Real> Gpt2<T> {
         const LARGE: usize = 1 << 20;
         let size = config.layers.saturating_mul(sequences.saturating_mul(length));
         let recompute = size.saturating_mul(config.width) >= LARGE;
-        let finish = |r: Recorder<T>, loss| r.finish_for_training(loss, recompute);
-        Self::write_down(config, sequences, length, Form::Fused, seed, finish)
+        let form = (Form::Fused, Without::default());
+        Self::write_down(config, sequences, length, form, seed, |mut r, loss| {
+            memory::afford(r.bytes_for_training(loss, recompute))?;
+            Ok(r.finish_for_training(loss, recompute))
+        })
+    }
+
+    /// As [`Gpt2::record`] in the textbook's form, without some of its parts.
+    pub fn record_without(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        without: Without,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (Form::Textbook, without);
+        Self::write_down(config, sequences, length, form, seed, |r, _| {
+            memory::afford(r.bytes())?;
+            Ok(r.finish())
+        })
     }
 
     /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
@@ -123,16 +168,20 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, 0, |r, _| r.finish_forward_only())
+        let form = (form, Without::default());
+        Self::write_down(config, sequences, length, form, 0, |r, _| {
+            memory::afford(r.bytes_forward_only())?;
+            Ok(r.finish_forward_only())
+        })
     }
 
     fn write_down(
         config: &Gpt2Config,
         sequences: usize,
         length: usize,
-        form: Form,
+        (form, without): (Form, Without),
         seed: u64,
-        finish: impl FnOnce(Recorder<T>, Var) -> Tape<T>,
+        finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -146,7 +195,8 @@ impl<T: Real> Gpt2<T> {
         let targets = r.input("targets", row)?; // 1×n
         let step =
             if config.dropout > 0.0 { Some(r.input("step", Shape::new(1, 1))?) } else { None };
-        let c = Context { config, length, form, dropout: step.map(|step| (step, seed)) };
+        let dropout = step.map(|step| (step, seed));
+        let c = Context { config, length, form, without, dropout };
 
         let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×n
         for i in 0..config.layers {
@@ -163,7 +213,7 @@ impl<T: Real> Gpt2<T> {
                 (Some(logits), loss)
             }
         };
-        let mut tape = finish(recorder, loss);
+        let mut tape = finish(recorder, loss)?;
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }

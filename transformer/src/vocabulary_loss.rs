@@ -11,9 +11,13 @@
 //! Source: infotheory's cross-entropy; Hsu et al., *Liger Kernel*, 2024, for taking both rules together.
 
 use infotheory::cross_entropy::{counted, gradient_in_place, nats_of_columns};
+use linalg::formula::{
+    I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
+    upstream,
+};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add,
-    product_into, transposed, vector,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_into,
+    product_to, transposed, vector,
 };
 
 /// The mean cross-entropy in nats; operands are the table (features × words), tokens (features × tokens)
@@ -59,10 +63,14 @@ impl VocabularyLoss {
     fn descend<T: Real>(
         [table, x, targets]: [View<'_, T>; 3],
         upstream: View<'_, T>,
-        [mut d_table, mut dx, _]: [ViewMut<'_, T>; 3],
+        [mut d_table, mut dx, mut d_targets]: [ViewMut<'_, T>; 3],
+        [fresh_table, fresh_x, fresh_targets]: [bool; 3],
         nats: &mut [T],
         scratch: &mut [T],
     ) {
+        if fresh_targets {
+            d_targets.fill(T::zero());
+        }
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         chunks(table, x, scratch, |first, mut logits| {
             let n = logits.ncols();
@@ -71,8 +79,11 @@ impl VocabularyLoss {
             let (dz, x) = (logits.as_view(), x.columns(first, n));
             let dx = dx.columns_mut(first, n);
             rayon::join(
-                || product_add(dx, T::one(), table, dz),
-                || product_add(d_table.as_view_mut(), T::one(), x, transposed(dz)),
+                || product_to(dx, table, dz, !fresh_x),
+                || {
+                    let add = first > 0 || !fresh_table;
+                    product_to(d_table.as_view_mut(), x, transposed(dz), add);
+                },
             );
         });
     }
@@ -96,6 +107,32 @@ impl Primitive<3> for VocabularyLoss {
 
     fn flops(&self, [table, x, _]: [Shape; 3]) -> u64 {
         (2 * table.rows + 13) as u64 * (table.columns * x.columns) as u64
+    }
+
+    fn formula<T: Real>(&self, [table, x, _]: [View<'_, T>; 3]) -> Formula {
+        let (features, words, tokens) = (table.nrows(), table.ncols(), x.ncols());
+        let (table, x, y, dy) = (operand(0), operand(1), operand(2), upstream());
+        let counts = |letter: Letter| at_most(0, y.index(0, letter));
+        let mut f = Formula::new(
+            "L",
+            ["E", "x", "y"],
+            "The nats that the predictions spend on what happened, without keeping the predictions.",
+            "the textbook's A.4; Hsu et al., Liger Kernel, 2024",
+        );
+        let n = f.define("n", [], sum_where(TOKEN, tokens, counts(TOKEN), 1.0));
+        let z = f.define("z", [I, J], sum(K, features, table.at(K, I) * x.at(K, J)));
+        let most = f.define("m", [J], largest(K, words, None, z.at2(K, J)));
+        let total = f.define("Z", [J], sum(K, words, exp(z.at2(K, J) - most.at(J))));
+        let truth = z.at2(y.index(0, J), J) - most.at(J);
+        let nats = f.define("I", [J], ln(total.at(J)) - truth);
+        let odds = f.define("p", [I, J], exp(z.at2(I, J) - most.at(J)) / total.at(J));
+        let hit = cases(equal(I, y.index(0, J)), 1.0, 0.0);
+        let residual = (odds.at2(I, J) - hit) * (dy.at(0, 0) / n);
+        let dz = f.define("dz", [I, J], cases(counts(J), residual, 0.0));
+        f.value(sum_where(TOKEN, tokens, counts(TOKEN), nats.at(TOKEN)) / n)
+            .gradient(sum(TOKEN, tokens, x.at(I, TOKEN) * dz.at2(J, TOKEN)))
+            .gradient(sum(K, words, table.at(I, K) * dz.at2(K, J)))
+            .no_gradient()
     }
 
     fn vjp_reads(&self) -> Reads<3> {
@@ -130,7 +167,19 @@ impl Primitive<3> for VocabularyLoss {
         gradients: [ViewMut<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, work.kept, work.scratch);
+        Self::descend(inputs, upstream, gradients, [false; 3], work.kept, work.scratch);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
+        inputs: [View<'_, T>; 3],
+        _: View<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 3],
+        fresh: [bool; 3],
+        work: Work<'_, T>,
+    ) {
+        Self::descend(inputs, upstream, gradients, fresh, work.kept, work.scratch);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -139,9 +188,10 @@ impl Primitive<3> for VocabularyLoss {
         mut loss: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [ViewMut<'_, T>; 3],
+        fresh: [bool; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, &mut *work.kept, work.scratch);
+        Self::descend(inputs, upstream, gradients, fresh, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
     }
 }

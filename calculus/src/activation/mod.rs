@@ -1,25 +1,42 @@
 //! Functions between two linear maps, element by element.
 //!
-//! Each is one scalar function over [`Real`], in a file of its own. The derivative that
+//! Each is one scalar function over [`Real`], in a file of its own: the plain function ([`gelu`]), and
+//! beside it the type ([`Gelu`]) with which [`Activation`] records it. The derivative that
 //! backpropagation uses comes from evaluating that same function on a dual number, so it cannot be
 //! the derivative of another one.
 //!
-//! Where sources disagree: ReLU′(0) = 0, as in PyTorch.
+//! Without them a stack of linear maps is one linear map.
+//!
+//! | function | f(x) | f′(x) | at −∞, 0, ∞ | f′(0) |
+//! |---|---|---|---|---|
+//! | [`relu`] | max(0, x) | 0 or 1 | 0, 0, ∞ | 0 |
+//! | [`leaky_relu`] | x or a·x | a or 1 | −∞, 0, ∞ | a |
+//! | [`sigmoid`] | σ(x) = 1/(1 + e⁻ˣ) | σ·(1 − σ) | 0, ½, 1 | ¼ |
+//! | [`tanh`](Real::tanh) | tanh x | 1 − tanh² x | −1, 0, 1 | 1 |
+//! | [`gelu`] | x·Φ(x) | Φ(x) + x·φ(x) | NaN, 0, ∞ | ½ |
+//! | [`gelu_tanh`] | ½·x·(1 + tanh(…)) | its own | NaN, 0, ∞ | ½ |
+//! | [`silu`] | x·σ(x) | σ·(1 + x·(1 − σ)) | NaN, 0, ∞ | ½ |
+//!
+//! NaN goes in and comes out of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the
+//! textbook's table A.3 has 1.
 
 mod gelu;
 mod relu;
+mod sigmoid;
 mod silu;
 mod tanh;
 
-pub use gelu::{Gelu, GeluTanh};
-pub use relu::Relu;
-pub use silu::Silu;
+pub use gelu::{Gelu, GeluTanh, gelu, gelu_tanh};
+pub use relu::{LeakyRelu, Relu, leaky_relu, relu};
+pub use sigmoid::{Sigmoid, sigmoid};
+pub use silu::{Silu, silu};
 pub use tanh::Tanh;
 
 use crate::Dual;
+use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, hadamard,
-    parallel, simd,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    hadamard, parallel, simd,
 };
 
 /// A scalar function.
@@ -34,8 +51,16 @@ pub trait Function: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// Floating-point operations of one value, a transcendental function counting as ten.
     const FLOPS: u64;
+    /// What it is for, in one plain sentence.
+    const MEANING: &'static str;
+    /// Where it comes from.
+    const SOURCE: &'static str;
     /// The function.
     fn at<T: Real>(x: T) -> T;
+    /// The function as a formula, in the steps that [`Function::at`] takes.
+    fn formula(x: Expression) -> Expression;
+    /// Its derivative as a formula: what [`Function::at`] gives on a dual number.
+    fn slope(x: Expression) -> Expression;
 }
 
 /// y = f(x), element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
@@ -65,6 +90,13 @@ impl<F: Function> Primitive<1> for Activation<F> {
 
     fn memory(&self, [x]: [Shape; 1]) -> Memory {
         Memory { kept: x.len(), scratch: 0 }
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new("y", ["x"], F::MEANING, F::SOURCE);
+        let slope = f.define("f′", [I, J], F::slope(x.at(I, J)));
+        f.value(F::formula(x.at(I, J))).gradient(slope.at2(I, J) * dy.at(I, J))
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {

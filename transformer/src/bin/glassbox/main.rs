@@ -1,7 +1,9 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
 mod bench;
+mod compress;
 mod evaluate;
+mod explain;
 mod generate;
 mod memory;
 mod plot;
@@ -38,6 +40,12 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
+    /// Compress a text losslessly to the size that a model's cross-entropy says
+    Compress(compress::Compress),
+    /// Restore a text that was compressed with the same model
+    Decompress(compress::Decompress),
+    /// Explain one training step, every number: a page, or in the terminal
+    Explain(Box<explain::Explain>),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -49,6 +57,9 @@ fn main() -> ExitCode {
         Some(Verb::Train(train)) => train.run(),
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
@@ -71,6 +82,11 @@ fn is_broken_pipe(error: &Error) -> bool {
 /// A line on standard error, where progress and remarks go; standard output is for results.
 fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+}
+
+/// How this program was called: what people can type to call it again.
+fn program() -> String {
+    std::env::args_os().next().map_or("glassbox".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Runs `work` on this many threads, or on all.

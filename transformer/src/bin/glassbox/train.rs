@@ -6,12 +6,13 @@ use crate::report::Report;
 use crate::run::{self, Metric, Run};
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::{Result, generate, on_threads, remark};
+use crate::{Result, generate, on_threads, program, remark};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use transformer::files::{self, write_atomically};
 use transformer::{Evaluation, Trainer, TrainingConfig, checkpoint};
 
@@ -68,7 +69,7 @@ impl Train {
         let given = Settings { threads: None, ..self.settings.clone() };
         let changes =
             Settings { steps: given.steps, eval_every: given.eval_every, ..Settings::default() };
-        if toml::Table::try_from(&given)? != toml::Table::try_from(&changes)? {
+        if given.table()? != changes.table()? {
             return Err(
                 "with --resume, only --steps, --eval-every and --threads may be given: the \
                         others are the run's own"
@@ -119,8 +120,9 @@ impl Train {
             None => {
                 let shown = session.run.directory().display();
                 remark(format!(
-                    "stopped after step {}; go on with: glassbox train --resume {shown}",
-                    session.trainer.steps()
+                    "stopped after step {}; go on with: {} train --resume {shown}",
+                    session.trainer.steps(),
+                    program()
                 ));
                 Ok(ExitCode::from(INTERRUPTED))
             }
@@ -192,13 +194,15 @@ impl Session<'_> {
                 self.save()?;
                 return Ok(Some((measured, progress)));
             }
+            let began = Instant::now();
             let step = self.trainer.step(&self.source.corpus)?;
+            let took = began.elapsed();
             let number = step.number;
             if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
                 progress.finish();
                 return self.diverged(&step);
             }
-            progress.step(&step);
+            progress.step(&step, took);
             let due = config.eval_every > 0 && number.is_multiple_of(config.eval_every);
             let measured = if due || number == config.steps {
                 Some(self.trainer.evaluate(&self.source.corpus)?)
@@ -211,7 +215,7 @@ impl Session<'_> {
                 validation_loss: measured.map(|m| m.loss),
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
-                tokens_per_second: progress.tokens_per_second(number),
+                tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
             };
             self.run.log(&metric)?;
             self.metrics.push(metric);
@@ -242,7 +246,6 @@ impl Session<'_> {
         )?;
         files::write_tokenizer(&model, &self.source.tokenizer)?;
         checkpoint::save(&run::state_file(&directory), &mut self.trainer, &self.source.sha256)?;
-        self.run.flush()?;
         write_atomically(&run::plot_file(&directory), self.plot().as_bytes())?;
         Ok(())
     }
@@ -258,7 +261,6 @@ impl Session<'_> {
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,
         })?;
-        self.run.flush()?;
         Err(format!(
             "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}; a lower --learning-rate, \
              more --warmup or --clip 1 usually helps. Metrics and the last checkpoint, if one was due, \
@@ -275,11 +277,12 @@ impl Session<'_> {
     fn plot(&self) -> String {
         let config = self.trainer.config();
         let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
+        let name = Path::new(&self.source.name).file_name().unwrap_or_default().to_string_lossy();
         let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
         let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
         let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
         LossPlot {
-            title: &format!("Training on {}", self.source.name),
+            title: &format!("Training on {name}"),
             subtitle: &format!(
                 "{parameters} parameters · {} layers, {} heads, width {}, context {} · seed {}",
                 config.layers, config.heads, config.width, config.context, config.seed
@@ -295,7 +298,7 @@ impl Session<'_> {
 
     /// What the model writes after a line's end.
     fn sample(&mut self) -> Result<String> {
-        let mut writer = generate::Writer::new(
+        let mut writer = generate::writer(
             self.trainer.model().config(),
             self.trainer.model().tape().parameters(),
             Some(&self.source.tokenizer),
@@ -303,7 +306,8 @@ impl Session<'_> {
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
         let count = if self.source.entropy.is_some() { 600 } else { 400 };
         let sampler = probability::sample::Sampler::default();
-        let tokens = writer.continuation(&newline, count, &sampler, self.trainer.config().seed)?;
+        let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
+        let tokens = written.collect::<std::result::Result<Vec<u32>, _>>()?;
         let text = self.source.tokenizer.decode(&tokens);
         Ok(match (self.source.entropy, text.rfind('\n')) {
             // Whole stories only.
@@ -319,7 +323,7 @@ impl Session<'_> {
         Report {
             steps: self.trainer.steps(),
             seconds,
-            tokens_per_second: progress.tokens_per_second(self.trainer.steps()),
+            tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             validation_tokens: measured.tokens,
             characters_per_token: self.source.characters_per_token,
