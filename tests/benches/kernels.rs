@@ -227,7 +227,8 @@ impl<P: Primitive<N>, const N: usize> Ready<P, N> {
         let work = Work { kept: &mut self.kept, scratch: &mut self.scratch };
         let gradients = self.gradients.each_mut().map(|g| g.as_view_mut());
         let (inputs, output) = (self.inputs.each_ref().map(view), self.output.as_view_mut());
-        self.rule.forward_and_vjp(inputs, output, view(&self.upstream), gradients, work);
+        let upstream = view(&self.upstream);
+        self.rule.forward_and_vjp(inputs, output, upstream, gradients, [false; N], work);
     }
 }
 
@@ -383,8 +384,8 @@ mod update {
     #[divan::bench(args = [SHAKESPEARE, BABY, GPT2])]
     fn adam(bencher: Bencher<'_, '_>, size: Size) {
         let n = size.parameters;
-        let mut optimizer =
-            Adam::<f32>::new(n, 0.9, 0.99, 1e-8).with_decay(0.1, vec![0..n - n / 100]);
+        let mut optimizer = Adam::<f32>::new(n, 0.9, 0.99, 1e-8)
+            .with_decay(0.1, vec![0..n / 2, n / 2..n - n / 100]);
         let (mut parameters, gradients) = (vec![0.5_f32; n], vec![0.01_f32; n]);
         bencher
             .counter(BytesCount::new(7 * size_of::<f32>() * n))

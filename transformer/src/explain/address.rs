@@ -183,7 +183,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// As an address, with what of it is meant: "gradient of W[0,1]".
+    /// As an address, with what of it is meant: `gradient of W[0,1]`.
     pub fn describe(&self, place: &Place) -> String {
         let name = self.named(place.node, place.row, place.column);
         match place.quantity {
