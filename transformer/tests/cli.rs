@@ -319,7 +319,6 @@ fn settings_that_contradict_themselves() {
     let huge = ["--width", "4194304", "--context", "8", "--layers", "1024"];
     says(&refused(&huge), &["memory"]);
     says(&refused(&["--width", "1048576"]), &["memory", "smaller"]);
-    says(&refused(&["--batch", "1000000", "--layers", "300"]), &["memory", "smaller"]);
     says(&refused(&["--batch", "18446744073709551615"]), &["run.toml can hold"]);
     assert!(!place.path("run").exists(), "nothing is left behind");
 }
