@@ -38,8 +38,13 @@ pub(crate) struct Explain {
     /// Pictures for papers and slides: the step, its attention, its ledger
     #[arg(long, value_name = "DIR", help_heading = "What to write")]
     svg: Option<PathBuf>,
-    /// Print how a number came about, for example 'block.1.attention.weights[0,3,1]'
-    #[arg(long, value_name = "NAME[I,J]", help_heading = "What to write")]
+    /// Print how a number came about
+    #[arg(
+        long,
+        value_name = "NAME[I,J]",
+        help_heading = "What to write",
+        help = "Print how a number came about, for example 'block.1.attention.weights[0,3,1]'"
+    )]
     at: Vec<String>,
     /// With --at: the gradient of that number
     #[arg(long, requires = "at", conflicts_with = "update", help_heading = "What to write")]
