@@ -7,6 +7,7 @@
 //!   differentiated by evaluating it: forward mode.
 //! * [`Recorder`] and [`Tape`]: a computation written down once as an ordered list of named
 //!   operations over named matrices, then replayed: forward, and backward by the chain rule.
+//! * [`Traced`]: a number that remembers which step of arithmetic spoilt it.
 //! * [`activation`]: the functions between two linear maps.
 //! * [`optimizer`], [`schedule`], [`clip`]: gradient descent.
 //! * [`check`]: whether a derivative belongs to its function.
@@ -53,7 +54,9 @@ pub mod optimizer;
 mod recorder;
 pub mod schedule;
 mod tape;
+mod traced;
 
 pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
 pub use tape::{Parameter, Row, Source, Tape};
+pub use traced::{Arithmetic, Fault, Traced};

@@ -2,6 +2,7 @@
 
 mod cached_attention;
 mod causal_attention;
+pub mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod corpus;
@@ -10,8 +11,10 @@ mod evaluation;
 pub mod files;
 mod layers;
 mod model;
+pub mod precision;
 pub mod stories;
 mod streams;
+mod subject;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
@@ -23,7 +26,9 @@ pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError};
+pub use precision::Precision;
 pub use streams::GENERATION as GENERATION_STREAM;
+pub use subject::{Batches, Given, GptStep, Recording, Subject};
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,

@@ -1,6 +1,8 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
+mod check;
 mod evaluate;
+mod examined;
 mod generate;
 mod plot;
 mod progress;
@@ -36,6 +38,8 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
+    /// Certify gradients, causality, start and data; exit status 1 where something fails
+    Check(Box<check::Check>),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Some(Verb::Train(train)) => train.run(),
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Check(check)) => check.run(),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
