@@ -68,6 +68,11 @@ impl fmt::Display for Precision {
     }
 }
 
+/// Rounds all.
+pub fn round_all(precision: Precision, values: &mut [f32]) {
+    values.iter_mut().for_each(|x| *x = precision.round(*x));
+}
+
 /// The nearest bfloat16, by its bits.
 pub fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
