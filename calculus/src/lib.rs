@@ -51,6 +51,7 @@ pub mod check;
 pub mod clip;
 mod dual;
 pub mod optimizer;
+mod plan;
 mod recorder;
 pub mod schedule;
 mod tape;
@@ -58,5 +59,5 @@ mod traced;
 
 pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
-pub use tape::{Parameter, Row, Source, Tape};
+pub use tape::{Parameter, Row, Source, Tape, TapeMemory};
 pub use traced::{Arithmetic, Fault, Traced};

@@ -1,5 +1,6 @@
 //! Writing a computation down.
 
+use crate::plan::Plan;
 use crate::tape::{Node, Recorded, Rule, Source, Tape};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
@@ -11,6 +12,13 @@ use thiserror::Error;
 pub struct Var {
     pub(crate) node: usize,
     pub(crate) recording: u32,
+}
+
+impl Var {
+    /// Its place among the rows of its recording.
+    pub fn index(self) -> usize {
+        self.node
+    }
 }
 
 /// What can be wrong with a computation. Everything is refused while it is written down; a replay
@@ -165,12 +173,25 @@ impl<T: Real> Recorder<T> {
 
     /// The recording, ready to be replayed forward and backward.
     pub fn finish(self) -> Tape<T> {
-        Tape::new(self.recording, self.nodes, self.names, true)
+        Tape::new(self.recording, self.nodes, self.names, Plan::Keep)
     }
 
     /// The recording, ready to be replayed forward only: half the memory.
     pub fn finish_forward_only(self) -> Tape<T> {
-        Tape::new(self.recording, self.nodes, self.names, false)
+        Tape::new(self.recording, self.nodes, self.names, Plan::ForwardOnly)
+    }
+
+    /// The recording, ready to train on this loss, in the least memory: what has been read for the last
+    /// time makes room for something else, and with `recompute` what is cheap to compute
+    /// ([`Primitive::is_cheap`]) is computed again instead of kept. Parameters, their gradients, inputs
+    /// and the loss stay readable; every bit is that of [`Recorder::finish`].
+    ///
+    /// # Panics
+    /// If `loss` belongs to another recording or is not a single number.
+    pub fn finish_for_training(self, loss: Var, recompute: bool) -> Tape<T> {
+        assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
+        let plan = Plan::Reuse { loss: loss.node, recompute };
+        Tape::new(self.recording, self.nodes, self.names, plan)
     }
 
     fn full_name(&self, name: &str) -> String {
@@ -196,7 +217,16 @@ impl<T: Real> Recorder<T> {
         if self.names.insert(name.clone(), node).is_some() {
             return Err(RecordError::Name { name });
         }
-        self.nodes.push(Node { name, source, shape, memory, rule, value: 0..0, kept: 0..0 });
+        self.nodes.push(Node {
+            name,
+            source,
+            shape,
+            memory,
+            rule,
+            value: 0..0,
+            gradient: 0..0,
+            kept: 0..0,
+        });
         Ok(Var { node, recording: self.recording })
     }
 }

@@ -3,6 +3,7 @@
 mod stepwise;
 
 use crate::Var;
+use crate::plan::{self, Layout, Plan};
 use linalg::{Memory, Primitive, Real, Shape, View, ViewMut, Work};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -24,9 +25,34 @@ pub(crate) struct Node<T> {
     pub(crate) shape: Shape,
     pub(crate) memory: Memory,
     pub(crate) rule: Option<Box<dyn Rule<T>>>,
-    /// Where its elements lie, among values and among gradients alike.
+    /// Where its elements lie among values, among gradients, and what its rule keeps.
     pub(crate) value: Range<usize>,
+    pub(crate) gradient: Range<usize>,
     pub(crate) kept: Range<usize>,
+}
+
+impl<T: Real> Node<T> {
+    pub(crate) fn is_parameter(&self) -> bool {
+        self.source == Source::Parameter
+    }
+
+    pub(crate) fn operands(&self) -> &[usize] {
+        self.rule.as_deref().map_or(&[], Rule::operands)
+    }
+
+    /// Whether the backward rule reads the value of operand `k`.
+    pub(crate) fn reads_operand(&self, k: usize) -> bool {
+        self.rule.as_deref().is_some_and(|rule| rule.reads_operand(k))
+    }
+
+    /// Whether the backward rule reads the value that the forward rule computed.
+    pub(crate) fn reads_output(&self) -> bool {
+        self.rule.as_deref().is_some_and(Rule::reads_output)
+    }
+
+    pub(crate) fn is_cheap(&self) -> bool {
+        self.rule.as_deref().is_some_and(Rule::is_cheap)
+    }
 }
 
 /// A recorded computation: nodes in order, over flat memory.
@@ -38,6 +64,8 @@ pub struct Tape<T: Real> {
     recording: u32,
     nodes: Vec<Node<T>>,
     names: HashMap<String, usize>,
+    plan: Plan,
+    layout: Layout,
     parameters: usize,
     values: Vec<T>,
     gradients: Vec<T>,
@@ -59,6 +87,23 @@ pub struct Parameter {
     pub range: Range<usize>,
 }
 
+/// Bytes of a recording's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapeMemory {
+    /// Parameters.
+    pub parameters: usize,
+    /// Their gradients.
+    pub parameter_gradients: usize,
+    /// Values of inputs and operations.
+    pub values: usize,
+    /// Their gradients.
+    pub gradients: usize,
+    /// What rules keep from forward to backward.
+    pub kept: usize,
+    /// What rules need during a call.
+    pub scratch: usize,
+}
+
 /// What a reader sees of one node.
 #[derive(Clone, Debug)]
 pub struct Row<'a, T: Real> {
@@ -74,14 +119,20 @@ pub struct Row<'a, T: Real> {
     pub branch: Option<&'static str>,
     /// The operation's operands.
     pub operands: Vec<Var>,
-    /// Its value after the last forward replay.
+    /// Its shape.
+    pub shape: Shape,
+    /// Its value after the last forward replay; where the recording reuses memory and does not hold it
+    /// ([`Tape::holds`]), whatever lies there now.
     pub value: View<'a, T>,
-    /// Its gradient after the last backward replay; none in a forward-only recording.
+    /// Its gradient after the last backward replay; none in a forward-only recording, and of parameters
+    /// alone in one that reuses memory.
     pub gradient: Option<View<'a, T>>,
     /// What the operation kept for the backward replay.
     pub kept: &'a [T],
     /// Floating-point operations of the forward replay.
     pub flops: u64,
+    /// Floating-point operations of the backward replay.
+    pub backward_flops: u64,
     /// Bytes that the forward replay reads and writes, were nothing cached.
     pub bytes: u64,
 }
@@ -91,45 +142,53 @@ impl<T: Real> Tape<T> {
         recording: u32,
         mut nodes: Vec<Node<T>>,
         names: HashMap<String, usize>,
-        backward: bool,
+        plan: Plan,
     ) -> Self {
-        let (mut values, mut kept, mut scratch, mut parameters) = (0, 0, 0, 0);
-        for pass in [true, false] {
-            for node in nodes.iter_mut().filter(|n| (n.source == Source::Parameter) == pass) {
-                node.value = values..values + node.shape.len();
-                values = node.value.end;
-                node.kept = kept..kept + node.memory.kept;
-                kept = node.kept.end;
-                scratch = scratch.max(node.memory.scratch);
-            }
-            if pass {
-                parameters = values;
-            }
+        let layout = plan::lay_out(&mut nodes, plan);
+        let parameters = nodes.iter().filter(|n| n.is_parameter()).map(|n| n.shape.len()).sum();
+        let scratch = nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
+        let mut reached = vec![false; nodes.len()];
+        let mut reached_from = None;
+        if let Plan::Reuse { loss, .. } = plan {
+            plan::reached(&nodes, loss, &mut reached);
+            reached_from = Some(loss);
         }
         Tape {
             recording,
             parameters,
             names,
-            values: vec![T::zero(); values],
-            gradients: vec![T::zero(); if backward { values } else { 0 }],
-            kept: vec![T::zero(); kept],
+            values: vec![T::zero(); layout.values],
+            gradients: vec![T::zero(); layout.gradients],
+            kept: vec![T::zero(); layout.kept],
             scratch: vec![T::zero(); scratch],
-            reached: vec![false; nodes.len()],
-            reached_from: None,
+            plan,
+            layout,
+            reached,
+            reached_from,
             nodes,
         }
     }
 
     /// Computes every value, in order.
     pub fn forward(&mut self) {
-        for node in &self.nodes {
+        self.forward_watched(|_, _| {});
+    }
+
+    /// As [`Tape::forward`]; `watch` sees, and may change, every computed value when it is there: to
+    /// time an operation, to round its result, to stop at the first NaN.
+    pub fn forward_watched(&mut self, mut watch: impl FnMut(Var, &mut [T])) {
+        self.forward_range(0..self.nodes.len(), &mut watch);
+    }
+
+    fn forward_range(&mut self, range: Range<usize>, watch: &mut impl FnMut(Var, &mut [T])) {
+        for i in range {
+            let node = &self.nodes[i];
             if let Some(rule) = &node.rule {
                 let kept = &mut self.kept[node.kept.clone()];
-                rule.forward(
-                    &self.nodes,
-                    &mut self.values,
-                    Work { kept, scratch: &mut self.scratch },
-                );
+                let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
+                rule.forward(&self.nodes, &mut self.values, work);
+                let var = Var { node: i, recording: self.recording };
+                watch(var, &mut self.values[node.value.clone()]);
             }
         }
     }
@@ -159,38 +218,110 @@ impl<T: Real> Tape<T> {
     /// If `output` is of another recording, if `upstream` has not its number of elements, or in a
     /// forward-only recording.
     pub fn backward_from(&mut self, output: Var, upstream: &[T]) {
-        assert_eq!(self.gradients.len(), self.values.len(), "this recording is forward-only");
+        self.backward_watched(output, upstream, |_, _| {});
+    }
+
+    /// As [`Tape::backward_from`]; `watch` sees, and may change, the gradient of every operation's
+    /// output when it is complete, before it is sent on to the operands.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_from`].
+    pub fn backward_watched(
+        &mut self,
+        output: Var,
+        upstream: &[T],
+        mut watch: impl FnMut(Var, &mut [T]),
+    ) {
         let from = self.node(output);
-        assert_eq!(upstream.len(), self.nodes[from].shape.len(), "one number per element");
-        self.reach(from);
-        self.gradients[self.parameters..].fill(T::zero());
-        for (g, &u) in self.gradients[self.nodes[from].value.clone()].iter_mut().zip(upstream) {
-            *g += u;
+        self.start_backward(from, upstream);
+        self.backward_below(from + 1, &mut watch);
+    }
+
+    /// A training step's replay: forward, then backward from the loss times `scale`, with the loss's
+    /// own rules taken together where that is cheaper.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_scaled`].
+    pub fn forward_and_backward(&mut self, loss: Var, scale: T) {
+        self.forward_and_backward_watched(loss, scale, |_, _| {}, |_, _| {});
+    }
+
+    /// As [`Tape::forward_and_backward`], watched as by [`Tape::forward_watched`] and
+    /// [`Tape::backward_watched`]; the loss comes last among the values.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_scaled`].
+    pub fn forward_and_backward_watched(
+        &mut self,
+        loss: Var,
+        scale: T,
+        mut value: impl FnMut(Var, &mut [T]),
+        mut gradient: impl FnMut(Var, &mut [T]),
+    ) {
+        assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
+        let last = self.node(loss);
+        self.forward_range(0..last, &mut value);
+        self.start_backward(last, &[scale]);
+        let node = &self.nodes[last];
+        if let Some(rule) = &node.rule {
+            self.layout.fresh[last].iter().for_each(|&o| zero(&mut self.gradients, &self.nodes[o]));
+            let kept = &mut self.kept[node.kept.clone()];
+            let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
+            rule.forward_and_vjp(&self.nodes, &mut self.values, &mut self.gradients, work);
+            value(loss, &mut self.values[node.value.clone()]);
         }
-        for i in (0..=from).rev().filter(|&i| self.reached[i]) {
-            if let Some(rule) = &self.nodes[i].rule {
-                let kept = &mut self.kept[self.nodes[i].kept.clone()];
-                let work = Work { kept, scratch: &mut self.scratch };
-                rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
+        self.backward_below(last, &mut gradient);
+    }
+
+    /// Sets gradients up for a backward replay.
+    fn start_backward(&mut self, from: usize, upstream: &[T]) {
+        match self.plan {
+            Plan::ForwardOnly => panic!("this recording is forward-only"),
+            Plan::Reuse { loss, .. } => assert!(
+                from == loss,
+                "this recording reuses memory: gradients are those of {} alone",
+                self.nodes[loss].name
+            ),
+            Plan::Keep => {
+                if self.reached_from != Some(from) {
+                    plan::reached(&self.nodes, from, &mut self.reached);
+                    self.reached_from = Some(from);
+                }
+                self.gradients[self.parameters..].fill(T::zero());
             }
+        }
+        let node = &self.nodes[from];
+        assert_eq!(upstream.len(), node.shape.len(), "one number per element");
+        if !node.is_parameter() {
+            zero(&mut self.gradients, node);
+        }
+        for (g, &u) in self.gradients[node.gradient.clone()].iter_mut().zip(upstream) {
+            *g += u;
         }
     }
 
-    /// Marks what `from` depends on: nothing else takes part in a backward replay.
-    fn reach(&mut self, from: usize) {
-        if self.reached_from == Some(from) {
-            return;
-        }
-        self.reached.fill(false);
-        self.reached[from] = true;
-        for i in (0..=from).rev() {
-            if self.reached[i]
-                && let Some(rule) = &self.nodes[i].rule
-            {
-                rule.operands().iter().for_each(|&o| self.reached[o] = true);
+    /// Backward rules of all nodes before `end`, last to first.
+    fn backward_below(&mut self, end: usize, watch: &mut impl FnMut(Var, &mut [T])) {
+        for i in (0..end).rev().filter(|&i| self.reached[i]) {
+            let Some(rule) = &self.nodes[i].rule else { continue };
+            let var = Var { node: i, recording: self.recording };
+            watch(var, &mut self.gradients[self.nodes[i].gradient.clone()]);
+            for &again in &self.layout.again[i] {
+                let node = &self.nodes[again];
+                let work = Work {
+                    kept: &mut self.kept[node.kept.clone()],
+                    scratch: &mut self.scratch[..node.memory.scratch],
+                };
+                if let Some(rule) = &node.rule {
+                    rule.forward(&self.nodes, &mut self.values, work);
+                }
             }
+            self.layout.fresh[i].iter().for_each(|&o| zero(&mut self.gradients, &self.nodes[o]));
+            let memory = self.nodes[i].memory;
+            let kept = &mut self.kept[self.nodes[i].kept.clone()];
+            let work = Work { kept, scratch: &mut self.scratch[..memory.scratch] };
+            rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
         }
-        self.reached_from = Some(from);
     }
 
     /// Sets the parameters' gradients to zero: before the first backward replay of a step.
@@ -246,15 +377,38 @@ impl<T: Real> Tape<T> {
         &self.nodes[self.node(var)].name
     }
 
-    /// A value, after the last forward replay.
-    pub fn value(&self, var: Var) -> View<'_, T> {
+    /// Whether a value can be read after a replay: not where memory is reused, but for parameters, inputs
+    /// and the loss.
+    pub fn holds(&self, var: Var) -> bool {
+        let node = self.node(var);
+        match self.plan {
+            Plan::Reuse { loss, .. } => node == loss || self.nodes[node].rule.is_none(),
+            _ => true,
+        }
+    }
+
+    fn held(&self, var: Var) -> &Node<T> {
         let node = &self.nodes[self.node(var)];
+        assert!(
+            self.holds(var),
+            "{}: this recording reuses memory; finish one that keeps",
+            node.name
+        );
+        node
+    }
+
+    /// A value, after the last forward replay.
+    ///
+    /// # Panics
+    /// Where the recording reuses memory and does not hold it.
+    pub fn value(&self, var: Var) -> View<'_, T> {
+        let node = self.held(var);
         view(&self.values[node.value.clone()], node.shape)
     }
 
     /// The elements of a value, column after column.
     pub fn elements(&self, var: Var) -> &[T] {
-        &self.values[self.nodes[self.node(var)].value.clone()]
+        &self.values[self.held(var).value.clone()]
     }
 
     /// Copies the elements `range` of a value to a place in an input: what one replay computed, the
@@ -291,10 +445,26 @@ impl<T: Real> Tape<T> {
     /// A gradient, after the last backward replay.
     ///
     /// # Panics
-    /// In a forward-only recording.
+    /// In a forward-only recording; in one that reuses memory, of anything but a parameter.
     pub fn gradient(&self, var: Var) -> View<'_, T> {
         let node = &self.nodes[self.node(var)];
-        view(&self.gradients[node.value.clone()], node.shape)
+        let held = self.plan == Plan::Keep || node.is_parameter();
+        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        view(&self.gradients[node.gradient.clone()], node.shape)
+    }
+
+    /// Bytes of memory: parameters, their gradients, other values, other gradients, what rules keep, and
+    /// scratch.
+    pub fn memory(&self) -> TapeMemory {
+        let bytes = |scalars: usize| scalars * size_of::<T>();
+        TapeMemory {
+            parameters: bytes(self.parameters),
+            parameter_gradients: bytes(self.parameters.min(self.gradients.len())),
+            values: bytes(self.values.len() - self.parameters),
+            gradients: bytes(self.gradients.len().saturating_sub(self.parameters)),
+            kept: bytes(self.kept.len()),
+            scratch: bytes(self.scratch.len()),
+        }
     }
 
     /// What readers see: one row per node, in order.
@@ -314,10 +484,17 @@ impl<T: Real> Tape<T> {
             operation: rule.map(Rule::name),
             branch: rule.map(Rule::branch),
             operands: operands.iter().map(|&o| self.var(o)).collect(),
+            shape: node.shape,
             value: view(&self.values[node.value.clone()], node.shape),
-            gradient: self.gradients.get(node.value.clone()).map(|g| view(g, node.shape)),
+            gradient: match self.plan {
+                Plan::Keep => true,
+                Plan::ForwardOnly => false,
+                Plan::Reuse { .. } => node.is_parameter(),
+            }
+            .then(|| view(&self.gradients[node.gradient.clone()], node.shape)),
             kept: &self.kept[node.kept.clone()],
             flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
+            backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
             bytes: (touched * size_of::<T>()) as u64,
         }
     }
@@ -332,6 +509,10 @@ impl<T: Real> Tape<T> {
     }
 }
 
+fn zero<T: Real>(gradients: &mut [T], node: &Node<T>) {
+    gradients[node.gradient.clone()].fill(T::zero());
+}
+
 fn view<T: Real>(elements: &[T], shape: Shape) -> View<'_, T> {
     View::from_slice(elements, shape.rows, shape.columns)
 }
@@ -342,8 +523,19 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn branch(&self) -> &'static str;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
+    fn reads_operand(&self, k: usize) -> bool;
+    fn reads_output(&self) -> bool;
+    fn is_cheap(&self) -> bool;
     fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>);
+    fn forward_and_vjp(
+        &self,
+        nodes: &[Node<T>],
+        values: &mut [T],
+        gradients: &mut [T],
+        work: Work<'_, T>,
+    );
 }
 
 pub(crate) struct Recorded<P, const N: usize> {
@@ -381,10 +573,61 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         self.operation.flops(self.operands.map(|o| nodes[o].shape))
     }
 
+    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64 {
+        self.operation.vjp_flops(self.operands.map(|o| nodes[o].shape))
+    }
+
+    fn reads_operand(&self, k: usize) -> bool {
+        self.operation.vjp_reads().inputs[k]
+    }
+
+    fn reads_output(&self) -> bool {
+        self.operation.vjp_reads().output
+    }
+
+    fn is_cheap(&self) -> bool {
+        self.operation.is_cheap()
+    }
+
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>) {
+        let (inputs, y) = self.operands_and_output(nodes, values);
+        self.operation.forward(inputs, y, work);
+    }
+
+    fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>) {
+        let inputs = self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape));
+        let output = &nodes[self.output];
+        let y = view(&values[output.value.clone()], output.shape);
+        self.with_gradients(nodes, gradients, work, |dy, dx, work| {
+            self.operation.vjp(inputs, y, dy, dx, work);
+        });
+    }
+
+    fn forward_and_vjp(
+        &self,
+        nodes: &[Node<T>],
+        values: &mut [T],
+        gradients: &mut [T],
+        work: Work<'_, T>,
+    ) {
+        let (inputs, y) = self.operands_and_output(nodes, values);
+        self.with_gradients(nodes, gradients, work, |dy, dx, work| {
+            self.operation.forward_and_vjp(inputs, y, dy, dx, work);
+        });
+    }
+}
+
+impl<P, const N: usize> Recorded<P, N> {
+    /// Views of the operands' values, and of the output's to be written.
+    fn operands_and_output<'a, T: Real>(
+        &self,
+        nodes: &[Node<T>],
+        values: &'a mut [T],
+    ) -> ([View<'a, T>; N], ViewMut<'a, T>) {
         let output = &nodes[self.output];
         let (before, rest) = values.split_at_mut(output.value.start);
         let (y, after) = rest.split_at_mut(output.shape.len());
+        let (before, after) = (&*before, &*after);
         let inputs = self.operands.map(|o| {
             let Range { start, end } = nodes[o].value;
             let elements = match start.checked_sub(output.value.end) {
@@ -393,15 +636,18 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
             };
             view(elements, nodes[o].shape)
         });
-        let y = ViewMut::from_slice(y, output.shape.rows, output.shape.columns);
-        self.operation.forward(inputs, y, work);
+        (inputs, ViewMut::from_slice(y, output.shape.rows, output.shape.columns))
     }
 
-    fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>) {
+    /// Calls `rule` with the output's gradient and the operands', to be added to.
+    fn with_gradients<T: Real>(
+        &self,
+        nodes: &[Node<T>],
+        gradients: &mut [T],
+        work: Work<'_, T>,
+        rule: impl FnOnce(View<'_, T>, [ViewMut<'_, T>; N], Work<'_, T>),
+    ) {
         let output = &nodes[self.output];
-        let inputs = self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape));
-        let y = view(&values[output.value.clone()], output.shape);
-
         // Gradients of operands are disjoint pieces of one buffer, and so is the output's. An
         // operand that occurs twice collects its second gradient in scratch memory.
         let mut scratch = work.scratch;
@@ -418,8 +664,8 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
             // The leftmost piece that was not yet taken.
             let next = (0..N)
                 .filter(|&i| dx[i].is_none())
-                .map(|i| (nodes[self.operands[i]].value.clone(), Some(i)))
-                .chain((output.value.start >= passed).then_some((output.value.clone(), None)))
+                .map(|i| (nodes[self.operands[i]].gradient.clone(), Some(i)))
+                .chain((output.gradient.start >= passed).then_some((output.gradient.clone(), None)))
                 .filter(|(range, _)| range.start >= passed)
                 .min_by_key(|(range, _)| (range.start, range.end));
             let Some((range, operand)) = next else { break };
@@ -440,8 +686,7 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
                 i += 1;
                 ViewMut::from_slice(dx, shape.rows, shape.columns)
             });
-            let work = Work { kept: work.kept, scratch };
-            self.operation.vjp(inputs, y, view(dy, output.shape), views, work);
+            rule(view(dy, output.shape), views, Work { kept: work.kept, scratch });
         }
         for i in self.repeated() {
             let first = (0..i).find(|&j| self.operands[j] == self.operands[i]);

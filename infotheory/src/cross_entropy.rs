@@ -12,8 +12,8 @@
 //! Source: the textbook's A.4; Goodfellow et al. 2016, section 6.2.2.
 
 use linalg::{
-    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, gather, parallel,
-    simd, vector,
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, gather,
+    parallel, simd, vector,
 };
 
 /// The mean cross-entropy in nats; operands are logits (classes × tokens) and targets (1 × tokens).
@@ -55,6 +55,10 @@ impl Primitive<2> for CrossEntropy {
 
     fn flops(&self, [logits, _]: [Shape; 2]) -> u64 {
         13 * logits.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn memory(&self, [logits, _]: [Shape; 2]) -> Memory {
@@ -119,6 +123,61 @@ impl Primitive<2> for CrossEntropy {
     }
 }
 
+/// Writes −ln softmax(z)_y of every column of logits, 0 where the target is ignored.
+///
+/// # Panics
+/// If there are not as many targets and nats as columns.
+pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats: &mut [T]) {
+    assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
+    let share = (8192 / logits.nrows()).max(1);
+    let nats = ViewMut::from_slice(nats, 1, logits.ncols());
+    parallel::column_blocks([nats], share, |first, [mut nats]| {
+        simd(
+            #[inline(always)]
+            || {
+                for j in 0..nats.ncols() {
+                    let (z, target) = (column(&logits, first + j), targets[first + j]);
+                    let counts = !is_ignored(target);
+                    let token = counts.then(|| Token::of(z, gather::index(target, z.len())));
+                    nats[j] = token.map_or(T::zero(), |token| token.nats);
+                }
+            },
+        );
+    });
+}
+
+/// Turns logits into the gradient of `share`·Σ nats with respect to them, where they stand, and writes
+/// the nats of every column, as [`nats_of_columns`].
+///
+/// # Panics
+/// As [`nats_of_columns`].
+pub fn gradient_in_place<T: Real>(
+    logits: ViewMut<'_, T>,
+    targets: View<'_, T>,
+    share: T,
+    nats: &mut [T],
+) {
+    assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
+    let nats = ViewMut::from_slice(nats, 1, logits.ncols());
+    parallel::columns([logits, nats], |first, [mut logits, mut nats]| {
+        simd(
+            #[inline(always)]
+            || {
+                for (j, mut z) in logits.column_iter_mut().enumerate() {
+                    let (z, target) = (z.as_mut_slice(), targets[first + j]);
+                    nats[j] = if is_ignored(target) {
+                        z.fill(T::zero());
+                        T::zero()
+                    } else {
+                        let y = gather::index(target, z.len());
+                        Token::into_gradient(share, z, y)
+                    };
+                }
+            },
+        );
+    });
+}
+
 /// What forward keeps of a token.
 #[derive(Clone, Copy)]
 struct Token<T> {
@@ -152,13 +211,37 @@ impl<T: Real> Token<T> {
             return Token { nats: nan, maximum, scale: nan, others: nan };
         };
         let (others, truth) = (sum(&z[..y]) + sum(&z[y + 1..]), (z[y] - maximum).exp());
+        Token::of_sums(others, truth, maximum, z[y])
+    }
+
+    /// From Σ_{j≠y} e^(z_j − maximum) and e^(z_y − maximum).
+    #[inline(always)]
+    fn of_sums(others: T, truth: T, maximum: T, z_y: T) -> Self {
         let scale = T::one() / (others + truth);
         let nats = if others < truth {
             (others / truth).ln_1p()
         } else {
-            (others + truth).ln() + (maximum - z[y])
+            (others + truth).ln() + (maximum - z_y)
         };
         Token { nats, maximum, scale, others: others * scale }
+    }
+
+    /// z ← share·(softmax(z) − one-hot(y)); returns −ln softmax(z)_y.
+    #[inline(always)]
+    fn into_gradient(share: T, z: &mut [T], y: Option<usize>) -> T {
+        let Some(y) = y else {
+            let nan = T::from_f64(f64::NAN);
+            z.fill(nan);
+            return nan;
+        };
+        let (maximum, z_y) = (vector::maximum(z), z[y]);
+        z.iter_mut().for_each(|z| *z = (*z - maximum).exp());
+        let others = vector::sum(&z[..y]) + vector::sum(&z[y + 1..]);
+        let token = Token::of_sums(others, z[y], maximum, z_y);
+        let factor = share * token.scale;
+        z.iter_mut().for_each(|z| *z *= factor);
+        z[y] = -(share * token.others);
+        token.nats
     }
 
     /// d ← d + share·(softmax(z) − one-hot(y)).

@@ -5,7 +5,7 @@
 //! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
 
 use crate::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
 };
 
 /// y = a + b.
@@ -33,6 +33,10 @@ impl Primitive<2> for Add {
 
     fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
         a.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false; 2], output: false }
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -5,8 +5,8 @@
 //! Source: the textbook's A.1 writes Y = X·W + b with a token per row: the same bytes.
 
 use crate::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, product_add, simd,
-    transposed, vector,
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, product_add,
+    simd, transposed, vector,
 };
 
 /// y = W·x + b.
@@ -34,6 +34,10 @@ impl Primitive<3> for Affine {
 
     fn flops(&self, [w, x, _]: [Shape; 3]) -> u64 {
         (2 * w.len() as u64 + w.rows as u64) * x.columns as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<3> {
+        Reads { inputs: [true, true, false], output: false }
     }
 
     fn forward<T: Real>(&self, [w, x, b]: [View<'_, T>; 3], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -5,7 +5,9 @@
 //! with one-hot columns, without the zeros.
 //! Source: the textbook's A.5, part 1.
 
-use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, vector};
+use crate::{
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, vector,
+};
 
 /// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
 ///
@@ -41,6 +43,10 @@ impl Primitive<2> for Gather {
 
     fn flops(&self, _: [Shape; 2]) -> u64 {
         0
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false, true], output: false }
     }
 
     fn forward<T: Real>(

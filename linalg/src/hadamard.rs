@@ -3,7 +3,9 @@
 //! Formula: y = a ⊙ b. Gradients: da = b ⊙ dy, db = a ⊙ dy.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
-use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd};
+use crate::{
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+};
 
 /// y = a ⊙ b.
 ///
@@ -29,6 +31,10 @@ impl Primitive<2> for Hadamard {
 
     fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
         a.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -9,7 +9,7 @@
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
 
 use crate::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, product_add, product_into,
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add, product_into,
     shape::equal_parts, transposed,
 };
 
@@ -84,6 +84,10 @@ impl Primitive<2> for HeadScores {
         2 * (query.len() * self.length) as u64
     }
 
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
     fn forward<T: Real>(
         &self,
         [query, key]: [View<'_, T>; 2],
@@ -129,6 +133,10 @@ impl Primitive<2> for HeadMix {
 
     fn flops(&self, [value, _]: [Shape; 2]) -> u64 {
         2 * (value.len() * self.length) as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn forward<T: Real>(

@@ -48,8 +48,8 @@ pub mod scale;
 pub mod shape;
 pub mod vector;
 
-pub use kernel::simd;
-pub use primitive::{Memory, Primitive, Work};
+pub use kernel::{limits, simd};
+pub use primitive::{Memory, Primitive, Reads, Work};
 pub use product::{Factor, product_add, product_into, transposed};
 pub use real::Real;
 pub use shape::{Shape, ShapeError};

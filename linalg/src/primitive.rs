@@ -57,6 +57,24 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
     /// Floating-point operations of `forward`; a multiplication and an addition count as two.
     fn flops(&self, inputs: [Shape; N]) -> u64;
 
+    /// Floating-point operations of `vjp` that the mathematics needs, without what is computed again
+    /// to save memory. A map with one product forward has two of the same size backward.
+    fn vjp_flops(&self, inputs: [Shape; N]) -> u64 {
+        2 * self.flops(inputs)
+    }
+
+    /// Which values `vjp` reads. What no rule reads any more makes room for something else in a
+    /// recording that is made for training.
+    fn vjp_reads(&self) -> Reads<N> {
+        Reads { inputs: [true; N], output: true }
+    }
+
+    /// Whether computing the value again costs little beside the products around it: a training step
+    /// that is short of memory does so in the backward replay instead of keeping the value.
+    fn is_cheap(&self) -> bool {
+        false
+    }
+
     /// Memory that it wants besides its inputs and output.
     fn memory(&self, _inputs: [Shape; N]) -> Memory {
         Memory::default()
@@ -76,11 +94,40 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         work: Work<'_, T>,
     );
 
+    /// `forward`, then `vjp`: what a training step asks of its last operation, the loss. An operation
+    /// overrides it where both at once are cheaper than one after the other; then `upstream` and what
+    /// is added to `gradients` are those of `vjp`.
+    fn forward_and_vjp<T: Real>(
+        &self,
+        inputs: [View<'_, T>; N],
+        mut output: ViewMut<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [ViewMut<'_, T>; N],
+        work: Work<'_, T>,
+    ) {
+        let Work { kept, scratch } = work;
+        self.forward(
+            inputs,
+            output.as_view_mut(),
+            Work { kept: &mut *kept, scratch: &mut *scratch },
+        );
+        self.vjp(inputs, output.as_view(), upstream, gradients, Work { kept, scratch });
+    }
+
     /// The branch of mathematics: the crate in which the rule lives.
     fn branch(&self) -> &'static str {
         let path = std::any::type_name::<Self>();
         path.split("::").next().unwrap_or(path)
     }
+}
+
+/// Which values a `vjp` reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reads<const N: usize> {
+    /// For each input, whether its value is read. Shapes are always known.
+    pub inputs: [bool; N],
+    /// Whether the output's value is read.
+    pub output: bool,
 }
 
 /// Memory of an operation besides its inputs and output, in numbers of scalars.

@@ -6,7 +6,7 @@
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
-use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use crate::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work};
 
 /// A factor of a product: a matrix, or its transpose without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -113,8 +113,10 @@ pub fn product_add<'a, 'b, T: Real>(
 
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
-/// Pieces of a product are cut in two until they have at most this many multiply-adds.
-const PIECE: usize = 1 << 24;
+/// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
+/// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
+/// piece packs for itself, are not packed too often.
+const PIECE: usize = 1 << 25;
 
 fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     assert!(
@@ -143,9 +145,11 @@ fn cut<T: Real>(
 ) {
     /// Kernels work on tiles; a cut on this multiple leaves no ragged tile in the middle.
     const TILE: usize = 16;
+    /// Sides of a piece below which packing would outweigh the product.
+    const LEAST: usize = 64;
     let (m, n) = (c.nrows(), c.ncols());
     let middle = (m.max(n) / 2).next_multiple_of(TILE);
-    if pieces == 1 || middle >= m.max(n) {
+    if pieces == 1 || middle < LEAST || middle >= m.max(n) {
         T::gemm(c, alpha, a, b, add);
     } else if n >= m {
         let (left, right) = c.columns_range_pair_mut(..middle, middle..);
@@ -221,6 +225,10 @@ impl Primitive<2> for Product {
 
     fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
         2 * a.len() as u64 * b.columns as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {

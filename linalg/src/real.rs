@@ -143,7 +143,7 @@ impl Real for f32 {
         b: Factor<'_, Self>,
         add: bool,
     ) {
-        kernel::gemm::gemm(c, alpha, a, b, add);
+        kernel::gemm::gemm_f32(c, alpha, a, b, add);
     }
 }
 

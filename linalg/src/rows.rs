@@ -2,7 +2,7 @@
 //!
 //! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
 
-use crate::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
+use crate::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
 
 /// y = rows `start .. start + count` of x.
 ///
@@ -39,6 +39,10 @@ impl Primitive<1> for Rows {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

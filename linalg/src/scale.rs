@@ -5,7 +5,7 @@
 //! independent unit-variance products has variance d, and 1/√d brings it back to one.
 
 use crate::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
 };
 
 /// y = c·x.
@@ -34,6 +34,10 @@ impl Primitive<1> for Scale {
 
     fn flops(&self, [x]: [Shape; 1]) -> u64 {
         x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -6,7 +6,9 @@
 //! Source: Srivastava et al., *Dropout*, 2014.
 
 use crate::random::Random;
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel};
+use linalg::{
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+};
 
 /// Which elements are dropped: a function of (seed, stream, step, element).
 #[derive(Clone, Copy, Debug)]
@@ -21,23 +23,51 @@ impl DropoutMask {
     /// The factor of element `index`: 0, or 1/(1 − p).
     #[inline(always)]
     pub fn factor<T: Real>(&self, index: u64) -> T {
-        let word = self.random.block(index / 4)[(index % 4) as usize];
-        T::from_f64(if u64::from(word) < self.threshold { 0.0 } else { self.scale })
+        self.of(self.random.group(index / GROUP as u64)[index as usize % GROUP])
     }
 
-    /// Calls `each(i, factor)` for the elements `first + i`, i = 0 .. n.
     #[inline(always)]
-    pub fn for_each<T: Real>(&self, first: u64, n: usize, mut each: impl FnMut(usize, T)) {
-        let mut words = [0; 4];
-        for i in 0..n {
-            let index = first + i as u64;
-            if i == 0 || index.is_multiple_of(4) {
-                words = self.random.block(index / 4);
+    fn of<T: Real>(&self, word: u32) -> T {
+        if u64::from(word) < self.threshold { T::zero() } else { T::from_f64(self.scale) }
+    }
+
+    /// Calls `each(i, factors)` for runs of the elements `first + i`, i = 0 .. n, in order.
+    #[inline(always)]
+    pub fn runs<T: Real>(&self, first: u64, n: usize, mut each: impl FnMut(usize, &[T])) {
+        let mut done = 0;
+        while done < n {
+            let index = first + done as u64;
+            let words = self.random.group(index / GROUP as u64);
+            let mut factors = [T::zero(); GROUP];
+            for (factor, &word) in factors.iter_mut().zip(&words) {
+                *factor = self.of(word);
             }
-            let dropped = u64::from(words[(index % 4) as usize]) < self.threshold;
-            each(i, T::from_f64(if dropped { 0.0 } else { self.scale }));
+            let start = index as usize % GROUP;
+            let end = GROUP.min(start + n - done);
+            each(done, &factors[start..end]);
+            done += end - start;
         }
     }
+}
+
+/// Elements whose random bits are drawn together.
+const GROUP: usize = 64;
+
+/// Queries whose attention weights lie side by side in [`weight_index`].
+pub const QUERIES: usize = 32;
+
+/// The number of an attention weight among the elements of its dropout: `column` counts the queries of
+/// all heads of sequences of `length` tokens, as the columns of [`linalg::heads::HeadScores`] do.
+///
+/// Weights are numbered by blocks of [`QUERIES`] queries, in a block key after key, query after query: in
+/// the order in which streaming attention computes them.
+#[inline(always)]
+pub fn weight_index(length: usize, column: usize, key: usize) -> u64 {
+    let (head, query) = (column / length, column % length);
+    let (block, in_block) = (query / QUERIES, query % QUERIES);
+    let block = head * length.div_ceil(QUERIES) + block;
+    let keys = length.next_multiple_of(GROUP / QUERIES);
+    ((block * keys + key) * QUERIES + in_block) as u64
 }
 
 /// Dropout of x; the second operand is a single number, the step, which selects the mask. At a
@@ -45,8 +75,8 @@ impl DropoutMask {
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
-/// use probability::dropout::Dropout;
-/// let dropout = Dropout { rate: 0.5, seed: 1, stream: 0 };
+/// use probability::dropout::{Dropout, Order};
+/// let dropout = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
 /// let x = matrix(4, 25, &[1.0; 100]);
 /// let mut y = x.clone();
 /// dropout.forward([x.as_view(), matrix(1, 1, &[0.0]).as_view()], y.as_view_mut(), Work::none());
@@ -62,6 +92,41 @@ pub struct Dropout {
     pub seed: u64,
     /// Which dropout of the network this is: each draws masks of its own.
     pub stream: u32,
+    /// In which order elements are numbered.
+    pub order: Order,
+}
+
+/// In which order dropout numbers the elements of a matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Column after column.
+    Columns,
+    /// As attention weights of sequences of `length` tokens: [`weight_index`].
+    Weights {
+        /// Tokens of a sequence.
+        length: usize,
+    },
+}
+
+impl Order {
+    /// Calls `each(i, factors)` for runs of the elements of a column of `n`, in order.
+    #[inline(always)]
+    fn runs<T: Real>(
+        self,
+        mask: &DropoutMask,
+        column: usize,
+        n: usize,
+        mut each: impl FnMut(usize, &[T]),
+    ) {
+        match self {
+            Order::Columns => mask.runs((column * n) as u64, n, each),
+            Order::Weights { length } => {
+                for key in 0..n {
+                    each(key, &[mask.factor(weight_index(length, column, key))]);
+                }
+            }
+        }
+    }
 }
 
 impl Dropout {
@@ -90,14 +155,30 @@ impl Primitive<2> for Dropout {
         x.len() as u64
     }
 
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false, true], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn forward<T: Real>(&self, [x, step]: [View<'_, T>; 2], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
         let Some(mask) = self.mask(step[0]) else { return y.copy_from(&x) };
         parallel::columns([y], |first, [mut y]| {
-            for (j, mut y) in y.column_iter_mut().enumerate() {
-                let (x, y) = (column(&x, first + j), y.as_mut_slice());
-                let start = ((first + j) * x.len()) as u64;
-                mask.for_each(start, x.len(), |i, factor: T| y[i] = x[i] * factor);
-            }
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        let (x, y) = (column(&x, first + j), y.as_mut_slice());
+                        self.order.runs(&mask, first + j, x.len(), |i, factors: &[T]| {
+                            let run = i..i + factors.len();
+                            let elements = y[run.clone()].iter_mut().zip(&x[run]);
+                            elements.zip(factors).for_each(|((y, &x), &f)| *y = x * f);
+                        });
+                    }
+                },
+            );
         });
     }
 
@@ -111,11 +192,19 @@ impl Primitive<2> for Dropout {
     ) {
         let Some(mask) = self.mask(step[0]) else { return dx += dy };
         parallel::columns([dx], |first, [mut dx]| {
-            for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                let (dy, dx) = (column(&dy, first + j), dx.as_mut_slice());
-                let start = ((first + j) * dy.len()) as u64;
-                mask.for_each(start, dy.len(), |i, factor: T| dx[i] += dy[i] * factor);
-            }
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                        let (dy, dx) = (column(&dy, first + j), dx.as_mut_slice());
+                        self.order.runs(&mask, first + j, dy.len(), |i, factors: &[T]| {
+                            let run = i..i + factors.len();
+                            let elements = dx[run.clone()].iter_mut().zip(&dy[run]);
+                            elements.zip(factors).for_each(|((dx, &dy), &f)| *dx += dy * f);
+                        });
+                    }
+                },
+            );
         });
     }
 }
@@ -128,7 +217,8 @@ mod tests {
     fn drops_its_share() {
         let n = 100_000_u64;
         for rate in [0.1, 0.5, 0.9] {
-            let mask = Dropout { rate, seed: 3, stream: 1 }.mask(5.0).unwrap();
+            let mask =
+                Dropout { rate, seed: 3, stream: 1, order: Order::Columns }.mask(5.0).unwrap();
             let dropped = (0..n).filter(|&i| mask.factor::<f64>(i) == 0.0).count() as f64;
             let error = (rate * (1.0 - rate) / n as f64).sqrt();
             assert!((dropped / n as f64 - rate).abs() < 5.0 * error);
@@ -137,9 +227,29 @@ mod tests {
 
     #[test]
     fn both_ways_of_reading_a_mask_agree() {
-        let mask = Dropout { rate: 0.3, seed: 3, stream: 1 }.mask(5.0).unwrap();
-        for first in 0..9 {
-            mask.for_each(first, 20, |i, f: f64| assert_eq!(f, mask.factor(first + i as u64)));
+        let mask =
+            Dropout { rate: 0.3, seed: 3, stream: 1, order: Order::Columns }.mask(5.0).unwrap();
+        for first in [0, 1, 63, 64, 100] {
+            let mut seen = 0;
+            mask.runs(first, 200, |i, factors: &[f64]| {
+                assert_eq!(i, seen);
+                seen += factors.len();
+                for (k, &f) in factors.iter().enumerate() {
+                    assert_eq!(f, mask.factor(first + (i + k) as u64));
+                }
+            });
+            assert_eq!(seen, 200);
+        }
+    }
+
+    #[test]
+    fn every_attention_weight_has_a_number_of_its_own() {
+        for length in [1, 7, 32, 33, 70] {
+            let columns = 3 * length;
+            let all = (0..columns).flat_map(|c| (0..length).map(move |k| (c, k)));
+            let numbers: std::collections::BTreeSet<u64> =
+                all.map(|(c, k)| weight_index(length, c, k)).collect();
+            assert_eq!(numbers.len(), columns * length);
         }
     }
 }

@@ -7,8 +7,8 @@
 //! Source: Ba, Kiros, Hinton, *Layer Normalization*, 2016.
 
 use linalg::{
-    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, affine::add_columns, column,
-    parallel, simd, vector,
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, affine::add_columns,
+    column, parallel, simd, vector,
 };
 
 /// Standardises every column; operands are x and gain g, or x, gain g and shift b.
@@ -135,6 +135,14 @@ impl Primitive<2> for LayerNorm {
         7 * x.len() as u64
     }
 
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
     fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
         Memory { kept: 2 * x.columns, scratch: 0 }
     }
@@ -167,6 +175,14 @@ impl Primitive<3> for LayerNorm {
 
     fn flops(&self, [x, _, _]: [Shape; 3]) -> u64 {
         8 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<3> {
+        Reads { inputs: [true, true, false], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 
     fn memory(&self, [x, _, _]: [Shape; 3]) -> Memory {

@@ -4,7 +4,7 @@
 //! future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
 //! Source: Vaswani et al. 2017, section 3.2.3.
 
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts};
+use linalg::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts};
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
 /// c holds query c mod keys.
@@ -33,6 +33,10 @@ impl Primitive<1> for CausalMask {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -33,6 +33,26 @@ impl Random {
         philox([block as u32, (block >> 32) as u32, self.stream, self.step], self.key)
     }
 
+    /// Words of 64 neighbours, 32 random bits each: element i of group g is word i/16 of block
+    /// 16·g + i%16, so that sixteen blocks are computed side by side.
+    #[inline(always)]
+    pub fn group(&self, group: u64) -> [u32; 64] {
+        const LANES: usize = 16;
+        let mut counter = [[0; LANES]; 4];
+        for l in 0..LANES {
+            let block = group * LANES as u64 + l as u64;
+            counter[0][l] = block as u32;
+            counter[1][l] = (block >> 32) as u32;
+        }
+        (counter[2], counter[3]) = ([self.stream; LANES], [self.step; LANES]);
+        let words = philox_lanes(counter, self.key);
+        let mut all = [0; 4 * LANES];
+        for (w, words) in words.iter().enumerate() {
+            all[w * LANES..][..LANES].copy_from_slice(words);
+        }
+        all
+    }
+
     /// 64 random bits.
     pub fn bits(&self, index: u64) -> u64 {
         let words = self.block(index / 2);
@@ -78,9 +98,38 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
+/// [`philox`] of several counters.
+#[inline(always)]
+fn philox_lanes<const L: usize>(mut counter: [[u32; L]; 4], mut key: [u32; 2]) -> [[u32; L]; 4] {
+    for _ in 0..10 {
+        let [c0, c1, c2, c3] = counter;
+        for l in 0..L {
+            let a = u64::from(c0[l]) * 0xD251_1F53;
+            let b = u64::from(c2[l]) * 0xCD9E_8D57;
+            counter[0][l] = (b >> 32) as u32 ^ c1[l] ^ key[0];
+            counter[1][l] = b as u32;
+            counter[2][l] = (a >> 32) as u32 ^ c3[l] ^ key[1];
+            counter[3][l] = a as u32;
+        }
+        key = [key[0].wrapping_add(0x9E37_79B9), key[1].wrapping_add(0xBB67_AE85)];
+    }
+    counter
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_is_sixteen_blocks() {
+        let random = Random::new(5, 6, 7);
+        for g in [0, 3, 1 << 40] {
+            let group = random.group(g);
+            for (i, &word) in group.iter().enumerate() {
+                assert_eq!(word, random.block(16 * g + i as u64 % 16)[i / 16]);
+            }
+        }
+    }
 
     /// Known answers of the authors' Random123 library (kat_vectors, philox4x32 10).
     #[test]

@@ -6,7 +6,7 @@
 //! Source: the textbook's A.2; Bridle 1990.
 
 use linalg::{
-    Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
 };
 
 /// The distribution of one vector of scores.
@@ -80,6 +80,10 @@ impl Primitive<1> for Softmax {
 
     fn flops(&self, [z]: [Shape; 1]) -> u64 {
         14 * z.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: true }
     }
 
     fn forward<T: Real>(&self, [z]: [View<'_, T>; 1], p: ViewMut<'_, T>, _: Work<'_, T>) {

@@ -31,6 +31,8 @@ pub struct Verdict {
     pub strides: f64,
     /// Whether the gradients of operands that cannot move are left as they were.
     pub leaves: bool,
+    /// How far value and gradients differ where forward and vjp are one call.
+    pub together: f64,
 }
 
 impl Verdict {
@@ -44,6 +46,7 @@ impl Verdict {
             ("vjp adds", self.adds, within(self.adds, tolerance::ADJOINT)),
             ("any stride", self.strides, within(self.strides, tolerance::ADJOINT)),
             ("indices get none", f64::NAN, self.leaves),
+            ("both at once", self.together, within(self.together, tolerance::ADJOINT)),
         ]
         .into_iter()
         .filter_map(|(law, error, holds)| (!holds).then_some((law, error)))
@@ -59,15 +62,19 @@ impl Verdict {
             adds: self.adds.max(other.adds),
             strides: self.strides.max(other.strides),
             leaves: self.leaves && other.leaves,
+            together: self.together.max(other.together),
         }
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { adjoint, difference, writes, adds, strides, leaves } = self;
+        let Verdict { adjoint, difference, writes, adds, strides, leaves, together } = self;
         write!(f, "adjoint {adjoint:.1e}, differences {difference:.1e}, adds {adds:.1e}, ")?;
-        write!(f, "strides {strides:.1e}, writes {writes}, leaves {leaves}")
+        write!(
+            f,
+            "strides {strides:.1e}, writes {writes}, leaves {leaves}, together {together:.1e}"
+        )
     }
 }
 
@@ -100,14 +107,45 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         Pass { output, kept, scratch }
     }
 
+    /// The operands as a vjp finds them in a recording that reuses memory: NaN where it says that it
+    /// does not read.
+    fn read(&self) -> [Matrix<f64>; N] {
+        let reads = self.primitive.vjp_reads().inputs;
+        std::array::from_fn(|i| {
+            let x = &self.inputs[i];
+            if reads[i] { x.clone() } else { Matrix::repeat(x.nrows(), x.ncols(), f64::NAN) }
+        })
+    }
+
     /// Adds the vjp to `gradients`.
     fn vjp(&self, pass: &Pass, upstream: &Matrix<f64>, gradients: &mut [Matrix<f64>; N]) {
         let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
         scratch.fill(f64::NAN);
-        let inputs = self.inputs.each_ref().map(|x| x.as_view());
+        let inputs = self.read();
+        let inputs = inputs.each_ref().map(|x| x.as_view());
+        let mut output = pass.output.clone();
+        if !self.primitive.vjp_reads().output {
+            output.fill(f64::NAN);
+        }
         let views = gradients.each_mut().map(|g| g.as_view_mut());
         let work = Work { kept: &mut kept, scratch: &mut scratch };
-        self.primitive.vjp(inputs, pass.output.as_view(), upstream.as_view(), views, work);
+        self.primitive.vjp(inputs, output.as_view(), upstream.as_view(), views, work);
+    }
+
+    /// Forward and vjp in one call, on memory that holds NaN: how far they are from one after the other.
+    fn together(&self, pass: &Pass, up: &Matrix<f64>, gradients: &[Matrix<f64>; N]) -> f64 {
+        let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
+        kept.fill(f64::NAN);
+        scratch.fill(f64::NAN);
+        let inputs = self.inputs.each_ref().map(|x| x.as_view());
+        let mut output = &pass.output * f64::NAN;
+        let mut sums = gradients.each_ref().map(|g| g * 0.0);
+        let views = sums.each_mut().map(|g| g.as_view_mut());
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        self.primitive.forward_and_vjp(inputs, output.as_view_mut(), up.as_view(), views, work);
+        let error = |x: &Matrix<f64>, y: &Matrix<f64>| Piece::of(x, 0.0).error(y, 0.0);
+        let errors = sums.iter().zip(gradients).map(|(sum, g)| error(sum, g));
+        errors.fold(error(&output, &pass.output), largest)
     }
 
     /// Random tangents: zero for operands that cannot move.
@@ -157,6 +195,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
             adds,
             strides: self.strides(&pass, &upstream, &gradients),
             leaves: (0..N).all(|i| self.smooth[i] || gradients[i] == zeros[i]),
+            together: self.together(&pass, &upstream, &gradients),
         }
     }
 

@@ -11,8 +11,13 @@ use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
 use linalg::{product::Product, rows::Rows, scale::Scale};
-use probability::{dropout::Dropout, layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
-use transformer::{CachedAttention, CausalAttention};
+use probability::{
+    dropout::{Dropout, Order},
+    layer_norm::LayerNorm,
+    mask::CausalMask,
+    softmax::Softmax,
+};
+use transformer::{CachedAttention, CausalAttention, VocabularyLoss};
 
 /// What is done with every case.
 pub trait Visitor {
@@ -44,7 +49,7 @@ pub const HEADS: [(usize, usize, usize, usize); 7] = [
 ];
 
 /// The dropout that the cases use.
-pub const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5 };
+pub const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5, order: Order::Columns };
 
 fn number(x: f64) -> Matrix<f64> {
     Matrix::repeat(1, 1, x)
@@ -61,6 +66,8 @@ pub fn every(v: &mut impl Visitor) {
         activation(v, Silu, m, n);
         activation(v, Tanh, m, n);
     }
+    // More than 2²² logits: two chunks of tokens, the second not full.
+    vocabulary(v, 40_000, 150, 2);
     // More than 2¹⁹ multiply-adds: a product that is cut.
     products(v, 90, 80, 100);
     for (heads, rows, length, sequences) in HEADS {
@@ -110,11 +117,19 @@ pub fn distributions_and_losses(v: &mut impl Visitor, m: usize, n: usize) {
     }
     let y = targets(10, n, m);
     v.visit(Case { primitive: CrossEntropy, inputs: [x, y.clone()], smooth: [true, false] });
+    vocabulary(v, m, n, 4);
     // Away from 0, where the derivatives of −ln p have no bound that a finite difference could keep.
     let p = normal(11, m, n).map(|x| 0.6 + 0.4 * x.tanh());
     v.visit(Case { primitive: Surprisal, inputs: [p, y.clone()], smooth: [true, false] });
     let nats = normal(12, 1, n);
     v.visit(Case { primitive: MeanOverTargets, inputs: [nats, y], smooth: [true, false] });
+}
+
+/// The loss of n tokens of so many features over a vocabulary of m words.
+fn vocabulary(v: &mut impl Visitor, m: usize, n: usize, features: usize) {
+    let (table, x) = (normal(22, features, m), normal(23, features, n));
+    let inputs = [table, x, targets(24, n, m)];
+    v.visit(Case { primitive: VocabularyLoss, inputs, smooth: [true, true, false] });
 }
 
 /// An activation function on an (m × n) matrix.

@@ -23,10 +23,15 @@ fn each<T: Real>(mut check: impl FnMut(Gpt2<T>, (usize, usize))) {
     }
 }
 
+/// What a model predicts from: logits, or what they are computed from, token by token.
+fn output<T: Real>(model: &Gpt2<T>) -> calculus::Var {
+    model.logits_var().or(model.tape().find("norm")).expect("a recorded value")
+}
+
 #[test]
 fn the_gradient_of_a_token_reaches_no_later_token_and_no_other_sequence() {
     each(|mut model: Gpt2<f64>, (sequences, length)| {
-        let logits = model.logits_var();
+        let logits = output(&model);
         let tape = model.tape_mut();
         let embedded = tape.find("embedding.sum").expect("a recorded value");
         let vocabulary = tape.shape(logits).rows;
@@ -54,7 +59,7 @@ fn the_gradient_of_a_token_reaches_no_later_token_and_no_other_sequence() {
 /// Later tokens, and those of other sequences, change without changing one bit of these logits.
 fn logits_of_the_past<T: Real>() {
     each(|mut model: Gpt2<T>, (sequences, length)| {
-        let (n, logits) = (sequences * length, model.logits_var());
+        let (n, logits) = (sequences * length, output(&model));
         let vocabulary = model.config().vocabulary;
         let tokens = draw::below(2, n, vocabulary);
         let mut read = |tokens: &[u32]| {

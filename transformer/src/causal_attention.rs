@@ -7,18 +7,17 @@
 //! dK = Q·dSᵀ/√d.
 //!
 //! Queries are taken a block at a time, so that no matrix of all tokens by all tokens is formed; of P
-//! only ln Σ e^S is kept, one number per query and head, from which backward computes P again.
-//! Source: Vaswani et al. 2017; Dao et al., *FlashAttention*, 2022, for the recomputation.
+//! only ln Σ e^S is kept, one number per query and head, from which backward computes P again. The column
+//! sums of P ⊙ dP are those of y ⊙ dy. In memory a block of S is turned: one column per *key*, its
+//! queries side by side, so that maxima and sums over keys are sums of vectors.
+//! Source: Vaswani et al. 2017; Dao et al., *FlashAttention*, 2022, for the recomputation and the sums.
 
 use linalg::{
     Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel, shape::equal_parts,
     simd, transposed, vector,
 };
-use probability::dropout::{Dropout, DropoutMask};
-use probability::softmax::softmax_in_place;
-
-/// Queries of a block.
-const BLOCK: usize = 32;
+use nalgebra::{Const, Dyn};
+use probability::dropout::{Dropout, DropoutMask, QUERIES as BLOCK, weight_index};
 
 /// y = attention of packed (query, key, value), a (3·width × tokens) matrix of sequences of `length`
 /// tokens each. With a second operand, a step number, attention weights are dropped.
@@ -47,11 +46,11 @@ struct Head<'a, T: Real> {
     key: View<'a, T>,
     value: View<'a, T>,
     scale: T,
-    /// The attention weights' dropout, and the number of this head's first weight.
-    dropout: Option<(DropoutMask, u64)>,
+    /// The attention weights' dropout, and the number of this head's first query.
+    dropout: Option<(DropoutMask, usize)>,
 }
 
-/// A block of queries, the keys that one of them sees, and how many keys query c of it sees.
+/// A block of queries and the keys that one of them sees.
 #[derive(Clone, Copy)]
 struct Block {
     start: usize,
@@ -63,8 +62,10 @@ impl Block {
         self.start + self.queries
     }
 
-    fn visible(self, c: usize) -> usize {
-        self.start + c + 1
+    /// Queries of the block that are earlier than a key, and do not see it.
+    #[inline(always)]
+    fn earlier(self, key: usize) -> usize {
+        key.saturating_sub(self.start)
     }
 }
 
@@ -72,51 +73,103 @@ fn blocks(length: usize) -> impl Iterator<Item = Block> {
     (0..length).step_by(BLOCK).map(move |start| Block { start, queries: BLOCK.min(length - start) })
 }
 
+/// A turned block: for every key, what belongs to each query. Where the block has fewer queries, the
+/// rest of each column means nothing.
+type Turned<'m, T> = &'m mut [[T; BLOCK]];
+
+/// The first `keys` columns of a turned block in this memory.
+fn turned<T: Real>(memory: &mut [T], keys: usize) -> Turned<'_, T> {
+    &mut memory.as_chunks_mut().0[..keys]
+}
+
+/// A turned block as a matrix, queries × keys.
+fn matrix<'m, T: Real>(block: &'m [[T; BLOCK]], queries: usize) -> View<'m, T> {
+    let (rows, columns) = (Dyn(queries), Dyn(block.len()));
+    View::from_slice_with_strides_generic(block.as_flattened(), rows, columns, Const, Dyn(BLOCK))
+}
+
+fn matrix_mut<'m, T: Real>(block: Turned<'m, T>, queries: usize) -> ViewMut<'m, T> {
+    let (rows, columns) = (Dyn(queries), Dyn(block.len()));
+    let elements = block.as_flattened_mut();
+    ViewMut::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(BLOCK))
+}
+
 impl<'a, T: Real> Head<'a, T> {
-    /// S = Kᵀ·Q/√d of a block, into `memory`.
-    fn scores<'m>(&self, block: Block, memory: &'m mut [T]) -> ViewMut<'m, T> {
+    /// S = (Kᵀ·Q)ᵀ/√d of a block, −∞ where the key is later than the query.
+    fn scores(&self, block: Block, s: Turned<'_, T>) {
         let (keys, n) = (block.keys(), block.queries);
-        let mut s = ViewMut::from_slice(&mut memory[..keys * n], keys, n);
         let (k, q) = (self.key.columns(0, keys), self.query.columns(block.start, n));
-        T::gemm(s.as_view_mut(), self.scale, transposed(k), q.into(), false);
-        s
+        let turned = matrix_mut(s, n);
+        T::gemm(turned, self.scale, transposed(q), k.into(), false);
+        // e^−∞ is exactly 0: no weight, and no gradient, for what a query must not see.
+        for key in block.start..keys {
+            s[key][..block.earlier(key)].fill(T::from_f64(f64::NEG_INFINITY));
+        }
     }
 
-    /// The factors of dropout for the weights of query c of a block.
-    fn dropped(&self, block: Block, c: usize, each: impl FnMut(usize, T)) {
+    /// Calls `each(key, factors)` with dropout's factors of a block's weights, if there is dropout.
+    #[inline(always)]
+    fn dropped(&self, block: Block, mut each: impl FnMut(usize, &[T; BLOCK])) {
         if let Some((mask, first)) = self.dropout {
-            let query = (block.start + c) * self.key.ncols();
-            mask.for_each(first + query as u64, block.visible(c), each);
+            let start = weight_index(self.key.ncols(), first + block.start, 0);
+            mask.runs(start, block.keys() * BLOCK, |i, factors: &[T]| {
+                for (key, factors) in factors.as_chunks().0.iter().enumerate() {
+                    each(i / BLOCK + key, factors);
+                }
+            });
         }
     }
 
     /// y = V·softmax(S); writes ln Σ e^S of every query.
     fn forward(&self, mut y: ViewMut<'_, T>, lse: &mut [T], memory: &mut [T]) {
         for block in blocks(self.key.ncols()) {
-            let mut s = self.scores(block, memory);
+            let n = block.queries;
+            let s = turned(memory, block.keys());
+            self.scores(block, s);
+            let mut share = [T::one(); BLOCK];
             simd(
                 #[inline(always)]
                 || {
-                    for (c, mut s) in s.column_iter_mut().enumerate() {
-                        let (seen, future) = s.as_mut_slice().split_at_mut(block.visible(c));
-                        lse[block.start + c] = softmax_in_place(seen);
-                        future.fill(T::zero());
+                    let mut largest = [T::from_f64(f64::NEG_INFINITY); BLOCK];
+                    for s in s.iter() {
+                        for q in 0..BLOCK {
+                            largest[q] = s[q].larger(largest[q]);
+                        }
                     }
+                    let mut sum = [T::zero(); BLOCK];
+                    for s in s.iter_mut() {
+                        for q in 0..BLOCK {
+                            s[q] = (s[q] - largest[q]).exp();
+                            sum[q] += s[q];
+                        }
+                    }
+                    for q in 0..BLOCK {
+                        share[q] = T::one() / sum[q];
+                    }
+                    let queries = largest.iter().zip(&sum).take(n);
+                    for (lse, (&largest, &sum)) in lse[block.start..].iter_mut().zip(queries) {
+                        *lse = largest + sum.ln();
+                    }
+                    self.dropped(block, |key, factors| {
+                        for q in 0..BLOCK {
+                            s[key][q] *= factors[q];
+                        }
+                    });
                 },
             );
-            for c in 0..block.queries {
-                self.dropped(block, c, |k, factor| s[(k, c)] *= factor);
-            }
-            let y = y.columns_mut(block.start, block.queries);
+            // Dividing the mixture by Σ e^S is dividing the weights, with fewer divisions.
+            let mut y = y.columns_mut(block.start, n);
             let v = self.value.columns(0, block.keys());
-            let p: View<'_, T> = s.as_view();
-            T::gemm(y, T::one(), v.into(), p.into(), false);
+            T::gemm(y.as_view_mut(), T::one(), v.into(), transposed(matrix(s, n)), false);
+            for (mut y, &share) in y.column_iter_mut().zip(&share) {
+                y.as_mut_slice().iter_mut().for_each(|y| *y *= share);
+            }
         }
     }
 
     fn backward(
         &self,
-        dy: View<'_, T>,
+        [y, dy]: [View<'_, T>; 2],
         lse: &[T],
         [mut dq, mut dk, mut dv]: [ViewMut<'_, T>; 3],
         memory: &mut [T],
@@ -124,39 +177,46 @@ impl<'a, T: Real> Head<'a, T> {
         let (first, second) = memory.split_at_mut(memory.len() / 2);
         for block in blocks(self.key.ncols()) {
             let (keys, n) = (block.keys(), block.queries);
-            let mut p = self.scores(block, first);
-            let mut ds = ViewMut::from_slice(&mut second[..keys * n], keys, n);
-            let dy = dy.columns(block.start, n);
+            let (p, ds) = (turned(first, keys), turned(second, keys));
+            self.scores(block, p);
+            let (y, dy) = (y.columns(block.start, n), dy.columns(block.start, n));
             let v = self.value.columns(0, keys);
-            T::gemm(ds.as_view_mut(), T::one(), transposed(v), dy.into(), false);
-            for c in 0..n {
-                self.dropped(block, c, |k, factor| ds[(k, c)] *= factor);
-            }
+            T::gemm(matrix_mut(ds, n), T::one(), transposed(dy), v.into(), false);
+            let (mut largest, mut mean) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
+            largest[..n].copy_from_slice(&lse[block.start..][..n]);
             simd(
                 #[inline(always)]
                 || {
-                    for (c, (mut p, mut ds)) in
-                        p.column_iter_mut().zip(ds.column_iter_mut()).enumerate()
-                    {
-                        let lse = lse[block.start + c];
-                        let (p, future) = p.as_mut_slice().split_at_mut(block.visible(c));
-                        p.iter_mut().for_each(|p| *p = (*p - lse).exp());
-                        future.fill(T::zero());
-                        let (ds, future) = ds.as_mut_slice().split_at_mut(block.visible(c));
-                        let mean = vector::dot(p, ds);
-                        ds.iter_mut().zip(p.iter()).for_each(|(ds, &p)| *ds = p * (*ds - mean));
-                        future.fill(T::zero());
+                    for (c, mean) in mean.iter_mut().enumerate().take(n) {
+                        *mean = vector::dot(linalg::column(&y, c), linalg::column(&dy, c));
                     }
+                    for p in p.iter_mut() {
+                        for q in 0..BLOCK {
+                            p[q] = (p[q] - largest[q]).exp();
+                        }
+                    }
+                    if self.dropout.is_none() {
+                        for (p, ds) in p.iter().zip(ds.iter_mut()) {
+                            for q in 0..BLOCK {
+                                ds[q] = p[q] * (ds[q] - mean[q]);
+                            }
+                        }
+                    }
+                    // With factors m: dS = P ⊙ (m ⊙ dP − mean), and dV takes m ⊙ P.
+                    self.dropped(block, |key, m| {
+                        let (p, ds) = (&mut p[key], &mut ds[key]);
+                        for q in 0..BLOCK {
+                            ds[q] = p[q] * (m[q] * ds[q] - mean[q]);
+                            p[q] *= m[q];
+                        }
+                    });
                 },
             );
-            for c in 0..n {
-                self.dropped(block, c, |k, factor| p[(k, c)] *= factor);
-            }
-            let (p, ds): (View<'_, T>, View<'_, T>) = (p.as_view(), ds.as_view());
+            let (p, ds) = (matrix(p, n), matrix(ds, n));
             let (k, q) = (self.key.columns(0, keys), self.query.columns(block.start, n));
-            T::gemm(dv.columns_mut(0, keys), T::one(), dy.into(), transposed(p), true);
-            T::gemm(dq.columns_mut(block.start, n), self.scale, k.into(), ds.into(), true);
-            T::gemm(dk.columns_mut(0, keys), self.scale, q.into(), transposed(ds), true);
+            T::gemm(dv.columns_mut(0, keys), T::one(), dy.into(), p.into(), true);
+            T::gemm(dq.columns_mut(block.start, n), self.scale, k.into(), transposed(ds), true);
+            T::gemm(dk.columns_mut(0, keys), self.scale, q.into(), ds.into(), true);
         }
     }
 }
@@ -176,10 +236,7 @@ impl CausalAttention {
 
     fn needs(&self, qkv: Shape) -> Memory {
         let tiles = self.sequences(qkv) * self.heads;
-        Memory {
-            kept: qkv.columns * self.heads,
-            scratch: tiles * 2 * self.length * BLOCK.min(self.length),
-        }
+        Memory { kept: qkv.columns * self.heads, scratch: tiles * 2 * self.length * BLOCK }
     }
 
     fn operations(&self, qkv: Shape) -> u64 {
@@ -198,7 +255,7 @@ impl CausalAttention {
         let part = |i: usize| {
             qkv.view(((i * self.heads + h) * rows, b * self.length), (rows, self.length))
         };
-        let first = ((b * self.heads + h) * self.length * self.length) as u64;
+        let first = (b * self.heads + h) * self.length;
         Head {
             query: part(0),
             key: part(1),
@@ -228,23 +285,33 @@ impl CausalAttention {
         &self,
         qkv: View<'_, T>,
         mask: Option<DropoutMask>,
-        dy: View<'_, T>,
+        outputs: [View<'_, T>; 2],
         mut d_qkv: ViewMut<'_, T>,
         work: Work<'_, T>,
     ) {
-        let (width, sequences) = (dy.nrows(), qkv.ncols() / self.length);
+        let (width, sequences) = (qkv.nrows() / 3, qkv.ncols() / self.length);
         let (mut d_qk, dv) = d_qkv.rows_range_pair_mut(..2 * width, 2 * width..);
         let (dq, dk) = d_qk.rows_range_pair_mut(..width, width..);
         let kept = View::from_slice(work.kept, self.heads * self.length, sequences);
         let scratch = ViewMut::from_slice(work.scratch, work.scratch.len() / sequences, sequences);
-        let outputs = [dq, dk, dv, scratch];
-        parallel::tiles(outputs, self.heads, sequences, |h, b, [dq, dk, dv, mut s]| {
-            let rows = width / self.heads;
-            let dy = dy.view((h * rows, b * self.length), (rows, self.length));
-            let lse = &linalg::column(&kept, b)[h * self.length..][..self.length];
-            let mut s = s.column_mut(0);
-            self.head(&qkv, mask, (h, b)).backward(dy, lse, [dq, dk, dv], s.as_mut_slice());
-        });
+        parallel::tiles(
+            [dq, dk, dv, scratch],
+            self.heads,
+            sequences,
+            |h, b, [dq, dk, dv, mut s]| {
+                let rows = width / self.heads;
+                let (at, shape) = ((h * rows, b * self.length), (rows, self.length));
+                let lse = &linalg::column(&kept, b)[h * self.length..][..self.length];
+                let outputs = outputs.each_ref().map(|x| x.view(at, shape));
+                let mut s = s.column_mut(0);
+                self.head(&qkv, mask, (h, b)).backward(
+                    outputs,
+                    lse,
+                    [dq, dk, dv],
+                    s.as_mut_slice(),
+                );
+            },
+        );
     }
 }
 
@@ -274,12 +341,12 @@ impl Primitive<1> for CausalAttention {
     fn vjp<T: Real>(
         &self,
         [qkv]: [View<'_, T>; 1],
-        _: View<'_, T>,
+        y: View<'_, T>,
         dy: View<'_, T>,
         [d_qkv]: [ViewMut<'_, T>; 1],
         work: Work<'_, T>,
     ) {
-        self.add(qkv, None, dy, d_qkv, work);
+        self.add(qkv, None, [y, dy], d_qkv, work);
     }
 }
 
@@ -313,11 +380,11 @@ impl Primitive<2> for CausalAttention {
     fn vjp<T: Real>(
         &self,
         [qkv, step]: [View<'_, T>; 2],
-        _: View<'_, T>,
+        y: View<'_, T>,
         dy: View<'_, T>,
         [d_qkv, _]: [ViewMut<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        self.add(qkv, self.dropout.and_then(|d| d.mask(step[0])), dy, d_qkv, work);
+        self.add(qkv, self.dropout.and_then(|d| d.mask(step[0])), [y, dy], d_qkv, work);
     }
 }

@@ -49,7 +49,8 @@ impl<T: Real> Decoder<T> {
         for i in 0..config.layers {
             x = layers::block(c, r, i, x, |r, qkv| layers::attend_cached(c, r, qkv, position))?;
         }
-        let logits = layers::head(c, r, x, token_table)?; // V×1
+        let (x, table) = layers::output(c, r, x, token_table)?; // d×1, d×V
+        let logits = layers::logits(r, x, table)?; // V×1
         let tape = recorder.finish_forward_only();
         let find = |i: usize, name: &str| {
             tape.find(&format!("block.{i}.attention.{name}")).expect("recorded above")

@@ -11,11 +11,14 @@
 //!   size at which noise and signal are equal. Source: McCandlish et al., *An Empirical Model of Large-Batch
 //!   Training*, 2018, appendix A.
 
+use crate::corpus::Corpus;
 use crate::diagnose::{Recipe, Signs, State, Taken, signs, stability};
 use crate::subject::Subject;
+use crate::trainer::{Step, Trainer};
 use crate::{ModelError, Precision};
-use calculus::{Source, Tape};
+use calculus::{Source, Tape, Var, clip};
 use serde::Serialize;
+use std::collections::HashMap;
 
 /// One measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -202,10 +205,11 @@ fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64,
     Ok(if signal > 0.0 { noise / signal } else { f64::NAN })
 }
 
-/// What `--watch` writes down of a step, from the tape as the step left it: cheap enough for every step.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that
+/// reuses memory is watched as well as one that keeps everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Glance {
-    /// The largest element of any value, by size, and of any gradient.
+    /// The largest element of any value, by size; infinite values are not counted.
     pub largest: f64,
     /// The value that has it.
     pub largest_name: String,
@@ -213,51 +217,92 @@ pub struct Glance {
     pub activations: Vec<f64>,
     /// Root mean square of the gradient of every block's output.
     pub gradients: Vec<f64>,
-    /// Norm of all parameters.
+    /// Norm of all parameters, after the update.
     pub weight_norm: f64,
 }
 
-impl Glance {
-    /// Looks at a recording that keeps its values.
-    pub fn at(tape: &Tape<f32>) -> Self {
-        let (mut largest, mut name) = (0.0_f32, "");
-        let (mut activations, mut gradients) = (vec![], vec![]);
-        for var in tape.vars().filter(|v| tape.source(*v) == Source::Operation) {
-            let elements = tape.elements(var);
-            let size = largest_of(elements);
-            if size > largest {
-                (largest, name) = (size, tape.name(var));
-            }
-            if tape.name(var).ends_with(".output") {
-                activations.push(norm_of(elements) / (elements.len() as f64).sqrt());
-                let gradient = tape.gradient_elements(var);
-                gradients.push(norm_of(gradient) / (gradient.len().max(1) as f64).sqrt());
-            }
-        }
-        Glance {
-            largest: f64::from(largest),
-            largest_name: name.to_owned(),
-            activations,
-            gradients,
-            weight_norm: norm_of(tape.parameters()),
-        }
+/// Takes a [`Glance`] of a training step: one pass over each value and each block's gradient while it is in
+/// the processor's caches.
+pub struct Watch {
+    names: HashMap<Var, String>,
+    outputs: HashMap<Var, usize>,
+    largest: (f32, Option<Var>),
+    /// Sums of squares and counts: of outputs, of their gradients.
+    sums: [Vec<(f64, usize)>; 2],
+}
+
+impl Watch {
+    /// For this recording.
+    pub fn new(tape: &Tape<f32>) -> Self {
+        let names: HashMap<Var, String> =
+            tape.vars().map(|v| (v, tape.name(v).to_owned())).collect();
+        let blocks = tape.vars().filter(|v| names[v].ends_with(".output"));
+        let outputs: HashMap<Var, usize> = blocks.enumerate().map(|(i, v)| (v, i)).collect();
+        let sums = [vec![(0.0, 0); outputs.len()], vec![(0.0, 0); outputs.len()]];
+        Watch { names, outputs, largest: (0.0, None), sums }
+    }
+
+    /// Takes a training step under watch.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step(
+        &mut self,
+        trainer: &mut Trainer<f32>,
+        corpus: &Corpus,
+    ) -> Result<(Step, Glance), ModelError> {
+        self.largest = (0.0, None);
+        self.sums.iter_mut().flatten().for_each(|s| *s = (0.0, 0));
+        let Watch { outputs, largest, sums: [values, gradients], .. } = self;
+        let step = trainer.step_watched(
+            corpus,
+            |var, x| {
+                let size = largest_of(x);
+                if size > largest.0 {
+                    *largest = (size, Some(var));
+                }
+                note(outputs, values, var, x);
+            },
+            |var, g| note(outputs, gradients, var, g),
+        )?;
+        let rms = |sums: &[(f64, usize)]| -> Vec<f64> {
+            sums.iter().map(|(s, n)| (s / (*n).max(1) as f64).sqrt()).collect()
+        };
+        let glance = Glance {
+            largest: f64::from(self.largest.0),
+            largest_name: self.largest.1.map_or(String::new(), |v| self.names[&v].clone()),
+            activations: rms(&self.sums[0]),
+            gradients: rms(&self.sums[1]),
+            weight_norm: clip::global_norm(trainer.model().tape().parameters()),
+        };
+        Ok((step, glance))
+    }
+}
+
+fn note(outputs: &HashMap<Var, usize>, sums: &mut [(f64, usize)], var: Var, x: &[f32]) {
+    if let Some(&i) = outputs.get(&var) {
+        sums[i].0 += clip::global_norm(x).powi(2);
+        sums[i].1 += x.len();
     }
 }
 
 /// The largest finite size, in lanes that the processor takes at once.
 fn largest_of(x: &[f32]) -> f32 {
     const LANES: usize = 16;
-    let mut lanes = [0.0_f32; LANES];
-    let (chunks, rest) = x.as_chunks::<LANES>();
-    let size = |x: f32| if x.is_finite() { x.abs() } else { 0.0 };
-    for chunk in chunks {
-        for l in 0..LANES {
-            lanes[l] = lanes[l].max(size(chunk[l]));
-        }
-    }
-    lanes.iter().copied().chain(rest.iter().map(|&x| size(x))).fold(0.0, f32::max)
-}
-
-fn norm_of(x: &[f32]) -> f64 {
-    calculus::clip::global_norm(x)
+    linalg::simd(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0_f32; LANES];
+            let (chunks, rest) = x.as_chunks::<LANES>();
+            for chunk in chunks {
+                for l in 0..LANES {
+                    let size = chunk[l].abs();
+                    // False for what is not finite.
+                    lanes[l] = if size <= f32::MAX { lanes[l].max(size) } else { lanes[l] };
+                }
+            }
+            let rest = rest.iter().map(|x| x.abs()).filter(|x| x.is_finite());
+            rest.fold(lanes.iter().fold(0.0, |m: f32, &x| m.max(x)), f32::max)
+        },
+    )
 }

@@ -9,7 +9,7 @@ use calculus::{RecordError, Recorder, Var};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, product::Product};
 use linalg::{rows::Rows, scale::Scale};
-use probability::dropout::Dropout;
+use probability::dropout::{Dropout, Order};
 use probability::{layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
 
 /// What every layer knows: the model, the batch, and which of the two recordings this is.
@@ -30,7 +30,7 @@ impl Context<'_> {
     fn dropout(&self, stream: usize) -> Option<(Dropout, Var)> {
         let (step, seed) = self.dropout?;
         let stream = crate::streams::DROPOUT + stream as u32;
-        Some((Dropout { rate: self.config.dropout, seed, stream }, step))
+        Some((Dropout { rate: self.config.dropout, seed, stream, order: Order::Columns }, step))
     }
 
     /// x, or x with a share of its elements dropped.
@@ -152,6 +152,7 @@ pub(crate) fn attend<T: Real>(
     let masked = r.push("masked", CausalMask, [scaled])?;
     let mut weights = r.push("weights", Softmax, [masked])?;
     if let Some((dropout, step)) = dropout {
+        let dropout = Dropout { order: Order::Weights { length }, ..dropout };
         weights = r.push("weights_dropped", dropout, [weights, step])?;
     }
     r.push("mixed", HeadMix { heads, length }, [value, weights])
@@ -190,18 +191,24 @@ fn activate<T: Real>(r: &mut Recorder<T>, function: Activation, x: Var) -> Recor
     }
 }
 
-/// Part 4 of a step: a score for every word of the vocabulary, by its own table or the embedding's.
-pub(crate) fn head<T: Real>(
+/// What part 4 of a step compares: the final tokens, and a column for every word of the vocabulary, of
+/// a table of its own or the embedding's.
+pub(crate) fn output<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
     x: Var,
     token_table: Var,
-) -> Recorded {
+) -> Result<(Var, Var), RecordError> {
     let x = c.norm(r, "norm", x)?;
     let table = if c.config.tied {
         token_table
     } else {
         r.parameter("head.weight", Shape::new(c.config.width, c.config.vocabulary))?
     };
+    Ok((x, table))
+}
+
+/// Part 4 of a step: a score for every word of the vocabulary.
+pub(crate) fn logits<T: Real>(r: &mut Recorder<T>, x: Var, table: Var) -> Recorded {
     r.push("logits", Product::transposed(), [table, x]) // V×n
 }

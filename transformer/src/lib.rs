@@ -11,15 +11,18 @@ mod decoder;
 pub mod diagnose;
 mod evaluation;
 pub mod files;
+pub mod health;
 mod layers;
 mod model;
 pub mod precision;
+pub mod profile;
 pub mod stories;
 mod streams;
 mod subject;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
+mod vocabulary_loss;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
@@ -30,8 +33,9 @@ pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError};
 pub use precision::Precision;
 pub use streams::GENERATION as GENERATION_STREAM;
-pub use subject::{Batches, Given, GptStep, Recording, Subject};
+pub use subject::{Batches, Given, GptStep, Recording, Subject, parts};
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
+pub use vocabulary_loss::VocabularyLoss;

@@ -2,9 +2,8 @@
 
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
-use crate::streams;
+use crate::{VocabularyLoss, streams};
 use calculus::{RecordError, Recorder, Tape, Var};
-use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::random::Random;
@@ -84,7 +83,7 @@ pub struct Gpt2<T: Real> {
     tokens: Var,
     targets: Var,
     step: Option<Var>,
-    logits: Var,
+    logits: Option<Var>,
     loss: Var,
 }
 
@@ -97,7 +96,24 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, seed, Recorder::finish)
+        Self::write_down(config, sequences, length, form, seed, |r, _| r.finish())
+    }
+
+    /// As [`Gpt2::record`] in the fused form, in the least memory, for training: of all values and
+    /// gradients only parameters, their gradients, inputs and the loss can be read after a replay.
+    pub fn record_for_training(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        /// Layers × tokens × width from which on cheap values are computed again: they would take
+        /// 30 bytes for each of these, and their time is small beside that of products this wide.
+        const LARGE: usize = 1 << 20;
+        let size = config.layers.saturating_mul(sequences.saturating_mul(length));
+        let recompute = size.saturating_mul(config.width) >= LARGE;
+        let finish = |r: Recorder<T>, loss| r.finish_for_training(loss, recompute);
+        Self::write_down(config, sequences, length, Form::Fused, seed, finish)
     }
 
     /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
@@ -107,7 +123,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, 0, Recorder::finish_forward_only)
+        Self::write_down(config, sequences, length, form, 0, |r, _| r.finish_forward_only())
     }
 
     fn write_down(
@@ -116,7 +132,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
         seed: u64,
-        finish: fn(Recorder<T>) -> Tape<T>,
+        finish: impl FnOnce(Recorder<T>, Var) -> Tape<T>,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -136,16 +152,18 @@ impl<T: Real> Gpt2<T> {
         for i in 0..config.layers {
             x = layers::block(c, r, i, x, |r, qkv| layers::attend(c, r, i, qkv))?; // d×n
         }
-        let logits = layers::head(c, r, x, token_table)?; // V×n
-        let loss = match form {
-            Form::Fused => r.push("loss", CrossEntropy, [logits, targets])?, // 1×1
+        let (x, table) = layers::output(c, r, x, token_table)?; // d×n, d×V
+        let (logits, loss) = match form {
+            Form::Fused => (None, r.push("loss", VocabularyLoss, [table, x, targets])?), // 1×1
             Form::Textbook => {
+                let logits = layers::logits(r, x, table)?; // V×n
                 let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
                 let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
-                r.push("loss", MeanOverTargets, [surprisal, targets])? // 1×1
+                let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
+                (Some(logits), loss)
             }
         };
-        let mut tape = finish(recorder);
+        let mut tape = finish(recorder, loss);
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }
@@ -260,8 +278,8 @@ impl<T: Real> Gpt2<T> {
         &mut self.tape
     }
 
-    /// The logits (vocabulary × tokens).
-    pub fn logits_var(&self) -> Var {
+    /// The logits (vocabulary × tokens); in the fused form they never exist together.
+    pub fn logits_var(&self) -> Option<Var> {
         self.logits
     }
 

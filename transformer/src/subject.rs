@@ -7,6 +7,7 @@
 
 use crate::corpus::Corpus;
 use crate::model::{Form, Gpt2, IGNORED, ModelError};
+use crate::trainer::sequences_at_once;
 use crate::{Gpt2Config, TrainingConfig};
 use calculus::{Tape, Var};
 use linalg::Real;
@@ -32,7 +33,8 @@ pub struct Given {
 /// A training step: how to record it, and what it is given.
 ///
 /// Some certificates look for values by name, where there are such: inputs `tokens` and `targets` (indices
-/// in a row, a negative target is ignored), and the value `logits` (classes × tokens).
+/// in a row, a negative target is ignored), and the value `logits` (classes × tokens); where logits never exist
+/// together, `norm`, from which each token's logits are computed.
 pub trait Subject: Sync {
     /// Writes the step down over any scalar. Every call records the same operations.
     ///
@@ -82,6 +84,11 @@ impl<T: Real> Recording<T> {
         own.iter_mut().zip(parameters).for_each(|(p, x)| *p = T::from_f64(x.to_f64()));
     }
 
+    /// What a token's prediction is made of: the logits, or what they are computed from token by token.
+    pub fn predictions(&self) -> Option<Var> {
+        self.tape.find("logits").or_else(|| self.tape.find("norm"))
+    }
+
     /// The loss of what is given.
     pub fn forward(&mut self) -> T {
         self.tape.forward();
@@ -95,6 +102,11 @@ impl<T: Real> Recording<T> {
         self.tape.backward(self.loss);
         loss
     }
+}
+
+/// In how many parts a run replays a batch.
+pub fn parts(config: &TrainingConfig) -> u64 {
+    (config.batch / sequences_at_once(config.batch, config.context)) as u64
 }
 
 /// Draws batch number n: tokens and targets.
@@ -116,18 +128,22 @@ pub struct GptStep<'a> {
 }
 
 impl<'a> GptStep<'a> {
-    /// The step that a training run takes.
+    /// The step that a training run takes, in parts as large as the run replays at once: batch number n
+    /// of this step is part n mod p of the run's batch n div p, with p = [`parts`].
     pub fn of_run(config: &TrainingConfig, model: &Gpt2Config, corpus: &'a Corpus) -> Self {
         let (seed, length, size) = (config.seed, config.context, config.batch * config.context);
+        let parts = parts(config);
         GptStep {
             config: model.clone(),
-            sequences: config.batch,
+            sequences: config.batch / parts as usize,
             length,
             seed,
             batches: Arc::new(move |number| {
                 let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
-                corpus.fill(seed, number, length, &mut tokens, &mut targets);
-                (tokens, targets)
+                corpus.fill(seed, number / parts, length, &mut tokens, &mut targets);
+                let (part, each) = ((number % parts) as usize, size / parts as usize);
+                let range = part * each..(part + 1) * each;
+                (tokens[range.clone()].to_vec(), targets[range].to_vec())
             }),
         }
     }

@@ -1,12 +1,12 @@
 //! The training loop: predict, propagate back, descend.
 
 use crate::corpus::Corpus;
-use crate::model::{Form, Gpt2, ModelError};
+use crate::model::{Gpt2, IGNORED, ModelError};
 use crate::training_config::TrainingConfig;
 use crate::{Evaluation, Gpt2Config};
 use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
-use calculus::{Tape, clip};
+use calculus::{Tape, Var, clip};
 use linalg::Real;
 use std::ops::Range;
 
@@ -42,12 +42,12 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// Sizes that contradict each other or that memory cannot address.
     pub fn new(config: TrainingConfig, model: &Gpt2Config) -> Result<Self, ModelError> {
-        let mut model =
-            Gpt2::record(model, config.batch, config.context, Form::Fused, config.seed)?;
+        let sequences = sequences_at_once(config.batch, config.context);
+        let mut model = Gpt2::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
         let optimizer = config.optimizer(parameters, matrices(model.tape()));
-        let size = model.batch();
+        let size = config.batch * config.context;
         Ok(Trainer {
             schedule: config.schedule(),
             config,
@@ -58,33 +58,62 @@ impl<T: Real> Trainer<T> {
         })
     }
 
-    /// One step: gradients of `accumulate` batches, averaged; clipping; an update.
+    /// One step: gradients of `accumulate` batches, averaged; clipping; an update. Where the loss or a
+    /// gradient is not finite there is no update: everything is as after the last good step.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
     pub fn step(&mut self, corpus: &Corpus) -> Result<Step, ModelError> {
+        self.step_watched(corpus, |_, _| {}, |_, _| {})
+    }
+
+    /// As [`Trainer::step`], with every value and every gradient seen when it is there: what a recording
+    /// that reuses memory shows of itself.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_watched(
+        &mut self,
+        corpus: &Corpus,
+        mut value: impl FnMut(Var, &mut [T]),
+        mut gradient: impl FnMut(Var, &mut [T]),
+    ) -> Result<Step, ModelError> {
         let (done, config) = (self.steps(), &self.config);
         let batches = config.accumulate as u64;
-        let loss = self.model.loss_var();
-        let model = &mut self.model;
+        let (loss, model) = (self.model.loss_var(), &mut self.model);
         model.tape_mut().zero_gradients();
-        let mut nats = 0.0;
+        let (size, mut mean) = (model.batch(), 0.0);
         for batch in done * batches..(done + 1) * batches {
             let (tokens, targets) = (&mut self.tokens, &mut self.targets);
             corpus.fill(config.seed, batch, config.context, tokens, targets);
-            model.set_batch(tokens, targets)?;
-            model.set_step(Some(batch));
-            let tape = model.tape_mut();
-            tape.forward();
-            tape.backward_scaled(loss, T::from_f64(1.0 / batches as f64));
-            nats += tape.elements(loss)[0].to_f64();
+            let all = counted(targets) as f64 * batches as f64;
+            let parts = tokens.chunks_exact(size).zip(targets.chunks_exact(size));
+            let number = batch * parts.len() as u64;
+            for (part, (tokens, targets)) in (number..).zip(parts) {
+                model.set_batch(tokens, targets)?;
+                model.set_step(Some(part));
+                let share = counted(targets) as f64 / all;
+                let tape = model.tape_mut();
+                let scale = T::from_f64(share);
+                tape.forward_and_backward_watched(loss, scale, &mut value, &mut gradient);
+                mean += share * tape.elements(loss)[0].to_f64();
+            }
         }
-        let (parameters, gradients) = model.tape_mut().parameters_and_gradients();
-        let limit = if config.clip > 0.0 { config.clip } else { f64::INFINITY };
+        let (learning_rate, gradient_norm) = self.update(mean.is_finite());
+        Ok(Step { number: done + 1, loss: mean, learning_rate, gradient_norm })
+    }
+
+    /// The update of a step: clips the gradients that are there and descends, if they and the loss are
+    /// finite. Returns the learning rate and the norm before clipping.
+    pub(crate) fn update(&mut self, finite: bool) -> (f64, f64) {
+        let learning_rate = self.schedule.rate(self.steps());
+        let (parameters, gradients) = self.model.tape_mut().parameters_and_gradients();
+        let limit = if self.config.clip > 0.0 { self.config.clip } else { f64::INFINITY };
         let gradient_norm = clip::by_global_norm(gradients, limit);
-        let learning_rate = self.schedule.rate(done);
-        self.optimizer.step(learning_rate, parameters, gradients);
-        Ok(Step { number: done + 1, loss: nats / batches as f64, learning_rate, gradient_norm })
+        if finite && gradient_norm.is_finite() {
+            self.optimizer.step(learning_rate, parameters, gradients);
+        }
+        (learning_rate, gradient_norm)
     }
 
     /// The loss on the whole validation part.
@@ -127,6 +156,20 @@ impl<T: Real> Trainer<T> {
     pub fn set_steps(&mut self, steps: u64) {
         self.optimizer.set_steps(steps);
     }
+}
+
+/// How many sequences of a batch are replayed at once. Each part adds its share to the gradients, so
+/// that activations take the memory of a part and stay in the processor's caches; the mathematics is
+/// that of the whole batch. A matter of shape alone: the largest divisor of the batch with at most this
+/// many tokens.
+pub(crate) fn sequences_at_once(batch: usize, length: usize) -> usize {
+    const TOKENS: usize = 1024;
+    let fits = |n: &usize| batch.is_multiple_of(*n) && n * length <= TOKENS;
+    (1..=batch).rev().find(fits).unwrap_or(1)
+}
+
+fn counted(targets: &[u32]) -> usize {
+    targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
 /// Where the matrices lie among the parameters: those with more than one row and column, which decay.

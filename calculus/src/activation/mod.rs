@@ -18,8 +18,8 @@ pub use tanh::Tanh;
 
 use crate::Dual;
 use linalg::{
-    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, hadamard, parallel,
-    simd,
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, hadamard,
+    parallel, simd,
 };
 
 /// A scalar function.
@@ -53,6 +53,14 @@ impl<F: Function> Primitive<1> for Activation<F> {
 
     fn flops(&self, [x]: [Shape; 1]) -> u64 {
         F::FLOPS * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 
     fn memory(&self, [x]: [Shape; 1]) -> Memory {

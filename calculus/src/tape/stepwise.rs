@@ -3,12 +3,11 @@
 //! [`Tape::forward`] is [`Tape::forward_one`] for every value in order; [`Tape::backward`] is
 //! [`Tape::begin_backward`] and then [`Tape::backward_one`] in reverse order. The loops of a reader that
 //! rounds, measures or tries something between two operations are therefore its own, and the tape's
-//! stay as they are.
+//! stay as they are. They need a recording that keeps its values ([`crate::Recorder::finish`]).
 
 use super::{Source, Tape};
 use crate::Var;
 use linalg::{Real, Work};
-use std::ops::Range;
 
 impl<T: Real> Tape<T> {
     /// Every value, in order.
@@ -50,57 +49,46 @@ impl<T: Real> Tape<T> {
 
     /// Computes one value from its operands as they stand; nothing where there is no operation.
     pub fn forward_one(&mut self, var: Var) {
-        let node = &self.nodes[self.node(var)];
-        if let Some(rule) = &node.rule {
-            let kept = &mut self.kept[node.kept.clone()];
-            let work = Work { kept, scratch: &mut self.scratch };
-            rule.forward(&self.nodes, &mut self.values, work);
-        }
+        let node = self.node(var);
+        self.forward_range(node..node + 1, &mut |_, _| {});
     }
 
     /// Gets ready for a backward replay by hand: as [`Tape::backward_from`] before its loop.
     /// Parameters' gradients stay as they are.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_from`].
     pub fn begin_backward(&mut self, output: Var, upstream: &[T]) {
-        let range = self.range(output);
-        assert_eq!(self.gradients.len(), self.values.len(), "this recording is forward-only");
-        assert_eq!(upstream.len(), range.len(), "one number per element");
-        self.reach(self.node(output));
-        self.gradients[self.parameters..].fill(T::zero());
-        for (g, &u) in self.gradients[range].iter_mut().zip(upstream) {
-            *g += u;
-        }
+        self.start_backward(self.node(output), upstream);
     }
 
-    /// Adds to the gradients of one value's operands what the value's gradient sends back.
+    /// Adds to the gradients of one value's operands what the value's gradient sends back; nothing where
+    /// there is no operation.
     pub fn backward_one(&mut self, var: Var) {
-        assert_eq!(self.gradients.len(), self.values.len(), "this recording is forward-only");
         let node = &self.nodes[self.node(var)];
         if let Some(rule) = &node.rule {
             let kept = &mut self.kept[node.kept.clone()];
-            let work = Work { kept, scratch: &mut self.scratch };
+            let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
         }
     }
 
     /// The elements of any value, computed or not, to be written: what reads it next reads this.
     pub fn elements_mut(&mut self, var: Var) -> &mut [T] {
-        let range = self.range(var);
+        let range = self.nodes[self.node(var)].value.clone();
         &mut self.values[range]
     }
 
     /// The elements of a gradient, column after column; none in a forward-only recording.
     pub fn gradient_elements(&self, var: Var) -> &[T] {
-        self.gradients.get(self.range(var)).unwrap_or_default()
+        let range = self.nodes[self.node(var)].gradient.clone();
+        self.gradients.get(range).unwrap_or_default()
     }
 
     /// The elements of a gradient, to be written.
     pub fn gradient_elements_mut(&mut self, var: Var) -> &mut [T] {
-        let range = self.range(var);
+        let range = self.nodes[self.node(var)].gradient.clone();
         self.gradients.get_mut(range).unwrap_or_default()
-    }
-
-    fn range(&self, var: Var) -> Range<usize> {
-        self.nodes[self.node(var)].value.clone()
     }
 }
 

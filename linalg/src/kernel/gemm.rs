@@ -1,4 +1,4 @@
-//! The matrix product of `f32` and `f64`: the `gemm` crate on strided views.
+//! The matrix product of `f32` and `f64` on strided views.
 #![allow(unsafe_code)]
 
 use crate::{Factor, Real, ViewMut};
@@ -43,4 +43,32 @@ pub(crate) fn gemm<T: Real>(
             gemm::Parallelism::None,
         );
     }
+}
+
+/// As [`gemm`], by our own kernel where the processor is one that it is written for.
+pub(crate) fn gemm_f32(
+    mut c: ViewMut<'_, f32>,
+    alpha: f32,
+    a: Factor<'_, f32>,
+    b: Factor<'_, f32>,
+    add: bool,
+) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use super::packed::{Strided, product};
+        let sizes = (c.nrows(), c.ncols(), a.columns());
+        assert!(a.rows() == sizes.0 && b.columns() == sizes.1 && b.rows() == sizes.2);
+        let strided = |f: &Factor<'_, f32>| {
+            let (row, column) = f.strides();
+            Strided { start: f.pointer(), row, column }
+        };
+        let column = c.strides().1;
+        // SAFETY: pointers, sizes and strides are those of views that are alive for the whole call;
+        // sizes were just compared; `c` is borrowed mutably, and its rows are next to each other, as
+        // those of all views of this crate are.
+        if unsafe { product(sizes, c.as_mut_ptr(), column, alpha, strided(&a), strided(&b), add) } {
+            return;
+        }
+    }
+    gemm(c, alpha, a, b, add);
 }

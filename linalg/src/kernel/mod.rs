@@ -2,6 +2,9 @@
 
 pub(crate) mod exponential;
 pub(crate) mod gemm;
+pub mod limits;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod packed;
 
 use std::sync::OnceLock;
 

@@ -2,7 +2,7 @@
 
 use crate::{Table, draw, mutant};
 use linalg::{Matrix, Real, View, ViewMut, Work};
-use probability::dropout::{Dropout, DropoutMask};
+use probability::dropout::{Dropout, DropoutMask, Order, weight_index};
 use transformer::{CachedAttention, CausalAttention};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -35,8 +35,8 @@ fn vjp<T: Real>(
     let scale = T::one() / T::from_f64(rows as f64).sqrt();
     let step = if slip == Slip::NextStep { step[0] + T::one() } else { step[0] };
     let mask = dropout.and_then(|d| d.mask(step));
-    let factor = |mask: &Option<DropoutMask>, index: usize| -> T {
-        let up = mask.map_or(T::one(), |m| m.factor(index as u64));
+    let factor = |mask: &Option<DropoutMask>, column: usize, key: usize| -> T {
+        let up = mask.map_or(T::one(), |m| m.factor(weight_index(length, column, key)));
         let rate = dropout.map_or(0.0, |d| d.rate);
         if slip == Slip::NotScaledUp { up * T::from_f64(1.0 - rate) } else { up }
     };
@@ -54,8 +54,7 @@ fn vjp<T: Real>(
             _ => q + 1,
         };
         let numbered = if slip == Slip::OneHeadsMask { 0 } else { b * heads + h };
-        let m: Vec<T> =
-            (0..visible).map(|k| factor(&mask, (numbered * length + q) * length + k)).collect();
+        let m: Vec<T> = (0..visible).map(|k| factor(&mask, numbered * length + q, k)).collect();
         let lse = lse[(b * heads + h) * length + q];
         let p: Vec<T> =
             (0..visible).map(|k| (scale * dot(1, k, qkv, part(0), query) - lse).exp()).collect();
@@ -104,7 +103,7 @@ mutant!(OneTokenFewer of CachedAttention; 4: |OneTokenFewer(this), [qkv, k, v, f
 });
 
 pub(crate) fn mutants(table: &mut Table) {
-    let dropout = Some(Dropout { rate: 0.3, seed: 4, stream: 1 });
+    let dropout = Some(Dropout { rate: 0.3, seed: 4, stream: 1, order: Order::Columns });
     let attention = CausalAttention { heads: 2, length: 6, dropout };
     let operands = || [draw::normal(1, 3 * 6, 12), Matrix::repeat(1, 1, 2.0)];
     let mutant = |slip| Attention(attention, slip);

@@ -1,11 +1,12 @@
 //! Mistakes in softmax, layer normalisation and the loss.
 
 use crate::{Table, draw, mutant};
-use infotheory::cross_entropy::{CrossEntropy, counted, is_ignored};
+use infotheory::cross_entropy::{CrossEntropy, counted, gradient_in_place, is_ignored};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::affine::add_columns;
 use linalg::{Matrix, Real, View, ViewMut, Work, gather};
 use probability::{layer_norm::LayerNorm, softmax::Softmax};
+use transformer::VocabularyLoss;
 
 mutant!(MeanNotSubtracted of Softmax; 1: |_, _, p, dp, [mut dz], _| {
     dz.zip_zip_apply(&p, &dp, |dz, p, dp| *dz += p * dp);
@@ -105,6 +106,34 @@ mutant!(Loss of CrossEntropy, LossSlip; 2: |Loss(_, slip), inputs, _, upstream, 
     loss(slip, inputs, upstream, d_logits, work);
 });
 
+/// Mistakes in the vjp of the loss over a vocabulary.
+#[derive(Clone, Copy, PartialEq)]
+enum HeadSlip {
+    None,
+    NoTable,
+    NoTokens,
+    FirstChunkOnly,
+    Swapped,
+}
+
+mutant!(Head of VocabularyLoss, HeadSlip; 3: |Head(_, slip), [table, x, targets], _, upstream, [mut d_table, mut dx, _], _| {
+    let mut dz = table.transpose() * x;
+    let share = upstream[0] / T::from_f64(counted(&targets) as f64);
+    let mut nats = vec![T::zero(); x.ncols()];
+    gradient_in_place(dz.as_view_mut(), targets, share, &mut nats);
+    if slip == HeadSlip::FirstChunkOnly {
+        let half = dz.ncols() / 2;
+        dz.columns_mut(half, dz.ncols() - half).fill(T::zero());
+    }
+    let (to_table, to_x) = (x * dz.transpose(), table * &dz);
+    if slip != HeadSlip::NoTable {
+        d_table += if slip == HeadSlip::Swapped { &table * T::one() } else { to_table };
+    }
+    if slip != HeadSlip::NoTokens {
+        dx += to_x;
+    }
+});
+
 mutant!(NotDividedByP of Surprisal; 2: |_, [p, targets], _, dy, [mut dp, _], _| {
     for j in 0..p.ncols() {
         if let Some(y) = gather::index(targets[j], p.nrows()) {
@@ -151,6 +180,19 @@ pub(crate) fn mutants(table: &mut Table) {
         table.mutant(mistake, (CrossEntropy, mutant(slip)), operands(), first);
     }
     table.control(mutant(LossSlip::None), operands(), first);
+
+    let operands = || [draw::normal(7, 3, 7), draw::normal(8, 3, 5), y.clone()];
+    let mutant = |slip| Head(VocabularyLoss, slip);
+    let smooth = [true, true, false];
+    for (mistake, slip) in [
+        ("the table gets no gradient", HeadSlip::NoTable),
+        ("tokens get no gradient", HeadSlip::NoTokens),
+        ("a chunk of tokens left out", HeadSlip::FirstChunkOnly),
+        ("dE from the table, not the tokens", HeadSlip::Swapped),
+    ] {
+        table.mutant(mistake, (VocabularyLoss, mutant(slip)), operands(), smooth);
+    }
+    table.control(mutant(HeadSlip::None), operands(), smooth);
 
     let p: Matrix<f64> = draw::distributions(5, 7, 5);
     table.mutant("not divided by p", (Surprisal, NotDividedByP(Surprisal)), [p, y.clone()], first);

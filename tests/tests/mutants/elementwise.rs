@@ -5,7 +5,10 @@ use calculus::Dual;
 use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tanh};
 use linalg::{Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{hadamard::Hadamard, scale::Scale};
-use probability::{dropout::Dropout, mask::CausalMask};
+use probability::{
+    dropout::{Dropout, Order},
+    mask::CausalMask,
+};
 
 /// dx ← dx + slope(x) ⊙ dy.
 fn chain<T: Real>(mut dx: ViewMut<'_, T>, x: View<'_, T>, dy: View<'_, T>, slope: impl Fn(T) -> T) {
@@ -125,7 +128,7 @@ pub(crate) fn mutants(table: &mut Table) {
     table.mutant("factor forgotten", (scale, FactorForgotten(scale)), x(), [true]);
     table.mutant("divided by the factor", (scale, Divided(scale)), x(), [true]);
 
-    let dropout = Dropout { rate: 0.4, seed: 1, stream: 2 };
+    let dropout = Dropout { rate: 0.4, seed: 1, stream: 2, order: Order::Columns };
     let at_step = || [draw::normal(4, 7, 5), Matrix::repeat(1, 1, 3.0)];
     let first = [true, false];
     table.mutant("mask of the next step", (dropout, MaskOfTheNextStep(dropout)), at_step(), first);

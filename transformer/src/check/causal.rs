@@ -19,8 +19,9 @@ pub fn causality(
     parameters: &[f64],
 ) -> Result<Vec<Certificate>, ModelError> {
     let mut step = recorded::<f64>(subject, parameters)?;
-    let found = ["tokens", "targets", "logits"].map(|name| step.tape.find(name));
-    let ([Some(tokens), Some(targets), Some(logits)], Some(length)) = (found, subject.length())
+    let found = ["tokens", "targets"].map(|name| step.tape.find(name));
+    let ([Some(tokens), Some(targets)], Some(logits), Some(length)) =
+        (found, step.predictions(), subject.length())
     else {
         let why = "the step has no values named tokens, targets and logits, or no sequences";
         return Ok([GRADIENT, BITS, TARGETS].map(|c| Certificate::not_applicable(c, why)).into());

@@ -1,7 +1,7 @@
 //! A training loop as a value: what is to be diagnosed, and what a cure changes.
 
 use super::origin::{self, Origin};
-use crate::subject::{Recording, Subject};
+use crate::subject::{self, Recording, Subject};
 use crate::trainer::matrices;
 use crate::{ModelError, OptimizerKind, Precision, TrainingConfig};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
@@ -106,7 +106,7 @@ impl Recipe {
             descent,
             schedule: config.schedule(),
             clip: config.clip,
-            accumulate: config.accumulate as u64,
+            accumulate: config.accumulate as u64 * subject::parts(config),
             ..Recipe::sgd(0.0)
         }
     }

@@ -397,7 +397,7 @@ impl<S: Subject> Patient<'_, S> {
 
     /// Whether a target of the failed batch is no class.
     fn bad_target(&self, last: Option<&Taken>) -> Result<bool, ModelError> {
-        let step = self.subject.record::<f32>()?;
+        let step = self.subject.record_in_full::<f32>()?;
         let classes = step.tape.find("logits").map_or(usize::MAX, |v| step.tape.shape(v).rows);
         let batch = self.subject.batch(last.map_or(0, |t| t.batch));
         let targets = batch.iter().find(|g| g.name == "targets");
@@ -680,7 +680,7 @@ fn by_saturation(signs: &Signs) -> Option<(Cause, String)> {
 }
 
 fn is_loss(operation: &str) -> bool {
-    operation.contains("cross-entropy") || operation.contains("mean over targets")
+    ["cross-entropy", "mean over targets", "loss"].iter().any(|name| operation.contains(name))
 }
 
 /// The median of what is finite.

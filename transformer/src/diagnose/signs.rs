@@ -207,8 +207,9 @@ pub fn looks_ahead(
     let mut step = subject.record::<f32>()?;
     step.set_parameters(parameters);
     step.give(batch);
+    let predictions = step.predictions();
     let tape = &mut step.tape;
-    let found = (tape.find("tokens"), tape.find("logits"), subject.length());
+    let found = (tape.find("tokens"), predictions, subject.length());
     let (Some(tokens), Some(logits), Some(length)) = found else { return Ok(false) };
     let table = tape.vars().find(|v| tape.operands(*v).get(1) == Some(&tokens));
     let Some(table) = table.map(|v| tape.operands(v)[0]) else { return Ok(false) };

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use transformer::diagnose::{self, Diagnosis, Recipe, Reduced, State};
 use transformer::files::write_atomically;
 use transformer::health::{self, Health};
-use transformer::{Gpt2, GptStep, Form, Precision, Trainer, checkpoint};
+use transformer::{Form, Gpt2, GptStep, Precision, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
 ///
@@ -56,14 +56,20 @@ impl Diagnose {
     /// Diagnoses; the exit code tells whether all is well.
     pub(crate) fn run(self) -> Result<ExitCode> {
         if self.settings.out.is_some() {
-            return Err("diagnose writes no run: leave --out away (--svg FILE for the picture)".into());
+            return Err(
+                "diagnose writes no run: leave --out away (--svg FILE for the picture)".into()
+            );
         }
         let steps = self.settings.steps.unwrap_or(WATCHED);
         if steps == 0 || steps > 1_000_000 {
             return Err(format!("steps is {steps}; it must be 1 to 1000000").into());
         }
         if !(self.loss_scale > 0.0 && self.loss_scale.is_finite()) {
-            return Err(format!("loss-scale is {}; it must be a finite number above 0", self.loss_scale).into());
+            return Err(format!(
+                "loss-scale is {}; it must be a finite number above 0",
+                self.loss_scale
+            )
+            .into());
         }
         on_threads(self.settings.threads, || self.diagnose(steps))
     }
@@ -78,8 +84,7 @@ impl Diagnose {
             Stored::Bf16 => Precision::Bf16,
             Stored::F16 => Precision::F16,
         };
-        let recipe =
-            Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
+        let recipe = Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
         remark(format!(
             "watching {name}: {} parameters, from step {} on, stored as {precision}",
             model.parameters(),
@@ -100,9 +105,7 @@ impl Diagnose {
             }
         };
         let health = match found.cause {
-            None => {
-                Some(health::health(&step, &found.last_good, &recipe, found.history.last())?)
-            }
+            None => Some(health::health(&step, &found.last_good, &recipe, found.history.last())?),
             Some(_) => None,
         };
         let svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
@@ -156,11 +159,19 @@ fn described(found: &Diagnosis) -> String {
     match (&found.cause, last) {
         (Some(_), Some(t)) => line(
             "step",
-            format!("{}, batch {}: loss {:.4}, gradient norm {:.2e}", t.number, t.batch, t.loss, t.gradient_norm),
+            format!(
+                "{}, batch {}: loss {:.4}, gradient norm {:.2e}",
+                t.number, t.batch, t.loss, t.gradient_norm
+            ),
         ),
         (None, Some(t)) => line(
             "steps",
-            format!("{} watched, nothing wrong: loss {:.4} at step {}", found.history.len(), t.loss, t.number),
+            format!(
+                "{} watched, nothing wrong: loss {:.4} at step {}",
+                found.history.len(),
+                t.loss,
+                t.number
+            ),
         ),
         (_, None) => {}
     }
@@ -170,7 +181,8 @@ fn described(found: &Diagnosis) -> String {
         line("arithmetic", o.arithmetic.clone());
         for operand in &o.operands {
             let (low, high) = operand.range;
-            let range = if low == high { format!("{low:.4e}") } else { format!("{low:.4e} to {high:.4e}") };
+            let range =
+                if low == high { format!("{low:.4e}") } else { format!("{low:.4e} to {high:.4e}") };
             line("operand", format!("{}: {range} ({})", operand.name, operand.what));
         }
         line("inherited", format!("by {} later values, which are not to blame", o.inherited));
@@ -222,7 +234,10 @@ fn healthy(health: &Health) -> String {
     for m in &health.measures {
         let mark = if m.is_usual() { " " } else { "!" };
         let (low, high) = m.band;
-        out.push_str(&format!("{mark} {:<64} {:>10.3e}  ({low:.0e} to {high:.0e})\n", m.name, m.value));
+        out.push_str(&format!(
+            "{mark} {:<64} {:>10.3e}  ({low:.0e} to {high:.0e})\n",
+            m.name, m.value
+        ));
     }
     if health.noise_scale.is_finite() {
         out.push_str(&format!(
@@ -234,10 +249,15 @@ fn healthy(health: &Health) -> String {
     for l in &health.layers {
         out.push_str(&format!("  {:<44} {:>10.3e} {:>10.3e}\n", l.name, l.activation, l.gradient));
     }
-    out.push_str("\ndoublings to overflow                          largest         f32   bf16    f16\n");
+    out.push_str(
+        "\ndoublings to overflow                          largest         f32   bf16    f16\n",
+    );
     for h in health.headroom.iter().take(12) {
         let [a, b, c] = h.doublings;
-        out.push_str(&format!("  {:<44} {:>10.3e} {a:>7.1} {b:>6.1} {c:>6.1}\n", h.name, h.largest));
+        out.push_str(&format!(
+            "  {:<44} {:>10.3e} {a:>7.1} {b:>6.1} {c:>6.1}\n",
+            h.name, h.largest
+        ));
     }
     out
 }
@@ -248,9 +268,9 @@ fn object(
     health: Option<&Health>,
 ) -> serde_json::Value {
     let origin = found.origin.as_ref().map(|o| {
-        let operands = o.operands.iter().map(|p| {
-            json!({ "name": p.name, "low": p.range.0, "high": p.range.1, "what": p.what })
-        });
+        let operands = o.operands.iter().map(
+            |p| json!({ "name": p.name, "low": p.range.0, "high": p.range.1, "what": p.what }),
+        );
         json!({
             "direction": o.direction.to_string(),
             "name": o.name,

@@ -1,6 +1,7 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
 mod check;
+mod diagnose;
 mod evaluate;
 mod examined;
 mod generate;
@@ -40,6 +41,8 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Certify gradients, causality, start and data; exit status 1 where something fails
     Check(Box<check::Check>),
+    /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
+    Diagnose(Box<diagnose::Diagnose>),
 }
 
 fn main() -> ExitCode {
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Check(check)) => check.run(),
+        Some(Verb::Diagnose(diagnose)) => diagnose.run(),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.

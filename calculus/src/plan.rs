@@ -1,0 +1,265 @@
+//! Where values and gradients of a recording lie in memory, and when they may lie there.
+//!
+//! A recording is static: of every value it is known when it is written and when it is read for the
+//! last time. In a training step nobody looks at a value after that, so its memory is used again. A
+//! moment is a number: operation i runs forward at i and backward at 2n − i.
+
+use crate::tape::Node;
+use linalg::Real;
+use std::ops::Range;
+
+/// What a recording is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Every value and every gradient stays readable.
+    Keep,
+    /// Every value stays readable; there are no gradients.
+    ForwardOnly,
+    /// Memory whose last reader has run is used again; parameters, their gradients, inputs and the loss
+    /// stay.
+    Reuse {
+        /// The node of the loss.
+        loss: usize,
+        /// Whether cheap operations are computed again for the backward replay.
+        recompute: bool,
+    },
+}
+
+/// The plan, carried out.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    /// Numbers of scalars to allocate.
+    pub(crate) values: usize,
+    pub(crate) gradients: usize,
+    pub(crate) kept: usize,
+    /// For every node, the operands whose gradients it is the first to add to: set to zero before.
+    pub(crate) fresh: Vec<Vec<usize>>,
+    /// For every node, the values to be computed again before its backward rule runs, in order.
+    pub(crate) again: Vec<Vec<usize>>,
+}
+
+/// Blocks begin on multiples of this many scalars: a cache line of `f32`.
+const LINE: usize = 16;
+
+/// Memory of `length` scalars, in use from the first to the last moment of each span.
+struct Block {
+    length: usize,
+    spans: Vec<(usize, usize)>,
+}
+
+impl Block {
+    fn meets(&self, other: &Block) -> bool {
+        let overlap = |a: &(usize, usize), b: &(usize, usize)| a.0 <= b.1 && b.0 <= a.1;
+        self.spans.iter().any(|a| other.spans.iter().any(|b| overlap(a, b)))
+    }
+}
+
+/// A place for every block such that no two that are in use at one moment share memory. Returns the
+/// places and the length of all: the largest first, each as low as it can lie.
+fn place(blocks: &[Block]) -> (Vec<usize>, usize) {
+    let mut order: Vec<usize> = (0..blocks.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(blocks[i].length));
+    let mut places = vec![0; blocks.len()];
+    let mut placed: Vec<usize> = Vec::with_capacity(blocks.len());
+    let mut length = 0;
+    for i in order {
+        let block = &blocks[i];
+        let mut taken: Vec<Range<usize>> = placed
+            .iter()
+            .filter(|&&j| block.meets(&blocks[j]))
+            .map(|&j| places[j]..places[j] + blocks[j].length)
+            .collect();
+        taken.sort_by_key(|range| range.start);
+        let mut start = 0;
+        for range in taken {
+            if range.start >= start + block.length {
+                break;
+            }
+            start = start.max(range.end.next_multiple_of(LINE));
+        }
+        places[i] = start;
+        length = length.max(start + block.length);
+        placed.push(i);
+    }
+    (places, length)
+}
+
+/// What the loss depends on.
+pub(crate) fn reached<T: Real>(nodes: &[Node<T>], loss: usize, reached: &mut [bool]) {
+    reached.fill(false);
+    reached[loss] = true;
+    for i in (0..=loss).rev().filter(|&i| nodes[i].rule.is_some()) {
+        if reached[i] {
+            nodes[i].operands().iter().for_each(|&o| reached[o] = true);
+        }
+    }
+}
+
+/// Sets the places of all nodes.
+pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
+    let n = nodes.len();
+    let mut layout = Layout { fresh: vec![vec![]; n], again: vec![vec![]; n], ..Layout::default() };
+    let parameters = lay_out_parameters(nodes);
+    (layout.values, layout.gradients) = (parameters, parameters);
+    match plan {
+        Plan::Keep | Plan::ForwardOnly => {
+            for node in nodes.iter_mut() {
+                if !node.is_parameter() {
+                    node.value = layout.values..layout.values + node.shape.len();
+                    layout.values = node.value.end;
+                }
+                node.kept = layout.kept..layout.kept + node.memory.kept;
+                layout.kept = node.kept.end;
+                node.gradient = node.value.clone();
+            }
+            layout.gradients = layout.values;
+            if plan == Plan::ForwardOnly {
+                layout.gradients = 0;
+                nodes.iter_mut().for_each(|node| node.gradient = 0..0);
+            }
+        }
+        Plan::Reuse { loss, recompute } => reuse(nodes, loss, recompute, &mut layout),
+    }
+    layout
+}
+
+/// Parameters lie one after another at the beginning, in order. Returns their length.
+fn lay_out_parameters<T: Real>(nodes: &mut [Node<T>]) -> usize {
+    let mut length = 0;
+    for node in nodes.iter_mut().filter(|node| node.is_parameter()) {
+        node.value = length..length + node.shape.len();
+        node.gradient = node.value.clone();
+        length = node.value.end;
+    }
+    length
+}
+
+fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &mut Layout) {
+    let n = nodes.len();
+    let backward = |i: usize| 2 * n - i;
+    let mut takes_part = vec![false; n];
+    reached(nodes, loss, &mut takes_part);
+
+    // Who reads a value: the last forward rule, and the first and last backward rules (in time).
+    let mut read_forward: Vec<usize> = (0..n).collect();
+    let mut read_backward: Vec<Option<(usize, usize)>> = vec![None; n];
+    let mut last_consumer: Vec<Option<usize>> = vec![None; n];
+    let note = |spans: &mut Vec<Option<(usize, usize)>>, value: usize, reader: usize| {
+        let moment = backward(reader);
+        let (first, last) = spans[value].unwrap_or((moment, moment));
+        spans[value] = Some((first.min(moment), last.max(moment)));
+    };
+    for i in 0..n {
+        let node = &nodes[i];
+        for (k, &o) in node.operands().iter().enumerate() {
+            read_forward[o] = i;
+            if takes_part[i] {
+                last_consumer[o] = Some(i);
+                if node.reads_operand(k) {
+                    note(&mut read_backward, o, i);
+                }
+            }
+        }
+        if takes_part[i] && node.reads_output() {
+            note(&mut read_backward, i, i);
+        }
+    }
+    // What is computed again needs its operands then. Operands come before: one pass from the end.
+    for i in (0..n).rev() {
+        if let Some((first, _)) = read_backward[i]
+            && recompute
+            && i != loss
+            && nodes[i].is_cheap()
+        {
+            let reader = 2 * n - first;
+            layout.again[reader].push(i);
+            for &o in nodes[i].operands() {
+                note(&mut read_backward, o, reader);
+            }
+        }
+    }
+    let mut recomputed = vec![false; n];
+    for again in &mut layout.again {
+        again.reverse();
+        again.iter().for_each(|&i| recomputed[i] = true);
+    }
+
+    let always = || vec![(0, 2 * n)];
+    let (mut values, mut kept, mut gradients) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, node) in nodes.iter().enumerate() {
+        let spans = match read_backward[i] {
+            _ if node.rule.is_none() || i == loss => always(),
+            None => vec![(i, read_forward[i])],
+            Some((first, last)) if recomputed[i] => vec![(i, read_forward[i]), (first, last)],
+            Some((_, last)) => vec![(i, last.max(read_forward[i]))],
+        };
+        let length = if node.is_parameter() { 0 } else { node.shape.len() };
+        values.push(Block { length, spans });
+        let spans = match read_backward[i] {
+            Some((first, _)) if recomputed[i] => vec![(i, i), (first, backward(i))],
+            _ if takes_part[i] => vec![(i, backward(i))],
+            _ => vec![(i, i)],
+        };
+        kept.push(Block { length: node.memory.kept, spans });
+        let first = if i == loss { Some(loss) } else { last_consumer[i] };
+        let length = if takes_part[i] { length } else { 0 };
+        let spans = first.map_or(vec![], |first| vec![(backward(first), backward(i))]);
+        gradients.push(Block { length, spans });
+        if let Some(consumer) = last_consumer[i]
+            && !node.is_parameter()
+            && i != loss
+        {
+            layout.fresh[consumer].push(i);
+        }
+    }
+    let (value_places, value_length) = place(&values);
+    let (kept_places, kept_length) = place(&kept);
+    let (gradient_places, gradient_length) = place(&gradients);
+    let first = layout.values.next_multiple_of(LINE);
+    for (i, node) in nodes.iter_mut().enumerate() {
+        node.kept = kept_places[i]..kept_places[i] + kept[i].length;
+        if !node.is_parameter() {
+            let start = first + value_places[i];
+            node.value = start..start + values[i].length;
+            let start = first + gradient_places[i];
+            node.gradient = start..start + gradients[i].length;
+        }
+    }
+    layout.values = first + value_length;
+    layout.gradients = first + gradient_length;
+    layout.kept = kept_length;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn blocks_in_use_at_one_moment_share_nothing(
+            spans in prop::collection::vec((1usize..200, 0usize..30, 0usize..10), 1..40),
+        ) {
+            let block = |&(length, start, more): &(usize, usize, usize)| {
+                Block { length, spans: vec![(start, start + more)] }
+            };
+            let blocks: Vec<Block> = spans.iter().map(block).collect();
+            let (places, length) = place(&blocks);
+            for i in 0..blocks.len() {
+                prop_assert!(places[i] + blocks[i].length <= length);
+                for j in 0..i {
+                    let apart = places[i] + blocks[i].length <= places[j]
+                        || places[j] + blocks[j].length <= places[i];
+                    prop_assert!(apart || !blocks[i].meets(&blocks[j]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again() {
+        let block = |start, end| Block { length: 10, spans: vec![(start, end)] };
+        let chain: Vec<Block> = (0..50).map(|i| block(i, i + 1)).collect();
+        assert_eq!(place(&chain).1, 26); // two at a time, on lines of 16
+    }
+}

@@ -1,0 +1,498 @@
+//! The matrix product of `f32` on x86-64: packed panels and a tile of C in registers.
+//!
+//! C is computed in tiles of up to [`MAX_VECTORS`] registers by a few columns. For one tile and a block
+//! of the inner dimension, A is read as vectors along the rows of C and B one number at a time,
+//! broadcast; every element of C takes its products in the order of the inner dimension. Before that,
+//! blocks of A and B are copied ("packed") to where the tile reads them: contiguous, in order, aligned,
+//! and sized for one core's second-level cache.
+//!
+//! Why not the `gemm` crate here: on the shapes of a transformer it packs the same weight for every
+//! piece, is slow where A is transposed or the inner dimension is long, and allocates in every call.
+//! It stays the path of `f64` and of every other processor.
+//!
+//! Source: Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008; Van Zee and
+//! van de Geijn, *BLIS*, 2015.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+use std::cell::RefCell;
+use std::sync::OnceLock;
+
+/// A matrix in memory: element (i, j) is at `start + i·row + j·column`. One of the strides is 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Strided {
+    pub(crate) start: *const f32,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+impl Strided {
+    /// # Safety
+    /// Element (i, j) is in the matrix.
+    unsafe fn at(self, i: usize, j: usize) -> *const f32 {
+        // SAFETY: by the caller.
+        unsafe { self.start.add(i * self.row + j * self.column) }
+    }
+}
+
+/// Registers of a tile, one below the other.
+const MAX_VECTORS: usize = 3;
+/// The longest block of the inner dimension: NR columns of B of this length stay in the first-level
+/// cache beside the stream of A.
+const INNER: usize = 384;
+/// Elements of a packed block of A: half of a second-level cache of 1 MiB.
+const BLOCK_A: usize = 144 * 1024;
+/// Columns of a packed block of B.
+const COLUMNS: usize = 1024;
+
+/// Which instructions this processor has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Avx512,
+    Avx2,
+    Neither,
+}
+
+fn level() -> Level {
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if avx2 && is_x86_feature_detected!("avx512f") {
+            Level::Avx512
+        } else if avx2 {
+            Level::Avx2
+        } else {
+            Level::Neither
+        }
+    })
+}
+
+thread_local! {
+    /// Packed blocks of A and of B.
+    static PACKED: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+/// A cache line.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; 16]);
+
+/// C ← α·A·B, or C ← C + α·A·B where `add` is set: C is (m × n) with columns `c_column` apart, A is
+/// (m × k), B is (k × n). Returns whether it was done: not on a processor without AVX2.
+///
+/// # Safety
+/// The three matrices have these sizes; nothing else reads or writes C meanwhile.
+pub(crate) unsafe fn product(
+    (m, n, k): (usize, usize, usize),
+    c: *mut f32,
+    c_column: usize,
+    alpha: f32,
+    a: Strided,
+    b: Strided,
+    add: bool,
+) -> bool {
+    let level = level();
+    if level == Level::Neither || k == 0 {
+        return false;
+    }
+    PACKED.with_borrow_mut(|[packed_a, packed_b]| {
+        // SAFETY: by the caller; the processor has what the level says.
+        unsafe {
+            let blocks = Blocks { m, n, k, c, c_column, alpha, a, b, add };
+            match level {
+                Level::Avx512 => Avx512::blocks(&blocks, packed_a, packed_b),
+                _ => Avx2::blocks(&blocks, packed_a, packed_b),
+            }
+        }
+    });
+    true
+}
+
+/// Vectors of one width and the tile that they make.
+trait Tile {
+    /// `f32` of a register.
+    const LANES: usize;
+    /// Columns of a tile.
+    const COLUMNS: usize;
+
+    /// [`Blocks::each`], compiled for these vectors.
+    ///
+    /// # Safety
+    /// As [`Blocks::each`].
+    unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>);
+
+    /// C ← α·A·B (+ C) for a tile of `V` registers: A packed [k][V·LANES], B packed [k][COLUMNS].
+    ///
+    /// # Safety
+    /// The processor has these vectors; pointers reach as far as said.
+    unsafe fn run<const V: usize>(
+        k: usize,
+        a: *const f32,
+        b: *const f32,
+        c: *mut f32,
+        c_column: usize,
+        alpha: f32,
+        add: bool,
+    );
+}
+
+struct Avx512;
+struct Avx2;
+
+macro_rules! tile {
+    ($name:ident, $feature:literal, $vector:ty, $lanes:literal, $columns:literal,
+     $zero:ident, $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident) => {
+        impl Tile for $name {
+            const LANES: usize = $lanes;
+            const COLUMNS: usize = $columns;
+
+            #[target_feature(enable = $feature)]
+            unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
+                // SAFETY: by the caller.
+                unsafe { blocks.each::<Self>(packed_a, packed_b) }
+            }
+
+            #[inline]
+            #[target_feature(enable = $feature)]
+            unsafe fn run<const V: usize>(
+                k: usize,
+                mut a: *const f32,
+                mut b: *const f32,
+                c: *mut f32,
+                c_column: usize,
+                alpha: f32,
+                add: bool,
+            ) {
+                // SAFETY: by the caller.
+                unsafe {
+                    let mut sums = [[$zero(); V]; $columns];
+                    for j in 0..$columns {
+                        _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(j * c_column).cast());
+                    }
+                    for _ in 0..k {
+                        let mut x: [$vector; V] = [$zero(); V];
+                        for v in 0..V {
+                            x[v] = $load(a.add(v * $lanes));
+                        }
+                        for j in 0..$columns {
+                            let y = $splat(*b.add(j));
+                            for v in 0..V {
+                                sums[j][v] = $fma(x[v], y, sums[j][v]);
+                            }
+                        }
+                        a = a.add(V * $lanes);
+                        b = b.add($columns);
+                    }
+                    let alpha = $splat(alpha);
+                    for j in 0..$columns {
+                        for v in 0..V {
+                            let place = c.add(j * c_column + v * $lanes);
+                            let sum = if add {
+                                $fma(alpha, sums[j][v], $load(place))
+                            } else {
+                                $mul(alpha, sums[j][v])
+                            };
+                            $store(place, sum);
+                        }
+                    }
+                }
+            }
+        }
+    };
+}
+
+tile!(
+    Avx512,
+    "avx512f",
+    __m512,
+    16,
+    8,
+    _mm512_setzero_ps,
+    _mm512_set1_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_fmadd_ps,
+    _mm512_mul_ps
+);
+tile!(
+    Avx2,
+    "avx2,fma",
+    __m256,
+    8,
+    4,
+    _mm256_setzero_ps,
+    _mm256_set1_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_fmadd_ps,
+    _mm256_mul_ps
+);
+
+/// Registers of the next tile where `left` registers of rows are left: no tile of one register if two
+/// of two serve.
+fn vectors(left: usize) -> usize {
+    if left == MAX_VECTORS + 1 { 2 } else { left.min(MAX_VECTORS) }
+}
+
+struct Blocks {
+    m: usize,
+    n: usize,
+    k: usize,
+    c: *mut f32,
+    c_column: usize,
+    alpha: f32,
+    a: Strided,
+    b: Strided,
+    add: bool,
+}
+
+impl Blocks {
+    /// # Safety
+    /// As [`product`]; the processor has the tile's instructions.
+    #[inline(always)]
+    unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
+        // Equal blocks of the inner dimension, of rows (in whole registers) and of columns.
+        let inner = self.k.div_ceil(self.k.div_ceil(INNER));
+        let most_rows = BLOCK_A / inner;
+        let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);
+        let columns = self.n.div_ceil(self.n.div_ceil(COLUMNS)).next_multiple_of(T::COLUMNS);
+        // All that any product takes, at a thread's first product: later ones allocate nothing.
+        let room = |packed: &mut Vec<Line>, most: usize, elements: usize| -> *mut f32 {
+            packed.resize(most.div_ceil(16), Line([0.0; 16]));
+            assert!(elements <= 16 * packed.len(), "{elements} packed elements");
+            packed.as_mut_ptr().cast()
+        };
+        let packed_a = room(packed_a, BLOCK_A + T::LANES * INNER, rows * inner);
+        let packed_b = room(packed_b, COLUMNS * INNER, columns * inner);
+        for j in (0..self.n).step_by(columns) {
+            let n = columns.min(self.n - j);
+            for p in (0..self.k).step_by(inner) {
+                let k = inner.min(self.k - p);
+                // SAFETY: blocks lie inside the matrices, packed blocks inside their buffers.
+                unsafe {
+                    pack_columns::<T>(self.b, (p, j), (k, n), packed_b);
+                    for i in (0..self.m).step_by(rows) {
+                        let m = rows.min(self.m - i);
+                        pack_rows::<T>(self.a, (i, p), (m, k), packed_a);
+                        let c = self.c.add(i + j * self.c_column);
+                        self.tiles::<T>((m, n, k), packed_a, packed_b, c, self.add || p > 0);
+                    }
+                }
+            }
+        }
+    }
+
+    /// All tiles of a packed block.
+    ///
+    /// # Safety
+    /// As [`Blocks::each`].
+    #[inline(always)]
+    unsafe fn tiles<T: Tile>(
+        &self,
+        (m, n, k): (usize, usize, usize),
+        packed_a: *const f32,
+        packed_b: *const f32,
+        c: *mut f32,
+        add: bool,
+    ) {
+        let mut edge = Edge([0.0; 384]);
+        for j in (0..n).step_by(T::COLUMNS) {
+            let mut i = 0;
+            while i < m {
+                let v = vectors((m - i).div_ceil(T::LANES));
+                let (height, width) = (v * T::LANES, T::COLUMNS);
+                let (rows, columns) = (height.min(m - i), width.min(n - j));
+                // SAFETY: a whole tile lies inside C; a ragged one is computed aside, and of it only what
+                // lies inside C is copied.
+                unsafe {
+                    let (a, b) = (packed_a.add(i * k), packed_b.add(j * k));
+                    let place = c.add(i + j * self.c_column);
+                    let whole = rows == height && columns == width;
+                    let (to, column, sum) = if whole {
+                        (place, self.c_column, add)
+                    } else {
+                        (edge.0.as_mut_ptr(), height, false)
+                    };
+                    match v {
+                        1 => T::run::<1>(k, a, b, to, column, self.alpha, sum),
+                        2 => T::run::<2>(k, a, b, to, column, self.alpha, sum),
+                        _ => T::run::<3>(k, a, b, to, column, self.alpha, sum),
+                    }
+                    if !whole {
+                        for j in 0..columns {
+                            for i in 0..rows {
+                                let c = place.add(i + j * self.c_column);
+                                let old = if add { *c } else { 0.0 };
+                                *c = old + edge.0[i + j * height];
+                            }
+                        }
+                    }
+                }
+                i += height;
+            }
+        }
+    }
+}
+
+/// A tile beside C: as large as the largest.
+#[repr(align(64))]
+struct Edge([f32; 384]);
+
+/// Packs (m × k) of A from (i, p) on: panel after panel of rows, in each the rows of one inner index
+/// side by side, filled up with zeros.
+///
+/// # Safety
+/// The block lies inside the matrix; `to` has room for it.
+#[inline(always)]
+unsafe fn pack_rows<T: Tile>(
+    a: Strided,
+    (i, p): (usize, usize),
+    (m, k): (usize, usize),
+    to: *mut f32,
+) {
+    let mut done = 0;
+    while done < m {
+        let height = vectors((m - done).div_ceil(T::LANES)) * T::LANES;
+        let rows = height.min(m - done);
+        // SAFETY: by the caller.
+        unsafe {
+            let (from, to) = (a.at(i + done, p), to.add(done * k));
+            if a.row == 1 {
+                copy_runs(from, a.column, rows, k, to, height);
+            } else {
+                interleave(from, a.row, rows, k, to, height);
+            }
+        }
+        done += height;
+    }
+}
+
+/// Packs (k × n) of B from (p, j) on: panel after panel of columns, in each the columns of one inner
+/// index side by side, filled up with zeros.
+///
+/// # Safety
+/// As [`pack_rows`].
+#[inline(always)]
+unsafe fn pack_columns<T: Tile>(
+    b: Strided,
+    (p, j): (usize, usize),
+    (k, n): (usize, usize),
+    to: *mut f32,
+) {
+    /// Panels packed side by side where columns are neighbours in memory: whole cache lines are read.
+    const TOGETHER: usize = 8;
+    let mut done = 0;
+    while b.column == 1 && done + TOGETHER * T::COLUMNS <= n {
+        for q in 0..k {
+            // SAFETY: by the caller.
+            unsafe {
+                let from = b.at(p + q, j + done);
+                let to = to.add(done * k + q * T::COLUMNS);
+                for panel in 0..TOGETHER {
+                    let (from, to) = (from.add(panel * T::COLUMNS), to.add(panel * T::COLUMNS * k));
+                    from.copy_to_nonoverlapping(to, T::COLUMNS);
+                }
+            }
+        }
+        done += TOGETHER * T::COLUMNS;
+    }
+    while done < n {
+        let columns = T::COLUMNS.min(n - done);
+        // SAFETY: by the caller.
+        unsafe {
+            let (from, to) = (b.at(p, j + done), to.add(done * k));
+            if b.column == 1 {
+                copy_runs(from, b.row, columns, k, to, T::COLUMNS);
+            } else {
+                interleave(from, b.column, columns, k, to, T::COLUMNS);
+            }
+        }
+        done += T::COLUMNS;
+    }
+}
+
+/// `k` runs of `count` neighbours, `stride` apart, to runs of `width`.
+///
+/// # Safety
+/// `from` has the runs, `to` has room.
+#[inline(always)]
+unsafe fn copy_runs(
+    from: *const f32,
+    stride: usize,
+    count: usize,
+    k: usize,
+    to: *mut f32,
+    width: usize,
+) {
+    // A length that is known becomes a few vector moves.
+    macro_rules! fixed {
+        ($($length:literal)*) => {
+            match count {
+                $($length if width == $length => {
+                    for p in 0..k {
+                        // SAFETY: by the caller.
+                        unsafe {
+                            from.add(p * stride).copy_to_nonoverlapping(to.add(p * width), $length);
+                        }
+                    }
+                })*
+                _ => {
+                    for p in 0..k {
+                        // SAFETY: by the caller.
+                        unsafe {
+                            let to = to.add(p * width);
+                            from.add(p * stride).copy_to_nonoverlapping(to, count);
+                            to.add(count).write_bytes(0, width - count);
+                        }
+                    }
+                }
+            }
+        };
+    }
+    fixed!(4 8 16 24 32 48);
+}
+
+/// `count` runs of `k` neighbours, `stride` apart, interleaved to `k` runs of `width`: a transposition,
+/// four by four in registers.
+///
+/// # Safety
+/// As [`copy_runs`].
+#[inline(always)]
+unsafe fn interleave(
+    from: *const f32,
+    stride: usize,
+    count: usize,
+    k: usize,
+    to: *mut f32,
+    width: usize,
+) {
+    let (whole, even) = (count - count % 4, k - k % 4);
+    // SAFETY: by the caller.
+    unsafe {
+        for i in (0..whole).step_by(4) {
+            let from = from.add(i * stride);
+            let to = to.add(i);
+            for p in (0..even).step_by(4) {
+                let x = |r: usize| _mm_loadu_ps(from.add(r * stride + p));
+                let (x0, x1, x2, x3) = (x(0), x(1), x(2), x(3));
+                let (low01, high01) = (_mm_unpacklo_ps(x0, x1), _mm_unpackhi_ps(x0, x1));
+                let (low23, high23) = (_mm_unpacklo_ps(x2, x3), _mm_unpackhi_ps(x2, x3));
+                let to = to.add(p * width);
+                _mm_storeu_ps(to, _mm_movelh_ps(low01, low23));
+                _mm_storeu_ps(to.add(width), _mm_movehl_ps(low23, low01));
+                _mm_storeu_ps(to.add(2 * width), _mm_movelh_ps(high01, high23));
+                _mm_storeu_ps(to.add(3 * width), _mm_movehl_ps(high23, high01));
+            }
+            for p in even..k {
+                for r in 0..4 {
+                    *to.add(p * width + r) = *from.add(r * stride + p);
+                }
+            }
+        }
+        for i in whole..width {
+            for p in 0..k {
+                *to.add(p * width + i) = if i < count { *from.add(i * stride + p) } else { 0.0 };
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+"""A GPT-2 training step in PyTorch, as its users write it: nanoGPT's architecture and optimiser.
+
+    python pytorch.py SIZE [--steps N] [--threads N] [--compile]
+
+Prints one JSON object: seconds of each step after warm-up, tokens per second, peak resident bytes.
+Architecture, initialisation and the optimiser's groups follow karpathy/nanoGPT (model.py, train.py): flash
+attention by `scaled_dot_product_attention`, fused AdamW, clipping by global norm. Float32.
+"""
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# layers, heads, width, context, batch, vocabulary, bias, dropout, GELU
+SIZES = {
+    "shakespeare-cpu": (4, 4, 128, 64, 12, 65, False, 0.0, "none"),
+    "baby": (6, 6, 384, 256, 8, 65, False, 0.2, "none"),
+    "gpt2": (12, 12, 768, 64, 4, 50257, True, 0.0, "tanh"),
+    "gpt2-long": (12, 12, 768, 1024, 1, 50257, True, 0.0, "tanh"),
+}
+
+
+class Norm(nn.Module):
+    def __init__(self, width, bias):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def forward(self, x):
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, 1e-5)
+
+
+class Attention(nn.Module):
+    def __init__(self, width, heads, bias, dropout):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        self.projection = nn.Linear(width, width, bias=bias)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x):
+        b, t, d = x.shape
+        q, k, v = self.qkv(x).split(d, dim=2)
+        q, k, v = (z.view(b, t, self.heads, d // self.heads).transpose(1, 2) for z in (q, k, v))
+        y = F.scaled_dot_product_attention(
+            q, k, v, dropout_p=self.dropout if self.training else 0.0, is_causal=True
+        )
+        return self.drop(self.projection(y.transpose(1, 2).contiguous().view(b, t, d)))
+
+
+class Block(nn.Module):
+    def __init__(self, width, heads, bias, dropout, gelu):
+        super().__init__()
+        self.norm_1, self.norm_2 = Norm(width, bias), Norm(width, bias)
+        self.attention = Attention(width, heads, bias, dropout)
+        self.expand = nn.Linear(width, 4 * width, bias=bias)
+        self.contract = nn.Linear(4 * width, width, bias=bias)
+        self.gelu, self.drop = nn.GELU(approximate=gelu), nn.Dropout(dropout)
+
+    def forward(self, x):
+        x = x + self.attention(self.norm_1(x))
+        return x + self.drop(self.contract(self.gelu(self.expand(self.norm_2(x)))))
+
+
+class Gpt(nn.Module):
+    def __init__(self, layers, heads, width, context, vocabulary, bias, dropout, gelu):
+        super().__init__()
+        self.token = nn.Embedding(vocabulary, width)
+        self.position = nn.Embedding(context, width)
+        self.drop = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(width, heads, bias, dropout, gelu) for _ in range(layers)
+        )
+        self.norm = Norm(width, bias)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.head.weight = self.token.weight
+        for name, p in self.named_parameters():
+            if p.dim() == 2:
+                writes = name.endswith(("projection.weight", "contract.weight"))
+                nn.init.normal_(p, std=0.02 / math.sqrt(2 * layers) if writes else 0.02)
+
+    def forward(self, tokens, targets):
+        x = self.drop(self.token(tokens) + self.position(torch.arange(tokens.shape[1])))
+        for block in self.blocks:
+            x = block(x)
+        logits = self.head(self.norm(x))
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compile", action="store_true")
+    arguments = parser.parse_args()
+    torch.manual_seed(1337)
+    torch.set_num_threads(arguments.threads)
+    layers, heads, width, context, batch, vocabulary, bias, dropout, gelu = SIZES[arguments.size]
+    positions = max(context, 1024) if vocabulary == 50257 else context
+    model = Gpt(layers, heads, width, positions, vocabulary, bias, dropout, gelu)
+    parameters = sum(p.numel() for p in model.parameters())
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+        lr=1e-3,
+        betas=(0.9, 0.99),
+        fused=True,
+    )
+    step_model = torch.compile(model) if arguments.compile else model
+    data = torch.randint(vocabulary, (200_000,))
+    seconds = []
+    for step in range(arguments.warmup + arguments.steps):
+        start = time.perf_counter()
+        at = torch.randint(len(data) - context, (batch,))
+        x = torch.stack([data[i : i + context] for i in at])
+        y = torch.stack([data[i + 1 : i + 1 + context] for i in at])
+        loss = step_model(x, y)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        loss.item()
+        if step >= arguments.warmup:
+            seconds.append(time.perf_counter() - start)
+    median = statistics.median(seconds)
+    print(
+        json.dumps(
+            {
+                "peer": f"PyTorch {torch.__version__}" + (" compiled" if arguments.compile else ""),
+                "size": arguments.size,
+                "parameters": parameters,
+                "seconds": seconds,
+                "step_seconds_median": median,
+                "tokens_per_second": batch * context / median,
+                "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

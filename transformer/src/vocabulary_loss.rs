@@ -1,0 +1,147 @@
+//! The loss of a vocabulary, without the logits of all tokens at once.
+//!
+//! Formula, for each token x with target y: z = Eᵀ·x, one logit for each word's column of the table E;
+//! L = mean over tokens of −ln softmax(z)_y, in nats: a product and a cross-entropy in one operation.
+//! Gradients: dz = (softmax(z) − one-hot(y))/n, dx = E·dz, dE = x·dzᵀ.
+//!
+//! With GPT-2's vocabulary the logits of 1,024 tokens take 200 MB, and as much again for their gradient.
+//! Here they are made for a chunk of tokens, turned into their gradient where they stand, multiplied
+//! into dx and dE, and forgotten; a training step, whose forward and backward rules of the loss follow
+//! each other at once, makes them only once.
+//! Source: infotheory's cross-entropy; Hsu et al., *Liger Kernel*, 2024, for taking both rules together.
+
+use infotheory::cross_entropy::{counted, gradient_in_place, nats_of_columns};
+use linalg::{
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add,
+    product_into, transposed, vector,
+};
+
+/// The mean cross-entropy in nats; operands are the table (features × words), tokens (features × tokens)
+/// and targets (1 × tokens), of which the negative are ignored.
+///
+/// ```
+/// use linalg::{Primitive, Shape};
+/// use transformer::VocabularyLoss;
+/// let [table, x, targets] = [Shape::new(768, 50257), Shape::new(768, 1024), Shape::new(1, 1024)];
+/// let loss = VocabularyLoss;
+/// assert_eq!(loss.shape([table, x, targets]), Ok(Shape::new(1, 1)));
+/// assert_eq!(loss.memory([table, x, targets]).scratch, 50257 * 128); // 26 MB of 206
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct VocabularyLoss;
+
+/// Tokens whose logits exist at once: all, where they are few.
+fn chunk(words: usize, tokens: usize) -> usize {
+    const LEAST: usize = 128;
+    const LOGITS: usize = 1 << 22;
+    tokens.min(LEAST.max(LOGITS / words.max(1)))
+}
+
+/// Calls `each(first, logits)` with the logits of one chunk of tokens after another.
+fn chunks<T: Real>(
+    table: View<'_, T>,
+    x: View<'_, T>,
+    scratch: &mut [T],
+    mut each: impl FnMut(usize, ViewMut<'_, T>),
+) {
+    let (words, tokens) = (table.ncols(), x.ncols());
+    let size = chunk(words, tokens);
+    for first in (0..tokens).step_by(size) {
+        let n = size.min(tokens - first);
+        let mut logits = ViewMut::from_slice(&mut scratch[..words * n], words, n);
+        product_into(logits.as_view_mut(), T::one(), transposed(table), x.columns(first, n));
+        each(first, logits);
+    }
+}
+
+impl VocabularyLoss {
+    /// Adds the gradients; writes the nats of every token.
+    fn descend<T: Real>(
+        [table, x, targets]: [View<'_, T>; 3],
+        upstream: View<'_, T>,
+        [mut d_table, mut dx, _]: [ViewMut<'_, T>; 3],
+        nats: &mut [T],
+        scratch: &mut [T],
+    ) {
+        let share = upstream[0] / T::from_f64(counted(&targets) as f64);
+        chunks(table, x, scratch, |first, mut logits| {
+            let n = logits.ncols();
+            let nats = &mut nats[first..first + n];
+            gradient_in_place(logits.as_view_mut(), targets.columns(first, n), share, nats);
+            let (dz, x) = (logits.as_view(), x.columns(first, n));
+            let dx = dx.columns_mut(first, n);
+            rayon::join(
+                || product_add(dx, T::one(), table, dz),
+                || product_add(d_table.as_view_mut(), T::one(), x, transposed(dz)),
+            );
+        });
+    }
+}
+
+/// Mean of the nats over the targets that count.
+fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
+    vector::sum(nats) / T::from_f64(counted(&targets) as f64)
+}
+
+impl Primitive<3> for VocabularyLoss {
+    fn name(&self) -> &'static str {
+        "cross-entropy over a vocabulary"
+    }
+
+    fn shape(&self, [table, x, targets]: [Shape; 3]) -> Result<Shape, ShapeError> {
+        x.expect_rows("the tokens", table.rows)?;
+        targets.expect("the row of targets", Shape::new(1, x.columns))?;
+        Ok(Shape::new(1, 1))
+    }
+
+    fn flops(&self, [table, x, _]: [Shape; 3]) -> u64 {
+        (2 * table.rows + 13) as u64 * (table.columns * x.columns) as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<3> {
+        Reads { inputs: [true; 3], output: false }
+    }
+
+    fn memory(&self, [table, x, _]: [Shape; 3]) -> Memory {
+        let scratch = table.columns * chunk(table.columns, x.columns);
+        Memory { kept: x.columns, scratch }
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [table, x, targets]: [View<'_, T>; 3],
+        mut loss: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
+        let nats = work.kept;
+        chunks(table, x, work.scratch, |first, logits| {
+            let n = logits.ncols();
+            let (targets, nats) = (targets.columns(first, n), &mut nats[first..first + n]);
+            nats_of_columns(logits.as_view(), targets, nats);
+        });
+        loss[0] = mean(nats, targets);
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        inputs: [View<'_, T>; 3],
+        _: View<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 3],
+        work: Work<'_, T>,
+    ) {
+        Self::descend(inputs, upstream, gradients, work.kept, work.scratch);
+    }
+
+    fn forward_and_vjp<T: Real>(
+        &self,
+        inputs: [View<'_, T>; 3],
+        mut loss: ViewMut<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 3],
+        work: Work<'_, T>,
+    ) {
+        Self::descend(inputs, upstream, gradients, &mut *work.kept, work.scratch);
+        loss[0] = mean(work.kept, inputs[2]);
+    }
+}
