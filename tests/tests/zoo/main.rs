@@ -361,3 +361,16 @@ fn the_healthy_animals() {
         assert!(last < first, "{name}: from {first} to {last}");
     }
 }
+
+#[test]
+fn the_catalogue_has_every_cause_and_every_example() {
+    let catalogue = include_str!("../../../docs/FAILURES.md");
+    for cause in Cause::ALL.iter().filter(|c| **c != Cause::Unknown) {
+        let heading = format!("\n## {}\n", cause.title());
+        assert_eq!(catalogue.matches(&heading).count(), 1, "{cause}");
+    }
+    assert_eq!(catalogue.matches("\n## ").count(), Cause::ALL.len() - 1);
+    for (name, _) in ZOO {
+        assert_eq!(catalogue.matches(&format!("`{name}`")).count(), 2, "{name}");
+    }
+}
