@@ -125,3 +125,48 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
         }
     }
 }
+
+/// A primitive that can be recorded more than once.
+#[derive(Debug)]
+pub struct Shared<P>(std::sync::Arc<P>);
+
+impl<P> Shared<P> {
+    /// Of this primitive.
+    pub fn new(primitive: P) -> Self {
+        Shared(std::sync::Arc::new(primitive))
+    }
+}
+
+impl<P> Clone for Shared<P> {
+    fn clone(&self) -> Self {
+        Shared(std::sync::Arc::clone(&self.0))
+    }
+}
+
+impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+    fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError> {
+        self.0.shape(inputs)
+    }
+    fn flops(&self, inputs: [Shape; N]) -> u64 {
+        self.0.flops(inputs)
+    }
+    fn memory(&self, inputs: [Shape; N]) -> Memory {
+        self.0.memory(inputs)
+    }
+    fn forward<T: Real>(&self, x: [View<'_, T>; N], y: ViewMut<'_, T>, work: Work<'_, T>) {
+        self.0.forward(x, y, work);
+    }
+    fn vjp<T: Real>(
+        &self,
+        x: [View<'_, T>; N],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        dx: [ViewMut<'_, T>; N],
+        work: Work<'_, T>,
+    ) {
+        self.0.vjp(x, y, dy, dx, work);
+    }
+}

@@ -2,7 +2,7 @@
 
 use linalg::Primitive;
 use std::collections::BTreeMap;
-use tests::alone::{Alone, Slip, Slipped};
+use tests::alone::{Alone, Shared, Slip, Slipped};
 use tests::law::Case;
 use tests::registry::{self, Visitor};
 
@@ -23,7 +23,7 @@ impl Visitor for Table {
             return; // a mistake is a mistake in small
         }
         let name = format!("{} of {N}", case.primitive.name());
-        let shared = Shared(std::sync::Arc::new(case.primitive));
+        let shared = Shared::new(case.primitive);
         let (inputs, smooth) = (case.inputs, case.smooth);
         let healthy = Alone { primitive: shared.clone(), inputs: inputs.clone(), smooth };
         let found = healthy.failing();
@@ -66,48 +66,6 @@ impl Visitor for Table {
                 }
             }
         }
-    }
-}
-
-/// A primitive that can be recorded more than once.
-struct Shared<P>(std::sync::Arc<P>);
-
-impl<P> Clone for Shared<P> {
-    fn clone(&self) -> Self {
-        Shared(std::sync::Arc::clone(&self.0))
-    }
-}
-
-impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
-    fn name(&self) -> &'static str {
-        self.0.name()
-    }
-    fn shape(&self, inputs: [linalg::Shape; N]) -> Result<linalg::Shape, linalg::ShapeError> {
-        self.0.shape(inputs)
-    }
-    fn flops(&self, inputs: [linalg::Shape; N]) -> u64 {
-        self.0.flops(inputs)
-    }
-    fn memory(&self, inputs: [linalg::Shape; N]) -> linalg::Memory {
-        self.0.memory(inputs)
-    }
-    fn forward<T: linalg::Real>(
-        &self,
-        x: [linalg::View<'_, T>; N],
-        y: linalg::ViewMut<'_, T>,
-        work: linalg::Work<'_, T>,
-    ) {
-        self.0.forward(x, y, work);
-    }
-    fn vjp<T: linalg::Real>(
-        &self,
-        x: [linalg::View<'_, T>; N],
-        y: linalg::View<'_, T>,
-        dy: linalg::View<'_, T>,
-        dx: [linalg::ViewMut<'_, T>; N],
-        work: linalg::Work<'_, T>,
-    ) {
-        self.0.vjp(x, y, dy, dx, work);
     }
 }
 

@@ -252,7 +252,10 @@ impl<S: Subject> Patient<'_, S> {
                     recipe: self.recipe,
                     states: &well,
                     signs: signs.as_ref().map(|s| &s.0),
-                    batch: self.blamed(&watched).map_or(batch, |t| t.batch),
+                    batch: match cause {
+                        Cause::SpikeBatch => self.blamed(&watched).map_or(batch, |t| t.batch),
+                        _ => batch,
+                    },
                     usual_norm: norms,
                     steps: replays,
                     largest_gradient,
@@ -422,13 +425,6 @@ impl<S: Subject> Patient<'_, S> {
             );
             return Ok(Some((Cause::NoScale, why)));
         }
-        if start.residual > 100.0 {
-            let why = format!(
-                "the residual stream grows by {:.1e} from first to last sum",
-                start.residual
-            );
-            return Ok(Some((Cause::GrowingResidual, why)));
-        }
         // A gain of 1 keeps a vector's size; trained models stay well below this.
         let unlearned = !(start.loss <= start.uniform + 1.0);
         if start.gain.0 > 6.0 && (failed || unlearned) && self.uniformly_large()? {
@@ -437,6 +433,13 @@ impl<S: Subject> Patient<'_, S> {
                 "{name} multiplies a vector's size by {gain:.1} at the start, as do others"
             );
             return Ok(Some((Cause::LargeInitialisation, why)));
+        }
+        if start.residual > 100.0 {
+            let why = format!(
+                "the residual stream grows by {:.1e} from first to last sum",
+                start.residual
+            );
+            return Ok(Some((Cause::GrowingResidual, why)));
         }
         // At 1000 an f32 still tells 0.00006 apart, a bf16 no more than 4.
         if let Some((range, mean, deviation)) = start.logits
@@ -539,11 +542,9 @@ impl<S: Subject> Patient<'_, S> {
     ) -> Result<(Cause, String), ModelError> {
         let history = &watched.history;
         if let Some(blamed) = self.blamed(watched) {
-            let before: Vec<f64> = history
-                .iter()
-                .filter(|t| t.number < blamed.number)
-                .map(|t| t.gradient_norm)
-                .collect();
+            // What was usual lately: norms fall as a model learns.
+            let earlier = history.iter().rev().filter(|t| t.number < blamed.number);
+            let before: Vec<f64> = earlier.take(10).map(|t| t.gradient_norm).collect();
             let median = usual(before.iter().copied());
             let calm = before.iter().all(|n| *n < 4.0 * median);
             if before.len() >= 4

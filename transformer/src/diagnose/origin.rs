@@ -172,7 +172,10 @@ pub fn backward<T: Real>(
     tape.begin_backward(output, &[scale]);
     let mut first: Option<Origin> = None;
     for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
-        tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
+        // The loss's own gradient, the scale, is no stored value.
+        if var != output {
+            tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
+        }
         tape.backward_one(var);
         if first.is_some() {
             continue;
@@ -313,7 +316,9 @@ fn explain(
     tape.zero_gradients();
     tape.begin_backward(step.loss, &[Traced::new(scale)]);
     for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
-        tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
+        if var != step.loss {
+            tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
+        }
         tape.backward_one(var);
         let operand = tape.operands(var).into_iter().find(|o| tape.name(*o) == origin.name);
         if let Some(operand) = operand {

@@ -70,7 +70,9 @@ pub fn reduced(
     tape.zero_gradients();
     tape.begin_backward(loss, &[scale as f32]);
     let (mut largest, mut vanished, mut all) = (0.0_f64, 0.0, 0.0);
-    for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
+    tape.backward_one(loss); // its own gradient, the scale, is no stored value
+    let below = tape.vars().zip(needed).rev().filter(|(var, needed)| *needed && *var != loss);
+    for (var, _) in below {
         let operation = tape.operation(var).unwrap_or("parameter").to_owned();
         let name = format!("gradient of {}", tape.name(var));
         let nonzero = tape.gradient_elements(var).iter().filter(|g| **g != 0.0).count();
