@@ -4,8 +4,8 @@ use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 
 /// exp zᵢ / Σ exp zⱼ of each column: as it stands, or with the maximum of the whole matrix subtracted.
 #[derive(Clone, Copy)]
-pub struct NaiveSoftmax {
-    pub shift: bool,
+pub(crate) struct NaiveSoftmax {
+    pub(crate) shift: bool,
 }
 
 impl Primitive<1> for NaiveSoftmax {
@@ -49,7 +49,7 @@ impl Primitive<1> for NaiveSoftmax {
 
 /// a − b.
 #[derive(Clone, Copy)]
-pub struct Difference;
+pub(crate) struct Difference;
 
 impl Primitive<2> for Difference {
     fn name(&self) -> &'static str {
@@ -80,7 +80,7 @@ impl Primitive<2> for Difference {
 
 /// y = x, without a gradient: a `detach` that somebody forgot.
 #[derive(Clone, Copy)]
-pub struct Cut;
+pub(crate) struct Cut;
 
 impl Primitive<1> for Cut {
     fn name(&self) -> &'static str {
@@ -108,7 +108,7 @@ impl Primitive<1> for Cut {
 
 /// ‖x‖ = √Σ x²; its gradient x/‖x‖ is 0/0 at 0.
 #[derive(Clone, Copy)]
-pub struct Norm;
+pub(crate) struct Norm;
 
 impl Primitive<1> for Norm {
     fn name(&self) -> &'static str {
@@ -137,7 +137,7 @@ impl Primitive<1> for Norm {
 
 /// −Σ p·ln p over all, where 0·ln 0 counts as 0: forward knows, backward does not.
 #[derive(Clone, Copy)]
-pub struct Entropy;
+pub(crate) struct Entropy;
 
 impl Primitive<1> for Entropy {
     fn name(&self) -> &'static str {

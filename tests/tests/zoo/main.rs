@@ -6,7 +6,8 @@
 mod faulty;
 mod tiny;
 
-use tiny::{Animal, Classifier, Fault, Spoilt, Tiny};
+use std::sync::OnceLock;
+use tiny::{Beast, Classifier, Fault, Spoilt, Tiny};
 use transformer::diagnose::Direction::{self, Backward, Forward, Given, Update};
 use transformer::diagnose::{Cause, Descent, Diagnosis, Recipe, State, diagnose};
 use transformer::{Precision, Subject};
@@ -24,8 +25,13 @@ fn expected(origin: Option<(Direction, &'static str)>, cause: Cause, cured: bool
     Expected { origin, cause, cured }
 }
 
-fn examine(subject: &impl Subject, parameters: Vec<f32>, recipe: &Recipe, steps: u64) -> Diagnosis {
-    diagnose(subject, &State::start(parameters), recipe, steps).expect("a valid model")
+fn examine(
+    subject: impl Into<Beast>,
+    parameters: Vec<f32>,
+    recipe: &Recipe,
+    steps: u64,
+) -> Diagnosis {
+    diagnose(&subject.into(), &State::start(parameters), recipe, steps).expect("a valid model")
 }
 
 /// A healthy run's recipe.
@@ -70,22 +76,33 @@ fn verdict(name: &str, found: &Diagnosis, expected: &Expected) -> (bool, bool, b
 
 type Case = (Diagnosis, Expected);
 
+/// An animal: its name, its diagnosis, which is made once, and how to make it.
+type Animal = (&'static str, &'static OnceLock<Case>, fn() -> Case);
+
 macro_rules! zoo {
     ($($(#[$doc:meta])* $name:ident => $body:expr;)*) => {
+        /// Every animal.
+        static ZOO: &[Animal] = &[$((
+            stringify!($name),
+            {
+                static CASE: OnceLock<Case> = OnceLock::new();
+                &CASE
+            },
+            || $body,
+        )),*];
+
         $(
             $(#[$doc])*
             #[test]
             fn $name() {
-                let (found, expected): Case = $body;
-                let (origin, cause, cured) = verdict(stringify!($name), &found, &expected);
+                let animal = ZOO.iter().find(|a| a.0 == stringify!($name)).expect("an animal");
+                let (found, expected) = animal.1.get_or_init(animal.2);
+                let (origin, cause, cured) = verdict(animal.0, found, expected);
                 assert!(origin, "the first origin is wrong");
                 assert!(cause, "the cause is wrong");
                 assert!(cured, "cured or not: not as expected");
             }
         )*
-
-        /// Every animal by name.
-        const ZOO: &[(&str, fn() -> Case)] = &[$((stringify!($name), || $body)),*];
     };
 }
 
@@ -325,9 +342,9 @@ zoo! {
 #[test]
 fn the_zoo() {
     let (mut origins, mut causes, mut cures) = (0, 0, 0);
-    for (name, animal) in ZOO {
-        let (found, expected) = animal();
-        let (origin, cause, cured) = verdict(name, &found, &expected);
+    for (name, case, animal) in ZOO {
+        let (found, expected) = case.get_or_init(animal);
+        let (origin, cause, cured) = verdict(name, found, expected);
         println!("  verdict  origin {origin}, cause {cause}, cure {cured}\n");
         origins += usize::from(origin);
         causes += usize::from(cause);
@@ -371,7 +388,7 @@ fn the_catalogue_has_every_cause_and_every_example() {
         assert_eq!(catalogue.matches(&heading).count(), 1, "{cause}");
     }
     assert_eq!(catalogue.matches("\n## ").count(), Cause::ALL.len() - 1);
-    for (name, _) in ZOO {
+    for (name, ..) in ZOO {
         assert_eq!(catalogue.matches(&format!("`{name}`")).count(), 2, "{name}");
     }
 }

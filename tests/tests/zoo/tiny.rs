@@ -13,13 +13,13 @@ use probability::{layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
 use transformer::{Given, ModelError, Recording, Subject};
 
 /// Tokens of a sequence, sequences of a batch, words.
-pub const LENGTH: usize = 8;
-pub const SEQUENCES: usize = 4;
-pub const VOCABULARY: usize = 11;
+pub(crate) const LENGTH: usize = 8;
+pub(crate) const SEQUENCES: usize = 4;
+pub(crate) const VOCABULARY: usize = 11;
 
 /// What is wrong with the model; `Healthy` is nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fault {
+pub(crate) enum Fault {
     Healthy,
     /// exp without the maximum.
     NoMaximum,
@@ -55,18 +55,18 @@ pub enum Fault {
 
 /// A model of one head size.
 #[derive(Clone, Debug)]
-pub struct Tiny {
-    pub fault: Fault,
-    pub width: usize,
-    pub heads: usize,
-    pub layers: usize,
+pub(crate) struct Tiny {
+    pub(crate) fault: Fault,
+    pub(crate) width: usize,
+    pub(crate) heads: usize,
+    pub(crate) layers: usize,
     /// Which batch is spoilt, and how.
-    pub spoilt: Option<(u64, Spoilt)>,
+    pub(crate) spoilt: Option<(u64, Spoilt)>,
 }
 
 /// What is wrong with a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Spoilt {
+pub(crate) enum Spoilt {
     /// A token that is no word.
     Token,
     /// A target that is no word.
@@ -84,12 +84,12 @@ impl Default for Tiny {
 }
 
 impl Tiny {
-    pub fn with(fault: Fault) -> Self {
+    pub(crate) fn with(fault: Fault) -> Self {
         Tiny { fault, ..Tiny::default() }
     }
 
     /// Matrices that keep a vector's size by half, gains 1, the rest 0.
-    pub fn parameters(&self, seed: u64) -> Vec<f32> {
+    pub(crate) fn parameters(&self, seed: u64) -> Vec<f32> {
         let recording = self.record::<f32>().expect("a valid model");
         let mut all = vec![];
         for (k, p) in recording.tape.parameter_list().into_iter().enumerate() {
@@ -108,7 +108,7 @@ impl Tiny {
     }
 
     /// The parameters of one name times a factor.
-    pub fn scaled(&self, seed: u64, name: &str, factor: f32) -> Vec<f32> {
+    pub(crate) fn scaled(&self, seed: u64, name: &str, factor: f32) -> Vec<f32> {
         let mut all = self.parameters(seed);
         for p in self.record::<f32>().expect("a valid model").tape.parameter_list() {
             if p.name.contains(name) {
@@ -317,9 +317,9 @@ impl Subject for Tiny {
 
 /// A classifier of features without any norm: what a spike in the data hits with all its force.
 #[derive(Clone, Debug)]
-pub struct Classifier {
+pub(crate) struct Classifier {
     /// The batch whose features are 300 times as large, if one is.
-    pub spike: Option<u64>,
+    pub(crate) spike: Option<u64>,
 }
 
 impl Subject for Classifier {
@@ -349,7 +349,7 @@ impl Subject for Classifier {
 }
 
 impl Classifier {
-    pub fn parameters(&self) -> Vec<f32> {
+    pub(crate) fn parameters(&self) -> Vec<f32> {
         let n = self.record::<f32>().expect("a valid model").tape.parameters().len() as u64;
         let random = Random::new(9, 2, 0);
         (0..n).map(|i| (0.3 * random.normal(i)) as f32).collect()
@@ -358,42 +358,42 @@ impl Classifier {
 
 /// Any animal: one type, so that all is compiled once.
 #[derive(Clone, Debug)]
-pub enum Animal {
+pub(crate) enum Beast {
     Tiny(Tiny),
     Classifier(Classifier),
 }
 
-impl Subject for Animal {
+impl Subject for Beast {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         match self {
-            Animal::Tiny(tiny) => tiny.record(),
-            Animal::Classifier(classifier) => classifier.record(),
+            Beast::Tiny(tiny) => tiny.record(),
+            Beast::Classifier(classifier) => classifier.record(),
         }
     }
 
     fn batch(&self, number: u64) -> Vec<Given> {
         match self {
-            Animal::Tiny(tiny) => tiny.batch(number),
-            Animal::Classifier(classifier) => classifier.batch(number),
+            Beast::Tiny(tiny) => tiny.batch(number),
+            Beast::Classifier(classifier) => classifier.batch(number),
         }
     }
 
     fn length(&self) -> Option<usize> {
         match self {
-            Animal::Tiny(_) => Some(LENGTH),
-            Animal::Classifier(_) => None,
+            Beast::Tiny(_) => Some(LENGTH),
+            Beast::Classifier(_) => None,
         }
     }
 }
 
-impl From<&Tiny> for Animal {
+impl From<&Tiny> for Beast {
     fn from(tiny: &Tiny) -> Self {
-        Animal::Tiny(tiny.clone())
+        Beast::Tiny(tiny.clone())
     }
 }
 
-impl From<&Classifier> for Animal {
+impl From<&Classifier> for Beast {
     fn from(classifier: &Classifier) -> Self {
-        Animal::Classifier(classifier.clone())
+        Beast::Classifier(classifier.clone())
     }
 }

@@ -304,7 +304,7 @@ impl<S: Subject> Patient<'_, S> {
         let last = watched.history.last();
         let origin = last.and_then(|t| t.origin.as_ref());
         if let Some(origin) = origin
-            && let Some(found) = self.by_arithmetic(origin, last)?
+            && let Some(found) = self.by_arithmetic(origin, watched)?
         {
             return Ok(Some(found));
         }
@@ -345,8 +345,9 @@ impl<S: Subject> Patient<'_, S> {
     fn by_arithmetic(
         &self,
         origin: &Origin,
-        last: Option<&Taken>,
+        watched: &Watched,
     ) -> Result<Option<(Cause, String)>, ModelError> {
+        let last = watched.history.last();
         let why = || Some(origin.to_string());
         let operation = origin.operation.as_str();
         let is = |step| origin.fault.is_some_and(|f| f.step == step);
@@ -366,7 +367,7 @@ impl<S: Subject> Patient<'_, S> {
             Direction::Forward if operation == "lookup" => Some(Cause::BadToken),
             Direction::Forward if is_loss(operation) && of_zero => Some(Cause::NoTarget),
             Direction::Forward if is_loss(operation) && origin.fault.is_none() => {
-                self.bad_target(last)?.then_some(Cause::BadToken)
+                return Ok(self.bad_target(last)?.map(|why| (Cause::BadToken, why)));
             }
             Direction::Forward if is(Arithmetic::Ln) => Some(Cause::LogOfSoftmax),
             Direction::Forward
@@ -374,8 +375,10 @@ impl<S: Subject> Patient<'_, S> {
             {
                 if is(Arithmetic::Exp) {
                     Some(Cause::NoMaximum)
-                } else if of_zero {
+                } else if of_zero && self.highest_is_fine(origin, watched)? {
                     Some(Cause::WrongMaximum)
+                } else if of_zero {
+                    Some(Cause::NoMaximum)
                 } else if subtracted && form {
                     Some(Cause::AllMasked)
                 } else {
@@ -398,13 +401,39 @@ impl<S: Subject> Patient<'_, S> {
         Ok(cause.zip(why()))
     }
 
-    /// Whether a target of the failed batch is no class.
-    fn bad_target(&self, last: Option<&Taken>) -> Result<bool, ModelError> {
+    /// Whether a softmax that underflows elsewhere is right in the column of the highest score: then that
+    /// column's maximum was subtracted from all. Without any maximum that column overflows or underflows
+    /// too.
+    fn highest_is_fine(&self, origin: &Origin, watched: &Watched) -> Result<bool, ModelError> {
+        let mut step = self.subject.record_in_full::<f32>()?;
+        step.set_parameters(&watched.last_good.parameters);
+        step.give(&self.subject.batch(watched.history.last().map_or(0, |t| t.batch)));
+        step.forward();
+        let tape = &step.tape;
+        let Some(var) = tape.find(&origin.name) else { return Ok(false) };
+        let Some(&scores) = tape.operands(var).first() else { return Ok(false) };
+        let rows = tape.shape(var).rows;
+        let columns = tape.elements(scores).chunks(rows).zip(tape.elements(var).chunks(rows));
+        let highest = |z: &[f32]| z.iter().fold(f32::NEG_INFINITY, |m, &z| m.max(z));
+        let top = columns.max_by(|a, b| highest(a.0).total_cmp(&highest(b.0)));
+        Ok(top.is_some_and(|(_, p)| p.iter().all(|p| p.is_finite())))
+    }
+
+    /// A target of the failed batch that is no class.
+    fn bad_target(&self, last: Option<&Taken>) -> Result<Option<String>, ModelError> {
         let step = self.subject.record_in_full::<f32>()?;
         let classes = step.tape.find("logits").map_or(usize::MAX, |v| step.tape.shape(v).rows);
         let batch = self.subject.batch(last.map_or(0, |t| t.batch));
-        let targets = batch.iter().find(|g| g.name == "targets");
-        Ok(targets.is_some_and(|g| g.elements.iter().any(|&t| t >= classes as f64)))
+        let targets = batch.iter().find(|g| g.name == "targets").map(|g| &g.elements[..]);
+        let targets = targets.unwrap_or_default();
+        let place = targets.iter().position(|&t| t >= classes as f64 || t.is_nan());
+        Ok(place.map(|i| {
+            let last = classes - 1;
+            format!(
+                "target {} at place {i} of the batch: there are {classes} classes (0 to {last})",
+                targets[i]
+            )
+        }))
     }
 
     /// What initial sizes and the recorded operations say.
