@@ -12,7 +12,7 @@
 //!   Training*, 2018, appendix A.
 
 use crate::corpus::Corpus;
-use crate::diagnose::{Recipe, Signs, State, Taken, signs, stability};
+use crate::diagnose::{Recipe, Signs, Stability, State, Taken, signs};
 use crate::subject::Subject;
 use crate::trainer::{Step, Trainer};
 use crate::{ModelError, Precision};
@@ -85,7 +85,8 @@ fn rms(x: &[f32]) -> f64 {
     (squares / x.len().max(1) as f64).sqrt()
 }
 
-/// Measures a step's health at a state; `taken` is its last step, if one was taken.
+/// Measures a step's health at a state; `taken` is its last step, if one was taken, and `stability` what
+/// [`crate::diagnose::stability`] found, if it was asked.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -94,6 +95,7 @@ pub fn health(
     state: &State,
     recipe: &Recipe,
     taken: Option<&Taken>,
+    stability: Option<Stability>,
 ) -> Result<Health, ModelError> {
     let number = state.steps * recipe.accumulate;
     let batch = subject.batch(number);
@@ -107,7 +109,7 @@ pub fn health(
         measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 3e-2)));
         measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
     }
-    if let Some(found) = stability(subject, state, recipe)?
+    if let Some(found) = stability
         && found.limit.is_finite()
         && found.limit > 0.0
     {

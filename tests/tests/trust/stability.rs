@@ -49,8 +49,7 @@ fn rises(step: &GptStep<'_>, state: &State, recipe: &Recipe, bar: f64, steps: us
     let mut course = Course::from(step, recipe, state).expect("valid");
     (0..steps).any(|_| {
         let taken = course.step().expect("valid");
-        // NaN rises.
-        !(taken.loss <= bar)
+        taken.loss.is_nan() || taken.loss > bar
     })
 }
 

@@ -91,10 +91,12 @@ impl Operations {
         seed: u64,
     ) {
         let name = format!("{} ({})", plain.name(var), plain.operation(var).unwrap_or_default());
-        let mut operands: Vec<(Var, Var)> =
-            plain.operands(var).into_iter().zip(dual.operands(moving)).collect();
-        let mut seen = vec![];
-        operands.retain(|o| !seen.contains(&o.0) && (seen.push(o.0), true).1);
+        let mut operands: Vec<(Var, Var)> = vec![];
+        for pair in plain.operands(var).into_iter().zip(dual.operands(moving)) {
+            if !operands.contains(&pair) {
+                operands.push(pair);
+            }
+        }
         let upstream = direction(seed, 0, plain.elements(var).len());
 
         // Forward over what another step left behind.

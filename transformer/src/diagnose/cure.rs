@@ -273,7 +273,7 @@ impl<S: Subject> Case<'_, S> {
             }
             // These must learn, not only survive.
             Cause::LargeInitialisation | Cause::EntropyCollapse | Cause::GrowingLogits => {
-                self.signs.is_none_or(|s| !(trial.loss > s.uniform + 0.5))
+                self.signs.is_none_or(|s| s.uniform.is_nan() || trial.loss <= s.uniform + 0.5)
             }
             Cause::Underflow => trial.loss < first,
             _ => true,

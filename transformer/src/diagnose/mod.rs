@@ -50,7 +50,7 @@ pub use signs::{Attention, Signs, looks_ahead, signs};
 use crate::curvature::Hessian;
 use crate::subject::Subject;
 use crate::{ModelError, Precision, check};
-use calculus::Arithmetic;
+use calculus::{Arithmetic, Source};
 use cure::Case;
 use std::collections::VecDeque;
 
@@ -58,8 +58,10 @@ use std::collections::VecDeque;
 const KEPT: usize = 3;
 /// Models of more parameters are not differentiated twice.
 const CURVED: usize = 2_000_000;
+/// Nor are steps of more parameters × tokens: a few seconds for each product with the Hessian.
+const WORK: usize = 64_000_000;
 /// Applications of the Hessian in Lanczos' method.
-const APPLICATIONS: usize = 24;
+const APPLICATIONS: usize = 16;
 
 /// How far a learning rate is from the limit of stability.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -455,7 +457,7 @@ impl<S: Subject> Patient<'_, S> {
             return Ok(Some((Cause::NoScale, why)));
         }
         // A gain of 1 keeps a vector's size; trained models stay well below this.
-        let unlearned = !(start.loss <= start.uniform + 1.0);
+        let unlearned = start.loss.is_nan() || start.loss > start.uniform + 1.0;
         if start.gain.0 > 6.0 && (failed || unlearned) && self.uniformly_large()? {
             let (gain, name) = &start.gain;
             let why = format!(
@@ -635,7 +637,7 @@ impl<S: Subject> Patient<'_, S> {
         };
         let own = norm(batch);
         let others: Vec<f64> = (1..=4).map(|i| norm(batch + i)).collect();
-        Ok(!(own < 5.0 * usual(others.into_iter())))
+        Ok(own.is_nan() || own >= 5.0 * usual(others.into_iter()))
     }
 
     /// The largest eigenvalue at a state, as the update rule sees it.
@@ -644,8 +646,8 @@ impl<S: Subject> Patient<'_, S> {
     }
 }
 
-/// The curvature at a state against the learning rate of its next step; none for models too large to
-/// differentiate twice.
+/// The curvature at a state against the learning rate of its next step; none for steps too large to
+/// differentiate twice. Give it a smaller batch then: [`crate::GptStep::smaller`].
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -656,6 +658,12 @@ pub fn stability(
 ) -> Result<Option<Stability>, ModelError> {
     let n = state.parameters.len();
     if n > CURVED {
+        return Ok(None);
+    }
+    let step = subject.record::<f32>()?;
+    let given = step.tape.vars().filter(|v| step.tape.source(*v) == Source::Input);
+    let tokens = given.map(|v| step.tape.shape(v).columns).max().unwrap_or(1);
+    if n * tokens > WORK {
         return Ok(None);
     }
     let wide: Vec<f64> = state.parameters.iter().map(|&p| f64::from(p)).collect();

@@ -8,10 +8,10 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use transformer::diagnose::{self, Diagnosis, Recipe, Reduced, State};
+use transformer::diagnose::{self, Diagnosis, Direction, Recipe, Reduced, State};
 use transformer::files::write_atomically;
 use transformer::health::{self, Health};
-use transformer::{Form, Gpt2, GptStep, Precision, Trainer, checkpoint};
+use transformer::{Form, Gpt2, Gpt2Config, GptStep, Precision, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
 ///
@@ -49,6 +49,8 @@ enum Stored {
     F16,
 }
 
+/// Runs of at most so many steps are walked again from their start.
+const AGAIN: u64 = 500;
 /// Steps that are watched if nobody says how many.
 const WATCHED: u64 = 30;
 
@@ -91,7 +93,18 @@ impl Diagnose {
             start.steps
         ));
         let step = GptStep::of_run(&config, &model, &corpus);
-        let found = diagnose::diagnose(&step, &start, &recipe, steps)?;
+        let mut found = diagnose::diagnose(&step, &start, &recipe, steps)?;
+        // A checkpoint right before the failure shows no growth; a short run is walked from its start.
+        if found.cause.is_some() && found.history.len() == 1 && (1..=AGAIN).contains(&start.steps) {
+            remark(
+                "the step after the checkpoint fails: training again from the seed to see what grew",
+            );
+            let fresh = State::start(initial(&model, config.seed)?);
+            let again = diagnose::diagnose(&step, &fresh, &recipe, start.steps + steps)?;
+            if again.cause.is_some() {
+                found = again;
+            }
+        }
         let reduced = match precision {
             Precision::F32 => None,
             _ => {
@@ -104,8 +117,24 @@ impl Diagnose {
                 Some((first, at(saving)?))
             }
         };
+        if found.stability.is_none()
+            && found.origin.as_ref().is_none_or(|o| o.direction != Direction::Given)
+        {
+            // On a few tokens, if the run's own batches are too large.
+            let own = diagnose::stability(&step, &found.last_good, &recipe)?;
+            found.stability = match own {
+                Some(own) => Some(own),
+                None => diagnose::stability(&step.smaller(1, 32), &found.last_good, &recipe)?,
+            };
+        }
         let health = match found.cause {
-            None => Some(health::health(&step, &found.last_good, &recipe, found.history.last())?),
+            None => Some(health::health(
+                &step,
+                &found.last_good,
+                &recipe,
+                found.history.last(),
+                found.stability,
+            )?),
             Some(_) => None,
         };
         let svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
@@ -128,11 +157,6 @@ impl Diagnose {
     /// Where training stands: a run's checkpoint, a model's weights, or initial ones.
     fn start(&self, examined: &Examined) -> Result<State> {
         let Examined { config, model, parameters, sha256, run, .. } = examined;
-        let initial = || -> Result<Vec<f32>> {
-            let mut fresh = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
-            fresh.initialise(config.seed);
-            Ok(fresh.tape().parameters().to_vec())
-        };
         let state = run.as_deref().map(run::state_file).filter(|p| p.is_file());
         if let Some(path) = state {
             let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
@@ -145,9 +169,16 @@ impl Diagnose {
         }
         Ok(State::start(match parameters {
             Some(given) => given.clone(),
-            None => initial()?,
+            None => initial(model, config.seed)?,
         }))
     }
+}
+
+/// Freshly initialised parameters.
+fn initial(model: &Gpt2Config, seed: u64) -> Result<Vec<f32>> {
+    let mut fresh = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
+    fresh.initialise(seed);
+    Ok(fresh.tape().parameters().to_vec())
 }
 
 fn described(found: &Diagnosis) -> String {
@@ -191,6 +222,18 @@ fn described(found: &Diagnosis) -> String {
     if let Some((cause, why)) = &found.cause {
         line("cause", format!("{cause}"));
         line("because", why.clone());
+    }
+    if let Some(s) = found.stability.filter(|s| s.limit.is_finite() && s.limit > 0.0) {
+        line(
+            "curvature",
+            format!(
+                "largest eigenvalue {:.3e}: the rate {:.2e} is {:.2} of the limit {:.2e}",
+                s.eigenvalue,
+                s.rate,
+                s.rate / s.limit,
+                s.limit
+            ),
+        );
     }
     for trial in &found.trials {
         line(if trial.cured { "cure" } else { "no cure" }, trial.to_string());

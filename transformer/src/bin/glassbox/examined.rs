@@ -4,12 +4,15 @@ use crate::settings::Settings;
 use crate::source::{self, Source};
 use crate::{Result, generate, remark, run};
 use probability::random::Random;
+use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
 use transformer::files;
-use transformer::{Corpus, Gpt2Config, TrainingConfig};
+use transformer::{Corpus, Decoder, Gpt2Config, TrainingConfig};
 
-/// Tokens that stand in for a text where there is none.
-const INVENTED: u64 = 20_000;
+/// Windows of the text that a model writes itself where there is no other.
+const WINDOWS: usize = 12;
+/// Their length at the most: every token is drawn one by one.
+const WINDOW: usize = 32;
 
 /// A model with what it is trained on.
 pub(crate) struct Examined {
@@ -68,7 +71,8 @@ impl Examined {
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
         let directory = generate::model_directory(path);
         let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
-        let context = settings.context.unwrap_or(model.context.min(256)).min(model.context);
+        let longest = if settings.data.is_some() { 256 } else { WINDOW };
+        let context = settings.context.unwrap_or(model.context.min(longest)).min(model.context);
         let sizes = Settings {
             layers: Some(model.layers),
             heads: Some(model.heads),
@@ -88,9 +92,15 @@ impl Examined {
                 (source::encode(data, &text, &tokenizer)?, String::new())
             }
             None => {
-                remark("no --data: random tokens stand in for a text");
+                let count = WINDOWS * (context + 1);
+                let own = own_text(&model, &parameters, count, config.seed);
+                remark(match own {
+                    Some(_) => "no --data: the model is tried on text of its own",
+                    None => "no --data, and the model writes nothing: random tokens stand in",
+                });
                 let (random, v) = (Random::new(config.seed, 0, 0), model.vocabulary as u64);
-                ((0..INVENTED).map(|i| random.below(i, v) as u32).collect(), String::new())
+                let any = || (0..count as u64).map(|i| random.below(i, v) as u32).collect();
+                (own.unwrap_or_else(any), String::new())
             }
         };
         let corpus = Corpus::text(tokens, 0.1, context)?;
@@ -105,4 +115,19 @@ impl Examined {
             name,
         })
     }
+}
+
+/// What a model writes at temperature 1: text on which its loss is its own entropy. None where it writes
+/// numbers that are none.
+fn own_text(model: &Gpt2Config, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
+    let mut decoder = Decoder::<f32>::record(model).ok()?;
+    decoder.parameters_mut().copy_from_slice(parameters);
+    let (random, sampler) = (Random::new(seed, 0, 1), Sampler::default());
+    let mut tokens = vec![0];
+    while tokens.len() < count {
+        let logits = decoder.read(tokens[tokens.len() - 1]).ok()?;
+        let logits: Vec<f64> = logits.iter().map(|&z| f64::from(z)).collect();
+        tokens.push(sampler.draw(&logits, random.uniform(tokens.len() as u64)).ok()? as u32);
+    }
+    Some(tokens)
 }
