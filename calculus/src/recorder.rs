@@ -1,6 +1,6 @@
 //! Writing a computation down.
 
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::tape::{Node, Recorded, Rule, Source, Tape};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
@@ -192,6 +192,38 @@ impl<T: Real> Recorder<T> {
         assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
         let plan = Plan::Reuse { loss: loss.node, recompute };
         Tape::new(self.recording, self.nodes, self.names, plan)
+    }
+
+    /// Bytes that [`Recorder::finish`] will ask for.
+    pub fn bytes(&self) -> u128 {
+        self.bytes_of(2)
+    }
+
+    /// Bytes that [`Recorder::finish_forward_only`] will ask for.
+    pub fn bytes_forward_only(&self) -> u128 {
+        self.bytes_of(1)
+    }
+
+    /// Bytes that [`Recorder::finish_for_training`] will ask for.
+    pub fn bytes_for_training(&mut self, loss: Var, recompute: bool) -> u128 {
+        /// Sizes that no reuse makes possible, and that a plan's sums could not hold.
+        const BEYOND: u128 = 1 << 60;
+        let most = self.bytes();
+        if most >= BEYOND {
+            return most;
+        }
+        let plan = Plan::Reuse { loss: loss.node, recompute };
+        let layout = plan::lay_out(&mut self.nodes, plan);
+        let scratch = self.nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
+        let elements = layout.values + layout.gradients + layout.kept + scratch;
+        elements as u128 * size_of::<T>() as u128
+    }
+
+    /// Bytes of so many copies of every matrix, and of what rules keep and need.
+    fn bytes_of(&self, copies: u128) -> u128 {
+        let elements = |n: &Node<T>| copies * n.shape.len() as u128 + n.memory.kept as u128;
+        let scratch = self.nodes.iter().map(|n| n.memory.scratch as u128).max().unwrap_or(0);
+        (self.nodes.iter().map(elements).sum::<u128>() + scratch) * size_of::<T>() as u128
     }
 
     fn full_name(&self, name: &str) -> String {

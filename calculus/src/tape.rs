@@ -316,11 +316,11 @@ impl<T: Real> Tape<T> {
                     rule.forward(&self.nodes, &mut self.values, work);
                 }
             }
-            self.layout.fresh[i].iter().for_each(|&o| zero(&mut self.gradients, &self.nodes[o]));
             let memory = self.nodes[i].memory;
             let kept = &mut self.kept[self.nodes[i].kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..memory.scratch] };
-            rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
+            let fresh = &self.layout.fresh[i];
+            rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
     }
 
@@ -528,7 +528,15 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn reads_operand(&self, k: usize) -> bool;
     fn reads_output(&self) -> bool;
     fn is_cheap(&self) -> bool;
-    fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>);
+    /// Adds to the gradients of the operands, or writes those that are `fresh`.
+    fn vjp(
+        &self,
+        nodes: &[Node<T>],
+        values: &[T],
+        gradients: &mut [T],
+        fresh: &[usize],
+        work: Work<'_, T>,
+    );
     fn forward_and_vjp(
         &self,
         nodes: &[Node<T>],
@@ -594,12 +602,21 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         self.operation.forward(inputs, y, work);
     }
 
-    fn vjp(&self, nodes: &[Node<T>], values: &[T], gradients: &mut [T], work: Work<'_, T>) {
+    fn vjp(
+        &self,
+        nodes: &[Node<T>],
+        values: &[T],
+        gradients: &mut [T],
+        fresh: &[usize],
+        work: Work<'_, T>,
+    ) {
         let inputs = self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape));
         let output = &nodes[self.output];
         let y = view(&values[output.value.clone()], output.shape);
+        // The second gradient of an operand that occurs twice lies aside, and is added afterwards.
+        let fresh = std::array::from_fn(|k| fresh.contains(&self.operands[k]) && !self.repeats(k));
         self.with_gradients(nodes, gradients, work, |dy, dx, work| {
-            self.operation.vjp(inputs, y, dy, dx, work);
+            self.operation.vjp_into(inputs, y, dy, dx, fresh, work);
         });
     }
 

@@ -66,6 +66,29 @@ impl Primitive<2> for Add {
         add_to(da, dy);
         add_to(db, dy);
     }
+
+    fn vjp_into<T: Real>(
+        &self,
+        _: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 2],
+        fresh: [bool; 2],
+        _: Work<'_, T>,
+    ) {
+        for (gradient, fresh) in gradients.into_iter().zip(fresh) {
+            if fresh { copy_to(gradient, dy) } else { add_to(gradient, dy) }
+        }
+    }
+}
+
+/// x ← y.
+fn copy_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
+    parallel::columns([x], |first, [mut x]| {
+        for (j, mut x) in x.column_iter_mut().enumerate() {
+            x.as_mut_slice().copy_from_slice(column(&y, first + j));
+        }
+    });
 }
 
 /// x ← x + y.

@@ -6,7 +6,7 @@
 
 use crate::{
     Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, product_add,
-    simd, transposed, vector,
+    product_to, simd, transposed, vector,
 };
 
 /// y = W·x + b.
@@ -49,16 +49,31 @@ impl Primitive<3> for Affine {
 
     fn vjp<T: Real>(
         &self,
+        inputs: [View<'_, T>; 3],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 3],
+        work: Work<'_, T>,
+    ) {
+        self.vjp_into(inputs, y, dy, gradients, [false; 3], work);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
         [w, x, _]: [View<'_, T>; 3],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [dw, dx, db]: [ViewMut<'_, T>; 3],
+        [dw, dx, mut db]: [ViewMut<'_, T>; 3],
+        [fresh_w, fresh_x, fresh_b]: [bool; 3],
         _: Work<'_, T>,
     ) {
+        if fresh_b {
+            db.fill(T::zero());
+        }
         rayon::join(
-            || product_add(dx, T::one(), transposed(w), dy),
+            || product_to(dx, transposed(w), dy, !fresh_x),
             || {
-                product_add(dw, T::one(), dy, transposed(x));
+                product_to(dw, dy, transposed(x), !fresh_w);
                 add_columns(db, dy);
             },
         );

@@ -38,19 +38,7 @@ impl Primitive<2> for Hadamard {
     }
 
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
-        parallel::columns([y], |first, [mut y]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let (a, b) = (column(&a, first + j), column(&b, first + j));
-                        for ((y, &a), &b) in y.as_mut_slice().iter_mut().zip(a).zip(b) {
-                            *y = a * b;
-                        }
-                    }
-                },
-            );
-        });
+        product_into(y, a, b);
     }
 
     fn vjp<T: Real>(
@@ -64,6 +52,23 @@ impl Primitive<2> for Hadamard {
         add_product(da, b, dy);
         add_product(db, a, dy);
     }
+}
+
+/// x ← y ⊙ z.
+pub fn product_into<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) {
+    parallel::columns([x], |first, [mut x]| {
+        simd(
+            #[inline(always)]
+            || {
+                for (j, mut x) in x.column_iter_mut().enumerate() {
+                    let (y, z) = (column(&y, first + j), column(&z, first + j));
+                    for ((x, &y), &z) in x.as_mut_slice().iter_mut().zip(y).zip(z) {
+                        *x = y * z;
+                    }
+                }
+            },
+        );
+    });
 }
 
 /// x ← x + y ⊙ z: what the chain rule does to any operation that works element by element.

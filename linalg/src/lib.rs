@@ -50,7 +50,7 @@ pub mod vector;
 
 pub use kernel::{limits, simd};
 pub use primitive::{Memory, Primitive, Reads, Work};
-pub use product::{Factor, product_add, product_into, transposed};
+pub use product::{Factor, product_add, product_into, product_to, transposed};
 pub use real::Real;
 pub use shape::{Shape, ShapeError};
 

@@ -94,6 +94,23 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         work: Work<'_, T>,
     );
 
+    /// As `vjp`, where the gradients marked `fresh` hold nothing yet: they are written. An operation
+    /// overrides it to spare a pass over memory that sets to zero what is added to next.
+    fn vjp_into<T: Real>(
+        &self,
+        inputs: [View<'_, T>; N],
+        output: View<'_, T>,
+        upstream: View<'_, T>,
+        mut gradients: [ViewMut<'_, T>; N],
+        fresh: [bool; N],
+        work: Work<'_, T>,
+    ) {
+        for (gradient, _) in gradients.iter_mut().zip(fresh).filter(|(_, fresh)| *fresh) {
+            gradient.fill(T::zero());
+        }
+        self.vjp(inputs, output, upstream, gradients, work);
+    }
+
     /// `forward`, then `vjp`: what a training step asks of its last operation, the loss. An operation
     /// overrides it where both at once are cheaper than one after the other; then `upstream` and what
     /// is added to `gradients` are those of `vjp`.

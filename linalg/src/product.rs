@@ -6,7 +6,10 @@
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
-use crate::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work};
+use crate::{
+    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+};
+use std::ops::Range;
 
 /// A factor of a product: a matrix, or its transpose without a copy.
 #[derive(Clone, Copy, Debug)]
@@ -111,6 +114,19 @@ pub fn product_add<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), true);
 }
 
+/// C ← A·B, or C ← C + A·B where `add` is set: for a gradient that is there already, or is not.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn product_to<'a, 'b, T: Real>(
+    c: ViewMut<'_, T>,
+    a: impl Into<Factor<'a, T>>,
+    b: impl Into<Factor<'b, T>>,
+    add: bool,
+) {
+    product(c, T::one(), a.into(), b.into(), add);
+}
+
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
 /// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
@@ -130,8 +146,99 @@ fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_,
         c.ncols()
     );
     let work = c.len() * a.columns();
+    if c.ncols() == 1 {
+        return matrix_vector(c, alpha, a, b, add);
+    }
     let pieces = if work <= WHOLE { 1 } else { (work / PIECE + 1).next_power_of_two().max(2) };
     cut(c, alpha, a, b, add, pieces);
+}
+
+/// c ← α·A·b (+ c): every element of A is read once and used once, so that what counts is to read it in
+/// order, on all threads, and nothing else is worth a copy.
+fn matrix_vector<T: Real>(
+    mut c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+) {
+    let terms = a.columns();
+    if !add {
+        c.fill(T::zero());
+    }
+    if !a.transposed {
+        return parallel::rows([c], ROWS, |first, [mut c]| {
+            let rows = first..first + c.nrows();
+            add_combination(c.column_mut(0).as_mut_slice(), alpha, &a.view, rows, b, 0..terms);
+        });
+    }
+    let rows = (STREAM / terms.max(1)).max(1);
+    parallel::rows([c], rows, |first, [mut c]| {
+        simd(
+            #[inline(always)]
+            || {
+                for (i, c) in c.column_mut(0).as_mut_slice().iter_mut().enumerate() {
+                    let row = column(&a.view, first + i);
+                    let dot = match b.transposed {
+                        false => vector::dot(row, column(&b.view, 0)),
+                        true => vector::sum_of(terms, |k| row[k] * b.at(k, 0)),
+                    };
+                    *c += alpha * dot;
+                }
+            },
+        );
+    });
+}
+
+/// Elements of A that one thread reads in a row.
+const STREAM: usize = 1 << 18;
+/// The longest piece of a column whose sums a thread keeps aside.
+const ROWS: usize = 4096;
+
+/// c ← c + α·Σ_k a_k·b_k over `terms` of the columns of A, of which `rows` count.
+fn add_combination<T: Real>(
+    c: &mut [T],
+    alpha: T,
+    a: &View<'_, T>,
+    rows: Range<usize>,
+    b: Factor<'_, T>,
+    terms: Range<usize>,
+) {
+    /// Columns that are read side by side.
+    const TOGETHER: usize = 8;
+    if terms.len() * c.len() > STREAM && terms.len() > TOGETHER {
+        // Columns are contiguous: threads share them out, each with sums of its own.
+        let middle = terms.start + (terms.len() / 2).next_multiple_of(TOGETHER);
+        let mut aside = [T::zero(); ROWS];
+        let aside = &mut aside[..c.len()];
+        let (left, right) = (terms.start..middle, middle..terms.end);
+        rayon::join(
+            || add_combination(c, alpha, a, rows.clone(), b, left),
+            || add_combination(aside, alpha, a, rows.clone(), b, right),
+        );
+        return vector::axpy(c, T::one(), aside);
+    }
+    simd(
+        #[inline(always)]
+        || {
+            let mut k = terms.start;
+            while k + TOGETHER <= terms.end {
+                let x: [T; TOGETHER] = std::array::from_fn(|l| alpha * b.at(k + l, 0));
+                let a: [&[T]; TOGETHER] = std::array::from_fn(|l| &column(a, k + l)[rows.clone()]);
+                for (i, c) in c.iter_mut().enumerate() {
+                    let mut sum = *c;
+                    for l in 0..TOGETHER {
+                        sum += a[l][i] * x[l];
+                    }
+                    *c = sum;
+                }
+                k += TOGETHER;
+            }
+            for k in k..terms.end {
+                vector::axpy(c, alpha * b.at(k, 0), &column(a, k)[rows.clone()]);
+            }
+        },
+    );
 }
 
 /// Cuts C, along its longer side, into `pieces` parts (a power of two).
@@ -237,18 +344,30 @@ impl Primitive<2> for Product {
 
     fn vjp<T: Real>(
         &self,
+        inputs: [View<'_, T>; 2],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 2],
+        work: Work<'_, T>,
+    ) {
+        self.vjp_into(inputs, y, dy, gradients, [false; 2], work);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
         [a, b]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
         [da, db]: [ViewMut<'_, T>; 2],
+        [fresh_a, fresh_b]: [bool; 2],
         _: Work<'_, T>,
     ) {
         let back = Factor { view: a, transposed: !self.transposed };
         rayon::join(
-            || product_add(db, T::one(), back, dy),
+            || product_to(db, back, dy, !fresh_b),
             || match self.transposed {
-                false => product_add(da, T::one(), dy, transposed(b)),
-                true => product_add(da, T::one(), b, transposed(dy)),
+                false => product_to(da, dy, transposed(b), !fresh_a),
+                true => product_to(da, b, transposed(dy), !fresh_a),
             },
         );
     }
@@ -283,6 +402,23 @@ mod tests {
             f32::gemm(found.as_view_mut(), 2.0, a, b, add);
             plain(expected.as_view_mut(), 2.0, a, b, add);
             prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_product_with_a_vector_is_a_product() {
+        for (m, k) in [(1, 1), (3, 8), (40, 7), (700, 130), (3, 2000), (5000, 133), (900, 700)] {
+            for (ta, tb, add) in [(false, false, true), (true, false, false), (true, true, true)] {
+                let a = if ta { integers(k, m, 1) } else { integers(m, k, 1) };
+                let b = if tb { integers(1, k, 2) } else { integers(k, 1, 2) };
+                let a = Factor { view: a.as_view(), transposed: ta };
+                let b = Factor { view: b.as_view(), transposed: tb };
+                let start = if add { integers(m, 1, 3) } else { Matrix::repeat(m, 1, f32::NAN) };
+                let (mut found, mut expected) = (start.clone(), start);
+                product(found.as_view_mut(), 2.0, a, b, add);
+                plain(expected.as_view_mut(), 2.0, a, b, add);
+                assert_eq!(found, expected, "{m}×{k} {ta} {tb} {add}");
+            }
         }
     }
 

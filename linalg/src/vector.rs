@@ -52,6 +52,28 @@ pub fn reduce<T: Real>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     fold(lanes)
 }
 
+/// Σ term(xᵢ, yᵢ, zᵢ), in the same order as the other sums.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline(always)]
+pub fn reduce3<T: Real>(x: &[T], y: &[T], z: &[T], term: impl Fn(T, T, T) -> T) -> T {
+    assert!(x.len() == y.len() && y.len() == z.len(), "vectors of different lengths");
+    let mut lanes = [T::zero(); LANES];
+    let (xs, x_rest) = x.as_chunks::<LANES>();
+    let (ys, y_rest) = y.as_chunks::<LANES>();
+    let (zs, z_rest) = z.as_chunks::<LANES>();
+    for ((x, y), z) in xs.iter().zip(ys).zip(zs) {
+        for l in 0..LANES {
+            lanes[l] += term(x[l], y[l], z[l]);
+        }
+    }
+    for (l, ((&x, &y), &z)) in x_rest.iter().zip(y_rest).zip(z_rest).enumerate() {
+        lanes[l] += term(x, y, z);
+    }
+    fold(lanes)
+}
+
 /// Σ term(i) for i = 0 .. n, in the same order as the other sums.
 ///
 /// ```
@@ -125,6 +147,8 @@ mod tests {
             let x: Vec<f64> = x.into_iter().map(f64::from).collect();
             prop_assert_eq!(sum(&x), x.iter().sum::<f64>());
             prop_assert_eq!(dot(&x, &x), x.iter().map(|x| x * x).sum::<f64>());
+            let cubes = reduce3(&x, &x, &x, |x, y, z| x * y * z);
+            prop_assert_eq!(cubes, x.iter().map(|x| x * x * x).sum::<f64>());
             prop_assert_eq!(maximum(&x), x.iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b)));
         }
     }

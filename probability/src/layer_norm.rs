@@ -72,28 +72,31 @@ impl LayerNorm {
         x: View<'_, T>,
         gain: View<'_, T>,
         dy: View<'_, T>,
-        dx: ViewMut<'_, T>,
+        (dx, fresh): (ViewMut<'_, T>, bool),
         d_gain: ViewMut<'_, T>,
         work: Work<'_, T>,
     ) {
         let moments = View::from_slice(work.kept, 2, x.ncols());
         let n = T::from_f64(x.nrows() as f64);
-        let features = x.nrows();
         parallel::columns([dx], |first, [mut dx]| {
             simd(
                 #[inline(always)]
                 || {
                     for (j, mut dx) in dx.column_iter_mut().enumerate() {
                         let (mean, rate) = (moments[(0, first + j)], moments[(1, first + j)]);
-                        let x = &column(&x, first + j)[..features];
-                        let dy = &column(&dy, first + j)[..features];
-                        let gain = &column(&gain, 0)[..features];
-                        let standard = |i: usize| (x[i] - mean) * rate;
-                        let d = |i: usize| dy[i] * gain[i];
-                        let mean_d = vector::sum_of(features, d) / n;
-                        let mean_dx = vector::sum_of(features, |i| d(i) * standard(i)) / n;
-                        for (i, dx) in dx.as_mut_slice()[..features].iter_mut().enumerate() {
-                            *dx += rate * (d(i) - mean_d - standard(i) * mean_dx);
+                        let (x, dy) = (column(&x, first + j), column(&dy, first + j));
+                        let gain = column(&gain, 0);
+                        let d = |dy: T, gain: T| dy * gain;
+                        let standard = |x: T| (x - mean) * rate;
+                        let mean_d = vector::dot(dy, gain) / n;
+                        let mean_dx =
+                            vector::reduce3(x, dy, gain, |x, dy, g| d(dy, g) * standard(x)) / n;
+                        let dx = dx.as_mut_slice();
+                        if fresh {
+                            dx.fill(T::zero());
+                        }
+                        for (((dx, &x), &dy), &g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
+                            *dx += rate * (d(dy, g) - mean_d - standard(x) * mean_dx);
                         }
                     }
                 },
@@ -159,7 +162,22 @@ impl Primitive<2> for LayerNorm {
         [dx, d_gain]: [ViewMut<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        Self::add(x, gain, dy, dx, d_gain, work);
+        Self::add(x, gain, dy, (dx, false), d_gain, work);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
+        [x, gain]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx, mut d_gain]: [ViewMut<'_, T>; 2],
+        [fresh, fresh_gain]: [bool; 2],
+        work: Work<'_, T>,
+    ) {
+        if fresh_gain {
+            d_gain.fill(T::zero());
+        }
+        Self::add(x, gain, dy, (dx, fresh), d_gain, work);
     }
 }
 
@@ -206,7 +224,26 @@ impl Primitive<3> for LayerNorm {
         [dx, d_gain, d_shift]: [ViewMut<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        Self::add(x, gain, dy, dx, d_gain, work);
+        Self::add(x, gain, dy, (dx, false), d_gain, work);
+        add_columns(d_shift, dy);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
+        [x, gain, _]: [View<'_, T>; 3],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx, mut d_gain, mut d_shift]: [ViewMut<'_, T>; 3],
+        [fresh, fresh_gain, fresh_shift]: [bool; 3],
+        work: Work<'_, T>,
+    ) {
+        if fresh_gain {
+            d_gain.fill(T::zero());
+        }
+        if fresh_shift {
+            d_shift.fill(T::zero());
+        }
+        Self::add(x, gain, dy, (dx, fresh), d_gain, work);
         add_columns(d_shift, dy);
     }
 }

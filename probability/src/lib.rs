@@ -8,6 +8,7 @@
 //! * [`dropout`]: a random half of a layer switched off, the rest scaled up.
 //! * [`random`]: random numbers as a function of (seed, stream, step, index), so that every thread
 //!   draws the same ones.
+//! * [`permutation`]: a random order of n things, without a list of them.
 //! * [`sample`]: drawing the next token: temperature, top-k, top-p, min-p.
 //!
 //! ```
@@ -20,6 +21,7 @@
 pub mod dropout;
 pub mod layer_norm;
 pub mod mask;
+pub mod permutation;
 pub mod random;
 pub mod sample;
 pub mod softmax;

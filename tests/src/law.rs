@@ -31,7 +31,8 @@ pub struct Verdict {
     pub strides: f64,
     /// Whether the gradients of operands that cannot move are left as they were.
     pub leaves: bool,
-    /// How far value and gradients differ where forward and vjp are one call.
+    /// How far value and gradients differ where forward and vjp are one call, or gradients are written
+    /// instead of added to.
     pub together: f64,
 }
 
@@ -132,6 +133,32 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         self.primitive.vjp(inputs, output.as_view(), upstream.as_view(), views, work);
     }
 
+    /// As [`Case::together`]'s measure: the vjp into gradients that hold NaN and are said to be fresh.
+    fn fresh(&self, pass: &Pass, up: &Matrix<f64>, gradients: &[Matrix<f64>; N]) -> f64 {
+        let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
+        scratch.fill(f64::NAN);
+        let inputs = self.read();
+        let inputs = inputs.each_ref().map(|x| x.as_view());
+        let mut worst = 0.0;
+        for one in 0..=N {
+            // One of them fresh, or all.
+            let fresh: [bool; N] = std::array::from_fn(|i| one == N || one == i);
+            let mut i = 0;
+            let mut sums = gradients.each_ref().map(|g| {
+                i += 1;
+                g * if fresh[i - 1] { f64::NAN } else { 0.0 }
+            });
+            let views = sums.each_mut().map(|g| g.as_view_mut());
+            let work = Work { kept: &mut kept, scratch: &mut scratch };
+            let y = pass.output.as_view();
+            self.primitive.vjp_into(inputs, y, up.as_view(), views, fresh, work);
+            let errors = sums.iter().zip(gradients);
+            let errors = errors.map(|(sum, g)| Piece::of(sum, 0.0).error(g, 0.0));
+            worst = errors.fold(worst, largest);
+        }
+        worst
+    }
+
     /// Forward and vjp in one call, on memory that holds NaN: how far they are from one after the other.
     fn together(&self, pass: &Pass, up: &Matrix<f64>, gradients: &[Matrix<f64>; N]) -> f64 {
         let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
@@ -195,7 +222,10 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
             adds,
             strides: self.strides(&pass, &upstream, &gradients),
             leaves: (0..N).all(|i| self.smooth[i] || gradients[i] == zeros[i]),
-            together: self.together(&pass, &upstream, &gradients),
+            together: largest(
+                self.together(&pass, &upstream, &gradients),
+                self.fresh(&pass, &upstream, &gradients),
+            ),
         }
     }
 

@@ -2,9 +2,10 @@
 //! and gradients of PyTorch in double precision (see the data's own README for their source).
 
 use linalg::Real;
+use probability::sample::Sampler;
 use tests::golden::{self, largest_difference, worst_gradient};
 use tests::outside_data;
-use transformer::{Decoder, Form, Gpt2, IGNORED, files};
+use transformer::{Form, Gpt2, IGNORED, Writer, files};
 
 const MODEL: &str = "gpt-nano-sort";
 
@@ -91,25 +92,14 @@ fn every_activation_of_the_author() {
 fn sorts_all_inputs() {
     let Some(directory) = outside_data(MODEL) else { return };
     let (config, parameters) = files::read::<f32>(&directory).unwrap();
-    let mut decoder = Decoder::<f32>::record(&config).unwrap();
-    decoder.parameters_mut().copy_from_slice(&parameters);
-    let mut right = 0;
-    for digits in inputs() {
-        decoder.clear();
-        let mut written = Vec::new();
-        let mut next = digits.clone();
-        while written.len() < DIGITS {
-            let mut best = 0;
-            for token in next.drain(..) {
-                let logits = decoder.read(token).unwrap();
-                best = (0..logits.len()).max_by(|&i, &j| logits[i].total_cmp(&logits[j])).unwrap();
-            }
-            written.push(best as u32);
-            next.push(best as u32);
-        }
-        right += usize::from(written == sorted(&digits));
-    }
-    assert_eq!(right, 729);
+    let mut writer = Writer::new(&config, &parameters, None).unwrap();
+    let greedy = Sampler { temperature: 0.0, ..Sampler::default() };
+    let right = inputs().into_iter().filter(|digits| {
+        writer.clear();
+        let written = writer.write(digits, greedy, 0).unwrap().take(DIGITS);
+        written.collect::<Result<Vec<u32>, _>>().unwrap() == sorted(digits)
+    });
+    assert_eq!(right.count(), 729);
 }
 
 fn losses_and_gradients<T: Real>(form: Form, loss_bound: f64, gradient_bound: f64) {

@@ -286,7 +286,7 @@ impl CausalAttention {
         qkv: View<'_, T>,
         mask: Option<DropoutMask>,
         outputs: [View<'_, T>; 2],
-        mut d_qkv: ViewMut<'_, T>,
+        (mut d_qkv, fresh): (ViewMut<'_, T>, bool),
         work: Work<'_, T>,
     ) {
         let (width, sequences) = (qkv.nrows() / 3, qkv.ncols() / self.length);
@@ -298,7 +298,13 @@ impl CausalAttention {
             [dq, dk, dv, scratch],
             self.heads,
             sequences,
-            |h, b, [dq, dk, dv, mut s]| {
+            |h, b, [mut dq, mut dk, mut dv, mut s]| {
+                if fresh {
+                    for d in [&mut dq, &mut dk, &mut dv] {
+                        let columns = d.column_iter_mut();
+                        columns.for_each(|mut d| d.as_mut_slice().fill(T::zero()));
+                    }
+                }
                 let rows = width / self.heads;
                 let (at, shape) = ((h * rows, b * self.length), (rows, self.length));
                 let lse = &linalg::column(&kept, b)[h * self.length..][..self.length];
@@ -346,7 +352,19 @@ impl Primitive<1> for CausalAttention {
         [d_qkv]: [ViewMut<'_, T>; 1],
         work: Work<'_, T>,
     ) {
-        self.add(qkv, None, [y, dy], d_qkv, work);
+        self.add(qkv, None, [y, dy], (d_qkv, false), work);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
+        [qkv]: [View<'_, T>; 1],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        [d_qkv]: [ViewMut<'_, T>; 1],
+        [fresh]: [bool; 1],
+        work: Work<'_, T>,
+    ) {
+        self.add(qkv, None, [y, dy], (d_qkv, fresh), work);
     }
 }
 
@@ -385,6 +403,22 @@ impl Primitive<2> for CausalAttention {
         [d_qkv, _]: [ViewMut<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        self.add(qkv, self.dropout.and_then(|d| d.mask(step[0])), [y, dy], d_qkv, work);
+        self.add(qkv, self.dropout.and_then(|d| d.mask(step[0])), [y, dy], (d_qkv, false), work);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
+        [qkv, step]: [View<'_, T>; 2],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        [d_qkv, mut d_step]: [ViewMut<'_, T>; 2],
+        [fresh, fresh_step]: [bool; 2],
+        work: Work<'_, T>,
+    ) {
+        if fresh_step {
+            d_step.fill(T::zero());
+        }
+        let mask = self.dropout.and_then(|d| d.mask(step[0]));
+        self.add(qkv, mask, [y, dy], (d_qkv, fresh), work);
     }
 }

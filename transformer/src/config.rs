@@ -145,6 +145,9 @@ pub enum ConfigError {
 /// Token ids travel as scalars; an f32 counts exactly as far as this.
 const LARGEST_SIZE: usize = 1 << 24;
 
+/// Every layer is a dozen named values, whatever its width: more would be a list, not a network.
+const MOST_LAYERS: usize = 1024;
+
 impl Gpt2Config {
     /// Checks that a model of these sizes can be.
     ///
@@ -167,6 +170,10 @@ impl Gpt2Config {
                 let (found, expected) = (found as f64, "at most 16777216");
                 return Err(ConfigError::Range { setting: size, found, expected });
             }
+        }
+        if self.layers > MOST_LAYERS {
+            let (setting, found) = ("layers", self.layers as f64);
+            return Err(ConfigError::Range { setting, found, expected: "at most 1024" });
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(ConfigError::Heads { width: self.width, heads: self.heads });
@@ -415,13 +422,10 @@ mod tests {
         assert!(message("scale_attn_weights", json!(false)).contains("true or nothing"));
         assert!(message("activation_function", json!("mish")).contains("gelu_new"));
         assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
-        let huge = Gpt2Config {
-            width: 1 << 24,
-            layers: 1 << 24,
-            hidden: 1 << 24,
-            ..Gpt2Config::default()
-        };
+        let huge =
+            Gpt2Config { width: 1 << 24, layers: 1024, hidden: 1 << 24, ..Gpt2Config::default() };
         assert!(matches!(huge.validate(), Err(ConfigError::Large { .. })));
+        assert!(message("n_layer", json!(1025)).contains("at most 1024"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::model::IGNORED;
 use crate::streams;
+use probability::permutation::Permutation;
 use probability::random::Random;
 use thiserror::Error;
 
@@ -104,6 +105,11 @@ impl Corpus {
     /// Writes batch number `batch` of a seed: windows of `length` tokens, one after another. The same
     /// numbers give the same windows, whatever was drawn before.
     ///
+    /// Windows are drawn without replacement. A pass over a text cuts it into windows, from a place
+    /// that is drawn, and takes each once, in an order that is drawn; a pass over documents begins one
+    /// window at each. Drawing with replacement, as nanoGPT does, has the same mean; but after as many
+    /// tokens as the text has, it has left out a share of 1/e of them.
+    ///
     /// # Panics
     /// If the two slices differ in length, or `length` does not divide it or exceeds what the corpus
     /// was made for.
@@ -116,24 +122,36 @@ impl Corpus {
         targets: &mut [u32],
     ) {
         assert!(tokens.len() == targets.len() && tokens.len().is_multiple_of(length));
-        let random = Random::new(seed, streams::WINDOWS, batch as u32);
         let windows = tokens.chunks_exact_mut(length).zip(targets.chunks_exact_mut(length));
+        let batch_size = windows.len() as u64;
         for (i, (tokens, targets)) in windows.enumerate() {
-            let choices = match self.end {
-                Some(_) => self.starts.len(),
-                None => self.train.len() - length,
+            let start = self.start(seed, batch * batch_size + i as u64, length);
+            targets.copy_from_slice(&self.train[start..start + length]);
+            tokens[0] = match self.end {
+                Some(end) => end,
+                None => self.train[start - 1],
             };
-            let drawn = random.below(i as u64, choices as u64) as usize;
-            if let Some(end) = self.end {
-                let start = self.starts[drawn];
-                targets.copy_from_slice(&self.train[start..start + length]);
-                tokens[0] = end;
-                tokens[1..].copy_from_slice(&targets[..length - 1]);
-            } else {
-                tokens.copy_from_slice(&self.train[drawn..drawn + length]);
-                targets.copy_from_slice(&self.train[drawn + 1..drawn + 1 + length]);
-            }
+            tokens[1..].copy_from_slice(&targets[..length - 1]);
         }
+    }
+
+    /// Where the targets of window number `window` begin.
+    fn start(&self, seed: u64, window: u64, length: usize) -> usize {
+        if self.end.is_some() {
+            let documents = self.starts.len() as u64;
+            let random = Random::new(seed, streams::WINDOWS, (window / documents) as u32);
+            return self.starts
+                [Permutation::new(documents, random).at(window % documents) as usize];
+        }
+        // The first token is nobody's target. A pass leaves out one window's worth, or what is left
+        // over if there is but one, so that it can begin at any of as many places.
+        let targets = self.train.len() - 1;
+        let windows = (targets / length).saturating_sub(1).max(1);
+        let slack = targets - windows * length;
+        let random = Random::new(seed, streams::WINDOWS, (window / windows as u64) as u32);
+        let order = Permutation::new(windows as u64, random);
+        let place = order.at(window % windows as u64) as usize;
+        1 + random.below(0, slack as u64 + 1) as usize + length * place
     }
 
     /// The whole validation part in windows of `length` tokens; every token is predicted once, except
@@ -236,6 +254,34 @@ mod tests {
         }
     }
 
+    /// Windows `first` and later ones, a batch of one each.
+    fn drawn(corpus: &Corpus, seed: u64, first: u64, count: u64, length: usize) -> Vec<Window> {
+        let draw = |batch| {
+            let (mut tokens, mut targets) = (vec![0; length], vec![0; length]);
+            corpus.fill(seed, batch, length, &mut tokens, &mut targets);
+            Window { tokens, targets }
+        };
+        (first..first + count).map(draw).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_pass_takes_every_token_once_but_a_window_or_two(
+            n in 20u32..300, length in 1usize..18, seed: u64, pass in 0u64..5,
+        ) {
+            let train = (0..n).collect();
+            let corpus = Corpus { train, validation: vec![0], starts: vec![], end: None };
+            let windows = ((n as usize - 1) / length).saturating_sub(1).max(1) as u64;
+            let w = drawn(&corpus, seed, pass * windows, windows, length);
+            prop_assert!(w.iter().all(|w| w.tokens.iter().zip(&w.targets).all(|(x, y)| x + 1 == *y)));
+            let mut seen = counted(&w);
+            seen.sort_unstable();
+            prop_assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
+            prop_assert!(seen.len() + 2 * length > n as usize - 1);
+            prop_assert!(seen[0] >= 1 && *seen.last().unwrap() < n);
+        }
+    }
+
     #[test]
     fn windows_are_drawn_from_everywhere_and_again() {
         let corpus = Corpus::text((0..100).collect(), 0.1, 8).unwrap();
@@ -245,17 +291,21 @@ mod tests {
             corpus.fill(3, batch, 8, &mut x, &mut y);
             (x, y)
         };
-        let (x, y) = draw(0);
-        assert!(x.iter().zip(&y).all(|(x, y)| x + 1 == *y));
-        assert_eq!(draw(0), (x, y));
+        assert_eq!(draw(0), draw(0));
+        assert_ne!(draw(0), draw(1));
         let seen: std::collections::HashSet<u32> = (0..40).flat_map(|b| draw(b).0).collect();
         assert_eq!(seen.len(), 89); // all of the 90 but the last, which is only a target
-        assert_ne!(draw(0), draw(1));
+        // A batch of fifty windows is the fifty batches of one.
+        let one_by_one = drawn(&corpus, 3, 50, 50, 8);
+        assert_eq!(draw(1).1, one_by_one.into_iter().flat_map(|w| w.targets).collect::<Vec<_>>());
     }
 
     #[test]
     fn document_windows_begin_with_an_end() {
         let corpus = Corpus::documents(vec![1, 2, 0, 3, 0, 4, 5, 6, 0], vec![1, 0], 0, 4).unwrap();
+        let mut pass: Vec<_> = drawn(&corpus, 7, 3, 3, 4).into_iter().map(|w| w.targets).collect();
+        pass.sort();
+        assert_eq!(pass, [[1, 2, 0, 3], [3, 0, 4, 5], [4, 5, 6, 0]]); // each once
         let (mut x, mut y) = (vec![9; 4 * 30], vec![9; 4 * 30]);
         corpus.fill(1, 0, 4, &mut x, &mut y);
         assert!(x.chunks(4).all(|w| w[0] == 0));

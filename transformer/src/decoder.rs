@@ -2,7 +2,7 @@
 
 use crate::config::Gpt2Config;
 use crate::layers::{self, Context};
-use crate::{Form, ModelError};
+use crate::{Form, ModelError, memory};
 use calculus::{Recorder, Tape, Var};
 use linalg::{Real, Shape};
 
@@ -37,6 +37,9 @@ pub struct Decoder<T: Real> {
 
 impl<T: Real> Decoder<T> {
     /// Records the prediction of one token. Parameters are in the order of [`crate::Gpt2`]'s.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other, or that need more memory than there is.
     pub fn record(config: &Gpt2Config) -> Result<Self, ModelError> {
         config.validate()?;
         let mut recorder = Recorder::new();
@@ -51,6 +54,7 @@ impl<T: Real> Decoder<T> {
         }
         let (x, table) = layers::output(c, r, x, token_table)?; // d×1, d×V
         let logits = layers::logits(r, x, table)?; // V×1
+        memory::afford(recorder.bytes_forward_only())?;
         let tape = recorder.finish_forward_only();
         let find = |i: usize, name: &str| {
             tape.find(&format!("block.{i}.attention.{name}")).expect("recorded above")

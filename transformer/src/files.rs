@@ -111,12 +111,14 @@ fn read_weights<T: Real>(
     let path = directory.join("model.safetensors");
     // Nothing is read before it is known to be about as long as it must be: F64, the mask buffers of
     // old checkpoints, a second copy of a tied head, the header.
-    let buffers = 4 * config.layers as u64 * (config.context as u64).pow(2);
-    let tied = (config.vocabulary * config.width) as u64;
-    let most = 8 * (config.parameters() as u64 + tied) + buffers + (16 << 20);
-    let bytes = read_bounded(&path, most)?;
+    let wide = |size: usize| size as u128;
+    let buffers = 4 * wide(config.layers) * wide(config.context).pow(2);
+    let numbers = wide(config.parameters()) + wide(config.vocabulary) * wide(config.width);
+    let most = 8 * numbers + buffers + (16 << 20);
+    let bytes = read_bounded(&path, u64::try_from(most).unwrap_or(u64::MAX))?;
     let mut tensors = Tensors::new(&path, &bytes)?;
-    let mut parameters = Vec::with_capacity(config.parameters());
+    // Not more than the file can hold: a configuration may claim anything.
+    let mut parameters = Vec::with_capacity(config.parameters().min(bytes.len() / 2));
     for (name, shape) in config.parameter_shapes() {
         tensors.parameter(&hugging_face_name(&name), shape, finite, &mut parameters)?;
     }
@@ -292,6 +294,11 @@ impl<'a> Tensors<'a> {
         Err(FileError::Tensors { path: self.path.to_owned(), reason })
     }
 
+    fn foreign_type<R>(&self, name: &str, tensor: &TensorView<'_>) -> Result<R, FileError> {
+        let found = tensor.dtype();
+        self.error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"))
+    }
+
     /// Appends the elements of a tensor.
     fn parameter<T: Real>(
         &mut self,
@@ -314,11 +321,7 @@ impl<'a> Tensors<'a> {
                 "tensor {name} has shape {found:?} where config.json means {expected:?}"
             ));
         }
-        let Some(elements) = elements(&tensor) else {
-            let found = tensor.dtype();
-            return self
-                .error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"));
-        };
+        let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
         for (i, x) in elements.enumerate() {
             if finite && !x.is_finite() {
                 return self.error(format!(
@@ -355,7 +358,10 @@ impl<'a> Tensors<'a> {
             let bias = name.ends_with(".bias")
                 && with_biases.parameter_shapes().any(|(n, _)| hugging_face_name(&n) == *name);
             if bias && !config.bias {
-                if elements(tensor).is_some_and(|mut e| e.all(|x| x == 0.0)) {
+                let Some(mut elements) = elements(tensor) else {
+                    return self.foreign_type(name, tensor);
+                };
+                if elements.all(|x| x == 0.0) {
                     continue;
                 }
                 return self.error(format!(
@@ -411,7 +417,9 @@ fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     if found > most {
         return Err(FileError::Large { path: path.to_owned(), found, most });
     }
-    let mut bytes = Vec::with_capacity(found as usize);
+    let mut bytes = Vec::new();
+    let room = usize::try_from(found).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
+    room.ok_or(std::io::ErrorKind::OutOfMemory.into()).map_err(unreadable)?;
     // A device or a pipe does not say how long it is.
     file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)

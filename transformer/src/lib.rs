@@ -1,4 +1,98 @@
 //! # A transformer's training step as a value
+//!
+//! The other crates of this workspace hold one branch of mathematics each. This one composes them into
+//! a GPT-2 that trains, writes and is measured, and owns no mathematics of its own but fused
+//! attention and a loss that takes the vocabulary in chunks.
+//!
+//! The code of the model runs once and *writes the step down*: an ordered list of named operations over
+//! named matrices. From then on the step is replayed: forward (predict), backward (the chain rule),
+//! update (descent). Whoever wants to know something about the step reads that list: the loop that
+//! trains, the picture, the explanation, the certificates. No reader adds a line to the hot path, and
+//! none needs the model's code.
+//!
+//! | part of the step | file | whose mathematics |
+//! |---|---|---|
+//! | 1 embedding | `layers::embedding` | [`linalg::gather`] |
+//! | 2 self-attention | [`CausalAttention`], [`CachedAttention`] | [`linalg`], [`probability::softmax`] |
+//! | 3 feed-forward | `layers::feed_forward` | [`linalg::affine`], [`calculus::activation`] |
+//! | 4 output projection | `layers::output`, `layers::logits` | [`linalg::product`] |
+//! | 5 loss | [`VocabularyLoss`] | [`infotheory::cross_entropy`] |
+//! | 6 backpropagation | [`calculus::Tape::backward`] | [`calculus`] over every rule of every crate |
+//! | 7 update | [`Trainer::step`] | [`calculus::optimizer`], [`calculus::schedule`], [`calculus::clip`] |
+//!
+//! A model is recorded in one of two [`Form`]s, whose values and gradients agree: *fused* trains,
+//! *textbook* has a node for every formula. Text becomes tokens in [`tokenizer`], windows in [`corpus`];
+//! [`stories`] is a source of text whose entropy is known exactly. A model on disk is a Hugging Face
+//! directory ([`files`]); [`checkpoint`] holds what else a run needs to go on to the same bits.
+//!
+//! ## A step, written down and read
+//!
+//! ```
+//! use transformer::{Form, Gpt2, Gpt2Config};
+//!
+//! // Three words, sequences of four, two heads that share a width of eight.
+//! let config = Gpt2Config {
+//!     vocabulary: 3, context: 4, width: 8, heads: 2, layers: 1, hidden: 32, ..Default::default()
+//! };
+//! let mut model = Gpt2::<f32>::record(&config, 1, 4, Form::Textbook, 0)?;
+//! model.initialise(1);
+//!
+//! // Whoever knows nothing pays ln 3 nats a word.
+//! let (tokens, targets) = ([0, 1, 2, 0], [1, 2, 0, 1]);
+//! let loss = model.loss(&tokens, &targets)?;
+//! assert!((loss - 3.0_f64.ln()).abs() < 0.1);
+//!
+//! // Every formula is a row: a name, an operation, the branch of mathematics it belongs to.
+//! let weights = model.tape().find("block.0.attention.weights").unwrap();
+//! let row = model.tape().rows().find(|row| row.var == weights).unwrap();
+//! assert_eq!((row.operation, row.branch), (Some("softmax"), Some("probability")));
+//! // The first token sees itself only; a column of weights is a distribution.
+//! assert_eq!(row.value[(0, 0)], 1.0);
+//! assert!((row.value.column(3).sum() - 1.0).abs() < 1e-6);
+//!
+//! // The chain rule, from the loss to every row.
+//! let loss_var = model.loss_var();
+//! model.tape_mut().backward(loss_var);
+//! let logits = model.tape().gradient(model.logits_var().unwrap());
+//! assert!(logits.column(0).sum().abs() < 1e-6); // softmax minus one-hot sums to zero
+//! # Ok::<(), transformer::ModelError>(())
+//! ```
+//!
+//! ## Training, measuring, writing
+//!
+//! ```
+//! use probability::sample::Sampler;
+//! use transformer::tokenizer::Tokenizer;
+//! use transformer::{Corpus, OptimizerKind, ScheduleKind, TokenizerKind, Trainer, TrainingConfig, Writer};
+//! use transformer::config::Activation;
+//!
+//! let text = "one two three ".repeat(40);
+//! let tokenizer = Tokenizer::characters_of(&text);
+//! let corpus = Corpus::text(tokenizer.encode(&text)?, 0.1, 16)?;
+//! let config = TrainingConfig {
+//!     data: None, tokenizer: TokenizerKind::Chars,
+//!     layers: 1, heads: 2, width: 16, context: 16, activation: Activation::GeluTanh,
+//!     bias: true, tied: true, dropout: 0.0,
+//!     batch: 8, accumulate: 1, steps: 150,
+//!     optimizer: OptimizerKind::AdamW, momentum: 0.0, schedule: ScheduleKind::Cosine,
+//!     learning_rate: 1e-2, min_learning_rate: 1e-3, warmup: 10,
+//!     weight_decay: 0.1, beta1: 0.9, beta2: 0.99, clip: 1.0, seed: 1, eval_every: 0,
+//! };
+//! let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(tokenizer.vocabulary())?)?;
+//! let first = trainer.step(&corpus)?;
+//! assert!((first.loss - (tokenizer.vocabulary() as f64).ln()).abs() < 0.1);
+//! for _ in 1..config.steps {
+//!     trainer.step(&corpus)?;
+//! }
+//! assert!(trainer.evaluate(&corpus)?.loss < 0.2); // from 2.2: what follows is nearly certain
+//!
+//! let (model, greedy) = (trainer.model(), Sampler { temperature: 0.0, ..Sampler::default() });
+//! let mut writer = Writer::new(model.config(), model.tape().parameters(), None)?;
+//! let prompt = tokenizer.encode("one ")?;
+//! let written: Result<Vec<u32>, _> = writer.write(&prompt, greedy, 0)?.take(9).collect();
+//! assert_eq!(tokenizer.decode(&written?), "two three");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod cached_attention;
 mod causal_attention;
@@ -13,6 +107,7 @@ mod evaluation;
 pub mod files;
 pub mod health;
 mod layers;
+mod memory;
 mod model;
 pub mod precision;
 pub mod profile;
@@ -23,6 +118,7 @@ pub mod tokenizer;
 mod trainer;
 mod training_config;
 mod vocabulary_loss;
+mod writer;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
@@ -32,10 +128,10 @@ pub use decoder::Decoder;
 pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError};
 pub use precision::Precision;
-pub use streams::GENERATION as GENERATION_STREAM;
 pub use subject::{Batches, Given, GptStep, Recording, Subject, parts};
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
 pub use vocabulary_loss::VocabularyLoss;
+pub use writer::{WriteError, Writer, Written};

@@ -2,7 +2,7 @@
 
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
-use crate::{VocabularyLoss, streams};
+use crate::{VocabularyLoss, memory, streams};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
@@ -60,6 +60,18 @@ pub enum ModelError {
         /// Number of tokens of the vocabulary.
         vocabulary: usize,
     },
+    /// More memory than there is.
+    #[error(
+        "this takes {} of memory{}: take a smaller batch, context or model",
+        memory::bytes(*needed),
+        there.map_or(String::new(), |there| format!(" and the machine has {}", memory::bytes(there)))
+    )]
+    Memory {
+        /// Bytes of the recording.
+        needed: u128,
+        /// Bytes of the machine, swap included, if it tells.
+        there: Option<u128>,
+    },
     /// A batch without a token to be predicted.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
@@ -96,7 +108,10 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, seed, |r, _| r.finish())
+        Self::write_down(config, sequences, length, form, seed, |r, _| {
+            memory::afford(r.bytes())?;
+            Ok(r.finish())
+        })
     }
 
     /// As [`Gpt2::record`] in the fused form, in the least memory, for training: of all values and
@@ -112,8 +127,10 @@ impl<T: Real> Gpt2<T> {
         const LARGE: usize = 1 << 20;
         let size = config.layers.saturating_mul(sequences.saturating_mul(length));
         let recompute = size.saturating_mul(config.width) >= LARGE;
-        let finish = |r: Recorder<T>, loss| r.finish_for_training(loss, recompute);
-        Self::write_down(config, sequences, length, Form::Fused, seed, finish)
+        Self::write_down(config, sequences, length, Form::Fused, seed, |mut r, loss| {
+            memory::afford(r.bytes_for_training(loss, recompute))?;
+            Ok(r.finish_for_training(loss, recompute))
+        })
     }
 
     /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
@@ -123,7 +140,10 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
-        Self::write_down(config, sequences, length, form, 0, |r, _| r.finish_forward_only())
+        Self::write_down(config, sequences, length, form, 0, |r, _| {
+            memory::afford(r.bytes_forward_only())?;
+            Ok(r.finish_forward_only())
+        })
     }
 
     fn write_down(
@@ -132,7 +152,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
         seed: u64,
-        finish: impl FnOnce(Recorder<T>, Var) -> Tape<T>,
+        finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -163,7 +183,7 @@ impl<T: Real> Gpt2<T> {
                 (Some(logits), loss)
             }
         };
-        let mut tape = finish(recorder, loss);
+        let mut tape = finish(recorder, loss)?;
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }

@@ -7,7 +7,7 @@ pub(crate) const DROPOUT: u32 = 0x2000_0000;
 /// Where the windows of a batch begin.
 pub(crate) const WINDOWS: u32 = 0x3000_0000;
 /// Tokens drawn in generation.
-pub const GENERATION: u32 = 0x4000_0000;
+pub(crate) const GENERATION: u32 = 0x4000_0000;
 /// Stories, training and validation.
 pub(crate) const STORIES: u32 = 0x5000_0000;
 /// Directions along which gradients are checked and curvature is sought.

@@ -45,7 +45,8 @@ pub enum TokenizerError {
     },
     /// A tokenizer of another kind.
     #[error(
-        "this tokenizer is not one of bytes or characters: {reason}; such a model takes token ids: --prompt-tokens"
+        "this tokenizer is not one of bytes or characters: {reason}; `glassbox generate` takes token ids \
+         instead: --prompt-tokens"
     )]
     Foreign {
         /// What was found.
@@ -95,16 +96,31 @@ impl Tokenizer {
     /// The text of tokens; what is no character becomes U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match self {
-            Tokenizer::Bytes => {
-                let bytes: Vec<u8> = tokens.iter().map(|&t| t.min(255) as u8).collect();
-                String::from_utf8_lossy(&bytes).into_owned()
-            }
+            Tokenizer::Bytes => String::from_utf8_lossy(&bytes_of(tokens)).into_owned(),
             Tokenizer::Characters(characters) => {
                 let character =
                     |&t: &u32| characters.get(t as usize).copied().unwrap_or('\u{fffd}');
                 tokens.iter().map(character).collect()
             }
         }
+    }
+
+    /// How many of the last tokens are the beginning of a character whose end is still to come: 0 to 3.
+    ///
+    /// ```
+    /// use transformer::tokenizer::Tokenizer;
+    /// let bytes = Tokenizer::bytes();
+    /// assert_eq!(bytes.incomplete(&[0x61, 0xe2, 0x82]), 2); // "a" and two thirds of "€"
+    /// assert_eq!(bytes.incomplete(&[0xe2, 0x82, 0xac]), 0);
+    /// ```
+    pub fn incomplete(&self, tokens: &[u32]) -> usize {
+        let Tokenizer::Bytes = self else { return 0 };
+        let begins = |n: &usize| {
+            let tail = bytes_of(&tokens[tokens.len() - n..]);
+            let error = std::str::from_utf8(&tail).err();
+            error.is_some_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+        };
+        (1..=tokens.len().min(3)).find(begins).unwrap_or(0)
     }
 
     /// Hugging Face's `tokenizer.json`.
@@ -195,6 +211,11 @@ impl Tokenizer {
     }
 }
 
+/// Tokens as bytes; what is none becomes 0xff, which UTF-8 never has.
+fn bytes_of(tokens: &[u32]) -> Vec<u8> {
+    tokens.iter().map(|&t| u8::try_from(t).unwrap_or(0xff)).collect()
+}
+
 /// The printable character that stands for each byte in `tokenizers`' byte level: itself where it is
 /// printable in Latin-1, else one of those from U+0100 on. Source: GPT-2's `bytes_to_unicode`.
 fn byte_names() -> Vec<char> {
@@ -226,6 +247,21 @@ mod tests {
             for tokenizer in [Tokenizer::bytes(), Tokenizer::characters_of(&text)] {
                 prop_assert_eq!(Tokenizer::from_json(&tokenizer.to_json()), Ok(tokenizer));
             }
+        }
+
+        #[test]
+        fn bytes_are_shown_as_soon_as_they_are_characters(text: String, noise: Vec<u8>) {
+            let tokenizer = Tokenizer::bytes();
+            let tokens: Vec<u32> = text.bytes().chain(noise).map(u32::from).collect();
+            let (mut shown, mut pending) = (String::new(), Vec::new());
+            for &token in &tokens {
+                pending.push(token);
+                let ready = pending.len() - tokenizer.incomplete(&pending);
+                shown += &tokenizer.decode(&pending[..ready]);
+                pending.drain(..ready);
+                prop_assert!(pending.len() <= 3);
+            }
+            prop_assert_eq!(shown + &tokenizer.decode(&pending), tokenizer.decode(&tokens));
         }
 
         #[test]

@@ -118,6 +118,9 @@ pub enum TrainingConfigError {
 /// Batches are numbered in an f32, which counts exactly as far as this.
 const MOST_BATCHES: u64 = 1 << 24;
 
+/// Tokens of a batch; larger steps are made of several, by `accumulate`.
+const LARGEST_BATCH: usize = 1 << 24;
+
 impl TrainingConfig {
     /// Checks every setting that is not the model's.
     ///
@@ -134,6 +137,12 @@ impl TrainingConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         check(self.batch > 0, "batch", &self.batch, "1 or more")?;
+        check(
+            self.batch.saturating_mul(self.context) <= LARGEST_BATCH,
+            "batch",
+            &self.batch,
+            "smaller: batch·context at most 16777216",
+        )?;
         check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
         let batches = self.steps.checked_mul(self.accumulate as u64);
         check(
@@ -254,6 +263,7 @@ pub(crate) mod tests {
             "batch is 0; it must be 1 or more"
         );
         for config in [
+            TrainingConfig { batch: usize::MAX, ..tiny() },
             TrainingConfig { learning_rate: f64::NAN, ..tiny() },
             TrainingConfig { min_learning_rate: 1.0, ..tiny() },
             TrainingConfig { steps: u64::MAX, accumulate: 2, ..tiny() },

@@ -96,4 +96,20 @@ impl<F: Function> Primitive<1> for Activation<F> {
     ) {
         hadamard::add_product(dx, View::from_slice(work.kept, x.nrows(), x.ncols()), dy);
     }
+
+    fn vjp_into<T: Real>(
+        &self,
+        [x]: [View<'_, T>; 1],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        [dx]: [ViewMut<'_, T>; 1],
+        [fresh]: [bool; 1],
+        work: Work<'_, T>,
+    ) {
+        if fresh {
+            hadamard::product_into(dx, View::from_slice(work.kept, x.nrows(), x.ncols()), dy);
+        } else {
+            self.vjp([x], y, dy, [dx], work);
+        }
+    }
 }

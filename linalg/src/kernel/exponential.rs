@@ -49,8 +49,9 @@ pub(crate) fn tanh(x: f32) -> f32 {
 
 /// erf x, within 2 units in the last place over the whole range.
 ///
-/// An odd polynomial near zero, 1 − e^(−q(|x|)) beyond 1; both fitted to erf by weighted least squares
-/// until the largest error was least, 1.2·10⁻⁹ relative. Beyond 4, erf rounds to 1.
+/// An odd polynomial near zero; beyond 1, 1 − e^(−x²)·r(|x|) with a polynomial r for the scaled
+/// complementary error function. Both were fitted by weighted least squares until the largest error was
+/// least, 1.4·10⁻⁸ relative to erf. Beyond 4, erf rounds to 1.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -62,12 +63,14 @@ pub(crate) fn erf(x: f32) -> f32 {
                     + z * (-2.685_381_3e-2
                         + z * (5.188_327_7e-3 + z * (-8.010_193_7e-4 + z * 7.853_861_5e-5))))));
     let b = if a > 4.0 { 4.0 } else { a };
-    let q = 3.205_707_2e-4
-        + b * (1.127_171_6e0
-            + b * (6.380_122e-1
-                + b * (1.032_182_2e-1
-                    + b * (-2.188_965_1e-2 + b * (2.960_116_1e-3 + b * -1.876_05e-4)))));
-    let large = (1.0 - exp(-q)).copysign(x);
+    let scaled = 9.862_918e-1
+        + b * (-1.048_954_4
+            + b * (7.940_067e-1
+                + b * (-4.331_374_9e-1
+                    + b * (1.650_173_1e-1
+                        + b * (-4.131_240_4e-2 + b * (6.065_801_7e-3 + b * -3.937_901_9e-4))))));
+    // Written as the derivative writes it, so that both take one exponential.
+    let large = (1.0 - exp((-x) * x) * scaled).copysign(x);
     if a < 1.0 { small } else { large }
 }
 

@@ -1,6 +1,7 @@
 //! What this machine can do at best: multiply-adds in registers, bytes from memory.
 #![allow(unsafe_code)]
 
+use crate::{Factor, Real, ViewMut};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -36,6 +37,27 @@ pub fn measure(budget: Duration) -> Limits {
     });
     Limits { flops_one, flops, bytes }
 }
+
+/// C ← α·A·B (+ C) by the `gemm` crate on one thread: what a product here is measured against.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn library_product<T: Real>(
+    c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+) {
+    super::gemm::gemm(c, alpha, a, b, add);
+}
+
+/// Bytes that a thread's packed copies of factors take; 0 where products are not our own.
+#[cfg(target_arch = "x86_64")]
+pub const PACKING_BYTES: usize = super::packed::BYTES;
+/// Bytes that a thread's packed copies of factors take; 0 where products are not our own.
+#[cfg(not(target_arch = "x86_64"))]
+pub const PACKING_BYTES: usize = 0;
 
 /// Bytes that each thread reads in one run.
 const READ: usize = 128 << 20;

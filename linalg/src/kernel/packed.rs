@@ -27,6 +27,15 @@ pub(crate) struct Strided {
 }
 
 impl Strided {
+    /// The part that begins with element (i, j).
+    ///
+    /// # Safety
+    /// Element (i, j) is in the matrix.
+    unsafe fn from(self, i: usize, j: usize) -> Strided {
+        // SAFETY: by the caller.
+        Strided { start: unsafe { self.at(i, j) }, ..self }
+    }
+
     /// # Safety
     /// Element (i, j) is in the matrix.
     unsafe fn at(self, i: usize, j: usize) -> *const f32 {
@@ -44,6 +53,22 @@ const INNER: usize = 384;
 const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
 const COLUMNS: usize = 1024;
+
+/// Rows or columns of C that make so few tiles that the other factor is read where it stands.
+const LITTLE: usize = 128;
+
+/// Rows of B that are at most this far apart share cache lines and pages enough to be read in place.
+const NEAR: usize = 64;
+
+/// A block of a factor, packed or where it stands.
+#[derive(Clone, Copy)]
+struct Factor {
+    block: Strided,
+    packed: Option<*const f32>,
+}
+
+/// Bytes of both packed blocks of a thread.
+pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
 
 /// Which instructions this processor has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,14 +146,15 @@ trait Tile {
     /// As [`Blocks::each`].
     unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>);
 
-    /// C ← α·A·B (+ C) for a tile of `V` registers: A packed [k][V·LANES], B packed [k][COLUMNS].
+    /// C ← α·A·B (+ C) for a tile of `V` registers and all COLUMNS: rows of A side by side, B where it
+    /// stands or, if `PACKED`, [k][COLUMNS].
     ///
     /// # Safety
     /// The processor has these vectors; pointers reach as far as said.
-    unsafe fn run<const V: usize>(
+    unsafe fn run<const V: usize, const PACKED: bool>(
         k: usize,
-        a: *const f32,
-        b: *const f32,
+        a: Strided,
+        b: Strided,
         c: *mut f32,
         c_column: usize,
         alpha: f32,
@@ -154,10 +180,10 @@ macro_rules! tile {
 
             #[inline]
             #[target_feature(enable = $feature)]
-            unsafe fn run<const V: usize>(
+            unsafe fn run<const V: usize, const PACKED: bool>(
                 k: usize,
-                mut a: *const f32,
-                mut b: *const f32,
+                a: Strided,
+                b: Strided,
                 c: *mut f32,
                 c_column: usize,
                 alpha: f32,
@@ -167,21 +193,26 @@ macro_rules! tile {
                 unsafe {
                     let mut sums = [[$zero(); V]; $columns];
                     for j in 0..$columns {
-                        _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(j * c_column).cast());
+                        for line in 0..V * $lanes / 16 {
+                            let place = c.wrapping_add(j * c_column + 16 * line);
+                            _mm_prefetch::<_MM_HINT_T0>(place.cast());
+                        }
                     }
+                    let (mut x_start, mut y_start) = (a.start, b.start);
+                    let y_step = if PACKED { $columns } else { b.row };
                     for _ in 0..k {
                         let mut x: [$vector; V] = [$zero(); V];
                         for v in 0..V {
-                            x[v] = $load(a.add(v * $lanes));
+                            x[v] = $load(x_start.add(v * $lanes));
                         }
                         for j in 0..$columns {
-                            let y = $splat(*b.add(j));
+                            let y = $splat(*y_start.add(if PACKED { j } else { j * b.column }));
                             for v in 0..V {
                                 sums[j][v] = $fma(x[v], y, sums[j][v]);
                             }
                         }
-                        a = a.add(V * $lanes);
-                        b = b.add($columns);
+                        x_start = x_start.add(a.column);
+                        y_start = y_start.add(y_step);
                     }
                     let alpha = $splat(alpha);
                     for j in 0..$columns {
@@ -262,20 +293,35 @@ impl Blocks {
             assert!(elements <= 16 * packed.len(), "{elements} packed elements");
             packed.as_mut_ptr().cast()
         };
-        let packed_a = room(packed_a, BLOCK_A + T::LANES * INNER, rows * inner);
+        let packed_a = room(packed_a, BLOCK_A + 16 * INNER, rows * inner);
         let packed_b = room(packed_b, COLUMNS * INNER, columns * inner);
+        // What few tiles read is not worth a copy: a factor stays where it is if its elements are in
+        // order and no tile reaches beyond it.
+        let a_stays = self.a.row == 1 && self.n <= LITTLE && self.m.is_multiple_of(T::LANES);
+        let near = self.b.row == 1 || self.b.row <= NEAR;
+        let b_stays = near && self.m <= LITTLE && self.n.is_multiple_of(T::COLUMNS);
         for j in (0..self.n).step_by(columns) {
             let n = columns.min(self.n - j);
             for p in (0..self.k).step_by(inner) {
                 let k = inner.min(self.k - p);
                 // SAFETY: blocks lie inside the matrices, packed blocks inside their buffers.
                 unsafe {
-                    pack_columns::<T>(self.b, (p, j), (k, n), packed_b);
+                    let b = if b_stays {
+                        Factor { block: self.b.from(p, j), packed: None }
+                    } else {
+                        pack_columns::<T>(self.b, (p, j), (k, n), packed_b);
+                        Factor { block: self.b, packed: Some(packed_b) }
+                    };
                     for i in (0..self.m).step_by(rows) {
                         let m = rows.min(self.m - i);
-                        pack_rows::<T>(self.a, (i, p), (m, k), packed_a);
+                        let a = if a_stays {
+                            Factor { block: self.a.from(i, p), packed: None }
+                        } else {
+                            pack_rows::<T>(self.a, (i, p), (m, k), packed_a);
+                            Factor { block: self.a, packed: Some(packed_a) }
+                        };
                         let c = self.c.add(i + j * self.c_column);
-                        self.tiles::<T>((m, n, k), packed_a, packed_b, c, self.add || p > 0);
+                        self.tiles::<T>((m, n, k), a, b, c, self.add || p > 0);
                     }
                 }
             }
@@ -290,8 +336,8 @@ impl Blocks {
     unsafe fn tiles<T: Tile>(
         &self,
         (m, n, k): (usize, usize, usize),
-        packed_a: *const f32,
-        packed_b: *const f32,
+        a: Factor,
+        b: Factor,
         c: *mut f32,
         add: bool,
     ) {
@@ -305,7 +351,16 @@ impl Blocks {
                 // SAFETY: a whole tile lies inside C; a ragged one is computed aside, and of it only what
                 // lies inside C is copied.
                 unsafe {
-                    let (a, b) = (packed_a.add(i * k), packed_b.add(j * k));
+                    let x = match a.packed {
+                        Some(packed) => {
+                            Strided { start: packed.add(i * k), row: 1, column: height }
+                        }
+                        None => a.block.from(i, 0),
+                    };
+                    let y = match b.packed {
+                        Some(packed) => Strided { start: packed.add(j * k), row: width, column: 1 },
+                        None => b.block.from(0, j),
+                    };
                     let place = c.add(i + j * self.c_column);
                     let whole = rows == height && columns == width;
                     let (to, column, sum) = if whole {
@@ -313,10 +368,14 @@ impl Blocks {
                     } else {
                         (edge.0.as_mut_ptr(), height, false)
                     };
-                    match v {
-                        1 => T::run::<1>(k, a, b, to, column, self.alpha, sum),
-                        2 => T::run::<2>(k, a, b, to, column, self.alpha, sum),
-                        _ => T::run::<3>(k, a, b, to, column, self.alpha, sum),
+                    let alpha = self.alpha;
+                    match (v, b.packed.is_some()) {
+                        (1, true) => T::run::<1, true>(k, x, y, to, column, alpha, sum),
+                        (2, true) => T::run::<2, true>(k, x, y, to, column, alpha, sum),
+                        (_, true) => T::run::<3, true>(k, x, y, to, column, alpha, sum),
+                        (1, false) => T::run::<1, false>(k, x, y, to, column, alpha, sum),
+                        (2, false) => T::run::<2, false>(k, x, y, to, column, alpha, sum),
+                        (_, false) => T::run::<3, false>(k, x, y, to, column, alpha, sum),
                     }
                     if !whole {
                         for j in 0..columns {

@@ -1,14 +1,15 @@
 //! `glassbox evaluate`.
 
+use crate::generate::Model;
 use crate::source::{self, Source};
-use crate::{Result, generate, on_threads, remark, run};
+use crate::{Result, on_threads, remark, run};
 use clap::Args;
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::io::Write;
 use std::path::PathBuf;
 use transformer::corpus::windows;
-use transformer::{Evaluation, Form, Gpt2, files};
+use transformer::{Evaluation, Form, Gpt2};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -38,9 +39,9 @@ impl Evaluate {
     }
 
     fn evaluate(&self) -> Result<()> {
-        let directory = generate::model_directory(&self.run);
-        let (config, parameters) = files::read::<f32>(&directory)?;
-        let tokenizer = files::read_tokenizer(&directory)?;
+        let model = Model::read(&self.run)?;
+        let tokenizer = model.tokenizer()?;
+        let Model { config, parameters, .. } = model;
         // What the model was trained on, if that is still there: its n-grams are the baselines.
         let own =
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
@@ -89,6 +90,10 @@ impl Evaluate {
                 Vec::new()
             }
         };
+        let entropy = match (&self.data, &trained_on) {
+            (None, Ok(own)) => own.entropy.map(|e| e.per_character),
+            _ => None,
+        };
         let predicted = tokenizer.decode(&tokens[tokens.len() - measured.tokens..]);
         let nats = measured.loss * measured.tokens as f64;
         let per_character = bits(nats) / predicted.chars().count().max(1) as f64;
@@ -96,7 +101,7 @@ impl Evaluate {
         let mut out = std::io::stdout().lock();
         if self.json {
             let baselines = baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));
-            let object = json!({
+            let mut object = json!({
                 "loss": measured.loss,
                 "perplexity": perplexity(measured.loss),
                 "bits_per_character": per_character,
@@ -104,6 +109,9 @@ impl Evaluate {
                 "tokens": measured.tokens,
                 "baselines": baselines.collect::<Map<_, _>>(),
             });
+            if let Some(entropy) = entropy {
+                object["source_entropy"] = json!(entropy);
+            }
             return Ok(writeln!(out, "{object}")?);
         }
         writeln!(
@@ -113,6 +121,9 @@ impl Evaluate {
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
         writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
+        if let Some(entropy) = entropy {
+            writeln!(out, "entropy     {entropy:.4} nats per character of the source")?;
+        }
         if !baselines.is_empty() {
             let shown = baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
             writeln!(out, "n-grams     {}", shown.collect::<Vec<_>>().join("   "))?;

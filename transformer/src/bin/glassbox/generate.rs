@@ -2,14 +2,13 @@
 
 use crate::{Result, on_threads, remark, run};
 use clap::Args;
-use probability::random::Random;
 use probability::sample::Sampler;
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use transformer::files;
 use transformer::tokenizer::Tokenizer;
-use transformer::{Decoder, GENERATION_STREAM, Gpt2Config};
+use transformer::{Gpt2Config, Writer};
 
 /// Continue a prompt with a trained model.
 #[derive(Args)]
@@ -46,79 +45,60 @@ pub(crate) struct Generate {
     /// Print the results as one JSON object
     #[arg(long)]
     json: bool,
+    /// With --json: the logits after every token too
+    #[arg(long, requires = "json")]
+    logits: bool,
 }
 
-/// A model that writes.
-pub(crate) struct Writer {
-    decoder: Decoder<f32>,
-    logits: Vec<f64>,
+/// A model on disk.
+pub(crate) struct Model {
+    pub(crate) directory: PathBuf,
+    pub(crate) config: Gpt2Config,
+    pub(crate) parameters: Vec<f32>,
 }
 
-impl Writer {
-    /// With a tokenizer, what does not fit the context any more is forgotten up to a line's end.
-    pub(crate) fn new(
-        config: &Gpt2Config,
-        parameters: &[f32],
-        tokenizer: Option<&Tokenizer>,
-    ) -> Result<Self> {
-        let mut decoder = Decoder::record(config)?;
-        decoder.parameters_mut().copy_from_slice(parameters);
-        let line_end = tokenizer.and_then(|t| t.encode("\n").ok());
-        decoder.set_boundary(line_end.map(|tokens| tokens[0]));
-        Ok(Writer { decoder, logits: Vec::new() })
-    }
-
-    /// Reads a token.
-    fn read(&mut self, token: u32) -> Result<()> {
-        let logits = self.decoder.read(token)?;
-        self.logits.clear();
-        self.logits.extend(logits.iter().map(|&z| f64::from(z)));
-        Ok(())
-    }
-
-    /// Writes `count` tokens after `prompt`, handing each to `each` as it comes.
-    pub(crate) fn write(
-        &mut self,
-        prompt: &[u32],
-        count: usize,
-        sampler: &Sampler,
-        seed: u64,
-        mut each: impl FnMut(u32) -> Result<()>,
-    ) -> Result<()> {
-        for &token in prompt {
-            self.read(token)?;
+impl Model {
+    /// Reads the model of a run, or of a model directory.
+    pub(crate) fn read(given: &Path) -> Result<Self> {
+        let directory =
+            if run::is_run(given) { run::model_directory(given) } else { given.to_owned() };
+        if directory == given && !directory.join("config.json").exists() {
+            return Err(format!(
+                "{} holds no model: a run has a run.toml, a model directory a config.json and a \
+                 model.safetensors",
+                given.display()
+            )
+            .into());
         }
-        let random = Random::new(seed, GENERATION_STREAM, 0);
-        for i in 0..count {
-            let token = sampler.draw(&self.logits, random.uniform(i as u64))? as u32;
-            each(token)?;
-            if i + 1 < count {
-                self.read(token)?;
-            }
-        }
-        Ok(())
+        let (config, parameters) = files::read::<f32>(&directory)?;
+        Ok(Model { directory, config, parameters })
     }
 
-    /// The tokens that follow `prompt`.
-    pub(crate) fn continuation(
-        &mut self,
-        prompt: &[u32],
-        count: usize,
-        sampler: &Sampler,
-        seed: u64,
-    ) -> Result<Vec<u32>> {
-        let mut tokens = Vec::new();
-        self.write(prompt, count, sampler, seed, |token| {
-            tokens.push(token);
-            Ok(())
-        })?;
-        Ok(tokens)
+    /// Reads the tokenizer beside it.
+    pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
+        let tokenizer = files::read_tokenizer(&self.directory)?;
+        let (found, most) = (tokenizer.vocabulary(), self.config.vocabulary);
+        if found > most {
+            return Err(format!(
+                "{}: tokenizer.json has {found} tokens where config.json's vocab_size is {most}: they \
+                 belong to different models",
+                self.directory.display()
+            )
+            .into());
+        }
+        Ok(tokenizer)
     }
 }
 
-/// The model directory of a run, or the directory itself.
-pub(crate) fn model_directory(given: &Path) -> PathBuf {
-    if run::is_run(given) { run::model_directory(given) } else { given.to_owned() }
+/// A model that writes. With a tokenizer, what does not fit the context any more is forgotten up to a
+/// line's end.
+pub(crate) fn writer(
+    config: &Gpt2Config,
+    parameters: &[f32],
+    tokenizer: Option<&Tokenizer>,
+) -> Result<Writer<f32>> {
+    let line_end = tokenizer.and_then(|t| t.encode("\n").ok()).map(|tokens| tokens[0]);
+    Ok(Writer::new(config, parameters, line_end)?)
 }
 
 impl Generate {
@@ -134,63 +114,69 @@ impl Generate {
             min_p: self.min_p,
         };
         sampler.validate()?;
-        let directory = model_directory(&self.model);
-        let (config, parameters) = files::read::<f32>(&directory)?;
+        let model = Model::read(&self.model)?;
         let tokenizer = match &self.prompt_tokens {
             // Whoever gives ids can do without a tokenizer.
-            Some(_) => files::read_tokenizer(&directory).ok(),
-            None => Some(files::read_tokenizer(&directory)?),
+            Some(_) => model.tokenizer().ok(),
+            None => Some(model.tokenizer()?),
         };
         let prompt = self.prompt(tokenizer.as_ref())?;
-        let mut writer = Writer::new(&config, &parameters, tokenizer.as_ref())?;
-        let decoded = |tokens: &[u32]| match &tokenizer {
-            Some(tokenizer) => tokenizer.decode(tokens),
-            None => tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
-        };
-        if self.json {
-            let new = writer.continuation(&prompt, self.tokens, &sampler, self.seed)?;
-            let all = [&prompt[..], &new].concat();
-            let object = json!({
-                "text": decoded(&all), "tokens": all, "prompt_tokens": prompt, "new_tokens": new,
-            });
-            return Ok(writeln!(std::io::stdout(), "{object}")?);
+        let mut writer = writer(&model.config, &model.parameters, tokenizer.as_ref())?;
+        if !self.json {
+            return self.stream(&mut writer, &prompt, sampler, tokenizer.as_ref());
         }
-        self.stream(&mut writer, &prompt, &sampler, decoded)
+        let context = model.config.context;
+        if self.logits && prompt.len().saturating_add(self.tokens) > context {
+            return Err(format!(
+                "--logits is for texts that fit the context of {context} tokens; prompt and --tokens \
+                 make {}",
+                prompt.len().saturating_add(self.tokens)
+            )
+            .into());
+        }
+        let written = writer.write(&prompt, sampler, self.seed)?.take(self.tokens);
+        let new = written.collect::<std::result::Result<Vec<u32>, _>>()?;
+        let all = [&prompt[..], &new].concat();
+        let mut object = json!({
+            "text": decoded(tokenizer.as_ref(), &all),
+            "tokens": all,
+            "prompt_tokens": prompt,
+            "new_tokens": new,
+        });
+        if self.logits {
+            writer.clear();
+            let read = all.iter().map(|&token| writer.read(token).map(<[f64]>::to_vec));
+            object["logits"] = json!(read.collect::<std::result::Result<Vec<_>, _>>()?);
+        }
+        Ok(writeln!(std::io::stdout(), "{object}")?)
     }
 
     /// Prints the text as it is written.
     fn stream(
         &self,
-        writer: &mut Writer,
+        writer: &mut Writer<f32>,
         prompt: &[u32],
-        sampler: &Sampler,
-        decoded: impl Fn(&[u32]) -> String,
+        sampler: Sampler,
+        tokenizer: Option<&Tokenizer>,
     ) -> Result<()> {
+        let given = self.prompt.is_some() || self.prompt_tokens.is_some();
+        let shown = prompt.iter().filter(|_| given).map(|&token| Ok(token)).collect::<Vec<_>>();
+        let written = writer.write(prompt, sampler, self.seed)?.take(self.tokens);
         let mut out = std::io::stdout().lock();
-        let mut tokens = if self.prompt.is_some() || self.prompt_tokens.is_some() {
-            prompt.to_vec()
-        } else {
-            Vec::new()
-        };
-        let mut shown = String::new();
-        let mut show = |tokens: &[u32], last: bool| -> Result<()> {
-            let text = decoded(tokens);
-            // The end of a text of bytes can be a character that is not complete yet.
-            let ready = if last { &text[..] } else { text.trim_end_matches('\u{fffd}') };
-            if let Some(new) = ready.strip_prefix(&shown) {
-                out.write_all(new.as_bytes())?;
-                out.flush()?;
-                shown = ready.to_owned();
+        let mut pending = Vec::new();
+        let mut first = true;
+        for token in shown.into_iter().chain(written) {
+            pending.push(token?);
+            let ready = pending.len() - tokenizer.map_or(0, |t| t.incomplete(&pending));
+            if tokenizer.is_none() && !first {
+                out.write_all(b",")?;
             }
-            Ok(())
-        };
-        show(&tokens, false)?;
-        writer.write(prompt, self.tokens, sampler, self.seed, |token| {
-            tokens.push(token);
-            show(&tokens, false)
-        })?;
-        show(&tokens, true)?;
-        Ok(writeln!(std::io::stdout())?)
+            first = false;
+            out.write_all(decoded(tokenizer, &pending[..ready]).as_bytes())?;
+            out.flush()?;
+            pending.drain(..ready);
+        }
+        Ok(writeln!(out, "{}", decoded(tokenizer, &pending))?)
     }
 
     fn prompt(&self, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
@@ -198,19 +184,21 @@ impl Generate {
             return Ok(tokens.clone());
         }
         let tokenizer = tokenizer.expect("read where there are no ids");
-        let prompt = match self.prompt.as_deref() {
-            Some("") => return Err("the prompt is empty; give at least one character".into()),
-            Some(prompt) => prompt,
-            None => "\n",
-        };
-        match tokenizer.encode(prompt) {
-            Err(_) if self.prompt.is_none() => {
-                remark(
-                    "the vocabulary has no line's end; the text begins with its first character",
-                );
-                Ok(vec![0])
-            }
-            tokens => Ok(tokens?),
+        match self.prompt.as_deref() {
+            Some("") => Err("the prompt is empty; give at least one character".into()),
+            Some(prompt) => Ok(tokenizer.encode(prompt)?),
+            None => Ok(tokenizer.encode("\n").unwrap_or_else(|_| {
+                remark("the vocabulary has no line's end; the text begins with token 0");
+                vec![0]
+            })),
         }
+    }
+}
+
+/// Tokens as text, or as a list where there is no tokenizer.
+fn decoded(tokenizer: Option<&Tokenizer>, tokens: &[u32]) -> String {
+    match tokenizer {
+        Some(tokenizer) => tokenizer.decode(tokens),
+        None => tokens.iter().map(u32::to_string).collect::<Vec<_>>().join(","),
     }
 }

@@ -1,10 +1,12 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
+mod bench;
 mod check;
 mod diagnose;
 mod evaluate;
 mod examined;
 mod generate;
+mod memory;
 mod plot;
 mod progress;
 mod report;
@@ -43,6 +45,8 @@ enum Verb {
     Check(Box<check::Check>),
     /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
     Diagnose(Box<diagnose::Diagnose>),
+    /// Time and memory of a step against the machine's limits
+    Bench(Box<bench::Bench>),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Check(check)) => check.run(),
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
+        Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
@@ -75,6 +80,11 @@ fn is_broken_pipe(error: &Error) -> bool {
 /// A line on standard error, where progress and remarks go; standard output is for results.
 fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
+}
+
+/// How this program was called: what people can type to call it again.
+fn program() -> String {
+    std::env::args_os().next().map_or("glassbox".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Runs `work` on this many threads, or on all.

@@ -13,7 +13,9 @@ pub(crate) struct Progress {
     steps: u64,
     tokens_per_step: usize,
     began: Instant,
-    first: u64,
+    /// Steps taken since then, and the time that they took.
+    taken: u64,
+    in_steps: Duration,
     /// The loss, averaged over about the last twenty steps.
     smooth: Option<f64>,
     last_line: Instant,
@@ -28,20 +30,29 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let bar = ProgressBar::with_draw_target(Some(steps), target).with_position(first);
-            let style = "{bar:28.cyan/238} {pos:>5}/{len} steps  {msg}";
+            let style = "{bar:28.cyan/238} {pos:>5}/{len} steps  {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(style).expect("a template").progress_chars("━━╌"),
             );
             bar
         });
         let now = Instant::now();
-        Progress { bar, steps, tokens_per_step, began: now, first, smooth: None, last_line: now }
+        Progress {
+            bar,
+            steps,
+            tokens_per_step,
+            began: now,
+            taken: 0,
+            in_steps: Duration::ZERO,
+            smooth: None,
+            last_line: now,
+        }
     }
 
-    /// Tokens a second since the beginning.
-    pub(crate) fn tokens_per_second(&self, step: u64) -> f64 {
-        let tokens = (step - self.first) as f64 * self.tokens_per_step as f64;
-        tokens / self.began.elapsed().as_secs_f64().max(1e-9)
+    /// Tokens a second in steps; measuring and saving are not counted.
+    pub(crate) fn tokens_per_second(&self) -> f64 {
+        let tokens = self.taken as f64 * self.tokens_per_step as f64;
+        tokens / self.in_steps.as_secs_f64().max(1e-9)
     }
 
     /// Since the beginning.
@@ -49,12 +60,14 @@ impl Progress {
         self.began.elapsed().as_secs_f64()
     }
 
-    pub(crate) fn step(&mut self, step: &Step) {
+    /// A step was taken.
+    pub(crate) fn step(&mut self, step: &Step, took: Duration) {
+        self.taken += 1;
+        self.in_steps += took;
         let smooth = self.smooth.map_or(step.loss, |s| s + (step.loss - s) / 20.0);
         self.smooth = Some(smooth);
-        let left = (self.steps - step.number) as f64 * self.seconds()
-            / (step.number - self.first).max(1) as f64;
-        let speed = thousands(self.tokens_per_second(step.number));
+        let left = (self.steps - step.number) as f64 * self.seconds() / self.taken as f64;
+        let speed = thousands(self.tokens_per_second());
         let message = format!("loss {smooth:.3}  {speed} tokens/s  {} left", duration(left));
         match &self.bar {
             Some(bar) => {

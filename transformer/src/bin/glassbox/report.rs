@@ -1,9 +1,9 @@
 //! What a run came to.
 
-use crate::Result;
 use crate::plot::thousands;
 use crate::run;
 use crate::source::Entropy;
+use crate::{Result, program};
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::io::Write;
@@ -51,7 +51,7 @@ impl Report {
             "perplexity": perplexity(self.validation_loss),
             "parameters": self.parameters,
             "weights_sha256": self.weights_sha256,
-            "run": self.run,
+            "run": self.run.display().to_string(),
             "baselines": baselines.collect::<Map<_, _>>(),
         });
         if let Some(entropy) = self.entropy {
@@ -98,7 +98,7 @@ impl Report {
             "model            {} (opens in Hugging Face transformers)",
             path(run::model_directory(&self.run))
         ));
-        lines.push(format!("more             glassbox generate {}", path(self.run.clone())));
+        lines.push(format!("more             {} generate {}", program(), path(self.run.clone())));
         lines.join("\n") + "\n"
     }
 }

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use transformer::TrainingConfig;
 use transformer::files::write_atomically;
@@ -29,7 +29,9 @@ pub(crate) struct Metric {
 /// Where a run writes.
 pub(crate) struct Run {
     directory: PathBuf,
-    metrics: BufWriter<File>,
+    metrics: File,
+    /// Bytes of whole lines in `metrics`.
+    length: u64,
 }
 
 /// The files of a run.
@@ -102,14 +104,17 @@ impl Run {
         }
         let make = || -> Result<Self> {
             fs::create_dir_all(model_directory(directory))?;
-            for old in [state_file(directory), plot_file(directory)] {
+            // Nothing of the earlier run may pass for the new one's.
+            let model = ["config.json", "model.safetensors", "tokenizer.json"];
+            let model = model.map(|file| model_directory(directory).join(file));
+            for old in model.into_iter().chain([state_file(directory), plot_file(directory)]) {
                 if old.exists() {
                     fs::remove_file(old)?;
                 }
             }
             write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
-            let metrics = BufWriter::new(File::create(metrics_file(directory))?);
-            Ok(Run { directory: directory.to_owned(), metrics })
+            let metrics = File::create(metrics_file(directory))?;
+            Ok(Run { directory: directory.to_owned(), metrics, length: 0 })
         };
         make().map_err(|e| format!("cannot write the run to {shown}: {e}").into())
     }
@@ -137,7 +142,8 @@ impl Run {
         write_atomically(&path, text.as_bytes())?;
         write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| at(&path, &e))?;
-        Ok((Run { directory: directory.to_owned(), metrics: BufWriter::new(file) }, metrics))
+        let length = text.len() as u64;
+        Ok((Run { directory: directory.to_owned(), metrics: file, length }, metrics))
     }
 
     /// The directory.
@@ -145,15 +151,16 @@ impl Run {
         &self.directory
     }
 
-    /// Adds a line.
+    /// Adds a line: whole, or not at all.
     pub(crate) fn log(&mut self, metric: &Metric) -> Result<()> {
-        let line = serde_json::to_string(metric)?;
-        Ok(writeln!(self.metrics, "{line}").map_err(|e| at(&metrics_file(&self.directory), &e))?)
-    }
-
-    /// Brings all lines to the disk.
-    pub(crate) fn flush(&mut self) -> Result<()> {
-        Ok(self.metrics.flush().map_err(|e| at(&metrics_file(&self.directory), &e))?)
+        let line = serde_json::to_string(metric)? + "\n";
+        self.metrics.write_all(line.as_bytes()).map_err(|e| {
+            // A full disk takes half a line; what is there should be whole lines.
+            let _ = self.metrics.set_len(self.length);
+            at(&metrics_file(&self.directory), &e)
+        })?;
+        self.length += line.len() as u64;
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::Result;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use transformer::config::Activation;
 use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
@@ -196,11 +197,16 @@ const _: fn(OptimizerName) -> OptimizerKind = |name| match name {
     OptimizerName::Sgd => OptimizerKind::Sgd,
 };
 
+/// A file of settings is a page; what is longer is something else, and no TOML from here on.
+const LONGEST: u64 = 1 << 20;
+
 impl Settings {
     /// Reads a file of settings. Keys may be written with `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|e| format!("cannot read the settings in {}: {e}", path.display()))?;
+        let unreadable = |e| format!("cannot read the settings in {}: {e}", path.display());
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut text = String::new();
+        file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
         Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()).into())
     }
 
@@ -220,9 +226,18 @@ impl Settings {
     /// # Errors
     /// A number that TOML cannot hold.
     pub(crate) fn over(self, base: Settings) -> Result<Settings> {
-        let mut merged = toml::Table::try_from(base)?;
-        merged.extend(toml::Table::try_from(self)?);
+        let mut merged = base.table()?;
+        merged.extend(self.table()?);
         Ok(merged.try_into()?)
+    }
+
+    /// As a file holds them.
+    ///
+    /// # Errors
+    /// A number above 2⁶³, or a path that is not UTF-8.
+    pub(crate) fn table(&self) -> Result<toml::Table> {
+        toml::Table::try_from(self)
+            .map_err(|e| format!("a setting is not one that run.toml can hold: {e}").into())
     }
 
     /// The preset that fills in what is not given.
@@ -245,8 +260,7 @@ impl Settings {
             all.min_learning_rate = Some(least.min(rate));
         }
         (all.preset, all.threads, all.out) = (None, None, None);
-        let table = toml::Table::try_from(all)?;
-        let config: TrainingConfig = table.try_into()?;
+        let config: TrainingConfig = all.table()?.try_into()?;
         config.validate()?;
         Ok(config)
     }

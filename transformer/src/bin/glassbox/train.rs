@@ -6,12 +6,13 @@ use crate::report::Report;
 use crate::run::{self, Metric, Run};
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::{Result, generate, on_threads, remark};
+use crate::{Result, generate, on_threads, program, remark};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 use transformer::files::{self, write_atomically};
 use transformer::health::Watch;
 use transformer::{Evaluation, Trainer, TrainingConfig, checkpoint};
@@ -72,7 +73,7 @@ impl Train {
         let given = Settings { threads: None, ..self.settings.clone() };
         let changes =
             Settings { steps: given.steps, eval_every: given.eval_every, ..Settings::default() };
-        if toml::Table::try_from(&given)? != toml::Table::try_from(&changes)? {
+        if given.table()? != changes.table()? {
             return Err(
                 "with --resume, only --steps, --eval-every and --threads may be given: the \
                         others are the run's own"
@@ -129,8 +130,9 @@ impl Train {
             None => {
                 let shown = session.run.directory().display();
                 remark(format!(
-                    "stopped after step {}; go on with: glassbox train --resume {shown}",
-                    session.trainer.steps()
+                    "stopped after step {}; go on with: {} train --resume {shown}",
+                    session.trainer.steps(),
+                    program()
                 ));
                 Ok(ExitCode::from(INTERRUPTED))
             }
@@ -207,18 +209,20 @@ impl Session<'_> {
             }
             let watched =
                 self.watch.is_some_and(|k| (self.trainer.steps() + 1).is_multiple_of(k.get()));
+            let began = Instant::now();
             let (step, health) = if watched {
                 let (step, glance) = watch.step(&mut self.trainer, &self.source.corpus)?;
                 (step, Some(serde_json::to_value(glance)?))
             } else {
                 (self.trainer.step(&self.source.corpus)?, None)
             };
+            let took = began.elapsed();
             let number = step.number;
             if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
                 progress.finish();
                 return self.diverged(&step);
             }
-            progress.step(&step);
+            progress.step(&step, took);
             let due = config.eval_every > 0 && number.is_multiple_of(config.eval_every);
             let measured = if due || number == config.steps {
                 Some(self.trainer.evaluate(&self.source.corpus)?)
@@ -231,7 +235,7 @@ impl Session<'_> {
                 validation_loss: measured.map(|m| m.loss),
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
-                tokens_per_second: progress.tokens_per_second(number),
+                tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
                 health,
             };
             self.run.log(&metric)?;
@@ -263,7 +267,6 @@ impl Session<'_> {
         )?;
         files::write_tokenizer(&model, &self.source.tokenizer)?;
         checkpoint::save(&run::state_file(&directory), &mut self.trainer, &self.source.sha256)?;
-        self.run.flush()?;
         write_atomically(&run::plot_file(&directory), self.plot().as_bytes())?;
         Ok(())
     }
@@ -280,7 +283,6 @@ impl Session<'_> {
             tokens_per_second: 0.0,
             health: None,
         })?;
-        self.run.flush()?;
         let shown = self.run.directory().display().to_string();
         // An update can make a weight infinite; then the last checkpoint is the last good state.
         let sound = self.trainer.model().tape().parameters().iter().all(|p| p.is_finite());
@@ -305,11 +307,12 @@ impl Session<'_> {
     fn plot(&self) -> String {
         let config = self.trainer.config();
         let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
+        let name = Path::new(&self.source.name).file_name().unwrap_or_default().to_string_lossy();
         let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
         let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
         let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
         LossPlot {
-            title: &format!("Training on {}", self.source.name),
+            title: &format!("Training on {name}"),
             subtitle: &format!(
                 "{parameters} parameters · {} layers, {} heads, width {}, context {} · seed {}",
                 config.layers, config.heads, config.width, config.context, config.seed
@@ -325,7 +328,7 @@ impl Session<'_> {
 
     /// What the model writes after a line's end.
     fn sample(&mut self) -> Result<String> {
-        let mut writer = generate::Writer::new(
+        let mut writer = generate::writer(
             self.trainer.model().config(),
             self.trainer.model().tape().parameters(),
             Some(&self.source.tokenizer),
@@ -333,7 +336,8 @@ impl Session<'_> {
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
         let count = if self.source.entropy.is_some() { 600 } else { 400 };
         let sampler = probability::sample::Sampler::default();
-        let tokens = writer.continuation(&newline, count, &sampler, self.trainer.config().seed)?;
+        let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
+        let tokens = written.collect::<std::result::Result<Vec<u32>, _>>()?;
         let text = self.source.tokenizer.decode(&tokens);
         Ok(match (self.source.entropy, text.rfind('\n')) {
             // Whole stories only.
@@ -349,7 +353,7 @@ impl Session<'_> {
         Report {
             steps: self.trainer.steps(),
             seconds,
-            tokens_per_second: progress.tokens_per_second(self.trainer.steps()),
+            tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             validation_tokens: measured.tokens,
             characters_per_token: self.source.characters_per_token,

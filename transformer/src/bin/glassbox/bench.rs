@@ -1,0 +1,403 @@
+//! `glassbox bench`.
+
+use crate::settings::{Preset, Settings};
+use crate::{Result, memory, on_threads};
+use clap::Args;
+use linalg::limits::{self, Limits};
+use linalg::{Matrix, View, product_into};
+use probability::random::Random;
+use rayon::current_num_threads;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+use transformer::profile::{Cost, Profile, median};
+use transformer::{Corpus, Decoder, Gpt2Config, Trainer, TrainingConfig};
+
+/// Time and memory of a training step, by operation, against the limits of this machine.
+///
+/// Sizes come from the preset and from flags, as for `train`; the tokens are random. The limits are
+/// measured first: multiply-adds that touch no memory, bytes that are only read. `--steps` sets how many
+/// steps are timed.
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    settings: Settings,
+    /// Tokens of the vocabulary [default: 65; 50257 with --preset gpt2]
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    vocabulary: Option<usize>,
+    /// Tokens of a window, if fewer than the context [default: the context]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    length: Option<usize>,
+    /// Leave out generation
+    #[arg(long)]
+    no_generation: bool,
+    /// Print the results as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured.
+struct Measured {
+    limits: Limits,
+    threads: usize,
+    products: Vec<ProductRate>,
+    profile: Profile,
+    memory: Memory,
+    generation: Option<Generation>,
+}
+
+/// One product of the step: an affine map forward.
+struct ProductRate {
+    shape: [usize; 3],
+    ours: f64,
+    library: f64,
+}
+
+/// Bytes.
+struct Memory {
+    parameters: usize,
+    gradients: usize,
+    optimizer: usize,
+    activations: usize,
+    packing: usize,
+    resident: Option<u64>,
+}
+
+/// Tokens that are generated one after another.
+struct Generation {
+    tokens_per_second: f64,
+    /// Bytes of weights that one token reads.
+    bytes: usize,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> Result<()> {
+        let mut config = self.settings.complete()?;
+        let gpt2 = self.settings.preset == Some(Preset::Gpt2);
+        let vocabulary = self.vocabulary.unwrap_or(if gpt2 { 50257 } else { 65 });
+        let model = config.model(vocabulary)?;
+        if let Some(length) = self.length {
+            if length == 0 || length > config.context {
+                let most = config.context;
+                return Err(format!("length is {length}; it must be 1 to {most}").into());
+            }
+            config.context = length;
+        }
+        if self.settings.accumulate.is_none() {
+            config.accumulate = 1;
+        }
+        let steps = self.settings.steps.map(|n| n.clamp(1, 10_000) as usize);
+        let measured = on_threads(self.settings.threads, || {
+            measure(&config, &model, steps, !self.no_generation)
+        })?;
+        if self.json {
+            println!("{}", measured.json(&config, &model));
+        } else {
+            print!("{}", measured.text(&config, &model)?);
+        }
+        Ok(())
+    }
+}
+
+fn measure(
+    config: &TrainingConfig,
+    model: &Gpt2Config,
+    steps: Option<usize>,
+    generate: bool,
+) -> Result<Measured> {
+    let limits = limits::measure(Duration::from_millis(900));
+    let products = products(config, model);
+    memory::reset_peak();
+    let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
+    let corpus = random_corpus(config, model)?;
+    let steps = match steps {
+        Some(steps) => steps,
+        None => {
+            // About four seconds, after two steps that warm up and one that is timed.
+            trainer.step(&corpus)?;
+            let start = Instant::now();
+            trainer.step(&corpus)?;
+            ((4.0 / start.elapsed().as_secs_f64()) as usize).clamp(3, 200)
+        }
+    };
+    let profile = Profile::of(&mut trainer, &corpus, steps)?;
+    let resident = memory::peak();
+    let tape = trainer.model().tape().memory();
+    let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
+    let memory = Memory {
+        parameters: tape.parameters,
+        gradients: tape.parameter_gradients,
+        optimizer,
+        activations: tape.values + tape.gradients + tape.kept + tape.scratch,
+        packing: linalg::limits::PACKING_BYTES * current_num_threads(),
+        resident,
+    };
+    let parameters = generate.then(|| trainer.model().tape().parameters().to_vec());
+    drop(trainer);
+    let generation = match parameters {
+        Some(parameters) => Some(generation(model, &parameters)?),
+        None => None,
+    };
+    let threads = current_num_threads();
+    Ok(Measured { limits, threads, products, profile, memory, generation })
+}
+
+fn random_corpus(config: &TrainingConfig, model: &Gpt2Config) -> Result<Corpus> {
+    let random = Random::new(config.seed, 0, 0);
+    let vocabulary = model.vocabulary as u64;
+    let count = (20 * (config.context as u64 + 1)).max(100_000);
+    let tokens = (0..count).map(|i| random.below(i, vocabulary) as u32).collect();
+    Ok(Corpus::text(tokens, 0.1, config.context)?)
+}
+
+/// Rates of the model's affine maps, forward, by our product on all threads and by the `gemm` crate on
+/// one.
+fn products(config: &TrainingConfig, model: &Gpt2Config) -> Vec<ProductRate> {
+    let (d, hidden, n) = (model.width, model.hidden, config.context * config.batch.min(8));
+    [(3 * d, d), (d, d), (hidden, d), (d, hidden)]
+        .map(|(m, k)| {
+            let x = |i: usize, j: usize| ((7 * i + 3 * j) % 11) as f32 * 0.1 - 0.5;
+            let (a, b) = (Matrix::from_fn(m, k, x), Matrix::from_fn(k, n, x));
+            let mut c = Matrix::<f32>::zeros(m, n);
+            let (a, b): (View<'_, f32>, View<'_, f32>) = (a.as_view(), b.as_view());
+            let flops = 2.0 * (m * k * n) as f64;
+            let ours = rate(flops, || product_into(c.as_view_mut(), 1.0, a, b));
+            let library = rate(flops, || {
+                limits::library_product(c.as_view_mut(), 1.0, a.into(), b.into(), false);
+            });
+            ProductRate { shape: [m, n, k], ours, library }
+        })
+        .into()
+}
+
+/// Operations per second, at best, in a tenth of a second.
+fn rate(flops: f64, mut work: impl FnMut()) -> f64 {
+    let (start, mut best) = (Instant::now(), f64::INFINITY);
+    while best.is_infinite() || start.elapsed() < Duration::from_millis(100) {
+        let start = Instant::now();
+        work();
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    flops / best
+}
+
+fn generation(model: &Gpt2Config, parameters: &[f32]) -> Result<Generation> {
+    let mut decoder = Decoder::<f32>::record(model)?;
+    decoder.parameters_mut().copy_from_slice(parameters);
+    decoder.read(0)?;
+    let (start, mut seconds) = (Instant::now(), Vec::new());
+    while seconds.len() < 8 || (start.elapsed().as_secs_f64() < 2.0 && seconds.len() < 500) {
+        let (start, token) = (Instant::now(), seconds.len() % model.vocabulary);
+        decoder.read(token as u32)?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    // All but the positions, and, where the head has a table of its own, the embedding: of these a token
+    // reads one column.
+    let tables = model.context + if model.tied { 0 } else { model.vocabulary };
+    let bytes = 4 * (parameters.len() - model.width * tables);
+    Ok(Generation { tokens_per_second: 1.0 / median(&mut seconds), bytes })
+}
+
+/// Operations of the same name in all blocks, added up.
+fn by_name(costs: &[Cost]) -> Vec<Cost> {
+    let mut grouped: Vec<Cost> = Vec::new();
+    for cost in costs {
+        let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        let parts = cost.name.split('.').map(|part| if number(part) { "*" } else { part });
+        let name = parts.collect::<Vec<_>>().join(".");
+        match grouped.iter_mut().find(|group| group.name == name) {
+            Some(group) => {
+                group.forward_seconds += cost.forward_seconds;
+                group.backward_seconds += cost.backward_seconds;
+                group.forward_flops += cost.forward_flops;
+                group.backward_flops += cost.backward_flops;
+                group.bytes += cost.bytes;
+            }
+            None => grouped.push(Cost { name, ..cost.clone() }),
+        }
+    }
+    grouped
+}
+
+impl Measured {
+    /// Model FLOPs of a step over what the machine could have done in its time.
+    fn share(&self) -> f64 {
+        self.profile.flops() as f64 / self.profile.step_seconds() / self.limits.flops
+    }
+
+    fn json(&self, config: &TrainingConfig, model: &Gpt2Config) -> Value {
+        let p = &self.profile;
+        let cost = |c: &Cost| {
+            json!({
+                "name": c.name, "operation": c.operation, "branch": c.branch,
+                "forward_seconds": c.forward_seconds, "backward_seconds": c.backward_seconds,
+                "forward_flops": c.forward_flops, "backward_flops": c.backward_flops,
+                "bytes": c.bytes,
+            })
+        };
+        let product = |r: &ProductRate| {
+            json!({ "rows": r.shape[0], "columns": r.shape[1], "terms": r.shape[2],
+                    "flops_per_second": r.ours, "library_one_thread": r.library })
+        };
+        json!({
+            "tokens_per_second": p.tokens_per_second(),
+            "step_seconds_median": p.step_seconds(),
+            "step_seconds": p.steps,
+            "peak_flops": self.limits.flops,
+            "model_flops": p.flops(),
+            "model_flops_share": self.share(),
+            "resident_bytes": self.memory.resident,
+            "parameters": model.parameters(),
+            "tokens": p.tokens,
+            "threads": self.threads,
+            "limits": {
+                "flops_one_thread": self.limits.flops_one,
+                "flops": self.limits.flops,
+                "bytes_per_second": self.limits.bytes,
+            },
+            "products": self.products.iter().map(product).collect::<Vec<_>>(),
+            "operations": p.operations.iter().map(cost).collect::<Vec<_>>(),
+            "replays": p.replays,
+            "update_seconds": p.update_seconds,
+            "memory": {
+                "parameters": self.memory.parameters,
+                "gradients": self.memory.gradients,
+                "optimizer": self.memory.optimizer,
+                "activations": self.memory.activations,
+                "packing": self.memory.packing,
+            },
+            "generation": self.generation.as_ref().map(|g| json!({
+                "tokens_per_second": g.tokens_per_second,
+                "bytes_per_token": g.bytes,
+                "bandwidth_share": g.share(&self.limits),
+            })),
+            "batch": config.batch, "length": config.context,
+        })
+    }
+
+    fn text(&self, config: &TrainingConfig, model: &Gpt2Config) -> Result<String> {
+        let mut out = String::new();
+        let (p, limits) = (&self.profile, &self.limits);
+        let giga = 1e-9;
+        writeln!(
+            out,
+            "machine   {} thread{}: {:.0} GFLOP/s ({:.0} on one), {:.1} GB/s read from memory",
+            self.threads,
+            if self.threads == 1 { "" } else { "s" },
+            giga * limits.flops,
+            giga * limits.flops_one,
+            giga * limits.bytes
+        )?;
+        writeln!(
+            out,
+            "model     {} parameters: {} layers, {} heads, width {}, vocabulary {}; batch {} × {}\n",
+            crate::plot::thousands(model.parameters() as f64),
+            model.layers,
+            model.heads,
+            model.width,
+            model.vocabulary,
+            config.batch,
+            config.context
+        )?;
+        writeln!(
+            out,
+            "products  rows × columns × terms      all threads     gemm crate, one thread"
+        )?;
+        for r in &self.products {
+            let [m, n, k] = r.shape;
+            let (ours, library) = (giga * r.ours, giga * r.library);
+            let shape = format!("{m} × {n} × {k}");
+            writeln!(out, "          {shape:<26} {ours:>6.0} GFLOP/s  {library:>6.0} GFLOP/s")?;
+        }
+        let step = p.step_seconds();
+        writeln!(
+            out,
+            "\n{:<34}{:>9} {:>6} {:>8}{:>9} {:>6} {:>8} {:>6}",
+            "operation", "forward", "share", "GFLOP/s", "backward", "share", "GFLOP/s", "peak"
+        )?;
+        let replays = p.replays as f64;
+        let mut watched = p.update_seconds;
+        for c in by_name(&p.operations) {
+            let (f, b) = (replays * c.forward_seconds, replays * c.backward_seconds);
+            watched += f + b;
+            let rate = |flops: u64, seconds: f64| {
+                if flops == 0 || seconds == 0.0 { 0.0 } else { flops as f64 * replays / seconds }
+            };
+            let flops = c.forward_flops + c.backward_flops;
+            // The loss takes both directions at once, and is counted forward.
+            let (forward, backward) = match c.backward_seconds {
+                0.0 => (rate(flops, f), 0.0),
+                _ => (rate(c.forward_flops, f), rate(c.backward_flops, b)),
+            };
+            writeln!(
+                out,
+                "{:<34}{:>6.2} ms {:>5.1}% {:>8.1}{:>6.2} ms {:>5.1}% {:>8.1} {:>5.1}%",
+                c.name,
+                1e3 * f,
+                100.0 * f / step,
+                giga * forward,
+                1e3 * b,
+                100.0 * b / step,
+                giga * backward,
+                100.0 * rate(flops, f + b) / limits.flops
+            )?;
+        }
+        let update = p.update_seconds;
+        // Parameters, gradients and two moments are read, all but the gradients written.
+        let moved = (7 * self.memory.parameters) as f64 / update;
+        writeln!(
+            out,
+            "{:<34}{:>6.2} ms {:>5.1}%   {:.1} GB/s, {:.0} % of memory's",
+            "update",
+            1e3 * update,
+            100.0 * update / step,
+            giga * moved,
+            100.0 * moved / limits.bytes
+        )?;
+        writeln!(
+            out,
+            "{:<34}{:>6.2} ms   (sum under watch {:.2} ms)\n",
+            "step, median",
+            1e3 * step,
+            1e3 * watched
+        )?;
+        writeln!(out, "speed     {:.0} tokens/s", p.tokens_per_second())?;
+        writeln!(
+            out,
+            "rate      {:.1} GFLOP/s of the model's own: {:.1} % of the machine's",
+            giga * p.flops() as f64 / step,
+            100.0 * self.share()
+        )?;
+        let m = &self.memory;
+        let mega = |bytes: usize| bytes as f64 * 1e-6;
+        writeln!(
+            out,
+            "memory    parameters {:.1} MB, gradients {:.1}, optimiser {:.1}, activations {:.1}, packing \
+             {:.1}",
+            mega(m.parameters),
+            mega(m.gradients),
+            mega(m.optimizer),
+            mega(m.activations),
+            mega(m.packing)
+        )?;
+        if let Some(resident) = m.resident {
+            writeln!(out, "          {:.1} MB resident at most", resident as f64 * 1e-6)?;
+        }
+        if let Some(g) = &self.generation {
+            writeln!(
+                out,
+                "generate  {:.1} tokens/s, {:.1} MB of weights a token: {:.0} % of memory's bandwidth",
+                g.tokens_per_second,
+                mega(g.bytes),
+                100.0 * g.share(limits)
+            )?;
+        }
+        Ok(out)
+    }
+}
+
+impl Generation {
+    fn share(&self, limits: &Limits) -> f64 {
+        self.tokens_per_second * self.bytes as f64 / limits.bytes
+    }
+}
