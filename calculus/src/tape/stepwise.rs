@@ -69,7 +69,7 @@ impl<T: Real> Tape<T> {
         if let Some(rule) = &node.rule {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
-            rule.vjp(&self.nodes, &self.values, &mut self.gradients, work);
+            rule.vjp(&self.nodes, &self.values, &mut self.gradients, &[], work);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::settings::Settings;
 use crate::source::{self, Source};
-use crate::{Result, generate, remark, run};
+use crate::{Result, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ impl Examined {
     }
 
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
-        let directory = generate::model_directory(path);
+        let directory = path.to_owned();
         let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
         let longest = if settings.data.is_some() { 256 } else { WINDOW };
         let context = settings.context.unwrap_or(model.context.min(longest)).min(model.context);
