@@ -4,8 +4,9 @@
 //! ⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩: one number, computed by two independent routes. The left side runs the
 //! *forward* code on dual numbers, the right side the vjp.
 
-use crate::Dual;
-use linalg::{Matrix, Primitive, Shape, Work};
+use crate::landscape::Field;
+use crate::{Dual, directional_derivative, gradient};
+use linalg::{Matrix, Primitive, Real, Shape, Work};
 
 /// The two sides of the adjoint law.
 #[derive(Clone, Copy, Debug)]
@@ -86,8 +87,35 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     }
 }
 
+/// The step of a central difference of a function that changes over lengths of about max(1, |x|): ε^⅓·max(1, |x|),
+/// where the truncation error h²·f‴/6 and the rounding error ε·f/h are about the same.
+///
+/// A difference is good to about ε^⅔ = 4·10⁻¹¹ there. A larger step is off by the curve's bend, a smaller one
+/// by the rounding of f:
+///
+/// ```
+/// use calculus::check::difference_step;
+/// let error = |h: f64| ((1.0 + h).exp() - (1.0 - h).exp()) / (2.0 * h) - 1.0_f64.exp();
+/// let best = error(difference_step(1.0)).abs();
+/// assert!(best < 1e-10);
+/// assert!(error(1e-2).abs() > 1e5 * best);  // truncation
+/// assert!(error(1e-13).abs() > 1e5 * best); // rounding
+/// ```
+///
+/// ∞ of ±∞; of NaN, that of 1.
+///
+/// Source: Press et al., *Numerical Recipes*, 2007, section 5.7.
+pub fn difference_step(x: f64) -> f64 {
+    f64::EPSILON.cbrt() * x.abs().max(1.0)
+}
+
 /// (f(x + h·ẋ) − f(x − h·ẋ)) / 2h: the slope of `f` at `x` in the direction `tangent`, with the h that
-/// balances truncation and rounding, ε^⅓·max(1, ‖x‖∞)/‖ẋ‖∞. Good to about ε^⅔.
+/// balances truncation and rounding, [`difference_step`]`(‖x‖∞)/‖ẋ‖∞`. Good to about ε^⅔.
+///
+/// 0 along a direction of zeros, or without variables; NaN where x, the direction or f near x is not finite.
+///
+/// # Panics
+/// If the lengths differ.
 ///
 /// ```
 /// use calculus::check::central_difference;
@@ -95,8 +123,96 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
 /// assert!((slope - 12.0).abs() < 1e-8);
 /// ```
 pub fn central_difference(f: impl Fn(&[f64]) -> f64, x: &[f64], tangent: &[f64]) -> f64 {
-    let largest = |x: &[f64]| x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
-    let h = f64::EPSILON.cbrt() * largest(x).max(1.0) / largest(tangent);
-    let moved = |h: f64| x.iter().zip(tangent).map(|(x, t)| x + h * t).collect::<Vec<_>>();
-    (f(&moved(h)) - f(&moved(-h))) / (2.0 * h)
+    assert_eq!(x.len(), tangent.len(), "a direction has one number per variable");
+    // Not f64::max, which hides NaN.
+    let largest = |x: &[f64]| x.iter().fold(0.0_f64, |m, x| m.larger(x.abs()));
+    let length = largest(tangent);
+    if length == 0.0 {
+        return 0.0;
+    }
+    // A direction of length 1, so that the step overflows for none.
+    let unit: Vec<f64> = tangent.iter().map(|t| t / length).collect();
+    let h = difference_step(largest(x));
+    let moved = |h: f64| x.iter().zip(&unit).map(|(x, t)| x + h * t).collect::<Vec<_>>();
+    (f(&moved(h)) - f(&moved(-h))) / (2.0 * h) * length
+}
+
+/// One slope by three routes.
+#[derive(Clone, Copy, Debug)]
+pub struct Agreement {
+    /// Forward mode: dual numbers.
+    pub forward: f64,
+    /// Reverse mode: ⟨∇f, v⟩, of the gradient that a [`crate::Trace`] gives.
+    pub reverse: f64,
+    /// A central difference.
+    pub difference: f64,
+}
+
+impl Agreement {
+    /// The largest distance between two of them, relative to the largest of them or 1; NaN where one is.
+    pub fn error(&self) -> f64 {
+        let all = [self.forward, self.reverse, self.difference];
+        let scale = all.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
+        let pairs = [(0, 1), (1, 2), (2, 0)].map(|(i, j)| (all[i] - all[j]).abs() / scale);
+        pairs.into_iter().fold(0.0, f64::larger)
+    }
+}
+
+/// The slope of `f` at `x` along `direction`, by three routes: dual = reverse = difference. The first two
+/// agree to rounding, the third to about ε^⅔ times how strongly f bends.
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// use calculus::{check::agreement, landscape::Rosenbrock};
+/// let slope = agreement(&Rosenbrock, &[-1.2, 1.0], &[1.0, 1.0]);
+/// assert!((slope.forward + 303.6).abs() < 1e-12);
+/// assert!((slope.reverse + 303.6).abs() < 1e-12);
+/// assert!((slope.difference + 303.6).abs() < 1e-7);
+/// ```
+pub fn agreement(f: &impl Field, x: &[f64], direction: &[f64]) -> Agreement {
+    let gradient = gradient(|x| f.at(x), x);
+    Agreement {
+        forward: directional_derivative(|x| f.at(x), x, direction),
+        reverse: gradient.iter().zip(direction).map(|(g, d)| g * d).sum(),
+        difference: central_difference(|x| f.at(x), x, direction),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::landscape::Bowl;
+
+    #[test]
+    fn hard_directions() {
+        let square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
+        assert_eq!(central_difference(square, &[], &[]), 0.0);
+        assert_eq!(central_difference(square, &[3.0], &[-0.0]), 0.0);
+        // The direction's length counts, however small or large.
+        for length in [5e-324, 1e-300, 1e300] {
+            let slope = central_difference(square, &[3.0], &[length]);
+            assert!((slope / (6.0 * length) - 1.0).abs() < 1e-9, "{length:e}: {slope:e}");
+        }
+        assert!(central_difference(square, &[f64::NAN], &[1.0]).is_nan());
+        assert!(central_difference(square, &[1.0, f64::INFINITY], &[1.0, 0.0]).is_nan());
+        assert!(central_difference(square, &[1.0], &[f64::NAN]).is_nan());
+        assert!(central_difference(|_| f64::INFINITY, &[1.0], &[1.0]).is_nan());
+        assert_eq!(difference_step(-0.0), f64::EPSILON.cbrt());
+        assert_eq!(difference_step(5e-324), f64::EPSILON.cbrt());
+        assert_eq!(difference_step(f64::NEG_INFINITY), f64::INFINITY);
+        assert_eq!(difference_step(f64::NAN), f64::EPSILON.cbrt());
+    }
+
+    #[test]
+    fn a_disagreement_shows() {
+        let all = Agreement { forward: 1.0, reverse: 1.0, difference: 1.5 };
+        assert_eq!(all.error(), 0.5 / 1.5);
+        assert!(Agreement { reverse: f64::NAN, ..all }.error().is_nan());
+        assert!(agreement(&Bowl(&[f64::NAN]), &[1.0], &[1.0]).error().is_nan());
+        let law = Adjoint { forward: 1.0, reverse: 1.5, scale: 2.0 };
+        assert_eq!(law.error(), 0.25);
+        assert_eq!(Adjoint { forward: 0.0, reverse: 0.0, scale: 0.0 }.error(), 0.0);
+    }
 }

@@ -2,7 +2,16 @@
 
 use linalg::{Real, ViewMut, parallel, simd};
 
-/// ‖g‖₂ of all gradients together, summed in `f64`; NaN or ∞ where the gradients are.
+/// ‖g‖₂ of all gradients together, summed in `f64`; 0 of none, NaN or ∞ where the gradients are.
+///
+/// Right over the whole range of `f64`: where squares overflow or vanish, the sum is taken again of
+/// gradients scaled by the largest.
+///
+/// ```
+/// use calculus::clip::global_norm;
+/// assert_eq!(global_norm(&[3.0, 4.0]), 5.0);
+/// assert!((global_norm(&[3e200, -4e200]) / 5e200 - 1.0).abs() < 1e-15);
+/// ```
 pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
     /// Sums of this many squares are added up as a tree whose form depends on the length alone.
     const BLOCK: usize = 1 << 14;
@@ -28,15 +37,30 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
         let (left, right) = rayon::join(|| squares(left), || squares(right));
         left + right
     }
-    squares(gradients).sqrt()
+    let sum = squares(gradients);
+    if sum.is_normal() || sum.is_nan() { sum.sqrt() } else { scaled_norm(gradients) }
+}
+
+/// ‖g‖₂ as max|g|·‖g/max|g|‖₂, where the squares leave the range.
+fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
+    let sizes = || gradients.iter().map(|g| g.to_f64().abs());
+    let largest = sizes().fold(0.0, f64::max);
+    if largest == 0.0 || largest.is_infinite() {
+        return largest;
+    }
+    largest * sizes().map(|g| (g / largest) * (g / largest)).sum::<f64>().sqrt()
 }
 
 /// Shrinks all gradients together so that their norm is at most `limit`; returns the norm before.
 ///
 /// g ← g·min(1, limit/(‖g‖ + 10⁻⁶)): the direction stays. The 10⁻⁶ is PyTorch's. Gradients whose norm
-/// is not finite are left as they are: there is nothing to save, and the caller must see it.
+/// is not finite are left as they are: there is nothing to save, and the caller must see it. A limit of
+/// ∞ leaves all as they are.
 ///
 /// Source: Pascanu, Mikolov, Bengio 2013.
+///
+/// # Panics
+/// If the limit is negative or NaN: the direction would turn round.
 ///
 /// ```
 /// let mut g = [3.0_f64, 4.0];
@@ -45,18 +69,71 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
 /// ```
 pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
     let norm = global_norm(gradients);
-    let factor = limit / (norm + 1e-6);
-    if norm.is_finite() && factor < 1.0 {
-        let (n, factor) = (gradients.len(), T::from_f64(factor));
-        parallel::rows([ViewMut::from_slice(gradients, n, 1)], 8192, |_, [mut g]| {
-            let mut g = g.column_mut(0);
-            simd(
-                #[inline(always)]
-                || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
-            );
-        });
-    }
+    scale(gradients, factor(norm, limit));
     norm
+}
+
+/// The factor by which [`by_global_norm`] shrinks gradients of this norm: at most 1, and 1 where the norm
+/// is not finite.
+///
+/// # Panics
+/// As [`by_global_norm`].
+///
+/// ```
+/// assert!((calculus::clip::factor(5.0, 1.0) - 0.2).abs() < 1e-6);
+/// assert_eq!(calculus::clip::factor(0.5, 1.0), 1.0);
+/// ```
+pub fn factor(norm: f64, limit: f64) -> f64 {
+    assert!(limit >= 0.0, "a norm is at most 0 or more, not {limit}");
+    let factor = limit / (norm + 1e-6);
+    if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
+}
+
+/// g ← factor·g; nothing is touched where the factor is 1.
+pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
+    if factor == 1.0 {
+        return;
+    }
+    let (n, factor) = (gradients.len(), T::from_f64(factor));
+    parallel::rows([ViewMut::from_slice(gradients, n, 1)], 8192, |_, [mut g]| {
+        let mut g = g.column_mut(0);
+        simd(
+            #[inline(always)]
+            || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
+        );
+    });
+}
+
+/// Moves every gradient into [−`limit`, `limit`] by itself, and returns how many were outside.
+///
+/// The direction changes: large components lose their lead. ±∞ becomes ±`limit`; NaN stays NaN, since no
+/// bound is right for it, and is not counted.
+///
+/// Source: Mikolov, *Statistical Language Models Based on Neural Networks*, 2012, section 3.2.2.
+///
+/// # Panics
+/// If the limit is negative or NaN.
+///
+/// ```
+/// let mut g = [0.5_f64, -3.0, f64::INFINITY];
+/// assert_eq!(calculus::clip::by_value(&mut g, 1.0), 2);
+/// assert_eq!(g, [0.5, -1.0, 1.0]);
+/// ```
+pub fn by_value<T: Real>(gradients: &mut [T], limit: f64) -> usize {
+    assert!(limit >= 0.0, "a bound is 0 or more, not {limit}");
+    let (low, high) = (T::from_f64(-limit), T::from_f64(limit));
+    let mut outside = 0;
+    for g in gradients {
+        let bound = if *g > high {
+            high
+        } else if *g < low {
+            low
+        } else {
+            continue;
+        };
+        (*g, outside) = (bound, outside + 1);
+    }
+    outside
 }
 
 #[cfg(test)]
@@ -84,6 +161,49 @@ mod tests {
         let mut g = [1.0, f64::NAN];
         assert!(by_global_norm(&mut g, 0.5).is_nan());
         assert_eq!(g[0], 1.0);
+    }
+
+    #[test]
+    fn norms_over_the_whole_range() {
+        for scale in [5e-324, 1e-300, 1e-160, 1e-150, 1.0, 1e150, 1e160, 1e300] {
+            let norm = global_norm(&[3.0 * scale, -4.0 * scale, 0.0]);
+            assert!((norm / (5.0 * scale) - 1.0).abs() <= f64::EPSILON, "{scale:e}: {norm:e}");
+        }
+        assert_eq!(global_norm::<f64>(&[]), 0.0);
+        assert_eq!(global_norm(&[-0.0_f64]), 0.0);
+        assert_eq!(global_norm(&[f64::NEG_INFINITY, 1.0]), f64::INFINITY);
+        assert!(global_norm(&[f64::INFINITY, f64::NAN]).is_nan());
+        assert_eq!(global_norm(&[f64::MAX, f64::MAX]), f64::INFINITY); // √2·MAX is no f64
+    }
+
+    #[test]
+    fn hard_gradients_and_limits() {
+        let mut g = [f64::NAN, 2.0, -0.0, 5e-324, f64::NEG_INFINITY];
+        assert_eq!(by_value(&mut g, 1.0), 2);
+        assert!(g[0].is_nan());
+        assert_eq!(g[1..], [1.0, -0.0, 5e-324, -1.0]);
+        assert_eq!(by_value(&mut [3.0_f32], 0.0), 1);
+        assert_eq!(by_value::<f64>(&mut [], 1.0), 0);
+        let mut g = [f64::INFINITY, 1.0];
+        assert_eq!(by_global_norm(&mut g, 1.0), f64::INFINITY);
+        assert_eq!(g, [f64::INFINITY, 1.0]);
+        assert_eq!(by_global_norm::<f64>(&mut [], 1.0), 0.0);
+        let mut g = [1e300, 0.0];
+        assert_eq!(by_global_norm(&mut g, f64::INFINITY), 1e300);
+        assert_eq!(by_global_norm(&mut g, 1.0), 1e300);
+        assert!((g[0] - 1.0).abs() <= f64::EPSILON);
+    }
+
+    #[test]
+    #[should_panic(expected = "not -1")]
+    fn a_negative_limit_would_climb() {
+        by_global_norm(&mut [3.0], -1.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "not NaN")]
+    fn a_limit_of_nan_bounds_nothing() {
+        by_value(&mut [3.0], f64::NAN);
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! Numbers that carry their derivative.
 
+use crate::operators::operators;
 use linalg::Real;
 use num_traits::{One, Zero};
 use std::cmp::Ordering;
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `value + derivative·ε` with ε² = 0: evaluating a function at `x + ε` gives `f(x) + f′(x)·ε`.
 ///
 /// A `Dual` is a [`Real`], so every function of the workspace accepts it; a `Dual<Dual<f64>>`
-/// carries second derivatives. Comparisons look at the value alone.
+/// carries second derivatives. Comparisons look at the value alone, so that a program branches as it
+/// does on plain numbers, and what the other branch would have given does not matter. A plain `f64`
+/// beside a `Dual` is a constant: `2.0 * x`.
+///
+/// Every value is what the same arithmetic gives on plain numbers: ±∞ and NaN come out where IEEE
+/// says so. A derivative is the limit of slopes where there is one and the function's own formula has
+/// it: √ and ln at 0 have derivative ∞, and ∞·0 is NaN where such a number does not move. A kink takes
+/// the derivative 0: |x| at 0.
 ///
 /// Source: Clifford 1873; for automatic differentiation, Griewank and Walther,
 /// *Evaluating Derivatives*, 2008, chapter 3.
@@ -18,8 +26,9 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 /// use linalg::Real;
 /// let y = Dual::variable(3.0) * Dual::variable(3.0); // x² at 3
 /// assert_eq!((y.value, y.derivative), (9.0, 6.0));
-/// let y = Dual::variable(1.0_f64).exp().ln(); // ln eˣ = x
-/// assert!((y.derivative - 1.0).abs() < 1e-15);
+/// let y = (2.0 * Dual::variable(1.0_f64)).exp().ln() + 1.0; // ln e²ˣ + 1 = 2x + 1
+/// assert!((y.value - 3.0).abs() < 1e-15 && (y.derivative - 2.0).abs() < 1e-15);
+/// assert_eq!(Dual::variable(0.0_f64).sqrt().derivative, f64::INFINITY);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dual<T> {
@@ -110,23 +119,7 @@ impl<T: Real> Neg for Dual<T> {
     }
 }
 
-macro_rules! assign {
-    ($($trait:ident $method:ident $op:tt;)*) => {$(
-        impl<T: Real> $trait for Dual<T> {
-            #[inline(always)]
-            fn $method(&mut self, other: Self) {
-                *self = *self $op other;
-            }
-        }
-    )*};
-}
-
-assign! {
-    AddAssign add_assign +;
-    SubAssign sub_assign -;
-    MulAssign mul_assign *;
-    DivAssign div_assign /;
-}
+operators! { [T: Real] Dual<T> }
 
 impl<T: Real> Zero for Dual<T> {
     #[inline(always)]

@@ -34,6 +34,8 @@ pub(crate) struct Layout {
     pub(crate) kept: usize,
     /// For every node, the operands whose gradients it is the first to add to: set to zero before.
     pub(crate) fresh: Vec<Vec<usize>>,
+    /// For every node, the parameters among its operands to whose gradients it is the first to add.
+    pub(crate) first: Vec<Vec<usize>>,
     /// For every node, the values to be computed again before its backward rule runs, in order.
     pub(crate) again: Vec<Vec<usize>>,
 }
@@ -98,7 +100,12 @@ pub(crate) fn reached<T: Real>(nodes: &[Node<T>], loss: usize, reached: &mut [bo
 /// Sets the places of all nodes.
 pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
     let n = nodes.len();
-    let mut layout = Layout { fresh: vec![vec![]; n], again: vec![vec![]; n], ..Layout::default() };
+    let mut layout = Layout {
+        fresh: vec![vec![]; n],
+        first: vec![vec![]; n],
+        again: vec![vec![]; n],
+        ..Layout::default()
+    };
     let parameters = lay_out_parameters(nodes);
     (layout.values, layout.gradients) = (parameters, parameters);
     match plan {
@@ -206,10 +213,10 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
         let spans = first.map_or(vec![], |first| vec![(backward(first), backward(i))]);
         gradients.push(Block { length, spans });
         if let Some(consumer) = last_consumer[i]
-            && !node.is_parameter()
             && i != loss
         {
-            layout.fresh[consumer].push(i);
+            let list = if node.is_parameter() { &mut layout.first } else { &mut layout.fresh };
+            list[consumer].push(i);
         }
     }
     let (value_places, value_length) = place(&values);

@@ -1,17 +1,22 @@
-//! The learning rate as a function of the step.
+//! The learning rate as a function of the step, or of how the loss develops.
+//!
+//! The learning rate is the most important number to choose: above the stability limit descent
+//! diverges ([`crate::stability`]), far below it crawls. Warm-up lets the moments of Adam settle before
+//! steps are long; the fall at the end lets the parameters settle in their valley.
 
 use std::f64::consts::PI;
 
 /// step → learning rate.
 ///
-/// Both schedules that warm up rise linearly over the first `warmup` steps, step 0 taking
-/// peak/(warmup + 1), and then fall to `minimum` at step `total`, where they stay.
+/// Schedules that warm up rise linearly over the first `warmup` steps, step 0 taking
+/// peak/(warmup + 1), and then fall to `minimum` at step `total`, where they stay. A warm-up that
+/// is longer than `total` runs to its end. Rates are not checked: NaN and ±∞ come out as they go in.
 ///
 /// ```
 /// use calculus::schedule::Schedule;
 /// let s = Schedule::Cosine { peak: 3e-4, minimum: 3e-5, warmup: 2000, total: 100_000 };
 /// assert!((s.rate(2000) - 3e-4).abs() < 1e-12);
-/// assert!((s.rate(50_000) - 1.69327e-4).abs() < 1e-9);
+/// assert!((s.rate(50_000) - 1.69327e-4).abs() < 1e-9); // the textbook prints 1.65e-4
 /// assert_eq!(s.rate(100_000), 3e-5);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,28 +48,163 @@ pub enum Schedule {
         /// The step at which the minimum is reached.
         total: u64,
     },
+    /// Warm-up, a plateau at the peak, and a straight line down at the end: a run on the plateau can be
+    /// prolonged without having known its length. Source: Hu et al., *MiniCPM*, 2024.
+    ///
+    /// ```
+    /// use calculus::schedule::Schedule;
+    /// let s = Schedule::WarmupStableDecay {
+    ///     peak: 3e-4, minimum: 3e-5, warmup: 2000, decay: 80_000, total: 100_000,
+    /// };
+    /// assert_eq!(s.rate(50_000), 3e-4);
+    /// assert!((s.rate(90_000) - 1.65e-4).abs() < 1e-18);
+    /// ```
+    WarmupStableDecay {
+        /// The highest rate.
+        peak: f64,
+        /// The rate at the end.
+        minimum: f64,
+        /// Steps of warm-up.
+        warmup: u64,
+        /// The step at which the rate begins to fall.
+        decay: u64,
+        /// The step at which the minimum is reached.
+        total: u64,
+    },
+    /// peak·factorᵏ after k whole periods: a staircase.
+    ///
+    /// ```
+    /// use calculus::schedule::Schedule;
+    /// let s = Schedule::Step { peak: 0.5, factor: 0.5, every: 30 };
+    /// assert_eq!((s.rate(29), s.rate(30), s.rate(60)), (0.5, 0.25, 0.125));
+    /// ```
+    Step {
+        /// The rate at the start.
+        peak: f64,
+        /// What a period multiplies the rate by.
+        factor: f64,
+        /// Steps of a period; 0 is as 1.
+        every: u64,
+    },
 }
 
 impl Schedule {
     /// The learning rate of a step; the first is step 0.
     pub fn rate(&self, step: u64) -> f64 {
-        let (peak, minimum, warmup, total) = match *self {
+        let (peak, minimum, warmup, decay, total) = match *self {
             Schedule::Constant { rate } => return rate,
+            Schedule::Step { peak, factor, every } => {
+                return peak * factor.powf((step / every.max(1)) as f64);
+            }
             Schedule::Cosine { peak, minimum, warmup, total }
-            | Schedule::Linear { peak, minimum, warmup, total } => (peak, minimum, warmup, total),
+            | Schedule::Linear { peak, minimum, warmup, total } => {
+                (peak, minimum, warmup, warmup, total)
+            }
+            Schedule::WarmupStableDecay { peak, minimum, warmup, decay, total } => {
+                (peak, minimum, warmup, decay.max(warmup), total)
+            }
         };
-        if step < warmup {
-            return peak * (step + 1) as f64 / (warmup + 1) as f64;
-        }
-        if step >= total {
+        if step >= total.max(warmup) {
             return minimum;
         }
-        let progress = (step - warmup) as f64 / (total - warmup) as f64;
+        if step < warmup {
+            return peak * (step + 1) as f64 / (warmup as f64 + 1.0);
+        }
+        if step < decay {
+            return peak;
+        }
+        let progress = (step - decay) as f64 / (total - decay) as f64;
         let share = match self {
             Schedule::Cosine { .. } => 0.5 * (1.0 + (PI * progress).cos()),
             _ => 1.0 - progress,
         };
         minimum + share * (peak - minimum)
+    }
+}
+
+/// A rate that falls when the loss does not: after more than `patience` losses in a row without a new
+/// best one, the rate is multiplied by `factor`.
+///
+/// A loss counts as a new best if it is below the best by a share of `threshold`: loss <
+/// best·(1 − threshold), for losses above 0 as those here are. NaN is no new best.
+///
+/// Source: PyTorch's `ReduceLROnPlateau`, whose defaults are 0.1, 10 and 10⁻⁴.
+///
+/// ```
+/// use calculus::schedule::Plateau;
+/// let mut plateau = Plateau::new(0.1, 0.5, 1, 1e-4);
+/// let rates: Vec<f64> = [3.0, 2.0, 2.0, 2.0, 1.0].map(|loss| plateau.rate(loss)).to_vec();
+/// assert_eq!(rates, [0.1, 0.1, 0.1, 0.05, 0.05]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plateau {
+    rate: f64,
+    factor: f64,
+    patience: u64,
+    threshold: f64,
+    best: f64,
+    waited: u64,
+}
+
+impl Plateau {
+    /// Starts at `rate`.
+    pub fn new(rate: f64, factor: f64, patience: u64, threshold: f64) -> Self {
+        Plateau { rate, factor, patience, threshold, best: f64::INFINITY, waited: 0 }
+    }
+
+    /// The rate after this loss.
+    pub fn rate(&mut self, loss: f64) -> f64 {
+        if loss < self.best * (1.0 - self.threshold) {
+            (self.best, self.waited) = (loss, 0);
+        } else {
+            self.waited += 1;
+        }
+        if self.waited > self.patience {
+            self.rate *= self.factor;
+            self.waited = 0;
+        }
+        self.rate
+    }
+}
+
+/// Whether to stop: `patience` losses in a row, on data that was not trained on, without a new best
+/// one. NaN is no new best.
+///
+/// Source: Prechelt, *Early Stopping - But When?*, 1998.
+///
+/// ```
+/// use calculus::schedule::EarlyStopping;
+/// let mut stopping = EarlyStopping::new(2);
+/// let stop: Vec<bool> = [3.0, 2.0, 2.5, 2.1].map(|loss| stopping.stop(loss)).to_vec();
+/// assert_eq!(stop, [false, false, false, true]);
+/// assert_eq!(stopping.best(), 2.0);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlyStopping {
+    patience: u64,
+    best: f64,
+    waited: u64,
+}
+
+impl EarlyStopping {
+    /// With this patience.
+    pub fn new(patience: u64) -> Self {
+        EarlyStopping { patience, best: f64::INFINITY, waited: 0 }
+    }
+
+    /// Whether this loss is the last one to wait for.
+    pub fn stop(&mut self, loss: f64) -> bool {
+        if loss < self.best {
+            (self.best, self.waited) = (loss, 0);
+        } else {
+            self.waited += 1;
+        }
+        self.waited >= self.patience.max(1)
+    }
+
+    /// The lowest loss so far; ∞ before the first.
+    pub fn best(&self) -> f64 {
+        self.best
     }
 }
 
@@ -92,5 +232,54 @@ mod tests {
                 }
             }
         }
+
+        #[test]
+        fn a_plateau_of_no_length_is_a_line(warmup in 0u64..50, more in 1u64..200, step in 0u64..300) {
+            let (peak, minimum, total) = (1.0, 0.1, warmup + more);
+            let line = Schedule::Linear { peak, minimum, warmup, total };
+            let decay = 0; // the fall begins no earlier than the warm-up ends
+            let stable = Schedule::WarmupStableDecay { peak, minimum, warmup, decay, total };
+            prop_assert_eq!(line.rate(step), stable.rate(step));
+        }
+
+        #[test]
+        fn a_staircase_multiplies(step in 0u64..500, every in 1u64..60) {
+            let s = Schedule::Step { peak: 1.0, factor: 0.5, every };
+            prop_assert_eq!(s.rate(step + every), 0.5 * s.rate(step));
+        }
+    }
+
+    #[test]
+    fn hard_steps_and_rates() {
+        let cosine =
+            |peak, minimum, warmup, total| Schedule::Cosine { peak, minimum, warmup, total };
+        assert_eq!(cosine(1.0, 0.1, 0, 0).rate(0), 0.1);
+        assert_eq!(cosine(1.0, 0.1, 10, 5).rate(7), 8.0 / 11.0);
+        assert_eq!(cosine(1.0, 0.1, 10, 5).rate(10), 0.1);
+        assert_eq!(cosine(1.0, 0.1, 0, u64::MAX).rate(u64::MAX), 0.1);
+        assert_eq!(cosine(1.0, 0.1, u64::MAX, u64::MAX).rate(0), 1.0 / u64::MAX as f64);
+        assert!(cosine(f64::NAN, 0.1, 3, 9).rate(1).is_nan());
+        assert_eq!(cosine(f64::INFINITY, 0.1, 3, 9).rate(1), f64::INFINITY);
+        let stable =
+            Schedule::WarmupStableDecay { peak: 1.0, minimum: 0.1, warmup: 2, decay: 9, total: 5 };
+        assert_eq!((stable.rate(4), stable.rate(5)), (1.0, 0.1)); // ends before it falls
+        let stairs = |factor, every| Schedule::Step { peak: 1.0, factor, every };
+        assert_eq!(stairs(0.5, 0).rate(3), 0.125);
+        assert_eq!(stairs(0.5, 1).rate(u64::MAX), 0.0);
+        assert!(stairs(f64::NAN, 1).rate(1).is_nan());
+        assert_eq!(stairs(0.0, 5).rate(4), 1.0);
+        assert!(Schedule::Constant { rate: f64::NAN }.rate(9).is_nan());
+    }
+
+    #[test]
+    fn hard_losses() {
+        let mut plateau = Plateau::new(1.0, 0.5, 0, 0.0);
+        let rates = [f64::INFINITY, f64::NAN, 5e-324, 0.0, -0.0].map(|loss| plateau.rate(loss));
+        assert_eq!(rates, [0.5, 0.25, 0.25, 0.25, 0.125]);
+        let mut stopping = EarlyStopping::new(2);
+        assert_eq!(stopping.best(), f64::INFINITY);
+        assert!(!stopping.stop(f64::NAN) && stopping.stop(f64::INFINITY));
+        assert!(EarlyStopping::new(0).stop(f64::NAN) && !EarlyStopping::new(0).stop(1.0));
+        assert!(!EarlyStopping::new(1).stop(f64::NEG_INFINITY));
     }
 }

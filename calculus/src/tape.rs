@@ -74,6 +74,8 @@ pub struct Tape<T: Real> {
     /// Whether the loss of the last backward replay depends on a node, and which loss that was.
     reached: Vec<bool>,
     reached_from: Option<usize>,
+    /// Whether the next backward replay writes the parameters' gradients.
+    forgotten: bool,
 }
 
 /// A parameter's name, shape, and place among all parameters.
@@ -165,6 +167,7 @@ impl<T: Real> Tape<T> {
             layout,
             reached,
             reached_from,
+            forgotten: false,
             nodes,
         }
     }
@@ -264,10 +267,10 @@ impl<T: Real> Tape<T> {
         self.start_backward(last, &[scale]);
         let node = &self.nodes[last];
         if let Some(rule) = &node.rule {
-            self.layout.fresh[last].iter().for_each(|&o| zero(&mut self.gradients, &self.nodes[o]));
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
-            rule.forward_and_vjp(&self.nodes, &mut self.values, &mut self.gradients, work);
+            let fresh = Fresh::of(&self.layout, last, self.forgotten);
+            rule.forward_and_vjp(&self.nodes, &mut self.values, &mut self.gradients, fresh, work);
             value(loss, &mut self.values[node.value.clone()]);
         }
         self.backward_below(last, &mut gradient);
@@ -319,15 +322,30 @@ impl<T: Real> Tape<T> {
             let memory = self.nodes[i].memory;
             let kept = &mut self.kept[self.nodes[i].kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..memory.scratch] };
-            let fresh = &self.layout.fresh[i];
+            let fresh = Fresh::of(&self.layout, i, self.forgotten);
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
+        self.forgotten = false;
     }
 
     /// Sets the parameters' gradients to zero: before the first backward replay of a step.
     pub fn zero_gradients(&mut self) {
         let n = self.parameters.min(self.gradients.len());
         self.gradients[..n].fill(T::zero());
+    }
+
+    /// As [`Tape::zero_gradients`], without the pass over memory where the recording was made for
+    /// training: its next backward replay writes the parameters' gradients instead of adding to them.
+    /// Until then they are what they were.
+    pub fn forget_gradients(&mut self) {
+        if !matches!(self.plan, Plan::Reuse { .. }) {
+            return self.zero_gradients();
+        }
+        self.forgotten = true;
+        let unreached = self.nodes.iter().zip(&self.reached).filter(|(_, reached)| !**reached);
+        for (node, _) in unreached.filter(|(node, _)| node.is_parameter()) {
+            zero(&mut self.gradients, node);
+        }
     }
 
     /// All parameters, one after another in the order of recording.
@@ -534,7 +552,7 @@ pub(crate) trait Rule<T>: Send + Sync {
         nodes: &[Node<T>],
         values: &[T],
         gradients: &mut [T],
-        fresh: &[usize],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     );
     fn forward_and_vjp(
@@ -542,8 +560,23 @@ pub(crate) trait Rule<T>: Send + Sync {
         nodes: &[Node<T>],
         values: &mut [T],
         gradients: &mut [T],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     );
+}
+
+/// The operands whose gradients an operation is the first to add to, and may write.
+#[derive(Clone, Copy)]
+pub(crate) struct Fresh<'a> {
+    values: &'a [usize],
+    parameters: &'a [usize],
+}
+
+impl<'a> Fresh<'a> {
+    fn of(layout: &'a Layout, node: usize, forgotten: bool) -> Self {
+        let parameters = if forgotten { &layout.first[node][..] } else { &[] };
+        Fresh { values: &layout.fresh[node], parameters }
+    }
 }
 
 pub(crate) struct Recorded<P, const N: usize> {
@@ -607,14 +640,13 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         nodes: &[Node<T>],
         values: &[T],
         gradients: &mut [T],
-        fresh: &[usize],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     ) {
         let inputs = self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape));
         let output = &nodes[self.output];
         let y = view(&values[output.value.clone()], output.shape);
-        // The second gradient of an operand that occurs twice lies aside, and is added afterwards.
-        let fresh = std::array::from_fn(|k| fresh.contains(&self.operands[k]) && !self.repeats(k));
+        let fresh = self.fresh(fresh);
         self.with_gradients(nodes, gradients, work, |dy, dx, work| {
             self.operation.vjp_into(inputs, y, dy, dx, fresh, work);
         });
@@ -625,16 +657,28 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         nodes: &[Node<T>],
         values: &mut [T],
         gradients: &mut [T],
+        fresh: Fresh<'_>,
         work: Work<'_, T>,
     ) {
         let (inputs, y) = self.operands_and_output(nodes, values);
+        let fresh = self.fresh(fresh);
         self.with_gradients(nodes, gradients, work, |dy, dx, work| {
-            self.operation.forward_and_vjp(inputs, y, dy, dx, work);
+            self.operation.forward_and_vjp(inputs, y, dy, dx, fresh, work);
         });
     }
 }
 
 impl<P, const N: usize> Recorded<P, N> {
+    /// Which operands' gradients are fresh. The second gradient of an operand that occurs twice lies
+    /// aside, set to zero, and is added afterwards.
+    fn fresh(&self, fresh: Fresh<'_>) -> [bool; N] {
+        std::array::from_fn(|k| {
+            let operand = &self.operands[k];
+            let first = fresh.values.contains(operand) || fresh.parameters.contains(operand);
+            first && !self.repeats(k)
+        })
+    }
+
     /// Views of the operands' values, and of the output's to be written.
     fn operands_and_output<'a, T: Real>(
         &self,

@@ -9,12 +9,117 @@
 //! against the truth, they are ln(1 + o) and −o/(1 + o), right to the last digits.
 //!
 //! Tokens whose target is negative are ignored: they neither cost nor count.
-//! Source: the textbook's A.4; Goodfellow et al. 2016, section 6.2.2.
+//!
+//! To minimise it is to maximise the likelihood of the text: n·L = −ln Π p_y. "The loss went down" and
+//! "the text has become more probable" are the same sentence.
+//! Source: the textbook's A.4 and A.6; Goodfellow et al. 2016, section 6.2.2.
+//!
+//! Three ways in: [`cross_entropy`] of two distributions; [`of_logits`] and [`mean_of_logits`], plain
+//! functions of what a model puts out; [`CrossEntropy`], the same with its gradient, for recordings.
 
+use crate::units::Nats;
+use crate::{InfoError, distribution};
 use linalg::{
     Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, gather,
     parallel, simd, vector,
 };
+
+/// The cross-entropy of two distributions, −Σ p ln q = H(P) + KL(P‖Q), in nats: what it costs to encode
+/// what P does in the code that is right for Q. ∞ where some q is 0 and its p is not.
+///
+/// # Errors
+/// What is no distribution, or two of different lengths.
+///
+/// ```
+/// use infotheory::cross_entropy::cross_entropy;
+/// use infotheory::{divergence::kl, entropy::entropy};
+/// let (p, q) = ([0.7, 0.2, 0.1], [0.5, 0.3, 0.2]);
+/// let ce = cross_entropy(&p, &q)?.to_bits().0;
+/// assert!((ce - 1.279586_f64).abs() < 1e-6); // the textbook prints 1.2365, and 1.2401 for the sum
+/// assert!((ce - (entropy(&p)? + kl(&p, &q)?).to_bits().0).abs() < 1e-15);
+/// // One-hot truth: only the right answer's probability counts.
+/// assert!((cross_entropy(&[1.0, 0.0], &[0.9, 0.1])?.to_bits().0 - 0.1520_f64).abs() < 1e-4);
+/// assert!((cross_entropy(&[1.0, 0.0], &[0.4, 0.6])?.to_bits().0 - 1.3219_f64).abs() < 1e-4);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
+    distribution::check_pair(p, q)?;
+    let zero = T::zero();
+    let term = |(&p, &q): (&T, &T)| match (p == zero, q == zero) {
+        (true, _) => zero,
+        (false, true) => T::from_f64(f64::INFINITY),
+        (false, false) => -(p * q.ln()),
+    };
+    // 0 + (−0) = +0: a certain event costs +0.
+    Ok(Nats(p.iter().zip(q).map(term).fold(zero, |sum, x| sum + x)))
+}
+
+/// −ln softmax(z)_y of one token, from its logits.
+///
+/// A logit of −∞ has probability 0: as the target it costs ∞.
+///
+/// # Errors
+/// A logit that is NaN or +∞, logits that are all −∞, or a target that is no class.
+///
+/// ```
+/// use infotheory::cross_entropy::of_logits;
+/// let nats = of_logits(&[2.0, 1.0, 0.5, -1.0, 0.1], 0)?;
+/// assert!((nats.0 - 0.582419671_f64).abs() < 1e-9);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn of_logits<T: Real>(logits: &[T], target: usize) -> Result<Nats<T>, InfoError> {
+    column_of_logits(0, logits, target)
+}
+
+fn column_of_logits<T: Real>(
+    column: usize,
+    logits: &[T],
+    target: usize,
+) -> Result<Nats<T>, InfoError> {
+    distribution::check_logits(column, logits)?;
+    if target >= logits.len() {
+        let classes = logits.len();
+        return Err(InfoError::Target { place: column, found: target, classes });
+    }
+    Ok(Nats(Token::of(logits, Some(target)).nats))
+}
+
+/// The mean of [`of_logits`] over the tokens that have a target; logits are (classes × tokens), one
+/// column for each target.
+///
+/// # Errors
+/// As [`of_logits`], with the column that is wrong; as many targets as columns are needed, and at least
+/// one that is there: the mean over no target is undefined.
+///
+/// ```
+/// use infotheory::{InfoError, cross_entropy::mean_of_logits};
+/// let logits = linalg::matrix(2, 3, &[0.0, 0.0, 9.0, 1.0, 0.0, 0.0]);
+/// let coin = mean_of_logits(logits.as_view(), &[Some(0), None, Some(1)])?;
+/// assert_eq!(coin.to_bits().0, 1.0); // the second token is not to be predicted
+/// let none = mean_of_logits(logits.as_view(), &[None; 3]);
+/// assert_eq!(none, Err(InfoError::NoMean { what: "targets" }));
+/// # Ok::<(), InfoError>(())
+/// ```
+pub fn mean_of_logits<T: Real>(
+    logits: View<'_, T>,
+    targets: &[Option<usize>],
+) -> Result<Nats<T>, InfoError> {
+    if targets.len() != logits.ncols() {
+        let (found, expected) = (targets.len(), logits.ncols());
+        return Err(InfoError::Length { what: "the list of targets", found, expected });
+    }
+    let (mut sum, mut count) = (Nats(T::zero()), 0);
+    for (j, target) in targets.iter().enumerate() {
+        if let Some(target) = *target {
+            sum += column_of_logits(j, column(&logits, j), target)?;
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return Err(InfoError::NoMean { what: "targets" });
+    }
+    sum.per(count)
+}
 
 /// The mean cross-entropy in nats; operands are logits (classes × tokens) and targets (1 × tokens).
 ///
@@ -270,6 +375,7 @@ impl<T: Real> Token<T> {
 mod tests {
     use super::*;
     use linalg::{Matrix, matrix};
+    use proptest::prelude::*;
 
     fn loss(logits: &Matrix<f64>, targets: &[f64]) -> f64 {
         let targets = matrix(1, targets.len(), targets);
@@ -304,6 +410,69 @@ mod tests {
         assert_eq!(loss(&logits, &[1.0, -1.0, 0.0]), loss(&kept, &[1.0, 0.0]));
         assert!(loss(&logits, &[-1.0; 3]).is_nan());
         assert!(loss(&logits, &[0.0, 2.0, 0.0]).is_nan());
+    }
+
+    proptest! {
+        #[test]
+        fn the_ways_in_agree(z in prop::collection::vec(-30.0f64..30.0, 2..20), y in 0usize..20) {
+            let y = y % z.len();
+            let plain = of_logits(&z, y).unwrap().0;
+            let column = Matrix::from_column_slice(z.len(), 1, &z);
+            prop_assert_eq!(plain, mean_of_logits(column.as_view(), &[Some(y)]).unwrap().0);
+            prop_assert_eq!(plain, loss(&column, &[y as f64]));
+            // Against the probability, whose last digits are lost where it is near 1: absolute.
+            let q = probability::softmax::softmax(&z);
+            let mut truth = vec![0.0; z.len()];
+            truth[y] = 1.0;
+            let by_probability = cross_entropy(&truth, &q).unwrap().0;
+            prop_assert!((plain - by_probability).abs() <= 64.0 * f64::EPSILON * (1.0 + plain));
+        }
+
+        #[test]
+        fn a_text_s_likelihood_is_its_cross_entropy(
+            counts in prop::collection::vec(1u32..50, 2..8), q in prop::collection::vec(0.01f64..1.0, 8),
+        ) {
+            // Of n draws with relative frequencies P: −ln Π q^count = n·H(P, Q).
+            let n = f64::from(counts.iter().sum::<u32>());
+            let sum: f64 = q[..counts.len()].iter().sum();
+            let q: Vec<f64> = q[..counts.len()].iter().map(|q| q / sum).collect();
+            let p: Vec<f64> = counts.iter().map(|&c| f64::from(c) / n).collect();
+            let likelihood: f64 = counts.iter().zip(&q).map(|(&c, q)| -f64::from(c) * q.ln()).sum();
+            let ce = n * cross_entropy(&p, &q).unwrap().0;
+            prop_assert!((likelihood - ce).abs() <= 64.0 * f64::EPSILON * ce);
+            // And the likelihood is greatest where Q = P.
+            prop_assert!(ce >= n * crate::entropy::entropy(&p).unwrap().0 * (1.0 - 1e-14));
+        }
+    }
+
+    #[test]
+    fn hard_floats() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        assert_eq!(of_logits(&[0.0, -inf], 0).unwrap().0.to_bits(), 0);
+        assert_eq!(of_logits(&[0.0, -inf], 1).unwrap().0, inf);
+        assert_eq!(of_logits(&[7.0_f64], 0).unwrap().0.to_bits(), 0);
+        assert_eq!(of_logits(&[1e308, -1e308], 1).unwrap().0, inf); // the difference has no number
+        assert_eq!(of_logits(&[5e-324, -0.0], 0).unwrap().to_bits().0, 1.0);
+        assert!(matches!(of_logits(&[0.0, nan], 0), Err(InfoError::Logit { index: 1, .. })));
+        assert!(matches!(of_logits(&[inf], 0), Err(InfoError::Logit { .. })));
+        assert_eq!(of_logits(&[-inf; 3], 0), Err(InfoError::Masked { column: 0 }));
+        assert!(matches!(of_logits::<f64>(&[], 0), Err(InfoError::Empty { .. })));
+        assert_eq!(
+            of_logits(&[0.0; 2], 2),
+            Err(InfoError::Target { place: 0, found: 2, classes: 2 })
+        );
+        let two = matrix(2, 2, &[0.0, 0.0, nan, 0.0]);
+        let wrong = mean_of_logits(two.as_view(), &[Some(0), Some(0)]).unwrap_err();
+        assert!(wrong.to_string().contains("logit 0 of column 1 is NaN"), "{wrong}");
+        assert!(mean_of_logits(two.as_view(), &[Some(0), None]).is_ok());
+        assert!(mean_of_logits(two.as_view(), &[Some(0)]).is_err());
+        assert_eq!(cross_entropy(&[1.0, 0.0], &[0.0, 1.0]).unwrap().0, inf);
+        assert_eq!(cross_entropy(&[1.0_f64, 0.0], &[1.0, 0.0]).unwrap().0.to_bits(), 0);
+        assert!(cross_entropy(&[nan], &[1.0]).is_err() && cross_entropy(&[1.0], &[inf]).is_err());
+        assert!(cross_entropy::<f64>(&[], &[]).is_err());
+        assert!((cross_entropy(&[1.0], &[1.0_f64]).unwrap().0).is_sign_positive());
+        let tiny = cross_entropy(&[0.5, 0.5], &[5e-324, 1.0]).unwrap().0;
+        assert!((tiny - 372.2200359606906).abs() < 1e-11);
     }
 
     #[test]

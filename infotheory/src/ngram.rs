@@ -2,7 +2,14 @@
 //!
 //! An n-gram model predicts a token from the n − 1 tokens before it by counting. What it cannot do is
 //! remember further back; how much a transformer gains over it is what the longer context is worth.
+//!
+//! What was never seen must not have probability 0, or one new word makes the perplexity of a text
+//! infinite: [`Smoothing`] says where its share comes from. Where a long history was seen too seldom the
+//! shorter one speaks; Kneser and Ney's insight is that there it should not say how *often* a word
+//! occurs but after how many *different* words ("Francisco" is frequent, and follows one).
 
+use crate::InfoError;
+use crate::units::Nats;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -17,6 +24,22 @@ pub enum Smoothing {
     /// followed h, and h′ is h without its first token; below one token, 1/V.
     /// Source: Witten and Bell 1991; Chen and Goodman 1999.
     WittenBell,
+    /// pₙ(w|h) = (max(c(hw) − D, 0) + D·t(h)·pₙ₋₁(w|h′))/c(h), interpolated Kneser–Ney. Below order n,
+    /// c(·) counts the different tokens *before* a sequence, not its occurrences. D = n₁/(n₁ + 2n₂) for
+    /// each order, where nᵣ sequences have count r; ½ where n₁ is 0.
+    /// Source: Kneser and Ney 1995; Ney, Essen and Kneser 1994 (D); Chen and Goodman 1999.
+    KneserNey,
+}
+
+impl Smoothing {
+    fn check(self) -> Result<(), InfoError> {
+        match self {
+            Smoothing::Additive(found) if !(found >= 0.0 && found.is_finite()) => {
+                Err(InfoError::Parameter { what: "α", found, expected: "finite, 0 or more" })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Counts of all sequences of 1 to n tokens of a text.
@@ -37,8 +60,18 @@ pub struct NGram {
     count: Vec<u32>,
     /// … how often something follows it, …
     followed: Vec<u32>,
-    /// … and how many different tokens do.
+    /// … and how many different tokens do; …
     followers: Vec<u32>,
+    /// … how many different tokens were seen before it, …
+    preceded: Vec<u32>,
+    /// … the sum of that over the sequences one token longer, …
+    continued: Vec<u32>,
+    /// … and of how many of them it is not 0.
+    continuations: Vec<u32>,
+    /// Of sequences of 1, 2, … tokens: how many have count 1, and count 2; by occurrences, …
+    seldom: Vec<[u32; 2]>,
+    /// … and by different tokens before.
+    seldom_preceded: Vec<[u32; 2]>,
 }
 
 /// The empty sequence.
@@ -59,12 +92,22 @@ impl NGram {
             count: vec![0],
             followed: vec![0],
             followers: vec![0],
+            preceded: vec![0],
+            continued: vec![0],
+            continuations: vec![0],
+            seldom: vec![[0; 2]; order],
+            seldom_preceded: vec![[0; 2]; order],
         };
         // histories[k]: the node of the last k tokens.
         let mut histories = vec![ROOT];
         for &token in tokens {
+            let mut longer_is_new = false;
             for k in (0..histories.len()).rev() {
-                let child = model.add(histories[k], token);
+                let (child, is_new) = model.add(k, histories[k], token);
+                if longer_is_new {
+                    model.precede(k, histories[k], child);
+                }
+                longer_is_new = is_new;
                 match histories.get_mut(k + 1) {
                     Some(longer) => *longer = child,
                     None if k + 1 < order => histories.push(child),
@@ -75,18 +118,35 @@ impl NGram {
         model
     }
 
-    fn add(&mut self, history: u32, token: u32) -> u32 {
+    /// Counts a token after a history of k tokens. Returns the node of both, and whether it is new.
+    fn add(&mut self, k: usize, history: u32, token: u32) -> (u32, bool) {
         let next = self.count.len() as u32;
         let child = *self.children.entry(key(history, token)).or_insert(next);
-        if child == next {
-            self.count.push(0);
-            self.followed.push(0);
-            self.followers.push(0);
+        let is_new = child == next;
+        if is_new {
+            for list in [
+                &mut self.count,
+                &mut self.followed,
+                &mut self.followers,
+                &mut self.preceded,
+                &mut self.continued,
+                &mut self.continuations,
+            ] {
+                list.push(0);
+            }
             self.followers[history as usize] += 1;
         }
-        self.count[child as usize] += 1;
+        raise(&mut self.count[child as usize], &mut self.seldom[k]);
         self.followed[history as usize] += 1;
-        child
+        (child, is_new)
+    }
+
+    /// Counts that `child`, a token after a history of k tokens, was seen after one more token.
+    fn precede(&mut self, k: usize, history: u32, child: u32) {
+        let before = &mut self.preceded[child as usize];
+        self.continuations[history as usize] += u32::from(*before == 0);
+        self.continued[history as usize] += 1;
+        raise(before, &mut self.seldom_preceded[k]);
     }
 
     fn child(&self, history: u32, token: u32) -> Option<u32> {
@@ -98,7 +158,7 @@ impl NGram {
         self.order
     }
 
-    /// p(token | history); of the history, the last n − 1 tokens matter.
+    /// p(token | history); of the history, the last n − 1 tokens matter. NaN where α is no number.
     pub fn probability(&self, smoothing: Smoothing, history: &[u32], token: u32) -> f64 {
         let longest = history.len().min(self.order - 1);
         let node = |k: usize| {
@@ -121,6 +181,26 @@ impl NGram {
             (f64::from(count), f64::from(self.followed[h as usize]))
         };
         match smoothing {
+            Smoothing::KneserNey => {
+                let known = histories.map_while(|h| h).enumerate();
+                known.fold(1.0 / vocabulary, |shorter, (k, h)| {
+                    let highest = k + 1 == self.order;
+                    let (counts, all, kinds, seldom) = if highest {
+                        (&self.count, &self.followed, &self.followers, self.seldom[k])
+                    } else {
+                        let seldom = self.seldom_preceded[k];
+                        (&self.preceded, &self.continued, &self.continuations, seldom)
+                    };
+                    let [all, kinds] = [all, kinds].map(|list| f64::from(list[h as usize]));
+                    if all == 0.0 {
+                        return shorter;
+                    }
+                    let count = self.child(h, token).map_or(0, |child| counts[child as usize]);
+                    let discount = discount(seldom);
+                    let kept = (f64::from(count) - discount).max(0.0);
+                    (kept + discount * kinds * shorter) / all
+                })
+            }
             Smoothing::WittenBell => {
                 let known = histories.map_while(|h| h).filter(|&h| self.followed[h as usize] > 0);
                 known.fold(1.0 / vocabulary, |shorter, h| {
@@ -132,14 +212,29 @@ impl NGram {
                 let alpha = if let Smoothing::Additive(alpha) = smoothing { alpha } else { 0.0 };
                 let (count, all) = histories.last().flatten().map_or((0.0, 0.0), seen);
                 let weight = all + alpha * vocabulary;
-                if weight > 0.0 { (count + alpha) / weight } else { 0.0 }
+                if weight == 0.0 { 0.0 } else { (count + alpha) / weight }
             }
         }
     }
 
-    /// The mean of −ln p over every token of a text but the first, which has no history; in nats per
-    /// token. ∞ where a token has probability 0, NaN for a text of fewer than two tokens.
-    pub fn cross_entropy(&self, smoothing: Smoothing, tokens: &[u32]) -> f64 {
+    /// The mean of −ln p over every token of a text but the first, which has no history; per token. ∞
+    /// where a token has probability 0. Its [`Nats::perplexity`] is the model's.
+    ///
+    /// # Errors
+    /// A text of fewer than two tokens: a mean over nothing; an α that is negative or not finite.
+    ///
+    /// ```
+    /// use infotheory::ngram::{NGram, Smoothing};
+    /// let text = [0, 1, 0, 1, 0, 2];
+    /// let model = NGram::count(2, 3, &text);
+    /// let likely = model.cross_entropy(Smoothing::None, &text)?;
+    /// // Of five steps: a→b 2/3 twice, a→c 1/3 once, b→a sure twice.
+    /// assert!((likely.perplexity() - (27.0_f64 / 4.0).powf(0.2)).abs() < 1e-15);
+    /// assert!(model.cross_entropy(Smoothing::KneserNey, &text)? > likely);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
+    pub fn cross_entropy(&self, smoothing: Smoothing, tokens: &[u32]) -> Result<Nats, InfoError> {
+        smoothing.check()?;
         let mut histories = vec![Some(ROOT)];
         let mut nats = 0.0;
         for (i, &token) in tokens.iter().enumerate() {
@@ -156,12 +251,28 @@ impl NGram {
                 }
             }
         }
-        nats / tokens.len().saturating_sub(1) as f64
+        Nats(nats).per(tokens.len().saturating_sub(1))
     }
 }
 
+/// One more; `seldom` counts how many counts are 1, and 2.
+fn raise(count: &mut u32, seldom: &mut [u32; 2]) {
+    *count += 1;
+    match count {
+        1 => seldom[0] += 1,
+        2 => *seldom = [seldom[0] - 1, seldom[1] + 1],
+        3 => seldom[1] -= 1,
+        _ => {}
+    }
+}
+
+/// n₁/(n₁ + 2n₂); ½ where n₁ is 0.
+fn discount([once, twice]: [u32; 2]) -> f64 {
+    if once == 0 { 0.5 } else { f64::from(once) / (f64::from(once) + 2.0 * f64::from(twice)) }
+}
+
 /// The cross-entropies, in nats per token, that Witten–Bell n-gram models of orders 1 to `orders`
-/// counted on `train` have on `validation`.
+/// counted on `train` have on `validation`; NaN where that has fewer than two tokens.
 ///
 /// ```
 /// let text: Vec<u32> = (0..300).map(|i| i % 3).collect();
@@ -177,7 +288,8 @@ pub fn baselines(
 ) -> Vec<(usize, f64)> {
     let measure = |order| {
         let model = NGram::count(order, vocabulary, train);
-        (order, model.cross_entropy(Smoothing::WittenBell, validation))
+        let measured = model.cross_entropy(Smoothing::WittenBell, validation);
+        (order, measured.map_or(f64::NAN, |nats| nats.0))
     };
     (1..=orders).map(measure).collect()
 }
@@ -215,8 +327,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const KINDS: [Smoothing; 3] =
-        [Smoothing::None, Smoothing::Additive(0.3), Smoothing::WittenBell];
+    const KINDS: [Smoothing; 4] =
+        [Smoothing::None, Smoothing::Additive(0.3), Smoothing::WittenBell, Smoothing::KneserNey];
 
     proptest! {
         #[test]
@@ -232,7 +344,9 @@ mod tests {
                 let silent = kind == Smoothing::None && sum == 0.0;
                 prop_assert!(silent || (sum - 1.0).abs() < 1e-12, "{kind:?}: {sum}");
             }
-            prop_assert!((0..4).all(|w| model.probability(Smoothing::WittenBell, &history, w) > 0.0));
+            for kind in [Smoothing::WittenBell, Smoothing::KneserNey] {
+                prop_assert!((0..4).all(|w| model.probability(kind, &history, w) > 0.0));
+            }
         }
 
         #[test]
@@ -242,12 +356,24 @@ mod tests {
             let (train, rest) = text.split_at(text.len() / 2);
             prop_assume!(rest.len() > 1);
             let model = NGram::count(order, 3, train);
-            for kind in [Smoothing::Additive(0.5), Smoothing::WittenBell] {
+            for kind in [Smoothing::Additive(0.5), Smoothing::WittenBell, Smoothing::KneserNey] {
                 let p = |i: usize| model.probability(kind, &rest[..i], rest[i]);
                 let slow: f64 = (1..rest.len()).map(|i| -p(i).ln()).sum();
                 let mean = slow / (rest.len() - 1) as f64;
-                prop_assert!((model.cross_entropy(kind, rest) - mean).abs() < 1e-12);
+                prop_assert!((model.cross_entropy(kind, rest).unwrap().0 - mean).abs() < 1e-12);
             }
+        }
+
+        #[test]
+        fn kneser_ney_is_its_formula_by_brute_force(
+            text in prop::collection::vec(0u32..3, 2..40),
+            history in prop::collection::vec(0u32..3, 0..4), w in 0u32..3,
+        ) {
+            let order = 3;
+            let found = NGram::count(order, 3, &text).probability(Smoothing::KneserNey, &history, w);
+            let history = &history[history.len().saturating_sub(order - 1)..];
+            let expected = brute(&text, order, 3, history, w);
+            prop_assert!((found - expected).abs() < 1e-12, "{} {}", found, expected);
         }
 
         #[test]
@@ -260,6 +386,60 @@ mod tests {
             prop_assert_eq!(p(&[0, 3]), p(&[]));
             prop_assert_eq!(p(&[3, 0]), p(&[0]));
         }
+    }
+
+    /// Kneser–Ney as it is written, with sets and loops.
+    fn brute(text: &[u32], order: usize, vocabulary: u32, history: &[u32], w: u32) -> f64 {
+        use std::collections::BTreeSet;
+        let count = |s: &[u32]| text.windows(s.len()).filter(|t| *t == s).count() as f64;
+        let before = |s: &[u32]| {
+            let places = text.windows(s.len() + 1).filter(|t| &t[1..] == s);
+            places.map(|t| t[0]).collect::<BTreeSet<_>>().len() as f64
+        };
+        let mut p = 1.0 / f64::from(vocabulary);
+        for k in 0..=history.len() {
+            let value = |s: &[u32]| if k + 1 == order { count(s) } else { before(s) };
+            let h = &history[history.len() - k..];
+            let values: Vec<f64> = (0..vocabulary).map(|w| value(&[h, &[w]].concat())).collect();
+            let (all, kinds) =
+                (values.iter().sum::<f64>(), values.iter().filter(|v| **v > 0.0).count() as f64);
+            if all == 0.0 {
+                // A history that was not seen to go on; so were no longer ones.
+                if count(h) == 0.0 || h.is_empty() { break } else { continue }
+            }
+            let kinds_of: BTreeSet<&[u32]> = text.windows(k + 1).collect();
+            let with = |r: f64| kinds_of.iter().filter(|s| value(s) == r).count() as f64;
+            let d = if with(1.0) == 0.0 { 0.5 } else { with(1.0) / (with(1.0) + 2.0 * with(2.0)) };
+            p = ((values[w as usize] - d).max(0.0) + d * kinds * p) / all;
+        }
+        p
+    }
+
+    #[test]
+    fn what_follows_one_word_only_is_not_expected_elsewhere() {
+        // 5 follows 4 only ("San Francisco"), 0 follows everything; both occur equally often.
+        let text = [4, 5, 0, 4, 5, 1, 0, 4, 5, 2, 0, 3, 0, 1, 2, 3];
+        let model = NGram::count(2, 7, &text);
+        let after_something_new = |w| model.probability(Smoothing::KneserNey, &[6], w);
+        assert!(after_something_new(0) > 2.0 * after_something_new(5));
+        let by_frequency = |w| model.probability(Smoothing::WittenBell, &[6], w);
+        assert!(by_frequency(0) < 1.5 * by_frequency(5));
+    }
+
+    #[test]
+    fn settings_and_texts_that_have_no_mean_are_refused() {
+        let model = NGram::count(2, 3, &[0, 1, 2]);
+        for alpha in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(model.cross_entropy(Smoothing::Additive(alpha), &[0, 1]).is_err());
+        }
+        for text in [&[][..], &[0]] {
+            let none = model.cross_entropy(Smoothing::WittenBell, text);
+            assert_eq!(none, Err(InfoError::NoMean { what: "outcomes" }));
+        }
+        assert_eq!(model.cross_entropy(Smoothing::None, &[1, 0]).unwrap().0, f64::INFINITY);
+        assert!(baselines(&[0, 1], &[0], 2, 1)[0].1.is_nan());
+        assert_eq!(NGram::count(2, 3, &[]).probability(Smoothing::KneserNey, &[0], 1), 1.0 / 3.0);
+        assert!(model.probability(Smoothing::Additive(f64::NAN), &[0], 1).is_nan());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Formula: y = a + b. Gradients: da = dy, db = dy; the gradient takes both paths undiminished,
 //! which is what lets depth reach hundreds of layers.
+//! Floats: IEEE, element by element.
 //! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
 
 use crate::{

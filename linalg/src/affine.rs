@@ -5,9 +5,29 @@
 //! Source: the textbook's A.1 writes Y = X·W + b with a token per row: the same bytes.
 
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, product_add,
-    product_to, simd, transposed, vector,
+    Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, apply, column,
+    parallel, product_add, product_to, simd, transposed, vector,
 };
+
+/// W·x + b for every column of x, as a plain function.
+///
+/// Shapes: W (out × in), x (in × tokens), b (out × 1), result (out × tokens). Floats: IEEE; NaN and ∞ stay
+/// visible.
+///
+/// ```
+/// use linalg::{affine::affine, matrix};
+/// let w = matrix(2, 2, &[1.0, 0.0, 2.0, 1.0]);
+/// let y = affine(&w, &matrix(2, 1, &[3.0, 4.0]), &matrix(2, 1, &[0.5, -0.5]))?;
+/// assert_eq!(y.as_slice(), &[11.5, 3.5]);
+/// # Ok::<(), linalg::ShapeError>(())
+/// ```
+pub fn affine<T: Real>(
+    w: &Matrix<T>,
+    x: &Matrix<T>,
+    b: &Matrix<T>,
+) -> Result<Matrix<T>, ShapeError> {
+    apply(&Affine, [w, x, b])
+}
 
 /// y = W·x + b.
 ///
@@ -81,10 +101,17 @@ impl Primitive<3> for Affine {
 }
 
 /// Adds every column of `x` to the single column `sum`: the gradient of anything that was
-/// broadcast over tokens.
+/// broadcast over tokens. Nothing is added where there is no column. Floats: IEEE.
 ///
 /// # Panics
 /// If the numbers of rows differ.
+///
+/// ```
+/// use linalg::{affine::add_columns, matrix};
+/// let mut sum = matrix(2, 1, &[10.0, 20.0]);
+/// add_columns(sum.as_view_mut(), matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]).as_view());
+/// assert_eq!(sum.as_slice(), &[14.0, 26.0]);
+/// ```
 pub fn add_columns<T: Real>(sum: ViewMut<'_, T>, x: View<'_, T>) {
     parallel::rows([sum], 128, |first, [mut sum]| {
         let rows = first..first + sum.nrows();

@@ -25,7 +25,14 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 
-/// The column that an index names, if it is one of `columns`.
+/// The column that an index names, if it is one of `columns`; −0 is 0. Negative and fractional numbers, NaN and ±∞
+/// name none.
+///
+/// ```
+/// use linalg::gather::index;
+/// assert_eq!(index(2.0, 3), Some(2));
+/// assert_eq!([index(3.0, 3), index(0.5, 3), index(f64::NAN, 3)], [None; 3]);
+/// ```
 pub fn index<T: Real>(index: T, columns: usize) -> Option<usize> {
     let index = index.to_f64();
     (index >= 0.0 && index < columns as f64 && index.fract() == 0.0).then_some(index as usize)

@@ -1,6 +1,7 @@
 //! The product of two matrices, element by element: a gate.
 //!
 //! Formula: y = a ⊙ b. Gradients: da = b ⊙ dy, db = a ⊙ dy.
+//! Floats: IEEE, element by element.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
 use crate::{
@@ -54,7 +55,15 @@ impl Primitive<2> for Hadamard {
     }
 }
 
-/// x ← y ⊙ z.
+/// x ← y ⊙ z: as [`add_product`], where nothing is there yet. Floats: IEEE.
+///
+/// ```
+/// use linalg::{hadamard::product_into, matrix};
+/// let mut x = matrix(1, 2, &[f64::NAN, 1.0]); // written, not read
+/// let (y, z) = (matrix(1, 2, &[2.0, 3.0]), matrix(1, 2, &[10.0, 100.0]));
+/// product_into(x.as_view_mut(), y.as_view(), z.as_view());
+/// assert_eq!(x.as_slice(), &[20.0, 300.0]);
+/// ```
 pub fn product_into<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) {
     parallel::columns([x], |first, [mut x]| {
         simd(
@@ -71,7 +80,15 @@ pub fn product_into<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) 
     });
 }
 
-/// x ← x + y ⊙ z: what the chain rule does to any operation that works element by element.
+/// x ← x + y ⊙ z: what the chain rule does to any operation that works element by element. Floats: IEEE.
+///
+/// ```
+/// use linalg::{hadamard::add_product, matrix};
+/// let mut x = matrix(1, 2, &[1.0, 1.0]);
+/// let (y, z) = (matrix(1, 2, &[2.0, 3.0]), matrix(1, 2, &[10.0, 100.0]));
+/// add_product(x.as_view_mut(), y.as_view(), z.as_view());
+/// assert_eq!(x.as_slice(), &[21.0, 301.0]);
+/// ```
 pub fn add_product<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) {
     parallel::columns([x], |first, [mut x]| {
         simd(

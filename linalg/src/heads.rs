@@ -6,6 +6,7 @@
 //! this is what PyTorch calls (batch, head, query, key).
 //!
 //! Formulas, for each sequence and head: scores = Kᵀ·Q, mixed = V·weights.
+//! Floats: as products; NaN and ∞ stay visible in what they touch.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
 
 use crate::{

@@ -4,10 +4,22 @@
 //! mixing values, mapping one space to another. And, because the derivative of *any* smooth map is
 //! a linear map, the vocabulary in which every other branch states its rule.
 //!
+//! Everything here answers one of four questions about vectors. *How large* ([`norm`]), *which way*
+//! ([`similarity`], [`projection`], [`basis`]), *where to* ([`affine`], [`product`], [`rotation`]), and *how
+//! many directions* ([`symmetric`], [`svd`], [`spectrum`], [`low_rank`], [`principal`]). A transformer asks
+//! them all the time: attention asks which way, a layer says where to, clipping asks how large, and an
+//! [`adapter`] bets on few directions.
+//!
+//! A plain function is the way in: [`similarity::cosine`] takes two slices. Where a training step needs an
+//! operation with its derivative, the same mathematics stands beside it as a [`Primitive`], and [`apply`] and
+//! [`pullback`] run any primitive as a plain function.
+//!
 //! Two traits carry the workspace.
 //!
 //! * [`Real`] is a scalar: `f32` to train, `f64` to check, a dual number to differentiate once more.
-//!   Code here is written once, for all three.
+//!   Code here is written once, for all three. Only what rests on eigenvalues is `f64` alone
+//!   ([`symmetric`], [`svd`] and what reads them), since an eigenvector has no derivative where
+//!   eigenvalues meet.
 //! * [`Primitive`] is a differentiable map of N matrices to one: how shapes go in and come out,
 //!   the value (`forward`), and the transpose of its derivative applied to a vector (`vjp`).
 //!
@@ -20,34 +32,183 @@
 //! `forward` *writes* its output and `vjp` *adds* to the gradients of its inputs, so that a value
 //! used twice collects both contributions (the chain rule sums over paths).
 //!
+//! Bad numbers: sums, products and norms follow IEEE arithmetic, so that NaN stays NaN; a direction or a
+//! decomposition of something that is not finite is an [`Error`] that names the place. The cosine with a zero
+//! vector is an error. Sums have one fixed order, so a result has the same bits on any number of threads.
+//!
+//! # A tutorial in seven steps
+//!
+//! ## 1. A vector, its length, its direction
+//!
+//! An embedding is a list of numbers, no one of which means anything by itself. Two words are compared by how far
+//! their vectors point the same way.
+//!
+//! ```
+//! use linalg::{norm, similarity, vector};
+//!
+//! let word = [0.23, -0.87, 1.42, 0.05]; // the textbook's example
+//! let context = [0.10, 0.30, -0.50, 0.80];
+//! assert!((norm::l2(&word) - 1.681874_f64).abs() < 5e-7);
+//! assert!((vector::dot(&word, &context) + 0.908).abs() < 1e-12);
+//! assert!((similarity::cosine(&word, &context)? + 0.542594).abs() < 5e-7); // they point apart
+//!
+//! // Direction alone: ten times the word has the same cosine with everything.
+//! let louder = word.map(|x| 10.0 * x);
+//! assert!((similarity::cosine(&louder, &word)? - 1.0).abs() < 1e-15);
+//! # Ok::<(), linalg::Error>(())
+//! ```
+//!
+//! ## 2. A matrix maps one space to another
+//!
+//! ```
+//! use linalg::{affine::affine, matrix};
+//!
+//! let w = matrix(2, 3, &[1.0, 0.0, 0.0, 1.0, 2.0, -1.0]); // columns (1,0), (0,1), (2,−1)
+//! let x = matrix(3, 1, &[1.0, 2.0, 3.0]);
+//! let y = affine(&w, &x, &matrix(2, 1, &[0.5, 0.5]))?;
+//! assert_eq!(y.as_slice(), &[7.5, -0.5]); // 1 + 2·3 + ½ and 2 − 3 + ½
+//! # Ok::<(), linalg::ShapeError>(())
+//! ```
+//!
+//! ## 3. Attention compares, and 1/√d keeps it honest
+//!
+//! The score of a query and a key is a dot product. It grows with the width d as √d, so it is divided by √d;
+//! [`scaled_dot`] shows it by experiment.
+//!
+//! ```
+//! use linalg::{matrix, scaled_dot::scores};
+//!
+//! let query = matrix(4, 1, &[1.0, 1.0, 0.0, 0.0]);
+//! let keys = matrix(4, 3, &[1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, -1.0, 0.0, 0.0]);
+//! assert_eq!(scores(&query, &keys)?.as_slice(), &[1.0, 0.5, -1.0]); // same way, half, opposite
+//! # Ok::<(), linalg::ShapeError>(())
+//! ```
+//!
+//! ## 4. A position is an angle
+//!
+//! Rotating queries and keys by their positions makes a score depend on how far apart they are, and on nothing
+//! else: a rotation is orthogonal, so R(s)ᵀ·R(t) = R(t − s).
+//!
+//! ```
+//! use linalg::{norm, rotation::{Pairs, rotate}, vector::dot};
+//!
+//! let (q, k) = ([1.0, 2.0, -1.0, 0.5], [0.3, -1.0, 2.0, 1.0]);
+//! let at = |x: &[f64], position| rotate(x, position, 1e4, Pairs::Neighbours);
+//! let here = dot(&at(&q, 5.0)?, &at(&k, 3.0)?);
+//! let there = dot(&at(&q, 1005.0)?, &at(&k, 1003.0)?);
+//! assert!((here - there).abs() < 1e-12);
+//! assert!((norm::l2(&at(&q, 5.0)?) - norm::l2(&q)).abs() < 1e-15); // lengths stay
+//! # Ok::<(), linalg::Error>(())
+//! ```
+//!
+//! ## 5. How many directions a matrix uses
+//!
+//! Every matrix is a rotation, a stretch and a rotation. The stretches, its singular values, say which directions
+//! count; the best approximation of rank k keeps the k largest, and its error is what it leaves out.
+//!
+//! ```
+//! use linalg::{low_rank::LowRank, matrix, spectrum, svd::Svd};
+//!
+//! let w = matrix(3, 2, &[2.0, 0.0, 0.0, 0.0, 0.5, 0.0]);
+//! let svd = Svd::of(&w)?;
+//! assert_eq!((svd.rank(), svd.condition_number()?), (2, 4.0));
+//! assert_eq!(spectrum::stable_rank(&svd.values)?, 1.0625); // hardly more than one
+//! assert_eq!(LowRank::of(&w, 1)?.spectral_error(), 0.5);
+//! # Ok::<(), linalg::Error>(())
+//! ```
+//!
+//! ## 6. Few directions are cheap: an adapter
+//!
+//! W′ = W + (α/r)·B·A trains r·(in + out) numbers instead of in·out.
+//!
+//! ```
+//! use linalg::{Matrix, adapter::Adapter};
+//!
+//! let adapter = Adapter::new(Matrix::<f32>::zeros(8, 4096), Matrix::zeros(4096, 8), 16.0)?;
+//! assert_eq!(adapter.parameters(), 65_536); // of 16,777,216: 0.39 %
+//! # Ok::<(), linalg::Error>(())
+//! ```
+//!
+//! ## 7. The spectrum of what nobody can write down
+//!
+//! The Hessian of a loss has as many rows as the model has parameters. A product with it costs two
+//! backpropagations, and that is all that [`krylov`] asks for: λ_max bounds the learning rate, η < 2/λ_max.
+//!
+//! ```
+//! use linalg::krylov::{End, Lanczos, start_vector};
+//!
+//! // The Hessian of ½·x² + 50·y² − ½·z², by its product with a vector.
+//! let hessian = |v: &[f64], hv: &mut [f64]| {
+//!     (hv[0], hv[1], hv[2]) = (v[0], 100.0 * v[1], -v[2]);
+//! };
+//! let ritz = Lanczos { end: End::Both, ..Default::default() }.run(hessian, &start_vector(3))?;
+//! assert!((2.0 / ritz.largest().value - 0.02).abs() < 1e-14); // no larger learning rate than this
+//! assert!((ritz.smallest().value + 1.0).abs() < 1e-12); // and 0 is a saddle
+//! # Ok::<(), linalg::Error>(())
+//! ```
+//!
+//! The numbered programs in `examples/` go on from here: neighbours and principal components of the letters of
+//! a text, the error of low rank, 1/√d, rotations, Lanczos against a spectrum in closed form.
+//!
 //! ## A rule in three lines
+//!
+//! How an operation is used by a recorded step: memory is handed in, nothing is allocated.
 //!
 //! ```
 //! use linalg::{Primitive, Work, matrix, affine::Affine};
 //!
-//! let w = matrix(2, 3, &[1.0, 0.0, 0.0, 1.0, 2.0, -1.0]); // columns (1,0), (0,1), (2,−1)
-//! let x = matrix(3, 1, &[1.0, 2.0, 3.0]);
-//! let b = matrix(2, 1, &[0.5, 0.5]);
+//! let w = matrix(2, 3, &[1.0, 0.0, 0.0, 1.0, 2.0, -1.0]);
+//! let (x, b) = (matrix(3, 1, &[1.0, 2.0, 3.0]), matrix(2, 1, &[0.5, 0.5]));
 //! let mut y = matrix(2, 1, &[0.0, 0.0]);
 //! Affine.forward([w.as_view(), x.as_view(), b.as_view()], y.as_view_mut(), Work::none());
-//! assert_eq!(y.as_slice(), &[7.5, -0.5]); // 1 + 2·3 + ½ and 2 − 3 + ½
+//! assert_eq!(y.as_slice(), &[7.5, -0.5]);
 //! ```
 
+pub mod adapter;
 pub mod add;
 pub mod affine;
+mod apply;
+pub mod basis;
+pub mod cholesky;
+mod error;
 pub mod gather;
+pub mod gram;
 pub mod hadamard;
 pub mod heads;
+mod jacobi;
 mod kernel;
+pub mod krylov;
+#[cfg(test)]
+mod laws;
+pub mod low_rank;
+pub mod lu;
+pub mod norm;
+pub mod outer;
 pub mod parallel;
 pub mod primitive;
+pub mod principal;
 pub mod product;
+pub mod projection;
 pub mod real;
+pub mod rotation;
 pub mod rows;
 pub mod scale;
+pub mod scaled_dot;
 pub mod shape;
+pub mod similarity;
+pub mod sinusoid;
+pub mod spectrum;
+pub mod svd;
+pub mod symmetric;
 pub mod vector;
 
+/// The examples of the README run as tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+pub use apply::{apply, pullback};
+pub use error::Error;
 pub use kernel::{limits, simd};
 pub use primitive::{Memory, Primitive, Reads, Work};
 pub use product::{Factor, product_add, product_into, product_to, transposed};
@@ -63,6 +224,11 @@ pub type ViewMut<'a, T> = nalgebra::DMatrixViewMut<'a, T>;
 
 /// The `rows × columns` matrix with these elements, column after column.
 ///
+/// ```
+/// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(a[(0, 1)], 3.0); // first row, second column
+/// ```
+///
 /// # Panics
 /// If the number of elements is not `rows · columns`.
 pub fn matrix<T: Real>(rows: usize, columns: usize, elements: &[T]) -> Matrix<T> {
@@ -70,6 +236,11 @@ pub fn matrix<T: Real>(rows: usize, columns: usize, elements: &[T]) -> Matrix<T>
 }
 
 /// Column `j` as a slice.
+///
+/// ```
+/// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);
+/// assert_eq!(linalg::column(&a.as_view(), 1), [3.0, 4.0]);
+/// ```
 #[inline(always)]
 pub fn column<'a, T: Real>(x: &'a View<'_, T>, j: usize) -> &'a [T] {
     x.column(j).data.into_slice()

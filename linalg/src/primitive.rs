@@ -111,15 +111,15 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         self.vjp(inputs, output, upstream, gradients, work);
     }
 
-    /// `forward`, then `vjp`: what a training step asks of its last operation, the loss. An operation
-    /// overrides it where both at once are cheaper than one after the other; then `upstream` and what
-    /// is added to `gradients` are those of `vjp`.
+    /// `forward`, then `vjp_into`: what a training step asks of its last operation, the loss. An operation
+    /// overrides it where both at once are cheaper than one after the other.
     fn forward_and_vjp<T: Real>(
         &self,
         inputs: [View<'_, T>; N],
         mut output: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [ViewMut<'_, T>; N],
+        fresh: [bool; N],
         work: Work<'_, T>,
     ) {
         let Work { kept, scratch } = work;
@@ -128,7 +128,8 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
             output.as_view_mut(),
             Work { kept: &mut *kept, scratch: &mut *scratch },
         );
-        self.vjp(inputs, output.as_view(), upstream, gradients, Work { kept, scratch });
+        let work = Work { kept, scratch };
+        self.vjp_into(inputs, output.as_view(), upstream, gradients, fresh, work);
     }
 
     /// The branch of mathematics: the crate in which the rule lives.

@@ -46,6 +46,11 @@ impl<'a, T: Real> Factor<'a, T> {
         if self.transposed { self.view[(j, i)] } else { self.view[(i, j)] }
     }
 
+    /// The matrix as it lies in memory, and whether its transpose is meant: for kernels of other scalars.
+    pub fn parts(&self) -> (View<'a, T>, bool) {
+        (self.view, self.transposed)
+    }
+
     /// Distance in memory between rows and between columns, after transposition.
     pub(crate) fn strides(&self) -> (usize, usize) {
         let (row, column) = self.view.strides();
@@ -132,7 +137,7 @@ const WHOLE: usize = 1 << 19;
 /// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
 /// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
 /// piece packs for itself, are not packed too often.
-const PIECE: usize = 1 << 25;
+const PIECE: usize = 1 << 26;
 
 fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     assert!(

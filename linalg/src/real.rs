@@ -11,6 +11,9 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 /// `f32` and `f64` send the hook to a tuned kernel; every other scalar (a dual number, say) inherits
 /// a plain loop. Comparisons of a scalar that carries a derivative compare values.
 ///
+/// Functions follow IEEE: e^−∞ = 0 and ln 0 = −∞; ln and √ of a negative number, sin and cos of ±∞ are NaN; √−0, tanh −0,
+/// erf −0 and sin −0 are −0; NaN stays NaN.
+///
 /// ```
 /// use linalg::Real;
 /// fn logistic<T: Real>(x: T) -> T {
@@ -85,6 +88,10 @@ pub trait Real:
 }
 
 /// Whether `x` is not a number.
+///
+/// ```
+/// assert!(linalg::real::is_nan(f32::NAN) && !linalg::real::is_nan(f32::INFINITY));
+/// ```
 #[inline(always)]
 #[allow(clippy::eq_op)] // the definition: NaN is the one value that differs from itself
 pub fn is_nan<T: Real>(x: T) -> bool {
@@ -178,7 +185,7 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn erf(self) -> Self {
-        statrs::function::erf::erf(self)
+        libm::erf(self)
     }
     #[inline(always)]
     fn sin(self) -> Self {

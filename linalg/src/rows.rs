@@ -1,6 +1,7 @@
 //! A block of rows: the queries, keys or values of a packed projection.
 //!
 //! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
+//! Floats: copied, bit for bit.
 
 use crate::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
 

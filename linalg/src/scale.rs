@@ -1,6 +1,7 @@
 //! A matrix times a number: the 1/√d of attention.
 //!
 //! Formula: y = c·x. Gradient: dx = c·dy.
+//! Floats: IEEE, element by element; c itself is rounded to the scalar once.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: a dot product of d
 //! independent unit-variance products has variance d, and 1/√d brings it back to one.
 

@@ -4,6 +4,12 @@ use std::fmt;
 use thiserror::Error;
 
 /// Rows and columns of a matrix. A vector is a single column.
+///
+/// ```
+/// use linalg::Shape;
+/// let shape = Shape::new(768, 4);
+/// assert_eq!((shape.len(), shape.to_string()), (3072, "768×4".to_string()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// Number of rows: features.
@@ -111,6 +117,12 @@ pub enum ShapeError {
 }
 
 /// The length of each of `parts` equal parts of `length`.
+///
+/// ```
+/// use linalg::shape::equal_parts;
+/// assert_eq!(equal_parts("the width", 768, 12), Ok(64)); // of a head
+/// assert!(equal_parts("the width", 768, 5).is_err() && equal_parts("the width", 768, 0).is_err());
+/// ```
 pub fn equal_parts(
     operand: &'static str,
     length: usize,

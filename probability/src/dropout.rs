@@ -5,6 +5,7 @@
 //! p is the probability to *drop*, as in PyTorch; some texts write the probability to keep.
 //! Source: Srivastava et al., *Dropout*, 2014.
 
+use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
 use linalg::{
     Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
@@ -68,6 +69,39 @@ pub fn weight_index(length: usize, column: usize, key: usize) -> u64 {
     let block = head * length.div_ceil(QUERIES) + block;
     let keys = length.next_multiple_of(GROUP / QUERIES);
     ((block * keys + key) * QUERIES + in_block) as u64
+}
+
+/// Drops every element of x with probability `rate` and divides the others by 1 − rate. [`Dropout`]
+/// is the same, with its rule; this draws the mask of seed, stream and step 0.
+///
+/// `rate` is the probability to *drop*: 0 leaves x as it is. What is dropped becomes 0 (of the
+/// element's sign), or NaN if it was infinite or NaN: 0·∞.
+///
+/// # Errors
+/// A rate outside [0, 1).
+///
+/// ```
+/// let y = probability::dropout::dropout(&[1.0; 10_000], 0.1, 1, 0)?; // drops a tenth, not nine tenths
+/// let dropped = y.iter().filter(|y| **y == 0.0).count();
+/// assert!(dropped > 850 && dropped < 1150);
+/// assert!((y.iter().sum::<f64>() / 10_000.0 - 1.0).abs() < 0.02); // the mean stays
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn dropout<T: Real>(
+    x: &[T],
+    rate: f64,
+    seed: u64,
+    stream: u32,
+) -> Result<Vec<T>, ProbabilityError> {
+    let right = (0.0..1.0).contains(&rate);
+    check_setting("the probability to drop", "0 or more and below 1", rate, right)?;
+    let mut y = x.to_vec();
+    if let Some(mask) = (Dropout { rate, seed, stream, order: Order::Columns }).mask(T::zero()) {
+        mask.runs(0, x.len(), |first, factors: &[T]| {
+            y[first..].iter_mut().zip(factors).for_each(|(y, &factor)| *y *= factor);
+        });
+    }
+    Ok(y)
 }
 
 /// Dropout of x; the second operand is a single number, the step, which selects the mask. At a

@@ -6,12 +6,98 @@
 //! dx = (d − mean d − x̂ · mean (d ⊙ x̂)) / √(σ² + ε).
 //! Source: Ba, Kiros, Hinton, *Layer Normalization*, 2016.
 
+use crate::accurate;
+use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::{
     Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, affine::add_columns,
     column, parallel, simd, vector,
 };
 
+/// (x − µ)/√(σ² + ε) of one token: mean 0 and, but for ε, variance 1.
+///
+/// No scale overflows or underflows: the largest element is divided out first. A constant token is
+/// zeros where ε > 0, and NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no
+/// elements, none.
+///
+/// # Errors
+/// ε negative, infinite or NaN.
+///
+/// ```
+/// let y = probability::layer_norm::standardise(&[1.0, 2.0, 3.0, 4.0], 0.0)?;
+/// for (y, rounded) in y.into_iter().zip([-1.342_f64, -0.447, 0.447, 1.342]) {
+///     assert!((y - rounded).abs() < 5e-4);
+/// }
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn standardise<T: Real>(x: &[T], epsilon: f64) -> Result<Vec<T>, ProbabilityError> {
+    check_epsilon(epsilon)?;
+    let unit = accurate::power_of_two(x);
+    let mut y: Vec<T> = x.iter().map(|&x| x / unit).collect();
+    let mean = accurate::mean(&y);
+    y.iter_mut().for_each(|y| *y -= mean);
+    divide_by_spread(&mut y, unit, epsilon);
+    Ok(y)
+}
+
+/// Layer normalisation of one token: g ⊙ (x − µ)/√(σ² + ε) + b. [`LayerNorm`] is the same of every
+/// column, with its rule.
+///
+/// Hard numbers as in [`standardise`].
+///
+/// # Errors
+/// A gain or shift of another length than x; ε negative, infinite or NaN.
+///
+/// ```
+/// use probability::layer_norm::layer_norm;
+/// let y = layer_norm(&[1.0, 2.0, 3.0, 4.0], &[2.0; 4], &[10.0; 4], 1e-5)?;
+/// assert!((y[3] - 12.683_f64).abs() < 1e-3); // 10 + 2·1.3416
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn layer_norm<T: Real>(
+    x: &[T],
+    gain: &[T],
+    shift: &[T],
+    epsilon: f64,
+) -> Result<Vec<T>, ProbabilityError> {
+    check_length("gains", x.len(), gain.len())?;
+    check_length("shifts", x.len(), shift.len())?;
+    let mut y = standardise(x, epsilon)?;
+    y.iter_mut().zip(gain).zip(shift).for_each(|((y, &g), &b)| *y = *y * g + b);
+    Ok(y)
+}
+
+pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), ProbabilityError> {
+    let right = epsilon >= 0.0 && epsilon.is_finite();
+    check_setting("ε", "0 or more, and finite", epsilon, right)
+}
+
+/// d ← u·d/√(mean (u·d)² + ε), for numbers u·d that are given in a unit u in which their squares
+/// stay in range.
+pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
+    let n = T::from_f64(d.len() as f64);
+    let mean_square = accurate::sum(d.iter().map(|&d| d * d)) / n;
+    let relative = epsilon / unit.to_f64() / unit.to_f64();
+    if !mean_square.to_f64().is_finite() {
+        return d.fill(T::from_f64(f64::NAN));
+    }
+    if mean_square == T::zero() && epsilon > 0.0 {
+        return; // all zeros, also where ε/u² is too small for a float
+    }
+    // Beside a larger ε the mean square, 4 at most, is lost.
+    if relative > 1e30 {
+        let root = T::from_f64(epsilon.sqrt());
+        d.iter_mut().for_each(|d| *d = *d / root * unit);
+    } else {
+        let root = (mean_square + T::from_f64(relative)).sqrt();
+        d.iter_mut().for_each(|d| *d /= root);
+    }
+}
+
 /// Standardises every column; operands are x and gain g, or x, gain g and shift b.
+///
+/// A constant column becomes the shift. One with a NaN or infinite element becomes NaN. This does not
+/// rescale, as [`layer_norm`] does: where (x − µ)² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`)
+/// 1/√(σ² + ε) is 0, and the column becomes the shift too.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};

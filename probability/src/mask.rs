@@ -1,10 +1,20 @@
 //! The causal mask: attention's only rule about time.
 //!
-//! Formula: y_kq = x_kq where key k is not later than query q, and −∞ elsewhere; softmax then gives the
-//! future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
+//! Formula: y_kq = x_kq where key k is not later than query q, and −∞ elsewhere; softmax then gives
+//! the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
+//!
+//! The mask can leave no query without a key, since every query sees itself: a replay of
+//! [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. [`masked_softmax`], the
+//! plain function, takes any mask, and a query that sees nothing is an error that names it: never
+//! NaN, and never a silent uniform (what filling with −10⁹ instead of −∞ gives).
+//!
 //! Source: Vaswani et al. 2017, section 3.2.3.
 
-use linalg::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts};
+use crate::error::ProbabilityError;
+use crate::softmax::softmax;
+use linalg::{
+    Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts,
+};
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
 /// c holds query c mod keys.
@@ -62,4 +72,51 @@ impl Primitive<1> for CausalMask {
             }
         }
     }
+}
+
+/// Softmax of every column of scores (keys × queries) over the keys that its query sees.
+///
+/// A key that is not seen has weight exactly 0, whatever its score; a score of −∞ counts as not
+/// seen. A row of the textbook's weights, which a query owns, is a column here.
+///
+/// # Errors
+/// A query that sees no key ([`ProbabilityError::FullyMasked`]), or a visible score that is NaN or
+/// +∞.
+///
+/// ```
+/// use linalg::matrix;
+/// use probability::{ProbabilityError, mask::masked_softmax};
+/// let scores = matrix(2, 2, &[0.0_f64, 9.0, 0.0, 0.0]); // a column per query
+/// let weights = masked_softmax(&scores, |key, query| key <= query)?;
+/// assert_eq!(weights.as_slice(), &[1.0, 0.0, 0.5, 0.5]);
+/// // A mask that lets every query see only what is later leaves the last one nothing.
+/// let wrong = masked_softmax(&scores, |key, query| key > query);
+/// assert_eq!(wrong, Err(ProbabilityError::FullyMasked { row: 1 }));
+/// # Ok::<(), ProbabilityError>(())
+/// ```
+pub fn masked_softmax<T: Real>(
+    scores: &Matrix<T>,
+    visible: impl Fn(usize, usize) -> bool,
+) -> Result<Matrix<T>, ProbabilityError> {
+    let hidden = T::from_f64(f64::NEG_INFINITY);
+    let mut weights = scores.clone();
+    for (query, mut column) in weights.column_iter_mut().enumerate() {
+        let mut seen = false;
+        for (key, score) in column.iter_mut().enumerate() {
+            *score = if visible(key, query) { *score } else { hidden };
+            let found = score.to_f64();
+            if found.is_nan() || found == f64::INFINITY {
+                let what = "a visible score: key";
+                let expected = "finite or −∞";
+                return Err(ProbabilityError::Element { what, index: key, found, expected });
+            }
+            seen |= *score != hidden;
+        }
+        if !seen {
+            return Err(ProbabilityError::FullyMasked { row: query });
+        }
+        let p = softmax(column.as_slice());
+        column.as_mut_slice().copy_from_slice(&p);
+    }
+    Ok(weights)
 }

@@ -65,6 +65,17 @@ impl Random {
         (self.bits(index) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
+    /// Uniform in (0, 1): an odd multiple of 2⁻⁵³, for inverse transforms that are infinite at 0 or
+    /// 1.
+    ///
+    /// ```
+    /// let u = probability::Random::new(1, 0, 0).open_uniform(0);
+    /// assert!(0.0 < u && u < 1.0);
+    /// ```
+    pub fn open_uniform(&self, index: u64) -> f64 {
+        ((self.bits(index) >> 12) as f64 + 0.5) * (1.0 / (1_u64 << 52) as f64)
+    }
+
     /// Uniform among 0, 1, …, n − 1; the bias is below n·2⁻⁶⁴.
     ///
     /// # Panics
@@ -74,9 +85,10 @@ impl Random {
         ((u128::from(self.bits(index)) * u128::from(n)) >> 64) as u64
     }
 
-    /// Standard normal, by Box and Muller's transformation.
+    /// Standard normal, by Box and Muller's transformation: at most 8.6 in size.
     pub fn normal(&self, index: u64) -> f64 {
-        let (u, v) = (self.uniform(2 * index), self.uniform(2 * index + 1));
+        let first = index.wrapping_mul(2);
+        let (u, v) = (self.uniform(first), self.uniform(first + 1));
         (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
 }

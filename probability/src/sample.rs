@@ -1,10 +1,16 @@
-//! Drawing the next token from a model's logits.
+//! Drawing the next token from a model's logits, with the settings that a program offers.
+//!
+//! A [`Sampler`] is a composition of transformations of [`transform`](crate::transform), in a fixed
+//! order: penalty, temperature, top-k, typical, top-p, min-p. For another order, or one twice,
+//! compose them by hand.
 
-use crate::softmax::softmax;
+use crate::categorical::Categorical;
+use crate::transform::{
+    Logits, MinP, RepetitionPenalty, Temperature, TopK, TopP, Transform, Typical,
+};
 use thiserror::Error;
 
-/// How to draw: each setting transforms the distribution, in the order of the fields, and what is
-/// left is renormalised.
+/// How to draw: each setting transforms the distribution, and what is left is renormalised.
 ///
 /// ```
 /// use probability::sample::Sampler;
@@ -27,11 +33,25 @@ pub struct Sampler {
     /// Only tokens at least this share as probable as the most probable one.
     /// Source: Nguyen et al., *Min-p Sampling*, 2024.
     pub min_p: Option<f64>,
+    /// Only the tokens of most typical surprisal whose probabilities reach this sum.
+    /// Source: Meister et al., *Locally Typical Sampling*, 2022.
+    pub typical: Option<f64>,
+    /// Logits of tokens that occurred are divided by it if positive and multiplied if negative; 1
+    /// changes nothing.
+    /// Source: Keskar et al., *CTRL*, 2019.
+    pub repetition_penalty: f64,
 }
 
 impl Default for Sampler {
     fn default() -> Self {
-        Sampler { temperature: 1.0, top_k: None, top_p: None, min_p: None }
+        Sampler {
+            temperature: 1.0,
+            top_k: None,
+            top_p: None,
+            min_p: None,
+            typical: None,
+            repetition_penalty: 1.0,
+        }
     }
 }
 
@@ -64,84 +84,73 @@ pub enum SampleError {
 impl Sampler {
     /// Checks that every setting is in its range.
     pub fn validate(&self) -> Result<(), SampleError> {
-        let refuse =
-            |setting, found, expected| Err(SampleError::Setting { setting, found, expected });
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return refuse("temperature", self.temperature, "a finite number, 0 or more");
-        }
-        if self.top_k == Some(0) {
-            return refuse("top-k", 0.0, "1 or more");
-        }
-        if let Some(p) = self.top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
-            return refuse("top-p", p, "above 0 and at most 1");
-        }
-        if let Some(p) = self.min_p.filter(|p| !(*p >= 0.0 && *p <= 1.0)) {
-            return refuse("min-p", p, "between 0 and 1");
-        }
-        Ok(())
+        self.transform(&[]).validate()
     }
 
-    /// The distribution that a token is drawn from.
+    /// The transformation that the settings compose.
+    fn transform<'a>(&self, history: &'a [u32]) -> impl Transform + use<'a> {
+        RepetitionPenalty { penalty: self.repetition_penalty, history }
+            .then(Temperature(self.temperature))
+            .then(self.top_k.map(TopK))
+            .then(self.typical.map(Typical))
+            .then(self.top_p.map(TopP))
+            .then(self.min_p.map(MinP))
+    }
+
+    /// The distribution that a token is drawn from, where nothing came before.
     ///
     /// # Errors
-    /// A setting out of range, a logit that is NaN or +∞, or no logits.
+    /// A setting out of range, a logit that is NaN or +∞, nothing but −∞, or no logits.
     pub fn distribution(&self, logits: &[f64]) -> Result<Vec<f64>, SampleError> {
-        self.validate()?;
-        let bad = |z: &f64| z.is_nan() || *z == f64::INFINITY;
-        if let Some(index) = logits.iter().position(bad) {
-            return Err(SampleError::Logit { index, value: logits[index] });
-        }
-        let mut order: Vec<usize> = (0..logits.len()).collect();
-        // By falling logit; a stable sort keeps the first of equals first.
-        order.sort_by(|&i, &j| logits[j].total_cmp(&logits[i]));
-        let best = *order.first().ok_or(SampleError::Empty)?;
-        if logits[best] == f64::NEG_INFINITY {
-            return Err(SampleError::Logit { index: best, value: logits[best] });
-        }
-        let mut p = vec![0.0; logits.len()];
-        if self.temperature == 0.0 {
-            p[best] = 1.0;
-            return Ok(p);
-        }
-        order.truncate(self.top_k.unwrap_or(logits.len()));
-        let scaled = |i: &usize| (logits[*i] - logits[best]) / self.temperature;
-        let ranked = softmax(&order.iter().map(scaled).collect::<Vec<_>>());
-        let mut count = ranked.len();
-        if let Some(top_p) = self.top_p {
-            let mut sum = 0.0;
-            let reached = ranked.iter().position(|p| {
-                sum += p;
-                sum >= top_p
-            });
-            count = reached.map_or(count, |last| last + 1);
-        }
-        if let Some(min_p) = self.min_p {
-            let probable = ranked.partition_point(|&p| p >= min_p * ranked[0]);
-            count = count.min(probable).max(1);
-        }
-        let sum: f64 = ranked[..count].iter().sum();
-        for (&i, q) in order.iter().zip(&ranked[..count]) {
-            p[i] = q / sum;
-        }
-        Ok(p)
+        self.distribution_after(&[], logits)
     }
 
-    /// The token that the uniform number `u` in [0, 1) selects, by inverse transform.
+    /// The distribution that a token is drawn from, after the tokens of `history`: what the
+    /// repetition penalty looks at.
+    ///
+    /// # Errors
+    /// As [`Sampler::distribution`].
+    ///
+    /// ```
+    /// use probability::sample::Sampler;
+    /// let sampler = Sampler { repetition_penalty: 2.0, ..Sampler::default() };
+    /// let p = sampler.distribution_after(&[0], &[2.0, 1.0])?; // 2/2 and 1
+    /// assert_eq!(p, [0.5, 0.5]);
+    /// # Ok::<(), probability::sample::SampleError>(())
+    /// ```
+    pub fn distribution_after(
+        &self,
+        history: &[u32],
+        logits: &[f64],
+    ) -> Result<Vec<f64>, SampleError> {
+        Ok(self.transformed(history, logits)?.probabilities().to_vec())
+    }
+
+    /// The token that the uniform number `u` in [0, 1) selects, by inverse transform, where nothing
+    /// came before.
     ///
     /// # Errors
     /// As [`Sampler::distribution`].
     pub fn draw(&self, logits: &[f64], u: f64) -> Result<usize, SampleError> {
-        let p = self.distribution(logits)?;
-        let mut sum = 0.0;
-        let mut last = 0;
-        for (i, &p) in p.iter().enumerate().filter(|(_, p)| **p > 0.0) {
-            sum += p;
-            last = i;
-            if u < sum {
-                break;
-            }
-        }
-        Ok(last)
+        self.draw_after(&[], logits, u)
+    }
+
+    /// As [`Sampler::draw`], after the tokens of `history`.
+    ///
+    /// # Errors
+    /// As [`Sampler::distribution`].
+    pub fn draw_after(
+        &self,
+        history: &[u32],
+        logits: &[f64],
+        u: f64,
+    ) -> Result<usize, SampleError> {
+        Ok(self.transformed(history, logits)?.quantile(u))
+    }
+
+    fn transformed(&self, history: &[u32], logits: &[f64]) -> Result<Categorical, SampleError> {
+        self.validate()?;
+        Ok(self.transform(history).apply(Logits::new(logits)?)?.distribution())
     }
 }
 
@@ -170,11 +179,22 @@ mod tests {
         #[test]
         fn always_a_distribution(
             logits in prop::collection::vec(-20.0f64..20.0, 1..30),
-            temperature in 0.0f64..3.0, k in 1usize..40, top in 0.01f64..1.0, min in 0.0f64..1.0,
+            temperature in 0.0f64..3.0,
+            k in 1usize..40,
+            top in 0.01f64..1.0,
+            min in 0.0f64..1.0,
             u in 0.0f64..1.0,
+            typical in 0.01f64..1.0,
+            repetition_penalty in 0.5f64..3.0,
         ) {
-            let sampler =
-                Sampler { temperature, top_k: Some(k), top_p: Some(top), min_p: Some(min) };
+            let sampler = Sampler {
+                temperature,
+                top_k: Some(k),
+                top_p: Some(top),
+                min_p: Some(min),
+                typical: Some(typical),
+                repetition_penalty,
+            };
             let p = sampler.distribution(&logits).unwrap();
             prop_assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
             prop_assert!(p.iter().filter(|p| **p > 0.0).count() <= k);
@@ -193,6 +213,8 @@ mod tests {
             Sampler { top_k: Some(0), ..s },
             Sampler { top_p: Some(0.0), ..s },
             Sampler { min_p: Some(1.5), ..s },
+            Sampler { typical: Some(0.0), ..s },
+            Sampler { repetition_penalty: 0.0, ..s },
         ] {
             assert!(matches!(s.draw(&[0.0], 0.5), Err(SampleError::Setting { .. })));
         }

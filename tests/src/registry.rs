@@ -5,16 +5,19 @@
 
 use crate::draw::{distributions, indices, normal, targets};
 use crate::law::Case;
-use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tanh};
+use calculus::activation::{
+    Activation, Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh,
+};
 use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
-use linalg::{product::Product, rows::Rows, scale::Scale};
+use linalg::{product::Product, rotation::Pairs, rotation::Rotation, rows::Rows, scale::Scale};
 use probability::{
     dropout::{Dropout, Order},
     layer_norm::LayerNorm,
     mask::CausalMask,
+    rms_norm::RmsNorm,
     softmax::Softmax,
 };
 use transformer::{CachedAttention, CausalAttention, VocabularyLoss};
@@ -62,7 +65,9 @@ pub fn every(v: &mut impl Visitor) {
         distributions_and_losses(v, m, n);
         activation(v, Gelu, m, n);
         activation(v, GeluTanh, m, n);
+        activation(v, LeakyRelu, m, n);
         activation(v, Relu, m, n);
+        activation(v, Sigmoid, m, n);
         activation(v, Silu, m, n);
         activation(v, Tanh, m, n);
     }
@@ -109,7 +114,9 @@ pub fn distributions_and_losses(v: &mut impl Visitor, m: usize, n: usize) {
     v.visit(Case { primitive: Softmax, inputs: [x.clone()], smooth: [true] });
     let (gain, shift, norm) = (normal(8, m, 1), normal(9, m, 1), LayerNorm { epsilon: 1e-5 });
     let with_gain = [x.clone(), gain.clone()];
-    v.visit(Case { primitive: norm, inputs: with_gain, smooth: [true; 2] });
+    v.visit(Case { primitive: norm, inputs: with_gain.clone(), smooth: [true; 2] });
+    let rms = RmsNorm { epsilon: 1e-5 };
+    v.visit(Case { primitive: rms, inputs: with_gain, smooth: [true; 2] });
     v.visit(Case { primitive: norm, inputs: [x.clone(), gain, shift], smooth: [true; 3] });
     for step in [0.0, 7.0, -1.0] {
         let inputs = [x.clone(), number(step)];
@@ -147,6 +154,13 @@ pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, s
     let weights = distributions(16, length, queries);
     let mix = HeadMix { heads, length };
     v.visit(Case { primitive: mix, inputs: [a, weights], smooth: [true; 2] });
+    // Pairs need an even width; positions as a cache has them, not from 0.
+    let (x, positions) = (normal(22, 2 * width, tokens), indices(23, tokens, 500));
+    for pairs in [Pairs::Neighbours, Pairs::Halves] {
+        let inputs = [x.clone(), positions.clone()];
+        let rotation = Rotation { heads, base: 1e4, pairs };
+        v.visit(Case { primitive: rotation, inputs, smooth: [true, false] });
+    }
     let x = normal(17, length, queries);
     v.visit(Case { primitive: CausalMask, inputs: [x], smooth: [true] });
 

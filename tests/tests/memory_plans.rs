@@ -17,7 +17,11 @@ fn bits<T: Real>(model: &mut Gpt2<T>) -> Vec<u64> {
         model.set_step(Some(step));
         let loss = model.loss_var();
         let tape = model.tape_mut();
-        tape.zero_gradients();
+        if step == 0 {
+            tape.zero_gradients();
+        } else {
+            tape.forget_gradients();
+        }
         tape.forward_and_backward(loss, T::from_f64(0.5));
         seen.push(tape.value(loss)[0].to_f64().to_bits());
         seen.extend(tape.gradients().iter().map(|g| g.to_f64().to_bits()));

@@ -140,8 +140,10 @@ fn one_token_at_a_time_gives_the_same_logits() {
                 let expected = model.tape().value(logits).column(last).clone_owned();
                 let found = decoder.read(token).expect("a token of the vocabulary");
                 let error = distance(expected.as_slice(), found);
-                // Sums over keys and over features.
-                let bound = tolerance::sum(context + config.hidden);
+                // The sums that a logit passes through, one after another: in every layer over features
+                // three times, over keys and over hidden features; over features in the head.
+                let layer = 3 * config.width + context + config.hidden;
+                let bound = tolerance::sum(config.layers * layer + config.width);
                 assert!(error <= bound, "context {context}, round {round}, token {t}: {error:.1e}");
                 worst = worst.max(error);
             }

@@ -158,14 +158,15 @@ pub(crate) fn attend<T: Real>(
     r.push("mixed", HeadMix { heads, length }, [value, weights])
 }
 
-/// Attention of one new token to a cache of earlier keys and values, which are inputs here.
+/// Attention of one new token of every sequence to a cache of earlier keys and values, which are inputs
+/// here.
 pub(crate) fn attend_cached<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
     qkv: Var,
     filled: Var,
 ) -> Recorded {
-    let cache = Shape::new(c.config.width, c.config.context);
+    let cache = Shape::new(c.config.width, c.config.context * r.shape(qkv).columns);
     let keys = r.input("keys", cache)?;
     let values = r.input("values", cache)?;
     r.push("mixed", CachedAttention { heads: c.config.heads }, [qkv, keys, values, filled])

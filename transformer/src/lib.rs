@@ -98,6 +98,7 @@ mod cached_attention;
 mod causal_attention;
 pub mod check;
 pub mod checkpoint;
+pub mod compression;
 pub mod config;
 pub mod corpus;
 pub mod curvature;

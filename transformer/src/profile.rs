@@ -72,7 +72,7 @@ impl Profile {
         let mut update = Vec::new();
         for _ in 0..steps.div_ceil(2) {
             let (loss, tape) = (trainer.model().loss_var(), trainer.model_mut().tape_mut());
-            tape.zero_gradients();
+            tape.forget_gradients();
             let clock = Cell::new(Instant::now());
             let lap = || clock.replace(Instant::now()).elapsed().as_secs_f64();
             // The clock of a backward rule starts when its gradient is complete and stops at the next's.

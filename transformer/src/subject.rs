@@ -1,7 +1,7 @@
 //! What `check` and `diagnose` examine: a training step that records itself over any scalar.
 //!
 //! One code, several scalars: the step is recorded at `f32` as it trains, at `f64` and
-//! [`calculus::Dual`] to certify its gradients and to find its curvature, at [`calculus::Traced`] to
+//! [`calculus::Dual`] to certify its gradients and to find its curvature, at [`calculus::Witness`] to
 //! learn which arithmetic failed. Whoever composes a model from the crates implements [`Subject`] and
 //! gets all of that.
 

@@ -81,7 +81,7 @@ impl<T: Real> Trainer<T> {
         let (done, config) = (self.steps(), &self.config);
         let batches = config.accumulate as u64;
         let (loss, model) = (self.model.loss_var(), &mut self.model);
-        model.tape_mut().zero_gradients();
+        model.tape_mut().forget_gradients();
         let (size, mut mean) = (model.batch(), 0.0);
         for batch in done * batches..(done + 1) * batches {
             let (tokens, targets) = (&mut self.tokens, &mut self.targets);
@@ -109,9 +109,10 @@ impl<T: Real> Trainer<T> {
         let learning_rate = self.schedule.rate(self.steps());
         let (parameters, gradients) = self.model.tape_mut().parameters_and_gradients();
         let limit = if self.config.clip > 0.0 { self.config.clip } else { f64::INFINITY };
-        let gradient_norm = clip::by_global_norm(gradients, limit);
+        let gradient_norm = clip::global_norm(gradients);
         if finite && gradient_norm.is_finite() {
-            self.optimizer.step(learning_rate, parameters, gradients);
+            let factor = clip::factor(gradient_norm, limit);
+            self.optimizer.step_scaled(learning_rate, factor, parameters, gradients);
         }
         (learning_rate, gradient_norm)
     }

@@ -12,8 +12,8 @@
 
 use infotheory::cross_entropy::{counted, gradient_in_place, nats_of_columns};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add,
-    product_into, transposed, vector,
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_into,
+    product_to, transposed, vector,
 };
 
 /// The mean cross-entropy in nats; operands are the table (features × words), tokens (features × tokens)
@@ -59,10 +59,14 @@ impl VocabularyLoss {
     fn descend<T: Real>(
         [table, x, targets]: [View<'_, T>; 3],
         upstream: View<'_, T>,
-        [mut d_table, mut dx, _]: [ViewMut<'_, T>; 3],
+        [mut d_table, mut dx, mut d_targets]: [ViewMut<'_, T>; 3],
+        [fresh_table, fresh_x, fresh_targets]: [bool; 3],
         nats: &mut [T],
         scratch: &mut [T],
     ) {
+        if fresh_targets {
+            d_targets.fill(T::zero());
+        }
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         chunks(table, x, scratch, |first, mut logits| {
             let n = logits.ncols();
@@ -71,8 +75,11 @@ impl VocabularyLoss {
             let (dz, x) = (logits.as_view(), x.columns(first, n));
             let dx = dx.columns_mut(first, n);
             rayon::join(
-                || product_add(dx, T::one(), table, dz),
-                || product_add(d_table.as_view_mut(), T::one(), x, transposed(dz)),
+                || product_to(dx, table, dz, !fresh_x),
+                || {
+                    let add = first > 0 || !fresh_table;
+                    product_to(d_table.as_view_mut(), x, transposed(dz), add);
+                },
             );
         });
     }
@@ -130,7 +137,19 @@ impl Primitive<3> for VocabularyLoss {
         gradients: [ViewMut<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, work.kept, work.scratch);
+        Self::descend(inputs, upstream, gradients, [false; 3], work.kept, work.scratch);
+    }
+
+    fn vjp_into<T: Real>(
+        &self,
+        inputs: [View<'_, T>; 3],
+        _: View<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [ViewMut<'_, T>; 3],
+        fresh: [bool; 3],
+        work: Work<'_, T>,
+    ) {
+        Self::descend(inputs, upstream, gradients, fresh, work.kept, work.scratch);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -139,9 +158,10 @@ impl Primitive<3> for VocabularyLoss {
         mut loss: ViewMut<'_, T>,
         upstream: View<'_, T>,
         gradients: [ViewMut<'_, T>; 3],
+        fresh: [bool; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, &mut *work.kept, work.scratch);
+        Self::descend(inputs, upstream, gradients, fresh, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
     }
 }

@@ -37,6 +37,8 @@ pub enum WriteError {
 pub struct Writer<T: Real> {
     decoder: Decoder<T>,
     logits: Vec<f64>,
+    /// What was read, for the repetition penalty.
+    history: Vec<u32>,
 }
 
 impl<T: Real> Writer<T> {
@@ -56,13 +58,14 @@ impl<T: Real> Writer<T> {
         let mut decoder = Decoder::record(config)?;
         decoder.parameters_mut().copy_from_slice(parameters);
         decoder.set_boundary(boundary);
-        Ok(Writer { decoder, logits: Vec::new() })
+        Ok(Writer { decoder, logits: Vec::new(), history: Vec::new() })
     }
 
     /// Forgets what was read.
     pub fn clear(&mut self) {
         self.decoder.clear();
         self.logits.clear();
+        self.history.clear();
     }
 
     /// Reads a token; returns the logits of the next one.
@@ -71,6 +74,7 @@ impl<T: Real> Writer<T> {
     /// A token that the vocabulary does not have.
     pub fn read(&mut self, token: u32) -> Result<&[f64], ModelError> {
         let logits = self.decoder.read(token)?;
+        self.history.push(token);
         self.logits.clear();
         self.logits.extend(logits.iter().map(|z| z.to_f64()));
         Ok(&self.logits)
@@ -116,7 +120,8 @@ impl<T: Real> Iterator for Written<'_, T> {
                 self.writer.read(last)?;
             }
             let u = self.random.uniform(self.drawn);
-            let token = self.sampler.draw(&self.writer.logits, u)? as u32;
+            let Writer { history, logits, .. } = &*self.writer;
+            let token = self.sampler.draw_after(history, logits, u)? as u32;
             self.drawn += 1;
             self.last = Some(token);
             Ok(token)

@@ -2,9 +2,27 @@ use super::Function;
 use linalg::Real;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 
-/// x·Φ(x) with the distribution function Φ of the standard normal: GELU, exact.
+/// x·Φ(x) with the distribution function Φ of the standard normal: GELU, exact. Derivative Φ(x) + x·φ(x)
+/// with the density φ.
+///
+/// ½·x·(1 + erf(x/√2)): right to a few ulp for x ≥ −1; further left, where the sum cancels, to about
+/// ε·|x| absolutely. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
 /// Source: Hendrycks and Gimpel, *Gaussian Error Linear Units*, 2016.
+///
+/// ```
+/// use calculus::{activation::gelu, derivative};
+/// assert!((gelu(1.0_f64) - 0.8413447).abs() < 1e-7);
+/// assert!((derivative(gelu, 1.0_f64) - 1.0833155).abs() < 1e-7);
+/// assert!((gelu(-0.7518_f64) + 0.169971).abs() < 1e-6); // its minimum
+/// ```
+#[inline(always)]
+pub fn gelu<T: Real>(x: T) -> T {
+    let half = T::from_f64(0.5);
+    half * x * (T::one() + (x * T::from_f64(FRAC_1_SQRT_2)).erf())
+}
+
+/// [`gelu`], as an activation.
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Gelu}};
@@ -20,15 +38,30 @@ impl Function for Gelu {
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
-        let half = T::from_f64(0.5);
-        half * x * (T::one() + (x * T::from_f64(FRAC_1_SQRT_2)).erf())
+        gelu(x)
     }
 }
 
 /// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): the approximation that GPT-2 was trained with, whose
-/// derivative is its own and not that of [`Gelu`].
+/// derivative is its own and not that of [`gelu`].
+///
+/// ∞ at ∞ while x³ is finite or not; NaN at NaN and, as −∞·0, at −∞. Its derivative is NaN where x³
+/// overflows.
 ///
 /// Source: Hendrycks and Gimpel 2016, section 2; `gelu_new` in Hugging Face transformers.
+///
+/// ```
+/// use calculus::activation::gelu_tanh;
+/// assert!((gelu_tanh(1.0_f64) - 0.8411920).abs() < 1e-7);
+/// ```
+#[inline(always)]
+pub fn gelu_tanh<T: Real>(x: T) -> T {
+    let half = T::from_f64(0.5);
+    let inner = T::from_f64(FRAC_2_PI.sqrt()) * (x + T::from_f64(0.044715) * (x * x * x));
+    half * x * (T::one() + inner.tanh())
+}
+
+/// [`gelu_tanh`], as an activation.
 ///
 /// ```
 /// use calculus::activation::{Function, GeluTanh};
@@ -43,8 +76,6 @@ impl Function for GeluTanh {
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
-        let half = T::from_f64(0.5);
-        let inner = T::from_f64(FRAC_2_PI.sqrt()) * (x + T::from_f64(0.044715) * (x * x * x));
-        half * x * (T::one() + inner.tanh())
+        gelu_tanh(x)
     }
 }

@@ -1,19 +1,35 @@
 //! Functions between two linear maps, element by element.
 //!
-//! Each is one scalar function over [`Real`], in a file of its own. The derivative that
+//! Each is one scalar function over [`Real`], in a file of its own: the plain function ([`gelu`]), and
+//! beside it the type ([`Gelu`]) with which [`Activation`] records it. The derivative that
 //! backpropagation uses comes from evaluating that same function on a dual number, so it cannot be
 //! the derivative of another one.
 //!
-//! Where sources disagree: ReLU′(0) = 0, as in PyTorch.
+//! Without them a stack of linear maps is one linear map.
+//!
+//! | function | f(x) | f′(x) | at −∞, 0, ∞ | f′(0) |
+//! |---|---|---|---|---|
+//! | [`relu`] | max(0, x) | 0 or 1 | 0, 0, ∞ | 0 |
+//! | [`leaky_relu`] | x or a·x | a or 1 | −∞, 0, ∞ | a |
+//! | [`sigmoid`] | σ(x) = 1/(1 + e⁻ˣ) | σ·(1 − σ) | 0, ½, 1 | ¼ |
+//! | [`tanh`](Real::tanh) | tanh x | 1 − tanh² x | −1, 0, 1 | 1 |
+//! | [`gelu`] | x·Φ(x) | Φ(x) + x·φ(x) | NaN, 0, ∞ | ½ |
+//! | [`gelu_tanh`] | ½·x·(1 + tanh(…)) | its own | NaN, 0, ∞ | ½ |
+//! | [`silu`] | x·σ(x) | σ·(1 + x·(1 − σ)) | NaN, 0, ∞ | ½ |
+//!
+//! NaN goes in and comes out of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the
+//! textbook's table A.3 has 1.
 
 mod gelu;
 mod relu;
+mod sigmoid;
 mod silu;
 mod tanh;
 
-pub use gelu::{Gelu, GeluTanh};
-pub use relu::Relu;
-pub use silu::Silu;
+pub use gelu::{Gelu, GeluTanh, gelu, gelu_tanh};
+pub use relu::{LeakyRelu, Relu, leaky_relu, relu};
+pub use sigmoid::{Sigmoid, sigmoid};
+pub use silu::{Silu, silu};
 pub use tanh::Tanh;
 
 use crate::Dual;

@@ -1,9 +1,22 @@
 use super::Function;
 use linalg::Real;
 
-/// max(0, x). Its derivative at 0 is 0. NaN stays NaN.
+/// max(0, x). Its derivative at 0 is 0. NaN stays NaN, ∞ stays ∞, −0 becomes 0.
 ///
 /// Source: Nair and Hinton 2010.
+///
+/// ```
+/// use calculus::{activation::relu, derivative};
+/// assert_eq!((relu(-2.0), relu(3.0)), (0.0, 3.0));
+/// assert_eq!(derivative(relu, 0.0), 0.0); // as in PyTorch; the textbook's table has 1
+/// ```
+#[inline(always)]
+pub fn relu<T: Real>(x: T) -> T {
+    // Written so that NaN, which is not ≤ 0, passes.
+    if x <= T::zero() { T::zero() } else { x }
+}
+
+/// [`relu`], as an activation.
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Relu}};
@@ -19,7 +32,42 @@ impl Function for Relu {
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
-        // Written so that NaN, which is not ≤ 0, passes.
-        if x <= T::zero() { T::zero() } else { x }
+        relu(x)
+    }
+}
+
+/// x, or `slope`·x where x ≤ 0: a [`relu`] whose gradient never dies. At 0 the derivative is `slope`.
+///
+/// NaN and ±∞ stay what they are (with a `slope` of 0, −∞ becomes NaN).
+///
+/// Source: Maas, Hannun, Ng 2013.
+///
+/// ```
+/// use calculus::{activation::leaky_relu, derivative};
+/// assert_eq!((leaky_relu(-2.0, 0.1), leaky_relu(3.0, 0.1)), (-0.2, 3.0));
+/// assert_eq!(derivative(|x| leaky_relu(x, 0.1), -5.0), 0.1);
+/// ```
+#[inline(always)]
+pub fn leaky_relu<T: Real>(x: T, slope: f64) -> T {
+    if x <= T::zero() { T::from_f64(slope) * x } else { x }
+}
+
+/// [`leaky_relu`] with the slope 0.01 (PyTorch's), as an activation.
+///
+/// ```
+/// use calculus::{Dual, activation::{Function, LeakyRelu}};
+/// let y = LeakyRelu::at(Dual::variable(-3.0_f64));
+/// assert_eq!((y.value, y.derivative), (-0.03, 0.01));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct LeakyRelu;
+
+impl Function for LeakyRelu {
+    const NAME: &'static str = "leaky ReLU";
+    const FLOPS: u64 = 2;
+
+    #[inline(always)]
+    fn at<T: Real>(x: T) -> T {
+        leaky_relu(x, 0.01)
     }
 }

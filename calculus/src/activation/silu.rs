@@ -1,9 +1,25 @@
-use super::Function;
+use super::{Function, sigmoid};
 use linalg::Real;
 
-/// x·σ(x) with the logistic function σ, also called swish.
+/// x·σ(x) with the logistic function σ; also called swish. Derivative σ·(1 + x·(1 − σ)).
+///
+/// Right to a few ulp on both tails. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
 /// Source: Elfwing, Uchibe, Doya 2017.
+///
+/// ```
+/// use calculus::{activation::silu, derivative};
+/// assert!((silu(1.0_f64) - 0.7310586).abs() < 1e-7);
+/// assert!((derivative(silu, -1.0_f64) - 0.0723295).abs() < 1e-7);
+/// assert!((silu(-1.2785_f64) + 0.278465).abs() < 1e-6); // its minimum
+/// ```
+#[inline(always)]
+pub fn silu<T: Real>(x: T) -> T {
+    x * sigmoid(x)
+}
+
+/// [`silu`], as an activation. As a gate beside a linear map (SwiGLU, Shazeer 2020) it is followed by
+/// [`linalg::hadamard::Hadamard`]: y = silu(W₁·x) ⊙ (W₂·x).
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Silu}};
@@ -19,9 +35,6 @@ impl Function for Silu {
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
-        // σ(x) = ½ + ½·tanh(x/2), which neither overflows nor, as 1/(1 + e^−x) would in its
-        // derivative, divides ∞ by ∞.
-        let half = T::from_f64(0.5);
-        x * (half + half * (half * x).tanh())
+        silu(x)
     }
 }

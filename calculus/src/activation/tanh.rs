@@ -1,7 +1,8 @@
 use super::Function;
 use linalg::Real;
 
-/// The hyperbolic tangent.
+/// The hyperbolic tangent, from all of ℝ into (−1, 1), as an activation; tanh′ = 1 − tanh². ±1 at ±∞, NaN at
+/// NaN. As a plain function it is [`Real::tanh`].
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Tanh}};

@@ -5,7 +5,7 @@
 //! rounds, measures or tries something between two operations are therefore its own, and the tape's
 //! stay as they are. They need a recording that keeps its values ([`crate::Recorder::finish`]).
 
-use super::{Source, Tape};
+use super::{Fresh, Source, Tape};
 use crate::Var;
 use linalg::{Real, Work};
 
@@ -69,7 +69,9 @@ impl<T: Real> Tape<T> {
         if let Some(rule) = &node.rule {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
-            rule.vjp(&self.nodes, &self.values, &mut self.gradients, &[], work);
+            // Every gradient was set to zero: none need be written.
+            let fresh = Fresh { values: &[], parameters: &[] };
+            rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
     }
 

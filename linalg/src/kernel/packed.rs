@@ -48,7 +48,7 @@ impl Strided {
 const MAX_VECTORS: usize = 3;
 /// The longest block of the inner dimension: NR columns of B of this length stay in the first-level
 /// cache beside the stream of A.
-const INNER: usize = 384;
+const INNER: usize = 512;
 /// Elements of a packed block of A: half of a second-level cache of 1 MiB.
 const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
@@ -66,6 +66,9 @@ struct Factor {
     block: Strided,
     packed: Option<*const f32>,
 }
+
+/// Steps of the inner dimension by which A is asked for before it is read.
+const AHEAD: usize = 12;
 
 /// Bytes of both packed blocks of a thread.
 pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
@@ -108,6 +111,24 @@ struct Line([f32; 16]);
 /// # Safety
 /// The three matrices have these sizes; nothing else reads or writes C meanwhile.
 pub(crate) unsafe fn product(
+    sizes: (usize, usize, usize),
+    c: *mut f32,
+    c_column: usize,
+    alpha: f32,
+    a: Strided,
+    b: Strided,
+    add: bool,
+) -> bool {
+    // SAFETY: by the caller; the processor has what its level says.
+    unsafe { product_at(level(), sizes, c, c_column, alpha, a, b, add) }
+}
+
+/// As [`product`], with the instructions of a level.
+///
+/// # Safety
+/// As [`product`]; the processor has these instructions.
+unsafe fn product_at(
+    level: Level,
     (m, n, k): (usize, usize, usize),
     c: *mut f32,
     c_column: usize,
@@ -116,7 +137,6 @@ pub(crate) unsafe fn product(
     b: Strided,
     add: bool,
 ) -> bool {
-    let level = level();
     if level == Level::Neither || k == 0 {
         return false;
     }
@@ -204,6 +224,8 @@ macro_rules! tile {
                         let mut x: [$vector; V] = [$zero(); V];
                         for v in 0..V {
                             x[v] = $load(x_start.add(v * $lanes));
+                            let ahead = x_start.wrapping_add(AHEAD * a.column + v * $lanes);
+                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
                         }
                         for j in 0..$columns {
                             let y = $splat(*y_start.add(if PACKED { j } else { j * b.column }));
@@ -551,6 +573,71 @@ unsafe fn interleave(
         for i in whole..width {
             for p in 0..k {
                 *to.add(p * width + i) = if i < count { *from.add(i * stride + p) } else { 0.0 };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Factor, Matrix, View, product::plain, transposed};
+    use proptest::prelude::*;
+
+    /// Small integers: their products and sums are exact, so every order of adding agrees.
+    fn integers(rows: usize, columns: usize, seed: usize) -> Matrix<f32> {
+        Matrix::from_fn(rows, columns, |i, j| ((seed + 7 * i + 13 * j + i * j) % 11) as f32 - 5.0)
+    }
+
+    fn strided(x: &Matrix<f32>, turned: bool) -> Strided {
+        let rows = x.nrows();
+        let (row, column) = if turned { (rows, 1) } else { (1, rows) };
+        Strided { start: x.as_ptr(), row, column }
+    }
+
+    fn factor(x: &Matrix<f32>, turned: bool) -> Factor<'_, f32> {
+        let view: View<'_, f32> = x.as_view();
+        if turned { transposed(view) } else { view.into() }
+    }
+
+    /// Every level that this processor has, not only the one that it is given.
+    fn agrees_with_the_definition(
+        (m, n, k): (usize, usize, usize),
+        (ta, tb, add): (bool, bool, bool),
+    ) {
+        let a = if ta { integers(k, m, 1) } else { integers(m, k, 1) };
+        let b = if tb { integers(n, k, 2) } else { integers(k, n, 2) };
+        let start = if add { integers(m, n, 3) } else { Matrix::repeat(m, n, f32::NAN) };
+        let mut expected = start.clone();
+        plain(expected.as_view_mut(), 2.0, factor(&a, ta), factor(&b, tb), add);
+        let best = level();
+        for at in [Level::Avx512, Level::Avx2] {
+            if best == Level::Neither || (best == Level::Avx2 && at == Level::Avx512) {
+                continue;
+            }
+            let mut found = start.clone();
+            let (c, x, y) = (found.as_mut_ptr(), strided(&a, ta), strided(&b, tb));
+            // SAFETY: pointers and strides are those of matrices of these sizes; the processor has
+            // this level.
+            assert!(unsafe { product_at(at, (m, n, k), c, m, 2.0, x, y, add) });
+            assert_eq!(found, expected, "{m}×{n}×{k} {ta} {tb} {add}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_shape(
+            m in 1usize..150, n in 1usize..60, k in 1usize..40, how in any::<(bool, bool, bool)>(),
+        ) {
+            agrees_with_the_definition((m, n, k), how);
+        }
+    }
+
+    #[test]
+    fn more_than_a_block_in_every_direction() {
+        for how in [(false, false, true), (true, false, false), (false, true, true)] {
+            for sizes in [(400, 20, 600), (30, 1100, 7), (700, 9, 520), (128, 64, 16), (64, 8, 3)] {
+                agrees_with_the_definition(sizes, how);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Mistakes in softmax, layer normalisation and the loss.
+//! Mistakes in softmax, layer and RMS normalisation and the loss.
 
 use crate::{Table, draw, mutant};
 use infotheory::cross_entropy::{CrossEntropy, counted, gradient_in_place, is_ignored};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::affine::add_columns;
 use linalg::{Matrix, Real, View, ViewMut, Work, gather};
-use probability::{layer_norm::LayerNorm, softmax::Softmax};
+use probability::{layer_norm::LayerNorm, rms_norm::RmsNorm, softmax::Softmax};
 use transformer::VocabularyLoss;
 
 mutant!(MeanNotSubtracted of Softmax; 1: |_, _, p, dp, [mut dz], _| {
@@ -59,6 +59,47 @@ fn norm<T: Real>(
 
 mutant!(Norm of LayerNorm, Slip; 3: |Norm(_, slip), inputs, _, dy, gradients, work| {
     norm(slip, inputs, dy, gradients, work);
+});
+
+/// Mistakes in the vjp of RMS normalisation.
+#[derive(Clone, Copy, PartialEq)]
+enum RmsSlip {
+    None,
+    NoProjection,
+    MeanSubtracted,
+    NoGain,
+    NoRate,
+    GainOfRawInput,
+}
+
+/// The vjp of RMS normalisation by its formula, with a mistake.
+fn rms<T: Real>(
+    slip: RmsSlip,
+    [x, gain]: [View<'_, T>; 2],
+    dy: View<'_, T>,
+    [mut dx, mut d_gain]: [ViewMut<'_, T>; 2],
+    work: Work<'_, T>,
+) {
+    let n = T::from_f64(x.nrows() as f64);
+    for j in 0..x.ncols() {
+        let rate = work.kept[j];
+        let standard = |i: usize| x[(i, j)] * rate;
+        let d = |i: usize| dy[(i, j)] * if slip == RmsSlip::NoGain { T::one() } else { gain[i] };
+        let average = |f: &dyn Fn(usize) -> T| (0..x.nrows()).fold(T::zero(), |s, i| s + f(i)) / n;
+        let mean_d = if slip == RmsSlip::MeanSubtracted { average(&d) } else { T::zero() };
+        let along = average(&|i| d(i) * standard(i));
+        let along = if slip == RmsSlip::NoProjection { T::zero() } else { along };
+        let outer = if slip == RmsSlip::NoRate { T::one() } else { rate };
+        for i in 0..x.nrows() {
+            dx[(i, j)] += outer * (d(i) - mean_d - standard(i) * along);
+            let input = if slip == RmsSlip::GainOfRawInput { x[(i, j)] } else { standard(i) };
+            d_gain[i] += dy[(i, j)] * input;
+        }
+    }
+}
+
+mutant!(Rms of RmsNorm, RmsSlip; 2: |Rms(_, slip), inputs, _, dy, gradients, work| {
+    rms(slip, inputs, dy, gradients, work);
 });
 
 /// Mistakes in the vjp of the cross-entropy.
@@ -166,6 +207,20 @@ pub(crate) fn mutants(table: &mut Table) {
         table.mutant(mistake, (layer_norm, mutant(slip)), operands(), [true; 3]);
     }
     table.control(mutant(Slip::None), operands(), [true; 3]);
+
+    let rms_norm = RmsNorm { epsilon: 1e-5 };
+    let operands = || [x(), draw::normal(2, 7, 1)];
+    let mutant = |slip| Rms(rms_norm, slip);
+    for (mistake, slip) in [
+        ("without x̂·mean (d ⊙ x̂)", RmsSlip::NoProjection),
+        ("mean d subtracted, as in LayerNorm", RmsSlip::MeanSubtracted),
+        ("gain not multiplied", RmsSlip::NoGain),
+        ("1/√(mean x² + ε) forgotten", RmsSlip::NoRate),
+        ("dg from x, not x̂", RmsSlip::GainOfRawInput),
+    ] {
+        table.mutant(mistake, (rms_norm, mutant(slip)), operands(), [true; 2]);
+    }
+    table.control(mutant(RmsSlip::None), operands(), [true; 2]);
 
     let (y, first) = (draw::targets(4, 5, 7), [true, false]);
     let operands = || [x(), y.clone()];

@@ -4,7 +4,7 @@ use crate::{Table, draw, mutant};
 use linalg::affine::{Affine, add_columns};
 use linalg::{Matrix, Real, View, ViewMut, product_add, product_into, transposed};
 use linalg::{add::Add, gather, gather::Gather, heads::HeadMix, heads::HeadScores};
-use linalg::{product::Product, rows::Rows};
+use linalg::{product::Product, rotation::Pairs, rotation::Rotation, rows::Rows};
 
 /// x ← x + y.
 fn add<T: Real>(mut x: ViewMut<'_, T>, y: View<'_, T>) {
@@ -100,6 +100,29 @@ mutant!(WeightsOfOneHead of HeadMix; 2: |WeightsOfOneHead(original), inputs, y, 
     d_weights.columns_range_mut(rest.clone()).copy_from(&before.columns_range(rest));
 });
 
+mutant!(TurnedOn of Rotation; 2: |TurnedOn(r), [_, t], _, dy, [mut dx, _], _| {
+    // Once more forward, where the transpose turns back.
+    let turned = linalg::apply(&r, [&dy.clone_owned(), &t.clone_owned()]).expect("operands that fit");
+    dx.zip_apply(&turned, |dx, y| *dx += y);
+});
+
+mutant!(PairsOfTheOther of Rotation, Rotation; 2: |PairsOfTheOther(_, other), inputs, y, dy, dx, work| {
+    other.vjp(inputs, y, dy, dx, work);
+});
+
+mutant!(NotTurned of Rotation; 2: |_, _, _, dy, [dx, _], _| add(dx, dy));
+
+mutant!(NextPosition of Rotation; 2: |NextPosition(r), [x, t], _, dy, [mut dx, _], _| {
+    let (x, next) = (x.clone_owned(), t.map(|t| t + T::one()));
+    let [turned, _] = linalg::pullback(&r, [&x, &next], &dy.clone_owned()).expect("operands that fit");
+    add(dx.as_view_mut(), turned.as_view());
+});
+
+mutant!(PositionGetsGradient of Rotation; 2: |PositionGetsGradient(r), inputs, y, dy, [dx, mut dt], work| {
+    dt.iter_mut().for_each(|d| *d += T::one());
+    r.vjp(inputs, y, dy, [dx, dt], work);
+});
+
 pub(crate) fn mutants(table: &mut Table) {
     let square = || [draw::normal(1, 6, 6), draw::normal(2, 6, 6), draw::normal(3, 6, 1)];
     let all = [true; 3];
@@ -125,6 +148,17 @@ pub(crate) fn mutants(table: &mut Table) {
 
     let rows = Rows { start: 2, count: 3 };
     table.mutant("start forgotten", (rows, FirstRows(rows)), [draw::normal(8, 6, 4)], [true]);
+
+    let rotation = Rotation { heads: 2, base: 100.0, pairs: Pairs::Halves };
+    let other = Rotation { pairs: Pairs::Neighbours, ..rotation };
+    let turned = || [draw::normal(13, 8, 5), draw::indices(14, 5, 50)];
+    table.mutant("turned on, not back", (rotation, TurnedOn(rotation)), turned(), first);
+    let mutant = PairsOfTheOther(rotation, other);
+    table.mutant("pairs of the other layout", (rotation, mutant), turned(), first);
+    table.mutant("not turned", (rotation, NotTurned(rotation)), turned(), first);
+    table.mutant("angle of the next token", (rotation, NextPosition(rotation)), turned(), first);
+    let mutant = PositionGetsGradient(rotation);
+    table.mutant("a gradient for positions", (rotation, mutant), turned(), first);
 
     let scores = HeadScores { heads: 2, length: 3 };
     let operands = [draw::normal(9, 4, 6), draw::normal(10, 4, 6)];

@@ -6,7 +6,7 @@ use crate::trainer::matrices;
 use crate::{ModelError, OptimizerKind, Precision, TrainingConfig};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
-use calculus::{Traced, clip};
+use calculus::{Witness, clip};
 use linalg::Real;
 use std::ops::Range;
 
@@ -329,15 +329,15 @@ impl<'a, S: Subject> Course<'a, S> {
     ) -> Origin {
         let decays = self.decayed.iter().any(|r| r.contains(&at));
         let decayed = if decays { vec![Range { start: 0, end: 1 }] } else { vec![] };
-        let mut rule = self.recipe.descent.rule::<Traced<f32>>(1, decayed);
+        let mut rule = self.recipe.descent.rule::<Witness<f32>>(1, decayed);
         rule.set_steps(steps);
         for ((_, own), saved) in rule.state().into_iter().zip(memory) {
             if let (Some(own), Some(&saved)) = (own.first_mut(), saved.get(at)) {
-                *own = Traced::new(saved);
+                *own = Witness::new(saved);
             }
         }
-        let mut parameter = [Traced::new(before[at])];
-        rule.step(rate, &mut parameter, &[Traced::new(gradients[at])]);
+        let mut parameter = [Witness::new(before[at])];
+        rule.step(rate, &mut parameter, &[Witness::new(gradients[at])]);
         let list = self.recording.tape.parameter_list();
         let found = list.iter().find(|p| p.range.contains(&at));
         let (name, element) = found.map_or((String::new(), (0, 0)), |p| {

@@ -295,22 +295,27 @@ fn round(x: f64) -> f64 {
     (x / unit).round() * unit
 }
 
-/// The highest rate of a schedule.
+/// The highest rate of a schedule that falls.
 pub(crate) fn peak(schedule: Schedule) -> f64 {
     match schedule {
         Schedule::Constant { rate } => rate,
-        Schedule::Linear { peak, .. } | Schedule::Cosine { peak, .. } => peak,
+        Schedule::Linear { peak, .. }
+        | Schedule::Cosine { peak, .. }
+        | Schedule::WarmupStableDecay { peak, .. }
+        | Schedule::Step { peak, .. } => peak,
     }
 }
 
-fn scaled(schedule: Schedule, factor: f64) -> Schedule {
-    match schedule {
-        Schedule::Constant { rate } => Schedule::Constant { rate: rate * factor },
-        Schedule::Linear { peak, minimum, warmup, total } => {
-            Schedule::Linear { peak: peak * factor, minimum: minimum * factor, warmup, total }
-        }
-        Schedule::Cosine { peak, minimum, warmup, total } => {
-            Schedule::Cosine { peak: peak * factor, minimum: minimum * factor, warmup, total }
+fn scaled(mut schedule: Schedule, by: f64) -> Schedule {
+    match &mut schedule {
+        Schedule::Constant { rate } => *rate *= by,
+        Schedule::Step { peak, .. } => *peak *= by,
+        Schedule::Linear { peak, minimum, .. }
+        | Schedule::Cosine { peak, minimum, .. }
+        | Schedule::WarmupStableDecay { peak, minimum, .. } => {
+            *peak *= by;
+            *minimum *= by;
         }
     }
+    schedule
 }

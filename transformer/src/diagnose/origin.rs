@@ -8,7 +8,7 @@
 use crate::Precision;
 use crate::subject::{Given, Recording, Subject};
 use crate::{ModelError, precision};
-use calculus::{Arithmetic, Fault, Source, Tape, Traced, Var};
+use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
 use linalg::Real;
 use std::fmt;
 
@@ -290,14 +290,14 @@ fn explain(
         return Ok(());
     }
     let mut step = match in_full {
-        true => subject.record_in_full::<Traced<f32>>()?,
-        false => subject.record::<Traced<f32>>()?,
+        true => subject.record_in_full::<Witness<f32>>()?,
+        false => subject.record::<Witness<f32>>()?,
     };
     step.set_parameters(parameters);
     step.give(batch);
     let tape = &mut step.tape;
     // As stored, and without the memory of what other operations did.
-    let store = |x: Traced<f32>| Traced::new(precision.round(x.value));
+    let store = |x: Witness<f32>| Witness::new(precision.round(x.value));
     let (i, j) = origin.element;
     for var in tape.vars() {
         let given = tape.source(var) == Source::Input;
@@ -314,7 +314,7 @@ fn explain(
     }
     let needed = tape.dependencies(step.loss);
     tape.zero_gradients();
-    tape.begin_backward(step.loss, &[Traced::new(scale)]);
+    tape.begin_backward(step.loss, &[Witness::new(scale)]);
     for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
         if var != step.loss {
             tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
@@ -330,12 +330,12 @@ fn explain(
             }
         }
     }
-    note(origin, Traced::new(f32::NAN), precision);
+    note(origin, Witness::new(f32::NAN), precision);
     Ok(())
 }
 
 /// Writes down what failed.
-fn note(origin: &mut Origin, found: Traced<f32>, precision: Precision) {
+fn note(origin: &mut Origin, found: Witness<f32>, precision: Precision) {
     if found.value.is_finite() {
         origin.arithmetic = range_ended(precision, found.value);
         return;
@@ -362,7 +362,7 @@ fn bad_index(origin: &Origin) -> String {
 
 impl Origin {
     /// An update that made a parameter something that is not finite.
-    pub(crate) fn update(name: &str, element: (usize, usize), spoilt: Traced<f32>) -> Self {
+    pub(crate) fn update(name: &str, element: (usize, usize), spoilt: Witness<f32>) -> Self {
         let fault = spoilt.fault.map(widened);
         let arithmetic =
             fault.map_or("it is not finite after the update".into(), |f| f.to_string());

@@ -36,6 +36,12 @@ pub(crate) struct Generate {
     /// Only tokens at least P times as probable as the most probable one
     #[arg(long, value_name = "P")]
     min_p: Option<f64>,
+    /// Only the tokens of most typical surprisal whose probabilities reach P
+    #[arg(long, value_name = "P")]
+    typical: Option<f64>,
+    /// Logits of tokens in the text so far are divided by it if positive, else multiplied; 1 is off
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    repetition_penalty: f64,
     /// Chooses among the tokens
     #[arg(long, value_name = "N", default_value_t = 1337)]
     seed: u64,
@@ -112,6 +118,8 @@ impl Generate {
             top_k: self.top_k,
             top_p: self.top_p,
             min_p: self.min_p,
+            typical: self.typical,
+            repetition_penalty: self.repetition_penalty,
         };
         sampler.validate()?;
         let model = Model::read(&self.model)?;

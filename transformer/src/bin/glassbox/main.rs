@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod compress;
 mod diagnose;
 mod evaluate;
 mod examined;
@@ -45,6 +46,10 @@ enum Verb {
     Check(Box<check::Check>),
     /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
     Diagnose(Box<diagnose::Diagnose>),
+    /// Compress a text losslessly to the size that a model's cross-entropy says
+    Compress(compress::Compress),
+    /// Restore a text that was compressed with the same model
+    Decompress(compress::Decompress),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -58,6 +63,8 @@ fn main() -> ExitCode {
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Check(check)) => check.run(),
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
+        Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

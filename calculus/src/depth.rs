@@ -1,0 +1,152 @@
+//! Why gradients vanish or explode with depth, and what residuals do to it.
+//!
+//! The chain rule gives one factor per layer. A product of L factors of size about a is about aᴸ: it
+//! vanishes below 1 and explodes above. A residual layer x + f(x) has the factor 1 + f′(x), which
+//! initialisation and normalisation keep close to 1. Multiplied out, ∏(1 + fₗ′) is a sum over 2ᴸ paths, each
+//! through some of the layers and past the others; the path past all of them carries a gradient of 1.
+//!
+//! Factors are what they are: ±∞, NaN, 0 and denormal numbers follow IEEE arithmetic, and the products of
+//! no factors are 1.
+//!
+//! Source: the textbook's A.3; Hochreiter 1991; Veit, Wilber, Belongie, *Residual Networks Behave Like
+//! Ensembles of Relatively Shallow Networks*, 2016, for the paths.
+
+use crate::Dual;
+use linalg::Real;
+
+/// fₗ′ at the number that reaches layer l, for a chain of scalar layers from `x`.
+///
+/// ```
+/// // Twelve logistic layers: no factor is above ¼.
+/// use calculus::{activation::sigmoid, depth};
+/// let factors = depth::factors(12, |_, x| sigmoid(x), 0.0);
+/// assert!(factors.iter().all(|&f| f > 0.0 && f <= 0.25));
+/// assert!(depth::gradients(&factors)[0] < 1e-7); // what the first layer learns from
+/// ```
+pub fn factors<T: Real>(layers: usize, layer: impl Fn(usize, Dual<T>) -> Dual<T>, x: T) -> Vec<T> {
+    let mut reached = x;
+    let step = |l| {
+        let y = layer(l, Dual::variable(reached));
+        reached = y.value;
+        y.derivative
+    };
+    (0..layers).map(step).collect()
+}
+
+/// ∂y/∂(input of layer l), for every layer: the product of the factors from there to the end.
+///
+/// ```
+/// assert_eq!(calculus::depth::gradients(&[0.5, 2.0, 0.1]), [0.1, 0.2, 0.1]);
+/// ```
+pub fn gradients<T: Real>(factors: &[T]) -> Vec<T> {
+    let mut product = T::one();
+    let mut found: Vec<T> = factors
+        .iter()
+        .rev()
+        .map(|&f| {
+            product *= f;
+            product
+        })
+        .collect();
+    found.reverse();
+    found
+}
+
+/// 1 + f for every factor: the same layers, each with a residual connection round it.
+///
+/// ```
+/// use calculus::depth;
+/// let plain = [0.1; 50];
+/// assert!(depth::gradients(&plain)[0] < 1e-49);
+/// assert!((depth::gradients(&depth::residual(&plain))[0] - 1.1_f64.powi(50)).abs() < 1e-10); // 117
+/// ```
+pub fn residual<T: Real>(factors: &[T]) -> Vec<T> {
+    factors.iter().map(|&f| T::one() + f).collect()
+}
+
+/// exp(mean ln|f|), the geometric mean of the factors' sizes: what a layer does to a gradient on the
+/// average. Computed from logarithms, so that no product overflows; 1 of no factors.
+///
+/// ```
+/// let rate = calculus::depth::rate(&[1e-200, 1e-200, 1e200]);
+/// assert!((rate / 10_f64.powf(-200.0 / 3.0) - 1.0).abs() < 1e-12);
+/// ```
+pub fn rate<T: Real>(factors: &[T]) -> T {
+    if factors.is_empty() {
+        return T::one();
+    }
+    let logarithms = factors.iter().fold(T::zero(), |sum, f| sum + f.abs().ln());
+    (logarithms / T::from_f64(factors.len() as f64)).exp()
+}
+
+/// How many layers of this rate leave less than `smallest` of a gradient of 1: ln smallest / ln rate,
+/// rounded up; none where the gradient does not shrink.
+///
+/// None too for a rate or a `smallest` that is NaN; 0 where `smallest` is above 1 and 1 where the rate is 0.
+///
+/// ```
+/// use calculus::depth::depth_of_vanishing;
+/// // Logistic layers at their best, in f32 without denormals.
+/// assert_eq!(depth_of_vanishing(0.25, f64::from(f32::MIN_POSITIVE)), Some(64));
+/// assert_eq!(depth_of_vanishing(1.0, 1e-38), None);
+/// ```
+pub fn depth_of_vanishing(rate: f64, smallest: f64) -> Option<u64> {
+    let shrinks = (0.0..1.0).contains(&rate);
+    // Strictly below: a product that equals `smallest` is not lost yet.
+    let layers = (smallest.ln() / rate.ln()).floor() + 1.0;
+    (shrinks && smallest > 0.0).then_some(if smallest > 1.0 { 0 } else { layers as u64 })
+}
+
+/// What all paths through exactly k of the layers contribute to ∏(1 + fₗ), for k = 0, …, L: the
+/// coefficients of ∏(1 + fₗ·t). Their sum is the gradient; the number of paths is C(L, k).
+///
+/// ```
+/// let paths = calculus::depth::paths(&[0.5_f64, 0.25, 0.1]);
+/// assert_eq!(paths[0], 1.0);                           // past every layer
+/// assert!((paths[1] - 0.85).abs() < 1e-15);            // 0.5 + 0.25 + 0.1
+/// assert!((paths.iter().sum::<f64>() - 1.5 * 1.25 * 1.1).abs() < 1e-15);
+/// ```
+pub fn paths<T: Real>(factors: &[T]) -> Vec<T> {
+    let mut paths = vec![T::one()];
+    for &f in factors {
+        paths.push(T::zero());
+        for k in (1..paths.len()).rev() {
+            let through = f * paths[k - 1];
+            paths[k] += through;
+        }
+    }
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hard_factors() {
+        assert!(gradients::<f64>(&[]).is_empty() && residual::<f64>(&[]).is_empty());
+        assert_eq!((rate::<f64>(&[]), paths::<f64>(&[])), (1.0, vec![1.0]));
+        assert!(factors(0, |_, x| x, 1.0).is_empty());
+        assert_eq!(rate(&[0.0, 2.0]), 0.0);
+        assert_eq!(rate(&[-0.0]), 0.0);
+        assert_eq!(rate(&[f64::INFINITY, 1.0]), f64::INFINITY);
+        assert!(rate(&[f64::NAN, 1.0]).is_nan());
+        assert!((rate(&[5e-324, 5e-324]) / 5e-324 - 1.0).abs() < 1e-9);
+        assert_eq!(gradients(&[0.0, 7.0]), [0.0, 7.0]);
+        assert!(gradients(&[0.0, f64::INFINITY])[0].is_nan());
+        assert!(paths(&[f64::NAN])[1].is_nan());
+    }
+
+    #[test]
+    fn hard_depths() {
+        assert_eq!(depth_of_vanishing(f64::NAN, 1e-3), None);
+        assert_eq!(depth_of_vanishing(0.5, f64::NAN), None);
+        assert_eq!(depth_of_vanishing(0.5, 0.0), None);
+        assert_eq!(depth_of_vanishing(f64::INFINITY, 1e-3), None);
+        assert_eq!(depth_of_vanishing(-0.5, 1e-3), None);
+        assert_eq!(depth_of_vanishing(0.0, 1e-3), Some(1));
+        assert_eq!(depth_of_vanishing(0.5, 2.0), Some(0));
+        assert_eq!(depth_of_vanishing(0.5, 0.25), Some(3)); // ½² is not below ¼
+        assert_eq!(depth_of_vanishing(0.5, 5e-324), Some(1075));
+    }
+}

@@ -1,0 +1,204 @@
+//! How far to go along a direction: backtracking line search, for problems so small that the loss may
+//! be computed several times a step.
+//!
+//! From a first rate η, halve it until f(x + η·d) ≤ f(x) + c·η·⟨∇f, d⟩: the step is worth a share c of what the
+//! slope promised. No learning rate has to be chosen.
+//!
+//! Source: Armijo 1966; Nocedal and Wright, *Numerical Optimization*, 2006, algorithm 3.1.
+
+use crate::{Traced, clip, value_and_gradient};
+use thiserror::Error;
+
+/// Backtracking by Armijo's rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backtracking {
+    /// The first rate that is tried.
+    pub first: f64,
+    /// What a rate that fails is multiplied by, between 0 and 1.
+    pub shrink: f64,
+    /// The share c of the promised decrease that is asked for, between 0 and 1.
+    pub sufficient: f64,
+    /// How many rates are tried.
+    pub attempts: u32,
+}
+
+impl Default for Backtracking {
+    /// 1, ½, 10⁻⁴ (Nocedal and Wright's), and 60 attempts: down to 2⁻⁵⁹.
+    fn default() -> Self {
+        Backtracking { first: 1.0, shrink: 0.5, sufficient: 1e-4, attempts: 60 }
+    }
+}
+
+/// A step that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// How far along the direction.
+    pub rate: f64,
+    /// f there.
+    pub value: f64,
+    /// How often f was computed.
+    pub evaluations: u32,
+}
+
+/// Why there is no step.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+pub enum LineSearchError {
+    /// A direction that does not lead downwards.
+    #[error("the slope along the direction is {slope:e}: a descent direction has a negative one")]
+    Uphill {
+        /// ⟨∇f, d⟩.
+        slope: f64,
+    },
+    /// A place where f is ±∞ or NaN.
+    #[error("the function is {value} where the search starts: start where it is finite")]
+    NotFinite {
+        /// f(x).
+        value: f64,
+    },
+    /// No rate satisfied the rule: the function does not follow its slope, or rounding hides its decrease.
+    #[error(
+        "{attempts} rates tried down to {rate:e}, none lowered the function enough: either the slope is wrong, or rounding hides the decrease"
+    )]
+    Exhausted {
+        /// How many.
+        attempts: u32,
+        /// The last one.
+        rate: f64,
+    },
+}
+
+/// Where a minimisation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Minimum {
+    /// The place.
+    pub x: Vec<f64>,
+    /// f there.
+    pub value: f64,
+    /// ‖∇f‖₂ there.
+    pub gradient_norm: f64,
+    /// Steps taken.
+    pub steps: u32,
+}
+
+impl Backtracking {
+    /// The first rate that lowers f enough, from `x` along `direction`; `value` is f(x) and `slope` the
+    /// directional derivative ⟨∇f, d⟩. A trial whose value is NaN or ∞ is a failure like any other.
+    ///
+    /// # Errors
+    /// A slope that is not negative, a start that is not finite, no rate that does.
+    ///
+    /// ```
+    /// use calculus::line_search::Backtracking;
+    /// // x² from 1, against the gradient 2: a rate of 1 lands at −1, as high as before; ½ lands at 0.
+    /// let found = Backtracking::default().search(|x| x[0] * x[0], &[1.0], &[-2.0], 1.0, -4.0)?;
+    /// assert_eq!((found.rate, found.value, found.evaluations), (0.5, 0.0, 2));
+    /// # Ok::<(), calculus::line_search::LineSearchError>(())
+    /// ```
+    pub fn search(
+        &self,
+        f: impl Fn(&[f64]) -> f64,
+        x: &[f64],
+        direction: &[f64],
+        value: f64,
+        slope: f64,
+    ) -> Result<Found, LineSearchError> {
+        if !value.is_finite() {
+            return Err(LineSearchError::NotFinite { value });
+        }
+        if slope >= 0.0 || slope.is_nan() {
+            return Err(LineSearchError::Uphill { slope });
+        }
+        let mut rate = self.first;
+        for evaluations in 1..=self.attempts {
+            let trial = f(&moved(x, rate, direction));
+            // Where rounding swallows the promised decrease, one is asked for all the same.
+            if trial < value && trial <= value + self.sufficient * rate * slope {
+                return Ok(Found { rate, value: trial, evaluations });
+            }
+            rate *= self.shrink;
+        }
+        Err(LineSearchError::Exhausted { attempts: self.attempts, rate: rate / self.shrink })
+    }
+
+    /// Steepest descent from `x` with this line search, until ‖∇f‖₂ ≤ `tolerance` or for `steps` steps.
+    ///
+    /// # Errors
+    /// As [`Backtracking::search`].
+    ///
+    /// ```
+    /// use calculus::{landscape::{Field, Himmelblau}, line_search::Backtracking};
+    /// let found = Backtracking::default().minimize(|x| Himmelblau.at(x), &[4.0, 1.0], 1e-6, 500)?;
+    /// assert!((found.x[0] - 3.0).abs() < 1e-6 && (found.x[1] - 2.0).abs() < 1e-6);
+    /// # Ok::<(), calculus::line_search::LineSearchError>(())
+    /// ```
+    pub fn minimize(
+        &self,
+        f: impl Fn(&[Traced<f64>]) -> Traced<f64>,
+        x: &[f64],
+        tolerance: f64,
+        steps: u32,
+    ) -> Result<Minimum, LineSearchError> {
+        // Of constants nothing is recorded: f's plain value.
+        let plain = |x: &[f64]| {
+            let constants: Vec<_> = x.iter().map(|&x| Traced::constant(x)).collect();
+            f(&constants).value()
+        };
+        let mut at = Minimum { x: x.to_vec(), value: 0.0, gradient_norm: 0.0, steps: 0 };
+        loop {
+            let (value, gradient) = value_and_gradient(&f, &at.x);
+            (at.value, at.gradient_norm) = (value, clip::global_norm(&gradient));
+            if at.gradient_norm <= tolerance || at.steps == steps {
+                return Ok(at);
+            }
+            let downhill: Vec<f64> = gradient.iter().map(|g| -g).collect();
+            let slope = -at.gradient_norm * at.gradient_norm;
+            let found = self.search(plain, &at.x, &downhill, value, slope)?;
+            at.x = moved(&at.x, found.rate, &downhill);
+            at.steps += 1;
+        }
+    }
+}
+
+/// x + rate·direction.
+fn moved(x: &[f64], rate: f64, direction: &[f64]) -> Vec<f64> {
+    x.iter().zip(direction).map(|(x, d)| x + rate * d).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused() {
+        let search =
+            |value, slope| Backtracking::default().search(|_| value, &[1.0], &[1.0], value, slope);
+        assert_eq!(search(1.0, 2.0), Err(LineSearchError::Uphill { slope: 2.0 }));
+        assert_eq!(search(1.0, -0.0), Err(LineSearchError::Uphill { slope: -0.0 }));
+        assert!(matches!(search(1.0, f64::NAN), Err(LineSearchError::Uphill { .. })));
+        assert!(matches!(search(f64::NAN, -1.0), Err(LineSearchError::NotFinite { .. })));
+        assert_eq!(
+            search(f64::INFINITY, -1.0),
+            Err(LineSearchError::NotFinite { value: f64::INFINITY })
+        );
+        let stuck = search(1.0, -1.0).unwrap_err();
+        assert_eq!(stuck, LineSearchError::Exhausted { attempts: 60, rate: 0.5_f64.powi(59) });
+        assert!(stuck.to_string().starts_with("60 rates tried down to 1.7"));
+    }
+
+    #[test]
+    fn steps_over_nan() {
+        // √ is NaN left of 0: from ¼ against the slope 1, rates 1 and ½ fail.
+        let found =
+            Backtracking::default().search(|x| x[0].sqrt(), &[0.25], &[-1.0], 0.5, -1.0).unwrap();
+        assert_eq!((found.rate, found.value, found.evaluations), (0.25, 0.0, 3));
+    }
+
+    #[test]
+    fn a_start_that_is_the_end() {
+        let b = Backtracking::default();
+        assert_eq!(b.minimize(|x| x[0] * x[0], &[0.0], 0.0, 9).unwrap().steps, 0);
+        assert_eq!(b.minimize(|_| Traced::constant(2.0), &[], 0.0, 9).unwrap().value, 2.0);
+        assert_eq!(b.minimize(|x| x[0] * x[0], &[1.0], 0.0, 0).unwrap().gradient_norm, 2.0);
+        assert!(b.minimize(|x| x[0] * f64::NAN, &[1.0], 0.0, 9).is_err());
+    }
+}

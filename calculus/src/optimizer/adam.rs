@@ -1,0 +1,105 @@
+use super::{Optimizer, blocks, by_decay, same_lengths};
+use linalg::Real;
+use std::ops::Range;
+
+/// Adam, and AdamW where `decay` is not zero.
+///
+/// m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g², θ ← (1 − η·λ)·θ − η·m̂ / (√v̂ + ε), with the bias
+/// corrections m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). The decay λ applies to `decayed` only, by
+/// custom the matrices. Decay acts on θ itself and not through the moments, so that parameters with
+/// large gradients decay as fast as the others: that is what AdamW corrects.
+///
+/// The bias corrections keep the first step at about η·sign(g): without them it would be
+/// η·(1 − β₁)/√(1 − β₂) = 3.2·η, the moments being averages with zeros.
+///
+/// Source: Kingma and Ba 2014; Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2017.
+///
+/// ```
+/// use calculus::optimizer::{Adam, Optimizer};
+/// // The first step is about η·sign(g), whatever the size of g.
+/// let mut w = [0.0_f64, 0.0];
+/// Adam::new(2, 0.9, 0.999, 1e-8).step(0.01, &mut w, &[1e-3, -5.0]);
+/// assert!((w[0] + 0.01).abs() < 1e-6 && (w[1] - 0.01).abs() < 1e-6);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Adam<T> {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    decay: f64,
+    decayed: Vec<Range<usize>>,
+    first: Vec<T>,
+    second: Vec<T>,
+    steps: u64,
+}
+
+impl<T: Real> Adam<T> {
+    /// Without decay, for this many parameters.
+    pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
+        let moment = vec![T::zero(); parameters];
+        let second = moment.clone();
+        Adam { beta1, beta2, epsilon, decay: 0.0, decayed: vec![], first: moment, second, steps: 0 }
+    }
+
+    /// AdamW: decay λ of the parameters in these ranges, which are in order and do not overlap.
+    pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
+        (self.decay, self.decayed) = (decay, decayed);
+        self
+    }
+}
+
+impl<T: Real> Adam<T> {
+    /// One update by `factor` times the gradients.
+    fn update(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &[T]) {
+        same_lengths(parameters, gradients, &self.first);
+        self.steps += 1;
+        let real = T::from_f64;
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let (b1, b2) = (real(self.beta1), real(self.beta2));
+        let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
+        let size = real(rate / correction(self.beta1));
+        let root = real(1.0 / correction(self.beta2).sqrt());
+        let (epsilon, factor) = (real(self.epsilon), real(factor));
+        let keep = real(1.0 - rate * self.decay);
+        by_decay(&self.decayed, gradients.len(), |range, decays| {
+            let keep = if decays { keep } else { T::one() };
+            let slices = [
+                &mut parameters[range.clone()],
+                &mut self.first[range.clone()],
+                &mut self.second[range.clone()],
+            ];
+            let gradients = &gradients[range];
+            blocks(slices, |range, [p, m, v]| {
+                let moments = m.iter_mut().zip(v.iter_mut());
+                for ((p, (m, v)), &g) in p.iter_mut().zip(moments).zip(&gradients[range]) {
+                    let g = factor * g;
+                    *m = b1 * *m + c1 * g;
+                    *v = b2 * *v + c2 * (g * g);
+                    *p = keep * *p - size * *m / (v.sqrt() * root + epsilon);
+                }
+            });
+        });
+    }
+}
+
+impl<T: Real> Optimizer<T> for Adam<T> {
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+        self.update(rate, 1.0, parameters, gradients);
+    }
+
+    fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
+        self.update(rate, factor, parameters, gradients);
+    }
+
+    fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        vec![("first_moment", &mut self.first), ("second_moment", &mut self.second)]
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}

@@ -1,0 +1,88 @@
+use super::{Optimizer, blocks, by_decay, same_lengths};
+use linalg::Real;
+use std::ops::Range;
+
+/// Lion: c = β₁·m + (1 − β₁)·g, θ ← (1 − η·λ)·θ − η·sign(c), m ← β₂·m + (1 − β₂)·g.
+///
+/// Every parameter moves by exactly η, up, down or not at all (sign 0 = 0; the sign of NaN is NaN). It
+/// remembers one number a parameter where Adam remembers two; by custom η is three to ten times smaller
+/// than Adam's, and λ as much larger.
+///
+/// Source: Chen et al., *Symbolic Discovery of Optimization Algorithms*, 2023, algorithm 2.
+///
+/// ```
+/// use calculus::optimizer::{Lion, Optimizer};
+/// let mut w = [0.0_f64, 0.0, 1.0];
+/// let mut rule = Lion::new(3, 0.9, 0.99).with_decay(0.5, vec![2..3]);
+/// rule.step(0.01, &mut w, &[1e-3, -5.0, 0.0]);
+/// assert_eq!(w, [-0.01, 0.01, 0.995]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lion<T> {
+    beta1: f64,
+    beta2: f64,
+    decay: f64,
+    decayed: Vec<Range<usize>>,
+    first: Vec<T>,
+    steps: u64,
+}
+
+impl<T: Real> Lion<T> {
+    /// Without decay, for this many parameters; the paper's β₁ and β₂ are 0.9 and 0.99.
+    pub fn new(parameters: usize, beta1: f64, beta2: f64) -> Self {
+        let first = vec![T::zero(); parameters];
+        Lion { beta1, beta2, decay: 0.0, decayed: vec![], first, steps: 0 }
+    }
+
+    /// Decay λ of the parameters in these ranges, which are in order and do not overlap.
+    pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
+        (self.decay, self.decayed) = (decay, decayed);
+        self
+    }
+}
+
+impl<T: Real> Optimizer<T> for Lion<T> {
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+        same_lengths(parameters, gradients, &self.first);
+        self.steps += 1;
+        let real = T::from_f64;
+        let (b1, b2) = (real(self.beta1), real(self.beta2));
+        let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
+        let (keep, rate) = (real(1.0 - rate * self.decay), real(rate));
+        by_decay(&self.decayed, gradients.len(), |range, decays| {
+            let keep = if decays { keep } else { T::one() };
+            let slices = [&mut parameters[range.clone()], &mut self.first[range.clone()]];
+            let gradients = &gradients[range];
+            blocks(slices, |range, [p, m]| {
+                for ((p, m), &g) in p.iter_mut().zip(m.iter_mut()).zip(&gradients[range]) {
+                    *p = keep * *p - rate * sign(b1 * *m + c1 * g);
+                    *m = b2 * *m + c2 * g;
+                }
+            });
+        });
+    }
+
+    fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        vec![("first_moment", &mut self.first)]
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}
+
+/// 1, −1, or what is neither above nor below 0 as it is: 0 and NaN.
+#[inline(always)]
+fn sign<T: Real>(x: T) -> T {
+    if x > T::zero() {
+        T::one()
+    } else if x < T::zero() {
+        -T::one()
+    } else {
+        x
+    }
+}

@@ -1,0 +1,261 @@
+//! Gradient descent and its relatives: functions of two slices.
+//!
+//! Notation: θ parameters, g gradients, η the learning rate, which a [`crate::schedule`] gives.
+//!
+//! | rule | remembers, per parameter | a step's length per parameter |
+//! |---|---|---|
+//! | [`Sgd`] | nothing; with momentum v | η·\|g\|; with momentum up to η·\|g\|/(1 − µ) |
+//! | [`Nesterov`] | v | the same, looking ahead |
+//! | [`RmsProp`] | v | about η, whatever the size of g |
+//! | [`Adam`] (AdamW) | m, v | about η |
+//! | [`Lion`] | m | η |
+//!
+//! ## Hard gradients
+//! A gradient of NaN makes its parameter NaN, and what is remembered of it too: look at the norm that
+//! [`crate::clip`] returns before a step, for there is no way back but a checkpoint. ∞ moves a parameter
+//! to ∓∞ (descent, momentum) or to NaN (∞/∞: RMSProp, Adam); Lion moves it by η and remembers ∞. A
+//! gradient whose *square* overflows the scalar (10²⁰ in `f32`) is a v of ∞: the parameter stands still
+//! in RMSProp and Adam, for ever; a square that underflows is a v of 0, and the step is g/ε. A gradient
+//! of ±0 moves nothing by itself. No parameters: nothing happens, but the step is counted. A test
+//! holds each of these.
+//!
+//! Rates and constants are not checked: a negative rate climbs.
+
+mod adam;
+mod lion;
+mod nesterov;
+mod rms_prop;
+mod sgd;
+
+pub use adam::Adam;
+pub use lion::Lion;
+pub use nesterov::Nesterov;
+pub use rms_prop::RmsProp;
+pub use sgd::Sgd;
+
+use crate::clip;
+use linalg::{Real, ViewMut, parallel, simd};
+use std::ops::Range;
+
+/// A rule that changes parameters by their gradients.
+pub trait Optimizer<T: Real>: Send {
+    /// One update with learning rate `rate`.
+    ///
+    /// # Panics
+    /// If the slices' lengths differ from each other, or from one step to the next.
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]);
+
+    /// As [`Optimizer::step`] with every gradient times `factor`, as clipping asks; a rule that can does
+    /// both in one pass over memory. What the gradients are afterwards is left open.
+    ///
+    /// # Panics
+    /// As [`Optimizer::step`].
+    fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
+        clip::scale(gradients, factor);
+        self.step(rate, parameters, gradients);
+    }
+
+    /// What the rule remembers between steps, by name: written to and read from checkpoints.
+    fn state(&mut self) -> Vec<(&'static str, &mut [T])>;
+
+    /// Steps taken so far.
+    fn steps(&self) -> u64;
+
+    /// Continues after this many steps.
+    fn set_steps(&mut self, steps: u64);
+}
+
+/// Calls `work` on equal pieces of slices of one length, with the piece's range.
+fn blocks<T: Real, const M: usize>(
+    slices: [&mut [T]; M],
+    work: impl Fn(Range<usize>, [&mut [T]; M]) + Sync,
+) {
+    let columns = slices.map(|s| {
+        let n = s.len();
+        ViewMut::from_slice(s, n, 1)
+    });
+    parallel::rows(columns, 8192, |first, mut pieces| {
+        let range = first..first + pieces[0].nrows();
+        let mut columns = pieces.each_mut().map(|p| p.column_mut(0));
+        simd(
+            #[inline(always)]
+            || work(range, columns.each_mut().map(|c| c.as_mut_slice())),
+        );
+    });
+}
+
+/// # Panics
+/// If the lengths differ; what is remembered may be nothing.
+fn same_lengths<T>(parameters: &[T], gradients: &[T], remembered: &[T]) {
+    assert_eq!(parameters.len(), gradients.len(), "one gradient per parameter");
+    assert!(
+        remembered.is_empty() || remembered.len() == parameters.len(),
+        "a rule for {} parameters, given {}",
+        remembered.len(),
+        parameters.len()
+    );
+}
+
+/// Calls `update` on the ranges that decay and on those between them, in order, up to `n`.
+fn by_decay(decayed: &[Range<usize>], n: usize, mut update: impl FnMut(Range<usize>, bool)) {
+    let mut done = 0;
+    for range in decayed {
+        update(done..range.start, false);
+        update(range.clone(), true);
+        done = range.end;
+    }
+    update(done..n, false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every rule, for so many parameters.
+    fn every<T: Real>(n: usize) -> Vec<(&'static str, Box<dyn Optimizer<T>>)> {
+        vec![
+            ("descent", Box::new(Sgd::new(n, 0.0))),
+            ("momentum", Box::new(Sgd::new(n, 0.9))),
+            ("Nesterov", Box::new(Nesterov::new(n, 0.9))),
+            ("RMSProp", Box::new(RmsProp::new(n, 0.99, 1e-8))),
+            ("Adam", Box::new(Adam::new(n, 0.9, 0.999, 1e-8))),
+            ("Lion", Box::new(Lion::new(n, 0.9, 0.99))),
+        ]
+    }
+
+    #[test]
+    fn scaling_in_the_same_pass_changes_no_bit() {
+        let (n, factor) = (20_000, 0.37);
+        let gradients: Vec<f32> = (0..n).map(|i| ((i * 7919) % 1000) as f32 * 1e-3 - 0.5).collect();
+        for ((name, mut one), (_, mut two)) in every::<f32>(n).into_iter().zip(every::<f32>(n)) {
+            let (mut p, mut q) = (vec![1.0; n], vec![1.0; n]);
+            for _ in 0..3 {
+                let mut scaled = gradients.clone();
+                clip::scale(&mut scaled, factor);
+                one.step(0.1, &mut p, &scaled);
+                two.step_scaled(0.1, factor, &mut q, &mut gradients.clone());
+            }
+            assert!(p == q, "{name}");
+        }
+    }
+
+    /// The change of one parameter by one step.
+    fn change<T: Real>(gradient: T) -> Vec<(&'static str, f64)> {
+        let step = |(name, mut rule): (_, Box<dyn Optimizer<T>>)| {
+            let mut w = [T::zero()];
+            rule.step(0.5, &mut w, &[gradient]);
+            (name, w[0].to_f64())
+        };
+        every(1).into_iter().map(step).collect()
+    }
+
+    #[test]
+    fn hard_gradients() {
+        for (name, moved) in change(f64::NAN) {
+            assert!(moved.is_nan(), "{name}: {moved}");
+        }
+        for zero in [0.0, -0.0] {
+            assert!(change(zero).iter().all(|&(_, moved)| moved == 0.0));
+        }
+        for (name, moved) in change(f64::INFINITY) {
+            match name {
+                "descent" | "momentum" | "Nesterov" => assert_eq!(moved, f64::NEG_INFINITY),
+                "Lion" => assert_eq!(moved, -0.5),
+                _ => assert!(moved.is_nan(), "{name}: {moved}"),
+            }
+        }
+        for (name, moved) in change(1e30_f32) {
+            match name {
+                "RMSProp" | "Adam" => assert_eq!(moved, 0.0), // 1e60 is no f32
+                "Lion" => assert_eq!(moved, -0.5),
+                _ => assert!(moved <= -5e29, "{name}: {moved}"),
+            }
+        }
+        for (name, moved) in change(1e-200) {
+            match name {
+                "Lion" => assert_eq!(moved, -0.5),
+                _ => assert!((-1e-190..0.0).contains(&moved), "{name}: {moved}"),
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_change_is_a_step_all_the_same() {
+        for (_, mut rule) in every::<f64>(0) {
+            rule.step(0.1, &mut [], &[]);
+            assert_eq!(rule.steps(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_continues_a_run() {
+        for ((name, mut rule), (_, mut again)) in every::<f64>(2).into_iter().zip(every(2)) {
+            let mut w = [1.0, -2.0];
+            let slope = |w: &[f64; 2]| [w[0], 3.0 * w[1] + w[0]];
+            for _ in 0..3 {
+                let g = slope(&w);
+                rule.step(0.01, &mut w, &g);
+            }
+            // A second rule takes over from what the first one would have saved.
+            for ((name, to), (same, from)) in again.state().into_iter().zip(rule.state()) {
+                assert_eq!(name, same);
+                to.copy_from_slice(from);
+            }
+            again.set_steps(rule.steps());
+            let (mut v, g) = (w, slope(&w));
+            rule.step(0.01, &mut w, &g);
+            again.step(0.01, &mut v, &g);
+            assert_eq!(w, v, "{name}");
+            assert_eq!(again.steps(), 4);
+        }
+    }
+
+    #[test]
+    fn lengths_that_differ_are_refused() {
+        let refused = |n: usize, gradients: &[f64]| {
+            for (name, mut rule) in every(2) {
+                let step =
+                    std::panic::AssertUnwindSafe(|| rule.step(0.1, &mut vec![0.0; n], gradients));
+                let forgetful = name == "descent" && n == gradients.len();
+                assert_eq!(std::panic::catch_unwind(step).is_err(), !forgetful, "{name}");
+            }
+        };
+        refused(2, &[1.0]);
+        refused(2, &[1.0; 3]);
+        refused(3, &[1.0; 3]);
+    }
+
+    #[test]
+    fn decay_touches_its_ranges_only() {
+        let mut w = vec![1.0_f64; 5];
+        let mut adam = Adam::new(5, 0.9, 0.99, 1e-8).with_decay(0.5, vec![0..1, 2..4]);
+        adam.step(0.1, &mut w, &[0.0; 5]);
+        assert_eq!(w, [0.95, 1.0, 0.95, 0.95, 1.0]);
+    }
+
+    #[test]
+    fn stability_of_descent_on_a_quadratic() {
+        // L = (2w − 3)² has curvature 8: η = 1/8 lands at once, ¼ swings for ever, 0.3 diverges.
+        let run = |rate: f64| {
+            let (mut w, mut sgd) = ([1.0_f64], Sgd::new(1, 0.0));
+            for _ in 0..10 {
+                let g = [4.0 * (2.0 * w[0] - 3.0)];
+                sgd.step(rate, &mut w, &g);
+            }
+            w[0]
+        };
+        assert_eq!(run(0.125), 1.5);
+        assert_eq!(run(0.25), 1.0);
+        assert!((run(0.3) + 12.9627).abs() < 1e-4);
+        assert!((run(0.2) - 1.4969767).abs() < 1e-7);
+    }
+
+    #[test]
+    fn momentum_of_zero_is_plain_descent_and_velocity_adds_up() {
+        let mut w = [0.0_f64];
+        let mut heavy = Sgd::new(1, 0.5);
+        heavy.step(1.0, &mut w, &[1.0]);
+        heavy.step(1.0, &mut w, &[1.0]);
+        assert_eq!(w, [-2.5]); // 1, then ½·1 + 1
+    }
+}

@@ -1,0 +1,60 @@
+use super::{Optimizer, blocks, same_lengths};
+use linalg::Real;
+
+/// RMSProp: v ← α·v + (1 − α)·g², θ ← θ − η·g/(√v + ε).
+///
+/// Every parameter gets a rate of its own: its gradient is measured by its own root mean square, so that
+/// a plateau is crossed as fast as a slope is descended. The first step, where v is (1 − α)·g², is
+/// η/√(1 − α) long, ten times η at the customary α of 0.99: what Adam's bias correction is for.
+///
+/// Source: Hinton, *Neural Networks for Machine Learning*, lecture 6e, 2012 (as in PyTorch, ε outside
+/// the root).
+///
+/// ```
+/// use calculus::optimizer::{Optimizer, RmsProp};
+/// let mut w = [0.0_f64, 0.0];
+/// RmsProp::new(2, 0.99, 1e-8).step(0.01, &mut w, &[1e-3, -5.0]);
+/// assert!((w[0] + 0.1).abs() < 1e-4 && (w[1] - 0.1).abs() < 1e-4);
+/// ```
+#[derive(Clone, Debug)]
+pub struct RmsProp<T> {
+    alpha: f64,
+    epsilon: f64,
+    second: Vec<T>,
+    steps: u64,
+}
+
+impl<T: Real> RmsProp<T> {
+    /// For this many parameters.
+    pub fn new(parameters: usize, alpha: f64, epsilon: f64) -> Self {
+        RmsProp { alpha, epsilon, second: vec![T::zero(); parameters], steps: 0 }
+    }
+}
+
+impl<T: Real> Optimizer<T> for RmsProp<T> {
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+        same_lengths(parameters, gradients, &self.second);
+        self.steps += 1;
+        let real = T::from_f64;
+        let (rate, epsilon) = (real(rate), real(self.epsilon));
+        let (old, new) = (real(self.alpha), real(1.0 - self.alpha));
+        blocks([parameters, &mut self.second], |range, [p, v]| {
+            for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
+                *v = old * *v + new * (g * g);
+                *p -= rate * g / (v.sqrt() + epsilon);
+            }
+        });
+    }
+
+    fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        vec![("second_moment", &mut self.second)]
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}

@@ -1,0 +1,68 @@
+use super::{Optimizer, blocks, same_lengths};
+use linalg::Real;
+
+/// Gradient descent, with momentum µ if it is not zero: v ← µ·v + g, θ ← θ − η·v.
+///
+/// Momentum adds up what successive gradients agree on, up to 1/(1 − µ) times, and lets cancel what they
+/// do not. On a quadratic of curvature λ it is stable for η < 2·(1 + µ)/λ ([`crate::stability`]).
+///
+/// Source: the textbook's A.3; Polyak 1964 for momentum (as in PyTorch, without dampening).
+///
+/// ```
+/// use calculus::optimizer::{Optimizer, Sgd};
+/// // L = (2w − 3)², w₀ = 1, η = 0.1: the error shrinks by 1 − 8η = 0.2 a step.
+/// let mut w = [1.0_f64];
+/// let mut descent = Sgd::new(1, 0.0);
+/// for _ in 0..10 {
+///     let gradient = [4.0 * (2.0 * w[0] - 3.0)];
+///     descent.step(0.1, &mut w, &gradient);
+/// }
+/// assert!((w[0] - 1.4999999488).abs() < 1e-15);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Sgd<T> {
+    momentum: f64,
+    velocity: Vec<T>,
+    steps: u64,
+}
+
+impl<T: Real> Sgd<T> {
+    /// For this many parameters.
+    pub fn new(parameters: usize, momentum: f64) -> Self {
+        let remembered = if momentum == 0.0 { 0 } else { parameters };
+        Sgd { momentum, velocity: vec![T::zero(); remembered], steps: 0 }
+    }
+}
+
+impl<T: Real> Optimizer<T> for Sgd<T> {
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+        same_lengths(parameters, gradients, &self.velocity);
+        self.steps += 1;
+        let (rate, momentum) = (T::from_f64(rate), T::from_f64(self.momentum));
+        if self.velocity.is_empty() {
+            return blocks([parameters], |range, [p]| {
+                for (p, &g) in p.iter_mut().zip(&gradients[range]) {
+                    *p -= rate * g;
+                }
+            });
+        }
+        blocks([parameters, &mut self.velocity], |range, [p, v]| {
+            for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
+                *v = momentum * *v + g;
+                *p -= rate * *v;
+            }
+        });
+    }
+
+    fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        vec![("velocity", &mut self.velocity)]
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}

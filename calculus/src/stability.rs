@@ -1,0 +1,90 @@
+//! How large a learning rate may be.
+//!
+//! Near a minimum the loss is a quadratic, ½·(w − w*)ᵀH(w − w*). A step of gradient descent multiplies the
+//! error along each axis of H by 1 − η·λ: it shrinks for every axis exactly if η < 2/λmax. With momentum
+//! µ (v ← µ·v + g, w ← w − η·v) the limit is 2·(1 + µ)/λmax.
+//!
+//! Source: Polyak, *Introduction to Optimization*, 1987, section 1.4 and theorem 3.2.1; in training, Cohen et
+//! al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability*, 2021.
+
+use crate::stationary::{StationaryError, curvatures};
+use crate::{Dual, Traced, hessian};
+
+/// 2·(1 + µ)/λ: the learning rate below which descent with momentum µ is stable along an axis of
+/// curvature λ.
+///
+/// ∞ where λ is 0 (a plane) or −0; NaN where λ is negative (no rate is stable on a hill) or NaN; 0 where
+/// it is ∞.
+///
+/// ```
+/// // The textbook's L = (2w − 3)² has curvature 8.
+/// assert_eq!(calculus::stability::limit(8.0, 0.0), 0.25);
+/// assert_eq!(calculus::stability::limit(8.0, 0.9), 0.475);
+/// ```
+pub fn limit(curvature: f64, momentum: f64) -> f64 {
+    if curvature >= 0.0 { 2.0 * (1.0 + momentum) / curvature.abs() } else { f64::NAN }
+}
+
+/// 1 − η·λ: what one step of gradient descent leaves of the error along an axis of curvature λ. Below 1
+/// in size: stable; negative: every step overshoots.
+///
+/// ```
+/// use calculus::stability::factor;
+/// assert_eq!(factor(0.125, 8.0), 0.0); // lands at once
+/// assert_eq!(factor(0.25, 8.0), -1.0); // swings for ever
+/// ```
+pub fn factor(rate: f64, curvature: f64) -> f64 {
+    1.0 - rate * curvature
+}
+
+/// 2/(λmin + λmax): the rate at which the slowest axis shrinks fastest, by (κ − 1)/(κ + 1) a step with the
+/// condition number κ = λmax/λmin.
+///
+/// NaN, ±∞ and 0 as the division gives them.
+///
+/// ```
+/// use calculus::stability::{best_rate, factor};
+/// let rate = best_rate(1.0, 9.0);
+/// assert_eq!(rate, 0.2);
+/// assert!((factor(rate, 1.0) - 0.8).abs() < 1e-15 && (factor(rate, 9.0) + 0.8).abs() < 1e-15);
+/// ```
+pub fn best_rate(smallest: f64, largest: f64) -> f64 {
+    2.0 / (smallest + largest)
+}
+
+/// λmax of the Hessian of f at `x`: its sharpness. For small problems: the whole Hessian is formed.
+///
+/// # Errors
+/// Where there are no variables, or the Hessian is not finite.
+///
+/// ```
+/// use calculus::stability::{limit, sharpness};
+/// let curvature = sharpness(|w| { let e = 2.0 * w[0] - 3.0; e * e }, &[1.0])?;
+/// assert_eq!(limit(curvature, 0.0), 0.25);
+/// # Ok::<(), calculus::stationary::StationaryError>(())
+/// ```
+pub fn sharpness(
+    f: impl Fn(&[Traced<Dual<f64>>]) -> Traced<Dual<f64>>,
+    x: &[f64],
+) -> Result<f64, StationaryError> {
+    curvatures(&hessian(f, x)).map(|c| c[c.len() - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hard_curvatures() {
+        assert_eq!(limit(0.0, 0.0), f64::INFINITY);
+        assert_eq!(limit(-0.0, 0.0), f64::INFINITY);
+        assert_eq!(limit(5e-324, 0.0), f64::INFINITY); // more than there are numbers
+        assert_eq!(limit(f64::INFINITY, 0.0), 0.0);
+        assert!(limit(-1.0, 0.0).is_nan() && limit(f64::NAN, 0.0).is_nan());
+        assert_eq!(factor(0.0, 1e300), 1.0);
+        assert!(factor(0.0, f64::INFINITY).is_nan());
+        assert_eq!(best_rate(0.0, 0.0), f64::INFINITY);
+        assert!(best_rate(f64::NAN, 1.0).is_nan());
+        assert!(sharpness(|_| Traced::constant(Dual::constant(0.0)), &[]).is_err());
+    }
+}

@@ -1,0 +1,326 @@
+//! Taylor expansion to any order, by numbers that carry their series.
+//!
+//! f(x + h) = Σₖ₌₀ⁿ⁻¹ f⁽ᵏ⁾(x)/k!·hᵏ + f⁽ⁿ⁾(ξ)/n!·hⁿ, with some ξ between x and x + h: the remainder in
+//! Lagrange's form.
+//!
+//! Gradient descent trusts the first two terms, Newton's method three; the learning rate is how far
+//! the trust goes.
+//!
+//! Source: Taylor 1715; for the recurrences of the coefficients, Griewank and Walther, *Evaluating
+//! Derivatives*, 2008, chapter 13.
+
+use crate::operators::operators;
+use linalg::Real;
+use num_traits::{One, Zero};
+use std::cmp::Ordering;
+use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
+
+/// Σₖ coefficientₖ·hᵏ with N coefficients: a polynomial in h, cut off after h^(N−1).
+///
+/// A `Series` is a [`Real`]: evaluating a function at `Series::variable(x)` gives its expansion about x.
+/// `Series<T, 2>` is a [`crate::Dual`]. Comparisons look at the value alone. Coefficients at hard places
+/// are those of IEEE arithmetic: √ and ln at 0 have ∞ and NaN for coefficients.
+///
+/// ```
+/// use calculus::taylor::Series;
+/// use linalg::Real;
+/// let e = Series::<f64, 4>::variable(0.0).exp();
+/// assert_eq!(e.coefficients(), &[1.0, 1.0, 0.5, 1.0 / 6.0]);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Series<T, const N: usize>([T; N]);
+
+impl<T: Real, const N: usize> Series<T, N> {
+    /// A number that does not move.
+    pub fn constant(value: T) -> Self {
+        Series::from_rule(|_, k| if k == 0 { value } else { T::zero() })
+    }
+
+    /// x + h.
+    pub fn variable(x: T) -> Self {
+        Series::moving(x, T::one())
+    }
+
+    /// x + v·h: a variable that moves along a direction.
+    pub fn moving(x: T, v: T) -> Self {
+        Series::from_rule(|_, k| match k {
+            0 => x,
+            1 => v,
+            _ => T::zero(),
+        })
+    }
+
+    /// f⁽ᵏ⁾(x)/k!, for k = 0, 1, ….
+    pub fn coefficients(&self) -> &[T; N] {
+        &self.0
+    }
+
+    /// f(x).
+    pub fn value(&self) -> T {
+        self.0[0]
+    }
+
+    /// f⁽ᵏ⁾(x).
+    ///
+    /// # Panics
+    /// If k ≥ N: the series does not reach so far.
+    pub fn derivative(&self, k: usize) -> T {
+        self.0[k] * factorial(k)
+    }
+
+    /// The polynomial at h (Horner 1819).
+    pub fn at(&self, h: T) -> T {
+        self.0.iter().rev().fold(T::zero(), |sum, &c| sum * h + c)
+    }
+
+    /// What the remainder at h is at most, where |f⁽ᴺ⁾| ≤ `largest` between x and x + h:
+    /// largest·|h|ᴺ/N!.
+    ///
+    /// ```
+    /// use calculus::taylor;
+    /// use linalg::Real;
+    /// // sin about 0 to h⁵; its sixth derivative is at most 1.
+    /// let p = taylor::expand::<f64, 6>(|x| x.sin(), 0.0);
+    /// let remainder = 1.0_f64.sin() - p.at(1.0);
+    /// assert!(remainder.abs() <= p.remainder_bound(1.0, 1.0)); // 1.96e-4 ≤ 1.39e-3
+    /// ```
+    pub fn remainder_bound(&self, h: T, largest: T) -> T {
+        (0..N).fold(largest, |bound, _| bound * h.abs()) / factorial(N)
+    }
+
+    /// Coefficients one after another, each from those before it.
+    #[inline]
+    fn from_rule(rule: impl Fn(&[T; N], usize) -> T) -> Self {
+        const { assert!(N > 0, "a series has a value") };
+        let mut c = [T::zero(); N];
+        for k in 0..N {
+            c[k] = rule(&c, k);
+        }
+        Series(c)
+    }
+
+    /// y with y(0) = `start` and y′ = a′·g: k·yₖ = Σᵢ i·aᵢ·gₖ₋ᵢ, where `g` may need the y before.
+    fn integral(&self, start: T, g: impl Fn(&[T; N], usize) -> T) -> Self {
+        Series::from_rule(|y, k| {
+            if k == 0 {
+                return start;
+            }
+            let terms = (1..=k).map(|i| count::<T>(i) * self.0[i] * g(y, k - i));
+            terms.fold(T::zero(), |sum, term| sum + term) / count(k)
+        })
+    }
+
+    /// sin and cos, which are each other's derivative.
+    fn sin_cos(self) -> (Self, Self) {
+        let (mut sin, mut cos) =
+            (Series::constant(self.0[0].sin()), Series::constant(self.0[0].cos()));
+        for k in 1..N {
+            let (mut s, mut c) = (T::zero(), T::zero());
+            for i in 1..=k {
+                let slope = count::<T>(i) * self.0[i];
+                s += slope * cos.0[k - i];
+                c -= slope * sin.0[k - i];
+            }
+            (sin.0[k], cos.0[k]) = (s / count(k), c / count(k));
+        }
+        (sin, cos)
+    }
+}
+
+/// k as a scalar.
+fn count<T: Real>(k: usize) -> T {
+    T::from_f64(k as f64)
+}
+
+/// k!
+fn factorial<T: Real>(k: usize) -> T {
+    T::from_f64((1..=k).map(|i| i as f64).product())
+}
+
+/// Σ aᵢ·bₖ₋ᵢ over the i in `range`.
+fn convolution<T: Real>(a: &[T], b: &[T], range: RangeInclusive<usize>, k: usize) -> T {
+    range.fold(T::zero(), |sum, i| sum + a[i] * b[k - i])
+}
+
+/// The expansion of f about `x` to the power N − 1.
+///
+/// ```
+/// use calculus::taylor;
+/// // 1/(1 − x) = 1 + x + x² + …
+/// let p = taylor::expand::<f64, 5>(|x| 1.0 / (1.0 - x), 0.0);
+/// assert_eq!(p.coefficients(), &[1.0; 5]);
+/// assert_eq!(p.derivative(4), 24.0);
+/// ```
+pub fn expand<T: Real, const N: usize>(
+    f: impl FnOnce(Series<T, N>) -> Series<T, N>,
+    x: T,
+) -> Series<T, N> {
+    f(Series::variable(x))
+}
+
+/// The expansion of t ↦ f(x + t·v): value, slope ⟨∇f, v⟩, half the curvature ⟨v, H·v⟩, ….
+///
+/// # Panics
+/// If the lengths differ.
+///
+/// ```
+/// use calculus::taylor;
+/// // f = x²·y from (3, 2) along (1, 0): 18 + 12·t + 2·t².
+/// let p = taylor::expand_along::<f64, 3>(|x| x[0] * x[0] * x[1], &[3.0, 2.0], &[1.0, 0.0]);
+/// assert_eq!(p.coefficients(), &[18.0, 12.0, 2.0]);
+/// ```
+pub fn expand_along<T: Real, const N: usize>(
+    f: impl FnOnce(&[Series<T, N>]) -> Series<T, N>,
+    x: &[T],
+    v: &[T],
+) -> Series<T, N> {
+    assert_eq!(x.len(), v.len(), "a direction has one number per variable");
+    f(&x.iter().zip(v).map(|(&x, &v)| Series::moving(x, v)).collect::<Vec<_>>())
+}
+
+impl<T: Real, const N: usize> PartialEq for Series<T, N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+
+impl<T: Real, const N: usize> PartialOrd for Series<T, N> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value().partial_cmp(&other.value())
+    }
+}
+
+impl<T: Real, const N: usize> Add for Series<T, N> {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        Series::from_rule(|_, k| self.0[k] + o.0[k])
+    }
+}
+
+impl<T: Real, const N: usize> Sub for Series<T, N> {
+    type Output = Self;
+    fn sub(self, o: Self) -> Self {
+        Series::from_rule(|_, k| self.0[k] - o.0[k])
+    }
+}
+
+impl<T: Real, const N: usize> Mul for Series<T, N> {
+    type Output = Self;
+    fn mul(self, o: Self) -> Self {
+        Series::from_rule(|_, k| convolution(&self.0, &o.0, 0..=k, k))
+    }
+}
+
+impl<T: Real, const N: usize> Div for Series<T, N> {
+    type Output = Self;
+    fn div(self, o: Self) -> Self {
+        // a = q·b, solved for the newest coefficient of q.
+        Series::from_rule(|q, k| (self.0[k] - convolution(&o.0, q, 1..=k, k)) / o.0[0])
+    }
+}
+
+impl<T: Real, const N: usize> Neg for Series<T, N> {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Series(self.0.map(|c| -c))
+    }
+}
+
+operators! { [T: Real, const N: usize] Series<T, N> }
+
+impl<T: Real, const N: usize> Zero for Series<T, N> {
+    fn zero() -> Self {
+        Series::constant(T::zero())
+    }
+    fn is_zero(&self) -> bool {
+        self.value().is_zero()
+    }
+}
+
+impl<T: Real, const N: usize> One for Series<T, N> {
+    fn one() -> Self {
+        Series::constant(T::one())
+    }
+}
+
+impl<T: Real, const N: usize> Real for Series<T, N> {
+    fn from_f64(x: f64) -> Self {
+        Series::constant(T::from_f64(x))
+    }
+    fn to_f64(self) -> f64 {
+        self.value().to_f64()
+    }
+    fn exp(self) -> Self {
+        self.integral(self.value().exp(), |e, k| e[k])
+    }
+    fn ln(self) -> Self {
+        let slope = Series::one() / self;
+        self.integral(self.value().ln(), |_, k| slope.0[k])
+    }
+    fn ln_1p(self) -> Self {
+        let slope = Series::one() / (Series::one() + self);
+        self.integral(self.value().ln_1p(), |_, k| slope.0[k])
+    }
+    fn sqrt(self) -> Self {
+        // a = r², solved for the newest coefficient of r, which occurs twice.
+        Series::from_rule(|r, k| match k {
+            0 => self.value().sqrt(),
+            _ => (self.0[k] - convolution(r, r, 1..=k - 1, k)) / (r[0] + r[0]),
+        })
+    }
+    fn tanh(self) -> Self {
+        // 1 − t², of the t that is known so far.
+        self.integral(self.value().tanh(), |t, k| {
+            let one = if k == 0 { T::one() } else { T::zero() };
+            one - convolution(t, t, 0..=k, k)
+        })
+    }
+    fn erf(self) -> Self {
+        let bell = Series::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self * self).exp();
+        self.integral(self.value().erf(), |_, k| bell.0[k])
+    }
+    fn sin(self) -> Self {
+        self.sin_cos().0
+    }
+    fn cos(self) -> Self {
+        self.sin_cos().1
+    }
+    fn abs(self) -> Self {
+        let (zero, value) = (T::zero(), self.value().abs());
+        if self.value() > zero {
+            self
+        } else if self.value() < zero {
+            -self
+        } else {
+            Series::constant(value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Dual;
+
+    #[test]
+    fn two_coefficients_are_a_dual_number() {
+        fn all<T: Real>(x: T) -> T {
+            let a = x.exp() + x.ln() - x.ln_1p() * x.sqrt() / x.tanh();
+            let b = x.erf() + x.sin() * x.cos() - (-x).abs() + x.abs() * x;
+            (a + b) / (T::one() + a * a)
+        }
+        for x in [0.3, 1.0, 2.5] {
+            let (dual, series) = (all(Dual::variable(x)), all(Series::<f64, 2>::variable(x)));
+            assert!((series.value() - dual.value).abs() <= 1e-15 * dual.value.abs());
+            let error = series.derivative(1) - dual.derivative;
+            assert!(error.abs() <= 1e-13 * dual.derivative.abs());
+        }
+    }
+
+    #[test]
+    fn a_kink_takes_the_slope_zero_and_nan_stays() {
+        assert_eq!(Series::<f64, 3>::variable(0.0).abs().coefficients(), &[0.0; 3]);
+        assert!(Series::<f64, 3>::variable(f64::NAN).abs().value().is_nan());
+        assert!(Series::<f64, 2>::zero().is_zero() && Series::<f64, 1>::one() == Series::one());
+    }
+}

@@ -1,0 +1,250 @@
+//! What comes back where numbers end: 0, −0, denormals, ±∞, NaN, huge and tiny scales.
+//!
+//! Here the scalars and the functions that act on closures; every module's own tests hold what its
+//! documentation says (clipping, optimisers, schedules, spectra, depth, line search, differences).
+
+use calculus::activation::{gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
+use calculus::chain::Chain;
+use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
+use calculus::taylor::{self, Series};
+use calculus::{
+    Dual, Traced, derivative, directional_derivative, gradient, hessian, jacobian, jvp, trace,
+    value_and_gradient, vjp,
+};
+use linalg::Real;
+use num_traits::{One, Zero};
+
+const INF: f64 = f64::INFINITY;
+const NAN: f64 = f64::NAN;
+/// Denormal, smallest normal, and largest numbers of both signs.
+const HARD: [f64; 15] = [
+    0.0,
+    -0.0,
+    5e-324,
+    -5e-324,
+    f64::MIN_POSITIVE,
+    -1e-300,
+    1e-160,
+    1.0,
+    -1.0,
+    1e160,
+    -1e300,
+    f64::MAX,
+    INF,
+    -INF,
+    NAN,
+];
+
+/// The same bits, or both NaN.
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+/// A function by name.
+type Unary<T> = (&'static str, fn(T) -> T);
+/// An operation by name.
+type Binary<T> = (&'static str, fn(T, T) -> T);
+
+fn unary<T: Real>() -> [Unary<T>; 16] {
+    [
+        ("negative", |x| -x),
+        ("exp", T::exp),
+        ("ln", T::ln),
+        ("ln_1p", T::ln_1p),
+        ("sqrt", T::sqrt),
+        ("tanh", T::tanh),
+        ("erf", T::erf),
+        ("sin", T::sin),
+        ("cos", T::cos),
+        ("abs", T::abs),
+        ("relu", relu),
+        ("leaky_relu", |x| leaky_relu(x, 0.01)),
+        ("sigmoid", sigmoid),
+        ("silu", silu),
+        ("gelu", gelu),
+        ("gelu_tanh", gelu_tanh),
+    ]
+}
+
+fn binary<T: Real>() -> [Binary<T>; 5] {
+    [
+        ("+", |a, b| a + b),
+        ("−", |a, b| a - b),
+        ("·", |a, b| a * b),
+        ("/", |a, b| a / b),
+        ("larger", T::larger),
+    ]
+}
+
+#[test]
+fn values_are_those_of_plain_arithmetic() {
+    let traced = |f: fn(Traced<f64>) -> Traced<f64>, x| trace(|x| f(x[0]), &[x]).values()[0];
+    for (i, (name, f)) in unary::<f64>().into_iter().enumerate() {
+        for x in HARD {
+            let plain = f(x);
+            assert!(same(unary()[i].1(Dual::variable(x)).value, plain), "dual {name} {x:e}");
+            assert!(same(traced(unary()[i].1, x), plain), "traced {name} {x:e}");
+            let series = unary()[i].1(Series::<f64, 3>::variable(x)).value();
+            // A convolution begins at +0: the sign of a zero may be lost.
+            assert!(series == plain || same(series, plain), "series {name} {x:e}: {series:e}");
+        }
+    }
+    for (i, (name, f)) in binary::<f64>().into_iter().enumerate() {
+        for a in HARD {
+            for b in HARD {
+                let plain = f(a, b);
+                let dual = binary()[i].1(Dual::variable(a), Dual::constant(b)).value;
+                assert!(same(dual, plain), "dual {a:e} {name} {b:e}");
+                let traced = trace(|x| binary()[i].1(x[0], x[1]), &[a, b]).values()[0];
+                assert!(same(traced, plain), "traced {a:e} {name} {b:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slopes_of_one_variable_are_the_same_forward_and_reverse() {
+    for (i, (name, forward)) in unary::<Dual<f64>>().into_iter().enumerate() {
+        for x in HARD {
+            let dual = derivative(forward, x);
+            let reverse = gradient(|x| unary()[i].1(x[0]), &[x])[0];
+            // A product of the same two numbers, in another order; 0 and −0 are one slope.
+            // (At ±∞ a constant's 0·∞ may count: see below.)
+            let at_infinity = x.is_infinite() && dual.is_nan();
+            let close =
+                at_infinity || dual == reverse || (dual - reverse).abs() <= 1e-14 * dual.abs();
+            assert!(
+                close || (dual.is_nan() && reverse.is_nan()),
+                "{name} {x:e}: {dual:e} {reverse:e}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_constant_beside_infinity_is_still_in_forward_mode_only() {
+    // x/c at ∞: the dual number multiplies the constant's slope 0 by ∞; the list has no line for it.
+    assert!(derivative(|x| x / 2.0, INF).is_nan());
+    assert_eq!(gradient(|x| x[0] / 2.0, &[INF]), [0.5]);
+}
+
+#[test]
+fn activations_where_numbers_end() {
+    // At −∞, 0, ∞ and NaN: values and slopes, as the table of the module has them.
+    type Row = (fn(Dual<f64>) -> Dual<f64>, [f64; 3], [f64; 3]);
+    let table: [Row; 7] = [
+        (relu, [0.0, 0.0, INF], [0.0, 0.0, 1.0]),
+        (|x| leaky_relu(x, 0.01), [-INF, 0.0, INF], [NAN, 0.01, 1.0]),
+        (sigmoid, [0.0, 0.5, 1.0], [0.0, 0.25, 0.0]),
+        (|x| x.tanh(), [-1.0, 0.0, 1.0], [0.0, 1.0, 0.0]),
+        (gelu, [NAN, 0.0, INF], [NAN, 0.5, NAN]),
+        (gelu_tanh, [NAN, 0.0, INF], [NAN, 0.5, NAN]),
+        (silu, [NAN, 0.0, INF], [NAN, 0.5, NAN]),
+    ];
+    for (i, (f, values, slopes)) in table.into_iter().enumerate() {
+        for ((x, value), slope) in [-INF, 0.0, INF].into_iter().zip(values).zip(slopes) {
+            let y = f(Dual::variable(x));
+            let fine = |found: f64, expected: f64| found == expected || same(found, expected);
+            assert!(fine(y.value, value) && fine(y.derivative, slope), "{i} at {x}: {y:?}");
+        }
+        assert!(f(Dual::variable(NAN)).value.is_nan());
+        // Denormals and zeros of either sign: finite, and as good as linear.
+        for x in [-0.0, 5e-324, -5e-324, 1e-310] {
+            let y = f(Dual::variable(x));
+            assert!(y.value.is_finite() && y.derivative.is_finite());
+        }
+        // Huge: no overflow before the end.
+        for x in [1e100, -1e100] {
+            let y = f(Dual::variable(x));
+            assert!(y.value.is_finite() && y.derivative.is_finite(), "{i} at {x:e}: {y:?}");
+        }
+    }
+    assert!(relu(-0.0_f64).is_sign_positive() && leaky_relu(-0.0_f64, 0.1).is_sign_negative());
+    assert!(leaky_relu(-INF, 0.0).is_nan());
+    assert!(derivative(gelu_tanh, 1e110_f64).is_nan() && gelu_tanh(1e110) == 1e110);
+    // Denormal results, right to the last bit that there is.
+    assert_eq!(sigmoid(-745.0), f64::exp(-745.0));
+    assert_eq!(silu(-745.0), -745.0 * f64::exp(-745.0));
+}
+
+#[test]
+fn singular_slopes() {
+    assert_eq!(derivative(|x| x.sqrt(), 0.0), INF);
+    assert_eq!(derivative(|x| x.ln(), 0.0), INF);
+    assert_eq!(gradient(|x| x[0].sqrt(), &[0.0]), [INF]);
+    // The chain rule through a slope of ∞ by a slope of 0: √(x²) at 0.
+    assert!(derivative(|x| (x * x).sqrt(), 0.0_f64).is_nan());
+    assert!(gradient(|x| (x[0] * x[0]).sqrt(), &[0.0_f64])[0].is_nan());
+    // A branch that is not taken has no say: |x| by cases is fine.
+    let cases = |x: Traced<f64>| if x > Traced::zero() { (x * x).sqrt() } else { -x };
+    assert_eq!(gradient(|x| cases(x[0]), &[0.0]), [-1.0]);
+    assert_eq!(derivative(|x| x.abs(), -0.0), 0.0);
+    let series = Series::<f64, 3>::variable(0.0);
+    assert_eq!(series.sqrt().coefficients()[1], INF);
+    assert!(series.sqrt().coefficients()[2].is_nan() || series.sqrt().coefficients()[2] == -INF);
+    assert_eq!(series.ln().coefficients()[..2], [-INF, INF]);
+}
+
+#[test]
+fn closures_at_hard_places() {
+    for x in HARD {
+        assert_eq!(gradient(|x| x[0], &[x]), [1.0]);
+        assert_eq!(derivative(|x| x, x), 1.0);
+        assert_eq!(directional_derivative(|x| x[0], &[1.0], &[x]).to_bits(), x.to_bits());
+        let (value, slope) = value_and_gradient(|x| x[0] + x[0], &[x]);
+        assert!(same(value, x + x) && slope == [2.0]);
+        assert_eq!(jacobian(|x| vec![x[0]], &[x])[0], 1.0);
+        assert_eq!(hessian(|x| x[0], &[x])[0], 0.0);
+        assert!(same(jvp(|x| vec![x[0]], &[0.0], &[x])[0], x));
+        assert!(same(vjp(|x| vec![x[0]], &[0.0], &[x])[0], x));
+        // Curvature of a square is 2 wherever it is finite.
+        let h = hessian(|v| v[0] * v[0], &[x])[0];
+        assert!(h == 2.0 || !x.is_finite(), "{x:e}: {h}");
+        let p = taylor::expand::<f64, 3>(|v| v * v, x);
+        assert!(p.derivative(2) == 2.0 || !x.is_finite());
+        assert!(same(Series::<f64, 1>::variable(x).at(7.0), 0.0 * 7.0 + x));
+    }
+    assert!(Series::<f64, 2>::constant(1.0).at(INF).is_nan()); // 1 + 0·∞
+    let p = Series::<f64, 3>::variable(1.0);
+    assert_eq!(p.remainder_bound(0.0, 5.0), 0.0);
+    assert_eq!(p.remainder_bound(1e200, 1.0), INF);
+    assert_eq!(p.remainder_bound(1e-200, 1.0), 0.0); // below every f64
+    assert!(p.remainder_bound(NAN, 1.0).is_nan());
+}
+
+#[test]
+fn compositions_of_nothing_and_of_one() {
+    let chain = Chain::of(&[&|x: &[Dual<f64>]| x.to_vec()], &[]);
+    assert_eq!(chain.product().shape(), (0, 0));
+    let chain = Chain::of(&[&|x: &[Dual<f64>]| vec![x[0] * x[0]]], &[INF]);
+    assert_eq!((chain.values()[1][0], chain.product()[0]), (INF, INF));
+    let chain = Chain::of(&[&|x: &[Dual<f64>]| vec![x[0].ln()]], &[-1.0]);
+    assert!(chain.values()[1][0].is_nan());
+}
+
+#[test]
+fn landscapes_at_hard_places() {
+    for x in HARD {
+        let finite = x.is_finite() && x.abs() < 1e100;
+        for value in [
+            Bowl(&[1.0]).at(&[x]),
+            Rosenbrock.at(&[x, 1.0]),
+            Himmelblau.at(&[x, 1.0]),
+            MonkeySaddle.at(&[x, 0.0]),
+        ] {
+            assert_eq!(value.is_finite(), finite || (value.is_finite() && x.is_finite()), "{x:e}");
+        }
+    }
+    assert_eq!(Rosenbrock.at::<f64>(&[]), 0.0);
+    assert_eq!(Rosenbrock.at(&[7.0]), 0.0); // no pair
+    assert_eq!(Bowl(&[]).at::<f64>(&[]), 0.0);
+    assert!(Bowl(&[1.0]).at(&[NAN]).is_nan());
+}
+
+#[test]
+fn units_of_every_scalar() {
+    assert!(Dual::<f64>::zero().is_zero() && !Dual::<f64>::one().is_zero());
+    assert!(Traced::<f64>::zero().is_zero() && !Traced::<f64>::one().is_zero());
+    assert_eq!(Traced::<f64>::from_f64(NAN).to_f64().to_bits(), NAN.to_bits());
+    assert_eq!(Dual::<f32>::from_f64(1e300).value, f32::INFINITY);
+}

@@ -1,0 +1,36 @@
+//! Shannon's series F₀, F₁, F₂, …: the entropy of a letter when the letters before it are known.
+//!
+//! `cargo run --release -p infotheory --example 02_shannons_series -- FILE…`; without FILE, this crate's
+//! README. The series falls to the entropy rate of the language, and then further, because the text ends:
+//! where an N-gram occurs hardly more than once there is nothing left to count.
+
+use infotheory::shannon::series;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files: Vec<String> = std::env::args().skip(1).collect();
+    if files.is_empty() {
+        return report("README.md", include_str!("../README.md"));
+    }
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
+        report(&file, &text)?;
+    }
+    Ok(())
+}
+
+fn report(name: &str, text: &str) -> Result<(), Box<dyn std::error::Error>> {
+    println!("{name}: {} letters", text.chars().count());
+    println!("  N   F_N, bits   corrected   different N-grams   each occurs");
+    for f in series(text.chars(), 8).map_err(|e| format!("{name}: {e}"))? {
+        println!(
+            "{:>3}   {:>9.4}   {:>9.4}   {:>17}   {:>8.1}×{}",
+            f.order,
+            f.plug_in.to_bits().0,
+            f.corrected.to_bits().0,
+            f.different,
+            f.occurrences,
+            if f.occurrences < 10.0 { "  too few to trust" } else { "" }
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Alignment in one table: the smaller β, the more reward, the further from the reference.
+//!
+//! `cargo run -p infotheory --example 07_reward_and_its_leash`
+
+use infotheory::InfoError;
+use infotheory::divergence::{kl, reverse_kl};
+use infotheory::objective::alignment::{best_policy, best_value, objective};
+
+fn main() -> Result<(), InfoError> {
+    // Four answers. The last is nonsense that the reward model happens to like.
+    let answers = ["good", "fair", "poor", "hack"];
+    let (reference, rewards) = ([0.50, 0.30, 0.1999, 0.0001], [1.0, 0.5, 0.0, 3.0]);
+    println!(
+        "      β   {}   reward   KL(π‖ref)   KL(ref‖π)",
+        answers.map(|a| format!("{a:>6}")).join("   ")
+    );
+    for beta in [10.0, 3.0, 1.0, 0.5, 0.3, 0.2, 0.1, 0.05] {
+        let policy = best_policy(&reference, &rewards, beta)?;
+        let reward: f64 = policy.iter().zip(&rewards).map(|(p, r)| p * r).sum();
+        let shown = policy.iter().map(|p| format!("{p:>6.4}")).collect::<Vec<_>>().join("   ");
+        println!(
+            "{beta:>7}   {shown}   {reward:>6.3}   {:>9.4}   {:>9.4}",
+            kl(&policy, &reference)?.0,
+            reverse_kl(&policy, &reference)?.0
+        );
+        // The formula's minimum is the objective's value there.
+        let value = objective(&policy, &reference, &rewards, beta)?;
+        assert!((value - best_value(&reference, &rewards, beta)?).abs() < 1e-12);
+    }
+    println!("\nwhere KL jumps, the policy has found what the reward did not mean.");
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! How many bits a letter tells of the one that comes k places later, and which pairs belong together.
+//!
+//! `cargo run --release -p infotheory --example 08_what_a_letter_tells -- FILE`; without FILE, this crate's
+//! README.
+
+use infotheory::joint::Joint;
+use linalg::Matrix;
+use std::collections::BTreeMap;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let text = match std::env::args().nth(1) {
+        Some(file) => std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?,
+        None => include_str!("../README.md").to_owned(),
+    };
+    let text: Vec<char> = text.to_lowercase().chars().collect();
+    let mut numbers: BTreeMap<char, usize> = text.iter().map(|c| (*c, 0)).collect();
+    numbers.values_mut().enumerate().for_each(|(i, number)| *number = i);
+    let letters: Vec<char> = numbers.keys().copied().collect();
+    let table = |distance: usize| {
+        let mut counts = Matrix::<u32>::zeros(letters.len(), letters.len());
+        for pair in text.windows(distance + 1) {
+            counts[(numbers[&pair[0]], numbers[&pair[distance]])] += 1;
+        }
+        counts
+    };
+
+    println!("distance   bits that a letter tells   of the entropy");
+    for distance in [1, 2, 3, 4, 6, 8, 12, 16, 32, 64] {
+        let pairs: Joint = Joint::of_counts(&table(distance))?;
+        let (told, all) = (pairs.mutual_information(), pairs.entropy_of_y());
+        let share = 100.0 * told.0 / all.0;
+        println!("{distance:>8}   {:>24.4}   {share:>12.1} %", told.to_bits().0);
+    }
+
+    let counts = table(1);
+    let pairs: Joint = Joint::of_counts(&counts)?;
+    let mut together = Vec::new();
+    for x in 0..letters.len() {
+        for y in 0..letters.len() {
+            // Of what occurs seldom, chance says much.
+            if counts[(x, y)] >= 20 {
+                together.push((pairs.pointwise(x, y)?.to_bits().0, letters[x], letters[y]));
+            }
+        }
+    }
+    together.sort_by(|a, b| b.0.total_cmp(&a.0));
+    println!(
+        "\npairs that belong together (pointwise mutual information, bits; at least 20 times):"
+    );
+    for (bits, x, y) in together.iter().take(8) {
+        println!("  {x:?} {y:?}  {bits:+.3}");
+    }
+    println!("and that avoid each other:");
+    for (bits, x, y) in together.iter().rev().take(5) {
+        println!("  {x:?} {y:?}  {bits:+.3}");
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! Divergences: how far one distribution is from another.
+//!
+//! Formula: KL(P‖Q) = Σ p ln(p/q), the nats that are wasted where Q predicts and P happens.
+//! KL ≥ 0, and 0 only where P = Q (Gibbs); KL is not symmetric. ∞ where P does what Q says cannot be.
+//!
+//! It is computed as Σ (p ln(p/q) − p + q), which is the same because both sum to one, and of which
+//! every term is at least 0: rounding cannot make it negative, and where P is close to Q no digits
+//! cancel.
+//!
+//! # Forward and reverse
+//! Minimise KL(P‖Q) over Q and Q must cover all that P does: what training by cross-entropy does.
+//! Minimise KL(Q‖P) and Q must not do what P does not: it seeks one mode; what a penalty to a
+//! reference model does.
+//!
+//! ```
+//! use infotheory::divergence::kl;
+//! // A target with two modes, and two candidates: one covers both, one sits on the first.
+//! let target = [0.02, 0.46, 0.02, 0.02, 0.46, 0.02];
+//! let wide = [0.1, 0.2, 0.2, 0.2, 0.2, 0.1];
+//! let narrow = [0.05, 0.85, 0.05, 0.02, 0.01, 0.02];
+//! assert!(kl(&target, &wide)?.0 < kl(&target, &narrow)?.0); // forward: cover
+//! assert!(kl(&narrow, &target)?.0 < kl(&wide, &target)?.0); // reverse: seek
+//! # Ok::<(), infotheory::InfoError>(())
+//! ```
+//! Source: Kullback and Leibler 1951; Lin 1991 (Jensen–Shannon); the textbook's A.4 and A.6.
+
+use crate::units::Nats;
+use crate::{InfoError, distribution};
+use linalg::Real;
+
+/// KL(P‖Q) = Σ p ln(p/q), in nats; at least 0, ∞ where some q is 0 and its p is not.
+///
+/// # Errors
+/// What is no distribution, or two of different lengths.
+///
+/// ```
+/// use infotheory::divergence::kl;
+/// let (p, q) = ([0.4, 0.3, 0.2, 0.1], [0.25; 4]);
+/// assert!((kl(&p, &q)?.0 - 0.106440_f64).abs() < 1e-6); // nats; the textbook prints 0.0849
+/// assert!((kl(&p, &q)?.to_bits().0 - 0.153561).abs() < 1e-6);
+/// assert!((kl(&q, &p)?.0 - 0.121777).abs() < 1e-6); // the other way round is another number
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
+    distribution::check_pair(p, q)?;
+    Ok(Nats(unchecked(p.iter().copied().zip(q.iter().copied()))))
+}
+
+/// KL(Q‖P): as [`kl`] with the two exchanged. Mode-seeking in Q, where [`kl`] is mode-covering.
+///
+/// # Errors
+/// As [`kl`].
+///
+/// ```
+/// use infotheory::divergence::{kl, reverse_kl};
+/// let (p, q) = ([0.7, 0.2, 0.1], [0.5, 0.3, 0.2]);
+/// assert!((kl(&p, &q)?.to_bits().0 - 0.122806_f64).abs() < 1e-6); // the textbook prints 0.0834
+/// assert!((reverse_kl(&p, &q)?.to_bits().0 - 0.132775).abs() < 1e-6);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn reverse_kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
+    kl(q, p)
+}
+
+/// Σ (p ln(p/q) − p + q).
+pub(crate) fn unchecked<T: Real>(pairs: impl Iterator<Item = (T, T)>) -> T {
+    pairs.fold(T::zero(), |sum, (p, q)| sum + term(p, q))
+}
+
+/// p ln(p/q) − p + q ≥ 0, without cancellation where p is near q.
+fn term<T: Real>(p: T, q: T) -> T {
+    let zero = T::zero();
+    if p == zero {
+        return q;
+    }
+    if q == zero {
+        return T::from_f64(f64::INFINITY);
+    }
+    let x = (q - p) / p;
+    if x.abs() < T::from_f64(0.25) {
+        return p * excess(x);
+    }
+    p * (p.ln() - q.ln()) - p + q
+}
+
+/// x − ln(1 + x) for |x| < ¼. With r = x/(2 + x), ln(1 + x) = 2·artanh r = 2(r + r³/3 + r⁵/5 + …) and
+/// x − 2r = x·r: what is left is x·r − 2r³(1/3 + r²/5 + …), of which r² < 0.021.
+fn excess<T: Real>(x: T) -> T {
+    let r = x / (T::from_f64(2.0) + x);
+    let square = r * r;
+    let series = (1..=9)
+        .rev()
+        .fold(T::zero(), |sum, k| sum * square + T::from_f64(1.0 / f64::from(2 * k + 1)));
+    x * r - T::from_f64(2.0) * square * r * series
+}
+
+/// Total variation ½ Σ |p − q|: the most that the two can differ on any event; 0 to 1.
+///
+/// # Errors
+/// As [`kl`].
+///
+/// ```
+/// use infotheory::divergence::total_variation;
+/// assert_eq!(total_variation(&[0.5, 0.5], &[1.0, 0.0])?, 0.5);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
+    distribution::check_pair(p, q)?;
+    let sum = p.iter().zip(q).fold(T::zero(), |sum, (&p, &q)| sum + (p - q).abs());
+    Ok(T::from_f64(0.5) * sum)
+}
+
+/// Jensen–Shannon: ½KL(P‖M) + ½KL(Q‖M) with M = ½(P + Q). Symmetric, 0 to ln 2, never ∞.
+///
+/// # Errors
+/// As [`kl`].
+///
+/// ```
+/// use infotheory::divergence::jensen_shannon;
+/// assert_eq!(jensen_shannon(&[1.0, 0.0], &[0.0, 1.0])?.to_bits().0, 1.0); // nothing in common
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
+    distribution::check_pair(p, q)?;
+    let half = T::from_f64(0.5);
+    let to_middle =
+        |p: &[T], q: &[T]| unchecked(p.iter().zip(q).map(|(&p, &q)| (p, half * (p + q))));
+    Ok(Nats(half * (to_middle(p, q) + to_middle(q, p))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cross_entropy::cross_entropy;
+    use crate::distribution::draw;
+    use crate::entropy::entropy;
+    use proptest::prelude::*;
+
+    fn slack(n: usize) -> f64 {
+        (8 + 2 * n) as f64 * f64::EPSILON
+    }
+
+    fn mixed(t: f64, p: &[f64], q: &[f64]) -> Vec<f64> {
+        p.iter().zip(q).map(|(p, q)| t * p + (1.0 - t) * q).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn gibbs([p, q] in draw::positive::<2>()) {
+            let far = kl(&p, &q).unwrap().0;
+            prop_assert!(far >= 0.0);
+            prop_assert_eq!(kl(&p, &p).unwrap().0.to_bits(), 0);
+            let apart = p.iter().zip(&q).map(|(p, q)| (p - q).abs()).fold(0.0, f64::max);
+            // Equal only where they are equal: Pinsker says how far.
+            prop_assert!(far > 0.0 || apart < 1e-15);
+        }
+
+        #[test]
+        fn cross_entropy_is_entropy_and_what_is_wasted([p, q] in draw::positive::<2>()) {
+            let [ce, h, kl] = [cross_entropy(&p, &q), entropy(&p), kl(&p, &q)].map(|x| x.unwrap().0);
+            // −Σ p ln q is a sum of terms whose size is that of the result.
+            prop_assert!((ce - (h + kl)).abs() <= slack(p.len()) * (1.0 + ce));
+        }
+
+        #[test]
+        fn kl_is_convex_in_the_pair(
+            [p, q, r, s] in draw::positive::<4>(), t in 0.0f64..1.0,
+        ) {
+            let middle = kl(&mixed(t, &p, &r), &mixed(t, &q, &s)).unwrap().0;
+            let line = t * kl(&p, &q).unwrap().0 + (1.0 - t) * kl(&r, &s).unwrap().0;
+            prop_assert!(middle <= line + slack(p.len()) * (1.0 + line));
+        }
+
+        #[test]
+        fn pinsker([p, q] in draw::positive::<2>()) {
+            let (far, tv) = (kl(&p, &q).unwrap().0, total_variation(&p, &q).unwrap());
+            prop_assert!(far >= 2.0 * tv * tv * (1.0 - slack(p.len())));
+            // … and Bretagnolle–Huber from the other side of large divergences.
+            prop_assert!(tv <= (1.0 - (-far).exp()).sqrt() + slack(p.len()));
+        }
+
+        #[test]
+        fn jensen_shannon_is_symmetric_and_at_most_ln_2(
+            p in draw::distribution(), q in draw::distribution(),
+        ) {
+            let n = p.len().min(q.len());
+            let (p, q) = (draw::normalised(p[..n].to_vec()), draw::normalised(q[..n].to_vec()));
+            let js = jensen_shannon(&p, &q).unwrap().0;
+            prop_assert_eq!(js, jensen_shannon(&q, &p).unwrap().0);
+            prop_assert!(js >= 0.0 && js <= std::f64::consts::LN_2 + slack(n));
+            // Its root is a metric, and it is what a mixture's entropy has over the mean entropy.
+            let over = entropy(&mixed(0.5, &p, &q)).unwrap().0
+                - 0.5 * (entropy(&p).unwrap().0 + entropy(&q).unwrap().0);
+            prop_assert!((js - over).abs() <= 4.0 * slack(n));
+        }
+
+        #[test]
+        fn the_root_of_jensen_shannon_keeps_the_triangle([p, q, r] in draw::positive::<3>()) {
+            let root = |a: &[f64], b: &[f64]| jensen_shannon(a, b).unwrap().0.sqrt();
+            prop_assert!(root(&p, &r) <= root(&p, &q) + root(&q, &r) + 1e-12);
+        }
+
+        #[test]
+        fn forgetting_a_distinction_brings_them_closer([p, q] in draw::positive::<2>(), cut in 0usize..24) {
+            // Data processing: merge the outcomes up to `cut`.
+            let merge = |p: &[f64]| {
+                let cut = cut % p.len();
+                [&[p[..=cut].iter().sum::<f64>()], &p[cut + 1..]].concat()
+            };
+            let (fine, coarse) = (kl(&p, &q).unwrap().0, kl(&merge(&p), &merge(&q)).unwrap().0);
+            prop_assert!(coarse <= fine + slack(p.len()) * (1.0 + fine));
+        }
+
+        #[test]
+        fn close_distributions_keep_their_digits(step in 1e-9f64..1e-3) {
+            // KL(½+s, ½−s ‖ ½, ½) = ½ ln(1 − 4s²) + s·ln((1 + 2s)/(1 − 2s)) = 2s² + 4s⁴/3 + 32s⁶/15 + …
+            let found = kl(&[0.5 + step, 0.5 - step], &[0.5, 0.5]).unwrap().0;
+            // The step that is left after 0.5 + s was rounded.
+            let s = (0.5 + step) - 0.5;
+            let exact = s * s * (2.0 + s * s * (4.0 / 3.0 + s * s * 32.0 / 15.0));
+            prop_assert!((found / exact - 1.0).abs() < 1e-14 + 4e-16 / step);
+        }
+    }
+
+    #[test]
+    fn hard_floats() {
+        assert_eq!(kl(&[1.0, 0.0], &[0.0, 1.0]).unwrap().0, f64::INFINITY);
+        assert_eq!(kl(&[0.0, 1.0], &[0.5, 0.5]).unwrap().to_bits().0, 1.0);
+        assert_eq!(kl(&[1.0], &[1.0]).unwrap().0, 0.0);
+        assert_eq!(kl(&[-0.0, 1.0], &[0.0, 1.0]).unwrap().0, 0.0);
+        // A ratio beyond the range of numbers, whose logarithm is not.
+        let ratio = kl(&[1.0, 5e-324], &[5e-324, 1.0]).unwrap().0;
+        assert!((ratio - 744.4400719213812).abs() < 1e-11);
+        let small = kl(&[1.0_f32, 1e-40], &[1e-40_f32, 1.0]).unwrap().0;
+        assert!(small.is_finite() && small > 90.0);
+        for bad in [&[][..], &[f64::NAN], &[f64::INFINITY], &[-1.0], &[0.5], &[0.5, 0.5]] {
+            assert!(kl(bad, &[1.0]).is_err() && kl(&[1.0], bad).is_err());
+            assert!(jensen_shannon(bad, &[1.0]).is_err() && total_variation(&[1.0], bad).is_err());
+            assert!(reverse_kl(bad, &[1.0]).is_err());
+        }
+        assert_eq!(
+            kl(&[1.0], &[0.5, 0.5]),
+            Err(InfoError::Length { what: "q", found: 2, expected: 1 })
+        );
+        assert_eq!(total_variation(&[1.0, 0.0], &[0.0, 1.0]), Ok(1.0));
+    }
+}

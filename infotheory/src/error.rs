@@ -1,0 +1,107 @@
+//! What can be wrong with a distribution, a table, a text or a setting.
+
+use thiserror::Error;
+
+/// Why a quantity of information is not defined. Every message names the number that was found.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum InfoError {
+    /// Nothing, where at least one number is needed.
+    #[error("{what} is empty; at least one is needed")]
+    Empty {
+        /// What is empty.
+        what: &'static str,
+    },
+    /// A number that is no probability.
+    #[error("{what}: number {index} is {found}; a probability is finite and at least 0")]
+    Probability {
+        /// Of which distribution.
+        what: &'static str,
+        /// Its place; the first is 0.
+        index: usize,
+        /// What it is.
+        found: f64,
+    },
+    /// Probabilities that do not sum to one.
+    #[error("{what} sums to {found}; a distribution sums to 1 (divide by the sum, or use softmax)")]
+    Sum {
+        /// Which distribution.
+        what: &'static str,
+        /// The sum.
+        found: f64,
+    },
+    /// Two things that must be of one length.
+    #[error("{what} has {found} entries where {expected} are needed")]
+    Length {
+        /// Which of them.
+        what: &'static str,
+        /// Its length.
+        found: usize,
+        /// The other's.
+        expected: usize,
+    },
+    /// A setting outside of its range.
+    #[error("{what} is {found}; it must be {expected}")]
+    Parameter {
+        /// Which setting.
+        what: &'static str,
+        /// What it is.
+        found: f64,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A score that softmax cannot take.
+    #[error(
+        "logit {index} of column {column} is {found}: the model's weights or its inputs are not finite"
+    )]
+    Logit {
+        /// The column: which token.
+        column: usize,
+        /// The row: which class.
+        index: usize,
+        /// What it is.
+        found: f64,
+    },
+    /// Scores that are all −∞: a row that is masked to the end.
+    #[error("every logit of column {column} is -inf: nothing is left to choose from")]
+    Masked {
+        /// The column: which token.
+        column: usize,
+    },
+    /// A target that is no class.
+    #[error("target {found} at place {place}: there are {classes} classes, from 0")]
+    Target {
+        /// Which token.
+        place: usize,
+        /// The target.
+        found: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// A mean over nothing.
+    #[error("a mean over no {what} is undefined")]
+    NoMean {
+        /// What there is none of.
+        what: &'static str,
+    },
+    /// A covariance that is none.
+    #[error("{what} is not symmetric and positive definite")]
+    Covariance {
+        /// Which matrix.
+        what: &'static str,
+    },
+    /// A chain with more than one stationary distribution.
+    #[error("the chain has no single stationary distribution: some states cannot reach the others")]
+    Reducible,
+    /// Code words that are no prefix code.
+    #[error("code lengths with Kraft sum {found} have no prefix code; the sum must be at most 1")]
+    Kraft {
+        /// Σ 2^−length.
+        found: f64,
+    },
+    /// A compressed text that is none.
+    #[error("after {read} symbols the code ends, or leads nowhere")]
+    Code {
+        /// Symbols that could be read.
+        read: usize,
+    },
+}

@@ -1,0 +1,289 @@
+//! Markov chains: sources that remember one symbol, and their entropy rate.
+//!
+//! A chain is a matrix P with a column for each state: P_ij = p(next = i | now = j), as the textbook
+//! writes a token as a column. The stationary distribution π solves P·π = π; the entropy rate is the
+//! mean entropy of the next step, H = Σ_j π_j·H(column j).
+//! In a transformer: a bigram model is such a chain; and a chain is a source whose entropy rate is known,
+//! so that an estimate can be held against the truth.
+//! Source: Shannon 1948, sections 4 to 7; Cover and Thomas 2006, chapter 4. The linear system is solved
+//! by nalgebra (f64 only).
+
+use crate::units::Nats;
+use crate::{InfoError, distribution, entropy};
+use linalg::Matrix;
+use probability::random::Random;
+
+/// A chain of a finite number of states.
+///
+/// ```
+/// use infotheory::markov::MarkovChain;
+/// // Weather: after sun 90 % sun, after rain 50 % rain.
+/// let weather = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+/// let days = weather.stationary()?;
+/// assert!((days[0] - 5.0 / 6.0).abs() < 1e-15);
+/// // 5/6 of H(0.9) and 1/6 of one bit.
+/// assert!((weather.entropy_rate()?.to_bits().0 - 0.557496).abs() < 1e-6);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct MarkovChain {
+    next: Matrix<f64>,
+}
+
+impl MarkovChain {
+    /// Of its matrix: column j is the distribution of what follows state j.
+    ///
+    /// # Errors
+    /// A matrix that is not square, has no column, or has one that is no distribution.
+    pub fn new(next: Matrix<f64>) -> Result<Self, InfoError> {
+        if next.ncols() != next.nrows() {
+            let (found, expected) = (next.ncols(), next.nrows());
+            return Err(InfoError::Length { what: "the list of columns", found, expected });
+        }
+        if next.is_empty() {
+            return Err(InfoError::Empty { what: "the chain" });
+        }
+        for column in next.as_slice().chunks(next.nrows()) {
+            distribution::check("a column of the chain", column)?;
+        }
+        Ok(MarkovChain { next })
+    }
+
+    /// The number of states.
+    pub fn states(&self) -> usize {
+        self.next.ncols()
+    }
+
+    /// What follows a state.
+    ///
+    /// # Panics
+    /// If there is no such state.
+    pub fn after(&self, state: usize) -> &[f64] {
+        let n = self.states();
+        &self.next.as_slice()[state * n..(state + 1) * n]
+    }
+
+    /// The stationary distribution: how much of the time is spent in each state. Solves
+    /// (P − I)·π = 0 with Σ π = 1 in place of the last equation, which the others imply.
+    ///
+    /// # Errors
+    /// If there is more than one: some states never reach some others.
+    pub fn stationary(&self) -> Result<Vec<f64>, InfoError> {
+        let n = self.states();
+        let mut system = &self.next - Matrix::identity(n, n);
+        system.row_mut(n - 1).fill(1.0);
+        let mut right = nalgebra::DVector::zeros(n);
+        right[n - 1] = 1.0;
+        let factors = system.clone().full_piv_lu();
+        // A pivot that is only rounding is a second solution.
+        let pivots = factors.u().diagonal();
+        let least = pivots.iter().fold(f64::INFINITY, |least, x| least.min(x.abs()));
+        if least.is_nan() || least <= 4.0 * n as f64 * f64::EPSILON {
+            return Err(InfoError::Reducible);
+        }
+        let mut pi = factors.solve(&right).ok_or(InfoError::Reducible)?;
+        // A state that is never visited may come out as −10⁻¹⁷.
+        pi.iter_mut().for_each(|p| *p = p.max(0.0));
+        let sum = pi.sum();
+        Ok(pi.iter().map(|p| p / sum).collect())
+    }
+
+    /// The entropy rate Σ π_j·H(next | j): nats per step, however long the past.
+    ///
+    /// # Errors
+    /// As [`MarkovChain::stationary`].
+    pub fn entropy_rate(&self) -> Result<Nats, InfoError> {
+        let pi = self.stationary()?;
+        let rate = |j: usize| pi[j] * entropy::unchecked(self.after(j).iter().copied());
+        Ok(Nats((0..self.states()).map(rate).sum()))
+    }
+
+    /// A walk of so many states, from one drawn of the stationary distribution. Every `Random` gives one
+    /// walk.
+    ///
+    /// # Errors
+    /// As [`MarkovChain::stationary`].
+    pub fn sample(&self, random: &Random, steps: usize) -> Result<Vec<usize>, InfoError> {
+        let start = self.stationary()?;
+        let mut walk = Vec::with_capacity(steps);
+        for i in 0..steps {
+            let p = walk.last().map_or(&start[..], |&state| self.after(state));
+            walk.push(pick(p, random.uniform(i as u64)));
+        }
+        Ok(walk)
+    }
+
+    /// −ln p of every step of a walk but the first state, which nothing predicts. Their mean estimates
+    /// the entropy rate. ∞ of a step that cannot be.
+    ///
+    /// # Errors
+    /// A state that there is not.
+    pub fn surprisals(&self, walk: &[usize]) -> Result<Vec<Nats>, InfoError> {
+        let classes = self.states();
+        if let Some(place) = walk.iter().position(|s| *s >= classes) {
+            return Err(InfoError::Target { place, found: walk[place], classes });
+        }
+        walk.windows(2)
+            .map(|w| entropy::self_information(self.after(w[0])[w[1]].min(1.0)))
+            .collect()
+    }
+}
+
+fn pick(p: &[f64], mut u: f64) -> usize {
+    let mut last = 0;
+    for (i, &p) in p.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+        last = i;
+        if u < p {
+            break;
+        }
+        u -= p;
+    }
+    last
+}
+
+/// A mean with the interval that holds the truth with 95 % probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// The mean.
+    pub mean: Nats,
+    /// Half the width of the interval.
+    pub margin: Nats,
+}
+
+impl Interval {
+    /// Whether the interval holds a value.
+    pub fn holds(&self, value: Nats) -> bool {
+        (value - self.mean).0.abs() <= self.margin.0
+    }
+}
+
+/// The mean of surprisals that depend on their neighbours, with its interval, by batch means: the row is
+/// cut into √n batches, whose means are nearly independent; 1.96 standard errors of those.
+///
+/// # Errors
+/// Fewer than four numbers: two batches of two.
+///
+/// ```
+/// use infotheory::{Nats, markov::{MarkovChain, mean_of_dependent}};
+/// use probability::random::Random;
+/// let weather = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+/// let walk = weather.sample(&Random::new(1, 0, 0), 10_000)?;
+/// let estimate = mean_of_dependent(&weather.surprisals(&walk)?)?;
+/// assert!(estimate.holds(weather.entropy_rate()?));
+/// assert!(estimate.margin < Nats(0.02));
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+/// Source: Conway 1963; Flegal and Jones 2010.
+pub fn mean_of_dependent(row: &[Nats]) -> Result<Interval, InfoError> {
+    if row.len() < 4 {
+        return Err(InfoError::Length {
+            what: "the row of surprisals",
+            found: row.len(),
+            expected: 4,
+        });
+    }
+    let size = row.len().isqrt();
+    let means: Result<Vec<Nats>, _> =
+        row.chunks_exact(size).map(|batch| Nats::mean(batch.iter().copied())).collect();
+    let means = means?;
+    let (mean, count) = (Nats::mean(means.iter().copied())?, means.len() as f64);
+    let squares: f64 = means.iter().map(|m| (*m - mean).0.powi(2)).sum();
+    let error = (squares / (count - 1.0) / count).sqrt();
+    Ok(Interval { mean, margin: Nats(1.959963984540054 * error) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distribution::draw;
+    use linalg::matrix;
+    use proptest::prelude::*;
+
+    fn chain() -> impl Strategy<Value = MarkovChain> {
+        (1usize..7).prop_flat_map(|n| {
+            prop::collection::vec(prop::collection::vec(1e-4f64..1.0, n), n).prop_map(
+                move |columns| {
+                    let all: Vec<f64> = columns.into_iter().flat_map(draw::normalised).collect();
+                    MarkovChain::new(matrix(n, n, &all)).unwrap()
+                },
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_stationary_distribution_stays(chain in chain()) {
+            let pi = chain.stationary().unwrap();
+            let n = chain.states();
+            prop_assert!((pi.iter().sum::<f64>() - 1.0).abs() <= 1e-15 * n as f64);
+            for i in 0..n {
+                let next: f64 = (0..n).map(|j| chain.after(j)[i] * pi[j]).sum();
+                prop_assert!((next - pi[i]).abs() <= 1e-12);
+            }
+        }
+
+        #[test]
+        fn the_rate_is_what_a_long_past_leaves(chain in chain()) {
+            // F₁ ≥ F₂ = rate: H(π) ≥ H(next | now), and H(two) − H(one) is the rate.
+            let (pi, rate) = (chain.stationary().unwrap(), chain.entropy_rate().unwrap().0);
+            let joint: Vec<f64> = (0..chain.states())
+                .flat_map(|j| chain.after(j).iter().map(|p| p * pi[j]).collect::<Vec<_>>())
+                .collect();
+            let one = entropy::unchecked(pi.iter().copied());
+            let two = entropy::unchecked(joint.into_iter());
+            prop_assert!((two - one - rate).abs() <= 1e-12 && rate <= one + 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_interval_holds_the_truth_about_as_often_as_it_says() {
+        let chain =
+            MarkovChain::new(matrix(3, 3, &[0.7, 0.2, 0.1, 0.1, 0.6, 0.3, 0.3, 0.3, 0.4])).unwrap();
+        let rate = chain.entropy_rate().unwrap();
+        let held = (0..300).filter(|&seed| {
+            let walk = chain.sample(&Random::new(seed, 0, 0), 2500).unwrap();
+            mean_of_dependent(&chain.surprisals(&walk).unwrap()).unwrap().holds(rate)
+        });
+        // 95 % of 300 are 285 ± 3.8; 50 batches know their own deviation to a tenth.
+        let held = held.count();
+        assert!((270..=298).contains(&held), "{held}");
+    }
+
+    #[test]
+    fn walks_visit_states_as_often_as_they_should() {
+        let chain = MarkovChain::new(matrix(2, 2, &[0.9, 0.1, 0.5, 0.5])).unwrap();
+        let walk = chain.sample(&Random::new(3, 0, 0), 60_000).unwrap();
+        let sunny = walk.iter().filter(|s| **s == 0).count() as f64 / 60_000.0;
+        // Correlated draws: the variance of the mean is (1 + 0.4)/(1 − 0.4) times that of coins.
+        let deviation = (5.0 / 36.0 / 60_000.0 * (1.4 / 0.6_f64)).sqrt();
+        assert!((sunny - 5.0 / 6.0).abs() < 5.0 * deviation);
+    }
+
+    #[test]
+    fn what_is_no_chain() {
+        let refused = |n: usize, m: usize, p: &[f64]| MarkovChain::new(matrix(n, m, p)).is_err();
+        assert!(refused(0, 0, &[]) && refused(1, 2, &[1.0, 1.0]) && refused(1, 1, &[0.5]));
+        assert!(refused(1, 1, &[f64::NAN]) && refused(1, 1, &[f64::INFINITY]));
+        assert!(refused(2, 2, &[1.5, -0.5, 0.5, 0.5]));
+        let one = MarkovChain::new(matrix(1, 1, &[1.0])).unwrap();
+        assert_eq!(one.stationary().unwrap(), [1.0]);
+        assert_eq!(one.entropy_rate().unwrap().0.to_bits(), 0);
+        // Two islands; and one with a state that is left for ever.
+        let islands = MarkovChain::new(matrix(2, 2, &[1.0, 0.0, 0.0, 1.0])).unwrap();
+        assert_eq!(islands.stationary(), Err(InfoError::Reducible));
+        assert_eq!(islands.sample(&Random::new(0, 0, 0), 3), Err(InfoError::Reducible));
+        let left = MarkovChain::new(matrix(2, 2, &[0.5, 0.5, 0.0, 1.0])).unwrap();
+        assert_eq!(left.stationary().unwrap(), [0.0, 1.0]);
+        // A circle has a stationary distribution, though it never settles.
+        let circle = MarkovChain::new(matrix(2, 2, &[0.0, 1.0, 1.0, 0.0])).unwrap();
+        assert_eq!(circle.stationary().unwrap(), [0.5, 0.5]);
+        assert_eq!(circle.entropy_rate().unwrap().0, 0.0);
+        assert!(matches!(circle.surprisals(&[0, 2]), Err(InfoError::Target { place: 1, .. })));
+        assert_eq!(circle.surprisals(&[0, 0]).unwrap(), [Nats(f64::INFINITY)]);
+        assert!(circle.surprisals(&[]).unwrap().is_empty());
+        assert!(mean_of_dependent(&[Nats(1.0); 3]).is_err());
+        assert_eq!(mean_of_dependent(&[Nats(1.0); 4]).unwrap().margin.0, 0.0);
+        assert!(mean_of_dependent(&[Nats(f64::NAN); 4]).unwrap().mean.0.is_nan());
+        assert!(circle.sample(&Random::new(0, 0, 0), 0).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,191 @@
+//! Reward with a leash: the objective of alignment.
+//!
+//! Formula: minimise −E_π\[r\] + β·KL(π ‖ π_ref) over policies π. The divergence is the *reverse* one:
+//! the policy is punished for what the reference would not say, so it keeps to modes of the reference.
+//! The minimum is known: π* ∝ π_ref·e^(r/β), with the value −β·ln E_ref[e^(r/β)] (Gibbs' variational
+//! principle). Small β lets the policy run after the reward; a KL that jumps is how reward hacking
+//! shows first. β is about 0.01 to 0.1.
+//! Source: Ziegler et al. 2019; Rafailov et al. 2023, appendix A.1; the textbook's A.4 and A.6.
+
+use crate::units::Nats;
+use crate::{InfoError, distribution, divergence};
+use linalg::Real;
+use probability::softmax::log_sum_exp;
+
+fn check<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<(), InfoError> {
+    distribution::check("the reference", reference)?;
+    if rewards.len() != reference.len() {
+        let (found, expected) = (rewards.len(), reference.len());
+        return Err(InfoError::Length { what: "the list of rewards", found, expected });
+    }
+    for r in rewards {
+        let found = r.to_f64();
+        if !found.is_finite() {
+            return Err(InfoError::Parameter { what: "a reward", found, expected: "finite" });
+        }
+    }
+    let found = beta.to_f64();
+    if !(found > 0.0 && found.is_finite()) {
+        return Err(InfoError::Parameter { what: "β", found, expected: "positive and finite" });
+    }
+    Ok(())
+}
+
+/// −E_π\[r\] + β·KL(π ‖ π_ref). The unit is the reward's; β is reward per nat. ∞ where the policy does what
+/// the reference says cannot be.
+///
+/// # Errors
+/// What is no distribution, rewards that are not finite, or a β that is not positive.
+///
+/// ```
+/// use infotheory::objective::alignment::objective;
+/// let (policy, reference, rewards) = ([0.9, 0.1], [0.5, 0.5], [1.0, 0.0]);
+/// // A reward of 0.9, paid for with 0.3681 nats at 0.1 each.
+/// assert!((objective(&policy, &reference, &rewards, 0.1)? + 0.863194_f64).abs() < 1e-6);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn objective<T: Real>(
+    policy: &[T],
+    reference: &[T],
+    rewards: &[T],
+    beta: T,
+) -> Result<T, InfoError> {
+    check(reference, rewards, beta)?;
+    let drift = divergence::kl(policy, reference)?;
+    let reward = policy.iter().zip(rewards).fold(T::zero(), |sum, (&p, &r)| sum + p * r);
+    Ok(beta * drift.0 - reward)
+}
+
+/// The policy π* ∝ π_ref·e^(r/β) that minimises [`objective`].
+///
+/// # Errors
+/// As [`objective`].
+///
+/// ```
+/// use infotheory::objective::alignment::{best_policy, best_value, objective};
+/// let (reference, rewards) = ([0.5_f64, 0.3, 0.2], [0.0, 1.0, 2.0]);
+/// let best = best_policy(&reference, &rewards, 0.5)?;
+/// let value = best_value(&reference, &rewards, 0.5)?;
+/// assert!((objective(&best, &reference, &rewards, 0.5)? - value).abs() < 1e-15);
+/// assert!(best[2] > 0.8); // most of it on the best answer, which the reference gave one time in five
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<Vec<T>, InfoError> {
+    check(reference, rewards, beta)?;
+    Ok(probability::softmax::softmax(&scores(reference, rewards, beta)))
+}
+
+/// The least value of [`objective`]: −β·ln Σ π_ref·e^(r/β).
+///
+/// # Errors
+/// As [`objective`].
+pub fn best_value<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<T, InfoError> {
+    check(reference, rewards, beta)?;
+    Ok(-(beta * log_sum_exp(&scores(reference, rewards, beta))))
+}
+
+/// ln π_ref + r/β; −∞ of what the reference cannot do.
+fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Vec<T> {
+    let minus = T::from_f64(f64::NEG_INFINITY);
+    let score = |(&p, &r): (&T, &T)| if p == T::zero() { minus } else { p.ln() + r / beta };
+    reference.iter().zip(rewards).map(score).collect()
+}
+
+/// An estimate of KL(π ‖ π_ref) from one token that the *policy* drew: x − 1 − ln x with
+/// x = π_ref/π of it. Without bias, and at least 0 on every token, where −ln x alone is neither
+/// sure to be positive nor as steady.
+///
+/// # Errors
+/// Log-probabilities that are NaN or above 0; a token that the policy cannot have drawn (−∞).
+///
+/// ```
+/// use infotheory::objective::alignment::kl_estimate;
+/// // A token that the policy likes and the reference does not: the textbook's drift of 6.2 nats is
+/// // only this token's ln(0.7/0.0001), weighted by 0.7.
+/// let nats = kl_estimate(0.7_f64.ln(), 0.0001_f64.ln())?;
+/// assert!((nats.0 - 7.853808).abs() < 1e-6);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn kl_estimate<T: Real>(ln_policy: T, ln_reference: T) -> Result<Nats<T>, InfoError> {
+    for (what, x) in [("ln π", ln_policy), ("ln π_ref", ln_reference)] {
+        let found = x.to_f64();
+        if found.is_nan() || found > 0.0 {
+            return Err(InfoError::Parameter { what, found, expected: "at most 0" });
+        }
+    }
+    let found = ln_policy.to_f64();
+    if found == f64::NEG_INFINITY {
+        return Err(InfoError::Parameter { what: "ln π", found, expected: "finite" });
+    }
+    if ln_reference.to_f64() == f64::NEG_INFINITY {
+        return Ok(Nats(T::from_f64(f64::INFINITY)));
+    }
+    let difference = ln_reference - ln_policy;
+    Ok(Nats(difference.exp() - T::one() - difference))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distribution::draw;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_policy_is_better_than_the_best(
+            [policy, reference] in draw::positive::<2>(),
+            rewards in prop::collection::vec(-3f64..3.0, 24), beta in 0.05f64..5.0,
+        ) {
+            let rewards = &rewards[..policy.len()];
+            let value = best_value(&reference, rewards, beta).unwrap();
+            let found = objective(&policy, &reference, rewards, beta).unwrap();
+            prop_assert!(found >= value - 1e-12 * (1.0 + found.abs()));
+            // What is lost is β·KL(π ‖ π*).
+            let best = best_policy(&reference, rewards, beta).unwrap();
+            let lost = beta * divergence::kl(&policy, &best).unwrap().0;
+            prop_assert!((found - value - lost).abs() <= 1e-11 * (1.0 + lost + found.abs()));
+        }
+
+        #[test]
+        fn the_estimate_has_no_bias_and_no_sign([policy, reference] in draw::positive::<2>()) {
+            let estimate = |i: usize| kl_estimate(policy[i].ln(), reference[i].ln()).unwrap().0;
+            prop_assert!((0..policy.len()).all(|i| estimate(i) >= 0.0));
+            let mean: f64 = (0..policy.len()).map(|i| policy[i] * estimate(i)).sum();
+            let exact = divergence::kl(&policy, &reference).unwrap().0;
+            prop_assert!((mean - exact).abs() <= 1e-12 * (1.0 + exact));
+        }
+    }
+
+    #[test]
+    fn the_textbook_s_drift_is_one_summand() {
+        let (policy, reference) = ([0.7_f64, 0.3], [0.0001, 0.9999]);
+        assert!((0.7 * (0.7 / 0.0001_f64).ln() - 6.197566).abs() < 1e-6);
+        assert!((divergence::kl(&policy, &reference).unwrap().0 - 5.836404).abs() < 1e-6);
+    }
+
+    #[test]
+    fn hard_floats() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        let value = |p: &[f64], q: &[f64], r: &[f64], b| objective(p, q, r, b);
+        assert_eq!(value(&[1.0], &[1.0], &[-0.0], 1.0), Ok(0.0));
+        assert_eq!(value(&[0.5, 0.5], &[1.0, 0.0], &[0.0, 9.0], 1.0), Ok(inf));
+        for bad in [nan, inf, -inf] {
+            assert!(value(&[1.0], &[1.0], &[bad], 1.0).is_err());
+            assert!(value(&[bad], &[1.0], &[0.0], 1.0).is_err());
+        }
+        for beta in [0.0, -1.0, nan, inf] {
+            assert!(best_policy(&[1.0], &[0.0], beta).is_err());
+            assert!(best_value(&[1.0], &[0.0], beta).is_err());
+        }
+        assert!(best_policy::<f64>(&[], &[], 1.0).is_err());
+        assert!(best_policy(&[1.0], &[0.0, 1.0], 1.0).is_err());
+        // What the reference cannot do, no reward buys; and e^(r/β) does not overflow.
+        assert_eq!(best_policy(&[1.0, 0.0], &[0.0, 1e300], 1e-5), Ok(vec![1.0, 0.0]));
+        assert_eq!(best_policy(&[0.5, 0.5], &[0.0, 1e4], 1e-3), Ok(vec![0.0, 1.0]));
+        assert_eq!(kl_estimate(-1.0, -inf).unwrap().0, inf);
+        assert_eq!(kl_estimate(-0.0, 0.0).unwrap().0, 0.0);
+        assert_eq!(kl_estimate(-1e308, 0.0).unwrap().0, inf);
+        assert!(kl_estimate(-inf, -1.0).is_err() && kl_estimate(0.1, -1.0).is_err());
+        assert!(kl_estimate(nan, -1.0).is_err() && kl_estimate(-1.0, nan).is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! Distillation: a small model learns what a large one would say.
+//!
+//! Formula: L = T²·KL(softmax(z_teacher/T) ‖ softmax(z_student/T)), in nats. A temperature above 1 shows
+//! what the teacher thinks of the wrong answers. The gradient of the plain KL shrinks as 1/T² (one 1/T
+//! from the student's z/T, one because soft distributions differ less), and T² gives it back: the
+//! temperature can be chosen without choosing the learning rate again.
+//! As T → ∞ it becomes half the mean squared difference of the centred logits.
+//! Source: Hinton, Vinyals and Dean 2015, section 2; the textbook's A.4 on forward KL.
+
+use crate::units::Nats;
+use crate::{InfoError, distribution};
+use linalg::Real;
+use probability::softmax::log_sum_exp;
+
+/// The distillation loss of one token; at least 0, and 0 where the two say the same.
+///
+/// # Errors
+/// Logits as in [`crate::cross_entropy::of_logits`], two columns of different lengths, or a temperature
+/// that is not positive and finite.
+///
+/// ```
+/// use infotheory::objective::distillation::loss;
+/// let (teacher, student) = ([2.0, 1.0, -1.0], [1.0, 1.0, 0.0]);
+/// assert!((loss(&teacher, &student, 1.0)?.0 - 0.183248_f64).abs() < 1e-6);
+/// // The same disagreement seen at T = 4: without T² it would be 0.0192.
+/// assert!((loss(&teacher, &student, 4.0)?.0 - 0.306658).abs() < 1e-6);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nats<T>, InfoError> {
+    let found = temperature.to_f64();
+    if !(found > 0.0 && found.is_finite()) {
+        let expected = "positive and finite";
+        return Err(InfoError::Parameter { what: "the temperature", found, expected });
+    }
+    distribution::check_logits(0, teacher)?;
+    distribution::check_logits(0, student)?;
+    if student.len() != teacher.len() {
+        let (found, expected) = (student.len(), teacher.len());
+        return Err(InfoError::Length { what: "the student's column", found, expected });
+    }
+    let log_softmax = |z: &[T]| {
+        let best = linalg::vector::maximum(z);
+        let z: Vec<T> = z.iter().map(|&z| (z - best) / temperature).collect();
+        let all = log_sum_exp(&z);
+        z.into_iter().map(|z| z - all).collect::<Vec<T>>()
+    };
+    let minus = T::from_f64(f64::NEG_INFINITY);
+    let pairs = log_softmax(teacher).into_iter().zip(log_softmax(student));
+    // Σ (p ln(p/q) − p + q), each term of which is at least 0; from logarithms, so that no p or q that
+    // underflows makes an ∞.
+    let kl = pairs.fold(T::zero(), |sum, (ln_p, ln_q)| {
+        let (p, q) = (ln_p.exp(), ln_q.exp());
+        sum + match (ln_p == minus, ln_q == minus) {
+            (true, _) => q,
+            (false, true) => T::from_f64(f64::INFINITY),
+            (false, false) => p * (ln_p - ln_q) - p + q,
+        }
+    });
+    // Rounding can leave a difference of sums below 0.
+    let kl = if kl < T::zero() { T::zero() } else { kl };
+    Ok(Nats(temperature * temperature * kl))
+}
+
+/// What is trained: hard·(−ln p_y) + (1 − hard)·[`loss`]. `hard` is the weight of the truth.
+///
+/// # Errors
+/// As [`loss`] and [`crate::cross_entropy::of_logits`]; `hard` outside of [0, 1].
+///
+/// ```
+/// use infotheory::objective::distillation::with_truth;
+/// let both = with_truth(&[2.0, 1.0, -1.0], &[1.0, 1.0, 0.0], 0, 1.0, 0.5)?;
+/// assert!((both.0 - 0.522621_f64).abs() < 1e-6); // half of 0.861995 and half of 0.183248
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn with_truth<T: Real>(
+    teacher: &[T],
+    student: &[T],
+    target: usize,
+    temperature: T,
+    hard: T,
+) -> Result<Nats<T>, InfoError> {
+    let found = hard.to_f64();
+    if !(0.0..=1.0).contains(&found) {
+        let expected = "between 0 and 1";
+        return Err(InfoError::Parameter { what: "the weight of the truth", found, expected });
+    }
+    let soft = loss(teacher, student, temperature)?;
+    let truth = crate::cross_entropy::of_logits(student, target)?;
+    Ok(truth * hard + soft * (T::one() - hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::divergence::kl;
+    use probability::softmax::softmax;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_a_divergence_at_a_temperature(
+            z in prop::collection::vec((-9f64..9.0, -9f64..9.0), 1..10), t in 0.5f64..20.0,
+        ) {
+            let (teacher, student): (Vec<f64>, Vec<f64>) = z.into_iter().unzip();
+            let found = loss(&teacher, &student, t).unwrap().0;
+            let at = |z: &[f64]| softmax(&z.iter().map(|z| z / t).collect::<Vec<_>>());
+            let expected = t * t * kl(&at(&teacher), &at(&student)).unwrap().0;
+            prop_assert!(found >= 0.0);
+            prop_assert!((found - expected).abs() <= t * t * 1e-14 * (1.0 + found));
+            prop_assert!(loss(&teacher, &teacher, t).unwrap().0 <= t * t * 1e-14);
+        }
+
+        #[test]
+        fn hot_distillation_matches_logits(
+            z in prop::collection::vec((-3f64..3.0, -3f64..3.0), 2..10),
+        ) {
+            let (teacher, student): (Vec<f64>, Vec<f64>) = z.into_iter().unzip();
+            let n = teacher.len() as f64;
+            let difference: Vec<f64> = teacher.iter().zip(&student).map(|(t, s)| t - s).collect();
+            let mean = difference.iter().sum::<f64>() / n;
+            let limit = difference.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (2.0 * n);
+            // The next term of the expansion is of size |z|³/T; rounding is T²·ε.
+            let found = loss(&teacher, &student, 1e4).unwrap().0;
+            prop_assert!((found - limit).abs() <= 6f64.powi(3) / 1e4 + 1e8 * 1e-15);
+        }
+    }
+
+    #[test]
+    fn hard_floats() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        for t in [0.0, -1.0, inf, nan] {
+            assert!(loss(&[0.0], &[0.0], t).is_err());
+        }
+        for bad in [&[][..], &[nan], &[inf], &[-inf], &[0.0, 0.0]] {
+            assert!(loss(bad, &[0.0], 1.0).is_err() && loss(&[0.0], bad, 1.0).is_err());
+        }
+        assert_eq!(loss(&[5.0], &[-5.0], 2.0).unwrap().0, 0.0);
+        assert_eq!(loss(&[0.0, -inf], &[0.0, 0.0], 1.0).unwrap().to_bits().0, 1.0);
+        assert_eq!(loss(&[0.0, 0.0], &[0.0, -inf], 1.0).unwrap().0, inf);
+        assert_eq!(loss(&[1e3, 0.0], &[0.0, 1e3], 1.0).unwrap().0, 1e3);
+        assert_eq!(loss(&[-0.0, 5e-324], &[0.0, 0.0], 1.0).unwrap().0, 0.0);
+        for hard in [-0.1, 1.1, nan] {
+            assert!(with_truth(&[0.0], &[0.0], 0, 1.0, hard).is_err());
+        }
+        assert!(with_truth(&[0.0], &[0.0], 1, 1.0, 0.5).is_err());
+    }
+}

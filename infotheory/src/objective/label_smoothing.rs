@@ -1,0 +1,107 @@
+//! Label smoothing: not too sure of the truth.
+//!
+//! Formula: the target is (1 − α)·one-hot(y) + α·uniform, so the loss is
+//! L = (1 − α)·(−ln p_y) + α·mean over classes of −ln p_j = ln Σe^z − (1 − α)·z_y − α·mean(z).
+//! Its minimum is not 0 but the entropy of the target: logits do not grow without end.
+//! Source: Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4 (α = 0.1).
+
+use crate::units::Nats;
+use crate::{InfoError, cross_entropy, distribution};
+use linalg::Real;
+
+/// The smoothed cross-entropy of one token's logits.
+///
+/// A logit of −∞ costs ∞ where α > 0: smoothing asks something of every class.
+///
+/// # Errors
+/// As [`cross_entropy::of_logits`]; α outside of [0, 1].
+///
+/// ```
+/// use infotheory::objective::label_smoothing::of_logits;
+/// let logits = [2.0, 1.0, 0.5, -1.0, 0.1];
+/// assert!((of_logits(&logits, 0, 0.0)?.0 - 0.582419671_f64).abs() < 1e-9); // the plain one
+/// // 0.9·z_y + 0.1·mean(z) = 1.852 in place of z_y = 2
+/// assert!((of_logits(&logits, 0, 0.1)?.0 - 0.730419671).abs() < 1e-9);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<T>, InfoError> {
+    let found = alpha.to_f64();
+    if !(0.0..=1.0).contains(&found) {
+        return Err(InfoError::Parameter { what: "α", found, expected: "between 0 and 1" });
+    }
+    let plain = cross_entropy::of_logits(logits, target)?;
+    if alpha == T::zero() {
+        return Ok(plain);
+    }
+    let n = T::from_f64(logits.len() as f64);
+    // −ln p_j = −ln p_y + (z_y − z_j): what each class costs over the right one.
+    let mut mean = T::zero();
+    for j in 0..logits.len() {
+        mean += cross_entropy::of_logits(logits, j)?.0 / n;
+    }
+    let hard = if alpha == T::one() { T::zero() } else { (T::one() - alpha) * plain.0 };
+    Ok(Nats(hard + alpha * mean))
+}
+
+/// The target that α means: (1 − α)·one-hot(y) + α/n.
+///
+/// # Errors
+/// A target that is no class; α outside of [0, 1].
+///
+/// ```
+/// use infotheory::objective::label_smoothing::target;
+/// assert_eq!(target(4, 2, 0.2)?, [0.05, 0.05, 0.8500000000000001, 0.05]);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn target(classes: usize, y: usize, alpha: f64) -> Result<Vec<f64>, InfoError> {
+    if y >= classes {
+        return Err(InfoError::Target { place: 0, found: y, classes });
+    }
+    if !(0.0..=1.0).contains(&alpha) {
+        return Err(InfoError::Parameter { what: "α", found: alpha, expected: "between 0 and 1" });
+    }
+    let share = alpha / classes as f64;
+    let p: Vec<f64> =
+        (0..classes).map(|j| if j == y { 1.0 - alpha + share } else { share }).collect();
+    distribution::check("the target", &p)?;
+    Ok(p)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::entropy;
+    use probability::softmax::softmax;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_is_the_cross_entropy_with_its_target(
+            z in prop::collection::vec(-20f64..20.0, 2..12), y in 0usize..12, alpha in 0f64..=1.0,
+        ) {
+            let y = y % z.len();
+            let found = of_logits(&z, y, alpha).unwrap().0;
+            let target = target(z.len(), y, alpha).unwrap();
+            let expected = cross_entropy::cross_entropy(&target, &softmax(&z)).unwrap().0;
+            prop_assert!((found - expected).abs() <= 1e-13 * (1.0 + expected));
+            // Never below the entropy of the target.
+            prop_assert!(found >= entropy(&target).unwrap().0 - 1e-13);
+        }
+    }
+
+    #[test]
+    fn hard_floats() {
+        let inf = f64::INFINITY;
+        for alpha in [-0.1, 1.1, f64::NAN, inf] {
+            assert!(of_logits(&[0.0, 1.0], 0, alpha).is_err() && target(2, 0, alpha).is_err());
+        }
+        assert!(of_logits(&[f64::NAN], 0, 0.1).is_err() && of_logits::<f64>(&[], 0, 0.1).is_err());
+        assert!(of_logits(&[-inf; 2], 0, 0.1).is_err() && of_logits(&[0.0], 1, 0.1).is_err());
+        assert!(target(0, 0, 0.1).is_err());
+        assert_eq!(of_logits(&[0.0, -inf], 0, 0.1).unwrap().0, inf);
+        assert_eq!(of_logits(&[0.0, -inf], 0, 0.0).unwrap().0, 0.0);
+        assert_eq!(of_logits(&[3.0], 0, 0.5).unwrap().0, 0.0);
+        assert_eq!(of_logits(&[1e308, 1e308], 0, 1.0).unwrap().to_bits().0, 1.0);
+        assert_eq!(of_logits(&[-0.0, 5e-324], 1, 0.5).unwrap().to_bits().0, 1.0);
+    }
+}

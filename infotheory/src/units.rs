@@ -1,0 +1,264 @@
+//! Units of information: nats and bits, as types that do not mix.
+//!
+//! Information is a logarithm, and a logarithm has a base: e gives nats, 2 gives bits, and
+//! 1 bit = ln 2 nats. Most wrong perplexities are a right number in the wrong unit: 2^(nats), or
+//! e^(bits). Here a [`Nats`] is no [`Bits`]; converting is a word that can be read, and what is mixed
+//! does not compile:
+//!
+//! ```compile_fail
+//! use infotheory::units::{Bits, Nats};
+//! let _ = Nats(1.0) + Bits(1.0); // no such sum
+//! ```
+//! ```compile_fail
+//! use infotheory::units::{Bits, Nats};
+//! let _ = Nats(1.0) < Bits(1.0); // no such comparison
+//! ```
+//! ```compile_fail
+//! use infotheory::units::{Bits, Nats};
+//! let _: Bits = Nats(1.0); // no silent conversion
+//! ```
+//!
+//! Whoever says what is meant is understood:
+//!
+//! ```
+//! use infotheory::units::{Bits, Nats};
+//! let sum = Nats(1.0).to_bits() + Bits(1.0);
+//! assert!((sum.0 - 2.442695040888963_f64).abs() < 1e-15);
+//! ```
+//! Source: Shannon 1948, section 1 (bits); Hartley 1928; the textbook's A.4, which uses both.
+
+use crate::InfoError;
+use linalg::Real;
+use std::fmt;
+use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
+
+/// Information with logarithms to base e: what is computed and minimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Nats<T = f64>(pub T);
+
+/// Information with logarithms to base 2: what a file takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Bits<T = f64>(pub T);
+
+impl<T: Real> Nats<T> {
+    /// In bits: x/ln 2.
+    ///
+    /// ```
+    /// use infotheory::units::Nats;
+    /// assert_eq!(Nats(std::f64::consts::LN_2).to_bits().0, 1.0);
+    /// ```
+    pub fn to_bits(self) -> Bits<T> {
+        Bits(self.0 / T::from_f64(std::f64::consts::LN_2))
+    }
+
+    /// Perplexity e^H: as unsure as a uniform choice among so many. ∞ of ∞; 1 of 0.
+    ///
+    /// ```
+    /// use infotheory::units::Nats;
+    /// assert!((Nats(20.0_f64.ln()).perplexity() - 20.0).abs() < 1e-13);
+    /// ```
+    pub fn perplexity(self) -> T {
+        self.0.exp()
+    }
+}
+
+impl<T: Real> Bits<T> {
+    /// In nats: x·ln 2.
+    ///
+    /// ```
+    /// use infotheory::units::Bits;
+    /// assert_eq!(Bits(1.0).to_nats().0, std::f64::consts::LN_2);
+    /// ```
+    pub fn to_nats(self) -> Nats<T> {
+        Nats(self.0 * T::from_f64(std::f64::consts::LN_2))
+    }
+
+    /// Perplexity 2^H: the same number as that of the same information in nats.
+    ///
+    /// ```
+    /// use infotheory::units::Bits;
+    /// assert!((Bits(2.0).perplexity() - 4.0_f64).abs() < 1e-14); // four equally probable outcomes
+    /// ```
+    pub fn perplexity(self) -> T {
+        self.to_nats().perplexity()
+    }
+}
+
+macro_rules! unit {
+    ($unit:ident, $name:literal, $one:expr) => {
+        impl<T: Real> $unit<T> {
+            /// A count's share: the total over how many. Of tokens, characters or bytes it makes a rate.
+            ///
+            /// # Errors
+            /// If the count is 0: a mean over nothing.
+            ///
+            /// ```
+            #[doc = concat!("use infotheory::units::", stringify!($unit), ";")]
+            #[doc = concat!("assert_eq!(", stringify!($unit), "(6.0).per(4)?.0, 1.5);")]
+            #[doc = concat!("assert!(", stringify!($unit), "(6.0).per(0).is_err());")]
+            /// # Ok::<(), infotheory::InfoError>(())
+            /// ```
+            pub fn per(self, count: usize) -> Result<Self, InfoError> {
+                if count == 0 {
+                    return Err(InfoError::NoMean { what: $one });
+                }
+                Ok($unit(self.0 / T::from_f64(count as f64)))
+            }
+
+            /// The mean of several.
+            ///
+            /// # Errors
+            /// If there is none.
+            pub fn mean(all: impl IntoIterator<Item = Self>) -> Result<Self, InfoError> {
+                let (mut sum, mut count) = (T::zero(), 0);
+                for one in all {
+                    sum += one.0;
+                    count += 1;
+                }
+                $unit(sum).per(count)
+            }
+        }
+
+        impl<T: Real> Add for $unit<T> {
+            type Output = Self;
+            fn add(self, other: Self) -> Self {
+                $unit(self.0 + other.0)
+            }
+        }
+
+        impl<T: Real> AddAssign for $unit<T> {
+            fn add_assign(&mut self, other: Self) {
+                self.0 += other.0;
+            }
+        }
+
+        impl<T: Real> Sub for $unit<T> {
+            type Output = Self;
+            fn sub(self, other: Self) -> Self {
+                $unit(self.0 - other.0)
+            }
+        }
+
+        impl<T: Real> Neg for $unit<T> {
+            type Output = Self;
+            fn neg(self) -> Self {
+                $unit(-self.0)
+            }
+        }
+
+        impl<T: Real> Mul<T> for $unit<T> {
+            type Output = Self;
+            fn mul(self, factor: T) -> Self {
+                $unit(self.0 * factor)
+            }
+        }
+
+        impl<T: Real> Div<T> for $unit<T> {
+            type Output = Self;
+            fn div(self, divisor: T) -> Self {
+                $unit(self.0 / divisor)
+            }
+        }
+
+        impl<T: Real> std::iter::Sum for $unit<T> {
+            fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+                all.fold($unit(T::zero()), |sum, one| sum + one)
+            }
+        }
+
+        impl<T: Real> fmt::Display for $unit<T> {
+            /// The number with its unit; the format's precision is the number's.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0.to_f64(), f)?;
+                f.write_str($name)
+            }
+        }
+    };
+}
+
+unit!(Nats, " nats", "outcomes");
+unit!(Bits, " bits", "outcomes");
+
+/// Bits for each Unicode character of a text that cost `total`: comparable between tokenizers.
+///
+/// # Errors
+/// If the text is empty.
+///
+/// ```
+/// use infotheory::units::{Nats, bits_per_byte, bits_per_character};
+/// let total = Nats(8.0 * std::f64::consts::LN_2); // one byte
+/// assert_eq!(bits_per_character(total, "æø")?.0, 4.0);
+/// assert_eq!(bits_per_byte(total, "æø")?.0, 2.0); // each of these takes two bytes
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
+pub fn bits_per_character(total: Nats, text: &str) -> Result<Bits, InfoError> {
+    match text.chars().count() {
+        0 => Err(InfoError::NoMean { what: "characters" }),
+        count => total.to_bits().per(count),
+    }
+}
+
+/// Bits for each byte of a text that cost `total`: a byte of the file takes 8 without any model.
+///
+/// # Errors
+/// If the text is empty.
+pub fn bits_per_byte(total: Nats, text: &str) -> Result<Bits, InfoError> {
+    match text.len() {
+        0 => Err(InfoError::NoMean { what: "bytes" }),
+        count => total.to_bits().per(count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_unit_and_back(x in -1e300f64..1e300) {
+            let back = Nats(x).to_bits().to_nats().0;
+            prop_assert!((back - x).abs() <= 2.0 * f64::EPSILON * x.abs());
+        }
+
+        #[test]
+        fn perplexity_does_not_depend_on_the_unit(x in 0.0f64..20.0) {
+            let (nats, bits) = (Nats(x).perplexity(), Nats(x).to_bits().perplexity());
+            // An exponent of size x that is off by 2ε makes the power off by 2ε·x.
+            prop_assert!((nats / bits - 1.0).abs() <= (2.0 * x + 2.0) * f64::EPSILON);
+        }
+
+        #[test]
+        fn arithmetic_is_that_of_the_numbers(a in -9f64..9.0, b in -9f64..9.0) {
+            prop_assert_eq!((Bits(a) + Bits(b)).0, a + b);
+            prop_assert_eq!((Bits(a) - Bits(b)).0, a - b);
+            prop_assert_eq!((-(Bits(a) * b)).0, -(a * b));
+            prop_assert_eq!([Nats(a), Nats(b)].into_iter().sum::<Nats>().0, a + b);
+            prop_assert_eq!(Nats::mean([Nats(a), Nats(b)]).unwrap().0, (a + b) / 2.0);
+            prop_assert_eq!((Nats(a) < Nats(b), Nats(a) / 2.0), (a < b, Nats(a / 2.0)));
+        }
+    }
+
+    #[test]
+    fn hard_floats() {
+        assert_eq!(Nats(f64::INFINITY).to_bits().0, f64::INFINITY);
+        assert_eq!(Nats(f64::INFINITY).perplexity(), f64::INFINITY);
+        assert_eq!(Nats(f64::NEG_INFINITY).perplexity(), 0.0);
+        assert!(Nats(f64::NAN).perplexity().is_nan() && Bits(f64::NAN).to_nats().0.is_nan());
+        assert_eq!((Nats(0.0).perplexity(), Nats(-0.0).perplexity()), (1.0, 1.0));
+        assert_eq!(Bits(5e-324).to_nats().0, 5e-324);
+        assert_eq!(Nats(1e308).to_bits().0, 1e308 / std::f64::consts::LN_2);
+        assert_eq!(Nats(710.0).perplexity(), f64::INFINITY);
+        assert_eq!(Bits::<f64>::mean([]), Err(InfoError::NoMean { what: "outcomes" }));
+        assert_eq!(bits_per_byte(Nats(1.0), ""), Err(InfoError::NoMean { what: "bytes" }));
+        assert_eq!(
+            bits_per_character(Nats(1.0), ""),
+            Err(InfoError::NoMean { what: "characters" })
+        );
+    }
+
+    #[test]
+    fn a_unit_is_printed() {
+        assert_eq!(format!("{:.3} and {}", Bits(0.6175431), Nats(2.0)), "0.618 bits and 2 nats");
+    }
+}

@@ -1,0 +1,181 @@
+//! Cholesky's decomposition: the square root of a positive definite matrix.
+//!
+//! Formula: A = L·Lᵀ with L lower triangular and a positive diagonal,
+//! lⱼⱼ² = aⱼⱼ − Σₖ lⱼₖ², lᵢⱼ = (aᵢⱼ − Σₖ lᵢₖ·lⱼₖ)/lⱼⱼ. Every xᵀ·A·x with x ≠ 0 is positive if and only if every lⱼⱼ² is.
+//! In a transformer: around it rather than in it; the density and the conditioning of Gaussians, a sample of
+//! which is L·w + μ.
+//! Source: the textbook's A.2; Golub and Van Loan, *Matrix Computations*, section 4.2.
+//!
+//! Written here, and not taken from nalgebra, so that dual numbers pass through (a Gaussian's log-density can
+//! be differentiated by its covariance) and so that the failing pivot is reported.
+
+use crate::error::{finite, square};
+use crate::{Error, Matrix, Real, Shape, ShapeError};
+
+/// A = L·Lᵀ.
+///
+/// ```
+/// use linalg::{cholesky::Cholesky, matrix};
+/// let a = matrix(2, 2, &[4.0, 2.0, 2.0, 5.0]);
+/// let root = Cholesky::of(&a)?;
+/// assert_eq!(root.lower(), &matrix(2, 2, &[2.0, 1.0, 0.0, 2.0]));
+/// assert_eq!(root.log_determinant(), 16.0_f64.ln());
+/// assert_eq!(root.solve(&matrix(2, 1, &[8.0, 12.0]))?.as_slice(), &[1.0, 2.0]);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cholesky<T: Real> {
+    lower: Matrix<T>,
+}
+
+impl<T: Real> Cholesky<T> {
+    /// Decomposes A, of which the lower triangle is read; the upper is taken to be its mirror.
+    ///
+    /// This is also the test whether A is positive definite. A matrix that is singular up to rounding may pass
+    /// it or not; what is negative by more than that is found, with the pivot where it shows.
+    ///
+    /// Floats: any finite scale. A 0 × 0 matrix is positive definite.
+    ///
+    /// # Errors
+    /// A matrix that is not square; NaN and ±∞; [`Error::NotPositiveDefinite`].
+    pub fn of(a: &Matrix<T>) -> Result<Self, Error> {
+        let n = square("A", a)?;
+        finite("A", a)?;
+        let mut l = Matrix::zeros(n, n);
+        for j in 0..n {
+            let square = (0..j).fold(a[(j, j)], |sum, k| sum - l[(j, k)] * l[(j, k)]);
+            // Written so that a NaN, which an indefinite matrix near the largest number leaves, is caught.
+            let positive = square.to_f64() > 0.0;
+            if !positive {
+                return Err(Error::NotPositiveDefinite { pivot: j, value: square.to_f64() });
+            }
+            let root = square.sqrt();
+            l[(j, j)] = root;
+            for i in j + 1..n {
+                let sum: T = (0..j).fold(a[(i, j)], |sum, k| sum - l[(i, k)] * l[(j, k)]);
+                l[(i, j)] = sum / root;
+            }
+        }
+        Ok(Cholesky { lower: l })
+    }
+
+    /// L.
+    pub fn lower(&self) -> &Matrix<T> {
+        &self.lower
+    }
+
+    /// ln det A = 2·Σ ln lᵢᵢ.
+    ///
+    /// ```
+    /// use linalg::{cholesky::Cholesky, matrix};
+    /// let a = matrix(2, 2, &[1e-200, 0.0, 0.0, 1e-200]); // the determinant itself would be 0
+    /// let ln = Cholesky::of(&a)?.log_determinant();
+    /// assert!((ln + 400.0 * std::f64::consts::LN_10).abs() < 1e-12);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    pub fn log_determinant(&self) -> T {
+        let ln = crate::vector::sum_of(self.lower.nrows(), |i| self.lower[(i, i)].ln());
+        ln + ln
+    }
+
+    /// L⁻¹·B: what makes columns with covariance A white; its squared lengths are Mahalanobis distances.
+    ///
+    /// ```
+    /// use linalg::{cholesky::Cholesky, matrix, norm};
+    /// let covariance = matrix(2, 2, &[4.0, 0.0, 0.0, 1.0]);
+    /// let white = Cholesky::of(&covariance)?.whiten(&matrix(2, 1, &[4.0, 0.0]))?;
+    /// assert_eq!(norm::l2(white.as_slice()), 2.0); // two standard deviations
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    pub fn whiten(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
+        let (n, l) = (self.lower.nrows(), &self.lower);
+        Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
+        let mut x = b.clone();
+        for mut x in x.column_iter_mut() {
+            for i in 0..n {
+                let sum = (0..i).fold(x[i], |sum, k| sum - l[(i, k)] * x[k]);
+                x[i] = sum / l[(i, i)];
+            }
+        }
+        Ok(x)
+    }
+
+    /// X with A·X = B.
+    pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
+        let (n, l) = (self.lower.nrows(), &self.lower);
+        let mut x = self.whiten(b)?;
+        for mut x in x.column_iter_mut() {
+            for i in (0..n).rev() {
+                let sum = (i + 1..n).fold(x[i], |sum, k| sum - l[(k, i)] * x[k]);
+                x[i] = sum / l[(i, i)];
+            }
+        }
+        Ok(x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gram::gram;
+    use crate::laws::{draw, gap, matrices, product, symmetric};
+    use crate::lu;
+    use crate::symmetric::SymmetricEigen;
+    use proptest::prelude::*;
+
+    const E: f64 = f64::EPSILON;
+
+    /// XᵀX + I: positive definite, with no eigenvalue below 1.
+    fn definite() -> impl Strategy<Value = Matrix<f64>> {
+        matrices(1..8).prop_map(|x| gram(&x) + Matrix::identity(x.ncols(), x.ncols()))
+    }
+
+    proptest! {
+        #[test]
+        fn the_root_squared_is_the_matrix(a in definite()) {
+            let root = Cholesky::of(&a).unwrap();
+            let l = root.lower();
+            prop_assert!(gap(&product(l, &l.transpose()), &a) <= 16.0 * E * a.norm());
+            prop_assert!((0..l.nrows()).all(|i| l[(i, i)] > 0.0));
+            prop_assert!((0..l.nrows()).all(|i| (i + 1..l.ncols()).all(|j| l[(i, j)] == 0.0)));
+        }
+
+        #[test]
+        fn elimination_says_the_same(a in definite(), seed in 0..99_u64) {
+            let (root, b) = (Cholesky::of(&a).unwrap(), draw(seed, a.nrows(), 2));
+            let (x, y) = (root.solve(&b).unwrap(), lu::solve(&a, &b).unwrap());
+            // The smallest eigenvalue is at least 1: the condition is at most ‖A‖.
+            prop_assert!(gap(&x, &y) <= 64.0 * E * a.norm() * y.norm());
+            let by_lu = lu::log_determinant(&a).unwrap();
+            prop_assert_eq!(by_lu.sign, 1.0);
+            prop_assert!((root.log_determinant() - by_lu.ln).abs() <= 64.0 * E * a.norm());
+            // ‖L⁻¹·b‖² = bᵀ·A⁻¹·b.
+            let white = root.whiten(&b).unwrap().norm_squared();
+            prop_assert!((white - b.dot(&x)).abs() <= 64.0 * E * a.norm() * white);
+        }
+
+        #[test]
+        fn positive_definite_means_a_positive_spectrum(a in symmetric(1..7)) {
+            let smallest = *SymmetricEigen::of(&a).unwrap().values.last().unwrap();
+            // Where rounding cannot decide otherwise.
+            prop_assume!(smallest.abs() > 1e-9 * a.norm());
+            prop_assert_eq!(Cholesky::of(&a).is_ok(), smallest > 0.0);
+        }
+    }
+
+    #[test]
+    fn the_failing_pivot_is_named() {
+        let a = Matrix::from_column_slice(3, 3, &[4.0, 2.0, 0.0, 2.0, 1.0, 1.0, 0.0, 1.0, 9.0]);
+        assert_eq!(
+            Cholesky::of(&a).unwrap_err(),
+            Error::NotPositiveDefinite { pivot: 1, value: 0.0 }
+        );
+        let b = Matrix::from_column_slice(1, 1, &[-2.0]);
+        assert_eq!(
+            Cholesky::of(&b).unwrap_err(),
+            Error::NotPositiveDefinite { pivot: 0, value: -2.0 }
+        );
+        let one = Cholesky::of(&Matrix::<f64>::identity(2, 2)).unwrap();
+        assert!(one.solve(&Matrix::zeros(3, 1)).is_err());
+    }
+}

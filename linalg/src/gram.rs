@@ -1,0 +1,45 @@
+//! All dot products of some vectors with each other.
+//!
+//! Formula: G = Xᵀ·X, gᵢⱼ = xᵢ·xⱼ for the columns of X. G is symmetric and no vᵀ·G·v is negative, for it
+//! is ‖X·v‖².
+//! In a transformer: attention scores are a Gram matrix of queries with keys; a covariance is a Gram matrix of
+//! centred features.
+//! Source: Horn and Johnson, *Matrix Analysis*, theorem 7.2.10.
+
+use crate::{Matrix, Real, apply::multiply, transposed};
+
+/// G = Xᵀ·X, for X (features × n): (n × n).
+///
+/// Floats: IEEE; NaN and ∞ stay visible. 0 × 0 of no columns; zeros of columns without elements.
+///
+/// ```
+/// use linalg::{gram::gram, matrix};
+/// let x = matrix(2, 2, &[1.0, 2.0, 3.0, -1.0]);
+/// assert_eq!(gram(&x), matrix(2, 2, &[5.0, 1.0, 1.0, 10.0]));
+/// ```
+pub fn gram<T: Real>(x: &Matrix<T>) -> Matrix<T> {
+    multiply(transposed(x.as_view()), x.as_view())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::{draw, matrices, product};
+    use crate::symmetric::SymmetricEigen;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn symmetric_and_never_negative(x in matrices(1..9), seed in 0..99_u64) {
+            let g = gram(&x);
+            let bound = 64.0 * f64::EPSILON * g.norm();
+            prop_assert!((&g - g.transpose()).norm() <= bound);
+            let v = draw(seed, x.ncols(), 1);
+            let energy = product(&x, &v).norm_squared();
+            let form = v.dot(&product(&g, &v));
+            prop_assert!((form - energy).abs() <= bound * v.norm_squared());
+            let spectrum = SymmetricEigen::of(&g).unwrap().values;
+            prop_assert!(spectrum.iter().all(|&l| l >= -bound));
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Eigenvalues of a matrix that is only known as a function: power iteration and Lanczos.
+//!
+//! An operator is a closure `|x, y|` that writes A·x into y. What it is made of does not matter: a product of
+//! layers, or the Hessian of a loss, which nobody can write down but of which v ↦ H·v costs two
+//! backpropagations.
+//!
+//! Formulas. Power iteration: v ← A·v/‖A·v‖, λ ≈ vᵀ·A·v. Lanczos, for symmetric A: an orthonormal basis Q of
+//! v, A·v, A²·v, … in which A is tridiagonal, Qᵀ·A·Q = T; the eigenvalues θ of T (Ritz values) approach those of A
+//! at both ends first, each with a bound on how far it is off: some eigenvalue λ has |θ − λ| ≤ ‖A·x − θ·x‖.
+//! In a transformer: λ_max of the Hessian bounds the learning rate, η < 2/λ_max; λ_min < 0 says that a point where
+//! the gradient vanishes is a saddle.
+//! Source: Lanczos, 1950; Golub and Van Loan, *Matrix Computations*, sections 7.3 and 10.1; Parlett, *The Symmetric
+//! Eigenvalue Problem*, 1998, chapter 13 (full reorthogonalisation).
+//!
+//! Vectors have the operator's scalar; eigenvalues are `f64` and carry no derivative.
+
+use crate::basis::remove;
+use crate::error::{finite_elements, length};
+use crate::norm::{direction, l2};
+use crate::symmetric::SymmetricEigen;
+use crate::{Error, Matrix, Real, vector};
+
+/// An eigenvalue, as well as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate<T> {
+    /// The estimate θ.
+    pub value: f64,
+    /// ‖A·x − θ·x‖ for the vector x: of a symmetric operator, some eigenvalue is that near.
+    pub residual: f64,
+    /// x, of length 1. The sign means nothing.
+    pub vector: Vec<T>,
+    /// How often the operator was applied.
+    pub iterations: usize,
+    /// Whether the residual is as small as was asked.
+    pub converged: bool,
+}
+
+/// A start vector without a pattern that an eigenvector could be orthogonal to by symmetry: the fractional parts
+/// of multiples of the golden ratio, less ½.
+///
+/// ```
+/// let v = linalg::krylov::start_vector::<f64>(3);
+/// assert!((v[0] - 0.118033988749895).abs() < 1e-15);
+/// ```
+pub fn start_vector<T: Real>(n: usize) -> Vec<T> {
+    const GOLDEN: f64 = 0.618_033_988_749_894_9;
+    (1..=n).map(|i| T::from_f64((i as f64 * GOLDEN).fract() - 0.5)).collect()
+}
+
+/// The eigenvalue of largest absolute value, and its eigenvector.
+///
+/// Stops when the residual is at most `tolerance`·|θ|, or after `iterations` applications; the estimate says which.
+/// The error falls by |λ₂/λ₁| each time: of a symmetric operator [`Lanczos`] needs far fewer applications. The
+/// operator need not be symmetric (the stationary distribution of a Markov chain is such an eigenvector); then
+/// the largest eigenvalue must be real and alone, and the residual bounds no distance.
+///
+/// # Errors
+/// A zero start; NaN and ±∞ in it or in what the operator writes; no iteration.
+///
+/// ```
+/// use linalg::krylov::power_iteration;
+/// // A Markov chain: half of those in state 0 move on, a quarter of those in state 1 come back.
+/// let step = |p: &[f64], next: &mut [f64]| {
+///     next[0] = 0.5 * p[0] + 0.25 * p[1];
+///     next[1] = 0.5 * p[0] + 0.75 * p[1];
+/// };
+/// let found = power_iteration(step, &[1.0, 1.0], 100, 1e-14)?;
+/// assert!(found.converged && (found.value - 1.0).abs() < 1e-14);
+/// assert!((found.vector[1] / found.vector[0] - 2.0).abs() < 1e-12); // a third and two thirds
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn power_iteration<T: Real>(
+    mut operator: impl FnMut(&[T], &mut [T]),
+    start: &[T],
+    iterations: usize,
+    tolerance: f64,
+) -> Result<Estimate<T>, Error> {
+    check_limits(iterations, tolerance)?;
+    let mut x = direction("the start vector", start)?;
+    let mut y = vec![T::zero(); x.len()];
+    let mut iteration = 0;
+    loop {
+        iteration += 1;
+        operator(&x, &mut y);
+        finite_elements("what the operator wrote", &y, y.len())?;
+        let value = vector::dot(&x, &y);
+        let rest: Vec<T> = y.iter().zip(&x).map(|(&y, &x)| y - value * x).collect();
+        let residual = l2(&rest).to_f64();
+        let value = value.to_f64();
+        let converged = residual <= tolerance * value.abs();
+        if converged || iteration == iterations {
+            return Ok(Estimate { value, residual, vector: x, iterations: iteration, converged });
+        }
+        // Not zero: the residual of A·x = 0 is 0, and it has converged.
+        x = direction("what the operator wrote", &y)?;
+    }
+}
+
+/// At which end of the spectrum an eigenvalue is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The largest.
+    Largest,
+    /// The smallest, the most negative if any is.
+    Smallest,
+    /// Both.
+    Both,
+}
+
+/// Lanczos' method with full reorthogonalisation: when to stop.
+///
+/// ```
+/// use linalg::krylov::{Lanczos, start_vector};
+/// // Second differences of 100 points: eigenvalues 2 − 2·cos(k·π/101), known in closed form.
+/// let laplacian = |x: &[f64], y: &mut [f64]| {
+///     for i in 0..x.len() {
+///         let neighbour = |j: usize| x.get(j).copied().unwrap_or(0.0);
+///         y[i] = 2.0 * x[i] - neighbour(i.wrapping_sub(1)) - neighbour(i + 1);
+///     }
+/// };
+/// let ritz = Lanczos::default().run(laplacian, &start_vector(100))?;
+/// let exact = 2.0 - 2.0 * (100.0 * std::f64::consts::PI / 101.0).cos();
+/// let largest = ritz.largest();
+/// assert!(largest.converged && (largest.value - exact).abs() < 1e-8);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Lanczos {
+    /// The end that must have converged.
+    pub end: End,
+    /// At most this many applications of the operator. As many vectors are kept.
+    pub iterations: usize,
+    /// Converged when the residual is at most this, relative to the largest |θ|. Below a few √n·ε of the scalar
+    /// no residual falls.
+    pub tolerance: f64,
+}
+
+impl Default for Lanczos {
+    /// The largest eigenvalue to a residual of 1e-10, in at most 200 applications.
+    fn default() -> Self {
+        Lanczos { end: End::Largest, iterations: 200, tolerance: 1e-10 }
+    }
+}
+
+/// What Lanczos' method found: an orthonormal basis and the operator's eigenvalues within it.
+#[derive(Clone, Debug)]
+pub struct Ritz<T> {
+    /// The Ritz values θ, largest first; never fewer than one. All lie between the operator's smallest and largest
+    /// eigenvalue.
+    pub values: Vec<f64>,
+    /// ‖A·x − θ·x‖ for each: some eigenvalue is that near.
+    pub residuals: Vec<f64>,
+    /// Whether the end that was asked for has converged.
+    pub converged: bool,
+    basis: Vec<Vec<T>>,
+    coefficients: Matrix<f64>,
+    tolerance: f64,
+}
+
+impl Lanczos {
+    /// Applies a symmetric operator until the wanted end of its spectrum has converged, or the limit is reached
+    /// ([`Ritz::converged`] says which), or nothing new comes: then every Ritz value is an eigenvalue.
+    ///
+    /// An eigenvector that is orthogonal to the start is not found; [`start_vector`] has no such symmetry.
+    ///
+    /// # Errors
+    /// A zero start; NaN and ±∞ in it or in what the operator writes; no iteration; an operator that turns out
+    /// not to be symmetric by more than half of the scalar's digits.
+    pub fn run<T: Real>(
+        &self,
+        mut operator: impl FnMut(&[T], &mut [T]),
+        start: &[T],
+    ) -> Result<Ritz<T>, Error> {
+        check_limits(self.iterations, self.tolerance)?;
+        let epsilon = epsilon::<T>();
+        let mut basis = vec![direction("the start vector", start)?];
+        let n = start.len();
+        let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut size = 0.0_f64;
+        loop {
+            let k = diagonal.len();
+            let mut y = vec![T::zero(); n];
+            operator(&basis[k], &mut y);
+            finite_elements("what the operator wrote", &y, n)?;
+            size = size.max(l2(&y).to_f64());
+            // Of a symmetric operator A·qₖ has no part along q₀ … qₖ₋₂.
+            for (j, q) in basis[..k.saturating_sub(1)].iter().enumerate() {
+                let difference = vector::dot(q, &y).to_f64();
+                if difference.abs() > epsilon.sqrt() * size {
+                    let operand = "the operator, in the basis of Lanczos' method,";
+                    return Err(Error::NotSymmetric { operand, row: j, column: k, difference });
+                }
+            }
+            diagonal.push(vector::dot(&basis[k], &y).to_f64());
+            remove(&basis, &mut y);
+            remove(&basis, &mut y);
+            let rest = l2(&y).to_f64();
+            // Nothing but rounding errors: the basis spans a space that A does not leave.
+            let complete = k + 1 == n || rest <= epsilon * (n as f64).sqrt() * size;
+            beside.push(if complete { 0.0 } else { rest });
+            let ritz = Ritz::of(&diagonal, &beside, self)?;
+            if ritz.converged || complete || k + 1 == self.iterations {
+                return Ok(Ritz { basis, ..ritz });
+            }
+            basis.push(direction("what the operator wrote", &y)?);
+        }
+    }
+}
+
+impl<T: Real> Ritz<T> {
+    /// The spectrum of the tridiagonal matrix, without its basis.
+    fn of(diagonal: &[f64], beside: &[f64], method: &Lanczos) -> Result<Self, Error> {
+        let k = diagonal.len();
+        let t = Matrix::from_fn(k, k, |i, j| match i.abs_diff(j) {
+            0 => diagonal[i],
+            1 => beside[i.min(j)],
+            _ => 0.0,
+        });
+        let SymmetricEigen { values, vectors } = SymmetricEigen::of(&t)?;
+        // A·x − θ·x = β·q·(last component).
+        let residuals: Vec<f64> =
+            (0..k).map(|i| beside[k - 1] * vectors[(k - 1, i)].abs()).collect();
+        let mut ritz = Ritz {
+            values,
+            residuals,
+            converged: false,
+            basis: Vec::new(),
+            coefficients: vectors,
+            tolerance: method.tolerance,
+        };
+        ritz.converged = match method.end {
+            End::Largest => ritz.settled(0),
+            End::Smallest => ritz.settled(k - 1),
+            End::Both => ritz.settled(0) && ritz.settled(k - 1),
+        };
+        Ok(ritz)
+    }
+
+    fn settled(&self, i: usize) -> bool {
+        let size = self.values[0].abs().max(self.values[self.values.len() - 1].abs());
+        self.residuals[i] <= self.tolerance * size
+    }
+
+    /// The largest eigenvalue.
+    pub fn largest(&self) -> Estimate<T> {
+        self.estimate(0)
+    }
+
+    /// The smallest eigenvalue: negative where the operator is not positive semidefinite.
+    pub fn smallest(&self) -> Estimate<T> {
+        self.estimate(self.values.len() - 1)
+    }
+
+    /// Ritz value `i` with its vector, x = Q·s.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn estimate(&self, i: usize) -> Estimate<T> {
+        let mut x = vec![T::zero(); self.basis[0].len()];
+        for (k, q) in self.basis.iter().enumerate() {
+            vector::axpy(&mut x, T::from_f64(self.coefficients[(k, i)]), q);
+        }
+        Estimate {
+            value: self.values[i],
+            residual: self.residuals[i],
+            vector: x,
+            iterations: self.values.len(),
+            converged: self.settled(i),
+        }
+    }
+}
+
+/// The scalar's ε: the distance from 1 to the next number.
+fn epsilon<T: Real>() -> f64 {
+    let mut epsilon = 1.0;
+    while (T::one() + T::from_f64(epsilon / 2.0)).to_f64() > 1.0 {
+        epsilon /= 2.0;
+    }
+    epsilon
+}
+
+fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
+    if iterations == 0 {
+        let range = "at least 1";
+        return Err(Error::Range { name: "the number of iterations", value: 0.0, range });
+    }
+    if tolerance.is_nan() || tolerance < 0.0 {
+        let range = "at least 0";
+        return Err(Error::Range { name: "the tolerance", value: tolerance, range });
+    }
+    Ok(())
+}
+
+/// A matrix as an operator.
+///
+/// # Errors
+/// A matrix that is not square.
+///
+/// ```
+/// use linalg::{krylov::{Lanczos, operator}, matrix};
+/// let a = matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]);
+/// let ritz = Lanczos::default().run(operator(&a)?, &[1.0, 0.0])?;
+/// assert!((ritz.largest().value - 3.0).abs() < 1e-14);
+/// assert!((ritz.smallest().value - 1.0).abs() < 1e-14);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn operator<T: Real>(a: &Matrix<T>) -> Result<impl FnMut(&[T], &mut [T]) + '_, Error> {
+    let n = crate::error::square("A", a)?;
+    Ok(move |x: &[T], y: &mut [T]| {
+        debug_assert!(length("x", x, n).is_ok());
+        y.fill(T::zero());
+        for (j, &x) in x.iter().enumerate() {
+            vector::axpy(y, x, &a.as_slice()[j * n..][..n]);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! The best approximation of a matrix by one of lower rank.
+//!
+//! Formula (Eckart and Young): A_k = Σ_{i≤k} σᵢ·uᵢ·vᵢᵀ is nearest to A among all matrices of rank k, with
+//! ‖A − A_k‖₂ = σ_{k+1} and ‖A − A_k‖_F = √Σ_{i>k} σᵢ².
+//! In a transformer: how much of a weight, or of its change by fine-tuning, an adapter of rank k can hold.
+//! Source: Eckart and Young, 1936; Mirsky, 1960; Golub and Van Loan, *Matrix Computations*, section 2.4.
+
+use crate::{Error, Matrix, Shape, apply::multiply, norm, svd::Svd};
+
+/// A_k = left·right, and what was left out.
+///
+/// ```
+/// use linalg::{low_rank::LowRank, matrix};
+/// let a = matrix(2, 2, &[3.0, 0.0, 0.0, 1.0]);
+/// let best = LowRank::of(&a, 1)?;
+/// assert_eq!(best.matrix(), matrix(2, 2, &[3.0, 0.0, 0.0, 0.0]));
+/// assert_eq!((best.spectral_error(), best.frobenius_error()), (1.0, 1.0));
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct LowRank {
+    /// U·diag(σ), (rows × k).
+    pub left: Matrix<f64>,
+    /// Vᵀ, (k × columns).
+    pub right: Matrix<f64>,
+    /// The singular values that were left out, largest first.
+    pub discarded: Vec<f64>,
+}
+
+impl LowRank {
+    /// The best approximation of rank k. In `f64` alone.
+    ///
+    /// Floats: any finite scale.
+    ///
+    /// # Errors
+    /// A rank above min(rows, columns); NaN and ±∞.
+    pub fn of(a: &Matrix<f64>, k: usize) -> Result<Self, Error> {
+        let most = a.nrows().min(a.ncols());
+        if k > most {
+            let found = Shape::new(a.nrows(), a.ncols());
+            return Err(Error::Rank { asked: k, most, found });
+        }
+        let svd = Svd::of(a)?;
+        let (left, right) = svd.factors(k);
+        Ok(LowRank { left, right: right.transpose(), discarded: svd.values[k..].to_vec() })
+    }
+
+    /// A_k itself.
+    pub fn matrix(&self) -> Matrix<f64> {
+        multiply(self.left.as_view(), self.right.as_view())
+    }
+
+    /// ‖A − A_k‖₂ = σ_{k+1}.
+    pub fn spectral_error(&self) -> f64 {
+        self.discarded.first().copied().unwrap_or(0.0)
+    }
+
+    /// ‖A − A_k‖_F.
+    pub fn frobenius_error(&self) -> f64 {
+        norm::l2(&self.discarded)
+    }
+
+    /// Numbers that the two factors hold: k·(rows + columns).
+    pub fn parameters(&self) -> usize {
+        self.left.len() + self.right.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::{draw, gap, matrices, product};
+    use proptest::prelude::*;
+
+    const BOUND: f64 = 128.0 * f64::EPSILON;
+
+    proptest! {
+        #[test]
+        fn the_error_is_what_was_left_out(a in matrices(1..8), k in 0..8_usize) {
+            let best = LowRank::of(&a, k.min(a.nrows()).min(a.ncols())).unwrap();
+            let rest = &a - best.matrix();
+            prop_assert!((norm::spectral(&rest).unwrap() - best.spectral_error()).abs() <= BOUND * a.norm());
+            prop_assert!((rest.norm() - best.frobenius_error()).abs() <= BOUND * a.norm());
+            prop_assert!(Svd::of(&best.matrix()).unwrap().rank_above(BOUND * a.norm()) <= k);
+        }
+
+        #[test]
+        fn no_competitor_is_nearer(a in matrices(2..8), k in 1..4_usize, seed in 0..9999_u64) {
+            let k = k.min(a.nrows()).min(a.ncols());
+            let best = LowRank::of(&a, k).unwrap();
+            // A stranger of rank k; the best one nudged, at several sizes; and alternating least squares'
+            // first step: A projected on a random subspace.
+            let (x, y) = (draw(seed, a.nrows(), k), draw(seed + 1, k, a.ncols()));
+            let mut rivals = vec![product(&x, &y)];
+            for size in [1.0, 1e-2, 1e-4] {
+                rivals.push(product(&(&best.left + &x * size), &(&best.right + &y * size)));
+            }
+            let q = crate::basis::orthonormal(&product(&a, &y.transpose()), 1e-8).unwrap();
+            rivals.push(crate::projection::onto_span(&a, &q).unwrap());
+            for rival in rivals {
+                let rest = &a - rival;
+                let slack = BOUND * a.norm();
+                prop_assert!(best.frobenius_error() <= rest.norm() + slack);
+                prop_assert!(best.spectral_error() <= norm::spectral(&rest).unwrap() + slack);
+            }
+        }
+
+        #[test]
+        fn more_rank_is_nearer_and_all_of_it_is_exact(a in matrices(1..8)) {
+            let most = a.nrows().min(a.ncols());
+            let errors: Vec<f64> =
+                (0..=most).map(|k| LowRank::of(&a, k).unwrap().frobenius_error()).collect();
+            prop_assert!(errors.is_sorted_by(|a, b| a >= b));
+            prop_assert_eq!(errors[most], 0.0);
+            let whole = LowRank::of(&a, most).unwrap();
+            prop_assert!(gap(&whole.matrix(), &a) <= BOUND * a.norm());
+            prop_assert_eq!(whole.parameters(), most * (a.nrows() + a.ncols()));
+        }
+    }
+
+    #[test]
+    fn a_rank_that_cannot_be_is_refused() {
+        let error = LowRank::of(&Matrix::zeros(2, 3), 3).unwrap_err().to_string();
+        assert_eq!(error, "rank 3 was asked of a 2×3 matrix, which has at most 2");
+    }
+}

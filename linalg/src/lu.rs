@@ -1,0 +1,273 @@
+//! Gaussian elimination: P·A = L·U, and what follows from it.
+//!
+//! Formulas: A·x = b by L·(U·x) = P·b; ln |det A| = Σ ln |uᵢᵢ|; A⁻¹ column by column.
+//! In a transformer: nothing inverts a matrix there; around it, the stationary distribution of a Markov chain
+//! and the density of a Gaussian or of a normalising flow do.
+//! Source: Golub and Van Loan, *Matrix Computations*, section 3.4 (partial pivoting).
+//!
+//! Written here, and not taken from nalgebra, so that dual numbers pass through (the derivative of
+//! ln |det A| comes out as tr(A⁻¹·Ȧ)) and so that rows and columns of very different scale do not overflow:
+//! they are divided by powers of two first, which rounds nothing.
+
+use crate::error::{finite, square};
+use crate::norm::power_of_two;
+use crate::{Error, Matrix, Real, Shape};
+
+/// P·A = L·U of a square matrix.
+///
+/// ```
+/// use linalg::{lu::Lu, matrix};
+/// let a = matrix(2, 2, &[2.0, 4.0, 1.0, 5.0]); // columns (2,4) and (1,5)
+/// let x = Lu::of(&a)?.solve(&matrix(2, 1, &[4.0, 14.0]))?;
+/// assert_eq!(x.as_slice(), &[1.0, 2.0]);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Lu<T: Real> {
+    /// L below the diagonal (its diagonal is 1), U on and above it.
+    factors: Matrix<T>,
+    /// Row i of the factors is row `order[i]` of A.
+    order: Vec<usize>,
+    /// Whether the order is an odd permutation.
+    odd: bool,
+    /// What the rows, then the columns, of A were divided by.
+    scales: [Vec<f64>; 2],
+    /// The first pivot that is zero.
+    singular: Option<usize>,
+}
+
+/// sign·e^ln: a determinant that cannot overflow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogDeterminant<T> {
+    /// −1, 0 or 1.
+    pub sign: f64,
+    /// ln |det A|; −∞ where the determinant is 0.
+    pub ln: T,
+}
+
+impl<T: Real> Lu<T> {
+    /// Decomposes A. A singular matrix has a decomposition too; it has no solutions.
+    ///
+    /// # Errors
+    /// A matrix that is not square; NaN and ±∞.
+    pub fn of(a: &Matrix<T>) -> Result<Self, Error> {
+        let n = square("A", a)?;
+        finite("A", a)?;
+        let (mut f, mut order, mut odd, mut singular) =
+            (a.clone(), Vec::from_iter(0..n), false, None);
+        let scales = equilibrate(&mut f);
+        for k in 0..n {
+            let size = |i: usize| f[(i, k)].to_f64().abs();
+            // The first of the largest.
+            let pivot = (k..n).fold(k, |best, i| if size(i) > size(best) { i } else { best });
+            if size(pivot) == 0.0 {
+                singular = singular.or(Some(k));
+                continue;
+            }
+            if pivot != k {
+                f.swap_rows(k, pivot);
+                order.swap(k, pivot);
+                odd = !odd;
+            }
+            for i in k + 1..n {
+                let share = f[(i, k)] / f[(k, k)];
+                f[(i, k)] = share;
+                for j in k + 1..n {
+                    let above = f[(k, j)];
+                    f[(i, j)] -= share * above;
+                }
+            }
+        }
+        Ok(Lu { factors: f, order, odd, scales, singular })
+    }
+
+    /// X with A·X = B, for B (n × m).
+    ///
+    /// Of a matrix that is almost singular the solution has few digits; [`crate::svd::Svd::condition_number`]
+    /// says how few.
+    ///
+    /// # Errors
+    /// A right-hand side with another number of rows; a singular matrix.
+    pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, Error> {
+        let n = self.order.len();
+        Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
+        if let Some(pivot) = self.singular {
+            return Err(Error::Singular { pivot });
+        }
+        let [rows, columns] = &self.scales;
+        let scale = T::from_f64;
+        let mut x = Matrix::from_fn(n, b.ncols(), |i, j| {
+            b[(self.order[i], j)] / scale(rows[self.order[i]])
+        });
+        for mut x in x.column_iter_mut() {
+            for i in 0..n {
+                x[i] = (0..i).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
+            }
+            for i in (0..n).rev() {
+                let sum = (i + 1..n).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
+                x[i] = sum / self.factors[(i, i)];
+            }
+            (0..n).for_each(|i| x[i] /= scale(columns[i]));
+        }
+        Ok(x)
+    }
+
+    /// A⁻¹. To solve a system, [`Lu::solve`] it: that is quicker and more exact.
+    ///
+    /// ```
+    /// use linalg::{lu::Lu, matrix};
+    /// let inverse = Lu::of(&matrix(2, 2, &[2.0, 0.0, 0.0, -4.0]))?.inverse()?;
+    /// assert_eq!(inverse, matrix(2, 2, &[0.5, 0.0, 0.0, -0.25]));
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A singular matrix.
+    pub fn inverse(&self) -> Result<Matrix<T>, Error> {
+        let n = self.order.len();
+        self.solve(&Matrix::identity(n, n))
+    }
+
+    /// det A as a sign and a logarithm.
+    pub fn log_determinant(&self) -> LogDeterminant<T> {
+        let diagonal = || (0..self.order.len()).map(|i| self.factors[(i, i)]);
+        if self.singular.is_some() {
+            return LogDeterminant { sign: 0.0, ln: T::from_f64(f64::NEG_INFINITY) };
+        }
+        let negative = diagonal().filter(|u| u.to_f64() < 0.0).count();
+        let sign = if negative % 2 == usize::from(self.odd) { 1.0 } else { -1.0 };
+        // Powers of two have whole logarithms: their sum is exact and is rounded once.
+        let power: f64 = self.scales.iter().flatten().map(|s| s.log2()).sum();
+        let ln = diagonal().fold(T::zero(), |sum, u| sum + u.abs().ln());
+        LogDeterminant { sign, ln: ln + T::from_f64(power * std::f64::consts::LN_2) }
+    }
+}
+
+/// Divides rows, then columns, by powers of two until the largest of each is between 1 and 2.
+fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<f64>; 2] {
+    let scale = |most: f64| if most == 0.0 { 1.0 } else { power_of_two(most) };
+    let size = |most: f64, x: &T| most.max(x.to_f64().abs());
+    let rows: Vec<f64> = a.row_iter().map(|r| scale(r.iter().fold(0.0, size))).collect();
+    for (mut row, &scale) in a.row_iter_mut().zip(&rows) {
+        row.iter_mut().for_each(|x| *x /= T::from_f64(scale));
+    }
+    let columns: Vec<f64> = a.column_iter().map(|c| scale(c.iter().fold(0.0, size))).collect();
+    for (mut column, &scale) in a.column_iter_mut().zip(&columns) {
+        column.iter_mut().for_each(|x| *x /= T::from_f64(scale));
+    }
+    [rows, columns]
+}
+
+/// tr A = Σ aᵢᵢ, the sum of the eigenvalues.
+///
+/// Floats: IEEE; 0 of a 0 × 0 matrix.
+///
+/// # Errors
+/// A matrix that is not square.
+///
+/// ```
+/// use linalg::{lu::trace, matrix};
+/// assert_eq!(trace(&matrix(2, 2, &[2.0, 1.0, 1.0, 5.0])), Ok(7.0));
+/// ```
+pub fn trace<T: Real>(a: &Matrix<T>) -> Result<T, Error> {
+    let n = square("A", a)?;
+    Ok(crate::vector::sum_of(n, |i| a[(i, i)]))
+}
+
+/// det A as a sign and a logarithm: sign 1 and ln 0 of a 0 × 0 matrix, sign 0 and −∞ of a singular one.
+///
+/// # Errors
+/// A matrix that is not square; NaN and ±∞.
+///
+/// ```
+/// use linalg::{lu::log_determinant, matrix};
+/// let a = matrix(2, 2, &[0.0, 1e-200, 1e-200, 0.0]); // the determinant, −1e-400, would be 0
+/// let d = log_determinant(&a)?;
+/// assert_eq!(d.sign, -1.0);
+/// assert!((d.ln + 400.0 * std::f64::consts::LN_10).abs() < 1e-12);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn log_determinant<T: Real>(a: &Matrix<T>) -> Result<LogDeterminant<T>, Error> {
+    Ok(Lu::of(a)?.log_determinant())
+}
+
+/// X with A·X = B; to solve for several right-hand sides one after the other, keep the [`Lu`].
+///
+/// # Errors
+/// A matrix that is not square or is singular; shapes that do not fit; NaN and ±∞ on either side.
+///
+/// ```
+/// use linalg::{lu::solve, matrix};
+/// let a = matrix(2, 2, &[0.0, 2.0, 4.0, 0.0]);
+/// assert_eq!(solve(&a, &matrix(2, 1, &[8.0, 6.0]))?.as_slice(), &[3.0, 2.0]);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn solve<T: Real>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>, Error> {
+    finite("B", b)?;
+    Lu::of(a)?.solve(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::{gap, product, squares};
+    use crate::svd::Svd;
+    use proptest::prelude::*;
+
+    const E: f64 = f64::EPSILON;
+
+    proptest! {
+        #[test]
+        fn what_is_solved_is_solved(a in squares(1..8), seed in 0..99_u64) {
+            let b = crate::laws::draw(seed, a.nrows(), 2);
+            let condition = Svd::of(&a).unwrap().condition_number().unwrap();
+            prop_assume!(condition < 1e8);
+            let x = solve(&a, &b).unwrap();
+            // Elimination with pivoting is backward stable: growth is at most 2⁶, in practice below n.
+            let bound = 64.0 * E * a.norm() * x.norm();
+            prop_assert!(gap(&product(&a, &x), &b) <= bound);
+            let inverse = Lu::of(&a).unwrap().inverse().unwrap();
+            let identity = Matrix::identity(a.nrows(), a.nrows());
+            prop_assert!(gap(&product(&a, &inverse), &identity) <= 64.0 * E * condition * 8.0);
+        }
+
+        #[test]
+        fn determinants_multiply((a, b) in (1..6_usize).prop_flat_map(|n| (squares(n..n + 1), squares(n..n + 1)))) {
+            let condition = |a: &Matrix<f64>| Svd::of(a).unwrap().condition_number().unwrap();
+            let worst = condition(&a).max(condition(&b));
+            prop_assume!(worst < 1e6);
+            let [a, b, ab] = [&a, &b, &product(&a, &b)].map(|m| log_determinant(m).unwrap());
+            prop_assert_eq!(ab.sign, a.sign * b.sign);
+            // d ln det = tr(A⁻¹·dA): the error of the product, magnified by the condition of both.
+            let bound = 64.0 * E * (worst * worst + ab.ln.abs());
+            prop_assert!((ab.ln - a.ln - b.ln).abs() <= bound);
+        }
+
+        #[test]
+        fn a_determinant_is_the_product_of_singular_values(a in squares(1..7)) {
+            let svd = Svd::of(&a).unwrap();
+            let condition = svd.condition_number().unwrap();
+            prop_assume!(condition < 1e8);
+            let ln: f64 = svd.values.iter().map(|s| s.ln()).sum();
+            let found = log_determinant(&a).unwrap().ln;
+            prop_assert!((found - ln).abs() <= 64.0 * E * (condition + ln.abs()));
+        }
+
+        #[test]
+        fn the_trace_does_not_mind_the_order((a, b) in crate::laws::factors(1..7)) {
+            let b = Matrix::from_fn(b.nrows(), a.nrows(), |i, j| b[(i, j % b.ncols())]);
+            let (ab, ba) = (trace(&product(&a, &b)).unwrap(), trace(&product(&b, &a)).unwrap());
+            prop_assert!((ab - ba).abs() <= 64.0 * E * a.norm() * b.norm());
+        }
+    }
+
+    #[test]
+    fn a_singular_matrix_names_its_pivot() {
+        let a = Matrix::from_column_slice(3, 3, &[1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 0.0]);
+        let lu = Lu::of(&a).unwrap();
+        assert_eq!(lu.log_determinant().sign, 0.0);
+        assert_eq!(lu.log_determinant().ln, f64::NEG_INFINITY);
+        assert_eq!(lu.solve(&a).unwrap_err(), Error::Singular { pivot: 1 });
+        assert!(lu.solve(&Matrix::zeros(2, 1)).is_err());
+    }
+}

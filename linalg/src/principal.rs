@@ -1,0 +1,170 @@
+//! Principal components: the few directions along which embeddings differ most.
+//!
+//! Formula: for centred columns X̃ = X − μ·1ᵀ = U·diag(σ)·Vᵀ the axes are the columns of U and the variances along
+//! them σ²/(n − 1): the eigenvectors and eigenvalues of the covariance X̃·X̃ᵀ/(n − 1), without forming it.
+//! In a transformer: two axes of a table of embeddings make a picture; a steep spectrum says that the table uses
+//! few directions.
+//! Source: the textbook's A.1; Jolliffe, *Principal Component Analysis*, 2002, section 3.5.
+
+use crate::{Error, Matrix, Shape, ShapeError, apply, product::Product, svd::Svd, vector};
+
+/// The mean, the axes and the variance along each. In `f64` alone, by [`Svd`].
+///
+/// ```
+/// use linalg::{matrix, principal::PrincipalComponents};
+/// // Four points, one a column, on the line y = 2x + 1.
+/// let x = matrix(2, 4, &[0.0, 1.0, 1.0, 3.0, 2.0, 5.0, 3.0, 7.0]);
+/// let pca = PrincipalComponents::of(&x)?;
+/// assert!((pca.explained(1) - 1.0).abs() < 1e-15); // one axis says everything
+/// let axis = pca.axes.column(0);
+/// assert!((axis[1] / axis[0] - 2.0).abs() < 1e-14);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct PrincipalComponents {
+    /// μ, (features × 1).
+    pub mean: Matrix<f64>,
+    /// Orthonormal axes, (features × min(features, n)), that of the largest variance first. The largest
+    /// component of an axis is positive, so that the same data give the same picture.
+    pub axes: Matrix<f64>,
+    /// The variance along each axis, σ²/(n − 1).
+    pub variances: Vec<f64>,
+}
+
+impl PrincipalComponents {
+    /// The components of n ≥ 2 columns of features.
+    ///
+    /// Floats: any finite scale whose differences are finite; a variance that is too large is ∞.
+    ///
+    /// # Errors
+    /// Fewer than two columns, or no feature; NaN and ±∞.
+    pub fn of(x: &Matrix<f64>) -> Result<Self, Error> {
+        let (d, n) = x.shape();
+        if d == 0 {
+            return Err(ShapeError::Empty { operand: "x" }.into());
+        }
+        if n < 2 {
+            Shape::new(d, n).expect_columns("x", 2)?;
+        }
+        crate::error::finite("x", x)?;
+        // Divided before it is summed: a mean of large numbers is no larger than they are.
+        let mean = Matrix::from_fn(d, 1, |i, _| vector::sum_of(n, |j| x[(i, j)] / n as f64));
+        let centred = Matrix::from_fn(d, n, |i, j| x[(i, j)] - mean[i]);
+        let Svd { u: mut axes, values, .. } = Svd::of(&centred)?;
+        for mut axis in axes.column_iter_mut() {
+            if axis[axis.iamax()] < 0.0 {
+                axis.neg_mut();
+            }
+        }
+        let root = ((n - 1) as f64).sqrt();
+        let variances = values.iter().map(|s| (s / root) * (s / root)).collect();
+        Ok(PrincipalComponents { mean, axes, variances })
+    }
+
+    /// The coordinates along the first k axes of every column of x: (k × columns), U_kᵀ·(x − μ).
+    ///
+    /// ```
+    /// use linalg::{matrix, principal::PrincipalComponents};
+    /// let x = matrix(2, 3, &[1.0, 5.0, 2.0, 5.0, 3.0, 5.0]); // the second feature never changes
+    /// let pca = PrincipalComponents::of(&x)?;
+    /// let c = pca.coordinates(&x, 1)?;
+    /// assert!((&c - matrix(1, 3, &[-1.0, 0.0, 1.0])).norm() < 1e-15);
+    /// assert!((pca.restore(&c)? - x).norm() < 1e-14);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Another number of features; more axes than there are.
+    pub fn coordinates(&self, x: &Matrix<f64>, k: usize) -> Result<Matrix<f64>, Error> {
+        Shape::new(x.nrows(), x.ncols()).expect_rows("x", self.mean.len())?;
+        let centred = Matrix::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - self.mean[i]);
+        Ok(apply(&Product::transposed(), [&self.first(k)?, &centred])?)
+    }
+
+    /// The points at these coordinates along the first axes: μ + U_k·c.
+    ///
+    /// # Errors
+    /// More coordinates than there are axes.
+    pub fn restore(&self, coordinates: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
+        let axes = self.first(coordinates.nrows())?;
+        Ok(crate::affine::affine(&axes, coordinates, &self.mean)?)
+    }
+
+    /// The share of all variance along the first k axes; 1 where nothing varies, NaN where a variance is infinite.
+    pub fn explained(&self, k: usize) -> f64 {
+        let deviations: Vec<f64> = self.variances.iter().map(|v| v.sqrt()).collect();
+        // Variances are finite and not negative, or infinite: then no share has a meaning.
+        crate::spectrum::energy(&deviations, k).unwrap_or(f64::NAN)
+    }
+
+    fn first(&self, k: usize) -> Result<Matrix<f64>, Error> {
+        let (d, most) = self.axes.shape();
+        if k > most {
+            return Err(Error::Rank { asked: k, most, found: Shape::new(d, most) });
+        }
+        Ok(self.axes.columns(0, k).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::{gap, matrices, skew};
+    use crate::symmetric::SymmetricEigen;
+    use proptest::prelude::*;
+
+    const BOUND: f64 = 256.0 * f64::EPSILON;
+
+    fn clouds() -> impl Strategy<Value = Matrix<f64>> {
+        matrices(2..9)
+    }
+
+    proptest! {
+        #[test]
+        fn coordinates_are_uncorrelated(x in clouds()) {
+            let pca = PrincipalComponents::of(&x).unwrap();
+            prop_assert!(skew(&pca.axes) <= BOUND);
+            let (k, n) = (pca.variances.len(), x.ncols() as f64);
+            let c = pca.coordinates(&x, k).unwrap();
+            let covariance = &c * c.transpose() / (n - 1.0);
+            let expected = Matrix::from_diagonal(&nalgebra::DVector::from_vec(pca.variances.clone()));
+            let scale = x.norm_squared();
+            prop_assert!(gap(&covariance, &expected) <= BOUND * scale);
+            prop_assert!((0..k).all(|i| c.row(i).sum().abs() <= BOUND * x.norm() * n));
+        }
+
+        #[test]
+        fn variances_are_the_spectrum_of_the_covariance(x in clouds()) {
+            let pca = PrincipalComponents::of(&x).unwrap();
+            let centred = Matrix::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - x.row(i).mean());
+            let covariance = &centred * centred.transpose() / (x.ncols() as f64 - 1.0);
+            let spectrum = SymmetricEigen::of(&covariance).unwrap().values;
+            for (found, expected) in pca.variances.iter().zip(spectrum) {
+                prop_assert!((found - expected).abs() <= BOUND * x.norm_squared());
+            }
+        }
+
+        #[test]
+        fn all_axes_restore_and_fewer_lose_what_they_say(x in clouds(), k in 0..8_usize) {
+            let pca = PrincipalComponents::of(&x).unwrap();
+            let all = pca.variances.len();
+            let whole = pca.restore(&pca.coordinates(&x, all).unwrap()).unwrap();
+            prop_assert!(gap(&whole, &x) <= BOUND * x.norm());
+            let k = k.min(all);
+            let lossy = pca.restore(&pca.coordinates(&x, k).unwrap()).unwrap();
+            let lost: f64 = pca.variances[k..].iter().sum::<f64>() * (x.ncols() as f64 - 1.0);
+            prop_assert!((gap(&lossy, &x).powi(2) - lost).abs() <= BOUND * x.norm_squared());
+        }
+    }
+
+    #[test]
+    fn misfits_are_refused() {
+        assert!(PrincipalComponents::of(&Matrix::zeros(3, 1)).is_err());
+        assert!(PrincipalComponents::of(&Matrix::zeros(0, 3)).is_err());
+        let pca = PrincipalComponents::of(&Matrix::repeat(2, 3, 7.0)).unwrap();
+        assert_eq!((pca.explained(0), pca.mean[0]), (1.0, 7.0));
+        assert!(pca.coordinates(&Matrix::zeros(3, 1), 1).is_err());
+        assert!(pca.coordinates(&Matrix::zeros(2, 1), 3).is_err());
+        assert!(pca.restore(&Matrix::zeros(3, 1)).is_err());
+    }
+}

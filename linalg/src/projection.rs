@@ -1,0 +1,115 @@
+//! The shadow of a vector on a line or on a subspace.
+//!
+//! Formulas: onto a line, x ↦ d·(d·x)/(d·d); onto the span of orthonormal columns Q, X ↦ Q·Qᵀ·X. What is left,
+//! X − Q·Qᵀ·X, is orthogonal to the span, and no point of the span is nearer to X.
+//! In a transformer: the drop-line in the picture of a query and a key; a probe that reads one feature off
+//! the residual stream, or removes it.
+//! Source: the textbook's figure A.1.1; Strang, *Introduction to Linear Algebra*, section 4.2.
+
+use crate::error::{finite_elements, length};
+use crate::norm::direction;
+use crate::{Error, Matrix, Real, ShapeError, apply, product::Product, vector};
+
+/// d·(d·x)/(d·d): the part of x along a direction d of any length.
+///
+/// Floats: d of any finite scale.
+///
+/// # Errors
+/// Different lengths; a zero direction; NaN and ±∞.
+///
+/// ```
+/// use linalg::projection::onto;
+/// assert_eq!(onto(&[2.0, 3.0], &[10.0, 0.0])?, [2.0, 0.0]);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn onto<T: Real>(x: &[T], d: &[T]) -> Result<Vec<T>, Error> {
+    length("the direction", d, x.len())?;
+    finite_elements("x", x, x.len())?;
+    let d = direction("the direction", d)?;
+    let share = vector::dot(x, &d);
+    Ok(d.iter().map(|&d| d * share).collect())
+}
+
+/// Q·Qᵀ·X: every column of X projected onto the span of the orthonormal columns of Q
+/// (see [`crate::basis::orthonormal`]).
+///
+/// Shapes: Q (d × r), X (d × n), result (d × n). Floats: IEEE; NaN and ∞ stay visible.
+///
+/// ```
+/// use linalg::{matrix, projection::onto_span};
+/// let q = matrix(3, 2, &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]); // the ground
+/// let shadow = onto_span(&matrix(3, 1, &[2.0, 3.0, 5.0]), &q)?;
+/// assert_eq!(shadow.as_slice(), &[2.0, 3.0, 0.0]);
+/// # Ok::<(), linalg::ShapeError>(())
+/// ```
+pub fn onto_span<T: Real>(x: &Matrix<T>, q: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
+    apply(&Product::plain(), [q, &apply(&Product::transposed(), [q, x])?])
+}
+
+/// X − Q·Qᵀ·X: what is orthogonal to the span of the orthonormal columns of Q.
+///
+/// Shapes and floats as in [`onto_span`].
+///
+/// ```
+/// use linalg::{matrix, projection::away_from_span};
+/// let q = matrix(3, 1, &[0.0, 0.0, 1.0]); // a feature to be removed
+/// let rest = away_from_span(&matrix(3, 1, &[2.0, 3.0, 5.0]), &q)?;
+/// assert_eq!(rest.as_slice(), &[2.0, 3.0, 0.0]);
+/// # Ok::<(), linalg::ShapeError>(())
+/// ```
+pub fn away_from_span<T: Real>(x: &Matrix<T>, q: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
+    let mut rest = x.clone();
+    let shadow = onto_span(x, q)?;
+    rest.zip_apply(&shadow, |x, shadow| *x -= shadow);
+    Ok(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::basis::orthonormal;
+    use crate::laws::{draw, gap, matrices, pair, product};
+    use crate::norm::l2;
+    use proptest::prelude::*;
+
+    /// Sums of up to 8 terms, three products deep.
+    const BOUND: f64 = 64.0 * f64::EPSILON;
+
+    proptest! {
+        #[test]
+        fn onto_a_line((x, d) in pair(1..9)) {
+            prop_assume!(l2(&d) > 0.0);
+            let p = onto(&x, &d).unwrap();
+            let again = onto(&p, &d).unwrap();
+            for i in 0..x.len() {
+                prop_assert!((p[i] - again[i]).abs() <= BOUND * l2(&x)); // idempotent
+            }
+            let rest: Vec<f64> = x.iter().zip(&p).map(|(x, p)| x - p).collect();
+            prop_assert!(vector::dot(&rest, &d).abs() <= BOUND * l2(&x) * l2(&d));
+        }
+
+        #[test]
+        fn idempotent_symmetric_and_orthogonal(a in matrices(1..9), seed in 0..99_u64) {
+            let q = orthonormal(&a, 1e-8).unwrap();
+            let (x, y) = (draw(seed, a.nrows(), 3), draw(seed + 100, a.nrows(), 3));
+            let (px, py) = (onto_span(&x, &q).unwrap(), onto_span(&y, &q).unwrap());
+            let scale = BOUND * x.norm() * y.norm();
+            prop_assert!(gap(&onto_span(&px, &q).unwrap(), &px) <= BOUND * x.norm());
+            prop_assert!((px.dot(&y) - x.dot(&py)).abs() <= scale);
+            let rest = away_from_span(&x, &q).unwrap();
+            prop_assert!(product(&q.transpose(), &rest).norm() <= BOUND * x.norm());
+            // Pythagoras.
+            let sum = px.norm_squared() + rest.norm_squared();
+            prop_assert!((sum - x.norm_squared()).abs() <= BOUND * x.norm_squared());
+        }
+
+        #[test]
+        fn nothing_in_the_span_is_nearer(a in matrices(1..9), seed in 0..99_u64) {
+            let q = orthonormal(&a, 1e-8).unwrap();
+            prop_assume!(q.ncols() > 0);
+            let (x, c) = (draw(seed, a.nrows(), 1), draw(seed + 100, q.ncols(), 1));
+            let best = away_from_span(&x, &q).unwrap().norm();
+            prop_assert!(best <= gap(&x, &product(&q, &c)) + BOUND);
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Rotation of pairs: the position of a token as an angle (RoPE).
+//!
+//! Formula: coordinates i and i′ of a head of width d turn by the angle t·ωᵢ, ωᵢ = base^(−2i/d), at position t:
+//! (a, b) ↦ (a·cos − b·sin, a·sin + b·cos). The map R(t) is orthogonal, R(s)ᵀ·R(t) = R(t − s), so that a dot product
+//! of a rotated query and a rotated key depends on how far apart they are and on nothing else:
+//! R(s)·q · R(t)·k = q · R(t − s)·k. Gradient: dx = R(t)ᵀ·dy, the rotation back.
+//! In a transformer: applied to queries and keys in each layer, instead of adding positions to embeddings.
+//! Source: Su et al., *RoFormer*, 2021, section 3.2.
+
+use crate::{
+    Error, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, matrix,
+    parallel, shape::equal_parts, simd,
+};
+
+/// Which coordinates of a head turn together.
+///
+/// ```
+/// use linalg::rotation::{Pairs, rotate};
+/// let turned = |pairs| rotate(&[1.0, 0.0, 0.0, 0.0], 1.0, 1e4, pairs);
+/// assert_eq!(turned(Pairs::Neighbours)?, [1_f64.cos(), 1_f64.sin(), 0.0, 0.0]);
+/// assert_eq!(turned(Pairs::Halves)?, [1_f64.cos(), 0.0, 1_f64.sin(), 0.0]);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// 2i with 2i + 1: RoFormer, GPT-J, Llama as Meta publishes it.
+    Neighbours,
+    /// i with i + d/2 ("rotate half"): GPT-NeoX, Llama as Hugging Face publishes it.
+    Halves,
+}
+
+impl Pairs {
+    /// The coordinates of pair `i` in a head of `2·half`.
+    #[inline(always)]
+    fn coordinates(self, i: usize, half: usize) -> (usize, usize) {
+        match self {
+            Pairs::Neighbours => (2 * i, 2 * i + 1),
+            Pairs::Halves => (i, i + half),
+        }
+    }
+}
+
+/// ωᵢ = base^(−2i/d): radians a token by which pair i turns; pair 0 turns fastest, by one radian.
+///
+/// ```
+/// use linalg::rotation::frequency;
+/// assert_eq!(frequency(0, 4, 1e4), 1.0);
+/// assert_eq!(frequency(1, 4, 1e4), 0.01);
+/// ```
+pub fn frequency(i: usize, width: usize, base: f64) -> f64 {
+    base.powf(-((2 * i) as f64) / width as f64)
+}
+
+/// (a, b) turned by an angle in radians, counter-clockwise.
+///
+/// Floats: IEEE; an angle of ±∞ gives NaN.
+///
+/// ```
+/// let [a, b] = linalg::rotation::rotate_pair([1.0, 0.0], std::f64::consts::FRAC_PI_2);
+/// assert!(a.abs() < 1e-16 && b == 1.0);
+/// ```
+pub fn rotate_pair<T: Real>([a, b]: [T; 2], angle: T) -> [T; 2] {
+    let (cos, sin) = (angle.cos(), angle.sin());
+    [a * cos - b * sin, a * sin + b * cos]
+}
+
+/// R(t)·x for one vector of even length at position t; a negative position turns back.
+///
+/// Floats: IEEE; a position that is not finite gives NaN. Nothing of nothing.
+///
+/// # Errors
+/// A vector of odd length.
+///
+/// ```
+/// use linalg::{rotation::{Pairs, rotate}, vector::dot};
+/// let (q, k) = ([1.0, 2.0, 3.0, 4.0], [4.0, 1.0, -2.0, 0.5]);
+/// let score = |s: f64, t: f64| {
+///     let turn = |x: &[f64], at| rotate(x, at, 1e4, Pairs::Halves);
+///     Ok::<f64, linalg::Error>(dot(&turn(&q, s)?, &turn(&k, t)?))
+/// };
+/// assert!((score(7.0, 3.0)? - score(107.0, 103.0)?).abs() < 1e-12); // 4 apart, both times
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn rotate<T: Real>(x: &[T], position: f64, base: f64, pairs: Pairs) -> Result<Vec<T>, Error> {
+    let rotation = Rotation { heads: 1, base, pairs };
+    let [x, t] = [matrix(x.len(), 1, x), matrix(1, 1, &[T::from_f64(position)])];
+    Ok(crate::apply(&rotation, [&x, &t])?.as_slice().to_vec())
+}
+
+/// y = R(t)·x for every head of every token: x (width × tokens), positions t (1 × tokens).
+///
+/// Angles are computed in `f64` whatever the scalar: at position 10⁵ an `f32` angle is off by 0.004 radians.
+/// Positions get no gradient, as indices get none.
+///
+/// ```
+/// use linalg::{apply, matrix, rotation::{Pairs, Rotation}};
+/// let rotation = Rotation { heads: 1, base: 1e4, pairs: Pairs::Neighbours };
+/// let x = matrix(2, 2, &[1.0, 0.0, 1.0, 0.0]);
+/// let y = apply(&rotation, [&x, &matrix(1, 2, &[0.0, 1.0])])?;
+/// assert_eq!(y.as_slice(), &[1.0, 0.0, 1_f64.cos(), 1_f64.sin()]); // at 0 nothing turns
+/// # Ok::<(), linalg::ShapeError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotation {
+    /// Number of heads: equal blocks of rows, each rotated alike.
+    pub heads: usize,
+    /// 10⁴ in RoFormer; larger for longer contexts.
+    pub base: f64,
+    /// Which coordinates turn together.
+    pub pairs: Pairs,
+}
+
+impl Rotation {
+    /// Calls `update` with every element of y and what R(t)·x, or R(t)ᵀ·x, has there.
+    #[inline(always)]
+    fn turn<T: Real>(
+        &self,
+        x: &[T],
+        y: &mut [T],
+        (cos, sin): (&[T], &[T]),
+        back: bool,
+        update: impl Fn(&mut T, T),
+    ) {
+        let half = cos.len();
+        for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(2 * half)) {
+            for i in 0..half {
+                let (p, q) = self.pairs.coordinates(i, half);
+                let sin = if back { -sin[i] } else { sin[i] };
+                update(&mut y[p], x[p] * cos[i] - x[q] * sin);
+                update(&mut y[q], x[p] * sin + x[q] * cos[i]);
+            }
+        }
+    }
+}
+
+impl Primitive<2> for Rotation {
+    fn name(&self) -> &'static str {
+        "rotation of pairs"
+    }
+
+    fn shape(&self, [x, positions]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        let width = equal_parts("the width", x.rows, self.heads)?;
+        equal_parts("the width of a head", width, 2)?;
+        positions.expect("the row of positions", Shape::new(1, x.columns))?;
+        Ok(x)
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        3 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false; 2], output: false }
+    }
+
+    /// Cosines and sines of every pair at every token; all heads share them.
+    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
+        Memory { kept: x.len() / self.heads.max(1), scratch: 0 }
+    }
+
+    fn forward<T: Real>(
+        &self,
+        [x, positions]: [View<'_, T>; 2],
+        y: ViewMut<'_, T>,
+        work: Work<'_, T>,
+    ) {
+        let width = x.nrows() / self.heads;
+        let table = ViewMut::from_slice(work.kept, width, x.ncols());
+        parallel::columns([y, table], |first, [mut y, mut table]| {
+            for i in 0..width / 2 {
+                let frequency = frequency(i, width, self.base);
+                for j in 0..table.ncols() {
+                    let (sin, cos) = (frequency * positions[first + j].to_f64()).sin_cos();
+                    table[(i, j)] = T::from_f64(cos);
+                    table[(i + width / 2, j)] = T::from_f64(sin);
+                }
+            }
+            if width == 0 {
+                return;
+            }
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        let table = table.column(j);
+                        let turn = table.data.into_slice().split_at(width / 2);
+                        let x = column(&x, first + j);
+                        self.turn(x, y.as_mut_slice(), turn, false, |y, x| *y = x);
+                    }
+                },
+            );
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [x, _]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx, _]: [ViewMut<'_, T>; 2],
+        work: Work<'_, T>,
+    ) {
+        let width = x.nrows() / self.heads;
+        let table = View::from_slice(work.kept, width, x.ncols());
+        if width == 0 {
+            return;
+        }
+        parallel::columns([dx], |first, [mut dx]| {
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                        let turn = column(&table, first + j).split_at(width / 2);
+                        let dy = column(&dy, first + j);
+                        self.turn(dy, dx.as_mut_slice(), turn, true, |dx, dy| *dx += dy);
+                    }
+                },
+            );
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::draw;
+    use crate::{apply, norm::l2, pullback, vector::dot};
+    use proptest::prelude::*;
+
+    const E: f64 = f64::EPSILON;
+
+    fn either() -> impl Strategy<Value = Pairs> {
+        prop_oneof![Just(Pairs::Neighbours), Just(Pairs::Halves)]
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_distance_counts(
+            half in 1..9_usize, seed in 0..99_u64, pairs in either(),
+            s in 0..2000_i32, t in 0..2000_i32, shift in -2000..2000_i32,
+        ) {
+            let (q, k) = (draw(seed, 2 * half, 1), draw(seed + 1, 2 * half, 1));
+            let turn = |x: &[f64], at: i32| rotate(x, f64::from(at), 1e4, pairs).unwrap();
+            let score = |s, t| dot(&turn(q.as_slice(), s), &turn(k.as_slice(), t));
+            // An angle of up to 4000 radians is off by 4000·ε/2.
+            let bound = 4.0 * 4000.0 * E * q.norm() * k.norm();
+            prop_assert!((score(s, t) - score(s + shift, t + shift)).abs() <= bound);
+            let relative = dot(q.as_slice(), &turn(k.as_slice(), t - s));
+            prop_assert!((score(s, t) - relative).abs() <= bound);
+        }
+
+        #[test]
+        fn lengths_and_angles_stay(half in 1..9_usize, seed in 0..99_u64, pairs in either(), t in -1e5..1e5_f64) {
+            let (x, y) = (draw(seed, 2 * half, 1), draw(seed + 1, 2 * half, 1));
+            let turn = |x: &[f64], t: f64| rotate(x, t, 1e4, pairs).unwrap();
+            let (rx, ry) = (turn(x.as_slice(), t), turn(y.as_slice(), t));
+            prop_assert!((l2(&rx) - x.norm()).abs() <= 8.0 * E * x.norm());
+            prop_assert!((dot(&rx, &ry) - x.dot(&y)).abs() <= 16.0 * E * x.norm() * y.norm());
+            // The transpose is the rotation back, to the bit: −sin t = sin −t.
+            let back = turn(&rx, -t);
+            for i in 0..2 * half {
+                prop_assert!((back[i] - x[i]).abs() <= 8.0 * E * x.norm());
+            }
+        }
+
+        #[test]
+        fn turns_add_up(half in 1..9_usize, seed in 0..99_u64, pairs in either(), s in 0..500_i32, t in 0..500_i32) {
+            let x = draw(seed, 2 * half, 1);
+            let turn = |x: &[f64], at: i32| rotate(x, f64::from(at), 1e4, pairs).unwrap();
+            let (twice, once) = (turn(&turn(x.as_slice(), s), t), turn(x.as_slice(), s + t));
+            for i in 0..2 * half {
+                prop_assert!((twice[i] - once[i]).abs() <= 4.0 * 1000.0 * E * x.norm());
+            }
+        }
+
+        #[test]
+        fn layouts_differ_by_a_permutation(half in 1..9_usize, seed in 0..99_u64, t in 0.0..99.0_f64) {
+            let x = draw(seed, 2 * half, 1);
+            let turn = |x: &[f64], pairs| rotate(x, t, 1e4, pairs).unwrap();
+            let sorted = |x: &[f64]| -> Vec<f64> {
+                x.iter().step_by(2).chain(x.iter().skip(1).step_by(2)).copied().collect()
+            };
+            let one = sorted(&turn(x.as_slice(), Pairs::Neighbours));
+            prop_assert_eq!(one, turn(&sorted(x.as_slice()), Pairs::Halves));
+        }
+    }
+
+    #[test]
+    fn each_head_and_token_turns_by_its_own_position() {
+        let rotation = Rotation { heads: 2, base: 100.0, pairs: Pairs::Halves };
+        let (x, t) = (draw(1, 8, 3), matrix(1, 3, &[5.0, 0.0, 17.0]));
+        let y = apply(&rotation, [&x, &t]).unwrap();
+        let back = pullback(&rotation, [&x, &t], &y).unwrap();
+        for j in 0..3 {
+            for head in 0..2 {
+                let of = |m: &crate::Matrix<f64>| m.view((4 * head, j), (4, 1)).into_owned();
+                let one = rotate(of(&x).as_slice(), t[j], 100.0, Pairs::Halves).unwrap();
+                assert_eq!(of(&y).as_slice(), one);
+            }
+        }
+        assert!((&back[0] - &x).norm() <= 8.0 * E * x.norm()); // Rᵀ·R = I
+        assert_eq!(back[1], crate::Matrix::zeros(1, 3));
+    }
+
+    #[test]
+    fn misfits_are_refused() {
+        let rotation = Rotation { heads: 2, base: 1e4, pairs: Pairs::Halves };
+        let shape = |rows, tokens| rotation.shape([Shape::new(rows, 3), Shape::new(1, tokens)]);
+        assert_eq!(shape(8, 3), Ok(Shape::new(8, 3)));
+        assert_eq!(
+            shape(7, 3).unwrap_err().to_string(),
+            "the width is 7 long, which 2 equal parts do not divide"
+        );
+        assert!(shape(6, 3).unwrap_err().to_string().starts_with("the width of a head is 3 long"));
+        assert!(shape(8, 4).is_err());
+        assert!(rotate(&[1.0, 2.0, 3.0], 1.0, 1e4, Pairs::Halves).is_err());
+    }
+}

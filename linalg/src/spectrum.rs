@@ -1,0 +1,133 @@
+//! How many directions a spectrum really uses.
+//!
+//! Formulas, for singular values σ: stable rank Σσ²/σ₁²; effective rank e^H of pᵢ = σᵢ/Σσ, H in nats; energy of
+//! the first k, Σ_{i≤k} σᵢ²/Σσ².
+//! In a transformer: a weight whose effective rank falls during training has collapsed; a change of weights of
+//! small stable rank is what makes low-rank adapters work.
+//! Source: Rudelson and Vershynin, *Sampling from Large Matrices*, 2007 (stable rank); Roy and Vetterli, *The
+//! Effective Rank*, 2007.
+//!
+//! All three take singular values, largest first or not, as [`crate::svd::Svd`] gives them, and let dual
+//! numbers pass. They do not change when every σ is multiplied by the same number.
+
+use crate::error::finite_elements;
+use crate::norm::{linf, power_of_two};
+use crate::{Error, Real, vector};
+
+/// Σσ²/σ₁² = ‖A‖_F²/‖A‖₂²: between 1 and the rank; 0 of nothing but zeros.
+///
+/// # Errors
+/// A negative number, NaN or ±∞.
+///
+/// ```
+/// use linalg::spectrum::stable_rank;
+/// assert_eq!(stable_rank(&[2.0, 2.0, 0.0])?, 2.0);
+/// assert_eq!(stable_rank(&[2.0, 1.0, 0.0])?, 1.25); // moves gently where the rank jumps
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn stable_rank<T: Real>(values: &[T]) -> Result<T, Error> {
+    let Some(x) = shares(values)? else { return Ok(T::zero()) };
+    let most = linf(&x);
+    Ok(vector::dot(&x, &x) / (most * most))
+}
+
+/// e^H(p) with pᵢ = σᵢ/Σσ: as many equal singular values would have this entropy. Between 1 and the rank; 0 of
+/// nothing but zeros.
+///
+/// # Errors
+/// A negative number, NaN or ±∞.
+///
+/// ```
+/// use linalg::spectrum::effective_rank;
+/// assert!((effective_rank(&[5.0, 5.0, 5.0, 0.0])? - 3.0_f64).abs() < 1e-14);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn effective_rank<T: Real>(values: &[T]) -> Result<T, Error> {
+    let Some(x) = shares(values)? else { return Ok(T::zero()) };
+    let sum = vector::sum(&x);
+    let entropy = vector::sum_of(x.len(), |i| {
+        let p = x[i] / sum;
+        // p·ln p → 0 as p → 0.
+        if p.to_f64() > 0.0 { -p * p.ln() } else { T::zero() }
+    });
+    Ok(entropy.exp())
+}
+
+/// Σ_{i<k} σᵢ²/Σσ²: the share of the squared norm that the first k singular values hold; 1 of nothing but zeros,
+/// where nothing is lost.
+///
+/// # Errors
+/// A negative number, NaN or ±∞.
+///
+/// ```
+/// use linalg::spectrum::energy;
+/// assert_eq!(energy(&[2.0, 1.0, 0.0], 1)?, 0.8);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn energy<T: Real>(values: &[T], k: usize) -> Result<T, Error> {
+    let Some(x) = shares(values)? else { return Ok(T::one()) };
+    let first = &x[..k.min(x.len())];
+    Ok(vector::dot(first, first) / vector::dot(&x, &x))
+}
+
+/// The values divided by a power of two near the largest; None where all are 0.
+fn shares<T: Real>(values: &[T]) -> Result<Option<Vec<T>>, Error> {
+    let operand = "the spectrum";
+    finite_elements(operand, values, values.len())?;
+    if let Some(x) = values.iter().find(|x| x.to_f64() < 0.0) {
+        let (name, value) = ("a singular value", x.to_f64());
+        return Err(Error::Range { name, value, range: "at least 0" });
+    }
+    let scale = power_of_two(linf(values).to_f64());
+    let scaled = || values.iter().map(|&x| x / T::from_f64(scale)).collect();
+    Ok((scale > 0.0).then(scaled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::{matrices, vectors};
+    use crate::{norm, svd::Svd};
+    use proptest::prelude::*;
+
+    const E: f64 = f64::EPSILON;
+
+    proptest! {
+        #[test]
+        fn one_to_the_rank(x in vectors(1..20)) {
+            let x: Vec<f64> = x.into_iter().map(f64::abs).collect();
+            let rank = x.iter().filter(|&&x| x > 0.0).count() as f64;
+            prop_assume!(rank > 0.0);
+            for found in [stable_rank(&x).unwrap(), effective_rank(&x).unwrap()] {
+                prop_assert!((1.0 - 32.0 * E..=rank * (1.0 + 32.0 * E)).contains(&found));
+            }
+        }
+
+        #[test]
+        fn stable_is_at_most_effective_squared_shares(x in vectors(1..20)) {
+            // Rényi entropies fall with their order: of the shares of σ², e^H₂ ≥ e^H∞ = stable rank.
+            let x: Vec<f64> = x.into_iter().map(f64::abs).collect();
+            prop_assume!(norm::linf(&x) > 0.0);
+            let squares: Vec<f64> = x.iter().map(|x| x * x).collect();
+            let slack = 1.0 + 64.0 * E;
+            prop_assert!(stable_rank(&x).unwrap() <= effective_rank(&squares).unwrap() * slack);
+        }
+
+        #[test]
+        fn scale_does_not_matter(x in vectors(1..20), power in -900..900_i32) {
+            let x: Vec<f64> = x.into_iter().map(f64::abs).collect();
+            let scaled: Vec<f64> = x.iter().map(|x| x * f64::from(power).exp2()).collect();
+            prop_assert_eq!(stable_rank(&x).unwrap(), stable_rank(&scaled).unwrap());
+            prop_assert_eq!(effective_rank(&x).unwrap(), effective_rank(&scaled).unwrap());
+            prop_assert_eq!(energy(&x, 2).unwrap(), energy(&scaled, 2).unwrap());
+        }
+
+        #[test]
+        fn stable_rank_is_the_ratio_of_norms(a in matrices(1..8)) {
+            prop_assume!(a.norm() > 0.0);
+            let found = stable_rank(&Svd::of(&a).unwrap().values).unwrap();
+            let ratio = (norm::frobenius(&a) / norm::spectral(&a).unwrap()).powi(2);
+            prop_assert!((found - ratio).abs() <= 128.0 * E * ratio);
+        }
+    }
+}

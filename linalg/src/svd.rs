@@ -1,0 +1,195 @@
+//! The singular value decomposition: every matrix is a rotation, a stretch and a rotation.
+//!
+//! Formula: A = U·diag(σ)·Vᵀ with orthonormal columns in U and V and σ₁ ≥ σ₂ ≥ … ≥ 0.
+//! In a transformer: the spectrum of a weight says how many directions it uses; its best low-rank approximation
+//! is what an adapter can hope for.
+//! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is in `jacobi.rs`. In
+//! `f64` alone: a singular vector has no derivative where singular values meet.
+
+use crate::error::finite;
+use crate::{Error, Matrix, ShapeError, apply::multiply, jacobi, transposed};
+
+/// A = U·diag(σ)·Vᵀ, thin: k = min(rows, columns) singular values.
+///
+/// ```
+/// use linalg::{matrix, svd::Svd};
+/// let svd = Svd::of(&matrix(2, 2, &[0.0, 3.0, 2.0, 0.0]))?;
+/// assert!((svd.values[0] - 3.0).abs() < 1e-15 && (svd.values[1] - 2.0).abs() < 1e-15);
+/// assert!((svd.condition_number()? - 1.5).abs() < 1e-15);
+/// # Ok::<(), linalg::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Svd {
+    /// U, (rows × k).
+    pub u: Matrix<f64>,
+    /// σ₁ ≥ σ₂ ≥ … ≥ 0, k of them.
+    pub values: Vec<f64>,
+    /// V, (columns × k). The sign of a column of U and V together means nothing.
+    pub v: Matrix<f64>,
+}
+
+impl Svd {
+    /// Decomposes A.
+    ///
+    /// Floats: any finite scale; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. No
+    /// singular value of a matrix without elements.
+    ///
+    /// # Errors
+    /// NaN and ±∞.
+    pub fn of(a: &Matrix<f64>) -> Result<Self, Error> {
+        finite("A", a)?;
+        let k = a.nrows().min(a.ncols());
+        if k == 0 {
+            let (u, v) = (Matrix::zeros(a.nrows(), 0), Matrix::zeros(a.ncols(), 0));
+            return Ok(Svd { u, values: Vec::new(), v });
+        }
+        if a.nrows() >= a.ncols() {
+            return jacobi::tall(a);
+        }
+        let Svd { u, values, v } = jacobi::tall(&a.transpose())?;
+        Ok(Svd { u: v, values, v: u })
+    }
+
+    /// U·diag(σ)·Vᵀ, which is A up to rounding.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let a = matrix(2, 1, &[3.0, 4.0]);
+    /// assert!((Svd::of(&a)?.matrix() - a).norm() < 1e-14);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    pub fn matrix(&self) -> Matrix<f64> {
+        let (left, right) = self.factors(self.values.len());
+        multiply(left.as_view(), transposed(right.as_view()))
+    }
+
+    /// The first `count` columns of U·diag(σ) and of V.
+    pub(crate) fn factors(&self, count: usize) -> (Matrix<f64>, Matrix<f64>) {
+        let count = count.min(self.values.len());
+        let mut left = self.u.columns(0, count).into_owned();
+        for (mut u, &value) in left.column_iter_mut().zip(&self.values) {
+            u *= value;
+        }
+        (left, self.v.columns(0, count).into_owned())
+    }
+
+    /// The number of singular values above max(rows, columns)·ε·σ₁, which is what rounding alone can make of
+    /// zeros: the numerical rank, as NumPy and Matlab count it.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let a = matrix(3, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]);
+    /// assert_eq!(Svd::of(&a)?.rank(), 2); // arithmetic progressions: 2·b = a + c
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    pub fn rank(&self) -> usize {
+        let longer = self.u.nrows().max(self.v.nrows()) as f64;
+        self.rank_above(longer * f64::EPSILON * self.values.first().unwrap_or(&0.0))
+    }
+
+    /// The number of singular values above a threshold; for weights that came out of training, where nothing is zero.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// let a = matrix(2, 2, &[1.0, 0.0, 0.0, 1e-6]);
+    /// assert_eq!((Svd::of(&a)?.rank(), Svd::of(&a)?.rank_above(1e-3)), (2, 1));
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
+    pub fn rank_above(&self, threshold: f64) -> usize {
+        self.values.iter().filter(|&&s| s > threshold).count()
+    }
+
+    /// σ₁/σₖ: how much a relative error can grow when a system is solved; digits lost = log₁₀ of it.
+    ///
+    /// Floats: ∞ where the smallest singular value is 0, also for the zero matrix.
+    ///
+    /// # Errors
+    /// A matrix without elements.
+    pub fn condition_number(&self) -> Result<f64, Error> {
+        match (self.values.first(), self.values.last()) {
+            (Some(_), Some(&0.0)) => Ok(f64::INFINITY),
+            (Some(most), Some(least)) => Ok(most / least),
+            _ => Err(ShapeError::Empty { operand: "A" }.into()),
+        }
+    }
+}
+
+/// The numerical rank of A: see [`Svd::rank`].
+///
+/// # Errors
+/// NaN and ±∞.
+///
+/// ```
+/// use linalg::{matrix, outer::outer, svd::rank};
+/// assert_eq!(rank(&outer(&[1.0, 2.0], &[3.0, 4.0, 5.0])), Ok(1));
+/// assert_eq!(rank(&matrix(2, 2, &[0.0; 4])), Ok(0));
+/// ```
+pub fn rank(a: &Matrix<f64>) -> Result<usize, Error> {
+    Ok(Svd::of(a)?.rank())
+}
+
+/// The 2-norm condition number of A: see [`Svd::condition_number`].
+///
+/// # Errors
+/// NaN and ±∞; a matrix without elements.
+///
+/// ```
+/// use linalg::{matrix, svd::condition_number};
+/// let c = condition_number(&matrix(2, 2, &[1.0, 1.0, 1.0, 1.0001]))?;
+/// assert!((c - 40002.0).abs() < 0.1); // four of sixteen digits are lost
+/// # Ok::<(), linalg::Error>(())
+/// ```
+pub fn condition_number(a: &Matrix<f64>) -> Result<f64, Error> {
+    Svd::of(a)?.condition_number()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::{draw, gap, matrices, product, skew};
+    use crate::symmetric::SymmetricEigen;
+    use proptest::prelude::*;
+
+    /// Relative to ‖A‖: an iteration of a few rotations for each of up to 8 singular values.
+    const BOUND: f64 = 128.0 * f64::EPSILON;
+
+    proptest! {
+        #[test]
+        fn two_rotations_and_a_stretch(a in matrices(1..9)) {
+            let svd = Svd::of(&a).unwrap();
+            prop_assert!(skew(&svd.u) <= BOUND && skew(&svd.v) <= BOUND);
+            prop_assert!(gap(&svd.matrix(), &a) <= BOUND * a.norm(), "{:e}", gap(&svd.matrix(), &a));
+            prop_assert!(svd.values.is_sorted_by(|a, b| a >= b));
+            prop_assert!(svd.values.iter().all(|&s| s >= 0.0));
+        }
+
+        #[test]
+        fn singular_values_squared_are_eigenvalues_of_the_gram_matrix(a in matrices(1..9)) {
+            let values = Svd::of(&a).unwrap().values;
+            let eigen = SymmetricEigen::of(&product(&a.transpose(), &a)).unwrap();
+            for (s, e) in values.iter().zip(&eigen.values) {
+                prop_assert!((s * s - e).abs() <= BOUND * a.norm_squared());
+            }
+        }
+
+        #[test]
+        fn a_transpose_has_the_same_singular_values(a in matrices(1..9)) {
+            let (one, other) = (Svd::of(&a).unwrap(), Svd::of(&a.transpose()).unwrap());
+            for (s, t) in one.values.iter().zip(&other.values) {
+                prop_assert!((s - t).abs() <= BOUND * a.norm());
+            }
+            prop_assert_eq!(one.rank_above(1e-9 * a.norm()), other.rank_above(1e-9 * a.norm()));
+        }
+
+        #[test]
+        fn the_rank_of_a_product(m in 1..9_usize, n in 1..9_usize, rank in 0..5_usize, seed in 0..99_u64) {
+            let rank = rank.min(m).min(n);
+            let (a, b) = (draw(seed, m, rank), draw(seed + 100, rank, n));
+            let rounding = 64.0 * f64::EPSILON * a.norm() * b.norm();
+            let values = |m: &Matrix<f64>| Svd::of(m).unwrap().values;
+            let worst = |m: &Matrix<f64>| values(m).last().copied().unwrap_or(1.0);
+            prop_assume!(worst(&a) * worst(&b) > rounding);
+            prop_assert_eq!(Svd::of(&product(&a, &b)).unwrap().rank_above(rounding), rank);
+        }
+    }
+}

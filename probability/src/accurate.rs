@@ -1,0 +1,200 @@
+//! Sums and exponentials that are right to the last digits: what `softmax` and `log_sum_exp` stand
+//! on.
+//!
+//! Three losses have to be made up for. z − m is rounded, and the exponential multiplies the loss:
+//! a difference of −700 carries 350 units in the last place into e^(z−m). A sum of n terms gathers
+//! n roundings. And m + ln s cancels where the total probability is near one, as it is for
+//! logarithms of probabilities.
+//!
+//! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
+//! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
+
+use linalg::{Real, real::is_nan};
+
+/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing
+/// overflows.
+#[inline(always)]
+fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
+    let sum = a + b;
+    let b_seen = sum - a;
+    (sum, (a - (sum - b_seen)) + (b - b_seen))
+}
+
+/// e^(z − m) for z ≤ m, as if z − m were not rounded.
+#[inline(always)]
+pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
+    let (d, lost) = two_sum(z, -m);
+    let e = d.exp();
+    // Where z − m is −∞ or overflows to it, nothing is lost: e is 0.
+    if is_nan(lost) { e } else { e + e * lost }
+}
+
+/// Σ xᵢ, with what every addition lost added at the end.
+pub(crate) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
+    let (mut sum, mut lost) = (T::zero(), T::zero());
+    for x in terms {
+        let (next, loss) = two_sum(sum, x);
+        sum = next;
+        lost += loss;
+    }
+    // An infinite sum has lost NaN.
+    if is_nan(lost) { sum } else { sum + lost }
+}
+
+/// Σ x/n, exactly x where all are x; NaN of none.
+pub(crate) fn mean<T: Real>(x: &[T]) -> T {
+    let n = T::from_f64(x.len() as f64);
+    let first = sum(x.iter().copied()) / n;
+    let rest = sum(x.iter().flat_map(|&x| <[T; 2]>::from(two_sum(x, -first)))) / n;
+    // Where the mean is infinite the rest is NaN.
+    if is_nan(rest) { first } else { first + rest }
+}
+
+/// The power of two next to the largest element in size; 1 where there is none, or none but 0.
+///
+/// Dividing by it rounds nothing but denormals, and leaves numbers of size 1, whose squares and
+/// sums stay in range.
+pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
+    let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
+    if largest == 0.0 || largest.is_infinite() {
+        return T::one();
+    }
+    T::from_f64(largest.log2().floor().clamp(-1022.0, 1023.0).exp2())
+}
+
+/// m + ln (1 + Σ e^(z − m)) over the scores other than one that is m, in twice the precision: right
+/// to about 2⁻¹⁰⁰ absolute where |m| is of size 1.
+pub(crate) fn log_sum_exp_twice(m: f64, others: impl IntoIterator<Item = f64>) -> f64 {
+    let sum = others
+        .into_iter()
+        .map(|z| Twice::from(two_sum(z, -m)).exp())
+        .fold(Twice::ZERO, |sum, e| sum + e);
+    (sum.ln_1p() + Twice::new(m)).high
+}
+
+/// A number as the sum of two, the second below the last place of the first: about 106 bits.
+#[derive(Clone, Copy, Debug)]
+struct Twice {
+    high: f64,
+    low: f64,
+}
+
+impl From<(f64, f64)> for Twice {
+    fn from((high, low): (f64, f64)) -> Self {
+        Twice { high, low }
+    }
+}
+
+impl std::ops::Add for Twice {
+    type Output = Twice;
+    fn add(self, other: Twice) -> Twice {
+        let (high, first) = two_sum(self.high, other.high);
+        let (low, second) = two_sum(self.low, other.low);
+        let (high, first) = two_sum(high, first + low);
+        Twice::from(two_sum(high, first + second))
+    }
+}
+
+impl std::ops::Mul for Twice {
+    type Output = Twice;
+    fn mul(self, other: Twice) -> Twice {
+        let high = self.high * other.high;
+        let low = self.high.mul_add(other.high, -high);
+        Twice::from(two_sum(high, low + (self.high * other.low + self.low * other.high)))
+    }
+}
+
+impl Twice {
+    const ZERO: Twice = Twice { high: 0.0, low: 0.0 };
+    const ONE: Twice = Twice { high: 1.0, low: 0.0 };
+
+    fn new(x: f64) -> Twice {
+        Twice { high: x, low: 0.0 }
+    }
+
+    /// x/n: a quotient and the quotient of the remainder.
+    fn over(self, n: f64) -> Twice {
+        let high = self.high / n;
+        let remainder = (-high).mul_add(n, self.high) + self.low;
+        Twice::from(two_sum(high, remainder / n))
+    }
+
+    /// eˣ for x ≤ 0.
+    ///
+    /// x = k·ln 2 + r; eʳ − 1 = (1 + (e^(r/256) − 1))²⁵⁶ − 1 from a Taylor series of ten terms,
+    /// whose remainder is below 2⁻¹¹⁷.
+    fn exp(self) -> Twice {
+        // ln 2 in three parts; the first two have 33 bits, so that k times them is exact.
+        const LN2: [f64; 3] = [
+            f64::from_bits(0x3FE6_2E42_FEF0_0000),
+            f64::from_bits(0x3DD4_73DE_6AF0_0000),
+            f64::from_bits(0x3BA3_C767_3007_E5ED),
+        ];
+        if self.high.is_nan() {
+            return Twice::new(f64::NAN);
+        }
+        if self.high <= -750.0 {
+            return Twice::ZERO;
+        }
+        let k = (self.high * std::f64::consts::LOG2_E).round();
+        let reduced = LN2.iter().fold(self, |x, part| x + Twice::new(-k * part));
+        let r = Twice { high: reduced.high / 256.0, low: reduced.low / 256.0 };
+        let mut e = Twice::ONE;
+        for n in (2..=10).rev() {
+            e = Twice::ONE + (e * r).over(f64::from(n));
+        }
+        let mut e = e * r; // e^(r/256) − 1
+        for _ in 0..8 {
+            e = e + e + e * e;
+        }
+        let e = Twice::ONE + e;
+        // Two factors, so that a result below the smallest normal number is reached.
+        let half = (k / 2.0).round();
+        let power = |x: f64| x * half.exp2() * (k - half).exp2();
+        Twice { high: power(e.high), low: power(e.low) }
+    }
+
+    /// ln(1 + x) for x ≥ 0.
+    fn ln_1p(self) -> Twice {
+        let x = self;
+        if x.high < 1e-8 {
+            // x − x²/2 + x³/3 − x⁴/4; the next term is 2⁻¹⁰⁸ of the first.
+            let minus = |t: Twice| Twice { high: -t.high, low: -t.low };
+            let cube = x * x * x;
+            return x + minus((x * x).over(2.0)) + cube.over(3.0) + minus((cube * x).over(4.0));
+        }
+        // One step of Newton's: ln s = l + ln(s·e^(−l)), whose argument is 1 + 10⁻¹⁶.
+        let s = Twice::ONE + x;
+        let l = s.high.ln();
+        let r = s * Twice::new(-l).exp() + Twice::new(-1.0);
+        Twice::new(l) + r + (r * r).over(-2.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// e^(−1/2) and ln(1 + e^(−3)) by mpmath 1.3.0, and what is left when they are rounded to
+    /// `f64`.
+    #[test]
+    fn twice_the_digits() {
+        let e = Twice::new(-0.5).exp();
+        assert_eq!(e.high, 0.6065306597126334);
+        assert!((e.low - -6.593178415491414e-19).abs() < 1e-30, "{:e}", e.low);
+        let l = Twice::new(-3.0).exp().ln_1p();
+        assert_eq!(l.high, 0.04858735157374206);
+        assert!((l.low - -2.8911149045062954e-18).abs() < 1e-31, "{:e}", l.low);
+    }
+
+    #[test]
+    fn what_rounding_loses_is_found() {
+        assert_eq!(two_sum(1.0, 1e-30), (1.0, 1e-30));
+        assert_eq!(sum([1e100, 1.0, -1e100]), 1.0);
+        assert_eq!(sum([f64::INFINITY, 1.0]), f64::INFINITY);
+        assert_eq!(exp_difference(f64::NEG_INFINITY, 1.0), 0.0);
+        assert_eq!(exp_difference(-f64::MAX, f64::MAX), 0.0);
+        assert!(Twice::new(f64::NAN).exp().high.is_nan());
+        assert_eq!(Twice::new(-1e9).exp().high, 0.0);
+    }
+}

@@ -1,0 +1,120 @@
+//! Bayes' rule: what is believed after seeing evidence.
+//!
+//! Formula: P(h | e) = P(e | h)·P(h)/P(e) with P(e) = Σ_h P(e | h)·P(h), the law of total
+//! probability.
+//! Source: the textbook's A.2; MacKay, *Information Theory, Inference, and Learning Algorithms*,
+//! chapter 3.
+
+use crate::accurate;
+use crate::categorical::Categorical;
+use crate::error::{ProbabilityError, check, check_length};
+use linalg::Real;
+
+/// What a likelihood may be. A density may be above 1.
+const LIKELIHOOD: &str = "0 or more, and finite";
+
+/// P(A | B) = P(A ∧ B)/P(B).
+///
+/// # Errors
+/// P(B) = 0; a number outside \[0, 1\] or NaN; P(A ∧ B) above P(B).
+///
+/// ```
+/// // "the" followed by "cat" 3 times in 1000, "the" alone 60 times in 1000.
+/// assert!((probability::bayes::conditional(0.003, 0.06)? - 0.05_f64).abs() < 1e-16);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn conditional<T: Real>(both: T, condition: T) -> Result<T, ProbabilityError> {
+    let (a, b) = (both.to_f64(), condition.to_f64());
+    let of = |what, found: f64, highest: f64, expected| {
+        crate::error::check_setting(what, expected, found, (0.0..=highest).contains(&found))
+    };
+    of("the condition's probability", b, 1.0, "between 0 and 1")?;
+    of("the probability of both", a, b, "between 0 and the condition's probability")?;
+    if b == 0.0 {
+        return Err(ProbabilityError::Impossible { what: "event", index: 0 });
+    }
+    Ok(both / condition)
+}
+
+/// P(e) = Σ_h P(e | h)·P(h).
+///
+/// # Errors
+/// A number of likelihoods that is not the number of hypotheses; one that is negative, infinite or
+/// NaN.
+///
+/// ```
+/// use probability::{Categorical, bayes};
+/// let prior = Categorical::from_probabilities(&[0.01, 0.99])?;
+/// assert!((bayes::total_probability(&prior, &[0.9, 0.05])? - 0.0585_f64).abs() < 1e-15);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn total_probability<T: Real>(
+    prior: &Categorical<T>,
+    likelihood: &[T],
+) -> Result<T, ProbabilityError> {
+    check_length("likelihoods", prior.len(), likelihood.len())?;
+    let values = likelihood.iter().map(|l| l.to_f64());
+    check("likelihood", LIKELIHOOD, values, |l| l >= 0.0 && l.is_finite())?;
+    Ok(prior.expectation(|h| likelihood[h]))
+}
+
+/// P(h | e) for every hypothesis h, from P(h) and P(e | h).
+///
+/// # Errors
+/// As [`total_probability`], and evidence that no hypothesis allows.
+///
+/// ```
+/// use probability::{Categorical, bayes};
+/// // One document in a hundred is relevant; the retriever flags 90 % of those, and 5 % of the others.
+/// let prior = Categorical::from_probabilities(&[0.01, 0.99])?;
+/// let posterior = bayes::posterior(&prior, &[0.9, 0.05])?;
+/// assert!((posterior.probability(0) - 0.153846_f64).abs() < 1e-6); // most flags are false
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn posterior<T: Real>(
+    prior: &Categorical<T>,
+    likelihood: &[T],
+) -> Result<Categorical<T>, ProbabilityError> {
+    total_probability(prior, likelihood)?; // checks both
+    let pairs = || prior.probabilities().iter().copied().zip(likelihood.iter().copied());
+    let possible = || pairs().filter(|(p, l)| *p > T::zero() && *l > T::zero());
+    // Each in units of its largest that counts, so that products of tiny numbers are still numbers.
+    let p_unit = accurate::power_of_two(&possible().map(|(p, _)| p).collect::<Vec<_>>());
+    let l_unit = accurate::power_of_two(&possible().map(|(_, l)| l).collect::<Vec<_>>());
+    let product = |(p, l): (T, T)| {
+        if p > T::zero() && l > T::zero() { (p / p_unit) * (l / l_unit) } else { T::zero() }
+    };
+    Categorical::from_weights(&pairs().map(product).collect::<Vec<_>>())
+        .map_err(|_| ProbabilityError::Empty { what: "hypotheses that allow the evidence" })
+}
+
+/// P(h | e₁, e₂, …) for evidence that is independent given h, from ln P(eₖ | h): the rule of naive
+/// Bayes.
+///
+/// Logarithms are added, so that a thousand words do not underflow; −∞ rules a hypothesis out.
+///
+/// # Errors
+/// A number of lists that is not the number of hypotheses; a sum of logarithms that is NaN or +∞;
+/// evidence that no hypothesis allows.
+///
+/// ```
+/// use probability::{Categorical, bayes};
+/// let prior = Categorical::uniform(2)?;
+/// let long = [vec![-8.0_f64; 1000], vec![-8.001; 1000]]; // a thousand words; e^−8000 is no float
+/// let p = bayes::posterior_of_many(&prior, &long)?;
+/// assert!((p.probability(0) - 1.0 / (1.0 + (-1.0_f64).exp())).abs() < 1e-9);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn posterior_of_many<T: Real>(
+    prior: &Categorical<T>,
+    ln_likelihoods: &[Vec<T>],
+) -> Result<Categorical<T>, ProbabilityError> {
+    check_length("lists of log-likelihoods", prior.len(), ln_likelihoods.len())?;
+    let scores: Vec<T> = prior
+        .probabilities()
+        .iter()
+        .zip(ln_likelihoods)
+        .map(|(&p, terms)| p.ln() + accurate::sum(terms.iter().copied()))
+        .collect();
+    Categorical::from_logits(&scores)
+}

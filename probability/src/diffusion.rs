@@ -1,0 +1,32 @@
+//! The forward process of diffusion: a signal that drowns in noise, with its variance kept.
+//!
+//! Formula: x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε with ε ~ N(0, 1). If x₀ has variance 1, so has x_t, for every
+//! ᾱ.
+//! Source: the textbook's A.2; Ho, Jain, Abbeel, *Denoising Diffusion Probabilistic Models*, 2020,
+//! equation 4.
+
+use crate::error::{ProbabilityError, check_length, check_setting};
+use linalg::Real;
+
+/// x_t, element by element, from the signal x₀ and noise ε. ᾱ = 1 is the signal, ᾱ = 0 the noise.
+///
+/// Infinite and NaN elements pass as products and sums of floats do.
+///
+/// # Errors
+/// ᾱ outside \[0, 1\] or NaN; signal and noise of different lengths.
+///
+/// ```
+/// let noisy = probability::diffusion::diffuse(&[1.0, -2.0], 0.64, &[0.5, 1.0])?;
+/// assert!((noisy[0] - 1.1_f64).abs() < 1e-15 && (noisy[1] + 1.0).abs() < 1e-15); // 0.8·x₀ + 0.6·ε
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn diffuse<T: Real>(
+    signal: &[T],
+    alpha_bar: f64,
+    noise: &[T],
+) -> Result<Vec<T>, ProbabilityError> {
+    check_setting("ᾱ", "between 0 and 1", alpha_bar, (0.0..=1.0).contains(&alpha_bar))?;
+    check_length("numbers of noise", signal.len(), noise.len())?;
+    let (keep, add) = (T::from_f64(alpha_bar.sqrt()), T::from_f64((1.0 - alpha_bar).sqrt()));
+    Ok(signal.iter().zip(noise).map(|(&x, &e)| keep * x + add * e).collect())
+}

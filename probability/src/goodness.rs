@@ -1,0 +1,58 @@
+//! Whether counts look like draws from a distribution: Pearson's χ² test.
+//!
+//! Formula: χ² = Σ (nᵢ − N·pᵢ)²/(N·pᵢ), which for draws from p follows a χ² distribution with
+//! (outcomes − 1) degrees of freedom, if every N·pᵢ is 5 or more.
+//! Source: Pearson 1900; Wasserman, *All of Statistics*, section 10.3.
+
+use crate::categorical::Categorical;
+use crate::error::{ProbabilityError, check_length};
+use statrs::distribution::{ChiSquared, ContinuousCDF};
+
+/// A χ² test's outcome.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChiSquaredTest {
+    /// χ²: about as large as `degrees` where the counts are draws from the distribution.
+    pub statistic: f64,
+    /// The number of possible outcomes less one.
+    pub degrees: f64,
+    /// The probability that draws from the distribution deviate as much or more.
+    pub p_value: f64,
+}
+
+/// Tests counts against a distribution. An outcome of probability 0 that was counted refutes it: χ²
+/// = ∞, p = 0. On `f64`: it cannot be differentiated.
+///
+/// # Errors
+/// Different numbers of outcomes; no counts at all; fewer than two possible outcomes, which cannot
+/// be told apart.
+///
+/// ```
+/// use probability::{Categorical, goodness::chi_squared};
+/// let die = Categorical::uniform(6)?;
+/// let fair = chi_squared(&[16, 18, 16, 14, 12, 12], &die)?;
+/// assert!((fair.statistic - 2.0).abs() < 1e-12 && (fair.p_value - 0.849145).abs() < 1e-6);
+/// let loaded = chi_squared(&[2, 2, 2, 2, 2, 40], &die)?;
+/// assert!(loaded.p_value < 1e-10);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, ProbabilityError> {
+    check_length("counts", p.len(), counts.len())?;
+    let total: f64 = counts.iter().map(|&n| n as f64).sum();
+    if total == 0.0 {
+        return Err(ProbabilityError::Empty { what: "observations" });
+    }
+    let possible = p.probabilities().iter().filter(|p| **p > 0.0).count();
+    if possible < 2 {
+        let what = "possible outcomes";
+        return Err(ProbabilityError::Length { what, expected: 2, found: possible });
+    }
+    let degrees = (possible - 1) as f64;
+    let term = |(&n, &p): (&u64, &f64)| match (n, p) {
+        (0, 0.0) => 0.0,
+        (_, 0.0) => f64::INFINITY,
+        _ => (n as f64 - total * p).powi(2) / (total * p),
+    };
+    let statistic: f64 = counts.iter().zip(p.probabilities()).map(term).sum();
+    let distribution = ChiSquared::new(degrees).expect("at least one degree of freedom");
+    Ok(ChiSquaredTest { statistic, degrees, p_value: distribution.sf(statistic) })
+}

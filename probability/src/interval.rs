@@ -1,0 +1,169 @@
+//! Confidence intervals: how far an estimate may be from the truth.
+//!
+//! A confidence of 95 % means: of a hundred such intervals, about ninety-five hold the truth. All
+//! on `f64`: quantiles cannot be differentiated.
+//! Source: Wasserman, *All of Statistics*, chapters 6 and 8; Wilson, *Probable inference*, 1927;
+//! Efron, *Bootstrap methods*, 1979.
+
+use crate::error::{ProbabilityError, check, check_setting};
+use crate::gaussian::standard_quantile;
+use crate::random::Random;
+use crate::running::Running;
+
+/// From `low` to `high`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
+}
+
+impl Interval {
+    /// Whether `x` lies in it; never for NaN.
+    pub fn contains(&self, x: f64) -> bool {
+        self.low <= x && x <= self.high
+    }
+
+    /// Its image under a rising function: of a cross-entropy's interval under exp, the
+    /// perplexity's.
+    ///
+    /// ```
+    /// use probability::interval::Interval;
+    /// let nats = Interval { low: 0.0, high: 2.0_f64.ln() };
+    /// assert_eq!(nats.map(f64::exp), Interval { low: 1.0, high: 2.0 });
+    /// ```
+    pub fn map(&self, f: impl Fn(f64) -> f64) -> Interval {
+        Interval { low: f(self.low), high: f(self.high) }
+    }
+}
+
+/// The number of standard errors on either side of an estimate that a confidence asks for: 1.96 for
+/// 95 %.
+pub(crate) fn deviations(confidence: f64) -> Result<f64, ProbabilityError> {
+    check_confidence(confidence)?;
+    Ok(-standard_quantile((1.0 - confidence) / 2.0))
+}
+
+pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> {
+    let right = confidence > 0.0 && confidence < 1.0;
+    check_setting("the confidence", "above 0 and below 1", confidence, right)
+}
+
+/// Of a mean: x̄ ± z·√(s²/n), for many numbers (thirty, say) of any distribution that has a
+/// variance.
+///
+/// # Errors
+/// A confidence outside (0, 1); fewer than two numbers; one that is infinite or NaN.
+///
+/// ```
+/// use probability::interval::normal;
+/// let losses: Vec<f64> = (0..100).map(|i| f64::from(i % 10)).collect();
+/// let interval = normal(&losses, 0.95)?;
+/// assert!((interval.low - 3.934).abs() < 1e-3 && (interval.high - 5.066).abs() < 1e-3);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn normal(numbers: &[f64], confidence: f64) -> Result<Interval, ProbabilityError> {
+    let z = deviations(confidence)?;
+    check("number", "finite", numbers.iter().copied(), f64::is_finite)?;
+    let running: Running<f64> = numbers.iter().copied().collect();
+    let (mean, error) = (running.mean()?, running.standard_error()?);
+    Ok(Interval { low: mean - z * error, high: mean + z * error })
+}
+
+/// Of a rate, from how many of n trials succeeded: Wilson's score interval.
+///
+/// Formula: (p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n). Unlike p̂ ± z·√(p̂(1 − p̂)/n) it stays
+/// within \[0, 1\] and does not shrink to a point where all trials agree.
+///
+/// # Errors
+/// A confidence outside (0, 1); no trials; more successes than trials.
+///
+/// ```
+/// let right = probability::interval::wilson(8, 10, 0.95)?; // eight answers of ten
+/// assert!((right.low - 0.490162).abs() < 1e-6 && (right.high - 0.943318).abs() < 1e-6);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn wilson(successes: u64, trials: u64, confidence: f64) -> Result<Interval, ProbabilityError> {
+    let z = deviations(confidence)?;
+    if trials == 0 {
+        return Err(ProbabilityError::Empty { what: "trials" });
+    }
+    let (what, expected) = ("the number of successes", "at most the number of trials");
+    check_setting(what, expected, successes as f64, successes <= trials)?;
+    let n = trials as f64;
+    let (rate, failures) = (successes as f64 / n, (trials - successes) as f64 / n);
+    let z2 = z * z / n;
+    let half = (z2 * (rate * failures + z2 / 4.0)).sqrt();
+    let low = if successes == 0 { 0.0 } else { (rate + z2 / 2.0 - half) / (1.0 + z2) };
+    let high = if successes == trials { 1.0 } else { (rate + z2 / 2.0 + half) / (1.0 + z2) };
+    Ok(Interval { low, high })
+}
+
+/// Of any statistic, by the bootstrap: the middle share `confidence` of its values on `resamples`
+/// samples that are drawn from the sample, with replacement.
+///
+/// # Errors
+/// A confidence outside (0, 1); no numbers; one that is infinite or NaN; fewer than two resamples.
+///
+/// ```
+/// use probability::{Random, interval, moments};
+/// let numbers: Vec<f64> = (0..100).map(|i| f64::from(i % 10)).collect();
+/// let mean = |x: &[f64]| moments::mean(x).unwrap_or(f64::NAN);
+/// let interval = interval::bootstrap(&numbers, 0.95, 2000, &Random::new(1, 0, 0), mean)?;
+/// assert!((interval.low - 3.93).abs() < 0.1 && (interval.high - 5.07).abs() < 0.1); // as the normal one
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn bootstrap(
+    numbers: &[f64],
+    confidence: f64,
+    resamples: usize,
+    random: &Random,
+    statistic: impl Fn(&[f64]) -> f64,
+) -> Result<Interval, ProbabilityError> {
+    check_confidence(confidence)?;
+    check("number", "finite", numbers.iter().copied(), f64::is_finite)?;
+    if numbers.is_empty() {
+        return Err(ProbabilityError::Empty { what: "numbers to resample" });
+    }
+    check_setting("the number of resamples", "2 or more", resamples as f64, resamples >= 2)?;
+    let n = numbers.len() as u64;
+    let mut sample = vec![0.0; numbers.len()];
+    let values = (0..resamples as u64).map(|k| {
+        for (i, x) in sample.iter_mut().enumerate() {
+            *x = numbers[random.below(k * n + i as u64, n) as usize];
+        }
+        statistic(&sample)
+    });
+    let values: Vec<f64> = values.collect();
+    let tail = (1.0 - confidence) / 2.0;
+    Ok(Interval { low: quantile(&values, tail)?, high: quantile(&values, 1.0 - tail)? })
+}
+
+/// The value below which a share p of the numbers lies, interpolated between neighbours (type 7 of
+/// Hyndman and Fan, the default of NumPy and R). NaN where a number is NaN.
+///
+/// # Errors
+/// p outside \[0, 1\] or NaN; no numbers.
+///
+/// ```
+/// use probability::interval::quantile;
+/// assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5)?, 2.5);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn quantile(numbers: &[f64], p: f64) -> Result<f64, ProbabilityError> {
+    check_setting("the share", "between 0 and 1", p, (0.0..=1.0).contains(&p))?;
+    let Some(last) = numbers.len().checked_sub(1) else {
+        return Err(ProbabilityError::Empty { what: "numbers to take a quantile of" });
+    };
+    if numbers.iter().any(|x| x.is_nan()) {
+        return Ok(f64::NAN);
+    }
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = p * last as f64;
+    let (below, share) = (place.floor() as usize, place.fract());
+    let (a, b) = (sorted[below], sorted[(below + 1).min(last)]);
+    // Without a difference, which may overflow, or of infinities be NaN.
+    Ok(if share == 0.0 || a == b { a } else { a * (1.0 - share) + b * share })
+}

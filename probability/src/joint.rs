@@ -1,0 +1,268 @@
+//! Two random variables at once: joint tables, marginals, conditionals, and the laws of total
+//! expectation and variance.
+//!
+//! Formula: P(x) = Σ_y P(x, y), P(y | x) = P(x, y)/P(x);
+//! E\[Y\] = E\[E\[Y|X\]\], Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\].
+//!
+//! A language model is a product of conditionals, P(t₁ … t_n) = Π P(t_k | t₁ … t_(k−1)):
+//!
+//! ```
+//! use probability::{Categorical, Joint};
+//! let first = Categorical::from_probabilities(&[0.6, 0.4])?; // "a", "the"
+//! let after_a = Categorical::from_probabilities(&[0.7, 0.3])?; // "cat", "dog"
+//! let after_the = Categorical::from_probabilities(&[0.25, 0.75])?;
+//! let text = Joint::from_conditionals(&first, &[after_a, after_the])?;
+//! assert!((text.table()[(1, 0)] - 0.1_f64).abs() < 1e-15); // P("the cat") = 0.4 · 0.25
+//! assert!((text.y().probability(0) - 0.52).abs() < 1e-15); // "cat" second, whatever came first
+//! # Ok::<(), probability::ProbabilityError>(())
+//! ```
+//!
+//! Source: the textbook's A.2; Wasserman, *All of Statistics*, chapters 2 and 3.
+
+use crate::categorical::Categorical;
+use crate::error::{ProbabilityError, check_length};
+use linalg::{Matrix, Real};
+
+/// P(x, y) for x = 0 … m − 1 (rows) and y = 0 … n − 1 (columns); sums to one by construction.
+///
+/// ```
+/// use probability::Joint;
+/// use linalg::matrix;
+/// let joint = Joint::from_probabilities(&matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+/// assert_eq!(joint.x().probabilities(), [0.5, 0.5]);
+/// assert_eq!(joint.y_given(0)?.probabilities(), [0.8, 0.2]);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joint<T: Real = f64> {
+    table: Matrix<T>,
+}
+
+impl<T: Real> Joint<T> {
+    /// From a table of probabilities, checked as [`Categorical::from_probabilities`] checks;
+    /// element (x, y) is number x + m·y in messages.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_probabilities(table: &Matrix<T>) -> Result<Self, ProbabilityError> {
+        Self::shaped(table, Categorical::from_probabilities(table.as_slice())?)
+    }
+
+    /// In proportion to a table of weights or counts.
+    ///
+    /// # Errors
+    /// As [`Categorical::from_weights`].
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let counts = linalg::matrix(2, 2, &[30.0, 10.0, 0.0, 60.0]); // a table of what occurred together
+    /// assert_eq!(Joint::from_weights(&counts)?.y().probabilities(), [0.4, 0.6]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn from_weights(table: &Matrix<T>) -> Result<Self, ProbabilityError> {
+        Self::shaped(table, Categorical::from_weights(table.as_slice())?)
+    }
+
+    /// P(x, y) = P(x)·P(y | x), from P(x) and a distribution of y for every x.
+    ///
+    /// # Errors
+    /// A number of distributions that is not the number of x, or distributions over different
+    /// numbers of y.
+    ///
+    /// ```
+    /// use probability::{Categorical, Joint};
+    /// let weather = Categorical::from_probabilities(&[0.7, 0.3])?; // sun, rain
+    /// let no_umbrella = |p: f64| Categorical::from_probabilities(&[p, 1.0 - p]);
+    /// let joint = Joint::from_conditionals(&weather, &[no_umbrella(0.9)?, no_umbrella(0.2)?])?;
+    /// assert!((joint.y().probability(1) - 0.31_f64).abs() < 1e-15); // 0.7·0.1 + 0.3·0.8
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn from_conditionals(
+        x: &Categorical<T>,
+        y_given_x: &[Categorical<T>],
+    ) -> Result<Self, ProbabilityError> {
+        check_length("conditional distributions", x.len(), y_given_x.len())?;
+        let n = y_given_x[0].len();
+        for y in y_given_x {
+            check_length("outcomes of a conditional distribution", n, y.len())?;
+        }
+        let p = |i: usize, j: usize| x.probability(i) * y_given_x[i].probability(j);
+        Self::from_weights(&Matrix::from_fn(x.len(), n, p))
+    }
+
+    /// P(x, y) = P(x)·P(y): neither tells anything about the other.
+    ///
+    /// ```
+    /// use probability::{Categorical, Joint};
+    /// let (x, y) = (Categorical::from_probabilities(&[0.75, 0.25])?, Categorical::uniform(2)?);
+    /// assert_eq!(Joint::independent(&x, &y).table().as_slice(), &[0.375, 0.125, 0.375, 0.125]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn independent(x: &Categorical<T>, y: &Categorical<T>) -> Self {
+        Joint { table: Matrix::from_vec(x.len(), y.len(), x.product(y).probabilities().to_vec()) }
+    }
+
+    fn shaped(like: &Matrix<T>, all: Categorical<T>) -> Result<Self, ProbabilityError> {
+        let table = Matrix::from_column_slice(like.nrows(), like.ncols(), all.probabilities());
+        Ok(Joint { table })
+    }
+
+    /// The table P(x, y).
+    pub fn table(&self) -> &Matrix<T> {
+        &self.table
+    }
+
+    /// P(y, x): the same with the variables exchanged.
+    pub fn transposed(&self) -> Self {
+        Joint { table: self.table.transpose() }
+    }
+
+    /// The marginal P(x) = Σ_y P(x, y).
+    pub fn x(&self) -> Categorical<T> {
+        self.transposed().y()
+    }
+
+    /// The marginal P(y) = Σ_x P(x, y).
+    pub fn y(&self) -> Categorical<T> {
+        let sums: Vec<T> =
+            self.table.column_iter().map(|c| crate::accurate::sum(c.iter().copied())).collect();
+        Categorical::from_weights(&sums).expect("a joint distribution sums to one")
+    }
+
+    /// P(x | y) = P(x, y)/P(y).
+    ///
+    /// # Errors
+    /// If P(y) is 0, or y is none of the outcomes.
+    pub fn x_given(&self, y: usize) -> Result<Categorical<T>, ProbabilityError> {
+        self.transposed().conditional("y =", y)
+    }
+
+    /// P(y | x) = P(x, y)/P(x).
+    ///
+    /// # Errors
+    /// If P(x) is 0, or x is none of the outcomes.
+    pub fn y_given(&self, x: usize) -> Result<Categorical<T>, ProbabilityError> {
+        self.conditional("x =", x)
+    }
+
+    /// Row x, renormalised.
+    fn conditional(
+        &self,
+        what: &'static str,
+        x: usize,
+    ) -> Result<Categorical<T>, ProbabilityError> {
+        let impossible = ProbabilityError::Impossible { what, index: x };
+        if x >= self.table.nrows() {
+            return Err(impossible);
+        }
+        let row: Vec<T> = self.table.row(x).iter().copied().collect();
+        Categorical::from_weights(&row).map_err(|_| impossible)
+    }
+
+    /// E\[f(X, Y)\]; what cannot happen contributes 0.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((joint.expectation(|x, y| (x * y) as f64) - 0.4_f64).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn expectation(&self, f: impl Fn(usize, usize) -> T) -> T {
+        let m = self.table.nrows();
+        self.flat().expectation(|i| f(i % m, i / m))
+    }
+
+    /// Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]; 0 where X and Y are independent.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((joint.covariance(|x| x as f64, |y| y as f64) - 0.15_f64).abs() < 1e-15); // 0.4 − ½·½
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn covariance(&self, f: impl Fn(usize) -> T, g: impl Fn(usize) -> T) -> T {
+        let m = self.table.nrows();
+        self.flat().covariance(|i| f(i % m), |i| g(i / m))
+    }
+
+    /// Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y)), within rounding of \[−1, 1\].
+    ///
+    /// # Errors
+    /// A variable that has only one value.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((joint.correlation(|x| x as f64, |y| y as f64)? - 0.6_f64).abs() < 1e-15); // 0.15/0.25
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn correlation(
+        &self,
+        f: impl Fn(usize) -> T,
+        g: impl Fn(usize) -> T,
+    ) -> Result<T, ProbabilityError> {
+        let scale = (self.x().variance(&f) * self.y().variance(&g)).sqrt();
+        if scale == T::zero() {
+            let expected = "above 0: a constant correlates with nothing";
+            return Err(ProbabilityError::Setting { what: "a variance", found: 0.0, expected });
+        }
+        Ok(self.covariance(f, g) / scale)
+    }
+
+    /// E\[g(Y) | x\] for every x; of an x of probability 0, which has no such mean, 0.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// let means = joint.conditional_means(|y| y as f64);
+    /// assert!((means[0] - 0.2_f64).abs() < 1e-15 && (means[1] - 0.8).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn conditional_means(&self, g: impl Fn(usize) -> T) -> Vec<T> {
+        self.given_x(|y| y.expectation(&g))
+    }
+
+    /// The variance of g(Y) in two parts: what X leaves open, and what X explains.
+    ///
+    /// ```
+    /// use probability::{Categorical, Joint};
+    /// // Two prompts, equally likely; the length of the answer, 0 or 1 or 2 sentences, depends on the prompt.
+    /// let prompts = Categorical::uniform(2)?;
+    /// let [short, long] = [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]].map(|w| Categorical::from_weights(&w));
+    /// let joint = Joint::from_conditionals(&prompts, &[short?, long?])?;
+    /// let parts = joint.total_variance(|y| y as f64);
+    /// assert_eq!((parts.within, parts.between), (0.25, 0.25)); // Var = ¼ + ¼
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn total_variance(&self, g: impl Fn(usize) -> T) -> TotalVariance<T> {
+        let variances = self.given_x(|y| y.variance(&g));
+        let means = self.conditional_means(&g);
+        let x = self.x();
+        TotalVariance { within: x.expectation(|i| variances[i]), between: x.variance(|i| means[i]) }
+    }
+
+    fn given_x(&self, of: impl Fn(Categorical<T>) -> T) -> Vec<T> {
+        (0..self.table.nrows()).map(|x| self.y_given(x).map_or(T::zero(), &of)).collect()
+    }
+
+    /// The table as one distribution, column after column.
+    fn flat(&self) -> Categorical<T> {
+        Categorical::from_weights(self.table.as_slice()).expect("a joint distribution sums to one")
+    }
+}
+
+/// Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TotalVariance<T> {
+    /// E\[Var\[Y|X\]\]: what is still open when X is known.
+    pub within: T,
+    /// Var\[E\[Y|X\]\]: what X explains.
+    pub between: T,
+}
+
+impl<T: Real> TotalVariance<T> {
+    /// Var\[Y\].
+    pub fn total(&self) -> T {
+        self.within + self.between
+    }
+}

@@ -1,0 +1,101 @@
+//! Maximum likelihood: the model that makes the data least surprising.
+//!
+//! Formula: for counts nᵢ, N = Σ nᵢ, and a model q, ln P(data) = Σ nᵢ·ln qᵢ. It is largest at
+//! q = n/N. Divided by −N it is the cross-entropy H(n/N, q): minimising cross-entropy *is*
+//! maximising likelihood. With α pretended observations of each of V outcomes,
+//! q = (n + α)/(N + α·V).
+//! Source: Bishop, *Pattern Recognition and Machine Learning*, sections 1.2.4 and 2.2; for
+//! smoothing, Jurafsky and Martin, *Speech and Language Processing*, chapter 3.
+
+use crate::accurate;
+use crate::categorical::Categorical;
+use crate::error::{ProbabilityError, check_length, check_setting};
+use crate::gaussian::Gaussian;
+use crate::moments;
+use linalg::Real;
+
+/// The maximum-likelihood distribution of counts, with α pretended observations of every outcome.
+///
+/// α = 0 is maximum likelihood itself, which calls impossible what was never seen; α = 1 is
+/// Laplace's rule; α → ∞ is uniform.
+///
+/// # Errors
+/// α negative, infinite or NaN; no outcomes; no observations while α is 0.
+///
+/// ```
+/// use probability::likelihood::fit_categorical;
+/// let p = fit_categorical::<f64>(&[6, 3, 0, 1], 1.0)?;
+/// assert_eq!(p.probabilities(), [0.5, 4.0 / 14.0, 1.0 / 14.0, 2.0 / 14.0]);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn fit_categorical<T: Real>(
+    counts: &[u64],
+    alpha: f64,
+) -> Result<Categorical<T>, ProbabilityError> {
+    let right = alpha >= 0.0 && alpha.is_finite();
+    check_setting("the pretended count α", "0 or more, and finite", alpha, right)?;
+    let smoothed: Vec<T> = counts.iter().map(|&n| T::from_f64(n as f64 + alpha)).collect();
+    Categorical::from_weights(&smoothed)
+}
+
+/// ln P(data) = Σ nᵢ·ln qᵢ of counts under a model, in nats. −∞ where something was seen that the
+/// model calls impossible; what was not seen costs nothing.
+///
+/// # Errors
+/// A number of counts that is not the number of outcomes.
+///
+/// ```
+/// use probability::{Categorical, likelihood::log_likelihood};
+/// let (counts, model) = ([6, 3, 0, 1], Categorical::<f64>::uniform(4)?);
+/// assert!((log_likelihood(&model, &counts)? + 10.0 * 4.0_f64.ln()).abs() < 1e-14);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn log_likelihood<T: Real>(
+    model: &Categorical<T>,
+    counts: &[u64],
+) -> Result<T, ProbabilityError> {
+    check_length("counts", model.len(), counts.len())?;
+    let seen = counts.iter().zip(model.probabilities()).filter(|(n, _)| **n > 0);
+    Ok(accurate::sum(seen.map(|(&n, &q)| T::from_f64(n as f64) * q.ln())))
+}
+
+/// −ln P(data)/N, in nats per observation: the cross-entropy H(p̂, q) = −Σ p̂ᵢ·ln qᵢ of the observed
+/// shares p̂ and the model, and what a language model's loss is.
+///
+/// # Errors
+/// As [`log_likelihood`], and no observations: a mean over nothing.
+///
+/// ```
+/// use probability::{Categorical, likelihood::mean_surprisal};
+/// let model = Categorical::from_logits(&[2.0, 1.0, 0.5, -1.0, 0.1])?;
+/// // One token, the first: the loss of the textbook's logits.
+/// assert!((mean_surprisal(&model, &[1, 0, 0, 0, 0])? - 0.582419671_f64).abs() < 1e-9);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn mean_surprisal<T: Real>(
+    model: &Categorical<T>,
+    counts: &[u64],
+) -> Result<T, ProbabilityError> {
+    let total: f64 = counts.iter().map(|&n| n as f64).sum();
+    if total == 0.0 {
+        return Err(ProbabilityError::Empty { what: "observations" });
+    }
+    Ok(-log_likelihood(model, counts)? / T::from_f64(total))
+}
+
+/// The Gaussian that makes numbers most likely: their mean, and their *population* variance.
+///
+/// # Errors
+/// No numbers; one that is infinite or NaN; numbers that are all the same, to which no Gaussian is
+/// best.
+///
+/// ```
+/// let fit = probability::likelihood::fit_gaussian(&[1.0, 2.0, 3.0, 4.0])?;
+/// assert_eq!((fit.mean(), fit.deviation()), (2.5, 1.25_f64.sqrt()));
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn fit_gaussian<T: Real>(numbers: &[T]) -> Result<Gaussian<T>, ProbabilityError> {
+    let values = numbers.iter().map(|x| x.to_f64());
+    crate::error::check("number", "finite", values, f64::is_finite)?;
+    Gaussian::new(moments::mean(numbers)?, moments::population_variance(numbers)?.sqrt())
+}

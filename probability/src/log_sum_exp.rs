@@ -1,0 +1,169 @@
+//! Log-sum-exp: the logarithm of the sum that softmax divides by, at once or as the scores come.
+//!
+//! Formula: lse(z) = ln Σ e^(zᵢ), in nats. It is a smooth maximum: max z ≤ lse(z) ≤ max z + ln n;
+//! its gradient is softmax(z). The cross-entropy of a prediction is lse(z) − z_y.
+//! Source: Blanchard, Higham, Higham, *Accurately computing the log-sum-exp and softmax functions*,
+//! 2021.
+
+use crate::accurate;
+use linalg::{Real, real::is_nan, vector};
+
+/// ln Σ e^z without overflow, right to 4 units in the last place, or to 2⁻¹⁰⁰ where that is more.
+///
+/// Where Σ e^z is near 1 (logarithms of the probabilities of a distribution), max z + ln Σ e^(z −
+/// max) cancels, and is then computed in twice the precision. The derivative of the result is that
+/// of the plain formula.
+///
+/// −∞ of no scores or where all scores are −∞; +∞ where a score is +∞; NaN where one is NaN; of one
+/// score, that score.
+///
+/// ```
+/// use probability::log_sum_exp::log_sum_exp;
+/// let lse = log_sum_exp(&[2.0_f64, 1.0, 0.5, -1.0, 0.1]);
+/// assert!((lse - 2.582419671).abs() < 1e-9);
+/// // ln (½ + ½), but for what rounding −ln 2 to a float has lost.
+/// let half = -std::f64::consts::LN_2;
+/// assert_eq!(log_sum_exp(&[half, half]), 2.3190468138462996e-17);
+/// ```
+pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
+    let m = vector::maximum(scores);
+    if is_nan(m) || m.to_f64().is_infinite() {
+        return m;
+    }
+    let plain = m + others(scores, m).ln_1p();
+    // Beyond these bounds less than a quarter of m is cancelled.
+    let (value, m) = (plain.to_f64(), m.to_f64());
+    if m >= 0.0 || value <= 0.75 * m {
+        return plain;
+    }
+    let first = scores.iter().position(|z| z.to_f64() == m);
+    let others = scores.iter().enumerate().filter(|(i, _)| Some(*i) != first);
+    let exact = accurate::log_sum_exp_twice(m, others.map(|(_, z)| z.to_f64()));
+    plain + T::from_f64(exact - value)
+}
+
+/// Σ e^(z − m) over all scores but one that equals the maximum m: 1 less than the sum that softmax
+/// divides by.
+pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
+    let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
+    let terms = scores.iter().enumerate().filter(|(i, _)| *i != first);
+    if !m.to_f64().is_finite() {
+        return T::from_f64(f64::NAN); // though no term may be
+    }
+    accurate::sum(terms.map(|(_, &z)| accurate::exp_difference(z, m)))
+}
+
+/// Log-sum-exp of scores that come one by one, or in pieces: the identity behind streaming
+/// attention.
+///
+/// Kept are m, the largest score so far, and s = Σ e^(z − m). When a larger score m′ comes, what
+/// was summed is multiplied by e^(m − m′): so is anything else that was summed with the weights
+/// e^(z − m), and attention needs no row of weights in memory.
+///
+/// Source: Milakov, Gimelshein, *Online normalizer calculation for softmax*, 2018; Dao et al.,
+/// *FlashAttention*, 2022.
+///
+/// ```
+/// use probability::log_sum_exp::StreamingLogSumExp;
+/// // Σ p·v with p = softmax of the scores, reading each score and value once.
+/// let (scores, values) = ([2.0_f64, 1.0, 0.5, -1.0, 0.1], [1.0, 2.0, 3.0, 4.0, 5.0]);
+/// let (mut sum, mut mixed) = (StreamingLogSumExp::new(), 0.0);
+/// for (z, v) in scores.into_iter().zip(values) {
+///     let (before, now) = sum.push(z);
+///     mixed = mixed * before + v * now;
+/// }
+/// let p = probability::softmax::softmax(&scores);
+/// let direct: f64 = p.iter().zip(values).map(|(p, v)| p * v).sum();
+/// assert!((mixed / sum.sum() - direct).abs() < 1e-15);
+/// assert!((sum.value() - 2.582419671).abs() < 1e-9);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StreamingLogSumExp<T> {
+    maximum: T,
+    sum: T,
+}
+
+impl<T: Real> Default for StreamingLogSumExp<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> StreamingLogSumExp<T> {
+    /// Of no scores: −∞.
+    pub fn new() -> Self {
+        StreamingLogSumExp { maximum: T::from_f64(f64::NEG_INFINITY), sum: T::zero() }
+    }
+
+    /// Adds a score. Returns the factor for what was summed with earlier weights, and the weight of
+    /// this score.
+    ///
+    /// A score of −∞ weighs 0. After a NaN or +∞ everything is NaN: there is no such distribution.
+    pub fn push(&mut self, score: T) -> (T, T) {
+        let one = StreamingLogSumExp { maximum: score, sum: T::one() };
+        let (before, now) = self.weights(&one);
+        *self = self.weighted(&one, before, now);
+        (before, now)
+    }
+
+    /// The log-sum-exp of both: of scores read apart, by another thread say.
+    ///
+    /// ```
+    /// use probability::log_sum_exp::StreamingLogSumExp;
+    /// let of = |scores: &[f64]| scores.iter().copied().collect::<StreamingLogSumExp<f64>>();
+    /// let merged = of(&[2.0, 1.0]).merge(&of(&[0.5, -1.0, 0.1]));
+    /// assert!((merged.value() - 2.582419671).abs() < 1e-9);
+    /// ```
+    pub fn merge(&self, other: &Self) -> Self {
+        let (before, now) = self.weights(other);
+        self.weighted(other, before, now)
+    }
+
+    /// ln Σ e^z of all scores so far, off by at most a unit in the last place of (|max| + n) for
+    /// each score.
+    pub fn value(&self) -> T {
+        self.maximum + self.sum.ln()
+    }
+
+    /// Σ e^(z − max): what a weighted sum is divided by at the end.
+    pub fn sum(&self) -> T {
+        self.sum
+    }
+
+    /// The largest score so far.
+    pub fn maximum(&self) -> T {
+        self.maximum
+    }
+
+    /// e^(own maximum − common maximum), and the same of the other.
+    fn weights(&self, other: &Self) -> (T, T) {
+        let maximum = self.maximum.larger(other.maximum);
+        if maximum == T::from_f64(f64::NEG_INFINITY) {
+            return (T::one(), T::zero()); // −∞ − −∞ is nothing to weigh by
+        }
+        ((self.maximum - maximum).exp(), (other.maximum - maximum).exp())
+    }
+
+    fn weighted(&self, other: &Self, before: T, now: T) -> Self {
+        StreamingLogSumExp {
+            maximum: self.maximum.larger(other.maximum),
+            sum: self.sum * before + other.sum * now,
+        }
+    }
+}
+
+impl<T: Real> Extend<T> for StreamingLogSumExp<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, scores: I) {
+        for z in scores {
+            self.push(z);
+        }
+    }
+}
+
+impl<T: Real> FromIterator<T> for StreamingLogSumExp<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(scores: I) -> Self {
+        let mut sum = Self::new();
+        sum.extend(scores);
+        sum
+    }
+}

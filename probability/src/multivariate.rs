@@ -1,0 +1,265 @@
+//! The Gaussian of several variables: density, sampling, marginals, and conditioning by the Schur
+//! complement.
+//!
+//! Formula: X = A·w + µ with independent w ~ N(0, 1) has covariance Σ = A·Aᵀ and density
+//! p(x) = (2π)^(−n/2)·|Σ|^(−½)·exp(−½ (x − µ)ᵀ·Σ⁻¹·(x − µ)). Given Y = y:
+//!
+//! E\[X\] = µ_X + Σ_XY·Σ_Y⁻¹·(y − µ_Y), Cov\[X\] = Σ_X − Σ_XY·Σ_Y⁻¹·Σ_YX,
+//!
+//! a covariance that does not depend on y and is nowhere larger than Σ_X.
+//!
+//! Conditioning is the posterior of a diffusion step, regression by a Gaussian process, and
+//! Kalman's filter. nalgebra's Cholesky factor does the work; a decomposition asks for `f64`, so
+//! this cannot be differentiated by dual numbers.
+//! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.3.
+
+use crate::error::{ProbabilityError, check, check_length};
+use crate::random::Random;
+use linalg::Matrix;
+use nalgebra::{Cholesky, DVector, Dyn};
+
+/// A Gaussian in n dimensions with a covariance that is positive definite.
+///
+/// ```
+/// use linalg::matrix;
+/// use probability::MultivariateGaussian;
+/// let g = MultivariateGaussian::new(&[0.0, 0.0], &matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
+/// // The second variable is seen to be 1: what is believed of the first?
+/// let first = g.given(&[1], &[1.0])?;
+/// assert!((first.mean()[0] - 0.8).abs() < 1e-15);
+/// assert!((first.covariance()[0] - 1.04).abs() < 1e-15); // it was 2
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MultivariateGaussian {
+    mean: DVector<f64>,
+    covariance: Matrix<f64>,
+    cholesky: Cholesky<f64, Dyn>,
+}
+
+impl MultivariateGaussian {
+    /// With this mean (n) and covariance (n × n).
+    ///
+    /// # Errors
+    /// No variables; shapes that do not fit; an element that is infinite or NaN; a covariance that
+    /// differs from its transpose by more than rounding, or has no Cholesky factor: the error names
+    /// the first leading block that fails.
+    ///
+    /// ```
+    /// use linalg::matrix;
+    /// use probability::{MultivariateGaussian, ProbabilityError};
+    /// let singular = matrix(2, 2, &[1.0, 2.0, 2.0, 4.0]); // the second variable is twice the first
+    /// let refused = MultivariateGaussian::new(&[0.0, 0.0], &singular).unwrap_err();
+    /// assert_eq!(refused, ProbabilityError::NotPositiveDefinite { size: 2 });
+    /// ```
+    pub fn new(mean: &[f64], covariance: &Matrix<f64>) -> Result<Self, ProbabilityError> {
+        let n = mean.len();
+        if n == 0 {
+            return Err(ProbabilityError::Empty { what: "variables" });
+        }
+        check_length("rows of the covariance", n, covariance.nrows())?;
+        check_length("columns of the covariance", n, covariance.ncols())?;
+        check("mean", "finite", mean.iter().copied(), f64::is_finite)?;
+        check("element of the covariance", "finite", covariance.iter().copied(), f64::is_finite)?;
+        // Two sums of n products each, in different orders.
+        let slack = 2.0 * n as f64 * f64::EPSILON;
+        for row in 0..n {
+            for column in 0..row {
+                let (found, mirrored) = (covariance[(row, column)], covariance[(column, row)]);
+                let size = (covariance[(row, row)] * covariance[(column, column)]).abs().sqrt();
+                if (found - mirrored).abs() > slack * size.max(found.abs()) {
+                    return Err(ProbabilityError::Asymmetric { row, column, found, mirrored });
+                }
+            }
+        }
+        let covariance = (covariance + covariance.transpose()) * 0.5;
+        let factor =
+            |size: usize| Cholesky::new(covariance.view((0, 0), (size, size)).into_owned());
+        // On failure only: which leading block is the first without a factor.
+        let failing = || (1..n).find(|&size| factor(size).is_none()).unwrap_or(n);
+        let cholesky = factor(n).filter(|c| well_conditioned(c, &covariance));
+        let cholesky =
+            cholesky.ok_or_else(|| ProbabilityError::NotPositiveDefinite { size: failing() })?;
+        Ok(MultivariateGaussian { mean: DVector::from_column_slice(mean), covariance, cholesky })
+    }
+
+    /// Of A·w + µ with w ~ N(0, 1): covariance A·Aᵀ. A is (n × m), and needs rank n.
+    ///
+    /// # Errors
+    /// As [`MultivariateGaussian::new`]; where A has fewer columns than rows the covariance is
+    /// singular.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let a = linalg::matrix(2, 2, &[1.0, 2.0, 0.0, 1.0]); // x = w₁, y = 2·w₁ + w₂
+    /// let g = MultivariateGaussian::from_factor(&[0.0, 0.0], &a)?;
+    /// assert_eq!(g.covariance().as_slice(), &[1.0, 2.0, 2.0, 5.0]);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn from_factor(mean: &[f64], a: &Matrix<f64>) -> Result<Self, ProbabilityError> {
+        check_length("rows of the factor", mean.len(), a.nrows())?;
+        Self::new(mean, &(a * a.transpose()))
+    }
+
+    /// The number of variables, at least 1.
+    pub fn dimension(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// µ.
+    pub fn mean(&self) -> &[f64] {
+        self.mean.as_slice()
+    }
+
+    /// Σ.
+    pub fn covariance(&self) -> &Matrix<f64> {
+        &self.covariance
+    }
+
+    /// The lower triangular A with A·Aᵀ = Σ.
+    pub fn factor(&self) -> Matrix<f64> {
+        self.cholesky.l()
+    }
+
+    /// ln |Σ| = 2·Σ ln Aᵢᵢ.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[0.0; 2], &linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]))?;
+    /// assert!((g.log_determinant() - 3.0_f64.ln()).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn log_determinant(&self) -> f64 {
+        2.0 * self.cholesky.l_dirty().diagonal().iter().map(|a| a.ln()).sum::<f64>()
+    }
+
+    /// Mahalanobis' squared distance (x − µ)ᵀ·Σ⁻¹·(x − µ): of x drawn from here, n on average. Not
+    /// finite where x is not.
+    ///
+    /// # Errors
+    /// A number of coordinates that is not the dimension.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[1.0, 0.0], &linalg::matrix(2, 2, &[4.0, 0.0, 0.0, 1.0]))?;
+    /// assert_eq!(g.squared_distance(&[5.0, 1.0])?, 5.0); // two deviations, and one
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn squared_distance(&self, x: &[f64]) -> Result<f64, ProbabilityError> {
+        check_length("coordinates", self.dimension(), x.len())?;
+        let d = DVector::from_column_slice(x) - &self.mean;
+        // w with A·w = x − µ, so that the distance is a sum of squares and never negative.
+        let w = self.cholesky.l_dirty().solve_lower_triangular(&d);
+        Ok(w.expect("a Cholesky factor has a positive diagonal").norm_squared())
+    }
+
+    /// ln p(x), in nats. −∞ or NaN where x is not finite.
+    ///
+    /// # Errors
+    /// A number of coordinates that is not the dimension.
+    ///
+    /// ```
+    /// use linalg::matrix;
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[0.0, 0.0], &matrix(2, 2, &[1.0, 0.0, 0.0, 1.0]))?;
+    /// assert!((g.ln_density(&[0.0, 0.0])? + std::f64::consts::TAU.ln()).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn ln_density(&self, x: &[f64]) -> Result<f64, ProbabilityError> {
+        let constant =
+            self.dimension() as f64 * std::f64::consts::TAU.ln() + self.log_determinant();
+        Ok(-0.5 * (self.squared_distance(x)? + constant))
+    }
+
+    /// Draws A·w + µ, draw number `index` of `random`.
+    ///
+    /// ```
+    /// use linalg::matrix;
+    /// use probability::{MultivariateGaussian, Random, moments::of_experiment};
+    /// let g = MultivariateGaussian::new(&[1.0, -1.0], &matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
+    /// let random = Random::new(1, 0, 0);
+    /// let product = of_experiment(10_000, |i| {
+    ///     let x = g.draw(&random, i);
+    ///     (x[0] - 1.0) * (x[1] + 1.0)
+    /// });
+    /// assert!((product.mean()? - 1.2).abs() < 5.0 * product.standard_error()?);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn draw(&self, random: &Random, index: u64) -> Vec<f64> {
+        let n = self.dimension();
+        let first = index.wrapping_mul(n as u64);
+        let w = DVector::from_fn(n, |i, _| random.normal(first.wrapping_add(i as u64)));
+        (self.cholesky.l() * w + &self.mean).as_slice().to_vec()
+    }
+
+    /// The distribution of some of the variables, in the order given.
+    ///
+    /// # Errors
+    /// No variables, one that does not exist, or one twice.
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// let g = MultivariateGaussian::new(&[1.0, 7.0], &linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 3.0]))?;
+    /// let second = g.marginal(&[1])?;
+    /// assert_eq!((second.mean()[0], second.covariance()[0]), (7.0, 3.0));
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
+    pub fn marginal(&self, variables: &[usize]) -> Result<Self, ProbabilityError> {
+        self.check_variables(variables)?;
+        let mean: Vec<f64> = variables.iter().map(|&i| self.mean[i]).collect();
+        Self::new(&mean, &self.block(variables, variables))
+    }
+
+    /// The distribution of the other variables, in their order, when the variables `observed` are
+    /// seen to have the `values`.
+    ///
+    /// # Errors
+    /// A variable that does not exist or is observed twice; all variables observed, so that none is
+    /// left; a number of values that is not the number of observed variables; a value that is not
+    /// finite; a conditional covariance without a Cholesky factor (what is observed says all but
+    /// everything).
+    pub fn given(&self, observed: &[usize], values: &[f64]) -> Result<Self, ProbabilityError> {
+        check_length("observed values", observed.len(), values.len())?;
+        check("observed value", "finite", values.iter().copied(), f64::is_finite)?;
+        if observed.is_empty() {
+            return Ok(self.clone());
+        }
+        self.check_variables(observed)?;
+        let hidden: Vec<usize> = (0..self.dimension()).filter(|i| !observed.contains(i)).collect();
+        if hidden.is_empty() {
+            return Err(ProbabilityError::Empty { what: "variables that are not observed" });
+        }
+        let seen = self.marginal(observed)?;
+        let cross = self.block(observed, &hidden); // Σ_YX
+        let surprise = DVector::from_column_slice(values) - &seen.mean;
+        // Through A⁻¹·Σ_YX the Schur complement is a difference of symmetric matrices, and stays symmetric.
+        let half = seen.cholesky.l_dirty().solve_lower_triangular(&cross);
+        let half = half.expect("a Cholesky factor has a positive diagonal");
+        let shift = cross.tr_mul(&seen.cholesky.solve(&surprise));
+        let mean: Vec<f64> =
+            hidden.iter().zip(shift.iter()).map(|(&i, s)| self.mean[i] + s).collect();
+        Self::new(&mean, &(self.block(&hidden, &hidden) - half.tr_mul(&half)))
+    }
+
+    fn block(&self, rows: &[usize], columns: &[usize]) -> Matrix<f64> {
+        Matrix::from_fn(rows.len(), columns.len(), |i, j| self.covariance[(rows[i], columns[j])])
+    }
+
+    fn check_variables(&self, variables: &[usize]) -> Result<(), ProbabilityError> {
+        for (index, variable) in variables.iter().enumerate() {
+            if *variable >= self.dimension() || variables[..index].contains(variable) {
+                let (what, found) = ("variable", *variable as f64);
+                let expected = "one that exists, and each only once";
+                return Err(ProbabilityError::Element { what, index, found, expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether every pivot stands clear of rounding: n·ε of its own variance.
+fn well_conditioned(cholesky: &Cholesky<f64, Dyn>, covariance: &Matrix<f64>) -> bool {
+    let slack = covariance.nrows() as f64 * f64::EPSILON;
+    let factor = cholesky.l_dirty();
+    (0..covariance.nrows()).all(|i| factor[(i, i)].powi(2) > slack * covariance[(i, i)])
+}

@@ -1,0 +1,113 @@
+//! Paired tests: whether one model is better than another on the *same* tokens.
+//!
+//! Two perplexities of one text differ by chance as well. What both models find hard is common to
+//! both; only the differences dᵢ = aᵢ − bᵢ of the losses, token by token (or better, document by
+//! document), tell.
+//! Formula: t = d̄/√(s²/n), which follows Student's distribution with n − 1 degrees of freedom where
+//! the true mean is 0.
+//! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance
+//! in NLP*, 2018.
+
+use crate::error::{ProbabilityError, check, check_length, check_setting};
+use crate::interval::{Interval, check_confidence};
+use crate::random::Random;
+use crate::running::Running;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// What the differences of two models' losses say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Paired {
+    /// d̄ = mean (a − b), in the unit of the losses; negative where a is better. In nats per token,
+    /// e^d̄ is the ratio of the perplexities.
+    pub difference: f64,
+    /// √(s²/n): how far d̄ strays by chance.
+    pub standard_error: f64,
+    /// d̄ in standard errors; ±∞ where all differences are the same and not 0, 0 where all are 0.
+    pub t: f64,
+    /// n − 1.
+    pub degrees: f64,
+    /// The probability that |t| is as large or larger although both are equally good.
+    pub p_value: f64,
+    /// Of the difference, with the confidence that was asked for.
+    pub interval: Interval,
+}
+
+/// Student's paired test of losses of two models on the same tokens. On `f64`: it cannot be
+/// differentiated.
+///
+/// # Errors
+/// A confidence outside (0, 1); lists of different lengths, or of fewer than two; a loss that is
+/// infinite or NaN.
+///
+/// ```
+/// use probability::paired::t_test;
+/// let a = [2.31, 4.02, 0.75, 3.10, 1.95, 2.60]; // nats per document
+/// let b = [2.40, 4.10, 0.74, 3.25, 2.02, 2.71]; // the spread within a model is 1, between them 0.05
+/// let test = t_test(&a, &b, 0.95)?;
+/// assert!(test.interval.high < 0.0 && test.p_value < 0.05); // a is better, and not by chance
+/// assert!((test.difference.exp() - 0.9216).abs() < 1e-4); // a's perplexity, as a share of b's
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, ProbabilityError> {
+    check_confidence(confidence)?;
+    let running: Running<f64> = differences(a, b)?.into_iter().collect();
+    let (difference, standard_error) = (running.mean()?, running.standard_error()?);
+    let degrees = (a.len() - 1) as f64;
+    let t = if difference == 0.0 { 0.0 } else { difference / standard_error };
+    let student = StudentsT::new(0.0, 1.0, degrees).expect("at least one degree of freedom");
+    let half = -student.inverse_cdf((1.0 - confidence) / 2.0) * standard_error;
+    let interval = Interval { low: difference - half, high: difference + half };
+    // The lower tail twice: 1 − P(T ≤ |t|) would cancel.
+    let p_value = if t.is_infinite() { 0.0 } else { (2.0 * student.cdf(-t.abs())).min(1.0) };
+    Ok(Paired { difference, standard_error, t, degrees, p_value, interval })
+}
+
+/// The same question without a distribution: if both are equally good, every difference could as
+/// well have the other sign. Returns the share of random choices of signs that give a mean as far
+/// from 0 or farther.
+///
+/// The choice that was observed counts as one, so the result is never 0: at least 1/(`trials` + 1).
+///
+/// # Errors
+/// Lists of different lengths, or of fewer than two; a loss that is infinite or NaN; no trials.
+///
+/// ```
+/// use probability::{Random, paired::sign_flip_test};
+/// let (a, b) = ([2.31, 4.02, 0.75, 3.10, 1.95, 2.60], [2.40, 4.10, 0.74, 3.25, 2.02, 2.71]);
+/// let p = sign_flip_test(&a, &b, 10_000, &Random::new(1, 0, 0))?;
+/// assert!((p - 4.0 / 64.0).abs() < 0.02); // of the 2⁶ choices, four are as extreme
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn sign_flip_test(
+    a: &[f64],
+    b: &[f64],
+    trials: u64,
+    random: &Random,
+) -> Result<f64, ProbabilityError> {
+    check_setting("the number of trials", "1 or more", trials as f64, trials > 0)?;
+    let d = differences(a, b)?;
+    let observed = d.iter().sum::<f64>().abs();
+    // Sums of the same numbers in another order of signs differ by rounding: that is not farther.
+    let slack = d.len() as f64 * f64::EPSILON * d.iter().map(|d| d.abs()).sum::<f64>();
+    let n = d.len() as u64;
+    let flipped = |trial: u64| -> f64 {
+        let sign = |i: u64| if random.bits(trial * n + i) & 1 == 0 { 1.0 } else { -1.0 };
+        (0..n).map(|i| sign(i) * d[i as usize]).sum()
+    };
+    let as_far = (0..trials).filter(|&t| flipped(t).abs() >= observed - slack).count();
+    Ok((as_far + 1) as f64 / (trials + 1) as f64)
+}
+
+fn differences(a: &[f64], b: &[f64]) -> Result<Vec<f64>, ProbabilityError> {
+    check_length("losses of the second model", a.len(), b.len())?;
+    check("loss of the first model,", "finite", a.iter().copied(), f64::is_finite)?;
+    check("loss of the second model,", "finite", b.iter().copied(), f64::is_finite)?;
+    if a.len() < 2 {
+        return Err(ProbabilityError::Length {
+            what: "pairs of losses",
+            expected: 2,
+            found: a.len(),
+        });
+    }
+    Ok(a.iter().zip(b).map(|(a, b)| a - b).collect())
+}

@@ -1,0 +1,179 @@
+//! RMS normalisation: every token divided by its root mean square, then scaled.
+//!
+//! Formula, for each column x of n features: x̂ = x/√(mean x² + ε), y = g ⊙ x̂. Layer normalisation
+//! without the mean: the same on centred columns, and cheaper. ε lies inside the root.
+//! Gradients: dg = Σ dy ⊙ x̂ over tokens; with d = dy ⊙ g,
+//! dx = (d − x̂ · mean (d ⊙ x̂)) / √(mean x² + ε).
+//! Source: Zhang, Sennrich, *Root mean square layer normalization*, 2019.
+
+use crate::accurate;
+use crate::error::{ProbabilityError, check_length};
+use crate::layer_norm::{check_epsilon, divide_by_spread};
+use linalg::{
+    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    vector,
+};
+
+/// x divided by √(mean x² + ε) and multiplied by the gain: one token. [`RmsNorm`] is the same of
+/// every column, with its rule.
+///
+/// No scale overflows: the largest element is divided out first. Zeros stay zeros where ε > 0, and
+/// are NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no elements, none.
+///
+/// # Errors
+/// A gain of another length; ε negative, infinite or NaN.
+///
+/// ```
+/// let y = probability::rms_norm::rms_norm(&[1.0, 2.0, 3.0, 4.0], &[1.0; 4], 0.0)?;
+/// assert!((y[0] - 1.0 / 7.5_f64.sqrt()).abs() < 1e-15); // mean x² = 7.5
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+pub fn rms_norm<T: Real>(x: &[T], gain: &[T], epsilon: f64) -> Result<Vec<T>, ProbabilityError> {
+    check_epsilon(epsilon)?;
+    check_length("gains", x.len(), gain.len())?;
+    let unit = accurate::power_of_two(x);
+    let mut y: Vec<T> = x.iter().map(|&x| x / unit).collect();
+    divide_by_spread(&mut y, unit, epsilon);
+    y.iter_mut().zip(gain).for_each(|(y, &g)| *y *= g);
+    Ok(y)
+}
+
+/// Divides every column by its root mean square; operands are x and gain g.
+///
+/// A column of zeros stays zeros; one with a NaN becomes NaN. This does not rescale, as [`rms_norm`]
+/// does: where x² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`) finite elements become 0, and
+/// infinite ones NaN.
+///
+/// ```
+/// use linalg::{Primitive, Work, matrix};
+/// use probability::rms_norm::RmsNorm;
+/// let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];
+/// let (mut y, mut kept) = (matrix(4, 1, &[0.0; 4]), [0.0]);
+/// let work = Work { kept: &mut kept, scratch: &mut [] };
+/// RmsNorm { epsilon: 1e-5 }.forward([x.as_view(), gain.as_view()], y.as_view_mut(), work);
+/// assert!((y[0] - 0.365148_f64).abs() < 1e-6 && (y[3] - 1.460592).abs() < 1e-6);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RmsNorm {
+    /// ε, added to the mean square: a column of zeros divides by √ε and not by zero.
+    pub epsilon: f64,
+}
+
+impl Primitive<2> for RmsNorm {
+    fn name(&self) -> &'static str {
+        "RMS normalisation"
+    }
+
+    fn shape(&self, [x, gain]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        gain.expect("the gain", Shape::new(x.rows, 1))?;
+        Ok(x)
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        4 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
+    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
+        Memory { kept: x.columns, scratch: 0 }
+    }
+
+    /// Writes y, and keeps 1/√(mean x² + ε) of every column.
+    fn forward<T: Real>(&self, [x, gain]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
+        let rates = ViewMut::from_slice(work.kept, 1, x.ncols());
+        let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));
+        parallel::columns([y, rates], |first, [mut y, mut rates]| {
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut y) in y.column_iter_mut().enumerate() {
+                        let (x, y) = (column(&x, first + j), y.as_mut_slice());
+                        let rate = T::one() / (vector::dot(x, x) / n + epsilon).sqrt();
+                        rates[j] = rate;
+                        for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
+                            *y = x * rate * g;
+                        }
+                    }
+                },
+            );
+        });
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        [x, gain]: [View<'_, T>; 2],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx, d_gain]: [ViewMut<'_, T>; 2],
+        work: Work<'_, T>,
+    ) {
+        let rates = &*work.kept;
+        let (features, n) = (x.nrows(), T::from_f64(x.nrows() as f64));
+        parallel::columns([dx], |first, [mut dx]| {
+            simd(
+                #[inline(always)]
+                || {
+                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
+                        let rate = rates[first + j];
+                        let x = &column(&x, first + j)[..features];
+                        let dy = &column(&dy, first + j)[..features];
+                        let gain = &column(&gain, 0)[..features];
+                        let mean =
+                            vector::sum_of(features, |i| dy[i] * gain[i] * (x[i] * rate)) / n;
+                        for (i, dx) in dx.as_mut_slice()[..features].iter_mut().enumerate() {
+                            *dx += rate * (dy[i] * gain[i] - x[i] * rate * mean);
+                        }
+                    }
+                },
+            );
+        });
+        parallel::rows([d_gain], 64, |first, [mut d_gain]| {
+            simd(
+                #[inline(always)]
+                || {
+                    let mut d_gain = d_gain.column_mut(0);
+                    let d_gain = d_gain.as_mut_slice();
+                    let rows = first..first + d_gain.len();
+                    for j in 0..x.ncols() {
+                        let x = &column(&x, j)[rows.clone()];
+                        let dy = &column(&dy, j)[rows.clone()];
+                        for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
+                            *d += dy * (x * rates[j]);
+                        }
+                    }
+                },
+            );
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use linalg::matrix;
+
+    /// The textbook's fixture, recomputed: x = 1, 2, 3, 4 and the gradient of its first output.
+    #[test]
+    fn backward_of_the_textbook_fixture() {
+        let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];
+        let (mut y, mut kept) = (matrix(4, 1, &[f64::NAN; 4]), [0.0]);
+        let norm = RmsNorm { epsilon: 1e-5 };
+        let inputs = [x.as_view(), gain.as_view()];
+        let work = Work { kept: &mut kept, scratch: &mut [] };
+        norm.forward(inputs, y.as_view_mut(), work);
+        let dy = matrix(4, 1, &[1.0, 0.0, 0.0, 0.0]);
+        let (mut dx, mut dg) = (matrix(4, 1, &[0.0; 4]), matrix(4, 1, &[0.0; 4]));
+        let work = Work { kept: &mut kept, scratch: &mut [] };
+        norm.vjp(inputs, y.as_view(), dy.as_view(), [dx.as_view_mut(), dg.as_view_mut()], work);
+        for (found, expected) in dx.iter().zip([0.352977, -0.024343, -0.036515, -0.048686]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        }
+    }
+}

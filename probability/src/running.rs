@@ -1,0 +1,128 @@
+//! Mean and variance in one pass, of numbers that come one by one or in pieces.
+//!
+//! Formula: with n numbers of mean µ and M = Σ (x − µ)², one more x gives µ′ = µ + (x − µ)/(n + 1)
+//! and M′ = M + (x − µ)(x − µ′). Of two parts with d = µ₂ − µ₁: µ = µ₁ + d·n₂/n,
+//! M = M₁ + M₂ + d²·n₁n₂/n.
+//! Source: Welford, 1962; Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for
+//! computing sample variances*, 1979.
+
+use crate::error::ProbabilityError;
+use linalg::Real;
+
+/// Count, mean and variance of the numbers seen so far.
+///
+/// The two-pass formula's accuracy in one pass: nothing cancels where the mean is large and the
+/// spread is small, as it does in Σ x² − n·µ². A NaN makes everything NaN, as does an infinite
+/// number; a spread beyond the square root of the largest float has variance ∞.
+///
+/// ```
+/// use probability::running::Running;
+/// let of = |x: &[f64]| x.iter().copied().collect::<Running<f64>>();
+/// let all = of(&[1e9 + 4.0, 1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0]);
+/// assert_eq!((all.mean()?, all.sample_variance()?), (1e9 + 10.0, 30.0));
+/// let merged = of(&[1e9 + 4.0]).merge(&of(&[1e9 + 7.0, 1e9 + 13.0, 1e9 + 16.0])); // two threads
+/// assert_eq!(merged.sample_variance()?, 30.0);
+/// # Ok::<(), probability::ProbabilityError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Running<T> {
+    count: u64,
+    mean: T,
+    squares: T,
+}
+
+impl<T: Real> Default for Running<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Real> Running<T> {
+    /// Of nothing yet.
+    pub fn new() -> Self {
+        Running { count: 0, mean: T::zero(), squares: T::zero() }
+    }
+
+    /// Adds a number.
+    pub fn push(&mut self, x: T) {
+        self.count += 1;
+        let before = x - self.mean;
+        self.mean += before / T::from_f64(self.count as f64);
+        self.squares += before * (x - self.mean);
+    }
+
+    /// Both together.
+    pub fn merge(&self, other: &Self) -> Self {
+        if self.count == 0 || other.count == 0 {
+            return if self.count == 0 { *other } else { *self };
+        }
+        let count = self.count + other.count;
+        let share = T::from_f64(other.count as f64 / count as f64);
+        let d = other.mean - self.mean;
+        let cross = d * d * T::from_f64(self.count as f64) * share;
+        Running {
+            count,
+            mean: self.mean + d * share,
+            squares: self.squares + other.squares + cross,
+        }
+    }
+
+    /// How many numbers.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Σ x/n.
+    ///
+    /// # Errors
+    /// Of no numbers.
+    pub fn mean(&self) -> Result<T, ProbabilityError> {
+        self.at_least(1).map(|()| self.mean)
+    }
+
+    /// Σ (x − µ)²/n: of these numbers, as layer normalisation uses it.
+    ///
+    /// # Errors
+    /// Of no numbers.
+    pub fn population_variance(&self) -> Result<T, ProbabilityError> {
+        self.at_least(1).map(|()| self.squares / T::from_f64(self.count as f64))
+    }
+
+    /// Σ (x − µ)²/(n − 1): an estimate, right on average, for what the numbers were drawn from.
+    ///
+    /// # Errors
+    /// Of fewer than two numbers.
+    pub fn sample_variance(&self) -> Result<T, ProbabilityError> {
+        self.at_least(2).map(|()| self.squares / T::from_f64((self.count - 1) as f64))
+    }
+
+    /// The standard error of the mean, √(sample variance/n).
+    ///
+    /// # Errors
+    /// Of fewer than two numbers.
+    pub fn standard_error(&self) -> Result<T, ProbabilityError> {
+        Ok((self.sample_variance()? / T::from_f64(self.count as f64)).sqrt())
+    }
+
+    fn at_least(&self, needed: u64) -> Result<(), ProbabilityError> {
+        if self.count >= needed {
+            return Ok(());
+        }
+        let (what, found) = ("numbers to take moments of", self.count as usize);
+        Err(ProbabilityError::Length { what, expected: needed as usize, found })
+    }
+}
+
+impl<T: Real> Extend<T> for Running<T> {
+    fn extend<I: IntoIterator<Item = T>>(&mut self, numbers: I) {
+        numbers.into_iter().for_each(|x| self.push(x));
+    }
+}
+
+impl<T: Real> FromIterator<T> for Running<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(numbers: I) -> Self {
+        let mut running = Running::new();
+        running.extend(numbers);
+        running
+    }
+}

@@ -1,0 +1,59 @@
+//! The sigmoid, softmax of two: log-odds to a probability, and back.
+//!
+//! Formula: σ(x) = 1/(1 + e^(−x)) = softmax(x, 0)₁; logit(p) = ln p/(1 − p), its inverse.
+//! Source: Goodfellow, Bengio, Courville, *Deep Learning*, section 3.10.
+
+use linalg::{Real, real::is_nan};
+
+/// σ(x) = 1/(1 + e^(−x)), right to a few units in the last place on both sides: e^x is never
+/// computed for large positive x.
+///
+/// 0 at −∞, ½ at 0 and −0, 1 at +∞, NaN of NaN.
+///
+/// ```
+/// use probability::sigmoid::sigmoid;
+/// assert_eq!(sigmoid(0.0_f64), 0.5);
+/// assert_eq!(sigmoid(-700.0_f64), (-700.0_f64).exp()); // not 0, which 1/(1 + e^700) nearly is
+/// ```
+pub fn sigmoid<T: Real>(x: T) -> T {
+    let e = (-x.abs()).exp();
+    let smaller = e / (T::one() + e);
+    if x < T::zero() { smaller } else { T::one() / (T::one() + e) }
+}
+
+/// ln σ(x) = −ln(1 + e^(−x)), in nats: the log-likelihood of a yes whose log-odds are x.
+///
+/// −∞ at −∞, −ln 2 at 0, 0 (as −0) at +∞, NaN of NaN.
+///
+/// ```
+/// use probability::sigmoid::log_sigmoid;
+/// assert_eq!(log_sigmoid(-1000.0_f64), -1000.0);
+/// assert!((log_sigmoid(0.0_f64) + std::f64::consts::LN_2).abs() < 1e-16);
+/// ```
+pub fn log_sigmoid<T: Real>(x: T) -> T {
+    let rest = (-x.abs()).exp().ln_1p();
+    if x < T::zero() { x - rest } else { -rest }
+}
+
+/// ln p/(1 − p): the log-odds of a probability, in nats; the inverse of [`sigmoid`].
+///
+/// −∞ at 0, +∞ at 1, 0 at ½; NaN outside [0, 1] and of NaN.
+///
+/// ```
+/// use probability::sigmoid::{logit, sigmoid};
+/// assert!((logit(0.9_f64) - 9.0_f64.ln()).abs() < 1e-15);
+/// assert!((sigmoid(logit(0.123_f64)) - 0.123).abs() < 1e-16);
+/// ```
+pub fn logit<T: Real>(p: T) -> T {
+    let (zero, one) = (T::zero(), T::one());
+    if p < zero || p > one || is_nan(p) {
+        return T::from_f64(f64::NAN);
+    }
+    let quarter = T::from_f64(0.25);
+    if p > quarter && p < one - quarter {
+        // Near ½ the quotient is near 1, and its logarithm would cancel. 2p − 1 is exact.
+        ((p + p - one) / (one - p)).ln_1p()
+    } else {
+        p.ln() - (-p).ln_1p()
+    }
+}

@@ -1,0 +1,96 @@
+//! Information theory against SciPy, PyTorch, NumPy and mpmath: `authority/infotheory.py` made the table.
+
+use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
+use infotheory::units::Nats;
+use infotheory::{InfoError, shannon};
+use infotheory::{cross_entropy, divergence, entropy, gaussian, joint::Joint, markov::MarkovChain};
+use linalg::{Matrix, matrix};
+use tests::authority::{Entry, relative_error, table};
+
+/// Of the largest of the values expected, for a list; of each, for one.
+const RELATIVE: f64 = 1e-12;
+
+fn found(row: &Entry) -> Result<Vec<f64>, InfoError> {
+    let input = |i: usize| &row.inputs[i][..];
+    let number = |i: usize| row.inputs[i][0];
+    let shaped = |i: usize| -> Matrix<f64> {
+        matrix(row.inputs[i][0] as usize, row.inputs[i][1] as usize, &row.inputs[i + 1])
+    };
+    let counts = || input(0).iter().map(|&c| c as u64).collect::<Vec<u64>>();
+    let nats = |nats: Nats| vec![nats.0];
+    Ok(match &row.function[..] {
+        "entropy" => nats(entropy::entropy(input(0))?),
+        "entropy_bits" => vec![entropy::entropy(input(0))?.to_bits().0],
+        "perplexity" => {
+            let h = entropy::entropy(input(0))?;
+            assert!(relative_error(h.to_bits().perplexity(), h.perplexity()) <= RELATIVE);
+            vec![h.perplexity()]
+        }
+        "self_information" => nats(entropy::self_information(number(0))?),
+        "binary_entropy" => nats(entropy::binary_entropy(number(0))?),
+        "kl" => {
+            let forward = divergence::kl(input(0), input(1))?;
+            assert_eq!(divergence::reverse_kl(input(1), input(0))?, forward);
+            nats(forward)
+        }
+        "cross_entropy" => nats(cross_entropy::cross_entropy(input(0), input(1))?),
+        "jensen_shannon" => nats(divergence::jensen_shannon(input(0), input(1))?),
+        "total_variation" => vec![divergence::total_variation(input(0), input(1))?],
+        "joint" => {
+            let p = Joint::new(shaped(0))?;
+            vec![p.entropy().0, p.entropy_of_x_given_y().0, p.entropy_of_y_given_x().0]
+        }
+        "mutual_information" => nats(Joint::new(shaped(0))?.mutual_information()),
+        "of_logits" => nats(cross_entropy::of_logits(input(0), number(1) as usize)?),
+        "label_smoothing" => {
+            nats(label_smoothing::of_logits(input(0), number(1) as usize, number(2))?)
+        }
+        "z_loss" => vec![z_loss::of_logits(input(0), number(1))?],
+        "mean_of_logits" => {
+            let target = |&y: &f64| (y >= 0.0).then_some(y as usize);
+            let targets: Vec<_> = input(2).iter().map(target).collect();
+            nats(cross_entropy::mean_of_logits(shaped(0).as_view(), &targets)?)
+        }
+        "distillation" => nats(distillation::loss(input(0), input(1), number(2))?),
+        "kl_estimate" => nats(alignment::kl_estimate(number(0), number(1))?),
+        "alignment" => vec![alignment::objective(input(0), input(1), input(2), number(3))?],
+        "best_value" => vec![alignment::best_value(input(0), input(1), number(2))?],
+        "gaussian_entropy" => nats(gaussian::entropy(number(0))?),
+        "gaussian_kl" => {
+            let [p, q] = [0, 1].map(|i| (row.inputs[i][0], row.inputs[i][1]));
+            nats(gaussian::kl(p, q)?)
+        }
+        "covariance_entropy" => nats(gaussian::entropy_of_covariance(&shaped(0))?),
+        "gaussian_mutual" => nats(gaussian::mutual_information(number(0))?),
+        "stationary" => MarkovChain::new(shaped(0))?.stationary()?,
+        "entropy_rate" => nats(MarkovChain::new(shaped(0))?.entropy_rate()?),
+        "plug_in" => nats(shannon::plug_in(&counts())?),
+        "miller_madow" => nats(shannon::miller_madow(&counts())?),
+        other => panic!("{other} is not tested"),
+    })
+}
+
+#[test]
+fn values_agree_with_the_authorities() {
+    let rows = table("infotheory");
+    let mut values = 0;
+    for row in &rows {
+        let found = found(row).unwrap_or_else(|e| panic!("{}: {e}", row.function));
+        assert_eq!(found.len(), row.expected.len(), "{}", row.function);
+        let size = row.expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+        for (found, expected) in found.iter().zip(&row.expected) {
+            let error = relative_error(*found, *expected);
+            // A conditional entropy, or a part of a distribution, is as good as what it is a part of.
+            let part = row.expected.len() > 1 && (found - expected).abs() <= RELATIVE * size;
+            assert!(
+                error <= RELATIVE || part,
+                "{} of {:?}: {found} where {} has {expected}, off by {error:e}",
+                row.function,
+                row.inputs,
+                row.source
+            );
+            values += 1;
+        }
+    }
+    assert!(values >= 45, "{values} values");
+}
