@@ -106,7 +106,8 @@ pub fn health(
     step.step();
     let mut measures = of_signs(&signs);
     if let Some(taken) = taken {
-        measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 3e-2)));
+        // At 0.1 ten steps rewrite the weights; the twenty healthy runs of the tests stay below 0.05.
+        measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 0.1)));
         measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
     }
     if let Some(found) = stability

@@ -3,7 +3,8 @@
 //!
 //! One batch for ever, so that the loss is one function. A model is trained at a low rate until it moves
 //! slowly; its curvature gives the limit; from the same state training goes on at rates of a geometric
-//! grid, and the lowest at which the loss rises above where it began is where it really diverges.
+//! grid, and the lowest at which the loss does not keep what it had won, but rises above its lowest so far,
+//! is where it really diverges.
 
 use std::sync::Arc;
 use tests::draw;
@@ -44,12 +45,14 @@ fn step(case: (usize, usize, usize, usize, usize, u64)) -> (GptStep<'static>, St
     (GptStep { config, sequences, length, seed, batches }, start)
 }
 
-/// Whether the loss rises above `bar` within so many steps at this rate.
-fn rises(step: &GptStep<'_>, state: &State, recipe: &Recipe, bar: f64, steps: usize) -> bool {
+/// Whether the loss rises by more than 2 % above its lowest so far within so many steps at this rate.
+fn rises(step: &GptStep<'_>, state: &State, recipe: &Recipe, steps: usize) -> bool {
     let mut course = Course::from(step, recipe, state).expect("valid");
+    let mut lowest = f64::INFINITY;
     (0..steps).any(|_| {
-        let taken = course.step().expect("valid");
-        taken.loss.is_nan() || taken.loss > bar
+        let loss = course.step().expect("valid").loss;
+        lowest = lowest.min(loss);
+        loss.is_nan() || loss > 1.02 * lowest
     })
 }
 
@@ -65,21 +68,20 @@ fn compare(
 ) -> (f64, f64) {
     let (step, start) = step(case);
     let mut course = Course::from(&step, recipe, &start).expect("valid");
-    let mut loss = f64::NAN;
     for _ in 0..calm {
-        loss = course.step().expect("valid").loss;
+        course.step().expect("valid");
     }
     let state = course.state();
     let limit = stability(&step, &state, recipe).expect("valid").expect("small").limit;
-    let bar = 1.02 * loss;
     let mut rate = limit / 6.0;
-    while !rises(&step, &state, &at(recipe, rate), bar, 120) && rate < 8.0 * limit {
+    while !rises(&step, &state, &at(recipe, rate), 120) && rate < 8.0 * limit {
         rate *= 1.1;
     }
     (limit, rate)
 }
 
 #[test]
+#[ignore = "unproved: not yet run with this criterion of divergence"]
 fn plain_descent_diverges_at_two_over_the_largest_eigenvalue() {
     let mut misses = vec![];
     for case in CASES {
@@ -93,6 +95,7 @@ fn plain_descent_diverges_at_two_over_the_largest_eigenvalue() {
 }
 
 #[test]
+#[ignore = "unproved: not yet run with this criterion of divergence"]
 fn adam_diverges_at_its_preconditioned_limit() {
     let recipe = Recipe {
         descent: Descent::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 },

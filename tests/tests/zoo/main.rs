@@ -115,7 +115,7 @@ fn model(fault: Fault, e: Expected) -> Case {
 /// A fault of the model that shows where scores are large.
 fn sharp(fault: Fault, e: Expected) -> Case {
     let tiny = Tiny::with(fault);
-    (examine(&tiny, tiny.scaled(1, "qkv.weight", 60.0), &recipe(), 30), e)
+    (examine(&tiny, tiny.sharpened(1, 60.0), &recipe(), 30), e)
 }
 
 /// A fault of a loop.

@@ -118,6 +118,19 @@ impl Tiny {
         all
     }
 
+    /// Queries and keys, not values, times a factor.
+    pub(crate) fn sharpened(&self, seed: u64, factor: f32) -> Vec<f32> {
+        let mut all = self.parameters(seed);
+        for p in self.record::<f32>().expect("a valid model").tape.parameter_list() {
+            if p.name.ends_with("qkv.weight") {
+                for column in all[p.range].chunks_mut(p.shape.rows) {
+                    column[..2 * self.width].iter_mut().for_each(|p| *p *= factor);
+                }
+            }
+        }
+        all
+    }
+
     /// A block: its output, and its attention weights.
     fn block<T: Real>(
         &self,

@@ -44,6 +44,12 @@ pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<
         }
     };
     let (shared, run) = overlap(corpus.train(), corpus.validation(), length);
+    // Short windows of a text recur by themselves: as often as training's last part recurs in its rest.
+    let rest = corpus.train().len().saturating_sub(count.1);
+    let (usual, _) = overlap(&corpus.train()[..rest], &corpus.train()[rest..], length);
+    let windows_compared = (count.1 / length.min(COMPARED)).max(1) as f64;
+    // Four deviations of the difference of two shares.
+    let chance = 4.0 * (2.0 * usual * (1.0 - usual) / windows_compared).sqrt();
     vec![
         Certificate::at_most(("data", "tokens are in range"), outside.len() as f64, 0.0, detail),
         Certificate::at_most(
@@ -61,8 +67,11 @@ pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<
         Certificate::at_most(
             ("data", "validation windows that occur in training"),
             shared,
-            0.5,
-            format!("share, by their first {} tokens", length.min(COMPARED)),
+            (usual + chance).max(0.5),
+            format!(
+                "share, by their first {} tokens; of training's own last windows, {usual:.3} occur before",
+                length.min(COMPARED)
+            ),
         ),
     ]
 }

@@ -1,11 +1,13 @@
 //! Cures, tried by replaying.
 
+use super::by_saturation;
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
-use super::signs::{Signs, looks_ahead};
+use super::signs::{Signs, signs};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
 use calculus::schedule::Schedule;
+use linalg::Shape;
 use serde::Serialize;
 use std::fmt;
 
@@ -34,7 +36,7 @@ pub enum Cure {
     LossScale(f64),
     /// Values stored in this format.
     Store(Precision),
-    /// Matrices times this.
+    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this.
     Shrink(f64),
     /// Broken weights set to 0.
     Mend,
@@ -56,7 +58,9 @@ impl fmt::Display for Cure {
             Cure::Average => write!(f, "gradients divided by the number of batches"),
             Cure::LossScale(scale) => write!(f, "loss scale {scale}"),
             Cure::Store(precision) => write!(f, "values stored as {precision}"),
-            Cure::Shrink(factor) => write!(f, "weight matrices × {factor:.3e}"),
+            Cure::Shrink(gain) => {
+                write!(f, "weight matrices that multiply sizes by more than 1 scaled to {gain}")
+            }
             Cure::Mend => write!(f, "broken weights set to 0"),
             Cure::Code(what) => write!(f, "{what}"),
         }
@@ -88,8 +92,14 @@ impl fmt::Display for Trial {
             (true, true) => {
                 write!(f, "{cure}: tried from step {from} on, loss {loss:.4} after {steps} steps")
             }
+            (true, false) if loss.is_finite() => {
+                write!(
+                    f,
+                    "{cure}: tried from step {from} on, no help: loss {loss:.4} after {steps} steps"
+                )
+            }
             (true, false) => {
-                write!(f, "{cure}: tried from step {from} on, fails again after {steps} steps")
+                write!(f, "{cure}: tried from step {from} on, fails again at step {steps}")
             }
         }
     }
@@ -148,8 +158,7 @@ impl<S: Subject> Case<'_, S> {
                 vec![Cure::Clip(round(norm)), Cure::Skip(self.batch)]
             }
             Cause::LargeInitialisation | Cause::EntropyCollapse | Cause::GrowingLogits => {
-                let gain = self.signs.map_or(1.0, |s| s.gain.0);
-                vec![Cure::Shrink(0.5 / gain), Cure::Shrink(0.05 / gain)]
+                vec![Cure::Shrink(0.5), Cure::Shrink(0.05)]
             }
             Cause::GrowingResidual => {
                 vec![Cure::Code(
@@ -196,6 +205,15 @@ impl<S: Subject> Case<'_, S> {
         Ok(trials)
     }
 
+    /// Whether the last quarter of a replay is better than its start, and than knowing nothing; where the
+    /// start knows something already, whether it is no worse but for the chance of batches.
+    fn learns(&self, losses: &[f64]) -> bool {
+        let Some(&first) = losses.first() else { return false };
+        let mean = last_quarter(losses);
+        let uniform = self.signs.map_or(f64::NAN, |s| s.uniform);
+        if first < 0.9 * uniform { mean <= 1.2 * first + 0.1 } else { mean < first.min(uniform) }
+    }
+
     fn replay(&self, cure: &Cure, state: &State, cause: Cause) -> Result<Trial, ModelError> {
         let (mut recipe, mut state) = (self.recipe.clone(), state.clone());
         let mut trial = Trial {
@@ -235,11 +253,17 @@ impl<S: Subject> Case<'_, S> {
             Cure::Average => recipe.average = true,
             Cure::LossScale(scale) => recipe.loss_scale = *scale,
             Cure::Store(precision) => recipe.precision = *precision,
-            Cure::Shrink(factor) => {
+            Cure::Shrink(target) => {
                 let step = self.subject.record::<f32>()?;
-                for range in crate::trainer::matrices(&step.tape) {
-                    let factor = *factor as f32;
-                    state.parameters[range].iter_mut().for_each(|p| *p *= factor);
+                for p in step.tape.parameter_list() {
+                    if p.shape.rows > 1 && p.shape.columns > 1 {
+                        let matrix = &mut state.parameters[p.range];
+                        let gain = gain(matrix, p.shape);
+                        if gain > 1.0 {
+                            let factor = (target / gain) as f32;
+                            matrix.iter_mut().for_each(|p| *p *= factor);
+                        }
+                    }
                 }
             }
             Cure::Mend => {
@@ -249,7 +273,7 @@ impl<S: Subject> Case<'_, S> {
             Cure::Code(_) => return Ok(Trial { tried: false, ..trial }),
         }
         let mut course = Course::from(self.subject, &recipe, &state)?;
-        let mut first = f64::NAN;
+        let mut losses = vec![];
         for _ in 0..self.steps {
             let taken = course.step()?;
             trial.steps += 1;
@@ -259,28 +283,43 @@ impl<S: Subject> Case<'_, S> {
             }
             if !recipe.skipped.contains(&taken.batch) {
                 trial.loss = taken.loss;
-                if first.is_nan() {
-                    first = taken.loss;
-                }
+                losses.push(taken.loss);
             }
         }
+        let first = losses.first().copied().unwrap_or(f64::NAN);
         let ran_away = trial.loss > 1.5 * first + 0.5;
         let gone = match cause {
             Cause::DecaySign => course.decay_factor() <= 1.0,
-            Cause::NoMask => {
+            Cause::EntropyCollapse | Cause::GrowingLogits => {
                 let batch = self.subject.batch(course.next_batch());
-                !looks_ahead(self.subject, &course.state().parameters, &batch)?
+                let end = signs(self.subject, &course.state().parameters, &batch)?;
+                by_saturation(&end).is_none() && self.learns(&losses)
             }
-            // These must learn, not only survive.
-            Cause::LargeInitialisation | Cause::EntropyCollapse | Cause::GrowingLogits => {
-                self.signs.is_none_or(|s| s.uniform.is_nan() || trial.loss <= s.uniform + 0.5)
-            }
-            Cause::Underflow => trial.loss < first,
+            // These must learn, not only survive: a rate can also kill a model and leave ln V.
+            Cause::LargeInitialisation
+            | Cause::RateTooHigh
+            | Cause::NoWarmup
+            | Cause::SpikeBatch
+            | Cause::Unknown => self.learns(&losses),
+            // Its loss may be scaled.
+            Cause::Underflow => last_quarter(&losses) < first,
             _ => true,
         };
         trial.cured = !ran_away && gone;
         Ok(trial)
     }
+}
+
+/// The mean of the last quarter.
+fn last_quarter(losses: &[f64]) -> f64 {
+    let last = &losses[losses.len() - losses.len().div_ceil(4)..];
+    last.iter().sum::<f64>() / last.len() as f64
+}
+
+/// By how much a matrix multiplies a vector's size at the least: ‖W‖_F over the root of its longer side.
+fn gain(matrix: &[f32], shape: Shape) -> f64 {
+    let squares: f64 = matrix.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
+    (squares / shape.rows.max(shape.columns) as f64).sqrt()
 }
 
 /// The largest power of two that keeps the largest gradient four times below a format's end.
@@ -291,8 +330,7 @@ pub fn loss_scale(precision: Precision, largest_gradient: f64) -> f64 {
 
 /// One digit.
 fn round(x: f64) -> f64 {
-    let unit = 10.0_f64.powf(x.log10().floor());
-    (x / unit).round() * unit
+    format!("{x:.0e}").parse().unwrap_or(x)
 }
 
 /// The highest rate of a schedule that falls.

@@ -240,6 +240,11 @@ impl<S: Subject> Patient<'_, S> {
             None => vec![],
             Some((cause, _)) => {
                 let replays = (watched.history.len() as u64 + 10).clamp(12, 60);
+                let replays = match cause {
+                    Cause::NoWarmup => 130,                                 // past the rise
+                    Cause::RateTooHigh | Cause::Unknown => replays.max(40), // long enough to learn
+                    _ => replays,
+                };
                 let largest = watched.history.iter().flat_map(|t| &t.largest_gradient);
                 let finite = largest.filter(|g| g.is_finite()).fold(0.0, |m: f64, &g| m.max(g));
                 let largest_gradient = match cause {

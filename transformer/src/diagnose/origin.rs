@@ -75,7 +75,8 @@ pub struct Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Origin { direction, name, operation, element: (i, j), value, arithmetic, .. } = self;
+        let Origin { direction, name, operation, element: (i, j), arithmetic, .. } = self;
+        let value = self.shown();
         write!(f, "{direction}: {name} ({operation}), element ({i}, {j}) = {value}: {arithmetic}")
     }
 }
@@ -377,6 +378,11 @@ impl Origin {
             operands: vec![],
             inherited: 0,
         }
+    }
+
+    /// The element: NaN, ∞ or −∞.
+    pub fn shown(&self) -> String {
+        self.value.to_string().replace('-', "−").replace("inf", "∞")
     }
 
     /// Whether arithmetic on finite numbers overflowed.

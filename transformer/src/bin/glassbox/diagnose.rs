@@ -208,7 +208,7 @@ fn described(found: &Diagnosis) -> String {
     }
     if let Some(o) = &found.origin {
         line("operation", format!("{} ({}), {}", o.name, o.operation, o.direction));
-        line("element", format!("row {}, column {}: {}", o.element.0, o.element.1, o.value));
+        line("element", format!("row {}, column {}: {}", o.element.0, o.element.1, o.shown()));
         line("arithmetic", o.arithmetic.clone());
         for operand in &o.operands {
             let (low, high) = operand.range;
