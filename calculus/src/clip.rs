@@ -1,6 +1,7 @@
 //! Gradient clipping.
 
-use linalg::{Real, ViewMut, parallel, simd};
+use linalg::formula::{I, J, operand};
+use linalg::{Formula, Real, ViewMut, parallel, simd};
 
 /// ‖g‖₂ of all gradients together, summed in `f64`; 0 of none, NaN or ∞ where the gradients are.
 ///
@@ -102,6 +103,17 @@ pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
             || g.as_mut_slice().iter_mut().for_each(|g| *g *= factor),
         );
     });
+}
+
+/// Clipping as a formula, where the norm is `norm`: what an explanation prints and evaluates.
+pub fn formula(norm: f64, limit: f64) -> Formula {
+    Formula::new(
+        "g′",
+        ["g"],
+        "Shrinks all gradients together so that their norm is at most the limit.",
+        "Pascanu, Mikolov, Bengio 2013",
+    )
+    .value(factor(norm, limit) * operand(0).at(I, J))
 }
 
 /// Moves every gradient into [−`limit`, `limit`] by itself, and returns how many were outside.

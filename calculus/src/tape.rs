@@ -4,7 +4,7 @@ mod stepwise;
 
 use crate::Var;
 use crate::plan::{self, Layout, Plan};
-use linalg::{Memory, Primitive, Real, Shape, View, ViewMut, Work};
+use linalg::{Formula, Memory, Primitive, Real, Shape, View, ViewMut, Work};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -485,9 +485,26 @@ impl<T: Real> Tape<T> {
         }
     }
 
+    /// The elements of a gradient, column after column.
+    ///
+    /// # Panics
+    /// As [`Tape::gradient`].
+    pub fn gradient_elements(&self, var: Var) -> &[T] {
+        let node = &self.nodes[self.node(var)];
+        let held = self.plan == Plan::Keep || node.is_parameter();
+        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        &self.gradients[node.gradient.clone()]
+    }
+
     /// What readers see: one row per node, in order.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
         self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
+    }
+
+    /// The formula of the operation that computes a value; none of a parameter or an input.
+    pub fn formula(&self, var: Var) -> Option<Formula> {
+        let rule = self.nodes[self.node(var)].rule.as_ref()?;
+        Some(rule.formula(&self.nodes, &self.values))
     }
 
     fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
@@ -541,6 +558,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn branch(&self) -> &'static str;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
+    fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
     fn vjp_flops(&self, nodes: &[Node<T>]) -> u64;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
     fn reads_operand(&self, k: usize) -> bool;
@@ -612,6 +630,11 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 
     fn flops(&self, nodes: &[Node<T>]) -> u64 {
         self.operation.flops(self.operands.map(|o| nodes[o].shape))
+    }
+
+    fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula {
+        let operand = |o: usize| view(&values[nodes[o].value.clone()], nodes[o].shape);
+        self.operation.formula(self.operands.map(operand))
     }
 
     fn vjp_flops(&self, nodes: &[Node<T>]) -> u64 {

@@ -19,9 +19,13 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
+use linalg::formula::{
+    I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
+    upstream,
+};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, gather,
-    parallel, simd, vector,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    gather, parallel, simd, vector,
 };
 
 /// The cross-entropy of two distributions, −Σ p ln q = H(P) + KL(P‖Q), in nats: what it costs to encode
@@ -168,6 +172,29 @@ impl Primitive<2> for CrossEntropy {
 
     fn memory(&self, [logits, _]: [Shape; 2]) -> Memory {
         Memory { kept: KEPT * logits.columns, scratch: 0 }
+    }
+
+    fn formula<T: Real>(&self, [z, _]: [View<'_, T>; 2]) -> Formula {
+        let (classes, tokens) = (z.nrows(), z.ncols());
+        let (z, y, dy) = (operand(0), operand(1), upstream());
+        let counts = |letter: Letter| at_most(0, y.index(0, letter));
+        let mut f = Formula::new(
+            "L",
+            ["z", "y"],
+            "The nats that the predictions spend on what happened, on average over tokens.",
+            "the textbook's A.4; Goodfellow et al. 2016, section 6.2.2",
+        );
+        let n = f.define("n", [], sum_where(TOKEN, tokens, counts(TOKEN), 1.0));
+        let most = f.define("m", [J], largest(K, classes, None, z.at(K, J)));
+        let total = f.define("Z", [J], sum(K, classes, exp(z.at(K, J) - most.at(J))));
+        let truth = z.at(y.index(0, J), J) - most.at(J);
+        let nats = f.define("I", [J], ln(total.at(J)) - truth);
+        let odds = f.define("p", [I, J], exp(z.at(I, J) - most.at(J)) / total.at(J));
+        let hit = cases(equal(I, y.index(0, J)), 1.0, 0.0);
+        let residual = (odds.at2(I, J) - hit) * (dy.at(0, 0) / n);
+        f.value(sum_where(TOKEN, tokens, counts(TOKEN), nats.at(TOKEN)) / n)
+            .gradient(cases(counts(J), residual, 0.0))
+            .no_gradient()
     }
 
     fn forward<T: Real>(

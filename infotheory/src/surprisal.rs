@@ -6,7 +6,10 @@
 //! Source: Shannon 1948; the textbook's A.4.
 
 use crate::cross_entropy::{counted, is_ignored};
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work, gather};
+use linalg::formula::{
+    I, J, Letter, TOKEN, at_most, cases, equal, ln, operand, sum_where, upstream,
+};
+use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, gather};
 
 /// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
 /// Ignored targets have surprisal 0.
@@ -35,6 +38,20 @@ impl Primitive<2> for Surprisal {
 
     fn flops(&self, [p, _]: [Shape; 2]) -> u64 {
         11 * p.columns as u64
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
+        let (p, y, dy) = (operand(0), operand(1), upstream());
+        let truth = || y.index(0, J);
+        Formula::new(
+            "I",
+            ["p", "y"],
+            "The information in what happened: the less probable, the more nats.",
+            "Shannon, A Mathematical Theory of Communication, 1948",
+        )
+        .value(cases(at_most(0, truth()), -ln(p.at(truth(), J)), 0.0))
+        .gradient(cases(equal(I, truth()), -(dy.at(0, J) / p.at(I, J)), 0.0))
+        .no_gradient()
     }
 
     fn forward<T: Real>(
@@ -94,6 +111,22 @@ impl Primitive<2> for MeanOverTargets {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         x.len() as u64
+    }
+
+    fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
+        let tokens = x.ncols();
+        let (x, y, dy) = (operand(0), operand(1), upstream());
+        let counts = |letter: Letter| at_most(0, y.index(0, letter));
+        let mut f = Formula::new(
+            "L",
+            ["x", "y"],
+            "The mean over the tokens that are to be predicted.",
+            "the textbook's A.4",
+        );
+        let n = f.define("n", [], sum_where(TOKEN, tokens, counts(TOKEN), 1.0));
+        f.value(sum_where(TOKEN, tokens, counts(TOKEN), x.at(0, TOKEN)) / n)
+            .gradient(cases(counts(J), dy.at(0, 0) / n, 0.0))
+            .no_gradient()
     }
 
     fn forward<T: Real>(

@@ -5,8 +5,10 @@
 //! Floats: IEEE, element by element.
 //! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
 
+use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 
 /// y = a + b.
@@ -34,6 +36,19 @@ impl Primitive<2> for Add {
 
     fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
         a.len() as u64
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
+        let (a, b, dy) = (operand(0), operand(1), upstream());
+        Formula::new(
+            "y",
+            ["a", "b"],
+            "Adds two matrices, element by element: what came before stays, and something is added.",
+            "He et al., Deep Residual Learning, 2015",
+        )
+        .value(a.at(I, J) + b.at(I, J))
+        .gradient(dy.at(I, J))
+        .gradient(dy.at(I, J))
     }
 
     fn vjp_reads(&self) -> Reads<2> {

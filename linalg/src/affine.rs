@@ -4,8 +4,9 @@
 //! Gradients: dW = dy·xᵀ, dx = Wᵀ·dy, db = Σ over columns of dy.
 //! Source: the textbook's A.1 writes Y = X·W + b with a token per row: the same bytes.
 
+use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
-    Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, apply, column,
+    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, apply, column,
     parallel, product_add, product_to, simd, transposed, vector,
 };
 
@@ -54,6 +55,21 @@ impl Primitive<3> for Affine {
 
     fn flops(&self, [w, x, _]: [Shape; 3]) -> u64 {
         (2 * w.len() as u64 + w.rows as u64) * x.columns as u64
+    }
+
+    fn formula<T: Real>(&self, [w, x, _]: [View<'_, T>; 3]) -> Formula {
+        let (out, inner, tokens) = (w.nrows(), w.ncols(), x.ncols());
+        let (w, x, b, dy) = (operand(0), operand(1), operand(2), upstream());
+        Formula::new(
+            "y",
+            ["W", "x", "b"],
+            "Every output is a weighted sum of all inputs of its token, plus a bias.",
+            "the textbook's A.1, with a token per column",
+        )
+        .value(sum(K, inner, w.at(I, K) * x.at(K, J)) + b.at(I, 0))
+        .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN) * x.at(J, TOKEN)))
+        .gradient(sum(K, out, w.at(K, I) * dy.at(K, J)))
+        .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN)))
     }
 
     fn vjp_reads(&self) -> Reads<3> {

@@ -5,8 +5,10 @@
 //! with one-hot columns, without the zeros.
 //! Source: the textbook's A.5, part 1.
 
+use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    vector,
 };
 
 /// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
@@ -50,6 +52,20 @@ impl Primitive<2> for Gather {
 
     fn flops(&self, _: [Shape; 2]) -> u64 {
         0
+    }
+
+    fn formula<T: Real>(&self, [_, indices]: [View<'_, T>; 2]) -> Formula {
+        let (table, index, dy) = (operand(0), operand(1), upstream());
+        let this = equal(index.index(0, TOKEN), J);
+        Formula::new(
+            "y",
+            ["table", "index"],
+            "Looks up the column that an index names: a product with a one-hot vector.",
+            "the textbook's A.5, part 1",
+        )
+        .value(table.at(I, index.index(0, J)))
+        .gradient(sum_where(TOKEN, indices.ncols(), this, dy.at(I, TOKEN)))
+        .no_gradient()
     }
 
     fn vjp_reads(&self) -> Reads<2> {

@@ -4,8 +4,9 @@
 //! Floats: IEEE, element by element.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
+use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
 };
 
 /// y = a ⊙ b.
@@ -32,6 +33,19 @@ impl Primitive<2> for Hadamard {
 
     fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
         a.len() as u64
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
+        let (a, b, dy) = (operand(0), operand(1), upstream());
+        Formula::new(
+            "y",
+            ["a", "b"],
+            "Multiplies two matrices, element by element: one gates the other.",
+            "Shazeer, GLU Variants Improve Transformer, 2020",
+        )
+        .value(a.at(I, J) * b.at(I, J))
+        .gradient(b.at(I, J) * dy.at(I, J))
+        .gradient(a.at(I, J) * dy.at(I, J))
     }
 
     fn vjp_reads(&self) -> Reads<2> {

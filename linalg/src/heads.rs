@@ -9,9 +9,12 @@
 //! Floats: as products; NaN and ∞ stay visible in what they touch.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
 
+use crate::formula::{
+    COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
+};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add, product_into,
-    shape::equal_parts, transposed,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add,
+    product_into, shape::equal_parts, transposed,
 };
 
 /// scores = Kᵀ·Q for every sequence and head: inputs are query and key (width × tokens).
@@ -67,6 +70,53 @@ fn places(width: usize, tokens: usize, heads: usize, length: usize) -> impl Iter
     })
 }
 
+/// Of a column j of scores, for formulas: its head, its query, and its sequence's first token.
+struct Packed {
+    heads: usize,
+    length: usize,
+}
+
+impl Packed {
+    fn head(&self) -> Index {
+        called(HEAD, (J / self.length) % self.heads)
+    }
+
+    fn query(&self) -> Index {
+        called(QUERY, J % self.length)
+    }
+
+    fn first(&self) -> Index {
+        called(START, (J / (self.length * self.heads)) * self.length)
+    }
+}
+
+/// Of element \[i, j\] of queries, keys or values: its token, its sequence's first token, and the
+/// column of scores of its head and a query.
+struct Spread {
+    heads: usize,
+    length: usize,
+    rows: usize,
+}
+
+impl Spread {
+    fn of(scores: &HeadScores, rows: usize) -> Self {
+        Spread { heads: scores.heads, length: scores.length, rows }
+    }
+
+    fn token(&self) -> Index {
+        called(TOKEN, J % self.length)
+    }
+
+    fn first(&self) -> Index {
+        called(START, (J / self.length) * self.length)
+    }
+
+    fn score(&self, query: impl Into<Index>) -> Index {
+        let head = (J / self.length) * self.heads + I / self.rows;
+        called(COLUMN, head * self.length) + query
+    }
+}
+
 impl Primitive<2> for HeadScores {
     fn name(&self) -> &'static str {
         "dot products by head"
@@ -83,6 +133,26 @@ impl Primitive<2> for HeadScores {
 
     fn flops(&self, [query, _]: [Shape; 2]) -> u64 {
         2 * (query.len() * self.length) as u64
+    }
+
+    fn formula<T: Real>(&self, [query, _]: [View<'_, T>; 2]) -> Formula {
+        let d = query.nrows() / self.heads;
+        let (at, x) = (Packed { heads: self.heads, length: self.length }, Spread::of(self, d));
+        let (query, key, dy) = (operand(0), operand(1), upstream());
+        let (row, q, k) = (at.head() * d + R, at.first() + at.query(), at.first() + I);
+        Formula::new(
+            "scores",
+            ["query", "key"],
+            "Compares every query with every key by their dot product, head by head.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
+        )
+        .value(sum(R, d, key.at(row.clone(), k) * query.at(row, q)))
+        .gradient(sum(K, self.length, key.at(I, x.first() + K) * dy.at(K, x.score(x.token()))))
+        .gradient(sum(
+            QUERY,
+            self.length,
+            query.at(I, x.first() + QUERY) * dy.at(x.token(), x.score(QUERY)),
+        ))
     }
 
     fn vjp_reads(&self) -> Reads<2> {
@@ -134,6 +204,29 @@ impl Primitive<2> for HeadMix {
 
     fn flops(&self, [value, _]: [Shape; 2]) -> u64 {
         2 * (value.len() * self.length) as u64
+    }
+
+    fn formula<T: Real>(&self, [value, _]: [View<'_, T>; 2]) -> Formula {
+        let d = value.nrows() / self.heads;
+        let scores = HeadScores { heads: self.heads, length: self.length };
+        let at = Packed { heads: self.heads, length: self.length };
+        let x = Spread::of(&scores, d);
+        let (value, weights, dy) = (operand(0), operand(1), upstream());
+        let (row, q, k) = (at.head() * d + R, at.first() + at.query(), at.first() + I);
+        let weight = weights.at(K, x.score(x.token()));
+        Formula::new(
+            "mixed",
+            ["value", "weights"],
+            "Mixes the values of the tokens that a query attends to, by its weights.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
+        )
+        .value(sum(K, self.length, value.at(I, x.first() + K) * weight))
+        .gradient(sum(
+            QUERY,
+            self.length,
+            dy.at(I, x.first() + QUERY) * weights.at(x.token(), x.score(QUERY)),
+        ))
+        .gradient(sum(R, d, value.at(row.clone(), k) * dy.at(row, q)))
     }
 
     fn vjp_reads(&self) -> Reads<2> {

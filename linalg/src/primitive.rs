@@ -1,6 +1,6 @@
 //! A differentiable map of N matrices to one.
 
-use crate::{Real, Shape, ShapeError, View, ViewMut};
+use crate::{Formula, Real, Shape, ShapeError, View, ViewMut};
 
 /// What an operation is: a name, a rule for shapes, a value, and the transpose of its derivative.
 ///
@@ -9,7 +9,8 @@ use crate::{Real, Shape, ShapeError, View, ViewMut};
 /// signature, so that a rule reads as in a textbook:
 ///
 /// ```
-/// use linalg::{Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+/// use linalg::formula::{I, J, operand, upstream};
+/// use linalg::{Formula, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 ///
 /// /// y = x², element by element.
 /// struct Square;
@@ -37,8 +38,17 @@ use crate::{Real, Shape, ShapeError, View, ViewMut};
 ///     ) {
 ///         dx.zip_zip_apply(&x, &dy, |dx, x, dy| *dx += (x + x) * dy);
 ///     }
+///     fn formula<T: Real>(&self, _: [View<T>; 1]) -> Formula {
+///         let (x, dy) = (operand(0), upstream());
+///         Formula::new("y", ["x"], "The square of every element.", "Euclid")
+///             .value(x.at(I, J) * x.at(I, J))
+///             .gradient((x.at(I, J) + x.at(I, J)) * dy.at(I, J))
+///     }
 /// }
 /// assert_eq!(Square.shape([Shape::new(2, 3)]), Ok(Shape::new(2, 3)));
+/// let x = linalg::matrix(1, 1, &[3.0]);
+/// let derivation = Square.formula([x.as_view()]).derive((0, 0), |_, _, _| 3.0);
+/// assert_eq!(derivation.part.value, 9.0);
 /// ```
 ///
 /// # Laws
@@ -47,6 +57,8 @@ use crate::{Real, Shape, ShapeError, View, ViewMut};
 /// 3. The rule belongs to *its* function: ⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩ for all ȳ and ẋ.
 /// 4. Neither can fail: what can be wrong is refused by `shape`.
 /// 5. Neither allocates: memory beyond input and output is stated by `memory` and handed in.
+/// 6. `formula` states the arithmetic that `forward` and `vjp` do, in the same steps: evaluated at any
+///    element it gives what they computed, within the rounding of what it states.
 pub trait Primitive<const N: usize>: Send + Sync + 'static {
     /// The operation's name in the field: "softmax", "affine map".
     fn name(&self) -> &'static str;
@@ -93,6 +105,18 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         gradients: [ViewMut<'_, T>; N],
         work: Work<'_, T>,
     );
+
+    /// The rule for one element, as a formula: what an explanation prints, evaluates and follows.
+    ///
+    /// The element is \[[`I`](crate::formula::I), [`J`](crate::formula::J)\]; sums run over other letters,
+    /// with counts from the shapes of `inputs`. There is one [`Formula::gradient`] per operand, or
+    /// [`Formula::no_gradient`] where an operand is an index. State the steps that the code takes (a
+    /// maximum that is subtracted, a logistic by way of tanh), so that the stated rounding is the real
+    /// one. The elements of `inputs` matter only for what is drawn at random, which goes into a
+    /// [`Formula::table`]; whole numbers that select elements are [`Matter::index`](crate::formula::Matter::index).
+    ///
+    /// Nothing on the way from record to replay calls it.
+    fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula;
 
     /// As `vjp`, where the gradients marked `fresh` hold nothing yet: they are written. An operation
     /// overrides it to spare a pass over memory that sets to zero what is added to next.

@@ -6,8 +6,10 @@
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
+use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 use std::ops::Range;
 
@@ -337,6 +339,29 @@ impl Primitive<2> for Product {
 
     fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
         2 * a.len() as u64 * b.columns as u64
+    }
+
+    fn formula<T: Real>(&self, [a, b]: [View<'_, T>; 2]) -> Formula {
+        let (rows, tokens) = (a.nrows(), b.ncols());
+        let outer = if self.transposed { a.ncols() } else { a.nrows() };
+        let inner = b.nrows();
+        let source = "Goodfellow, Bengio, Courville, Deep Learning, section 6.5.6";
+        let (x, dy) = (operand(1), upstream());
+        let w = operand(0);
+        if self.transposed {
+            let meaning = "Compares every column of one matrix with every column of another: a token \
+                           with each word of the vocabulary.";
+            Formula::new("y", ["A", "x"], meaning, source)
+                .value(sum(K, rows, w.at(K, I) * x.at(K, J)))
+                .gradient(sum(TOKEN, tokens, x.at(I, TOKEN) * dy.at(J, TOKEN)))
+                .gradient(sum(K, outer, w.at(I, K) * dy.at(K, J)))
+        } else {
+            let meaning = "Every output is a weighted sum of all inputs of its token.";
+            Formula::new("y", ["W", "x"], meaning, source)
+                .value(sum(K, inner, w.at(I, K) * x.at(K, J)))
+                .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN) * x.at(J, TOKEN)))
+                .gradient(sum(K, outer, w.at(K, I) * dy.at(K, J)))
+        }
     }
 
     fn vjp_reads(&self) -> Reads<2> {

@@ -7,9 +7,10 @@
 //! In a transformer: applied to queries and keys in each layer, instead of adding positions to embeddings.
 //! Source: Su et al., *RoFormer*, 2021, section 3.2.
 
+use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{
-    Error, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, matrix,
-    parallel, shape::equal_parts, simd,
+    Error, Formula, Matrix, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
+    column, matrix, parallel, shape::equal_parts, simd,
 };
 
 /// Which coordinates of a head turn together.
@@ -151,6 +152,47 @@ impl Primitive<2> for Rotation {
 
     fn vjp_reads(&self) -> Reads<2> {
         Reads { inputs: [false; 2], output: false }
+    }
+
+    fn formula<T: Real>(&self, [x, positions]: [View<'_, T>; 2]) -> Formula {
+        let d = x.nrows() / self.heads;
+        let half = d / 2;
+        // The other coordinate of the pair lies this far away.
+        let (span, distance) = match self.pairs {
+            Pairs::Neighbours => (2, 1),
+            Pairs::Halves => (d, half),
+        };
+        let of_angle = |f: fn(f64) -> f64| {
+            Matrix::from_fn(x.nrows(), x.ncols(), |i, j| {
+                let pair = match self.pairs {
+                    Pairs::Neighbours => i % d / 2,
+                    Pairs::Halves => i % half,
+                };
+                let angle = frequency(pair, d, self.base) * positions[j].to_f64();
+                T::from_f64(f(angle)).to_f64()
+            })
+        };
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new(
+            "y",
+            ["x", "positions"],
+            "Turns every pair of coordinates by an angle that grows with the position.",
+            "Su et al., RoFormer, 2021, section 3.2",
+        );
+        let cos = f.table("cos", of_angle(f64::cos)).at(I, J);
+        let sin = f.table("sin", of_angle(f64::sin)).at(I, J);
+        let first = at_most(I % span, distance - 1);
+        f.value(cases(
+            first.clone(),
+            x.at(I, J) * cos.clone() - x.at(I + distance, J) * sin.clone(),
+            x.at(I - distance, J) * sin.clone() + x.at(I, J) * cos.clone(),
+        ))
+        .gradient(cases(
+            first,
+            dy.at(I, J) * cos.clone() + dy.at(I + distance, J) * sin.clone(),
+            dy.at(I, J) * cos - dy.at(I - distance, J) * sin,
+        ))
+        .no_gradient()
     }
 
     /// Cosines and sines of every pair at every token; all heads share them.

@@ -3,7 +3,8 @@
 //! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
 //! Floats: copied, bit for bit.
 
-use crate::{Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
+use crate::formula::{I, J, at_most, cases, operand, upstream};
+use crate::{Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
 
 /// y = rows `start .. start + count` of x.
 ///
@@ -40,6 +41,20 @@ impl Primitive<1> for Rows {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+        let (x, dy) = (operand(0), upstream());
+        let dy = dy.at(I - self.start, J);
+        let inside = cases(at_most(I, self.start + self.count - 1), dy, 0.0);
+        Formula::new(
+            "y",
+            ["x"],
+            "Takes a block of rows: queries, keys or values out of one packed projection.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.2",
+        )
+        .value(x.at(I + self.start, J))
+        .gradient(cases(at_most(self.start, I), inside, 0.0))
     }
 
     fn vjp_reads(&self) -> Reads<1> {

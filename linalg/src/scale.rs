@@ -5,8 +5,10 @@
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: a dot product of d
 //! independent unit-variance products has variance d, and 1/√d brings it back to one.
 
+use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 
 /// y = c·x.
@@ -35,6 +37,18 @@ impl Primitive<1> for Scale {
 
     fn flops(&self, [x]: [Shape; 1]) -> u64 {
         x.len() as u64
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+        let (x, dy) = (operand(0), upstream());
+        Formula::new(
+            "y",
+            ["x"],
+            "Multiplies by one number: in attention 1/√d, which brings the variance back to one.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
+        )
+        .value(self.factor * x.at(I, J))
+        .gradient(self.factor * dy.at(I, J))
     }
 
     fn vjp_reads(&self) -> Reads<1> {

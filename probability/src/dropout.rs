@@ -7,8 +7,10 @@
 
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
+use linalg::formula::{I, J, operand, upstream};
 use linalg::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd,
 };
 
 /// Which elements are dropped: a function of (seed, stream, step, element).
@@ -187,6 +189,26 @@ impl Primitive<2> for Dropout {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         x.len() as u64
+    }
+
+    fn formula<T: Real>(&self, [x, step]: [View<'_, T>; 2]) -> Formula {
+        let mut factors = Matrix::repeat(x.nrows(), x.ncols(), 1.0);
+        if let Some(mask) = self.mask(step[0]) {
+            for (j, mut factors) in factors.column_iter_mut().enumerate() {
+                self.order.runs(&mask, j, x.nrows(), |i, run: &[f64]| {
+                    factors.as_mut_slice()[i..i + run.len()].copy_from_slice(run);
+                });
+            }
+        }
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new(
+            "y",
+            ["x", "step"],
+            "Switches a random share of the elements off for this step and scales the rest up.",
+            "Srivastava et al., Dropout, 2014",
+        );
+        let mask = f.table("mask", factors);
+        f.value(x.at(I, J) * mask.at(I, J)).gradient(dy.at(I, J) * mask.at(I, J)).no_gradient()
     }
 
     fn vjp_reads(&self) -> Reads<2> {

@@ -8,9 +8,10 @@
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check_length, check_setting};
+use linalg::formula::{I, J, K, Letter, Matter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, affine::add_columns,
-    column, parallel, simd, vector,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
+    affine::add_columns, column, parallel, simd, vector,
 };
 
 /// (x − µ)/√(σ² + ε) of one token: mean 0 and, but for ε, variance 1.
@@ -210,6 +211,38 @@ impl LayerNorm {
 }
 
 const NAME: &str = "layer normalisation";
+const MEANING: &str =
+    "Standardises every token to mean zero and variance one, then scales and shifts.";
+const SOURCE: &str = "Ba, Kiros, Hinton, Layer Normalization, 2016";
+
+impl LayerNorm {
+    /// The formula but for the shift's gradient.
+    fn stated(&self, n: usize, tokens: usize, f: Formula, shift: Option<Matter>) -> Formula {
+        let mut f = f;
+        let (x, gain, dy) = (operand(0), operand(1), upstream());
+        let count = n as f64;
+        let mean = f.define("µ", [J], sum(K, n, x.at(K, J)) / count);
+        let off = |i: Letter| x.at(i, J) - mean.at(J);
+        let variance = f.define("σ²", [J], sum(K, n, off(K) * off(K)) / count);
+        let rate = f.define("ρ", [J], 1.0 / sqrt(variance.at(J) + self.epsilon));
+        let standard = f.define("x̂", [I, J], off(I) * rate.at(J));
+        let d = f.define("d", [I, J], dy.at(I, J) * gain.at(I, 0));
+        let mean_d = f.define("d̄", [J], sum(K, n, d.at2(K, J)) / count);
+        let products = sum(K, n, d.at2(K, J) * standard.at2(K, J));
+        let mean_dx = f.define("c", [J], products / count);
+        let scaled = standard.at2(I, J) * gain.at(I, 0);
+        let value = match shift {
+            Some(shift) => scaled + shift.at(I, 0),
+            None => scaled,
+        };
+        let inner = d.at2(I, J) - mean_d.at(J) - standard.at2(I, J) * mean_dx.at(J);
+        f.value(value).gradient(rate.at(J) * inner).gradient(sum(
+            TOKEN,
+            tokens,
+            dy.at(I, TOKEN) * standard.at2(I, TOKEN),
+        ))
+    }
+}
 
 impl Primitive<2> for LayerNorm {
     fn name(&self) -> &'static str {
@@ -234,6 +267,10 @@ impl Primitive<2> for LayerNorm {
 
     fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
         Memory { kept: 2 * x.columns, scratch: 0 }
+    }
+
+    fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
+        self.stated(x.nrows(), x.ncols(), Formula::new("y", ["x", "g"], MEANING, SOURCE), None)
     }
 
     fn forward<T: Real>(&self, [x, gain]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
@@ -291,6 +328,13 @@ impl Primitive<3> for LayerNorm {
 
     fn memory(&self, [x, _, _]: [Shape; 3]) -> Memory {
         Memory { kept: 2 * x.columns, scratch: 0 }
+    }
+
+    fn formula<T: Real>(&self, [x, _, _]: [View<'_, T>; 3]) -> Formula {
+        let f = Formula::new("y", ["x", "g", "b"], MEANING, SOURCE);
+        let shift = Some(operand(2));
+        let d_shift = sum(TOKEN, x.ncols(), upstream().at(I, TOKEN));
+        self.stated(x.nrows(), x.ncols(), f, shift).gradient(d_shift)
     }
 
     fn forward<T: Real>(

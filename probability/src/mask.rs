@@ -12,8 +12,10 @@
 
 use crate::error::ProbabilityError;
 use crate::softmax::softmax;
+use linalg::formula::{I, J, at_most, cases, operand, upstream};
 use linalg::{
-    Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, shape::equal_parts,
+    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
+    shape::equal_parts,
 };
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
@@ -43,6 +45,19 @@ impl Primitive<1> for CausalMask {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn formula<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Formula {
+        let seen = || at_most(I, J % x.nrows());
+        let (x, dy) = (operand(0), upstream());
+        Formula::new(
+            "y",
+            ["x"],
+            "Hides the future: a key later than its query gets the score −∞, so that softmax gives it 0.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.3",
+        )
+        .value(cases(seen(), x.at(I, J), f64::NEG_INFINITY))
+        .gradient(cases(seen(), dy.at(I, J), 0.0))
     }
 
     fn vjp_reads(&self) -> Reads<1> {

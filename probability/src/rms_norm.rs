@@ -9,9 +9,10 @@
 use crate::accurate;
 use crate::error::{ProbabilityError, check_length};
 use crate::layer_norm::{check_epsilon, divide_by_spread};
+use linalg::formula::{I, J, K, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
-    vector,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd, vector,
 };
 
 /// x divided by √(mean x² + ε) and multiplied by the gain: one token. [`RmsNorm`] is the same of
@@ -71,6 +72,28 @@ impl Primitive<2> for RmsNorm {
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
         4 * x.len() as u64
+    }
+
+    fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
+        let (n, tokens) = (x.nrows(), x.ncols());
+        let (x, gain, dy) = (operand(0), operand(1), upstream());
+        let mut f = Formula::new(
+            "y",
+            ["x", "g"],
+            "Brings every token to mean square one, then scales.",
+            "Zhang and Sennrich, Root Mean Square Layer Normalization, 2019",
+        );
+        let square = sum(K, n, x.at(K, J) * x.at(K, J)) / n as f64;
+        let rate = f.define("ρ", [J], 1.0 / sqrt(square + self.epsilon));
+        let standard = f.define("x̂", [I, J], x.at(I, J) * rate.at(J));
+        let d = f.define("d", [I, J], dy.at(I, J) * gain.at(I, 0));
+        let mean = f.define("c", [J], sum(K, n, d.at2(K, J) * standard.at2(K, J)) / n as f64);
+        let inner = d.at2(I, J) - standard.at2(I, J) * mean.at(J);
+        f.value(standard.at2(I, J) * gain.at(I, 0)).gradient(rate.at(J) * inner).gradient(sum(
+            TOKEN,
+            tokens,
+            dy.at(I, TOKEN) * standard.at2(I, TOKEN),
+        ))
     }
 
     fn vjp_reads(&self) -> Reads<2> {

@@ -14,8 +14,10 @@
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check_setting};
+use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
-    Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd, vector,
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    simd, vector,
 };
 
 /// The distribution of one vector of scores, right to 4 units in the last place.
@@ -156,6 +158,22 @@ impl Primitive<1> for Softmax {
 
     fn flops(&self, [z]: [Shape; 1]) -> u64 {
         14 * z.len() as u64
+    }
+
+    fn formula<T: Real>(&self, [z]: [View<'_, T>; 1]) -> Formula {
+        let n = z.nrows();
+        let (z, p, dp) = (operand(0), output(), upstream());
+        let mut f = Formula::new(
+            "p",
+            ["z"],
+            "Turns scores into probabilities: positive, and summing to one.",
+            "the textbook's A.2; Bridle 1990",
+        );
+        let most = f.define("m", [J], largest(K, n, None, z.at(K, J)));
+        let total = f.define("Z", [J], sum(K, n, exp(z.at(K, J) - most.at(J))));
+        let mean = f.define("d̄", [J], sum(K, n, dp.at(K, J) * p.at(K, J)));
+        f.value(exp(z.at(I, J) - most.at(J)) / total.at(J))
+            .gradient(p.at(I, J) * (dp.at(I, J) - mean.at(J)))
     }
 
     fn vjp_reads(&self) -> Reads<1> {

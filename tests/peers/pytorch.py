@@ -1,8 +1,9 @@
 """A GPT-2 training step in PyTorch, as its users write it: nanoGPT's architecture and optimiser.
 
-    python pytorch.py SIZE [--steps N] [--threads N] [--compile]
+    python pytorch.py SIZE [--seconds S] [--steps N] [--warmup N] [--threads N] [--compile]
 
-Prints one JSON object: seconds of each step after warm-up, tokens per second, peak resident bytes.
+Steps are timed until S seconds have passed, at least three; or N of them. Prints one JSON object: seconds of
+each step after warm-up, tokens per second, peak resident bytes.
 Architecture, initialisation and the optimiser's groups follow karpathy/nanoGPT (model.py, train.py): flash
 attention by `scaled_dot_product_attention`, fused AdamW, clipping by global norm. Float32.
 """
@@ -13,18 +14,13 @@ import math
 import resource
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-# layers, heads, width, context, batch, vocabulary, bias, dropout, GELU
-SIZES = {
-    "shakespeare-cpu": (4, 4, 128, 64, 12, 65, False, 0.0, "none"),
-    "baby": (6, 6, 384, 256, 8, 65, False, 0.2, "none"),
-    "gpt2": (12, 12, 768, 64, 4, 50257, True, 0.0, "tanh"),
-    "gpt2-long": (12, 12, 768, 1024, 1, 50257, True, 0.0, "tanh"),
-}
+SIZES = json.loads(Path(__file__).with_name("sizes.json").read_text())
 
 
 class Norm(nn.Module):
@@ -97,16 +93,26 @@ class Gpt(nn.Module):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("size", choices=SIZES)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--steps", type=int)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true")
     arguments = parser.parse_args()
     torch.manual_seed(1337)
     torch.set_num_threads(arguments.threads)
-    layers, heads, width, context, batch, vocabulary, bias, dropout, gelu = SIZES[arguments.size]
-    positions = max(context, 1024) if vocabulary == 50257 else context
-    model = Gpt(layers, heads, width, positions, vocabulary, bias, dropout, gelu)
+    size = SIZES[arguments.size]
+    batch, length, vocabulary = size["batch"], size["length"], size["vocabulary"]
+    model = Gpt(
+        size["layers"],
+        size["heads"],
+        size["width"],
+        size["context"],
+        vocabulary,
+        size["bias"],
+        size["dropout"],
+        "tanh" if size["gelu_tanh"] else "none",
+    )
     parameters = sum(p.numel() for p in model.parameters())
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -118,20 +124,33 @@ def main():
     )
     step_model = torch.compile(model) if arguments.compile else model
     data = torch.randint(vocabulary, (200_000,))
-    seconds = []
-    for step in range(arguments.warmup + arguments.steps):
-        start = time.perf_counter()
-        at = torch.randint(len(data) - context, (batch,))
-        x = torch.stack([data[i : i + context] for i in at])
-        y = torch.stack([data[i + 1 : i + 1 + context] for i in at])
+
+    def step():
+        at = torch.randint(len(data) - length, (batch,))
+        x = torch.stack([data[i : i + length] for i in at])
+        y = torch.stack([data[i + 1 : i + 1 + length] for i in at])
         loss = step_model(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        loss.item()
-        if step >= arguments.warmup:
-            seconds.append(time.perf_counter() - start)
+        return loss.item()
+
+    for _ in range(arguments.warmup):
+        step()
+    begin, seconds = time.perf_counter(), []
+
+    def enough():
+        if arguments.steps is not None:
+            return len(seconds) >= arguments.steps
+        return len(seconds) >= 3 and time.perf_counter() - begin >= arguments.seconds
+
+    while not enough():
+        start = time.perf_counter()
+        loss = step()
+        seconds.append(time.perf_counter() - start)
+    if not math.isfinite(loss):
+        raise SystemExit(f"the loss is {loss}")
     median = statistics.median(seconds)
     print(
         json.dumps(
@@ -139,9 +158,10 @@ def main():
                 "peer": f"PyTorch {torch.__version__}" + (" compiled" if arguments.compile else ""),
                 "size": arguments.size,
                 "parameters": parameters,
+                "loss": loss,
                 "seconds": seconds,
                 "step_seconds_median": median,
-                "tokens_per_second": batch * context / median,
+                "tokens_per_second": batch * length / median,
                 "resident_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             }
         )

@@ -1,7 +1,7 @@
 //! One primitive as a step of its own, for the certificates of `transformer::check`.
 
 use calculus::Recorder;
-use linalg::{Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Formula, Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 use transformer::{Given, ModelError, Recording, Subject, check};
 
 /// A primitive and its operands: parameters where they are numbers that may move, inputs elsewhere.
@@ -95,6 +95,9 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
     fn flops(&self, inputs: [Shape; N]) -> u64 {
         self.original.flops(inputs)
     }
+    fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula {
+        self.original.formula(inputs)
+    }
     fn memory(&self, inputs: [Shape; N]) -> Memory {
         self.original.memory(inputs)
     }
@@ -146,6 +149,9 @@ impl<P> Clone for Shared<P> {
 impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+    fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula {
+        self.0.formula(inputs)
     }
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError> {
         self.0.shape(inputs)

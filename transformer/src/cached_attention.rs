@@ -7,8 +7,12 @@
 //! Gradients: with dw_k = ⟨value_k, dy⟩ and ds = w ⊙ (dw − ⟨w, dw⟩): d value_k = w_k·dy,
 //! d query = Σ ds_k·key_k/√d, d key_k = ds_k·query/√d.
 
+use linalg::formula::{
+    Condition, Expression, I, Index, J, K, Letter, R, at_most, cases, exp, largest, operand, sum,
+    sum_where, upstream,
+};
 use linalg::{
-    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
+    Formula, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
     shape::equal_parts, simd, vector,
 };
 use probability::softmax::softmax_in_place;
@@ -70,6 +74,54 @@ impl Primitive<4> for CachedAttention {
     fn memory(&self, [qkv, keys, ..]: [Shape; 4]) -> Memory {
         let longest = keys.columns / qkv.columns.max(1) + 1;
         Memory { kept: longest * self.heads * qkv.columns, scratch: longest }
+    }
+
+    fn formula<T: Real>(&self, [_, keys, _, _]: [View<'_, T>; 4]) -> Formula {
+        let (width, context) = (keys.nrows(), keys.ncols());
+        let d = width / self.heads;
+        let (qkv, keys, values, filled) = (operand(0), operand(1), operand(2), operand(3));
+        let dy = upstream();
+        let p = || filled.index(0, 0);
+        // Key and value number k of row i: from the cache, or of the token itself.
+        let cached = |k: Letter| Condition { left: k + 1, ..at_most(0, p()) };
+        let key = |row: Index, k: Letter| {
+            cases(cached(k), keys.at(row.clone(), k), qkv.at(row + width, 0))
+        };
+        let value = |row: Index, k: Letter| {
+            cases(cached(k), values.at(row.clone(), k), qkv.at(row + 2 * width, 0))
+        };
+        let seen = |k: Letter| at_most(k, p());
+        let scale = 1.0 / (d as f64).sqrt();
+        let mut f = Formula::new(
+            "y",
+            ["qkv", "keys", "values", "filled"],
+            "The new token asks itself and the tokens before it, whose keys and values were kept.",
+            "Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
+        );
+        let row = |h: Letter| h * d + R;
+        let dots = sum(R, d, key(row(I), K) * qkv.at(row(I), 0));
+        let s = f.define("s", [I, K], scale * dots);
+        let n = context + 1;
+        let most = f.define("m", [I], largest(K, n, Some(seen(K)), s.at2(I, K)));
+        let total = f.define("Z", [I], sum_where(K, n, seen(K), exp(s.at2(I, K) - most.at(I))));
+        let w = f.define("w", [I, K], exp(s.at2(I, K) - most.at(I)) / total.at(I));
+        let dw = f.define("dw", [I, K], sum(R, d, value(row(I), K) * dy.at(row(I), 0)));
+        let mean = f.define("d̄", [I], sum_where(K, n, seen(K), w.at2(I, K) * dw.at2(I, K)));
+        let ds = f.define("ds", [I, K], scale * w.at2(I, K) * (dw.at2(I, K) - mean.at(I)));
+        // Rows of qkv: queries, then the token's own key and value.
+        let head = || I / d;
+        let own_key = (I % width) / d;
+        let d_query = sum_where(K, n, seen(K), ds.at2(head(), K) * key(Index::from(I), K));
+        let d_key = ds.at2(own_key.clone(), p()) * qkv.at(I % width, 0);
+        let d_value = w.at2(own_key, p()) * dy.at(I % width, 0);
+        let in_cache =
+            |then: Expression| cases(Condition { left: J + 1, ..at_most(0, p()) }, then, 0.0);
+        let packed = cases(at_most(I, 2 * width - 1), d_key, d_value);
+        f.value(sum_where(K, n, seen(K), w.at2(head(), K) * value(Index::from(I), K)))
+            .gradient(cases(at_most(I, width - 1), d_query, packed))
+            .gradient(in_cache(ds.at2(head(), J) * qkv.at(I, 0)))
+            .gradient(in_cache(w.at2(head(), J) * dy.at(I, 0)))
+            .no_gradient()
     }
 
     fn forward<T: Real>(

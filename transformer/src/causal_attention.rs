@@ -12,9 +12,13 @@
 //! queries side by side, so that maxima and sums over keys are sums of vectors.
 //! Source: Vaswani et al. 2017; Dao et al., *FlashAttention*, 2022, for the recomputation and the sums.
 
+use linalg::formula::{
+    COLUMN, Condition, Expression, HEAD, I, Index, J, K, Letter, Matter, QUERY, R, START, TOKEN,
+    at_most, called, cases, exp, largest, ln, operand, output, sum, sum_where, upstream,
+};
 use linalg::{
-    Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel, shape::equal_parts,
-    simd, transposed, vector,
+    Formula, Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel,
+    shape::equal_parts, simd, transposed, vector,
 };
 use nalgebra::{Const, Dyn};
 use probability::dropout::{Dropout, DropoutMask, QUERIES as BLOCK, weight_index};
@@ -322,6 +326,76 @@ impl CausalAttention {
 }
 
 const NAME: &str = "causal attention";
+const MEANING: &str =
+    "Every token asks itself and the tokens before it, and takes a mixture of their values.";
+const SOURCE: &str =
+    "Vaswani et al., Attention Is All You Need, 2017; Dao et al., FlashAttention, 2022";
+
+impl CausalAttention {
+    /// The formula. Its own quantities run over the columns of scores: with h and q the head and the
+    /// query of column j, S\[k, j\] is the score of key k.
+    fn stated(&self, mut f: Formula, rows: usize, mask: Option<Matter>) -> Formula {
+        let (width, length, heads) = (rows / 3, self.length, self.heads);
+        let d = width / heads;
+        let (qkv, dy) = (operand(0), upstream());
+        let first = || called(START, (J / (length * heads)) * length);
+        let row = |part: usize| called(HEAD, (J / length) % heads) * d + R + part * width;
+        let seen = |k: Letter, query: Index| at_most(k, query);
+        let query = || called(QUERY, J % length);
+        let scale = 1.0 / (d as f64).sqrt();
+        let key = qkv.at(row(1), first() + I);
+        let dots = sum(R, d, key * qkv.at(row(0), first() + query()));
+        let s = f.define("S", [I, J], scale * dots);
+        let most = largest(K, length, Some(seen(K, query())), s.at2(K, J));
+        let m = f.define("m", [J], most);
+        let part = |k: Letter| exp(s.at2(k, J) - m.at(J));
+        let z = f.define("Z", [J], sum_where(K, length, seen(K, query()), part(K)));
+        let e = f.define("e", [I, J], part(I));
+        // Backward computes the weights again from ln Σ e^S.
+        let l = f.define("l", [J], m.at(J) + ln(z.at(J)));
+        let p = f.define("P", [I, J], exp(s.at2(I, J) - l.at(J)));
+        // Where weights are dropped, a weight and its gradient pass the mask.
+        let kept = |e: Expression, k: Index, c: Index| match mask {
+            Some(mask) => e * mask.at(k, c),
+            None => e,
+        };
+        let own = || called(HEAD, (J / length) % heads) * d + R;
+        let value = qkv.at(row(2), first() + I);
+        let received = sum(R, d, value * dy.at(own(), first() + query()));
+        let dp = f.define("dP", [I, J], kept(received, I.into(), J.into()));
+        // Σ P ⊙ dP is what the query's own output receives.
+        let own_output = output().at(own(), first() + query()) * dy.at(own(), first() + query());
+        let mean = f.define("d̄", [J], sum(R, d, own_output));
+        let ds = f.define("dS", [I, J], p.at2(I, J) * (dp.at2(I, J) - mean.at(J)));
+
+        // Element \[i, j\] of the output or of qkv: its token, and the column of its head and a query.
+        let token = || called(TOKEN, J % length);
+        let start = || called(START, (J / length) * length);
+        let column = |query: Index| {
+            let head = (J / length) * heads + (I % width) / d;
+            called(COLUMN, head * length) + query
+        };
+        let weight = kept(e.at2(K, column(token())), K.into(), column(token()));
+        let mixed = qkv.at(I + 2 * width, start() + K) * weight;
+        let later = |q: Letter| Condition { left: token(), ..at_most(0, q) };
+        let d_query = scale
+            * sum_where(
+                K,
+                length,
+                seen(K, token()),
+                qkv.at(I + width, start() + K) * ds.at2(K, column(token())),
+            );
+        let q = || Index::from(QUERY);
+        let asked = qkv.at(I % width, start() + QUERY) * ds.at2(token(), column(q()));
+        let d_key = scale * sum_where(QUERY, length, later(QUERY), asked);
+        let back = dy.at(I % width, start() + QUERY);
+        let back = back * kept(p.at2(token(), column(q())), token(), column(q()));
+        let d_value = sum_where(QUERY, length, later(QUERY), back);
+        let packed = cases(at_most(I, 2 * width - 1), d_key, d_value);
+        let value = sum_where(K, length, seen(K, token()), mixed) / z.at(column(token()));
+        f.value(value).gradient(cases(at_most(I, width - 1), d_query, packed))
+    }
+}
 
 impl Primitive<1> for CausalAttention {
     fn name(&self) -> &'static str {
@@ -338,6 +412,10 @@ impl Primitive<1> for CausalAttention {
 
     fn memory(&self, [qkv]: [Shape; 1]) -> Memory {
         self.needs(qkv)
+    }
+
+    fn formula<T: Real>(&self, [qkv]: [View<'_, T>; 1]) -> Formula {
+        self.stated(Formula::new("y", ["qkv"], MEANING, SOURCE), qkv.nrows(), None)
     }
 
     fn forward<T: Real>(&self, [qkv]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
@@ -384,6 +462,19 @@ impl Primitive<2> for CausalAttention {
 
     fn memory(&self, [qkv, _]: [Shape; 2]) -> Memory {
         self.needs(qkv)
+    }
+
+    fn formula<T: Real>(&self, [qkv, step]: [View<'_, T>; 2]) -> Formula {
+        let (rows, columns) = qkv.shape();
+        let mut f = Formula::new("y", ["qkv", "step"], MEANING, SOURCE);
+        let mask = self.dropout.and_then(|d| d.mask(step[0]));
+        let queries = self.sequences(Shape::new(rows, columns)) * self.heads * self.length;
+        let factor = |k: usize, c: usize| match &mask {
+            Some(mask) => mask.factor::<f64>(weight_index(self.length, c, k)),
+            None => 1.0,
+        };
+        let mask = f.table("mask", Matrix::from_fn(self.length, queries, factor));
+        self.stated(f, rows, Some(mask)).no_gradient()
     }
 
     fn forward<T: Real>(

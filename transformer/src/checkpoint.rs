@@ -113,6 +113,55 @@ pub fn load<T: Real>(
     Ok(())
 }
 
+/// What a rule of descent remembers, by name.
+pub type Memory<T> = Vec<(&'static str, Vec<T>)>;
+
+/// The number of steps of a saved state, and what the rule of descent remembered of its parameters,
+/// without a trainer.
+///
+/// # Errors
+/// A file that is missing, cut off, or of another number of parameters.
+pub fn remembered<T: Real>(
+    path: &Path,
+    parameters: usize,
+) -> Result<(u64, Memory<T>), CheckpointError> {
+    let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
+    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let most = (3 * parameters * size_of::<T>()) as u64 + 65536;
+    let found = std::fs::metadata(path).map_err(unreadable)?.len();
+    if found > most {
+        return Err(foreign(format!("it has {found} bytes where at most {most} are expected")));
+    }
+    let file = std::fs::read(path).map_err(unreadable)?;
+    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| foreign(e.to_string()))?;
+    let tensors = SafeTensors::deserialize(&file).map_err(|e| foreign(e.to_string()))?;
+    let about = header.metadata().clone().unwrap_or_default();
+    let steps = about.get("steps").and_then(|s| s.parse().ok());
+    let steps = steps.ok_or_else(|| foreign("it does not say after how many steps".to_owned()))?;
+    let mut state = Memory::new();
+    for name in ["velocity", "first_moment", "second_moment"] {
+        let Ok(tensor) = tensors.tensor(name) else { continue };
+        // Gradient descent without momentum remembers nothing.
+        if tensor.shape() == [0] {
+            continue;
+        }
+        if tensor.dtype() != dtype::<T>() || tensor.shape() != [parameters] {
+            let (dtype, shape) = (tensor.dtype(), tensor.shape());
+            return Err(foreign(format!(
+                "{name} is {dtype:?} {shape:?} where [{parameters}] is expected"
+            )));
+        }
+        let number = |bytes: &[u8]| {
+            T::from_f64(match bytes.try_into() {
+                Ok(eight) => f64::from_le_bytes(eight),
+                Err(_) => f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))),
+            })
+        };
+        state.push((name, tensor.data().chunks_exact(size_of::<T>()).map(number).collect()));
+    }
+    Ok((steps, state))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

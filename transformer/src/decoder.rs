@@ -2,7 +2,7 @@
 
 use crate::config::Gpt2Config;
 use crate::layers::{self, Context};
-use crate::{Form, ModelError, memory};
+use crate::{Form, ModelError, Without, memory};
 use calculus::{Recorder, Tape, Var};
 use linalg::{Real, Shape};
 
@@ -47,7 +47,8 @@ impl<T: Real> Decoder<T> {
         let one = Shape::new(1, 1);
         let token = r.input("token", one)?;
         let position = r.input("position", one)?;
-        let c = Context { config, length: 1, form: Form::Fused, dropout: None };
+        let without = Without::default();
+        let c = Context { config, length: 1, form: Form::Fused, without, dropout: None };
         let (mut x, token_table) = layers::embedding(c, r, token, position)?; // d×1
         for i in 0..config.layers {
             x = layers::block(c, r, i, x, |r, qkv| layers::attend_cached(c, r, qkv, position))?;

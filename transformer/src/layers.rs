@@ -3,7 +3,7 @@
 //! Shapes stand at the line's end: d is the width, n the tokens of a batch, V the vocabulary.
 
 use crate::config::{Activation, Gpt2Config};
-use crate::{CachedAttention, CausalAttention, Form};
+use crate::{CachedAttention, CausalAttention, Form, Without};
 use calculus::activation::{self, Gelu, GeluTanh, Relu, Silu, Tanh};
 use calculus::{RecordError, Recorder, Var};
 use linalg::heads::{HeadMix, HeadScores};
@@ -19,6 +19,8 @@ pub(crate) struct Context<'a> {
     /// Tokens of a sequence.
     pub(crate) length: usize,
     pub(crate) form: Form,
+    /// What a textbook recording leaves out.
+    pub(crate) without: Without,
     /// The step number and the seed of dropout, where there is dropout.
     pub(crate) dropout: Option<(Var, u64)>,
 }
@@ -64,11 +66,14 @@ impl Context<'_> {
         let vector = Shape::new(self.config.width, 1);
         let norm = LayerNorm { epsilon: self.config.epsilon };
         let gain = r.parameter(&format!("{name}.weight"), vector)?;
-        if self.config.bias {
-            let shift = r.parameter(&format!("{name}.bias"), vector)?;
-            r.push(name, norm, [x, gain, shift])
-        } else {
-            r.push(name, norm, [x, gain])
+        let shift = match self.config.bias {
+            true => Some(r.parameter(&format!("{name}.bias"), vector)?),
+            false => None,
+        };
+        match shift {
+            _ if self.without.norm => Ok(x),
+            Some(shift) => r.push(name, norm, [x, gain, shift]),
+            None => r.push(name, norm, [x, gain]),
         }
     }
 }
@@ -148,8 +153,14 @@ pub(crate) fn attend<T: Real>(
     let value = r.push("value", part(2), [qkv])?; // d×n
     let scores = r.push("scores", HeadScores { heads, length }, [query, key])?; // T×(n·heads)
     let factor = 1.0 / ((width / heads) as f64).sqrt();
-    let scaled = r.push("scaled", Scale { factor }, [scores])?;
-    let masked = r.push("masked", CausalMask, [scaled])?;
+    let scaled = match c.without.scale {
+        true => scores,
+        false => r.push("scaled", Scale { factor }, [scores])?,
+    };
+    let masked = match c.without.mask {
+        true => scaled,
+        false => r.push("masked", CausalMask, [scaled])?,
+    };
     let mut weights = r.push("weights", Softmax, [masked])?;
     if let Some((dropout, step)) = dropout {
         let dropout = Dropout { order: Order::Weights { length }, ..dropout };

@@ -19,6 +19,17 @@ pub enum Form {
     Textbook,
 }
 
+/// Parts that a textbook recording leaves out, to see what they are for. Training leaves out nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// The causal mask: every token sees the future.
+    pub mask: bool,
+    /// The factor 1/√d of attention scores.
+    pub scale: bool,
+    /// Layer normalisation, with its gain and shift; its parameters stay and have no effect.
+    pub norm: bool,
+}
+
 /// The target of a token that is not to be predicted.
 pub const IGNORED: u32 = u32::MAX;
 
@@ -108,6 +119,7 @@ impl<T: Real> Gpt2<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
+        let form = (form, Without::default());
         Self::write_down(config, sequences, length, form, seed, |r, _| {
             memory::afford(r.bytes())?;
             Ok(r.finish())
@@ -127,9 +139,25 @@ impl<T: Real> Gpt2<T> {
         const LARGE: usize = 1 << 20;
         let size = config.layers.saturating_mul(sequences.saturating_mul(length));
         let recompute = size.saturating_mul(config.width) >= LARGE;
-        Self::write_down(config, sequences, length, Form::Fused, seed, |mut r, loss| {
+        let form = (Form::Fused, Without::default());
+        Self::write_down(config, sequences, length, form, seed, |mut r, loss| {
             memory::afford(r.bytes_for_training(loss, recompute))?;
             Ok(r.finish_for_training(loss, recompute))
+        })
+    }
+
+    /// As [`Gpt2::record`] in the textbook's form, without some of its parts.
+    pub fn record_without(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        without: Without,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (Form::Textbook, without);
+        Self::write_down(config, sequences, length, form, seed, |r, _| {
+            memory::afford(r.bytes())?;
+            Ok(r.finish())
         })
     }
 
@@ -140,6 +168,7 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
+        let form = (form, Without::default());
         Self::write_down(config, sequences, length, form, 0, |r, _| {
             memory::afford(r.bytes_forward_only())?;
             Ok(r.finish_forward_only())
@@ -150,7 +179,7 @@ impl<T: Real> Gpt2<T> {
         config: &Gpt2Config,
         sequences: usize,
         length: usize,
-        form: Form,
+        (form, without): (Form, Without),
         seed: u64,
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
@@ -166,7 +195,8 @@ impl<T: Real> Gpt2<T> {
         let targets = r.input("targets", row)?; // 1×n
         let step =
             if config.dropout > 0.0 { Some(r.input("step", Shape::new(1, 1))?) } else { None };
-        let c = Context { config, length, form, dropout: step.map(|step| (step, seed)) };
+        let dropout = step.map(|step| (step, seed));
+        let c = Context { config, length, form, without, dropout };
 
         let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×n
         for i in 0..config.layers {

@@ -11,8 +11,12 @@
 //! Source: infotheory's cross-entropy; Hsu et al., *Liger Kernel*, 2024, for taking both rules together.
 
 use infotheory::cross_entropy::{counted, gradient_in_place, nats_of_columns};
+use linalg::formula::{
+    I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
+    upstream,
+};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_into,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_into,
     product_to, transposed, vector,
 };
 
@@ -103,6 +107,32 @@ impl Primitive<3> for VocabularyLoss {
 
     fn flops(&self, [table, x, _]: [Shape; 3]) -> u64 {
         (2 * table.rows + 13) as u64 * (table.columns * x.columns) as u64
+    }
+
+    fn formula<T: Real>(&self, [table, x, _]: [View<'_, T>; 3]) -> Formula {
+        let (features, words, tokens) = (table.nrows(), table.ncols(), x.ncols());
+        let (table, x, y, dy) = (operand(0), operand(1), operand(2), upstream());
+        let counts = |letter: Letter| at_most(0, y.index(0, letter));
+        let mut f = Formula::new(
+            "L",
+            ["E", "x", "y"],
+            "The nats that the predictions spend on what happened, without keeping the predictions.",
+            "the textbook's A.4; Hsu et al., Liger Kernel, 2024",
+        );
+        let n = f.define("n", [], sum_where(TOKEN, tokens, counts(TOKEN), 1.0));
+        let z = f.define("z", [I, J], sum(K, features, table.at(K, I) * x.at(K, J)));
+        let most = f.define("m", [J], largest(K, words, None, z.at2(K, J)));
+        let total = f.define("Z", [J], sum(K, words, exp(z.at2(K, J) - most.at(J))));
+        let truth = z.at2(y.index(0, J), J) - most.at(J);
+        let nats = f.define("I", [J], ln(total.at(J)) - truth);
+        let odds = f.define("p", [I, J], exp(z.at2(I, J) - most.at(J)) / total.at(J));
+        let hit = cases(equal(I, y.index(0, J)), 1.0, 0.0);
+        let residual = (odds.at2(I, J) - hit) * (dy.at(0, 0) / n);
+        let dz = f.define("dz", [I, J], cases(counts(J), residual, 0.0));
+        f.value(sum_where(TOKEN, tokens, counts(TOKEN), nats.at(TOKEN)) / n)
+            .gradient(sum(TOKEN, tokens, x.at(I, TOKEN) * dz.at2(J, TOKEN)))
+            .gradient(sum(K, words, table.at(I, K) * dz.at2(K, J)))
+            .no_gradient()
     }
 
     fn vjp_reads(&self) -> Reads<3> {

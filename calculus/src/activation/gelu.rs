@@ -1,6 +1,7 @@
 use super::Function;
 use linalg::Real;
-use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
+use linalg::formula::{Expression, erf, exp, tanh};
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
 /// x·Φ(x) with the distribution function Φ of the standard normal: GELU, exact. Derivative Φ(x) + x·φ(x)
 /// with the density φ.
@@ -35,10 +36,23 @@ pub struct Gelu;
 impl Function for Gelu {
     const NAME: &'static str = "GELU";
     const FLOPS: u64 = 14;
+    const MEANING: &'static str =
+        "Lets a number pass by the probability that a standard normal one is below it.";
+    const SOURCE: &'static str = "Hendrycks and Gimpel, Gaussian Error Linear Units, 2016";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         gelu(x)
+    }
+
+    fn formula(x: Expression) -> Expression {
+        0.5 * x.clone() * (1.0 + erf(x * FRAC_1_SQRT_2))
+    }
+
+    fn slope(x: Expression) -> Expression {
+        let inner = || x.clone() * FRAC_1_SQRT_2;
+        let bell = FRAC_2_SQRT_PI * exp(-(inner() * inner())) * FRAC_1_SQRT_2;
+        0.5 * (1.0 + erf(inner())) + 0.5 * x.clone() * bell
     }
 }
 
@@ -73,9 +87,30 @@ pub struct GeluTanh;
 impl Function for GeluTanh {
     const NAME: &'static str = "GELU, tanh form";
     const FLOPS: u64 = 18;
+    const MEANING: &'static str =
+        "Lets a number pass by about the probability that a standard normal one is below it.";
+    const SOURCE: &'static str =
+        "Hendrycks and Gimpel, Gaussian Error Linear Units, 2016, section 2";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         gelu_tanh(x)
     }
+
+    fn formula(x: Expression) -> Expression {
+        0.5 * x.clone() * (1.0 + tanh(inner(&x)))
+    }
+
+    fn slope(x: Expression) -> Expression {
+        let t = || tanh(inner(&x));
+        let cubed = 0.044715 * (3.0 * (x.clone() * x.clone()));
+        let slope = (1.0 - t() * t()) * (FRAC_2_PI.sqrt() * (1.0 + cubed));
+        0.5 * (1.0 + t()) + 0.5 * x.clone() * slope
+    }
+}
+
+/// √(2/π)·(x + 0.044715·x³).
+fn inner(x: &Expression) -> Expression {
+    let cube = x.clone() * x.clone() * x.clone();
+    FRAC_2_PI.sqrt() * (x.clone() + 0.044715 * cube)
 }

@@ -33,9 +33,10 @@ pub use silu::{Silu, silu};
 pub use tanh::Tanh;
 
 use crate::Dual;
+use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::{
-    Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, hadamard,
-    parallel, simd,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    hadamard, parallel, simd,
 };
 
 /// A scalar function.
@@ -50,8 +51,16 @@ pub trait Function: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// Floating-point operations of one value, a transcendental function counting as ten.
     const FLOPS: u64;
+    /// What it is for, in one plain sentence.
+    const MEANING: &'static str;
+    /// Where it comes from.
+    const SOURCE: &'static str;
     /// The function.
     fn at<T: Real>(x: T) -> T;
+    /// The function as a formula, in the steps that [`Function::at`] takes.
+    fn formula(x: Expression) -> Expression;
+    /// Its derivative as a formula: what [`Function::at`] gives on a dual number.
+    fn slope(x: Expression) -> Expression;
 }
 
 /// y = f(x), element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
@@ -81,6 +90,13 @@ impl<F: Function> Primitive<1> for Activation<F> {
 
     fn memory(&self, [x]: [Shape; 1]) -> Memory {
         Memory { kept: x.len(), scratch: 0 }
+    }
+
+    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new("y", ["x"], F::MEANING, F::SOURCE);
+        let slope = f.define("f′", [I, J], F::slope(x.at(I, J)));
+        f.value(F::formula(x.at(I, J))).gradient(slope.at2(I, J) * dy.at(I, J))
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {

@@ -1,5 +1,6 @@
 use super::Function;
 use linalg::Real;
+use linalg::formula::{Expression, positive};
 
 /// max(0, x). Its derivative at 0 is 0. NaN stays NaN, ∞ stays ∞, −0 becomes 0.
 ///
@@ -29,10 +30,20 @@ pub struct Relu;
 impl Function for Relu {
     const NAME: &'static str = "ReLU";
     const FLOPS: u64 = 1;
+    const MEANING: &'static str = "Lets positive numbers pass and stops the others.";
+    const SOURCE: &'static str = "Nair and Hinton 2010";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         relu(x)
+    }
+
+    fn formula(x: Expression) -> Expression {
+        positive(x.clone()) * x
+    }
+
+    fn slope(x: Expression) -> Expression {
+        positive(x)
     }
 }
 
@@ -65,9 +76,19 @@ pub struct LeakyRelu;
 impl Function for LeakyRelu {
     const NAME: &'static str = "leaky ReLU";
     const FLOPS: u64 = 2;
+    const MEANING: &'static str = "Lets positive numbers pass, and a hundredth of the others.";
+    const SOURCE: &'static str = "Maas, Hannun, Ng 2013";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         leaky_relu(x, 0.01)
+    }
+
+    fn formula(x: Expression) -> Expression {
+        (0.01 + 0.99 * positive(x.clone())) * x
+    }
+
+    fn slope(x: Expression) -> Expression {
+        0.01 + 0.99 * positive(x)
     }
 }

@@ -1,5 +1,6 @@
 use super::Function;
 use linalg::Real;
+use linalg::formula::{Expression, exp};
 
 /// σ(x) = 1/(1 + e⁻ˣ), the logistic function, from all of ℝ into (0, 1); σ′ = σ·(1 − σ) ≤ ¼.
 ///
@@ -34,12 +35,28 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 #[derive(Clone, Copy, Debug)]
 pub struct Sigmoid;
 
+/// 1/(1 + e⁻ˣ).
+pub(super) fn logistic(x: Expression) -> Expression {
+    1.0 / (1.0 + exp(-x))
+}
+
 impl Function for Sigmoid {
     const NAME: &'static str = "sigmoid";
     const FLOPS: u64 = 12;
+    const MEANING: &'static str =
+        "Squeezes every number into 0 to 1: a gate between closed and open.";
+    const SOURCE: &'static str = "Verhulst 1845";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         sigmoid(x)
+    }
+
+    fn formula(x: Expression) -> Expression {
+        logistic(x)
+    }
+
+    fn slope(x: Expression) -> Expression {
+        logistic(x.clone()) * logistic(-x)
     }
 }

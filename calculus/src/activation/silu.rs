@@ -1,5 +1,7 @@
+use super::sigmoid::logistic;
 use super::{Function, sigmoid};
 use linalg::Real;
+use linalg::formula::Expression;
 
 /// x·σ(x) with the logistic function σ; also called swish. Derivative σ·(1 + x·(1 − σ)).
 ///
@@ -32,9 +34,19 @@ pub struct Silu;
 impl Function for Silu {
     const NAME: &'static str = "SiLU";
     const FLOPS: u64 = 13;
+    const MEANING: &'static str = "Lets a number pass by a share that grows from 0 to 1 with it.";
+    const SOURCE: &'static str = "Elfwing, Uchibe, Doya 2017";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         silu(x)
+    }
+
+    fn formula(x: Expression) -> Expression {
+        x.clone() * logistic(x)
+    }
+
+    fn slope(x: Expression) -> Expression {
+        logistic(x.clone()) + x.clone() * (logistic(x.clone()) * logistic(-x))
     }
 }

@@ -1,5 +1,6 @@
 use super::Function;
 use linalg::Real;
+use linalg::formula::{Expression, tanh};
 
 /// The hyperbolic tangent, from all of ℝ into (−1, 1), as an activation; tanh′ = 1 − tanh². ±1 at ±∞, NaN at
 /// NaN. As a plain function it is [`Real::tanh`].
@@ -14,9 +15,19 @@ pub struct Tanh;
 impl Function for Tanh {
     const NAME: &'static str = "tanh";
     const FLOPS: u64 = 10;
+    const MEANING: &'static str = "Squeezes every number into −1 to 1.";
+    const SOURCE: &'static str = "LeCun et al., Efficient BackProp, 1998";
 
     #[inline(always)]
     fn at<T: Real>(x: T) -> T {
         x.tanh()
+    }
+
+    fn formula(x: Expression) -> Expression {
+        tanh(x)
+    }
+
+    fn slope(x: Expression) -> Expression {
+        1.0 - tanh(x.clone()) * tanh(x)
     }
 }

@@ -1,5 +1,6 @@
 use super::{Optimizer, blocks, by_decay, same_lengths};
-use linalg::Real;
+use linalg::formula::{I, J, operand, sqrt};
+use linalg::{Formula, Real};
 use std::ops::Range;
 
 /// Adam, and AdamW where `decay` is not zero.
@@ -89,6 +90,27 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
         self.update(rate, factor, parameters, gradients);
+    }
+
+    fn formula(&self, rate: f64, parameter: usize) -> Formula {
+        let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
+        let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
+        let decays = self.decayed.iter().any(|range| range.contains(&parameter));
+        let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
+        let mut f = Formula::new(
+            "θ′",
+            ["θ", "g", "m", "v"],
+            "Steps by about the learning rate, in the direction that the gradient keeps.",
+            "Kingma and Ba 2014; Loshchilov and Hutter, Decoupled Weight Decay, 2017",
+        );
+        let first = self.beta1 * m + (1.0 - self.beta1) * g.clone();
+        let first = f.define("m′", [I, J], first);
+        let second = self.beta2 * v + (1.0 - self.beta2) * (g.clone() * g);
+        let second = f.define("v′", [I, J], second);
+        let mean = f.define("m̂", [I, J], first.at2(I, J) / correction(self.beta1));
+        let square = f.define("v̂", [I, J], second.at2(I, J) / correction(self.beta2));
+        let size = f.define("s", [I, J], sqrt(square.at2(I, J)) + self.epsilon);
+        f.value(keep * p - rate * (mean.at2(I, J) / size.at2(I, J)))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

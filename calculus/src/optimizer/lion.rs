@@ -1,5 +1,6 @@
 use super::{Optimizer, blocks, by_decay, same_lengths};
-use linalg::Real;
+use linalg::formula::{I, J, operand, positive};
+use linalg::{Formula, Real};
 use std::ops::Range;
 
 /// Lion: c = β₁·m + (1 − β₁)·g, θ ← (1 − η·λ)·θ − η·sign(c), m ← β₂·m + (1 − β₂)·g.
@@ -60,6 +61,18 @@ impl<T: Real> Optimizer<T> for Lion<T> {
                 }
             });
         });
+    }
+
+    fn formula(&self, rate: f64, parameter: usize) -> Formula {
+        let (p, g, m) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
+        let decays = self.decayed.iter().any(|range| range.contains(&parameter));
+        let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
+        let meaning = "Steps by the learning rate, in the direction of a running mean's sign.";
+        let mut f = Formula::new("θ′", ["θ", "g", "m"], meaning, "Chen et al. 2023");
+        let u = f.define("u", [I, J], self.beta1 * m + (1.0 - self.beta1) * g);
+        // The sign of u: 1, 0 or −1.
+        let sign = positive(u.at2(I, J)) - positive(-u.at2(I, J));
+        f.value(keep * p - rate * sign)
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

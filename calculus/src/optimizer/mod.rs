@@ -34,7 +34,7 @@ pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
 use crate::clip;
-use linalg::{Real, ViewMut, parallel, simd};
+use linalg::{Formula, Real, ViewMut, parallel, simd};
 use std::ops::Range;
 
 /// A rule that changes parameters by their gradients.
@@ -54,6 +54,10 @@ pub trait Optimizer<T: Real>: Send {
         clip::scale(gradients, factor);
         self.step(rate, parameters, gradients);
     }
+
+    /// The next update of parameter number `parameter` as a formula: what an explanation prints and
+    /// evaluates. Operands: θ, the gradient g, then what [`Optimizer::state`] remembers, in its order.
+    fn formula(&self, rate: f64, parameter: usize) -> Formula;
 
     /// What the rule remembers between steps, by name: written to and read from checkpoints.
     fn state(&mut self) -> Vec<(&'static str, &mut [T])>;

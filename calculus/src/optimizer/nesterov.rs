@@ -1,5 +1,6 @@
 use super::{Optimizer, blocks, same_lengths};
-use linalg::Real;
+use linalg::formula::{I, J, operand};
+use linalg::{Formula, Real};
 
 /// Nesterov's accelerated gradient: v ← µ·v + g, θ ← θ − η·(g + µ·v).
 ///
@@ -41,6 +42,15 @@ impl<T: Real> Optimizer<T> for Nesterov<T> {
                 *p -= rate * (g + momentum * *v);
             }
         });
+    }
+
+    fn formula(&self, rate: f64, _: usize) -> Formula {
+        let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
+        let meaning = "Keeps rolling, and looks ahead along the roll.";
+        let mut f =
+            Formula::new("θ′", ["θ", "g", "v"], meaning, "Nesterov 1983; Sutskever et al. 2013");
+        let velocity = f.define("v′", [I, J], self.momentum * v + g.clone());
+        f.value(p - rate * (g + self.momentum * velocity.at2(I, J)))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

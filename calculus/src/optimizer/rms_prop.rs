@@ -1,5 +1,6 @@
 use super::{Optimizer, blocks, same_lengths};
-use linalg::Real;
+use linalg::formula::{I, J, operand, sqrt};
+use linalg::{Formula, Real};
 
 /// RMSProp: v ← α·v + (1 − α)·g², θ ← θ − η·g/(√v + ε).
 ///
@@ -44,6 +45,15 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
                 *p -= rate * g / (v.sqrt() + epsilon);
             }
         });
+    }
+
+    fn formula(&self, rate: f64, _: usize) -> Formula {
+        let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
+        let meaning = "Steps by about the learning rate, whatever the size of the gradient.";
+        let mut f = Formula::new("θ′", ["θ", "g", "v"], meaning, "Tieleman and Hinton 2012");
+        let square = self.alpha * v + (1.0 - self.alpha) * (g.clone() * g.clone());
+        let square = f.define("v′", [I, J], square);
+        f.value(p - rate * g / (sqrt(square.at2(I, J)) + self.epsilon))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

@@ -1,5 +1,6 @@
 use super::{Optimizer, blocks, same_lengths};
-use linalg::Real;
+use linalg::formula::{I, J, operand};
+use linalg::{Formula, Real};
 
 /// Gradient descent, with momentum µ if it is not zero: v ← µ·v + g, θ ← θ − η·v.
 ///
@@ -52,6 +53,19 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
                 *p -= rate * *v;
             }
         });
+    }
+
+    fn formula(&self, rate: f64, _: usize) -> Formula {
+        let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
+        let meaning = "Steps against the gradient.";
+        if self.velocity.is_empty() {
+            let f = Formula::new("θ′", ["θ", "g"], meaning, "the textbook's A.3");
+            return f.value(p - rate * g);
+        }
+        let meaning = "Steps against the gradient, and keeps rolling.";
+        let mut f = Formula::new("θ′", ["θ", "g", "v"], meaning, "Polyak 1964");
+        let velocity = f.define("v′", [I, J], self.momentum * v + g);
+        f.value(p - rate * velocity.at2(I, J))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

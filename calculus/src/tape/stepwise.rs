@@ -81,12 +81,6 @@ impl<T: Real> Tape<T> {
         &mut self.values[range]
     }
 
-    /// The elements of a gradient, column after column; none in a forward-only recording.
-    pub fn gradient_elements(&self, var: Var) -> &[T] {
-        let range = self.nodes[self.node(var)].gradient.clone();
-        self.gradients.get(range).unwrap_or_default()
-    }
-
     /// The elements of a gradient, to be written.
     pub fn gradient_elements_mut(&mut self, var: Var) -> &mut [T] {
         let range = self.nodes[self.node(var)].gradient.clone();

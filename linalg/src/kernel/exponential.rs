@@ -67,8 +67,8 @@ pub(crate) fn erf(x: f32) -> f32 {
         + b * (-1.048_954_4
             + b * (7.940_067e-1
                 + b * (-4.331_374_9e-1
-                    + b * (1.650_173_1e-1
-                        + b * (-4.131_240_4e-2 + b * (6.065_801_7e-3 + b * -3.937_901_9e-4))))));
+                    + b * (1.650_173e-1
+                        + b * (-4.131_240_4e-2 + b * (6.065_801_7e-3 + b * -3.937_902e-4))))));
     // Written as the derivative writes it, so that both take one exponential.
     let large = (1.0 - exp((-x) * x) * scaled).copysign(x);
     if a < 1.0 { small } else { large }

@@ -168,7 +168,7 @@ mutant!(Head of VocabularyLoss, HeadSlip; 3: |Head(_, slip), [table, x, targets]
     }
     let (to_table, to_x) = (x * dz.transpose(), table * &dz);
     if slip != HeadSlip::NoTable {
-        d_table += if slip == HeadSlip::Swapped { &table * T::one() } else { to_table };
+        d_table += if slip == HeadSlip::Swapped { table * T::one() } else { to_table };
     }
     if slip != HeadSlip::NoTokens {
         dx += to_x;

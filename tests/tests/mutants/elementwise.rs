@@ -100,6 +100,9 @@ impl Primitive<1> for FutureNotWritten {
             (0..=c % x.nrows()).for_each(|k| y[(k, c)] = x[(k, c)]);
         }
     }
+    fn formula<T: Real>(&self, x: [View<'_, T>; 1]) -> linalg::Formula {
+        CausalMask.formula(x)
+    }
     fn vjp<T: Real>(
         &self,
         x: [View<'_, T>; 1],

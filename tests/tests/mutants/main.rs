@@ -40,6 +40,9 @@ macro_rules! mutant {
             fn memory(&self, inputs: [linalg::Shape; $n]) -> linalg::Memory {
                 self.0.memory(inputs)
             }
+            fn formula<T: linalg::Real>(&self, x: [linalg::View<'_, T>; $n]) -> linalg::Formula {
+                self.0.formula(x)
+            }
             fn forward<T: linalg::Real>(
                 &self,
                 x: [linalg::View<'_, T>; $n],

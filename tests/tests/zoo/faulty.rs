@@ -1,6 +1,7 @@
 //! Operations as people write them before they know better.
 
-use linalg::{Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::formula::{I, J, K, R, exp, ln, operand, output, sqrt, sum, upstream};
+use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 
 /// exp zᵢ / Σ exp zⱼ of each column: as it stands, or with the maximum of the whole matrix subtracted.
 #[derive(Clone, Copy)]
@@ -9,6 +10,14 @@ pub(crate) struct NaiveSoftmax {
 }
 
 impl Primitive<1> for NaiveSoftmax {
+    fn formula<T: Real>(&self, [z]: [View<'_, T>; 1]) -> Formula {
+        let n = z.nrows();
+        let (z, p, dp) = (operand(0), output(), upstream());
+        let mut f = Formula::new("p", ["z"], "Turns scores into probabilities, by hand.", "none");
+        let total = f.define("Z", [J], sum(K, n, exp(z.at(K, J))));
+        let mean = f.define("d̄", [J], sum(K, n, dp.at(K, J) * p.at(K, J)));
+        f.value(exp(z.at(I, J)) / total.at(J)).gradient(p.at(I, J) * (dp.at(I, J) - mean.at(J)))
+    }
     fn name(&self) -> &'static str {
         "softmax by hand"
     }
@@ -52,6 +61,13 @@ impl Primitive<1> for NaiveSoftmax {
 pub(crate) struct Difference;
 
 impl Primitive<2> for Difference {
+    fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
+        let (a, b, dy) = (operand(0), operand(1), upstream());
+        Formula::new("y", ["a", "b"], "The difference of two matrices.", "none")
+            .value(a.at(I, J) - b.at(I, J))
+            .gradient(dy.at(I, J))
+            .gradient(-1.0 * dy.at(I, J))
+    }
     fn name(&self) -> &'static str {
         "difference"
     }
@@ -83,6 +99,11 @@ impl Primitive<2> for Difference {
 pub(crate) struct Cut;
 
 impl Primitive<1> for Cut {
+    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+        Formula::new("y", ["x"], "A value as it is, without its gradient.", "none")
+            .value(operand(0).at(I, J))
+            .gradient(0.0 * upstream().at(I, J))
+    }
     fn name(&self) -> &'static str {
         "identity"
     }
@@ -111,6 +132,14 @@ impl Primitive<1> for Cut {
 pub(crate) struct Norm;
 
 impl Primitive<1> for Norm {
+    fn formula<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Formula {
+        let (rows, columns) = x.shape();
+        let (x, y, dy) = (operand(0), output(), upstream());
+        let squares = sum(K, rows, sum(R, columns, x.at(K, R) * x.at(K, R)));
+        Formula::new("y", ["x"], "The length of a vector.", "none")
+            .value(sqrt(squares))
+            .gradient(x.at(I, J) / y.at(0, 0) * dy.at(0, 0))
+    }
     fn name(&self) -> &'static str {
         "Euclidean norm"
     }
@@ -140,6 +169,14 @@ impl Primitive<1> for Norm {
 pub(crate) struct Entropy;
 
 impl Primitive<1> for Entropy {
+    fn formula<T: Real>(&self, [p]: [View<'_, T>; 1]) -> Formula {
+        let (rows, columns) = p.shape();
+        let (p, dy) = (operand(0), upstream());
+        let nats = sum(K, rows, sum(R, columns, p.at(K, R) * ln(p.at(K, R))));
+        Formula::new("y", ["p"], "Entropy in nats, as nobody should write it.", "none")
+            .value(-1.0 * nats)
+            .gradient(-1.0 * (ln(p.at(I, J)) + 1.0) * dy.at(0, 0))
+    }
     fn name(&self) -> &'static str {
         "entropy"
     }

@@ -40,7 +40,8 @@ impl Reader {
         let row = Shape::new(1, texts);
         let tokens = r.input("tokens", row)?; // 1×texts
         let positions = r.input("positions", row)?; // 1×texts
-        let c = Context { config, length: 1, form: Form::Fused, dropout: None };
+        let without = crate::Without::default();
+        let c = Context { config, length: 1, form: Form::Fused, without, dropout: None };
         let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×texts
         for i in 0..config.layers {
             x = layers::block(c, r, i, x, |r, qkv| layers::attend_cached(c, r, qkv, positions))?;

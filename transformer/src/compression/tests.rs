@@ -80,7 +80,7 @@ proptest! {
     fn segments_are_the_text_cut(length in 0usize..100_000) {
         let segments = Segments::of(length);
         let places = (0..segments.count)
-            .flat_map(|s| (0..segments.longest()).filter_map(move |t| Some((s, t))))
+            .flat_map(|s| (0..segments.longest()).map(move |t| (s, t)))
             .filter_map(|(s, t)| segments.place(s, t));
         prop_assert!(places.eq(0..length));
     }

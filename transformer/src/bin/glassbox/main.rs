@@ -6,6 +6,7 @@ mod compress;
 mod diagnose;
 mod evaluate;
 mod examined;
+mod explain;
 mod generate;
 mod memory;
 mod plot;
@@ -50,6 +51,8 @@ enum Verb {
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
+    /// Explain one training step, every number: a page, or in the terminal
+    Explain(Box<explain::Explain>),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -192,10 +192,14 @@ pub(crate) enum OptimizerName {
     Sgd,
 }
 
-const _: fn(OptimizerName) -> OptimizerKind = |name| match name {
-    OptimizerName::AdamW => OptimizerKind::AdamW,
-    OptimizerName::Sgd => OptimizerKind::Sgd,
-};
+impl From<OptimizerName> for OptimizerKind {
+    fn from(name: OptimizerName) -> Self {
+        match name {
+            OptimizerName::AdamW => OptimizerKind::AdamW,
+            OptimizerName::Sgd => OptimizerKind::Sgd,
+        }
+    }
+}
 
 /// A file of settings is a page; what is longer is something else, and no TOML from here on.
 const LONGEST: u64 = 1 << 20;

@@ -1,0 +1,333 @@
+//! The arithmetic of one number: a formula with its indices and operands put in.
+//!
+//! Every part carries its value and a bound on how far a computation of the same arithmetic in a
+//! floating-point scalar may be from it. The bound is the usual first-order one: an operation whose
+//! result is v adds at most ε·|v| (functions a few of that), a sum of n terms n·ε·Σ|terms|, and errors
+//! of operands pass through the derivative. Source: Higham, *Accuracy and Stability of Numerical
+//! Algorithms*, 2002, chapters 3 and 4.
+
+use crate::formula::{Condition, Equation, Expression, Formula, Function, Index, Matter, Relation};
+use std::collections::HashMap;
+
+/// A number with the arithmetic that makes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Its value, computed in `f64` from exact operands.
+    pub value: f64,
+    /// How far the same arithmetic in a scalar may be off, in units of that scalar's ε.
+    pub error: f64,
+    /// What makes it.
+    pub what: What,
+}
+
+/// What makes a number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum What {
+    /// A constant of the rule.
+    Number,
+    /// Element \[row, column\] of a matrix.
+    Element(Matter, usize, usize),
+    /// A definition of this derivation, by its place among [`Derivation::definitions`].
+    Named(usize),
+    /// a + b + …; no term at all is 0.
+    Sum(Vec<Part>),
+    /// The largest of these.
+    Largest(Vec<Part>),
+    /// a·b·…
+    Product(Vec<Part>),
+    /// a/b.
+    Quotient(Box<[Part; 2]>),
+    /// −a.
+    Negative(Box<Part>),
+    /// f(a).
+    Apply(Function, Box<Part>),
+}
+
+/// A named quantity at given indices: µ of column 3.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// Its symbol.
+    pub name: &'static str,
+    /// Where.
+    pub at: Vec<i64>,
+    /// Its arithmetic.
+    pub part: Part,
+}
+
+/// How one element came about.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derivation {
+    /// Quantities with a name, each defined before it is used.
+    pub definitions: Vec<Named>,
+    /// The element's arithmetic.
+    pub part: Part,
+}
+
+impl Derivation {
+    /// Whether a number that a scalar with this ε computed is what the arithmetic says. `smallest` is
+    /// the scalar's smallest normal number, below which relative bounds end.
+    pub fn makes(&self, stored: f64, epsilon: f64, smallest: f64) -> bool {
+        let Part { value, error, .. } = self.part;
+        if value.is_nan() || !value.is_finite() {
+            return value == stored || (value.is_nan() && stored.is_nan());
+        }
+        (value - stored).abs() <= self.bound(epsilon, smallest) && error.is_finite()
+    }
+
+    /// How far a computation in a scalar may be from [`Part::value`].
+    pub fn bound(&self, epsilon: f64, smallest: f64) -> f64 {
+        self.part.error * epsilon + smallest * 1024.0
+    }
+}
+
+impl Formula {
+    /// The arithmetic of the output's element \[row, column\]; `values` gives elements of matrices.
+    pub fn derive(
+        &self,
+        at: (usize, usize),
+        values: impl Fn(Matter, usize, usize) -> f64,
+    ) -> Derivation {
+        self.of(&self.value, at, &values)
+    }
+
+    /// What this rule adds to the gradient's element \[row, column\] of an operand, or none if the operand
+    /// cannot move.
+    pub fn derive_gradient(
+        &self,
+        operand: usize,
+        at: (usize, usize),
+        values: impl Fn(Matter, usize, usize) -> f64,
+    ) -> Option<Derivation> {
+        Some(self.of(self.gradients[operand].as_ref()?, at, &values))
+    }
+
+    fn of(
+        &self,
+        equation: &Equation,
+        (i, j): (usize, usize),
+        values: &dyn Fn(Matter, usize, usize) -> f64,
+    ) -> Derivation {
+        let mut reader =
+            Reader { formula: self, values, definitions: Vec::new(), known: HashMap::new() };
+        let part = reader.part(&equation.right, &mut vec![('i', i as i64), ('j', j as i64)]);
+        Derivation { definitions: reader.definitions, part }
+    }
+}
+
+type Bindings = Vec<(char, i64)>;
+
+struct Reader<'a> {
+    formula: &'a Formula,
+    values: &'a dyn Fn(Matter, usize, usize) -> f64,
+    definitions: Vec<Named>,
+    known: HashMap<(usize, Vec<i64>), usize>,
+}
+
+impl Reader<'_> {
+    fn element(&self, of: Matter, row: i64, column: i64) -> f64 {
+        let (Ok(row), Ok(column)) = (usize::try_from(row), usize::try_from(column)) else {
+            return f64::NAN;
+        };
+        match of {
+            Matter::Table(t) => {
+                self.formula.tables[t].1.get((row, column)).copied().unwrap_or(f64::NAN)
+            }
+            _ => (self.values)(of, row, column),
+        }
+    }
+
+    fn index(&self, index: &Index, at: &Bindings) -> i64 {
+        match index {
+            Index::Letter(letter) => {
+                at.iter().rev().find(|b| b.0 == letter.0).map_or(i64::MIN, |b| b.1)
+            }
+            Index::Number(n) => *n as i64,
+            Index::Called(_, a) => self.index(a, at),
+            Index::Plus(a, b) => self.index(a, at).saturating_add(self.index(b, at)),
+            Index::Minus(a, n) => self.index(a, at).saturating_sub(*n as i64),
+            Index::Times(a, n) => self.index(a, at).saturating_mul(*n as i64),
+            Index::Over(a, n) => self.index(a, at).div_euclid(*n as i64),
+            Index::Modulo(a, n) => self.index(a, at).rem_euclid(*n as i64),
+            Index::Found(of, row, column) => {
+                self.element(*of, self.index(row, at), self.index(column, at)) as i64
+            }
+        }
+    }
+
+    fn holds(&self, when: &Condition, at: &Bindings) -> bool {
+        let (left, right) = (self.index(&when.left, at), self.index(&when.right, at));
+        match when.relation {
+            Relation::Equal => left == right,
+            Relation::AtMost => left <= right,
+        }
+    }
+
+    fn part(&mut self, e: &Expression, at: &mut Bindings) -> Part {
+        match e {
+            Expression::Number(x) => number(*x),
+            Expression::Whole(index) => number(self.index(index, at) as f64),
+            Expression::Element(of, row, column) => {
+                let (row, column) = (self.index(row, at), self.index(column, at));
+                let value = self.element(*of, row, column);
+                let what = What::Element(*of, row.max(0) as usize, column.max(0) as usize);
+                Part { value, error: 0.0, what }
+            }
+            Expression::Defined(d, indices) => {
+                let indices: Vec<i64> = indices.iter().map(|i| self.index(i, at)).collect();
+                let place = match self.known.get(&(*d, indices.clone())) {
+                    Some(&place) => place,
+                    None => {
+                        let formula = self.formula;
+                        let definition = &formula.definitions[*d];
+                        let letters = definition.letters.iter().map(|l| l.0);
+                        let mut own: Bindings = letters.zip(indices.iter().copied()).collect();
+                        let part = self.part(&definition.value, &mut own);
+                        let name = definition.name;
+                        self.definitions.push(Named { name, at: indices.clone(), part });
+                        self.known.insert((*d, indices), self.definitions.len() - 1);
+                        self.definitions.len() - 1
+                    }
+                };
+                let Part { value, error, .. } = self.definitions[place].part;
+                Part { value, error, what: What::Named(place) }
+            }
+            Expression::Sum(range, term) => {
+                let terms = self.terms(range, term, at);
+                sum(terms)
+            }
+            Expression::Largest(range, term) => {
+                let terms = self.terms(range, term, at);
+                let largest = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+                let value = terms.iter().map(|t| t.value).fold(f64::NEG_INFINITY, largest);
+                let error = terms.iter().map(|t| t.error).fold(0.0, f64::max);
+                Part { value, error, what: What::Largest(terms) }
+            }
+            Expression::Plus(parts) => {
+                let parts = parts.iter().map(|p| self.part(p, at)).collect();
+                sum(parts)
+            }
+            Expression::Times(parts) => {
+                let parts: Vec<Part> = parts.iter().map(|p| self.part(p, at)).collect();
+                let (mut value, mut error) = (1.0_f64, 0.0);
+                for (i, p) in parts.iter().enumerate() {
+                    error = through(value, p.error) + through(p.value, error);
+                    value *= p.value;
+                    if i > 0 {
+                        error += value.abs();
+                    }
+                }
+                Part { value, error: tame(value, error), what: What::Product(parts) }
+            }
+            Expression::Over(a, b) => {
+                let (a, b) = (self.part(a, at), self.part(b, at));
+                let value = a.value / b.value;
+                let error = (a.error + through(value, b.error)) / b.value.abs() + value.abs();
+                let what = What::Quotient(Box::new([a, b]));
+                Part { value, error: tame(value, error), what }
+            }
+            Expression::Minus(a) => {
+                let a = self.part(a, at);
+                Part { value: -a.value, error: a.error, what: What::Negative(Box::new(a)) }
+            }
+            Expression::Apply(function, a) => {
+                let a = self.part(a, at);
+                let value = function.of(a.value);
+                let error = passed(*function, a.value, value, a.error);
+                let what = What::Apply(*function, Box::new(a));
+                Part { value, error: tame(value, error), what }
+            }
+            Expression::Cases(when, a, b) => {
+                let chosen = if self.holds(when, at) { a } else { b };
+                self.part(chosen, at)
+            }
+        }
+    }
+
+    fn terms(
+        &mut self,
+        range: &crate::formula::Range,
+        term: &Expression,
+        at: &mut Bindings,
+    ) -> Vec<Part> {
+        let mut terms = Vec::new();
+        for k in 0..range.count {
+            at.push((range.letter.0, k as i64));
+            if range.when.as_ref().is_none_or(|when| self.holds(when, at)) {
+                terms.push(self.part(term, at));
+            }
+            at.pop();
+        }
+        terms
+    }
+}
+
+/// A constant is rounded to the scalar, unless it is a small whole number or a half.
+fn number(value: f64) -> Part {
+    let exact = (value * 2.0).fract() == 0.0 && value.abs() < 1e6 || value.is_infinite();
+    Part { value, error: if exact { 0.0 } else { value.abs() }, what: What::Number }
+}
+
+fn sum(terms: Vec<Part>) -> Part {
+    let value = terms.iter().map(|t| t.value).sum();
+    let size: f64 = terms.iter().map(|t| t.value.abs()).sum();
+    let own = if terms.len() > 1 { terms.len() as f64 * size } else { 0.0 };
+    let error = terms.iter().map(|t| t.error).sum::<f64>() + own;
+    Part { value, error: tame(value, error), what: What::Sum(terms) }
+}
+
+/// |factor|·error, where nothing times anything is nothing.
+fn through(factor: f64, error: f64) -> f64 {
+    if error == 0.0 || factor == 0.0 { 0.0 } else { factor.abs() * error }
+}
+
+/// What is infinite is so exactly.
+fn tame(value: f64, error: f64) -> f64 {
+    if value.is_finite() { error } else { 0.0 }
+}
+
+/// The error of f(x) when x is off by `error`: through the slope, and a few ε of the function's own.
+fn passed(function: Function, x: f64, y: f64, error: f64) -> f64 {
+    let own = 4.0 * y.abs();
+    own + match function {
+        Function::Exp => through(y, error),
+        Function::Ln => error / x.abs(),
+        // At 0 the slope is infinite; an error e of x is at most √e of the root.
+        Function::Sqrt if y > 0.0 => error / (2.0 * y),
+        Function::Sqrt => error.sqrt(),
+        Function::Tanh => through(1.0 - y * y, error),
+        Function::Erf => through(std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp(), error),
+        Function::Sin => through(x.cos(), error),
+        Function::Cos => through(x.sin(), error),
+        Function::Positive => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formula::{I, J, K, exp, largest, operand, sum as sigma};
+
+    #[test]
+    fn a_softmax_by_hand() {
+        let z = operand(0);
+        let mut f = Formula::new("p", ["z"], "", "");
+        let most = f.define("m", [J], largest(K, 2, None, z.at(K, J)));
+        let shifted = |i| exp(z.at(i, J) - most.at(J));
+        let total = f.define("Z", [J], sigma(K, 2, shifted(K)));
+        let f = f.value(shifted(I) / total.at(J)).no_gradient();
+        assert_eq!(f.value.to_string(), "p[i,j] = e^(z[i,j] − mⱼ)/Zⱼ");
+        assert_eq!(f.defining(1).to_string(), "Zⱼ = Σₖ e^(z[k,j] − mⱼ)");
+        let found = f.derive((0, 0), |_, row, _| [2.0_f64.ln(), 0.0][row]);
+        assert!((found.part.value - 2.0 / 3.0).abs() < 1e-15);
+        assert_eq!(found.definitions.len(), 2);
+        assert!(found.makes(2.0 / 3.0, f64::EPSILON, f64::MIN_POSITIVE));
+        assert!(!found.makes(0.6667, f64::EPSILON, f64::MIN_POSITIVE));
+    }
+
+    #[test]
+    fn what_is_nothing_is_exactly_nothing() {
+        let f = Formula::new("y", ["x"], "", "").value(exp(operand(0).at(I, J)));
+        let found = f.derive((0, 0), |_, _, _| f64::NEG_INFINITY);
+        assert_eq!((found.part.value, found.part.error), (0.0, 0.0));
+    }
+}

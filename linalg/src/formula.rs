@@ -1,0 +1,660 @@
+//! A rule written down as a formula: what people read, and what a reader evaluates at any element.
+//!
+//! `forward` and `vjp` compute whole matrices at once. A [`Formula`] says the same for *one* element:
+//! y\[i, j\] = Σ_k W\[i, k\]·x\[k, j\] + b\[i\]. It is data, not code. From the one statement come the formula
+//! as it is printed, the arithmetic of any number ([`Formula::derive`]) with its operands by name, and
+//! the bound within which that arithmetic agrees with what was computed.
+//!
+//! Formulas are written with ordinary operators over [`Expression`] and [`Index`]. The element that is
+//! asked for is \[i, j\] throughout: of the output in a value, of the operand in a gradient.
+//!
+//! ```
+//! use linalg::formula::{Formula, I, J, K, operand, sum, upstream};
+//! // y = W·x, with W (2 × 3) and x (3 × 4)
+//! let (w, x, dy) = (operand(0), operand(1), upstream());
+//! let formula = Formula::new("y", ["W", "x"], "compares rows with columns", "a textbook")
+//!     .value(sum(K, 3, w.at(I, K) * x.at(K, J)))
+//!     .gradient(sum(K, 4, dy.at(I, K) * x.at(J, K)))
+//!     .gradient(sum(K, 2, w.at(K, I) * dy.at(K, J)));
+//! assert_eq!(formula.value.to_string(), "y[i,j] = Σₖ W[i,k]·x[k,j]");
+//! assert_eq!(formula.gradients[0].as_ref().unwrap().to_string(), "dW[i,j] = Σₖ dy[i,k]·x[j,k]");
+//! ```
+
+mod text;
+
+pub use text::constant;
+
+use crate::Matrix;
+use std::fmt;
+use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
+
+/// A variable over rows, columns, or the terms of a sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Letter(pub char);
+
+/// The row of the element that is asked for.
+pub const I: Letter = Letter('i');
+/// The column of the element that is asked for.
+pub const J: Letter = Letter('j');
+/// Terms of a sum.
+pub const K: Letter = Letter('k');
+/// Terms of a sum, often rows of a head.
+pub const R: Letter = Letter('r');
+/// Terms of a sum, often tokens.
+pub const TOKEN: Letter = Letter('t');
+/// Terms of a sum, often queries.
+pub const QUERY: Letter = Letter('q');
+/// The name of an index that says which head.
+pub const HEAD: Letter = Letter('h');
+/// The name of an index that says where the scores of a head begin.
+pub const COLUMN: Letter = Letter('c');
+/// The name of an index that says where a sequence begins.
+pub const START: Letter = Letter('s');
+
+/// A whole number that says which element is meant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Index {
+    /// A variable.
+    Letter(Letter),
+    /// A number.
+    Number(usize),
+    /// A sum.
+    Plus(Box<Index>, Box<Index>),
+    /// A difference.
+    Minus(Box<Index>, usize),
+    /// A multiple.
+    Times(Box<Index>, usize),
+    /// A quotient, rounded down.
+    Over(Box<Index>, usize),
+    /// A remainder.
+    Modulo(Box<Index>, usize),
+    /// An index with a name of its own, which stands for it in print: h, the head of column j.
+    Called(Letter, Box<Index>),
+    /// The whole number that stands in a matrix: a token's id. Negative or out of range is allowed.
+    Found(Matter, Box<Index>, Box<Index>),
+}
+
+/// Which matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Matter {
+    /// An operand, by its place.
+    Operand(usize),
+    /// The output.
+    Output,
+    /// The gradient that arrives at the output.
+    Upstream,
+    /// A table that came with the formula: a mask that was drawn at random.
+    Table(usize),
+}
+
+/// A function of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// eˣ.
+    Exp,
+    /// ln x.
+    Ln,
+    /// √x.
+    Sqrt,
+    /// tanh x.
+    Tanh,
+    /// erf x.
+    Erf,
+    /// sin x.
+    Sin,
+    /// cos x.
+    Cos,
+    /// 1 where x > 0, else 0.
+    Positive,
+}
+
+/// How two whole numbers compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// They are the same.
+    Equal,
+    /// The left one is not above the right one.
+    AtMost,
+}
+
+/// A condition on indices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The left side.
+    pub left: Index,
+    /// The relation.
+    pub relation: Relation,
+    /// The right side.
+    pub right: Index,
+}
+
+/// letter = 0 .. count, where a condition holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Range {
+    /// The variable.
+    pub letter: Letter,
+    /// How many values it takes.
+    pub count: usize,
+    /// Which of them.
+    pub when: Option<Condition>,
+}
+
+/// Arithmetic over elements.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expression {
+    /// A constant of the rule.
+    Number(f64),
+    /// An index, as a number: a position.
+    Whole(Index),
+    /// An element of a matrix.
+    Element(Matter, Index, Index),
+    /// A quantity that the formula defined, by its place, at these indices.
+    Defined(usize, Vec<Index>),
+    /// Σ.
+    Sum(Range, Box<Expression>),
+    /// The largest.
+    Largest(Range, Box<Expression>),
+    /// a + b + …
+    Plus(Vec<Expression>),
+    /// a·b·…
+    Times(Vec<Expression>),
+    /// a/b.
+    Over(Box<Expression>, Box<Expression>),
+    /// −a.
+    Minus(Box<Expression>),
+    /// f(a).
+    Apply(Function, Box<Expression>),
+    /// The first where the condition holds, else the second.
+    Cases(Condition, Box<Expression>, Box<Expression>),
+}
+
+/// A quantity with a name of its own: µ, the mean of column j.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// Its symbol.
+    pub name: &'static str,
+    /// What it depends on.
+    pub letters: Vec<Letter>,
+    /// What it is.
+    pub value: Expression,
+}
+
+/// One equation of a formula, with what it needs to be printed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Equation {
+    /// What is defined: "y", "dW".
+    pub left: String,
+    /// What it is.
+    pub right: Expression,
+    names: Names,
+}
+
+/// What the matrices and the definitions of a formula are called.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Names {
+    output: &'static str,
+    operands: Vec<&'static str>,
+    tables: Vec<&'static str>,
+    definitions: Vec<&'static str>,
+}
+
+/// A rule for one element: the value, and what each operand's gradient collects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Formula {
+    /// What the output is called.
+    pub output: &'static str,
+    /// What the operands are called.
+    pub operands: Vec<&'static str>,
+    /// What the rule is for, in one plain sentence.
+    pub meaning: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// Quantities with a name, each defined before it is used.
+    pub definitions: Vec<Definition>,
+    /// Matrices that the rule brings itself.
+    pub tables: Vec<(&'static str, Matrix<f64>)>,
+    /// The output's element \[i, j\].
+    pub value: Equation,
+    /// Per operand, what the rule adds to its gradient's element \[i, j\]; none where the operand is an
+    /// index and cannot move.
+    pub gradients: Vec<Option<Equation>>,
+}
+
+/// A quantity that was defined, to be used in later expressions.
+#[derive(Clone, Copy, Debug)]
+pub struct Defined(usize);
+
+impl Defined {
+    /// The quantity, which depends on nothing.
+    pub fn plain(self) -> Expression {
+        Expression::Defined(self.0, Vec::new())
+    }
+
+    /// The quantity at one index.
+    pub fn at(self, index: impl Into<Index>) -> Expression {
+        Expression::Defined(self.0, vec![index.into()])
+    }
+
+    /// The quantity at two indices.
+    pub fn at2(self, first: impl Into<Index>, second: impl Into<Index>) -> Expression {
+        Expression::Defined(self.0, vec![first.into(), second.into()])
+    }
+}
+
+impl Formula {
+    /// A formula whose equations follow.
+    pub fn new<const N: usize>(
+        output: &'static str,
+        operands: [&'static str; N],
+        meaning: &'static str,
+        source: &'static str,
+    ) -> Self {
+        let operands = operands.to_vec();
+        let names = Names { output, operands: operands.clone(), ..Names::default() };
+        let value = Equation { left: output.into(), right: Expression::Number(f64::NAN), names };
+        let gradients = Vec::new();
+        let (definitions, tables) = (Vec::new(), Vec::new());
+        Formula { output, operands, meaning, source, definitions, tables, value, gradients }
+    }
+
+    /// Defines a quantity.
+    pub fn define<const M: usize>(
+        &mut self,
+        name: &'static str,
+        letters: [Letter; M],
+        value: impl Into<Expression>,
+    ) -> Defined {
+        self.definitions.push(Definition { name, letters: letters.to_vec(), value: value.into() });
+        Defined(self.definitions.len() - 1)
+    }
+
+    /// Brings a matrix.
+    pub fn table(&mut self, name: &'static str, table: Matrix<f64>) -> Matter {
+        self.tables.push((name, table));
+        Matter::Table(self.tables.len() - 1)
+    }
+
+    /// States the value.
+    pub fn value(mut self, value: impl Into<Expression>) -> Self {
+        self.value = self.equation(self.output.to_owned(), value.into());
+        self
+    }
+
+    /// States the gradient of the next operand.
+    pub fn gradient(mut self, gradient: impl Into<Expression>) -> Self {
+        let left = format!("d{}", self.operands[self.gradients.len()]);
+        let equation = self.equation(left, gradient.into());
+        self.gradients.push(Some(equation));
+        self
+    }
+
+    /// The next operand is an index or the like: it has no gradient.
+    pub fn no_gradient(mut self) -> Self {
+        self.gradients.push(None);
+        self
+    }
+
+    fn equation(&self, left: String, right: Expression) -> Equation {
+        Equation { left, right, names: self.names() }
+    }
+
+    fn names(&self) -> Names {
+        Names {
+            output: self.output,
+            operands: self.operands.clone(),
+            tables: self.tables.iter().map(|t| t.0).collect(),
+            definitions: self.definitions.iter().map(|d| d.name).collect(),
+        }
+    }
+
+    /// What the named indices of an expression stand for, as text: "h = ⌊j/4⌋ mod 2".
+    pub fn indices(&self, expression: &Expression) -> Vec<String> {
+        text::indices(&self.names(), expression)
+    }
+
+    /// A definition as an equation, to be printed.
+    pub fn defining(&self, definition: usize) -> Equation {
+        let Definition { name, letters, value } = &self.definitions[definition];
+        let subscripts: String =
+            letters.iter().map(|l| text::subscript(&l.0.to_string())).collect();
+        self.equation(format!("{name}{subscripts}"), value.clone())
+    }
+
+    /// The definitions that an expression uses, directly or by way of others, in order.
+    pub fn used(&self, expression: &Expression) -> Vec<usize> {
+        let mut used = vec![false; self.definitions.len()];
+        let mut mark = |e: &Expression| {
+            if let Expression::Defined(d, _) = e {
+                used[*d] = true;
+            }
+        };
+        expression.walk(&mut mark);
+        for d in (0..self.definitions.len()).rev() {
+            if used[d] {
+                self.definitions[d].value.walk(&mut |e| {
+                    if let Expression::Defined(d, _) = e {
+                        used[*d] = true;
+                    }
+                });
+            }
+        }
+        (0..used.len()).filter(|&d| used[d]).collect()
+    }
+}
+
+impl Expression {
+    /// Visits this expression and all within it.
+    pub fn walk(&self, visit: &mut impl FnMut(&Expression)) {
+        visit(self);
+        match self {
+            Expression::Sum(_, a)
+            | Expression::Largest(_, a)
+            | Expression::Minus(a)
+            | Expression::Apply(_, a) => a.walk(visit),
+            Expression::Plus(parts) | Expression::Times(parts) => {
+                parts.iter().for_each(|p| p.walk(visit));
+            }
+            Expression::Over(a, b) | Expression::Cases(_, a, b) => {
+                a.walk(visit);
+                b.walk(visit);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `index`, called `letter` in print.
+pub fn called(letter: Letter, index: impl Into<Index>) -> Index {
+    Index::Called(letter, Box::new(index.into()))
+}
+
+/// Operand number `place`.
+pub fn operand(place: usize) -> Matter {
+    Matter::Operand(place)
+}
+
+/// The output.
+pub fn output() -> Matter {
+    Matter::Output
+}
+
+/// The gradient that arrives at the output.
+pub fn upstream() -> Matter {
+    Matter::Upstream
+}
+
+impl Matter {
+    /// Element \[row, column\].
+    pub fn at(self, row: impl Into<Index>, column: impl Into<Index>) -> Expression {
+        Expression::Element(self, row.into(), column.into())
+    }
+
+    /// The whole number in \[row, column\], as an index.
+    pub fn index(self, row: impl Into<Index>, column: impl Into<Index>) -> Index {
+        Index::Found(self, Box::new(row.into()), Box::new(column.into()))
+    }
+}
+
+/// Σ term for letter = 0 .. count.
+pub fn sum(letter: Letter, count: usize, term: impl Into<Expression>) -> Expression {
+    Expression::Sum(Range { letter, count, when: None }, Box::new(term.into()))
+}
+
+/// Σ term for those letter = 0 .. count for which `when` holds.
+pub fn sum_where(
+    letter: Letter,
+    count: usize,
+    when: Condition,
+    term: impl Into<Expression>,
+) -> Expression {
+    Expression::Sum(Range { letter, count, when: Some(when) }, Box::new(term.into()))
+}
+
+/// The largest term for letter = 0 .. count, where a condition holds.
+pub fn largest(
+    letter: Letter,
+    count: usize,
+    when: Option<Condition>,
+    term: impl Into<Expression>,
+) -> Expression {
+    Expression::Largest(Range { letter, count, when }, Box::new(term.into()))
+}
+
+/// `then` where `when` holds, else `otherwise`.
+pub fn cases(
+    when: Condition,
+    then: impl Into<Expression>,
+    otherwise: impl Into<Expression>,
+) -> Expression {
+    Expression::Cases(when, Box::new(then.into()), Box::new(otherwise.into()))
+}
+
+/// left = right.
+pub fn equal(left: impl Into<Index>, right: impl Into<Index>) -> Condition {
+    Condition { left: left.into(), relation: Relation::Equal, right: right.into() }
+}
+
+/// left ≤ right.
+pub fn at_most(left: impl Into<Index>, right: impl Into<Index>) -> Condition {
+    Condition { left: left.into(), relation: Relation::AtMost, right: right.into() }
+}
+
+/// eˣ.
+pub fn exp(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Exp, Box::new(x.into()))
+}
+
+/// ln x.
+pub fn ln(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Ln, Box::new(x.into()))
+}
+
+/// √x.
+pub fn sqrt(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Sqrt, Box::new(x.into()))
+}
+
+/// tanh x.
+pub fn tanh(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Tanh, Box::new(x.into()))
+}
+
+/// erf x.
+pub fn erf(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Erf, Box::new(x.into()))
+}
+
+/// sin x.
+pub fn sin(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Sin, Box::new(x.into()))
+}
+
+/// cos x.
+pub fn cos(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Cos, Box::new(x.into()))
+}
+
+/// 1 where x > 0, else 0.
+pub fn positive(x: impl Into<Expression>) -> Expression {
+    Expression::Apply(Function::Positive, Box::new(x.into()))
+}
+
+/// An index as a number.
+pub fn whole(index: impl Into<Index>) -> Expression {
+    Expression::Whole(index.into())
+}
+
+impl From<Letter> for Index {
+    fn from(letter: Letter) -> Self {
+        Index::Letter(letter)
+    }
+}
+
+impl From<usize> for Index {
+    fn from(number: usize) -> Self {
+        Index::Number(number)
+    }
+}
+
+impl From<f64> for Expression {
+    fn from(number: f64) -> Self {
+        Expression::Number(number)
+    }
+}
+
+impl From<Defined> for Expression {
+    fn from(defined: Defined) -> Self {
+        defined.plain()
+    }
+}
+
+macro_rules! index_arithmetic {
+    ($($type:ty),*) => {$(
+        impl Sub<usize> for $type {
+            type Output = Index;
+            fn sub(self, other: usize) -> Index {
+                Index::Minus(Box::new(self.into()), other)
+            }
+        }
+        impl<B: Into<Index>> Add<B> for $type {
+            type Output = Index;
+            fn add(self, other: B) -> Index {
+                Index::Plus(Box::new(self.into()), Box::new(other.into()))
+            }
+        }
+        impl Mul<usize> for $type {
+            type Output = Index;
+            fn mul(self, factor: usize) -> Index {
+                Index::Times(Box::new(self.into()), factor)
+            }
+        }
+        impl Div<usize> for $type {
+            type Output = Index;
+            fn div(self, divisor: usize) -> Index {
+                Index::Over(Box::new(self.into()), divisor)
+            }
+        }
+        impl Rem<usize> for $type {
+            type Output = Index;
+            fn rem(self, divisor: usize) -> Index {
+                Index::Modulo(Box::new(self.into()), divisor)
+            }
+        }
+    )*};
+}
+index_arithmetic!(Letter, Index);
+
+impl<B: Into<Expression>> Add<B> for Expression {
+    type Output = Expression;
+    fn add(self, other: B) -> Expression {
+        let other = other.into();
+        match self {
+            Expression::Plus(mut parts) => {
+                parts.push(other);
+                Expression::Plus(parts)
+            }
+            first => Expression::Plus(vec![first, other]),
+        }
+    }
+}
+
+impl<B: Into<Expression>> Sub<B> for Expression {
+    type Output = Expression;
+    #[allow(clippy::suspicious_arithmetic_impl)] // a − b is the sum of a and −b
+    fn sub(self, other: B) -> Expression {
+        self + Expression::Minus(Box::new(other.into()))
+    }
+}
+
+impl<B: Into<Expression>> Mul<B> for Expression {
+    type Output = Expression;
+    fn mul(self, other: B) -> Expression {
+        let other = other.into();
+        match self {
+            Expression::Times(mut parts) => {
+                parts.push(other);
+                Expression::Times(parts)
+            }
+            first => Expression::Times(vec![first, other]),
+        }
+    }
+}
+
+impl<B: Into<Expression>> Div<B> for Expression {
+    type Output = Expression;
+    fn div(self, other: B) -> Expression {
+        Expression::Over(Box::new(self), Box::new(other.into()))
+    }
+}
+
+impl Neg for Expression {
+    type Output = Expression;
+    fn neg(self) -> Expression {
+        Expression::Minus(Box::new(self))
+    }
+}
+
+impl Mul<Expression> for f64 {
+    type Output = Expression;
+    fn mul(self, other: Expression) -> Expression {
+        Expression::Number(self) * other
+    }
+}
+
+impl Add<Expression> for f64 {
+    type Output = Expression;
+    fn add(self, other: Expression) -> Expression {
+        Expression::Number(self) + other
+    }
+}
+
+impl Sub<Expression> for f64 {
+    type Output = Expression;
+    fn sub(self, other: Expression) -> Expression {
+        Expression::Number(self) - other
+    }
+}
+
+impl Div<Expression> for f64 {
+    type Output = Expression;
+    fn div(self, other: Expression) -> Expression {
+        Expression::Number(self) / other
+    }
+}
+
+impl Function {
+    /// f(x).
+    pub fn of(self, x: f64) -> f64 {
+        use crate::Real;
+        match self {
+            Function::Exp => x.exp(),
+            Function::Ln => x.ln(),
+            Function::Sqrt => x.sqrt(),
+            Function::Tanh => x.tanh(),
+            Function::Erf => Real::erf(x),
+            Function::Sin => x.sin(),
+            Function::Cos => x.cos(),
+            Function::Positive => f64::from(u8::from(x > 0.0)),
+        }
+    }
+
+    /// Its name: "exp", "ln".
+    pub fn name(self) -> &'static str {
+        match self {
+            Function::Exp => "exp",
+            Function::Ln => "ln",
+            Function::Sqrt => "sqrt",
+            Function::Tanh => "tanh",
+            Function::Erf => "erf",
+            Function::Sin => "sin",
+            Function::Cos => "cos",
+            Function::Positive => "positive",
+        }
+    }
+}
+
+impl fmt::Display for Equation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text::equation(f, self)
+    }
+}

@@ -1,0 +1,168 @@
+//! What an operation states is what it does: the formula of every primitive, evaluated at elements of its
+//! output and of every gradient, is the number that `forward` and `vjp` computed, within the rounding of
+//! the stated arithmetic.
+//!
+//! A primitive without a formula does not compile; `tests/laws.rs` fails by name for one that has no case.
+
+use linalg::formula::Matter;
+use linalg::{Matrix, Primitive, Real, Shape, Work};
+use probability::random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use tests::law::Case;
+use tests::registry::{self, Visitor, type_name};
+
+/// Elements tried of every matrix.
+const SAMPLE: u64 = 6;
+
+#[derive(Default)]
+struct Trial {
+    wrong: Vec<String>,
+    /// Of each primitive: numbers tried, and how many of them a formula off by 10⁻⁶ would miss.
+    tried: BTreeMap<(&'static str, usize), (usize, usize)>,
+    visited: BTreeSet<(&'static str, usize)>,
+}
+
+/// The scalar's ε and its smallest normal number.
+fn precision<T: Real>() -> (f64, f64) {
+    match size_of::<T>() {
+        4 => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
+        _ => (f64::EPSILON, f64::MIN_POSITIVE),
+    }
+}
+
+impl Trial {
+    fn of<T: Real, P: Primitive<N>, const N: usize>(&mut self, case: &Case<P, N>) {
+        let inputs = case.inputs.each_ref().map(|x| x.map(T::from_f64));
+        let shapes = inputs.each_ref().map(|x| Shape::new(x.nrows(), x.ncols()));
+        let primitive = &case.primitive;
+        let shape = primitive.shape(shapes).expect("operands that fit");
+        let memory = primitive.memory(shapes);
+        let mut output = Matrix::<T>::zeros(shape.rows, shape.columns);
+        let mut kept = vec![T::zero(); memory.kept];
+        let mut scratch = vec![T::zero(); memory.scratch];
+        let views = || inputs.each_ref().map(|x| x.as_view());
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        primitive.forward(views(), output.as_view_mut(), work);
+        let upstream = tests::draw::normal(91, shape.rows, shape.columns).map(T::from_f64);
+        let mut gradients = inputs.each_ref().map(|x| Matrix::zeros(x.nrows(), x.ncols()));
+        let work = Work { kept: &mut kept, scratch: &mut scratch };
+        let into = gradients.each_mut().map(|g| g.as_view_mut());
+        primitive.vjp(views(), output.as_view(), upstream.as_view(), into, work);
+
+        let formula = primitive.formula(views());
+        assert_eq!(formula.gradients.len(), N, "{}: a gradient per operand", case.describe());
+        let read = |x: &Matrix<T>, i: usize, j: usize| match i < x.nrows() && j < x.ncols() {
+            true => x[(i, j)].to_f64(),
+            false => f64::NAN,
+        };
+        let values = |of: Matter, i: usize, j: usize| match of {
+            Matter::Operand(o) => read(&inputs[o], i, j),
+            Matter::Output => read(&output, i, j),
+            Matter::Upstream => read(&upstream, i, j),
+            Matter::Table(_) => unreachable!("a formula's own"),
+        };
+        let (epsilon, smallest) = precision::<T>();
+        let random = Random::new(7, N as u32, 0);
+        let mut check = |what: String, stored: &Matrix<T>, derive: &dyn Fn((usize, usize)) -> _| {
+            for s in 0..SAMPLE {
+                let at = random.below(s, stored.len() as u64) as usize;
+                let at = (at % stored.nrows(), at / stored.nrows());
+                let derivation: linalg::Derivation = derive(at);
+                let found = stored[at].to_f64();
+                if !derivation.makes(found, epsilon, smallest) {
+                    let (says, bound) =
+                        (derivation.part.value, derivation.bound(epsilon, smallest));
+                    self.wrong.push(format!(
+                        "{}: {what}{at:?} is {found:e}; the formula says {says:e} ± {bound:.1e}",
+                        case.describe()
+                    ));
+                }
+                let tried = self.tried.entry((type_name::<P>(), N)).or_default();
+                tried.0 += 1;
+                let blunt = derivation.bound(epsilon, smallest) > 1e-6 * found.abs().max(1.0);
+                tried.1 += usize::from(size_of::<T>() == 8 && blunt);
+            }
+        };
+        check("value".into(), &output, &|at| formula.derive(at, values));
+        for o in 0..N {
+            assert_eq!(formula.gradients[o].is_some(), case.smooth[o], "{}", case.describe());
+            if case.smooth[o] {
+                check(format!("gradient {o}"), &gradients[o], &|at| {
+                    formula.derive_gradient(o, at, values).expect("a smooth operand")
+                });
+            }
+        }
+    }
+}
+
+impl Visitor for Trial {
+    fn visit<P: Primitive<N>, const N: usize>(&mut self, case: Case<P, N>) {
+        self.visited.insert((type_name::<P>(), N));
+        // A vocabulary of 40,000 words: one number of it is millions of terms, and there are smaller ones.
+        if case.inputs.iter().any(|x| x.len() > 50_000) {
+            return;
+        }
+        self.of::<f64, P, N>(&case);
+        self.of::<f32, P, N>(&case);
+    }
+}
+
+#[test]
+fn every_formula_states_what_is_computed() {
+    let mut trial = Trial::default();
+    registry::every(&mut trial);
+    for ((name, operands), (tried, _)) in &trial.tried {
+        println!("{name}<{operands}>: {tried} numbers");
+    }
+    let shown = &trial.wrong[..trial.wrong.len().min(30)];
+    assert!(trial.wrong.is_empty(), "{} wrong:\n{}", trial.wrong.len(), shown.join("\n"));
+    assert_eq!(trial.visited, trial.tried.keys().copied().collect());
+    // A bound that lets everything pass would prove nothing.
+    for ((name, _), (tried, blunt)) in trial.tried {
+        assert_eq!(blunt, 0, "{name}: {blunt} of {tried} bounds are wider than 10⁻⁶ in f64");
+    }
+}
+
+#[test]
+fn every_rule_of_descent_states_its_update() {
+    use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
+    let n = 40;
+    let rules: Vec<Box<dyn Optimizer<f32>>> = vec![
+        Box::new(Sgd::new(n, 0.0)),
+        Box::new(Sgd::new(n, 0.9)),
+        Box::new(Nesterov::new(n, 0.9)),
+        Box::new(RmsProp::new(n, 0.99, 1e-8)),
+        Box::new(Adam::new(n, 0.9, 0.999, 1e-8).with_decay(0.1, vec![3..20, 25..30])),
+        Box::new(Lion::new(n, 0.9, 0.99).with_decay(0.1, vec![3..7, 9..20])),
+    ];
+    for (r, mut rule) in rules.into_iter().enumerate() {
+        let draw = |seed| tests::draw::normal(seed, n, 1).map(|x| x as f32);
+        let mut theta = draw(1).as_slice().to_vec();
+        for step in 0..3 {
+            let g = draw(10 + step).as_slice().to_vec();
+            let before = theta.clone();
+            let state = rule.state().into_iter().filter(|s| !s.1.is_empty());
+            let state: Vec<Vec<f32>> = state.map(|s| s.1.to_vec()).collect();
+            let formulas: Vec<_> = (0..n).map(|i| rule.formula(0.01, i)).collect();
+            rule.step(0.01, &mut theta, &g);
+            for (i, formula) in formulas.iter().enumerate() {
+                let derivation = formula.derive((i, 0), |of, i, _| {
+                    f64::from(match of {
+                        Matter::Operand(0) => before[i],
+                        Matter::Operand(1) => g[i],
+                        Matter::Operand(k) => state[k - 2][i],
+                        _ => f32::NAN,
+                    })
+                });
+                let (epsilon, smallest) = precision::<f32>();
+                let found = f64::from(theta[i]);
+                let says = derivation.part.value;
+                assert!(
+                    derivation.makes(found, epsilon, smallest),
+                    "rule {r}: {found} is not {says}"
+                );
+                assert!(derivation.bound(epsilon, smallest) < 1e-4);
+            }
+        }
+    }
+}

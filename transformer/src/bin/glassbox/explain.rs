@@ -1,0 +1,469 @@
+//! `glassbox explain`.
+
+use crate::settings::{OptimizerName, Settings};
+use crate::source::Source;
+use crate::{Result, on_threads, remark, run};
+use clap::Args;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use transformer::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
+use transformer::files::{self, write_atomically};
+use transformer::tokenizer::Tokenizer;
+use transformer::{IGNORED, Trainer, checkpoint};
+
+/// Explain one training step, every number: as one HTML file, or in the terminal.
+///
+/// The step is on the given text: each token predicts the next. Without a model, a small one is
+/// trained on the embedded stories for a few seconds and explained.
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// A run, or a model directory in Hugging Face's layout [default: a small embedded model]
+    model: Option<PathBuf>,
+    /// The text of the step [default: the beginning of the run's validation part]
+    #[arg(long, conflicts_with = "prompt_tokens")]
+    text: Option<String>,
+    /// Token ids instead of text, for models whose tokenizer is another's
+    #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
+    prompt_tokens: Option<Vec<u32>>,
+    /// At most so many tokens are explained
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    tokens: usize,
+    /// The page to write [default: step.html, unless --at, --list or --svg is given]
+    #[arg(long, value_name = "FILE", help_heading = "What to write")]
+    out: Option<PathBuf>,
+    /// Megabytes of numbers that the page may take; what does not fit is there by summary
+    #[arg(long, value_name = "MB", default_value_t = 2.6, help_heading = "What to write")]
+    room: f64,
+    /// Pictures for papers and slides: the step, its attention, its ledger
+    #[arg(long, value_name = "DIR", help_heading = "What to write")]
+    svg: Option<PathBuf>,
+    /// Print how a number came about, for example 'block.1.attention.weights[0,3,1]'
+    #[arg(long, value_name = "NAME[I,J]", help_heading = "What to write")]
+    at: Vec<String>,
+    /// With --at: the gradient of that number
+    #[arg(long, requires = "at", conflicts_with = "update", help_heading = "What to write")]
+    gradient: bool,
+    /// With --at: the update of that weight
+    #[arg(long, requires = "at", help_heading = "What to write")]
+    update: bool,
+    /// List every name with its shape, branch of mathematics and moments
+    #[arg(long, help_heading = "What to write")]
+    list: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+    /// The rule of the update [default: the run's]
+    #[arg(long, value_enum, help_heading = "The update")]
+    optimizer: Option<OptimizerName>,
+    /// Its learning rate [default: the run's at this step]
+    #[arg(long, value_name = "RATE", help_heading = "The update")]
+    learning_rate: Option<f64>,
+    /// Largest norm of all gradients together; 0 does not clip [default: the run's]
+    #[arg(long, value_name = "NORM", help_heading = "The update")]
+    clip: Option<f64>,
+    /// Threads; the result does not depend on them [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// What is to be explained, before there is a text.
+struct Model {
+    subject: Subject<f32>,
+    tokenizer: Option<Tokenizer>,
+    /// Text of the model's own, where none is given.
+    own: Option<Vec<u32>>,
+}
+
+impl Explain {
+    pub(crate) fn run(self) -> Result<()> {
+        on_threads(self.threads, || self.explain())
+    }
+
+    fn explain(&self) -> Result<()> {
+        if self.tokens < 1 {
+            return Err("tokens is 0; it must be 1 or more".into());
+        }
+        if !(self.room >= 0.0 && self.room <= 1e4) {
+            return Err(format!("room is {}; it must be 0 to 10000 megabytes", self.room).into());
+        }
+        let model = match &self.model {
+            Some(directory) => self.read(directory)?,
+            None => embedded()?,
+        };
+        let step = Explanation::of(self.on_text(model)?)?;
+        let mut asked = false;
+        if self.list {
+            self.print_list(&step)?;
+            asked = true;
+        }
+        if !self.at.is_empty() {
+            self.print_numbers(&step)?;
+            asked = true;
+        }
+        if let Some(directory) = &self.svg {
+            let ledger = step.ledger()?;
+            std::fs::create_dir_all(directory)
+                .map_err(|e| format!("cannot write to {}: {e}", directory.display()))?;
+            for (name, svg) in step.pictures(&ledger) {
+                let path = directory.join(name);
+                write_atomically(&path, svg.as_bytes())?;
+                remark(format!("picture  {}", path.display()));
+            }
+            asked = true;
+        }
+        if self.out.is_some() || !asked {
+            let out = self.out.clone().unwrap_or_else(|| PathBuf::from("step.html"));
+            self.write_page(&step, &out)?;
+        }
+        Ok(())
+    }
+
+    fn write_page(&self, step: &Explanation<f32>, out: &Path) -> Result<()> {
+        let page = step.page((self.room * 1e6) as usize)?;
+        write_atomically(out, page.html.as_bytes())?;
+        let ledger = step.ledger()?;
+        if self.json && self.at.is_empty() && !self.list {
+            let object = json!({
+                "page": out, "bytes": page.html.len(), "left_out": page.left_out,
+                "loss": step.loss(), "gradient_norm": step.gradient_norm(),
+                "predicted_first": ledger.first, "predicted_second": ledger.second,
+                "measured": ledger.measured(),
+            });
+            return Ok(writeln!(std::io::stdout(), "{object}")?);
+        }
+        if self.at.is_empty() && !self.list {
+            let text = summary(step, &ledger);
+            std::io::stdout().write_all(text.as_bytes())?;
+        }
+        remark(format!(
+            "page     {} ({:.1} MB; open it in a browser)",
+            out.display(),
+            page.html.len() as f64 / 1e6
+        ));
+        if !page.left_out.is_empty() {
+            remark(format!(
+                "         {} matrices are there by summary only; --room gives more room",
+                page.left_out.len()
+            ));
+        }
+        Ok(())
+    }
+
+    fn print_numbers(&self, step: &Explanation<f32>) -> Result<()> {
+        let quantity = match (self.gradient, self.update) {
+            (true, _) => Quantity::Gradient,
+            (_, true) => Quantity::Updated,
+            _ => Quantity::Value,
+        };
+        let mut all: Vec<Derived> = Vec::new();
+        for address in &self.at {
+            let place = step.as_quantity(step.place(address)?, quantity)?;
+            if self.update {
+                // The gradient, as clipping leaves it, and then the rule.
+                all.push(step.derive(&place.clone().of(Quantity::Clipped)));
+            }
+            all.push(step.derive(&place));
+        }
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let list: Vec<Value> = all.iter().map(|d| step.json(d)).collect();
+            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?);
+        }
+        for (i, derived) in all.iter().enumerate() {
+            let blank = if i > 0 { "\n" } else { "" };
+            write!(out, "{blank}{}", step.text(derived))?;
+        }
+        Ok(())
+    }
+
+    fn print_list(&self, step: &Explanation<f32>) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        let list = step.list();
+        if self.json {
+            let rows: Vec<Value> = list
+                .iter()
+                .map(|row| {
+                    json!({
+                        "name": row.name,
+                        "shape": [row.shape.rows, row.shape.columns],
+                        "indices": row.axes.iter().map(|(axis, n)| json!([axis, n])).collect::<Vec<_>>(),
+                        "source": format!("{:?}", row.source).to_lowercase(),
+                        "operation": row.operation,
+                        "branch": row.branch,
+                        "mean": row.value.mean,
+                        "deviation": row.value.deviation,
+                        "minimum": row.value.minimum,
+                        "maximum": row.value.maximum,
+                        "gradient_rms": row.gradient.as_ref().map(|g| g.rms),
+                    })
+                })
+                .collect();
+            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?);
+        }
+        let width = list.iter().map(|r| r.name.len()).max().unwrap_or(0);
+        writeln!(
+            out,
+            "{:<width$}  {:>11}  {:<24}  {:>10}  {:>10}  {:>10}  {:>10}  {:>10}",
+            "name", "shape", "made by", "mean", "deviation", "minimum", "maximum", "‖∇‖/√n"
+        )?;
+        for row in &list {
+            let made = match (row.operation, row.branch) {
+                (Some(operation), Some(branch)) => format!("{operation} ({branch})"),
+                _ => format!("{:?}", row.source).to_lowercase(),
+            };
+            let v = &row.value;
+            let number = |x: f64| format!("{x:.3e}");
+            let gradient = row.gradient.as_ref().map_or(String::new(), |g| number(g.rms));
+            writeln!(
+                out,
+                "{:<width$}  {:>11}  {made:<24}  {:>10}  {:>10}  {:>10}  {:>10}  {gradient:>10}",
+                row.name,
+                row.shape.to_string(),
+                number(v.mean),
+                number(v.deviation),
+                number(v.minimum),
+                number(v.maximum),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The step on the text that was asked for.
+    fn on_text(&self, model: Model) -> Result<Subject<f32>> {
+        let Model { mut subject, tokenizer, own } = model;
+        let most = self.tokens.min(subject.config.context);
+        let all = match (&self.prompt_tokens, &self.text, tokenizer) {
+            (Some(tokens), _, _) => tokens.clone(),
+            (None, Some(text), Some(tokenizer)) => {
+                // What is explained is the beginning; a vocabulary need not know the rest.
+                let beginning: String = text.chars().take(most + 1).collect();
+                tokenizer.encode(&beginning)?
+            }
+            (None, Some(_), None) => {
+                return Err(
+                    "this model's tokenizer is not one of bytes or characters; give token ids: \
+                            --prompt-tokens"
+                        .into(),
+                );
+            }
+            (None, None, _) => own.ok_or("give --text or --prompt-tokens: what the step is on")?,
+        };
+        if all.len() < 2 {
+            let n = all.len();
+            return Err(format!(
+                "{n} token{} given; at least 2 are needed, since each predicts the next",
+                if n == 1 { "" } else { "s" }
+            )
+            .into());
+        }
+        let n = all.len().min(most);
+        let given = self.text.as_ref().map_or(all.len(), |t| t.chars().count().max(all.len()));
+        if n < given && (self.text.is_some() || self.prompt_tokens.is_some()) {
+            let note = format!(
+                "The step is on the first {n} tokens of the text; --tokens takes more, up to the \
+                 model's {} positions.",
+                subject.config.context
+            );
+            remark(format!("note     {note}"));
+            subject.remarks.push(note);
+        }
+        subject.tokens = all[..n].to_vec();
+        subject.targets = all[1..].iter().copied().take(n).collect();
+        subject.targets.resize(n, IGNORED);
+        let descent = &mut subject.descent;
+        if let Some(optimizer) = self.optimizer {
+            let kind = optimizer.into();
+            if kind != descent.rule {
+                descent.state.clear();
+            }
+            descent.rule = kind;
+        }
+        if let Some(rate) = self.learning_rate {
+            if !(rate > 0.0 && rate.is_finite()) {
+                return Err(
+                    format!("learning rate is {rate}; it must be a finite number above 0").into()
+                );
+            }
+            descent.rate = rate;
+        }
+        if let Some(clip) = self.clip {
+            if !(clip >= 0.0 && clip.is_finite()) {
+                return Err(format!("clip is {clip}; it must be a finite number, 0 or more").into());
+            }
+            descent.clip = clip;
+        }
+        Ok(subject)
+    }
+
+    /// A run, or a model directory.
+    fn read(&self, given: &Path) -> Result<Model> {
+        let directory =
+            if run::is_run(given) { run::model_directory(given) } else { given.to_owned() };
+        let (config, parameters) = files::read::<f32>(&directory)?;
+        let tokenizer = match (&self.prompt_tokens, files::read_tokenizer(&directory)) {
+            (_, Ok(tokenizer)) => Some(tokenizer),
+            (Some(_), Err(_)) => None,
+            (None, Err(why)) => return Err(why.into()),
+        };
+        let mut remarks = Vec::new();
+        let own = if run::is_run(given) { Some(run::settings(given)?.complete()?) } else { None };
+        let training = match &own {
+            Some(own) => own.clone(),
+            None => Settings::default().complete()?,
+        };
+        let mut descent = Descent::of_run(&training, 0);
+        let state = run::state_file(given);
+        if own.is_some() && state.is_file() {
+            let (steps, remembered) = checkpoint::remembered::<f32>(&state, parameters.len())?;
+            descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };
+        } else {
+            descent.rate = training.learning_rate;
+            descent.batch = None;
+            remarks.push(
+                "The model comes without a training state: the rule of descent remembers nothing yet, \
+                 and its rates are the default recipe's."
+                    .to_owned(),
+            );
+        }
+        let source = match (&own, &tokenizer) {
+            (Some(own), Some(tokenizer)) if own.data.as_deref() != Some("-") => {
+                Source::load(own, Some(tokenizer.clone())).ok()
+            }
+            _ => None,
+        };
+        let unigram = source.as_ref().map(|s| frequencies(s.corpus.train(), config.vocabulary));
+        let own_text = |s: Source| beginning(&s, config.context);
+        let own_text = source.map(own_text);
+        Ok(Model {
+            subject: Subject {
+                title: format!("A step of {}", shown(given)),
+                names: names(tokenizer.as_ref()),
+                config,
+                parameters,
+                tokens: Vec::new(),
+                targets: Vec::new(),
+                descent,
+                unigram,
+                remarks,
+                seed: training.seed,
+            },
+            own: own_text,
+            tokenizer,
+        })
+    }
+}
+
+/// The first window of the validation part: its tokens, and what follows the last.
+fn beginning(source: &Source, length: usize) -> Vec<u32> {
+    let windows = source.corpus.validation_windows(length);
+    let Some(first) = windows.first() else { return Vec::new() };
+    let last = first.targets.last().copied().filter(|&t| t != IGNORED);
+    first.tokens.iter().copied().chain(last).collect()
+}
+
+/// A directory's own name.
+fn shown(path: &Path) -> String {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| path.display().to_string())
+}
+
+/// Updates of the embedded model: a few seconds.
+const STEPS: u64 = 400;
+
+/// A small model, trained on the embedded stories.
+fn embedded() -> Result<Model> {
+    let settings = Settings {
+        layers: Some(2),
+        heads: Some(2),
+        width: Some(32),
+        context: Some(32),
+        batch: Some(16),
+        steps: Some(STEPS),
+        learning_rate: Some(4e-3),
+        ..Settings::default()
+    };
+    let mut config = settings.complete()?;
+    config.warmup = STEPS / 10;
+    let source = Source::load(&config, None)?;
+    let model = config.model(source.tokenizer.vocabulary())?;
+    let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
+    remark(format!("training a small model on the embedded stories, {STEPS} steps …"));
+    // It stops before the schedule's end, while there is a step worth looking at.
+    while trainer.steps() < STEPS * 3 / 4 {
+        trainer.step(&source.corpus)?;
+    }
+    let steps = trainer.steps();
+    let state: Vec<_> = trainer.state().into_iter().map(|(n, x)| (n, x.to_vec())).collect();
+    let tokens = beginning(&source, model.context);
+    Ok(Model {
+        subject: Subject {
+            title: "A training step of a small transformer".to_owned(),
+            names: names(Some(&source.tokenizer)),
+            parameters: trainer.model().tape().parameters().to_vec(),
+            config: model,
+            tokens: Vec::new(),
+            targets: Vec::new(),
+            descent: Descent { state, ..Descent::of_run(&config, steps) },
+            unigram: Some(frequencies(source.corpus.train(), source.tokenizer.vocabulary())),
+            remarks: vec![format!(
+                "The model was trained for {steps} steps on the embedded stories, just now; this is the \
+                 next one. Explain your own: glassbox explain RUN --text \"…\"."
+            )],
+            seed: config.seed,
+        },
+        own: Some(tokens),
+        tokenizer: Some(source.tokenizer),
+    })
+}
+
+/// How often each token occurs, every one counted once more than it was seen.
+fn frequencies(tokens: &[u32], vocabulary: usize) -> Vec<f64> {
+    let mut counts = vec![1.0; vocabulary];
+    for &token in tokens {
+        if let Some(count) = counts.get_mut(token as usize) {
+            *count += 1.0;
+        }
+    }
+    let total: f64 = counts.iter().sum();
+    counts.into_iter().map(|c| c / total).collect()
+}
+
+/// What tokens are called.
+fn names(tokenizer: Option<&Tokenizer>) -> Vec<String> {
+    match tokenizer {
+        None => Vec::new(),
+        Some(Tokenizer::Bytes) => {
+            let name = |b: u8| match b {
+                b' '..=b'~' | b'\n' | b'\t' => char::from(b).to_string(),
+                _ => format!("0x{b:02x}"),
+            };
+            (0..=255).map(name).collect()
+        }
+        Some(tokenizer) => {
+            (0..tokenizer.vocabulary() as u32).map(|t| tokenizer.decode(&[t])).collect()
+        }
+    }
+}
+
+/// The step in a few lines.
+fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
+    let about = step.information();
+    let mut lines = vec![
+        format!(
+            "loss        {:.4} nats = {:.4} bits per token (knowing nothing: {:.4} nats)",
+            about.nats,
+            infotheory::bits(about.nats),
+            about.uniform
+        ),
+        format!(
+            "gradient    norm {:.4}, clipped × {:.4}",
+            step.gradient_norm(),
+            step.clip_factor()
+        ),
+    ];
+    let second = ledger.second.map_or(String::new(), |s| format!(" {s:+.6} (½·ΔθᵀHΔθ)"));
+    lines.push(format!("predicted   {:+.6} (g·Δθ){second}", ledger.first));
+    lines.push(format!("measured    {:+.6} nats per token, on this text", ledger.measured()));
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,288 @@
+//! How one number came about.
+
+use super::{Explanation, Place, Quantity};
+use calculus::Source;
+use linalg::derivation::{Part, What};
+use linalg::formula::Matter;
+use linalg::{Derivation, Formula, Real};
+
+/// A number with all its arithmetic.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    /// Which number.
+    pub place: Place,
+    /// Its address.
+    pub name: String,
+    /// What the step computed, as the scalar holds it.
+    pub stored: f64,
+    /// Its shortest decimal.
+    pub decimal: String,
+    /// One for a value; one per reader for a gradient, whose sum it is; none for what is given.
+    pub paths: Vec<Path>,
+    /// What stands in place of a path: "given", "learned".
+    pub given: Option<&'static str>,
+    /// What the arithmetic gives.
+    pub value: f64,
+    /// How far the scalar's arithmetic may be from it.
+    pub bound: f64,
+}
+
+/// One way in which a number is made: by an operation, or by one reader's part of the chain rule.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// The value whose operation it is; for a gradient, the reader that it came by.
+    pub through: String,
+    /// The operation.
+    pub operation: &'static str,
+    /// Its branch of mathematics.
+    pub branch: &'static str,
+    /// What the operation is for.
+    pub meaning: &'static str,
+    /// The source of the formula.
+    pub source: &'static str,
+    /// The formula.
+    pub equation: String,
+    /// The formula's definitions that it uses.
+    pub definitions: Vec<String>,
+    /// What its named indices stand for.
+    pub indices: Vec<String>,
+    /// The arithmetic.
+    pub derivation: Derivation,
+    /// What the formula calls its operands, its output and its own tables.
+    pub(super) node: usize,
+    pub(super) role: Role,
+}
+
+/// Which equation of which formula.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Value,
+    Gradient,
+    Clip,
+    Update,
+}
+
+impl Derived {
+    /// Whether the arithmetic gives the number, within the rounding of what is stated.
+    pub fn holds(&self) -> bool {
+        if self.given.is_some() {
+            return true;
+        }
+        if !self.value.is_finite() {
+            return self.value == self.stored || (self.value.is_nan() && self.stored.is_nan());
+        }
+        (self.value - self.stored).abs() <= self.bound
+    }
+}
+
+impl<T: Real> Explanation<T> {
+    /// How a number came about.
+    pub fn derive(&self, place: &Place) -> Derived {
+        let Place { node, quantity, row, column } = *place;
+        let (paths, given) = match quantity {
+            Quantity::Value => match self.nodes[node].source {
+                Source::Operation => (vec![self.path(node, None, (row, column))], None),
+                Source::Parameter => (Vec::new(), Some("learned: what earlier updates made of it")),
+                Source::Input => (Vec::new(), Some("given: read from the text")),
+            },
+            Quantity::Gradient => {
+                let readers = self.nodes[node].consumers.iter();
+                let moving = |&&(reader, operand): &&(usize, usize)| {
+                    let formula = self.nodes[reader].formula.as_ref();
+                    formula.is_some_and(|f| f.gradients[operand].is_some())
+                };
+                let paths: Vec<Path> = readers
+                    .filter(moving)
+                    .map(|&(reader, operand)| self.path(reader, Some(operand), (row, column)))
+                    .collect();
+                let given = paths.is_empty().then(|| match self.is_loss(node) {
+                    true => "1: the loss changes as much as itself",
+                    false => "0: nothing reads it on the way to the loss",
+                });
+                (paths, given)
+            }
+            Quantity::Clipped => {
+                let formula = calculus::clip::formula(self.norm, self.subject.descent.limit());
+                (vec![self.told(node, Role::Clip, &formula, (row, column))], None)
+            }
+            Quantity::Updated => {
+                let formula = self.nodes[node].formula.as_ref().expect("a parameter's update");
+                (vec![self.told(node, Role::Update, formula, (row, column))], None)
+            }
+            Quantity::Remembered(_) => {
+                (Vec::new(), Some("remembered: what earlier updates left of their gradients"))
+            }
+        };
+        let stored = self.element(node, quantity, row, column);
+        let epsilon = if size_of::<T>() == 4 { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let smallest =
+            if size_of::<T>() == 4 { f64::from(f32::MIN_POSITIVE) } else { f64::MIN_POSITIVE };
+        let parts = paths.iter().map(|p| &p.derivation.part);
+        let size: f64 = parts.clone().map(|p| p.value.abs()).sum();
+        let several = if paths.len() > 1 { paths.len() as f64 * size } else { 0.0 };
+        let error = parts.clone().map(|p| p.error).sum::<f64>() + several;
+        let value = if paths.is_empty() { stored } else { parts.map(|p| p.value).sum() };
+        Derived {
+            place: place.clone(),
+            name: self.describe(place),
+            stored,
+            decimal: decimal::<T>(stored),
+            paths,
+            given,
+            value,
+            bound: error * epsilon + 1024.0 * smallest,
+        }
+    }
+
+    /// The value that the stated arithmetic gives, without the arithmetic: as [`Explanation::derive`].
+    pub(super) fn arithmetic(
+        &self,
+        node: usize,
+        quantity: Quantity,
+        at: (usize, usize),
+    ) -> Option<f64> {
+        match quantity {
+            Quantity::Updated => {
+                let formula = self.nodes[node].formula.as_ref()?;
+                let read = |of, i, j| self.read(node, Role::Update, of, i, j);
+                Some(formula.derive(at, read).part.value)
+            }
+            Quantity::Gradient => {
+                let mut sum = 0.0;
+                for &(reader, operand) in &self.nodes[node].consumers {
+                    let formula = self.nodes[reader].formula.as_ref()?;
+                    let read = |of, i, j| self.read(reader, Role::Gradient, of, i, j);
+                    let path = formula.derive_gradient(operand, at, read);
+                    sum += path.map_or(0.0, |d| d.part.value);
+                }
+                Some(sum)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_loss(&self, node: usize) -> bool {
+        self.nodes[node].var == self.model.loss_var()
+    }
+
+    /// The path of a value, or of what reader `node` sends back to one of its operands.
+    fn path(&self, node: usize, operand: Option<usize>, at: (usize, usize)) -> Path {
+        let formula = self.nodes[node].formula.as_ref().expect("an operation has a formula");
+        let derivation = match operand {
+            None => formula.derive(at, |of, i, j| self.read(node, Role::Value, of, i, j)),
+            Some(o) => formula
+                .derive_gradient(o, at, |of, i, j| self.read(node, Role::Gradient, of, i, j))
+                .expect("an operand that moves"),
+        };
+        let equation = match operand {
+            None => &formula.value,
+            Some(o) => formula.gradients[o].as_ref().expect("an operand that moves"),
+        };
+        let used = formula.used(&equation.right);
+        Path {
+            through: self.nodes[node].name.clone(),
+            operation: self.nodes[node].operation.unwrap_or_default(),
+            branch: self.nodes[node].branch.unwrap_or_default(),
+            meaning: formula.meaning,
+            source: formula.source,
+            equation: equation.to_string(),
+            definitions: used.iter().map(|&d| formula.defining(d).to_string()).collect(),
+            indices: formula.indices(&equation.right),
+            derivation,
+            node,
+            role: if operand.is_some() { Role::Gradient } else { Role::Value },
+        }
+    }
+
+    /// The path of clipping or of the update.
+    fn told(&self, node: usize, role: Role, formula: &Formula, at: (usize, usize)) -> Path {
+        let used = formula.used(&formula.value.right);
+        Path {
+            through: self.nodes[node].name.clone(),
+            operation: if role == Role::Clip { "clipping" } else { "update" },
+            branch: "calculus",
+            meaning: formula.meaning,
+            source: formula.source,
+            equation: formula.value.to_string(),
+            definitions: used.iter().map(|&d| formula.defining(d).to_string()).collect(),
+            indices: Vec::new(),
+            derivation: formula.derive(at, |of, i, j| self.read(node, role, of, i, j)),
+            node,
+            role,
+        }
+    }
+
+    /// Where an element of a formula lies.
+    pub(super) fn found(&self, node: usize, role: Role, of: Matter) -> Option<(usize, Quantity)> {
+        Some(match (role, of) {
+            (_, Matter::Table(_)) => return None,
+            (Role::Clip, _) => (node, Quantity::Gradient),
+            (Role::Update, Matter::Operand(0)) => (node, Quantity::Value),
+            (Role::Update, Matter::Operand(1)) => (node, Quantity::Clipped),
+            (Role::Update, Matter::Operand(k)) => (node, Quantity::Remembered(k - 2)),
+            (Role::Update, _) => (node, Quantity::Updated),
+            (_, Matter::Operand(o)) => (self.nodes[node].operands[o], Quantity::Value),
+            (_, Matter::Output) => (node, Quantity::Value),
+            (_, Matter::Upstream) => (node, Quantity::Gradient),
+        })
+    }
+
+    fn read(&self, node: usize, role: Role, of: Matter, row: usize, column: usize) -> f64 {
+        match self.found(node, role, of) {
+            Some((node, quantity)) => self.element(node, quantity, row, column),
+            None => f64::NAN,
+        }
+    }
+
+    /// Where the element that a part names lies, if it is one.
+    pub(super) fn place_of(&self, path: &Path, part: &Part) -> Option<Place> {
+        let What::Element(of, row, column) = part.what else { return None };
+        let (node, quantity) = self.found(path.node, path.role, of)?;
+        Some(Place { node, quantity, row, column })
+    }
+
+    /// Every quantity that has a derivation: each element is made by arithmetic that can be printed.
+    /// For tests and for `--list`: (name, quantity, number of elements).
+    pub fn quantities(&self) -> Vec<(String, Quantity, usize)> {
+        let mut all = Vec::new();
+        for (i, node) in self.nodes.iter().enumerate() {
+            let mut kinds = vec![Quantity::Value, Quantity::Gradient];
+            if node.parameter.is_some() {
+                kinds.extend([Quantity::Clipped, Quantity::Updated]);
+            }
+            for kind in kinds.into_iter().filter(|&kind| self.has(i, kind)) {
+                all.push((node.name.clone(), kind, node.shape.len()));
+            }
+        }
+        all
+    }
+
+    /// Element number `index` of a quantity, column after column.
+    ///
+    /// # Panics
+    /// If there is no such name or element.
+    pub fn element_place(&self, name: &str, quantity: Quantity, index: usize) -> Place {
+        let node = self.names[name];
+        let rows = self.nodes[node].shape.rows;
+        assert!(index < self.nodes[node].shape.len(), "element {index} of {name}");
+        Place { node, quantity, row: index % rows, column: index / rows }
+    }
+}
+
+/// The shortest decimal that reads back as the scalar.
+pub(super) fn decimal<T: Real>(x: f64) -> String {
+    let text = |plain: String, power: String| {
+        if plain.len() <= power.len() + 4 { plain } else { power }
+    };
+    let written = if size_of::<T>() == 4 {
+        let x = x as f32;
+        text(format!("{x}"), format!("{x:e}"))
+    } else {
+        text(format!("{x}"), format!("{x:e}"))
+    };
+    match written.as_str() {
+        "-inf" => "−∞".to_owned(),
+        "inf" => "∞".to_owned(),
+        _ => written.replace('-', "−"),
+    }
+}
