@@ -24,7 +24,7 @@ type Result<T> = std::result::Result<T, Error>;
 /// A transformer's training step from the maths up.
 ///
 /// Without a command: trains a small model on the embedded stories, whose entropy is known exactly,
-/// in about two minutes.
+/// in two to three minutes.
 #[derive(Parser)]
 #[command(name = "glassbox", version, max_term_width = 100)]
 struct Arguments {

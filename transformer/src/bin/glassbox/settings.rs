@@ -102,7 +102,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Preset {
-    /// The embedded stories: two minutes on two cores
+    /// The embedded stories: two to three minutes on two cores
     Story,
     /// nanoGPT's recipe for a CPU: 0.8 million parameters, characters
     ShakespeareCpu,
