@@ -81,6 +81,22 @@ impl<'a, T: Real> Factor<'a, T> {
         (self.with(left), self.with(right))
     }
 
+    /// The part of a left factor that meets `count` terms from `first` on.
+    fn some_columns(&self, first: usize, count: usize) -> Factor<'_, T> {
+        self.with(match self.transposed {
+            true => self.view.rows(first, count),
+            false => self.view.columns(first, count),
+        })
+    }
+
+    /// The part of a right factor that meets `count` terms from `first` on.
+    fn some_rows(&self, first: usize, count: usize) -> Factor<'_, T> {
+        self.with(match self.transposed {
+            true => self.view.columns(first, count),
+            false => self.view.rows(first, count),
+        })
+    }
+
     fn with<'b>(&self, view: View<'b, T>) -> Factor<'b, T> {
         Factor { view, transposed: self.transposed }
     }
@@ -136,12 +152,25 @@ pub fn product_to<'a, 'b, T: Real>(
 
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
-/// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
-/// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
-/// piece packs for itself, are not packed too often.
+/// Multiply-adds of a piece, some milliseconds at most. Every piece packs its parts of the factors for
+/// itself, so that few and large ones cost least.
+const LARGE_PIECE: usize = 1 << 28;
+/// But there are [`FEW`] pieces for as many threads, if they have this many multiply-adds each.
 const PIECE: usize = 1 << 26;
+const FEW: usize = 8;
+/// Elements of both factors that are used at once: what a third-level cache holds. A longer inner
+/// dimension is taken stretch by stretch, so that pieces which share a factor read it from memory once.
+const CACHED: usize = 1 << 21;
+/// The shortest stretch: C is read and written once for each.
+const LEAST_STRETCH: usize = 1024;
 
-fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
+fn product<T: Real>(
+    mut c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+) {
     assert!(
         a.rows() == c.nrows() && b.columns() == c.ncols() && a.columns() == b.rows(),
         "a product of {}×{} and {}×{} into {}×{}",
@@ -152,12 +181,26 @@ fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_,
         c.nrows(),
         c.ncols()
     );
-    let work = c.len() * a.columns();
     if c.ncols() == 1 {
         return matrix_vector(c, alpha, a, b, add);
     }
-    let pieces = if work <= WHOLE { 1 } else { (work / PIECE + 1).next_power_of_two().max(2) };
-    cut(c, alpha, a, b, add, pieces);
+    let (m, n, terms) = (c.nrows(), c.ncols(), a.columns());
+    let stretch = terms.min((CACHED / (m + n)).max(LEAST_STRETCH));
+    for first in (0..terms.max(1)).step_by(stretch.max(1)) {
+        let count = stretch.min(terms - first);
+        let pieces = pieces(m * n * count);
+        let (a, b) = (a.some_columns(first, count), b.some_rows(first, count));
+        cut(c.as_view_mut(), alpha, a, b, add || first > 0, pieces);
+    }
+}
+
+/// Into how many pieces a product of so many multiply-adds is cut: a power of two.
+fn pieces(work: usize) -> usize {
+    if work <= WHOLE {
+        return 1;
+    }
+    let pieces = |size: usize| (work / size + 1).next_power_of_two();
+    pieces(PIECE).clamp(2, FEW).max(pieces(LARGE_PIECE))
 }
 
 /// c ← α·A·b (+ c): every element of A is read once and used once, so that what counts is to read it in
