@@ -1,6 +1,6 @@
 //! What kind of point it is where the gradient vanishes.
 //!
-//! At a stationary point f(x + h) = f(x) + ½·hᵀHh + O(‖h‖³): the signs of the eigenvalues of the Hessian
+//! At a stationary point f(x + h) = f(x) + ½·hᵀ·H·h + O(‖h‖³): the signs of the eigenvalues of the Hessian
 //! decide. In many dimensions all signs are seldom the same, so that almost every stationary point of
 //! a network's loss is a saddle and not a bad minimum.
 //!

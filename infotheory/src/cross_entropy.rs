@@ -128,7 +128,8 @@ pub fn mean_of_logits<T: Real>(
 /// The mean cross-entropy in nats; operands are logits (classes × tokens) and targets (1 × tokens).
 ///
 /// A target that is no class makes the loss NaN, as do targets that are all ignored (a mean over
-/// nothing): whoever makes batches refuses both.
+/// nothing): whoever makes batches refuses both. So does a column with a logit of NaN or +∞, or with
+/// nothing but −∞; [`mean_of_logits`] says which.
 ///
 /// ```
 /// use infotheory::cross_entropy::CrossEntropy;
@@ -204,7 +205,7 @@ impl Primitive<2> for CrossEntropy {
         work: Work<'_, T>,
     ) {
         let kept = ViewMut::from_slice(work.kept, KEPT, logits.ncols());
-        let share = (8192 / logits.nrows()).max(1);
+        let share = (8192 / logits.nrows().max(1)).max(1);
         parallel::column_blocks([kept], share, |first, [mut kept]| {
             simd(
                 #[inline(always)]
@@ -261,7 +262,7 @@ impl Primitive<2> for CrossEntropy {
 /// If there are not as many targets and nats as columns.
 pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats: &mut [T]) {
     assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
-    let share = (8192 / logits.nrows()).max(1);
+    let share = (8192 / logits.nrows().max(1)).max(1);
     let nats = ViewMut::from_slice(nats, 1, logits.ncols());
     parallel::column_blocks([nats], share, |first, [mut nats]| {
         simd(

@@ -31,7 +31,7 @@ pub fn stable_rank<T: Real>(values: &[T]) -> Result<T, Error> {
     Ok(vector::dot(&x, &x) / (most * most))
 }
 
-/// e^H(p) with pᵢ = σᵢ/Σσ: as many equal singular values would have this entropy. Between 1 and the rank; 0 of
+/// e^(H(p)) with pᵢ = σᵢ/Σσ: as many equal singular values would have this entropy. Between 1 and the rank; 0 of
 /// nothing but zeros.
 ///
 /// # Errors
