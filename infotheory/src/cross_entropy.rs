@@ -1,17 +1,17 @@
 //! Cross-entropy of predictions against what happened, fused with the logarithm of softmax.
 //!
 //! Formula, for logits z (classes × tokens) and the index y of the true class of each token:
-//! L = mean over tokens of −ln softmax(z)_y = mean of (ln Σ e^z − z_y), in nats.
+//! L = mean over tokens of −ln softmax(z)_y = mean of <var>(ln Σ e^z − z_y)</var>, in nats.
 //! Gradient: dz = (softmax(z) − one-hot(y))/n: prediction minus truth.
 //!
 //! A good prediction has p_y near 1, and then neither ln p_y nor p_y − 1 may be computed as they stand:
-//! in `f32`, a loss of 10⁻⁴ would be right to three digits. With o = Σ_{j≠y} e^z_j / e^z_y, the odds
-//! against the truth, they are ln(1 + o) and −o/(1 + o), right to the last digits.
+//! in `f32`, a loss of 10⁻⁴ would be right to three digits. With <var>o = Σ_{j≠y} e^z_j / e^z_y</var>,
+//! the odds against the truth, they are ln(1 + o) and −o/(1 + o), right to the last digits.
 //!
 //! Tokens whose target is negative are ignored: they neither cost nor count.
 //!
-//! To minimise it is to maximise the likelihood of the text: n·L = −ln Π p_y. "The loss went down" and
-//! "the text has become more probable" are the same sentence.
+//! To minimise it is to maximise the likelihood of the text: <var>n·L = −ln Π p_y</var>. "The loss went
+//! down" and "the text has become more probable" are the same sentence.
 //! Source: the textbook's A.4 and A.6; Goodfellow et al. 2016, section 6.2.2.
 //!
 //! Three ways in: [`cross_entropy`] of two distributions; [`of_logits`] and [`mean_of_logits`], plain
@@ -28,8 +28,8 @@ use linalg::{
     gather, parallel, simd, vector,
 };
 
-/// The cross-entropy of two distributions, −Σ p ln q = H(P) + KL(P‖Q), in nats: what it costs to encode
-/// what P does in the code that is right for Q. ∞ where some q is 0 and its p is not.
+/// The cross-entropy of two distributions, <var>−Σ p ln q = H(P) + KL(P‖Q)</var>, in nats: what it
+/// costs to encode what P does in the code that is right for Q. ∞ where some q is 0 and its p is not.
 ///
 /// # Errors
 /// What is no distribution, or two of different lengths.
@@ -320,7 +320,7 @@ struct Token<T> {
     maximum: T,
     /// 1/Σ e^(z − maximum).
     scale: T,
-    /// Σ_{j≠y} softmax(z)_j.
+    /// <var>Σ_{j≠y} softmax(z)_j</var>.
     others: T,
 }
 
@@ -359,7 +359,7 @@ impl<T: Real> Token<T> {
         Token { nats, maximum, scale, others: others * scale }
     }
 
-    /// z ← share·(softmax(z) − one-hot(y)); returns −ln softmax(z)_y.
+    /// <var>z ← share·(softmax(z) − one-hot(y))</var>; returns −ln softmax(z)_y.
     #[inline(always)]
     fn into_gradient(share: T, z: &mut [T], y: Option<usize>) -> T {
         let Some(y) = y else {
@@ -377,7 +377,7 @@ impl<T: Real> Token<T> {
         token.nats
     }
 
-    /// d ← d + share·(softmax(z) − one-hot(y)).
+    /// <var>d ← d + share·(softmax(z) − one-hot(y))</var>.
     #[inline(always)]
     fn add_gradient(&self, share: T, z: &[T], y: Option<usize>, d: &mut [T]) {
         let before = y.map(|y| d[y]);

@@ -4,7 +4,8 @@
 //! variable, whose fields then come back wherever the text uses them. What is drawn is independent of
 //! what was drawn before, so the entropy of a derivation is a sum over the tree,
 //!
-//! H(choice) = −Σ pᵢ ln pᵢ + Σ pᵢ·H(alternativeᵢ),  H(variable) = −Σ pᵢ ln pᵢ + H(its scope),
+//! <var>H(choice) = −Σ pᵢ ln pᵢ + Σ pᵢ·H(alternativeᵢ)</var>,  <var>H(variable) = −Σ pᵢ ln pᵢ</var> +
+//! H(its scope),
 //!
 //! and where every text has one derivation only, the entropy of a derivation is that of the text.
 //! [`Grammar::new`] proves that, or refuses: see [`GrammarError::Ambiguous`].

@@ -1,10 +1,10 @@
 //! Two variables at once: joint and conditional entropy, mutual information.
 //!
 //! Formulas, for a table p(x, y) with a row for each x and a column for each y:
-//! H(X, Y) = −Σ p(x, y) ln p(x, y);
-//! H(X|Y) = −Σ p(x, y) ln p(x|y), what is left to know of X when Y is known (equivocation);
-//! I(X; Y) = H(X) − H(X|Y) = H(Y) − H(Y|X) = H(X) + H(Y) − H(X, Y) = KL(p(x, y) ‖ p(x)p(y)).
-//! Chain rule: H(X, Y) = H(Y) + H(X|Y).
+//! <var>H(X, Y) = −Σ p(x, y) ln p(x, y)</var>;
+//! <var>H(X|Y) = −Σ p(x, y) ln p(x|y)</var>, what is left to know of X when Y is known (equivocation);
+//! <var>I(X; Y) = H(X) − H(X|Y) = H(Y) − H(Y|X) = H(X) + H(Y) − H(X, Y) = KL(p(x, y) ‖ p(x)p(y))</var>.
+//! Chain rule: <var>H(X, Y) = H(Y) + H(X|Y)</var>.
 //! In a transformer: a probe asks for the mutual information of a hidden state and a property of the
 //! text; a context is worth H(next) − H(next|context); pointwise mutual information is what word
 //! embeddings factor (Levy and Goldberg 2014).
@@ -46,7 +46,7 @@ impl<T: Real> Joint<T> {
         Ok(Joint { table, x, y })
     }
 
-    /// Of two variables that know nothing of each other: p(x)·p(y).
+    /// Of two variables that know nothing of each other: <var>p(x)·p(y)</var>.
     ///
     /// # Errors
     /// What is no distribution.
@@ -119,7 +119,7 @@ impl<T: Real> Joint<T> {
         Nats(entropy::unchecked(self.y.iter().copied()))
     }
 
-    /// H(X|Y) = −Σ p(x, y) ln(p(x, y)/p(y)), at least 0.
+    /// <var>H(X|Y) = −Σ p(x, y) ln(p(x, y)/p(y))</var>, at least 0.
     pub fn entropy_of_x_given_y(&self) -> Nats<T> {
         let mut nats = T::zero();
         for (column, &y) in self.table.column_iter().zip(&self.y) {
@@ -135,20 +135,21 @@ impl<T: Real> Joint<T> {
         self.transposed().entropy_of_x_given_y()
     }
 
-    /// I(X; Y) = KL(p(x, y) ‖ p(x)p(y)): the nats that each tells of the other; at least 0, at most
-    /// the smaller entropy, 0 only where they are independent.
+    /// <var>I(X; Y) = KL(p(x, y) ‖ p(x)p(y))</var>: the nats that each tells of the other; at least 0,
+    /// at most the smaller entropy, 0 only where they are independent.
     pub fn mutual_information(&self) -> Nats<T> {
         let apart = self.product().into_iter();
         Nats(divergence::unchecked(self.table.iter().copied().zip(apart)))
     }
 
-    /// p(x)·p(y), column after column.
+    /// <var>p(x)·p(y)</var>, column after column.
     fn product(&self) -> Vec<T> {
         self.y.iter().flat_map(|&y| self.x.iter().map(move |&x| x * y)).collect()
     }
 
-    /// Pointwise mutual information ln(p(x, y)/(p(x)·p(y))): positive where the two occur together more
-    /// often than by chance, −∞ where they never do. Its mean is [`Joint::mutual_information`].
+    /// Pointwise mutual information <var>ln(p(x, y)/(p(x)·p(y)))</var>: positive where the two occur
+    /// together more often than by chance, −∞ where they never do. Its mean is
+    /// [`Joint::mutual_information`].
     ///
     /// # Errors
     /// If there is no such place in the table, or its row or column never occurs: 0/0.
@@ -172,8 +173,8 @@ impl<T: Real> Joint<T> {
         Ok(Nats(p.ln() - px.ln() - py.ln()))
     }
 
-    /// What Y's prediction by another table's conditionals wastes on average over X: Σ p(x)
-    /// KL(p(y|x) ‖ q(y|x)). Chain rule: KL(p(x, y)‖q(x, y)) = KL(p(x)‖q(x)) + this.
+    /// What Y's prediction by another table's conditionals wastes on average over X: <var>Σ p(x)
+    /// KL(p(y|x) ‖ q(y|x))</var>. Chain rule: <var>KL(p(x, y)‖q(x, y)) = KL(p(x)‖q(x))</var> + this.
     ///
     /// # Errors
     /// If the tables have different shapes.

@@ -64,7 +64,8 @@ impl MarkovChain {
     }
 
     /// The stationary distribution: how much of the time is spent in each state. Solves
-    /// (P − I)·π = 0 with Σ π = 1 in place of the last equation, which the others imply.
+    /// <var>(P − I)·π = 0</var> with <var>Σ π = 1</var> in place of the last equation, which the others
+    /// imply.
     ///
     /// # Errors
     /// If there is more than one: some states never reach some others.
@@ -88,7 +89,7 @@ impl MarkovChain {
         Ok(pi.iter().map(|p| p / sum).collect())
     }
 
-    /// The entropy rate Σ π_j·H(next | j): nats per step, however long the past.
+    /// The entropy rate <var>Σ π_j·H(next | j)</var>: nats per step, however long the past.
     ///
     /// # Errors
     /// As [`MarkovChain::stationary`].

@@ -1,8 +1,8 @@
 //! Shannon's series: how much of a text the last letters tell.
 //!
-//! Formulas: F₀ = ln V, where every letter of the alphabet is as likely; F₁ = H of single letters;
-//! F_N = H(N letters) − H(their first N − 1), the entropy of a letter when N − 1 before it are known. The
-//! series falls, and its limit is the entropy rate of the source.
+//! Formulas: <var>F₀ = ln V</var>, where every letter of the alphabet is as likely; F₁ = H of single
+//! letters; F_N = H(N letters) − H(their first N − 1), the entropy of a letter when N − 1 before it are
+//! known. The series falls, and its limit is the entropy rate of the source.
 //!
 //! What is counted is not the source but a sample, and a sample looks more orderly than it is: of n
 //! draws with K different outcomes the plug-in entropy is too low by about (K − 1)/2n (Miller and
@@ -88,7 +88,8 @@ fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
     counts
 }
 
-/// The entropy of relative frequencies: ln n − Σ c ln c/n. On average below that of the source.
+/// The entropy of relative frequencies: <var>ln n − Σ c ln c/n</var>. On average below that of the
+/// source.
 ///
 /// # Errors
 /// Counts that are all 0, or none.
@@ -109,7 +110,8 @@ pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
     Ok(Nats(entropy::unchecked(sorted.iter().map(|&c| c as f64 / n))))
 }
 
-/// The plug-in entropy and (K − 1)/2n, for K different outcomes in n draws: right up to terms of 1/n².
+/// The plug-in entropy and (K − 1)/2n, for K different outcomes in n draws: right up to terms of
+/// <var>1/n²</var>.
 ///
 /// # Errors
 /// As [`plug_in`].
@@ -128,7 +130,7 @@ pub fn miller_madow(counts: &[u64]) -> Result<Nats, InfoError> {
 
 /// Shannon's guessing game: whoever guesses the next letter again and again until it is right, and needs
 /// one guess for a share q₁ of the letters, two for q₂, …, knows that the entropy lies between
-/// Σ k(q_k − q_{k+1}) ln k and −Σ q_k ln q_k.
+/// <var>Σ k(q_k − q_{k+1}) ln k</var> and <var>−Σ q_k ln q_k</var>.
 ///
 /// `guesses[k]` counts letters that took k + 1 guesses. The lower bound holds for an ideal guesser, whose
 /// shares fall; where these do not, they are put in order first.

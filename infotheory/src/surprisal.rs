@@ -1,6 +1,6 @@
 //! Surprisal, the information of an event: the textbook's way from probabilities to the loss.
 //!
-//! Formula: I(y) = −ln p_y, in nats. Gradient: dp_y = −dI/p_y.
+//! Formula: <var>I(y) = −ln p_y</var>, in nats. Gradient: <var>dp_y = −dI/p_y</var>.
 //! The mean over tokens is the cross-entropy. Where a probability underflows to 0 the surprisal is
 //! ∞: training uses [`crate::cross_entropy`], which cannot.
 //! Source: Shannon 1948; the textbook's A.4.

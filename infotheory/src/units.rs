@@ -51,7 +51,7 @@ impl<T: Real> Nats<T> {
         Bits(self.0 / T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity e^H: as unsure as a uniform choice among so many. ∞ of ∞; 1 of 0.
+    /// Perplexity <var>e^H</var>: as unsure as a uniform choice among so many. ∞ of ∞; 1 of 0.
     ///
     /// ```
     /// use infotheory::units::Nats;
@@ -63,7 +63,7 @@ impl<T: Real> Nats<T> {
 }
 
 impl<T: Real> Bits<T> {
-    /// In nats: x·ln 2.
+    /// In nats: <var>x·ln 2</var>.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -73,7 +73,7 @@ impl<T: Real> Bits<T> {
         Nats(self.0 * T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity 2^H: the same number as that of the same information in nats.
+    /// Perplexity <var>2^H</var>: the same number as that of the same information in nats.
     ///
     /// ```
     /// use infotheory::units::Bits;
