@@ -72,6 +72,14 @@ impl<T: Real> Chain<T> {
     ///
     /// # Panics
     /// If `upstream` has not one number per output.
+    ///
+    /// ```
+    /// use calculus::{Dual, chain::Chain};
+    /// let double = |x: &[Dual<f64>]| vec![2.0 * x[0]];
+    /// let square = |x: &[Dual<f64>]| vec![x[0] * x[0]];
+    /// let chain = Chain::of(&[&double, &square], &[3.0]);
+    /// assert_eq!(chain.gradients(&[1.0]), [[24.0], [12.0], [1.0]]); // d(2x)²/dx = 8x, dy/d(2x), dy/dy
+    /// ```
     pub fn gradients(&self, upstream: &[T]) -> Vec<Vec<T>> {
         assert_eq!(upstream.len(), self.values[self.jacobians.len()].len(), "one per output");
         let mut row = Matrix::from_row_slice(1, upstream.len(), upstream);

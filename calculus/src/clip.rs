@@ -92,6 +92,12 @@ pub fn factor(norm: f64, limit: f64) -> f64 {
 }
 
 /// <var>g ← factor·g</var>; nothing is touched where the factor is 1.
+///
+/// ```
+/// let mut g = [3.0, -4.0];
+/// calculus::clip::scale(&mut g, 0.5);
+/// assert_eq!(g, [1.5, -2.0]);
+/// ```
 pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     if factor == 1.0 {
         return;

@@ -144,11 +144,21 @@ pub fn mean_of_logits<T: Real>(
 pub struct CrossEntropy;
 
 /// How many targets are not ignored.
+///
+/// ```
+/// let targets = linalg::matrix(1, 3, &[2.0, -1.0, 0.0]);
+/// assert_eq!(infotheory::cross_entropy::counted(&targets.as_view()), 2);
+/// ```
 pub fn counted<T: Real>(targets: &View<'_, T>) -> usize {
     targets.iter().filter(|y| !is_ignored(**y)).count()
 }
 
 /// Whether a target says that its token is not to be predicted.
+///
+/// ```
+/// use infotheory::cross_entropy::is_ignored;
+/// assert!(is_ignored(infotheory::IGNORED) && !is_ignored(0.0));
+/// ```
 pub fn is_ignored<T: Real>(target: T) -> bool {
     target.to_f64() < 0.0
 }
@@ -260,6 +270,14 @@ impl Primitive<2> for CrossEntropy {
 ///
 /// # Panics
 /// If there are not as many targets and nats as columns.
+///
+/// ```
+/// use infotheory::cross_entropy::nats_of_columns;
+/// let (logits, targets) = (linalg::Matrix::zeros(4, 2), linalg::matrix(1, 2, &[3.0, -1.0]));
+/// let mut nats = [0.0; 2];
+/// nats_of_columns(logits.as_view(), targets.as_view(), &mut nats);
+/// assert_eq!(nats, [4.0_f64.ln(), 0.0]); // one of four; not to be predicted
+/// ```
 pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats: &mut [T]) {
     assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
     let share = (8192 / logits.nrows().max(1)).max(1);
@@ -284,6 +302,15 @@ pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats:
 ///
 /// # Panics
 /// As [`nats_of_columns`].
+///
+/// ```
+/// use infotheory::cross_entropy::gradient_in_place;
+/// let (mut z, targets) = (linalg::Matrix::zeros(2, 1), linalg::matrix(1, 1, &[0.0]));
+/// let mut nats = [0.0];
+/// gradient_in_place(z.as_view_mut(), targets.as_view(), 1.0, &mut nats);
+/// assert_eq!(z.as_slice(), &[-0.5, 0.5]); // prediction minus truth
+/// assert_eq!(infotheory::bits(nats[0]), 1.0);
+/// ```
 pub fn gradient_in_place<T: Real>(
     logits: ViewMut<'_, T>,
     targets: View<'_, T>,

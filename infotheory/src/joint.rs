@@ -50,6 +50,14 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// What is no distribution.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let two: Joint = Joint::independent(&[0.5, 0.5], &[0.9, 0.1])?;
+    /// assert_eq!(two.table()[(0, 1)], 0.05);
+    /// assert!(two.mutual_information().0 < 1e-15);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn independent(x: &[T], y: &[T]) -> Result<Self, InfoError> {
         distribution::check("x", x)?;
         distribution::check("y", y)?;
@@ -60,6 +68,13 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// Counts that are all 0.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let seen: Joint = Joint::of_counts(&linalg::matrix(2, 2, &[4_u32, 1, 1, 4]))?;
+    /// assert_eq!(seen.table()[(0, 0)], 0.4);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn of_counts(counts: &Matrix<u32>) -> Result<Self, InfoError> {
         let total: f64 = counts.iter().map(|&c| f64::from(c)).sum();
         if total == 0.0 {
@@ -72,6 +87,15 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// A column that is no distribution, or another number of columns than there are x.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// // A bit is sent, and one in nine is received wrongly: 1 − H(0.11) = ½ of it arrives.
+    /// let channel = linalg::matrix(2, 2, &[0.89, 0.11, 0.11, 0.89]);
+    /// let sent = Joint::through(&[0.5, 0.5], &channel)?;
+    /// assert!((sent.mutual_information().to_bits().0 - 0.5_f64).abs() < 1e-3);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn through(x: &[T], channel: &Matrix<T>) -> Result<Self, InfoError> {
         distribution::check("x", x)?;
         if channel.ncols() != x.len() {
@@ -105,6 +129,13 @@ impl<T: Real> Joint<T> {
     }
 
     /// H(X, Y).
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((coins.entropy().to_bits().0 - 1.721928).abs() < 1e-6);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy(&self) -> Nats<T> {
         Nats(entropy::unchecked(self.table.iter().copied()))
     }
@@ -120,6 +151,13 @@ impl<T: Real> Joint<T> {
     }
 
     /// <var>H(X|Y) = −Σ p(x, y) ln(p(x, y)/p(y))</var>, at least 0.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((coins.entropy_of_x_given_y().to_bits().0 - 0.721928).abs() < 1e-6); // of one bit
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy_of_x_given_y(&self) -> Nats<T> {
         let mut nats = T::zero();
         for (column, &y) in self.table.column_iter().zip(&self.y) {
@@ -137,6 +175,13 @@ impl<T: Real> Joint<T> {
 
     /// <var>I(X; Y) = KL(p(x, y) ‖ p(x)p(y))</var>: the nats that each tells of the other; at least 0,
     /// at most the smaller entropy, 0 only where they are independent.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((coins.mutual_information().to_bits().0 - 0.278072).abs() < 1e-6);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn mutual_information(&self) -> Nats<T> {
         let apart = self.product().into_iter();
         Nats(divergence::unchecked(self.table.iter().copied().zip(apart)))
@@ -178,6 +223,15 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// If the tables have different shapes.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// let blind = Joint::independent(&[0.5, 0.5], &[0.5, 0.5])?;
+    /// // Who predicts Y without X wastes all that X tells.
+    /// assert!((coins.conditional_kl(&blind)? - coins.mutual_information()).0.abs() < 1e-15);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn conditional_kl(&self, q: &Joint<T>) -> Result<Nats<T>, InfoError> {
         if q.table.shape() != self.table.shape() {
             let (found, expected) = (q.table.len(), self.table.len());

@@ -29,6 +29,12 @@ pub fn kraft(lengths: &[u32]) -> f64 {
 ///
 /// # Errors
 /// What is no distribution, or lengths for another number of symbols.
+///
+/// ```
+/// use infotheory::prefix_code::mean_length;
+/// assert_eq!(mean_length(&[0.5, 0.25, 0.25], &[1, 2, 2])?.0, 1.5); // bits: the entropy itself
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn mean_length(p: &[f64], lengths: &[u32]) -> Result<Bits, InfoError> {
     distribution::check("p", p)?;
     if lengths.len() != p.len() {

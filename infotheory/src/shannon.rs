@@ -43,6 +43,14 @@ pub struct Order {
 ///
 /// # Errors
 /// If the text is empty.
+///
+/// ```
+/// use infotheory::shannon::series;
+/// let f = series("abababababab".chars(), 2)?;
+/// assert_eq!(f[0].plug_in.to_bits().0, 1.0); // F₀: two letters
+/// assert!(f[2].plug_in.0.abs() < 1e-15); // F₂: after one letter the next is known
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn series<S: Copy + Eq + Hash>(
     text: impl IntoIterator<Item = S>,
     most: usize,

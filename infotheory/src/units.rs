@@ -202,6 +202,15 @@ pub fn bits_per_character(total: Nats, text: &str) -> Result<Bits, InfoError> {
 ///
 /// # Errors
 /// If the text is empty.
+///
+/// ```
+/// use infotheory::{Nats, units::{bits_per_byte, bits_per_character}};
+/// let text = "naïve"; // five characters, six bytes
+/// let total = Nats(10.0 * std::f64::consts::LN_2);
+/// assert!((bits_per_character(total, text)?.0 - 2.0).abs() < 1e-15);
+/// assert!((bits_per_byte(total, text)?.0 - 10.0 / 6.0).abs() < 1e-15);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn bits_per_byte(total: Nats, text: &str) -> Result<Bits, InfoError> {
     match text.len() {
         0 => Err(InfoError::NoMean { what: "bytes" }),

@@ -88,7 +88,7 @@ fn ignored_targets() {
     assert!(!is_ignored(0.0) && !is_ignored(-0.0) && !is_ignored(NAN) && !is_ignored(INF));
     assert_eq!(counted(&row(&[-1.0, 0.0, -0.0, NAN]).as_view()), 3);
     // A mean over nothing is NaN; the plain function says so in words.
-    for none in [Matrix::zeros(2, 0), Matrix::zeros(2, 1)] {
+    for none in [Matrix::<f64>::zeros(2, 0), Matrix::zeros(2, 1)] {
         let y = Matrix::repeat(1, none.ncols(), -1.0);
         assert!(apply(&CrossEntropy, [&none, &y]).expect("fits")[0].is_nan());
         assert!(apply(&MeanOverTargets, [&y, &y]).expect("fits")[0].is_nan());

@@ -71,6 +71,15 @@ impl<T: Real> Adapter<T> {
     /// <var>W ← W + (α/r)·B·A</var>.
     ///
     /// Floats: IEEE; NaN and ∞ stay visible.
+    ///
+    /// ```
+    /// use linalg::{adapter::Adapter, matrix};
+    /// let adapter = Adapter::new(matrix(1, 2, &[1.0, -1.0]), matrix(2, 1, &[2.0, 0.0]), 1.0)?;
+    /// let mut w = matrix(2, 2, &[1.0, 0.0, 0.0, 1.0]);
+    /// adapter.merge(&mut w)?;
+    /// assert_eq!(w.as_slice(), &[3.0, 0.0, -2.0, 1.0]); // W + B·A
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn merge(&self, w: &mut Matrix<T>) -> Result<(), ShapeError> {
         Shape::new(w.nrows(), w.ncols()).expect("W", self.shape())?;
         self.add_to(w, 1.0);

@@ -101,6 +101,14 @@ impl<T: Real> Cholesky<T> {
     }
 
     /// X with <var>A·X = B</var>.
+    ///
+    /// ```
+    /// use linalg::{cholesky::Cholesky, matrix};
+    /// let root = Cholesky::of(&matrix(2, 2, &[4.0, 2.0, 2.0, 3.0]))?;
+    /// let x = root.solve(&matrix(2, 1, &[8.0, 7.0]))?;
+    /// assert!((x[0] - 1.25_f64).abs() < 1e-15 && (x[1] - 1.5).abs() < 1e-15);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
         let (n, l) = (self.lower.nrows(), &self.lower);
         let mut x = self.whiten(b)?;

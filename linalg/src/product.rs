@@ -22,6 +22,14 @@ pub struct Factor<'a, T: Real> {
 }
 
 /// The transpose of `a`, as a factor.
+///
+/// ```
+/// use linalg::{matrix, product_into, transposed};
+/// let (a, b) = (matrix(2, 1, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]));
+/// let mut c = matrix(1, 1, &[0.0]);
+/// product_into(c.as_view_mut(), 1.0, transposed(a.as_view()), b.as_view());
+/// assert_eq!(c[0], 11.0); // aᵀ·b
+/// ```
 pub fn transposed<'a, T: Real>(a: View<'a, T>) -> Factor<'a, T> {
     Factor { view: a, transposed: true }
 }
@@ -113,6 +121,13 @@ pub fn product_into<'a, 'b, T: Real>(
 ///
 /// # Panics
 /// If the shapes do not fit.
+///
+/// ```
+/// use linalg::{matrix, product_add};
+/// let (a, mut c) = (matrix(1, 1, &[3.0]), matrix(1, 1, &[1.0]));
+/// product_add(c.as_view_mut(), 2.0, a.as_view(), a.as_view());
+/// assert_eq!(c[0], 19.0); // 1 + 2·3·3
+/// ```
 pub fn product_add<'a, 'b, T: Real>(
     c: ViewMut<'_, T>,
     alpha: T,

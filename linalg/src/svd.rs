@@ -105,6 +105,12 @@ impl Svd {
     ///
     /// # Errors
     /// A matrix without elements.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// assert_eq!(Svd::of(&matrix(2, 2, &[4.0, 0.0, 0.0, 0.5]))?.condition_number()?, 8.0);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn condition_number(&self) -> Result<f64, Error> {
         match (self.values.first(), self.values.last()) {
             (Some(_), Some(&0.0)) => Ok(f64::INFINITY),

@@ -15,8 +15,9 @@ use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
     Error, Matrix, Real, ShapeError, add::Add, affine, apply, basis, gather, gather::Gather, gram,
-    hadamard, hadamard::Hadamard, matrix, norm, outer, product::Product, product_add, product_into, product_to,
-    projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid, spectrum, transposed, vector,
+    hadamard, hadamard::Hadamard, matrix, norm, outer, product::Product, product_add, product_into,
+    product_to, projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid, spectrum,
+    transposed, vector,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -303,7 +304,8 @@ fn heads() {
     // Two heads of width 1 over one sequence of two tokens: rows are heads.
     let (scores, mix) = (HeadScores { heads: 2, length: 2 }, HeadMix { heads: 2, length: 2 });
     for bad in BAD {
-        let (query, key) = (matrix(2, 2, &[1.0, 1.0, 2.0, 2.0]), matrix(2, 2, &[bad, 1.0, 1.0, 1.0]));
+        let (query, key) =
+            (matrix(2, 2, &[1.0, 1.0, 2.0, 2.0]), matrix(2, 2, &[bad, 1.0, 1.0, 1.0]));
         let s = apply(&scores, [&query, &key]).unwrap();
         // What is bad in head 0 and key 0 stays in that head's row of that key.
         let found: Vec<bool> = s.iter().map(|s| s.is_finite()).collect();

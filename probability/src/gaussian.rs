@@ -70,6 +70,13 @@ impl<T: Real> Gaussian<T> {
     }
 
     /// p(x). 0 at ±∞; NaN of NaN.
+    ///
+    /// ```
+    /// use probability::gaussian::Gaussian;
+    /// let standard = Gaussian::new(0.0, 1.0)?;
+    /// assert!((standard.density(0.0) - 0.398942_f64).abs() < 1e-6); // 1/√2π
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn density(&self, x: T) -> T {
         self.ln_density(x).exp()
     }
@@ -96,6 +103,12 @@ impl<T: Real> Gaussian<T> {
     ///
     /// # Errors
     /// p outside \[0, 1\] or NaN.
+    ///
+    /// ```
+    /// use probability::gaussian::Gaussian;
+    /// assert!((Gaussian::new(0.0, 1.0)?.quantile(0.975)? - 1.959964_f64).abs() < 1e-6);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn quantile(&self, p: f64) -> Result<f64, ProbabilityError> {
         check_setting("the share", "between 0 and 1", p, (0.0..=1.0).contains(&p))?;
         Ok(self.mean.to_f64() + self.deviation.to_f64() * standard_quantile(p))

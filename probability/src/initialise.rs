@@ -61,6 +61,13 @@ impl Initialiser {
     /// # Errors
     /// A σ or b that is negative, infinite or NaN; no inputs (Xavier, Kaiming), no outputs
     /// (Xavier), no layers.
+    ///
+    /// ```
+    /// use probability::initialise::Initialiser;
+    /// assert_eq!(Initialiser::KaimingNormal.variance(512, 256)?, 2.0 / 512.0);
+    /// assert_eq!(Initialiser::XavierUniform.variance(300, 100)?, 2.0 / 400.0);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn variance(&self, inputs: usize, outputs: usize) -> Result<f64, ProbabilityError> {
         let at_least_one = |what, n: usize| check_setting(what, "1 or more", n as f64, n >= 1);
         let size = |what, x: f64| {

@@ -133,6 +133,13 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// If P(y) is 0, or y is none of the outcomes.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let rain = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((rain.x_given(0)?.probability(0) - 0.8_f64).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn x_given(&self, y: usize) -> Result<Categorical<T>, ProbabilityError> {
         self.transposed().conditional("y =", y)
     }

@@ -219,6 +219,15 @@ impl MultivariateGaussian {
     /// left; a number of values that is not the number of observed variables; a value that is not
     /// finite; a conditional covariance without a Cholesky factor (what is observed says all but
     /// everything).
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// // The textbook's pair: the second is seen to be 1.
+    /// let pair = MultivariateGaussian::new(&[0.0, 0.0], &linalg::matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
+    /// let first = pair.given(&[1], &[1.0])?;
+    /// assert!((first.mean()[0] - 0.8).abs() < 1e-15 && (first.covariance()[0] - 1.04).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn given(&self, observed: &[usize], values: &[f64]) -> Result<Self, ProbabilityError> {
         check_length("observed values", observed.len(), values.len())?;
         check("observed value", "finite", values.iter().copied(), f64::is_finite)?;

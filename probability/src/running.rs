@@ -52,6 +52,19 @@ impl<T: Real> Running<T> {
     }
 
     /// Both together.
+    ///
+    /// ```
+    /// use probability::running::Running;
+    /// let (mut a, mut b, mut all) = (Running::new(), Running::new(), Running::new());
+    /// for x in [1.0, 2.0, 3.0, 10.0] {
+    ///     if x < 3.0 { a.push(x) } else { b.push(x) }
+    ///     all.push(x);
+    /// }
+    /// let merged: Running<f64> = a.merge(&b);
+    /// assert_eq!((merged.count(), merged.mean()?), (4, 4.0));
+    /// assert!((merged.population_variance()? - all.population_variance()?).abs() < 1e-14); // 12.5
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn merge(&self, other: &Self) -> Self {
         if self.count == 0 || other.count == 0 {
             return if self.count == 0 { *other } else { *self };

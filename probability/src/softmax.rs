@@ -107,6 +107,12 @@ pub fn log_softmax<T: Real>(scores: &[T]) -> Vec<T> {
 ///
 /// # Panics
 /// If the lengths differ.
+///
+/// ```
+/// let mut p = [0.0; 2];
+/// probability::softmax::softmax_into(&mut p, &[0.0, 3.0_f64.ln()]);
+/// assert!((p[0] - 0.25_f64).abs() < 1e-15 && (p[1] - 0.75).abs() < 1e-15);
+/// ```
 #[inline(always)]
 pub fn softmax_into<T: Real>(p: &mut [T], scores: &[T]) -> T {
     p.copy_from_slice(scores);

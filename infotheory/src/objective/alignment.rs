@@ -79,6 +79,16 @@ pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<V
 ///
 /// # Errors
 /// As [`objective`].
+///
+/// ```
+/// use infotheory::objective::alignment::{best_policy, best_value, objective};
+/// let (reference, rewards) = ([0.5, 0.5], [1.0, 0.0]);
+/// let value = best_value(&reference, &rewards, 1.0)?;
+/// assert!((value + (0.5 * (1.0_f64.exp() + 1.0)).ln()).abs() < 1e-15); // −ln ((e + 1)/2)
+/// let policy = best_policy(&reference, &rewards, 1.0)?;
+/// assert!((objective(&policy, &reference, &rewards, 1.0)? - value).abs() < 1e-15);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn best_value<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<T, InfoError> {
     check(reference, rewards, beta)?;
     Ok(-(beta * log_sum_exp(&scores(reference, rewards, beta))))
