@@ -19,7 +19,7 @@ fn near(found: f64, printed: f64, digits: i32) -> bool {
 fn surprise_of_a_coin_a_die_and_a_certain_event() -> Result<(), InfoError> {
     assert_eq!(self_information(0.5)?.to_bits().0, 1.0);
     assert!(near(self_information(1.0 / 6.0_f64)?.to_bits().0, 2.585, 3));
-    assert_eq!(self_information(1.0)?.0.to_bits(), 0);
+    assert_eq!(self_information(1.0_f64)?.0.to_bits(), 0);
     // A.6: the surprise of a word that the model gave 0.9, and of one that it gave 0.01.
     assert!(near(self_information(0.9_f64)?.to_bits().0, 0.152, 3));
     assert!(near(self_information(0.01_f64)?.to_bits().0, 6.644, 3));
@@ -44,7 +44,7 @@ fn entropies_of_a_4_and_a_6() -> Result<(), InfoError> {
     assert!(near(binary_entropy(0.9_f64)?.to_bits().0, 0.4690, 4));
     assert_eq!(binary_entropy(0.5_f64)?.to_bits().0, 1.0);
     assert_eq!([binary_entropy(0.0)?.0, binary_entropy(1.0)?.0].map(f64::to_bits), [0, 0]);
-    assert_eq!(entropy(&[1.0, 0.0])?.0.to_bits(), 0); // +0, where −Σ gives −0
+    assert_eq!(entropy(&[1.0_f64, 0.0])?.0.to_bits(), 0); // +0, where −Σ gives −0
     Ok(())
 }
 

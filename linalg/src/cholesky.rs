@@ -106,7 +106,7 @@ impl<T: Real> Cholesky<T> {
     /// use linalg::{cholesky::Cholesky, matrix};
     /// let root = Cholesky::of(&matrix(2, 2, &[4.0, 2.0, 2.0, 3.0]))?;
     /// let x = root.solve(&matrix(2, 1, &[8.0, 7.0]))?;
-    /// assert!((x[0] - 1.25_f64).abs() < 1e-15 && (x[1] - 1.5).abs() < 1e-15);
+    /// assert!((x[0] - 1.25_f64).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14);
     /// # Ok::<(), linalg::Error>(())
     /// ```
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {

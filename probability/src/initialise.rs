@@ -64,8 +64,8 @@ impl Initialiser {
     ///
     /// ```
     /// use probability::initialise::Initialiser;
-    /// assert_eq!(Initialiser::KaimingNormal.variance(512, 256)?, 2.0 / 512.0);
-    /// assert_eq!(Initialiser::XavierUniform.variance(300, 100)?, 2.0 / 400.0);
+    /// assert!((Initialiser::KaimingNormal.variance(512, 256)? - 2.0 / 512.0).abs() < 1e-15);
+    /// assert!((Initialiser::XavierUniform.variance(300, 100)? - 2.0 / 400.0).abs() < 1e-15);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn variance(&self, inputs: usize, outputs: usize) -> Result<f64, ProbabilityError> {

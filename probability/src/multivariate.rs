@@ -225,7 +225,7 @@ impl MultivariateGaussian {
     /// // The textbook's pair: the second is seen to be 1.
     /// let pair = MultivariateGaussian::new(&[0.0, 0.0], &linalg::matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
     /// let first = pair.given(&[1], &[1.0])?;
-    /// assert!((first.mean()[0] - 0.8).abs() < 1e-15 && (first.covariance()[0] - 1.04).abs() < 1e-15);
+    /// assert!((first.mean()[0] - 0.8).abs() < 1e-14 && (first.covariance()[0] - 1.04).abs() < 1e-14);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn given(&self, observed: &[usize], values: &[f64]) -> Result<Self, ProbabilityError> {
