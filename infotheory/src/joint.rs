@@ -71,7 +71,7 @@ impl<T: Real> Joint<T> {
     ///
     /// ```
     /// use infotheory::joint::Joint;
-    /// let seen: Joint = Joint::of_counts(&linalg::matrix(2, 2, &[4_u32, 1, 1, 4]))?;
+    /// let seen: Joint = Joint::of_counts(&linalg::Matrix::from_column_slice(2, 2, &[4, 1, 1, 4]))?;
     /// assert!((seen.table()[(0, 0)] - 0.4).abs() < 1e-15);
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
