@@ -1,6 +1,7 @@
 //! The matrix product, of matrices and of their transposes.
 //!
-//! Formula: C = A·B, c_ij = Σ_k a_ik·b_kj. Gradients: dA = dC·Bᵀ, dB = Aᵀ·dC.
+//! Formula: <var>C = A·B</var>, <var>c_ij = Σ_k a_ik·b_kj</var>. Gradients: dA = <var>dC·Bᵀ</var>, dB =
+//! <var>Aᵀ·dC</var>.
 //! Source: Goodfellow, Bengio, Courville, *Deep Learning*, section 6.5.6.
 //!
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
@@ -21,6 +22,14 @@ pub struct Factor<'a, T: Real> {
 }
 
 /// The transpose of `a`, as a factor.
+///
+/// ```
+/// use linalg::{matrix, product_into, transposed};
+/// let (a, b) = (matrix(2, 1, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]));
+/// let mut c = matrix(1, 1, &[0.0]);
+/// product_into(c.as_view_mut(), 1.0, transposed(a.as_view()), b.as_view());
+/// assert_eq!(c[0], 11.0); // aᵀ·b
+/// ```
 pub fn transposed<'a, T: Real>(a: View<'a, T>) -> Factor<'a, T> {
     Factor { view: a, transposed: true }
 }
@@ -102,7 +111,7 @@ impl<'a, T: Real> Factor<'a, T> {
     }
 }
 
-/// C ← α·A·B.
+/// <var>C ← α·A·B</var>.
 ///
 /// ```
 /// use linalg::{matrix, product_into, transposed};
@@ -124,10 +133,17 @@ pub fn product_into<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), false);
 }
 
-/// C ← C + α·A·B.
+/// <var>C ← C + α·A·B</var>.
 ///
 /// # Panics
 /// If the shapes do not fit.
+///
+/// ```
+/// use linalg::{matrix, product_add};
+/// let (a, mut c) = (matrix(1, 1, &[3.0]), matrix(1, 1, &[1.0]));
+/// product_add(c.as_view_mut(), 2.0, a.as_view(), a.as_view());
+/// assert_eq!(c[0], 19.0); // 1 + 2·3·3
+/// ```
 pub fn product_add<'a, 'b, T: Real>(
     c: ViewMut<'_, T>,
     alpha: T,
@@ -137,7 +153,8 @@ pub fn product_add<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), true);
 }
 
-/// C ← A·B, or C ← C + A·B where `add` is set: for a gradient that is there already, or is not.
+/// <var>C ← A·B</var>, or <var>C ← C + A·B</var> where `add` is set: for a gradient that is there
+/// already, or is not.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -245,7 +262,7 @@ const STREAM: usize = 1 << 18;
 /// The longest piece of a column whose sums a thread keeps aside.
 const ROWS: usize = 4096;
 
-/// c ← c + α·Σ_k a_k·b_k over `terms` of the columns of A, of which `rows` count.
+/// <var>c ← c + α·Σ_k a_k·b_k</var> over `terms` of the columns of A, of which `rows` count.
 fn add_combination<T: Real>(
     c: &mut [T],
     alpha: T,
@@ -342,7 +359,7 @@ pub(crate) fn plain<T: Real>(
     }
 }
 
-/// The recorded product: A·B, or Aᵀ·B.
+/// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.
 ///
 /// Aᵀ·B compares every column of A with every column of B: with A the table of embeddings, it gives
 /// the logits of a vocabulary whose output weights are *tied* to its embeddings.
@@ -358,12 +375,12 @@ pub struct Product {
 }
 
 impl Product {
-    /// A·B.
+    /// <var>A·B</var>.
     pub fn plain() -> Self {
         Product { transposed: false }
     }
 
-    /// Aᵀ·B.
+    /// <var>Aᵀ·B</var>.
     pub fn transposed() -> Self {
         Product { transposed: true }
     }
