@@ -318,6 +318,11 @@ impl<T: Real> Gpt2<T> {
         &self.tape
     }
 
+    /// The recording by itself.
+    pub fn into_tape(self) -> Tape<T> {
+        self.tape
+    }
+
     /// The recording, to be replayed.
     pub fn tape_mut(&mut self) -> &mut Tape<T> {
         &mut self.tape
