@@ -69,14 +69,15 @@ impl Hessian {
         sum
     }
 
-    /// The largest eigenvalue of H, or of P^(−½)·H·P^(−½) for a diagonal P.
-    pub fn largest(&mut self, preconditioner: Option<&[f64]>, applications: usize) -> Largest {
+    /// The largest eigenvalue of H, or of P^(−½)·H·P^(−½) for a diagonal P, as well as the method finds it
+    /// (which is asked for that end of the spectrum, whatever its own).
+    pub fn largest(&mut self, preconditioner: Option<&[f64]>, method: Lanczos) -> Largest {
         let n = self.size();
         let roots: Vec<f64> = match preconditioner {
             Some(p) => p.iter().map(|p| p.powf(-0.5)).collect(),
             None => vec![1.0; n],
         };
-        let method = Lanczos { end: End::Largest, iterations: applications, tolerance: 1e-3 };
+        let method = Lanczos { end: End::Largest, ..method };
         let product = |v: &[f64], out: &mut [f64]| {
             let scaled: Vec<f64> = v.iter().zip(&roots).map(|(v, r)| v * r).collect();
             let product = self.times(&scaled).into_iter().zip(&roots).map(|(h, r)| h * r);
@@ -88,7 +89,61 @@ impl Hessian {
                 residual: ritz.residuals[0],
                 applications: ritz.values.len(),
             },
-            Err(_) => Largest { value: f64::NAN, residual: f64::INFINITY, applications },
+            Err(_) => {
+                let applications = method.iterations;
+                Largest { value: f64::NAN, residual: f64::INFINITY, applications }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calculus::Recorder;
+    use linalg::{Real, Shape, hadamard::Hadamard, product::Product};
+
+    /// ½·Σ λᵢ·xᵢ² with λᵢ = 7/i, in an orthonormal basis that mixes all coordinates: H = Q·diag(λ)·Qᵀ.
+    struct Quadratic;
+
+    const N: usize = 40;
+
+    impl Subject for Quadratic {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = Recorder::new();
+            let x = r.parameter("x", Shape::new(N, 1))?;
+            let a = r.input("a", Shape::new(N, N))?;
+            let ones = r.input("ones", Shape::new(1, N))?;
+            let y = r.push("y", Product::plain(), [a, x])?;
+            let squares = r.push("squares", Hadamard, [y, y])?;
+            let loss = r.push("loss", Product::plain(), [ones, squares])?;
+            Ok(Recording { tape: r.finish(), loss })
+        }
+
+        fn batch(&self, _: u64) -> Vec<Given> {
+            // A = diag(√(λ/2))·Qᵀ, with the discrete cosine transform for Q.
+            let n = N as f64;
+            let entry = |i: usize, j: usize| {
+                let scale = if i == 0 { (1.0 / n).sqrt() } else { (2.0 / n).sqrt() };
+                let angle = std::f64::consts::PI * i as f64 * (j as f64 + 0.5) / n;
+                (7.0 / (i as f64 + 1.0) / 2.0).sqrt() * scale * angle.cos()
+            };
+            let elements = (0..N * N).map(|k| entry(k % N, k / N)).collect();
+            vec![
+                Given { name: "a", elements },
+                Given { name: "ones", elements: vec![1.0; N] },
+            ]
+        }
+    }
+
+    #[test]
+    fn a_known_spectrum_to_eight_digits() {
+        let x: Vec<f64> = (0..N).map(|i| (i as f64).sin()).collect();
+        let mut hessian = Hessian::of(&Quadratic, &x, &[Quadratic.batch(0)]).unwrap();
+        let found = hessian.largest(None, Lanczos::default());
+        assert!((found.value - 7.0).abs() < 1e-8, "{found:?}");
+        // P = 4: a quarter of it.
+        let found = hessian.largest(Some(&[4.0; N]), Lanczos::default());
+        assert!((found.value - 1.75).abs() < 1e-8, "{found:?}");
     }
 }

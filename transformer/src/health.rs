@@ -24,7 +24,9 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measure {
     /// What is measured.
-    pub name: String,
+    pub name: &'static str,
+    /// Of which value or parameter; empty where it is of the whole step.
+    pub place: String,
     /// The number.
     pub value: f64,
     /// The band that it is expected in.
@@ -32,8 +34,12 @@ pub struct Measure {
 }
 
 impl Measure {
-    fn new(name: impl Into<String>, value: f64, band: (f64, f64)) -> Self {
-        Measure { name: name.into(), value, band }
+    fn new(name: &'static str, value: f64, band: (f64, f64)) -> Self {
+        Measure { name, place: String::new(), value, band }
+    }
+
+    fn at(self, place: &str) -> Self {
+        Measure { place: place.to_owned(), ..self }
     }
 
     /// Whether it lies in its band.
@@ -77,6 +83,8 @@ pub struct Health {
     pub noise_scale: f64,
 }
 
+/// Of attention, over ln of the visible keys; 1 is rounded.
+const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
 /// Batches that the noise of gradients is measured on.
 const NOISE: u64 = 8;
 
@@ -119,8 +127,8 @@ pub fn health(
     }
     let headroom = headroom(&step.tape);
     if let Some(least) = headroom.first() {
-        let name = format!("doublings to overflow in f32, least: {}", least.name);
-        measures.push(Measure::new(name, least.doublings[0], (16.0, 300.0)));
+        let room = Measure::new("doublings to overflow in f32", least.doublings[0], (16.0, 300.0));
+        measures.push(room.at(&least.name));
     }
     measures.sort_by_key(Measure::is_usual);
     Ok(Health {
@@ -140,15 +148,15 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
         all.push(Measure::new("range of a token's logits", range, (0.0, 200.0)));
         all.push(Measure::new("mean logit, by size", mean.abs(), (0.0, 300.0)));
     }
-    all.push(Measure::new(format!("largest gain: {}", signs.gain.1), signs.gain.0, (0.0, 60.0)));
+    all.push(Measure::new("largest gain", signs.gain.0, (0.0, 60.0)).at(&signs.gain.1));
     all.push(Measure::new("growth of the residual stream", signs.residual, (0.05, 300.0)));
     for a in &signs.attention {
-        let entropy = format!("entropy of {}, of what is possible", a.name);
-        all.push(Measure::new(entropy, a.entropy, (0.02, 1.0 + 1e-5)));
-        all.push(Measure::new(format!("saturated queries of {}", a.name), a.saturated, (0.0, 0.9)));
+        let entropy = Measure::new("attention's entropy over the most possible", a.entropy, ENTROPY);
+        all.push(entropy.at(&a.name));
+        all.push(Measure::new("saturated queries", a.saturated, (0.0, 0.9)).at(&a.name));
     }
     for (name, share) in &signs.dead {
-        all.push(Measure::new(format!("dead units of {name}"), *share, (0.0, 0.5)));
+        all.push(Measure::new("dead units", *share, (0.0, 0.5)).at(name));
     }
     let unmoved = signs.unmoved.len() as f64;
     all.push(Measure::new("parameters without gradient", unmoved, (0.0, 0.0)));
@@ -205,7 +213,7 @@ fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64,
     let n = NOISE as f64;
     let noise = (alone - together) / (1.0 - 1.0 / n);
     let signal = (n * together - alone) / (n - 1.0);
-    Ok(if signal > 0.0 { noise / signal } else { f64::NAN })
+    Ok(if signal > 0.0 { noise.max(0.0) / signal } else { f64::NAN })
 }
 
 /// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that

@@ -58,6 +58,15 @@ pub trait Subject: Sync {
     fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record()
     }
+
+    /// Bytes that [`Subject::record`] takes, or [`Subject::record_in_full`], where it is known before;
+    /// 0 where it is not: what is small need not be asked.
+    ///
+    /// # Errors
+    /// As [`Subject::record`].
+    fn bytes<T: Real>(&self, _in_full: bool) -> Result<u128, ModelError> {
+        Ok(0)
+    }
 }
 
 impl<T: Real> Recording<T> {
@@ -197,5 +206,10 @@ impl Subject for GptStep<'_> {
 
     fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record_form(Form::Textbook)
+    }
+
+    fn bytes<T: Real>(&self, in_full: bool) -> Result<u128, ModelError> {
+        let form = if in_full { Form::Textbook } else { Form::Fused };
+        Gpt2::<T>::bytes(&self.config, self.sequences, self.length, form)
     }
 }

@@ -78,7 +78,8 @@ fn twenty_healthy_runs_without_a_false_alarm() {
             health::health(&step, &found.last_good, &recipe, found.history.last(), curvature);
         let health = health.expect("valid sizes");
         for m in health.measures.iter().filter(|m| !m.is_usual()) {
-            alarms.push(format!("run {i}: {} is {:.3e}, expected {:?}", m.name, m.value, m.band));
+            let (name, place) = (m.name, &m.place);
+            alarms.push(format!("run {i}: {name} {place}: {:.3e}, not {:?}", m.value, m.band));
         }
         let losses = (found.history[0].loss, found.history.last().map_or(f64::NAN, |t| t.loss));
         println!(

@@ -1,113 +1,212 @@
 //! The limit of stability against training itself: the learning rate at which the loss really rises,
 //! beside 2/λ_max of the Hessian, and beside its preconditioned form under Adam.
 //!
-//! One batch for ever, so that the loss is one function. A model is trained at a low rate until it moves
-//! slowly; its curvature gives the limit; from the same state training goes on at rates of a geometric
-//! grid, and the lowest at which the loss does not keep what it had won, but rises above its lowest so far,
-//! is where it really diverges.
+//! The limit is a statement about one point: on the quadratic that touches the loss there, descent along the
+//! sharpest direction grows above it and shrinks below it. It says nothing of a start far from any minimum, from
+//! which training may jump to a flatter place and go on (a *catapult*: Lewkowycz et al., *The Large Learning Rate
+//! Phase of Deep Learning*, 2020). So what is measured, fixed before the first run:
+//!
+//! 1. One batch for ever, so that the loss is one function. Every context in it has every token as a target
+//!    at least once, so that the loss has a minimum at finite weights.
+//! 2. *Settle.* Plain descent at a quarter of the limit, which is measured anew every 400 of 4000 steps; Adam
+//!    (β₂ = 0.999, so that 100 steps leave the preconditioner nearly as it is) at a rate of 10⁻³ for 2000 steps.
+//! 3. The limit there, by [`stability`], as `diagnose` and the health report state it.
+//! 4. From that state training goes on at another rate, 200 steps (Adam: 100). It *diverges* if the loss ever
+//!    rises more than 1 % above its value at step 3. The lowest such rate is bisected to 2 %.
+//!
+//! Beside it, for comparison and without a claim: the lowest rate at which the loss *runs away* (beyond 3 times
+//! its value plus 3 nats, as in `diagnose`), and both for a start at fresh weights, where the theorem is silent.
 
 use std::sync::Arc;
 use tests::draw;
 use transformer::diagnose::{Course, Descent, Recipe, State, stability};
 use transformer::{Form, Gpt2, Gpt2Config, GptStep};
 
-/// Layers, width, heads, sequences, vocabulary, seed.
-const CASES: [(usize, usize, usize, usize, usize, u64); 6] = [
-    (1, 8, 1, 2, 7, 1),
-    (1, 16, 2, 2, 11, 2),
-    (2, 8, 2, 3, 5, 3),
-    (2, 16, 4, 2, 13, 4),
-    (1, 12, 3, 4, 9, 5),
-    (3, 8, 1, 2, 6, 6),
-];
+/// Tokens of a sequence.
+const LENGTH: usize = 8;
+/// Rates are sought up to this many limits.
+const MOST: f64 = 32.0;
 
-fn step(case: (usize, usize, usize, usize, usize, u64)) -> (GptStep<'static>, State) {
-    let (layers, width, heads, sequences, vocabulary, seed) = case;
-    let length = 8;
-    let config = Gpt2Config {
-        vocabulary,
-        context: length,
-        width,
-        heads,
-        layers,
-        hidden: 4 * width,
-        ..Gpt2Config::default()
-    };
-    let n = sequences * length;
-    let (tokens, targets) =
-        (draw::below(seed, n, vocabulary), draw::below(seed + 50, n, vocabulary));
-    let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
-    let mut model = Gpt2::<f32>::record_forward_only(&config, 1, 1, Form::Fused).expect("valid");
-    model.initialise(seed);
-    // Larger than GPT-2's deviation: models this narrow learn nothing from 0.02.
-    let large = |p: &f32| if *p == 1.0 { 1.0 } else { 10.0 * p };
-    let start = State::start(model.tape().parameters().iter().map(large).collect());
-    (GptStep { config, sequences, length, seed, batches }, start)
+/// Sizes and a seed.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    layers: usize,
+    width: usize,
+    heads: usize,
+    contexts: usize,
+    vocabulary: usize,
+    seed: u64,
 }
 
-/// Whether the loss rises by more than 2 % above its lowest so far within so many steps at this rate.
-fn rises(step: &GptStep<'_>, state: &State, recipe: &Recipe, steps: usize) -> bool {
+const fn sizes(
+    layers: usize,
+    width: usize,
+    heads: usize,
+    contexts: usize,
+    vocabulary: usize,
+    seed: u64,
+) -> Sizes {
+    Sizes { layers, width, heads, contexts, vocabulary, seed }
+}
+
+const CASES: [Sizes; 6] = [
+    sizes(1, 8, 1, 2, 4, 1),
+    sizes(1, 16, 2, 2, 5, 2),
+    sizes(2, 8, 2, 3, 3, 3),
+    sizes(2, 16, 4, 2, 6, 4),
+    sizes(1, 12, 3, 3, 4, 5),
+    sizes(3, 8, 1, 2, 5, 6),
+];
+
+impl Sizes {
+    /// The step on its one batch, and fresh weights.
+    fn step(self) -> (GptStep<'static>, State) {
+        let Sizes { layers, width, heads, contexts, vocabulary, seed } = self;
+        let hidden = 4 * width;
+        let config = Gpt2Config {
+            vocabulary,
+            context: LENGTH,
+            width,
+            heads,
+            layers,
+            hidden,
+            ..Gpt2Config::default()
+        };
+        // Every sequence once for each token as its target, and twice more with targets at random.
+        let copies = vocabulary + 2;
+        let n = contexts * LENGTH;
+        let tokens = draw::below(seed, n, vocabulary).repeat(copies);
+        let mut targets: Vec<u32> =
+            (0..vocabulary as u32).flat_map(|token| vec![token; n]).collect();
+        targets.extend(draw::below(seed + 50, 2 * n, vocabulary));
+        let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
+        let mut model =
+            Gpt2::<f32>::record_forward_only(&config, 1, 1, Form::Fused).expect("valid");
+        model.initialise(seed);
+        // Larger than GPT-2's deviation: models this narrow learn nothing from 0.02.
+        let large = |p: &f32| if *p == 1.0 { 1.0 } else { 10.0 * p };
+        let start = State::start(model.tape().parameters().iter().map(large).collect());
+        let sequences = copies * contexts;
+        (GptStep { config, sequences, length: LENGTH, seed, batches }, start)
+    }
+}
+
+/// The loss before each of so many steps at a constant rate; it ends where one is not finite.
+fn losses(step: &GptStep<'_>, state: &State, recipe: &Recipe, steps: usize) -> Vec<f64> {
     let mut course = Course::from(step, recipe, state).expect("valid");
-    let mut lowest = f64::INFINITY;
-    (0..steps).any(|_| {
-        let loss = course.step().expect("valid").loss;
-        lowest = lowest.min(loss);
-        loss.is_nan() || loss > 1.02 * lowest
-    })
+    let mut losses = vec![];
+    for _ in 0..steps {
+        let taken = course.step().expect("valid");
+        losses.push(if taken.origin.is_some() { f64::NAN } else { taken.loss });
+        if losses.last().is_some_and(|l| l.is_nan()) {
+            break;
+        }
+    }
+    losses
 }
 
 fn at(recipe: &Recipe, rate: f64) -> Recipe {
     Recipe { schedule: Recipe::sgd(rate).schedule, ..recipe.clone() }
 }
 
-/// The predicted limit over the rate at which the loss really rises.
-fn compare(
-    case: (usize, usize, usize, usize, usize, u64),
+fn rises(losses: &[f64]) -> bool {
+    losses.iter().any(|l| l.is_nan() || *l > 1.01 * losses[0])
+}
+
+fn runs_away(losses: &[f64]) -> bool {
+    losses.iter().any(|l| l.is_nan() || *l > 3.0 * losses[0] + 3.0)
+}
+
+/// The lowest rate at which `bad` happens over the limit, to 2 %; ∞ where it does not up to [`MOST`].
+fn lowest(
+    step: &GptStep<'_>,
+    state: &State,
     recipe: &Recipe,
-    calm: u64,
-) -> (f64, f64) {
-    let (step, start) = step(case);
-    let mut course = Course::from(&step, recipe, &start).expect("valid");
-    for _ in 0..calm {
-        course.step().expect("valid");
+    (limit, steps): (f64, usize),
+    bad: fn(&[f64]) -> bool,
+) -> f64 {
+    let is_bad =
+        |ratio: f64| bad(&losses(step, state, &at(recipe, ratio * limit), steps));
+    // Up by a quarter from far below, so that an island of calm above is not mistaken for the coast.
+    let mut high = 1.0 / 8.0;
+    while !is_bad(high) {
+        high *= 1.25;
+        if high > MOST {
+            return f64::INFINITY;
+        }
     }
-    let state = course.state();
-    let limit = stability(&step, &state, recipe).expect("valid").expect("small").limit;
-    let mut rate = limit / 6.0;
-    while !rises(&step, &state, &at(recipe, rate), 120) && rate < 8.0 * limit {
-        rate *= 1.1;
+    let mut low = high / 1.25;
+    while high / low > 1.02 {
+        let middle = (low * high).sqrt();
+        if is_bad(middle) { high = middle } else { low = middle }
     }
-    (limit, rate)
+    high
 }
 
+fn limit(step: &GptStep<'_>, state: &State, recipe: &Recipe) -> f64 {
+    stability(step, state, recipe).expect("valid").expect("small enough").limit
+}
+
+/// Trains until it has settled; the state, and the change of the limit over the last tenth.
+fn settle(step: &GptStep<'_>, start: &State, recipe: &Recipe) -> (State, f64) {
+    let (mut state, mut change) = (start.clone(), f64::NAN);
+    let descends = matches!(recipe.descent, Descent::Sgd { .. });
+    let mut before = limit(step, &state, recipe);
+    for _ in 0..10 {
+        let rate = if descends { before / 4.0 } else { 1e-3 };
+        let mut course = Course::from(step, &at(recipe, rate), &state).expect("valid");
+        for _ in 0..if descends { 400 } else { 200 } {
+            course.step().expect("valid");
+        }
+        state = course.state();
+        let now = limit(step, &state, recipe);
+        (change, before) = (now / before - 1.0, now);
+    }
+    (state, change)
+}
+
+/// Measures all cases and prints the table; those outside the factor.
+fn sweep(recipe: &Recipe, steps: usize, factor: f64) -> Vec<String> {
+    let mut misses = vec![];
+    println!(
+        "{:<44} {:>9} {:>8}  {:>9} {:>9}  {:>17}",
+        "rate of divergence over the limit", "limit", "settled", "rises", "runs away", "from fresh weights"
+    );
+    for case in CASES {
+        let (step, start) = case.step();
+        let (state, change) = settle(&step, &start, recipe);
+        let bound = limit(&step, &state, recipe);
+        let rise = lowest(&step, &state, recipe, (bound, steps), rises);
+        let away = lowest(&step, &state, recipe, (bound, steps), runs_away);
+        let fresh = limit(&step, &start, recipe);
+        let early = [rises, runs_away].map(|bad| lowest(&step, &start, recipe, (fresh, steps), bad));
+        let Sizes { layers, width, heads, contexts, vocabulary, .. } = case;
+        let name = format!(
+            "{layers} layers, width {width}, {heads} heads, {contexts}×{vocabulary}"
+        );
+        println!(
+            "{name:<44} {bound:>9.4} {:>+7.1}%  {rise:>9.3} {away:>9.2}  {:>8.2} {:>8.2}",
+            100.0 * change, early[0], early[1]
+        );
+        if !(1.0 / factor..factor).contains(&rise) {
+            misses.push(format!("{name}: {rise:.3}"));
+        }
+    }
+    misses
+}
+
+/// `cargo test --release -p tests --test trust -- --ignored --nocapture stability`
 #[test]
-#[ignore = "unproved: not yet run with this criterion of divergence"]
+#[ignore = "slow: some thousand short trainings"]
 fn plain_descent_diverges_at_two_over_the_largest_eigenvalue() {
-    let mut misses = vec![];
-    for case in CASES {
-        let (limit, rate) = compare(case, &Recipe::sgd(0.02), 200);
-        println!("{case:?}: 2/λ = {limit:.4}, diverges at {rate:.4}, ratio {:.3}", rate / limit);
-        if !(limit / 1.5..limit * 1.5).contains(&rate) {
-            misses.push(case);
-        }
-    }
-    assert!(misses.is_empty(), "misses: {misses:?}");
+    let misses = sweep(&Recipe::sgd(0.0), 200, 1.5);
+    assert!(CASES.len() - misses.len() >= 5 && misses.is_empty(), "misses: {misses:?}");
 }
 
 #[test]
-#[ignore = "unproved: not yet run with this criterion of divergence"]
+#[ignore = "slow: some thousand short trainings"]
 fn adam_diverges_at_its_preconditioned_limit() {
-    let recipe = Recipe {
-        descent: Descent::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 },
-        ..Recipe::adam(1e-3)
-    };
-    let mut misses = vec![];
-    for case in CASES {
-        let (limit, rate) = compare(case, &recipe, 150);
-        println!("{case:?}: limit {limit:.5}, diverges at {rate:.5}, ratio {:.3}", rate / limit);
-        if !(limit / 2.0..limit * 2.0).contains(&rate) {
-            misses.push(case);
-        }
-    }
+    let descent = Descent::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 };
+    let misses = sweep(&Recipe { descent, ..Recipe::adam(0.0) }, 100, 2.0);
     assert!(misses.is_empty(), "misses: {misses:?}");
 }

@@ -27,16 +27,28 @@ pub fn gradients(
     parameters: &[f64],
     seed: u64,
 ) -> Result<Vec<Certificate>, ModelError> {
+    let mut all = vec![];
+    each(subject, parameters, seed, &mut |c| all.push(c))?;
+    Ok(all)
+}
+
+/// As [`gradients`], told one by one.
+pub(super) fn each(
+    subject: &impl Subject,
+    parameters: &[f64],
+    seed: u64,
+    tell: &mut impl FnMut(Certificate),
+) -> Result<(), ModelError> {
     let mut step = recorded::<f64>(subject, parameters)?;
     let loss = step.step();
     let gradient = step.tape.gradients().to_vec();
-    let mut all = vec![reached(&step)];
-    all.extend(operations(subject, parameters, seed)?.certificates());
+    tell(reached(&step));
+    operations(subject, parameters, seed)?.certificates().into_iter().for_each(&mut *tell);
     let mut dual = recorded::<Dual<f64>>(subject, parameters)?;
-    all.push(whole(&mut dual, &gradient, seed));
-    all.push(differences(&mut step, &gradient, loss));
-    all.push(symmetric(&mut dual, seed));
-    Ok(all)
+    tell(whole(&mut dual, &gradient, seed));
+    tell(differences(&mut step, &gradient, loss));
+    tell(symmetric(&mut dual, seed));
+    Ok(())
 }
 
 fn reached(step: &Recording<f64>) -> Certificate {

@@ -58,7 +58,8 @@ pub use start::{Expected, start};
 use crate::corpus::Corpus;
 use crate::model::{Gpt2, ModelError};
 use crate::subject::{GptStep, Subject};
-use crate::{Form, Gpt2Config, TrainingConfig, streams};
+use crate::{Form, Gpt2Config, TrainingConfig, memory, streams};
+use calculus::Dual;
 use probability::random::Random;
 use serde::Serialize;
 
@@ -143,28 +144,65 @@ pub fn model(
     parameters: Option<&[f32]>,
     corpus: &Corpus,
 ) -> Result<Vec<Certificate>, ModelError> {
+    let mut all = vec![];
+    each(config, model, parameters, corpus, |c| all.push(c))?;
+    Ok(all)
+}
+
+/// As [`model`], told one by one: the first come in milliseconds, all of a large model in minutes.
+///
+/// # Errors
+/// As [`model`]; memory that the machine does not have, before it is taken.
+pub fn each(
+    config: &TrainingConfig,
+    model: &Gpt2Config,
+    parameters: Option<&[f32]>,
+    corpus: &Corpus,
+    mut tell: impl FnMut(Certificate),
+) -> Result<(), ModelError> {
+    let step = GptStep::of_run(config, model, corpus);
+    memory::afford(bytes(&step)?)?;
     let fresh = match parameters {
         None => initialised(model, config.seed)?,
         Some(given) => given.to_vec(),
     };
     let wide: Vec<f64> = fresh.iter().map(|&p| f64::from(p)).collect();
-    let step = GptStep::of_run(config, model, corpus);
     // Dropout is part of the rules, and of no other question.
     let still = GptStep { config: Gpt2Config { dropout: 0.0, ..model.clone() }, ..step.clone() };
-    let mut all = gradients(&step.smaller(2, 8), &wide, config.seed)?;
-    all.extend(causality(&still.smaller(2, 40), &wide)?);
+    let rules = step.smaller(RULES.0, RULES.1);
+    gradient::each(&rules, &wide, config.seed, &mut tell)?;
+    causality(&still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
     let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
-    all.extend(start(&still, &fresh, is_fresh)?);
-    all.extend(data(corpus, model.vocabulary, config));
+    start(&still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
+    data(corpus, model.vocabulary, config).into_iter().for_each(&mut tell);
     let small = TrainingConfig {
         batch: config.batch.clamp(2, 4),
         context: config.context.min(32),
         ..config.clone()
     };
-    all.push(threads(&step.smaller(4, 32), &fresh)?);
-    all.push(accumulation(&still.smaller(4, 16), &wide)?);
-    all.push(resume(&small, model, &fresh, corpus)?);
-    Ok(all)
+    tell(threads(&step.smaller(4, 32), &fresh)?);
+    tell(accumulation(&still.smaller(4, 16), &wide)?);
+    tell(resume(&small, model, &fresh, corpus)?);
+    Ok(())
+}
+
+/// Sequences and tokens on which rules are certified.
+const RULES: (usize, usize) = (2, 8);
+
+/// Bytes that all certificates of a step take at the most: at once there are a recording at `f64`, another
+/// one, one at dual numbers and some vectors; or three trainers.
+///
+/// # Errors
+/// Sizes that cannot be recorded.
+pub fn bytes(step: &GptStep<'_>) -> Result<u128, ModelError> {
+    let parameters = step.config.parameters() as u128;
+    let rules = step.smaller(RULES.0, RULES.1);
+    let gradients = 2 * rules.bytes::<f64>(false)? + rules.bytes::<Dual<f64>>(false)?;
+    let starting = step.smaller(start::SEEN.0, start::SEEN.1).bytes::<f32>(false)?;
+    // Weights, gradients and two moments.
+    let training = 3 * (16 * parameters + step.smaller(4, 32).bytes::<f32>(false)?);
+    // The weights at both widths; directions and gradients.
+    Ok(12 * parameters + (gradients + 40 * parameters).max(starting + 24 * parameters).max(training))
 }
 
 /// Freshly initialised parameters.

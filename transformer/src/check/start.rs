@@ -20,6 +20,8 @@ use std::collections::HashMap;
 
 /// GPT-2's deviation of initial weights.
 const SIGMA: f64 = 0.02;
+/// Sequences and tokens that scales are measured on.
+pub(super) const SEEN: (usize, usize) = (8, 256);
 /// Steps in which one small batch must be learned by heart.
 const PATIENCE: usize = 300;
 
@@ -157,7 +159,7 @@ pub fn start(
         let why = "the model was trained: gains are not 1 or biases not 0";
         return Ok(all.map(|c| Certificate::not_applicable(c, why)).into());
     }
-    let step = step.smaller(8, 256);
+    let step = step.smaller(SEEN.0, SEEN.1);
     let (tokens, targets) = (step.batches)(0);
     let expected = Expected::of(&step.config, step.length, &tokens, &targets);
     let mut recording = step.record::<f32>()?;

@@ -121,15 +121,14 @@ pub struct State {
     pub parameters: Vec<f32>,
     /// What the optimiser remembers, in its order; empty where it has not begun.
     pub memory: Vec<Vec<f32>>,
-    /// The gradients that the last step left behind, for a loop that does not zero them.
+    /// The gradients that the last step left behind, for a loop that does not zero them; else empty.
     pub gradients: Vec<f32>,
 }
 
 impl State {
     /// Before the first step.
     pub fn start(parameters: Vec<f32>) -> Self {
-        let gradients = vec![0.0; parameters.len()];
-        State { steps: 0, parameters, memory: vec![], gradients }
+        State { steps: 0, parameters, memory: vec![], gradients: vec![] }
     }
 }
 
@@ -191,7 +190,9 @@ impl<'a, S: Subject> Course<'a, S> {
                 own.copy_from_slice(saved);
             }
         }
-        let (master, left) = (state.parameters.clone(), state.gradients.clone());
+        let mut left = state.gradients.clone();
+        left.resize(n, 0.0);
+        let master = state.parameters.clone();
         Ok(Course { subject, recipe: recipe.clone(), recording, optimizer, master, left, decayed })
     }
 
@@ -201,7 +202,7 @@ impl<'a, S: Subject> Course<'a, S> {
             steps: self.optimizer.steps(),
             parameters: self.master.clone(),
             memory: self.optimizer.state().into_iter().map(|(_, m)| m.to_vec()).collect(),
-            gradients: self.left.clone(),
+            gradients: if self.recipe.zero_gradients { vec![] } else { self.left.clone() },
         }
     }
 

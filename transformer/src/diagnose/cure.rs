@@ -1,9 +1,9 @@
 //! Cures, tried by replaying.
 
-use super::by_saturation;
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
 use super::signs::{Signs, signs};
+use super::{Stability, by_saturation};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
 use calculus::schedule::Schedule;
@@ -47,7 +47,7 @@ pub enum Cure {
 impl fmt::Display for Cure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cure::Rate(factor) => write!(f, "learning rate × {factor}"),
+            Cure::Rate(factor) => write!(f, "learning rate × {factor:e}"),
             Cure::Warmup(steps) => write!(f, "warm-up over {steps} steps"),
             Cure::Clip(norm) => write!(f, "gradients clipped to norm {norm}"),
             Cure::Skip(batch) => write!(f, "batch {batch} left out"),
@@ -120,6 +120,8 @@ pub(crate) struct Case<'a, S: Subject> {
     pub(crate) steps: u64,
     /// The largest size of a gradient without loss scale.
     pub(crate) largest_gradient: f64,
+    /// The curvature where health was good, if it was asked for.
+    pub(crate) stability: Option<Stability>,
 }
 
 impl<S: Subject> Case<'_, S> {
@@ -151,7 +153,12 @@ impl<S: Subject> Case<'_, S> {
             Cause::DecaySign => vec![Cure::Decay],
             Cause::NotZeroed => vec![Cure::Zero],
             Cause::NotAveraged => vec![Cure::Average],
-            Cause::RateTooHigh => [1e-1, 1e-2, 1e-3, 1e-4].map(Cure::Rate).into(),
+            Cause::RateTooHigh => {
+                // Half of the limit, where it is far below what was tried.
+                let half = self.stability.map(|s| round(0.5 * s.limit / s.rate));
+                let half = half.filter(|f| *f > 0.0 && *f < 0.05);
+                half.into_iter().chain([1e-1, 1e-2, 1e-3, 1e-4]).map(Cure::Rate).collect()
+            }
             Cause::NoWarmup => vec![Cure::Warmup(100)],
             Cause::SpikeBatch => {
                 let norm = if self.usual_norm.is_finite() { self.usual_norm } else { 1.0 };
@@ -225,7 +232,10 @@ impl<S: Subject> Case<'_, S> {
             cured: false,
         };
         match cure {
-            Cure::Rate(factor) => recipe.schedule = scaled(recipe.schedule, *factor),
+            Cure::Rate(factor) => {
+                recipe.schedule = scaled(recipe.schedule, *factor);
+                trial.cure = format!("learning rate {:.1e} (× {factor})", peak(recipe.schedule));
+            }
             Cure::Warmup(steps) => {
                 let peak = peak(recipe.schedule);
                 let total = u64::MAX;

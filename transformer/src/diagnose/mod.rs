@@ -49,9 +49,10 @@ pub use signs::{Attention, Signs, looks_ahead, signs};
 
 use crate::curvature::Hessian;
 use crate::subject::Subject;
-use crate::{ModelError, Precision, check};
+use crate::{ModelError, Precision, check, memory};
 use calculus::{Arithmetic, Source};
 use cure::Case;
+use linalg::krylov::{End, Lanczos};
 use std::collections::VecDeque;
 
 /// States that are kept to go back to, besides the start.
@@ -60,8 +61,8 @@ const KEPT: usize = 3;
 const CURVED: usize = 2_000_000;
 /// Nor are steps of more parameters × tokens: a few seconds for each product with the Hessian.
 const WORK: usize = 64_000_000;
-/// Applications of the Hessian in Lanczos' method.
-const APPLICATIONS: usize = 16;
+/// A residual of a thousandth is an eigenvalue good to far less than the theory is.
+const METHOD: Lanczos = Lanczos { end: End::Largest, iterations: 16, tolerance: 1e-3 };
 
 /// How far a learning rate is from the limit of stability.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +108,21 @@ pub fn diagnose<S: Subject>(
     recipe: &Recipe,
     steps: u64,
 ) -> Result<Diagnosis, ModelError> {
+    memory::afford(bytes(subject, start)?)?;
     Patient { subject, start, recipe }.examine(steps)
+}
+
+/// Bytes that watching a step takes: a recording as it trains and one that shows every formula, the states
+/// to go back to, and what an update needs. Numbers that remember take four times as much as the recording
+/// they replay; where that is not there, a diagnosis goes without.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> {
+    let recordings = subject.bytes::<f32>(false)? + subject.bytes::<f32>(true)?;
+    // Weights and two moments: at the start, in good health, before a step; the loop's own; its sums.
+    let states = 3 * (KEPT as u128 + 4) + 4;
+    Ok(recordings + 4 * states * start.parameters.len() as u128)
 }
 
 /// The learning rate above which a quadratic of this curvature diverges.
@@ -153,6 +168,7 @@ impl<S: Subject> Patient<'_, S> {
         };
         let (mut best, mut first) = (f64::INFINITY, f64::NAN);
         let mut left: Vec<f32> = self.start.gradients.clone();
+        left.resize(self.start.parameters.len(), 0.0);
         for i in 0..steps {
             let before = course.state();
             let taken = course.step()?;
@@ -175,7 +191,9 @@ impl<S: Subject> Patient<'_, S> {
                 let fresh = course.fresh_gradient(&watched.last_good)?;
                 watched.loop_fault = self.compare(&fresh, course.handed(), &left);
             }
-            left = course.handed().to_vec();
+            if i < 2 {
+                left = course.handed().to_vec();
+            }
             watched.ran_away = taken.loss > 3.0 * first + 3.0;
             watched.history.push(taken);
             if watched.ran_away {
@@ -231,8 +249,8 @@ impl<S: Subject> Patient<'_, S> {
                 Some((at(self.start)?, at(&watched.last_good)?))
             }
         };
-        let well: Vec<State> =
-            watched.well.front().into_iter().chain([self.start]).cloned().collect();
+        let front = watched.well.front().filter(|s| s.steps > self.start.steps);
+        let well: Vec<State> = front.into_iter().chain([self.start]).cloned().collect();
         let mut stability = None;
         let cause = self.cause(&watched, signs.as_ref(), &well, &mut stability)?;
         let norms = usual(watched.history.iter().rev().skip(1).map(|t| t.gradient_norm));
@@ -266,6 +284,7 @@ impl<S: Subject> Patient<'_, S> {
                     usual_norm: norms,
                     steps: replays,
                     largest_gradient,
+                    stability,
                 }
                 .try_cures(*cause)?
             }
@@ -524,6 +543,9 @@ impl<S: Subject> Patient<'_, S> {
         let operations = check::operations(self.subject, &wide, 1)?;
         let unmoved = match start.unmoved.as_slice() {
             [] => String::new(),
+            [a, b, c, rest @ ..] if !rest.is_empty() => {
+                format!("; no gradient reaches {a}, {b}, {c} and {} others", rest.len())
+            }
             names => format!("; no gradient reaches {}", names.join(", ")),
         };
         if !operations.cut.is_empty() {
@@ -618,6 +640,7 @@ impl<S: Subject> Patient<'_, S> {
                 usual_norm: 1.0,
                 steps: 130,
                 largest_gradient: 1.0,
+                stability: None,
             };
             Ok(case.try_cures(Cause::NoWarmup)?.iter().any(|t| t.cured))
         };
@@ -694,7 +717,7 @@ pub fn stability(
         }),
     };
     let preconditioner: Option<Vec<f64>> = preconditioner;
-    let found = hessian.largest(preconditioner.as_deref(), APPLICATIONS);
+    let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
     let limit = stability_limit(&recipe.descent, eigenvalue);
     Ok(Some(Stability { eigenvalue, limit, rate: recipe.schedule.rate(state.steps) }))

@@ -7,7 +7,7 @@
 
 use crate::Precision;
 use crate::subject::{Given, Recording, Subject};
-use crate::{ModelError, precision};
+use crate::{ModelError, memory, precision};
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
 use linalg::Real;
 use std::fmt;
@@ -248,11 +248,18 @@ pub fn find(
         if origin.is_none() && finite(loss) {
             origin = backward(&mut step.tape, tape_loss, scale, |g| precision.round(g));
         }
+        drop(step);
         if let Some(mut origin) = origin {
             if in_full && only_in_full(subject, &origin, parameters, batch, precision)? {
                 continue;
             }
-            explain(subject, in_full, parameters, batch, scale, precision, &mut origin)?;
+            match explain(subject, in_full, parameters, batch, scale, precision, &mut origin) {
+                // Without the room for numbers that remember, the operands alone.
+                Err(ModelError::Memory { .. }) => {
+                    note(&mut origin, Witness::new(f32::NAN), precision);
+                }
+                other => other?,
+            }
             return Ok(Some(origin));
         }
     }
@@ -290,6 +297,9 @@ fn explain(
     if origin.direction == Direction::Given {
         return Ok(());
     }
+    // Besides the states that a diagnosis keeps.
+    let kept = 100 * parameters.len() as u128;
+    memory::afford(subject.bytes::<Witness<f32>>(in_full)? + kept)?;
     let mut step = match in_full {
         true => subject.record_in_full::<Witness<f32>>()?,
         false => subject.record::<Witness<f32>>()?,

@@ -2,12 +2,14 @@
 
 use crate::examined::Examined;
 use crate::settings::Settings;
+use crate::memory::bytes;
 use crate::{Result, on_threads, remark};
 use clap::Args;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use transformer::GptStep;
 use transformer::check::{self, Certificate, Verdict};
 
 /// Certify a model's gradients, causality, start and data; exit status 1 where something fails.
@@ -44,16 +46,31 @@ impl Check {
             )
             .into());
         }
-        let certificates = check::model(&config, &model, parameters.as_deref(), &corpus)?;
+        let step = GptStep::of_run(&config, &model, &corpus);
+        remark(format!("it takes up to {} of memory", bytes(check::bytes(&step)?)));
+        let mut table = Table::new(std::io::stdout().is_terminal());
+        let (mut certificates, mut printed) = (vec![], Ok(()));
+        check::each(&config, &model, parameters.as_deref(), &corpus, |c| {
+            if !self.json && printed.is_ok() {
+                printed = print(&table.line(&c));
+            }
+            certificates.push(c);
+        })?;
+        printed?;
         let passed = check::passed(&certificates);
-        let text = if self.json {
+        print(&if self.json {
             format!("{}\n", json!({ "passed": passed, "certificates": shown(&certificates) }))
         } else {
-            table(&certificates, std::io::stdout().is_terminal())
-        };
-        std::io::stdout().lock().write_all(text.as_bytes())?;
+            summary(&certificates)
+        })?;
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }
 
 /// Numbers that JSON cannot hold become null.
@@ -62,41 +79,55 @@ fn shown(certificates: &[Certificate]) -> serde_json::Value {
 }
 
 /// The certificates as a table.
-fn table(certificates: &[Certificate], colour: bool) -> String {
-    let paint = |code: &str, text: &str| match colour {
-        true => format!("\x1b[{code}m{text}\x1b[0m"),
-        false => text.to_owned(),
-    };
-    let width = certificates.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
-    let (mut out, mut group) = (String::new(), "");
-    for c in certificates {
-        if c.group != group {
-            group = c.group;
-            out.push_str(&format!("\n{}\n", paint("1", group)));
-        }
-        let (mark, numbers) = match c.verdict {
-            Verdict::Pass => (paint("32", "pass"), format!("{} {}", number(c.measured), limit(c))),
-            Verdict::Fail => {
-                (paint("1;31", "FAIL"), format!("{} {}", number(c.measured), limit(c)))
-            }
-            Verdict::NotApplicable => (paint("2", "n/a "), String::new()),
-        };
-        let padding = " ".repeat(width - c.name.chars().count());
-        out.push_str(&format!(
-            "  {mark}  {}{padding}  {numbers:<26}  {}\n",
-            c.name,
-            paint("2", &c.detail)
-        ));
+/// Certificates as they come, under the headings of their groups.
+struct Table {
+    colour: bool,
+    group: &'static str,
+}
+
+impl Table {
+    fn new(colour: bool) -> Self {
+        Table { colour, group: "" }
     }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        match self.colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    fn line(&mut self, c: &Certificate) -> String {
+        let mut out = String::new();
+        if c.group != self.group {
+            self.group = c.group;
+            out.push_str(&format!("\n{}\n", self.paint("1", c.group)));
+        }
+        let numbers = || format!("{} {}", number(c.measured), limit(c));
+        let (mark, numbers) = match c.verdict {
+            Verdict::Pass => (self.paint("32", "pass"), numbers()),
+            Verdict::Fail => (self.paint("1;31", "FAIL"), numbers()),
+            Verdict::NotApplicable => (self.paint("2", "n/a "), String::new()),
+        };
+        let detail = self.paint("2", &c.detail);
+        out.push_str(&format!("  {mark}  {:<49}  {numbers:<26}  {detail}\n", c.name));
+        out
+    }
+}
+
+fn summary(certificates: &[Certificate]) -> String {
     let count = |v| certificates.iter().filter(|c| c.verdict == v).count();
     let (pass, fail) = (count(Verdict::Pass), count(Verdict::Fail));
-    out.push_str(&format!("\n{pass} of {} certificates hold", pass + fail));
-    out.push_str(if fail == 0 { "\n" } else { "; see FAIL above\n" });
-    out
+    let end = if fail == 0 { "" } else { "; see FAIL above" };
+    format!("\n{pass} of {} certificates hold{end}\n", pass + fail)
 }
 
 fn limit(c: &Certificate) -> String {
-    let (low, high) = c.limits;
+    band(c.limits)
+}
+
+/// What a number may be.
+pub(crate) fn band((low, high): (f64, f64)) -> String {
     match (low == 0.0, high == 0.0) {
         (true, true) => "(must be 0)".to_owned(),
         (true, false) => format!("(≤ {})", number(high)),
@@ -105,7 +136,7 @@ fn limit(c: &Certificate) -> String {
 }
 
 /// Few digits.
-fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     let size = x.abs();
     if x == 0.0 || (x.fract() == 0.0 && size < 1e7) {
         format!("{x:.0}")

@@ -1,6 +1,8 @@
 //! `glassbox diagnose`.
 
+use crate::check::{band, number};
 use crate::examined::Examined;
+use crate::memory::bytes;
 use crate::settings::Settings;
 use crate::{Result, on_threads, remark, run};
 use clap::{Args, ValueEnum};
@@ -8,9 +10,9 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use transformer::diagnose::{self, Diagnosis, Direction, Recipe, Reduced, State};
+use transformer::diagnose::{self, Cause, Diagnosis, Direction, Recipe, Reduced, State};
 use transformer::files::write_atomically;
-use transformer::health::{self, Health};
+use transformer::health::{self, Health, Measure};
 use transformer::{Form, Gpt2, Gpt2Config, GptStep, Precision, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
@@ -93,12 +95,15 @@ impl Diagnose {
             start.steps
         ));
         let step = GptStep::of_run(&config, &model, &corpus);
+        remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
         let mut found = diagnose::diagnose(&step, &start, &recipe, steps)?;
-        // A checkpoint right before the failure shows no growth; a short run is walked from its start.
-        if found.cause.is_some() && found.history.len() == 1 && (1..=AGAIN).contains(&start.steps) {
-            remark(
-                "the step after the checkpoint fails: training again from the seed to see what grew",
-            );
+        // A checkpoint right before the failure shows no growth, and weights that training has spoilt
+        // say no more why; a short run is walked from its start.
+        let late = found.cause.as_ref().is_some_and(|(cause, _)| {
+            found.history.len() == 1 || SYMPTOMS.contains(cause)
+        });
+        if late && (1..=AGAIN).contains(&start.steps) {
+            remark("the checkpoint is spoilt already: training again from the seed to see what grew");
             let fresh = State::start(initial(&model, config.seed)?);
             let again = diagnose::diagnose(&step, &fresh, &recipe, start.steps + steps)?;
             if again.cause.is_some() {
@@ -146,7 +151,7 @@ impl Diagnose {
         } else {
             let mut text = described(&found);
             text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
-            text += &health.as_ref().map_or(String::new(), healthy);
+            text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
             text
         };
@@ -191,23 +196,34 @@ fn described(found: &Diagnosis) -> String {
         (Some(_), Some(t)) => line(
             "step",
             format!(
-                "{}, batch {}: loss {:.4}, gradient norm {:.2e}",
-                t.number, t.batch, t.loss, t.gradient_norm
+                "{}, batch {}: loss {}, gradient norm {}",
+                t.number,
+                t.batch,
+                number(t.loss),
+                number(t.gradient_norm)
             ),
         ),
         (None, Some(t)) => line(
             "steps",
             format!(
-                "{} watched, nothing wrong: loss {:.4} at step {}",
+                "{} watched, nothing wrong: loss {} at step {}",
                 found.history.len(),
-                t.loss,
+                number(t.loss),
                 t.number
             ),
         ),
         (_, None) => {}
     }
     if let Some(o) = &found.origin {
-        line("operation", format!("{} ({}), {}", o.name, o.operation, o.direction));
+        line(
+            "operation",
+            match o.direction {
+                Direction::Backward => {
+                    format!("{}, backward: the gradient of {}", o.operation, o.name)
+                }
+                _ => format!("{} ({}), {}", o.name, o.operation, o.direction),
+            },
+        );
         line("element", format!("row {}, column {}: {}", o.element.0, o.element.1, o.shown()));
         line("arithmetic", o.arithmetic.clone());
         for operand in &o.operands {
@@ -216,7 +232,9 @@ fn described(found: &Diagnosis) -> String {
                 if low == high { format!("{low:.4e}") } else { format!("{low:.4e} to {high:.4e}") };
             line("operand", format!("{}: {range} ({})", operand.name, operand.what));
         }
-        line("inherited", format!("by {} later values, which are not to blame", o.inherited));
+        if o.inherited > 0 {
+            line("inherited", format!("by {} later values, which are not to blame", o.inherited));
+        }
     }
     line("growth", format!("{}  {}", found.growth.sparkline(60), found.growth.name));
     if let Some((cause, why)) = &found.cause {
@@ -227,11 +245,11 @@ fn described(found: &Diagnosis) -> String {
         line(
             "curvature",
             format!(
-                "largest eigenvalue {:.3e}: the rate {:.2e} is {:.2} of the limit {:.2e}",
-                s.eigenvalue,
-                s.rate,
-                s.rate / s.limit,
-                s.limit
+                "largest eigenvalue {}: the rate {} is {} times the limit {}",
+                number(s.eigenvalue),
+                number(s.rate),
+                number(s.rate / s.limit),
+                number(s.limit)
             ),
         );
     }
@@ -239,7 +257,7 @@ fn described(found: &Diagnosis) -> String {
         line(if trial.cured { "cure" } else { "no cure" }, trial.to_string());
     }
     if found.cause.is_some() {
-        line("more", "docs/FAILURES.md".to_owned());
+        line("more", format!("docs/FAILURES.md: {}", found.cause.as_ref().map_or("", |c| c.0.title())));
     }
     out
 }
@@ -252,10 +270,16 @@ fn stored(first: &Reduced, saved: &Reduced) -> String {
         first.losses.1,
         100.0 * first.lost_gradients
     );
-    let shown = |s: &diagnose::Stored| s.overflowing > 0.0 || s.vanishing > 0.01;
-    for s in first.losing.iter().filter(|s| shown(s)).take(20) {
+    let mut losing: Vec<_> =
+        first.losing.iter().filter(|s| s.overflowing > 0.0 || s.vanishing > 0.01).collect();
+    // What overflows in the order of computation, then what vanishes, the most first.
+    losing.sort_by(|a, b| {
+        let rank = |s: &diagnose::Stored| if s.overflowing > 0.0 { 2.0 } else { s.vanishing };
+        rank(b).total_cmp(&rank(a))
+    });
+    for s in losing.iter().take(SHOWN) {
         out.push_str(&format!(
-            "  {:<44} largest {:.2e}  overflow {:>5.1} %  vanish {:>5.1} %  ({})\n",
+            "  {:<52} largest {:.2e}  overflow {:>5.1} %  vanish {:>5.1} %  ({})\n",
             s.name,
             s.largest,
             100.0 * s.overflowing,
@@ -263,29 +287,65 @@ fn stored(first: &Reduced, saved: &Reduced) -> String {
             s.operation
         ));
     }
-    out.push_str(&format!(
-        "loss scale {}: tried, {:.1} % of gradient elements vanish, the largest gradient is {:.2e}\n",
-        saved.scale,
-        100.0 * saved.lost_gradients,
-        saved.largest_gradient * saved.scale
-    ));
+    if losing.len() > SHOWN {
+        out.push_str(&format!("  and {} more\n", losing.len() - SHOWN));
+    }
+    let overflows = losing.iter().any(|s| s.overflowing > 0.0);
+    out.push_str(&if first.scale == 1.0 && first.lost_gradients < 0.001 && !overflows {
+        "no loss scale is needed: fewer than one in a thousand gradient elements vanish\n".to_owned()
+    } else {
+        format!(
+            "loss scale {}: tried, {:.1} % of gradient elements vanish, the largest gradient is {:.2e} of {:.2e}\n",
+            saved.scale,
+            100.0 * saved.lost_gradients,
+            saved.largest_gradient * saved.scale,
+            saved.precision.largest()
+        )
+    });
     out
 }
 
-fn healthy(health: &Health) -> String {
+/// The measures of one name, in the order in which they come.
+fn by_name(measures: &[Measure]) -> Vec<(&'static str, Vec<&Measure>)> {
+    let mut all: Vec<(&'static str, Vec<&Measure>)> = vec![];
+    for m in measures {
+        match all.iter_mut().find(|(name, _)| *name == m.name) {
+            Some((_, group)) => group.push(m),
+            None => all.push((m.name, vec![m])),
+        }
+    }
+    all
+}
+
+fn healthy(health: &Health, sequences: usize) -> String {
     let mut out = String::from("\nhealth: what lies outside its band comes first\n");
-    for m in &health.measures {
-        let mark = if m.is_usual() { " " } else { "!" };
-        let (low, high) = m.band;
-        out.push_str(&format!(
-            "{mark} {:<64} {:>10.3e}  ({low:.0e} to {high:.0e})\n",
-            m.name, m.value
-        ));
+    let (usual, unusual): (Vec<&Measure>, Vec<&Measure>) =
+        health.measures.iter().partition(|m| m.is_usual());
+    for m in unusual {
+        let (value, band) = (number(m.value), band(m.band));
+        out.push_str(&format!("! {:<44} {value:>10}  {band:<18} {}\n", m.name, m.place));
+    }
+    let usual: Vec<Measure> = usual.into_iter().cloned().collect();
+    for (name, group) in by_name(&usual) {
+        let values = || group.iter().map(|m| m.value);
+        let (low, high) =
+            values().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        let (low, high) = (number(low), number(high));
+        let value = if low == high { low } else { format!("{low} to {high}") };
+        let place = match group.as_slice() {
+            [one] => one.place.clone(),
+            many => format!("{} values", many.len()),
+        };
+        out.push_str(&format!("  {name:<44} {value:>10}  {:<18} {place}\n", band(group[0].band)));
     }
     if health.noise_scale.is_finite() {
+        let size = health.noise_scale * sequences as f64;
         out.push_str(&format!(
-            "  gradient noise equals signal at {:.1} batches of this size: larger ones gain little\n",
-            health.noise_scale
+            "  gradient noise equals signal at a batch of {}: larger ones gain little\n",
+            match size.round() {
+                n if n < 2.0 => "one sequence".to_owned(),
+                n => format!("{n:.0} sequences"),
+            }
         ));
     }
     out.push_str("\nlayers                                         activation   gradient\n");

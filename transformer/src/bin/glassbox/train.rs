@@ -289,16 +289,21 @@ impl Session<'_> {
         let kept = if sound {
             self.save()?;
             format!(
-                "The state after step {} is saved: nothing of this step was applied.",
+                "Nothing of this step was applied: the state after step {} is saved",
                 step.number - 1
             )
+        } else if run::state_file(self.run.directory()).is_file() {
+            "The step before left weights that are not finite: the last checkpoint stays as it was"
+                .to_owned()
         } else {
-            "The weights are not finite either, so the last checkpoint, if one was due, stays as it is."
+            "The step before left weights that are not finite, and no checkpoint was due: only \
+             metrics are kept"
                 .to_owned()
         };
         Err(format!(
-            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}. {kept} For the first cause and \
-             a cure that was tried: glassbox diagnose {shown}",
+            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}. {kept} in {shown}. A lower \
+             --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a cure that \
+             was tried: glassbox diagnose {shown}",
             step.number, step.loss, step.gradient_norm, step.learning_rate
         )
         .into())
