@@ -6,7 +6,7 @@ use program::{Place, SMALL, TEXT, output, refusal, says, stderr};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 #[test]
 fn training_reports_and_writes_what_scripts_rely_on() {

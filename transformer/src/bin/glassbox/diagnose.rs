@@ -55,6 +55,20 @@ enum Stored {
 const AGAIN: u64 = 500;
 /// Steps that are watched if nobody says how many.
 const WATCHED: u64 = 30;
+/// Lines of what a format loses.
+const SHOWN: usize = 12;
+/// What large weights look like, whatever made them large.
+const SYMPTOMS: [Cause; 9] = [
+    Cause::LargeInitialisation,
+    Cause::GrowingResidual,
+    Cause::EntropyCollapse,
+    Cause::GrowingLogits,
+    Cause::DriftingLogits,
+    Cause::CutGradient,
+    Cause::RateTooHigh,
+    Cause::NoWarmup,
+    Cause::Unknown,
+];
 
 impl Diagnose {
     /// Diagnoses; the exit code tells whether all is well.
@@ -168,8 +182,11 @@ impl Diagnose {
             checkpoint::load(&path, &mut trainer, sha256)?;
             let steps = trainer.steps();
             let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
-            let parameters = saved.next().unwrap_or_default();
+            let kept = saved.next().unwrap_or_default();
             let memory = saved.collect();
+            // The two are the same, unless somebody changed the model.
+            let model = parameters.iter().find(|p| p.iter().any(|p| !p.is_finite()));
+            let parameters = model.filter(|_| kept.iter().all(|p| p.is_finite())).cloned().unwrap_or(kept);
             return Ok(State { steps, memory, ..State::start(parameters) });
         }
         Ok(State::start(match parameters {
