@@ -129,10 +129,7 @@ mod tests {
                 (7.0 / (i as f64 + 1.0) / 2.0).sqrt() * scale * angle.cos()
             };
             let elements = (0..N * N).map(|k| entry(k % N, k / N)).collect();
-            vec![
-                Given { name: "a", elements },
-                Given { name: "ones", elements: vec![1.0; N] },
-            ]
+            vec![Given { name: "a", elements }, Given { name: "ones", elements: vec![1.0; N] }]
         }
     }
 

@@ -151,7 +151,8 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
     all.push(Measure::new("largest gain", signs.gain.0, (0.0, 60.0)).at(&signs.gain.1));
     all.push(Measure::new("growth of the residual stream", signs.residual, (0.05, 300.0)));
     for a in &signs.attention {
-        let entropy = Measure::new("attention's entropy over the most possible", a.entropy, ENTROPY);
+        let entropy =
+            Measure::new("attention's entropy over the most possible", a.entropy, ENTROPY);
         all.push(entropy.at(&a.name));
         all.push(Measure::new("saturated queries", a.saturated, (0.0, 0.9)).at(&a.name));
     }

@@ -109,11 +109,18 @@ fn a_diverging_run_stops_in_time_and_is_diagnosed() {
     assert_eq!(report["origin"]["value"].as_str().map(|v| v != "0"), Some(true));
     let cures = report["cures"].as_array().unwrap();
     let cure = cures.last().unwrap();
-    assert_eq!((&cure["tried"], &cure["cured"]), (&Value::Bool(true), &Value::Bool(true)), "{cure}");
+    assert_eq!(
+        (&cure["tried"], &cure["cured"]),
+        (&Value::Bool(true), &Value::Bool(true)),
+        "{cure}"
+    );
 
     let printed = found(&place, &["diagnose", "run", "--svg", "growth.svg"]);
     says(&printed, &["\noperation", "\nelement", "\narithmetic", "\noperand", "\ngrowth"]);
-    says(&printed, &["\ncause      learning rate above the stability limit", "\nbecause", "\ncure "]);
+    says(
+        &printed,
+        &["\ncause      learning rate above the stability limit", "\nbecause", "\ncure "],
+    );
     says(&printed, &["docs/FAILURES.md", "growth.svg"]);
     assert!(fs::read_to_string(place.path("growth.svg")).unwrap().ends_with("</svg>\n"));
 }
@@ -167,8 +174,7 @@ fn formats_of_sixteen_bits_are_tried() {
     let large = 40_000.0_f32.to_le_bytes();
     fs::remove_file(place.path("run/state.safetensors")).unwrap();
     poison(&place, "transformer.h.0.ln_1.weight", large);
-    let report =
-        found_json(&place, &["diagnose", "run", "--steps", "2", "--precision", "f16"]);
+    let report = found_json(&place, &["diagnose", "run", "--steps", "2", "--precision", "f16"]);
     assert_eq!(report["cause"], "range_ended", "{report}");
     let high = ["diagnose", "run", "--steps", "2", "--precision", "f16", "--loss-scale", "1e30"];
     place.train(&["--overwrite"]);
@@ -205,7 +211,8 @@ fn bad_input_is_refused() {
     // Cut off, foreign, of another shape.
     let path = place.path("run/model/model.safetensors");
     let whole = fs::read(&path).unwrap();
-    for bytes in [&whole[..0], &whole[..7], &whole[..whole.len() / 2], b"nonsense, and more of it"] {
+    for bytes in [&whole[..0], &whole[..7], &whole[..whole.len() / 2], b"nonsense, and more of it"]
+    {
         fs::write(&path, bytes).unwrap();
         for verb in ["check", "diagnose"] {
             refused(&[verb, "run"], &["model.safetensors"]);

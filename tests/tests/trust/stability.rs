@@ -4,18 +4,20 @@
 //! The limit is a statement about one point: on the quadratic that touches the loss there, descent along the
 //! sharpest direction grows above it and shrinks below it. It says nothing of a start far from any minimum, from
 //! which training may jump to a flatter place and go on (a *catapult*: Lewkowycz et al., *The Large Learning Rate
-//! Phase of Deep Learning*, 2020). So what is measured, fixed before the first run:
+//! Phase of Deep Learning*, 2020). So this is measured:
 //!
 //! 1. One batch for ever, so that the loss is one function. Every context in it has every token as a target
-//!    at least once, so that the loss has a minimum at finite weights.
+//!    once and one of them more often, so that the loss has a minimum at finite weights.
 //! 2. *Settle.* Plain descent at a quarter of the limit, which is measured anew every 400 of 4000 steps; Adam
 //!    (β₂ = 0.999, so that 100 steps leave the preconditioner nearly as it is) at a rate of 10⁻³ for 2000 steps.
+//!    What the limit still changes over the last tenth of that is printed.
 //! 3. The limit there, by [`stability`], as `diagnose` and the health report state it.
 //! 4. From that state training goes on at another rate, 200 steps (Adam: 100). It *diverges* if the loss ever
-//!    rises more than 1 % above its value at step 3. The lowest such rate is bisected to 2 %.
+//!    rises more than 0.1 % above its lowest so far: below the limit descent never climbs. The lowest such rate
+//!    is bisected to 2 %.
 //!
-//! Beside it, for comparison and without a claim: the lowest rate at which the loss *runs away* (beyond 3 times
-//! its value plus 3 nats, as in `diagnose`), and both for a start at fresh weights, where the theorem is silent.
+//! An earlier criterion, 1 % above the value at step 3, was given up: where training has not settled to the
+//! last digit the loss still falls, and hides what climbs. `docs/FAILURES.md` has what both measured.
 
 use std::sync::Arc;
 use tests::draw;
@@ -25,7 +27,7 @@ use transformer::{Form, Gpt2, Gpt2Config, GptStep};
 /// Tokens of a sequence.
 const LENGTH: usize = 8;
 /// Rates are sought up to this many limits.
-const MOST: f64 = 32.0;
+const MOST: f64 = 16.0;
 
 /// Sizes and a seed.
 #[derive(Clone, Copy, Debug)]
@@ -72,13 +74,13 @@ impl Sizes {
             hidden,
             ..Gpt2Config::default()
         };
-        // Every sequence once for each token as its target, and twice more with targets at random.
-        let copies = vocabulary + 2;
+        // Every sequence once for each token as its target, and as often with targets of its own.
+        let copies = 2 * vocabulary;
         let n = contexts * LENGTH;
         let tokens = draw::below(seed, n, vocabulary).repeat(copies);
         let mut targets: Vec<u32> =
             (0..vocabulary as u32).flat_map(|token| vec![token; n]).collect();
-        targets.extend(draw::below(seed + 50, 2 * n, vocabulary));
+        targets.extend(draw::below(seed + 50, n, vocabulary).repeat(vocabulary));
         let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
         let mut model =
             Gpt2::<f32>::record_forward_only(&config, 1, 1, Form::Fused).expect("valid");
@@ -110,25 +112,23 @@ fn at(recipe: &Recipe, rate: f64) -> Recipe {
 }
 
 fn rises(losses: &[f64]) -> bool {
-    losses.iter().any(|l| l.is_nan() || *l > 1.01 * losses[0])
+    let mut lowest = f64::INFINITY;
+    losses.iter().any(|l| {
+        lowest = lowest.min(*l);
+        l.is_nan() || *l > 1.001 * lowest
+    })
 }
 
-fn runs_away(losses: &[f64]) -> bool {
-    losses.iter().any(|l| l.is_nan() || *l > 3.0 * losses[0] + 3.0)
-}
-
-/// The lowest rate at which `bad` happens over the limit, to 2 %; ∞ where it does not up to [`MOST`].
+/// The lowest rate at which the loss rises, over the limit, to 2 %; ∞ where it does not up to [`MOST`].
 fn lowest(
     step: &GptStep<'_>,
     state: &State,
     recipe: &Recipe,
     (limit, steps): (f64, usize),
-    bad: fn(&[f64]) -> bool,
 ) -> f64 {
-    let is_bad =
-        |ratio: f64| bad(&losses(step, state, &at(recipe, ratio * limit), steps));
+    let is_bad = |ratio: f64| rises(&losses(step, state, &at(recipe, ratio * limit), steps));
     // Up by a quarter from far below, so that an island of calm above is not mistaken for the coast.
-    let mut high = 1.0 / 8.0;
+    let mut high = 0.25;
     while !is_bad(high) {
         high *= 1.25;
         if high > MOST {
@@ -168,43 +168,32 @@ fn settle(step: &GptStep<'_>, start: &State, recipe: &Recipe) -> (State, f64) {
 /// Measures all cases and prints the table; those outside the factor.
 fn sweep(recipe: &Recipe, steps: usize, factor: f64) -> Vec<String> {
     let mut misses = vec![];
-    println!(
-        "{:<44} {:>9} {:>8}  {:>9} {:>9}  {:>17}",
-        "rate of divergence over the limit", "limit", "settled", "rises", "runs away", "from fresh weights"
-    );
+    println!("{:<36} {:>9} {:>9} {:>9}", "sizes", "limit", "settled", "ratio");
     for case in CASES {
         let (step, start) = case.step();
         let (state, change) = settle(&step, &start, recipe);
         let bound = limit(&step, &state, recipe);
-        let rise = lowest(&step, &state, recipe, (bound, steps), rises);
-        let away = lowest(&step, &state, recipe, (bound, steps), runs_away);
-        let fresh = limit(&step, &start, recipe);
-        let early = [rises, runs_away].map(|bad| lowest(&step, &start, recipe, (fresh, steps), bad));
+        let ratio = lowest(&step, &state, recipe, (bound, steps));
         let Sizes { layers, width, heads, contexts, vocabulary, .. } = case;
-        let name = format!(
-            "{layers} layers, width {width}, {heads} heads, {contexts}×{vocabulary}"
-        );
-        println!(
-            "{name:<44} {bound:>9.4} {:>+7.1}%  {rise:>9.3} {away:>9.2}  {:>8.2} {:>8.2}",
-            100.0 * change, early[0], early[1]
-        );
-        if !(1.0 / factor..factor).contains(&rise) {
-            misses.push(format!("{name}: {rise:.3}"));
+        let name = format!("{layers} layers, width {width}, {heads} heads, {contexts}×{vocabulary}");
+        println!("{name:<36} {bound:>9.4} {:>+8.1}% {ratio:>9.3}", 100.0 * change);
+        if !(1.0 / factor..factor).contains(&ratio) {
+            misses.push(format!("{name}: {ratio:.3}"));
         }
     }
     misses
 }
 
-/// `cargo test --release -p tests --test trust -- --ignored --nocapture stability`
+/// `cargo test -p tests --test trust -- --ignored --nocapture --test-threads 1`
 #[test]
-#[ignore = "slow: some thousand short trainings"]
+#[ignore = "slow: some hundred short trainings"]
 fn plain_descent_diverges_at_two_over_the_largest_eigenvalue() {
     let misses = sweep(&Recipe::sgd(0.0), 200, 1.5);
     assert!(CASES.len() - misses.len() >= 5 && misses.is_empty(), "misses: {misses:?}");
 }
 
 #[test]
-#[ignore = "slow: some thousand short trainings"]
+#[ignore = "slow: some hundred short trainings"]
 fn adam_diverges_at_its_preconditioned_limit() {
     let descent = Descent::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 };
     let misses = sweep(&Recipe { descent, ..Recipe::adam(0.0) }, 100, 2.0);

@@ -202,7 +202,8 @@ pub fn bytes(step: &GptStep<'_>) -> Result<u128, ModelError> {
     // Weights, gradients and two moments.
     let training = 3 * (16 * parameters + step.smaller(4, 32).bytes::<f32>(false)?);
     // The weights at both widths; directions and gradients.
-    Ok(12 * parameters + (gradients + 40 * parameters).max(starting + 24 * parameters).max(training))
+    Ok(12 * parameters
+        + (gradients + 40 * parameters).max(starting + 24 * parameters).max(training))
 }
 
 /// Freshly initialised parameters.

@@ -234,7 +234,7 @@ impl<S: Subject> Case<'_, S> {
         match cure {
             Cure::Rate(factor) => {
                 recipe.schedule = scaled(recipe.schedule, *factor);
-                trial.cure = format!("learning rate {:.1e} (× {factor})", peak(recipe.schedule));
+                trial.cure = format!("learning rate {:.1e} (× {factor:e})", peak(recipe.schedule));
             }
             Cure::Warmup(steps) => {
                 let peak = peak(recipe.schedule);

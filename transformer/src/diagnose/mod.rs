@@ -358,6 +358,11 @@ impl<S: Subject> Patient<'_, S> {
             return Ok(Some(found));
         }
         if let Some(found) = self.by_structure(watched, at_start, failed)? {
+            // Sizes that training has made are a symptom, where its rate is far above the limit.
+            let fast = |s: &Stability| s.rate > 2.0 * s.limit;
+            if self.start.steps > 0 && self.stability(self.start)?.is_some_and(|s| fast(&s)) {
+                return self.by_dynamics(watched, well, stability).map(Some);
+            }
             return Ok(Some(found));
         }
         if failed {

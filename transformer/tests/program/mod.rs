@@ -68,7 +68,8 @@ impl Running {
             from.read_to_end(&mut bytes).expect("a pipe that can be read");
             bytes
         }
-        let (out, err) = (self.0.stdout.take().expect("piped"), self.0.stderr.take().expect("piped"));
+        let (out, err) =
+            (self.0.stdout.take().expect("piped"), self.0.stderr.take().expect("piped"));
         let (out, err) = (std::thread::spawn(|| all(out)), std::thread::spawn(|| all(err)));
         let began = Instant::now();
         let status = loop {
@@ -81,11 +82,7 @@ impl Running {
             );
             std::thread::sleep(Duration::from_millis(2));
         };
-        Output {
-            status,
-            stdout: out.join().expect("read"),
-            stderr: err.join().expect("read"),
-        }
+        Output { status, stdout: out.join().expect("read"), stderr: err.join().expect("read") }
     }
 }
 
@@ -121,7 +118,8 @@ pub(crate) const SMALL: [&str; 14] = [
 ];
 
 /// A line of text.
-pub(crate) const TEXT: &str = "the quick brown fox jumps over the lazy dog, and the dog does not mind.\n";
+pub(crate) const TEXT: &str =
+    "the quick brown fox jumps over the lazy dog, and the dog does not mind.\n";
 
 /// A directory with a text, in which the program runs.
 pub(crate) struct Place(pub(crate) TempDir);

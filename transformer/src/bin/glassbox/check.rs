@@ -1,8 +1,8 @@
 //! `glassbox check`.
 
 use crate::examined::Examined;
-use crate::settings::Settings;
 use crate::memory::bytes;
+use crate::settings::Settings;
 use crate::{Result, on_threads, remark};
 use clap::Args;
 use serde_json::json;

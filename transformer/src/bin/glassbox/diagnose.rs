@@ -113,11 +113,14 @@ impl Diagnose {
         let mut found = diagnose::diagnose(&step, &start, &recipe, steps)?;
         // A checkpoint right before the failure shows no growth, and weights that training has spoilt
         // say no more why; a short run is walked from its start.
-        let late = found.cause.as_ref().is_some_and(|(cause, _)| {
-            found.history.len() == 1 || SYMPTOMS.contains(cause)
-        });
+        let late = found
+            .cause
+            .as_ref()
+            .is_some_and(|(cause, _)| found.history.len() == 1 || SYMPTOMS.contains(cause));
         if late && (1..=AGAIN).contains(&start.steps) {
-            remark("the checkpoint is spoilt already: training again from the seed to see what grew");
+            remark(
+                "the checkpoint is spoilt already: training again from the seed to see what grew",
+            );
             let fresh = State::start(initial(&model, config.seed)?);
             let again = diagnose::diagnose(&step, &fresh, &recipe, start.steps + steps)?;
             if again.cause.is_some() {
@@ -186,7 +189,8 @@ impl Diagnose {
             let memory = saved.collect();
             // The two are the same, unless somebody changed the model.
             let model = parameters.iter().find(|p| p.iter().any(|p| !p.is_finite()));
-            let parameters = model.filter(|_| kept.iter().all(|p| p.is_finite())).cloned().unwrap_or(kept);
+            let parameters =
+                model.filter(|_| kept.iter().all(|p| p.is_finite())).cloned().unwrap_or(kept);
             return Ok(State { steps, memory, ..State::start(parameters) });
         }
         Ok(State::start(match parameters {
@@ -274,7 +278,10 @@ fn described(found: &Diagnosis) -> String {
         line(if trial.cured { "cure" } else { "no cure" }, trial.to_string());
     }
     if found.cause.is_some() {
-        line("more", format!("docs/FAILURES.md: {}", found.cause.as_ref().map_or("", |c| c.0.title())));
+        line(
+            "more",
+            format!("docs/FAILURES.md: {}", found.cause.as_ref().map_or("", |c| c.0.title())),
+        );
     }
     out
 }
