@@ -120,12 +120,7 @@ fn rises(losses: &[f64]) -> bool {
 }
 
 /// The lowest rate at which the loss rises, over the limit, to 2 %; ∞ where it does not up to [`MOST`].
-fn lowest(
-    step: &GptStep<'_>,
-    state: &State,
-    recipe: &Recipe,
-    (limit, steps): (f64, usize),
-) -> f64 {
+fn lowest(step: &GptStep<'_>, state: &State, recipe: &Recipe, (limit, steps): (f64, usize)) -> f64 {
     let is_bad = |ratio: f64| rises(&losses(step, state, &at(recipe, ratio * limit), steps));
     // Up by a quarter from far below, so that an island of calm above is not mistaken for the coast.
     let mut high = 0.25;
@@ -175,7 +170,8 @@ fn sweep(recipe: &Recipe, steps: usize, factor: f64) -> Vec<String> {
         let bound = limit(&step, &state, recipe);
         let ratio = lowest(&step, &state, recipe, (bound, steps));
         let Sizes { layers, width, heads, contexts, vocabulary, .. } = case;
-        let name = format!("{layers} layers, width {width}, {heads} heads, {contexts}×{vocabulary}");
+        let name =
+            format!("{layers} layers, width {width}, {heads} heads, {contexts}×{vocabulary}");
         println!("{name:<36} {bound:>9.4} {:>+8.1}% {ratio:>9.3}", 100.0 * change);
         if !(1.0 / factor..factor).contains(&ratio) {
             misses.push(format!("{name}: {ratio:.3}"));

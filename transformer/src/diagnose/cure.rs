@@ -154,8 +154,11 @@ impl<S: Subject> Case<'_, S> {
             Cause::NotZeroed => vec![Cure::Zero],
             Cause::NotAveraged => vec![Cure::Average],
             Cause::RateTooHigh => {
-                // Half of the limit, where it is far below what was tried.
-                let half = self.stability.map(|s| round(0.5 * s.limit / s.rate));
+                // Half of the limit, where that is far below; a rate that some models bear, where there is no
+                // limit to be had and the rate is beyond all reason.
+                let rate = peak(self.recipe.schedule);
+                let half = self.stability.map(|s| 0.5 * s.limit / s.rate).filter(|f| f.is_finite());
+                let half = half.or((rate > 10.0).then_some(0.1 / rate)).map(round);
                 let half = half.filter(|f| *f > 0.0 && *f < 0.05);
                 half.into_iter().chain([1e-1, 1e-2, 1e-3, 1e-4]).map(Cure::Rate).collect()
             }

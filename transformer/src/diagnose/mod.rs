@@ -361,6 +361,7 @@ impl<S: Subject> Patient<'_, S> {
             // Sizes that training has made are a symptom, where its rate is far above the limit.
             let fast = |s: &Stability| s.rate > 2.0 * s.limit;
             if self.start.steps > 0 && self.stability(self.start)?.is_some_and(|s| fast(&s)) {
+                let well = std::slice::from_ref(self.start);
                 return self.by_dynamics(watched, well, stability).map(Some);
             }
             return Ok(Some(found));
