@@ -182,14 +182,14 @@ fn sweep(recipe: &Recipe, steps: usize, factor: f64) -> Vec<String> {
 
 /// `cargo test -p tests --test trust -- --ignored --nocapture --test-threads 1`
 #[test]
-#[ignore = "slow: some hundred short trainings"]
+#[ignore = "unproved: by this criterion not yet run to its end"]
 fn plain_descent_diverges_at_two_over_the_largest_eigenvalue() {
     let misses = sweep(&Recipe::sgd(0.0), 200, 1.5);
     assert!(CASES.len() - misses.len() >= 5 && misses.is_empty(), "misses: {misses:?}");
 }
 
 #[test]
-#[ignore = "slow: some hundred short trainings"]
+#[ignore = "unproved: by this criterion not yet run to its end"]
 fn adam_diverges_at_its_preconditioned_limit() {
     let descent = Descent::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0 };
     let misses = sweep(&Recipe { descent, ..Recipe::adam(0.0) }, 100, 2.0);
