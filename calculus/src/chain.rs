@@ -1,10 +1,10 @@
 //! The chain rule made visible: the Jacobian of a composition is the product of Jacobians.
 //!
-//! y = fₗ(…f₂(f₁(x))): J = Jₗ·…·J₂·J₁, each Jₗ at the value that reaches its layer. Multiplying
-//! matrices is associative, and the two orders are the two modes: from the right (forward) every
-//! product has as many columns as there are inputs, from the left (reverse, backpropagation) as many
-//! rows as there are outputs. A loss has one output, so that from the left every product is a vector
-//! times a matrix.
+//! <var>y = fₗ(…f₂(f₁(x)))</var>: <var>J = Jₗ·…·J₂·J₁</var>, each Jₗ at the value that reaches its
+//! layer. Multiplying matrices is associative, and the two orders are the two modes: from the right
+//! (forward) every product has as many columns as there are inputs, from the left (reverse,
+//! backpropagation) as many rows as there are outputs. A loss has one output, so that from the left
+//! every product is a vector times a matrix.
 //!
 //! Source: the textbook's A.3; Baur and Strassen 1983 for the cost of the gradient.
 
@@ -61,7 +61,7 @@ impl<T: Real> Chain<T> {
         &self.jacobians
     }
 
-    /// Jₗ·…·J₁, the Jacobian of the composition; the identity of no layers.
+    /// <var>Jₗ·…·J₁</var>, the Jacobian of the composition; the identity of no layers.
     pub fn product(&self) -> Matrix<T> {
         let n = self.values[0].len();
         self.jacobians.iter().fold(Matrix::identity(n, n), |product, j| multiply(j, &product))
@@ -72,6 +72,14 @@ impl<T: Real> Chain<T> {
     ///
     /// # Panics
     /// If `upstream` has not one number per output.
+    ///
+    /// ```
+    /// use calculus::{Dual, chain::Chain};
+    /// let double = |x: &[Dual<f64>]| vec![2.0 * x[0]];
+    /// let square = |x: &[Dual<f64>]| vec![x[0] * x[0]];
+    /// let chain = Chain::of(&[&double, &square], &[3.0]);
+    /// assert_eq!(chain.gradients(&[1.0]), [[24.0], [12.0], [1.0]]); // d(2x)²/dx = 8x, dy/d(2x), dy/dy
+    /// ```
     pub fn gradients(&self, upstream: &[T]) -> Vec<Vec<T>> {
         assert_eq!(upstream.len(), self.values[self.jacobians.len()].len(), "one per output");
         let mut row = Matrix::from_row_slice(1, upstream.len(), upstream);

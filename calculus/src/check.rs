@@ -1,7 +1,7 @@
 //! Whether a derivative belongs to its function.
 //!
 //! A vjp is the transpose of a linear map J. For any direction ẋ and any upstream gradient ȳ,
-//! ⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩: one number, computed by two independent routes. The left side runs the
+//! <var>⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩</var>: one number, computed by two independent routes. The left side runs the
 //! *forward* code on dual numbers, the right side the vjp.
 
 use crate::landscape::Field;
@@ -11,11 +11,11 @@ use linalg::{Matrix, Primitive, Real, Shape, Work};
 /// The two sides of the adjoint law.
 #[derive(Clone, Copy, Debug)]
 pub struct Adjoint {
-    /// ⟨ȳ, J·ẋ⟩, forward mode.
+    /// <var>⟨ȳ, J·ẋ⟩</var>, forward mode.
     pub forward: f64,
-    /// ⟨Jᵀ·ȳ, ẋ⟩, reverse mode.
+    /// <var>⟨Jᵀ·ȳ, ẋ⟩</var>, reverse mode.
     pub reverse: f64,
-    /// ‖ȳ‖·‖J·ẋ‖ + Σ ‖(Jᵀ·ȳ)ₙ‖·‖ẋₙ‖: the size that rounding errors are relative to.
+    /// <var>‖ȳ‖·‖J·ẋ‖ + Σ ‖(Jᵀ·ȳ)ₙ‖·‖ẋₙ‖</var>: the size that rounding errors are relative to.
     pub scale: f64,
 }
 
@@ -87,11 +87,12 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     }
 }
 
-/// The step of a central difference of a function that changes over lengths of about max(1, |x|): ε^⅓·max(1, |x|),
-/// where the truncation error h²·f‴/6 and the rounding error ε·f/h are about the same.
+/// The step of a central difference of a function that changes over lengths of about max(1, |x|):
+/// <var>ε^⅓·max(1, |x|)</var>, where the truncation error <var>h²·f‴/6</var> and the rounding error
+/// <var>ε·f/h</var> are about the same.
 ///
-/// A difference is good to about ε^⅔ = 4·10⁻¹¹ there. A larger step is off by the curve's bend, a smaller one
-/// by the rounding of f:
+/// A difference is good to about <var>ε^⅔ = 4·10⁻¹¹</var> there. A larger step is off by the curve's bend, a
+/// smaller one by the rounding of f:
 ///
 /// ```
 /// use calculus::check::difference_step;
@@ -109,8 +110,8 @@ pub fn difference_step(x: f64) -> f64 {
     f64::EPSILON.cbrt() * x.abs().max(1.0)
 }
 
-/// (f(x + h·ẋ) − f(x − h·ẋ)) / 2h: the slope of `f` at `x` in the direction `tangent`, with the h that
-/// balances truncation and rounding, [`difference_step`]`(‖x‖∞)/‖ẋ‖∞`. Good to about ε^⅔.
+/// <var>(f(x + h·ẋ) − f(x − h·ẋ)) / 2h</var>: the slope of `f` at `x` in the direction `tangent`, with the h that
+/// balances truncation and rounding, [`difference_step`]`(‖x‖∞)/‖ẋ‖∞`. Good to about <var>ε^⅔</var>.
 ///
 /// 0 along a direction of zeros, or without variables; NaN where x, the direction or f near x is not finite.
 ///
@@ -159,7 +160,7 @@ impl Agreement {
 }
 
 /// The slope of `f` at `x` along `direction`, by three routes: dual = reverse = difference. The first two
-/// agree to rounding, the third to about ε^⅔ times how strongly f bends.
+/// agree to rounding, the third to about <var>ε^⅔</var> times how strongly f bends.
 ///
 /// # Panics
 /// If the lengths differ.

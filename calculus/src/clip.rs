@@ -3,7 +3,8 @@
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real, ViewMut, parallel, simd};
 
-/// ‖g‖₂ of all gradients together, summed in `f64`; 0 of none, NaN or ∞ where the gradients are.
+/// <var>‖g‖₂</var> of all gradients together, summed in `f64`; 0 of none, NaN or ∞ where the gradients
+/// are.
 ///
 /// Right over the whole range of `f64`: where squares overflow or vanish, the sum is taken again of
 /// gradients scaled by the largest.
@@ -42,7 +43,7 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
     if sum.is_normal() || sum.is_nan() { sum.sqrt() } else { scaled_norm(gradients) }
 }
 
-/// ‖g‖₂ as max|g|·‖g/max|g|‖₂, where the squares leave the range.
+/// <var>‖g‖₂</var> as <var>max|g|·‖g/max|g|‖₂</var>, where the squares leave the range.
 fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
     let sizes = || gradients.iter().map(|g| g.to_f64().abs());
     let largest = sizes().fold(0.0, f64::max);
@@ -54,9 +55,9 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 
 /// Shrinks all gradients together so that their norm is at most `limit`; returns the norm before.
 ///
-/// g ← g·min(1, limit/(‖g‖ + 10⁻⁶)): the direction stays. The 10⁻⁶ is PyTorch's. Gradients whose norm
-/// is not finite are left as they are: there is nothing to save, and the caller must see it. A limit of
-/// ∞ leaves all as they are.
+/// <var>g ← g·min(1, limit/(‖g‖ + 10⁻⁶))</var>: the direction stays. The 10⁻⁶ is PyTorch's. Gradients
+/// whose norm is not finite are left as they are: there is nothing to save, and the caller must see it. A
+/// limit of ∞ leaves all as they are.
 ///
 /// Source: Pascanu, Mikolov, Bengio 2013.
 ///
@@ -90,7 +91,13 @@ pub fn factor(norm: f64, limit: f64) -> f64 {
     if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
 }
 
-/// g ← factor·g; nothing is touched where the factor is 1.
+/// <var>g ← factor·g</var>; nothing is touched where the factor is 1.
+///
+/// ```
+/// let mut g = [3.0, -4.0];
+/// calculus::clip::scale(&mut g, 0.5);
+/// assert_eq!(g, [1.5, -2.0]);
+/// ```
 pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     if factor == 1.0 {
         return;

@@ -98,7 +98,7 @@ pub fn depth_of_vanishing(rate: f64, smallest: f64) -> Option<u64> {
 }
 
 /// What all paths through exactly k of the layers contribute to ∏(1 + fₗ), for k = 0, …, L: the
-/// coefficients of ∏(1 + fₗ·t). Their sum is the gradient; the number of paths is C(L, k).
+/// coefficients of <var>∏(1 + fₗ·t)</var>. Their sum is the gradient; the number of paths is C(L, k).
 ///
 /// ```
 /// let paths = calculus::depth::paths(&[0.5_f64, 0.25, 0.1]);

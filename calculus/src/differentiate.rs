@@ -34,7 +34,7 @@ pub fn derivative<T: Real>(f: impl FnOnce(Dual<T>) -> Dual<T>, x: T) -> T {
     f(Dual::variable(x)).derivative
 }
 
-/// ⟨∇f(x), v⟩: the slope of f at `x` in the direction `v`, whose length counts.
+/// <var>⟨∇f(x), v⟩</var>: the slope of f at `x` in the direction `v`, whose length counts.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -52,7 +52,8 @@ pub fn directional_derivative<T: Real>(
     f(&moving(x, v)).derivative
 }
 
-/// J·v, the Jacobian-vector product: how all outputs answer to a move along `v`. Forward mode.
+/// <var>J·v</var>, the Jacobian-vector product: how all outputs answer to a move along `v`. Forward
+/// mode.
 ///
 /// # Panics
 /// If the lengths of `x` and `v` differ.
@@ -67,7 +68,8 @@ pub fn jvp<T: Real>(f: impl FnOnce(&[Dual<T>]) -> Vec<Dual<T>>, x: &[T], v: &[T]
     f(&moving(x, v)).into_iter().map(|y| y.derivative).collect()
 }
 
-/// Jᵀ·u, the vector-Jacobian product: what the upstream gradient `u` is by the inputs. Reverse mode.
+/// <var>Jᵀ·u</var>, the vector-Jacobian product: what the upstream gradient `u` is by the inputs.
+/// Reverse mode.
 ///
 /// # Panics
 /// If `u` has not one number per output.
@@ -131,7 +133,7 @@ pub fn trace<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> Tra
     Trace::of(|x| vec![f(x)], x)
 }
 
-/// J = (∂yᵢ/∂xⱼ), outputs × inputs, column by column: forward mode, a run per input.
+/// <var>J = (∂yᵢ/∂xⱼ)</var>, outputs × inputs, column by column: forward mode, a run per input.
 ///
 /// ```
 /// use calculus::{Dual, jacobian};
@@ -162,8 +164,8 @@ pub fn jacobian_by_rows<T: Real>(
     Matrix::from_row_iterator(m, x.len(), units(m).flat_map(|unit| trace.gradient(&unit)))
 }
 
-/// H·v: how the gradient answers to a move along `v`. Forward over reverse: the gradient is computed
-/// on dual numbers, at the cost of a few gradients, and the n × n matrix H is never formed.
+/// <var>H·v</var>: how the gradient answers to a move along `v`. Forward over reverse: the gradient is
+/// computed on dual numbers, at the cost of a few gradients, and the n × n matrix H is never formed.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -181,8 +183,8 @@ pub fn hessian_vector_product<T: Real>(
     gradient(f, &moving(x, v)).into_iter().map(|g| g.derivative).collect()
 }
 
-/// H = (∂²f/∂xᵢ∂xⱼ), column by column. Symmetric but for rounding, where f is twice continuously
-/// differentiable (Schwarz).
+/// <var>H = (∂²f/∂xᵢ∂xⱼ)</var>, column by column. Symmetric but for rounding, where f is twice
+/// continuously differentiable (Schwarz).
 ///
 /// ```
 /// let h = calculus::hessian(|x| x[0] * x[0] * x[1], &[3.0, 2.0]);
@@ -193,7 +195,7 @@ pub fn hessian<T: Real>(f: impl Fn(&[Traced<Dual<T>>]) -> Traced<Dual<T>>, x: &[
     Matrix::from_iterator(n, n, units(n).flat_map(|unit| hessian_vector_product(&f, x, &unit)))
 }
 
-/// x + v·ε.
+/// <var>x + v·ε</var>.
 fn moving<T: Real>(x: &[T], v: &[T]) -> Vec<Dual<T>> {
     assert_eq!(x.len(), v.len(), "a direction has one number per variable");
     x.iter().zip(v).map(|(&x, &v)| Dual::new(x, v)).collect()

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Central differences: an independent witness, good to about ε^(2/3).
+    /// Central differences: an independent witness, good to about <var>ε^(2/3)</var>.
     fn slope(f: impl Fn(f64) -> f64, x: f64) -> f64 {
         let h = f64::EPSILON.cbrt() * x.abs().max(1.0);
         (f(x + h) - f(x - h)) / (2.0 * h)

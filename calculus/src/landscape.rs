@@ -24,8 +24,8 @@ pub trait Field {
     fn at<T: Real>(&self, x: &[T]) -> T;
 }
 
-/// ½·Σ cᵢ·xᵢ²: curvature cᵢ along axis i, so that minimum, maximum and saddle are a matter of signs. Its
-/// stationary point is 0, with the value 0.
+/// <var>½·Σ cᵢ·xᵢ²</var>: curvature cᵢ along axis i, so that minimum, maximum and saddle are a matter of signs.
+/// Its stationary point is 0, with the value 0.
 ///
 /// ```
 /// use calculus::landscape::{Bowl, Field};
@@ -41,7 +41,7 @@ impl Field for Bowl<'_> {
     }
 }
 
-/// Σ 100·(xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²: a narrow curved valley. Its minimum is 0 at (1, …, 1).
+/// <var>Σ 100·(xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)²</var>: a narrow curved valley. Its minimum is 0 at (1, …, 1).
 ///
 /// Source: Rosenbrock 1960.
 ///
@@ -63,8 +63,8 @@ impl Field for Rosenbrock {
     }
 }
 
-/// (x² + y − 11)² + (x + y² − 7)²: four minima of value 0, one of them at (3, 2); a maximum near (−0.27, −0.92);
-/// four saddles.
+/// <var>(x² + y − 11)² + (x + y² − 7)²</var>: four minima of value 0, one of them at (3, 2); a maximum near
+/// (−0.27, −0.92); four saddles.
 ///
 /// Source: Himmelblau, *Applied Nonlinear Programming*, 1972.
 ///
@@ -85,8 +85,8 @@ impl Field for Himmelblau {
     }
 }
 
-/// x³ − 3·x·y²: at 0 the gradient and the Hessian vanish, and it is no minimum; what the second-order test
-/// cannot tell. A monkey sits on it, with a place for its tail.
+/// <var>x³ − 3·x·y²</var>: at 0 the gradient and the Hessian vanish, and it is no minimum; what the second-order
+/// test cannot tell. A monkey sits on it, with a place for its tail.
 ///
 /// ```
 /// use calculus::landscape::{Field, MonkeySaddle};

@@ -28,7 +28,7 @@
 //! Every step runs. Numbers are the textbook's where it has some.
 //!
 //! ## 1. A derivative is a sensitivity
-//! The textbook's first use of autograd: y = x² + 2x + 1 at 3. Moving x by a little moves y by 8 times as
+//! The textbook's first use of autograd: <var>y = x² + 2x + 1</var> at 3. Moving x by a little moves y by 8 times as
 //! much.
 //!
 //! ```
@@ -101,7 +101,7 @@
 //! ```
 //!
 //! ## 6. Descent, and how large a rate may be
-//! L = (2w − 3)² from w = 1. Its curvature is 8: the rate ¼ swings for ever, below it all is well, above
+//! <var>L = (2w − 3)²</var> from w = 1. Its curvature is 8: the rate ¼ swings for ever, below it all is well, above
 //! it all is lost.
 //!
 //! ```
@@ -126,7 +126,7 @@
 //!
 //! ## 7. The loop that trains
 //! Gradient, clipping, schedule, optimiser: four lines, whatever the model. Here a line is fitted to four
-//! points on y = 2x + 1.
+//! points on <var>y = 2x + 1</var>.
 //!
 //! ```
 //! use calculus::{clip, optimizer::{Adam, Optimizer}, schedule::Schedule, value_and_gradient};

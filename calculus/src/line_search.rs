@@ -1,8 +1,8 @@
 //! How far to go along a direction: backtracking line search, for problems so small that the loss may
 //! be computed several times a step.
 //!
-//! From a first rate η, halve it until f(x + η·d) ≤ f(x) + c·η·⟨∇f, d⟩: the step is worth a share c of what the
-//! slope promised. No learning rate has to be chosen.
+//! From a first rate η, halve it until <var>f(x + η·d) ≤ f(x) + c·η·⟨∇f, d⟩</var>: the step is worth a share c
+//! of what the slope promised. No learning rate has to be chosen.
 //!
 //! Source: Armijo 1966; Nocedal and Wright, *Numerical Optimization*, 2006, algorithm 3.1.
 
@@ -74,7 +74,7 @@ pub struct Minimum {
     pub x: Vec<f64>,
     /// f there.
     pub value: f64,
-    /// ‖∇f‖₂ there.
+    /// <var>‖∇f‖₂</var> there.
     pub gradient_norm: f64,
     /// Steps taken.
     pub steps: u32,
@@ -120,7 +120,8 @@ impl Backtracking {
         Err(LineSearchError::Exhausted { attempts: self.attempts, rate: rate / self.shrink })
     }
 
-    /// Steepest descent from `x` with this line search, until ‖∇f‖₂ ≤ `tolerance` or for `steps` steps.
+    /// Steepest descent from `x` with this line search, until <var>‖∇f‖₂</var> ≤ `tolerance` or for `steps`
+    /// steps.
     ///
     /// # Errors
     /// As [`Backtracking::search`].
@@ -159,7 +160,7 @@ impl Backtracking {
     }
 }
 
-/// x + rate·direction.
+/// <var>x + rate·direction</var>.
 fn moved(x: &[f64], rate: f64, direction: &[f64]) -> Vec<f64> {
     x.iter().zip(direction).map(|(x, d)| x + rate * d).collect()
 }

@@ -71,7 +71,7 @@ pub enum Schedule {
         /// The step at which the minimum is reached.
         total: u64,
     },
-    /// peak·factorᵏ after k whole periods: a staircase.
+    /// <var>peak·factorᵏ</var> after k whole periods: a staircase.
     ///
     /// ```
     /// use calculus::schedule::Schedule;

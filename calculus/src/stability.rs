@@ -2,7 +2,7 @@
 //!
 //! Near a minimum the loss is a quadratic, ½·(w − w*)ᵀH(w − w*). A step of gradient descent multiplies the
 //! error along each axis of H by 1 − η·λ: it shrinks for every axis exactly if η < 2/λmax. With momentum
-//! µ (v ← µ·v + g, w ← w − η·v) the limit is 2·(1 + µ)/λmax.
+//! µ (v ← µ·v + g, w ← w − η·v) the limit is <var>2·(1 + µ)/λmax</var>.
 //!
 //! Source: Polyak, *Introduction to Optimization*, 1987, section 1.4 and theorem 3.2.1; in training, Cohen et
 //! al., *Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability*, 2021.
@@ -10,7 +10,7 @@
 use crate::stationary::{StationaryError, curvatures};
 use crate::{Dual, Traced, hessian};
 
-/// 2·(1 + µ)/λ: the learning rate below which descent with momentum µ is stable along an axis of
+/// <var>2·(1 + µ)/λ</var>: the learning rate below which descent with momentum µ is stable along an axis of
 /// curvature λ.
 ///
 /// ∞ where λ is 0 (a plane) or −0; NaN where λ is negative (no rate is stable on a hill) or NaN; 0 where
@@ -38,7 +38,7 @@ pub fn factor(rate: f64, curvature: f64) -> f64 {
 }
 
 /// 2/(λmin + λmax): the rate at which the slowest axis shrinks fastest, by (κ − 1)/(κ + 1) a step with the
-/// condition number κ = λmax/λmin.
+/// condition number <var>κ = λmax/λmin</var>.
 ///
 /// NaN, ±∞ and 0 as the division gives them.
 ///

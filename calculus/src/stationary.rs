@@ -1,8 +1,8 @@
 //! What kind of point it is where the gradient vanishes.
 //!
-//! At a stationary point f(x + h) = f(x) + ½·hᵀHh + O(‖h‖³): the signs of the eigenvalues of the Hessian
-//! decide. In many dimensions all signs are seldom the same, so that almost every stationary point of
-//! a network's loss is a saddle and not a bad minimum.
+//! At a stationary point <var>f(x + h) = f(x) + ½·hᵀ·H·h + O(‖h‖³)</var>: the signs of the eigenvalues of
+//! the Hessian decide. In many dimensions all signs are seldom the same, so that almost every stationary
+//! point of a network's loss is a saddle and not a bad minimum.
 //!
 //! Source: Dauphin et al., *Identifying and attacking the saddle point problem*, 2014; Milnor, *Morse
 //! Theory*, 1963, for the index.
@@ -45,7 +45,7 @@ pub enum StationaryError {
         "the gradient's norm is {norm:e}, not at most {tolerance:e}: the point is not stationary"
     )]
     Slope {
-        /// ‖∇f‖₂.
+        /// <var>‖∇f‖₂</var>.
         norm: f64,
         /// The largest norm that counts as none.
         tolerance: f64,
@@ -127,7 +127,7 @@ pub fn curvatures(hessian: &Matrix<f64>) -> Result<Vec<f64>, StationaryError> {
 }
 
 /// The kind of a stationary point with this Hessian. A curvature counts as none where it is below
-/// n·ε·max|λ|, the rounding error of the eigenvalues.
+/// <var>n·ε·max|λ|</var>, the rounding error of the eigenvalues.
 ///
 /// # Errors
 /// As [`curvatures`].
@@ -154,7 +154,7 @@ pub fn classify(hessian: &Matrix<f64>) -> Result<Stationary, StationaryError> {
     Ok(Stationary { kind, curvatures })
 }
 
-/// The kind of the stationary point of f at `x`, where ‖∇f(x)‖₂ ≤ `tolerance`.
+/// The kind of the stationary point of f at `x`, where <var>‖∇f(x)‖₂</var> ≤ `tolerance`.
 ///
 /// # Errors
 /// A point that is not stationary (a gradient of NaN is not), and as [`classify`].

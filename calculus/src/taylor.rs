@@ -1,7 +1,7 @@
 //! Taylor expansion to any order, by numbers that carry their series.
 //!
-//! f(x + h) = Σₖ₌₀ⁿ⁻¹ f⁽ᵏ⁾(x)/k!·hᵏ + f⁽ⁿ⁾(ξ)/n!·hⁿ, with some ξ between x and x + h: the remainder in
-//! Lagrange's form.
+//! <var>f(x + h) = Σₖ₌₀ⁿ⁻¹ f⁽ᵏ⁾(x)/k!·hᵏ + f⁽ⁿ⁾(ξ)/n!·hⁿ</var>, with some ξ between x and x + h: the
+//! remainder in Lagrange's form.
 //!
 //! Gradient descent trusts the first two terms, Newton's method three; the learning rate is how far
 //! the trust goes.
@@ -15,7 +15,8 @@ use num_traits::{One, Zero};
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
-/// Σₖ coefficientₖ·hᵏ with N coefficients: a polynomial in h, cut off after h^(N−1).
+/// <var>Σₖ coefficientₖ·hᵏ</var> with N coefficients: a polynomial in h, cut off after
+/// <var>h^(N−1)</var>.
 ///
 /// A `Series` is a [`Real`]: evaluating a function at `Series::variable(x)` gives its expansion about x.
 /// `Series<T, 2>` is a [`crate::Dual`]. Comparisons look at the value alone. Coefficients at hard places
@@ -41,7 +42,7 @@ impl<T: Real, const N: usize> Series<T, N> {
         Series::moving(x, T::one())
     }
 
-    /// x + v·h: a variable that moves along a direction.
+    /// <var>x + v·h</var>: a variable that moves along a direction.
     pub fn moving(x: T, v: T) -> Self {
         Series::from_rule(|_, k| match k {
             0 => x,
@@ -74,7 +75,7 @@ impl<T: Real, const N: usize> Series<T, N> {
     }
 
     /// What the remainder at h is at most, where |f⁽ᴺ⁾| ≤ `largest` between x and x + h:
-    /// largest·|h|ᴺ/N!.
+    /// <var>largest·|h|ᴺ/N!</var>.
     ///
     /// ```
     /// use calculus::taylor;
@@ -99,7 +100,8 @@ impl<T: Real, const N: usize> Series<T, N> {
         Series(c)
     }
 
-    /// y with y(0) = `start` and y′ = a′·g: k·yₖ = Σᵢ i·aᵢ·gₖ₋ᵢ, where `g` may need the y before.
+    /// y with y(0) = `start` and <var>y′ = a′·g</var>: <var>k·yₖ = Σᵢ i·aᵢ·gₖ₋ᵢ</var>, where `g` may
+    /// need the y before.
     fn integral(&self, start: T, g: impl Fn(&[T; N], usize) -> T) -> Self {
         Series::from_rule(|y, k| {
             if k == 0 {
@@ -137,7 +139,7 @@ fn factorial<T: Real>(k: usize) -> T {
     T::from_f64((1..=k).map(|i| i as f64).product())
 }
 
-/// Σ aᵢ·bₖ₋ᵢ over the i in `range`.
+/// <var>Σ aᵢ·bₖ₋ᵢ</var> over the i in `range`.
 fn convolution<T: Real>(a: &[T], b: &[T], range: RangeInclusive<usize>, k: usize) -> T {
     range.fold(T::zero(), |sum, i| sum + a[i] * b[k - i])
 }
@@ -158,7 +160,8 @@ pub fn expand<T: Real, const N: usize>(
     f(Series::variable(x))
 }
 
-/// The expansion of t ↦ f(x + t·v): value, slope ⟨∇f, v⟩, half the curvature ⟨v, H·v⟩, ….
+/// The expansion of <var>t ↦ f(x + t·v)</var>: value, slope ⟨∇f, v⟩, half the curvature
+/// <var>⟨v, H·v⟩</var>, ….
 ///
 /// # Panics
 /// If the lengths differ.

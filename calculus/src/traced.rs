@@ -151,7 +151,7 @@ impl<T: Real> Trace<T> {
         self.outputs.iter().map(|y| y.value).collect()
     }
 
-    /// Σ upstreamₖ·∂yₖ/∂x for every variable x: the vector-Jacobian product.
+    /// <var>Σ upstreamₖ·∂yₖ/∂x</var> for every variable x: the vector-Jacobian product.
     ///
     /// # Panics
     /// If there is not one upstream number per output.

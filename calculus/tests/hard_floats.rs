@@ -3,15 +3,18 @@
 //! Here the scalars and the functions that act on closures; every module's own tests hold what its
 //! documentation says (clipping, optimisers, schedules, spectra, depth, line search, differences).
 
-use calculus::activation::{gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
+use calculus::activation::{
+    Activation, Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh, gelu, gelu_tanh,
+    leaky_relu, relu, sigmoid, silu,
+};
 use calculus::chain::Chain;
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::taylor::{self, Series};
 use calculus::{
-    Dual, Traced, derivative, directional_derivative, gradient, hessian, jacobian, jvp, trace,
-    value_and_gradient, vjp,
+    Dual, Traced, check, derivative, directional_derivative, gradient, hessian,
+    hessian_vector_product, jacobian, jacobian_by_rows, jvp, trace, value_and_gradient, vjp,
 };
-use linalg::Real;
+use linalg::{Matrix, Real, apply, hadamard::Hadamard, pullback};
 use num_traits::{One, Zero};
 
 const INF: f64 = f64::INFINITY;
@@ -247,4 +250,100 @@ fn units_of_every_scalar() {
     assert!(Traced::<f64>::zero().is_zero() && !Traced::<f64>::one().is_zero());
     assert_eq!(Traced::<f64>::from_f64(NAN).to_f64().to_bits(), NAN.to_bits());
     assert_eq!(Dual::<f32>::from_f64(1e300).value, f32::INFINITY);
+}
+
+#[test]
+fn recorded_activations_are_the_functions_and_their_slopes() {
+    fn hold<F: Function>(f: F) {
+        let x = Matrix::from_column_slice(HARD.len(), 1, &HARD);
+        let y = apply(&Activation(f), [&x]).expect("one operand");
+        let [dx] =
+            pullback(&Activation(f), [&x], &Matrix::repeat(HARD.len(), 1, 3.0)).expect("one");
+        for (i, &x) in HARD.iter().enumerate() {
+            let dual = F::at(Dual::variable(x));
+            assert!(
+                same(y[i], F::at(x)) && same(y[i], dual.value),
+                "{}({x:e}) = {:e}",
+                F::NAME,
+                y[i]
+            );
+            // The gradient starts as +0, to which −0 adds nothing.
+            assert!(same(dx[i], 0.0 + 3.0 * dual.derivative), "{}′({x:e}): {:e}", F::NAME, dx[i]);
+        }
+        let nothing = Matrix::<f64>::zeros(0, 3);
+        assert_eq!(apply(&Activation(f), [&nothing]).expect("one operand"), nothing);
+    }
+    hold(Relu);
+    hold(LeakyRelu);
+    hold(Sigmoid);
+    hold(Tanh);
+    hold(Silu);
+    hold(Gelu);
+    hold(GeluTanh);
+}
+
+#[test]
+fn second_derivatives_and_rows_at_hard_places() {
+    for x in HARD {
+        // H of a linear function is 0 whatever x; of a square, 2·v where x is finite.
+        assert_eq!(hessian_vector_product(|w| w[0], &[x], &[1.0]), [0.0]);
+        let curved = hessian_vector_product(|w| w[0] * w[0], &[1.0], &[x])[0];
+        assert!(same(curved, 2.0 * x) || (x == 0.0 && curved == 0.0), "{x:e}: {curved:e}");
+        assert_eq!(jacobian_by_rows(|w| vec![w[0], w[0] + w[0]], &[x]).as_slice(), &[1.0, 2.0]);
+    }
+    assert!(
+        hessian_vector_product(
+            |_: &[Traced<Dual<f64>>]| Traced::constant(Dual::constant(1.0)),
+            &[],
+            &[]
+        )
+        .is_empty()
+    );
+    let none = jacobian_by_rows(|_: &[Traced<f64>]| vec![Traced::constant(2.0)], &[]);
+    assert_eq!(none.shape(), (1, 0));
+    assert_eq!(jacobian_by_rows(|_: &[Traced<f64>]| vec![], &[1.0]).shape(), (0, 1));
+    // A constant does not move along anything.
+    for x in HARD {
+        assert_eq!(
+            taylor::expand_along::<f64, 2>(|_| Series::constant(1.0), &[x], &[1.0]).derivative(1),
+            0.0
+        );
+        let line = taylor::expand_along::<f64, 2>(|w| w[0], &[1.0], &[x]);
+        assert!(same(line.derivative(1), x));
+    }
+}
+
+#[test]
+fn gradients_of_a_composition_with_hard_numbers() {
+    let double = |x: &[Dual<f64>]| vec![x[0] + x[0]]; // not 2·x: 0·∞
+    for x in HARD {
+        let chain = Chain::of(&[&double, &double], &[x]);
+        assert_eq!(chain.product()[0], 4.0, "a linear map has the same slope everywhere");
+        let gradients = chain.gradients(&[x]);
+        // Products into zeros: −0 comes back as +0.
+        let expected = [4.0 * x, 2.0 * x, x].map(|g| if g == 0.0 { 0.0 } else { g });
+        for (found, expected) in gradients.iter().zip(expected) {
+            assert!(same(found[0] + 0.0, expected), "{x:e}: {gradients:?}");
+        }
+        assert_eq!((chain.forward_cost(), chain.reverse_cost()), (2, 2));
+    }
+    let nothing = Chain::<f64>::of(&[], &[]);
+    assert_eq!((nothing.gradients(&[]).len(), nothing.forward_cost()), (1, 0));
+}
+
+#[test]
+fn the_adjoint_law_says_when_it_cannot_hold() {
+    let x = |v: f64| Matrix::from_element(1, 1, v);
+    // Both sides of ⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩ for y = x², whose slope is 2x.
+    let square = |at: f64, along: f64, upstream: f64| {
+        check::adjoint(&Hadamard, &[x(at), x(at)], &[x(along), x(along)], &x(upstream))
+    };
+    for at in [0.0, -0.0, 5e-324, 1.0, 1e150] {
+        let law = square(at, 1.0, 1.0);
+        assert_eq!(law.error(), 0.0, "{at:e}");
+    }
+    for bad in [INF, NAN] {
+        let error = square(bad, 1.0, 1.0).error();
+        assert!(error.is_nan() || error == 0.0, "{error}"); // never a number that looks right by chance
+    }
 }

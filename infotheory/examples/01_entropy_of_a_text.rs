@@ -3,24 +3,24 @@
 //!
 //! `cargo run -p infotheory --example 01_entropy_of_a_text -- FILE`; without FILE, this crate's README.
 
+mod text;
+
 use infotheory::entropy::{entropy, normalised_entropy, self_information};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::bits_per_byte;
 use std::collections::BTreeMap;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let text = match std::env::args().nth(1) {
-        Some(file) => std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?,
-        None => include_str!("../README.md").to_owned(),
-    };
+fn main() -> std::process::ExitCode {
+    text::main(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let text = text::text()?;
     let mut counts: BTreeMap<char, usize> = BTreeMap::new();
     for letter in text.chars() {
         *counts.entry(letter).or_default() += 1;
     }
     let n: usize = counts.values().sum();
-    if n == 0 {
-        return Err("the text is empty".into());
-    }
     let p: Vec<f64> = counts.values().map(|&c| c as f64 / n as f64).collect();
     let h = entropy(&p)?;
     println!("letters        {n}, {} different", counts.len());

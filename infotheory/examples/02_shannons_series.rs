@@ -4,16 +4,21 @@
 //! README. The series falls to the entropy rate of the language, and then further, because the text ends:
 //! where an N-gram occurs hardly more than once there is nothing left to count.
 
+mod text;
+
 use infotheory::shannon::series;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    text::main(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let files: Vec<String> = std::env::args().skip(1).collect();
     if files.is_empty() {
         return report("README.md", include_str!("../README.md"));
     }
     for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?;
-        report(&file, &text)?;
+        report(&file, &text::read(&file)?)?;
     }
     Ok(())
 }

@@ -2,14 +2,17 @@
 //!
 //! `cargo run --release -p infotheory --example 05_ngram_models -- FILE`; without FILE, this crate's README.
 
+mod text;
+
 use infotheory::ngram::{NGram, Smoothing};
 use std::collections::BTreeMap;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let text = match std::env::args().nth(1) {
-        Some(file) => std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?,
-        None => include_str!("../README.md").to_owned(),
-    };
+fn main() -> std::process::ExitCode {
+    text::main(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let text = text::text()?;
     let mut letters = BTreeMap::new();
     text.chars().for_each(|c| {
         letters.insert(c, 0);

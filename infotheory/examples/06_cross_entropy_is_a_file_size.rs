@@ -4,6 +4,8 @@
 //! crate's README. The model learns as it goes: after every byte, writer and reader count it, each for
 //! itself. No table is in the file.
 
+mod text;
+
 use infotheory::Bits;
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies};
 
@@ -34,7 +36,11 @@ impl Model {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> std::process::ExitCode {
+    text::main(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let text = match std::env::args().nth(1) {
         Some(file) => std::fs::read(&file).map_err(|e| format!("{file}: {e}"))?,
         None => include_bytes!("../README.md").to_vec(),

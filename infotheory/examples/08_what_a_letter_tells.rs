@@ -3,15 +3,18 @@
 //! `cargo run --release -p infotheory --example 08_what_a_letter_tells -- FILE`; without FILE, this crate's
 //! README.
 
+mod text;
+
 use infotheory::joint::Joint;
 use linalg::Matrix;
 use std::collections::BTreeMap;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let text = match std::env::args().nth(1) {
-        Some(file) => std::fs::read_to_string(&file).map_err(|e| format!("{file}: {e}"))?,
-        None => include_str!("../README.md").to_owned(),
-    };
+fn main() -> std::process::ExitCode {
+    text::main(run)
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let text = text::text()?;
     let text: Vec<char> = text.to_lowercase().chars().collect();
     let mut numbers: BTreeMap<char, usize> = text.iter().map(|c| (*c, 0)).collect();
     numbers.values_mut().enumerate().for_each(|(i, number)| *number = i);

@@ -39,10 +39,11 @@ const INTERVAL: u32 = 64 - (PRECISION + 1);
 
 /// A distribution in integers that sum to 2²⁴, none of them 0: what both ends of a code agree on.
 ///
-/// Formula: fᵢ = 1 + ⌊pᵢ·(2²⁴ − n)⌋, and what is left over to the most probable outcome (the first of
-/// equals). So f/2²⁴ ≥ p·(1 − n/2²⁴): a symbol costs at most −log₂(1 − n·2⁻²⁴) bits more than −log₂ p,
-/// 6·10⁻⁶ of 65 outcomes. Only IEEE additions, multiplications and divisions in one order take part:
-/// the same numbers give the same integers on every machine.
+/// Formula: <var>fᵢ = 1 + ⌊pᵢ·(2²⁴ − n)⌋</var>, and what is left over to the most probable outcome (the
+/// first of equals). So <var>f/2²⁴ ≥ p·(1 − n/2²⁴)</var>: a symbol costs at most
+/// <var>−log₂(1 − n·2⁻²⁴)</var> bits more than −log₂ p, 6·10⁻⁶ of 65 outcomes. Only IEEE additions,
+/// multiplications and divisions in one order take part: the same numbers give the same integers on
+/// every machine.
 ///
 /// ```
 /// use infotheory::arithmetic::{Frequencies, TOTAL};
@@ -116,7 +117,7 @@ impl Frequencies {
         self.bounds[outcome]..self.bounds[outcome + 1]
     }
 
-    /// The ideal length of an outcome's code: −log₂(f/2²⁴).
+    /// The ideal length of an outcome's code: <var>−log₂(f/2²⁴)</var>.
     ///
     /// # Panics
     /// If there is no such outcome.

@@ -1,17 +1,17 @@
 //! Cross-entropy of predictions against what happened, fused with the logarithm of softmax.
 //!
 //! Formula, for logits z (classes × tokens) and the index y of the true class of each token:
-//! L = mean over tokens of −ln softmax(z)_y = mean of (ln Σ e^z − z_y), in nats.
+//! L = mean over tokens of −ln softmax(z)_y = mean of <var>(ln Σ e^z − z_y)</var>, in nats.
 //! Gradient: dz = (softmax(z) − one-hot(y))/n: prediction minus truth.
 //!
 //! A good prediction has p_y near 1, and then neither ln p_y nor p_y − 1 may be computed as they stand:
-//! in `f32`, a loss of 10⁻⁴ would be right to three digits. With o = Σ_{j≠y} e^z_j / e^z_y, the odds
-//! against the truth, they are ln(1 + o) and −o/(1 + o), right to the last digits.
+//! in `f32`, a loss of 10⁻⁴ would be right to three digits. With <var>o = Σ_{j≠y} e^z_j / e^z_y</var>,
+//! the odds against the truth, they are ln(1 + o) and −o/(1 + o), right to the last digits.
 //!
 //! Tokens whose target is negative are ignored: they neither cost nor count.
 //!
-//! To minimise it is to maximise the likelihood of the text: n·L = −ln Π p_y. "The loss went down" and
-//! "the text has become more probable" are the same sentence.
+//! To minimise it is to maximise the likelihood of the text: <var>n·L = −ln Π p_y</var>. "The loss went
+//! down" and "the text has become more probable" are the same sentence.
 //! Source: the textbook's A.4 and A.6; Goodfellow et al. 2016, section 6.2.2.
 //!
 //! Three ways in: [`cross_entropy`] of two distributions; [`of_logits`] and [`mean_of_logits`], plain
@@ -28,8 +28,8 @@ use linalg::{
     gather, parallel, simd, vector,
 };
 
-/// The cross-entropy of two distributions, −Σ p ln q = H(P) + KL(P‖Q), in nats: what it costs to encode
-/// what P does in the code that is right for Q. ∞ where some q is 0 and its p is not.
+/// The cross-entropy of two distributions, <var>−Σ p ln q = H(P) + KL(P‖Q)</var>, in nats: what it
+/// costs to encode what P does in the code that is right for Q. ∞ where some q is 0 and its p is not.
 ///
 /// # Errors
 /// What is no distribution, or two of different lengths.
@@ -128,7 +128,8 @@ pub fn mean_of_logits<T: Real>(
 /// The mean cross-entropy in nats; operands are logits (classes × tokens) and targets (1 × tokens).
 ///
 /// A target that is no class makes the loss NaN, as do targets that are all ignored (a mean over
-/// nothing): whoever makes batches refuses both.
+/// nothing): whoever makes batches refuses both. So does a column with a logit of NaN or +∞, or with
+/// nothing but −∞; [`mean_of_logits`] says which.
 ///
 /// ```
 /// use infotheory::cross_entropy::CrossEntropy;
@@ -143,11 +144,21 @@ pub fn mean_of_logits<T: Real>(
 pub struct CrossEntropy;
 
 /// How many targets are not ignored.
+///
+/// ```
+/// let targets = linalg::matrix(1, 3, &[2.0, -1.0, 0.0]);
+/// assert_eq!(infotheory::cross_entropy::counted(&targets.as_view()), 2);
+/// ```
 pub fn counted<T: Real>(targets: &View<'_, T>) -> usize {
     targets.iter().filter(|y| !is_ignored(**y)).count()
 }
 
 /// Whether a target says that its token is not to be predicted.
+///
+/// ```
+/// use infotheory::cross_entropy::is_ignored;
+/// assert!(is_ignored(infotheory::IGNORED) && !is_ignored(0.0));
+/// ```
 pub fn is_ignored<T: Real>(target: T) -> bool {
     target.to_f64() < 0.0
 }
@@ -204,7 +215,7 @@ impl Primitive<2> for CrossEntropy {
         work: Work<'_, T>,
     ) {
         let kept = ViewMut::from_slice(work.kept, KEPT, logits.ncols());
-        let share = (8192 / logits.nrows()).max(1);
+        let share = (8192 / logits.nrows().max(1)).max(1);
         parallel::column_blocks([kept], share, |first, [mut kept]| {
             simd(
                 #[inline(always)]
@@ -259,9 +270,17 @@ impl Primitive<2> for CrossEntropy {
 ///
 /// # Panics
 /// If there are not as many targets and nats as columns.
+///
+/// ```
+/// use infotheory::cross_entropy::nats_of_columns;
+/// let (logits, targets) = (linalg::Matrix::zeros(4, 2), linalg::matrix(1, 2, &[3.0, -1.0]));
+/// let mut nats = [0.0; 2];
+/// nats_of_columns(logits.as_view(), targets.as_view(), &mut nats);
+/// assert_eq!(nats, [4.0_f64.ln(), 0.0]); // one of four; not to be predicted
+/// ```
 pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats: &mut [T]) {
     assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
-    let share = (8192 / logits.nrows()).max(1);
+    let share = (8192 / logits.nrows().max(1)).max(1);
     let nats = ViewMut::from_slice(nats, 1, logits.ncols());
     parallel::column_blocks([nats], share, |first, [mut nats]| {
         simd(
@@ -283,6 +302,15 @@ pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats:
 ///
 /// # Panics
 /// As [`nats_of_columns`].
+///
+/// ```
+/// use infotheory::cross_entropy::gradient_in_place;
+/// let (mut z, targets) = (linalg::Matrix::zeros(2, 1), linalg::matrix(1, 1, &[0.0]));
+/// let mut nats = [0.0];
+/// gradient_in_place(z.as_view_mut(), targets.as_view(), 1.0, &mut nats);
+/// assert_eq!(z.as_slice(), &[-0.5, 0.5]); // prediction minus truth
+/// assert_eq!(infotheory::bits(nats[0]), 1.0);
+/// ```
 pub fn gradient_in_place<T: Real>(
     logits: ViewMut<'_, T>,
     targets: View<'_, T>,
@@ -319,7 +347,7 @@ struct Token<T> {
     maximum: T,
     /// 1/Σ e^(z − maximum).
     scale: T,
-    /// Σ_{j≠y} softmax(z)_j.
+    /// <var>Σ_{j≠y} softmax(z)_j</var>.
     others: T,
 }
 
@@ -358,7 +386,7 @@ impl<T: Real> Token<T> {
         Token { nats, maximum, scale, others: others * scale }
     }
 
-    /// z ← share·(softmax(z) − one-hot(y)); returns −ln softmax(z)_y.
+    /// <var>z ← share·(softmax(z) − one-hot(y))</var>; returns −ln softmax(z)_y.
     #[inline(always)]
     fn into_gradient(share: T, z: &mut [T], y: Option<usize>) -> T {
         let Some(y) = y else {
@@ -376,7 +404,7 @@ impl<T: Real> Token<T> {
         token.nats
     }
 
-    /// d ← d + share·(softmax(z) − one-hot(y)).
+    /// <var>d ← d + share·(softmax(z) − one-hot(y))</var>.
     #[inline(always)]
     fn add_gradient(&self, share: T, z: &[T], y: Option<usize>, d: &mut [T]) {
         let before = y.map(|y| d[y]);

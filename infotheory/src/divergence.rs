@@ -1,11 +1,12 @@
 //! Divergences: how far one distribution is from another.
 //!
-//! Formula: KL(P‖Q) = Σ p ln(p/q), the nats that are wasted where Q predicts and P happens.
-//! KL ≥ 0, and 0 only where P = Q (Gibbs); KL is not symmetric. ∞ where P does what Q says cannot be.
+//! Formula: <var>KL(P‖Q) = Σ p ln(p/q)</var>, the nats that are wasted where Q predicts and P
+//! happens. KL ≥ 0, and 0 only where P = Q (Gibbs); KL is not symmetric. ∞ where P does what Q says
+//! cannot be.
 //!
-//! It is computed as Σ (p ln(p/q) − p + q), which is the same because both sum to one, and of which
-//! every term is at least 0: rounding cannot make it negative, and where P is close to Q no digits
-//! cancel.
+//! It is computed as <var>Σ (p ln(p/q) − p + q)</var>, which is the same because both sum to one, and
+//! of which every term is at least 0: rounding cannot make it negative, and where P is close to Q no
+//! digits cancel.
 //!
 //! # Forward and reverse
 //! Minimise KL(P‖Q) over Q and Q must cover all that P does: what training by cross-entropy does.
@@ -28,7 +29,7 @@ use crate::units::Nats;
 use crate::{InfoError, distribution};
 use linalg::Real;
 
-/// KL(P‖Q) = Σ p ln(p/q), in nats; at least 0, ∞ where some q is 0 and its p is not.
+/// <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ where some q is 0 and its p is not.
 ///
 /// # Errors
 /// What is no distribution, or two of different lengths.
@@ -46,7 +47,8 @@ pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     Ok(Nats(unchecked(p.iter().copied().zip(q.iter().copied()))))
 }
 
-/// KL(Q‖P): as [`kl`] with the two exchanged. Mode-seeking in Q, where [`kl`] is mode-covering.
+/// <var>KL(Q‖P)</var>: as [`kl`] with the two exchanged. Mode-seeking in Q, where [`kl`] is
+/// mode-covering.
 ///
 /// # Errors
 /// As [`kl`].
@@ -62,12 +64,12 @@ pub fn reverse_kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     kl(q, p)
 }
 
-/// Σ (p ln(p/q) − p + q).
+/// <var>Σ (p ln(p/q) − p + q)</var>.
 pub(crate) fn unchecked<T: Real>(pairs: impl Iterator<Item = (T, T)>) -> T {
     pairs.fold(T::zero(), |sum, (p, q)| sum + term(p, q))
 }
 
-/// p ln(p/q) − p + q ≥ 0, without cancellation where p is near q.
+/// <var>p ln(p/q) − p + q ≥ 0</var>, without cancellation where p is near q.
 fn term<T: Real>(p: T, q: T) -> T {
     let zero = T::zero();
     if p == zero {
@@ -83,8 +85,9 @@ fn term<T: Real>(p: T, q: T) -> T {
     p * (p.ln() - q.ln()) - p + q
 }
 
-/// x − ln(1 + x) for |x| < ¼. With r = x/(2 + x), ln(1 + x) = 2·artanh r = 2(r + r³/3 + r⁵/5 + …) and
-/// x − 2r = x·r: what is left is x·r − 2r³(1/3 + r²/5 + …), of which r² < 0.021.
+/// x − ln(1 + x) for |x| < ¼. With <var>r = x/(2 + x)</var>,
+/// <var>ln(1 + x) = 2·artanh r = 2(r + r³/3 + r⁵/5 + …)</var> and <var>x − 2r = x·r</var>: what is
+/// left is <var>x·r − 2r³(1/3 + r²/5 + …)</var>, of which <var>r² < 0.021</var>.
 fn excess<T: Real>(x: T) -> T {
     let r = x / (T::from_f64(2.0) + x);
     let square = r * r;
@@ -94,7 +97,7 @@ fn excess<T: Real>(x: T) -> T {
     x * r - T::from_f64(2.0) * square * r * series
 }
 
-/// Total variation ½ Σ |p − q|: the most that the two can differ on any event; 0 to 1.
+/// Total variation <var>½ Σ |p − q|</var>: the most that the two can differ on any event; 0 to 1.
 ///
 /// # Errors
 /// As [`kl`].
@@ -110,7 +113,8 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
     Ok(T::from_f64(0.5) * sum)
 }
 
-/// Jensen–Shannon: ½KL(P‖M) + ½KL(Q‖M) with M = ½(P + Q). Symmetric, 0 to ln 2, never ∞.
+/// Jensen–Shannon: <var>½KL(P‖M) + ½KL(Q‖M)</var> with <var>M = ½(P + Q)</var>. Symmetric, 0 to ln 2,
+/// never ∞.
 ///
 /// # Errors
 /// As [`kl`].

@@ -1,11 +1,10 @@
 //! Self-information and entropy: how much one does not know.
 //!
-//! Formula: I(x) = −ln p(x); H(P) = E\[I\] = −Σ p ln p, in nats. The logarithm is the only measure that
-//! makes independent events additive: I(x, y) = I(x) + I(y).
-//! An outcome of probability 0 adds nothing (p·ln p → 0). 0 ≤ H ≤ ln n: the first with equality for a
-//! certain outcome, the second for the uniform distribution.
-//! In a transformer: the entropy of a prediction is how unsure the model is; that of an attention row,
-//! how widely a head looks.
+//! Formula: <var>I(x) = −ln p(x)</var>; <var>H(P) = E\[I\] = −Σ p ln p</var>, in nats. The logarithm is
+//! the only measure that makes independent events additive: <var>I(x, y) = I(x) + I(y)</var>. An
+//! outcome of probability 0 adds nothing (p·ln p → 0). <var>0 ≤ H ≤ ln n</var>: the first with equality
+//! for a certain outcome, the second for the uniform distribution. In a transformer: the entropy of a
+//! prediction is how unsure the model is; that of an attention row, how widely a head looks.
 //! Source: Shannon 1948, section 6; the textbook's A.4.
 
 use crate::units::Nats;
@@ -32,7 +31,7 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
     Ok(Nats(T::zero() - if found == 0.0 { T::from_f64(f64::NEG_INFINITY) } else { p.ln() }))
 }
 
-/// The entropy −Σ p ln p of a distribution. Of a certain outcome +0.
+/// The entropy <var>−Σ p ln p</var> of a distribution. Of a certain outcome +0.
 ///
 /// # Errors
 /// What is no distribution: see [`distribution::check`].
@@ -51,7 +50,7 @@ pub fn entropy<T: Real>(p: &[T]) -> Result<Nats<T>, InfoError> {
     Ok(Nats(unchecked(p.iter().copied())))
 }
 
-/// −Σ p ln p, of what is known to be a distribution.
+/// <var>−Σ p ln p</var>, of what is known to be a distribution.
 pub(crate) fn unchecked<T: Real>(p: impl Iterator<Item = T>) -> T {
     p.fold(T::zero(), |sum, p| if p > T::zero() { sum - p * p.ln() } else { sum })
 }

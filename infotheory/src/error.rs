@@ -95,7 +95,7 @@ pub enum InfoError {
     /// Code words that are no prefix code.
     #[error("code lengths with Kraft sum {found} have no prefix code; the sum must be at most 1")]
     Kraft {
-        /// Σ 2^−length.
+        /// <var>Σ 2^−length</var>.
         found: f64,
     },
     /// A compressed text that is none.

@@ -1,17 +1,18 @@
 //! Differential entropy: information of numbers that are not counted but measured.
 //!
-//! Formula: h = −∫ p ln p. Of a Gaussian of variance σ²: ½ ln(2πe·σ²); of n dimensions with covariance
-//! Σ: ½(n·ln 2πe + ln det Σ). It depends on the unit of measurement and can be negative; differences
-//! and KL do not. Of all densities of one variance the Gaussian has the most.
-//! In a transformer: the KL to a standard normal is the regulariser of a variational bound (ELBO); the
-//! mutual information −½ ln(1 − ρ²) is what a linear probe can find.
+//! Formula: <var>h = −∫ p ln p</var>. Of a Gaussian of variance σ²: <var>½ ln(2πe·σ²)</var>; of n
+//! dimensions with covariance Σ: <var>½(n·ln 2πe + ln det Σ)</var>. It depends on the unit of
+//! measurement and can be negative; differences and KL do not. Of all densities of one variance the
+//! Gaussian has the most. In a transformer: the KL to a standard normal is the regulariser of a
+//! variational bound (ELBO); the mutual information <var>−½ ln(1 − ρ²)</var> is what a linear probe
+//! can find.
 //! Source: Shannon 1948, section 20; Cover and Thomas 2006, chapter 8; the textbook's A.2 and A.4.
 
 use crate::InfoError;
 use crate::units::Nats;
 use linalg::{Matrix, Real};
 
-/// ½ ln(2πe) nats: the entropy of a standard normal.
+/// <var>½ ln(2πe)</var> nats: the entropy of a standard normal.
 const STANDARD: f64 = 1.418_938_533_204_673;
 
 fn positive<T: Real>(what: &'static str, x: T) -> Result<f64, InfoError> {
@@ -32,7 +33,7 @@ fn finite<T: Real>(what: &'static str, x: T) -> Result<(), InfoError> {
     }
 }
 
-/// The differential entropy ½ ln(2πe) + ln σ of a Gaussian with standard deviation σ.
+/// The differential entropy <var>½ ln(2πe) + ln σ</var> of a Gaussian with standard deviation σ.
 ///
 /// # Errors
 /// If σ is not positive and finite.
@@ -48,8 +49,8 @@ pub fn entropy<T: Real>(deviation: T) -> Result<Nats<T>, InfoError> {
     Ok(Nats(T::from_f64(STANDARD) + deviation.ln()))
 }
 
-/// The differential entropy of a Gaussian of n dimensions, ½(n·ln 2πe + ln det Σ), by Cholesky's
-/// decomposition (f64 only).
+/// The differential entropy of a Gaussian of n dimensions, <var>½(n·ln 2πe + ln det Σ)</var>, by
+/// Cholesky's decomposition (f64 only).
 ///
 /// # Errors
 /// A matrix that is not symmetric and positive definite.
@@ -73,9 +74,9 @@ pub fn entropy_of_covariance(covariance: &Matrix<f64>) -> Result<Nats, InfoError
     Ok(Nats(covariance.nrows() as f64 * STANDARD + half))
 }
 
-/// KL(N(µ₁, σ₁²) ‖ N(µ₂, σ₂²)) = ln(σ₂/σ₁) + (σ₁² + (µ₁ − µ₂)²)/(2σ₂²) − ½, at least 0.
+/// <var>KL(N(µ₁, σ₁²) ‖ N(µ₂, σ₂²)) = ln(σ₂/σ₁) + (σ₁² + (µ₁ − µ₂)²)/(2σ₂²) − ½</var>, at least 0.
 ///
-/// With r = σ₁/σ₂ it is ½((r² − 1) − ln r²) + ½((µ₁ − µ₂)/σ₂)².
+/// With r = σ₁/σ₂ it is <var>½((r² − 1) − ln r²) + ½((µ₁ − µ₂)/σ₂)²</var>.
 ///
 /// # Errors
 /// A mean that is not finite, a deviation that is not positive and finite.
@@ -98,7 +99,8 @@ pub fn kl<T: Real>(p: (T, T), q: (T, T)) -> Result<Nats<T>, InfoError> {
     Ok(Nats(half * spread + half * distance * distance))
 }
 
-/// The mutual information −½ ln(1 − ρ²) of two Gaussian variables with correlation ρ. ∞ where |ρ| = 1.
+/// The mutual information <var>−½ ln(1 − ρ²)</var> of two Gaussian variables with correlation ρ. ∞
+/// where |ρ| = 1.
 ///
 /// # Errors
 /// If ρ is not between −1 and 1.

@@ -4,7 +4,8 @@
 //! variable, whose fields then come back wherever the text uses them. What is drawn is independent of
 //! what was drawn before, so the entropy of a derivation is a sum over the tree,
 //!
-//! H(choice) = −Σ pᵢ ln pᵢ + Σ pᵢ·H(alternativeᵢ),  H(variable) = −Σ pᵢ ln pᵢ + H(its scope),
+//! <var>H(choice) = −Σ pᵢ ln pᵢ + Σ pᵢ·H(alternativeᵢ)</var>,  <var>H(variable) = −Σ pᵢ ln pᵢ</var> +
+//! H(its scope),
 //!
 //! and where every text has one derivation only, the entropy of a derivation is that of the text.
 //! [`Grammar::new`] proves that, or refuses: see [`GrammarError::Ambiguous`].
@@ -146,6 +147,13 @@ impl Grammar {
     }
 
     /// The entropy of a text, in nats.
+    ///
+    /// ```
+    /// use infotheory::grammar::Grammar;
+    /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
+    /// assert!((infotheory::bits(grammar.entropy()) - 0.811278).abs() < 1e-6); // H(¾)
+    /// # Ok::<(), infotheory::grammar::GrammarError>(())
+    /// ```
     pub fn entropy(&self) -> f64 {
         self.entropy_of(&self.root)
     }
@@ -163,6 +171,13 @@ impl Grammar {
     }
 
     /// The expected number of characters of a text.
+    ///
+    /// ```
+    /// use infotheory::grammar::Grammar;
+    /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
+    /// assert_eq!(grammar.expected_length(), 2.25); // ¾·2 + ¼·3
+    /// # Ok::<(), infotheory::grammar::GrammarError>(())
+    /// ```
     pub fn expected_length(&self) -> f64 {
         self.length_of(&self.root)
     }
@@ -183,6 +198,13 @@ impl Grammar {
 
     /// Entropy per character of texts written one after another, in nats: the entropy of a text over
     /// its expected length, by the renewal theorem.
+    ///
+    /// ```
+    /// use infotheory::grammar::Grammar;
+    /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
+    /// assert!((grammar.entropy_rate() - grammar.entropy() / 2.25).abs() < 1e-15);
+    /// # Ok::<(), infotheory::grammar::GrammarError>(())
+    /// ```
     pub fn entropy_rate(&self) -> f64 {
         self.entropy() / self.expected_length()
     }
@@ -247,6 +269,14 @@ impl Grammar {
     }
 
     /// −ln p of a text, in nats; none if the grammar does not make it.
+    ///
+    /// ```
+    /// use infotheory::grammar::Grammar;
+    /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
+    /// assert_eq!(grammar.surprisal("acd").map(infotheory::bits), Some(2.0));
+    /// assert_eq!(grammar.surprisal("ab cd"), None);
+    /// # Ok::<(), infotheory::grammar::GrammarError>(())
+    /// ```
     pub fn surprisal(&self, text: &str) -> Option<f64> {
         self.derivations(text).first().copied()
     }

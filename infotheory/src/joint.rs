@@ -1,10 +1,10 @@
 //! Two variables at once: joint and conditional entropy, mutual information.
 //!
 //! Formulas, for a table p(x, y) with a row for each x and a column for each y:
-//! H(X, Y) = −Σ p(x, y) ln p(x, y);
-//! H(X|Y) = −Σ p(x, y) ln p(x|y), what is left to know of X when Y is known (equivocation);
-//! I(X; Y) = H(X) − H(X|Y) = H(Y) − H(Y|X) = H(X) + H(Y) − H(X, Y) = KL(p(x, y) ‖ p(x)p(y)).
-//! Chain rule: H(X, Y) = H(Y) + H(X|Y).
+//! <var>H(X, Y) = −Σ p(x, y) ln p(x, y)</var>;
+//! <var>H(X|Y) = −Σ p(x, y) ln p(x|y)</var>, what is left to know of X when Y is known (equivocation);
+//! <var>I(X; Y) = H(X) − H(X|Y) = H(Y) − H(Y|X) = H(X) + H(Y) − H(X, Y) = KL(p(x, y) ‖ p(x)p(y))</var>.
+//! Chain rule: <var>H(X, Y) = H(Y) + H(X|Y)</var>.
 //! In a transformer: a probe asks for the mutual information of a hidden state and a property of the
 //! text; a context is worth H(next) − H(next|context); pointwise mutual information is what word
 //! embeddings factor (Levy and Goldberg 2014).
@@ -46,10 +46,18 @@ impl<T: Real> Joint<T> {
         Ok(Joint { table, x, y })
     }
 
-    /// Of two variables that know nothing of each other: p(x)·p(y).
+    /// Of two variables that know nothing of each other: <var>p(x)·p(y)</var>.
     ///
     /// # Errors
     /// What is no distribution.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let two: Joint = Joint::independent(&[0.5, 0.5], &[0.9, 0.1])?;
+    /// assert_eq!(two.table()[(0, 1)], 0.05);
+    /// assert!(two.mutual_information().0 < 1e-15);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn independent(x: &[T], y: &[T]) -> Result<Self, InfoError> {
         distribution::check("x", x)?;
         distribution::check("y", y)?;
@@ -60,6 +68,13 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// Counts that are all 0.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let seen: Joint = Joint::of_counts(&linalg::Matrix::from_column_slice(2, 2, &[4, 1, 1, 4]))?;
+    /// assert!((seen.table()[(0, 0)] - 0.4).abs() < 1e-15);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn of_counts(counts: &Matrix<u32>) -> Result<Self, InfoError> {
         let total: f64 = counts.iter().map(|&c| f64::from(c)).sum();
         if total == 0.0 {
@@ -72,6 +87,15 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// A column that is no distribution, or another number of columns than there are x.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// // A bit is sent, and one in nine is received wrongly: 1 − H(0.11) = ½ of it arrives.
+    /// let channel = linalg::matrix(2, 2, &[0.89, 0.11, 0.11, 0.89]);
+    /// let sent = Joint::through(&[0.5, 0.5], &channel)?;
+    /// assert!((sent.mutual_information().to_bits().0 - 0.5_f64).abs() < 1e-3);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn through(x: &[T], channel: &Matrix<T>) -> Result<Self, InfoError> {
         distribution::check("x", x)?;
         if channel.ncols() != x.len() {
@@ -105,6 +129,13 @@ impl<T: Real> Joint<T> {
     }
 
     /// H(X, Y).
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((coins.entropy().to_bits().0 - 1.721928).abs() < 1e-6);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy(&self) -> Nats<T> {
         Nats(entropy::unchecked(self.table.iter().copied()))
     }
@@ -119,7 +150,14 @@ impl<T: Real> Joint<T> {
         Nats(entropy::unchecked(self.y.iter().copied()))
     }
 
-    /// H(X|Y) = −Σ p(x, y) ln(p(x, y)/p(y)), at least 0.
+    /// <var>H(X|Y) = −Σ p(x, y) ln(p(x, y)/p(y))</var>, at least 0.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((coins.entropy_of_x_given_y().to_bits().0 - 0.721928).abs() < 1e-6); // of one bit
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy_of_x_given_y(&self) -> Nats<T> {
         let mut nats = T::zero();
         for (column, &y) in self.table.column_iter().zip(&self.y) {
@@ -135,20 +173,28 @@ impl<T: Real> Joint<T> {
         self.transposed().entropy_of_x_given_y()
     }
 
-    /// I(X; Y) = KL(p(x, y) ‖ p(x)p(y)): the nats that each tells of the other; at least 0, at most
-    /// the smaller entropy, 0 only where they are independent.
+    /// <var>I(X; Y) = KL(p(x, y) ‖ p(x)p(y))</var>: the nats that each tells of the other; at least 0,
+    /// at most the smaller entropy, 0 only where they are independent.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((coins.mutual_information().to_bits().0 - 0.278072).abs() < 1e-6);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn mutual_information(&self) -> Nats<T> {
         let apart = self.product().into_iter();
         Nats(divergence::unchecked(self.table.iter().copied().zip(apart)))
     }
 
-    /// p(x)·p(y), column after column.
+    /// <var>p(x)·p(y)</var>, column after column.
     fn product(&self) -> Vec<T> {
         self.y.iter().flat_map(|&y| self.x.iter().map(move |&x| x * y)).collect()
     }
 
-    /// Pointwise mutual information ln(p(x, y)/(p(x)·p(y))): positive where the two occur together more
-    /// often than by chance, −∞ where they never do. Its mean is [`Joint::mutual_information`].
+    /// Pointwise mutual information <var>ln(p(x, y)/(p(x)·p(y)))</var>: positive where the two occur
+    /// together more often than by chance, −∞ where they never do. Its mean is
+    /// [`Joint::mutual_information`].
     ///
     /// # Errors
     /// If there is no such place in the table, or its row or column never occurs: 0/0.
@@ -172,11 +218,20 @@ impl<T: Real> Joint<T> {
         Ok(Nats(p.ln() - px.ln() - py.ln()))
     }
 
-    /// What Y's prediction by another table's conditionals wastes on average over X: Σ p(x)
-    /// KL(p(y|x) ‖ q(y|x)). Chain rule: KL(p(x, y)‖q(x, y)) = KL(p(x)‖q(x)) + this.
+    /// What Y's prediction by another table's conditionals wastes on average over X: <var>Σ p(x)
+    /// KL(p(y|x) ‖ q(y|x))</var>. Chain rule: <var>KL(p(x, y)‖q(x, y)) = KL(p(x)‖q(x))</var> + this.
     ///
     /// # Errors
     /// If the tables have different shapes.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// let coins: Joint = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// let blind = Joint::independent(&[0.5, 0.5], &[0.5, 0.5])?;
+    /// // Who predicts Y without X wastes all that X tells.
+    /// assert!((coins.conditional_kl(&blind)? - coins.mutual_information()).0.abs() < 1e-15);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn conditional_kl(&self, q: &Joint<T>) -> Result<Nats<T>, InfoError> {
         if q.table.shape() != self.table.shape() {
             let (found, expected) = (q.table.len(), self.table.len());

@@ -177,7 +177,8 @@ pub fn bits(nats: f64) -> f64 {
     Nats(nats).to_bits().0
 }
 
-/// The perplexity e^H of a cross-entropy in nats that has left its unit. See [`Nats::perplexity`].
+/// The perplexity <var>e^H</var> of a cross-entropy in nats that has left its unit. See
+/// [`Nats::perplexity`].
 ///
 /// ```
 /// assert!((infotheory::perplexity(20.0_f64.ln()) - 20.0).abs() < 1e-12);

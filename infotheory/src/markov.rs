@@ -64,10 +64,19 @@ impl MarkovChain {
     }
 
     /// The stationary distribution: how much of the time is spent in each state. Solves
-    /// (P − I)·π = 0 with Σ π = 1 in place of the last equation, which the others imply.
+    /// <var>(P − I)·π = 0</var> with <var>Σ π = 1</var> in place of the last equation, which the others
+    /// imply.
     ///
     /// # Errors
     /// If there is more than one: some states never reach some others.
+    ///
+    /// ```
+    /// use infotheory::markov::MarkovChain;
+    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+    /// let time = chain.stationary()?;
+    /// assert!((time[0] - 5.0 / 6.0).abs() < 1e-14); // 5 to 1: 0.1 of the one leave, 0.5 of the other
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn stationary(&self) -> Result<Vec<f64>, InfoError> {
         let n = self.states();
         let mut system = &self.next - Matrix::identity(n, n);
@@ -88,10 +97,18 @@ impl MarkovChain {
         Ok(pi.iter().map(|p| p / sum).collect())
     }
 
-    /// The entropy rate Σ π_j·H(next | j): nats per step, however long the past.
+    /// The entropy rate <var>Σ π_j·H(next | j)</var>: nats per step, however long the past.
     ///
     /// # Errors
     /// As [`MarkovChain::stationary`].
+    ///
+    /// ```
+    /// use infotheory::markov::MarkovChain;
+    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+    /// // ⅚ of H(0.1) and ⅙ of H(½).
+    /// assert!((chain.entropy_rate()?.to_bits().0 - 0.557496).abs() < 1e-6);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy_rate(&self) -> Result<Nats, InfoError> {
         let pi = self.stationary()?;
         let rate = |j: usize| pi[j] * entropy::unchecked(self.after(j).iter().copied());
@@ -118,6 +135,14 @@ impl MarkovChain {
     ///
     /// # Errors
     /// A state that there is not.
+    ///
+    /// ```
+    /// use infotheory::markov::MarkovChain;
+    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+    /// let nats = chain.surprisals(&[0, 1, 1])?;
+    /// assert!((nats[0].0 + 0.1_f64.ln()).abs() < 1e-15 && nats[1].to_bits().0 == 1.0);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn surprisals(&self, walk: &[usize]) -> Result<Vec<Nats>, InfoError> {
         let classes = self.states();
         if let Some(place) = walk.iter().position(|s| *s >= classes) {

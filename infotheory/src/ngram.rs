@@ -16,17 +16,17 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// How counts become probabilities. h is a history, w a token, c(·) a count, V the vocabulary's size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Smoothing {
-    /// p(w|h) = c(hw)/c(h): maximum likelihood. What was never seen has probability 0.
+    /// <var>p(w|h) = c(hw)/c(h)</var>: maximum likelihood. What was never seen has probability 0.
     None,
-    /// p(w|h) = (c(hw) + α)/(c(h) + αV). Source: Laplace, for α = 1.
+    /// <var>p(w|h) = (c(hw) + α)/(c(h) + αV)</var>. Source: Laplace, for α = 1.
     Additive(f64),
-    /// pₙ(w|h) = (c(hw) + t(h)·pₙ₋₁(w|h′))/(c(h) + t(h)), where t(h) counts the different tokens that
-    /// followed h, and h′ is h without its first token; below one token, 1/V.
+    /// <var>pₙ(w|h) = (c(hw) + t(h)·pₙ₋₁(w|h′))/(c(h) + t(h))</var>, where t(h) counts the different
+    /// tokens that followed h, and h′ is h without its first token; below one token, 1/V.
     /// Source: Witten and Bell 1991; Chen and Goodman 1999.
     WittenBell,
-    /// pₙ(w|h) = (max(c(hw) − D, 0) + D·t(h)·pₙ₋₁(w|h′))/c(h), interpolated Kneser–Ney. Below order n,
-    /// c(·) counts the different tokens *before* a sequence, not its occurrences. D = n₁/(n₁ + 2n₂) for
-    /// each order, where nᵣ sequences have count r; ½ where n₁ is 0.
+    /// <var>pₙ(w|h) = (max(c(hw) − D, 0) + D·t(h)·pₙ₋₁(w|h′))/c(h)</var>, interpolated Kneser–Ney. Below
+    /// order n, c(·) counts the different tokens *before* a sequence, not its occurrences.
+    /// <var>D = n₁/(n₁ + 2n₂)</var> for each order, where nᵣ sequences have count r; ½ where n₁ is 0.
     /// Source: Kneser and Ney 1995; Ney, Essen and Kneser 1994 (D); Chen and Goodman 1999.
     KneserNey,
 }
@@ -266,7 +266,7 @@ fn raise(count: &mut u32, seldom: &mut [u32; 2]) {
     }
 }
 
-/// n₁/(n₁ + 2n₂); ½ where n₁ is 0.
+/// <var>n₁/(n₁ + 2n₂)</var>; ½ where n₁ is 0.
 fn discount([once, twice]: [u32; 2]) -> f64 {
     if once == 0 { 0.5 } else { f64::from(once) / (f64::from(once) + 2.0 * f64::from(twice)) }
 }

@@ -1,10 +1,10 @@
 //! Prefix codes: a word of bits for every symbol, none of them the beginning of another.
 //!
-//! Formulas: words of lengths l can be found if and only if Σ 2^−l ≤ 1 (Kraft). Huffman's algorithm joins
-//! the two least probable symbols again and again; no prefix code has a smaller mean length L, and
-//! H ≤ L < H + 1 in bits. The whole bit is what arithmetic coding ([`crate::arithmetic`]) saves.
-//! In a transformer: tokens are numbered, not coded; but a byte-pair vocabulary gives short names to what
-//! is frequent, by the same idea.
+//! Formulas: words of lengths l can be found if and only if <var>Σ 2^−l ≤ 1</var> (Kraft). Huffman's
+//! algorithm joins the two least probable symbols again and again; no prefix code has a smaller mean
+//! length L, and <var>H ≤ L < H + 1</var> in bits. The whole bit is what arithmetic coding
+//! ([`crate::arithmetic`]) saves. In a transformer: tokens are numbered, not coded; but a byte-pair
+//! vocabulary gives short names to what is frequent, by the same idea.
 //! Source: Kraft 1949; Huffman 1952; Cover and Thomas 2006, chapter 5.
 
 use crate::units::Bits;
@@ -12,8 +12,8 @@ use crate::{InfoError, distribution};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Σ 2^−l over code lengths: at most 1 for every prefix code, 1 where no word is wasted. A length of 0
-/// is a symbol without a word, which needs none.
+/// <var>Σ 2^−l</var> over code lengths: at most 1 for every prefix code, 1 where no word is wasted. A
+/// length of 0 is a symbol without a word, which needs none.
 ///
 /// ```
 /// use infotheory::prefix_code::kraft;
@@ -25,10 +25,16 @@ pub fn kraft(lengths: &[u32]) -> f64 {
     lengths.iter().filter(|l| **l > 0).map(|&l| (-f64::from(l)).exp2()).sum()
 }
 
-/// The mean length of a code, Σ p·l.
+/// The mean length of a code, <var>Σ p·l</var>.
 ///
 /// # Errors
 /// What is no distribution, or lengths for another number of symbols.
+///
+/// ```
+/// use infotheory::prefix_code::mean_length;
+/// assert_eq!(mean_length(&[0.5, 0.25, 0.25], &[1, 2, 2])?.0, 1.5); // bits: the entropy itself
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn mean_length(p: &[f64], lengths: &[u32]) -> Result<Bits, InfoError> {
     distribution::check("p", p)?;
     if lengths.len() != p.len() {

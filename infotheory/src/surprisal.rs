@@ -1,6 +1,6 @@
 //! Surprisal, the information of an event: the textbook's way from probabilities to the loss.
 //!
-//! Formula: I(y) = −ln p_y, in nats. Gradient: dp_y = −dI/p_y.
+//! Formula: <var>I(y) = −ln p_y</var>, in nats. Gradient: <var>dp_y = −dI/p_y</var>.
 //! The mean over tokens is the cross-entropy. Where a probability underflows to 0 the surprisal is
 //! ∞: training uses [`crate::cross_entropy`], which cannot.
 //! Source: Shannon 1948; the textbook's A.4.
@@ -12,7 +12,9 @@ use linalg::formula::{
 use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, gather};
 
 /// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
-/// Ignored targets have surprisal 0.
+/// Ignored targets have surprisal 0, a target that is no class NaN.
+///
+/// A probability of 0 has surprisal ∞, one of 1 has +0; a negative one or NaN has NaN.
 ///
 /// ```
 /// use infotheory::surprisal::Surprisal;
@@ -63,7 +65,7 @@ impl Primitive<2> for Surprisal {
         for j in 0..p.ncols() {
             nats[j] = match gather::index(targets[j], p.nrows()) {
                 _ if is_ignored(targets[j]) => T::zero(),
-                Some(y) => -p[(y, j)].ln(),
+                Some(y) => T::zero() - p[(y, j)].ln(), // of a certain event +0, not −0
                 None => T::from_f64(f64::NAN),
             };
         }

@@ -51,7 +51,7 @@ impl<T: Real> Nats<T> {
         Bits(self.0 / T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity e^H: as unsure as a uniform choice among so many. ∞ of ∞; 1 of 0.
+    /// Perplexity <var>e^H</var>: as unsure as a uniform choice among so many. ∞ of ∞; 1 of 0.
     ///
     /// ```
     /// use infotheory::units::Nats;
@@ -63,7 +63,7 @@ impl<T: Real> Nats<T> {
 }
 
 impl<T: Real> Bits<T> {
-    /// In nats: x·ln 2.
+    /// In nats: <var>x·ln 2</var>.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -73,7 +73,7 @@ impl<T: Real> Bits<T> {
         Nats(self.0 * T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity 2^H: the same number as that of the same information in nats.
+    /// Perplexity <var>2^H</var>: the same number as that of the same information in nats.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -202,6 +202,15 @@ pub fn bits_per_character(total: Nats, text: &str) -> Result<Bits, InfoError> {
 ///
 /// # Errors
 /// If the text is empty.
+///
+/// ```
+/// use infotheory::{Nats, units::{bits_per_byte, bits_per_character}};
+/// let text = "naïve"; // five characters, six bytes
+/// let total = Nats(10.0 * std::f64::consts::LN_2);
+/// assert!((bits_per_character(total, text)?.0 - 2.0).abs() < 1e-15);
+/// assert!((bits_per_byte(total, text)?.0 - 10.0 / 6.0).abs() < 1e-15);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn bits_per_byte(total: Nats, text: &str) -> Result<Bits, InfoError> {
     match text.len() {
         0 => Err(InfoError::NoMean { what: "bytes" }),

@@ -1,15 +1,15 @@
 //! Low-rank adapters: a frozen weight and a small, trained change.
 //!
-//! Formula: W′ = W + (α/r)·B·A with B (out × r), A (r × in) and r far below both. Applied without merging,
-//! W·x + (α/r)·B·(A·x) costs r·(in + out) more a token.
-//! In a transformer: fine-tuning of a large model; one adapter a task, merged into the weights for serving.
+//! Formula: <var>W′ = W + (α/r)·B·A</var> with B (out × r), A (r × in) and r far below both. Applied without
+//! merging, <var>W·x + (α/r)·B·(A·x)</var> costs r·(in + out) more a token. In a transformer: fine-tuning of a
+//! large model; one adapter a task, merged into the weights for serving.
 //! Source: Hu et al., *LoRA*, 2021; the textbook's A.1.
 
 use crate::{
     Error, Matrix, Real, Shape, ShapeError, apply, low_rank::LowRank, product::Product, product_add,
 };
 
-/// (α/r)·B·A.
+/// <var>(α/r)·B·A</var>.
 ///
 /// ```
 /// use linalg::{adapter::Adapter, matrix};
@@ -61,24 +61,33 @@ impl<T: Real> Adapter<T> {
         self.alpha / self.rank() as f64
     }
 
-    /// The change (α/r)·B·A as a matrix, (out × in).
+    /// The change <var>(α/r)·B·A</var> as a matrix, (out × in).
     pub fn delta(&self) -> Matrix<T> {
         let mut delta = Matrix::zeros(self.b.nrows(), self.a.ncols());
         self.add_to(&mut delta, 1.0);
         delta
     }
 
-    /// W ← W + (α/r)·B·A.
+    /// <var>W ← W + (α/r)·B·A</var>.
     ///
     /// Floats: IEEE; NaN and ∞ stay visible.
+    ///
+    /// ```
+    /// use linalg::{adapter::Adapter, matrix};
+    /// let adapter = Adapter::new(matrix(1, 2, &[1.0, -1.0]), matrix(2, 1, &[2.0, 0.0]), 1.0)?;
+    /// let mut w = matrix(2, 2, &[1.0, 0.0, 0.0, 1.0]);
+    /// adapter.merge(&mut w)?;
+    /// assert_eq!(w.as_slice(), &[3.0, 0.0, -2.0, 1.0]); // W + B·A
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn merge(&self, w: &mut Matrix<T>) -> Result<(), ShapeError> {
         Shape::new(w.nrows(), w.ncols()).expect("W", self.shape())?;
         self.add_to(w, 1.0);
         Ok(())
     }
 
-    /// W ← W − (α/r)·B·A: undoes [`Adapter::merge`] up to a rounding, ε·(|wᵢⱼ| + |δᵢⱼ|). A copy of W undoes
-    /// it exactly.
+    /// <var>W ← W − (α/r)·B·A</var>: undoes [`Adapter::merge`] up to a rounding, <var>ε·(|wᵢⱼ| + |δᵢⱼ|)</var>. A
+    /// copy of W undoes it exactly.
     pub fn unmerge(&self, w: &mut Matrix<T>) -> Result<(), ShapeError> {
         Shape::new(w.nrows(), w.ncols()).expect("W", self.shape())?;
         self.add_to(w, -1.0);
@@ -90,7 +99,7 @@ impl<T: Real> Adapter<T> {
         product_add(w.as_view_mut(), scale, self.b.as_view(), self.a.as_view());
     }
 
-    /// W·x + (α/r)·B·(A·x), the adapted map without merging: x (in × tokens).
+    /// <var>W·x + (α/r)·B·(A·x)</var>, the adapted map without merging: x (in × tokens).
     ///
     /// ```
     /// use linalg::{adapter::Adapter, matrix};
@@ -127,15 +136,16 @@ impl<T: Real> Adapter<T> {
         self.a.len() + self.b.len()
     }
 
-    /// The share of numbers that need no training, 1 − r·(in + out)/(in·out); negative where the rank is so high
-    /// that the adapter is larger than the weight, −∞ where the weight has no elements.
+    /// The share of numbers that need no training, <var>1 − r·(in + out)/(in·out)</var>; negative where the rank
+    /// is so high that the adapter is larger than the weight, −∞ where the weight has no elements.
     pub fn saved(&self) -> f64 {
         1.0 - self.parameters() as f64 / self.shape().len() as f64
     }
 }
 
 impl Adapter<f64> {
-    /// The adapter of rank r nearest to a change of weights, by Eckart and Young, with α = r (scale 1).
+    /// The adapter of rank r nearest to a change of weights, by Eckart and Young, with <var>α = r</var> (scale
+    /// 1).
     ///
     /// # Errors
     /// A rank that the change cannot have, or 0; NaN and ±∞.

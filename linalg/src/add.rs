@@ -1,7 +1,7 @@
 //! The sum of two matrices: a residual connection.
 //!
-//! Formula: y = a + b. Gradients: da = dy, db = dy; the gradient takes both paths undiminished,
-//! which is what lets depth reach hundreds of layers.
+//! Formula: <var>y = a + b</var>. Gradients: da = dy, db = dy; the gradient takes both paths
+//! undiminished, which is what lets depth reach hundreds of layers.
 //! Floats: IEEE, element by element.
 //! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
 
@@ -11,7 +11,7 @@ use crate::{
     simd, vector,
 };
 
-/// y = a + b.
+/// <var>y = a + b</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Work, add::Add, matrix};
@@ -107,7 +107,7 @@ fn copy_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
     });
 }
 
-/// x ← x + y.
+/// <var>x ← x + y</var>.
 pub(crate) fn add_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
     parallel::columns([x], |first, [mut x]| {
         simd(

@@ -1,8 +1,8 @@
 //! The affine map of every linear layer.
 //!
-//! Formula: y = W·x + b for each column x, with W (out × in) and b (out × 1).
-//! Gradients: dW = dy·xᵀ, dx = Wᵀ·dy, db = Σ over columns of dy.
-//! Source: the textbook's A.1 writes Y = X·W + b with a token per row: the same bytes.
+//! Formula: <var>y = W·x + b</var> for each column x, with W (out × in) and b (out × 1).
+//! Gradients: dW = <var>dy·xᵀ</var>, dx = <var>Wᵀ·dy</var>, db = Σ over columns of dy.
+//! Source: the textbook's A.1 writes <var>Y = X·W + b</var> with a token per row: the same bytes.
 
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     parallel, product_add, product_to, simd, transposed, vector,
 };
 
-/// W·x + b for every column of x, as a plain function.
+/// <var>W·x + b</var> for every column of x, as a plain function.
 ///
 /// Shapes: W (out × in), x (in × tokens), b (out × 1), result (out × tokens). Floats: IEEE; NaN and ∞ stay
 /// visible.
@@ -30,7 +30,7 @@ pub fn affine<T: Real>(
     apply(&Affine, [w, x, b])
 }
 
-/// y = W·x + b.
+/// <var>y = W·x + b</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Shape, affine::Affine};

@@ -23,7 +23,7 @@ pub fn apply<T: Real, const N: usize>(
     Ok(run(primitive, inputs)?.output)
 }
 
-/// The gradient of every operand, from the gradient of the value: Jᵀ·upstream.
+/// The gradient of every operand, from the gradient of the value: <var>Jᵀ·upstream</var>.
 ///
 /// ```
 /// use linalg::{hadamard::Hadamard, matrix, pullback};
@@ -51,7 +51,7 @@ pub fn pullback<T: Real, const N: usize>(
     Ok(gradients)
 }
 
-/// A·B of factors that are known to fit.
+/// <var>A·B</var> of factors that are known to fit.
 pub(crate) fn multiply<'a, 'b, T: Real>(
     a: impl Into<Factor<'a, T>>,
     b: impl Into<Factor<'b, T>>,

@@ -1,9 +1,9 @@
 //! An orthonormal basis of the space that some columns span.
 //!
-//! Formula (Gram and Schmidt): q = a − Σ qᵢ·(qᵢᵀ·a), then q / ‖q‖, column after column; subtracted again
-//! where less than half was left, since the rounding errors of what cancelled are then seen ("twice is enough", Kahan and
-//! Parlett).
-//! In a transformer: the subspace in which a low-rank adapter moves a weight; directions to project away.
+//! Formula (Gram and Schmidt): <var>q = a − Σ qᵢ·(qᵢᵀ·a)</var>, then <var>q / ‖q‖</var>, column after column;
+//! subtracted again where less than half was left, since the rounding errors of what cancelled are then seen ("twice
+//! is enough", Kahan and Parlett). In a transformer: the subspace in which a low-rank adapter moves a weight;
+//! directions to project away.
 //! Source: Golub and Van Loan, *Matrix Computations*, section 5.2; Giraud, Langou, Rozložník, 2005.
 //!
 //! Written here, and not taken from nalgebra, so that dual numbers pass through.
@@ -64,7 +64,7 @@ pub fn orthonormal<T: Real>(a: &Matrix<T>, tolerance: f64) -> Result<Matrix<T>, 
     Ok(Matrix::from_iterator(a.nrows(), basis.len(), elements))
 }
 
-/// q ← q − Σ qᵢ·(qᵢᵀ·q): what no vector of an orthonormal basis explains.
+/// <var>q ← q − Σ qᵢ·(qᵢᵀ·q)</var>: what no vector of an orthonormal basis explains.
 pub(crate) fn remove<T: Real>(basis: &[Vec<T>], q: &mut [T]) {
     for known in basis {
         let share = vector::dot(known, q);

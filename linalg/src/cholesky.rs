@@ -1,9 +1,9 @@
 //! Cholesky's decomposition: the square root of a positive definite matrix.
 //!
-//! Formula: A = L·Lᵀ with L lower triangular and a positive diagonal,
-//! lⱼⱼ² = aⱼⱼ − Σₖ lⱼₖ², lᵢⱼ = (aᵢⱼ − Σₖ lᵢₖ·lⱼₖ)/lⱼⱼ. Every xᵀ·A·x with x ≠ 0 is positive if and only if every lⱼⱼ² is.
-//! In a transformer: around it rather than in it; the density and the conditioning of Gaussians, a sample of
-//! which is L·w + μ.
+//! Formula: <var>A = L·Lᵀ</var> with L lower triangular and a positive diagonal, <var>lⱼⱼ² = aⱼⱼ − Σₖ lⱼₖ²</var>,
+//! <var>lᵢⱼ = (aᵢⱼ − Σₖ lᵢₖ·lⱼₖ)/lⱼⱼ</var>. Every <var>xᵀ·A·x</var> with x ≠ 0 is positive if and only if every lⱼⱼ²
+//! is. In a transformer: around it rather than in it; the density and the conditioning of Gaussians, a sample of
+//! which is <var>L·w + μ</var>.
 //! Source: the textbook's A.2; Golub and Van Loan, *Matrix Computations*, section 4.2.
 //!
 //! Written here, and not taken from nalgebra, so that dual numbers pass through (a Gaussian's log-density can
@@ -12,7 +12,7 @@
 use crate::error::{finite, square};
 use crate::{Error, Matrix, Real, Shape, ShapeError};
 
-/// A = L·Lᵀ.
+/// <var>A = L·Lᵀ</var>.
 ///
 /// ```
 /// use linalg::{cholesky::Cholesky, matrix};
@@ -64,7 +64,7 @@ impl<T: Real> Cholesky<T> {
         &self.lower
     }
 
-    /// ln det A = 2·Σ ln lᵢᵢ.
+    /// <var>ln det A = 2·Σ ln lᵢᵢ</var>.
     ///
     /// ```
     /// use linalg::{cholesky::Cholesky, matrix};
@@ -78,7 +78,7 @@ impl<T: Real> Cholesky<T> {
         ln + ln
     }
 
-    /// L⁻¹·B: what makes columns with covariance A white; its squared lengths are Mahalanobis distances.
+    /// <var>L⁻¹·B</var>: what makes columns with covariance A white; its squared lengths are Mahalanobis distances.
     ///
     /// ```
     /// use linalg::{cholesky::Cholesky, matrix, norm};
@@ -100,7 +100,15 @@ impl<T: Real> Cholesky<T> {
         Ok(x)
     }
 
-    /// X with A·X = B.
+    /// X with <var>A·X = B</var>.
+    ///
+    /// ```
+    /// use linalg::{cholesky::Cholesky, matrix};
+    /// let root = Cholesky::of(&matrix(2, 2, &[4.0, 2.0, 2.0, 3.0]))?;
+    /// let x = root.solve(&matrix(2, 1, &[8.0, 7.0]))?;
+    /// assert!((x[0] - 1.25_f64).abs() < 1e-14 && (x[1] - 1.5).abs() < 1e-14);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
         let (n, l) = (self.lower.nrows(), &self.lower);
         let mut x = self.whiten(b)?;

@@ -1,14 +1,13 @@
 //! All dot products of some vectors with each other.
 //!
-//! Formula: G = Xᵀ·X, gᵢⱼ = xᵢ·xⱼ for the columns of X. G is symmetric and no vᵀ·G·v is negative, for it
-//! is ‖X·v‖².
-//! In a transformer: attention scores are a Gram matrix of queries with keys; a covariance is a Gram matrix of
-//! centred features.
+//! Formula: <var>G = Xᵀ·X</var>, <var>gᵢⱼ = xᵢ·xⱼ</var> for the columns of X. G is symmetric and no
+//! <var>vᵀ·G·v</var> is negative, for it is <var>‖X·v‖²</var>. In a transformer: attention scores are a Gram
+//! matrix of queries with keys; a covariance is a Gram matrix of centred features.
 //! Source: Horn and Johnson, *Matrix Analysis*, theorem 7.2.10.
 
 use crate::{Matrix, Real, apply::multiply, transposed};
 
-/// G = Xᵀ·X, for X (features × n): (n × n).
+/// <var>G = Xᵀ·X</var>, for X (features × n): (n × n).
 ///
 /// Floats: IEEE; NaN and ∞ stay visible. 0 × 0 of no columns; zeros of columns without elements.
 ///

@@ -1,6 +1,6 @@
 //! The product of two matrices, element by element: a gate.
 //!
-//! Formula: y = a ⊙ b. Gradients: da = b ⊙ dy, db = a ⊙ dy.
+//! Formula: <var>y = a ⊙ b</var>. Gradients: da = b ⊙ dy, db = a ⊙ dy.
 //! Floats: IEEE, element by element.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
@@ -9,7 +9,7 @@ use crate::{
     Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
 };
 
-/// y = a ⊙ b.
+/// <var>y = a ⊙ b</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Work, hadamard::Hadamard, matrix};
@@ -69,7 +69,7 @@ impl Primitive<2> for Hadamard {
     }
 }
 
-/// x ← y ⊙ z: as [`add_product`], where nothing is there yet. Floats: IEEE.
+/// <var>x ← y ⊙ z</var>: as [`add_product`], where nothing is there yet. Floats: IEEE.
 ///
 /// ```
 /// use linalg::{hadamard::product_into, matrix};
@@ -94,7 +94,8 @@ pub fn product_into<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) 
     });
 }
 
-/// x ← x + y ⊙ z: what the chain rule does to any operation that works element by element. Floats: IEEE.
+/// <var>x ← x + y ⊙ z</var>: what the chain rule does to any operation that works element by element.
+/// Floats: IEEE.
 ///
 /// ```
 /// use linalg::{hadamard::add_product, matrix};

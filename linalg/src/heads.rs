@@ -5,7 +5,7 @@
 //! in that order and one row per key, so that every column is a distribution over keys; in memory
 //! this is what PyTorch calls (batch, head, query, key).
 //!
-//! Formulas, for each sequence and head: scores = Kᵀ·Q, mixed = V·weights.
+//! Formulas, for each sequence and head: scores = <var>Kᵀ·Q</var>, mixed = <var>V·weights</var>.
 //! Floats: as products; NaN and ∞ stay visible in what they touch.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
 
@@ -17,7 +17,7 @@ use crate::{
     product_into, shape::equal_parts, transposed,
 };
 
-/// scores = Kᵀ·Q for every sequence and head: inputs are query and key (width × tokens).
+/// scores = <var>Kᵀ·Q</var> for every sequence and head: inputs are query and key (width × tokens).
 ///
 /// ```
 /// use linalg::{Primitive, Shape, heads::HeadScores};
@@ -33,7 +33,7 @@ pub struct HeadScores {
     pub length: usize,
 }
 
-/// mixed = V·weights for every sequence and head: the weighted sum of values.
+/// mixed = <var>V·weights</var> for every sequence and head: the weighted sum of values.
 ///
 /// ```
 /// use linalg::{Primitive, Shape, heads::HeadMix};

@@ -1,13 +1,14 @@
 //! The iteration behind [`crate::svd::Svd`]: one-sided Jacobi.
 //!
-//! Columns are turned in pairs until all are orthogonal: X·V = U·diag(σ). It is backward stable, gives every
-//! singular vector orthonormal to rounding, and never meets a shift or a deflation that can go wrong.
+//! Columns are turned in pairs until all are orthogonal: <var>X·V = U·diag(σ)</var>. It is backward stable,
+//! gives every singular vector orthonormal to rounding, and never meets a shift or a deflation that can go
+//! wrong.
 //! Source: Hestenes, 1958; Golub and Van Loan, *Matrix Computations*, section 8.6.3; the preparation by a QR
 //! decomposition, Drmač and Veselić, *New Fast and Accurate Jacobi SVD Algorithm*, 2008.
 //!
 //! Written here because the SVD of nalgebra 0.35 returns wrong singular values for many matrices without full
-//! rank (its issue 1172): 4.54 for the 3×5 matrix of ones, whose only one is √15 = 3.87. Weights of transformers
-//! have low rank often, adapters always.
+//! rank (its issue 1172): 4.54 for the 3×5 matrix of ones, whose only one is <var>√15 = 3.87</var>. Weights of
+//! transformers have low rank often, adapters always.
 
 use crate::norm::{direction, l2, linf, power_of_two};
 use crate::{Error, Matrix, apply::multiply, basis, simd, svd::Svd, vector};
@@ -100,7 +101,7 @@ fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>], sweeps: usize) -> Resul
     Err(Error::NotConverged { what: "the singular values", iterations: sweeps })
 }
 
-/// (x_p, x_q) ← (cos·x_p − sin·x_q, sin·x_p + cos·x_q).
+/// <var>(x_p, x_q) ← (cos·x_p − sin·x_q, sin·x_p + cos·x_q)</var>.
 fn turn(x: &mut [Vec<f64>], p: usize, q: usize, cos: f64, sin: f64) {
     let (before, from_q) = x.split_at_mut(q);
     let (xp, xq) = (&mut before[p], &mut from_q[0]);

@@ -4,11 +4,11 @@
 //! layers, or the Hessian of a loss, which nobody can write down but of which v ↦ H·v costs two
 //! backpropagations.
 //!
-//! Formulas. Power iteration: v ← A·v/‖A·v‖, λ ≈ vᵀ·A·v. Lanczos, for symmetric A: an orthonormal basis Q of
-//! v, A·v, A²·v, … in which A is tridiagonal, Qᵀ·A·Q = T; the eigenvalues θ of T (Ritz values) approach those of A
-//! at both ends first, each with a bound on how far it is off: some eigenvalue λ has |θ − λ| ≤ ‖A·x − θ·x‖.
-//! In a transformer: λ_max of the Hessian bounds the learning rate, η < 2/λ_max; λ_min < 0 says that a point where
-//! the gradient vanishes is a saddle.
+//! Formulas. Power iteration: <var>v ← A·v/‖A·v‖</var>, <var>λ ≈ vᵀ·A·v</var>. Lanczos, for symmetric A: an
+//! orthonormal basis Q of v, A·v, <var>A²·v</var>, … in which A is tridiagonal, <var>Qᵀ·A·Q = T</var>; the
+//! eigenvalues θ of T (Ritz values) approach those of A at both ends first, each with a bound on how far it is off:
+//! some eigenvalue λ has |θ − λ| ≤ ‖A·x − θ·x‖. In a transformer: λ_max of the Hessian bounds the learning rate, η
+//! < 2/λ_max; λ_min < 0 says that a point where the gradient vanishes is a saddle.
 //! Source: Lanczos, 1950; Golub and Van Loan, *Matrix Computations*, sections 7.3 and 10.1; Parlett, *The Symmetric
 //! Eigenvalue Problem*, 1998, chapter 13 (full reorthogonalisation).
 //!
@@ -25,7 +25,7 @@ use crate::{Error, Matrix, Real, vector};
 pub struct Estimate<T> {
     /// The estimate θ.
     pub value: f64,
-    /// ‖A·x − θ·x‖ for the vector x: of a symmetric operator, some eigenvalue is that near.
+    /// <var>‖A·x − θ·x‖</var> for the vector x: of a symmetric operator, some eigenvalue is that near.
     pub residual: f64,
     /// x, of length 1. The sign means nothing.
     pub vector: Vec<T>,
@@ -130,8 +130,8 @@ pub struct Lanczos {
     pub end: End,
     /// At most this many applications of the operator. As many vectors are kept.
     pub iterations: usize,
-    /// Converged when the residual is at most this, relative to the largest |θ|. Below a few √n·ε of the scalar
-    /// no residual falls.
+    /// Converged when the residual is at most this, relative to the largest |θ|. Below a few <var>√n·ε</var> of the
+    /// scalar no residual falls.
     pub tolerance: f64,
 }
 
@@ -148,7 +148,7 @@ pub struct Ritz<T> {
     /// The Ritz values θ, largest first; never fewer than one. All lie between the operator's smallest and largest
     /// eigenvalue.
     pub values: Vec<f64>,
-    /// ‖A·x − θ·x‖ for each: some eigenvalue is that near.
+    /// <var>‖A·x − θ·x‖</var> for each: some eigenvalue is that near.
     pub residuals: Vec<f64>,
     /// Whether the end that was asked for has converged.
     pub converged: bool,
@@ -251,7 +251,7 @@ impl<T: Real> Ritz<T> {
         self.estimate(self.values.len() - 1)
     }
 
-    /// Ritz value `i` with its vector, x = Q·s.
+    /// Ritz value `i` with its vector, <var>x = Q·s</var>.
     ///
     /// # Panics
     /// If there are not so many.

@@ -58,12 +58,12 @@ pub(crate) fn product(a: &Matrix<f64>, b: &Matrix<f64>) -> Matrix<f64> {
     apply(&Product::plain(), [a, b]).unwrap()
 }
 
-/// ‖A − B‖_F.
+/// <var>‖A − B‖_F</var>.
 pub(crate) fn gap(a: &Matrix<f64>, b: &Matrix<f64>) -> f64 {
     (a - b).norm()
 }
 
-/// ‖QᵀQ − I‖_F: how far columns are from orthonormal.
+/// <var>‖QᵀQ − I‖_F</var>: how far columns are from orthonormal.
 pub(crate) fn skew(q: &Matrix<f64>) -> f64 {
     gap(&(q.transpose() * q), &Matrix::identity(q.ncols(), q.ncols()))
 }

@@ -87,7 +87,7 @@
 //! ## 4. A position is an angle
 //!
 //! Rotating queries and keys by their positions makes a score depend on how far apart they are, and on nothing
-//! else: a rotation is orthogonal, so R(s)ᵀ·R(t) = R(t − s).
+//! else: a rotation is orthogonal, so <var>R(s)ᵀ·R(t) = R(t − s)</var>.
 //!
 //! ```
 //! use linalg::{norm, rotation::{Pairs, rotate}, vector::dot};
@@ -119,7 +119,7 @@
 //!
 //! ## 6. Few directions are cheap: an adapter
 //!
-//! W′ = W + (α/r)·B·A trains r·(in + out) numbers instead of in·out.
+//! <var>W′ = W + (α/r)·B·A</var> trains r·(in + out) numbers instead of in·out.
 //!
 //! ```
 //! use linalg::{Matrix, adapter::Adapter};

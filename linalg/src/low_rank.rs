@@ -1,13 +1,13 @@
 //! The best approximation of a matrix by one of lower rank.
 //!
-//! Formula (Eckart and Young): A_k = Σ_{i≤k} σᵢ·uᵢ·vᵢᵀ is nearest to A among all matrices of rank k, with
-//! ‖A − A_k‖₂ = σ_{k+1} and ‖A − A_k‖_F = √Σ_{i>k} σᵢ².
-//! In a transformer: how much of a weight, or of its change by fine-tuning, an adapter of rank k can hold.
+//! Formula (Eckart and Young): <var>A_k = Σ_{i≤k} σᵢ·uᵢ·vᵢᵀ</var> is nearest to A among all matrices of
+//! rank k, with <var>‖A − A_k‖₂ = σ_{k+1}</var> and <var>‖A − A_k‖_F = √Σ_{i>k} σᵢ²</var>. In a
+//! transformer: how much of a weight, or of its change by fine-tuning, an adapter of rank k can hold.
 //! Source: Eckart and Young, 1936; Mirsky, 1960; Golub and Van Loan, *Matrix Computations*, section 2.4.
 
 use crate::{Error, Matrix, Shape, apply::multiply, norm, svd::Svd};
 
-/// A_k = left·right, and what was left out.
+/// <var>A_k = left·right</var>, and what was left out.
 ///
 /// ```
 /// use linalg::{low_rank::LowRank, matrix};
@@ -19,7 +19,7 @@ use crate::{Error, Matrix, Shape, apply::multiply, norm, svd::Svd};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {
-    /// U·diag(σ), (rows × k).
+    /// <var>U·diag(σ)</var>, (rows × k).
     pub left: Matrix<f64>,
     /// Vᵀ, (k × columns).
     pub right: Matrix<f64>,
@@ -50,12 +50,12 @@ impl LowRank {
         multiply(self.left.as_view(), self.right.as_view())
     }
 
-    /// ‖A − A_k‖₂ = σ_{k+1}.
+    /// <var>‖A − A_k‖₂ = σ_{k+1}</var>.
     pub fn spectral_error(&self) -> f64 {
         self.discarded.first().copied().unwrap_or(0.0)
     }
 
-    /// ‖A − A_k‖_F.
+    /// <var>‖A − A_k‖_F</var>.
     pub fn frobenius_error(&self) -> f64 {
         norm::l2(&self.discarded)
     }

@@ -1,8 +1,8 @@
 //! Gaussian elimination: P·A = L·U, and what follows from it.
 //!
-//! Formulas: A·x = b by L·(U·x) = P·b; ln |det A| = Σ ln |uᵢᵢ|; A⁻¹ column by column.
-//! In a transformer: nothing inverts a matrix there; around it, the stationary distribution of a Markov chain
-//! and the density of a Gaussian or of a normalising flow do.
+//! Formulas: <var>A·x = b</var> by <var>L·(U·x) = P·b</var>; <var>ln |det A| = Σ ln |uᵢᵢ|</var>; A⁻¹ column
+//! by column. In a transformer: nothing inverts a matrix there; around it, the stationary distribution of a
+//! Markov chain and the density of a Gaussian or of a normalising flow do.
 //! Source: Golub and Van Loan, *Matrix Computations*, section 3.4 (partial pivoting).
 //!
 //! Written here, and not taken from nalgebra, so that dual numbers pass through (the derivative of
@@ -13,7 +13,7 @@ use crate::error::{finite, square};
 use crate::norm::power_of_two;
 use crate::{Error, Matrix, Real, Shape};
 
-/// P·A = L·U of a square matrix.
+/// <var>P·A = L·U</var> of a square matrix.
 ///
 /// ```
 /// use linalg::{lu::Lu, matrix};
@@ -81,7 +81,7 @@ impl<T: Real> Lu<T> {
         Ok(Lu { factors: f, order, odd, scales, singular })
     }
 
-    /// X with A·X = B, for B (n × m).
+    /// X with <var>A·X = B</var>, for B (n × m).
     ///
     /// Of a matrix that is almost singular the solution has few digits; [`crate::svd::Svd::condition_number`]
     /// says how few.
@@ -158,7 +158,7 @@ fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<f64>; 2] {
     [rows, columns]
 }
 
-/// tr A = Σ aᵢᵢ, the sum of the eigenvalues.
+/// <var>tr A = Σ aᵢᵢ</var>, the sum of the eigenvalues.
 ///
 /// Floats: IEEE; 0 of a 0 × 0 matrix.
 ///
@@ -191,7 +191,7 @@ pub fn log_determinant<T: Real>(a: &Matrix<T>) -> Result<LogDeterminant<T>, Erro
     Ok(Lu::of(a)?.log_determinant())
 }
 
-/// X with A·X = B; to solve for several right-hand sides one after the other, keep the [`Lu`].
+/// X with <var>A·X = B</var>; to solve for several right-hand sides one after the other, keep the [`Lu`].
 ///
 /// # Errors
 /// A matrix that is not square or is singular; shapes that do not fit; NaN and ±∞ on either side.

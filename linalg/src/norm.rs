@@ -18,7 +18,7 @@
 use crate::error::{finite_elements, length};
 use crate::{Error, Matrix, Real, ShapeError, svd::Svd, vector};
 
-/// ‖x‖₁ = Σ |xᵢ|.
+/// <var>‖x‖₁ = Σ |xᵢ|</var>.
 ///
 /// Floats: 0 of none; NaN if an element is; ∞ if an element is ±∞ or the sum is too large.
 ///
@@ -29,7 +29,7 @@ pub fn l1<T: Real>(x: &[T]) -> T {
     vector::sum_of(x.len(), |i| x[i].abs())
 }
 
-/// ‖x‖₂ = √Σ xᵢ², the length of an arrow.
+/// <var>‖x‖₂ = √Σ xᵢ²</var>, the length of an arrow.
 ///
 /// Floats: 0 of none; NaN if an element is; ∞ if an element is ±∞ or the norm itself is too large. At the
 /// zero vector, where the norm has a kink, a derivative that passes through is 0.
@@ -46,7 +46,7 @@ pub fn l2<T: Real>(x: &[T]) -> T {
     l2_of(x.len(), |i| x[i])
 }
 
-/// ‖x‖∞ = max |xᵢ|.
+/// <var>‖x‖∞ = max |xᵢ|</var>.
 ///
 /// Floats: 0 of none; NaN if an element is; ∞ if one is ±∞. Exact.
 ///
@@ -57,7 +57,7 @@ pub fn linf<T: Real>(x: &[T]) -> T {
     largest(x.len(), |i| x[i])
 }
 
-/// ‖x − y‖₂, how far apart two points are.
+/// <var>‖x − y‖₂</var>, how far apart two points are.
 ///
 /// Floats: as [`l2`] of the differences; ∞ − ∞ is NaN.
 ///
@@ -70,7 +70,7 @@ pub fn distance<T: Real>(x: &[T], y: &[T]) -> Result<T, ShapeError> {
     Ok(l2_of(x.len(), |i| x[i] - y[i]))
 }
 
-/// x / ‖x‖₂: the direction alone, a vector of length 1 (to 4 ε whatever the scale of x).
+/// <var>x / ‖x‖₂</var>: the direction alone, a vector of length 1 (to 4 ε whatever the scale of x).
 ///
 /// # Errors
 /// The zero vector (also the empty one) has no direction; NaN and ±∞ are refused.
@@ -95,7 +95,7 @@ pub(crate) fn direction<T: Real>(operand: &'static str, x: &[T]) -> Result<Vec<T
     Ok(x.iter().map(|&x| x / scale / norm).collect())
 }
 
-/// ‖A‖_F = √Σ aᵢⱼ²: the 2-norm of a matrix read as one long vector.
+/// <var>‖A‖_F = √Σ aᵢⱼ²</var>: the 2-norm of a matrix read as one long vector.
 ///
 /// Floats: as [`l2`].
 ///
@@ -107,7 +107,7 @@ pub fn frobenius<T: Real>(a: &Matrix<T>) -> T {
     l2(a.as_slice())
 }
 
-/// ‖A‖₁: the largest 1-norm of a column; how much A can magnify a 1-norm.
+/// <var>‖A‖₁</var>: the largest 1-norm of a column; how much A can magnify a 1-norm.
 ///
 /// Floats: as [`l1`]; 0 of a matrix without elements.
 ///
@@ -119,7 +119,7 @@ pub fn induced_1<T: Real>(a: &Matrix<T>) -> T {
     largest(a.ncols(), |j| l1(&a.as_slice()[j * a.nrows()..][..a.nrows()]))
 }
 
-/// ‖A‖∞: the largest 1-norm of a row; how much A can magnify a largest element.
+/// <var>‖A‖∞</var>: the largest 1-norm of a row; how much A can magnify a largest element.
 ///
 /// Floats: as [`l1`]; 0 of a matrix without elements.
 ///
@@ -131,8 +131,8 @@ pub fn induced_infinity<T: Real>(a: &Matrix<T>) -> T {
     largest(a.nrows(), |i| vector::sum_of(a.ncols(), |j| a[(i, j)].abs()))
 }
 
-/// ‖A‖₂, the largest singular value: how much A can magnify a 2-norm. In `f64` alone, by [`Svd`]; for a
-/// matrix that is only known as a function, see [`crate::krylov`].
+/// <var>‖A‖₂</var>, the largest singular value: how much A can magnify a 2-norm. In `f64` alone, by
+/// [`Svd`]; for a matrix that is only known as a function, see [`crate::krylov`].
 ///
 /// Floats: 0 of a matrix without elements.
 ///
@@ -147,7 +147,7 @@ pub fn spectral(a: &Matrix<f64>) -> Result<f64, Error> {
     Ok(Svd::of(a)?.values.first().copied().unwrap_or(0.0))
 }
 
-/// ‖A‖\_\* = Σ σᵢ, the nuclear norm: the convex stand-in for rank. In `f64` alone, by [`Svd`].
+/// <var>‖A‖\_\* = Σ σᵢ</var>, the nuclear norm: the convex stand-in for rank. In `f64` alone, by [`Svd`].
 ///
 /// Floats: 0 of a matrix without elements; ∞ if the sum is too large.
 ///
@@ -167,7 +167,7 @@ fn largest<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     (0..n).fold(T::zero(), |most, i| term(i).abs().larger(most))
 }
 
-/// √Σ term(i)².
+/// <var>√Σ term(i)²</var>.
 fn l2_of<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     let most = largest(n, &term);
     let scale = power_of_two(most.to_f64());

@@ -54,7 +54,7 @@ use crate::{Formula, Real, Shape, ShapeError, View, ViewMut};
 /// # Laws
 /// 1. `forward` writes every element of its output and reads none of them before.
 /// 2. `vjp` adds to the gradients of its inputs.
-/// 3. The rule belongs to *its* function: ⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩ for all ȳ and ẋ.
+/// 3. The rule belongs to *its* function: <var>⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩</var> for all ȳ and ẋ.
 /// 4. Neither can fail: what can be wrong is refused by `shape`.
 /// 5. Neither allocates: memory beyond input and output is stated by `memory` and handed in.
 /// 6. `formula` states the arithmetic that `forward` and `vjp` do, in the same steps: evaluated at any

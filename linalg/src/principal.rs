@@ -1,9 +1,9 @@
 //! Principal components: the few directions along which embeddings differ most.
 //!
-//! Formula: for centred columns X̃ = X − μ·1ᵀ = U·diag(σ)·Vᵀ the axes are the columns of U and the variances along
-//! them σ²/(n − 1): the eigenvectors and eigenvalues of the covariance X̃·X̃ᵀ/(n − 1), without forming it.
-//! In a transformer: two axes of a table of embeddings make a picture; a steep spectrum says that the table uses
-//! few directions.
+//! Formula: for centred columns <var>X̃ = X − μ·1ᵀ = U·diag(σ)·Vᵀ</var> the axes are the columns of U and the
+//! variances along them <var>σ²/(n − 1)</var>: the eigenvectors and eigenvalues of the covariance
+//! <var>X̃·X̃ᵀ/(n − 1)</var>, without forming it. In a transformer: two axes of a table of embeddings make a
+//! picture; a steep spectrum says that the table uses few directions.
 //! Source: the textbook's A.1; Jolliffe, *Principal Component Analysis*, 2002, section 3.5.
 
 use crate::{Error, Matrix, Shape, ShapeError, apply, product::Product, svd::Svd, vector};
@@ -27,7 +27,7 @@ pub struct PrincipalComponents {
     /// Orthonormal axes, (features × min(features, n)), that of the largest variance first. The largest
     /// component of an axis is positive, so that the same data give the same picture.
     pub axes: Matrix<f64>,
-    /// The variance along each axis, σ²/(n − 1).
+    /// The variance along each axis, <var>σ²/(n − 1)</var>.
     pub variances: Vec<f64>,
 }
 
@@ -61,7 +61,7 @@ impl PrincipalComponents {
         Ok(PrincipalComponents { mean, axes, variances })
     }
 
-    /// The coordinates along the first k axes of every column of x: (k × columns), U_kᵀ·(x − μ).
+    /// The coordinates along the first k axes of every column of x: (k × columns), <var>U_kᵀ·(x − μ)</var>.
     ///
     /// ```
     /// use linalg::{matrix, principal::PrincipalComponents};
@@ -81,7 +81,7 @@ impl PrincipalComponents {
         Ok(apply(&Product::transposed(), [&self.first(k)?, &centred])?)
     }
 
-    /// The points at these coordinates along the first axes: μ + U_k·c.
+    /// The points at these coordinates along the first axes: <var>μ + U_k·c</var>.
     ///
     /// # Errors
     /// More coordinates than there are axes.
@@ -91,6 +91,13 @@ impl PrincipalComponents {
     }
 
     /// The share of all variance along the first k axes; 1 where nothing varies, NaN where a variance is infinite.
+    ///
+    /// ```
+    /// use linalg::{matrix, principal::PrincipalComponents};
+    /// let points = matrix(2, 4, &[3.0, 0.0, -3.0, 0.0, 0.0, 1.0, 0.0, -1.0]);
+    /// assert!((PrincipalComponents::of(&points)?.explained(1) - 0.9).abs() < 1e-15); // 18 of 20
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn explained(&self, k: usize) -> f64 {
         let deviations: Vec<f64> = self.variances.iter().map(|v| v.sqrt()).collect();
         // Variances are finite and not negative, or infinite: then no share has a meaning.

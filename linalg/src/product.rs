@@ -1,6 +1,7 @@
 //! The matrix product, of matrices and of their transposes.
 //!
-//! Formula: C = A·B, c_ij = Σ_k a_ik·b_kj. Gradients: dA = dC·Bᵀ, dB = Aᵀ·dC.
+//! Formula: <var>C = A·B</var>, <var>c_ij = Σ_k a_ik·b_kj</var>. Gradients: dA = <var>dC·Bᵀ</var>, dB =
+//! <var>Aᵀ·dC</var>.
 //! Source: Goodfellow, Bengio, Courville, *Deep Learning*, section 6.5.6.
 //!
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
@@ -21,6 +22,14 @@ pub struct Factor<'a, T: Real> {
 }
 
 /// The transpose of `a`, as a factor.
+///
+/// ```
+/// use linalg::{matrix, product_into, transposed};
+/// let (a, b) = (matrix(2, 1, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]));
+/// let mut c = matrix(1, 1, &[0.0]);
+/// product_into(c.as_view_mut(), 1.0, transposed(a.as_view()), b.as_view());
+/// assert_eq!(c[0], 11.0); // aᵀ·b
+/// ```
 pub fn transposed<'a, T: Real>(a: View<'a, T>) -> Factor<'a, T> {
     Factor { view: a, transposed: true }
 }
@@ -81,12 +90,28 @@ impl<'a, T: Real> Factor<'a, T> {
         (self.with(left), self.with(right))
     }
 
+    /// The part of a left factor that meets `count` terms from `first` on.
+    fn some_columns(&self, first: usize, count: usize) -> Factor<'_, T> {
+        self.with(match self.transposed {
+            true => self.view.rows(first, count),
+            false => self.view.columns(first, count),
+        })
+    }
+
+    /// The part of a right factor that meets `count` terms from `first` on.
+    fn some_rows(&self, first: usize, count: usize) -> Factor<'_, T> {
+        self.with(match self.transposed {
+            true => self.view.columns(first, count),
+            false => self.view.rows(first, count),
+        })
+    }
+
     fn with<'b>(&self, view: View<'b, T>) -> Factor<'b, T> {
         Factor { view, transposed: self.transposed }
     }
 }
 
-/// C ← α·A·B.
+/// <var>C ← α·A·B</var>.
 ///
 /// ```
 /// use linalg::{matrix, product_into, transposed};
@@ -108,10 +133,17 @@ pub fn product_into<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), false);
 }
 
-/// C ← C + α·A·B.
+/// <var>C ← C + α·A·B</var>.
 ///
 /// # Panics
 /// If the shapes do not fit.
+///
+/// ```
+/// use linalg::{matrix, product_add};
+/// let (a, mut c) = (matrix(1, 1, &[3.0]), matrix(1, 1, &[1.0]));
+/// product_add(c.as_view_mut(), 2.0, a.as_view(), a.as_view());
+/// assert_eq!(c[0], 19.0); // 1 + 2·3·3
+/// ```
 pub fn product_add<'a, 'b, T: Real>(
     c: ViewMut<'_, T>,
     alpha: T,
@@ -121,7 +153,8 @@ pub fn product_add<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), true);
 }
 
-/// C ← A·B, or C ← C + A·B where `add` is set: for a gradient that is there already, or is not.
+/// <var>C ← A·B</var>, or <var>C ← C + A·B</var> where `add` is set: for a gradient that is there
+/// already, or is not.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -136,12 +169,25 @@ pub fn product_to<'a, 'b, T: Real>(
 
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
-/// Pieces of a product are cut in two until they have at most this many multiply-adds: a fraction of a
-/// millisecond, enough pieces to keep many threads busy, and few enough that the factors, which every
-/// piece packs for itself, are not packed too often.
+/// Multiply-adds of a piece, some milliseconds at most. Every piece packs its parts of the factors for
+/// itself, so that few and large ones cost least.
+const LARGE_PIECE: usize = 1 << 28;
+/// But there are [`FEW`] pieces for as many threads, if they have this many multiply-adds each.
 const PIECE: usize = 1 << 26;
+const FEW: usize = 8;
+/// Elements of both factors that are used at once: what a third-level cache holds. A longer inner
+/// dimension is taken stretch by stretch, so that pieces which share a factor read it from memory once.
+const CACHED: usize = 1 << 21;
+/// The shortest stretch: C is read and written once for each.
+const LEAST_STRETCH: usize = 1024;
 
-fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
+fn product<T: Real>(
+    mut c: ViewMut<'_, T>,
+    alpha: T,
+    a: Factor<'_, T>,
+    b: Factor<'_, T>,
+    add: bool,
+) {
     assert!(
         a.rows() == c.nrows() && b.columns() == c.ncols() && a.columns() == b.rows(),
         "a product of {}×{} and {}×{} into {}×{}",
@@ -152,12 +198,26 @@ fn product<T: Real>(c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_,
         c.nrows(),
         c.ncols()
     );
-    let work = c.len() * a.columns();
     if c.ncols() == 1 {
         return matrix_vector(c, alpha, a, b, add);
     }
-    let pieces = if work <= WHOLE { 1 } else { (work / PIECE + 1).next_power_of_two().max(2) };
-    cut(c, alpha, a, b, add, pieces);
+    let (m, n, terms) = (c.nrows(), c.ncols(), a.columns());
+    let stretch = terms.min((CACHED / (m + n)).max(LEAST_STRETCH));
+    for first in (0..terms.max(1)).step_by(stretch.max(1)) {
+        let count = stretch.min(terms - first);
+        let pieces = pieces(m * n * count);
+        let (a, b) = (a.some_columns(first, count), b.some_rows(first, count));
+        cut(c.as_view_mut(), alpha, a, b, add || first > 0, pieces);
+    }
+}
+
+/// Into how many pieces a product of so many multiply-adds is cut: a power of two.
+fn pieces(work: usize) -> usize {
+    if work <= WHOLE {
+        return 1;
+    }
+    let pieces = |size: usize| (work / size + 1).next_power_of_two();
+    pieces(PIECE).clamp(2, FEW).max(pieces(LARGE_PIECE))
 }
 
 /// c ← α·A·b (+ c): every element of A is read once and used once, so that what counts is to read it in
@@ -202,7 +262,7 @@ const STREAM: usize = 1 << 18;
 /// The longest piece of a column whose sums a thread keeps aside.
 const ROWS: usize = 4096;
 
-/// c ← c + α·Σ_k a_k·b_k over `terms` of the columns of A, of which `rows` count.
+/// <var>c ← c + α·Σ_k a_k·b_k</var> over `terms` of the columns of A, of which `rows` count.
 fn add_combination<T: Real>(
     c: &mut [T],
     alpha: T,
@@ -299,7 +359,7 @@ pub(crate) fn plain<T: Real>(
     }
 }
 
-/// The recorded product: A·B, or Aᵀ·B.
+/// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.
 ///
 /// Aᵀ·B compares every column of A with every column of B: with A the table of embeddings, it gives
 /// the logits of a vocabulary whose output weights are *tied* to its embeddings.
@@ -315,12 +375,12 @@ pub struct Product {
 }
 
 impl Product {
-    /// A·B.
+    /// <var>A·B</var>.
     pub fn plain() -> Self {
         Product { transposed: false }
     }
 
-    /// Aᵀ·B.
+    /// <var>Aᵀ·B</var>.
     pub fn transposed() -> Self {
         Product { transposed: true }
     }

@@ -1,16 +1,16 @@
 //! The shadow of a vector on a line or on a subspace.
 //!
-//! Formulas: onto a line, x ↦ d·(d·x)/(d·d); onto the span of orthonormal columns Q, X ↦ Q·Qᵀ·X. What is left,
-//! X − Q·Qᵀ·X, is orthogonal to the span, and no point of the span is nearer to X.
-//! In a transformer: the drop-line in the picture of a query and a key; a probe that reads one feature off
-//! the residual stream, or removes it.
+//! Formulas: onto a line, <var>x ↦ d·(d·x)/(d·d)</var>; onto the span of orthonormal columns Q,
+//! <var>X ↦ Q·Qᵀ·X</var>. What is left, <var>X − Q·Qᵀ·X</var>, is orthogonal to the span, and no point of the
+//! span is nearer to X. In a transformer: the drop-line in the picture of a query and a key; a probe that
+//! reads one feature off the residual stream, or removes it.
 //! Source: the textbook's figure A.1.1; Strang, *Introduction to Linear Algebra*, section 4.2.
 
 use crate::error::{finite_elements, length};
 use crate::norm::direction;
 use crate::{Error, Matrix, Real, ShapeError, apply, product::Product, vector};
 
-/// d·(d·x)/(d·d): the part of x along a direction d of any length.
+/// <var>d·(d·x)/(d·d)</var>: the part of x along a direction d of any length.
 ///
 /// Floats: d of any finite scale.
 ///
@@ -30,7 +30,7 @@ pub fn onto<T: Real>(x: &[T], d: &[T]) -> Result<Vec<T>, Error> {
     Ok(d.iter().map(|&d| d * share).collect())
 }
 
-/// Q·Qᵀ·X: every column of X projected onto the span of the orthonormal columns of Q
+/// <var>Q·Qᵀ·X</var>: every column of X projected onto the span of the orthonormal columns of Q
 /// (see [`crate::basis::orthonormal`]).
 ///
 /// Shapes: Q (d × r), X (d × n), result (d × n). Floats: IEEE; NaN and ∞ stay visible.
@@ -46,7 +46,7 @@ pub fn onto_span<T: Real>(x: &Matrix<T>, q: &Matrix<T>) -> Result<Matrix<T>, Sha
     apply(&Product::plain(), [q, &apply(&Product::transposed(), [q, x])?])
 }
 
-/// X − Q·Qᵀ·X: what is orthogonal to the span of the orthonormal columns of Q.
+/// <var>X − Q·Qᵀ·X</var>: what is orthogonal to the span of the orthonormal columns of Q.
 ///
 /// Shapes and floats as in [`onto_span`].
 ///

@@ -56,7 +56,7 @@ pub trait Real:
     fn sqrt(self) -> Self;
     /// tanh x.
     fn tanh(self) -> Self;
-    /// erf x = 2/√π ∫₀ˣ e^(−t²) dt.
+    /// <var>erf x = 2/√π ∫₀ˣ e^(−t²)</var> dt.
     fn erf(self) -> Self;
     /// sin x.
     fn sin(self) -> Self;
@@ -72,7 +72,7 @@ pub trait Real:
         if self > other || is_nan(self) { self } else { other }
     }
 
-    /// C ← α·A·B, or C ← C + α·A·B where `add` is set, on one thread.
+    /// <var>C ← α·A·B</var>, or <var>C ← C + α·A·B</var> where `add` is set, on one thread.
     ///
     /// The hook behind [`crate::product_into`] and [`crate::product_add`], which check shapes and
     /// cut the work; call those.

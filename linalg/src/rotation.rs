@@ -1,10 +1,11 @@
 //! Rotation of pairs: the position of a token as an angle (RoPE).
 //!
-//! Formula: coordinates i and i′ of a head of width d turn by the angle t·ωᵢ, ωᵢ = base^(−2i/d), at position t:
-//! (a, b) ↦ (a·cos − b·sin, a·sin + b·cos). The map R(t) is orthogonal, R(s)ᵀ·R(t) = R(t − s), so that a dot product
-//! of a rotated query and a rotated key depends on how far apart they are and on nothing else:
-//! R(s)·q · R(t)·k = q · R(t − s)·k. Gradient: dx = R(t)ᵀ·dy, the rotation back.
-//! In a transformer: applied to queries and keys in each layer, instead of adding positions to embeddings.
+//! Formula: coordinates i and i′ of a head of width d turn by the angle <var>t·ωᵢ</var>,
+//! <var>ωᵢ = base^(−2i/d)</var>, at position t: (a, b) ↦ (a·cos − b·sin, a·sin + b·cos). The map R(t) is orthogonal,
+//! <var>R(s)ᵀ·R(t) = R(t − s)</var>, so that a dot product of a rotated query and a rotated key depends on how far
+//! apart they are and on nothing else: <var>R(s)·q · R(t)·k = q · R(t − s)·k</var>. Gradient: dx =
+//! <var>R(t)ᵀ·dy</var>, the rotation back. In a transformer: applied to queries and keys in each layer, instead of
+//! adding positions to embeddings.
 //! Source: Su et al., *RoFormer*, 2021, section 3.2.
 
 use crate::formula::{I, J, at_most, cases, operand, upstream};
@@ -41,7 +42,7 @@ impl Pairs {
     }
 }
 
-/// ωᵢ = base^(−2i/d): radians a token by which pair i turns; pair 0 turns fastest, by one radian.
+/// <var>ωᵢ = base^(−2i/d)</var>: radians a token by which pair i turns; pair 0 turns fastest, by one radian.
 ///
 /// ```
 /// use linalg::rotation::frequency;
@@ -65,7 +66,7 @@ pub fn rotate_pair<T: Real>([a, b]: [T; 2], angle: T) -> [T; 2] {
     [a * cos - b * sin, a * sin + b * cos]
 }
 
-/// R(t)·x for one vector of even length at position t; a negative position turns back.
+/// <var>R(t)·x</var> for one vector of even length at position t; a negative position turns back.
 ///
 /// Floats: IEEE; a position that is not finite gives NaN. Nothing of nothing.
 ///
@@ -88,7 +89,7 @@ pub fn rotate<T: Real>(x: &[T], position: f64, base: f64, pairs: Pairs) -> Resul
     Ok(crate::apply(&rotation, [&x, &t])?.as_slice().to_vec())
 }
 
-/// y = R(t)·x for every head of every token: x (width × tokens), positions t (1 × tokens).
+/// <var>y = R(t)·x</var> for every head of every token: x (width × tokens), positions t (1 × tokens).
 ///
 /// Angles are computed in `f64` whatever the scalar: at position 10⁵ an `f32` angle is off by 0.004 radians.
 /// Positions get no gradient, as indices get none.
@@ -112,7 +113,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// Calls `update` with every element of y and what R(t)·x, or R(t)ᵀ·x, has there.
+    /// Calls `update` with every element of y and what <var>R(t)·x</var>, or <var>R(t)ᵀ·x</var>, has there.
     #[inline(always)]
     fn turn<T: Real>(
         &self,

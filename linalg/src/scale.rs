@@ -1,9 +1,9 @@
 //! A matrix times a number: the 1/√d of attention.
 //!
-//! Formula: y = c·x. Gradient: dx = c·dy.
+//! Formula: <var>y = c·x</var>. Gradient: dx = <var>c·dy</var>.
 //! Floats: IEEE, element by element; c itself is rounded to the scalar once.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: a dot product of d
-//! independent unit-variance products has variance d, and 1/√d brings it back to one.
+//! independent unit-variance products has variance d, and <var>1/√d</var> brings it back to one.
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     simd, vector,
 };
 
-/// y = c·x.
+/// <var>y = c·x</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix, scale::Scale};

@@ -1,9 +1,9 @@
 //! The score of a query and a key: their dot product, brought to size one.
 //!
-//! Formula: q·k/√d. Where the 2d coordinates are independent with mean 0 and variance 1, each product has mean 0 and
-//! variance 1, and the sum of d of them variance d; divided by √d it has variance 1 whatever the width. Without
-//! it the scores of wide heads are of size √d, softmax puts all its weight on the largest, and its gradient vanishes.
-//! In a transformer: the first half of attention.
+//! Formula: <var>q·k/√d</var>. Where the 2d coordinates are independent with mean 0 and variance 1, each product has
+//! mean 0 and variance 1, and the sum of d of them variance d; divided by √d it has variance 1 whatever the width.
+//! Without it the scores of wide heads are of size √d, softmax puts all its weight on the largest, and its gradient
+//! vanishes. In a transformer: the first half of attention.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1; the textbook's A.1.
 //!
 //! # The experiment
@@ -46,7 +46,7 @@
 use crate::error::length;
 use crate::{Matrix, Real, ShapeError, apply, product::Product, scale::Scale, vector};
 
-/// q·k/√d.
+/// <var>q·k/√d</var>.
 ///
 /// Floats: IEEE; NaN stays NaN. 0 of empty vectors, where nothing is compared.
 ///
@@ -65,7 +65,7 @@ pub fn scaled_dot<T: Real>(q: &[T], k: &[T]) -> Result<T, ShapeError> {
     Ok(vector::dot(q, k) / T::from_f64((q.len() as f64).sqrt()))
 }
 
-/// Kᵀ·Q/√d: the score of every key (a row) for every query (a column), of one head and without a mask.
+/// <var>Kᵀ·Q/√d</var>: the score of every key (a row) for every query (a column), of one head and without a mask.
 ///
 /// Shapes: Q (d × queries), K (d × keys), result (keys × queries): what PyTorch calls (query, key). Floats: as
 /// [`scaled_dot`].

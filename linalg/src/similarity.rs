@@ -1,6 +1,6 @@
 //! How far two vectors point the same way, whatever their lengths.
 //!
-//! Formulas: cos θ = x·y / (‖x‖₂·‖y‖₂); θ by Kahan's half-angle form, which is right to a few ε
+//! Formulas: <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>; θ by Kahan's half-angle form, which is right to a few ε
 //! everywhere, where the arc cosine of a cosine is off by √ε near 0 and π.
 //! In a transformer: search among embeddings; a query that points where a key points attends to it.
 //! Source: the textbook's A.1; Kahan, *How Futile are Mindless Assessments of Roundoff?*, 2006, section 12.
@@ -9,7 +9,7 @@ use crate::error::{finite, finite_elements, length};
 use crate::norm::{direction, l2, power_of_two};
 use crate::{Error, Matrix, Real, column, norm, parallel, simd, vector};
 
-/// cos θ = x·y / (‖x‖₂·‖y‖₂), between −1 and 1 up to rounding.
+/// <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>, between −1 and 1 up to rounding.
 ///
 /// Floats: any finite scale is the same to it, denormal or near the largest number.
 ///
@@ -31,8 +31,8 @@ pub fn cosine<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
 
 /// The angle θ between two vectors, from 0 to π, in radians.
 ///
-/// tan θ/2 = ‖u − v‖ / ‖u + v‖ for the directions u and v. A derivative passes through; at 0 and π, where
-/// the angle has a kink, it is taken to be 0.
+/// <var>tan θ/2 = ‖u − v‖ / ‖u + v‖</var> for the directions u and v. A derivative passes through; at 0 and
+/// π, where the angle has a kink, it is taken to be 0.
 ///
 /// # Errors
 /// As [`cosine`].
@@ -57,7 +57,7 @@ pub fn angle<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
 /// The angle of the point (x, y), for x, y ≥ 0 and not both 0.
 ///
 /// Its value is a number; what is left is the arc sine of a rounding error, whose series is short. A
-/// derivative sees the series: d θ = (x·dy − y·dx)/(x² + y²), and so on up to the fourth.
+/// derivative sees the series: <var>d θ = (x·dy − y·dx)/(x² + y²)</var>, and so on up to the fourth.
 fn arctangent<T: Real>(y: T, x: T) -> T {
     let value = T::from_f64(y.to_f64().atan2(x.to_f64()));
     let rest = (y * value.cos() - x * value.sin()) / (x * x + y * y).sqrt();

@@ -1,9 +1,9 @@
 //! Sinusoidal positions: the code of the first transformer, and why rotations followed.
 //!
-//! Formula: PE(t)₂ᵢ = sin(t·ωᵢ), PE(t)₂ᵢ₊₁ = cos(t·ωᵢ), ωᵢ = base^(−2i/d). PE(t + s) is a linear map of PE(t) that
-//! depends on s alone: every pair turns by s·ωᵢ. [`crate::rotation`] applies that map to queries and keys instead
-//! of adding the code.
-//! In a transformer: added to the embeddings, once, before the first layer.
+//! Formula: <var>PE(t)₂ᵢ = sin(t·ωᵢ)</var>, <var>PE(t)₂ᵢ₊₁ = cos(t·ωᵢ)</var>, <var>ωᵢ = base^(−2i/d)</var>. PE(t +
+//! s) is a linear map of PE(t) that depends on s alone: every pair turns by <var>s·ωᵢ</var>. [`crate::rotation`]
+//! applies that map to queries and keys instead of adding the code. In a transformer: added to the embeddings,
+//! once, before the first layer.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.5.
 
 use crate::{Real, ShapeError, rotation::frequency, shape::equal_parts};

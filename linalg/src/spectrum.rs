@@ -1,9 +1,9 @@
 //! How many directions a spectrum really uses.
 //!
-//! Formulas, for singular values σ: stable rank Σσ²/σ₁²; effective rank e^H of pᵢ = σᵢ/Σσ, H in nats; energy of
-//! the first k, Σ_{i≤k} σᵢ²/Σσ².
-//! In a transformer: a weight whose effective rank falls during training has collapsed; a change of weights of
-//! small stable rank is what makes low-rank adapters work.
+//! Formulas, for singular values σ: stable rank <var>Σσ²/σ₁²</var>; effective rank <var>e^H</var> of
+//! <var>pᵢ = σᵢ/Σσ</var>, H in nats; energy of the first k, <var>Σ_{i≤k} σᵢ²/Σσ²</var>. In a transformer: a
+//! weight whose effective rank falls during training has collapsed; a change of weights of small stable rank is
+//! what makes low-rank adapters work.
 //! Source: Rudelson and Vershynin, *Sampling from Large Matrices*, 2007 (stable rank); Roy and Vetterli, *The
 //! Effective Rank*, 2007.
 //!
@@ -14,7 +14,7 @@ use crate::error::finite_elements;
 use crate::norm::{linf, power_of_two};
 use crate::{Error, Real, vector};
 
-/// Σσ²/σ₁² = ‖A‖_F²/‖A‖₂²: between 1 and the rank; 0 of nothing but zeros.
+/// <var>Σσ²/σ₁² = ‖A‖_F²/‖A‖₂²</var>: between 1 and the rank; 0 of nothing but zeros.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.
@@ -31,8 +31,8 @@ pub fn stable_rank<T: Real>(values: &[T]) -> Result<T, Error> {
     Ok(vector::dot(&x, &x) / (most * most))
 }
 
-/// e^H(p) with pᵢ = σᵢ/Σσ: as many equal singular values would have this entropy. Between 1 and the rank; 0 of
-/// nothing but zeros.
+/// <var>e^(H(p))</var> with <var>pᵢ = σᵢ/Σσ</var>: as many equal singular values would have this entropy.
+/// Between 1 and the rank; 0 of nothing but zeros.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.
@@ -53,8 +53,8 @@ pub fn effective_rank<T: Real>(values: &[T]) -> Result<T, Error> {
     Ok(entropy.exp())
 }
 
-/// Σ_{i<k} σᵢ²/Σσ²: the share of the squared norm that the first k singular values hold; 1 of nothing but zeros,
-/// where nothing is lost.
+/// Σ_{i<k} <var>σᵢ²/Σσ²</var>: the share of the squared norm that the first k singular values hold; 1 of nothing
+/// but zeros, where nothing is lost.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.

@@ -1,6 +1,6 @@
 //! The singular value decomposition: every matrix is a rotation, a stretch and a rotation.
 //!
-//! Formula: A = U·diag(σ)·Vᵀ with orthonormal columns in U and V and σ₁ ≥ σ₂ ≥ … ≥ 0.
+//! Formula: <var>A = U·diag(σ)·Vᵀ</var> with orthonormal columns in U and V and <var>σ₁ ≥ σ₂ ≥ … ≥ 0</var>.
 //! In a transformer: the spectrum of a weight says how many directions it uses; its best low-rank approximation
 //! is what an adapter can hope for.
 //! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is in `jacobi.rs`. In
@@ -9,7 +9,7 @@
 use crate::error::finite;
 use crate::{Error, Matrix, ShapeError, apply::multiply, jacobi, transposed};
 
-/// A = U·diag(σ)·Vᵀ, thin: k = min(rows, columns) singular values.
+/// <var>A = U·diag(σ)·Vᵀ</var>, thin: k = min(rows, columns) singular values.
 ///
 /// ```
 /// use linalg::{matrix, svd::Svd};
@@ -22,7 +22,7 @@ use crate::{Error, Matrix, ShapeError, apply::multiply, jacobi, transposed};
 pub struct Svd {
     /// U, (rows × k).
     pub u: Matrix<f64>,
-    /// σ₁ ≥ σ₂ ≥ … ≥ 0, k of them.
+    /// <var>σ₁ ≥ σ₂ ≥ … ≥ 0</var>, k of them.
     pub values: Vec<f64>,
     /// V, (columns × k). The sign of a column of U and V together means nothing.
     pub v: Matrix<f64>,
@@ -50,7 +50,7 @@ impl Svd {
         Ok(Svd { u: v, values, v: u })
     }
 
-    /// U·diag(σ)·Vᵀ, which is A up to rounding.
+    /// <var>U·diag(σ)·Vᵀ</var>, which is A up to rounding.
     ///
     /// ```
     /// use linalg::{matrix, svd::Svd};
@@ -63,7 +63,7 @@ impl Svd {
         multiply(left.as_view(), transposed(right.as_view()))
     }
 
-    /// The first `count` columns of U·diag(σ) and of V.
+    /// The first `count` columns of <var>U·diag(σ)</var> and of V.
     pub(crate) fn factors(&self, count: usize) -> (Matrix<f64>, Matrix<f64>) {
         let count = count.min(self.values.len());
         let mut left = self.u.columns(0, count).into_owned();
@@ -99,12 +99,18 @@ impl Svd {
         self.values.iter().filter(|&&s| s > threshold).count()
     }
 
-    /// σ₁/σₖ: how much a relative error can grow when a system is solved; digits lost = log₁₀ of it.
+    /// <var>σ₁/σₖ</var>: how much a relative error can grow when a system is solved; digits lost = log₁₀ of it.
     ///
     /// Floats: ∞ where the smallest singular value is 0, also for the zero matrix.
     ///
     /// # Errors
     /// A matrix without elements.
+    ///
+    /// ```
+    /// use linalg::{matrix, svd::Svd};
+    /// assert_eq!(Svd::of(&matrix(2, 2, &[4.0, 0.0, 0.0, 0.5]))?.condition_number()?, 8.0);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn condition_number(&self) -> Result<f64, Error> {
         match (self.values.first(), self.values.last()) {
             (Some(_), Some(&0.0)) => Ok(f64::INFINITY),

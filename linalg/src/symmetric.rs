@@ -1,6 +1,6 @@
 //! The spectrum of a symmetric matrix.
 //!
-//! Formula: A = V·diag(λ)·Vᵀ with orthonormal eigenvectors, A·v = λ·v.
+//! Formula: <var>A = V·diag(λ)·Vᵀ</var> with orthonormal eigenvectors, <var>A·v = λ·v</var>.
 //! In a transformer: a product of layers explodes where |λ| > 1 and vanishes where |λ| < 1; the Hessian's spectrum
 //! tells a minimum from a saddle and bounds the learning rate; a covariance's eigenvectors are principal
 //! components.
@@ -10,7 +10,7 @@
 use crate::error::{finite, square};
 use crate::{Error, Matrix, apply::multiply, transposed};
 
-/// A = V·diag(λ)·Vᵀ.
+/// <var>A = V·diag(λ)·Vᵀ</var>.
 ///
 /// ```
 /// use linalg::{matrix, symmetric::SymmetricEigen};
@@ -33,7 +33,7 @@ pub struct SymmetricEigen {
 const ASYMMETRY: f64 = 1e-8;
 
 impl SymmetricEigen {
-    /// Decomposes (A + Aᵀ)/2, after a check that A is symmetric up to 1e-8 of its largest element.
+    /// Decomposes <var>(A + Aᵀ)/2</var>, after a check that A is symmetric up to 1e-8 of its largest element.
     ///
     /// Floats: any finite scale; each eigenvalue is right to a few ε·‖A‖. Nothing of a 0 × 0 matrix.
     ///
@@ -75,7 +75,8 @@ impl SymmetricEigen {
         })
     }
 
-    /// V·diag(f(λ))·Vᵀ, a function of a matrix: with f(x) = x the matrix itself, with √ its square root.
+    /// <var>V·diag(f(λ))·Vᵀ</var>, a function of a matrix: with <var>f(x) = x</var> the matrix itself, with √ its
+    /// square root.
     ///
     /// ```
     /// use linalg::{matrix, symmetric::SymmetricEigen};

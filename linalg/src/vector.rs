@@ -1,9 +1,9 @@
 //! Sums over slices, in one fixed order that vector units like.
 //!
-//! Formulas: Σ xᵢ, x·y = Σ xᵢ·yᵢ, max xᵢ, y ← y + a·x. Sixteen partial sums run side by side and are added in pairs: an
-//! order that depends on the length alone, so a sum has the same bits on every processor, and its error grows with
-//! n/16 instead of n.
-//! In a transformer: every score of attention is a dot product; every gradient is accumulated by y ← y + a·x.
+//! Formulas: <var>Σ xᵢ</var>, <var>x·y = Σ xᵢ·yᵢ</var>, max xᵢ, <var>y ← y + a·x</var>. Sixteen partial sums run side
+//! by side and are added in pairs: an order that depends on the length alone, so a sum has the same bits on every
+//! processor, and its error grows with n/16 instead of n. In a transformer: every score of attention is a dot
+//! product; every gradient is accumulated by <var>y ← y + a·x</var>.
 //! Source: the textbook's A.1; Higham, *Accuracy and Stability of Numerical Algorithms*, chapter 4.
 //!
 //! Floats: IEEE arithmetic. NaN stays NaN, ∞ − ∞ and 0·∞ are NaN, what is too large becomes ±∞ (a square beyond
@@ -14,7 +14,7 @@ use crate::Real;
 /// Partial sums kept side by side: one vector register of AVX-512, two of AVX2.
 const LANES: usize = 16;
 
-/// Σ xᵢ; 0 of none.
+/// <var>Σ xᵢ</var>; 0 of none.
 ///
 /// ```
 /// assert_eq!(linalg::vector::sum(&[1.0, 2.0, 3.0]), 6.0);
@@ -24,7 +24,7 @@ pub fn sum<T: Real>(x: &[T]) -> T {
     reduce(x, x, |x, _| x)
 }
 
-/// Σ xᵢ·yᵢ: how far two vectors point the same way; 0 of none.
+/// <var>Σ xᵢ·yᵢ</var>: how far two vectors point the same way; 0 of none.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -40,7 +40,7 @@ pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     reduce(x, y, |x, y| x * y)
 }
 
-/// Σ term(xᵢ, yᵢ), in one fixed order whatever the processor; 0 of none.
+/// <var>Σ term(xᵢ, yᵢ)</var>, in one fixed order whatever the processor; 0 of none.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -66,7 +66,7 @@ pub fn reduce<T: Real>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     fold(lanes)
 }
 
-/// Σ term(xᵢ, yᵢ, zᵢ), in the same order as the other sums; 0 of none.
+/// <var>Σ term(xᵢ, yᵢ, zᵢ)</var>, in the same order as the other sums; 0 of none.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -93,7 +93,7 @@ pub fn reduce3<T: Real>(x: &[T], y: &[T], z: &[T], term: impl Fn(T, T, T) -> T) 
     fold(lanes)
 }
 
-/// Σ term(i) for i = 0 .. n, in the same order as the other sums; 0 of none.
+/// <var>Σ term(i)</var> for i = 0 .. n, in the same order as the other sums; 0 of none.
 ///
 /// ```
 /// assert_eq!(linalg::vector::sum_of(4, |i| i as f64), 6.0);
@@ -149,7 +149,7 @@ pub fn maximum<T: Real>(x: &[T]) -> T {
     lanes.iter().fold(lanes[0], |best, &x| x.larger(best))
 }
 
-/// y ← y + a·x.
+/// <var>y ← y + a·x</var>.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -2,7 +2,9 @@
 //! documentation says.
 
 use linalg::adapter::Adapter;
+use linalg::affine::Affine;
 use linalg::cholesky::Cholesky;
+use linalg::heads::{HeadMix, HeadScores};
 use linalg::krylov::{Lanczos, operator, power_iteration, start_vector};
 use linalg::low_rank::LowRank;
 use linalg::lu::{self, Lu};
@@ -14,7 +16,8 @@ use linalg::symmetric::SymmetricEigen;
 use linalg::{
     Error, Matrix, Real, ShapeError, add::Add, affine, apply, basis, gather, gather::Gather, gram,
     hadamard, hadamard::Hadamard, matrix, norm, outer, product::Product, product_add, product_into,
-    projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid, spectrum, vector,
+    product_to, projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid, spectrum,
+    transposed, vector,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -296,6 +299,71 @@ fn primitives() {
     assert!(apply(&no_heads, [&x, &zeros]).is_err());
 }
 
+#[test]
+fn heads() {
+    // Two heads of width 1 over one sequence of two tokens: rows are heads.
+    let (scores, mix) = (HeadScores { heads: 2, length: 2 }, HeadMix { heads: 2, length: 2 });
+    for bad in BAD {
+        let (query, key) =
+            (matrix(2, 2, &[1.0, 1.0, 2.0, 2.0]), matrix(2, 2, &[bad, 1.0, 1.0, 1.0]));
+        let s = apply(&scores, [&query, &key]).unwrap();
+        // What is bad in head 0 and key 0 stays in that head's row of that key.
+        let found: Vec<bool> = s.iter().map(|s| s.is_finite()).collect();
+        assert_eq!(found, [false, true, false, true, true, true, true, true]);
+        let weights = matrix(2, 4, &[0.5; 8]);
+        let mixed = apply(&mix, [&key, &weights]).unwrap();
+        assert_eq!(mixed.map(|x| x.is_finite()).as_slice(), [false, true, false, true]);
+        // A weight of 0 does not hide a value that is not finite: 0·∞ is NaN.
+        let mixed = apply(&mix, [&key, &Matrix::zeros(2, 4)]).unwrap();
+        assert!(mixed[0].is_nan() && mixed[1] == 0.0);
+        let [d_query, d_key] = pullback(&scores, [&query, &key], &s.map(|_| 1.0)).unwrap();
+        assert_eq!(d_query.map(|x| x.is_finite()).as_slice(), [false, true, false, true]);
+        assert!(d_key.iter().all(|x| x.is_finite()));
+    }
+    for (x, dot) in [(TINY, 0.0), (1e-200, 0.0), (1e200, INF), (-0.0, 0.0)] {
+        let x = matrix(2, 2, &[x; 4]);
+        assert!(apply(&scores, [&x, &x]).unwrap().iter().all(|&s| s == dot));
+        let ones = matrix(2, 4, &[1.0; 8]);
+        assert_eq!(apply(&mix, [&x, &ones]).unwrap()[0], 2.0 * x[0]);
+    }
+    // No width: every dot product is the empty sum. No tokens: not even one sequence.
+    let nothing = Matrix::<f64>::zeros(0, 2);
+    assert_eq!(apply(&scores, [&nothing, &nothing]).unwrap(), Matrix::zeros(2, 4));
+    assert_eq!(apply(&mix, [&nothing, &Matrix::zeros(2, 4)]).unwrap(), nothing);
+    let nothing = Matrix::<f64>::zeros(2, 0);
+    assert!(apply(&scores, [&nothing, &nothing]).is_err());
+    assert!(apply(&HeadScores { heads: 1, length: 0 }, [&nothing, &nothing]).is_err());
+}
+
+#[test]
+fn recorded_maps_and_products() {
+    let y = apply(&Affine, [&one(INF), &one(0.0), &one(1.0)]).unwrap();
+    assert!(y[0].is_nan());
+    assert_eq!(apply(&Affine, [&one(MAX), &one(2.0), &one(1.0)]).unwrap()[0], INF);
+    assert_eq!(apply(&Affine, [&one(TINY), &one(1.0), &one(TINY)]).unwrap()[0], 2.0 * TINY);
+    let [dw, dx, db] = pullback(&Affine, [&one(INF), &one(2.0), &one(0.0)], &one(1.0)).unwrap();
+    assert_eq!([dw[0], dx[0], db[0]], [2.0, INF, 1.0]);
+    // A sum over no columns of W is the shift alone.
+    let shift = matrix(2, 1, &[TINY, -INF]);
+    let y = apply(&Affine, [&Matrix::zeros(2, 0), &Matrix::zeros(0, 1), &shift]).unwrap();
+    assert_eq!(y, shift);
+
+    for (add, sum) in [(false, 6.0), (true, 7.0)] {
+        let mut c = one(1.0);
+        product_to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
+        assert_eq!(c[0], sum);
+        product_to(c.as_view_mut(), one(0.0).as_view(), one(INF).as_view(), add);
+        assert!(c[0].is_nan());
+        // What is overwritten does not matter; what is added to does.
+        product_to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
+        assert_eq!(c[0].is_nan(), add);
+        let mut c = one(5.0);
+        let (a, b) = (Matrix::<f64>::zeros(1, 0), Matrix::zeros(0, 1));
+        product_to(c.as_view_mut(), a.as_view(), transposed(b.transpose().as_view()), add);
+        assert_eq!(c[0], if add { 5.0 } else { 0.0 });
+    }
+}
+
 /// A primitive of one operand, asked for its shape alone.
 trait ShapeOf {
     fn shape_of(&self, x: &Matrix<f64>) -> Result<linalg::Shape, ShapeError>;
@@ -401,6 +469,8 @@ fn spectra_of_matrices() {
         let none = LowRank::of(&Matrix::zeros(m, n), 0).unwrap();
         assert_eq!((none.matrix().shape(), none.spectral_error()), ((m, n), 0.0));
     }
+    let svd = Svd::of(&matrix(2, 2, &[MAX, 0.0, 0.0, TINY])).unwrap();
+    assert_eq!([-0.0, 1.0, INF, NAN].map(|t| svd.rank_above(t)), [1, 1, 0, 0]); // TINY is lost beside MAX
     for bad in BAD {
         let a = matrix(2, 2, &[1.0, bad, bad, 1.0]);
         assert!(names(SymmetricEigen::of(&a), 1, 0) && names(Svd::of(&a), 1, 0));
@@ -500,6 +570,8 @@ fn krylov() {
         let ritz = Lanczos::default().run(operator(&a).unwrap(), &[1.0, 0.0]).unwrap();
         assert!((ritz.largest().value / scale - 3.0).abs() < 1e-14, "{scale:e}");
         assert!((ritz.smallest().value / scale - 1.0).abs() < 1e-14);
+        let second = ritz.estimate(1);
+        assert_eq!((second.value, second.vector), (ritz.smallest().value, ritz.smallest().vector));
         let found = power_iteration(operator(&a).unwrap(), &[1.0, 0.0], 99, 1e-12).unwrap();
         assert!(found.converged && (found.value / scale - 3.0).abs() < 1e-12);
     }

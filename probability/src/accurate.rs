@@ -20,7 +20,7 @@ fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
     (sum, (a - (sum - b_seen)) + (b - b_seen))
 }
 
-/// e^(z − m) for z ≤ m, as if z − m were not rounded.
+/// <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
 pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     let (d, lost) = two_sum(z, -m);
@@ -29,7 +29,7 @@ pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     if is_nan(lost) { e } else { e + e * lost }
 }
 
-/// Σ xᵢ, with what every addition lost added at the end.
+/// <var>Σ xᵢ</var>, with what every addition lost added at the end.
 pub(crate) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
     let (mut sum, mut lost) = (T::zero(), T::zero());
     for x in terms {
@@ -41,7 +41,7 @@ pub(crate) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
     if is_nan(lost) { sum } else { sum + lost }
 }
 
-/// Σ x/n, exactly x where all are x; NaN of none.
+/// <var>Σ x/n</var>, exactly x where all are x; NaN of none.
 pub(crate) fn mean<T: Real>(x: &[T]) -> T {
     let n = T::from_f64(x.len() as f64);
     let first = sum(x.iter().copied()) / n;
@@ -62,8 +62,8 @@ pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
     T::from_f64(largest.log2().floor().clamp(-1022.0, 1023.0).exp2())
 }
 
-/// m + ln (1 + Σ e^(z − m)) over the scores other than one that is m, in twice the precision: right
-/// to about 2⁻¹⁰⁰ absolute where |m| is of size 1.
+/// <var>m + ln (1 + Σ e^(z − m))</var> over the scores other than one that is m, in twice the
+/// precision: right to about 2⁻¹⁰⁰ absolute where |m| is of size 1.
 pub(crate) fn log_sum_exp_twice(m: f64, others: impl IntoIterator<Item = f64>) -> f64 {
     let sum = others
         .into_iter()
@@ -121,8 +121,8 @@ impl Twice {
 
     /// eˣ for x ≤ 0.
     ///
-    /// x = k·ln 2 + r; eʳ − 1 = (1 + (e^(r/256) − 1))²⁵⁶ − 1 from a Taylor series of ten terms,
-    /// whose remainder is below 2⁻¹¹⁷.
+    /// <var>x = k·ln 2 + r</var>; <var>eʳ − 1 = (1 + (e^(r/256) − 1))²⁵⁶ − 1</var> from a Taylor
+    /// series of ten terms, whose remainder is below 2⁻¹¹⁷.
     fn exp(self) -> Twice {
         // ln 2 in three parts; the first two have 33 bits, so that k times them is exact.
         const LN2: [f64; 3] = [
@@ -175,8 +175,8 @@ impl Twice {
 mod tests {
     use super::*;
 
-    /// e^(−1/2) and ln(1 + e^(−3)) by mpmath 1.3.0, and what is left when they are rounded to
-    /// `f64`.
+    /// <var>e^(−1/2)</var> and <var>ln(1 + e^(−3))</var> by mpmath 1.3.0, and what is left when
+    /// they are rounded to `f64`.
     #[test]
     fn twice_the_digits() {
         let e = Twice::new(-0.5).exp();

@@ -11,8 +11,8 @@ use crate::error::ProbabilityError;
 use crate::random::Random;
 use linalg::Real;
 
-/// A distribution prepared for many draws, in whole numbers: outcome i has probability wᵢ/Σw
-/// *exactly*.
+/// A distribution prepared for many draws, in whole numbers: outcome i has probability
+/// <var>wᵢ/Σw</var> *exactly*.
 ///
 /// ```
 /// use probability::{Random, alias::AliasTable};
@@ -104,7 +104,8 @@ impl AliasTable {
         if random.below(first + 1, self.height) < own { i } else { alias }
     }
 
-    /// The area of every outcome, of n·Σw in all: n·wᵢ where the table is right.
+    /// The area of every outcome, of <var>n·Σw</var> in all: <var>n·wᵢ</var> where the table is
+    /// right.
     pub fn shares(&self) -> Vec<u128> {
         let mut shares = vec![0; self.columns.len()];
         for (i, column) in self.columns.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Bayes' rule: what is believed after seeing evidence.
 //!
-//! Formula: P(h | e) = P(e | h)·P(h)/P(e) with P(e) = Σ_h P(e | h)·P(h), the law of total
-//! probability.
+//! Formula: <var>P(h | e) = P(e | h)·P(h)/P(e)</var> with <var>P(e) = Σ_h P(e | h)·P(h)</var>, the law
+//! of total probability.
 //! Source: the textbook's A.2; MacKay, *Information Theory, Inference, and Learning Algorithms*,
 //! chapter 3.
 
@@ -13,7 +13,7 @@ use linalg::Real;
 /// What a likelihood may be. A density may be above 1.
 const LIKELIHOOD: &str = "0 or more, and finite";
 
-/// P(A | B) = P(A ∧ B)/P(B).
+/// <var>P(A | B) = P(A ∧ B)/P(B)</var>.
 ///
 /// # Errors
 /// P(B) = 0; a number outside \[0, 1\] or NaN; P(A ∧ B) above P(B).
@@ -36,7 +36,7 @@ pub fn conditional<T: Real>(both: T, condition: T) -> Result<T, ProbabilityError
     Ok(both / condition)
 }
 
-/// P(e) = Σ_h P(e | h)·P(h).
+/// <var>P(e) = Σ_h P(e | h)·P(h)</var>.
 ///
 /// # Errors
 /// A number of likelihoods that is not the number of hypotheses; one that is negative, infinite or
@@ -88,8 +88,8 @@ pub fn posterior<T: Real>(
         .map_err(|_| ProbabilityError::Empty { what: "hypotheses that allow the evidence" })
 }
 
-/// P(h | e₁, e₂, …) for evidence that is independent given h, from ln P(eₖ | h): the rule of naive
-/// Bayes.
+/// <var>P(h | e₁, e₂, …)</var> for evidence that is independent given h, from <var>ln P(eₖ | h)</var>:
+/// the rule of naive Bayes.
 ///
 /// Logarithms are added, so that a thousand words do not underflow; −∞ rules a hypothesis out.
 ///

@@ -1,6 +1,6 @@
 //! A distribution over finitely many outcomes, checked: the prediction of the next token.
 //!
-//! Formula: P(X = i) = pᵢ with pᵢ ≥ 0 and Σ pᵢ = 1.
+//! Formula: <var>P(X = i) = pᵢ</var> with pᵢ ≥ 0 and <var>Σ pᵢ = 1</var>.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.2.
 
 use crate::error::{ProbabilityError, check, check_length};
@@ -32,8 +32,8 @@ pub struct Categorical<T: Real = f64> {
 const SHARE: &str = "0 or more, and finite";
 
 impl<T: Real> Categorical<T> {
-    /// From probabilities. They may miss 1 by n·2⁻²⁴, which n roundings to `f32` explain; the rest
-    /// is divided out.
+    /// From probabilities. They may miss 1 by <var>n·2⁻²⁴</var>, which n roundings to `f32` explain; the
+    /// rest is divided out.
     ///
     /// # Errors
     /// No probabilities, one that is negative, infinite or NaN, or a sum that is not 1.
@@ -166,7 +166,7 @@ impl<T: Real> Categorical<T> {
         self.probabilities.len()
     }
 
-    /// P(X = i); 0 beyond the last outcome.
+    /// <var>P(X = i)</var>; 0 beyond the last outcome.
     pub fn probability(&self, i: usize) -> T {
         self.probabilities.get(i).copied().unwrap_or(T::zero())
     }
@@ -177,7 +177,8 @@ impl<T: Real> Categorical<T> {
         (1..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best })
     }
 
-    /// E\[f(X)\] = Σ pᵢ·f(i). What cannot happen contributes 0, even where f is infinite or NaN.
+    /// <var>E\[f(X)\] = Σ pᵢ·f(i)</var>. What cannot happen contributes 0, even where f is infinite or
+    /// NaN.
     ///
     /// ```
     /// let die = probability::Categorical::<f64>::uniform(6)?;
@@ -189,7 +190,7 @@ impl<T: Real> Categorical<T> {
         accurate::sum(possible.map(|(i, &p)| p * f(i)))
     }
 
-    /// Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]; never negative.
+    /// <var>Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]</var>; never negative.
     ///
     /// ```
     /// let die = probability::Categorical::<f64>::uniform(6)?;
@@ -201,7 +202,7 @@ impl<T: Real> Categorical<T> {
         self.expectation(|i| (f(i) - mean) * (f(i) - mean))
     }
 
-    /// Cov\[f(X), g(X)\] = E\[(f − E f)(g − E g)\].
+    /// <var>Cov\[f(X), g(X)\] = E\[(f − E f)(g − E g)\]</var>.
     ///
     /// ```
     /// use probability::Categorical;
@@ -215,7 +216,7 @@ impl<T: Real> Categorical<T> {
         self.expectation(|i| (f(i) - f_mean) * (g(i) - g_mean))
     }
 
-    /// P(X ≤ i) for every i; the last is 1 within rounding.
+    /// <var>P(X ≤ i)</var> for every i; the last is 1 within rounding.
     ///
     /// ```
     /// use probability::Categorical;
@@ -231,7 +232,7 @@ impl<T: Real> Categorical<T> {
         sums.collect()
     }
 
-    /// The outcome that the number u of \[0, 1) selects: the first i with u < P(X ≤ i). Inverse
+    /// The outcome that the number u of \[0, 1) selects: the first i with <var>u < P(X ≤ i)</var>. Inverse
     /// transform: for uniform u, outcome i has probability pᵢ.
     ///
     /// Never an outcome of probability 0. Below 0 and for NaN, the first possible outcome; from 1
@@ -273,7 +274,7 @@ impl<T: Real> Categorical<T> {
         self.quantile(random.uniform(index))
     }
 
-    /// Both at once, independently: P(i, j) = pᵢ·qⱼ is outcome i + n·j.
+    /// Both at once, independently: <var>P(i, j) = pᵢ·qⱼ</var> is outcome i + n·j.
     ///
     /// ```
     /// use probability::Categorical;
@@ -289,7 +290,7 @@ impl<T: Real> Categorical<T> {
         Categorical { probabilities: pairs.collect() }
     }
 
-    /// λ·P + (1 − λ)·Q: a mixture, as interpolated language models use.
+    /// <var>λ·P + (1 − λ)·Q</var>: a mixture, as interpolated language models use.
     ///
     /// # Errors
     /// Distributions over different numbers of outcomes, or λ outside \[0, 1\].

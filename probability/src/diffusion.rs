@@ -1,7 +1,7 @@
 //! The forward process of diffusion: a signal that drowns in noise, with its variance kept.
 //!
-//! Formula: x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε with ε ~ N(0, 1). If x₀ has variance 1, so has x_t, for every
-//! ᾱ.
+//! Formula: <var>x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε</var> with ε ~ N(0, 1). If x₀ has variance 1, so has x_t,
+//! for every ᾱ.
 //! Source: the textbook's A.2; Ho, Jain, Abbeel, *Denoising Diffusion Probabilistic Models*, 2020,
 //! equation 4.
 

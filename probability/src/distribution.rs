@@ -49,8 +49,8 @@ pub fn draw(distribution: &impl ContinuousCDF<f64, f64>, random: &Random, index:
     distribution.inverse_cdf(random.open_uniform(index))
 }
 
-/// Draws from any distribution over whole numbers by inverse transform: the least k with u ≤ P(X ≤
-/// k).
+/// Draws from any distribution over whole numbers by inverse transform: the least k with <var>u ≤ P(X ≤
+/// k)</var>.
 ///
 /// ```
 /// use probability::{Random, distribution::{Binomial, draw_whole}};

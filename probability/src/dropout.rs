@@ -1,6 +1,7 @@
 //! Dropout: during training, every element is dropped with probability p.
 //!
-//! Formula: y = x ⊙ m/(1 − p) with independent m ∈ {0, 1}, P(m = 0) = p, so that E\[y\] = x.
+//! Formula: <var>y = x ⊙ m/(1 − p)</var> with independent <var>m ∈ {0, 1}</var>, <var>P(m = 0) = p</var>,
+//! so that <var>E\[y\] = x</var>.
 //! Gradient: dx = dy ⊙ m/(1 − p), with the same m.
 //! p is the probability to *drop*, as in PyTorch; some texts write the probability to keep.
 //! Source: Srivastava et al., *Dropout*, 2014.
@@ -17,7 +18,7 @@ use linalg::{
 #[derive(Clone, Copy, Debug)]
 pub struct DropoutMask {
     random: Random,
-    /// An element is dropped if its 32 random bits are below this: p·2³².
+    /// An element is dropped if its 32 random bits are below this: <var>p·2³²</var>.
     threshold: u64,
     scale: f64,
 }

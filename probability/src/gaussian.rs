@@ -1,6 +1,7 @@
 //! The Gaussian of one variable: initial weights, noise, errors of means.
 //!
-//! Formula: p(x) = e^(−(x − µ)²/2σ²)/(σ·√2π), P(X ≤ x) = ½·(1 + erf((x − µ)/(σ·√2))).
+//! Formula: <var>p(x) = e^(−(x − µ)²/2σ²)/(σ·√2π)</var>,
+//! <var>P(X ≤ x) = ½·(1 + erf((x − µ)/(σ·√2)))</var>.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 1.2.4.
 
 use crate::error::{ProbabilityError, check_setting};
@@ -8,7 +9,7 @@ use crate::random::Random;
 use linalg::Real;
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// ln √2π.
+/// <var>ln √2π</var>.
 const LN_ROOT_TAU: f64 = 0.918_938_533_204_672_8;
 
 /// A Gaussian with mean µ and standard deviation σ > 0, over any scalar: its density can be
@@ -50,7 +51,7 @@ impl<T: Real> Gaussian<T> {
         self.deviation
     }
 
-    /// (x − µ)/σ: how many deviations from the mean.
+    /// <var>(x − µ)/σ</var>: how many deviations from the mean.
     pub fn standardised(&self, x: T) -> T {
         (x - self.mean) / self.deviation
     }
@@ -69,12 +70,19 @@ impl<T: Real> Gaussian<T> {
     }
 
     /// p(x). 0 at ±∞; NaN of NaN.
+    ///
+    /// ```
+    /// use probability::gaussian::Gaussian;
+    /// let standard = Gaussian::new(0.0, 1.0)?;
+    /// assert!((standard.density(0.0) - 0.398942_f64).abs() < 1e-6); // 1/√2π
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn density(&self, x: T) -> T {
         self.ln_density(x).exp()
     }
 
-    /// P(X ≤ x). 0 at −∞, 1 at +∞; NaN of NaN. The value is right far into the lower tail; the
-    /// derivative of the scalar is that of erf.
+    /// <var>P(X ≤ x)</var>. 0 at −∞, 1 at +∞; NaN of NaN. The value is right far into the lower
+    /// tail; the derivative of the scalar is that of erf.
     ///
     /// ```
     /// use probability::gaussian::Gaussian;
@@ -95,13 +103,19 @@ impl<T: Real> Gaussian<T> {
     ///
     /// # Errors
     /// p outside \[0, 1\] or NaN.
+    ///
+    /// ```
+    /// use probability::gaussian::Gaussian;
+    /// assert!((Gaussian::new(0.0, 1.0)?.quantile(0.975)? - 1.959964_f64).abs() < 1e-6);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn quantile(&self, p: f64) -> Result<f64, ProbabilityError> {
         check_setting("the share", "between 0 and 1", p, (0.0..=1.0).contains(&p))?;
         Ok(self.mean.to_f64() + self.deviation.to_f64() * standard_quantile(p))
     }
 
-    /// Draws µ + σ·w with w ~ N(0, 1), number `index` of `random`: differentiable in µ and σ (the
-    /// reparametrisation of variational autoencoders).
+    /// Draws <var>µ + σ·w</var> with w ~ N(0, 1), number `index` of `random`: differentiable in µ
+    /// and σ (the reparametrisation of variational autoencoders).
     ///
     /// ```
     /// use probability::gaussian::Gaussian;

@@ -1,7 +1,7 @@
 //! Whether counts look like draws from a distribution: Pearson's χ² test.
 //!
-//! Formula: χ² = Σ (nᵢ − N·pᵢ)²/(N·pᵢ), which for draws from p follows a χ² distribution with
-//! (outcomes − 1) degrees of freedom, if every N·pᵢ is 5 or more.
+//! Formula: <var>χ² = Σ (nᵢ − N·pᵢ)²/(N·pᵢ)</var>, which for draws from p follows a χ² distribution
+//! with (outcomes − 1) degrees of freedom, if every <var>N·pᵢ</var> is 5 or more.
 //! Source: Pearson 1900; Wasserman, *All of Statistics*, section 10.3.
 
 use crate::categorical::Categorical;
@@ -19,8 +19,8 @@ pub struct ChiSquaredTest {
     pub p_value: f64,
 }
 
-/// Tests counts against a distribution. An outcome of probability 0 that was counted refutes it: χ²
-/// = ∞, p = 0. On `f64`: it cannot be differentiated.
+/// Tests counts against a distribution. An outcome of probability 0 that was counted refutes it:
+/// <var>χ² = ∞</var>, p = 0. On `f64`: it cannot be differentiated.
 ///
 /// # Errors
 /// Different numbers of outcomes; no counts at all; fewer than two possible outcomes, which cannot

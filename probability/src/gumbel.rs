@@ -1,14 +1,16 @@
 //! The Gumbel trick: a draw from softmax(z) is the largest of perturbed logits.
 //!
-//! Formula: argmaxᵢ (zᵢ + gᵢ) with independent gᵢ = −ln(−ln uᵢ) has P(i) = softmax(z)ᵢ. No
-//! normalisation, no sum: a draw needs the logits once, in any order.
+//! Formula: <var>argmaxᵢ (zᵢ + gᵢ)</var> with independent <var>gᵢ = −ln(−ln uᵢ)</var> has
+//! <var>P(i) = softmax(z)ᵢ</var>. No normalisation, no sum: a draw needs the logits once, in any
+//! order.
 //! Source: Gumbel 1954; Maddison, Tarlow, Minka, *A\* sampling*, 2014.
 
 use crate::error::{ProbabilityError, check};
 use crate::random::Random;
 use linalg::Real;
 
-/// A standard Gumbel number, −ln(−ln u), number `index` of `random`: mean 0.5772…, variance π²/6.
+/// A standard Gumbel number, −ln(−ln u), number `index` of `random`: mean 0.5772…, variance
+/// <var>π²/6</var>.
 ///
 /// ```
 /// use probability::{Random, gumbel::gumbel, moments::of_experiment};

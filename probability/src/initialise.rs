@@ -33,9 +33,9 @@ use linalg::{Matrix, Real};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initialiser {
-    /// N(0, σ²) with this σ.
+    /// <var>N(0, σ²)</var> with this σ.
     Normal(f64),
-    /// Uniform in \[−b, b) with this b; variance b²/3.
+    /// Uniform in \[−b, b) with this b; variance <var>b²/3</var>.
     Uniform(f64),
     /// N(0, 2/(inputs + outputs)).
     XavierNormal,
@@ -43,11 +43,11 @@ pub enum Initialiser {
     XavierUniform,
     /// N(0, 2/inputs).
     KaimingNormal,
-    /// Uniform with that variance: b = √(6/inputs).
+    /// Uniform with that variance: <var>b = √(6/inputs)</var>.
     KaimingUniform,
-    /// N(0, 0.02²).
+    /// <var>N(0, 0.02²)</var>.
     Gpt2,
-    /// N(0, 0.02²/2N), for the two projections of each of N layers that write to the residual
+    /// <var>N(0, 0.02²/2N)</var>, for the two projections of each of N layers that write to the residual
     /// stream.
     Gpt2Residual {
         /// N.
@@ -61,6 +61,13 @@ impl Initialiser {
     /// # Errors
     /// A σ or b that is negative, infinite or NaN; no inputs (Xavier, Kaiming), no outputs
     /// (Xavier), no layers.
+    ///
+    /// ```
+    /// use probability::initialise::Initialiser;
+    /// assert!((Initialiser::KaimingNormal.variance(512, 256)? - 2.0 / 512.0).abs() < 1e-15);
+    /// assert!((Initialiser::XavierUniform.variance(300, 100)? - 2.0 / 400.0).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn variance(&self, inputs: usize, outputs: usize) -> Result<f64, ProbabilityError> {
         let at_least_one = |what, n: usize| check_setting(what, "1 or more", n as f64, n >= 1);
         let size = |what, x: f64| {

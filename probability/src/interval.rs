@@ -50,7 +50,7 @@ pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> 
     check_setting("the confidence", "above 0 and below 1", confidence, right)
 }
 
-/// Of a mean: x̄ ± z·√(s²/n), for many numbers (thirty, say) of any distribution that has a
+/// Of a mean: <var>x̄ ± z·√(s²/n)</var>, for many numbers (thirty, say) of any distribution that has a
 /// variance.
 ///
 /// # Errors
@@ -73,8 +73,9 @@ pub fn normal(numbers: &[f64], confidence: f64) -> Result<Interval, ProbabilityE
 
 /// Of a rate, from how many of n trials succeeded: Wilson's score interval.
 ///
-/// Formula: (p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n). Unlike p̂ ± z·√(p̂(1 − p̂)/n) it stays
-/// within \[0, 1\] and does not shrink to a point where all trials agree.
+/// Formula: <var>(p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n)</var>. Unlike
+/// <var>p̂ ± z·√(p̂(1 − p̂)/n)</var> it stays within \[0, 1\] and does not shrink to a point where all
+/// trials agree.
 ///
 /// # Errors
 /// A confidence outside (0, 1); no trials; more successes than trials.

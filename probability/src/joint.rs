@@ -1,10 +1,10 @@
 //! Two random variables at once: joint tables, marginals, conditionals, and the laws of total
 //! expectation and variance.
 //!
-//! Formula: P(x) = Σ_y P(x, y), P(y | x) = P(x, y)/P(x);
-//! E\[Y\] = E\[E\[Y|X\]\], Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\].
+//! Formula: <var>P(x) = Σ_y P(x, y)</var>, <var>P(y | x) = P(x, y)/P(x)</var>;
+//! <var>E\[Y\] = E\[E\[Y|X\]\]</var>, <var>Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]</var>.
 //!
-//! A language model is a product of conditionals, P(t₁ … t_n) = Π P(t_k | t₁ … t_(k−1)):
+//! A language model is a product of conditionals, <var>P(t₁ … t_n) = Π P(t_k | t₁ … t_(k−1))</var>:
 //!
 //! ```
 //! use probability::{Categorical, Joint};
@@ -40,7 +40,7 @@ pub struct Joint<T: Real = f64> {
 
 impl<T: Real> Joint<T> {
     /// From a table of probabilities, checked as [`Categorical::from_probabilities`] checks;
-    /// element (x, y) is number x + m·y in messages.
+    /// element (x, y) is number <var>x + m·y</var> in messages.
     ///
     /// # Errors
     /// As there.
@@ -63,7 +63,7 @@ impl<T: Real> Joint<T> {
         Self::shaped(table, Categorical::from_weights(table.as_slice())?)
     }
 
-    /// P(x, y) = P(x)·P(y | x), from P(x) and a distribution of y for every x.
+    /// <var>P(x, y) = P(x)·P(y | x)</var>, from P(x) and a distribution of y for every x.
     ///
     /// # Errors
     /// A number of distributions that is not the number of x, or distributions over different
@@ -90,7 +90,7 @@ impl<T: Real> Joint<T> {
         Self::from_weights(&Matrix::from_fn(x.len(), n, p))
     }
 
-    /// P(x, y) = P(x)·P(y): neither tells anything about the other.
+    /// <var>P(x, y) = P(x)·P(y)</var>: neither tells anything about the other.
     ///
     /// ```
     /// use probability::{Categorical, Joint};
@@ -117,27 +117,34 @@ impl<T: Real> Joint<T> {
         Joint { table: self.table.transpose() }
     }
 
-    /// The marginal P(x) = Σ_y P(x, y).
+    /// The marginal <var>P(x) = Σ_y P(x, y)</var>.
     pub fn x(&self) -> Categorical<T> {
         self.transposed().y()
     }
 
-    /// The marginal P(y) = Σ_x P(x, y).
+    /// The marginal <var>P(y) = Σ_x P(x, y)</var>.
     pub fn y(&self) -> Categorical<T> {
         let sums: Vec<T> =
             self.table.column_iter().map(|c| crate::accurate::sum(c.iter().copied())).collect();
         Categorical::from_weights(&sums).expect("a joint distribution sums to one")
     }
 
-    /// P(x | y) = P(x, y)/P(y).
+    /// <var>P(x | y) = P(x, y)/P(y)</var>.
     ///
     /// # Errors
     /// If P(y) is 0, or y is none of the outcomes.
+    ///
+    /// ```
+    /// use probability::Joint;
+    /// let rain = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+    /// assert!((rain.x_given(0)?.probability(0) - 0.8_f64).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn x_given(&self, y: usize) -> Result<Categorical<T>, ProbabilityError> {
         self.transposed().conditional("y =", y)
     }
 
-    /// P(y | x) = P(x, y)/P(x).
+    /// <var>P(y | x) = P(x, y)/P(x)</var>.
     ///
     /// # Errors
     /// If P(x) is 0, or x is none of the outcomes.
@@ -172,7 +179,7 @@ impl<T: Real> Joint<T> {
         self.flat().expectation(|i| f(i % m, i / m))
     }
 
-    /// Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]; 0 where X and Y are independent.
+    /// <var>Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]</var>; 0 where X and Y are independent.
     ///
     /// ```
     /// use probability::Joint;
@@ -185,7 +192,7 @@ impl<T: Real> Joint<T> {
         self.flat().covariance(|i| f(i % m), |i| g(i / m))
     }
 
-    /// Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y)), within rounding of \[−1, 1\].
+    /// <var>Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y))</var>, within rounding of \[−1, 1\].
     ///
     /// # Errors
     /// A variable that has only one value.
@@ -251,7 +258,7 @@ impl<T: Real> Joint<T> {
     }
 }
 
-/// Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\].
+/// <var>Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]</var>.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TotalVariance<T> {
     /// E\[Var\[Y|X\]\]: what is still open when X is known.

@@ -1,9 +1,10 @@
 //! Layer normalisation: every token standardised, then scaled and shifted.
 //!
-//! Formula, for each column x of n features: µ = mean x, σ² = mean (x − µ)², x̂ = (x − µ)/√(σ² + ε),
-//! y = g ⊙ x̂ + b. The variance is that of the population (divided by n), and ε lies inside the root.
+//! Formula, for each column x of n features: <var>µ = mean x</var>, <var>σ² = mean (x − µ)²</var>,
+//! <var>x̂ = (x − µ)/√(σ² + ε)</var>, <var>y = g ⊙ x̂ + b</var>. The variance is that of the
+//! population (divided by n), and ε lies inside the root.
 //! Gradients: dg = Σ dy ⊙ x̂, db = Σ dy over tokens; with d = dy ⊙ g,
-//! dx = (d − mean d − x̂ · mean (d ⊙ x̂)) / √(σ² + ε).
+//! dx = <var>(d − mean d − x̂ · mean (d ⊙ x̂)) / √(σ² + ε)</var>.
 //! Source: Ba, Kiros, Hinton, *Layer Normalization*, 2016.
 
 use crate::accurate;
@@ -14,7 +15,7 @@ use linalg::{
     affine::add_columns, column, parallel, simd, vector,
 };
 
-/// (x − µ)/√(σ² + ε) of one token: mean 0 and, but for ε, variance 1.
+/// <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, but for ε, variance 1.
 ///
 /// No scale overflows or underflows: the largest element is divided out first. A constant token is
 /// zeros where ε > 0, and NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no
@@ -40,8 +41,8 @@ pub fn standardise<T: Real>(x: &[T], epsilon: f64) -> Result<Vec<T>, Probability
     Ok(y)
 }
 
-/// Layer normalisation of one token: g ⊙ (x − µ)/√(σ² + ε) + b. [`LayerNorm`] is the same of every
-/// column, with its rule.
+/// Layer normalisation of one token: <var>g ⊙ (x − µ)/√(σ² + ε) + b</var>. [`LayerNorm`] is the same
+/// of every column, with its rule.
 ///
 /// Hard numbers as in [`standardise`].
 ///
@@ -72,8 +73,8 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), ProbabilityError> {
     check_setting("ε", "0 or more, and finite", epsilon, right)
 }
 
-/// d ← u·d/√(mean (u·d)² + ε), for numbers u·d that are given in a unit u in which their squares
-/// stay in range.
+/// <var>d ← u·d/√(mean (u·d)² + ε)</var>, for numbers u·d that are given in a unit u in which their
+/// squares stay in range.
 pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
     let n = T::from_f64(d.len() as f64);
     let mean_square = accurate::sum(d.iter().map(|&d| d * d)) / n;
@@ -98,7 +99,7 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
 ///
 /// A constant column becomes the shift. One with a NaN or infinite element becomes NaN. This does not
 /// rescale, as [`layer_norm`] does: where (x − µ)² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`)
-/// 1/√(σ² + ε) is 0, and the column becomes the shift too.
+/// <var>1/√(σ² + ε)</var> is 0, and the column becomes the shift too.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
@@ -121,7 +122,7 @@ impl LayerNorm {
         Ok(x)
     }
 
-    /// Writes y, and keeps µ and 1/√(σ² + ε) of every column.
+    /// Writes y, and keeps µ and <var>1/√(σ² + ε)</var> of every column.
     fn write<T: Real>(
         &self,
         x: View<'_, T>,

@@ -1,9 +1,9 @@
 //! Maximum likelihood: the model that makes the data least surprising.
 //!
-//! Formula: for counts nᵢ, N = Σ nᵢ, and a model q, ln P(data) = Σ nᵢ·ln qᵢ. It is largest at
-//! q = n/N. Divided by −N it is the cross-entropy H(n/N, q): minimising cross-entropy *is*
-//! maximising likelihood. With α pretended observations of each of V outcomes,
-//! q = (n + α)/(N + α·V).
+//! Formula: for counts nᵢ, <var>N = Σ nᵢ</var>, and a model q, <var>ln P(data) = Σ nᵢ·ln qᵢ</var>.
+//! It is largest at <var>q = n/N</var>. Divided by −N it is the cross-entropy H(n/N, q): minimising
+//! cross-entropy *is* maximising likelihood. With α pretended observations of each of V outcomes,
+//! <var>q = (n + α)/(N + α·V)</var>.
 //! Source: Bishop, *Pattern Recognition and Machine Learning*, sections 1.2.4 and 2.2; for
 //! smoothing, Jurafsky and Martin, *Speech and Language Processing*, chapter 3.
 
@@ -38,8 +38,8 @@ pub fn fit_categorical<T: Real>(
     Categorical::from_weights(&smoothed)
 }
 
-/// ln P(data) = Σ nᵢ·ln qᵢ of counts under a model, in nats. −∞ where something was seen that the
-/// model calls impossible; what was not seen costs nothing.
+/// <var>ln P(data) = Σ nᵢ·ln qᵢ</var> of counts under a model, in nats. −∞ where something was seen
+/// that the model calls impossible; what was not seen costs nothing.
 ///
 /// # Errors
 /// A number of counts that is not the number of outcomes.
@@ -59,8 +59,8 @@ pub fn log_likelihood<T: Real>(
     Ok(accurate::sum(seen.map(|(&n, &q)| T::from_f64(n as f64) * q.ln())))
 }
 
-/// −ln P(data)/N, in nats per observation: the cross-entropy H(p̂, q) = −Σ p̂ᵢ·ln qᵢ of the observed
-/// shares p̂ and the model, and what a language model's loss is.
+/// −ln P(data)/N, in nats per observation: the cross-entropy <var>H(p̂, q) = −Σ p̂ᵢ·ln qᵢ</var> of
+/// the observed shares p̂ and the model, and what a language model's loss is.
 ///
 /// # Errors
 /// As [`log_likelihood`], and no observations: a mean over nothing.

@@ -1,18 +1,20 @@
 //! Log-sum-exp: the logarithm of the sum that softmax divides by, at once or as the scores come.
 //!
-//! Formula: lse(z) = ln Σ e^(zᵢ), in nats. It is a smooth maximum: max z ≤ lse(z) ≤ max z + ln n;
-//! its gradient is softmax(z). The cross-entropy of a prediction is lse(z) − z_y.
+//! Formula: <var>lse(z) = ln Σ e^(zᵢ)</var>, in nats. It is a smooth maximum:
+//! <var>max z ≤ lse(z) ≤ max z + ln n</var>; its gradient is softmax(z). The cross-entropy of a
+//! prediction is lse(z) − z_y.
 //! Source: Blanchard, Higham, Higham, *Accurately computing the log-sum-exp and softmax functions*,
 //! 2021.
 
 use crate::accurate;
 use linalg::{Real, real::is_nan, vector};
 
-/// ln Σ e^z without overflow, right to 4 units in the last place, or to 2⁻¹⁰⁰ where that is more.
+/// <var>ln Σ e^z</var> without overflow, right to 4 units in the last place, or to 2⁻¹⁰⁰ where that
+/// is more.
 ///
-/// Where Σ e^z is near 1 (logarithms of the probabilities of a distribution), max z + ln Σ e^(z −
-/// max) cancels, and is then computed in twice the precision. The derivative of the result is that
-/// of the plain formula.
+/// Where <var>Σ e^z</var> is near 1 (logarithms of the probabilities of a distribution),
+/// <var>max z + ln Σ e^(z − max)</var> cancels, and is then computed in twice the precision. The
+/// derivative of the result is that of the plain formula.
 ///
 /// −∞ of no scores or where all scores are −∞; +∞ where a score is +∞; NaN where one is NaN; of one
 /// score, that score.
@@ -42,8 +44,8 @@ pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
     plain + T::from_f64(exact - value)
 }
 
-/// Σ e^(z − m) over all scores but one that equals the maximum m: 1 less than the sum that softmax
-/// divides by.
+/// <var>Σ e^(z − m)</var> over all scores but one that equals the maximum m: 1 less than the sum
+/// that softmax divides by.
 pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
     let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
     let terms = scores.iter().enumerate().filter(|(i, _)| *i != first);
@@ -56,9 +58,9 @@ pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
 /// Log-sum-exp of scores that come one by one, or in pieces: the identity behind streaming
 /// attention.
 ///
-/// Kept are m, the largest score so far, and s = Σ e^(z − m). When a larger score m′ comes, what
-/// was summed is multiplied by e^(m − m′): so is anything else that was summed with the weights
-/// e^(z − m), and attention needs no row of weights in memory.
+/// Kept are m, the largest score so far, and <var>s = Σ e^(z − m)</var>. When a larger score m′
+/// comes, what was summed is multiplied by e^(m − m′): so is anything else that was summed with the
+/// weights e^(z − m), and attention needs no row of weights in memory.
 ///
 /// Source: Milakov, Gimelshein, *Online normalizer calculation for softmax*, 2018; Dao et al.,
 /// *FlashAttention*, 2022.
@@ -119,13 +121,13 @@ impl<T: Real> StreamingLogSumExp<T> {
         self.weighted(other, before, now)
     }
 
-    /// ln Σ e^z of all scores so far, off by at most a unit in the last place of (|max| + n) for
-    /// each score.
+    /// <var>ln Σ e^z</var> of all scores so far, off by at most a unit in the last place of (|max|
+    /// + n) for each score.
     pub fn value(&self) -> T {
         self.maximum + self.sum.ln()
     }
 
-    /// Σ e^(z − max): what a weighted sum is divided by at the end.
+    /// <var>Σ e^(z − max)</var>: what a weighted sum is divided by at the end.
     pub fn sum(&self) -> T {
         self.sum
     }

@@ -1,7 +1,7 @@
 //! The causal mask: attention's only rule about time.
 //!
-//! Formula: y_kq = x_kq where key k is not later than query q, and −∞ elsewhere; softmax then gives
-//! the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
+//! Formula: <var>y_kq = x_kq</var> where key k is not later than query q, and −∞ elsewhere; softmax
+//! then gives the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
 //!
 //! The mask can leave no query without a key, since every query sees itself: a replay of
 //! [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. [`masked_softmax`], the

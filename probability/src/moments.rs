@@ -1,9 +1,10 @@
 //! Mean, variance, covariance and correlation of samples.
 //!
-//! Formula: µ = Σ x/n, Cov(x, y) = Σ (x − µₓ)(y − µ_y)/(n − 1), ρ = Cov(x, y)/(σₓ·σ_y). Population
-//! forms divide by n: they describe these numbers. Sample forms divide by n − 1: they estimate,
-//! without bias, what the numbers were drawn from. For distributions see
-//! [`Categorical::expectation`](crate::Categorical::expectation) and [`Joint`](crate::Joint).
+//! Formula: <var>µ = Σ x/n</var>, <var>Cov(x, y) = Σ (x − µₓ)(y − µ_y)/(n − 1)</var>,
+//! <var>ρ = Cov(x, y)/(σₓ·σ_y)</var>. Population forms divide by n: they describe these numbers.
+//! Sample forms divide by n − 1: they estimate, without bias, what the numbers were drawn from. For
+//! distributions see [`Categorical::expectation`](crate::Categorical::expectation) and
+//! [`Joint`](crate::Joint).
 //! Source: Wasserman, *All of Statistics*, chapter 3.
 
 use crate::accurate;
@@ -11,7 +12,7 @@ use crate::error::{ProbabilityError, check_length};
 use crate::running::Running;
 use linalg::{Matrix, Real};
 
-/// Σ x/n, with a sum right to the last digits.
+/// <var>Σ x/n</var>, with a sum right to the last digits.
 ///
 /// Infinite or NaN numbers give what IEEE sums give: ∞, or NaN where both infinities or a NaN
 /// occur. ±∞ too where the sum leaves the scalar's range.
@@ -30,7 +31,7 @@ pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     Ok(accurate::mean(x))
 }
 
-/// Σ (x − µ)²/n.
+/// <var>Σ (x − µ)²/n</var>.
 ///
 /// 0 of one number; NaN where a number is infinite or NaN; ∞ where the squares leave the scalar's
 /// range.
@@ -49,7 +50,7 @@ pub fn population_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     Ok(deviations(x, center, x, center) / T::from_f64(x.len() as f64))
 }
 
-/// Σ (x − µ)²/(n − 1); hard numbers as in [`population_variance`].
+/// <var>Σ (x − µ)²/(n − 1)</var>; hard numbers as in [`population_variance`].
 ///
 /// # Errors
 /// Of fewer than two numbers.
@@ -63,7 +64,7 @@ pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     covariance(x, x)
 }
 
-/// Σ (x − µₓ)(y − µ_y)/(n − 1).
+/// <var>Σ (x − µₓ)(y − µ_y)/(n − 1)</var>.
 ///
 /// NaN where a number is infinite or NaN.
 ///
@@ -85,7 +86,7 @@ pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     Ok(deviations(x, x_mean, y, y_mean) / T::from_f64((x.len() - 1) as f64))
 }
 
-/// Pearson's correlation, within \[−1, 1\]: 1 where y = a·x + b with a > 0.
+/// Pearson's correlation, within \[−1, 1\]: 1 where <var>y = a·x + b</var> with a > 0.
 ///
 /// The numbers are divided by their largest deviation first, so that no scale overflows. NaN where
 /// a number is infinite or NaN.
@@ -135,8 +136,8 @@ fn unit_deviations<T: Real>(x: &[T]) -> Result<Vec<T>, ProbabilityError> {
     Ok(d)
 }
 
-/// The covariance matrix of the rows of x (variables × observations), Σ (x − µ)(x − µ)ᵀ/(n − 1):
-/// symmetric and positive semidefinite.
+/// The covariance matrix of the rows of x (variables × observations),
+/// <var>Σ (x − µ)(x − µ)ᵀ/(n − 1)</var>: symmetric and positive semidefinite.
 ///
 /// # Errors
 /// Of fewer than two observations.
@@ -160,7 +161,7 @@ pub fn covariance_matrix<T: Real>(x: &Matrix<T>) -> Result<Matrix<T>, Probabilit
     Ok(c)
 }
 
-/// Σ (x − a)(y − b).
+/// <var>Σ (x − a)(y − b)</var>.
 fn deviations<T: Real>(x: &[T], a: T, y: &[T], b: T) -> T {
     accurate::sum(x.iter().zip(y).map(|(&x, &y)| (x - a) * (y - b)))
 }

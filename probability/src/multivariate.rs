@@ -1,10 +1,10 @@
 //! The Gaussian of several variables: density, sampling, marginals, and conditioning by the Schur
 //! complement.
 //!
-//! Formula: X = A·w + µ with independent w ~ N(0, 1) has covariance Σ = A·Aᵀ and density
-//! p(x) = (2π)^(−n/2)·|Σ|^(−½)·exp(−½ (x − µ)ᵀ·Σ⁻¹·(x − µ)). Given Y = y:
+//! Formula: <var>X = A·w + µ</var> with independent w ~ N(0, 1) has covariance <var>Σ = A·Aᵀ</var>
+//! and density <var>p(x) = (2π)^(−n/2)·|Σ|^(−½)·exp(−½ (x − µ)ᵀ·Σ⁻¹·(x − µ))</var>. Given Y = y:
 //!
-//! E\[X\] = µ_X + Σ_XY·Σ_Y⁻¹·(y − µ_Y), Cov\[X\] = Σ_X − Σ_XY·Σ_Y⁻¹·Σ_YX,
+//! <var>E\[X\] = µ_X + Σ_XY·Σ_Y⁻¹·(y − µ_Y)</var>, <var>Cov\[X\] = Σ_X − Σ_XY·Σ_Y⁻¹·Σ_YX</var>,
 //!
 //! a covariance that does not depend on y and is nowhere larger than Σ_X.
 //!
@@ -83,7 +83,8 @@ impl MultivariateGaussian {
         Ok(MultivariateGaussian { mean: DVector::from_column_slice(mean), covariance, cholesky })
     }
 
-    /// Of A·w + µ with w ~ N(0, 1): covariance A·Aᵀ. A is (n × m), and needs rank n.
+    /// Of <var>A·w + µ</var> with w ~ N(0, 1): covariance <var>A·Aᵀ</var>. A is (n × m), and needs
+    /// rank n.
     ///
     /// # Errors
     /// As [`MultivariateGaussian::new`]; where A has fewer columns than rows the covariance is
@@ -116,12 +117,12 @@ impl MultivariateGaussian {
         &self.covariance
     }
 
-    /// The lower triangular A with A·Aᵀ = Σ.
+    /// The lower triangular A with <var>A·Aᵀ = Σ</var>.
     pub fn factor(&self) -> Matrix<f64> {
         self.cholesky.l()
     }
 
-    /// ln |Σ| = 2·Σ ln Aᵢᵢ.
+    /// <var>ln |Σ| = 2·Σ ln Aᵢᵢ</var>.
     ///
     /// ```
     /// use probability::MultivariateGaussian;
@@ -133,8 +134,8 @@ impl MultivariateGaussian {
         2.0 * self.cholesky.l_dirty().diagonal().iter().map(|a| a.ln()).sum::<f64>()
     }
 
-    /// Mahalanobis' squared distance (x − µ)ᵀ·Σ⁻¹·(x − µ): of x drawn from here, n on average. Not
-    /// finite where x is not.
+    /// Mahalanobis' squared distance <var>(x − µ)ᵀ·Σ⁻¹·(x − µ)</var>: of x drawn from here, n on
+    /// average. Not finite where x is not.
     ///
     /// # Errors
     /// A number of coordinates that is not the dimension.
@@ -171,7 +172,7 @@ impl MultivariateGaussian {
         Ok(-0.5 * (self.squared_distance(x)? + constant))
     }
 
-    /// Draws A·w + µ, draw number `index` of `random`.
+    /// Draws <var>A·w + µ</var>, draw number `index` of `random`.
     ///
     /// ```
     /// use linalg::matrix;
@@ -218,6 +219,15 @@ impl MultivariateGaussian {
     /// left; a number of values that is not the number of observed variables; a value that is not
     /// finite; a conditional covariance without a Cholesky factor (what is observed says all but
     /// everything).
+    ///
+    /// ```
+    /// use probability::MultivariateGaussian;
+    /// // The textbook's pair: the second is seen to be 1.
+    /// let pair = MultivariateGaussian::new(&[0.0, 0.0], &linalg::matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
+    /// let first = pair.given(&[1], &[1.0])?;
+    /// assert!((first.mean()[0] - 0.8).abs() < 1e-14 && (first.covariance()[0] - 1.04).abs() < 1e-14);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn given(&self, observed: &[usize], values: &[f64]) -> Result<Self, ProbabilityError> {
         check_length("observed values", observed.len(), values.len())?;
         check("observed value", "finite", values.iter().copied(), f64::is_finite)?;

@@ -1,10 +1,10 @@
 //! Paired tests: whether one model is better than another on the *same* tokens.
 //!
 //! Two perplexities of one text differ by chance as well. What both models find hard is common to
-//! both; only the differences dᵢ = aᵢ − bᵢ of the losses, token by token (or better, document by
-//! document), tell.
-//! Formula: t = d̄/√(s²/n), which follows Student's distribution with n − 1 degrees of freedom where
-//! the true mean is 0.
+//! both; only the differences <var>dᵢ = aᵢ − bᵢ</var> of the losses, token by token (or better,
+//! document by document), tell.
+//! Formula: <var>t = d̄/√(s²/n)</var>, which follows Student's distribution with n − 1 degrees of
+//! freedom where the true mean is 0.
 //! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance
 //! in NLP*, 2018.
 
@@ -17,10 +17,10 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 /// What the differences of two models' losses say.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
-    /// d̄ = mean (a − b), in the unit of the losses; negative where a is better. In nats per token,
-    /// e^d̄ is the ratio of the perplexities.
+    /// <var>d̄ = mean (a − b)</var>, in the unit of the losses; negative where a is better. In nats
+    /// per token, <var>e^d̄</var> is the ratio of the perplexities.
     pub difference: f64,
-    /// √(s²/n): how far d̄ strays by chance.
+    /// <var>√(s²/n)</var>: how far d̄ strays by chance.
     pub standard_error: f64,
     /// d̄ in standard errors; ±∞ where all differences are the same and not 0, 0 where all are 0.
     pub t: f64,

@@ -76,7 +76,7 @@ impl Random {
         ((self.bits(index) >> 12) as f64 + 0.5) * (1.0 / (1_u64 << 52) as f64)
     }
 
-    /// Uniform among 0, 1, …, n − 1; the bias is below n·2⁻⁶⁴.
+    /// Uniform among 0, 1, …, n − 1; the bias is below <var>n·2⁻⁶⁴</var>.
     ///
     /// # Panics
     /// If n is 0.

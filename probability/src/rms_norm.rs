@@ -1,9 +1,10 @@
 //! RMS normalisation: every token divided by its root mean square, then scaled.
 //!
-//! Formula, for each column x of n features: x̂ = x/√(mean x² + ε), y = g ⊙ x̂. Layer normalisation
-//! without the mean: the same on centred columns, and cheaper. ε lies inside the root.
+//! Formula, for each column x of n features: <var>x̂ = x/√(mean x² + ε)</var>,
+//! <var>y = g ⊙ x̂</var>. Layer normalisation without the mean: the same on centred columns, and
+//! cheaper. ε lies inside the root.
 //! Gradients: dg = Σ dy ⊙ x̂ over tokens; with d = dy ⊙ g,
-//! dx = (d − x̂ · mean (d ⊙ x̂)) / √(mean x² + ε).
+//! dx = <var>(d − x̂ · mean (d ⊙ x̂)) / √(mean x² + ε)</var>.
 //! Source: Zhang, Sennrich, *Root mean square layer normalization*, 2019.
 
 use crate::accurate;
@@ -15,8 +16,8 @@ use linalg::{
     parallel, simd, vector,
 };
 
-/// x divided by √(mean x² + ε) and multiplied by the gain: one token. [`RmsNorm`] is the same of
-/// every column, with its rule.
+/// x divided by <var>√(mean x² + ε)</var> and multiplied by the gain: one token. [`RmsNorm`] is the
+/// same of every column, with its rule.
 ///
 /// No scale overflows: the largest element is divided out first. Zeros stay zeros where ε > 0, and
 /// are NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no elements, none.
@@ -108,7 +109,7 @@ impl Primitive<2> for RmsNorm {
         Memory { kept: x.columns, scratch: 0 }
     }
 
-    /// Writes y, and keeps 1/√(mean x² + ε) of every column.
+    /// Writes y, and keeps <var>1/√(mean x² + ε)</var> of every column.
     fn forward<T: Real>(&self, [x, gain]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
         let rates = ViewMut::from_slice(work.kept, 1, x.ncols());
         let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));

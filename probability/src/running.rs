@@ -1,8 +1,8 @@
 //! Mean and variance in one pass, of numbers that come one by one or in pieces.
 //!
-//! Formula: with n numbers of mean µ and M = Σ (x − µ)², one more x gives µ′ = µ + (x − µ)/(n + 1)
-//! and M′ = M + (x − µ)(x − µ′). Of two parts with d = µ₂ − µ₁: µ = µ₁ + d·n₂/n,
-//! M = M₁ + M₂ + d²·n₁n₂/n.
+//! Formula: with n numbers of mean µ and <var>M = Σ (x − µ)²</var>, one more x gives
+//! <var>µ′ = µ + (x − µ)/(n + 1)</var> and <var>M′ = M + (x − µ)(x − µ′)</var>. Of two parts with
+//! <var>d = µ₂ − µ₁</var>: <var>µ = µ₁ + d·n₂/n</var>, <var>M = M₁ + M₂ + d²·n₁n₂/n</var>.
 //! Source: Welford, 1962; Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for
 //! computing sample variances*, 1979.
 
@@ -12,8 +12,8 @@ use linalg::Real;
 /// Count, mean and variance of the numbers seen so far.
 ///
 /// The two-pass formula's accuracy in one pass: nothing cancels where the mean is large and the
-/// spread is small, as it does in Σ x² − n·µ². A NaN makes everything NaN, as does an infinite
-/// number; a spread beyond the square root of the largest float has variance ∞.
+/// spread is small, as it does in <var>Σ x² − n·µ²</var>. A NaN makes everything NaN, as does an
+/// infinite number; a spread beyond the square root of the largest float has variance ∞.
 ///
 /// ```
 /// use probability::running::Running;
@@ -52,6 +52,19 @@ impl<T: Real> Running<T> {
     }
 
     /// Both together.
+    ///
+    /// ```
+    /// use probability::running::Running;
+    /// let (mut a, mut b, mut all) = (Running::new(), Running::new(), Running::new());
+    /// for x in [1.0, 2.0, 3.0, 10.0] {
+    ///     if x < 3.0 { a.push(x) } else { b.push(x) }
+    ///     all.push(x);
+    /// }
+    /// let merged: Running<f64> = a.merge(&b);
+    /// assert_eq!((merged.count(), merged.mean()?), (4, 4.0));
+    /// assert!((merged.population_variance()? - all.population_variance()?).abs() < 1e-14); // 12.5
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn merge(&self, other: &Self) -> Self {
         if self.count == 0 || other.count == 0 {
             return if self.count == 0 { *other } else { *self };
@@ -72,7 +85,7 @@ impl<T: Real> Running<T> {
         self.count
     }
 
-    /// Σ x/n.
+    /// <var>Σ x/n</var>.
     ///
     /// # Errors
     /// Of no numbers.
@@ -80,7 +93,7 @@ impl<T: Real> Running<T> {
         self.at_least(1).map(|()| self.mean)
     }
 
-    /// Σ (x − µ)²/n: of these numbers, as layer normalisation uses it.
+    /// <var>Σ (x − µ)²/n</var>: of these numbers, as layer normalisation uses it.
     ///
     /// # Errors
     /// Of no numbers.
@@ -88,7 +101,8 @@ impl<T: Real> Running<T> {
         self.at_least(1).map(|()| self.squares / T::from_f64(self.count as f64))
     }
 
-    /// Σ (x − µ)²/(n − 1): an estimate, right on average, for what the numbers were drawn from.
+    /// <var>Σ (x − µ)²/(n − 1)</var>: an estimate, right on average, for what the numbers were
+    /// drawn from.
     ///
     /// # Errors
     /// Of fewer than two numbers.

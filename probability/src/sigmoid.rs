@@ -1,12 +1,13 @@
 //! The sigmoid, softmax of two: log-odds to a probability, and back.
 //!
-//! Formula: σ(x) = 1/(1 + e^(−x)) = softmax(x, 0)₁; logit(p) = ln p/(1 − p), its inverse.
+//! Formula: <var>σ(x) = 1/(1 + e^(−x)) = softmax(x, 0)₁</var>; <var>logit(p) = ln p/(1 − p)</var>,
+//! its inverse.
 //! Source: Goodfellow, Bengio, Courville, *Deep Learning*, section 3.10.
 
 use linalg::{Real, real::is_nan};
 
-/// σ(x) = 1/(1 + e^(−x)), right to a few units in the last place on both sides: e^x is never
-/// computed for large positive x.
+/// <var>σ(x) = 1/(1 + e^(−x))</var>, right to a few units in the last place on both sides:
+/// <var>e^x</var> is never computed for large positive x.
 ///
 /// 0 at −∞, ½ at 0 and −0, 1 at +∞, NaN of NaN.
 ///
@@ -21,7 +22,7 @@ pub fn sigmoid<T: Real>(x: T) -> T {
     if x < T::zero() { smaller } else { T::one() / (T::one() + e) }
 }
 
-/// ln σ(x) = −ln(1 + e^(−x)), in nats: the log-likelihood of a yes whose log-odds are x.
+/// <var>ln σ(x) = −ln(1 + e^(−x))</var>, in nats: the log-likelihood of a yes whose log-odds are x.
 ///
 /// −∞ at −∞, −ln 2 at 0, 0 (as −0) at +∞, NaN of NaN.
 ///

@@ -1,7 +1,7 @@
 //! Softmax: scores to a probability distribution.
 //!
-//! Formula: pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ), for each column z. The maximum is subtracted first, which
-//! changes nothing (a common factor cancels) and keeps e^z from overflowing.
+//! Formula: <var>pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ)</var>, for each column z. The maximum is subtracted first,
+//! which changes nothing (a common factor cancels) and keeps <var>e^z</var> from overflowing.
 //! Gradient: dz = p ⊙ (dp − ⟨dp, p⟩).
 //!
 //! There are two ways to round it. [`softmax`] makes up for what rounding z − max loses and is
@@ -43,9 +43,9 @@ pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
 
 /// The softmax of scores divided by a temperature T: 1 leaves them, less sharpens, more flattens.
 ///
-/// Formula: pᵢ = e^(zᵢ/T) / Σⱼ e^(zⱼ/T). T = 0 is the limit: all on the largest score, equal shares
-/// where several are largest. T = ∞ is the limit too: equal shares of all scores above −∞. Each z −
-/// max is rounded before it is divided, which costs |z − max|/T units in the last place.
+/// Formula: <var>pᵢ = e^(zᵢ/T) / Σⱼ e^(zⱼ/T)</var>. T = 0 is the limit: all on the largest score, equal
+/// shares where several are largest. T = ∞ is the limit too: equal shares of all scores above −∞. Each
+/// z − max is rounded before it is divided, which costs |z − max|/T units in the last place.
 ///
 /// Impossible scores give NaN as in [`softmax`].
 ///
@@ -84,12 +84,12 @@ pub fn tempered_softmax<T: Real>(
     Ok(softmax(&scores.iter().map(scaled).collect::<Vec<_>>()))
 }
 
-/// The logarithms of [`softmax`]: ln pᵢ = zᵢ − ln Σⱼ e^(zⱼ), in nats, right to 4 units in the last
-/// place.
+/// The logarithms of [`softmax`]: <var>ln pᵢ = zᵢ − ln Σⱼ e^(zⱼ)</var>, in nats, right to 4 units in
+/// the last place.
 ///
-/// Both terms of ln pᵢ = (zᵢ − max) − ln Σⱼ e^(zⱼ − max) are negative, so nothing cancels, and a
-/// probability too small for a float still has its logarithm. −∞ where a score is −∞; NaN and empty
-/// as in [`softmax`].
+/// Both terms of <var>ln pᵢ = (zᵢ − max) − ln Σⱼ e^(zⱼ − max)</var> are negative, so nothing cancels,
+/// and a probability too small for a float still has its logarithm. −∞ where a score is −∞; NaN and
+/// empty as in [`softmax`].
 ///
 /// ```
 /// use probability::softmax::log_softmax;
@@ -103,17 +103,23 @@ pub fn log_softmax<T: Real>(scores: &[T]) -> Vec<T> {
 }
 
 /// As [`softmax`], into a slice of the same length and rounded as [`softmax_in_place`] does.
-/// Returns ln Σ e^z.
+/// Returns <var>ln Σ e^z</var>.
 ///
 /// # Panics
 /// If the lengths differ.
+///
+/// ```
+/// let mut p = [0.0; 2];
+/// probability::softmax::softmax_into(&mut p, &[0.0, 3.0_f64.ln()]);
+/// assert!((p[0] - 0.25_f64).abs() < 1e-15 && (p[1] - 0.75).abs() < 1e-15);
+/// ```
 #[inline(always)]
 pub fn softmax_into<T: Real>(p: &mut [T], scores: &[T]) -> T {
     p.copy_from_slice(scores);
     softmax_in_place(p)
 }
 
-/// Softmax as training computes it: in place, vector by vector. Returns ln Σ e^z.
+/// Softmax as training computes it: in place, vector by vector. Returns <var>ln Σ e^z</var>.
 ///
 /// Off by at most (|zᵢ − max| + max |z| + n/16 + 8) units in the last place of each probability.
 /// Impossible scores give NaN, and NaN is returned.

@@ -318,7 +318,7 @@ fn reaching(p: &[f64], goal: f64) -> usize {
     reached.map_or(p.len(), |last| last + 1)
 }
 
-/// Tokens that occurred become less likely: z/θ where z is positive, z·θ where it is negative; θ
+/// Tokens that occurred become less likely: z/θ where z is positive, <var>z·θ</var> where it is negative; θ
 /// above 0, and 1 changes nothing.
 ///
 /// The only transformation here that asks for logits and not for a distribution: adding a constant

@@ -90,6 +90,18 @@ class Gpt(nn.Module):
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
 
+def optimizer_of(model):
+    """Fused AdamW at nanoGPT's rate, with decay of matrices only."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    return torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
+        lr=1e-3,
+        betas=(0.9, 0.99),
+        fused=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("size", choices=SIZES)
@@ -114,14 +126,7 @@ def main():
         "tanh" if size["gelu_tanh"] else "none",
     )
     parameters = sum(p.numel() for p in model.parameters())
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}],
-        lr=1e-3,
-        betas=(0.9, 0.99),
-        fused=True,
-    )
+    optimizer = optimizer_of(model)
     step_model = torch.compile(model) if arguments.compile else model
     data = torch.randint(vocabulary, (200_000,))
 

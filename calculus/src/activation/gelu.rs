@@ -3,11 +3,11 @@ use linalg::Real;
 use linalg::formula::{Expression, erf, exp, tanh};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
-/// x·Φ(x) with the distribution function Φ of the standard normal: GELU, exact. Derivative Φ(x) + x·φ(x)
-/// with the density φ.
+/// <var>x·Φ(x)</var> with the distribution function Φ of the standard normal: GELU, exact. Derivative
+/// <var>Φ(x) + x·φ(x)</var> with the density φ.
 ///
-/// ½·x·(1 + erf(x/√2)): right to a few ulp for x ≥ −1; further left, where the sum cancels, to about
-/// ε·|x| absolutely. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
+/// <var>½·x·(1 + erf(x/√2))</var>: right to a few ulp for x ≥ −1; further left, where the sum cancels,
+/// to about ε·|x| absolutely. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
 /// Source: Hendrycks and Gimpel, *Gaussian Error Linear Units*, 2016.
 ///
@@ -56,8 +56,8 @@ impl Function for Gelu {
     }
 }
 
-/// ½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))): the approximation that GPT-2 was trained with, whose
-/// derivative is its own and not that of [`gelu`].
+/// <var>½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))</var>: the approximation that GPT-2 was trained with,
+/// whose derivative is its own and not that of [`gelu`].
 ///
 /// ∞ at ∞ while x³ is finite or not; NaN at NaN and, as −∞·0, at −∞. Its derivative is NaN where x³
 /// overflows.
@@ -109,7 +109,7 @@ impl Function for GeluTanh {
     }
 }
 
-/// √(2/π)·(x + 0.044715·x³).
+/// <var>√(2/π)·(x + 0.044715·x³)</var>.
 fn inner(x: &Expression) -> Expression {
     let cube = x.clone() * x.clone() * x.clone();
     FRAC_2_PI.sqrt() * (x.clone() + 0.044715 * cube)

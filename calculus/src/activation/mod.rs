@@ -63,7 +63,7 @@ pub trait Function: Copy + Send + Sync + 'static {
     fn slope(x: Expression) -> Expression;
 }
 
-/// y = f(x), element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
+/// <var>y = f(x)</var>, element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
 #[derive(Clone, Copy, Debug)]
 pub struct Activation<F>(pub F);
 

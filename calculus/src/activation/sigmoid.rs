@@ -2,7 +2,8 @@ use super::Function;
 use linalg::Real;
 use linalg::formula::{Expression, exp};
 
-/// σ(x) = 1/(1 + e⁻ˣ), the logistic function, from all of ℝ into (0, 1); σ′ = σ·(1 − σ) ≤ ¼.
+/// <var>σ(x) = 1/(1 + e⁻ˣ)</var>, the logistic function, from all of ℝ into (0, 1);
+/// <var>σ′ = σ·(1 − σ) ≤ ¼</var>.
 ///
 /// Right to a few ulp on both tails: 0 at −∞, 1 at ∞, NaN at NaN, and never a NaN otherwise, nor in its
 /// derivative.
@@ -35,7 +36,7 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 #[derive(Clone, Copy, Debug)]
 pub struct Sigmoid;
 
-/// 1/(1 + e⁻ˣ).
+/// <var>1/(1 + e⁻ˣ)</var>.
 pub(super) fn logistic(x: Expression) -> Expression {
     1.0 / (1.0 + exp(-x))
 }

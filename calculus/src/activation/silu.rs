@@ -3,7 +3,8 @@ use super::{Function, sigmoid};
 use linalg::Real;
 use linalg::formula::Expression;
 
-/// x·σ(x) with the logistic function σ; also called swish. Derivative σ·(1 + x·(1 − σ)).
+/// <var>x·σ(x)</var> with the logistic function σ; also called swish. Derivative
+/// <var>σ·(1 + x·(1 − σ))</var>.
 ///
 /// Right to a few ulp on both tails. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
@@ -21,7 +22,7 @@ pub fn silu<T: Real>(x: T) -> T {
 }
 
 /// [`silu`], as an activation. As a gate beside a linear map (SwiGLU, Shazeer 2020) it is followed by
-/// [`linalg::hadamard::Hadamard`]: y = silu(W₁·x) ⊙ (W₂·x).
+/// [`linalg::hadamard::Hadamard`]: <var>y = silu(W₁·x) ⊙ (W₂·x)</var>.
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Silu}};

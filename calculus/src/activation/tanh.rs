@@ -2,8 +2,8 @@ use super::Function;
 use linalg::Real;
 use linalg::formula::{Expression, tanh};
 
-/// The hyperbolic tangent, from all of ℝ into (−1, 1), as an activation; tanh′ = 1 − tanh². ±1 at ±∞, NaN at
-/// NaN. As a plain function it is [`Real::tanh`].
+/// The hyperbolic tangent, from all of ℝ into (−1, 1), as an activation; <var>tanh′ = 1 − tanh²</var>. ±1 at
+/// ±∞, NaN at NaN. As a plain function it is [`Real::tanh`].
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Tanh}};

@@ -5,13 +5,14 @@ use std::ops::Range;
 
 /// Adam, and AdamW where `decay` is not zero.
 ///
-/// m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g², θ ← (1 − η·λ)·θ − η·m̂ / (√v̂ + ε), with the bias
-/// corrections m̂ = m/(1 − β₁ᵗ) and v̂ = v/(1 − β₂ᵗ). The decay λ applies to `decayed` only, by
-/// custom the matrices. Decay acts on θ itself and not through the moments, so that parameters with
-/// large gradients decay as fast as the others: that is what AdamW corrects.
+/// <var>m ← β₁·m + (1 − β₁)·g</var>, <var>v ← β₂·v + (1 − β₂)·g²</var>,
+/// <var>θ ← (1 − η·λ)·θ − η·m̂ / (√v̂ + ε)</var>, with the bias corrections
+/// <var>m̂ = m/(1 − β₁ᵗ)</var> and <var>v̂ = v/(1 − β₂ᵗ)</var>. The decay λ applies to `decayed`
+/// only, by custom the matrices. Decay acts on θ itself and not through the moments, so that
+/// parameters with large gradients decay as fast as the others: that is what AdamW corrects.
 ///
 /// The bias corrections keep the first step at about η·sign(g): without them it would be
-/// η·(1 − β₁)/√(1 − β₂) = 3.2·η, the moments being averages with zeros.
+/// <var>η·(1 − β₁)/√(1 − β₂) = 3.2·η</var>, the moments being averages with zeros.
 ///
 /// Source: Kingma and Ba 2014; Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2017.
 ///

@@ -3,11 +3,12 @@ use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
 use std::ops::Range;
 
-/// Lion: c = β₁·m + (1 − β₁)·g, θ ← (1 − η·λ)·θ − η·sign(c), m ← β₂·m + (1 − β₂)·g.
+/// Lion: <var>c = β₁·m + (1 − β₁)·g</var>, <var>θ ← (1 − η·λ)·θ − η·sign(c)</var>,
+/// <var>m ← β₂·m + (1 − β₂)·g</var>.
 ///
-/// Every parameter moves by exactly η, up, down or not at all (sign 0 = 0; the sign of NaN is NaN). It
-/// remembers one number a parameter where Adam remembers two; by custom η is three to ten times smaller
-/// than Adam's, and λ as much larger.
+/// Every parameter moves by exactly η, up, down or not at all (<var>sign 0 = 0</var>; the sign of NaN
+/// is NaN). It remembers one number a parameter where Adam remembers two; by custom η is three to ten
+/// times smaller than Adam's, and λ as much larger.
 ///
 /// Source: Chen et al., *Symbolic Discovery of Optimization Algorithms*, 2023, algorithm 2.
 ///

@@ -2,7 +2,7 @@ use super::{Optimizer, blocks, same_lengths};
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real};
 
-/// Nesterov's accelerated gradient: v ← µ·v + g, θ ← θ − η·(g + µ·v).
+/// Nesterov's accelerated gradient: <var>v ← µ·v + g</var>, <var>θ ← θ − η·(g + µ·v)</var>.
 ///
 /// The step looks ahead: it is what momentum will have done after the next one, were the gradient the
 /// same. On smooth convex functions the error falls as 1/k² and not as 1/k.

@@ -2,11 +2,12 @@ use super::{Optimizer, blocks, same_lengths};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 
-/// RMSProp: v ← α·v + (1 − α)·g², θ ← θ − η·g/(√v + ε).
+/// RMSProp: <var>v ← α·v + (1 − α)·g²</var>, <var>θ ← θ − η·g/(√v + ε)</var>.
 ///
 /// Every parameter gets a rate of its own: its gradient is measured by its own root mean square, so that
 /// a plateau is crossed as fast as a slope is descended. The first step, where v is (1 − α)·g², is
-/// η/√(1 − α) long, ten times η at the customary α of 0.99: what Adam's bias correction is for.
+/// <var>η/√(1 − α)</var> long, ten times η at the customary α of 0.99: what Adam's bias correction is
+/// for.
 ///
 /// Source: Hinton, *Neural Networks for Machine Learning*, lecture 6e, 2012 (as in PyTorch, ε outside
 /// the root).

@@ -2,10 +2,11 @@ use super::{Optimizer, blocks, same_lengths};
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real};
 
-/// Gradient descent, with momentum µ if it is not zero: v ← µ·v + g, θ ← θ − η·v.
+/// Gradient descent, with momentum µ if it is not zero: <var>v ← µ·v + g</var>, <var>θ ← θ − η·v</var>.
 ///
 /// Momentum adds up what successive gradients agree on, up to 1/(1 − µ) times, and lets cancel what they
-/// do not. On a quadratic of curvature λ it is stable for η < 2·(1 + µ)/λ ([`crate::stability`]).
+/// do not. On a quadratic of curvature λ it is stable for <var>η < 2·(1 + µ)/λ</var>
+/// ([`crate::stability`]).
 ///
 /// Source: the textbook's A.3; Polyak 1964 for momentum (as in PyTorch, without dampening).
 ///

@@ -1,10 +1,10 @@
 //! Reward with a leash: the objective of alignment.
 //!
-//! Formula: minimise −E_π\[r\] + β·KL(π ‖ π_ref) over policies π. The divergence is the *reverse* one:
-//! the policy is punished for what the reference would not say, so it keeps to modes of the reference.
-//! The minimum is known: π* ∝ π_ref·e^(r/β), with the value −β·ln E_ref[e^(r/β)] (Gibbs' variational
-//! principle). Small β lets the policy run after the reward; a KL that jumps is how reward hacking
-//! shows first. β is about 0.01 to 0.1.
+//! Formula: minimise <var>−E_π\[r\] + β·KL(π ‖ π_ref)</var> over policies π. The divergence is the
+//! *reverse* one: the policy is punished for what the reference would not say, so it keeps to modes of the
+//! reference. The minimum is known: <var>π* ∝ π_ref·e^(r/β)</var>, with the value
+//! <var>−β·ln E_ref[e^(r/β)]</var> (Gibbs' variational principle). Small β lets the policy run after the
+//! reward; a KL that jumps is how reward hacking shows first. β is about 0.01 to 0.1.
 //! Source: Ziegler et al. 2019; Rafailov et al. 2023, appendix A.1; the textbook's A.4 and A.6.
 
 use crate::units::Nats;
@@ -31,8 +31,8 @@ fn check<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<(), InfoErr
     Ok(())
 }
 
-/// −E_π\[r\] + β·KL(π ‖ π_ref). The unit is the reward's; β is reward per nat. ∞ where the policy does what
-/// the reference says cannot be.
+/// <var>−E_π\[r\] + β·KL(π ‖ π_ref)</var>. The unit is the reward's; β is reward per nat. ∞ where the
+/// policy does what the reference says cannot be.
 ///
 /// # Errors
 /// What is no distribution, rewards that are not finite, or a β that is not positive.
@@ -56,7 +56,7 @@ pub fn objective<T: Real>(
     Ok(beta * drift.0 - reward)
 }
 
-/// The policy π* ∝ π_ref·e^(r/β) that minimises [`objective`].
+/// The policy <var>π* ∝ π_ref·e^(r/β)</var> that minimises [`objective`].
 ///
 /// # Errors
 /// As [`objective`].
@@ -75,10 +75,20 @@ pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<V
     Ok(probability::softmax::softmax(&scores(reference, rewards, beta)))
 }
 
-/// The least value of [`objective`]: −β·ln Σ π_ref·e^(r/β).
+/// The least value of [`objective`]: <var>−β·ln Σ π_ref·e^(r/β)</var>.
 ///
 /// # Errors
 /// As [`objective`].
+///
+/// ```
+/// use infotheory::objective::alignment::{best_policy, best_value, objective};
+/// let (reference, rewards) = ([0.5, 0.5], [1.0, 0.0]);
+/// let value = best_value(&reference, &rewards, 1.0)?;
+/// assert!((value + (0.5 * (1.0_f64.exp() + 1.0)).ln()).abs() < 1e-14); // −ln ((e + 1)/2)
+/// let policy = best_policy(&reference, &rewards, 1.0)?;
+/// assert!((objective(&policy, &reference, &rewards, 1.0)? - value).abs() < 1e-14);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub fn best_value<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<T, InfoError> {
     check(reference, rewards, beta)?;
     Ok(-(beta * log_sum_exp(&scores(reference, rewards, beta))))
@@ -91,8 +101,8 @@ fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Vec<T> {
     reference.iter().zip(rewards).map(score).collect()
 }
 
-/// An estimate of KL(π ‖ π_ref) from one token that the *policy* drew: x − 1 − ln x with
-/// x = π_ref/π of it. Without bias, and at least 0 on every token, where −ln x alone is neither
+/// An estimate of <var>KL(π ‖ π_ref)</var> from one token that the *policy* drew: x − 1 − ln x with
+/// <var>x = π_ref/π</var> of it. Without bias, and at least 0 on every token, where −ln x alone is neither
 /// sure to be positive nor as steady.
 ///
 /// # Errors

@@ -1,10 +1,10 @@
 //! Distillation: a small model learns what a large one would say.
 //!
-//! Formula: L = T²·KL(softmax(z_teacher/T) ‖ softmax(z_student/T)), in nats. A temperature above 1 shows
-//! what the teacher thinks of the wrong answers. The gradient of the plain KL shrinks as 1/T² (one 1/T
-//! from the student's z/T, one because soft distributions differ less), and T² gives it back: the
-//! temperature can be chosen without choosing the learning rate again.
-//! As T → ∞ it becomes half the mean squared difference of the centred logits.
+//! Formula: <var>L = T²·KL(softmax(z_teacher/T) ‖ softmax(z_student/T))</var>, in nats. A temperature
+//! above 1 shows what the teacher thinks of the wrong answers. The gradient of the plain KL shrinks as
+//! <var>1/T²</var> (one 1/T from the student's z/T, one because soft distributions differ less), and T²
+//! gives it back: the temperature can be chosen without choosing the learning rate again. As T → ∞ it
+//! becomes half the mean squared difference of the centred logits.
 //! Source: Hinton, Vinyals and Dean 2015, section 2; the textbook's A.4 on forward KL.
 
 use crate::units::Nats;

@@ -1,7 +1,7 @@
 //! Label smoothing: not too sure of the truth.
 //!
-//! Formula: the target is (1 − α)·one-hot(y) + α·uniform, so the loss is
-//! L = (1 − α)·(−ln p_y) + α·mean over classes of −ln p_j = ln Σe^z − (1 − α)·z_y − α·mean(z).
+//! Formula: the target is <var>(1 − α)·one-hot(y) + α·uniform</var>, so the loss is L = (1 −
+//! α)·(−ln p_y) + α·mean over classes of <var>−ln p_j = ln Σe^z − (1 − α)·z_y − α·mean(z)</var>.
 //! Its minimum is not 0 but the entropy of the target: logits do not grow without end.
 //! Source: Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4 (α = 0.1).
 
@@ -43,7 +43,7 @@ pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<
     Ok(Nats(hard + alpha * mean))
 }
 
-/// The target that α means: (1 − α)·one-hot(y) + α/n.
+/// The target that α means: <var>(1 − α)·one-hot(y) + α/n</var>.
 ///
 /// # Errors
 /// A target that is no class; α outside of [0, 1].

@@ -1,15 +1,15 @@
 //! z-loss: keeps softmax's denominator near one.
 //!
-//! Formula: α·(ln Z)², Z = Σ e^z. Softmax does not see a number that is added to all logits, so nothing
-//! else keeps them from drifting until low precision cannot hold them. The gradient is
-//! 2α·ln Z·softmax(z).
-//! Source: Chowdhery et al. 2022 (PaLM), section 5, α = 10⁻⁴; the textbook's section 6.5.
+//! Formula: <var>α·(ln Z)²</var>, <var>Z = Σ e^z</var>. Softmax does not see a number that is added to
+//! all logits, so nothing else keeps them from drifting until low precision cannot hold them. The
+//! gradient is <var>2α·ln Z·softmax(z)</var>.
+//! Source: Chowdhery et al. 2022 (PaLM), section 5, <var>α = 10⁻⁴</var>; the textbook's section 6.5.
 
 use crate::{InfoError, distribution};
 use linalg::Real;
 use probability::softmax::log_sum_exp;
 
-/// α·(ln Σ e^z)² of one token's logits; at least 0, and 0 where e^z sum to one.
+/// <var>α·(ln Σ e^z)²</var> of one token's logits; at least 0, and 0 where <var>e^z</var> sum to one.
 ///
 /// # Errors
 /// Logits that are NaN or +∞, none at all, or all −∞; α that is negative or not finite.

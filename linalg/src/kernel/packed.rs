@@ -304,8 +304,9 @@ impl Blocks {
     /// As [`product`]; the processor has the tile's instructions.
     #[inline(always)]
     unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
-        // Equal blocks of the inner dimension, of rows (in whole registers) and of columns.
-        let inner = self.k.div_ceil(self.k.div_ceil(INNER));
+        // Equal blocks of the inner dimension (in whole cache lines), of rows (in whole registers) and of
+        // columns.
+        let inner = self.k.div_ceil(self.k.div_ceil(INNER)).next_multiple_of(16).min(self.k);
         let most_rows = BLOCK_A / inner;
         let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);
         let columns = self.n.div_ceil(self.n.div_ceil(COLUMNS)).next_multiple_of(T::COLUMNS);
@@ -460,8 +461,9 @@ unsafe fn pack_columns<T: Tile>(
     (k, n): (usize, usize),
     to: *mut f32,
 ) {
-    /// Panels packed side by side where columns are neighbours in memory: whole cache lines are read.
-    const TOGETHER: usize = 8;
+    /// Panels packed side by side where columns are neighbours in memory: whole cache lines are read, and
+    /// panels that lie a multiple of 4 KiB apart still find room in the first-level cache.
+    const TOGETHER: usize = 4;
     let mut done = 0;
     while b.column == 1 && done + TOGETHER * T::COLUMNS <= n {
         for q in 0..k {

@@ -3,7 +3,7 @@ use crate::basis::orthonormal;
 use crate::laws::{draw, product, symmetric};
 use proptest::prelude::*;
 
-/// Q·diag(λ)·Qᵀ for a random rotation Q.
+/// <var>Q·diag(λ)·Qᵀ</var> for a random rotation Q.
 fn with_spectrum(values: &[f64], seed: u64) -> Matrix<f64> {
     let n = values.len();
     let q = orthonormal(&draw(seed, n, n), 1e-8).unwrap();
