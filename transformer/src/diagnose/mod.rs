@@ -517,7 +517,7 @@ impl<S: Subject> Patient<'_, S> {
         let losses = || watched.history.iter().map(|t| t.loss);
         let flat = watched.history.len() >= 15
             && losses().all(|l| l > 0.97 * start.uniform && l < start.uniform + 1.0)
-            && losses().last() > losses().next().map(|l| 0.985 * l);
+            && losses().next_back() > losses().next().map(|l| 0.985 * l);
         if (!start.unmoved.is_empty() || flat) && !failed {
             return self.cut(start);
         }
@@ -640,7 +640,7 @@ impl<S: Subject> Patient<'_, S> {
             let case = Case {
                 subject: self.subject,
                 recipe: self.recipe,
-                states: &[self.start.clone()],
+                states: std::slice::from_ref(self.start),
                 signs: None,
                 batch: 0,
                 usual_norm: 1.0,

@@ -398,8 +398,12 @@ impl Origin {
     /// Whether arithmetic on finite numbers overflowed.
     pub fn overflowed(&self) -> bool {
         self.fault.is_some_and(|f| {
-            let pole = f.step == Arithmetic::Ln && f.left == 0.0;
-            !f.is_indeterminate() && !pole && !(f.step == Arithmetic::Divide && f.right == 0.0)
+            let pole = match f.step {
+                Arithmetic::Ln => f.left == 0.0,
+                Arithmetic::Divide => f.right == 0.0,
+                _ => false,
+            };
+            !f.is_indeterminate() && !pole
         })
     }
 }
