@@ -19,7 +19,7 @@ fn config(i: usize) -> TrainingConfig {
         width: [16, 24, 32, 48][i % 4],
         context: [8, 12, 16][i % 3],
         activation: activations[i / 2 % 4],
-        bias: i % 2 == 0,
+        bias: i.is_multiple_of(2),
         tied: i % 3 != 1,
         dropout: if i % 7 == 3 { 0.1 } else { 0.0 },
         batch: [2, 4, 8][i / 2 % 3],

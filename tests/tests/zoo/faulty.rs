@@ -36,7 +36,7 @@ impl Primitive<1> for NaiveSoftmax {
         for (mut p, z) in p.column_iter_mut().zip(z.column_iter()) {
             p.zip_apply(&z, |p, z| *p = (z - shift).exp());
             let sum = p.iter().fold(T::zero(), |s, &p| s + p);
-            p.iter_mut().for_each(|p| *p = *p / sum);
+            p.iter_mut().for_each(|p| *p /= sum);
         }
     }
     fn vjp<T: Real>(
