@@ -12,7 +12,8 @@
 //! * **Differentiation of plain closures.** [`derivative`], [`gradient`], [`jacobian`], [`hessian`],
 //!   [`hessian_vector_product`] and their like take a Rust closure. It runs on numbers that carry
 //!   derivatives: [`Dual`] (forward mode), [`Traced`] (reverse mode), [`taylor::Series`] (all orders). Each is a
-//!   [`linalg::Real`], so that *any* function of this workspace can be differentiated.
+//!   [`linalg::Real`], so that *any* function of this workspace can be differentiated. A [`Witness`] is another:
+//!   it remembers which step of arithmetic spoilt it.
 //! * **Differentiation of a recorded step.** [`Recorder`] writes a computation down once, as an ordered list
 //!   of named operations over named matrices; [`Tape`] replays it, forward and backward. That is what a
 //!   network trains with. [`activation`] holds the functions between two linear maps.
@@ -249,6 +250,7 @@ pub mod stationary;
 mod tape;
 pub mod taylor;
 mod traced;
+mod witness;
 
 pub use differentiate::{
     derivative, directional_derivative, gradient, hessian, hessian_vector_product, jacobian,
@@ -258,3 +260,4 @@ pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
 pub use tape::{Parameter, Row, Source, Tape, TapeMemory};
 pub use traced::{Trace, Traced};
+pub use witness::{Arithmetic, Fault, Witness};

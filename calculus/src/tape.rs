@@ -1,5 +1,7 @@
 //! A computation that was written down, and its replay.
 
+mod stepwise;
+
 use crate::Var;
 use crate::plan::{self, Layout, Plan};
 use linalg::{Formula, Memory, Primitive, Real, Shape, View, ViewMut, Work};

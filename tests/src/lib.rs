@@ -4,6 +4,7 @@
 //! primitive of all crates with operands on which the laws are tried ([`registry`]), and the bounds of
 //! all comparisons ([`tolerance`]).
 
+pub mod alone;
 pub mod authority;
 pub mod draw;
 pub mod golden;

@@ -3,7 +3,7 @@
 use crate::draw;
 use calculus::Parameter;
 use linalg::Real;
-use transformer::{Form, Gpt2, Gpt2Config, IGNORED};
+use transformer::{Form, Given, Gpt2, Gpt2Config, IGNORED, ModelError, Recording, Subject};
 
 /// Two layers of width 8 for 7 words and 5 positions.
 pub fn config() -> Gpt2Config {
@@ -51,6 +51,48 @@ pub fn model<T: Real>(
     model.set_batch(&tokens, &targets).expect("a valid batch");
     model.set_step(Some(3));
     model
+}
+
+/// [`model`] as a step that `transformer::check` certifies, in either recording.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The model's sizes.
+    pub config: Gpt2Config,
+    /// Sequences, and tokens of each.
+    pub size: (usize, usize),
+    /// How it is recorded.
+    pub form: Form,
+    /// Chooses parameters and batch.
+    pub seed: u64,
+}
+
+impl Step {
+    /// Its parameters.
+    pub fn parameters(&self) -> Vec<f64> {
+        let model = model::<f64>(&self.config, self.size, self.form, self.seed);
+        model.tape().parameters().to_vec()
+    }
+}
+
+impl Subject for Step {
+    fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        let model = model::<T>(&self.config, self.size, self.form, self.seed);
+        let loss = model.loss_var();
+        Ok(Recording { tape: model.into_tape(), loss })
+    }
+
+    fn batch(&self, _: u64) -> Vec<Given> {
+        let model = model::<f64>(&self.config, self.size, self.form, self.seed);
+        let names = ["tokens", "targets", "step"];
+        let found = names.into_iter().filter_map(|name| Some((name, model.tape().find(name)?)));
+        found
+            .map(|(name, var)| Given { name, elements: model.tape().elements(var).to_vec() })
+            .collect()
+    }
+
+    fn length(&self) -> Option<usize> {
+        Some(self.size.1)
+    }
 }
 
 /// Loss and gradients of the batch that is set.

@@ -1,71 +1,51 @@
 //! No token sees a later one, nor another sequence: exactly, not nearly.
 
-use linalg::Real;
 use tests::{draw, models};
-use transformer::{Form, Gpt2, Gpt2Config};
+use transformer::check::{self, Verdict};
+use transformer::{Form, Gpt2Config};
 
 /// Sequences × tokens: within one block of attention's queries, and over two.
 const SIZES: [(usize, usize); 2] = [(3, 5), (2, 40)];
 
-fn configs(length: usize) -> [Gpt2Config; 2] {
-    let plain = Gpt2Config { context: length, ..models::config() };
-    [Gpt2Config { dropout: 0.1, tied: false, ..plain.clone() }, plain]
+/// Every step on which causality is tried, in both recordings.
+fn steps() -> Vec<models::Step> {
+    let mut all = vec![];
+    for size in SIZES {
+        let plain = Gpt2Config { context: size.1, ..models::config() };
+        for config in [Gpt2Config { dropout: 0.1, tied: false, ..plain.clone() }, plain] {
+            for form in [Form::Fused, Form::Textbook] {
+                all.push(models::Step { config: config.clone(), size, form, seed: 1 });
+            }
+        }
+    }
+    all
 }
 
-/// Every model on which causality is tried, in both recordings.
-fn each<T: Real>(mut check: impl FnMut(Gpt2<T>, (usize, usize))) {
-    for (sequences, length) in SIZES {
-        for config in configs(length) {
-            for form in [Form::Fused, Form::Textbook] {
-                check(models::model(&config, (sequences, length), form, 1), (sequences, length));
-            }
+#[test]
+fn every_certificate_of_causality_holds() {
+    for step in steps() {
+        let certificates = check::causality(&step, &step.parameters()).expect("a valid model");
+        assert_eq!(certificates.len(), 3);
+        for c in certificates {
+            assert_eq!(c.verdict, Verdict::Pass, "{step:?}: {}: {}", c.name, c.detail);
         }
     }
 }
 
-/// What a model predicts from: logits, or what they are computed from, token by token.
-fn output<T: Real>(model: &Gpt2<T>) -> calculus::Var {
-    model.logits_var().or(model.tape().find("norm")).expect("a recorded value")
-}
-
+/// In the scalar that trains, whose kernels are others: later tokens, and those of other sequences, change
+/// without changing one bit of what these are predicted from; their own past does change it.
 #[test]
-fn the_gradient_of_a_token_reaches_no_later_token_and_no_other_sequence() {
-    each(|mut model: Gpt2<f64>, (sequences, length)| {
-        let logits = output(&model);
-        let tape = model.tape_mut();
-        let embedded = tape.find("embedding.sum").expect("a recorded value");
-        let vocabulary = tape.shape(logits).rows;
-        tape.forward();
-        for place in [0, 1, length / 2, length - 2, length - 1] {
-            let sequence = place % sequences;
-            let token = sequence * length + place;
-            let mut upstream = vec![0.0; vocabulary * sequences * length];
-            let column = draw::normal(place as u64, vocabulary, 1);
-            upstream[token * vocabulary..][..vocabulary].copy_from_slice(column.as_slice());
-            tape.backward_from(logits, &upstream);
-            let gradient = tape.gradient(embedded);
-            for (t, column) in gradient.column_iter().enumerate() {
-                let visible = t / length == sequence && t <= token;
-                if visible {
-                    assert!(column.norm() > 0.0, "token {token} does not see token {t}");
-                } else {
-                    assert!(column.iter().all(|&g| g == 0.0), "token {token} sees token {t}");
-                }
-            }
-        }
-    });
-}
-
-/// Later tokens, and those of other sequences, change without changing one bit of these logits.
-fn logits_of_the_past<T: Real>() {
-    each(|mut model: Gpt2<T>, (sequences, length)| {
-        let (n, logits) = (sequences * length, output(&model));
-        let vocabulary = model.config().vocabulary;
+fn the_future_changes_no_bit_of_the_past() {
+    for step in steps() {
+        let (sequences, length) = step.size;
+        let mut model = models::model::<f32>(&step.config, step.size, step.form, step.seed);
+        let predictions = model.logits_var().or(model.tape().find("norm")).expect("a value");
+        let (n, vocabulary) = (sequences * length, model.config().vocabulary);
         let tokens = draw::below(2, n, vocabulary);
         let mut read = |tokens: &[u32]| {
             model.set_batch(tokens, &vec![0; n]).expect("a valid batch");
             model.tape_mut().forward();
-            model.tape().value(logits).clone_owned()
+            model.tape().value(predictions).clone_owned()
         };
         let before = read(&tokens);
         for place in [0, length / 2, length - 1] {
@@ -80,11 +60,5 @@ fn logits_of_the_past<T: Real>() {
                 assert_eq!(same, (first..=token).contains(&t), "token {t}, changed after {token}");
             }
         }
-    });
-}
-
-#[test]
-fn the_future_changes_no_bit_of_the_past() {
-    logits_of_the_past::<f32>();
-    logits_of_the_past::<f64>();
+    }
 }

@@ -1,12 +1,13 @@
 //! The gradient of a whole model, by routes that share no code: the tape, central differences, dual
-//! numbers; the two recordings; one token at a time; one batch in pieces.
+//! numbers (by `transformer::check`); the two recordings; one token at a time; one batch in pieces.
 
-use calculus::Dual;
 use linalg::Real;
+use std::sync::Arc;
 use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
+use transformer::check::{self, Verdict};
 use transformer::config::Activation;
-use transformer::{Decoder, Form, Gpt2, Gpt2Config, IGNORED};
+use transformer::{Decoder, Form, Gpt2Config, GptStep, IGNORED};
 
 const ACTIVATIONS: [Activation; 5] =
     [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
@@ -58,29 +59,18 @@ fn every_parameter_agrees_with_central_differences() {
 }
 
 #[test]
-fn directional_derivatives_agree_with_duals() {
-    let bound = tolerance::sum(4096);
-    let mut worst = 0.0_f64;
-    for (config, form) in
-        variants().into_iter().flat_map(|c| [(c.clone(), Form::Fused), (c, Form::Textbook)])
-    {
-        let mut model = models::model::<f64>(&config, (2, 5), form, 2);
-        let (_, gradients) = loss_and_gradients(&mut model);
-        let mut moving = models::model::<Dual<f64>>(&config, (2, 5), form, 2);
-        for seed in 0..3 {
-            let direction = draw::normal(seed + 77, gradients.len(), 1);
-            for (p, &t) in moving.tape_mut().parameters_mut().iter_mut().zip(&direction) {
-                p.derivative = t;
-            }
-            let forward = models::loss(&mut moving).derivative;
-            let products = gradients.iter().zip(&direction).map(|(g, t)| g * t);
-            let (reverse, scale) = products.fold((0.0, 0.0), |(s, a), x| (s + x, a + x.abs()));
-            let error = (forward - reverse).abs() / scale;
-            assert!(error <= bound, "{}, {form:?}: {error:.1e}", name(&config));
-            worst = worst.max(error);
+fn every_certificate_of_the_gradient_holds() {
+    for (i, config) in variants().into_iter().enumerate() {
+        // Each activation in both, and both tied and not.
+        let form = [Form::Fused, Form::Textbook][(i / 2 + i) % 2];
+        let step = models::Step { config, size: (2, 5), form, seed: 2 };
+        let found = check::gradients(&step, &step.parameters(), 77).expect("a valid model");
+        assert_eq!(found.len(), 8);
+        for c in found {
+            let (name, form) = (name(&step.config), step.form);
+            assert_eq!(c.verdict, Verdict::Pass, "{name}, {form:?}: {}: {}", c.name, c.detail);
         }
     }
-    println!("duals: worst {worst:.1e}, bound {bound:.1e}");
 }
 
 /// The distance of the two recordings' losses and gradients.
@@ -155,28 +145,16 @@ fn one_token_at_a_time_gives_the_same_logits() {
 
 #[test]
 fn a_batch_in_pieces_has_the_gradient_of_the_whole() {
-    let (pieces, sequences, length) = (3, 2, 5);
+    let (sequences, length) = (6, 5);
     let config = models::config();
-    let all = pieces * sequences * length;
-    let tokens = draw::below(6, all, config.vocabulary);
-    let mut targets = draw::below(7, all, config.vocabulary);
+    let tokens = draw::below(6, sequences * length, config.vocabulary);
+    let mut targets = draw::below(7, sequences * length, config.vocabulary);
     // Equally many targets in every piece, so that the mean of means is the mean.
     targets.iter_mut().step_by(length).for_each(|t| *t = IGNORED);
-
-    let mut whole = models::model::<f64>(&config, (pieces * sequences, length), Form::Fused, 5);
-    whole.set_batch(&tokens, &targets).expect("a valid batch");
-    let (_, expected) = loss_and_gradients(&mut whole);
-
-    let mut piece: Gpt2<f64> = models::model(&config, (sequences, length), Form::Fused, 5);
-    let loss = piece.loss_var();
-    piece.tape_mut().zero_gradients();
-    let n = sequences * length;
-    for (tokens, targets) in tokens.chunks(n).zip(targets.chunks(n)) {
-        piece.set_batch(tokens, targets).expect("a valid batch");
-        piece.tape_mut().forward();
-        piece.tape_mut().backward_scaled(loss, 1.0 / pieces as f64);
-    }
-    let error = distance(&expected, piece.tape().gradients());
-    assert!(error <= tolerance::sum(all), "{error:.1e}");
-    println!("pieces: {error:.1e}");
+    let model = models::model::<f64>(&config, (sequences, length), Form::Fused, 5);
+    let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
+    let step = GptStep { config, sequences, length, seed: 5, batches };
+    let found = check::accumulation(&step, model.tape().parameters()).expect("a valid model");
+    assert_eq!(found.verdict, Verdict::Pass, "{} {}", found.measured, found.detail);
+    println!("pieces: {:.1e}", found.measured);
 }

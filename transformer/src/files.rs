@@ -91,6 +91,22 @@ const LARGEST_TEXT: u64 = 64 << 20;
 /// Anything that is not this model, whole: a file that is missing or cut off; a tensor that is
 /// missing, unknown, of another shape or type, or holds a number that is not finite.
 pub fn read<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError> {
+    read_weights(directory, true)
+}
+
+/// As [`read`], for who wants to know what is wrong with a model: numbers that are not finite are read
+/// as they are.
+///
+/// # Errors
+/// As [`read`], but for numbers.
+pub fn read_with_faults<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError> {
+    read_weights(directory, false)
+}
+
+fn read_weights<T: Real>(
+    directory: &Path,
+    finite: bool,
+) -> Result<(Gpt2Config, Vec<T>), FileError> {
     let config = read_config(directory)?;
     let path = directory.join("model.safetensors");
     // Nothing is read before it is known to be about as long as it must be: F64, the mask buffers of
@@ -104,7 +120,7 @@ pub fn read<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError
     // Not more than the file can hold: a configuration may claim anything.
     let mut parameters = Vec::with_capacity(config.parameters().min(bytes.len() / 2));
     for (name, shape) in config.parameter_shapes() {
-        tensors.parameter(&hugging_face_name(&name), shape, &mut parameters)?;
+        tensors.parameter(&hugging_face_name(&name), shape, finite, &mut parameters)?;
     }
     tensors.rest(&config)?;
     Ok((config, parameters))
@@ -288,6 +304,7 @@ impl<'a> Tensors<'a> {
         &mut self,
         name: &str,
         shape: Shape,
+        finite: bool,
         into: &mut Vec<T>,
     ) -> Result<(), FileError> {
         let Some(tensor) = self.tensors.remove(name) else {
@@ -306,7 +323,7 @@ impl<'a> Tensors<'a> {
         }
         let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
         for (i, x) in elements.enumerate() {
-            if !x.is_finite() {
+            if finite && !x.is_finite() {
                 return self.error(format!(
                     "tensor {name} holds {x} at element {i}: these weights are broken; take an \
                      earlier checkpoint"

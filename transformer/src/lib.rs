@@ -96,20 +96,26 @@
 
 mod cached_attention;
 mod causal_attention;
+pub mod check;
 pub mod checkpoint;
 pub mod compression;
 pub mod config;
 pub mod corpus;
+pub mod curvature;
 mod decoder;
+pub mod diagnose;
 mod evaluation;
 pub mod explain;
 pub mod files;
+pub mod health;
 mod layers;
 mod memory;
 mod model;
+pub mod precision;
 pub mod profile;
 pub mod stories;
 mod streams;
+mod subject;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
@@ -123,6 +129,8 @@ pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
 pub use model::{Form, Gpt2, IGNORED, ModelError, Without};
+pub use precision::Precision;
+pub use subject::{Batches, Given, GptStep, Recording, Subject, parts};
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
     OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,

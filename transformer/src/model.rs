@@ -110,6 +110,16 @@ pub struct Gpt2<T: Real> {
     loss: Var,
 }
 
+/// The values of a recording that are given or read by name.
+struct Values {
+    tokens: Var,
+    positions: Var,
+    targets: Var,
+    step: Option<Var>,
+    logits: Option<Var>,
+    loss: Var,
+}
+
 impl<T: Real> Gpt2<T> {
     /// Records a step on `sequences` sequences of `length` tokens; `seed` selects dropout's masks.
     pub fn record(
@@ -179,10 +189,41 @@ impl<T: Real> Gpt2<T> {
         config: &Gpt2Config,
         sequences: usize,
         length: usize,
-        (form, without): (Form, Without),
+        form: (Form, Without),
         seed: u64,
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
+        let (recorder, Values { tokens, positions, targets, step, logits, loss }) =
+            Self::written(config, sequences, length, form, seed)?;
+        let mut tape = finish(recorder, loss)?;
+        for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
+            *p = T::from_f64((i % length) as f64);
+        }
+        Ok(Gpt2 { config: config.clone(), length, tape, tokens, targets, step, logits, loss })
+    }
+
+    /// Bytes that [`Gpt2::record`] asks for, without asking for them.
+    ///
+    /// # Errors
+    /// Sizes that cannot be recorded.
+    pub fn bytes(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        form: Form,
+    ) -> Result<u128, ModelError> {
+        let form = (form, Without::default());
+        Ok(Self::written(config, sequences, length, form, 0)?.0.bytes())
+    }
+
+    /// The step as it is written down, before memory is taken for it.
+    fn written(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        (form, without): (Form, Without),
+        seed: u64,
+    ) -> Result<(Recorder<T>, Values), ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
             return Err(ModelError::Length { found: length, context: config.context });
@@ -213,11 +254,7 @@ impl<T: Real> Gpt2<T> {
                 (Some(logits), loss)
             }
         };
-        let mut tape = finish(recorder, loss)?;
-        for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
-            *p = T::from_f64((i % length) as f64);
-        }
-        Ok(Gpt2 { config: config.clone(), length, tape, tokens, targets, step, logits, loss })
+        Ok((recorder, Values { tokens, positions, targets, step, logits, loss }))
     }
 
     /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
@@ -316,6 +353,11 @@ impl<T: Real> Gpt2<T> {
     /// The recording.
     pub fn tape(&self) -> &Tape<T> {
         &self.tape
+    }
+
+    /// The recording by itself.
+    pub fn into_tape(self) -> Tape<T> {
+        self.tape
     }
 
     /// The recording, to be replayed.

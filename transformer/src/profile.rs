@@ -92,7 +92,7 @@ impl Profile {
                 backward[before].push(lap());
             }
             let start = Instant::now();
-            trainer.update();
+            trainer.update(true);
             update.push(start.elapsed().as_secs_f64());
         }
         for (cost, (f, b)) in costs.iter_mut().zip(forward.iter_mut().zip(&mut backward)) {

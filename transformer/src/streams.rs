@@ -10,3 +10,5 @@ pub(crate) const WINDOWS: u32 = 0x3000_0000;
 pub(crate) const GENERATION: u32 = 0x4000_0000;
 /// Stories, training and validation.
 pub(crate) const STORIES: u32 = 0x5000_0000;
+/// Directions along which gradients are checked and curvature is sought.
+pub(crate) const DIRECTIONS: u32 = 0x6000_0000;

@@ -6,7 +6,7 @@ use crate::training_config::TrainingConfig;
 use crate::{Evaluation, Gpt2Config};
 use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
-use calculus::{Tape, clip};
+use calculus::{Tape, Var, clip};
 use linalg::Real;
 use std::ops::Range;
 
@@ -58,11 +58,26 @@ impl<T: Real> Trainer<T> {
         })
     }
 
-    /// One step: gradients of `accumulate` batches, averaged; clipping; an update.
+    /// One step: gradients of `accumulate` batches, averaged; clipping; an update. Where the loss or a
+    /// gradient is not finite there is no update: everything is as after the last good step.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
     pub fn step(&mut self, corpus: &Corpus) -> Result<Step, ModelError> {
+        self.step_watched(corpus, |_, _| {}, |_, _| {})
+    }
+
+    /// As [`Trainer::step`], with every value and every gradient seen when it is there: what a recording
+    /// that reuses memory shows of itself.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_watched(
+        &mut self,
+        corpus: &Corpus,
+        mut value: impl FnMut(Var, &mut [T]),
+        mut gradient: impl FnMut(Var, &mut [T]),
+    ) -> Result<Step, ModelError> {
         let (done, config) = (self.steps(), &self.config);
         let batches = config.accumulate as u64;
         let (loss, model) = (self.model.loss_var(), &mut self.model);
@@ -79,23 +94,26 @@ impl<T: Real> Trainer<T> {
                 model.set_step(Some(part));
                 let share = counted(targets) as f64 / all;
                 let tape = model.tape_mut();
-                tape.forward_and_backward(loss, T::from_f64(share));
+                let scale = T::from_f64(share);
+                tape.forward_and_backward_watched(loss, scale, &mut value, &mut gradient);
                 mean += share * tape.elements(loss)[0].to_f64();
             }
         }
-        let (learning_rate, gradient_norm) = self.update();
+        let (learning_rate, gradient_norm) = self.update(mean.is_finite());
         Ok(Step { number: done + 1, loss: mean, learning_rate, gradient_norm })
     }
 
-    /// The update of a step: clips the gradients that are there and descends. Returns the learning
-    /// rate and the norm before clipping.
-    pub(crate) fn update(&mut self) -> (f64, f64) {
+    /// The update of a step: clips the gradients that are there and descends, if they and the loss are
+    /// finite. Returns the learning rate and the norm before clipping.
+    pub(crate) fn update(&mut self, finite: bool) -> (f64, f64) {
         let learning_rate = self.schedule.rate(self.steps());
         let (parameters, gradients) = self.model.tape_mut().parameters_and_gradients();
         let limit = if self.config.clip > 0.0 { self.config.clip } else { f64::INFINITY };
         let gradient_norm = clip::global_norm(gradients);
-        let factor = clip::factor(gradient_norm, limit);
-        self.optimizer.step_scaled(learning_rate, factor, parameters, gradients);
+        if finite && gradient_norm.is_finite() {
+            let factor = clip::factor(gradient_norm, limit);
+            self.optimizer.step_scaled(learning_rate, factor, parameters, gradients);
+        }
         (learning_rate, gradient_norm)
     }
 
@@ -145,7 +163,7 @@ impl<T: Real> Trainer<T> {
 /// that activations take the memory of a part and stay in the processor's caches; the mathematics is
 /// that of the whole batch. A matter of shape alone: the largest divisor of the batch with at most this
 /// many tokens.
-fn sequences_at_once(batch: usize, length: usize) -> usize {
+pub(crate) fn sequences_at_once(batch: usize, length: usize) -> usize {
     const TOKENS: usize = 1024;
     let fits = |n: &usize| batch.is_multiple_of(*n) && n * length <= TOKENS;
     (1..=batch).rev().find(fits).unwrap_or(1)

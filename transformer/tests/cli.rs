@@ -1,132 +1,12 @@
 //! The program as its users run it: what it prints, what it writes, and what it says to bad input.
 
+mod program;
+
+use program::{Place, SMALL, TEXT, output, refusal, says, stderr};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use tempfile::TempDir;
-
-/// A model that is trained in no time.
-const SMALL: [&str; 14] = [
-    "--layers",
-    "1",
-    "--heads",
-    "2",
-    "--width",
-    "16",
-    "--context",
-    "16",
-    "--batch",
-    "4",
-    "--steps",
-    "4",
-    "--threads",
-    "1",
-];
-
-const TEXT: &str = "the quick brown fox jumps over the lazy dog, and the dog does not mind.\n";
-
-/// A directory with a text, in which the program runs.
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Self {
-        let place = Place(tempfile::tempdir().unwrap());
-        fs::write(place.path("text.txt"), TEXT.repeat(9)).unwrap();
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
-        command.current_dir(self.0.path()).args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs what must succeed.
-    fn fine(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        let printed = self.fine(&[arguments, &["--json"]].concat());
-        assert_eq!(printed.lines().count(), 1, "one object on one line: {printed}");
-        serde_json::from_str(&printed).unwrap()
-    }
-
-    /// Runs what must fail: the message, which is one error and no panic.
-    fn refused(&self, arguments: &[&str]) -> String {
-        refusal(arguments, &self.run(arguments))
-    }
-
-    /// Trains a small model on the text, or with other settings, which win; writes to `run`.
-    fn train(&self, more: &[&str]) -> Value {
-        self.json(&self.training(more))
-    }
-
-    fn training<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
-        let mut arguments = vec!["train"];
-        let given = |flag: &str| more.contains(&flag);
-        for (flag, value) in
-            [("--data", "text.txt"), ("--out", "run")].into_iter().filter(|f| !given(f.0))
-        {
-            arguments.extend([flag, value]);
-        }
-        for pair in SMALL.chunks(2).filter(|pair| !given(pair[0])) {
-            arguments.extend(pair);
-        }
-        arguments.extend(more);
-        arguments
-    }
-
-    /// Everything in the directory, by path, with its contents.
-    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        fn walk(directory: &Path, found: &mut Vec<(PathBuf, Vec<u8>)>) {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                match path.is_dir() {
-                    true => walk(&path, found),
-                    false => found.push((path.clone(), fs::read(&path).unwrap())),
-                }
-            }
-        }
-        let mut found = Vec::new();
-        walk(self.0.path(), &mut found);
-        found.sort();
-        found
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn refusal(arguments: &[&str], output: &Output) -> String {
-    let said = stderr(output);
-    let code = output.status.code();
-    // 1: refused by the program; 2: by the parser of its arguments; never 101, a panic, or a signal.
-    assert!(matches!(code, Some(1 | 2)), "{arguments:?}: {:?}\n{said}", output.status);
-    assert!(output.stdout.is_empty(), "{arguments:?} printed results");
-    assert_eq!(said.matches("error:").count(), 1, "{arguments:?}: {said}");
-    assert!(!said.contains("panicked"), "{said}");
-    said
-}
-
-/// Asserts that a message holds each of these.
-fn says(message: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(message.contains(part), "no {part:?} in: {message}");
-    }
-}
+use std::process::{Command, Output};
 
 #[test]
 fn training_reports_and_writes_what_scripts_rely_on() {
@@ -179,7 +59,7 @@ fn training_reports_and_writes_what_scripts_rely_on() {
     assert_eq!(again["weights_sha256"], report["weights_sha256"]);
     let mut piped = place.command(&place.training(&["--data", "-", "--out", "piped", "--json"]));
     piped.stdin(fs::File::open(place.path("text.txt")).unwrap());
-    let piped: Value = serde_json::from_slice(&piped.output().unwrap().stdout).unwrap();
+    let piped: Value = serde_json::from_slice(&output(&mut piped).stdout).unwrap();
     assert_eq!(piped["weights_sha256"], report["weights_sha256"]);
 
     // Without --json, the same for people; progress is not among the results.
@@ -545,13 +425,12 @@ fn a_diverging_run_says_so_and_keeps_its_last_checkpoint() {
 #[cfg(unix)]
 mod unix {
     use super::*;
+    use crate::program::Running;
     use std::os::unix::process::ExitStatusExt;
     use std::time::{Duration, Instant};
 
     fn shell(place: &Place, script: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new("sh");
-        command.current_dir(place.0.path()).args(["-c", script, env!("CARGO_BIN_EXE_glassbox")]);
-        command.args(arguments).stdin(Stdio::null()).output().unwrap()
+        output(program::scripted(script).current_dir(place.0.path()).args(arguments))
     }
 
     fn half_written(place: &Place) -> Vec<PathBuf> {
@@ -627,8 +506,7 @@ mod unix {
 
     /// Starts a run that would take for ever, waits until `ready`, and sends it a signal.
     fn stopped(place: &Place, signal: &str, ready: impl Fn() -> bool) -> Output {
-        let child = place.command(&place.training(&LONG));
-        let child = { child }.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = Running::start(&mut place.command(&place.training(&LONG)));
         let began = Instant::now();
         while !ready() {
             assert!(began.elapsed() < Duration::from_secs(120), "nothing in two minutes");
@@ -636,7 +514,7 @@ mod unix {
         }
         let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(kill.unwrap().success());
-        child.wait_with_output().unwrap()
+        child.finish()
     }
 
     const NONE: [PathBuf; 0] = [];

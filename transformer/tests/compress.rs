@@ -1,14 +1,15 @@
 //! `glassbox compress` and `glassbox decompress`, from outside.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use transformer::tokenizer::Tokenizer;
 use transformer::{Form, Gpt2, Gpt2Config, files};
 
 fn glassbox(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_glassbox"));
-    command.args(arguments).stdin(Stdio::null()).output().expect("the program runs")
+    program::output(program::glassbox().args(arguments))
 }
 
 /// A model that was not trained.
@@ -112,15 +113,14 @@ fn a_text_comes_back_on_another_number_of_threads() {
 fn standard_input_is_read() {
     let place = Place::new(b"abc");
     let out = place.path("file");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_glassbox"))
-        .args(["compress", &place.path("model").display().to_string(), "-", "--out"])
-        .arg(&out)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"abc").unwrap();
-    assert!(child.wait().unwrap().success());
+    let mut child = program::Running::start(
+        program::glassbox()
+            .args(["compress", &place.path("model").display().to_string(), "-", "--out"])
+            .arg(&out)
+            .stdin(Stdio::piped()),
+    );
+    child.write(b"abc");
+    assert!(child.finish().status.success());
     assert!(place.run(&["decompress", "@model", "@file", "--out", "@back"]).status.success());
     assert_eq!(fs::read(place.path("back")).unwrap(), b"abc");
 }

@@ -10,6 +10,7 @@ use rayon::current_num_threads;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
+use transformer::health::Watch;
 use transformer::profile::{Cost, Profile, median};
 use transformer::{Corpus, Decoder, Gpt2Config, Trainer, TrainingConfig};
 
@@ -28,6 +29,9 @@ pub(crate) struct Bench {
     /// Tokens of a window, if fewer than the context [default: the context]
     #[arg(long, value_name = "N", help_heading = "Training")]
     length: Option<usize>,
+    /// Also time steps whose health is recorded, as by `train --watch 1`, in turn with steps that are not
+    #[arg(long)]
+    watch: bool,
     /// Leave out generation
     #[arg(long)]
     no_generation: bool,
@@ -42,8 +46,15 @@ struct Measured {
     threads: usize,
     products: Vec<ProductRate>,
     profile: Profile,
+    watch: Option<Watching>,
     memory: Memory,
     generation: Option<Generation>,
+}
+
+/// Seconds of a step, and of one that is watched: medians.
+struct Watching {
+    plain: f64,
+    watched: f64,
 }
 
 /// One product of the step: an affine map forward.
@@ -88,7 +99,7 @@ impl Bench {
         }
         let steps = self.settings.steps.map(|n| n.clamp(1, 10_000) as usize);
         let measured = on_threads(self.settings.threads, || {
-            measure(&config, &model, steps, !self.no_generation)
+            measure(&config, &model, steps, (!self.no_generation, self.watch))
         })?;
         if self.json {
             println!("{}", measured.json(&config, &model));
@@ -103,7 +114,7 @@ fn measure(
     config: &TrainingConfig,
     model: &Gpt2Config,
     steps: Option<usize>,
-    generate: bool,
+    (generate, watch): (bool, bool),
 ) -> Result<Measured> {
     let limits = limits::measure(Duration::from_millis(900));
     let products = products(config, model);
@@ -122,6 +133,7 @@ fn measure(
     };
     let profile = Profile::of(&mut trainer, &corpus, steps)?;
     let resident = memory::peak();
+    let watch = if watch { Some(watching(&mut trainer, &corpus, steps)?) } else { None };
     let tape = trainer.model().tape().memory();
     let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
     let memory = Memory {
@@ -139,7 +151,22 @@ fn measure(
         None => None,
     };
     let threads = current_num_threads();
-    Ok(Measured { limits, threads, products, profile, memory, generation })
+    Ok(Measured { limits, threads, products, profile, watch, memory, generation })
+}
+
+/// Steps with and without watch in turn, so that what else the machine does is in both.
+fn watching(trainer: &mut Trainer<f32>, corpus: &Corpus, steps: usize) -> Result<Watching> {
+    let mut watch = Watch::new(trainer.model().tape());
+    let (mut plain, mut watched) = (vec![], vec![]);
+    for _ in 0..steps {
+        let start = Instant::now();
+        trainer.step(corpus)?;
+        plain.push(start.elapsed().as_secs_f64());
+        let start = Instant::now();
+        watch.step(trainer, corpus)?;
+        watched.push(start.elapsed().as_secs_f64());
+    }
+    Ok(Watching { plain: median(&mut plain), watched: median(&mut watched) })
 }
 
 fn random_corpus(config: &TrainingConfig, model: &Gpt2Config) -> Result<Corpus> {
@@ -266,6 +293,9 @@ impl Measured {
                 "activations": self.memory.activations,
                 "packing": self.memory.packing,
             },
+            "watch": self.watch.as_ref().map(|w| json!({
+                "plain_seconds": w.plain, "watched_seconds": w.watched, "cost": w.cost(),
+            })),
             "generation": self.generation.as_ref().map(|g| json!({
                 "tokens_per_second": g.tokens_per_second,
                 "bytes_per_token": g.bytes,
@@ -368,6 +398,15 @@ impl Measured {
             giga * p.flops() as f64 / step,
             100.0 * self.share()
         )?;
+        if let Some(w) = &self.watch {
+            writeln!(
+                out,
+                "watch     {:.2} ms a step under --watch 1, {:.2} ms without: {:+.1} %",
+                1e3 * w.watched,
+                1e3 * w.plain,
+                100.0 * w.cost()
+            )?;
+        }
         let m = &self.memory;
         let mega = |bytes: usize| bytes as f64 * 1e-6;
         writeln!(
@@ -393,6 +432,13 @@ impl Measured {
             )?;
         }
         Ok(out)
+    }
+}
+
+impl Watching {
+    /// What watching adds, as a share of a step.
+    fn cost(&self) -> f64 {
+        self.watched / self.plain - 1.0
     }
 }
 

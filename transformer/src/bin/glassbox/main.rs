@@ -1,8 +1,11 @@
 //! `glassbox`: trains a transformer, continues a text with it, measures it.
 
 mod bench;
+mod check;
 mod compress;
+mod diagnose;
 mod evaluate;
+mod examined;
 mod explain;
 mod generate;
 mod memory;
@@ -40,6 +43,10 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
+    /// Certify gradients, causality, start and data; exit status 1 where something fails
+    Check(Box<check::Check>),
+    /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
+    Diagnose(Box<diagnose::Diagnose>),
     /// Compress a text losslessly to the size that a model's cross-entropy says
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
@@ -57,6 +64,8 @@ fn main() -> ExitCode {
         Some(Verb::Train(train)) => train.run(),
         Some(Verb::Generate(generate)) => generate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Evaluate(evaluate)) => evaluate.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Check(check)) => check.run(),
+        Some(Verb::Diagnose(diagnose)) => diagnose.run(),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),

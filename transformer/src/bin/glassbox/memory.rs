@@ -12,3 +12,11 @@ pub(crate) fn peak() -> Option<u64> {
 pub(crate) fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
+
+/// A number of bytes for people.
+pub(crate) fn bytes(n: u128) -> String {
+    match n as f64 {
+        n if n < 1e9 => format!("{:.0} MB", (n / 1e6).ceil()),
+        n => format!("{:.1} GB", n / 1e9),
+    }
+}

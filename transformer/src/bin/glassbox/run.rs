@@ -10,7 +10,7 @@ use transformer::TrainingConfig;
 use transformer::files::write_atomically;
 
 /// One line of `metrics.jsonl`. A loss that is not a number is written as null.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Metric {
     pub(crate) step: u64,
     /// Nats per token.
@@ -21,6 +21,9 @@ pub(crate) struct Metric {
     pub(crate) learning_rate: f64,
     pub(crate) gradient_norm: Option<f64>,
     pub(crate) tokens_per_second: f64,
+    /// What --watch saw, at steps that were watched.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) health: Option<serde_json::Value>,
 }
 
 /// Where a run writes.
@@ -46,6 +49,10 @@ fn metrics_file(run: &Path) -> PathBuf {
 
 pub(crate) fn state_file(run: &Path) -> PathBuf {
     run.join("state.safetensors")
+}
+
+pub(crate) fn growth_file(run: &Path) -> PathBuf {
+    run.join("growth.svg")
 }
 
 pub(crate) fn plot_file(run: &Path) -> PathBuf {

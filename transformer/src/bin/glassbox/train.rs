@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use transformer::files::{self, write_atomically};
+use transformer::health::Watch;
 use transformer::{Evaluation, Trainer, TrainingConfig, checkpoint};
 
 /// Train a model on text; writes a run directory.
@@ -32,6 +33,9 @@ pub(crate) struct Train {
     /// Replace the run that --out holds
     #[arg(long)]
     overwrite: bool,
+    /// Record the health of every K-th step in metrics.jsonl: sizes of activations, gradients and weights
+    #[arg(long, value_name = "K")]
+    watch: Option<std::num::NonZeroU64>,
     /// Print the results as one JSON object
     #[arg(long)]
     json: bool,
@@ -107,8 +111,14 @@ impl Train {
         };
         introduce(&source, &trainer, run.directory());
         let baselines = source.baselines();
-        let mut session =
-            Session { trainer, source, baselines, run: &mut run, metrics: &mut metrics };
+        let mut session = Session {
+            trainer,
+            source,
+            baselines,
+            run: &mut run,
+            metrics: &mut metrics,
+            watch: self.watch,
+        };
         let finished = session.steps(stop)?;
         match finished {
             Some((measured, progress)) => {
@@ -178,6 +188,8 @@ struct Session<'a> {
     baselines: Vec<(usize, f64)>,
     run: &'a mut Run,
     metrics: &'a mut Vec<Metric>,
+    /// Every how many steps health is recorded.
+    watch: Option<std::num::NonZeroU64>,
 }
 
 impl Session<'_> {
@@ -186,6 +198,7 @@ impl Session<'_> {
     fn steps(&mut self, stop: &AtomicBool) -> Result<Option<(Evaluation, Progress)>> {
         let config = self.trainer.config().clone();
         let tokens = config.batch * config.context * config.accumulate;
+        let mut watch = Watch::new(self.trainer.model().tape());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         loop {
             if self.trainer.steps() >= config.steps {
@@ -194,8 +207,15 @@ impl Session<'_> {
                 self.save()?;
                 return Ok(Some((measured, progress)));
             }
+            let watched =
+                self.watch.is_some_and(|k| (self.trainer.steps() + 1).is_multiple_of(k.get()));
             let began = Instant::now();
-            let step = self.trainer.step(&self.source.corpus)?;
+            let (step, health) = if watched {
+                let (step, glance) = watch.step(&mut self.trainer, &self.source.corpus)?;
+                (step, Some(serde_json::to_value(glance)?))
+            } else {
+                (self.trainer.step(&self.source.corpus)?, None)
+            };
             let took = began.elapsed();
             let number = step.number;
             if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
@@ -216,6 +236,7 @@ impl Session<'_> {
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
                 tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
+                health,
             };
             self.run.log(&metric)?;
             self.metrics.push(metric);
@@ -250,7 +271,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A step that came out as NaN or ∞: the weights are spoilt, the last checkpoint is not.
+    /// A step that came out as NaN or ∞: it was not taken, so that what is saved is the last good state.
     fn diverged<R>(&mut self, step: &transformer::Step) -> Result<R> {
         let finite = |x: f64| x.is_finite().then_some(x);
         self.run.log(&Metric {
@@ -260,16 +281,30 @@ impl Session<'_> {
             learning_rate: step.learning_rate,
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,
+            health: None,
         })?;
+        let shown = self.run.directory().display().to_string();
+        // An update can make a weight infinite; then the last checkpoint is the last good state.
+        let sound = self.trainer.model().tape().parameters().iter().all(|p| p.is_finite());
+        let kept = if sound {
+            self.save()?;
+            format!(
+                "Nothing of this step was applied: the state after step {} is saved",
+                step.number - 1
+            )
+        } else if run::state_file(self.run.directory()).is_file() {
+            "The step before left weights that are not finite: the last checkpoint stays as it was"
+                .to_owned()
+        } else {
+            "The step before left weights that are not finite, and no checkpoint was due: only \
+             metrics are kept"
+                .to_owned()
+        };
         Err(format!(
-            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}; a lower --learning-rate, \
-             more --warmup or --clip 1 usually helps. Metrics and the last checkpoint, if one was due, \
-             are in {}",
-            step.number,
-            step.loss,
-            step.gradient_norm,
-            step.learning_rate,
-            self.run.directory().display()
+            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}. {kept} in {shown}. A lower \
+             --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a cure that \
+             was tried: glassbox diagnose {shown}",
+            step.number, step.loss, step.gradient_norm, step.learning_rate
         )
         .into())
     }

@@ -1,0 +1,146 @@
+//! A replay one operation at a time, for readers that look, or reach in, between two operations.
+//!
+//! [`Tape::forward`] is [`Tape::forward_one`] for every value in order; [`Tape::backward`] is
+//! [`Tape::begin_backward`] and then [`Tape::backward_one`] in reverse order. The loops of a reader that
+//! rounds, measures or tries something between two operations are therefore its own, and the tape's
+//! stay as they are. They need a recording that keeps its values ([`crate::Recorder::finish`]).
+
+use super::{Fresh, Source, Tape};
+use crate::Var;
+use linalg::{Real, Work};
+
+impl<T: Real> Tape<T> {
+    /// Every value, in order.
+    pub fn vars(&self) -> impl DoubleEndedIterator<Item = Var> + ExactSizeIterator + use<T> {
+        let recording = self.recording;
+        (0..self.nodes.len()).map(move |node| Var { node, recording })
+    }
+
+    /// Where a value comes from.
+    ///
+    /// # Panics
+    /// If `var` is of another recording; so do the other methods here.
+    pub fn source(&self, var: Var) -> Source {
+        self.nodes[self.node(var)].source
+    }
+
+    /// The operation that computes a value, if one does.
+    pub fn operation(&self, var: Var) -> Option<&'static str> {
+        self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.name())
+    }
+
+    /// The operands of the operation that computes a value; none of what is learned or given.
+    pub fn operands(&self, var: Var) -> Vec<Var> {
+        let rule = self.nodes[self.node(var)].rule.as_ref();
+        rule.map_or(vec![], |rule| rule.operands().iter().map(|&o| self.var(o)).collect())
+    }
+
+    /// Whether each value is one that `output` depends on, in the order of [`Tape::vars`].
+    pub fn dependencies(&self, output: Var) -> Vec<bool> {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[self.node(output)] = true;
+        for var in self.vars().rev() {
+            if needed[var.node] {
+                self.operands(var).into_iter().for_each(|o| needed[o.node] = true);
+            }
+        }
+        needed
+    }
+
+    /// Computes one value from its operands as they stand; nothing where there is no operation.
+    pub fn forward_one(&mut self, var: Var) {
+        let node = self.node(var);
+        self.forward_range(node..node + 1, &mut |_, _| {});
+    }
+
+    /// Gets ready for a backward replay by hand: as [`Tape::backward_from`] before its loop.
+    /// Parameters' gradients stay as they are.
+    ///
+    /// # Panics
+    /// As [`Tape::backward_from`].
+    pub fn begin_backward(&mut self, output: Var, upstream: &[T]) {
+        self.start_backward(self.node(output), upstream);
+    }
+
+    /// Adds to the gradients of one value's operands what the value's gradient sends back; nothing where
+    /// there is no operation.
+    pub fn backward_one(&mut self, var: Var) {
+        let node = &self.nodes[self.node(var)];
+        if let Some(rule) = &node.rule {
+            let kept = &mut self.kept[node.kept.clone()];
+            let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
+            // Every gradient was set to zero: none need be written.
+            let fresh = Fresh { values: &[], parameters: &[] };
+            rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
+        }
+    }
+
+    /// The elements of any value, computed or not, to be written: what reads it next reads this.
+    pub fn elements_mut(&mut self, var: Var) -> &mut [T] {
+        let range = self.nodes[self.node(var)].value.clone();
+        &mut self.values[range]
+    }
+
+    /// The elements of a gradient, to be written.
+    pub fn gradient_elements_mut(&mut self, var: Var) -> &mut [T] {
+        let range = self.nodes[self.node(var)].gradient.clone();
+        self.gradients.get_mut(range).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::activation::{Activation, Tanh};
+    use crate::{Recorder, Tape, Var};
+    use linalg::{Shape, add::Add, affine::Affine, hadamard::Hadamard};
+
+    fn network() -> (Tape<f64>, Var) {
+        let mut r = Recorder::<f64>::new();
+        let w = r.parameter("w", Shape::new(2, 2)).unwrap();
+        let b = r.parameter("b", Shape::new(2, 1)).unwrap();
+        let x = r.input("x", Shape::new(2, 3)).unwrap();
+        let z = r.push("z", Affine, [w, x, b]).unwrap();
+        let a = r.push("a", Activation(Tanh), [z]).unwrap();
+        let skip = r.push("skip", Add, [a, x]).unwrap();
+        let y = r.push("y", Hadamard, [skip, skip]).unwrap();
+        let _aside = r.push("aside", Hadamard, [z, z]).unwrap();
+        let mut tape = r.finish();
+        tape.parameters_mut().copy_from_slice(&[0.3, -0.2, 0.5, 0.1, 0.7, -0.4]);
+        tape.set(x, &[1.0, 2.0, 3.0, -1.0, -2.0, 0.5]);
+        (tape, y)
+    }
+
+    #[test]
+    fn a_replay_by_hand_is_the_replay() {
+        let upstream = [1.0, -2.0, 0.5, 3.0, 0.1, 0.2];
+        let (mut whole, y) = network();
+        whole.forward();
+        whole.backward_from(y, &upstream);
+
+        let (mut by_hand, y) = network();
+        by_hand.vars().for_each(|var| by_hand.forward_one(var));
+        by_hand.begin_backward(y, &upstream);
+        let needed = by_hand.dependencies(y);
+        for (var, needed) in by_hand.vars().zip(needed).rev() {
+            if needed {
+                by_hand.backward_one(var);
+            }
+        }
+        for (a, b) in whole.vars().zip(by_hand.vars()) {
+            assert_eq!(whole.elements(a), by_hand.elements(b));
+            assert_eq!(whole.gradient_elements(a), by_hand.gradient_elements(b));
+        }
+    }
+
+    #[test]
+    fn what_is_written_between_two_operations_is_read_by_the_next() {
+        let (mut tape, y) = network();
+        let skip = tape.find("skip").unwrap();
+        tape.forward();
+        tape.elements_mut(skip).fill(3.0);
+        tape.forward_one(y);
+        assert_eq!(tape.elements(y), &[9.0; 6]);
+        assert_eq!(tape.operation(y), Some("product by elements"));
+        assert_eq!(tape.operands(y), vec![skip, skip]);
+    }
+}

@@ -1,0 +1,312 @@
+//! Numbers that remember which step of arithmetic spoilt them.
+
+use linalg::Real;
+use num_traits::{One, Zero};
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// A number and, if it is not finite, the arithmetic that first made it so.
+///
+/// A `Witness` is a [`Real`], so an operation whose output holds a NaN is evaluated once more on `Witness`
+/// operands, and its output says why: the same code, the same numbers, with a memory.
+///
+/// * A finite result has no fault: 1/∞ = 0 forgives.
+/// * A result that is not finite inherits the fault of an operand that had one.
+/// * Where no operand had one, the step itself is the fault: it overflowed (`exp(112.3)`), hit a pole
+///   (`ln 0`), or met an indeterminate form (`0/0`, `∞ − ∞`, `0·∞`).
+/// * An infinity or NaN that was *given* has no fault; arithmetic that turns a given ∞ into NaN has.
+///
+/// ```
+/// use calculus::Witness;
+/// use linalg::Real;
+/// let p = Witness::from_f64(112.25).exp() / Witness::from_f64(115.0).exp();
+/// assert!(p.value.is_nan());
+/// assert_eq!(p.fault.unwrap().to_string(), "exp(112.25) overflows");
+/// let nothing = Witness::<f32>::from_f64(0.0);
+/// assert_eq!((nothing / nothing).fault.unwrap().to_string(), "0 / 0");
+/// # let _: Witness<f32> = p;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Witness<T> {
+    /// The number.
+    pub value: T,
+    /// What made it NaN or ∞.
+    pub fault: Option<Fault<T>>,
+}
+
+/// A step of arithmetic whose result is not finite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fault<T> {
+    /// The step.
+    pub step: Arithmetic,
+    /// Its first operand.
+    pub left: T,
+    /// Its second operand; of a function, its operand again.
+    pub right: T,
+}
+
+/// A step of arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names say it
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Exp,
+    Ln,
+    Ln1p,
+    Sqrt,
+    Tanh,
+    Erf,
+    Sin,
+    Cos,
+    Abs,
+}
+
+impl<T: Real> Fault<T> {
+    /// Whether the step met an indeterminate form or left a function's domain: its result is NaN.
+    pub fn is_indeterminate(&self) -> bool {
+        self.result().to_f64().is_nan()
+    }
+
+    /// The step's result.
+    pub fn result(&self) -> T {
+        let (a, b) = (self.left, self.right);
+        match self.step {
+            Arithmetic::Add => a + b,
+            Arithmetic::Subtract => a - b,
+            Arithmetic::Multiply => a * b,
+            Arithmetic::Divide => a / b,
+            Arithmetic::Exp => a.exp(),
+            Arithmetic::Ln => a.ln(),
+            Arithmetic::Ln1p => a.ln_1p(),
+            Arithmetic::Sqrt => a.sqrt(),
+            Arithmetic::Tanh => a.tanh(),
+            Arithmetic::Erf => a.erf(),
+            Arithmetic::Sin => a.sin(),
+            Arithmetic::Cos => a.cos(),
+            Arithmetic::Abs => a.abs(),
+        }
+    }
+}
+
+/// A number as people write it: few digits, ∞ as a sign, very large and very small ones with an exponent.
+fn shown(x: f64) -> String {
+    let size = x.abs();
+    if x.is_nan() {
+        "NaN".to_owned()
+    } else if x.is_infinite() {
+        if x > 0.0 { "∞" } else { "−∞" }.to_owned()
+    } else if size != 0.0 && !(1e-3..1e6).contains(&size) {
+        format!("{x:.3e}")
+    } else {
+        let text = format!("{x:.4}");
+        let text = if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &text
+        };
+        text.to_owned()
+    }
+}
+
+impl<T: Real> fmt::Display for Fault<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (a, b) = (self.left.to_f64(), self.right.to_f64());
+        let (left, right) = (shown(a), shown(b));
+        let right = if right.starts_with(['-', '−']) { format!("({right})") } else { right };
+        match self.step {
+            Arithmetic::Add => write!(f, "{left} + {right}")?,
+            Arithmetic::Subtract => write!(f, "{left} − {right}")?,
+            Arithmetic::Multiply => write!(f, "{left} · {right}")?,
+            Arithmetic::Divide => write!(f, "{left} / {right}")?,
+            Arithmetic::Exp => write!(f, "exp({left})")?,
+            Arithmetic::Ln => write!(f, "ln {left}")?,
+            Arithmetic::Ln1p => write!(f, "ln(1 + {left})")?,
+            Arithmetic::Sqrt => write!(f, "√({left})")?,
+            Arithmetic::Tanh => write!(f, "tanh({left})")?,
+            Arithmetic::Erf => write!(f, "erf({left})")?,
+            Arithmetic::Sin => write!(f, "sin({left})")?,
+            Arithmetic::Cos => write!(f, "cos({left})")?,
+            Arithmetic::Abs => write!(f, "|{left}|")?,
+        }
+        let pole = (self.step == Arithmetic::Divide && b == 0.0)
+            || (self.step == Arithmetic::Ln && a == 0.0);
+        if !self.is_indeterminate() && !pole && a.is_finite() && b.is_finite() {
+            write!(f, " overflows")?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Witness<T> {
+    /// A number that was given.
+    #[inline(always)]
+    pub fn new(value: T) -> Self {
+        Witness { value, fault: None }
+    }
+
+    /// The result of a step, with the fault that it has or inherits.
+    fn step(step: Arithmetic, value: T, a: Self, b: Self) -> Self {
+        let result = value.to_f64();
+        if result.is_finite() {
+            return Witness::new(value);
+        }
+        let finite = |x: Self| x.value.to_f64().is_finite();
+        let nan = |x: Self| x.value.to_f64().is_nan();
+        let new = (finite(a) && finite(b)) || (result.is_nan() && !nan(a) && !nan(b));
+        let own = new.then_some(Fault { step, left: a.value, right: b.value });
+        Witness { value, fault: a.fault.or(b.fault).or(own) }
+    }
+
+    fn function(self, step: Arithmetic, value: T) -> Self {
+        Self::step(step, value, self, self)
+    }
+}
+
+impl<T: Real> PartialEq for Witness<T> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Real> PartialOrd for Witness<T> {
+    #[inline(always)]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+
+macro_rules! arithmetic {
+    ($($trait:ident $method:ident $assign:ident $assign_method:ident $step:ident $op:tt;)*) => {$(
+        impl<T: Real> $trait for Witness<T> {
+            type Output = Self;
+            fn $method(self, o: Self) -> Self {
+                Witness::step(Arithmetic::$step, self.value $op o.value, self, o)
+            }
+        }
+        impl<T: Real> $assign for Witness<T> {
+            fn $assign_method(&mut self, o: Self) {
+                *self = *self $op o;
+            }
+        }
+    )*};
+}
+
+arithmetic! {
+    Add add AddAssign add_assign Add +;
+    Sub sub SubAssign sub_assign Subtract -;
+    Mul mul MulAssign mul_assign Multiply *;
+    Div div DivAssign div_assign Divide /;
+}
+
+impl<T: Real> Neg for Witness<T> {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Witness { value: -self.value, fault: self.fault }
+    }
+}
+
+impl<T: Real> Zero for Witness<T> {
+    fn zero() -> Self {
+        Witness::new(T::zero())
+    }
+    fn is_zero(&self) -> bool {
+        self.value.is_zero()
+    }
+}
+
+impl<T: Real> One for Witness<T> {
+    fn one() -> Self {
+        Witness::new(T::one())
+    }
+}
+
+impl<T: Real> Real for Witness<T> {
+    fn from_f64(x: f64) -> Self {
+        Witness::new(T::from_f64(x))
+    }
+    fn to_f64(self) -> f64 {
+        self.value.to_f64()
+    }
+    fn exp(self) -> Self {
+        self.function(Arithmetic::Exp, self.value.exp())
+    }
+    fn ln(self) -> Self {
+        self.function(Arithmetic::Ln, self.value.ln())
+    }
+    fn ln_1p(self) -> Self {
+        self.function(Arithmetic::Ln1p, self.value.ln_1p())
+    }
+    fn sqrt(self) -> Self {
+        self.function(Arithmetic::Sqrt, self.value.sqrt())
+    }
+    fn tanh(self) -> Self {
+        self.function(Arithmetic::Tanh, self.value.tanh())
+    }
+    fn erf(self) -> Self {
+        self.function(Arithmetic::Erf, self.value.erf())
+    }
+    fn sin(self) -> Self {
+        self.function(Arithmetic::Sin, self.value.sin())
+    }
+    fn cos(self) -> Self {
+        self.function(Arithmetic::Cos, self.value.cos())
+    }
+    fn abs(self) -> Self {
+        self.function(Arithmetic::Abs, self.value.abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(x: Witness<f32>) -> String {
+        x.fault.map_or("none".to_owned(), |fault| fault.to_string())
+    }
+
+    fn number(x: f32) -> Witness<f32> {
+        Witness::new(x)
+    }
+
+    #[test]
+    fn the_first_fault_is_the_one_that_is_remembered() {
+        let huge = number(3e38);
+        let sum = huge + huge; // ∞
+        let form = sum - sum; // NaN, but the sum came first
+        assert_eq!(fault(form), "3.000e38 + 3.000e38 overflows");
+        assert_eq!(fault(form.exp().ln()), "3.000e38 + 3.000e38 overflows");
+        assert_eq!(fault(number(2.0) / sum), "none"); // 2/∞ = 0
+        assert_eq!(fault(number(0.0) * sum), fault(sum));
+    }
+
+    #[test]
+    fn poles_and_forms_are_told_from_overflow() {
+        assert_eq!(fault(number(0.0).ln()), "ln 0");
+        assert_eq!(fault(number(1.0) / number(0.0)), "1 / 0");
+        assert_eq!(fault(number(-1.0).sqrt()), "√(-1)");
+        assert_eq!(fault(number(89.0).exp()), "exp(89) overflows");
+        assert_eq!(fault(number(-2e30) * number(-3e20)), "-2.000e30 · (-3.000e20) overflows");
+    }
+
+    #[test]
+    fn what_was_given_is_no_fault_until_arithmetic_makes_it_nan() {
+        let minus = number(f32::NEG_INFINITY);
+        assert_eq!(fault(minus + number(1.0)), "none");
+        assert_eq!(fault(minus.exp()), "none");
+        assert_eq!(fault(minus - minus), "−∞ − (−∞)");
+        assert_eq!(fault(number(0.0) * minus), "0 · (−∞)");
+        assert_eq!(fault(number(f32::NAN) + number(1.0)), "none");
+    }
+
+    #[test]
+    fn values_are_those_of_the_scalar() {
+        let x = 0.37_f32;
+        let f = |x: Witness<f32>| (x.exp() / (x + Witness::one()).sqrt() - x.tanh()).value;
+        assert_eq!(f(number(x)), Real::exp(x) / (x + 1.0).sqrt() - Real::tanh(x));
+    }
+}

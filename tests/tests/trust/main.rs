@@ -1,0 +1,7 @@
+//! Whether `check` and `diagnose` can be trusted: mistakes that must be caught, healthy runs that must not be
+//! accused, limits of stability that must hold.
+
+mod healthy;
+mod mutants;
+mod stability;
+mod watching;

@@ -1,0 +1,86 @@
+//! Every backward rule of the workspace with a mistake in it, and a path cut: `check` catches all.
+
+use linalg::Primitive;
+use std::collections::BTreeMap;
+use tests::alone::{Alone, Shared, Slip, Slipped};
+use tests::law::Case;
+use tests::registry::{self, Visitor};
+
+/// Mistakes made and caught, by rule.
+#[derive(Default)]
+struct Table {
+    rows: BTreeMap<String, [(usize, usize); 4]>,
+    survivors: Vec<String>,
+}
+
+/// The columns of the table.
+const COLUMNS: [&str; 4] = ["sign", "twice", "overwrites", "path cut"];
+
+impl Visitor for Table {
+    fn visit<P: Primitive<N>, const N: usize>(&mut self, case: Case<P, N>) {
+        let elements: usize = case.inputs.iter().map(|x| x.len()).sum();
+        if elements > 400 {
+            return; // a mistake is a mistake in small
+        }
+        let name = format!("{} of {N}", case.primitive.name());
+        let shared = Shared::new(case.primitive);
+        let (inputs, smooth) = (case.inputs, case.smooth);
+        let healthy = Alone { primitive: shared.clone(), inputs: inputs.clone(), smooth };
+        let found = healthy.failing();
+        assert!(found.is_empty(), "{name} itself fails {found:?}");
+        let cuts = (0..N).filter(|&k| smooth[k]).map(Slip::Cut);
+        for slip in [Slip::Sign, Slip::Twice, Slip::Overwrites].into_iter().chain(cuts) {
+            let only = |k: usize| Alone {
+                primitive: Slipped { original: shared.clone(), slip: Slip::Cut(k) },
+                inputs: inputs.clone(),
+                smooth,
+            };
+            let mutant = Alone {
+                primitive: Slipped { original: shared.clone(), slip },
+                inputs: inputs.clone(),
+                smooth,
+            };
+            let failing = mutant.failing();
+            let column = match slip {
+                Slip::Sign => 0,
+                Slip::Twice => 1,
+                Slip::Overwrites => 2,
+                Slip::Cut(_) => 3,
+            };
+            let caught = match slip {
+                Slip::Cut(_) => failing.contains(&"no path is cut"),
+                _ => !failing.is_empty(),
+            };
+            // Softmax over one key, a norm of one feature: no operand moves the output.
+            let moves = match slip {
+                Slip::Cut(_) => caught || !failing.is_empty(),
+                Slip::Overwrites => true,
+                _ => (0..N).any(|k| !only(k).failing().is_empty()),
+            };
+            if moves {
+                let entry = &mut self.rows.entry(name.clone()).or_default()[column];
+                entry.0 += 1;
+                entry.1 += usize::from(caught);
+                if !caught {
+                    self.survivors.push(format!("{name}: {slip:?}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn check_catches_every_mutant_of_every_rule() {
+    let mut table = Table::default();
+    registry::every(&mut table);
+    println!("{:<44} {}", "caught of made", COLUMNS.map(|c| format!("{c:>12}")).concat());
+    for (name, row) in &table.rows {
+        let numbers = row.map(|(made, caught)| format!("{:>12}", format!("{caught}/{made}")));
+        println!("{name:<44} {}", numbers.concat());
+    }
+    assert!(table.survivors.is_empty(), "not caught:\n{}", table.survivors.join("\n"));
+    // At least two mistakes and a cut path for every rule.
+    for (name, [sign, twice, over, cut]) in &table.rows {
+        assert!(sign.0 + twice.0 + over.0 >= 2 && cut.0 >= 1, "{name}: too few mutants");
+    }
+}

@@ -1,0 +1,394 @@
+//! The bug zoo: healthy small runs into which one fault is brought, and what `diagnose` says.
+//!
+//! Each fault is a test of its own: `cargo test -p tests --test zoo -- --exact --nocapture NAME` shows the
+//! diagnosis that `docs/FAILURES.md` speaks of.
+
+mod faulty;
+mod tiny;
+
+use std::sync::OnceLock;
+use tiny::{Beast, Classifier, Fault, Spoilt, Tiny};
+use transformer::diagnose::Direction::{self, Backward, Forward, Given, Update};
+use transformer::diagnose::{Cause, Descent, Diagnosis, Recipe, State, diagnose};
+use transformer::{Precision, Subject};
+
+/// What is expected of a diagnosis.
+struct Expected {
+    /// Direction and operation of the first origin; none where every number stays finite.
+    origin: Option<(Direction, &'static str)>,
+    cause: Cause,
+    /// Whether a cure is claimed that was tried.
+    cured: bool,
+}
+
+fn expected(origin: Option<(Direction, &'static str)>, cause: Cause, cured: bool) -> Expected {
+    Expected { origin, cause, cured }
+}
+
+fn examine(
+    subject: impl Into<Beast>,
+    parameters: Vec<f32>,
+    recipe: &Recipe,
+    steps: u64,
+) -> Diagnosis {
+    diagnose(&subject.into(), &State::start(parameters), recipe, steps).expect("a valid model")
+}
+
+/// A healthy run's recipe.
+fn recipe() -> Recipe {
+    Recipe::adam(3e-3)
+}
+
+fn adam(beta1: f64, beta2: f64, epsilon: f64, decay: f64) -> Recipe {
+    Recipe { descent: Descent::Adam { beta1, beta2, epsilon, decay }, ..recipe() }
+}
+
+/// Prints a diagnosis and compares it.
+fn verdict(name: &str, found: &Diagnosis, expected: &Expected) -> (bool, bool, bool) {
+    println!("{name}");
+    println!(
+        "  steps    {} watched, last loss {:.4}",
+        found.history.len(),
+        found.history.last().map_or(f64::NAN, |t| t.loss)
+    );
+    match &found.origin {
+        Some(origin) => {
+            println!("  origin   {origin}; {} later values inherited it", origin.inherited)
+        }
+        None => println!("  origin   none: every number is finite"),
+    }
+    match &found.cause {
+        Some((cause, why)) => println!("  cause    {cause}: {why}"),
+        None => println!("  cause    none"),
+    }
+    println!("  growth   {} {}", found.growth.sparkline(40), found.growth.name);
+    found.trials.iter().for_each(|t| println!("  cure     {t}"));
+    let origin = found.origin.as_ref().map(|o| (o.direction, o.operation.as_str()));
+    let origin = match (origin, expected.origin) {
+        (None, None) => true,
+        (Some((d, o)), Some((direction, operation))) => d == direction && o == operation,
+        _ => false,
+    };
+    let cause = found.cause.as_ref().is_some_and(|(c, _)| *c == expected.cause);
+    let cured = found.trials.iter().any(|t| t.cured) == expected.cured;
+    (origin, cause, cured)
+}
+
+type Case = (Diagnosis, Expected);
+
+/// An animal: its name, its diagnosis, which is made once, and how to make it.
+type Animal = (&'static str, &'static OnceLock<Case>, fn() -> Case);
+
+macro_rules! zoo {
+    ($($(#[$doc:meta])* $name:ident => $body:expr;)*) => {
+        /// Every animal.
+        static ZOO: &[Animal] = &[$((
+            stringify!($name),
+            {
+                static CASE: OnceLock<Case> = OnceLock::new();
+                &CASE
+            },
+            || $body,
+        )),*];
+
+        $(
+            $(#[$doc])*
+            #[test]
+            fn $name() {
+                let animal = ZOO.iter().find(|a| a.0 == stringify!($name)).expect("an animal");
+                let (found, expected) = animal.1.get_or_init(animal.2);
+                let (origin, cause, cured) = verdict(animal.0, found, expected);
+                assert!(origin, "the first origin is wrong");
+                assert!(cause, "the cause is wrong");
+                assert!(cured, "cured or not: not as expected");
+            }
+        )*
+    };
+}
+
+/// A fault of the model itself.
+fn model(fault: Fault, e: Expected) -> Case {
+    let tiny = Tiny::with(fault);
+    (examine(&tiny, tiny.parameters(1), &recipe(), 30), e)
+}
+
+/// A fault of the model that shows where scores are large.
+fn sharp(fault: Fault, e: Expected) -> Case {
+    let tiny = Tiny::with(fault);
+    (examine(&tiny, tiny.sharpened(1, 60.0), &recipe(), 30), e)
+}
+
+/// A fault of a loop.
+fn looped(recipe: Recipe, e: Expected) -> Case {
+    let tiny = Tiny::default();
+    (examine(&tiny, tiny.parameters(1), &recipe, 40), e)
+}
+
+/// A fault of the seventh batch.
+fn data(spoilt: Spoilt, e: Expected) -> Case {
+    let tiny = Tiny { spoilt: Some((6, spoilt)), ..Tiny::default() };
+    (examine(&tiny, tiny.parameters(1), &recipe(), 30), e)
+}
+
+zoo! {
+    /// Gradient descent at 1000 times the rate that works.
+    rate_times_1000 => looped(
+        Recipe::sgd(300.0),
+        expected(None, Cause::RateTooHigh, true)
+    );
+    /// m/√v where no gradient ever arrived.
+    update_epsilon_0 => looped(
+        adam(0.9, 0.99, 0.0, 0.0),
+        expected(Some((Update, "update")), Cause::NoEpsilon, true)
+    );
+    /// A query that sees no key.
+    all_masked_row => model(
+        Fault::AllMasked,
+        expected(Some((Forward, "softmax")), Cause::AllMasked, false)
+    );
+    /// exp of scores that softmax would have shifted.
+    softmax_without_maximum => sharp(
+        Fault::NoMaximum,
+        expected(Some((Forward, "softmax by hand")), Cause::NoMaximum, false)
+    );
+    /// The maximum of the whole matrix instead of the column's.
+    maximum_of_the_whole_matrix => sharp(
+        Fault::WrongMaximum,
+        expected(Some((Forward, "softmax by hand")), Cause::WrongMaximum, false)
+    );
+    /// −ln of a probability that underflowed.
+    logarithm_of_softmax => {
+        let tiny = Tiny::with(Fault::LogOfSoftmax);
+        let parameters = tiny.scaled(1, "head.table", 200.0);
+        let found = examine(&tiny, parameters, &recipe(), 30);
+        (found, expected(Some((Forward, "surprisal")), Cause::LogOfSoftmax, false))
+    };
+    /// Masked scores less masked scores.
+    infinity_minus_infinity => model(
+        Fault::InfinityMinusInfinity,
+        expected(Some((Forward, "difference")), Cause::InfinityMinusInfinity, false)
+    );
+    /// A mask of zeros times masked scores.
+    zero_times_infinity => model(
+        Fault::ZeroTimesInfinity,
+        expected(Some((Forward, "product by elements")), Cause::ZeroTimesInfinity, false)
+    );
+    /// One weight is NaN.
+    poisoned_weight => {
+        let tiny = Tiny::default();
+        let mut parameters = tiny.parameters(1);
+        parameters[600] = f32::NAN;
+        let found = examine(&tiny, parameters, &recipe(), 30);
+        (found, expected(Some((Given, "parameter")), Cause::BrokenWeights, true))
+    };
+    /// One weight is ∞.
+    infinite_weight => {
+        let tiny = Tiny::default();
+        let mut parameters = tiny.parameters(1);
+        parameters[900] = f32::INFINITY;
+        let found = examine(&tiny, parameters, &recipe(), 30);
+        (found, expected(Some((Given, "parameter")), Cause::BrokenWeights, true))
+    };
+    /// NaN in one batch of features.
+    poisoned_data => data(
+        Spoilt::Features,
+        expected(Some((Given, "input")), Cause::BrokenData, true)
+    );
+    /// Token 47 of a vocabulary of 11.
+    bad_token_id => data(
+        Spoilt::Token,
+        expected(Some((Forward, "lookup")), Cause::BadToken, true)
+    );
+    /// Target 47 of a vocabulary of 11.
+    bad_target_id => data(
+        Spoilt::Target,
+        expected(Some((Forward, "cross-entropy")), Cause::BadToken, true)
+    );
+    /// A batch in which nothing is to be predicted.
+    all_targets_ignored => data(
+        Spoilt::NoTarget,
+        expected(Some((Forward, "cross-entropy")), Cause::NoTarget, true)
+    );
+    /// Dot products of 128 terms, as they are.
+    missing_scale_at_large_width => {
+        let tiny = Tiny { width: 128, heads: 1, ..Tiny::with(Fault::NoScale) };
+        let found = examine(&tiny, tiny.scaled(1, "qkv.weight", 2.0), &recipe(), 30);
+        (found, expected(None, Cause::NoScale, false))
+    };
+    /// All weights 100 times too large.
+    initialisation_times_100 => {
+        let tiny = Tiny::default();
+        let parameters = tiny.parameters(1).into_iter();
+        // Gains stay 1.
+        let large = parameters.map(|p| if p == 1.0 { p } else { 100.0 * p }).collect();
+        let found = examine(&tiny, large, &recipe(), 30);
+        (found, expected(None, Cause::LargeInitialisation, true))
+    };
+    /// Queries and keys whose products a float16 cannot hold.
+    f16_overflow_in_scores => {
+        let tiny = Tiny::default();
+        let recipe = Recipe { precision: Precision::F16, ..recipe() };
+        let found = examine(&tiny, tiny.scaled(1, "qkv.weight", 400.0), &recipe, 30);
+        (found, expected(Some((Forward, "dot products by head")), Cause::RangeEnded, true))
+    };
+    /// A loss so small that its gradients are below what float16 can hold.
+    f16_underflow_of_gradients => {
+        let tiny = Tiny::with(Fault::SmallLoss);
+        let recipe = Recipe { precision: Precision::F16, ..recipe() };
+        let found = examine(&tiny, tiny.parameters(1), &recipe, 20);
+        (found, expected(None, Cause::Underflow, true))
+    };
+    /// A loss scale of 2²⁴.
+    loss_scale_too_high => looped(
+        Recipe { precision: Precision::F16, loss_scale: 16777216.0, ..recipe() },
+        expected(Some((Backward, "cross-entropy")), Cause::LossScaleTooHigh, true)
+    );
+    /// A token whose vector is 0, normalised with ε = 0.
+    variance_of_a_constant_row => {
+        let tiny = Tiny::with(Fault::NoEpsilon);
+        let mut parameters = tiny.scaled(1, "token.table", 0.0);
+        for p in tiny.record::<f32>().expect("a valid model").tape.parameter_list() {
+            if p.name == "position.table" {
+                parameters[p.range].fill(0.0);
+            }
+        }
+        let found = examine(&tiny, parameters, &recipe(), 30);
+        (found, expected(Some((Forward, "layer normalisation")), Cause::ZeroVariance, false))
+    };
+    /// A stream that grows a millionfold with every sum.
+    /// Its variance overflows to ∞, and 1/√∞ = 0 makes the last norm's output 0: no NaN, a loss of ln V.
+    exploding_residual_stream => model(
+        Fault::Residual,
+        expected(None, Cause::GrowingResidual, false)
+    );
+    /// All logits 30,000 from 0.
+    logits_drift => {
+        let tiny = Tiny::with(Fault::Drift);
+        let mut parameters = tiny.parameters(1);
+        for p in tiny.record::<f32>().expect("a valid model").tape.parameter_list() {
+            if p.name == "head.bias" {
+                parameters[p.range].fill(3e4);
+            }
+        }
+        let found = examine(&tiny, parameters, &recipe(), 30);
+        (found, expected(None, Cause::DriftingLogits, false))
+    };
+    /// 1 − β₁ᵗ = 0.
+    beta_of_1 => looped(
+        adam(1.0, 0.99, 1e-8, 0.0),
+        expected(Some((Update, "update")), Cause::BetaOne, true)
+    );
+    /// 1 − β₂ᵗ = 0.
+    second_beta_of_1 => looped(
+        adam(0.9, 1.0, 1e-8, 0.0),
+        expected(Some((Update, "update")), Cause::BetaOne, true)
+    );
+    /// Weights that grow because they decay the wrong way.
+    decay_with_the_wrong_sign => looped(
+        adam(0.9, 0.99, 1e-8, -5.0),
+        expected(None, Cause::DecaySign, true)
+    );
+    /// One batch of data 300 times as large, and no clipping.
+    one_outlier_batch => {
+        let classifier = Classifier { spike: Some(20) };
+        let found = examine(&classifier, classifier.parameters(), &Recipe::sgd(0.3), 40);
+        (found, expected(None, Cause::SpikeBatch, true))
+    };
+    /// No mask: the loss falls too fast, and nothing else is to be seen.
+    missing_causal_mask => model(Fault::NoMask, expected(None, Cause::NoMask, false));
+    /// Gradients add up over the steps.
+    gradients_not_zeroed => looped(
+        Recipe { zero_gradients: false, ..Recipe::sgd(0.1) },
+        expected(None, Cause::NotZeroed, true)
+    );
+    /// Gradients of four batches, not divided by four.
+    accumulation_without_dividing => looped(
+        Recipe { accumulate: 4, average: false, ..Recipe::sgd(0.1) },
+        expected(None, Cause::NotAveraged, true)
+    );
+    /// Forward is 0, backward is 0/0.
+    norm_at_zero => model(
+        Fault::NormAtZero,
+        expected(Some((Backward, "Euclidean norm")), Cause::NormAtZero, false)
+    );
+    /// Forward leaves out p = 0, backward does not.
+    entropy_at_zero => model(
+        Fault::EntropyAtZero,
+        expected(Some((Backward, "entropy")), Cause::EntropyAtZero, false)
+    );
+    /// Scores so large that every query looks at one key.
+    attention_entropy_collapse => sharp(
+        Fault::Healthy,
+        expected(None, Cause::EntropyCollapse, true)
+    );
+    /// A head 200 times too large.
+    output_logits_too_large => {
+        let tiny = Tiny::default();
+        let found = examine(&tiny, tiny.scaled(1, "head.table", 200.0), &recipe(), 30);
+        (found, expected(None, Cause::GrowingLogits, true))
+    };
+    /// The loss stays at ln V: no gradient passes the last norm.
+    loss_flat_because_a_gradient_is_cut => model(
+        Fault::Cut,
+        expected(None, Cause::CutGradient, false)
+    );
+    /// Adam at a rate that works, but not from the first step on.
+    missing_warm_up => looped(
+        Recipe::adam(0.3),
+        expected(None, Cause::NoWarmup, true)
+    );
+}
+
+#[test]
+fn the_zoo() {
+    let (mut origins, mut causes, mut cures) = (0, 0, 0);
+    for (name, case, animal) in ZOO {
+        let (found, expected) = case.get_or_init(animal);
+        let (origin, cause, cured) = verdict(name, found, expected);
+        println!("  verdict  origin {origin}, cause {cause}, cure {cured}\n");
+        origins += usize::from(origin);
+        causes += usize::from(cause);
+        cures += usize::from(cured);
+    }
+    println!(
+        "{} faults: {origins} origins, {causes} causes, {cures} cures as they should be",
+        ZOO.len()
+    );
+    assert!(ZOO.len() >= 25);
+    assert_eq!(origins, ZOO.len());
+    assert!(causes >= ZOO.len() - 2);
+    assert_eq!(cures, ZOO.len());
+}
+
+#[test]
+fn the_healthy_animals() {
+    // What every fault is brought into is healthy without it.
+    for (name, found) in [
+        ("adam", examine(&Tiny::default(), Tiny::default().parameters(1), &recipe(), 40)),
+        (
+            "descent",
+            examine(&Tiny::default(), Tiny::default().parameters(2), &Recipe::sgd(0.3), 40),
+        ),
+        ("classifier", {
+            let classifier = Classifier { spike: None };
+            examine(&classifier, classifier.parameters(), &Recipe::sgd(0.3), 40)
+        }),
+    ] {
+        assert!(found.cause.is_none(), "{name}: {:?}", found.cause);
+        let (first, last) = (found.history[0].loss, found.history[39].loss);
+        assert!(last < first, "{name}: from {first} to {last}");
+    }
+}
+
+#[test]
+fn the_catalogue_has_every_cause_and_every_example() {
+    let catalogue = include_str!("../../../docs/FAILURES.md");
+    for cause in Cause::ALL.iter().filter(|c| **c != Cause::Unknown) {
+        let heading = format!("\n## {}\n", cause.title());
+        assert_eq!(catalogue.matches(&heading).count(), 1, "{cause}");
+    }
+    assert_eq!(catalogue.matches("\n## ").count(), Cause::ALL.len() - 1);
+    for (name, ..) in ZOO {
+        assert_eq!(catalogue.matches(&format!("`{name}`")).count(), 2, "{name}");
+    }
+}

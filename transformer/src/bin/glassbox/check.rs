@@ -1,0 +1,148 @@
+//! `glassbox check`.
+
+use crate::examined::Examined;
+use crate::memory::bytes;
+use crate::settings::Settings;
+use crate::{Result, on_threads, remark};
+use clap::Args;
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use transformer::GptStep;
+use transformer::check::{self, Certificate, Verdict};
+
+/// Certify a model's gradients, causality, start and data; exit status 1 where something fails.
+///
+/// Without MODEL: the sizes that flags and presets give, freshly initialised.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// A run, or a model directory in Hugging Face's GPT-2 layout
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Print the certificates as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    /// Certifies; the exit code tells whether all is well.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.settings.out.is_some() {
+            return Err("check writes no run: leave --out away".into());
+        }
+        on_threads(self.settings.threads, || self.check())
+    }
+
+    fn check(&self) -> Result<ExitCode> {
+        let examined = Examined::find(self.model.as_deref(), &self.settings)?;
+        let Examined { config, model, parameters, corpus, name, .. } = examined;
+        remark(format!("checking {name}: {} parameters", model.parameters()));
+        if let Some(i) = parameters.iter().flatten().position(|p| !p.is_finite()) {
+            return Err(format!(
+                "{name}: parameter {i} is not finite, so nothing can be certified; `glassbox diagnose` \
+                 tells where it stands"
+            )
+            .into());
+        }
+        let step = GptStep::of_run(&config, &model, &corpus);
+        remark(format!("it takes up to {} of memory", bytes(check::bytes(&step)?)));
+        let mut table = Table::new(std::io::stdout().is_terminal());
+        let (mut certificates, mut printed) = (vec![], Ok(()));
+        check::each(&config, &model, parameters.as_deref(), &corpus, |c| {
+            if !self.json && printed.is_ok() {
+                printed = print(&table.line(&c));
+            }
+            certificates.push(c);
+        })?;
+        printed?;
+        let passed = check::passed(&certificates);
+        print(&if self.json {
+            format!("{}\n", json!({ "passed": passed, "certificates": shown(&certificates) }))
+        } else {
+            summary(&certificates)
+        })?;
+        Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Numbers that JSON cannot hold become null.
+fn shown(certificates: &[Certificate]) -> serde_json::Value {
+    serde_json::to_value(certificates).unwrap_or_default()
+}
+
+/// The certificates as a table.
+/// Certificates as they come, under the headings of their groups.
+struct Table {
+    colour: bool,
+    group: &'static str,
+}
+
+impl Table {
+    fn new(colour: bool) -> Self {
+        Table { colour, group: "" }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        match self.colour {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_owned(),
+        }
+    }
+
+    fn line(&mut self, c: &Certificate) -> String {
+        let mut out = String::new();
+        if c.group != self.group {
+            self.group = c.group;
+            out.push_str(&format!("\n{}\n", self.paint("1", c.group)));
+        }
+        let numbers = || format!("{} {}", number(c.measured), limit(c));
+        let (mark, numbers) = match c.verdict {
+            Verdict::Pass => (self.paint("32", "pass"), numbers()),
+            Verdict::Fail => (self.paint("1;31", "FAIL"), numbers()),
+            Verdict::NotApplicable => (self.paint("2", "n/a "), String::new()),
+        };
+        let detail = self.paint("2", &c.detail);
+        out.push_str(&format!("  {mark}  {:<49}  {numbers:<26}  {detail}\n", c.name));
+        out
+    }
+}
+
+fn summary(certificates: &[Certificate]) -> String {
+    let count = |v| certificates.iter().filter(|c| c.verdict == v).count();
+    let (pass, fail) = (count(Verdict::Pass), count(Verdict::Fail));
+    let end = if fail == 0 { "" } else { "; see FAIL above" };
+    format!("\n{pass} of {} certificates hold{end}\n", pass + fail)
+}
+
+fn limit(c: &Certificate) -> String {
+    band(c.limits)
+}
+
+/// What a number may be.
+pub(crate) fn band((low, high): (f64, f64)) -> String {
+    match (low == 0.0, high == 0.0) {
+        (true, true) => "(must be 0)".to_owned(),
+        (true, false) => format!("(≤ {})", number(high)),
+        _ => format!("({} to {})", number(low), number(high)),
+    }
+}
+
+/// Few digits.
+pub(crate) fn number(x: f64) -> String {
+    let size = x.abs();
+    if x == 0.0 || (x.fract() == 0.0 && size < 1e7) {
+        format!("{x:.0}")
+    } else if (0.01..1e4).contains(&size) {
+        format!("{x:.3}")
+    } else {
+        format!("{x:.1e}")
+    }
+}

@@ -1,0 +1,448 @@
+//! `glassbox diagnose`.
+
+use crate::check::{band, number};
+use crate::examined::Examined;
+use crate::memory::bytes;
+use crate::settings::Settings;
+use crate::{Result, on_threads, remark, run};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use transformer::diagnose::{self, Cause, Diagnosis, Direction, Recipe, Reduced, State};
+use transformer::files::write_atomically;
+use transformer::health::{self, Health, Measure};
+use transformer::{Form, Gpt2, Gpt2Config, GptStep, Precision, Trainer, checkpoint};
+
+/// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
+///
+/// Runs or resumes training under watch. A run goes on from its last checkpoint, or from its seed if it has none.
+/// --steps is the number of steps to watch [default: 30]; a run's own settings hold otherwise. The exit status is
+/// 1 where something is wrong. Nothing of a run is changed but its growth.svg.
+#[derive(Args)]
+pub(crate) struct Diagnose {
+    /// A run, or a model directory in Hugging Face's GPT-2 layout [default: the sizes that flags give]
+    model: Option<PathBuf>,
+    /// How values are stored
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Stored,
+    /// Factor of the loss before propagating back
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    loss_scale: f64,
+    /// Where the picture of what grew goes [default: RUN/growth.svg for a run, else none]
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Print the diagnosis as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Formats, as flags take them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stored {
+    /// 32 bits, as this program computes
+    F32,
+    /// bfloat16
+    Bf16,
+    /// IEEE 754 binary16
+    F16,
+}
+
+/// Runs of at most so many steps are walked again from their start.
+const AGAIN: u64 = 500;
+/// Steps that are watched if nobody says how many.
+const WATCHED: u64 = 30;
+/// Lines of what a format loses.
+const SHOWN: usize = 12;
+/// What large weights look like, whatever made them large.
+const SYMPTOMS: [Cause; 9] = [
+    Cause::LargeInitialisation,
+    Cause::GrowingResidual,
+    Cause::EntropyCollapse,
+    Cause::GrowingLogits,
+    Cause::DriftingLogits,
+    Cause::CutGradient,
+    Cause::RateTooHigh,
+    Cause::NoWarmup,
+    Cause::Unknown,
+];
+
+impl Diagnose {
+    /// Diagnoses; the exit code tells whether all is well.
+    pub(crate) fn run(self) -> Result<ExitCode> {
+        if self.settings.out.is_some() {
+            return Err(
+                "diagnose writes no run: leave --out away (--svg FILE for the picture)".into()
+            );
+        }
+        let steps = self.settings.steps.unwrap_or(WATCHED);
+        if steps == 0 || steps > 1_000_000 {
+            return Err(format!("steps is {steps}; it must be 1 to 1000000").into());
+        }
+        if !(self.loss_scale > 0.0 && self.loss_scale.is_finite()) {
+            return Err(format!(
+                "loss-scale is {}; it must be a finite number above 0",
+                self.loss_scale
+            )
+            .into());
+        }
+        on_threads(self.settings.threads, || self.diagnose(steps))
+    }
+
+    fn diagnose(&self, steps: u64) -> Result<ExitCode> {
+        let settings = Settings { steps: None, ..self.settings.clone() };
+        let examined = Examined::find(self.model.as_deref(), &settings)?;
+        let start = self.start(&examined)?;
+        let Examined { config, model, corpus, name, run, .. } = examined;
+        let precision = match self.precision {
+            Stored::F32 => Precision::F32,
+            Stored::Bf16 => Precision::Bf16,
+            Stored::F16 => Precision::F16,
+        };
+        let recipe = Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
+        remark(format!(
+            "watching {name}: {} parameters, from step {} on, stored as {precision}",
+            model.parameters(),
+            start.steps
+        ));
+        let step = GptStep::of_run(&config, &model, &corpus);
+        remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
+        let mut found = diagnose::diagnose(&step, &start, &recipe, steps)?;
+        // A checkpoint right before the failure shows no growth, and weights that training has spoilt
+        // say no more why; a short run is walked from its start.
+        let late = found
+            .cause
+            .as_ref()
+            .is_some_and(|(cause, _)| found.history.len() == 1 || SYMPTOMS.contains(cause));
+        if late && (1..=AGAIN).contains(&start.steps) {
+            remark(
+                "the checkpoint is spoilt already: training again from the seed to see what grew",
+            );
+            let fresh = State::start(initial(&model, config.seed)?);
+            let again = diagnose::diagnose(&step, &fresh, &recipe, start.steps + steps)?;
+            if again.cause.is_some() {
+                found = again;
+            }
+        }
+        let reduced = match precision {
+            Precision::F32 => None,
+            _ => {
+                let batch = found.last_good.steps * recipe.accumulate;
+                let at = |scale| {
+                    diagnose::reduced(&step, &found.last_good.parameters, batch, precision, scale)
+                };
+                let first = at(self.loss_scale)?;
+                let saving = diagnose::loss_scale(precision, first.largest_gradient);
+                Some((first, at(saving)?))
+            }
+        };
+        if found.stability.is_none()
+            && found.origin.as_ref().is_none_or(|o| o.direction != Direction::Given)
+        {
+            // On a few tokens, if the run's own batches are too large.
+            let own = diagnose::stability(&step, &found.last_good, &recipe)?;
+            found.stability = match own {
+                Some(own) => Some(own),
+                None => diagnose::stability(&step.smaller(1, 32), &found.last_good, &recipe)?,
+            };
+        }
+        let health = match found.cause {
+            None => Some(health::health(
+                &step,
+                &found.last_good,
+                &recipe,
+                found.history.last(),
+                found.stability,
+            )?),
+            Some(_) => None,
+        };
+        let svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
+        if let Some(path) = &svg {
+            write_atomically(path, found.growth.svg().as_bytes())?;
+        }
+        let text = if self.json {
+            format!("{}\n", object(&found, reduced.as_ref(), health.as_ref()))
+        } else {
+            let mut text = described(&found);
+            text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
+            text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
+            text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
+            text
+        };
+        std::io::stdout().lock().write_all(text.as_bytes())?;
+        Ok(if found.cause.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Where training stands: a run's checkpoint, a model's weights, or initial ones.
+    fn start(&self, examined: &Examined) -> Result<State> {
+        let Examined { config, model, parameters, sha256, run, .. } = examined;
+        let state = run.as_deref().map(run::state_file).filter(|p| p.is_file());
+        if let Some(path) = state {
+            let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
+            checkpoint::load(&path, &mut trainer, sha256)?;
+            let steps = trainer.steps();
+            let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
+            let kept = saved.next().unwrap_or_default();
+            let memory = saved.collect();
+            // The two are the same, unless somebody changed the model.
+            let model = parameters.iter().find(|p| p.iter().any(|p| !p.is_finite()));
+            let parameters =
+                model.filter(|_| kept.iter().all(|p| p.is_finite())).cloned().unwrap_or(kept);
+            return Ok(State { steps, memory, ..State::start(parameters) });
+        }
+        Ok(State::start(match parameters {
+            Some(given) => given.clone(),
+            None => initial(model, config.seed)?,
+        }))
+    }
+}
+
+/// Freshly initialised parameters.
+fn initial(model: &Gpt2Config, seed: u64) -> Result<Vec<f32>> {
+    let mut fresh = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
+    fresh.initialise(seed);
+    Ok(fresh.tape().parameters().to_vec())
+}
+
+fn described(found: &Diagnosis) -> String {
+    let mut out = String::from("\n");
+    let mut line = |head: &str, text: String| {
+        out.push_str(&format!("{head:<10} {text}\n"));
+    };
+    let last = found.history.last();
+    match (&found.cause, last) {
+        (Some(_), Some(t)) => line(
+            "step",
+            format!(
+                "{}, batch {}: loss {}, gradient norm {}",
+                t.number,
+                t.batch,
+                number(t.loss),
+                number(t.gradient_norm)
+            ),
+        ),
+        (None, Some(t)) => line(
+            "steps",
+            format!(
+                "{} watched, nothing wrong: loss {} at step {}",
+                found.history.len(),
+                number(t.loss),
+                t.number
+            ),
+        ),
+        (_, None) => {}
+    }
+    if let Some(o) = &found.origin {
+        line(
+            "operation",
+            match o.direction {
+                Direction::Backward => {
+                    format!("{}, backward: the gradient of {}", o.operation, o.name)
+                }
+                _ => format!("{} ({}), {}", o.name, o.operation, o.direction),
+            },
+        );
+        line("element", format!("row {}, column {}: {}", o.element.0, o.element.1, o.shown()));
+        line("arithmetic", o.arithmetic.clone());
+        for operand in &o.operands {
+            let (low, high) = operand.range;
+            let range =
+                if low == high { format!("{low:.4e}") } else { format!("{low:.4e} to {high:.4e}") };
+            line("operand", format!("{}: {range} ({})", operand.name, operand.what));
+        }
+        if o.inherited > 0 {
+            line("inherited", format!("by {} later values, which are not to blame", o.inherited));
+        }
+    }
+    line("growth", format!("{}  {}", found.growth.sparkline(60), found.growth.name));
+    if let Some((cause, why)) = &found.cause {
+        line("cause", format!("{cause}"));
+        line("because", why.clone());
+    }
+    if let Some(s) = found.stability.filter(|s| s.limit.is_finite() && s.limit > 0.0) {
+        line(
+            "curvature",
+            format!(
+                "largest eigenvalue {}: the rate {} is {} times the limit {}",
+                number(s.eigenvalue),
+                number(s.rate),
+                number(s.rate / s.limit),
+                number(s.limit)
+            ),
+        );
+    }
+    for trial in &found.trials {
+        line(if trial.cured { "cure" } else { "no cure" }, trial.to_string());
+    }
+    if found.cause.is_some() {
+        line(
+            "more",
+            format!("docs/FAILURES.md: {}", found.cause.as_ref().map_or("", |c| c.0.title())),
+        );
+    }
+    out
+}
+
+fn stored(first: &Reduced, saved: &Reduced) -> String {
+    let mut out = format!(
+        "\n{}: loss {:.4} where f32 gives {:.4}; {:.1} % of gradient elements vanish\n",
+        first.precision,
+        first.losses.0,
+        first.losses.1,
+        100.0 * first.lost_gradients
+    );
+    let mut losing: Vec<_> =
+        first.losing.iter().filter(|s| s.overflowing > 0.0 || s.vanishing > 0.01).collect();
+    // What overflows in the order of computation, then what vanishes, the most first.
+    losing.sort_by(|a, b| {
+        let rank = |s: &diagnose::Stored| if s.overflowing > 0.0 { 2.0 } else { s.vanishing };
+        rank(b).total_cmp(&rank(a))
+    });
+    for s in losing.iter().take(SHOWN) {
+        out.push_str(&format!(
+            "  {:<52} largest {:.2e}  overflow {:>5.1} %  vanish {:>5.1} %  ({})\n",
+            s.name,
+            s.largest,
+            100.0 * s.overflowing,
+            100.0 * s.vanishing,
+            s.operation
+        ));
+    }
+    if losing.len() > SHOWN {
+        out.push_str(&format!("  and {} more\n", losing.len() - SHOWN));
+    }
+    let overflows = losing.iter().any(|s| s.overflowing > 0.0);
+    out.push_str(&if first.scale == 1.0 && first.lost_gradients < 0.001 && !overflows {
+        "no loss scale is needed: fewer than one in a thousand gradient elements vanish\n".to_owned()
+    } else {
+        format!(
+            "loss scale {}: tried, {:.1} % of gradient elements vanish, the largest gradient is {:.2e} of {:.2e}\n",
+            saved.scale,
+            100.0 * saved.lost_gradients,
+            saved.largest_gradient * saved.scale,
+            saved.precision.largest()
+        )
+    });
+    out
+}
+
+/// The measures of one name, in the order in which they come.
+fn by_name(measures: &[Measure]) -> Vec<(&'static str, Vec<&Measure>)> {
+    let mut all: Vec<(&'static str, Vec<&Measure>)> = vec![];
+    for m in measures {
+        match all.iter_mut().find(|(name, _)| *name == m.name) {
+            Some((_, group)) => group.push(m),
+            None => all.push((m.name, vec![m])),
+        }
+    }
+    all
+}
+
+fn healthy(health: &Health, sequences: usize) -> String {
+    let mut out = String::from("\nhealth: what lies outside its band comes first\n");
+    let (usual, unusual): (Vec<&Measure>, Vec<&Measure>) =
+        health.measures.iter().partition(|m| m.is_usual());
+    for m in unusual {
+        let (value, band) = (number(m.value), band(m.band));
+        out.push_str(&format!("! {:<44} {value:>10}  {band:<18} {}\n", m.name, m.place));
+    }
+    let usual: Vec<Measure> = usual.into_iter().cloned().collect();
+    for (name, group) in by_name(&usual) {
+        let values = || group.iter().map(|m| m.value);
+        let (low, high) =
+            values().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        let (low, high) = (number(low), number(high));
+        let value = if low == high { low } else { format!("{low} to {high}") };
+        let place = match group.as_slice() {
+            [one] => one.place.clone(),
+            many => format!("{} values", many.len()),
+        };
+        out.push_str(&format!("  {name:<44} {value:>10}  {:<18} {place}\n", band(group[0].band)));
+    }
+    if health.noise_scale.is_finite() {
+        let size = health.noise_scale * sequences as f64;
+        out.push_str(&format!(
+            "  gradient noise equals signal at a batch of {}: larger ones gain little\n",
+            match size.round() {
+                n if n < 2.0 => "one sequence".to_owned(),
+                n => format!("{n:.0} sequences"),
+            }
+        ));
+    }
+    out.push_str("\nlayers                                         activation   gradient\n");
+    for l in &health.layers {
+        out.push_str(&format!("  {:<44} {:>10.3e} {:>10.3e}\n", l.name, l.activation, l.gradient));
+    }
+    out.push_str(
+        "\ndoublings to overflow                          largest         f32   bf16    f16\n",
+    );
+    for h in health.headroom.iter().take(12) {
+        let [a, b, c] = h.doublings;
+        out.push_str(&format!(
+            "  {:<44} {:>10.3e} {a:>7.1} {b:>6.1} {c:>6.1}\n",
+            h.name, h.largest
+        ));
+    }
+    out
+}
+
+fn object(
+    found: &Diagnosis,
+    reduced: Option<&(Reduced, Reduced)>,
+    health: Option<&Health>,
+) -> serde_json::Value {
+    let origin = found.origin.as_ref().map(|o| {
+        let operands = o.operands.iter().map(
+            |p| json!({ "name": p.name, "low": p.range.0, "high": p.range.1, "what": p.what }),
+        );
+        json!({
+            "direction": o.direction.to_string(),
+            "name": o.name,
+            "operation": o.operation,
+            "row": o.element.0,
+            "column": o.element.1,
+            "value": o.value.to_string(),
+            "arithmetic": o.arithmetic,
+            "operands": operands.collect::<Vec<_>>(),
+            "inherited": o.inherited,
+        })
+    });
+    let reduced = reduced.map(|(first, saved)| {
+        let losing = first.losing.iter().map(|s| {
+            json!({
+                "name": s.name, "operation": s.operation, "largest": s.largest,
+                "overflowing": s.overflowing, "vanishing": s.vanishing,
+            })
+        });
+        json!({
+            "precision": first.precision.to_string(),
+            "loss": first.losses.0,
+            "loss_f32": first.losses.1,
+            "lost_gradients": first.lost_gradients,
+            "losing": losing.collect::<Vec<_>>(),
+            "loss_scale": saved.scale,
+            "lost_gradients_at_loss_scale": saved.lost_gradients,
+        })
+    });
+    let last = found.history.last();
+    json!({
+        "healthy": found.cause.is_none(),
+        "step": last.map(|t| t.number),
+        "batch": last.map(|t| t.batch),
+        "loss": last.map(|t| t.loss),
+        "gradient_norm": last.map(|t| t.gradient_norm),
+        "origin": origin,
+        "cause": found.cause.as_ref().map(|c| c.0),
+        "because": found.cause.as_ref().map(|c| c.1.clone()),
+        "growth": { "name": found.growth.name, "sizes": found.growth.sizes },
+        "stability": found.stability.map(|s| json!({
+            "eigenvalue": s.eigenvalue, "limit": s.limit, "rate": s.rate,
+        })),
+        "cures": found.trials,
+        "precision": reduced,
+        "health": health,
+    })
+}

@@ -1,0 +1,133 @@
+//! What `check` and `diagnose` look at: a run, a model directory, or sizes that were never trained.
+
+use crate::settings::Settings;
+use crate::source::{self, Source};
+use crate::{Result, remark, run};
+use probability::random::Random;
+use probability::sample::Sampler;
+use std::path::{Path, PathBuf};
+use transformer::files;
+use transformer::{Corpus, Decoder, Gpt2Config, TrainingConfig};
+
+/// Windows of the text that a model writes itself where there is no other.
+const WINDOWS: usize = 12;
+/// Their length at the most: every token is drawn one by one.
+const WINDOW: usize = 32;
+
+/// A model with what it is trained on.
+pub(crate) struct Examined {
+    pub(crate) config: TrainingConfig,
+    pub(crate) model: Gpt2Config,
+    /// Of a model that exists.
+    pub(crate) parameters: Option<Vec<f32>>,
+    pub(crate) corpus: Corpus,
+    /// Checksum of the text.
+    pub(crate) sha256: String,
+    /// The run's directory, if it is one.
+    pub(crate) run: Option<PathBuf>,
+    /// For headings.
+    pub(crate) name: String,
+}
+
+impl Examined {
+    /// Finds it. Settings fill in what a model directory does not say.
+    pub(crate) fn find(given: Option<&Path>, settings: &Settings) -> Result<Self> {
+        match given {
+            None => Self::sizes(settings),
+            Some(path) if run::is_run(path) => Self::run(path, settings),
+            Some(path) => Self::directory(path, settings),
+        }
+    }
+
+    fn sizes(settings: &Settings) -> Result<Self> {
+        let config = settings.complete()?;
+        let source = Source::load(&config, None)?;
+        let model = config.model(source.tokenizer.vocabulary())?;
+        let name = format!("{} layers, width {}, on {}", model.layers, model.width, source.name);
+        let (corpus, sha256) = (source.corpus, source.sha256);
+        Ok(Examined { config, model, parameters: None, corpus, sha256, run: None, name })
+    }
+
+    fn run(path: &Path, settings: &Settings) -> Result<Self> {
+        let given = Settings { threads: None, out: None, ..settings.clone() };
+        let config = given.over(run::settings(path)?)?.complete()?;
+        let directory = run::model_directory(path);
+        // A run that ended before its first checkpoint has no model: it begins from its seed.
+        let saved = directory.join("model.safetensors").is_file();
+        let known = if saved { Some(files::read_tokenizer(&directory)?) } else { None };
+        let source = Source::load(&config, known)?;
+        let (model, parameters) = if saved {
+            let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
+            (Gpt2Config { dropout: config.dropout, ..model }, Some(parameters))
+        } else {
+            (config.model(source.tokenizer.vocabulary())?, None)
+        };
+        let (corpus, sha256) = (source.corpus, source.sha256);
+        let name = path.display().to_string();
+        let run = Some(path.to_owned());
+        Ok(Examined { config, model, parameters, corpus, sha256, run, name })
+    }
+
+    fn directory(path: &Path, settings: &Settings) -> Result<Self> {
+        let directory = path.to_owned();
+        let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
+        let longest = if settings.data.is_some() { 256 } else { WINDOW };
+        let context = settings.context.unwrap_or(model.context.min(longest)).min(model.context);
+        let sizes = Settings {
+            layers: Some(model.layers),
+            heads: Some(model.heads),
+            width: Some(model.width),
+            context: Some(context),
+            tied: Some(model.tied),
+            bias: Some(model.bias),
+            batch: Some(settings.batch.unwrap_or(4)),
+            warmup: settings.warmup,
+            ..settings.clone()
+        };
+        let config = TrainingConfig { activation: model.activation, ..sizes.complete()? };
+        let (tokens, sha256) = match &settings.data {
+            Some(data) => {
+                let text = source::read(data)?;
+                let tokenizer = files::read_tokenizer(&directory)?;
+                (source::encode(data, &text, &tokenizer)?, String::new())
+            }
+            None => {
+                let count = WINDOWS * (context + 1);
+                let own = own_text(&model, &parameters, count, config.seed);
+                remark(match own {
+                    Some(_) => "no --data: the model is tried on text of its own",
+                    None => "no --data, and the model writes nothing: random tokens stand in",
+                });
+                let (random, v) = (Random::new(config.seed, 0, 0), model.vocabulary as u64);
+                let any = || (0..count as u64).map(|i| random.below(i, v) as u32).collect();
+                (own.unwrap_or_else(any), String::new())
+            }
+        };
+        let corpus = Corpus::text(tokens, 0.1, context)?;
+        let name = path.display().to_string();
+        Ok(Examined {
+            config,
+            model,
+            parameters: Some(parameters),
+            corpus,
+            sha256,
+            run: None,
+            name,
+        })
+    }
+}
+
+/// What a model writes at temperature 1: text on which its loss is its own entropy. None where it writes
+/// numbers that are none.
+fn own_text(model: &Gpt2Config, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
+    let mut decoder = Decoder::<f32>::record(model).ok()?;
+    decoder.parameters_mut().copy_from_slice(parameters);
+    let (random, sampler) = (Random::new(seed, 0, 1), Sampler::default());
+    let mut tokens = vec![0];
+    while tokens.len() < count {
+        let logits = decoder.read(tokens[tokens.len() - 1]).ok()?;
+        let logits: Vec<f64> = logits.iter().map(|&z| f64::from(z)).collect();
+        tokens.push(sampler.draw(&logits, random.uniform(tokens.len() as u64)).ok()? as u32);
+    }
+    Some(tokens)
+}

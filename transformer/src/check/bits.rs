@@ -1,0 +1,115 @@
+//! The same computation has the same bits.
+
+use super::{Certificate, inner, norm, recorded, rounding};
+use crate::corpus::Corpus;
+use crate::model::ModelError;
+use crate::subject::{GptStep, Subject};
+use crate::{Gpt2Config, Trainer, TrainingConfig, checkpoint};
+use std::sync::Arc;
+
+/// Loss and gradients on 1, 2 and 3 threads, to the bit.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate, ModelError> {
+    let wide: Vec<f64> = parameters.iter().map(|&p| f64::from(p)).collect();
+    let on = |threads: usize| -> Result<Option<Vec<u32>>, ModelError> {
+        let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(threads).build() else {
+            return Ok(None);
+        };
+        pool.install(|| {
+            let mut step = recorded::<f32>(subject, &wide)?;
+            let loss = step.step();
+            Ok(Some(step.tape.gradients().iter().chain([&loss]).map(|g| g.to_bits()).collect()))
+        })
+    };
+    let name = ("bits", "loss and gradients on 1, 2, 3 threads");
+    let (Some(one), Some(two), Some(three)) = (on(1)?, on(2)?, on(3)?) else {
+        return Ok(Certificate::not_applicable(name, "no threads to be had"));
+    };
+    let differing = (0..one.len()).filter(|&i| one[i] != two[i] || one[i] != three[i]).count();
+    let detail = format!("numbers that differ, of {}", one.len());
+    Ok(Certificate::at_most(name, differing as f64, 0.0, detail))
+}
+
+/// The gradient of a batch against that of its sequences one by one, averaged: the same sum in another
+/// order, so equal to rounding. Every sequence must have as many targets as the others.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn accumulation(step: &GptStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
+    let name = ("bits", "gradient of a batch in pieces");
+    let (sequences, length) = (step.sequences, step.length);
+    let (tokens, targets) = (step.batches)(0);
+    let counted = |y: &[u32]| y.iter().filter(|&&t| t != crate::IGNORED).count();
+    if targets.chunks(length).any(|y| counted(y) != counted(&targets[..length])) {
+        return Ok(Certificate::not_applicable(
+            name,
+            "sequences differ in their number of targets",
+        ));
+    }
+    let mut whole = recorded::<f64>(step, parameters)?;
+    whole.step();
+    let piece = |i: usize| {
+        let range = i * length..(i + 1) * length;
+        (tokens[range.clone()].to_vec(), targets[range].to_vec())
+    };
+    let one = GptStep { sequences: 1, batches: Arc::new(|i| piece(i as usize)), ..step.clone() };
+    let mut accumulated = one.record::<f64>()?;
+    accumulated.set_parameters(parameters);
+    accumulated.tape.zero_gradients();
+    for i in 0..sequences {
+        accumulated.give(&one.batch(i as u64));
+        accumulated.tape.forward();
+        accumulated.tape.backward_scaled(accumulated.loss, 1.0 / sequences as f64);
+    }
+    let (a, b) = (whole.tape.gradients(), accumulated.tape.gradients());
+    let difference: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
+    let error = norm(&difference) / inner(a, a).0.sqrt();
+    let limit = rounding(a.len(), step.config.width.max(step.config.vocabulary));
+    let detail = format!("{sequences} sequences one by one, averaged; equal to rounding");
+    Ok(Certificate::at_most(name, error, limit, detail))
+}
+
+/// Two steps, and one step, save, resume, one step: parameters and what the optimiser remembers, to
+/// the bit.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn resume(
+    config: &TrainingConfig,
+    model: &Gpt2Config,
+    parameters: &[f32],
+    corpus: &Corpus,
+) -> Result<Certificate, ModelError> {
+    let name = ("bits", "saved and resumed");
+    let model = Gpt2Config { context: model.context, ..model.clone() };
+    let start = || -> Result<Trainer<f32>, ModelError> {
+        let mut trainer = Trainer::new(config.clone(), &model)?;
+        trainer.model_mut().copy_parameters(parameters);
+        Ok(trainer)
+    };
+    let mut whole = start()?;
+    whole.step(corpus)?;
+    whole.step(corpus)?;
+    let mut first = start()?;
+    first.step(corpus)?;
+    let mut second = start()?;
+    let mut through_file = || -> Result<(), Box<dyn std::error::Error>> {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("state.safetensors");
+        checkpoint::save(&path, &mut first, "check")?;
+        Ok(checkpoint::load(&path, &mut second, "check")?)
+    };
+    if let Err(why) = through_file() {
+        return Ok(Certificate::between(name, f64::NAN, (0.0, 0.0), why.to_string()));
+    }
+    second.step(corpus)?;
+    let (mut differing, mut count) = (0, 0);
+    for ((_, a), (_, b)) in whole.state().into_iter().zip(second.state()) {
+        count += a.len();
+        differing += a.iter().zip(b.iter()).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+    }
+    let detail = format!("numbers that differ, of {count}");
+    Ok(Certificate::at_most(name, differing as f64, 0.0, detail))
+}

@@ -1,0 +1,146 @@
+//! The curvature of the loss, and the learning rate that it bears.
+//!
+//! Gradient descent on a quadratic with Hessian H multiplies the error along an eigenvector by 1 − η·λ: it
+//! diverges when η > 2/λ_max. With momentum µ the bound is (2 + 2µ)/λ_max. Adam divides by √v̂ + ε = P first
+//! and averages gradients with β₁: (2 + 2β₁)/(1 − β₁) over the largest eigenvalue of P^(−½)·H·P^(−½).
+//! Sources: the textbook's A.3; Polyak 1964; Cohen et al., *Gradient Descent on Neural Networks Typically
+//! Occurs at the Edge of Stability*, 2021, and *Adaptive Gradient Methods at the Edge of Stability*, 2022.
+//!
+//! H is never formed: H·v is the derivative of the gradient in the direction v, which the recorded step
+//! gives exactly at dual numbers. Lanczos' method finds λ_max from such products.
+
+use crate::ModelError;
+use crate::check::direction;
+use crate::subject::{Given, Recording, Subject};
+use calculus::Dual;
+use linalg::krylov::{End, Lanczos};
+
+/// The largest eigenvalue of a Hessian, and how well it is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Largest {
+    /// The eigenvalue of largest value (not of largest size); NaN where a product is not finite.
+    pub value: f64,
+    /// Some eigenvalue is within this distance.
+    pub residual: f64,
+    /// How often the Hessian was applied.
+    pub applications: usize,
+}
+
+/// A step at dual numbers: Hessian-vector products of its loss, exact to rounding.
+pub struct Hessian {
+    steps: Vec<Recording<Dual<f64>>>,
+}
+
+impl Hessian {
+    /// Of the mean loss over these batches, at these parameters.
+    ///
+    /// # Errors
+    /// If the step cannot be recorded.
+    pub fn of(
+        subject: &impl Subject,
+        parameters: &[f64],
+        batches: &[Vec<Given>],
+    ) -> Result<Self, ModelError> {
+        let steps = batches.iter().map(|batch| {
+            let mut step = subject.record::<Dual<f64>>()?;
+            step.set_parameters(parameters);
+            step.give(batch);
+            Ok(step)
+        });
+        Ok(Hessian { steps: steps.collect::<Result<_, ModelError>>()? })
+    }
+
+    /// Number of parameters.
+    pub fn size(&self) -> usize {
+        self.steps.first().map_or(0, |s| s.tape.parameters().len())
+    }
+
+    /// H·v.
+    pub fn times(&mut self, v: &[f64]) -> Vec<f64> {
+        let mut sum = vec![0.0; v.len()];
+        let share = 1.0 / self.steps.len() as f64;
+        for step in &mut self.steps {
+            let parameters = step.tape.parameters_mut().iter_mut();
+            parameters.zip(v).for_each(|(p, &v)| p.derivative = v);
+            step.step();
+            let gradients = step.tape.gradients().iter();
+            sum.iter_mut().zip(gradients).for_each(|(s, g)| *s += share * g.derivative);
+        }
+        sum
+    }
+
+    /// The largest eigenvalue of H, or of P^(−½)·H·P^(−½) for a diagonal P, as well as the method finds it
+    /// (which is asked for that end of the spectrum, whatever its own).
+    pub fn largest(&mut self, preconditioner: Option<&[f64]>, method: Lanczos) -> Largest {
+        let n = self.size();
+        let roots: Vec<f64> = match preconditioner {
+            Some(p) => p.iter().map(|p| p.powf(-0.5)).collect(),
+            None => vec![1.0; n],
+        };
+        let method = Lanczos { end: End::Largest, ..method };
+        let product = |v: &[f64], out: &mut [f64]| {
+            let scaled: Vec<f64> = v.iter().zip(&roots).map(|(v, r)| v * r).collect();
+            let product = self.times(&scaled).into_iter().zip(&roots).map(|(h, r)| h * r);
+            out.iter_mut().zip(product).for_each(|(out, h)| *out = h);
+        };
+        match method.run(product, &direction(0x1a2b, 40, n)) {
+            Ok(ritz) => Largest {
+                value: ritz.values[0],
+                residual: ritz.residuals[0],
+                applications: ritz.values.len(),
+            },
+            Err(_) => {
+                let applications = method.iterations;
+                Largest { value: f64::NAN, residual: f64::INFINITY, applications }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calculus::Recorder;
+    use linalg::{Real, Shape, hadamard::Hadamard, product::Product};
+
+    /// ½·Σ λᵢ·xᵢ² with λᵢ = 7/i, in an orthonormal basis that mixes all coordinates: H = Q·diag(λ)·Qᵀ.
+    struct Quadratic;
+
+    const N: usize = 40;
+
+    impl Subject for Quadratic {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = Recorder::new();
+            let x = r.parameter("x", Shape::new(N, 1))?;
+            let a = r.input("a", Shape::new(N, N))?;
+            let ones = r.input("ones", Shape::new(1, N))?;
+            let y = r.push("y", Product::plain(), [a, x])?;
+            let squares = r.push("squares", Hadamard, [y, y])?;
+            let loss = r.push("loss", Product::plain(), [ones, squares])?;
+            Ok(Recording { tape: r.finish(), loss })
+        }
+
+        fn batch(&self, _: u64) -> Vec<Given> {
+            // A = diag(√(λ/2))·Qᵀ, with the discrete cosine transform for Q.
+            let n = N as f64;
+            let entry = |i: usize, j: usize| {
+                let scale = if i == 0 { (1.0 / n).sqrt() } else { (2.0 / n).sqrt() };
+                let angle = std::f64::consts::PI * i as f64 * (j as f64 + 0.5) / n;
+                (7.0 / (i as f64 + 1.0) / 2.0).sqrt() * scale * angle.cos()
+            };
+            let elements = (0..N * N).map(|k| entry(k % N, k / N)).collect();
+            vec![Given { name: "a", elements }, Given { name: "ones", elements: vec![1.0; N] }]
+        }
+    }
+
+    #[test]
+    fn a_known_spectrum_to_eight_digits() {
+        let x: Vec<f64> = (0..N).map(|i| (i as f64).sin()).collect();
+        let mut hessian = Hessian::of(&Quadratic, &x, &[Quadratic.batch(0)]).unwrap();
+        let found = hessian.largest(None, Lanczos::default());
+        assert!((found.value - 7.0).abs() < 1e-8, "{found:?}");
+        // P = 4: a quarter of it.
+        let found = hessian.largest(Some(&[4.0; N]), Lanczos::default());
+        assert!((found.value - 1.75).abs() < 1e-8, "{found:?}");
+    }
+}

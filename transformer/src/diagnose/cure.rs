@@ -1,0 +1,372 @@
+//! Cures, tried by replaying.
+
+use super::cause::Cause;
+use super::course::{Course, Descent, Recipe, State};
+use super::signs::{Signs, signs};
+use super::{Stability, by_saturation};
+use crate::subject::Subject;
+use crate::{ModelError, Precision};
+use calculus::schedule::Schedule;
+use linalg::Shape;
+use serde::Serialize;
+use std::fmt;
+
+/// A change that may help.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cure {
+    /// All learning rates times this.
+    Rate(f64),
+    /// A linear rise to the rate over so many steps.
+    Warmup(u64),
+    /// Gradients clipped to this norm.
+    Clip(f64),
+    /// This batch left out.
+    Skip(u64),
+    /// Adam's ε.
+    Epsilon(f64),
+    /// Adam's β₁ and β₂.
+    Betas(f64, f64),
+    /// The other sign of decay.
+    Decay,
+    /// Gradients zeroed before every step.
+    Zero,
+    /// Gradients averaged over the batches of a step.
+    Average,
+    /// The loss times this before propagating back.
+    LossScale(f64),
+    /// Values stored in this format.
+    Store(Precision),
+    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this.
+    Shrink(f64),
+    /// Broken weights set to 0.
+    Mend,
+    /// A change of the model or its data, which a replay cannot make.
+    Code(&'static str),
+}
+
+impl fmt::Display for Cure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cure::Rate(factor) => write!(f, "learning rate × {factor:e}"),
+            Cure::Warmup(steps) => write!(f, "warm-up over {steps} steps"),
+            Cure::Clip(norm) => write!(f, "gradients clipped to norm {norm}"),
+            Cure::Skip(batch) => write!(f, "batch {batch} left out"),
+            Cure::Epsilon(epsilon) => write!(f, "the update's epsilon at {epsilon:e}"),
+            Cure::Betas(b1, b2) => write!(f, "betas at {b1} and {b2}"),
+            Cure::Decay => write!(f, "the other sign of weight decay"),
+            Cure::Zero => write!(f, "gradients zeroed before every step"),
+            Cure::Average => write!(f, "gradients divided by the number of batches"),
+            Cure::LossScale(scale) => write!(f, "loss scale {scale}"),
+            Cure::Store(precision) => write!(f, "values stored as {precision}"),
+            Cure::Shrink(gain) => {
+                write!(f, "weight matrices that multiply sizes by more than 1 scaled to {gain}")
+            }
+            Cure::Mend => write!(f, "broken weights set to 0"),
+            Cure::Code(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+/// What became of a cure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trial {
+    /// The cure.
+    pub cure: String,
+    /// Whether it was tried: a change of code cannot be.
+    pub tried: bool,
+    /// From which step on it was replayed.
+    pub from: u64,
+    /// How many steps it was replayed.
+    pub steps: u64,
+    /// The last loss; NaN where it failed again.
+    pub loss: f64,
+    /// Whether loss and gradients stayed finite, the loss did not run away, and the symptom is gone.
+    pub cured: bool,
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Trial { cure, tried, from, steps, loss, cured } = self;
+        match (tried, cured) {
+            (false, _) => write!(f, "{cure}: not tried, it is a change of the model or its data"),
+            (true, true) => {
+                write!(f, "{cure}: tried from step {from} on, loss {loss:.4} after {steps} steps")
+            }
+            (true, false) if loss.is_finite() => {
+                write!(
+                    f,
+                    "{cure}: tried from step {from} on, no help: loss {loss:.4} after {steps} steps"
+                )
+            }
+            (true, false) => {
+                write!(f, "{cure}: tried from step {from} on, fails again at step {steps}")
+            }
+        }
+    }
+}
+
+/// What cures depend on.
+pub(crate) struct Case<'a, S: Subject> {
+    pub(crate) subject: &'a S,
+    pub(crate) recipe: &'a Recipe,
+    /// The last state of good health, then the start: where replays begin.
+    pub(crate) states: &'a [State],
+    pub(crate) signs: Option<&'a Signs>,
+    /// The batch at which it failed.
+    pub(crate) batch: u64,
+    /// The usual gradient norm.
+    pub(crate) usual_norm: f64,
+    /// Steps of a replay.
+    pub(crate) steps: u64,
+    /// The largest size of a gradient without loss scale.
+    pub(crate) largest_gradient: f64,
+    /// The curvature where health was good, if it was asked for.
+    pub(crate) stability: Option<Stability>,
+}
+
+impl<S: Subject> Case<'_, S> {
+    /// What helps against a cause: alternatives, the mildest first.
+    fn cures(&self, cause: Cause) -> Vec<Cure> {
+        let format = |p| vec![Cure::Store(p)];
+        match cause {
+            Cause::BrokenWeights => vec![Cure::Mend],
+            Cause::BrokenData | Cause::BadToken | Cause::NoTarget => vec![Cure::Skip(self.batch)],
+            Cause::AllMasked => vec![Cure::Code("leave every query at least one key: itself")],
+            Cause::NoMaximum | Cause::WrongMaximum => {
+                vec![Cure::Code("subtract each column's own maximum before the exponential")]
+            }
+            Cause::LogOfSoftmax => {
+                vec![Cure::Code(
+                    "compute the loss from logits: ln Σ e^z − z_y, as cross-entropy does",
+                )]
+            }
+            Cause::InfinityMinusInfinity | Cause::ZeroTimesInfinity => {
+                vec![Cure::Code("select what is masked, or use a large finite number for −∞")]
+            }
+            Cause::ZeroVariance => vec![Cure::Code("add an epsilon of 1e-5 to the variance")],
+            Cause::NormAtZero => vec![Cure::Code("√(x² + ε) for the norm, or skip vectors of 0")],
+            Cause::EntropyAtZero => {
+                vec![Cure::Code("leave out what has probability 0: p·ln p → 0")]
+            }
+            Cause::NoEpsilon => vec![Cure::Epsilon(1e-8)],
+            Cause::BetaOne => vec![Cure::Betas(0.9, 0.99)],
+            Cause::DecaySign => vec![Cure::Decay],
+            Cause::NotZeroed => vec![Cure::Zero],
+            Cause::NotAveraged => vec![Cure::Average],
+            Cause::RateTooHigh => {
+                // Half of the limit, where that is far below; a rate that some models bear, where there is no
+                // limit to be had and the rate is beyond all reason.
+                let rate = peak(self.recipe.schedule);
+                let half = self.stability.map(|s| 0.5 * s.limit / s.rate).filter(|f| f.is_finite());
+                let half = half.or((rate > 10.0).then_some(0.1 / rate)).map(round);
+                let half = half.filter(|f| *f > 0.0 && *f < 0.05);
+                half.into_iter().chain([1e-1, 1e-2, 1e-3, 1e-4]).map(Cure::Rate).collect()
+            }
+            Cause::NoWarmup => vec![Cure::Warmup(100)],
+            Cause::SpikeBatch => {
+                let norm = if self.usual_norm.is_finite() { self.usual_norm } else { 1.0 };
+                vec![Cure::Clip(round(norm)), Cure::Skip(self.batch)]
+            }
+            Cause::LargeInitialisation | Cause::EntropyCollapse | Cause::GrowingLogits => {
+                vec![Cure::Shrink(0.5), Cure::Shrink(0.05)]
+            }
+            Cause::GrowingResidual => {
+                vec![Cure::Code(
+                    "normalise before every block, and write 1/√(2·layers) to the stream",
+                )]
+            }
+            Cause::NoScale => vec![Cure::Code("divide scores by √d of a head")],
+            Cause::DriftingLogits => {
+                vec![Cure::Code("a small penalty on (ln Σ e^z)², or no bias in the head")]
+            }
+            Cause::NoMask => vec![Cure::Code("mask every key that is later than its query")],
+            Cause::CutGradient => {
+                vec![Cure::Code("let the named operation send its gradient; `check` certifies it")]
+            }
+            Cause::RangeEnded => [format(Precision::Bf16), format(Precision::F32)].concat(),
+            Cause::Underflow | Cause::LossScaleTooHigh => vec![Cure::LossScale(self.loss_scale())],
+            Cause::Unknown => vec![Cure::Rate(0.1), Cure::Clip(1.0)],
+        }
+    }
+
+    /// The largest power of two that keeps the largest gradient four times below the format's end.
+    fn loss_scale(&self) -> f64 {
+        loss_scale(self.recipe.precision, self.largest_gradient)
+    }
+
+    /// Tries the cures of a cause until one cures.
+    pub(crate) fn try_cures(&self, cause: Cause) -> Result<Vec<Trial>, ModelError> {
+        let mut trials = vec![];
+        for cure in self.cures(cause) {
+            let mut cured = false;
+            for state in self.states {
+                let trial = self.replay(&cure, state, cause)?;
+                cured = trial.cured;
+                let done = cured || !trial.tried;
+                trials.push(trial);
+                if done {
+                    break;
+                }
+            }
+            if cured {
+                break;
+            }
+        }
+        Ok(trials)
+    }
+
+    /// Whether the last quarter of a replay is better than its start, and than knowing nothing; where the
+    /// start knows something already, whether it is no worse but for the chance of batches.
+    fn learns(&self, losses: &[f64]) -> bool {
+        let Some(&first) = losses.first() else { return false };
+        let mean = last_quarter(losses);
+        let uniform = self.signs.map_or(f64::NAN, |s| s.uniform);
+        if first < 0.9 * uniform { mean <= 1.2 * first + 0.1 } else { mean < first.min(uniform) }
+    }
+
+    fn replay(&self, cure: &Cure, state: &State, cause: Cause) -> Result<Trial, ModelError> {
+        let (mut recipe, mut state) = (self.recipe.clone(), state.clone());
+        let mut trial = Trial {
+            cure: cure.to_string(),
+            tried: true,
+            from: state.steps,
+            steps: 0,
+            loss: f64::NAN,
+            cured: false,
+        };
+        match cure {
+            Cure::Rate(factor) => {
+                recipe.schedule = scaled(recipe.schedule, *factor);
+                trial.cure = format!("learning rate {:.1e} (× {factor:e})", peak(recipe.schedule));
+            }
+            Cure::Warmup(steps) => {
+                let peak = peak(recipe.schedule);
+                let total = u64::MAX;
+                recipe.schedule =
+                    Schedule::Linear { peak, minimum: peak, warmup: state.steps + steps, total };
+            }
+            Cure::Clip(norm) => recipe.clip = *norm,
+            Cure::Skip(batch) => recipe.skipped.push(*batch),
+            Cure::Epsilon(e) => {
+                if let Descent::Adam { epsilon, .. } = &mut recipe.descent {
+                    *epsilon = *e;
+                }
+            }
+            Cure::Betas(b1, b2) => {
+                if let Descent::Adam { beta1, beta2, .. } = &mut recipe.descent {
+                    (*beta1, *beta2) = (*b1, *b2);
+                }
+            }
+            Cure::Decay => {
+                if let Descent::Adam { decay, .. } = &mut recipe.descent {
+                    *decay = -*decay;
+                }
+            }
+            Cure::Zero => recipe.zero_gradients = true,
+            Cure::Average => recipe.average = true,
+            Cure::LossScale(scale) => recipe.loss_scale = *scale,
+            Cure::Store(precision) => recipe.precision = *precision,
+            Cure::Shrink(target) => {
+                let step = self.subject.record::<f32>()?;
+                for p in step.tape.parameter_list() {
+                    if p.shape.rows > 1 && p.shape.columns > 1 {
+                        let matrix = &mut state.parameters[p.range];
+                        let gain = gain(matrix, p.shape);
+                        if gain > 1.0 {
+                            let factor = (target / gain) as f32;
+                            matrix.iter_mut().for_each(|p| *p *= factor);
+                        }
+                    }
+                }
+            }
+            Cure::Mend => {
+                let broken = state.parameters.iter_mut().filter(|p| !p.is_finite());
+                broken.for_each(|p| *p = 0.0);
+            }
+            Cure::Code(_) => return Ok(Trial { tried: false, ..trial }),
+        }
+        let mut course = Course::from(self.subject, &recipe, &state)?;
+        let mut losses = vec![];
+        for _ in 0..self.steps {
+            let taken = course.step()?;
+            trial.steps += 1;
+            if taken.origin.is_some() || !taken.loss.is_finite() {
+                trial.loss = f64::NAN;
+                return Ok(trial);
+            }
+            if !recipe.skipped.contains(&taken.batch) {
+                trial.loss = taken.loss;
+                losses.push(taken.loss);
+            }
+        }
+        let first = losses.first().copied().unwrap_or(f64::NAN);
+        let ran_away = trial.loss > 1.5 * first + 0.5;
+        let gone = match cause {
+            Cause::DecaySign => course.decay_factor() <= 1.0,
+            Cause::EntropyCollapse | Cause::GrowingLogits => {
+                let batch = self.subject.batch(course.next_batch());
+                let end = signs(self.subject, &course.state().parameters, &batch)?;
+                by_saturation(&end).is_none() && self.learns(&losses)
+            }
+            // These must learn, not only survive: a rate can also kill a model and leave ln V.
+            Cause::LargeInitialisation
+            | Cause::RateTooHigh
+            | Cause::NoWarmup
+            | Cause::SpikeBatch
+            | Cause::Unknown => self.learns(&losses),
+            // Its loss may be scaled.
+            Cause::Underflow => last_quarter(&losses) < first,
+            _ => true,
+        };
+        trial.cured = !ran_away && gone;
+        Ok(trial)
+    }
+}
+
+/// The mean of the last quarter.
+fn last_quarter(losses: &[f64]) -> f64 {
+    let last = &losses[losses.len() - losses.len().div_ceil(4)..];
+    last.iter().sum::<f64>() / last.len() as f64
+}
+
+/// By how much a matrix multiplies a vector's size at the least: ‖W‖_F over the root of its longer side.
+fn gain(matrix: &[f32], shape: Shape) -> f64 {
+    let squares: f64 = matrix.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
+    (squares / shape.rows.max(shape.columns) as f64).sqrt()
+}
+
+/// The largest power of two that keeps the largest gradient four times below a format's end.
+pub fn loss_scale(precision: Precision, largest_gradient: f64) -> f64 {
+    let room = precision.largest() / 4.0 / largest_gradient.max(f64::MIN_POSITIVE);
+    room.log2().floor().clamp(-24.0, 24.0).exp2()
+}
+
+/// One digit.
+fn round(x: f64) -> f64 {
+    format!("{x:.0e}").parse().unwrap_or(x)
+}
+
+/// The highest rate of a schedule that falls.
+pub(crate) fn peak(schedule: Schedule) -> f64 {
+    match schedule {
+        Schedule::Constant { rate } => rate,
+        Schedule::Linear { peak, .. }
+        | Schedule::Cosine { peak, .. }
+        | Schedule::WarmupStableDecay { peak, .. }
+        | Schedule::Step { peak, .. } => peak,
+    }
+}
+
+fn scaled(mut schedule: Schedule, by: f64) -> Schedule {
+    match &mut schedule {
+        Schedule::Constant { rate } => *rate *= by,
+        Schedule::Step { peak, .. } => *peak *= by,
+        Schedule::Linear { peak, minimum, .. }
+        | Schedule::Cosine { peak, minimum, .. }
+        | Schedule::WarmupStableDecay { peak, minimum, .. } => {
+            *peak *= by;
+            *minimum *= by;
+        }
+    }
+    schedule
+}

@@ -1,0 +1,232 @@
+//! What a step's numbers say about its health, read from a recording that shows every formula.
+
+use crate::ModelError;
+use crate::subject::{Given, Recording, Subject};
+use calculus::{Source, Tape, Var};
+use linalg::gather;
+
+/// Signs of health at one state on one batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signs {
+    /// The loss.
+    pub loss: f64,
+    /// ln V: what who knows nothing pays; NaN without logits.
+    pub uniform: f64,
+    /// The largest gain of a linear map, ‖W‖_F/√rows: by how much it multiplies a vector's size, and whose.
+    pub gain: (f64, String),
+    /// Root mean square of the residual stream's last sum over that of its first; 1 without sums.
+    pub residual: f64,
+    /// Attention, softmax by softmax.
+    pub attention: Vec<Attention>,
+    /// Largest − least logit of a token, at the most; the mean of all; their deviation about each token's
+    /// mean.
+    pub logits: Option<(f64, f64, f64)>,
+    /// Parameters whose gradient is exactly zero, and those that the loss does not depend on.
+    pub unmoved: Vec<String>,
+    /// Share of units of every activation function that no token uses: dead.
+    pub dead: Vec<(String, f64)>,
+}
+
+/// What one softmax over keys does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Its name.
+    pub name: String,
+    /// Mean entropy over ln of the visible tokens: 1 looks everywhere, 0 at one token.
+    pub entropy: f64,
+    /// The largest score.
+    pub largest: f64,
+    /// Share of queries with a weight above 0.99.
+    pub saturated: f64,
+    /// Whether dot products reach it without a scale.
+    pub unscaled: bool,
+}
+
+fn rms(x: &[f32]) -> f64 {
+    let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+    (squares / x.len().max(1) as f64).sqrt()
+}
+
+/// Reads the signs of a step at parameters and batch.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn signs(
+    subject: &impl Subject,
+    parameters: &[f32],
+    batch: &[Given],
+) -> Result<Signs, ModelError> {
+    let mut step = subject.record_in_full::<f32>()?;
+    step.set_parameters(parameters);
+    step.give(batch);
+    let loss = f64::from(step.step());
+    let Recording { tape, loss: output } = &step;
+    let logits = tape.find("logits");
+    Ok(Signs {
+        loss,
+        uniform: logits.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),
+        gain: gain(tape),
+        residual: residual(tape),
+        attention: tape.vars().filter_map(|v| attention(tape, v)).collect(),
+        logits: logits.map(|v| spread(tape.elements(v), tape.shape(v).rows)),
+        unmoved: unmoved(tape, *output),
+        dead: dead(tape),
+    })
+}
+
+fn gain(tape: &Tape<f32>) -> (f64, String) {
+    let mut largest = (0.0, String::new());
+    for var in tape.vars() {
+        let linear = tape.operation(var).is_some_and(|name| {
+            ["affine map", "product", "product with a transpose"].contains(&name)
+        });
+        let Some(&w) = tape.operands(var).first().filter(|_| linear) else { continue };
+        if tape.source(w) == Source::Parameter {
+            let inputs = tape.shape(tape.operands(var)[1]).rows;
+            let gain = rms(tape.elements(w)) * (inputs as f64).sqrt();
+            // NaN is noted elsewhere.
+            if gain > largest.0 {
+                largest = (gain, tape.name(w).to_owned());
+            }
+        }
+    }
+    largest
+}
+
+fn residual(tape: &Tape<f32>) -> f64 {
+    let sums: Vec<Var> = tape.vars().filter(|v| tape.operation(*v) == Some("sum")).collect();
+    match (sums.first(), sums.last()) {
+        (Some(&a), Some(&b)) if a != b && tape.shape(a) == tape.shape(b) => {
+            rms(tape.elements(b)) / rms(tape.elements(a)).max(f64::MIN_POSITIVE)
+        }
+        _ => 1.0,
+    }
+}
+
+/// What a softmax whose output weighs values does; none for other values.
+fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
+    let mixes = |user: Var| {
+        tape.operation(user).is_some_and(|n| n.starts_with("weighted sum"))
+            && tape.operands(user).contains(&var)
+    };
+    if !tape.operation(var)?.contains("softmax") || !tape.vars().any(mixes) {
+        return None;
+    }
+    // Back from the scores to the dot products.
+    let scores = tape.operands(var)[0];
+    let (mut at, mut unscaled) = (scores, false);
+    while let Some(name) = tape.operation(at) {
+        if name.contains("scale") {
+            break;
+        }
+        if name.contains("dot products") {
+            unscaled = true;
+            break;
+        }
+        at = tape.operands(at)[0];
+    }
+    let keys = tape.shape(var).rows;
+    let (mut sum, mut counted, mut saturated) = (0.0, 0.0, 0.0);
+    let mut largest = 0.0_f64;
+    let columns = tape.elements(var).chunks(keys).zip(tape.elements(scores).chunks(keys));
+    for (p, s) in columns {
+        let visible = s.iter().filter(|s| **s > f32::NEG_INFINITY).count();
+        let finite = s.iter().filter(|s| s.is_finite());
+        largest = finite.fold(largest, |m, s| m.max(f64::from(s.abs())));
+        if visible < 2 {
+            continue;
+        }
+        let nats: f64 =
+            p.iter().filter(|p| **p > 0.0).map(|&p| -f64::from(p) * f64::from(p).ln()).sum();
+        sum += nats / (visible as f64).ln();
+        counted += 1.0;
+        saturated += f64::from(u8::from(p.iter().any(|&p| p > 0.99)));
+    }
+    let share = |x: f64| if counted > 0.0 { x / counted } else { 1.0 };
+    Some(Attention {
+        name: tape.name(var).to_owned(),
+        entropy: share(sum),
+        largest,
+        saturated: if counted > 0.0 { saturated / counted } else { 0.0 },
+        unscaled,
+    })
+}
+
+fn spread(logits: &[f32], rows: usize) -> (f64, f64, f64) {
+    let (mut range, mut mean, mut square) = (0.0_f64, 0.0, 0.0);
+    for z in logits.chunks(rows) {
+        let (low, high) =
+            z.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &z| (l.min(z), h.max(z)));
+        range = range.max(f64::from(high - low));
+        let own = z.iter().map(|&z| f64::from(z)).sum::<f64>() / rows as f64;
+        mean += own;
+        square += z.iter().map(|&z| (f64::from(z) - own).powi(2)).sum::<f64>() / rows as f64;
+    }
+    let n = (logits.len() / rows) as f64;
+    (range, mean / n, (square / n).sqrt())
+}
+
+fn unmoved(tape: &Tape<f32>, loss: Var) -> Vec<String> {
+    let parameters = tape
+        .vars()
+        .zip(tape.dependencies(loss))
+        .filter(|(v, _)| tape.source(*v) == Source::Parameter);
+    parameters
+        .filter(|(v, needed)| !needed || tape.gradient_elements(*v).iter().all(|&g| g == 0.0))
+        .map(|(v, _)| tape.name(v).to_owned())
+        .collect()
+}
+
+/// Rows of activations that send no gradient for any token.
+fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
+    let mut found = vec![];
+    for var in tape.vars() {
+        let is_activation = tape
+            .operation(var)
+            .is_some_and(|n| ["ReLU", "GELU", "SiLU", "tanh"].iter().any(|a| n.contains(a)));
+        let Some(&x) = tape.operands(var).first().filter(|_| is_activation) else { continue };
+        let rows = tape.shape(var).rows;
+        let (g, out) = (tape.gradient_elements(x), tape.gradient_elements(var));
+        let column = |x: &[f32], r: usize| x.iter().skip(r).step_by(rows).any(|&x| x != 0.0);
+        let dead = (0..rows).filter(|&r| column(out, r) && !column(g, r)).count();
+        found.push((tape.name(var).to_owned(), dead as f64 / rows as f64));
+    }
+    found
+}
+
+/// Whether another last token changes an earlier logit of the same sequence, or another sequence changes
+/// any: attention without its mask.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn looks_ahead(
+    subject: &impl Subject,
+    parameters: &[f32],
+    batch: &[Given],
+) -> Result<bool, ModelError> {
+    let mut step = subject.record::<f32>()?;
+    step.set_parameters(parameters);
+    step.give(batch);
+    let predictions = step.predictions();
+    let tape = &mut step.tape;
+    let found = (tape.find("tokens"), predictions, subject.length());
+    let (Some(tokens), Some(logits), Some(length)) = found else { return Ok(false) };
+    let table = tape.vars().find(|v| tape.operands(*v).get(1) == Some(&tokens));
+    let Some(table) = table.map(|v| tape.operands(v)[0]) else { return Ok(false) };
+    let vocabulary = tape.shape(table).columns;
+    let valid = |t: &f32| gather::index(*t, vocabulary).is_some();
+    if length < 2 || vocabulary < 2 || !tape.elements(tokens).iter().all(valid) {
+        return Ok(false);
+    }
+    tape.forward();
+    let rows = tape.shape(logits).rows;
+    let past = 0..rows * (length - 1);
+    let before = tape.elements(logits)[past.clone()].to_vec();
+    // The last token of the first sequence, and all tokens of the others.
+    for t in &mut tape.elements_mut(tokens)[length - 1..] {
+        *t = (*t + 1.0) % vocabulary as f32;
+    }
+    tape.forward();
+    let after = &tape.elements(logits)[past];
+    Ok(before.iter().zip(after).any(|(a, b)| a.to_bits() != b.to_bits() && a.is_finite()))
+}

@@ -1,0 +1,226 @@
+//! `glassbox check`, `glassbox diagnose` and a diverging `glassbox train`, from outside.
+
+mod program;
+
+use program::{Place, refusal, says, stderr};
+use serde_json::Value;
+use std::fs;
+
+/// Settings under which descent cannot but fail.
+const FAR_TOO_FAST: [&str; 14] = [
+    "--optimizer",
+    "sgd",
+    "--learning-rate",
+    "1e30",
+    "--weight-decay",
+    "0",
+    "--schedule",
+    "constant",
+    "--warmup",
+    "0",
+    "--clip",
+    "0",
+    "--steps",
+    "40",
+];
+
+/// Runs what must report a failure that it found: status 1, a report, and no error.
+fn found(place: &Place, arguments: &[&str]) -> String {
+    let output = place.run(arguments);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    assert!(!said.contains("error:") && !said.contains("panicked"), "{said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn found_json(place: &Place, arguments: &[&str]) -> Value {
+    serde_json::from_str(&found(place, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// Overwrites one weight of the run's model by its tensor's name.
+fn poison(place: &Place, name: &str, bytes: [u8; 4]) {
+    let path = place.path("run/model/model.safetensors");
+    let mut file = fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let tensors: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
+    let start = tensors[name]["data_offsets"][0].as_u64().unwrap() as usize + 8 + header;
+    file[start..start + 4].copy_from_slice(&bytes);
+    fs::write(path, file).unwrap();
+}
+
+#[test]
+fn sizes_that_were_never_trained_are_certified() {
+    let place = Place::new();
+    let sizes = ["check", "--data", "text.txt", "--layers", "2", "--heads", "2", "--width", "16"];
+    let sizes = [&sizes[..], &["--context", "16", "--threads", "1"]].concat();
+    let printed = place.fine(&sizes);
+    let groups = ["\ncomplete\n", "\nright\n", "\ncausal\n", "\nstart\n", "\ndata\n", "\nbits\n"];
+    says(&printed, &groups);
+    says(&printed, &["22 of 22 certificates hold", "pass  first loss"]);
+    assert!(!printed.contains('\x1b'), "no colours but in a terminal");
+    let json = place.json(&sizes);
+    assert_eq!(json["passed"], true);
+    assert_eq!(json["certificates"].as_array().unwrap().len(), 22);
+    assert!(!place.path("runs").exists(), "check writes nothing");
+}
+
+#[test]
+fn a_trained_run_and_its_model_are_certified_and_healthy() {
+    let place = Place::new();
+    place.train(&["--steps", "12", "--bias", "true"]);
+    let before = place.files();
+    for what in ["run", "run/model"] {
+        let printed = place.fine(&["check", what, "--threads", "1"]);
+        says(&printed, &["18 of 18 certificates hold", "n/a   first loss", "trained"]);
+        assert_eq!(place.json(&["check", what])["passed"], true);
+    }
+    assert_eq!(place.files(), before, "check writes nothing");
+    for what in ["run", "run/model"] {
+        let printed = place.fine(&["diagnose", what, "--steps", "6"]);
+        says(&printed, &["6 watched, nothing wrong", "health:", "saturated queries", "layers"]);
+        says(&printed, &["doublings to overflow", "curvature", "growth"]);
+        assert!(!printed.contains('\x1b') && !printed.contains("NaN"), "{printed}");
+        let json = place.json(&["diagnose", what, "--steps", "3"]);
+        assert_eq!((&json["healthy"], &json["cause"]), (&Value::Bool(true), &Value::Null));
+        assert!(json["health"]["measures"].as_array().unwrap().len() > 5);
+    }
+    // Nothing of the run is changed but the picture, which is new.
+    let after = place.files();
+    let new: Vec<_> = after.iter().filter(|f| !before.contains(f)).map(|f| &f.0).collect();
+    assert_eq!(new, [&place.path("run/growth.svg")]);
+}
+
+#[test]
+fn a_diverging_run_stops_in_time_and_is_diagnosed() {
+    let place = Place::new();
+    let said = place.refused(&place.training(&FAR_TOO_FAST));
+    says(&said, &["diverged", "glassbox diagnose run", "--learning-rate"]);
+    assert_eq!(said.matches("error:").count(), 1);
+    // What was not finite was not applied: the saved weights are numbers.
+    place.fine(&["evaluate", "run"]);
+    let lines = fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
+    let steps = lines.lines().count() as u64;
+    assert!(steps < 40, "it stops at once");
+
+    let report = found_json(&place, &["diagnose", "run"]);
+    assert_eq!(report["healthy"], false);
+    assert_eq!(report["cause"], "rate_too_high", "{report}");
+    assert_eq!(report["step"], steps);
+    assert_eq!(report["origin"]["value"].as_str().map(|v| v != "0"), Some(true));
+    let cures = report["cures"].as_array().unwrap();
+    let cure = cures.last().unwrap();
+    assert_eq!(
+        (&cure["tried"], &cure["cured"]),
+        (&Value::Bool(true), &Value::Bool(true)),
+        "{cure}"
+    );
+
+    let printed = found(&place, &["diagnose", "run", "--svg", "growth.svg"]);
+    says(&printed, &["\noperation", "\nelement", "\narithmetic", "\noperand", "\ngrowth"]);
+    says(
+        &printed,
+        &["\ncause      learning rate above the stability limit", "\nbecause", "\ncure "],
+    );
+    says(&printed, &["docs/FAILURES.md", "growth.svg"]);
+    assert!(fs::read_to_string(place.path("growth.svg")).unwrap().ends_with("</svg>\n"));
+}
+
+#[test]
+fn health_is_recorded_where_it_is_asked_for_and_changes_no_bit() {
+    let place = Place::new();
+    let watched = place.train(&["--watch", "2", "--steps", "5"]);
+    let plain = place.train(&["--steps", "5", "--out", "plain"]);
+    assert_eq!(watched["weights_sha256"], plain["weights_sha256"]);
+    let lines = fs::read_to_string(place.path("run/metrics.jsonl")).unwrap();
+    for (i, line) in lines.lines().enumerate() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line.get("health").is_some(), i % 2 == 1, "{line}");
+        if let Some(health) = line.get("health") {
+            assert!(health["largest"].as_f64().unwrap() > 0.0);
+            assert_eq!(health["activations"].as_array().unwrap().len(), 1);
+            assert!(health["gradients"][0].as_f64().unwrap() > 0.0);
+            assert!(health["weight_norm"].as_f64().unwrap() > 0.0);
+        }
+    }
+    let plain = fs::read_to_string(place.path("plain/metrics.jsonl")).unwrap();
+    assert!(!plain.contains("health"));
+    says(&place.refused(&place.training(&["--watch", "0", "--out", "x"])), &["--watch"]);
+}
+
+#[test]
+fn a_weight_that_is_none_is_found_where_it_stands() {
+    let place = Place::new();
+    place.train(&[]);
+    poison(&place, "transformer.h.0.mlp.c_fc.weight", f32::NAN.to_le_bytes());
+    says(&place.refused(&["check", "run"]), &["not finite", "glassbox diagnose"]);
+    for what in ["run", "run/model"] {
+        let report = found_json(&place, &["diagnose", what, "--steps", "3"]);
+        assert_eq!(report["cause"], "broken_weights");
+        assert_eq!(report["origin"]["direction"], "given");
+        assert_eq!(report["origin"]["name"], "block.0.feed_forward.expanded.weight");
+        assert_eq!(report["cures"][0]["cured"], true);
+    }
+}
+
+#[test]
+fn formats_of_sixteen_bits_are_tried() {
+    let place = Place::new();
+    place.train(&[]);
+    for format in ["f16", "bf16"] {
+        let printed = place.fine(&["diagnose", "run", "--steps", "2", "--precision", format]);
+        says(&printed, &[&format!("\n{format}: loss"), "gradient elements vanish", "loss scale"]);
+    }
+    // Queries and keys whose products f16 cannot hold, and bf16 can.
+    let large = 40_000.0_f32.to_le_bytes();
+    fs::remove_file(place.path("run/state.safetensors")).unwrap();
+    poison(&place, "transformer.h.0.ln_1.weight", large);
+    let report = found_json(&place, &["diagnose", "run", "--steps", "2", "--precision", "f16"]);
+    assert_eq!(report["cause"], "range_ended", "{report}");
+    let high = ["diagnose", "run", "--steps", "2", "--precision", "f16", "--loss-scale", "1e30"];
+    place.train(&["--overwrite"]);
+    assert_eq!(found_json(&place, &high)["cause"], "loss_scale_too_high");
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let place = Place::new();
+    place.train(&[]);
+    for verb in ["check", "diagnose"] {
+        let refused = |arguments: &[&str], parts: &[&str]| {
+            let arguments = [&[verb], arguments].concat();
+            says(&refusal(&arguments, &place.run(&arguments)), parts);
+        };
+        refused(&["nowhere"], &["nowhere"]);
+        refused(&["text.txt"], &["text.txt"]);
+        refused(&["run", "--data", "missing.txt"], &["missing.txt"]);
+        refused(&["run", "--out", "x"], &["--out"]);
+        refused(&["run", "--threads", "0"], &["threads is 0"]);
+        refused(&["--nonsense"], &["--nonsense"]);
+        refused(&["--data", "text.txt", "--heads", "3", "--width", "16"], &["heads"]);
+        // More than any machine has, said before it is taken.
+        let huge = ["--data", "text.txt", "--layers", "1000", "--width", "65536", "--heads", "64"];
+        refused(&huge, &["of memory"]);
+    }
+    let refused = |arguments: &[&str], parts: &[&str]| says(&place.refused(arguments), parts);
+    refused(&["diagnose", "run", "--steps", "0"], &["steps is 0"]);
+    refused(&["diagnose", "run", "--loss-scale", "0"], &["loss-scale is 0"]);
+    refused(&["diagnose", "run", "--loss-scale", "NaN"], &["loss-scale is NaN"]);
+    refused(&["diagnose", "run", "--precision", "f8"], &["f8"]);
+    refused(&["diagnose", "run", "--steps", "2", "--svg", "no/where.svg"], &["no"]);
+
+    // Cut off, foreign, of another shape.
+    let path = place.path("run/model/model.safetensors");
+    let whole = fs::read(&path).unwrap();
+    for bytes in [&whole[..0], &whole[..7], &whole[..whole.len() / 2], b"nonsense, and more of it"]
+    {
+        fs::write(&path, bytes).unwrap();
+        for verb in ["check", "diagnose"] {
+            refused(&[verb, "run"], &["model.safetensors"]);
+            refused(&[verb, "run/model"], &["model.safetensors"]);
+        }
+    }
+    fs::write(&path, &whole).unwrap();
+    let state = fs::read(place.path("run/state.safetensors")).unwrap();
+    fs::write(place.path("run/state.safetensors"), &state[..state.len() / 2]).unwrap();
+    refused(&["diagnose", "run"], &["state.safetensors"]);
+}
