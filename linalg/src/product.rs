@@ -202,7 +202,7 @@ fn product<T: Real>(
         return matrix_vector(c, alpha, a, b, add);
     }
     let (m, n, terms) = (c.nrows(), c.ncols(), a.columns());
-    let stretch = terms.min((CACHED / (m + n)).max(LEAST_STRETCH));
+    let stretch = terms.min((CACHED / (m + n).max(1)).max(LEAST_STRETCH));
     for first in (0..terms.max(1)).step_by(stretch.max(1)) {
         let count = stretch.min(terms - first);
         let pieces = pieces(m * n * count);
