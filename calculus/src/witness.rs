@@ -20,12 +20,11 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 /// ```
 /// use calculus::Witness;
 /// use linalg::Real;
-/// let p = Witness::from_f64(112.25).exp() / Witness::from_f64(115.0).exp();
+/// let p = Witness::<f32>::from_f64(112.25).exp() / Witness::from_f64(115.0).exp();
 /// assert!(p.value.is_nan());
 /// assert_eq!(p.fault.unwrap().to_string(), "exp(112.25) overflows");
 /// let nothing = Witness::<f32>::from_f64(0.0);
 /// assert_eq!((nothing / nothing).fault.unwrap().to_string(), "0 / 0");
-/// # let _: Witness<f32> = p;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Witness<T> {

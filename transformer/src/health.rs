@@ -83,6 +83,8 @@ pub struct Health {
     pub noise_scale: f64,
 }
 
+/// How far the residual stream may grow from the first sum to the last.
+pub(crate) const GROWTH: f64 = 300.0;
 /// Of attention, over ln of the visible keys; 1 is rounded.
 const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
 /// Batches that the noise of gradients is measured on.
@@ -149,7 +151,7 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
         all.push(Measure::new("mean logit, by size", mean.abs(), (0.0, 300.0)));
     }
     all.push(Measure::new("largest gain", signs.gain.0, (0.0, 60.0)).at(&signs.gain.1));
-    all.push(Measure::new("growth of the residual stream", signs.residual, (0.05, 300.0)));
+    all.push(Measure::new("growth of the residual stream", signs.residual, (0.05, GROWTH)));
     for a in &signs.attention {
         let entropy =
             Measure::new("attention's entropy over the most possible", a.entropy, ENTROPY);

@@ -92,7 +92,9 @@ fn overlap(train: &[u32], validation: &[u32], length: usize) -> (f64, usize) {
         places.entry(window.iter().fold(0, |h, &x| add(h, x))).or_default().push(w);
     }
     let windows = validation.len() / length;
-    // Where each window was found in training, at most a few times each.
+    // Where each window was found in training, at most so many times each: then it is looked for no more, or
+    // a text that repeats itself would be compared with itself for ever.
+    const MOST: usize = 64;
     let mut found: Vec<Vec<usize>> = vec![vec![]; windows];
     let searched = &train[..train.len().min(SEARCHED)];
     let mut hash = 0;
@@ -102,15 +104,15 @@ fn overlap(train: &[u32], validation: &[u32], length: usize) -> (f64, usize) {
             hash = hash.wrapping_sub(lead.wrapping_mul(u64::from(searched[i - length]) + 1));
         }
         if i + 1 >= length
-            && let Some(same) = places.get(&hash)
+            && let Some(same) = places.get_mut(&hash)
         {
             let start = i + 1 - length;
-            for &w in same {
-                let equal = searched[start..=i] == validation[w * length..(w + 1) * length];
-                if equal && found[w].len() < 64 {
+            same.retain(|&w| {
+                if searched[start..=i] == validation[w * length..(w + 1) * length] {
                     found[w].push(start);
                 }
-            }
+                found[w].len() < MOST
+            });
         }
     }
     let shared = found.iter().filter(|f| !f.is_empty()).count();

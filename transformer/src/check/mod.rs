@@ -1,6 +1,7 @@
 //! Certificates: is a step's gradient right and complete, does nothing look ahead, does it start sane?
 //!
-//! Every certificate is one measured number against a limit that is derived, never tuned. They read the
+//! Every certificate is one measured number against a limit: derived where theory gives one (differences,
+//! adjoints, bits, masks), a convention that its detail names where not (a start, a share of data). They read the
 //! recorded step and need no line in the model. `glassbox check` prints all of them as a table; a model
 //! that somebody composed from the crates implements [`Subject`] and gets them by [`gradients`] and
 //! [`causality`]:

@@ -48,8 +48,10 @@ pub use reduced::{Reduced, Stored, reduced};
 pub use signs::{Attention, Signs, looks_ahead, signs};
 
 use crate::curvature::Hessian;
+use crate::health::GROWTH;
 use crate::subject::Subject;
 use crate::{ModelError, Precision, check, memory};
+use calculus::stability::limit;
 use calculus::{Arithmetic, Source};
 use cure::Case;
 use linalg::krylov::{End, Lanczos};
@@ -125,11 +127,11 @@ pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> 
     Ok(recordings + 4 * states * start.parameters.len() as u128)
 }
 
-/// The learning rate above which a quadratic of this curvature diverges.
+/// The learning rate above which a quadratic of this curvature diverges; NaN where it has no minimum.
 pub fn stability_limit(descent: &Descent, eigenvalue: f64) -> f64 {
     match *descent {
-        Descent::Sgd { momentum } => (2.0 + 2.0 * momentum) / eigenvalue,
-        Descent::Adam { beta1, .. } => (2.0 + 2.0 * beta1) / ((1.0 - beta1) * eigenvalue),
+        Descent::Sgd { momentum } => limit(eigenvalue, momentum),
+        Descent::Adam { beta1, .. } => limit(eigenvalue, beta1) / (1.0 - beta1),
     }
 }
 
@@ -150,6 +152,15 @@ struct Watched {
     ran_away: bool,
     decay_factor: f64,
     names: Vec<String>,
+}
+
+impl Watched {
+    /// Whether the last step went wrong: an origin, a loss or gradient that is no number, a loss that ran away.
+    fn failed(&self) -> bool {
+        let spoilt =
+            |t: &Taken| t.origin.is_some() || !t.loss.is_finite() || !t.gradient_norm.is_finite();
+        self.ran_away || self.history.last().is_some_and(spoilt)
+    }
 }
 
 impl<S: Subject> Patient<'_, S> {
@@ -289,7 +300,7 @@ impl<S: Subject> Patient<'_, S> {
                 .try_cures(*cause)?
             }
         };
-        let failed = origin.is_some() || watched.ran_away;
+        let failed = watched.failed();
         let taken = watched.history.len() as u64 - u64::from(failed && !watched.history.is_empty());
         Ok(Diagnosis {
             steps: self.start.steps + taken,
@@ -348,7 +359,7 @@ impl<S: Subject> Patient<'_, S> {
             let why = "another last token changes the logits of earlier ones".to_owned();
             return Ok(Some((Cause::NoMask, why)));
         }
-        let failed = origin.is_some() || watched.ran_away;
+        let failed = watched.failed();
         let Some((at_start, at_end)) = signs else {
             return Ok(Some((Cause::Unknown, String::new())));
         };
@@ -495,7 +506,7 @@ impl<S: Subject> Patient<'_, S> {
             );
             return Ok(Some((Cause::LargeInitialisation, why)));
         }
-        if start.residual > 100.0 {
+        if start.residual > GROWTH {
             let why = format!(
                 "the residual stream grows by {:.1e} from first to last sum",
                 start.residual
@@ -627,7 +638,8 @@ impl<S: Subject> Patient<'_, S> {
         let state = &well[0];
         *stability = self.stability(state)?;
         let rate = self.recipe.schedule.rate(state.steps);
-        let limit = stability.map_or(String::new(), |s| {
+        let unmeasured = "; the curvature of a model of this size is not measured".to_owned();
+        let shown = stability.map_or(unmeasured, |s| {
             format!(
                 "; largest eigenvalue {:.2e}, so that {:.2e} is the limit at step {}",
                 s.eigenvalue, s.limit, state.steps
@@ -652,11 +664,17 @@ impl<S: Subject> Patient<'_, S> {
         };
         if adam && early && cold && self.start.steps == 0 && rises()? {
             let why = format!(
-                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds{limit}"
+                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds{shown}"
             );
             return Ok((Cause::NoWarmup, why));
         }
-        Ok((Cause::RateTooHigh, format!("the rate is {rate:.2e}{limit}")))
+        let within = |s: &Stability| s.rate <= s.limit;
+        let cause = if stability.as_ref().is_some_and(within) {
+            Cause::Unknown
+        } else {
+            Cause::RateTooHigh
+        };
+        Ok((cause, format!("the rate is {rate:.2e}{shown}")))
     }
 
     /// Whether a batch's gradient is far above that of its neighbours at the same weights: the batch, not the

@@ -9,7 +9,7 @@ use crate::Precision;
 use crate::subject::{Given, Recording, Subject};
 use crate::{ModelError, memory, precision};
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
-use linalg::Real;
+use linalg::{Real, Shape};
 use std::fmt;
 
 /// On which way through a step.
@@ -136,15 +136,24 @@ fn describe<T: Real>(tape: &Tape<T>, var: Var, at: usize) -> Origin {
         value: tape.elements(var)[at].to_f64(),
         fault: None,
         arithmetic: arithmetic.to_owned(),
-        operands: tape.operands(var).iter().map(|&o| operand(tape, o, var, element)).collect(),
+        operands: operands(tape, var, shape, element),
         inherited: 0,
     }
 }
 
-/// An operand, as far as one element of the output reads it.
-fn operand<T: Real>(tape: &Tape<T>, o: Var, var: Var, (i, j): (usize, usize)) -> Operand {
-    let (own, out) = (tape.shape(o), tape.shape(var));
-    let all = tape.elements(o);
+/// The operands of an operation, as far as one element of a result of shape `out` reads them.
+fn operands<T: Real>(
+    tape: &Tape<T>,
+    var: Var,
+    out: Shape,
+    element: (usize, usize),
+) -> Vec<Operand> {
+    let read = |&o: &Var| read(tape.name(o), tape.elements(o), tape.shape(o), out, element);
+    tape.operands(var).iter().map(read).collect()
+}
+
+/// The part of a matrix of shape `own` that one element of a result of shape `out` reads.
+fn read<T: Real>(name: &str, all: &[T], own: Shape, out: Shape, (i, j): (usize, usize)) -> Operand {
     let (part, what) = if own == out {
         (&all[j * own.rows + i..][..1], "that element")
     } else if own.columns == out.columns {
@@ -156,7 +165,7 @@ fn operand<T: Real>(tape: &Tape<T>, o: Var, var: Var, (i, j): (usize, usize)) ->
     let range = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| {
         if x.is_nan() { (x, x) } else { (l.min(x), h.max(x)) }
     });
-    Operand { name: tape.name(o).to_owned(), range, what }
+    Operand { name: name.to_owned(), range, what }
 }
 
 /// The first gradient of a backward replay that is not finite although what arrived was. Replays backward;
@@ -185,14 +194,23 @@ pub fn backward<T: Real>(
             let gradient = tape.gradient_elements(operand);
             let found = gradient.iter().position(|&g| !store(g).to_f64().is_finite());
             let Some(at) = found else { continue };
-            let value = store(gradient[at]).to_f64();
-            let rows = tape.shape(operand).rows;
-            let mut origin = describe(tape, var, 0);
-            origin.direction = Direction::Backward;
-            origin.name = tape.name(operand).to_owned();
-            origin.element = (at % rows, at / rows);
-            origin.value = value;
-            first = Some(origin);
+            let shape = tape.shape(operand);
+            let element = (at % shape.rows, at / shape.rows);
+            let upstream = format!("gradient of {}", tape.name(var));
+            let arrived = tape.gradient_elements(var);
+            let mut operands = operands(tape, var, shape, element);
+            operands.push(read(&upstream, arrived, tape.shape(var), shape, element));
+            first = Some(Origin {
+                direction: Direction::Backward,
+                name: tape.name(operand).to_owned(),
+                operation: tape.operation(var).unwrap_or_default().to_owned(),
+                element,
+                value: store(gradient[at]).to_f64(),
+                fault: None,
+                arithmetic: String::new(),
+                operands,
+                inherited: 0,
+            });
             break;
         }
     }
@@ -347,7 +365,8 @@ fn explain(
 
 /// Writes down what failed.
 fn note(origin: &mut Origin, found: Witness<f32>, precision: Precision) {
-    if found.value.is_finite() {
+    // In f32 itself a replay that stays finite rounded otherwise: the operands must do.
+    if found.value.is_finite() && precision != Precision::F32 {
         origin.arithmetic = range_ended(precision, found.value);
         return;
     }

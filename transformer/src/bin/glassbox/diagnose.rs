@@ -70,6 +70,9 @@ const SYMPTOMS: [Cause; 9] = [
     Cause::Unknown,
 ];
 
+/// Steps that may be watched: sizes of all values are kept of each.
+const MOST_STEPS: u64 = 10_000;
+
 impl Diagnose {
     /// Diagnoses; the exit code tells whether all is well.
     pub(crate) fn run(self) -> Result<ExitCode> {
@@ -79,12 +82,13 @@ impl Diagnose {
             );
         }
         let steps = self.settings.steps.unwrap_or(WATCHED);
-        if steps == 0 || steps > 1_000_000 {
-            return Err(format!("steps is {steps}; it must be 1 to 1000000").into());
+        if steps == 0 || steps > MOST_STEPS {
+            return Err(format!("steps is {steps}; it must be 1 to {MOST_STEPS}").into());
         }
-        if !(self.loss_scale > 0.0 && self.loss_scale.is_finite()) {
+        let scale = self.loss_scale as f32;
+        if !(scale > 0.0 && scale.is_normal() && scale.recip().is_normal()) {
             return Err(format!(
-                "loss-scale is {}; it must be a finite number above 0",
+                "loss-scale is {}; it must be above 0, and it and its inverse f32 numbers of full precision",
                 self.loss_scale
             )
             .into());

@@ -107,7 +107,11 @@ impl Run {
             // Nothing of the earlier run may pass for the new one's.
             let model = ["config.json", "model.safetensors", "tokenizer.json"];
             let model = model.map(|file| model_directory(directory).join(file));
-            for old in model.into_iter().chain([state_file(directory), plot_file(directory)]) {
+            for old in model.into_iter().chain([
+                state_file(directory),
+                plot_file(directory),
+                growth_file(directory),
+            ]) {
                 if old.exists() {
                     fs::remove_file(old)?;
                 }
