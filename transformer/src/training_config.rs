@@ -159,8 +159,15 @@ impl TrainingConfig {
             "between 0 and learning_rate",
         )?;
         check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
-        let decay = self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0;
-        check(decay, "weight_decay", &self.weight_decay, "0 or more, and below 1/learning_rate")?;
+        let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
+        check(decay, "weight_decay", &self.weight_decay, "a finite number, 0 or more")?;
+        check(
+            self.weight_decay * self.learning_rate < 1.0,
+            "learning_rate",
+            &self.learning_rate,
+            "below 1/weight_decay (0.1 unless it is set), or a step would turn weights round; give a smaller \
+             rate, or a smaller weight_decay",
+        )?;
         check(share(self.beta1), "beta1", &self.beta1, "at least 0 and below 1")?;
         check(share(self.beta2), "beta2", &self.beta2, "at least 0 and below 1")?;
         check(share(self.momentum), "momentum", &self.momentum, "at least 0 and below 1")?;

@@ -154,13 +154,14 @@ impl<S: Subject> Case<'_, S> {
             Cause::NotZeroed => vec![Cure::Zero],
             Cause::NotAveraged => vec![Cure::Average],
             Cause::RateTooHigh => {
-                // Half of the limit, where that is far below; a rate that some models bear, where there is no
-                // limit to be had and the rate is beyond all reason.
+                // Half of the limit, where that is far below, and less; a rate that some models bear, where
+                // there is no limit to be had and the rate is beyond all reason. The highest rate counts: one
+                // that warms up gets there.
                 let rate = peak(self.recipe.schedule);
-                let half = self.stability.map(|s| 0.5 * s.limit / s.rate).filter(|f| f.is_finite());
-                let half = half.or((rate > 10.0).then_some(0.1 / rate)).map(round);
-                let half = half.filter(|f| *f > 0.0 && *f < 0.05);
-                half.into_iter().chain([1e-1, 1e-2, 1e-3, 1e-4]).map(Cure::Rate).collect()
+                let half = self.stability.map(|s| 0.5 * s.limit / rate).filter(|f| f.is_finite());
+                let half = half.or((rate > 10.0).then_some(0.1 / rate));
+                let first = half.filter(|f| *f > 0.0 && *f < 0.05).unwrap_or(1e-1);
+                [1.0, 1e-1, 1e-2, 1e-3].map(|f| Cure::Rate(round(first * f))).into()
             }
             Cause::NoWarmup => vec![Cure::Warmup(100)],
             Cause::SpikeBatch => {
@@ -221,7 +222,12 @@ impl<S: Subject> Case<'_, S> {
         let Some(&first) = losses.first() else { return false };
         let mean = last_quarter(losses);
         let uniform = self.signs.map_or(f64::NAN, |s| s.uniform);
-        if first < 0.9 * uniform { mean <= 1.2 * first + 0.1 } else { mean < first.min(uniform) }
+        if first < 0.9 * uniform {
+            mean <= 1.2 * first + 0.1
+        } else {
+            // A model that died says ln V to the last digit.
+            mean < LEARNT * first.min(uniform)
+        }
     }
 
     fn replay(&self, cure: &Cure, state: &State, cause: Cause) -> Result<Trial, ModelError> {
@@ -322,6 +328,9 @@ impl<S: Subject> Case<'_, S> {
         Ok(trial)
     }
 }
+
+/// Below this share of what a model without knowledge pays, one has learnt something.
+const LEARNT: f64 = 0.999;
 
 /// The mean of the last quarter.
 fn last_quarter(losses: &[f64]) -> f64 {

@@ -116,6 +116,8 @@ fn measure(
     steps: Option<usize>,
     (generate, watch): (bool, bool),
 ) -> Result<Measured> {
+    // Refuses what memory cannot hold before anything is timed.
+    drop(Trainer::<f32>::new(config.clone(), model)?);
     let limits = limits::measure(Duration::from_millis(900));
     let products = products(config, model);
     memory::reset_peak();

@@ -207,6 +207,9 @@ fn read(file: &Path) -> Result<Vec<u8>> {
 
 /// Refuses to write over what is read, and into a directory: before the work, not after it.
 fn different(file: &Path, out: &Path) -> Result<()> {
+    if out == Path::new("-") {
+        return Err("--out - would write a file of that name; give --out a file".into());
+    }
     if out.is_dir() {
         return Err(format!("{} is a directory; give --out a file", out.display()).into());
     }

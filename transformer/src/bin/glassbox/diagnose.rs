@@ -163,9 +163,16 @@ impl Diagnose {
             )?),
             Some(_) => None,
         };
-        let svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
-        if let Some(path) = &svg {
-            write_atomically(path, found.growth.svg().as_bytes())?;
+        let mut svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
+        if let Some(path) = &svg
+            && let Err(error) = write_atomically(path, found.growth.svg().as_bytes())
+        {
+            // The picture that was asked for, or one that a diagnosis can do without.
+            if self.svg.is_some() {
+                return Err(format!("cannot write {}: {error}", path.display()).into());
+            }
+            crate::remark(format!("no picture: cannot write {}: {error}", path.display()));
+            svg = None;
         }
         let text = if self.json {
             format!("{}\n", object(&found, reduced.as_ref(), health.as_ref()))

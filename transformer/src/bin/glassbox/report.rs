@@ -6,6 +6,7 @@ use crate::source::Entropy;
 use crate::{Result, program};
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
+use std::cmp::Ordering;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -83,6 +84,15 @@ impl Report {
         }
         let baselines = self.baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
         lines.push(format!("n-grams          {}", baselines.collect::<Vec<_>>().join("   ")));
+        // NaN is worse too.
+        let unigram = self.baselines.iter().find(|(n, _)| *n == 1).map(|(_, nats)| *nats);
+        if unigram.is_some_and(|nats| loss.partial_cmp(&nats) != Some(Ordering::Less)) {
+            lines.push(format!(
+                "warning          no better than counting single tokens; see {} diagnose {}",
+                program(),
+                self.run.display()
+            ));
+        }
         lines.push(String::new());
         lines.extend(self.sample.lines().map(|line| format!("  | {line}")));
         lines.push(String::new());
