@@ -17,7 +17,7 @@ mod settings;
 mod source;
 mod train;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -58,11 +58,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    // So that `--clip -1` is told what --clip takes.
-    let command = Arguments::command()
-        .mut_subcommands(|verb| verb.mut_args(|argument| argument.allow_negative_numbers(true)));
-    let arguments =
-        Arguments::from_arg_matches(&command.get_matches()).unwrap_or_else(|e| e.exit());
+    let arguments = Arguments::parse();
     let done = match arguments.verb {
         None => train::Train::default().run(),
         Some(Verb::Train(train)) => train.run(),
