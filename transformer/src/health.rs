@@ -12,7 +12,7 @@
 //!   Training*, 2018, appendix A.
 
 use crate::corpus::Corpus;
-use crate::diagnose::{Recipe, Signs, Stability, State, Taken, signs};
+use crate::diagnose::{Recipe, Signs, Stability, State, Taken, rms, signs};
 use crate::subject::Subject;
 use crate::trainer::{Step, Trainer};
 use crate::{ModelError, Precision};
@@ -89,11 +89,6 @@ pub(crate) const GROWTH: f64 = 300.0;
 const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
 /// Batches that the noise of gradients is measured on.
 const NOISE: u64 = 8;
-
-fn rms(x: &[f32]) -> f64 {
-    let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    (squares / x.len().max(1) as f64).sqrt()
-}
 
 /// Measures a step's health at a state; `taken` is its last step, if one was taken, and `stability` what
 /// [`crate::diagnose::stability`] found, if it was asked.

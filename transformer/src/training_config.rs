@@ -121,6 +121,9 @@ const MOST_BATCHES: u64 = 1 << 24;
 /// Tokens of a batch; larger steps are made of several, by `accumulate`.
 const LARGEST_BATCH: usize = 1 << 24;
 
+/// Adam's ε: what keeps an update finite where the gradient was always 0.
+pub(crate) const EPSILON: f64 = 1e-8;
+
 impl TrainingConfig {
     /// Checks every setting that is not the model's.
     ///
@@ -220,7 +223,7 @@ impl TrainingConfig {
     ) -> Box<dyn Optimizer<T>> {
         match self.optimizer {
             OptimizerKind::AdamW => Box::new(
-                Adam::new(parameters, self.beta1, self.beta2, 1e-8)
+                Adam::new(parameters, self.beta1, self.beta2, EPSILON)
                     .with_decay(self.weight_decay, matrices),
             ),
             OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.momentum)),

@@ -4,6 +4,7 @@ use super::{Certificate, direction, inner, norm, operations, recorded, rounding}
 use crate::ModelError;
 use crate::subject::{Recording, Subject};
 use calculus::{Dual, Source};
+use linalg::Real;
 
 /// Directions along which the whole gradient is tried.
 const DIRECTIONS: u32 = 3;
@@ -72,15 +73,14 @@ fn reached(step: &Recording<f64>) -> Certificate {
 }
 
 /// Sums along the step: its depth, and the longest of its sums.
-fn depth_and_width(step: &Recording<f64>) -> (usize, usize) {
+fn depth_and_width<T: Real>(step: &Recording<T>) -> (usize, usize) {
     let tape = &step.tape;
     let widest = tape.vars().map(|v| tape.shape(v)).map(|s| s.rows.max(s.columns)).max();
     (tape.vars().filter(|v| tape.operation(*v).is_some()).count(), widest.unwrap_or(1))
 }
 
 fn whole(dual: &mut Recording<Dual<f64>>, gradient: &[f64], seed: u64) -> Certificate {
-    let depth = dual.tape.vars().filter(|v| dual.tape.operation(*v).is_some()).count();
-    let widest = dual.tape.vars().map(|v| dual.tape.shape(v)).map(|s| s.rows.max(s.columns)).max();
+    let (depth, widest) = depth_and_width(dual);
     let mut worst = 0.0_f64;
     for which in 0..DIRECTIONS {
         let tangent = direction(seed, which, gradient.len());
@@ -90,7 +90,7 @@ fn whole(dual: &mut Recording<Dual<f64>>, gradient: &[f64], seed: u64) -> Certif
         let error = (forward - reverse).abs() / size.max(f64::MIN_POSITIVE);
         worst = if error.is_nan() { f64::NAN } else { worst.max(error) };
     }
-    let limit = depth as f64 * rounding(gradient.len(), widest.unwrap_or(1));
+    let limit = depth as f64 * rounding(gradient.len(), widest);
     let detail = format!("{DIRECTIONS} random directions in {} parameters", gradient.len());
     Certificate::at_most(("right", "the whole step: duals against backward"), worst, limit, detail)
 }
@@ -138,8 +138,7 @@ fn differences(step: &mut Recording<f64>, gradient: &[f64], loss: f64) -> Certif
 /// uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v: duals under backward.
 fn symmetric(dual: &mut Recording<Dual<f64>>, seed: u64) -> Certificate {
     let n = dual.tape.parameters().len();
-    let depth = dual.tape.vars().filter(|v| dual.tape.operation(*v).is_some()).count();
-    let widest = dual.tape.vars().map(|v| dual.tape.shape(v)).map(|s| s.rows.max(s.columns)).max();
+    let (depth, widest) = depth_and_width(dual);
     let (u, v) = (direction(seed, 10, n), direction(seed, 11, n));
     let mut times = |direction: &[f64]| -> Vec<f64> {
         set_tangent(dual, direction);
@@ -150,7 +149,7 @@ fn symmetric(dual: &mut Recording<Dual<f64>>, seed: u64) -> Certificate {
     let size = norm(&u) * norm(&hv) + norm(&v) * norm(&hu);
     let difference = (inner(&u, &hv).0 - inner(&v, &hu).0).abs();
     let error = if difference == 0.0 { 0.0 } else { difference / size };
-    let limit = depth as f64 * rounding(n, widest.unwrap_or(1));
+    let limit = depth as f64 * rounding(n, widest);
     let detail = "two random directions u, v; H·v by duals under backward";
     Certificate::at_most(("right", "second order: uᵀHv = vᵀHu"), error, limit, detail)
 }

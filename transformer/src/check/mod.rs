@@ -208,7 +208,10 @@ pub fn bytes(step: &GptStep<'_>) -> Result<u128, ModelError> {
 }
 
 /// Freshly initialised parameters.
-fn initialised(config: &Gpt2Config, seed: u64) -> Result<Vec<f32>, ModelError> {
+///
+/// # Errors
+/// Sizes that contradict each other or that memory cannot hold.
+pub fn initialised(config: &Gpt2Config, seed: u64) -> Result<Vec<f32>, ModelError> {
     let mut model = Gpt2::<f32>::record_forward_only(config, 1, 1, Form::Fused)?;
     model.initialise(seed);
     Ok(model.tape().parameters().to_vec())

@@ -3,6 +3,7 @@
 use super::origin::{self, Origin};
 use crate::subject::{self, Recording, Subject};
 use crate::trainer::matrices;
+use crate::training_config::EPSILON;
 use crate::{ModelError, OptimizerKind, Precision, TrainingConfig};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
@@ -71,7 +72,7 @@ impl Recipe {
     /// Adam at a constant rate, as most people begin.
     pub fn adam(rate: f64) -> Self {
         Recipe {
-            descent: Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
+            descent: Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: EPSILON, decay: 0.0 },
             ..Recipe::sgd(rate)
         }
     }
@@ -97,7 +98,7 @@ impl Recipe {
             OptimizerKind::AdamW => Descent::Adam {
                 beta1: config.beta1,
                 beta2: config.beta2,
-                epsilon: 1e-8,
+                epsilon: EPSILON,
                 decay: config.weight_decay,
             },
             OptimizerKind::Sgd => Descent::Sgd { momentum: config.momentum },

@@ -2,7 +2,7 @@
 
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
-use super::signs::{Signs, signs};
+use super::signs::{Signs, signs, squares};
 use super::{Stability, by_saturation};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
@@ -340,8 +340,7 @@ fn last_quarter(losses: &[f64]) -> f64 {
 
 /// By how much a matrix multiplies a vector's size at the least: ‖W‖_F over the root of its longer side.
 fn gain(matrix: &[f32], shape: Shape) -> f64 {
-    let squares: f64 = matrix.iter().map(|&w| f64::from(w) * f64::from(w)).sum();
-    (squares / shape.rows.max(shape.columns) as f64).sqrt()
+    (squares(matrix) / shape.rows.max(shape.columns) as f64).sqrt()
 }
 
 /// The largest power of two that keeps the largest gradient four times below a format's end.

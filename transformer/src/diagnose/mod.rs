@@ -46,6 +46,7 @@ pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
 pub use reduced::{Reduced, Stored, reduced};
 pub use signs::{Attention, Signs, looks_ahead, signs};
+pub(crate) use signs::{rms, squares};
 
 use crate::curvature::Hessian;
 use crate::health::GROWTH;
@@ -542,8 +543,7 @@ impl<S: Subject> Patient<'_, S> {
         let (mut large, mut all) = (0, 0);
         for p in step.tape.parameter_list() {
             if p.shape.rows > 1 && p.shape.columns > 1 {
-                let x = &self.start.parameters[p.range];
-                let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+                let squares = squares(&self.start.parameters[p.range]);
                 all += 1;
                 large += usize::from((squares / p.shape.rows as f64).sqrt() > 3.0);
             }

@@ -42,9 +42,14 @@ pub struct Attention {
     pub unscaled: bool,
 }
 
-fn rms(x: &[f32]) -> f64 {
-    let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-    (squares / x.len().max(1) as f64).sqrt()
+/// Σ x².
+pub(crate) fn squares(x: &[f32]) -> f64 {
+    x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}
+
+/// √(mean x²); 0 of nothing.
+pub(crate) fn rms(x: &[f32]) -> f64 {
+    (squares(x) / x.len().max(1) as f64).sqrt()
 }
 
 /// Reads the signs of a step at parameters and batch.

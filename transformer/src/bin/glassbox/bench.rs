@@ -116,12 +116,11 @@ fn measure(
     steps: Option<usize>,
     (generate, watch): (bool, bool),
 ) -> Result<Measured> {
-    // Refuses what memory cannot hold before anything is timed.
-    drop(Trainer::<f32>::new(config.clone(), model)?);
+    // First, since it refuses what memory cannot hold.
+    let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
     let limits = limits::measure(Duration::from_millis(900));
     let products = products(config, model);
     memory::reset_peak();
-    let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
     let corpus = random_corpus(config, model)?;
     let steps = match steps {
         Some(steps) => steps,

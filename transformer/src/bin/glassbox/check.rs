@@ -78,7 +78,6 @@ fn shown(certificates: &[Certificate]) -> serde_json::Value {
     serde_json::to_value(certificates).unwrap_or_default()
 }
 
-/// The certificates as a table.
 /// Certificates as they come, under the headings of their groups.
 struct Table {
     colour: bool,

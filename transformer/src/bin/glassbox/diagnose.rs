@@ -10,10 +10,11 @@ use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use transformer::check::initialised;
 use transformer::diagnose::{self, Cause, Diagnosis, Direction, Recipe, Reduced, State};
 use transformer::files::write_atomically;
 use transformer::health::{self, Health, Measure};
-use transformer::{Form, Gpt2, Gpt2Config, GptStep, Precision, Trainer, checkpoint};
+use transformer::{GptStep, Precision, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
 ///
@@ -125,7 +126,7 @@ impl Diagnose {
             remark(
                 "the checkpoint is spoilt already: training again from the seed to see what grew",
             );
-            let fresh = State::start(initial(&model, config.seed)?);
+            let fresh = State::start(initialised(&model, config.seed)?);
             let again = diagnose::diagnose(&step, &fresh, &recipe, start.steps + steps)?;
             if again.cause.is_some() {
                 found = again;
@@ -171,7 +172,7 @@ impl Diagnose {
             if self.svg.is_some() {
                 return Err(format!("cannot write {}: {error}", path.display()).into());
             }
-            crate::remark(format!("no picture: cannot write {}: {error}", path.display()));
+            remark(format!("no picture: cannot write {}: {error}", path.display()));
             svg = None;
         }
         let text = if self.json {
@@ -206,16 +207,9 @@ impl Diagnose {
         }
         Ok(State::start(match parameters {
             Some(given) => given.clone(),
-            None => initial(model, config.seed)?,
+            None => initialised(model, config.seed)?,
         }))
     }
-}
-
-/// Freshly initialised parameters.
-fn initial(model: &Gpt2Config, seed: u64) -> Result<Vec<f32>> {
-    let mut fresh = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
-    fresh.initialise(seed);
-    Ok(fresh.tape().parameters().to_vec())
 }
 
 fn described(found: &Diagnosis) -> String {
