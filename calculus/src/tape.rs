@@ -137,6 +137,9 @@ pub struct Row<'a, T: Real> {
     pub backward_flops: u64,
     /// Bytes that the forward replay reads and writes, were nothing cached.
     pub bytes: u64,
+    /// Bytes that the backward replay reads and writes, were nothing cached: what the rule says it reads, and
+    /// the gradients of its operands once.
+    pub backward_bytes: u64,
 }
 
 impl<T: Real> Tape<T> {
@@ -510,8 +513,15 @@ impl<T: Real> Tape<T> {
     fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
         let rule = node.rule.as_deref();
         let operands = rule.map_or(&[][..], Rule::operands);
-        let read: usize = operands.iter().map(|&o| self.nodes[o].shape.len()).sum();
-        let touched = if rule.is_some() { read + node.shape.len() + node.memory.kept } else { 0 };
+        let size = |o: usize| self.nodes[o].shape.len();
+        let read: usize = operands.iter().map(|&o| size(o)).sum();
+        let own = node.shape.len() + node.memory.kept;
+        let touched = if rule.is_some() { read + own } else { 0 };
+        let back = rule.map_or(0, |rule| {
+            let needed = operands.iter().enumerate().filter(|(k, _)| rule.reads_operand(*k));
+            let output = if rule.reads_output() { node.shape.len() } else { 0 };
+            needed.map(|(_, &o)| size(o)).sum::<usize>() + output + own + read
+        });
         Row {
             var: self.var(i),
             name: &node.name,
@@ -531,6 +541,7 @@ impl<T: Real> Tape<T> {
             flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
             backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
             bytes: (touched * size_of::<T>()) as u64,
+            backward_bytes: (back * size_of::<T>()) as u64,
         }
     }
 
@@ -860,5 +871,7 @@ mod tests {
         let row = tape.rows().last().unwrap();
         assert_eq!((row.name, row.operation, row.branch), ("a.b.y", Some("sum"), Some("linalg")));
         assert_eq!((row.flops, row.bytes), (6, 3 * 6 * 4));
+        // A sum's rule reads its upstream gradient and neither operand; it writes two gradients.
+        assert_eq!(row.backward_bytes, 3 * 6 * 4);
     }
 }
