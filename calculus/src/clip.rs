@@ -176,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn the_formula_is_what_is_done() {
+        for (g, limit) in [([3.0, -4.0], 1.0), ([3.0, -4.0], 9.0), ([3e-200, -4e-200], 1e-300)] {
+            let mut clipped = g;
+            let norm = by_global_norm(&mut clipped, limit);
+            let formula = formula(norm, limit);
+            assert!(formula.value.to_string().ends_with("·g[i,j]"));
+            for (i, found) in clipped.into_iter().enumerate() {
+                let derivation = formula.derive((i, 0), |_, i, _| g[i]);
+                assert!(derivation.makes(found, f64::EPSILON, 0.0), "{found:e} of {}", g[i]);
+            }
+        }
+    }
+
+    #[test]
     fn nan_is_reported_and_not_spread() {
         let mut g = [1.0, f64::NAN];
         assert!(by_global_norm(&mut g, 0.5).is_nan());

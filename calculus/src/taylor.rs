@@ -324,6 +324,8 @@ mod tests {
     fn a_kink_takes_the_slope_zero_and_nan_stays() {
         assert_eq!(Series::<f64, 3>::variable(0.0).abs().coefficients(), &[0.0; 3]);
         assert!(Series::<f64, 3>::variable(f64::NAN).abs().value().is_nan());
+        assert!(Series::<f64, 3>::variable(f64::NAN).to_f64().is_nan());
+        assert_eq!(Series::<f32, 3>::variable(-0.0).to_f64().to_bits(), (-0.0_f64).to_bits());
         assert!(Series::<f64, 2>::zero().is_zero() && Series::<f64, 1>::one() == Series::one());
     }
 }
