@@ -719,6 +719,9 @@ fn intervals_and_tests() {
         empty(goodness::chi_squared(&[0, 0, 0], &p)) && length(goodness::chi_squared(&[1], &p))
     );
     assert!(length(goodness::chi_squared(&[5, 0], &Categorical::certain(0, 2).unwrap())));
+    // What cannot be and was not says nothing.
+    let fair = goodness::chi_squared(&[5, 5, 0], &p).unwrap();
+    assert_eq!((fair.statistic, fair.p_value, fair.degrees), (0.0, 1.0, 1.0));
     let refuted = goodness::chi_squared(&[5, 5, 1], &p).unwrap();
     assert_eq!((refuted.statistic, refuted.p_value, refuted.degrees), (INF, 0.0, 1.0));
 }
