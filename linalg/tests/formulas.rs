@@ -171,6 +171,18 @@ fn functions_and_cases_in_print() {
     assert_eq!(text(3.0 * sum(K, 2, x())), "3·Σₖ x[i,j]");
     assert_eq!(text(sum(K, 2, x()) / 3.0), "(Σₖ x[i,j])/3");
     assert_eq!(text(output().at(I, J) * upstream().at(I, J)), "y[i,j]·dy[i,j]");
+    for f in [Function::Exp, Function::Ln, Function::Sqrt, Function::Tanh, Function::Erf] {
+        assert!(f.of(f64::NAN).is_nan());
+    }
+    assert_eq!(
+        [f64::NAN, -0.0, 0.0, 5e-324].map(|x| Function::Positive.of(x)),
+        [0.0, 0.0, 0.0, 1.0]
+    );
+    assert!(Function::Sin.of(f64::INFINITY).is_nan() && Function::Cos.of(f64::NAN).is_nan());
+    assert_eq!(
+        [Function::Ln.of(-0.0), Function::Exp.of(710.0)],
+        [f64::NEG_INFINITY, f64::INFINITY]
+    );
     for (function, name) in [
         (Function::Exp, "exp"),
         (Function::Ln, "ln"),
