@@ -213,6 +213,7 @@ pub use apply::{apply, pullback};
 pub use derivation::Derivation;
 pub use error::Error;
 pub use formula::Formula;
+pub use kernel::vectors::Vectors;
 pub use kernel::{limits, simd};
 pub use primitive::{Memory, Primitive, Reads, Work};
 pub use product::{Factor, product_add, product_into, product_to, transposed};

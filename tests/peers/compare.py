@@ -3,6 +3,7 @@
     python compare.py                                   PyTorch, all four sizes
     python compare.py --peer candle burn --size shakespeare-cpu
     python compare.py --peer llm.c --llm-c ~/llm.c --size gpt2
+    python compare.py --avx2                            both held to AVX2, where the processor has more
 
 Every run is a process of its own of some seconds; a pair is one run of each, one right after the other,
 so that a machine that slows down slows both. The ratio (our tokens per second over theirs) is taken pair
@@ -15,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import HERE, ROOT, SIZES, cargo_build, glassbox, machine, machine_line, output_of
+from common import AVX2, HERE, ROOT, SIZES, cargo_build, glassbox, machine, machine_line, output_of
 from common import read_results, run, spread, stop, table, thousands, write, write_json
 
 PEERS = ["pytorch", "pytorch-compile", "candle", "burn", "llm.c"]
@@ -55,9 +56,10 @@ def compare(peer, size, program, arguments):
     a, b = ours(program, size, arguments.threads), theirs(peer, size, arguments)
     keys = ["tokens_per_second", "step_seconds_median", "resident_bytes"]
     pairs, name = [], peer
+    settings = AVX2 if arguments.avx2 else {}
     for i in range(arguments.pairs):
-        mine = run(a, arguments.threads)
-        other = run(b, arguments.threads)
+        mine = run(a, arguments.threads, settings)
+        other = run(b, arguments.threads, settings)
         if mine["parameters"] != other["parameters"] and peer != "llm.c":
             stop(
                 f"{size}: our model has {mine['parameters']} parameters, that of {peer}"
@@ -86,6 +88,7 @@ def compare(peer, size, program, arguments):
         "peer": peer,
         "version": name,
         "threads": arguments.threads,
+        "avx2": arguments.avx2,
         "when": time.strftime("%Y-%m-%d"),
         "revision": output_of(["git", "rev-parse", "--short", "HEAD"]),
         "rustc": output_of(["rustc", "--version"]),
@@ -96,6 +99,12 @@ def compare(peer, size, program, arguments):
     }
 
 
+def key(result):
+    """What a result is of, and its place in the table."""
+    size, peer = list(SIZES).index(result["size"]), PEERS.index(result["peer"])
+    return size, peer, -result["threads"], result.get("avx2", False)
+
+
 def markdown(here, results):
     """The table, largest question first: how many times as fast, in how much memory."""
     rows = []
@@ -104,7 +113,8 @@ def markdown(here, results):
         rows.append(
             [
                 f"`{r['size']}`, {s['batch']} × {s['length']}",
-                f"{r['version']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''}",
+                f"{r['version']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''}"
+                + (", both held to AVX2" if r.get("avx2") else ""),
                 f"{1e3 * mine['step_seconds_median']:,.1f} ms",
                 f"{1e3 * other['step_seconds_median']:,.1f} ms",
                 f"**{ratio['median']:.2f}**",
@@ -141,6 +151,7 @@ def main():
     parser.add_argument("--size", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--avx2", action="store_true", help="hold both sides to AVX2 (PyTorch only)")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a peer's run, at least")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="directory of the results")
     parser.add_argument("--glassbox", help="the program, if it is built already")
@@ -152,6 +163,8 @@ def main():
         parser.error("--pairs and --threads are at least 1")
     if "llm.c" in arguments.peer and not {"gpt2", "gpt2-long"}.issuperset(arguments.size):
         parser.error("llm.c is GPT-2 only: --size gpt2 or gpt2-long")
+    if arguments.avx2 and not {"pytorch", "pytorch-compile"}.issuperset(arguments.peer):
+        parser.error("--avx2 is for PyTorch: the other peers cannot be held to it")
     arguments.built = set()
     here, path = machine(), arguments.out / "compare.json"
     results = read_results(path, here)
@@ -160,9 +173,8 @@ def main():
         for peer in arguments.peer:
             print(f"{size} against {peer}, {arguments.threads} threads", file=sys.stderr)
             result = compare(peer, size, program, arguments)
-            key = (size, peer, arguments.threads)
-            results = [r for r in results if (r["size"], r["peer"], r["threads"]) != key] + [result]
-            results.sort(key=lambda r: (list(SIZES).index(r["size"]), PEERS.index(r["peer"]), -r["threads"]))
+            results = [r for r in results if key(r) != key(result)] + [result]
+            results.sort(key=key)
             write_json(path, {"machine": here, "results": results})
             write(arguments.out / "compare.md", markdown(here, results))
     print(markdown(here, results))

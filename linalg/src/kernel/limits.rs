@@ -53,11 +53,12 @@ pub fn library_product<T: Real>(
 }
 
 /// Bytes that a thread's packed copies of factors take; 0 where products are not our own.
-#[cfg(target_arch = "x86_64")]
-pub const PACKING_BYTES: usize = super::packed::BYTES;
-/// Bytes that a thread's packed copies of factors take; 0 where products are not our own.
-#[cfg(not(target_arch = "x86_64"))]
-pub const PACKING_BYTES: usize = 0;
+pub fn packing_bytes() -> usize {
+    #[cfg(target_arch = "x86_64")]
+    return super::packed::bytes();
+    #[cfg(not(target_arch = "x86_64"))]
+    return 0;
+}
 
 /// Bytes that each thread reads in one run.
 const READ: usize = 128 << 20;
@@ -109,12 +110,14 @@ fn multiply_adds() -> f64 {
 fn chains() -> usize {
     #[cfg(target_arch = "x86_64")]
     {
-        if is_x86_feature_detected!("avx512f") {
+        use super::vectors::Vectors;
+        let vectors = Vectors::in_use();
+        if vectors == Vectors::Avx512 {
             // SAFETY: the processor has AVX-512F.
             unsafe { x86::chains_512() };
             return 16;
         }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        if vectors == Vectors::Avx2 {
             // SAFETY: the processor has AVX2 and FMA.
             unsafe { x86::chains_256() };
             return 8;

@@ -5,8 +5,7 @@ pub(crate) mod gemm;
 pub mod limits;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod packed;
-
-use std::sync::OnceLock;
+pub(crate) mod vectors;
 
 /// Runs a loop compiled for the widest vectors that this processor has.
 ///
@@ -24,6 +23,5 @@ use std::sync::OnceLock;
 /// ```
 #[inline(always)]
 pub fn simd<R>(work: impl FnOnce() -> R) -> R {
-    static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
-    ARCH.get_or_init(pulp::Arch::new).dispatch(work)
+    vectors::arch().dispatch(work)
 }

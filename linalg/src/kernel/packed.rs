@@ -16,7 +16,8 @@
 
 use std::arch::x86_64::*;
 use std::cell::RefCell;
-use std::sync::OnceLock;
+
+use super::vectors::Vectors;
 
 /// A matrix in memory: element (i, j) is at `start + i·row + j·column`. One of the strides is 1.
 #[derive(Clone, Copy)]
@@ -46,16 +47,8 @@ impl Strided {
 
 /// Registers of a tile, one below the other.
 const MAX_VECTORS: usize = 3;
-/// The longest block of the inner dimension: NR columns of B of this length stay in the first-level
-/// cache beside the stream of A.
-const INNER: usize = 512;
-/// Elements of a packed block of A: half of a second-level cache of 1 MiB.
-const BLOCK_A: usize = 144 * 1024;
 /// Columns of a packed block of B.
 const COLUMNS: usize = 1024;
-
-/// Rows or columns of C that make so few tiles that the other factor is read where it stands.
-const LITTLE: usize = 128;
 
 /// Rows of B that are at most this far apart share cache lines and pages enough to be read in place.
 const NEAR: usize = 64;
@@ -71,28 +64,22 @@ struct Factor {
 const AHEAD: usize = 12;
 
 /// Bytes of both packed blocks of a thread.
-pub(crate) const BYTES: usize = 4 * (BLOCK_A + 16 * INNER + COLUMNS * INNER);
-
-/// Which instructions this processor has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Level {
-    Avx512,
-    Avx2,
-    Neither,
+pub(crate) fn bytes() -> usize {
+    match Vectors::in_use() {
+        Vectors::Avx512 => 4 * (most_of_a::<Avx512>() + most_of_b::<Avx512>()),
+        Vectors::Avx2 => 4 * (most_of_a::<Avx2>() + most_of_b::<Avx2>()),
+        Vectors::Portable => 0,
+    }
 }
 
-fn level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
-    *LEVEL.get_or_init(|| {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if avx2 && is_x86_feature_detected!("avx512f") {
-            Level::Avx512
-        } else if avx2 {
-            Level::Avx2
-        } else {
-            Level::Neither
-        }
-    })
+/// Elements of the largest packed block of A.
+const fn most_of_a<T: Tile>() -> usize {
+    T::BLOCK_A + T::LANES * T::INNER
+}
+
+/// Elements of the largest packed block of B.
+const fn most_of_b<T: Tile>() -> usize {
+    COLUMNS * T::INNER
 }
 
 thread_local! {
@@ -119,16 +106,16 @@ pub(crate) unsafe fn product(
     b: Strided,
     add: bool,
 ) -> bool {
-    // SAFETY: by the caller; the processor has what its level says.
-    unsafe { product_at(level(), sizes, c, c_column, alpha, a, b, add) }
+    // SAFETY: by the caller; the processor has these vectors.
+    unsafe { product_with(Vectors::in_use(), sizes, c, c_column, alpha, a, b, add) }
 }
 
-/// As [`product`], with the instructions of a level.
+/// As [`product`], with these vectors.
 ///
 /// # Safety
 /// As [`product`]; the processor has these instructions.
-unsafe fn product_at(
-    level: Level,
+unsafe fn product_with(
+    vectors: Vectors,
     (m, n, k): (usize, usize, usize),
     c: *mut f32,
     c_column: usize,
@@ -137,15 +124,15 @@ unsafe fn product_at(
     b: Strided,
     add: bool,
 ) -> bool {
-    if level == Level::Neither || k == 0 {
+    if vectors == Vectors::Portable || k == 0 {
         return false;
     }
     PACKED.with_borrow_mut(|[packed_a, packed_b]| {
-        // SAFETY: by the caller; the processor has what the level says.
+        // SAFETY: by the caller.
         unsafe {
             let blocks = Blocks { m, n, k, c, c_column, alpha, a, b, add };
-            match level {
-                Level::Avx512 => Avx512::blocks(&blocks, packed_a, packed_b),
+            match vectors {
+                Vectors::Avx512 => Avx512::blocks(&blocks, packed_a, packed_b),
                 _ => Avx2::blocks(&blocks, packed_a, packed_b),
             }
         }
@@ -159,6 +146,16 @@ trait Tile {
     const LANES: usize;
     /// Columns of a tile.
     const COLUMNS: usize;
+    /// The longest block of the inner dimension: a tile's columns of B of this length stay in the
+    /// first-level cache beside the stream of A.
+    const INNER: usize;
+    /// Elements of a packed block of A: half of the second-level cache that processors with these vectors
+    /// have at least.
+    const BLOCK_A: usize;
+    /// Rows of C that make so few tiles that B is read where it stands.
+    const FEW_ROWS: usize = 8 * Self::LANES;
+    /// Columns of C that make so few tiles that A is read where it stands.
+    const FEW_COLUMNS: usize = 16 * Self::COLUMNS;
 
     /// [`Blocks::each`], compiled for these vectors.
     ///
@@ -186,11 +183,14 @@ struct Avx512;
 struct Avx2;
 
 macro_rules! tile {
-    ($name:ident, $feature:literal, $vector:ty, $lanes:literal, $columns:literal,
+    ($name:ident, $feature:literal, $vector:ty, $lanes:literal, $columns:literal, $inner:literal,
+     $block:expr,
      $zero:ident, $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident) => {
         impl Tile for $name {
             const LANES: usize = $lanes;
             const COLUMNS: usize = $columns;
+            const INNER: usize = $inner;
+            const BLOCK_A: usize = $block;
 
             #[target_feature(enable = $feature)]
             unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
@@ -224,8 +224,11 @@ macro_rules! tile {
                         let mut x: [$vector; V] = [$zero(); V];
                         for v in 0..V {
                             x[v] = $load(x_start.add(v * $lanes));
-                            let ahead = x_start.wrapping_add(AHEAD * a.column + v * $lanes);
-                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                            // Once for a cache line.
+                            if (v * $lanes).is_multiple_of(16) {
+                                let ahead = x_start.wrapping_add(AHEAD * a.column + v * $lanes);
+                                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                            }
                         }
                         for j in 0..$columns {
                             let y = $splat(*y_start.add(if PACKED { j } else { j * b.column }));
@@ -260,6 +263,8 @@ tile!(
     __m512,
     16,
     8,
+    512,
+    144 * 1024, // of 1 MiB
     _mm512_setzero_ps,
     _mm512_set1_ps,
     _mm512_loadu_ps,
@@ -273,6 +278,8 @@ tile!(
     __m256,
     8,
     4,
+    256,
+    32 * 1024, // of 256 KiB
     _mm256_setzero_ps,
     _mm256_set1_ps,
     _mm256_loadu_ps,
@@ -306,8 +313,8 @@ impl Blocks {
     unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
         // Equal blocks of the inner dimension (in whole cache lines), of rows (in whole registers) and of
         // columns.
-        let inner = self.k.div_ceil(self.k.div_ceil(INNER)).next_multiple_of(16).min(self.k);
-        let most_rows = BLOCK_A / inner;
+        let inner = self.k.div_ceil(self.k.div_ceil(T::INNER)).next_multiple_of(16).min(self.k);
+        let most_rows = T::BLOCK_A / inner;
         let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);
         let columns = self.n.div_ceil(self.n.div_ceil(COLUMNS)).next_multiple_of(T::COLUMNS);
         // All that any product takes, at a thread's first product: later ones allocate nothing.
@@ -316,13 +323,14 @@ impl Blocks {
             assert!(elements <= 16 * packed.len(), "{elements} packed elements");
             packed.as_mut_ptr().cast()
         };
-        let packed_a = room(packed_a, BLOCK_A + 16 * INNER, rows * inner);
-        let packed_b = room(packed_b, COLUMNS * INNER, columns * inner);
+        let packed_a = room(packed_a, most_of_a::<T>(), rows * inner);
+        let packed_b = room(packed_b, most_of_b::<T>(), columns * inner);
         // What few tiles read is not worth a copy: a factor stays where it is if its elements are in
         // order and no tile reaches beyond it.
-        let a_stays = self.a.row == 1 && self.n <= LITTLE && self.m.is_multiple_of(T::LANES);
+        let a_stays =
+            self.a.row == 1 && self.n <= T::FEW_COLUMNS && self.m.is_multiple_of(T::LANES);
         let near = self.b.row == 1 || self.b.row <= NEAR;
-        let b_stays = near && self.m <= LITTLE && self.n.is_multiple_of(T::COLUMNS);
+        let b_stays = near && self.m <= T::FEW_ROWS && self.n.is_multiple_of(T::COLUMNS);
         for j in (0..self.n).step_by(columns) {
             let n = columns.min(self.n - j);
             for p in (0..self.k).step_by(inner) {
@@ -602,7 +610,7 @@ mod tests {
         if turned { transposed(view) } else { view.into() }
     }
 
-    /// Every level that this processor has, not only the one that it is given.
+    /// With all vectors that this processor has, not only the one that it is given.
     fn agrees_with_the_definition(
         (m, n, k): (usize, usize, usize),
         (ta, tb, add): (bool, bool, bool),
@@ -612,16 +620,15 @@ mod tests {
         let start = if add { integers(m, n, 3) } else { Matrix::repeat(m, n, f32::NAN) };
         let mut expected = start.clone();
         plain(expected.as_view_mut(), 2.0, factor(&a, ta), factor(&b, tb), add);
-        let best = level();
-        for at in [Level::Avx512, Level::Avx2] {
-            if best == Level::Neither || (best == Level::Avx2 && at == Level::Avx512) {
+        for with in [Vectors::Avx512, Vectors::Avx2] {
+            if with > Vectors::detected() {
                 continue;
             }
             let mut found = start.clone();
             let (c, x, y) = (found.as_mut_ptr(), strided(&a, ta), strided(&b, tb));
             // SAFETY: pointers and strides are those of matrices of these sizes; the processor has
-            // this level.
-            assert!(unsafe { product_at(at, (m, n, k), c, m, 2.0, x, y, add) });
+            // these vectors.
+            assert!(unsafe { product_with(with, (m, n, k), c, m, 2.0, x, y, add) });
             assert_eq!(found, expected, "{m}×{n}×{k} {ta} {tb} {add}");
         }
     }

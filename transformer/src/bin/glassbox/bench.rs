@@ -4,7 +4,7 @@ use crate::settings::{Preset, Settings};
 use crate::{Result, memory, on_threads};
 use clap::Args;
 use linalg::limits::{self, Limits};
-use linalg::{Matrix, View, product_into};
+use linalg::{Matrix, Vectors, View, product_into};
 use probability::random::Random;
 use rayon::current_num_threads;
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ fn measure(
         gradients: tape.parameter_gradients,
         optimizer,
         activations: tape.values + tape.gradients + tape.kept + tape.scratch,
-        packing: linalg::limits::PACKING_BYTES * current_num_threads(),
+        packing: limits::packing_bytes() * current_num_threads(),
         resident,
     };
     let parameters = generate.then(|| trainer.model().tape().parameters().to_vec());
@@ -278,6 +278,7 @@ impl Measured {
             "parameters": model.parameters(),
             "tokens": p.tokens,
             "threads": self.threads,
+            "vectors": Vectors::in_use().to_string(),
             "limits": {
                 "flops_one_thread": self.limits.flops_one,
                 "flops": self.limits.flops,
@@ -312,9 +313,10 @@ impl Measured {
         let giga = 1e-9;
         writeln!(
             out,
-            "machine   {} thread{}: {:.0} GFLOP/s ({:.0} on one), {:.1} GB/s read from memory",
+            "machine   {} thread{}, {}: {:.0} GFLOP/s ({:.0} on one), {:.1} GB/s read from memory",
             self.threads,
             if self.threads == 1 { "" } else { "s" },
+            Vectors::in_use(),
             giga * limits.flops,
             giga * limits.flops_one,
             giga * limits.bytes

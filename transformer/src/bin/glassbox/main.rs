@@ -18,6 +18,8 @@ mod source;
 mod train;
 
 use clap::{Parser, Subcommand};
+use linalg::Vectors;
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -59,6 +61,11 @@ enum Verb {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(found) = Vectors::asked() {
+        let known = "portable, avx2 or avx512";
+        let variable = Vectors::VARIABLE;
+        return failed(format!("{variable} is \"{found}\": use {known}, or unset it"));
+    }
     let done = match arguments.verb {
         None => train::Train::default().run(),
         Some(Verb::Train(train)) => train.run(),
@@ -76,11 +83,16 @@ fn main() -> ExitCode {
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        let red = std::io::stderr().is_terminal();
-        let (on, off) = if red { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-        let _ = writeln!(std::io::stderr(), "{on}error:{off} {error}");
-        ExitCode::FAILURE
+        failed(error)
     })
+}
+
+/// Says on standard error what went wrong.
+fn failed(error: impl Display) -> ExitCode {
+    let red = std::io::stderr().is_terminal();
+    let (on, off) = if red { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let _ = writeln!(std::io::stderr(), "{on}error:{off} {error}");
+    ExitCode::FAILURE
 }
 
 fn is_broken_pipe(error: &Error) -> bool {
