@@ -82,7 +82,7 @@ pub struct Minimum {
 
 impl Backtracking {
     /// The first rate that lowers f enough, from `x` along `direction`; `value` is f(x) and `slope` the
-    /// directional derivative ⟨∇f, d⟩. A trial whose value is NaN or ∞ is a failure like any other.
+    /// directional derivative ⟨∇f, d⟩. A trial whose value is NaN, ∞ or −∞ is a failure like any other.
     ///
     /// # Errors
     /// A slope that is not negative, a start that is not finite, no rate that does.
@@ -112,7 +112,8 @@ impl Backtracking {
         for evaluations in 1..=self.attempts {
             let trial = f(&moved(x, rate, direction));
             // Where rounding swallows the promised decrease, one is asked for all the same.
-            if trial < value && trial <= value + self.sufficient * rate * slope {
+            let lower = trial < value && trial <= value + self.sufficient * rate * slope;
+            if lower && trial.is_finite() {
                 return Ok(Found { rate, value: trial, evaluations });
             }
             rate *= self.shrink;
@@ -195,6 +196,10 @@ mod tests {
         let found =
             Backtracking::default().search(|x| x[0].sqrt(), &[0.25], &[-1.0], 0.5, -1.0).unwrap();
         assert_eq!((found.rate, found.value, found.evaluations), (0.25, 0.0, 3));
+        // ln is −∞ at 0: there is nothing to go on from.
+        let found =
+            Backtracking::default().search(|x| x[0].ln(), &[1.0], &[-1.0], 0.0, -1.0).unwrap();
+        assert_eq!((found.rate, found.evaluations), (0.5, 2));
     }
 
     #[test]
