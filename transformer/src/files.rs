@@ -21,7 +21,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {}", path.display(), reason(source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -29,7 +29,7 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// It cannot be written; what was there before is as it was.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {}", path.display(), reason(source))]
     Write {
         /// The file.
         path: PathBuf,
@@ -78,6 +78,18 @@ pub enum FileError {
         /// Which tensor, what was found, what was expected.
         reason: String,
     },
+}
+
+/// What the system says, without the temporary name that it says it about and without its number.
+fn reason(error: &std::io::Error) -> String {
+    let inner = error.get_ref().and_then(|e| e.source());
+    let code =
+        inner.and_then(|e| e.downcast_ref::<std::io::Error>()).and_then(|e| e.raw_os_error());
+    let plain = match code {
+        Some(code) => std::io::Error::from_raw_os_error(code).to_string(),
+        None => error.to_string(),
+    };
+    plain.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 /// The bound on `config.json` and `tokenizer.json`: the largest vocabularies take some 20 MB.
@@ -576,7 +588,8 @@ mod tests {
         write_atomically(&path, b"first").unwrap();
         write_atomically(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
-        assert!(write_atomically(&path.join("below a file"), b"x").is_err());
+        let error = write_atomically(&path.join("below a file"), b"x").unwrap_err().to_string();
+        assert!(error.ends_with("below a file: Not a directory"), "{error}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

@@ -190,6 +190,7 @@ fn settings_that_contradict_themselves() {
     says(&refused(&["--beta2", "1"]), &["beta2 is 1"]);
     says(&refused(&["--warmup", "5"]), &["warmup is 5"]);
     says(&refused(&["--clip", "inf"]), &["clip is inf"]);
+    says(&refused(&["--clip", "-1"]), &["clip is -1"]);
     says(&refused(&["--threads", "0"]), &["threads is 0"]);
     says(&refused(&["--preset", "huge"]), &["story", "shakespeare-cpu", "baby", "gpt2"]);
     says(&refused(&["--out", ""]), &["--out"]);
@@ -244,11 +245,52 @@ fn runs_are_not_lost_by_mistake() {
     assert_eq!(lines.lines().count(), 2);
     let other = place.refused(&["train", "--resume", "run", "--width", "32"]);
     says(&other, &["--resume", "--steps"]);
-    says(&place.refused(&["train", "--resume", "none"]), &["not a run"]);
+    says(&place.refused(&["train", "--resume", "none"]), &["none holds no run"]);
     fs::write(place.path("text.txt"), TEXT.repeat(10)).unwrap();
     says(&place.refused(&["train", "--resume", "run"]), &["text is not the one"]);
     fs::remove_file(place.path("run/state.safetensors")).unwrap();
-    says(&place.refused(&["train", "--resume", "run"]), &["state.safetensors"]);
+    says(&place.refused(&["train", "--resume", "run"]), &["state.safetensors", "--overwrite"]);
+}
+
+#[test]
+fn a_finished_run_says_so() {
+    let place = Place::new();
+    place.train(&[]);
+    let again = place.run(&["train", "--resume", "run"]);
+    says(&stderr(&again), &["finished 4 steps earlier", "--steps"]);
+}
+
+#[test]
+fn kernels_can_be_held_to_less_than_the_processor_has() {
+    let place = Place::new();
+    let trained = |vectors: &str| {
+        let arguments = place.training(&["--json", "--out", vectors]);
+        let mut command = place.command(&arguments);
+        let report = output(command.env("GLASSBOX_VECTORS", vectors));
+        let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+        report["validation_loss"].as_f64().unwrap()
+    };
+    // Other vectors add in another order: the same to rounding, and little of it after four steps.
+    let best = trained("avx512");
+    for vectors in ["avx2", "portable"] {
+        let loss = trained(vectors);
+        assert!((loss / best - 1.0).abs() < 1e-4, "{vectors}: {loss}, {best}");
+    }
+    let mut bench = vec!["bench", "--json", "--no-generation"];
+    bench.extend(&SMALL);
+    let report = output(place.command(&bench).env("GLASSBOX_VECTORS", "portable"));
+    let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["vectors"], "portable");
+    let wrong = output(place.command(&["evaluate", "avx2"]).env("GLASSBOX_VECTORS", "sse"));
+    assert!(!wrong.status.success());
+    says(&stderr(&wrong), &["GLASSBOX_VECTORS is \"sse\"", "portable, avx2 or avx512"]);
+}
+
+#[test]
+fn bench_refuses_what_it_would_not_heed() {
+    let place = Place::new();
+    let refused = place.refused(&["bench", "--data", "text.txt", "--eval-every", "2"]);
+    says(&refused, &["random tokens", "--data, --eval-every"]);
 }
 
 /// A trained run, and its model's files as they were.

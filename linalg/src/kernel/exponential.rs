@@ -1,8 +1,10 @@
 //! eˣ, tanh x and erf x of an `f32` without a branch, so that a loop over them becomes vector code.
 //!
 //! The standard library's functions are calls: a loop over them cannot be vectorised, and softmax
-//! and GELU are such loops. Sums of a product are rounded once (`mul_add`): one instruction where there is
-//! a loop of vectors, and the same bits everywhere. Error bounds are held by the tests below, over all finite `f32`.
+//! and GELU are such loops. Sums of a product are rounded once (`mul_add`): the
+//! same bits everywhere, and one instruction where the processor has it. (One without, such as an x86-64 before
+//! AVX2, calls the library for each, and is slow here.) Error bounds are held by the tests below, over all
+//! finite `f32`.
 
 /// c₀ + x·(c₁ + x·(c₂ + …)).
 #[inline(always)]

@@ -317,10 +317,11 @@ impl Blocks {
         let most_rows = T::BLOCK_A / inner;
         let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);
         let columns = self.n.div_ceil(self.n.div_ceil(COLUMNS)).next_multiple_of(T::COLUMNS);
-        // All that any product takes, at a thread's first product: later ones allocate nothing.
+        // Room for all that any product takes, at a thread's first product: later ones allocate nothing. It is
+        // written before it is read, so that pages which no product reaches are never touched.
         let room = |packed: &mut Vec<Line>, most: usize, elements: usize| -> *mut f32 {
-            packed.resize(most.div_ceil(16), Line([0.0; 16]));
-            assert!(elements <= 16 * packed.len(), "{elements} packed elements");
+            packed.reserve(most.div_ceil(16));
+            assert!(elements <= 16 * packed.capacity(), "{elements} packed elements");
             packed.as_mut_ptr().cast()
         };
         let packed_a = room(packed_a, most_of_a::<T>(), rows * inner);

@@ -59,7 +59,7 @@ pub enum AddressError {
         near: Vec<String>,
     },
     /// Indices that are too many, too few or too large.
-    #[error("{name} takes [{axes}]; [{found}] is not in it")]
+    #[error("[{found}] is no element of {name}; it takes {axes}")]
     Indices {
         /// The name.
         name: String,
@@ -126,7 +126,7 @@ impl<T: Real> Explanation<T> {
                 .iter()
                 .map(|(axis, n)| format!("{axis} 0 to {}", n - 1))
                 .collect::<Vec<_>>()
-                .join(", "),
+                .join(" and "),
             found: indices.to_owned(),
         };
         let given: Option<Vec<usize>> =

@@ -1,7 +1,7 @@
 //! `glassbox bench`.
 
 use crate::settings::{Preset, Settings};
-use crate::{Result, memory, on_threads};
+use crate::{Result, count, memory, on_threads};
 use clap::Args;
 use linalg::limits::{self, Limits};
 use linalg::{Matrix, Vectors, View, product_into};
@@ -20,6 +20,10 @@ use transformer::{Corpus, Decoder, Gpt2Config, Trainer, TrainingConfig};
 /// measured first: multiply-adds that touch no memory, bytes that are only read. `--steps` sets how many
 /// steps are timed.
 #[derive(Args)]
+#[command(mut_args(|arg| match arg.get_id().as_str() {
+    "data" | "tokenizer" | "out" | "eval_every" => arg.hide(true),
+    _ => arg,
+}))]
 pub(crate) struct Bench {
     #[command(flatten)]
     settings: Settings,
@@ -83,6 +87,10 @@ struct Generation {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
+        self.settings.without(
+            &["data", "tokenizer", "out", "eval_every"],
+            "bench times steps on random tokens and writes nothing",
+        )?;
         let mut config = self.settings.complete()?;
         let gpt2 = self.settings.preset == Some(Preset::Gpt2);
         let vocabulary = self.vocabulary.unwrap_or(if gpt2 { 50257 } else { 65 });
@@ -313,9 +321,8 @@ impl Measured {
         let giga = 1e-9;
         writeln!(
             out,
-            "machine   {} thread{}, {}: {:.0} GFLOP/s ({:.0} on one), {:.1} GB/s read from memory",
-            self.threads,
-            if self.threads == 1 { "" } else { "s" },
+            "machine   {}, {}: {:.0} GFLOP/s ({:.0} on one), {:.1} GB/s read from memory",
+            count(self.threads, "thread"),
             Vectors::in_use(),
             giga * limits.flops,
             giga * limits.flops_one,
@@ -323,10 +330,10 @@ impl Measured {
         )?;
         writeln!(
             out,
-            "model     {} parameters: {} layers, {} heads, width {}, vocabulary {}; batch {} × {}\n",
+            "model     {} parameters: {}, {}, width {}, vocabulary {}; batch {} × {}\n",
             crate::plot::thousands(model.parameters() as f64),
-            model.layers,
-            model.heads,
+            count(model.layers, "layer"),
+            count(model.heads, "head"),
             model.width,
             model.vocabulary,
             config.batch,

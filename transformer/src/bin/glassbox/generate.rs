@@ -1,10 +1,10 @@
 //! `glassbox generate`.
 
-use crate::{Result, on_threads, remark, run};
+use crate::{Result, on_threads, remark, run, shown};
 use clap::Args;
 use probability::sample::Sampler;
 use serde_json::json;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use transformer::files;
 use transformer::tokenizer::Tokenizer;
@@ -168,23 +168,26 @@ impl Generate {
         tokenizer: Option<&Tokenizer>,
     ) -> Result<()> {
         let given = self.prompt.is_some() || self.prompt_tokens.is_some();
-        let shown = prompt.iter().filter(|_| given).map(|&token| Ok(token)).collect::<Vec<_>>();
+        let first_part =
+            prompt.iter().filter(|_| given).map(|&token| Ok(token)).collect::<Vec<_>>();
         let written = writer.write(prompt, sampler, self.seed)?.take(self.tokens);
         let mut out = std::io::stdout().lock();
+        let terminal = out.is_terminal();
         let mut pending = Vec::new();
         let mut first = true;
-        for token in shown.into_iter().chain(written) {
+        for token in first_part.into_iter().chain(written) {
             pending.push(token?);
             let ready = pending.len() - tokenizer.map_or(0, |t| t.incomplete(&pending));
             if tokenizer.is_none() && !first {
                 out.write_all(b",")?;
             }
             first = false;
-            out.write_all(decoded(tokenizer, &pending[..ready]).as_bytes())?;
+            let text = decoded(tokenizer, &pending[..ready]);
+            out.write_all(shown(&text, terminal).as_bytes())?;
             out.flush()?;
             pending.drain(..ready);
         }
-        Ok(writeln!(out, "{}", decoded(tokenizer, &pending))?)
+        Ok(writeln!(out, "{}", shown(&decoded(tokenizer, &pending), terminal))?)
     }
 
     fn prompt(&self, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {

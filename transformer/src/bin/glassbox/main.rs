@@ -19,6 +19,7 @@ mod train;
 
 use clap::{Parser, Subcommand};
 use linalg::Vectors;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -105,6 +106,30 @@ fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
 }
 
+/// So many things, as people say it: "1 layer", "4 layers".
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Text that a model wrote, for a terminal: control characters, which could move its cursor or set its
+/// title, are written out. What is no terminal gets the text as it is.
+fn shown(text: &str, terminal: bool) -> Cow<'_, str> {
+    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !terminal || !text.contains(hidden) {
+        return text.into();
+    }
+    text.chars()
+        .fold(String::new(), |mut out, c| {
+            if hidden(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+            out
+        })
+        .into()
+}
+
 /// How this program was called: what people can type to call it again.
 fn program() -> String {
     std::env::args_os().next().map_or("glassbox".into(), |name| name.to_string_lossy().into_owned())
@@ -126,4 +151,17 @@ fn on_threads<R: Send>(
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
     pool.install(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_control_characters() {
+        let text = "a\u{1b}]0;title\u{7}\r\n\tß";
+        assert_eq!(shown(text, true), "a\\u{1b}]0;title\\u{7}\\r\n\tß");
+        assert_eq!(shown(text, false), text);
+        assert_eq!([count(1, "layer"), count(2, "layer")], ["1 layer", "2 layers"]);
+    }
 }

@@ -3,11 +3,11 @@
 use crate::plot::thousands;
 use crate::run;
 use crate::source::Entropy;
-use crate::{Result, program};
+use crate::{Result, program, shown};
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::cmp::Ordering;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 /// The results of a training run.
@@ -36,7 +36,8 @@ impl Report {
 
     /// Writes the report to standard output, for people or for scripts.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
-        let text = if json { format!("{}\n", self.json()) } else { self.text() };
+        let terminal = std::io::stdout().is_terminal();
+        let text = if json { format!("{}\n", self.json()) } else { self.text(terminal) };
         Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
     }
 
@@ -64,7 +65,7 @@ impl Report {
         object
     }
 
-    fn text(&self) -> String {
+    fn text(&self, terminal: bool) -> String {
         let loss = self.validation_loss;
         let mut lines = vec![
             String::new(),
@@ -94,7 +95,7 @@ impl Report {
             ));
         }
         lines.push(String::new());
-        lines.extend(self.sample.lines().map(|line| format!("  | {line}")));
+        lines.extend(shown(&self.sample, terminal).lines().map(|line| format!("  | {line}")));
         lines.push(String::new());
         lines.push(format!("weights          sha256 {}", self.weights_sha256));
         lines.push(format!(

@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) tied: Option<bool>,
     /// Share of activations dropped in training
-    #[arg(long, value_name = "P", help_heading = "Training")]
+    #[arg(long, value_name = "P", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) dropout: Option<f64>,
     /// Windows of text in a batch
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -58,31 +58,31 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, help_heading = "Training")]
     pub(crate) optimizer: Option<OptimizerName>,
     /// Momentum of gradient descent (sgd)
-    #[arg(long, value_name = "µ", help_heading = "Training")]
+    #[arg(long, value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
     /// Course of the learning rate after warm-up
     #[arg(long, value_enum, help_heading = "Training")]
     pub(crate) schedule: Option<ScheduleName>,
     /// Highest learning rate
-    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    #[arg(long, value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
     /// Learning rate at the last step
-    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    #[arg(long, value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) min_learning_rate: Option<f64>,
     /// Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(crate) warmup: Option<u64>,
     /// Decay of matrices (vectors do not decay)
-    #[arg(long, value_name = "λ", help_heading = "Training")]
+    #[arg(long, value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
     /// Adam's β₁
-    #[arg(long, value_name = "β", help_heading = "Training")]
+    #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
     /// Adam's β₂
-    #[arg(long, value_name = "β", help_heading = "Training")]
+    #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip
-    #[arg(long, value_name = "NORM", help_heading = "Training")]
+    #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
     /// Chooses initial weights, windows and dropout
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -242,6 +242,20 @@ impl Settings {
     pub(crate) fn table(&self) -> Result<toml::Table> {
         toml::Table::try_from(self)
             .map_err(|e| format!("a setting is not one that run.toml can hold: {e}").into())
+    }
+
+    /// Refuses settings that mean nothing where they were given.
+    ///
+    /// # Errors
+    /// The flags of these names that were given, and why they may not be.
+    pub(crate) fn without(&self, names: &[&str], why: &str) -> Result<()> {
+        let given = self.table()?;
+        let flags = names.iter().filter(|name| given.contains_key(**name));
+        let flags: Vec<String> = flags.map(|n| format!("--{}", n.replace('_', "-"))).collect();
+        if flags.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{why}: leave {} away", flags.join(", ")).into())
     }
 
     /// The preset that fills in what is not given.

@@ -6,7 +6,7 @@ use crate::report::Report;
 use crate::run::{self, Metric, Run};
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::{Result, generate, on_threads, program, remark};
+use crate::{Result, count, generate, on_threads, program, remark};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,7 +67,7 @@ impl Train {
     fn resumed(&self, run: &Path) -> Result<Settings> {
         if !run::is_run(run) {
             return Err(
-                format!("{} is not a run: there is no run.toml in it", run.display()).into()
+                format!("{} holds no run: there is no run.toml in it", run.display()).into()
             );
         }
         let given = Settings { threads: None, ..self.settings.clone() };
@@ -105,11 +105,26 @@ impl Train {
                 (Run::create(&directory, &config, self.overwrite)?, Vec::new())
             }
             Some(directory) => {
+                if !run::state_file(directory).exists() {
+                    let shown = directory.display();
+                    return Err(format!(
+                        "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; \
+                         start again with: {} train --config {shown}/run.toml --out {shown} --overwrite",
+                        program()
+                    )
+                    .into());
+                }
                 checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?;
                 Run::reopen(directory, &config, trainer.steps())?
             }
         };
         introduce(&source, &trainer, run.directory());
+        if trainer.steps() >= config.steps {
+            let steps = trainer.steps();
+            remark(format!(
+                "finished {steps} steps earlier: nothing to train; --steps asks for more"
+            ));
+        }
         let baselines = source.baselines();
         let mut session = Session {
             trainer,
@@ -157,10 +172,10 @@ fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Path) {
     let config = trainer.config();
     let parameters = trainer.model().tape().parameters().len();
     remark(format!(
-        "model    {} parameters: {} layers, {} heads, width {}, context {}",
+        "model    {} parameters: {}, {}, width {}, context {}",
         thousands(parameters as f64),
-        config.layers,
-        config.heads,
+        count(config.layers, "layer"),
+        count(config.heads, "head"),
         config.width,
         config.context
     ));
@@ -319,8 +334,12 @@ impl Session<'_> {
         LossPlot {
             title: &format!("Training on {name}"),
             subtitle: &format!(
-                "{parameters} parameters · {} layers, {} heads, width {}, context {} · seed {}",
-                config.layers, config.heads, config.width, config.context, config.seed
+                "{parameters} parameters · {}, {}, width {}, context {} · seed {}",
+                count(config.layers, "layer"),
+                count(config.heads, "head"),
+                config.width,
+                config.context,
+                config.seed
             ),
             unit: self.source.unit(),
             train: &train.collect::<Vec<_>>(),
