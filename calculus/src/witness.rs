@@ -102,12 +102,7 @@ fn shown(x: f64) -> String {
         format!("{x:.3e}")
     } else {
         let text = format!("{x:.4}");
-        let text = if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.')
-        } else {
-            &text
-        };
-        text.to_owned()
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 }
 
@@ -302,8 +297,11 @@ mod tests {
         assert_eq!(fault(number(f32::NAN) + number(1.0)), "none");
     }
 
+    type Function<T> = (fn(T) -> T, &'static str);
+    type Operation<T> = (fn(T, T) -> T, &'static str);
+
     /// The functions of a scalar, with how a fault of each is written.
-    fn functions<T: Real>() -> [(fn(T) -> T, &'static str); 9] {
+    fn functions<T: Real>() -> [Function<T>; 9] {
         [
             (T::exp, "exp(X)"),
             (T::ln, "ln X"),
@@ -318,7 +316,7 @@ mod tests {
     }
 
     /// The operations of a scalar, in place too.
-    fn operations<T: Real>() -> [(fn(T, T) -> T, &'static str); 8] {
+    fn operations<T: Real>() -> [Operation<T>; 8] {
         [
             (|a, b| a + b, "+"),
             (|a, b| a - b, "−"),

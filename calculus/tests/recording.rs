@@ -149,6 +149,26 @@ fn what_a_recording_for_training_holds() {
 }
 
 #[test]
+fn gradients_that_are_forgotten_are_written_anew() {
+    // One parameter that the loss depends on, and one that it does not.
+    let mut r = Recorder::<f64>::new();
+    let [x, alone] = ["x", "alone"].map(|name| r.parameter(name, Shape::new(1, 1)).unwrap());
+    let loss = r.push("loss", Hadamard, [x, x]).unwrap();
+    let mut tape = r.finish_for_training(loss, false);
+    tape.set(x, &[3.0]);
+    for _ in 0..2 {
+        tape.parameters_and_gradients().1.fill(7.0);
+        tape.forget_gradients();
+        assert_eq!(tape.gradient(alone)[0], 0.0);
+        tape.forward_and_backward(loss, 1.0);
+        assert_eq!(tape.gradients(), [6.0, 0.0]);
+    }
+    // Without being forgotten they add up.
+    tape.forward_and_backward(loss, 1.0);
+    assert_eq!(tape.gradients(), [12.0, 0.0]);
+}
+
+#[test]
 fn what_readers_see_is_what_was_recorded() {
     let [(mut tape, loss), ..] = tapes();
     tape.forward();

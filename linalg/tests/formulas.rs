@@ -122,7 +122,9 @@ proptest! {
     }
 
     #[test]
-    fn a_scalar_is_within_the_stated_bound(x in -3f32..3.0, scale in 0f64..9.0) {
+    fn a_scalar_is_within_the_stated_bound(
+        x in prop_oneof![9 => -3f32..3.0, 1 => Just(0.0)], scale in 0f64..9.0,
+    ) {
         let scaled = |positive: bool| {
             let x = operand(0).at(I, J);
             scale * if positive { x.clone() * x } else { x }
@@ -149,6 +151,17 @@ proptest! {
             );
         }
     }
+}
+
+#[test]
+fn the_root_of_what_cancels_is_as_uncertain_as_a_root_can_be() {
+    // 3·(1/3·x) − x is 0 or a rounding of either sign: its root is within √error of 0.
+    let x = || operand(0).at(I, J);
+    let rest = derived(3.0 * (x() / 3.0) - x(), 1.0);
+    assert_eq!(rest.part.value, 0.0);
+    let root = derived(sqrt(3.0 * (x() / 3.0) - x()), 1.0);
+    assert_eq!((root.part.value, root.part.error), (0.0, rest.part.error.sqrt()));
+    assert!(rest.part.error > 0.0);
 }
 
 #[test]
@@ -237,6 +250,10 @@ fn indices_in_print_and_in_numbers() {
     assert_eq!(f.indices(gradient), ["c = 8·h+j", "h = ⌊j/4⌋ mod 2"]);
     assert_eq!(f.value.to_string(), "y[i,j] = (p_cj + zⱼ) if h ≤ i, else c");
     assert_eq!(f.defining(2).to_string(), "zⱼ = p₀ⱼ·2");
+    assert_eq!(f.defining(0).to_string(), "pᵢⱼ = x[i,j]");
+    assert_eq!(f.clone().value(-unused.plain()).value.to_string(), "y[i,j] = −q");
+    let looked_up = -exp(operand(0).at(called(HEAD, I / 2), called(COLUMN, J % 3)));
+    assert_eq!(f.indices(&looked_up), ["c = j mod 3", "h = ⌊i/2⌋"]);
     let shifted = f.clone().value(share.at2(I + 1, J));
     assert_eq!(shifted.value.to_string(), "y[i,j] = p(i+1,j)");
     // What is used by way of something else is used; what is not is not.

@@ -106,6 +106,7 @@ fn what_could_be_read_in_two_ways_is_refused_with_a_witness() {
     assert_eq!(refused("x[a|a]"), "a");
     assert_eq!(refused("[[ab|c]d|abd]"), "abd");
     assert_eq!(refused("[|a]"), "");
+    assert_eq!(refused("[x[|]a|xb]"), ""); // two ways from x on, that lead to one place
     // The record never shows, or shows only in a field that two records share.
     assert_eq!(refused("<who:x>"), "x");
     assert_eq!(refused("<who:{who.she}>"), "she");
