@@ -463,14 +463,24 @@ impl<T: Real> Tape<T> {
         self.value_mut(var).copy_from_slice(elements);
     }
 
+    fn with_gradient(&self, var: Var) -> &Node<T> {
+        let node = &self.nodes[self.node(var)];
+        let name = &node.name;
+        assert!(
+            self.plan != Plan::ForwardOnly,
+            "{name}: a forward-only recording has no gradients"
+        );
+        let held = self.plan == Plan::Keep || node.is_parameter();
+        assert!(held, "{name}: this recording reuses memory; finish one that keeps");
+        node
+    }
+
     /// A gradient, after the last backward replay.
     ///
     /// # Panics
     /// In a forward-only recording; in one that reuses memory, of anything but a parameter.
     pub fn gradient(&self, var: Var) -> View<'_, T> {
-        let node = &self.nodes[self.node(var)];
-        let held = self.plan == Plan::Keep || node.is_parameter();
-        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        let node = self.with_gradient(var);
         view(&self.gradients[node.gradient.clone()], node.shape)
     }
 
@@ -493,9 +503,7 @@ impl<T: Real> Tape<T> {
     /// # Panics
     /// As [`Tape::gradient`].
     pub fn gradient_elements(&self, var: Var) -> &[T] {
-        let node = &self.nodes[self.node(var)];
-        let held = self.plan == Plan::Keep || node.is_parameter();
-        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        let node = self.with_gradient(var);
         &self.gradients[node.gradient.clone()]
     }
 
