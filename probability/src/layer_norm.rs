@@ -95,13 +95,13 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
     }
 }
 
-/// <var>dg ← dg + Σⱼ dy·x̂</var>, where `standard(j, x)` is x̂ of an element of column j.
+/// <var>dg ← dg + Σⱼ dy·x̂</var>, where `standard(j)` takes an element of column j to its x̂.
 #[inline(always)]
-pub(crate) fn add_to_gain<T: Real>(
+pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
     d_gain: ViewMut<'_, T>,
     x: View<'_, T>,
     dy: View<'_, T>,
-    standard: impl Fn(usize, T) -> T + Sync,
+    standard: impl Fn(usize) -> S + Sync,
 ) {
     parallel::rows([d_gain], 64, |first, [mut d_gain]| {
         simd(
@@ -111,10 +111,11 @@ pub(crate) fn add_to_gain<T: Real>(
                 let d_gain = d_gain.as_mut_slice();
                 let rows = first..first + d_gain.len();
                 for j in 0..x.ncols() {
+                    let standard = standard(j);
                     let x = &column(&x, j)[rows.clone()];
                     let dy = &column(&dy, j)[rows.clone()];
                     for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
-                        *d += dy * standard(j, x);
+                        *d += dy * standard(x);
                     }
                 }
             },
@@ -222,7 +223,11 @@ impl LayerNorm {
             x,
             dy,
             #[inline(always)]
-            |j, x| (x - moments[(0, j)]) * moments[(1, j)],
+            |j| {
+                let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
+                #[inline(always)]
+                move |x| (x - mean) * rate
+            },
         );
     }
 }

@@ -163,7 +163,11 @@ impl Primitive<2> for RmsNorm {
             x,
             dy,
             #[inline(always)]
-            |j, x| x * rates[j],
+            |j| {
+                let rate = rates[j];
+                #[inline(always)]
+                move |x| x * rate
+            },
         );
     }
 }
