@@ -316,8 +316,7 @@ zoo! {
         let mut parameters = tiny.parameters(1);
         parameters[600] = f32::NAN;
         let found = examine(&tiny, parameters, &recipe(), 30);
-        // 16·11 of tokens, 16·8 of places, 16 of a norm, then column after column of 48.
-        assert_eq!(16 * 11 + 16 * 8 + 16 + 48 * 5 + 40, 600);
+        // 600 = 16·11 of tokens + 16·8 of places + 16 of a norm + 5 columns of 48 + 40.
         let place = ("block.0.qkv.weight", (40, 5));
         let origin = born((Given, "parameter"), place, "in the weights", &[]);
         (found, expected(origin, Cause::BrokenWeights, true))
