@@ -48,7 +48,7 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
 }
 
 /// The gradient of a batch against that of its sequences one by one, averaged: the same sum in another
-/// order, so equal to rounding and not to the bit; the limit is that of [`rounding`](super::rounding), relative to
+/// order, so equal to rounding and not to the bit; the limit is 8ε·(16 + √parameters + longest sum), relative to
 /// the gradient's norm. Every sequence must have as many targets as the others.
 ///
 /// # Errors
