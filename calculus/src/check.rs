@@ -212,6 +212,16 @@ mod tests {
         assert_eq!(all.error(), 0.5 / 1.5);
         assert!(Agreement { reverse: f64::NAN, ..all }.error().is_nan());
         assert!(agreement(&Bowl(&[f64::NAN]), &[1.0], &[1.0]).error().is_nan());
+        // Nothing, a direction of nothing, the smallest number, and what overflows: no slope at all.
+        for (bowl, x, direction) in
+            [(&[][..], &[][..], &[][..]), (&[2.0], &[3.0], &[-0.0]), (&[2.0], &[5e-324], &[1.0])]
+        {
+            let slope = agreement(&Bowl(bowl), x, direction);
+            assert!(slope.error() <= 1e-9, "{slope:?}");
+        }
+        for x in [f64::INFINITY, 1e200] {
+            assert!(agreement(&Bowl(&[2.0]), &[x], &[1.0]).error().is_nan(), "{x:e}");
+        }
         let law = Adjoint { forward: 1.0, reverse: 1.5, scale: 2.0 };
         assert_eq!(law.error(), 0.25);
         assert_eq!(Adjoint { forward: 0.0, reverse: 0.0, scale: 0.0 }.error(), 0.0);

@@ -91,7 +91,7 @@ pub fn factor(norm: f64, limit: f64) -> f64 {
     if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
 }
 
-/// <var>g ← factor·g</var>; nothing is touched where the factor is 1.
+/// <var>g ← factor·g</var>; nothing is touched where the factor is 1. As IEEE multiplies: 0·∞ is NaN.
 ///
 /// ```
 /// let mut g = [3.0, -4.0];
@@ -176,6 +176,20 @@ mod tests {
     }
 
     #[test]
+    fn the_formula_is_what_is_done() {
+        for (g, limit) in [([3.0, -4.0], 1.0), ([3.0, -4.0], 9.0), ([3e-200, -4e-200], 1e-300)] {
+            let mut clipped = g;
+            let norm = by_global_norm(&mut clipped, limit);
+            let formula = formula(norm, limit);
+            assert!(formula.value.to_string().ends_with("·g[i,j]"));
+            for (i, found) in clipped.into_iter().enumerate() {
+                let derivation = formula.derive((i, 0), |_, i, _| g[i]);
+                assert!(derivation.makes(found, f64::EPSILON, 0.0), "{found:e} of {}", g[i]);
+            }
+        }
+    }
+
+    #[test]
     fn nan_is_reported_and_not_spread() {
         let mut g = [1.0, f64::NAN];
         assert!(by_global_norm(&mut g, 0.5).is_nan());
@@ -203,6 +217,18 @@ mod tests {
         assert_eq!(g[1..], [1.0, -0.0, 5e-324, -1.0]);
         assert_eq!(by_value(&mut [3.0_f32], 0.0), 1);
         assert_eq!(by_value::<f64>(&mut [], 1.0), 0);
+        let hard = [0.0, -0.0, 5e-324, f64::MAX, f64::INFINITY, f64::NAN];
+        for factor in [1.0, 0.0, -0.0, 0.5, 5e-324, f64::INFINITY, f64::NAN] {
+            let mut g = hard;
+            scale(&mut g, factor);
+            for (scaled, g) in g.into_iter().zip(hard) {
+                let product = g * factor;
+                assert!(
+                    scaled.to_bits() == product.to_bits() || product.is_nan() && scaled.is_nan()
+                );
+            }
+        }
+        scale::<f64>(&mut [], 2.0);
         let mut g = [f64::INFINITY, 1.0];
         assert_eq!(by_global_norm(&mut g, 1.0), f64::INFINITY);
         assert_eq!(g, [f64::INFINITY, 1.0]);

@@ -82,7 +82,7 @@ pub struct Minimum {
 
 impl Backtracking {
     /// The first rate that lowers f enough, from `x` along `direction`; `value` is f(x) and `slope` the
-    /// directional derivative ⟨∇f, d⟩. A trial whose value is NaN or ∞ is a failure like any other.
+    /// directional derivative ⟨∇f, d⟩. A trial whose value is NaN, ∞ or −∞ is a failure like any other.
     ///
     /// # Errors
     /// A slope that is not negative, a start that is not finite, no rate that does.
@@ -112,7 +112,8 @@ impl Backtracking {
         for evaluations in 1..=self.attempts {
             let trial = f(&moved(x, rate, direction));
             // Where rounding swallows the promised decrease, one is asked for all the same.
-            if trial < value && trial <= value + self.sufficient * rate * slope {
+            let lower = trial < value && trial <= value + self.sufficient * rate * slope;
+            if lower && trial.is_finite() {
                 return Ok(Found { rate, value: trial, evaluations });
             }
             rate *= self.shrink;
@@ -123,8 +124,11 @@ impl Backtracking {
     /// Steepest descent from `x` with this line search, until <var>‖∇f‖₂</var> ≤ `tolerance` or for `steps`
     /// steps.
     ///
+    /// A tolerance that is negative or NaN is never reached.
+    ///
     /// # Errors
-    /// As [`Backtracking::search`].
+    /// As [`Backtracking::search`]: also where f is NaN or ∞ at `x`, and where <var>‖∇f‖₂²</var> is 0 or ∞
+    /// though ‖∇f‖₂ is neither (below 10⁻¹⁶², above 10¹⁵⁴): no decrease can be asked for.
     ///
     /// ```
     /// use calculus::{landscape::{Field, Himmelblau}, line_search::Backtracking};
@@ -192,6 +196,10 @@ mod tests {
         let found =
             Backtracking::default().search(|x| x[0].sqrt(), &[0.25], &[-1.0], 0.5, -1.0).unwrap();
         assert_eq!((found.rate, found.value, found.evaluations), (0.25, 0.0, 3));
+        // ln is −∞ at 0: there is nothing to go on from.
+        let found =
+            Backtracking::default().search(|x| x[0].ln(), &[1.0], &[-1.0], 0.0, -1.0).unwrap();
+        assert_eq!((found.rate, found.evaluations), (0.5, 2));
     }
 
     #[test]
@@ -200,6 +208,27 @@ mod tests {
         assert_eq!(b.minimize(|x| x[0] * x[0], &[0.0], 0.0, 9).unwrap().steps, 0);
         assert_eq!(b.minimize(|_| Traced::constant(2.0), &[], 0.0, 9).unwrap().value, 2.0);
         assert_eq!(b.minimize(|x| x[0] * x[0], &[1.0], 0.0, 0).unwrap().gradient_norm, 2.0);
+    }
+
+    #[test]
+    fn hard_starts_and_tolerances() {
+        let b = Backtracking::default();
+        let from = |x: f64, tolerance: f64| b.minimize(|x| x[0] * x[0], &[x], tolerance, 9);
+        assert!(matches!(from(f64::NAN, 0.0), Err(LineSearchError::NotFinite { .. })));
+        assert!(matches!(from(f64::INFINITY, 0.0), Err(LineSearchError::NotFinite { .. })));
         assert!(b.minimize(|x| x[0] * f64::NAN, &[1.0], 0.0, 9).is_err());
+        // −0 is a minimum, and so is what is as near to one as the tolerance says.
+        assert_eq!(from(-0.0, 0.0).unwrap().steps, 0);
+        assert_eq!(from(5e-324, 1e-300).unwrap().steps, 0);
+        assert_eq!(from(1e150, f64::INFINITY).unwrap().steps, 0);
+        // Never reached: a step from the minimum is not downhill.
+        for never in [-1.0, f64::NAN] {
+            assert_eq!(from(0.0, never), Err(LineSearchError::Uphill { slope: -0.0 }));
+        }
+        // Slopes whose squares are no numbers.
+        let steep = b.minimize(|x| x[0] * 1e200, &[1.0], 0.0, 9).unwrap_err();
+        assert!(matches!(steep, LineSearchError::Exhausted { .. }), "{steep}");
+        let flat = b.minimize(|x| x[0] * 1e-200, &[1.0], 0.0, 9).unwrap_err();
+        assert_eq!(flat, LineSearchError::Uphill { slope: -0.0 });
     }
 }

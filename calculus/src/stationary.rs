@@ -219,6 +219,17 @@ mod tests {
     fn a_slope_is_no_stationary_point() {
         let slope = classify_at(|x| 3.0 * x[0], &[1.0], 1e-9).unwrap_err();
         assert_eq!(slope, StationaryError::Slope { norm: 3.0, tolerance: 1e-9 });
+        let flat = |x: &[Traced<Dual<f64>>]| x[0] * x[0];
+        assert_eq!(classify_at(flat, &[-0.0], 0.0).unwrap().kind, Kind::Minimum);
+        assert_eq!(classify_at(flat, &[5e-324], 1e-300).unwrap().kind, Kind::Minimum);
+        for (x, tolerance) in [(f64::NAN, 1.0), (f64::INFINITY, 1.0), (0.0, f64::NAN), (0.0, -1.0)]
+        {
+            let refused = classify_at(flat, &[x], tolerance);
+            assert!(matches!(refused, Err(StationaryError::Slope { .. })), "{x} {tolerance}");
+        }
         assert!(classify_at(|x| f64::NAN * x[0], &[1.0], 1e-9).is_err());
+        // A point of no coordinates has no Hessian.
+        let none = classify_at(|_| Traced::constant(Dual::constant(1.0)), &[], 0.0);
+        assert_eq!(none, Err(StationaryError::Shape { rows: 0, columns: 0 }));
     }
 }

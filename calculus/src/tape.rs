@@ -137,6 +137,9 @@ pub struct Row<'a, T: Real> {
     pub backward_flops: u64,
     /// Bytes that the forward replay reads and writes, were nothing cached.
     pub bytes: u64,
+    /// Bytes that the backward replay reads and writes, were nothing cached: what the rule says it reads, and
+    /// the gradients of its operands once.
+    pub backward_bytes: u64,
 }
 
 impl<T: Real> Tape<T> {
@@ -460,14 +463,24 @@ impl<T: Real> Tape<T> {
         self.value_mut(var).copy_from_slice(elements);
     }
 
+    fn with_gradient(&self, var: Var) -> &Node<T> {
+        let node = &self.nodes[self.node(var)];
+        let name = &node.name;
+        assert!(
+            self.plan != Plan::ForwardOnly,
+            "{name}: a forward-only recording has no gradients"
+        );
+        let held = self.plan == Plan::Keep || node.is_parameter();
+        assert!(held, "{name}: this recording reuses memory; finish one that keeps");
+        node
+    }
+
     /// A gradient, after the last backward replay.
     ///
     /// # Panics
     /// In a forward-only recording; in one that reuses memory, of anything but a parameter.
     pub fn gradient(&self, var: Var) -> View<'_, T> {
-        let node = &self.nodes[self.node(var)];
-        let held = self.plan == Plan::Keep || node.is_parameter();
-        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        let node = self.with_gradient(var);
         view(&self.gradients[node.gradient.clone()], node.shape)
     }
 
@@ -490,9 +503,7 @@ impl<T: Real> Tape<T> {
     /// # Panics
     /// As [`Tape::gradient`].
     pub fn gradient_elements(&self, var: Var) -> &[T] {
-        let node = &self.nodes[self.node(var)];
-        let held = self.plan == Plan::Keep || node.is_parameter();
-        assert!(held, "{}: this recording reuses memory; finish one that keeps", node.name);
+        let node = self.with_gradient(var);
         &self.gradients[node.gradient.clone()]
     }
 
@@ -510,8 +521,15 @@ impl<T: Real> Tape<T> {
     fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
         let rule = node.rule.as_deref();
         let operands = rule.map_or(&[][..], Rule::operands);
-        let read: usize = operands.iter().map(|&o| self.nodes[o].shape.len()).sum();
-        let touched = if rule.is_some() { read + node.shape.len() + node.memory.kept } else { 0 };
+        let size = |o: usize| self.nodes[o].shape.len();
+        let read: usize = operands.iter().map(|&o| size(o)).sum();
+        let own = node.shape.len() + node.memory.kept;
+        let touched = if rule.is_some() { read + own } else { 0 };
+        let back = rule.map_or(0, |rule| {
+            let needed = operands.iter().enumerate().filter(|(k, _)| rule.reads_operand(*k));
+            let output = if rule.reads_output() { node.shape.len() } else { 0 };
+            needed.map(|(_, &o)| size(o)).sum::<usize>() + output + own + read
+        });
         Row {
             var: self.var(i),
             name: &node.name,
@@ -531,6 +549,7 @@ impl<T: Real> Tape<T> {
             flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
             backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
             bytes: (touched * size_of::<T>()) as u64,
+            backward_bytes: (back * size_of::<T>()) as u64,
         }
     }
 
@@ -860,5 +879,7 @@ mod tests {
         let row = tape.rows().last().unwrap();
         assert_eq!((row.name, row.operation, row.branch), ("a.b.y", Some("sum"), Some("linalg")));
         assert_eq!((row.flops, row.bytes), (6, 3 * 6 * 4));
+        // A sum's rule reads its upstream gradient and neither operand; it writes two gradients.
+        assert_eq!(row.backward_bytes, 3 * 6 * 4);
     }
 }

@@ -324,6 +324,16 @@ mod tests {
     fn a_kink_takes_the_slope_zero_and_nan_stays() {
         assert_eq!(Series::<f64, 3>::variable(0.0).abs().coefficients(), &[0.0; 3]);
         assert!(Series::<f64, 3>::variable(f64::NAN).abs().value().is_nan());
+        // A direction of 0, −0 or ∞ is taken as it is; a product with it follows IEEE.
+        for v in [0.0, -0.0, 5e-324, f64::INFINITY] {
+            let x = Series::<f64, 2>::moving(2.0, v);
+            assert_eq!(x.derivative(1).to_bits(), v.to_bits());
+            assert_eq!((x * x).coefficients(), &[4.0, 4.0 * v]);
+        }
+        assert!((Series::<f64, 2>::moving(0.0, f64::INFINITY).exp().derivative(1)).is_infinite());
+        assert!(Series::<f64, 2>::moving(1.0, f64::NAN).exp().derivative(1).is_nan());
+        assert!(Series::<f64, 3>::variable(f64::NAN).to_f64().is_nan());
+        assert_eq!(Series::<f32, 3>::variable(-0.0).to_f64().to_bits(), (-0.0_f64).to_bits());
         assert!(Series::<f64, 2>::zero().is_zero() && Series::<f64, 1>::one() == Series::one());
     }
 }

@@ -375,6 +375,38 @@ mod tests {
     }
 
     #[test]
+    fn a_trace_in_print_is_the_chain_rule() {
+        // y = (x₀·x₁)·e^x₀ at (2, 3), and an output that nothing depends on.
+        let y = |x: &[Traced<f64>]| (x[0] * x[1]) * x[0].exp();
+        let t = trace(y, &[2.0, 3.0]);
+        let shown = t.to_string();
+        let lines: Vec<Vec<&str>> = shown.lines().map(|l| l.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["line", "operation", "value", "adjoint", "partials"]);
+        assert_eq!(lines.len(), 1 + t.len());
+        let gradient = t.gradient(&[1.0]);
+        for (i, line) in lines[1..].iter().enumerate() {
+            assert_eq!(line[0], i.to_string());
+        }
+        // The adjoints of the variables are the gradient, e²·(3 + 6) and e²·2.
+        for (i, exact) in [9.0, 2.0].map(|c| c * 2.0_f64.exp()).into_iter().enumerate() {
+            assert!((gradient[i] - exact).abs() < 1e-12);
+            assert_eq!(lines[1 + i][3], format!("{exact:.6}"));
+        }
+        let product = lines.iter().find(|l| l[2] == "6.000000").expect("x₀·x₁");
+        assert!(product.join(" ").ends_with("∂/∂0 = 3.000000 ∂/∂1 = 2.000000"), "{product:?}");
+        // What no output depends on has no adjoint, and not one of 0.
+        let aside = trace(
+            |x: &[Traced<f64>]| {
+                let _ = x[0].exp();
+                x[0] * 2.0
+            },
+            &[0.0],
+        );
+        let shown = aside.to_string();
+        assert!(shown.lines().any(|l| l.split_whitespace().nth(3) == Some("-")), "{shown}");
+    }
+
+    #[test]
     fn a_gradient_inside_a_gradient() {
         // d/dx [ d/dy (x·y²) at y = x ] = d/dx (2x²) = 4x.
         let outer = gradient(

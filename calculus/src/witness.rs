@@ -102,12 +102,7 @@ fn shown(x: f64) -> String {
         format!("{x:.3e}")
     } else {
         let text = format!("{x:.4}");
-        let text = if text.contains('.') {
-            text.trim_end_matches('0').trim_end_matches('.')
-        } else {
-            &text
-        };
-        text.to_owned()
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 }
 
@@ -302,10 +297,152 @@ mod tests {
         assert_eq!(fault(number(f32::NAN) + number(1.0)), "none");
     }
 
+    type Function<T> = (fn(T) -> T, &'static str);
+    type Operation<T> = (fn(T, T) -> T, &'static str);
+
+    /// The functions of a scalar, with how a fault of each is written.
+    fn functions<T: Real>() -> [Function<T>; 9] {
+        [
+            (T::exp, "exp(X)"),
+            (T::ln, "ln X"),
+            (T::ln_1p, "ln(1 + X)"),
+            (T::sqrt, "√(X)"),
+            (T::tanh, "tanh(X)"),
+            (T::erf, "erf(X)"),
+            (T::sin, "sin(X)"),
+            (T::cos, "cos(X)"),
+            (T::abs, "|X|"),
+        ]
+    }
+
+    /// The operations of a scalar, in place too.
+    fn operations<T: Real>() -> [Operation<T>; 8] {
+        [
+            (|a, b| a + b, "+"),
+            (|a, b| a - b, "−"),
+            (|a, b| a * b, "·"),
+            (|a, b| a / b, "/"),
+            (
+                |mut a, b| {
+                    a += b;
+                    a
+                },
+                "+",
+            ),
+            (
+                |mut a, b| {
+                    a -= b;
+                    a
+                },
+                "−",
+            ),
+            (
+                |mut a, b| {
+                    a *= b;
+                    a
+                },
+                "·",
+            ),
+            (
+                |mut a, b| {
+                    a /= b;
+                    a
+                },
+                "/",
+            ),
+        ]
+    }
+
+    const EDGES: [f32; 14] = [
+        0.0,
+        -0.0,
+        1e-45,
+        -1e-45,
+        1e-38,
+        0.37,
+        -0.37,
+        88.0,
+        89.0,
+        -1.0,
+        3e38,
+        -3e38,
+        f32::INFINITY,
+        f32::NAN,
+    ];
+
+    fn same(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+    }
+
+    /// What must hold of every step: the value is the scalar's, and a new fault is a step that makes it.
+    fn holds(result: Witness<f32>, expected: f32, given: &[f32]) {
+        assert!(same(result.value, expected), "{result:?} {expected}");
+        let finite = given.iter().all(|x| x.is_finite());
+        match result.fault {
+            None => {
+                assert!(expected.is_finite() || !finite, "{expected} of {given:?} has no fault")
+            }
+            Some(fault) => {
+                assert!(!expected.is_finite() && same(fault.result(), expected), "{fault}");
+                assert_eq!(fault.is_indeterminate(), expected.is_nan());
+                assert!(same(fault.left, given[0]) && same(fault.right, given[given.len() - 1]));
+            }
+        }
+    }
+
     #[test]
-    fn values_are_those_of_the_scalar() {
-        let x = 0.37_f32;
-        let f = |x: Witness<f32>| (x.exp() / (x + Witness::one()).sqrt() - x.tanh()).value;
-        assert_eq!(f(number(x)), Real::exp(x) / (x + 1.0).sqrt() - Real::tanh(x));
+    fn every_step_has_the_scalars_value_and_a_fault_that_makes_it() {
+        for x in EDGES {
+            for ((f, written), (plain, _)) in functions().into_iter().zip(functions::<f32>()) {
+                let result = f(number(x));
+                holds(result, plain(x), &[x]);
+                if let Some(fault) = result.fault {
+                    let (step, x) = (fault.to_string(), shown(f64::from(x)));
+                    let step = step.strip_suffix(" overflows").unwrap_or(&step);
+                    assert_eq!(step, written.replace('X', &x));
+                }
+            }
+            for y in EDGES {
+                let pairs = operations().into_iter().zip(operations::<f32>());
+                for ((f, sign), (plain, _)) in pairs {
+                    let result = f(number(x), number(y));
+                    holds(result, plain(x, y), &[x, y]);
+                    let named = result.fault.is_none_or(|f| f.to_string().contains(sign));
+                    assert!(named, "{result:?} {sign}");
+                }
+                let (a, b) = (number(x), number(y));
+                assert_eq!((a == b, a.partial_cmp(&b)), (x == y, x.partial_cmp(&y)));
+                assert_eq!(a.larger(b).value.is_nan(), x.is_nan() || y.is_nan());
+            }
+            assert!(same((-number(x)).value, -x) && same(number(x).to_f64() as f32, x));
+            assert_eq!(number(x).is_zero(), x == 0.0);
+            // A number that is carried on keeps its fault: also through a sign.
+            let fault = (number(x).exp() - number(x).exp()).fault;
+            assert_eq!((-(number(x).exp() - number(x).exp())).fault, fault);
+        }
+        assert_eq!(Witness::<f32>::zero().value + Witness::<f32>::one().value, 1.0);
+        assert!(Witness::<f32>::from_f64(1e300).fault.is_none()); // given, not made
+    }
+
+    #[test]
+    fn faults_of_each_function_in_words() {
+        let step = |step, x: f32| Fault { step, left: x, right: x }.to_string();
+        for (arithmetic, written) in [
+            (Arithmetic::Ln1p, "ln(1 + 7)"),
+            (Arithmetic::Tanh, "tanh(7)"),
+            (Arithmetic::Erf, "erf(7)"),
+            (Arithmetic::Sin, "sin(7)"),
+            (Arithmetic::Cos, "cos(7)"),
+            (Arithmetic::Abs, "|7|"),
+        ] {
+            assert_eq!(step(arithmetic, 7.0), format!("{written} overflows"));
+        }
+        assert_eq!(step(Arithmetic::Sin, f32::INFINITY), "sin(∞)");
+        assert_eq!(step(Arithmetic::Cos, f32::NAN), "cos(NaN)");
+        assert_eq!(step(Arithmetic::Add, f32::NEG_INFINITY), "−∞ + (−∞)");
+        assert_eq!(
+            [0.0, 1e-9, 1e9, 12.5, 7.0].map(shown),
+            ["0", "1.000e-9", "1.000e9", "12.5", "7"]
+        );
     }
 }

@@ -303,6 +303,11 @@ proptest! {
         let chain = Chain::of(&layers, &x);
         let whole = jacobian(|x| last(&mix(&squash(x))), &x);
         prop_assert!(all_close(chain.product().as_slice(), whole.as_slice(), 8.0 * ROUNDING));
+        let shapes: Vec<_> = chain.jacobians().iter().map(|j| j.shape()).collect();
+        prop_assert_eq!(shapes, [(2, 2), (3, 2), (2, 3)]);
+        let [first, second, third] = chain.jacobians() else { unreachable!() };
+        let product = third * second * first;
+        prop_assert!(all_close(product.as_slice(), whole.as_slice(), 8.0 * ROUNDING));
         // What reaches the input is the transpose of the product applied to what arrives at the end.
         let gradients = chain.gradients(&u);
         let expected = whole.transpose() * nalgebra::DVector::from_row_slice(&u);

@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &[who],
         "<who:{who.name} [2:walked|ran] to the [3:park|lake|old mill]. {who.she} [smiled|sang|slept].\n>",
     )?;
-    let (exact, rate) = (Nats(grammar.entropy()), Nats(grammar.entropy_rate()));
+    let (exact, rate) = (grammar.entropy(), grammar.entropy_rate()?);
     println!("a sentence has {exact:.4}, a letter {:.4} = {:.4}", rate, rate.to_bits());
     let text = |stream, n| -> String {
         (0..n).map(|i| grammar.sample(&Random::new(1, stream, i))).collect()
@@ -26,10 +26,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     print!("\n{sentences}");
 
     let (train, rest) = (text(1, 20_000), text(2, 2000));
-    let surprisals: Option<Vec<f64>> =
+    let surprisals: Option<Vec<Nats>> =
         rest.split_inclusive('\n').map(|sentence| grammar.surprisal(sentence)).collect();
     let surprisals = surprisals.ok_or("a sentence that the grammar does not make")?;
-    let drawn = Nats::mean(surprisals.into_iter().map(Nats))?;
+    let drawn = Nats::mean(surprisals)?;
     println!("\nmean surprisal of 2000 sentences: {drawn:.4}");
 
     let tokens = |text: &str| text.bytes().map(u32::from).collect::<Vec<u32>>();

@@ -14,10 +14,15 @@
 mod automaton;
 mod template;
 
+use crate::InfoError;
+use crate::units::Nats;
 use probability::random::Random;
 use thiserror::Error;
 
 /// A variable: each record has a weight and the texts of its fields.
+///
+/// Weights may be of any size, for only their ratios matter; what they may not be is
+/// [`GrammarError::Weights`].
 #[derive(Clone, Debug)]
 pub struct Variable {
     /// What templates call it.
@@ -62,7 +67,7 @@ pub(crate) enum Part {
 /// use infotheory::grammar::{Grammar, Variable};
 /// let who = Variable::new("who", ["name", "she"], &[["Ann", "She"], ["Bob", "He"]]);
 /// let grammar = Grammar::new(&[who], "<who:{who.name} ran. {who.she} [fell|won the race].>")?;
-/// assert!((grammar.entropy() - 4.0_f64.ln()).abs() < 1e-12); // four texts, equally probable
+/// assert!((grammar.entropy().to_bits().0 - 2.0).abs() < 1e-12); // four texts, equally probable
 /// assert_eq!(grammar.surprisal("Ann ran. She fell."), Some(grammar.entropy()));
 /// assert_eq!(grammar.surprisal("Ann ran. He fell."), None);
 /// # Ok::<(), infotheory::grammar::GrammarError>(())
@@ -84,8 +89,9 @@ pub enum GrammarError {
         /// What was found and expected.
         reason: String,
     },
-    /// Weights that are no distribution.
-    #[error("{what}: weights must be positive and finite")]
+    /// Weights that are no distribution: one that is 0, negative, ∞ or NaN; one so small beside the
+    /// others that its probability is below the smallest normal number, 2·10⁻³⁰⁸; or none at all.
+    #[error("{what}: weights must be positive and finite, and none below 2e-308 of their sum")]
     Weights {
         /// Whose weights.
         what: String,
@@ -146,31 +152,34 @@ impl Grammar {
         Ok(Grammar { variables, root })
     }
 
-    /// The entropy of a text, in nats.
+    /// The entropy of a text. +0 where there is one text only.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
     /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
-    /// assert!((infotheory::bits(grammar.entropy()) - 0.811278).abs() < 1e-6); // H(¾)
+    /// assert!((grammar.entropy().to_bits().0 - 0.811278).abs() < 1e-6); // H(¾)
     /// # Ok::<(), infotheory::grammar::GrammarError>(())
     /// ```
-    pub fn entropy(&self) -> f64 {
+    pub fn entropy(&self) -> Nats {
         self.entropy_of(&self.root)
     }
 
-    fn entropy_of(&self, part: &Part) -> f64 {
+    fn entropy_of(&self, part: &Part) -> Nats {
         match part {
-            Part::Text(_) | Part::Use(..) => 0.0,
+            Part::Text(_) | Part::Use(..) => Nats(0.0),
             Part::Sequence(parts) => parts.iter().map(|p| self.entropy_of(p)).sum(),
-            Part::Choice(of) => of.iter().map(|(p, a)| p * (self.entropy_of(a) - p.ln())).sum(),
+            Part::Choice(of) => {
+                of.iter().map(|(p, a)| (self.entropy_of(a) - Nats(p.ln())) * *p).sum()
+            }
             Part::Scope(v, inside) => {
-                let drawn: f64 = self.variables[*v].records.iter().map(|(p, _)| -p * p.ln()).sum();
+                let records = self.variables[*v].records.iter();
+                let drawn: Nats = records.map(|(p, _)| Nats(-p * p.ln())).sum();
                 drawn + self.entropy_of(inside)
             }
         }
     }
 
-    /// The expected number of characters of a text.
+    /// The expected number of characters of a text; 0 where the only text is the empty one.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
@@ -185,7 +194,8 @@ impl Grammar {
     fn length_of(&self, part: &Part) -> f64 {
         match part {
             Part::Text(text) => text.chars().count() as f64,
-            Part::Sequence(parts) => parts.iter().map(|p| self.length_of(p)).sum(),
+            // From 0: a sum of nothing is −0 where it begins with the first term.
+            Part::Sequence(parts) => parts.iter().fold(0.0, |sum, p| sum + self.length_of(p)),
             Part::Choice(of) => of.iter().map(|(p, a)| p * self.length_of(a)).sum(),
             Part::Scope(_, inside) => self.length_of(inside),
             // What is chosen around it is independent of the record: expectations add.
@@ -196,17 +206,23 @@ impl Grammar {
         }
     }
 
-    /// Entropy per character of texts written one after another, in nats: the entropy of a text over
-    /// its expected length, by the renewal theorem.
+    /// Entropy per character of texts written one after another: the entropy of a text over its
+    /// expected length, by the renewal theorem.
+    ///
+    /// # Errors
+    /// If the only text is the empty one: a mean over no characters.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
     /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
-    /// assert!((grammar.entropy_rate() - grammar.entropy() / 2.25).abs() < 1e-15);
-    /// # Ok::<(), infotheory::grammar::GrammarError>(())
+    /// assert_eq!(grammar.entropy_rate()?, grammar.entropy() / 2.25);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn entropy_rate(&self) -> f64 {
-        self.entropy() / self.expected_length()
+    pub fn entropy_rate(&self) -> Result<Nats, InfoError> {
+        match self.expected_length() {
+            0.0 => Err(InfoError::NoMean { what: "characters" }),
+            length => Ok(self.entropy() / length),
+        }
     }
 
     /// The number of characters of the longest text.
@@ -268,24 +284,24 @@ impl Grammar {
         }
     }
 
-    /// −ln p of a text, in nats; none if the grammar does not make it.
+    /// −ln p of a text; none if the grammar does not make it.
     ///
     /// ```
-    /// use infotheory::grammar::Grammar;
+    /// use infotheory::{Bits, Nats, grammar::Grammar};
     /// let grammar = Grammar::new(&[], "a[3:b|cd]")?;
-    /// assert_eq!(grammar.surprisal("acd").map(infotheory::bits), Some(2.0));
+    /// assert_eq!(grammar.surprisal("acd").map(Nats::to_bits), Some(Bits(2.0)));
     /// assert_eq!(grammar.surprisal("ab cd"), None);
     /// # Ok::<(), infotheory::grammar::GrammarError>(())
     /// ```
-    pub fn surprisal(&self, text: &str) -> Option<f64> {
+    pub fn surprisal(&self, text: &str) -> Option<Nats> {
         self.derivations(text).first().copied()
     }
 
     /// −ln p of every derivation of a text: at most one, as was proved when the grammar was made. Found
     /// by trying everything, not by that proof.
-    pub fn derivations(&self, text: &str) -> Vec<f64> {
+    pub fn derivations(&self, text: &str) -> Vec<Nats> {
         let (mut found, mut drawn) = (Vec::new(), vec![0; self.variables.len()]);
-        self.read(&[&self.root], text, 0.0, &mut drawn, &mut found);
+        self.read(&[&self.root], text, Nats(0.0), &mut drawn, &mut found);
         found
     }
 
@@ -294,9 +310,9 @@ impl Grammar {
         &'a self,
         parts: &[&'a Part],
         text: &str,
-        nats: f64,
+        nats: Nats,
         drawn: &mut Vec<usize>,
-        found: &mut Vec<f64>,
+        found: &mut Vec<Nats>,
     ) {
         let Some((part, after)) = parts.split_first() else {
             if text.is_empty() {
@@ -317,13 +333,13 @@ impl Grammar {
             }
             Part::Choice(of) => {
                 for (p, alternative) in of {
-                    self.read(&then(&[alternative]), text, nats - p.ln(), drawn, found);
+                    self.read(&then(&[alternative]), text, nats - Nats(p.ln()), drawn, found);
                 }
             }
             Part::Scope(v, inside) => {
                 for (record, (p, _)) in self.variables[*v].records.iter().enumerate() {
                     drawn[*v] = record;
-                    self.read(&then(&[inside]), text, nats - p.ln(), drawn, found);
+                    self.read(&then(&[inside]), text, nats - Nats(p.ln()), drawn, found);
                 }
             }
             Part::Use(v, field) => {
@@ -341,12 +357,15 @@ pub(crate) fn normalise<'a>(
     weights: impl Iterator<Item = &'a mut f64>,
 ) -> Result<(), GrammarError> {
     let mut weights: Vec<&mut f64> = weights.collect();
-    let sum: f64 = weights.iter().map(|w| **w).sum();
+    // Two of 10³⁰⁸ have a sum that is no number; a power of two changes no digit.
+    let largest = weights.iter().fold(0.0_f64, |most, w| most.max(**w));
+    let scale = if largest > 1e300 { 2.0_f64.powi(-100) } else { 1.0 };
+    let sum: f64 = weights.iter().map(|w| **w * scale).sum();
     let positive = weights.iter().all(|w| **w > 0.0 && w.is_finite());
-    if weights.is_empty() || !positive || !sum.is_finite() {
+    weights.iter_mut().for_each(|w| **w = **w * scale / sum);
+    if weights.is_empty() || !positive || weights.iter().any(|w| **w < f64::MIN_POSITIVE) {
         return Err(GrammarError::Weights { what: what.to_owned() });
     }
-    weights.iter_mut().for_each(|w| **w /= sum);
     Ok(())
 }
 

@@ -390,5 +390,11 @@ mod tests {
         assert!(Joint::through(&[1.0], &matrix(1, 2, &[1.0, 1.0])).is_err());
         assert!(Joint::through(&[1.0], &matrix(1, 1, &[0.5])).is_err());
         assert!(Joint::independent(&[0.5], &[1.0]).is_err());
+        let counts = |c: &[u32]| Joint::<f64>::of_counts(&Matrix::from_column_slice(1, c.len(), c));
+        for none in [&[][..], &[0], &[0, 0]] {
+            assert_eq!(counts(none).unwrap_err(), InfoError::NoMean { what: "counts" });
+        }
+        let large = counts(&[u32::MAX; 4]).unwrap();
+        assert_eq!((large.table().as_slice(), large.entropy().to_bits().0), (&[0.25; 4][..], 2.0));
     }
 }

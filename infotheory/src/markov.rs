@@ -10,7 +10,7 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution, entropy};
-use linalg::Matrix;
+use linalg::{Matrix, norm};
 use probability::random::Random;
 
 /// A chain of a finite number of states.
@@ -31,7 +31,7 @@ pub struct MarkovChain {
 }
 
 impl MarkovChain {
-    /// Of its matrix: column j is the distribution of what follows state j.
+    /// Of its matrix: column j is the distribution of what follows state j. −0 is 0.
     ///
     /// # Errors
     /// A matrix that is not square, has no column, or has one that is no distribution.
@@ -68,7 +68,8 @@ impl MarkovChain {
     /// imply.
     ///
     /// # Errors
-    /// If there is more than one: some states never reach some others.
+    /// If there is more than one: some states never reach some others. So it is where they reach them with
+    /// a probability that rounding cannot tell from 0: below 4·n·ε for n states, some 10⁻¹⁵.
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
@@ -166,7 +167,8 @@ fn pick(p: &[f64], mut u: f64) -> usize {
     last
 }
 
-/// A mean with the interval that holds the truth with 95 % probability.
+/// A mean with the interval that holds the truth with 95 % probability. Where the mean or the margin is
+/// NaN it holds nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// The mean.
@@ -184,6 +186,8 @@ impl Interval {
 
 /// The mean of surprisals that depend on their neighbours, with its interval, by batch means: the row is
 /// cut into √n batches, whose means are nearly independent; 1.96 standard errors of those.
+///
+/// Of ∞ (a step that the model excludes) the mean is ∞ and the margin NaN; of NaN both are NaN.
 ///
 /// # Errors
 /// Fewer than four numbers: two batches of two.
@@ -212,8 +216,9 @@ pub fn mean_of_dependent(row: &[Nats]) -> Result<Interval, InfoError> {
         row.chunks_exact(size).map(|batch| Nats::mean(batch.iter().copied())).collect();
     let means = means?;
     let (mean, count) = (Nats::mean(means.iter().copied())?, means.len() as f64);
-    let squares: f64 = means.iter().map(|m| (*m - mean).0.powi(2)).sum();
-    let error = (squares / (count - 1.0) / count).sqrt();
+    let deviations: Vec<f64> = means.iter().map(|m| (*m - mean).0).collect();
+    // The root of the sum of squares, of deviations whose squares are no numbers too.
+    let error = norm::l2(&deviations) / ((count - 1.0) * count).sqrt();
     Ok(Interval { mean, margin: Nats(1.959963984540054 * error) })
 }
 
@@ -288,8 +293,6 @@ mod tests {
     fn what_is_no_chain() {
         let refused = |n: usize, m: usize, p: &[f64]| MarkovChain::new(matrix(n, m, p)).is_err();
         assert!(refused(0, 0, &[]) && refused(1, 2, &[1.0, 1.0]) && refused(1, 1, &[0.5]));
-        assert!(refused(1, 1, &[f64::NAN]) && refused(1, 1, &[f64::INFINITY]));
-        assert!(refused(2, 2, &[1.5, -0.5, 0.5, 0.5]));
         let one = MarkovChain::new(matrix(1, 1, &[1.0])).unwrap();
         assert_eq!(one.stationary().unwrap(), [1.0]);
         assert_eq!(one.entropy_rate().unwrap().0.to_bits(), 0);
@@ -308,7 +311,68 @@ mod tests {
         assert!(circle.surprisals(&[]).unwrap().is_empty());
         assert!(mean_of_dependent(&[Nats(1.0); 3]).is_err());
         assert_eq!(mean_of_dependent(&[Nats(1.0); 4]).unwrap().margin.0, 0.0);
-        assert!(mean_of_dependent(&[Nats(f64::NAN); 4]).unwrap().mean.0.is_nan());
         assert!(circle.sample(&Random::new(0, 0, 0), 0).unwrap().is_empty());
+    }
+
+    #[test]
+    fn hard_floats() {
+        let chain = |p: &[f64]| MarkovChain::new(matrix(p.len().isqrt(), p.len().isqrt(), p));
+        // No numbers, no sum: named by column and number.
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.5, -5e-324] {
+            let refused = chain(&[0.5, 0.5, bad, 1.0]).unwrap_err();
+            assert!(
+                matches!(refused, InfoError::Probability { index: 0, found, .. }
+                    if found.to_bits() == bad.to_bits()),
+                "{refused}"
+            );
+        }
+        assert!(matches!(chain(&[5e-324]), Err(InfoError::Sum { .. })));
+        assert!(matches!(chain(&[1e308, 1e308, 0.5, 0.5]), Err(InfoError::Sum { .. })));
+        assert_eq!(chain(&[]), Err(InfoError::Empty { what: "the chain" }));
+
+        // −0 is 0: a step that cannot be.
+        let circle = chain(&[-0.0, 1.0, 1.0, -0.0]).unwrap();
+        assert_eq!(circle.stationary().unwrap(), [0.5, 0.5]);
+        assert_eq!(circle.entropy_rate().unwrap().0.to_bits(), 0);
+        assert_eq!(circle.surprisals(&[0, 0]).unwrap(), [Nats(f64::INFINITY)]);
+        assert_eq!(circle.surprisals(&[0, 1]).unwrap()[0].0.to_bits(), 0); // certain: +0
+        assert_eq!(circle.sample(&Random::new(1, 0, 0), 1).unwrap().len(), 1);
+
+        // The rarest step that there is: 745 nats, that hardly ever have to be paid.
+        for rare in [5e-324, 1e-310, 1e-300] {
+            let seldom = chain(&[1.0, rare, 0.5, 0.5]).unwrap();
+            assert!((seldom.surprisals(&[0, 1]).unwrap()[0].0 + rare.ln()).abs() < 1e-12);
+            assert_eq!(seldom.stationary().unwrap(), [1.0, 0.0]);
+            assert!(seldom.entropy_rate().unwrap().0 <= -rare * rare.ln());
+            // Rarely left on either side: for rounding, two islands.
+            assert_eq!(
+                chain(&[1.0, rare, rare, 1.0]).unwrap().entropy_rate(),
+                Err(InfoError::Reducible)
+            );
+        }
+
+        // Estimates.
+        let estimate = |row: [f64; 4]| mean_of_dependent(&row.map(Nats)).unwrap();
+        for [x, y] in [[0.0, -0.0], [5e-324; 2], [-5e-324; 2], [1e300; 2]] {
+            let same = estimate([x, y, x, y]);
+            assert!(same.mean.0 == x && same.margin.0 == 0.0 && same.holds(Nats(x)), "{x:e}");
+        }
+        // Deviations whose squares are 0 or ∞: two batches, of means 0 and x, have the error x/2.
+        for x in [1e-300, 1e-200, 1e200, 1e300] {
+            let wide = estimate([0.0, 0.0, x, x]);
+            assert!((wide.mean.0 / x - 0.5).abs() <= f64::EPSILON);
+            assert!((wide.margin.0 / (1.959963984540054 * x / 2.0) - 1.0).abs() < 1e-15);
+        }
+        let excluded = estimate([1.0, f64::INFINITY, 1.0, 1.0]);
+        assert!(excluded.mean.0 == f64::INFINITY && excluded.margin.0.is_nan());
+        let none = estimate([f64::NAN, 1.0, 1.0, 1.0]);
+        assert!(none.mean.0.is_nan() && none.margin.0.is_nan());
+        for nothing in [0.0, 1.0, f64::INFINITY, f64::NAN] {
+            assert!(!excluded.holds(Nats(nothing)) && !none.holds(Nats(nothing)));
+            assert!(!estimate([1.0; 4]).holds(Nats(f64::NAN)));
+        }
+        for few in 0..4 {
+            assert!(mean_of_dependent(&vec![Nats(1.0); few]).is_err());
+        }
     }
 }

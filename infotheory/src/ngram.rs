@@ -78,13 +78,16 @@ pub struct NGram {
 const ROOT: u32 = 0;
 
 impl NGram {
-    /// Counts the sequences of a text.
+    /// Counts the sequences of a text, which may be empty. Tokens are numbers below `vocabulary`.
     ///
     /// # Panics
-    /// If `order` is 0 or the text has 2³² tokens or more.
+    /// If `order` is 0, a token is not below `vocabulary`, or the text has 2³² tokens or more.
     pub fn count(order: usize, vocabulary: usize, tokens: &[u32]) -> Self {
         assert!(order > 0, "an n-gram has at least one token");
         assert!(u32::try_from(tokens.len()).is_ok(), "counts are 32 bits");
+        if let Some(token) = tokens.iter().find(|t| **t as usize >= vocabulary) {
+            panic!("token {token} is not of a vocabulary of {vocabulary}");
+        }
         let mut model = NGram {
             order,
             vocabulary,
@@ -158,7 +161,16 @@ impl NGram {
         self.order
     }
 
-    /// p(token | history); of the history, the last n − 1 tokens matter. NaN where α is no number.
+    /// p(token | history); of the history, the last n − 1 tokens matter. Over the vocabulary these sum to
+    /// one, but for [`Smoothing::None`] (and an α of 0) after a history that was never seen to go on: all
+    /// 0. A token that is not of the vocabulary has probability 0. NaN where α is negative, ∞ or NaN.
+    ///
+    /// ```
+    /// use infotheory::ngram::{NGram, Smoothing};
+    /// let model = NGram::count(2, 3, &[0, 1, 0, 1, 0, 2]);
+    /// let p = |w| model.probability(Smoothing::WittenBell, &[0], w);
+    /// assert!((p(0) + p(1) + p(2) - 1.0).abs() < 1e-15 && p(1) > p(2) && p(3) == 0.0);
+    /// ```
     pub fn probability(&self, smoothing: Smoothing, history: &[u32], token: u32) -> f64 {
         let longest = history.len().min(self.order - 1);
         let node = |k: usize| {
@@ -175,6 +187,12 @@ impl NGram {
         histories: impl Iterator<Item = Option<u32>>,
         token: u32,
     ) -> f64 {
+        if smoothing.check().is_err() {
+            return f64::NAN;
+        }
+        if token as usize >= self.vocabulary {
+            return 0.0;
+        }
         let vocabulary = self.vocabulary as f64;
         let seen = |h: u32| {
             let count = self.child(h, token).map_or(0, |child| self.count[child as usize]);
@@ -211,8 +229,10 @@ impl NGram {
             Smoothing::None | Smoothing::Additive(_) => {
                 let alpha = if let Smoothing::Additive(alpha) = smoothing { alpha } else { 0.0 };
                 let (count, all) = histories.last().flatten().map_or((0.0, 0.0), seen);
-                let weight = all + alpha * vocabulary;
-                if weight == 0.0 { 0.0 } else { (count + alpha) / weight }
+                // An α of 10³⁰⁸ for each of the vocabulary has a sum that is no number.
+                let (weight, each) = if alpha > 1.0 { (1.0 / alpha, 1.0) } else { (1.0, alpha) };
+                let total = all * weight + each * vocabulary;
+                if total == 0.0 { 0.0 } else { (count * weight + each) / total }
             }
         }
     }
@@ -271,25 +291,29 @@ fn discount([once, twice]: [u32; 2]) -> f64 {
     if once == 0 { 0.5 } else { f64::from(once) / (f64::from(once) + 2.0 * f64::from(twice)) }
 }
 
-/// The cross-entropies, in nats per token, that Witten–Bell n-gram models of orders 1 to `orders`
-/// counted on `train` have on `validation`; NaN where that has fewer than two tokens.
+/// The cross-entropies per token that Witten–Bell n-gram models of orders 1 to `orders` counted on
+/// `train` have on `validation`; NaN where that has fewer than two tokens.
+///
+/// # Panics
+/// As [`NGram::count`].
 ///
 /// ```
-/// let text: Vec<u32> = (0..300).map(|i| i % 3).collect();
-/// let baselines = infotheory::ngram::baselines(&text, &text, 3, 2);
-/// assert!((baselines[0].1 - 3.0_f64.ln()).abs() < 1e-3); // one token tells nothing,
-/// assert!(baselines[1].1 < 0.05); // two tell nearly all
+/// use infotheory::{Bits, ngram::baselines};
+/// let text: Vec<u32> = (0..300).map(|i| i % 4).collect();
+/// let [one, two] = baselines(&text, &text, 4, 2)[..] else { unreachable!() };
+/// assert!((one.1.to_bits() - Bits(2.0)).0.abs() < 1e-3); // one token tells nothing,
+/// assert!(two.1.to_bits() < Bits(0.1)); // two tell nearly all
 /// ```
 pub fn baselines(
     train: &[u32],
     validation: &[u32],
     vocabulary: usize,
     orders: usize,
-) -> Vec<(usize, f64)> {
+) -> Vec<(usize, Nats)> {
     let measure = |order| {
         let model = NGram::count(order, vocabulary, train);
         let measured = model.cross_entropy(Smoothing::WittenBell, validation);
-        (order, measured.map_or(f64::NAN, |nats| nats.0))
+        (order, measured.unwrap_or(Nats(f64::NAN)))
     };
     (1..=orders).map(measure).collect()
 }
@@ -429,17 +453,83 @@ mod tests {
     #[test]
     fn settings_and_texts_that_have_no_mean_are_refused() {
         let model = NGram::count(2, 3, &[0, 1, 2]);
-        for alpha in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(model.cross_entropy(Smoothing::Additive(alpha), &[0, 1]).is_err());
-        }
         for text in [&[][..], &[0]] {
             let none = model.cross_entropy(Smoothing::WittenBell, text);
             assert_eq!(none, Err(InfoError::NoMean { what: "outcomes" }));
         }
         assert_eq!(model.cross_entropy(Smoothing::None, &[1, 0]).unwrap().0, f64::INFINITY);
-        assert!(baselines(&[0, 1], &[0], 2, 1)[0].1.is_nan());
+        assert!(baselines(&[0, 1], &[0], 2, 1)[0].1.0.is_nan());
         assert_eq!(NGram::count(2, 3, &[]).probability(Smoothing::KneserNey, &[0], 1), 1.0 / 3.0);
-        assert!(model.probability(Smoothing::Additive(f64::NAN), &[0], 1).is_nan());
+    }
+
+    const ALL: [Smoothing; 5] = [
+        Smoothing::None,
+        Smoothing::Additive(0.0),
+        Smoothing::Additive(1.0),
+        Smoothing::WittenBell,
+        Smoothing::KneserNey,
+    ];
+
+    #[test]
+    fn hard_floats() {
+        let model = NGram::count(2, 3, &[0, 1, 0, 1, 0, 2]);
+        let p = |alpha: f64, token: u32| model.probability(Smoothing::Additive(alpha), &[0], token);
+        // What is no α is NaN, and an error that says so.
+        for alpha in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -5e-324] {
+            assert!(p(alpha, 1).is_nan() && p(alpha, 9).is_nan());
+            let found = model.cross_entropy(Smoothing::Additive(alpha), &[0, 1]).unwrap_err();
+            assert!(matches!(found, InfoError::Parameter { what: "α", .. }), "{found}");
+        }
+        // 0 and −0 count only; the smallest and the largest are counting and a uniform distribution.
+        for nothing in [0.0, -0.0, 5e-324, 1e-310] {
+            assert_eq!([0, 1, 2].map(|w| p(nothing, w) > 0.1), [false, true, true]);
+            assert_eq!([p(nothing, 1), p(nothing, 2)], [2.0 / 3.0, 1.0 / 3.0]);
+        }
+        for much in [1e17, 1e300, f64::MAX] {
+            for w in 0..3 {
+                assert!((p(much, w) - 1.0 / 3.0).abs() < 1e-15, "{much:e}");
+            }
+        }
+        // After what was never seen: each as likely, even of 10⁻³²⁴; nothing, of 0.
+        for (alpha, expected) in [(5e-324, 1.0 / 3.0), (f64::MAX, 1.0 / 3.0), (0.0, 0.0)] {
+            let found = model.probability(Smoothing::Additive(alpha), &[2], 1);
+            assert!((found - expected).abs() < 1e-15, "{alpha:e}: {found}");
+        }
+        // Nothing counted; one token; a vocabulary of one, and of none.
+        for smoothing in ALL {
+            let uniform = match smoothing {
+                Smoothing::None | Smoothing::Additive(0.0) => 0.0,
+                _ => 0.25,
+            };
+            let (nothing, one) = (NGram::count(3, 4, &[]), NGram::count(1, 1, &[0]));
+            assert_eq!(nothing.probability(smoothing, &[1, 2], 3), uniform);
+            assert_eq!(nothing.probability(smoothing, &[], 3), uniform);
+            assert_eq!(one.probability(smoothing, &[], 0), 1.0);
+            assert_eq!(one.cross_entropy(smoothing, &[0, 0]).unwrap(), Nats(0.0));
+            assert!(one.cross_entropy(smoothing, &[0]).is_err());
+            assert_eq!(NGram::count(1, 0, &[]).probability(smoothing, &[], 0), 0.0);
+            // What is not of the vocabulary does not happen, and costs ∞ where it does.
+            for stranger in [3, u32::MAX] {
+                assert_eq!(model.probability(smoothing, &[0], stranger), 0.0);
+                let nats = model.cross_entropy(smoothing, &[0, stranger]).unwrap();
+                assert_eq!(nats, Nats(f64::INFINITY));
+            }
+        }
+        assert!(baselines(&[], &[], 0, 2).iter().all(|(_, nats)| nats.0.is_nan()));
+        assert!(baselines(&[0], &[0, 0], 1, 0).is_empty());
+        assert_eq!(model.order(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "token 7 is not of a vocabulary of 7")]
+    fn a_token_outside_of_the_vocabulary() {
+        NGram::count(2, 7, &[6, 7]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an n-gram has at least one token")]
+    fn an_order_of_nothing() {
+        NGram::count(0, 7, &[6]);
     }
 
     #[test]

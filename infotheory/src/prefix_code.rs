@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// <var>Σ 2^−l</var> over code lengths: at most 1 for every prefix code, 1 where no word is wasted. A
-/// length of 0 is a symbol without a word, which needs none.
+/// length of 0 is a symbol without a word, which needs none; 2^−l of a length above 1074 is 0.
 ///
 /// ```
 /// use infotheory::prefix_code::kraft;
@@ -288,6 +288,8 @@ mod tests {
         assert_eq!(huffman(&[1e308, 1e308, 1e308, 1e308]).unwrap(), [2; 4]);
         assert_eq!(huffman(&[5e-324, 1.0, 1e308]).unwrap(), [2, 2, 1]);
         assert!(mean_length(&[1.0], &[1, 2]).is_err() && mean_length(&[f64::NAN], &[1]).is_err());
+        assert_eq!(mean_length(&[1.0, 5e-324, -0.0], &[0, 1, u32::MAX]).unwrap().0, 5e-324);
+        assert_eq!([kraft(&[0]), kraft(&[1074]), kraft(&[1075, u32::MAX])], [0.0, 5e-324, 0.0]);
     }
 
     #[test]

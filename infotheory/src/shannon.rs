@@ -39,7 +39,8 @@ pub struct Order {
 
 /// F₀, F₁, … up to order `most` of a text; fewer where the text is shorter than that.
 ///
-/// F_N is over the places that have N − 1 letters before them, so it is at least 0.
+/// F_N is over the places that have N − 1 letters before them, so it is at least 0. A text of one letter
+/// has F₀ = F₁ = +0.
 ///
 /// # Errors
 /// If the text is empty.
@@ -97,7 +98,7 @@ fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
 }
 
 /// The entropy of relative frequencies: <var>ln n − Σ c ln c/n</var>. On average below that of the
-/// source.
+/// source. +0 where one outcome has all of them; counts up to 2⁶⁴ − 1 are taken to 16 digits.
 ///
 /// # Errors
 /// Counts that are all 0, or none.
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_one_thing() {
+    fn hard_floats() {
         assert!(series::<char>([], 3).is_err());
         assert!(plug_in(&[]).is_err() && miller_madow(&[0, 0]).is_err());
         assert!(guessing_bounds(&[]).is_err() && guessing_bounds(&[0]).is_err());
@@ -250,6 +251,19 @@ mod tests {
         for all in [plug_in, miller_madow] {
             assert!((all(&[u64::MAX, u64::MAX]).unwrap().to_bits().0 - 1.0).abs() < 1e-15);
         }
-        assert_eq!(guessing_bounds(&[3]).unwrap(), (Nats(0.0), Nats(0.0)));
+        // One of 1.8·10¹⁹: p ln p is right though 1 − p is 1.
+        let p = 1.0 / u64::MAX as f64;
+        let rare = plug_in(&[1, u64::MAX]).unwrap().0;
+        assert!((rare / -(p * p.ln()) - 1.0).abs() < 1e-14);
+        assert_eq!(plug_in(&[0, 0, 1, 0]).unwrap().0.to_bits(), 0); // certain: +0
+        // K = n: the correction is (n − 1)/2n.
+        assert_eq!((miller_madow(&[1, 1]).unwrap() - plug_in(&[1, 1]).unwrap()).0, 0.25);
+        let (low, high) = guessing_bounds(&[3]).unwrap();
+        assert_eq!([low.0.to_bits(), high.0.to_bits()], [0, 0]);
+        let (low, high) = guessing_bounds(&[u64::MAX; 3]).unwrap();
+        assert!((low.0 - 3.0_f64.ln()).abs() < 1e-15 && (high.0 - 3.0_f64.ln()).abs() < 1e-15);
+        // Orders beyond the text, and no order but F₀.
+        assert_eq!(series(['x', 'y'], usize::MAX).unwrap().len(), 3);
+        assert_eq!(series(['x', 'y'], 0).unwrap().len(), 1);
     }
 }

@@ -259,6 +259,12 @@ mod tests {
         assert_eq!(Nats(1e308).to_bits().0, 1e308 / std::f64::consts::LN_2);
         assert_eq!(Nats(710.0).perplexity(), f64::INFINITY);
         assert_eq!(Bits::<f64>::mean([]), Err(InfoError::NoMean { what: "outcomes" }));
+        assert_eq!(Nats(f64::MAX).per(0), Err(InfoError::NoMean { what: "outcomes" }));
+        assert_eq!(Nats(5e-324).per(usize::MAX).unwrap().0, 0.0);
+        assert_eq!(Nats(f64::INFINITY).per(usize::MAX).unwrap().0, f64::INFINITY);
+        assert!(Nats(f64::NAN).per(1).unwrap().0.is_nan());
+        assert_eq!(Nats::mean([Nats(f64::MAX); 2]).unwrap().0, f64::INFINITY); // as their sum is
+        assert_eq!(Nats::<f64>::mean([Nats(-0.0)]).unwrap().0.to_bits(), 0); // a sum begins with +0
         assert_eq!(bits_per_byte(Nats(1.0), ""), Err(InfoError::NoMean { what: "bytes" }));
         assert_eq!(
             bits_per_character(Nats(1.0), ""),

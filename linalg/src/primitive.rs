@@ -66,7 +66,8 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
     /// The shape of the output, or why there is none.
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError>;
 
-    /// Floating-point operations of `forward`; a multiplication and an addition count as two.
+    /// Floating-point operations of `forward`: a multiplication and an addition count as two, e^x, ln,
+    /// tanh and their like as ten each. A size, not a count to the last one.
     fn flops(&self, inputs: [Shape; N]) -> u64;
 
     /// Floating-point operations of `vjp` that the mathematics needs, without what is computed again

@@ -274,7 +274,8 @@ impl<T: Real> Categorical<T> {
         self.quantile(random.uniform(index))
     }
 
-    /// Both at once, independently: <var>P(i, j) = pᵢ·qⱼ</var> is outcome i + n·j.
+    /// Both at once, independently: <var>P(i, j) = pᵢ·qⱼ</var> is outcome i + n·j. A product below the
+    /// smallest number of the scalar is 0.
     ///
     /// ```
     /// use probability::Categorical;

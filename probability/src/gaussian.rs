@@ -51,7 +51,8 @@ impl<T: Real> Gaussian<T> {
         self.deviation
     }
 
-    /// <var>(x − µ)/σ</var>: how many deviations from the mean.
+    /// <var>(x − µ)/σ</var>: how many deviations from the mean. ±∞ at ±∞, and where that is no number of the
+    /// scalar; NaN of NaN.
     pub fn standardised(&self, x: T) -> T {
         (x - self.mean) / self.deviation
     }

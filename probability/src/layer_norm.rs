@@ -95,6 +95,33 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
     }
 }
 
+/// <var>dg ← dg + Σⱼ dy·x̂</var>, where `standard(j, x)` is x̂ of an element of column j.
+#[inline(always)]
+pub(crate) fn add_to_gain<T: Real>(
+    d_gain: ViewMut<'_, T>,
+    x: View<'_, T>,
+    dy: View<'_, T>,
+    standard: impl Fn(usize, T) -> T + Sync,
+) {
+    parallel::rows([d_gain], 64, |first, [mut d_gain]| {
+        simd(
+            #[inline(always)]
+            || {
+                let mut d_gain = d_gain.column_mut(0);
+                let d_gain = d_gain.as_mut_slice();
+                let rows = first..first + d_gain.len();
+                for j in 0..x.ncols() {
+                    let x = &column(&x, j)[rows.clone()];
+                    let dy = &column(&dy, j)[rows.clone()];
+                    for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
+                        *d += dy * standard(j, x);
+                    }
+                }
+            },
+        );
+    });
+}
+
 /// Standardises every column; operands are x and gain g, or x, gain g and shift b.
 ///
 /// A constant column becomes the shift. One with a NaN or infinite element becomes NaN. This does not
@@ -190,24 +217,13 @@ impl LayerNorm {
                 },
             );
         });
-        parallel::rows([d_gain], 64, |first, [mut d_gain]| {
-            simd(
-                #[inline(always)]
-                || {
-                    let mut d_gain = d_gain.column_mut(0);
-                    let d_gain = d_gain.as_mut_slice();
-                    let rows = first..first + d_gain.len();
-                    for j in 0..x.ncols() {
-                        let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
-                        let x = &column(&x, j)[rows.clone()];
-                        let dy = &column(&dy, j)[rows.clone()];
-                        for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
-                            *d += dy * ((x - mean) * rate);
-                        }
-                    }
-                },
-            );
-        });
+        add_to_gain(
+            d_gain,
+            x,
+            dy,
+            #[inline(always)]
+            |j, x| (x - moments[(0, j)]) * moments[(1, j)],
+        );
     }
 }
 

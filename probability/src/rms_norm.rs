@@ -9,7 +9,7 @@
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check_length};
-use crate::layer_norm::{check_epsilon, divide_by_spread};
+use crate::layer_norm::{add_to_gain, check_epsilon, divide_by_spread};
 use linalg::formula::{I, J, K, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
     Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
@@ -158,23 +158,13 @@ impl Primitive<2> for RmsNorm {
                 },
             );
         });
-        parallel::rows([d_gain], 64, |first, [mut d_gain]| {
-            simd(
-                #[inline(always)]
-                || {
-                    let mut d_gain = d_gain.column_mut(0);
-                    let d_gain = d_gain.as_mut_slice();
-                    let rows = first..first + d_gain.len();
-                    for j in 0..x.ncols() {
-                        let x = &column(&x, j)[rows.clone()];
-                        let dy = &column(&dy, j)[rows.clone()];
-                        for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
-                            *d += dy * (x * rates[j]);
-                        }
-                    }
-                },
-            );
-        });
+        add_to_gain(
+            d_gain,
+            x,
+            dy,
+            #[inline(always)]
+            |j, x| x * rates[j],
+        );
     }
 }
 

@@ -200,6 +200,15 @@ fn categoricals() {
     assert!(setting(p.mixture(&p, 1.5)) && setting(p.mixture(&p, NAN)));
     assert!(length(p.mixture(&Categorical::uniform(3).unwrap(), 0.5)));
     assert_eq!(p.mixture(&p, 1.0).unwrap(), p);
+    assert_eq!(p.cumulative(), [0.0, 0.5, 1.0, 1.0]);
+    // A product below the smallest number is 0, and the rest still sums to one.
+    let rare = Categorical::from_weights(&[TINY, 1.0]).unwrap();
+    assert_eq!(rare.cumulative(), [TINY, 1.0]);
+    assert_eq!(rare.product(&rare).probabilities(), [0.0, TINY, TINY, 1.0]);
+    assert_eq!(Joint::independent(&rare, &rare).table().as_slice(), [0.0, TINY, TINY, 1.0]);
+    let certain = Categorical::<f64>::uniform(1).unwrap();
+    assert_eq!(certain.product(&certain), certain);
+    assert_eq!(certain.cumulative(), [1.0]);
 }
 
 #[test]
@@ -316,6 +325,11 @@ fn gaussians() {
     assert!(setting(g.quantile(-0.1)) && setting(g.quantile(NAN)));
     assert_eq!((g.mean(), g.deviation()), (0.0, 1.0));
     assert_eq!(g.draw(&Random::new(0, 0, 0), u64::MAX), Random::new(0, 0, 0).normal(u64::MAX));
+    assert_eq!([0.0, TINY, INF, -INF].map(|x| g.standardised(x)), [0.0, TINY, INF, -INF]);
+    assert!(g.standardised(NAN).is_nan());
+    assert_eq!(Gaussian::new(1.0, TINY).unwrap().standardised(2.0), INF); // 2·10³²³ is no float
+    assert_eq!(Gaussian::new(-f64::MAX, 1e308).unwrap().standardised(f64::MAX), INF); // nor is 2·MAX
+    assert_eq!(Gaussian::new(0.0, f64::MAX).unwrap().standardised(-f64::MAX), -1.0);
     let narrow = Gaussian::new(0.0, TINY).unwrap();
     assert!(narrow.density(0.0).is_infinite()); // 1/σ is no float
     let wide = Gaussian::new(0.0, 1e300).unwrap();
@@ -351,6 +365,7 @@ fn gaussians() {
     assert_eq!(singular.unwrap_err(), Error::NotPositiveDefinite { size: 2 });
     for scale in [1e-300, 1e300] {
         let g = MultivariateGaussian::new(&[0.0], &matrix(1, 1, &[scale])).unwrap();
+        assert!((g.factor()[0] / scale.sqrt() - 1.0).abs() < 1e-15 && g.dimension() == 1);
         assert!((g.log_determinant() / scale.ln() - 1.0).abs() < 1e-15);
         assert!(g.ln_density(&[0.0]).unwrap().is_finite());
     }
@@ -535,6 +550,29 @@ fn dropouts() {
     assert_eq!(dropout::dropout(&hard, 0.0, 1, 0).unwrap(), hard);
     let y = dropout::dropout(&[INF; 100], 0.5, 1, 0).unwrap();
     assert!(y.iter().all(|y| *y == INF || y.is_nan()) && y.iter().any(|y| y.is_nan()));
+    // A mask by itself: at no step that is none, and the same by elements and by runs, to the last one
+    // that has a number.
+    let of = |rate| Dropout { rate, seed: 1, stream: 2, order: Order::Columns };
+    for none in [-1.0, -TINY, -INF, NAN] {
+        assert!(of(0.5).mask(none).is_none());
+    }
+    for (rate, kept) in [(0.0, 1.0), (0.5, 2.0), (0.75, 4.0)] {
+        let mask = of(rate).mask(-0.0).unwrap();
+        for first in [0, 1, 15, 16, 1 << 40, u64::MAX - 40] {
+            let mut all = Vec::new();
+            mask.runs(first, 33, |i, factors: &[f64]| {
+                assert_eq!(i, all.len());
+                all.extend_from_slice(factors);
+            });
+            assert_eq!(all.len(), 33);
+            for (i, &factor) in all.iter().enumerate() {
+                assert_eq!(factor, mask.factor::<f64>(first + i as u64));
+                assert!(factor == kept || (factor == 0.0 && rate > 0.0), "{factor}");
+            }
+        }
+        mask.runs(7, 0, |_, _: &[f64]| panic!("of nothing, no run"));
+    }
+    assert_eq!(dropout::weight_index(1, 0, 0), 0);
 }
 
 #[test]
@@ -601,6 +639,10 @@ fn drawing() {
         (one.draw(&random, u64::MAX), one.probability(0), one.probability(1)),
         (0, 1.0, 0.0)
     );
+    assert_eq!(one.shares(), [3]);
+    // Areas are whole numbers: those of the largest counts that there may be are exact too.
+    let large = AliasTable::from_counts(&[u64::MAX / 4, 0, 1]).unwrap();
+    assert_eq!(large.shares(), [u64::MAX / 4, 0, 1].map(|c| 3 * u128::from(c)));
     let table = AliasTable::new(&Categorical::from_weights(&[TINY, 1.0, 0.0]).unwrap());
     assert!(table.probability(0) > 0.0 && table.probability(2) == 0.0);
     let normal = distribution::Normal::new(0.0, 1.0).unwrap();
@@ -719,6 +761,9 @@ fn intervals_and_tests() {
         empty(goodness::chi_squared(&[0, 0, 0], &p)) && length(goodness::chi_squared(&[1], &p))
     );
     assert!(length(goodness::chi_squared(&[5, 0], &Categorical::certain(0, 2).unwrap())));
+    // What cannot be and was not says nothing.
+    let fair = goodness::chi_squared(&[5, 5, 0], &p).unwrap();
+    assert_eq!((fair.statistic, fair.p_value, fair.degrees), (0.0, 1.0, 1.0));
     let refuted = goodness::chi_squared(&[5, 5, 1], &p).unwrap();
     assert_eq!((refuted.statistic, refuted.p_value, refuted.degrees), (INF, 0.0, 1.0));
 }

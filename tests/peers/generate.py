@@ -3,7 +3,7 @@
     python generate.py [--pairs N] [--threads N] [--out DIRECTORY]
 
 Both take one token after another with a key-value cache, from an empty context, and take the likeliest. The
-time of a token is the median of a run's; `generate()` of transformers as a whole is timed beside it. Prints
+time of a token is the median of a run's; the bandwidth of memory is measured in turn with the tokens; `generate()` of transformers as a whole is timed beside it. Prints
 medians and spread; writes generate.json and generate.md.
 """
 
@@ -53,12 +53,14 @@ def worker(threads, tokens):
 
 def markdown(here, r):
     mine, other, ratio = r["ours"], r["theirs"], r["ratio"]
+    shares = [pair["ours"]["bandwidth_share"] for pair in r["pairs"]]
+    least, most = min(shares), max(shares)
     rows = [
         [
             "this project",
             f"{mine['tokens_per_second']:.1f}",
-            f"{mine['bandwidth_share'] * mine['bytes_per_second'] / 1e9:.1f} GB/s",
-            f"{100 * mine['bandwidth_share']:.0f} %",
+            f"{mine['tokens_per_second'] * mine['bytes_per_token'] / 1e9:.1f} GB/s",
+            f"{100 * mine['bandwidth_share']:.0f} % ({100 * least:.0f}–{100 * most:.0f})",
         ],
         [f"{r['version']}, forward with cache", f"{other['tokens_per_second']:.1f}", "", ""],
         [f"{r['version']}, `generate()`", f"{other['tokens_per_second_of_generate']:.1f}", "", ""],
@@ -99,7 +101,7 @@ def main():
     for i in range(arguments.pairs):
         report = run(a, arguments.threads)
         other = run(b, arguments.threads)
-        mine = dict(report["generation"], bytes_per_second=report["limits"]["bytes_per_second"])
+        mine = report["generation"]
         version = other.pop("peer")
         theirs = max(other["tokens_per_second"], other["tokens_per_second_of_generate"])
         ratio = mine["tokens_per_second"] / theirs

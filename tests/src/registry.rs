@@ -162,7 +162,9 @@ pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, s
         v.visit(Case { primitive: rotation, inputs, smooth: [true, false] });
     }
     let x = normal(17, length, queries);
-    v.visit(Case { primitive: CausalMask, inputs: [x], smooth: [true] });
+    v.visit(Case { primitive: CausalMask, inputs: [x.clone()], smooth: [true] });
+    let of_weights = Dropout { order: Order::Weights { length }, ..DROPOUT };
+    v.visit(Case { primitive: of_weights, inputs: [x, number(2.0)], smooth: [true, false] });
 
     let qkv = normal(18, 3 * width, tokens);
     let attention = CausalAttention { heads, length, dropout: None };

@@ -1,12 +1,12 @@
 //! A training step allocates nothing: all memory is there when the recording is finished.
 //!
-//! Ours, that is. The kernel of `f32` and `f64` products, the `gemm` crate, allocates buffers for
-//! every call. `Dual<f32>` runs the same generic code without that kernel: its steps must allocate
-//! exactly nothing, and what steps of `f32` allocate is then the kernel's.
+//! Where products of `f32` are our own (x86-64 with AVX2), nothing at all. Elsewhere they are the `gemm`
+//! crate's, which allocates buffers for every call: then steps of `Dual<f32>`, the same generic code without
+//! that kernel, must allocate exactly nothing, and what those of `f32` allocate is the kernel's.
 
 use calculus::optimizer::{Adam, Optimizer};
 use calculus::{Dual, clip};
-use linalg::{Matrix, Real, View};
+use linalg::{Matrix, Real, Vectors, View};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
@@ -75,13 +75,13 @@ fn training<T: Real>(pool: &ThreadPool, form: Form) -> [usize; 4] {
     })
 }
 
-/// Allocations of reading one token, after the first and before the context is full.
+/// Allocations of reading tokens after the first, beyond where the context of 40 is full.
 fn reading<T: Real>(pool: &ThreadPool) -> usize {
     let mut decoder = Decoder::<T>::record(&config()).expect("a valid model");
     let mut read = |token| assert_eq!(decoder.read(token).expect("a token").len(), 65);
     pool.install(|| {
         read(0);
-        allocations(|| (1..10).for_each(&mut read))
+        allocations(|| (1..60).for_each(&mut read))
     })
 }
 
@@ -97,12 +97,14 @@ fn a_step_allocates_nothing_of_ours() {
             assert_eq!(ours, [0; 4], "{form:?}, {threads} threads");
             let with_kernel = training::<f32>(pool, form);
             println!("{form:?}, {threads} threads: ours {ours:?}, with the kernel {with_kernel:?}");
-            assert_eq!(with_kernel, [with_kernel[0]; 4], "{form:?}, {threads} threads");
+            let expected = if Vectors::in_use() > Vectors::Portable { 0 } else { with_kernel[0] };
+            assert_eq!(with_kernel, [expected; 4], "{form:?}, {threads} threads");
         }
     }
     let (ours, with_kernel) = (reading::<Dual<f32>>(&pools[0]), reading::<f32>(&pools[0]));
-    println!("reading 9 tokens: ours {ours}, with the kernel {with_kernel}");
+    println!("reading 59 tokens: ours {ours}, with the kernel {with_kernel}");
     assert_eq!(ours, 0);
+    assert!(Vectors::in_use() == Vectors::Portable || with_kernel == 0, "{with_kernel}");
     assert_eq!(allocations(|| drop(std::hint::black_box(vec![0_u8; 9]))), 1, "the counter counts");
     for (m, n, k) in
         [(96, 240, 48), (48, 120, 192), (40, 32, 16), (16, 32, 40), (16, 8, 40), (48, 1, 48)]

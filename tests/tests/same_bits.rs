@@ -68,7 +68,7 @@ fn fifty_steps_of_a_narrow_model() {
 
 #[test]
 fn a_few_steps_of_a_wide_model() {
-    // 512 × 128 × 384 multiply-adds, 2.5·10⁷: products are cut into four pieces.
+    // 512 × 128 × 384 multiply-adds, 2.5·10⁷: products are cut in two.
     let config = Gpt2Config {
         vocabulary: 200,
         context: 64,

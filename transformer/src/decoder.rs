@@ -93,11 +93,16 @@ impl<T: Real> Decoder<T> {
             return Err(ModelError::Token { place: self.read.len(), found: token, vocabulary });
         }
         if self.read.len() == self.config.context {
-            let later = self.read.split_off(self.later_part());
-            self.read.clear();
-            later.into_iter().for_each(|token| self.advance(token));
+            let first = self.later_part();
+            let kept = self.read.len() - first;
+            for place in 0..kept {
+                self.read[place] = self.read[first + place];
+                self.advance(place);
+            }
+            self.read.truncate(kept);
         }
-        self.advance(token);
+        self.read.push(token);
+        self.advance(self.read.len() - 1);
         Ok(self.tape.elements(self.logits))
     }
 
@@ -109,8 +114,9 @@ impl<T: Real> Decoder<T> {
         boundary.unwrap_or(context - context / 2)
     }
 
-    fn advance(&mut self, token: u32) {
-        let (place, width) = (self.read.len(), self.config.width);
+    /// Replays the recording for the token at a place, after those before it.
+    fn advance(&mut self, place: usize) {
+        let (token, width) = (self.read[place], self.config.width);
         self.tape.set(self.token, &[T::from_f64(f64::from(token))]);
         self.tape.set(self.position, &[T::from_f64(place as f64)]);
         self.tape.forward();
@@ -119,6 +125,5 @@ impl<T: Real> Decoder<T> {
                 self.tape.copy(qkv, part * width..(part + 1) * width, cache, place * width);
             }
         }
-        self.read.push(token);
     }
 }

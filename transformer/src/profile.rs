@@ -29,7 +29,9 @@ pub struct Cost {
     /// Floating-point operations of the backward replay.
     pub backward_flops: u64,
     /// Bytes that the forward replay reads and writes, were nothing cached.
-    pub bytes: u64,
+    pub forward_bytes: u64,
+    /// Bytes that the backward replay reads and writes, were nothing cached.
+    pub backward_bytes: u64,
 }
 
 /// A training step, measured.
@@ -133,7 +135,8 @@ fn cost<T: Real>(row: Row<'_, T>) -> Cost {
         backward_seconds: 0.0,
         forward_flops: row.flops,
         backward_flops: row.backward_flops,
-        bytes: row.bytes,
+        forward_bytes: row.bytes,
+        backward_bytes: row.backward_bytes,
     }
 }
 

@@ -82,14 +82,14 @@ proptest! {
         // One derivation each: no text occurs twice.
         let different: HashMap<&str, f64> = all.iter().map(|(s, p)| (&s[..], *p)).collect();
         prop_assert_eq!(different.len(), all.len());
-        prop_assert!((sum(&|t| -t.1 * t.1.ln()) - grammar.entropy()).abs() < 1e-12);
+        prop_assert!((sum(&|t| -t.1 * t.1.ln()) - grammar.entropy().0).abs() < 1e-12);
         let length = |s: &str| s.chars().count();
         prop_assert!((sum(&|t| t.1 * length(&t.0) as f64) - grammar.expected_length()).abs() < 1e-9);
         prop_assert_eq!(all.iter().map(|t| length(&t.0)).max(), Some(grammar.longest()));
         for (text, p) in all.iter().take(20) {
             let found = grammar.derivations(text);
             prop_assert_eq!(found.len(), 1);
-            prop_assert!((found[0] + p.ln()).abs() < 1e-12);
+            prop_assert!((found[0].0 + p.ln()).abs() < 1e-12);
         }
         let drawn = grammar.sample(&Random::new(1, 2, 3));
         prop_assert!(different.contains_key(&drawn[..]));
@@ -106,6 +106,7 @@ fn what_could_be_read_in_two_ways_is_refused_with_a_witness() {
     assert_eq!(refused("x[a|a]"), "a");
     assert_eq!(refused("[[ab|c]d|abd]"), "abd");
     assert_eq!(refused("[|a]"), "");
+    assert_eq!(refused("[x[|]a|xb]"), ""); // two ways from x on, that lead to one place
     // The record never shows, or shows only in a field that two records share.
     assert_eq!(refused("<who:x>"), "x");
     assert_eq!(refused("<who:{who.she}>"), "she");
@@ -141,4 +142,67 @@ fn wrong_templates_are_refused_where_they_are_wrong() {
     assert!(
         Grammar::new(&[broken], "a").unwrap_err().to_string().contains("record 2 has 1 fields")
     );
+}
+
+/// One text of any weights, or of any two.
+fn of_weights(weights: &[f64]) -> Result<Grammar, GrammarError> {
+    let letters = ["a", "b", "c"];
+    let mut coin = Variable::new("coin", ["side"], &letters.map(|l| [l])[..weights.len()]);
+    coin.records.iter_mut().zip(weights).for_each(|(r, w)| r.0 = *w);
+    Grammar::new(&[coin], "<coin:{coin.side}>")
+}
+
+#[test]
+fn hard_floats() {
+    // What is no weight; or vanishes beside another; or no record at all.
+    for bad in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324, 1e-309] {
+        let refused = of_weights(&[1.0, bad]).unwrap_err();
+        assert_eq!(refused, GrammarError::Weights { what: "coin".into() }, "{bad:e}");
+    }
+    assert!(of_weights(&[f64::MAX, f64::MIN_POSITIVE]).is_err() && of_weights(&[]).is_err());
+    let digits = "9".repeat(400);
+    assert!(Grammar::new(&[], &format!("[{digits}:a|b]")).is_err()); // ∞ in f64
+    assert!(Grammar::new(&[], "[0:a|0:b]").is_err());
+    // Only ratios matter: the smallest and the largest numbers are as good as 1.
+    for x in [5e-324, 1e-310, 1.0, 1e300, f64::MAX] {
+        let coin = of_weights(&[x, x]).unwrap();
+        assert_eq!(coin.entropy().to_bits().0, 1.0, "{x:e}");
+        assert_eq!(coin.surprisal("b").unwrap().to_bits().0, 1.0);
+    }
+    // As seldom as can be: 708 nats, and next to no entropy.
+    let seldom = of_weights(&[1.0, f64::MIN_POSITIVE]).unwrap();
+    let nats = seldom.surprisal("b").unwrap().0;
+    assert!((nats + f64::MIN_POSITIVE.ln()).abs() < 1e-12);
+    assert!((seldom.entropy().0 / (f64::MIN_POSITIVE * nats) - 1.0).abs() < 1e-12);
+    // One text: +0 nats. The empty one has no characters to share them.
+    for certain in ["ab", "[ab]", "<coin:{coin.side}>", ""] {
+        let coin = Variable::new("coin", ["side"], &[["ab"]]);
+        let grammar = Grammar::new(&[coin], certain).unwrap();
+        let length = if certain.is_empty() { 0 } else { 2 };
+        assert_eq!(grammar.entropy().0.to_bits(), 0, "{certain}");
+        assert_eq!(grammar.expected_length().to_bits(), f64::from(length).to_bits());
+        assert_eq!(grammar.longest(), length as usize);
+        let text = grammar.sample(&Random::new(0, 0, 0));
+        assert_eq!(grammar.surprisal(&text).unwrap().0.to_bits(), 0);
+        assert_eq!(grammar.surprisal("x"), None);
+        match grammar.entropy_rate() {
+            Ok(rate) => assert!(length == 2 && rate.0.to_bits() == 0),
+            Err(why) => assert!(length == 0 && why == InfoError::NoMean { what: "characters" }),
+        }
+    }
+}
+
+#[test]
+fn a_scope_inside_of_an_alternative() {
+    // A record is drawn only where the alternative is taken: H(½) + ½·ln 3.
+    let letters = || Variable::new("x", ["y"], &[["a"], ["b"], ["c"]]);
+    let grammar = Grammar::new(&[letters()], "[<x:({x.y}{x.y})>|-]").unwrap();
+    let expected = 2.0_f64.ln() + 3.0_f64.ln() / 2.0;
+    assert!((grammar.entropy().0 - expected).abs() < 1e-15);
+    assert!((grammar.entropy_rate().unwrap().0 - expected / 2.5).abs() < 1e-15);
+    // A message names a scope by how it begins, and sees what it may begin with.
+    let refused = Grammar::new(&[letters()], "[<x:{x.y}!>|a!]").unwrap_err().to_string();
+    assert!(refused.starts_with("\"{x.y}\" and \"a!\" cannot be told apart"), "{refused}");
+    let refused = Grammar::new(&[letters()], "<x{x.y}>").unwrap_err().to_string();
+    assert!(refused.contains("'{' where ':' is expected"), "{refused}");
 }

@@ -61,7 +61,8 @@ pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nat
     Ok(Nats(temperature * temperature * kl))
 }
 
-/// What is trained: hard·(−ln p_y) + (1 − hard)·[`loss`]. `hard` is the weight of the truth.
+/// What is trained: hard·(−ln p_y) + (1 − hard)·[`loss`]. `hard` is the weight of the truth. ∞ where a
+/// part that has any weight is.
 ///
 /// # Errors
 /// As [`loss`] and [`crate::cross_entropy::of_logits`]; `hard` outside of [0, 1].
@@ -86,7 +87,12 @@ pub fn with_truth<T: Real>(
     }
     let soft = loss(teacher, student, temperature)?;
     let truth = crate::cross_entropy::of_logits(student, target)?;
-    Ok(truth * hard + soft * (T::one() - hard))
+    // What has no weight costs nothing, even where it is ∞.
+    let share = |nats: Nats<T>, weight: T| {
+        let nothing = weight == T::zero() && nats.0.to_f64().is_infinite();
+        if nothing { Nats(T::zero()) } else { nats * weight }
+    };
+    Ok(share(truth, hard) + share(soft, T::one() - hard))
 }
 
 #[cfg(test)]
@@ -108,6 +114,21 @@ mod tests {
             prop_assert!(found >= 0.0);
             prop_assert!((found - expected).abs() <= t * t * 1e-14 * (1.0 + found));
             prop_assert!(loss(&teacher, &teacher, t).unwrap().0 <= t * t * 1e-14);
+        }
+
+        #[test]
+        fn the_truth_and_the_teacher_are_mixed(
+            z in prop::collection::vec((-9f64..9.0, -9f64..9.0), 1..10), t in 0.5f64..20.0,
+            hard in 0f64..=1.0, place in 0usize..10,
+        ) {
+            let (teacher, student): (Vec<f64>, Vec<f64>) = z.into_iter().unzip();
+            let y = place % teacher.len();
+            let at = |hard| with_truth(&teacher, &student, y, t, hard).unwrap().0;
+            let (soft, truth) = (at(0.0), at(1.0));
+            prop_assert_eq!(soft, loss(&teacher, &student, t).unwrap().0);
+            prop_assert_eq!(truth, crate::cross_entropy::of_logits(&student, y).unwrap().0);
+            let mixed = hard * truth + (1.0 - hard) * soft;
+            prop_assert!((at(hard) - mixed).abs() <= 4.0 * f64::EPSILON * (truth + soft));
         }
 
         #[test]
@@ -143,5 +164,19 @@ mod tests {
             assert!(with_truth(&[0.0], &[0.0], 0, 1.0, hard).is_err());
         }
         assert!(with_truth(&[0.0], &[0.0], 1, 1.0, 0.5).is_err());
+        // A truth that the student excludes costs ∞ if it has any weight, and nothing if it has none; so
+        // does a teacher's choice that it excludes.
+        let (student, sure) = ([0.0, -inf], [9.0, -inf]);
+        for (teacher, target, hard, expected) in [
+            (sure, 1, 0.0, 0.0),
+            (sure, 1, -0.0, 0.0),
+            (sure, 1, 5e-324, inf),
+            (sure, 1, 1.0, inf),
+            ([0.0, 0.0], 0, 1.0, 0.0),
+            ([0.0, 0.0], 0, 0.5, inf),
+        ] {
+            let found = with_truth(&teacher, &student, target, 1.0, hard).unwrap().0;
+            assert_eq!(found, expected, "{hard}");
+        }
     }
 }

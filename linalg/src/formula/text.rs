@@ -20,10 +20,10 @@ pub(super) fn equation(f: &mut Formatter<'_>, e: &Equation) -> Result {
     expression(f, &e.names, &e.right, Bond::Sum)
 }
 
-/// A constant to twelve digits: 1 − 0.9 is meant to be 0.1.
+/// A constant to twelve digits: 1 − 0.9 is meant to be 0.1. "∞", "−∞" and "NaN" where it is that.
 pub fn constant(x: f64) -> String {
-    if x == f64::NEG_INFINITY {
-        return "−∞".to_owned();
+    if x.is_infinite() {
+        return if x > 0.0 { "∞" } else { "−∞" }.to_owned();
     }
     let close = |text: &String| {
         text.parse::<f64>().is_ok_and(|y| y == x || (y - x).abs() <= 1e-12 * x.abs())

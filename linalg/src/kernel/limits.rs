@@ -18,6 +18,19 @@ pub struct Limits {
     pub bytes: f64,
 }
 
+/// Bytes per second that all threads of the current pool together read from memory, at best in `budget`.
+pub fn bandwidth(budget: Duration) -> f64 {
+    let threads = rayon::current_num_threads();
+    // Larger than the caches of most processors; pages are touched by the thread that reads them.
+    let pieces: Vec<Vec<u64>> = (0..threads).map(|i| vec![i as u64 + 1; READ / 8]).collect();
+    best(budget, || {
+        let start = Instant::now();
+        let sum: u64 = pieces.par_iter().with_max_len(1).map(|p| read(p)).sum();
+        black_box(sum);
+        (threads * READ) as f64 / start.elapsed().as_secs_f64()
+    })
+}
+
 /// Measures the machine for about `budget`, on the threads of the current pool.
 ///
 /// Each limit is the best of many short runs: what interrupts a run makes it slower, nothing makes
@@ -27,15 +40,7 @@ pub fn measure(budget: Duration) -> Limits {
     let threads = rayon::current_num_threads();
     let flops_one = best(part, multiply_adds);
     let flops = best(part, || together(threads, multiply_adds));
-    // Larger than the caches of most processors; pages are touched by the thread that reads them.
-    let pieces: Vec<Vec<u64>> = (0..threads).map(|i| vec![i as u64 + 1; READ / 8]).collect();
-    let bytes = best(part, || {
-        let start = Instant::now();
-        let sum: u64 = pieces.par_iter().with_max_len(1).map(|p| read(p)).sum();
-        black_box(sum);
-        (threads * READ) as f64 / start.elapsed().as_secs_f64()
-    });
-    Limits { flops_one, flops, bytes }
+    Limits { flops_one, flops, bytes: bandwidth(part) }
 }
 
 /// C ← α·A·B (+ C) by the `gemm` crate on one thread: what a product here is measured against.
@@ -106,12 +111,13 @@ fn multiply_adds() -> f64 {
     (2 * ROUNDS * CHAINS * lanes) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Runs the loop on the widest registers; returns the number of `f32` in one.
+/// Runs the loop on the widest registers that the processor has, whatever the kernels are held to; returns the
+/// number of `f32` in one.
 fn chains() -> usize {
     #[cfg(target_arch = "x86_64")]
     {
         use super::vectors::Vectors;
-        let vectors = Vectors::in_use();
+        let vectors = Vectors::detected();
         if vectors == Vectors::Avx512 {
             // SAFETY: the processor has AVX-512F.
             unsafe { x86::chains_512() };

@@ -343,7 +343,7 @@ fn last_quarter(losses: &[f64]) -> f64 {
 ///
 /// ```
 /// use transformer::{Precision, diagnose::loss_scale};
-/// assert_eq!(loss_scale(Precision::F16, 0.5), 32768.0); // 65504/4 = 16376
+/// assert_eq!(loss_scale(Precision::F16, 0.5), 16384.0); // 16384·0.5 is below 65504/4 = 16376
 /// assert_eq!(loss_scale(Precision::F16, 3.0), 4096.0);
 /// assert_eq!(loss_scale(Precision::F16, 1e-9), 32768.0); // 65536 is no f16
 /// ```

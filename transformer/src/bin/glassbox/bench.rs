@@ -4,7 +4,7 @@ use crate::settings::{Preset, Settings};
 use crate::{Result, count, memory, on_threads};
 use clap::Args;
 use linalg::limits::{self, Limits};
-use linalg::{Matrix, Vectors, View, product_into};
+use linalg::{Factor, Matrix, Vectors, View, product_into, transposed};
 use probability::random::Random;
 use rayon::current_num_threads;
 use serde_json::{Value, json};
@@ -61,8 +61,10 @@ struct Watching {
     watched: f64,
 }
 
-/// One product of the step: an affine map forward.
+/// One product of the step: of an affine map, in one direction.
 struct ProductRate {
+    direction: &'static str,
+    /// Rows, columns and terms.
     shape: [usize; 3],
     ours: f64,
     library: f64,
@@ -83,6 +85,10 @@ struct Generation {
     tokens_per_second: f64,
     /// Bytes of weights that one token reads.
     bytes: usize,
+    /// Bytes per second that memory gave, measured in turn with the tokens: the median.
+    bandwidth: f64,
+    /// Bytes per second of weights over those that memory gave right before and after: the median.
+    share: f64,
 }
 
 impl Bench {
@@ -127,7 +133,6 @@ fn measure(
     // First, since it refuses what memory cannot hold.
     let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
     let limits = limits::measure(Duration::from_millis(900));
-    let products = products(config, model);
     memory::reset_peak();
     let corpus = random_corpus(config, model)?;
     let steps = match steps {
@@ -142,6 +147,7 @@ fn measure(
     };
     let profile = Profile::of(&mut trainer, &corpus, steps)?;
     let resident = memory::peak();
+    let products = products(model, trainer.model().batch());
     let watch = if watch { Some(watching(&mut trainer, &corpus, steps)?) } else { None };
     let tape = trainer.model().tape().memory();
     let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
@@ -186,30 +192,42 @@ fn random_corpus(config: &TrainingConfig, model: &Gpt2Config) -> Result<Corpus> 
     Ok(Corpus::text(tokens, 0.1, config.context)?)
 }
 
-/// Rates of the model's affine maps, forward, by our product on all threads and by the `gemm` crate on
-/// one.
-fn products(config: &TrainingConfig, model: &Gpt2Config) -> Vec<ProductRate> {
-    let (d, hidden, n) = (model.width, model.hidden, config.context * config.batch.min(8));
-    [(3 * d, d), (d, d), (hidden, d), (d, hidden)]
-        .map(|(m, k)| {
-            let x = |i: usize, j: usize| ((7 * i + 3 * j) % 11) as f32 * 0.1 - 0.5;
-            let (a, b) = (Matrix::from_fn(m, k, x), Matrix::from_fn(k, n, x));
-            let mut c = Matrix::<f32>::zeros(m, n);
-            let (a, b): (View<'_, f32>, View<'_, f32>) = (a.as_view(), b.as_view());
-            let flops = 2.0 * (m * k * n) as f64;
+/// Rates of the products of a block's affine maps, for so many tokens, by our product on all threads and by
+/// the `gemm` crate on one.
+fn products(model: &Gpt2Config, tokens: usize) -> Vec<ProductRate> {
+    let (d, hidden) = (model.width, model.hidden);
+    let x = |i: usize, j: usize| ((7 * i + 3 * j) % 11) as f32 * 0.1 - 0.5;
+    let mut rates = Vec::new();
+    for (m, k) in [(3 * d, d), (d, d), (hidden, d), (d, hidden)] {
+        let (w, x, dy) = (
+            Matrix::from_fn(m, k, x),
+            Matrix::from_fn(k, tokens, x),
+            Matrix::from_fn(m, tokens, x),
+        );
+        let [w, x, dy]: [View<'_, f32>; 3] = [w.as_view(), x.as_view(), dy.as_view()];
+        // y = W·x, dx = Wᵀ·dy, dW = dy·xᵀ.
+        let directions: [(_, Factor<'_, f32>, Factor<'_, f32>); 3] = [
+            ("forward", w.into(), x.into()),
+            ("dx", transposed(w), dy.into()),
+            ("dW", dy.into(), transposed(x)),
+        ];
+        for (direction, a, b) in directions {
+            let shape = [a.rows(), b.columns(), a.columns()];
+            let mut c = Matrix::<f32>::zeros(shape[0], shape[1]);
+            let flops = 2.0 * shape.iter().product::<usize>() as f64;
             let ours = rate(flops, || product_into(c.as_view_mut(), 1.0, a, b));
-            let library = rate(flops, || {
-                limits::library_product(c.as_view_mut(), 1.0, a.into(), b.into(), false);
-            });
-            ProductRate { shape: [m, n, k], ours, library }
-        })
-        .into()
+            let library =
+                rate(flops, || limits::library_product(c.as_view_mut(), 1.0, a, b, false));
+            rates.push(ProductRate { direction, shape, ours, library });
+        }
+    }
+    rates
 }
 
-/// Operations per second, at best, in a tenth of a second.
+/// Operations per second, at best, in some hundredths of a second.
 fn rate(flops: f64, mut work: impl FnMut()) -> f64 {
     let (start, mut best) = (Instant::now(), f64::INFINITY);
-    while best.is_infinite() || start.elapsed() < Duration::from_millis(100) {
+    while best.is_infinite() || start.elapsed() < Duration::from_millis(40) {
         let start = Instant::now();
         work();
         best = best.min(start.elapsed().as_secs_f64());
@@ -220,18 +238,36 @@ fn rate(flops: f64, mut work: impl FnMut()) -> f64 {
 fn generation(model: &Gpt2Config, parameters: &[f32]) -> Result<Generation> {
     let mut decoder = Decoder::<f32>::record(model)?;
     decoder.parameters_mut().copy_from_slice(parameters);
-    decoder.read(0)?;
-    let (start, mut seconds) = (Instant::now(), Vec::new());
-    while seconds.len() < 8 || (start.elapsed().as_secs_f64() < 2.0 && seconds.len() < 500) {
-        let (start, token) = (Instant::now(), seconds.len() % model.vocabulary);
-        decoder.read(token as u32)?;
-        seconds.push(start.elapsed().as_secs_f64());
-    }
     // All but the positions, and, where the head has a table of its own, the embedding: of these a token
     // reads one column.
     let tables = model.context + if model.tied { 0 } else { model.vocabulary };
     let bytes = 4 * (parameters.len() - model.width * tables);
-    Ok(Generation { tokens_per_second: 1.0 / median(&mut seconds), bytes })
+    let (mut token, mut all, mut shares) = (0, Vec::new(), Vec::new());
+    decoder.read(token)?;
+    let memory = || limits::bandwidth(Duration::from_millis(150));
+    let mut given = vec![memory()];
+    // In turn, so that a slow second of the machine is in both.
+    for _ in 0..5 {
+        let (round, mut seconds) = (Instant::now(), Vec::new());
+        while seconds.len() < 4 || (round.elapsed().as_secs_f64() < 0.4 && seconds.len() < 200) {
+            let start = Instant::now();
+            let logits = decoder.read(token)?;
+            let likeliest = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+            token = likeliest.map_or(0, |(token, _)| token as u32);
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let before = given[given.len() - 1];
+        given.push(memory());
+        let around = 0.5 * (before + given[given.len() - 1]);
+        shares.push(bytes as f64 / median(&mut seconds) / around);
+        all.extend(seconds);
+    }
+    Ok(Generation {
+        tokens_per_second: 1.0 / median(&mut all),
+        bytes,
+        bandwidth: median(&mut given),
+        share: median(&mut shares),
+    })
 }
 
 /// Operations of the same name in all blocks, added up.
@@ -247,7 +283,8 @@ fn by_name(costs: &[Cost]) -> Vec<Cost> {
                 group.backward_seconds += cost.backward_seconds;
                 group.forward_flops += cost.forward_flops;
                 group.backward_flops += cost.backward_flops;
-                group.bytes += cost.bytes;
+                group.forward_bytes += cost.forward_bytes;
+                group.backward_bytes += cost.backward_bytes;
             }
             None => grouped.push(Cost { name, ..cost.clone() }),
         }
@@ -268,11 +305,11 @@ impl Measured {
                 "name": c.name, "operation": c.operation, "branch": c.branch,
                 "forward_seconds": c.forward_seconds, "backward_seconds": c.backward_seconds,
                 "forward_flops": c.forward_flops, "backward_flops": c.backward_flops,
-                "bytes": c.bytes,
+                "forward_bytes": c.forward_bytes, "backward_bytes": c.backward_bytes,
             })
         };
         let product = |r: &ProductRate| {
-            json!({ "rows": r.shape[0], "columns": r.shape[1], "terms": r.shape[2],
+            json!({ "direction": r.direction, "rows": r.shape[0], "columns": r.shape[1], "terms": r.shape[2],
                     "flops_per_second": r.ours, "library_one_thread": r.library })
         };
         json!({
@@ -309,7 +346,8 @@ impl Measured {
             "generation": self.generation.as_ref().map(|g| json!({
                 "tokens_per_second": g.tokens_per_second,
                 "bytes_per_token": g.bytes,
-                "bandwidth_share": g.share(&self.limits),
+                "bytes_per_second": g.bandwidth,
+                "bandwidth_share": g.share,
             })),
             "batch": config.batch, "length": config.context,
         })
@@ -341,53 +379,75 @@ impl Measured {
         )?;
         writeln!(
             out,
-            "products  rows × columns × terms      all threads     gemm crate, one thread"
+            "products  rows × columns × terms              all threads   gemm crate, one thread"
         )?;
         for r in &self.products {
             let [m, n, k] = r.shape;
             let (ours, library) = (giga * r.ours, giga * r.library);
             let shape = format!("{m} × {n} × {k}");
-            writeln!(out, "          {shape:<26} {ours:>6.0} GFLOP/s  {library:>6.0} GFLOP/s")?;
+            writeln!(
+                out,
+                "          {shape:<26} {:<9} {ours:>4.0} GFLOP/s         {library:>6.0} GFLOP/s",
+                r.direction
+            )?;
         }
         let step = p.step_seconds();
         writeln!(
             out,
-            "\n{:<34}{:>9} {:>6} {:>8}{:>9} {:>6} {:>8} {:>6}",
-            "operation", "forward", "share", "GFLOP/s", "backward", "share", "GFLOP/s", "peak"
+            "\n{:<32}{:>12} {:>6} {:>8} {:>6} {:>11} {:>6} {:>8} {:>6}   {:>6} {:>6}",
+            "operation",
+            "forward",
+            "share",
+            "GFLOP/s",
+            "GB/s",
+            "backward",
+            "share",
+            "GFLOP/s",
+            "GB/s",
+            "peak",
+            "memory"
         )?;
         let replays = p.replays as f64;
         let mut watched = p.update_seconds;
         for c in by_name(&p.operations) {
             let (f, b) = (replays * c.forward_seconds, replays * c.backward_seconds);
             watched += f + b;
-            let rate = |flops: u64, seconds: f64| {
-                if flops == 0 || seconds == 0.0 { 0.0 } else { flops as f64 * replays / seconds }
+            let rate = |count: u64, seconds: f64| {
+                if count == 0 || seconds == 0.0 { 0.0 } else { count as f64 * replays / seconds }
             };
-            let flops = c.forward_flops + c.backward_flops;
+            let (flops, bytes) =
+                (c.forward_flops + c.backward_flops, c.forward_bytes + c.backward_bytes);
             // The loss takes both directions at once, and is counted forward.
-            let (forward, backward) = match c.backward_seconds {
-                0.0 => (rate(flops, f), 0.0),
-                _ => (rate(c.forward_flops, f), rate(c.backward_flops, b)),
-            };
+            let whole = c.backward_seconds == 0.0;
+            let (forward_flops, forward_bytes) =
+                if whole { (flops, bytes) } else { (c.forward_flops, c.forward_bytes) };
             writeln!(
                 out,
-                "{:<34}{:>6.2} ms {:>5.1}% {:>8.1}{:>6.2} ms {:>5.1}% {:>8.1} {:>5.1}%",
+                "{:<32}{:>9.2} ms {:>5.1}% {:>8.1} {:>6.1} {:>8.2} ms {:>5.1}% {:>8.1} {:>6.1}   {:>5.1}% \
+                 {:>5.0}%",
                 c.name,
                 1e3 * f,
                 100.0 * f / step,
-                giga * forward,
+                giga * rate(forward_flops, f),
+                giga * rate(forward_bytes, f),
                 1e3 * b,
                 100.0 * b / step,
-                giga * backward,
-                100.0 * rate(flops, f + b) / limits.flops
+                giga * rate(c.backward_flops, b),
+                giga * rate(c.backward_bytes, b),
+                100.0 * rate(flops, f + b) / limits.flops,
+                100.0 * rate(bytes, f + b) / limits.bytes
             )?;
         }
+        writeln!(
+            out,
+            "(bytes as if nothing were cached: what caches hold comes faster than memory, above 100 %)\n"
+        )?;
         let update = p.update_seconds;
         // Parameters, gradients and two moments are read, all but the gradients written.
         let moved = (7 * self.memory.parameters) as f64 / update;
         writeln!(
             out,
-            "{:<34}{:>6.2} ms {:>5.1}%   {:.1} GB/s, {:.0} % of memory's",
+            "{:<32}{:>9.2} ms {:>5.1}%   {:.1} GB/s, {:.0} % of memory's",
             "update",
             1e3 * update,
             100.0 * update / step,
@@ -396,7 +456,7 @@ impl Measured {
         )?;
         writeln!(
             out,
-            "{:<34}{:>6.2} ms   (sum under watch {:.2} ms)\n",
+            "{:<32}{:>9.2} ms   (sum under watch {:.2} ms)\n",
             "step, median",
             1e3 * step,
             1e3 * watched
@@ -435,10 +495,12 @@ impl Measured {
         if let Some(g) = &self.generation {
             writeln!(
                 out,
-                "generate  {:.1} tokens/s, {:.1} MB of weights a token: {:.0} % of memory's bandwidth",
+                "generate  {:.1} tokens/s, {:.1} MB of weights a token: {:.1} GB/s, {:.0} % of the {:.1} that memory gave",
                 g.tokens_per_second,
                 mega(g.bytes),
-                100.0 * g.share(limits)
+                giga * g.tokens_per_second * g.bytes as f64,
+                100.0 * g.share,
+                giga * g.bandwidth
             )?;
         }
         Ok(out)
@@ -449,11 +511,5 @@ impl Watching {
     /// What watching adds, as a share of a step.
     fn cost(&self) -> f64 {
         self.watched / self.plain - 1.0
-    }
-}
-
-impl Generation {
-    fn share(&self, limits: &Limits) -> f64 {
-        self.tokens_per_second * self.bytes as f64 / limits.bytes
     }
 }

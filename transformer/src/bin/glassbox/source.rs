@@ -1,7 +1,7 @@
 //! What a run trains on: a text, or the embedded stories.
 
 use crate::Result;
-use infotheory::ngram;
+use infotheory::{Nats, ngram};
 use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::path::Path;
@@ -78,11 +78,11 @@ impl Source {
             (None, TokenizerKind::Chars) => Tokenizer::characters_of(&train),
         };
         let end = tokenizer.encode("\n")?[0];
-        let surprisal = held_back.iter().map(|s| grammar.surprisal(s).unwrap_or(f64::NAN));
+        let surprisal = held_back.iter().map(|s| grammar.surprisal(s).unwrap_or(Nats(f64::NAN)));
         let entropy = Entropy {
-            per_story: grammar.entropy(),
-            per_character: grammar.entropy_rate(),
-            of_validation: surprisal.sum::<f64>() / validation.len() as f64,
+            per_story: grammar.entropy().0,
+            per_character: grammar.entropy_rate()?.0,
+            of_validation: surprisal.sum::<Nats>().per(validation.len())?.0,
         };
         let corpus = Corpus::documents(
             tokenizer.encode(&train)?,
@@ -109,7 +109,8 @@ impl Source {
     pub(crate) fn baselines_on(&self, tokens: &[u32]) -> Vec<(usize, f64)> {
         let train = self.corpus.train();
         let counted = &train[..train.len().min(COUNTED)];
-        ngram::baselines(counted, tokens, self.tokenizer.vocabulary(), ORDERS)
+        let measured = ngram::baselines(counted, tokens, self.tokenizer.vocabulary(), ORDERS);
+        measured.into_iter().map(|(order, nats)| (order, nats.0)).collect()
     }
 
     /// What a token is.

@@ -1,0 +1,85 @@
+//! The same code on fewer vectors: what is asked for is used, and no bit changes where none may.
+//!
+//! Vectors are chosen once for a process, so each choice is another process: this program again, with
+//! [`Vectors::VARIABLE`] set, and of its tests only [`report`].
+
+use linalg::{Matrix, Real, Vectors, limits, product_into, simd, vector};
+use std::process::Command;
+use std::time::Duration;
+
+/// A hash of the bits of what loops on vectors compute.
+fn bits() -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut add = |x: f64| {
+        hash = (hash ^ x.to_bits()).wrapping_mul(0x0100_0000_01b3);
+    };
+    let numbers: Vec<f64> = (0..4099).map(|i| f64::from(i) * 0.043 - 88.0).collect();
+    let narrow: Vec<f32> = numbers.iter().map(|&x| x as f32).collect();
+    fn loops<T: Real>(x: &[T]) -> Vec<T> {
+        let mut y = x.to_vec();
+        simd(
+            #[inline(always)]
+            || {
+                for y in &mut y {
+                    *y = (y.exp() + T::one()).ln() - y.tanh() * y.sqrt().larger(T::one());
+                }
+            },
+        );
+        y.extend([vector::sum(x), vector::dot(x, x), vector::maximum(x)]);
+        vector::axpy(&mut y[..x.len()], T::from_f64(1.7), x);
+        y
+    }
+    loops(&numbers).into_iter().for_each(&mut add);
+    loops(&narrow).into_iter().for_each(|x| add(f64::from(x)));
+    // Products of small whole numbers are exact in any order.
+    let [m, n, k] = [67, 29, 131];
+    let a = Matrix::from_fn(m, k, |i, j| ((i * 3 + j * 5) % 7) as f32 - 3.0);
+    let b = Matrix::from_fn(k, n, |i, j| ((i * 2 + j * 11) % 5) as f32 - 2.0);
+    let mut c = Matrix::zeros(m, n);
+    product_into(c.as_view_mut(), 1.0, a.as_view(), b.as_view());
+    c.iter().for_each(|&x| add(f64::from(x)));
+    hash
+}
+
+/// What a process uses, in one line.
+#[test]
+fn report() {
+    let (in_use, asked) = (Vectors::in_use(), Vectors::asked());
+    assert!(in_use <= Vectors::detected());
+    let limits = limits::measure(Duration::ZERO);
+    assert!(limits.flops_one > 1e6 && limits.flops > 1e6 && limits.bytes > 1e6, "{limits:?}");
+    assert!((limits::packing_bytes() > 0) == (in_use > Vectors::Portable));
+    println!("\nvectors: {in_use} {asked:?} {:x}", bits());
+}
+
+/// The line of a process that is asked for these vectors.
+fn asked_for(vectors: &str) -> String {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program)
+        .args(["report", "--exact", "--nocapture"])
+        .env(Vectors::VARIABLE, vectors)
+        .output()
+        .expect("this program runs again");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{vectors}: {text}");
+    let line = text.lines().find_map(|line| line.strip_prefix("vectors: "));
+    line.unwrap_or_else(|| panic!("{vectors}: {text}")).to_owned()
+}
+
+#[test]
+fn what_is_asked_for_is_used_and_gives_the_same_bits() {
+    let most = Vectors::detected();
+    for vectors in [Vectors::Portable, Vectors::Avx2, Vectors::Avx512] {
+        let used = vectors.min(most);
+        let expected = format!("{used} Ok({used:?}) {:x}", bits());
+        assert_eq!(asked_for(&vectors.to_string()), expected, "asked for {vectors}");
+    }
+}
+
+#[test]
+fn what_is_unknown_is_an_error_as_found() {
+    for unknown in ["sse9", "AVX2", ""] {
+        let expected = format!("{} Err({unknown:?}) {:x}", Vectors::detected(), bits());
+        assert_eq!(asked_for(unknown), expected);
+    }
+}
