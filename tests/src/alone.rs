@@ -53,6 +53,31 @@ impl<P: Primitive<N> + Clone, const N: usize> Alone<P, N> {
         check::operations(self, &parameters, 3).expect("operands that fit")
     }
 
+    /// Whether an operand moves the output: by two forward replays alone, and no rule. Softmax over one key
+    /// and the norm of one feature do not move, whatever they are given.
+    ///
+    /// # Panics
+    /// As [`Alone::operations`].
+    pub fn moves(&self, operand: usize) -> bool {
+        let mut step = self.record::<f64>().expect("operands that fit");
+        let var = step.tape.find(NAMES[operand]).expect("an operand");
+        let output = step.loss;
+        step.give(&self.batch(0));
+        let mut at = |h: f64| {
+            for (i, x) in self.inputs.iter().enumerate().filter(|(i, _)| self.smooth[*i]) {
+                let place = step.tape.find(NAMES[i]).expect("an operand");
+                step.tape.value_mut(place).copy_from_slice(x.as_slice());
+            }
+            let moved = step.tape.value_mut(var).iter_mut().enumerate();
+            moved.for_each(|(i, x)| *x += h * (1.0 + (i as f64).sin()));
+            step.tape.forward();
+            step.tape.elements(output).to_vec()
+        };
+        let (before, after) = (at(0.0), at(1e-4));
+        let size = before.iter().fold(0.0_f64, |m, y| m.max(y.abs()));
+        before.iter().zip(after).any(|(b, a)| (a - b).abs() > 1e-10 * size)
+    }
+
     /// The certificates that fail.
     ///
     /// # Panics

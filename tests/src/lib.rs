@@ -7,6 +7,7 @@
 pub mod alone;
 pub mod authority;
 pub mod count;
+pub mod deep;
 pub mod draw;
 pub mod golden;
 pub mod law;

@@ -1,9 +1,11 @@
 //! Is a healthy run healthy? Every measure with the band that it is expected in; what lies outside comes
 //! first.
 //!
-//! * *Headroom*: how many doublings the largest element of a value is below the end of a format. Growth
-//!   shows here before it shows as NaN.
-//! * *Update ratio*: norm of the change over norm of the weights, about 10⁻³ where training goes well.
+//! * *Headroom*: how many doublings the largest element of a value or gradient is below the end of a format, and
+//!   how many halvings a typical one (the root mean square) is above its smallest number. Growth shows here
+//!   before it shows as NaN, and so does what vanishes.
+//! * *Update ratio*: norm of the change over norm of the weights, about 10⁻³ where training goes well; of all
+//!   weights and layer by layer.
 //! * *Attention entropy*, over ln of what is visible, and the share of saturated queries.
 //! * *Dead units*: rows of an activation that send no gradient for any token.
 //! * *Distance from the limit of stability*: the learning rate over [`crate::diagnose::stability_limit`].
@@ -16,9 +18,12 @@ use crate::diagnose::{Recipe, Signs, Stability, State, Taken, rms, signs};
 use crate::subject::Subject;
 use crate::trainer::{Step, Trainer};
 use crate::{ModelError, Precision};
-use calculus::{Source, Tape, Var, clip};
+use calculus::{Parameter, Source, Tape, Var, clip};
+use rayon::prelude::*;
 use serde::Serialize;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// One measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,15 +53,118 @@ impl Measure {
     }
 }
 
-/// How far a value is from the end of each format.
+/// How far a value or a gradient is from both ends of each format: f32, bf16 and f16.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Headroom {
     /// The value's name.
     pub name: String,
+    /// Whether its gradient is meant.
+    pub gradient: bool,
     /// Its largest element, by size.
     pub largest: f64,
-    /// Doublings to the end of f32, bf16 and f16; negative beyond it.
-    pub doublings: [f64; 3],
+    /// The root mean square of its elements.
+    pub typical: f64,
+    /// Doublings of the largest element to the format's largest number; negative beyond it.
+    pub overflow: [f64; 3],
+    /// Halvings of a typical element to the format's smallest number; negative below it, ∞ where all are 0.
+    pub underflow: [f64; 3],
+}
+
+impl Headroom {
+    /// Of these elements; those that are not finite are not counted.
+    ///
+    /// ```
+    /// use transformer::health::Headroom;
+    /// let room = Headroom::of("x", false, &[1.0, -1.0]);
+    /// assert_eq!(room.overflow.map(f64::round), [128.0, 128.0, 16.0]);
+    /// assert_eq!(room.underflow, [149.0, 133.0, 24.0]);
+    /// ```
+    pub fn of(name: &str, gradient: bool, elements: &[f32]) -> Self {
+        const FORMATS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::F16];
+        let sizes = || elements.iter().filter(|x| x.is_finite()).map(|x| f64::from(x.abs()));
+        let largest = sizes().fold(0.0_f64, f64::max);
+        let typical = (sizes().map(|x| x * x).sum::<f64>() / elements.len().max(1) as f64).sqrt();
+        Headroom {
+            name: name.to_owned(),
+            gradient,
+            largest,
+            typical,
+            overflow: FORMATS.map(|p| (p.largest() / largest.max(1e-45)).log2()),
+            underflow: FORMATS.map(|p| match typical {
+                0.0 => f64::INFINITY,
+                typical => (typical / p.smallest()).log2(),
+            }),
+        }
+    }
+}
+
+/// By how much a step changed a layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Update {
+    /// The layer: what its parameters' names begin with.
+    pub layer: String,
+    /// Norm of the change over norm of its weights.
+    pub ratio: f64,
+}
+
+/// The parameters of a recording by layer: names with the same first part, numbers as in `block.3` kept, in
+/// order.
+pub(crate) fn by_layer(list: Vec<Parameter>) -> Vec<(String, Vec<Range<usize>>)> {
+    let layer = |name: &str| {
+        let mut parts = name.split('.');
+        let first = parts.next().unwrap_or_default();
+        let number = parts.next().filter(|n| n.parse::<usize>().is_ok());
+        number.map_or(first.to_owned(), |n| format!("{first}.{n}"))
+    };
+    let mut layers: Vec<(String, Vec<Range<usize>>)> = vec![];
+    for parameter in list {
+        let name = layer(&parameter.name);
+        match layers.iter_mut().find(|(layer, _)| *layer == name) {
+            Some((_, ranges)) => ranges.push(parameter.range),
+            None => layers.push((name, vec![parameter.range])),
+        }
+    }
+    layers
+}
+
+/// ‖after − before‖ and ‖before‖ over some ranges.
+pub(crate) fn change(before: &[f32], after: &[f32], ranges: &[Range<usize>]) -> (f64, f64) {
+    const BLOCK: usize = 1 << 16;
+    let squares = |range: &Range<usize>| {
+        let pieces =
+            before[range.clone()].par_chunks(BLOCK).zip(after[range.clone()].par_chunks(BLOCK));
+        // One after another: sums have one order.
+        let sums: Vec<(f64, f64)> = pieces.map(|(b, a)| squared(b, a)).collect();
+        sums.into_iter().fold((0.0, 0.0), |(c, s), (x, y)| (c + x, s + y))
+    };
+    let (moved, size) =
+        ranges.iter().map(squares).fold((0.0, 0.0), |(c, s), (x, y)| (c + x, s + y));
+    (moved.sqrt(), size.sqrt())
+}
+
+/// Σ (a − b)² and Σ b², in lanes.
+fn squared(before: &[f32], after: &[f32]) -> (f64, f64) {
+    const LANES: usize = 8;
+    linalg::simd(
+        #[inline(always)]
+        || {
+            let mut lanes = [[0.0_f64; LANES]; 2];
+            let ((b, rest), (a, rest_a)) =
+                (before.as_chunks::<LANES>(), after.as_chunks::<LANES>());
+            for (b, a) in b.iter().zip(a) {
+                for l in 0..LANES {
+                    let (own, moved) = (f64::from(b[l]), f64::from(a[l] - b[l]));
+                    lanes[0][l] += moved * moved;
+                    lanes[1][l] += own * own;
+                }
+            }
+            for (b, a) in rest.iter().zip(rest_a) {
+                lanes[0][0] += f64::from(a - b) * f64::from(a - b);
+                lanes[1][0] += f64::from(*b) * f64::from(*b);
+            }
+            (lanes[0].iter().sum(), lanes[1].iter().sum())
+        },
+    )
 }
 
 /// What a layer of the residual stream does.
@@ -75,8 +183,10 @@ pub struct Layer {
 pub struct Health {
     /// All measures, those outside their bands first.
     pub measures: Vec<Measure>,
-    /// Per value, those with the least room first.
+    /// Per value, those with the least room to overflow first; then per gradient, likewise.
     pub headroom: Vec<Headroom>,
+    /// How much the last step changed every layer; empty where none was taken.
+    pub updates: Vec<Update>,
     /// The residual stream, in order.
     pub layers: Vec<Layer>,
     /// Batches of this size at which gradient noise equals signal, in batches; NaN if unknown.
@@ -115,6 +225,16 @@ pub fn health(
         measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 0.1)));
         measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
     }
+    let layers_of_weights = by_layer(step.tape.parameter_list());
+    let ratios = taken.map_or(&[][..], |t| &t.layer_ratios);
+    let updates = layers_of_weights.into_iter().zip(ratios);
+    let updates: Vec<Update> =
+        updates.map(|((layer, _), &ratio)| Update { layer, ratio }).collect();
+    for update in &updates {
+        // At 0.5 two steps rewrite a layer; Adam's first steps move tables of deviation 0.02 by their rate.
+        let measure = Measure::new("update over weights, by layer", update.ratio, (1e-7, 0.5));
+        measures.push(measure.at(&update.layer));
+    }
     if let Some(found) = stability
         && found.limit.is_finite()
         && found.limit > 0.0
@@ -123,15 +243,35 @@ pub fn health(
         measures.push(Measure::new("learning rate over the limit of stability", share, (0.0, 1.5)));
     }
     let headroom = headroom(&step.tape);
-    if let Some(least) = headroom.first() {
-        let room = Measure::new("doublings to overflow in f32", least.doublings[0], (16.0, 300.0));
-        measures.push(room.at(&least.name));
+    for gradient in [false, true] {
+        let own = || headroom.iter().filter(|h| h.gradient == gradient);
+        let (over, under) = match gradient {
+            false => {
+                ("doublings of values to overflow in f32", "halvings of values to underflow in f32")
+            }
+            true => (
+                "doublings of gradients to overflow in f32",
+                "halvings of gradients to underflow in f32",
+            ),
+        };
+        let mut note = |name, h: &Headroom, room: f64| {
+            measures.push(Measure::new(name, room, (16.0, 300.0)).at(&h.name));
+        };
+        if let Some(least) = own().next() {
+            note(over, least, least.overflow[0]);
+        }
+        // What is 0 throughout (a bias at the start, the gradient of a key's bias) does not vanish.
+        let some = own().filter(|h| h.largest > 0.0);
+        if let Some(least) = some.min_by(|a, b| a.underflow[0].total_cmp(&b.underflow[0])) {
+            note(under, least, least.underflow[0]);
+        }
     }
     measures.sort_by_key(Measure::is_usual);
     Ok(Health {
         measures,
         layers: layers(&step.tape),
         headroom,
+        updates,
         noise_scale: noise_scale(subject, state, number)?,
     })
 }
@@ -161,24 +301,18 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
     all
 }
 
-/// Doublings to the end of each format, the least room first.
+/// Of values, the least room to overflow first, then of gradients.
 fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
-    let mut all: Vec<Headroom> = tape
-        .vars()
-        .filter(|v| tape.source(*v) != Source::Input)
-        .map(|v| {
-            let finite = tape.elements(v).iter().filter(|x| x.is_finite());
-            let largest = finite.fold(0.0_f64, |m, x| m.max(f64::from(x.abs())));
-            let room = |p: Precision| (p.largest() / largest.max(1e-45)).log2();
-            Headroom {
-                name: tape.name(v).to_owned(),
-                largest,
-                doublings: [Precision::F32, Precision::Bf16, Precision::F16].map(room),
-            }
-        })
-        .collect();
-    all.sort_by(|a, b| a.doublings[0].total_cmp(&b.doublings[0]));
-    all
+    let vars = || tape.vars().filter(|v| tape.source(*v) != Source::Input);
+    let mut values: Vec<Headroom> =
+        vars().map(|v| Headroom::of(tape.name(v), false, tape.elements(v))).collect();
+    let mut gradients: Vec<Headroom> =
+        vars().map(|v| Headroom::of(tape.name(v), true, tape.gradient_elements(v))).collect();
+    for all in [&mut values, &mut gradients] {
+        all.sort_by(|a, b| a.overflow[0].total_cmp(&b.overflow[0]));
+    }
+    values.append(&mut gradients);
+    values
 }
 
 /// The sums of the residual stream.
@@ -215,7 +349,7 @@ fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64,
 }
 
 /// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that
-/// reuses memory is watched as well as one that keeps everything.
+/// reuses memory is watched as well as one that keeps everything. Lists have an entry for each block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Glance {
     /// The largest element of any value, by size; infinite values are not counted.
@@ -226,18 +360,50 @@ pub struct Glance {
     pub activations: Vec<f64>,
     /// Root mean square of the gradient of every block's output.
     pub gradients: Vec<f64>,
+    /// Entropy of attention over ln of what is visible, the mean over the heads of every sequence's last query,
+    /// which sees most.
+    pub attention_entropy: Vec<f64>,
+    /// Share of those queries with a weight above 0.99.
+    pub saturated: Vec<f64>,
+    /// Share of the feed-forward part's units that send no gradient for any token.
+    pub dead: Vec<f64>,
     /// Norm of all parameters, after the update.
     pub weight_norm: f64,
+    /// Norm of the change over norm of the parameters.
+    pub update_ratio: f64,
+    /// The same of every block's own.
+    pub update_ratios: Vec<f64>,
 }
 
-/// Takes a [`Glance`] of a training step: one pass over each value and each block's gradient while it is in
-/// the processor's caches.
+/// What is seen of one block.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    /// Sum of squares and count: of the output, of its gradient.
+    output: [(f64, usize); 2],
+    /// Sums of entropies and of saturated queries, and the count.
+    attention: (f64, f64, usize),
+    /// Whether a unit has sent a gradient.
+    alive: Vec<u8>,
+}
+
+/// A value of a block that is looked at.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    Output(usize),
+    Attention(usize),
+    Units(usize),
+}
+
+/// Takes a [`Glance`] of a training step: one pass over each value and some gradients while they are in
+/// the processor's caches, and a copy of the parameters.
 pub struct Watch {
     names: HashMap<Var, String>,
-    outputs: HashMap<Var, usize>,
+    seen: HashMap<Var, Seen>,
+    blocks: Vec<Block>,
+    /// Parameters of every layer, and whether it is a block.
+    layers: Vec<(bool, Vec<Range<usize>>)>,
+    before: Vec<f32>,
     largest: (f32, Option<Var>),
-    /// Sums of squares and counts: of outputs, of their gradients.
-    sums: [Vec<(f64, usize)>; 2],
 }
 
 impl Watch {
@@ -245,10 +411,23 @@ impl Watch {
     pub fn new(tape: &Tape<f32>) -> Self {
         let names: HashMap<Var, String> =
             tape.vars().map(|v| (v, tape.name(v).to_owned())).collect();
-        let blocks = tape.vars().filter(|v| names[v].ends_with(".output"));
-        let outputs: HashMap<Var, usize> = blocks.enumerate().map(|(i, v)| (v, i)).collect();
-        let sums = [vec![(0.0, 0); outputs.len()], vec![(0.0, 0); outputs.len()]];
-        Watch { names, outputs, largest: (0.0, None), sums }
+        let mut seen = HashMap::new();
+        let mut blocks = vec![];
+        for var in tape.vars() {
+            // In the order of computation: a block's output comes last.
+            let (name, i) = (&names[&var], blocks.len());
+            if name.ends_with(".attention.qkv") {
+                seen.insert(var, Seen::Attention(i));
+            } else if name.ends_with(".feed_forward.expanded") {
+                seen.insert(var, Seen::Units(i));
+            } else if name.ends_with(".output") {
+                seen.insert(var, Seen::Output(i));
+                blocks.push(Block::default());
+            }
+        }
+        let layers = by_layer(tape.parameter_list()).into_iter();
+        let layers = layers.map(|(name, r)| (name.starts_with("block."), r)).collect();
+        Watch { names, seen, blocks, layers, before: vec![], largest: (0.0, None) }
     }
 
     /// Takes a training step under watch.
@@ -260,9 +439,14 @@ impl Watch {
         trainer: &mut Trainer<f32>,
         corpus: &Corpus,
     ) -> Result<(Step, Glance), ModelError> {
+        let (heads, length) = (trainer.model().config().heads, trainer.model().length());
+        let (width, hidden) = (trainer.model().config().width, trainer.model().config().hidden);
         self.largest = (0.0, None);
-        self.sums.iter_mut().flatten().for_each(|s| *s = (0.0, 0));
-        let Watch { outputs, largest, sums: [values, gradients], .. } = self;
+        self.blocks.fill(Block { alive: vec![0; hidden], ..Block::default() });
+        self.before.clear();
+        self.before.extend_from_slice(trainer.model().tape().parameters());
+        let Watch { seen, blocks, largest, .. } = self;
+        let blocks = RefCell::new(blocks);
         let step = trainer.step_watched(
             corpus,
             |var, x| {
@@ -270,29 +454,100 @@ impl Watch {
                 if size > largest.0 {
                     *largest = (size, Some(var));
                 }
-                note(outputs, values, var, x);
+                let mut blocks = blocks.borrow_mut();
+                match seen.get(&var) {
+                    Some(&Seen::Output(i)) => note(&mut blocks[i].output[0], x),
+                    Some(&Seen::Attention(i)) => {
+                        let sequence = 3 * width * length;
+                        let all = &mut blocks[i].attention;
+                        x.chunks(sequence).for_each(|x| last_query(x, (width, heads), all));
+                    }
+                    _ => {}
+                }
             },
-            |var, g| note(outputs, gradients, var, g),
+            |var, g| {
+                let mut blocks = blocks.borrow_mut();
+                match seen.get(&var) {
+                    Some(&Seen::Output(i)) => note(&mut blocks[i].output[1], g),
+                    Some(&Seen::Units(i)) => alive(&mut blocks[i].alive, g),
+                    _ => {}
+                }
+            },
         )?;
-        let rms = |sums: &[(f64, usize)]| -> Vec<f64> {
-            sums.iter().map(|(s, n)| (s / (*n).max(1) as f64).sqrt()).collect()
+        let after = trainer.model().tape().parameters();
+        let ratio = |(moved, size): (f64, f64)| moved / size.max(f64::MIN_POSITIVE);
+        let of_each = |of: fn(&Block) -> f64| -> Vec<f64> { self.blocks.iter().map(of).collect() };
+        let rms = |(sum, n): (f64, usize)| (sum / n.max(1) as f64).sqrt();
+        let rms_of =
+            |k: usize| -> Vec<f64> { self.blocks.iter().map(|b| rms(b.output[k])).collect() };
+        let changes: Vec<(bool, (f64, f64))> =
+            self.layers.iter().map(|(b, r)| (*b, change(&self.before, after, r))).collect();
+        // Norms of parts add up as the sides of a box do.
+        let together = |of: fn(&(f64, f64)) -> f64| {
+            changes.iter().map(|(_, c)| of(c) * of(c)).sum::<f64>().sqrt()
         };
         let glance = Glance {
             largest: f64::from(self.largest.0),
             largest_name: self.largest.1.map_or(String::new(), |v| self.names[&v].clone()),
-            activations: rms(&self.sums[0]),
-            gradients: rms(&self.sums[1]),
-            weight_norm: clip::global_norm(trainer.model().tape().parameters()),
+            activations: rms_of(0),
+            gradients: rms_of(1),
+            attention_entropy: of_each(|b| b.attention.0 / b.attention.2.max(1) as f64),
+            saturated: of_each(|b| b.attention.1 / b.attention.2.max(1) as f64),
+            dead: of_each(|b| {
+                b.alive.iter().filter(|a| **a == 0).count() as f64 / b.alive.len().max(1) as f64
+            }),
+            weight_norm: clip::global_norm(after),
+            update_ratio: ratio((together(|c| c.0), together(|c| c.1))),
+            update_ratios: changes.iter().filter(|(b, _)| *b).map(|(_, c)| ratio(*c)).collect(),
         };
         Ok((step, glance))
     }
 }
 
-fn note(outputs: &HashMap<Var, usize>, sums: &mut [(f64, usize)], var: Var, x: &[f32]) {
-    if let Some(&i) = outputs.get(&var) {
-        sums[i].0 += clip::global_norm(x).powi(2);
-        sums[i].1 += x.len();
+/// Attention of a sequence's last query, head by head: adds entropy over ln of the keys, saturation, and a
+/// count. `x` is packed query, key and value.
+fn last_query(x: &[f32], (width, heads): (usize, usize), all: &mut (f64, f64, usize)) {
+    let (rows, keys) = (width / heads, x.len() / (3 * width));
+    let column = |t: usize| &x[3 * width * t..][..3 * width];
+    let scale = 1.0 / (rows as f32).sqrt();
+    for h in 0..heads {
+        let query = &column(keys - 1)[h * rows..][..rows];
+        let dot = |t: usize| {
+            let key = &column(t)[width + h * rows..][..rows];
+            scale * query.iter().zip(key).map(|(q, k)| q * k).sum::<f32>()
+        };
+        let scores: Vec<f32> = (0..keys).map(dot).collect();
+        let most = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
+        // H = ln Σ e^s − Σ p·s, from the largest down.
+        let (mut sum, mut product) = (0.0_f64, 0.0);
+        for s in scores {
+            let below = f64::from(s - most);
+            let e = below.exp();
+            sum += e;
+            product += e * below;
+        }
+        let nats = sum.ln() - product / sum;
+        all.0 += if keys > 1 { nats / (keys as f64).ln() } else { 1.0 };
+        all.1 += f64::from(u8::from(sum.recip() > 0.99));
+        all.2 += 1;
     }
+}
+
+/// Marks the units (rows) whose gradient is not 0 for some token.
+fn alive(units: &mut [u8], gradient: &[f32]) {
+    linalg::simd(
+        #[inline(always)]
+        || {
+            for column in gradient.chunks_exact(units.len()) {
+                units.iter_mut().zip(column).for_each(|(a, g)| *a |= u8::from(*g != 0.0));
+            }
+        },
+    );
+}
+
+fn note(sum: &mut (f64, usize), x: &[f32]) {
+    sum.0 += clip::global_norm(x).powi(2);
+    sum.1 += x.len();
 }
 
 /// The largest finite size, in lanes that the processor takes at once.

@@ -21,6 +21,8 @@ pub struct Trainer<T: Real> {
     schedule: Schedule,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+    /// No parameter is further from 0 than this; none where somebody else may have changed them.
+    farthest: Option<f64>,
 }
 
 /// What one step did.
@@ -34,6 +36,9 @@ pub struct Step {
     pub learning_rate: f64,
     /// Norm of all gradients together, before clipping.
     pub gradient_norm: f64,
+    /// Whether the update was made. It is not where the loss or a gradient is not finite, nor where a
+    /// parameter would not be: then everything is as after the step before.
+    pub applied: bool,
 }
 
 impl<T: Real> Trainer<T> {
@@ -55,11 +60,13 @@ impl<T: Real> Trainer<T> {
             optimizer,
             tokens: vec![0; size],
             targets: vec![0; size],
+            farthest: None,
         })
     }
 
     /// One step: gradients of `accumulate` batches, averaged; clipping; an update. Where the loss or a
-    /// gradient is not finite there is no update: everything is as after the last good step.
+    /// gradient is not finite, or a parameter would not be after the update, there is none: everything is as
+    /// after the last good step.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
@@ -99,22 +106,52 @@ impl<T: Real> Trainer<T> {
                 mean += share * tape.elements(loss)[0].to_f64();
             }
         }
-        let (learning_rate, gradient_norm) = self.update(mean.is_finite());
-        Ok(Step { number: done + 1, loss: mean, learning_rate, gradient_norm })
+        let (learning_rate, gradient_norm, applied) = self.update(mean.is_finite());
+        Ok(Step { number: done + 1, loss: mean, learning_rate, gradient_norm, applied })
     }
 
     /// The update of a step: clips the gradients that are there and descends, if they and the loss are
-    /// finite. Returns the learning rate and the norm before clipping.
-    pub(crate) fn update(&mut self, finite: bool) -> (f64, f64) {
-        let learning_rate = self.schedule.rate(self.steps());
+    /// finite and the parameters stay so. Returns the learning rate, the norm before clipping, and whether
+    /// there was an update.
+    ///
+    /// Bounds that are carried from step to step tell of nearly every step that it cannot overflow; where
+    /// they do not, the state is kept and the parameters are looked at afterwards.
+    pub(crate) fn update(&mut self, finite: bool) -> (f64, f64, bool) {
+        let done = self.steps();
+        let learning_rate = self.schedule.rate(done);
         let (parameters, gradients) = self.model.tape_mut().parameters_and_gradients();
         let limit = if self.config.clip > 0.0 { self.config.clip } else { f64::INFINITY };
         let gradient_norm = clip::global_norm(gradients);
-        if finite && gradient_norm.is_finite() {
-            let factor = clip::factor(gradient_norm, limit);
-            self.optimizer.step_scaled(learning_rate, factor, parameters, gradients);
+        if !finite || !gradient_norm.is_finite() {
+            return (learning_rate, gradient_norm, false);
         }
-        (learning_rate, gradient_norm)
+        let factor = clip::factor(gradient_norm, limit);
+        let rule = &mut self.optimizer;
+        let mut reach = |farthest| rule.reach(learning_rate, farthest, factor * gradient_norm);
+        let holds = |reach: f64| T::from_f64(2.0 * reach).to_f64().is_finite();
+        let mut farthest = self.farthest.map_or(f64::INFINITY, &mut reach);
+        if !holds(farthest) {
+            // Bounds of bounds grow; what is there may be small.
+            farthest = reach(clip::global_norm(parameters));
+        }
+        let safe = holds(farthest);
+        self.farthest = safe.then_some(farthest);
+        let before = (!safe).then(|| {
+            let memory = rule.state().into_iter().map(|(_, m)| m.to_vec());
+            (parameters.to_vec(), memory.collect::<Vec<_>>())
+        });
+        rule.step_scaled(learning_rate, factor, parameters, gradients);
+        if let Some((kept, memory)) = before
+            && parameters.iter().any(|p| !p.to_f64().is_finite())
+        {
+            parameters.copy_from_slice(&kept);
+            for ((_, own), kept) in rule.state().into_iter().zip(&memory) {
+                own.copy_from_slice(kept);
+            }
+            rule.set_steps(done);
+            return (learning_rate, gradient_norm, false);
+        }
+        (learning_rate, gradient_norm, true)
     }
 
     /// The loss on the whole validation part.
@@ -142,12 +179,14 @@ impl<T: Real> Trainer<T> {
 
     /// The model, to be replayed.
     pub fn model_mut(&mut self) -> &mut Gpt2<T> {
+        self.farthest = None;
         &mut self.model
     }
 
     /// What a checkpoint holds besides the number of steps, by name: parameters first, then what the
     /// optimiser remembers.
     pub fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.farthest = None;
         let mut state = vec![("parameters", self.model.tape_mut().parameters_mut())];
         state.extend(self.optimizer.state());
         state

@@ -78,11 +78,28 @@ fn a_trained_run_and_its_model_are_certified_and_healthy() {
     for what in ["run", "run/model"] {
         let printed = place.fine(&["diagnose", what, "--steps", "6"]);
         says(&printed, &["6 watched, nothing wrong", "health:", "saturated queries", "layers"]);
-        says(&printed, &["doublings to overflow", "curvature", "growth"]);
+        says(&printed, &["room of values", "room of gradients", "halvings to 0"]);
+        says(&printed, &["update over weights", "  block.0 ", "curvature", "growth"]);
         assert!(!printed.contains('\x1b') && !printed.contains("NaN"), "{printed}");
         let json = place.json(&["diagnose", what, "--steps", "3"]);
         assert_eq!((&json["healthy"], &json["cause"]), (&Value::Bool(true), &Value::Null));
-        assert!(json["health"]["measures"].as_array().unwrap().len() > 5);
+        let health = &json["health"];
+        assert!(health["measures"].as_array().unwrap().len() > 5);
+        let layers: Vec<_> = health["updates"].as_array().unwrap().iter().collect();
+        let names: Vec<_> = layers.iter().map(|u| u["layer"].as_str().unwrap()).collect();
+        assert_eq!(names, ["embedding", "block.0", "norm"]);
+        assert!(layers.iter().all(|u| u["ratio"].as_f64().unwrap() > 0.0));
+        let gradients = |g: bool| move |h: &&Value| h["gradient"] == g;
+        let headroom = health["headroom"].as_array().unwrap();
+        for which in [false, true] {
+            let own = headroom.iter().filter(gradients(which)).find(|h| h["largest"] != 0.0);
+            // A small model in f32: far from both ends, and nearer to f16's.
+            let h = own.unwrap();
+            let room = |end: &str, format: usize| h[end][format].as_f64().unwrap();
+            assert!(room("overflow", 0) > 100.0 && room("underflow", 0) > 50.0, "{h}");
+            assert!(room("overflow", 2) < room("overflow", 1), "{h}");
+            assert!(room("underflow", 2) < room("underflow", 1), "{h}");
+        }
     }
     // Nothing of the run is changed but the picture, which is new.
     let after = place.files();
@@ -140,6 +157,17 @@ fn health_is_recorded_where_it_is_asked_for_and_changes_no_bit() {
             assert_eq!(health["activations"].as_array().unwrap().len(), 1);
             assert!(health["gradients"][0].as_f64().unwrap() > 0.0);
             assert!(health["weight_norm"].as_f64().unwrap() > 0.0);
+            assert!((1e-6..0.5).contains(&health["update_ratio"].as_f64().unwrap()));
+            for (name, range) in [
+                ("update_ratios", 1e-6..0.5),
+                ("attention_entropy", 0.5..1.0 + 1e-9),
+                ("saturated", 0.0..0.1),
+                ("dead", 0.0..0.1),
+            ] {
+                let of_blocks = health[name].as_array().unwrap();
+                assert_eq!(of_blocks.len(), 1, "{name}");
+                assert!(range.contains(&of_blocks[0].as_f64().unwrap()), "{name}: {health}");
+            }
         }
     }
     let plain = fs::read_to_string(place.path("plain/metrics.jsonl")).unwrap();
@@ -182,6 +210,74 @@ fn formats_of_sixteen_bits_are_tried() {
 }
 
 #[test]
+fn a_certificate_that_fails_is_a_status_of_1() {
+    let place = Place::new();
+    // Letters at random; the validation part, the last tenth, repeats a stretch of the training part.
+    let mut state = 1_u32;
+    let mut letters: Vec<u8> = (0..3000)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b'a' + (state >> 24) as u8 % 20
+        })
+        .collect();
+    let sizes = ["--layers", "1", "--heads", "2", "--width", "16", "--context", "16"];
+    let checked = |data| [&["check", "--data", data, "--threads", "1"], &sizes[..]].concat();
+    fs::write(place.path("apart.txt"), &letters).unwrap();
+    says(&place.fine(&checked("apart.txt")), &["22 of 22 certificates hold"]);
+    letters.copy_within(300..550, 2725);
+    fs::write(place.path("copied.txt"), &letters).unwrap();
+    let printed = found(&place, &checked("copied.txt"));
+    says(&printed, &["FAIL  the split does not overlap", "FAIL  validation windows that occur"]);
+    says(&printed, &["20 of 22 certificates hold; see FAIL above"]);
+    let report = found_json(&place, &checked("copied.txt"));
+    assert_eq!(report["passed"], false);
+
+    // Weights that training did not make: f64 holds their product, f32 does not.
+    place.train(&[]);
+    poison(&place, "transformer.ln_f.weight", 3e38_f32.to_le_bytes());
+    poison(&place, "transformer.wte.weight", 3e38_f32.to_le_bytes());
+    let report = found_json(&place, &["check", "run", "--threads", "1"]);
+    let certificates = report["certificates"].as_array().unwrap();
+    let failed: Vec<_> = certificates.iter().filter(|c| c["verdict"] == "fail").collect();
+    let bits =
+        failed.iter().filter(|c| c["detail"].as_str().unwrap().contains("not finite in f32"));
+    assert_eq!(bits.count(), 2, "{failed:?}");
+}
+
+#[test]
+fn an_update_that_overflows_is_not_applied() {
+    let place = Place::new();
+    // Adam's first step is η in every weight: 10³⁸ over a bias correction of 0.1 is no f32.
+    let fast = ["--learning-rate", "1e38", "--weight-decay", "0", "--schedule", "constant"];
+    let fast = [&fast[..], &["--warmup", "0"]].concat();
+    let said = place.refused(&place.training(&fast));
+    says(&said, &["step 1 diverged", "an update that leaves weights that are not finite"]);
+    says(&said, &["the state after step 0 is saved"]);
+    place.fine(&["evaluate", "run"]);
+    let report = found_json(&place, &["diagnose", "run"]);
+    assert_eq!(report["origin"]["direction"], "update", "{report}");
+    let arithmetic = report["origin"]["arithmetic"].as_str().unwrap();
+    says(arithmetic, &["the step size 1.0000e39 is beyond 3.4028e38"]);
+    assert_eq!((&report["step"], &report["batch"]), (&Value::from(1), &Value::from(0)));
+    assert_eq!(report["part"], Value::Null, "no part of the batch is to blame");
+    assert_eq!(report["cause"], "rate_too_high");
+    assert_eq!(report["cures"].as_array().unwrap().last().unwrap()["cured"], true);
+}
+
+#[test]
+fn a_batch_is_counted_as_the_run_counts_it() {
+    let place = Place::new();
+    // 96 windows of 16 tokens: two parts of 768 tokens each; a rate that fails on the second step.
+    let fast = [&FAR_TOO_FAST[..], &["--batch", "96"]].concat();
+    place.refused(&place.training(&fast));
+    let report = found_json(&place, &["diagnose", "run"]);
+    let (step, batch) = (report["step"].as_u64().unwrap(), report["batch"].as_u64().unwrap());
+    assert_eq!((batch, &report["parts"]), (step - 1, &Value::from(2)));
+    let printed = found(&place, &["diagnose", "run"]);
+    says(&printed, &[&format!("step       {step}, batch {batch}, part "), " of 2: loss"]);
+}
+
+#[test]
 fn bad_input_is_refused() {
     let place = Place::new();
     place.train(&[]);
@@ -196,6 +292,23 @@ fn bad_input_is_refused() {
         refused(&["run", "--out", "x"], &["--out"]);
         refused(&["run", "--threads", "0"], &["threads is 0"]);
         refused(&["--nonsense"], &["--nonsense"]);
+        // What the run or the model has settled.
+        for (flag, value, own) in [
+            ("--layers", "3", "it trains with 1"),
+            ("--heads", "4", "it trains with 2"),
+            ("--width", "32", "it trains with 16"),
+            ("--activation", "relu", "it trains with gelu"),
+            ("--tied", "false", "it trains with true"),
+            ("--bias", "true", "it trains with false"),
+            ("--tokenizer", "bytes", "it trains with"),
+        ] {
+            let fixed = |whose: &str| format!("{flag} is fixed by the {whose}");
+            refused(&["run", flag, value], &[&fixed("run"), own]);
+            refused(&["run/model", flag, value], &[&fixed("model"), own]);
+        }
+        refused(&["run", "--preset", "baby"], &["--preset is fixed by the run"]);
+        refused(&["run", "--eval-every", "2"], &["--eval-every"]);
+        refused(&["run/model", "--context", "17"], &["--context is 17", "16"]);
         refused(&["--data", "text.txt", "--heads", "3", "--width", "16"], &["heads"]);
         // More than any machine has, said before it is taken.
         let huge = ["--data", "text.txt", "--layers", "1000", "--width", "65536", "--heads", "64"];

@@ -1,4 +1,4 @@
-use super::{Optimizer, blocks, by_decay, same_lengths};
+use super::{Bound, Optimizer, blocks, bounded, by_decay, same_lengths};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -32,6 +32,8 @@ pub struct Adam<T> {
     decayed: Vec<Range<usize>>,
     first: Vec<T>,
     second: Vec<T>,
+    /// Of the first moment.
+    bound: Bound,
     steps: u64,
 }
 
@@ -40,7 +42,17 @@ impl<T: Real> Adam<T> {
     pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
         let moment = vec![T::zero(); parameters];
         let second = moment.clone();
-        Adam { beta1, beta2, epsilon, decay: 0.0, decayed: vec![], first: moment, second, steps: 0 }
+        Adam {
+            beta1,
+            beta2,
+            epsilon,
+            decay: 0.0,
+            decayed: vec![],
+            first: moment,
+            second,
+            bound: None,
+            steps: 0,
+        }
     }
 
     /// AdamW: decay λ of the parameters in these ranges, which are in order and do not overlap.
@@ -93,6 +105,22 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         self.update(rate, factor, parameters, gradients);
     }
 
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
+        let size = rate.abs() / correction(self.beta1);
+        let root = 1.0 / correction(self.beta2).sqrt();
+        let before = bounded(self.bound, self.steps, &self.first);
+        let first = self.beta1 * before + (1.0 - self.beta1) * gradients;
+        self.bound = Some((self.steps + 1, first));
+        let keep = (1.0 - rate * self.decay).abs();
+        // The denominator is ε at the least, however small the gradients were. A second moment that overflows
+        // stops its parameter: m/∞ = 0.
+        let change = size * first / T::from_f64(self.epsilon).to_f64();
+        // With β = 1 or ε = 0 there is no bound, or NaN.
+        let all = [keep * parameters + change, size, root, size * first, gradients * gradients];
+        all.into_iter().fold(0.0, |m, x| if x >= 0.0 { x.max(m) } else { f64::INFINITY })
+    }
+
     fn formula(&self, rate: f64, parameter: usize) -> Formula {
         let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
         let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
@@ -115,6 +143,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bound = None;
         vec![("first_moment", &mut self.first), ("second_moment", &mut self.second)]
     }
 
@@ -123,6 +152,6 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bound) = (steps, None);
     }
 }

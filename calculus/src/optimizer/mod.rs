@@ -55,6 +55,24 @@ pub trait Optimizer<T: Real>: Send {
         self.step(rate, parameters, gradients);
     }
 
+    /// A size that nothing in the next step's way to the parameters exceeds, where `parameters` bounds every
+    /// parameter now and `gradients` every gradient of that step (as their norms do): if the scalar can hold twice
+    /// that, every parameter will be finite. ∞ where the rule knows none.
+    ///
+    /// Asked before every step it costs a few multiplications: what is remembered is bounded from one step to
+    /// the next, and looked at only where it may have been changed.
+    ///
+    /// ```
+    /// use calculus::optimizer::{Optimizer, Sgd};
+    /// let mut descent = Sgd::<f32>::new(2, 0.0);
+    /// assert_eq!(descent.reach(0.5, 10.0, 4.0), 12.0); // ‖θ‖ + η·‖g‖
+    /// assert!(descent.reach(3e38, 10.0, 4.0) > f64::from(f32::MAX)); // this step may overflow
+    /// ```
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let _ = (rate, parameters, gradients);
+        f64::INFINITY
+    }
+
     /// The next update of parameter number `parameter` as a formula: what an explanation prints and
     /// evaluates. Operands: θ, the gradient g, then what [`Optimizer::state`] remembers, in its order.
     fn formula(&self, rate: f64, parameter: usize) -> Formula;
@@ -67,6 +85,17 @@ pub trait Optimizer<T: Real>: Send {
 
     /// Continues after this many steps.
     fn set_steps(&mut self, steps: u64);
+}
+
+/// A bound of everything that is remembered, and after which step it holds; none where it is not known.
+type Bound = Option<(u64, f64)>;
+
+/// The bound of what is remembered now: as it was foretold, or by its norm.
+fn bounded<T: Real>(bound: Bound, steps: u64, remembered: &[T]) -> f64 {
+    match bound {
+        Some((after, size)) if after == steps => size,
+        _ => clip::global_norm(remembered),
+    }
 }
 
 /// Calls `work` on equal pieces of slices of one length, with the piece's range.
@@ -181,6 +210,43 @@ mod tests {
                 _ => assert!((-1e-190..0.0).contains(&moved), "{name}: {moved}"),
             }
         }
+    }
+
+    /// No parameter is further from 0 than [`Optimizer::reach`] says; where `f32` holds twice that, all are
+    /// finite. And the bound is no idle one: where it says nothing, steps do overflow.
+    #[test]
+    fn no_parameter_is_beyond_reach() {
+        let (mut bounded, mut unbounded) = (0, 0);
+        for rate in [1e-3, 1.0, 1e10, 1e28, 1e37, 1e39] {
+            for (size, steps) in [(1e-20, 3), (1e-3, 1), (1.0, 3), (1e15, 2), (1e25, 1)] {
+                for (name, mut rule) in every::<f32>(5) {
+                    let mut p = [0.3_f32, -2.0, 0.0, 1e-30, 5.0];
+                    for i in 0..steps {
+                        let g = [1.0, -0.5, 0.0, 1e-9, 3.0 + i as f64].map(|g| (size * g) as f32);
+                        let norms = (clip::global_norm(&p), clip::global_norm(&g));
+                        let reach = rule.reach(rate, norms.0, norms.1);
+                        rule.step(rate, &mut p, &g);
+                        if i % 2 == 1 {
+                            rule.state(); // what was foretold no more counts
+                        }
+                        let farthest = p.iter().fold(0.0, |m: f32, p| m.larger(p.abs()));
+                        if (2.0 * reach) as f32 <= f32::MAX {
+                            let told = f64::from(farthest) <= reach * (1.0 + 1e-6);
+                            assert!(told, "{name}: {farthest:e} beyond {reach:e}");
+                            bounded += 1;
+                        } else if !farthest.is_finite() {
+                            unbounded += 1;
+                            break; // norms of what is not finite tell nothing
+                        }
+                    }
+                }
+            }
+        }
+        assert!(bounded > 50 && unbounded > 20, "{bounded} bounded, {unbounded} overflowed");
+        let mut beta_of_1 = Adam::<f32>::new(1, 1.0, 0.99, 1e-8);
+        assert_eq!(beta_of_1.reach(1e-3, 1.0, 1.0), f64::INFINITY);
+        let mut no_epsilon = Adam::<f32>::new(1, 0.9, 0.99, 0.0);
+        assert_eq!(no_epsilon.reach(1e-3, 1.0, 0.0), f64::INFINITY);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use super::{Optimizer, blocks, same_lengths};
+use super::{Bound, Optimizer, blocks, bounded, same_lengths};
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real};
 
@@ -25,6 +25,8 @@ use linalg::{Formula, Real};
 pub struct Sgd<T> {
     momentum: f64,
     velocity: Vec<T>,
+    /// Of the velocity.
+    bound: Bound,
     steps: u64,
 }
 
@@ -32,7 +34,7 @@ impl<T: Real> Sgd<T> {
     /// For this many parameters.
     pub fn new(parameters: usize, momentum: f64) -> Self {
         let remembered = if momentum == 0.0 { 0 } else { parameters };
-        Sgd { momentum, velocity: vec![T::zero(); remembered], steps: 0 }
+        Sgd { momentum, velocity: vec![T::zero(); remembered], bound: None, steps: 0 }
     }
 }
 
@@ -56,6 +58,14 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         });
     }
 
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let before = bounded(self.bound, self.steps, &self.velocity);
+        // The rate is a number on the way, too.
+        let velocity = self.momentum.abs() * before + gradients;
+        self.bound = Some((self.steps + 1, velocity));
+        (parameters + rate.abs() * velocity).max(rate.abs()).max(velocity)
+    }
+
     fn formula(&self, rate: f64, _: usize) -> Formula {
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Steps against the gradient.";
@@ -70,6 +80,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bound = None;
         vec![("velocity", &mut self.velocity)]
     }
 
@@ -78,6 +89,6 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bound) = (steps, None);
     }
 }

@@ -9,20 +9,79 @@ mod tiny;
 use std::sync::OnceLock;
 use tiny::{Beast, Classifier, Fault, Spoilt, Tiny};
 use transformer::diagnose::Direction::{self, Backward, Forward, Given, Update};
-use transformer::diagnose::{Cause, Descent, Diagnosis, Recipe, State, diagnose};
+use transformer::diagnose::{Cause, Descent, Diagnosis, Operand, Origin, Recipe, State, diagnose};
 use transformer::{Precision, Subject};
 
 /// What is expected of a diagnosis.
+#[derive(Clone)]
 struct Expected {
-    /// Direction and operation of the first origin; none where every number stays finite.
-    origin: Option<(Direction, &'static str)>,
+    /// The first origin; none where every number stays finite.
+    origin: Option<Born>,
     cause: Cause,
     /// Whether a cure is claimed that was tried.
     cured: bool,
 }
 
-fn expected(origin: Option<(Direction, &'static str)>, cause: Cause, cured: bool) -> Expected {
+/// Where the first number that is none must have been born.
+#[derive(Clone)]
+struct Born {
+    direction: Direction,
+    operation: &'static str,
+    /// The value's name, or that of the value whose gradient is meant.
+    name: &'static str,
+    element: (usize, usize),
+    /// Part of the arithmetic that failed, in words.
+    arithmetic: &'static str,
+    /// Every operand: its name, or its name and range, as [`operand`] shows them.
+    operands: &'static [&'static str],
+}
+
+fn expected(origin: Option<Born>, cause: Cause, cured: bool) -> Expected {
     Expected { origin, cause, cured }
+}
+
+/// A number born in `operation` on the way to `name`, at an element.
+fn born(
+    (direction, operation): (Direction, &'static str),
+    (name, element): (&'static str, (usize, usize)),
+    arithmetic: &'static str,
+    operands: &'static [&'static str],
+) -> Option<Born> {
+    Some(Born { direction, operation, name, element, arithmetic, operands })
+}
+
+/// `name = x`, or `name = x to y`.
+fn operand(o: &Operand) -> String {
+    match o.range {
+        (low, high) if low == high || low.is_nan() => format!("{} = {low}", o.name),
+        (low, high) => format!("{} = {low} to {high}", o.name),
+    }
+}
+
+impl Born {
+    /// In what an origin is another one.
+    fn differs(&self, origin: &Origin) -> Vec<String> {
+        let found: Vec<String> = origin.operands.iter().map(operand).collect();
+        let same = |(o, (f, e)): (&Operand, (&String, &&str))| f == e || o.name == **e;
+        let operands = found.len() == self.operands.len()
+            && origin.operands.iter().zip(found.iter().zip(self.operands)).all(same);
+        let mut wrong = vec![];
+        let mut note = |fine: bool, what: String| {
+            if !fine {
+                wrong.push(what);
+            }
+        };
+        note(origin.direction == self.direction, format!("direction {}", origin.direction));
+        note(origin.operation == self.operation, format!("operation {}", origin.operation));
+        note(origin.name == self.name, format!("name {}", origin.name));
+        note(origin.element == self.element, format!("element {:?}", origin.element));
+        note(
+            origin.arithmetic.contains(self.arithmetic),
+            format!("arithmetic {}", origin.arithmetic),
+        );
+        note(operands, format!("operands {found:?}"));
+        wrong
+    }
 }
 
 fn examine(
@@ -63,10 +122,13 @@ fn verdict(name: &str, found: &Diagnosis, expected: &Expected) -> (bool, bool, b
     }
     println!("  growth   {} {}", found.growth.sparkline(40), found.growth.name);
     found.trials.iter().for_each(|t| println!("  cure     {t}"));
-    let origin = found.origin.as_ref().map(|o| (o.direction, o.operation.as_str()));
-    let origin = match (origin, expected.origin) {
+    let origin = match (&found.origin, &expected.origin) {
         (None, None) => true,
-        (Some((d, o)), Some((direction, operation))) => d == direction && o == operation,
+        (Some(origin), Some(born)) => {
+            let wrong = born.differs(origin);
+            wrong.iter().for_each(|what| println!("  ! found    {what}"));
+            wrong.is_empty()
+        }
         _ => false,
     };
     let cause = found.cause.as_ref().is_some_and(|(c, _)| *c == expected.cause);
@@ -139,39 +201,114 @@ zoo! {
     /// m/√v where no gradient ever arrived.
     update_epsilon_0 => looped(
         adam(0.9, 0.99, 0.0, 0.0),
-        expected(Some((Update, "update")), Cause::NoEpsilon, true)
+        expected(
+            // Token 6 does not occur in the first batch.
+            born(
+                (Update, "update"),
+                ("token.table", (0, 6)),
+                "0 / 0",
+                &["parameter", "gradient = 0", "first moment = 0", "second moment = 0", "learning rate"],
+            ),
+            Cause::NoEpsilon,
+            true,
+        )
+    );
+    /// Loss and gradients are finite; the step is not.
+    update_overflows => looped(
+        Recipe::sgd(1e39),
+        expected(
+            born(
+                (Update, "update"),
+                ("token.table", (0, 0)),
+                "the step size 1.0000e39 is beyond 3.4028e38, the largest f32",
+                &["parameter", "gradient", "learning rate"],
+            ),
+            Cause::RateTooHigh,
+            true,
+        )
     );
     /// A query that sees no key.
     all_masked_row => model(
         Fault::AllMasked,
-        expected(Some((Forward, "softmax")), Cause::AllMasked, false)
+        expected(
+            born(
+                (Forward, "softmax"),
+                ("block.0.weights", (0, 2)), // the query that sees nothing
+                "−∞ − (−∞)",
+                &["block.0.masked = -inf"],
+            ),
+            Cause::AllMasked,
+            false,
+        )
     );
     /// exp of scores that softmax would have shifted.
     softmax_without_maximum => sharp(
         Fault::NoMaximum,
-        expected(Some((Forward, "softmax by hand")), Cause::NoMaximum, false)
+        expected(
+            born(
+                (Forward, "softmax by hand"),
+                ("block.0.weights", (0, 0)),
+                "0 / 0",
+                &["block.0.masked"],
+            ),
+            Cause::NoMaximum,
+            false,
+        )
     );
     /// The maximum of the whole matrix instead of the column's.
     maximum_of_the_whole_matrix => sharp(
         Fault::WrongMaximum,
-        expected(Some((Forward, "softmax by hand")), Cause::WrongMaximum, false)
+        expected(
+            born(
+                (Forward, "softmax by hand"),
+                ("block.0.weights", (0, 0)),
+                "0 / 0",
+                &["block.0.masked"],
+            ),
+            Cause::WrongMaximum,
+            false,
+        )
     );
     /// −ln of a probability that underflowed.
     logarithm_of_softmax => {
         let tiny = Tiny::with(Fault::LogOfSoftmax);
         let parameters = tiny.scaled(1, "head.table", 200.0);
         let found = examine(&tiny, parameters, &recipe(), 30);
-        (found, expected(Some((Forward, "surprisal")), Cause::LogOfSoftmax, false))
+        let origin = born(
+            (Forward, "surprisal"),
+            ("surprisal", (0, 0)),
+            "ln 0",
+            &["probabilities", "targets"],
+        );
+        (found, expected(origin, Cause::LogOfSoftmax, false))
     };
     /// Masked scores less masked scores.
     infinity_minus_infinity => model(
         Fault::InfinityMinusInfinity,
-        expected(Some((Forward, "difference")), Cause::InfinityMinusInfinity, false)
+        expected(
+            born(
+                (Forward, "difference"),
+                ("block.0.relative", (1, 0)), // the first query's second key
+                "−∞ − (−∞)",
+                &["block.0.masked = -inf", "block.0.masked = -inf"],
+            ),
+            Cause::InfinityMinusInfinity,
+            false,
+        )
     );
     /// A mask of zeros times masked scores.
     zero_times_infinity => model(
         Fault::ZeroTimesInfinity,
-        expected(Some((Forward, "product by elements")), Cause::ZeroTimesInfinity, false)
+        expected(
+            born(
+                (Forward, "product by elements"),
+                ("block.0.again", (1, 0)),
+                "−∞ · 0",
+                &["block.0.masked = -inf", "mask = 0"],
+            ),
+            Cause::ZeroTimesInfinity,
+            false,
+        )
     );
     /// One weight is NaN.
     poisoned_weight => {
@@ -179,7 +316,10 @@ zoo! {
         let mut parameters = tiny.parameters(1);
         parameters[600] = f32::NAN;
         let found = examine(&tiny, parameters, &recipe(), 30);
-        (found, expected(Some((Given, "parameter")), Cause::BrokenWeights, true))
+        // 600 = 16·11 of tokens + 16·8 of places + 16 of a norm + 5 columns of 48 + 40.
+        let place = ("block.0.qkv.weight", (40, 5));
+        let origin = born((Given, "parameter"), place, "in the weights", &[]);
+        (found, expected(origin, Cause::BrokenWeights, true))
     };
     /// One weight is ∞.
     infinite_weight => {
@@ -187,27 +327,60 @@ zoo! {
         let mut parameters = tiny.parameters(1);
         parameters[900] = f32::INFINITY;
         let found = examine(&tiny, parameters, &recipe(), 30);
-        (found, expected(Some((Given, "parameter")), Cause::BrokenWeights, true))
+        let place = ("block.0.qkv.weight", (4, 12));
+        let origin = born((Given, "parameter"), place, "in the weights", &[]);
+        (found, expected(origin, Cause::BrokenWeights, true))
     };
     /// NaN in one batch of features.
     poisoned_data => data(
         Spoilt::Features,
-        expected(Some((Given, "input")), Cause::BrokenData, true)
+        expected(
+            born((Given, "input"), ("features", (4, 1)), "in the data", &[]),
+            Cause::BrokenData,
+            true,
+        )
     );
     /// Token 47 of a vocabulary of 11.
     bad_token_id => data(
         Spoilt::Token,
-        expected(Some((Forward, "lookup")), Cause::BadToken, true)
+        expected(
+            born(
+                (Forward, "lookup"),
+                ("token", (0, 5)),
+                "index 47 is no column",
+                &["token.table", "tokens = 47"],
+            ),
+            Cause::BadToken,
+            true,
+        )
     );
     /// Target 47 of a vocabulary of 11.
     bad_target_id => data(
         Spoilt::Target,
-        expected(Some((Forward, "cross-entropy")), Cause::BadToken, true)
+        expected(
+            born(
+                (Forward, "cross-entropy"),
+                ("cross_entropy", (0, 0)),
+                "to 4.700e1",
+                &["logits", "targets = 0 to 47"],
+            ),
+            Cause::BadToken,
+            true,
+        )
     );
     /// A batch in which nothing is to be predicted.
     all_targets_ignored => data(
         Spoilt::NoTarget,
-        expected(Some((Forward, "cross-entropy")), Cause::NoTarget, true)
+        expected(
+            born(
+                (Forward, "cross-entropy"),
+                ("cross_entropy", (0, 0)),
+                "0 / 0",
+                &["logits", "targets = -1"],
+            ),
+            Cause::NoTarget,
+            true,
+        )
     );
     /// Dot products of 128 terms, as they are.
     missing_scale_at_large_width => {
@@ -229,7 +402,13 @@ zoo! {
         let tiny = Tiny::default();
         let recipe = Recipe { precision: Precision::F16, ..recipe() };
         let found = examine(&tiny, tiny.scaled(1, "qkv.weight", 400.0), &recipe, 30);
-        (found, expected(Some((Forward, "dot products by head")), Cause::RangeEnded, true))
+        let origin = born(
+            (Forward, "dot products by head"),
+            ("block.0.scores", (0, 0)),
+            "is beyond 6.5504e4, the largest f16",
+            &["block.0.query", "block.0.key"],
+        );
+        (found, expected(origin, Cause::RangeEnded, true))
     };
     /// A loss so small that its gradients are below what float16 can hold.
     f16_underflow_of_gradients => {
@@ -241,7 +420,16 @@ zoo! {
     /// A loss scale of 2²⁴.
     loss_scale_too_high => looped(
         Recipe { precision: Precision::F16, loss_scale: 16777216.0, ..recipe() },
-        expected(Some((Backward, "cross-entropy")), Cause::LossScaleTooHigh, true)
+        expected(
+            born(
+                (Backward, "cross-entropy"),
+                ("logits", (1, 0)),
+                "is beyond 6.5504e4, the largest f16",
+                &["logits", "targets", "gradient of cross_entropy = 16777216"],
+            ),
+            Cause::LossScaleTooHigh,
+            true,
+        )
     );
     /// A token whose vector is 0, normalised with ε = 0.
     variance_of_a_constant_row => {
@@ -253,7 +441,13 @@ zoo! {
             }
         }
         let found = examine(&tiny, parameters, &recipe(), 30);
-        (found, expected(Some((Forward, "layer normalisation")), Cause::ZeroVariance, false))
+        let origin = born(
+            (Forward, "layer normalisation"),
+            ("block.0.norm_1", (0, 0)),
+            "1 / 0",
+            &["seen = 0", "block.0.norm_1.gain = 1"],
+        );
+        (found, expected(origin, Cause::ZeroVariance, false))
     };
     /// A stream that grows a millionfold with every sum.
     /// Its variance overflows to ∞, and 1/√∞ = 0 makes the last norm's output 0: no NaN, a loss of ln V.
@@ -276,12 +470,30 @@ zoo! {
     /// 1 − β₁ᵗ = 0.
     beta_of_1 => looped(
         adam(1.0, 0.99, 1e-8, 0.0),
-        expected(Some((Update, "update")), Cause::BetaOne, true)
+        expected(
+            born(
+                (Update, "update"),
+                ("token.table", (0, 0)),
+                "∞ · 0",
+                &["parameter", "gradient", "first moment = 0", "second moment = 0", "learning rate"],
+            ),
+            Cause::BetaOne,
+            true,
+        )
     );
     /// 1 − β₂ᵗ = 0.
     second_beta_of_1 => looped(
         adam(0.9, 1.0, 1e-8, 0.0),
-        expected(Some((Update, "update")), Cause::BetaOne, true)
+        expected(
+            born(
+                (Update, "update"),
+                ("token.table", (0, 0)),
+                "0 · ∞",
+                &["parameter", "gradient", "first moment = 0", "second moment = 0", "learning rate"],
+            ),
+            Cause::BetaOne,
+            true,
+        )
     );
     /// Weights that grow because they decay the wrong way.
     decay_with_the_wrong_sign => looped(
@@ -309,12 +521,30 @@ zoo! {
     /// Forward is 0, backward is 0/0.
     norm_at_zero => model(
         Fault::NormAtZero,
-        expected(Some((Backward, "Euclidean norm")), Cause::NormAtZero, false)
+        expected(
+            born(
+                (Backward, "Euclidean norm"),
+                ("offset", (0, 0)),
+                "0 / 0",
+                &["offset = 0", "gradient of offset.norm = 1"],
+            ),
+            Cause::NormAtZero,
+            false,
+        )
     );
     /// Forward leaves out p = 0, backward does not.
     entropy_at_zero => model(
         Fault::EntropyAtZero,
-        expected(Some((Backward, "entropy")), Cause::EntropyAtZero, false)
+        expected(
+            born(
+                (Backward, "entropy"),
+                ("block.0.weights", (1, 0)), // the first masked weight
+                "ln 0",
+                &["block.0.weights = 0", "gradient of attention_entropy = 1"],
+            ),
+            Cause::EntropyAtZero,
+            false,
+        )
     );
     /// Scores so large that every query looks at one key.
     attention_entropy_collapse => sharp(
@@ -339,6 +569,49 @@ zoo! {
     );
 }
 
+/// A line of the table: fault, origin, cause, cure.
+fn row(name: &str, found: &Diagnosis) -> String {
+    let origin = found.origin.as_ref().map_or("every number is finite".to_owned(), |o| {
+        let (i, j) = o.element;
+        let arithmetic: String = o.arithmetic.chars().take(32).collect();
+        format!("{} {} ({i}, {j}): {arithmetic}", o.direction, o.name)
+    });
+    let cause = found.cause.as_ref().map_or("none", |c| c.0.title());
+    // The one that helps; or the last that was proposed.
+    let cure = found.trials.iter().find(|t| t.cured).or(found.trials.last());
+    let cure = cure.map_or("none".to_owned(), |t| t.to_string());
+    format!("{name:<36} {origin:<72} {cause:<40} {cure}")
+}
+
+#[test]
+fn an_expectation_that_differs_anywhere_is_not_met() {
+    let tiny = Tiny::with(Fault::EntropyAtZero);
+    let found = examine(&tiny, tiny.parameters(1), &recipe(), 3);
+    let operands: &[&str] = &["block.0.weights = 0", "gradient of attention_entropy = 1"];
+    let right = born((Backward, "entropy"), ("block.0.weights", (1, 0)), "ln 0", operands);
+    let right = expected(right, Cause::EntropyAtZero, false);
+    assert_eq!(verdict("right", &found, &right), (true, true, true));
+    type Change = fn(&mut Born);
+    let changes: [(&str, Change); 8] = [
+        ("direction", |b| b.direction = Forward),
+        ("operation", |b| b.operation = "softmax"),
+        ("name", |b| b.name = "block.1.weights"),
+        ("element", |b| b.element = (0, 1)),
+        ("arithmetic", |b| b.arithmetic = "0 / 0"),
+        ("operand", |b| b.operands = &["block.0.weights = 1", "gradient of attention_entropy"]),
+        ("an operand less", |b| b.operands = &["block.0.weights"]),
+        ("another operand", |b| b.operands = &["block.0.weights", "gradient of loss"]),
+    ];
+    for (what, change) in changes {
+        let mut wrong = right.clone();
+        change(wrong.origin.as_mut().expect("an origin"));
+        assert!(!verdict(what, &found, &wrong).0, "{what} is not looked at");
+    }
+    assert!(!verdict("none", &found, &expected(None, Cause::EntropyAtZero, false)).0);
+    assert!(!verdict("cause", &found, &expected(None, Cause::NormAtZero, false)).1);
+    assert!(!verdict("cure", &found, &expected(None, Cause::EntropyAtZero, true)).2);
+}
+
 #[test]
 fn the_zoo() {
     let (mut origins, mut causes, mut cures) = (0, 0, 0);
@@ -350,11 +623,20 @@ fn the_zoo() {
         causes += usize::from(cause);
         cures += usize::from(cured);
     }
+    println!("{:<36} {:<72} {:<40} cure", "fault", "origin", "cause");
+    for (name, case, _) in ZOO {
+        println!("{}", row(name, &case.get().expect("examined").0));
+    }
     println!(
         "{} faults: {origins} origins, {causes} causes, {cures} cures as they should be",
         ZOO.len()
     );
     assert!(ZOO.len() >= 25);
+    let born = |case: &Case| case.1.origin.clone();
+    let all: Vec<Born> = ZOO.iter().filter_map(|(_, c, _)| born(c.get()?)).collect();
+    assert!(all.len() >= 20, "faults with an origin");
+    let back = all.iter().filter(|b| b.direction == Backward && b.element != (0, 0));
+    assert!(back.count() >= 2, "an element of a backward origin says nothing at (0, 0)");
     assert_eq!(origins, ZOO.len());
     assert!(causes >= ZOO.len() - 2);
     assert_eq!(cures, ZOO.len());

@@ -5,7 +5,18 @@ use crate::corpus::Corpus;
 use crate::model::ModelError;
 use crate::subject::{GptStep, Subject};
 use crate::{Gpt2Config, Trainer, TrainingConfig, checkpoint};
+use std::error::Error;
 use std::sync::Arc;
+
+pub(super) const THREADS: (&str, &str) = ("bits", "loss and gradients on 1, 2, 3 threads");
+pub(super) const PIECES: (&str, &str) = ("bits", "a batch in pieces, same to rounding");
+pub(super) const RESUMED: (&str, &str) = ("bits", "saved and resumed");
+
+/// A question about the bits of what is no number.
+fn not_finite(name: (&'static str, &'static str)) -> Certificate {
+    let why = "the loss, a gradient or an update is not finite in f32";
+    Certificate::between(name, f64::NAN, (0.0, 0.0), why)
+}
 
 /// Loss and gradients on 1, 2 and 3 threads, to the bit.
 ///
@@ -23,22 +34,27 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
             Ok(Some(step.tape.gradients().iter().chain([&loss]).map(|g| g.to_bits()).collect()))
         })
     };
-    let name = ("bits", "loss and gradients on 1, 2, 3 threads");
+    let name = THREADS;
     let (Some(one), Some(two), Some(three)) = (on(1)?, on(2)?, on(3)?) else {
         return Ok(Certificate::not_applicable(name, "no threads to be had"));
     };
+    // NaN has the same bits on any number of threads.
+    if one.iter().any(|&bits| !f32::from_bits(bits).is_finite()) {
+        return Ok(not_finite(name));
+    }
     let differing = (0..one.len()).filter(|&i| one[i] != two[i] || one[i] != three[i]).count();
     let detail = format!("numbers that differ, of {}", one.len());
     Ok(Certificate::at_most(name, differing as f64, 0.0, detail))
 }
 
 /// The gradient of a batch against that of its sequences one by one, averaged: the same sum in another
-/// order, so equal to rounding. Every sequence must have as many targets as the others.
+/// order, so equal to rounding and not to the bit; the limit is 8ε·(16 + √parameters + longest sum), relative to
+/// the gradient's norm. Every sequence must have as many targets as the others.
 ///
 /// # Errors
 /// If the step cannot be recorded.
 pub fn accumulation(step: &GptStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
-    let name = ("bits", "gradient of a batch in pieces");
+    let name = PIECES;
     let (sequences, length) = (step.sequences, step.length);
     let (tokens, targets) = (step.batches)(0);
     let counted = |y: &[u32]| y.iter().filter(|&&t| t != crate::IGNORED).count();
@@ -67,7 +83,7 @@ pub fn accumulation(step: &GptStep<'_>, parameters: &[f64]) -> Result<Certificat
     let difference: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let error = norm(&difference) / inner(a, a).0.sqrt();
     let limit = rounding(a.len(), step.config.width.max(step.config.vocabulary));
-    let detail = format!("{sequences} sequences one by one, averaged; equal to rounding");
+    let detail = format!("{sequences} sequences one by one, averaged, of the gradient's norm");
     Ok(Certificate::at_most(name, error, limit, detail))
 }
 
@@ -82,7 +98,27 @@ pub fn resume(
     parameters: &[f32],
     corpus: &Corpus,
 ) -> Result<Certificate, ModelError> {
-    let name = ("bits", "saved and resumed");
+    resumed(config, model, parameters, corpus, |first, second| {
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("state.safetensors");
+        checkpoint::save(&path, first, "check")?;
+        Ok(checkpoint::load(&path, second, "check")?)
+    })
+}
+
+/// As [`resume`], for a checkpoint of one's own: `pass_on` saves the first trainer and loads the second, which
+/// goes on.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn resumed(
+    config: &TrainingConfig,
+    model: &Gpt2Config,
+    parameters: &[f32],
+    corpus: &Corpus,
+    pass_on: impl FnOnce(&mut Trainer<f32>, &mut Trainer<f32>) -> Result<(), Box<dyn Error>>,
+) -> Result<Certificate, ModelError> {
+    let name = RESUMED;
     let model = Gpt2Config { context: model.context, ..model.clone() };
     let start = || -> Result<Trainer<f32>, ModelError> {
         let mut trainer = Trainer::new(config.clone(), &model)?;
@@ -90,18 +126,13 @@ pub fn resume(
         Ok(trainer)
     };
     let mut whole = start()?;
-    whole.step(corpus)?;
-    whole.step(corpus)?;
+    if !(whole.step(corpus)?.applied && whole.step(corpus)?.applied) {
+        return Ok(not_finite(name));
+    }
     let mut first = start()?;
     first.step(corpus)?;
     let mut second = start()?;
-    let mut through_file = || -> Result<(), Box<dyn std::error::Error>> {
-        let directory = tempfile::tempdir()?;
-        let path = directory.path().join("state.safetensors");
-        checkpoint::save(&path, &mut first, "check")?;
-        Ok(checkpoint::load(&path, &mut second, "check")?)
-    };
-    if let Err(why) = through_file() {
+    if let Err(why) = pass_on(&mut first, &mut second) {
         return Ok(Certificate::between(name, f64::NAN, (0.0, 0.0), why.to_string()));
     }
     second.step(corpus)?;

@@ -1,5 +1,6 @@
 //! Does anything look ahead? Exactly: zeros and bits, not tolerances.
 
+use super::patience::{F64, PATIENCE, dear, seconds};
 use super::{Certificate, direction, recorded};
 use crate::ModelError;
 use crate::subject::{Recording, Subject};
@@ -18,6 +19,15 @@ pub fn causality(
     subject: &impl Subject,
     parameters: &[f64],
 ) -> Result<Vec<Certificate>, ModelError> {
+    within(PATIENCE, subject, parameters)
+}
+
+/// As [`causality`], with so many seconds for each certificate.
+pub(super) fn within(
+    patience: f64,
+    subject: &impl Subject,
+    parameters: &[f64],
+) -> Result<Vec<Certificate>, ModelError> {
     let mut step = recorded::<f64>(subject, parameters)?;
     let found = ["tokens", "targets"].map(|name| step.tape.find(name));
     let ([Some(tokens), Some(targets)], Some(logits), Some(length)) =
@@ -27,12 +37,23 @@ pub fn causality(
         return Ok([GRADIENT, BITS, TARGETS].map(|c| Certificate::not_applicable(c, why)).into());
     };
     step.tape.forward();
+    let pairs = step.tape.parameters().len() as f64 * step.tape.shape(tokens).columns as f64;
+    let tried = places(length).len() as f64;
+    let or_skipped = |step: &mut Recording<f64>, name, times, ask: Ask| match dear(
+        seconds(F64, times * tried * pairs),
+        patience,
+    ) {
+        None => ask(step, tokens, logits, length),
+        Some(why) => Certificate::skipped(name, &why),
+    };
     Ok(vec![
-        gradient(&mut step, tokens, logits, length),
-        bits(&mut step, tokens, logits, length),
+        or_skipped(&mut step, GRADIENT, 2.0, gradient),
+        or_skipped(&mut step, BITS, 1.0, bits),
         leak(&mut step, targets, logits),
     ])
 }
+
+type Ask = fn(&mut Recording<f64>, Var, Var, usize) -> Certificate;
 
 /// Places of a sequence at which it is tried.
 fn places(length: usize) -> Vec<usize> {

@@ -47,12 +47,13 @@ mod causal;
 mod data;
 mod gradient;
 mod operation;
+mod patience;
 mod start;
 
-pub use bits::{accumulation, resume, threads};
+pub use bits::{accumulation, resume, resumed, threads};
 pub use causal::causality;
-pub use data::data;
-pub use gradient::gradients;
+pub use data::{data, shifted};
+pub use gradient::{differences, gradients};
 pub use operation::{Operations, operations};
 pub use start::{Expected, start};
 
@@ -74,6 +75,8 @@ pub enum Verdict {
     Fail,
     /// The question does not arise here.
     NotApplicable,
+    /// The answer would take too long for a model of this size.
+    Skipped,
 }
 
 /// One question about a step, with its answer as a number.
@@ -124,6 +127,12 @@ impl Certificate {
         let (measured, limits, verdict) = (f64::NAN, (f64::NAN, f64::NAN), Verdict::NotApplicable);
         Certificate { group, name, measured, limits, verdict, detail: why.into() }
     }
+
+    /// A question that is too dear to be answered.
+    pub fn skipped(name: (&'static str, &'static str), why: &str) -> Self {
+        let why = format!("skipped: {why}");
+        Certificate { verdict: Verdict::Skipped, ..Self::not_applicable(name, why) }
+    }
 }
 
 /// Whether no certificate failed.
@@ -159,6 +168,17 @@ pub fn each(
     model: &Gpt2Config,
     parameters: Option<&[f32]>,
     corpus: &Corpus,
+    tell: impl FnMut(Certificate),
+) -> Result<(), ModelError> {
+    within(patience::PATIENCE, (config, model), parameters, corpus, tell)
+}
+
+/// As [`each`], with so many seconds for each certificate.
+fn within(
+    patience: f64,
+    (config, model): (&TrainingConfig, &Gpt2Config),
+    parameters: Option<&[f32]>,
+    corpus: &Corpus,
     mut tell: impl FnMut(Certificate),
 ) -> Result<(), ModelError> {
     let step = GptStep::of_run(config, model, corpus);
@@ -171,19 +191,38 @@ pub fn each(
     // Dropout is part of the rules, and of no other question.
     let still = GptStep { config: Gpt2Config { dropout: 0.0, ..model.clone() }, ..step.clone() };
     let rules = step.smaller(RULES.0, RULES.1);
-    gradient::each(&rules, &wide, config.seed, &mut tell)?;
-    causality(&still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
+    gradient::each(&rules, &wide, config.seed, patience, &mut tell)?;
+    causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
     let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
-    start(&still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
+    start::within(patience, &still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
     data(corpus, model.vocabulary, config).into_iter().for_each(&mut tell);
     let small = TrainingConfig {
         batch: config.batch.clamp(2, 4),
         context: config.context.min(32),
         ..config.clone()
     };
-    tell(threads(&step.smaller(4, 32), &fresh)?);
-    tell(accumulation(&still.smaller(4, 16), &wide)?);
-    tell(resume(&small, model, &fresh, corpus)?);
+    let (few, fewer) = (step.smaller(4, 32), still.smaller(4, 16));
+    // A step: once forward, twice back.
+    let time = |rate, steps: usize, tokens: usize| {
+        patience::seconds(rate, 3.0 * (steps * tokens) as f64 * fresh.len() as f64)
+    };
+    let or_skipped = |name, seconds, ask: &dyn Fn() -> Result<Certificate, ModelError>| {
+        patience::dear(seconds, patience)
+            .map_or_else(ask, |why| Ok(Certificate::skipped(name, &why)))
+    };
+    let tokens = |step: &GptStep<'_>| step.sequences * step.length;
+    tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
+        threads(&few, &fresh)
+    })?);
+    tell(or_skipped(bits::PIECES, time(patience::F64, 2, tokens(&fewer)), &|| {
+        accumulation(&fewer, &wide)
+    })?);
+    let steps = 4 * small.accumulate;
+    tell(or_skipped(
+        bits::RESUMED,
+        time(patience::F32, steps, small.batch * small.context),
+        &|| resume(&small, model, &fresh, corpus),
+    )?);
     Ok(())
 }
 
@@ -260,4 +299,100 @@ pub(crate) fn recorded<T: linalg::Real>(
     recording.set_parameters(parameters);
     recording.give(&subject.batch(0));
     Ok(recording)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{OptimizerKind, ScheduleKind, TokenizerKind};
+
+    fn tiny() -> (TrainingConfig, Gpt2Config, Corpus) {
+        let config = TrainingConfig {
+            data: None,
+            tokenizer: TokenizerKind::Chars,
+            layers: 1,
+            heads: 2,
+            width: 16,
+            context: 8,
+            activation: crate::config::Activation::Gelu,
+            bias: true,
+            tied: true,
+            dropout: 0.0,
+            batch: 2,
+            accumulate: 1,
+            steps: 10,
+            optimizer: OptimizerKind::AdamW,
+            momentum: 0.0,
+            schedule: ScheduleKind::Constant,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-4,
+            warmup: 0,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            clip: 1.0,
+            seed: 1,
+            eval_every: 0,
+        };
+        let random = Random::new(3, 0, 0);
+        let tokens = (0..2000).map(|i| random.below(i, 13) as u32).collect();
+        let corpus = Corpus::text(tokens, 0.1, 8).unwrap();
+        let model = config.model(13).unwrap();
+        (config, model, corpus)
+    }
+
+    #[test]
+    fn without_patience_what_is_dear_is_skipped_and_nothing_else_changes() {
+        let (config, model, corpus) = tiny();
+        let all = |patience| {
+            let mut all = vec![];
+            within(patience, (&config, &model), None, &corpus, |c| all.push(c)).unwrap();
+            all
+        };
+        let (patient, hasty) = (all(patience::PATIENCE), all(0.0));
+        let names = |all: &[Certificate]| all.iter().map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(&patient), names(&hasty));
+        assert!(patient.iter().all(|c| c.verdict == Verdict::Pass), "{patient:?}");
+        let skipped: Vec<_> = hasty.iter().filter(|c| c.verdict == Verdict::Skipped).collect();
+        assert!(skipped.iter().all(|c| c.detail.starts_with("skipped: about ")));
+        // What only reads, one tensor's differences and the data are for nothing.
+        assert_eq!(skipped.len(), 22 - 1 - 1 - 1 - 4);
+        assert!(hasty.iter().any(|c| c.detail.contains("1 of 16 tensors")), "{hasty:?}");
+        assert!(passed(&hasty));
+    }
+
+    /// By sizes alone: GPT-2's 124 million parameters are not learned by heart, and its tensors are sampled;
+    /// the rest takes a few minutes and memory that is asked for before.
+    #[test]
+    fn a_large_model_is_bounded() {
+        let gpt2 = Gpt2Config {
+            vocabulary: 50257,
+            context: 1024,
+            width: 768,
+            heads: 12,
+            layers: 12,
+            hidden: 3072,
+            ..Gpt2Config::default()
+        };
+        let parameters = gpt2.parameters() as f64;
+        assert!((1.2e8..1.3e8).contains(&parameters));
+        let dear = |rate, steps, tokens| {
+            let seconds = patience::seconds(rate, 3.0 * steps * tokens * parameters);
+            patience::dear(seconds, patience::PATIENCE).is_some()
+        };
+        assert!(dear(patience::F32, 300.0, 32.0), "learning by heart");
+        assert!(!dear(patience::DUAL, 2.0, 16.0), "the Hessian on sixteen tokens");
+        assert!(!dear(patience::F32, 1.0, 2048.0), "a step's scales");
+        let step = GptStep {
+            config: gpt2,
+            sequences: 8,
+            length: 1024,
+            seed: 0,
+            batches: std::sync::Arc::new(|_| unreachable!("nothing is drawn")),
+        };
+        // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes a parameter, and 52 for
+        // vectors.
+        let bytes = bytes(&step).unwrap() as f64;
+        assert!((116.0..130.0).contains(&(bytes / parameters)), "{}", bytes / parameters);
+    }
 }

@@ -10,6 +10,14 @@ use crate::ModelError;
 use crate::subject::Subject;
 use calculus::{Dual, Tape, Var};
 
+/// What is asked of all operations together.
+pub(super) const QUESTIONS: [(&str, &str); 4] = [
+    ("complete", "no path is cut"),
+    ("right", "every operation: ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩"),
+    ("right", "every vjp adds"),
+    ("right", "every forward writes its output"),
+];
+
 /// What was found over all operations of a step.
 #[derive(Clone, Debug, Default)]
 pub struct Operations {
@@ -36,22 +44,18 @@ impl Operations {
         let worst = |(error, place): &(f64, String)| (*error, format!("worst: {place}"));
         let (adjoint, adjoint_at) = worst(&self.adjoint);
         let (adds, adds_at) = worst(&self.adds);
+        let [no_path, law, add, write] = QUESTIONS;
         vec![
             Certificate::at_most(
-                ("complete", "no path is cut"),
+                no_path,
                 cut,
                 0.0,
                 list(&self.cut, format!("{paths} paths carry values forward and gradients back")),
             ),
+            Certificate::at_most(law, adjoint, 1.0, adjoint_at),
+            Certificate::at_most(add, adds, 1.0, adds_at),
             Certificate::at_most(
-                ("right", "every operation: ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩"),
-                adjoint,
-                1.0,
-                adjoint_at,
-            ),
-            Certificate::at_most(("right", "every vjp adds"), adds, 1.0, adds_at),
-            Certificate::at_most(
-                ("right", "every forward writes its output"),
+                write,
                 unwritten,
                 0.0,
                 list(&self.unwritten, "nothing of an earlier step is left".to_owned()),

@@ -8,6 +8,7 @@
 //! initialisation, Radford et al. 2019.
 
 use super::Certificate;
+use super::patience::{F32, PATIENCE, dear, seconds};
 use crate::config::{Activation, Gpt2Config};
 use crate::subject::{GptStep, Recording, Subject};
 use crate::{ModelError, trainer};
@@ -23,7 +24,7 @@ const SIGMA: f64 = 0.02;
 /// Sequences and tokens that scales are measured on.
 pub(super) const SEEN: (usize, usize) = (8, 256);
 /// Steps in which one small batch must be learned by heart.
-const PATIENCE: usize = 300;
+const STEPS: usize = 300;
 
 const LOSS: (&str, &str) = ("start", "first loss");
 const ACTIVATIONS: (&str, &str) = ("start", "scale of activations, block by block");
@@ -154,12 +155,36 @@ pub fn start(
     parameters: &[f32],
     fresh: bool,
 ) -> Result<Vec<Certificate>, ModelError> {
+    within(PATIENCE, step, parameters, fresh)
+}
+
+/// As [`start`], with so many seconds for each certificate.
+pub(super) fn within(
+    patience: f64,
+    step: &GptStep<'_>,
+    parameters: &[f32],
+    fresh: bool,
+) -> Result<Vec<Certificate>, ModelError> {
     let all = [LOSS, ACTIVATIONS, GRADIENTS, OVERFIT];
     if !fresh {
         let why = "the model was trained: gains are not 1 or biases not 0";
         return Ok(all.map(|c| Certificate::not_applicable(c, why)).into());
     }
     let step = step.smaller(SEEN.0, SEEN.1);
+    let few = step.smaller(2, 16);
+    // A step: once forward, twice back.
+    let time = |step: &GptStep<'_>, steps: usize| {
+        let pairs = parameters.len() as f64 * (step.sequences * step.length) as f64;
+        seconds(F32, 3.0 * steps as f64 * pairs)
+    };
+    let learnt = || match dear(time(&few, STEPS), patience) {
+        None => overfit(&few, parameters),
+        Some(why) => Ok(Certificate::skipped(OVERFIT, &why)),
+    };
+    if let Some(why) = dear(time(&step, 1), patience) {
+        let skipped = [LOSS, ACTIVATIONS, GRADIENTS].map(|c| Certificate::skipped(c, &why));
+        return Ok(skipped.into_iter().chain([learnt()?]).collect());
+    }
     let (tokens, targets) = (step.batches)(0);
     let expected = Expected::of(&step.config, step.length, &tokens, &targets);
     let mut recording = step.record::<f32>()?;
@@ -177,7 +202,7 @@ pub fn start(
         scales(&recording, GRADIENTS, &expected.gradients, |r, v| {
             r.tape.gradient_elements(v).to_vec()
         }),
-        overfit(&step.smaller(2, 16), parameters)?,
+        learnt()?,
     ])
 }
 
@@ -247,7 +272,7 @@ fn overfit(step: &GptStep<'_>, parameters: &[f32]) -> Result<Certificate, ModelE
     let first = recording.step().to_f64();
     let goal = floor + 0.1 * (first - floor);
     let (mut loss, mut steps) = (first, 0);
-    while loss > goal && steps < PATIENCE && loss.is_finite() {
+    while loss > goal && steps < STEPS && loss.is_finite() {
         let (p, g) = recording.tape.parameters_and_gradients();
         clip::by_global_norm(g, 1.0);
         adam.step(rate, p, g);

@@ -1,6 +1,7 @@
 //! A training loop as a value: what is to be diagnosed, and what a cure changes.
 
 use super::origin::{self, Origin};
+use crate::health::{by_layer, change};
 use crate::subject::{self, Recording, Subject};
 use crate::trainer::matrices;
 use crate::training_config::EPSILON;
@@ -54,8 +55,11 @@ pub struct Recipe {
     pub schedule: Schedule,
     /// The largest norm of all gradients together; 0 does not clip.
     pub clip: f64,
-    /// Batches of a step.
+    /// Batches of a step, every part of a batch counted.
     pub accumulate: u64,
+    /// In how many parts the subject has each batch: batch number n of the subject is part n mod p of batch
+    /// n div p.
+    pub parts: u64,
     /// Whether the gradients of a step's batches are averaged (or added up).
     pub average: bool,
     /// Whether gradients are set to zero before a step.
@@ -84,6 +88,7 @@ impl Recipe {
             schedule: Schedule::Constant { rate },
             clip: 0.0,
             accumulate: 1,
+            parts: 1,
             average: true,
             zero_gradients: true,
             loss_scale: 1.0,
@@ -108,7 +113,28 @@ impl Recipe {
             schedule: config.schedule(),
             clip: config.clip,
             accumulate: config.accumulate as u64 * subject::parts(config),
+            parts: subject::parts(config),
             ..Recipe::sgd(0.0)
+        }
+    }
+
+    /// The subject's batch number n as the run counts: its batch, and which part of it.
+    ///
+    /// ```
+    /// use transformer::diagnose::Recipe;
+    /// let recipe = Recipe { parts: 4, ..Recipe::sgd(0.1) };
+    /// assert_eq!(recipe.counted(11), (2, 3));
+    /// assert_eq!(recipe.called(11), "batch 2, part 4 of 4");
+    /// ```
+    pub fn counted(&self, batch: u64) -> (u64, u64) {
+        (batch / self.parts.max(1), batch % self.parts.max(1))
+    }
+
+    /// As [`Recipe::counted`], in words; batches count from 0, parts from 1.
+    pub fn called(&self, batch: u64) -> String {
+        match (self.counted(batch), self.parts) {
+            ((batch, _), 0 | 1) => format!("batch {batch}"),
+            ((batch, part), parts) => format!("batch {batch}, part {} of {parts}", part + 1),
         }
     }
 }
@@ -138,7 +164,7 @@ impl State {
 pub struct Taken {
     /// Its number; the first is 1.
     pub number: u64,
-    /// Its first batch.
+    /// Its first batch, or the one that failed, as the subject counts: [`Recipe::called`] tells the run's.
     pub batch: u64,
     /// The loss before the update.
     pub loss: f64,
@@ -146,6 +172,8 @@ pub struct Taken {
     pub gradient_norm: f64,
     /// Norm of the change over norm of the parameters.
     pub update_ratio: f64,
+    /// The same layer by layer, in the order of the parameters; empty where there was no update.
+    pub layer_ratios: Vec<f64>,
     /// The learning rate.
     pub rate: f64,
     /// The largest size of every value, in the order of the recording; infinite where one is not finite.
@@ -169,6 +197,8 @@ pub struct Course<'a, S: Subject> {
     master: Vec<f32>,
     left: Vec<f32>,
     decayed: Vec<Range<usize>>,
+    /// Parameters, layer by layer.
+    layers: Vec<Vec<Range<usize>>>,
 }
 
 impl<'a, S: Subject> Course<'a, S> {
@@ -194,7 +224,10 @@ impl<'a, S: Subject> Course<'a, S> {
         let mut left = state.gradients.clone();
         left.resize(n, 0.0);
         let master = state.parameters.clone();
-        Ok(Course { subject, recipe: recipe.clone(), recording, optimizer, master, left, decayed })
+        let layers =
+            by_layer(recording.tape.parameter_list()).into_iter().map(|(_, r)| r).collect();
+        let recipe = recipe.clone();
+        Ok(Course { subject, recipe, recording, optimizer, master, left, decayed, layers })
     }
 
     /// Where it stands.
@@ -238,6 +271,7 @@ impl<'a, S: Subject> Course<'a, S> {
             loss: 0.0,
             gradient_norm: 0.0,
             update_ratio: 0.0,
+            layer_ratios: vec![],
             rate,
             largest: vec![],
             largest_gradient: vec![],
@@ -300,9 +334,12 @@ impl<'a, S: Subject> Course<'a, S> {
             self.optimizer.set_steps(number - 1);
             return Ok(taken);
         }
-        let change: Vec<f32> = self.master.iter().zip(&before).map(|(a, b)| a - b).collect();
-        let size = clip::global_norm(&before).max(f64::MIN_POSITIVE);
-        taken.update_ratio = clip::global_norm(&change) / size;
+        let ratio = |ranges: &[Range<usize>]| {
+            let (moved, size) = change(&before, &self.master, ranges);
+            moved / size.max(f64::MIN_POSITIVE)
+        };
+        taken.update_ratio = ratio(std::slice::from_ref(&(0..n)));
+        taken.layer_ratios = self.layers.iter().map(|ranges| ratio(ranges)).collect();
         Ok(taken)
     }
 
@@ -358,6 +395,18 @@ impl<'a, S: Subject> Course<'a, S> {
             vec![operand("parameter", before[at]), operand("gradient", gradients[at])];
         for (name, m) in ["first moment", "second moment"].iter().zip(memory) {
             origin.operands.extend(m.get(at).map(|&m| operand(name, m)));
+        }
+        let of_step = (rate, rate);
+        let (name, what) = ("learning rate".to_owned(), "of this step");
+        origin.operands.push(super::Operand { name, range: of_step, what });
+        // Infinite before it met any number.
+        let size = match self.recipe.descent {
+            Descent::Sgd { .. } => rate,
+            Descent::Adam { beta1, .. } => rate / (1.0 - beta1.powf((steps + 1) as f64)),
+        };
+        if origin.fault.is_none() && !(size as f32).is_finite() {
+            origin.arithmetic =
+                format!("the step size {size:.4e} is beyond {:.4e}, the largest f32", f32::MAX);
         }
         origin
     }

@@ -2,12 +2,11 @@
 
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
-use super::signs::{Signs, signs, squares};
+use super::signs::{Gain, Signs, gains, signs};
 use super::{Stability, by_saturation};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
 use calculus::schedule::Schedule;
-use linalg::Shape;
 use serde::Serialize;
 use std::fmt;
 
@@ -190,7 +189,6 @@ impl<S: Subject> Case<'_, S> {
         }
     }
 
-    /// The largest power of two that keeps the largest gradient four times below the format's end.
     fn loss_scale(&self) -> f64 {
         loss_scale(self.recipe.precision, self.largest_gradient)
     }
@@ -233,7 +231,10 @@ impl<S: Subject> Case<'_, S> {
     fn replay(&self, cure: &Cure, state: &State, cause: Cause) -> Result<Trial, ModelError> {
         let (mut recipe, mut state) = (self.recipe.clone(), state.clone());
         let mut trial = Trial {
-            cure: cure.to_string(),
+            cure: match cure {
+                Cure::Skip(batch) => format!("{} left out", recipe.called(*batch)),
+                cure => cure.to_string(),
+            },
             tried: true,
             from: state.steps,
             steps: 0,
@@ -273,16 +274,15 @@ impl<S: Subject> Case<'_, S> {
             Cure::LossScale(scale) => recipe.loss_scale = *scale,
             Cure::Store(precision) => recipe.precision = *precision,
             Cure::Shrink(target) => {
-                let step = self.subject.record::<f32>()?;
-                for p in step.tape.parameter_list() {
-                    if p.shape.rows > 1 && p.shape.columns > 1 {
-                        let matrix = &mut state.parameters[p.range];
-                        let gain = gain(matrix, p.shape);
-                        if gain > 1.0 {
-                            let factor = (target / gain) as f32;
-                            matrix.iter_mut().for_each(|p| *p *= factor);
-                        }
-                    }
+                let mut step = self.subject.record_in_full::<f32>()?;
+                step.set_parameters(&state.parameters);
+                let list = step.tape.parameter_list();
+                for Gain { matrix, gain } in gains(&step.tape).into_iter().filter(|g| g.gain > 1.0)
+                {
+                    let factor = (target / gain) as f32;
+                    let name = step.tape.name(matrix);
+                    let ranges = list.iter().filter(|p| p.name == name).map(|p| p.range.clone());
+                    ranges.for_each(|r| state.parameters[r].iter_mut().for_each(|p| *p *= factor));
                 }
             }
             Cure::Mend => {
@@ -338,15 +338,19 @@ fn last_quarter(losses: &[f64]) -> f64 {
     last.iter().sum::<f64>() / last.len() as f64
 }
 
-/// By how much a matrix multiplies a vector's size at the least: ‖W‖_F over the root of its longer side.
-fn gain(matrix: &[f32], shape: Shape) -> f64 {
-    (squares(matrix) / shape.rows.max(shape.columns) as f64).sqrt()
-}
-
-/// The largest power of two that keeps the largest gradient four times below a format's end.
+/// The largest power of two that keeps the largest gradient four times below a format's end and is itself a
+/// number of the format: it is the gradient of the loss.
+///
+/// ```
+/// use transformer::{Precision, diagnose::loss_scale};
+/// assert_eq!(loss_scale(Precision::F16, 0.5), 16384.0); // 16384·0.5 is below 65504/4 = 16376
+/// assert_eq!(loss_scale(Precision::F16, 3.0), 4096.0);
+/// assert_eq!(loss_scale(Precision::F16, 1e-9), 32768.0); // 65536 is no f16
+/// ```
 pub fn loss_scale(precision: Precision, largest_gradient: f64) -> f64 {
     let room = precision.largest() / 4.0 / largest_gradient.max(f64::MIN_POSITIVE);
-    room.log2().floor().clamp(-24.0, 24.0).exp2()
+    let highest = precision.largest().log2().floor().min(24.0);
+    room.log2().floor().clamp(-24.0, highest).exp2()
 }
 
 /// One digit.

@@ -44,9 +44,9 @@ pub use course::{Course, Descent, Recipe, State, Taken};
 pub use cure::{Cure, Trial, loss_scale};
 pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
-pub use reduced::{Reduced, Stored, reduced};
+pub use reduced::{Reduced, Saved, Stored, reduced};
+pub(crate) use signs::rms;
 pub use signs::{Attention, Signs, looks_ahead, signs};
-pub(crate) use signs::{rms, squares};
 
 use crate::curvature::Hessian;
 use crate::health::GROWTH;
@@ -538,17 +538,10 @@ impl<S: Subject> Patient<'_, S> {
 
     /// Whether most linear maps of the start are large, not one alone.
     fn uniformly_large(&self) -> Result<bool, ModelError> {
-        let mut step = self.subject.record::<f32>()?;
+        let mut step = self.subject.record_in_full::<f32>()?;
         step.set_parameters(&self.start.parameters);
-        let (mut large, mut all) = (0, 0);
-        for p in step.tape.parameter_list() {
-            if p.shape.rows > 1 && p.shape.columns > 1 {
-                let squares = squares(&self.start.parameters[p.range]);
-                all += 1;
-                large += usize::from((squares / p.shape.rows as f64).sqrt() > 3.0);
-            }
-        }
-        Ok(2 * large > all)
+        let gains = signs::gains(&step.tape);
+        Ok(2 * gains.iter().filter(|g| g.gain > 3.0).count() > gains.len())
     }
 
     /// The path that is cut, if one is.
@@ -629,8 +622,10 @@ impl<S: Subject> Patient<'_, S> {
                 && self.stands_out(blamed.batch, well)?
             {
                 let why = format!(
-                    "batch {} has a gradient of norm {:.2e} where {:.2e} is usual, and nothing clips it",
-                    blamed.batch, blamed.gradient_norm, median
+                    "{} has a gradient of norm {:.2e} where {:.2e} is usual, and nothing clips it",
+                    self.recipe.called(blamed.batch),
+                    blamed.gradient_norm,
+                    median
                 );
                 return Ok((Cause::SpikeBatch, why));
             }

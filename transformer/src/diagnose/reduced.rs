@@ -12,6 +12,8 @@ pub struct Stored {
     pub name: String,
     /// Its operation.
     pub operation: String,
+    /// Whether it is a gradient: what a loss scale moves.
+    pub gradient: bool,
     /// The largest size before storing.
     pub largest: f64,
     /// Share of elements that become infinite.
@@ -35,6 +37,37 @@ pub struct Reduced {
     pub largest_gradient: f64,
     /// The loss, and the loss in `f32`.
     pub losses: (f64, f64),
+}
+
+/// Share of gradient elements that may vanish unnoticed.
+const FEW: f64 = 1e-3;
+
+/// What a loss scale does for a step in a 16-bit format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing overflows, and next to nothing vanishes.
+    Yes,
+    /// A value overflows on the way forward: no loss scale reaches it.
+    Forward,
+    /// A gradient overflows.
+    Overflows,
+    /// More than one gradient element in a thousand vanishes.
+    Vanishes,
+}
+
+impl Reduced {
+    /// Whether the scale saves both ends.
+    pub fn saved(&self) -> Saved {
+        let over = |gradient: bool| {
+            self.losing.iter().any(|s| s.gradient == gradient && s.overflowing > 0.0)
+        };
+        match (over(false), over(true)) {
+            (true, _) => Saved::Forward,
+            (_, true) => Saved::Overflows,
+            _ if self.lost_gradients >= FEW => Saved::Vanishes,
+            _ => Saved::Yes,
+        }
+    }
 }
 
 /// Replays one step with every stored value and gradient rounded: what would overflow or vanish on a
@@ -63,7 +96,7 @@ pub fn reduced(
         }
         let name = tape.name(var).to_owned();
         let operation = tape.operation(var).unwrap_or("parameter").to_owned();
-        losing.extend(store(precision, tape.elements_mut(var), name, operation));
+        losing.extend(store(precision, tape.elements_mut(var), (name, operation, false)));
     }
     let rounded = f64::from(tape.elements(loss)[0]);
     let needed = tape.dependencies(loss);
@@ -79,7 +112,8 @@ pub fn reduced(
         let finite = tape.gradient_elements(var).iter().filter(|g| g.is_finite());
         largest = finite.fold(largest, |m, g| m.max(f64::from(g.abs())));
         let parameter = tape.source(var) == Source::Parameter;
-        let stored = store(precision, tape.gradient_elements_mut(var), name, operation);
+        let what = (name, operation, true);
+        let stored = store(precision, tape.gradient_elements_mut(var), what);
         if parameter {
             all += nonzero as f64;
             let n = tape.gradient_elements(var).len() as f64;
@@ -99,7 +133,11 @@ pub fn reduced(
 }
 
 /// Rounds, and tells what was lost, if anything was.
-fn store(precision: Precision, x: &mut [f32], name: String, operation: String) -> Option<Stored> {
+fn store(
+    precision: Precision,
+    x: &mut [f32],
+    (name, operation, gradient): (String, String, bool),
+) -> Option<Stored> {
     let (mut over, mut under, mut largest) = (0_usize, 0_usize, 0.0_f64);
     let n = x.len() as f64;
     for x in x {
@@ -113,5 +151,5 @@ fn store(precision: Precision, x: &mut [f32], name: String, operation: String) -
     }
     let (overflowing, vanishing) = (over as f64 / n, under as f64 / n);
     let losing = over + under > 0;
-    losing.then_some(Stored { name, operation, largest, overflowing, vanishing })
+    losing.then_some(Stored { name, operation, gradient, largest, overflowing, vanishing })
 }

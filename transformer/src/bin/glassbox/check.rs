@@ -14,7 +14,8 @@ use transformer::check::{self, Certificate, Verdict};
 
 /// Certify a model's gradients, causality, start and data; exit status 1 where something fails.
 ///
-/// Without MODEL: the sizes that flags and presets give, freshly initialised.
+/// Without MODEL: the sizes that flags and presets give, freshly initialised. A run or a model keeps its own sizes and
+/// tokenizer; flags that would change them are refused.
 #[derive(Args)]
 pub(crate) struct Check {
     /// A run, or a model directory in Hugging Face's GPT-2 layout
@@ -107,6 +108,7 @@ impl Table {
             Verdict::Pass => (self.paint("32", "pass"), numbers()),
             Verdict::Fail => (self.paint("1;31", "FAIL"), numbers()),
             Verdict::NotApplicable => (self.paint("2", "n/a "), String::new()),
+            Verdict::Skipped => (self.paint("33", "skip"), String::new()),
         };
         let detail = self.paint("2", &c.detail);
         out.push_str(&format!("  {mark}  {:<49}  {numbers:<26}  {detail}\n", c.name));
@@ -118,7 +120,11 @@ fn summary(certificates: &[Certificate]) -> String {
     let count = |v| certificates.iter().filter(|c| c.verdict == v).count();
     let (pass, fail) = (count(Verdict::Pass), count(Verdict::Fail));
     let end = if fail == 0 { "" } else { "; see FAIL above" };
-    format!("\n{pass} of {} certificates hold{end}\n", pass + fail)
+    let skipped = match count(Verdict::Skipped) {
+        0 => String::new(),
+        n => format!("; {n} skipped, as the model is large"),
+    };
+    format!("\n{pass} of {} certificates hold{skipped}{end}\n", pass + fail)
 }
 
 fn limit(c: &Certificate) -> String {

@@ -11,16 +11,19 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::check::initialised;
-use transformer::diagnose::{self, Cause, Diagnosis, Direction, Recipe, Reduced, State};
+use transformer::diagnose::{
+    self, Cause, Diagnosis, Direction, Recipe, Reduced, Saved, State, Taken,
+};
 use transformer::files::write_atomically;
-use transformer::health::{self, Health, Measure};
+use transformer::health::{self, Headroom, Health, Measure};
 use transformer::{GptStep, Precision, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
 ///
 /// Runs or resumes training under watch. A run goes on from its last checkpoint, or from its seed if it has none.
-/// --steps is the number of steps to watch [default: 30]; a run's own settings hold otherwise. The exit status is
-/// 1 where something is wrong. Nothing of a run is changed but its growth.svg.
+/// --steps is the number of steps to watch [default: 30]; a run's own settings hold otherwise, and flags try others
+/// (what if the rate were lower?), except sizes and tokenizer, which are the model's. The exit status is 1 where
+/// something is wrong. Nothing of a run is changed but its growth.svg.
 #[derive(Args)]
 pub(crate) struct Diagnose {
     /// A run, or a model directory in Hugging Face's GPT-2 layout [default: the sizes that flags give]
@@ -136,12 +139,13 @@ impl Diagnose {
             Precision::F32 => None,
             _ => {
                 let batch = found.last_good.steps * recipe.accumulate;
-                let at = |scale| {
+                let at = |precision, scale| {
                     diagnose::reduced(&step, &found.last_good.parameters, batch, precision, scale)
                 };
-                let first = at(self.loss_scale)?;
-                let saving = diagnose::loss_scale(precision, first.largest_gradient);
-                Some((first, at(saving)?))
+                let first = at(precision, self.loss_scale)?;
+                // As the cure has it: of gradients that nothing cut off.
+                let largest = at(Precision::F32, 1.0)?.largest_gradient;
+                Some((first, at(precision, diagnose::loss_scale(precision, largest))?))
             }
         };
         if found.stability.is_none()
@@ -176,9 +180,9 @@ impl Diagnose {
             svg = None;
         }
         let text = if self.json {
-            format!("{}\n", object(&found, reduced.as_ref(), health.as_ref()))
+            format!("{}\n", object(&found, &recipe, reduced.as_ref(), health.as_ref()))
         } else {
-            let mut text = described(&found);
+            let mut text = described(&found, &recipe);
             text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
             text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
@@ -212,7 +216,20 @@ impl Diagnose {
     }
 }
 
-fn described(found: &Diagnosis) -> String {
+/// The batch of a step, and the part of it at which it failed, if it did at one.
+fn place(found: &Diagnosis, taken: &Taken, recipe: &Recipe) -> String {
+    match at_part(found) {
+        true => recipe.called(taken.batch),
+        false => format!("batch {}", recipe.counted(taken.batch).0),
+    }
+}
+
+/// Whether something went wrong on the way through one part of a batch, not in what all parts came to.
+fn at_part(found: &Diagnosis) -> bool {
+    found.origin.as_ref().is_some_and(|o| o.direction != Direction::Update)
+}
+
+fn described(found: &Diagnosis, recipe: &Recipe) -> String {
     let mut out = String::from("\n");
     let mut line = |head: &str, text: String| {
         out.push_str(&format!("{head:<10} {text}\n"));
@@ -222,9 +239,9 @@ fn described(found: &Diagnosis) -> String {
         (Some(_), Some(t)) => line(
             "step",
             format!(
-                "{}, batch {}: loss {}, gradient norm {}",
+                "{}, {}: loss {}, gradient norm {}",
                 t.number,
-                t.batch,
+                place(found, t, recipe),
                 number(t.loss),
                 number(t.gradient_norm)
             ),
@@ -319,17 +336,25 @@ fn stored(first: &Reduced, saved: &Reduced) -> String {
     if losing.len() > SHOWN {
         out.push_str(&format!("  and {} more\n", losing.len() - SHOWN));
     }
-    let overflows = losing.iter().any(|s| s.overflowing > 0.0);
-    out.push_str(&if first.scale == 1.0 && first.lost_gradients < 0.001 && !overflows {
-        "no loss scale is needed: fewer than one in a thousand gradient elements vanish\n".to_owned()
-    } else {
-        format!(
-            "loss scale {}: tried, {:.1} % of gradient elements vanish, the largest gradient is {:.2e} of {:.2e}\n",
-            saved.scale,
-            100.0 * saved.lost_gradients,
-            saved.largest_gradient * saved.scale,
-            saved.precision.largest()
-        )
+    let tried = format!(
+        "{:.1} % of gradient elements vanish, the largest gradient is {:.2e} of {:.2e}",
+        100.0 * saved.lost_gradients,
+        saved.largest_gradient * saved.scale,
+        saved.precision.largest()
+    );
+    let (scale, format) = (saved.scale, saved.precision);
+    out.push_str(&match (first.saved(), saved.saved()) {
+        (Saved::Yes, _) if first.scale == 1.0 => {
+            "no loss scale is needed: fewer than one in a thousand gradient elements vanish\n"
+                .to_owned()
+        }
+        (_, Saved::Yes) => format!("loss scale {scale}: tried, {tried}\n"),
+        (_, Saved::Forward) => format!(
+            "no loss scale helps: values overflow {format} on the way forward; bf16 and f32 hold them\n"
+        ),
+        (_, Saved::Overflows | Saved::Vanishes) => format!(
+            "no loss scale saves both ends: with {scale}, the largest that leaves room above the gradients, {tried}\n"
+        ),
     });
     out
 }
@@ -381,21 +406,39 @@ fn healthy(health: &Health, sequences: usize) -> String {
     for l in &health.layers {
         out.push_str(&format!("  {:<44} {:>10.3e} {:>10.3e}\n", l.name, l.activation, l.gradient));
     }
-    out.push_str(
-        "\ndoublings to overflow                          largest         f32   bf16    f16\n",
-    );
-    for h in health.headroom.iter().take(12) {
-        let [a, b, c] = h.doublings;
+    if !health.updates.is_empty() {
+        out.push_str("\nupdate over weights                                 ratio\n");
+        for u in &health.updates {
+            out.push_str(&format!("  {:<44} {:>10.3e}\n", u.layer, u.ratio));
+        }
+    }
+    // Of values what is large ends a format, of gradients what is small as well.
+    for (gradient, what) in [(false, "values"), (true, "gradients")] {
+        let title = format!("room of {what}, least first");
         out.push_str(&format!(
-            "  {:<44} {:>10.3e} {a:>7.1} {b:>6.1} {c:>6.1}\n",
-            h.name, h.largest
+            "\n{title:<46} {:>10}  {:>20}  {:>10}  {:>20}\n{:<57}  {:>6} {:>6} {:>6}  {:>10}  {:>6} {:>6} {:>6}\n",
+            "largest", "doublings to the end", "typical", "halvings to 0", "", "f32", "bf16", "f16", "",
+            "f32", "bf16", "f16"
         ));
+        let mut all: Vec<_> =
+            health.headroom.iter().filter(|h| h.gradient == gradient && h.largest > 0.0).collect();
+        // In f16, which ends first, on the nearer side.
+        let nearer = |h: &Headroom| h.overflow[2].min(h.underflow[2]);
+        all.sort_by(|a, b| nearer(a).total_cmp(&nearer(b)));
+        for h in all.iter().take(SHOWN) {
+            let ([a, b, c], [d, e, f]) = (h.overflow, h.underflow);
+            out.push_str(&format!(
+                "  {:<44} {:>10.3e}  {a:>6.1} {b:>6.1} {c:>6.1}  {:>10.3e}  {d:>6.1} {e:>6.1} {f:>6.1}\n",
+                h.name, h.largest, h.typical
+            ));
+        }
     }
     out
 }
 
 fn object(
     found: &Diagnosis,
+    recipe: &Recipe,
     reduced: Option<&(Reduced, Reduced)>,
     health: Option<&Health>,
 ) -> serde_json::Value {
@@ -429,6 +472,7 @@ fn object(
             "lost_gradients": first.lost_gradients,
             "losing": losing.collect::<Vec<_>>(),
             "loss_scale": saved.scale,
+            "saved": saved.saved() == Saved::Yes,
             "lost_gradients_at_loss_scale": saved.lost_gradients,
         })
     });
@@ -436,7 +480,9 @@ fn object(
     json!({
         "healthy": found.cause.is_none(),
         "step": last.map(|t| t.number),
-        "batch": last.map(|t| t.batch),
+        "batch": last.map(|t| recipe.counted(t.batch).0),
+        "part": last.filter(|_| at_part(found)).map(|t| recipe.counted(t.batch).1 + 1),
+        "parts": recipe.parts,
         "loss": last.map(|t| t.loss),
         "gradient_norm": last.map(|t| t.gradient_norm),
         "origin": origin,

@@ -1,6 +1,6 @@
 //! What `check` and `diagnose` look at: a run, a model directory, or sizes that were never trained.
 
-use crate::settings::Settings;
+use crate::settings::{ActivationName, Settings};
 use crate::source::{self, Source};
 use crate::{Result, remark, run};
 use probability::random::Random;
@@ -49,8 +49,17 @@ impl Examined {
     }
 
     fn run(path: &Path, settings: &Settings) -> Result<Self> {
-        let given = Settings { threads: None, out: None, ..settings.clone() };
-        let config = given.over(run::settings(path)?)?.complete()?;
+        let (given, own) =
+            (Settings { threads: None, out: None, ..settings.clone() }, run::settings(path)?);
+        given.beside("run", &own)?;
+        if given.preset.is_some() {
+            return Err(
+                "--preset is fixed by the run; it trains with settings of its own: leave the flag \
+                        away"
+                    .into(),
+            );
+        }
+        let config = given.over(own)?.complete()?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
         let saved = directory.join("model.safetensors").is_file();
@@ -71,6 +80,23 @@ impl Examined {
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
         let directory = path.to_owned();
         let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
+        let own = Settings {
+            layers: Some(model.layers),
+            heads: Some(model.heads),
+            width: Some(model.width),
+            activation: Some(ActivationName::of(model.activation)),
+            tied: Some(model.tied),
+            bias: Some(model.bias),
+            ..Settings::default()
+        };
+        settings.beside("model", &own)?;
+        if let Some(context) = settings.context.filter(|c| *c > model.context) {
+            let most = model.context;
+            return Err(format!(
+                "--context is {context}, but the model sees {most} tokens: give {most} or fewer"
+            )
+            .into());
+        }
         let longest = if settings.data.is_some() { 256 } else { WINDOW };
         let context = settings.context.unwrap_or(model.context.min(longest)).min(model.context);
         let sizes = Settings {

@@ -181,6 +181,19 @@ names!(
     }
 );
 
+impl ActivationName {
+    /// As flags call it.
+    pub(crate) fn of(function: Activation) -> Self {
+        match function {
+            Activation::Gelu => ActivationName::Gelu,
+            Activation::GeluTanh => ActivationName::GeluTanh,
+            Activation::Relu => ActivationName::Relu,
+            Activation::Silu => ActivationName::Silu,
+            Activation::Tanh => ActivationName::Tanh,
+        }
+    }
+}
+
 /// Rules that change the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -233,6 +246,35 @@ impl Settings {
         let mut merged = base.table()?;
         merged.extend(self.table()?);
         Ok(merged.try_into()?)
+    }
+
+    /// Refuses, by name, flags that cannot apply to `whose` model: what it has settled itself, unless they say the
+    /// same, and what neither `check` nor `diagnose` does.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
+        const SETTLED: [&str; 7] =
+            ["tokenizer", "layers", "heads", "width", "activation", "bias", "tied"];
+        let (given, own) = (self.table()?, own.table()?);
+        for key in SETTLED {
+            let (Some(value), has) = (given.get(key), own.get(key)) else { continue };
+            if has == Some(value) {
+                continue;
+            }
+            let flag = key.replace('_', "-");
+            let has = has.map_or("its own".to_owned(), |has| has.to_string().replace('"', ""));
+            return Err(format!(
+                "--{flag} is fixed by the {whose}; it trains with {has}: leave the flag away"
+            )
+            .into());
+        }
+        if self.eval_every.is_some() {
+            return Err(
+                "--eval-every cannot apply: nothing is evaluated here; leave it away".into()
+            );
+        }
+        Ok(())
     }
 
     /// As a file holds them.
@@ -310,6 +352,24 @@ mod tests {
     fn unknown_keys_are_refused_by_name() {
         let error = Settings::parse("layers = 2\nlerning_rate = 1.0").unwrap_err().to_string();
         assert!(error.contains("lerning_rate") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn what_a_model_has_settled_is_refused_by_name() {
+        let own = Settings::parse("layers = 2\ntied = true\ntokenizer = \"chars\"").unwrap();
+        let same = Settings { layers: Some(2), learning_rate: Some(1.0), ..Settings::default() };
+        assert!(same.beside("run", &own).is_ok());
+        let refused = |given: Settings| given.beside("run", &own).unwrap_err().to_string();
+        let layers = Settings { layers: Some(3), ..Settings::default() };
+        assert!(refused(layers).contains("--layers is fixed by the run; it trains with 2"));
+        let tokenizer = Settings { tokenizer: Some(Tokenizer::Bytes), ..Settings::default() };
+        assert!(
+            refused(tokenizer).contains("--tokenizer is fixed by the run; it trains with chars")
+        );
+        let heads = Settings { heads: Some(3), ..Settings::default() };
+        assert!(refused(heads).contains("--heads is fixed by the run; it trains with its own"));
+        let evaluates = Settings { eval_every: Some(3), ..Settings::default() };
+        assert!(refused(evaluates).contains("--eval-every"));
     }
 
     #[test]

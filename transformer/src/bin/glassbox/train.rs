@@ -33,7 +33,8 @@ pub(crate) struct Train {
     /// Replace the run that --out holds
     #[arg(long)]
     overwrite: bool,
-    /// Record the health of every K-th step in metrics.jsonl: sizes of activations, gradients and weights
+    /// Record the health of every K-th step in metrics.jsonl: sizes of activations, gradients, weights and updates;
+    /// attention's entropy and saturation; dead units
     #[arg(long, value_name = "K")]
     watch: Option<std::num::NonZeroU64>,
     /// Print the results as one JSON object
@@ -233,7 +234,7 @@ impl Session<'_> {
             };
             let took = began.elapsed();
             let number = step.number;
-            if !step.loss.is_finite() || !step.gradient_norm.is_finite() {
+            if !step.applied {
                 progress.finish();
                 return self.diverged(&step);
             }
@@ -286,7 +287,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A step that came out as NaN or ∞: it was not taken, so that what is saved is the last good state.
+    /// A step that came out as NaN or ∞, or would have made a weight so: it was not taken, so that what is saved
+    /// is the last good state.
     fn diverged<R>(&mut self, step: &transformer::Step) -> Result<R> {
         let finite = |x: f64| x.is_finite().then_some(x);
         self.run.log(&Metric {
@@ -299,7 +301,7 @@ impl Session<'_> {
             health: None,
         })?;
         let shown = self.run.directory().display().to_string();
-        // An update can make a weight infinite; then the last checkpoint is the last good state.
+        // A run may have been resumed with weights that were not.
         let sound = self.trainer.model().tape().parameters().iter().all(|p| p.is_finite());
         let kept = if sound {
             self.save()?;
@@ -308,15 +310,15 @@ impl Session<'_> {
                 step.number - 1
             )
         } else if run::state_file(self.run.directory()).is_file() {
-            "The step before left weights that are not finite: the last checkpoint stays as it was"
-                .to_owned()
+            "The weights were not finite before: the last checkpoint stays as it was".to_owned()
         } else {
-            "The step before left weights that are not finite, and no checkpoint was due: only \
-             metrics are kept"
-                .to_owned()
+            "The weights were not finite before: only metrics are kept".to_owned()
         };
+        let by_update = step.loss.is_finite() && step.gradient_norm.is_finite();
+        let update =
+            if by_update { ", and an update that leaves weights that are not finite" } else { "" };
         Err(format!(
-            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}. {kept} in {shown}. A lower \
+            "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}{update}. {kept} in {shown}. A lower \
              --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a cure that \
              was tried: glassbox diagnose {shown}",
             step.number, step.loss, step.gradient_norm, step.learning_rate
