@@ -25,7 +25,8 @@ const ABSENT: u32 = u32::MAX;
 
 /// A number that remembers how it was computed.
 ///
-/// A `Traced` is a [`Real`], so every function of the workspace accepts it. [`crate::gradient`] and
+/// A `Traced` is a [`Real`], so every function of the workspace accepts it, on matrices of up to some thousand
+/// elements: its list belongs to one thread, and larger work is shared among threads. [`crate::gradient`] and
 /// its like make the variables, run a closure on them, and read the list back; [`crate::trace`]
 /// shows the list. `Traced<Dual<f64>>` is forward over reverse: the gradient's own derivative.
 /// Comparisons look at the value alone. A plain `f64` beside a `Traced` is a constant: `2.0 * x`.

@@ -196,6 +196,22 @@ mod tests {
             let (low, high) = guessing_bounds(&weights).unwrap();
             let h = plug_in(&weights).unwrap();
             prop_assert!(low.0 <= h.0 + 1e-12 && h.0 <= high.0 + 1e-12);
+            // After another letter the order is another: the bounds of all ranks together hold the entropy
+            // that is left when the letter before is known.
+            let turned: Vec<u64> = weights.iter().map(|w| 1000 - w).collect();
+            let total = |w: &[u64]| w.iter().sum::<u64>() as f64;
+            prop_assume!(total(&turned) > 0.0);
+            let (a, b) = (total(&weights), total(&turned));
+            let known =
+                (a * plug_in(&weights).unwrap().0 + b * plug_in(&turned).unwrap().0) / (a + b);
+            let ranked = |w: &[u64]| {
+                let mut w = w.to_vec();
+                w.sort_unstable_by(|a, b| b.cmp(a));
+                w
+            };
+            let ranks = ranked(&weights).into_iter().zip(ranked(&turned)).map(|(a, b)| a + b);
+            let (low, high) = guessing_bounds(&ranks.collect::<Vec<_>>()).unwrap();
+            prop_assert!(low.0 <= known + 1e-12 && known <= high.0 + 1e-12);
             // Uniform: both are ln n.
             let (low, high) = guessing_bounds(&vec![7; weights.len()]).unwrap();
             let ln_n = (weights.len() as f64).ln();

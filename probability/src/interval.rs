@@ -5,6 +5,7 @@
 //! Source: Wasserman, *All of Statistics*, chapters 6 and 8; Wilson, *Probable inference*, 1927;
 //! Efron, *Bootstrap methods*, 1979.
 
+use crate::accurate;
 use crate::error::{ProbabilityError, check, check_setting};
 use crate::gaussian::standard_quantile;
 use crate::random::Random;
@@ -66,8 +67,10 @@ pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> 
 pub fn normal(numbers: &[f64], confidence: f64) -> Result<Interval, ProbabilityError> {
     let z = deviations(confidence)?;
     check("number", "finite", numbers.iter().copied(), f64::is_finite)?;
-    let running: Running<f64> = numbers.iter().copied().collect();
-    let (mean, error) = (running.mean()?, running.standard_error()?);
+    // In a unit in which no square over- or underflows.
+    let unit = accurate::power_of_two(numbers);
+    let running: Running<f64> = numbers.iter().map(|x| x / unit).collect();
+    let (mean, error) = (running.mean()? * unit, running.standard_error()? * unit);
     Ok(Interval { low: mean - z * error, high: mean + z * error })
 }
 

@@ -19,6 +19,7 @@
 //!
 //! Source: the textbook's A.2; Wasserman, *All of Statistics*, chapters 2 and 3.
 
+use crate::accurate;
 use crate::categorical::Categorical;
 use crate::error::{ProbabilityError, check_length};
 use linalg::{Matrix, Real};
@@ -192,7 +193,8 @@ impl<T: Real> Joint<T> {
         self.flat().covariance(|i| f(i % m), |i| g(i / m))
     }
 
-    /// <var>Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y))</var>, within rounding of \[−1, 1\].
+    /// <var>Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y))</var>, within rounding of \[−1, 1\]; huge and tiny values are
+    /// scaled first. NaN where a value is infinite or NaN.
     ///
     /// # Errors
     /// A variable that has only one value.
@@ -208,7 +210,13 @@ impl<T: Real> Joint<T> {
         f: impl Fn(usize) -> T,
         g: impl Fn(usize) -> T,
     ) -> Result<T, ProbabilityError> {
-        let scale = (self.x().variance(&f) * self.y().variance(&g)).sqrt();
+        let (x, y) = (self.x(), self.y());
+        // In units in which no square over- or underflows.
+        let unit = |values: Vec<T>| accurate::power_of_two(&values);
+        let f_unit = unit((0..x.len()).map(&f).collect());
+        let g_unit = unit((0..y.len()).map(&g).collect());
+        let (f, g) = (|i: usize| f(i) / f_unit, |j: usize| g(j) / g_unit);
+        let scale = (x.variance(f) * y.variance(g)).sqrt();
         if scale == T::zero() {
             let expected = "above 0: a constant correlates with nothing";
             return Err(ProbabilityError::Setting { what: "a variance", found: 0.0, expected });

@@ -8,6 +8,7 @@
 //! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance
 //! in NLP*, 2018.
 
+use crate::accurate;
 use crate::error::{ProbabilityError, check, check_length, check_setting};
 use crate::interval::{Interval, check_confidence};
 use crate::random::Random;
@@ -50,10 +51,14 @@ pub struct Paired {
 /// ```
 pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, ProbabilityError> {
     check_confidence(confidence)?;
-    let running: Running<f64> = differences(a, b)?.into_iter().collect();
-    let (difference, standard_error) = (running.mean()?, running.standard_error()?);
+    let differences = differences(a, b)?;
+    // In a unit in which no square over- or underflows.
+    let unit = accurate::power_of_two(&differences);
+    let running: Running<f64> = differences.iter().map(|d| d / unit).collect();
+    let (mean, error) = (running.mean()?, running.standard_error()?);
     let degrees = (a.len() - 1) as f64;
-    let t = if difference == 0.0 { 0.0 } else { difference / standard_error };
+    let t = if mean == 0.0 { 0.0 } else { mean / error };
+    let (difference, standard_error) = (mean * unit, error * unit);
     let student = StudentsT::new(0.0, 1.0, degrees).expect("at least one degree of freedom");
     let half = -student.inverse_cdf((1.0 - confidence) / 2.0) * standard_error;
     let interval = Interval { low: difference - half, high: difference + half };

@@ -217,6 +217,13 @@ fn tables() {
     assert_eq!(one.y_given(0).unwrap().probabilities(), [1.0]);
     assert_eq!(one.total_variance(|_| 7.0).total(), 0.0);
     assert!(setting(one.correlation(|_| 1.0, |_| 2.0)));
+    let even = Joint::from_probabilities(&matrix(2, 2, &[0.4, 0.1, 0.1, 0.4])).unwrap();
+    for (a, b) in [(1e90, 1e90), (1e-90, 1e-90), (1e300, 1e-300), (1e308, -1e308), (5e-324, 1.0)] {
+        let r = even.correlation(|x| x as f64 * a, |y| y as f64 * b).unwrap();
+        let sign = f64::signum(a * b.signum());
+        assert!((r - sign * 0.6).abs() < 1e-15, "{a:e} {b:e}: {r}");
+    }
+    assert!(even.correlation(|x| if x == 0 { INF } else { 1.0 }, |y| y as f64).unwrap().is_nan());
     assert!(
         empty(Joint::from_weights(&Matrix::<f64>::zeros(2, 2)))
             && empty(Joint::from_weights(&Matrix::<f64>::zeros(0, 3)))
@@ -739,6 +746,16 @@ fn intervals_and_tests() {
     assert_eq!(interval::quantile(&[-f64::MAX, f64::MAX], 0.5), Ok(0.0));
 
     let t = |a: &[f64], b: &[f64]| paired::t_test(a, b, 0.95);
+    // No unit: t and p are the same at every scale, and the interval scales.
+    let (a, b) = ([2.31, 4.02, 0.75, 3.10], [2.40, 4.10, 0.74, 3.25]);
+    let plain = t(&a, &b).unwrap();
+    for scale in [2f64.powi(-900), 2f64.powi(900)] {
+        let scaled = t(&a.map(|x| x * scale), &b.map(|x| x * scale)).unwrap();
+        assert_eq!((scaled.t, scaled.p_value), (plain.t, plain.p_value));
+        assert_eq!(scaled.interval.low, plain.interval.low * scale);
+        let interval = interval::normal(&a.map(|x| x * scale), 0.95).unwrap();
+        assert_eq!(interval.low, interval::normal(&a, 0.95).unwrap().low * scale);
+    }
     assert!(
         length(t(&[1.0], &[2.0]))
             && length(t(&[1.0, 2.0], &[2.0]))

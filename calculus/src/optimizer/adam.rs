@@ -109,15 +109,22 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
         let size = rate.abs() / correction(self.beta1);
         let root = 1.0 / correction(self.beta2).sqrt();
+        // What may have been set from outside is looked at: √v of a number that is none spoils its parameter.
+        let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
+        if self.bound.is_none() && !self.second.iter().all(sound) {
+            return f64::INFINITY;
+        }
         let before = bounded(self.bound, self.steps, &self.first);
         let first = self.beta1 * before + (1.0 - self.beta1) * gradients;
         self.bound = Some((self.steps + 1, first));
-        let keep = (1.0 - rate * self.decay).abs();
+        // Some parameters do not decay.
+        let keep = (1.0 - rate * self.decay).abs().max(1.0);
         // The denominator is ε at the least, however small the gradients were. A second moment that overflows
         // stops its parameter: m/∞ = 0.
         let change = size * first / T::from_f64(self.epsilon).to_f64();
         // With β = 1 or ε = 0 there is no bound, or NaN.
-        let all = [keep * parameters + change, size, root, size * first, gradients * gradients];
+        let all =
+            [keep * parameters + change, keep, size, root, size * first, gradients * gradients];
         all.into_iter().fold(0.0, |m, x| if x >= 0.0 { x.max(m) } else { f64::INFINITY })
     }
 

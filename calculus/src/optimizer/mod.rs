@@ -243,6 +243,19 @@ mod tests {
             }
         }
         assert!(bounded > 50 && unbounded > 20, "{bounded} bounded, {unbounded} overflowed");
+        // What does not decay stays as far away as it was.
+        let first = std::iter::once(0..1).collect();
+        let mut partly = Adam::<f32>::new(2, 0.9, 0.99, 1e-8).with_decay(1.0, first);
+        let mut p = [50.0_f32, 50.0];
+        let reach = partly.reach(1.0, clip::global_norm(&p), 0.0);
+        partly.step(1.0, &mut p, &[0.0; 2]);
+        assert!(p == [0.0, 50.0] && reach >= 50.0, "{reach}");
+        // A moment that was read from outside and is no number.
+        for broken in [f32::NAN, f32::INFINITY, -1.0] {
+            let mut rule = Adam::<f32>::new(1, 0.9, 0.99, 1e-8);
+            rule.state()[1].1[0] = broken;
+            assert_eq!(rule.reach(1e-3, 1.0, 1.0), f64::INFINITY);
+        }
         let mut beta_of_1 = Adam::<f32>::new(1, 1.0, 0.99, 1e-8);
         assert_eq!(beta_of_1.reach(1e-3, 1.0, 1.0), f64::INFINITY);
         let mut no_epsilon = Adam::<f32>::new(1, 0.9, 0.99, 0.0);

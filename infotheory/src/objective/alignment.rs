@@ -72,7 +72,8 @@ pub fn objective<T: Real>(
 /// ```
 pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<Vec<T>, InfoError> {
     check(reference, rewards, beta)?;
-    Ok(probability::softmax::softmax(&scores(reference, rewards, beta)))
+    let (_, scores) = scores(reference, rewards, beta);
+    Ok(probability::softmax::softmax(&scores))
 }
 
 /// The least value of [`objective`]: <var>−β·ln Σ π_ref·e^(r/β)</var>.
@@ -91,14 +92,22 @@ pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<V
 /// ```
 pub fn best_value<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<T, InfoError> {
     check(reference, rewards, beta)?;
-    Ok(-(beta * log_sum_exp(&scores(reference, rewards, beta))))
+    let (best, scores) = scores(reference, rewards, beta);
+    Ok(-(best + beta * log_sum_exp(&scores)))
 }
 
-/// ln π_ref + r/β; −∞ of what the reference cannot do.
-fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Vec<T> {
+/// The largest reward r̂ of what the reference can do, and the scores ln π_ref + (r − r̂)/β, which do not
+/// overflow upwards; −∞ of what the reference cannot do.
+fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> (T, Vec<T>) {
     let minus = T::from_f64(f64::NEG_INFINITY);
-    let score = |(&p, &r): (&T, &T)| if p == T::zero() { minus } else { p.ln() + r / beta };
-    reference.iter().zip(rewards).map(score).collect()
+    let pairs = || reference.iter().zip(rewards);
+    let possible = pairs().filter(|(p, _)| **p > T::zero()).map(|(_, &r)| r);
+    let best = possible.fold(minus, |best, r| if r > best { r } else { best });
+    let score = |(&p, &r): (&T, &T)| match p == T::zero() {
+        true => minus,
+        false => p.ln() + (r - best) / beta,
+    };
+    (best, pairs().map(score).collect())
 }
 
 /// An estimate of <var>KL(π ‖ π_ref)</var> from one token that the *policy* drew: x − 1 − ln x with
@@ -131,7 +140,15 @@ pub fn kl_estimate<T: Real>(ln_policy: T, ln_reference: T) -> Result<Nats<T>, In
         return Ok(Nats(T::from_f64(f64::INFINITY)));
     }
     let difference = ln_reference - ln_policy;
-    Ok(Nats(difference.exp() - T::one() - difference))
+    let size = difference.to_f64().abs();
+    if size >= 0.25 {
+        return Ok(Nats(difference.exp() - T::one() - difference));
+    }
+    // Near 0 that cancels; dᵏ/k! from k = 2 on does not.
+    let series = (3..=16)
+        .rev()
+        .fold(T::one(), |sum, k| T::one() + sum * difference / T::from_f64(f64::from(k)));
+    Ok(Nats(difference * difference / T::from_f64(2.0) * series))
 }
 
 #[cfg(test)]
@@ -166,6 +183,22 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Near policies: never below 0, and d²/2 + d³/6 to the next power.
+        #[test]
+        fn the_estimate_between_near_policies(
+            ln_policy in -20f64..0.0, exponent in -12f64..-1.0, sign in any::<bool>(),
+        ) {
+            let d = if sign { 1.0 } else { -1.0 } * 10f64.powf(exponent);
+            let other = (ln_policy + d).min(0.0);
+            let d = other - ln_policy;
+            let found = kl_estimate(ln_policy, other).unwrap().0;
+            prop_assert!(found >= 0.0);
+            let start = d * d * (0.5 + d / 6.0);
+            prop_assert!((found - start).abs() <= d.powi(4) / 20.0 + 8.0 * f64::EPSILON * start);
+        }
+    }
+
     #[test]
     fn the_textbook_s_drift_is_one_summand() {
         let (policy, reference) = ([0.7_f64, 0.3], [0.0001, 0.9999]);
@@ -192,6 +225,9 @@ mod tests {
         // What the reference cannot do, no reward buys; and e^(r/β) does not overflow.
         assert_eq!(best_policy(&[1.0, 0.0], &[0.0, 1e300], 1e-5), Ok(vec![1.0, 0.0]));
         assert_eq!(best_policy(&[0.5, 0.5], &[0.0, 1e4], 1e-3), Ok(vec![0.0, 1.0]));
+        assert_eq!(best_policy(&[0.5, 0.5], &[0.0, 1.0], 5e-324), Ok(vec![0.0, 1.0]));
+        assert_eq!(best_policy(&[0.5, 0.5], &[-1e308, 1e308], 1e-5), Ok(vec![0.0, 1.0]));
+        assert_eq!(best_value(&[0.5, 0.5], &[0.0, 1e308], 1e-5), Ok(-1e308));
         assert_eq!(kl_estimate(-1.0, -inf).unwrap().0, inf);
         assert_eq!(kl_estimate(-0.0, 0.0).unwrap().0, 0.0);
         assert_eq!(kl_estimate(-1e308, 0.0).unwrap().0, inf);

@@ -58,7 +58,8 @@ pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nat
     });
     // Rounding can leave a difference of sums below 0.
     let kl = if kl < T::zero() { T::zero() } else { kl };
-    Ok(Nats(temperature * temperature * kl))
+    // In this order a huge T meets a tiny divergence before its own square overflows.
+    Ok(Nats(temperature * (temperature * kl)))
 }
 
 /// What is trained: hard·(−ln p_y) + (1 − hard)·[`loss`]. `hard` is the weight of the truth. ∞ where a

@@ -85,6 +85,14 @@ proptest! {
         };
         let again = Joint::from_conditionals(&joint.x(), &given(&joint, joint.x().len())).unwrap();
         all_close(again.table().as_slice(), joint.table().as_slice(), 8.0 * EPSILON);
+        for i in (0..joint.x().len()).filter(|&i| joint.x().probability(i) > 0.0) {
+            let (of, row) = (joint.x().probability(i), joint.y_given(i).unwrap());
+            for j in 0..joint.y().len() {
+                let both = joint.table()[(i, j)].min(of);
+                let share = probability::bayes::conditional(both, of).unwrap();
+                prop_assert!((share - row.probability(j)).abs() <= 8.0 * EPSILON);
+            }
+        }
         let turned = joint.transposed();
         let again =
             Joint::from_conditionals(&turned.x(), &given(&turned, turned.x().len())).unwrap();

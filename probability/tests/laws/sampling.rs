@@ -177,6 +177,10 @@ proptest! {
         let strange = |i: usize| (-all[i].ln() - entropy).abs();
         let kept: f64 = (0..z.len()).filter(|&i| p[i] > 0.0).map(|i| all[i]).sum();
         prop_assert!(kept >= goal - 64.0 * EPSILON);
+        // And no more is kept than it takes.
+        let left = (0..z.len()).filter(|&i| p[i] > 0.0);
+        let last = left.max_by(|&i, &j| strange(i).total_cmp(&strange(j))).unwrap();
+        prop_assert!(kept - all[last] < goal + 64.0 * EPSILON);
         for i in 0..z.len() {
             for j in 0..z.len() {
                 prop_assert!(!(p[i] > 0.0 && p[j] == 0.0) || strange(i) <= strange(j) + 1e-12);
@@ -228,6 +232,10 @@ proptest! {
             distribution_of(&Keep, &z),
             distribution_of(&RepetitionPenalty { penalty, history: &history }, &z),
         );
+        // Once, however often it occurred: divided where positive, multiplied where not.
+        let mut by_hand = z.clone();
+        by_hand[token] = if z[token] > 0.0 { z[token] / penalty } else { z[token] * penalty };
+        all_close(&p, &distribution_of(&Keep, &by_hand), 64.0 * EPSILON);
         prop_assert!(p[token] <= all[token] + 4.0 * EPSILON);
         prop_assert!((0..z.len()).all(|i| i == token || p[i] >= all[i] - 4.0 * EPSILON));
         prop_assert_eq!(

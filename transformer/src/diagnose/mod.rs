@@ -720,22 +720,26 @@ pub fn stability(
     let mut hessian = Hessian::of(subject, &wide, &batches)?;
     let preconditioner = match recipe.descent {
         Descent::Sgd { .. } => None,
-        Descent::Adam { beta2, epsilon, .. } => Some(match state.memory.get(1) {
-            Some(second) if state.steps > 0 => {
-                let correction = 1.0 - beta2.powf(state.steps as f64);
-                second.iter().map(|&v| (f64::from(v) / correction).sqrt() + epsilon).collect()
-            }
-            // At the first step v̂ = g².
-            _ => {
-                let mut step = subject.record::<f32>()?;
-                step.set_parameters(&state.parameters);
-                step.give(&batches[0]);
+        // v̂ as the coming step will have it, from the same batches as the Hessian: the row of a token that no
+        // batch had before has curvature there, and no second moment yet.
+        Descent::Adam { beta2, epsilon, .. } => {
+            let mut gradient = vec![0.0; n];
+            let mut step = subject.record::<f32>()?;
+            step.set_parameters(&state.parameters);
+            for batch in &batches {
+                step.give(batch);
                 step.step();
-                step.tape.gradients().iter().map(|g| f64::from(g.abs()) + epsilon).collect()
+                for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
+                    *sum += f64::from(g) / batches.len() as f64;
+                }
             }
-        }),
+            let correction = 1.0 - beta2.powf((state.steps + 1) as f64);
+            let second = |i: usize| state.memory.get(1).map_or(0.0, |v| f64::from(v[i]));
+            let next = |i: usize, g: f64| beta2 * second(i) + (1.0 - beta2) * g * g;
+            let entry = |(i, g)| (next(i, g) / correction).sqrt() + epsilon;
+            Some(gradient.into_iter().enumerate().map(entry).collect::<Vec<f64>>())
+        }
     };
-    let preconditioner: Option<Vec<f64>> = preconditioner;
     let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
     let limit = stability_limit(&recipe.descent, eigenvalue);

@@ -126,7 +126,7 @@ impl<T: Real> Explanation<T> {
                 .iter()
                 .map(|(axis, n)| format!("{axis} 0 to {}", n - 1))
                 .collect::<Vec<_>>()
-                .join(" and "),
+                .join(", "),
             found: indices.to_owned(),
         };
         let given: Option<Vec<usize>> =
