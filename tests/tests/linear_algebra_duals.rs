@@ -1,7 +1,7 @@
-//! Dual numbers pass through the plain functions of linear algebra: each derivative against central differences, and
-//! against its closed form where there is one.
+//! Dual numbers pass through the plain functions of linear algebra: each derivative against reverse mode and central
+//! differences, and against its closed form where there is one.
 
-use calculus::Dual;
+use calculus::{Dual, Traced, gradient};
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
 use linalg::{Matrix, Real, affine, basis, gram, lu, matrix, norm, outer, projection, rotation};
@@ -38,6 +38,13 @@ macro_rules! agree {
             // Functions of functions, about ten deep, whose values are of size 1 to 10.
             let bound = tolerance::difference(10) * (1.0 + slope.abs() + dual.value.abs());
             assert!(error <= bound, "{}: {} against {slope}", $name, dual.derivative);
+            // Reverse mode has the same products in another order.
+            let traced: fn(&[Traced<f64>]) -> Traced<f64> = $f;
+            let gradient = gradient(traced, x);
+            let terms = || gradient.iter().zip(direction).map(|(g, d)| g * d);
+            let error = (dual.derivative - terms().sum::<f64>()).abs();
+            let size = 1.0 + terms().map(f64::abs).sum::<f64>();
+            assert!(error <= tolerance::sum(256) * size, "{}: {error:e} in reverse", $name);
         }
     )*};
 }

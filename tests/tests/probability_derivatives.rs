@@ -1,7 +1,7 @@
 //! Functions of probability are generic over the scalar, so dual numbers differentiate them: held
-//! against the derivative that a textbook states, or against central differences.
+//! against the derivative that a textbook states, or against reverse mode and central differences.
 
-use calculus::Dual;
+use calculus::{Dual, Traced, gradient};
 use linalg::Real;
 use probability::gaussian::Gaussian;
 use probability::layer_norm::{layer_norm, standardise};
@@ -14,10 +14,17 @@ use proptest::prelude::*;
 use tests::tolerance;
 
 type D = Dual<f64>;
+type R = Traced<f64>;
 
-/// Σ fᵢ·wᵢ at x along `direction`, by dual numbers and by central differences of the same code in
-/// `f64`.
-fn compare(x: &[f64], direction: &[f64], dual: impl Fn(&[D]) -> D, plain: impl Fn(&[f64]) -> f64) {
+/// Σ fᵢ·wᵢ at x along `direction`, by dual numbers, by reverse mode, and by central differences of the same
+/// code in `f64`.
+fn compare(
+    x: &[f64],
+    direction: &[f64],
+    dual: impl Fn(&[D]) -> D,
+    reverse: impl Fn(&[R]) -> R,
+    plain: impl Fn(&[f64]) -> f64,
+) {
     let moving: Vec<D> = x.iter().zip(direction).map(|(&x, &d)| Dual::new(x, d)).collect();
     let along =
         |h: f64| plain(&x.iter().zip(direction).map(|(x, d)| x + h * d).collect::<Vec<_>>());
@@ -32,6 +39,15 @@ fn compare(x: &[f64], direction: &[f64], dual: impl Fn(&[D]) -> D, plain: impl F
         "{} by duals, {by_difference} by differences",
         by_dual.derivative
     );
+    // The same products in another order.
+    let terms: Vec<f64> = gradient(reverse, x).iter().zip(direction).map(|(g, d)| g * d).collect();
+    let by_reverse: f64 = terms.iter().sum();
+    let size = 1.0 + terms.iter().map(|t| t.abs()).sum::<f64>();
+    assert!(
+        (by_dual.derivative - by_reverse).abs() <= tolerance::sum(256) * size,
+        "{} by duals, {by_reverse} by reverse mode",
+        by_dual.derivative
+    );
 }
 
 /// The same generic code at both scalars.
@@ -40,7 +56,7 @@ macro_rules! differentiates {
         fn f<T: Real>($z: &[T]) -> T {
             $body
         }
-        compare($x, $direction, f::<D>, f::<f64>);
+        compare($x, $direction, f::<D>, f::<R>, f::<f64>);
     }};
 }
 

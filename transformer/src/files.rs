@@ -210,13 +210,19 @@ pub fn write<T: Real>(
 }
 
 /// Writes a file under a temporary name beside it, then renames it: at no time is there half a file,
-/// and a full disk leaves an earlier one as it was.
+/// and a full disk leaves an earlier one as it was. A link stays one: what it leads to is written. What is no
+/// file, such as a device or a pipe, is written to as it is.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
     let write = || -> std::io::Result<()> {
+        // Of a link, the file; one that is not there yet has no other name.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if target.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir()) {
+            return std::fs::OpenOptions::new().write(true).open(&target)?.write_all(bytes);
+        }
+        let directory = target.parent().filter(|d| !d.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
         // As an ordinary new file has them; tempfile's own files are their owner's only.
         #[cfg(unix)]
@@ -224,7 +230,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let mut file = builder.tempfile_in(directory.unwrap_or(Path::new(".")))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
+        file.persist(&target)?;
         Ok(())
     };
     write().map_err(|source| FileError::Write { path: path.to_owned(), source })
@@ -591,6 +597,21 @@ mod tests {
         let error = write_atomically(&path.join("below a file"), b"x").unwrap_err().to_string();
         assert!(error.ends_with("below a file: Not a directory"), "{error}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_lead_on_and_devices_stay() {
+        use std::os::unix::fs::FileTypeExt;
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        std::fs::write(&file, b"old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write_atomically(&link, b"new").unwrap();
+        assert!(link.is_symlink() && std::fs::read(&file).unwrap() == b"new");
+        let null = Path::new("/dev/null");
+        write_atomically(null, b"nothing").unwrap();
+        assert!(null.metadata().unwrap().file_type().is_char_device());
     }
 
     proptest! {

@@ -256,8 +256,12 @@ fn runs_are_not_lost_by_mistake() {
 fn a_finished_run_says_so() {
     let place = Place::new();
     place.train(&[]);
+    let before = place.files();
+    let fewer = place.refused(&["train", "--resume", "run", "--steps", "2"]);
+    says(&fewer, &["has taken 4 steps", "--steps 2"]);
+    assert_eq!(place.files(), before);
     let again = place.run(&["train", "--resume", "run"]);
-    says(&stderr(&again), &["finished 4 steps earlier", "--steps"]);
+    says(&stderr(&again), &["all 4 steps are taken", "--steps"]);
 }
 
 #[test]

@@ -175,7 +175,7 @@ fn at(path: &Path, error: &std::io::Error) -> String {
 /// The settings as a file that trains the same model again.
 fn described(config: &TrainingConfig) -> Result<String> {
     Ok(format!(
-        "# glassbox train --config THIS trains the same model again.\n{}",
+        "# glassbox train --config THIS trains the same model again, if it was not resumed with other steps.\n{}",
         toml::to_string(config)?
     ))
 }

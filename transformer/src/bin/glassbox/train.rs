@@ -71,6 +71,15 @@ impl Train {
                 format!("{} holds no run: there is no run.toml in it", run.display()).into()
             );
         }
+        if !run::state_file(run).exists() {
+            let shown = run.display();
+            return Err(format!(
+                "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; start \
+                 again with: {} train --config {shown}/run.toml --out {shown} --overwrite",
+                program()
+            )
+            .into());
+        }
         let given = Settings { threads: None, ..self.settings.clone() };
         let changes =
             Settings { steps: given.steps, eval_every: given.eval_every, ..Settings::default() };
@@ -106,25 +115,22 @@ impl Train {
                 (Run::create(&directory, &config, self.overwrite)?, Vec::new())
             }
             Some(directory) => {
-                if !run::state_file(directory).exists() {
-                    let shown = directory.display();
+                checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?;
+                let (done, asked) = (trainer.steps(), config.steps);
+                if done > asked {
                     return Err(format!(
-                        "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; \
-                         start again with: {} train --config {shown}/run.toml --out {shown} --overwrite",
-                        program()
+                        "{} has taken {done} steps, more than --steps {asked}: ask for {done} or more",
+                        directory.display()
                     )
                     .into());
                 }
-                checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?;
                 Run::reopen(directory, &config, trainer.steps())?
             }
         };
         introduce(&source, &trainer, run.directory());
         if trainer.steps() >= config.steps {
             let steps = trainer.steps();
-            remark(format!(
-                "finished {steps} steps earlier: nothing to train; --steps asks for more"
-            ));
+            remark(format!("all {steps} steps are taken: nothing to train; --steps asks for more"));
         }
         let baselines = source.baselines();
         let mut session = Session {
