@@ -144,7 +144,10 @@ impl Run {
             text.push('\n');
         }
         write_atomically(&path, text.as_bytes())?;
-        write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+        // Who asks for fewer steps than were taken measures the run, and changes nothing of it.
+        if config.steps > step {
+            write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+        }
         let file = OpenOptions::new().append(true).open(&path).map_err(|e| at(&path, &e))?;
         let length = text.len() as u64;
         Ok((Run { directory: directory.to_owned(), metrics: file, length }, metrics))

@@ -116,14 +116,6 @@ impl Train {
             }
             Some(directory) => {
                 checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?;
-                let (done, asked) = (trainer.steps(), config.steps);
-                if done > asked {
-                    return Err(format!(
-                        "{} has taken {done} steps, more than --steps {asked}: ask for {done} or more",
-                        directory.display()
-                    )
-                    .into());
-                }
                 Run::reopen(directory, &config, trainer.steps())?
             }
         };
