@@ -3,6 +3,8 @@
 //! A vjp is the transpose of a linear map J. For any direction ẋ and any upstream gradient ȳ,
 //! <var>⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩</var>: one number, computed by two independent routes. The left side runs the
 //! *forward* code on dual numbers, the right side the vjp.
+//!
+//! On `f64` alone: what is compared are numbers, by routes that each take a scalar of their own.
 
 use crate::landscape::Field;
 use crate::{Dual, directional_derivative, gradient};
@@ -161,6 +163,10 @@ impl Agreement {
 
 /// The slope of `f` at `x` along `direction`, by three routes: dual = reverse = difference. The first two
 /// agree to rounding, the third to about <var>ε^⅔</var> times how strongly f bends.
+///
+/// 0 by all routes without variables or along a direction of zeros. Where x, the direction or f is ±∞ or NaN at
+/// least one route is no number, and [`Agreement::error`] is NaN; so it is where x is so large that its
+/// difference step leaves the domain.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -3,8 +3,8 @@
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real, ViewMut, parallel, simd};
 
-/// <var>‖g‖₂</var> of all gradients together, summed in `f64`; 0 of none, NaN or ∞ where the gradients
-/// are.
+/// <var>‖g‖₂</var> of all gradients together, summed in `f64` and without a derivative; 0 of none, NaN or ∞ where the
+/// gradients are. ([`linalg::norm::l2`] has one.)
 ///
 /// Right over the whole range of `f64`: where squares overflow or vanish, the sum is taken again of
 /// gradients scaled by the largest.
@@ -55,7 +55,8 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 
 /// Shrinks all gradients together so that their norm is at most `limit`; returns the norm before.
 ///
-/// <var>g ← g·min(1, limit/(‖g‖ + 10⁻⁶))</var>: the direction stays. The 10⁻⁶ is PyTorch's. Gradients
+/// <var>g ← g·min(1, limit/(‖g‖ + 10⁻⁶))</var>: the direction stays. The 10⁻⁶ is PyTorch's. The factor is an `f64`: a
+/// constant to whoever differentiates through it. Gradients
 /// whose norm is not finite are left as they are: there is nothing to save, and the caller must see it. A
 /// limit of ∞ leaves all as they are.
 ///
@@ -76,7 +77,7 @@ pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
 }
 
 /// The factor by which [`by_global_norm`] shrinks gradients of this norm: at most 1, and 1 where the norm
-/// is not finite.
+/// is not finite. On `f64` alone, as the norm is.
 ///
 /// # Panics
 /// As [`by_global_norm`].
@@ -112,7 +113,13 @@ pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     });
 }
 
-/// Clipping as a formula, where the norm is `norm`: what an explanation prints and evaluates.
+/// Clipping as a formula, where the norm is `norm`: what an explanation prints and evaluates, on `f64` alone.
+///
+/// ```
+/// let formula = calculus::clip::formula(5.0, 1.0);
+/// let shrunk = formula.derive((0, 0), |_, _, _| 3.0);
+/// assert!((shrunk.part.value - 0.6).abs() < 1e-6); // 3 of (3, 4), whose norm is 5
+/// ```
 pub fn formula(norm: f64, limit: f64) -> Formula {
     Formula::new(
         "g′",

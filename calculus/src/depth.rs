@@ -82,7 +82,8 @@ pub fn rate<T: Real>(factors: &[T]) -> T {
 /// How many layers of this rate leave less than `smallest` of a gradient of 1: ln smallest / ln rate,
 /// rounded up; none where the gradient does not shrink.
 ///
-/// None too for a rate or a `smallest` that is NaN; 0 where `smallest` is above 1 and 1 where the rate is 0.
+/// None too for a rate or a `smallest` that is NaN; 0 where `smallest` is above 1 and 1 where the rate is 0. On `f64`
+/// alone: a whole number has no derivative.
 ///
 /// ```
 /// use calculus::depth::depth_of_vanishing;

@@ -5,6 +5,8 @@
 //! of what the slope promised. No learning rate has to be chosen.
 //!
 //! Source: Armijo 1966; Nocedal and Wright, *Numerical Optimization*, 2006, algorithm 3.1.
+//!
+//! On `f64` alone: how often a step is halved is a whole number, and has no derivative.
 
 use crate::{Traced, clip, value_and_gradient};
 use thiserror::Error;

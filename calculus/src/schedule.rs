@@ -3,6 +3,8 @@
 //! The learning rate is the most important number to choose: above the stability limit descent
 //! diverges ([`crate::stability`]), far below it crawls. Warm-up lets the moments of Adam settle before
 //! steps are long; the fall at the end lets the parameters settle in their valley.
+//!
+//! On `f64` alone: rates are settings, and a step is a whole number.
 
 use std::f64::consts::PI;
 

@@ -9,6 +9,7 @@
 
 use crate::stationary::{StationaryError, curvatures};
 use crate::{Dual, Traced, hessian};
+use linalg::Real;
 
 /// <var>2·(1 + µ)/λ</var>: the learning rate below which descent with momentum µ is stable along an axis of
 /// curvature λ.
@@ -21,20 +22,22 @@ use crate::{Dual, Traced, hessian};
 /// assert_eq!(calculus::stability::limit(8.0, 0.0), 0.25);
 /// assert_eq!(calculus::stability::limit(8.0, 0.9), 0.475);
 /// ```
-pub fn limit(curvature: f64, momentum: f64) -> f64 {
-    if curvature >= 0.0 { 2.0 * (1.0 + momentum) / curvature.abs() } else { f64::NAN }
+pub fn limit<T: Real>(curvature: T, momentum: T) -> T {
+    let stable = T::from_f64(2.0) * (T::one() + momentum) / curvature.abs();
+    if curvature >= T::zero() { stable } else { T::from_f64(f64::NAN) }
 }
 
 /// 1 − η·λ: what one step of gradient descent leaves of the error along an axis of curvature λ. Below 1
-/// in size: stable; negative: every step overshoots.
+/// in size: stable; negative: every step overshoots. IEEE arithmetic: 0·∞ and NaN are NaN, a product beyond the
+/// range ±∞, one below half of ε nothing.
 ///
 /// ```
 /// use calculus::stability::factor;
 /// assert_eq!(factor(0.125, 8.0), 0.0); // lands at once
 /// assert_eq!(factor(0.25, 8.0), -1.0); // swings for ever
 /// ```
-pub fn factor(rate: f64, curvature: f64) -> f64 {
-    1.0 - rate * curvature
+pub fn factor<T: Real>(rate: T, curvature: T) -> T {
+    T::one() - rate * curvature
 }
 
 /// 2/(λmin + λmax): the rate at which the slowest axis shrinks fastest, by (κ − 1)/(κ + 1) a step with the
@@ -48,11 +51,12 @@ pub fn factor(rate: f64, curvature: f64) -> f64 {
 /// assert_eq!(rate, 0.2);
 /// assert!((factor(rate, 1.0) - 0.8).abs() < 1e-15 && (factor(rate, 9.0) + 0.8).abs() < 1e-15);
 /// ```
-pub fn best_rate(smallest: f64, largest: f64) -> f64 {
-    2.0 / (smallest + largest)
+pub fn best_rate<T: Real>(smallest: T, largest: T) -> T {
+    T::from_f64(2.0) / (smallest + largest)
 }
 
-/// λmax of the Hessian of f at `x`: its sharpness. For small problems: the whole Hessian is formed.
+/// λmax of the Hessian of f at `x`: its sharpness. For small problems: the whole Hessian is formed. On `f64` alone, as
+/// decompositions are.
 ///
 /// # Errors
 /// Where there are no variables, or the Hessian is not finite.
@@ -80,10 +84,14 @@ mod tests {
         assert_eq!(limit(-0.0, 0.0), f64::INFINITY);
         assert_eq!(limit(5e-324, 0.0), f64::INFINITY); // more than there are numbers
         assert_eq!(limit(f64::INFINITY, 0.0), 0.0);
-        assert!(limit(-1.0, 0.0).is_nan() && limit(f64::NAN, 0.0).is_nan());
+        assert!(limit(-1.0_f64, 0.0).is_nan() && limit(f64::NAN, 0.0).is_nan());
         assert_eq!(factor(0.0, 1e300), 1.0);
-        assert!(factor(0.0, f64::INFINITY).is_nan());
-        assert_eq!(best_rate(0.0, 0.0), f64::INFINITY);
+        assert!(factor(0.0, f64::INFINITY).is_nan() && factor(f64::NAN, 0.0).is_nan());
+        assert_eq!(factor(1e200, 1e200), f64::NEG_INFINITY);
+        assert_eq!(factor(1e200, -1e200), f64::INFINITY);
+        assert_eq!((factor(5e-324, 1.0), factor(-0.0, 5.0)), (1.0, 1.0));
+        assert_eq!(best_rate(0.0, 0.0), f64::INFINITY); // of f32 too:
+        assert_eq!((limit(8.0_f32, 0.0), best_rate(1.0_f32, 9.0)), (0.25, 0.2));
         assert!(best_rate(f64::NAN, 1.0).is_nan());
         assert!(sharpness(|_| Traced::constant(Dual::constant(0.0)), &[]).is_err());
     }

@@ -157,7 +157,9 @@ pub fn classify(hessian: &Matrix<f64>) -> Result<Stationary, StationaryError> {
 /// The kind of the stationary point of f at `x`, where <var>‖∇f(x)‖₂</var> ≤ `tolerance`.
 ///
 /// # Errors
-/// A point that is not stationary (a gradient of NaN is not), and as [`classify`].
+/// A point that is not stationary (a gradient of NaN or ∞ is not, nor is any where the tolerance is NaN or
+/// negative), and as [`classify`]: no variables, or a Hessian that is not finite. A tolerance of 0 asks for a
+/// gradient of exactly 0, one of ∞ for any that is a number.
 ///
 /// ```
 /// use calculus::stationary::{Kind, classify_at};

@@ -69,13 +69,23 @@ impl<T: Real, const N: usize> Series<T, N> {
         self.0[k] * factorial(k)
     }
 
-    /// The polynomial at h (Horner 1819).
+    /// The polynomial at h (Horner 1819). At ±∞ it is ±∞ as the highest power says, NaN if that has the coefficient 0;
+    /// at a huge h ±∞, at a tiny one the value alone.
+    ///
+    /// ```
+    /// use calculus::taylor;
+    /// use linalg::Real;
+    /// // eˣ about 0 to h³, a tenth away: 1 + 0.1 + 0.005 + 0.000167
+    /// let p = taylor::expand::<f64, 4>(|x| x.exp(), 0.0);
+    /// assert!((p.at(0.1) - 1.105167).abs() < 1e-6 && (0.1_f64.exp() - p.at(0.1)).abs() < 5e-6);
+    /// ```
     pub fn at(&self, h: T) -> T {
-        self.0.iter().rev().fold(T::zero(), |sum, &c| sum * h + c)
+        self.0[..N - 1].iter().rev().fold(self.0[N - 1], |sum, &c| sum * h + c)
     }
 
     /// What the remainder at h is at most, where |f⁽ᴺ⁾| ≤ `largest` between x and x + h:
-    /// <var>largest·|h|ᴺ/N!</var>.
+    /// <var>largest·|h|ᴺ/N!</var>. 0 at h = ±0, ∞ where the power leaves the range (or h or `largest` is ±∞), 0 where
+    /// it is below it; NaN of NaN and of 0·∞.
     ///
     /// ```
     /// use calculus::taylor;

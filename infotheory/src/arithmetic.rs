@@ -22,6 +22,8 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //! Source: Rissanen 1976; Pasco 1976; Witten, Neal and Cleary 1987.
+//!
+//! Costs are those of whole frequencies and on `f64` alone: a coder rounds, and what is rounded has no derivative.
 
 use crate::units::Bits;
 use crate::{InfoError, distribution};

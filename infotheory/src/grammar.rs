@@ -10,6 +10,8 @@
 //! and where every text has one derivation only, the entropy of a derivation is that of the text.
 //! [`Grammar::new`] proves that, or refuses: see [`GrammarError::Ambiguous`].
 //! Source: Shannon 1948; Grenander 1976 for the entropy of grammars.
+//!
+//! On `f64` alone: the weights of a template are whole numbers.
 
 mod automaton;
 mod template;

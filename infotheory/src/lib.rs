@@ -168,7 +168,7 @@ pub use units::{Bits, Nats};
 /// The target of a token that is not to be predicted. Any negative target is ignored.
 pub const IGNORED: f64 = -1.0;
 
-/// Nats in bits, of a number that has left its unit: x/ln 2. See [`Nats::to_bits`].
+/// Nats in bits, of a number that has left its unit and its scalar, an `f64`: x/ln 2. See [`Nats::to_bits`].
 ///
 /// ```
 /// assert_eq!(infotheory::bits(std::f64::consts::LN_2), 1.0);
@@ -177,7 +177,7 @@ pub fn bits(nats: f64) -> f64 {
     Nats(nats).to_bits().0
 }
 
-/// The perplexity <var>e^H</var> of a cross-entropy in nats that has left its unit. See
+/// The perplexity <var>e^H</var> of a cross-entropy in nats that has left its unit and its scalar, an `f64`. See
 /// [`Nats::perplexity`].
 ///
 /// ```

@@ -7,6 +7,8 @@
 //! infinite: [`Smoothing`] says where its share comes from. Where a long history was seen too seldom the
 //! shorter one speaks; Kneser and Ney's insight is that there it should not say how *often* a word
 //! occurs but after how many *different* words ("Francisco" is frequent, and follows one).
+//!
+//! On `f64` alone: a model of counts has no parameter that moves.
 
 use crate::InfoError;
 use crate::units::Nats;

@@ -6,6 +6,8 @@
 //! ([`crate::arithmetic`]) saves. In a transformer: tokens are numbered, not coded; but a byte-pair
 //! vocabulary gives short names to what is frequent, by the same idea.
 //! Source: Kraft 1949; Huffman 1952; Cover and Thomas 2006, chapter 5.
+//!
+//! On `f64` alone: lengths are whole bits, which jump.
 
 use crate::units::Bits;
 use crate::{InfoError, distribution};

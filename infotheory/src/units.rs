@@ -41,7 +41,7 @@ pub struct Nats<T = f64>(pub T);
 pub struct Bits<T = f64>(pub T);
 
 impl<T: Real> Nats<T> {
-    /// In bits: x/ln 2.
+    /// In bits: x/ln 2. ±∞, NaN and the sign of 0 stay; from 0.69 of the largest float on, ∞.
     ///
     /// ```
     /// use infotheory::units::Nats;
@@ -51,7 +51,8 @@ impl<T: Real> Nats<T> {
         Bits(self.0 / T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity <var>e^H</var>: as unsure as a uniform choice among so many. ∞ of ∞; 1 of 0.
+    /// Perplexity <var>e^H</var>: as unsure as a uniform choice among so many. 1 of 0, ∞ of ∞ and above 709.8 nats, 0 of
+    /// −∞; NaN of NaN.
     ///
     /// ```
     /// use infotheory::units::Nats;
@@ -63,7 +64,7 @@ impl<T: Real> Nats<T> {
 }
 
 impl<T: Real> Bits<T> {
-    /// In nats: <var>x·ln 2</var>.
+    /// In nats: <var>x·ln 2</var>. ±∞, NaN and the sign of 0 stay; no number overflows.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -73,7 +74,8 @@ impl<T: Real> Bits<T> {
         Nats(self.0 * T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity <var>2^H</var>: the same number as that of the same information in nats.
+    /// Perplexity <var>2^H</var>: the same number as that of the same information in nats. 1 of 0, ∞ of ∞ and above 1024
+    /// bits, 0 of −∞; NaN of NaN.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -87,7 +89,8 @@ impl<T: Real> Bits<T> {
 macro_rules! unit {
     ($unit:ident, $name:literal, $one:expr) => {
         impl<T: Real> $unit<T> {
-            /// A count's share: the total over how many. Of tokens, characters or bytes it makes a rate.
+            /// A count's share: the total over how many. Of tokens, characters or bytes it makes a rate. ±∞ and
+            /// NaN stay; a share below the smallest float is 0.
             ///
             /// # Errors
             /// If the count is 0: a mean over nothing.
@@ -105,10 +108,18 @@ macro_rules! unit {
                 Ok($unit(self.0 / T::from_f64(count as f64)))
             }
 
-            /// The mean of several.
+            /// The mean of several: their sum, in order, over how many. NaN where one is or ∞ and −∞ meet; ±∞ where
+            /// one is, and where the sum leaves the range though the mean would not.
             ///
             /// # Errors
             /// If there is none.
+            ///
+            /// ```
+            #[doc = concat!("use infotheory::units::", stringify!($unit), ";")]
+            #[doc = concat!("let mean = ", stringify!($unit), "::mean([1.0, 2.0, 6.0].map(", stringify!($unit), "))?;")]
+            /// assert_eq!(mean.0, 3.0);
+            /// # Ok::<(), infotheory::InfoError>(())
+            /// ```
             pub fn mean(all: impl IntoIterator<Item = Self>) -> Result<Self, InfoError> {
                 let (mut sum, mut count) = (T::zero(), 0);
                 for one in all {
@@ -191,7 +202,7 @@ unit!(Bits, " bits", "outcomes");
 /// assert_eq!(bits_per_byte(total, "æø")?.0, 2.0); // each of these takes two bytes
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
-pub fn bits_per_character(total: Nats, text: &str) -> Result<Bits, InfoError> {
+pub fn bits_per_character<T: Real>(total: Nats<T>, text: &str) -> Result<Bits<T>, InfoError> {
     match text.chars().count() {
         0 => Err(InfoError::NoMean { what: "characters" }),
         count => total.to_bits().per(count),
@@ -211,7 +222,7 @@ pub fn bits_per_character(total: Nats, text: &str) -> Result<Bits, InfoError> {
 /// assert!((bits_per_byte(total, text)?.0 - 10.0 / 6.0).abs() < 1e-15);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
-pub fn bits_per_byte(total: Nats, text: &str) -> Result<Bits, InfoError> {
+pub fn bits_per_byte<T: Real>(total: Nats<T>, text: &str) -> Result<Bits<T>, InfoError> {
     match text.len() {
         0 => Err(InfoError::NoMean { what: "bytes" }),
         count => total.to_bits().per(count),
@@ -258,6 +269,21 @@ mod tests {
         assert_eq!(Bits(5e-324).to_nats().0, 5e-324);
         assert_eq!(Nats(1e308).to_bits().0, 1e308 / std::f64::consts::LN_2);
         assert_eq!(Nats(710.0).perplexity(), f64::INFINITY);
+        assert!(
+            Nats(709.78).perplexity() < f64::INFINITY && Bits(1023.0).perplexity() < f64::INFINITY
+        );
+        assert_eq!((Bits(1024.5).perplexity(), Bits(-2000.0).perplexity()), (f64::INFINITY, 0.0));
+        assert_eq!(Bits(f64::NEG_INFINITY).perplexity(), 0.0);
+        assert!(Bits(f64::NAN).perplexity().is_nan() && Nats(f64::NAN).to_bits().0.is_nan());
+        assert_eq!(Nats(-0.0_f64).to_bits().0.to_bits(), (-0.0_f64).to_bits());
+        assert_eq!(Bits(-0.0_f64).to_nats().0.to_bits(), (-0.0_f64).to_bits());
+        assert_eq!(Nats(0.7 * f64::MAX).to_bits().0, f64::INFINITY);
+        assert!(Nats(0.69 * f64::MAX).to_bits().0.is_finite());
+        assert_eq!(Bits(f64::MAX).to_nats().0, f64::MAX * std::f64::consts::LN_2);
+        let (high, low) = (Nats(f64::INFINITY), Nats(f64::NEG_INFINITY));
+        assert!(Nats::mean([high, low]).unwrap().0.is_nan());
+        assert_eq!(Nats::mean([low, Nats(1.0)]).unwrap(), low);
+        assert!(Bits::mean([Bits(1.0), Bits(f64::NAN)]).unwrap().0.is_nan());
         assert_eq!(Bits::<f64>::mean([]), Err(InfoError::NoMean { what: "outcomes" }));
         assert_eq!(Nats(f64::MAX).per(0), Err(InfoError::NoMean { what: "outcomes" }));
         assert_eq!(Nats(5e-324).per(usize::MAX).unwrap().0, 0.0);

@@ -145,7 +145,7 @@ impl<T: Real> Adapter<T> {
 
 impl Adapter<f64> {
     /// The adapter of rank r nearest to a change of weights, by Eckart and Young, with <var>α = r</var> (scale
-    /// 1).
+    /// 1). In `f64` alone, by [`Svd`](crate::svd::Svd).
     ///
     /// # Errors
     /// A rank that the change cannot have, or 0; NaN and ±∞.

@@ -5,6 +5,8 @@
 //! result is v adds at most ε·|v| (functions a few of that), a sum of n terms n·ε·Σ|terms|, and errors
 //! of operands pass through the derivative. Source: Higham, *Accuracy and Stability of Numerical
 //! Algorithms*, 2002, chapters 3 and 4.
+//!
+//! On `f64` alone: what is derived are the numbers of one place, whatever scalar stored them.
 
 use crate::formula::{Condition, Equation, Expression, Formula, Function, Index, Matter, Relation};
 use std::collections::HashMap;

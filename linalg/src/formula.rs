@@ -19,6 +19,9 @@
 //! assert_eq!(formula.value.to_string(), "y[i,j] = Σₖ W[i,k]·x[k,j]");
 //! assert_eq!(formula.gradients[0].as_ref().unwrap().to_string(), "dW[i,j] = Σₖ dy[i,k]·x[j,k]");
 //! ```
+//!
+//! Tables and functions of a formula are evaluated on `f64` alone: a formula states a gradient and is not
+//! differentiated.
 
 mod text;
 

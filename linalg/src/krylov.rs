@@ -12,7 +12,8 @@
 //! Source: Lanczos, 1950; Golub and Van Loan, *Matrix Computations*, sections 7.3 and 10.1; Parlett, *The Symmetric
 //! Eigenvalue Problem*, 1998, chapter 13 (full reorthogonalisation).
 //!
-//! Vectors have the operator's scalar; eigenvalues are `f64` and carry no derivative.
+//! Vectors have the operator's scalar; eigenvalues and residuals are `f64` and carry no derivative. The vector of power
+//! iteration carries one, that of the iteration; a Ritz vector, made with coefficients in `f64` alone, carries none.
 
 use crate::basis::remove;
 use crate::error::{finite_elements, length};
@@ -50,7 +51,8 @@ pub fn start_vector<T: Real>(n: usize) -> Vec<T> {
 /// The eigenvalue of largest absolute value, and its eigenvector.
 ///
 /// Stops when the residual is at most `tolerance`·|θ|, or after `iterations` applications; the estimate says which.
-/// The error falls by |λ₂/λ₁| each time: of a symmetric operator [`Lanczos`] needs far fewer applications. The
+/// The error falls by |λ₂/λ₁| each time: of a symmetric operator [`Lanczos`] needs far fewer applications. Over a
+/// scalar with derivatives that of the vector falls in step, and is the eigenvector's in the limit. The
 /// operator need not be symmetric (the stationary distribution of a Markov chain is such an eigenvector); then
 /// the largest eigenvalue must be real and alone, and the residual bounds no distance.
 ///
@@ -251,7 +253,7 @@ impl<T: Real> Ritz<T> {
         self.estimate(self.values.len() - 1)
     }
 
-    /// Ritz value `i` with its vector, <var>x = Q·s</var>.
+    /// Ritz value `i` with its vector, <var>x = Q·s</var>, without a derivative.
     ///
     /// # Panics
     /// If there are not so many.
@@ -263,7 +265,8 @@ impl<T: Real> Ritz<T> {
         Estimate {
             value: self.values[i],
             residual: self.residuals[i],
-            vector: x,
+            // The basis moves with the operator, the coefficients cannot: half a derivative is none.
+            vector: x.into_iter().map(|x| T::from_f64(x.to_f64())).collect(),
             iterations: self.values.len(),
             converged: self.settled(i),
         }

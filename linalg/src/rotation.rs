@@ -42,7 +42,8 @@ impl Pairs {
     }
 }
 
-/// <var>ωᵢ = base^(−2i/d)</var>: radians a token by which pair i turns; pair 0 turns fastest, by one radian.
+/// <var>ωᵢ = base^(−2i/d)</var>: radians a token by which pair i turns; pair 0 turns fastest, by one radian. On `f64`
+/// alone: a setting, which does not move.
 ///
 /// ```
 /// use linalg::rotation::frequency;

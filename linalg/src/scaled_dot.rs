@@ -42,6 +42,14 @@
 //!     assert!((variance - 1.0).abs() < 5.0 * (2.0 / n as f64).sqrt(), "{d}: {variance}");
 //! }
 //! ```
+//!
+//! Token t is compared with the keys of all before it. Keys and values do not change, so they are kept: without a cache
+//! a text of 1,000 tokens computes 499,500 of them once more.
+//!
+//! ```
+//! let again: u64 = (1..=1000).map(|t| t - 1).sum();
+//! assert_eq!(again, 499_500);
+//! ```
 
 use crate::error::length;
 use crate::{Matrix, Real, ShapeError, apply, product::Product, scale::Scale, vector};

@@ -73,3 +73,14 @@ fn sinusoidal_positions_of_width_4() {
         assert!(near(found, printed, 6));
     }
 }
+
+/// Chapter 4.1: what a cache of keys and values saves. Without one, token t computes the keys and values of all
+/// t − 1 before it once more.
+#[test]
+fn keys_and_values_computed_again() {
+    let again: u64 = (1..=1000).map(|t| t - 1).sum();
+    assert_eq!(again, 499_500); // "about 500,000"
+    // What the cache takes: a key and a value for each layer, head, coordinate and token.
+    let (layers, heads, width, tokens) = (12, 12, 64, 1000);
+    assert_eq!(2 * layers * heads * width * tokens, 18_432_000);
+}

@@ -5,6 +5,8 @@
 //! drawing none that grows with n (inverse transform reads up to n probabilities).
 //! Source: Walker, *An efficient method for generating discrete random variables*, 1977; Vose,
 //! 1991.
+//!
+//! A table is a draw's machinery, in `f64` whatever the scalar: an index cannot be differentiated.
 
 use crate::categorical::Categorical;
 use crate::error::ProbabilityError;

@@ -4,6 +4,8 @@
 //! <var>P(i) = softmax(z)ᵢ</var>. No normalisation, no sum: a draw needs the logits once, in any
 //! order.
 //! Source: Gumbel 1954; Maddison, Tarlow, Minka, *A\* sampling*, 2014.
+//!
+//! The noise is `f64`; the draw is an index, which cannot be differentiated.
 
 use crate::error::{ProbabilityError, check};
 use crate::random::Random;

@@ -16,6 +16,8 @@
 //! Source: Glorot, Bengio, *Understanding the difficulty of training deep feedforward neural
 //! networks*, 2010; He et al., *Delving deep into rectifiers*, 2015; Radford et al., *Language
 //! models are unsupervised multitask learners*, 2019, section 2.3.
+//!
+//! Variances are `f64`, made of two sizes: there is nothing to differentiate.
 
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;

@@ -167,7 +167,8 @@ impl<T: Real> Joint<T> {
         Categorical::from_weights(&row).map_err(|_| impossible)
     }
 
-    /// E\[f(X, Y)\]; what cannot happen contributes 0.
+    /// E\[f(X, Y)\]; what cannot happen contributes 0, even where f is infinite or NaN. Where it can happen an
+    /// infinite f makes ±∞, and ∞ − ∞ or a NaN makes NaN. ±∞ too where the sum leaves the scalar's range.
     ///
     /// ```
     /// use probability::Joint;
@@ -180,7 +181,9 @@ impl<T: Real> Joint<T> {
         self.flat().expectation(|i| f(i % m, i / m))
     }
 
-    /// <var>Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]</var>; 0 where X and Y are independent.
+    /// <var>Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]</var>; 0 where X and Y are independent. NaN where a value
+    /// that can happen is infinite or NaN; ±∞ where products leave the scalar's range, NaN where they do on both
+    /// sides, and 0 where they are below it ([`Joint::correlation`] has no such limits).
     ///
     /// ```
     /// use probability::Joint;
@@ -224,7 +227,8 @@ impl<T: Real> Joint<T> {
         Ok(self.covariance(f, g) / scale)
     }
 
-    /// E\[g(Y) | x\] for every x; of an x of probability 0, which has no such mean, 0.
+    /// E\[g(Y) | x\] for every x; of an x of probability 0, which has no such mean, 0. An infinite or NaN g counts
+    /// for the x with which it can happen, as in [`Joint::expectation`].
     ///
     /// ```
     /// use probability::Joint;
@@ -237,7 +241,9 @@ impl<T: Real> Joint<T> {
         self.given_x(|y| y.expectation(&g))
     }
 
-    /// The variance of g(Y) in two parts: what X leaves open, and what X explains.
+    /// The variance of g(Y) in two parts: what X leaves open, and what X explains. Neither is negative. Both are
+    /// NaN where a value that can happen is infinite or NaN; ∞ where squares leave the scalar's range, and 0 where
+    /// they are below it.
     ///
     /// ```
     /// use probability::{Categorical, Joint};

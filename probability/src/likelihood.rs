@@ -85,9 +85,12 @@ pub fn mean_surprisal<T: Real>(
 
 /// The Gaussian that makes numbers most likely: their mean, and their *population* variance.
 ///
+/// Right at any scale: neither squares of 10²⁰⁰ nor of 10⁻²⁰⁰ leave the range, since numbers are scaled by a power
+/// of two first.
+///
 /// # Errors
 /// No numbers; one that is infinite or NaN; numbers that are all the same, to which no Gaussian is
-/// best.
+/// best, or whose deviation is below the smallest float.
 ///
 /// ```
 /// let fit = probability::likelihood::fit_gaussian(&[1.0, 2.0, 3.0, 4.0])?;
@@ -97,5 +100,8 @@ pub fn mean_surprisal<T: Real>(
 pub fn fit_gaussian<T: Real>(numbers: &[T]) -> Result<Gaussian<T>, ProbabilityError> {
     let values = numbers.iter().map(|x| x.to_f64());
     crate::error::check("number", "finite", values, f64::is_finite)?;
-    Gaussian::new(moments::mean(numbers)?, moments::population_variance(numbers)?.sqrt())
+    let unit = accurate::power_of_two(numbers);
+    let scaled: Vec<T> = numbers.iter().map(|&x| x / unit).collect();
+    let deviation = moments::population_variance(&scaled)?.sqrt();
+    Gaussian::new(moments::mean(&scaled)? * unit, deviation * unit)
 }

@@ -5,6 +5,8 @@
 //! what an uninterrupted one would have drawn.
 //!
 //! Source: Salmon, Moraes, Dror, Shaw, *Parallel Random Numbers: As Easy as 1, 2, 3*, 2011.
+//!
+//! Numbers are `f64`: constants to whatever is differentiated.
 
 /// The numbers of one seed, stream and step.
 ///

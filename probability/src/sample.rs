@@ -3,6 +3,8 @@
 //! A [`Sampler`] is a composition of transformations of [`transform`](crate::transform), in a fixed
 //! order: penalty, temperature, top-k, typical, top-p, min-p. For another order, or one twice,
 //! compose them by hand.
+//!
+//! On `f64` alone: which tokens are kept is a matter of rank, and a token is an index; neither can be differentiated.
 
 use crate::categorical::Categorical;
 use crate::transform::{

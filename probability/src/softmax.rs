@@ -1,7 +1,8 @@
 //! Softmax: scores to a probability distribution.
 //!
 //! Formula: <var>pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ)</var>, for each column z. The maximum is subtracted first,
-//! which changes nothing (a common factor cancels) and keeps <var>e^z</var> from overflowing.
+//! which changes nothing (a common factor cancels) and keeps <var>e^z</var> from overflowing, as it does
+//! above 709.7827 in `f64`, 88.7228 in `f32`, and ln 65504 = 11.0899 in half precision.
 //! Gradient: dz = p ⊙ (dp − ⟨dp, p⟩).
 //!
 //! There are two ways to round it. [`softmax`] makes up for what rounding z − max loses and is

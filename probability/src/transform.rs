@@ -26,6 +26,8 @@
 //! assert_eq!(p.probabilities().iter().filter(|p| **p > 0.0).count(), 2);
 //! # Ok::<(), probability::sample::SampleError>(())
 //! ```
+//!
+//! On `f64` alone: which tokens are kept is a matter of rank, which jumps.
 
 use crate::categorical::Categorical;
 use crate::sample::SampleError;

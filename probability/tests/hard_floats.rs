@@ -229,6 +229,40 @@ fn tables() {
             && empty(Joint::from_weights(&Matrix::<f64>::zeros(0, 3)))
     );
     assert!(element(Joint::from_probabilities(&matrix(1, 2, &[1.0, NAN])), 1));
+    // Values: what cannot happen does not count, whatever it is.
+    let never = Joint::from_probabilities(&matrix(2, 2, &[0.5, 0.0, 0.5, 0.0])).unwrap(); // x = 0
+    for hard in [INF, -INF, NAN] {
+        let at = |x: usize| if x == 0 { 2.0 } else { hard };
+        assert_eq!(never.expectation(|x, _| at(x)), 2.0);
+        assert_eq!(never.covariance(at, |y| y as f64), 0.0);
+        assert_eq!(never.transposed().conditional_means(at), [2.0, 2.0]);
+        let parts = never.transposed().total_variance(at);
+        assert_eq!((parts.within, parts.between, parts.total()), (0.0, 0.0, 0.0));
+        // What can happen does.
+        let found = even.expectation(|x, _| at(x));
+        assert!(found == hard || hard.is_nan() && found.is_nan());
+        assert!(even.covariance(at, |y| y as f64).is_nan());
+        assert!(nan(&even.conditional_means(at)) || even.conditional_means(at) == [hard; 2]);
+        let parts = even.total_variance(at);
+        assert!(parts.within.is_nan() && parts.between.is_nan() && parts.total().is_nan());
+    }
+    assert!(even.expectation(|x, _| if x == 0 { INF } else { -INF }).is_nan());
+    assert_eq!(even.expectation(|_, _| -0.0), 0.0);
+    assert!((even.expectation(|_, _| 1e308) / 1e308 - 1.0).abs() <= 4.0 * f64::EPSILON);
+    assert!(even.conditional_means(|_| TINY).iter().all(|&m| m == TINY || m == 0.0));
+    assert_eq!(never.conditional_means(|y| y as f64 + 1.0), [1.5, 0.0]); // no mean: 0
+    // Squares beyond the range, and below it.
+    assert!(even.covariance(|x| x as f64 * 1e200, |y| y as f64 * 1e200).is_nan()); // on both sides
+    let alike = Joint::from_probabilities(&matrix(2, 2, &[0.5, 0.0, 0.0, 0.5])).unwrap();
+    assert_eq!(alike.covariance(|x| x as f64 * 1e200, |y| y as f64 * 1e200), INF);
+    assert_eq!(alike.covariance(|x| x as f64 * 1e200, |y| y as f64 * -1e200), -INF);
+    assert_eq!(even.covariance(|x| x as f64 * 1e-200, |y| y as f64 * 1e-200), 0.0);
+    let (huge, tiny) =
+        (even.total_variance(|y| y as f64 * 1e200), even.total_variance(|y| y as f64 * 1e-200));
+    assert_eq!((huge.within, huge.between, huge.total()), (INF, INF, INF));
+    assert_eq!((tiny.within, tiny.between, tiny.total()), (0.0, 0.0, 0.0));
+    assert_eq!((one.expectation(|_, _| 7.0), one.covariance(|_| 7.0, |_| 3.0)), (7.0, 0.0));
+    assert_eq!(one.total_variance(|_| 7.0).total(), 0.0);
     let half = Joint::from_probabilities(&matrix(2, 2, &[0.5, 0.0, 0.5, 0.0])).unwrap();
     assert_eq!(half.y_given(1), Err(Error::Impossible { what: "x =", index: 1 }));
     assert_eq!(half.transposed().x_given(1), Err(Error::Impossible { what: "y =", index: 1 }));
@@ -300,8 +334,18 @@ fn likelihoods() {
         empty(likelihood::mean_surprisal(&p, &[0, 0]))
             && length(likelihood::log_likelihood(&p, &[1]))
     );
-    // A variance that is no float.
-    assert!(setting(likelihood::fit_gaussian(&[f64::MAX / 4.0, -f64::MAX / 4.0])));
+    // Any scale: the largest, squares that are beyond the floats or below them, and denormals.
+    for scale in [f64::MAX, 1e200, 1e160, 1.0, 1e-160, 1e-200, 1e-300, f64::MIN_POSITIVE] {
+        let fit = likelihood::fit_gaussian(&[scale, -scale]).unwrap();
+        assert_eq!((fit.mean(), fit.deviation()), (0.0, scale));
+        let fit = likelihood::fit_gaussian(&[0.25 * scale, 0.75 * scale]).unwrap();
+        let off = [fit.mean() / scale - 0.5, fit.deviation() / scale - 0.25].map(f64::abs);
+        assert!(off[0] <= f64::EPSILON && off[1] <= f64::EPSILON, "{scale:e}: {fit:?}");
+    }
+    let small = likelihood::fit_gaussian(&[1e-30_f32, 3e-30]).unwrap().deviation();
+    assert!((small / 1e-30 - 1.0).abs() <= 2.0 * f32::EPSILON);
+    assert_eq!(likelihood::fit_gaussian(&[TINY, -TINY]).unwrap().deviation(), TINY);
+    assert!(setting(likelihood::fit_gaussian(&[0.0, TINY]))); // half of the smallest float: none
     assert_eq!(likelihood::fit_gaussian(&[TINY, 1.0, 2.0]).unwrap().mean(), 1.0);
     assert!(
         empty(likelihood::fit_gaussian::<f64>(&[]))

@@ -120,3 +120,20 @@ fn a_fully_masked_row() {
     let refused = mask::masked_softmax(&scores, |key, query| key > query).unwrap_err();
     assert_eq!(refused, ProbabilityError::FullyMasked { row: 3 });
 }
+
+/// From where on e^z overflows: what softmax without its subtraction of the largest score meets.
+#[test]
+fn where_exponentials_overflow() {
+    assert!((f64::MAX.ln() - 709.7827).abs() < 5e-5);
+    assert!((f64::from(f32::MAX).ln() - 88.7228).abs() < 5e-5);
+    // Half precision ends at (2 − 2⁻¹⁰)·2¹⁵ = 65504.
+    let half = (2.0 - 2.0_f64.powi(-10)) * 2.0_f64.powi(15);
+    assert_eq!(half, 65504.0);
+    assert!((half.ln() - 11.0899).abs() < 5e-5);
+    assert!(709.79_f64.exp().is_infinite() && 709.78_f64.exp().is_finite());
+    assert!(88.73_f32.exp().is_infinite() && 88.72_f32.exp().is_finite());
+    // Which is why softmax subtracts the largest score: the same weights from scores a thousand higher.
+    let scores = [11.1, 89.0, 710.0];
+    let higher = scores.map(|z: f64| z + 1000.0);
+    assert_eq!(probability::softmax::softmax(&scores), probability::softmax::softmax(&higher));
+}

@@ -99,6 +99,33 @@ for x in [[-1.2, 1.0], [0.5, 0.75, -0.25, 2.0]]:
     put("rosenbrock hvp", [x, v], scipy.optimize.rosen_hess_prod(x, v), SCIPY)
     put("rosenbrock curvatures", [x], numpy.linalg.eigvalsh(scipy.optimize.rosen_hess(x)), NUMPY)
 
+# The other landscapes: value, gradient, Hessian, by the definition in the papers that name them.
+def bowl(x):
+    return (torch.tensor([2.0, 8.0, -1.0], dtype=torch.float64) * x * x).sum() / 2
+
+
+def himmelblau(x):
+    return (x[0] ** 2 + x[1] - 11) ** 2 + (x[0] + x[1] ** 2 - 7) ** 2
+
+
+def monkey_saddle(x):
+    return x[0] ** 3 - 3 * x[0] * x[1] ** 2
+
+
+for name, f, places in [
+    ("bowl", bowl, [[1.0, 0.5, -2.0], [-0.3, 0.7, 1.1]]),
+    ("himmelblau", himmelblau, [[3.0, 2.0], [-0.25, -0.875], [-2.5, 3.25], [0.5, -1.5]]),
+    ("monkey saddle", monkey_saddle, [[2.0, 1.0], [-0.3, 0.7], [0.0, 0.0]]),
+]:
+    for place in places:
+        x = torch.tensor(place, dtype=torch.float64, requires_grad=True)
+        value = f(x)
+        value.backward()
+        put(name, [place], [value.item()], TORCH)
+        put(name + " gradient", [place], x.grad.tolist(), TORCH)
+        hessian = torch.autograd.functional.hessian(f, x.detach())
+        put(name + " hessian", [place], hessian.T.flatten().tolist(), TORCH)
+
 # A logistic regression: loss, gradient, Hessian.
 points = torch.tensor([[0.5, -1.0], [1.5, 2.0], [-0.75, 0.25], [2.0, -0.5]], dtype=torch.float64)
 labels = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)

@@ -6,6 +6,7 @@
 
 pub mod alone;
 pub mod authority;
+pub mod bounded;
 pub mod count;
 pub mod deep;
 pub mod draw;
@@ -13,6 +14,7 @@ pub mod golden;
 pub mod law;
 pub mod models;
 pub mod registry;
+pub mod sources;
 pub mod tolerance;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! `authority/calculus.json`, made by the script beside it.
 
 use calculus::activation::{gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
-use calculus::landscape::{Field, Rosenbrock};
+use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
 use calculus::schedule::{Plateau, Schedule};
 use calculus::taylor::{self, Series};
@@ -82,6 +82,7 @@ fn routes(entry: &Entry) -> Vec<(&'static str, Vec<f64>)> {
             let found = stationary::curvatures(&hessian(|x| Rosenbrock.at(x), &x[0]));
             vec![("spectrum", found.expect("a symmetric matrix"))]
         }
+        name if landscape(name, &x[0]).is_some() => landscape(name, &x[0]).into_iter().collect(),
         "logistic regression" => {
             let (value, slope) = value_and_gradient(|w| logistic(w, &x[0], &x[1]), &x[2]);
             vec![("reverse mode", [vec![value], slope].concat())]
@@ -131,6 +132,27 @@ fn routes(entry: &Entry) -> Vec<(&'static str, Vec<f64>)> {
             ]
         }
     }
+}
+
+/// Value, gradient or Hessian of one of the landscapes that PyTorch differentiates.
+fn landscape(name: &str, x: &[f64]) -> Option<(&'static str, Vec<f64>)> {
+    fn of(f: &impl Field, what: &str, x: &[f64]) -> Option<(&'static str, Vec<f64>)> {
+        match what {
+            "" => Some(("value", vec![f.at(x)])),
+            " gradient" => Some(("reverse mode", gradient(|x| f.at(x), x))),
+            " hessian" => {
+                Some(("forward over reverse", hessian(|x| f.at(x), x).as_slice().to_vec()))
+            }
+            _ => None,
+        }
+    }
+    if let Some(what) = name.strip_prefix("bowl") {
+        return of(&Bowl(&[2.0, 8.0, -1.0]), what, x);
+    }
+    if let Some(what) = name.strip_prefix("himmelblau") {
+        return of(&Himmelblau, what, x);
+    }
+    name.strip_prefix("monkey saddle").and_then(|what| of(&MonkeySaddle, what, x))
 }
 
 /// A function of one variable.

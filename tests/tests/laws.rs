@@ -3,10 +3,9 @@
 use linalg::Primitive;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 use tests::law::{Case, Verdict};
 use tests::registry::{self, Visitor, type_name};
+use tests::sources::{MATHEMATICS, code, files};
 
 /// Tries all laws on every case; remembers the worst of each (type, number of operands).
 #[derive(Default)]
@@ -37,7 +36,6 @@ fn every_primitive_obeys() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..Default::default() })]
     #[test]
     fn on_any_shape(m in 1usize..40, n in 1usize..40) {
         let mut trial = Trial::default();
@@ -65,25 +63,6 @@ impl Visitor for Names {
     }
 }
 
-/// All Rust sources below a directory.
-fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(directory).expect("a readable directory") {
-        let path = entry.expect("a readable entry").path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|e| e == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-/// A source on one line, without comments and without its module of tests.
-fn code(source: &str) -> String {
-    let lines = source.lines().map(str::trim).filter(|line| !line.starts_with("//"));
-    let code = lines.collect::<Vec<_>>().join(" ");
-    code.split("#[cfg(test)] mod ").next().unwrap_or_default().to_string()
-}
-
 /// The (type, number of operands) of every `impl Primitive<N> for Type`.
 fn implementations(code: &str) -> impl Iterator<Item = (String, usize)> {
     code.split("Primitive<").skip(1).filter_map(|rest| {
@@ -95,13 +74,8 @@ fn implementations(code: &str) -> impl Iterator<Item = (String, usize)> {
 
 #[test]
 fn no_primitive_is_forgotten() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut files = Vec::new();
-    for crate_name in ["linalg", "probability", "calculus", "infotheory", "transformer"] {
-        sources(&workspace.join(crate_name).join("src"), &mut files);
-    }
-    let codes: Vec<String> =
-        files.iter().map(|f| code(&fs::read_to_string(f).expect("a readable file"))).collect();
+    let crates = [&MATHEMATICS[..], &["transformer"]].concat();
+    let codes: Vec<String> = files(&crates).iter().map(|(_, source)| code(source)).collect();
     let found: BTreeSet<_> = codes.iter().flat_map(|code| implementations(code)).collect();
     let mut tried = Names::default();
     registry::every(&mut tried);

@@ -53,16 +53,17 @@ pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<
 /// assert_eq!(target(4, 2, 0.2)?, [0.05, 0.05, 0.8500000000000001, 0.05]);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
-pub fn target(classes: usize, y: usize, alpha: f64) -> Result<Vec<f64>, InfoError> {
+pub fn target<T: Real>(classes: usize, y: usize, alpha: T) -> Result<Vec<T>, InfoError> {
     if y >= classes {
         return Err(InfoError::Target { place: 0, found: y, classes });
     }
-    if !(0.0..=1.0).contains(&alpha) {
-        return Err(InfoError::Parameter { what: "α", found: alpha, expected: "between 0 and 1" });
+    let found = alpha.to_f64();
+    if !(0.0..=1.0).contains(&found) {
+        return Err(InfoError::Parameter { what: "α", found, expected: "between 0 and 1" });
     }
-    let share = alpha / classes as f64;
-    let p: Vec<f64> =
-        (0..classes).map(|j| if j == y { 1.0 - alpha + share } else { share }).collect();
+    let share = alpha / T::from_f64(classes as f64);
+    let p: Vec<T> =
+        (0..classes).map(|j| if j == y { T::one() - alpha + share } else { share }).collect();
     distribution::check("the target", &p)?;
     Ok(p)
 }

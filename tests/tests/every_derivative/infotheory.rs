@@ -1,0 +1,142 @@
+//! Entropies, divergences, losses: every function of information theory that is generic.
+
+use crate::{Case, cases, seen};
+use infotheory::joint::Joint;
+use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
+use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
+use infotheory::{cross_entropy, divergence, entropy, gaussian};
+use linalg::{Real, matrix};
+use probability::sigmoid::sigmoid;
+use probability::softmax::softmax;
+
+/// A distribution over rows and columns.
+fn joint<T: Real>(z: &[T]) -> Joint<T> {
+    Joint::new(matrix(3, 3, &softmax(z))).expect("a distribution")
+}
+
+/// A distribution over two rows and two columns.
+fn small<T: Real>(z: &[T]) -> Joint<T> {
+    Joint::new(matrix(2, 2, &softmax(z))).expect("a distribution")
+}
+
+/// Two logits for each of four tokens, one of them not to be predicted.
+fn nats_of_columns<T: Real>(z: &[T]) -> T {
+    let targets = matrix(1, 4, &[0.0, 1.0, -1.0, 1.0].map(T::from_f64));
+    let mut nats = [T::zero(); 4];
+    cross_entropy::nats_of_columns(matrix(2, 4, &z[..8]).as_view(), targets.as_view(), &mut nats);
+    seen(&nats)
+}
+
+fn gradient_in_place<T: Real>(z: &[T]) -> T {
+    let targets = matrix(1, 4, &[0.0, 1.0, -1.0, 1.0].map(T::from_f64));
+    let (mut logits, mut nats) = (matrix(2, 4, &z[..8]), [T::zero(); 4]);
+    let view = logits.as_view_mut();
+    cross_entropy::gradient_in_place(view, targets.as_view(), z[8], &mut nats);
+    seen(logits.as_slice()) + seen(&nats)
+}
+
+pub fn cases() -> Vec<Case> {
+    cases! {
+        "cross_entropy::cross_entropy" => |z| {
+            cross_entropy::cross_entropy(&softmax(&z[..4]), &softmax(&z[4..8])).expect("one length").0
+        };
+        "cross_entropy::of_logits" => |z| cross_entropy::of_logits(z, 2).expect("finite").0;
+        "cross_entropy::mean_of_logits" => |z| {
+            let logits = matrix(3, 3, z);
+            let targets = [Some(1), None, Some(2)];
+            cross_entropy::mean_of_logits(logits.as_view(), &targets).expect("finite").0
+        };
+        "cross_entropy::nats_of_columns" => nats_of_columns;
+        "cross_entropy::gradient_in_place" => gradient_in_place;
+        "divergence::kl" => |z| {
+            divergence::kl(&softmax(&z[..4]), &softmax(&z[4..8])).expect("one length").0
+        };
+        "divergence::reverse_kl" => |z| {
+            divergence::reverse_kl(&softmax(&z[..4]), &softmax(&z[4..8])).expect("one length").0
+        };
+        "divergence::total_variation" => |z| {
+            divergence::total_variation(&softmax(&z[..4]), &softmax(&z[4..8])).expect("one length")
+        };
+        "divergence::jensen_shannon" => |z| {
+            divergence::jensen_shannon(&softmax(&z[..4]), &softmax(&z[4..8])).expect("one length").0
+        };
+        "entropy::self_information" => |z| entropy::self_information(sigmoid(z[0])).expect("a share").0;
+        "entropy::entropy" => |z| entropy::entropy(&softmax(z)).expect("a distribution").0;
+        "entropy::binary_entropy" => |z| entropy::binary_entropy(sigmoid(z[0])).expect("a share").0;
+        "entropy::normalised_entropy" => |z| entropy::normalised_entropy(&softmax(z)).expect("several");
+        "gaussian::entropy" => |z| gaussian::entropy(z[0].exp()).expect("positive").0 * z[1];
+        "gaussian::kl" => |z| gaussian::kl((z[0], z[1].exp()), (z[2], z[3].exp())).expect("positive").0;
+        "gaussian::mutual_information" => |z| {
+            gaussian::mutual_information(z[0].tanh()).expect("a correlation").0
+        };
+        "joint::Joint::new" "joint::Joint::table" => |z| {
+            let joint = Joint::new(matrix(3, 3, &softmax(z))).expect("a distribution");
+            seen(joint.table().as_slice())
+        };
+        "joint::Joint::independent" => |z| {
+            let both = Joint::independent(&softmax(&z[..4]), &softmax(&z[4..])).expect("distributions");
+            seen(both.table().as_slice())
+        };
+        "joint::Joint::through" => |z| {
+            let channel = matrix(2, 3, &[softmax(&z[3..5]), softmax(&z[5..7]), softmax(&z[7..])].concat());
+            let sent = Joint::through(&softmax(&z[..3]), &channel).expect("a channel");
+            sent.mutual_information().0
+        };
+        "joint::Joint::x" => |z| seen(joint(z).x());
+        "joint::Joint::y" => |z| seen(joint(z).y());
+        "joint::Joint::transposed" => |z| seen(joint(z).transposed().table().as_slice());
+        "joint::Joint::entropy" => |z| joint(z).entropy().0;
+        "joint::Joint::entropy_of_x" => |z| joint(z).entropy_of_x().0;
+        "joint::Joint::entropy_of_y" => |z| joint(z).entropy_of_y().0;
+        "joint::Joint::entropy_of_x_given_y" => |z| joint(z).entropy_of_x_given_y().0;
+        "joint::Joint::entropy_of_y_given_x" => |z| joint(z).entropy_of_y_given_x().0;
+        "joint::Joint::mutual_information" => |z| joint(z).mutual_information().0;
+        "joint::Joint::pointwise" => |z| joint(z).pointwise(0, 2).expect("possible").0;
+        "joint::Joint::conditional_kl" => |z| {
+            small(&z[..4]).conditional_kl(&small(&z[4..8])).expect("one shape").0
+        };
+        "units::Nats::to_bits" => |z| Nats(z[0] * z[1]).to_bits().0;
+        "units::Nats::perplexity" => |z| Nats(z[0]).perplexity();
+        "units::Nats::per" => |z| Nats(z[0] * z[1]).per(3).expect("a count").0;
+        "units::Nats::mean" => |z| Nats::mean(z.iter().map(|&z| Nats(z * z))).expect("numbers").0;
+        "units::Bits::to_nats" => |z| Bits(z[0] * z[1]).to_nats().0;
+        "units::Bits::perplexity" => |z| Bits(z[0]).perplexity();
+        "units::Bits::per" => |z| Bits(z[0] * z[1]).per(3).expect("a count").0;
+        "units::Bits::mean" => |z| Bits::mean(z.iter().map(|&z| Bits(z * z))).expect("numbers").0;
+        "units::bits_per_character" => |z| {
+            bits_per_character(Nats(z[0] * z[1]), "naïve").expect("a text").0
+        };
+        "units::bits_per_byte" => |z| bits_per_byte(Nats(z[0] * z[1]), "naïve").expect("a text").0;
+        "objective::alignment::objective" => |z| {
+            let (policy, reference) = (softmax(&z[..3]), softmax(&z[3..6]));
+            let beta = (z[0] * z[3]).exp();
+            alignment::objective(&policy, &reference, &z[6..], beta).expect("distributions")
+        };
+        "objective::alignment::best_policy" => |z| {
+            let beta = sigmoid(z[0]);
+            seen(&alignment::best_policy(&softmax(&z[1..4]), &z[4..7], beta).expect("distributions"))
+        };
+        "objective::alignment::best_value" => |z| {
+            let beta = sigmoid(z[0]);
+            alignment::best_value(&softmax(&z[1..4]), &z[4..7], beta).expect("distributions")
+        };
+        "objective::alignment::kl_estimate" => |z| {
+            alignment::kl_estimate(-z[0].exp(), -z[1].exp()).expect("logarithms of shares").0
+                * Real::from_f64(1e-2)
+        };
+        "objective::distillation::loss" => |z| {
+            distillation::loss(&z[..4], &z[4..8], z[8].exp()).expect("one length").0
+        };
+        "objective::distillation::with_truth" => |z| {
+            let (t, hard) = (z[8].exp(), sigmoid(z[7]));
+            distillation::with_truth(&z[..3], &z[3..6], 1, t, hard).expect("one length").0
+        };
+        "objective::label_smoothing::of_logits" => |z| {
+            label_smoothing::of_logits(&z[..4], 2, sigmoid(z[8])).expect("finite").0
+        };
+        "objective::label_smoothing::target" => |z| {
+            seen(&label_smoothing::target(4, 2, sigmoid(z[8])).expect("a class")) * z[0]
+        };
+        "objective::z_loss::of_logits" => |z| z_loss::of_logits(&z[..4], z[8].exp()).expect("finite");
+    }
+}

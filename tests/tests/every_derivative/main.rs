@@ -1,0 +1,289 @@
+//! Dual = reverse = difference, for every function of the mathematics crates.
+//!
+//! Each public function that is generic over the scalar is run on four scalars and differentiated by three routes:
+//! forward mode, reverse mode, and a central difference of the same function in `f64`; its Taylor series is the
+//! fourth witness. How far two routes may differ is not chosen. The scalars are `Dual<Bounded>`, `Traced<Bounded>`
+//! and `Series<Bounded, 6>` ([`tests::bounded`]): each derivative comes with a bound of its rounding errors, and
+//! the series knows what a central difference leaves out.
+//!
+//! That none is forgotten is held by name: a scan of the sources ([`tests::sources`]) lists every public function of
+//! numbers; one with neither a case here nor a reason in `reasons.rs` fails.
+
+mod calculus;
+mod infotheory;
+mod linalg;
+mod probability;
+mod reasons;
+
+use ::calculus::check::{central_difference, difference_step};
+use ::calculus::taylor::{Series, expand_along};
+use ::calculus::{Dual, Traced, directional_derivative, gradient};
+use ::linalg::{Real, vector};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use tests::bounded::{Bounded, with_path};
+use tests::sources::{self, MATHEMATICS};
+use tests::tolerance::MISTAKE;
+
+/// Variables of every case.
+const N: usize = 9;
+
+type F<T> = fn(&[T]) -> T;
+
+/// One number made by one function, or by several that belong together, from nine.
+struct Case {
+    /// The functions, by their path within the crate.
+    covers: &'static [&'static str],
+    /// The case as it is written.
+    written: &'static str,
+    plain: F<f64>,
+    bounded: F<Bounded>,
+    dual: F<Dual<Bounded>>,
+    traced: F<Traced<Bounded>>,
+    series: F<Series<Bounded, 6>>,
+}
+
+/// The same function at every scalar.
+macro_rules! cases {
+    ($($($name:literal)* => $f:expr;)*) => {
+        vec![$($crate::Case {
+            covers: &[$($name),*],
+            written: stringify!($f),
+            plain: $f,
+            bounded: $f,
+            dual: $f,
+            traced: $f,
+            series: $f,
+        }),*]
+    };
+}
+pub(crate) use cases;
+
+/// All elements, each with a weight of its own: one number that sees them all.
+fn seen<T: Real>(x: &[T]) -> T {
+    vector::sum_of(x.len(), |i| x[i] * T::from_f64((i as f64 * 0.7).cos()))
+}
+
+/// What a place says of a case.
+#[derive(Debug, PartialEq)]
+enum Said {
+    /// All routes agree, so closely that a mistake would show.
+    Agreed,
+    /// They agree within bounds too wide to say much, or there is a kink within the difference's step.
+    Little,
+}
+
+impl Case {
+    fn name(&self) -> String {
+        self.covers.join(", ")
+    }
+
+    /// Compares all routes at `x` along `v`.
+    fn at(&self, x: &[f64], v: &[f64]) -> Result<Said, String> {
+        let exactly = |x: &[f64]| x.iter().map(|&x| Bounded::exact(x)).collect::<Vec<_>>();
+        let (places, directions) = (exactly(x), exactly(v));
+        let forward = directional_derivative(self.dual, &places, &directions);
+        let terms = gradient(self.traced, &places);
+        let reverse =
+            terms.iter().zip(&directions).fold(Bounded::exact(0.0), |s, (&g, &v)| s + g * v);
+        let series = *expand_along(self.series, &places, &directions).coefficients();
+        let (value, path) = with_path(|| (self.bounded)(&places));
+        let apart = |what: &str, a: f64, b: f64, bound: f64| {
+            // Written so that NaN is refused.
+            let close = (a - b).abs() <= bound;
+            close.then_some(()).ok_or(format!("{what}: {a:e} and {b:e} are not within {bound:e}"))
+        };
+        apart("dual, reverse", forward.value, reverse.value, forward.reach() + reverse.reach())?;
+        apart("dual, series", forward.value, series[1].value, forward.reach() + series[1].reach())?;
+        // The kernels of f64 add up in another order: as many roundings of the same terms.
+        let found = (self.plain)(x);
+        apart("value", value.value, found, 4.0 * value.reach() + 4.0 * f64::EPSILON * found.abs())?;
+
+        // The difference is off by what it leaves out, h²·c₃ + h⁴·c₅ + …, and by the rounding of places and values.
+        let largest = |x: &[f64]| x.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let (length, step) = (largest(v), difference_step(largest(x)));
+        if length < 1e-3 {
+            return Ok(Said::Little);
+        }
+        let h = step / length;
+        let size = |c: Bounded| c.value.abs() + c.reach();
+        let truncation = 2.0 * (h * h * size(series[3]) + h.powi(4) * size(series[5]));
+        let moved = |h: f64| {
+            let there =
+                x.iter().zip(v).map(|(x, v)| Bounded::rounded(x + h * v)).collect::<Vec<_>>();
+            with_path(|| (self.bounded)(&there))
+        };
+        let ((ahead, path_ahead), (behind, path_behind)) = (moved(h), moved(-h));
+        if path_ahead != path || path_behind != path {
+            return Ok(Said::Little);
+        }
+        let rounding = 4.0 * (ahead.reach() + behind.reach()) / (2.0 * h);
+        let difference = central_difference(self.plain, x, v);
+        let bound = truncation + rounding + forward.reach();
+        apart("dual, difference", forward.value, difference, bound)?;
+        let size = 1.0 + forward.value.abs() + difference.abs();
+        let tight = bound + reverse.reach() <= MISTAKE * size;
+        Ok(if tight { Said::Agreed } else { Said::Little })
+    }
+}
+
+fn holds(cases: Vec<Case>) {
+    for case in cases {
+        let (places, told) = (Cell::new(0_u32), Cell::new(0_u32));
+        let numbers = |range: std::ops::Range<f64>| prop::collection::vec(range, N);
+        let found = TestRunner::new(Config { failure_persistence: None, ..Config::default() }).run(
+            &(numbers(-2.0..2.0), numbers(-1.0..1.0)),
+            |(x, v)| {
+                let said = case.at(&x, &v).map_err(TestCaseError::fail)?;
+                places.set(places.get() + 1);
+                told.set(told.get() + u32::from(said == Said::Agreed));
+                Ok(())
+            },
+        );
+        assert!(found.is_ok(), "{}: {}", case.name(), found.unwrap_err());
+        let (places, told) = (places.get(), told.get());
+        assert!(2 * told > places, "{}: {told} of {places} places say anything", case.name());
+    }
+}
+
+#[test]
+fn of_linear_algebra() {
+    holds(linalg::cases());
+}
+
+#[test]
+fn of_probability() {
+    holds(probability::cases());
+}
+
+#[test]
+fn of_calculus() {
+    holds(calculus::cases());
+}
+
+#[test]
+fn of_information_theory() {
+    holds(infotheory::cases());
+}
+
+/// Every case's functions by their full path, with the case and the source that it stands in.
+fn covered() -> Vec<(String, &'static str, &'static str)> {
+    let all = [
+        ("linalg", linalg::cases(), include_str!("linalg.rs")),
+        ("probability", probability::cases(), include_str!("probability.rs")),
+        ("calculus", calculus::cases(), include_str!("calculus.rs")),
+        ("infotheory", infotheory::cases(), include_str!("infotheory.rs")),
+    ];
+    let mut found = Vec::new();
+    for (crate_name, cases, source) in all {
+        for case in cases {
+            found.extend(
+                case.covers
+                    .iter()
+                    .map(|name| (format!("{crate_name}::{name}"), case.written, source)),
+            );
+        }
+    }
+    found
+}
+
+#[test]
+fn no_function_is_forgotten() {
+    let functions = sources::functions(&MATHEMATICS);
+    let cases: BTreeSet<String> = covered().into_iter().map(|(name, ..)| name).collect();
+    let mut excused: BTreeMap<String, &str> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (reason, names) in reasons::REASONS {
+        for name in *names {
+            // `module::Type::` stands for every method of the type.
+            let matching: Vec<&String> = functions
+                .keys()
+                .filter(|path| match name.ends_with("::") {
+                    true => path.starts_with(name),
+                    false => path == name,
+                })
+                .collect();
+            if matching.is_empty() {
+                wrong.push(format!("{name} has a reason and does not exist"));
+            }
+            for path in matching {
+                if excused.insert(path.clone(), reason).is_some() {
+                    wrong.push(format!("{path} has two reasons"));
+                }
+            }
+        }
+    }
+    for name in &cases {
+        if !functions.contains_key(name) {
+            wrong.push(format!("{name} has a case and does not exist"));
+        }
+    }
+    for (path, function) in &functions {
+        match (cases.contains(path), excused.get(path)) {
+            (false, None) => wrong.push(format!("{path} has neither a case nor a reason")),
+            (true, Some(reason)) => {
+                wrong.push(format!("{path} has a case, and a reason: {reason}"))
+            }
+            (true, None) => {}
+            // What cannot be differentiated says so where its reader looks.
+            (false, Some(reason)) if [reasons::F64, reasons::MEASURED].contains(reason) => {
+                let scalar = function.generic == (*reason == reasons::MEASURED);
+                if !scalar || !function.documentation.contains("f64") {
+                    wrong.push(format!("{path}: {reason}, and its documentation does not say f64"));
+                }
+            }
+            (false, Some(_)) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+    println!(
+        "{} functions: {} with a case, {} with a reason",
+        functions.len(),
+        cases.len(),
+        excused.len()
+    );
+}
+
+#[test]
+fn every_case_calls_what_it_covers() {
+    let mut wrong = Vec::new();
+    for (path, written, source) in covered() {
+        let name = path.rsplit("::").next().expect("a name");
+        // A case that is a function of its own is read where that function is.
+        let body = match written.contains('|') {
+            true => written,
+            false => {
+                let own = source.split(&format!("fn {written}<")).nth(1).unwrap_or_default();
+                own.split("\nfn ").next().unwrap_or_default()
+            }
+        };
+        if !sources::has_word(body, name) {
+            wrong.push(format!("{path} is not called in {written}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A rule with a mistake of a thousandth is found by the same comparison that all others pass.
+#[test]
+fn a_mistake_shows() {
+    /// √ whose derivative is 1.001 times what it is: through `f64`, which carries none.
+    fn skewed<T: Real>(x: &[T]) -> T {
+        let y = (x[0] * x[0] + T::one()).sqrt();
+        let constant = T::from_f64(y.to_f64());
+        y + (y - constant) * T::from_f64(1e-3)
+    }
+    let wrong = &cases! { "none" => skewed; }[0];
+    let mut x = [0.0; N];
+    x[0] = 0.7;
+    let error = wrong.at(&x, &[1.0; N]).unwrap_err();
+    assert!(error.starts_with("dual, difference"), "{error}");
+    let right = &cases! { "none" => |x| x[0].exp().sqrt(); }[0];
+    assert_eq!(right.at(&x, &[1.0; N]), Ok(Said::Agreed));
+    // A kink within the step is no mistake.
+    let kink = &cases! { "none" => |x| x[0].abs(); }[0];
+    x[0] = 1e-7;
+    assert_eq!(kink.at(&x, &[1.0; N]), Ok(Said::Little));
+}

@@ -1,0 +1,160 @@
+//! Public functions of numbers that have no derivative to compare, and why. A name that ends in `::` stands for every
+//! method of the type.
+
+/// What stands on `f64` alone; its documentation says so, and the test looks.
+pub const F64: &str = "on f64 alone";
+
+/// What is generic and gives `f64`; its documentation says so, and the test looks.
+pub const MEASURED: &str = "measured in f64 whatever the scalar, so that no derivative passes";
+
+/// Each reason, with the functions that it holds for.
+pub const REASONS: &[(&str, &[&str])] = &[
+    (
+        F64,
+        &[
+            // Decompositions: where singular values or eigenvalues meet, vectors have no derivative.
+            "linalg::adapter::Adapter::nearest",
+            "linalg::low_rank::LowRank::",
+            "linalg::norm::nuclear",
+            "linalg::norm::spectral",
+            "linalg::principal::PrincipalComponents::",
+            "linalg::svd::",
+            "linalg::symmetric::SymmetricEigen::",
+            "calculus::stability::sharpness",
+            "calculus::stationary::",
+            "infotheory::gaussian::entropy_of_covariance",
+            "infotheory::markov::",
+            "probability::multivariate::MultivariateGaussian::",
+            // Tables and frequencies, made from powers of a base that does not move.
+            "linalg::rotation::frequency",
+            // Formulas that are printed and checked against what was stored.
+            "linalg::derivation::",
+            "linalg::formula::Formula::table",
+            "linalg::formula::Function::of",
+            // Distributions of a library, quantiles, tests: steps and inversions.
+            "probability::alias::AliasTable::probability",
+            "probability::distribution::",
+            "probability::initialise::Initialiser::variance",
+            "probability::interval::",
+            "probability::paired::",
+            // Sampling: selection by rank.
+            "probability::sample::Sampler::",
+            "probability::transform::Logits::",
+            // Random numbers.
+            "probability::gumbel::gumbel",
+            "probability::random::Random::",
+            // Policies of training and of a search, which look at losses and compare.
+            "calculus::depth::depth_of_vanishing",
+            "calculus::line_search::Backtracking::",
+            "calculus::schedule::",
+            "calculus::clip::factor",
+            "calculus::clip::formula",
+            // The checks themselves.
+            "calculus::check::",
+            // Models of counts, codes in whole bits, sums over derivations.
+            "infotheory::arithmetic::Frequencies::",
+            "infotheory::bits",
+            "infotheory::perplexity",
+            "infotheory::grammar::Grammar::",
+            "infotheory::ngram::",
+            "infotheory::prefix_code::",
+            "infotheory::shannon::",
+        ],
+    ),
+    (
+        "a size, a shape, a count or an index: no number that moves",
+        &[
+            "linalg::adapter::Adapter::parameters",
+            "linalg::adapter::Adapter::rank",
+            "linalg::adapter::Adapter::saved",
+            "linalg::adapter::Adapter::shape",
+            "linalg::gather::index",
+            "linalg::product::Factor::columns",
+            "linalg::product::Factor::rows",
+            "calculus::chain::Chain::forward_cost",
+            "calculus::chain::Chain::reverse_cost",
+            "calculus::traced::Trace::is_empty",
+            "calculus::traced::Trace::len",
+            "infotheory::cross_entropy::counted",
+            "infotheory::cross_entropy::is_ignored",
+            "infotheory::distribution::check",
+            "linalg::real::is_nan",
+            "probability::categorical::Categorical::len",
+            "probability::running::Running::count",
+        ],
+    ),
+    (
+        "selects an outcome: an index, which jumps",
+        &[
+            "probability::alias::AliasTable::new",
+            "probability::categorical::Categorical::draw",
+            "probability::categorical::Categorical::mode",
+            "probability::categorical::Categorical::quantile",
+            "probability::gumbel::gumbel_max",
+        ],
+    ),
+    (
+        "a constant, whatever the scalar: made of settings, counts or random bits",
+        &[
+            "infotheory::joint::Joint::of_counts",
+            "linalg::adapter::Adapter::scale",
+            "linalg::krylov::start_vector",
+            "probability::categorical::Categorical::certain",
+            "probability::categorical::Categorical::from_counts",
+            "probability::categorical::Categorical::uniform",
+            "probability::dropout::Dropout::mask",
+            "probability::dropout::DropoutMask::factor",
+            "probability::dropout::DropoutMask::runs",
+            "probability::initialise::Initialiser::weights",
+            "probability::likelihood::fit_categorical",
+            "calculus::optimizer::adam::Adam::new",
+            "calculus::optimizer::adam::Adam::with_decay",
+            "calculus::optimizer::lion::Lion::new",
+            "calculus::optimizer::lion::Lion::with_decay",
+            "calculus::optimizer::nesterov::Nesterov::new",
+            "calculus::optimizer::rms_prop::RmsProp::new",
+            "calculus::optimizer::sgd::Sgd::new",
+        ],
+    ),
+    (
+        MEASURED,
+        &[
+            "calculus::clip::by_global_norm",
+            "calculus::clip::global_norm",
+            "linalg::krylov::Lanczos::run",
+            "linalg::krylov::Ritz::",
+            "probability::gaussian::Gaussian::quantile",
+        ],
+    ),
+    (
+        "how derivatives are carried: each route against the others is what every case here is",
+        &[
+            "calculus::dual::Dual::",
+            "calculus::traced::Traced::",
+            "calculus::witness::Fault::",
+            "calculus::witness::Witness::",
+        ],
+    ),
+    (
+        "the recording engine: tests/laws.rs and tests/model_gradients.rs hold every gradient that it gives",
+        &[
+            "calculus::recorder::Recorder::",
+            "calculus::tape::Tape::",
+            "calculus::tape::stepwise::Tape::",
+        ],
+    ),
+    (
+        "cuts work into pieces, hands out views or reads a formula: what is computed is the caller's",
+        &[
+            "linalg::formula::Expression::walk",
+            "linalg::formula::text::constant",
+            "linalg::parallel::",
+            "linalg::product::Factor::parts",
+            "linalg::kernel::simd",
+        ],
+    ),
+    (
+        "measures the machine",
+        &["linalg::kernel::limits::bandwidth", "linalg::kernel::limits::library_product"],
+    ),
+];
