@@ -52,16 +52,41 @@ impl<T: Real> Chain<T> {
     }
 
     /// What enters the first layer, what each layer gives to the next, and what the last one gives.
+    ///
+    /// ```
+    /// # use calculus::{Dual, chain::Chain};
+    /// # let double = |x: &[Dual<f64>]| vec![2.0 * x[0]];
+    /// # let square = |x: &[Dual<f64>]| vec![x[0] * x[0]];
+    /// # let chain = Chain::of(&[&double, &square], &[3.0]);
+    /// assert_eq!(chain.values(), [[3.0], [6.0], [36.0]]); // x, 2x, (2x)²
+    /// ```
     pub fn values(&self) -> &[Vec<T>] {
         &self.values
     }
 
     /// The Jacobian of each layer where it was reached.
+    ///
+    /// ```
+    /// # use calculus::{Dual, chain::Chain};
+    /// # let double = |x: &[Dual<f64>]| vec![2.0 * x[0]];
+    /// # let square = |x: &[Dual<f64>]| vec![x[0] * x[0]];
+    /// # let chain = Chain::of(&[&double, &square], &[3.0]);
+    /// let factors: Vec<f64> = chain.jacobians().iter().map(|j| j[(0, 0)]).collect();
+    /// assert_eq!(factors, [2.0, 12.0]); // d(2x)/dx, d(u²)/du at u = 6
+    /// ```
     pub fn jacobians(&self) -> &[Matrix<T>] {
         &self.jacobians
     }
 
     /// <var>Jₗ·…·J₁</var>, the Jacobian of the composition; the identity of no layers.
+    ///
+    /// ```
+    /// # use calculus::{Dual, chain::Chain};
+    /// # let double = |x: &[Dual<f64>]| vec![2.0 * x[0]];
+    /// # let square = |x: &[Dual<f64>]| vec![x[0] * x[0]];
+    /// # let chain = Chain::of(&[&double, &square], &[3.0]);
+    /// assert_eq!(chain.product()[(0, 0)], 24.0); // 12·2
+    /// ```
     pub fn product(&self) -> Matrix<T> {
         let n = self.values[0].len();
         self.jacobians.iter().fold(Matrix::identity(n, n), |product, j| multiply(j, &product))

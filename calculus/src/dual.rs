@@ -46,12 +46,24 @@ impl<T: Real> Dual<T> {
     }
 
     /// A number that does not move: derivative 0.
+    ///
+    /// ```
+    /// use calculus::Dual;
+    /// let y = Dual::variable(3.0_f64) * Dual::constant(5.0);
+    /// assert_eq!((y.value, y.derivative), (15.0, 5.0));
+    /// ```
     #[inline(always)]
     pub fn constant(value: T) -> Self {
         Dual::new(value, T::zero())
     }
 
     /// The variable of differentiation: derivative 1.
+    ///
+    /// ```
+    /// use calculus::Dual;
+    /// let x = Dual::variable(3.0_f64);
+    /// assert_eq!((x * x).derivative, 6.0);
+    /// ```
     #[inline(always)]
     pub fn variable(value: T) -> Self {
         Dual::new(value, T::one())

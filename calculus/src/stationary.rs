@@ -6,6 +6,8 @@
 //!
 //! Source: Dauphin et al., *Identifying and attacking the saddle point problem*, 2014; Milnor, *Morse
 //! Theory*, 1963, for the index.
+//!
+//! On `f64` alone, as decompositions are; the Hessian itself is there for every scalar ([`crate::hessian`]).
 
 use crate::{Dual, Traced, hessian, value_and_gradient};
 use linalg::Matrix;

@@ -9,6 +9,22 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 /// Where a value comes from.
+///
+/// ```
+/// # use calculus::Recorder;
+/// # use linalg::{Shape, hadamard::Hadamard};
+/// # let mut r = Recorder::<f64>::new();
+/// # let w = r.parameter("w", Shape::new(1, 1))?;
+/// # let x = r.input("x", Shape::new(1, 1))?;
+/// # let y = r.push("y", Hadamard, [w, x])?;
+/// # let mut tape = r.finish();
+/// # tape.set(w, &[3.0]);
+/// # tape.set(x, &[2.0]);
+/// use calculus::Source;
+/// let sources: Vec<Source> = tape.vars().map(|var| tape.source(var)).collect();
+/// assert_eq!(sources, [Source::Parameter, Source::Input, Source::Operation]); // w, x, y = w·x
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Learned.
@@ -60,6 +76,22 @@ impl<T: Real> Node<T> {
 /// [`Tape::forward`] and [`Tape::backward`] are two loops over the nodes. Parameters are the prefix
 /// of memory, so that an optimiser, clipping or a checkpoint is a function of slices. A replay
 /// allocates nothing and cannot fail.
+///
+/// ```
+/// use calculus::Recorder;
+/// use linalg::{Shape, hadamard::Hadamard};
+/// let mut r = Recorder::<f64>::new();
+/// let w = r.parameter("w", Shape::new(1, 1))?;
+/// let x = r.input("x", Shape::new(1, 1))?;
+/// let y = r.push("y", Hadamard, [w, x])?; // y = w·x
+/// let mut tape = r.finish();
+/// tape.set(w, &[3.0]);
+/// tape.set(x, &[2.0]);
+/// tape.forward();
+/// tape.backward(y);
+/// assert_eq!((tape.elements(y), tape.gradients()), (&[6.0][..], &[2.0][..])); // dy/dw = x
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
 pub struct Tape<T: Real> {
     recording: u32,
     nodes: Vec<Node<T>>,
@@ -79,6 +111,21 @@ pub struct Tape<T: Real> {
 }
 
 /// A parameter's name, shape, and place among all parameters.
+///
+/// ```
+/// # use calculus::Recorder;
+/// # use linalg::{Shape, hadamard::Hadamard};
+/// # let mut r = Recorder::<f64>::new();
+/// # let w = r.parameter("w", Shape::new(1, 1))?;
+/// # let x = r.input("x", Shape::new(1, 1))?;
+/// # let y = r.push("y", Hadamard, [w, x])?;
+/// # let mut tape = r.finish();
+/// # tape.set(w, &[3.0]);
+/// # tape.set(x, &[2.0]);
+/// let list = tape.parameter_list();
+/// assert_eq!((list[0].name.as_str(), list[0].range.clone()), ("w", 0..1));
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
     /// Its dotted name.
@@ -90,6 +137,22 @@ pub struct Parameter {
 }
 
 /// Bytes of a recording's memory.
+///
+/// ```
+/// # use calculus::Recorder;
+/// # use linalg::{Shape, hadamard::Hadamard};
+/// # let mut r = Recorder::<f64>::new();
+/// # let w = r.parameter("w", Shape::new(1, 1))?;
+/// # let x = r.input("x", Shape::new(1, 1))?;
+/// # let y = r.push("y", Hadamard, [w, x])?;
+/// # let mut tape = r.finish();
+/// # tape.set(w, &[3.0]);
+/// # tape.set(x, &[2.0]);
+/// // y = w·x of three numbers, 8 bytes each: one is learned, all three have a gradient.
+/// let memory = tape.memory();
+/// assert_eq!((memory.parameters, memory.parameter_gradients), (8, 8));
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TapeMemory {
     /// Parameters.
@@ -107,6 +170,23 @@ pub struct TapeMemory {
 }
 
 /// What a reader sees of one node.
+///
+/// ```
+/// # use calculus::Recorder;
+/// # use linalg::{Shape, hadamard::Hadamard};
+/// # let mut r = Recorder::<f64>::new();
+/// # let w = r.parameter("w", Shape::new(1, 1))?;
+/// # let x = r.input("x", Shape::new(1, 1))?;
+/// # let y = r.push("y", Hadamard, [w, x])?;
+/// # let mut tape = r.finish();
+/// # tape.set(w, &[3.0]);
+/// # tape.set(x, &[2.0]);
+/// tape.forward();
+/// let y = tape.rows().last().expect("a node");
+/// assert_eq!((y.name, y.operation, y.branch), ("y", Some("product by elements"), Some("linalg")));
+/// assert_eq!((y.value[(0, 0)], y.flops), (6.0, 1)); // one multiplication
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Row<'a, T: Real> {
     /// The value's handle.
@@ -176,12 +256,46 @@ impl<T: Real> Tape<T> {
     }
 
     /// Computes every value, in order.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [6.0]); // w·x = 3·2
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn forward(&mut self) {
         self.forward_watched(|_, _| {});
     }
 
     /// As [`Tape::forward`]; `watch` sees, and may change, every computed value when it is there: to
     /// time an operation, to round its result, to stop at the first NaN.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// let mut seen = Vec::new();
+    /// tape.forward_watched(|var, elements| {
+    ///     elements[0] += 0.5; // what is written here is what comes next reads
+    ///     seen.push((var, elements[0]));
+    /// });
+    /// assert_eq!(seen, [(y, 6.5)]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn forward_watched(&mut self, mut watch: impl FnMut(Var, &mut [T])) {
         self.forward_range(0..self.nodes.len(), &mut watch);
     }
@@ -204,6 +318,23 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// As [`Tape::backward_scaled`].
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// tape.backward(y);
+    /// tape.backward(y); // a second time: parameters' gradients add up
+    /// assert_eq!((tape.gradients(), tape.gradient_elements(x)), (&[4.0][..], &[3.0][..]));
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn backward(&mut self, loss: Var) {
         self.backward_scaled(loss, T::one());
     }
@@ -213,6 +344,24 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// If `loss` is of another recording or not a single number, or in a forward-only recording.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// for _ in 0..4 {
+    ///     tape.backward_scaled(y, 0.25); // four replays, and the gradient of their mean
+    /// }
+    /// assert_eq!(tape.gradients(), [2.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn backward_scaled(&mut self, loss: Var, scale: T) {
         assert_eq!(self.shape(loss), Shape::new(1, 1), "a loss is one number");
         self.backward_from(loss, &[scale]);
@@ -223,6 +372,22 @@ impl<T: Real> Tape<T> {
     /// # Panics
     /// If `output` is of another recording, if `upstream` has not its number of elements, or in a
     /// forward-only recording.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// tape.backward_from(y, &[10.0]); // ten times what y = 1 would send back
+    /// assert_eq!(tape.gradients(), [20.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn backward_from(&mut self, output: Var, upstream: &[T]) {
         self.backward_watched(output, upstream, |_, _| {});
     }
@@ -232,6 +397,23 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// As [`Tape::backward_from`].
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// let mut arrived = Vec::new();
+    /// tape.backward_watched(y, &[1.0], |var, gradient| arrived.push((var, gradient[0])));
+    /// assert_eq!(arrived, [(y, 1.0)]); // y is the only operation
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn backward_watched(
         &mut self,
         output: Var,
@@ -248,6 +430,21 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// As [`Tape::backward_scaled`].
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// assert_eq!((tape.elements(y), tape.gradients()), (&[6.0][..], &[2.0][..]));
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn forward_and_backward(&mut self, loss: Var, scale: T) {
         self.forward_and_backward_watched(loss, scale, |_, _| {}, |_, _| {});
     }
@@ -332,6 +529,22 @@ impl<T: Real> Tape<T> {
     }
 
     /// Sets the parameters' gradients to zero: before the first backward replay of a step.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// tape.zero_gradients();
+    /// assert_eq!(tape.gradients(), [0.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn zero_gradients(&mut self) {
         let n = self.parameters.min(self.gradients.len());
         self.gradients[..n].fill(T::zero());
@@ -340,6 +553,23 @@ impl<T: Real> Tape<T> {
     /// As [`Tape::zero_gradients`], without the pass over memory where the recording was made for
     /// training: its next backward replay writes the parameters' gradients instead of adding to them.
     /// Until then they are what they were.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// tape.forget_gradients();
+    /// tape.forward_and_backward(y, 1.0);
+    /// assert_eq!(tape.gradients(), [2.0]); // and not 4
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn forget_gradients(&mut self) {
         if !matches!(self.plan, Plan::Reuse { .. }) {
             return self.zero_gradients();
@@ -352,27 +582,104 @@ impl<T: Real> Tape<T> {
     }
 
     /// All parameters, one after another in the order of recording.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// assert_eq!(tape.parameters(), [3.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn parameters(&self) -> &[T] {
         &self.values[..self.parameters]
     }
 
     /// All parameters, to be written.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.parameters_mut()[0] = 5.0;
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [10.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn parameters_mut(&mut self) -> &mut [T] {
         &mut self.values[..self.parameters]
     }
 
     /// The parameters' gradients.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// assert_eq!(tape.gradients(), [2.0]); // dy/dw = x
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn gradients(&self) -> &[T] {
         &self.gradients[..self.parameters.min(self.gradients.len())]
     }
 
     /// Parameters and their gradients, both to be written: what an optimiser works on.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// let (parameters, gradients) = tape.parameters_and_gradients();
+    /// parameters[0] -= 0.5 * gradients[0]; // a step of descent at the rate ½
+    /// assert_eq!(tape.parameters(), [2.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
         let n = self.parameters.min(self.gradients.len());
         (&mut self.values[..self.parameters], &mut self.gradients[..n])
     }
 
     /// Name, shape and place of every parameter, in order.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// let names: Vec<String> = tape.parameter_list().into_iter().map(|p| p.name).collect();
+    /// assert_eq!(names, ["w"]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn parameter_list(&self) -> Vec<Parameter> {
         let parameters = self.nodes.iter().filter(|n| n.source == Source::Parameter);
         parameters
@@ -381,6 +688,21 @@ impl<T: Real> Tape<T> {
     }
 
     /// The value of this dotted name.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// assert_eq!(tape.find("y"), Some(y));
+    /// assert_eq!(tape.find("z"), None);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn find(&self, name: &str) -> Option<Var> {
         self.names.get(name).map(|&node| Var { node, recording: self.recording })
     }
@@ -389,17 +711,59 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// If `var` is of another recording; so do the other methods that take a `Var`.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// assert_eq!(tape.shape(y).to_string(), "1×1");
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn shape(&self, var: Var) -> Shape {
         self.nodes[self.node(var)].shape
     }
 
     /// A value's dotted name.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// assert_eq!(tape.name(y), "y");
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn name(&self, var: Var) -> &str {
         &self.nodes[self.node(var)].name
     }
 
     /// Whether a value can be read after a replay: not where memory is reused, but for parameters, inputs
     /// and the loss.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// assert!(tape.holds(y)); // a recording that keeps its values holds all of them
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn holds(&self, var: Var) -> bool {
         let node = self.node(var);
         match self.plan {
@@ -422,12 +786,42 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// Where the recording reuses memory and does not hold it.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// assert_eq!(tape.value(y)[(0, 0)], 6.0);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn value(&self, var: Var) -> View<'_, T> {
         let node = self.held(var);
         view(&self.values[node.value.clone()], node.shape)
     }
 
     /// The elements of a value, column after column.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [6.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn elements(&self, var: Var) -> &[T] {
         &self.values[self.held(var).value.clone()]
     }
@@ -437,6 +831,23 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// If `to` is computed, or there are not so many elements.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward();
+    /// tape.copy(y, 0..1, x, 0); // y is the next x: powers of w
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [18.0]); // 3·6
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn copy(&mut self, from: Var, range: Range<usize>, to: Var, place: usize) {
         let (from, to) = (&self.nodes[self.node(from)], &self.nodes[self.node(to)]);
         assert_ne!(to.source, Source::Operation, "{} is computed", to.name);
@@ -449,6 +860,22 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// If `var` is computed.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.value_mut(x)[0] = 7.0;
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [21.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn value_mut(&mut self, var: Var) -> &mut [T] {
         let node = &self.nodes[self.node(var)];
         assert_ne!(node.source, Source::Operation, "{} is computed", node.name);
@@ -459,6 +886,22 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// If `var` is computed or has another number of elements.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.set(x, &[7.0]);
+    /// tape.forward();
+    /// assert_eq!(tape.elements(y), [21.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn set(&mut self, var: Var, elements: &[T]) {
         self.value_mut(var).copy_from_slice(elements);
     }
@@ -479,6 +922,21 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// In a forward-only recording; in one that reuses memory, of anything but a parameter.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// assert_eq!(tape.gradient(x)[(0, 0)], 3.0); // dy/dx = w
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn gradient(&self, var: Var) -> View<'_, T> {
         let node = self.with_gradient(var);
         view(&self.gradients[node.gradient.clone()], node.shape)
@@ -486,6 +944,20 @@ impl<T: Real> Tape<T> {
 
     /// Bytes of memory: parameters, their gradients, other values, other gradients, what rules keep, and
     /// scratch.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// assert_eq!(tape.memory().parameters, 8); // one f64
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn memory(&self) -> TapeMemory {
         let bytes = |scalars: usize| scalars * size_of::<T>();
         TapeMemory {
@@ -502,17 +974,63 @@ impl<T: Real> Tape<T> {
     ///
     /// # Panics
     /// As [`Tape::gradient`].
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// assert_eq!(tape.gradient_elements(x), [3.0]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn gradient_elements(&self, var: Var) -> &[T] {
         let node = self.with_gradient(var);
         &self.gradients[node.gradient.clone()]
     }
 
     /// What readers see: one row per node, in order.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// let names: Vec<&str> = tape.rows().map(|row| row.name).collect();
+    /// assert_eq!(names, ["w", "x", "y"]);
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
         self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
     }
 
     /// The formula of the operation that computes a value; none of a parameter or an input.
+    ///
+    /// ```
+    /// # use calculus::Recorder;
+    /// # use linalg::{Shape, hadamard::Hadamard};
+    /// # let mut r = Recorder::<f64>::new();
+    /// # let w = r.parameter("w", Shape::new(1, 1))?;
+    /// # let x = r.input("x", Shape::new(1, 1))?;
+    /// # let y = r.push("y", Hadamard, [w, x])?;
+    /// # let mut tape = r.finish();
+    /// # tape.set(w, &[3.0]);
+    /// # tape.set(x, &[2.0]);
+    /// let formula = tape.formula(y).expect("an operation");
+    /// assert_eq!(formula.value.to_string(), "y[i,j] = a[i,j]·b[i,j]");
+    /// assert!(tape.formula(x).is_none()); // x is given
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
     pub fn formula(&self, var: Var) -> Option<Formula> {
         let rule = self.nodes[self.node(var)].rule.as_ref()?;
         Some(rule.formula(&self.nodes, &self.values))

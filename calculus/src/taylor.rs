@@ -43,6 +43,12 @@ impl<T: Real, const N: usize> Series<T, N> {
     }
 
     /// <var>x + v·h</var>: a variable that moves along a direction.
+    ///
+    /// ```
+    /// use calculus::taylor::Series;
+    /// let line = Series::<f64, 3>::moving(1.0, 2.0); // 1 + 2h
+    /// assert_eq!((line * line).coefficients(), &[1.0, 4.0, 4.0]);
+    /// ```
     pub fn moving(x: T, v: T) -> Self {
         Series::from_rule(|_, k| match k {
             0 => x,
@@ -65,6 +71,12 @@ impl<T: Real, const N: usize> Series<T, N> {
     ///
     /// # Panics
     /// If k ≥ N: the series does not reach so far.
+    ///
+    /// ```
+    /// use calculus::taylor::Series;
+    /// let x = Series::<f64, 4>::variable(2.0);
+    /// assert_eq!((x * x * x).derivative(3), 6.0); // of x³
+    /// ```
     pub fn derivative(&self, k: usize) -> T {
         self.0[k] * factorial(k)
     }

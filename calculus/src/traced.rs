@@ -156,6 +156,12 @@ impl<T: Real> Trace<T> {
     ///
     /// # Panics
     /// If there is not one upstream number per output.
+    ///
+    /// ```
+    /// let list = calculus::trace(|v| v[0] * v[1], &[2.0, 5.0]);
+    /// assert_eq!(list.gradient(&[1.0]), [5.0, 2.0]);
+    /// assert_eq!(list.gradient(&[10.0]), [50.0, 20.0]); // read once more, from another end
+    /// ```
     pub fn gradient(&self, upstream: &[T]) -> Vec<T> {
         let mut adjoints = self.adjoints(upstream);
         adjoints.truncate(self.variables);
@@ -211,6 +217,12 @@ impl<T: Real> fmt::Display for Trace<T> {
 
 impl<T: Real> Traced<T> {
     /// A number that does not depend on any variable.
+    ///
+    /// ```
+    /// use calculus::{Traced, gradient};
+    /// let slope = gradient(|v| v[0] * Traced::constant(7.0), &[2.0]);
+    /// assert_eq!(slope, [7.0]);
+    /// ```
     #[inline(always)]
     pub fn constant(value: T) -> Self {
         Traced { value, recording: CONSTANT, line: ABSENT }

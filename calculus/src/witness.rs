@@ -35,6 +35,13 @@ pub struct Witness<T> {
 }
 
 /// A step of arithmetic whose result is not finite.
+///
+/// ```
+/// use calculus::Witness;
+/// use linalg::Real;
+/// let fault = Witness::<f64>::from_f64(1000.0).exp().fault.expect("it overflows");
+/// assert_eq!((fault.to_string().as_str(), fault.left), ("exp(1000) overflows", 1000.0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault<T> {
     /// The step.

@@ -38,6 +38,12 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// A table that is no distribution; its numbers are counted column after column.
+    ///
+    /// ```
+    /// use infotheory::joint::Joint;
+    /// assert!(Joint::<f64>::new(linalg::matrix(1, 2, &[0.5, 0.4])).is_err()); // sums to 0.9
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn new(table: Matrix<T>) -> Result<Self, InfoError> {
         distribution::check("the joint distribution", table.as_slice())?;
         let sum = |elements: &mut dyn Iterator<Item = T>| elements.fold(T::zero(), |s, p| s + p);
@@ -114,11 +120,25 @@ impl<T: Real> Joint<T> {
     }
 
     /// The marginal distribution of X: sums of rows.
+    ///
+    /// ```
+    /// # use infotheory::joint::Joint;
+    /// # let joint: Joint = Joint::new(linalg::matrix(2, 2, &[0.5, 0.25, 0.25, 0.0]))?;
+    /// assert_eq!(joint.x(), [0.75, 0.25]);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn x(&self) -> &[T] {
         &self.x
     }
 
     /// The marginal distribution of Y: sums of columns.
+    ///
+    /// ```
+    /// # use infotheory::joint::Joint;
+    /// # let joint: Joint = Joint::new(linalg::matrix(2, 2, &[0.5, 0.25, 0.25, 0.0]))?;
+    /// assert_eq!(joint.y(), [0.75, 0.25]);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn y(&self) -> &[T] {
         &self.y
     }
@@ -141,6 +161,13 @@ impl<T: Real> Joint<T> {
     }
 
     /// H(X).
+    ///
+    /// ```
+    /// # use infotheory::joint::Joint;
+    /// # let joint: Joint = Joint::new(linalg::matrix(2, 2, &[0.5, 0.25, 0.25, 0.0]))?;
+    /// assert!((joint.entropy_of_x().to_bits().0 - 0.811278).abs() < 1e-6); // H_b(¼)
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy_of_x(&self) -> Nats<T> {
         Nats(entropy::unchecked(self.x.iter().copied()))
     }
@@ -169,6 +196,14 @@ impl<T: Real> Joint<T> {
     }
 
     /// H(Y|X), at least 0.
+    ///
+    /// ```
+    /// # use infotheory::joint::Joint;
+    /// # let joint: Joint = Joint::new(linalg::matrix(2, 2, &[0.5, 0.25, 0.25, 0.0]))?;
+    /// // Y is open only where x = 0, three times in four, and there it is ⅔ to ⅓.
+    /// assert!((joint.entropy_of_y_given_x().to_bits().0 - 0.75 * 0.918296).abs() < 1e-6);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn entropy_of_y_given_x(&self) -> Nats<T> {
         self.transposed().entropy_of_x_given_y()
     }

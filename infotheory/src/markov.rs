@@ -58,6 +58,13 @@ impl MarkovChain {
     ///
     /// # Panics
     /// If there is no such state.
+    ///
+    /// ```
+    /// use infotheory::markov::MarkovChain;
+    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?; // a column for each state
+    /// assert_eq!(chain.after(0), [0.9, 0.1]);
+    /// # Ok::<(), infotheory::InfoError>(())
+    /// ```
     pub fn after(&self, state: usize) -> &[f64] {
         let n = self.states();
         &self.next.as_slice()[state * n..(state + 1) * n]

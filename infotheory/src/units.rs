@@ -33,10 +33,23 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 /// Information with logarithms to base e: what is computed and minimised.
+///
+/// ```
+/// use infotheory::Nats;
+/// let loss = Nats(4.174387); // of a uniform guess among 65 characters
+/// assert!((loss.perplexity() - 65.0).abs() < 1e-4 && (loss.to_bits().0 - 6.0224).abs() < 1e-4);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Nats<T = f64>(pub T);
 
 /// Information with logarithms to base 2: what a file takes.
+///
+/// ```
+/// use infotheory::Bits;
+/// let coins = Bits(1.0) + Bits(1.0);
+/// assert_eq!(coins.0, 2.0);
+/// assert!((coins.perplexity() - 4.0).abs() < 1e-14); // four outcomes
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Bits<T = f64>(pub T);
 

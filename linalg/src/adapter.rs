@@ -35,6 +35,14 @@ impl<T: Real> Adapter<T> {
     ///
     /// # Errors
     /// Ranks that differ, or rank 0; an α that is not finite.
+    ///
+    /// ```
+    /// use linalg::{adapter::Adapter, matrix};
+    /// // Rank 1 in a 2×2 weight, α = ½.
+    /// let adapter = Adapter::new(matrix(1, 2, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]), 0.5)?;
+    /// assert_eq!((adapter.rank(), adapter.parameters()), (1, 4));
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn new(a: Matrix<T>, b: Matrix<T>, alpha: f64) -> Result<Self, Error> {
         if a.nrows() == 0 {
             return Err(ShapeError::Empty { operand: "A" }.into());
@@ -57,11 +65,25 @@ impl<T: Real> Adapter<T> {
     }
 
     /// α/r.
+    ///
+    /// ```
+    /// # use linalg::{adapter::Adapter, matrix};
+    /// # let adapter = Adapter::new(matrix(1, 2, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]), 0.5)?;
+    /// assert_eq!(adapter.scale(), 0.5); // α/r
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn scale(&self) -> f64 {
         self.alpha / self.rank() as f64
     }
 
     /// The change <var>(α/r)·B·A</var> as a matrix, (out × in).
+    ///
+    /// ```
+    /// # use linalg::{adapter::Adapter, matrix};
+    /// # let adapter = Adapter::new(matrix(1, 2, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]), 0.5)?;
+    /// assert_eq!(adapter.delta().as_slice(), &[1.5, 2.0, 3.0, 4.0]); // ½·B·A
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn delta(&self) -> Matrix<T> {
         let mut delta = Matrix::zeros(self.b.nrows(), self.a.ncols());
         self.add_to(&mut delta, 1.0);
@@ -88,6 +110,16 @@ impl<T: Real> Adapter<T> {
 
     /// <var>W ← W − (α/r)·B·A</var>: undoes [`Adapter::merge`] up to a rounding, <var>ε·(|wᵢⱼ| + |δᵢⱼ|)</var>. A
     /// copy of W undoes it exactly.
+    ///
+    /// ```
+    /// # use linalg::{adapter::Adapter, matrix};
+    /// # let adapter = Adapter::new(matrix(1, 2, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]), 0.5)?;
+    /// let mut w = matrix(2, 2, &[1.0; 4]);
+    /// adapter.merge(&mut w)?;
+    /// adapter.unmerge(&mut w)?;
+    /// assert_eq!(w.as_slice(), &[1.0; 4]);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn unmerge(&self, w: &mut Matrix<T>) -> Result<(), ShapeError> {
         Shape::new(w.nrows(), w.ncols()).expect("W", self.shape())?;
         self.add_to(w, -1.0);
@@ -138,6 +170,15 @@ impl<T: Real> Adapter<T> {
 
     /// The share of numbers that need no training, <var>1 − r·(in + out)/(in·out)</var>; negative where the rank
     /// is so high that the adapter is larger than the weight, −∞ where the weight has no elements.
+    ///
+    /// ```
+    /// use linalg::{Matrix, adapter::Adapter};
+    /// // The textbook's example: d = 4096, r = 8.
+    /// let adapter = Adapter::new(Matrix::<f32>::zeros(8, 4096), Matrix::zeros(4096, 8), 16.0)?;
+    /// assert_eq!(adapter.parameters(), 65_536);
+    /// assert!((1.0 - adapter.saved() - 0.0039).abs() < 1e-4); // 0.39 % are left to train
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn saved(&self) -> f64 {
         1.0 - self.parameters() as f64 / self.shape().len() as f64
     }

@@ -60,6 +60,12 @@ impl<T: Real> Cholesky<T> {
     }
 
     /// L.
+    ///
+    /// ```
+    /// let root = linalg::cholesky::Cholesky::of(&linalg::matrix(2, 2, &[4.0, 2.0, 2.0, 5.0]))?;
+    /// assert_eq!(root.lower().as_slice(), &[2.0, 1.0, 0.0, 2.0]); // L·Lᵀ = A
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn lower(&self) -> &Matrix<T> {
         &self.lower
     }

@@ -12,6 +12,15 @@ use crate::formula::{Condition, Equation, Expression, Formula, Function, Index, 
 use std::collections::HashMap;
 
 /// A number with the arithmetic that makes it.
+///
+/// ```
+/// # use linalg::formula::{I, J, operand, upstream};
+/// # let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+/// #     .value(3.0 * operand(0).at(I, J))
+/// #     .gradient(3.0 * upstream().at(I, J));
+/// let part = formula.derive((0, 0), |_, _, _| 7.0).part; // of y = 3·x at x = 7
+/// assert_eq!((part.value, part.error), (21.0, 21.0)); // one rounding: off by 21 ε at most
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// Its value, computed in `f64` from exact operands.
@@ -23,6 +32,18 @@ pub struct Part {
 }
 
 /// What makes a number.
+///
+/// ```
+/// # use linalg::formula::{I, J, operand, upstream};
+/// # let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+/// #     .value(3.0 * operand(0).at(I, J))
+/// #     .gradient(3.0 * upstream().at(I, J));
+/// use linalg::derivation::What;
+/// let What::Product(factors) = formula.derive((0, 0), |_, _, _| 7.0).part.what else {
+///     panic!("y = 3·x is a product");
+/// };
+/// assert_eq!((factors[0].value, factors[1].value), (3.0, 7.0));
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// A constant of the rule.
@@ -57,6 +78,16 @@ pub struct Named {
 }
 
 /// How one element came about.
+///
+/// ```
+/// use linalg::formula::{I, J, operand, upstream};
+/// let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+///     .value(3.0 * operand(0).at(I, J))
+///     .gradient(3.0 * upstream().at(I, J));
+/// let derivation = formula.derive((0, 0), |_, _, _| 7.0);
+/// assert_eq!(derivation.part.value, 21.0); // y = 3·x at x = 7
+/// assert!(derivation.definitions.is_empty()); // nothing has a name of its own
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Derivation {
     /// Quantities with a name, each defined before it is used.
@@ -68,6 +99,16 @@ pub struct Derivation {
 impl Derivation {
     /// Whether a number that a scalar with this ε computed is what the arithmetic says. `smallest` is
     /// the scalar's smallest normal number, below which relative bounds end.
+    ///
+    /// ```
+    /// # use linalg::formula::{I, J, operand, upstream};
+    /// # let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+    /// #     .value(3.0 * operand(0).at(I, J))
+    /// #     .gradient(3.0 * upstream().at(I, J));
+    /// let derivation = formula.derive((0, 0), |_, _, _| 0.1);
+    /// assert!(derivation.makes(3.0 * 0.1, f64::EPSILON, f64::MIN_POSITIVE));
+    /// assert!(!derivation.makes(0.3001, f64::EPSILON, f64::MIN_POSITIVE));
+    /// ```
     pub fn makes(&self, stored: f64, epsilon: f64, smallest: f64) -> bool {
         let Part { value, error, .. } = self.part;
         if value.is_nan() || !value.is_finite() {
@@ -77,6 +118,15 @@ impl Derivation {
     }
 
     /// How far a computation in a scalar may be from [`Part::value`].
+    ///
+    /// ```
+    /// # use linalg::formula::{I, J, operand, upstream};
+    /// # let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+    /// #     .value(3.0 * operand(0).at(I, J))
+    /// #     .gradient(3.0 * upstream().at(I, J));
+    /// let derivation = formula.derive((0, 0), |_, _, _| 7.0);
+    /// assert_eq!(derivation.bound(1e-3, 0.0), 0.021); // one rounding of 21, at three digits
+    /// ```
     pub fn bound(&self, epsilon: f64, smallest: f64) -> f64 {
         self.part.error * epsilon + smallest * 1024.0
     }
@@ -84,6 +134,15 @@ impl Derivation {
 
 impl Formula {
     /// The arithmetic of the output's element \[row, column\]; `values` gives elements of matrices.
+    ///
+    /// ```
+    /// # use linalg::formula::{I, J, operand, upstream};
+    /// # let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+    /// #     .value(3.0 * operand(0).at(I, J))
+    /// #     .gradient(3.0 * upstream().at(I, J));
+    /// let x = linalg::matrix(2, 1, &[7.0, 8.0]);
+    /// assert_eq!(formula.derive((1, 0), |_, i, j| x[(i, j)]).part.value, 24.0);
+    /// ```
     pub fn derive(
         &self,
         at: (usize, usize),
@@ -94,6 +153,16 @@ impl Formula {
 
     /// What this rule adds to the gradient's element \[row, column\] of an operand, or none if the operand
     /// cannot move.
+    ///
+    /// ```
+    /// # use linalg::formula::{I, J, operand, upstream};
+    /// # let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+    /// #     .value(3.0 * operand(0).at(I, J))
+    /// #     .gradient(3.0 * upstream().at(I, J));
+    /// let upstream = linalg::matrix(1, 1, &[0.5]);
+    /// let dx = formula.derive_gradient(0, (0, 0), |_, i, j| upstream[(i, j)]).expect("x can move");
+    /// assert_eq!(dx.part.value, 1.5); // dx = 3·dy
+    /// ```
     pub fn derive_gradient(
         &self,
         operand: usize,

@@ -22,6 +22,15 @@ use crate::symmetric::SymmetricEigen;
 use crate::{Error, Matrix, Real, vector};
 
 /// An eigenvalue, as well as it is known.
+///
+/// ```
+/// use linalg::krylov::{operator, power_iteration};
+/// let a = linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]);
+/// let found = power_iteration(operator(&a)?, &[1.0, 0.5], 3, 1e-9)?;
+/// // Three iterations are too few, and the residual says how far off: |θ − 3| is below it.
+/// assert!(!found.converged && (found.value - 3.0).abs() <= found.residual);
+/// # Ok::<(), linalg::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimate<T> {
     /// The estimate θ.
@@ -145,6 +154,15 @@ impl Default for Lanczos {
 }
 
 /// What Lanczos' method found: an orthonormal basis and the operator's eigenvalues within it.
+///
+/// ```
+/// use linalg::krylov::{Lanczos, operator};
+/// let a = linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]);
+/// let ritz = Lanczos::default().run(operator(&a)?, &[1.0, 0.0])?;
+/// assert!((ritz.values[0] - 3.0).abs() < 1e-14 && (ritz.values[1] - 1.0).abs() < 1e-14);
+/// assert!((ritz.largest().vector[0] - ritz.largest().vector[1]).abs() < 1e-14); // (1, 1)/√2
+/// # Ok::<(), linalg::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Ritz<T> {
     /// The Ritz values θ, largest first; never fewer than one. All lie between the operator's smallest and largest

@@ -4,6 +4,8 @@
 //! rank k, with <var>‖A − A_k‖₂ = σ_{k+1}</var> and <var>‖A − A_k‖_F = √Σ_{i>k} σᵢ²</var>. In a
 //! transformer: how much of a weight, or of its change by fine-tuning, an adapter of rank k can hold.
 //! Source: Eckart and Young, 1936; Mirsky, 1960; Golub and Van Loan, *Matrix Computations*, section 2.4.
+//!
+//! In `f64` alone, as the singular values are.
 
 use crate::{Error, Matrix, Shape, apply::multiply, norm, svd::Svd};
 
@@ -46,11 +48,24 @@ impl LowRank {
     }
 
     /// A_k itself.
+    ///
+    /// ```
+    /// let a = linalg::matrix(2, 2, &[3.0, 0.0, 0.0, 1.0]);
+    /// let best = linalg::low_rank::LowRank::of(&a, 1)?.matrix();
+    /// assert!((best[(0, 0)] - 3.0).abs() < 1e-15 && best[(1, 1)].abs() < 1e-15); // the larger axis
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn matrix(&self) -> Matrix<f64> {
         multiply(self.left.as_view(), self.right.as_view())
     }
 
     /// <var>‖A − A_k‖₂ = σ_{k+1}</var>.
+    ///
+    /// ```
+    /// let a = linalg::matrix(2, 2, &[3.0, 0.0, 0.0, 1.0]);
+    /// assert!((linalg::low_rank::LowRank::of(&a, 1)?.spectral_error() - 1.0).abs() < 1e-15);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn spectral_error(&self) -> f64 {
         self.discarded.first().copied().unwrap_or(0.0)
     }

@@ -37,6 +37,12 @@ pub struct Lu<T: Real> {
 }
 
 /// sign·e^ln: a determinant that cannot overflow.
+///
+/// ```
+/// let d = linalg::lu::log_determinant(&linalg::matrix(1, 1, &[-0.5]))?;
+/// assert_eq!(d.sign * d.ln.exp(), -0.5);
+/// # Ok::<(), linalg::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogDeterminant<T> {
     /// −1, 0 or 1.
@@ -88,6 +94,13 @@ impl<T: Real> Lu<T> {
     ///
     /// # Errors
     /// A right-hand side with another number of rows; a singular matrix.
+    ///
+    /// ```
+    /// use linalg::{lu::Lu, matrix};
+    /// let factors = Lu::of(&matrix(2, 2, &[2.0, 0.0, 0.0, 4.0]))?; // once, for every right-hand side
+    /// assert_eq!(factors.solve(&matrix(2, 1, &[2.0, 2.0]))?.as_slice(), &[1.0, 0.5]);
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, Error> {
         let n = self.order.len();
         Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
@@ -129,6 +142,13 @@ impl<T: Real> Lu<T> {
     }
 
     /// det A as a sign and a logarithm.
+    ///
+    /// ```
+    /// let factors = linalg::lu::Lu::of(&linalg::matrix(2, 2, &[0.0, 1.0, 2.0, 0.0]))?;
+    /// let d = factors.log_determinant();
+    /// assert_eq!((d.sign, d.ln), (-1.0, 2.0_f64.ln())); // det = −2
+    /// # Ok::<(), linalg::Error>(())
+    /// ```
     pub fn log_determinant(&self) -> LogDeterminant<T> {
         let diagonal = || (0..self.order.len()).map(|i| self.factors[(i, i)]);
         if self.singular.is_some() {

@@ -15,6 +15,13 @@ use crate::{
 use std::ops::Range;
 
 /// A factor of a product: a matrix, or its transpose without a copy.
+///
+/// ```
+/// use linalg::{matrix, transposed};
+/// let a = matrix(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// let turned = transposed(a.as_view()); // no element is moved
+/// assert_eq!((turned.rows(), turned.columns(), turned.at(2, 0)), (3, 2, 5.0));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Factor<'a, T: Real> {
     view: View<'a, T>,

@@ -35,6 +35,12 @@ impl Shape {
     }
 
     /// `Ok` where `operand` has the expected number of rows.
+    ///
+    /// ```
+    /// let shape = linalg::Shape::new(3, 5);
+    /// assert!(shape.expect_rows("x", 3).is_ok());
+    /// assert_eq!(shape.expect_rows("x", 4).unwrap_err().to_string(), "x has 3 rows where 4 are needed");
+    /// ```
     pub fn expect_rows(self, operand: &'static str, expected: usize) -> Result<(), ShapeError> {
         if self.rows == expected {
             Ok(())

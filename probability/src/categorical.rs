@@ -167,11 +167,22 @@ impl<T: Real> Categorical<T> {
     }
 
     /// <var>P(X = i)</var>; 0 beyond the last outcome.
+    ///
+    /// ```
+    /// let p = probability::Categorical::from_probabilities(&[0.75, 0.25])?;
+    /// assert_eq!((p.probability(1), p.probability(2)), (0.25, 0.0));
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn probability(&self, i: usize) -> T {
         self.probabilities.get(i).copied().unwrap_or(T::zero())
     }
 
     /// The most probable outcome, the first of equals.
+    ///
+    /// ```
+    /// assert_eq!(probability::Categorical::from_logits(&[1.0, 3.0, 2.0])?.mode(), 1);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn mode(&self) -> usize {
         let p = &self.probabilities;
         (1..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best })

@@ -53,6 +53,12 @@ impl<T: Real> Gaussian<T> {
 
     /// <var>(x − µ)/σ</var>: how many deviations from the mean. ±∞ at ±∞, and where that is no number of the
     /// scalar; NaN of NaN.
+    ///
+    /// ```
+    /// let g = probability::gaussian::Gaussian::new(100.0, 15.0)?;
+    /// assert_eq!(g.standardised(130.0), 2.0);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn standardised(&self, x: T) -> T {
         (x - self.mean) / self.deviation
     }

@@ -119,11 +119,25 @@ impl<T: Real> Joint<T> {
     }
 
     /// The marginal <var>P(x) = Σ_y P(x, y)</var>.
+    ///
+    /// ```
+    /// # use probability::Joint;
+    /// # let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.5, 0.125, 0.25, 0.125]))?;
+    /// assert_eq!(joint.x().probabilities(), [0.75, 0.25]); // sums of rows
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn x(&self) -> Categorical<T> {
         self.transposed().y()
     }
 
     /// The marginal <var>P(y) = Σ_x P(x, y)</var>.
+    ///
+    /// ```
+    /// # use probability::Joint;
+    /// # let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.5, 0.125, 0.25, 0.125]))?;
+    /// assert_eq!(joint.y().probabilities(), [0.625, 0.375]); // sums of columns
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn y(&self) -> Categorical<T> {
         let sums: Vec<T> =
             self.table.column_iter().map(|c| crate::accurate::sum(c.iter().copied())).collect();
@@ -149,6 +163,13 @@ impl<T: Real> Joint<T> {
     ///
     /// # Errors
     /// If P(x) is 0, or x is none of the outcomes.
+    ///
+    /// ```
+    /// # use probability::Joint;
+    /// # let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.5, 0.125, 0.25, 0.125]))?;
+    /// assert_eq!(joint.y_given(1)?.probabilities(), [0.5, 0.5]); // a row over its sum
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn y_given(&self, x: usize) -> Result<Categorical<T>, ProbabilityError> {
         self.conditional("x =", x)
     }
@@ -283,6 +304,14 @@ pub struct TotalVariance<T> {
 
 impl<T: Real> TotalVariance<T> {
     /// Var\[Y\].
+    ///
+    /// ```
+    /// # use probability::Joint;
+    /// # let joint = Joint::from_probabilities(&linalg::matrix(2, 2, &[0.5, 0.125, 0.25, 0.125]))?;
+    /// let parts = joint.total_variance(|y| y as f64);
+    /// assert!((parts.total() - 0.375 * 0.625).abs() < 1e-15); // p·(1 − p), however it is divided
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn total(&self) -> T {
         self.within + self.between
     }

@@ -101,6 +101,16 @@ impl<T: Real> StreamingLogSumExp<T> {
     /// this score.
     ///
     /// A score of −∞ weighs 0. After a NaN or +∞ everything is NaN: there is no such distribution.
+    ///
+    /// ```
+    /// use probability::log_sum_exp::StreamingLogSumExp;
+    /// let mut sum = StreamingLogSumExp::new();
+    /// sum.push(0.0_f64);
+    /// // A larger score: what was added before shrinks by 1/e, and the new one counts as 1.
+    /// let (shrink, weight) = sum.push(1.0);
+    /// assert!((shrink - (-1.0_f64).exp()).abs() < 1e-15 && weight == 1.0);
+    /// assert!((sum.value() - (1.0 + 1.0_f64.exp()).ln()).abs() < 1e-15);
+    /// ```
     pub fn push(&mut self, score: T) -> (T, T) {
         let one = StreamingLogSumExp { maximum: score, sum: T::one() };
         let (before, now) = self.weights(&one);

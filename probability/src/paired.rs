@@ -7,6 +7,8 @@
 //! freedom where the true mean is 0.
 //! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance
 //! in NLP*, 2018.
+//!
+//! On `f64` alone: quantiles and counts of signs cannot be differentiated.
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check, check_length, check_setting};

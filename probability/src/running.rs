@@ -44,6 +44,13 @@ impl<T: Real> Running<T> {
     }
 
     /// Adds a number.
+    ///
+    /// ```
+    /// let mut running = probability::running::Running::new();
+    /// [1.0, 2.0, 6.0].into_iter().for_each(|x| running.push(x));
+    /// assert_eq!((running.count(), running.mean()?), (3, 3.0));
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn push(&mut self, x: T) {
         self.count += 1;
         let before = x - self.mean;
@@ -89,6 +96,12 @@ impl<T: Real> Running<T> {
     ///
     /// # Errors
     /// Of no numbers.
+    ///
+    /// ```
+    /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
+    /// assert_eq!(seen.mean()?, 3.0);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn mean(&self) -> Result<T, ProbabilityError> {
         self.at_least(1).map(|()| self.mean)
     }
@@ -97,6 +110,12 @@ impl<T: Real> Running<T> {
     ///
     /// # Errors
     /// Of no numbers.
+    ///
+    /// ```
+    /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
+    /// assert_eq!(seen.population_variance()?, 3.5); // (4 + 1 + 0 + 9)/4
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn population_variance(&self) -> Result<T, ProbabilityError> {
         self.at_least(1).map(|()| self.squares / T::from_f64(self.count as f64))
     }
@@ -106,6 +125,12 @@ impl<T: Real> Running<T> {
     ///
     /// # Errors
     /// Of fewer than two numbers.
+    ///
+    /// ```
+    /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
+    /// assert_eq!(seen.sample_variance()?, 14.0 / 3.0);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn sample_variance(&self) -> Result<T, ProbabilityError> {
         self.at_least(2).map(|()| self.squares / T::from_f64((self.count - 1) as f64))
     }
@@ -114,6 +139,12 @@ impl<T: Real> Running<T> {
     ///
     /// # Errors
     /// Of fewer than two numbers.
+    ///
+    /// ```
+    /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
+    /// assert!((seen.standard_error()? - (14.0_f64 / 12.0).sqrt()).abs() < 1e-15);
+    /// # Ok::<(), probability::ProbabilityError>(())
+    /// ```
     pub fn standard_error(&self) -> Result<T, ProbabilityError> {
         Ok((self.sample_variance()? / T::from_f64(self.count as f64)).sqrt())
     }

@@ -6,6 +6,8 @@
 //! mode, `Traced<Bounded>` that of one by reverse mode, `Series<Bounded, N>` those of Taylor coefficients: whether
 //! two of them agree is no matter of taste.
 //!
+//! An operation that happens to be exact, as are most where things cancel, adds none.
+//!
 //! To first order: products of errors are left out, for which [`Bounded::reach`] allows as much again.
 //!
 //! Source: Wilkinson, *Rounding Errors in Algebraic Processes*, 1963 (running error analysis); Higham, *Accuracy and
@@ -71,7 +73,9 @@ impl Bounded {
             true => 0.0,
             false => slope.abs() * error,
         });
-        Bounded { value, error: own * value.abs() + passed.sum::<f64>() }
+        // An ∞ is not rounded.
+        let own = if value.is_finite() { own * value.abs() } else { 0.0 };
+        Bounded { value, error: own + passed.sum::<f64>() }
     }
 
     fn function(self, value: f64, slope: f64) -> Self {
@@ -105,14 +109,19 @@ impl Neg for Bounded {
 impl Add for Bounded {
     type Output = Self;
     fn add(self, o: Self) -> Self {
-        Bounded::of(self.value + o.value, ROUNDED, [(1.0, self.error), (1.0, o.error)])
+        let sum = self.value + o.value;
+        // What the rounding lost, exactly (Knuth 1969): nothing, often where terms cancel.
+        let seen = sum - self.value;
+        let lost = (self.value - (sum - seen)) + (o.value - seen);
+        let own = if lost == 0.0 { 0.0 } else { ROUNDED };
+        Bounded::of(sum, own, [(1.0, self.error), (1.0, o.error)])
     }
 }
 
 impl Sub for Bounded {
     type Output = Self;
     fn sub(self, o: Self) -> Self {
-        Bounded::of(self.value - o.value, ROUNDED, [(1.0, self.error), (1.0, o.error)])
+        self + -o
     }
 }
 
@@ -120,7 +129,9 @@ impl Mul for Bounded {
     type Output = Self;
     fn mul(self, o: Self) -> Self {
         let terms = [(o.value, self.error), (self.value, o.error)];
-        Bounded::of(self.value * o.value, ROUNDED, terms)
+        let product = self.value * o.value;
+        let exact = self.value.mul_add(o.value, -product) == 0.0;
+        Bounded::of(product, if exact { 0.0 } else { ROUNDED }, terms)
     }
 }
 

@@ -144,7 +144,7 @@ fn remainder<T: Real>(x: &[T]) -> T {
     Series::<T, 3>::variable(x[0]).remainder_bound(x[1], x[2] * x[2])
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     cases! {
         "chain::Chain::of" "chain::Chain::values" => chain_values;
         "chain::Chain::jacobians" => chain_jacobians;

@@ -6,7 +6,7 @@ use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
 use infotheory::{cross_entropy, divergence, entropy, gaussian};
 use linalg::{Real, matrix};
-use probability::sigmoid::sigmoid;
+use probability::sigmoid::{log_sigmoid, sigmoid};
 use probability::softmax::softmax;
 
 /// A distribution over rows and columns.
@@ -35,7 +35,12 @@ fn gradient_in_place<T: Real>(z: &[T]) -> T {
     seen(logits.as_slice()) + seen(&nats)
 }
 
-pub fn cases() -> Vec<Case> {
+/// β, between a half and two.
+fn price<T: Real>(z: T) -> T {
+    (z * T::from_f64(0.35)).exp()
+}
+
+pub(crate) fn cases() -> Vec<Case> {
     cases! {
         "cross_entropy::cross_entropy" => |z| {
             cross_entropy::cross_entropy(&softmax(&z[..4]), &softmax(&z[4..8])).expect("one length").0
@@ -113,16 +118,15 @@ pub fn cases() -> Vec<Case> {
             alignment::objective(&policy, &reference, &z[6..], beta).expect("distributions")
         };
         "objective::alignment::best_policy" => |z| {
-            let beta = sigmoid(z[0]);
+            let beta = price(z[0]);
             seen(&alignment::best_policy(&softmax(&z[1..4]), &z[4..7], beta).expect("distributions"))
         };
         "objective::alignment::best_value" => |z| {
-            let beta = sigmoid(z[0]);
+            let beta = price(z[0]);
             alignment::best_value(&softmax(&z[1..4]), &z[4..7], beta).expect("distributions")
         };
         "objective::alignment::kl_estimate" => |z| {
-            alignment::kl_estimate(-z[0].exp(), -z[1].exp()).expect("logarithms of shares").0
-                * Real::from_f64(1e-2)
+            alignment::kl_estimate(log_sigmoid(z[0]), log_sigmoid(z[1])).expect("logarithms").0
         };
         "objective::distillation::loss" => |z| {
             distillation::loss(&z[..4], &z[4..8], z[8].exp()).expect("one length").0

@@ -3,6 +3,7 @@
 use crate::{Case, cases, seen};
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
+use linalg::hadamard::Hadamard;
 use linalg::krylov::{operator, power_iteration};
 use linalg::lu::Lu;
 use linalg::product::{Product, transposed};
@@ -50,12 +51,12 @@ fn unmerged<T: Real>(x: &[T]) -> T {
 }
 
 fn pulled_back<T: Real>(x: &[T]) -> T {
-    let (w, v, u) = (matrix(2, 2, &x[..4]), matrix(2, 1, &x[4..6]), matrix(2, 1, &x[6..8]));
-    let [dw, dv] = pullback(&Product::plain(), [&w, &v], &u).expect("shapes");
-    seen(dw.as_slice()) * T::from_f64(0.3) + seen(dv.as_slice())
+    let (a, b, u) = (matrix(3, 1, &x[..3]), matrix(3, 1, &x[3..6]), matrix(3, 1, &x[6..]));
+    let [da, db] = pullback(&Hadamard, [&a, &b], &u).expect("shapes");
+    seen(da.as_slice()) * T::from_f64(0.3) + seen(db.as_slice())
 }
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     cases! {
         "adapter::Adapter::new" "adapter::Adapter::delta" => |x| {
             let adapter = Adapter::new(matrix(1, 2, &x[..2]), matrix(2, 1, &x[2..4]), 0.5);

@@ -2,13 +2,14 @@
 //! method of the type.
 
 /// What stands on `f64` alone; its documentation says so, and the test looks.
-pub const F64: &str = "on f64 alone";
+pub(crate) const F64: &str = "on f64 alone";
 
 /// What is generic and gives `f64`; its documentation says so, and the test looks.
-pub const MEASURED: &str = "measured in f64 whatever the scalar, so that no derivative passes";
+pub(crate) const MEASURED: &str =
+    "measured in f64 whatever the scalar, so that no derivative passes";
 
 /// Each reason, with the functions that it holds for.
-pub const REASONS: &[(&str, &[&str])] = &[
+pub(crate) const REASONS: &[(&str, &[&str])] = &[
     (
         F64,
         &[
