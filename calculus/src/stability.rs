@@ -47,7 +47,7 @@ pub fn factor<T: Real>(rate: T, curvature: T) -> T {
 ///
 /// ```
 /// use calculus::stability::{best_rate, factor};
-/// let rate = best_rate(1.0, 9.0);
+/// let rate = best_rate(1.0_f64, 9.0);
 /// assert_eq!(rate, 0.2);
 /// assert!((factor(rate, 1.0) - 0.8).abs() < 1e-15 && (factor(rate, 9.0) + 0.8).abs() < 1e-15);
 /// ```

@@ -36,7 +36,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 ///
 /// ```
 /// use infotheory::Nats;
-/// let loss = Nats(4.174387); // of a uniform guess among 65 characters
+/// let loss = Nats(4.174387_f64); // of a uniform guess among 65 characters
 /// assert!((loss.perplexity() - 65.0).abs() < 1e-4 && (loss.to_bits().0 - 6.0224).abs() < 1e-4);
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
@@ -46,7 +46,7 @@ pub struct Nats<T = f64>(pub T);
 ///
 /// ```
 /// use infotheory::Bits;
-/// let coins = Bits(1.0) + Bits(1.0);
+/// let coins = Bits(1.0_f64) + Bits(1.0);
 /// assert_eq!(coins.0, 2.0);
 /// assert!((coins.perplexity() - 4.0).abs() < 1e-14); // four outcomes
 /// ```

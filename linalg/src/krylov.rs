@@ -157,7 +157,7 @@ impl Default for Lanczos {
 ///
 /// ```
 /// use linalg::krylov::{Lanczos, operator};
-/// let a = linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]);
+/// let a = linalg::matrix(2, 2, &[2.0_f64, 1.0, 1.0, 2.0]);
 /// let ritz = Lanczos::default().run(operator(&a)?, &[1.0, 0.0])?;
 /// assert!((ritz.values[0] - 3.0).abs() < 1e-14 && (ritz.values[1] - 1.0).abs() < 1e-14);
 /// assert!((ritz.largest().vector[0] - ritz.largest().vector[1]).abs() < 1e-14); // (1, 1)/√2

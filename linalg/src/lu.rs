@@ -39,7 +39,7 @@ pub struct Lu<T: Real> {
 /// sign·e^ln: a determinant that cannot overflow.
 ///
 /// ```
-/// let d = linalg::lu::log_determinant(&linalg::matrix(1, 1, &[-0.5]))?;
+/// let d = linalg::lu::log_determinant(&linalg::matrix(1, 1, &[-0.5_f64]))?;
 /// assert_eq!(d.sign * d.ln.exp(), -0.5);
 /// # Ok::<(), linalg::Error>(())
 /// ```
