@@ -1,10 +1,10 @@
-//! Information theory is generic in its scalar: at dual numbers every function is also its derivative.
+//! Derivatives of information theory in closed form: at dual numbers every function is also its derivative. That dual
+//! = reverse = difference for every function is `every_derivative`.
 
-use calculus::{Dual, Traced};
+use calculus::Dual;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats};
 use infotheory::{InfoError, cross_entropy, divergence, entropy, gaussian, joint::Joint};
-use linalg::Real;
 use probability::softmax::softmax;
 use proptest::prelude::*;
 
@@ -152,44 +152,5 @@ proptest! {
         let joint = Joint::new(linalg::matrix(2, 3, &p)).unwrap();
         let pointwise = (0..6).map(|k| joint.pointwise(k % 2, k / 2).unwrap().0);
         prop_assert!((found - dot(&d, pointwise)).abs() <= 100.0 * SLACK);
-    }
-}
-
-/// Elements as a distribution: softmax of them.
-fn shares<T: Real>(z: &[T]) -> Vec<T> {
-    softmax(z)
-}
-
-/// The same code at both scalars: every gradient of reverse mode is the one of duals.
-macro_rules! same_in_reverse {
-    ($x:expr; $($name:literal: $f:expr;)*) => {$(
-        let (forward, reverse): (fn(&[D]) -> D, fn(&[Traced<f64>]) -> Traced<f64>) = ($f, $f);
-        let (by_duals, by_reverse) =
-            (gradient($x, |x| Ok(forward(x))), calculus::gradient(reverse, $x));
-        prop_assert!(close(&by_reverse, &by_duals), "{}: {by_reverse:?} {by_duals:?}", $name);
-    )*};
-}
-
-proptest! {
-    #[test]
-    fn reverse_mode_agrees_with_duals(x in prop::collection::vec(-2f64..2.0, 6)) {
-        same_in_reverse! { &x;
-            "entropy": |x| entropy::entropy(&shares(x)).unwrap().0;
-            "normalised entropy": |x| entropy::normalised_entropy(&shares(x)).unwrap();
-            "KL": |x| divergence::kl(&shares(&x[..3]), &shares(&x[3..])).unwrap().0;
-            "cross-entropy":
-                |x| cross_entropy::cross_entropy(&shares(&x[..3]), &shares(&x[3..])).unwrap().0;
-            "Jensen-Shannon":
-                |x| divergence::jensen_shannon(&shares(&x[..3]), &shares(&x[3..])).unwrap().0;
-            "of logits": |x| cross_entropy::of_logits(x, 2).unwrap().0;
-            "label smoothing": |x| label_smoothing::of_logits(x, 2, Real::from_f64(0.1)).unwrap().0;
-            "distillation":
-                |x| distillation::loss(&x[..3], &x[3..], Real::from_f64(2.0)).unwrap().0;
-            "z-loss": |x| z_loss::of_logits(x, Real::from_f64(0.3)).unwrap();
-            "mutual information":
-                |x| Joint::new(linalg::matrix(2, 3, &shares(x))).unwrap().mutual_information().0;
-            "best value":
-                |x| alignment::best_value(&shares(&x[..3]), &x[3..], Real::from_f64(0.7)).unwrap();
-        }
     }
 }
