@@ -4,9 +4,10 @@
 //! steps. It is written whole or not at all.
 
 use crate::Trainer;
-use crate::files::{FileError, dtype, little_endian, write_atomically};
+use crate::files::{CHECKSUM, FileError, dtype, hexadecimal, little_endian, write_atomically};
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -14,7 +15,7 @@ use thiserror::Error;
 /// Why a run cannot go on.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// It cannot be written.
+    /// It cannot be written, or what was written is damaged.
     #[error(transparent)]
     File(#[from] FileError),
     /// It cannot be read.
@@ -54,8 +55,13 @@ pub fn save<T: Real>(
         let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
         (*name, view.expect("as many bytes as numbers"))
     });
-    let about =
-        HashMap::from([("steps".to_owned(), steps), ("data_sha256".to_owned(), data.to_owned())]);
+    let mut hash = Sha256::new();
+    state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
+    let about = HashMap::from([
+        ("steps".to_owned(), steps),
+        ("data_sha256".to_owned(), data.to_owned()),
+        (CHECKSUM.to_owned(), hexadecimal(&hash.finalize())),
+    ]);
     let file = safetensors::serialize(views, Some(about))
         .map_err(|e| CheckpointError::Foreign { path: path.to_owned(), reason: e.to_string() })?;
     Ok(write_atomically(path, &file)?)
@@ -64,8 +70,8 @@ pub fn save<T: Real>(
 /// Reads a trainer's state, saved by [`save`] for the same model and the same text.
 ///
 /// # Errors
-/// A file that is missing, cut off, of another model, or of another text. The trainer is then as it
-/// was.
+/// A file that is missing, cut off, damaged, of another model, or of another text. The trainer is then
+/// as it was.
 pub fn load<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -98,6 +104,18 @@ pub fn load<T: Real>(
                 dtype::<T>(),
                 [numbers.len()]
             )));
+        }
+    }
+    // Files of earlier versions hold none.
+    if let Some(saved) = about.get(CHECKSUM) {
+        let mut hash = Sha256::new();
+        for (name, _) in trainer.state() {
+            hash.update(tensors.tensor(name).expect("found above").data());
+        }
+        let found = hexadecimal(&hash.finalize());
+        if found != *saved {
+            let saved = saved.clone();
+            return Err(FileError::Damaged { path: path.to_owned(), found, saved }.into());
         }
     }
     for (name, numbers) in trainer.state() {
@@ -209,7 +227,15 @@ mod tests {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(load(&path, &mut mine, "another text").is_err());
         }
+        // One flipped bit in the numbers.
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        std::fs::write(&path, &whole).unwrap();
         assert_eq!(mine.model().tape().parameters(), before);
+        assert!(load(&path, &mut mine, "another text").is_ok());
         assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
     }
 }

@@ -70,6 +70,17 @@ pub enum FileError {
         /// What is wrong.
         reason: String,
     },
+    /// The numbers are not those that were saved.
+    #[error("{} is damaged: its tensors have SHA-256 {found} where {saved} was saved; take another \
+             copy or an earlier checkpoint", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Of the tensors that are there.
+        found: String,
+        /// As the header has it.
+        saved: String,
+    },
     /// A tensor that should be there and is not, or the other way round.
     #[error("{}: {reason}", path.display())]
     Tensors {
@@ -100,14 +111,15 @@ const LARGEST_TEXT: u64 = 64 << 20;
 /// Tensors may be F64, F32, F16 or BF16, their names with or without the prefix `transformer.`.
 ///
 /// # Errors
-/// Anything that is not this model, whole: a file that is missing or cut off; a tensor that is
-/// missing, unknown, of another shape or type, or holds a number that is not finite.
+/// Anything that is not this model, whole: a file that is missing, cut off or damaged (where it holds a
+/// checksum, as those of [`write`] do); a tensor that is missing, unknown, of another shape or type, or
+/// holds a number that is not finite.
 pub fn read<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError> {
     read_weights(directory, true)
 }
 
 /// As [`read`], for who wants to know what is wrong with a model: numbers that are not finite are read
-/// as they are.
+/// as they are, whatever the checksum.
 ///
 /// # Errors
 /// As [`read`], but for numbers.
@@ -134,8 +146,15 @@ fn read_weights<T: Real>(
     for (name, shape) in config.parameter_shapes() {
         tensors.parameter(&hugging_face_name(&name), shape, finite, &mut parameters)?;
     }
+    let found = hexadecimal(&std::mem::take(&mut tensors.hash).finalize());
+    let saved = tensors.saved.take();
     tensors.rest(&config)?;
-    Ok((config, parameters))
+    // NaN and ∞ are worse than any damage, and what the reader with faults is for.
+    let judged = finite || parameters.iter().all(|p: &T| p.to_f64().is_finite());
+    match saved {
+        Some(saved) if judged && saved != found => Err(FileError::Damaged { path, found, saved }),
+        _ => Ok((config, parameters)),
+    }
 }
 
 /// Reads a model's `config.json`.
@@ -167,7 +186,7 @@ pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), Fi
 }
 
 /// Writes a model: `config.json` and `model.safetensors`, which Hugging Face transformers opens.
-/// A model without biases gets biases of zero in the file.
+/// A model without biases gets biases of zero in the file. The header holds the [`sha256`] of the parameters.
 ///
 /// # Errors
 /// If a file cannot be written; earlier ones are then as they were.
@@ -200,7 +219,10 @@ pub fn write<T: Real>(
         let view = TensorView::new(dtype::<T>(), shape.clone(), bytes);
         (name, view.expect("as many bytes as the shape says"))
     });
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let about = HashMap::from([
+        ("format".to_owned(), "pt".to_owned()),
+        (CHECKSUM.to_owned(), sha256(parameters)),
+    ]);
     let bytes = safetensors::serialize(views, Some(about))
         .map_err(|e| FileError::Format { path: path.clone(), reason: e.to_string() })?;
     std::fs::create_dir_all(directory)
@@ -243,8 +265,15 @@ pub fn sha256<T: Real>(parameters: &[T]) -> String {
     for part in parameters.chunks(4096) {
         hash.update(little_endian(part));
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The checksum's name in a file's header.
+pub(crate) const CHECKSUM: &str = "sha256";
 
 const PREFIX: &str = "transformer.";
 const HEAD: &str = "lm_head.weight";
@@ -290,12 +319,21 @@ struct Tensors<'a> {
     tensors: HashMap<String, TensorView<'a>>,
     /// The embedding's table, which a tied head repeats.
     table: Option<TensorView<'a>>,
+    /// Of the bytes of all parameters so far.
+    hash: Sha256,
+    /// As the header has it.
+    saved: Option<String>,
 }
 
 impl<'a> Tensors<'a> {
     fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, FileError> {
-        let tensors = SafeTensors::deserialize(bytes)
-            .map_err(|e| FileError::Format { path: path.to_owned(), reason: e.to_string() })?;
+        let format = |e: safetensors::SafeTensorError| FileError::Format {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        };
+        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let saved = header.metadata().as_ref().and_then(|about| about.get(CHECKSUM).cloned());
         let mut named = HashMap::new();
         for (name, tensor) in tensors.tensors() {
             let plain = name.strip_prefix(PREFIX).unwrap_or(&name).to_owned();
@@ -305,7 +343,7 @@ impl<'a> Tensors<'a> {
             }
         }
         let table = named.get(TABLE).cloned();
-        Ok(Tensors { path, tensors: named, table })
+        Ok(Tensors { path, tensors: named, table, hash: Sha256::new(), saved })
     }
 
     fn error<R>(&self, reason: String) -> Result<R, FileError> {
@@ -340,6 +378,7 @@ impl<'a> Tensors<'a> {
             ));
         }
         let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
+        self.hash.update(tensor.data());
         for (i, x) in elements.enumerate() {
             if finite && !x.is_finite() {
                 return self.error(format!(
