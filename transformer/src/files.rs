@@ -112,7 +112,7 @@ const LARGEST_TEXT: u64 = 64 << 20;
 ///
 /// # Errors
 /// Anything that is not this model, whole: a file that is missing, cut off or damaged (where it holds a
-/// checksum, as those of [`write`] do); a tensor that is missing, unknown, of another shape or type, or
+/// checksum, as those of [`write()`] do); a tensor that is missing, unknown, of another shape or type, or
 /// holds a number that is not finite.
 pub fn read<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError> {
     read_weights(directory, true)
