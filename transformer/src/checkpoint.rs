@@ -4,11 +4,12 @@
 //! steps. It is written whole or not at all.
 
 use crate::Trainer;
-use crate::files::{CHECKSUM, FileError, dtype, hexadecimal, little_endian, write_atomically};
+use crate::files::{
+    CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized, write_atomically,
+};
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -57,12 +58,12 @@ pub fn save<T: Real>(
     });
     let mut hash = Sha256::new();
     state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
-    let about = HashMap::from([
-        ("steps".to_owned(), steps),
-        ("data_sha256".to_owned(), data.to_owned()),
-        (CHECKSUM.to_owned(), hexadecimal(&hash.finalize())),
-    ]);
-    let file = safetensors::serialize(views, Some(about))
+    let about = [
+        ("steps", steps),
+        ("data_sha256", data.to_owned()),
+        (CHECKSUM, hexadecimal(&hash.finalize())),
+    ];
+    let file = serialized(views, about)
         .map_err(|e| CheckpointError::Foreign { path: path.to_owned(), reason: e.to_string() })?;
     Ok(write_atomically(path, &file)?)
 }
@@ -223,6 +224,10 @@ mod tests {
         let error = load(&path, &mut mine, "text").unwrap_err();
         assert!(error.to_string().contains("text"), "{error}");
         let whole = std::fs::read(&path).unwrap();
+        for _ in 0..8 {
+            save(&path, &mut trainer(&tiny()), "another text").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "the same state is the same file");
+        }
         for length in (0..whole.len()).step_by(97) {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(load(&path, &mut mine, "another text").is_err());

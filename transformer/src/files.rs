@@ -10,7 +10,7 @@ use crate::config::{ConfigError, Gpt2Config};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use linalg::{Real, Shape};
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -219,11 +219,8 @@ pub fn write<T: Real>(
         let view = TensorView::new(dtype::<T>(), shape.clone(), bytes);
         (name, view.expect("as many bytes as the shape says"))
     });
-    let about = HashMap::from([
-        ("format".to_owned(), "pt".to_owned()),
-        (CHECKSUM.to_owned(), sha256(parameters)),
-    ]);
-    let bytes = safetensors::serialize(views, Some(about))
+    let about = [("format", "pt".to_owned()), (CHECKSUM, sha256(parameters))];
+    let bytes = serialized(views, about)
         .map_err(|e| FileError::Format { path: path.clone(), reason: e.to_string() })?;
     std::fs::create_dir_all(directory)
         .map_err(|source| FileError::Write { path: directory.to_owned(), source })?;
@@ -256,6 +253,24 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         Ok(())
     };
     write().map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+/// A safetensors file of these tensors, and of what there is to say about them, in plain words and numbers.
+/// The same tensors make the same file: safetensors itself writes what is said in any order.
+pub(crate) fn serialized<'a, const N: usize>(
+    views: impl IntoIterator<Item = (impl AsRef<str> + Ord + std::fmt::Display, TensorView<'a>)>,
+    about: [(&str, String); N],
+) -> Result<Vec<u8>, SafeTensorError> {
+    let said = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let mut file = safetensors::serialize(views, Some(said))?;
+    let pairs = about.iter().map(|(key, value)| format!("\"{key}\":\"{value}\""));
+    let ordered = format!("\"__metadata__\":{{{}}}", pairs.collect::<Vec<_>>().join(","));
+    let key = ordered.split('{').next().unwrap_or_default().as_bytes();
+    // What is said is no part of a tensor, and stands before them.
+    if let Some(at) = file.windows(key.len()).position(|w| w == key) {
+        file[at..at + ordered.len()].copy_from_slice(ordered.as_bytes());
+    }
+    Ok(file)
 }
 
 /// SHA-256 of parameters as little-endian bytes in the order of recording, in hexadecimal: two runs
@@ -327,10 +342,8 @@ struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, FileError> {
-        let format = |e: safetensors::SafeTensorError| FileError::Format {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        };
+        let format =
+            |e: SafeTensorError| FileError::Format { path: path.to_owned(), reason: e.to_string() };
         let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
         let saved = header.metadata().as_ref().and_then(|about| about.get(CHECKSUM).cloned());
@@ -533,6 +546,46 @@ mod tests {
             Ok(_) => String::new(),
             Err(e) => e.to_string(),
         }
+    }
+
+    #[test]
+    fn the_same_model_is_the_same_file() {
+        let (config, parameters) = model(true, true);
+        let written = |_| {
+            let directory = tempfile::tempdir().unwrap();
+            write(directory.path(), &config, &parameters).unwrap();
+            std::fs::read(directory.path().join("model.safetensors")).unwrap()
+        };
+        let files: Vec<_> = (0..8).map(written).collect();
+        assert!(files.iter().all(|file| *file == files[0]));
+    }
+
+    #[test]
+    fn damage_is_noticed_but_for_numbers_that_are_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(false, false);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let whole = std::fs::read(&path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&whole).unwrap();
+        let table = header.info("transformer.wte.weight").unwrap().data_offsets.0;
+        let start = whole.len() - header.data_len() + table;
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[start] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            let damaged = |e: &FileError| matches!(e, FileError::Damaged { .. });
+            assert!(read::<f32>(directory.path()).is_err_and(|e| damaged(&e)));
+            assert!(read_with_faults::<f64>(directory.path()).is_err_and(|e| damaged(&e)));
+        }
+        let mut bytes = whole.clone();
+        bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let (_, read) = read_with_faults::<f32>(directory.path()).unwrap();
+        assert!(read[0].is_nan());
+        std::fs::write(&path, &whole).unwrap();
+        // The file's own scalars were summed, whatever they are read as.
+        assert!(super::read::<f64>(directory.path()).is_ok());
     }
 
     #[test]
