@@ -2,7 +2,7 @@
 
 use crate::settings::{ActivationName, Settings};
 use crate::source::{self, Source};
-use crate::{Result, remark, run};
+use crate::{Result, count, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,8 @@ impl Examined {
         let config = settings.complete()?;
         let source = Source::load(&config, None)?;
         let model = config.model(source.tokenizer.vocabulary())?;
-        let name = format!("{} layers, width {}, on {}", model.layers, model.width, source.name);
+        let layers = count(model.layers, "layer");
+        let name = format!("{layers}, width {}, on {}", model.width, source.name);
         let (corpus, sha256) = (source.corpus, source.sha256);
         Ok(Examined { config, model, parameters: None, corpus, sha256, run: None, name })
     }
