@@ -487,11 +487,11 @@ zoo! {
         let found = examine(&tiny, large, &recipe(), 30);
         (found, expected(None, Cause::LargeInitialisation, true))
     };
-    /// Queries and keys whose products a float16 cannot hold.
+    /// Queries and keys whose products a float16 cannot hold: 260² is 67,600.
     f16_overflow_in_scores => {
         let tiny = Tiny::default();
         let recipe = Recipe { precision: Precision::F16, ..recipe() };
-        let found = examine(&tiny, tiny.scaled(1, "qkv.weight", 400.0), &recipe, 30);
+        let found = examine(&tiny, tiny.lifted(1, 260.0), &recipe, 30);
         let origin = born(
             (Forward, "dot products by head"),
             ("block.0.scores", (0, 0)),
@@ -652,16 +652,22 @@ zoo! {
         Fault::Cut,
         expected(None, Cause::CutGradient, false)
     );
-    /// Logits that grew for thirty steps, at a rate within the limit, when the labels turn: the start is healthy, the
+    /// Logits that grew for sixty steps, at a rate within the limit, when the labels turn: the start is healthy, the
     /// end is not.
     logits_grow_until_labels_turn => {
-        let classifier = Classifier { turned: Some(30), ..Classifier::default() };
-        let found = examine(&classifier, classifier.parameters(), &Recipe::sgd(0.3), 60);
+        let classifier = Classifier { turned: Some(60), ..Classifier::default() };
+        let small = classifier.parameters().iter().map(|p| 0.25 * p).collect();
+        let found = examine(&classifier, small, &Recipe::sgd(0.3), 90);
         (found, expected(None, Cause::GrowingLogits, true))
     };
+    /// A tenth more than that, and a rise helps no more: 0.3 is borne after it, and learns a third of what 0.03 does.
+    rate_too_high_for_any_warm_up => looped(
+        Recipe::adam(0.3),
+        expected(None, Cause::RateTooHigh, true)
+    );
     /// Adam at a rate that works, but not from the first step on.
     missing_warm_up => looped(
-        Recipe::adam(0.3),
+        Recipe::adam(0.25),
         expected(None, Cause::NoWarmup, true)
     );
 }

@@ -23,6 +23,12 @@ const LAST: usize = 20;
 impl Run {
     /// The run without its fault: the model as it is meant, its weights as drawn, the settings that work.
     pub(crate) fn healthy(&self) -> Run {
+        if self.recipe.precision != Precision::F32 {
+            // The format is the fault; all else is what it is.
+            let recipe =
+                Recipe { precision: Precision::F32, loss_scale: 1.0, ..self.recipe.clone() };
+            return Run { recipe, ..self.clone() };
+        }
         let rule = match self.recipe.descent {
             Descent::Sgd { .. } => Recipe::sgd(0.3),
             Descent::Adam { .. } => Recipe::adam(3e-3),
@@ -30,10 +36,7 @@ impl Run {
         let rule = Recipe { accumulate: self.recipe.accumulate, ..rule };
         match &self.beast {
             Beast::Tiny(tiny) => {
-                // A small loss is that model's own; a number that its format cannot hold is the fault.
-                let own = tiny.fault == Fault::SmallLoss;
-                let fault = if own { Fault::SmallLoss } else { Fault::Healthy };
-                let healthy = Tiny { fault, spoilt: None, ..tiny.clone() };
+                let healthy = Tiny { fault: Fault::Healthy, spoilt: None, ..tiny.clone() };
                 let start = State::start(healthy.parameters(1));
                 Run { beast: Beast::Tiny(healthy), start, recipe: rule }
             }
@@ -236,14 +239,15 @@ impl Run {
     }
 }
 
-/// Every matrix that a product or an affine map multiplies with, to the target gain if it has more than 1: the root
-/// mean square of its elements times the root of its inputs.
+/// Every matrix to the target gain if it has more than 1: the root mean square of its elements times the root of its
+/// inputs, of which a table that is looked up reads one.
 fn shrink(beast: &Beast, parameters: &mut [f32], target: f64) {
     let tape = beast.record::<f32>().expect("a valid model").tape;
     for p in tape.parameter_list() {
-        // Tables that are only looked up multiply nothing; the head is one (inputs × words).
+        // The head is a table, too (inputs × words).
         let inputs = match p.name.as_str() {
             "head.table" => p.shape.rows,
+            "token.table" | "position.table" => 1,
             name if name.ends_with("weight") => p.shape.columns,
             _ => continue,
         };

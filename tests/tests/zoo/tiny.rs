@@ -132,6 +132,24 @@ impl Tiny {
         all
     }
 
+    /// One feature of every query and key a constant: all scores of a query are larger by its square, which softmax does
+    /// not see.
+    pub(crate) fn lifted(&self, seed: u64, constant: f32) -> Vec<f32> {
+        let mut all = self.parameters(seed);
+        let rows = self.width / self.heads;
+        let lifted = |row: usize| row < 2 * self.width && row.is_multiple_of(rows);
+        for p in self.record::<f32>().expect("a valid model").tape.parameter_list() {
+            let elements = all[p.range].iter_mut().enumerate();
+            let own = elements.filter(|(i, _)| lifted(i % p.shape.rows));
+            if p.name.ends_with("qkv.weight") {
+                own.for_each(|(_, p)| *p = 0.0);
+            } else if p.name.ends_with("qkv.bias") {
+                own.for_each(|(_, p)| *p = constant);
+            }
+        }
+        all
+    }
+
     /// As [`Tiny::sharpened`], with scores of the other sign.
     pub(crate) fn attracted(&self, seed: u64, factor: f32) -> Vec<f32> {
         let mut all = self.sharpened(seed, factor);
@@ -373,7 +391,7 @@ impl Subject for Classifier {
         let shift = if turned { 1.0 } else { 0.0 };
         let targets = x.chunks(6).map(|c| (class(c) + shift) % 4.0).collect();
         if self.turned.is_some() {
-            x.iter_mut().for_each(|x| *x *= 4.0);
+            x.iter_mut().for_each(|x| *x *= 6.0);
         }
         if self.spike == Some(number) {
             x.iter_mut().for_each(|x| *x *= -300.0);

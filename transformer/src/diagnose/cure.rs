@@ -2,7 +2,7 @@
 
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
-use super::signs::{Gain, Signs, gains, signs};
+use super::signs::{Gain, Signs, gains, signs, tables};
 use super::{Stability, by_saturation};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
@@ -35,7 +35,8 @@ pub enum Cure {
     LossScale(f64),
     /// Values stored in this format.
     Store(Precision),
-    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this.
+    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this, and what the optimiser
+    /// remembers of them begun anew.
     Shrink(f64),
     /// Broken weights set to 0.
     Mend,
@@ -85,6 +86,8 @@ pub struct Trial {
     pub steps: u64,
     /// The last loss; NaN where it failed again.
     pub loss: f64,
+    /// The mean loss of batches that no step of the replay saw, before and after it, if it came to its end.
+    pub held_out: Option<(f64, f64)>,
     /// Whether loss and gradients stayed finite, the loss did not run away, the symptom is gone, and the model
     /// learns: a change that only survives is no cure.
     pub cured: bool,
@@ -92,19 +95,26 @@ pub struct Trial {
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trial { cure, tried, from, steps, loss, cured, .. } = self;
+        let Trial { cure, tried, from, steps, loss, held_out, cured, .. } = self;
         match (tried, cured) {
             (false, _) => write!(f, "{cure}: not tried, it is a change of the model or its data"),
-            (true, true) => {
-                write!(f, "{cure}: tried from step {from} on, loss {loss:.4} after {steps} steps")
-            }
-            (true, false) if loss.is_finite() => {
+            (true, helps) if loss.is_finite() => {
+                let no = if *helps { "" } else { "no help: " };
                 write!(
                     f,
-                    "{cure}: tried from step {from} on, no help: loss {loss:.4} after {steps} steps"
-                )
+                    "{cure}: tried from step {from} on, {no}loss {loss:.4} after {steps} steps"
+                )?;
+                match held_out {
+                    Some((before, after)) => {
+                        write!(
+                            f,
+                            "; on batches that it did not see {before:.4} before, {after:.4} after"
+                        )
+                    }
+                    None => Ok(()),
+                }
             }
-            (true, false) => {
+            (true, _) => {
                 write!(f, "{cure}: tried from step {from} on, fails again at step {steps}")
             }
         }
@@ -205,21 +215,41 @@ impl<S: Subject> Case<'_, S> {
     pub(crate) fn try_cures(&self, cause: Cause) -> Result<Vec<Trial>, ModelError> {
         let mut trials = vec![];
         for cure in self.cures(cause) {
-            let mut cured = false;
-            for state in self.states {
-                let trial = self.replay(&cure, state, cause)?;
-                cured = trial.cured;
-                let done = cured || !trial.tried;
-                trials.push(trial);
-                if done {
+            // A rise begins at the start.
+            let first = if cause == Cause::NoWarmup { self.states.len() - 1 } else { 0 };
+            let mut own: Vec<Trial> = vec![];
+            for state in &self.states[first..] {
+                own.push(self.replay(&cure, state, cause)?);
+                let done = own.last().is_some_and(|t| t.cured || !t.tried);
+                // Large weights may have spoilt others by now, or not yet: where it goes better, it began well.
+                if done && !matches!(cure, Cure::Shrink(_)) {
                     break;
                 }
             }
+            let after = |t: &Trial| t.held_out.map_or(f64::INFINITY, |(_, after)| after);
+            if own.iter().any(|t| t.cured) {
+                own.sort_by(|a, b| b.cured.cmp(&a.cured).then(after(a).total_cmp(&after(b))));
+            }
+            let cured = own.iter().any(|t| t.cured);
+            trials.append(&mut own);
             if cured {
                 break;
             }
         }
         Ok(trials)
+    }
+
+    /// Whether the rate is borne after a rise over 100 steps, and worth it: a rate of a tenth without any learns no
+    /// more than a third more.
+    pub(crate) fn rises(&self) -> Result<bool, ModelError> {
+        let Some(start) = self.states.last() else { return Ok(false) };
+        let warm = self.replay(&Cure::Warmup(100), start, Cause::NoWarmup)?;
+        if !warm.cured {
+            return Ok(false);
+        }
+        let slow = self.replay(&Cure::Rate(0.1), start, Cause::NoWarmup)?;
+        let gain = |trial: &Trial| trial.held_out.map_or(0.0, |(before, after)| before - after);
+        Ok(!slow.cured || gain(&warm) >= 0.75 * gain(&slow))
     }
 
     /// The loss of some parameters on the batches from `first` on, in `f32` and without loss scale.
@@ -259,6 +289,7 @@ impl<S: Subject> Case<'_, S> {
             from: state.steps,
             steps: 0,
             loss: f64::NAN,
+            held_out: None,
             cured: false,
         };
         match cure {
@@ -297,8 +328,10 @@ impl<S: Subject> Case<'_, S> {
                 let mut step = self.subject.record_in_full::<f32>()?;
                 step.set_parameters(&state.parameters);
                 let list = step.tape.parameter_list();
-                for Gain { matrix, gain } in gains(&step.tape).into_iter().filter(|g| g.gain > 1.0)
-                {
+                // Moments are of the gradients that large weights had.
+                state.memory.clear();
+                let all = gains(&step.tape).into_iter().chain(tables(&step.tape));
+                for Gain { matrix, gain } in all.filter(|g| g.gain > 1.0) {
                     let factor = (target / gain) as f32;
                     let name = step.tape.name(matrix);
                     let ranges = list.iter().filter(|p| p.name == name).map(|p| p.range.clone());
@@ -340,17 +373,17 @@ impl<S: Subject> Case<'_, S> {
             }
             _ => true,
         };
-        trial.cured = !ran_away
-            && gone
-            && match learnt(&before, &self.losses(&end, held_out)?) {
-                // What was learnt before is not lost.
-                (gain, doubt) if knows => gain >= -0.1 * mean(&before) - 3.0 * doubt,
-                // A model that died says ln V to the last digit.
-                (gain, doubt) => {
-                    let after = mean(&before) - gain;
-                    gain > 3.0 * doubt && after < LEARNT * mean(&before).min(self.uniform())
-                }
-            };
+        let (gain, doubt) = learnt(&before, &self.losses(&end, held_out)?);
+        let (before, after) = (mean(&before), mean(&before) - gain);
+        trial.held_out = Some((before, after));
+        let learns = if knows {
+            // What was learnt before is not lost.
+            gain >= -0.1 * before - 3.0 * doubt
+        } else {
+            // A model that died says ln V to the last digit.
+            gain > 3.0 * doubt && after < LEARNT * before.min(self.uniform())
+        };
+        trial.cured = !ran_away && gone && learns;
         Ok(trial)
     }
 }

@@ -721,11 +721,11 @@ impl<S: Subject> Patient<'_, S> {
                 largest_gradient: 1.0,
                 stability: None,
             };
-            Ok(case.try_cures(Cause::NoWarmup)?.iter().any(|t| t.cured))
+            case.rises()
         };
         if adam && early && cold && self.start.steps == 0 && rises()? {
             let why = format!(
-                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds{shown}"
+                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds and learns{shown}"
             );
             return Ok((Cause::NoWarmup, why));
         }
