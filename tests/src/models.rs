@@ -3,7 +3,9 @@
 use crate::draw;
 use calculus::Parameter;
 use linalg::Real;
-use transformer::{Form, Given, Gpt2, Gpt2Config, IGNORED, ModelError, Recording, Subject};
+use transformer::config::Activation;
+use transformer::{Form, Given, Gpt2, Gpt2Config, IGNORED, ModelError, OptimizerKind, Recording};
+use transformer::{ScheduleKind, Subject, TokenizerKind, TrainingConfig};
 
 /// Two layers of width 8 for 7 words and 5 positions.
 pub fn config() -> Gpt2Config {
@@ -15,6 +17,37 @@ pub fn config() -> Gpt2Config {
         layers: 2,
         hidden: 16,
         ..Gpt2Config::default()
+    }
+}
+
+/// A run of AdamW that is over in no time: two layers of width 32, four windows of 16 characters.
+pub fn training() -> TrainingConfig {
+    TrainingConfig {
+        data: None,
+        tokenizer: TokenizerKind::Chars,
+        layers: 2,
+        heads: 2,
+        width: 32,
+        context: 16,
+        activation: Activation::Gelu,
+        bias: true,
+        tied: true,
+        dropout: 0.0,
+        batch: 4,
+        accumulate: 1,
+        steps: 100,
+        optimizer: OptimizerKind::AdamW,
+        momentum: 0.0,
+        schedule: ScheduleKind::Constant,
+        learning_rate: 1e-3,
+        min_learning_rate: 1e-4,
+        warmup: 0,
+        weight_decay: 0.1,
+        beta1: 0.9,
+        beta2: 0.99,
+        clip: 1.0,
+        seed: 1,
+        eval_every: 0,
     }
 }
 

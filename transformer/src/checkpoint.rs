@@ -4,17 +4,20 @@
 //! steps. It is written whole or not at all.
 
 use crate::Trainer;
-use crate::files::{FileError, dtype, little_endian, write_atomically};
+use crate::diagnose::{is_sound, place};
+use crate::files::{
+    CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized, write_atomically,
+};
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
-use std::collections::HashMap;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a run cannot go on.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// It cannot be written.
+    /// It cannot be written, or what was written is damaged.
     #[error(transparent)]
     File(#[from] FileError),
     /// It cannot be read.
@@ -32,6 +35,26 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What was found and what was expected.
         reason: String,
+    },
+    /// Training cannot go on from it: a number is none.
+    #[error(
+        "{}: {tensor} of {parameter}, row {row}, column {column} is {value}, and the next step would spread it; \
+         `glassbox diagnose` of the run tries what helps",
+        path.display()
+    )]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// The saved tensor.
+        tensor: &'static str,
+        /// The parameter that the number belongs to.
+        parameter: String,
+        /// Its row.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// The number.
+        value: f64,
     },
 }
 
@@ -54,22 +77,51 @@ pub fn save<T: Real>(
         let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
         (*name, view.expect("as many bytes as numbers"))
     });
-    let about =
-        HashMap::from([("steps".to_owned(), steps), ("data_sha256".to_owned(), data.to_owned())]);
-    let file = safetensors::serialize(views, Some(about))
+    let mut hash = Sha256::new();
+    state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
+    let about = [
+        ("steps", steps),
+        ("data_sha256", data.to_owned()),
+        (CHECKSUM, hexadecimal(&hash.finalize())),
+    ];
+    let file = serialized(views, about)
         .map_err(|e| CheckpointError::Foreign { path: path.to_owned(), reason: e.to_string() })?;
     Ok(write_atomically(path, &file)?)
 }
 
 /// Reads a trainer's state, saved by [`save`] for the same model and the same text.
 ///
+/// Numbers that would spoil weights at the next step are refused: what is not finite, and a negative second moment.
+/// A second moment of ∞ is none of these: a square overflowed, and its parameter stands still.
+///
 /// # Errors
-/// A file that is missing, cut off, of another model, or of another text. The trainer is then as it
-/// was.
+/// A file that is missing, cut off, damaged, of another model, or of another text; a number that is none. The
+/// trainer is then as it was.
 pub fn load<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
     data: &str,
+) -> Result<(), CheckpointError> {
+    read(path, trainer, data, false)
+}
+
+/// As [`load`], whatever the numbers are: to find out what is wrong with them.
+///
+/// # Errors
+/// As [`load`], numbers and their checksum excepted.
+pub fn load_with_faults<T: Real>(
+    path: &Path,
+    trainer: &mut Trainer<T>,
+    data: &str,
+) -> Result<(), CheckpointError> {
+    read(path, trainer, data, true)
+}
+
+fn read<T: Real>(
+    path: &Path,
+    trainer: &mut Trainer<T>,
+    data: &str,
+    faults: bool,
 ) -> Result<(), CheckpointError> {
     let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
     let needed: usize = trainer.state().iter().map(|s| size_of_val(s.1)).sum();
@@ -100,17 +152,74 @@ pub fn load<T: Real>(
             )));
         }
     }
+    let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
+    for tensor in names.into_iter().filter(|_| !faults) {
+        let spoils = |x: &f64| {
+            let stands_still = tensor == "second_moment" && *x == f64::INFINITY;
+            !is_sound(tensor, *x) && !stands_still
+        };
+        let data = tensors.tensor(tensor).expect("found above");
+        let mut numbers = data.data().chunks_exact(size_of::<T>()).map(number).enumerate();
+        if let Some((at, value)) = numbers.find(|(_, x)| spoils(x)) {
+            let list = trainer.model().tape().parameter_list();
+            let (parameter, (row, column)) = place(&list, at);
+            let path = path.to_owned();
+            return Err(CheckpointError::Broken { path, tensor, parameter, row, column, value });
+        }
+    }
+    // Files of earlier versions hold no checksum.
+    if let Some(saved) = about.get(CHECKSUM).filter(|_| !faults) {
+        let mut hash = Sha256::new();
+        for (name, _) in trainer.state() {
+            hash.update(tensors.tensor(name).expect("found above").data());
+        }
+        let found = hexadecimal(&hash.finalize());
+        if found != *saved {
+            let saved = saved.clone();
+            return Err(FileError::Damaged { path: path.to_owned(), found, saved }.into());
+        }
+    }
     for (name, numbers) in trainer.state() {
         let tensor = tensors.tensor(name).expect("found above");
         for (x, bytes) in numbers.iter_mut().zip(tensor.data().chunks_exact(size_of::<T>())) {
-            *x = T::from_f64(match bytes.try_into() {
-                Ok(eight) => f64::from_le_bytes(eight),
-                Err(_) => f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))),
-            });
+            *x = T::from_f64(number(bytes));
         }
     }
     trainer.set_steps(steps);
     Ok(())
+}
+
+/// A number of four or eight bytes.
+fn number(bytes: &[u8]) -> f64 {
+    match bytes.try_into() {
+        Ok(eight) => f64::from_le_bytes(eight),
+        Err(_) => f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))),
+    }
+}
+
+/// The parameters of a saved state, whatever the numbers are, without a trainer.
+///
+/// # Errors
+/// A file that is missing, cut off, or of another number of parameters.
+pub fn parameters<T: Real>(path: &Path, count: usize) -> Result<Vec<T>, CheckpointError> {
+    let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
+    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let most = (3 * count * size_of::<T>()) as u64 + 65536;
+    let found = std::fs::metadata(path).map_err(unreadable)?.len();
+    if found > most {
+        return Err(foreign(format!("it has {found} bytes where at most {most} are expected")));
+    }
+    let file = std::fs::read(path).map_err(unreadable)?;
+    let tensors = SafeTensors::deserialize(&file).map_err(|e| foreign(e.to_string()))?;
+    let tensor = tensors.tensor("parameters").map_err(|e| foreign(e.to_string()))?;
+    if tensor.dtype() != dtype::<T>() || tensor.shape() != [count] {
+        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+        return Err(foreign(format!(
+            "parameters is {dtype:?} {shape:?} where [{count}] is expected"
+        )));
+    }
+    let numbers = tensor.data().chunks_exact(size_of::<T>());
+    Ok(numbers.map(|bytes| T::from_f64(number(bytes))).collect())
 }
 
 /// What a rule of descent remembers, by name.
@@ -151,13 +260,8 @@ pub fn remembered<T: Real>(
                 "{name} is {dtype:?} {shape:?} where [{parameters}] is expected"
             )));
         }
-        let number = |bytes: &[u8]| {
-            T::from_f64(match bytes.try_into() {
-                Ok(eight) => f64::from_le_bytes(eight),
-                Err(_) => f64::from(f32::from_le_bytes(bytes.try_into().expect("four bytes"))),
-            })
-        };
-        state.push((name, tensor.data().chunks_exact(size_of::<T>()).map(number).collect()));
+        let numbers = tensor.data().chunks_exact(size_of::<T>());
+        state.push((name, numbers.map(|bytes| T::from_f64(number(bytes))).collect()));
     }
     Ok((steps, state))
 }
@@ -192,6 +296,47 @@ mod tests {
         assert_eq!(whole.state(), second.state());
     }
 
+    /// A number that the next step would spread is refused by its place; one that only stops its parameter is not.
+    #[test]
+    fn numbers_that_are_none_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        // Number 200 of the parameters: of the token table, 16 rows and 20 columns, row 8 of column 12.
+        for (tensor, value, refused) in [
+            ("parameters", f32::NAN, true),
+            ("first_moment", f32::INFINITY, true),
+            ("second_moment", f32::NAN, true),
+            ("second_moment", -1e-9, true),
+            ("second_moment", f32::INFINITY, false),
+        ] {
+            let mut broken = trainer(&tiny());
+            let mut state = broken.state();
+            state.iter_mut().find(|(name, _)| *name == tensor).unwrap().1[200] = value;
+            save(&path, &mut broken, "text").unwrap();
+            let mut mine = trainer(&tiny());
+            let found = load(&path, &mut mine, "text");
+            assert_eq!(found.is_err(), refused, "{tensor} {value}");
+            let place = format!(
+                "{tensor} of embedding.token.weight, row 8, column 12 is {}",
+                f64::from(value)
+            );
+            if let Err(error) = found {
+                assert!(error.to_string().contains(&place), "{error}");
+                let before = trainer(&tiny()).model().tape().parameters().to_vec();
+                assert_eq!(mine.model().tape().parameters(), before, "it is as it was");
+            }
+            load_with_faults(&path, &mut mine, "text").unwrap();
+            let state = mine.state();
+            let there = state.iter().find(|(name, _)| *name == tensor).unwrap().1[200];
+            assert_eq!(there.to_bits(), value.to_bits());
+            drop(state);
+            let own = parameters::<f32>(&path, broken.model().tape().parameters().len()).unwrap();
+            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&own), bits(broken.model().tape().parameters()));
+            assert!(parameters::<f32>(&path, 7).is_err());
+        }
+    }
+
     #[test]
     fn foreign_states_are_refused_and_change_nothing() {
         let directory = tempfile::tempdir().unwrap();
@@ -205,11 +350,23 @@ mod tests {
         let error = load(&path, &mut mine, "text").unwrap_err();
         assert!(error.to_string().contains("text"), "{error}");
         let whole = std::fs::read(&path).unwrap();
+        for _ in 0..8 {
+            save(&path, &mut trainer(&tiny()), "another text").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "the same state is the same file");
+        }
         for length in (0..whole.len()).step_by(97) {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(load(&path, &mut mine, "another text").is_err());
         }
+        // One flipped bit in the numbers.
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        std::fs::write(&path, &whole).unwrap();
         assert_eq!(mine.model().tape().parameters(), before);
+        assert!(load(&path, &mut mine, "another text").is_ok());
         assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
     }
 }

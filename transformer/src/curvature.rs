@@ -2,7 +2,8 @@
 //!
 //! Gradient descent on a quadratic with Hessian H multiplies the error along an eigenvector by 1 − η·λ: it
 //! diverges when η > 2/λ_max. With momentum µ the bound is (2 + 2µ)/λ_max. Adam divides by √v̂ + ε = P first
-//! and averages gradients with β₁: (2 + 2β₁)/(1 − β₁) over the largest eigenvalue of P^(−½)·H·P^(−½).
+//! and averages gradients with β₁, corrected at step t: (1 − β₁ᵗ)·(2 + 2β₁)/(1 − β₁) over the largest eigenvalue of
+//! P^(−½)·H·P^(−½).
 //! Sources: the textbook's A.3; Polyak 1964; Cohen et al., *Gradient Descent on Neural Networks Typically
 //! Occurs at the Edge of Stability*, 2021, and *Adaptive Gradient Methods at the Edge of Stability*, 2022.
 //!
@@ -24,6 +25,8 @@ pub struct Largest {
     pub residual: f64,
     /// How often the Hessian was applied.
     pub applications: usize,
+    /// Whether the residual is as small as the method was asked for.
+    pub converged: bool,
 }
 
 /// A step at dual numbers: Hessian-vector products of its loss, exact to rounding.
@@ -88,10 +91,12 @@ impl Hessian {
                 value: ritz.values[0],
                 residual: ritz.residuals[0],
                 applications: ritz.values.len(),
+                converged: ritz.converged,
             },
             Err(_) => {
                 let applications = method.iterations;
-                Largest { value: f64::NAN, residual: f64::INFINITY, applications }
+                let (value, residual, converged) = (f64::NAN, f64::INFINITY, false);
+                Largest { value, residual, applications, converged }
             }
         }
     }
@@ -138,7 +143,11 @@ mod tests {
         let x: Vec<f64> = (0..N).map(|i| (i as f64).sin()).collect();
         let mut hessian = Hessian::of(&Quadratic, &x, &[Quadratic.batch(0)]).unwrap();
         let found = hessian.largest(None, Lanczos::default());
-        assert!((found.value - 7.0).abs() < 1e-8, "{found:?}");
+        assert!((found.value - 7.0).abs() < 1e-8 && found.converged, "{found:?}");
+        // Three products are too few, and it says so: an eigenvalue is within the residual.
+        let early = hessian.largest(None, Lanczos { iterations: 3, ..Lanczos::default() });
+        assert!(!early.converged && early.applications == 3, "{early:?}");
+        assert!((early.value - 7.0).abs() <= early.residual && early.residual > 1e-4, "{early:?}");
         // P = 4: a quarter of it.
         let found = hessian.largest(Some(&[4.0; N]), Lanczos::default());
         assert!((found.value - 1.75).abs() < 1e-8, "{found:?}");

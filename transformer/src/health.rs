@@ -570,3 +570,58 @@ fn largest_of(x: &[f32]) -> f32 {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Given, Recording};
+    use linalg::{Real, Shape, product::Product};
+    use probability::random::Random;
+
+    /// θ·x with x = µ + σ·ξ of 20,000 independent ξ: the gradient of a batch is its x.
+    struct Line {
+        mean: f64,
+        deviation: f64,
+    }
+
+    const N: usize = 20_000;
+
+    impl Subject for Line {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = calculus::Recorder::new();
+            let theta = r.parameter("theta", Shape::new(1, N))?;
+            let x = r.input("x", Shape::new(N, 1))?;
+            let loss = r.push("loss", Product::plain(), [theta, x])?;
+            Ok(Recording { tape: r.finish(), loss })
+        }
+
+        fn batch(&self, number: u64) -> Vec<Given> {
+            let random = Random::new(3, 0, number as u32);
+            let x = (0..N as u64).map(|i| self.mean + self.deviation * random.normal(i));
+            vec![Given { name: "x", elements: x.collect() }]
+        }
+    }
+
+    /// tr Σ/‖g‖² = σ²/µ². Of b = 8 batches, the estimate of ‖g‖² = N·µ² has variance 2σ⁴·N/b(b − 1) and a part 4σ²µ²N/b
+    /// of the mean's own, that of tr Σ = N·σ² is far better known: five deviations.
+    #[test]
+    fn a_noise_scale_that_is_known() {
+        let (n, b) = (N as f64, NOISE as f64);
+        for (mean, deviation) in [(1.0, 1.0), (1.0, 4.0), (0.5, 0.1), (-2.0, 10.0)] {
+            let known: f64 = (deviation / mean) * (deviation / mean);
+            let found =
+                noise_scale(&Line { mean, deviation }, &State::start(vec![0.0; N]), 5).unwrap();
+            let signal = (2.0 * known * known / (b * (b - 1.0)) + 4.0 * known / b) / n;
+            let noise = 2.0 / (n * (b - 1.0));
+            let off = (found / known - 1.0).abs();
+            assert!(off < 5.0 * (signal.sqrt() + noise.sqrt()), "{found} where {known} is meant");
+        }
+        // Without noise, and without signal.
+        let at = |mean, deviation| {
+            noise_scale(&Line { mean, deviation }, &State::start(vec![0.0; N]), 0).unwrap()
+        };
+        assert!(at(1.0, 0.0) < 1e-6);
+        let silent = at(0.0, 1.0);
+        assert!(silent.is_nan() || silent > 100.0, "{silent}");
+    }
+}

@@ -140,19 +140,19 @@ impl<'a> GptStep<'a> {
     /// The step that a training run takes, in parts as large as the run replays at once: batch number n
     /// of this step is part n mod p of the run's batch n div p, with p = [`parts`].
     pub fn of_run(config: &TrainingConfig, model: &Gpt2Config, corpus: &'a Corpus) -> Self {
-        let (seed, length, size) = (config.seed, config.context, config.batch * config.context);
-        let parts = parts(config);
+        let (seed, length) = (config.seed, config.context);
+        let sequences = config.batch / parts(config) as usize;
         GptStep {
             config: model.clone(),
-            sequences: config.batch / parts as usize,
+            sequences,
             length,
             seed,
+            // Windows are numbered through all batches, so that a part is drawn as a smaller batch is.
             batches: Arc::new(move |number| {
+                let size = sequences * length;
                 let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
-                corpus.fill(seed, number / parts, length, &mut tokens, &mut targets);
-                let (part, each) = ((number % parts) as usize, size / parts as usize);
-                let range = part * each..(part + 1) * each;
-                (tokens[range.clone()].to_vec(), targets[range].to_vec())
+                corpus.fill(seed, number, length, &mut tokens, &mut targets);
+                (tokens, targets)
             }),
         }
     }

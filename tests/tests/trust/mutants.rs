@@ -5,7 +5,7 @@
 //! output. Every mistake on such an operand must be caught.
 
 use linalg::Primitive;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tests::alone::{Alone, Shared, Slip, Slipped};
 use tests::law::Case;
 use tests::registry::{self, Visitor};
@@ -14,6 +14,8 @@ use tests::registry::{self, Visitor};
 #[derive(Default)]
 struct Table {
     rows: BTreeMap<String, [(usize, usize); 4]>,
+    /// Every rule that was visited, tried or not.
+    names: BTreeSet<String>,
     survivors: Vec<String>,
 }
 
@@ -22,11 +24,12 @@ const COLUMNS: [&str; 4] = ["sign", "twice", "overwrites", "sends nothing"];
 
 impl Visitor for Table {
     fn visit<P: Primitive<N>, const N: usize>(&mut self, case: Case<P, N>) {
+        let name = format!("{} of {N}", case.primitive.name());
+        self.names.insert(name.clone());
         let elements: usize = case.inputs.iter().map(|x| x.len()).sum();
         if elements > 400 {
             return; // a mistake is a mistake in small
         }
-        let name = format!("{} of {N}", case.primitive.name());
         let shared = Shared::new(case.primitive);
         let (inputs, smooth) = (case.inputs, case.smooth);
         let healthy = Alone { primitive: shared.clone(), inputs: inputs.clone(), smooth };
@@ -78,6 +81,9 @@ fn check_catches_every_mutant_of_every_rule() {
         println!("{name:<44} {}", numbers.concat());
     }
     assert!(table.survivors.is_empty(), "not caught:\n{}", table.survivors.join("\n"));
+    // No rule is left out for the size of its operands.
+    let rows: BTreeSet<String> = table.rows.keys().cloned().collect();
+    assert_eq!(rows, table.names, "rules without a mutant");
     // At least two mistakes, and an operand that gets nothing, for every rule.
     for (name, [sign, twice, over, cut]) in &table.rows {
         assert!(sign.0 + twice.0 + over.0 >= 2 && cut.0 >= 1, "{name}: too few mutants");

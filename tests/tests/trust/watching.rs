@@ -1,38 +1,10 @@
 //! Watching changes nothing, and what is not finite is not applied. What watching costs: `glassbox bench --watch`.
 
 use transformer::health::Watch;
-use transformer::{
-    Corpus, GptStep, OptimizerKind, ScheduleKind, Subject, TokenizerKind, Trainer, TrainingConfig,
-};
+use transformer::{Corpus, GptStep, OptimizerKind, Subject, Trainer, TrainingConfig};
 
-fn config(width: usize, layers: usize, heads: usize, context: usize) -> TrainingConfig {
-    TrainingConfig {
-        data: None,
-        tokenizer: TokenizerKind::Chars,
-        layers,
-        heads,
-        width,
-        context,
-        activation: transformer::config::Activation::Gelu,
-        bias: false,
-        tied: true,
-        dropout: 0.2,
-        batch: 8,
-        accumulate: 1,
-        steps: 100,
-        optimizer: OptimizerKind::AdamW,
-        momentum: 0.0,
-        schedule: ScheduleKind::Constant,
-        learning_rate: 1e-3,
-        min_learning_rate: 1e-4,
-        warmup: 0,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.99,
-        clip: 1.0,
-        seed: 1,
-        eval_every: 0,
-    }
+fn config() -> TrainingConfig {
+    TrainingConfig { bias: false, dropout: 0.2, batch: 8, ..tests::models::training() }
 }
 
 fn corpus(length: usize) -> Corpus {
@@ -41,7 +13,7 @@ fn corpus(length: usize) -> Corpus {
 
 #[test]
 fn a_watched_step_is_the_same_step() {
-    let config = config(32, 2, 2, 16);
+    let config = config();
     let (corpus, model) = (corpus(16), config.model(65).expect("valid"));
     let trainer = || Trainer::<f32>::new(config.clone(), &model).expect("valid");
     let (mut plain, mut watched) = (trainer(), trainer());
@@ -63,7 +35,7 @@ fn a_glance_sees_what_the_textbooks_recording_has() {
         activation: transformer::config::Activation::Relu,
         dropout: 0.0,
         bias: true,
-        ..config(32, 2, 2, 16)
+        ..config()
     };
     config.clip = 0.0;
     let (corpus, model) = (corpus(16), config.model(65).expect("valid"));
@@ -136,7 +108,7 @@ fn an_update_that_overflows_changes_nothing() {
     for (optimizer, momentum, rate) in
         [(OptimizerKind::AdamW, 0.0, 1e38), (OptimizerKind::Sgd, 0.9, 1e39)]
     {
-        let calm = TrainingConfig { optimizer, momentum, ..config(32, 2, 2, 16) };
+        let calm = TrainingConfig { optimizer, momentum, ..config() };
         let (corpus, model) = (corpus(16), calm.model(65).expect("valid"));
         let mut trainer = Trainer::<f32>::new(calm.clone(), &model).expect("valid");
         for _ in 0..2 {
@@ -162,7 +134,7 @@ fn an_update_that_overflows_changes_nothing() {
 
 #[test]
 fn a_step_that_is_not_finite_changes_nothing() {
-    let config = config(32, 2, 2, 16);
+    let config = config();
     let (corpus, model) = (corpus(16), config.model(65).expect("valid"));
     let mut trainer = Trainer::<f32>::new(config, &model).expect("valid");
     trainer.step(&corpus).expect("in range");

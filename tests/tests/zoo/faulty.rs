@@ -94,39 +94,6 @@ impl Primitive<2> for Difference {
     }
 }
 
-/// y = x, without a gradient: a `detach` that somebody forgot.
-#[derive(Clone, Copy)]
-pub(crate) struct Cut;
-
-impl Primitive<1> for Cut {
-    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
-        Formula::new("y", ["x"], "A value as it is, without its gradient.", "none")
-            .value(operand(0).at(I, J))
-            .gradient(0.0 * upstream().at(I, J))
-    }
-    fn name(&self) -> &'static str {
-        "identity"
-    }
-    fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
-        Ok(x)
-    }
-    fn flops(&self, _: [Shape; 1]) -> u64 {
-        0
-    }
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
-        y.copy_from(&x);
-    }
-    fn vjp<T: Real>(
-        &self,
-        _: [View<'_, T>; 1],
-        _: View<'_, T>,
-        _: View<'_, T>,
-        _: [ViewMut<'_, T>; 1],
-        _: Work<'_, T>,
-    ) {
-    }
-}
-
 /// ‖x‖ = √Σ x²; its gradient x/‖x‖ is 0/0 at 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Norm;

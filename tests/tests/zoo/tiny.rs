@@ -1,6 +1,6 @@
 //! The healthy animal: a small transformer composed from the crates, in which one thing can be made wrong.
 
-use crate::faulty::{Cut, Difference, Entropy, NaiveSoftmax, Norm};
+use crate::faulty::{Difference, Entropy, NaiveSoftmax, Norm};
 use calculus::activation::{Activation, Gelu};
 use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
@@ -10,6 +10,7 @@ use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, hadamard::Ha
 use linalg::{product::Product, rows::Rows, scale::Scale};
 use probability::random::Random;
 use probability::{layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
+use tests::deep::Skewed;
 use transformer::{Given, ModelError, Recording, Subject};
 
 /// Tokens of a sequence, sequences of a batch, words.
@@ -125,6 +126,37 @@ impl Tiny {
             if p.name.ends_with("qkv.weight") {
                 for column in all[p.range].chunks_mut(p.shape.rows) {
                     column[..2 * self.width].iter_mut().for_each(|p| *p *= factor);
+                }
+            }
+        }
+        all
+    }
+
+    /// One feature of every query and key a constant: all scores of a query are larger by its square, which softmax does
+    /// not see.
+    pub(crate) fn lifted(&self, seed: u64, constant: f32) -> Vec<f32> {
+        let mut all = self.parameters(seed);
+        let rows = self.width / self.heads;
+        let lifted = |row: usize| row < 2 * self.width && row.is_multiple_of(rows);
+        for p in self.record::<f32>().expect("a valid model").tape.parameter_list() {
+            let elements = all[p.range].iter_mut().enumerate();
+            let own = elements.filter(|(i, _)| lifted(i % p.shape.rows));
+            if p.name.ends_with("qkv.weight") {
+                own.for_each(|(_, p)| *p = 0.0);
+            } else if p.name.ends_with("qkv.bias") {
+                own.for_each(|(_, p)| *p = constant);
+            }
+        }
+        all
+    }
+
+    /// As [`Tiny::sharpened`], with scores of the other sign.
+    pub(crate) fn attracted(&self, seed: u64, factor: f32) -> Vec<f32> {
+        let mut all = self.sharpened(seed, factor);
+        for p in self.record::<f32>().expect("a valid model").tape.parameter_list() {
+            if p.name.ends_with("qkv.weight") {
+                for column in all[p.range].chunks_mut(p.shape.rows) {
+                    column[..self.width].iter_mut().for_each(|p| *p = -*p);
                 }
             }
         }
@@ -249,7 +281,7 @@ impl Subject for Tiny {
         }
         let mut x = self.norm(r, "norm", x)?;
         if self.fault == Fault::Cut {
-            x = r.push("passed", Cut, [x])?;
+            x = r.push("passed", Skewed { factor: 0.0 }, [x])?;
         }
         let mut loss = self.loss(r, x, targets)?;
         match self.fault {
@@ -329,10 +361,12 @@ impl Subject for Tiny {
 }
 
 /// A classifier of features without any norm: what a spike in the data hits with all its force.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Classifier {
     /// The batch whose features are 300 times as large, if one is.
     pub(crate) spike: Option<u64>,
+    /// The batch from which on features are large and classes others, if there is one.
+    pub(crate) turned: Option<u64>,
 }
 
 impl Subject for Classifier {
@@ -353,7 +387,12 @@ impl Subject for Classifier {
         // The class is told by the signs of two features.
         let class =
             |c: &[f64]| f64::from(u8::from(c[0] > 0.0)) + 2.0 * f64::from(u8::from(c[1] > 0.0));
-        let targets = x.chunks(6).map(class).collect();
+        let turned = self.turned.is_some_and(|first| number >= first);
+        let shift = if turned { 1.0 } else { 0.0 };
+        let targets = x.chunks(6).map(|c| (class(c) + shift) % 4.0).collect();
+        if self.turned.is_some() {
+            x.iter_mut().for_each(|x| *x *= 6.0);
+        }
         if self.spike == Some(number) {
             x.iter_mut().for_each(|x| *x *= -300.0);
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(super) const THREADS: (&str, &str) = ("bits", "loss and gradients on 1, 2, 3 threads");
 pub(super) const PIECES: (&str, &str) = ("bits", "a batch in pieces, same to rounding");
 pub(super) const RESUMED: (&str, &str) = ("bits", "saved and resumed");
+const SAVED: (&str, &str) = ("bits", "the run's model and its training state agree");
 
 /// A question about the bits of what is no number.
 fn not_finite(name: (&'static str, &'static str)) -> Certificate {
@@ -104,6 +105,28 @@ pub fn resume(
         checkpoint::save(&path, first, "check")?;
         Ok(checkpoint::load(&path, second, "check")?)
     })
+}
+
+/// The weights of a run's model and of its training state, to the bit: the one is what is evaluated, the other is
+/// what training goes on from.
+///
+/// ```
+/// use transformer::check::{Verdict, saved};
+/// assert_eq!(saved(&[0.5, f32::NAN], &[0.5, f32::NAN]).verdict, Verdict::Pass);
+/// assert_eq!(saved(&[0.5, 0.0], &[0.5, -0.0]).verdict, Verdict::Fail);
+/// ```
+pub fn saved(model: &[f32], state: &[f32]) -> Certificate {
+    let differs = |(a, b): &(&f32, &f32)| a.to_bits() != b.to_bits();
+    let differing = model.iter().zip(state).filter(differs).count();
+    let differing = differing + model.len().abs_diff(state.len());
+    let detail = match differing {
+        0 => format!("weights that differ, of {}", model.len()),
+        _ => format!(
+            "weights that differ, of {}: the model was certified, training and `diagnose` go on from the state",
+            model.len()
+        ),
+    };
+    Certificate::at_most(SAVED, differing as f64, 0.0, detail)
 }
 
 /// As [`resume`], for a checkpoint of one's own: `pass_on` saves the first trainer and loads the second, which

@@ -10,6 +10,9 @@ const GRADIENT: (&str, &str) = ("causal", "no gradient to a later token or anoth
 const BITS: (&str, &str) = ("causal", "later tokens change no bit of earlier logits");
 const TARGETS: (&str, &str) = ("causal", "targets do not reach the logits");
 
+/// What [`causality`] certifies, in order.
+pub(super) const QUESTIONS: [(&str, &str); 3] = [GRADIENT, BITS, TARGETS];
+
 /// The certificates "causal": no output depends on a later token or on another sequence, and targets
 /// do not leak into predictions.
 ///
@@ -34,7 +37,7 @@ pub(super) fn within(
         (found, step.predictions(), subject.length())
     else {
         let why = "the step has no values named tokens, targets and logits, or no sequences";
-        return Ok([GRADIENT, BITS, TARGETS].map(|c| Certificate::not_applicable(c, why)).into());
+        return Ok(QUESTIONS.map(|c| Certificate::not_applicable(c, why)).into());
     };
     step.tape.forward();
     let pairs = step.tape.parameters().len() as f64 * step.tape.shape(tokens).columns as f64;

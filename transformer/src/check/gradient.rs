@@ -1,11 +1,14 @@
 //! Is the gradient of the whole step complete and right?
 
+use super::operation::worse;
 use super::patience::{DUAL, F64, PATIENCE, dear, seconds};
 use super::{Certificate, direction, inner, norm, operation, operations, recorded, rounding};
 use crate::ModelError;
+use crate::streams;
 use crate::subject::{Recording, Subject};
 use calculus::{Dual, Source};
 use linalg::Real;
+use probability::random::Random;
 
 /// Directions along which the whole gradient is tried.
 const DIRECTIONS: u32 = 3;
@@ -16,7 +19,8 @@ const DIRECTIONS: u32 = 3;
 /// * every operation obeys ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩ at the values that it has in this step;
 /// * so does the whole step, in random directions, with duals as the other route;
 /// * central differences, a route without any rule, agree in one direction of every parameter tensor;
-/// * second derivatives are symmetric: uᵀHv = vᵀHu.
+/// * second derivatives are symmetric: uᵀHv = vᵀHu;
+/// * in `f32` the same come out, but for rounding: see [`narrow`].
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -65,14 +69,22 @@ pub(super) fn each(
     });
     tell(tensor_by_tensor(&mut step, &gradient, seed, patience));
     tell(match (&second_dear, &mut at_duals) {
-        (None, Some(dual)) => symmetric(dual, seed),
+        (None, Some(dual)) => symmetric(&mut step, dual, seed),
         (why, _) => Certificate::skipped(SYMMETRIC, why.as_deref().unwrap_or_default()),
+    });
+    drop(at_duals);
+    // Three steps in `f64`, one in `f32`.
+    tell(match dear(4.0 * 3.0 * seconds(F64, multiplications(&step)), patience) {
+        None => narrow(subject, parameters, seed)?,
+        Some(why) => Certificate::skipped(NARROW, &why),
     });
     Ok(())
 }
 
+const REACHED: (&str, &str) = ("complete", "every parameter is reached by the loss");
 const WHOLE: (&str, &str) = ("right", "the whole step: duals against backward");
 const SYMMETRIC: (&str, &str) = ("right", "second order: uᵀHv = vᵀHu");
+const NARROW: (&str, &str) = ("right", "f32 against f64: loss and gradients");
 
 /// Multiplications of a forward replay: every parameter with every token.
 fn multiplications<T: Real>(step: &Recording<T>) -> f64 {
@@ -96,10 +108,9 @@ fn reached(step: &Recording<f64>) -> Certificate {
             missing.push(format!("the gradient of {} is exactly 0", tape.name(var)));
         }
     }
-    let fine = format!("{count} parameters");
+    let fine = if count == 1 { "1 tensor".to_owned() } else { format!("{count} tensors") };
     let detail = if missing.is_empty() { fine } else { missing.join("; ") };
-    let name = ("complete", "every parameter is reached by the loss");
-    Certificate::at_most(name, missing.len() as f64, 0.0, detail)
+    Certificate::at_most(REACHED, missing.len() as f64, 0.0, detail)
 }
 
 /// Sums along the step: its depth, and the longest of its sums.
@@ -111,18 +122,99 @@ fn depth_and_width<T: Real>(step: &Recording<T>) -> (usize, usize) {
 
 fn whole(dual: &mut Recording<Dual<f64>>, gradient: &[f64], seed: u64) -> Certificate {
     let (depth, widest) = depth_and_width(dual);
-    let mut worst = 0.0_f64;
+    let mut worst = (0.0_f64, String::new());
     for which in 0..DIRECTIONS {
         let tangent = direction(seed, which, gradient.len());
         set_tangent(dual, &tangent);
         let forward = dual.forward().derivative;
         let (reverse, size) = inner(gradient, &tangent);
         let error = (forward - reverse).abs() / size.max(f64::MIN_POSITIVE);
-        worst = if error.is_nan() { f64::NAN } else { worst.max(error) };
+        worse(&mut worst, error, &|| format!("direction {which}"));
     }
+    let worst = worst.0;
     let limit = depth as f64 * rounding(gradient.len(), widest);
     let detail = format!("{DIRECTIONS} random directions in {} parameters", gradient.len());
     Certificate::at_most(WHOLE, worst, limit, detail)
+}
+
+/// The certificate that training in `f32` computes what was certified in `f64`: loss and gradient of the same
+/// weights in both.
+///
+/// How far they may be apart is asked of the step itself. It is replayed in `f64` with every stored value and gradient
+/// rounded to one of the two neighbouring `f32`s by a coin, twice (stochastic arithmetic): so far does one rounding of
+/// each number move the gradient of a parameter tensor, through all that amplifies it. An operation rounds more
+/// than once, up to n times in a sum of n terms, independently, which counts as √n; eight deviations. Where a coin
+/// moves less than ε times the tensor's own size, or less than it moves the whole, that counts. The
+/// certificate is the worst tensor in units of its limit.
+/// Source: Vignes, *A Stochastic Arithmetic for Reliable Scientific Computation*, Mathematics and Computers in
+/// Simulation, 1993.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn narrow(
+    subject: &impl Subject,
+    parameters: &[f64],
+    seed: u64,
+) -> Result<Certificate, ModelError> {
+    // The same weights: those that f32 can hold.
+    let parameters: Vec<f64> = parameters.iter().map(|&p| f64::from(p as f32)).collect();
+    let mut wide = recorded::<f64>(subject, &parameters)?;
+    let loss = wide.step();
+    let exact = wide.tape.gradients().to_vec();
+    let coins = [0, 1].map(|which| {
+        let loss = tossed(&mut wide, Random::new(seed, streams::DIRECTIONS, 50 + which));
+        (loss, wide.tape.gradients().to_vec())
+    });
+    let mut step = recorded::<f32>(subject, &parameters)?;
+    let found = f64::from(step.step());
+    let gradient: Vec<f64> = step.tape.gradients().iter().map(|&g| f64::from(g)).collect();
+
+    let (depth, widest) = depth_and_width(&wide);
+    let roundings = 8.0 * (1.0 + (widest as f64).sqrt());
+    let epsilon = f64::from(f32::EPSILON);
+    let apart =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+    let most = |of: &dyn Fn(&(f64, Vec<f64>)) -> f64| coins.iter().map(of).fold(0.0, f64::max);
+    let whole = most(&|c| apart(&c.1, &exact)) / norm(&exact).max(f64::MIN_POSITIVE);
+    let mut worst = (0.0, String::new());
+    let of_loss = (8.0 * epsilon * (depth as f64).sqrt() * (1.0 + loss.abs()))
+        .max(most(&|c| (c.0 - loss).abs()));
+    worse(&mut worst, (found - loss).abs() / (roundings * of_loss), &|| "the loss".to_owned());
+    for parameter in wide.tape.parameter_list() {
+        let range = parameter.range.clone();
+        let own = &exact[range.clone()];
+        let moved = most(&|c| apart(&c.1[range.clone()], own));
+        let limit = roundings * moved.max(whole.max(epsilon) * norm(own));
+        let error = apart(&gradient[range], own);
+        let error = if error == 0.0 { 0.0 } else { error / limit };
+        worse(&mut worst, error, &|| parameter.name.clone());
+    }
+    let detail = format!(
+        "loss {found:.7} and {loss:.7}; gradients {:.0e} of their size apart, one rounding of every number \
+         moves them by {whole:.0e}; worst: {}",
+        apart(&gradient, &exact) / norm(&exact).max(f64::MIN_POSITIVE),
+        worst.1
+    );
+    Ok(Certificate::at_most(NARROW, worst.0, 1.0, detail))
+}
+
+/// A step of which every computed value and every gradient is rounded to a neighbouring `f32` by a coin.
+fn tossed(step: &mut Recording<f64>, random: Random) -> f64 {
+    let loss = step.loss;
+    let mut count = 0;
+    let mut toss = |x: &mut f64| {
+        let near = *x as f32;
+        let other = if f64::from(near) > *x { near.next_down() } else { near.next_up() };
+        count += 1;
+        // What an f32 can hold is stored as it is.
+        if f64::from(near) != *x {
+            *x = f64::from(if random.below(count, 2) == 0 { near } else { other });
+        }
+    };
+    step.tape.forward_watched(|_, x| x.iter_mut().for_each(&mut toss));
+    step.tape.zero_gradients();
+    step.tape.backward_watched(loss, &[1.0], |_, g| g.iter_mut().for_each(&mut toss));
+    step.tape.elements(loss)[0]
 }
 
 fn set_tangent(dual: &mut Recording<Dual<f64>>, tangent: &[f64]) {
@@ -132,6 +224,12 @@ fn set_tangent(dual: &mut Recording<Dual<f64>>, tangent: &[f64]) {
 
 const DIFFERENCES: (&str, &str) = ("right", "central differences against backward");
 
+/// What [`gradients`] certifies, in order.
+pub(super) fn questions() -> Vec<(&'static str, &'static str)> {
+    let rules = operation::QUESTIONS;
+    [&[REACHED], &rules[..], &[WHOLE, DIFFERENCES, SYMMETRIC, NARROW]].concat()
+}
+
 /// The certificate that central differences, a route without any rule, agree with backward: for every
 /// parameter tensor by itself the slope of the loss in one direction.
 ///
@@ -139,7 +237,8 @@ const DIFFERENCES: (&str, &str) = ("right", "central differences against backwar
 /// what backward leaves out shows, too). The slope is (L(θ + h·u) − L(θ − h·u))/2h at halved steps h, from a
 /// twentieth of the tensor's size down, extrapolated to h → 0, until its error is that of rounding: Ridders'
 /// method, which also tells its error. The limit, in units of which the certificate counts: ten times that error, as
-/// it is an estimate, and twice the rounding of the loss over h.
+/// it is an estimate, and twice the rounding of the loss over h. Where that is more than a hundredth of a tensor's
+/// slope the certificate says so and does not pass.
 /// Source: Ridders, *Accurate Computation of F′(x) and F′(x)F″(x)*, Advances in Engineering Software, 1982.
 ///
 /// # Errors
@@ -168,6 +267,8 @@ fn tensor_by_tensor(
     let tried = ((patience / each) as usize).clamp(1, all.len().max(1));
     let chosen = (0..tried).map(|i| i * all.len() / tried);
     let (mut worst, mut resolution) = ((0.0_f64, String::from("none")), 0.0_f64);
+    // Tensors of which differences cannot tell a hundredth of the gradient.
+    let mut blurred: Vec<&str> = vec![];
     let start = step.tape.parameters().to_vec();
     for (i, parameter) in chosen.map(|i| (i, &all[i])) {
         let range = parameter.range.clone();
@@ -190,21 +291,40 @@ fn tensor_by_tensor(
         if error > worst.0 || i == 0 {
             worst = (error, parameter.name.clone());
         }
-        if norm(own) > 0.0 {
-            resolution = resolution.max(limit / (inner(own, &u).0 / norm(own)).abs() / norm(own));
+        // What is lost in the rounding of the whole gradient needs no resolution of its own.
+        let along = inner(own, &u).0.abs();
+        if norm(own) > NEGLIGIBLE * norm(gradient) {
+            resolution = resolution.max(limit / along);
+            if limit.is_nan() || limit > BLUR * along {
+                blurred.push(&parameter.name);
+            }
         }
     }
-    let of = if tried < all.len() {
-        format!("{tried} of {} tensors", all.len())
-    } else {
-        format!("{tried} tensors")
+    let of = match (tried, all.len()) {
+        (tried, all) if tried < all => format!("{tried} of {all} tensors"),
+        (1, _) => "1 tensor".to_owned(),
+        (tried, _) => format!("{tried} tensors"),
     };
-    let detail = format!(
-        "{of}; a gradient that is off by {resolution:.0e} of its size shows; worst: {}",
-        worst.1
-    );
+    if worst.0 <= 1.0 && !blurred.is_empty() {
+        let why = format!(
+            "{of}; of {} differences cannot tell a hundredth of the gradient: the loss has a bend there, or hardly \
+             depends on it; the others hold",
+            blurred.join(", ")
+        );
+        return Certificate::skipped(DIFFERENCES, &why);
+    }
+    let shows = match resolution {
+        0.0 => "no tensor has a gradient".to_owned(),
+        resolution => format!("a gradient that is off by {resolution:.0e} of its size shows"),
+    };
+    let detail = format!("{of}; {shows}; worst: {}", worst.1);
     Certificate::at_most(DIFFERENCES, worst.0, 1.0, detail)
 }
+
+/// The largest share of a gradient that a certificate may fail to see.
+const BLUR: f64 = 1e-2;
+/// A tensor's gradient that is this small against the whole is rounding.
+const NEGLIGIBLE: f64 = 1e-9;
 
 /// The unit vector halfway between a gradient and a random direction that does not point away from it; the
 /// random direction itself where there is no gradient.
@@ -262,8 +382,13 @@ fn slope(mut at: impl FnMut(f64) -> f64, first: f64, noise: f64) -> Slope {
     best
 }
 
-/// uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v: duals under backward.
-fn symmetric(dual: &mut Recording<Dual<f64>>, seed: u64) -> Certificate {
+/// uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v: duals under backward. Where H·v
+/// is exactly 0, a symmetry of nothing, the gradient itself is asked whether it changes along v.
+fn symmetric(
+    plain: &mut Recording<f64>,
+    dual: &mut Recording<Dual<f64>>,
+    seed: u64,
+) -> Certificate {
     let n = dual.tape.parameters().len();
     let (depth, widest) = depth_and_width(dual);
     let (u, v) = (direction(seed, 10, n), direction(seed, 11, n));
@@ -273,12 +398,43 @@ fn symmetric(dual: &mut Recording<Dual<f64>>, seed: u64) -> Certificate {
         dual.tape.gradients().iter().map(|g| g.derivative).collect()
     };
     let (hu, hv) = (times(&u), times(&v));
-    let size = norm(&u) * norm(&hv) + norm(&v) * norm(&hu);
-    let difference = (inner(&u, &hv).0 - inner(&v, &hu).0).abs();
-    let error = if difference == 0.0 { 0.0 } else { difference / size };
     let limit = depth as f64 * rounding(n, widest);
+    let size = norm(&u) * norm(&hv) + norm(&v) * norm(&hu);
+    if size == 0.0 {
+        return straight(plain, &v, depth, widest);
+    }
+    let error = (inner(&u, &hv).0 - inner(&v, &hu).0).abs() / size;
     let detail = "two random directions u, v; H·v by duals under backward";
     Certificate::at_most(SYMMETRIC, error, limit, detail)
+}
+
+/// What no second derivative by duals means: a gradient that is the same elsewhere, or one that is not.
+fn straight(step: &mut Recording<f64>, v: &[f64], depth: usize, widest: usize) -> Certificate {
+    let there = step.tape.parameters().to_vec();
+    // A step as for central differences, of the size of the parameters.
+    let size = norm(&there).max(SMALL * (there.len() as f64).sqrt());
+    let h = FIRST * size / norm(v).max(f64::MIN_POSITIVE);
+    let mut at = |h: f64| {
+        let moved = step.tape.parameters_mut().iter_mut().zip(there.iter().zip(v));
+        moved.for_each(|(p, (x, v))| *p = x + h * v);
+        step.step();
+        step.tape.gradients().to_vec()
+    };
+    let (after, before) = (at(h), at(-h));
+    at(0.0);
+    let change: Vec<f64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+    let (change, own) = (norm(&change), norm(&after) + norm(&before));
+    let share = if change == 0.0 { 0.0 } else { change / own };
+    let limit = depth as f64 * rounding(v.len(), widest);
+    if share <= limit {
+        let why = "H·v is exactly 0 and the gradient the same elsewhere: the loss is linear in its parameters";
+        return Certificate::not_applicable(SYMMETRIC, why);
+    }
+    let detail = format!(
+        "H·v by duals is exactly 0, but the gradient changes by {share:.0e} of its size along v: backward takes for \
+         constant what depends on the parameters"
+    );
+    Certificate::at_most(SYMMETRIC, share, limit, detail)
 }
 
 #[cfg(test)]
@@ -298,6 +454,133 @@ mod tests {
         told(|x| (3.0 * x).exp(), 3.0);
         told(|x| (x + 1.0).sin() / (1.0 + x * x), 1.0_f64.cos());
         told(|x| 2.0 * x + if x > 1e-3 { x - 1e-3 } else { 0.0 }, 2.0);
+    }
+
+    use crate::Given;
+    use crate::check::Verdict;
+    use linalg::formula::{I, J, operand, upstream};
+    use linalg::{Formula, Primitive, Shape, ShapeError, View, ViewMut, Work};
+    use linalg::{hadamard::Hadamard, product::Product};
+
+    /// ½x² element by element, with a backward that takes x for a constant; or with a step of 0.01 at every
+    /// multiple of 10⁻⁴; or as a difference of numbers a million times larger.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Half {
+        Detached,
+        Rough,
+        Coarse,
+    }
+
+    impl Primitive<1> for Half {
+        fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+            let (x, dy) = (operand(0).at(I, J), upstream().at(I, J));
+            Formula::new("y", ["x"], "Half a square.", "none")
+                .value(0.5 * (x.clone() * x.clone()))
+                .gradient(x * dy)
+        }
+        fn name(&self) -> &'static str {
+            "half a square"
+        }
+        fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+            Ok(x)
+        }
+        fn flops(&self, [x]: [Shape; 1]) -> u64 {
+            2 * x.len() as u64
+        }
+        fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
+            let (half, large) = (T::from_f64(0.5), T::from_f64(512.0));
+            for (y, &x) in y.iter_mut().zip(x.iter()) {
+                *y = match self {
+                    // (x + 512)² − 512² − 2·512·x: right in f64, of which f32 keeps a digit.
+                    Half::Coarse => {
+                        half * ((x + large) * (x + large) - large * large - (large + large) * x)
+                    }
+                    Half::Rough => {
+                        half * x * x
+                            + T::from_f64(1e-2 * (x.to_f64() * 1e4).floor().rem_euclid(2.0))
+                    }
+                    Half::Detached => half * x * x,
+                };
+            }
+        }
+        fn vjp<T: Real>(
+            &self,
+            [x]: [View<'_, T>; 1],
+            _: View<'_, T>,
+            dy: View<'_, T>,
+            [mut dx]: [ViewMut<'_, T>; 1],
+            _: Work<'_, T>,
+        ) {
+            for ((dx, &x), &dy) in dx.iter_mut().zip(x.iter()).zip(dy.iter()) {
+                let kept = if *self == Half::Detached { T::from_f64(x.to_f64()) } else { x };
+                *dx += kept * dy;
+            }
+        }
+    }
+
+    /// Σ aᵢ·f(xᵢ), with f = x or half a square.
+    struct Sum(Option<Half>);
+
+    const N: usize = 9;
+
+    impl Subject for Sum {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = calculus::Recorder::new();
+            let x = r.parameter("x", Shape::new(N, 1))?;
+            let a = r.input("a", Shape::new(N, 1))?;
+            let ones = r.input("ones", Shape::new(1, N))?;
+            let y = match self.0 {
+                None => x,
+                Some(half) => r.push("y", half, [x])?,
+            };
+            let weighed = r.push("weighed", Hadamard, [y, a])?;
+            let loss = r.push("loss", Product::plain(), [ones, weighed])?;
+            Ok(Recording { tape: r.finish(), loss })
+        }
+
+        fn batch(&self, _: u64) -> Vec<Given> {
+            let a = (0..N).map(|i| 1.0 + 0.3 * (i as f64).cos()).collect();
+            vec![Given { name: "a", elements: a }, Given { name: "ones", elements: vec![1.0; N] }]
+        }
+    }
+
+    fn of(half: Option<Half>, name: &str) -> Certificate {
+        let x: Vec<f64> = (0..N).map(|i| 0.5 + 0.4 * (7.0 * i as f64).sin()).collect();
+        let all = gradients(&Sum(half), &x, 3).unwrap();
+        all.into_iter().find(|c| c.name == name).unwrap()
+    }
+
+    /// A Hessian of 0 is symmetric and says nothing: either the loss is linear, or its curvature is hidden.
+    #[test]
+    fn a_symmetry_of_nothing_is_no_certificate() {
+        let linear = of(None, SYMMETRIC.1);
+        assert_eq!(linear.verdict, Verdict::NotApplicable, "{linear:?}");
+        let hidden = of(Some(Half::Detached), SYMMETRIC.1);
+        assert_eq!(hidden.verdict, Verdict::Fail, "{hidden:?}");
+        assert!(hidden.detail.contains("exactly 0"), "{hidden:?}");
+        assert_eq!(of(Some(Half::Rough), SYMMETRIC.1).verdict, Verdict::Pass);
+    }
+
+    /// A loss with steps has no slope that differences could find: said in words, and no pass.
+    #[test]
+    fn differences_that_tell_nothing_do_not_pass() {
+        let rough = of(Some(Half::Rough), DIFFERENCES.1);
+        assert_ne!(rough.verdict, Verdict::Pass, "{rough:?}");
+        assert_eq!(of(Some(Half::Detached), DIFFERENCES.1).verdict, Verdict::Pass);
+        assert_eq!(of(None, DIFFERENCES.1).verdict, Verdict::Pass);
+    }
+
+    /// What is right in `f64` and cancels in `f32`: (x + 512)² − 512² − 1024·x leaves a digit of x².
+    #[test]
+    fn cancellation_in_f32_is_seen() {
+        let name = NARROW.1;
+        assert_eq!(of(None, name).verdict, Verdict::Pass, "{:?}", of(None, name));
+        assert_eq!(of(Some(Half::Detached), name).verdict, Verdict::Pass);
+        let coarse = of(Some(Half::Coarse), name);
+        assert_eq!(coarse.verdict, Verdict::Fail, "{coarse:?}");
+        assert!(coarse.detail.contains("worst: the loss"), "{coarse:?}");
+        // In f64 nothing is wrong with it.
+        assert_eq!(of(Some(Half::Coarse), DIFFERENCES.1).verdict, Verdict::Pass);
     }
 
     #[test]

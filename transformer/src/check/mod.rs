@@ -50,10 +50,10 @@ mod operation;
 mod patience;
 mod start;
 
-pub use bits::{accumulation, resume, resumed, threads};
+pub use bits::{accumulation, resume, resumed, saved, threads};
 pub use causal::causality;
 pub use data::{data, shifted};
-pub use gradient::{differences, gradients};
+pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
 pub use start::{Expected, start};
 
@@ -64,6 +64,9 @@ use crate::{Form, Gpt2Config, TrainingConfig, memory, streams};
 use calculus::Dual;
 use probability::random::Random;
 use serde::Serialize;
+
+/// A group of questions, and one of it.
+type Question = (&'static str, &'static str);
 
 /// What a certificate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -182,7 +185,7 @@ fn within(
     mut tell: impl FnMut(Certificate),
 ) -> Result<(), ModelError> {
     let step = GptStep::of_run(config, model, corpus);
-    memory::afford(bytes(&step)?)?;
+    memory::afford(bytes(&step, corpus)?)?;
     let fresh = match parameters {
         None => initialised(model, config.seed)?,
         Some(given) => given.to_vec(),
@@ -190,6 +193,19 @@ fn within(
     let wide: Vec<f64> = fresh.iter().map(|&p| f64::from(p)).collect();
     // Dropout is part of the rules, and of no other question.
     let still = GptStep { config: Gpt2Config { dropout: 0.0, ..model.clone() }, ..step.clone() };
+    if model.vocabulary < 2 {
+        // There is no gradient to be right or wrong, and no loss to begin with.
+        let why =
+            "a vocabulary of one token: its probability is 1 and the loss 0, whatever the weights";
+        let none =
+            |all: &[Question]| all.iter().map(|c| Certificate::not_applicable(*c, why)).collect();
+        let before: Vec<Certificate> =
+            none(&[&gradient::questions()[..], &causal::QUESTIONS, &start::QUESTIONS].concat());
+        let after: Vec<Certificate> = none(&[bits::THREADS, bits::PIECES, bits::RESUMED]);
+        let data = data(corpus, model.vocabulary, config);
+        before.into_iter().chain(data).chain(after).for_each(tell);
+        return Ok(());
+    }
     let rules = step.smaller(RULES.0, RULES.1);
     gradient::each(&rules, &wide, config.seed, patience, &mut tell)?;
     causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
@@ -234,16 +250,20 @@ const RULES: (usize, usize) = (2, 8);
 ///
 /// # Errors
 /// Sizes that cannot be recorded.
-pub fn bytes(step: &GptStep<'_>) -> Result<u128, ModelError> {
+pub fn bytes(step: &GptStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> {
     let parameters = step.config.parameters() as u128;
     let rules = step.smaller(RULES.0, RULES.1);
     let gradients = 2 * rules.bytes::<f64>(false)? + rules.bytes::<Dual<f64>>(false)?;
+    let looked_through = data::bytes(corpus, step.length);
     let starting = step.smaller(start::SEEN.0, start::SEEN.1).bytes::<f32>(false)?;
     // Weights, gradients and two moments.
     let training = 3 * (16 * parameters + step.smaller(4, 32).bytes::<f32>(false)?);
     // The weights at both widths; directions and gradients.
     Ok(12 * parameters
-        + (gradients + 40 * parameters).max(starting + 24 * parameters).max(training))
+        + (gradients + 40 * parameters)
+            .max(starting + 24 * parameters)
+            .max(training)
+            .max(looked_through))
 }
 
 /// Freshly initialised parameters.
@@ -304,35 +324,16 @@ pub(crate) fn recorded<T: linalg::Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{OptimizerKind, ScheduleKind, TokenizerKind};
+    use crate::ScheduleKind;
 
     fn tiny() -> (TrainingConfig, Gpt2Config, Corpus) {
         let config = TrainingConfig {
-            data: None,
-            tokenizer: TokenizerKind::Chars,
-            layers: 1,
-            heads: 2,
-            width: 16,
-            context: 8,
-            activation: crate::config::Activation::Gelu,
-            bias: true,
-            tied: true,
-            dropout: 0.0,
-            batch: 2,
-            accumulate: 1,
-            steps: 10,
-            optimizer: OptimizerKind::AdamW,
-            momentum: 0.0,
             schedule: ScheduleKind::Constant,
             learning_rate: 1e-3,
             min_learning_rate: 1e-4,
             warmup: 0,
-            weight_decay: 0.1,
-            beta1: 0.9,
-            beta2: 0.99,
-            clip: 1.0,
-            seed: 1,
-            eval_every: 0,
+            activation: crate::config::Activation::Gelu,
+            ..crate::training_config::tests::tiny()
         };
         let random = Random::new(3, 0, 0);
         let tokens = (0..2000).map(|i| random.below(i, 13) as u32).collect();
@@ -356,9 +357,29 @@ mod tests {
         let skipped: Vec<_> = hasty.iter().filter(|c| c.verdict == Verdict::Skipped).collect();
         assert!(skipped.iter().all(|c| c.detail.starts_with("skipped: about ")));
         // What only reads, one tensor's differences and the data are for nothing.
-        assert_eq!(skipped.len(), 22 - 1 - 1 - 1 - 4);
+        assert_eq!(skipped.len(), 23 - 1 - 1 - 1 - 4);
         assert!(hasty.iter().any(|c| c.detail.contains("1 of 16 tensors")), "{hasty:?}");
         assert!(passed(&hasty));
+    }
+
+    /// A text of one letter has nothing to be learnt, and says so instead of 0/0.
+    #[test]
+    fn one_token_leaves_nothing_to_predict() {
+        let (config, _, _) = tiny();
+        let corpus = Corpus::text(vec![0; 2000], 0.1, 8).unwrap();
+        let found = super::model(&config, &config.model(1).unwrap(), None, &corpus).unwrap();
+        let (config, model, corpus) = tiny();
+        let usual = super::model(&config, &model, None, &corpus).unwrap();
+        let names = |all: &[Certificate]| all.iter().map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(&found), names(&usual));
+        for c in &found {
+            match c.name {
+                "tokens are in range" | "targets are the inputs shifted by one" => {
+                    assert_eq!(c.verdict, Verdict::Pass, "{c:?}");
+                }
+                _ => assert_eq!(c.verdict, Verdict::NotApplicable, "{c:?}"),
+            }
+        }
     }
 
     /// By sizes alone: GPT-2's 124 million parameters are not learned by heart, and its tensors are sampled;
@@ -392,7 +413,8 @@ mod tests {
         };
         // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes a parameter, and 52 for
         // vectors.
-        let bytes = bytes(&step).unwrap() as f64;
+        let corpus = Corpus::text(vec![0; 20_000], 0.1, 1024).unwrap();
+        let bytes = bytes(&step, &corpus).unwrap() as f64;
         assert!((116.0..130.0).contains(&(bytes / parameters)), "{}", bytes / parameters);
     }
 }

@@ -165,7 +165,7 @@ impl Operations {
 }
 
 /// Keeps the larger error; one that is not a number is the largest.
-fn worse(worst: &mut (f64, String), error: f64, place: &dyn Fn() -> String) {
+pub(super) fn worse(worst: &mut (f64, String), error: f64, place: &dyn Fn() -> String) {
     let error = if error.is_nan() { f64::INFINITY } else { error };
     if worst.1.is_empty() || error > worst.0 {
         *worst = (error, place());

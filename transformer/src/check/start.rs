@@ -30,6 +30,8 @@ const LOSS: (&str, &str) = ("start", "first loss");
 const ACTIVATIONS: (&str, &str) = ("start", "scale of activations, block by block");
 const GRADIENTS: (&str, &str) = ("start", "scale of gradients, block by block");
 const OVERFIT: (&str, &str) = ("start", "one batch can be learned by heart");
+/// What [`start`] certifies, in order.
+pub(super) const QUESTIONS: [(&str, &str); 4] = [LOSS, ACTIVATIONS, GRADIENTS, OVERFIT];
 
 /// What initialisation predicts.
 #[derive(Clone, Debug, PartialEq)]
@@ -165,10 +167,9 @@ pub(super) fn within(
     parameters: &[f32],
     fresh: bool,
 ) -> Result<Vec<Certificate>, ModelError> {
-    let all = [LOSS, ACTIVATIONS, GRADIENTS, OVERFIT];
     if !fresh {
         let why = "the model was trained: gains are not 1 or biases not 0";
-        return Ok(all.map(|c| Certificate::not_applicable(c, why)).into());
+        return Ok(QUESTIONS.map(|c| Certificate::not_applicable(c, why)).into());
     }
     let step = step.smaller(SEEN.0, SEEN.1);
     let few = step.smaller(2, 16);

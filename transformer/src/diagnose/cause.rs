@@ -26,6 +26,8 @@ macro_rules! causes {
 causes! {
     /// A weight is NaN or ∞ before the first step.
     BrokenWeights: "broken weights";
+    /// What the optimiser remembers is NaN or ∞, or a negative mean of squares.
+    BrokenMoments: "broken optimiser state";
     /// An input is NaN or ∞.
     BrokenData: "broken data";
     /// A token or target that the vocabulary does not have.

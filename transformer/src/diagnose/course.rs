@@ -8,7 +8,7 @@ use crate::training_config::EPSILON;
 use crate::{ModelError, OptimizerKind, Precision, TrainingConfig};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
-use calculus::{Witness, clip};
+use calculus::{Parameter, Witness, clip};
 use linalg::Real;
 use std::ops::Range;
 
@@ -184,6 +184,27 @@ pub struct Taken {
     pub origin: Option<Origin>,
 }
 
+/// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where it
+/// is a mean of squares.
+///
+/// ```
+/// use transformer::diagnose::is_sound;
+/// assert!(is_sound("first_moment", -0.5) && is_sound("second_moment", 0.0));
+/// assert!(!is_sound("second_moment", -1e-20) && !is_sound("velocity", f64::INFINITY));
+/// ```
+pub fn is_sound(name: &str, x: f64) -> bool {
+    x.is_finite() && (name != "second_moment" || x >= 0.0)
+}
+
+/// The parameter tensor in which number `at` of all parameters lies, and its row and column there.
+pub(crate) fn place(list: &[Parameter], at: usize) -> (String, (usize, usize)) {
+    let found = list.iter().find(|p| p.range.contains(&at));
+    found.map_or((String::new(), (0, 0)), |p| {
+        let i = at - p.range.start;
+        (p.name.clone(), (i % p.shape.rows, i / p.shape.rows))
+    })
+}
+
 /// A training loop under way.
 pub struct Course<'a, S: Subject> {
     /// The step.
@@ -199,6 +220,8 @@ pub struct Course<'a, S: Subject> {
     decayed: Vec<Range<usize>>,
     /// Parameters, layer by layer.
     layers: Vec<Vec<Range<usize>>>,
+    /// Whether what the optimiser remembers was looked at.
+    sound: bool,
 }
 
 impl<'a, S: Subject> Course<'a, S> {
@@ -227,7 +250,8 @@ impl<'a, S: Subject> Course<'a, S> {
         let layers =
             by_layer(recording.tape.parameter_list()).into_iter().map(|(_, r)| r).collect();
         let recipe = recipe.clone();
-        Ok(Course { subject, recipe, recording, optimizer, master, left, decayed, layers })
+        let sound = false;
+        Ok(Course { subject, recipe, recording, optimizer, master, left, decayed, layers, sound })
     }
 
     /// Where it stands.
@@ -262,8 +286,11 @@ impl<'a, S: Subject> Course<'a, S> {
         let batches = self.batches();
         let (precision, scale) = (self.recipe.precision, self.recipe.loss_scale);
         let n = self.master.len();
+        let exact = precision == Precision::F32;
+        // Of values that are rounded each batch is propagated back by itself.
         let mut sum = if self.recipe.zero_gradients { vec![0.0; n] } else { self.left.clone() };
-        let share = if self.recipe.average { 1.0 / batches.len().max(1) as f64 } else { 1.0 };
+        let equal = 1.0 / batches.len().max(1) as f64;
+        let share = if self.recipe.average { equal } else { 1.0 };
         let upstream = (scale * share) as f32;
         let mut taken = Taken {
             number,
@@ -277,24 +304,24 @@ impl<'a, S: Subject> Course<'a, S> {
             largest_gradient: vec![],
             origin: None,
         };
+        // As `Trainer::step` does it, to the bit: every batch adds to what is there.
+        self.recording.tape.parameters_and_gradients().1.copy_from_slice(&sum);
+        self.recording.set_parameters(&self.master);
         for &batch in &batches {
             let given = self.subject.batch(batch);
-            self.recording.set_parameters(&self.master);
             self.recording.give(&given);
-            let Recording { tape, loss } = &mut self.recording;
-            let loss = *loss;
-            if precision == Precision::F32 {
-                tape.forward();
-                tape.zero_gradients();
-                tape.backward_scaled(loss, upstream);
+            let loss = self.recording.loss;
+            if exact {
+                self.recording.tape.forward_and_backward(loss, upstream);
             } else {
+                self.recording.set_parameters(&self.master);
                 origin::forward_rounded(&mut self.recording, precision);
                 let store = |g| precision.round(g);
                 origin::backward(&mut self.recording.tape, loss, upstream, store);
             }
             let tape = &self.recording.tape;
             let nats = f64::from(tape.elements(loss)[0]);
-            taken.loss += nats / batches.len() as f64;
+            taken.loss += equal * nats;
             let norm = clip::global_norm(tape.gradients()) / scale;
             if !nats.is_finite() || !norm.is_finite() {
                 self.measure(&mut taken);
@@ -305,27 +332,42 @@ impl<'a, S: Subject> Course<'a, S> {
                     origin::find(self.subject, &self.master, &given, precision, upstream)?;
                 return Ok(taken);
             }
-            sum.iter_mut().zip(tape.gradients()).for_each(|(s, g)| *s += g);
+            if !exact {
+                sum.iter_mut().zip(tape.gradients()).for_each(|(s, g)| *s += g);
+            }
+        }
+        if exact {
+            sum.copy_from_slice(self.recording.tape.gradients());
         }
         self.measure(&mut taken);
         if scale != 1.0 {
             let back = (1.0 / scale) as f32;
             sum.iter_mut().for_each(|g| *g *= back);
         }
-        let limit = if self.recipe.clip > 0.0 { self.recipe.clip } else { f64::INFINITY };
         self.left.copy_from_slice(&sum);
-        taken.gradient_norm = clip::by_global_norm(&mut sum, limit);
+        let limit = if self.recipe.clip > 0.0 { self.recipe.clip } else { f64::INFINITY };
+        taken.gradient_norm = clip::global_norm(&sum);
         if batches.is_empty() {
             self.optimizer.set_steps(number);
             return Ok(taken);
         }
+        // What was read from outside: later moments are this loop's own.
+        if !std::mem::replace(&mut self.sound, true)
+            && let Some(origin) = self.broken_memory()
+        {
+            taken.origin = Some(origin);
+            return Ok(taken);
+        }
+        let factor = clip::factor(taken.gradient_norm, limit);
         let before = self.master.clone();
         let memory: Vec<Vec<f32>> =
             self.optimizer.state().into_iter().map(|(_, m)| m.to_vec()).collect();
-        self.optimizer.step(rate, &mut self.master, &sum);
+        self.optimizer.step_scaled(rate, factor, &mut self.master, &mut sum);
         let spoilt = self.master.iter().position(|p| !p.is_finite());
         if let Some(at) = spoilt {
-            taken.origin = Some(self.update_origin(at, rate, number - 1, &before, &memory, &sum));
+            let gradient = factor as f32 * self.left[at];
+            let origin = self.update_origin(at, rate, number - 1, &before, &memory, gradient);
+            taken.origin = Some(origin);
             // As before the step: the last good state.
             self.master = before;
             for ((_, own), saved) in self.optimizer.state().into_iter().zip(&memory) {
@@ -356,6 +398,18 @@ impl<'a, S: Subject> Course<'a, S> {
         taken.largest_gradient = tape.vars().map(|v| largest(tape.gradient_elements(v))).collect();
     }
 
+    /// The first number that the optimiser remembers and that no training leaves behind.
+    fn broken_memory(&mut self) -> Option<Origin> {
+        let list = self.recording.tape.parameter_list();
+        let broken = |name, m: &[f32]| m.iter().position(|&m| !is_sound(name, f64::from(m)));
+        let state = self.optimizer.state().into_iter();
+        let mut all = state.filter_map(|(name, m)| Some((name, broken(name, m)?, m)));
+        let (name, at, m) = all.next()?;
+        let (parameter, element) = place(&list, at);
+        let others = m.iter().filter(|&&m| !is_sound(name, f64::from(m))).count() - 1;
+        Some(Origin::remembered(name, &parameter, element, f64::from(m[at]), others))
+    }
+
     /// The update of one parameter again, on numbers that remember.
     fn update_origin(
         &self,
@@ -364,7 +418,7 @@ impl<'a, S: Subject> Course<'a, S> {
         steps: u64,
         before: &[f32],
         memory: &[Vec<f32>],
-        gradients: &[f32],
+        gradient: f32,
     ) -> Origin {
         let decays = self.decayed.iter().any(|r| r.contains(&at));
         let decayed = if decays { vec![Range { start: 0, end: 1 }] } else { vec![] };
@@ -376,13 +430,8 @@ impl<'a, S: Subject> Course<'a, S> {
             }
         }
         let mut parameter = [Witness::new(before[at])];
-        rule.step(rate, &mut parameter, &[Witness::new(gradients[at])]);
-        let list = self.recording.tape.parameter_list();
-        let found = list.iter().find(|p| p.range.contains(&at));
-        let (name, element) = found.map_or((String::new(), (0, 0)), |p| {
-            let i = at - p.range.start;
-            (p.name.clone(), (i % p.shape.rows, i / p.shape.rows))
-        });
+        rule.step(rate, &mut parameter, &[Witness::new(gradient)]);
+        let (name, element) = place(&self.recording.tape.parameter_list(), at);
         let mut origin = Origin::update(&name, element, parameter[0]);
         let spoilt = self.master.iter().filter(|p| !p.is_finite()).count();
         origin.inherited = spoilt.saturating_sub(1);
@@ -391,8 +440,7 @@ impl<'a, S: Subject> Course<'a, S> {
             range: (f64::from(x), f64::from(x)),
             what: "that element",
         };
-        origin.operands =
-            vec![operand("parameter", before[at]), operand("gradient", gradients[at])];
+        origin.operands = vec![operand("parameter", before[at]), operand("gradient", gradient)];
         for (name, m) in ["first moment", "second moment"].iter().zip(memory) {
             origin.operands.extend(m.get(at).map(|&m| operand(name, m)));
         }
@@ -423,15 +471,13 @@ impl<'a, S: Subject> Course<'a, S> {
         let batches: Vec<u64> = (first..first + self.recipe.accumulate)
             .filter(|b| !self.recipe.skipped.contains(b))
             .collect();
-        let mut sum = vec![0.0_f32; state.parameters.len()];
+        let share = 1.0 / batches.len().max(1) as f64;
+        step.tape.zero_gradients();
         for &batch in &batches {
             step.give(&self.subject.batch(batch));
-            step.step();
-            sum.iter_mut().zip(step.tape.gradients()).for_each(|(s, g)| *s += g);
+            step.tape.forward_and_backward(step.loss, share as f32);
         }
-        let share = 1.0 / batches.len().max(1) as f32;
-        sum.iter_mut().for_each(|g| *g *= share);
-        Ok(sum)
+        Ok(step.tape.gradients().to_vec())
     }
 
     /// The gradient that the last step handed to its optimiser, before clipping.
@@ -446,5 +492,69 @@ impl<'a, S: Subject> Course<'a, S> {
         let mut parameter = [1.0];
         rule.step(rate, &mut parameter, &[0.0]);
         parameter[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training_config::tests::tiny;
+    use crate::{Corpus, GptStep, ScheduleKind, Trainer};
+
+    /// The loop that is diagnosed is the loop that trains, to the bit: losses, norms, parameters and moments, with
+    /// a batch in three parts, two batches a step, dropout and clipping.
+    #[test]
+    fn a_watched_loop_is_the_trainers() {
+        let (adam, sgd) = (OptimizerKind::AdamW, OptimizerKind::Sgd);
+        for (optimizer, momentum, clip, schedule) in [
+            (adam, 0.0, 0.02, ScheduleKind::Cosine),
+            (adam, 0.0, 0.0, ScheduleKind::Linear),
+            (sgd, 0.9, 0.02, ScheduleKind::Cosine),
+            (sgd, 0.0, 0.0, ScheduleKind::Constant),
+        ] {
+            let config = TrainingConfig {
+                optimizer,
+                momentum,
+                schedule,
+                dropout: 0.2,
+                // Three sequences of the nine are replayed at once: at most 1024 tokens.
+                batch: 9,
+                context: 128,
+                accumulate: 2,
+                clip,
+                ..tiny()
+            };
+            let random = probability::random::Random::new(5, 0, 0);
+            let tokens = (0..6000).map(|i| random.below(i, 20) as u32).collect();
+            let corpus = Corpus::text(tokens, 0.1, config.context).unwrap();
+            let model = config.model(20).unwrap();
+            let mut trainer = Trainer::<f32>::new(config.clone(), &model).unwrap();
+            let start = State::start(trainer.model().tape().parameters().to_vec());
+            let recipe = Recipe::of_run(&config);
+            assert_eq!((recipe.parts, recipe.accumulate), (3, 6));
+            let step = GptStep::of_run(&config, &model, &corpus);
+            let mut course = Course::from(&step, &recipe, &start).unwrap();
+            let mut clipped = 0;
+            for _ in 0..10 {
+                let (own, theirs) = (course.step().unwrap(), trainer.step(&corpus).unwrap());
+                assert!(own.origin.is_none() && theirs.applied);
+                let bits = |x: [f64; 3]| x.map(f64::to_bits);
+                assert_eq!(
+                    bits([own.loss, own.gradient_norm, own.rate]),
+                    bits([theirs.loss, theirs.gradient_norm, theirs.learning_rate]),
+                    "{optimizer:?}, step {}: {own:?}, {theirs:?}",
+                    own.number
+                );
+                clipped += usize::from(clip > 0.0 && own.gradient_norm > clip);
+                let state = course.state();
+                let mut all = vec![state.parameters];
+                all.extend(state.memory);
+                for (own, (name, theirs)) in all.iter().zip(trainer.state()) {
+                    let same = own.iter().zip(&*theirs).all(|(a, b)| a.to_bits() == b.to_bits());
+                    assert!(same && own.len() == theirs.len(), "{optimizer:?}: {name}");
+                }
+            }
+            assert!(clip == 0.0 || clipped > 0, "nothing was clipped: the norms are smaller");
+        }
     }
 }

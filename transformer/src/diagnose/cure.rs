@@ -2,7 +2,7 @@
 
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
-use super::signs::{Gain, Signs, gains, signs};
+use super::signs::{Gain, Signs, gains, signs, tables};
 use super::{Stability, by_saturation};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
@@ -35,10 +35,13 @@ pub enum Cure {
     LossScale(f64),
     /// Values stored in this format.
     Store(Precision),
-    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this.
+    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this, and what the optimiser
+    /// remembers of them begun anew.
     Shrink(f64),
     /// Broken weights set to 0.
     Mend,
+    /// What the optimiser remembers begun anew.
+    Forget,
     /// A change of the model or its data, which a replay cannot make.
     Code(&'static str),
 }
@@ -61,6 +64,7 @@ impl fmt::Display for Cure {
                 write!(f, "weight matrices that multiply sizes by more than 1 scaled to {gain}")
             }
             Cure::Mend => write!(f, "broken weights set to 0"),
+            Cure::Forget => write!(f, "the optimiser's moments begun anew"),
             Cure::Code(what) => write!(f, "{what}"),
         }
     }
@@ -71,6 +75,9 @@ impl fmt::Display for Cure {
 pub struct Trial {
     /// The cure.
     pub cure: String,
+    /// The same as a value, for who applies it.
+    #[serde(skip)]
+    pub change: Cure,
     /// Whether it was tried: a change of code cannot be.
     pub tried: bool,
     /// From which step on it was replayed.
@@ -79,25 +86,35 @@ pub struct Trial {
     pub steps: u64,
     /// The last loss; NaN where it failed again.
     pub loss: f64,
-    /// Whether loss and gradients stayed finite, the loss did not run away, and the symptom is gone.
+    /// The mean loss of batches that no step of the replay saw, before and after it, if it came to its end.
+    pub held_out: Option<(f64, f64)>,
+    /// Whether loss and gradients stayed finite, the loss did not run away, the symptom is gone, and the model
+    /// learns: a change that only survives is no cure.
     pub cured: bool,
 }
 
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Trial { cure, tried, from, steps, loss, cured } = self;
+        let Trial { cure, tried, from, steps, loss, held_out, cured, .. } = self;
         match (tried, cured) {
             (false, _) => write!(f, "{cure}: not tried, it is a change of the model or its data"),
-            (true, true) => {
-                write!(f, "{cure}: tried from step {from} on, loss {loss:.4} after {steps} steps")
-            }
-            (true, false) if loss.is_finite() => {
+            (true, helps) if loss.is_finite() => {
+                let no = if *helps { "" } else { "no help: " };
                 write!(
                     f,
-                    "{cure}: tried from step {from} on, no help: loss {loss:.4} after {steps} steps"
-                )
+                    "{cure}: tried from step {from} on, {no}loss {loss:.4} after {steps} steps"
+                )?;
+                match held_out {
+                    Some((before, after)) => {
+                        write!(
+                            f,
+                            "; on batches that it did not see {before:.4} before, {after:.4} after"
+                        )
+                    }
+                    None => Ok(()),
+                }
             }
-            (true, false) => {
+            (true, _) => {
                 write!(f, "{cure}: tried from step {from} on, fails again at step {steps}")
             }
         }
@@ -129,6 +146,7 @@ impl<S: Subject> Case<'_, S> {
         let format = |p| vec![Cure::Store(p)];
         match cause {
             Cause::BrokenWeights => vec![Cure::Mend],
+            Cause::BrokenMoments => vec![Cure::Forget],
             Cause::BrokenData | Cause::BadToken | Cause::NoTarget => vec![Cure::Skip(self.batch)],
             Cause::AllMasked => vec![Cure::Code("leave every query at least one key: itself")],
             Cause::NoMaximum | Cause::WrongMaximum => {
@@ -197,16 +215,23 @@ impl<S: Subject> Case<'_, S> {
     pub(crate) fn try_cures(&self, cause: Cause) -> Result<Vec<Trial>, ModelError> {
         let mut trials = vec![];
         for cure in self.cures(cause) {
-            let mut cured = false;
-            for state in self.states {
-                let trial = self.replay(&cure, state, cause)?;
-                cured = trial.cured;
-                let done = cured || !trial.tried;
-                trials.push(trial);
-                if done {
+            // A rise begins at the start.
+            let first = if cause == Cause::NoWarmup { self.states.len() - 1 } else { 0 };
+            let mut own: Vec<Trial> = vec![];
+            for state in &self.states[first..] {
+                own.push(self.replay(&cure, state, cause)?);
+                let done = own.last().is_some_and(|t| t.cured || !t.tried);
+                // Large weights may have spoilt others by now, or not yet: where it goes better, it began well.
+                if done && !matches!(cure, Cure::Shrink(_)) {
                     break;
                 }
             }
+            let after = |t: &Trial| t.held_out.map_or(f64::INFINITY, |(_, after)| after);
+            if own.iter().any(|t| t.cured) {
+                own.sort_by(|a, b| b.cured.cmp(&a.cured).then(after(a).total_cmp(&after(b))));
+            }
+            let cured = own.iter().any(|t| t.cured);
+            trials.append(&mut own);
             if cured {
                 break;
             }
@@ -214,18 +239,42 @@ impl<S: Subject> Case<'_, S> {
         Ok(trials)
     }
 
-    /// Whether the last quarter of a replay is better than its start, and than knowing nothing; where the
-    /// start knows something already, whether it is no worse but for the chance of batches.
-    fn learns(&self, losses: &[f64]) -> bool {
-        let Some(&first) = losses.first() else { return false };
-        let mean = last_quarter(losses);
-        let uniform = self.signs.map_or(f64::NAN, |s| s.uniform);
-        if first < 0.9 * uniform {
-            mean <= 1.2 * first + 0.1
-        } else {
-            // A model that died says ln V to the last digit.
-            mean < LEARNT * first.min(uniform)
+    /// Whether the rate is borne after a rise over 100 steps, and worth it: a rate of a tenth without any learns no
+    /// more than a third more.
+    pub(crate) fn rises(&self) -> Result<bool, ModelError> {
+        let Some(start) = self.states.last() else { return Ok(false) };
+        let warm = self.replay(&Cure::Warmup(100), start, Cause::NoWarmup)?;
+        if !warm.cured {
+            return Ok(false);
         }
+        let slow = self.replay(&Cure::Rate(0.1), start, Cause::NoWarmup)?;
+        let gain = |trial: &Trial| trial.held_out.map_or(0.0, |(before, after)| before - after);
+        Ok(!slow.cured || gain(&warm) >= 0.75 * gain(&slow))
+    }
+
+    /// The loss of some parameters on the batches from `first` on, in `f32` and without loss scale.
+    fn losses(&self, parameters: &[f32], first: u64) -> Result<Vec<f64>, ModelError> {
+        let mut step = self.subject.record::<f32>()?;
+        step.set_parameters(parameters);
+        let own = (first..first + HELD_OUT).map(|batch| {
+            step.give(&self.subject.batch(batch));
+            f64::from(step.forward())
+        });
+        Ok(own.collect())
+    }
+
+    /// What knowing nothing costs; ∞ where that is not known.
+    fn uniform(&self) -> f64 {
+        self.signs
+            .map_or(f64::INFINITY, |s| if s.uniform.is_nan() { f64::INFINITY } else { s.uniform })
+    }
+
+    /// Whether these losses are those of a model that knows something already.
+    fn knows(&self, losses: &[f64], cause: Cause) -> bool {
+        // A loss whose gradients vanish is scaled: ln V says nothing of it.
+        cause != Cause::Underflow
+            && self.uniform().is_finite()
+            && mean(losses) < 0.9 * self.uniform()
     }
 
     fn replay(&self, cure: &Cure, state: &State, cause: Cause) -> Result<Trial, ModelError> {
@@ -235,10 +284,12 @@ impl<S: Subject> Case<'_, S> {
                 Cure::Skip(batch) => format!("{} left out", recipe.called(*batch)),
                 cure => cure.to_string(),
             },
+            change: cure.clone(),
             tried: true,
             from: state.steps,
             steps: 0,
             loss: f64::NAN,
+            held_out: None,
             cured: false,
         };
         match cure {
@@ -277,8 +328,10 @@ impl<S: Subject> Case<'_, S> {
                 let mut step = self.subject.record_in_full::<f32>()?;
                 step.set_parameters(&state.parameters);
                 let list = step.tape.parameter_list();
-                for Gain { matrix, gain } in gains(&step.tape).into_iter().filter(|g| g.gain > 1.0)
-                {
+                // Moments are of the gradients that large weights had.
+                state.memory.clear();
+                let all = gains(&step.tape).into_iter().chain(tables(&step.tape));
+                for Gain { matrix, gain } in all.filter(|g| g.gain > 1.0) {
                     let factor = (target / gain) as f32;
                     let name = step.tape.name(matrix);
                     let ranges = list.iter().filter(|p| p.name == name).map(|p| p.range.clone());
@@ -289,11 +342,16 @@ impl<S: Subject> Case<'_, S> {
                 let broken = state.parameters.iter_mut().filter(|p| !p.is_finite());
                 broken.for_each(|p| *p = 0.0);
             }
+            Cure::Forget => state.memory.clear(),
             Cure::Code(_) => return Ok(Trial { tried: false, ..trial }),
         }
         let mut course = Course::from(self.subject, &recipe, &state)?;
-        let mut losses = vec![];
-        for _ in 0..self.steps {
+        // Batches that no replay sees, before and after it.
+        let held_out = course.next_batch() + recipe.accumulate * self.steps.max(LEARNING);
+        let before = self.losses(&state.parameters, held_out)?;
+        let knows = self.knows(&before, cause);
+        let mut first = f64::NAN;
+        for _ in 0..if knows { self.steps } else { self.steps.max(LEARNING) } {
             let taken = course.step()?;
             trial.steps += 1;
             if taken.origin.is_some() || !taken.loss.is_finite() {
@@ -302,40 +360,51 @@ impl<S: Subject> Case<'_, S> {
             }
             if !recipe.skipped.contains(&taken.batch) {
                 trial.loss = taken.loss;
-                losses.push(taken.loss);
+                first = if first.is_nan() { taken.loss } else { first };
             }
         }
-        let first = losses.first().copied().unwrap_or(f64::NAN);
         let ran_away = trial.loss > 1.5 * first + 0.5;
+        let end = course.state().parameters;
         let gone = match cause {
             Cause::DecaySign => course.decay_factor() <= 1.0,
             Cause::EntropyCollapse | Cause::GrowingLogits => {
                 let batch = self.subject.batch(course.next_batch());
-                let end = signs(self.subject, &course.state().parameters, &batch)?;
-                by_saturation(&end).is_none() && self.learns(&losses)
+                by_saturation(&signs(self.subject, &end, &batch)?).is_none()
             }
-            // These must learn, not only survive: a rate can also kill a model and leave ln V.
-            Cause::LargeInitialisation
-            | Cause::RateTooHigh
-            | Cause::NoWarmup
-            | Cause::SpikeBatch
-            | Cause::Unknown => self.learns(&losses),
-            // Its loss may be scaled.
-            Cause::Underflow => last_quarter(&losses) < first,
             _ => true,
         };
-        trial.cured = !ran_away && gone;
+        let (gain, doubt) = learnt(&before, &self.losses(&end, held_out)?);
+        let (before, after) = (mean(&before), mean(&before) - gain);
+        trial.held_out = Some((before, after));
+        let learns = if knows {
+            // What was learnt before is not lost.
+            gain >= -0.1 * before - 3.0 * doubt
+        } else {
+            // A model that died says ln V to the last digit.
+            gain > 3.0 * doubt && after < LEARNT * before.min(self.uniform())
+        };
+        trial.cured = !ran_away && gone && learns;
         Ok(trial)
     }
 }
 
+/// Steps in which a model that knows nothing must learn something.
+const LEARNING: u64 = 40;
+/// Batches on which it is asked whether something was learnt.
+const HELD_OUT: u64 = 8;
 /// Below this share of what a model without knowledge pays, one has learnt something.
 const LEARNT: f64 = 0.999;
 
-/// The mean of the last quarter.
-fn last_quarter(losses: &[f64]) -> f64 {
-    let last = &losses[losses.len() - losses.len().div_ceil(4)..];
-    last.iter().sum::<f64>() / last.len() as f64
+fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+/// By how much losses fell on the same batches, on the average, and the standard error of that.
+fn learnt(before: &[f64], after: &[f64]) -> (f64, f64) {
+    let gains: Vec<f64> = before.iter().zip(after).map(|(b, a)| b - a).collect();
+    let (gain, n) = (mean(&gains), gains.len() as f64);
+    let variance = gains.iter().map(|g| (g - gain).powi(2)).sum::<f64>() / (n - 1.0);
+    (gain, (variance / n).sqrt())
 }
 
 /// The largest power of two that keeps the largest gradient four times below a format's end and is itself a

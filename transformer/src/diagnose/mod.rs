@@ -34,14 +34,17 @@
 mod cause;
 mod course;
 mod cure;
+mod examination;
 mod origin;
 mod picture;
 mod reduced;
 mod signs;
 
 pub use cause::Cause;
-pub use course::{Course, Descent, Recipe, State, Taken};
+pub(crate) use course::place;
+pub use course::{Course, Descent, Recipe, State, Taken, is_sound};
 pub use cure::{Cure, Trial, loss_scale};
+pub use examination::{Examination, examination};
 pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
 pub use reduced::{Reduced, Saved, Stored, reduced};
@@ -57,6 +60,7 @@ use calculus::{Arithmetic, Source};
 use cure::Case;
 use linalg::krylov::{End, Lanczos};
 use std::collections::VecDeque;
+use std::fmt;
 
 /// States that are kept to go back to, besides the start.
 const KEPT: usize = 3;
@@ -76,6 +80,50 @@ pub struct Stability {
     pub limit: f64,
     /// The learning rate.
     pub rate: f64,
+    /// The rule whose limit it is.
+    pub descent: Descent,
+    /// The norm to which gradients are clipped, which the limit does not count; 0 does not clip.
+    pub clip: f64,
+    /// Steps taken before.
+    pub steps: u64,
+    /// Tokens (columns) of the batches whose Hessian it is.
+    pub tokens: usize,
+    /// Some eigenvalue is within this distance of the one that was found.
+    pub residual: f64,
+    /// Products with the Hessian.
+    pub applications: usize,
+    /// Whether the residual is a thousandth of the eigenvalue, as was asked.
+    pub converged: bool,
+}
+
+impl fmt::Display for Stability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stability { eigenvalue, limit, rate, steps, tokens, residual, applications, .. } = self;
+        let (whose, of) = match self.descent {
+            Descent::Sgd { momentum } if momentum > 0.0 => {
+                ("descent's with momentum", "the Hessian")
+            }
+            Descent::Sgd { .. } => ("descent's", "the Hessian"),
+            Descent::Adam { .. } => ("Adam's", "the Hessian in Adam's units"),
+        };
+        write!(f, "largest eigenvalue {eigenvalue:.2e} of {of} on {tokens} tokens")?;
+        if !self.converged {
+            write!(f, " (not converged after {applications} products: residual {residual:.0e})")?;
+        }
+        if limit.is_nan() {
+            return write!(f, ", where the loss has no minimum: no limit at step {steps}");
+        }
+        write!(
+            f,
+            ": the rate {rate:.2e} is {:.2} times {whose} limit of {limit:.2e}",
+            rate / limit
+        )?;
+        write!(f, " at step {steps}")?;
+        if self.clip > 0.0 {
+            write!(f, "; clipping to norm {}, which shortens steps, is not counted", self.clip)?;
+        }
+        Ok(())
+    }
 }
 
 /// What was found.
@@ -129,10 +177,28 @@ pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> 
 }
 
 /// The learning rate above which a quadratic of this curvature diverges; NaN where it has no minimum.
-pub fn stability_limit(descent: &Descent, eigenvalue: f64) -> f64 {
+///
+/// Descent with momentum µ: (2 + 2µ)/λ. Adam moves by η·m̂/P with m̂ = m/(1 − β₁ᵗ) and m a mean of gradients: on a
+/// quadratic and for the P of the moment this is descent with momentum β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ), so that
+/// the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ), λ in units of P and t the number of the coming step. At the first
+/// step that is a tenth, for β₁ = 0.9, of what it is after some dozens: the bias correction makes up for a mean of
+/// one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022, equation 2 (38/η for
+/// β₁ = 0.9, t → ∞).
+///
+/// ```
+/// use transformer::diagnose::{Descent, stability_limit};
+/// let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
+/// assert!((stability_limit(&adam, 1.0, 10_000) - 38.0).abs() < 1e-9);
+/// assert!((stability_limit(&adam, 1.0, 0) - 3.8).abs() < 1e-9);
+/// assert_eq!(stability_limit(&Descent::Sgd { momentum: 0.5 }, 1.0, 0), 3.0);
+/// ```
+pub fn stability_limit(descent: &Descent, eigenvalue: f64, steps: u64) -> f64 {
     match *descent {
         Descent::Sgd { momentum } => limit(eigenvalue, momentum),
-        Descent::Adam { beta1, .. } => limit(eigenvalue, beta1) / (1.0 - beta1),
+        Descent::Adam { beta1, .. } => {
+            let correction = 1.0 - beta1.powf((steps + 1) as f64);
+            correction * limit(eigenvalue, beta1) / (1.0 - beta1)
+        }
     }
 }
 
@@ -379,7 +445,11 @@ impl<S: Subject> Patient<'_, S> {
             return Ok(Some(found));
         }
         if failed {
-            return self.by_dynamics(watched, well, stability).map(Some);
+            let found = self.by_dynamics(watched, well, stability)?;
+            // Where the rate is not beyond the edge of stability, what grew says more.
+            let grew = matches!(found.0, Cause::Unknown | Cause::RateTooHigh)
+                && stability.as_ref().is_some_and(|s| s.rate <= 2.0 * s.limit);
+            return Ok(by_saturation(at_end).filter(|_| grew).or(Some(found)));
         }
         // Finite to the end; saturated all the same?
         Ok(by_saturation(at_end))
@@ -400,7 +470,8 @@ impl<S: Subject> Patient<'_, S> {
         let form = origin.fault.is_some_and(|f| f.is_indeterminate());
         let cause = match origin.direction {
             Direction::Given if operation == "parameter" => Some(Cause::BrokenWeights),
-            Direction::Given => Some(Cause::BrokenData),
+            Direction::Given if operation == "input" => Some(Cause::BrokenData),
+            Direction::Given => Some(Cause::BrokenMoments),
             Direction::Update => match self.recipe.descent {
                 Descent::Adam { beta1, beta2, .. } if beta1 >= 1.0 || beta2 >= 1.0 => {
                     Some(Cause::BetaOne)
@@ -634,12 +705,7 @@ impl<S: Subject> Patient<'_, S> {
         *stability = self.stability(state)?;
         let rate = self.recipe.schedule.rate(state.steps);
         let unmeasured = "; the curvature of a model of this size is not measured".to_owned();
-        let shown = stability.map_or(unmeasured, |s| {
-            format!(
-                "; largest eigenvalue {:.2e}, so that {:.2e} is the limit at step {}",
-                s.eigenvalue, s.limit, state.steps
-            )
-        });
+        let shown = stability.map_or(unmeasured, |s| format!("; {s}"));
         let adam = matches!(self.recipe.descent, Descent::Adam { .. });
         let early = history.last().is_some_and(|t| t.number <= 50);
         let cold = self.recipe.schedule.rate(0) >= 0.9 * cure::peak(self.recipe.schedule);
@@ -655,11 +721,11 @@ impl<S: Subject> Patient<'_, S> {
                 largest_gradient: 1.0,
                 stability: None,
             };
-            Ok(case.try_cures(Cause::NoWarmup)?.iter().any(|t| t.cured))
+            case.rises()
         };
         if adam && early && cold && self.start.steps == 0 && rises()? {
             let why = format!(
-                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds{shown}"
+                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds and learns{shown}"
             );
             return Ok((Cause::NoWarmup, why));
         }
@@ -742,8 +808,18 @@ pub fn stability(
     };
     let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
-    let limit = stability_limit(&recipe.descent, eigenvalue);
-    Ok(Some(Stability { eigenvalue, limit, rate: recipe.schedule.rate(state.steps) }))
+    Ok(Some(Stability {
+        eigenvalue,
+        limit: stability_limit(&recipe.descent, eigenvalue, state.steps),
+        rate: recipe.schedule.rate(state.steps),
+        descent: recipe.descent,
+        clip: recipe.clip,
+        steps: state.steps,
+        tokens: tokens * batches.len(),
+        residual: found.residual,
+        applications: found.applications,
+        converged: found.converged,
+    }))
 }
 
 /// Saturated softmaxes of a model that has not learned.

@@ -10,6 +10,7 @@ use crate::subject::{Given, Recording, Subject};
 use crate::{ModelError, memory, precision};
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
 use linalg::{Real, Shape};
+use std::collections::HashMap;
 use std::fmt;
 
 /// On which way through a step.
@@ -60,7 +61,7 @@ pub struct Origin {
     pub operation: String,
     /// Row and column.
     pub element: (usize, usize),
-    /// What stands there: NaN, ∞ or −∞.
+    /// What stands there: NaN, ∞ or −∞; in a second moment, a negative number.
     pub value: f64,
     /// The step of arithmetic that failed, found by evaluating the operation again on numbers that
     /// remember; none if it was given or a format's range ended.
@@ -93,28 +94,28 @@ pub fn forward<T: Real>(tape: &Tape<T>, output: Var) -> Option<Origin> {
     // Per value: wrong, and may hold −∞.
     let mut states: Vec<(bool, bool)> = vec![];
     let mut first: Option<Origin> = None;
-    let vars: Vec<Var> = tape.vars().collect();
-    let place = |v: &Var| vars.iter().position(|w| w == v).unwrap_or(0);
-    for (var, needed) in vars.iter().zip(needed) {
-        let elements = tape.elements(*var);
-        let operands: Vec<usize> = tape.operands(*var).iter().map(place).collect();
-        let masked = match tape.source(*var) {
+    let mut places: HashMap<Var, usize> = HashMap::new();
+    for (i, (var, needed)) in tape.vars().zip(needed).enumerate() {
+        places.insert(var, i);
+        let elements = tape.elements(var);
+        let operands: Vec<usize> = tape.operands(var).iter().map(|o| places[o]).collect();
+        let masked = match tape.source(var) {
             Source::Parameter => false,
             Source::Input => true,
             Source::Operation => {
-                tape.operation(*var).is_some_and(|name| name.contains("mask"))
+                tape.operation(var).is_some_and(|name| name.contains("mask"))
                     || operands.iter().any(|&o| states[o].1)
             }
         };
         let found = elements.iter().position(|x| wrong(x.to_f64(), masked));
         let holds = masked && elements.iter().any(|x| x.to_f64() == f64::NEG_INFINITY);
         let inherits = operands.iter().any(|&o| states[o].0);
-        states.push((found.is_some() || (inherits && found.is_some()), holds));
+        states.push((found.is_some(), holds));
         let Some(at) = found.filter(|_| needed) else { continue };
         match &mut first {
             Some(first) => first.inherited += 1,
             None if inherits => {}
-            None => first = Some(describe(tape, *var, at)),
+            None => first = Some(describe(tape, var, at)),
         }
     }
     first
@@ -391,6 +392,30 @@ fn bad_index(origin: &Origin) -> String {
 }
 
 impl Origin {
+    /// A number that an optimiser was given to remember, and cannot: of the tensor `name` the element of
+    /// `parameter`; `others` are as bad.
+    pub(crate) fn remembered(
+        name: &str,
+        parameter: &str,
+        element: (usize, usize),
+        value: f64,
+        others: usize,
+    ) -> Self {
+        let what =
+            if value < 0.0 && value.is_finite() { "no mean of squares is negative; " } else { "" };
+        Origin {
+            direction: Direction::Given,
+            name: parameter.to_owned(),
+            operation: name.replace('_', " "),
+            element,
+            value,
+            fault: None,
+            arithmetic: format!("{what}it stands in the optimiser's state, tensor {name}"),
+            operands: vec![],
+            inherited: others,
+        }
+    }
+
     /// An update that made a parameter something that is not finite.
     pub(crate) fn update(name: &str, element: (usize, usize), spoilt: Witness<f32>) -> Self {
         let fault = spoilt.fault.map(widened);
@@ -409,7 +434,7 @@ impl Origin {
         }
     }
 
-    /// The element: NaN, ∞ or −∞.
+    /// The element: NaN, ∞ or −∞; of what an optimiser remembers, a negative number.
     pub fn shown(&self) -> String {
         self.value.to_string().replace('-', "−").replace("inf", "∞")
     }

@@ -109,6 +109,21 @@ pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
     found
 }
 
+/// The gain of every table that is only looked up: of a token's one-hot vector it makes one of its columns, so that
+/// a single input is read.
+pub(crate) fn tables(tape: &Tape<f32>) -> Vec<Gain> {
+    let multiplied: Vec<Var> = gains(tape).into_iter().map(|g| g.matrix).collect();
+    let mut found: Vec<Gain> = vec![];
+    for var in tape.vars().filter(|v| tape.operation(*v) == Some("lookup")) {
+        let Some(&matrix) = tape.operands(var).first() else { continue };
+        let again = multiplied.contains(&matrix) || found.iter().any(|g| g.matrix == matrix);
+        if tape.source(matrix) == Source::Parameter && !again {
+            found.push(Gain { matrix, gain: rms(tape.elements(matrix)) });
+        }
+    }
+    found
+}
+
 fn largest_gain(tape: &Tape<f32>) -> (f64, String) {
     gains(tape).into_iter().fold((0.0, String::new()), |largest, g| {
         // NaN is noted elsewhere.

@@ -2,15 +2,17 @@
 
 use crate::examined::Examined;
 use crate::memory::bytes;
+use crate::progress::duration;
 use crate::settings::Settings;
-use crate::{Result, on_threads, remark};
+use crate::{Result, count, on_threads, remark, run};
 use clap::Args;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use transformer::GptStep;
+use std::time::{Duration, Instant};
 use transformer::check::{self, Certificate, Verdict};
+use transformer::{Form, Gpt2, Gpt2Config, GptStep, checkpoint};
 
 /// Certify a model's gradients, causality, start and data; exit status 1 where something fails.
 ///
@@ -31,32 +33,42 @@ impl Check {
     /// Certifies; the exit code tells whether all is well.
     pub(crate) fn run(self) -> Result<ExitCode> {
         if self.settings.out.is_some() {
-            return Err("check writes no run: leave --out away".into());
+            return Err("check writes no run: leave out --out".into());
         }
         on_threads(self.settings.threads, || self.check())
     }
 
     fn check(&self) -> Result<ExitCode> {
         let examined = Examined::find(self.model.as_deref(), &self.settings)?;
-        let Examined { config, model, parameters, corpus, name, .. } = examined;
-        remark(format!("checking {name}: {} parameters", model.parameters()));
-        if let Some(i) = parameters.iter().flatten().position(|p| !p.is_finite()) {
-            return Err(format!(
-                "{name}: parameter {i} is not finite, so nothing can be certified; `glassbox diagnose` \
-                 tells where it stands"
-            )
-            .into());
+        let Examined { config, model, parameters, corpus, name, run, .. } = examined;
+        remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
+        let state = match run.as_deref().map(run::state_file).filter(|path| path.is_file()) {
+            Some(path) => Some((checkpoint::parameters::<f32>(&path, model.parameters())?, path)),
+            None => None,
+        };
+        if let Some(given) = &parameters {
+            all_finite(&name, &model, given)?;
+        }
+        if let Some((kept, path)) = &state {
+            all_finite(&path.display().to_string(), &model, kept)?;
         }
         let step = GptStep::of_run(&config, &model, &corpus);
-        remark(format!("it takes up to {} of memory", bytes(check::bytes(&step)?)));
+        remark(format!("it takes up to {} of memory", bytes(check::bytes(&step, &corpus)?)));
         let mut table = Table::new(std::io::stdout().is_terminal());
         let (mut certificates, mut printed) = (vec![], Ok(()));
-        check::each(&config, &model, parameters.as_deref(), &corpus, |c| {
+        let waiting = Waiting::new();
+        let mut tell = |c: Certificate| {
             if !self.json && printed.is_ok() {
-                printed = print(&table.line(&c));
+                printed = waiting.hidden(|| print(&table.line(&c)));
             }
+            waiting.after(&c);
             certificates.push(c);
-        })?;
+        };
+        check::each(&config, &model, parameters.as_deref(), &corpus, &mut tell)?;
+        if let (Some(given), Some((kept, _))) = (&parameters, &state) {
+            tell(check::saved(given, kept));
+        }
+        waiting.done();
         printed?;
         let passed = check::passed(&certificates);
         print(&if self.json {
@@ -65,6 +77,63 @@ impl Check {
             summary(&certificates)
         })?;
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+/// Refuses weights that are none: nothing can be certified of them.
+fn all_finite(name: &str, model: &Gpt2Config, parameters: &[f32]) -> Result<()> {
+    let Some(at) = parameters.iter().position(|p| !p.is_finite()) else { return Ok(()) };
+    let tape = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?.into_tape();
+    let place = tape.parameter_list().into_iter().find(|p| p.range.contains(&at));
+    let place = place.map_or(String::new(), |p| {
+        let i = at - p.range.start;
+        format!(" (row {}, column {} of {})", i % p.shape.rows, i / p.shape.rows, p.name)
+    });
+    Err(format!(
+        "{name}: parameter {at}{place} is not finite, so nothing can be certified; `glassbox diagnose` tries what \
+         helps"
+    )
+    .into())
+}
+
+/// Shows on a terminal that certificates are under way, and since when; says how long they took.
+struct Waiting {
+    bar: Option<indicatif::ProgressBar>,
+    began: Instant,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = indicatif::ProgressBar::new_spinner();
+            bar.set_message("the first certificate");
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Waiting { bar, began: Instant::now() }
+    }
+
+    /// Prints without a spinner in the way.
+    fn hidden<R>(&self, print: impl FnOnce() -> R) -> R {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Another one is known.
+    fn after(&self, c: &Certificate) {
+        if let Some(bar) = &self.bar {
+            let since = duration(self.began.elapsed().as_secs_f64());
+            bar.set_message(format!("{since}, what follows “{}: {}”", c.group, c.name));
+        }
+    }
+
+    fn done(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        remark(format!("certified in {:.1} seconds", self.began.elapsed().as_secs_f64()));
     }
 }
 
@@ -122,7 +191,7 @@ fn summary(certificates: &[Certificate]) -> String {
     let end = if fail == 0 { "" } else { "; see FAIL above" };
     let skipped = match count(Verdict::Skipped) {
         0 => String::new(),
-        n => format!("; {n} skipped, as the model is large"),
+        n => format!("; {n} skipped, as its line says"),
     };
     format!("\n{pass} of {} certificates hold{skipped}{end}\n", pass + fail)
 }

@@ -4,7 +4,7 @@ use crate::check::{band, number};
 use crate::examined::Examined;
 use crate::memory::bytes;
 use crate::settings::Settings;
-use crate::{Result, on_threads, remark, run};
+use crate::{Result, count, on_threads, remark, run};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::io::Write;
@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::check::initialised;
 use transformer::diagnose::{
-    self, Cause, Diagnosis, Direction, Recipe, Reduced, Saved, State, Taken,
+    self, Diagnosis, Direction, Examination, Recipe, Reduced, Saved, State, Taken,
 };
 use transformer::files::write_atomically;
-use transformer::health::{self, Headroom, Health, Measure};
-use transformer::{GptStep, Precision, Trainer, checkpoint};
+use transformer::health::{Headroom, Health, Measure};
+use transformer::{GptStep, OptimizerKind, Precision, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
 ///
@@ -55,25 +55,10 @@ enum Stored {
     F16,
 }
 
-/// Runs of at most so many steps are walked again from their start.
-const AGAIN: u64 = 500;
 /// Steps that are watched if nobody says how many.
 const WATCHED: u64 = 30;
 /// Lines of what a format loses.
 const SHOWN: usize = 12;
-/// What large weights look like, whatever made them large.
-const SYMPTOMS: [Cause; 9] = [
-    Cause::LargeInitialisation,
-    Cause::GrowingResidual,
-    Cause::EntropyCollapse,
-    Cause::GrowingLogits,
-    Cause::DriftingLogits,
-    Cause::CutGradient,
-    Cause::RateTooHigh,
-    Cause::NoWarmup,
-    Cause::Unknown,
-];
-
 /// Steps that may be watched: sizes of all values are kept of each.
 const MOST_STEPS: u64 = 10_000;
 
@@ -82,7 +67,7 @@ impl Diagnose {
     pub(crate) fn run(self) -> Result<ExitCode> {
         if self.settings.out.is_some() {
             return Err(
-                "diagnose writes no run: leave --out away (--svg FILE for the picture)".into()
+                "diagnose writes no run: leave out --out (--svg FILE for the picture)".into()
             );
         }
         let steps = self.settings.steps.unwrap_or(WATCHED);
@@ -97,6 +82,13 @@ impl Diagnose {
             )
             .into());
         }
+        if self.loss_scale != 1.0 && self.precision == Stored::F32 {
+            return Err(
+                "--loss-scale moves gradients away from the end of a 16-bit format: give --precision f16 or bf16 \
+                 with it"
+                    .into(),
+            );
+        }
         on_threads(self.settings.threads, || self.diagnose(steps))
     }
 
@@ -105,6 +97,11 @@ impl Diagnose {
         let examined = Examined::find(self.model.as_deref(), &settings)?;
         let start = self.start(&examined)?;
         let Examined { config, model, corpus, name, run, .. } = examined;
+        if self.settings.momentum.is_some() && config.optimizer == OptimizerKind::AdamW {
+            return Err("--momentum is descent's, and this is AdamW: give --optimizer sgd with it, or leave it \
+                        away (AdamW averages gradients with beta1)"
+                .into());
+        }
         let precision = match self.precision {
             Stored::F32 => Precision::F32,
             Stored::Bf16 => Precision::Bf16,
@@ -112,29 +109,14 @@ impl Diagnose {
         };
         let recipe = Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
         remark(format!(
-            "watching {name}: {} parameters, from step {} on, stored as {precision}",
-            model.parameters(),
+            "watching {name}: {}, from step {} on, stored as {precision}",
+            count(model.parameters(), "parameter"),
             start.steps
         ));
         let step = GptStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
-        let mut found = diagnose::diagnose(&step, &start, &recipe, steps)?;
-        // A checkpoint right before the failure shows no growth, and weights that training has spoilt
-        // say no more why; a short run is walked from its start.
-        let late = found
-            .cause
-            .as_ref()
-            .is_some_and(|(cause, _)| found.history.len() == 1 || SYMPTOMS.contains(cause));
-        if late && (1..=AGAIN).contains(&start.steps) {
-            remark(
-                "the checkpoint is spoilt already: training again from the seed to see what grew",
-            );
-            let fresh = State::start(initialised(&model, config.seed)?);
-            let again = diagnose::diagnose(&step, &fresh, &recipe, start.steps + steps)?;
-            if again.cause.is_some() {
-                found = again;
-            }
-        }
+        let Examination { diagnosis: found, health } =
+            diagnose::examination(&step, &start, &recipe, steps, |line| remark(line))?;
         let reduced = match precision {
             Precision::F32 => None,
             _ => {
@@ -147,26 +129,6 @@ impl Diagnose {
                 let largest = at(Precision::F32, 1.0)?.largest_gradient;
                 Some((first, at(precision, diagnose::loss_scale(precision, largest))?))
             }
-        };
-        if found.stability.is_none()
-            && found.origin.as_ref().is_none_or(|o| o.direction != Direction::Given)
-        {
-            // On a few tokens, if the run's own batches are too large.
-            let own = diagnose::stability(&step, &found.last_good, &recipe)?;
-            found.stability = match own {
-                Some(own) => Some(own),
-                None => diagnose::stability(&step.smaller(1, 32), &found.last_good, &recipe)?,
-            };
-        }
-        let health = match found.cause {
-            None => Some(health::health(
-                &step,
-                &found.last_good,
-                &recipe,
-                found.history.last(),
-                found.stability,
-            )?),
-            Some(_) => None,
         };
         let mut svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
         if let Some(path) = &svg
@@ -198,12 +160,21 @@ impl Diagnose {
         let state = run.as_deref().map(run::state_file).filter(|p| p.is_file());
         if let Some(path) = state {
             let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
-            checkpoint::load(&path, &mut trainer, sha256)?;
+            checkpoint::load_with_faults(&path, &mut trainer, sha256)?;
             let steps = trainer.steps();
             let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
             let kept = saved.next().unwrap_or_default();
             let memory = saved.collect();
             // The two are the same, unless somebody changed the model.
+            let differ = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
+            let differing = parameters.iter().flatten().zip(&kept).filter(|&x| differ(x)).count();
+            if differing > 0 {
+                remark(format!(
+                    "the run's model and its training state differ in {differing} of {} weights: the state is what \
+                     training goes on from",
+                    kept.len()
+                ));
+            }
             let model = parameters.iter().find(|p| p.iter().any(|p| !p.is_finite()));
             let parameters =
                 model.filter(|_| kept.iter().all(|p| p.is_finite())).cloned().unwrap_or(kept);
@@ -284,17 +255,8 @@ fn described(found: &Diagnosis, recipe: &Recipe) -> String {
         line("cause", format!("{cause}"));
         line("because", why.clone());
     }
-    if let Some(s) = found.stability.filter(|s| s.limit.is_finite() && s.limit > 0.0) {
-        line(
-            "curvature",
-            format!(
-                "largest eigenvalue {}: the rate {} is {} times the limit {}",
-                number(s.eigenvalue),
-                number(s.rate),
-                number(s.rate / s.limit),
-                number(s.limit)
-            ),
-        );
+    if let Some(s) = found.stability.filter(|s| !s.eigenvalue.is_nan()) {
+        line("curvature", s.to_string());
     }
     for trial in &found.trials {
         line(if trial.cured { "cure" } else { "no cure" }, trial.to_string());
@@ -308,13 +270,24 @@ fn described(found: &Diagnosis, recipe: &Recipe) -> String {
     out
 }
 
+/// A share in percent: "none", "all", and never 0.0 % of what is some.
+fn percent(share: f64) -> String {
+    match 100.0 * share {
+        0.0 => "none".to_owned(),
+        100.0 => "all".to_owned(),
+        p if p < 0.05 => "under 0.1 %".to_owned(),
+        p if p > 99.9 => "over 99.9 %".to_owned(),
+        p => format!("{p:.1} %"),
+    }
+}
+
 fn stored(first: &Reduced, saved: &Reduced) -> String {
     let mut out = format!(
-        "\n{}: loss {:.4} where f32 gives {:.4}; {:.1} % of gradient elements vanish\n",
+        "\n{}: loss {:.4} where f32 gives {:.4}; of all parameters' gradient elements {} vanish\n",
         first.precision,
         first.losses.0,
         first.losses.1,
-        100.0 * first.lost_gradients
+        percent(first.lost_gradients)
     );
     let mut losing: Vec<_> =
         first.losing.iter().filter(|s| s.overflowing > 0.0 || s.vanishing > 0.01).collect();
@@ -325,11 +298,11 @@ fn stored(first: &Reduced, saved: &Reduced) -> String {
     });
     for s in losing.iter().take(SHOWN) {
         out.push_str(&format!(
-            "  {:<52} largest {:.2e}  overflow {:>5.1} %  vanish {:>5.1} %  ({})\n",
+            "  {:<52} largest {:.2e}, of its own elements {} overflow, {} vanish ({})\n",
             s.name,
             s.largest,
-            100.0 * s.overflowing,
-            100.0 * s.vanishing,
+            percent(s.overflowing),
+            percent(s.vanishing),
             s.operation
         ));
     }
@@ -337,17 +310,20 @@ fn stored(first: &Reduced, saved: &Reduced) -> String {
         out.push_str(&format!("  and {} more\n", losing.len() - SHOWN));
     }
     let tried = format!(
-        "{:.1} % of gradient elements vanish, the largest gradient is {:.2e} of {:.2e}",
-        100.0 * saved.lost_gradients,
+        "of all gradient elements {} vanish, the largest gradient is {:.2e} of {:.2e}",
+        percent(saved.lost_gradients),
         saved.largest_gradient * saved.scale,
         saved.precision.largest()
     );
     let (scale, format) = (saved.scale, saved.precision);
     out.push_str(&match (first.saved(), saved.saved()) {
-        (Saved::Yes, _) if first.scale == 1.0 => {
-            "no loss scale is needed: fewer than one in a thousand gradient elements vanish\n"
-                .to_owned()
+        (Saved::Yes, _) if first.lost_gradients == 0.0 && first.scale == 1.0 => {
+            "no loss scale is needed: no gradient element vanishes\n".to_owned()
         }
+        (Saved::Yes, _) => format!(
+            "no {}loss scale is needed: fewer than one in a thousand gradient elements vanish\n",
+            if first.scale == 1.0 { "" } else { "other " }
+        ),
         (_, Saved::Yes) => format!("loss scale {scale}: tried, {tried}\n"),
         (_, Saved::Forward) => format!(
             "no loss scale helps: values overflow {format} on the way forward; bf16 and f32 hold them\n"
@@ -490,7 +466,8 @@ fn object(
         "because": found.cause.as_ref().map(|c| c.1.clone()),
         "growth": { "name": found.growth.name, "sizes": found.growth.sizes },
         "stability": found.stability.map(|s| json!({
-            "eigenvalue": s.eigenvalue, "limit": s.limit, "rate": s.rate,
+            "eigenvalue": s.eigenvalue, "limit": s.limit, "rate": s.rate, "tokens": s.tokens,
+            "residual": s.residual, "converged": s.converged, "clip": s.clip,
         })),
         "cures": found.trials,
         "precision": reduced,
