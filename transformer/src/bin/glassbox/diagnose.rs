@@ -116,7 +116,7 @@ impl Diagnose {
         let step = GptStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
         let Examination { diagnosis: found, health } =
-            diagnose::examination(&step, &start, &recipe, steps, remark)?;
+            diagnose::examination(&step, &start, &recipe, steps, |line| remark(line))?;
         let reduced = match precision {
             Precision::F32 => None,
             _ => {

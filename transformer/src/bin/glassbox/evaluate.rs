@@ -2,7 +2,7 @@
 
 use crate::generate::Model;
 use crate::source::{self, Source};
-use crate::{Result, on_threads, remark, run};
+use crate::{Result, count, on_threads, remark, run};
 use clap::Args;
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
@@ -116,8 +116,9 @@ impl Evaluate {
         }
         writeln!(
             out,
-            "loss        {:.4} nats per token over {} tokens",
-            measured.loss, measured.tokens
+            "loss        {:.4} nats per token over {}",
+            measured.loss,
+            count(measured.tokens, "token")
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
         writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
