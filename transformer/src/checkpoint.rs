@@ -5,17 +5,19 @@
 
 use crate::Trainer;
 use crate::diagnose::{is_sound, place};
-use crate::files::{FileError, dtype, little_endian, write_atomically};
+use crate::files::{
+    CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized, write_atomically,
+};
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
-use std::collections::HashMap;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a run cannot go on.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// It cannot be written.
+    /// It cannot be written, or what was written is damaged.
     #[error(transparent)]
     File(#[from] FileError),
     /// It cannot be read.
@@ -75,9 +77,14 @@ pub fn save<T: Real>(
         let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
         (*name, view.expect("as many bytes as numbers"))
     });
-    let about =
-        HashMap::from([("steps".to_owned(), steps), ("data_sha256".to_owned(), data.to_owned())]);
-    let file = safetensors::serialize(views, Some(about))
+    let mut hash = Sha256::new();
+    state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
+    let about = [
+        ("steps", steps),
+        ("data_sha256", data.to_owned()),
+        (CHECKSUM, hexadecimal(&hash.finalize())),
+    ];
+    let file = serialized(views, about)
         .map_err(|e| CheckpointError::Foreign { path: path.to_owned(), reason: e.to_string() })?;
     Ok(write_atomically(path, &file)?)
 }
@@ -88,8 +95,8 @@ pub fn save<T: Real>(
 /// A second moment of ∞ is none of these: a square overflowed, and its parameter stands still.
 ///
 /// # Errors
-/// A file that is missing, cut off, of another model, or of another text; a number that is none. The trainer is
-/// then as it was.
+/// A file that is missing, cut off, damaged, of another model, or of another text; a number that is none. The
+/// trainer is then as it was.
 pub fn load<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -101,7 +108,7 @@ pub fn load<T: Real>(
 /// As [`load`], whatever the numbers are: to find out what is wrong with them.
 ///
 /// # Errors
-/// As [`load`], numbers excepted.
+/// As [`load`], numbers and their checksum excepted.
 pub fn load_with_faults<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -158,6 +165,18 @@ fn read<T: Real>(
             let (parameter, (row, column)) = place(&list, at);
             let path = path.to_owned();
             return Err(CheckpointError::Broken { path, tensor, parameter, row, column, value });
+        }
+    }
+    // Files of earlier versions hold no checksum.
+    if let Some(saved) = about.get(CHECKSUM).filter(|_| !faults) {
+        let mut hash = Sha256::new();
+        for (name, _) in trainer.state() {
+            hash.update(tensors.tensor(name).expect("found above").data());
+        }
+        let found = hexadecimal(&hash.finalize());
+        if found != *saved {
+            let saved = saved.clone();
+            return Err(FileError::Damaged { path: path.to_owned(), found, saved }.into());
         }
     }
     for (name, numbers) in trainer.state() {
@@ -331,11 +350,23 @@ mod tests {
         let error = load(&path, &mut mine, "text").unwrap_err();
         assert!(error.to_string().contains("text"), "{error}");
         let whole = std::fs::read(&path).unwrap();
+        for _ in 0..8 {
+            save(&path, &mut trainer(&tiny()), "another text").unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), whole, "the same state is the same file");
+        }
         for length in (0..whole.len()).step_by(97) {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(load(&path, &mut mine, "another text").is_err());
         }
+        // One flipped bit in the numbers.
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+        std::fs::write(&path, &whole).unwrap();
         assert_eq!(mine.model().tape().parameters(), before);
+        assert!(load(&path, &mut mine, "another text").is_ok());
         assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
     }
 }

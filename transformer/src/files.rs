@@ -10,7 +10,7 @@ use crate::config::{ConfigError, Gpt2Config};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use linalg::{Real, Shape};
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -70,6 +70,17 @@ pub enum FileError {
         /// What is wrong.
         reason: String,
     },
+    /// The numbers are not those that were saved.
+    #[error("{} is damaged: its tensors have SHA-256 {found} where {saved} was saved; take another \
+             copy or an earlier checkpoint", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Of the tensors that are there.
+        found: String,
+        /// As the header has it.
+        saved: String,
+    },
     /// A tensor that should be there and is not, or the other way round.
     #[error("{}: {reason}", path.display())]
     Tensors {
@@ -100,14 +111,15 @@ const LARGEST_TEXT: u64 = 64 << 20;
 /// Tensors may be F64, F32, F16 or BF16, their names with or without the prefix `transformer.`.
 ///
 /// # Errors
-/// Anything that is not this model, whole: a file that is missing or cut off; a tensor that is
-/// missing, unknown, of another shape or type, or holds a number that is not finite.
+/// Anything that is not this model, whole: a file that is missing, cut off or damaged (where it holds a
+/// checksum, as those of [`write()`] do); a tensor that is missing, unknown, of another shape or type, or
+/// holds a number that is not finite.
 pub fn read<T: Real>(directory: &Path) -> Result<(Gpt2Config, Vec<T>), FileError> {
     read_weights(directory, true)
 }
 
 /// As [`read`], for who wants to know what is wrong with a model: numbers that are not finite are read
-/// as they are.
+/// as they are, whatever the checksum.
 ///
 /// # Errors
 /// As [`read`], but for numbers.
@@ -134,8 +146,15 @@ fn read_weights<T: Real>(
     for (name, shape) in config.parameter_shapes() {
         tensors.parameter(&hugging_face_name(&name), shape, finite, &mut parameters)?;
     }
+    let found = hexadecimal(&std::mem::take(&mut tensors.hash).finalize());
+    let saved = tensors.saved.take();
     tensors.rest(&config)?;
-    Ok((config, parameters))
+    // NaN and ∞ are worse than any damage, and what the reader with faults is for.
+    let judged = finite || parameters.iter().all(|p: &T| p.to_f64().is_finite());
+    match saved {
+        Some(saved) if judged && saved != found => Err(FileError::Damaged { path, found, saved }),
+        _ => Ok((config, parameters)),
+    }
 }
 
 /// Reads a model's `config.json`.
@@ -167,7 +186,7 @@ pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), Fi
 }
 
 /// Writes a model: `config.json` and `model.safetensors`, which Hugging Face transformers opens.
-/// A model without biases gets biases of zero in the file.
+/// A model without biases gets biases of zero in the file. The header holds the [`sha256`] of the parameters.
 ///
 /// # Errors
 /// If a file cannot be written; earlier ones are then as they were.
@@ -200,8 +219,8 @@ pub fn write<T: Real>(
         let view = TensorView::new(dtype::<T>(), shape.clone(), bytes);
         (name, view.expect("as many bytes as the shape says"))
     });
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let bytes = safetensors::serialize(views, Some(about))
+    let about = [("format", "pt".to_owned()), (CHECKSUM, sha256(parameters))];
+    let bytes = serialized(views, about)
         .map_err(|e| FileError::Format { path: path.clone(), reason: e.to_string() })?;
     std::fs::create_dir_all(directory)
         .map_err(|source| FileError::Write { path: directory.to_owned(), source })?;
@@ -236,6 +255,24 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
+/// A safetensors file of these tensors, and of what there is to say about them, in plain words and numbers.
+/// The same tensors make the same file: safetensors itself writes what is said in any order.
+pub(crate) fn serialized<'a, const N: usize>(
+    views: impl IntoIterator<Item = (impl AsRef<str> + Ord + std::fmt::Display, TensorView<'a>)>,
+    about: [(&str, String); N],
+) -> Result<Vec<u8>, SafeTensorError> {
+    let said = about.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let mut file = safetensors::serialize(views, Some(said))?;
+    let pairs = about.iter().map(|(key, value)| format!("\"{key}\":\"{value}\""));
+    let ordered = format!("\"__metadata__\":{{{}}}", pairs.collect::<Vec<_>>().join(","));
+    let key = ordered.split('{').next().unwrap_or_default().as_bytes();
+    // What is said is no part of a tensor, and stands before them.
+    if let Some(at) = file.windows(key.len()).position(|w| w == key) {
+        file[at..at + ordered.len()].copy_from_slice(ordered.as_bytes());
+    }
+    Ok(file)
+}
+
 /// SHA-256 of parameters as little-endian bytes in the order of recording, in hexadecimal: two runs
 /// are the same or they are not.
 pub fn sha256<T: Real>(parameters: &[T]) -> String {
@@ -243,8 +280,15 @@ pub fn sha256<T: Real>(parameters: &[T]) -> String {
     for part in parameters.chunks(4096) {
         hash.update(little_endian(part));
     }
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The checksum's name in a file's header.
+pub(crate) const CHECKSUM: &str = "sha256";
 
 const PREFIX: &str = "transformer.";
 const HEAD: &str = "lm_head.weight";
@@ -290,12 +334,19 @@ struct Tensors<'a> {
     tensors: HashMap<String, TensorView<'a>>,
     /// The embedding's table, which a tied head repeats.
     table: Option<TensorView<'a>>,
+    /// Of the bytes of all parameters so far.
+    hash: Sha256,
+    /// As the header has it.
+    saved: Option<String>,
 }
 
 impl<'a> Tensors<'a> {
     fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, FileError> {
-        let tensors = SafeTensors::deserialize(bytes)
-            .map_err(|e| FileError::Format { path: path.to_owned(), reason: e.to_string() })?;
+        let format =
+            |e: SafeTensorError| FileError::Format { path: path.to_owned(), reason: e.to_string() };
+        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let saved = header.metadata().as_ref().and_then(|about| about.get(CHECKSUM).cloned());
         let mut named = HashMap::new();
         for (name, tensor) in tensors.tensors() {
             let plain = name.strip_prefix(PREFIX).unwrap_or(&name).to_owned();
@@ -305,7 +356,7 @@ impl<'a> Tensors<'a> {
             }
         }
         let table = named.get(TABLE).cloned();
-        Ok(Tensors { path, tensors: named, table })
+        Ok(Tensors { path, tensors: named, table, hash: Sha256::new(), saved })
     }
 
     fn error<R>(&self, reason: String) -> Result<R, FileError> {
@@ -340,6 +391,7 @@ impl<'a> Tensors<'a> {
             ));
         }
         let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
+        self.hash.update(tensor.data());
         for (i, x) in elements.enumerate() {
             if finite && !x.is_finite() {
                 return self.error(format!(
@@ -494,6 +546,46 @@ mod tests {
             Ok(_) => String::new(),
             Err(e) => e.to_string(),
         }
+    }
+
+    #[test]
+    fn the_same_model_is_the_same_file() {
+        let (config, parameters) = model(true, true);
+        let written = |_| {
+            let directory = tempfile::tempdir().unwrap();
+            write(directory.path(), &config, &parameters).unwrap();
+            std::fs::read(directory.path().join("model.safetensors")).unwrap()
+        };
+        let files: Vec<_> = (0..8).map(written).collect();
+        assert!(files.iter().all(|file| *file == files[0]));
+    }
+
+    #[test]
+    fn damage_is_noticed_but_for_numbers_that_are_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(false, false);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let whole = std::fs::read(&path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&whole).unwrap();
+        let table = header.info("transformer.wte.weight").unwrap().data_offsets.0;
+        let start = whole.len() - header.data_len() + table;
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[start] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            let damaged = |e: &FileError| matches!(e, FileError::Damaged { .. });
+            assert!(read::<f32>(directory.path()).is_err_and(|e| damaged(&e)));
+            assert!(read_with_faults::<f64>(directory.path()).is_err_and(|e| damaged(&e)));
+        }
+        let mut bytes = whole.clone();
+        bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let (_, read) = read_with_faults::<f32>(directory.path()).unwrap();
+        assert!(read[0].is_nan());
+        std::fs::write(&path, &whole).unwrap();
+        // The file's own scalars were summed, whatever they are read as.
+        assert!(super::read::<f64>(directory.path()).is_ok());
     }
 
     #[test]

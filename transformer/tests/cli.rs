@@ -192,6 +192,8 @@ fn settings_that_contradict_themselves() {
     says(&refused(&["--clip", "inf"]), &["clip is inf"]);
     says(&refused(&["--clip", "-1"]), &["clip is -1"]);
     says(&refused(&["--threads", "0"]), &["threads is 0"]);
+    says(&refused(&["--steps", "-5"]), &["'-5'", "--steps <N>"]);
+    says(&refused(&["--watch", "0"]), &["'0'", "--watch <K>", "1.."]);
     says(&refused(&["--preset", "huge"]), &["story", "shakespeare-cpu", "baby", "gpt2"]);
     says(&refused(&["--out", ""]), &["--out"]);
     says(&refused(&["--out", "text.txt"]), &["text.txt is a file"]);
@@ -325,12 +327,22 @@ fn prompts_that_cannot_be_read() {
     says(&refused(&["--logits"]), &["--json"]);
     let long = refused(&["--logits", "--json", "--tokens", "18446744073709551615"]);
     says(&long, &["context of 16"]);
-    says(&place.refused(&["generate", "none"]), &["none holds no model", "config.json"]);
+    says(&refused(&["--temperature", "-1"]), &["temperature is -1"]);
+    for verb in ["generate", "evaluate", "check", "diagnose", "explain"] {
+        says(&place.refused(&[verb, "none"]), &["none holds no model", "config.json"]);
+    }
     let unknown = place.refused(&["evaluate", "run", "--data", "run/run.toml"]);
     says(&unknown, &["not in the vocabulary"]);
     fs::write(place.path("one.txt"), "a").unwrap();
     let one = place.refused(&["evaluate", "run", "--data", "one.txt"]);
-    says(&one, &["at least 2"]);
+    says(&one, &["1 token;", "at least 2"]);
+    fs::write(place.path("binary"), b"a\xff").unwrap();
+    let binary = place.refused(&["evaluate", "run", "--data", "binary"]);
+    says(&binary, &["byte 1 is 0xff", "reads characters"]);
+    fs::rename(place.path("run/model/tokenizer.json"), place.path("kept")).unwrap();
+    let unread = place.refused(&["generate", "run"]);
+    says(&unread, &["has no tokenizer.json", "--prompt-tokens"]);
+    fs::rename(place.path("kept"), place.path("run/model/tokenizer.json")).unwrap();
     says(&place.refused(&["evaluate", "run", "--batch", "0"]), &["batch is 0"]);
     fs::remove_file(place.path("text.txt")).unwrap();
     says(&place.refused(&["evaluate", "run"]), &["--data", "text.txt"]);
@@ -358,6 +370,11 @@ fn weights_that_are_not_this_model() {
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     says(&refused(&nan), &["holds NaN", "earlier checkpoint"]);
+    // A flipped bit of any number.
+    let mut flipped = whole.clone();
+    flipped[end - 4] ^= 1;
+    says(&refused(&flipped), &["model.safetensors is damaged", "another copy"]);
+    says(&place.refused(&["check", "run"]), &["model.safetensors is damaged"]);
     // Another tensor's name of the same length; another shape; another type.
     let renamed = |from: &str, to: &str| {
         let at = whole.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
@@ -380,6 +397,28 @@ fn weights_that_are_not_this_model() {
     says(&place.refused(&resume), &["state.safetensors", "not a training state"]);
     fs::write(&state, &whole).unwrap();
     says(&place.refused(&resume), &["not a training state"]);
+    let mut flipped = bytes.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(&state, &flipped).unwrap();
+    says(&place.refused(&resume), &["state.safetensors is damaged"]);
+}
+
+#[test]
+fn settings_that_are_not_this_model() {
+    let (place, _) = trained();
+    let settings = place.path("run/run.toml");
+    let whole = fs::read_to_string(&settings).unwrap();
+    let differs = ["run/run.toml means layers = 2", "the model beside it has 1", "run/model"];
+    fs::write(&settings, whole.replace("layers = 1", "layers = 2")).unwrap();
+    for verb in ["evaluate", "check", "diagnose", "explain"] {
+        says(&place.refused(&[verb, "run"]), &differs);
+    }
+    let state = fs::read(place.path("run/state.safetensors")).unwrap();
+    says(&place.refused(&["train", "--resume", "run", "--steps", "9"]), &differs);
+    fs::write(&settings, "").unwrap();
+    says(&place.refused(&["train", "--resume", "run", "--steps", "9"]), &["run.toml means"]);
+    assert_eq!(fs::read(place.path("run/state.safetensors")).unwrap(), state);
+    place.fine(&GENERATE);
 }
 
 #[test]

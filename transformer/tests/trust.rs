@@ -50,6 +50,10 @@ fn poison_file(place: &Place, path: &str, name: &str, bytes: [u8; 4]) {
     let tensors: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
     let start = tensors[name]["data_offsets"][0].as_u64().unwrap() as usize + 8 + header;
     file[start..start + 4].copy_from_slice(&bytes);
+    // Who changes a weight on purpose leaves no checksum of the old ones.
+    if let Some(checksum) = file.windows(8).position(|w| w == b"\"sha256\"") {
+        file[checksum..checksum + 8].copy_from_slice(b"\"former\"");
+    }
     fs::write(path, file).unwrap();
 }
 

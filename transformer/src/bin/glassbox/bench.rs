@@ -28,10 +28,10 @@ pub(crate) struct Bench {
     #[command(flatten)]
     settings: Settings,
     /// Tokens of the vocabulary [default: 65; 50257 with --preset gpt2]
-    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     vocabulary: Option<usize>,
     /// Tokens of a window, if fewer than the context [default: the context]
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     length: Option<usize>,
     /// Also time steps whose health is recorded, as by `train --watch 1`, in turn with steps that are not
     #[arg(long)]

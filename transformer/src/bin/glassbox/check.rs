@@ -33,7 +33,7 @@ impl Check {
     /// Certifies; the exit code tells whether all is well.
     pub(crate) fn run(self) -> Result<ExitCode> {
         if self.settings.out.is_some() {
-            return Err("check writes no run: leave --out away".into());
+            return Err("check writes no run: leave out --out".into());
         }
         on_threads(self.settings.threads, || self.check())
     }

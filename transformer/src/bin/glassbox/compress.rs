@@ -31,7 +31,7 @@ pub(crate) struct Compress {
     #[arg(long, value_name = "C")]
     out: PathBuf,
     /// Threads; the result does not depend on them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Print the results as one JSON object
     #[arg(long)]
@@ -49,7 +49,7 @@ pub(crate) struct Decompress {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Threads; the result does not depend on them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Print the results as one JSON object
     #[arg(long)]

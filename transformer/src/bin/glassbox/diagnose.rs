@@ -67,7 +67,7 @@ impl Diagnose {
     pub(crate) fn run(self) -> Result<ExitCode> {
         if self.settings.out.is_some() {
             return Err(
-                "diagnose writes no run: leave --out away (--svg FILE for the picture)".into()
+                "diagnose writes no run: leave out --out (--svg FILE for the picture)".into()
             );
         }
         let steps = self.settings.steps.unwrap_or(WATCHED);

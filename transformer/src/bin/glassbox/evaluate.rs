@@ -23,10 +23,10 @@ pub(crate) struct Evaluate {
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
     /// Windows that are measured at once
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     batch: usize,
     /// Threads; the result does not depend on them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Print the results as one JSON object
     #[arg(long)]
@@ -45,6 +45,9 @@ impl Evaluate {
         // What the model was trained on, if that is still there: its n-grams are the baselines.
         let own =
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
+        if let Some(own) = &own {
+            run::agree(&self.run, own, &config)?;
+        }
         let trained_on = match &own {
             Some(own) if own.data.as_deref() != Some("-") => {
                 Source::load(own, Some(tokenizer.clone()))
@@ -58,8 +61,8 @@ impl Evaluate {
                 let tokens = source::encode(data, &text, &tokenizer)?;
                 if tokens.len() < 2 {
                     return Err(format!(
-                        "{data} has {} token; at least 2 are needed to predict one from another",
-                        tokens.len()
+                        "{data} has {}; at least 2 are needed to predict one from another",
+                        count(tokens.len(), "token")
                     )
                     .into());
                 }

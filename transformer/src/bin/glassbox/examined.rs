@@ -56,15 +56,21 @@ impl Examined {
         if given.preset.is_some() {
             return Err(
                 "--preset is fixed by the run; it trains with settings of its own: leave the flag \
-                        away"
-                    .into(),
+                        out"
+                .into(),
             );
         }
+        let trained = own.complete()?;
         let config = given.over(own)?.complete()?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
         let saved = directory.join("model.safetensors").is_file();
-        let known = if saved { Some(files::read_tokenizer(&directory)?) } else { None };
+        let known = if saved {
+            run::agree(path, &trained, &files::read_config(&directory)?)?;
+            Some(files::read_tokenizer(&directory)?)
+        } else {
+            None
+        };
         let source = Source::load(&config, known)?;
         let (model, parameters) = if saved {
             let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
@@ -79,7 +85,7 @@ impl Examined {
     }
 
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
-        let directory = path.to_owned();
+        let directory = run::model_of(path)?;
         let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
         let own = Settings {
             layers: Some(model.layers),

@@ -27,13 +27,19 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
     prompt_tokens: Option<Vec<u32>>,
     /// At most so many tokens are explained
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    #[arg(long, value_name = "N", default_value_t = 16, allow_negative_numbers = true)]
     tokens: usize,
     /// The page to write [default: step.html, unless --at, --list or --svg is given]
     #[arg(long, value_name = "FILE", help_heading = "What to write")]
     out: Option<PathBuf>,
     /// Megabytes of numbers that the page may take; what does not fit is there by summary
-    #[arg(long, value_name = "MB", default_value_t = 2.6, help_heading = "What to write")]
+    #[arg(
+        long,
+        value_name = "MB",
+        default_value_t = 2.6,
+        help_heading = "What to write",
+        allow_negative_numbers = true
+    )]
     room: f64,
     /// Pictures for papers and slides: the step, its attention, its ledger
     #[arg(long, value_name = "DIR", help_heading = "What to write")]
@@ -62,13 +68,13 @@ pub(crate) struct Explain {
     #[arg(long, value_enum, help_heading = "The update")]
     optimizer: Option<OptimizerName>,
     /// Its learning rate [default: the run's at this step]
-    #[arg(long, value_name = "RATE", help_heading = "The update")]
+    #[arg(long, value_name = "RATE", help_heading = "The update", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip [default: the run's]
-    #[arg(long, value_name = "NORM", help_heading = "The update")]
+    #[arg(long, value_name = "NORM", help_heading = "The update", allow_negative_numbers = true)]
     clip: Option<f64>,
     /// Threads; the result does not depend on them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
 }
 
@@ -303,8 +309,7 @@ impl Explain {
 
     /// A run, or a model directory.
     fn read(&self, given: &Path) -> Result<Model> {
-        let directory =
-            if run::is_run(given) { run::model_directory(given) } else { given.to_owned() };
+        let directory = run::model_of(given)?;
         let (config, parameters) = files::read::<f32>(&directory)?;
         let tokenizer = match (&self.prompt_tokens, files::read_tokenizer(&directory)) {
             (_, Ok(tokenizer)) => Some(tokenizer),
@@ -313,6 +318,9 @@ impl Explain {
         };
         let mut remarks = Vec::new();
         let own = if run::is_run(given) { Some(run::settings(given)?.complete()?) } else { None };
+        if let Some(own) = &own {
+            run::agree(given, own, &config)?;
+        }
         let training = match &own {
             Some(own) => own.clone(),
             None => Settings::default().complete()?,

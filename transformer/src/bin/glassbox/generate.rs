@@ -22,31 +22,31 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
     prompt_tokens: Option<Vec<u32>>,
     /// Tokens to write
-    #[arg(long, value_name = "N", default_value_t = 400)]
+    #[arg(long, value_name = "N", default_value_t = 400, allow_negative_numbers = true)]
     tokens: usize,
     /// Logits are divided by it; 0 always takes the most probable token
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     /// Only the k most probable tokens
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
     /// Only the smallest set of most probable tokens whose probabilities reach P
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f64>,
     /// Only tokens at least P times as probable as the most probable one
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     min_p: Option<f64>,
     /// Only the tokens of most typical surprisal whose probabilities reach P
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     typical: Option<f64>,
     /// Logits of tokens in the text so far are divided by it if positive, else multiplied; 1 is off
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     repetition_penalty: f64,
     /// Chooses among the tokens
-    #[arg(long, value_name = "N", default_value_t = 1337)]
+    #[arg(long, value_name = "N", default_value_t = 1337, allow_negative_numbers = true)]
     seed: u64,
     /// Threads; the result does not depend on them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
     /// Print the results as one JSON object
     #[arg(long)]
@@ -66,22 +66,21 @@ pub(crate) struct Model {
 impl Model {
     /// Reads the model of a run, or of a model directory.
     pub(crate) fn read(given: &Path) -> Result<Self> {
-        let directory =
-            if run::is_run(given) { run::model_directory(given) } else { given.to_owned() };
-        if directory == given && !directory.join("config.json").exists() {
-            return Err(format!(
-                "{} holds no model: a run has a run.toml, a model directory a config.json and a \
-                 model.safetensors",
-                given.display()
-            )
-            .into());
-        }
+        let directory = run::model_of(given)?;
         let (config, parameters) = files::read::<f32>(&directory)?;
         Ok(Model { directory, config, parameters })
     }
 
     /// Reads the tokenizer beside it.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
+        if !self.directory.join("tokenizer.json").exists() {
+            return Err(format!(
+                "{} has no tokenizer.json: copy the one that the model was trained with beside it, or give \
+                 generate and explain token ids: --prompt-tokens 1,2,3",
+                self.directory.display()
+            )
+            .into());
+        }
         let tokenizer = files::read_tokenizer(&self.directory)?;
         let (found, most) = (tokenizer.vocabulary(), self.config.vocabulary);
         if found > most {

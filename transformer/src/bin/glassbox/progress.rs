@@ -49,6 +49,11 @@ impl Progress {
         }
     }
 
+    /// Steps since the beginning.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
     /// Tokens a second in steps; measuring and saving are not counted.
     pub(crate) fn tokens_per_second(&self) -> f64 {
         let tokens = self.taken as f64 * self.tokens_per_step as f64;

@@ -12,7 +12,10 @@ use std::path::PathBuf;
 
 /// The results of a training run.
 pub(crate) struct Report {
+    /// The model's, from the beginning.
     pub(crate) steps: u64,
+    /// Of them, those that were taken now.
+    pub(crate) taken: u64,
     pub(crate) seconds: f64,
     pub(crate) tokens_per_second: f64,
     /// Nats per token over the whole validation part.
@@ -89,7 +92,7 @@ impl Report {
         let unigram = self.baselines.iter().find(|(n, _)| *n == 1).map(|(_, nats)| *nats);
         if unigram.is_some_and(|nats| loss.partial_cmp(&nats) != Some(Ordering::Less)) {
             lines.push(format!(
-                "warning          no better than counting single tokens; see {} diagnose {}",
+                "warning          no better than counting single tokens: more --steps, or see {} diagnose {}",
                 program(),
                 self.run.display()
             ));
@@ -98,11 +101,13 @@ impl Report {
         lines.extend(shown(&self.sample, terminal).lines().map(|line| format!("  | {line}")));
         lines.push(String::new());
         lines.push(format!("weights          sha256 {}", self.weights_sha256));
-        lines.push(format!(
-            "speed            {} tokens/s over {} steps",
-            thousands(self.tokens_per_second),
-            thousands(self.steps as f64)
-        ));
+        if self.taken > 0 {
+            lines.push(format!(
+                "speed            {} tokens/s over {} steps",
+                thousands(self.tokens_per_second),
+                thousands(self.taken as f64)
+            ));
+        }
         let path = |path: PathBuf| path.display().to_string();
         lines.push(format!("picture          {}", path(run::plot_file(&self.run))));
         lines.push(format!(

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use transformer::TrainingConfig;
 use transformer::files::write_atomically;
+use transformer::{Gpt2Config, TrainingConfig};
 
 /// One line of `metrics.jsonl`. A loss that is not a number is written as null.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,6 +62,60 @@ pub(crate) fn plot_file(run: &Path) -> PathBuf {
 /// Whether a directory holds a run.
 pub(crate) fn is_run(directory: &Path) -> bool {
     settings_file(directory).is_file()
+}
+
+/// The directory of a model that was given by itself or by its run.
+///
+/// # Errors
+/// If there is none.
+pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
+    let shown = given.display();
+    if is_run(given) {
+        let directory = model_directory(given);
+        if directory.join("config.json").exists() {
+            return Ok(directory);
+        }
+        return Err(format!(
+            "{shown} holds no model yet: the run ended before its first checkpoint"
+        )
+        .into());
+    }
+    if given.join("config.json").exists() {
+        return Ok(given.to_owned());
+    }
+    Err(format!(
+        "{shown} holds no model: a run has a run.toml, a model directory a config.json and a \
+         model.safetensors"
+    )
+    .into())
+}
+
+/// Refuses a run whose settings describe another model than the one that it saved: somebody has edited or
+/// exchanged one of them.
+///
+/// # Errors
+/// The first difference.
+pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Gpt2Config) -> Result<()> {
+    let meant = settings.model(saved.vocabulary)?;
+    let text = |x: &dyn std::fmt::Debug| format!("{x:?}").to_lowercase();
+    let both: [(&str, [String; 2]); 7] = [
+        ("layers", [&meant, saved].map(|m| text(&m.layers))),
+        ("heads", [&meant, saved].map(|m| text(&m.heads))),
+        ("width", [&meant, saved].map(|m| text(&m.width))),
+        ("context", [&meant, saved].map(|m| text(&m.context))),
+        ("activation", [&meant, saved].map(|m| text(&m.activation))),
+        ("bias", [&meant, saved].map(|m| text(&m.bias))),
+        ("tied", [&meant, saved].map(|m| text(&m.tied))),
+    ];
+    match both.iter().find(|(_, [meant, saved])| meant != saved) {
+        None => Ok(()),
+        Some((name, [meant, saved])) => Err(format!(
+            "{run}/run.toml means {name} = {meant}, the model beside it has {saved}: one of them was changed; \
+             restore it, or give the model alone: {run}/model",
+            run = run.display()
+        )
+        .into()),
+    }
 }
 
 /// The settings of a run, complete.

@@ -22,16 +22,16 @@ pub(crate) struct Settings {
     #[arg(long, value_enum)]
     pub(crate) preset: Option<Preset>,
     /// Transformer blocks
-    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) layers: Option<usize>,
     /// Attention heads of a block; must divide the width
-    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) heads: Option<usize>,
     /// Features of a token
-    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) width: Option<usize>,
     /// Tokens that the model sees at once
-    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) context: Option<usize>,
     /// Activation function of the feed-forward part
     #[arg(long, value_enum, help_heading = "Model")]
@@ -46,13 +46,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "P", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) dropout: Option<f64>,
     /// Windows of text in a batch
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,
     /// Batches whose gradients are averaged for one step
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) accumulate: Option<usize>,
     /// Updates of the weights
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) steps: Option<u64>,
     /// The rule that changes the weights
     #[arg(long, value_enum, help_heading = "Training")]
@@ -70,7 +70,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) min_learning_rate: Option<f64>,
     /// Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) warmup: Option<u64>,
     /// Decay of matrices (vectors do not decay)
     #[arg(long, value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
@@ -85,13 +85,13 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
     /// Chooses initial weights, windows and dropout
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Steps between two evaluations and checkpoints; 0 evaluates at the end only
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) eval_every: Option<u64>,
     /// Threads; the result does not depend on them [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) threads: Option<usize>,
     /// Directory of the run [default: runs/ and the preset's or the file's name]
     #[arg(long, value_name = "RUN")]
@@ -262,17 +262,15 @@ impl Settings {
             if has == Some(value) {
                 continue;
             }
-            let flag = key.replace('_', "-");
+            let flag = flag(key);
             let has = has.map_or("its own".to_owned(), |has| has.to_string().replace('"', ""));
             return Err(format!(
-                "--{flag} is fixed by the {whose}; it trains with {has}: leave the flag away"
+                "{flag} is fixed by the {whose}; it trains with {has}: leave the flag out"
             )
             .into());
         }
         if self.eval_every.is_some() {
-            return Err(
-                "--eval-every cannot apply: nothing is evaluated here; leave it away".into()
-            );
+            return Err("--eval-every cannot apply: nothing is evaluated here; leave it out".into());
         }
         Ok(())
     }
@@ -293,11 +291,11 @@ impl Settings {
     pub(crate) fn without(&self, names: &[&str], why: &str) -> Result<()> {
         let given = self.table()?;
         let flags = names.iter().filter(|name| given.contains_key(**name));
-        let flags: Vec<String> = flags.map(|n| format!("--{}", n.replace('_', "-"))).collect();
+        let flags: Vec<String> = flags.map(|name| flag(name)).collect();
         if flags.is_empty() {
             return Ok(());
         }
-        Err(format!("{why}: leave {} away", flags.join(", ")).into())
+        Err(format!("{why}: leave out {}", flags.join(", ")).into())
     }
 
     /// The preset that fills in what is not given.
@@ -324,6 +322,11 @@ impl Settings {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// The flag of a setting.
+fn flag(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
         return Err(format!("{} has more than {most} MiB; give a part of it", shown(data)).into());
     }
     if text.is_empty() {
-        return Err(format!("{} is empty; there is nothing to learn from", shown(data)).into());
+        return Err(format!("{} is empty; give a file with text in it", shown(data)).into());
     }
     Ok(text)
 }
@@ -150,7 +150,12 @@ pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<V
     if let Tokenizer::Bytes = tokenizer {
         return Ok(text.iter().map(|&b| u32::from(b)).collect());
     }
-    tokenizer.encode(characters(data, text)?).map_err(|e| format!("{}: {e}", shown(data)).into())
+    let text = std::str::from_utf8(text).map_err(|e| {
+        let (at, byte) = (e.valid_up_to(), text[e.valid_up_to()]);
+        let data = shown(data);
+        format!("{data} is not UTF-8: byte {at} is 0x{byte:02x}; the model reads characters, so give it text")
+    })?;
+    tokenizer.encode(text).map_err(|e| format!("{}: {e}", shown(data)).into())
 }
 
 pub(crate) fn characters<'a>(data: &str, text: &'a [u8]) -> Result<&'a str> {

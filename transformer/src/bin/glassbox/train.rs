@@ -35,8 +35,8 @@ pub(crate) struct Train {
     overwrite: bool,
     /// Record the health of every K-th step in metrics.jsonl: sizes of activations, gradients, weights and updates;
     /// attention's entropy and saturation; dead units
-    #[arg(long, value_name = "K")]
-    watch: Option<std::num::NonZeroU64>,
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
     /// Print the results as one JSON object
     #[arg(long)]
     json: bool,
@@ -101,7 +101,11 @@ impl Train {
         stop: &AtomicBool,
     ) -> Result<ExitCode> {
         let known = match &self.resume {
-            Some(run) => Some(files::read_tokenizer(&run::model_directory(run))?),
+            Some(run) => {
+                let directory = run::model_directory(run);
+                run::agree(run, &config, &files::read_config(&directory)?)?;
+                Some(files::read_tokenizer(&directory)?)
+            }
             None => None,
         };
         let source = Source::load(&config, known)?;
@@ -203,7 +207,7 @@ struct Session<'a> {
     run: &'a mut Run,
     metrics: &'a mut Vec<Metric>,
     /// Every how many steps health is recorded.
-    watch: Option<std::num::NonZeroU64>,
+    watch: Option<u64>,
 }
 
 impl Session<'_> {
@@ -221,8 +225,7 @@ impl Session<'_> {
                 self.save()?;
                 return Ok(Some((measured, progress)));
             }
-            let watched =
-                self.watch.is_some_and(|k| (self.trainer.steps() + 1).is_multiple_of(k.get()));
+            let watched = self.watch.is_some_and(|k| (self.trainer.steps() + 1).is_multiple_of(k));
             let began = Instant::now();
             let (step, health) = if watched {
                 let (step, glance) = watch.step(&mut self.trainer, &self.source.corpus)?;
@@ -377,6 +380,7 @@ impl Session<'_> {
         Report {
             steps: self.trainer.steps(),
             seconds,
+            taken: progress.taken(),
             tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             validation_tokens: measured.tokens,
