@@ -79,7 +79,9 @@ fn a_trained_run_and_its_model_are_certified_and_healthy() {
     let place = Place::new();
     place.train(&["--steps", "12", "--bias", "true"]);
     let before = place.files();
-    for (what, count) in [("run", "18 of 18"), ("run/model", "17 of 17")] {
+    // Of a text that repeats itself two questions cannot fail, of the model's own few windows one; only a run has two
+    // files that must agree.
+    for (what, count) in [("run", "18 of 18"), ("run/model", "18 of 18")] {
         let printed = place.fine(&["check", what, "--threads", "1"]);
         says(&printed, &["certificates hold", count, "n/a   first loss", "trained"]);
         assert_eq!(place.json(&["check", what])["passed"], true);
