@@ -197,6 +197,9 @@ pub struct Health {
 pub(crate) const GROWTH: f64 = 300.0;
 /// Of attention, over ln of the visible keys; 1 is rounded.
 const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
+/// How many times the limit of stability a healthy learning rate may be far from a minimum, where steps that climb
+/// one valley land in a flatter one.
+const BORNE: f64 = 16.0;
 /// Batches that the noise of gradients is measured on.
 const NOISE: u64 = 8;
 
@@ -240,7 +243,12 @@ pub fn health(
         && found.limit > 0.0
     {
         let share = found.rate / found.limit;
-        measures.push(Measure::new("learning rate over the limit of stability", share, (0.0, 1.5)));
+        // Near a minimum training bears 1.3 times the limit, from fresh weights up to 16 times: docs/FAILURES.md.
+        measures.push(Measure::new(
+            "learning rate over the limit of stability",
+            share,
+            (0.0, BORNE),
+        ));
     }
     let headroom = headroom(&step.tape);
     for gradient in [false, true] {

@@ -102,7 +102,10 @@ impl Run {
                     _ => *decay = -*decay,
                 }
             }
-            Cure::Shrink(target) => shrink(&self.beast, &mut start.parameters, target),
+            Cure::Shrink(target) => {
+                shrink(&self.beast, &mut start.parameters, target);
+                start.memory.clear();
+            }
             Cure::Code(what) => panic!("{what} was tried"),
         }
         run

@@ -174,16 +174,18 @@ pub fn narrow(
     let epsilon = f64::from(f32::EPSILON);
     let apart =
         |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
-    let most = |of: &dyn Fn(&(f64, Vec<f64>)) -> f64| coins.iter().map(of).fold(0.0, f64::max);
-    let whole = most(&|c| apart(&c.1, &exact)) / norm(&exact).max(f64::MIN_POSITIVE);
+    let most = |of: &dyn Fn(f64, &[f64]) -> f64| {
+        coins.iter().map(|(loss, gradient)| of(*loss, gradient)).fold(0.0, f64::max)
+    };
+    let whole = most(&|_, g| apart(g, &exact)) / norm(&exact).max(f64::MIN_POSITIVE);
     let mut worst = (0.0, String::new());
     let of_loss = (8.0 * epsilon * (depth as f64).sqrt() * (1.0 + loss.abs()))
-        .max(most(&|c| (c.0 - loss).abs()));
+        .max(most(&|l, _| (l - loss).abs()));
     worse(&mut worst, (found - loss).abs() / (roundings * of_loss), &|| "the loss".to_owned());
     for parameter in wide.tape.parameter_list() {
         let range = parameter.range.clone();
         let own = &exact[range.clone()];
-        let moved = most(&|c| apart(&c.1[range.clone()], own));
+        let moved = most(&|_, g| apart(&g[range.clone()], own));
         let limit = roundings * moved.max(whole.max(epsilon) * norm(own));
         let error = apart(&gradient[range], own);
         let error = if error == 0.0 { 0.0 } else { error / limit };

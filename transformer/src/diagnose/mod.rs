@@ -14,7 +14,7 @@
 //! let step = GptStep {
 //!     config: config.clone(), sequences: 2, length: 8, seed: 1,
 //!     batches: Arc::new(|n| {
-//!         let text: Vec<u32> = (0..17).map(|i| (n as u32 + i * i) % 11).collect();
+//!         let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
 //!         (text[..16].to_vec(), text[1..].to_vec())
 //!     }),
 //! };
@@ -22,10 +22,10 @@
 //! model.initialise(1);
 //! let mut parameters = model.tape().parameters().to_vec();
 //! parameters[5] = f32::NAN;
-//! let found = diagnose(&step, &State::start(parameters), &Recipe::adam(1e-3), 10)?;
+//! let found = diagnose(&step, &State::start(parameters), &Recipe::adam(1e-2), 10)?;
 //! assert_eq!(found.cause.unwrap().0, Cause::BrokenWeights);
 //! assert_eq!(found.origin.unwrap().name, "embedding.token.weight");
-//! assert!(found.trials[0].cured); // the broken weight at 0
+//! assert!(found.trials[0].cured); // the broken weight at 0: it learns again
 //! # Ok::<(), transformer::ModelError>(())
 //! ```
 //!
@@ -100,9 +100,7 @@ impl fmt::Display for Stability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Stability { eigenvalue, limit, rate, steps, tokens, residual, applications, .. } = self;
         let (whose, of) = match self.descent {
-            Descent::Sgd { momentum } if momentum > 0.0 => {
-                ("descent's with momentum", "the Hessian")
-            }
+            Descent::Sgd { momentum } if momentum > 0.0 => ("momentum's", "the Hessian"),
             Descent::Sgd { .. } => ("descent's", "the Hessian"),
             Descent::Adam { .. } => ("Adam's", "the Hessian in Adam's units"),
         };
@@ -853,4 +851,48 @@ fn usual(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = numbers.filter(|x| x.is_finite()).collect();
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A limit is of one rule, measured on some tokens, as well as it is known.
+    #[test]
+    fn a_limit_says_whose_it_is_and_how_well_it_is_known() {
+        let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
+        let known = Stability {
+            eigenvalue: 20.0,
+            limit: stability_limit(&adam, 20.0, 0),
+            rate: 0.019,
+            descent: adam,
+            clip: 0.0,
+            steps: 0,
+            tokens: 64,
+            residual: 1e-3,
+            applications: 9,
+            converged: true,
+        };
+        assert_eq!(
+            known.to_string(),
+            "largest eigenvalue 2.00e1 of the Hessian in Adam's units on 64 tokens: the rate 1.90e-2 is 0.10 \
+             times Adam's limit of 1.90e-1 at step 0"
+        );
+        let early = Stability { converged: false, residual: 3.0, applications: 16, ..known };
+        let told = "(not converged after 16 products: residual 3e0)";
+        assert!(early.to_string().contains(told), "{early}");
+        let clipped = Stability { clip: 1.0, descent: Descent::Sgd { momentum: 0.9 }, ..known };
+        let told = "momentum's limit of";
+        assert!(clipped.to_string().contains(told), "{clipped}");
+        assert!(
+            clipped
+                .to_string()
+                .ends_with("clipping to norm 1, which shortens steps, is not counted")
+        );
+        let hill = Stability { eigenvalue: -1.0, limit: f64::NAN, ..known };
+        assert!(
+            hill.to_string().ends_with("the loss has no minimum: no limit at step 0"),
+            "{hill}"
+        );
+    }
 }

@@ -122,9 +122,9 @@ impl Compress {
         }
         writeln!(
             out,
-            "text           {} bytes, {} tokens",
-            thousands(text.len() as f64),
-            thousands(compressed.tokens as f64)
+            "text           {}, {}",
+            many(text.len() as f64, "byte"),
+            many(compressed.tokens as f64, "token")
         )?;
         writeln!(
             out,
@@ -226,6 +226,11 @@ fn different(file: &Path, out: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// So many things, thousands apart.
+fn many(n: f64, what: &str) -> String {
+    format!("{} {what}{}", thousands(n), if n == 1.0 { "" } else { "s" })
 }
 
 /// Tokens done, on a terminal.

@@ -474,3 +474,43 @@ fn object(
         "health": health,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reduced(scale: f64, lost: f64, overflowing: f64) -> Reduced {
+        Reduced {
+            precision: Precision::F16,
+            scale,
+            losing: vec![diagnose::Stored {
+                name: "gradient of x".to_owned(),
+                operation: "sum".to_owned(),
+                gradient: true,
+                largest: 0.5,
+                overflowing,
+                vanishing: 0.5,
+            }],
+            lost_gradients: lost,
+            largest_gradient: 0.5,
+            losses: (1.0, 1.0),
+        }
+    }
+
+    #[test]
+    fn shares_say_of_what_they_are_and_no_scale_is_proposed_for_nothing() {
+        assert_eq!(percent(0.0), "none");
+        assert_eq!(percent(1.0), "all");
+        assert_eq!(percent(1e-6), "under 0.1 %");
+        assert_eq!(percent(0.123), "12.3 %");
+        let fine = stored(&reduced(1.0, 0.0, 0.0), &reduced(4096.0, 0.0, 0.0));
+        assert!(fine.contains("of all parameters' gradient elements none vanish"), "{fine}");
+        assert!(fine.contains("of its own elements none overflow, 50.0 % vanish"), "{fine}");
+        assert!(fine.contains("no loss scale is needed: no gradient element vanishes"), "{fine}");
+        assert!(!fine.contains("4096"), "{fine}");
+        let lossy = stored(&reduced(1.0, 0.4, 0.0), &reduced(4096.0, 0.0, 0.0));
+        assert!(lossy.contains("40.0 % vanish") && lossy.contains("loss scale 4096: tried"));
+        let both = stored(&reduced(1.0, 0.4, 0.0), &reduced(4096.0, 0.4, 0.0));
+        assert!(both.contains("no loss scale saves both ends"), "{both}");
+    }
+}

@@ -119,8 +119,9 @@ impl Evaluate {
         }
         writeln!(
             out,
-            "loss        {:.4} nats per token over {} tokens",
-            measured.loss, measured.tokens
+            "loss        {:.4} nats per token over {}",
+            measured.loss,
+            count(measured.tokens, "token")
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
         writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
