@@ -11,6 +11,7 @@ use crate::files::{
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -123,34 +124,15 @@ fn read<T: Real>(
     data: &str,
     faults: bool,
 ) -> Result<(), CheckpointError> {
-    let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
     let needed: usize = trainer.state().iter().map(|s| size_of_val(s.1)).sum();
-    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let found = std::fs::metadata(path).map_err(unreadable)?.len();
-    // The header takes less than this; what is longer is something else.
-    if found > needed as u64 + 65536 {
-        return Err(foreign(format!("it has {found} bytes where {needed} are needed")));
-    }
-    let file = std::fs::read(path).map_err(unreadable)?;
-    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| foreign(e.to_string()))?;
-    let tensors = SafeTensors::deserialize(&file).map_err(|e| foreign(e.to_string()))?;
-    let about = header.metadata().clone().unwrap_or_default();
-    let steps = about.get("steps").and_then(|s| s.parse().ok());
-    let steps = steps.ok_or_else(|| foreign("it does not say after how many steps".to_owned()))?;
+    let file = bytes(path, needed)?;
+    let (tensors, about, steps) = parts(path, &file)?;
     if about.get("data_sha256").map(String::as_str) != Some(data) {
-        return Err(foreign("the text is not the one that the run began with".to_owned()));
+        let reason = "the text is not the one that the run began with";
+        return Err(foreign(path, reason));
     }
     for (name, numbers) in trainer.state() {
-        let tensor = tensors.tensor(name).map_err(|e| foreign(e.to_string()))?;
-        if tensor.dtype() != dtype::<T>() || tensor.shape() != [numbers.len()] {
-            return Err(foreign(format!(
-                "{name} is {:?} {:?} where {:?} {:?} is expected",
-                tensor.dtype(),
-                tensor.shape(),
-                dtype::<T>(),
-                [numbers.len()]
-            )));
-        }
+        stored::<T>(path, &tensors, name, numbers.len())?;
     }
     let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
     for tensor in names.into_iter().filter(|_| !faults) {
@@ -189,6 +171,58 @@ fn read<T: Real>(
     Ok(())
 }
 
+fn foreign(path: &Path, reason: impl ToString) -> CheckpointError {
+    CheckpointError::Foreign { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// The bytes of a file that holds numbers of so many bytes at the most.
+fn bytes(path: &Path, numbers: usize) -> Result<Vec<u8>, CheckpointError> {
+    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
+    let found = std::fs::metadata(path).map_err(unreadable)?.len();
+    // The header takes less than this; what is longer is something else.
+    let most = numbers as u64 + 65536;
+    if found > most {
+        let reason = format!("it has {found} bytes where at most {most} are expected");
+        return Err(foreign(path, reason));
+    }
+    std::fs::read(path).map_err(unreadable)
+}
+
+/// The tensors, what is said about them, and the number of steps.
+type Parts<'a> = (SafeTensors<'a>, HashMap<String, String>, u64);
+
+fn parts<'a>(path: &Path, file: &'a [u8]) -> Result<Parts<'a>, CheckpointError> {
+    let (_, header) = SafeTensors::read_metadata(file).map_err(|e| foreign(path, e))?;
+    let tensors = SafeTensors::deserialize(file).map_err(|e| foreign(path, e))?;
+    let about = header.metadata().clone().unwrap_or_default();
+    let steps = about.get("steps").and_then(|s| s.parse().ok());
+    let steps = steps.ok_or_else(|| foreign(path, "it does not say after how many steps"))?;
+    Ok((tensors, about, steps))
+}
+
+/// The tensor of this name, if it has so many numbers of this scalar.
+fn stored<'a, T: Real>(
+    path: &Path,
+    tensors: &SafeTensors<'a>,
+    name: &str,
+    count: usize,
+) -> Result<TensorView<'a>, CheckpointError> {
+    let tensor = tensors.tensor(name).map_err(|e| foreign(path, e))?;
+    let (found, shape, expected) = (tensor.dtype(), tensor.shape(), dtype::<T>());
+    if found != expected || shape != [count] {
+        return Err(foreign(
+            path,
+            format!("{name} is {found:?} {shape:?} where {expected:?} [{count}] is expected"),
+        ));
+    }
+    Ok(tensor)
+}
+
+fn numbers<T: Real>(tensor: &TensorView<'_>) -> Vec<T> {
+    let each = tensor.data().chunks_exact(size_of::<T>());
+    each.map(|bytes| T::from_f64(number(bytes))).collect()
+}
+
 /// A number of four or eight bytes.
 fn number(bytes: &[u8]) -> f64 {
     match bytes.try_into() {
@@ -202,24 +236,9 @@ fn number(bytes: &[u8]) -> f64 {
 /// # Errors
 /// A file that is missing, cut off, or of another number of parameters.
 pub fn parameters<T: Real>(path: &Path, count: usize) -> Result<Vec<T>, CheckpointError> {
-    let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
-    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let most = (3 * count * size_of::<T>()) as u64 + 65536;
-    let found = std::fs::metadata(path).map_err(unreadable)?.len();
-    if found > most {
-        return Err(foreign(format!("it has {found} bytes where at most {most} are expected")));
-    }
-    let file = std::fs::read(path).map_err(unreadable)?;
-    let tensors = SafeTensors::deserialize(&file).map_err(|e| foreign(e.to_string()))?;
-    let tensor = tensors.tensor("parameters").map_err(|e| foreign(e.to_string()))?;
-    if tensor.dtype() != dtype::<T>() || tensor.shape() != [count] {
-        let (dtype, shape) = (tensor.dtype(), tensor.shape());
-        return Err(foreign(format!(
-            "parameters is {dtype:?} {shape:?} where [{count}] is expected"
-        )));
-    }
-    let numbers = tensor.data().chunks_exact(size_of::<T>());
-    Ok(numbers.map(|bytes| T::from_f64(number(bytes))).collect())
+    let file = bytes(path, 3 * count * size_of::<T>())?;
+    let (tensors, ..) = parts(path, &file)?;
+    Ok(numbers(&stored::<T>(path, &tensors, "parameters", count)?))
 }
 
 /// What a rule of descent remembers, by name.
@@ -234,34 +253,14 @@ pub fn remembered<T: Real>(
     path: &Path,
     parameters: usize,
 ) -> Result<(u64, Memory<T>), CheckpointError> {
-    let foreign = |reason: String| CheckpointError::Foreign { path: path.to_owned(), reason };
-    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let most = (3 * parameters * size_of::<T>()) as u64 + 65536;
-    let found = std::fs::metadata(path).map_err(unreadable)?.len();
-    if found > most {
-        return Err(foreign(format!("it has {found} bytes where at most {most} are expected")));
-    }
-    let file = std::fs::read(path).map_err(unreadable)?;
-    let (_, header) = SafeTensors::read_metadata(&file).map_err(|e| foreign(e.to_string()))?;
-    let tensors = SafeTensors::deserialize(&file).map_err(|e| foreign(e.to_string()))?;
-    let about = header.metadata().clone().unwrap_or_default();
-    let steps = about.get("steps").and_then(|s| s.parse().ok());
-    let steps = steps.ok_or_else(|| foreign("it does not say after how many steps".to_owned()))?;
+    let file = bytes(path, 3 * parameters * size_of::<T>())?;
+    let (tensors, _, steps) = parts(path, &file)?;
     let mut state = Memory::new();
     for name in ["velocity", "first_moment", "second_moment"] {
-        let Ok(tensor) = tensors.tensor(name) else { continue };
         // Gradient descent without momentum remembers nothing.
-        if tensor.shape() == [0] {
-            continue;
+        if tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
+            state.push((name, numbers(&stored::<T>(path, &tensors, name, parameters)?)));
         }
-        if tensor.dtype() != dtype::<T>() || tensor.shape() != [parameters] {
-            let (dtype, shape) = (tensor.dtype(), tensor.shape());
-            return Err(foreign(format!(
-                "{name} is {dtype:?} {shape:?} where [{parameters}] is expected"
-            )));
-        }
-        let numbers = tensor.data().chunks_exact(size_of::<T>());
-        state.push((name, numbers.map(|bytes| T::from_f64(number(bytes))).collect()));
     }
     Ok((steps, state))
 }
