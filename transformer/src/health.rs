@@ -243,7 +243,7 @@ pub fn health(
         && found.limit > 0.0
     {
         let share = found.rate / found.limit;
-        // Near a minimum training bears 1.3 times the limit, from fresh weights up to 16 times: docs/FAILURES.md.
+        // Near a minimum training bears 1.3 times the limit, from fresh weights up to 15 times: docs/FAILURES.md.
         measures.push(Measure::new(
             "learning rate over the limit of stability",
             share,
