@@ -104,18 +104,19 @@ impl fmt::Display for Stability {
             Descent::Sgd { .. } => ("descent's", "the Hessian"),
             Descent::Adam { .. } => ("Adam's", "the Hessian in Adam's units"),
         };
-        write!(f, "largest eigenvalue {eigenvalue:.2e} of {of} on {tokens} tokens")?;
+        write!(f, "largest eigenvalue {eigenvalue:.2e}")?;
         if !self.converged {
-            write!(f, " (not converged after {applications} products: residual {residual:.0e})")?;
+            write!(f, " ± {residual:.0e} (all that {applications} products tell)")?;
         }
+        write!(f, " of {of} on {tokens} tokens")?;
         if limit.is_nan() {
             return write!(f, ", where the loss has no minimum: no limit at step {steps}");
         }
-        write!(
-            f,
-            ": the rate {rate:.2e} is {:.2} times {whose} limit of {limit:.2e}",
-            rate / limit
-        )?;
+        let times = match rate / limit {
+            large if large >= 1e4 => format!("{large:.1e}"),
+            times => format!("{times:.2}"),
+        };
+        write!(f, ": the rate {rate:.2e} is {times} times {whose} limit of {limit:.2e}")?;
         write!(f, " at step {steps}")?;
         if self.clip > 0.0 {
             write!(f, "; clipping to norm {}, which shortens steps, is not counted", self.clip)?;
@@ -879,8 +880,10 @@ mod tests {
              times Adam's limit of 1.90e-1 at step 0"
         );
         let early = Stability { converged: false, residual: 3.0, applications: 16, ..known };
-        let told = "(not converged after 16 products: residual 3e0)";
+        let told = "largest eigenvalue 2.00e1 ± 3e0 (all that 16 products tell) of the Hessian";
         assert!(early.to_string().contains(told), "{early}");
+        let huge = Stability { rate: 1e30, ..known };
+        assert!(huge.to_string().contains("the rate 1.00e30 is 5.3e30 times"), "{huge}");
         let clipped = Stability { clip: 1.0, descent: Descent::Sgd { momentum: 0.9 }, ..known };
         let told = "momentum's limit of";
         assert!(clipped.to_string().contains(told), "{clipped}");

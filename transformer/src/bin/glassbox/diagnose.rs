@@ -255,8 +255,11 @@ fn described(found: &Diagnosis, recipe: &Recipe) -> String {
         line("cause", format!("{cause}"));
         line("because", why.clone());
     }
-    if let Some(s) = found.stability.filter(|s| !s.eigenvalue.is_nan()) {
-        line("curvature", s.to_string());
+    // Where it is the evidence it was said.
+    let because = found.cause.as_ref().map_or("", |(_, why)| why.as_str());
+    let curvature = found.stability.filter(|s| !s.eigenvalue.is_nan()).map(|s| s.to_string());
+    if let Some(curvature) = curvature.filter(|c| !because.contains(c.as_str())) {
+        line("curvature", curvature);
     }
     for trial in &found.trials {
         line(if trial.cured { "cure" } else { "no cure" }, trial.to_string());
