@@ -50,9 +50,10 @@ pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     distribution::check_pair(p, q)?;
     let zero = T::zero();
     let term = |(&p, &q): (&T, &T)| match (p == zero, q == zero) {
-        (true, _) => zero,
+        (true, true) => zero,
         (false, true) => T::from_f64(f64::INFINITY),
-        (false, false) => -(p * q.ln()),
+        // Also where p is 0: its slope, −ln q, is not.
+        (_, false) => -(p * q.ln()),
     };
     // 0 + (−0) = +0: a certain event costs +0.
     Ok(Nats(p.iter().zip(q).map(term).fold(zero, |sum, x| sum + x)))

@@ -13,6 +13,8 @@ use linalg::Real;
 
 /// The information of an event of probability p: −ln p. ∞ of an impossible one; +0 of a certain one.
 ///
+/// At p = 0 and 1 the slope ln((1 − p)/p) is infinite, from one side; derivatives are 0 there.
+///
 /// # Errors
 /// If p is not in [0, 1], or NaN.
 ///
@@ -32,6 +34,8 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 }
 
 /// The entropy <var>−Σ p ln p</var> of a distribution. Of a certain outcome +0.
+///
+/// At p = 0 the slope −ln p − 1 is infinite, from one side; derivatives by duals and by the tape are 0 there.
 ///
 /// # Errors
 /// What is no distribution: see [`distribution::check`].

@@ -189,7 +189,7 @@ impl<T: Real> Categorical<T> {
     }
 
     /// <var>E\[f(X)\] = Σ pᵢ·f(i)</var>. What cannot happen contributes 0, even where f is infinite or
-    /// NaN.
+    /// NaN; where f is finite its slope in pᵢ, f(i), counts.
     ///
     /// ```
     /// let die = probability::Categorical::<f64>::uniform(6)?;
@@ -197,8 +197,12 @@ impl<T: Real> Categorical<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn expectation(&self, f: impl Fn(usize) -> T) -> T {
-        let possible = self.probabilities.iter().enumerate().filter(|(_, p)| **p > T::zero());
-        accurate::sum(possible.map(|(i, &p)| p * f(i)))
+        let term = |(i, &p): (usize, &T)| {
+            let x = f(i);
+            let nothing = p == T::zero() && !x.to_f64().is_finite();
+            if nothing { T::zero() } else { p * x }
+        };
+        accurate::sum(self.probabilities.iter().enumerate().map(term))
     }
 
     /// <var>Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]</var>; never negative.

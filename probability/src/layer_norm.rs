@@ -82,11 +82,9 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
     if !mean_square.to_f64().is_finite() {
         return d.fill(T::from_f64(f64::NAN));
     }
-    if mean_square == T::zero() && epsilon > 0.0 {
-        return; // all zeros, also where ε/u² is too small for a float
-    }
-    // Beside a larger ε the mean square, 4 at most, is lost.
-    if relative > 1e30 {
+    // Beside a larger ε the mean square, 4 at most, is lost; and of zeros nothing else is left, also where ε/u² is too
+    // small for a float.
+    if relative > 1e30 || (mean_square == T::zero() && epsilon > 0.0) {
         let root = T::from_f64(epsilon.sqrt());
         d.iter_mut().for_each(|d| *d = *d / root * unit);
     } else {

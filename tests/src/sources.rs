@@ -46,11 +46,15 @@ fn below(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// A source on one line, without comments and without its module of tests.
+/// A source on one line, without comments and without its module of tests (one in a file of its own is only named).
 pub fn code(source: &str) -> String {
     let lines = source.lines().map(str::trim).filter(|line| !line.starts_with("//"));
     let code = lines.collect::<Vec<_>>().join(" ");
-    code.split("#[cfg(test)] mod ").next().unwrap_or_default().to_string()
+    let tests = code.match_indices("#[cfg(test)] mod ").find(|(at, _)| {
+        let rest = &code[*at..];
+        rest.find('{') < rest.find(';').or(Some(rest.len()))
+    });
+    code[..tests.map_or(code.len(), |(at, _)| at)].to_string()
 }
 
 /// Whether `word` stands in `text` by itself, and not as a part of a longer one.
@@ -125,8 +129,16 @@ fn in_module(module: &str, source: &str) -> Vec<Function> {
         }
     }
     for block in &blocks {
-        for (of, name) in [("Field", "at"), ("Optimizer", "step")] {
-            if block.implements == of {
+        let methods = [
+            ("Field", "at"),
+            ("Function", "at"),
+            ("Optimizer", "step"),
+            ("Optimizer", "step_scaled"),
+        ];
+        for (of, name) in methods {
+            let own = code[block.range.clone()].contains(&format!("fn {name}<"))
+                || code[block.range.clone()].contains(&format!("fn {name}("));
+            if block.implements == of && own {
                 add(Some(&block.owner), name, true);
             }
         }

@@ -8,6 +8,7 @@ use crate::diagnose::{is_sound, place};
 use crate::files::{
     CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized, write_atomically,
 };
+use calculus::Parameter;
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
@@ -78,7 +79,7 @@ pub fn save<T: Real>(
         let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
         (*name, view.expect("as many bytes as numbers"))
     });
-    let mut hash = Sha256::new();
+    let mut hash = Sha256::new_with_prefix(&steps);
     state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
     let about = [
         ("steps", steps),
@@ -109,7 +110,7 @@ pub fn load<T: Real>(
 /// As [`load`], whatever the numbers are: to find out what is wrong with them.
 ///
 /// # Errors
-/// As [`load`], numbers and their checksum excepted.
+/// As [`load`], numbers that are none excepted; the checksum counts where there is none of these.
 pub fn load_with_faults<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -135,32 +136,8 @@ fn read<T: Real>(
         stored::<T>(path, &tensors, name, numbers.len())?;
     }
     let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
-    for tensor in names.into_iter().filter(|_| !faults) {
-        let spoils = |x: &f64| {
-            let stands_still = tensor == "second_moment" && *x == f64::INFINITY;
-            !is_sound(tensor, *x) && !stands_still
-        };
-        let data = tensors.tensor(tensor).expect("found above");
-        let mut numbers = data.data().chunks_exact(size_of::<T>()).map(number).enumerate();
-        if let Some((at, value)) = numbers.find(|(_, x)| spoils(x)) {
-            let list = trainer.model().tape().parameter_list();
-            let (parameter, (row, column)) = place(&list, at);
-            let path = path.to_owned();
-            return Err(CheckpointError::Broken { path, tensor, parameter, row, column, value });
-        }
-    }
-    // Files of earlier versions hold no checksum.
-    if let Some(saved) = about.get(CHECKSUM).filter(|_| !faults) {
-        let mut hash = Sha256::new();
-        for (name, _) in trainer.state() {
-            hash.update(tensors.tensor(name).expect("found above").data());
-        }
-        let found = hexadecimal(&hash.finalize());
-        if found != *saved {
-            let saved = saved.clone();
-            return Err(FileError::Damaged { path: path.to_owned(), found, saved }.into());
-        }
-    }
+    let list = trainer.model().tape().parameter_list();
+    judge::<T>(path, &tensors, &about, &names, &list, faults)?;
     for (name, numbers) in trainer.state() {
         let tensor = tensors.tensor(name).expect("found above");
         for (x, bytes) in numbers.iter_mut().zip(tensor.data().chunks_exact(size_of::<T>())) {
@@ -169,6 +146,51 @@ fn read<T: Real>(
     }
     trainer.set_steps(steps);
     Ok(())
+}
+
+/// Refuses numbers that would spoil weights at the next step, and a file whose numbers are not those that were saved.
+/// Who looks for faults is told the second only where there are none of the first.
+fn judge<T: Real>(
+    path: &Path,
+    tensors: &SafeTensors<'_>,
+    about: &HashMap<String, String>,
+    names: &[&'static str],
+    list: &[Parameter],
+    faults: bool,
+) -> Result<(), CheckpointError> {
+    let data = |name: &str| tensors.tensor(name).map_or(&[][..], |tensor| tensor.data());
+    let path = path.to_owned();
+    for &tensor in names {
+        let spoils = |x: &f64| {
+            let stands_still = tensor == "second_moment" && *x == f64::INFINITY;
+            !is_sound(tensor, *x) && (faults || !stands_still)
+        };
+        let mut numbers = data(tensor).chunks_exact(size_of::<T>()).map(number).enumerate();
+        match numbers.find(|(_, x)| spoils(x)) {
+            Some(_) if faults => return Ok(()),
+            Some((at, value)) => {
+                let (parameter, (row, column)) = place(list, at);
+                return Err(CheckpointError::Broken {
+                    path,
+                    tensor,
+                    parameter,
+                    row,
+                    column,
+                    value,
+                });
+            }
+            None => {}
+        }
+    }
+    // Files of earlier versions hold no checksum.
+    let Some(saved) = about.get(CHECKSUM).cloned() else { return Ok(()) };
+    let mut hash = Sha256::new_with_prefix(about.get("steps").map_or("", String::as_str));
+    names.iter().for_each(|name| hash.update(data(name)));
+    let found = hexadecimal(&hash.finalize());
+    match found == saved {
+        true => Ok(()),
+        false => Err(FileError::Damaged { path, found, saved }.into()),
+    }
 }
 
 fn foreign(path: &Path, reason: impl ToString) -> CheckpointError {
@@ -188,6 +210,9 @@ fn bytes(path: &Path, numbers: usize) -> Result<Vec<u8>, CheckpointError> {
     std::fs::read(path).map_err(unreadable)
 }
 
+/// No run takes more: steps, batches and their parts are counted in 64 bits.
+const MOST_STEPS: u64 = 1 << 40;
+
 /// The tensors, what is said about them, and the number of steps.
 type Parts<'a> = (SafeTensors<'a>, HashMap<String, String>, u64);
 
@@ -195,9 +220,12 @@ fn parts<'a>(path: &Path, file: &'a [u8]) -> Result<Parts<'a>, CheckpointError> 
     let (_, header) = SafeTensors::read_metadata(file).map_err(|e| foreign(path, e))?;
     let tensors = SafeTensors::deserialize(file).map_err(|e| foreign(path, e))?;
     let about = header.metadata().clone().unwrap_or_default();
-    let steps = about.get("steps").and_then(|s| s.parse().ok());
-    let steps = steps.ok_or_else(|| foreign(path, "it does not say after how many steps"))?;
-    Ok((tensors, about, steps))
+    let steps: Option<u64> = about.get("steps").and_then(|s| s.parse().ok());
+    match steps {
+        Some(steps) if steps <= MOST_STEPS => Ok((tensors, about, steps)),
+        Some(steps) => Err(foreign(path, format!("it says that {steps} steps were taken"))),
+        None => Err(foreign(path, "it does not say after how many steps")),
+    }
 }
 
 /// The tensor of this name, if it has so many numbers of this scalar.
@@ -231,14 +259,26 @@ fn number(bytes: &[u8]) -> f64 {
     }
 }
 
-/// The parameters of a saved state, whatever the numbers are, without a trainer.
+/// All that a state may hold, in the order in which it is saved.
+const NAMES: [&str; 4] = ["parameters", "velocity", "first_moment", "second_moment"];
+
+/// The parameters of a saved state, without a trainer.
 ///
 /// # Errors
-/// A file that is missing, cut off, or of another number of parameters.
-pub fn parameters<T: Real>(path: &Path, count: usize) -> Result<Vec<T>, CheckpointError> {
+/// A file that is missing, cut off, damaged, or of another number of parameters; a number, also of what the rule of
+/// descent remembers, that would spoil weights at the next step.
+pub fn parameters<T: Real>(path: &Path, list: &[Parameter]) -> Result<Vec<T>, CheckpointError> {
+    let count = list.iter().map(|p| p.range.len()).sum();
     let file = bytes(path, 3 * count * size_of::<T>())?;
-    let (tensors, ..) = parts(path, &file)?;
-    Ok(numbers(&stored::<T>(path, &tensors, "parameters", count)?))
+    let (tensors, about, _) = parts(path, &file)?;
+    let found = stored::<T>(path, &tensors, NAMES[0], count)?;
+    for name in NAMES {
+        if tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
+            stored::<T>(path, &tensors, name, count)?;
+        }
+    }
+    judge::<T>(path, &tensors, &about, &NAMES, list, false)?;
+    Ok(numbers(&found))
 }
 
 /// What a rule of descent remembers, by name.
@@ -256,7 +296,7 @@ pub fn remembered<T: Real>(
     let file = bytes(path, 3 * parameters * size_of::<T>())?;
     let (tensors, _, steps) = parts(path, &file)?;
     let mut state = Memory::new();
-    for name in ["velocity", "first_moment", "second_moment"] {
+    for name in &NAMES[1..] {
         // Gradient descent without momentum remembers nothing.
         if tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
             state.push((name, numbers(&stored::<T>(path, &tensors, name, parameters)?)));
@@ -329,10 +369,12 @@ mod tests {
             let there = state.iter().find(|(name, _)| *name == tensor).unwrap().1[200];
             assert_eq!(there.to_bits(), value.to_bits());
             drop(state);
-            let own = parameters::<f32>(&path, broken.model().tape().parameters().len()).unwrap();
-            let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&own), bits(broken.model().tape().parameters()));
-            assert!(parameters::<f32>(&path, 7).is_err());
+            let list = broken.model().tape().parameter_list();
+            match parameters::<f32>(&path, &list) {
+                Ok(own) => assert!(!refused && own == broken.model().tape().parameters()),
+                Err(error) => assert!(refused && error.to_string().contains(&place), "{error}"),
+            }
+            assert!(parameters::<f32>(&path, &list[1..]).is_err());
         }
     }
 
@@ -363,6 +405,19 @@ mod tests {
         std::fs::write(&path, &flipped).unwrap();
         let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
         assert!(error.contains("damaged"), "{error}");
+        std::fs::write(&path, &whole).unwrap();
+        // Who looks for faults is told too: every number is one, and it is another.
+        std::fs::write(&path, &flipped).unwrap();
+        assert!(load_with_faults(&path, &mut mine, "another text").is_err());
+        // A count of steps that nobody takes.
+        let huge = String::from_utf8_lossy(&whole[..200]).find("\"steps\":\"0\"").unwrap();
+        let mut counted = whole.clone();
+        counted.splice(huge + 9..huge + 10, u64::MAX.to_string().into_bytes());
+        let length = u64::from_le_bytes(counted[..8].try_into().unwrap()) + 19;
+        counted[..8].copy_from_slice(&length.to_le_bytes());
+        std::fs::write(&path, &counted).unwrap();
+        let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
+        assert!(error.contains("18446744073709551615 steps"), "{error}");
         std::fs::write(&path, &whole).unwrap();
         assert_eq!(mine.model().tape().parameters(), before);
         assert!(load(&path, &mut mine, "another text").is_ok());

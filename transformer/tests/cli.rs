@@ -408,7 +408,7 @@ fn settings_that_are_not_this_model() {
     let (place, _) = trained();
     let settings = place.path("run/run.toml");
     let whole = fs::read_to_string(&settings).unwrap();
-    let differs = ["run/run.toml means layers = 2", "the model beside it has 1", "run/model"];
+    let differs = ["run/run.toml says layers = 2", "the model beside it has 1", "run/model"];
     fs::write(&settings, whole.replace("layers = 1", "layers = 2")).unwrap();
     for verb in ["evaluate", "check", "diagnose", "explain"] {
         says(&place.refused(&[verb, "run"]), &differs);
@@ -416,7 +416,7 @@ fn settings_that_are_not_this_model() {
     let state = fs::read(place.path("run/state.safetensors")).unwrap();
     says(&place.refused(&["train", "--resume", "run", "--steps", "9"]), &differs);
     fs::write(&settings, "").unwrap();
-    says(&place.refused(&["train", "--resume", "run", "--steps", "9"]), &["run.toml means"]);
+    says(&place.refused(&["train", "--resume", "run", "--steps", "9"]), &["run.toml says"]);
     assert_eq!(fs::read(place.path("run/state.safetensors")).unwrap(), state);
     place.fine(&GENERATE);
 }

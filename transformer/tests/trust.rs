@@ -216,17 +216,31 @@ fn both_files_of_a_run_are_looked_at() {
     let printed = found(&place, &check);
     says(&printed, &["FAIL  the run's model and its training state agree", "weights that differ"]);
     let output = place.run(&["diagnose", "run", "--steps", "2"]);
-    says(&stderr(&output), &["differ in 1 of"]);
+    says(
+        &stderr(&output),
+        &["differ in 1 of", "the schedule ended at step 4: watched at its last rate"],
+    );
     // None: refused, with its place.
     poison_file(&place, state, "parameters", f32::NAN.to_le_bytes());
     let said = place.refused(&check);
-    says(&said, &["state.safetensors", "row 0, column 0 of embedding.token.weight", "not finite"]);
+    let told =
+        ["state.safetensors", "parameters of embedding.token.weight, row 0, column 0 is NaN"];
+    says(&said, &told);
     let resume = ["train", "--resume", "run", "--steps", "50"];
-    says(
-        &place.refused(&resume),
-        &["parameters of embedding.token.weight, row 0, column 0 is NaN"],
-    );
-    fs::write(place.path(state), whole).unwrap();
+    says(&place.refused(&resume), &told);
+    // A number, or the count of steps, that was not saved so.
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let mut counted = whole.clone();
+    let count = counted.windows(9).position(|w| w == b"\"steps\":\"").unwrap() + 9;
+    counted[count] = b'9';
+    for damaged in [flipped, counted] {
+        fs::write(place.path(state), damaged).unwrap();
+        for verb in [&check[..], &["diagnose", "run"], &resume] {
+            says(&place.refused(verb), &["state.safetensors is damaged"]);
+        }
+    }
+    fs::write(place.path(state), &whole).unwrap();
     says(&place.fine(&check), &["pass  the run's model and its training state agree"]);
 }
 
@@ -247,6 +261,7 @@ fn a_broken_optimiser_state_is_named() {
         poison_file(&place, state, tensor, value.to_le_bytes());
         let place_of = format!("{tensor} of embedding.token.weight, row 0, column 0 is {shown}");
         says(&place.refused(&resume), &[&place_of, "glassbox diagnose"]);
+        says(&place.refused(&["check", "run"]), &[&place_of, "glassbox diagnose"]);
         let report = found_json(&place, &["diagnose", "run", "--steps", "3"]);
         assert_eq!(report["cause"], "broken_moments", "{report}");
         assert_eq!(report["origin"]["direction"], "given");

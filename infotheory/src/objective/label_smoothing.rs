@@ -30,17 +30,18 @@ pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<
         return Err(InfoError::Parameter { what: "α", found, expected: "between 0 and 1" });
     }
     let plain = cross_entropy::of_logits(logits, target)?;
-    if alpha == T::zero() {
-        return Ok(plain);
-    }
     let n = T::from_f64(logits.len() as f64);
     // −ln p_j = −ln p_y + (z_y − z_j): what each class costs over the right one.
     let mut mean = T::zero();
     for j in 0..logits.len() {
         mean += cross_entropy::of_logits(logits, j)?.0 / n;
     }
-    let hard = if alpha == T::one() { T::zero() } else { (T::one() - alpha) * plain.0 };
-    Ok(Nats(hard + alpha * mean))
+    // What has no weight costs nothing, even where it is ∞; its slope in α counts.
+    let share = |nats: T, weight: T| {
+        let nothing = weight == T::zero() && nats.to_f64().is_infinite();
+        if nothing { T::zero() } else { weight * nats }
+    };
+    Ok(Nats(share(plain.0, T::one() - alpha) + share(mean, alpha)))
 }
 
 /// The target that α means: <var>(1 − α)·one-hot(y) + α/n</var>.

@@ -1,7 +1,10 @@
 //! Derivatives of derivatives, optimisers as functions of what they are given, activations and landscapes.
 
 use crate::{Case, cases, seen};
-use calculus::activation::{gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
+use calculus::activation::{
+    Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh, gelu, gelu_tanh, leaky_relu,
+    relu, sigmoid, silu,
+};
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
@@ -192,12 +195,23 @@ pub(crate) fn cases() -> Vec<Case> {
         "activation::relu::leaky_relu" => |x| leaky_relu(x[0], 0.1) * x[1];
         "activation::sigmoid::sigmoid" => |x| sigmoid(x[0]) * x[1];
         "activation::silu::silu" => |x| silu(x[0]) * x[1];
+        "activation::gelu::Gelu::at" => |x| Gelu::at(x[0]) * x[1];
+        "activation::gelu::GeluTanh::at" => |x| GeluTanh::at(x[0]) * x[1];
+        "activation::relu::Relu::at" => |x| Relu::at(x[0]) * x[1];
+        "activation::relu::LeakyRelu::at" => |x| LeakyRelu::at(x[0]) * x[1];
+        "activation::sigmoid::Sigmoid::at" => |x| Sigmoid::at(x[0]) * x[1];
+        "activation::silu::Silu::at" => |x| Silu::at(x[0]) * x[1];
+        "activation::tanh::Tanh::at" => |x| Tanh::at(x[0]) * x[1];
         "optimizer::sgd::Sgd::step" => sgd;
         "optimizer::nesterov::Nesterov::step" => |x| stepped(x, Nesterov::new(3, 0.9), Optimizer::step);
         "optimizer::rms_prop::RmsProp::step" => |x| stepped(x, RmsProp::new(3, 0.9, 1e-2), Optimizer::step);
         "optimizer::adam::Adam::step" => |x| {
             let rule = Adam::new(3, 0.9, 0.99, 1e-2).with_decay(0.1, std::iter::once(0..3).collect());
             stepped(x, rule, Optimizer::step)
+        };
+        "optimizer::adam::Adam::step_scaled" => |x| {
+            let rule = Adam::new(3, 0.9, 0.99, 1e-2).with_decay(0.1, std::iter::once(0..3).collect());
+            stepped(x, rule, |rule, rate, w, g| rule.step_scaled(rate, 0.5, w, &mut g.to_vec()))
         };
         "optimizer::lion::Lion::step" => |x| {
             let rule = Lion::new(3, 0.9, 0.99).with_decay(0.1, std::iter::once(0..3).collect());

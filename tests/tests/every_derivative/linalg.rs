@@ -58,6 +58,10 @@ fn pulled_back<T: Real>(x: &[T]) -> T {
 
 pub(crate) fn cases() -> Vec<Case> {
     cases! {
+        "matrix" "column" => |x| {
+            let a = matrix(3, 3, x);
+            seen(linalg::column(&a.as_view(), 1)) * a[(0, 2)]
+        };
         "adapter::Adapter::new" "adapter::Adapter::delta" => |x| {
             let adapter = Adapter::new(matrix(1, 2, &x[..2]), matrix(2, 1, &x[2..4]), 0.5);
             seen(adapter.expect("rank 1").delta().as_slice())

@@ -271,6 +271,70 @@ fn every_case_calls_what_it_covers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// At a zero that drawn numbers never hit: a factor of 0 leaves the other factor as its slope.
+#[test]
+fn where_a_factor_is_zero_its_slope_is_not() {
+    use ::infotheory::cross_entropy::cross_entropy;
+    use ::infotheory::objective::label_smoothing;
+    use ::probability::{Categorical, layer_norm::standardise, rms_norm::rms_norm};
+    let close = |found: &[f64], right: &[f64]| {
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-14 * b.abs().max(1.0);
+        assert!(
+            found.len() == right.len() && found.iter().zip(right).all(near),
+            "{found:?}, {right:?}"
+        );
+    };
+    let by_duals = |f: F<Dual<f64>>, x: &[f64], i: usize| {
+        let x = x.iter().enumerate().map(|(j, &x)| Dual::new(x, f64::from(u8::from(i == j))));
+        f(&x.collect::<Vec<_>>()).derivative
+    };
+    let both = |dual: F<Dual<f64>>, traced: F<Traced<f64>>, x: &[f64], right: &[f64]| {
+        let forward: Vec<f64> = (0..x.len()).map(|i| by_duals(dual, x, i)).collect();
+        close(&forward, right);
+        close(&gradient(traced, x), right);
+    };
+    macro_rules! both {
+        ($f:expr, $x:expr, $right:expr) => {
+            both($f, $f, &$x, &$right)
+        };
+    }
+    // (x − µ)/√(σ² + ε) where all are equal, ε = 10⁻⁴: (1 − ⅓)/√ε; x/√ε at 0.
+    both!(
+        |x| standardise(x, 1e-4).expect("ε")[0],
+        [3.0; 3],
+        [200.0 / 3.0, -100.0 / 3.0, -100.0 / 3.0]
+    );
+    both!(
+        |x| rms_norm(x, &[Real::from_f64(1.0), Real::from_f64(1.0)], 1e-4).expect("ε")[1],
+        [0.0; 2],
+        [0.0, 100.0]
+    );
+    // −Σ p ln q: the slope in p is −ln q, also of what does not happen; that in q is −p/q.
+    both!(
+        |x| cross_entropy(&x[..2], &x[2..]).expect("distributions").0,
+        [1.0, 0.0, 0.75, 0.25],
+        [-0.75_f64.ln(), -0.25_f64.ln(), -1.0 / 0.75, 0.0]
+    );
+    // Σ p f: the slope in p is f.
+    both!(
+        |x| Categorical::from_probabilities(&x[..2])
+            .expect("a distribution")
+            .expectation(|i| x[2 + i]),
+        [1.0, 0.0, 5.0, 7.0],
+        // Probabilities are divided by their sum: f(i) − E[f].
+        [0.0, 2.0, 1.0, 0.0]
+    );
+    // (1 − α)·plain + α·mean, from both ends of α: mean − plain.
+    let slope = 1.48;
+    for alpha in [0.0, 1.0] {
+        let f = |x: &[Dual<f64>]| {
+            let logits = [2.0, 1.0, 0.5, -1.0, 0.1].map(Dual::constant);
+            label_smoothing::of_logits(&logits, 0, x[0]).expect("finite").0
+        };
+        close(&[by_duals(f, &[alpha], 0)], &[slope]);
+    }
+}
+
 /// A rule with a mistake of a thousandth is found by the same comparison that all others pass.
 #[test]
 fn a_mistake_shows() {

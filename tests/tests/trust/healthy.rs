@@ -32,9 +32,9 @@ fn config(i: usize) -> TrainingConfig {
         warmup: [0, 10][i % 2],
         beta2: [0.99, 0.95][i % 2],
         clip: [1.0, 0.0][i / 2 % 2],
-        // Bands were set while looking at seeds 0 to 19; on these one was too narrow, that of the rate over the limit
-        // of stability: 1.5, where runs 4 and 9 have 1.503 and 5.03 and learn.
-        seed: 1000 + 37 * i as u64,
+        // Bands were set while looking at seeds 0 to 19, and one, of the rate over the limit of stability, at seeds
+        // 1000 + 37·i. None was set while looking at these.
+        seed: 500_000 + 101 * i as u64,
         ..training()
     }
 }

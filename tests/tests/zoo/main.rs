@@ -660,7 +660,8 @@ zoo! {
         let found = examine(&classifier, small, &Recipe::sgd(0.3), 90);
         (found, expected(None, Cause::GrowingLogits, true))
     };
-    /// A tenth more than that, and a rise helps no more: 0.3 is borne after it, and learns a third of what 0.03 does.
+    /// A fifth more than what a warm-up saves (`missing_warm_up`), and none helps: 0.3 is borne after a rise, and
+    /// learns a third of what 0.03 does.
     rate_too_high_for_any_warm_up => looped(
         Recipe::adam(0.3),
         expected(None, Cause::RateTooHigh, true)

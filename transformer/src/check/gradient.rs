@@ -169,7 +169,7 @@ pub fn narrow(
     let found = f64::from(step.step());
     let gradient: Vec<f64> = step.tape.gradients().iter().map(|&g| f64::from(g)).collect();
 
-    let (depth, widest) = depth_and_width(&wide);
+    let (_, widest) = depth_and_width(&wide);
     let roundings = 8.0 * (1.0 + (widest as f64).sqrt());
     let epsilon = f64::from(f32::EPSILON);
     let apart =
@@ -179,8 +179,7 @@ pub fn narrow(
     };
     let whole = most(&|_, g| apart(g, &exact)) / norm(&exact).max(f64::MIN_POSITIVE);
     let mut worst = (0.0, String::new());
-    let of_loss = (8.0 * epsilon * (depth as f64).sqrt() * (1.0 + loss.abs()))
-        .max(most(&|l, _| (l - loss).abs()));
+    let of_loss = (epsilon * (1.0 + loss.abs())).max(most(&|l, _| (l - loss).abs()));
     worse(&mut worst, (found - loss).abs() / (roundings * of_loss), &|| "the loss".to_owned());
     for parameter in wide.tape.parameter_list() {
         let range = parameter.range.clone();

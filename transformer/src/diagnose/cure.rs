@@ -89,7 +89,7 @@ pub struct Trial {
     /// The mean loss of batches that no step of the replay saw, before and after it, if it came to its end.
     pub held_out: Option<(f64, f64)>,
     /// Whether loss and gradients stayed finite, the loss did not run away, the symptom is gone, and the model
-    /// learns: a change that only survives is no cure.
+    /// learns: a change that only survives is no cure. A model that knew something need only keep it.
     pub cured: bool,
 }
 
@@ -178,7 +178,13 @@ impl<S: Subject> Case<'_, S> {
                 let half = self.stability.map(|s| 0.5 * s.limit / rate).filter(|f| f.is_finite());
                 let half = half.or((rate > 10.0).then_some(0.1 / rate));
                 let first = half.filter(|f| *f > 0.0 && *f < 0.05).unwrap_or(1e-1);
-                [1.0, 1e-1, 1e-2, 1e-3].map(|f| Cure::Rate(round(first * f))).into()
+                // Adam moves a weight by about the rate, whatever its limit at one state: rates that it is used
+                // with come first, the largest before the others.
+                let adam = matches!(self.recipe.descent, Descent::Adam { .. });
+                let usual = [1e-2, 1e-3].map(|usual| usual / rate);
+                let usual = usual.into_iter().filter(|f| adam && *f <= 0.1 && *f > first);
+                let less = [1.0, 1e-1, 1e-2, 1e-3].map(|f| first * f);
+                usual.chain(less).map(|f| Cure::Rate(round(f))).collect()
             }
             Cause::NoWarmup => vec![Cure::Warmup(100)],
             Cause::SpikeBatch => {
@@ -377,8 +383,8 @@ impl<S: Subject> Case<'_, S> {
         let (before, after) = (mean(&before), mean(&before) - gain);
         trial.held_out = Some((before, after));
         let learns = if knows {
-            // What was learnt before is not lost.
-            gain >= -0.1 * before - 3.0 * doubt
+            // What was learnt before is not lost: nothing that shows, and in no case a tenth.
+            gain >= -3.0 * doubt && gain >= -0.1 * before
         } else {
             // A model that died says ln V to the last digit.
             gain > 3.0 * doubt && after < LEARNT * before.min(self.uniform())

@@ -50,7 +50,9 @@ pub fn examination(
         at_once || SYMPTOMS.contains(cause)
     });
     if late && (1..=AGAIN).contains(&start.steps) {
-        remark("the checkpoint is spoilt already: training again from the seed to see what grew");
+        remark(
+            "it fails at once, or was spoilt before: training again from the seed to see what grew",
+        );
         let fresh = State::start(initialised(&step.config, step.seed)?);
         let again = diagnose(step, &fresh, recipe, start.steps + steps)?;
         if again.cause.is_some() {

@@ -5,6 +5,7 @@ use crate::memory::bytes;
 use crate::progress::duration;
 use crate::settings::Settings;
 use crate::{Result, count, on_threads, remark, run};
+use calculus::Parameter;
 use clap::Args;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
@@ -43,14 +44,11 @@ impl Check {
         let Examined { config, model, parameters, corpus, name, run, .. } = examined;
         remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
         let state = match run.as_deref().map(run::state_file).filter(|path| path.is_file()) {
-            Some(path) => Some((checkpoint::parameters::<f32>(&path, model.parameters())?, path)),
+            Some(path) => Some(checkpoint::parameters::<f32>(&path, &list(&model)?)?),
             None => None,
         };
         if let Some(given) = &parameters {
             all_finite(&name, &model, given)?;
-        }
-        if let Some((kept, path)) = &state {
-            all_finite(&path.display().to_string(), &model, kept)?;
         }
         let step = GptStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(check::bytes(&step, &corpus)?)));
@@ -65,7 +63,7 @@ impl Check {
             certificates.push(c);
         };
         check::each(&config, &model, parameters.as_deref(), &corpus, &mut tell)?;
-        if let (Some(given), Some((kept, _))) = (&parameters, &state) {
+        if let (Some(given), Some(kept)) = (&parameters, &state) {
             tell(check::saved(given, kept));
         }
         waiting.done();
@@ -80,11 +78,16 @@ impl Check {
     }
 }
 
+/// The parameters of a model and where each lies.
+fn list(model: &Gpt2Config) -> Result<Vec<Parameter>> {
+    let recorded = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
+    Ok(recorded.tape().parameter_list())
+}
+
 /// Refuses weights that are none: nothing can be certified of them.
 fn all_finite(name: &str, model: &Gpt2Config, parameters: &[f32]) -> Result<()> {
     let Some(at) = parameters.iter().position(|p| !p.is_finite()) else { return Ok(()) };
-    let tape = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?.into_tape();
-    let place = tape.parameter_list().into_iter().find(|p| p.range.contains(&at));
+    let place = list(model)?.into_iter().find(|p| p.range.contains(&at));
     let place = place.map_or(String::new(), |p| {
         let i = at - p.range.start;
         format!(" (row {}, column {} of {})", i % p.shape.rows, i / p.shape.rows, p.name)

@@ -16,7 +16,7 @@ use transformer::diagnose::{
 };
 use transformer::files::write_atomically;
 use transformer::health::{Headroom, Health, Measure};
-use transformer::{GptStep, OptimizerKind, Precision, Trainer, checkpoint};
+use transformer::{GptStep, OptimizerKind, Precision, ScheduleKind, Trainer, checkpoint};
 
 /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried.
 ///
@@ -96,6 +96,13 @@ impl Diagnose {
         let settings = Settings { steps: None, ..self.settings.clone() };
         let examined = Examined::find(self.model.as_deref(), &settings)?;
         let start = self.start(&examined)?;
+        let trained = &examined.config;
+        if trained.schedule != ScheduleKind::Constant && start.steps >= trained.steps {
+            remark(format!(
+                "the schedule ended at step {}: watched at its last rate, {:.1e}",
+                trained.steps, trained.min_learning_rate
+            ));
+        }
         let Examined { config, model, corpus, name, run, .. } = examined;
         if self.settings.momentum.is_some() && config.optimizer == OptimizerKind::AdamW {
             return Err("--momentum is descent's, and this is AdamW: give --optimizer sgd with it, or leave it \
@@ -176,8 +183,14 @@ impl Diagnose {
                 ));
             }
             let model = parameters.iter().find(|p| p.iter().any(|p| !p.is_finite()));
-            let parameters =
-                model.filter(|_| kept.iter().all(|p| p.is_finite())).cloned().unwrap_or(kept);
+            let broken = model.filter(|_| kept.iter().all(|p| p.is_finite()));
+            if broken.is_some() {
+                remark(
+                    "only the model is broken: `glassbox train --resume` goes on from the state and writes the model \
+                     anew; the model is diagnosed",
+                );
+            }
+            let parameters = broken.cloned().unwrap_or(kept);
             return Ok(State { steps, memory, ..State::start(parameters) });
         }
         Ok(State::start(match parameters {

@@ -110,7 +110,7 @@ pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Gpt2Config) -
     match both.iter().find(|(_, [meant, saved])| meant != saved) {
         None => Ok(()),
         Some((name, [meant, saved])) => Err(format!(
-            "{run}/run.toml means {name} = {meant}, the model beside it has {saved}: one of them was changed; \
+            "{run}/run.toml says {name} = {meant}, the model beside it has {saved}: one of them was changed; \
              restore it, or give the model alone: {run}/model",
             run = run.display()
         )
