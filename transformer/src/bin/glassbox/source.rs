@@ -150,22 +150,18 @@ pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<V
     if let Tokenizer::Bytes = tokenizer {
         return Ok(text.iter().map(|&b| u32::from(b)).collect());
     }
-    let text = std::str::from_utf8(text).map_err(|e| {
-        let (at, byte) = (e.valid_up_to(), text[e.valid_up_to()]);
-        let data = shown(data);
-        format!("{data} is not UTF-8: byte {at} is 0x{byte:02x}; the model reads characters, so give it text")
-    })?;
+    let text = utf8(data, text, "the model reads characters, so give it text")?;
     tokenizer.encode(text).map_err(|e| format!("{}: {e}", shown(data)).into())
 }
 
 pub(crate) fn characters<'a>(data: &str, text: &'a [u8]) -> Result<&'a str> {
+    utf8(data, text, "take its bytes as tokens: --tokenizer bytes")
+}
+
+fn utf8<'a>(data: &str, text: &'a [u8], advice: &str) -> Result<&'a str> {
     std::str::from_utf8(text).map_err(|e| {
         let (at, data) = (e.valid_up_to(), shown(data));
-        format!(
-            "{data} is not UTF-8: byte {at} is 0x{:02x}; take its bytes as tokens: --tokenizer bytes",
-            text[at]
-        )
-        .into()
+        format!("{data} is not UTF-8: byte {at} is 0x{:02x}; {advice}", text[at]).into()
     })
 }
 
