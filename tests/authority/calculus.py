@@ -1,4 +1,4 @@
-"""Makes calculus.json, the outside values that tests/tests/authority_calculus.rs compares with.
+"""Makes calculus.json, the outside values that tests/tests/authority/calculus.rs compares with.
 
     pip install torch==2.15.0 scipy==1.17.1 numpy==2.4.6 mpmath==1.3.0
     python calculus.py > calculus.json

@@ -1,6 +1,6 @@
 //! Every primitive of the workspace, with operands on which its laws are tried.
 //!
-//! A new operation gets one line here; `tests/laws.rs` reads the sources and fails for one that has
+//! A new operation gets one line here; `tests/tests/mathematics/laws.rs` reads the sources and fails for one that has
 //! none.
 
 use crate::draw::{distributions, indices, normal, targets};

@@ -5,11 +5,13 @@
 
 mod categorical;
 mod gaussian;
+mod hard_floats;
 mod moments;
 mod normalisation;
 mod sampling;
 mod softmax;
 mod statistics;
+mod textbook;
 
 use probability::{Categorical, Joint};
 use proptest::prelude::*;

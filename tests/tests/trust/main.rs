@@ -7,3 +7,4 @@ mod healthy;
 mod mutants;
 mod stability;
 mod watching;
+mod zoo;

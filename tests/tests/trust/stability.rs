@@ -180,7 +180,7 @@ fn sweep(recipe: &Recipe, steps: usize, factor: f64) -> Vec<String> {
     misses
 }
 
-/// `cargo test -p tests --test trust -- --ignored --nocapture --test-threads 1`
+/// `cargo test -p tests --test trust stability -- --ignored --nocapture --test-threads 1`
 #[test]
 #[ignore = "slow: some hundred short trainings"]
 fn plain_descent_diverges_at_two_over_the_largest_eigenvalue() {

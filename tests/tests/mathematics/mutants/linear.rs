@@ -1,6 +1,6 @@
 //! Mistakes in linear maps, sums, lookups and pieces.
 
-use crate::{Table, draw, mutant};
+use super::{Table, draw, mutant};
 use linalg::affine::{Affine, add_columns};
 use linalg::{Matrix, Real, View, ViewMut, product_add, product_into, transposed};
 use linalg::{add::Add, gather, gather::Gather, heads::HeadMix, heads::HeadScores};

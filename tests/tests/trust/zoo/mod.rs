@@ -1,6 +1,6 @@
 //! The bug zoo: healthy small runs into which one fault is brought, and what `diagnose` says.
 //!
-//! Each fault is a test of its own: `cargo test -p tests --test zoo -- --exact --nocapture NAME` shows the
+//! Each fault is a test of its own: `cargo test -p tests --test trust -- --exact --nocapture zoo::NAME` shows the
 //! diagnosis that `docs/FAILURES.md` speaks of.
 
 mod faulty;
@@ -809,7 +809,7 @@ fn the_healthy_animals() {
 
 #[test]
 fn the_catalogue_has_every_cause_and_every_example() {
-    let catalogue = include_str!("../../../docs/FAILURES.md");
+    let catalogue = include_str!("../../../../docs/FAILURES.md");
     for cause in Cause::ALL.iter().filter(|c| **c != Cause::Unknown) {
         let heading = format!("\n## {}\n", cause.title());
         assert_eq!(catalogue.matches(&heading).count(), 1, "{cause}");

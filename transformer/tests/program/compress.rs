@@ -1,7 +1,5 @@
 //! `glassbox compress` and `glassbox decompress`, from outside.
 
-mod program;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -9,7 +7,7 @@ use transformer::tokenizer::Tokenizer;
 use transformer::{Form, Gpt2, Gpt2Config, files};
 
 fn glassbox(arguments: &[&str]) -> Output {
-    program::output(program::glassbox().args(arguments))
+    super::place::output(super::place::glassbox().args(arguments))
 }
 
 /// A model that was not trained.
@@ -113,8 +111,8 @@ fn a_text_comes_back_on_another_number_of_threads() {
 fn standard_input_is_read() {
     let place = Place::new(b"abc");
     let out = place.path("file");
-    let mut child = program::Running::start(
-        program::glassbox()
+    let mut child = super::place::Running::start(
+        super::place::glassbox()
             .args(["compress", &place.path("model").display().to_string(), "-", "--out"])
             .arg(&out)
             .stdin(Stdio::piped()),
@@ -178,7 +176,7 @@ fn bad_arguments_are_refused_before_anything_is_written() {
 
 /// The measure: tinyshakespeare's last tenth with a model that was trained on the rest.
 #[test]
-#[ignore = "slow: trains a model for minutes; cargo test --release -p transformer --test compress -- --ignored"]
+#[ignore = "slow: trains a model for minutes; cargo test --release -p transformer --test program compress -- --ignored"]
 fn shakespeare_is_smaller_than_xz_makes_it() {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let data = std::env::var_os("GLASSBOX_DATA").map_or_else(beside, PathBuf::from);

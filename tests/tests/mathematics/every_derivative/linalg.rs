@@ -1,6 +1,6 @@
 //! Norms, products, solutions: every function of linear algebra that is generic.
 
-use crate::{Case, cases, seen};
+use super::{Case, cases, seen};
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;

@@ -1,6 +1,6 @@
 //! Derivatives of derivatives, optimisers as functions of what they are given, activations and landscapes.
 
-use crate::{Case, cases, seen};
+use super::{Case, cases, seen};
 use calculus::activation::{
     Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh, gelu, gelu_tanh, leaky_relu,
     relu, sigmoid, silu,

@@ -179,7 +179,7 @@ fn every_value_is_the_authority_s() {
     );
     // Every function that can be asked is in the table, and the table has nothing else.
     let tabled: BTreeSet<&str> = table.iter().map(|entry| entry.function.as_str()).collect();
-    let own = include_str!("authority_linalg.rs").split("match entry.function").nth(1);
+    let own = include_str!("linalg.rs").split("match entry.function").nth(1);
     let arms = own.expect("a match").split("other => panic").next().expect("its arms");
     let known: BTreeSet<&str> = arms
         .split("\" =>")

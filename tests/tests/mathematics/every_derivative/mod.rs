@@ -48,7 +48,7 @@ struct Case {
 /// The same function at every scalar.
 macro_rules! cases {
     ($($($name:literal)* => $f:expr;)*) => {
-        vec![$($crate::Case {
+        vec![$($crate::every_derivative::Case {
             covers: &[$($name),*],
             written: stringify!($f),
             plain: $f,

@@ -1,6 +1,6 @@
 //! The healthy animal: a small transformer composed from the crates, in which one thing can be made wrong.
 
-use crate::faulty::{Difference, Entropy, NaiveSoftmax, Norm};
+use super::faulty::{Difference, Entropy, NaiveSoftmax, Norm};
 use calculus::activation::{Activation, Gelu};
 use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;

@@ -1,8 +1,6 @@
 //! The program as its users run it: what it prints, what it writes, and what it says to bad input.
 
-mod program;
-
-use program::{Place, SMALL, TEXT, output, refusal, says, stderr};
+use super::place::{Place, SMALL, TEXT, output, refusal, says, stderr};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -510,12 +508,12 @@ fn a_diverging_run_says_so_and_keeps_its_last_checkpoint() {
 #[cfg(unix)]
 mod unix {
     use super::*;
-    use crate::program::Running;
+    use crate::place::Running;
     use std::os::unix::process::ExitStatusExt;
     use std::time::{Duration, Instant};
 
     fn shell(place: &Place, script: &str, arguments: &[&str]) -> Output {
-        output(program::scripted(script).current_dir(place.0.path()).args(arguments))
+        output(crate::place::scripted(script).current_dir(place.0.path()).args(arguments))
     }
 
     fn half_written(place: &Place) -> Vec<PathBuf> {

@@ -56,7 +56,7 @@ fn report() {
 fn asked_for(vectors: &str) -> String {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program)
-        .args(["report", "--exact", "--nocapture"])
+        .args(["vectors::report", "--exact", "--nocapture"])
         .env(Vectors::VARIABLE, vectors)
         .output()
         .expect("this program runs again");

@@ -1,8 +1,6 @@
 //! `glassbox check`, `glassbox diagnose` and a diverging `glassbox train`, from outside.
 
-mod program;
-
-use program::{Place, refusal, says, stderr};
+use super::place::{Place, refusal, says, stderr};
 use serde_json::Value;
 use std::fs;
 

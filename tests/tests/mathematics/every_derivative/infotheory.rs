@@ -1,6 +1,6 @@
 //! Entropies, divergences, losses: every function of information theory that is generic.
 
-use crate::{Case, cases, seen};
+use super::{Case, cases, seen};
 use infotheory::joint::Joint;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};

@@ -1,6 +1,6 @@
 //! Mistakes in what works element by element: activations, gates, factors, dropout, the mask.
 
-use crate::{Table, draw, mutant};
+use super::{Table, draw, mutant};
 use calculus::Dual;
 use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tanh};
 use linalg::{Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};

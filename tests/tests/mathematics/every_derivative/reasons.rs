@@ -137,7 +137,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "the recording engine: tests/laws.rs and tests/model_gradients.rs hold every gradient that it gives",
+        "the recording engine: tests/tests/mathematics/laws.rs and tests/tests/step/model_gradients.rs hold every gradient that it gives",
         &[
             "calculus::recorder::Recorder::",
             "calculus::tape::Tape::",

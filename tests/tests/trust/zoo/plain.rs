@@ -1,7 +1,7 @@
 //! A training loop of its own, that knows nothing of `diagnose`: what a user writes who applies a cure. It takes the
 //! same settings as values, and `calculus`' optimisers.
 
-use crate::tiny::{Beast, Classifier, Fault, Tiny};
+use super::tiny::{Beast, Classifier, Fault, Tiny};
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;

@@ -1,7 +1,7 @@
 //! Mistakes that no single operation makes: gradients of a whole model that miss a path or count one
 //! twice, against the derivative that dual numbers find.
 
-use crate::{Table, draw};
+use super::{Table, draw};
 use calculus::Dual;
 use tests::models::{self, loss_and_gradients};
 use tests::tolerance;

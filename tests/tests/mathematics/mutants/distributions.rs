@@ -1,6 +1,6 @@
 //! Mistakes in softmax, layer and RMS normalisation and the loss.
 
-use crate::{Table, draw, mutant};
+use super::{Table, draw, mutant};
 use infotheory::cross_entropy::{CrossEntropy, counted, gradient_in_place, is_ignored};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::affine::add_columns;

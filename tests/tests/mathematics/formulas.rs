@@ -2,7 +2,7 @@
 //! output and of every gradient, is the number that `forward` and `vjp` computed, within the rounding of
 //! the stated arithmetic.
 //!
-//! A primitive without a formula does not compile; `tests/laws.rs` fails by name for one that has no case.
+//! A primitive without a formula does not compile; `mathematics/laws.rs` fails by name for one that has no case.
 
 use linalg::formula::Matter;
 use linalg::{Matrix, Primitive, Real, Shape, Work};

@@ -3,8 +3,6 @@
 //! A child may use so many seconds of processor time and no more, even where the test that started it is gone:
 //! the system holds it to that (`ulimit -t`). One that sleeps for ever is killed when its time is over.
 
-#![allow(dead_code)] // every test file takes what it needs
-
 use serde_json::Value;
 use std::fs;
 use std::io::Read;

@@ -1,6 +1,6 @@
 //! Distributions, tables, moments, normalisation: every function of probability that is generic.
 
-use crate::{Case, cases, seen};
+use super::{Case, cases, seen};
 use linalg::{Matrix, Real, matrix};
 use probability::gaussian::Gaussian;
 use probability::layer_norm::{layer_norm, standardise};

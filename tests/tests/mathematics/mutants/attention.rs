@@ -1,6 +1,6 @@
 //! Mistakes in attention.
 
-use crate::{Table, draw, mutant};
+use super::{Table, draw, mutant};
 use linalg::{Matrix, Real, View, ViewMut, Work};
 use probability::dropout::{Dropout, DropoutMask, Order, weight_index};
 use transformer::{CachedAttention, CausalAttention};

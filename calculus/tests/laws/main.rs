@@ -1,0 +1,6 @@
+//! The laws of calculus, its hard floats, the textbook's numbers, and what a recording promises.
+
+mod book;
+mod hard_floats;
+mod properties;
+mod recording;

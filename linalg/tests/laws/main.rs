@@ -1,0 +1,7 @@
+//! The laws of linear algebra, its hard floats, the textbook's numbers, and the kernels beside a library's.
+
+mod formulas;
+mod hard_floats;
+mod library;
+mod textbook;
+mod vectors;

@@ -1,0 +1,9 @@
+//! Numbers that others computed: mpmath, SciPy, NIST, PyTorch, authors of published models.
+
+mod calculus;
+mod golden_sort;
+mod golden_tiny;
+mod infotheory;
+mod linalg;
+mod names_bigram;
+mod probability;

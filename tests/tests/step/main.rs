@@ -1,0 +1,8 @@
+//! The recorded step of whole models: gradients, causality, cost, memory, the same bits, explanation.
+
+mod causality;
+mod costs;
+mod explain;
+mod memory_plans;
+mod model_gradients;
+mod same_bits;

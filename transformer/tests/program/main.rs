@@ -1,0 +1,6 @@
+//! The program as its users run it: what it prints, what it writes, and what it says to bad input.
+
+mod cli;
+mod compress;
+mod place;
+mod trust;
