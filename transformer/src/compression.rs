@@ -48,10 +48,9 @@
 mod portable;
 mod reader;
 
-use crate::ModelError;
 use crate::config::Gpt2Config;
-use crate::files;
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::{ModelError, files, memory};
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies, TOTAL};
 use infotheory::{Bits, InfoError, Nats};
 use linalg::{Real, vector};
@@ -250,6 +249,14 @@ impl<'a> Compressor<'a> {
         Ok(Compressed { bytes, header, tokens: tokens.len(), cross_entropy: nats.to_bits() })
     }
 
+    /// How many tokens the text of a compressed file has, by its header: what decompression takes time for.
+    ///
+    /// # Errors
+    /// A file that is not one, or was cut off or altered.
+    pub fn tokens(file: &[u8]) -> Result<usize, CompressionError> {
+        Ok(Header::read(file)?.tokens)
+    }
+
     /// The text of a compressed file. `progress` is told, now and then, how many tokens are done.
     ///
     /// # Errors
@@ -273,6 +280,7 @@ impl<'a> Compressor<'a> {
         if 0.99 * least * header.tokens as f64 > bits {
             return Err(CompressionError::Code { bytes, tokens: header.tokens });
         }
+        memory::afford(8 * header.tokens as u128).map_err(ModelError::from)?;
         let mut tokens = vec![0; header.tokens];
         let mut decoder = ArithmeticDecoder::new(header.code);
         self.each(header.tokens, progress, |place, predicted| {

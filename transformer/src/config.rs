@@ -114,7 +114,7 @@ pub enum ConfigError {
         /// Which setting.
         setting: &'static str,
         /// What it is.
-        found: f64,
+        found: String,
         /// What it may be.
         expected: &'static str,
     },
@@ -167,23 +167,23 @@ impl Gpt2Config {
                 return Err(ConfigError::Zero { size });
             }
             if found > LARGEST_SIZE {
-                let (found, expected) = (found as f64, "at most 16777216");
+                let (found, expected) = (found.to_string(), "at most 16777216");
                 return Err(ConfigError::Range { setting: size, found, expected });
             }
         }
         if self.layers > MOST_LAYERS {
-            let (setting, found) = ("layers", self.layers as f64);
+            let (setting, found) = ("layers", self.layers.to_string());
             return Err(ConfigError::Range { setting, found, expected: "at most 1024" });
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(ConfigError::Heads { width: self.width, heads: self.heads });
         }
         if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            let (setting, found) = ("layer normalisation's epsilon", self.epsilon);
+            let (setting, found) = ("layer normalisation's epsilon", format!("{:?}", self.epsilon));
             return Err(ConfigError::Range { setting, found, expected: "a finite number above 0" });
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            let (setting, found) = ("dropout", self.dropout);
+            let (setting, found) = ("dropout", format!("{:?}", self.dropout));
             return Err(ConfigError::Range { setting, found, expected: "at least 0 and below 1" });
         }
         // Bounded sizes: no sum or product below can overflow 128 bits.

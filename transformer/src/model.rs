@@ -2,7 +2,8 @@
 
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
-use crate::{VocabularyLoss, memory, streams};
+use crate::memory::{self, MemoryError};
+use crate::{VocabularyLoss, streams};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
@@ -71,18 +72,9 @@ pub enum ModelError {
         /// Number of tokens of the vocabulary.
         vocabulary: usize,
     },
-    /// More memory than there is.
-    #[error(
-        "this takes {} of memory{}: take a smaller batch, context or model",
-        memory::bytes(*needed),
-        there.map_or(String::new(), |there| format!(" and the machine has {}", memory::bytes(there)))
-    )]
-    Memory {
-        /// Bytes of the recording.
-        needed: u128,
-        /// Bytes of the machine, swap included, if it tells.
-        there: Option<u128>,
-    },
+    /// More memory than this process may have.
+    #[error("{0}: take a smaller batch, context or model")]
+    Memory(#[from] MemoryError),
     /// A batch without a token to be predicted.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,

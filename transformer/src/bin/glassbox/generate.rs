@@ -1,6 +1,6 @@
 //! `glassbox generate`.
 
-use crate::{Result, on_threads, remark, run, shown};
+use crate::{Result, on_threads, remark, run, shown, terminal};
 use clap::Args;
 use probability::sample::Sampler;
 use serde_json::json;
@@ -155,7 +155,7 @@ impl Generate {
             let read = all.iter().map(|&token| writer.read(token).map(<[f64]>::to_vec));
             object["logits"] = json!(read.collect::<std::result::Result<Vec<_>, _>>()?);
         }
-        Ok(writeln!(std::io::stdout(), "{object}")?)
+        terminal::print_json(object)
     }
 
     /// Prints the text as it is written.
@@ -186,7 +186,8 @@ impl Generate {
             out.flush()?;
             pending.drain(..ready);
         }
-        Ok(writeln!(out, "{}", shown(&decoded(tokenizer, &pending), terminal))?)
+        writeln!(out, "{}", shown(&decoded(tokenizer, &pending), terminal))?;
+        Ok(out.flush()?)
     }
 
     fn prompt(&self, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
