@@ -76,7 +76,15 @@ pub fn afford(needed: u128) -> Result<(), MemoryError> {
     if needed <= SMALL {
         return Ok(());
     }
-    let room = room();
+    afford_of(room(), needed)
+}
+
+/// As [`afford`], of the room that there was when the first part of what is needed was not taken yet: memory that was
+/// taken and not written to does not show.
+///
+/// # Errors
+/// As [`afford`].
+pub fn afford_of(room: Option<Room>, needed: u128) -> Result<(), MemoryError> {
     let fits = match &room {
         Some(room) => needed <= room.bytes,
         None => usize::try_from(needed)

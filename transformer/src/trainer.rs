@@ -48,11 +48,16 @@ impl<T: Real> Trainer<T> {
     /// Sizes that contradict each other, or that take more memory than this process may have.
     pub fn new(config: TrainingConfig, model: &Gpt2Config) -> Result<Self, ModelError> {
         let sequences = sequences_at_once(config.batch, config.context);
+        let room = memory::room();
         let mut model = Gpt2::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
-        // What the rule of descent remembers, and the bytes of a checkpoint while it is written.
-        memory::afford(parameters as u128 * (2 + 6) * size_of::<T>() as u128)?;
+        // The recording; what the rule of descent remembers; the bytes of a checkpoint while it is written.
+        let m = model.tape().memory();
+        let tape =
+            m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
+        let more = parameters as u128 * (2 + 6) * size_of::<T>() as u128;
+        memory::afford_of(room, tape as u128 + more)?;
         let optimizer = config.optimizer(parameters, matrices(model.tape()));
         let size = config.batch * config.context;
         Ok(Trainer {

@@ -110,3 +110,81 @@ fn foreign_states_are_refused_and_change_nothing() {
     assert!(load(&path, &mut mine, "another text").is_ok());
     assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
 }
+
+/// A state goes on with its own settings: any other is named, but for those that may change, which are told.
+#[test]
+fn another_setting_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    save(&path, &mut trainer(&tiny()), "text").unwrap();
+    for (changed, name) in [
+        (TrainingConfig { seed: 2, ..tiny() }, "seed was 1 when the state was saved, and is 2 now"),
+        (TrainingConfig { learning_rate: 0.02, ..tiny() }, "learning_rate was 0.01"),
+        (TrainingConfig { dropout: 0.5, ..tiny() }, "dropout was 0.0"),
+        (TrainingConfig { batch: 4, ..tiny() }, "batch was 2"),
+        (TrainingConfig { clip: 0.0, ..tiny() }, "clip was 1.0"),
+        (TrainingConfig { width: 32, ..tiny() }, "width was 16"),
+    ] {
+        let mut mine = trainer(&changed);
+        let before = mine.model().tape().parameters().to_vec();
+        let error = load(&path, &mut mine, "text").unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+        assert_eq!(mine.model().tape().parameters(), before);
+        assert!(remembered::<f32>(&path, &changed, before.len()).is_err());
+    }
+    let other = TrainingConfig { steps: 20, eval_every: 7, data: Some("moved".into()), ..tiny() };
+    let about = load(&path, &mut trainer(&other), "text").unwrap();
+    let changed: Vec<String> = about.differences(&other).into_iter().map(|d| d.setting).collect();
+    assert_eq!(changed, ["eval_every", "steps"]);
+    assert!(about.contradictions(&other).is_empty());
+    assert_eq!(about.vectors, Some(linalg::Vectors::in_use().to_string()));
+}
+
+/// No bit of the header can be flipped unseen: no setting, no version, no checksum.
+#[test]
+fn a_flipped_bit_of_the_header_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    save(&path, &mut trainer(&tiny()), "text").unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut mine = trainer(&tiny());
+    for bit in 0..8 * header {
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, &flipped).unwrap();
+        let found = load(&path, &mut mine, "text");
+        assert!(found.is_err(), "bit {} of byte {} is not missed", bit % 8, bit / 8);
+    }
+    std::fs::write(&path, &whole).unwrap();
+    assert!(load(&path, &mut mine, "text").is_ok());
+}
+
+/// A state of the first version, as it was written: steps, text and checksum alone.
+#[test]
+fn the_first_version_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let mut old = trainer(&tiny());
+    old.set_steps(3);
+    let state: Vec<_> =
+        old.state().into_iter().map(|(n, x)| (n, x.len(), little_endian(x))).collect();
+    let mut hash = Sha256::new_with_prefix("3");
+    state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
+    let sum = hexadecimal(&hash.finalize());
+    for (checksum, read) in [(Some(sum), true), (Some("0".repeat(64)), false), (None, false)] {
+        let about = [("steps", "3"), ("data_sha256", "text")].into_iter();
+        let about = about.chain(checksum.as_deref().map(|sum| (CHECKSUM, sum)));
+        let about: Vec<_> = about.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let views = state.iter().map(|(name, length, bytes)| {
+            (*name, TensorView::new(dtype::<f32>(), vec![*length], bytes).unwrap())
+        });
+        std::fs::write(&path, serialized(views, &about).unwrap()).unwrap();
+        let mut mine = trainer(&tiny());
+        let found = load(&path, &mut mine, "text");
+        assert_eq!(found.is_ok(), read);
+        if let Ok(about) = found {
+            assert_eq!((about.knows_settings(), about.steps), (false, 3));
+        }
+    }
+}

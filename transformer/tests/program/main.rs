@@ -2,5 +2,7 @@
 
 mod cli;
 mod compress;
+mod defence;
+mod hostile;
 mod place;
 mod trust;

@@ -2,7 +2,7 @@
 
 use crate::settings::{OptimizerName, Settings};
 use crate::source::Source;
-use crate::{Result, on_threads, remark, run, terminal};
+use crate::{Result, on_threads, reason, remark, run, terminal};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -115,7 +115,7 @@ impl Explain {
         if let Some(directory) = &self.svg {
             let ledger = step.ledger()?;
             std::fs::create_dir_all(directory)
-                .map_err(|e| format!("cannot write to {}: {e}", directory.display()))?;
+                .map_err(|e| format!("cannot write to {}: {}", directory.display(), reason(&e)))?;
             for (name, svg) in step.pictures(&ledger) {
                 let path = directory.join(name);
                 write_atomically(&path, svg.as_bytes())?;
