@@ -300,8 +300,7 @@ fn signals_are_heard_while_standard_input_is_read() {
 #[test]
 fn an_evaluation_has_a_bound_and_hears_signals() {
     let place = Place::new();
-    let text: Vec<u8> =
-        (0..6_000_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let text: Vec<u8> = (0..6_000_000).map(|i| b"abcdefgh"[i % 7 * (i % 11) % 8]).collect();
     fs::write(place.path("long"), text).unwrap();
     let small = [
         "--data",

@@ -220,7 +220,7 @@ fn nothing_from_a_file_acts_on_the_terminal() {
     let name = format!("a{acts}b.txt");
     fs::copy(place.path("text.txt"), place.path(&name)).unwrap();
     let out = format!("run{acts}");
-    let said = clean(&place.run(&place.training(&["--data", &name, "--out", &out])));
+    let said = clean(&place.run(&place.training(&["--data", &name, "--out", &out, "--json"])));
     says(&said, &["\\u{1b}[31m\\u{202e}\\u{7}"]);
     clean(&place.run(&place.training(&["--data", &format!("none{acts}")])));
     clean(&place.run(&["generate", &format!("none{acts}")]));
