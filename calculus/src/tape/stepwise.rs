@@ -190,7 +190,7 @@ impl<T: Real> Tape<T> {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
             // Every gradient was set to zero: none need be written.
-            let fresh = Fresh { values: &[], parameters: &[] };
+            let fresh = Fresh::NONE;
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
     }
