@@ -138,12 +138,20 @@ pub struct PrefixCode {
     words: Vec<Vec<bool>>,
 }
 
+/// Bits of a word at most. Huffman's are never as long: two joins up, a weight has at least doubled, and between the
+/// least and the sum of all lie 2¹⁰⁷⁴ and as many as there are symbols; weights that underflow are joined evenly.
+const LONGEST: u32 = 4096;
+
 impl PrefixCode {
     /// The words.
     ///
     /// # Errors
-    /// Lengths whose Kraft sum is above 1: there is no such code.
+    /// Lengths whose Kraft sum is above 1: there is no such code; or one of more than 4096 bits, for words take memory.
     pub fn new(lengths: &[u32]) -> Result<Self, InfoError> {
+        if let Some(&long) = lengths.iter().find(|l| **l > LONGEST) {
+            let (what, found) = ("a code length", f64::from(long));
+            return Err(InfoError::Parameter { what, found, expected: "at most 4096 bits" });
+        }
         let found = kraft(lengths);
         if found > 1.0 {
             return Err(InfoError::Kraft { found });
@@ -300,6 +308,17 @@ mod tests {
         assert!(PrefixCode::new(&lengths).is_ok());
         let lengths = [&lengths[..], &[60]].concat();
         assert_eq!(PrefixCode::new(&lengths), Err(InfoError::Kraft { found: 1.0 }));
+    }
+
+    #[test]
+    fn a_word_is_bounded_and_huffman_keeps_below() {
+        assert!(PrefixCode::new(&[1, LONGEST]).is_ok());
+        let refused = PrefixCode::new(&[u32::MAX]).unwrap_err().to_string();
+        assert_eq!(refused, "a code length is 4294967295; it must be at most 4096 bits");
+        // As unlike as floats can be: each weight as large as all before it, from the least float to the greatest.
+        let weights: Vec<f64> = (-1074..1024).map(|e| 2.0_f64.powi(e)).collect();
+        let longest = huffman(&weights).unwrap().into_iter().max().unwrap();
+        assert!((1000..LONGEST).contains(&longest), "{longest}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod differences;
 mod faults;
+mod fuzz;
 mod healthy;
 mod mutants;
 mod stability;
