@@ -13,6 +13,7 @@ pub mod draw;
 pub mod golden;
 pub mod law;
 pub mod models;
+pub mod readme;
 pub mod registry;
 pub mod sources;
 pub mod tolerance;

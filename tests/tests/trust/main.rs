@@ -6,6 +6,7 @@ mod faults;
 mod fuzz;
 mod healthy;
 mod mutants;
+mod readme;
 mod stability;
 mod watching;
 mod zoo;
