@@ -237,7 +237,7 @@ pub(crate) fn mutants(table: &mut Table) {
     table.control(mutant(LossSlip::None), operands(), first);
 
     let operands = || [draw::normal(7, 3, 7), draw::normal(8, 3, 5), y.clone()];
-    let mutant = |slip| Head(VocabularyLoss, slip);
+    let mutant = |slip| Head(VocabularyLoss::default(), slip);
     let smooth = [true, true, false];
     for (mistake, slip) in [
         ("the table gets no gradient", HeadSlip::NoTable),
@@ -245,7 +245,7 @@ pub(crate) fn mutants(table: &mut Table) {
         ("a chunk of tokens left out", HeadSlip::FirstChunkOnly),
         ("dE from the table, not the tokens", HeadSlip::Swapped),
     ] {
-        table.mutant(mistake, (VocabularyLoss, mutant(slip)), operands(), smooth);
+        table.mutant(mistake, (VocabularyLoss::default(), mutant(slip)), operands(), smooth);
     }
     table.control(mutant(HeadSlip::None), operands(), smooth);
 
