@@ -82,7 +82,7 @@ pub fn every(v: &mut impl Visitor) {
         activation(v, Silu, m, n);
         activation(v, Tanh, m, n);
     }
-    vocabulary(v, CHUNKED.0, CHUNKED.1, 2);
+    vocabulary(v, CHUNKED.0, CHUNKED.1, 4);
     products(v, CUT.0, CUT.1, CUT.2);
     for (heads, rows, length, sequences) in HEADS {
         by_head(v, heads, rows, length, sequences);

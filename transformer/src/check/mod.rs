@@ -396,6 +396,26 @@ mod tests {
         assert!(passed(&hasty));
     }
 
+    /// The step whose rules are certified has what a large step has: a loss in several chunks, the last one short, and, for
+    /// operations by themselves, more than one block of attention's queries.
+    #[test]
+    fn what_is_certified_is_cut() {
+        let (config, _, corpus) = tiny();
+        for context in [8, 64] {
+            let config = TrainingConfig { context, ..config.clone() };
+            let corpus = Corpus::text(corpus.train().to_vec(), 0.1, context).unwrap();
+            let step = GptStep::of_run(&config, &config.model(13).unwrap(), &corpus);
+            for (sequences, length) in [RULES, OPERATIONS] {
+                let rules = InChunks(step.smaller(sequences, length));
+                let tokens = rules.0.sequences * rules.0.length;
+                assert!(2 * rules.chunk() < tokens && tokens % rules.chunk() != 0, "{tokens}");
+                let recording = rules.record::<f64>().unwrap();
+                assert_eq!(recording.tape.shape(recording.predictions().unwrap()).columns, tokens);
+            }
+            assert!(context < 64 || step.smaller(2, OPERATIONS.1).length > QUERIES);
+        }
+    }
+
     /// A text of one letter has nothing to be learnt, and says so instead of 0/0.
     #[test]
     fn one_token_leaves_nothing_to_predict() {

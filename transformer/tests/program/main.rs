@@ -2,5 +2,6 @@
 
 mod cli;
 mod compress;
+mod model;
 mod place;
 mod trust;

@@ -14,7 +14,7 @@ use transformer::{Evaluation, Form, Gpt2};
 /// Measure a model's cross-entropy on a text.
 ///
 /// The whole text is read in windows of the model's context; every token but the first is predicted
-/// once. Without --data: the run's own validation part.
+/// once. Without --data: the run's own validation part. A loss that is not finite is an error.
 #[derive(Args)]
 pub(crate) struct Evaluate {
     /// A run, or a model directory in Hugging Face's GPT-2 layout
@@ -86,6 +86,15 @@ impl Evaluate {
             Gpt2::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
         model.copy_parameters(&parameters);
         let measured = Evaluation::of(&mut model, &windows)?;
+        if !measured.loss.is_finite() {
+            return Err(format!(
+                "the loss is {}: this model's predictions are not finite on this text; glassbox diagnose {} finds \
+                 the first such number, and its cause",
+                measured.loss,
+                self.run.display()
+            )
+            .into());
+        }
         let baselines = match &trained_on {
             Ok(own) => own.baselines_on(&tokens),
             Err(why) => {

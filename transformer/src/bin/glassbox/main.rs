@@ -54,7 +54,7 @@ enum Verb {
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
-    /// Explain one training step, every number: a page, or in the terminal
+    /// Explain one training step, every number: a page, or in the terminal; exit status 1 where its loss is NaN
     Explain(Box<explain::Explain>),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
-        Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -107,6 +107,17 @@ impl Progress {
     }
 }
 
+/// A bar for so many things, on a terminal; nothing elsewhere.
+pub(crate) fn bar(what: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    let style = format!("{{bar:28.cyan/238}} {{pos:>5}}/{{len}} {what}  {{elapsed}}");
+    bar.set_style(ProgressStyle::with_template(&style).expect("a template").progress_chars("━━╌"));
+    bar
+}
+
 /// 75 as "1m15s".
 pub(crate) fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;

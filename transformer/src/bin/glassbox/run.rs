@@ -83,11 +83,27 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     if given.join("config.json").exists() {
         return Ok(given.to_owned());
     }
-    Err(format!(
-        "{shown} holds no model: a run has a run.toml, a model directory a config.json and a \
-         model.safetensors"
-    )
-    .into())
+    if given.is_file() {
+        let parent = given.parent().filter(|p| !p.as_os_str().is_empty());
+        let directory = parent.unwrap_or(Path::new(".")).display();
+        return Err(
+            format!("{shown} is a file; give the directory that holds it: {directory}").into()
+        );
+    }
+    let has = "a run has a run.toml, a model directory a config.json and a model.safetensors";
+    if given.exists() {
+        return Err(format!("{shown} holds no model: {has}").into());
+    }
+    // What could be a model's name on the hub.
+    let parts: Vec<_> = given.components().collect();
+    let plain = parts.iter().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let hub = match plain && parts.len() <= 2 {
+        true => format!(
+            "; a model of the Hugging Face hub is downloaded first: hf download {shown} --local-dir DIR"
+        ),
+        false => String::new(),
+    };
+    Err(format!("{shown} holds no model: there is no such directory ({has}){hub}").into())
 }
 
 /// Refuses a run whose settings describe another model than the one that it saved: somebody has edited or

@@ -217,6 +217,19 @@ impl From<OptimizerName> for OptimizerKind {
 /// A file of settings is a page; what is longer is something else, and no TOML from here on.
 const LONGEST: u64 = 1 << 20;
 
+/// A message of the TOML reader, without the names of Rust's types.
+fn in_words(message: &str) -> String {
+    const NAMES: [(&str, &str); 6] = [
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected text in quotation marks"),
+        ("expected a boolean", "expected true or false"),
+        ("floating point `", "number `"),
+    ];
+    NAMES.iter().fold(message.to_owned(), |text, (name, words)| text.replace(name, words))
+}
+
 impl Settings {
     /// Reads a file of settings. Keys may be written with `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
@@ -224,7 +237,8 @@ impl Settings {
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut text = String::new();
         file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
-        Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()).into())
+        Self::parse(&text)
+            .map_err(|e| format!("{}: {}", path.display(), in_words(&e.to_string())).into())
     }
 
     fn parse(text: &str) -> std::result::Result<Settings, toml::de::Error> {
