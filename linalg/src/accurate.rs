@@ -37,7 +37,7 @@ pub fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
 #[inline(always)]
 pub fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
     let mut sum = Sum::new();
-    terms.into_iter().for_each(|x| sum.push(x));
+    terms.into_iter().for_each(|x| sum.add(x));
     sum.value()
 }
 
@@ -45,10 +45,10 @@ pub fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
 ///
 /// ```
 /// let mut sum = linalg::accurate::Sum::new();
-/// [1e16, 1.0, 1.0, -1e16].map(|x| sum.push(x));
+/// [1e16, 1.0, 1.0, -1e16].map(|x| sum.add(x));
 /// assert_eq!(sum.value(), 2.0); // a fold makes 0
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sum<T> {
     sum: T,
     /// What is below the last place of the sum; NaN once that is infinite.
@@ -64,10 +64,49 @@ impl<T: Real> Sum<T> {
 
     /// Adds a term.
     #[inline(always)]
-    pub fn push(&mut self, x: T) {
+    pub fn add(&mut self, x: T) {
+        self.take(x, T::zero());
+    }
+
+    /// Adds x and a number below its last place.
+    #[inline(always)]
+    fn take(&mut self, x: T, rest: T) {
         let (sum, lost) = two_sum(self.sum, x);
-        let (together, below) = two_sum(sum, self.lost + lost);
+        let (together, below) = two_sum(sum, (self.lost + rest) + lost);
         (self.sum, self.lost) = (if is_nan(below) { sum } else { together }, below);
+    }
+
+    /// Of one number.
+    #[inline(always)]
+    pub fn of(x: T) -> Self {
+        Sum { sum: x, lost: T::zero() }
+    }
+
+    /// Adds another sum; the other way round is the same to the bit.
+    #[inline(always)]
+    pub fn merge(&mut self, other: &Self) {
+        self.take(other.sum, other.lost);
+    }
+
+    /// The sum of all terms, each multiplied by `factor`: exactly, where that is a power of two.
+    #[inline(always)]
+    pub fn times(self, factor: T) -> Self {
+        Sum { sum: self.sum * factor, lost: self.lost * factor }
+    }
+
+    /// The difference of two sums, as if neither were rounded.
+    ///
+    /// ```
+    /// use linalg::accurate::Sum;
+    /// let (mut one, mut other) = (Sum::of(1e16), Sum::of(1e16));
+    /// one.add(1.0);
+    /// other.add(3.0);
+    /// assert_eq!(other.minus(&one), 2.0);
+    /// ```
+    pub fn minus(&self, other: &Self) -> T {
+        let (difference, lost) = two_sum(self.sum, -other.sum);
+        let rest = lost + (self.lost - other.lost);
+        if is_nan(rest) { difference } else { difference + rest }
     }
 
     /// The sum of all terms so far.

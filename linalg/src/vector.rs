@@ -69,7 +69,7 @@ fn in_blocks<T: Real>(n: usize, block: impl Fn(Range<usize>) -> T) -> T {
     }
     let mut sum = Sum::new();
     for start in (0..n).step_by(BLOCK) {
-        sum.push(block(start..n.min(start + BLOCK)));
+        sum.add(block(start..n.min(start + BLOCK)));
     }
     sum.value()
 }
