@@ -1,7 +1,7 @@
 //! What a model is trained and measured on: tokens, random windows of them, and a part held back.
 
 use crate::model::IGNORED;
-use crate::streams;
+use crate::{streams, words};
 use probability::permutation::Permutation;
 use probability::random::Random;
 use thiserror::Error;
@@ -11,8 +11,9 @@ use thiserror::Error;
 pub enum CorpusError {
     /// A text that is shorter than one window.
     #[error(
-        "the {part} has {found} token{}, but a window takes {needed} (the context and the token after \
-         it): give a longer text or a shorter context", if *found == 1 { "" } else { "s" }
+        "the {part} has {}, but a window takes {needed} (the context and the token after it): give a \
+         longer text or a shorter context",
+        words::of(*found, "token")
     )]
     Short {
         /// Which part of the text.

@@ -11,6 +11,7 @@ use crate::config::{ConfigError, Gpt2Config};
 use crate::disk::reason;
 use crate::memory::{self, MemoryError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::words;
 use linalg::{Real, Shape};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
@@ -55,7 +56,7 @@ pub enum FileError {
         source: MemoryError,
     },
     /// It is longer than anything of its kind.
-    #[error("{} has {found} bytes; at most {most} are expected", path.display())]
+    #[error("{} has {}; at most {most} are expected", path.display(), words::count(*found, "byte"))]
     Large {
         /// The file.
         path: PathBuf,

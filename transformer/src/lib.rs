@@ -121,6 +121,7 @@ pub mod tokenizer;
 mod trainer;
 mod training_config;
 mod vocabulary_loss;
+mod words;
 mod writer;
 
 pub use cached_attention::CachedAttention;

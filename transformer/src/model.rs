@@ -3,7 +3,7 @@
 use crate::config::{ConfigError, Gpt2Config};
 use crate::layers::{self, Context};
 use crate::memory::{self, MemoryError};
-use crate::{VocabularyLoss, streams};
+use crate::{VocabularyLoss, streams, words};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
@@ -44,7 +44,7 @@ pub enum ModelError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A sequence longer than the model's positions.
-    #[error("sequences of {found} tokens: the model has positions for 1 to {context}")]
+    #[error("sequences of {}: the model has positions for 1 to {context}", words::of(*found, "token"))]
     Length {
         /// The length asked for.
         found: usize,
@@ -52,7 +52,7 @@ pub enum ModelError {
         context: usize,
     },
     /// A batch of another size than recorded.
-    #[error("a batch of {found} tokens where {expected} were recorded")]
+    #[error("a batch of {} where {expected} were recorded", words::of(*found, "token"))]
     Batch {
         /// Tokens of the recording.
         expected: usize,

@@ -163,7 +163,7 @@ impl Diagnose {
     /// Where training stands: a run's checkpoint, a model's weights, or initial ones.
     fn start(&self, examined: &Examined) -> Result<State> {
         let Examined { config, model, parameters, sha256, run, .. } = examined;
-        let state = run.as_deref().map(run::state_file).filter(|p| p.is_file());
+        let state = run.as_deref().map(run::state_file).filter(|p| p.exists());
         if let Some(path) = state {
             let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
             let about = checkpoint::load_with_faults(&path, &mut trainer, sha256)?;

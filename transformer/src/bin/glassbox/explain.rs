@@ -2,7 +2,7 @@
 
 use crate::settings::{OptimizerName, Settings};
 use crate::source::Source;
-use crate::{Result, on_threads, reason, remark, run, terminal};
+use crate::{Result, count, on_threads, reason, remark, run, terminal};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -271,9 +271,9 @@ impl Explain {
         let given = self.text.as_ref().map_or(all.len(), |t| t.chars().count().max(all.len()));
         if n < given && (self.text.is_some() || self.prompt_tokens.is_some()) {
             let note = format!(
-                "The step is on the first {n} tokens of the text; --tokens takes more, up to the \
-                 model's {} positions.",
-                subject.config.context
+                "The step is on the first {} of the text; --tokens takes more, up to the model's {}.",
+                count(n, "token"),
+                count(subject.config.context, "position")
             );
             remark(format!("note     {note}"));
             subject.remarks.push(note);
@@ -329,7 +329,7 @@ impl Explain {
         };
         let mut descent = Descent::of_run(&training, 0);
         let state = run::state_file(given);
-        if own.is_some() && state.is_file() {
+        if own.is_some() && state.exists() {
             let (steps, remembered) =
                 checkpoint::remembered::<f32>(&state, &training, parameters.len())?;
             descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };

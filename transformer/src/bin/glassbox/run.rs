@@ -49,8 +49,8 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
         .into());
     }
     Err(format!(
-        "{shown} is no directory here; give a run, or a model directory. Models are not fetched by their name on \
-         a hub: save one to a directory first"
+        "{shown} holds no model: there is no such directory. Give a run, or a model directory; models are not fetched \
+         by their name on a hub: save one to a directory first"
     )
     .into())
 }
