@@ -2,6 +2,8 @@
 
 mod cli;
 mod compress;
+mod defence;
+mod hostile;
 mod model;
 mod place;
 mod trust;

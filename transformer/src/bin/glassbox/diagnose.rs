@@ -2,15 +2,15 @@
 
 use crate::check::{band, number};
 use crate::examined::Examined;
-use crate::memory::bytes;
+use crate::resident::bytes;
 use crate::settings::Settings;
-use crate::{Result, count, on_threads, remark, run};
+use crate::{Result, count, on_threads, remark, run, terminal};
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::check::initialised;
+use transformer::checkpoint::CheckpointError;
 use transformer::diagnose::{
     self, Diagnosis, Direction, Examination, Recipe, Reduced, Saved, State, Taken,
 };
@@ -77,7 +77,7 @@ impl Diagnose {
         let scale = self.loss_scale as f32;
         if !(scale > 0.0 && scale.is_normal() && scale.recip().is_normal()) {
             return Err(format!(
-                "loss-scale is {}; it must be above 0, and it and its inverse f32 numbers of full precision",
+                "loss-scale is {:?}; it must be above 0, and it and its inverse f32 numbers of full precision",
                 self.loss_scale
             )
             .into());
@@ -148,26 +148,30 @@ impl Diagnose {
             remark(format!("no picture: cannot write {}: {error}", path.display()));
             svg = None;
         }
-        let text = if self.json {
-            format!("{}\n", object(&found, &recipe, reduced.as_ref(), health.as_ref()))
+        if self.json {
+            terminal::print_json(object(&found, &recipe, reduced.as_ref(), health.as_ref()))?;
         } else {
             let mut text = described(&found, &recipe);
             text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
             text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
-            text
-        };
-        std::io::stdout().lock().write_all(text.as_bytes())?;
+            terminal::print(&text)?;
+        }
         Ok(if found.cause.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Where training stands: a run's checkpoint, a model's weights, or initial ones.
     fn start(&self, examined: &Examined) -> Result<State> {
         let Examined { config, model, parameters, sha256, run, .. } = examined;
-        let state = run.as_deref().map(run::state_file).filter(|p| p.is_file());
+        let state = run.as_deref().map(run::state_file).filter(|p| p.exists());
         if let Some(path) = state {
             let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
-            checkpoint::load_with_faults(&path, &mut trainer, sha256)?;
+            let about = checkpoint::load_with_faults(&path, &mut trainer, sha256)?;
+            // Flags may try other rates; the run's own settings are those of its state.
+            let differences = examined.own.as_ref().map(|own| about.contradictions(own));
+            if let Some(differences) = differences.filter(|d| !d.is_empty()) {
+                return Err(CheckpointError::Settings { path, differences }.into());
+            }
             let steps = trainer.steps();
             let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
             let kept = saved.next().unwrap_or_default();
