@@ -5,6 +5,8 @@ mod differences;
 mod faults;
 mod healthy;
 mod mutants;
+mod rates;
+mod slow_but_healthy;
 mod stability;
 mod watching;
 mod zoo;

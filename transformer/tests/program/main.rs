@@ -2,5 +2,6 @@
 
 mod cli;
 mod compress;
+mod pace;
 mod place;
 mod trust;

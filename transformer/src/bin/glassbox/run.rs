@@ -59,6 +59,15 @@ pub(crate) fn plot_file(run: &Path) -> PathBuf {
     run.join("loss.svg")
 }
 
+/// The losses on held-back text that a run has written down, with their steps; lines that cannot be read are passed
+/// over.
+pub(crate) fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
+    let Ok(file) = File::open(metrics_file(run)) else { return vec![] };
+    let lines = BufReader::new(file).lines().map_while(|line| line.ok());
+    let metrics = lines.filter_map(|line| serde_json::from_str::<Metric>(&line).ok());
+    metrics.filter_map(|m| Some((m.step, m.validation_loss?))).collect()
+}
+
 /// Whether a directory holds a run.
 pub(crate) fn is_run(directory: &Path) -> bool {
     settings_file(directory).is_file()
