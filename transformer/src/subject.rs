@@ -60,6 +60,14 @@ pub trait Subject: Sync {
         self.record()
     }
 
+    /// The same step on a few tokens of its batches, where those take too long to differentiate twice.
+    fn fewer(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// The same step of a model of twice the width, with its parameters before training; none where there is none.
     fn larger(&self) -> Option<(Self, Vec<f32>)>
     where
@@ -215,6 +223,11 @@ impl Subject for GptStep<'_> {
 
     fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record_form(Form::Textbook)
+    }
+
+    fn fewer(&self) -> Option<Self> {
+        const FEW: usize = 32;
+        Some(self.smaller(1, FEW))
     }
 
     fn larger(&self) -> Option<(Self, Vec<f32>)> {

@@ -10,6 +10,8 @@ use infotheory::ngram;
 
 /// Orders of the n-gram baselines: a model that sees three tokens must beat them.
 const ORDERS: usize = 3;
+/// Parameters of a model that may be trained again; what is larger takes too long.
+const AGAIN: usize = 2_000_000;
 /// Tokens that n-grams are counted on at the most.
 const COUNTED: usize = 4_000_000;
 
@@ -47,10 +49,15 @@ impl Background {
         begun: bool,
     ) -> Result<Self, ModelError> {
         let (length, train) = (step.length, corpus.train());
+        let parameters: usize = step.config.parameter_shapes().map(|(_, shape)| shape.len()).sum();
+        let initial = match parameters <= AGAIN {
+            true => Some(initialised(&step.config, config.seed)?),
+            false => None,
+        };
         let mut known = Background {
             planned: config.steps,
             pass: corpus.windows_of_a_pass(length) as f64 / step.sequences as f64,
-            initial: Some(initialised(&step.config, config.seed)?),
+            initial,
             ..Background::default()
         };
         if config.eval_every == 0 {

@@ -116,8 +116,8 @@ pub fn stability_limit(descent: &Descent, eigenvalue: f64, steps: u64) -> f64 {
     }
 }
 
-/// The curvature at a state against the learning rate of its next step; none for steps too large to
-/// differentiate twice. Give it a smaller batch then: [`crate::GptStep::smaller`].
+/// The curvature at a state against the learning rate of its next step; on fewer tokens ([`Subject::fewer`]) where the
+/// step is too large to differentiate twice, and none where that is not enough.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -130,12 +130,31 @@ pub fn stability(
     if n > CURVED {
         return Ok(None);
     }
+    let tokens = columns(subject)?;
+    if n * tokens <= WORK {
+        return measured(subject, state, recipe, tokens).map(Some);
+    }
+    let Some(few) = subject.fewer() else { return Ok(None) };
+    match columns(&few)? {
+        tokens if n * tokens <= WORK => measured(&few, state, recipe, tokens).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Tokens, or columns, of a batch.
+fn columns(subject: &impl Subject) -> Result<usize, ModelError> {
     let step = subject.record::<f32>()?;
     let given = step.tape.vars().filter(|v| step.tape.source(*v) == Source::Input);
-    let tokens = given.map(|v| step.tape.shape(v).columns).max().unwrap_or(1);
-    if n * tokens > WORK {
-        return Ok(None);
-    }
+    Ok(given.map(|v| step.tape.shape(v).columns).max().unwrap_or(1))
+}
+
+fn measured(
+    subject: &impl Subject,
+    state: &State,
+    recipe: &Recipe,
+    tokens: usize,
+) -> Result<Stability, ModelError> {
+    let n = state.parameters.len();
     let wide: Vec<f64> = state.parameters.iter().map(|&p| f64::from(p)).collect();
     let first = state.steps * recipe.accumulate;
     let batches: Vec<_> =
@@ -165,7 +184,7 @@ pub fn stability(
     };
     let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
-    Ok(Some(Stability {
+    Ok(Stability {
         eigenvalue,
         limit: stability_limit(&recipe.descent, eigenvalue, state.steps),
         rate: recipe.schedule.rate(state.steps),
@@ -176,7 +195,7 @@ pub fn stability(
         residual: found.residual,
         applications: found.applications,
         converged: found.converged,
-    }))
+    })
 }
 
 #[cfg(test)]

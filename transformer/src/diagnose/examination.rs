@@ -25,9 +25,6 @@ const SYMPTOMS: [Cause; 10] = [
 /// What a rate that was too high from the start, and fell by its schedule, leaves behind as well.
 const REMAINS: [Cause; 4] =
     [Cause::BelowBaselines, Cause::ModelTooSmall, Cause::ScheduleEnded, Cause::FrozenParameters];
-/// Tokens on which a model is differentiated twice, where its own batch is too large for that.
-const FEW: usize = 32;
-
 /// A diagnosis, and the health of what has no fault.
 #[derive(Clone, Debug)]
 pub struct Examination {
@@ -95,7 +92,7 @@ pub fn examination_of(
     }
     let given = found.origin.as_ref().is_some_and(|o| o.direction == Direction::Given);
     if found.stability.is_none() && !given {
-        found.stability = curvature(step, &found.last_good, recipe)?;
+        found.stability = stability(step, &found.last_good, recipe)?;
     }
     let health = match found.cause {
         None => {
@@ -107,18 +104,6 @@ pub fn examination_of(
     Ok(Examination { diagnosis: found, health })
 }
 
-/// The curvature at a state, on a few tokens where its own batch is too large.
-fn curvature(
-    step: &GptStep<'_>,
-    state: &State,
-    recipe: &Recipe,
-) -> Result<Option<super::Stability>, ModelError> {
-    match stability(step, state, recipe)? {
-        Some(own) => Ok(Some(own)),
-        None => stability(&step.smaller(1, FEW), state, recipe),
-    }
-}
-
 /// Whether the highest rate of a run's first steps is above what fresh weights bear.
 fn too_fast(
     step: &GptStep<'_>,
@@ -126,7 +111,7 @@ fn too_fast(
     recipe: &Recipe,
     steps: u64,
 ) -> Result<bool, ModelError> {
-    let Some(found) = curvature(step, fresh, recipe)? else { return Ok(false) };
+    let Some(found) = stability(step, fresh, recipe)? else { return Ok(false) };
     let ratio =
         |s| recipe.schedule.rate(s) / stability_limit(&recipe.descent, found.eigenvalue, s);
     Ok((0..steps.min(AGAIN)).any(|s| ratio(s) > BORNE))

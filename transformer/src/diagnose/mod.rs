@@ -367,7 +367,7 @@ impl<S: Subject> Patient<'_, S> {
         let (start, end) = (self.start, &watched.last_good);
         let (states, signs) = ((start, end), (first, last));
         let found = Evidence::of(subject, recipe, background, states, signs, &watched.history)?;
-        Pace { subject, recipe, start, end }.cause(found)
+        Pace { subject, recipe, start }.cause(found)
     }
 
     /// ln V; −∞ where there are no logits.

@@ -27,8 +27,6 @@ pub(crate) struct Pace<'a, S: Subject> {
     pub(crate) recipe: &'a Recipe,
     /// Before the watch: where replays begin.
     pub(crate) start: &'a State,
-    /// After it.
-    pub(crate) end: &'a State,
 }
 
 impl<S: Subject> Pace<'_, S> {

@@ -15,12 +15,17 @@ use crate::health::DEAD;
 
 /// Its heading in the catalogue.
 pub(crate) const TITLE: &str = "dead parameters";
+/// Of ln V: below this loss there is nothing left to learn, and p − 1 of a prediction that is sure rounds to 0.
+const LEFT: f64 = 0.01;
 
 /// See [`Slow`].
 pub(crate) const SLOW: Slow =
     Slow { cause: Cause::DeadParameters, suspect, fixes, least: |_| 0.0, certain: true };
 
 fn suspect(e: &Evidence) -> Option<String> {
+    if e.train.after <= LEFT * e.scale() {
+        return None;
+    }
     let reached = |names: &[String]| {
         let n = names.len();
         format!("no gradient reaches {} ({n} of {} tensors)", listed(names), e.tensors)
