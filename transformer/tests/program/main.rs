@@ -5,5 +5,6 @@ mod compress;
 mod defence;
 mod hostile;
 mod model;
+mod pace;
 mod place;
 mod trust;

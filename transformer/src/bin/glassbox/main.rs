@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compress;
 mod diagnose;
+mod diagnosis;
 mod evaluate;
 mod examined;
 mod explain;
@@ -51,7 +52,7 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Certify gradients, causality, start and data; exit status 1 where something fails
     Check(Box<check::Check>),
-    /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
+    /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried
     Diagnose(Box<diagnose::Diagnose>),
     /// Compress a text losslessly to the size that a model's cross-entropy says
     Compress(compress::Compress),
