@@ -50,7 +50,7 @@ mod reader;
 
 use crate::config::Gpt2Config;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::{ModelError, files, memory};
+use crate::{ModelError, files, memory, words};
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies, TOTAL};
 use infotheory::{Bits, InfoError, Nats};
 use linalg::{Real, vector};
@@ -74,7 +74,7 @@ pub enum CompressionError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A tokenizer with more tokens than the model predicts.
-    #[error("the tokenizer has {tokenizer} tokens where the model predicts one of {model}")]
+    #[error("the tokenizer has {} where the model predicts one of {model}", words::of(*tokenizer, "token"))]
     Vocabulary {
         /// Tokens of the tokenizer.
         tokenizer: usize,
@@ -95,7 +95,7 @@ pub enum CompressionError {
         byte: u8,
     },
     /// A text that is too long.
-    #[error("the text has {found} tokens; at most {LONGEST} are compressed at once")]
+    #[error("the text has {}; at most {LONGEST} are compressed at once", words::count(*found, "token"))]
     Long {
         /// Its tokens.
         found: u64,
@@ -123,7 +123,7 @@ pub enum CompressionError {
         found: u8,
     },
     /// A file that ends in its header.
-    #[error("it is cut off: it has {found} bytes, and the header alone has more")]
+    #[error("it is cut off: it has {}, and the header alone has more", words::of(*found, "byte"))]
     Short {
         /// Its bytes.
         found: usize,
@@ -139,7 +139,7 @@ pub enum CompressionError {
         expected: String,
     },
     /// A code that is too short for its text: a header that was made up.
-    #[error("its code of {bytes} bytes cannot hold {tokens} tokens")]
+    #[error("its code of {} cannot hold {}", words::of(*bytes, "byte"), words::of(*tokens, "token"))]
     Code {
         /// Bytes of the code.
         bytes: usize,

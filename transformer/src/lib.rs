@@ -121,11 +121,12 @@ pub mod tokenizer;
 mod trainer;
 mod training_config;
 mod vocabulary_loss;
+mod words;
 mod writer;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
-pub use config::Gpt2Config;
+pub use config::{Gpt2Config, is_vector};
 pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;

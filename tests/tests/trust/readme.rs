@@ -193,3 +193,18 @@ fn certificates_are_counted() {
     assert!(readme.contains(&format!("\n{all} of {all} certificates hold\n")), "README's example");
     assert_eq!(stated_in("docs/FAILURES.md", "or a checkpoint for each of the "), all as f64);
 }
+
+/// A file of tests that no `main.rs` names is not compiled, and nobody misses it.
+#[test]
+fn every_file_of_tests_is_compiled() {
+    let tests = ["tests/tests/authority", "tests/tests/mathematics", "tests/tests/step", "tests/tests/trust"];
+    let crates = ["linalg", "probability", "calculus", "infotheory"].map(|name| format!("{name}/tests/laws"));
+    for directory in crates.iter().map(String::as_str).chain(tests).chain(["transformer/tests/program"]) {
+        let main = text(&format!("{directory}/main.rs"));
+        let entries = root().join(directory).read_dir().expect("a directory").flatten();
+        for name in entries.filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned)) {
+            let named = main.lines().any(|line| line.ends_with(&format!("mod {name};")));
+            assert!(name == "main" || named, "{directory}/main.rs does not name {name}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::files::FileError;
 use crate::memory;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -88,17 +89,19 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// How temporary names begin; six letters or digits follow.
 const PREFIX: &str = ".tmp";
 
+/// Whether a file's name is a temporary one.
+pub(super) fn is_temporary(name: &OsStr) -> bool {
+    let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+    random.is_some_and(|r| r.len() == 6 && r.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 /// Removes temporary files that a killed process left in a directory; returns how many. For the one process that
 /// writes there.
 pub(super) fn remove_leftovers(directory: &Path) -> usize {
     let Ok(entries) = directory.read_dir() else { return 0 };
-    let left = |name: &str| {
-        let random = name.strip_prefix(PREFIX);
-        random.is_some_and(|r| r.len() == 6 && r.bytes().all(|b| b.is_ascii_alphanumeric()))
-    };
     let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_file()));
     files
-        .filter(|entry| entry.file_name().to_str().is_some_and(left))
+        .filter(|entry| is_temporary(&entry.file_name()))
         .filter(|entry| std::fs::remove_file(entry.path()).is_ok())
         .count()
 }

@@ -1,6 +1,6 @@
 //! A run that is being written: its directory, its lock, its metrics, its checkpoints.
 
-use super::file::{read_bounded, reason, write_atomically};
+use super::file::{is_temporary, read_bounded, reason, write_atomically};
 use super::lock::{self, Lock};
 use super::metrics::{Metric, Restored};
 use crate::checkpoint::{self, CheckpointError};
@@ -70,6 +70,15 @@ pub fn metrics_file(run: &Path) -> PathBuf {
     run.join("metrics.jsonl")
 }
 
+/// The losses on held-back text that a run has written down, nats per token, with their steps; lines that cannot be
+/// read are passed over.
+pub fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
+    let file = read_bounded(&metrics_file(run), LONGEST_METRICS).unwrap_or_default();
+    let lines = file.split(|b| *b == b'\n');
+    let metrics = lines.filter_map(|line| serde_json::from_slice::<Metric>(line).ok());
+    metrics.filter_map(|m| Some((m.step, m.validation_loss?))).collect()
+}
+
 /// What a run goes on from.
 pub fn state_file(run: &Path) -> PathBuf {
     run.join("state.safetensors")
@@ -117,9 +126,11 @@ impl Run {
         if directory.exists() && !directory.is_dir() {
             return Err(RunError::NotADirectory(directory.to_owned()));
         }
-        // A lock alone is of a process that was killed, or that is about to begin.
-        let counts =
-            |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name() != lock::NAME);
+        // These alone are of a process that was killed, or that is about to begin.
+        let counts = |entry: io::Result<fs::DirEntry>| {
+            let name = entry.map(|e| e.file_name()).unwrap_or_default();
+            name != lock::NAME && !is_temporary(&name)
+        };
         let occupied = || directory.read_dir().is_ok_and(|mut entries| entries.any(counts));
         if occupied() && !is_run(directory) {
             return Err(RunError::Foreign(directory.to_owned()));
@@ -159,26 +170,19 @@ impl Run {
     /// Empties a directory that was claimed, and writes the settings.
     fn begin(directory: &Path, lock: Lock, config: &TrainingConfig) -> Result<Self, RunError> {
         let model = model_directory(directory);
-        let make = || -> io::Result<()> {
-            fs::create_dir_all(&model)?;
-            // Nothing of the earlier run may pass for the new one's. The state goes first: without it nothing
-            // goes on.
-            let pictures = [plot_file(directory), growth_file(directory)];
-            let model =
-                ["config.json", "model.safetensors", "tokenizer.json"].map(|f| model.join(f));
-            let state = [state_file(directory)];
-            for old in state.into_iter().chain(model).chain(pictures) {
-                match fs::remove_file(old) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                    _ => {}
-                }
+        // Nothing of the earlier run may pass for the new one's. The state goes first: without it nothing goes on.
+        let pictures = [plot_file(directory), growth_file(directory)];
+        let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|f| model.join(f));
+        for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
+            match fs::remove_file(old) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(directory)(e)),
+                _ => {}
             }
-            Ok(())
-        };
-        make().map_err(at(directory))?;
-        let path = metrics_file(directory);
-        write_atomically(&path, b"")?;
+        }
+        // With settings it is a run: killed from here on, it can be overwritten.
         write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+        write_atomically(&metrics_file(directory), b"")?;
+        fs::create_dir_all(&model).map_err(at(directory))?;
         Self::open(directory, lock, 0)
     }
 
@@ -347,6 +351,23 @@ mod tests {
         drop(run);
         fs::remove_file(settings_file(&directory)).unwrap();
         assert!(matches!(Run::create(&directory, &tiny(), true), Err(RunError::Foreign(_))));
+    }
+
+    /// What a process leaves that is killed before there are settings is no reason to refuse the directory.
+    #[test]
+    fn a_run_that_was_killed_at_once_is_none() {
+        let parent = tempfile::tempdir().unwrap();
+        for left in [&[][..], &[lock::NAME], &[".tmpaBc123"], &[lock::NAME, ".tmpaBc123"]] {
+            let directory = parent.path().join("run");
+            fs::create_dir(&directory).unwrap();
+            left.iter().for_each(|name| fs::write(directory.join(name), b"1").unwrap());
+            Run::create(&directory, &tiny(), false).unwrap();
+            fs::remove_dir_all(&directory).unwrap();
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("thesis.tex"), b"1").unwrap();
+            assert!(matches!(Run::create(&directory, &tiny(), true), Err(RunError::Foreign(_))));
+            fs::remove_dir_all(&directory).unwrap();
+        }
     }
 
     #[test]

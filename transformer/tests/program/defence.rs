@@ -241,7 +241,7 @@ fn signals_are_heard_in_a_long_step() {
     // Steps of some seconds, of parts of milliseconds.
     let slow = [
         "--accumulate",
-        "6000",
+        "1200",
         "--steps",
         "3",
         "--schedule",

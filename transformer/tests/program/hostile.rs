@@ -187,7 +187,7 @@ fn output_that_cannot_be_written_is_an_error_of_every_verb() {
         "1",
         "--no-generation",
     ];
-    let svg: &[&str] = &["explain", "run", "--at", "loss"];
+    let svg: &[&str] = &["explain", "run", "--at", "loss[0,0]"];
     let page: &[&str] = &["explain", "run", "--out", "page.html"];
     let verbs = VERBS.into_iter().chain([bench, svg, page]);
     let forms = verbs.flat_map(|verb| [verb.to_vec(), [verb, &["--json"]].concat()]);
@@ -288,6 +288,56 @@ fn messages_are_in_words_of_the_interface() {
     let said = place.refused(&["evaluate", "run", "--data", "one.txt"]);
     says(&said, &["1 token;"]);
     says(&refused(&["--data", "one.txt"]), &["0 tokens"]);
-    says(&place.refused(&["generate", "openai-community/gpt2"]), &["no directory here", "hub"]);
+    says(&place.refused(&["generate", "openai-community/gpt2"]), &["no such directory", "hub"]);
     says(&place.refused(&["generate", "run/model/model.safetensors"]), &["is a file", "run/model"]);
+}
+
+/// Runs it on a terminal of `script`, if that is here: all that the terminal gets.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(place: &Place, variables: &[(&str, &str)], arguments: &[&str]) -> Option<String> {
+    let words: Vec<String> = arguments.iter().map(|a| format!("'{a}'")).collect();
+    let inside = format!("{} {}", env!("CARGO_BIN_EXE_glassbox"), words.join(" "));
+    let mut command =
+        scripted("command -v script >/dev/null || exit 77; exec script -qec \"$1\" /dev/null");
+    command.current_dir(place.0.path()).arg(inside).env_remove("NO_COLOR").env("TERM", "xterm");
+    let output = output(command.envs(variables.iter().copied()));
+    if output.status.code() == Some(77) {
+        println!("skipped: no script(1) here");
+        return None;
+    }
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn colours_and_bars_are_for_terminals_that_want_them() {
+    let place = Place::new();
+    let colour = "\u{1b}[1;31m";
+    let wrong = ["generate", "none"];
+    let Some(said) = on_a_terminal(&place, &[], &wrong) else { return };
+    says(&said, &[&format!("{colour}error:")]);
+    for variables in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let said = on_a_terminal(&place, &[variables], &wrong).unwrap();
+        assert!(said.contains("error:") && !said.contains('\u{1b}'), "{variables:?}: {said:?}");
+        let help = on_a_terminal(&place, &[variables], &["--help"]).unwrap();
+        assert!(help.contains("Usage") && !help.contains('\u{1b}'), "{variables:?}: {help:?}");
+    }
+    says(&on_a_terminal(&place, &[("NO_COLOR", "")], &wrong).unwrap(), &[colour]);
+    // A line that is drawn again and again, only where it can be.
+    let training = place.training(&[]);
+    assert!(on_a_terminal(&place, &[], &training).unwrap().contains('\u{1b}'));
+    let dumb =
+        on_a_terminal(&place, &[("TERM", "dumb")], &[&training[..], &["--overwrite"]].concat());
+    let dumb = dumb.unwrap();
+    assert!(dumb.contains("validation loss") && !dumb.contains('\u{1b}'), "{dumb:?}");
+    // What a model writes of the terminal's language is written out there, and only there.
+    fs::write(place.path("text.txt"), "a\u{1b}[31m\u{202e}b ".repeat(100)).unwrap();
+    place.train(&["--overwrite"]);
+    let generate = ["generate", "run", "--prompt", "a\u{1b}[31m\u{202e}b", "--tokens", "9"];
+    let shown = on_a_terminal(&place, &[], &generate).unwrap();
+    assert!(
+        shown.contains("a\\u{1b}[31m\\u{202e}b") && !shown.contains(['\u{1b}', '\u{202e}']),
+        "{shown:?}"
+    );
+    assert!(place.fine(&generate).starts_with("a\u{1b}[31m\u{202e}b"));
 }

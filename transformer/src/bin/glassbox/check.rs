@@ -43,7 +43,7 @@ impl Check {
         let examined = Examined::find(self.model.as_deref(), &self.settings)?;
         let Examined { config, own, model, parameters, corpus, sha256, name, run } = examined;
         remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
-        let state = match run.as_deref().map(run::state_file).filter(|path| path.is_file()) {
+        let state = match run.as_deref().map(run::state_file).filter(|path| path.exists()) {
             Some(path) => Some(checkpoint::parameters::<f32>(&path, &list(&model)?)?),
             None => None,
         };

@@ -66,7 +66,7 @@ impl Examined {
         let config = given.over(own)?.complete()?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
-        let saved = directory.join("model.safetensors").is_file();
+        let saved = directory.join("model.safetensors").exists();
         let known = if saved {
             run::agree(path, &trained, &files::read_config(&directory)?)?;
             Some(files::read_tokenizer(&directory)?)
@@ -102,7 +102,8 @@ impl Examined {
         if let Some(context) = settings.context.filter(|c| *c > model.context) {
             let most = model.context;
             return Err(format!(
-                "--context is {context}, but the model sees {most} tokens: give {most} or fewer"
+                "--context is {context}, but the model sees {}: give {most} or fewer",
+                count(most, "token")
             )
             .into());
         }

@@ -1,6 +1,6 @@
 //! `glassbox generate`.
 
-use crate::{Result, on_threads, remark, run, shown, terminal};
+use crate::{Result, count, on_threads, remark, run, shown, terminal};
 use clap::Args;
 use probability::sample::Sampler;
 use serde_json::json;
@@ -85,9 +85,10 @@ impl Model {
         let (found, most) = (tokenizer.vocabulary(), self.config.vocabulary);
         if found > most {
             return Err(format!(
-                "{}: tokenizer.json has {found} tokens where config.json's vocab_size is {most}: they \
+                "{}: tokenizer.json has {} where config.json's vocab_size is {most}: they \
                  belong to different models",
-                self.directory.display()
+                self.directory.display(),
+                count(found, "token")
             )
             .into());
         }
@@ -135,8 +136,8 @@ impl Generate {
         let context = model.config.context;
         if self.logits && prompt.len().saturating_add(self.tokens) > context {
             return Err(format!(
-                "--logits is for texts that fit the context of {context} tokens; prompt and --tokens \
-                 make {}",
+                "--logits is for texts that fit the context of {}; prompt and --tokens make {}",
+                count(context, "token"),
                 prompt.len().saturating_add(self.tokens)
             )
             .into());

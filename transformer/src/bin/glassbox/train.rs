@@ -131,7 +131,10 @@ impl Train {
         }
         if trainer.steps() >= config.steps {
             let steps = trainer.steps();
-            remark(format!("all {steps} steps are taken: nothing to train; --steps asks for more"));
+            remark(match steps {
+                1 => "the only step is taken: nothing to train; --steps asks for more".to_owned(),
+                n => format!("all {n} steps are taken: nothing to train; --steps asks for more"),
+            });
         }
         let mut metrics = restored.metrics;
         let mut session = Session {
