@@ -45,11 +45,15 @@ fn property_tests_are_counted() {
     let cases = text(".cargo/config.toml");
     for name in ["linalg", "probability", "calculus", "infotheory"] {
         let readme = format!("{name}/README.md");
-        let (lowest, each) = (stated_in(&readme, "ore than "), stated_in(&readme, "property tests of "));
+        let (lowest, each) =
+            (stated_in(&readme, "ore than "), stated_in(&readme, "property tests of "));
         let directories = [format!("{name}/src"), format!("{name}/tests")];
         let all = all_sources(&directories.each_ref().map(String::as_str));
         let found = all.iter().map(|source| property_tests(source)).sum::<usize>() as f64;
-        assert!((lowest..1.5 * lowest).contains(&found) && found > lowest, "{readme}: {found} property tests");
+        assert!(
+            (lowest..1.5 * lowest).contains(&found) && found > lowest,
+            "{readme}: {found} property tests"
+        );
         assert!(cases.contains(&format!("PROPTEST_CASES = \"{each}\"")), "{readme}: {each} cases");
     }
 }
@@ -69,7 +73,8 @@ fn numbers_of_outside_authorities_are_counted() {
 #[test]
 fn coverage_is_the_same_everywhere() {
     let contributing = text("CONTRIBUTING.md");
-    let mut lines = contributing.lines().skip_while(|line| !line.starts_with("| linalg | probability"));
+    let mut lines =
+        contributing.lines().skip_while(|line| !line.starts_with("| linalg | probability"));
     let names: Vec<&str> = lines.next().expect("a table").split('|').map(str::trim).collect();
     let figures: Vec<&str> = lines.nth(1).expect("a row").split('|').map(str::trim).collect();
     for (name, figure) in names.iter().zip(&figures).filter(|(name, _)| !name.is_empty()) {
@@ -83,7 +88,8 @@ fn coverage_is_the_same_everywhere() {
 /// The date after "by hand, ".
 fn by_hand(text: &str) -> Option<&str> {
     let date = text.split_once("by hand, ")?.1.get(..10)?;
-    let digit = |(i, c): (usize, char)| if matches!(i, 4 | 7) { c == '-' } else { c.is_ascii_digit() };
+    let digit =
+        |(i, c): (usize, char)| if matches!(i, 4 | 7) { c == '-' } else { c.is_ascii_digit() };
     date.chars().enumerate().all(digit).then_some(date)
 }
 
@@ -91,8 +97,13 @@ fn by_hand(text: &str) -> Option<&str> {
 fn rows() -> Vec<(String, String, String)> {
     let readme = text("README.md");
     let part = readme.split_once("\n## Measured\n").expect("a part \"Measured\"").1;
-    let table = part.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
-    let cells = |line: &str| line.trim_matches('|').split(" | ").map(|c| c.trim().to_owned()).collect::<Vec<_>>();
+    let table = part
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| {
+        line.trim_matches('|').split(" | ").map(|c| c.trim().to_owned()).collect::<Vec<_>>()
+    };
     let three = |line: &str| match &cells(line)[..] {
         [what, result, how] => (what.clone(), result.clone(), how.clone()),
         other => panic!("{} cells: {line}", other.len()),
@@ -116,8 +127,9 @@ fn every_row_says_how_it_is_known() {
             asserted = true;
             let (binary, rest) = command.split_once(' ').unwrap_or((command, ""));
             let filter = rest.split(" -- ").next().unwrap_or("").trim_end_matches("::");
-            let module = root().join(format!("tests/tests/{binary}/{filter}.rs")).is_file()
-                || root().join(format!("tests/tests/{binary}/{filter}")).is_dir();
+            let path = filter.replace("::", "/");
+            let module = root().join(format!("tests/tests/{binary}/{path}.rs")).is_file()
+                || root().join(format!("tests/tests/{binary}/{path}")).is_dir();
             let function = tests.contains(&format!("fn {filter}"));
             assert!(filter.is_empty() || module || function, "{what}: no test for `{command}`");
         }
@@ -142,7 +154,11 @@ fn speeds_are_those_of_the_tables() {
     let seconds = |x: f64| if x < 0.1 { format!("{:.1} ms", 1e3 * x) } else { format!("{x:.2} s") };
     let megabytes = |x: f64| {
         let whole = (x / 1e6).round() as u64;
-        if whole < 1000 { format!("{whole} MB") } else { format!("{},{:03} MB", whole / 1000, whole % 1000) }
+        if whole < 1000 {
+            format!("{whole} MB")
+        } else {
+            format!("{},{:03} MB", whole / 1000, whole % 1000)
+        }
     };
     for size in ["shakespeare-cpu", "baby", "gpt2", "gpt2-long"] {
         let row = of(size, "pytorch", false);
@@ -166,29 +182,45 @@ fn speeds_are_those_of_the_tables() {
         all.fold((f64::INFINITY, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)))
     };
     let ((c0, c1), (b0, b1)) = (range("candle"), range("burn"));
-    let held = ["shakespeare-cpu", "baby", "gpt2", "gpt2-long"].map(|size| median(size, "pytorch", true));
+    let held =
+        ["shakespeare-cpu", "baby", "gpt2", "gpt2-long"].map(|size| median(size, "pytorch", true));
     let threads = text("docs/scaling.md");
     let twice = number(threads.split_once("on two: **").expect("threads").1).expect("a number");
     let generate = &json("docs/generate.json")["results"][0];
     for sentence in [
-        format!("candle takes {c0:.1} to {c1:.1} times as long as this project, burn {b0:.1} to {b1:.1} times"),
-        format!("PyTorch takes {:.2} times as long at `shakespeare-cpu`, {:.2} times at `baby`, {:.2} and {:.2} times at GPT-2's two",
-            held[0], held[1], held[2], held[3]),
+        format!(
+            "candle takes {c0:.1} to {c1:.1} times as long as this project, burn {b0:.1} to {b1:.1} times"
+        ),
+        format!(
+            "PyTorch takes {:.2} times as long at `shakespeare-cpu`, {:.2} times at `baby`, {:.2} and {:.2} times at GPT-2's two",
+            held[0], held[1], held[2], held[3]
+        ),
         format!("two threads are {twice:.2} times as fast as one at `baby`"),
-        format!("writes {:.0} tokens a second, {:.1} times as many", f(&generate["ours"]["tokens_per_second"]), f(&generate["ratio"]["median"])),
-        format!("read at {:.0} % of the bandwidth", 100.0 * f(&generate["ours"]["bandwidth_share"])),
+        format!(
+            "writes {:.0} tokens a second, {:.1} times as many",
+            f(&generate["ours"]["tokens_per_second"]),
+            f(&generate["ratio"]["median"])
+        ),
+        format!(
+            "read at {:.0} % of the bandwidth",
+            100.0 * f(&generate["ours"]["bandwidth_share"])
+        ),
     ] {
         assert!(readme.contains(&sentence), "the tables say: {sentence}");
     }
     for table in ["docs/compare.md", "docs/scaling.md", "docs/generate.md"] {
-        assert!(text(table).contains("Measured 20") && text(table).contains("by `tests/peers/"), "{table}: no date");
+        assert!(
+            text(table).contains("Measured 20") && text(table).contains("by `tests/peers/"),
+            "{table}: no date"
+        );
     }
 }
 
 /// README's example of `check`, its row, and the catalogue of FAILURES.md name as many certificates.
 #[test]
 fn certificates_are_counted() {
-    let all = stated("certificates of `check` that fail where a fault is brought in for them | all ");
+    let all =
+        stated("certificates of `check` that fail where a fault is brought in for them | all ");
     let readme = text("README.md");
     assert!(readme.contains(&format!("\n{all} of {all} certificates hold\n")), "README's example");
     assert_eq!(stated_in("docs/FAILURES.md", "or a checkpoint for each of the "), all as f64);
@@ -197,12 +229,22 @@ fn certificates_are_counted() {
 /// A file of tests that no `main.rs` names is not compiled, and nobody misses it.
 #[test]
 fn every_file_of_tests_is_compiled() {
-    let tests = ["tests/tests/authority", "tests/tests/mathematics", "tests/tests/step", "tests/tests/trust"];
-    let crates = ["linalg", "probability", "calculus", "infotheory"].map(|name| format!("{name}/tests/laws"));
-    for directory in crates.iter().map(String::as_str).chain(tests).chain(["transformer/tests/program"]) {
+    let tests = [
+        "tests/tests/authority",
+        "tests/tests/mathematics",
+        "tests/tests/step",
+        "tests/tests/trust",
+    ];
+    let crates = ["linalg", "probability", "calculus", "infotheory"]
+        .map(|name| format!("{name}/tests/laws"));
+    for directory in
+        crates.iter().map(String::as_str).chain(tests).chain(["transformer/tests/program"])
+    {
         let main = text(&format!("{directory}/main.rs"));
         let entries = root().join(directory).read_dir().expect("a directory").flatten();
-        for name in entries.filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned)) {
+        for name in
+            entries.filter_map(|entry| entry.path().file_stem()?.to_str().map(str::to_owned))
+        {
             let named = main.lines().any(|line| line.ends_with(&format!("mod {name};")));
             assert!(name == "main" || named, "{directory}/main.rs does not name {name}");
         }

@@ -740,7 +740,11 @@ fn the_zoo() {
     assert_eq!(ZOO.len(), stated("right in all "));
     let born = |case: &Case| case.1.origin.clone();
     let all: Vec<Born> = ZOO.iter().filter_map(|(_, c, _)| born(c.get()?)).collect();
-    assert_eq!(ZOO.len() - all.len(), stated("operands and arithmetic; "), "faults without an origin");
+    assert_eq!(
+        ZOO.len() - all.len(),
+        stated("operands and arithmetic; "),
+        "faults without an origin"
+    );
     let back = all.iter().filter(|b| b.direction == Backward && b.element != (0, 0));
     assert!(back.count() >= 2, "an element of a backward origin says nothing at (0, 0)");
     assert_eq!(origins, ZOO.len());
