@@ -1,0 +1,7 @@
+//! x
+
+use super::{Case, cases};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases! {}
+}
