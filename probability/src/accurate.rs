@@ -9,16 +9,9 @@
 //! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
 //! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
 
+pub(crate) use linalg::accurate::sum;
+use linalg::accurate::two_sum;
 use linalg::{Real, real::is_nan};
-
-/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing
-/// overflows.
-#[inline(always)]
-fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
-    let sum = a + b;
-    let b_seen = sum - a;
-    (sum, (a - (sum - b_seen)) + (b - b_seen))
-}
 
 /// <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
@@ -27,18 +20,6 @@ pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     let e = d.exp();
     // Where z − m is −∞ or overflows to it, nothing is lost: e is 0.
     if is_nan(lost) { e } else { e + e * lost }
-}
-
-/// <var>Σ xᵢ</var>, with what every addition lost added at the end.
-pub(crate) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
-    let (mut sum, mut lost) = (T::zero(), T::zero());
-    for x in terms {
-        let (next, loss) = two_sum(sum, x);
-        sum = next;
-        lost += loss;
-    }
-    // An infinite sum has lost NaN.
-    if is_nan(lost) { sum } else { sum + lost }
 }
 
 /// <var>Σ x/n</var>, exactly x where all are x; NaN of none.

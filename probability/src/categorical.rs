@@ -31,9 +31,54 @@ pub struct Categorical<T: Real = f64> {
 /// What a probability may be, as error messages say it.
 const SHARE: &str = "0 or more, and finite";
 
+/// How far n probabilities may sum from 1: <var>(n + 4)·2⁻²⁴</var>.
+///
+/// A softmax in `f32` leaves as much: n − 1 roundings of the sum that it divides by, one of every quotient (or two, of
+/// a reciprocal and a product), each of 2⁻²⁴ at most, in a sum that is then taken exactly. Probabilities that were
+/// computed in `f32` and widened to `f64` are still a distribution; what misses 1 by more was computed otherwise.
+///
+/// ```
+/// use probability::categorical::sum_tolerance;
+/// assert_eq!(sum_tolerance(12), (-20.0_f64).exp2());
+/// ```
+pub fn sum_tolerance(n: usize) -> f64 {
+    (n as f64 + 4.0) * (-24.0_f64).exp2()
+}
+
+/// Checks that numbers are a distribution: one at least, each finite and 0 or more, with sum 1 up to
+/// [`sum_tolerance`]. Returns the sum, which is rounded once.
+///
+/// The one rule of the workspace. The sum is seldom 1 itself, and what is made of the numbers must allow for that:
+/// divide by the returned sum (as [`Categorical`] does), or, where the numbers are used as they are, give a result that
+/// the sum carries out of its range the value at the end of the range. The entropy of \[1.0000000000000004\] is 0, not
+/// −4.4·10⁻¹⁶. −0 is 0.
+///
+/// # Errors
+/// No numbers, the first that is negative, infinite or NaN, or the sum.
+///
+/// ```
+/// use probability::{ProbabilityError, categorical::check_distribution};
+/// let single: Vec<f64> = [2.0, 1.0, 0.5].map(f32::exp).map(|e| e / 11.756_059_f32).map(f64::from).to_vec();
+/// assert!((check_distribution(&single)? - 1.0).abs() < 1e-7); // computed in f32
+/// assert_eq!(check_distribution(&[1.0000000000000004]), Ok(1.0000000000000004));
+/// let printed = check_distribution(&[0.4466, 0.1642, 0.0996, 0.0222, 0.0667]); // the textbook's A.2
+/// assert!(matches!(printed, Err(ProbabilityError::Sum { found, .. }) if (found - 0.7993).abs() < 1e-12));
+/// # Ok::<(), ProbabilityError>(())
+/// ```
+pub fn check_distribution<T: Real>(p: &[T]) -> Result<f64, ProbabilityError> {
+    let values = || p.iter().map(|p| p.to_f64());
+    check("probability", SHARE, values(), |p| p >= 0.0 && p.is_finite())?;
+    if p.is_empty() {
+        return Err(ProbabilityError::Empty { what: "probabilities" });
+    }
+    let (found, allowed) = (accurate::sum(values()), sum_tolerance(p.len()));
+    let right = (found - 1.0).abs() <= allowed;
+    if right { Ok(found) } else { Err(ProbabilityError::Sum { found, allowed }) }
+}
+
 impl<T: Real> Categorical<T> {
-    /// From probabilities. They may miss 1 by <var>n·2⁻²⁴</var>, which n roundings to `f32` explain; the
-    /// rest is divided out.
+    /// From probabilities, checked by [`check_distribution`]: they may miss 1 by what computing them in `f32` explains;
+    /// the rest is divided out.
     ///
     /// # Errors
     /// No probabilities, one that is negative, infinite or NaN, or a sum that is not 1.
@@ -46,17 +91,8 @@ impl<T: Real> Categorical<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn from_probabilities(p: &[T]) -> Result<Self, ProbabilityError> {
-        check("probability", SHARE, p.iter().map(|p| p.to_f64()), |p| p >= 0.0 && p.is_finite())?;
-        if p.is_empty() {
-            return Err(ProbabilityError::Empty { what: "probabilities" });
-        }
-        let found = accurate::sum(p.iter().copied()).to_f64();
-        let allowed = p.len() as f64 * (-24.0_f64).exp2();
-        if (found - 1.0).abs() <= allowed {
-            Self::from_weights(p)
-        } else {
-            Err(ProbabilityError::Sum { found, allowed })
-        }
+        check_distribution(p)?;
+        Self::from_weights(p)
     }
 
     /// In proportion to weights, of any scale from denormal to huge.

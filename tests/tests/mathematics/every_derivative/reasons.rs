@@ -79,6 +79,8 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "infotheory::cross_entropy::counted",
             "infotheory::cross_entropy::is_ignored",
             "infotheory::distribution::check",
+            "probability::categorical::check_distribution",
+            "probability::categorical::sum_tolerance",
             "linalg::real::is_nan",
             "probability::categorical::Categorical::len",
             "probability::running::Running::count",
