@@ -59,8 +59,8 @@ pub(crate) enum Inputs {
     Distributions,
     /// A square matrix, column by column.
     Square,
-    /// A matrix X of two columns more than rows, of which XXᵀ + 1 is a symmetric positive definite one.
-    Definite,
+    /// This many numbers, of sizes whose products stay in range.
+    Tame(usize),
 }
 
 /// A number in [0, 1) that looks random: the fractional part of a multiple of the golden ratio.
@@ -210,6 +210,7 @@ impl Scalar {
                 all.push(of(&|i, j| size / (1 + i + j) as f64));
                 all.push(of(&|i, j| if (i + 1) % n == j { size } else { 0.0 }));
                 all.push(of(&|i, j| size * 10_f64.powi(-8 * i as i32) * (fraction(i + n * j) + 0.1)));
+                all.push(of(&|i, j| size * 10_f64.powi(-3 * (i + j) as i32) * if i == j { 2.0 } else { 1.0 }));
             }
         }
         all
@@ -246,7 +247,16 @@ impl Inputs {
                 let pairs = all.iter().flat_map(|p| all.iter().map(move |q| (p, q)));
                 pairs.filter(|(p, q)| p.len() == q.len()).map(|(p, q)| [&p[..], q].concat()).collect()
             }
-            Inputs::Square | Inputs::Definite => scalar.squares(),
+            Inputs::Square => scalar.squares(),
+            // Eight of them multiplied stay in the range of either scalar.
+            Inputs::Tame(n) => {
+                let size = scalar.largest.log10() / 9.0;
+                let sizes = [-size, -0.7 * size, -1.0, -0.1, 0.0, 0.2, 1.0, size].into_iter().enumerate();
+                let above = sizes.map(|(i, e)| (scalar.nearest)(10_f64.powf(e) * (0.5 + 0.5 * fraction(i))));
+                let mut all: Vec<f64> = above.flat_map(|x| [x, -x]).collect();
+                all.extend([0.0, 1.0]);
+                tuples(&all, n, 300)
+            }
         }
     }
 
@@ -255,9 +265,9 @@ impl Inputs {
         let (infinite, nan) = (f64::INFINITY, f64::NAN);
         let n = match self {
             Inputs::Number | Inputs::Share => 1,
-            Inputs::Numbers(n) | Inputs::Shares(n) => n,
+            Inputs::Numbers(n) | Inputs::Shares(n) | Inputs::Tame(n) => n,
             Inputs::Multiple(n) => 2 * n,
-            Inputs::Square | Inputs::Definite => 4,
+            Inputs::Square => 4,
             Inputs::Distributions => 6,
             _ => 3,
         };
