@@ -181,12 +181,17 @@ impl<T: Real> Real for Dual<T> {
     #[inline(always)]
     fn tanh(self) -> Self {
         let t = self.value.tanh();
-        self.chain(t, T::one() - t * t)
+        self.chain(t, slope_of_tanh(self.value, t))
     }
     #[inline(always)]
     fn erf(self) -> Self {
         let bell = T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self.value * self.value).exp();
         self.chain(self.value.erf(), bell)
+    }
+    #[inline(always)]
+    fn erfc(self) -> Self {
+        let bell = T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self.value * self.value).exp();
+        self.chain(self.value.erfc(), -bell)
     }
     #[inline(always)]
     fn sin(self) -> Self {
@@ -208,6 +213,17 @@ impl<T: Real> Real for Dual<T> {
         };
         self.chain(self.value.abs(), slope)
     }
+}
+
+/// tanh′ x from x and t = tanh x: <var>1 − t²</var>, and where that cancels <var>4e/(1 + e)²</var> with
+/// <var>e = e^(−2|x|)</var>.
+#[inline(always)]
+pub(crate) fn slope_of_tanh<T: Real>(x: T, t: T) -> T {
+    let a = if x < T::zero() { -x } else { x };
+    let e = (-(a + a)).exp();
+    let share = T::one() / (T::one() + e);
+    let (near, far) = (T::one() - t * t, T::from_f64(4.0) * (e * share) * share);
+    if a < T::from_f64(0.5) { near } else { far }
 }
 
 #[cfg(test)]
@@ -240,6 +256,7 @@ mod tests {
         sqrt: 0.1..9.0, |x| x.sqrt();
         tanh: -3.0..3.0, |x| x.tanh();
         erf: -3.0..3.0, |x| Real::erf(x);
+        erfc: -3.0..3.0, |x| Real::erfc(x);
         sin: -9.0..9.0, |x| x.sin();
         cos: -9.0..9.0, |x| x.cos();
         abs: 0.1..9.0, |x| (-x).abs();

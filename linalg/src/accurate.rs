@@ -115,6 +115,6 @@ mod tests {
         assert!(sum([f64::INFINITY, f64::NEG_INFINITY]).is_nan() && sum([f64::NAN]).is_nan());
         assert_eq!(sum([f64::MAX, f64::MAX]), f64::INFINITY);
         assert_eq!(sum::<f64>([]).to_bits(), 0);
-        assert_eq!(sum([-0.0]).to_bits(), 0);
+        assert_eq!(sum([-0.0_f64]).to_bits(), 0);
     }
 }

@@ -75,16 +75,17 @@ impl Automaton {
     }
 
     /// States reached from one by edges without a character, itself among them.
-    fn closure(&self, state: usize, into: &mut Vec<usize>) {
-        if into.contains(&state) {
-            return;
-        }
-        into.push(state);
-        for &(by, to) in &self.edges[state] {
-            if by.is_none() {
-                self.closure(to, into);
+    fn closure(&self, state: usize) -> Vec<usize> {
+        let (mut into, mut seen, mut next) = (vec![state], HashSet::from([state]), 0);
+        while let Some(&state) = into.get(next) {
+            for &(by, to) in &self.edges[state] {
+                if by.is_none() && seen.insert(to) {
+                    into.push(to);
+                }
             }
+            next += 1;
         }
+        into
     }
 }
 
@@ -104,9 +105,7 @@ fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     let mut next = 0;
     while next < reached.len() {
         let Pair { x, y, .. } = reached[next];
-        let (mut xs, mut ys) = (Vec::new(), Vec::new());
-        a.closure(x, &mut xs);
-        b.closure(y, &mut ys);
+        let (xs, ys) = (a.closure(x), b.closure(y));
         if xs.contains(&a.end) || ys.contains(&b.end) {
             let mut text = Vec::new();
             let mut at = next;
@@ -131,15 +130,47 @@ fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     None
 }
 
+/// Characters of an automaton.
+const MOST: usize = 1 << 23;
+
 /// Proves that every text of `part` has one derivation.
 pub(super) fn prove(variables: &[Variable], part: &Part) -> Result<(), GrammarError> {
+    let length = |(_, fields): &(f64, Vec<String>), field: usize| fields[field].len() + 1;
+    let all: Vec<Vec<usize>> = variables
+        .iter()
+        .map(|v| {
+            let used = |field: usize| v.records.iter().map(|r| length(r, field)).sum();
+            (0..v.fields.len()).map(used).collect()
+        })
+        .collect();
+    match size(&all, part) {
+        found if found > MOST => Err(GrammarError::TooLong { found, most: MOST }),
+        _ => proved(variables, part),
+    }
+}
+
+/// States of a part's automaton, where a use of a field has `all` of its variable.
+fn size(all: &[Vec<usize>], part: &Part) -> usize {
+    let sum = |sizes: &mut dyn Iterator<Item = usize>| {
+        sizes.fold(1, |sum: usize, size| sum.saturating_add(size))
+    };
+    match part {
+        Part::Text(text) => text.len(),
+        Part::Use(v, field) => all[*v][*field],
+        Part::Sequence(parts) => sum(&mut parts.iter().map(|p| size(all, p))),
+        Part::Choice(of) => sum(&mut of.iter().map(|(_, p)| size(all, p))),
+        Part::Scope(_, inside) => size(all, inside),
+    }
+}
+
+fn proved(variables: &[Variable], part: &Part) -> Result<(), GrammarError> {
     match part {
         Part::Text(_) | Part::Use(..) => Ok(()),
-        Part::Sequence(parts) => parts.iter().try_for_each(|p| prove(variables, p)),
+        Part::Sequence(parts) => parts.iter().try_for_each(|p| proved(variables, p)),
         Part::Choice(of) => {
             let of: Vec<&Part> = of.iter().map(|a| &a.1).collect();
             apart(&of, |a| Automaton::of(variables, a, None), |a| beginning(variables, a))?;
-            of.into_iter().try_for_each(|a| prove(variables, a))
+            of.into_iter().try_for_each(|a| proved(variables, a))
         }
         Part::Scope(v, inside) => {
             let records: Vec<usize> = (0..variables[*v].records.len()).collect();
@@ -148,7 +179,7 @@ pub(super) fn prove(variables: &[Variable], part: &Part) -> Result<(), GrammarEr
                 |&record| Automaton::of(variables, inside, Some((*v, record))),
                 |&record| variables[*v].records[record].1.first().cloned().unwrap_or_default(),
             )?;
-            prove(variables, inside)
+            proved(variables, inside)
         }
     }
 }
