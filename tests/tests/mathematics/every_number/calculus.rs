@@ -1,6 +1,7 @@
 //! Activations and their slopes, routes to a derivative, optimisers, schedules.
 
-use super::inputs::Inputs::{Multiple, Number, Numbers, Tame, Vector};
+use super::inputs::Inputs::{Multiple, Number, Numbers, Square, Tame, Vector, Weights};
+use super::linalg::{eigenvalues, square};
 use super::probability::{below, number};
 use super::{Case, cases, doubles};
 use calculus::activation::{
@@ -10,6 +11,9 @@ use calculus::activation::{
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
+use calculus::line_search::Backtracking;
+use calculus::schedule::{EarlyStopping, Plateau, Schedule};
+use calculus::stationary::{Kind, classify, classify_at, curvatures};
 use calculus::taylor::{self, Series};
 use calculus::{Dual, Traced, clip, derivative, depth, stability};
 use linalg::{Real, vector};
@@ -52,6 +56,11 @@ fn gate(x: Exact) -> (Exact, Exact) {
     let root = (two / Exact::pi()).sqrt();
     let g = logistic(two * root * (x + c * x * x * x));
     (g, two * root * g * (Exact::one() - g) * (Exact::one() + number::<Exact>(3.0) * c * x * x))
+}
+
+fn symmetric(x: &[f64]) -> linalg::Matrix<f64> {
+    let a = square(x);
+    (&a * 0.5) + (a.transpose() * 0.5)
 }
 
 fn clipped<T: Real>(x: &[T]) -> (Vec<T>, usize) {
@@ -103,7 +112,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "clip::scale", Vector, Result 1.0 => |x| scaled(x);
         "depth::factors", Numbers(1), Conditioned 8.0 => |x| depth::factors(2, |_, v| v * Dual::constant(number(0.5)), x[0]);
         "depth::gradients" "depth::residual", Tame(4), Conditioned 8.0 => |x| (depth::gradients(x), depth::residual(x));
-        "depth::rate", Vector, Conditioned 8.0 => |x| depth::rate(x), as |x| {
+        "depth::rate", Weights, Conditioned 8.0 => |x| depth::rate(x), as |x| {
             if x.is_empty() { Exact::one() } else { (vector::sum_of(x.len(), |i| x[i].abs().ln()) / number(x.len() as f64)).exp() }
         };
         "depth::paths", Tame(4), Conditioned 8.0 => |x| depth::paths(x);
@@ -181,6 +190,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "clip::by_global_norm" "clip::factor", Multiple(2), Conditioned 8.0 => |x| {
             let mut g = x.to_vec();
             let norm = clip::by_global_norm(&mut g, 1.0);
+            assert!(!(clip::factor(norm, 1.0) > 1.0));
             (norm, g)
         }, as |x| {
             let norm = vector::dot(x, x).sqrt();
@@ -188,8 +198,70 @@ pub(crate) fn cases() -> Vec<Case> {
             if norm > number(f64::MAX) { return Ok((norm, x.to_vec())) }
             let share = Exact::one() / (norm + number(1e-6));
             let factor = if share < Exact::one() { share } else { Exact::one() };
-            let _ = clip::factor(1.0, 1.0);
             (norm, x.iter().map(|&x| x * factor).collect::<Vec<_>>())
+        };
+        "depth::depth_of_vanishing", Numbers(2), Whole 0.0 => |x| {
+            // rateⁿ is at most the smallest, and that of a layer less is not, within rounding.
+            let (rate, smallest) = (x[0].abs(), x[1].abs());
+            let found = depth::depth_of_vanishing(rate, smallest);
+            let shrinks = rate < 1.0 && smallest > 0.0;
+            let right = found.is_none_or(|n| n == 0 || rate == 0.0 || {
+                let (n, share) = (n as f64, smallest.ln() / rate.ln());
+                n >= share * (1.0 - 1e-14) && n - 1.0 <= share * (1.0 + 1e-14)
+            });
+            f64::from(u8::from(!right || (found.is_none() && shrinks && rate > 0.0)))
+        };
+        "line_search::Backtracking::minimize" "line_search::Backtracking::search", Number, Whole 0.0 => |x| {
+            // Never uphill, and it ends.
+            let rule = Backtracking::default();
+            let found = rule.search(|v| v[0] * v[0], x, &[-2.0 * x[0]], x[0] * x[0], -4.0 * x[0] * x[0]);
+            let least = rule.minimize(|v| v[0] * v[0], x, 1e-9, 50);
+            let higher = found.is_ok_and(|f| f.value > x[0] * x[0]) || least.is_ok_and(|m| m.value > x[0] * x[0]);
+            f64::from(u8::from(higher))
+        };
+        "schedule::Schedule::rate", Numbers(2), Whole 0.0 => |x| {
+            // Between the least and the highest rate, to a rounding.
+            let (minimum, peak) = (x[0].abs().min(x[1].abs()), x[0].abs().max(x[1].abs()));
+            let all = [
+                Schedule::Cosine { peak, minimum, warmup: 2, total: 9 },
+                Schedule::Linear { peak, minimum, warmup: 2, total: 9 },
+                Schedule::Constant { rate: peak },
+            ];
+            let rates = all.iter().flat_map(|s| [2, 3, 5, 8, 9, 1000, u64::MAX].map(|step| s.rate(step)));
+            let slack = 4.0 * f64::EPSILON * peak + 5e-324;
+            let out = rates.filter(|r| peak.is_finite() && !(minimum - slack <= *r && *r <= peak + slack)).count();
+            out as f64
+        };
+        "schedule::EarlyStopping::best" "schedule::EarlyStopping::stop" "schedule::Plateau::new" "schedule::Plateau::rate", Vector, Whole 0.0 => |x| {
+            let (mut stopping, mut plateau) = (EarlyStopping::new(2), Plateau::new(1.0, 0.5, 1, 1e-4));
+            let rates: Vec<f64> = x.iter().map(|&x| { stopping.stop(x); plateau.rate(x) }).collect();
+            let best = x.iter().fold(f64::INFINITY, |m, x| m.min(*x));
+            let falls = rates.windows(2).all(|w| w[1] <= w[0]) && rates.iter().all(|r| *r > 0.0 && *r <= 1.0);
+            f64::from(u8::from(stopping.best() != best || !falls))
+        };
+        "stationary::curvatures" "stationary::classify" "stability::sharpness", Square, Normwise 32.0 => |x| {
+            let a = symmetric(x);
+            let found = curvatures(&a)?;
+            let kind = classify(&a)?;
+            assert_eq!(kind.curvatures, found);
+            assert!(found.len() < 9 || stability::sharpness(|v| v[0] * v[0], &[1.0]).is_ok());
+            found
+        }, as |x| {
+            let doubles: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
+            let a = symmetric(&doubles);
+            curvatures(&a)?;
+            eigenvalues(a.map(Exact::of)).into_iter().rev().collect::<Vec<_>>()
+        };
+        "stationary::classify_at", Number, Whole 0.0 => |x| {
+            // x·v² at 0: the sign of x decides, and is never mistaken.
+            let curvature = x[0];
+            let found = classify_at(|v| v[0] * v[0] * Traced::constant(Dual::constant(curvature)), &[0.0], 0.0)?;
+            let right = match found.kind {
+                Kind::Minimum => curvature > 0.0,
+                Kind::Maximum => curvature < 0.0,
+                _ => curvature == 0.0,
+            };
+            f64::from(u8::from(!right))
         };
         "check::difference_step", Number, Result 2.0 => |x| calculus::check::difference_step(x[0]), as |x| {
             let cube = (number::<Exact>(f64::EPSILON).ln() / number(3.0)).exp();

@@ -1,6 +1,6 @@
 //! Entropies, divergences, losses, codes.
 
-use super::inputs::Inputs::{Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Vector, Weights};
+use super::inputs::Inputs::{Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Table, Tables, Tame, Vector, Weights};
 use super::linalg::{halves, measured};
 use super::probability::{lse, number};
 use super::{Case, Refused, cases, doubles};
@@ -10,7 +10,8 @@ use infotheory::markov::MarkovChain;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
-use infotheory::{InfoError, cross_entropy, distribution, divergence, entropy, gaussian};
+use infotheory::ngram::{NGram, Smoothing};
+use infotheory::{InfoError, cross_entropy, distribution, divergence, entropy, gaussian, shannon};
 use linalg::{Matrix, Real, matrix, vector};
 use num_traits::{One, Zero};
 use tests::exact::Exact;
@@ -61,6 +62,19 @@ fn surprisal(z: &[Exact]) -> Exact {
 /// Half of the numbers from 0 to 1 as a distribution over two.
 fn chain(x: &[f64]) -> Result<MarkovChain, InfoError> {
     MarkovChain::new(matrix(2, 2, &[1.0 - x[0], x[0], x[1], 1.0 - x[1]]))
+}
+
+/// Numbers as counts: the largest is the largest count.
+fn counts(w: &[f64]) -> Vec<u64> {
+    w.iter().map(|&w| w as u64).collect()
+}
+
+fn whole(n: u64) -> Exact {
+    number::<Exact>((n >> 32) as f64) * number(4_294_967_296.0) + number((n & 0xffff_ffff) as f64)
+}
+
+fn covariance(x: &[f64]) -> Matrix<f64> {
+    matrix(2, 2, &[1.0 + x[0] * x[0], x[0] * x[1], x[0] * x[1], 1.0 + x[1] * x[1]])
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -131,31 +145,31 @@ pub(crate) fn cases() -> Vec<Case> {
             gaussian::mutual_information(x[0])?;
             -number::<Exact>(0.5) * (Exact::one() - x[0] * x[0]).ln()
         };
-        "joint::Joint::new" "joint::Joint::table", Distribution, Result 0.0 => |p| Joint::new(matrix(1, p.len(), p))?.table().clone();
-        "joint::Joint::independent" "joint::Joint::transposed", Distributions, Result 4.0 => |x| table(x)?.transposed().table().clone();
-        "joint::Joint::through", Distributions, Result 4.0 => |x| {
+        "joint::Joint::new" "joint::Joint::table", Table, Result 0.0 => |p| Joint::new(matrix(1, p.len(), p))?.table().clone();
+        "joint::Joint::independent" "joint::Joint::transposed", Tables, Result 4.0 => |x| table(x)?.transposed().table().clone();
+        "joint::Joint::through", Tables, Result 4.0 => |x| {
             let (p, q) = halves(x);
             Joint::through(p, &Matrix::from_fn(q.len(), p.len(), |i, _| q[i]))?.table().clone()
         };
-        "joint::Joint::x" "joint::Joint::y", Distributions, Result 8.0 => |x| {
+        "joint::Joint::x" "joint::Joint::y", Tables, Result 8.0 => |x| {
             let table = table(x)?;
             (table.x().to_vec(), table.y().to_vec())
         };
-        "joint::Joint::entropy" "joint::Joint::entropy_of_x" "joint::Joint::entropy_of_y", Distributions, Conditioned 16.0 => |x| {
+        "joint::Joint::entropy" "joint::Joint::entropy_of_x" "joint::Joint::entropy_of_y", Tables, Conditioned 16.0 => |x| {
             let table = table(x)?;
             [table.entropy().0, table.entropy_of_x().0, table.entropy_of_y().0]
         };
-        "joint::Joint::entropy_of_x_given_y" "joint::Joint::entropy_of_y_given_x", Distributions, Conditioned 16.0 => |x| {
+        "joint::Joint::entropy_of_x_given_y" "joint::Joint::entropy_of_y_given_x", Tables, Conditioned 16.0 => |x| {
             let table = table(x)?;
             [table.entropy_of_x_given_y().0, table.entropy_of_y_given_x().0]
         };
-        "joint::Joint::mutual_information", Distribution, Conditioned 32.0 => |p| {
+        "joint::Joint::mutual_information", Table, Conditioned 32.0 => |p| {
             // A table in which each x is the y with this probability.
             let n = p.len();
             Joint::new(Matrix::from_fn(n, n, |i, j| if i == j { p[i] } else { p[i] - p[i] }))?.mutual_information()
         };
-        "joint::Joint::pointwise", Distributions, Conditioned 16.0, unless ["never occurs"] => |x| table(x)?.pointwise(0, 0)?;
-        "joint::Joint::conditional_kl", Distributions, Conditioned 16.0 => |x| {
+        "joint::Joint::pointwise", Tables, Conditioned 16.0, unless ["never occurs"] => |x| table(x)?.pointwise(0, 0)?;
+        "joint::Joint::conditional_kl", Tables, Conditioned 16.0 => |x| {
             let (p, q) = halves(x);
             Joint::new(matrix(1, p.len(), p))?.conditional_kl(&Joint::new(matrix(1, q.len(), q))?)?
         };
@@ -220,10 +234,81 @@ pub(crate) fn cases() -> Vec<Case> {
         };
     };
     all.extend(doubles! {
+        "shannon::plug_in" "shannon::miller_madow", Weights, Result 8.0 => |w| {
+            (shannon::plug_in(&counts(w))?, shannon::miller_madow(&counts(w))?)
+        }, as |w| {
+            let doubles: Vec<f64> = w.iter().map(|w| w.to_f64()).collect();
+            let counts = counts(&doubles);
+            shannon::plug_in(&counts)?;
+            let exactly: Vec<Exact> = counts.iter().map(|&c| whole(c)).collect();
+            let n = vector::sum(&exactly);
+            let plain = entropy_of(&exactly.iter().map(|&c| c / n).collect::<Vec<_>>());
+            let different = counts.iter().filter(|&&c| c > 0).count() as f64;
+            (plain, plain + number::<Exact>(different - 1.0) / (n + n))
+        };
+        "shannon::guessing_bounds", Weights, Conditioned 16.0 => |w| shannon::guessing_bounds(&counts(w))?, as |w| {
+            let doubles: Vec<f64> = w.iter().map(|w| w.to_f64()).collect();
+            let mut counts = counts(&doubles);
+            shannon::guessing_bounds(&counts)?;
+            counts.sort_unstable_by(|a, b| b.cmp(a));
+            let exactly: Vec<Exact> = counts.iter().map(|&c| whole(c)).collect();
+            let n = vector::sum(&exactly);
+            let q: Vec<Exact> = exactly.iter().map(|&c| c / n).collect();
+            let next = |k: usize| q.get(k + 1).copied().unwrap_or_else(Exact::zero);
+            let k = |k: usize| number::<Exact>((k + 1) as f64);
+            (vector::sum_of(q.len(), |i| k(i) * (q[i] - next(i)) * k(i).ln()), entropy_of(&q))
+        };
+        "gaussian::entropy_of_covariance", Tame(2), Conditioned 16.0, unless ["positive definite"] => |x| {
+            gaussian::entropy_of_covariance(&covariance(x))?
+        }, as |x| {
+            let doubles: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
+            gaussian::entropy_of_covariance(&covariance(&doubles))?;
+            let c = covariance(&doubles).map(Exact::of);
+            let determinant = c[(0, 0)] * c[(1, 1)] - c[(0, 1)] * c[(1, 0)];
+            let e = (number::<Exact>(2.0) * Exact::pi() * Exact::one().exp()).ln();
+            e + number::<Exact>(0.5) * determinant.ln()
+        };
+        "markov::MarkovChain::entropy_rate" "markov::MarkovChain::after" "markov::MarkovChain::surprisals", Shares(2), Conditioned 16.0 => |x| {
+            let chain = chain(x)?;
+            assert_eq!(chain.after(0), &[1.0 - x[0], x[0]]);
+            (chain.entropy_rate()?, chain.surprisals(&[0, 1, 0])?)
+        }, as |x| {
+            let (a, b) = (x[0], x[1]);
+            if a + b == Exact::zero() { return Err(Refused("two chains".into())) }
+            // What the chain holds is 1 − x as f64 has it.
+            let rest = |x: Exact| Exact::of(1.0 - x.to_f64());
+            let rate = (b * entropy_of(&[a, rest(a)]) + a * entropy_of(&[b, rest(b)])) / (a + b);
+            (rate, [-a.ln(), -b.ln()])
+        };
+        "markov::mean_of_dependent" "markov::Interval::holds", Vector, Conditioned 8.0 => |x| {
+            let row: Vec<Nats> = x.iter().map(|&x| Nats(x)).collect();
+            let found = infotheory::markov::mean_of_dependent(&row)?;
+            assert!(found.margin.0.is_nan() || found.mean.0.is_infinite() || found.holds(found.mean));
+            found.mean
+        }, as |x| {
+            if x.len() < 4 { return Err(Refused("few".into())) }
+            vector::sum(x) / number(x.len() as f64)
+        };
+        "ngram::NGram::probability" "ngram::NGram::cross_entropy", Number, Whole 16.0 => |alpha| {
+            let counted = NGram::count(2, 3, &[0, 1, 0, 1, 2]);
+            let rule = Smoothing::Additive(alpha[0]);
+            let loss = counted.cross_entropy(rule, &[0, 1, 2])?.0;
+            let sum: f64 = (0..3).map(|w| counted.probability(rule, &[0], w)).sum();
+            assert!(loss >= 0.0);
+            (sum - 1.0).abs() / f64::EPSILON
+        };
+        "arithmetic::Frequencies::of_weights", Weights, Whole 0.0 => |w| {
+            let found = Frequencies::of_weights(w)?;
+            let all: u32 = (0..w.len()).map(|i| found.range(i).len() as u32).sum();
+            f64::from(u8::from(all != infotheory::arithmetic::TOTAL))
+        };
         "bits", Number, Conditioned 2.0 => |x| infotheory::bits(x[0]), as |x| x[0] / number::<Exact>(2.0).ln();
         "perplexity", Number, Result 2.0 => |x| infotheory::perplexity(x[0]), as |x| x[0].exp();
-        "markov::MarkovChain::new" "markov::MarkovChain::stationary", super::inputs::Inputs::Shares(2), Conditioned 8.0 => |x| {
-            chain(x)?.stationary()?
+        "markov::MarkovChain::new" "markov::MarkovChain::states" "markov::MarkovChain::stationary" "markov::MarkovChain::sample", Shares(2), Conditioned 8.0 => |x| {
+            let chain = chain(x)?;
+            let walk = chain.sample(&probability::Random::new(1, 0, 0), 3);
+            assert!(chain.states() == 2 && walk.is_ok_and(|walk| walk.len() == 3) == chain.stationary().is_ok());
+            chain.stationary()?
         }, as |x| {
             // π₀·a = π₁·b, of the columns as f64 has them.
             let (a, b) = (x[0], x[1]);
@@ -242,7 +327,7 @@ pub(crate) fn cases() -> Vec<Case> {
             let whole = infotheory::prefix_code::kraft(&lengths) > 1.0;
             vec![f64::from(u8::from(whole)), f64::from(u8::from(!(-1e-12..=1.0 + 1e-12).contains(&above)))]
         };
-        "arithmetic::Frequencies::of" "arithmetic::Frequencies::cost", Distribution, Whole 4.0 => |p| {
+        "arithmetic::Frequencies::of" "arithmetic::Frequencies::cost", Table, Whole 4.0 => |p| {
             let found = Frequencies::of(p)?;
             let all: u32 = (0..p.len()).map(|i| found.range(i).len() as u32).sum();
             assert_eq!(all, infotheory::arithmetic::TOTAL);

@@ -13,7 +13,7 @@ use linalg::product::{self, Product, transposed};
 use linalg::rotation::{self, Pairs};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
-use linalg::{Error, Matrix, Real, affine, apply, basis, gram, matrix, norm, outer, projection};
+use linalg::{Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, norm, outer, projection};
 use linalg::{pullback, scaled_dot, similarity, sinusoid, spectrum, vector};
 use num_traits::{One, Zero};
 use tests::exact::{Exact, certified};
@@ -28,11 +28,6 @@ pub(super) fn square<T: Real>(x: &[T]) -> Matrix<T> {
     matrix(n, n, x)
 }
 
-/// Of two rows.
-fn pairs<T: Real>(x: &[T]) -> Matrix<T> {
-    matrix(2, x.len() / 2, x)
-}
-
 fn adapter<T: Real>(x: &[T]) -> Result<Adapter<T>, Error> {
     Adapter::new(matrix(1, 2, &x[..2]), matrix(2, 1, &x[2..4]), 0.5)
 }
@@ -41,6 +36,12 @@ fn written<T: Real>(x: &[T], write: impl FnOnce(&mut Matrix<T>)) -> Matrix<T> {
     let mut c = matrix(2, 2, x);
     write(&mut c);
     c
+}
+
+fn added<T: Real>(x: &[T]) -> Vec<T> {
+    let mut sum = vec![T::zero()];
+    vector::add_all(&mut sum, x.len(), |i, sum| sum[0] += x[i]);
+    sum
 }
 
 /// A matrix of f64 as exact numbers.
@@ -72,7 +73,7 @@ pub(super) fn measured(x: &[f64], f: impl Fn() -> Vec<Exact>) -> Vec<f64> {
 }
 
 /// Eigenvalues of a small symmetric matrix, largest first: Jacobi's rotations, of which every sweep doubles the digits.
-fn eigenvalues(mut a: Matrix<Exact>) -> Vec<Exact> {
+pub(super) fn eigenvalues(mut a: Matrix<Exact>) -> Vec<Exact> {
     let n = a.nrows();
     let one = Exact::one();
     for _ in 0..if n > 1 { 14 } else { 0 } {
@@ -268,17 +269,17 @@ pub(crate) fn cases() -> Vec<Case> {
             let [a, b] = pullback(&Hadamard, [&a, &b], &u)?;
             (a, b)
         };
-        "basis::orthonormal", Square, Conditioned 16.0 => |x| basis::orthonormal(&square(x), 1e-2)?;
-        "cholesky::Cholesky::of" "cholesky::Cholesky::lower", Square, Conditioned 8.0, unless ["positive definite"] => |x| {
+        "basis::orthonormal", Square, Normwise 16.0 => |x| basis::orthonormal(&square(x), 1e-2)?;
+        "cholesky::Cholesky::of" "cholesky::Cholesky::lower", Square, Normwise 8.0, unless ["positive definite"] => |x| {
             Cholesky::of(&square(x))?.lower().clone()
         };
-        "cholesky::Cholesky::log_determinant", Square, Conditioned 8.0, unless ["positive definite"] => |x| {
+        "cholesky::Cholesky::log_determinant", Square, Normwise 8.0, unless ["positive definite"] => |x| {
             Cholesky::of(&square(x))?.log_determinant()
         };
-        "cholesky::Cholesky::whiten", Square, Conditioned 16.0, unless ["positive definite"] => |x| {
+        "cholesky::Cholesky::whiten", Square, Normwise 16.0, unless ["positive definite"] => |x| {
             Cholesky::of(&square(x))?.whiten(&square(x))?
         };
-        "cholesky::Cholesky::solve", Square, Conditioned 16.0, unless ["positive definite"] => |x| {
+        "cholesky::Cholesky::solve", Square, Normwise 16.0, unless ["positive definite"] => |x| {
             let a = square(x);
             Cholesky::of(&a)?.solve(&Matrix::from_element(a.nrows(), 1, Real::from_f64(1.0)))?
         };
@@ -289,19 +290,19 @@ pub(crate) fn cases() -> Vec<Case> {
         "hadamard::add_product", Tame(3), Conditioned 2.0 => |x| written(&[x[0]; 4], |c| {
             hadamard::add_product(c.as_view_mut(), matrix(2, 2, &[x[1]; 4]).as_view(), matrix(2, 2, &[x[2]; 4]).as_view());
         });
-        "krylov::power_iteration" "krylov::operator", Tame(4), Conditioned 32.0, unless ["zero"] => |x| {
+        "krylov::power_iteration" "krylov::operator", Tame(4), Normwise 32.0, unless ["zero", "direction"] => |x| {
             let a = matrix(2, 2, x);
             power_iteration(operator(&a)?, &[Real::from_f64(0.6), Real::from_f64(0.8)], 2, 0.0)?.vector
         };
-        "lu::Lu::of" "lu::Lu::solve", Square, Conditioned 32.0, unless ["singular"] => |x| {
+        "lu::Lu::of" "lu::Lu::solve", Square, Normwise 32.0, unless ["singular"] => |x| {
             let a = square(x);
             Lu::of(&a)?.solve(&Matrix::from_element(a.nrows(), 1, Real::from_f64(1.0)))?
         };
-        "lu::Lu::inverse", Square, Conditioned 32.0, unless ["singular"] => |x| Lu::of(&square(x))?.inverse()?;
-        "lu::Lu::log_determinant", Square, Conditioned 32.0 => |x| Lu::of(&square(x))?.log_determinant().ln;
-        "lu::trace", Square, Conditioned 4.0 => |x| lu::trace(&square(x))?;
-        "lu::log_determinant", Square, Conditioned 32.0 => |x| lu::log_determinant(&square(x))?.ln;
-        "lu::solve", Square, Conditioned 32.0, unless ["singular"] => |x| {
+        "lu::Lu::inverse", Square, Normwise 32.0, unless ["singular"] => |x| Lu::of(&square(x))?.inverse()?;
+        "lu::Lu::log_determinant", Square, Normwise 32.0 => |x| Lu::of(&square(x))?.log_determinant().ln;
+        "lu::trace", Vector, Conditioned 4.0 => |x| lu::trace(&Matrix::from_diagonal(&nalgebra::DVector::from_column_slice(x)))?;
+        "lu::log_determinant", Square, Normwise 32.0 => |x| lu::log_determinant(&square(x))?.ln;
+        "lu::solve", Square, Normwise 32.0, unless ["singular"] => |x| {
             let a = square(x);
             lu::solve(&a, &a.columns(0, a.ncols().min(1)).into_owned())?
         };
@@ -335,11 +336,11 @@ pub(crate) fn cases() -> Vec<Case> {
             [turned.at(0, 0), turned.at(0, 1), turned.at(1, 0), turned.at(1, 1)]
         };
         "projection::onto", Multiple(2), Conditioned 8.0 => |x| { let (x, d) = halves(x); projection::onto(x, d)? };
-        "projection::onto_span", Tame(6), Conditioned 16.0 => |x| {
+        "projection::onto_span", Tame(6), Normwise 16.0 => |x| {
             let q = basis::orthonormal(&matrix(2, 1, &x[..2]), 1e-8)?;
             projection::onto_span(&matrix(2, 2, &x[2..]), &q)?
         };
-        "projection::away_from_span", Tame(6), Conditioned 16.0 => |x| {
+        "projection::away_from_span", Tame(6), Normwise 16.0 => |x| {
             let q = basis::orthonormal(&matrix(2, 1, &x[..2]), 1e-8)?;
             projection::away_from_span(&matrix(2, 2, &x[2..]), &q)?
         };
@@ -367,6 +368,19 @@ pub(crate) fn cases() -> Vec<Case> {
         "vector::reduce", Multiple(2), Conditioned 4.0 => |x| { let (x, y) = halves(x); vector::reduce(x, y, |x, y| x - y) };
         "vector::reduce3", Tame(3), Conditioned 4.0 => |x| vector::reduce3(&x[..1], &x[1..2], &x[2..], |x, y, z| x * y * z);
         "vector::sum_of", Vector, Conditioned 4.0 => |x| vector::sum_of(x.len(), |i| x[i]);
+        "vector::add_all", Vector, Conditioned 4.0 => |x| {
+            added(x)
+        };
+        "accurate::sum" "accurate::Sum::new" "accurate::Sum::push" "accurate::Sum::value", Vector, Conditioned 1.0 => |x| {
+            let mut sum = accurate::Sum::new();
+            x.iter().for_each(|&x| sum.push(x));
+            [accurate::sum(x.iter().copied()), sum.value()]
+        }, as |x| [x.iter().fold(Exact::zero(), |sum, &x| sum + x); 2];
+        "accurate::two_sum", Numbers(2), Conditioned 1.0 => |x| accurate::two_sum(x[0], x[1]).0, as |x| x[0] + x[1];
+        "gather::index" "real::is_nan", Number, Result 0.0 => |x| {
+            let found = linalg::gather::index(x[0], 7).unwrap_or(99);
+            if linalg::real::is_nan(x[0]) { x[0] } else { Real::from_f64(found as f64) }
+        };
         "vector::maximum", Vector, Result 0.0 => |x| vector::maximum(x);
         "vector::axpy", Tame(3), Conditioned 2.0 => |x| {
             let mut y = vec![x[0]];
@@ -389,7 +403,7 @@ pub(crate) fn cases() -> Vec<Case> {
             let found = if last == Exact::zero() { Exact::Infinite(false) } else { first / last };
             (found, found)
         };
-        "svd::rank" "svd::Svd::rank" "svd::Svd::rank_above", Square, Whole 0.0 => |x| ranks(x)?;
+        "svd::rank" "svd::Svd::rank_above", Square, Whole 0.0 => |x| ranks(x)?;
         "symmetric::SymmetricEigen::of" "symmetric::SymmetricEigen::map", Square, Whole 32.0 => |x| symmetric(x)?;
         "low_rank::LowRank::of" "low_rank::LowRank::matrix" "low_rank::LowRank::spectral_error"
             "low_rank::LowRank::frobenius_error", Square, Whole 32.0 => |x| low_rank(x)?;

@@ -1,24 +1,30 @@
 //! Distributions, tables, moments, normalisation, intervals.
 
 use super::inputs::Inputs::{
-    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Square, Tame, Vector, Weights,
+    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Square, Tables, Tame, Vector, Weights,
 };
 use super::linalg::{halves, measured, square};
 use super::{Case, Refused, cases, doubles};
 use linalg::{Matrix, Real, matrix, vector};
 use num_traits::{One, Zero};
+use probability::alias::AliasTable;
+use probability::categorical::check_distribution;
+use probability::dropout::{Dropout, Order};
 use probability::gaussian::Gaussian;
+use probability::initialise::Initialiser;
 use probability::layer_norm::{layer_norm, standardise};
 use probability::log_sum_exp::{StreamingLogSumExp, log_sum_exp};
 use probability::mask::masked_softmax;
 use probability::multivariate::MultivariateGaussian;
 use probability::rms_norm::rms_norm;
 use probability::running::Running;
+use probability::sample::Sampler;
+use probability::transform::Logits;
 use probability::softmax::{
     log_softmax, softmax, softmax_in_place, softmax_into, tempered_softmax,
 };
 use probability::{
-    Categorical, Joint, ProbabilityError, Random, bayes, diffusion, dropout, gumbel, interval, likelihood,
+    Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, paired, gumbel, interval, likelihood,
     moments, sigmoid,
 };
 use tests::exact::Exact;
@@ -56,6 +62,19 @@ fn joint<T: Real>(p: &[T]) -> Result<Joint<T>, ProbabilityError> {
 
 fn fitted<T: Real>(x: &[T]) -> Result<Categorical<T>, ProbabilityError> {
     likelihood::fit_categorical(&[3, 0, 1], x[0].to_f64())
+}
+
+fn number_of<T: Real>(_: &[T], x: f64) -> T {
+    T::from_f64(x)
+}
+
+/// The first factors of a mask; a step of NaN has none, and −1 is evaluation.
+fn dropped<T: Real>(step: T) -> Vec<T> {
+    let rule = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
+    let Some(mask) = rule.mask(step) else { return vec![step] };
+    let mut all = vec![mask.factor(0)];
+    mask.runs(0, 3, |_, factors| all.extend_from_slice(factors));
+    all
 }
 
 /// Distributions that are made of counts, at one outcome; and the number.
@@ -102,14 +121,9 @@ pub(super) fn lse(z: &[Exact]) -> Exact {
     most + vector::sum_of(z.len(), |i| (z[i] - most).exp()).ln()
 }
 
-/// Φ(z): ½·erfc(−z/√2), with as many digits as 1 + erf needs.
+/// Φ(z) = ½·erfc(−z/√2).
 pub(super) fn below(z: Exact) -> Exact {
-    let half = number::<Exact>(0.5);
-    if z < number(-200.0) {
-        // Mills' ratio: φ(z)/|z|·(1 − 1/z² + 3/z⁴ − …), below every float.
-        return Exact::zero();
-    }
-    half + half * (z / number::<Exact>(2.0).sqrt()).erf()
+    number::<Exact>(0.5) * (-z / number::<Exact>(2.0).sqrt()).erfc()
 }
 
 /// A covariance, as XXᵀ + 1 of the first four numbers.
@@ -178,7 +192,7 @@ pub(crate) fn cases() -> Vec<Case> {
         };
         "categorical::Categorical::cumulative", Weights, Result 4.0 => |w| Categorical::from_weights(w)?.cumulative();
         "categorical::Categorical::mode", Weights, Result 0.0 => |w| Categorical::from_weights(w)?.mode();
-        "categorical::Categorical::product", Distributions, Result 4.0 => |x| {
+        "categorical::Categorical::product", Tables, Result 4.0 => |x| {
             let (p, q) = halves(x);
             let both = Categorical::from_weights(p)?.product(&Categorical::from_weights(q)?);
             both.probabilities().to_vec()
@@ -190,6 +204,12 @@ pub(crate) fn cases() -> Vec<Case> {
         };
         "diffusion::diffuse", Numbers(2), Conditioned 4.0 => |x| diffusion::diffuse(&x[..1], 0.3, &x[1..])?;
         "dropout::dropout", Vector, Conditioned 4.0 => |x| dropout::dropout(x, 0.5, 3, 1)?;
+        "dropout::Dropout::mask" "dropout::DropoutMask::factor" "dropout::DropoutMask::runs", Number, Result 1.0 => |x| dropped(x[0]);
+        "categorical::check_distribution", Distribution, Result 1.0 => |p| {
+            // The sum, as f64 has it.
+            let sum = check_distribution(p)?;
+            number_of(p, sum)
+        }, as |p| vector::sum(p);
         "gaussian::Gaussian::new" "gaussian::Gaussian::mean" "gaussian::Gaussian::deviation", Numbers(2), Result 0.0 => |x| {
             let g = gaussian(x)?;
             (g.mean(), g.deviation())
@@ -214,13 +234,13 @@ pub(crate) fn cases() -> Vec<Case> {
             Joint::from_probabilities(&matrix(1, p.len(), p))?.table().clone()
         };
         "joint::Joint::from_weights" "joint::Joint::table" "joint::Joint::transposed", Weights, Result 4.0 => |w| joint(w)?.transposed().table().clone();
-        "joint::Joint::from_conditionals", Distributions, Result 6.0 => |x| {
+        "joint::Joint::from_conditionals", Tables, Result 6.0 => |x| {
             let (p, q) = halves(x);
             let (p, q) = (Categorical::from_weights(p)?, Categorical::from_weights(q)?);
             let all = vec![q; p.len()];
             Joint::from_conditionals(&p, &all)?.table().clone()
         };
-        "joint::Joint::independent", Distributions, Result 6.0 => |x| {
+        "joint::Joint::independent", Tables, Result 6.0 => |x| {
             let (p, q) = halves(x);
             Joint::independent(&Categorical::from_weights(p)?, &Categorical::from_weights(q)?).table().clone()
         };
@@ -381,6 +401,114 @@ pub(crate) fn cases() -> Vec<Case> {
             let (distance, logarithm) = mahalanobis(x);
             let two = number::<Exact>(2.0);
             [distance, logarithm, -(distance + logarithm) / two - (two * Exact::pi()).ln()]
+        };
+        "multivariate::MultivariateGaussian::from_factor" "multivariate::MultivariateGaussian::factor"
+            "multivariate::MultivariateGaussian::draw", Tame(4), Whole 8.0 => |x| {
+            // The factor's square is the covariance, and what is drawn is finite.
+            let g = MultivariateGaussian::from_factor(&x[..2], &matrix(2, 2, &[1.0, x[2], 0.0, x[3]]))?;
+            assert!(g.draw(&Random::new(1, 0, 0), 0).iter().all(|x| x.is_finite()));
+            measured(x, || {
+                let (l, c) = (g.factor().map(Exact::of), g.covariance().map(Exact::of));
+                let root = [l[(0, 0)], l[(1, 0)], l[(1, 1)]];
+                let back = [root[0] * root[0], root[0] * root[1], root[1] * root[1] + root[2] * root[2]];
+                let right = [c[(0, 0)], c[(1, 0)], c[(1, 1)]];
+                let most = right.iter().fold(number::<Exact>(f64::MIN_POSITIVE), |m, c| c.abs().larger(m));
+                (0..3).map(|i| (back[i] - right[i]).abs() / most / Exact::of(f64::EPSILON)).collect()
+            })
+        };
+        "multivariate::MultivariateGaussian::given", Tame(5), Normwise 32.0, unless ["Cholesky", "positive"] => |x| {
+            let g = multivariate(x)?;
+            assert_eq!(g.marginal(&[1])?.mean()[0], x[3]);
+            let given = g.given(&[1], &x[4..])?;
+            (given.mean().to_vec(), given.covariance().clone())
+        }, as |x| {
+            let doubles: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
+            multivariate(&doubles)?;
+            let c = covariance(&doubles).map(Exact::of);
+            let slope = c[(0, 1)] / c[(1, 1)];
+            [x[2] + slope * (x[4] - x[3]), c[(0, 0)] - slope * c[(0, 1)]]
+        };
+        "alias::AliasTable::new" "alias::AliasTable::probability", Distribution, Whole 2.0 => |p| {
+            // Multiples of 2⁻⁶²: off by one of them for each outcome.
+            let p = Categorical::from_weights(p)?;
+            let table = AliasTable::new(&p);
+            let unit = f64::EPSILON + p.len() as f64 * (-62_f64).exp2();
+            (0..p.len()).map(|i| (table.probability(i) - p.probability(i)).abs() / unit).collect::<Vec<_>>()
+        };
+        "initialise::Initialiser::variance" "initialise::Initialiser::weights", Number, Result 4.0 => |x| {
+            let rule = Initialiser::Normal(x[0]);
+            let found = rule.variance(3, 5)?;
+            let weights: Matrix<f64> = rule.weights(5, 3, &Random::new(1, 0, 0), 0)?;
+            assert!(weights.iter().all(|w| w.is_finite() || x[0] > 1e307));
+            found
+        }, as |x| {
+            if x[0] < Exact::zero() { return Err(Refused("negative".into())) }
+            x[0] * x[0]
+        };
+        "interval::normal", Vector, Conditioned 16.0 => |x| {
+            let found = interval::normal(x, 0.95)?;
+            [found.low, found.high]
+        }, as |x| {
+            if x.len() < 2 { return Err(Refused("few".into())) }
+            let error = (variance(x, 1.0)? / count(x)).sqrt() * Exact::of(Gaussian::new(0.0, 1.0)?.quantile(0.975)?);
+            let mean = vector::sum(x) / count(x);
+            [mean - error, mean + error]
+        };
+        "interval::wilson", Share, Whole 0.0 => |p| {
+            let found = interval::wilson((p[0] * 1e6) as u64, 1_000_000, 0.95)?;
+            f64::from(u8::from(!(0.0 <= found.low && found.low <= p[0] + 1e-5 && p[0] - 1e-5 <= found.high && found.high <= 1.0)))
+        };
+        "interval::bootstrap", Vector, Whole 0.0 => |x| {
+            // Of the largest number: one of the numbers.
+            let largest = |x: &[f64]| x.iter().fold(f64::NEG_INFINITY, |m, x| m.max(*x));
+            let found = interval::bootstrap(x, 0.9, 9, &Random::new(1, 0, 0), largest)?;
+            f64::from(u8::from(!(found.low <= found.high && found.high <= largest(x))))
+        };
+        "paired::t_test", Multiple(2), Conditioned 16.0 => |x| {
+            let (a, b) = halves(x);
+            let found = paired::t_test(a, b, 0.95)?;
+            assert!((0.0..=1.0).contains(&found.p_value) && found.interval.low <= found.interval.high);
+            [found.difference, found.standard_error]
+        }, as |x| {
+            let (a, b) = halves(x);
+            if a.len() < 2 { return Err(Refused("few".into())) }
+            let d: Vec<Exact> = a.iter().zip(b).map(|(&a, &b)| a - b).collect();
+            (vector::sum(&d) / count(&d), (variance(&d, 1.0)? / count(&d)).sqrt())
+        };
+        "paired::sign_flip_test", Multiple(2), Whole 0.0 => |x| {
+            let (a, b) = halves(x);
+            let found = paired::sign_flip_test(a, b, 9, &Random::new(1, 0, 0))?;
+            f64::from(u8::from(!(0.1 <= found && found <= 1.0)))
+        };
+        "sample::Sampler::distribution" "sample::Sampler::distribution_after" "sample::Sampler::draw" "sample::Sampler::draw_after"
+            "transform::Logits::new", Scores, Whole 0.0 => |z| {
+            // Whatever the settings: a distribution, and what is drawn has a probability.
+            Logits::new(z)?;
+            let settings = [
+                Sampler::default(),
+                Sampler { temperature: 0.0, ..Sampler::default() },
+                Sampler { temperature: 1e-300, top_k: Some(2), ..Sampler::default() },
+                Sampler { temperature: 1e300, top_p: Some(0.5), ..Sampler::default() },
+                Sampler { min_p: Some(0.1), typical: Some(0.5), repetition_penalty: 1.5, ..Sampler::default() },
+            ];
+            let mut wrong = 0;
+            for sampler in settings {
+                let p = sampler.distribution_after(&[0], z)?;
+                let near = (p.iter().sum::<f64>() - 1.0).abs() <= (p.len() as f64 + 4.0) * f64::EPSILON;
+                let drawn = [0.0, 0.5, 1.0 - f64::EPSILON / 2.0].map(|u| sampler.draw_after(&[0], z, u));
+                let likely = drawn.into_iter().all(|i| i.is_ok_and(|i| p[i] > 0.0));
+                wrong += usize::from(!(near && likely && p.iter().all(|p| *p >= 0.0)));
+                sampler.distribution(z)?;
+                sampler.draw(z, 0.5)?;
+            }
+            wrong
+        };
+        "distribution::draw" "distribution::draw_whole", Number, Whole 0.0 => |x| {
+            // Every rate that is one gives a number.
+            let (random, size) = (Random::new(1, 0, 0), x[0].abs());
+            let waits = distribution::draw(&distribution::Exp::new(size)?, &random, 0);
+            let right = distribution::draw_whole(&distribution::Binomial::new(0.3, 10)?, &random, 0);
+            f64::from(u8::from(!(waits >= 0.0 && right <= 10)))
         };
         "interval::Interval::contains" "interval::Interval::map", Numbers(2), Whole 0.0 => |x| {
             let made = interval::Interval { low: x[0], high: x[1] }.map(|x| x);
