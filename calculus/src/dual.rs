@@ -185,13 +185,11 @@ impl<T: Real> Real for Dual<T> {
     }
     #[inline(always)]
     fn erf(self) -> Self {
-        let bell = T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self.value * self.value).exp();
-        self.chain(self.value.erf(), bell)
+        self.chain(self.value.erf(), bell(self.value))
     }
     #[inline(always)]
     fn erfc(self) -> Self {
-        let bell = T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self.value * self.value).exp();
-        self.chain(self.value.erfc(), -bell)
+        self.chain(self.value.erfc(), -bell(self.value))
     }
     #[inline(always)]
     fn sin(self) -> Self {
@@ -213,6 +211,14 @@ impl<T: Real> Real for Dual<T> {
         };
         self.chain(self.value.abs(), slope)
     }
+}
+
+/// erf′ x = <var>2/√π·e^(−x²)</var>; beyond ±40, where it is below every float, 0 for itself and all its derivatives.
+#[inline(always)]
+pub(crate) fn bell<T: Real>(x: T) -> T {
+    let (bell, end) =
+        (T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-x * x).exp(), T::from_f64(40.0));
+    if (x > end) | (x < -end) { T::zero() } else { bell }
 }
 
 /// tanh′ x from x and t = tanh x: <var>1 − t²</var>, and where that cancels <var>4e/(1 + e)²</var> with

@@ -9,7 +9,7 @@
 //! Source: Taylor 1715; for the recurrences of the coefficients, Griewank and Walther, *Evaluating
 //! Derivatives*, 2008, chapter 13.
 
-use crate::dual::slope_of_tanh;
+use crate::dual::{bell, slope_of_tanh};
 use crate::operators::operators;
 use linalg::Real;
 use num_traits::{One, Zero};
@@ -301,11 +301,11 @@ impl<T: Real, const N: usize> Real for Series<T, N> {
         self.integral(t, |t, k| if k == 0 { slope } else { -convolution(t, t, 0..=k, k) })
     }
     fn erf(self) -> Self {
-        let bell = Series::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self * self).exp();
+        let bell = bell(self);
         self.integral(self.value().erf(), |_, k| bell.0[k])
     }
     fn erfc(self) -> Self {
-        let bell = Series::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self * self).exp();
+        let bell = bell(self);
         self.integral(self.value().erfc(), |_, k| -bell.0[k])
     }
     fn sin(self) -> Self {

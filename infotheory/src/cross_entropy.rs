@@ -118,7 +118,7 @@ pub fn mean_of_logits<T: Real>(
     let (mut sum, mut count) = (Sum::new(), 0);
     for (j, target) in targets.iter().enumerate() {
         if let Some(target) = *target {
-            sum.push(column_of_logits(j, column(&logits, j), target)?.0);
+            sum.add(column_of_logits(j, column(&logits, j), target)?.0);
             count += 1;
         }
     }
@@ -234,7 +234,7 @@ impl Primitive<2> for CrossEntropy {
         let mut sum = Sum::new();
         for (kept, &target) in work.kept.as_chunks().0.iter().zip(targets.iter()) {
             if !is_ignored(target) {
-                sum.push(Token::from_numbers(*kept).nats);
+                sum.add(Token::from_numbers(*kept).nats);
             }
         }
         loss[0] = sum.value() / T::from_f64(counted(&targets) as f64);

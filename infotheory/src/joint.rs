@@ -284,7 +284,7 @@ impl<T: Real> Joint<T> {
             let rows = self.table.row(i).into_owned();
             let others = q.table.row(i).into_owned();
             let pairs = rows.iter().zip(others.iter()).map(|(&p, &q)| (p / px, q / qx));
-            nats.push(px * divergence::unchecked(pairs));
+            nats.add(px * divergence::unchecked(pairs));
         }
         Ok(Nats(nats.value()))
     }

@@ -317,8 +317,12 @@ mod tests {
         let code = PrefixCode::new(&[2, 2, 2, 0]).unwrap();
         assert_eq!(code.decode(&[false, false, true]), Err(InfoError::Code { read: 1 }));
         assert_eq!(code.decode(&[true, true]), Err(InfoError::Code { read: 0 }));
-        let refused = |symbol| Err(InfoError::Target { place: 1, found: symbol, classes: 4 });
-        assert_eq!(code.encode(&[0, 3]), refused(3));
-        assert_eq!(code.encode(&[0, 9]), refused(9));
+        assert_eq!(code.encode(&[0, 3]), Err(InfoError::NoWord { place: 1, symbol: 3 }));
+        let beyond = InfoError::Target { place: 1, found: 9, classes: 4 };
+        assert_eq!(code.encode(&[0, 9]), Err(beyond));
+        // Words that would fill the memory are counted first.
+        for lengths in [vec![u32::MAX], vec![1 << 20; 129], vec![u32::MAX; 9]] {
+            assert!(matches!(PrefixCode::new(&lengths), Err(InfoError::TooMany { .. })));
+        }
     }
 }

@@ -137,7 +137,7 @@ macro_rules! unit {
             pub fn mean(all: impl IntoIterator<Item = Self>) -> Result<Self, InfoError> {
                 let (mut sum, mut count) = (Sum::new(), 0);
                 for one in all {
-                    sum.push(one.0);
+                    sum.add(one.0);
                     count += 1;
                 }
                 $unit(sum.value()).per(count)

@@ -69,7 +69,7 @@ fn in_blocks<T: Real>(n: usize, block: impl Fn(Range<usize>) -> T) -> T {
     }
     let mut sum = Sum::new();
     for start in (0..n).step_by(BLOCK) {
-        sum.push(block(start..n.min(start + BLOCK)));
+        sum.add(block(start..n.min(start + BLOCK)));
     }
     sum.value()
 }
@@ -174,8 +174,8 @@ pub fn add_all<T: Real>(s: &mut [T], n: usize, add: impl Fn(usize, &mut [T])) {
         (start..n.min(start + TOGETHER)).for_each(|j| add(j, block));
         for ((s, lost), &block) in s.iter_mut().zip(lost.iter_mut()).zip(block.iter()) {
             let (sum, loss) = two_sum(*s, block);
-            *s = sum;
-            *lost += loss;
+            let (together, below) = two_sum(sum, *lost + loss);
+            (*s, *lost) = (if is_nan(below) { sum } else { together }, below);
         }
     }
     for (s, &lost) in s.iter_mut().zip(lost.iter()) {

@@ -35,8 +35,8 @@ thread_local! {
     /// All numbers since the arena was last emptied. An [`Exact`] is a place in it, and so can be copied.
     static ARENA: RefCell<Vec<Big>> = const { RefCell::new(Vec::new()) };
     static PRECISION: Cell<usize> = const { Cell::new(FIRST) };
-    /// Values of functions that were computed at this precision.
-    static KNOWN: RefCell<HashMap<(u8, String), Exact>> = RefCell::new(HashMap::new());
+    /// Values of functions, by function, precision and argument: the same arguments come again and again.
+    static KNOWN: RefCell<HashMap<(u8, usize, String), Big>> = RefCell::new(HashMap::new());
 }
 
 /// A real number of the current precision, ±∞ or NaN. It holds until [`certified`] returns, on its own thread.
@@ -88,7 +88,7 @@ fn unary(x: Exact, f: impl FnOnce(Big) -> Exact, infinite: impl FnOnce(bool) -> 
 }
 
 fn pi() -> Big {
-    whole(4) * whole(1).atan()
+    known(8, String::new(), || whole(4) * whole(1).atan())
 }
 
 /// 2/√π e^(−x²) Σ 2ᵏ x^(2k+1) / (1·3·…·(2k+1)), for 0 ≤ x.
@@ -159,18 +159,27 @@ impl Exact {
         matches!(self, Finite(_))
     }
 
-    /// A function whose value is kept for this argument, since the same arguments come again and again.
+    /// A function whose value is kept for this argument.
     fn memoised(self, name: u8, f: impl FnOnce(Big) -> Big) -> Exact {
         let Finite(place) = self else { unreachable!("finite arguments only") };
         let x = at(place);
-        let key = (name, format!("{:?}", x.repr()));
-        if let Some(&known) = KNOWN.with_borrow(|known| known.get(&key).copied()).as_ref() {
-            return known;
-        }
-        let value = kept(rounded(f(x)));
-        KNOWN.with_borrow_mut(|known| known.insert(key, value));
-        value
+        kept(known(name, format!("{:?}", x.repr()), || rounded(f(x))))
     }
+}
+
+fn known(name: u8, x: String, f: impl FnOnce() -> Big) -> Big {
+    let key = (name, PRECISION.get(), x);
+    if let Some(value) = KNOWN.with_borrow(|known| known.get(&key).cloned()) {
+        return value;
+    }
+    let value = f();
+    KNOWN.with_borrow_mut(|known| {
+        if known.len() > 20_000 {
+            known.clear();
+        }
+        known.insert(key, value.clone());
+    });
+    value
 }
 
 /// A number that does not depend on an arena: what [`certified`] gives.
@@ -244,7 +253,6 @@ fn agree(bits: usize, x: &[f64], low: &[Number], high: &[Number]) -> bool {
 /// Empties the arena and sets the precision.
 fn begin(bits: usize) {
     ARENA.with_borrow_mut(Vec::clear);
-    KNOWN.with_borrow_mut(HashMap::clear);
     PRECISION.set(bits);
 }
 
@@ -264,7 +272,7 @@ fn span(x: &[f64]) -> usize {
 
 /// What f gives, with so many bits more than the numbers x ask for.
 pub fn with_bits<R>(x: &[f64], more: usize, f: impl FnOnce() -> R) -> R {
-    begin(FIRST + span(x) + more);
+    begin(FIRST + span(x).next_multiple_of(512) + more);
     f()
 }
 
@@ -281,7 +289,7 @@ pub fn certified<E: From<String>>(
         begin(bits);
         f().map(|all| all.into_iter().map(Number::from).collect::<Vec<_>>())
     };
-    let mut bits = FIRST + span(x);
+    let mut bits = FIRST + span(x).next_multiple_of(512);
     let mut low = run(bits);
     while bits <= LAST {
         bits *= 2;

@@ -8,7 +8,7 @@
 //! That only adds texts: if no two of the larger sets clash, no two of the true ones do.
 
 use super::{GrammarError, Part, Variable};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Edges of an automaton: by a character, or by none. State 0 is the beginning.
 struct Automaton {
@@ -39,6 +39,24 @@ impl Automaton {
         })
     }
 
+    /// Any of these texts; what several begin with is one path.
+    fn any<'a>(&mut self, texts: impl Iterator<Item = &'a str>, from: usize) -> usize {
+        let (mut known, mut ends) = (HashMap::new(), Vec::new());
+        for text in texts {
+            let end = text.chars().fold(from, |from, c| {
+                *known.entry((from, c)).or_insert_with(|| {
+                    let to = self.state();
+                    self.edges[from].push((Some(c), to));
+                    to
+                })
+            });
+            if !ends.contains(&end) {
+                ends.push(end);
+            }
+        }
+        self.join(ends)
+    }
+
     fn join(&mut self, ends: Vec<usize>) -> usize {
         let to = self.state();
         for end in ends {
@@ -65,10 +83,7 @@ impl Automaton {
                     Some((variable, record)) if variable == *v => {
                         self.text(&records[record].1[*field], from)
                     }
-                    _ => {
-                        let ends = records.iter().map(|r| self.text(&r.1[*field], from)).collect();
-                        self.join(ends)
-                    }
+                    _ => self.any(records.iter().map(|r| r.1[*field].as_str()), from),
                 }
             }
         }

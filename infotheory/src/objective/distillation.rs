@@ -106,8 +106,8 @@ fn warm<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Option<T> {
     for (p, d) in centred() {
         let c = d / temperature;
         let share = p * psi(c);
-        s.push(share * c * c);
-        scaled.push(share * d * d);
+        s.add(share * c * c);
+        scaled.add(share * d * d);
     }
     let (s, scaled) = (s.value(), scaled.value());
     // ln(1 + s)/s, which is 1 − s/2 to rounding where s is small.

@@ -109,8 +109,8 @@ fn solutions_at_the_end_of_the_range() {
     let x = root.solve(&matrix(2, 1, &[1e100, -1e100])).unwrap();
     assert_eq!(x.as_slice(), &[f64::INFINITY, f64::NEG_INFINITY]);
     // What is not finite on the right-hand side is the caller's.
-    let a = matrix(2, 2, &[2.0, 0.0, 1.0, 4.0]);
-    assert!(solve(&a, &matrix(2, 1, &[f64::NAN, 1.0])).unwrap()[0].is_nan());
+    let a = Lu::of(&matrix(2, 2, &[2.0, 0.0, 1.0, 4.0])).unwrap();
+    assert!(a.solve(&matrix(2, 1, &[f64::NAN, 1.0])).unwrap()[0].is_nan());
 }
 
 /// An eigenvalue of 0 has converged when its residual is small beside the operator, not beside itself.
@@ -139,7 +139,7 @@ fn an_operator_that_is_not_symmetric_is_refused() {
             assert!(matches!(refused, Err(Error::NotSymmetric { .. })), "{n} {skew}");
         }
     }
-    // The reviewer's: eigenvalues 1 and 2.
+    // Of eigenvalues 1 and 2, for which 4.70 and −1.70 were found once.
     let a = matrix(2, 2, &[1.0, 0.0, 9.0, 2.0]);
     assert!(Lanczos::default().run(operator(&a).unwrap(), &start_vector(2)).is_err());
 }

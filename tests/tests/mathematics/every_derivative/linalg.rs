@@ -195,10 +195,16 @@ pub(crate) fn cases() -> Vec<Case> {
             sum * (x[3] + lost)
         };
         "accurate::sum" => |x| accurate::sum(x.iter().copied()) * x[0];
-        "accurate::Sum::push" "accurate::Sum::value" => |x| {
+        "accurate::Sum::add" "accurate::Sum::value" => |x| {
             let mut sum = accurate::Sum::new();
-            x.iter().for_each(|&x| sum.push(x * x));
+            x.iter().for_each(|&x| sum.add(x * x));
             sum.value()
+        };
+        "accurate::Sum::of" "accurate::Sum::merge" "accurate::Sum::times" "accurate::Sum::minus" => |x| {
+            let (mut one, mut other) = (accurate::Sum::of(x[0]), accurate::Sum::of(x[1] * x[2]));
+            one.add(x[3]);
+            other.merge(&one);
+            other.times(x[4]).minus(&one)
         };
         "vector::add_all" => |x| {
             let mut sum = x[..3].to_vec();

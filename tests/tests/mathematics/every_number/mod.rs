@@ -205,6 +205,17 @@ struct Outcome {
     faults: Vec<String>,
 }
 
+/// How near to the largest number a partial sum of 17 terms may bring what is in range.
+const RANGE: f64 = 32.0;
+
+/// Functions that say of a NaN what their documentation says, and do not give it back.
+const NAN_IS_ANSWERED: [&str; 4] = [
+    "cross_entropy::nats_of_columns", // what is ignored is not looked at
+    "cross_entropy::gradient_in_place",
+    "cross_entropy::counted", // a NaN is not ignored
+    "check::difference_step",
+];
+
 /// How many faults of one case and scalar are listed.
 const LISTED: usize = 6;
 
@@ -302,14 +313,17 @@ impl Case {
                 continue;
             }
             let tame = matches!(self.inputs, Inputs::Tame(_));
-            if tame && !found.is_finite() && x.iter().any(|x| !x.is_finite()) {
+            let conditioned = matches!(self.unit, Unit::Conditioned | Unit::Normwise);
+            // Of infinite inputs there is no condition: what is finite is, and products may be ∞ or NaN.
+            if x.iter().any(|x| !x.is_finite())
+                && (tame && !found.is_finite() || conditioned && found.is_finite() && exact.is_finite())
+            {
                 continue;
             }
             let own = if matches!(self.unit, Unit::Whole | Unit::Normwise) { whole } else { exact.abs() };
             let distance = right.distance(found);
             let units = |size: f64| distance / (scalar.epsilon * size.max(scalar.normal));
             let mut off = units(own);
-            let conditioned = matches!(self.unit, Unit::Conditioned | Unit::Normwise);
             if !(off <= self.bound) && conditioned && x.iter().all(|x| x.is_finite())
                 && let Reference::Exact(f) = self.reference
             {
@@ -318,6 +332,9 @@ impl Case {
                 let more = if self.unit == Unit::Normwise { most } else { condition.get(i).copied().unwrap_or(most) };
                 if found.is_finite() && exact.is_finite() {
                     off = units(own + more);
+                } else if !found.is_finite() && more * RANGE >= scalar.largest {
+                    // Terms that cancel are beyond the range, or nearly so.
+                    continue;
                 }
                 if self.unit == Unit::Normwise && !(most * scalar.epsilon < 1e-2 * whole) {
                     continue;
@@ -343,6 +360,7 @@ impl Case {
         let finite = x.iter().all(|x| x.is_finite());
         if let (Ok(all), true) = (&found, x.iter().any(|x| x.is_nan()))
             && !all.iter().any(|x| x.is_nan())
+            && !NAN_IS_ANSWERED.contains(&self.covers[0])
             && !matches!(self.reference, Reference::Measured)
         {
             return outcome.fault(scalar, x, &format!("a NaN is lost: {all:?}"));
@@ -370,6 +388,8 @@ impl Case {
         match (found, right) {
             (Ok(found), Ok(right)) => self.compare(scalar, x, &found, &right, outcome),
             (Err(_), Err(_)) => {}
+            // A number of which no digit is known.
+            (Ok(_), Err(error)) if self.unit == Unit::Normwise && error.0.contains("do not suffice") => {}
             (Err(error), Ok(_)) | (Ok(_), Err(error)) if excused(&error) => {}
             (Err(_), Ok(right)) if self.nothing_is_promised(scalar, x, right.iter().map(|r| r.to_f64().abs()).fold(0.0, f64::max)) => {}
             (Err(error), Ok(right)) => {
@@ -417,11 +437,17 @@ impl Case {
         }
     }
 
+    /// Every how many-th input is tried: where they are many, some; all where GRID_DEEP is set, as the gate does.
+    fn step(&self) -> usize {
+        let few = matches!(self.inputs, Inputs::Number | Inputs::Share | Inputs::Distribution | Inputs::Table);
+        if few || std::env::var_os("GRID_DEEP").is_some() { 1 } else { 3 }
+    }
+
     fn run(&self) -> Outcome {
         let mut outcome = Outcome::default();
         let scalars: &[Scalar] = if self.single.is_some() { &[SINGLE, DOUBLE] } else { &[DOUBLE] };
         for scalar in scalars {
-            let mut all = self.inputs.grid(scalar);
+            let mut all: Vec<_> = self.inputs.grid(scalar).into_iter().step_by(self.step()).collect();
             all.extend(self.inputs.special(scalar));
             let mut here = Outcome::default();
             all.iter().for_each(|x| self.check(scalar, x, &mut here));

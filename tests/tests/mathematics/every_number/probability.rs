@@ -64,6 +64,11 @@ fn fitted<T: Real>(x: &[T]) -> Result<Categorical<T>, ProbabilityError> {
     likelihood::fit_categorical(&[3, 0, 1], x[0].to_f64())
 }
 
+/// ¼ and ¾.
+fn prior<T: Real>() -> Result<Categorical<T>, ProbabilityError> {
+    Categorical::from_weights(&[T::one(), T::from_f64(3.0)])
+}
+
 fn number_of<T: Real>(_: &[T], x: f64) -> T {
     T::from_f64(x)
 }
@@ -149,18 +154,15 @@ fn mahalanobis(x: &[Exact]) -> (Exact, Exact) {
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = cases! {
         "bayes::conditional", Shares(2), Result 1.0 => |x| bayes::conditional(x[0], x[1])?;
-        "bayes::total_probability", Shares(4), Conditioned 4.0, unless ["sum"] => |x| {
-            let prior = Categorical::from_weights(&x[..2])?;
-            bayes::total_probability(&prior, &x[2..])?
+        "bayes::total_probability", Shares(2), Conditioned 4.0 => |x| {
+            bayes::total_probability(&prior()?, x)?
         };
-        "bayes::posterior", Shares(4), Conditioned 4.0, unless ["allow the evidence"] => |x| {
-            let prior = Categorical::from_weights(&x[..2])?;
-            bayes::posterior(&prior, &x[2..])?.probabilities().to_vec()
+        "bayes::posterior", Shares(2), Conditioned 4.0, unless ["allow the evidence"] => |x| {
+            bayes::posterior(&prior()?, x)?.probabilities().to_vec()
         };
-        "bayes::posterior_of_many", Shares(6), Conditioned 8.0 => |x| {
-            let prior = Categorical::from_weights(&x[..2])?;
-            let logs = [vec![-x[2], -x[3]], vec![-x[4], -x[5]]];
-            bayes::posterior_of_many(&prior, &logs)?.probabilities().to_vec()
+        "bayes::posterior_of_many", Shares(4), Conditioned 8.0 => |x| {
+            let logs = [vec![-x[0], -x[1]], vec![-x[2], -x[3]]];
+            bayes::posterior_of_many(&prior()?, &logs)?.probabilities().to_vec()
         };
         "categorical::Categorical::from_probabilities" "categorical::Categorical::probability", Distribution, Result 4.0 => |p| {
             let p = Categorical::from_probabilities(p)?;
@@ -209,7 +211,10 @@ pub(crate) fn cases() -> Vec<Case> {
             // The sum, as f64 has it.
             let sum = check_distribution(p)?;
             number_of(p, sum)
-        }, as |p| vector::sum(p);
+        }, as |p| {
+            check_distribution(p)?;
+            vector::sum(p)
+        };
         "gaussian::Gaussian::new" "gaussian::Gaussian::mean" "gaussian::Gaussian::deviation", Numbers(2), Result 0.0 => |x| {
             let g = gaussian(x)?;
             (g.mean(), g.deviation())
