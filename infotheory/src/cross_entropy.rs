@@ -172,6 +172,7 @@ impl Primitive<2> for CrossEntropy {
     }
 
     fn shape(&self, [logits, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        gather::countable("the classes", logits.rows)?;
         targets.expect("the row of targets", Shape::new(1, logits.columns))?;
         Ok(Shape::new(1, 1))
     }

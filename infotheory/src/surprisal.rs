@@ -34,6 +34,7 @@ impl Primitive<2> for Surprisal {
     }
 
     fn shape(&self, [p, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        gather::countable("the classes", p.rows)?;
         targets.expect("the row of targets", Shape::new(1, p.columns))?;
         Ok(targets)
     }

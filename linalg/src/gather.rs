@@ -43,12 +43,28 @@ pub fn index<T: Real>(index: T, columns: usize) -> Option<usize> {
     (index >= 0.0 && index < columns as f64 && index.fract() == 0.0).then_some(index as usize)
 }
 
+/// Most columns, classes or places that an index names: an index is a scalar, and `f32` counts exactly as far as this.
+pub const MOST: usize = 1 << 24;
+
+/// `Ok` where every place of `operand` can be named by an index.
+///
+/// ```
+/// use linalg::gather::countable;
+/// assert!(countable("the table's columns", 50_257).is_ok());
+/// let error = countable("the table's columns", 1 << 25).unwrap_err().to_string();
+/// assert!(error.starts_with("the table's columns are 33554432; an index counts exactly as far as 16777216"));
+/// ```
+pub fn countable(operand: &'static str, found: usize) -> Result<(), ShapeError> {
+    if found <= MOST { Ok(()) } else { Err(ShapeError::Countable { operand, found, most: MOST }) }
+}
+
 impl Primitive<2> for Gather {
     fn name(&self) -> &'static str {
         "lookup"
     }
 
     fn shape(&self, [table, indices]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        countable("the table's columns", table.columns)?;
         indices.expect_rows("the row of indices", 1)?;
         Ok(Shape::new(table.rows, indices.columns))
     }

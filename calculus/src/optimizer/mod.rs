@@ -108,7 +108,7 @@ fn blocks<T: Real, const M: usize>(
         let n = s.len();
         ViewMut::from_slice(s, n, 1)
     });
-    parallel::rows(columns, 8192, |first, mut pieces| {
+    parallel::rows(columns, parallel::BLOCK, |first, mut pieces| {
         let range = first..first + pieces[0].nrows();
         let mut columns = pieces.each_mut().map(|p| p.column_mut(0));
         simd(
@@ -175,6 +175,7 @@ mod tests {
     #[test]
     fn scaling_in_the_same_pass_changes_no_bit() {
         let (n, factor) = (20_000, 0.37);
+        assert!(n > 2 * parallel::BLOCK && n % parallel::BLOCK != 0, "blocks, the last one short");
         let gradients: Vec<f32> = (0..n).map(|i| ((i * 7919) % 1000) as f32 * 1e-3 - 0.5).collect();
         for ((name, mut one), (_, mut two)) in every::<f32>(n).into_iter().zip(every::<f32>(n)) {
             let (mut p, mut q) = (vec![1.0; n], vec![1.0; n]);
