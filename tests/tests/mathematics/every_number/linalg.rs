@@ -398,11 +398,13 @@ pub(crate) fn cases() -> Vec<Case> {
         "vector::add_all", Vector, Conditioned 4.0 => |x| {
             added(x)
         };
-        "accurate::sum" "accurate::Sum::new" "accurate::Sum::push" "accurate::Sum::value", Vector, Conditioned 1.0 => |x| {
+        "accurate::sum" "accurate::Sum::new" "accurate::Sum::add" "accurate::Sum::of" "accurate::Sum::merge" "accurate::Sum::times" "accurate::Sum::minus" "accurate::Sum::value", Vector, Conditioned 1.0 => |x| {
             let mut sum = accurate::Sum::new();
-            x.iter().for_each(|&x| sum.push(x));
-            [accurate::sum(x.iter().copied()), sum.value()]
-        }, as |x| [x.iter().fold(Exact::zero(), |sum, &x| sum + x); 2];
+            x.iter().for_each(|&x| sum.add(x));
+            let (mut twice, half) = (sum.times(Real::from_f64(2.0)), sum.minus(&accurate::Sum::of(Real::from_f64(0.0))));
+            twice.merge(&accurate::Sum::new());
+            [accurate::sum(x.iter().copied()), sum.value(), half, twice.times(Real::from_f64(0.5)).value()]
+        }, as |x| [x.iter().fold(Exact::zero(), |sum, &x| sum + x); 4];
         "accurate::two_sum", Numbers(2), Conditioned 1.0 => |x| accurate::two_sum(x[0], x[1]).0, as |x| x[0] + x[1];
         "gather::index" "real::is_nan", Number, Result 0.0 => |x| {
             let found = linalg::gather::index(x[0], 7).unwrap_or(99);

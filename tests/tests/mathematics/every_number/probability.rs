@@ -76,7 +76,7 @@ fn number_of<T: Real>(_: &[T], x: f64) -> T {
 /// The first factors of a mask; a step of NaN has none, and −1 is evaluation.
 fn dropped<T: Real>(step: T) -> Vec<T> {
     let rule = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
-    let Some(mask) = rule.mask(step) else { return vec![step] };
+    let Some(mask) = rule.mask(matrix(2, 1, &[step, T::zero()]).as_view()) else { return vec![step] };
     let mut all = vec![mask.factor(0)];
     mask.runs(0, 3, |_, factors| all.extend_from_slice(factors));
     all

@@ -19,6 +19,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::traced::Trace::len",
             "probability::categorical::Categorical::len",
             "probability::categorical::sum_tolerance",
+            "probability::dropout::step",
         ],
     ),
     (
