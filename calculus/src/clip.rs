@@ -51,7 +51,7 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
     if largest == 0.0 || largest.is_infinite() {
         return largest;
     }
-    largest * sizes().map(|g| (g / largest) * (g / largest)).sum::<f64>().sqrt()
+    largest * linalg::accurate::sum(sizes().map(|g| (g / largest) * (g / largest))).sqrt()
 }
 
 /// Shrinks all gradients together so that their norm is at most `limit`; returns the norm before.

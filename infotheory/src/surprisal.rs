@@ -139,7 +139,7 @@ impl Primitive<2> for MeanOverTargets {
         _: Work<'_, T>,
     ) {
         let counting = x.iter().zip(targets.iter()).filter(|(_, y)| !is_ignored(**y));
-        let sum = counting.fold(T::zero(), |sum, (x, _)| sum + *x);
+        let sum = linalg::accurate::sum(counting.map(|(x, _)| *x));
         mean[0] = sum / T::from_f64(counted(&targets) as f64);
     }
 

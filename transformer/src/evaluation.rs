@@ -3,6 +3,7 @@
 use crate::corpus::Window;
 use crate::model::{Gpt2, IGNORED, ModelError};
 use linalg::Real;
+use std::ops::ControlFlow;
 
 /// A model's cross-entropy on a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,17 +21,31 @@ impl Evaluation {
     /// # Errors
     /// Tokens that the model does not have, windows of another length than recorded, or no target.
     pub fn of<T: Real>(model: &mut Gpt2<T>, windows: &[Window]) -> Result<Self, ModelError> {
-        let (mut nats, mut tokens) = (0.0, 0);
+        let whole = Self::of_watched(model, windows, |_| ControlFlow::Continue(()))?;
+        Ok(whole.expect("nobody broke it off"))
+    }
+
+    /// As [`Evaluation::of`]. `batch` is told after every batch how many windows are measured, and can break off:
+    /// then there is no result.
+    ///
+    /// # Errors
+    /// As [`Evaluation::of`].
+    pub fn of_watched<T: Real>(
+        model: &mut Gpt2<T>,
+        windows: &[Window],
+        mut batch: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Self>, ModelError> {
+        let (mut nats, mut tokens, mut done) = (0.0, 0, 0);
         let size = model.batch();
         let (mut x, mut y) = (Vec::with_capacity(size), Vec::with_capacity(size));
-        for batch in windows.chunks(model.sequences()) {
+        for these in windows.chunks(model.sequences()) {
             x.clear();
             y.clear();
-            for window in batch {
+            for window in these {
                 x.extend(&window.tokens);
                 y.extend(&window.targets);
             }
-            if batch.len() < model.sequences() {
+            if these.len() < model.sequences() {
                 x.resize(size, 0);
                 y.resize(size, IGNORED);
             }
@@ -39,11 +54,15 @@ impl Evaluation {
                 nats += model.loss(&x, &y)? * counted as f64;
                 tokens += counted;
             }
+            done += these.len();
+            if batch(done).is_break() {
+                return Ok(None);
+            }
         }
         if tokens == 0 {
             Err(ModelError::NoTarget)
         } else {
-            Ok(Evaluation { loss: nats / tokens as f64, tokens })
+            Ok(Some(Evaluation { loss: nats / tokens as f64, tokens }))
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::config::{ConfigError, Gpt2Config, is_vector};
 use crate::layers::{self, Context};
-use crate::{VocabularyLoss, memory, streams};
+use crate::memory::{self, MemoryError};
+use crate::{VocabularyLoss, streams, words};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
@@ -45,7 +46,7 @@ pub enum ModelError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A sequence longer than the model's positions.
-    #[error("sequences of {found} tokens: the model has positions for 1 to {context}")]
+    #[error("sequences of {}: the model has positions for 1 to {context}", words::of(*found, "token"))]
     Length {
         /// The length asked for.
         found: usize,
@@ -53,7 +54,7 @@ pub enum ModelError {
         context: usize,
     },
     /// A batch of another size than recorded.
-    #[error("a batch of {found} tokens where {expected} were recorded")]
+    #[error("a batch of {} where {expected} were recorded", words::of(*found, "token"))]
     Batch {
         /// Tokens of the recording.
         expected: usize,
@@ -73,18 +74,9 @@ pub enum ModelError {
         /// Number of tokens of the vocabulary.
         vocabulary: usize,
     },
-    /// More memory than there is.
-    #[error(
-        "this takes {} of memory{}: take a smaller batch, context or model",
-        memory::bytes(*needed),
-        there.map_or(String::new(), |there| format!(" and the machine has {}", memory::bytes(there)))
-    )]
-    Memory {
-        /// Bytes of the recording.
-        needed: u128,
-        /// Bytes of the machine, swap included, if it tells.
-        there: Option<u128>,
-    },
+    /// More memory than this process may have.
+    #[error("{0}: take a smaller batch, context or model")]
+    Memory(#[from] MemoryError),
     /// A batch without a token to be predicted.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,

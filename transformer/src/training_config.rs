@@ -5,6 +5,7 @@ use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use linalg::Real;
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -130,6 +131,7 @@ impl TrainingConfig {
     /// # Errors
     /// The first setting that is out of range, with its value and its range.
     pub fn validate(&self) -> Result<(), TrainingConfigError> {
+        // As Debug has it: a number of 300 digits has an exponent there.
         let check = |fine: bool, setting, found: &dyn ToString, expected| {
             if fine {
                 return Ok(());
@@ -140,10 +142,13 @@ impl TrainingConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         check(self.batch > 0, "batch", &self.batch, "1 or more")?;
+        // Of a product that is too large, the factor that is too large by itself, or the larger.
+        let (batch, context) = (self.batch, self.context);
+        let larger = batch >= context;
         check(
-            self.batch.saturating_mul(self.context) <= LARGEST_BATCH,
-            "batch",
-            &self.batch,
+            batch.saturating_mul(context) <= LARGEST_BATCH,
+            if larger { "batch" } else { "context" },
+            if larger { &batch } else { &context },
             "smaller: batch·context at most 16777216",
         )?;
         check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
@@ -168,12 +173,12 @@ impl TrainingConfig {
         check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
         let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
         check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
+        let larger = self.learning_rate >= self.weight_decay;
         check(
             self.weight_decay * self.learning_rate < 1.0,
-            "learning_rate",
-            &decimal(self.learning_rate),
-            "below 1/weight_decay (0.1 unless it is set), or a step would turn weights round; give a smaller \
-             rate, or a smaller weight_decay",
+            if larger { "learning_rate" } else { "weight_decay" },
+            &decimal(if larger { self.learning_rate } else { self.weight_decay }),
+            "smaller: learning_rate·weight_decay (0.1 unless it is set) below 1, or a step would turn weights round",
         )?;
         check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
         check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
@@ -206,6 +211,31 @@ impl TrainingConfig {
         };
         config.validate()?;
         Ok(config)
+    }
+
+    /// Tokens of the validation part that are measured at most: 2¹⁸ at the run's end; at evaluations in between a
+    /// quarter as many as were trained since the last one, 2¹⁴ at the least, so that they take less than a tenth of
+    /// the time (a token is predicted in a third of the time that training on it takes).
+    ///
+    /// ```
+    /// # use transformer::{TrainingConfig, TokenizerKind, OptimizerKind, ScheduleKind, config::Activation};
+    /// # let config = TrainingConfig {
+    /// #     data: None, tokenizer: TokenizerKind::Chars, layers: 1, heads: 2, width: 16, context: 256,
+    /// #     activation: Activation::GeluTanh, bias: true, tied: true, dropout: 0.0, batch: 8, accumulate: 1,
+    /// #     steps: 150, optimizer: OptimizerKind::AdamW, momentum: 0.0, schedule: ScheduleKind::Cosine,
+    /// #     learning_rate: 1e-2, min_learning_rate: 1e-3, warmup: 10, weight_decay: 0.1, beta1: 0.9, beta2: 0.99,
+    /// #     clip: 1.0, seed: 1, eval_every: 200,
+    /// # };
+    /// // Every 200 steps of 8 windows of 256 tokens: a quarter of 409,600.
+    /// assert_eq!(config.evaluated_tokens(false), 102_400);
+    /// assert_eq!(config.evaluated_tokens(true), 262_144);
+    /// ```
+    pub fn evaluated_tokens(&self, at_the_end: bool) -> usize {
+        const MOST: usize = 1 << 18;
+        const LEAST: usize = 1 << 14;
+        let step = self.batch.saturating_mul(self.context).saturating_mul(self.accumulate);
+        let between = step.saturating_mul(usize::try_from(self.eval_every).unwrap_or(usize::MAX));
+        if at_the_end { MOST } else { (between / 4).clamp(LEAST, MOST) }
     }
 
     /// The learning rate over the steps.
@@ -266,6 +296,23 @@ pub(crate) mod tests {
             clip: 1.0,
             seed: 1,
             eval_every: 0,
+        }
+    }
+
+    /// Of two settings whose product is too large, the one that was given too large.
+    #[test]
+    fn the_setting_that_did_it_is_blamed() {
+        for (config, blamed) in [
+            (TrainingConfig { accumulate: 1 << 40, ..tiny() }, "accumulate is 1099511627776;"),
+            (TrainingConfig { steps: 1 << 40, ..tiny() }, "steps is 1099511627776;"),
+            (TrainingConfig { batch: 1 << 40, ..tiny() }, "batch is 1099511627776;"),
+            (TrainingConfig { context: 1 << 40, ..tiny() }, "context is 1099511627776;"),
+            (TrainingConfig { weight_decay: 1e308, ..tiny() }, "weight_decay is 1e308;"),
+            (TrainingConfig { learning_rate: 1e308, ..tiny() }, "learning_rate is 1e308;"),
+            (TrainingConfig { clip: -1e308, ..tiny() }, "clip is -1e308;"),
+        ] {
+            let said = config.validate().unwrap_err().to_string();
+            assert!(said.starts_with(blamed), "{said}");
         }
     }
 

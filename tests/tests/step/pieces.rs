@@ -47,7 +47,7 @@ fn of(loss: VocabularyLoss, inputs: &[Matrix<f64>; 3], both: bool) -> Vec<f64> {
             upstream.as_view(),
             into,
             fresh,
-            work(),
+            Work { kept: &mut kept, scratch: &mut scratch },
         );
     } else {
         loss.forward(

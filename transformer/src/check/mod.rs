@@ -50,7 +50,7 @@ mod operation;
 mod patience;
 mod start;
 
-pub use bits::{accumulation, resume, resumed, saved, threads};
+pub use bits::{accumulation, resume, resumed, saved, settled, threads};
 pub use causal::causality;
 pub use data::{data, shifted};
 pub use gradient::{differences, gradients, narrow};

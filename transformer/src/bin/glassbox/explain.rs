@@ -2,10 +2,10 @@
 
 use crate::settings::{OptimizerName, Settings};
 use crate::source::Source;
-use crate::{Result, on_threads, progress, remark, run};
+use crate::{Result, count, on_threads, progress, reason, remark, run, terminal};
 use clap::Args;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use transformer::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
@@ -98,7 +98,7 @@ impl Explain {
             return Err("tokens is 0; it must be 1 or more".into());
         }
         if !(self.room >= 0.0 && self.room <= 1e4) {
-            return Err(format!("room is {}; it must be 0 to 10000 megabytes", self.room).into());
+            return Err(format!("room is {:?}; it must be 0 to 10000 megabytes", self.room).into());
         }
         let model = match &self.model {
             Some(directory) => self.read(directory)?,
@@ -122,7 +122,7 @@ impl Explain {
         if let Some(directory) = &self.svg {
             let ledger = step.ledger()?;
             std::fs::create_dir_all(directory)
-                .map_err(|e| format!("cannot write to {}: {e}", directory.display()))?;
+                .map_err(|e| format!("cannot write to {}: {}", directory.display(), reason(&e)))?;
             for (name, svg) in step.pictures(&ledger) {
                 let path = directory.join(name);
                 write_atomically(&path, svg.as_bytes())?;
@@ -154,11 +154,10 @@ impl Explain {
                 "predicted_first": ledger.first, "predicted_second": ledger.second,
                 "measured": ledger.measured(),
             });
-            return Ok(writeln!(std::io::stdout(), "{object}")?);
+            return terminal::print_json(object);
         }
         if self.at.is_empty() && !self.list {
-            let text = summary(step, &ledger);
-            std::io::stdout().write_all(text.as_bytes())?;
+            terminal::print(&summary(step, &ledger))?;
         }
         remark(format!(
             "page     {} ({:.1} MB; open it in a browser)",
@@ -197,20 +196,19 @@ impl Explain {
             }
             all.push(step.derive(&place));
         }
-        let mut out = std::io::stdout().lock();
         if self.json {
             let list: Vec<Value> = all.iter().map(|d| step.json(d)).collect();
-            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?);
+            return terminal::print_json(serde_json::to_string_pretty(&list)?);
         }
+        let mut out = String::new();
         for (i, derived) in all.iter().enumerate() {
             let blank = if i > 0 { "\n" } else { "" };
             write!(out, "{blank}{}", step.text(derived))?;
         }
-        Ok(())
+        terminal::print(&out)
     }
 
     fn print_list(&self, step: &Explanation<f32>) -> Result<()> {
-        let mut out = std::io::stdout().lock();
         let list = step.list();
         if self.json {
             let rows: Vec<Value> = list
@@ -231,8 +229,9 @@ impl Explain {
                     })
                 })
                 .collect();
-            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?);
+            return terminal::print_json(serde_json::to_string_pretty(&rows)?);
         }
+        let mut out = String::new();
         let width = list.iter().map(|r| r.name.len()).max().unwrap_or(0);
         writeln!(
             out,
@@ -258,7 +257,7 @@ impl Explain {
                 number(v.maximum),
             )?;
         }
-        Ok(())
+        terminal::print(&out)
     }
 
     /// The step on the text that was asked for.
@@ -293,9 +292,9 @@ impl Explain {
         let given = self.text.as_ref().map_or(all.len(), |t| t.chars().count().max(all.len()));
         if n < given && (self.text.is_some() || self.prompt_tokens.is_some()) {
             let note = format!(
-                "The step is on the first {n} tokens of the text; --tokens takes more, up to the \
-                 model's {} positions.",
-                subject.config.context
+                "The step is on the first {} of the text; --tokens takes more, up to the model's {}.",
+                count(n, "token"),
+                count(subject.config.context, "position")
             );
             remark(format!("note     {note}"));
             subject.remarks.push(note);
@@ -313,15 +312,18 @@ impl Explain {
         }
         if let Some(rate) = self.learning_rate {
             if !(rate > 0.0 && rate.is_finite()) {
-                return Err(
-                    format!("learning rate is {rate}; it must be a finite number above 0").into()
-                );
+                return Err(format!(
+                    "learning rate is {rate:?}; it must be a finite number above 0"
+                )
+                .into());
             }
             descent.rate = rate;
         }
         if let Some(clip) = self.clip {
             if !(clip >= 0.0 && clip.is_finite()) {
-                return Err(format!("clip is {clip}; it must be a finite number, 0 or more").into());
+                return Err(
+                    format!("clip is {clip:?}; it must be a finite number, 0 or more").into()
+                );
             }
             descent.clip = clip;
         }
@@ -348,8 +350,9 @@ impl Explain {
         };
         let mut descent = Descent::of_run(&training, 0);
         let state = run::state_file(given);
-        if own.is_some() && state.is_file() {
-            let (steps, remembered) = checkpoint::remembered::<f32>(&state, parameters.len())?;
+        if own.is_some() && state.exists() {
+            let (steps, remembered) =
+                checkpoint::remembered::<f32>(&state, &training, parameters.len())?;
             descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };
         } else {
             descent.rate = training.learning_rate;
