@@ -49,7 +49,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
         .into());
     }
     Err(format!(
-        "{shown} holds no model: there is no such directory. Give a run, or a model directory; models are not fetched \
+        "{shown} holds no model: there is no such directory. Give a run, or a model directory with its config.json; models are not fetched \
          by their name on a hub: save one to a directory first"
     )
     .into())
