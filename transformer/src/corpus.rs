@@ -136,6 +136,20 @@ impl Corpus {
         }
     }
 
+    /// Windows of `length` tokens that a pass takes.
+    ///
+    /// ```
+    /// let corpus = transformer::Corpus::text((0..100).collect(), 0.1, 8)?;
+    /// assert_eq!(corpus.windows_of_a_pass(8), 10); // of 89 targets, and one window's worth is left out
+    /// # Ok::<(), transformer::corpus::CorpusError>(())
+    /// ```
+    pub fn windows_of_a_pass(&self, length: usize) -> usize {
+        match self.end {
+            Some(_) => self.starts.len(),
+            None => ((self.train.len() - 1) / length).saturating_sub(1).max(1),
+        }
+    }
+
     /// Where the targets of window number `window` begin.
     fn start(&self, seed: u64, window: u64, length: usize) -> usize {
         if self.end.is_some() {
@@ -147,7 +161,7 @@ impl Corpus {
         // The first token is nobody's target. A pass leaves out one window's worth, or what is left
         // over if there is but one, so that it can begin at any of as many places.
         let targets = self.train.len() - 1;
-        let windows = (targets / length).saturating_sub(1).max(1);
+        let windows = self.windows_of_a_pass(length);
         let slack = targets - windows * length;
         let random = Random::new(seed, streams::WINDOWS, (window / windows as u64) as u32);
         let order = Permutation::new(windows as u64, random);

@@ -66,3 +66,38 @@ impl Evaluation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corpus::windows;
+    use crate::{Form, Gpt2Config};
+
+    /// The mean over a text does not depend on how many windows are measured at once: every token counts once, also in
+    /// a last batch that is short, and the text's last window, which is.
+    #[test]
+    fn every_token_counts_once_however_windows_are_grouped() {
+        let config = Gpt2Config { vocabulary: 9, context: 6, ..Gpt2Config::default() };
+        let stream: Vec<u32> = (0..45_u32).map(|i| (i * i + i / 5) % 9).collect();
+        let windows = windows(&stream, config.context);
+        assert!((stream.len() - 1) % config.context != 0, "the last window is short");
+        let at_once = |n: usize| {
+            let mut model =
+                Gpt2::<f64>::record_forward_only(&config, n, config.context, Form::Fused).unwrap();
+            model.initialise(3);
+            // Far enough from a uniform prediction that every token has a loss of its own.
+            model.tape_mut().parameters_mut().iter_mut().for_each(|p| *p *= 20.0);
+            Evaluation::of(&mut model, &windows).unwrap()
+        };
+        let one = at_once(1);
+        assert_eq!(one.tokens, stream.len() - 1);
+        assert!((one.loss - 9.0_f64.ln()).abs() > 0.01, "{one:?}");
+        for n in 2..=windows.len() + 1 {
+            let several = at_once(n);
+            assert_eq!(several.tokens, one.tokens, "{n} at once");
+            let bound = 64.0 * f64::EPSILON * (1.0 + one.loss);
+            assert!((several.loss - one.loss).abs() <= bound, "{n} at once: {several:?}, {one:?}");
+        }
+        assert!((2..windows.len()).any(|n| windows.len() % n != 0), "a last batch that is short");
+    }
+}

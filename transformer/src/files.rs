@@ -7,7 +7,7 @@
 //! Every file is written under a temporary name and then renamed: it appears whole or not at all
 //! ([`crate::disk`]).
 
-use crate::config::{ConfigError, Gpt2Config};
+use crate::config::{ConfigError, Gpt2Config, is_vector};
 use crate::disk::reason;
 use crate::memory::{self, MemoryError};
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -154,7 +154,8 @@ fn read_weights<T: Real>(
         .map_err(|source| FileError::Memory { path: path.clone(), source })?;
     let mut parameters = Vec::with_capacity(count);
     for (name, shape) in config.parameter_shapes() {
-        tensors.parameter(&hugging_face_name(&name), shape, finite, &mut parameters)?;
+        let stored = stored_shape(&name, shape);
+        tensors.parameter(&hugging_face_name(&name), &stored, finite, &mut parameters)?;
     }
     let found = hexadecimal(&std::mem::take(&mut tensors.hash).finalize());
     let saved = tensors.saved.take();
@@ -173,7 +174,7 @@ fn read_weights<T: Real>(
 /// A file that is missing or describes another model.
 pub fn read_config(directory: &Path) -> Result<Gpt2Config, FileError> {
     let path = directory.join("config.json");
-    let text = String::from_utf8_lossy(&read_bounded(&path, LARGEST_TEXT)?).into_owned();
+    let text = read_text(&path)?;
     Gpt2Config::from_json(&text).map_err(|source| FileError::Config { path, source })
 }
 
@@ -183,16 +184,27 @@ pub fn read_config(directory: &Path) -> Result<Gpt2Config, FileError> {
 /// A file that is missing or holds another kind of tokenizer.
 pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
     let path = directory.join("tokenizer.json");
-    let text = String::from_utf8_lossy(&read_bounded(&path, LARGEST_TEXT)?).into_owned();
+    let text = read_text(&path)?;
     Tokenizer::from_json(&text).map_err(|source| FileError::Tokenizer { path, source })
 }
 
-/// Writes `tokenizer.json`.
+/// A file of JSON as text.
+fn read_text(path: &Path) -> Result<String, FileError> {
+    let bytes = read_bounded(path, LARGEST_TEXT)?;
+    String::from_utf8(bytes).map_err(|_| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
+        FileError::Read { path: path.to_owned(), source }
+    })
+}
+
+/// Writes `tokenizer.json`, and a `tokenizer_config.json` by which transformers' `AutoTokenizer` takes it as it is.
 ///
 /// # Errors
-/// If it cannot be written.
+/// If one cannot be written.
 pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), FileError> {
-    write_atomically(&directory.join("tokenizer.json"), tokenizer.to_json().as_bytes())
+    write_atomically(&directory.join("tokenizer.json"), tokenizer.to_json().as_bytes())?;
+    let path = directory.join("tokenizer_config.json");
+    write_atomically(&path, Tokenizer::hugging_face_config().as_bytes())
 }
 
 /// Writes a model: `config.json` and `model.safetensors`, which Hugging Face transformers opens.
@@ -221,9 +233,10 @@ pub fn write<T: Real>(
             rest = later;
             little_endian(these)
         };
+        let stored_shape = stored_shape(&name, shape);
         let name = hugging_face_name(&name);
         let name = if name == HEAD { name } else { format!("{PREFIX}{name}") };
-        stored.push((name, stored_shape(shape), bytes));
+        stored.push((name, stored_shape, bytes));
     }
     let views = stored.iter().map(|(name, shape, bytes)| {
         let view = TensorView::new(dtype::<T>(), shape.clone(), bytes);
@@ -359,7 +372,7 @@ impl<'a> Tensors<'a> {
     fn parameter<T: Real>(
         &mut self,
         name: &str,
-        shape: Shape,
+        expected: &[usize],
         finite: bool,
         into: &mut Vec<T>,
     ) -> Result<(), FileError> {
@@ -370,7 +383,6 @@ impl<'a> Tensors<'a> {
             let others = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
             return self.error(format!("tensor {name} is missing; {others} … are there"));
         };
-        let expected = stored_shape(shape);
         if tensor.shape() != expected {
             let found = tensor.shape();
             return self.error(format!(
@@ -433,9 +445,9 @@ impl<'a> Tensors<'a> {
     }
 }
 
-/// Hugging Face's shape: reversed, and one number for a vector.
-fn stored_shape(shape: Shape) -> Vec<usize> {
-    if shape.columns == 1 { vec![shape.rows] } else { vec![shape.columns, shape.rows] }
+/// Hugging Face's shape of a parameter: reversed, and one number for a vector.
+fn stored_shape(parameter: &str, shape: Shape) -> Vec<usize> {
+    if is_vector(parameter) { vec![shape.rows] } else { vec![shape.columns, shape.rows] }
 }
 
 /// The elements of a tensor of floating-point numbers.
@@ -488,6 +500,53 @@ pub(crate) fn little_endian<T: Real>(numbers: &[T]) -> Vec<u8> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// Sizes of 1 do not make a matrix a vector, in the file or when it is read: shapes as `GPT2LMHeadModel` of transformers
+    /// 5.23 saves and opens them.
+    #[test]
+    fn tensors_have_the_rank_of_their_role() {
+        let sizes = |size: &dyn Fn(usize) -> usize| Gpt2Config {
+            vocabulary: size(7),
+            context: size(5),
+            width: size(4),
+            heads: 1,
+            hidden: size(3),
+            layers: 1,
+            tied: false,
+            ..Gpt2Config::default()
+        };
+        for config in [sizes(&|n| n), sizes(&|_| 1), sizes(&|n| if n == 5 { 1 } else { n })] {
+            let directory = tempfile::tempdir().unwrap();
+            let parameters: Vec<f32> = (0..config.parameters()).map(|i| i as f32).collect();
+            write(directory.path(), &config, &parameters).unwrap();
+            let bytes = std::fs::read(directory.path().join("model.safetensors")).unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let Gpt2Config { vocabulary: v, context: t, width: d, hidden: h, .. } = config;
+            for (name, shape) in [
+                ("transformer.wte.weight", vec![v, d]),
+                ("transformer.wpe.weight", vec![t, d]),
+                ("transformer.h.0.ln_1.weight", vec![d]),
+                ("transformer.h.0.ln_1.bias", vec![d]),
+                ("transformer.h.0.attn.c_attn.weight", vec![d, 3 * d]),
+                ("transformer.h.0.attn.c_attn.bias", vec![3 * d]),
+                ("transformer.h.0.attn.c_proj.weight", vec![d, d]),
+                ("transformer.h.0.attn.c_proj.bias", vec![d]),
+                ("transformer.h.0.ln_2.weight", vec![d]),
+                ("transformer.h.0.ln_2.bias", vec![d]),
+                ("transformer.h.0.mlp.c_fc.weight", vec![d, h]),
+                ("transformer.h.0.mlp.c_fc.bias", vec![h]),
+                ("transformer.h.0.mlp.c_proj.weight", vec![h, d]),
+                ("transformer.h.0.mlp.c_proj.bias", vec![d]),
+                ("transformer.ln_f.weight", vec![d]),
+                ("transformer.ln_f.bias", vec![d]),
+                ("lm_head.weight", vec![v, d]),
+            ] {
+                assert_eq!(file.tensor(name).unwrap().shape(), shape, "{name} of {config:?}");
+            }
+            assert_eq!(file.len(), 17);
+            assert_eq!(read::<f32>(directory.path()).unwrap(), (config, parameters));
+        }
+    }
 
     fn model(bias: bool, tied: bool) -> (Gpt2Config, Vec<f32>) {
         let config =

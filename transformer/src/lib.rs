@@ -126,7 +126,7 @@ mod writer;
 
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
-pub use config::Gpt2Config;
+pub use config::{Gpt2Config, is_vector};
 pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;

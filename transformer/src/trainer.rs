@@ -3,10 +3,10 @@
 use crate::corpus::Corpus;
 use crate::model::{Gpt2, IGNORED, ModelError};
 use crate::training_config::TrainingConfig;
-use crate::{Evaluation, Gpt2Config, memory};
+use crate::{Evaluation, Gpt2Config, is_vector, memory};
 use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
-use calculus::{Tape, Var, clip};
+use calculus::{Parameter, Tape, Var, clip};
 use linalg::Real;
 use std::ops::{ControlFlow, Range};
 
@@ -263,9 +263,12 @@ fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
-/// Where the matrices lie among the parameters: those with more than one row and column, which decay.
-/// Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
+/// Where the matrices lie among the parameters, which decay: a layer's or table's `weight`, whatever its sizes, and what
+/// has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
 pub fn matrices<T: Real>(tape: &Tape<T>) -> Vec<Range<usize>> {
-    let parameters = tape.parameter_list().into_iter();
-    parameters.filter(|p| p.shape.rows > 1 && p.shape.columns > 1).map(|p| p.range).collect()
+    let matrix = |p: &Parameter| {
+        let by_size = p.shape.rows > 1 && p.shape.columns > 1;
+        by_size || (p.name.ends_with(".weight") && !is_vector(&p.name))
+    };
+    tape.parameter_list().into_iter().filter(matrix).map(|p| p.range).collect()
 }

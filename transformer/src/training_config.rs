@@ -1,6 +1,6 @@
 //! What a training run does: every size and rate, with names that files and flags share.
 
-use crate::config::{Activation, ConfigError, Gpt2Config};
+use crate::config::{Activation, ConfigError, Gpt2Config, decimal};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use linalg::Real;
@@ -116,8 +116,8 @@ pub enum TrainingConfigError {
     Model(#[from] ConfigError),
 }
 
-/// Batches are numbered in an f32, which counts exactly as far as this.
-const MOST_BATCHES: u64 = 1 << 24;
+/// What random numbers are drawn by (windows, parts of a batch) is numbered in 32 bits.
+const MOST_WINDOWS: u64 = 1 << 32;
 
 /// Tokens of a batch; larger steps are made of several, by `accumulate`.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -132,11 +132,11 @@ impl TrainingConfig {
     /// The first setting that is out of range, with its value and its range.
     pub fn validate(&self) -> Result<(), TrainingConfigError> {
         // As Debug has it: a number of 300 digits has an exponent there.
-        let check = |fine: bool, setting, found: &dyn Debug, expected| {
+        let check = |fine: bool, setting, found: &dyn ToString, expected| {
             if fine {
                 return Ok(());
             }
-            Err(TrainingConfigError::Range { setting, found: format!("{found:?}"), expected })
+            Err(TrainingConfigError::Range { setting, found: found.to_string(), expected })
         };
         let above = "a finite number above 0";
         let positive = |x: f64| x > 0.0 && x.is_finite();
@@ -152,39 +152,41 @@ impl TrainingConfig {
             "smaller: batch·context at most 16777216",
         )?;
         check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
-        let (steps, accumulate) = (self.steps, self.accumulate as u64);
-        check(steps > 0, "steps", &steps, "1 or more")?;
-        let larger = steps >= accumulate;
+        let a_step = self.accumulate.saturating_mul(self.batch) as u64;
+        let fits = |steps: u64| steps.checked_mul(a_step).is_some_and(|n| n <= MOST_WINDOWS);
+        let most = "1 or more, and steps·accumulate·batch at most 4294967296";
+        // One step that does not fit is the fault of what it is made of.
         check(
-            steps.checked_mul(accumulate).is_some_and(|n| n <= MOST_BATCHES),
-            if larger { "steps" } else { "accumulate" },
-            if larger { &steps } else { &accumulate },
-            "smaller: steps·accumulate at most 16777216",
+            fits(1),
+            "accumulate",
+            &self.accumulate,
+            "smaller: accumulate·batch at most 4294967296",
         )?;
-        check(positive(self.learning_rate), "learning_rate", &self.learning_rate, above)?;
+        check(self.steps > 0 && fits(self.steps), "steps", &self.steps, most)?;
+        check(positive(self.learning_rate), "learning_rate", &decimal(self.learning_rate), above)?;
         check(
             self.min_learning_rate >= 0.0 && self.min_learning_rate <= self.learning_rate,
             "min_learning_rate",
-            &self.min_learning_rate,
+            &decimal(self.min_learning_rate),
             "between 0 and learning_rate",
         )?;
         check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
         let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
-        check(decay, "weight_decay", &self.weight_decay, "a finite number, 0 or more")?;
+        check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
         let larger = self.learning_rate >= self.weight_decay;
         check(
             self.weight_decay * self.learning_rate < 1.0,
             if larger { "learning_rate" } else { "weight_decay" },
-            if larger { &self.learning_rate } else { &self.weight_decay },
+            &decimal(if larger { self.learning_rate } else { self.weight_decay }),
             "smaller: learning_rate·weight_decay (0.1 unless it is set) below 1, or a step would turn weights round",
         )?;
-        check(share(self.beta1), "beta1", &self.beta1, "at least 0 and below 1")?;
-        check(share(self.beta2), "beta2", &self.beta2, "at least 0 and below 1")?;
-        check(share(self.momentum), "momentum", &self.momentum, "at least 0 and below 1")?;
+        check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
+        check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
+        check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
         check(
             self.clip >= 0.0 && self.clip.is_finite(),
             "clip",
-            &self.clip,
+            &decimal(self.clip),
             "a finite number, 0 or more (0 does not clip)",
         )
     }
@@ -326,12 +328,20 @@ pub(crate) mod tests {
             TrainingConfig { learning_rate: f64::NAN, ..tiny() },
             TrainingConfig { min_learning_rate: 1.0, ..tiny() },
             TrainingConfig { steps: u64::MAX, accumulate: 2, ..tiny() },
+            TrainingConfig { steps: 1 << 31, accumulate: 2, ..tiny() },
+            TrainingConfig { accumulate: usize::MAX, ..tiny() },
             TrainingConfig { beta2: 1.0, ..tiny() },
             TrainingConfig { clip: -1.0, ..tiny() },
             TrainingConfig { weight_decay: f64::INFINITY, ..tiny() },
         ] {
             assert!(refused(config).contains("must be"));
         }
+        let long = TrainingConfig { steps: 1 << 31, ..tiny() };
+        assert!(long.validate().is_ok(), "{:?}", long.validate());
+        let accumulated = refused(TrainingConfig { accumulate: usize::MAX, ..tiny() });
+        assert!(accumulated.starts_with("accumulate is 18446744073709551615"), "{accumulated}");
+        let rate = refused(TrainingConfig { learning_rate: -1e308, ..tiny() });
+        assert!(rate.starts_with("learning_rate is -1e308; "), "{rate}");
         assert!(tiny().validate().is_ok());
     }
 }

@@ -1,10 +1,5 @@
-//! Whether `check` and `diagnose` can be trusted: mistakes that must be caught, healthy runs that must not be
-//! accused, limits of stability that must hold.
-
-mod differences;
-mod faults;
+//! Whether `check` and `diagnose` can be trusted.
 mod healthy;
-mod mutants;
-mod stability;
-mod watching;
+mod rates;
+mod slow_but_healthy;
 mod zoo;

@@ -26,5 +26,5 @@ pub use lock::Lock;
 pub use metrics::{Metric, Restored};
 pub use run::{
     Run, RunError, growth_file, is_run, metrics_file, model_directory, plot_file, settings_file,
-    state_file,
+    state_file, validation_losses,
 };

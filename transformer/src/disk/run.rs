@@ -70,6 +70,15 @@ pub fn metrics_file(run: &Path) -> PathBuf {
     run.join("metrics.jsonl")
 }
 
+/// The losses on held-back text that a run has written down, nats per token, with their steps; lines that cannot be
+/// read are passed over.
+pub fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
+    let file = read_bounded(&metrics_file(run), LONGEST_METRICS).unwrap_or_default();
+    let lines = file.split(|b| *b == b'\n');
+    let metrics = lines.filter_map(|line| serde_json::from_slice::<Metric>(line).ok());
+    metrics.filter_map(|m| Some((m.step, m.validation_loss?))).collect()
+}
+
 /// What a run goes on from.
 pub fn state_file(run: &Path) -> PathBuf {
     run.join("state.safetensors")

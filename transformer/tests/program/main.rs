@@ -4,5 +4,7 @@ mod cli;
 mod compress;
 mod defence;
 mod hostile;
+mod model;
+mod pace;
 mod place;
 mod trust;

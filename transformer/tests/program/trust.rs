@@ -93,7 +93,7 @@ fn sizes_that_were_never_trained_are_certified() {
     assert!(!printed.contains('\x1b'), "no colours but in a terminal");
     let json = place.json(&sizes);
     assert_eq!(json["passed"], true);
-    assert_eq!(json["certificates"].as_array().unwrap().len(), 23);
+    assert_eq!(json["certificates"].as_array().unwrap().len(), 24);
     assert!(!place.path("runs").exists(), "check writes nothing");
 }
 
@@ -346,12 +346,12 @@ fn a_certificate_that_fails_is_a_status_of_1() {
     let sizes = ["--layers", "1", "--heads", "2", "--width", "16", "--context", "16"];
     let checked = |data| [&["check", "--data", data, "--threads", "1"], &sizes[..]].concat();
     fs::write(place.path("apart.txt"), &letters).unwrap();
-    says(&place.fine(&checked("apart.txt")), &["23 of 23 certificates hold"]);
+    says(&place.fine(&checked("apart.txt")), &["24 of 24 certificates hold"]);
     letters.copy_within(300..550, 2725);
     fs::write(place.path("copied.txt"), &letters).unwrap();
     let printed = found(&place, &checked("copied.txt"));
     says(&printed, &["FAIL  the split does not overlap", "FAIL  validation windows that occur"]);
-    says(&printed, &["21 of 23 certificates hold; see FAIL above"]);
+    says(&printed, &["22 of 24 certificates hold; see FAIL above"]);
     let report = found_json(&place, &checked("copied.txt"));
     assert_eq!(report["passed"], false);
 

@@ -4,8 +4,9 @@
 //! diagnosis that `docs/FAILURES.md` speaks of.
 
 mod faulty;
-mod plain;
-mod tiny;
+pub(crate) mod plain;
+mod slow;
+pub(crate) mod tiny;
 
 use plain::Run;
 use std::sync::OnceLock;

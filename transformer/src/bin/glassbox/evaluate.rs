@@ -16,7 +16,7 @@ use transformer::{Evaluation, Form, Gpt2, memory};
 /// Measure a model's cross-entropy on a text.
 ///
 /// The whole text is read in windows of the model's context; every token but the first is predicted
-/// once. Without --data: the run's own validation part.
+/// once. Without --data: the run's own validation part. A loss that is not finite is an error.
 #[derive(Args)]
 pub(crate) struct Evaluate {
     /// A run, or a model directory in Hugging Face's GPT-2 layout
@@ -102,6 +102,15 @@ impl Evaluate {
         });
         bar.finish();
         let measured = whole?.expect("nobody broke it off");
+        if !measured.loss.is_finite() {
+            return Err(format!(
+                "the loss is {}: this model's predictions are not finite on this text; glassbox diagnose {} finds \
+                 the first such number, and its cause",
+                measured.loss,
+                run::typed(&self.run)
+            )
+            .into());
+        }
         let baselines = match &trained_on {
             Ok(own) => own.baselines_on(&tokens),
             Err(why) => {

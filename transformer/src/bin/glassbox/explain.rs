@@ -2,11 +2,12 @@
 
 use crate::settings::{OptimizerName, Settings};
 use crate::source::Source;
-use crate::{Result, count, on_threads, reason, remark, run, terminal};
+use crate::{Result, count, on_threads, progress, reason, remark, run, terminal};
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use transformer::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
 use transformer::files::{self, write_atomically};
 use transformer::tokenizer::Tokenizer;
@@ -15,7 +16,8 @@ use transformer::{IGNORED, Trainer, checkpoint};
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///
 /// The step is on the given text: each token predicts the next. Without a model, a small one is
-/// trained on the embedded stories for a few seconds and explained.
+/// trained on the embedded stories for a few seconds and explained. Exit status 1 where its loss or its
+/// gradient is not finite; what was asked for is written all the same.
 #[derive(Args)]
 pub(crate) struct Explain {
     /// A run, or a model directory in Hugging Face's layout [default: a small embedded model]
@@ -32,11 +34,11 @@ pub(crate) struct Explain {
     /// The page to write [default: step.html, unless --at, --list or --svg is given]
     #[arg(long, value_name = "FILE", help_heading = "What to write")]
     out: Option<PathBuf>,
-    /// Megabytes of numbers that the page may take; what does not fit is there by summary
+    /// Megabytes that the page may take; what does not fit is there by summary
     #[arg(
         long,
         value_name = "MB",
-        default_value_t = 2.6,
+        default_value_t = 3.0,
         help_heading = "What to write",
         allow_negative_numbers = true
     )]
@@ -87,11 +89,11 @@ struct Model {
 }
 
 impl Explain {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<ExitCode> {
         on_threads(self.threads, || self.explain())
     }
 
-    fn explain(&self) -> Result<()> {
+    fn explain(&self) -> Result<ExitCode> {
         if self.tokens < 1 {
             return Err("tokens is 0; it must be 1 or more".into());
         }
@@ -102,7 +104,12 @@ impl Explain {
             Some(directory) => self.read(directory)?,
             None => embedded()?,
         };
-        let step = Explanation::of(self.on_text(model)?)?;
+        let mut step = Explanation::of(self.on_text(model)?)?;
+        let broken = not_finite(&step, self.model.as_deref());
+        if let Some(why) = &broken {
+            remark(format!("note     {why}"));
+            step.add_remark(why.clone());
+        }
         let mut asked = false;
         if self.list {
             self.print_list(&step)?;
@@ -127,11 +134,17 @@ impl Explain {
             let out = self.out.clone().unwrap_or_else(|| PathBuf::from("step.html"));
             self.write_page(&step, &out)?;
         }
-        Ok(())
+        Ok(if broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn write_page(&self, step: &Explanation<f32>, out: &Path) -> Result<()> {
-        let page = step.page((self.room * 1e6) as usize)?;
+        let room = (self.room * 1e6) as usize;
+        let bar = progress::bar("matrices");
+        let page = step.page_watched(room, |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
         write_atomically(out, page.html.as_bytes())?;
         let ledger = step.ledger()?;
         if self.json && self.at.is_empty() && !self.list {
@@ -152,9 +165,17 @@ impl Explain {
             page.html.len() as f64 / 1e6
         ));
         if !page.left_out.is_empty() {
+            let matrices = match page.left_out.len() {
+                1 => "1 matrix is".to_owned(),
+                n => format!("{n} matrices are"),
+            };
+            remark(format!("         {matrices} there by summary only; --room gives more room"));
+        }
+        if page.html.len() > room {
             remark(format!(
-                "         {} matrices are there by summary only; --room gives more room",
-                page.left_out.len()
+                "         without any number it takes {:.2} MB, more than --room {}; fewer --tokens take less",
+                page.html.len() as f64 / 1e6,
+                self.room
             ));
         }
         Ok(())
@@ -368,6 +389,21 @@ impl Explain {
             tokenizer,
         })
     }
+}
+
+/// What is wrong with a step whose loss or gradient is not finite, and where to go on.
+fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {
+    let (loss, gradient) = (step.loss(), step.gradient_norm());
+    let found = match (loss.is_finite(), gradient.is_finite()) {
+        (true, true) => return None,
+        (false, _) => format!("The loss is {loss}"),
+        (true, false) => format!("The gradient's norm is {gradient}"),
+    };
+    let given = model.map_or("RUN".into(), |m| m.display().to_string());
+    Some(format!(
+        "{found}: the numbers below follow from one that is not finite. glassbox diagnose {given} finds the first, and \
+         its cause."
+    ))
 }
 
 /// The first window of the validation part: its tokens, and what follows the last.

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compress;
 mod diagnose;
+mod diagnosis;
 mod evaluate;
 mod examined;
 mod explain;
@@ -51,13 +52,13 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Certify gradients, causality, start and data; exit status 1 where something fails
     Check(Box<check::Check>),
-    /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
+    /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried
     Diagnose(Box<diagnose::Diagnose>),
     /// Compress a text losslessly to the size that a model's cross-entropy says
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
-    /// Explain one training step, every number: a page, or in the terminal
+    /// Explain one training step, every number: a page, or in the terminal; exit status 1 where its loss is NaN
     Explain(Box<explain::Explain>),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
@@ -82,7 +83,7 @@ fn main() -> ExitCode {
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
-        Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     ended(done)

@@ -119,6 +119,17 @@ impl Progress {
     }
 }
 
+/// A bar for so many things, on a terminal; nothing elsewhere.
+pub(crate) fn bar(what: &str) -> ProgressBar {
+    if !terminal::draws(&std::io::stderr()) {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    let style = format!("{{bar:28.cyan/238}} {{pos:>5}}/{{len}} {what}  {{elapsed}}");
+    bar.set_style(ProgressStyle::with_template(&style).expect("a template").progress_chars("━━╌"));
+    bar
+}
+
 /// Tokens done: a bar on a terminal, plain lines elsewhere.
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,

@@ -33,26 +33,29 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     if given.join("config.json").exists() {
         return Ok(given.to_owned());
     }
+    let has = "a run has a run.toml, a model directory a config.json and a model.safetensors";
     if given.is_dir() {
-        return Err(format!(
-            "{shown} holds no model: a run has a run.toml, a model directory a config.json and a \
-             model.safetensors"
-        )
-        .into());
+        return Err(format!("{shown} holds no model: {has}").into());
     }
     if given.exists() {
         let parent = given.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return Err(format!(
-            "{shown} is a file; give the directory of the run or of the model, as {}",
+            "{shown} is a file; give the directory that holds it: {}",
             typed(parent)
         )
         .into());
     }
-    Err(format!(
-        "{shown} holds no model: there is no such directory. Give a run, or a model directory with its config.json; models are not fetched \
-         by their name on a hub: save one to a directory first"
-    )
-    .into())
+    // What could be a model's name on the hub.
+    let parts: Vec<_> = given.components().collect();
+    let plain = parts.iter().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let hub = match plain && parts.len() <= 2 {
+        true => format!(
+            "; a model of the Hugging Face hub is downloaded first: hf download {} --local-dir DIR",
+            typed(given)
+        ),
+        false => String::new(),
+    };
+    Err(format!("{shown} holds no model: there is no such directory ({has}){hub}").into())
 }
 
 /// Refuses a run whose settings describe another model than the one that it saved: somebody has edited or

@@ -341,10 +341,11 @@ impl Settings {
 
 /// A message of the reader of TOML, in words of the interface instead of Rust's types.
 fn plain(message: &str) -> String {
-    const WORDS: [(&str, &str); 10] = [
-        ("expected usize", "expected a whole number"),
+    const WORDS: [(&str, &str); 11] = [
+        ("expected usize", "expected a whole number, 0 or more"),
         ("expected u64", "expected a whole number, 0 or more"),
         ("expected f64", "expected a number"),
+        ("expected a string", "expected text in quotation marks"),
         ("expected a boolean", "expected true or false"),
         ("invalid type: string", "found the text"),
         ("invalid type: integer", "found the number"),
