@@ -6,7 +6,9 @@ use crate::zoo::tiny::{Beast, Tiny};
 use calculus::schedule::Schedule;
 use tests::models::training;
 use transformer::check::initialised;
-use transformer::diagnose::{Cause, Cure, Descent, Diagnosis, Recipe, State, diagnose, examination};
+use transformer::diagnose::{
+    Cause, Cure, Descent, Diagnosis, Recipe, State, diagnose, examination,
+};
 use transformer::tokenizer::Tokenizer;
 use transformer::{Corpus, GptStep, ScheduleKind, Trainer, TrainingConfig, stories};
 

@@ -75,10 +75,11 @@ fn runs() -> Vec<Healthy> {
         run("a small rate", 0, slow(1e-4, 5000)),
         run("a small rate", 120, slow(1e-4, 5000)),
         run("a small rate", 200, slow(3e-4, 3000)),
-        run("a small constant rate", 150, TrainingConfig {
-            schedule: ScheduleKind::Constant,
-            ..slow(2e-4, 4000)
-        }),
+        run(
+            "a small constant rate",
+            150,
+            TrainingConfig { schedule: ScheduleKind::Constant, ..slow(2e-4, 4000) },
+        ),
         run("early", 0, tiny()),
         run("early", 10, tiny()),
         run("early", 60, tiny()),

@@ -1,8 +1,8 @@
 //! What the course of the steps says: a spike, a rate.
 
 use super::applied::peak;
-use super::cure::Case;
 use super::course::{Descent, State, Taken};
+use super::cure::Case;
 use super::{Cause, Patient, Stability, Watched, stability, usual};
 use crate::ModelError;
 use crate::subject::Subject;

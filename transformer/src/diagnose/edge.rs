@@ -4,8 +4,8 @@ use super::course::{Descent, Recipe, State, Taken};
 use crate::ModelError;
 use crate::curvature::Hessian;
 use crate::subject::Subject;
-use calculus::{Source, clip};
 use calculus::stability::limit;
+use calculus::{Source, clip};
 use linalg::krylov::{End, Lanczos};
 use std::fmt;
 
@@ -47,7 +47,9 @@ impl Stability {
     pub(super) fn judged(self, recipe: &Recipe, history: &[Taken]) -> Self {
         let at = |t: &Taken| {
             let clipped = match recipe.descent {
-                Descent::Sgd { .. } if recipe.clip > 0.0 => clip::factor(t.gradient_norm, recipe.clip),
+                Descent::Sgd { .. } if recipe.clip > 0.0 => {
+                    clip::factor(t.gradient_norm, recipe.clip)
+                }
                 // Adam's step does not depend on the size of its gradients.
                 _ => 1.0,
             };

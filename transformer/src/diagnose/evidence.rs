@@ -1,8 +1,8 @@
 //! What is measured of a run whose numbers are all finite: how fast it learns, what stands still, what it knows of text
 //! that it does not see. Measured once; the causes of [`super::cause::slow`] read it.
 
-use super::course::{Descent, Recipe, State, Taken};
 use super::applied::peak;
+use super::course::{Descent, Recipe, State, Taken};
 use super::signs::{Signs, rms, unit_sources};
 use super::{AGAIN, Background};
 use crate::ModelError;
@@ -144,10 +144,7 @@ impl<'a> Evidence<'a> {
         let unseen = recipe.accumulate * (start.steps + 2 * watched.max(BATCHES));
         let probe = Probe::Numbers((unseen..unseen + BATCHES).collect());
         let losses = |probe: &Probe| -> Result<[Vec<f64>; 2], ModelError> {
-            Ok([
-                probe.losses(subject, &start.parameters)?,
-                probe.losses(subject, &end.parameters)?,
-            ])
+            Ok([probe.losses(subject, &start.parameters)?, probe.losses(subject, &end.parameters)?])
         };
         let seen = losses(&probe)?;
         let given = Probe::Given(background.held_out.clone());

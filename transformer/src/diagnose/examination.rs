@@ -112,7 +112,6 @@ fn too_fast(
     steps: u64,
 ) -> Result<bool, ModelError> {
     let Some(found) = stability(step, fresh, recipe)? else { return Ok(false) };
-    let ratio =
-        |s| recipe.schedule.rate(s) / stability_limit(&recipe.descent, found.eigenvalue, s);
+    let ratio = |s| recipe.schedule.rate(s) / stability_limit(&recipe.descent, found.eigenvalue, s);
     Ok((0..steps.min(AGAIN)).any(|s| ratio(s) > BORNE))
 }

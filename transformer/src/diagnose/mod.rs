@@ -37,6 +37,7 @@ mod cause;
 mod course;
 mod cure;
 mod dynamics;
+mod edge;
 mod evidence;
 mod examination;
 mod origin;
@@ -44,7 +45,6 @@ mod pace;
 mod picture;
 mod reduced;
 mod signs;
-mod edge;
 mod verdict;
 
 pub use background::Background;
@@ -52,13 +52,13 @@ pub use cause::Cause;
 pub(crate) use course::place;
 pub use course::{Course, Descent, Recipe, State, Taken, is_sound};
 pub use cure::{Cure, Trial, loss_scale};
+pub use edge::{Stability, stability, stability_limit};
 pub use examination::{Examination, examination, examination_of};
 pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
 pub use reduced::{Reduced, Saved, Stored, reduced};
 pub(crate) use signs::rms;
 pub use signs::{Attention, Signs, looks_ahead, signs};
-pub use edge::{Stability, stability, stability_limit};
 pub use verdict::Verdict;
 
 use crate::health::GROWTH;
@@ -66,9 +66,9 @@ use crate::subject::Subject;
 use crate::{ModelError, Precision, check, memory};
 use calculus::Arithmetic;
 use cure::Case;
+use edge::CURVED;
 use evidence::Evidence;
 use pace::Pace;
-use edge::CURVED;
 use std::collections::VecDeque;
 
 /// States that are kept to go back to, besides the start.
@@ -657,7 +657,6 @@ impl<S: Subject> Patient<'_, S> {
         }
         Ok(None)
     }
-
 }
 
 /// Saturated softmaxes of a model that has not learned.

@@ -65,12 +65,7 @@ impl<S: Subject> Pace<'_, S> {
 
     /// A fix over as many steps as were watched, against going on as it is: cured where the losses of batches that
     /// neither saw are lower by more than `least`, and by three standard errors.
-    fn tried(
-        &self,
-        cure: &Cure,
-        evidence: &Evidence<'_>,
-        least: f64,
-    ) -> Result<Trial, ModelError> {
+    fn tried(&self, cure: &Cure, evidence: &Evidence<'_>, least: f64) -> Result<Trial, ModelError> {
         let (mut recipe, mut state) = (self.recipe.clone(), self.start.clone());
         let mut trial = Trial {
             cure: cure.to_string(),

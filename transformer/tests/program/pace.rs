@@ -41,7 +41,10 @@ fn a_run_that_learned_nothing_is_told_why() {
     let cures = report["cures"].as_array().unwrap();
     assert_eq!(cures.last().unwrap()["cured"], true, "{report}");
     let printed = String::from_utf8(place.run(&["diagnose", "run"]).stdout).unwrap();
-    says(&printed, &["30 watched, learning rate too low: loss", "\ncause      learning rate too low"]);
+    says(
+        &printed,
+        &["30 watched, learning rate too low: loss", "\ncause      learning rate too low"],
+    );
     assert!(!printed.contains("nothing wrong"), "{printed}");
 
     // All weights are 0: in a model, and in the model of a run.
@@ -56,7 +59,16 @@ fn a_run_that_learned_nothing_is_told_why() {
 #[test]
 fn a_model_that_three_letters_beat_is_not_well() {
     let place = place();
-    place.train(&["--learning-rate", "5e-4", "--steps", "110", "--warmup", "0", "--schedule", "constant"]);
+    place.train(&[
+        "--learning-rate",
+        "5e-4",
+        "--steps",
+        "110",
+        "--warmup",
+        "0",
+        "--schedule",
+        "constant",
+    ]);
     let (report, status) = diagnosed(&place, &["run"]);
     assert_eq!((&report["cause"], status), (&Value::from("below_baselines"), 1), "{report}");
     says(report["because"].as_str().unwrap(), &["counting 3 tokens"]);

@@ -2,9 +2,7 @@
 
 use crate::check::{band, number};
 use serde_json::json;
-use transformer::diagnose::{
-    self, Diagnosis, Direction, Recipe, Reduced, Saved, Taken, Verdict,
-};
+use transformer::diagnose::{self, Diagnosis, Direction, Recipe, Reduced, Saved, Taken, Verdict};
 use transformer::health::{Headroom, Health, Measure};
 
 /// Lines of what a format loses.
@@ -388,8 +386,7 @@ mod tests {
         for (value, band) in values.iter().flat_map(|v| bands.map(|b| (*v, b))) {
             for warnings in [&[][..], &warned] {
                 let text = reported(Some((value, band)), warnings);
-                let marked =
-                    text.lines().any(|l| l.starts_with("! ") || l.starts_with("warning "));
+                let marked = text.lines().any(|l| l.starts_with("! ") || l.starts_with("warning "));
                 assert_eq!(text.contains("nothing wrong"), !marked, "{value} {band:?}: {text}");
                 both[usize::from(marked)] += 1;
             }

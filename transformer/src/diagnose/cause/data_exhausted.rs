@@ -36,7 +36,8 @@ fn suspect(e: &Evidence) -> Option<String> {
     }
     let rises = -held_out.gain() > ERRORS * held_out.doubt && e.train.gain() > 0.0;
     let last = e.background.validation.last().map(|(_, nats)| *nats);
-    let lowest = e.lowest_validation().filter(|l| last.is_some_and(|last| last > (1.0 + RISE) * l.1));
+    let lowest =
+        e.lowest_validation().filter(|l| last.is_some_and(|last| last > (1.0 + RISE) * l.1));
     if !rises && lowest.is_none() {
         return None;
     }
@@ -51,6 +52,7 @@ fn suspect(e: &Evidence) -> Option<String> {
 }
 
 fn fixes(e: &Evidence) -> Vec<Cure> {
-    let advice = Cure::Code("more text of the same kind; dropout or a smaller model, where there is none");
+    let advice =
+        Cure::Code("more text of the same kind; dropout or a smaller model, where there is none");
     if e.again { vec![Cure::Stop, advice] } else { vec![advice] }
 }
