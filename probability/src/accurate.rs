@@ -9,16 +9,9 @@
 //! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
 //! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
 
+use linalg::accurate::two_sum;
+pub(crate) use linalg::accurate::{Sum, sum};
 use linalg::{Real, real::is_nan};
-
-/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing
-/// overflows.
-#[inline(always)]
-fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
-    let sum = a + b;
-    let b_seen = sum - a;
-    (sum, (a - (sum - b_seen)) + (b - b_seen))
-}
 
 /// <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
@@ -29,25 +22,88 @@ pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     if is_nan(lost) { e } else { e + e * lost }
 }
 
-/// <var>Σ xᵢ</var>, with what every addition lost added at the end.
-pub(crate) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
-    let (mut sum, mut lost) = (T::zero(), T::zero());
-    for x in terms {
-        let (next, loss) = two_sum(sum, x);
-        sum = next;
-        lost += loss;
-    }
-    // An infinite sum has lost NaN.
-    if is_nan(lost) { sum } else { sum + lost }
+/// The partial sums of numbers of 0 or more, each right to a rounding or two: x₁, x₁ + x₂, …, never falling.
+pub(crate) fn cumulative<T: Real>(terms: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+    terms.into_iter().scan((Sum::new(), T::zero()), |(sum, largest), x| {
+        sum.add(x);
+        *largest = largest.larger(sum.value());
+        Some(*largest)
+    })
 }
 
-/// <var>Σ x/n</var>, exactly x where all are x; NaN of none.
-pub(crate) fn mean<T: Real>(x: &[T]) -> T {
+/// Whether a sum reaches a limit, where rounding may have left it short by the share `slack`: 0.5 + 0.3 reaches 0.8,
+/// though as floats they are 0.7999999999999999 and 0.8.
+pub(crate) fn reaches(sum: f64, limit: f64, slack: f64) -> bool {
+    sum >= limit * (1.0 - slack)
+}
+
+/// 1, or, where sums or differences of the numbers would leave the scalar's range above or lose digits below it, a power
+/// of two to divide them by.
+pub(crate) fn range_unit<T: Real>(x: &[T]) -> T {
+    let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
+    let above = T::from_f64(largest * x.len().max(8) as f64).to_f64();
+    let below = T::from_f64(largest * (-100.0_f64).exp2()).to_f64();
+    if above.is_finite() && below > 0.0 { T::one() } else { power_of_two(x) }
+}
+
+/// <var>Σ x/n</var>, rounded and what is left: exactly (x, 0) where all are x; NaN of none. No sum may leave the range.
+fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
     let n = T::from_f64(x.len() as f64);
     let first = sum(x.iter().copied()) / n;
     let rest = sum(x.iter().flat_map(|&x| <[T; 2]>::from(two_sum(x, -first)))) / n;
+    let mut mean = Sum::of(first);
     // Where the mean is infinite the rest is NaN.
-    if is_nan(rest) { first } else { first + rest }
+    if !is_nan(rest) {
+        mean.add(rest);
+    }
+    mean
+}
+
+/// <var>Σ x/n</var>, exactly x where all are x; NaN of none. Finite where the numbers are.
+pub(crate) fn mean<T: Real>(x: &[T]) -> T {
+    let unit = range_unit(x);
+    let scaled: Vec<T> = x.iter().map(|&x| x / unit).collect();
+    mean_and_rest(&scaled).value() * unit
+}
+
+/// Numbers less their mean, in a unit in which the largest is 1 to 2 in size: <var>x − µ = d·unit·range</var>. All 0
+/// where the numbers are the same, NaN where one is infinite or NaN.
+pub(crate) struct Deviations<T> {
+    /// d.
+    pub(crate) in_units: Vec<T>,
+    /// A power of two; 1 where all are 0.
+    pub(crate) unit: T,
+    /// A power of two; 1 but at the ends of the scalar's range.
+    pub(crate) range: T,
+}
+
+impl<T: Real> Deviations<T> {
+    /// Of numbers from their mean. The mean is not rounded: of four consecutive floats it may be none.
+    pub(crate) fn new(x: &[T]) -> Self {
+        let range = range_unit(x);
+        let scaled: Vec<T> = x.iter().map(|&x| x / range).collect();
+        let mean = mean_and_rest(&scaled);
+        Self::of(scaled.iter().map(|&x| Sum::of(x).minus(&mean)).collect(), range)
+    }
+
+    /// Of differences that are made already.
+    pub(crate) fn of(mut in_units: Vec<T>, range: T) -> Self {
+        let unit = power_of_two(&in_units);
+        in_units.iter_mut().for_each(|d| *d /= unit);
+        Deviations { in_units, unit, range }
+    }
+
+    /// <var>Σ d·d′</var>, in units of both.
+    pub(crate) fn dot(&self, other: &Self) -> T {
+        sum(self.in_units.iter().zip(&other.in_units).map(|(&a, &b)| a * b))
+    }
+
+    /// A number in units of both as it is: the larger unit first, so that only a result that leaves the range does.
+    pub(crate) fn with_units(&self, x: T, other: &Self) -> T {
+        let (a, b) = (self.unit, other.unit);
+        let (large, small) = if a > b { (a, b) } else { (b, a) };
+        x * large * small * self.range * other.range
+    }
 }
 
 /// The power of two next to the largest element in size; 1 where there is none, or none but 0.

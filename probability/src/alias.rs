@@ -98,9 +98,10 @@ impl AliasTable {
         self.columns.len()
     }
 
-    /// Draws an outcome, with number `index` of `random`.
+    /// Draws an outcome, with number `index` of `random`: its 64-bit numbers <var>2⁶² + 2·index</var> and the next, which
+    /// no other draw uses (see [`Random`]).
     pub fn draw(&self, random: &Random, index: u64) -> usize {
-        let first = index.wrapping_mul(2);
+        let first = 1 << 62 | index.wrapping_mul(2) & ((1 << 62) - 1);
         let i = random.below(first, self.columns.len() as u64) as usize;
         let Column { own, alias } = self.columns[i];
         if random.below(first + 1, self.height) < own { i } else { alias }

@@ -84,8 +84,9 @@ pub fn posterior<T: Real>(
     let product = |(p, l): (T, T)| {
         if p > T::zero() && l > T::zero() { (p / p_unit) * (l / l_unit) } else { T::zero() }
     };
-    Categorical::from_weights(&pairs().map(product).collect::<Vec<_>>())
-        .map_err(|_| ProbabilityError::Empty { what: "hypotheses that allow the evidence" })
+    Categorical::from_weights(&pairs().map(product).collect::<Vec<_>>()).map_err(|_| {
+        ProbabilityError::Empty { what: "hypotheses with prior and likelihood above 0" }
+    })
 }
 
 /// <var>P(h | e₁, e₂, …)</var> for evidence that is independent given h, from <var>ln P(eₖ | h)</var>:
@@ -116,5 +117,10 @@ pub fn posterior_of_many<T: Real>(
         .zip(ln_likelihoods)
         .map(|(&p, terms)| p.ln() + accurate::sum(terms.iter().copied()))
         .collect();
-    Categorical::from_logits(&scores)
+    let values = scores.iter().map(|z| z.to_f64());
+    let (what, expected) = ("the sum of log-likelihoods and ln P(h) of hypothesis", "finite or −∞");
+    check(what, expected, values, |z| !z.is_nan() && z != f64::INFINITY)?;
+    Categorical::from_logits(&scores).map_err(|_| ProbabilityError::Empty {
+        what: "hypotheses with prior and likelihood above 0",
+    })
 }

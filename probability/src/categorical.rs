@@ -3,9 +3,10 @@
 //! Formula: <var>P(X = i) = pᵢ</var> with pᵢ ≥ 0 and <var>Σ pᵢ = 1</var>.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.2.
 
+use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check, check_length};
 use crate::random::Random;
-use crate::{accurate, softmax::softmax};
+use crate::softmax::softmax;
 use linalg::Real;
 
 /// Probabilities of 0, 1, …, n − 1 that sum to one by construction.
@@ -31,9 +32,54 @@ pub struct Categorical<T: Real = f64> {
 /// What a probability may be, as error messages say it.
 const SHARE: &str = "0 or more, and finite";
 
+/// How far n probabilities may sum from 1: <var>(n + 4)·2⁻²⁴</var>.
+///
+/// A softmax in `f32` leaves as much: n − 1 roundings of the sum that it divides by, one of every quotient (or two, of
+/// a reciprocal and a product), each of 2⁻²⁴ at most, in a sum that is then taken exactly. Probabilities that were
+/// computed in `f32` and widened to `f64` are still a distribution; what misses 1 by more was computed otherwise.
+///
+/// ```
+/// use probability::categorical::sum_tolerance;
+/// assert_eq!(sum_tolerance(12), (-20.0_f64).exp2());
+/// ```
+pub fn sum_tolerance(n: usize) -> f64 {
+    (n as f64 + 4.0) * (-24.0_f64).exp2()
+}
+
+/// Checks that numbers are a distribution: one at least, each finite and 0 or more, with sum 1 up to
+/// [`sum_tolerance`]. Returns the sum, which is rounded once.
+///
+/// The one rule of the workspace. The sum is seldom 1 itself, and what is made of the numbers must allow for that:
+/// divide by the returned sum (as [`Categorical`] does), or, where the numbers are used as they are, give a result that
+/// the sum carries out of its range the value at the end of the range. The entropy of \[1.0000000000000004\] is 0, not
+/// −4.4·10⁻¹⁶. −0 is 0.
+///
+/// # Errors
+/// No numbers, the first that is negative, infinite or NaN, or the sum.
+///
+/// ```
+/// use probability::{ProbabilityError, categorical::check_distribution};
+/// let single: Vec<f64> = [2.0, 1.0, 0.5].map(f32::exp).map(|e| e / 11.756_059_f32).map(f64::from).to_vec();
+/// assert!((check_distribution(&single)? - 1.0).abs() < 1e-7); // computed in f32
+/// assert_eq!(check_distribution(&[1.0000000000000004]), Ok(1.0000000000000004));
+/// let printed = check_distribution(&[0.4466, 0.1642, 0.0996, 0.0222, 0.0667]); // the textbook's A.2
+/// assert!(matches!(printed, Err(ProbabilityError::Sum { found, .. }) if (found - 0.7993).abs() < 1e-12));
+/// # Ok::<(), ProbabilityError>(())
+/// ```
+pub fn check_distribution<T: Real>(p: &[T]) -> Result<f64, ProbabilityError> {
+    let values = || p.iter().map(|p| p.to_f64());
+    check("probability", SHARE, values(), |p| p >= 0.0 && p.is_finite())?;
+    if p.is_empty() {
+        return Err(ProbabilityError::Empty { what: "probabilities" });
+    }
+    let (found, allowed) = (accurate::sum(values()), sum_tolerance(p.len()));
+    let right = (found - 1.0).abs() <= allowed;
+    if right { Ok(found) } else { Err(ProbabilityError::Sum { found, allowed }) }
+}
+
 impl<T: Real> Categorical<T> {
-    /// From probabilities. They may miss 1 by <var>n·2⁻²⁴</var>, which n roundings to `f32` explain; the
-    /// rest is divided out.
+    /// From probabilities, checked by [`check_distribution`]: they may miss 1 by what computing them in `f32` explains;
+    /// the rest is divided out.
     ///
     /// # Errors
     /// No probabilities, one that is negative, infinite or NaN, or a sum that is not 1.
@@ -46,17 +92,8 @@ impl<T: Real> Categorical<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn from_probabilities(p: &[T]) -> Result<Self, ProbabilityError> {
-        check("probability", SHARE, p.iter().map(|p| p.to_f64()), |p| p >= 0.0 && p.is_finite())?;
-        if p.is_empty() {
-            return Err(ProbabilityError::Empty { what: "probabilities" });
-        }
-        let found = accurate::sum(p.iter().copied()).to_f64();
-        let allowed = p.len() as f64 * (-24.0_f64).exp2();
-        if (found - 1.0).abs() <= allowed {
-            Self::from_weights(p)
-        } else {
-            Err(ProbabilityError::Sum { found, allowed })
-        }
+        check_distribution(p)?;
+        Self::from_weights(p)
     }
 
     /// In proportion to weights, of any scale from denormal to huge.
@@ -147,11 +184,8 @@ impl<T: Real> Categorical<T> {
     /// ```
     pub fn certain(i: usize, n: usize) -> Result<Self, ProbabilityError> {
         let mut p = vec![T::zero(); n];
-        *p.get_mut(i).ok_or(ProbabilityError::Length {
-            what: "outcomes",
-            expected: i.saturating_add(1),
-            found: n,
-        })? = T::one();
+        let none = ProbabilityError::at_least(i.saturating_add(1), "outcomes", n);
+        *p.get_mut(i).ok_or(none)? = T::one();
         Ok(Categorical { probabilities: p })
     }
 
@@ -205,7 +239,8 @@ impl<T: Real> Categorical<T> {
         accurate::sum(self.probabilities.iter().enumerate().map(term))
     }
 
-    /// <var>Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]</var>; never negative.
+    /// <var>Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]</var>; never negative. NaN where a value that can happen is infinite
+    /// or NaN; ∞ where the result leaves the scalar's range.
     ///
     /// ```
     /// let die = probability::Categorical::<f64>::uniform(6)?;
@@ -213,8 +248,8 @@ impl<T: Real> Categorical<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn variance(&self, f: impl Fn(usize) -> T) -> T {
-        let mean = self.expectation(&f);
-        self.expectation(|i| (f(i) - mean) * (f(i) - mean))
+        let d = self.deviations(f);
+        d.with_units(self.expectation(|i| d.in_units[i] * d.in_units[i]), &d)
     }
 
     /// <var>Cov\[f(X), g(X)\] = E\[(f − E f)(g − E g)\]</var>.
@@ -227,11 +262,25 @@ impl<T: Real> Categorical<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn covariance(&self, f: impl Fn(usize) -> T, g: impl Fn(usize) -> T) -> T {
-        let (f_mean, g_mean) = (self.expectation(&f), self.expectation(&g));
-        self.expectation(|i| (f(i) - f_mean) * (g(i) - g_mean))
+        let (f, g) = (self.deviations(f), self.deviations(g));
+        f.with_units(self.expectation(|i| f.in_units[i] * g.in_units[i]), &g)
     }
 
-    /// <var>P(X ≤ i)</var> for every i; the last is 1 within rounding.
+    /// f less its expectation, of which the rounding is subtracted too: where the values are large and lie close together
+    /// it is as large as they are apart. What cannot happen and is infinite or NaN is 0.
+    pub(crate) fn deviations(&self, f: impl Fn(usize) -> T) -> Deviations<T> {
+        let possible = |i: usize, x: T| self.probabilities[i] > T::zero() || x.to_f64().is_finite();
+        let value = |i: usize| Some(f(i)).filter(|x| possible(i, *x)).unwrap_or(T::zero());
+        let values: Vec<T> = (0..self.len()).map(value).collect();
+        let range = accurate::range_unit(&values);
+        let center = self.expectation(|i| values[i] / range);
+        let d: Vec<T> = values.iter().map(|&x| x / range - center).collect();
+        let rest = self.expectation(|i| d[i]);
+        Deviations::of(d.iter().map(|&d| d - rest).collect(), range)
+    }
+
+    /// <var>P(X ≤ i)</var> for every i, each right to a rounding or two however many there are; the last is 1 within
+    /// rounding.
     ///
     /// ```
     /// use probability::Categorical;
@@ -240,18 +289,15 @@ impl<T: Real> Categorical<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn cumulative(&self) -> Vec<T> {
-        let sums = self.probabilities.iter().scan(T::zero(), |sum, &p| {
-            *sum += p;
-            Some(*sum)
-        });
-        sums.collect()
+        accurate::cumulative(self.probabilities.iter().copied()).collect()
     }
 
     /// The outcome that the number u of \[0, 1) selects: the first i with <var>u < P(X ≤ i)</var>. Inverse
     /// transform: for uniform u, outcome i has probability pᵢ.
     ///
-    /// Never an outcome of probability 0. Below 0 and for NaN, the first possible outcome; from 1
-    /// on, the last.
+    /// A u that is P(X ≤ i) but for rounding (two units in the last place) is taken for it: of ten equal outcomes 0.3
+    /// selects number 3. Never an outcome of probability 0. Below 0 and for NaN, the first possible outcome; from 1 on,
+    /// the last.
     ///
     /// ```
     /// let p = probability::Categorical::from_probabilities(&[0.5, 0.0, 0.25, 0.25])?;
@@ -260,15 +306,13 @@ impl<T: Real> Categorical<T> {
     /// ```
     pub fn quantile(&self, u: f64) -> usize {
         let u = if u.is_nan() { 0.0 } else { u };
-        let (mut sum, mut last) = (0.0, 0);
-        for (i, p) in self.probabilities.iter().enumerate().filter(|(_, p)| **p > T::zero()) {
-            sum += p.to_f64();
-            last = i;
-            if u < sum {
-                break;
-            }
-        }
-        last
+        // Each probability is rounded twice where it was made, and the sum once.
+        const SLACK: f64 = 2.0 * f64::EPSILON;
+        let possible = || self.probabilities.iter().enumerate().filter(|(_, p)| **p > T::zero());
+        let sums = accurate::cumulative(possible().map(|(_, p)| p.to_f64()));
+        let chosen = possible().zip(sums).find(|(_, sum)| !accurate::reaches(u, *sum, SLACK));
+        let last = || possible().last().expect("a distribution has a possible outcome").0;
+        chosen.map_or_else(last, |((i, _), _)| i)
     }
 
     /// Draws an outcome by inverse transform, with number `index` of `random`.

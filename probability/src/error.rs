@@ -45,14 +45,17 @@ pub enum ProbabilityError {
         allowed: f64,
     },
     /// Two lists that do not belong together.
-    #[error("{what}: {found} where {expected} are needed")]
+    #[error("{what}: {found} where {least}{expected} {verb} needed",
+        least = if *or_more { "at least " } else { "" }, verb = if *expected == 1 { "is" } else { "are" })]
     Length {
         /// Which list.
         what: &'static str,
-        /// How many elements the other one asks for.
+        /// How many elements are needed: those of the other list, or the fewest that will do.
         expected: usize,
         /// How many it has.
         found: usize,
+        /// Whether more than `expected` would do as well.
+        or_more: bool,
     },
     /// A condition of probability 0.
     #[error("{what} {index} has probability 0: nothing can be conditioned on it")]
@@ -73,7 +76,8 @@ pub enum ProbabilityError {
     },
     /// A covariance that is not its own transpose.
     #[error(
-        "the covariance is not symmetric: ({row}, {column}) is {found}, its mirror image {mirrored}"
+        "the covariance is not symmetric: ({row}, {column}) is {found}, its mirror image {mirrored}; if they differ by \
+         rounding only, take the mean of the two, (Σ + Σᵀ)/2"
     )]
     Asymmetric {
         /// Row.
@@ -88,7 +92,7 @@ pub enum ProbabilityError {
     /// A covariance that has no Cholesky factor.
     #[error(
         "the covariance is not positive definite: the leading {size}×{size} block is the first without a \
-         Cholesky factor; variable {index} is a linear function of those before it, or no variance is so small",
+         Cholesky factor; variable {index} is a linear function of those before it within rounding, or its variance is not above 0",
         index = size - 1
     )]
     NotPositiveDefinite {
@@ -116,7 +120,16 @@ pub(crate) fn check_length(
     expected: usize,
     found: usize,
 ) -> Result<(), ProbabilityError> {
-    if expected == found { Ok(()) } else { Err(ProbabilityError::Length { what, expected, found }) }
+    let or_more = false;
+    let wrong = ProbabilityError::Length { what, expected, found, or_more };
+    if expected == found { Ok(()) } else { Err(wrong) }
+}
+
+impl ProbabilityError {
+    /// Of a list of fewer elements than are needed.
+    pub(crate) fn at_least(expected: usize, what: &'static str, found: usize) -> Self {
+        ProbabilityError::Length { what, expected, found, or_more: true }
+    }
 }
 
 /// `Ok` where a setting is in its range.

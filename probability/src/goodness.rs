@@ -4,9 +4,10 @@
 //! with (outcomes − 1) degrees of freedom, if every <var>N·pᵢ</var> is 5 or more.
 //! Source: Pearson 1900; Wasserman, *All of Statistics*, section 10.3.
 
+use crate::accurate;
 use crate::categorical::Categorical;
+use crate::distribution::{ChiSquared, ContinuousCDF};
 use crate::error::{ProbabilityError, check_length};
-use statrs::distribution::{ChiSquared, ContinuousCDF};
 
 /// A χ² test's outcome.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,8 +44,7 @@ pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, Pr
     }
     let possible = p.probabilities().iter().filter(|p| **p > 0.0).count();
     if possible < 2 {
-        let what = "possible outcomes";
-        return Err(ProbabilityError::Length { what, expected: 2, found: possible });
+        return Err(ProbabilityError::at_least(2, "possible outcomes", possible));
     }
     let degrees = (possible - 1) as f64;
     let term = |(&n, &p): (&u64, &f64)| match (n, p) {
@@ -52,7 +52,7 @@ pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, Pr
         (_, 0.0) => f64::INFINITY,
         _ => (n as f64 - total * p).powi(2) / (total * p),
     };
-    let statistic: f64 = counts.iter().zip(p.probabilities()).map(term).sum();
+    let statistic = accurate::sum(counts.iter().zip(p.probabilities()).map(term));
     let distribution = ChiSquared::new(degrees).expect("at least one degree of freedom");
     Ok(ChiSquaredTest { statistic, degrees, p_value: distribution.sf(statistic) })
 }

@@ -70,8 +70,8 @@ pub fn normal(numbers: &[f64], confidence: f64) -> Result<Interval, ProbabilityE
     // In a unit in which no square over- or underflows.
     let unit = accurate::power_of_two(numbers);
     let running: Running<f64> = numbers.iter().map(|x| x / unit).collect();
-    let (mean, error) = (running.mean()? * unit, running.standard_error()? * unit);
-    Ok(Interval { low: mean - z * error, high: mean + z * error })
+    let (mean, error) = (running.mean()?, running.standard_error()?);
+    Ok(Interval { low: (mean - z * error) * unit, high: (mean + z * error) * unit })
 }
 
 /// Of a rate, from how many of n trials succeeded: Wilson's score interval.
@@ -165,7 +165,10 @@ pub fn quantile(numbers: &[f64], p: f64) -> Result<f64, ProbabilityError> {
     }
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let place = p * last as f64;
+    // A place that is a whole number but for rounding is one: the neighbour may be infinite.
+    let exact = p * last as f64;
+    let near = (exact - exact.round()).abs() <= 2.0 * f64::EPSILON * exact;
+    let place = if near { exact.round() } else { exact };
     let (below, share) = (place.floor() as usize, place.fract());
     let (a, b) = (sorted[below], sorted[(below + 1).min(last)]);
     // Without a difference, which may overflow, or of infinities be NaN.

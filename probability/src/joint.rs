@@ -19,7 +19,7 @@
 //!
 //! Source: the textbook's A.2; Wasserman, *All of Statistics*, chapters 2 and 3.
 
-use crate::accurate;
+use crate::accurate::Deviations;
 use crate::categorical::Categorical;
 use crate::error::{ProbabilityError, check_length};
 use linalg::{Matrix, Real};
@@ -203,8 +203,8 @@ impl<T: Real> Joint<T> {
     }
 
     /// <var>Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]</var>; 0 where X and Y are independent. NaN where a value
-    /// that can happen is infinite or NaN; ±∞ where products leave the scalar's range, NaN where they do on both
-    /// sides, and 0 where they are below it ([`Joint::correlation`] has no such limits).
+    /// that can happen is infinite or NaN; ±∞ where the result leaves the scalar's range, and 0 where it is below it
+    /// ([`Joint::correlation`] has no such limits).
     ///
     /// ```
     /// use probability::Joint;
@@ -234,18 +234,18 @@ impl<T: Real> Joint<T> {
         f: impl Fn(usize) -> T,
         g: impl Fn(usize) -> T,
     ) -> Result<T, ProbabilityError> {
-        let (x, y) = (self.x(), self.y());
         // In units in which no square over- or underflows.
-        let unit = |values: Vec<T>| accurate::power_of_two(&values);
-        let f_unit = unit((0..x.len()).map(&f).collect());
-        let g_unit = unit((0..y.len()).map(&g).collect());
-        let (f, g) = (|i: usize| f(i) / f_unit, |j: usize| g(j) / g_unit);
-        let scale = (x.variance(f) * y.variance(g)).sqrt();
+        let (m, all) = (self.table.nrows(), self.flat());
+        let (f, g) = (all.deviations(|i| f(i % m)), all.deviations(|i| g(i / m)));
+        let mean = |a: &Deviations<T>, b: &Deviations<T>| {
+            all.expectation(|i| a.in_units[i] * b.in_units[i])
+        };
+        let scale = (mean(&f, &f) * mean(&g, &g)).sqrt();
         if scale == T::zero() {
             let expected = "above 0: a constant correlates with nothing";
             return Err(ProbabilityError::Setting { what: "a variance", found: 0.0, expected });
         }
-        Ok(self.covariance(f, g) / scale)
+        Ok(mean(&f, &g) / scale)
     }
 
     /// E\[g(Y) | x\] for every x; of an x of probability 0, which has no such mean, 0. An infinite or NaN g counts
@@ -263,7 +263,7 @@ impl<T: Real> Joint<T> {
     }
 
     /// The variance of g(Y) in two parts: what X leaves open, and what X explains. Neither is negative. Both are
-    /// NaN where a value that can happen is infinite or NaN; ∞ where squares leave the scalar's range, and 0 where
+    /// NaN where a value that can happen is infinite or NaN; ∞ where they leave the scalar's range, and 0 where
     /// they are below it.
     ///
     /// ```

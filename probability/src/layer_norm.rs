@@ -7,7 +7,7 @@
 //! dx = <var>(d − mean d − x̂ · mean (d ⊙ x̂)) / √(σ² + ε)</var>.
 //! Source: Ba, Kiros, Hinton, *Layer Normalization*, 2016.
 
-use crate::accurate;
+use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::formula::{I, J, K, Letter, Matter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
@@ -17,7 +17,7 @@ use linalg::{
 
 /// <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, but for ε, variance 1.
 ///
-/// No scale overflows or underflows: the largest element is divided out first. A constant token is
+/// No scale overflows or underflows, and no mean is rounded: deviations are taken in units of the largest. A constant token is
 /// zeros where ε > 0, and NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no
 /// elements, none.
 ///
@@ -33,12 +33,9 @@ use linalg::{
 /// ```
 pub fn standardise<T: Real>(x: &[T], epsilon: f64) -> Result<Vec<T>, ProbabilityError> {
     check_epsilon(epsilon)?;
-    let unit = accurate::power_of_two(x);
-    let mut y: Vec<T> = x.iter().map(|&x| x / unit).collect();
-    let mean = accurate::mean(&y);
-    y.iter_mut().for_each(|y| *y -= mean);
-    divide_by_spread(&mut y, unit, epsilon);
-    Ok(y)
+    let Deviations { mut in_units, unit, range } = Deviations::new(x);
+    divide_by_spread(&mut in_units, [unit, range], epsilon);
+    Ok(in_units)
 }
 
 /// Layer normalisation of one token: <var>g ⊙ (x − µ)/√(σ² + ε) + b</var>. [`LayerNorm`] is the same
@@ -73,12 +70,12 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), ProbabilityError> {
     check_setting("ε", "0 or more, and finite", epsilon, right)
 }
 
-/// <var>d ← u·d/√(mean (u·d)² + ε)</var>, for numbers u·d that are given in a unit u in which their
+/// <var>d ← u·d/√(mean (u·d)² + ε)</var>, for numbers u·d that are given in a unit u, a product of two, in which their
 /// squares stay in range.
-pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
+pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: [T; 2], epsilon: f64) {
     let n = T::from_f64(d.len() as f64);
     let mean_square = accurate::sum(d.iter().map(|&d| d * d)) / n;
-    let relative = epsilon / unit.to_f64() / unit.to_f64();
+    let relative = unit.iter().fold(epsilon, |e, u| e / u.to_f64() / u.to_f64());
     if !mean_square.to_f64().is_finite() {
         return d.fill(T::from_f64(f64::NAN));
     }
@@ -86,7 +83,7 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: T, epsilon: f64) {
     // small for a float.
     if relative > 1e30 || (mean_square == T::zero() && epsilon > 0.0) {
         let root = T::from_f64(epsilon.sqrt());
-        d.iter_mut().for_each(|d| *d = *d / root * unit);
+        d.iter_mut().for_each(|d| *d = *d / root * unit[0] * unit[1]);
     } else {
         let root = (mean_square + T::from_f64(relative)).sqrt();
         d.iter_mut().for_each(|d| *d /= root);
@@ -108,14 +105,14 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
                 let mut d_gain = d_gain.column_mut(0);
                 let d_gain = d_gain.as_mut_slice();
                 let rows = first..first + d_gain.len();
-                for j in 0..x.ncols() {
+                vector::add_all(d_gain, x.ncols(), |j, d_gain| {
                     let standard = standard(j);
                     let x = &column(&x, j)[rows.clone()];
                     let dy = &column(&dy, j)[rows.clone()];
                     for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
                         *d += dy * standard(x);
                     }
-                }
+                });
             },
         );
     });

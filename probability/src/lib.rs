@@ -201,6 +201,7 @@ mod error;
 pub mod gaussian;
 pub mod goodness;
 pub mod gumbel;
+mod incomplete;
 pub mod initialise;
 pub mod interval;
 pub mod joint;
@@ -218,6 +219,7 @@ pub mod running;
 pub mod sample;
 pub mod sigmoid;
 pub mod softmax;
+mod special;
 pub mod transform;
 
 pub use categorical::Categorical;

@@ -6,7 +6,7 @@
 //! Source: Blanchard, Higham, Higham, *Accurately computing the log-sum-exp and softmax functions*,
 //! 2021.
 
-use crate::accurate;
+use crate::accurate::{self, Sum};
 use linalg::{Real, real::is_nan, vector};
 
 /// <var>ln Σ e^z</var> without overflow, right to 4 units in the last place, or to 2⁻¹⁰⁰ where that
@@ -82,7 +82,7 @@ pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StreamingLogSumExp<T> {
     maximum: T,
-    sum: T,
+    sum: Sum<T>,
 }
 
 impl<T: Real> Default for StreamingLogSumExp<T> {
@@ -94,7 +94,7 @@ impl<T: Real> Default for StreamingLogSumExp<T> {
 impl<T: Real> StreamingLogSumExp<T> {
     /// Of no scores: −∞.
     pub fn new() -> Self {
-        StreamingLogSumExp { maximum: T::from_f64(f64::NEG_INFINITY), sum: T::zero() }
+        StreamingLogSumExp { maximum: T::from_f64(f64::NEG_INFINITY), sum: Sum::new() }
     }
 
     /// Adds a score. Returns the factor for what was summed with earlier weights, and the weight of
@@ -112,7 +112,7 @@ impl<T: Real> StreamingLogSumExp<T> {
     /// assert!((sum.value() - (1.0 + 1.0_f64.exp()).ln()).abs() < 1e-15);
     /// ```
     pub fn push(&mut self, score: T) -> (T, T) {
-        let one = StreamingLogSumExp { maximum: score, sum: T::one() };
+        let one = StreamingLogSumExp { maximum: score, sum: Sum::of(T::one()) };
         let (before, now) = self.weights(&one);
         *self = self.weighted(&one, before, now);
         (before, now)
@@ -131,15 +131,15 @@ impl<T: Real> StreamingLogSumExp<T> {
         self.weighted(other, before, now)
     }
 
-    /// <var>ln Σ e^z</var> of all scores so far, off by at most a unit in the last place of (|max|
-    /// + n) for each score.
+    /// <var>ln Σ e^z</var> of all scores so far. Additions lose nothing, however many there are; each new largest score
+    /// costs a unit in the last place of all that was summed before.
     pub fn value(&self) -> T {
-        self.maximum + self.sum.ln()
+        self.maximum + self.sum().ln()
     }
 
     /// <var>Σ e^(z − max)</var>: what a weighted sum is divided by at the end.
     pub fn sum(&self) -> T {
-        self.sum
+        self.sum.value()
     }
 
     /// The largest score so far.
@@ -157,10 +157,9 @@ impl<T: Real> StreamingLogSumExp<T> {
     }
 
     fn weighted(&self, other: &Self, before: T, now: T) -> Self {
-        StreamingLogSumExp {
-            maximum: self.maximum.larger(other.maximum),
-            sum: self.sum * before + other.sum * now,
-        }
+        let mut sum = self.sum.times(before);
+        sum.merge(&other.sum.times(now));
+        StreamingLogSumExp { maximum: self.maximum.larger(other.maximum), sum }
     }
 }
 

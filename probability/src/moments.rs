@@ -7,15 +7,15 @@
 //! [`Joint`](crate::Joint).
 //! Source: Wasserman, *All of Statistics*, chapter 3.
 
-use crate::accurate;
+use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check_length};
 use crate::running::Running;
 use linalg::{Matrix, Real};
 
 /// <var>Σ x/n</var>, with a sum right to the last digits.
 ///
-/// Infinite or NaN numbers give what IEEE sums give: ∞, or NaN where both infinities or a NaN
-/// occur. ±∞ too where the sum leaves the scalar's range.
+/// Finite where the numbers are, also where their sum is not. Infinite or NaN numbers give what IEEE sums give: ∞, or
+/// NaN where both infinities or a NaN occur.
 ///
 /// # Errors
 /// Of no numbers.
@@ -33,8 +33,9 @@ pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 
 /// <var>Σ (x − µ)²/n</var>.
 ///
-/// 0 of one number; NaN where a number is infinite or NaN; ∞ where the squares leave the scalar's
-/// range.
+/// 0 of one number or of equal ones; NaN where a number is infinite or NaN; ∞ where the result leaves the scalar's
+/// range. Right to a few units in the last place wherever the numbers lie: deviations are taken from a mean that is not
+/// rounded, and squared in a unit of their own.
 ///
 /// # Errors
 /// Of no numbers.
@@ -46,8 +47,11 @@ pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
 pub fn population_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
-    let center = mean(x)?;
-    Ok(deviations(x, center, x, center) / T::from_f64(x.len() as f64))
+    if x.is_empty() {
+        return Err(ProbabilityError::Empty { what: "numbers to take the variance of" });
+    }
+    let d = Deviations::new(x);
+    Ok(d.with_units(d.dot(&d) / T::from_f64(x.len() as f64), &d))
 }
 
 /// <var>Σ (x − µ)²/(n − 1)</var>; hard numbers as in [`population_variance`].
@@ -66,7 +70,7 @@ pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
 
 /// <var>Σ (x − µₓ)(y − µ_y)/(n − 1)</var>.
 ///
-/// NaN where a number is infinite or NaN.
+/// NaN where a number is infinite or NaN; otherwise as right as [`population_variance`].
 ///
 /// # Errors
 /// Lists of different lengths, or of fewer than two numbers.
@@ -80,16 +84,15 @@ pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     check_length("numbers of the second list", x.len(), y.len())?;
     if x.len() < 2 {
         let what = "numbers to estimate a variance from";
-        return Err(ProbabilityError::Length { what, expected: 2, found: x.len() });
+        return Err(ProbabilityError::at_least(2, what, x.len()));
     }
-    let (x_mean, y_mean) = (mean(x)?, mean(y)?);
-    Ok(deviations(x, x_mean, y, y_mean) / T::from_f64((x.len() - 1) as f64))
+    let (x, y) = (Deviations::new(x), Deviations::new(y));
+    Ok(x.with_units(x.dot(&y) / T::from_f64((x.in_units.len() - 1) as f64), &y))
 }
 
 /// Pearson's correlation, within \[−1, 1\]: 1 where <var>y = a·x + b</var> with a > 0.
 ///
-/// The numbers are divided by their largest deviation first, so that no scale overflows. NaN where
-/// a number is infinite or NaN.
+/// Deviations are taken in units of the largest, so that no scale overflows. NaN where a number is infinite or NaN.
 ///
 /// # Errors
 /// Lists of different lengths, of fewer than two numbers, or one that is constant: it has no
@@ -102,10 +105,8 @@ pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
 /// ```
 pub fn correlation<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     check_length("numbers of the second list", x.len(), y.len())?;
-    let (x, y) = (unit_deviations(x)?, unit_deviations(y)?);
-    let zero = T::zero();
-    let dot = |a: &[T], b: &[T]| deviations(a, zero, b, zero);
-    let r = dot(&x, &y) / (dot(&x, &x) * dot(&y, &y)).sqrt();
+    let (x, y) = (spread(x)?, spread(y)?);
+    let r = x.dot(&y) / (x.dot(&x) * y.dot(&y)).sqrt();
     let one = T::one();
     Ok(if r > one {
         one
@@ -116,23 +117,17 @@ pub fn correlation<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     })
 }
 
-/// x − µ, divided by the largest of these in size.
-fn unit_deviations<T: Real>(x: &[T]) -> Result<Vec<T>, ProbabilityError> {
+/// The deviations of numbers that are not all the same.
+fn spread<T: Real>(x: &[T]) -> Result<Deviations<T>, ProbabilityError> {
     if x.len() < 2 {
-        let what = "numbers to correlate";
-        return Err(ProbabilityError::Length { what, expected: 2, found: x.len() });
+        return Err(ProbabilityError::at_least(2, "numbers to correlate", x.len()));
     }
-    let unit = accurate::power_of_two(x);
-    let mut d: Vec<T> = x.iter().map(|&x| x / unit).collect();
-    let center = accurate::mean(&d);
-    d.iter_mut().for_each(|d| *d -= center);
-    let largest = d.iter().fold(T::zero(), |largest, d| d.abs().larger(largest));
-    if largest == T::zero() {
+    let d = Deviations::new(x);
+    if d.in_units.iter().all(|d| *d == T::zero()) {
         let (what, expected) =
             ("the spread of a list", "above 0: a constant correlates with nothing");
         return Err(ProbabilityError::Setting { what, found: 0.0, expected });
     }
-    d.iter_mut().for_each(|d| *d /= largest);
     Ok(d)
 }
 
@@ -159,11 +154,6 @@ pub fn covariance_matrix<T: Real>(x: &Matrix<T>) -> Result<Matrix<T>, Probabilit
         }
     }
     Ok(c)
-}
-
-/// <var>Σ (x − a)(y − b)</var>.
-fn deviations<T: Real>(x: &[T], a: T, y: &[T], b: T) -> T {
-    accurate::sum(x.iter().zip(y).map(|(&x, &y)| (x - a) * (y - b)))
 }
 
 /// Mean and sample variance of f(i) for i = 0 .. n, in one pass: experiments with random numbers.

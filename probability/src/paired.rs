@@ -11,11 +11,11 @@
 //! On `f64` alone: quantiles and counts of signs cannot be differentiated.
 
 use crate::accurate;
+use crate::distribution::{ContinuousCDF, StudentsT};
 use crate::error::{ProbabilityError, check, check_length, check_setting};
 use crate::interval::{Interval, check_confidence};
 use crate::random::Random;
 use crate::running::Running;
-use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// What the differences of two models' losses say.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +40,8 @@ pub struct Paired {
 ///
 /// # Errors
 /// A confidence outside (0, 1); lists of different lengths, or of fewer than two; a loss that is
-/// infinite or NaN.
+/// infinite or NaN. Of finite losses nothing fails: t and p do not depend on their size, and a difference or an end of
+/// the interval that leaves the range of floats is ±∞.
 ///
 /// ```
 /// use probability::paired::t_test;
@@ -53,19 +54,18 @@ pub struct Paired {
 /// ```
 pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, ProbabilityError> {
     check_confidence(confidence)?;
-    let differences = differences(a, b)?;
-    // In a unit in which no square over- or underflows.
-    let unit = accurate::power_of_two(&differences);
-    let running: Running<f64> = differences.iter().map(|d| d / unit).collect();
+    let (differences, factors) = differences(a, b)?;
+    let running: Running<f64> = differences.into_iter().collect();
     let (mean, error) = (running.mean()?, running.standard_error()?);
     let degrees = (a.len() - 1) as f64;
     let t = if mean == 0.0 { 0.0 } else { mean / error };
-    let (difference, standard_error) = (mean * unit, error * unit);
     let student = StudentsT::new(0.0, 1.0, degrees).expect("at least one degree of freedom");
-    let half = -student.inverse_cdf((1.0 - confidence) / 2.0) * standard_error;
-    let interval = Interval { low: difference - half, high: difference + half };
+    let half = -student.inverse_cdf((1.0 - confidence) / 2.0) * error;
     // The lower tail twice: 1 − P(T ≤ |t|) would cancel.
     let p_value = if t.is_infinite() { 0.0 } else { (2.0 * student.cdf(-t.abs())).min(1.0) };
+    let sized = |x: f64| x * factors[0] * factors[1];
+    let interval = Interval { low: sized(mean - half), high: sized(mean + half) };
+    let (difference, standard_error) = (sized(mean), sized(error));
     Ok(Paired { difference, standard_error, t, degrees, p_value, interval })
 }
 
@@ -92,8 +92,8 @@ pub fn sign_flip_test(
     random: &Random,
 ) -> Result<f64, ProbabilityError> {
     check_setting("the number of trials", "1 or more", trials as f64, trials > 0)?;
-    let d = differences(a, b)?;
-    let observed = d.iter().sum::<f64>().abs();
+    let (d, _) = differences(a, b)?;
+    let observed = accurate::sum(d.iter().copied()).abs();
     // Sums of the same numbers in another order of signs differ by rounding: that is not farther.
     let slack = d.len() as f64 * f64::EPSILON * d.iter().map(|d| d.abs()).sum::<f64>();
     let n = d.len() as u64;
@@ -105,16 +105,18 @@ pub fn sign_flip_test(
     Ok((as_far + 1) as f64 / (trials + 1) as f64)
 }
 
-fn differences(a: &[f64], b: &[f64]) -> Result<Vec<f64>, ProbabilityError> {
+/// The differences as numbers of size 1 and two powers of two that they are to be multiplied by, so that neither they nor
+/// their squares over- or underflow.
+fn differences(a: &[f64], b: &[f64]) -> Result<(Vec<f64>, [f64; 2]), ProbabilityError> {
     check_length("losses of the second model", a.len(), b.len())?;
     check("loss of the first model,", "finite", a.iter().copied(), f64::is_finite)?;
     check("loss of the second model,", "finite", b.iter().copied(), f64::is_finite)?;
     if a.len() < 2 {
-        return Err(ProbabilityError::Length {
-            what: "pairs of losses",
-            expected: 2,
-            found: a.len(),
-        });
+        return Err(ProbabilityError::at_least(2, "pairs of losses", a.len()));
     }
-    Ok(a.iter().zip(b).map(|(a, b)| a - b).collect())
+    let pairs = || a.iter().zip(b);
+    let factor = if pairs().all(|(a, b)| (a - b).is_finite()) { 1.0 } else { 2.0 };
+    let differences: Vec<f64> = pairs().map(|(a, b)| a / factor - b / factor).collect();
+    let unit = accurate::power_of_two(&differences);
+    Ok((differences.iter().map(|d| d / unit).collect(), [unit, factor]))
 }

@@ -10,6 +10,21 @@
 
 /// The numbers of one seed, stream and step.
 ///
+/// There is one sequence of 64-bit numbers, [`bits`](Random::bits), and every kind of number is made from it. Two kinds
+/// that are drawn from one generator share numbers where their places overlap, and are then anything but independent:
+///
+/// | drawn | uses the 64-bit numbers |
+/// |---|---|
+/// | `bits`, `uniform`, `open_uniform`, `below` of i | i |
+/// | `normal` of i | 2i and 2i + 1 |
+/// | [`gumbel_max`](crate::gumbel::gumbel_max) number i over n logits | n·i to n·i + n − 1 |
+/// | [`Permutation`](crate::permutation::Permutation) | from 2⁴⁸ to 2⁵⁵ |
+/// | [`AliasTable`](crate::alias::AliasTable) draw i | 2⁶² + 2i and 2⁶² + 2i + 1 |
+/// | `block`, `group` of i | 2i and 2i + 1; 32i to 32i + 31 |
+///
+/// So `normal(3)` is a function of `uniform(6)` and `uniform(7)`. Give each use a stream of its own: that is what streams
+/// are for.
+///
 /// ```
 /// use probability::random::Random;
 /// let random = Random::new(42, 0, 7);
@@ -98,7 +113,8 @@ impl Random {
         ((u128::from(self.bits(index)) * u128::from(n)) >> 64) as u64
     }
 
-    /// Standard normal, by Box and Muller's transformation: at most 8.6 in size.
+    /// Standard normal, by Box and Muller's transformation: at most 8.6 in size. A function of the 64-bit numbers 2·index
+    /// and 2·index + 1, and so of `uniform` of these: where both kinds are needed, take another stream.
     ///
     /// ```
     /// let random = probability::Random::new(1, 0, 0);

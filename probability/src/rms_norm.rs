@@ -35,7 +35,7 @@ pub fn rms_norm<T: Real>(x: &[T], gain: &[T], epsilon: f64) -> Result<Vec<T>, Pr
     check_length("gains", x.len(), gain.len())?;
     let unit = accurate::power_of_two(x);
     let mut y: Vec<T> = x.iter().map(|&x| x / unit).collect();
-    divide_by_spread(&mut y, unit, epsilon);
+    divide_by_spread(&mut y, [unit, T::one()], epsilon);
     y.iter_mut().zip(gain).for_each(|(y, &g)| *y *= g);
     Ok(y)
 }

@@ -6,14 +6,16 @@
 //! Source: Welford, 1962; Chan, Golub, LeVeque, *Updating formulae and a pairwise algorithm for
 //! computing sample variances*, 1979.
 
+use crate::accurate::{self, Sum};
 use crate::error::ProbabilityError;
 use linalg::Real;
 
 /// Count, mean and variance of the numbers seen so far.
 ///
-/// The two-pass formula's accuracy in one pass: nothing cancels where the mean is large and the
-/// spread is small, as it does in <var>Σ x² − n·µ²</var>. A NaN makes everything NaN, as does an
-/// infinite number; a spread beyond the square root of the largest float has variance ∞.
+/// The two-pass formula's accuracy in one pass, to some ten units in the last place: nothing cancels where the mean is
+/// large and the spread is small, as it does in <var>Σ x² − n·µ²</var>; mean and squares keep what rounding loses, and
+/// squares are summed in units of the largest deviation. A NaN makes everything NaN, as does an infinite number; of
+/// finite numbers the mean is finite, and the variance ∞ only where it leaves the scalar's range.
 ///
 /// ```
 /// use probability::running::Running;
@@ -27,8 +29,11 @@ use linalg::Real;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Running<T> {
     count: u64,
-    mean: T,
-    squares: T,
+    mean: Sum<T>,
+    /// <var>Σ (x − µ)²</var>, in units of `unit²`.
+    squares: Sum<T>,
+    /// A power of two, the largest deviation so far; 0 where there is none.
+    unit: T,
 }
 
 impl<T: Real> Default for Running<T> {
@@ -40,7 +45,7 @@ impl<T: Real> Default for Running<T> {
 impl<T: Real> Running<T> {
     /// Of nothing yet.
     pub fn new() -> Self {
-        Running { count: 0, mean: T::zero(), squares: T::zero() }
+        Running { count: 0, mean: Sum::new(), squares: Sum::new(), unit: T::zero() }
     }
 
     /// Adds a number.
@@ -52,10 +57,9 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn push(&mut self, x: T) {
-        self.count += 1;
-        let before = x - self.mean;
-        self.mean += before / T::from_f64(self.count as f64);
-        self.squares += before * (x - self.mean);
+        // x − x is 0, and NaN where x is no number to take a variance of.
+        let (mean, squares) = (Sum::of(x), Sum::of(x - x));
+        *self = self.merge(&Running { count: 1, mean, squares, unit: T::zero() });
     }
 
     /// Both together.
@@ -78,13 +82,43 @@ impl<T: Real> Running<T> {
         }
         let count = self.count + other.count;
         let share = T::from_f64(other.count as f64 / count as f64);
-        let d = other.mean - self.mean;
-        let cross = d * d * T::from_f64(self.count as f64) * share;
-        Running {
-            count,
-            mean: self.mean + d * share,
-            squares: self.squares + other.squares + cross,
+        let (difference, factor) = self.difference(other);
+        let mut merged = Running { count, ..*self };
+        merged.mean.add(difference * share * factor);
+        let own =
+            if difference == T::zero() { T::zero() } else { accurate::power_of_two(&[difference]) };
+        merged.unit = self.unit.larger(other.unit).larger(own);
+        merged.squares = self.squares_in(merged.unit);
+        merged.squares.merge(&other.squares_in(merged.unit));
+        let apart = difference / scale(merged.unit) * factor;
+        merged.squares.add(apart * apart * T::from_f64(self.count as f64) * share);
+        merged
+    }
+
+    /// (µ₂ − µ₁)/f and f: 1, or 2 where the difference of two floats is none. NaN where a number was infinite.
+    fn difference(&self, other: &Self) -> (T, T) {
+        let two = T::from_f64(2.0);
+        let whole = other.mean.minus(&self.mean);
+        let (a, b) = (self.mean.value(), other.mean.value());
+        if a.to_f64().is_infinite() || b.to_f64().is_infinite() {
+            (T::from_f64(f64::NAN), two)
+        } else if whole.to_f64().is_infinite() {
+            (b / two - a / two, two)
+        } else {
+            (whole, T::one())
         }
+    }
+
+    /// The squares in units of another one, not smaller than its own.
+    fn squares_in(&self, unit: T) -> Sum<T> {
+        let ratio = scale(self.unit) / scale(unit);
+        self.squares.times(ratio).times(ratio)
+    }
+
+    /// <var>Σ (x − µ)²</var>, over n.
+    fn squares_over(&self, n: u64) -> T {
+        let unit = scale(self.unit);
+        self.squares.value() / T::from_f64(n as f64) * unit * unit
     }
 
     /// How many numbers.
@@ -103,7 +137,7 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn mean(&self) -> Result<T, ProbabilityError> {
-        self.at_least(1).map(|()| self.mean)
+        self.at_least(1).map(|()| self.mean.value())
     }
 
     /// <var>Σ (x − µ)²/n</var>: of these numbers, as layer normalisation uses it.
@@ -117,7 +151,7 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn population_variance(&self) -> Result<T, ProbabilityError> {
-        self.at_least(1).map(|()| self.squares / T::from_f64(self.count as f64))
+        self.at_least(1).map(|()| self.squares_over(self.count))
     }
 
     /// <var>Σ (x − µ)²/(n − 1)</var>: an estimate, right on average, for what the numbers were
@@ -132,7 +166,7 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn sample_variance(&self) -> Result<T, ProbabilityError> {
-        self.at_least(2).map(|()| self.squares / T::from_f64((self.count - 1) as f64))
+        self.at_least(2).map(|()| self.squares_over(self.count - 1))
     }
 
     /// The standard error of the mean, √(sample variance/n).
@@ -146,7 +180,9 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn standard_error(&self) -> Result<T, ProbabilityError> {
-        Ok((self.sample_variance()? / T::from_f64(self.count as f64)).sqrt())
+        self.at_least(2)?;
+        let degrees = T::from_f64((self.count - 1) as f64) * T::from_f64(self.count as f64);
+        Ok((self.squares.value() / degrees).sqrt() * scale(self.unit))
     }
 
     fn at_least(&self, needed: u64) -> Result<(), ProbabilityError> {
@@ -154,8 +190,13 @@ impl<T: Real> Running<T> {
             return Ok(());
         }
         let (what, found) = ("numbers to take moments of", self.count as usize);
-        Err(ProbabilityError::Length { what, expected: needed as usize, found })
+        Err(ProbabilityError::at_least(needed as usize, what, found))
     }
+}
+
+/// A unit as a factor: 1 where there is none yet.
+fn scale<T: Real>(unit: T) -> T {
+    if unit == T::zero() { T::one() } else { unit }
 }
 
 impl<T: Real> Extend<T> for Running<T> {

@@ -17,9 +17,13 @@ use linalg::{Real, real::is_nan};
 /// assert_eq!(sigmoid(-700.0_f64), (-700.0_f64).exp()); // not 0, which 1/(1 + e^700) nearly is
 /// ```
 pub fn sigmoid<T: Real>(x: T) -> T {
-    let e = (-x.abs()).exp();
-    let smaller = e / (T::one() + e);
-    if x < T::zero() { smaller } else { T::one() / (T::one() + e) }
+    // Not through |x|, whose slope at 0 is no slope of σ.
+    if x < T::zero() {
+        let e = x.exp();
+        e / (T::one() + e)
+    } else {
+        T::one() / (T::one() + (-x).exp())
+    }
 }
 
 /// <var>ln σ(x) = −ln(1 + e^(−x))</var>, in nats: the log-likelihood of a yes whose log-odds are x.
@@ -32,8 +36,7 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 /// assert!((log_sigmoid(0.0_f64) + std::f64::consts::LN_2).abs() < 1e-16);
 /// ```
 pub fn log_sigmoid<T: Real>(x: T) -> T {
-    let rest = (-x.abs()).exp().ln_1p();
-    if x < T::zero() { x - rest } else { -rest }
+    if x < T::zero() { x - x.exp().ln_1p() } else { -(-x).exp().ln_1p() }
 }
 
 /// ln p/(1 − p): the log-odds of a probability, in nats; the inverse of [`sigmoid`].

@@ -29,6 +29,7 @@
 //!
 //! On `f64` alone: which tokens are kept is a matter of rank, which jumps.
 
+use crate::accurate::{cumulative, reaches};
 use crate::categorical::Categorical;
 use crate::sample::SampleError;
 use crate::softmax::softmax;
@@ -64,6 +65,13 @@ impl Logits {
     /// Their softmax: what is left, renormalised.
     pub fn distribution(&self) -> Categorical {
         Categorical::from_logits(&self.0).expect("logits that were checked")
+    }
+
+    /// How far a sum of their probabilities may be off, as a share: four units in the last place of softmax, and for each
+    /// logit what rounding it has cost, |z|·ε/2, where ln p was rounded to z and where the common part is subtracted.
+    fn rounding(&self) -> f64 {
+        let p = self.distribution();
+        (4.0 + p.expectation(|i| self.0[i].abs())) * f64::EPSILON
     }
 
     /// The tokens that are not excluded, by falling logit; the first of equals first.
@@ -225,7 +233,7 @@ impl Transform for TopK {
 }
 
 /// Only the fewest most probable tokens whose probabilities reach P, above 0 and at most 1: the
-/// nucleus.
+/// nucleus. A sum that misses P by rounding reaches it: 0.5 + 0.3 is 0.8.
 ///
 /// ```
 /// use probability::transform::{Logits, TopP, Transform};
@@ -246,7 +254,7 @@ impl Transform for TopP {
         self.validate()?;
         let order = logits.order();
         let p = softmax(&order.iter().map(|&i| logits.0[i]).collect::<Vec<_>>());
-        let count = reaching(&p, self.0);
+        let count = reaching(&p, self.0, logits.rounding());
         Ok(logits.keep(&order[..count]))
     }
 }
@@ -272,7 +280,10 @@ impl Transform for MinP {
         self.validate()?;
         let order = logits.order();
         let best = logits.0[order[0]];
-        let count = order.partition_point(|&i| (logits.0[i] - best).exp() >= self.0);
+        let share = |i: usize| (logits.0[i] - best).exp();
+        // Both logits were rounded.
+        let slack = |i: usize| (2.0 + logits.0[i].abs() + best.abs()) * f64::EPSILON;
+        let count = order.partition_point(|&i| reaches(share(i), self.0, slack(i)));
         Ok(logits.keep(&order[..count]))
     }
 }
@@ -305,18 +316,16 @@ impl Transform for Typical {
         let mut order = logits.order();
         order.sort_by(|&i, &j| strangeness(i).total_cmp(&strangeness(j)));
         let ranked: Vec<f64> = order.iter().map(|&i| p.probability(i)).collect();
-        Ok(logits.keep(&order[..reaching(&ranked, self.0)]))
+        let count = reaching(&ranked, self.0, logits.rounding());
+        Ok(logits.keep(&order[..count]))
     }
 }
 
-/// How many of the probabilities, in order, it takes to reach a sum: all, where rounding keeps them
-/// below it.
-fn reaching(p: &[f64], goal: f64) -> usize {
-    let mut sum = 0.0;
-    let reached = p.iter().position(|p| {
-        sum += p;
-        sum >= goal
-    });
+/// How many of the probabilities, in order, it takes to reach a sum, each right to the share `slack`: all, where
+/// rounding keeps them below it. A limit of 1 is reached by all alone.
+fn reaching(p: &[f64], goal: f64, slack: f64) -> usize {
+    let mut sums = cumulative(p.iter().copied());
+    let reached = if goal < 1.0 { sums.position(|sum| reaches(sum, goal, slack)) } else { None };
     reached.map_or(p.len(), |last| last + 1)
 }
 

@@ -12,6 +12,7 @@ use crate::trainer::sequences_at_once;
 use crate::{Gpt2Config, TrainingConfig};
 use calculus::{Tape, Var};
 use linalg::Real;
+use probability::dropout;
 use std::sync::Arc;
 
 /// A recorded step and its loss.
@@ -212,7 +213,7 @@ impl Subject for GptStep<'_> {
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
         ];
         if self.config.dropout > 0.0 {
-            batch.push(Given { name: "step", elements: vec![number as f64] });
+            batch.push(Given { name: "step", elements: dropout::step(number).into() });
         }
         batch
     }

@@ -1,6 +1,7 @@
 //! Distributions over finitely many outcomes, joint tables, Bayes' rule, likelihood.
 
 use crate::{EPSILON, all_close, close, distribution, joint, logits, numbers};
+use probability::categorical::{check_distribution, sum_tolerance};
 use probability::likelihood::{fit_categorical, log_likelihood, mean_surprisal};
 use probability::{Categorical, Joint, bayes};
 use proptest::prelude::*;
@@ -27,6 +28,22 @@ proptest! {
             close(p.probabilities().iter().sum(), 1.0, p.len() as f64 * EPSILON);
             prop_assert!(p.probabilities().iter().all(|p| (0.0..=1.0).contains(p)));
         }
+    }
+
+    /// What a plain softmax in f32 leaves is a distribution, in f32 and widened; what is off by twice the tolerance is
+    /// none.
+    #[test]
+    fn a_softmax_in_single_precision_is_a_distribution(z in prop::collection::vec(-30.0..30.0_f32, 1..2000)) {
+        let most = z.iter().copied().fold(f32::MIN, f32::max);
+        let mut p: Vec<f32> = z.iter().map(|z| (z - most).exp()).collect();
+        let share = 1.0 / p.iter().sum::<f32>();
+        p.iter_mut().for_each(|p| *p *= share);
+        let mut wide: Vec<f64> = p.iter().map(|&p| f64::from(p)).collect();
+        let sum = check_distribution(&wide).unwrap();
+        close(sum, 1.0, sum_tolerance(z.len()));
+        prop_assert_eq!(check_distribution(&p), Ok(sum));
+        wide[0] += 2.0 * sum_tolerance(z.len());
+        prop_assert!(check_distribution(&wide).is_err());
     }
 
     /// Logits, probabilities and weights say the same: softmax(ln w) = w/Σw.

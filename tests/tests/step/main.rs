@@ -5,4 +5,5 @@ mod costs;
 mod explain;
 mod memory_plans;
 mod model_gradients;
+mod pieces;
 mod same_bits;

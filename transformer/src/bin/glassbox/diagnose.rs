@@ -2,15 +2,16 @@
 
 use crate::diagnosis::{described, healthy, object, stored};
 use crate::examined::Examined;
-use crate::memory::bytes;
+use crate::resident::bytes;
 use crate::settings::Settings;
-use crate::{Result, count, failed, is_broken_pipe, on_threads, remark, run};
+use crate::{Result, count, failed, is_broken_pipe, on_threads, remark, run, terminal};
 use clap::{Args, ValueEnum};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::check::initialised;
+use transformer::checkpoint::CheckpointError;
 use transformer::diagnose::{self, Background, Recipe, Saved, State};
+use transformer::disk::validation_losses;
 use transformer::files::write_atomically;
 use transformer::stories;
 use transformer::{
@@ -88,7 +89,7 @@ impl Diagnose {
         let scale = self.loss_scale as f32;
         if !(scale > 0.0 && scale.is_normal() && scale.recip().is_normal()) {
             return Err(format!(
-                "loss-scale is {}; it must be above 0, and it and its inverse f32 numbers of full precision",
+                "loss-scale is {:?}; it must be above 0, and it and its inverse f32 numbers of full precision",
                 self.loss_scale
             )
             .into());
@@ -143,7 +144,7 @@ impl Diagnose {
             let planned = if finished { 0 } else { known.planned };
             let chars = config.data.is_none() && config.tokenizer == TokenizerKind::Chars;
             let entropy = if chars { stories::grammar().entropy_rate().ok() } else { None };
-            let validation = run.as_deref().map_or(vec![], run::validation_losses);
+            let validation = run.as_deref().map_or(vec![], validation_losses);
             Background { planned, finished, validation, entropy: entropy.map(|e| e.0), ..known }
         };
         let examination =
@@ -179,27 +180,31 @@ impl Diagnose {
             remark(format!("no picture: cannot write {}: {error}", path.display()));
             svg = None;
         }
-        let text = if self.json {
+        if self.json {
             let told = (verdict, &warnings[..]);
-            format!("{}\n", object(found, &recipe, reduced.as_ref(), health.as_ref(), told))
+            terminal::print_json(object(found, &recipe, reduced.as_ref(), health.as_ref(), told))?;
         } else {
             let mut text = described(found, &recipe, verdict, &warnings);
             text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
             text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
-            text
-        };
-        std::io::stdout().lock().write_all(text.as_bytes())?;
+            terminal::print(&text)?;
+        }
         Ok(if verdict.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     /// Where training stands: a run's checkpoint, a model's weights, or initial ones.
     fn start(&self, examined: &Examined, warnings: &mut Vec<String>) -> Result<State> {
         let Examined { config, model, parameters, sha256, run, .. } = examined;
-        let state = run.as_deref().map(run::state_file).filter(|p| p.is_file());
+        let state = run.as_deref().map(run::state_file).filter(|p| p.exists());
         if let Some(path) = state {
             let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
-            checkpoint::load_with_faults(&path, &mut trainer, sha256)?;
+            let about = checkpoint::load_with_faults(&path, &mut trainer, sha256)?;
+            // Flags may try other rates; the run's own settings are those of its state.
+            let differences = examined.own.as_ref().map(|own| about.contradictions(own));
+            if let Some(differences) = differences.filter(|d| !d.is_empty()) {
+                return Err(CheckpointError::Settings { path, differences }.into());
+            }
             let steps = trainer.steps();
             let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
             let kept = saved.next().unwrap_or_default();

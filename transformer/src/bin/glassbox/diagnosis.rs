@@ -350,7 +350,7 @@ mod tests {
             }],
             origin: None,
             cause: None,
-            growth: diagnose::Growth { name: "loss".to_owned(), sizes: vec![1.0] },
+            growth: diagnose::Growth { name: "loss".to_owned(), sizes: vec![(1, 1.0)] },
             stability: None,
             signs: None,
             trials: vec![],

@@ -1,0 +1,524 @@
+//! Distributions with a closed form: one shape, moved and stretched.
+
+use super::{Density, Distribution, Mode, continuous};
+use super::{ExpError, GumbelError, LaplaceError, LogNormalError, NormalError, UniformError};
+use crate::gaussian::{standard_below, standard_quantile};
+use crate::incomplete::Side;
+use crate::special::LN_ROOT_TAU;
+use std::f64::consts::{LN_2, PI};
+
+/// Euler's constant: the mean of a standard Gumbel number.
+const EULER: f64 = 0.577_215_664_901_532_9;
+
+fn positive(x: f64) -> bool {
+    x > 0.0 && x.is_finite()
+}
+
+/// The Gaussian. [`Gaussian`](crate::gaussian::Gaussian) can be differentiated.
+///
+/// Formula: <var>p(x) = e^(−(x − µ)²/2σ²)/(σ·√2π)</var>.
+///
+/// ```
+/// use probability::distribution::{ContinuousCDF, Normal};
+/// assert!((Normal::new(100.0, 15.0)?.cdf(130.0) - 0.9772498680518208).abs() < 1e-15);
+/// # Ok::<(), probability::distribution::NormalError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normal {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Normal {
+    /// With mean µ and standard deviation σ.
+    ///
+    /// # Errors
+    /// A mean that is not finite; a deviation that is not finite and above 0.
+    pub fn new(mean: f64, std_dev: f64) -> Result<Self, NormalError> {
+        if !mean.is_finite() {
+            return Err(NormalError::MeanInvalid);
+        }
+        if positive(std_dev) {
+            Ok(Normal { mean, deviation: std_dev })
+        } else {
+            Err(NormalError::StandardDeviationInvalid)
+        }
+    }
+
+    /// With mean 0 and standard deviation 1.
+    pub fn standard() -> Self {
+        Normal { mean: 0.0, deviation: 1.0 }
+    }
+}
+
+impl Density for Normal {
+    fn range(&self) -> (f64, f64) {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    }
+
+    fn ln_density(&self, x: f64) -> f64 {
+        let z = (x - self.mean) / self.deviation;
+        -0.5 * z * z - LN_ROOT_TAU - self.deviation.ln()
+    }
+
+    fn share(&self, side: Side, x: f64) -> f64 {
+        let z = (x - self.mean) / self.deviation;
+        standard_below(if side == Side::Lower { z } else { -z })
+    }
+
+    fn quantile(&self, side: Side, p: f64) -> f64 {
+        let z = standard_quantile(p);
+        self.mean + self.deviation * if side == Side::Lower { z } else { -z }
+    }
+}
+
+impl Distribution<f64> for Normal {
+    fn mean(&self) -> Option<f64> {
+        Some(self.mean)
+    }
+
+    fn variance(&self) -> Option<f64> {
+        Some(self.deviation * self.deviation)
+    }
+
+    fn std_dev(&self) -> Option<f64> {
+        Some(self.deviation)
+    }
+
+    fn entropy(&self) -> Option<f64> {
+        Some(0.5 + LN_ROOT_TAU + self.deviation.ln())
+    }
+
+    fn skewness(&self) -> Option<f64> {
+        Some(0.0)
+    }
+}
+
+impl Mode<Option<f64>> for Normal {
+    fn mode(&self) -> Option<f64> {
+        Some(self.mean)
+    }
+}
+
+/// A number whose logarithm is normal.
+///
+/// ```
+/// use probability::distribution::{ContinuousCDF, LogNormal};
+/// assert_eq!(LogNormal::new(0.0, 2.0)?.cdf(1.0), 0.5);
+/// # Ok::<(), probability::distribution::LogNormalError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogNormal {
+    logarithm: Normal,
+}
+
+impl LogNormal {
+    /// With mean µ and standard deviation σ of the logarithm.
+    ///
+    /// # Errors
+    /// A location that is not finite; a scale that is not finite and above 0.
+    pub fn new(location: f64, scale: f64) -> Result<Self, LogNormalError> {
+        match Normal::new(location, scale) {
+            Ok(logarithm) => Ok(LogNormal { logarithm }),
+            Err(NormalError::MeanInvalid) => Err(LogNormalError::LocationInvalid),
+            Err(_) => Err(LogNormalError::ScaleInvalid),
+        }
+    }
+
+    /// µ.
+    pub fn location(&self) -> f64 {
+        self.logarithm.mean
+    }
+
+    /// σ.
+    pub fn scale(&self) -> f64 {
+        self.logarithm.deviation
+    }
+}
+
+impl Density for LogNormal {
+    fn range(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+
+    fn ln_density(&self, x: f64) -> f64 {
+        if x == 0.0 { f64::NEG_INFINITY } else { self.logarithm.ln_density(x.ln()) - x.ln() }
+    }
+
+    fn share(&self, side: Side, x: f64) -> f64 {
+        self.logarithm.share(side, x.ln())
+    }
+
+    fn quantile(&self, side: Side, p: f64) -> f64 {
+        self.logarithm.quantile(side, p).exp()
+    }
+}
+
+impl Distribution<f64> for LogNormal {
+    fn mean(&self) -> Option<f64> {
+        Some((self.location() + 0.5 * self.scale() * self.scale()).exp())
+    }
+
+    fn variance(&self) -> Option<f64> {
+        let square = self.scale() * self.scale();
+        // e^(2µ + s)·(e^s − 1), in which a factor may overflow.
+        Some((2.0 * self.location() + 2.0 * square + (-(-square).exp_m1()).ln()).exp())
+    }
+
+    fn entropy(&self) -> Option<f64> {
+        self.logarithm.entropy().map(|entropy| entropy + self.location())
+    }
+
+    fn skewness(&self) -> Option<f64> {
+        let square = self.scale() * self.scale();
+        Some((square.exp() + 2.0) * square.exp_m1().sqrt())
+    }
+}
+
+impl Mode<Option<f64>> for LogNormal {
+    fn mode(&self) -> Option<f64> {
+        Some((self.location() - self.scale() * self.scale()).exp())
+    }
+}
+
+/// Equal density between two numbers.
+///
+/// ```
+/// use probability::distribution::{ContinuousCDF, Uniform};
+/// assert_eq!(Uniform::new(-1.0, 3.0)?.inverse_cdf(0.25), 0.0);
+/// # Ok::<(), probability::distribution::UniformError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Uniform {
+    low: f64,
+    high: f64,
+}
+
+impl Uniform {
+    /// Between `min` and `max`.
+    ///
+    /// # Errors
+    /// A bound that is not finite; a highest number that is not above the lowest.
+    pub fn new(min: f64, max: f64) -> Result<Self, UniformError> {
+        if !min.is_finite() {
+            Err(UniformError::MinInvalid)
+        } else if !max.is_finite() {
+            Err(UniformError::MaxInvalid)
+        } else if min < max {
+            Ok(Uniform { low: min, high: max })
+        } else {
+            Err(UniformError::MaxNotGreaterThanMin)
+        }
+    }
+
+    /// Between 0 and 1.
+    pub fn standard() -> Self {
+        Uniform { low: 0.0, high: 1.0 }
+    }
+
+    /// Half the width, which is a float where the width is none.
+    fn half(&self) -> f64 {
+        0.5 * self.high - 0.5 * self.low
+    }
+}
+
+impl Density for Uniform {
+    fn range(&self) -> (f64, f64) {
+        (self.low, self.high)
+    }
+
+    fn ln_density(&self, _: f64) -> f64 {
+        -LN_2 - self.half().ln()
+    }
+
+    fn share(&self, side: Side, x: f64) -> f64 {
+        let part = match side {
+            Side::Lower => 0.5 * x - 0.5 * self.low,
+            Side::Upper => 0.5 * self.high - 0.5 * x,
+        };
+        part / self.half()
+    }
+
+    fn quantile(&self, side: Side, p: f64) -> f64 {
+        let part = 2.0 * p * self.half();
+        if side == Side::Lower { self.low + part } else { self.high - part }
+    }
+}
+
+impl Distribution<f64> for Uniform {
+    fn mean(&self) -> Option<f64> {
+        Some(0.5 * self.low + 0.5 * self.high)
+    }
+
+    fn variance(&self) -> Option<f64> {
+        Some(self.half() * self.half() / 3.0)
+    }
+
+    fn entropy(&self) -> Option<f64> {
+        Some(LN_2 + self.half().ln())
+    }
+
+    fn skewness(&self) -> Option<f64> {
+        Some(0.0)
+    }
+}
+
+impl Mode<Option<f64>> for Uniform {
+    fn mode(&self) -> Option<f64> {
+        self.mean()
+    }
+}
+
+/// Waiting times without memory.
+///
+/// Formula: <var>p(x) = λ·e^(−λx)</var> for x ≥ 0.
+///
+/// ```
+/// use probability::distribution::{ContinuousCDF, Exp};
+/// assert_eq!(Exp::new(2.0)?.cdf(1e-20), 2e-20);
+/// # Ok::<(), probability::distribution::ExpError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Exp {
+    rate: f64,
+}
+
+impl Exp {
+    /// With rate λ.
+    ///
+    /// # Errors
+    /// A rate that is not finite and above 0.
+    pub fn new(rate: f64) -> Result<Self, ExpError> {
+        if positive(rate) { Ok(Exp { rate }) } else { Err(ExpError::RateInvalid) }
+    }
+
+    /// λ.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+}
+
+impl Density for Exp {
+    fn range(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+
+    fn ln_density(&self, x: f64) -> f64 {
+        self.rate.ln() - self.rate * x
+    }
+
+    fn share(&self, side: Side, x: f64) -> f64 {
+        let scaled = self.rate * x;
+        if side == Side::Lower { -(-scaled).exp_m1() } else { (-scaled).exp() }
+    }
+
+    fn quantile(&self, side: Side, p: f64) -> f64 {
+        -(if side == Side::Lower { (-p).ln_1p() } else { p.ln() }) / self.rate
+    }
+}
+
+impl Distribution<f64> for Exp {
+    fn mean(&self) -> Option<f64> {
+        Some(1.0 / self.rate)
+    }
+
+    fn variance(&self) -> Option<f64> {
+        Some(1.0 / self.rate / self.rate)
+    }
+
+    fn entropy(&self) -> Option<f64> {
+        Some(1.0 - self.rate.ln())
+    }
+
+    fn skewness(&self) -> Option<f64> {
+        Some(2.0)
+    }
+}
+
+impl Mode<Option<f64>> for Exp {
+    fn mode(&self) -> Option<f64> {
+        Some(0.0)
+    }
+}
+
+/// An exponential on either side: what absolute errors and sparse weights suppose.
+///
+/// Formula: <var>p(x) = e^(−|x − µ|/b)/2b</var>.
+///
+/// ```
+/// use probability::distribution::{ContinuousCDF, Laplace};
+/// assert_eq!(Laplace::new(1.0, 2.0)?.cdf(1.0), 0.5);
+/// # Ok::<(), probability::distribution::LaplaceError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Laplace {
+    location: f64,
+    scale: f64,
+}
+
+impl Laplace {
+    /// With location µ and scale b.
+    ///
+    /// # Errors
+    /// A location that is not finite; a scale that is not finite and above 0.
+    pub fn new(location: f64, scale: f64) -> Result<Self, LaplaceError> {
+        if !location.is_finite() {
+            return Err(LaplaceError::LocationInvalid);
+        }
+        if positive(scale) {
+            Ok(Laplace { location, scale })
+        } else {
+            Err(LaplaceError::ScaleInvalid)
+        }
+    }
+
+    /// µ.
+    pub fn location(&self) -> f64 {
+        self.location
+    }
+
+    /// b.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+}
+
+impl Density for Laplace {
+    fn range(&self) -> (f64, f64) {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    }
+
+    fn ln_density(&self, x: f64) -> f64 {
+        -((x - self.location) / self.scale).abs() - LN_2 - self.scale.ln()
+    }
+
+    fn share(&self, side: Side, x: f64) -> f64 {
+        let z = (x - self.location) / self.scale;
+        let z = if side == Side::Lower { z } else { -z };
+        if z < 0.0 { 0.5 * z.exp() } else { 1.0 - 0.5 * (-z).exp() }
+    }
+
+    fn quantile(&self, side: Side, p: f64) -> f64 {
+        let size = self.scale * (2.0 * p).ln();
+        self.location + if side == Side::Lower { size } else { -size }
+    }
+}
+
+impl Distribution<f64> for Laplace {
+    fn mean(&self) -> Option<f64> {
+        Some(self.location)
+    }
+
+    fn variance(&self) -> Option<f64> {
+        Some(2.0 * self.scale * self.scale)
+    }
+
+    fn entropy(&self) -> Option<f64> {
+        Some(1.0 + LN_2 + self.scale.ln())
+    }
+
+    fn skewness(&self) -> Option<f64> {
+        Some(0.0)
+    }
+}
+
+impl Mode<Option<f64>> for Laplace {
+    fn mode(&self) -> Option<f64> {
+        Some(self.location)
+    }
+}
+
+/// The largest of many numbers, and the noise whose largest sum draws from a softmax.
+///
+/// Formula: <var>P(X ≤ x) = e^(−e^(−z))</var> with <var>z = (x − µ)/β</var>.
+///
+/// ```
+/// use probability::distribution::{ContinuousCDF, Gumbel};
+/// assert!((Gumbel::new(0.0, 1.0)?.cdf(0.0) - (-1.0_f64).exp()).abs() < 1e-16);
+/// # Ok::<(), probability::distribution::GumbelError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gumbel {
+    location: f64,
+    scale: f64,
+}
+
+impl Gumbel {
+    /// With location µ and scale β.
+    ///
+    /// # Errors
+    /// A location that is not finite; a scale that is not finite and above 0.
+    pub fn new(location: f64, scale: f64) -> Result<Self, GumbelError> {
+        if !location.is_finite() {
+            return Err(GumbelError::LocationInvalid);
+        }
+        if positive(scale) {
+            Ok(Gumbel { location, scale })
+        } else {
+            Err(GumbelError::ScaleInvalid)
+        }
+    }
+
+    /// µ.
+    pub fn location(&self) -> f64 {
+        self.location
+    }
+
+    /// β.
+    pub fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    fn standard(&self, x: f64) -> f64 {
+        (x - self.location) / self.scale
+    }
+}
+
+impl Density for Gumbel {
+    fn range(&self) -> (f64, f64) {
+        (f64::NEG_INFINITY, f64::INFINITY)
+    }
+
+    fn ln_density(&self, x: f64) -> f64 {
+        let z = self.standard(x);
+        let e = (-z).exp();
+        // Far below e^(−z) overflows and outweighs z.
+        (if e.is_infinite() { -e } else { -z - e }) - self.scale.ln()
+    }
+
+    fn share(&self, side: Side, x: f64) -> f64 {
+        let e = (-self.standard(x)).exp();
+        if side == Side::Lower { (-e).exp() } else { -(-e).exp_m1() }
+    }
+
+    fn quantile(&self, side: Side, p: f64) -> f64 {
+        let ln = if side == Side::Lower { p.ln() } else { (-p).ln_1p() };
+        self.location - self.scale * (-ln).ln()
+    }
+}
+
+impl Distribution<f64> for Gumbel {
+    fn mean(&self) -> Option<f64> {
+        Some(self.location + EULER * self.scale)
+    }
+
+    fn variance(&self) -> Option<f64> {
+        Some(PI * PI / 6.0 * self.scale * self.scale)
+    }
+
+    fn entropy(&self) -> Option<f64> {
+        Some(1.0 + EULER + self.scale.ln())
+    }
+
+    fn skewness(&self) -> Option<f64> {
+        Some(1.139_547_099_404_648_7) // 12·√6·ζ(3)/π³
+    }
+}
+
+impl Mode<f64> for Gumbel {
+    fn mode(&self) -> f64 {
+        self.location
+    }
+}
+
+continuous!(Normal LogNormal Uniform Exp Laplace Gumbel);
