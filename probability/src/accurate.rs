@@ -29,52 +29,59 @@ pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     if is_nan(lost) { e } else { e + e * lost }
 }
 
-/// A sum that grows, and what its additions lost.
+/// A sum that grows, what its additions lost, and what adding that up lost: in `f32` a million losses, all of one sign,
+/// are themselves a sum that needs care.
+/// Source: Klein, *A generalized Kahan–Babuška summation algorithm*, 2006.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Sum<T> {
     rounded: T,
     lost: T,
+    rest: T,
 }
 
 impl<T: Real> Sum<T> {
     pub(crate) fn new() -> Self {
-        Sum { rounded: T::zero(), lost: T::zero() }
+        Sum::of(T::zero())
     }
 
     /// Of one number.
     pub(crate) fn of(x: T) -> Self {
-        Sum { rounded: x, lost: T::zero() }
+        Sum { rounded: x, lost: T::zero(), rest: T::zero() }
     }
 
     #[inline(always)]
     pub(crate) fn add(&mut self, x: T) {
         let (rounded, lost) = two_sum(self.rounded, x);
-        self.rounded = rounded;
-        self.lost += lost;
+        let (lost, rest) = two_sum(self.lost, lost);
+        *self = Sum { rounded, lost, rest: self.rest + rest };
     }
 
     /// Adds another sum; the other way round is the same to the bit.
     pub(crate) fn merge(&mut self, other: &Self) {
         let (rounded, lost) = two_sum(self.rounded, other.rounded);
-        *self = Sum { rounded, lost: (self.lost + other.lost) + lost };
+        let (both, rest) = two_sum(self.lost, other.lost);
+        let (lost, more) = two_sum(both, lost);
+        *self = Sum { rounded, lost, rest: (self.rest + other.rest) + (rest + more) };
     }
 
     /// The sum of all numbers, each multiplied by `factor`: exactly, where that is a power of two.
     pub(crate) fn times(self, factor: T) -> Self {
-        Sum { rounded: self.rounded * factor, lost: self.lost * factor }
+        let Sum { rounded, lost, rest } = self;
+        Sum { rounded: rounded * factor, lost: lost * factor, rest: rest * factor }
     }
 
     /// The sum, rounded once or nearly so.
     #[inline(always)]
     pub(crate) fn value(&self) -> T {
+        let lost = self.lost + self.rest;
         // An infinite sum has lost NaN.
-        if is_nan(self.lost) { self.rounded } else { self.rounded + self.lost }
+        if is_nan(lost) { self.rounded } else { self.rounded + lost }
     }
 
     /// The difference of two sums, as if neither were rounded.
     pub(crate) fn minus(&self, other: &Self) -> T {
         let (difference, lost) = two_sum(self.rounded, -other.rounded);
-        let rest = lost + (self.lost - other.lost);
+        let rest = lost + ((self.lost - other.lost) + (self.rest - other.rest));
         if is_nan(rest) { difference } else { difference + rest }
     }
 }
@@ -117,7 +124,7 @@ fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
     let rest = sum(x.iter().flat_map(|&x| <[T; 2]>::from(two_sum(x, -first)))) / n;
     let (rounded, lost) = two_sum(first, rest);
     // Where the mean is infinite the rest is NaN.
-    if is_nan(rest) { Sum { rounded: first, lost: T::zero() } } else { Sum { rounded, lost } }
+    if is_nan(rest) { Sum::of(first) } else { Sum { rounded, lost, rest: T::zero() } }
 }
 
 /// <var>Σ x/n</var>, exactly x where all are x; NaN of none. Finite where the numbers are.
