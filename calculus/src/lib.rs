@@ -238,6 +238,8 @@ pub mod clip;
 pub mod depth;
 mod differentiate;
 mod dual;
+#[doc(hidden)]
+pub mod example;
 pub mod landscape;
 pub mod line_search;
 mod operators;

@@ -1,7 +1,7 @@
 //! Writing a computation down.
 
 use crate::plan::{self, Plan};
-use crate::tape::{Node, Recorded, Rule, Source, Tape};
+use crate::tape::{Node, Places, Recorded, Rule, Source, Tape};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -132,20 +132,33 @@ impl<T: Real> Recorder<T> {
         if operands.iter().any(|o| o.recording != self.recording) {
             return Err(RecordError::Foreign { name: self.full_name(name) });
         }
-        let shapes = operands.map(|o| self.nodes[o.node].shape);
-        let shape = operation.shape(shapes).map_err(|source| RecordError::Shape {
-            name: self.full_name(name),
-            operation: operation.name(),
-            operands: operands
-                .map(|o| format!("{} {}", self.nodes[o.node].name, self.nodes[o.node].shape))
-                .join(", "),
-            source,
-        })?;
-        let recorded =
-            Recorded { operands: operands.map(|o| o.node), output: self.nodes.len(), operation };
-        let mut memory = recorded.operation.memory(shapes);
-        memory.scratch += recorded.repeated().map(|i| shapes[i].len()).sum::<usize>();
+        let shapes = self.shapes(&operands);
+        let shape = operation
+            .shape(shapes)
+            .map_err(|source| self.misfit(name, operation.name(), &operands, source))?;
+        let places = Places { operands: operands.map(|o| o.node), output: self.nodes.len() };
+        let mut memory = operation.memory(shapes);
+        memory.scratch += places.repeated().map(|i| shapes[i].len()).sum::<usize>();
+        let recorded = Recorded { operation, places };
         self.add(name, Source::Operation, shape, memory, Some(Box::new(recorded)))
+    }
+
+    fn shapes<const N: usize>(&self, operands: &[Var; N]) -> [Shape; N] {
+        operands.map(|o| self.nodes[o.node].shape)
+    }
+
+    /// The error of operands that do not fit.
+    fn misfit(
+        &self,
+        name: &str,
+        operation: &'static str,
+        operands: &[Var],
+        source: ShapeError,
+    ) -> RecordError {
+        let node = |o: &Var| &self.nodes[o.node];
+        let shown = operands.iter().map(|o| format!("{} {}", node(o).name, node(o).shape));
+        let operands = shown.collect::<Vec<_>>().join(", ");
+        RecordError::Shape { name: self.full_name(name), operation, operands, source }
     }
 
     /// Puts `name.` before the names of everything that `record` records.

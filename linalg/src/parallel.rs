@@ -9,6 +9,11 @@ use crate::{Real, ViewMut};
 /// Elements of a block: enough to outweigh handing it to another thread.
 const BLOCK: usize = 8192;
 
+// Work is handed down by reference to a trait object: cutting is compiled once for a kind of scalar and a number of
+// matrices, not for every caller. A call through a pointer is nothing beside a block.
+type Work<'a, T, const M: usize> = &'a (dyn Fn(usize, [ViewMut<'_, T>; M]) + Sync);
+type TileWork<'a, T, const M: usize> = &'a (dyn Fn(usize, usize, [ViewMut<'_, T>; M]) + Sync);
+
 /// Calls `work(first, blocks)` on blocks of columns of matrices that have equally many columns;
 /// `first` is the number of the block's first column.
 ///
@@ -44,7 +49,7 @@ fn split_columns<T: Real, const M: usize>(
     first: usize,
     mut matrices: [ViewMut<'_, T>; M],
     block: usize,
-    work: &(impl Fn(usize, [ViewMut<'_, T>; M]) + Sync),
+    work: Work<'_, T, M>,
 ) {
     let n = matrices[0].ncols();
     if n <= block {
@@ -74,7 +79,7 @@ fn split_rows<T: Real, const M: usize>(
     first: usize,
     mut matrices: [ViewMut<'_, T>; M],
     block: usize,
-    work: &(impl Fn(usize, [ViewMut<'_, T>; M]) + Sync),
+    work: Work<'_, T, M>,
 ) {
     let n = matrices[0].nrows();
     if n <= block {
@@ -110,7 +115,7 @@ fn split_tiles<T: Real, const M: usize>(
     (i, j): (usize, usize),
     (down, across): (usize, usize),
     mut matrices: [ViewMut<'_, T>; M],
-    work: &(impl Fn(usize, usize, [ViewMut<'_, T>; M]) + Sync),
+    work: TileWork<'_, T, M>,
 ) {
     if across > 1 {
         let half = across / 2;

@@ -13,17 +13,8 @@ impl<T: Real> Tape<T> {
     /// Every value, in order.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// assert_eq!(tape.vars().collect::<Vec<_>>(), [w, x, y]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn vars(&self) -> impl DoubleEndedIterator<Item = Var> + ExactSizeIterator + use<T> {
         let recording = self.recording;
@@ -36,17 +27,8 @@ impl<T: Real> Tape<T> {
     /// If `var` is of another recording; so do the other methods here.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// assert_eq!(tape.source(y), calculus::Source::Operation);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn source(&self, var: Var) -> Source {
         self.nodes[self.node(var)].source
@@ -55,17 +37,8 @@ impl<T: Real> Tape<T> {
     /// The operation that computes a value, if one does.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// assert_eq!((tape.operation(y), tape.operation(x)), (Some("product by elements"), None));
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn operation(&self, var: Var) -> Option<&'static str> {
         self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.name())
@@ -74,17 +47,8 @@ impl<T: Real> Tape<T> {
     /// The operands of the operation that computes a value; none of what is learned or given.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// assert_eq!(tape.operands(y), [w, x]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn operands(&self, var: Var) -> Vec<Var> {
         let rule = self.nodes[self.node(var)].rule.as_ref();
@@ -94,18 +58,9 @@ impl<T: Real> Tape<T> {
     /// Whether each value is one that `output` depends on, in the order of [`Tape::vars`].
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// assert_eq!(tape.dependencies(y), [true, true, true]);
     /// assert_eq!(tape.dependencies(x), [false, true, false]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn dependencies(&self, output: Var) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];
@@ -121,18 +76,9 @@ impl<T: Real> Tape<T> {
     /// Computes one value from its operands as they stand; nothing where there is no operation.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward_one(y);
     /// assert_eq!(tape.elements(y), [6.0]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn forward_one(&mut self, var: Var) {
         let node = self.node(var);
@@ -146,20 +92,11 @@ impl<T: Real> Tape<T> {
     /// As [`Tape::backward_from`].
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
     /// tape.begin_backward(y, &[1.0]);
     /// assert_eq!(tape.gradient_elements(y), [1.0]); // what arrives; nothing has been sent on
     /// assert_eq!(tape.gradient_elements(x), [0.0]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn begin_backward(&mut self, output: Var, upstream: &[T]) {
         self.start_backward(self.node(output), upstream);
@@ -169,20 +106,11 @@ impl<T: Real> Tape<T> {
     /// there is no operation.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
     /// tape.begin_backward(y, &[1.0]);
     /// tape.backward_one(y);
     /// assert_eq!(tape.gradient_elements(x), [3.0]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn backward_one(&mut self, var: Var) {
         let node = &self.nodes[self.node(var)];
@@ -190,7 +118,7 @@ impl<T: Real> Tape<T> {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
             // Every gradient was set to zero: none need be written.
-            let fresh = Fresh { values: &[], parameters: &[] };
+            let fresh = Fresh::NONE;
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
     }
@@ -198,19 +126,10 @@ impl<T: Real> Tape<T> {
     /// The elements of any value, computed or not, to be written: what reads it next reads this.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
     /// tape.elements_mut(y)[0] = -1.0; // a value that no operation gave
     /// assert_eq!(tape.elements(y), [-1.0]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn elements_mut(&mut self, var: Var) -> &mut [T] {
         let range = self.nodes[self.node(var)].value.clone();
@@ -220,21 +139,12 @@ impl<T: Real> Tape<T> {
     /// The elements of a gradient, to be written.
     ///
     /// ```
-    /// # use calculus::Recorder;
-    /// # use linalg::{Shape, hadamard::Hadamard};
-    /// # let mut r = Recorder::<f64>::new();
-    /// # let w = r.parameter("w", Shape::new(1, 1))?;
-    /// # let x = r.input("x", Shape::new(1, 1))?;
-    /// # let y = r.push("y", Hadamard, [w, x])?;
-    /// # let mut tape = r.finish();
-    /// # tape.set(w, &[3.0]);
-    /// # tape.set(x, &[2.0]);
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
     /// tape.begin_backward(y, &[1.0]);
     /// tape.gradient_elements_mut(y)[0] = 100.0; // reaches in between two operations
     /// tape.backward_one(y);
     /// assert_eq!(tape.gradient_elements(x), [300.0]);
-    /// # Ok::<(), calculus::RecordError>(())
     /// ```
     pub fn gradient_elements_mut(&mut self, var: Var) -> &mut [T] {
         let range = self.nodes[self.node(var)].gradient.clone();

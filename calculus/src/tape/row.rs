@@ -1,0 +1,154 @@
+//! What readers see of a recording: a row for every value, the formula of an operation, bytes.
+
+use super::{Node, Rule, Source, Tape, view};
+use crate::Var;
+use crate::plan::Plan;
+use linalg::{Formula, Real, Shape, View};
+
+/// Bytes of a recording's memory.
+///
+/// ```
+/// # let (mut tape, [w, x, y]) = calculus::example::product();
+/// // y = w·x of three numbers, 8 bytes each: one is learned, all three have a gradient.
+/// let memory = tape.memory();
+/// assert_eq!((memory.parameters, memory.parameter_gradients), (8, 8));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TapeMemory {
+    /// Parameters.
+    pub parameters: usize,
+    /// Their gradients.
+    pub parameter_gradients: usize,
+    /// Values of inputs and operations.
+    pub values: usize,
+    /// Their gradients.
+    pub gradients: usize,
+    /// What rules keep from forward to backward.
+    pub kept: usize,
+    /// What rules need during a call.
+    pub scratch: usize,
+}
+
+/// What a reader sees of one node.
+///
+/// ```
+/// # let (mut tape, [w, x, y]) = calculus::example::product();
+/// tape.forward();
+/// let y = tape.rows().last().expect("a node");
+/// assert_eq!((y.name, y.operation, y.branch), ("y", Some("product by elements"), Some("linalg")));
+/// assert_eq!((y.value[(0, 0)], y.flops), (6.0, 1)); // one multiplication
+/// ```
+#[derive(Clone, Debug)]
+pub struct Row<'a, T: Real> {
+    /// The value's handle.
+    pub var: Var,
+    /// Its unique dotted name.
+    pub name: &'a str,
+    /// Where it comes from.
+    pub source: Source,
+    /// The operation that computes it, if one does.
+    pub operation: Option<&'static str>,
+    /// The branch of mathematics of that operation.
+    pub branch: Option<&'static str>,
+    /// The operation's operands.
+    pub operands: Vec<Var>,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its value after the last forward replay; where the recording reuses memory and does not hold it
+    /// ([`Tape::holds`]), whatever lies there now.
+    pub value: View<'a, T>,
+    /// Its gradient after the last backward replay; none in a forward-only recording, and of parameters
+    /// alone in one that reuses memory.
+    pub gradient: Option<View<'a, T>>,
+    /// What the operation kept for the backward replay.
+    pub kept: &'a [T],
+    /// Floating-point operations of the forward replay.
+    pub flops: u64,
+    /// Floating-point operations of the backward replay.
+    pub backward_flops: u64,
+    /// Bytes that the forward replay reads and writes, were nothing cached.
+    pub bytes: u64,
+    /// Bytes that the backward replay reads and writes, were nothing cached: what the rule says it reads, and
+    /// the gradients of its operands once.
+    pub backward_bytes: u64,
+}
+
+impl<T: Real> Tape<T> {
+    /// Bytes of memory: parameters, their gradients, other values, other gradients, what rules keep, and
+    /// scratch.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!(tape.memory().parameters, 8); // one f64
+    /// ```
+    pub fn memory(&self) -> TapeMemory {
+        let bytes = |scalars: usize| scalars * size_of::<T>();
+        TapeMemory {
+            parameters: bytes(self.parameters),
+            parameter_gradients: bytes(self.parameters.min(self.gradients.len())),
+            values: bytes(self.values.len() - self.parameters),
+            gradients: bytes(self.gradients.len().saturating_sub(self.parameters)),
+            kept: bytes(self.kept.len()),
+            scratch: bytes(self.scratch.len()),
+        }
+    }
+
+    /// What readers see: one row per node, in order.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// let names: Vec<&str> = tape.rows().map(|row| row.name).collect();
+    /// assert_eq!(names, ["w", "x", "y"]);
+    /// ```
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_, T>> {
+        self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
+    }
+
+    /// The formula of the operation that computes a value; none of a parameter or an input.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// let formula = tape.formula(y).expect("an operation");
+    /// assert_eq!(formula.value.to_string(), "y[i,j] = a[i,j]·b[i,j]");
+    /// assert!(tape.formula(x).is_none()); // x is given
+    /// ```
+    pub fn formula(&self, var: Var) -> Option<Formula> {
+        let rule = self.nodes[self.node(var)].rule.as_ref()?;
+        Some(rule.formula(&self.nodes, &self.values))
+    }
+
+    fn row<'a>(&'a self, i: usize, node: &'a Node<T>) -> Row<'a, T> {
+        let rule = node.rule.as_deref();
+        let operands = rule.map_or(&[][..], Rule::operands);
+        let size = |o: usize| self.nodes[o].shape.len();
+        let read: usize = operands.iter().map(|&o| size(o)).sum();
+        let own = node.shape.len() + node.memory.kept;
+        let touched = if rule.is_some() { read + own } else { 0 };
+        let back = rule.map_or(0, |rule| {
+            let needed = operands.iter().enumerate().filter(|(k, _)| rule.reads_operand(*k));
+            let output = if rule.reads_output() { node.shape.len() } else { 0 };
+            needed.map(|(_, &o)| size(o)).sum::<usize>() + output + own + read
+        });
+        Row {
+            var: self.var(i),
+            name: &node.name,
+            source: node.source,
+            operation: rule.map(Rule::name),
+            branch: rule.map(Rule::branch),
+            operands: operands.iter().map(|&o| self.var(o)).collect(),
+            shape: node.shape,
+            value: view(&self.values[node.value.clone()], node.shape),
+            gradient: match self.plan {
+                Plan::Keep => true,
+                Plan::ForwardOnly => false,
+                Plan::Reuse { .. } => node.is_parameter(),
+            }
+            .then(|| view(&self.gradients[node.gradient.clone()], node.shape)),
+            kept: &self.kept[node.kept.clone()],
+            flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
+            backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
+            bytes: (touched * size_of::<T>()) as u64,
+            backward_bytes: (back * size_of::<T>()) as u64,
+        }
+    }
+}
