@@ -208,7 +208,11 @@ impl Number {
             }
             Number::Finite(_) => f64::INFINITY,
             Number::Special(special) => {
-                if *special == x || (special.is_nan() && x.is_nan()) { 0.0 } else { f64::INFINITY }
+                if *special == x || (special.is_nan() && x.is_nan()) {
+                    0.0
+                } else {
+                    f64::INFINITY
+                }
             }
         }
     }
@@ -541,7 +545,8 @@ mod tests {
             (Exact::cos, 1e22, 0.523214785395139),
         ];
         for (i, (f, x, right)) in table.into_iter().enumerate() {
-            let found = certified::<String>(&[x], || Ok(vec![f(Exact::of(x))])).expect("enough bits");
+            let found =
+                certified::<String>(&[x], || Ok(vec![f(Exact::of(x))])).expect("enough bits");
             assert_eq!(found[0].to_f64(), right, "row {i}");
         }
     }

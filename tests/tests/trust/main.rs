@@ -1,8 +1,3 @@
-//! Whether `check` and `diagnose` can be trusted: mistakes that must be caught, healthy runs that must not be
-//! accused, limits of stability that must hold.
-
-mod differences;
-mod faults;
 //! Whether `check`, `diagnose` and the documents can be trusted: mistakes that must be caught, healthy runs that must
 //! not be accused, limits of stability that must hold, hostile files, numbers in README.md.
 
