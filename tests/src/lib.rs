@@ -10,6 +10,7 @@ pub mod bounded;
 pub mod count;
 pub mod deep;
 pub mod draw;
+pub mod exact;
 pub mod golden;
 pub mod law;
 pub mod models;

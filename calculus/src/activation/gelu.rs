@@ -36,7 +36,7 @@ pub struct Gelu;
 
 impl Function for Gelu {
     const NAME: &'static str = "GELU";
-    const FLOPS: u64 = 14;
+    const FLOPS: u64 = 24;
     const MEANING: &'static str =
         "Lets a number pass by the probability that a standard normal one is below it.";
     const SOURCE: &'static str = "Hendrycks and Gimpel, Gaussian Error Linear Units, 2016";
