@@ -129,7 +129,11 @@ impl Reader<'_> {
         let field = self.text("[|]<>{}");
         let fields = &self.variables[variable].fields;
         let Some(index) = fields.iter().position(|f| *f == field) else {
-            return self.fail(format!("{name:?} has no field {field:?}, but {fields:?}"));
+            return self.fail(format!(
+                "{} has no field {field:?}, but {}",
+                name.escape_debug(),
+                fields.join(", ").escape_debug()
+            ));
         };
         self.expect('}')?;
         Ok(Part::Use(variable, index))
