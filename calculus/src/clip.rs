@@ -3,6 +3,9 @@
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real, ViewMut, parallel, simd};
 
+/// Sums of this many squares are added up as a tree whose form depends on the length alone.
+const BLOCK: usize = 1 << 14;
+
 /// <var>‖g‖₂</var> of all gradients together, summed in `f64` and without a derivative; 0 of none, NaN or ∞ where the
 /// gradients are. ([`linalg::norm::l2`] has one.)
 ///
@@ -15,8 +18,6 @@ use linalg::{Formula, Real, ViewMut, parallel, simd};
 /// assert!((global_norm(&[3e200, -4e200]) / 5e200 - 1.0).abs() < 1e-15);
 /// ```
 pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
-    /// Sums of this many squares are added up as a tree whose form depends on the length alone.
-    const BLOCK: usize = 1 << 14;
     fn squares<T: Real>(g: &[T]) -> f64 {
         if g.len() <= BLOCK {
             const LANES: usize = 8;
@@ -50,7 +51,7 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
     if largest == 0.0 || largest.is_infinite() {
         return largest;
     }
-    largest * sizes().map(|g| (g / largest) * (g / largest)).sum::<f64>().sqrt()
+    largest * linalg::accurate::sum(sizes().map(|g| (g / largest) * (g / largest))).sqrt()
 }
 
 /// Shrinks all gradients together so that their norm is at most `limit`; returns the norm before.
@@ -104,7 +105,7 @@ pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
         return;
     }
     let (n, factor) = (gradients.len(), T::from_f64(factor));
-    parallel::rows([ViewMut::from_slice(gradients, n, 1)], 8192, |_, [mut g]| {
+    parallel::rows([ViewMut::from_slice(gradients, n, 1)], parallel::BLOCK, |_, [mut g]| {
         let mut g = g.column_mut(0);
         simd(
             #[inline(always)]
@@ -260,6 +261,12 @@ mod tests {
 
     #[test]
     fn norm_of_many() {
+        const {
+            assert!(
+                100_000 > 4 * BLOCK && !100_000_usize.is_multiple_of(BLOCK),
+                "one block is no case"
+            )
+        };
         assert_eq!(global_norm(&vec![2.0_f32; 100_000]), (400_000.0_f64).sqrt());
     }
 }

@@ -69,7 +69,19 @@ pub enum LineSearchError {
     },
 }
 
-/// Where a minimisation ended.
+/// Why a minimisation ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stopped {
+    /// The gradient is as small as was asked.
+    Tolerance,
+    /// All steps that were allowed are taken.
+    Steps,
+    /// No further step lowers f. Near a minimum that is the rounding of f: a step from a gradient g lowers f by about
+    /// ‖g‖²/λ, λ the curvature, which cannot be seen once it is below ε·|f|.
+    NoStep(LineSearchError),
+}
+
+/// Where a minimisation ended: the lowest place that was found, and why it ended there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Minimum {
     /// The place.
@@ -80,6 +92,8 @@ pub struct Minimum {
     pub gradient_norm: f64,
     /// Steps taken.
     pub steps: u32,
+    /// Why there are no more.
+    pub stopped: Stopped,
 }
 
 impl Backtracking {
@@ -124,18 +138,24 @@ impl Backtracking {
     }
 
     /// Steepest descent from `x` with this line search, until <var>‖∇f‖₂</var> ≤ `tolerance` or for `steps`
-    /// steps.
+    /// steps, or for as long as steps lower f: [`Minimum::stopped`] says which of them ended it. The place that was
+    /// found comes back whichever it was.
     ///
-    /// A tolerance that is negative or NaN is never reached.
+    /// A tolerance that is negative or NaN is never reached. Where <var>‖∇f‖₂²</var> is 0 or ∞ though ‖∇f‖₂ is neither
+    /// (below 10⁻¹⁶², above 10¹⁵⁴) no decrease can be asked for, and none is found.
     ///
     /// # Errors
-    /// As [`Backtracking::search`]: also where f is NaN or ∞ at `x`, and where <var>‖∇f‖₂²</var> is 0 or ∞
-    /// though ‖∇f‖₂ is neither (below 10⁻¹⁶², above 10¹⁵⁴): no decrease can be asked for.
+    /// If f is NaN or ±∞ at `x`.
     ///
     /// ```
-    /// use calculus::{landscape::{Field, Himmelblau}, line_search::Backtracking};
+    /// use calculus::{landscape::{Field, Himmelblau}, line_search::{Backtracking, Stopped}};
     /// let found = Backtracking::default().minimize(|x| Himmelblau.at(x), &[4.0, 1.0], 1e-6, 500)?;
     /// assert!((found.x[0] - 3.0).abs() < 1e-6 && (found.x[1] - 2.0).abs() < 1e-6);
+    /// assert_eq!(found.stopped, Stopped::Tolerance);
+    ///
+    /// // 1 + x²: below 10⁻⁸ a step changes x, and 1 + x² no more. The place is the answer all the same.
+    /// let found = Backtracking::default().minimize(|x| 1.0 + x[0] * x[0], &[0.7], 1e-12, 500)?;
+    /// assert!(found.x[0].abs() < 1e-7 && found.stopped != Stopped::Steps);
     /// # Ok::<(), calculus::line_search::LineSearchError>(())
     /// ```
     pub fn minimize(
@@ -150,18 +170,25 @@ impl Backtracking {
             let constants: Vec<_> = x.iter().map(|&x| Traced::constant(x)).collect();
             f(&constants).value()
         };
-        let mut at = Minimum { x: x.to_vec(), value: 0.0, gradient_norm: 0.0, steps: 0 };
+        let (mut x, mut taken) = (x.to_vec(), 0);
         loop {
-            let (value, gradient) = value_and_gradient(&f, &at.x);
-            (at.value, at.gradient_norm) = (value, clip::global_norm(&gradient));
-            if at.gradient_norm <= tolerance || at.steps == steps {
-                return Ok(at);
+            let (value, gradient) = value_and_gradient(&f, &x);
+            let gradient_norm = clip::global_norm(&gradient);
+            let ended = |x, stopped| Ok(Minimum { x, value, gradient_norm, steps: taken, stopped });
+            if gradient_norm <= tolerance {
+                return ended(x, Stopped::Tolerance);
+            }
+            if taken == steps {
+                return ended(x, Stopped::Steps);
             }
             let downhill: Vec<f64> = gradient.iter().map(|g| -g).collect();
-            let slope = -at.gradient_norm * at.gradient_norm;
-            let found = self.search(plain, &at.x, &downhill, value, slope)?;
-            at.x = moved(&at.x, found.rate, &downhill);
-            at.steps += 1;
+            let slope = -gradient_norm * gradient_norm;
+            match self.search(plain, &x, &downhill, value, slope) {
+                Ok(found) => x = moved(&x, found.rate, &downhill),
+                Err(error @ LineSearchError::NotFinite { .. }) => return Err(error),
+                Err(error) => return ended(x, Stopped::NoStep(error)),
+            }
+            taken += 1;
         }
     }
 }
@@ -174,6 +201,7 @@ fn moved(x: &[f64], rate: f64, direction: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use linalg::Real;
 
     #[test]
     fn what_is_refused() {
@@ -225,12 +253,42 @@ mod tests {
         assert_eq!(from(1e150, f64::INFINITY).unwrap().steps, 0);
         // Never reached: a step from the minimum is not downhill.
         for never in [-1.0, f64::NAN] {
-            assert_eq!(from(0.0, never), Err(LineSearchError::Uphill { slope: -0.0 }));
+            let stopped = Stopped::NoStep(LineSearchError::Uphill { slope: -0.0 });
+            assert_eq!(from(0.0, never).unwrap().stopped, stopped);
         }
         // Slopes whose squares are no numbers.
-        let steep = b.minimize(|x| x[0] * 1e200, &[1.0], 0.0, 9).unwrap_err();
-        assert!(matches!(steep, LineSearchError::Exhausted { .. }), "{steep}");
-        let flat = b.minimize(|x| x[0] * 1e-200, &[1.0], 0.0, 9).unwrap_err();
-        assert_eq!(flat, LineSearchError::Uphill { slope: -0.0 });
+        let steep = b.minimize(|x| x[0] * 1e200, &[1.0], 0.0, 9).unwrap();
+        assert!(matches!(steep.stopped, Stopped::NoStep(LineSearchError::Exhausted { .. })));
+        let flat = b.minimize(|x| x[0] * 1e-200, &[1.0], 0.0, 9).unwrap();
+        assert_eq!(flat.stopped, Stopped::NoStep(LineSearchError::Uphill { slope: -0.0 }));
+        assert_eq!((flat.x[0], flat.value, flat.steps), (1.0, 1e-200, 0));
+        // A function that no slope leads down: the kink of |x|, and one with a wrong slope at once.
+        let kink = b.minimize(|x| x[0].abs() + 1.0, &[0.3], 1e-9, 400).unwrap();
+        assert!(kink.x[0].abs() < 1e-15, "{kink:?}");
+    }
+
+    /// Strongly convex, minimum value not 0: −Σ ln σ(±w·x) + ½‖w‖²·λ of three points. Asked for less than rounding
+    /// allows, the minimum comes back with ‖∇f‖ ≤ √(8·ε·|f|·λ_max), λ_max the curvature: from there on a step lowers f
+    /// by less than its rounding.
+    #[test]
+    fn the_answer_is_not_thrown_away_where_rounding_ends_the_descent() {
+        let points = [([1.0, 0.5], 1.0), ([-0.3, 2.0], -1.0), ([0.7, -1.1], 1.0)];
+        for weight in [1e-3, 0.1, 10.0] {
+            let loss = |w: &[Traced<f64>]| {
+                let of = |(x, y): &([f64; 2], f64)| {
+                    let z = (x[0] * w[0] + x[1] * w[1]) * *y;
+                    (-z).exp().ln_1p()
+                };
+                let all = of(&points[0]) + of(&points[1]) + of(&points[2]);
+                all + 0.5 * weight * (w[0] * w[0] + w[1] * w[1])
+            };
+            let found =
+                Backtracking::default().minimize(loss, &[0.0, 0.0], 1e-300, 200_000).unwrap();
+            assert!(matches!(found.stopped, Stopped::NoStep(_)), "{:?}", found.stopped);
+            // ¼ Σ‖x‖² + λ bounds the curvature.
+            let curvature = 0.25 * 7.04 + weight;
+            let bound = (8.0 * f64::EPSILON * found.value * curvature).sqrt();
+            assert!(found.gradient_norm <= bound, "{:e} beyond {bound:e}", found.gradient_norm);
+        }
     }
 }

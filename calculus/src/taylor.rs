@@ -9,6 +9,7 @@
 //! Source: Taylor 1715; for the recurrences of the coefficients, Griewank and Walther, *Evaluating
 //! Derivatives*, 2008, chapter 13.
 
+use crate::dual::{bell, slope_of_tanh};
 use crate::operators::operators;
 use linalg::Real;
 use num_traits::{One, Zero};
@@ -294,15 +295,18 @@ impl<T: Real, const N: usize> Real for Series<T, N> {
         })
     }
     fn tanh(self) -> Self {
-        // 1 − t², of the t that is known so far.
-        self.integral(self.value().tanh(), |t, k| {
-            let one = if k == 0 { T::one() } else { T::zero() };
-            one - convolution(t, t, 0..=k, k)
-        })
+        // 1 − t², of the t that is known so far; its first coefficient without cancellation.
+        let t = self.value().tanh();
+        let slope = slope_of_tanh(self.value(), t);
+        self.integral(t, |t, k| if k == 0 { slope } else { -convolution(t, t, 0..=k, k) })
     }
     fn erf(self) -> Self {
-        let bell = Series::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self * self).exp();
+        let bell = bell(self);
         self.integral(self.value().erf(), |_, k| bell.0[k])
+    }
+    fn erfc(self) -> Self {
+        let bell = bell(self);
+        self.integral(self.value().erfc(), |_, k| -bell.0[k])
     }
     fn sin(self) -> Self {
         self.sin_cos().0
@@ -331,7 +335,7 @@ mod tests {
     fn two_coefficients_are_a_dual_number() {
         fn all<T: Real>(x: T) -> T {
             let a = x.exp() + x.ln() - x.ln_1p() * x.sqrt() / x.tanh();
-            let b = x.erf() + x.sin() * x.cos() - (-x).abs() + x.abs() * x;
+            let b = x.erf() * x.erfc() + x.sin() * x.cos() - (-x).abs() + x.abs() * x;
             (a + b) / (T::one() + a * a)
         }
         for x in [0.3, 1.0, 2.5] {

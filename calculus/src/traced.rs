@@ -7,6 +7,7 @@
 //! Source: Wengert, *A simple automatic derivative evaluation program*, 1964; Linnainmaa 1970; Griewank
 //! and Walther, *Evaluating Derivatives*, 2008, chapter 3.
 
+use crate::dual::{bell, slope_of_tanh};
 use crate::operators::operators;
 use linalg::Real;
 use num_traits::{One, Zero};
@@ -349,11 +350,13 @@ impl<T: Real> Real for Traced<T> {
     }
     fn tanh(self) -> Self {
         let t = self.value.tanh();
-        self.unary("tanh", t, T::one() - t * t)
+        self.unary("tanh", t, slope_of_tanh(self.value, t))
     }
     fn erf(self) -> Self {
-        let bell = T::from_f64(std::f64::consts::FRAC_2_SQRT_PI) * (-self.value * self.value).exp();
-        self.unary("erf", self.value.erf(), bell)
+        self.unary("erf", self.value.erf(), bell(self.value))
+    }
+    fn erfc(self) -> Self {
+        self.unary("erfc", self.value.erfc(), -bell(self.value))
     }
     fn sin(self) -> Self {
         self.unary("sin", self.value.sin(), self.value.cos())

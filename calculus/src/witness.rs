@@ -66,6 +66,8 @@ pub enum Arithmetic {
     Sqrt,
     Tanh,
     Erf,
+    /// erfc a.
+    Erfc,
     Sin,
     Cos,
     Abs,
@@ -91,6 +93,7 @@ impl<T: Real> Fault<T> {
             Arithmetic::Sqrt => a.sqrt(),
             Arithmetic::Tanh => a.tanh(),
             Arithmetic::Erf => a.erf(),
+            Arithmetic::Erfc => a.erfc(),
             Arithmetic::Sin => a.sin(),
             Arithmetic::Cos => a.cos(),
             Arithmetic::Abs => a.abs(),
@@ -129,6 +132,7 @@ impl<T: Real> fmt::Display for Fault<T> {
             Arithmetic::Sqrt => write!(f, "√({left})")?,
             Arithmetic::Tanh => write!(f, "tanh({left})")?,
             Arithmetic::Erf => write!(f, "erf({left})")?,
+            Arithmetic::Erfc => write!(f, "erfc({left})")?,
             Arithmetic::Sin => write!(f, "sin({left})")?,
             Arithmetic::Cos => write!(f, "cos({left})")?,
             Arithmetic::Abs => write!(f, "|{left}|")?,
@@ -250,6 +254,9 @@ impl<T: Real> Real for Witness<T> {
     }
     fn erf(self) -> Self {
         self.function(Arithmetic::Erf, self.value.erf())
+    }
+    fn erfc(self) -> Self {
+        self.function(Arithmetic::Erfc, self.value.erfc())
     }
     fn sin(self) -> Self {
         self.function(Arithmetic::Sin, self.value.sin())
@@ -438,6 +445,7 @@ mod tests {
             (Arithmetic::Ln1p, "ln(1 + 7)"),
             (Arithmetic::Tanh, "tanh(7)"),
             (Arithmetic::Erf, "erf(7)"),
+            (Arithmetic::Erfc, "erfc(7)"),
             (Arithmetic::Sin, "sin(7)"),
             (Arithmetic::Cos, "cos(7)"),
             (Arithmetic::Abs, "|7|"),

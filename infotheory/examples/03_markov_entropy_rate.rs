@@ -10,7 +10,8 @@ use probability::random::Random;
 
 fn main() -> Result<(), InfoError> {
     // Weather of three kinds: a column is what follows sun, clouds, rain.
-    let chain = MarkovChain::new(matrix(3, 3, &[0.8, 0.15, 0.05, 0.3, 0.4, 0.3, 0.1, 0.4, 0.5]))?;
+    let chain: MarkovChain =
+        MarkovChain::new(matrix(3, 3, &[0.8, 0.15, 0.05, 0.3, 0.4, 0.3, 0.1, 0.4, 0.5]))?;
     let days = chain.stationary()?;
     println!("sun {:.4}, clouds {:.4}, rain {:.4} of the time", days[0], days[1], days[2]);
     let rate = chain.entropy_rate()?;

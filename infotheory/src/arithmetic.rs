@@ -30,7 +30,10 @@ use crate::{InfoError, distribution};
 use arithmetic_coding::{Decoder, Encoder, Model, decoder, encoder};
 use bitstream_io::{BigEndian, BitReader, BitWrite, BitWriter};
 use std::convert::Infallible;
+use std::io;
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Integer frequencies sum to 2 to this power.
 pub const PRECISION: u32 = 24;
@@ -82,11 +85,12 @@ impl Frequencies {
             return Err(InfoError::Empty { what });
         }
         if n > MOST {
-            return Err(InfoError::Length { what, found: n, expected: MOST });
+            return Err(InfoError::TooMany { what: "outcomes", found: n, most: MOST });
         }
         if let Some(index) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             return Err(InfoError::Probability { what, index, found: weights[index] });
         }
+        // A plain sum: files that are written already were cut by it.
         let sum: f64 = weights.iter().sum();
         if !(sum > 0.0 && sum.is_finite()) {
             return Err(InfoError::Sum { what, found: sum });
@@ -116,6 +120,8 @@ impl Frequencies {
     /// # Panics
     /// If there is no such outcome.
     pub fn range(&self, outcome: usize) -> Range<u32> {
+        let outcomes = self.outcomes();
+        assert!(outcome < outcomes, "outcome {outcome}: there are {outcomes}, from 0");
         self.bounds[outcome]..self.bounds[outcome + 1]
     }
 
@@ -216,17 +222,58 @@ impl<'a> ArithmeticEncoder<'a> {
 
 /// Reads what an [`ArithmeticEncoder`] wrote, given the same distributions in the same order.
 ///
-/// Every sequence of bytes is the code of some text, so nothing can fail here; whether it is the text
-/// that was written is for a checksum to say.
+/// Every sequence of bytes is the code of some text, and of all that go on from it: after the last byte come zeros, as
+/// many as are asked for, and the symbols that they name. So nothing can fail here, and nothing ends here. How long the
+/// text was, or a symbol that ends it, is for the caller to store; a caller who does not know asks
+/// [`ArithmeticDecoder::has_ended`]. Whether it is the text that was written is for a checksum to say.
+///
+/// ```
+/// use infotheory::arithmetic::{ArithmeticDecoder, Frequencies};
+/// let coin = Frequencies::of(&[0.5, 0.5])?;
+/// let mut decoder = ArithmeticDecoder::new(&[]); // no byte: no text, or one of very few bits
+/// let symbols = std::iter::from_fn(|| (!decoder.has_ended()).then(|| decoder.decode(&coin)));
+/// assert!(symbols.count() <= 2);
+/// # Ok::<(), infotheory::InfoError>(())
+/// ```
 pub struct ArithmeticDecoder<'a> {
     /// None only while a symbol is read.
-    state: Option<decoder::State<u64, BitReader<&'a [u8], BigEndian>>>,
+    state: Option<decoder::State<u64, BitReader<Counted<'a>, BigEndian>>>,
+    /// Bits that were asked for after the last one.
+    missing: Arc<AtomicU32>,
+}
+
+/// Bytes, and how often a byte was asked for after the last one.
+struct Counted<'a> {
+    bytes: &'a [u8],
+    missing: Arc<AtomicU32>,
+}
+
+impl io::Read for Counted<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        if self.bytes.is_empty() {
+            let more = |missing: u32| Some(missing.saturating_add(1));
+            self.missing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok();
+        }
+        self.bytes.read(to)
+    }
 }
 
 impl<'a> ArithmeticDecoder<'a> {
     /// From the beginning of a code.
     pub fn new(code: &'a [u8]) -> Self {
-        ArithmeticDecoder { state: Some(decoder::State::new(INTERVAL, BitReader::new(code))) }
+        let missing = Arc::new(AtomicU32::new(0));
+        let bytes = Counted { bytes: code, missing: missing.clone() };
+        let state = Some(decoder::State::new(INTERVAL, BitReader::new(bytes)));
+        ArithmeticDecoder { state, missing }
+    }
+
+    /// Whether what was read so far is more than the code holds: no text whose code this is was longer.
+    ///
+    /// A decoder looks 39 bits ahead, so after the last symbol of a text at most so many are missing. It says so in time
+    /// for texts whose symbols cost something: those that are nearly certain take next to no bits, and so does what is
+    /// read of them after the end.
+    pub fn has_ended(&self) -> bool {
+        self.missing.load(Ordering::Relaxed) > INTERVAL
     }
 
     /// The next symbol.

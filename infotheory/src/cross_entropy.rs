@@ -19,6 +19,7 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
+use linalg::accurate::{self, Sum};
 use linalg::formula::{
     I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
     upstream,
@@ -47,16 +48,17 @@ use linalg::{
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
-    distribution::check_pair(p, q)?;
+    let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let zero = T::zero();
     let term = |(&p, &q): (&T, &T)| match (p == zero, q == zero) {
         (true, true) => zero,
         (false, true) => T::from_f64(f64::INFINITY),
         // Also where p is 0: its slope, −ln q, is not.
-        (_, false) => -(p * q.ln()),
+        (_, false) => -(p / p_sum * (q / q_sum).ln()),
     };
     // 0 + (−0) = +0: a certain event costs +0.
-    Ok(Nats(p.iter().zip(q).map(term).fold(zero, |sum, x| sum + x)))
+    let nats = accurate::sum(p.iter().zip(q).map(term));
+    Ok(Nats(distribution::within(nats, 0.0, f64::INFINITY)))
 }
 
 /// −ln softmax(z)_y of one token, from its logits.
@@ -113,17 +115,17 @@ pub fn mean_of_logits<T: Real>(
         let (found, expected) = (targets.len(), logits.ncols());
         return Err(InfoError::Length { what: "the list of targets", found, expected });
     }
-    let (mut sum, mut count) = (Nats(T::zero()), 0);
+    let (mut sum, mut count) = (Sum::new(), 0);
     for (j, target) in targets.iter().enumerate() {
         if let Some(target) = *target {
-            sum += column_of_logits(j, column(&logits, j), target)?;
+            sum.add(column_of_logits(j, column(&logits, j), target)?.0);
             count += 1;
         }
     }
     if count == 0 {
         return Err(InfoError::NoMean { what: "targets" });
     }
-    sum.per(count)
+    Nats(sum.value()).per(count)
 }
 
 /// The mean cross-entropy in nats; operands are logits (classes × tokens) and targets (1 × tokens).
@@ -170,6 +172,7 @@ impl Primitive<2> for CrossEntropy {
     }
 
     fn shape(&self, [logits, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        gather::countable("the classes", logits.rows)?;
         targets.expect("the row of targets", Shape::new(1, logits.columns))?;
         Ok(Shape::new(1, 1))
     }
@@ -229,13 +232,13 @@ impl Primitive<2> for CrossEntropy {
                 },
             );
         });
-        let mut sum = T::zero();
+        let mut sum = Sum::new();
         for (kept, &target) in work.kept.as_chunks().0.iter().zip(targets.iter()) {
             if !is_ignored(target) {
-                sum += Token::from_numbers(*kept).nats;
+                sum.add(Token::from_numbers(*kept).nats);
             }
         }
-        loss[0] = sum / T::from_f64(counted(&targets) as f64);
+        loss[0] = sum.value() / T::from_f64(counted(&targets) as f64);
     }
 
     fn vjp<T: Real>(

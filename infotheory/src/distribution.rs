@@ -2,11 +2,14 @@
 
 use crate::InfoError;
 use linalg::Real;
+use probability::ProbabilityError;
+use probability::categorical::check_distribution;
 
 /// Checks that numbers are a distribution: at least one, each finite and not negative, with sum 1 up to
-/// the rounding of that sum.
+/// [`probability::categorical::sum_tolerance`], which a softmax in `f32` explains.
 ///
-/// −0 is 0. A sum may be off by (4 + n)·ε of the scalar: what a softmax of n numbers may leave.
+/// −0 is 0. What the sum misses 1 by is divided out by every quantity of this crate, as a constant: derivatives are
+/// those of its formula. So no quantity leaves its range: the entropy of \[1.0000000000000004\] is 0.
 ///
 /// # Errors
 /// The first number that is none, or the sum.
@@ -20,35 +23,41 @@ use linalg::Real;
 /// ); // what the textbook prints in A.2
 /// ```
 pub fn check<T: Real>(what: &'static str, p: &[T]) -> Result<(), InfoError> {
-    if p.is_empty() {
-        return Err(InfoError::Empty { what });
-    }
-    for (index, p) in p.iter().enumerate() {
-        let found = p.to_f64();
-        if !(found.is_finite() && found >= 0.0) {
-            return Err(InfoError::Probability { what, index, found });
-        }
-    }
-    let found: f64 = p.iter().map(|p| p.to_f64()).sum();
-    let slack = (4 + p.len()) as f64 * epsilon::<T>();
-    if (found - 1.0).abs() <= slack { Ok(()) } else { Err(InfoError::Sum { what, found }) }
+    sum(what, p).map(|_: T| ())
 }
 
-/// As [`check`], of two distributions over the same outcomes.
-pub(crate) fn check_pair<T: Real>(p: &[T], q: &[T]) -> Result<(), InfoError> {
-    check("p", p)?;
+/// As [`check`]; returns the sum, which does not move.
+pub(crate) fn sum<T: Real>(what: &'static str, p: &[T]) -> Result<T, InfoError> {
+    let wrong = |error| match error {
+        ProbabilityError::Empty { .. } => InfoError::Empty { what },
+        ProbabilityError::Sum { found, .. } => InfoError::Sum { what, found },
+        _ => {
+            let values = p.iter().map(|p| p.to_f64());
+            let none = |(_, p): &(usize, f64)| !(p.is_finite() && *p >= 0.0);
+            let (index, found) = values.enumerate().find(none).unwrap_or((0, f64::NAN));
+            InfoError::Probability { what, index, found }
+        }
+    };
+    check_distribution(p).map(T::from_f64).map_err(wrong)
+}
+
+/// As [`sum`], of two distributions over the same outcomes.
+pub(crate) fn sum_pair<T: Real>(p: &[T], q: &[T]) -> Result<(T, T), InfoError> {
+    let p_sum = sum("p", p)?;
     if q.len() != p.len() {
         return Err(InfoError::Length { what: "q", found: q.len(), expected: p.len() });
     }
-    check("q", q)
+    Ok((p_sum, sum("q", q)?))
 }
 
-/// The scalar's ε: that of `f32` where it cannot tell 1 from 1 + 2⁻⁴⁰, else that of `f64`.
-pub(crate) fn epsilon<T: Real>() -> f64 {
-    if T::from_f64(1.0 + (-40_f64).exp2()) == T::one() {
-        f64::from(f32::EPSILON)
+/// x, with the value `least` where rounding took it below, or `most` above; its derivative is kept.
+pub(crate) fn within<T: Real>(x: T, least: f64, most: f64) -> T {
+    let value = x.to_f64();
+    if (value < least) | (value > most) {
+        // x less its value moves as x does.
+        T::from_f64(value.clamp(least, most)) + (x - T::from_f64(value))
     } else {
-        f64::EPSILON
+        x
     }
 }
 
@@ -120,6 +129,15 @@ mod tests {
         assert!(message(&[5e-324]).contains("sums to"));
         assert!(check("p", &[0.1_f32; 10]).is_ok());
         assert!(check("p", &[0.2_f32 + 1e-5; 5]).is_err());
+    }
+
+    #[test]
+    fn what_rounding_took_out_of_its_range_comes_back_and_moves_on() {
+        for (x, expected) in [(-1e-17, 0.0), (0.3, 0.3), (1.0000000000000002, 1.0)] {
+            assert_eq!(within(x, 0.0, 1.0), expected);
+        }
+        assert!(within(f64::NAN, 0.0, 1.0).is_nan());
+        assert_eq!(within(f64::INFINITY, 0.0, f64::INFINITY), f64::INFINITY);
     }
 
     #[test]

@@ -28,6 +28,7 @@
 use crate::units::Nats;
 use crate::{InfoError, distribution};
 use linalg::Real;
+use linalg::accurate;
 
 /// <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ where some q is 0 and its p is not.
 ///
@@ -43,8 +44,8 @@ use linalg::Real;
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
-    distribution::check_pair(p, q)?;
-    Ok(Nats(unchecked(p.iter().copied().zip(q.iter().copied()))))
+    let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
+    Ok(Nats(unchecked(p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum)))))
 }
 
 /// <var>KL(Q‖P)</var>: as [`kl`] with the two exchanged. Mode-seeking in Q, where [`kl`] is
@@ -66,7 +67,8 @@ pub fn reverse_kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
 
 /// <var>Σ (p ln(p/q) − p + q)</var>.
 pub(crate) fn unchecked<T: Real>(pairs: impl Iterator<Item = (T, T)>) -> T {
-    pairs.fold(T::zero(), |sum, (p, q)| sum + term(p, q))
+    let nats = accurate::sum(pairs.map(|(p, q)| term(p, q)));
+    distribution::within(nats, 0.0, f64::INFINITY)
 }
 
 /// <var>p ln(p/q) − p + q ≥ 0</var>, without cancellation where p is near q.
@@ -88,7 +90,7 @@ fn term<T: Real>(p: T, q: T) -> T {
 /// x − ln(1 + x) for |x| < ¼. With <var>r = x/(2 + x)</var>,
 /// <var>ln(1 + x) = 2·artanh r = 2(r + r³/3 + r⁵/5 + …)</var> and <var>x − 2r = x·r</var>: what is
 /// left is <var>x·r − 2r³(1/3 + r²/5 + …)</var>, of which <var>r² < 0.021</var>.
-fn excess<T: Real>(x: T) -> T {
+pub(crate) fn excess<T: Real>(x: T) -> T {
     let r = x / (T::from_f64(2.0) + x);
     let square = r * r;
     let series = (1..=9)
@@ -108,9 +110,9 @@ fn excess<T: Real>(x: T) -> T {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
-    distribution::check_pair(p, q)?;
-    let sum = p.iter().zip(q).fold(T::zero(), |sum, (&p, &q)| sum + (p - q).abs());
-    Ok(T::from_f64(0.5) * sum)
+    let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
+    let apart = accurate::sum(p.iter().zip(q).map(|(&p, &q)| (p / p_sum - q / q_sum).abs()));
+    Ok(distribution::within(T::from_f64(0.5) * apart, 0.0, 1.0))
 }
 
 /// Jensen–Shannon: <var>½KL(P‖M) + ½KL(Q‖M)</var> with <var>M = ½(P + Q)</var>. Symmetric, 0 to ln 2,
@@ -125,11 +127,12 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
-    distribution::check_pair(p, q)?;
+    let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let half = T::from_f64(0.5);
-    let to_middle =
-        |p: &[T], q: &[T]| unchecked(p.iter().zip(q).map(|(&p, &q)| (p, half * (p + q))));
-    Ok(Nats(half * (to_middle(p, q) + to_middle(q, p))))
+    let pairs = || p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum));
+    let from_p = unchecked(pairs().map(|(p, q)| (p, half * (p + q))));
+    let from_q = unchecked(pairs().map(|(p, q)| (q, half * (p + q))));
+    Ok(Nats(distribution::within(half * (from_p + from_q), 0.0, std::f64::consts::LN_2)))
 }
 
 #[cfg(test)]

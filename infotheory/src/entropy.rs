@@ -10,6 +10,7 @@
 use crate::units::Nats;
 use crate::{InfoError, distribution};
 use linalg::Real;
+use linalg::accurate::sum;
 
 /// The information of an event of probability p: −ln p. ∞ of an impossible one; +0 of a certain one.
 ///
@@ -50,13 +51,16 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn entropy<T: Real>(p: &[T]) -> Result<Nats<T>, InfoError> {
-    distribution::check("p", p)?;
-    Ok(Nats(unchecked(p.iter().copied())))
+    let sum = distribution::sum("p", p)?;
+    let nats = unchecked(p.iter().map(|&p| p / sum));
+    Ok(Nats(distribution::within(nats, 0.0, (p.len() as f64).ln())))
 }
 
 /// <var>−Σ p ln p</var>, of what is known to be a distribution.
 pub(crate) fn unchecked<T: Real>(p: impl Iterator<Item = T>) -> T {
-    p.fold(T::zero(), |sum, p| if p > T::zero() { sum - p * p.ln() } else { sum })
+    let possible = p.filter(|p| *p > T::zero());
+    // 0 − 1·ln 1 = +0: a certain outcome has entropy +0.
+    distribution::within(sum(possible.map(|p| T::zero() - p * p.ln())), 0.0, f64::INFINITY)
 }
 
 /// The entropy of a coin that shows heads with probability p: −p ln p − (1 − p) ln(1 − p).
@@ -97,7 +101,10 @@ pub fn binary_entropy<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
 /// ```
 pub fn normalised_entropy<T: Real>(p: &[T]) -> Result<T, InfoError> {
     let nats = entropy(p)?.0;
-    Ok(if p.len() == 1 { T::zero() } else { nats / T::from_f64((p.len() as f64).ln()) })
+    if p.len() == 1 {
+        return Ok(T::zero());
+    }
+    Ok(distribution::within(nats / T::from_f64((p.len() as f64).ln()), 0.0, 1.0))
 }
 
 #[cfg(test)]

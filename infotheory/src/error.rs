@@ -39,6 +39,34 @@ pub enum InfoError {
         /// The other's.
         expected: usize,
     },
+    /// Less than what is needed.
+    #[error("{what}: {found}, at least {least} needed")]
+    TooFew {
+        /// What there is too little of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there must be.
+        least: usize,
+    },
+    /// More than what is possible.
+    #[error("{what}: {found}, at most {most} possible")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
+    /// A symbol that a code has no word for.
+    #[error("symbol {symbol} at place {place} has no word: its length is 0")]
+    NoWord {
+        /// Which symbol of the text.
+        place: usize,
+        /// The symbol.
+        symbol: usize,
+    },
     /// A setting outside of its range.
     #[error("{what} is {found}; it must be {expected}")]
     Parameter {

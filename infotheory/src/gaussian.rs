@@ -9,6 +9,7 @@
 //! Source: Shannon 1948, section 20; Cover and Thomas 2006, chapter 8; the textbook's A.2 and A.4.
 
 use crate::InfoError;
+use crate::divergence::excess;
 use crate::units::Nats;
 use linalg::{Matrix, Real};
 
@@ -70,7 +71,7 @@ pub fn entropy_of_covariance(covariance: &Matrix<f64>) -> Result<Nats, InfoError
     }
     let root = covariance.clone().cholesky().ok_or(wrong)?;
     // ½ ln det Σ = Σ ln of the diagonal of its root.
-    let half: f64 = root.l_dirty().diagonal().iter().map(|x| x.ln()).sum();
+    let half = linalg::accurate::sum(root.l_dirty().diagonal().iter().map(|x| x.ln()));
     Ok(Nats(covariance.nrows() as f64 * STANDARD + half))
 }
 
@@ -92,10 +93,15 @@ pub fn kl<T: Real>(p: (T, T), q: (T, T)) -> Result<Nats<T>, InfoError> {
     finite("the mean of q", q.0)?;
     positive("the standard deviation of p", p.1)?;
     positive("the standard deviation of q", q.1)?;
-    let (half, ratio, distance) = (T::from_f64(0.5), p.1 / q.1, (p.0 - q.0) / q.1);
-    let x = (ratio - T::one()) * (ratio + T::one()); // r² − 1
-    let spread =
-        if x.abs() < half { x - x.ln_1p() } else { x - (p.1.ln() - q.1.ln()) * T::from_f64(2.0) };
+    let (half, distance) = (T::from_f64(0.5), (p.0 - q.0) / q.1);
+    // r − 1, all of whose digits are kept where the deviations are near each other; then r² − 1.
+    let d = (p.1 - q.1) / q.1;
+    let x = d * (d + T::from_f64(2.0));
+    let spread = if x.abs() < T::from_f64(0.25) {
+        excess(x)
+    } else {
+        x - (p.1.ln() - q.1.ln()) * T::from_f64(2.0)
+    };
     Ok(Nats(half * spread + half * distance * distance))
 }
 

@@ -14,6 +14,8 @@
 //! On `f64` alone: the weights of a template are whole numbers.
 
 mod automaton;
+mod derivations;
+mod longest;
 mod template;
 
 use crate::InfoError;
@@ -110,6 +112,17 @@ pub enum GrammarError {
         /// Fields named.
         expected: usize,
     },
+    /// A grammar whose proof would take too much memory: every use of a variable is as long as all of its records
+    /// together.
+    #[error(
+        "the template and the records that it uses are {found} characters long in all; at most {most} are possible"
+    )]
+    TooLong {
+        /// Characters found.
+        found: usize,
+        /// Characters that are possible.
+        most: usize,
+    },
     /// Two alternatives, or two records, that the text cannot always tell apart: a text of one may be
     /// how a text of the other begins.
     #[error(
@@ -134,7 +147,8 @@ impl Grammar {
     /// one way only.
     ///
     /// # Errors
-    /// A template that is wrong, weights that are no distribution, or alternatives that fail the proof.
+    /// A template that is wrong or has brackets more than 256 deep, weights that are no distribution, a template that
+    /// with all records that it uses is longer than 2²³ characters, or alternatives that fail the proof.
     pub fn new(variables: &[Variable], template: &str) -> Result<Self, GrammarError> {
         for v in variables {
             for (i, (_, record)) in v.records.iter().enumerate() {
@@ -227,25 +241,16 @@ impl Grammar {
         }
     }
 
-    /// The number of characters of the longest text.
+    /// The number of characters of the longest text. An upper bound of it where alternatives of one choice use variables
+    /// with more than 2¹⁶ combinations of records.
+    ///
+    /// ```
+    /// use infotheory::grammar::Grammar;
+    /// assert_eq!(Grammar::new(&[], "a[3:b|cd]")?.longest(), 3);
+    /// # Ok::<(), infotheory::grammar::GrammarError>(())
+    /// ```
     pub fn longest(&self) -> usize {
-        self.longest_of(&self.root, &mut vec![0; self.variables.len()])
-    }
-
-    fn longest_of(&self, part: &Part, drawn: &mut Vec<usize>) -> usize {
-        match part {
-            Part::Text(text) => text.chars().count(),
-            Part::Sequence(parts) => parts.iter().map(|p| self.longest_of(p, drawn)).sum(),
-            Part::Choice(of) => of.iter().map(|a| self.longest_of(&a.1, drawn)).max().unwrap_or(0),
-            Part::Scope(v, inside) => {
-                let lengths = (0..self.variables[*v].records.len()).map(|record| {
-                    drawn[*v] = record;
-                    self.longest_of(inside, drawn)
-                });
-                lengths.max().unwrap_or(0)
-            }
-            Part::Use(v, field) => self.field(*v, drawn[*v], *field).chars().count(),
-        }
+        longest::longest(&self.variables, &self.root)
     }
 
     fn field(&self, variable: usize, record: usize, field: usize) -> &str {
@@ -302,54 +307,7 @@ impl Grammar {
     /// −ln p of every derivation of a text: at most one, as was proved when the grammar was made. Found
     /// by trying everything, not by that proof.
     pub fn derivations(&self, text: &str) -> Vec<Nats> {
-        let (mut found, mut drawn) = (Vec::new(), vec![0; self.variables.len()]);
-        self.read(&[&self.root], text, Nats(0.0), &mut drawn, &mut found);
-        found
-    }
-
-    /// Reads `text` as what `parts`, one after another, make; adds −ln p of every way to `found`.
-    fn read<'a>(
-        &'a self,
-        parts: &[&'a Part],
-        text: &str,
-        nats: Nats,
-        drawn: &mut Vec<usize>,
-        found: &mut Vec<Nats>,
-    ) {
-        let Some((part, after)) = parts.split_first() else {
-            if text.is_empty() {
-                found.push(nats);
-            }
-            return;
-        };
-        let then = |first: &[&'a Part]| [first, after].concat();
-        match part {
-            Part::Text(piece) => {
-                if let Some(rest) = text.strip_prefix(piece.as_str()) {
-                    self.read(after, rest, nats, drawn, found);
-                }
-            }
-            Part::Sequence(parts) => {
-                let parts: Vec<&Part> = parts.iter().collect();
-                self.read(&then(&parts), text, nats, drawn, found);
-            }
-            Part::Choice(of) => {
-                for (p, alternative) in of {
-                    self.read(&then(&[alternative]), text, nats - Nats(p.ln()), drawn, found);
-                }
-            }
-            Part::Scope(v, inside) => {
-                for (record, (p, _)) in self.variables[*v].records.iter().enumerate() {
-                    drawn[*v] = record;
-                    self.read(&then(&[inside]), text, nats - Nats(p.ln()), drawn, found);
-                }
-            }
-            Part::Use(v, field) => {
-                if let Some(rest) = text.strip_prefix(self.field(*v, drawn[*v], *field)) {
-                    self.read(after, rest, nats, drawn, found);
-                }
-            }
-        }
+        derivations::derivations(self, text)
     }
 }
 

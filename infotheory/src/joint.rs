@@ -12,6 +12,7 @@
 
 use crate::units::Nats;
 use crate::{InfoError, distribution, divergence, entropy};
+use linalg::accurate::{Sum, sum};
 use linalg::{Matrix, Real};
 
 /// A table of joint probabilities: rows are X, columns are Y.
@@ -37,7 +38,8 @@ impl<T: Real> Joint<T> {
     /// Of a table.
     ///
     /// # Errors
-    /// A table that is no distribution; its numbers are counted column after column.
+    /// A table that is no distribution; its numbers are counted column after column. What the sum misses 1 by is
+    /// divided out.
     ///
     /// ```
     /// use infotheory::joint::Joint;
@@ -45,10 +47,10 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
     pub fn new(table: Matrix<T>) -> Result<Self, InfoError> {
-        distribution::check("the joint distribution", table.as_slice())?;
-        let sum = |elements: &mut dyn Iterator<Item = T>| elements.fold(T::zero(), |s, p| s + p);
-        let x = table.row_iter().map(|row| sum(&mut row.iter().copied())).collect();
-        let y = table.column_iter().map(|column| sum(&mut column.iter().copied())).collect();
+        let total: T = distribution::sum("the joint distribution", table.as_slice())?;
+        let table = table.map(|p| p / total);
+        let x = table.row_iter().map(|row| sum(row.iter().copied())).collect();
+        let y = table.column_iter().map(|column| sum(column.iter().copied())).collect();
         Ok(Joint { table, x, y })
     }
 
@@ -82,7 +84,7 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
     pub fn of_counts(counts: &Matrix<u32>) -> Result<Self, InfoError> {
-        let total: f64 = counts.iter().map(|&c| f64::from(c)).sum();
+        let total = sum(counts.iter().map(|&c| f64::from(c)));
         if total == 0.0 {
             return Err(InfoError::NoMean { what: "counts" });
         }
@@ -186,13 +188,12 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
     pub fn entropy_of_x_given_y(&self) -> Nats<T> {
-        let mut nats = T::zero();
-        for (column, &y) in self.table.column_iter().zip(&self.y) {
-            for &p in column.iter().filter(|p| **p > T::zero()) {
-                nats += p * (y.ln() - p.ln());
-            }
-        }
-        Nats(nats)
+        let columns = self.table.column_iter().zip(&self.y);
+        let terms = columns.flat_map(|(column, &y)| {
+            let possible = column.iter().copied().filter(|p| *p > T::zero());
+            possible.map(move |p| p * (y.ln() - p.ln())).collect::<Vec<_>>()
+        });
+        Nats(distribution::within(sum(terms), 0.0, f64::INFINITY))
     }
 
     /// H(Y|X), at least 0.
@@ -272,7 +273,7 @@ impl<T: Real> Joint<T> {
             let (found, expected) = (q.table.len(), self.table.len());
             return Err(InfoError::Length { what: "q", found, expected });
         }
-        let mut nats = T::zero();
+        let mut nats = Sum::new();
         for (i, (&px, &qx)) in self.x.iter().zip(&q.x).enumerate() {
             if px == T::zero() {
                 continue;
@@ -283,9 +284,9 @@ impl<T: Real> Joint<T> {
             let rows = self.table.row(i).into_owned();
             let others = q.table.row(i).into_owned();
             let pairs = rows.iter().zip(others.iter()).map(|(&p, &q)| (p / px, q / qx));
-            nats += px * divergence::unchecked(pairs);
+            nats.add(px * divergence::unchecked(pairs));
         }
-        Ok(Nats(nats))
+        Ok(Nats(nats.value()))
     }
 }
 

@@ -117,7 +117,7 @@
 //! ```
 //! use infotheory::markov::{MarkovChain, mean_of_dependent};
 //! use probability::random::Random;
-//! let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+//! let chain: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
 //! let walk = chain.sample(&Random::new(1, 0, 0), 10_000)?;
 //! let estimate = mean_of_dependent(&chain.surprisals(&walk)?)?;
 //! assert!(estimate.holds(chain.entropy_rate()?));

@@ -5,12 +5,13 @@
 //! mean entropy of the next step, H = Σ_j π_j·H(column j).
 //! In a transformer: a bigram model is such a chain; and a chain is a source whose entropy rate is known,
 //! so that an estimate can be held against the truth.
-//! Source: Shannon 1948, sections 4 to 7; Cover and Thomas 2006, chapter 4. The linear system is solved
-//! by nalgebra (f64 only).
+//! Source: Shannon 1948, sections 4 to 7; Cover and Thomas 2006, chapter 4; for the elimination that subtracts
+//! nothing, Grassmann, Taksar and Heyman, *Regenerative analysis and steady state distributions*, 1985.
 
 use crate::units::Nats;
 use crate::{InfoError, distribution, entropy};
-use linalg::{Matrix, norm};
+use linalg::accurate::sum;
+use linalg::{Matrix, Real, norm};
 use probability::random::Random;
 
 /// A chain of a finite number of states.
@@ -18,7 +19,7 @@ use probability::random::Random;
 /// ```
 /// use infotheory::markov::MarkovChain;
 /// // Weather: after sun 90 % sun, after rain 50 % rain.
-/// let weather = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+/// let weather: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
 /// let days = weather.stationary()?;
 /// assert!((days[0] - 5.0 / 6.0).abs() < 1e-15);
 /// // 5/6 of H(0.9) and 1/6 of one bit.
@@ -26,16 +27,17 @@ use probability::random::Random;
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
-pub struct MarkovChain {
-    next: Matrix<f64>,
+pub struct MarkovChain<T: Real = f64> {
+    next: Matrix<T>,
 }
 
-impl MarkovChain {
-    /// Of its matrix: column j is the distribution of what follows state j. −0 is 0.
+impl<T: Real> MarkovChain<T> {
+    /// Of its matrix: column j is the distribution of what follows state j. −0 is 0; what a column's sum misses 1 by is
+    /// divided out.
     ///
     /// # Errors
     /// A matrix that is not square, has no column, or has one that is no distribution.
-    pub fn new(next: Matrix<f64>) -> Result<Self, InfoError> {
+    pub fn new(mut next: Matrix<T>) -> Result<Self, InfoError> {
         if next.ncols() != next.nrows() {
             let (found, expected) = (next.ncols(), next.nrows());
             return Err(InfoError::Length { what: "the list of columns", found, expected });
@@ -43,8 +45,10 @@ impl MarkovChain {
         if next.is_empty() {
             return Err(InfoError::Empty { what: "the chain" });
         }
-        for column in next.as_slice().chunks(next.nrows()) {
-            distribution::check("a column of the chain", column)?;
+        let n = next.nrows();
+        for column in next.as_mut_slice().chunks_mut(n) {
+            let sum: T = distribution::sum("a column of the chain", column)?;
+            column.iter_mut().for_each(|p| *p /= sum);
         }
         Ok(MarkovChain { next })
     }
@@ -61,48 +65,101 @@ impl MarkovChain {
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
-    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?; // a column for each state
+    /// let chain: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?; // a column for each state
     /// assert_eq!(chain.after(0), [0.9, 0.1]);
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
-    pub fn after(&self, state: usize) -> &[f64] {
+    pub fn after(&self, state: usize) -> &[T] {
         let n = self.states();
         &self.next.as_slice()[state * n..(state + 1) * n]
     }
 
-    /// The stationary distribution: how much of the time is spent in each state. Solves
-    /// <var>(P − I)·π = 0</var> with <var>Σ π = 1</var> in place of the last equation, which the others
-    /// imply.
+    /// The stationary distribution: how much of the time is spent in each state.
+    ///
+    /// States are eliminated one after another: a walk that leaves state k goes on to where the rest of the chain takes
+    /// it, <var>p_ij ← p_ij + p_kj·p_ik/Σ_{l<k} p_lk</var>, and the time in k is the flow into it over the flow out of it.
+    /// Nothing is subtracted and no diagonal is read, so every π has all digits but a few (relative to itself, for n
+    /// states about n·ε), however rarely states are left: islands between which a walk passes once in 10³⁰⁰ steps are
+    /// weighed as exactly as others.
     ///
     /// # Errors
-    /// If there is more than one: some states never reach some others. So it is where they reach them with
-    /// a probability that rounding cannot tell from 0: below 4·n·ε for n states, some 10⁻¹⁵.
+    /// If there is more than one: two sets of states that are never left. Also where a flow between states is below the
+    /// smallest float.
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
-    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+    /// let chain: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
     /// let time = chain.stationary()?;
     /// assert!((time[0] - 5.0 / 6.0).abs() < 1e-14); // 5 to 1: 0.1 of the one leave, 0.5 of the other
+    /// // Left once in 10¹⁷ steps, which 1 − 10⁻¹⁷ cannot show: half of the time in each.
+    /// let rare: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[1.0, 1e-17, 1e-17, 1.0]))?;
+    /// assert_eq!(rare.stationary()?, [0.5, 0.5]);
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
-    pub fn stationary(&self) -> Result<Vec<f64>, InfoError> {
-        let n = self.states();
-        let mut system = &self.next - Matrix::identity(n, n);
-        system.row_mut(n - 1).fill(1.0);
-        let mut right = nalgebra::DVector::zeros(n);
-        right[n - 1] = 1.0;
-        let factors = system.clone().full_piv_lu();
-        // A pivot that is only rounding is a second solution.
-        let pivots = factors.u().diagonal();
-        let least = pivots.iter().fold(f64::INFINITY, |least, x| least.min(x.abs()));
-        if least.is_nan() || least <= 4.0 * n as f64 * f64::EPSILON {
-            return Err(InfoError::Reducible);
+    pub fn stationary(&self) -> Result<Vec<T>, InfoError> {
+        let class = self.recurrent()?;
+        let n = class.len();
+        let mut p = Matrix::from_fn(n, n, |i, j| self.next[(class[i], class[j])]);
+        for k in (1..n).rev() {
+            let out = sum((0..k).map(|i| p[(i, k)]));
+            if out == T::zero() {
+                return Err(InfoError::Reducible);
+            }
+            for j in 0..k {
+                let into = p[(k, j)];
+                for i in 0..k {
+                    let onward = into * (p[(i, k)] / out);
+                    p[(i, j)] += onward;
+                }
+                p[(k, j)] /= out;
+            }
         }
-        let mut pi = factors.solve(&right).ok_or(InfoError::Reducible)?;
-        // A state that is never visited may come out as −10⁻¹⁷.
-        pi.iter_mut().for_each(|p| *p = p.max(0.0));
-        let sum = pi.sum();
-        Ok(pi.iter().map(|p| p / sum).collect())
+        let mut time = vec![T::one()];
+        for k in 1..n {
+            let here = sum((0..k).map(|j| p[(k, j)] * time[j]));
+            time.push(here);
+            // Flows of any size: only their ratios count.
+            if here > T::one() {
+                time.iter_mut().for_each(|t| *t /= here);
+            }
+        }
+        let all = sum(time.iter().copied());
+        let mut pi = vec![T::zero(); self.states()];
+        for (&state, &time) in class.iter().zip(&time) {
+            pi[state] = time / all;
+        }
+        Ok(pi)
+    }
+
+    /// The states between which every walk ends up, in order.
+    fn recurrent(&self) -> Result<Vec<usize>, InfoError> {
+        let n = self.states();
+        let possible = |from: usize, to: usize| self.next[(to, from)] > T::zero();
+        // Those that a walk from `state` reaches, or those that reach it.
+        let connected = |state: usize, backwards: bool| {
+            let (mut seen, mut open) = (vec![false; n], vec![state]);
+            seen[state] = true;
+            while let Some(at) = open.pop() {
+                for other in 0..n {
+                    let step = if backwards { possible(other, at) } else { possible(at, other) };
+                    if step && !seen[other] {
+                        seen[other] = true;
+                        open.push(other);
+                    }
+                }
+            }
+            seen
+        };
+        let mut state = 0;
+        loop {
+            let (after, before) = (connected(state, false), connected(state, true));
+            match (0..n).find(|&other| after[other] && !before[other]) {
+                // From there no way leads back.
+                Some(other) => state = other,
+                None if before.contains(&false) => return Err(InfoError::Reducible),
+                None => return Ok((0..n).filter(|&other| after[other]).collect()),
+            }
+        }
     }
 
     /// The entropy rate <var>Σ π_j·H(next | j)</var>: nats per step, however long the past.
@@ -112,15 +169,15 @@ impl MarkovChain {
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
-    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+    /// let chain: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
     /// // ⅚ of H(0.1) and ⅙ of H(½).
     /// assert!((chain.entropy_rate()?.to_bits().0 - 0.557496).abs() < 1e-6);
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
-    pub fn entropy_rate(&self) -> Result<Nats, InfoError> {
+    pub fn entropy_rate(&self) -> Result<Nats<T>, InfoError> {
         let pi = self.stationary()?;
         let rate = |j: usize| pi[j] * entropy::unchecked(self.after(j).iter().copied());
-        Ok(Nats((0..self.states()).map(rate).sum()))
+        Ok(Nats(sum((0..self.states()).map(rate))))
     }
 
     /// A walk of so many states, from one drawn of the stationary distribution. Every `Random` gives one
@@ -146,25 +203,24 @@ impl MarkovChain {
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
-    /// let chain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+    /// let chain: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
     /// let nats = chain.surprisals(&[0, 1, 1])?;
     /// assert!((nats[0].0 + 0.1_f64.ln()).abs() < 1e-15 && nats[1].to_bits().0 == 1.0);
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
-    pub fn surprisals(&self, walk: &[usize]) -> Result<Vec<Nats>, InfoError> {
+    pub fn surprisals(&self, walk: &[usize]) -> Result<Vec<Nats<T>>, InfoError> {
         let classes = self.states();
         if let Some(place) = walk.iter().position(|s| *s >= classes) {
             return Err(InfoError::Target { place, found: walk[place], classes });
         }
-        walk.windows(2)
-            .map(|w| entropy::self_information(self.after(w[0])[w[1]].min(1.0)))
-            .collect()
+        walk.windows(2).map(|w| entropy::self_information(self.after(w[0])[w[1]])).collect()
     }
 }
 
-fn pick(p: &[f64], mut u: f64) -> usize {
+/// The outcome that u, uniform in [0, 1), falls on.
+fn pick<T: Real>(p: &[T], mut u: f64) -> usize {
     let mut last = 0;
-    for (i, &p) in p.iter().enumerate().filter(|(_, p)| **p > 0.0) {
+    for (i, p) in p.iter().map(|p| p.to_f64()).enumerate().filter(|(_, p)| *p > 0.0) {
         last = i;
         if u < p {
             break;
@@ -175,7 +231,7 @@ fn pick(p: &[f64], mut u: f64) -> usize {
 }
 
 /// A mean with the interval that holds the truth with 95 % probability. Where the mean or the margin is
-/// NaN it holds nothing.
+/// NaN it holds nothing. On `f64` alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// The mean.
@@ -185,24 +241,24 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether the interval holds a value.
+    /// Whether the interval holds a value. On `f64` alone.
     pub fn holds(&self, value: Nats) -> bool {
         (value - self.mean).0.abs() <= self.margin.0
     }
 }
 
 /// The mean of surprisals that depend on their neighbours, with its interval, by batch means: the row is
-/// cut into √n batches, whose means are nearly independent; 1.96 standard errors of those.
+/// cut into √n batches, whose means are nearly independent; 1.96 standard errors of those. On `f64` alone.
 ///
 /// Of ∞ (a step that the model excludes) the mean is ∞ and the margin NaN; of NaN both are NaN.
 ///
 /// # Errors
-/// Fewer than four numbers: two batches of two.
+/// Fewer than four numbers, which two batches of two need.
 ///
 /// ```
 /// use infotheory::{Nats, markov::{MarkovChain, mean_of_dependent}};
 /// use probability::random::Random;
-/// let weather = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
+/// let weather: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
 /// let walk = weather.sample(&Random::new(1, 0, 0), 10_000)?;
 /// let estimate = mean_of_dependent(&weather.surprisals(&walk)?)?;
 /// assert!(estimate.holds(weather.entropy_rate()?));
@@ -212,11 +268,8 @@ impl Interval {
 /// Source: Conway 1963; Flegal and Jones 2010.
 pub fn mean_of_dependent(row: &[Nats]) -> Result<Interval, InfoError> {
     if row.len() < 4 {
-        return Err(InfoError::Length {
-            what: "the row of surprisals",
-            found: row.len(),
-            expected: 4,
-        });
+        let what = "surprisals in the row";
+        return Err(InfoError::TooFew { what, found: row.len(), least: 4 });
     }
     let size = row.len().isqrt();
     let means: Result<Vec<Nats>, _> =
@@ -259,6 +312,44 @@ mod tests {
             }
         }
 
+        /// A walk on a line, and a circle of one way, have closed forms: of a line π_{k+1}/π_k is the step up over the
+        /// step down, of a circle π_k is as 1 over the step away. Steps down to 10⁻²⁵, each π to a few ulp of itself.
+        #[test]
+        fn rare_steps_are_weighed_exactly(
+            powers in prop::collection::vec((-25.0f64..-0.5, -25.0f64..-0.5), 1..12), circle: bool,
+        ) {
+            let n = powers.len() + 1;
+            let steps: Vec<(f64, f64)> =
+                powers.iter().map(|(u, d)| (10_f64.powf(*u), 10_f64.powf(*d))).collect();
+            let away = |k: usize| steps[k % powers.len()].0;
+            let mut next = Matrix::zeros(n, n);
+            let mut weights = vec![1.0];
+            for k in 0..n {
+                if circle {
+                    next[((k + 1) % n, k)] = away(k);
+                    next[(k, k)] = 1.0 - away(k);
+                } else if k + 1 < n {
+                    (next[(k + 1, k)], next[(k, k + 1)]) = steps[k];
+                }
+            }
+            if circle {
+                weights = (0..n).map(|k| away(0) / away(k)).collect();
+            } else {
+                for k in 0..n {
+                    next[(k, k)] = 1.0 - next.column(k).sum();
+                    let last = weights[weights.len() - 1];
+                    steps.get(k).into_iter().for_each(|(up, down)| weights.push(last * up / down));
+                }
+            }
+            let pi = MarkovChain::new(next).unwrap().stationary().unwrap();
+            let all: f64 = weights.iter().sum();
+            for (pi, w) in pi.iter().zip(weights.iter().map(|w| w / all)) {
+                // Products and sums of n positive terms, three times over, and 1 − p in the columns' sums.
+                let bound = 16.0 * n as f64 * f64::EPSILON * w + f64::MIN_POSITIVE;
+                prop_assert!((pi - w).abs() <= bound, "{pi:e} {w:e}");
+            }
+        }
+
         #[test]
         fn the_rate_is_what_a_long_past_leaves(chain in chain()) {
             // F₁ ≥ F₂ = rate: H(π) ≥ H(next | now), and H(two) − H(one) is the rate.
@@ -274,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_interval_holds_the_truth_about_as_often_as_it_says() {
-        let chain =
+        let chain: MarkovChain =
             MarkovChain::new(matrix(3, 3, &[0.7, 0.2, 0.1, 0.1, 0.6, 0.3, 0.3, 0.3, 0.4])).unwrap();
         let rate = chain.entropy_rate().unwrap();
         let held = (0..300).filter(|&seed| {
@@ -300,7 +391,7 @@ mod tests {
     fn what_is_no_chain() {
         let refused = |n: usize, m: usize, p: &[f64]| MarkovChain::new(matrix(n, m, p)).is_err();
         assert!(refused(0, 0, &[]) && refused(1, 2, &[1.0, 1.0]) && refused(1, 1, &[0.5]));
-        let one = MarkovChain::new(matrix(1, 1, &[1.0])).unwrap();
+        let one: MarkovChain = MarkovChain::new(matrix(1, 1, &[1.0])).unwrap();
         assert_eq!(one.stationary().unwrap(), [1.0]);
         assert_eq!(one.entropy_rate().unwrap().0.to_bits(), 0);
         // Two islands; and one with a state that is left for ever.
@@ -309,6 +400,22 @@ mod tests {
         assert_eq!(islands.sample(&Random::new(0, 0, 0), 3), Err(InfoError::Reducible));
         let left = MarkovChain::new(matrix(2, 2, &[0.5, 0.5, 0.0, 1.0])).unwrap();
         assert_eq!(left.stationary().unwrap(), [0.0, 1.0]);
+        // Whichever of the states it is that a walk leaves for ever, or two of them, or all but two islands.
+        for stays in 0..3 {
+            let mut next = Matrix::from_element(3, 3, 1.0 / 3.0);
+            next.set_column(
+                stays,
+                &nalgebra::DVector::from_fn(3, |i, _| f64::from(u8::from(i == stays))),
+            );
+            let pi = MarkovChain::new(next.clone()).unwrap().stationary().unwrap();
+            assert!((0..3).all(|i| pi[i] == f64::from(u8::from(i == stays))));
+            let other = (stays + 1) % 3;
+            next.set_column(
+                other,
+                &nalgebra::DVector::from_fn(3, |i, _| f64::from(u8::from(i == other))),
+            );
+            assert_eq!(MarkovChain::new(next).unwrap().stationary(), Err(InfoError::Reducible));
+        }
         // A circle has a stationary distribution, though it never settles.
         let circle = MarkovChain::new(matrix(2, 2, &[0.0, 1.0, 1.0, 0.0])).unwrap();
         assert_eq!(circle.stationary().unwrap(), [0.5, 0.5]);
@@ -349,13 +456,15 @@ mod tests {
         for rare in [5e-324, 1e-310, 1e-300] {
             let seldom = chain(&[1.0, rare, 0.5, 0.5]).unwrap();
             assert!((seldom.surprisals(&[0, 1]).unwrap()[0].0 + rare.ln()).abs() < 1e-12);
-            assert_eq!(seldom.stationary().unwrap(), [1.0, 0.0]);
-            assert!(seldom.entropy_rate().unwrap().0 <= -rare * rare.ln());
-            // Rarely left on either side: for rounding, two islands.
-            assert_eq!(
-                chain(&[1.0, rare, rare, 1.0]).unwrap().entropy_rate(),
-                Err(InfoError::Reducible)
-            );
+            // Twice as rarely in the state that is left once in two steps.
+            assert_eq!(seldom.stationary().unwrap(), [1.0, 2.0 * rare]);
+            let rate = rare * (2.0 * std::f64::consts::LN_2 - rare.ln());
+            // Denormal terms have few digits: four of them, a unit each.
+            let bound = 1e-14 * rate + 4.0 * 5e-324 * -rare.ln();
+            assert!((seldom.entropy_rate().unwrap().0 - rate).abs() <= bound);
+            // Rarely left on either side.
+            let rarely = chain(&[1.0, rare, rare, 1.0]).unwrap();
+            assert_eq!(rarely.stationary().unwrap(), [0.5, 0.5]);
         }
 
         // Estimates.

@@ -83,7 +83,8 @@ impl NGram {
     /// Counts the sequences of a text, which may be empty. Tokens are numbers below `vocabulary`.
     ///
     /// # Panics
-    /// If `order` is 0, a token is not below `vocabulary`, or the text has 2³² tokens or more.
+    /// If `order` is 0, a token is not below `vocabulary`, or the text has 2³² tokens or more, or so many different
+    /// sequences.
     pub fn count(order: usize, vocabulary: usize, tokens: &[u32]) -> Self {
         assert!(order > 0, "an n-gram has at least one token");
         assert!(u32::try_from(tokens.len()).is_ok(), "counts are 32 bits");
@@ -100,8 +101,9 @@ impl NGram {
             preceded: vec![0],
             continued: vec![0],
             continuations: vec![0],
-            seldom: vec![[0; 2]; order],
-            seldom_preceded: vec![[0; 2]; order],
+            // No sequence is longer than the text.
+            seldom: vec![[0; 2]; order.min(tokens.len() + 1)],
+            seldom_preceded: vec![[0; 2]; order.min(tokens.len() + 1)],
         };
         // histories[k]: the node of the last k tokens.
         let mut histories = vec![ROOT];
@@ -125,7 +127,7 @@ impl NGram {
 
     /// Counts a token after a history of k tokens. Returns the node of both, and whether it is new.
     fn add(&mut self, k: usize, history: u32, token: u32) -> (u32, bool) {
-        let next = self.count.len() as u32;
+        let next = u32::try_from(self.count.len()).expect("sequences are numbered in 32 bits");
         let child = *self.children.entry(key(history, token)).or_insert(next);
         let is_new = child == next;
         if is_new {

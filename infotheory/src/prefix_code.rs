@@ -11,6 +11,7 @@
 
 use crate::units::Bits;
 use crate::{InfoError, distribution};
+use linalg::accurate::sum;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -24,7 +25,7 @@ use std::collections::BinaryHeap;
 /// assert_eq!(kraft(&[]), 0.0);
 /// ```
 pub fn kraft(lengths: &[u32]) -> f64 {
-    lengths.iter().filter(|l| **l > 0).map(|&l| (-f64::from(l)).exp2()).sum()
+    sum(lengths.iter().filter(|l| **l > 0).map(|&l| (-f64::from(l)).exp2()))
 }
 
 /// The mean length of a code, <var>Σ p·l</var>.
@@ -38,12 +39,12 @@ pub fn kraft(lengths: &[u32]) -> f64 {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn mean_length(p: &[f64], lengths: &[u32]) -> Result<Bits, InfoError> {
-    distribution::check("p", p)?;
+    let total = distribution::sum::<f64>("p", p)?;
     if lengths.len() != p.len() {
         let (found, expected) = (lengths.len(), p.len());
         return Err(InfoError::Length { what: "the list of lengths", found, expected });
     }
-    Ok(Bits(p.iter().zip(lengths).map(|(p, &l)| p * f64::from(l)).sum()))
+    Ok(Bits(sum(p.iter().zip(lengths).map(|(p, &l)| p / total * f64::from(l)))))
 }
 
 /// Huffman's code lengths, of probabilities or of counts: the least mean length that words of whole bits
@@ -120,6 +121,9 @@ impl Ord for Ordered {
     }
 }
 
+/// Bits of all words of a code.
+const MOST_BITS: usize = 1 << 27;
+
 /// Words for given lengths, the canonical ones: in the order of length, then of the symbol, each the
 /// next number.
 ///
@@ -142,11 +146,16 @@ impl PrefixCode {
     /// The words.
     ///
     /// # Errors
-    /// Lengths whose Kraft sum is above 1: there is no such code.
+    /// Lengths whose Kraft sum is above 1: there is no such code. Lengths whose sum is above 2²⁷ bits.
     pub fn new(lengths: &[u32]) -> Result<Self, InfoError> {
         let found = kraft(lengths);
         if found > 1.0 {
             return Err(InfoError::Kraft { found });
+        }
+        let bits: u64 = lengths.iter().map(|&l| u64::from(l)).sum();
+        if bits > MOST_BITS as u64 {
+            let found = usize::try_from(bits).unwrap_or(usize::MAX);
+            return Err(InfoError::TooMany { what: "bits of all words", found, most: MOST_BITS });
         }
         let mut order: Vec<usize> = (0..lengths.len()).filter(|&i| lengths[i] > 0).collect();
         order.sort_by_key(|&i| lengths[i]);
@@ -175,13 +184,14 @@ impl PrefixCode {
     /// The words of a text, one after another.
     ///
     /// # Errors
-    /// A symbol that there is not, or that has no word.
+    /// A symbol beyond the last, or one without a word.
     pub fn encode(&self, text: &[usize]) -> Result<Vec<bool>, InfoError> {
         let mut bits = Vec::new();
         for (place, &symbol) in text.iter().enumerate() {
             match self.words.get(symbol) {
                 Some(word) if !word.is_empty() => bits.extend(word),
-                _ => {
+                Some(_) => return Err(InfoError::NoWord { place, symbol }),
+                None => {
                     let classes = self.words.len();
                     return Err(InfoError::Target { place, found: symbol, classes });
                 }
@@ -307,8 +317,12 @@ mod tests {
         let code = PrefixCode::new(&[2, 2, 2, 0]).unwrap();
         assert_eq!(code.decode(&[false, false, true]), Err(InfoError::Code { read: 1 }));
         assert_eq!(code.decode(&[true, true]), Err(InfoError::Code { read: 0 }));
-        let refused = |symbol| Err(InfoError::Target { place: 1, found: symbol, classes: 4 });
-        assert_eq!(code.encode(&[0, 3]), refused(3));
-        assert_eq!(code.encode(&[0, 9]), refused(9));
+        assert_eq!(code.encode(&[0, 3]), Err(InfoError::NoWord { place: 1, symbol: 3 }));
+        let beyond = InfoError::Target { place: 1, found: 9, classes: 4 };
+        assert_eq!(code.encode(&[0, 9]), Err(beyond));
+        // Words that would fill the memory are counted first.
+        for lengths in [vec![u32::MAX], vec![1 << 20; 129], vec![u32::MAX; 9]] {
+            assert!(matches!(PrefixCode::new(&lengths), Err(InfoError::TooMany { .. })));
+        }
     }
 }

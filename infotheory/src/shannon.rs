@@ -21,6 +21,7 @@
 
 use crate::units::Nats;
 use crate::{InfoError, entropy};
+use linalg::accurate::sum;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -111,7 +112,7 @@ fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
-    let n: f64 = counts.iter().map(|&c| c as f64).sum();
+    let n = sum(counts.iter().map(|&c| c as f64));
     if n == 0.0 {
         return Err(InfoError::NoMean { what: "counts" });
     }
@@ -134,7 +135,7 @@ pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn miller_madow(counts: &[u64]) -> Result<Nats, InfoError> {
-    let n: f64 = counts.iter().map(|&c| c as f64).sum();
+    let n = sum(counts.iter().map(|&c| c as f64));
     let different = counts.iter().filter(|c| **c > 0).count() as f64;
     Ok(plug_in(counts)? + Nats((different - 1.0) / (2.0 * n)))
 }
@@ -160,7 +161,7 @@ pub fn miller_madow(counts: &[u64]) -> Result<Nats, InfoError> {
 /// Source: Shannon 1951, sections 3 to 5: English takes between 0.6 and 1.3 bits per letter.
 pub fn guessing_bounds(guesses: &[u64]) -> Result<(Nats, Nats), InfoError> {
     let high = plug_in(guesses)?;
-    let n: f64 = guesses.iter().map(|&c| c as f64).sum();
+    let n = sum(guesses.iter().map(|&c| c as f64));
     let mut q: Vec<f64> = guesses.iter().map(|&c| c as f64 / n).collect();
     q.sort_unstable_by(|a, b| b.total_cmp(a));
     q.push(0.0);
@@ -168,7 +169,7 @@ pub fn guessing_bounds(guesses: &[u64]) -> Result<(Nats, Nats), InfoError> {
         let k = (i + 1) as f64;
         k * (q[0] - q[1]) * k.ln()
     });
-    Ok((Nats(low.sum()), high))
+    Ok((Nats(sum(low)), high))
 }
 
 #[cfg(test)]

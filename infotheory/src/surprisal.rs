@@ -34,6 +34,7 @@ impl Primitive<2> for Surprisal {
     }
 
     fn shape(&self, [p, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        gather::countable("the classes", p.rows)?;
         targets.expect("the row of targets", Shape::new(1, p.columns))?;
         Ok(targets)
     }
@@ -112,7 +113,8 @@ impl Primitive<2> for MeanOverTargets {
     }
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        x.len() as u64
+        // An addition and what it lost.
+        8 * x.len() as u64
     }
 
     fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
@@ -138,7 +140,7 @@ impl Primitive<2> for MeanOverTargets {
         _: Work<'_, T>,
     ) {
         let counting = x.iter().zip(targets.iter()).filter(|(_, y)| !is_ignored(**y));
-        let sum = counting.fold(T::zero(), |sum, (x, _)| sum + *x);
+        let sum = linalg::accurate::sum(counting.map(|(x, _)| *x));
         mean[0] = sum / T::from_f64(counted(&targets) as f64);
     }
 

@@ -29,6 +29,7 @@
 
 use crate::InfoError;
 use linalg::Real;
+use linalg::accurate::{self, Sum};
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -134,12 +135,12 @@ macro_rules! unit {
             /// # Ok::<(), infotheory::InfoError>(())
             /// ```
             pub fn mean(all: impl IntoIterator<Item = Self>) -> Result<Self, InfoError> {
-                let (mut sum, mut count) = (T::zero(), 0);
+                let (mut sum, mut count) = (Sum::new(), 0);
                 for one in all {
-                    sum += one.0;
+                    sum.add(one.0);
                     count += 1;
                 }
-                $unit(sum).per(count)
+                $unit(sum.value()).per(count)
             }
         }
 
@@ -185,8 +186,9 @@ macro_rules! unit {
         }
 
         impl<T: Real> std::iter::Sum for $unit<T> {
+            /// With what every addition lost added at the end ([`linalg::accurate`]).
             fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
-                all.fold($unit(T::zero()), |sum, one| sum + one)
+                $unit(accurate::sum(all.map(|one| one.0)))
             }
         }
 

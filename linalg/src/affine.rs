@@ -129,16 +129,15 @@ impl Primitive<3> for Affine {
 /// assert_eq!(sum.as_slice(), &[14.0, 26.0]);
 /// ```
 pub fn add_columns<T: Real>(sum: ViewMut<'_, T>, x: View<'_, T>) {
-    parallel::rows([sum], 128, |first, [mut sum]| {
+    parallel::rows([sum], vector::MOST_ROWS, |first, [mut sum]| {
         let rows = first..first + sum.nrows();
         simd(
             #[inline(always)]
             || {
                 let mut sum = sum.column_mut(0);
-                let sum = sum.as_mut_slice();
-                for j in 0..x.ncols() {
+                vector::add_all(sum.as_mut_slice(), x.ncols(), |j, sum| {
                     vector::axpy(sum, T::one(), &column(&x, j)[rows.clone()]);
-                }
+                });
             },
         );
     });

@@ -10,6 +10,7 @@
 //! be differentiated by its covariance) and so that the failing pivot is reported.
 
 use crate::error::{finite, square};
+use crate::lu::in_range;
 use crate::{Error, Matrix, Real, Shape, ShapeError};
 
 /// <var>A = L·Lᵀ</var>.
@@ -94,15 +95,9 @@ impl<T: Real> Cholesky<T> {
     /// # Ok::<(), linalg::Error>(())
     /// ```
     pub fn whiten(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
-        let (n, l) = (self.lower.nrows(), &self.lower);
-        Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
+        Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", self.lower.nrows())?;
         let mut x = b.clone();
-        for mut x in x.column_iter_mut() {
-            for i in 0..n {
-                let sum = (0..i).fold(x[i], |sum, k| sum - l[(i, k)] * x[k]);
-                x[i] = sum / l[(i, i)];
-            }
-        }
+        x.column_iter_mut().for_each(|mut x| self.forward(x.as_mut_slice()));
         Ok(x)
     }
 
@@ -117,14 +112,28 @@ impl<T: Real> Cholesky<T> {
     /// ```
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
         let (n, l) = (self.lower.nrows(), &self.lower);
-        let mut x = self.whiten(b)?;
-        for mut x in x.column_iter_mut() {
+        Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
+        let solve = |b: &[T]| {
+            let mut x = b.to_vec();
+            self.forward(&mut x);
             for i in (0..n).rev() {
                 let sum = (i + 1..n).fold(x[i], |sum, k| sum - l[(k, i)] * x[k]);
                 x[i] = sum / l[(i, i)];
             }
-        }
+            x
+        };
+        let mut x = b.clone();
+        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), solve));
         Ok(x)
+    }
+
+    /// <var>x ← L⁻¹·x</var>.
+    fn forward(&self, x: &mut [T]) {
+        let l = &self.lower;
+        for i in 0..x.len() {
+            let sum = (0..i).fold(x[i], |sum, k| sum - l[(i, k)] * x[k]);
+            x[i] = sum / l[(i, i)];
+        }
     }
 }
 

@@ -96,6 +96,22 @@ pub struct Derivation {
     pub part: Part,
 }
 
+impl Part {
+    /// Whether a number that a scalar with this ε computed is what the arithmetic says: as [`Derivation::makes`].
+    pub fn makes(&self, stored: f64, epsilon: f64, smallest: f64) -> bool {
+        let Part { value, error, .. } = *self;
+        if value.is_nan() || !value.is_finite() {
+            return value == stored || (value.is_nan() && stored.is_nan());
+        }
+        (value - stored).abs() <= self.bound(epsilon, smallest) && error.is_finite()
+    }
+
+    /// How far a computation in a scalar may be from [`Part::value`]: as [`Derivation::bound`].
+    pub fn bound(&self, epsilon: f64, smallest: f64) -> f64 {
+        self.error * epsilon + smallest * 1024.0
+    }
+}
+
 impl Derivation {
     /// Whether a number that a scalar with this ε computed is what the arithmetic says. `smallest` is
     /// the scalar's smallest normal number, below which relative bounds end.
@@ -110,11 +126,7 @@ impl Derivation {
     /// assert!(!derivation.makes(0.3001, f64::EPSILON, f64::MIN_POSITIVE));
     /// ```
     pub fn makes(&self, stored: f64, epsilon: f64, smallest: f64) -> bool {
-        let Part { value, error, .. } = self.part;
-        if value.is_nan() || !value.is_finite() {
-            return value == stored || (value.is_nan() && stored.is_nan());
-        }
-        (value - stored).abs() <= self.bound(epsilon, smallest) && error.is_finite()
+        self.part.makes(stored, epsilon, smallest)
     }
 
     /// How far a computation in a scalar may be from [`Part::value`].
@@ -128,7 +140,41 @@ impl Derivation {
     /// assert_eq!(derivation.bound(1e-3, 0.0), 0.021); // one rounding of 21, at three digits
     /// ```
     pub fn bound(&self, epsilon: f64, smallest: f64) -> f64 {
-        self.part.error * epsilon + smallest * 1024.0
+        self.part.bound(epsilon, smallest)
+    }
+}
+
+/// Many elements of a formula, by value and error alone: definitions that several elements share are computed
+/// once, and no arithmetic is kept.
+///
+/// ```
+/// use linalg::formula::{I, J, operand, upstream};
+/// let formula = linalg::Formula::new("y", ["x"], "Scales a value.", "none")
+///     .value(3.0 * operand(0).at(I, J))
+///     .gradient(3.0 * upstream().at(I, J));
+/// let x = linalg::matrix(2, 1, &[7.0, 8.0]);
+/// let read = |_: linalg::formula::Matter, i: usize, j: usize| x[(i, j)];
+/// let mut numbers = formula.numbers(&read, 1000);
+/// assert_eq!(numbers.value((1, 0)).map(|y| y.value), Some(24.0));
+/// assert_eq!(formula.numbers(&read, 2).value((1, 0)), None); // 3, x, and their product are more parts
+/// ```
+pub struct Numbers<'a>(Reader<'a>);
+
+impl Numbers<'_> {
+    /// The output's element \[row, column\]; none where that takes more parts than there may be.
+    pub fn value(&mut self, at: (usize, usize)) -> Option<Part> {
+        self.of(&self.0.formula.value, at)
+    }
+
+    /// What the rule adds to the gradient's element \[row, column\] of an operand; none as [`Numbers::value`], and for
+    /// an operand that cannot move.
+    pub fn gradient(&mut self, operand: usize, at: (usize, usize)) -> Option<Part> {
+        self.of(self.0.formula.gradients[operand].as_ref()?, at)
+    }
+
+    fn of(&mut self, equation: &Equation, (i, j): (usize, usize)) -> Option<Part> {
+        let part = self.0.part(&equation.right, &mut vec![('i', i as i64), ('j', j as i64)]);
+        (self.0.left > 0).then_some(part)
     }
 }
 
@@ -172,14 +218,25 @@ impl Formula {
         Some(self.of(self.gradients[operand].as_ref()?, at, &values))
     }
 
+    /// Elements of this formula by value and error alone; `values` gives elements of matrices. All of them together take at
+    /// most so many parts: terms, factors and definitions.
+    pub fn numbers<'a>(
+        &'a self,
+        values: &'a dyn Fn(Matter, usize, usize) -> f64,
+        most: u64,
+    ) -> Numbers<'a> {
+        let (definitions, known) = (Vec::new(), HashMap::new());
+        Numbers(Reader { formula: self, values, definitions, known, whole: false, left: most })
+    }
+
     fn of(
         &self,
         equation: &Equation,
         (i, j): (usize, usize),
         values: &dyn Fn(Matter, usize, usize) -> f64,
     ) -> Derivation {
-        let mut reader =
-            Reader { formula: self, values, definitions: Vec::new(), known: HashMap::new() };
+        let (definitions, known, left) = (Vec::new(), HashMap::new(), u64::MAX);
+        let mut reader = Reader { formula: self, values, definitions, known, whole: true, left };
         let part = reader.part(&equation.right, &mut vec![('i', i as i64), ('j', j as i64)]);
         Derivation { definitions: reader.definitions, part }
     }
@@ -192,6 +249,10 @@ struct Reader<'a> {
     values: &'a dyn Fn(Matter, usize, usize) -> f64,
     definitions: Vec<Named>,
     known: HashMap<(usize, Vec<i64>), usize>,
+    /// Whether the arithmetic is kept.
+    whole: bool,
+    /// Parts that may still be computed.
+    left: u64,
 }
 
 impl Reader<'_> {
@@ -234,6 +295,18 @@ impl Reader<'_> {
     }
 
     fn part(&mut self, e: &Expression, at: &mut Bindings) -> Part {
+        if self.left == 0 {
+            return Part { value: f64::NAN, error: 0.0, what: What::Number };
+        }
+        self.left -= 1;
+        let part = self.whole_part(e, at);
+        match self.whole {
+            true => part,
+            false => Part { what: What::Number, ..part },
+        }
+    }
+
+    fn whole_part(&mut self, e: &Expression, at: &mut Bindings) -> Part {
         match e {
             Expression::Number(x) => number(*x),
             Expression::Whole(index) => number(self.index(index, at) as f64),
@@ -322,6 +395,9 @@ impl Reader<'_> {
     ) -> Vec<Part> {
         let mut terms = Vec::new();
         for k in 0..range.count {
+            if self.left == 0 {
+                break;
+            }
             at.push((range.letter.0, k as i64));
             if range.when.as_ref().is_none_or(|when| self.holds(when, at)) {
                 terms.push(self.part(term, at));

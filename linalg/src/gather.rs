@@ -7,9 +7,12 @@
 
 use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
-    vector,
+    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, vector,
 };
+
+/// Tokens whose gradients are added one after another.
+const BLOCK: usize = 1024;
 
 /// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
 ///
@@ -40,12 +43,28 @@ pub fn index<T: Real>(index: T, columns: usize) -> Option<usize> {
     (index >= 0.0 && index < columns as f64 && index.fract() == 0.0).then_some(index as usize)
 }
 
+/// Most columns, classes or places that an index names: an index is a scalar, and `f32` counts exactly as far as this.
+pub const MOST: usize = 1 << 24;
+
+/// `Ok` where every place of `operand` can be named by an index.
+///
+/// ```
+/// use linalg::gather::countable;
+/// assert!(countable("the table's columns", 50_257).is_ok());
+/// let error = countable("the table's columns", 1 << 25).unwrap_err().to_string();
+/// assert!(error.starts_with("the table's columns are 33554432; an index counts exactly as far as 16777216"));
+/// ```
+pub fn countable(operand: &'static str, found: usize) -> Result<(), ShapeError> {
+    if found <= MOST { Ok(()) } else { Err(ShapeError::Countable { operand, found, most: MOST }) }
+}
+
 impl Primitive<2> for Gather {
     fn name(&self) -> &'static str {
         "lookup"
     }
 
     fn shape(&self, [table, indices]: [Shape; 2]) -> Result<Shape, ShapeError> {
+        countable("the table's columns", table.columns)?;
         indices.expect_rows("the row of indices", 1)?;
         Ok(Shape::new(table.rows, indices.columns))
     }
@@ -72,6 +91,10 @@ impl Primitive<2> for Gather {
         Reads { inputs: [false, true], output: false }
     }
 
+    fn memory(&self, [table, indices]: [Shape; 2]) -> Memory {
+        Memory { kept: 0, scratch: if indices.columns > BLOCK { table.rows } else { 0 } }
+    }
+
     fn forward<T: Real>(
         &self,
         [table, indices]: [View<'_, T>; 2],
@@ -94,13 +117,34 @@ impl Primitive<2> for Gather {
         _: View<'_, T>,
         dy: View<'_, T>,
         [mut d_table, _]: [ViewMut<'_, T>; 2],
-        _: Work<'_, T>,
+        work: Work<'_, T>,
     ) {
+        let column_of = |t: usize| index(indices[t], table.ncols());
         // In the order of the tokens, so that repeated tokens add up in one order.
-        for t in 0..dy.ncols() {
-            if let Some(i) = index(indices[t], table.ncols()) {
+        if dy.ncols() <= BLOCK {
+            for t in 0..dy.ncols() {
+                if let Some(i) = column_of(t) {
+                    let mut d = d_table.column_mut(i);
+                    vector::axpy(d.as_mut_slice(), T::one(), column(&dy, t));
+                }
+            }
+            return;
+        }
+        // Of many tokens block by block, so that what a frequent one collects is a sum of sums.
+        for start in (0..dy.ncols()).step_by(BLOCK) {
+            let end = dy.ncols().min(start + BLOCK);
+            let same = |t: usize, other: usize| indices[t] == indices[other];
+            for first in start..end {
+                let Some(i) = column_of(first) else { continue };
+                if (start..first).any(|t| same(t, first)) {
+                    continue;
+                }
+                work.scratch.fill(T::zero());
+                for t in (first..end).filter(|&t| same(t, first)) {
+                    vector::axpy(work.scratch, T::one(), column(&dy, t));
+                }
                 let mut d = d_table.column_mut(i);
-                vector::axpy(d.as_mut_slice(), T::one(), column(&dy, t));
+                vector::axpy(d.as_mut_slice(), T::one(), work.scratch);
             }
         }
     }

@@ -27,8 +27,16 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
     // Longest column first: most of the work is then done by the QR decomposition.
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&i, &j| norms[j].total_cmp(&norms[i]));
-    let sorted = Matrix::from_fn(a.nrows(), n, |i, j| a[(i, order[j])] / scale);
-    let (q, r) = sorted.qr().unpack();
+    // Largest row first: a reflection mixes rows, and what it leaves of a small one is then right relative to that row
+    // (Cox and Higham, *Stability of Householder QR Factorization for Weighted Least Squares Problems*, 1998).
+    let sizes: Vec<f64> =
+        a.row_iter().map(|r| r.iter().fold(0.0, |m: f64, x| m.max(x.abs()))).collect();
+    let mut rows: Vec<usize> = (0..a.nrows()).collect();
+    rows.sort_by(|&i, &j| sizes[j].total_cmp(&sizes[i]));
+    let sorted = Matrix::from_fn(a.nrows(), n, |i, j| a[(rows[i], order[j])] / scale);
+    let (sorted_q, r) = sorted.qr().unpack();
+    let mut q = Matrix::zeros(a.nrows(), n);
+    rows.iter().enumerate().for_each(|(i, &row)| q.set_row(row, &sorted_q.row(i)));
     // The columns of Rᵀ, and the rotations that make them orthogonal: Rᵀ·V = U·diag(σ), so A = (Q·V)·diag(σ)·Uᵀ.
     let mut x: Vec<Vec<f64>> = r.row_iter().map(|r| r.iter().copied().collect()).collect();
     let mut v: Vec<Vec<f64>> =

@@ -16,7 +16,7 @@
 //! iteration carries one, that of the iteration; a Ritz vector, made with coefficients in `f64` alone, carries none.
 
 use crate::basis::remove;
-use crate::error::{finite_elements, length};
+use crate::error::finite_elements;
 use crate::norm::{direction, l2};
 use crate::symmetric::SymmetricEigen;
 use crate::{Error, Matrix, Real, vector};
@@ -184,8 +184,8 @@ impl Lanczos {
     /// An eigenvector that is orthogonal to the start is not found; [`start_vector`] has no such symmetry.
     ///
     /// # Errors
-    /// A zero start; NaN and ±∞ in it or in what the operator writes; no iteration; an operator that turns out
-    /// not to be symmetric by more than half of the scalar's digits.
+    /// A zero start; NaN and ±∞ in it or in what the operator writes; no iteration; an operator that is not symmetric,
+    /// by more than half of the scalar's digits, between any two vectors that it was applied to.
     pub fn run<T: Real>(
         &self,
         mut operator: impl FnMut(&[T], &mut [T]),
@@ -203,9 +203,10 @@ impl Lanczos {
             operator(&basis[k], &mut y);
             finite_elements("what the operator wrote", &y, n)?;
             size = size.max(l2(&y).to_f64());
-            // Of a symmetric operator A·qₖ has no part along q₀ … qₖ₋₂.
-            for (j, q) in basis[..k.saturating_sub(1)].iter().enumerate() {
-                let difference = vector::dot(q, &y).to_f64();
+            // Of a symmetric operator A·qₖ has no part along q₀ … qₖ₋₂, and along qₖ₋₁ what A·qₖ₋₁ has along qₖ.
+            for (j, q) in basis[..k].iter().enumerate() {
+                let mirrored = if j + 1 == k { beside[j] } else { 0.0 };
+                let difference = vector::dot(q, &y).to_f64() - mirrored;
                 if difference.abs() > epsilon.sqrt() * size {
                     let operand = "the operator, in the basis of Lanczos' method,";
                     return Err(Error::NotSymmetric { operand, row: j, column: k, difference });
@@ -317,6 +318,9 @@ fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
 /// # Errors
 /// A matrix that is not square.
 ///
+/// # Panics
+/// The operator does, where it is applied to a vector of another length than A has rows: start from as many elements.
+///
 /// ```
 /// use linalg::{krylov::{Lanczos, operator}, matrix};
 /// let a = matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]);
@@ -328,7 +332,11 @@ fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
 pub fn operator<T: Real>(a: &Matrix<T>) -> Result<impl FnMut(&[T], &mut [T]) + '_, Error> {
     let n = crate::error::square("A", a)?;
     Ok(move |x: &[T], y: &mut [T]| {
-        debug_assert!(length("x", x, n).is_ok());
+        assert!(
+            x.len() == n && y.len() == n,
+            "the start vector has {} elements where the {n} × {n} matrix needs {n}",
+            x.len()
+        );
         y.fill(T::zero());
         for (j, &x) in x.iter().enumerate() {
             vector::axpy(y, x, &a.as_slice()[j * n..][..n]);

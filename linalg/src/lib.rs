@@ -164,6 +164,7 @@
 //! assert_eq!(y.as_slice(), &[7.5, -0.5]);
 //! ```
 
+pub mod accurate;
 pub mod adapter;
 pub mod add;
 pub mod affine;

@@ -90,7 +90,7 @@ impl<T: Real> Lu<T> {
     /// X with <var>A·X = B</var>, for B (n × m).
     ///
     /// Of a matrix that is almost singular the solution has few digits; [`crate::svd::Svd::condition_number`]
-    /// says how few.
+    /// says how few. What is too large for the scalar is ±∞; NaN comes of NaN and ±∞ in B alone.
     ///
     /// # Errors
     /// A right-hand side with another number of rows; a singular matrix.
@@ -109,10 +109,8 @@ impl<T: Real> Lu<T> {
         }
         let [rows, columns] = &self.scales;
         let scale = T::from_f64;
-        let mut x = Matrix::from_fn(n, b.ncols(), |i, j| {
-            b[(self.order[i], j)] / scale(rows[self.order[i]])
-        });
-        for mut x in x.column_iter_mut() {
+        let solve = |b: &[T]| {
+            let mut x: Vec<T> = self.order.iter().map(|&i| b[i] / scale(rows[i])).collect();
             for i in 0..n {
                 x[i] = (0..i).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
             }
@@ -120,8 +118,11 @@ impl<T: Real> Lu<T> {
                 let sum = (i + 1..n).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
                 x[i] = sum / self.factors[(i, i)];
             }
-            (0..n).for_each(|i| x[i] /= scale(columns[i]));
-        }
+            x.iter_mut().zip(columns).for_each(|(x, &column)| *x /= scale(column));
+            x
+        };
+        let mut x = b.clone();
+        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), solve));
         Ok(x)
     }
 
@@ -161,6 +162,25 @@ impl<T: Real> Lu<T> {
         let ln = diagonal().fold(T::zero(), |sum, u| sum + u.abs().ln());
         LogDeterminant { sign, ln: ln + T::from_f64(power * std::f64::consts::LN_2) }
     }
+}
+
+/// x ← solve(x), a linear map that is undone where numbers on its way leave the range: once more of x times a power of two.
+pub(crate) fn in_range<T: Real>(x: &mut [T], solve: impl Fn(&[T]) -> Vec<T>) {
+    let finite = |x: &[T]| x.iter().all(|x| x.to_f64().is_finite());
+    let mut found = solve(x);
+    if !finite(&found) && finite(x) {
+        let double = T::from_f64(1e300).to_f64().is_finite();
+        for power in if double { [500.0_f64, 1000.0] } else { [60.0, 120.0] } {
+            let (shrink, grow) = (T::from_f64((-power).exp2()), T::from_f64(power.exp2()));
+            found = solve(&x.iter().map(|&x| x * shrink).collect::<Vec<_>>());
+            let inside = finite(&found);
+            found.iter_mut().for_each(|x| *x *= grow);
+            if inside {
+                break;
+            }
+        }
+    }
+    x.copy_from_slice(&found);
 }
 
 /// Divides rows, then columns, by powers of two until the largest of each is between 1 and 2.

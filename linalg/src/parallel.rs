@@ -7,7 +7,7 @@
 use crate::{Real, ViewMut};
 
 /// Elements of a block: enough to outweigh handing it to another thread.
-const BLOCK: usize = 8192;
+pub const BLOCK: usize = 8192;
 
 // Work is handed down by reference to a trait object: cutting is compiled once for a kind of scalar and a number of
 // matrices, not for every caller. A call through a pointer is nothing beside a block.
@@ -172,7 +172,11 @@ mod tests {
 
     #[test]
     fn every_element_is_visited_once() {
-        for (m, n) in [(1, 1), (3, 50_000), (100, 1000), (20_000, 3)] {
+        let sizes = [(1, 1), (3, 50_000), (100, 1000), (20_000, 3)];
+        // Several blocks of columns, and one column that is more than a block.
+        assert!(sizes.iter().any(|&(m, n)| m < BLOCK && m * n > 2 * BLOCK));
+        assert!(sizes.iter().any(|&(m, n)| m > BLOCK && n > 1));
+        for (m, n) in sizes {
             let (mut x, mut y) = (Matrix::zeros(m, n), Matrix::zeros(2, n));
             columns([x.as_view_mut(), y.as_view_mut()], |first, [mut x, mut y]| {
                 for j in 0..x.ncols() {

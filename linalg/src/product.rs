@@ -174,6 +174,36 @@ pub fn product_to<'a, 'b, T: Real>(
     product(c, T::one(), a.into(), b.into(), add);
 }
 
+/// Into how many parts a product of (m × terms) and (terms × n) is cut, side by side or one after another: a matter of its
+/// shape alone. What is tested of products must have more than one.
+///
+/// ```
+/// use linalg::product::parts;
+/// assert_eq!(parts(64, 64, 64), 1);
+/// assert_eq!(parts(130, 80, 100), 2);
+/// assert!(parts(4096, 4096, 4096) > 100);
+/// ```
+pub fn parts(m: usize, n: usize, terms: usize) -> usize {
+    let stretch = stretch(m, n, terms);
+    let of_stretch = |first: usize| {
+        let pieces = pieces(m * n * stretch.min(terms - first));
+        side_by_side(m, n, pieces)
+    };
+    (0..terms.max(1)).step_by(stretch).map(of_stretch).sum()
+}
+
+/// Parts into which [`cut`] cuts an (m × n) matrix.
+fn side_by_side(m: usize, n: usize, pieces: usize) -> usize {
+    let (long, short) = (m.max(n), m.min(n));
+    match middle(long, pieces) {
+        None => 1,
+        Some(middle) => {
+            let part = |long| side_by_side(long, short, pieces / 2);
+            part(middle) + part(long - middle)
+        }
+    }
+}
+
 /// Below this many multiply-adds a product stays whole.
 const WHOLE: usize = 1 << 19;
 /// Multiply-adds of a piece, some milliseconds at most. Every piece packs its parts of the factors for
@@ -209,13 +239,18 @@ fn product<T: Real>(
         return matrix_vector(c, alpha, a, b, add);
     }
     let (m, n, terms) = (c.nrows(), c.ncols(), a.columns());
-    let stretch = terms.min((CACHED / (m + n).max(1)).max(LEAST_STRETCH));
-    for first in (0..terms.max(1)).step_by(stretch.max(1)) {
+    let stretch = stretch(m, n, terms);
+    for first in (0..terms.max(1)).step_by(stretch) {
         let count = stretch.min(terms - first);
         let pieces = pieces(m * n * count);
         let (a, b) = (a.some_columns(first, count), b.some_rows(first, count));
         cut(c.as_view_mut(), alpha, a, b, add || first > 0, pieces);
     }
+}
+
+/// Terms of the inner dimension that are taken at once.
+fn stretch(m: usize, n: usize, terms: usize) -> usize {
+    terms.min((CACHED / (m + n).max(1)).max(LEAST_STRETCH)).max(1)
 }
 
 /// Into how many pieces a product of so many multiply-adds is cut: a power of two.
@@ -315,6 +350,16 @@ fn add_combination<T: Real>(
     );
 }
 
+/// Where a side is cut, if it is.
+fn middle(side: usize, pieces: usize) -> Option<usize> {
+    /// Kernels work on tiles; a cut on this multiple leaves no ragged tile in the middle.
+    const TILE: usize = 16;
+    /// Sides of a piece below which packing would outweigh the product.
+    const LEAST: usize = 64;
+    let middle = (side / 2).next_multiple_of(TILE);
+    (pieces > 1 && middle >= LEAST && middle < side).then_some(middle)
+}
+
 /// Cuts C, along its longer side, into `pieces` parts (a power of two).
 fn cut<T: Real>(
     mut c: ViewMut<'_, T>,
@@ -324,15 +369,11 @@ fn cut<T: Real>(
     add: bool,
     pieces: usize,
 ) {
-    /// Kernels work on tiles; a cut on this multiple leaves no ragged tile in the middle.
-    const TILE: usize = 16;
-    /// Sides of a piece below which packing would outweigh the product.
-    const LEAST: usize = 64;
     let (m, n) = (c.nrows(), c.ncols());
-    let middle = (m.max(n) / 2).next_multiple_of(TILE);
-    if pieces == 1 || middle < LEAST || middle >= m.max(n) {
-        T::gemm(c, alpha, a, b, add);
-    } else if n >= m {
+    let Some(middle) = middle(m.max(n), pieces) else {
+        return T::gemm(c, alpha, a, b, add);
+    };
+    if n >= m {
         let (left, right) = c.columns_range_pair_mut(..middle, middle..);
         let (b_left, b_right) = b.split_columns(middle);
         rayon::join(
@@ -504,7 +545,12 @@ mod tests {
 
     #[test]
     fn a_product_with_a_vector_is_a_product() {
-        for (m, k) in [(1, 1), (3, 8), (40, 7), (700, 130), (3, 2000), (5000, 133), (900, 700)] {
+        let sizes = [(1, 1), (3, 8), (40, 7), (700, 130), (3, 2000), (5000, 133), (900, 700)];
+        // More rows than one piece, the last one short; more of A than one thread reads in a row, either way.
+        assert!(sizes.iter().any(|&(m, _)| m > ROWS && m % ROWS != 0));
+        assert!(sizes.iter().any(|&(m, k)| k * m.min(ROWS) > STREAM));
+        assert!(sizes.iter().any(|&(m, k)| m > STREAM / k && m % (STREAM / k) != 0));
+        for (m, k) in sizes {
             for (ta, tb, add) in [(false, false, true), (true, false, false), (true, true, true)] {
                 let a = if ta { integers(k, m, 1) } else { integers(m, k, 1) };
                 let b = if tb { integers(1, k, 2) } else { integers(k, 1, 2) };
@@ -525,10 +571,29 @@ mod tests {
             let (a, b) = (integers(k, m, 1), integers(n, k, 2));
             let (mut found, mut expected) = (Matrix::zeros(m, n), Matrix::zeros(m, n));
             let (a, b) = (transposed(a.as_view()), transposed(b.as_view()));
+            assert!(side_by_side(m, n, 8) > 2, "{m}×{n} is hardly cut");
             cut(found.as_view_mut(), 1.0, a, b, false, 8);
             plain(expected.as_view_mut(), 1.0, a, b, false);
             assert_eq!(found, expected);
         }
+    }
+
+    /// Products whose inner dimension is taken stretch by stretch, the last one short, and whose stretches are cut.
+    #[test]
+    fn stretches_make_the_whole() {
+        for (m, n, k) in [(130, 6, 2 * CACHED / 136 + 7), (70, 3, CACHED / 73 + 1)] {
+            assert!(k > stretch(m, n, k) && k % stretch(m, n, k) != 0, "{k} terms are one stretch");
+            let (a, b) = (integers(k, m, 1), integers(k, n, 2));
+            for add in [false, true] {
+                let start = if add { integers(m, n, 3) } else { Matrix::repeat(m, n, f32::NAN) };
+                let (mut found, mut expected) = (start.clone(), start);
+                let (a, b) = (transposed(a.as_view()), Factor::from(b.as_view()));
+                product(found.as_view_mut(), 1.0, a, b, add);
+                plain(expected.as_view_mut(), 1.0, a, b, add);
+                assert_eq!(found, expected, "{m}×{n}, {k} terms");
+            }
+        }
+        assert!(parts(130, 6, 2 * CACHED / 136 + 7) > 3);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A real number as the mathematics here needs it: a field, an order, eleven functions, and one hook
+/// A real number as the mathematics here needs it: a field, an order, twelve functions, and one hook
 /// for the matrix product.
 ///
 /// `f32` and `f64` send the hook to a tuned kernel; every other scalar (a dual number, say) inherits
@@ -58,6 +58,8 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// <var>erf x = 2/√π ∫₀ˣ e^(−t²)</var> dt.
     fn erf(self) -> Self;
+    /// <var>erfc x = 1 − erf x</var>, all of whose digits are kept where erf x is near 1: to 2x²·ε relative.
+    fn erfc(self) -> Self;
     /// sin x.
     fn sin(self) -> Self;
     /// cos x.
@@ -132,6 +134,10 @@ impl Real for f32 {
         kernel::exponential::erf(self)
     }
     #[inline(always)]
+    fn erfc(self) -> Self {
+        kernel::exponential::erfc(self)
+    }
+    #[inline(always)]
     fn sin(self) -> Self {
         f32::sin(self)
     }
@@ -186,6 +192,10 @@ impl Real for f64 {
     #[inline(always)]
     fn erf(self) -> Self {
         libm::erf(self)
+    }
+    #[inline(always)]
+    fn erfc(self) -> Self {
+        libm::erfc(self)
     }
     #[inline(always)]
     fn sin(self) -> Self {

@@ -114,6 +114,18 @@ pub enum ShapeError {
         /// Rows that there are.
         found: usize,
     },
+    /// More places than an index, which is a scalar, can tell apart.
+    #[error(
+        "{operand} are {found}; an index counts exactly as far as {most} in f32: cut it into several"
+    )]
+    Countable {
+        /// What is counted.
+        operand: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// No element where at least one is needed.
     #[error("{operand} is empty")]
     Empty {

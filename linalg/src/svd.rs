@@ -31,8 +31,10 @@ pub struct Svd {
 impl Svd {
     /// Decomposes A.
     ///
-    /// Floats: any finite scale; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. No
-    /// singular value of a matrix without elements.
+    /// Floats: any finite scale; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. Of a
+    /// matrix <var>D·B·E</var> with diagonal D and E of any scale and a well-conditioned B (rows or columns graded over
+    /// many decades) each is right to a few ε of itself times the condition of B. No singular value of a matrix without
+    /// elements.
     ///
     /// # Errors
     /// NaN and ±∞.

@@ -9,16 +9,9 @@
 //! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
 //! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
 
+use linalg::accurate::two_sum;
+pub(crate) use linalg::accurate::{Sum, sum};
 use linalg::{Real, real::is_nan};
-
-/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing
-/// overflows.
-#[inline(always)]
-fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
-    let sum = a + b;
-    let b_seen = sum - a;
-    (sum, (a - (sum - b_seen)) + (b - b_seen))
-}
 
 /// <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
@@ -27,70 +20,6 @@ pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     let e = d.exp();
     // Where z − m is −∞ or overflows to it, nothing is lost: e is 0.
     if is_nan(lost) { e } else { e + e * lost }
-}
-
-/// A sum that grows, what its additions lost, and what adding that up lost: in `f32` a million losses, all of one sign,
-/// are themselves a sum that needs care.
-/// Source: Klein, *A generalized Kahan–Babuška summation algorithm*, 2006.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Sum<T> {
-    rounded: T,
-    lost: T,
-    rest: T,
-}
-
-impl<T: Real> Sum<T> {
-    pub(crate) fn new() -> Self {
-        Sum::of(T::zero())
-    }
-
-    /// Of one number.
-    pub(crate) fn of(x: T) -> Self {
-        Sum { rounded: x, lost: T::zero(), rest: T::zero() }
-    }
-
-    #[inline(always)]
-    pub(crate) fn add(&mut self, x: T) {
-        let (rounded, lost) = two_sum(self.rounded, x);
-        let (lost, rest) = two_sum(self.lost, lost);
-        *self = Sum { rounded, lost, rest: self.rest + rest };
-    }
-
-    /// Adds another sum; the other way round is the same to the bit.
-    pub(crate) fn merge(&mut self, other: &Self) {
-        let (rounded, lost) = two_sum(self.rounded, other.rounded);
-        let (both, rest) = two_sum(self.lost, other.lost);
-        let (lost, more) = two_sum(both, lost);
-        *self = Sum { rounded, lost, rest: (self.rest + other.rest) + (rest + more) };
-    }
-
-    /// The sum of all numbers, each multiplied by `factor`: exactly, where that is a power of two.
-    pub(crate) fn times(self, factor: T) -> Self {
-        let Sum { rounded, lost, rest } = self;
-        Sum { rounded: rounded * factor, lost: lost * factor, rest: rest * factor }
-    }
-
-    /// The sum, rounded once or nearly so.
-    #[inline(always)]
-    pub(crate) fn value(&self) -> T {
-        let lost = self.lost + self.rest;
-        // An infinite sum has lost NaN.
-        if is_nan(lost) { self.rounded } else { self.rounded + lost }
-    }
-
-    /// The difference of two sums, as if neither were rounded.
-    pub(crate) fn minus(&self, other: &Self) -> T {
-        let (difference, lost) = two_sum(self.rounded, -other.rounded);
-        let rest = lost + ((self.lost - other.lost) + (self.rest - other.rest));
-        if is_nan(rest) { difference } else { difference + rest }
-    }
-}
-
-/// <var>Σ xᵢ</var>, with what every addition lost added at the end.
-pub(crate) fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
-    let mut sum = Sum::new();
-    terms.into_iter().for_each(|x| sum.add(x));
-    sum.value()
 }
 
 /// The partial sums of numbers of 0 or more, each right to a rounding or two: x₁, x₁ + x₂, …, never falling.
@@ -122,9 +51,12 @@ fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
     let n = T::from_f64(x.len() as f64);
     let first = sum(x.iter().copied()) / n;
     let rest = sum(x.iter().flat_map(|&x| <[T; 2]>::from(two_sum(x, -first)))) / n;
-    let (rounded, lost) = two_sum(first, rest);
+    let mut mean = Sum::of(first);
     // Where the mean is infinite the rest is NaN.
-    if is_nan(rest) { Sum::of(first) } else { Sum { rounded, lost, rest: T::zero() } }
+    if !is_nan(rest) {
+        mean.add(rest);
+    }
+    mean
 }
 
 /// <var>Σ x/n</var>, exactly x where all are x; NaN of none. Finite where the numbers are.

@@ -99,26 +99,25 @@ pub fn dropout<T: Real>(
     let right = (0.0..1.0).contains(&rate);
     check_setting("the probability to drop", "0 or more and below 1", rate, right)?;
     let mut y = x.to_vec();
-    if let Some(mask) = (Dropout { rate, seed, stream, order: Order::Columns }).mask(T::zero()) {
-        mask.runs(0, x.len(), |first, factors: &[T]| {
-            y[first..].iter_mut().zip(factors).for_each(|(y, &factor)| *y *= factor);
-        });
-    }
+    let mask = Dropout { rate, seed, stream, order: Order::Columns }.numbered(0);
+    mask.runs(0, x.len(), |first, factors: &[T]| {
+        y[first..].iter_mut().zip(factors).for_each(|(y, &factor)| *y *= factor);
+    });
     Ok(y)
 }
 
-/// Dropout of x; the second operand is a single number, the step, which selects the mask. At a
-/// negative step nothing is dropped: that is evaluation, on the same recording.
+/// Dropout of x; the second operand, a column of two numbers, is the step, which selects the mask: see [`step`].
+/// At a negative step ([`EVALUATION`]) nothing is dropped: that is evaluation, on the same recording.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
-/// use probability::dropout::{Dropout, Order};
+/// use probability::dropout::{Dropout, EVALUATION, Order, step};
 /// let dropout = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
 /// let x = matrix(4, 25, &[1.0; 100]);
 /// let mut y = x.clone();
-/// dropout.forward([x.as_view(), matrix(1, 1, &[0.0]).as_view()], y.as_view_mut(), Work::none());
+/// dropout.forward([x.as_view(), matrix(2, 1, &step(0)).as_view()], y.as_view_mut(), Work::none());
 /// assert!(y.iter().all(|&y| y == 0.0 || y == 2.0));
-/// dropout.forward([x.as_view(), matrix(1, 1, &[-1.0]).as_view()], y.as_view_mut(), Work::none());
+/// dropout.forward([x.as_view(), matrix(2, 1, &EVALUATION).as_view()], y.as_view_mut(), Work::none());
 /// assert_eq!(x, y);
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -166,15 +165,43 @@ impl Order {
     }
 }
 
+/// The shape of a step number among a recording's values.
+pub const STEP: Shape = Shape::new(2, 1);
+
+/// The step number of evaluation: nothing is dropped.
+pub const EVALUATION: [f64; 2] = [-1.0, 0.0];
+
+/// A step number as two numbers that every scalar holds exactly: <var>number = low + 2²⁴·high</var>. An `f32`
+/// counts exactly as far as 2²⁴; as a single number, steps beyond would share masks.
+///
+/// Steps are exact up to 2⁴⁸; those that are equal modulo 2³² draw the same mask.
+///
+/// ```
+/// use probability::dropout::step;
+/// assert_eq!(step(5), [5.0, 0.0]);
+/// assert_eq!(step((3 << 24) + 7), [7.0, 3.0]);
+/// ```
+pub fn step(number: u64) -> [f64; 2] {
+    [(number % HALF) as f64, (number / HALF) as f64]
+}
+
+/// Where a step number is cut.
+const HALF: u64 = 1 << 24;
+
 impl Dropout {
-    /// The mask of a step, or none if the step is negative.
-    pub fn mask<T: Real>(&self, step: T) -> Option<DropoutMask> {
-        let step = step.to_f64();
-        (step >= 0.0).then(|| DropoutMask {
+    /// The mask of a [`step`], or none if the step is negative.
+    pub fn mask<T: Real>(&self, step: View<'_, T>) -> Option<DropoutMask> {
+        let [low, high] = [step[0].to_f64(), step[1].to_f64()];
+        let number = || (high as u64).wrapping_mul(HALF).wrapping_add(low as u64);
+        (low >= 0.0).then(|| self.numbered(number()))
+    }
+
+    fn numbered(&self, step: u64) -> DropoutMask {
+        DropoutMask {
             random: Random::new(self.seed, self.stream, step as u32),
             threshold: (self.rate * 4_294_967_296.0) as u64,
             scale: 1.0 / (1.0 - self.rate),
-        })
+        }
     }
 }
 
@@ -184,7 +211,7 @@ impl Primitive<2> for Dropout {
     }
 
     fn shape(&self, [x, step]: [Shape; 2]) -> Result<Shape, ShapeError> {
-        step.expect("the step number", Shape::new(1, 1))?;
+        step.expect("the step number", STEP)?;
         Ok(x)
     }
 
@@ -194,7 +221,7 @@ impl Primitive<2> for Dropout {
 
     fn formula<T: Real>(&self, [x, step]: [View<'_, T>; 2]) -> Formula {
         let mut factors = Matrix::repeat(x.nrows(), x.ncols(), 1.0);
-        if let Some(mask) = self.mask(step[0]) {
+        if let Some(mask) = self.mask(step) {
             for (j, mut factors) in factors.column_iter_mut().enumerate() {
                 self.order.runs(&mask, j, x.nrows(), |i, run: &[f64]| {
                     factors.as_mut_slice()[i..i + run.len()].copy_from_slice(run);
@@ -221,7 +248,7 @@ impl Primitive<2> for Dropout {
     }
 
     fn forward<T: Real>(&self, [x, step]: [View<'_, T>; 2], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
-        let Some(mask) = self.mask(step[0]) else { return y.copy_from(&x) };
+        let Some(mask) = self.mask(step) else { return y.copy_from(&x) };
         parallel::columns([y], |first, [mut y]| {
             simd(
                 #[inline(always)]
@@ -247,7 +274,7 @@ impl Primitive<2> for Dropout {
         [mut dx, _]: [ViewMut<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let Some(mask) = self.mask(step[0]) else { return dx += dy };
+        let Some(mask) = self.mask(step) else { return dx += dy };
         parallel::columns([dx], |first, [mut dx]| {
             simd(
                 #[inline(always)]
@@ -274,18 +301,37 @@ mod tests {
     fn drops_its_share() {
         let n = 100_000_u64;
         for rate in [0.1, 0.5, 0.9] {
-            let mask =
-                Dropout { rate, seed: 3, stream: 1, order: Order::Columns }.mask(5.0).unwrap();
+            let mask = Dropout { rate, seed: 3, stream: 1, order: Order::Columns }.numbered(5);
             let dropped = (0..n).filter(|&i| mask.factor::<f64>(i) == 0.0).count() as f64;
             let error = (rate * (1.0 - rate) / n as f64).sqrt();
             assert!((dropped / n as f64 - rate).abs() < 5.0 * error);
         }
     }
 
+    /// Parts in a row draw different masks wherever the count stands, in `f32` too; and those that they drew when
+    /// the step was one number.
+    #[test]
+    fn masks_are_new_at_every_step_however_late() {
+        let dropout = Dropout { rate: 0.5, seed: 3, stream: 1, order: Order::Columns };
+        for first in [0, (1 << 24) - 2, 1 << 24, 1 << 26, (1_u64 << 32) - 64] {
+            let mut seen = std::collections::HashSet::new();
+            for number in first..first + 64 {
+                let step32 = step(number).map(|x| x as f32);
+                let mask = dropout.mask(View::from_slice(&step32, 2, 1)).unwrap();
+                let same = dropout.mask(View::from_slice(&step(number), 2, 1)).unwrap();
+                let bits = |mask: &DropoutMask| -> Vec<bool> {
+                    (0..128).map(|i| mask.factor::<f64>(i) == 0.0).collect()
+                };
+                assert_eq!(bits(&mask), bits(&same), "{number}");
+                assert_eq!(bits(&mask), bits(&dropout.numbered(number)), "{number}");
+                assert!(seen.insert(bits(&mask)), "the mask of step {number} was drawn before");
+            }
+        }
+    }
+
     #[test]
     fn both_ways_of_reading_a_mask_agree() {
-        let mask =
-            Dropout { rate: 0.3, seed: 3, stream: 1, order: Order::Columns }.mask(5.0).unwrap();
+        let mask = Dropout { rate: 0.3, seed: 3, stream: 1, order: Order::Columns }.numbered(5);
         for first in [0, 1, 63, 64, 100] {
             let mut seen = 0;
             mask.runs(first, 200, |i, factors: &[f64]| {

@@ -105,14 +105,14 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
                 let mut d_gain = d_gain.column_mut(0);
                 let d_gain = d_gain.as_mut_slice();
                 let rows = first..first + d_gain.len();
-                for j in 0..x.ncols() {
+                vector::add_all(d_gain, x.ncols(), |j, d_gain| {
                     let standard = standard(j);
                     let x = &column(&x, j)[rows.clone()];
                     let dy = &column(&dy, j)[rows.clone()];
                     for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
                         *d += dy * standard(x);
                     }
-                }
+                });
             },
         );
     });

@@ -57,11 +57,16 @@ impl Default for Sampler {
     }
 }
 
+/// A number of up to 300 digits by its exponent.
+fn shown(x: f64) -> String {
+    if x.abs() < 1e16 { x.to_string() } else { format!("{x:e}") }
+}
+
 /// Why nothing can be drawn.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum SampleError {
     /// A setting outside its range.
-    #[error("{setting} is {found}; it must be {expected}")]
+    #[error("{setting} is {}; it must be {expected}", shown(*found))]
     Setting {
         /// Which setting.
         setting: &'static str,

@@ -249,4 +249,18 @@ for residual in [0.0, 1.0]:
     (slope,) = torch.autograd.grad(h, x)
     put("depth", [[24, w, 0.3, residual]], [h.item(), slope.item()], TORCH)
 
+# Tails: values and slopes that are small beside 1, and keep their digits.
+for name, places in [
+    ("gelu", [-5.0, -9.0, -12.5, -20.0, -30.0, -37.0]),
+    ("gelu_tanh", [-5.0, -7.5, -9.0, -14.0, -20.0]),
+    ("silu", [-300.0, 50.0]),
+    ("tanh", [-9.0, 5.0, 15.0, 20.0, 300.0]),
+]:
+    mpmath.mp.dps = 400
+    for x in places:
+        put(name, [[x]], [mpmath.diff(MAPS[name], mpmath.mpf(x), n) for n in range(3)], MPMATH)
+    mpmath.mp.dps = 60
+for x in [-5.0, 0.0, 2.5, 5.0, 20.0]:
+    put("erfc", [[x]], [mpmath.diff(mpmath.erfc, mpmath.mpf(x), n) for n in range(3)], MPMATH)
+
 sys.stdout.write("[\n" + ",\n".join(json.dumps(entry) for entry in table) + "\n]\n")

@@ -168,6 +168,24 @@ for counts in ([5, 5], [80, 7, 0, 3, 4, 2, 1], rng.integers(0, 50, 40)):
     k, n = np.count_nonzero(counts), np.sum(counts)
     put("miller_madow", [counts], [h + (k - 1) / (2 * n)], SCIPY)
 
+# Gaussians that are nearly the same: the divergence is of the order of the difference's square.
+for (m, s), (n, r) in [
+    ((0.0, 1.0 + 1e-8), (0.0, 1.0)),
+    ((0.0, 1.0 - 1e-12), (0.0, 1.0)),
+    ((0.0, 3.0), (0.0, 3.000001)),
+    ((2.0, 0.25), (2.0 + 1e-9, 0.25 * (1 + 2.0**-30))),
+]:
+    m, s, n, r = map(mpmath.mpf, (m, s, n, r))
+    kl = mpmath.log(r / s) + (s * s + (m - n) ** 2) / (2 * r * r) - mpmath.mpf(1) / 2
+    put("gaussian_kl", [[m, s], [n, r]], [kl], MPMATH)
+
+# Chains that hardly move: off-diagonal probabilities that 1 - p cannot show.
+for rare in (1e-10, 1e-14, 1e-17, 1e-100):
+    for back in (3 * rare, 0.5, rare * 1e-5):
+        P = np.array([[1 - rare, back], [rare, 1 - back]])
+        a, b = mpmath.mpf(rare), mpmath.mpf(back)
+        put("stationary", [[2, 2], P.ravel(order="F")], [b / (a + b), a / (a + b)], MPMATH)
+
 path = pathlib.Path(__file__).with_suffix(".json")
 path.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
 print(f"{len(rows)} rows, {sum(len(row['expected']) for row in rows)} values")

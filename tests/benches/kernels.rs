@@ -287,12 +287,20 @@ mod attention {
 
     #[divan::bench(args = [BABY])]
     fn with_dropout_forward(bencher: Bencher<'_, '_>, size: Size) {
-        forward(bencher, rule(size, 0.2), [qkv(size), Matrix::repeat(1, 1, 3.0)]);
+        forward(
+            bencher,
+            rule(size, 0.2),
+            [qkv(size), Matrix::from_column_slice(2, 1, &[3.0, 0.0])],
+        );
     }
 
     #[divan::bench(args = [BABY])]
     fn with_dropout_backward(bencher: Bencher<'_, '_>, size: Size) {
-        backward(bencher, rule(size, 0.2), [qkv(size), Matrix::repeat(1, 1, 3.0)]);
+        backward(
+            bencher,
+            rule(size, 0.2),
+            [qkv(size), Matrix::from_column_slice(2, 1, &[3.0, 0.0])],
+        );
     }
 }
 

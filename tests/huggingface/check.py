@@ -4,13 +4,16 @@
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r tests/huggingface/requirements.txt
     cargo build --release && /tmp/venv/bin/python tests/huggingface/check.py
 
-Trains two small models, characters and bytes, on a text with characters of one to four bytes, then
-holds side by side: logits of every place (to 1e-4), the mean loss on the text (to 1e-5), the greedy
-continuation (the same tokens), and the tokens and texts of tokenizer.json. With a directory as
-argument, takes that run or model instead of training.
+Trains small models, of characters and of bytes, and some whose sizes are 1, on a text with characters of one to four
+bytes, then holds side by side: logits of every place (to 1e-4), the mean loss on the text (to 1e-5), the greedy
+continuation (the same tokens; by `pipeline("text-generation")` the same text), and the tokens and texts of
+tokenizer.json, read by `tokenizers` and by `AutoTokenizer`. Then reads configurations that transformers wrote. With a
+directory as argument, takes that run or model instead of training. GLASSBOX names another program than
+target/release/glassbox.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -18,18 +21,35 @@ import tempfile
 
 import torch
 from tokenizers import Tokenizer
-from transformers import GPT2LMHeadModel
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, pipeline
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GLASSBOX = ROOT / "target" / "release" / "glassbox"
+GLASSBOX = os.environ.get("GLASSBOX", ROOT / "target" / "release" / "glassbox")
 TEXT = "Größe, 数学 and 🦀: the loss falls, the entropy stays.\n" * 120
+# What tokenizers like to change: spaces, line ends, marks that combine, words that look like special tokens,
+# punctuation after a space, ligatures, letters that have two ways of being written.
+TEXTS = [
+    "def foo(a,\n b)",
+    "  two spaces before and two after  ",
+    "\n",
+    "\n\n\tdon't stop , now !\r\n",
+    "e\u0301 and \u00e9, A\u030a and \u00c5, \ufb01",
+    "<s>[UNK]</s><|endoftext|>",
+    "🦀数",
+    "G",
+]
+UNKNOWN = "G\u2603r"
+
+
+def run_glassbox(arguments, check=True):
+    command = [str(GLASSBOX), *map(str, arguments), "--json"]
+    return subprocess.run(command, check=check, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def glassbox(*arguments):
     """The JSON object that glassbox prints."""
-    command = [str(GLASSBOX), *map(str, arguments), "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return json.loads(run_glassbox(arguments).stdout)
 
 
 def within(what, found, bound):
@@ -38,75 +58,201 @@ def within(what, found, bound):
         sys.exit(f"{what}: {found} is more than {bound}")
 
 
-def same(what, ours, theirs):
+def same(what, ours, theirs, quietly=False):
     if ours != theirs:
         sys.exit(f"{what}: {ours!r} here, {theirs!r} there")
-    print(f"  {what:<34} the same")
+    if not quietly:
+        print(f"  {what:<34} the same")
+
+
+def directory_of(run):
+    run = pathlib.Path(run)
+    return run / "model" if (run / "run.toml").exists() else run
+
+
+def loss_of(model, tokens):
+    """The mean loss in nats over a text, in windows of the context: whole ones together, then the rest."""
+    context, last = model.config.n_positions, len(tokens) - 1
+    whole = last // context * context
+    parts = [(tokens[:whole], tokens[1 : whole + 1], context)]
+    parts.append((tokens[whole:last], tokens[whole + 1 : last + 1], last - whole))
+    nats = 0.0
+    with torch.no_grad():
+        for given, target, length in parts:
+            if len(given) > 0:
+                logits = model(given.reshape(-1, length)).logits.flatten(0, 1)
+                nats += torch.nn.functional.cross_entropy(logits, target, reduction="sum").item()
+    return nats / last
 
 
 def compare(run, text):
-    run = pathlib.Path(run)
-    directory = run / "model" if (run / "run.toml").exists() else run
+    directory = directory_of(run)
     model = GPT2LMHeadModel.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     context = model.config.n_positions
 
     # Half the context as prompt, the other half written greedily; logits of every place.
-    prompt = text[: context // 2] if tokenizer.get_vocab_size() != 256 else text[: context // 8]
+    prompt = text[: max(context // 2, 1)]
+    if tokenizer.get_vocab_size() == 256:
+        prompt = text[: context // 8]
     prompt_tokens = tokenizer.encode(prompt).ids
     count = context - len(prompt_tokens)
-    ours = glassbox(
-        "generate", run, "--prompt", prompt, "--tokens", count, "--temperature", 0, "--logits"
-    )
-    same("tokens of the prompt", ours["prompt_tokens"], prompt_tokens)
-    with torch.no_grad():
-        theirs = model(torch.tensor([ours["tokens"]])).logits[0]
-    difference = (torch.tensor(ours["logits"]) - theirs).abs().max().item()
-    within("logits, largest difference", difference, 1e-4)
-    written = theirs[len(prompt_tokens) - 1 : -1].argmax(dim=-1).tolist()
-    same("greedy continuation", ours["new_tokens"], written)
-    same("its text", ours["text"], tokenizer.decode(ours["tokens"], skip_special_tokens=False))
+    if count > 0:
+        ours = glassbox(
+            "generate", run, f"--prompt={prompt}", "--tokens", count, "--temperature", 0, "--logits"
+        )
+        same("tokens of the prompt", ours["prompt_tokens"], prompt_tokens)
+        with torch.no_grad():
+            theirs = model(torch.tensor([ours["tokens"]])).logits[0]
+        difference = (torch.tensor(ours["logits"]) - theirs).abs().max().item()
+        within("logits, largest difference", difference, 1e-4)
+        written = theirs[len(prompt_tokens) - 1 : -1].argmax(dim=-1).tolist()
+        same("greedy continuation", ours["new_tokens"], written)
+        same("its text", ours["text"], tokenizer.decode(ours["tokens"], skip_special_tokens=False))
+        writer = pipeline("text-generation", model=str(directory), dtype=torch.float32, device="cpu")
+        told = writer(prompt, do_sample=False, max_new_tokens=count)[0]["generated_text"]
+        same("its text by pipeline", ours["text"], told)
 
     # The mean loss over a text, in windows of the context.
     tokens = tokenizer.encode(text).ids
-    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8", newline="") as file:
         file.write(text)
         file.flush()
         measured = glassbox("evaluate", run, "--data", file.name)
-    nats = 0.0
-    with torch.no_grad():
-        for start in range(0, len(tokens) - 1, context):
-            window = torch.tensor(tokens[start : start + context + 1])
-            logits = model(window[None, :-1]).logits[0]
-            nats += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
     same("tokens measured", measured["tokens"], len(tokens) - 1)
-    within("loss, difference in nats", abs(measured["loss"] - nats / (len(tokens) - 1)), 1e-5)
+    loss = loss_of(model, torch.tensor(tokens))
+    within("loss, difference in nats", abs(measured["loss"] - loss), 1e-5)
+
+
+def compare_tokenizers(run, texts, unknown):
+    """AutoTokenizer reads what glassbox reads, and says of tokens what glassbox says."""
+    directory = directory_of(run)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    for text in texts:
+        ours = glassbox("generate", run, f"--prompt={text}", "--tokens", 1, "--temperature", 0)
+        same(f"tokens of {text!r}", ours["prompt_tokens"], tokenizer(text).input_ids, quietly=True)
+        told = tokenizer.decode(ours["prompt_tokens"])
+        same(f"text of the tokens of {text!r}", text, told, quietly=True)
+        told = tokenizer.decode(ours["tokens"])
+        same(f"text of the tokens after {text!r}", ours["text"], told, quietly=True)
+    print(f"  {'AutoTokenizer, texts and tokens':<34} the same, of {len(texts)} texts")
+    if unknown:
+        # The one difference: an error here; there, where no error can be had, the rest of the text.
+        refused = run_glassbox(["generate", run, f"--prompt={unknown}"], check=False)
+        if refused.returncode == 0 or b"U+2603" not in refused.stderr:
+            sys.exit(f"an unknown character is not refused: {refused}")
+        known = unknown.replace("\u2603", "")
+        same("tokens of known characters", tokenizer(known).input_ids, tokenizer(unknown).input_ids)
+
+
+def compare_configurations(directory):
+    """Models of other configurations, written by transformers: the loss there and here, or a refusal that names the key."""
+    directory.mkdir()
+    tokens = torch.arange(40) * 7 % 11
+    text = "".join("abcdefghijk"[i] for i in tokens)
+    (directory / "text.txt").write_text(text, encoding="utf-8")
+    sizes = {"vocab_size": 11, "n_positions": 8, "n_embd": 6, "n_head": 2, "n_layer": 2}
+    ids = {"bos_token_id": None, "eos_token_id": None}
+    ones = dict.fromkeys(["vocab_size", "n_positions", "n_embd", "n_head", "n_layer", "n_inner"], 1)
+    torch.manual_seed(1)
+    for name, settings in {
+        "as it is": {},
+        "ReLU": {"activation_function": "relu"},
+        "exact GELU": {"activation_function": "gelu"},
+        "SiLU": {"activation_function": "silu"},
+        "a large epsilon": {"layer_norm_epsilon": 0.3},
+        "a hidden part of 5": {"n_inner": 5},
+        "a head of its own": {"tie_word_embeddings": False},
+        "one head, one layer": {"n_head": 1, "n_layer": 1},
+        "a context of 1": {"n_positions": 1},
+        "a width of 1": {"n_embd": 1, "n_head": 1},
+        "sizes of 1": ones,
+        "upcast and reordered": {"reorder_and_upcast_attn": True},
+        "scaled by layer": {"scale_attn_by_inverse_layer_idx": True},
+        "not scaled": {"scale_attn_weights": False},
+        "cross attention": {"add_cross_attention": True},
+        "another activation": {"activation_function": "quick_gelu"},
+    }.items():
+        config = GPT2Config(**{**sizes, **ids, **settings})
+        model = GPT2LMHeadModel(config).eval()
+        # Far enough from the beginning that each setting shows in the loss.
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.5 * torch.randn(parameter.shape))
+        own = directory / name
+        model.save_pretrained(own)
+        letters = "abcdefghijk"[: config.vocab_size]
+        vocabulary = {letter: i for i, letter in enumerate(letters)}
+        write_tokenizer(own, vocabulary)
+        said = letters[0] * 40 if config.vocab_size == 1 else text
+        (directory / "text.txt").write_text(said, encoding="utf-8")
+        found = run_glassbox(["evaluate", own, "--data", directory / "text.txt"], check=False)
+        refused = {
+            "scaled by layer": "scale_attn_by_inverse_layer_idx",
+            "not scaled": "scale_attn_weights",
+            "cross attention": "add_cross_attention",
+            "another activation": "activation_function",
+        }.get(name)
+        if refused:
+            if found.returncode == 0 or refused.encode() not in found.stderr:
+                sys.exit(f"{name}: not refused by its name: {found}")
+            print(f"  {name:<34} refused by its name")
+            continue
+        if found.returncode != 0:
+            sys.exit(f"{name}: {found.stderr.decode()}")
+        ids_of = torch.tensor([vocabulary[c] for c in said])
+        loss = json.loads(found.stdout)["loss"]
+        within(f"{name}: loss", abs(loss - loss_of(model, ids_of)), 1e-5)
+
+
+def write_tokenizer(directory, vocabulary):
+    """A tokenizer.json of single characters."""
+    model = {"type": "BPE", "vocab": vocabulary, "merges": []}
+    tokenizer = {"version": "1.0", "model": model, "decoder": {"type": "Fuse"}}
+    (directory / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
 def main():
+    torch.set_num_threads(1)
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     if len(sys.argv) > 1:
         run = pathlib.Path(sys.argv[1])
         beginning = glassbox("generate", run, "--tokens", 400)["text"]
         print(f"{run}")
         compare(run, beginning)
+        compare_tokenizers(run, [beginning], None)
         return
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         text = directory / "text.txt"
-        text.write_text(TEXT, encoding="utf-8")
+        whole = TEXT + "".join(TEXTS) + TEXT
+        text.write_bytes(whole.encode())
         sizes = ["--layers", 2, "--heads", 2, "--width", 32, "--context", 64, "--batch", 8]
+        ones = ["--layers", 1, "--heads", 1, "--width", 8, "--context", 1, "--batch", 8]
         for name, settings in {
-            "characters, no biases, tied head": ["--tokenizer", "chars"],
+            "characters, no biases, tied head": [*sizes, "--tokenizer", "chars"],
             "bytes, biases, a head of its own": [
-                *["--tokenizer", "bytes", "--bias", "true", "--tied", "false"],
+                *[*sizes, "--tokenizer", "bytes", "--bias", "true", "--tied", "false"],
                 *["--activation", "gelu_tanh", "--dropout", "0.1"],
             ],
+            "context of 1": [*ones, "--tokenizer", "chars"],
+            "width of 1": [*ones[:4], "--width", 1, *ones[6:]],
         }.items():
             run = directory / name.split(",")[0]
-            glassbox("train", "--data", text, "--out", run, "--steps", 150, *sizes, *settings)
+            glassbox("train", "--data", text, "--out", run, "--steps", 150, *settings)
             print(name)
-            compare(run, TEXT)
+            compare(run, whole)
+            compare_tokenizers(run, TEXTS, UNKNOWN if "bytes" not in name else None)
+        print("one letter")
+        letter = directory / "letter.txt"
+        letter.write_text("a" * 2000)
+        run = directory / "letter"
+        glassbox("train", "--data", letter, "--out", run, "--steps", 3, *sizes, "--tokenizer", "chars")
+        compare(run, "a" * 200)
+        compare_tokenizers(run, ["a", "aaaa"], UNKNOWN.replace("G", "a").replace("r", "a"))
+        print("configurations of transformers")
+        compare_configurations(directory / "configurations")
     print("opens in Hugging Face transformers, with the same results")
 
 

@@ -78,6 +78,21 @@ impl<P: Primitive<N> + Clone, const N: usize> Alone<P, N> {
         before.iter().zip(after).any(|(b, a)| (a - b).abs() > 1e-10 * size)
     }
 
+    /// The output.
+    ///
+    /// # Panics
+    /// As [`Alone::operations`].
+    pub fn output(&self) -> Vec<f64> {
+        let mut step = self.record::<f64>().expect("operands that fit");
+        step.give(&self.batch(0));
+        for (i, x) in self.inputs.iter().enumerate().filter(|(i, _)| self.smooth[*i]) {
+            let place = step.tape.find(NAMES[i]).expect("an operand");
+            step.tape.value_mut(place).copy_from_slice(x.as_slice());
+        }
+        step.tape.forward();
+        step.tape.elements(step.loss).to_vec()
+    }
+
     /// The certificates that fail.
     ///
     /// # Panics
@@ -99,6 +114,10 @@ pub enum Slip {
     Overwrites,
     /// Nothing is sent to one operand.
     Cut(usize),
+    /// The formula states twice the value.
+    MisstatesValue,
+    /// The formula states twice the gradient of one operand.
+    MisstatesGradient(usize),
 }
 
 /// A primitive whose vjp slips.
@@ -121,7 +140,17 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
         self.original.flops(inputs)
     }
     fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula {
-        self.original.formula(inputs)
+        let mut formula = self.original.formula(inputs);
+        match self.slip {
+            Slip::MisstatesValue => formula.value.right = 2.0 * formula.value.right,
+            Slip::MisstatesGradient(k) => {
+                if let Some(gradient) = &mut formula.gradients[k] {
+                    gradient.right = 2.0 * gradient.right.clone();
+                }
+            }
+            _ => {}
+        }
+        formula
     }
     fn memory(&self, inputs: [Shape; N]) -> Memory {
         self.original.memory(inputs)

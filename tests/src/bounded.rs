@@ -204,6 +204,10 @@ impl Real for Bounded {
         let slope = std::f64::consts::FRAC_2_SQRT_PI * (-self.value * self.value).exp();
         self.function(Real::erf(self.value), slope)
     }
+    fn erfc(self) -> Self {
+        let slope = std::f64::consts::FRAC_2_SQRT_PI * (-self.value * self.value).exp();
+        self.function(Real::erfc(self.value), slope)
+    }
     fn sin(self) -> Self {
         self.function(self.value.sin(), self.value.cos())
     }

@@ -97,6 +97,9 @@ impl Real for Counted {
     fn erf(self) -> Self {
         done(FUNCTION, Real::erf(self.0))
     }
+    fn erfc(self) -> Self {
+        done(FUNCTION, Real::erfc(self.0))
+    }
     fn sin(self) -> Self {
         done(FUNCTION, Real::sin(self.0))
     }

@@ -14,12 +14,13 @@ use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
 use linalg::{product::Product, rotation::Pairs, rotation::Rotation, rows::Rows, scale::Scale};
 use probability::{
-    dropout::{Dropout, Order},
+    dropout::{Dropout, EVALUATION, Order, step},
     layer_norm::LayerNorm,
     mask::CausalMask,
     rms_norm::RmsNorm,
     softmax::Softmax,
 };
+use std::num::NonZeroUsize;
 use transformer::{CachedAttention, CausalAttention, VocabularyLoss};
 
 /// What is done with every case.
@@ -51,11 +52,21 @@ pub const HEADS: [(usize, usize, usize, usize); 7] = [
     (3, 2, 65, 2),
 ];
 
+/// Words and tokens whose logits are made in several chunks, the last one short.
+pub const CHUNKED: (usize, usize) = (16_400, 521);
+
+/// Rows, columns and terms of a product that is cut, whose gradients are too.
+pub const CUT: (usize, usize, usize) = (130, 80, 100);
+
 /// The dropout that the cases use.
 pub const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5, order: Order::Columns };
 
 fn number(x: f64) -> Matrix<f64> {
     Matrix::repeat(1, 1, x)
+}
+
+fn at_step(step: [f64; 2]) -> Matrix<f64> {
+    Matrix::from_column_slice(2, 1, &step)
 }
 
 /// Visits every case.
@@ -71,10 +82,8 @@ pub fn every(v: &mut impl Visitor) {
         activation(v, Silu, m, n);
         activation(v, Tanh, m, n);
     }
-    // More than 2²² logits: two chunks of tokens, the second not full.
-    vocabulary(v, 40_000, 150, 2);
-    // More than 2¹⁹ multiply-adds: a product that is cut.
-    products(v, 90, 80, 100);
+    vocabulary(v, CHUNKED.0, CHUNKED.1, 4);
+    products(v, CUT.0, CUT.1, CUT.2);
     for (heads, rows, length, sequences) in HEADS {
         by_head(v, heads, rows, length, sequences);
     }
@@ -118,8 +127,8 @@ pub fn distributions_and_losses(v: &mut impl Visitor, m: usize, n: usize) {
     let rms = RmsNorm { epsilon: 1e-5 };
     v.visit(Case { primitive: rms, inputs: with_gain, smooth: [true; 2] });
     v.visit(Case { primitive: norm, inputs: [x.clone(), gain, shift], smooth: [true; 3] });
-    for step in [0.0, 7.0, -1.0] {
-        let inputs = [x.clone(), number(step)];
+    for step in [step(0), step((5 << 24) + 7), EVALUATION] {
+        let inputs = [x.clone(), at_step(step)];
         v.visit(Case { primitive: DROPOUT, inputs, smooth: [true, false] });
     }
     let y = targets(10, n, m);
@@ -136,7 +145,13 @@ pub fn distributions_and_losses(v: &mut impl Visitor, m: usize, n: usize) {
 fn vocabulary(v: &mut impl Visitor, m: usize, n: usize, features: usize) {
     let (table, x) = (normal(22, features, m), normal(23, features, n));
     let inputs = [table, x, targets(24, n, m)];
-    v.visit(Case { primitive: VocabularyLoss, inputs, smooth: [true, true, false] });
+    // As it is cut by size; in chunks of two tokens, the last one short where they are odd.
+    for chunk in [None, NonZeroUsize::new(2)] {
+        if chunk.is_none() || n > 2 && m < 1000 {
+            let (primitive, inputs) = (VocabularyLoss { chunk }, inputs.clone());
+            v.visit(Case { primitive, inputs, smooth: [true, true, false] });
+        }
+    }
 }
 
 /// An activation function on an (m × n) matrix.
@@ -164,14 +179,14 @@ pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, s
     let x = normal(17, length, queries);
     v.visit(Case { primitive: CausalMask, inputs: [x.clone()], smooth: [true] });
     let of_weights = Dropout { order: Order::Weights { length }, ..DROPOUT };
-    v.visit(Case { primitive: of_weights, inputs: [x, number(2.0)], smooth: [true, false] });
+    v.visit(Case { primitive: of_weights, inputs: [x, at_step(step(2))], smooth: [true, false] });
 
     let qkv = normal(18, 3 * width, tokens);
     let attention = CausalAttention { heads, length, dropout: None };
     v.visit(Case { primitive: attention, inputs: [qkv.clone()], smooth: [true] });
     let attention = CausalAttention { heads, length, dropout: Some(DROPOUT) };
-    for step in [3.0, -1.0] {
-        let inputs = [qkv.clone(), number(step)];
+    for step in [step(3), EVALUATION] {
+        let inputs = [qkv.clone(), at_step(step)];
         v.visit(Case { primitive: attention, inputs, smooth: [true, false] });
     }
 }

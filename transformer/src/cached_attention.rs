@@ -11,6 +11,7 @@ use linalg::formula::{
     Condition, Expression, I, Index, J, K, Letter, R, at_most, cases, exp, largest, operand, sum,
     sum_where, upstream,
 };
+use linalg::gather::countable;
 use linalg::{
     Formula, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
     shape::equal_parts, simd, vector,
@@ -63,6 +64,7 @@ impl Primitive<4> for CachedAttention {
         keys.expect_rows("the cache of keys", width)?;
         equal_parts("the cache of keys", keys.columns, qkv.columns)?;
         values.expect("the cache of values", keys)?;
+        countable("the cache's places", keys.columns)?;
         filled.expect("the numbers of cached tokens", Shape::new(1, qkv.columns))?;
         Ok(Shape::new(width, qkv.columns))
     }

@@ -21,7 +21,7 @@ use linalg::{
     shape::equal_parts, simd, transposed, vector,
 };
 use nalgebra::{Const, Dyn};
-use probability::dropout::{Dropout, DropoutMask, QUERIES as BLOCK, weight_index};
+use probability::dropout::{self, Dropout, DropoutMask, QUERIES as BLOCK, weight_index};
 
 /// y = attention of packed (query, key, value), a (3·width × tokens) matrix of sequences of `length`
 /// tokens each. With a second operand, a step number, attention weights are dropped.
@@ -452,7 +452,7 @@ impl Primitive<2> for CausalAttention {
     }
 
     fn shape(&self, [qkv, step]: [Shape; 2]) -> Result<Shape, ShapeError> {
-        step.expect("the step number", Shape::new(1, 1))?;
+        step.expect("the step number", dropout::STEP)?;
         self.check(qkv)
     }
 
@@ -467,7 +467,7 @@ impl Primitive<2> for CausalAttention {
     fn formula<T: Real>(&self, [qkv, step]: [View<'_, T>; 2]) -> Formula {
         let (rows, columns) = qkv.shape();
         let mut f = Formula::new("y", ["qkv", "step"], MEANING, SOURCE);
-        let mask = self.dropout.and_then(|d| d.mask(step[0]));
+        let mask = self.dropout.and_then(|d| d.mask(step));
         let queries = self.sequences(Shape::new(rows, columns)) * self.heads * self.length;
         let factor = |k: usize, c: usize| match &mask {
             Some(mask) => mask.factor::<f64>(weight_index(self.length, c, k)),
@@ -483,7 +483,7 @@ impl Primitive<2> for CausalAttention {
         y: ViewMut<'_, T>,
         work: Work<'_, T>,
     ) {
-        self.write(qkv, self.dropout.and_then(|d| d.mask(step[0])), y, work);
+        self.write(qkv, self.dropout.and_then(|d| d.mask(step)), y, work);
     }
 
     fn vjp<T: Real>(
@@ -494,7 +494,7 @@ impl Primitive<2> for CausalAttention {
         [d_qkv, _]: [ViewMut<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        self.add(qkv, self.dropout.and_then(|d| d.mask(step[0])), [y, dy], (d_qkv, false), work);
+        self.add(qkv, self.dropout.and_then(|d| d.mask(step)), [y, dy], (d_qkv, false), work);
     }
 
     fn vjp_into<T: Real>(
@@ -509,7 +509,7 @@ impl Primitive<2> for CausalAttention {
         if fresh_step {
             d_step.fill(T::zero());
         }
-        let mask = self.dropout.and_then(|d| d.mask(step[0]));
+        let mask = self.dropout.and_then(|d| d.mask(step));
         self.add(qkv, mask, [y, dy], (d_qkv, fresh), work);
     }
 }

@@ -1,35 +1,33 @@
 //! What a training run needs to go on as if it had never stopped.
 //!
-//! One file, in safetensors' format: parameters, what the optimiser remembers, and the number of
-//! steps. It is written whole or not at all.
+//! One file, in safetensors' format: parameters, what the optimiser remembers, the number of steps, and what they
+//! were trained with: every setting, the text's checksum, the vectors. It is written whole or not at all.
+//!
+//! A state goes on with its own settings only: [`load`] refuses others by name. The checksum covers all of the file
+//! that has a meaning, also the settings; no damage of the header makes it optional.
 
-use crate::Trainer;
+mod about;
+
+pub use about::{About, Difference};
+
 use crate::diagnose::{is_sound, place};
-use crate::files::{
-    CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized, write_atomically,
-};
+use crate::disk::{read_bounded, write_atomically};
+use crate::files::{CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized};
+use crate::printable::printable;
+use crate::{Trainer, TrainingConfig};
 use calculus::Parameter;
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why a run cannot go on.
 #[derive(Debug, Error)]
 pub enum CheckpointError {
-    /// It cannot be written, or what was written is damaged.
+    /// It cannot be read or written, or what was written is damaged.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It cannot be read.
-    #[error("cannot read the training state {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// It is not a checkpoint of this model.
     #[error("{} is not a training state of this run: {reason}", path.display())]
     Foreign {
@@ -37,6 +35,19 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What was found and what was expected.
         reason: String,
+    },
+    /// It was trained with other settings: run.toml was edited, or one of the two files is of another run.
+    #[error(
+        "{} was trained with other settings: {}; restore run.toml or the state, or start another run with \
+         `train --config`",
+        path.display(),
+        differences.iter().map(Difference::to_string).collect::<Vec<_>>().join("; ")
+    )]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// Every setting that differs.
+        differences: Vec<Difference>,
     },
     /// Training cannot go on from it: a number is none.
     #[error(
@@ -69,7 +80,7 @@ pub fn save<T: Real>(
     trainer: &mut Trainer<T>,
     data: &str,
 ) -> Result<(), CheckpointError> {
-    let steps = trainer.steps().to_string();
+    let about = About::new(trainer.config(), trainer.steps(), data);
     let state: Vec<_> = trainer
         .state()
         .into_iter()
@@ -79,43 +90,59 @@ pub fn save<T: Real>(
         let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
         (*name, view.expect("as many bytes as numbers"))
     });
-    let mut hash = Sha256::new_with_prefix(&steps);
-    state.iter().for_each(|(_, _, bytes)| hash.update(bytes));
-    let about = [
-        ("steps", steps),
-        ("data_sha256", data.to_owned()),
-        (CHECKSUM, hexadecimal(&hash.finalize())),
-    ];
-    let file = serialized(views, about)
-        .map_err(|e| CheckpointError::Foreign { path: path.to_owned(), reason: e.to_string() })?;
+    let tensors = state.iter().map(|(name, _, bytes)| (*name, &bytes[..]));
+    let checksum = checksum(&about, tensors);
+    let mut pairs = about.pairs();
+    pairs.push((CHECKSUM.to_owned(), checksum));
+    let file = serialized(views, &pairs).map_err(|e| foreign(path, e))?;
     Ok(write_atomically(path, &file)?)
 }
 
-/// Reads a trainer's state, saved by [`save`] for the same model and the same text.
+/// SHA-256 of all that a state says and holds. Version 1 left out all but steps and numbers.
+fn checksum<'a>(about: &About, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut hash = Sha256::new();
+    if about.knows_settings() {
+        for (key, value) in about.pairs() {
+            hash.update(format!("{key}={value}\n"));
+        }
+    } else {
+        hash.update(about.steps.to_string());
+    }
+    for (name, bytes) in tensors {
+        if about.knows_settings() {
+            hash.update(format!("{name}:{}\n", bytes.len()));
+        }
+        hash.update(bytes);
+    }
+    hexadecimal(&hash.finalize())
+}
+
+/// Reads a trainer's state, saved by [`save`] for the same model, the same settings and the same text. Returns what it
+/// says of itself: of the settings, only the number of steps and the interval of evaluations may differ.
 ///
 /// Numbers that would spoil weights at the next step are refused: what is not finite, and a negative second moment.
 /// A second moment of ∞ is none of these: a square overflowed, and its parameter stands still.
 ///
 /// # Errors
-/// A file that is missing, cut off, damaged, of another model, or of another text; a number that is none. The
-/// trainer is then as it was.
+/// A file that is missing, cut off, damaged, of another model, of other settings, or of another text; a number that
+/// is none. The trainer is then as it was.
 pub fn load<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
     data: &str,
-) -> Result<(), CheckpointError> {
+) -> Result<About, CheckpointError> {
     read(path, trainer, data, false)
 }
 
-/// As [`load`], whatever the numbers are: to find out what is wrong with them.
+/// As [`load`], whatever the numbers and the rates are: to find out what is wrong with them.
 ///
 /// # Errors
-/// As [`load`], numbers that are none excepted; the checksum counts where there is none of these.
+/// As [`load`], numbers that are none and settings excepted; the checksum counts where there is none of the former.
 pub fn load_with_faults<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
     data: &str,
-) -> Result<(), CheckpointError> {
+) -> Result<About, CheckpointError> {
     read(path, trainer, data, true)
 }
 
@@ -124,126 +151,133 @@ fn read<T: Real>(
     trainer: &mut Trainer<T>,
     data: &str,
     faults: bool,
-) -> Result<(), CheckpointError> {
-    let needed: usize = trainer.state().iter().map(|s| size_of_val(s.1)).sum();
-    let file = bytes(path, needed)?;
-    let (tensors, about, steps) = parts(path, &file)?;
-    if about.get("data_sha256").map(String::as_str) != Some(data) {
-        let reason = "the text is not the one that the run began with";
+) -> Result<About, CheckpointError> {
+    // Also of another rule of descent, so that it is named.
+    let parameters = trainer.model().tape().parameters().len();
+    let file = bytes(path, 3 * parameters * size_of::<T>())?;
+    let state = State::parse(path, &file)?;
+    let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
+    let list = trainer.model().tape().parameter_list();
+    // What is of another run is not damaged: it is said first, where the header can be trusted.
+    let differences = state.about.contradictions(trainer.config());
+    if !faults && !differences.is_empty() && state.is_whole() {
+        return Err(CheckpointError::Settings { path: path.to_owned(), differences });
+    }
+    if state.about.data != data {
+        let reason = "the text is not the one that the run began with; give that with --data";
         return Err(foreign(path, reason));
     }
     for (name, numbers) in trainer.state() {
-        stored::<T>(path, &tensors, name, numbers.len())?;
+        state.stored::<T>(name, numbers.len())?;
     }
-    let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
-    let list = trainer.model().tape().parameter_list();
-    judge::<T>(path, &tensors, &about, &names, &list, faults)?;
+    state.judge::<T>(&names, &list, faults)?;
     for (name, numbers) in trainer.state() {
-        let tensor = tensors.tensor(name).expect("found above");
+        let tensor = state.tensors.tensor(name).expect("found above");
         for (x, bytes) in numbers.iter_mut().zip(tensor.data().chunks_exact(size_of::<T>())) {
             *x = T::from_f64(number(bytes));
         }
     }
-    trainer.set_steps(steps);
-    Ok(())
-}
-
-/// Refuses numbers that would spoil weights at the next step, and a file whose numbers are not those that were saved.
-/// Who looks for faults is told the second only where there are none of the first.
-fn judge<T: Real>(
-    path: &Path,
-    tensors: &SafeTensors<'_>,
-    about: &HashMap<String, String>,
-    names: &[&'static str],
-    list: &[Parameter],
-    faults: bool,
-) -> Result<(), CheckpointError> {
-    let data = |name: &str| tensors.tensor(name).map_or(&[][..], |tensor| tensor.data());
-    let path = path.to_owned();
-    for &tensor in names {
-        let spoils = |x: &f64| {
-            let stands_still = tensor == "second_moment" && *x == f64::INFINITY;
-            !is_sound(tensor, *x) && (faults || !stands_still)
-        };
-        let mut numbers = data(tensor).chunks_exact(size_of::<T>()).map(number).enumerate();
-        match numbers.find(|(_, x)| spoils(x)) {
-            Some(_) if faults => return Ok(()),
-            Some((at, value)) => {
-                let (parameter, (row, column)) = place(list, at);
-                return Err(CheckpointError::Broken {
-                    path,
-                    tensor,
-                    parameter,
-                    row,
-                    column,
-                    value,
-                });
-            }
-            None => {}
-        }
-    }
-    // Files of earlier versions hold no checksum.
-    let Some(saved) = about.get(CHECKSUM).cloned() else { return Ok(()) };
-    let mut hash = Sha256::new_with_prefix(about.get("steps").map_or("", String::as_str));
-    names.iter().for_each(|name| hash.update(data(name)));
-    let found = hexadecimal(&hash.finalize());
-    match found == saved {
-        true => Ok(()),
-        false => Err(FileError::Damaged { path, found, saved }.into()),
-    }
-}
-
-fn foreign(path: &Path, reason: impl ToString) -> CheckpointError {
-    CheckpointError::Foreign { path: path.to_owned(), reason: reason.to_string() }
+    trainer.set_steps(state.about.steps);
+    Ok(state.about)
 }
 
 /// The bytes of a file that holds numbers of so many bytes at the most.
 fn bytes(path: &Path, numbers: usize) -> Result<Vec<u8>, CheckpointError> {
-    let unreadable = |source| CheckpointError::Read { path: path.to_owned(), source };
-    let found = std::fs::metadata(path).map_err(unreadable)?.len();
     // The header takes less than this; what is longer is something else.
-    let most = numbers as u64 + 65536;
-    if found > most {
-        let reason = format!("it has {found} bytes where at most {most} are expected");
-        return Err(foreign(path, reason));
-    }
-    std::fs::read(path).map_err(unreadable)
+    Ok(read_bounded(path, numbers as u64 + 65536)?)
 }
 
-/// No run takes more: steps, batches and their parts are counted in 64 bits.
-const MOST_STEPS: u64 = 1 << 40;
-
-/// The tensors, what is said about them, and the number of steps.
-type Parts<'a> = (SafeTensors<'a>, HashMap<String, String>, u64);
-
-fn parts<'a>(path: &Path, file: &'a [u8]) -> Result<Parts<'a>, CheckpointError> {
-    let (_, header) = SafeTensors::read_metadata(file).map_err(|e| foreign(path, e))?;
-    let tensors = SafeTensors::deserialize(file).map_err(|e| foreign(path, e))?;
-    let about = header.metadata().clone().unwrap_or_default();
-    let steps: Option<u64> = about.get("steps").and_then(|s| s.parse().ok());
-    match steps {
-        Some(steps) if steps <= MOST_STEPS => Ok((tensors, about, steps)),
-        Some(steps) => Err(foreign(path, format!("it says that {steps} steps were taken"))),
-        None => Err(foreign(path, "it does not say after how many steps")),
-    }
+fn foreign(path: &Path, reason: impl ToString) -> CheckpointError {
+    CheckpointError::Foreign { path: path.to_owned(), reason: printable(&reason.to_string()) }
 }
 
-/// The tensor of this name, if it has so many numbers of this scalar.
-fn stored<'a, T: Real>(
-    path: &Path,
-    tensors: &SafeTensors<'a>,
-    name: &str,
-    count: usize,
-) -> Result<TensorView<'a>, CheckpointError> {
-    let tensor = tensors.tensor(name).map_err(|e| foreign(path, e))?;
-    let (found, shape, expected) = (tensor.dtype(), tensor.shape(), dtype::<T>());
-    if found != expected || shape != [count] {
-        return Err(foreign(
-            path,
-            format!("{name} is {found:?} {shape:?} where {expected:?} [{count}] is expected"),
-        ));
+/// A file's tensors, and what it says.
+struct State<'a> {
+    path: &'a Path,
+    tensors: SafeTensors<'a>,
+    about: About,
+    /// As it was saved.
+    checksum: String,
+}
+
+impl<'a> State<'a> {
+    fn parse(path: &'a Path, file: &'a [u8]) -> Result<Self, CheckpointError> {
+        let (_, header) = SafeTensors::read_metadata(file).map_err(|e| foreign(path, e))?;
+        let tensors = SafeTensors::deserialize(file).map_err(|e| foreign(path, e))?;
+        let said = header.metadata().clone().unwrap_or_default();
+        let (about, checksum) = About::read(&said).map_err(|reason| foreign(path, reason))?;
+        if let Some(name) = tensors.names().into_iter().find(|name| !NAMES.contains(name)) {
+            return Err(foreign(path, format!("it has a tensor \"{name}\"")));
+        }
+        Ok(State { path, tensors, about, checksum })
     }
-    Ok(tensor)
+
+    /// The checksum of what is there.
+    fn found(&self) -> String {
+        let there = NAMES.iter().filter_map(|name| Some((*name, self.tensors.tensor(name).ok()?)));
+        let there: Vec<_> = there.collect();
+        checksum(&self.about, there.iter().map(|(name, tensor)| (*name, tensor.data())))
+    }
+
+    fn is_whole(&self) -> bool {
+        self.found() == self.checksum
+    }
+
+    /// Refuses a file that is not what was saved.
+    fn intact(&self) -> Result<(), CheckpointError> {
+        let (path, found, saved) = (self.path.to_owned(), self.found(), self.checksum.clone());
+        if found == saved { Ok(()) } else { Err(FileError::Damaged { path, found, saved }.into()) }
+    }
+
+    /// The tensor of this name, if it has so many numbers of this scalar.
+    fn stored<T: Real>(&self, name: &str, count: usize) -> Result<TensorView<'a>, CheckpointError> {
+        let tensor = self.tensors.tensor(name).map_err(|e| foreign(self.path, e))?;
+        let (found, shape, expected) = (tensor.dtype(), tensor.shape(), dtype::<T>());
+        if found != expected || shape != [count] {
+            return Err(foreign(
+                self.path,
+                format!("{name} is {found:?} {shape:?} where {expected:?} [{count}] is expected"),
+            ));
+        }
+        Ok(tensor)
+    }
+
+    /// Refuses numbers that would spoil weights at the next step, and a file whose numbers are not those that were
+    /// saved. Who looks for faults is told the second only where there are none of the first.
+    fn judge<T: Real>(
+        &self,
+        names: &[&'static str],
+        list: &[Parameter],
+        faults: bool,
+    ) -> Result<(), CheckpointError> {
+        for &tensor in names {
+            let spoils = |x: &f64| {
+                let stands_still = tensor == "second_moment" && *x == f64::INFINITY;
+                !is_sound(tensor, *x) && (faults || !stands_still)
+            };
+            let Ok(view) = self.tensors.tensor(tensor) else { continue };
+            if view.dtype() != dtype::<T>() {
+                continue;
+            }
+            let mut numbers = view.data().chunks_exact(size_of::<T>()).map(number).enumerate();
+            match numbers.find(|(_, x)| spoils(x)) {
+                Some(_) if faults => return Ok(()),
+                Some((at, value)) => {
+                    let (parameter, (row, column)) = place(list, at);
+                    return Err(CheckpointError::Broken {
+                        path: self.path.to_owned(),
+                        tensor,
+                        parameter,
+                        row,
+                        column,
+                        value,
+                    });
+                }
+                None => {}
+            }
+        }
+        self.intact()
+    }
 }
 
 fn numbers<T: Real>(tensor: &TensorView<'_>) -> Vec<T> {
@@ -262,23 +296,26 @@ fn number(bytes: &[u8]) -> f64 {
 /// All that a state may hold, in the order in which it is saved.
 const NAMES: [&str; 4] = ["parameters", "velocity", "first_moment", "second_moment"];
 
-/// The parameters of a saved state, without a trainer.
+/// The parameters of a saved state, without a trainer, and what it says of itself.
 ///
 /// # Errors
 /// A file that is missing, cut off, damaged, or of another number of parameters; a number, also of what the rule of
 /// descent remembers, that would spoil weights at the next step.
-pub fn parameters<T: Real>(path: &Path, list: &[Parameter]) -> Result<Vec<T>, CheckpointError> {
+pub fn parameters<T: Real>(
+    path: &Path,
+    list: &[Parameter],
+) -> Result<(Vec<T>, About), CheckpointError> {
     let count = list.iter().map(|p| p.range.len()).sum();
     let file = bytes(path, 3 * count * size_of::<T>())?;
-    let (tensors, about, _) = parts(path, &file)?;
-    let found = stored::<T>(path, &tensors, NAMES[0], count)?;
+    let state = State::parse(path, &file)?;
+    let found = state.stored::<T>(NAMES[0], count)?;
     for name in NAMES {
-        if tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
-            stored::<T>(path, &tensors, name, count)?;
+        if state.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
+            state.stored::<T>(name, count)?;
         }
     }
-    judge::<T>(path, &tensors, &about, &NAMES, list, false)?;
-    Ok(numbers(&found))
+    state.judge::<T>(&NAMES, list, false)?;
+    Ok((numbers(&found), state.about.clone()))
 }
 
 /// What a rule of descent remembers, by name.
@@ -288,137 +325,28 @@ pub type Memory<T> = Vec<(&'static str, Vec<T>)>;
 /// without a trainer.
 ///
 /// # Errors
-/// A file that is missing, cut off, or of another number of parameters.
+/// A file that is missing, cut off, damaged, of another number of parameters, or of other settings.
 pub fn remembered<T: Real>(
     path: &Path,
+    config: &TrainingConfig,
     parameters: usize,
 ) -> Result<(u64, Memory<T>), CheckpointError> {
     let file = bytes(path, 3 * parameters * size_of::<T>())?;
-    let (tensors, _, steps) = parts(path, &file)?;
+    let file = State::parse(path, &file)?;
+    file.intact()?;
+    let differences = file.about.contradictions(config);
+    if !differences.is_empty() {
+        return Err(CheckpointError::Settings { path: path.to_owned(), differences });
+    }
     let mut state = Memory::new();
     for name in &NAMES[1..] {
         // Gradient descent without momentum remembers nothing.
-        if tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
-            state.push((name, numbers(&stored::<T>(path, &tensors, name, parameters)?)));
+        if file.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
+            state.push((name, numbers(&file.stored::<T>(name, parameters)?)));
         }
     }
-    Ok((steps, state))
+    Ok((file.about.steps, state))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::training_config::tests::tiny;
-    use crate::{Corpus, TrainingConfig};
-
-    fn trainer(config: &TrainingConfig) -> Trainer<f32> {
-        Trainer::new(config.clone(), &config.model(20).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
-        let corpus = Corpus::text((0..200).map(|i| i * i % 20).collect(), 0.1, 8).unwrap();
-        let config = TrainingConfig { dropout: 0.1, ..tiny() };
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-
-        let mut whole = trainer(&config);
-        (0..6).for_each(|_| assert!(whole.step(&corpus).is_ok()));
-
-        let mut first = trainer(&config);
-        (0..3).for_each(|_| assert!(first.step(&corpus).is_ok()));
-        save(&path, &mut first, "text").unwrap();
-        let mut second = trainer(&TrainingConfig { seed: config.seed, ..config.clone() });
-        load(&path, &mut second, "text").unwrap();
-        assert_eq!(second.steps(), 3);
-        (0..3).for_each(|_| assert!(second.step(&corpus).is_ok()));
-        assert_eq!(whole.state(), second.state());
-    }
-
-    /// A number that the next step would spread is refused by its place; one that only stops its parameter is not.
-    #[test]
-    fn numbers_that_are_none_are_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        // Number 200 of the parameters: of the token table, 16 rows and 20 columns, row 8 of column 12.
-        for (tensor, value, refused) in [
-            ("parameters", f32::NAN, true),
-            ("first_moment", f32::INFINITY, true),
-            ("second_moment", f32::NAN, true),
-            ("second_moment", -1e-9, true),
-            ("second_moment", f32::INFINITY, false),
-        ] {
-            let mut broken = trainer(&tiny());
-            let mut state = broken.state();
-            state.iter_mut().find(|(name, _)| *name == tensor).unwrap().1[200] = value;
-            save(&path, &mut broken, "text").unwrap();
-            let mut mine = trainer(&tiny());
-            let found = load(&path, &mut mine, "text");
-            assert_eq!(found.is_err(), refused, "{tensor} {value}");
-            let place = format!(
-                "{tensor} of embedding.token.weight, row 8, column 12 is {}",
-                f64::from(value)
-            );
-            if let Err(error) = found {
-                assert!(error.to_string().contains(&place), "{error}");
-                let before = trainer(&tiny()).model().tape().parameters().to_vec();
-                assert_eq!(mine.model().tape().parameters(), before, "it is as it was");
-            }
-            load_with_faults(&path, &mut mine, "text").unwrap();
-            let state = mine.state();
-            let there = state.iter().find(|(name, _)| *name == tensor).unwrap().1[200];
-            assert_eq!(there.to_bits(), value.to_bits());
-            drop(state);
-            let list = broken.model().tape().parameter_list();
-            match parameters::<f32>(&path, &list) {
-                Ok(own) => assert!(!refused && own == broken.model().tape().parameters()),
-                Err(error) => assert!(refused && error.to_string().contains(&place), "{error}"),
-            }
-            assert!(parameters::<f32>(&path, &list[1..]).is_err());
-        }
-    }
-
-    #[test]
-    fn foreign_states_are_refused_and_change_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        let mut other = trainer(&TrainingConfig { width: 32, ..tiny() });
-        save(&path, &mut other, "text").unwrap();
-        let mut mine = trainer(&tiny());
-        let before = mine.model().tape().parameters().to_vec();
-        assert!(load(&path, &mut mine, "text").is_err());
-        save(&path, &mut trainer(&tiny()), "another text").unwrap();
-        let error = load(&path, &mut mine, "text").unwrap_err();
-        assert!(error.to_string().contains("text"), "{error}");
-        let whole = std::fs::read(&path).unwrap();
-        for _ in 0..8 {
-            save(&path, &mut trainer(&tiny()), "another text").unwrap();
-            assert_eq!(std::fs::read(&path).unwrap(), whole, "the same state is the same file");
-        }
-        for length in (0..whole.len()).step_by(97) {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(load(&path, &mut mine, "another text").is_err());
-        }
-        // One flipped bit in the numbers.
-        let mut flipped = whole.clone();
-        *flipped.last_mut().unwrap() ^= 1;
-        std::fs::write(&path, &flipped).unwrap();
-        let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
-        assert!(error.contains("damaged"), "{error}");
-        // Who looks for faults is told too: every number is one, and it is another.
-        assert!(load_with_faults(&path, &mut mine, "another text").is_err());
-        // A count of steps that nobody takes.
-        let huge = String::from_utf8_lossy(&whole[..200]).find("\"steps\":\"0\"").unwrap();
-        let mut counted = whole.clone();
-        counted.splice(huge + 9..huge + 10, u64::MAX.to_string().into_bytes());
-        let length = u64::from_le_bytes(counted[..8].try_into().unwrap()) + 19;
-        counted[..8].copy_from_slice(&length.to_le_bytes());
-        std::fs::write(&path, &counted).unwrap();
-        let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
-        assert!(error.contains("18446744073709551615 steps"), "{error}");
-        std::fs::write(&path, &whole).unwrap();
-        assert_eq!(mine.model().tape().parameters(), before);
-        assert!(load(&path, &mut mine, "another text").is_ok());
-        assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
-    }
-}
+mod tests;

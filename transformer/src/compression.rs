@@ -48,10 +48,9 @@
 mod portable;
 mod reader;
 
-use crate::ModelError;
 use crate::config::Gpt2Config;
-use crate::files;
 use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::{ModelError, files, memory, words};
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies, TOTAL};
 use infotheory::{Bits, InfoError, Nats};
 use linalg::{Real, vector};
@@ -75,7 +74,7 @@ pub enum CompressionError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A tokenizer with more tokens than the model predicts.
-    #[error("the tokenizer has {tokenizer} tokens where the model predicts one of {model}")]
+    #[error("the tokenizer has {} where the model predicts one of {model}", words::of(*tokenizer, "token"))]
     Vocabulary {
         /// Tokens of the tokenizer.
         tokenizer: usize,
@@ -96,7 +95,7 @@ pub enum CompressionError {
         byte: u8,
     },
     /// A text that is too long.
-    #[error("the text has {found} tokens; at most {LONGEST} are compressed at once")]
+    #[error("the text has {}; at most {LONGEST} are compressed at once", words::count(*found, "token"))]
     Long {
         /// Its tokens.
         found: u64,
@@ -124,7 +123,7 @@ pub enum CompressionError {
         found: u8,
     },
     /// A file that ends in its header.
-    #[error("it is cut off: it has {found} bytes, and the header alone has more")]
+    #[error("it is cut off: it has {}, and the header alone has more", words::of(*found, "byte"))]
     Short {
         /// Its bytes.
         found: usize,
@@ -140,7 +139,7 @@ pub enum CompressionError {
         expected: String,
     },
     /// A code that is too short for its text: a header that was made up.
-    #[error("its code of {bytes} bytes cannot hold {tokens} tokens")]
+    #[error("its code of {} cannot hold {}", words::of(*bytes, "byte"), words::of(*tokens, "token"))]
     Code {
         /// Bytes of the code.
         bytes: usize,
@@ -250,6 +249,14 @@ impl<'a> Compressor<'a> {
         Ok(Compressed { bytes, header, tokens: tokens.len(), cross_entropy: nats.to_bits() })
     }
 
+    /// How many tokens the text of a compressed file has, by its header: what decompression takes time for.
+    ///
+    /// # Errors
+    /// A file that is not one, or was cut off or altered.
+    pub fn tokens(file: &[u8]) -> Result<usize, CompressionError> {
+        Ok(Header::read(file)?.tokens)
+    }
+
     /// The text of a compressed file. `progress` is told, now and then, how many tokens are done.
     ///
     /// # Errors
@@ -273,6 +280,7 @@ impl<'a> Compressor<'a> {
         if 0.99 * least * header.tokens as f64 > bits {
             return Err(CompressionError::Code { bytes, tokens: header.tokens });
         }
+        memory::afford(8 * header.tokens as u128).map_err(ModelError::from)?;
         let mut tokens = vec![0; header.tokens];
         let mut decoder = ArithmeticDecoder::new(header.code);
         self.each(header.tokens, progress, |place, predicted| {

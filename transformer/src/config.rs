@@ -1,5 +1,6 @@
 //! The sizes of a GPT-2, and Hugging Face's `config.json`.
 
+use crate::printable::printable;
 use linalg::Shape;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -22,10 +23,13 @@ pub enum Activation {
 }
 
 /// Hugging Face's names; the first of a function is the one that is written.
-const ACTIVATIONS: [(&str, Activation); 8] = [
+const ACTIVATIONS: [(&str, Activation); 11] = [
     ("gelu", Activation::Gelu),
+    ("gelu_python", Activation::Gelu),
     ("gelu_new", Activation::GeluTanh),
     ("gelu_pytorch_tanh", Activation::GeluTanh),
+    ("gelu_python_tanh", Activation::GeluTanh),
+    ("gelu_accurate", Activation::GeluTanh),
     ("gelu_fast", Activation::GeluTanh),
     ("relu", Activation::Relu),
     ("silu", Activation::Silu),
@@ -114,7 +118,7 @@ pub enum ConfigError {
         /// Which setting.
         setting: &'static str,
         /// What it is.
-        found: f64,
+        found: String,
         /// What it may be.
         expected: &'static str,
     },
@@ -166,24 +170,24 @@ impl Gpt2Config {
             if found == 0 {
                 return Err(ConfigError::Zero { size });
             }
-            if found > LARGEST_SIZE {
-                let (found, expected) = (found as f64, "at most 16777216");
+            let (most, expected) = match size {
+                "layers" => (MOST_LAYERS, "at most 1024"),
+                _ => (LARGEST_SIZE, "at most 16777216"),
+            };
+            if found > most {
+                let found = found.to_string();
                 return Err(ConfigError::Range { setting: size, found, expected });
             }
-        }
-        if self.layers > MOST_LAYERS {
-            let (setting, found) = ("layers", self.layers as f64);
-            return Err(ConfigError::Range { setting, found, expected: "at most 1024" });
         }
         if !self.width.is_multiple_of(self.heads) {
             return Err(ConfigError::Heads { width: self.width, heads: self.heads });
         }
         if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            let (setting, found) = ("layer normalisation's epsilon", self.epsilon);
+            let (setting, found) = ("layer normalisation's epsilon", decimal(self.epsilon));
             return Err(ConfigError::Range { setting, found, expected: "a finite number above 0" });
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            let (setting, found) = ("dropout", self.dropout);
+            let (setting, found) = ("dropout", decimal(self.dropout));
             return Err(ConfigError::Range { setting, found, expected: "at least 0 and below 1" });
         }
         // Bounded sizes: no sum or product below can overflow 128 bits.
@@ -269,12 +273,13 @@ impl Gpt2Config {
         serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n"
     }
 
-    /// Reads Hugging Face's `config.json`. Keys that change nothing in a GPT-2's mathematics are
-    /// passed over; those that would are refused. Of the three rates of dropout, which matter in
-    /// training only, the residual stream's is taken.
+    /// Reads Hugging Face's `config.json`. An absent key means what it means to transformers' `GPT2Config`
+    /// (an empty one is GPT-2 small), and a size may have its general name, such as `hidden_size`. Keys
+    /// that change nothing in a GPT-2's mathematics are passed over; those that would are refused. Of the three
+    /// rates of dropout, which matter in training only, the residual stream's is taken.
     ///
     /// # Errors
-    /// The first key that is missing or means a model that this crate does not have.
+    /// The first key that is not what it should be or means a model that this crate does not have.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let not_json = |reason: String| ConfigError::Json { reason };
         let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
@@ -291,19 +296,18 @@ impl Gpt2Config {
             ("add_cross_attention", false),
         ] {
             if flag(keys, key, needed)? != needed {
-                let expected = if needed { "true or nothing" } else { "false or nothing" };
+                let expected = if needed { "true" } else { "false" };
                 return Err(refused(key, &keys[key], expected));
             }
         }
-        let width = size(keys, "n_embd")?;
+        let width = size(keys, "n_embd", "hidden_size", 768)?;
         let hidden = match keys.get("n_inner") {
             None | Some(Value::Null) => width.saturating_mul(4),
-            Some(_) => size(keys, "n_inner")?,
+            Some(value) => whole("n_inner", value)?,
         };
-        let name = keys.get("activation_function").unwrap_or(&Value::Null);
-        let activation = match name {
-            Value::Null => Activation::GeluTanh,
-            _ => {
+        let activation = match keys.get("activation_function") {
+            None => Activation::GeluTanh,
+            Some(name) => {
                 ACTIVATIONS.iter().find(|(n, _)| name == *n).map(|(_, a)| *a).ok_or_else(|| {
                     refused(
                         "activation_function",
@@ -313,16 +317,19 @@ impl Gpt2Config {
                 })?
             }
         };
+        for rate in ["attn_pdrop", "embd_pdrop"] {
+            number(keys, rate, 0.1)?;
+        }
         let bias = match keys.get("glassbox") {
             Some(Value::Object(own)) => flag(own, "bias", true)?,
             _ => true,
         };
         let config = Gpt2Config {
-            vocabulary: size(keys, "vocab_size")?,
-            context: size(keys, "n_positions")?,
+            vocabulary: keys.get("vocab_size").map_or(Ok(50257), |n| whole("vocab_size", n))?,
+            context: size(keys, "n_positions", "max_position_embeddings", 1024)?,
             width,
-            heads: size(keys, "n_head")?,
-            layers: size(keys, "n_layer")?,
+            heads: size(keys, "n_head", "num_attention_heads", 12)?,
+            layers: size(keys, "n_layer", "num_hidden_layers", 12)?,
             hidden,
             epsilon: number(keys, "layer_norm_epsilon", 1e-5)?,
             activation,
@@ -336,18 +343,60 @@ impl Gpt2Config {
 }
 
 fn refused(key: &'static str, found: &Value, expected: &'static str) -> ConfigError {
-    let found = if found.is_null() { "nothing".to_owned() } else { shortened(found) };
-    ConfigError::Key { key, found, expected }
+    ConfigError::Key { key, found: shortened(found), expected }
+}
+
+/// A number as people write it: digits where they are few, else a power of ten.
+pub(crate) fn decimal(x: f64) -> String {
+    let plain = x == 0.0 || !x.is_finite() || (1e-4..1e15).contains(&x.abs());
+    if plain { x.to_string() } else { format!("{x:e}") }
+}
+
+/// Whether a parameter is a vector by what it is: a bias, or the gain of a normalisation. All others are
+/// matrices, even where a size of 1 makes them a single row or column.
+///
+/// ```
+/// use transformer::is_vector;
+/// assert!(is_vector("block.0.norm_1.weight") && is_vector("block.0.attention.qkv.bias"));
+/// assert!(!is_vector("embedding.position.weight"));
+/// ```
+pub fn is_vector(parameter: &str) -> bool {
+    let mut parts = parameter.rsplit('.');
+    let (last, layer) = (parts.next(), parts.next().unwrap_or_default());
+    match last {
+        Some("bias") => true,
+        Some("weight") => layer.split('_').next() == Some("norm"),
+        _ => false,
+    }
 }
 
 /// A value as it stands in the file, but not all of a long one.
-fn shortened(value: &Value) -> String {
-    let text = value.to_string();
+pub(crate) fn shortened(value: &Value) -> String {
+    let text = printable(&value.to_string());
     if text.chars().count() > 60 { text.chars().take(57).collect::<String>() + "…" } else { text }
 }
 
-fn size(keys: &Map<String, Value>, key: &'static str) -> Result<usize, ConfigError> {
-    let value = keys.get(key).unwrap_or(&Value::Null);
+/// A size, by GPT-2's name or by the name that all families share.
+fn size(
+    keys: &Map<String, Value>,
+    key: &'static str,
+    general: &'static str,
+    absent: usize,
+) -> Result<usize, ConfigError> {
+    match (keys.get(key), keys.get(general)) {
+        (None, None) => Ok(absent),
+        (Some(value), None) => whole(key, value),
+        (None, Some(value)) => whole(general, value),
+        (Some(value), Some(other)) if value == other => whole(key, value),
+        (Some(value), Some(_)) => {
+            let expected = "the same number as under its general name (hidden_size, \
+                            max_position_embeddings, num_attention_heads, num_hidden_layers)";
+            Err(refused(key, value, expected))
+        }
+    }
+}
+
+fn whole(key: &'static str, value: &Value) -> Result<usize, ConfigError> {
     let size = value.as_u64().and_then(|n| usize::try_from(n).ok());
     size.ok_or_else(|| refused(key, value, "a whole number"))
 }
@@ -358,7 +407,7 @@ fn number(
     otherwise: f64,
 ) -> Result<f64, ConfigError> {
     match keys.get(key) {
-        None | Some(Value::Null) => Ok(otherwise),
+        None => Ok(otherwise),
         Some(value) => value.as_f64().ok_or_else(|| refused(key, value, "a number")),
     }
 }
@@ -369,7 +418,7 @@ fn flag(
     otherwise: bool,
 ) -> Result<bool, ConfigError> {
     match keys.get(key) {
-        None | Some(Value::Null) => Ok(otherwise),
+        None => Ok(otherwise),
         Some(value) => value.as_bool().ok_or_else(|| refused(key, value, "true or false")),
     }
 }
@@ -419,7 +468,7 @@ mod tests {
         assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
         assert!(message("n_layer", json!(-1)).contains("whole number"));
         assert!(message("vocab_size", json!(u64::MAX)).contains("at most"));
-        assert!(message("scale_attn_weights", json!(false)).contains("true or nothing"));
+        assert!(message("scale_attn_weights", json!(false)).ends_with("expected true"));
         assert!(message("activation_function", json!("mish")).contains("gelu_new"));
         assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
         let huge =
@@ -428,14 +477,119 @@ mod tests {
         assert!(message("n_layer", json!(1025)).contains("at most 1024"));
     }
 
+    /// As `GPT2Config` of transformers 5.23 has it: what a key means that is not there, other names of a key, and what
+    /// is refused there too.
     #[test]
-    fn absent_keys_mean_what_hugging_face_means() {
-        let config = with("n_inner", Value::Null).unwrap();
-        assert_eq!(config.hidden, 64);
-        assert!(with("tie_word_embeddings", Value::Null).unwrap().tied);
+    fn keys_mean_what_hugging_face_means() {
+        let empty = Gpt2Config::from_json(r#"{"model_type": "gpt2"}"#).unwrap();
         assert_eq!(
-            with("activation_function", json!("swish")).unwrap().activation,
-            Activation::Silu
+            empty,
+            Gpt2Config {
+                vocabulary: 50257,
+                context: 1024,
+                width: 768,
+                heads: 12,
+                layers: 12,
+                hidden: 3072,
+                epsilon: 1e-5,
+                activation: Activation::GeluTanh,
+                bias: true,
+                tied: true,
+                dropout: 0.1,
+            }
         );
+        // Each key is read: another value of it is another model.
+        let other = Gpt2Config {
+            vocabulary: 7,
+            context: 3,
+            width: 6,
+            heads: 3,
+            layers: 2,
+            hidden: 5,
+            epsilon: 0.125,
+            activation: Activation::Relu,
+            bias: false,
+            tied: false,
+            dropout: 0.5,
+        };
+        assert_eq!(Gpt2Config::from_json(&other.to_json()), Ok(other));
+        assert_eq!(with("n_inner", Value::Null).unwrap().hidden, 64);
+        for (name, activation) in ACTIVATIONS {
+            assert_eq!(with("activation_function", json!(name)).unwrap().activation, activation);
+        }
+        let general = r#"{"model_type": "gpt2", "hidden_size": 6, "num_attention_heads": 3,
+            "num_hidden_layers": 2, "max_position_embeddings": 5, "vocab_size": 4}"#;
+        let general = Gpt2Config::from_json(general).unwrap();
+        assert_eq!((general.width, general.heads, general.layers, general.context), (6, 3, 2, 5));
+        assert_eq!((general.vocabulary, general.hidden), (4, 24));
+        assert!(with("hidden_size", json!(16)).is_ok());
+        assert!(with("hidden_size", json!(17)).unwrap_err().to_string().contains("n_embd"));
+        for key in [
+            "n_embd",
+            "n_head",
+            "n_layer",
+            "n_positions",
+            "vocab_size",
+            "tie_word_embeddings",
+            "scale_attn_weights",
+            "scale_attn_by_inverse_layer_idx",
+            "add_cross_attention",
+            "layer_norm_epsilon",
+            "activation_function",
+            "resid_pdrop",
+            "attn_pdrop",
+            "embd_pdrop",
+        ] {
+            let message = with(key, Value::Null).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("key {key}: found null")), "{message}");
+        }
+        for (key, value) in [("add_cross_attention", true), ("scale_attn_weights", false)] {
+            assert!(with(key, json!(value)).is_err() && with(key, json!(!value)).is_ok());
+        }
+        assert!(with("scale_attn_by_inverse_layer_idx", json!(true)).is_err());
+        // The order of the same products and sums, at higher precision: nothing changes in this arithmetic.
+        assert!(with("reorder_and_upcast_attn", json!(true)).is_ok());
+    }
+
+    #[test]
+    fn numbers_are_said_as_they_are() {
+        let most = Gpt2Config { layers: i64::MAX as usize, ..Gpt2Config::default() };
+        assert_eq!(
+            most.validate().unwrap_err().to_string(),
+            "layers is 9223372036854775807; it must be at most 1024"
+        );
+        let dropout = Gpt2Config { dropout: 1e308, ..Gpt2Config::default() };
+        assert_eq!(
+            dropout.validate().unwrap_err().to_string(),
+            "dropout is 1e308; it must be at least 0 and below 1"
+        );
+        assert_eq!(
+            [0.0, -0.5, 1e-5, f64::NAN, 123456.0].map(decimal),
+            ["0", "-0.5", "1e-5", "NaN", "123456"]
+        );
+    }
+
+    /// A parameter is a vector or a matrix by what it is, whatever the sizes: as GPT-2 in transformers has them.
+    #[test]
+    fn vectors_are_gains_and_biases() {
+        for config in [
+            Gpt2Config::default(),
+            Gpt2Config {
+                vocabulary: 1,
+                context: 1,
+                width: 1,
+                heads: 1,
+                hidden: 1,
+                tied: false,
+                ..Gpt2Config::default()
+            },
+        ] {
+            for (name, shape) in config.parameter_shapes() {
+                let layer =
+                    ["token", "position", "qkv", "projection", "expanded", "contracted", "head"];
+                let table = layer.iter().any(|l| name.ends_with(&format!("{l}.weight")));
+                assert_eq!(is_vector(&name), !table, "{name} {shape}");
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What a model is trained and measured on: tokens, random windows of them, and a part held back.
 
 use crate::model::IGNORED;
-use crate::streams;
+use crate::{streams, words};
 use probability::permutation::Permutation;
 use probability::random::Random;
 use thiserror::Error;
@@ -11,8 +11,9 @@ use thiserror::Error;
 pub enum CorpusError {
     /// A text that is shorter than one window.
     #[error(
-        "the {part} has {found} tokens, but a window takes {needed} (the context and the token after \
-         it): give a longer text or a shorter context"
+        "the {part} has {}, but a window takes {needed} (the context and the token after it): give a \
+         longer text or a shorter context",
+        words::of(*found, "token")
     )]
     Short {
         /// Which part of the text.
@@ -135,6 +136,20 @@ impl Corpus {
         }
     }
 
+    /// Windows of `length` tokens that a pass takes.
+    ///
+    /// ```
+    /// let corpus = transformer::Corpus::text((0..100).collect(), 0.1, 8)?;
+    /// assert_eq!(corpus.windows_of_a_pass(8), 10); // of 89 targets, and one window's worth is left out
+    /// # Ok::<(), transformer::corpus::CorpusError>(())
+    /// ```
+    pub fn windows_of_a_pass(&self, length: usize) -> usize {
+        match self.end {
+            Some(_) => self.starts.len(),
+            None => ((self.train.len() - 1) / length).saturating_sub(1).max(1),
+        }
+    }
+
     /// Where the targets of window number `window` begin.
     fn start(&self, seed: u64, window: u64, length: usize) -> usize {
         if self.end.is_some() {
@@ -146,12 +161,38 @@ impl Corpus {
         // The first token is nobody's target. A pass leaves out one window's worth, or what is left
         // over if there is but one, so that it can begin at any of as many places.
         let targets = self.train.len() - 1;
-        let windows = (targets / length).saturating_sub(1).max(1);
+        let windows = self.windows_of_a_pass(length);
         let slack = targets - windows * length;
         let random = Random::new(seed, streams::WINDOWS, (window / windows as u64) as u32);
         let order = Permutation::new(windows as u64, random);
         let place = order.at(window % windows as u64) as usize;
         1 + random.below(0, slack as u64 + 1) as usize + length * place
+    }
+
+    /// Windows of [`Corpus::validation_windows`] with at most so many tokens together (one window at the least),
+    /// from everywhere in the validation part: all of it if it is not longer.
+    ///
+    /// ```
+    /// let corpus = transformer::Corpus::text((0..1000).collect(), 0.5, 10)?;
+    /// let sample = corpus.validation_sample(10, 50);
+    /// let first: Vec<u32> = sample.iter().map(|window| window.tokens[0]).collect();
+    /// assert_eq!(first, [500, 600, 700, 800, 900]);
+    /// assert_eq!(corpus.validation_sample(10, 1000), corpus.validation_windows(10));
+    /// # Ok::<(), transformer::corpus::CorpusError>(())
+    /// ```
+    pub fn validation_sample(&self, length: usize, tokens: usize) -> Vec<Window> {
+        let most = tokens / length;
+        match self.end {
+            None => {
+                let count = self.validation.len().saturating_sub(1).div_ceil(length);
+                spread(count, most).map(|i| window(&self.validation, i * length, length)).collect()
+            }
+            Some(end) => {
+                let mut all = packed(&self.validation, end, length);
+                let (count, empty) = (all.len(), || Window { tokens: vec![], targets: vec![] });
+                spread(count, most).map(|i| std::mem::replace(&mut all[i], empty())).collect()
+            }
+        }
     }
 
     /// The whole validation part in windows of `length` tokens; every token is predicted once, except
@@ -162,6 +203,12 @@ impl Corpus {
             Some(end) => packed(&self.validation, end, length),
         }
     }
+}
+
+/// Windows of `all` that are as far apart as they can be, at most `most` and at least one of them.
+fn spread(all: usize, most: usize) -> impl Iterator<Item = usize> {
+    let taken = all.min(most.max(1));
+    (0..taken).map(move |i| (i as u128 * all as u128 / taken as u128) as usize)
 }
 
 /// A stream in windows that overlap by the one token between input and target; the last is filled up
@@ -175,13 +222,13 @@ impl Corpus {
 /// ```
 pub fn windows(stream: &[u32], length: usize) -> Vec<Window> {
     let last = stream.len().saturating_sub(1);
-    (0..last)
-        .step_by(length)
-        .map(|start| {
-            let end = (start + length).min(last);
-            padded(stream[start..end].to_vec(), stream[start + 1..=end].to_vec(), length)
-        })
-        .collect()
+    (0..last).step_by(length).map(|start| window(stream, start, length)).collect()
+}
+
+/// The window of a stream that begins at a token which another one follows.
+fn window(stream: &[u32], start: usize, length: usize) -> Window {
+    let end = (start + length).min(stream.len() - 1);
+    padded(stream[start..end].to_vec(), stream[start + 1..=end].to_vec(), length)
 }
 
 /// Documents in windows that begin with a document's start.
@@ -237,6 +284,25 @@ mod tests {
                 let n = w.targets.iter().filter(|&&t| t != IGNORED).count();
                 prop_assert_eq!(&w.tokens[1..n], &w.targets[..n - 1]);
             }
+        }
+
+        /// A sample is of windows of the whole, in their order, of no more tokens than asked for, and all where
+        /// that is enough; between two neighbours as many windows are left out, but for one.
+        #[test]
+        fn a_sample_comes_from_everywhere(
+            stream in prop::collection::vec(0u32..9, 2..200), length in 1usize..20, tokens in 0usize..250, documents: bool,
+        ) {
+            let end = documents.then_some(0);
+            let corpus = Corpus { train: vec![0], validation: stream, starts: vec![], end };
+            let (all, sample) = (corpus.validation_windows(length), corpus.validation_sample(length, tokens));
+            let taken = all.len().min((tokens / length).max(1));
+            prop_assert_eq!(sample.len(), taken);
+            prop_assert!(taken == 1 || taken * length <= tokens);
+            let places: Vec<usize> = spread(all.len(), tokens / length).collect();
+            prop_assert!(sample.iter().zip(&places).all(|(window, i)| *window == all[*i]));
+            let steps: Vec<usize> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let (least, most) = (steps.iter().min(), steps.iter().max());
+            prop_assert!(least.zip(most).is_none_or(|(least, most)| *least >= 1 && most - least <= 1));
         }
 
         #[test]

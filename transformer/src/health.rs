@@ -197,9 +197,11 @@ pub struct Health {
 pub(crate) const GROWTH: f64 = 300.0;
 /// Of attention, over ln of the visible keys; 1 is rounded.
 const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
+/// Share of an activation's units that may be dead.
+pub(crate) const DEAD: f64 = 0.5;
 /// How many times the limit of stability a healthy learning rate may be far from a minimum, where steps that climb
 /// one valley land in a flatter one.
-const BORNE: f64 = 16.0;
+pub(crate) const BORNE: f64 = 16.0;
 /// Batches that the noise of gradients is measured on.
 const NOISE: u64 = 8;
 
@@ -302,7 +304,7 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
         all.push(Measure::new("saturated queries", a.saturated, (0.0, 0.9)).at(&a.name));
     }
     for (name, share) in &signs.dead {
-        all.push(Measure::new("dead units", *share, (0.0, 0.5)).at(name));
+        all.push(Measure::new("dead units", *share, (0.0, DEAD)).at(name));
     }
     let unmoved = signs.unmoved.len() as f64;
     all.push(Measure::new("parameters without gradient", unmoved, (0.0, 0.0)));

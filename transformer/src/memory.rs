@@ -1,31 +1,211 @@
-//! Whether a recording fits this machine: asked before its memory is, so that the answer can be a
+//! Whether something fits the memory that this process may have: asked before it is taken, so that the answer can be a
 //! message.
+//!
+//! On Linux that is the least of what the machine has available (with swap), what the control groups of the process
+//! leave (versions 1 and 2, every level up to the root), and what `ulimit -v` and `ulimit -d` leave of its address
+//! space and data. Elsewhere the allocator is asked.
 
-use crate::ModelError;
+use std::fmt;
+use std::fs::read_to_string;
+use std::path::{Component, Path, PathBuf};
+use thiserror::Error;
 
-/// Refuses what needs more memory than the machine has, swap included. Where the system does not tell
-/// how much that is, the allocator is asked.
-pub(crate) fn afford(needed: u128) -> Result<(), ModelError> {
-    let there = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
-    let fits = match there {
-        Some(there) => needed <= there,
+/// More memory than this process may have.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("this takes {} of memory{}", bytes(*needed), room.as_ref().map_or(String::new(), |room| format!(" and {room}")))]
+pub struct MemoryError {
+    /// Bytes that are needed.
+    pub needed: u128,
+    /// What there is, if the system tells.
+    pub room: Option<Room>,
+}
+
+/// Memory that this process may still take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u128,
+    /// What allows no more.
+    pub limit: Limit,
+}
+
+/// What limits a process's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The machine: memory and swap that nothing else uses.
+    Machine,
+    /// A control group, by its directory: of a container, a service or a batch job.
+    ControlGroup(PathBuf),
+    /// The address space, `ulimit -v`.
+    AddressSpace,
+    /// The data segment, `ulimit -d`.
+    Data,
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = bytes(self.bytes);
+        match &self.limit {
+            Limit::Machine => write!(f, "the machine has {bytes} available"),
+            Limit::ControlGroup(group) => {
+                write!(f, "the control group {} leaves {bytes}", group.display())
+            }
+            Limit::AddressSpace => {
+                write!(f, "the limit of the address space (ulimit -v) leaves {bytes}")
+            }
+            Limit::Data => write!(f, "the limit of data (ulimit -d) leaves {bytes}"),
+        }
+    }
+}
+
+/// Less than this is not asked for.
+const SMALL: u128 = 1 << 20;
+
+/// Refuses what needs more memory than this process may have. Where the system does not tell how much that is, the
+/// allocator is asked.
+///
+/// ```
+/// assert!(transformer::memory::afford(1 << 20).is_ok());
+/// let error = transformer::memory::afford(1 << 60).unwrap_err().to_string();
+/// assert!(error.starts_with("this takes 1.15 EB of memory"), "{error}");
+/// ```
+///
+/// # Errors
+/// What is needed, and what limits it.
+pub fn afford(needed: u128) -> Result<(), MemoryError> {
+    if needed <= SMALL {
+        return Ok(());
+    }
+    afford_of(room(), needed)
+}
+
+/// As [`afford`], of the room that there was when the first part of what is needed was not taken yet: memory that was
+/// taken and not written to does not show.
+///
+/// # Errors
+/// As [`afford`].
+pub fn afford_of(room: Option<Room>, needed: u128) -> Result<(), MemoryError> {
+    let fits = match &room {
+        Some(room) => needed <= room.bytes,
         None => usize::try_from(needed)
             .is_ok_and(|needed| Vec::<u8>::new().try_reserve_exact(needed).is_ok()),
     };
-    if fits { Ok(()) } else { Err(ModelError::Memory { needed, there }) }
+    if fits { Ok(()) } else { Err(MemoryError { needed, room }) }
 }
 
-/// Bytes of memory and swap, from Linux's `/proc/meminfo`.
-fn total(meminfo: &str) -> Option<u128> {
-    let kibibytes = |key: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u128>().ok()
-    };
-    Some(1024 * (kibibytes("MemTotal:")? + kibibytes("SwapTotal:").unwrap_or(0)))
+/// Refuses threads whose stacks the address space does not hold.
+///
+/// # Errors
+/// What they need, and what limits it.
+pub fn afford_threads(threads: usize) -> Result<(), MemoryError> {
+    let needed = threads as u128 * STACK;
+    let least = limits(Path::new("/")).into_iter().min_by_key(|room| room.bytes);
+    match least {
+        Some(room) if needed > room.bytes => Err(MemoryError { needed, room: Some(room) }),
+        _ => Ok(()),
+    }
+}
+
+/// Address space of a thread's stack, and of the heap that the allocator keeps for it.
+const STACK: u128 = (2 << 20) + (1 << 20);
+
+/// What this process may still take, and what allows no more; none where the system does not tell.
+pub fn room() -> Option<Room> {
+    room_below(Path::new("/"))
+}
+
+/// As [`room`], of a system whose files lie below `root`.
+fn room_below(root: &Path) -> Option<Room> {
+    let rooms = available(root).into_iter().chain(limits(root)).chain(control_groups(root));
+    rooms.min_by_key(|room| room.bytes)
+}
+
+/// What the machine has left: what the kernel would give without swapping, and free swap.
+fn available(root: &Path) -> Option<Room> {
+    let text = read_to_string(root.join("proc/meminfo")).ok()?;
+    let or_all = |key, all| kibibytes(&text, key).or_else(|| kibibytes(&text, all));
+    let bytes = or_all("MemAvailable:", "MemTotal:")?
+        + or_all("SwapFree:", "SwapTotal:").unwrap_or_default();
+    Some(Room { bytes, limit: Limit::Machine })
+}
+
+/// A line `key n kB`, in bytes.
+fn kibibytes(text: &str, key: &str) -> Option<u128> {
+    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u128>().ok().map(|n| 1024 * n)
+}
+
+/// What `ulimit` leaves.
+fn limits(root: &Path) -> Vec<Room> {
+    let read = |name: &str| read_to_string(root.join("proc/self").join(name)).unwrap_or_default();
+    let limits = read("limits");
+    let kinds = [
+        ("Max address space", "VmSize:", Limit::AddressSpace),
+        ("Max data size", "VmData:", Limit::Data),
+    ];
+    let mut rooms = Vec::new();
+    for (name, used, limit) in kinds {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name));
+        // The first number is the one that counts; "unlimited" is none.
+        let most = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u128>().ok());
+        let Some(most) = most else { continue };
+        let used = kibibytes(&read("status"), used).unwrap_or_default();
+        rooms.push(Room { bytes: most.saturating_sub(used + SLACK), limit });
+    }
+    rooms
+}
+
+/// Address space that the allocator takes beyond what is asked for.
+const SLACK: u128 = 64 << 20;
+
+/// What the control groups leave, from the process's own up to the root: memory limited there is limited here. Pages
+/// of files that were not used lately are given back when memory is needed, and count as free.
+fn control_groups(root: &Path) -> Vec<Room> {
+    let mut rooms = Vec::new();
+    let text = read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
+    for line in text.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let (mounts, names): (&[&str], _) = if controllers.is_empty() {
+            let names = ["memory.max", "memory.current", "inactive_file "];
+            (&["sys/fs/cgroup", "sys/fs/cgroup/unified"], names)
+        } else if controllers.split(',').any(|c| c == "memory") {
+            let names = ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "];
+            (&["sys/fs/cgroup/memory"], names)
+        } else {
+            continue;
+        };
+        // In a container the path may be one outside; what is mounted then is the group itself.
+        let normal = |c: Component<'_>| match c {
+            Component::Normal(name) => Some(name.to_owned()),
+            _ => None,
+        };
+        let path: PathBuf = Path::new(path).components().filter_map(normal).collect();
+        for mount in mounts {
+            for group in path.ancestors() {
+                rooms.extend(control_group(&root.join(mount).join(group), names));
+            }
+        }
+    }
+    rooms
+}
+
+fn control_group(directory: &Path, [most, used, reclaimable]: [&str; 3]) -> Option<Room> {
+    /// Version 1 writes "no limit" as a number beyond any machine.
+    const NONE: u128 = 1 << 60;
+    let read = |name: &str| read_to_string(directory.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u128>().ok();
+    let most = number(most).filter(|n| *n < NONE)?;
+    let stat = read("memory.stat").unwrap_or_default();
+    let line = stat.lines().find_map(|line| line.strip_prefix(reclaimable));
+    let given_back = line.and_then(|n| n.trim().parse::<u128>().ok()).unwrap_or_default();
+    let used = number(used).unwrap_or_default().saturating_sub(given_back);
+    let limit = Limit::ControlGroup(directory.to_owned());
+    Some(Room { bytes: most.saturating_sub(used), limit })
 }
 
 /// A number of bytes for people: three digits and a unit.
-pub(crate) fn bytes(n: u128) -> String {
+pub fn bytes(n: u128) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if n < 1000 {
         return format!("{n} bytes");
@@ -43,12 +223,100 @@ pub(crate) fn bytes(n: u128) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    /// A system of these files.
+    fn system(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    const MACHINE: (&str, &str) = (
+        "proc/meminfo",
+        "MemTotal: 16000000 kB\nMemFree: 3 kB\nMemAvailable: 8000000 kB\nSwapTotal: 100 kB\nSwapFree: 50 kB\n",
+    );
+    const FREE: (&str, &str) = (
+        "proc/self/limits",
+        "Limit  Soft Limit  Hard Limit  Units\nMax data size  unlimited  unlimited  bytes\nMax address space  \
+         unlimited  unlimited  bytes\n",
+    );
 
     #[test]
-    fn memory_and_swap_are_added() {
-        let text = "MemTotal:  16 kB\nMemFree: 3 kB\nSwapTotal:       4 kB\n";
-        assert_eq!(total(text), Some(20 * 1024));
-        assert_eq!(total("MemFree: 3 kB"), None);
+    fn what_is_available_counts_not_what_there_is() {
+        let root = system(&[MACHINE, FREE]);
+        let room = room_below(root.path()).unwrap();
+        assert_eq!(room, Room { bytes: 8_000_050 * 1024, limit: Limit::Machine });
+        // Kernels before 3.14 do not tell.
+        let root = system(&[("proc/meminfo", "MemTotal: 16 kB\nSwapTotal: 4 kB\n")]);
+        assert_eq!(room_below(root.path()).unwrap().bytes, 20 * 1024);
+        assert_eq!(room_below(Path::new("/nowhere/at/all")), None);
+    }
+
+    #[test]
+    fn the_least_limit_counts_and_is_named() {
+        let status = ("proc/self/status", "VmSize:\t  300000 kB\nVmData:\t 100000 kB\n");
+        let limited = |name: &str| format!("{name}  1073741824  unlimited  bytes\n");
+        for (name, used, said) in [
+            ("Max address space", 300_000 * 1024, "ulimit -v"),
+            ("Max data size", 100_000 * 1024, "ulimit -d"),
+        ] {
+            let root = system(&[MACHINE, status, ("proc/self/limits", &limited(name))]);
+            let room = room_below(root.path()).unwrap();
+            assert_eq!(room.bytes, (1 << 30) - used - SLACK);
+            assert!(room.to_string().contains(said), "{room}");
+        }
+    }
+
+    /// Of version 2 and of version 1; of the group itself, of one above it, and of a container's.
+    #[test]
+    fn control_groups_are_asked_at_every_level() {
+        let (two, one) = ("0::/a/b\n", "4:memory:/a/b\n3:cpu:/\n");
+        let gigabyte = "1073741824\n";
+        for (groups, at) in [
+            (two, "sys/fs/cgroup/a/b"),
+            (two, "sys/fs/cgroup/a"),
+            (two, "sys/fs/cgroup"),
+            (two, "sys/fs/cgroup/unified/a"),
+            (one, "sys/fs/cgroup/memory/a/b"),
+            (one, "sys/fs/cgroup/memory/a"),
+            (one, "sys/fs/cgroup/memory"),
+            ("0::/../../a/b\n", "sys/fs/cgroup"),
+        ] {
+            let names = if groups == one {
+                ["memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"]
+            } else {
+                ["memory.max", "memory.current", "inactive_file"]
+            };
+            let file = |name: &str| format!("{at}/{name}");
+            let stat = format!("anon 5\n{} 48576\nslab 7\n", names[2]);
+            let root = system(&[
+                MACHINE,
+                FREE,
+                ("proc/self/cgroup", groups),
+                (&file(names[0]), gigabyte),
+                (&file(names[1]), "100048576\n"),
+                (&file("memory.stat"), &stat),
+            ]);
+            let room = room_below(root.path()).unwrap();
+            assert_eq!(room.bytes, (1 << 30) - 100_000_000, "{groups} {at}");
+            let said = format!("control group {} leaves 974 MB", root.path().join(at).display());
+            assert!(room.to_string().contains(&said), "{room}");
+        }
+        // No limit, as the two versions write it.
+        for (name, none) in
+            [("memory.max", "max"), ("memory.limit_in_bytes", "9223372036854771712")]
+        {
+            let (two, one) =
+                (format!("sys/fs/cgroup/a/{name}"), format!("sys/fs/cgroup/memory/a/{name}"));
+            let groups = "0::/a\n4:memory:/a\n";
+            let root = system(&[MACHINE, ("proc/self/cgroup", groups), (&two, none), (&one, none)]);
+            assert_eq!(room_below(root.path()).unwrap().limit, Limit::Machine);
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! A recorded GPT-2: parameters, a batch of tokens, logits, the loss.
 
-use crate::config::{ConfigError, Gpt2Config};
+use crate::config::{ConfigError, Gpt2Config, is_vector};
 use crate::layers::{self, Context};
-use crate::{VocabularyLoss, memory, streams};
+use crate::memory::{self, MemoryError};
+use crate::{VocabularyLoss, streams, words};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
+use probability::dropout;
 use probability::random::Random;
 use probability::softmax::Softmax;
+use std::num::NonZeroUsize;
 use thiserror::Error;
 
 /// Which of the two recordings of one model. Their values and gradients are equal.
@@ -43,7 +46,7 @@ pub enum ModelError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// A sequence longer than the model's positions.
-    #[error("sequences of {found} tokens: the model has positions for 1 to {context}")]
+    #[error("sequences of {}: the model has positions for 1 to {context}", words::of(*found, "token"))]
     Length {
         /// The length asked for.
         found: usize,
@@ -51,7 +54,7 @@ pub enum ModelError {
         context: usize,
     },
     /// A batch of another size than recorded.
-    #[error("a batch of {found} tokens where {expected} were recorded")]
+    #[error("a batch of {} where {expected} were recorded", words::of(*found, "token"))]
     Batch {
         /// Tokens of the recording.
         expected: usize,
@@ -71,18 +74,9 @@ pub enum ModelError {
         /// Number of tokens of the vocabulary.
         vocabulary: usize,
     },
-    /// More memory than there is.
-    #[error(
-        "this takes {} of memory{}: take a smaller batch, context or model",
-        memory::bytes(*needed),
-        there.map_or(String::new(), |there| format!(" and the machine has {}", memory::bytes(there)))
-    )]
-    Memory {
-        /// Bytes of the recording.
-        needed: u128,
-        /// Bytes of the machine, swap included, if it tells.
-        there: Option<u128>,
-    },
+    /// More memory than this process may have.
+    #[error("{0}: take a smaller batch, context or model")]
+    Memory(#[from] MemoryError),
     /// A batch without a token to be predicted.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
@@ -130,10 +124,43 @@ impl<T: Real> Gpt2<T> {
         seed: u64,
     ) -> Result<Self, ModelError> {
         let form = (form, Without::default());
-        Self::write_down(config, sequences, length, form, seed, |r, _| {
+        Self::write_down(
+            config,
+            sequences,
+            length,
+            form,
+            (seed, VocabularyLoss::default()),
+            |r, _| {
+                memory::afford(r.bytes())?;
+                Ok(r.finish())
+            },
+        )
+    }
+
+    /// As [`Gpt2::record`] in the fused form, with the loss in chunks of so many tokens: what training does where the
+    /// vocabulary is large, in small.
+    pub(crate) fn record_in_chunks(
+        config: &Gpt2Config,
+        sequences: usize,
+        length: usize,
+        chunk: usize,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (Form::Fused, Without::default());
+        let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk) };
+        Self::write_down(config, sequences, length, form, (seed, loss), |r, _| {
             memory::afford(r.bytes())?;
             Ok(r.finish())
         })
+    }
+
+    /// Whether a recording for training computes cheap values again instead of keeping them: where they would take
+    /// much memory, and their time is small beside that of products this wide.
+    pub fn recomputes(config: &Gpt2Config, sequences: usize, length: usize) -> bool {
+        /// Layers × tokens × width; what is kept would take 30 bytes for each of these.
+        const LARGE: usize = 1 << 20;
+        let size = config.layers.saturating_mul(sequences.saturating_mul(length));
+        size.saturating_mul(config.width) >= LARGE
     }
 
     /// As [`Gpt2::record`] in the fused form, in the least memory, for training: of all values and
@@ -144,16 +171,19 @@ impl<T: Real> Gpt2<T> {
         length: usize,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        /// Layers × tokens × width from which on cheap values are computed again: they would take
-        /// 30 bytes for each of these, and their time is small beside that of products this wide.
-        const LARGE: usize = 1 << 20;
-        let size = config.layers.saturating_mul(sequences.saturating_mul(length));
-        let recompute = size.saturating_mul(config.width) >= LARGE;
+        let recompute = Self::recomputes(config, sequences, length);
         let form = (Form::Fused, Without::default());
-        Self::write_down(config, sequences, length, form, seed, |mut r, loss| {
-            memory::afford(r.bytes_for_training(loss, recompute))?;
-            Ok(r.finish_for_training(loss, recompute))
-        })
+        Self::write_down(
+            config,
+            sequences,
+            length,
+            form,
+            (seed, VocabularyLoss::default()),
+            |mut r, loss| {
+                memory::afford(r.bytes_for_training(loss, recompute))?;
+                Ok(r.finish_for_training(loss, recompute))
+            },
+        )
     }
 
     /// As [`Gpt2::record`] in the textbook's form, without some of its parts.
@@ -165,10 +195,17 @@ impl<T: Real> Gpt2<T> {
         seed: u64,
     ) -> Result<Self, ModelError> {
         let form = (Form::Textbook, without);
-        Self::write_down(config, sequences, length, form, seed, |r, _| {
-            memory::afford(r.bytes())?;
-            Ok(r.finish())
-        })
+        Self::write_down(
+            config,
+            sequences,
+            length,
+            form,
+            (seed, VocabularyLoss::default()),
+            |r, _| {
+                memory::afford(r.bytes())?;
+                Ok(r.finish())
+            },
+        )
     }
 
     /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
@@ -179,7 +216,7 @@ impl<T: Real> Gpt2<T> {
         form: Form,
     ) -> Result<Self, ModelError> {
         let form = (form, Without::default());
-        Self::write_down(config, sequences, length, form, 0, |r, _| {
+        Self::write_down(config, sequences, length, form, (0, VocabularyLoss::default()), |r, _| {
             memory::afford(r.bytes_forward_only())?;
             Ok(r.finish_forward_only())
         })
@@ -190,11 +227,11 @@ impl<T: Real> Gpt2<T> {
         sequences: usize,
         length: usize,
         form: (Form, Without),
-        seed: u64,
+        (seed, loss): (u64, VocabularyLoss),
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
         let (recorder, Values { tokens, positions, targets, step, logits, loss }) =
-            Self::written(config, sequences, length, form, seed)?;
+            Self::written(config, sequences, length, form, (seed, loss))?;
         let mut tape = finish(recorder, loss)?;
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
@@ -213,7 +250,9 @@ impl<T: Real> Gpt2<T> {
         form: Form,
     ) -> Result<u128, ModelError> {
         let form = (form, Without::default());
-        Ok(Self::written(config, sequences, length, form, 0)?.0.bytes())
+        Ok(Self::written(config, sequences, length, form, (0, VocabularyLoss::default()))?
+            .0
+            .bytes())
     }
 
     /// The step as it is written down, before memory is taken for it.
@@ -222,7 +261,7 @@ impl<T: Real> Gpt2<T> {
         sequences: usize,
         length: usize,
         (form, without): (Form, Without),
-        seed: u64,
+        (seed, in_chunks): (u64, VocabularyLoss),
     ) -> Result<(Recorder<T>, Values), ModelError> {
         config.validate()?;
         if length == 0 || length > config.context {
@@ -234,8 +273,7 @@ impl<T: Real> Gpt2<T> {
         let tokens = r.input("tokens", row)?; // 1×n
         let positions = r.input("positions", row)?; // 1×n
         let targets = r.input("targets", row)?; // 1×n
-        let step =
-            if config.dropout > 0.0 { Some(r.input("step", Shape::new(1, 1))?) } else { None };
+        let step = if config.dropout > 0.0 { Some(r.input("step", dropout::STEP)?) } else { None };
         let dropout = step.map(|step| (step, seed));
         let c = Context { config, length, form, without, dropout };
 
@@ -245,7 +283,7 @@ impl<T: Real> Gpt2<T> {
         }
         let (x, table) = layers::output(c, r, x, token_table)?; // d×n, d×V
         let (logits, loss) = match form {
-            Form::Fused => (None, r.push("loss", VocabularyLoss, [table, x, targets])?), // 1×1
+            Form::Fused => (None, r.push("loss", in_chunks, [table, x, targets])?), // 1×1
             Form::Textbook => {
                 let logits = layers::logits(r, x, table)?; // V×n
                 let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
@@ -267,7 +305,7 @@ impl<T: Real> Gpt2<T> {
             let values = &mut self.tape.parameters_mut()[parameter.range];
             if name.ends_with(".bias") {
                 values.fill(T::zero());
-            } else if parameter.shape.columns == 1 {
+            } else if is_vector(name) {
                 values.fill(T::one());
             } else {
                 let writes =
@@ -310,7 +348,8 @@ impl<T: Real> Gpt2<T> {
     /// Sets the step number that selects dropout's masks, or none for evaluation.
     pub fn set_step(&mut self, step: Option<u64>) {
         if let Some(var) = self.step {
-            self.tape.set(var, &[T::from_f64(step.map_or(-1.0, |s| s as f64))]);
+            let step = step.map_or(dropout::EVALUATION, dropout::step);
+            self.tape.set(var, &step.map(T::from_f64));
         }
     }
 

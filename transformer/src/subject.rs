@@ -5,12 +5,14 @@
 //! learn which arithmetic failed. Whoever composes a model from the crates implements [`Subject`] and
 //! gets all of that.
 
+use crate::check::initialised;
 use crate::corpus::Corpus;
 use crate::model::{Form, Gpt2, IGNORED, ModelError};
 use crate::trainer::sequences_at_once;
 use crate::{Gpt2Config, TrainingConfig};
 use calculus::{Tape, Var};
 use linalg::Real;
+use probability::dropout;
 use std::sync::Arc;
 
 /// A recorded step and its loss.
@@ -57,6 +59,22 @@ pub trait Subject: Sync {
     /// As [`Subject::record`].
     fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record()
+    }
+
+    /// The same step on a few tokens of its batches, where those take too long to differentiate twice.
+    fn fewer(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// The same step of a model of twice the width, with its parameters before training; none where there is none.
+    fn larger(&self) -> Option<(Self, Vec<f32>)>
+    where
+        Self: Sized,
+    {
+        None
     }
 
     /// Bytes that [`Subject::record`] takes, or [`Subject::record_in_full`], where it is known before;
@@ -195,7 +213,7 @@ impl Subject for GptStep<'_> {
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
         ];
         if self.config.dropout > 0.0 {
-            batch.push(Given { name: "step", elements: vec![number as f64] });
+            batch.push(Given { name: "step", elements: dropout::step(number).into() });
         }
         batch
     }
@@ -206,6 +224,18 @@ impl Subject for GptStep<'_> {
 
     fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record_form(Form::Textbook)
+    }
+
+    fn fewer(&self) -> Option<Self> {
+        const FEW: usize = 32;
+        Some(self.smaller(1, FEW))
+    }
+
+    fn larger(&self) -> Option<(Self, Vec<f32>)> {
+        let (width, hidden) = (2 * self.config.width, 2 * self.config.hidden);
+        let config = Gpt2Config { width, hidden, ..self.config.clone() };
+        let parameters = initialised(&config, self.seed).ok()?;
+        Some((GptStep { config, ..self.clone() }, parameters))
     }
 
     fn bytes<T: Real>(&self, in_full: bool) -> Result<u128, ModelError> {

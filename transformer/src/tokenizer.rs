@@ -1,8 +1,11 @@
 //! Text as tokens: bytes, or the characters that a text uses.
 //!
 //! On disk: the `tokenizer.json` of Hugging Face `tokenizers`, as a BPE model without merges, so that
-//! what is trained here is tokenised there in the same way.
+//! what is trained here is tokenised there in the same way; and a `tokenizer_config.json`, without which
+//! transformers' `AutoTokenizer` would put GPT-2's own way of splitting text in its place. One difference is
+//! left: a character that the vocabulary lacks is an error here, and is left out there.
 
+use crate::config::shortened;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
@@ -164,16 +167,30 @@ impl Tokenizer {
         serde_json::to_string_pretty(&tokenizer).expect("a tree of plain values") + "\n"
     }
 
-    /// Reads a `tokenizer.json` that [`Tokenizer::to_json`] wrote.
+    /// The `tokenizer_config.json` that goes with it: the class that takes `tokenizer.json` as it is.
+    pub fn hugging_face_config() -> String {
+        let config = json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "clean_up_tokenization_spaces": false,
+        });
+        serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n"
+    }
+
+    /// Reads a `tokenizer.json` that [`Tokenizer::to_json`] wrote, or one that does the same: every setting that could
+    /// make other tokens, or another text of them, is looked at.
     ///
     /// # Errors
-    /// A file that is not JSON, or a tokenizer of another kind.
+    /// A file that is not JSON, or a tokenizer of another kind, with the setting that makes it one.
     pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
         let foreign = |reason: String| TokenizerError::Foreign { reason };
         let json: Value = serde_json::from_str(text).map_err(|e| foreign(e.to_string()))?;
         let model = &json["model"];
         if model["type"] != "BPE" {
-            return Err(foreign(format!("its model is {}", model["type"])));
+            return Err(foreign(format!("its model is {}", shortened(&model["type"]))));
+        }
+        let bytes = json["pre_tokenizer"]["type"] == "ByteLevel";
+        if let Some(setting) = unsupported(&json, bytes) {
+            return Err(foreign(setting));
         }
         if model["merges"].as_array().is_none_or(|m| !m.is_empty()) {
             return Err(foreign("it merges tokens".to_owned()));
@@ -190,25 +207,61 @@ impl Tokenizer {
             let place = id.as_u64().and_then(|t| characters.get_mut(usize::try_from(t).ok()?));
             match place {
                 Some(place @ None) => *place = Some(character),
-                _ => return Err(foreign(format!("token {name:?} has number {id}"))),
+                _ => return Err(foreign(format!("token {name:?} has number {}", shortened(id)))),
             }
         }
         let characters: Vec<char> = characters.into_iter().flatten().collect();
-        if json["pre_tokenizer"]["type"] == "ByteLevel" {
+        if bytes {
             return if characters == byte_names() {
                 Ok(Tokenizer::Bytes)
             } else {
                 Err(foreign("its bytes are numbered in another order".to_owned()))
             };
         }
-        if !json["pre_tokenizer"].is_null() || !json["normalizer"].is_null() {
-            return Err(foreign("it changes the text before it looks up characters".to_owned()));
-        }
         if !characters.is_sorted() {
             return Err(foreign("its characters are not in the order of Unicode".to_owned()));
         }
         Ok(Tokenizer::Characters(characters))
     }
+}
+
+/// The first setting of a `tokenizer.json` that makes other tokens, or other text of tokens, than bytes or characters
+/// by themselves: its name, what it is, and what is supported.
+fn unsupported(json: &Value, bytes: bool) -> Option<String> {
+    fn is(kind: &str) -> impl Fn(&Value) -> bool {
+        move |v| v["type"] == kind
+    }
+    let nothing = |v: &Value| v.is_null();
+    let no_text = |v: &Value| v.is_null() || *v == "";
+    let no_token = |v: &Value| v.is_null() || v.as_array().is_some_and(Vec::is_empty);
+    let level = |v: &Value| v.is_null() || is("ByteLevel")(v);
+    let no_space = |v: &Value| v.is_null() || (level(v) && v["add_prefix_space"] == false);
+    let (joiner, joins) = match bytes {
+        true => (r#"{"type": "ByteLevel"}"#, is("ByteLevel")),
+        false => (r#"{"type": "Fuse"}"#, is("Fuse")),
+    };
+    let before = r#"null, or {"type": "ByteLevel", "add_prefix_space": false}"#;
+    let after = r#"null, or {"type": "ByteLevel"}"#;
+    let settings: [(&str, &dyn Fn(&Value) -> bool, &str); 13] = [
+        ("version", &|v| v == "1.0", "\"1.0\""),
+        ("truncation", &nothing, "null"),
+        ("padding", &nothing, "null"),
+        ("added_tokens", &no_token, "[]"),
+        ("normalizer", &nothing, "null"),
+        ("pre_tokenizer", &no_space, before),
+        ("post_processor", &level, after),
+        ("decoder", &joins, joiner),
+        ("model.dropout", &|v| v.is_null() || *v == 0.0, "null"),
+        // Of bytes none is unknown.
+        ("model.unk_token", &|v| bytes || v.is_null(), "null"),
+        ("model.continuing_subword_prefix", &no_text, "null"),
+        ("model.end_of_word_suffix", &no_text, "null"),
+        ("model.byte_fallback", &|v| v.is_null() || *v == false, "false"),
+    ];
+    settings.iter().find_map(|(name, fine, supported)| {
+        let value = json.pointer(&format!("/{}", name.replace('.', "/"))).unwrap_or(&Value::Null);
+        (!fine(value)).then(|| format!("{name} is {}; supported is {supported}", shortened(value)))
+    })
 }
 
 /// Tokens as bytes; what is none becomes 0xff, which UTF-8 never has.
@@ -284,6 +337,61 @@ mod tests {
         assert!(message(|j| j["model"]["vocab"]["ab"] = json!(3)).contains("not one character"));
         assert!(message(|j| j["model"]["vocab"]["d"] = json!(7)).contains("number 7"));
         assert!(message(|j| j["model"]["vocab"]["d"] = json!(2)).contains("number"));
-        assert!(message(|j| j["normalizer"] = json!({"type": "Lowercase"})).contains("changes"));
+    }
+
+    /// Settings that change tokens or text, of both kinds of tokenizer: each is refused by its name, and those that
+    /// change nothing are not.
+    #[test]
+    fn settings_that_change_tokens_are_refused_by_name() {
+        let of = |tokenizer: &Tokenizer, place: &str, value: &Value| {
+            let mut json: Value = serde_json::from_str(&tokenizer.to_json()).unwrap();
+            *json.pointer_mut(place).unwrap() = value.clone();
+            Tokenizer::from_json(&json.to_string())
+        };
+        let both = [Tokenizer::bytes(), Tokenizer::characters_of("ab c")];
+        let level = |space: bool| json!({"type": "ByteLevel", "add_prefix_space": space});
+        for (place, value) in [
+            ("/truncation", json!({"max_length": 8, "stride": 0})),
+            ("/padding", json!({"strategy": "BatchLongest"})),
+            ("/added_tokens", json!([{"id": 4, "content": "<|end|>", "special": true}])),
+            ("/normalizer", json!({"type": "NFC"})),
+            ("/normalizer", json!({"type": "Lowercase"})),
+            ("/normalizer", json!({"type": "Prepend", "prepend": "a"})),
+            ("/pre_tokenizer", level(true)),
+            ("/pre_tokenizer", json!({"type": "Whitespace"})),
+            ("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": []})),
+            ("/post_processor", json!({"type": "TemplateProcessing", "single": []})),
+            ("/decoder", Value::Null),
+            ("/decoder", json!({"type": "WordPiece", "prefix": "##"})),
+            ("/model/dropout", json!(0.1)),
+            ("/model/continuing_subword_prefix", json!("##")),
+            ("/model/end_of_word_suffix", json!("</w>")),
+            ("/model/byte_fallback", json!(true)),
+            ("/version", json!("2.0")),
+        ] {
+            for tokenizer in &both {
+                let message = of(tokenizer, place, &value).unwrap_err().to_string();
+                let name = place[1..].replace('/', ".");
+                assert!(message.contains(&format!("{name} is ")), "{place}: {message}");
+                assert!(message.contains("supported is"), "{message}");
+            }
+        }
+        // Of bytes none is unknown; of characters some are, and would become this token.
+        assert_eq!(of(&both[0], "/model/unk_token", &json!("a")), Ok(both[0].clone()));
+        let unknown = of(&both[1], "/model/unk_token", &json!("a")).unwrap_err().to_string();
+        assert!(unknown.contains("model.unk_token is \"a\""), "{unknown}");
+        for (place, value) in [
+            ("/post_processor", json!({"type": "ByteLevel", "trim_offsets": true})),
+            ("/model/dropout", json!(0.0)),
+            ("/model/continuing_subword_prefix", json!("")),
+            ("/model/ignore_merges", json!(true)),
+        ] {
+            for tokenizer in &both {
+                assert_eq!(of(tokenizer, place, &value), Ok(tokenizer.clone()), "{place}");
+            }
+        }
+        // GPT-2's own way of splitting words changes nothing where nothing is merged.
+        let words = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true});
+        assert_eq!(of(&both[0], "/pre_tokenizer", &words), Ok(both[0].clone()));
     }
 }

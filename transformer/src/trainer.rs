@@ -3,12 +3,12 @@
 use crate::corpus::Corpus;
 use crate::model::{Gpt2, IGNORED, ModelError};
 use crate::training_config::TrainingConfig;
-use crate::{Evaluation, Gpt2Config};
+use crate::{Evaluation, Gpt2Config, is_vector, memory};
 use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
-use calculus::{Tape, Var, clip};
+use calculus::{Parameter, Tape, Var, clip};
 use linalg::Real;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// A model in training: its recorded step, the optimiser, and where it stands.
 ///
@@ -45,12 +45,19 @@ impl<T: Real> Trainer<T> {
     /// Records the step and initialises the weights.
     ///
     /// # Errors
-    /// Sizes that contradict each other or that memory cannot address.
+    /// Sizes that contradict each other, or that take more memory than this process may have.
     pub fn new(config: TrainingConfig, model: &Gpt2Config) -> Result<Self, ModelError> {
         let sequences = sequences_at_once(config.batch, config.context);
+        let room = memory::room();
         let mut model = Gpt2::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
+        // The recording; what the rule of descent remembers; the bytes of a checkpoint while it is written.
+        let m = model.tape().memory();
+        let tape =
+            m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
+        let more = parameters as u128 * (2 + 6) * size_of::<T>() as u128;
+        memory::afford_of(room, tape as u128 + more)?;
         let optimizer = config.optimizer(parameters, matrices(model.tape()));
         let size = config.batch * config.context;
         Ok(Trainer {
@@ -82,14 +89,39 @@ impl<T: Real> Trainer<T> {
     pub fn step_watched(
         &mut self,
         corpus: &Corpus,
+        value: impl FnMut(Var, &mut [T]),
+        gradient: impl FnMut(Var, &mut [T]),
+    ) -> Result<Step, ModelError> {
+        let whole = self.parts(corpus, value, gradient, |_, _| ControlFlow::Continue(()))?;
+        Ok(whole.expect("nobody broke it off"))
+    }
+
+    /// As [`Trainer::step`]. `part` is told after every part of the step how many of how many are done, and can
+    /// break the step off: then everything is as before it.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_unless(
+        &mut self,
+        corpus: &Corpus,
+        part: impl FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Option<Step>, ModelError> {
+        self.parts(corpus, |_, _| {}, |_, _| {}, part)
+    }
+
+    fn parts(
+        &mut self,
+        corpus: &Corpus,
         mut value: impl FnMut(Var, &mut [T]),
         mut gradient: impl FnMut(Var, &mut [T]),
-    ) -> Result<Step, ModelError> {
+        mut go_on: impl FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Option<Step>, ModelError> {
         let (done, config) = (self.steps(), &self.config);
         let batches = config.accumulate as u64;
         let (loss, model) = (self.model.loss_var(), &mut self.model);
         model.tape_mut().forget_gradients();
-        let (size, mut mean) = (model.batch(), 0.0);
+        let (size, mut mean, mut taken) = (model.batch(), 0.0, 0);
+        let parts_in_all = self.tokens.len() / size * config.accumulate;
         for batch in done * batches..(done + 1) * batches {
             let (tokens, targets) = (&mut self.tokens, &mut self.targets);
             corpus.fill(config.seed, batch, config.context, tokens, targets);
@@ -104,10 +136,14 @@ impl<T: Real> Trainer<T> {
                 let scale = T::from_f64(share);
                 tape.forward_and_backward_watched(loss, scale, &mut value, &mut gradient);
                 mean += share * tape.elements(loss)[0].to_f64();
+                taken += 1;
+                if go_on(taken, parts_in_all).is_break() {
+                    return Ok(None);
+                }
             }
         }
         let (learning_rate, gradient_norm, applied) = self.update(mean.is_finite());
-        Ok(Step { number: done + 1, loss: mean, learning_rate, gradient_norm, applied })
+        Ok(Some(Step { number: done + 1, loss: mean, learning_rate, gradient_norm, applied }))
     }
 
     /// The update of a step: clips the gradients that are there and descends, if they and the loss are
@@ -162,6 +198,21 @@ impl<T: Real> Trainer<T> {
         Evaluation::of(&mut self.model, &corpus.validation_windows(self.config.context))
     }
 
+    /// The loss on at most so many tokens of the validation part ([`Corpus::validation_sample`]). `batch` is told
+    /// how many windows of how many are measured, and can break off: then there is no result.
+    ///
+    /// # Errors
+    /// A corpus with tokens that the model does not have.
+    pub fn evaluate_sample(
+        &mut self,
+        corpus: &Corpus,
+        tokens: usize,
+        mut batch: impl FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<Option<Evaluation>, ModelError> {
+        let windows = corpus.validation_sample(self.config.context, tokens);
+        Evaluation::of_watched(&mut self.model, &windows, |done| batch(done, windows.len()))
+    }
+
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.optimizer.steps()
@@ -212,9 +263,12 @@ fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
-/// Where the matrices lie among the parameters: those with more than one row and column, which decay.
-/// Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
+/// Where the matrices lie among the parameters, which decay: a layer's or table's `weight`, whatever its sizes, and what
+/// has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
 pub fn matrices<T: Real>(tape: &Tape<T>) -> Vec<Range<usize>> {
-    let parameters = tape.parameter_list().into_iter();
-    parameters.filter(|p| p.shape.rows > 1 && p.shape.columns > 1).map(|p| p.range).collect()
+    let matrix = |p: &Parameter| {
+        let by_size = p.shape.rows > 1 && p.shape.columns > 1;
+        by_size || (p.name.ends_with(".weight") && !is_vector(&p.name))
+    };
+    tape.parameter_list().into_iter().filter(matrix).map(|p| p.range).collect()
 }

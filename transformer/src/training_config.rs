@@ -1,10 +1,11 @@
 //! What a training run does: every size and rate, with names that files and flags share.
 
-use crate::config::{Activation, ConfigError, Gpt2Config};
+use crate::config::{Activation, ConfigError, Gpt2Config, decimal};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use linalg::Real;
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use std::ops::Range;
 use thiserror::Error;
 
@@ -115,8 +116,8 @@ pub enum TrainingConfigError {
     Model(#[from] ConfigError),
 }
 
-/// Batches are numbered in an f32, which counts exactly as far as this.
-const MOST_BATCHES: u64 = 1 << 24;
+/// What random numbers are drawn by (windows, parts of a batch) is numbered in 32 bits.
+const MOST_WINDOWS: u64 = 1 << 32;
 
 /// Tokens of a batch; larger steps are made of several, by `accumulate`.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -130,6 +131,7 @@ impl TrainingConfig {
     /// # Errors
     /// The first setting that is out of range, with its value and its range.
     pub fn validate(&self) -> Result<(), TrainingConfigError> {
+        // As Debug has it: a number of 300 digits has an exponent there.
         let check = |fine: bool, setting, found: &dyn ToString, expected| {
             if fine {
                 return Ok(());
@@ -140,44 +142,51 @@ impl TrainingConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         check(self.batch > 0, "batch", &self.batch, "1 or more")?;
+        // Of a product that is too large, the factor that is too large by itself, or the larger.
+        let (batch, context) = (self.batch, self.context);
+        let larger = batch >= context;
         check(
-            self.batch.saturating_mul(self.context) <= LARGEST_BATCH,
-            "batch",
-            &self.batch,
+            batch.saturating_mul(context) <= LARGEST_BATCH,
+            if larger { "batch" } else { "context" },
+            if larger { &batch } else { &context },
             "smaller: batch·context at most 16777216",
         )?;
         check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
-        let batches = self.steps.checked_mul(self.accumulate as u64);
+        let a_step = self.accumulate.saturating_mul(self.batch) as u64;
+        let fits = |steps: u64| steps.checked_mul(a_step).is_some_and(|n| n <= MOST_WINDOWS);
+        let most = "1 or more, and steps·accumulate·batch at most 4294967296";
+        // One step that does not fit is the fault of what it is made of.
         check(
-            self.steps > 0 && batches.is_some_and(|n| n <= MOST_BATCHES),
-            "steps",
-            &self.steps,
-            "1 or more, and steps·accumulate at most 16777216",
+            fits(1),
+            "accumulate",
+            &self.accumulate,
+            "smaller: accumulate·batch at most 4294967296",
         )?;
-        check(positive(self.learning_rate), "learning_rate", &self.learning_rate, above)?;
+        check(self.steps > 0 && fits(self.steps), "steps", &self.steps, most)?;
+        check(positive(self.learning_rate), "learning_rate", &decimal(self.learning_rate), above)?;
         check(
             self.min_learning_rate >= 0.0 && self.min_learning_rate <= self.learning_rate,
             "min_learning_rate",
-            &self.min_learning_rate,
+            &decimal(self.min_learning_rate),
             "between 0 and learning_rate",
         )?;
         check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
         let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
-        check(decay, "weight_decay", &self.weight_decay, "a finite number, 0 or more")?;
+        check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
+        let larger = self.learning_rate >= self.weight_decay;
         check(
             self.weight_decay * self.learning_rate < 1.0,
-            "learning_rate",
-            &self.learning_rate,
-            "below 1/weight_decay (0.1 unless it is set), or a step would turn weights round; give a smaller \
-             rate, or a smaller weight_decay",
+            if larger { "learning_rate" } else { "weight_decay" },
+            &decimal(if larger { self.learning_rate } else { self.weight_decay }),
+            "smaller: learning_rate·weight_decay (0.1 unless it is set) below 1, or a step would turn weights round",
         )?;
-        check(share(self.beta1), "beta1", &self.beta1, "at least 0 and below 1")?;
-        check(share(self.beta2), "beta2", &self.beta2, "at least 0 and below 1")?;
-        check(share(self.momentum), "momentum", &self.momentum, "at least 0 and below 1")?;
+        check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
+        check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
+        check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
         check(
             self.clip >= 0.0 && self.clip.is_finite(),
             "clip",
-            &self.clip,
+            &decimal(self.clip),
             "a finite number, 0 or more (0 does not clip)",
         )
     }
@@ -202,6 +211,31 @@ impl TrainingConfig {
         };
         config.validate()?;
         Ok(config)
+    }
+
+    /// Tokens of the validation part that are measured at most: 2¹⁸ at the run's end; at evaluations in between a
+    /// quarter as many as were trained since the last one, 2¹⁴ at the least, so that they take less than a tenth of
+    /// the time (a token is predicted in a third of the time that training on it takes).
+    ///
+    /// ```
+    /// # use transformer::{TrainingConfig, TokenizerKind, OptimizerKind, ScheduleKind, config::Activation};
+    /// # let config = TrainingConfig {
+    /// #     data: None, tokenizer: TokenizerKind::Chars, layers: 1, heads: 2, width: 16, context: 256,
+    /// #     activation: Activation::GeluTanh, bias: true, tied: true, dropout: 0.0, batch: 8, accumulate: 1,
+    /// #     steps: 150, optimizer: OptimizerKind::AdamW, momentum: 0.0, schedule: ScheduleKind::Cosine,
+    /// #     learning_rate: 1e-2, min_learning_rate: 1e-3, warmup: 10, weight_decay: 0.1, beta1: 0.9, beta2: 0.99,
+    /// #     clip: 1.0, seed: 1, eval_every: 200,
+    /// # };
+    /// // Every 200 steps of 8 windows of 256 tokens: a quarter of 409,600.
+    /// assert_eq!(config.evaluated_tokens(false), 102_400);
+    /// assert_eq!(config.evaluated_tokens(true), 262_144);
+    /// ```
+    pub fn evaluated_tokens(&self, at_the_end: bool) -> usize {
+        const MOST: usize = 1 << 18;
+        const LEAST: usize = 1 << 14;
+        let step = self.batch.saturating_mul(self.context).saturating_mul(self.accumulate);
+        let between = step.saturating_mul(usize::try_from(self.eval_every).unwrap_or(usize::MAX));
+        if at_the_end { MOST } else { (between / 4).clamp(LEAST, MOST) }
     }
 
     /// The learning rate over the steps.
@@ -265,6 +299,23 @@ pub(crate) mod tests {
         }
     }
 
+    /// Of two settings whose product is too large, the one that was given too large.
+    #[test]
+    fn the_setting_that_did_it_is_blamed() {
+        for (config, blamed) in [
+            (TrainingConfig { accumulate: 1 << 40, ..tiny() }, "accumulate is 1099511627776;"),
+            (TrainingConfig { steps: 1 << 40, ..tiny() }, "steps is 1099511627776;"),
+            (TrainingConfig { batch: 1 << 40, ..tiny() }, "batch is 1099511627776;"),
+            (TrainingConfig { context: 1 << 40, ..tiny() }, "context is 1099511627776;"),
+            (TrainingConfig { weight_decay: 1e308, ..tiny() }, "weight_decay is 1e308;"),
+            (TrainingConfig { learning_rate: 1e308, ..tiny() }, "learning_rate is 1e308;"),
+            (TrainingConfig { clip: -1e308, ..tiny() }, "clip is -1e308;"),
+        ] {
+            let said = config.validate().unwrap_err().to_string();
+            assert!(said.starts_with(blamed), "{said}");
+        }
+    }
+
     #[test]
     fn settings_out_of_range_are_named() {
         let refused = |config: TrainingConfig| config.validate().unwrap_err().to_string();
@@ -277,12 +328,20 @@ pub(crate) mod tests {
             TrainingConfig { learning_rate: f64::NAN, ..tiny() },
             TrainingConfig { min_learning_rate: 1.0, ..tiny() },
             TrainingConfig { steps: u64::MAX, accumulate: 2, ..tiny() },
+            TrainingConfig { steps: 1 << 31, accumulate: 2, ..tiny() },
+            TrainingConfig { accumulate: usize::MAX, ..tiny() },
             TrainingConfig { beta2: 1.0, ..tiny() },
             TrainingConfig { clip: -1.0, ..tiny() },
             TrainingConfig { weight_decay: f64::INFINITY, ..tiny() },
         ] {
             assert!(refused(config).contains("must be"));
         }
+        let long = TrainingConfig { steps: 1 << 31, ..tiny() };
+        assert!(long.validate().is_ok(), "{:?}", long.validate());
+        let accumulated = refused(TrainingConfig { accumulate: usize::MAX, ..tiny() });
+        assert!(accumulated.starts_with("accumulate is 18446744073709551615"), "{accumulated}");
+        let rate = refused(TrainingConfig { learning_rate: -1e308, ..tiny() });
+        assert!(rate.starts_with("learning_rate is -1e308; "), "{rate}");
         assert!(tiny().validate().is_ok());
     }
 }

@@ -15,10 +15,12 @@ use linalg::formula::{
     I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
     upstream,
 };
+use linalg::gather::countable;
 use linalg::{
     Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_into,
     product_to, transposed, vector,
 };
+use std::num::NonZeroUsize;
 
 /// The mean cross-entropy in nats; operands are the table (features × words), tokens (features × tokens)
 /// and targets (1 × tokens), of which the negative are ignored.
@@ -27,18 +29,14 @@ use linalg::{
 /// use linalg::{Primitive, Shape};
 /// use transformer::VocabularyLoss;
 /// let [table, x, targets] = [Shape::new(768, 50257), Shape::new(768, 1024), Shape::new(1, 1024)];
-/// let loss = VocabularyLoss;
+/// let loss = VocabularyLoss::default();
 /// assert_eq!(loss.shape([table, x, targets]), Ok(Shape::new(1, 1)));
 /// assert_eq!(loss.memory([table, x, targets]).scratch, 50257 * 256); // 51 MB of 206
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct VocabularyLoss;
-
-/// Tokens whose logits exist at once: all, where they are few.
-fn chunk(words: usize, tokens: usize) -> usize {
-    const LEAST: usize = 256;
-    const LOGITS: usize = 1 << 22;
-    tokens.min(LEAST.max(LOGITS / words.max(1)))
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VocabularyLoss {
+    /// Tokens whose logits exist at once; none for as many as their memory and speed ask for.
+    pub chunk: Option<NonZeroUsize>,
 }
 
 /// Calls `each(first, logits)` with the logits of one chunk of tokens after another.
@@ -46,10 +44,10 @@ fn chunks<T: Real>(
     table: View<'_, T>,
     x: View<'_, T>,
     scratch: &mut [T],
+    size: usize,
     mut each: impl FnMut(usize, ViewMut<'_, T>),
 ) {
     let (words, tokens) = (table.ncols(), x.ncols());
-    let size = chunk(words, tokens);
     for first in (0..tokens).step_by(size) {
         let n = size.min(tokens - first);
         let mut logits = ViewMut::from_slice(&mut scratch[..words * n], words, n);
@@ -59,8 +57,24 @@ fn chunks<T: Real>(
 }
 
 impl VocabularyLoss {
+    /// Tokens whose logits exist at once: all, where they are few.
+    ///
+    /// ```
+    /// # use transformer::VocabularyLoss;
+    /// let loss = VocabularyLoss::default();
+    /// assert_eq!(loss.tokens_at_once(50257, 1024), 256); // four chunks
+    /// assert_eq!(loss.tokens_at_once(65, 1024), 1024); // one
+    /// ```
+    pub fn tokens_at_once(&self, words: usize, tokens: usize) -> usize {
+        const LEAST: usize = 256;
+        const LOGITS: usize = 1 << 22;
+        let by_size = || LEAST.max(LOGITS / words.max(1));
+        tokens.min(self.chunk.map_or_else(by_size, NonZeroUsize::get)).max(1)
+    }
+
     /// Adds the gradients; writes the nats of every token.
     fn descend<T: Real>(
+        &self,
         [table, x, targets]: [View<'_, T>; 3],
         upstream: View<'_, T>,
         [mut d_table, mut dx, mut d_targets]: [ViewMut<'_, T>; 3],
@@ -72,7 +86,8 @@ impl VocabularyLoss {
             d_targets.fill(T::zero());
         }
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
-        chunks(table, x, scratch, |first, mut logits| {
+        let size = self.tokens_at_once(table.ncols(), x.ncols());
+        chunks(table, x, scratch, size, |first, mut logits| {
             let n = logits.ncols();
             let nats = &mut nats[first..first + n];
             gradient_in_place(logits.as_view_mut(), targets.columns(first, n), share, nats);
@@ -100,6 +115,7 @@ impl Primitive<3> for VocabularyLoss {
     }
 
     fn shape(&self, [table, x, targets]: [Shape; 3]) -> Result<Shape, ShapeError> {
+        countable("the words", table.columns)?;
         x.expect_rows("the tokens", table.rows)?;
         targets.expect("the row of targets", Shape::new(1, x.columns))?;
         Ok(Shape::new(1, 1))
@@ -140,7 +156,7 @@ impl Primitive<3> for VocabularyLoss {
     }
 
     fn memory(&self, [table, x, _]: [Shape; 3]) -> Memory {
-        let scratch = table.columns * chunk(table.columns, x.columns);
+        let scratch = table.columns * self.tokens_at_once(table.columns, x.columns);
         Memory { kept: x.columns, scratch }
     }
 
@@ -151,7 +167,8 @@ impl Primitive<3> for VocabularyLoss {
         work: Work<'_, T>,
     ) {
         let nats = work.kept;
-        chunks(table, x, work.scratch, |first, logits| {
+        let size = self.tokens_at_once(table.ncols(), x.ncols());
+        chunks(table, x, work.scratch, size, |first, logits| {
             let n = logits.ncols();
             let (targets, nats) = (targets.columns(first, n), &mut nats[first..first + n]);
             nats_of_columns(logits.as_view(), targets, nats);
@@ -167,7 +184,7 @@ impl Primitive<3> for VocabularyLoss {
         gradients: [ViewMut<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, [false; 3], work.kept, work.scratch);
+        self.descend(inputs, upstream, gradients, [false; 3], work.kept, work.scratch);
     }
 
     fn vjp_into<T: Real>(
@@ -179,7 +196,7 @@ impl Primitive<3> for VocabularyLoss {
         fresh: [bool; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, fresh, work.kept, work.scratch);
+        self.descend(inputs, upstream, gradients, fresh, work.kept, work.scratch);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -191,7 +208,7 @@ impl Primitive<3> for VocabularyLoss {
         fresh: [bool; 3],
         work: Work<'_, T>,
     ) {
-        Self::descend(inputs, upstream, gradients, fresh, &mut *work.kept, work.scratch);
+        self.descend(inputs, upstream, gradients, fresh, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
     }
 }

@@ -1,13 +1,15 @@
-use super::Function;
+use super::sigmoid::logistic;
+use super::{Function, sigmoid};
 use linalg::Real;
-use linalg::formula::{Expression, erf, exp, tanh};
+use linalg::formula::{Expression, erf, exp};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
 /// <var>x·Φ(x)</var> with the distribution function Φ of the standard normal: GELU, exact. Derivative
 /// <var>Φ(x) + x·φ(x)</var> with the density φ.
 ///
-/// <var>½·x·(1 + erf(x/√2))</var>: right to a few ulp for x ≥ −1; further left, where the sum cancels,
-/// to about ε·|x| absolutely. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
+/// <var>½·x·(1 + erf(x/√2))</var>, computed as <var>½·x·erfc(−x/√2)</var>, which cancels nowhere: right to
+/// (6 + x²)·ε relative wherever the result is no subnormal number, the x² being the rounding of the exponent. ∞ at ∞;
+/// NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
 /// Source: Hendrycks and Gimpel, *Gaussian Error Linear Units*, 2016.
 ///
@@ -19,8 +21,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 /// ```
 #[inline(always)]
 pub fn gelu<T: Real>(x: T) -> T {
-    let half = T::from_f64(0.5);
-    half * x * (T::one() + (x * T::from_f64(FRAC_1_SQRT_2)).erf())
+    T::from_f64(0.5) * x * (x * T::from_f64(-FRAC_1_SQRT_2)).erfc()
 }
 
 /// [`gelu`], as an activation.
@@ -35,7 +36,7 @@ pub struct Gelu;
 
 impl Function for Gelu {
     const NAME: &'static str = "GELU";
-    const FLOPS: u64 = 14;
+    const FLOPS: u64 = 24;
     const MEANING: &'static str =
         "Lets a number pass by the probability that a standard normal one is below it.";
     const SOURCE: &'static str = "Hendrycks and Gimpel, Gaussian Error Linear Units, 2016";
@@ -56,11 +57,12 @@ impl Function for Gelu {
     }
 }
 
-/// <var>½·x·(1 + tanh(√(2/π)·(x + 0.044715·x³)))</var>: the approximation that GPT-2 was trained with,
-/// whose derivative is its own and not that of [`gelu`].
+/// <var>½·x·(1 + tanh u) = x·σ(2·u)</var> with <var>u = √(2/π)·(x + 0.044715·x³)</var> and the logistic function σ: the
+/// approximation that GPT-2 was trained with, whose derivative is its own and not that of [`gelu`].
 ///
-/// ∞ at ∞ while x³ is finite or not; NaN at NaN and, as −∞·0, at −∞. Its derivative is NaN where x³
-/// overflows.
+/// The second form is computed: it cancels nowhere, and is right to (6 + 4·|u|)·ε relative for x < 0, the |u| being
+/// the rounding of the exponent; to a few ε for x ≥ 0. Beyond ±30, where σ is 0 or 1 in every float, u stays what it
+/// is there, so that no x is too large for a slope. ∞ at ∞; NaN at NaN and, as −∞·0, at −∞.
 ///
 /// Source: Hendrycks and Gimpel 2016, section 2; `gelu_new` in Hugging Face transformers.
 ///
@@ -70,9 +72,11 @@ impl Function for Gelu {
 /// ```
 #[inline(always)]
 pub fn gelu_tanh<T: Real>(x: T) -> T {
-    let half = T::from_f64(0.5);
-    let inner = T::from_f64(FRAC_2_PI.sqrt()) * (x + T::from_f64(0.044715) * (x * x * x));
-    half * x * (T::one() + inner.tanh())
+    let end = T::from_f64(30.0);
+    let near = if x > end { end } else { x };
+    let near = if near < -end { -end } else { near };
+    let cubic = near + T::from_f64(0.044715) * (near * near * near);
+    x * sigmoid(T::from_f64(2.0 * FRAC_2_PI.sqrt()) * cubic)
 }
 
 /// [`gelu_tanh`], as an activation.
@@ -98,19 +102,19 @@ impl Function for GeluTanh {
     }
 
     fn formula(x: Expression) -> Expression {
-        0.5 * x.clone() * (1.0 + tanh(inner(&x)))
+        x.clone() * logistic(twice(&x))
     }
 
     fn slope(x: Expression) -> Expression {
-        let t = || tanh(inner(&x));
         let cubed = 0.044715 * (3.0 * (x.clone() * x.clone()));
-        let slope = (1.0 - t() * t()) * (FRAC_2_PI.sqrt() * (1.0 + cubed));
-        0.5 * (1.0 + t()) + 0.5 * x.clone() * slope
+        let inner = 2.0 * FRAC_2_PI.sqrt() * (1.0 + cubed);
+        let slope = logistic(twice(&x)) * logistic(-twice(&x)) * inner;
+        logistic(twice(&x)) + x * slope
     }
 }
 
-/// <var>√(2/π)·(x + 0.044715·x³)</var>.
-fn inner(x: &Expression) -> Expression {
+/// <var>2·√(2/π)·(x + 0.044715·x³)</var>.
+fn twice(x: &Expression) -> Expression {
     let cube = x.clone() * x.clone() * x.clone();
-    FRAC_2_PI.sqrt() * (x.clone() + 0.044715 * cube)
+    2.0 * FRAC_2_PI.sqrt() * (x.clone() + 0.044715 * cube)
 }

@@ -12,9 +12,9 @@
 //! | [`relu`] | max(0, x) | 0 or 1 | 0, 0, ∞ | 0 |
 //! | [`leaky_relu`] | x or a·x | a or 1 | −∞, 0, ∞ | a |
 //! | [`sigmoid`] | σ(x) = 1/(1 + e⁻ˣ) | σ·(1 − σ) | 0, ½, 1 | ¼ |
-//! | [`tanh`](Real::tanh) | tanh x | 1 − tanh² x | −1, 0, 1 | 1 |
+//! | [`tanh`](Real::tanh) | tanh x | 1 − tanh² x = 4e/(1 + e)², e = e^(−2|x|) | −1, 0, 1 | 1 |
 //! | [`gelu`] | x·Φ(x) | Φ(x) + x·φ(x) | NaN, 0, ∞ | ½ |
-//! | [`gelu_tanh`] | ½·x·(1 + tanh(…)) | its own | NaN, 0, ∞ | ½ |
+//! | [`gelu_tanh`] | x·σ(2·√(2/π)·(x + 0.044715·x³)) | its own | NaN, 0, ∞ | ½ |
 //! | [`silu`] | x·σ(x) | σ·(1 + x·(1 − σ)) | NaN, 0, ∞ | ½ |
 //!
 //! NaN goes in and comes out of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the

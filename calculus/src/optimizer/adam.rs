@@ -1,4 +1,4 @@
-use super::{Bound, Optimizer, blocks, bounded, by_decay, same_lengths};
+use super::{Bound, Optimizer, blocks, bounded, by_decay, largest_squared, limited, same_lengths};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -10,6 +10,9 @@ use std::ops::Range;
 /// <var>m̂ = m/(1 − β₁ᵗ)</var> and <var>v̂ = v/(1 − β₂ᵗ)</var>. The decay λ applies to `decayed`
 /// only, by custom the matrices. Decay acts on θ itself and not through the moments, so that
 /// parameters with large gradients decay as fast as the others: that is what AdamW corrects.
+///
+/// g is the gradient, or ±0.999·√MAX of the scalar where it is finite and beyond: v stays a number
+/// ([`crate::optimizer`], hard gradients).
 ///
 /// The bias corrections keep the first step at about η·sign(g): without them it would be
 /// <var>η·(1 − β₁)/√(1 − β₂) = 3.2·η</var>, the moments being averages with zeros.
@@ -75,6 +78,7 @@ impl<T: Real> Adam<T> {
         let root = real(1.0 / correction(self.beta2).sqrt());
         let (epsilon, factor) = (real(self.epsilon), real(factor));
         let keep = real(1.0 - rate * self.decay);
+        let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
         by_decay(&self.decayed, gradients.len(), |range, decays| {
             let keep = if decays { keep } else { T::one() };
             let slices = [
@@ -86,7 +90,7 @@ impl<T: Real> Adam<T> {
             blocks(slices, |range, [p, m, v]| {
                 let moments = m.iter_mut().zip(v.iter_mut());
                 for ((p, (m, v)), &g) in p.iter_mut().zip(moments).zip(&gradients[range]) {
-                    let g = factor * g;
+                    let g = limited(factor * g, most, infinity);
                     *m = b1 * *m + c1 * g;
                     *v = b2 * *v + c2 * (g * g);
                     *p = keep * *p - size * *m / (v.sqrt() * root + epsilon);

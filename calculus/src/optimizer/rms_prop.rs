@@ -1,4 +1,4 @@
-use super::{Optimizer, blocks, same_lengths};
+use super::{Optimizer, blocks, largest_squared, limited, same_lengths};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 
@@ -8,6 +8,9 @@ use linalg::{Formula, Real};
 /// a plateau is crossed as fast as a slope is descended. The first step, where v is (1 − α)·g², is
 /// <var>η/√(1 − α)</var> long, ten times η at the customary α of 0.99: what Adam's bias correction is
 /// for.
+///
+/// g is the gradient, or ±0.999·√MAX of the scalar where it is finite and beyond: v stays a number
+/// ([`crate::optimizer`], hard gradients).
 ///
 /// Source: Hinton, *Neural Networks for Machine Learning*, lecture 6e, 2012 (as in PyTorch, ε outside
 /// the root).
@@ -40,8 +43,10 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         let real = T::from_f64;
         let (rate, epsilon) = (real(rate), real(self.epsilon));
         let (old, new) = (real(self.alpha), real(1.0 - self.alpha));
+        let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
         blocks([parameters, &mut self.second], |range, [p, v]| {
             for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
+                let g = limited(g, most, infinity);
                 *v = old * *v + new * (g * g);
                 *p -= rate * g / (v.sqrt() + epsilon);
             }

@@ -164,7 +164,6 @@ fn activations_where_numbers_end() {
     }
     assert!(relu(-0.0_f64).is_sign_positive() && leaky_relu(-0.0_f64, 0.1).is_sign_negative());
     assert!(leaky_relu(-INF, 0.0).is_nan());
-    assert!(derivative(gelu_tanh, 1e110_f64).is_nan() && gelu_tanh(1e110) == 1e110);
     // Denormal results, right to the last bit that there is.
     assert_eq!(sigmoid(-745.0), f64::exp(-745.0));
     assert_eq!(silu(-745.0), -745.0 * f64::exp(-745.0));

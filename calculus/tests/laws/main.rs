@@ -4,3 +4,4 @@ mod book;
 mod hard_floats;
 mod properties;
 mod recording;
+mod tails;

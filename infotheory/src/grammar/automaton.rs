@@ -8,7 +8,7 @@
 //! That only adds texts: if no two of the larger sets clash, no two of the true ones do.
 
 use super::{GrammarError, Part, Variable};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Edges of an automaton: by a character, or by none. State 0 is the beginning.
 struct Automaton {
@@ -39,6 +39,24 @@ impl Automaton {
         })
     }
 
+    /// Any of these texts; what several begin with is one path.
+    fn any<'a>(&mut self, texts: impl Iterator<Item = &'a str>, from: usize) -> usize {
+        let (mut known, mut ends) = (HashMap::new(), Vec::new());
+        for text in texts {
+            let end = text.chars().fold(from, |from, c| {
+                *known.entry((from, c)).or_insert_with(|| {
+                    let to = self.state();
+                    self.edges[from].push((Some(c), to));
+                    to
+                })
+            });
+            if !ends.contains(&end) {
+                ends.push(end);
+            }
+        }
+        self.join(ends)
+    }
+
     fn join(&mut self, ends: Vec<usize>) -> usize {
         let to = self.state();
         for end in ends {
@@ -65,26 +83,24 @@ impl Automaton {
                     Some((variable, record)) if variable == *v => {
                         self.text(&records[record].1[*field], from)
                     }
-                    _ => {
-                        let ends = records.iter().map(|r| self.text(&r.1[*field], from)).collect();
-                        self.join(ends)
-                    }
+                    _ => self.any(records.iter().map(|r| r.1[*field].as_str()), from),
                 }
             }
         }
     }
 
     /// States reached from one by edges without a character, itself among them.
-    fn closure(&self, state: usize, into: &mut Vec<usize>) {
-        if into.contains(&state) {
-            return;
-        }
-        into.push(state);
-        for &(by, to) in &self.edges[state] {
-            if by.is_none() {
-                self.closure(to, into);
+    fn closure(&self, state: usize) -> Vec<usize> {
+        let (mut into, mut seen, mut next) = (vec![state], HashSet::from([state]), 0);
+        while let Some(&state) = into.get(next) {
+            for &(by, to) in &self.edges[state] {
+                if by.is_none() && seen.insert(to) {
+                    into.push(to);
+                }
             }
+            next += 1;
         }
+        into
     }
 }
 
@@ -104,9 +120,7 @@ fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     let mut next = 0;
     while next < reached.len() {
         let Pair { x, y, .. } = reached[next];
-        let (mut xs, mut ys) = (Vec::new(), Vec::new());
-        a.closure(x, &mut xs);
-        b.closure(y, &mut ys);
+        let (xs, ys) = (a.closure(x), b.closure(y));
         if xs.contains(&a.end) || ys.contains(&b.end) {
             let mut text = Vec::new();
             let mut at = next;
@@ -131,15 +145,47 @@ fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     None
 }
 
+/// Characters of an automaton.
+const MOST: usize = 1 << 23;
+
 /// Proves that every text of `part` has one derivation.
 pub(super) fn prove(variables: &[Variable], part: &Part) -> Result<(), GrammarError> {
+    let length = |(_, fields): &(f64, Vec<String>), field: usize| fields[field].len() + 1;
+    let all: Vec<Vec<usize>> = variables
+        .iter()
+        .map(|v| {
+            let used = |field: usize| v.records.iter().map(|r| length(r, field)).sum();
+            (0..v.fields.len()).map(used).collect()
+        })
+        .collect();
+    match size(&all, part) {
+        found if found > MOST => Err(GrammarError::TooLong { found, most: MOST }),
+        _ => proved(variables, part),
+    }
+}
+
+/// States of a part's automaton, where a use of a field has `all` of its variable.
+fn size(all: &[Vec<usize>], part: &Part) -> usize {
+    let sum = |sizes: &mut dyn Iterator<Item = usize>| {
+        sizes.fold(1, |sum: usize, size| sum.saturating_add(size))
+    };
+    match part {
+        Part::Text(text) => text.len(),
+        Part::Use(v, field) => all[*v][*field],
+        Part::Sequence(parts) => sum(&mut parts.iter().map(|p| size(all, p))),
+        Part::Choice(of) => sum(&mut of.iter().map(|(_, p)| size(all, p))),
+        Part::Scope(_, inside) => size(all, inside),
+    }
+}
+
+fn proved(variables: &[Variable], part: &Part) -> Result<(), GrammarError> {
     match part {
         Part::Text(_) | Part::Use(..) => Ok(()),
-        Part::Sequence(parts) => parts.iter().try_for_each(|p| prove(variables, p)),
+        Part::Sequence(parts) => parts.iter().try_for_each(|p| proved(variables, p)),
         Part::Choice(of) => {
             let of: Vec<&Part> = of.iter().map(|a| &a.1).collect();
             apart(&of, |a| Automaton::of(variables, a, None), |a| beginning(variables, a))?;
-            of.into_iter().try_for_each(|a| prove(variables, a))
+            of.into_iter().try_for_each(|a| proved(variables, a))
         }
         Part::Scope(v, inside) => {
             let records: Vec<usize> = (0..variables[*v].records.len()).collect();
@@ -148,7 +194,7 @@ pub(super) fn prove(variables: &[Variable], part: &Part) -> Result<(), GrammarEr
                 |&record| Automaton::of(variables, inside, Some((*v, record))),
                 |&record| variables[*v].records[record].1.first().cloned().unwrap_or_default(),
             )?;
-            prove(variables, inside)
+            proved(variables, inside)
         }
     }
 }

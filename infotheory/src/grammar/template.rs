@@ -5,7 +5,7 @@ use super::{GrammarError, Part, Variable, normalise};
 /// Reads a template; every variable's use must lie inside its scope.
 pub(super) fn parse(variables: &[Variable], template: &str) -> Result<Part, GrammarError> {
     let characters = template.chars().collect();
-    let mut reader = Reader { variables, characters, at: 0, open: Vec::new() };
+    let mut reader = Reader { variables, characters, at: 0, open: Vec::new(), depth: 0 };
     let part = reader.sequence()?;
     match reader.peek() {
         None => Ok(part),
@@ -19,7 +19,12 @@ struct Reader<'a> {
     at: usize,
     /// Variables in whose scope this place is.
     open: Vec<usize>,
+    /// Brackets that are open.
+    depth: usize,
 }
+
+/// Brackets inside of each other. Whatever walks a grammar calls itself as deep.
+const DEEPEST: usize = 256;
 
 impl Reader<'_> {
     fn peek(&self) -> Option<char> {
@@ -43,6 +48,10 @@ impl Reader<'_> {
 
     /// Everything up to what closes it.
     fn sequence(&mut self) -> Result<Part, GrammarError> {
+        if self.depth > DEEPEST {
+            return self.fail(format!("more than {DEEPEST} brackets are open here"));
+        }
+        self.depth += 1;
         let mut parts = Vec::new();
         while let Some(c) = self.peek() {
             parts.push(match c {
@@ -53,6 +62,7 @@ impl Reader<'_> {
                 _ => Part::Text(self.text("[|]<>{}")),
             });
         }
+        self.depth -= 1;
         Ok(if parts.len() == 1 { parts.remove(0) } else { Part::Sequence(parts) })
     }
 

@@ -206,3 +206,116 @@ fn a_scope_inside_of_an_alternative() {
     let refused = Grammar::new(&[letters()], "<x{x.y}>").unwrap_err().to_string();
     assert!(refused.contains("'{' where ':' is expected"), "{refused}");
 }
+
+/// Brackets are counted before anything calls itself, whatever kind they are and whether they close.
+#[test]
+fn depth_is_bounded() {
+    let scopes: Vec<Variable> =
+        (0..20_000).map(|i| Variable::new(&format!("v{i}"), ["f"], &[["a"]])).collect();
+    for n in [257, 20_000, 1_000_000] {
+        let refused = Grammar::new(&[], &"[".repeat(n)).unwrap_err().to_string();
+        assert_eq!(refused, "character 258 of the template: more than 256 brackets are open here");
+        let closed = format!("{}a{}", "[".repeat(n), "]".repeat(n));
+        assert!(matches!(
+            Grammar::new(&[], &closed),
+            Err(GrammarError::Template { place: 258, .. })
+        ));
+    }
+    let nested: String = (0..20_000).map(|i| format!("<v{i}:")).collect();
+    assert!(matches!(Grammar::new(&scopes, &nested), Err(GrammarError::Template { .. })));
+    // As deep as is allowed.
+    let deep = format!("{}a{}", "[".repeat(256), "|b]".repeat(256));
+    assert!(matches!(Grammar::new(&[], &deep), Err(GrammarError::Ambiguous { .. })));
+    let deep: String = format!("{}a{}", "[".repeat(256), "]".repeat(256));
+    let grammar = Grammar::new(&[], &deep).unwrap();
+    assert_eq!((grammar.longest(), grammar.surprisal("a")), (1, Some(Nats(0.0))));
+}
+
+/// Long templates are walked, not descended: a hundred thousand choices and uses in a row.
+#[test]
+fn length_is_no_depth() {
+    let n = 50_000;
+    let who = || Variable::new("who", ["name"], &[["Ann"], ["Bob"]]);
+    let grammar =
+        Grammar::new(&[who()], &format!("<who:{}>", "{who.name}[a|b][]".repeat(n))).unwrap();
+    assert_eq!(grammar.longest(), 4 * n);
+    let text = "Anna".repeat(n);
+    let found = grammar.derivations(&text);
+    assert_eq!(found.len(), 1);
+    let bits = found[0].to_bits().0;
+    assert!((bits - (n + 1) as f64).abs() <= 1e-9 * n as f64, "{bits}");
+    assert_eq!(grammar.surprisal(&format!("{text}!")), None);
+    // A template that is short and long with its records is refused before it is built.
+    let names: Vec<[String; 1]> = (0..10_000).map(|i| [format!("{i:05}")]).collect();
+    let names: Vec<[&str; 1]> = names.iter().map(|[n]| [n.as_str()]).collect();
+    let many = Variable::new("many", ["name"], &names);
+    let refused = Grammar::new(&[many], &format!("<many:{}>", "{many.name}".repeat(n)));
+    assert!(matches!(refused, Err(GrammarError::TooLong { .. })));
+}
+
+/// Fifty records of five variables in nested scopes: the longest text and the reading of one take 250 steps, not 50⁵.
+#[test]
+fn nested_scopes_are_not_multiplied() {
+    let variables: Vec<Variable> = (0..5)
+        .map(|v| Variable {
+            name: format!("v{v}"),
+            fields: vec!["first".into(), "second".into()],
+            records: (0..50)
+                .map(|r| {
+                    (
+                        1.0,
+                        vec![
+                            "x".repeat(r % 7),
+                            format!("{r:02}{}", "y".repeat((r * (v + 3)) % 11)),
+                        ],
+                    )
+                })
+                .collect(),
+        })
+        .collect();
+    let uses: String = (0..5).map(|v| format!("{{v{v}.second}}.{{v{v}.first}};")).collect();
+    let scopes: String = (0..5).map(|v| format!("<v{v}:")).collect();
+    let grammar = Grammar::new(&variables, &format!("{scopes}{uses}{}", ">".repeat(5))).unwrap();
+    let longest: usize = variables
+        .iter()
+        .map(|v| v.records.iter().map(|(_, f)| f[0].len() + f[1].len() + 2).max().unwrap())
+        .sum();
+    assert_eq!(grammar.longest(), longest);
+    for seed in 0..20 {
+        let text = grammar.sample(&Random::new(seed, 0, 0));
+        let found = grammar.derivations(&text);
+        assert_eq!(found.len(), 1);
+        assert!((found[0] - grammar.entropy()).0.abs() < 1e-12); // all texts are equally probable
+        assert!(text.chars().count() <= longest);
+    }
+}
+
+proptest! {
+    /// The longest of all texts, one after another: of variables that meet in choices too.
+    #[test]
+    fn the_longest_text_is_the_longest_of_all(
+        lengths in prop::collection::vec((0usize..4, 0usize..4), 6), shape in 0usize..4,
+    ) {
+        let variables: Vec<Variable> = (0..2)
+            .map(|v| Variable {
+                name: ["a", "b"][v].into(),
+                fields: vec!["x".into(), "y".into()],
+                records: (0..3)
+                    .map(|r| {
+                        let (x, y) = lengths[3 * v + r];
+                        (1.0, vec![format!("{r}{}", "-".repeat(x)), "+".repeat(y)])
+                    })
+                    .collect(),
+            })
+            .collect();
+        let body = [
+            "<a:<b:{a.x}.{b.x}.{a.y}{b.y}>>",
+            "<a:<b:{a.x}.{b.x}.[1{a.y}{a.y}.|2{b.y}{b.y}.|3{a.y}{b.y}..]>>",
+            "<a:{a.x}.<b:{b.x}.[1{a.y}|2{b.y}{b.y}|3]>!{a.y}>",
+            "[1<a:{a.x}.{a.y}{a.y}>|2<b:{b.x}.<a:{a.x}.[p{a.y}{b.y}|q]>>]",
+        ][shape];
+        let grammar = Grammar::new(&variables, body).unwrap();
+        let longest = enumerate(&grammar).iter().map(|(s, _)| s.chars().count()).max().unwrap();
+        prop_assert_eq!(grammar.longest(), longest);
+    }
+}

@@ -10,6 +10,7 @@
 use crate::units::Nats;
 use crate::{InfoError, distribution, divergence};
 use linalg::Real;
+use linalg::accurate::sum;
 use probability::softmax::log_sum_exp;
 
 fn check<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<(), InfoError> {
@@ -52,7 +53,8 @@ pub fn objective<T: Real>(
 ) -> Result<T, InfoError> {
     check(reference, rewards, beta)?;
     let drift = divergence::kl(policy, reference)?;
-    let reward = policy.iter().zip(rewards).fold(T::zero(), |sum, (&p, &r)| sum + p * r);
+    let total = distribution::sum::<T>("the policy", policy)?;
+    let reward = sum(policy.iter().zip(rewards).map(|(&p, &r)| p / total * r));
     Ok(beta * drift.0 - reward)
 }
 

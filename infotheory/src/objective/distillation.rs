@@ -10,6 +10,7 @@
 use crate::units::Nats;
 use crate::{InfoError, distribution};
 use linalg::Real;
+use linalg::accurate::{Sum, sum};
 use probability::softmax::log_sum_exp;
 
 /// The distillation loss of one token; at least 0, and 0 where the two say the same.
@@ -49,16 +50,16 @@ pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nat
     let minus = T::from_f64(f64::NEG_INFINITY);
     // Σ (p ln(p/q) − p + q), each term of which is at least 0; from logarithms, so that no p or q that
     // underflows makes an ∞.
-    let kl = pairs.fold(T::zero(), |sum, (ln_p, ln_q)| {
+    let kl = sum(pairs.map(|(ln_p, ln_q)| {
         let (p, q) = (ln_p.exp(), ln_q.exp());
-        sum + match (ln_p == minus, ln_q == minus) {
+        match (ln_p == minus, ln_q == minus) {
             (true, _) => q,
             (false, true) => T::from_f64(f64::INFINITY),
             (false, false) => p * (ln_p - ln_q) - p + q,
         }
-    });
+    }));
     // Rounding can leave a difference of sums below 0.
-    let kl = if kl < T::zero() { T::zero() } else { kl };
+    let kl = distribution::within(kl, 0.0, f64::INFINITY);
     // In this order a huge T meets a tiny divergence before its own square overflows.
     Ok(Nats(temperature * (temperature * kl)))
 }
@@ -87,7 +88,7 @@ fn warm<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Option<T> {
         .filter(|((t, s), _)| !(**t == minus && **s == minus))
         .map(|((&t, &s), ln_p)| (ln_p.exp(), t - s))
         .collect();
-    let mean = possible.iter().fold(T::zero(), |sum, &(p, d)| sum + p * d);
+    let mean = sum(possible.iter().map(|&(p, d)| p * d));
     let half = 0.5;
     let centred = || possible.iter().map(|&(p, d)| (p, d - mean));
     // Written so that NaN, of an ∞ on one side, is refused.
@@ -101,13 +102,14 @@ fn warm<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Option<T> {
             .rev()
             .fold(T::zero(), |sum, k| (T::one() - sum * c) / T::from_f64(f64::from(k + 2)))
     };
-    let (mut s, mut scaled) = (T::zero(), T::zero());
+    let (mut s, mut scaled) = (Sum::new(), Sum::new());
     for (p, d) in centred() {
         let c = d / temperature;
         let share = p * psi(c);
-        s += share * c * c;
-        scaled += share * d * d;
+        s.add(share * c * c);
+        scaled.add(share * d * d);
     }
+    let (s, scaled) = (s.value(), scaled.value());
     // ln(1 + s)/s, which is 1 − s/2 to rounding where s is small.
     let small = s.to_f64() < 1e-9;
     let slope = if small { T::one() - s * T::from_f64(half) } else { s.ln_1p() / s };

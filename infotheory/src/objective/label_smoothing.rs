@@ -8,6 +8,7 @@
 use crate::units::Nats;
 use crate::{InfoError, cross_entropy, distribution};
 use linalg::Real;
+use linalg::accurate;
 
 /// The smoothed cross-entropy of one token's logits.
 ///
@@ -31,11 +32,10 @@ pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<
     }
     let plain = cross_entropy::of_logits(logits, target)?;
     let n = T::from_f64(logits.len() as f64);
-    // −ln p_j = −ln p_y + (z_y − z_j): what each class costs over the right one.
-    let mut mean = T::zero();
-    for j in 0..logits.len() {
-        mean += cross_entropy::of_logits(logits, j)?.0 / n;
-    }
+    // −ln p_j = −ln p_m + (z_m − z_j) with the largest logit z_m: two numbers that are at least 0.
+    let m = (0..logits.len()).fold(0, |m, j| if logits[j] > logits[m] { j } else { m });
+    let over = accurate::sum(logits.iter().map(|&z| (logits[m] - z) / n));
+    let mean = cross_entropy::of_logits(logits, m)?.0 + over;
     // What has no weight costs nothing, even where it is ∞; its slope in α counts.
     let share = |nats: T, weight: T| {
         let nothing = weight == T::zero() && nats.to_f64().is_infinite();

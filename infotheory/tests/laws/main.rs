@@ -1,4 +1,6 @@
 //! Hard floats of information theory, and the textbook's numbers.
 
+mod bounds;
 mod hard_floats;
+mod long_sums;
 mod textbook;

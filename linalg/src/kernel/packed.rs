@@ -688,10 +688,20 @@ mod tests {
 
     #[test]
     fn more_than_a_block_in_every_direction() {
+        let all = [(400, 20, 600), (30, 1101, 7), (700, 9, 520), (128, 64, 16), (64, 8, 3)];
+        /// Several blocks of the inner dimension, of rows and of columns, the last one short.
+        fn blocks<T: Tile>(all: &[(usize, usize, usize)]) {
+            let inner = |k: usize| k.div_ceil(k.div_ceil(T::INNER)).next_multiple_of(16).min(k);
+            let some =
+                |of: &dyn Fn(usize, usize, usize) -> bool| all.iter().any(|&(m, n, k)| of(m, n, k));
+            assert!(some(&|_, _, k| k > T::INNER && k % inner(k) != 0), "the inner dimension");
+            assert!(some(&|m, _, k| m > T::BLOCK_A / inner(k) && m % T::LANES != 0), "rows");
+            assert!(some(&|_, n, _| n > COLUMNS && n % T::COLUMNS != 0), "columns");
+        }
+        blocks::<Avx512>(&all);
+        blocks::<Avx2>(&all);
         for how in [(false, false, true), (true, false, false), (false, true, true)] {
-            for sizes in [(400, 20, 600), (30, 1100, 7), (700, 9, 520), (128, 64, 16), (64, 8, 3)] {
-                agrees_with_the_definition(sizes, how);
-            }
+            all.into_iter().for_each(|sizes| agrees_with_the_definition(sizes, how));
         }
     }
 }

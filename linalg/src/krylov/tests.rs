@@ -135,3 +135,26 @@ fn mistakes_are_refused() {
     assert!(Lanczos::default().run(bad, &[]).is_err());
     assert!(operator(&Matrix::<f64>::zeros(2, 3)).is_err());
 }
+
+/// The basis stays orthonormal where a remainder is far shorter than what was removed from it, as it is for a spectrum over
+/// many decades: one removal leaves ε·‖A·q‖/‖rest‖, two leave ε.
+#[test]
+fn the_basis_is_orthonormal_however_steep_the_spectrum() {
+    for ratio in [0.5, 0.1, 1e-2, 1e-4] {
+        let operator = |x: &[f64], y: &mut [f64]| {
+            for (i, y) in y.iter_mut().enumerate() {
+                *y = x[i] * f64::powi(ratio, (i % 12) as i32) * (1.0 + 1e-9 * i as f64);
+            }
+        };
+        let method = Lanczos { end: End::Both, iterations: 40, tolerance: 0.0 };
+        let ritz = method.run(operator, &start_vector(60)).unwrap();
+        for (i, p) in ritz.basis.iter().enumerate() {
+            for (j, q) in ritz.basis[..=i].iter().enumerate() {
+                let expected = f64::from(u8::from(i == j));
+                let off = (vector::dot(p, q) - expected).abs();
+                // √60 roundings of products, twice over.
+                assert!(off <= 32.0 * f64::EPSILON, "{ratio}: {i} {j}: {off:e}");
+            }
+        }
+    }
+}

@@ -2,6 +2,8 @@
 
 mod formulas;
 mod hard_floats;
+mod hard_systems;
 mod library;
+mod long_sums;
 mod textbook;
 mod vectors;

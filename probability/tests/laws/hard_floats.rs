@@ -584,8 +584,8 @@ fn primitives() {
     assert!(nan(&replayed(rms, [&[1.0, NAN], &gain])));
     let drop = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
     let hard = [0.0, -0.0, TINY, INF, -INF, f64::MAX];
-    assert_eq!(replayed(drop, [&hard, &[-1.0]]), hard); // evaluation
-    let y = replayed(drop, [&[INF; 100], &[0.0]]);
+    assert_eq!(replayed(drop, [&hard, &dropout::EVALUATION]), hard); // evaluation
+    let y = replayed(drop, [&[INF; 100], &dropout::step(0)]);
     assert!(y.iter().all(|y| *y == INF || y.is_nan()) && y.iter().any(|y| y.is_nan()));
     // The first query sees the first key alone, whatever the others are.
     assert_eq!(replayed(mask::CausalMask, [&[INF]]), [INF]);
@@ -609,10 +609,10 @@ fn dropouts() {
     // that has a number.
     let of = |rate| Dropout { rate, seed: 1, stream: 2, order: Order::Columns };
     for none in [-1.0, -TINY, -INF, NAN] {
-        assert!(of(0.5).mask(none).is_none());
+        assert!(of(0.5).mask(linalg::View::from_slice(&[none, 0.0], 2, 1)).is_none());
     }
     for (rate, kept) in [(0.0, 1.0), (0.5, 2.0), (0.75, 4.0)] {
-        let mask = of(rate).mask(-0.0).unwrap();
+        let mask = of(rate).mask(linalg::View::from_slice(&[-0.0, 0.0], 2, 1)).unwrap();
         for first in [0, 1, 15, 16, 1 << 40, u64::MAX - 40] {
             let mut all = Vec::new();
             mask.runs(first, 33, |i, factors: &[f64]| {

@@ -53,6 +53,8 @@ fn reusing_memory_changes_no_bit() {
         hidden: 96,
         ..small.clone()
     };
+    assert!(!Gpt2::<f32>::recomputes(&small, 3, small.context), "all is kept");
+    assert!(Gpt2::<f32>::recomputes(&large, 16, large.context), "cheap values are made again");
     for (config, sequences, share) in [(small, 3, 0.75), (large, 16, 0.5)] {
         for dropout in [0.0, 0.2] {
             let config = Gpt2Config { dropout, ..config.clone() };

@@ -2,7 +2,8 @@
 
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer};
-use linalg::Real;
+use linalg::{Real, parallel, product};
+use probability::dropout::QUERIES;
 use rayon::ThreadPoolBuilder;
 use tests::{draw, models};
 use transformer::{Form, Gpt2, Gpt2Config};
@@ -38,6 +39,12 @@ fn train(config: &Gpt2Config, sequences: usize, steps: u64) -> Vec<u64> {
 }
 
 fn on_any_number_of_threads(config: &Gpt2Config, sequences: usize, steps: u64) {
+    let tokens = sequences * config.context;
+    // Without pieces, threads would have nothing to share.
+    assert!(config.hidden * tokens > 2 * parallel::BLOCK, "activations stay whole");
+    assert!(product::parts(config.hidden, tokens, config.width) > 1, "products stay whole");
+    assert!(config.context > QUERIES && config.context % QUERIES != 0 || config.width >= 128);
+
     let on = |threads: usize| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| train(config, sequences, steps))

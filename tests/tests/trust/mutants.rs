@@ -1,5 +1,5 @@
-//! Every backward rule of the workspace with a mistake in it, and every rule that silently sends one of its
-//! operands nothing: `check` catches all.
+//! Every backward rule of the workspace with a mistake in it, every rule that silently sends one of its operands nothing, and
+//! every formula that states something else than what is computed: `check` catches all.
 //!
 //! Which mistakes can be seen at all is asked of the forward code alone: an operand counts if moving it moves the
 //! output. Every mistake on such an operand must be caught.
@@ -13,14 +13,14 @@ use tests::registry::{self, Visitor};
 /// Mistakes made and caught, by rule.
 #[derive(Default)]
 struct Table {
-    rows: BTreeMap<String, [(usize, usize); 4]>,
+    rows: BTreeMap<String, [(usize, usize); 5]>,
     /// Every rule that was visited, tried or not.
     names: BTreeSet<String>,
     survivors: Vec<String>,
 }
 
 /// The columns of the table.
-const COLUMNS: [&str; 4] = ["sign", "twice", "overwrites", "sends nothing"];
+const COLUMNS: [&str; 5] = ["sign", "twice", "overwrites", "sends nothing", "misstates"];
 
 impl Visitor for Table {
     fn visit<P: Primitive<N>, const N: usize>(&mut self, case: Case<P, N>) {
@@ -37,7 +37,10 @@ impl Visitor for Table {
         assert!(found.is_empty(), "{name} itself fails {found:?}");
         let cuts = (0..N).filter(|&k| smooth[k]).map(Slip::Cut);
         let moves: [bool; N] = std::array::from_fn(|k| smooth[k] && healthy.moves(k));
-        for slip in [Slip::Sign, Slip::Twice, Slip::Overwrites].into_iter().chain(cuts) {
+        let states = (0..N).filter(|&k| smooth[k]).map(Slip::MisstatesGradient);
+        let all = [Slip::Sign, Slip::Twice, Slip::Overwrites, Slip::MisstatesValue].into_iter();
+        let is_there = healthy.output().iter().any(|&y| y != 0.0 && y.is_finite());
+        for slip in all.chain(cuts).chain(states) {
             let mutant = Alone {
                 primitive: Slipped { original: shared.clone(), slip },
                 inputs: inputs.clone(),
@@ -49,13 +52,18 @@ impl Visitor for Table {
                 Slip::Twice => 1,
                 Slip::Overwrites => 2,
                 Slip::Cut(_) => 3,
+                Slip::MisstatesValue | Slip::MisstatesGradient(_) => 4,
             };
             let caught = match slip {
                 Slip::Cut(_) => failing.contains(&"no path is cut"),
+                Slip::MisstatesValue | Slip::MisstatesGradient(_) => {
+                    failing == ["every operation computes what its formula states"]
+                }
                 _ => !failing.is_empty(),
             };
             let shows = match slip {
-                Slip::Cut(k) => moves[k],
+                Slip::Cut(k) | Slip::MisstatesGradient(k) => moves[k],
+                Slip::MisstatesValue => is_there,
                 Slip::Overwrites => true,
                 _ => moves.contains(&true),
             };
@@ -85,7 +93,8 @@ fn check_catches_every_mutant_of_every_rule() {
     let rows: BTreeSet<String> = table.rows.keys().cloned().collect();
     assert_eq!(rows, table.names, "rules without a mutant");
     // At least two mistakes, and an operand that gets nothing, for every rule.
-    for (name, [sign, twice, over, cut]) in &table.rows {
+    for (name, [sign, twice, over, cut, states]) in &table.rows {
         assert!(sign.0 + twice.0 + over.0 >= 2 && cut.0 >= 1, "{name}: too few mutants");
+        assert!(states.0 >= 2, "{name}: too few formulas");
     }
 }

@@ -1,16 +1,18 @@
 //! The same computation has the same bits.
 
 use super::{Certificate, inner, norm, recorded, rounding};
+use crate::checkpoint::{self, Difference};
 use crate::corpus::Corpus;
 use crate::model::ModelError;
 use crate::subject::{GptStep, Subject};
-use crate::{Gpt2Config, Trainer, TrainingConfig, checkpoint};
+use crate::{Gpt2Config, Trainer, TrainingConfig};
 use std::error::Error;
 use std::sync::Arc;
 
 pub(super) const THREADS: (&str, &str) = ("bits", "loss and gradients on 1, 2, 3 threads");
 pub(super) const PIECES: (&str, &str) = ("bits", "a batch in pieces, same to rounding");
 pub(super) const RESUMED: (&str, &str) = ("bits", "saved and resumed");
+const SETTLED: (&str, &str) = ("bits", "the run's settings and text are its state's");
 const SAVED: (&str, &str) = ("bits", "the run's model and its training state agree");
 
 /// A question about the bits of what is no number.
@@ -103,7 +105,8 @@ pub fn resume(
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("state.safetensors");
         checkpoint::save(&path, first, "check")?;
-        Ok(checkpoint::load(&path, second, "check")?)
+        checkpoint::load(&path, second, "check")?;
+        Ok(())
     })
 }
 
@@ -127,6 +130,28 @@ pub fn saved(model: &[f32], state: &[f32]) -> Certificate {
         ),
     };
     Certificate::at_most(SAVED, differing as f64, 0.0, detail)
+}
+
+/// The settings and the text of a run, and those that its state was trained with: training goes on with the same only.
+///
+/// ```
+/// use transformer::check::{Verdict, settled};
+/// use transformer::checkpoint::Difference;
+/// let rate = Difference { setting: "learning_rate".into(), saved: "0.001".into(), now: "0.01".into() };
+/// assert_eq!(settled(&[], true).verdict, Verdict::Pass);
+/// let edited = settled(&[rate], true);
+/// assert_eq!((edited.verdict, edited.measured), (Verdict::Fail, 1.0));
+/// assert!(edited.detail.contains("learning_rate was 0.001"));
+/// assert_eq!(settled(&[], false).verdict, Verdict::Fail);
+/// ```
+pub fn settled(differences: &[Difference], same_text: bool) -> Certificate {
+    let mut all: Vec<String> = differences.iter().map(Difference::to_string).collect();
+    if !same_text {
+        all.push("the text is another".to_owned());
+    }
+    let count = all.len() as f64;
+    let detail = if all.is_empty() { "settings that differ".to_owned() } else { all.join("; ") };
+    Certificate::at_most(SETTLED, count, 0.0, detail)
 }
 
 /// As [`resume`], for a checkpoint of one's own: `pass_on` saves the first trainer and loads the second, which

@@ -17,6 +17,7 @@ const DIRECTIONS: u32 = 3;
 /// * every parameter is reached by the loss;
 /// * no path is cut: what moves the loss forward has a gradient backward, operation by operation;
 /// * every operation obeys ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩ at the values that it has in this step;
+/// * what its formula states is what it computes, forward and backward;
 /// * so does the whole step, in random directions, with duals as the other route;
 /// * central differences, a route without any rule, agree in one direction of every parameter tensor;
 /// * second derivatives are symmetric: uᵀHv = vᵀHu;
@@ -30,13 +31,14 @@ pub fn gradients(
     seed: u64,
 ) -> Result<Vec<Certificate>, ModelError> {
     let mut all = vec![];
-    each(subject, parameters, seed, PATIENCE, &mut |c| all.push(c))?;
+    each((subject, subject), parameters, seed, PATIENCE, &mut |c| all.push(c))?;
     Ok(all)
 }
 
-/// As [`gradients`], told one by one; each with so many seconds.
-pub(super) fn each(
-    subject: &impl Subject,
+/// As [`gradients`], told one by one; each with so many seconds. Operations are tried one by one on the second subject, the
+/// same step on more tokens, if there is time for it.
+pub(super) fn each<S: Subject>(
+    (subject, longer): (&S, &S),
     parameters: &[f64],
     seed: u64,
     patience: f64,
@@ -48,8 +50,12 @@ pub(super) fn each(
     let dual = seconds(DUAL, multiplications(&step));
     tell(reached(&step));
     // Each operand moves by itself: of an operation's two or three, as if the step was replayed as often.
+    let given = |s: &S| s.batch(0).iter().map(|g| g.elements.len()).max().unwrap_or(1) as f64;
+    let more = given(longer) / given(subject);
+    let long = dear(3.0 * dual * more.max(1.0), patience).is_none();
     match dear(3.0 * dual, patience) {
         None => {
+            let subject = if long { longer } else { subject };
             operations(subject, parameters, seed)?.certificates().into_iter().for_each(&mut *tell);
         }
         Some(why) => {

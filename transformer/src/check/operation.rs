@@ -7,13 +7,19 @@
 
 use super::{Certificate, direction, inner, norm, recorded, rounding};
 use crate::ModelError;
+use crate::streams;
 use crate::subject::Subject;
 use calculus::{Dual, Tape, Var};
+use linalg::Shape;
+use linalg::derivation::{Part, What};
+use linalg::formula::Matter;
+use probability::random::Random;
 
 /// What is asked of all operations together.
-pub(super) const QUESTIONS: [(&str, &str); 4] = [
+pub(super) const QUESTIONS: [(&str, &str); 5] = [
     ("complete", "no path is cut"),
     ("right", "every operation: ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩"),
+    ("right", "every operation computes what its formula states"),
     ("right", "every vjp adds"),
     ("right", "every forward writes its output"),
 ];
@@ -27,6 +33,13 @@ pub struct Operations {
     pub cut: Vec<String>,
     /// The worst error of ⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩, in units of its limit, and where.
     pub adjoint: (f64, String),
+    /// The worst difference of a number from what its operation's formula states, in units of the rounding of the stated
+    /// arithmetic, and where.
+    pub stated: (f64, String),
+    /// Numbers that were compared with a formula.
+    pub numbers: usize,
+    /// Operations whose formula has more terms than are evaluated.
+    pub unstated: Vec<String>,
     /// The worst error of "vjp adds", in units of its limit, and where.
     pub adds: (f64, String),
     /// Values that forward does not write in full.
@@ -44,7 +57,18 @@ impl Operations {
         let worst = |(error, place): &(f64, String)| (*error, format!("worst: {place}"));
         let (adjoint, adjoint_at) = worst(&self.adjoint);
         let (adds, adds_at) = worst(&self.adds);
-        let [no_path, law, add, write] = QUESTIONS;
+        let [no_path, law, formula, add, write] = QUESTIONS;
+        let stated = match (self.unstated.as_slice(), self.numbers) {
+            (_, 0) => Certificate::not_applicable(formula, "no formula is short enough"),
+            (unstated, numbers) => {
+                let too_long = match unstated {
+                    [] => String::new(),
+                    names => format!("; too many terms to try: {}", names.join(", ")),
+                };
+                let detail = format!("{numbers} numbers; worst: {}{too_long}", self.stated.1);
+                Certificate::at_most(formula, self.stated.0, 1.0, detail)
+            }
+        };
         vec![
             Certificate::at_most(
                 no_path,
@@ -53,6 +77,7 @@ impl Operations {
                 list(&self.cut, format!("{paths} paths carry values forward and gradients back")),
             ),
             Certificate::at_most(law, adjoint, 1.0, adjoint_at),
+            stated,
             Certificate::at_most(add, adds, 1.0, adds_at),
             Certificate::at_most(
                 write,
@@ -126,6 +151,7 @@ impl Operations {
         let sent = send(&|_, n| vec![0.0; n]);
         let some = |k: usize, n: usize| direction(seed + 100, k as u32, n);
         let after = send(&some);
+        self.formula(plain, var, &operands, (&before, &upstream), &sent, seed);
 
         for (k, (operand, tangent_at)) in operands.iter().enumerate() {
             self.paths += 1;
@@ -161,6 +187,106 @@ impl Operations {
             }
         }
         dual.elements_mut(moving).iter_mut().for_each(|y| y.derivative = 0.0);
+    }
+}
+
+/// Parts of a formula's arithmetic that are evaluated for one operation: some tenths of a second.
+const PARTS: u64 = 1 << 23;
+/// Elements of each matrix that are compared with a formula; all, where they are fewer.
+const SAMPLE: usize = 12;
+
+impl Operations {
+    /// Compares elements of what an operation wrote, and of what it sent back, with its formula.
+    fn formula(
+        &mut self,
+        plain: &Tape<f64>,
+        var: Var,
+        operands: &[(Var, Var)],
+        (output, upstream): (&[f64], &[f64]),
+        sent: &[Vec<f64>],
+        seed: u64,
+    ) {
+        let Some(formula) = plain.formula(var) else { return };
+        let name = format!("{} ({})", plain.name(var), plain.operation(var).unwrap_or_default());
+        let slots = plain.operands(var);
+        let element = |x: &[f64], shape: Shape, (i, j): (usize, usize)| match i < shape.rows {
+            true => x.get(j * shape.rows + i).copied().unwrap_or(f64::NAN),
+            false => f64::NAN,
+        };
+        let read = |of: Matter, i: usize, j: usize| match of {
+            Matter::Operand(o) => element(plain.elements(slots[o]), plain.shape(slots[o]), (i, j)),
+            Matter::Output => element(output, plain.shape(var), (i, j)),
+            Matter::Upstream => element(upstream, plain.shape(var), (i, j)),
+            Matter::Table(_) => f64::NAN,
+        };
+        let mut numbers = formula.numbers(&read, PARTS);
+        let random = Random::new(seed, streams::DIRECTIONS, 400);
+        let sample = |shape: Shape| -> Vec<(usize, usize)> {
+            let n = shape.len();
+            let at =
+                |k: usize| if n <= SAMPLE { k } else { random.below(k as u64, n as u64) as usize };
+            (0..n.min(SAMPLE)).map(at).map(|k| (k % shape.rows, k / shape.rows)).collect()
+        };
+        // What is wrong at the largest elements weighs most; which these are is not asked.
+        let mut compare = |states: Option<Part>, found: f64, what: &str, at: (usize, usize)| {
+            let Some(part) = states else {
+                if self.unstated.last() != Some(&name) {
+                    self.unstated.push(name.clone());
+                }
+                return false;
+            };
+            let (epsilon, smallest) = (f64::EPSILON, f64::MIN_POSITIVE);
+            let bound = part.bound(epsilon, smallest);
+            // A bound of ∞ says nothing.
+            if bound.is_finite() {
+                self.numbers += 1;
+                let error = match (part.makes(found, epsilon, smallest), part.value.is_finite()) {
+                    (true, true) => (part.value - found).abs() / bound,
+                    (true, false) => 0.0,
+                    (false, _) => ((part.value - found).abs() / bound).max(1.0 + f64::EPSILON),
+                };
+                let (i, j) = at;
+                worse(&mut self.stated, error, &|| {
+                    let states = part.value;
+                    format!(
+                        "{what} of {name} at [{i}, {j}]: {found:e} where the formula states {states:e}"
+                    )
+                });
+            }
+            true
+        };
+        for at in sample(plain.shape(var)) {
+            let found = element(output, plain.shape(var), at);
+            if !compare(numbers.value(at), found, "the value", at) {
+                return;
+            }
+        }
+        for ((operand, _), sent) in operands.iter().zip(sent) {
+            let moving: Vec<usize> = (0..slots.len())
+                .filter(|&slot| slots[slot] == *operand && formula.gradients[slot].is_some())
+                .collect();
+            if moving.is_empty() {
+                continue;
+            }
+            let what = format!("what {} gets", plain.name(*operand));
+            for at in sample(plain.shape(*operand)) {
+                let parts: Option<Vec<Part>> =
+                    moving.iter().map(|&slot| numbers.gradient(slot, at)).collect();
+                // Where an operand is there twice, two numbers are added.
+                let states = parts.map(|parts| match <[Part; 1]>::try_from(parts) {
+                    Ok([part]) => part,
+                    Err(parts) => {
+                        let size: f64 = parts.iter().map(|p| p.value.abs()).sum();
+                        let error = parts.iter().map(|p| p.error).sum::<f64>() + size;
+                        let value = parts.iter().map(|p| p.value).sum();
+                        Part { value, error, what: What::Number }
+                    }
+                });
+                if !compare(states, element(sent, plain.shape(*operand), at), &what, at) {
+                    return;
+                }
+            }
+        }
     }
 }
 

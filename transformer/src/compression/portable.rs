@@ -86,7 +86,7 @@ impl Real for Portable {
     fn to_f64(self) -> f64 {
         f64::from(self.0)
     }
-    as_f32! { exp ln ln_1p sqrt tanh erf sin cos abs }
+    as_f32! { exp ln ln_1p sqrt tanh erf erfc sin cos abs }
 
     fn gemm(
         mut c: ViewMut<'_, Self>,

@@ -3,7 +3,7 @@
 use super::portable::Portable;
 use crate::config::Gpt2Config;
 use crate::layers::{self, Context};
-use crate::{Form, ModelError};
+use crate::{Form, ModelError, memory};
 use calculus::{Recorder, Tape, Var};
 use linalg::Shape;
 
@@ -48,6 +48,7 @@ impl Reader {
         }
         let (x, table) = layers::output(c, r, x, token_table)?; // d×texts, d×V
         let logits = layers::logits(r, x, table)?; // V×texts
+        memory::afford(recorder.bytes_forward_only())?;
         let mut tape = recorder.finish_forward_only();
         for (own, given) in tape.parameters_mut().iter_mut().zip(parameters) {
             *own = Portable(*given);

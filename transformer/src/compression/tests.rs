@@ -94,6 +94,17 @@ proptest! {
     }
 }
 
+/// The file's layout: a segment for every 2048 tokens, sixteen at the most.
+#[test]
+fn a_text_is_cut_as_the_format_says() {
+    for (length, count) in
+        [(0, 1), (4095, 1), (4096, 2), (6143, 2), (6144, 3), (16 * 2048, 16), (1 << 30, 16)]
+    {
+        assert_eq!(Segments::of(length).count, count, "{length} tokens");
+    }
+    assert!(Segments::of(long_text().len()).count > 2, "long texts have several segments");
+}
+
 fn long_text() -> String {
     (0..9001).map(|i| char::from(b"abcde\n"[(i * i + i / 7) % 6])).collect()
 }

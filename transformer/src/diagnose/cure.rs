@@ -1,12 +1,13 @@
 //! Cures, tried by replaying.
 
+use super::applied::{apply, held, peak, round};
 use super::cause::Cause;
 use super::course::{Course, Descent, Recipe, State};
-use super::signs::{Gain, Signs, gains, signs, tables};
+use super::evidence::{listed, mean};
+use super::signs::{Signs, signs};
 use super::{Stability, by_saturation};
 use crate::subject::Subject;
 use crate::{ModelError, Precision};
-use calculus::schedule::Schedule;
 use serde::Serialize;
 use std::fmt;
 
@@ -42,6 +43,15 @@ pub enum Cure {
     Mend,
     /// What the optimiser remembers begun anew.
     Forget,
+    /// The learning rate held at this, whatever the schedule says.
+    Hold(f64),
+    /// These tensors drawn anew: matrices with a deviation of ½/√inputs, gains at 1, other vectors at 0; and what the
+    /// optimiser remembers begun anew.
+    Redraw(Vec<String>),
+    /// Training ended where the loss on held-back text is lowest.
+    Stop,
+    /// A model of twice the width.
+    Larger,
     /// A change of the model or its data, which a replay cannot make.
     Code(&'static str),
 }
@@ -65,6 +75,10 @@ impl fmt::Display for Cure {
             }
             Cure::Mend => write!(f, "broken weights set to 0"),
             Cure::Forget => write!(f, "the optimiser's moments begun anew"),
+            Cure::Hold(rate) => write!(f, "learning rate held at {rate:.1e}"),
+            Cure::Redraw(names) => write!(f, "{} drawn anew", listed(names)),
+            Cure::Stop => write!(f, "training ended where held-back text costs least"),
+            Cure::Larger => write!(f, "a model of twice the width"),
             Cure::Code(what) => write!(f, "{what}"),
         }
     }
@@ -182,7 +196,7 @@ impl<S: Subject> Case<'_, S> {
                 // with come first, the largest before the others.
                 let adam = matches!(self.recipe.descent, Descent::Adam { .. });
                 let usual = [1e-2, 1e-3].map(|usual| usual / rate);
-                let usual = usual.into_iter().filter(|f| adam && *f <= 0.1 && *f > first);
+                let usual = usual.into_iter().filter(|f| adam && *f <= 0.1);
                 let less = [1.0, 1e-1, 1e-2, 1e-3].map(|f| first * f);
                 usual.chain(less).map(|f| Cure::Rate(round(f))).collect()
             }
@@ -210,6 +224,14 @@ impl<S: Subject> Case<'_, S> {
             Cause::RangeEnded => [format(Precision::Bf16), format(Precision::F32)].concat(),
             Cause::Underflow | Cause::LossScaleTooHigh => vec![Cure::LossScale(self.loss_scale())],
             Cause::Unknown => vec![Cure::Rate(0.1), Cure::Clip(1.0)],
+            // Their fixes stand with them: see `cause::slow`.
+            Cause::DeadParameters
+            | Cause::RateTooLow
+            | Cause::ScheduleEnded
+            | Cause::FrozenParameters
+            | Cause::DataExhausted
+            | Cause::ModelTooSmall
+            | Cause::BelowBaselines => vec![],
         }
     }
 
@@ -298,58 +320,14 @@ impl<S: Subject> Case<'_, S> {
             held_out: None,
             cured: false,
         };
-        match cure {
-            Cure::Rate(factor) => {
-                recipe.schedule = scaled(recipe.schedule, *factor);
-                trial.cure = format!("learning rate {:.1e} (× {factor:e})", peak(recipe.schedule));
-            }
-            Cure::Warmup(steps) => {
-                let peak = peak(recipe.schedule);
-                let total = u64::MAX;
-                recipe.schedule =
-                    Schedule::Linear { peak, minimum: peak, warmup: state.steps + steps, total };
-            }
-            Cure::Clip(norm) => recipe.clip = *norm,
-            Cure::Skip(batch) => recipe.skipped.push(*batch),
-            Cure::Epsilon(e) => {
-                if let Descent::Adam { epsilon, .. } = &mut recipe.descent {
-                    *epsilon = *e;
-                }
-            }
-            Cure::Betas(b1, b2) => {
-                if let Descent::Adam { beta1, beta2, .. } = &mut recipe.descent {
-                    (*beta1, *beta2) = (*b1, *b2);
-                }
-            }
-            Cure::Decay => {
-                if let Descent::Adam { decay, .. } = &mut recipe.descent {
-                    *decay = -*decay;
-                }
-            }
-            Cure::Zero => recipe.zero_gradients = true,
-            Cure::Average => recipe.average = true,
-            Cure::LossScale(scale) => recipe.loss_scale = *scale,
-            Cure::Store(precision) => recipe.precision = *precision,
-            Cure::Shrink(target) => {
-                let mut step = self.subject.record_in_full::<f32>()?;
-                step.set_parameters(&state.parameters);
-                let list = step.tape.parameter_list();
-                // Moments are of the gradients that large weights had.
-                state.memory.clear();
-                let all = gains(&step.tape).into_iter().chain(tables(&step.tape));
-                for Gain { matrix, gain } in all.filter(|g| g.gain > 1.0) {
-                    let factor = (target / gain) as f32;
-                    let name = step.tape.name(matrix);
-                    let ranges = list.iter().filter(|p| p.name == name).map(|p| p.range.clone());
-                    ranges.for_each(|r| state.parameters[r].iter_mut().for_each(|p| *p *= factor));
-                }
-            }
-            Cure::Mend => {
-                let broken = state.parameters.iter_mut().filter(|p| !p.is_finite());
-                broken.for_each(|p| *p = 0.0);
-            }
-            Cure::Forget => state.memory.clear(),
-            Cure::Code(_) => return Ok(Trial { tried: false, ..trial }),
+        if !apply(self.subject, cure, &mut recipe, &mut state)? {
+            return Ok(Trial { tried: false, ..trial });
+        }
+        if let Cure::Rate(factor) = cure {
+            // The peak is what is tried: a replay ends before a long rise does, and before a fall.
+            let steps = self.steps.max(LEARNING);
+            recipe.schedule = held(recipe.schedule, state.steps, steps);
+            trial.cure = format!("learning rate {:.1e} (× {factor:e})", peak(recipe.schedule));
         }
         let mut course = Course::from(self.subject, &recipe, &state)?;
         // Batches that no replay sees, before and after it.
@@ -401,10 +379,6 @@ const HELD_OUT: u64 = 8;
 /// Below this share of what a model without knowledge pays, one has learnt something.
 const LEARNT: f64 = 0.999;
 
-fn mean(x: &[f64]) -> f64 {
-    x.iter().sum::<f64>() / x.len() as f64
-}
-
 /// By how much losses fell on the same batches, on the average, and the standard error of that.
 fn learnt(before: &[f64], after: &[f64]) -> (f64, f64) {
     let gains: Vec<f64> = before.iter().zip(after).map(|(b, a)| b - a).collect();
@@ -426,34 +400,4 @@ pub fn loss_scale(precision: Precision, largest_gradient: f64) -> f64 {
     let room = precision.largest() / 4.0 / largest_gradient.max(f64::MIN_POSITIVE);
     let highest = precision.largest().log2().floor().min(24.0);
     room.log2().floor().clamp(-24.0, highest).exp2()
-}
-
-/// One digit.
-fn round(x: f64) -> f64 {
-    format!("{x:.0e}").parse().unwrap_or(x)
-}
-
-/// The highest rate of a schedule that falls.
-pub(crate) fn peak(schedule: Schedule) -> f64 {
-    match schedule {
-        Schedule::Constant { rate } => rate,
-        Schedule::Linear { peak, .. }
-        | Schedule::Cosine { peak, .. }
-        | Schedule::WarmupStableDecay { peak, .. }
-        | Schedule::Step { peak, .. } => peak,
-    }
-}
-
-fn scaled(mut schedule: Schedule, by: f64) -> Schedule {
-    match &mut schedule {
-        Schedule::Constant { rate } => *rate *= by,
-        Schedule::Step { peak, .. } => *peak *= by,
-        Schedule::Linear { peak, minimum, .. }
-        | Schedule::Cosine { peak, minimum, .. }
-        | Schedule::WarmupStableDecay { peak, minimum, .. } => {
-            *peak *= by;
-            *minimum *= by;
-        }
-    }
-    schedule
 }

@@ -31,99 +31,55 @@
 //!
 //! The list of causes is in `docs/FAILURES.md`, each with its mathematics, its signature and an example.
 
+mod applied;
+mod background;
 mod cause;
 mod course;
 mod cure;
+mod dynamics;
+mod edge;
+mod evidence;
 mod examination;
 mod origin;
+mod pace;
 mod picture;
 mod reduced;
 mod signs;
+mod verdict;
 
+pub use background::Background;
 pub use cause::Cause;
 pub(crate) use course::place;
 pub use course::{Course, Descent, Recipe, State, Taken, is_sound};
 pub use cure::{Cure, Trial, loss_scale};
-pub use examination::{Examination, examination};
+pub use edge::{Stability, stability, stability_limit};
+pub use examination::{Examination, examination, examination_of};
 pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
 pub use reduced::{Reduced, Saved, Stored, reduced};
 pub(crate) use signs::rms;
 pub use signs::{Attention, Signs, looks_ahead, signs};
+pub use verdict::Verdict;
 
-use crate::curvature::Hessian;
 use crate::health::GROWTH;
 use crate::subject::Subject;
 use crate::{ModelError, Precision, check, memory};
-use calculus::stability::limit;
-use calculus::{Arithmetic, Source};
+use calculus::Arithmetic;
 use cure::Case;
-use linalg::krylov::{End, Lanczos};
+use edge::CURVED;
+use evidence::Evidence;
+use pace::Pace;
 use std::collections::VecDeque;
-use std::fmt;
 
 /// States that are kept to go back to, besides the start.
 const KEPT: usize = 3;
-/// Models of more parameters are not differentiated twice.
-const CURVED: usize = 2_000_000;
-/// Nor are steps of more parameters × tokens: a few seconds for each product with the Hessian.
-const WORK: usize = 64_000_000;
-/// A residual of a thousandth is an eigenvalue good to far less than the theory is.
-const METHOD: Lanczos = Lanczos { end: End::Largest, iterations: 16, tolerance: 1e-3 };
-
-/// How far a learning rate is from the limit of stability.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stability {
-    /// The largest eigenvalue of the Hessian, preconditioned as the update rule does.
-    pub eigenvalue: f64,
-    /// The learning rate above which descent on a quadratic of that curvature diverges.
-    pub limit: f64,
-    /// The learning rate.
-    pub rate: f64,
-    /// The rule whose limit it is.
-    pub descent: Descent,
-    /// The norm to which gradients are clipped, which the limit does not count; 0 does not clip.
-    pub clip: f64,
-    /// Steps taken before.
-    pub steps: u64,
-    /// Tokens (columns) of the batches whose Hessian it is.
-    pub tokens: usize,
-    /// Some eigenvalue is within this distance of the one that was found.
-    pub residual: f64,
-    /// Products with the Hessian.
-    pub applications: usize,
-    /// Whether the residual is a thousandth of the eigenvalue, as was asked.
-    pub converged: bool,
-}
-
-impl fmt::Display for Stability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Stability { eigenvalue, limit, rate, steps, tokens, residual, applications, .. } = self;
-        let (whose, of) = match self.descent {
-            Descent::Sgd { momentum } if momentum > 0.0 => ("momentum's", "the Hessian"),
-            Descent::Sgd { .. } => ("descent's", "the Hessian"),
-            Descent::Adam { .. } => ("Adam's", "the Hessian in Adam's units"),
-        };
-        write!(f, "largest eigenvalue {eigenvalue:.2e}")?;
-        if !self.converged {
-            write!(f, " ± {residual:.0e} (all that {applications} products tell)")?;
-        }
-        write!(f, " of {of} on {tokens} tokens")?;
-        if limit.is_nan() {
-            return write!(f, ", where the loss has no minimum: no limit at step {steps}");
-        }
-        let times = match rate / limit {
-            large if large >= 1e4 => format!("{large:.1e}"),
-            times => format!("{times:.2}"),
-        };
-        write!(f, ": the rate {rate:.2e} is {times} times {whose} limit of {limit:.2e}")?;
-        write!(f, " at step {steps}")?;
-        if self.clip > 0.0 {
-            write!(f, "; clipping to norm {}, which shortens steps, is not counted", self.clip)?;
-        }
-        Ok(())
-    }
-}
+/// Runs of at most so many steps are trained again from their start, where that tells more.
+const AGAIN: u64 = 500;
+/// How many times the limit of stability a rate is far above it: training bears up to 1.3 times near a minimum
+/// (docs/FAILURES.md has the measurements).
+const FAR: f64 = 2.0;
+/// Steps in a row with a loss above both the first and ln V after which a model is lost: what it knew is gone.
+const LOST: u64 = 40;
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -158,8 +114,34 @@ pub fn diagnose<S: Subject>(
     recipe: &Recipe,
     steps: u64,
 ) -> Result<Diagnosis, ModelError> {
+    diagnose_with(subject, start, recipe, steps, &Background::default())
+}
+
+/// As [`diagnose`], with what is known of the run besides: its plan, text that it does not see, baselines. What makes
+/// a loss stand still can be found only as far as it is known.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn diagnose_with<S: Subject>(
+    subject: &S,
+    start: &State,
+    recipe: &Recipe,
+    steps: u64,
+    background: &Background,
+) -> Result<Diagnosis, ModelError> {
     memory::afford(bytes(subject, start)?)?;
-    Patient { subject, start, recipe }.examine(steps)
+    Patient { subject, start, recipe, background: Some(background) }.examine(steps)
+}
+
+/// As [`diagnose`], of failures alone: a run is walked again to see what grew, not how fast it learns.
+pub(crate) fn failure<S: Subject>(
+    subject: &S,
+    start: &State,
+    recipe: &Recipe,
+    steps: u64,
+) -> Result<Diagnosis, ModelError> {
+    memory::afford(bytes(subject, start)?)?;
+    Patient { subject, start, recipe, background: None }.examine(steps)
 }
 
 /// Bytes that watching a step takes: a recording as it trains and one that shows every formula, the states
@@ -175,36 +157,12 @@ pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> 
     Ok(recordings + 4 * states * start.parameters.len() as u128)
 }
 
-/// The learning rate above which a quadratic of this curvature diverges; NaN where it has no minimum.
-///
-/// Descent with momentum µ: (2 + 2µ)/λ. Adam moves by η·m̂/P with m̂ = m/(1 − β₁ᵗ) and m a mean of gradients: on a
-/// quadratic and for the P of the moment this is descent with momentum β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ), so that
-/// the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ), λ in units of P and t the number of the coming step. At the first
-/// step that is a tenth, for β₁ = 0.9, of what it is after some dozens: the bias correction makes up for a mean of
-/// one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022, equation 2 (38/η for
-/// β₁ = 0.9, t → ∞).
-///
-/// ```
-/// use transformer::diagnose::{Descent, stability_limit};
-/// let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
-/// assert!((stability_limit(&adam, 1.0, 10_000) - 38.0).abs() < 1e-9);
-/// assert!((stability_limit(&adam, 1.0, 0) - 3.8).abs() < 1e-9);
-/// assert_eq!(stability_limit(&Descent::Sgd { momentum: 0.5 }, 1.0, 0), 3.0);
-/// ```
-pub fn stability_limit(descent: &Descent, eigenvalue: f64, steps: u64) -> f64 {
-    match *descent {
-        Descent::Sgd { momentum } => limit(eigenvalue, momentum),
-        Descent::Adam { beta1, .. } => {
-            let correction = 1.0 - beta1.powf((steps + 1) as f64);
-            correction * limit(eigenvalue, beta1) / (1.0 - beta1)
-        }
-    }
-}
-
 struct Patient<'a, S: Subject> {
     subject: &'a S,
     start: &'a State,
     recipe: &'a Recipe,
+    /// What is known of its pace; none where that is not asked.
+    background: Option<&'a Background>,
 }
 
 /// What a course came to.
@@ -216,6 +174,8 @@ struct Watched {
     /// A mistake of the loop itself, if the second step showed one.
     loop_fault: Option<(Cause, String)>,
     ran_away: bool,
+    /// Whether the last losses in a row say that what was known is gone.
+    lost: bool,
     decay_factor: f64,
     names: Vec<String>,
 }
@@ -225,7 +185,7 @@ impl Watched {
     fn failed(&self) -> bool {
         let spoilt =
             |t: &Taken| t.origin.is_some() || !t.loss.is_finite() || !t.gradient_norm.is_finite();
-        self.ran_away || self.history.last().is_some_and(spoilt)
+        self.ran_away || self.lost || self.history.last().is_some_and(spoilt)
     }
 }
 
@@ -240,10 +200,12 @@ impl<S: Subject> Patient<'_, S> {
             last_good: self.start.clone(),
             loop_fault: None,
             ran_away: false,
+            lost: false,
             decay_factor: course.decay_factor(),
             names,
         };
-        let (mut best, mut first) = (f64::INFINITY, f64::NAN);
+        let (mut best, mut first, mut worse) = (f64::INFINITY, f64::NAN, 0);
+        let mut least = f64::INFINITY;
         let mut left: Vec<f32> = self.start.gradients.clone();
         left.resize(self.start.parameters.len(), 0.0);
         for i in 0..steps {
@@ -272,8 +234,13 @@ impl<S: Subject> Patient<'_, S> {
                 left = course.handed().to_vec();
             }
             watched.ran_away = taken.loss > 3.0 * first + 3.0;
+            (worse, least) = match taken.loss > first {
+                true => (worse + 1, least.min(taken.loss)),
+                false => (0, f64::INFINITY),
+            };
+            watched.lost = worse == LOST && least > self.uniform()?;
             watched.history.push(taken);
-            if watched.ran_away {
+            if watched.ran_away || watched.lost {
                 return Ok(watched);
             }
         }
@@ -329,10 +296,16 @@ impl<S: Subject> Patient<'_, S> {
         let front = watched.well.front().filter(|s| s.steps > self.start.steps);
         let well: Vec<State> = front.into_iter().chain([self.start]).cloned().collect();
         let mut stability = None;
-        let cause = self.cause(&watched, signs.as_ref(), &well, &mut stability)?;
+        let mut cause = self.cause(&watched, signs.as_ref(), &well, &mut stability)?;
         let norms = usual(watched.history.iter().rev().skip(1).map(|t| t.gradient_norm));
         let trials = match &cause {
-            None => vec![],
+            None => match self.slow(&watched, signs.as_ref())? {
+                Some((found, trials)) => {
+                    cause = Some(found);
+                    trials
+                }
+                None => vec![],
+            },
             Some((cause, _)) => {
                 let replays = (watched.history.len() as u64 + 10).clamp(12, 60);
                 let replays = match cause {
@@ -381,19 +354,27 @@ impl<S: Subject> Patient<'_, S> {
         })
     }
 
-    /// The step whose gradient stands out: the one that failed, or the one before it.
-    fn blamed<'w>(&self, watched: &'w Watched) -> Option<&'w Taken> {
-        let history = &watched.history;
-        let n = history.len();
-        // A spike breaks the next step rather than its own.
-        let candidates = history[n.saturating_sub(4)..].iter().rev();
-        candidates.max_by(|a, b| {
-            let size = |t: &Taken| if t.gradient_norm.is_finite() { t.gradient_norm } else { 0.0 };
-            let before = |t: &Taken| {
-                usual(history.iter().filter(|h| h.number < t.number).map(|h| h.gradient_norm))
-            };
-            (size(a) / before(a)).total_cmp(&(size(b) / before(b)))
-        })
+    /// What makes a run whose numbers are all finite learn little.
+    fn slow(
+        &self,
+        watched: &Watched,
+        signs: Option<&(Signs, Signs)>,
+    ) -> Result<pace::Found, ModelError> {
+        let (Some((first, last)), Some(background)) = (signs, self.background) else {
+            return Ok(None);
+        };
+        let (subject, recipe) = (self.subject, self.recipe);
+        let (start, end) = (self.start, &watched.last_good);
+        let (states, signs) = ((start, end), (first, last));
+        let found = Evidence::of(subject, recipe, background, states, signs, &watched.history)?;
+        Pace { subject, recipe, start }.cause(found)
+    }
+
+    /// ln V; −∞ where there are no logits.
+    fn uniform(&self) -> Result<f64, ModelError> {
+        let step = self.subject.record_in_full::<f32>()?;
+        let classes = step.tape.find("logits").map(|v| step.tape.shape(v).rows);
+        Ok(classes.map_or(f64::NEG_INFINITY, |classes| (classes as f64).ln()))
     }
 
     /// The cause and its evidence.
@@ -436,8 +417,8 @@ impl<S: Subject> Patient<'_, S> {
         }
         if let Some(found) = self.by_structure(watched, at_start, failed)? {
             // Sizes that training has made are a symptom, where its rate is far above the limit.
-            let fast = |s: &Stability| s.rate > 2.0 * s.limit;
-            if self.start.steps > 0 && self.stability(self.start)?.is_some_and(|s| fast(&s)) {
+            let fast = |s: Stability| s.rate > FAR * s.limit;
+            if self.start.steps > 0 && self.judged(watched, self.start)?.is_some_and(fast) {
                 let well = std::slice::from_ref(self.start);
                 return self.by_dynamics(watched, well, stability).map(Some);
             }
@@ -447,11 +428,17 @@ impl<S: Subject> Patient<'_, S> {
             let found = self.by_dynamics(watched, well, stability)?;
             // Where the rate is not beyond the edge of stability, what grew says more.
             let grew = matches!(found.0, Cause::Unknown | Cause::RateTooHigh)
-                && stability.as_ref().is_some_and(|s| s.rate <= 2.0 * s.limit);
+                && stability.as_ref().is_some_and(|s| s.rate <= FAR * s.limit);
             return Ok(by_saturation(at_end).filter(|_| grew).or(Some(found)));
         }
         // Finite to the end; saturated all the same?
-        Ok(by_saturation(at_end))
+        let Some(found) = by_saturation(at_end) else { return Ok(None) };
+        // Scores that grew under a rate far above the limit are its symptom.
+        let judged = self.judged(watched, self.start)?;
+        if judged.is_some_and(|s| s.rate > FAR * s.limit) {
+            return self.by_dynamics(watched, well, stability).map(Some);
+        }
+        Ok(Some(found))
     }
 
     /// What the arithmetic itself says.
@@ -670,155 +657,6 @@ impl<S: Subject> Patient<'_, S> {
         }
         Ok(None)
     }
-
-    /// What the course of the steps says: a spike, a rate.
-    fn by_dynamics(
-        &self,
-        watched: &Watched,
-        well: &[State],
-        stability: &mut Option<Stability>,
-    ) -> Result<(Cause, String), ModelError> {
-        let history = &watched.history;
-        if let Some(blamed) = self.blamed(watched) {
-            // What was usual lately: norms fall as a model learns.
-            let earlier = history.iter().rev().filter(|t| t.number < blamed.number);
-            let before: Vec<f64> = earlier.take(10).map(|t| t.gradient_norm).collect();
-            let median = usual(before.iter().copied());
-            let calm = before.iter().all(|n| *n < 4.0 * median);
-            if before.len() >= 4
-                && calm
-                && blamed.gradient_norm > 15.0 * median
-                && self.recipe.clip == 0.0
-                && self.stands_out(blamed.batch, well)?
-            {
-                let why = format!(
-                    "{} has a gradient of norm {:.2e} where {:.2e} is usual, and nothing clips it",
-                    self.recipe.called(blamed.batch),
-                    blamed.gradient_norm,
-                    median
-                );
-                return Ok((Cause::SpikeBatch, why));
-            }
-        }
-        let state = &well[0];
-        *stability = self.stability(state)?;
-        let rate = self.recipe.schedule.rate(state.steps);
-        let unmeasured = "; the curvature of a model of this size is not measured".to_owned();
-        let shown = stability.map_or(unmeasured, |s| format!("; {s}"));
-        let adam = matches!(self.recipe.descent, Descent::Adam { .. });
-        let early = history.last().is_some_and(|t| t.number <= 50);
-        let cold = self.recipe.schedule.rate(0) >= 0.9 * cure::peak(self.recipe.schedule);
-        let rises = || -> Result<bool, ModelError> {
-            let case = Case {
-                subject: self.subject,
-                recipe: self.recipe,
-                states: std::slice::from_ref(self.start),
-                signs: None,
-                batch: 0,
-                usual_norm: 1.0,
-                steps: 130,
-                largest_gradient: 1.0,
-                stability: None,
-            };
-            case.rises()
-        };
-        if adam && early && cold && self.start.steps == 0 && rises()? {
-            let why = format!(
-                "the rate is {rate:.2e} from the first step on; after a rise over 100 steps it holds and learns{shown}"
-            );
-            return Ok((Cause::NoWarmup, why));
-        }
-        let within = |s: &Stability| s.rate <= s.limit;
-        let cause = if stability.as_ref().is_some_and(within) {
-            Cause::Unknown
-        } else {
-            Cause::RateTooHigh
-        };
-        Ok((cause, format!("the rate is {rate:.2e}{shown}")))
-    }
-
-    /// Whether a batch's gradient is far above that of its neighbours at the same weights: the batch, not the
-    /// weights.
-    fn stands_out(&self, batch: u64, well: &[State]) -> Result<bool, ModelError> {
-        let mut step = self.subject.record::<f32>()?;
-        step.set_parameters(&well[0].parameters);
-        let mut norm = |batch: u64| {
-            step.give(&self.subject.batch(batch));
-            step.step();
-            calculus::clip::global_norm(step.tape.gradients())
-        };
-        let own = norm(batch);
-        let others: Vec<f64> = (1..=4).map(|i| norm(batch + i)).collect();
-        Ok(own.is_nan() || own >= 5.0 * usual(others.into_iter()))
-    }
-
-    /// The largest eigenvalue at a state, as the update rule sees it.
-    fn stability(&self, state: &State) -> Result<Option<Stability>, ModelError> {
-        stability(self.subject, state, self.recipe)
-    }
-}
-
-/// The curvature at a state against the learning rate of its next step; none for steps too large to
-/// differentiate twice. Give it a smaller batch then: [`crate::GptStep::smaller`].
-///
-/// # Errors
-/// If the step cannot be recorded.
-pub fn stability(
-    subject: &impl Subject,
-    state: &State,
-    recipe: &Recipe,
-) -> Result<Option<Stability>, ModelError> {
-    let n = state.parameters.len();
-    if n > CURVED {
-        return Ok(None);
-    }
-    let step = subject.record::<f32>()?;
-    let given = step.tape.vars().filter(|v| step.tape.source(*v) == Source::Input);
-    let tokens = given.map(|v| step.tape.shape(v).columns).max().unwrap_or(1);
-    if n * tokens > WORK {
-        return Ok(None);
-    }
-    let wide: Vec<f64> = state.parameters.iter().map(|&p| f64::from(p)).collect();
-    let first = state.steps * recipe.accumulate;
-    let batches: Vec<_> =
-        (first..first + recipe.accumulate.min(4)).map(|b| subject.batch(b)).collect();
-    let mut hessian = Hessian::of(subject, &wide, &batches)?;
-    let preconditioner = match recipe.descent {
-        Descent::Sgd { .. } => None,
-        // v̂ as the coming step will have it, from the same batches as the Hessian: the row of a token that no
-        // batch had before has curvature there, and no second moment yet.
-        Descent::Adam { beta2, epsilon, .. } => {
-            let mut gradient = vec![0.0; n];
-            let mut step = subject.record::<f32>()?;
-            step.set_parameters(&state.parameters);
-            for batch in &batches {
-                step.give(batch);
-                step.step();
-                for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
-                    *sum += f64::from(g) / batches.len() as f64;
-                }
-            }
-            let correction = 1.0 - beta2.powf((state.steps + 1) as f64);
-            let second = |i: usize| state.memory.get(1).map_or(0.0, |v| f64::from(v[i]));
-            let next = |i: usize, g: f64| beta2 * second(i) + (1.0 - beta2) * g * g;
-            let entry = |(i, g)| (next(i, g) / correction).sqrt() + epsilon;
-            Some(gradient.into_iter().enumerate().map(entry).collect::<Vec<f64>>())
-        }
-    };
-    let found = hessian.largest(preconditioner.as_deref(), METHOD);
-    let eigenvalue = found.value;
-    Ok(Some(Stability {
-        eigenvalue,
-        limit: stability_limit(&recipe.descent, eigenvalue, state.steps),
-        rate: recipe.schedule.rate(state.steps),
-        descent: recipe.descent,
-        clip: recipe.clip,
-        steps: state.steps,
-        tokens: tokens * batches.len(),
-        residual: found.residual,
-        applications: found.applications,
-        converged: found.converged,
-    }))
 }
 
 /// Saturated softmaxes of a model that has not learned.
@@ -852,50 +690,4 @@ fn usual(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = numbers.filter(|x| x.is_finite()).collect();
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A limit is of one rule, measured on some tokens, as well as it is known.
-    #[test]
-    fn a_limit_says_whose_it_is_and_how_well_it_is_known() {
-        let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
-        let known = Stability {
-            eigenvalue: 20.0,
-            limit: stability_limit(&adam, 20.0, 0),
-            rate: 0.019,
-            descent: adam,
-            clip: 0.0,
-            steps: 0,
-            tokens: 64,
-            residual: 1e-3,
-            applications: 9,
-            converged: true,
-        };
-        assert_eq!(
-            known.to_string(),
-            "largest eigenvalue 2.00e1 of the Hessian in Adam's units on 64 tokens: the rate 1.90e-2 is 0.10 \
-             times Adam's limit of 1.90e-1 at step 0"
-        );
-        let early = Stability { converged: false, residual: 3.0, applications: 16, ..known };
-        let told = "largest eigenvalue 2.00e1 ± 3e0 (all that 16 products tell) of the Hessian";
-        assert!(early.to_string().contains(told), "{early}");
-        let huge = Stability { rate: 1e30, ..known };
-        assert!(huge.to_string().contains("the rate 1.00e30 is 5.3e30 times"), "{huge}");
-        let clipped = Stability { clip: 1.0, descent: Descent::Sgd { momentum: 0.9 }, ..known };
-        let told = "momentum's limit of";
-        assert!(clipped.to_string().contains(told), "{clipped}");
-        assert!(
-            clipped
-                .to_string()
-                .ends_with("clipping to norm 1, which shortens steps, is not counted")
-        );
-        let hill = Stability { eigenvalue: -1.0, limit: f64::NAN, ..known };
-        assert!(
-            hill.to_string().ends_with("the loss has no minimum: no limit at step 0"),
-            "{hill}"
-        );
-    }
 }

@@ -96,9 +96,7 @@ pub(crate) struct Gain {
 pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
     let mut found: Vec<Gain> = vec![];
     for var in tape.vars() {
-        let linear = tape.operation(var).is_some_and(|name| {
-            ["affine map", "product", "product with a transpose"].contains(&name)
-        });
+        let linear = is_linear(tape, var);
         let Some(&matrix) = tape.operands(var).first().filter(|_| linear) else { continue };
         let again = found.iter().any(|g| g.matrix == matrix);
         if tape.source(matrix) == Source::Parameter && !again {
@@ -107,6 +105,18 @@ pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
         }
     }
     found
+}
+
+fn is_linear(tape: &Tape<f32>, var: Var) -> bool {
+    let linear = ["affine map", "product", "product with a transpose"];
+    tape.operation(var).is_some_and(|name| linear.contains(&name))
+}
+
+/// The elements of the vectors that a matrix multiplies; of a table that is only looked up, those of its columns.
+pub(crate) fn inputs(tape: &Tape<f32>, matrix: Var) -> usize {
+    let mut users = tape.vars().filter(|v| is_linear(tape, *v));
+    let user = users.find(|v| tape.operands(*v).first() == Some(&matrix));
+    user.map_or(tape.shape(matrix).rows, |v| tape.shape(tape.operands(v)[1]).rows)
 }
 
 /// The gain of every table that is only looked up: of a token's one-hot vector it makes one of its columns, so that
@@ -230,6 +240,16 @@ fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
         found.push((tape.name(var).to_owned(), dead as f64 / rows as f64));
     }
     found
+}
+
+/// The parameters that an activation's operand is computed from, by its operation.
+pub(crate) fn unit_sources(subject: &impl Subject, name: &str) -> Result<Vec<String>, ModelError> {
+    let step = subject.record_in_full::<f32>()?;
+    let tape = &step.tape;
+    let own = tape.find(name).and_then(|v| tape.operands(v).first().copied());
+    let from = own.map_or(vec![], |x| tape.operands(x));
+    let parameters = from.iter().filter(|v| tape.source(**v) == Source::Parameter);
+    Ok(parameters.map(|v| tape.name(*v).to_owned()).collect())
 }
 
 /// Whether another last token changes an earlier logit of the same sequence, or another sequence changes

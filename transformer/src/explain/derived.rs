@@ -134,30 +134,35 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// The value that the stated arithmetic gives, without the arithmetic: as [`Explanation::derive`].
-    pub(super) fn arithmetic(
-        &self,
-        node: usize,
-        quantity: Quantity,
-        at: (usize, usize),
-    ) -> Option<f64> {
+    /// The values of all elements that the stated arithmetic gives, without the arithmetic: as [`Explanation::derive`].
+    pub(super) fn arithmetic(&self, node: usize, quantity: Quantity) -> Vec<Option<f64>> {
+        let shape = self.nodes[node].shape;
+        let places = || (0..shape.len()).map(|e| (e % shape.rows, e / shape.rows));
         match quantity {
             Quantity::Updated => {
-                let formula = self.nodes[node].formula.as_ref()?;
+                let Some(formula) = &self.nodes[node].formula else {
+                    return vec![None; shape.len()];
+                };
                 let read = |of, i, j| self.read(node, Role::Update, of, i, j);
-                Some(formula.derive(at, read).part.value)
+                let mut numbers = formula.numbers(&read, u64::MAX);
+                places().map(|at| numbers.value(at).map(|part| part.value)).collect()
             }
             Quantity::Gradient => {
-                let mut sum = 0.0;
+                let mut sums = vec![Some(0.0); shape.len()];
                 for &(reader, operand) in &self.nodes[node].consumers {
-                    let formula = self.nodes[reader].formula.as_ref()?;
+                    let Some(formula) = &self.nodes[reader].formula else {
+                        return vec![None; shape.len()];
+                    };
                     let read = |of, i, j| self.read(reader, Role::Gradient, of, i, j);
-                    let path = formula.derive_gradient(operand, at, read);
-                    sum += path.map_or(0.0, |d| d.part.value);
+                    let mut numbers = formula.numbers(&read, u64::MAX);
+                    for (sum, at) in sums.iter_mut().zip(places()) {
+                        let part = numbers.gradient(operand, at).map_or(0.0, |part| part.value);
+                        *sum = sum.map(|sum| sum + part);
+                    }
                 }
-                Some(sum)
+                sums
             }
-            _ => None,
+            _ => vec![None; shape.len()],
         }
     }
 

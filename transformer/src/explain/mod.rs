@@ -255,6 +255,11 @@ impl<T: Real> Explanation<T> {
         &self.subject
     }
 
+    /// Adds what a reader of the page should know.
+    pub fn add_remark(&mut self, remark: String) {
+        self.subject.remarks.push(remark);
+    }
+
     /// The textbook recording, replayed forward and backward.
     pub fn model(&self) -> &Gpt2<T> {
         &self.model

@@ -10,6 +10,7 @@ use crate::{IGNORED, ModelError};
 use calculus::Source;
 use linalg::Matrix;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// A page, and what it leaves out.
 #[derive(Clone, Debug)]
@@ -34,36 +35,108 @@ const PROGRAM: [&str; 5] = [
 const THUMB: usize = 24;
 
 /// The numbers of a page and the room they take.
-struct Store {
+struct Store<'a> {
     room: usize,
     left_out: Vec<String>,
+    /// What takes long is computed once, however often a page is laid out.
+    computed: &'a mut HashMap<(usize, Quantity), Value>,
+    /// Told of every value that was looked at.
+    tell: &'a mut dyn FnMut(),
 }
 
-impl Store {
-    /// Stores what `make` gives if there is room.
-    fn put(&mut self, what: &str, numbers: &[f32], data: Value) -> Value {
-        let size = data.as_object().and_then(|o| o.values().next()?.as_str()).map_or(0, str::len);
-        if size > self.room {
-            self.left_out.push(what.to_owned());
-            return Value::Null;
-        }
-        self.room -= size;
-        let mut data = data;
+impl Store<'_> {
+    /// Stores numbers if there is room.
+    fn put(&mut self, what: &str, numbers: &[f32], mut data: Value) -> Value {
         data["check"] = json!(blob::checksum(numbers));
-        data
+        if self.takes(&data) {
+            return data;
+        }
+        self.leave_out(what.to_owned());
+        Value::Null
+    }
+
+    /// A picture in small, if there is room.
+    fn small(&mut self, data: Value) -> Value {
+        if self.takes(&data) { data } else { Value::Null }
+    }
+
+    /// Whether there is room for a value, which then is taken.
+    fn takes(&mut self, data: &Value) -> bool {
+        /// Its name and what stands between it and the next.
+        const AROUND: usize = 16;
+        let left = self.room.checked_sub(data.to_string().len() + AROUND);
+        self.room = left.unwrap_or(self.room);
+        left.is_some()
+    }
+
+    fn leave_out(&mut self, what: String) {
+        self.left_out.push(what);
+    }
+
+    /// Whether there can be room for the differences of so many numbers: deflate makes 4 bytes of each no smaller than a
+    /// thousandth.
+    fn may_take(&self, numbers: usize) -> bool {
+        numbers / 200 <= self.room
     }
 }
 
 impl Explanation<f32> {
-    /// The page. Its numbers take at most about `room` bytes: activations and their gradients first, then
-    /// parameters, then what the rule of descent remembers; the rest is there by summary, and the page
-    /// says so.
+    /// The page, of at most `room` bytes: activations and their gradients first, then parameters, then what the rule of
+    /// descent remembers; the rest is there by summary, and the page says so. What has no number is always there (about a
+    /// quarter of a megabyte, and more for many layers or tokens), whatever the room.
     ///
     /// # Errors
     /// As [`Explanation::of`].
     pub fn page(&self, room: usize) -> Result<Page, ModelError> {
+        self.page_watched(room, |_, _| {})
+    }
+
+    /// As [`Explanation::page`]; `tell(done, all)` says how far it is.
+    ///
+    /// # Errors
+    /// As [`Explanation::of`].
+    pub fn page_watched(
+        &self,
+        room: usize,
+        mut tell: impl FnMut(usize, usize),
+    ) -> Result<Page, ModelError> {
+        let (mut done, all) = (0, 2 * self.nodes.len());
+        let mut each = || {
+            done = (done + 1).min(all);
+            tell(done, all);
+        };
+        let frame = self.frame()?;
+        let mut computed = HashMap::new();
+        let laid_out = |numbers: usize, computed: &mut HashMap<_, _>, each: &mut dyn FnMut()| {
+            let (mut nodes, mut data) = frame.clone();
+            let mut store = Store { room: numbers, left_out: Vec::new(), computed, tell: each };
+            if numbers > 0 {
+                self.fill(&mut nodes, &mut store);
+                maps(&mut data, &mut store);
+            } else {
+                bare(&mut nodes, &mut data);
+            }
+            data["nodes"] = json!(nodes);
+            data["left_out"] = json!(store.left_out);
+            Page { html: self.html(&data), left_out: store.left_out }
+        };
+        // What is left of the room when all else is there; what names what was left out may have to go as well.
+        let mut numbers = room.saturating_sub(laid_out(0, &mut computed, &mut each).html.len());
+        for _ in 0..8 {
+            let page = laid_out(numbers.max(1), &mut computed, &mut each);
+            let over = page.html.len().saturating_sub(room);
+            if over == 0 || numbers == 0 {
+                return Ok(page);
+            }
+            numbers = numbers.saturating_sub(over + 1024);
+        }
+        Ok(laid_out(1, &mut computed, &mut each))
+    }
+
+    /// All of the page but its numbers: nodes and the rest.
+    fn frame(&self) -> Result<(Vec<Value>, Value), ModelError> {
         let ledger = self.ledger()?;
-        let mut store = Store { room, left_out: Vec::new() };
+        let before = self.outcome()?;
         let mut formulas: Vec<String> = Vec::new();
         let mut nodes: Vec<Value> = Vec::new();
         for (i, node) in self.nodes.iter().enumerate() {
@@ -101,7 +174,6 @@ impl Explanation<f32> {
                 },
             }));
         }
-        self.fill(&mut nodes, &mut store);
         let formulas = format!("[{}]", formulas.join(","));
         let formulas: Value = serde_json::from_str(&formulas).expect("written just now");
         let subject = &self.subject;
@@ -111,7 +183,7 @@ impl Explanation<f32> {
         let data = json!({
             "title": subject.title,
             "remarks": subject.remarks,
-            "left_out": store.left_out,
+            "left_out": [],
             "model": {
                 "layers": config.layers, "heads": config.heads, "width": config.width,
                 "hidden": config.hidden, "vocabulary": config.vocabulary, "context": config.context,
@@ -122,7 +194,7 @@ impl Explanation<f32> {
             "targets": subject.targets.iter().map(token).collect::<Vec<_>>(),
             "target_ids": subject.targets.iter().map(|&t| (t != IGNORED).then_some(t)).collect::<Vec<_>>(),
             "names": self.shown_names(),
-            "nodes": nodes,
+            "nodes": [],
             "formulas": formulas,
             "clip_formula": json::formula(&calculus::clip::formula(self.norm, descent.limit())),
             "loss": self.nodes.iter().position(|n| n.var == self.model.loss_var()),
@@ -133,30 +205,35 @@ impl Explanation<f32> {
             },
             "ledger": ledger_json(&ledger),
             "information": self.information_json(),
-            "before": outcome_json(&self.outcome()?, &self.token_name(self.outcome()?.next.0)),
+            "before": outcome_json(&before, &self.token_name(before.next.0)),
             "changes": self.changes()?.iter().map(|c| json!({
                 "name": c.name, "what": c.what, "sentence": c.sentence,
                 "outcome": outcome_json(&c.outcome, &self.token_name(c.outcome.next.0)),
             })).collect::<Vec<_>>(),
         });
+        Ok((nodes, data))
+    }
+
+    /// The file.
+    fn html(&self, data: &Value) -> String {
         // In a script element of data, only `<` could end it or begin a comment.
         let data = data.to_string().replace('<', "\\u003c");
-        let html = FRAME
-            .replace("{{title}}", &escaped(&subject.title))
+        FRAME
+            .replace("{{title}}", &escaped(&self.subject.title))
             .replace("{{style}}", &format!("{STYLE}\n{LOOK}"))
             .replace("{{program}}", &PROGRAM.join("\n"))
             .replace("{{wide}}", &self.step_picture(Layout::Wide, false))
             .replace("{{tall}}", &self.step_picture(Layout::Tall, false))
-            .replace("{{data}}", &data);
-        Ok(Page { html, left_out: store.left_out })
+            .replace("{{data}}", &data)
     }
 
     /// Numbers, in the order of their importance.
-    fn fill(&self, nodes: &mut [Value], store: &mut Store) {
+    fn fill(&self, nodes: &mut [Value], store: &mut Store<'_>) {
         let floats = |x: &[f32]| json!({ "f": blob::floats(x) });
         let parameter = |i: usize| self.nodes[i].parameter.is_some();
         for (i, value) in nodes.iter_mut().enumerate() {
             value["data"] = json!({});
+            (store.tell)();
             let node = &self.nodes[i];
             if !parameter(i) {
                 let elements = self.elements(i, Quantity::Value);
@@ -198,39 +275,44 @@ impl Explanation<f32> {
             if nodes[i]["data"]["value"].is_null() {
                 // What is computed in the page needs what it is computed from.
                 for quantity in [Quantity::Value, Quantity::Gradient] {
-                    nodes[i]["thumb"][quantity.to_string()] = self.thumb(i, quantity);
+                    nodes[i]["thumb"][quantity.to_string()] = store.small(self.thumb(i, quantity));
                 }
-                store.left_out.push(format!("gradient and update of {}", self.nodes[i].name));
+                store.leave_out(format!("gradient and update of {}", self.nodes[i].name));
                 continue;
             }
-            let elements = self.elements(i, Quantity::Gradient);
-            let computed = self.computed(i, Quantity::Gradient);
-            let data = json!({ "u": blob::differences(elements, &computed) });
+            (store.tell)();
             let name = format!("gradient of {}", self.nodes[i].name);
-            nodes[i]["data"]["gradient"] = store.put(&name, elements, data);
+            nodes[i]["data"]["gradient"] = self.follows(i, Quantity::Gradient, &name, store);
             let known = nodes[i]["data"]["memory"]
                 .as_array()
                 .is_some_and(|m| m.iter().all(|m| !m.is_null()));
             if !known {
-                store.left_out.push(format!("update of {}", self.nodes[i].name));
-                nodes[i]["thumb"]["updated"] = self.thumb(i, Quantity::Updated);
+                store.leave_out(format!("update of {}", self.nodes[i].name));
+                nodes[i]["thumb"]["updated"] = store.small(self.thumb(i, Quantity::Updated));
                 continue;
             }
-            let elements = self.elements(i, Quantity::Updated);
-            let computed = self.computed(i, Quantity::Updated);
-            let data = json!({ "u": blob::differences(elements, &computed) });
             let name = format!("update of {}", self.nodes[i].name);
-            nodes[i]["data"]["updated"] = store.put(&name, elements, data);
+            nodes[i]["data"]["updated"] = self.follows(i, Quantity::Updated, &name, store);
         }
+    }
+
+    /// A quantity of a parameter that the page computes, as differences from that.
+    fn follows(&self, i: usize, quantity: Quantity, name: &str, store: &mut Store<'_>) -> Value {
+        let elements = self.elements(i, quantity);
+        if !store.may_take(elements.len()) {
+            store.leave_out(name.to_owned());
+            return Value::Null;
+        }
+        let differences =
+            || json!({ "u": blob::differences(elements, &self.computed(i, quantity)) });
+        let data = store.computed.entry((i, quantity)).or_insert_with(differences).clone();
+        store.put(name, elements, data)
     }
 
     /// What the page computes of a parameter: the formula's value, rounded to `f32`.
     fn computed(&self, node: usize, quantity: Quantity) -> Vec<f32> {
-        let rows = self.nodes[node].shape.rows;
-        let at = |e: usize| (e % rows, e / rows);
-        (0..self.nodes[node].shape.len())
-            .map(|e| self.arithmetic(node, quantity, at(e)).unwrap_or(0.0) as f32)
-            .collect()
+        let all = self.arithmetic(node, quantity).into_iter();
+        all.map(|x| x.unwrap_or(0.0) as f32).collect()
     }
 
     /// A small picture of a matrix: the mean of each of a few pieces.
@@ -287,6 +369,25 @@ impl Explanation<f32> {
     }
 }
 
+/// The maps of attention, the step's own first, as far as there is room.
+fn maps(data: &mut Value, store: &mut Store<'_>) {
+    let mut take = |outcome: &mut Value| {
+        let map = outcome["attention"].take();
+        outcome["attention"] = store.small(map);
+    };
+    take(&mut data["before"]);
+    let changes = data["changes"].as_array_mut().into_iter().flatten();
+    changes.for_each(|change| take(&mut change["outcome"]));
+}
+
+/// No number at all.
+fn bare(nodes: &mut [Value], data: &mut Value) {
+    nodes.iter_mut().for_each(|node| node["data"] = json!({}));
+    data["before"]["attention"] = Value::Null;
+    let changes = data["changes"].as_array_mut().into_iter().flatten();
+    changes.for_each(|change| change["outcome"]["attention"] = Value::Null);
+}
+
 fn summarised(s: &Summary) -> Value {
     json!({
         "mean": s.mean, "deviation": s.deviation, "minimum": s.minimum, "maximum": s.maximum,
@@ -337,9 +438,11 @@ fn outcome_json(o: &Outcome, next: &str) -> Value {
     object.insert("infinite".into(), json!(o.infinite));
     object.insert("surprisal".into(), o.surprisal.iter().map(|&x| json::number(x)).collect());
     object.insert("next".into(), json!([next, json::number(o.next.1)]));
-    // The maps of the first block, to three digits: they are looked at, not followed.
+    // The map of the first block's first head, to three digits: it is looked at, not followed.
     let rounded = |w: &f32| json!((f64::from(*w) * 1e3).round() / 1e3);
-    let map = o.attention.first().map(|a| a.iter().map(rounded).collect::<Vec<_>>());
+    let tokens = o.surprisal.len();
+    let head = |a: &Vec<f32>| a.iter().take(tokens * tokens).map(rounded).collect::<Vec<_>>();
+    let map = o.attention.first().map(head);
     object.insert("attention".into(), json!(map));
     Value::Object(object)
 }

@@ -1,6 +1,6 @@
 //! A derivation as plain text.
 
-use super::derived::decimal;
+use super::derived::{Role, decimal};
 use super::{Derived, Explanation, Path, Place, Quantity};
 use linalg::Real;
 use linalg::derivation::{Part, What};
@@ -94,6 +94,15 @@ impl<T: Real> Explanation<T> {
             let blank = " ".repeat(left.chars().count().max(1) - 1);
             let _ = writeln!(out, "    {blank}= {}", number(part.value));
         }
+        // A sum over few tokens is not a table.
+        let mut short = Vec::new();
+        self.columns(path, part, &mut short);
+        short.sort_unstable();
+        short.dedup();
+        if path.role == Role::Gradient && long.is_empty() && short.len() > 1 {
+            let tokens: Vec<String> = short.iter().map(|&column| self.token_at(column)).collect();
+            let _ = writeln!(out, "      {}", tokens.join(", "));
+        }
         for (i, sum) in long.iter().enumerate() {
             let (What::Sum(terms) | What::Largest(terms)) = &sum.what else { continue };
             let largest = matches!(sum.what, What::Largest(_));
@@ -115,28 +124,34 @@ impl<T: Real> Explanation<T> {
         let size = |t: &Part| if largest { t.value } else { t.value.abs() };
         order.sort_by(|&a, &b| size(&terms[b]).total_cmp(&size(&terms[a])));
         let shown = if terms.len() <= SHOWN + 2 { terms.len() } else { SHOWN };
-        let rows: Vec<[String; 3]> = order[..shown]
+        // Whose columns the terms are, where they are those of different tokens.
+        let columns: Vec<Option<usize>> =
+            order.iter().map(|&t| self.column(path, &terms[t])).collect();
+        let differ = columns.iter().any(|c| *c != columns[0]);
+        let rows: Vec<[String; 4]> = order[..shown]
             .iter()
-            .map(|&t| {
+            .zip(&columns)
+            .map(|(&t, column)| {
                 let term = &terms[t];
                 let plain = |_: &Part| None;
+                let token = column.filter(|_| differ).map(|column| self.token_at(column));
                 [
                     self.part(path, term, true, Bond::Product, &plain),
                     self.part(path, term, false, Bond::Product, &plain),
                     number(term.value),
+                    token.unwrap_or_default(),
                 ]
             })
             .collect();
         let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
-        let (first, second) = (width(0), width(1));
-        for [names, numbers, value] in &rows {
-            let equals = if numbers == value { "" } else { value };
-            let sign = if equals.is_empty() { "" } else { "= " };
-            let _ = writeln!(
-                out,
-                "{}",
-                format!("        {names:<first$}  {numbers:<second$}  {sign}{equals}").trim_end()
+        let (first, second, third) = (width(0), width(1), width(2));
+        for [names, numbers, value, token] in &rows {
+            let equals = if numbers == value { String::new() } else { format!("= {value}") };
+            let line = format!(
+                "        {names:<first$}  {numbers:<second$}  {equals:<third$}  {token}",
+                third = third + 2
             );
+            let _ = writeln!(out, "{}", line.trim_end());
         }
         let rest = &order[shown..];
         if !rest.is_empty() && !largest {
@@ -144,6 +159,42 @@ impl<T: Real> Explanation<T> {
             let more = format!("{} more", rest.len());
             let _ = writeln!(out, "        {more:<first$}  {:<second$}  = {}", "", number(sum));
         }
+    }
+
+    /// The column of a term, where all its elements that belong to tokens are of the same one.
+    fn column(&self, path: &Path, term: &Part) -> Option<usize> {
+        let mut columns = Vec::new();
+        self.columns(path, term, &mut columns);
+        columns.dedup();
+        if let [column] = columns[..] { Some(column) } else { None }
+    }
+
+    /// The columns of a part's elements, as far as columns are tokens.
+    fn columns(&self, path: &Path, part: &Part, columns: &mut Vec<usize>) {
+        match &part.what {
+            What::Element(..) => {
+                let place = self.place_of(path, part);
+                columns.extend(place.filter(|p| self.of_tokens(p.node)).map(|p| p.column));
+            }
+            What::Sum(parts) | What::Largest(parts) | What::Product(parts) => {
+                parts.iter().for_each(|p| self.columns(path, p, columns));
+            }
+            What::Quotient(parts) => parts.iter().for_each(|p| self.columns(path, p, columns)),
+            What::Negative(p) | What::Apply(_, p) => self.columns(path, p, columns),
+            What::Number | What::Named(_) => {}
+        }
+    }
+
+    /// Whether a value has a column for every token.
+    fn of_tokens(&self, node: usize) -> bool {
+        let node = &self.nodes[node];
+        let columns = node.shape.columns == self.subject.tokens.len();
+        columns && node.heads.is_none() && node.parameter.is_none()
+    }
+
+    /// The token of a column, with its text: `token 3 "a"`.
+    fn token_at(&self, column: usize) -> String {
+        format!("token {column} {:?}", self.token_name(self.subject.tokens[column]))
     }
 
     /// How an element is called within arithmetic.

@@ -524,6 +524,7 @@ mod unix {
             Some("svg") => bytes.ends_with(b"</svg>\n"),
             Some("safetensors") => safetensors::SafeTensors::deserialize(bytes).is_ok(),
             Some("toml" | "txt") => bytes.ends_with(b"\n"),
+            Some("lock") => true,
             _ => false, // a temporary file
         };
         let broken =

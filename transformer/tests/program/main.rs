@@ -2,5 +2,9 @@
 
 mod cli;
 mod compress;
+mod defence;
+mod hostile;
+mod model;
+mod pace;
 mod place;
 mod trust;

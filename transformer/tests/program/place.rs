@@ -59,6 +59,21 @@ impl Running {
         std::io::Write::write_all(&mut input, bytes).expect("the program reads");
     }
 
+    /// The next line of its standard error that tells of a stop.
+    pub(crate) fn line(&mut self) -> String {
+        let from = self.0.stderr.as_mut().expect("piped");
+        loop {
+            let (mut line, mut byte) = (vec![], [0]);
+            while from.read(&mut byte).is_ok_and(|n| n == 1) && byte[0] != b'\n' {
+                line.push(byte[0]);
+            }
+            let line = String::from_utf8(line).expect("text");
+            if line.is_empty() || line.contains("stop") {
+                return line;
+            }
+        }
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(mut self) -> Output {
         fn all(mut from: impl Read) -> Vec<u8> {

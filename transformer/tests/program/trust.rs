@@ -2,6 +2,7 @@
 
 use super::place::{Place, refusal, says, stderr};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::fs;
 
 /// Settings under which descent cannot but fail.
@@ -48,11 +49,35 @@ fn poison_file(place: &Place, path: &str, name: &str, bytes: [u8; 4]) {
     let tensors: Value = serde_json::from_slice(&file[8..8 + header]).unwrap();
     let start = tensors[name]["data_offsets"][0].as_u64().unwrap() as usize + 8 + header;
     file[start..start + 4].copy_from_slice(&bytes);
-    // Who changes a weight on purpose leaves no checksum of the old ones.
-    if let Some(checksum) = file.windows(8).position(|w| w == b"\"sha256\"") {
+    // Who changes a weight on purpose leaves no checksum of the old ones; a state must have one.
+    if path.ends_with("state.safetensors") {
+        sealed(&mut file);
+    } else if let Some(checksum) = file.windows(8).position(|w| w == b"\"sha256\"") {
         file[checksum..checksum + 8].copy_from_slice(b"\"former\"");
     }
     fs::write(path, file).unwrap();
+}
+
+/// Writes the checksum of a state anew, by its rule: SHA-256 of `key=value` of all that the header says, then of
+/// `name:bytes` and the numbers of every tensor.
+pub(crate) fn sealed(file: &mut [u8]) {
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
+    let mut hash = Sha256::new();
+    let said = header["__metadata__"].as_object().unwrap();
+    for (key, value) in said.iter().filter(|(key, _)| *key != "sha256") {
+        hash.update(format!("{key}={}\n", value.as_str().unwrap()));
+    }
+    for name in ["parameters", "velocity", "first_moment", "second_moment"] {
+        let Some(tensor) = header.get(name) else { continue };
+        let [from, to] = [0, 1].map(|i| tensor["data_offsets"][i].as_u64().unwrap() as usize);
+        hash.update(format!("{name}:{}\n", to - from));
+        hash.update(&file[8 + length + from..8 + length + to]);
+    }
+    let found: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    let old = said["sha256"].as_str().unwrap().as_bytes();
+    let at = file.windows(64).position(|w| w == old).unwrap();
+    file[at..at + 64].copy_from_slice(found.as_bytes());
 }
 
 #[test]
@@ -68,7 +93,7 @@ fn sizes_that_were_never_trained_are_certified() {
     assert!(!printed.contains('\x1b'), "no colours but in a terminal");
     let json = place.json(&sizes);
     assert_eq!(json["passed"], true);
-    assert_eq!(json["certificates"].as_array().unwrap().len(), 23);
+    assert_eq!(json["certificates"].as_array().unwrap().len(), 24);
     assert!(!place.path("runs").exists(), "check writes nothing");
 }
 
@@ -77,9 +102,9 @@ fn a_trained_run_and_its_model_are_certified_and_healthy() {
     let place = Place::new();
     place.train(&["--steps", "12", "--bias", "true"]);
     let before = place.files();
-    // Of a text that repeats itself two questions cannot fail, of the model's own few windows one; only a run has two
-    // files that must agree.
-    for (what, count) in [("run", "18 of 18"), ("run/model", "18 of 18")] {
+    // Of a text that repeats itself two questions cannot fail, of the model's own few windows one; only a run has
+    // files that must agree: two questions.
+    for (what, count) in [("run", "19 of 19"), ("run/model", "18 of 18")] {
         let printed = place.fine(&["check", what, "--threads", "1"]);
         says(&printed, &["certificates hold", count, "n/a   first loss", "trained"]);
         assert_eq!(place.json(&["check", what])["passed"], true);
@@ -321,12 +346,12 @@ fn a_certificate_that_fails_is_a_status_of_1() {
     let sizes = ["--layers", "1", "--heads", "2", "--width", "16", "--context", "16"];
     let checked = |data| [&["check", "--data", data, "--threads", "1"], &sizes[..]].concat();
     fs::write(place.path("apart.txt"), &letters).unwrap();
-    says(&place.fine(&checked("apart.txt")), &["23 of 23 certificates hold"]);
+    says(&place.fine(&checked("apart.txt")), &["24 of 24 certificates hold"]);
     letters.copy_within(300..550, 2725);
     fs::write(place.path("copied.txt"), &letters).unwrap();
     let printed = found(&place, &checked("copied.txt"));
     says(&printed, &["FAIL  the split does not overlap", "FAIL  validation windows that occur"]);
-    says(&printed, &["21 of 23 certificates hold; see FAIL above"]);
+    says(&printed, &["22 of 24 certificates hold; see FAIL above"]);
     let report = found_json(&place, &checked("copied.txt"));
     assert_eq!(report["passed"], false);
 

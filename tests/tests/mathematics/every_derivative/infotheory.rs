@@ -2,6 +2,7 @@
 
 use super::{Case, cases, seen};
 use infotheory::joint::Joint;
+use infotheory::markov::MarkovChain;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
 use infotheory::{cross_entropy, divergence, entropy, gaussian};
@@ -12,6 +13,12 @@ use probability::softmax::softmax;
 /// A distribution over rows and columns.
 fn joint<T: Real>(z: &[T]) -> Joint<T> {
     Joint::new(matrix(3, 3, &softmax(z))).expect("a distribution")
+}
+
+/// A chain of three states.
+fn chain<T: Real>(z: &[T]) -> MarkovChain<T> {
+    let columns = [softmax(&z[..3]), softmax(&z[3..6]), softmax(&z[6..])].concat();
+    MarkovChain::new(matrix(3, 3, &columns)).expect("columns that are distributions")
 }
 
 /// A distribution over two rows and two columns.
@@ -99,6 +106,13 @@ pub(crate) fn cases() -> Vec<Case> {
         "joint::Joint::pointwise" => |z| joint(z).pointwise(0, 2).expect("possible").0;
         "joint::Joint::conditional_kl" => |z| {
             small(&z[..4]).conditional_kl(&small(&z[4..8])).expect("one shape").0
+        };
+        "markov::MarkovChain::new" "markov::MarkovChain::after" => |z| seen(chain(z).after(1));
+        "markov::MarkovChain::stationary" => |z| seen(&chain(z).stationary().expect("one class"));
+        "markov::MarkovChain::entropy_rate" => |z| chain(z).entropy_rate().expect("one class").0;
+        "markov::MarkovChain::surprisals" => |z| {
+            let nats = chain(z).surprisals(&[0, 2, 1, 1]).expect("states");
+            Nats::mean(nats).expect("steps").0
         };
         "units::Nats::to_bits" => |z| Nats(z[0] * z[1]).to_bits().0;
         "units::Nats::perplexity" => |z| Nats(z[0]).perplexity();

@@ -1,6 +1,7 @@
 //! Norms, products, solutions: every function of linear algebra that is generic.
 
 use super::{Case, cases, seen};
+use linalg::accurate;
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;
@@ -189,6 +190,27 @@ pub(crate) fn cases() -> Vec<Case> {
         "spectrum::stable_rank" => |x| spectrum::stable_rank(&squares(x)).expect("a spectrum");
         "spectrum::effective_rank" => |x| spectrum::effective_rank(&squares(x)).expect("a spectrum");
         "spectrum::energy" => |x| spectrum::energy(&squares(x), 3).expect("a spectrum");
+        "accurate::two_sum" => |x| {
+            let (sum, lost) = accurate::two_sum(x[0], x[1] * x[2]);
+            sum * (x[3] + lost)
+        };
+        "accurate::sum" => |x| accurate::sum(x.iter().copied()) * x[0];
+        "accurate::Sum::add" "accurate::Sum::value" => |x| {
+            let mut sum = accurate::Sum::new();
+            x.iter().for_each(|&x| sum.add(x * x));
+            sum.value()
+        };
+        "accurate::Sum::of" "accurate::Sum::merge" "accurate::Sum::times" "accurate::Sum::minus" => |x| {
+            let (mut one, mut other) = (accurate::Sum::of(x[0]), accurate::Sum::of(x[1] * x[2]));
+            one.add(x[3]);
+            other.merge(&one);
+            other.times(x[4]).minus(&one)
+        };
+        "vector::add_all" => |x| {
+            let mut sum = x[..3].to_vec();
+            vector::add_all(&mut sum, 2, |j, sum| vector::axpy(sum, x[8], &x[3 + j..][..3]));
+            seen(&sum)
+        };
         "vector::sum" => |x| vector::sum(x) * x[0];
         "vector::dot" => |x| vector::dot(&x[..4], &x[4..8]);
         "vector::reduce" => |x| vector::reduce(&x[..4], &x[4..8], |x, y| (x - y) * x);

@@ -24,7 +24,8 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::stability::sharpness",
             "calculus::stationary::",
             "infotheory::gaussian::entropy_of_covariance",
-            "infotheory::markov::",
+            "infotheory::markov::Interval::holds",
+            "infotheory::markov::mean_of_dependent",
             "probability::multivariate::MultivariateGaussian::",
             // Tables and frequencies, made from powers of a base that does not move.
             "linalg::rotation::frequency",
@@ -81,6 +82,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "infotheory::distribution::check",
             "probability::categorical::check_distribution",
             "probability::categorical::sum_tolerance",
+            "infotheory::markov::MarkovChain::states",
             "linalg::real::is_nan",
             "probability::categorical::Categorical::len",
             "probability::running::Running::count",
@@ -89,6 +91,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
     (
         "selects an outcome: an index, which jumps",
         &[
+            "infotheory::markov::MarkovChain::sample",
             "probability::alias::AliasTable::new",
             "probability::categorical::Categorical::draw",
             "probability::categorical::Categorical::mode",
@@ -100,6 +103,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         "a constant, whatever the scalar: made of settings, counts or random bits",
         &[
             "infotheory::joint::Joint::of_counts",
+            "linalg::accurate::Sum::new",
             "linalg::adapter::Adapter::scale",
             "linalg::krylov::start_vector",
             "probability::categorical::Categorical::certain",
@@ -142,7 +146,10 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         "the recording engine: tests/tests/mathematics/laws.rs and tests/tests/step/model_gradients.rs hold every gradient that it gives",
         &[
             "calculus::recorder::Recorder::",
+            "calculus::example::product",
             "calculus::tape::Tape::",
+            "calculus::tape::access::Tape::",
+            "calculus::tape::row::Tape::",
             "calculus::tape::stepwise::Tape::",
         ],
     ),

@@ -2,7 +2,7 @@
 
 use super::{Table, draw, mutant};
 use linalg::{Matrix, Real, View, ViewMut, Work};
-use probability::dropout::{Dropout, DropoutMask, Order, weight_index};
+use probability::dropout::{Dropout, DropoutMask, Order, step, weight_index};
 use transformer::{CachedAttention, CausalAttention};
 
 #[derive(Clone, Copy, PartialEq)]
@@ -33,8 +33,9 @@ fn vjp<T: Real>(
     let CausalAttention { heads, length, dropout } = attention;
     let (width, rows) = (qkv.nrows() / 3, qkv.nrows() / 3 / heads);
     let scale = T::one() / T::from_f64(rows as f64).sqrt();
-    let step = if slip == Slip::NextStep { step[0] + T::one() } else { step[0] };
-    let mask = dropout.and_then(|d| d.mask(step));
+    let next = if slip == Slip::NextStep { step[0] + T::one() } else { step[0] };
+    let step = Matrix::from_column_slice(2, 1, &[next, step[1]]);
+    let mask = dropout.and_then(|d| d.mask(step.as_view()));
     let factor = |mask: &Option<DropoutMask>, column: usize, key: usize| -> T {
         let up = mask.map_or(T::one(), |m| m.factor(weight_index(length, column, key)));
         let rate = dropout.map_or(0.0, |d| d.rate);
@@ -105,7 +106,7 @@ mutant!(OneTokenFewer of CachedAttention; 4: |OneTokenFewer(this), [qkv, k, v, f
 pub(crate) fn mutants(table: &mut Table) {
     let dropout = Some(Dropout { rate: 0.3, seed: 4, stream: 1, order: Order::Columns });
     let attention = CausalAttention { heads: 2, length: 6, dropout };
-    let operands = || [draw::normal(1, 3 * 6, 12), Matrix::repeat(1, 1, 2.0)];
+    let operands = || [draw::normal(1, 3 * 6, 12), Matrix::from_column_slice(2, 1, &step(2))];
     let mutant = |slip| Attention(attention, slip);
     let first = [true, false];
     for (mistake, slip) in [

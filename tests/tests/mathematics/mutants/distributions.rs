@@ -6,6 +6,7 @@ use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::affine::add_columns;
 use linalg::{Matrix, Real, View, ViewMut, Work, gather};
 use probability::{layer_norm::LayerNorm, rms_norm::RmsNorm, softmax::Softmax};
+use std::num::NonZeroUsize;
 use transformer::VocabularyLoss;
 
 mutant!(MeanNotSubtracted of Softmax; 1: |_, _, p, dp, [mut dz], _| {
@@ -154,10 +155,11 @@ enum HeadSlip {
     NoTable,
     NoTokens,
     FirstChunkOnly,
+    LastChunkToTable,
     Swapped,
 }
 
-mutant!(Head of VocabularyLoss, HeadSlip; 3: |Head(_, slip), [table, x, targets], _, upstream, [mut d_table, mut dx, _], _| {
+mutant!(Head of VocabularyLoss, HeadSlip; 3: |Head(loss, slip), [table, x, targets], _, upstream, [mut d_table, mut dx, _], _| {
     let mut dz = table.transpose() * x;
     let share = upstream[0] / T::from_f64(counted(&targets) as f64);
     let mut nats = vec![T::zero(); x.ncols()];
@@ -166,7 +168,14 @@ mutant!(Head of VocabularyLoss, HeadSlip; 3: |Head(_, slip), [table, x, targets]
         let half = dz.ncols() / 2;
         dz.columns_mut(half, dz.ncols() - half).fill(T::zero());
     }
-    let (to_table, to_x) = (x * dz.transpose(), table * &dz);
+    let (mut to_table, to_x) = (x * dz.transpose(), table * &dz);
+    if slip == HeadSlip::LastChunkToTable {
+        let (tokens, size) = (x.ncols(), loss.tokens_at_once(table.ncols(), x.ncols()));
+        assert!(size < tokens, "one chunk is no case of this");
+        let first = (tokens - 1) / size * size;
+        let last = tokens - first;
+        to_table = x.columns(first, last) * dz.columns(first, last).transpose();
+    }
     if slip != HeadSlip::NoTable {
         d_table += if slip == HeadSlip::Swapped { table * T::one() } else { to_table };
     }
@@ -237,15 +246,18 @@ pub(crate) fn mutants(table: &mut Table) {
     table.control(mutant(LossSlip::None), operands(), first);
 
     let operands = || [draw::normal(7, 3, 7), draw::normal(8, 3, 5), y.clone()];
-    let mutant = |slip| Head(VocabularyLoss, slip);
+    // Chunks of 2, 2 and 1 tokens.
+    let in_chunks = VocabularyLoss { chunk: NonZeroUsize::new(2) };
+    let mutant = |slip| Head(in_chunks, slip);
     let smooth = [true, true, false];
     for (mistake, slip) in [
         ("the table gets no gradient", HeadSlip::NoTable),
         ("tokens get no gradient", HeadSlip::NoTokens),
         ("a chunk of tokens left out", HeadSlip::FirstChunkOnly),
+        ("only the last chunk reaches the table", HeadSlip::LastChunkToTable),
         ("dE from the table, not the tokens", HeadSlip::Swapped),
     ] {
-        table.mutant(mistake, (VocabularyLoss, mutant(slip)), operands(), smooth);
+        table.mutant(mistake, (in_chunks, mutant(slip)), operands(), smooth);
     }
     table.control(mutant(HeadSlip::None), operands(), smooth);
 

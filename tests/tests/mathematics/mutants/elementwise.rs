@@ -6,7 +6,7 @@ use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tan
 use linalg::{Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{hadamard::Hadamard, scale::Scale};
 use probability::{
-    dropout::{Dropout, Order},
+    dropout::{Dropout, Order, step},
     mask::CausalMask,
 };
 
@@ -51,7 +51,7 @@ mutant!(Divided of Scale; 1: |Divided(scale), [x], _, dy, [dx], _| {
 });
 
 mutant!(MaskOfTheNextStep of Dropout; 2: |MaskOfTheNextStep(dropout), [x, step], y, dy, gradients, work| {
-    let next = Matrix::repeat(1, 1, step[0] + T::one());
+    let next = Matrix::from_column_slice(2, 1, &[step[0] + T::one(), step[1]]);
     dropout.vjp([x, next.as_view()], y, dy, gradients, work);
 });
 
@@ -132,7 +132,7 @@ pub(crate) fn mutants(table: &mut Table) {
     table.mutant("divided by the factor", (scale, Divided(scale)), x(), [true]);
 
     let dropout = Dropout { rate: 0.4, seed: 1, stream: 2, order: Order::Columns };
-    let at_step = || [draw::normal(4, 7, 5), Matrix::repeat(1, 1, 3.0)];
+    let at_step = || [draw::normal(4, 7, 5), Matrix::from_column_slice(2, 1, &step(3))];
     let first = [true, false];
     table.mutant("mask of the next step", (dropout, MaskOfTheNextStep(dropout)), at_step(), first);
     let mutant = MaskOfAnotherStream(dropout);

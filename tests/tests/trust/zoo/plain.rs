@@ -72,6 +72,9 @@ impl Run {
         match trial.change.clone() {
             Cure::Rate(factor) => match &mut recipe.schedule {
                 Schedule::Constant { rate } => *rate *= factor,
+                Schedule::Linear { peak, minimum, .. } | Schedule::Cosine { peak, minimum, .. } => {
+                    (*peak, *minimum) = (*peak * factor, *minimum * factor);
+                }
                 other => panic!("no animal has {other:?}"),
             },
             Cure::Warmup(steps) => match recipe.schedule {
@@ -106,6 +109,16 @@ impl Run {
                 shrink(&self.beast, &mut start.parameters, target);
                 start.memory.clear();
             }
+            Cure::Hold(rate) => recipe.schedule = Schedule::Constant { rate },
+            Cure::Redraw(names) => {
+                redraw(&self.beast, &mut start.parameters, &names);
+                start.memory.clear();
+            }
+            Cure::Stop => panic!("no change of what follows"),
+            Cure::Larger => {
+                let (beast, parameters) = self.beast.larger().expect("a larger animal");
+                return Run { beast, start: State::start(parameters), recipe: recipe.clone() };
+            }
             Cure::Code(what) => panic!("{what} was tried"),
         }
         run
@@ -121,7 +134,7 @@ impl Run {
     }
 
     /// The state after so many steps, and the losses on the way, as far as they are finite.
-    fn after(&self, steps: u64) -> (State, Vec<f64>) {
+    pub(crate) fn after(&self, steps: u64) -> (State, Vec<f64>) {
         let Recipe { descent, schedule, clip, accumulate, .. } = self.recipe.clone();
         let mut step = self.beast.record::<f32>().expect("a valid model");
         let mut weights = self.start.parameters.clone();
@@ -259,6 +272,23 @@ fn shrink(beast: &Beast, parameters: &mut [f32], target: f64) {
         let gain = (squares / own.len() as f64 * inputs as f64).sqrt();
         if gain > 1.0 {
             own.iter_mut().for_each(|w| *w *= (target / gain) as f32);
+        }
+    }
+}
+
+/// Tensors drawn anew, by hand: gains 1, other vectors 0, matrices of half a gain.
+fn redraw(beast: &Beast, weights: &mut [f32], names: &[String]) {
+    let step = beast.record::<f32>().expect("a valid model");
+    for p in step.tape.parameter_list().into_iter().filter(|p| names.contains(&p.name)) {
+        let random = probability::random::Random::new(2024, 7, 0);
+        // A table's vectors are its columns; a matrix multiplies vectors of as many elements as it has columns.
+        let inputs = if p.name.ends_with("table") { p.shape.rows } else { p.shape.columns };
+        for (i, w) in weights[p.range].iter_mut().enumerate() {
+            *w = match p.shape.columns {
+                1 if p.name.ends_with("gain") => 1.0,
+                1 => 0.0,
+                _ => (0.5 * random.normal(i as u64) / (inputs as f64).sqrt()) as f32,
+            };
         }
     }
 }

@@ -63,6 +63,8 @@ pub(crate) struct Tiny {
     pub(crate) layers: usize,
     /// Which batch is spoilt, and how.
     pub(crate) spoilt: Option<(u64, Spoilt)>,
+    /// The batches of the whole text, which are given again and again; none is a text without end.
+    pub(crate) text: Option<u64>,
 }
 
 /// What is wrong with a batch.
@@ -80,7 +82,7 @@ pub(crate) enum Spoilt {
 
 impl Default for Tiny {
     fn default() -> Self {
-        Tiny { fault: Fault::Healthy, width: 16, heads: 2, layers: 2, spoilt: None }
+        Tiny { fault: Fault::Healthy, width: 16, heads: 2, layers: 2, spoilt: None, text: None }
     }
 }
 
@@ -303,6 +305,7 @@ impl Subject for Tiny {
     fn batch(&self, number: u64) -> Vec<Given> {
         // A word and what follows it: 3w + 1 or, one time in five, any word.
         let n = LENGTH * SEQUENCES;
+        let number = self.text.map_or(number, |batches| number % batches);
         let random = Random::new(77, 0, number as u32);
         let (mut tokens, mut targets) = (vec![], vec![]);
         for s in 0..SEQUENCES as u64 {
@@ -357,6 +360,12 @@ impl Subject for Tiny {
 
     fn length(&self) -> Option<usize> {
         Some(LENGTH)
+    }
+
+    fn larger(&self) -> Option<(Self, Vec<f32>)> {
+        let larger = Tiny { width: 2 * self.width, ..self.clone() };
+        let parameters = larger.parameters(1);
+        Some((larger, parameters))
     }
 }
 
@@ -435,6 +444,12 @@ impl Subject for Beast {
             Beast::Tiny(_) => Some(LENGTH),
             Beast::Classifier(_) => None,
         }
+    }
+
+    fn larger(&self) -> Option<(Self, Vec<f32>)> {
+        let Beast::Tiny(tiny) = self else { return None };
+        let (larger, parameters) = tiny.larger()?;
+        Some((Beast::Tiny(larger), parameters))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `glassbox bench`.
 
 use crate::settings::{Preset, Settings};
-use crate::{Result, count, memory, on_threads};
+use crate::{Result, count, on_threads, resident, terminal};
 use clap::Args;
 use linalg::limits::{self, Limits};
 use linalg::{Factor, Matrix, Vectors, View, product_into, transposed};
@@ -116,11 +116,10 @@ impl Bench {
             measure(&config, &model, steps, (!self.no_generation, self.watch))
         })?;
         if self.json {
-            println!("{}", measured.json(&config, &model));
+            terminal::print_json(measured.json(&config, &model))
         } else {
-            print!("{}", measured.text(&config, &model)?);
+            terminal::print(&measured.text(&config, &model)?)
         }
-        Ok(())
     }
 }
 
@@ -133,7 +132,7 @@ fn measure(
     // First, since it refuses what memory cannot hold.
     let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
     let limits = limits::measure(Duration::from_millis(900));
-    memory::reset_peak();
+    resident::reset_peak();
     let corpus = random_corpus(config, model)?;
     let steps = match steps {
         Some(steps) => steps,
@@ -146,7 +145,7 @@ fn measure(
         }
     };
     let profile = Profile::of(&mut trainer, &corpus, steps)?;
-    let resident = memory::peak();
+    let resident = resident::peak();
     let products = products(model, trainer.model().batch());
     let watch = if watch { Some(watching(&mut trainer, &corpus, steps)?) } else { None };
     let tape = trainer.model().tape().memory();

@@ -1,14 +1,14 @@
 //! `glassbox check`.
 
 use crate::examined::Examined;
-use crate::memory::bytes;
 use crate::progress::duration;
+use crate::resident::bytes;
 use crate::settings::Settings;
-use crate::{Result, count, on_threads, remark, run};
+use crate::{Result, count, on_threads, remark, run, terminal};
 use calculus::Parameter;
 use clap::Args;
 use serde_json::json;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -41,9 +41,9 @@ impl Check {
 
     fn check(&self) -> Result<ExitCode> {
         let examined = Examined::find(self.model.as_deref(), &self.settings)?;
-        let Examined { config, model, parameters, corpus, name, run, .. } = examined;
+        let Examined { config, own, model, parameters, corpus, sha256, name, run } = examined;
         remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
-        let state = match run.as_deref().map(run::state_file).filter(|path| path.is_file()) {
+        let state = match run.as_deref().map(run::state_file).filter(|path| path.exists()) {
             Some(path) => Some(checkpoint::parameters::<f32>(&path, &list(&model)?)?),
             None => None,
         };
@@ -52,28 +52,35 @@ impl Check {
         }
         let step = GptStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(check::bytes(&step, &corpus)?)));
-        let mut table = Table::new(std::io::stdout().is_terminal());
+        let mut table = Table::new();
         let (mut certificates, mut printed) = (vec![], Ok(()));
         let waiting = Waiting::new();
         let mut tell = |c: Certificate| {
             if !self.json && printed.is_ok() {
-                printed = waiting.hidden(|| print(&table.line(&c)));
+                printed = waiting.hidden(|| terminal::print_painted(&table.line(&c)));
             }
             waiting.after(&c);
             certificates.push(c);
         };
         check::each(&config, &model, parameters.as_deref(), &corpus, &mut tell)?;
-        if let (Some(given), Some(kept)) = (&parameters, &state) {
+        if let (Some(given), Some((kept, _))) = (&parameters, &state) {
             tell(check::saved(given, kept));
+        }
+        if let (Some(own), Some((_, about))) = (&own, &state)
+            && about.knows_settings()
+        {
+            tell(check::settled(&about.contradictions(own), about.data == sha256));
         }
         waiting.done();
         printed?;
         let passed = check::passed(&certificates);
-        print(&if self.json {
-            format!("{}\n", json!({ "passed": passed, "certificates": shown(&certificates) }))
+        if self.json {
+            terminal::print_json(
+                json!({ "passed": passed, "certificates": shown(&certificates) }),
+            )?;
         } else {
-            summary(&certificates)
-        })?;
+            terminal::print(&summary(&certificates))?;
+        }
         Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -107,7 +114,7 @@ struct Waiting {
 
 impl Waiting {
     fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = terminal::draws(&std::io::stderr()).then(|| {
             let bar = indicatif::ProgressBar::new_spinner();
             bar.set_message("the first certificate");
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -140,12 +147,6 @@ impl Waiting {
     }
 }
 
-fn print(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
-}
-
 /// Numbers that JSON cannot hold become null.
 fn shown(certificates: &[Certificate]) -> serde_json::Value {
     serde_json::to_value(certificates).unwrap_or_default()
@@ -153,19 +154,22 @@ fn shown(certificates: &[Certificate]) -> serde_json::Value {
 
 /// Certificates as they come, under the headings of their groups.
 struct Table {
+    terminal: bool,
     colour: bool,
     group: &'static str,
 }
 
 impl Table {
-    fn new(colour: bool) -> Self {
-        Table { colour, group: "" }
+    fn new() -> Self {
+        let out = std::io::stdout();
+        Table { terminal: out.is_terminal(), colour: terminal::colours(&out), group: "" }
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
+        let text = terminal::shown(text, self.terminal);
         match self.colour {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
-            false => text.to_owned(),
+            false => text.into_owned(),
         }
     }
 

@@ -2,15 +2,16 @@
 
 use crate::generate::Model;
 use crate::plot::thousands;
-use crate::{Result, on_threads};
+use crate::progress::Bar;
+use crate::{Result, on_threads, terminal};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
+use std::fmt::Write;
 use std::fs::File;
-use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use transformer::compression::Compressor;
+use transformer::disk::{read_stream, reason};
 use transformer::files;
 use transformer::tokenizer::Tokenizer;
 
@@ -48,6 +49,9 @@ pub(crate) struct Decompress {
     /// Where the text goes
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Tokens that are restored at the most [default: a thousand for each byte of the file, a million at the least]
+    #[arg(long, value_name = "N")]
+    most: Option<u64>,
     /// Threads; the result does not depend on them [default: all]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     threads: Option<usize>,
@@ -91,7 +95,7 @@ impl Compress {
         let text = read(&self.file)?;
         different(&self.file, &self.out)?;
         let began = Instant::now();
-        let bar = Bar::new(text.len() as u64);
+        let mut bar = Bar::new(text.len() as u64);
         let compressed = compressor
             .compress(&text, |done| bar.set(done))
             .map_err(|e| format!("{}: {e}", shown(&self.file)))?;
@@ -103,7 +107,6 @@ impl Compress {
         let (tokens, characters) = (compressed.tokens.max(1) as f64, text.len().max(1) as f64);
         let nats = compressed.cross_entropy.to_nats().0 / tokens;
         let more = if ideal > 0.0 { bytes as f64 / ideal - 1.0 } else { 0.0 };
-        let mut out = std::io::stdout().lock();
         if self.json {
             let object = json!({
                 "text_bytes": text.len(),
@@ -118,8 +121,9 @@ impl Compress {
                 "model_bytes": coder.bytes,
                 "seconds": seconds,
             });
-            return Ok(writeln!(out, "{object}")?);
+            return terminal::print_json(object);
         }
+        let mut out = String::new();
         writeln!(
             out,
             "text           {}, {}",
@@ -148,7 +152,7 @@ impl Compress {
             compressor.model()
         )?;
         writeln!(out, "time           {seconds:.1} s")?;
-        Ok(())
+        terminal::print(&out)
     }
 }
 
@@ -162,24 +166,33 @@ impl Decompress {
         let compressor = coder.compressor()?;
         let file = read(&self.file)?;
         different(&self.file, &self.out)?;
+        let failed = |e| format!("{}: {e}", shown(&self.file));
+        let tokens = Compressor::tokens(&file).map_err(failed)?;
+        let usual = (file.len() as u64).saturating_mul(1000).max(1_000_000);
+        let most = self.most.unwrap_or(usual);
+        if tokens as u64 > most {
+            return Err(format!(
+                "{}: it says that its text has {tokens} tokens, each of which takes time; at most {most} are restored \
+                 (a thousand for each byte of the file): --most {tokens} restores them all",
+                shown(&self.file)
+            )
+            .into());
+        }
         let began = Instant::now();
-        let bar = Bar::new(0);
-        let text = compressor
-            .decompress(&file, |done| bar.set(done))
-            .map_err(|e| format!("{}: {e}", shown(&self.file)))?;
+        let mut bar = Bar::new(tokens as u64);
+        let text = compressor.decompress(&file, |done| bar.set(done)).map_err(failed)?;
         bar.finish();
         files::write_atomically(&self.out, &text)?;
         let seconds = began.elapsed().as_secs_f64();
-        let mut out = std::io::stdout().lock();
         if self.json {
             let object = json!({
                 "file_bytes": file.len(), "text_bytes": text.len(), "model": compressor.model(),
                 "seconds": seconds,
             });
-            return Ok(writeln!(out, "{object}")?);
+            return terminal::print_json(object);
         }
         let bytes = thousands(text.len() as f64);
-        Ok(writeln!(out, "{}: {bytes} bytes in {seconds:.1} s", self.out.display())?)
+        terminal::print(&format!("{}: {bytes} bytes in {seconds:.1} s\n", self.out.display()))
     }
 }
 
@@ -188,16 +201,15 @@ fn shown(file: &Path) -> String {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
-    let fail = |e: std::io::Error| format!("cannot read {}: {e}", shown(file));
-    let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes).map_err(fail)?;
+    let fail = |e: std::io::Error| format!("cannot read {}: {}", shown(file), reason(&e));
+    let bytes = if file == Path::new("-") {
+        read_stream(std::io::stdin().lock(), LONGEST).map_err(fail)?
     } else {
         if file.is_dir() {
             return Err(format!("{} is a directory; give a file", file.display()).into());
         }
-        File::open(file).map_err(fail)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(fail)?;
-    }
+        read_stream(File::open(file).map_err(fail)?, LONGEST).map_err(fail)?
+    };
     if bytes.len() as u64 > LONGEST {
         let most = LONGEST >> 20;
         return Err(format!("{} has more than {most} MiB; give a part of it", shown(file)).into());
@@ -231,37 +243,4 @@ fn different(file: &Path, out: &Path) -> Result<()> {
 /// So many things, thousands apart.
 fn many(n: f64, what: &str) -> String {
     format!("{} {what}{}", thousands(n), if n == 1.0 { "" } else { "s" })
-}
-
-/// Tokens done, on a terminal.
-struct Bar(Option<ProgressBar>);
-
-impl Bar {
-    /// Of so many tokens; 0 where that is not known yet.
-    fn new(tokens: u64) -> Self {
-        Bar(std::io::stderr().is_terminal().then(|| {
-            let target = ProgressDrawTarget::stderr_with_hz(10);
-            let (length, style) = match tokens {
-                0 => (None, "{spinner} {human_pos} tokens  {per_sec}  {elapsed}"),
-                n => (
-                    Some(n),
-                    "{bar:28.cyan/238} {human_pos}/{human_len} tokens  {per_sec}  {eta} left",
-                ),
-            };
-            let style = ProgressStyle::with_template(style).expect("a template");
-            ProgressBar::with_draw_target(length, target).with_style(style.progress_chars("━━╌"))
-        }))
-    }
-
-    fn set(&self, done: u64) {
-        if let Some(bar) = &self.0 {
-            bar.set_position(done);
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -1,20 +1,22 @@
 //! `glassbox evaluate`.
 
 use crate::generate::Model;
+use crate::progress::Bar;
 use crate::source::{self, Source};
-use crate::{Result, count, on_threads, remark, run};
+use crate::{Result, count, on_threads, remark, run, terminal};
 use clap::Args;
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
-use std::io::Write;
+use std::fmt::Write;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use transformer::corpus::windows;
-use transformer::{Evaluation, Form, Gpt2};
+use transformer::{Evaluation, Form, Gpt2, memory};
 
 /// Measure a model's cross-entropy on a text.
 ///
 /// The whole text is read in windows of the model's context; every token but the first is predicted
-/// once. Without --data: the run's own validation part.
+/// once. Without --data: the run's own validation part. A loss that is not finite is an error.
 #[derive(Args)]
 pub(crate) struct Evaluate {
     /// A run, or a model directory in Hugging Face's GPT-2 layout
@@ -31,6 +33,12 @@ pub(crate) struct Evaluate {
     /// Print the results as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// Asks for the memory of a text's windows: every token is there twice, and once more with its neighbours.
+fn afford(tokens: &[u32]) -> Result<()> {
+    Ok(memory::afford(12 * tokens.len() as u128)
+        .map_err(|e| format!("{e}; measure a part of the text"))?)
 }
 
 impl Evaluate {
@@ -66,10 +74,12 @@ impl Evaluate {
                     )
                     .into());
                 }
+                afford(&tokens)?;
                 let windows = windows(&tokens, config.context);
                 (tokens, windows)
             }
             (None, Ok(own)) => {
+                afford(own.corpus.validation())?;
                 (own.corpus.validation().to_vec(), own.corpus.validation_windows(config.context))
             }
             (None, Err(why)) => {
@@ -85,7 +95,22 @@ impl Evaluate {
         let mut model =
             Gpt2::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
         model.copy_parameters(&parameters);
-        let measured = Evaluation::of(&mut model, &windows)?;
+        let mut bar = Bar::new(tokens.len() as u64);
+        let whole = Evaluation::of_watched(&mut model, &windows, |done| {
+            bar.set((done * config.context).min(tokens.len()) as u64);
+            ControlFlow::Continue(())
+        });
+        bar.finish();
+        let measured = whole?.expect("nobody broke it off");
+        if !measured.loss.is_finite() {
+            return Err(format!(
+                "the loss is {}: this model's predictions are not finite on this text; glassbox diagnose {} finds \
+                 the first such number, and its cause",
+                measured.loss,
+                run::typed(&self.run)
+            )
+            .into());
+        }
         let baselines = match &trained_on {
             Ok(own) => own.baselines_on(&tokens),
             Err(why) => {
@@ -101,7 +126,6 @@ impl Evaluate {
         let nats = measured.loss * measured.tokens as f64;
         let per_character = bits(nats) / predicted.chars().count().max(1) as f64;
         let per_byte = bits(nats) / predicted.len().max(1) as f64;
-        let mut out = std::io::stdout().lock();
         if self.json {
             let baselines = baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));
             let mut object = json!({
@@ -115,8 +139,9 @@ impl Evaluate {
             if let Some(entropy) = entropy {
                 object["source_entropy"] = json!(entropy);
             }
-            return Ok(writeln!(out, "{object}")?);
+            return terminal::print_json(object);
         }
+        let mut out = String::new();
         writeln!(
             out,
             "loss        {:.4} nats per token over {}",
@@ -132,6 +157,6 @@ impl Evaluate {
             let shown = baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
             writeln!(out, "n-grams     {}", shown.collect::<Vec<_>>().join("   "))?;
         }
-        Ok(())
+        terminal::print(&out)
     }
 }

@@ -17,6 +17,8 @@ const WINDOW: usize = 32;
 /// A model with what it is trained on.
 pub(crate) struct Examined {
     pub(crate) config: TrainingConfig,
+    /// Settings of the run, before flags.
+    pub(crate) own: Option<TrainingConfig>,
     pub(crate) model: Gpt2Config,
     /// Of a model that exists.
     pub(crate) parameters: Option<Vec<f32>>,
@@ -46,7 +48,7 @@ impl Examined {
         let layers = count(model.layers, "layer");
         let name = format!("{layers}, width {}, on {}", model.width, source.name);
         let (corpus, sha256) = (source.corpus, source.sha256);
-        Ok(Examined { config, model, parameters: None, corpus, sha256, run: None, name })
+        Ok(Examined { config, own: None, model, parameters: None, corpus, sha256, run: None, name })
     }
 
     fn run(path: &Path, settings: &Settings) -> Result<Self> {
@@ -64,7 +66,7 @@ impl Examined {
         let config = given.over(own)?.complete()?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
-        let saved = directory.join("model.safetensors").is_file();
+        let saved = directory.join("model.safetensors").exists();
         let known = if saved {
             run::agree(path, &trained, &files::read_config(&directory)?)?;
             Some(files::read_tokenizer(&directory)?)
@@ -80,8 +82,8 @@ impl Examined {
         };
         let (corpus, sha256) = (source.corpus, source.sha256);
         let name = path.display().to_string();
-        let run = Some(path.to_owned());
-        Ok(Examined { config, model, parameters, corpus, sha256, run, name })
+        let (run, own) = (Some(path.to_owned()), Some(trained));
+        Ok(Examined { config, own, model, parameters, corpus, sha256, run, name })
     }
 
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
@@ -100,7 +102,8 @@ impl Examined {
         if let Some(context) = settings.context.filter(|c| *c > model.context) {
             let most = model.context;
             return Err(format!(
-                "--context is {context}, but the model sees {most} tokens: give {most} or fewer"
+                "--context is {context}, but the model sees {}: give {most} or fewer",
+                count(most, "token")
             )
             .into());
         }
@@ -140,6 +143,7 @@ impl Examined {
         let name = path.display().to_string();
         Ok(Examined {
             config,
+            own: None,
             model,
             parameters: Some(parameters),
             corpus,

@@ -2,11 +2,12 @@
 
 use crate::settings::{OptimizerName, Settings};
 use crate::source::Source;
-use crate::{Result, on_threads, remark, run};
+use crate::{Result, count, on_threads, progress, reason, remark, run, terminal};
 use clap::Args;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use transformer::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
 use transformer::files::{self, write_atomically};
 use transformer::tokenizer::Tokenizer;
@@ -15,7 +16,8 @@ use transformer::{IGNORED, Trainer, checkpoint};
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///
 /// The step is on the given text: each token predicts the next. Without a model, a small one is
-/// trained on the embedded stories for a few seconds and explained.
+/// trained on the embedded stories for a few seconds and explained. Exit status 1 where its loss or its
+/// gradient is not finite; what was asked for is written all the same.
 #[derive(Args)]
 pub(crate) struct Explain {
     /// A run, or a model directory in Hugging Face's layout [default: a small embedded model]
@@ -32,11 +34,11 @@ pub(crate) struct Explain {
     /// The page to write [default: step.html, unless --at, --list or --svg is given]
     #[arg(long, value_name = "FILE", help_heading = "What to write")]
     out: Option<PathBuf>,
-    /// Megabytes of numbers that the page may take; what does not fit is there by summary
+    /// Megabytes that the page may take; what does not fit is there by summary
     #[arg(
         long,
         value_name = "MB",
-        default_value_t = 2.6,
+        default_value_t = 3.0,
         help_heading = "What to write",
         allow_negative_numbers = true
     )]
@@ -87,22 +89,27 @@ struct Model {
 }
 
 impl Explain {
-    pub(crate) fn run(self) -> Result<()> {
+    pub(crate) fn run(self) -> Result<ExitCode> {
         on_threads(self.threads, || self.explain())
     }
 
-    fn explain(&self) -> Result<()> {
+    fn explain(&self) -> Result<ExitCode> {
         if self.tokens < 1 {
             return Err("tokens is 0; it must be 1 or more".into());
         }
         if !(self.room >= 0.0 && self.room <= 1e4) {
-            return Err(format!("room is {}; it must be 0 to 10000 megabytes", self.room).into());
+            return Err(format!("room is {:?}; it must be 0 to 10000 megabytes", self.room).into());
         }
         let model = match &self.model {
             Some(directory) => self.read(directory)?,
             None => embedded()?,
         };
-        let step = Explanation::of(self.on_text(model)?)?;
+        let mut step = Explanation::of(self.on_text(model)?)?;
+        let broken = not_finite(&step, self.model.as_deref());
+        if let Some(why) = &broken {
+            remark(format!("note     {why}"));
+            step.add_remark(why.clone());
+        }
         let mut asked = false;
         if self.list {
             self.print_list(&step)?;
@@ -115,7 +122,7 @@ impl Explain {
         if let Some(directory) = &self.svg {
             let ledger = step.ledger()?;
             std::fs::create_dir_all(directory)
-                .map_err(|e| format!("cannot write to {}: {e}", directory.display()))?;
+                .map_err(|e| format!("cannot write to {}: {}", directory.display(), reason(&e)))?;
             for (name, svg) in step.pictures(&ledger) {
                 let path = directory.join(name);
                 write_atomically(&path, svg.as_bytes())?;
@@ -127,11 +134,17 @@ impl Explain {
             let out = self.out.clone().unwrap_or_else(|| PathBuf::from("step.html"));
             self.write_page(&step, &out)?;
         }
-        Ok(())
+        Ok(if broken.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 
     fn write_page(&self, step: &Explanation<f32>, out: &Path) -> Result<()> {
-        let page = step.page((self.room * 1e6) as usize)?;
+        let room = (self.room * 1e6) as usize;
+        let bar = progress::bar("matrices");
+        let page = step.page_watched(room, |done, all| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        })?;
+        bar.finish_and_clear();
         write_atomically(out, page.html.as_bytes())?;
         let ledger = step.ledger()?;
         if self.json && self.at.is_empty() && !self.list {
@@ -141,11 +154,10 @@ impl Explain {
                 "predicted_first": ledger.first, "predicted_second": ledger.second,
                 "measured": ledger.measured(),
             });
-            return Ok(writeln!(std::io::stdout(), "{object}")?);
+            return terminal::print_json(object);
         }
         if self.at.is_empty() && !self.list {
-            let text = summary(step, &ledger);
-            std::io::stdout().write_all(text.as_bytes())?;
+            terminal::print(&summary(step, &ledger))?;
         }
         remark(format!(
             "page     {} ({:.1} MB; open it in a browser)",
@@ -153,9 +165,17 @@ impl Explain {
             page.html.len() as f64 / 1e6
         ));
         if !page.left_out.is_empty() {
+            let matrices = match page.left_out.len() {
+                1 => "1 matrix is".to_owned(),
+                n => format!("{n} matrices are"),
+            };
+            remark(format!("         {matrices} there by summary only; --room gives more room"));
+        }
+        if page.html.len() > room {
             remark(format!(
-                "         {} matrices are there by summary only; --room gives more room",
-                page.left_out.len()
+                "         without any number it takes {:.2} MB, more than --room {}; fewer --tokens take less",
+                page.html.len() as f64 / 1e6,
+                self.room
             ));
         }
         Ok(())
@@ -176,20 +196,19 @@ impl Explain {
             }
             all.push(step.derive(&place));
         }
-        let mut out = std::io::stdout().lock();
         if self.json {
             let list: Vec<Value> = all.iter().map(|d| step.json(d)).collect();
-            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&list)?)?);
+            return terminal::print_json(serde_json::to_string_pretty(&list)?);
         }
+        let mut out = String::new();
         for (i, derived) in all.iter().enumerate() {
             let blank = if i > 0 { "\n" } else { "" };
             write!(out, "{blank}{}", step.text(derived))?;
         }
-        Ok(())
+        terminal::print(&out)
     }
 
     fn print_list(&self, step: &Explanation<f32>) -> Result<()> {
-        let mut out = std::io::stdout().lock();
         let list = step.list();
         if self.json {
             let rows: Vec<Value> = list
@@ -210,8 +229,9 @@ impl Explain {
                     })
                 })
                 .collect();
-            return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&rows)?)?);
+            return terminal::print_json(serde_json::to_string_pretty(&rows)?);
         }
+        let mut out = String::new();
         let width = list.iter().map(|r| r.name.len()).max().unwrap_or(0);
         writeln!(
             out,
@@ -237,7 +257,7 @@ impl Explain {
                 number(v.maximum),
             )?;
         }
-        Ok(())
+        terminal::print(&out)
     }
 
     /// The step on the text that was asked for.
@@ -272,9 +292,9 @@ impl Explain {
         let given = self.text.as_ref().map_or(all.len(), |t| t.chars().count().max(all.len()));
         if n < given && (self.text.is_some() || self.prompt_tokens.is_some()) {
             let note = format!(
-                "The step is on the first {n} tokens of the text; --tokens takes more, up to the \
-                 model's {} positions.",
-                subject.config.context
+                "The step is on the first {} of the text; --tokens takes more, up to the model's {}.",
+                count(n, "token"),
+                count(subject.config.context, "position")
             );
             remark(format!("note     {note}"));
             subject.remarks.push(note);
@@ -292,15 +312,18 @@ impl Explain {
         }
         if let Some(rate) = self.learning_rate {
             if !(rate > 0.0 && rate.is_finite()) {
-                return Err(
-                    format!("learning rate is {rate}; it must be a finite number above 0").into()
-                );
+                return Err(format!(
+                    "learning rate is {rate:?}; it must be a finite number above 0"
+                )
+                .into());
             }
             descent.rate = rate;
         }
         if let Some(clip) = self.clip {
             if !(clip >= 0.0 && clip.is_finite()) {
-                return Err(format!("clip is {clip}; it must be a finite number, 0 or more").into());
+                return Err(
+                    format!("clip is {clip:?}; it must be a finite number, 0 or more").into()
+                );
             }
             descent.clip = clip;
         }
@@ -327,8 +350,9 @@ impl Explain {
         };
         let mut descent = Descent::of_run(&training, 0);
         let state = run::state_file(given);
-        if own.is_some() && state.is_file() {
-            let (steps, remembered) = checkpoint::remembered::<f32>(&state, parameters.len())?;
+        if own.is_some() && state.exists() {
+            let (steps, remembered) =
+                checkpoint::remembered::<f32>(&state, &training, parameters.len())?;
             descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };
         } else {
             descent.rate = training.learning_rate;
@@ -365,6 +389,21 @@ impl Explain {
             tokenizer,
         })
     }
+}
+
+/// What is wrong with a step whose loss or gradient is not finite, and where to go on.
+fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {
+    let (loss, gradient) = (step.loss(), step.gradient_norm());
+    let found = match (loss.is_finite(), gradient.is_finite()) {
+        (true, true) => return None,
+        (false, _) => format!("The loss is {loss}"),
+        (true, false) => format!("The gradient's norm is {gradient}"),
+    };
+    let given = model.map_or("RUN".into(), |m| m.display().to_string());
+    Some(format!(
+        "{found}: the numbers below follow from one that is not finite. glassbox diagnose {given} finds the first, and \
+         its cause."
+    ))
 }
 
 /// The first window of the validation part: its tokens, and what follows the last.

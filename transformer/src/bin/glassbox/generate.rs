@@ -1,6 +1,6 @@
 //! `glassbox generate`.
 
-use crate::{Result, on_threads, remark, run, shown};
+use crate::{Result, count, on_threads, remark, run, shown, terminal};
 use clap::Args;
 use probability::sample::Sampler;
 use serde_json::json;
@@ -85,9 +85,10 @@ impl Model {
         let (found, most) = (tokenizer.vocabulary(), self.config.vocabulary);
         if found > most {
             return Err(format!(
-                "{}: tokenizer.json has {found} tokens where config.json's vocab_size is {most}: they \
+                "{}: tokenizer.json has {} where config.json's vocab_size is {most}: they \
                  belong to different models",
-                self.directory.display()
+                self.directory.display(),
+                count(found, "token")
             )
             .into());
         }
@@ -135,8 +136,8 @@ impl Generate {
         let context = model.config.context;
         if self.logits && prompt.len().saturating_add(self.tokens) > context {
             return Err(format!(
-                "--logits is for texts that fit the context of {context} tokens; prompt and --tokens \
-                 make {}",
+                "--logits is for texts that fit the context of {}; prompt and --tokens make {}",
+                count(context, "token"),
                 prompt.len().saturating_add(self.tokens)
             )
             .into());
@@ -155,7 +156,7 @@ impl Generate {
             let read = all.iter().map(|&token| writer.read(token).map(<[f64]>::to_vec));
             object["logits"] = json!(read.collect::<std::result::Result<Vec<_>, _>>()?);
         }
-        Ok(writeln!(std::io::stdout(), "{object}")?)
+        terminal::print_json(object)
     }
 
     /// Prints the text as it is written.
@@ -186,7 +187,8 @@ impl Generate {
             out.flush()?;
             pending.drain(..ready);
         }
-        Ok(writeln!(out, "{}", shown(&decoded(tokenizer, &pending), terminal))?)
+        writeln!(out, "{}", shown(&decoded(tokenizer, &pending), terminal))?;
+        Ok(out.flush()?)
     }
 
     fn prompt(&self, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {

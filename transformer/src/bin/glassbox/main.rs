@@ -4,25 +4,29 @@ mod bench;
 mod check;
 mod compress;
 mod diagnose;
+mod diagnosis;
 mod evaluate;
 mod examined;
 mod explain;
 mod generate;
-mod memory;
 mod plot;
 mod progress;
 mod report;
+mod resident;
 mod run;
 mod settings;
+mod signal;
 mod source;
+mod terminal;
 mod train;
 
 use clap::{Parser, Subcommand};
 use linalg::Vectors;
-use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use terminal::{program, quoted, remark, shown};
+use transformer::disk::reason;
+use transformer::memory;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
@@ -48,20 +52,23 @@ enum Verb {
     Evaluate(evaluate::Evaluate),
     /// Certify gradients, causality, start and data; exit status 1 where something fails
     Check(Box<check::Check>),
-    /// Find why a loss is NaN, or about to be: the first cause, and a cure that was tried
+    /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried
     Diagnose(Box<diagnose::Diagnose>),
     /// Compress a text losslessly to the size that a model's cross-entropy says
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
-    /// Explain one training step, every number: a page, or in the terminal
+    /// Explain one training step, every number: a page, or in the terminal; exit status 1 where its loss is NaN
     Explain(Box<explain::Explain>),
     /// Time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(refused) => return answer(&refused),
+    };
     if let Err(found) = Vectors::asked() {
         let known = "portable, avx2 or avx512";
         let variable = Vectors::VARIABLE;
@@ -76,23 +83,41 @@ fn main() -> ExitCode {
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
-        Some(Verb::Explain(explain)) => explain.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
+    ended(done)
+}
+
+/// What the parser of arguments says: help and version are results, all else is an error.
+fn answer(refused: &clap::Error) -> ExitCode {
+    if refused.use_stderr() {
+        let said = refused.to_string();
+        terminal::error(said.strip_prefix("error: ").unwrap_or(&said));
+        return ExitCode::from(2);
+    }
+    let help = refused.render();
+    let painted = terminal::colours(&std::io::stdout());
+    let help = if painted { help.ansi().to_string() } else { help.to_string() };
+    ended(terminal::print_painted(&help).map(|()| ExitCode::SUCCESS))
+}
+
+fn ended(done: Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
         // A reader that has had enough (`| head`) is no failure worth a message.
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        failed(error)
+        match error.downcast_ref::<std::io::Error>() {
+            Some(io) => failed(reason(io)),
+            None => failed(error),
+        }
     })
 }
 
 /// Says on standard error what went wrong.
 fn failed(error: impl Display) -> ExitCode {
-    let red = std::io::stderr().is_terminal();
-    let (on, off) = if red { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    let _ = writeln!(std::io::stderr(), "{on}error:{off} {error}");
+    terminal::error(error);
     ExitCode::FAILURE
 }
 
@@ -101,38 +126,9 @@ fn is_broken_pipe(error: &Error) -> bool {
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// A line on standard error, where progress and remarks go; standard output is for results.
-fn remark(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "{}", line.as_ref());
-}
-
 /// So many things, as people say it: "1 layer", "4 layers".
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// Text that a model wrote, for a terminal: control characters, which could move its cursor or set its
-/// title, are written out. What is no terminal gets the text as it is.
-fn shown(text: &str, terminal: bool) -> Cow<'_, str> {
-    let hidden = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !terminal || !text.contains(hidden) {
-        return text.into();
-    }
-    text.chars()
-        .fold(String::new(), |mut out, c| {
-            if hidden(c) {
-                out.extend(c.escape_default());
-            } else {
-                out.push(c);
-            }
-            out
-        })
-        .into()
-}
-
-/// How this program was called: what people can type to call it again.
-fn program() -> String {
-    std::env::args_os().next().map_or("glassbox".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Runs `work` on this many threads, or on all.
@@ -149,7 +145,11 @@ fn on_threads<R: Send>(
         Some(n) => return Err(format!("threads is {n}; it must be 1 to {MOST}").into()),
         None => std::thread::available_parallelism().map_or(1, |n| n.get()),
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+    let started = count(threads, "thread");
+    memory::afford_threads(threads)
+        .map_err(|e| format!("cannot start {started}: {e}; give fewer --threads"))?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| format!("cannot start {started}: {e}; give fewer --threads"))?;
     pool.install(work)
 }
 
@@ -158,10 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_gets_no_control_characters() {
-        let text = "a\u{1b}]0;title\u{7}\r\n\tß";
-        assert_eq!(shown(text, true), "a\\u{1b}]0;title\\u{7}\\r\n\tß");
-        assert_eq!(shown(text, false), text);
+    fn one_is_one() {
         assert_eq!([count(1, "layer"), count(2, "layer")], ["1 layer", "2 layers"]);
     }
 }

@@ -1,9 +1,8 @@
 //! How training is going: a bar on a terminal, plain lines elsewhere.
 
 use crate::plot::thousands;
-use crate::remark;
+use crate::{remark, terminal};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use transformer::{Evaluation, Step};
 
@@ -27,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 impl Progress {
     /// From step `first` to `steps`.
     pub(crate) fn new(first: u64, steps: u64, tokens_per_step: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = terminal::draws(&std::io::stderr()).then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let bar = ProgressBar::with_draw_target(Some(steps), target).with_position(first);
             let style = "{bar:28.cyan/238} {pos:>5}/{len} steps  {wide_msg}";
@@ -87,6 +86,19 @@ impl Progress {
         }
     }
 
+    /// Parts of the step that is being taken, or windows of an evaluation, are done: said where that takes long.
+    pub(crate) fn within(&mut self, what: &str, done: usize, all: usize) {
+        if self.last_line.elapsed() < if self.bar.is_some() { PAUSE / 5 } else { PAUSE } {
+            return;
+        }
+        self.last_line = Instant::now();
+        let percent = 100 * done / all.max(1);
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("{what}: {percent} %")),
+            None => remark(format!("{what}: {percent} %")),
+        }
+    }
+
     pub(crate) fn evaluated(&mut self, step: u64, measured: &Evaluation) {
         let loss = measured.loss;
         self.line(&format!("step {step:>5}/{}  validation loss {loss:.4}", self.steps));
@@ -97,6 +109,65 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.println(line),
             None => remark(line),
+        }
+    }
+
+    pub(crate) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A bar for so many things, on a terminal; nothing elsewhere.
+pub(crate) fn bar(what: &str) -> ProgressBar {
+    if !terminal::draws(&std::io::stderr()) {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    let style = format!("{{bar:28.cyan/238}} {{pos:>5}}/{{len}} {what}  {{elapsed}}");
+    bar.set_style(ProgressStyle::with_template(&style).expect("a template").progress_chars("━━╌"));
+    bar
+}
+
+/// Tokens done: a bar on a terminal, plain lines elsewhere.
+pub(crate) struct Bar {
+    bar: Option<ProgressBar>,
+    tokens: u64,
+    last_line: Instant,
+}
+
+impl Bar {
+    /// Of so many tokens; 0 where that is not known.
+    pub(crate) fn new(tokens: u64) -> Self {
+        let bar = terminal::draws(&std::io::stderr()).then(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(10);
+            let (length, style) = match tokens {
+                0 => (None, "{spinner} {human_pos} tokens  {per_sec}  {elapsed}"),
+                n => (
+                    Some(n),
+                    "{bar:28.cyan/238} {human_pos}/{human_len} tokens  {per_sec}  {eta} left",
+                ),
+            };
+            let style = ProgressStyle::with_template(style).expect("a template");
+            ProgressBar::with_draw_target(length, target).with_style(style.progress_chars("━━╌"))
+        });
+        Bar { bar, tokens, last_line: Instant::now() }
+    }
+
+    pub(crate) fn set(&mut self, done: u64) {
+        match &self.bar {
+            Some(bar) => bar.set_position(done),
+            None if self.last_line.elapsed() >= PAUSE => {
+                self.last_line = Instant::now();
+                let of = if self.tokens > 0 {
+                    format!(" of {}", thousands(self.tokens as f64))
+                } else {
+                    String::new()
+                };
+                remark(format!("{}{of} tokens", thousands(done as f64)));
+            }
+            None => {}
         }
     }
 

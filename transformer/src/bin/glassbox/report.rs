@@ -3,11 +3,10 @@
 use crate::plot::thousands;
 use crate::run;
 use crate::source::Entropy;
-use crate::{Result, program, shown};
+use crate::{Result, program, terminal};
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::cmp::Ordering;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 /// The results of a training run.
@@ -21,6 +20,8 @@ pub(crate) struct Report {
     /// Nats per token over the whole validation part.
     pub(crate) validation_loss: f64,
     pub(crate) validation_tokens: usize,
+    /// Tokens of the validation part: more than were measured where it is long.
+    pub(crate) held_back: usize,
     pub(crate) characters_per_token: f64,
     pub(crate) unit: &'static str,
     pub(crate) parameters: usize,
@@ -39,9 +40,7 @@ impl Report {
 
     /// Writes the report to standard output, for people or for scripts.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
-        let terminal = std::io::stdout().is_terminal();
-        let text = if json { format!("{}\n", self.json()) } else { self.text(terminal) };
-        Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+        if json { terminal::print_json(self.json()) } else { terminal::print(&self.text()) }
     }
 
     fn json(&self) -> serde_json::Value {
@@ -52,6 +51,7 @@ impl Report {
             "tokens_per_second": self.tokens_per_second,
             "validation_loss": self.validation_loss,
             "validation_tokens": self.validation_tokens,
+            "held_back_tokens": self.held_back,
             "bits_per_character": self.bits_per_character(),
             "perplexity": perplexity(self.validation_loss),
             "parameters": self.parameters,
@@ -68,7 +68,7 @@ impl Report {
         object
     }
 
-    fn text(&self, terminal: bool) -> String {
+    fn text(&self) -> String {
         let loss = self.validation_loss;
         let mut lines = vec![
             String::new(),
@@ -79,6 +79,16 @@ impl Report {
                 perplexity(loss)
             ),
         ];
+        // The first of a text is predicted by nothing.
+        if self.validation_tokens + 1 < self.held_back {
+            lines.push(format!(
+                "                 over {} tokens of the {} held back; {} evaluate {} measures all",
+                thousands(self.validation_tokens as f64),
+                thousands(self.held_back as f64),
+                program(),
+                run::typed(&self.run)
+            ));
+        }
         if let Some(entropy) = self.entropy {
             let (rate, these) = (entropy.per_character, entropy.of_validation);
             lines.push(format!(
@@ -94,18 +104,19 @@ impl Report {
             lines.push(format!(
                 "warning          no better than counting single tokens: more --steps, or see {} diagnose {}",
                 program(),
-                self.run.display()
+                run::typed(&self.run)
             ));
         }
         lines.push(String::new());
-        lines.extend(shown(&self.sample, terminal).lines().map(|line| format!("  | {line}")));
+        lines.extend(self.sample.lines().map(|line| format!("  | {line}")));
         lines.push(String::new());
         lines.push(format!("weights          sha256 {}", self.weights_sha256));
         if self.taken > 0 {
             lines.push(format!(
-                "speed            {} tokens/s over {} steps",
+                "speed            {} tokens/s over {} step{}",
                 thousands(self.tokens_per_second),
-                thousands(self.taken as f64)
+                thousands(self.taken as f64),
+                if self.taken == 1 { "" } else { "s" }
             ));
         }
         let path = |path: PathBuf| path.display().to_string();
@@ -114,7 +125,7 @@ impl Report {
             "model            {} (opens in Hugging Face transformers)",
             path(run::model_directory(&self.run))
         ));
-        lines.push(format!("more             {} generate {}", program(), path(self.run.clone())));
+        lines.push(format!("more             {} generate {}", program(), run::typed(&self.run)));
         lines.join("\n") + "\n"
     }
 }

@@ -1,67 +1,17 @@
-//! A run's directory: the model, the settings, a line a step, a picture, and what goes on from there.
+//! A run, as it is given on the command line.
 
-use crate::Result;
 use crate::settings::Settings;
-use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use crate::{Result, program, quoted};
 use std::path::{Path, PathBuf};
-use transformer::files::write_atomically;
+use transformer::disk::{Lock, RunError};
+pub(crate) use transformer::disk::{
+    Run, growth_file, is_run, model_directory, plot_file, settings_file, state_file,
+};
 use transformer::{Gpt2Config, TrainingConfig};
 
-/// One line of `metrics.jsonl`. A loss that is not a number is written as null.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Metric {
-    pub(crate) step: u64,
-    /// Nats per token.
-    pub(crate) loss: Option<f64>,
-    /// Nats per token over the whole validation part, at steps that measure it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) validation_loss: Option<f64>,
-    pub(crate) learning_rate: f64,
-    pub(crate) gradient_norm: Option<f64>,
-    pub(crate) tokens_per_second: f64,
-    /// What --watch saw, at steps that were watched.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(crate) health: Option<serde_json::Value>,
-}
-
-/// Where a run writes.
-pub(crate) struct Run {
-    directory: PathBuf,
-    metrics: File,
-    /// Bytes of whole lines in `metrics`.
-    length: u64,
-}
-
-/// The files of a run.
-pub(crate) fn model_directory(run: &Path) -> PathBuf {
-    run.join("model")
-}
-
-fn settings_file(run: &Path) -> PathBuf {
-    run.join("run.toml")
-}
-
-fn metrics_file(run: &Path) -> PathBuf {
-    run.join("metrics.jsonl")
-}
-
-pub(crate) fn state_file(run: &Path) -> PathBuf {
-    run.join("state.safetensors")
-}
-
-pub(crate) fn growth_file(run: &Path) -> PathBuf {
-    run.join("growth.svg")
-}
-
-pub(crate) fn plot_file(run: &Path) -> PathBuf {
-    run.join("loss.svg")
-}
-
-/// Whether a directory holds a run.
-pub(crate) fn is_run(directory: &Path) -> bool {
-    settings_file(directory).is_file()
+/// A path for the command line that a message proposes.
+pub(crate) fn typed(path: &Path) -> String {
+    quoted(&path.display().to_string())
 }
 
 /// The directory of a model that was given by itself or by its run.
@@ -83,11 +33,29 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     if given.join("config.json").exists() {
         return Ok(given.to_owned());
     }
-    Err(format!(
-        "{shown} holds no model: a run has a run.toml, a model directory a config.json and a \
-         model.safetensors"
-    )
-    .into())
+    let has = "a run has a run.toml, a model directory a config.json and a model.safetensors";
+    if given.is_dir() {
+        return Err(format!("{shown} holds no model: {has}").into());
+    }
+    if given.exists() {
+        let parent = given.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return Err(format!(
+            "{shown} is a file; give the directory that holds it: {}",
+            typed(parent)
+        )
+        .into());
+    }
+    // What could be a model's name on the hub.
+    let parts: Vec<_> = given.components().collect();
+    let plain = parts.iter().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let hub = match plain && parts.len() <= 2 {
+        true => format!(
+            "; a model of the Hugging Face hub is downloaded first: hf download {} --local-dir DIR",
+            typed(given)
+        ),
+        false => String::new(),
+    };
+    Err(format!("{shown} holds no model: there is no such directory ({has}){hub}").into())
 }
 
 /// Refuses a run whose settings describe another model than the one that it saved: somebody has edited or
@@ -123,116 +91,51 @@ pub(crate) fn settings(run: &Path) -> Result<Settings> {
     Settings::read(&settings_file(run))
 }
 
-/// `runs/NAME`, or the first of `runs/NAME-2`, `runs/NAME-3`, … that is free.
-pub(crate) fn free_directory(name: &str) -> PathBuf {
-    let plain = Path::new("runs").join(name);
-    let numbered = (2..).map(|i| Path::new("runs").join(format!("{name}-{i}")));
-    std::iter::once(plain).chain(numbered).find(|d| !d.exists()).expect("there are many numbers")
+/// Claims a run that is to go on, before anything of it is read.
+///
+/// # Errors
+/// What is no run, or has nothing to go on from; one that another process trains.
+pub(crate) fn claim(run: &Path) -> Result<Lock> {
+    let shown = run.display();
+    if !is_run(run) {
+        return Err(format!("{shown} holds no run: there is no run.toml in it").into());
+    }
+    let lock = Lock::claim(run)?;
+    if !state_file(run).exists() {
+        let (program, file, run) = (program(), typed(&settings_file(run)), typed(run));
+        return Err(format!(
+            "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; start again with: \
+             {program} train --config {file} --out {run} --overwrite"
+        )
+        .into());
+    }
+    Ok(lock)
 }
 
-impl Run {
-    /// A new run in `directory`, which must be empty or not there yet, unless `overwrite`.
-    pub(crate) fn create(
-        directory: &Path,
-        config: &TrainingConfig,
-        overwrite: bool,
-    ) -> Result<Self> {
-        let shown = directory.display();
-        if directory.exists() && !directory.is_dir() {
-            return Err(format!("{shown} is a file; give --out a directory").into());
+/// A new run in the directory that was asked for, or in the first of `runs/NAME`, `runs/NAME-2`, … that is free.
+///
+/// # Errors
+/// If it cannot be written, or holds something already.
+pub(crate) fn create(
+    out: Option<&Path>,
+    name: &str,
+    config: &TrainingConfig,
+    overwrite: bool,
+) -> Result<Run> {
+    let created = match out {
+        Some(directory) => Run::create(directory, config, overwrite),
+        None => Run::create_in(Path::new("runs"), name, config),
+    };
+    created.map_err(|error| match error {
+        RunError::Occupied(directory) => {
+            let run = typed(&directory);
+            format!("{}; continue it with --resume {run}, replace it with --overwrite, or give another --out",
+                RunError::Occupied(directory))
+            .into()
         }
-        let occupied =
-            directory.is_dir() && directory.read_dir().is_ok_and(|mut d| d.next().is_some());
-        if occupied && !is_run(directory) {
-            return Err(format!(
-                "{shown} holds something that is not a run; give --out an empty directory"
-            )
-            .into());
+        RunError::NotADirectory(_) | RunError::Foreign(_) => {
+            format!("{error} (--out)").into()
         }
-        if occupied && !overwrite {
-            return Err(format!(
-                "{shown} holds a run already; continue it with --resume {shown}, replace it with \
-                 --overwrite, or give another --out"
-            )
-            .into());
-        }
-        let make = || -> Result<Self> {
-            fs::create_dir_all(model_directory(directory))?;
-            // Nothing of the earlier run may pass for the new one's.
-            let model = ["config.json", "model.safetensors", "tokenizer.json"];
-            let model = model.map(|file| model_directory(directory).join(file));
-            for old in model.into_iter().chain([
-                state_file(directory),
-                plot_file(directory),
-                growth_file(directory),
-            ]) {
-                if old.exists() {
-                    fs::remove_file(old)?;
-                }
-            }
-            write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
-            let metrics = File::create(metrics_file(directory))?;
-            Ok(Run { directory: directory.to_owned(), metrics, length: 0 })
-        };
-        make().map_err(|e| format!("cannot write the run to {shown}: {e}").into())
-    }
-
-    /// Goes on with a run after `step`: lines of later steps are dropped. Returns the earlier ones.
-    pub(crate) fn reopen(
-        directory: &Path,
-        config: &TrainingConfig,
-        step: u64,
-    ) -> Result<(Self, Vec<Metric>)> {
-        let path = metrics_file(directory);
-        let mut metrics = Vec::new();
-        let mut text = String::new();
-        for line in BufReader::new(File::open(&path).map_err(|e| at(&path, &e))?).lines() {
-            let line = line.map_err(|e| at(&path, &e))?;
-            // The last line may be cut off: the run was killed while it was written.
-            let Ok(metric) = serde_json::from_str::<Metric>(&line) else { break };
-            if metric.step > step {
-                break;
-            }
-            metrics.push(metric);
-            text.push_str(&line);
-            text.push('\n');
-        }
-        write_atomically(&path, text.as_bytes())?;
-        // Who asks for fewer steps than were taken measures the run, and changes nothing of it.
-        if config.steps > step {
-            write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
-        }
-        let file = OpenOptions::new().append(true).open(&path).map_err(|e| at(&path, &e))?;
-        let length = text.len() as u64;
-        Ok((Run { directory: directory.to_owned(), metrics: file, length }, metrics))
-    }
-
-    /// The directory.
-    pub(crate) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Adds a line: whole, or not at all.
-    pub(crate) fn log(&mut self, metric: &Metric) -> Result<()> {
-        let line = serde_json::to_string(metric)? + "\n";
-        self.metrics.write_all(line.as_bytes()).map_err(|e| {
-            // A full disk takes half a line; what is there should be whole lines.
-            let _ = self.metrics.set_len(self.length);
-            at(&metrics_file(&self.directory), &e)
-        })?;
-        self.length += line.len() as u64;
-        Ok(())
-    }
-}
-
-fn at(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: {error}", path.display())
-}
-
-/// The settings as a file that trains the same model again.
-fn described(config: &TrainingConfig) -> Result<String> {
-    Ok(format!(
-        "# glassbox train --config THIS trains the same model again, if it was not resumed with other steps.\n{}",
-        toml::to_string(config)?
-    ))
+        other => other.into(),
+    })
 }

@@ -1,6 +1,6 @@
 //! Settings of a run: presets, then a file, then flags; later ones win.
 
-use crate::Result;
+use crate::{Result, reason};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
@@ -87,7 +87,8 @@ pub(crate) struct Settings {
     /// Chooses initial weights, windows and dropout
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
-    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only
+    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only. An evaluation takes a quarter as
+    /// many tokens as were trained since the last one (16,384 at the least), the last one 262,144 at the most
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) eval_every: Option<u64>,
     /// Threads; the result does not depend on them [default: all]
@@ -220,11 +221,14 @@ const LONGEST: u64 = 1 << 20;
 impl Settings {
     /// Reads a file of settings. Keys may be written with `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
-        let unreadable = |e| format!("cannot read the settings in {}: {e}", path.display());
+        let unreadable = |e: std::io::Error| {
+            format!("cannot read the settings in {}: {}", path.display(), reason(&e))
+        };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut text = String::new();
         file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
-        Self::parse(&text).map_err(|e| format!("{}: {e}", path.display()).into())
+        let refused = |e: toml::de::Error| format!("{}: {}", path.display(), plain(&e.to_string()));
+        Self::parse(&text).map_err(|e| refused(e).into())
     }
 
     fn parse(text: &str) -> std::result::Result<Settings, toml::de::Error> {
@@ -280,6 +284,17 @@ impl Settings {
     /// # Errors
     /// A number above 2⁶³, or a path that is not UTF-8.
     pub(crate) fn table(&self) -> Result<toml::Table> {
+        let most = i64::MAX.unsigned_abs();
+        let given = serde_json::to_value(self)?;
+        let large = |value: &serde_json::Value| value.as_u64().is_some_and(|n| n > most);
+        if let Some((name, found)) = given.as_object().into_iter().flatten().find(|(_, v)| large(v))
+        {
+            return Err(format!(
+                "{} is {found}; the largest number that run.toml can hold is {most}",
+                flag(name)
+            )
+            .into());
+        }
         toml::Table::try_from(self)
             .map_err(|e| format!("a setting is not one that run.toml can hold: {e}").into())
     }
@@ -322,6 +337,26 @@ impl Settings {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// A message of the reader of TOML, in words of the interface instead of Rust's types.
+fn plain(message: &str) -> String {
+    const WORDS: [(&str, &str); 11] = [
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected u64", "expected a whole number, 0 or more"),
+        ("expected f64", "expected a number"),
+        ("expected a string", "expected text in quotation marks"),
+        ("expected a boolean", "expected true or false"),
+        ("invalid type: string", "found the text"),
+        ("invalid type: integer", "found the number"),
+        ("invalid type: floating point", "found the number"),
+        ("invalid type: boolean", "found"),
+        ("invalid type: sequence", "found a list"),
+        ("invalid type: map", "found a table"),
+    ];
+    WORDS.iter().fold(message.replace("invalid value: ", "found the "), |text, (theirs, ours)| {
+        text.replace(theirs, ours)
+    })
 }
 
 /// The flag of a setting.
@@ -384,6 +419,33 @@ mod tests {
     #[test]
     fn seeds_are_numbers_that_toml_can_hold() {
         let settings = Settings { seed: Some(u64::MAX), ..Settings::default() };
-        assert!(settings.complete().is_err());
+        let said = settings.complete().unwrap_err().to_string();
+        assert!(said.starts_with("--seed is 18446744073709551615;"), "{said}");
+    }
+
+    /// What a file may hold wrongly for every setting: no word of Rust or serde in any answer.
+    #[test]
+    fn files_are_refused_in_words_of_the_interface() {
+        let names =
+            ["layers", "steps", "seed", "dropout", "bias", "tokenizer", "optimizer", "data"];
+        let values = ["-1", "\"two\"", "1.5", "true", "[1]", "{ a = 1 }", "99999999999999999999"];
+        for name in names {
+            for value in values {
+                let Err(error) = Settings::parse(&format!("{name} = {value}")) else { continue };
+                let said = plain(&error.to_string());
+                for word in [
+                    "usize",
+                    "u64",
+                    "i64",
+                    "f64",
+                    "invalid type",
+                    "invalid value",
+                    "sequence",
+                    "boolean",
+                ] {
+                    assert!(!said.contains(word), "{said}");
+                }
+            }
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! What a run trains on: a text, or the embedded stories.
 
-use crate::Result;
+use crate::plot::thousands;
+use crate::{Result, remark};
 use infotheory::{Nats, ngram};
 use sha2::{Digest, Sha256};
-use std::io::Read;
 use std::path::Path;
-use transformer::stories;
+use transformer::disk::{read_stream, reason};
 use transformer::tokenizer::Tokenizer;
 use transformer::{Corpus, TokenizerKind, TrainingConfig};
+use transformer::{memory, stories};
 
 /// The longest text that is read, in bytes: its tokens take four times as much memory.
 const LONGEST: u64 = 1 << 30;
@@ -16,6 +17,10 @@ const TRAINING_STORIES: u32 = 20_000;
 const VALIDATION_STORIES: u32 = 500;
 /// Tokens that n-grams are counted on; a gigabyte of counts would teach nothing.
 const COUNTED: usize = 4_000_000;
+/// Tokens that n-grams are measured on, in training: as many as the model is.
+const MEASURED: usize = 1 << 18;
+/// Tokens from which on counting takes seconds.
+const LONG: usize = 1 << 20;
 /// Orders of the n-gram baselines: 1 to this.
 pub(crate) const ORDERS: usize = 6;
 
@@ -100,16 +105,32 @@ impl Source {
         })
     }
 
-    /// Nats per token that n-gram models of orders 1 to [`ORDERS`] pay on the validation part.
+    /// Nats per token that n-gram models of orders 1 to [`ORDERS`] pay on the validation part, or on its beginning where
+    /// it is long.
     pub(crate) fn baselines(&self) -> Vec<(usize, f64)> {
-        self.baselines_on(self.corpus.validation())
+        let validation = self.corpus.validation();
+        self.baselines_on(&validation[..validation.len().min(MEASURED)])
     }
 
     /// As [`Source::baselines`], on another text.
     pub(crate) fn baselines_on(&self, tokens: &[u32]) -> Vec<(usize, f64)> {
         let train = self.corpus.train();
-        let counted = &train[..train.len().min(COUNTED)];
-        let measured = ngram::baselines(counted, tokens, self.tokenizer.vocabulary(), ORDERS);
+        let mut counted = &train[..train.len().min(COUNTED)];
+        let vocabulary = self.tokenizer.vocabulary();
+        if counted.len() + tokens.len() >= LONG {
+            let n = thousands(counted.len() as f64);
+            remark(format!("n-grams  counted on {n} tokens, to compare with …"));
+        }
+        while memory::afford(counting(counted.len(), vocabulary)).is_err() && counted.len() > 1 {
+            counted = &counted[..counted.len() / 2];
+        }
+        if counted.len() < train.len().min(COUNTED) {
+            let n = counted.len();
+            remark(format!(
+                "n-grams  are counted on the first {n} tokens: there is no memory for more"
+            ));
+        }
+        let measured = ngram::baselines(counted, tokens, vocabulary, ORDERS);
         measured.into_iter().map(|(order, nats)| (order, nats.0)).collect()
     }
 
@@ -122,19 +143,24 @@ impl Source {
     }
 }
 
+/// Bytes that counting n-grams takes at the most: of every order there are as many sequences as tokens, or as the
+/// vocabulary allows, and each takes some 70 bytes in lists and tables that double.
+fn counting(tokens: usize, vocabulary: usize) -> u128 {
+    let sequences = |n: usize| vocabulary.saturating_pow(n as u32).min(tokens) as u128;
+    70 * (1..=ORDERS).map(sequences).sum::<u128>()
+}
+
 /// A text from a file, or from standard input.
 pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
-    let fail = |e: std::io::Error| format!("cannot read {}: {e}", shown(data));
-    let mut text = Vec::new();
-    if data == "-" {
-        std::io::stdin().lock().take(LONGEST + 1).read_to_end(&mut text).map_err(fail)?;
+    let fail = |e: std::io::Error| format!("cannot read {}: {}", shown(data), reason(&e));
+    let text = if data == "-" {
+        read_stream(std::io::stdin().lock(), LONGEST).map_err(fail)?
     } else {
         if Path::new(data).is_dir() {
             return Err(format!("{data} is a directory; give --data a file of text").into());
         }
-        let file = std::fs::File::open(data).map_err(fail)?;
-        file.take(LONGEST + 1).read_to_end(&mut text).map_err(fail)?;
-    }
+        read_stream(std::fs::File::open(data).map_err(fail)?, LONGEST).map_err(fail)?
+    };
     if text.len() as u64 > LONGEST {
         let most = LONGEST >> 20;
         return Err(format!("{} has more than {most} MiB; give a part of it", shown(data)).into());
@@ -147,6 +173,9 @@ pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
 
 /// The tokens of a text.
 pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    // Twice, where a list grows.
+    memory::afford(8 * text.len() as u128)
+        .map_err(|e| format!("{}: {e}; give a part of it", shown(data)))?;
     if let Tokenizer::Bytes = tokenizer {
         return Ok(text.iter().map(|&b| u32::from(b)).collect());
     }

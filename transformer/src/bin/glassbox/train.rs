@@ -3,19 +3,21 @@
 use crate::plot::{LossPlot, thousands};
 use crate::progress::{Progress, duration};
 use crate::report::Report;
-use crate::run::{self, Metric, Run};
+use crate::run::{self, Run};
 use crate::settings::Settings;
+use crate::signal::{self, INTERRUPTED, Phase};
 use crate::source::Source;
 use crate::{Result, count, generate, on_threads, program, remark};
 use clap::Args;
+use linalg::Vectors;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use transformer::files::{self, write_atomically};
+use transformer::checkpoint::{self, About};
+use transformer::disk::{Lock, Metric, Restored};
+use transformer::files;
 use transformer::health::Watch;
-use transformer::{Evaluation, Trainer, TrainingConfig, checkpoint};
+use transformer::{Evaluation, Trainer, TrainingConfig};
 
 /// Train a model on text; writes a run directory.
 ///
@@ -27,7 +29,8 @@ pub(crate) struct Train {
     /// File of settings by the names of the flags: `learning_rate = 1e-3`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with an interrupted run; of the settings only --steps, --eval-every and --threads may change
+    /// Go on with an interrupted run; of the settings only --steps, --eval-every, --threads, and --data where the same
+    /// text lies elsewhere, may change
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
     resume: Option<PathBuf>,
     /// Replace the run that --out holds
@@ -42,93 +45,98 @@ pub(crate) struct Train {
     json: bool,
 }
 
-/// The exit code of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-
 impl Train {
     /// Trains; the exit code tells whether the run came to its end.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        signal::listen()?;
+        // Before anything of it is read: nobody else may change it.
+        let lock = self.resume.as_deref().map(run::claim).transpose()?;
         let settings = match (&self.resume, &self.config) {
             (Some(run), _) => self.resumed(run)?,
             (None, Some(file)) => self.settings.clone().over(Settings::read(file)?)?,
             (None, None) => self.settings.clone(),
         };
         let config = settings.complete()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::SeqCst) {
-                std::process::exit(i32::from(INTERRUPTED));
-            }
-        })?;
-        on_threads(settings.threads, || self.train(&settings, config, &stop))
+        on_threads(settings.threads, || self.train(&settings, config, lock))
     }
 
     /// The settings of a run that goes on.
     fn resumed(&self, run: &Path) -> Result<Settings> {
-        if !run::is_run(run) {
-            return Err(
-                format!("{} holds no run: there is no run.toml in it", run.display()).into()
-            );
-        }
-        if !run::state_file(run).exists() {
-            let shown = run.display();
-            return Err(format!(
-                "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; start \
-                 again with: {} train --config {shown}/run.toml --out {shown} --overwrite",
-                program()
-            )
-            .into());
-        }
+        let Settings { steps, eval_every, threads, data, .. } = self.settings.clone();
         let given = Settings { threads: None, ..self.settings.clone() };
-        let changes =
-            Settings { steps: given.steps, eval_every: given.eval_every, ..Settings::default() };
+        let changes = Settings { steps, eval_every, data, ..Settings::default() };
         if given.table()? != changes.table()? {
             return Err(
-                "with --resume, only --steps, --eval-every and --threads may be given: the \
+                "with --resume, only --steps, --eval-every, --threads and --data may be given: the \
                         others are the run's own"
                     .into(),
             );
         }
-        let threads = self.settings.threads;
-        Settings { threads, ..changes }.over(run::settings(run)?)
+        let own = run::settings(run)?;
+        if own.data.is_none() && changes.data.is_some() {
+            return Err("the run trains on the embedded stories: leave out --data".into());
+        }
+        Settings { threads, ..changes }.over(own)
     }
 
     fn train(
         &self,
         settings: &Settings,
         config: TrainingConfig,
-        stop: &AtomicBool,
+        lock: Option<Lock>,
     ) -> Result<ExitCode> {
         let known = match &self.resume {
             Some(run) => {
                 let directory = run::model_directory(run);
-                run::agree(run, &config, &files::read_config(&directory)?)?;
-                Some(files::read_tokenizer(&directory)?)
+                // Without a model, the state alone is enough, where the text gives the vocabulary again.
+                if directory.join("config.json").exists() {
+                    run::agree(run, &config, &files::read_config(&directory)?)?;
+                }
+                let tokenizer = directory.join("tokenizer.json").exists();
+                tokenizer.then(|| files::read_tokenizer(&directory)).transpose()?
             }
             None => None,
         };
-        let source = Source::load(&config, known)?;
+        let moved = || match (&self.resume, &self.settings.data) {
+            (Some(_), None) => "; if it lies elsewhere now, give it with --data",
+            _ => "",
+        };
+        let source = Source::load(&config, known).map_err(|e| format!("{e}{}", moved()))?;
         let model = config.model(source.tokenizer.vocabulary())?;
         let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
-        let (mut run, mut metrics) = match &self.resume {
-            None => {
-                let name = || run_name(settings);
-                let directory =
-                    settings.out.clone().unwrap_or_else(|| run::free_directory(&name()));
-                (Run::create(&directory, &config, self.overwrite)?, Vec::new())
-            }
+        let loaded = match &self.resume {
             Some(directory) => {
-                checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?;
-                Run::reopen(directory, &config, trainer.steps())?
+                Some(checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?)
+            }
+            None => None,
+        };
+        let baselines = source.baselines();
+        // From here on there is something to save.
+        signal::enter(Phase::Training);
+        let kept = TrainingConfig { data: findable(config.data.as_deref()), ..config.clone() };
+        let (mut run, restored) = match (&self.resume, lock) {
+            (Some(directory), Some(lock)) => Run::reopen(directory, lock, &kept, trainer.steps())?,
+            _ => {
+                let (out, name) = (settings.out.as_deref(), run_name(settings));
+                (run::create(out, &name, &kept, self.overwrite)?, Restored::default())
             }
         };
         introduce(&source, &trainer, run.directory());
+        if run.leftovers() > 0 {
+            let files = count(run.leftovers(), "file");
+            remark(format!("run      removed {files} that a killed process left half-written"));
+        }
+        if let Some(about) = &loaded {
+            resumes(about, &config, &restored);
+        }
         if trainer.steps() >= config.steps {
             let steps = trainer.steps();
-            remark(format!("all {steps} steps are taken: nothing to train; --steps asks for more"));
+            remark(match steps {
+                1 => "the only step is taken: nothing to train; --steps asks for more".to_owned(),
+                n => format!("all {n} steps are taken: nothing to train; --steps asks for more"),
+            });
         }
-        let baselines = source.baselines();
+        let mut metrics = restored.metrics;
         let mut session = Session {
             trainer,
             source,
@@ -137,24 +145,74 @@ impl Train {
             metrics: &mut metrics,
             watch: self.watch,
         };
-        let finished = session.steps(stop)?;
-        match finished {
+        match session.steps()? {
             Some((measured, progress)) => {
+                signal::enter(Phase::Reporting);
                 let sample = session.sample()?;
                 let report = session.report(&measured, &progress, sample);
                 report.print(self.json)?;
                 Ok(ExitCode::SUCCESS)
             }
             None => {
-                let shown = session.run.directory().display();
+                signal::enter(Phase::Reporting);
                 remark(format!(
-                    "stopped after step {}; go on with: {} train --resume {shown}",
+                    "stopped after step {}; go on with: {} train --resume {}",
                     session.trainer.steps(),
-                    program()
+                    program(),
+                    run::typed(session.run.directory())
                 ));
                 Ok(ExitCode::from(INTERRUPTED))
             }
         }
+    }
+}
+
+/// The path of a text so that it is found from other directories too.
+fn findable(data: Option<&str>) -> Option<String> {
+    let data = data?;
+    let absolute = (data != "-").then(|| std::path::absolute(data).ok()).flatten();
+    Some(absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(data.to_owned()))
+}
+
+/// Says what is not as it was when the state was saved.
+fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
+    for difference in about.differences(config) {
+        remark(format!("resume   {difference}"));
+    }
+    if !about.knows_settings() {
+        remark(
+            "resume   the state is of an earlier version, which did not know its settings: they are run.toml's",
+        );
+    }
+    let now = Vectors::in_use().to_string();
+    if let Some(then) = about.vectors.as_ref().filter(|then| **then != now) {
+        remark(format!(
+            "warning  the state was computed with {then} vectors, and this is {now}: the last bits of what follows \
+             differ from those of a run that was never interrupted"
+        ));
+    }
+    let Restored { dropped, damaged, missing, .. } = restored;
+    if *dropped > 0 {
+        remark(format!(
+            "resume   {} of metrics.jsonl after step {} dropped: these steps are trained again",
+            count(*dropped, "line"),
+            about.steps
+        ));
+    }
+    if let Some(first) = damaged.first() {
+        let others = match damaged.len() {
+            1 => String::new(),
+            n => format!(" and {}", count(n - 1, "other")),
+        };
+        remark(format!(
+            "resume   line {first}{others} of metrics.jsonl cannot be read, and is kept"
+        ));
+    }
+    if *missing > damaged.len() as u64 {
+        remark(format!(
+            "resume   metrics.jsonl has no line of {missing} of the {} steps so far",
+            about.steps
+        ));
     }
 }
 
@@ -213,25 +271,53 @@ struct Session<'a> {
 impl Session<'_> {
     /// Trains until the last step or until asked to stop; returns the last measurement, if it came
     /// to that.
-    fn steps(&mut self, stop: &AtomicBool) -> Result<Option<(Evaluation, Progress)>> {
+    fn steps(&mut self) -> Result<Option<(Evaluation, Progress)>> {
         let config = self.trainer.config().clone();
+        let due = |step: u64| config.eval_every > 0 && step.is_multiple_of(config.eval_every);
         let tokens = config.batch * config.context * config.accumulate;
         let mut watch = Watch::new(self.trainer.model().tape());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
-        loop {
-            if self.trainer.steps() >= config.steps {
+        let done = self.trainer.steps();
+        let finished = done >= config.steps;
+        // An evaluation that was broken off is caught up on.
+        let broken_off =
+            self.metrics.last().filter(|m| m.step == done && m.validation_loss.is_none());
+        let broken_off = broken_off.filter(|m| due(m.step) || m.step == config.steps).cloned();
+        if finished || broken_off.is_some() {
+            let Some(measured) = self.evaluate(&mut progress, finished)? else {
                 progress.finish();
-                let measured = self.trainer.evaluate(&self.source.corpus)?;
+                return Ok(None);
+            };
+            if let Some(metric) = broken_off {
+                let metric = Metric { validation_loss: Some(measured.loss), ..metric };
+                self.run.amend(&metric)?;
+                self.metrics.pop();
+                self.metrics.push(metric);
+            }
+            if finished {
+                progress.finish();
                 self.save()?;
                 return Ok(Some((measured, progress)));
             }
+        }
+        loop {
             let watched = self.watch.is_some_and(|k| (self.trainer.steps() + 1).is_multiple_of(k));
             let began = Instant::now();
             let (step, health) = if watched {
                 let (step, glance) = watch.step(&mut self.trainer, &self.source.corpus)?;
                 (step, Some(serde_json::to_value(glance)?))
             } else {
-                (self.trainer.step(&self.source.corpus)?, None)
+                let what = format!("step {}", self.trainer.steps() + 1);
+                let step = self.trainer.step_unless(&self.source.corpus, |done, parts| {
+                    progress.within(&what, done, parts);
+                    signal::between_parts()
+                })?;
+                let Some(step) = step else {
+                    progress.finish();
+                    self.save()?;
+                    return Ok(None);
+                };
+                (step, None)
             };
             let took = began.elapsed();
             let number = step.number;
@@ -240,11 +326,10 @@ impl Session<'_> {
                 return self.diverged(&step);
             }
             progress.step(&step, took);
-            let due = config.eval_every > 0 && number.is_multiple_of(config.eval_every);
-            let measured = if due || number == config.steps {
-                Some(self.trainer.evaluate(&self.source.corpus)?)
-            } else {
-                None
+            let last = number == config.steps;
+            let measured = match due(number) || last {
+                true => self.evaluate(&mut progress, last)?,
+                false => None,
             };
             let metric = Metric {
                 step: number,
@@ -260,12 +345,12 @@ impl Session<'_> {
             if let Some(measured) = measured {
                 progress.evaluated(number, &measured);
                 self.save()?;
-                if number == config.steps {
+                if last {
                     progress.finish();
                     return Ok(Some((measured, progress)));
                 }
             }
-            if stop.load(Ordering::SeqCst) {
+            if signal::stop() {
                 progress.finish();
                 self.save()?;
                 return Ok(None);
@@ -273,18 +358,22 @@ impl Session<'_> {
         }
     }
 
+    /// Measures what is held back, or a part of it where it is long; nothing where it was asked to stop.
+    fn evaluate(&mut self, progress: &mut Progress, last: bool) -> Result<Option<Evaluation>> {
+        let most = self.trainer.config().evaluated_tokens(last);
+        Ok(self.trainer.evaluate_sample(&self.source.corpus, most, |done, windows| {
+            progress.within("measuring the validation loss", done, windows);
+            signal::between_batches()
+        })?)
+    }
+
     /// The model, the state to go on from, the metrics and the picture.
     fn save(&mut self) -> Result<()> {
-        let directory = self.run.directory().to_owned();
-        let model = run::model_directory(&directory);
-        files::write(
-            &model,
-            self.trainer.model().config(),
-            self.trainer.model().tape().parameters(),
-        )?;
-        files::write_tokenizer(&model, &self.source.tokenizer)?;
-        checkpoint::save(&run::state_file(&directory), &mut self.trainer, &self.source.sha256)?;
-        write_atomically(&run::plot_file(&directory), self.plot().as_bytes())?;
+        signal::enter(Phase::Saving);
+        let plot = self.plot();
+        let Source { tokenizer, sha256, .. } = &self.source;
+        self.run.save(&mut self.trainer, tokenizer, sha256, &plot)?;
+        signal::enter(Phase::Training);
         Ok(())
     }
 
@@ -302,6 +391,7 @@ impl Session<'_> {
             health: None,
         })?;
         let shown = self.run.directory().display().to_string();
+        let typed = run::typed(self.run.directory());
         // A run may have been resumed with weights that were not.
         let sound = self.trainer.model().tape().parameters().iter().all(|p| p.is_finite());
         let kept = if sound {
@@ -321,8 +411,8 @@ impl Session<'_> {
         Err(format!(
             "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}{update}. {kept} in {shown}. A lower \
              --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a cure that \
-             was tried: glassbox diagnose {shown}",
-            step.number, step.loss, step.gradient_norm, step.learning_rate
+             was tried: {} diagnose {typed}",
+            step.number, step.loss, step.gradient_norm, step.learning_rate, program()
         )
         .into())
     }
@@ -384,6 +474,7 @@ impl Session<'_> {
             tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             validation_tokens: measured.tokens,
+            held_back: self.source.corpus.validation().len(),
             characters_per_token: self.source.characters_per_token,
             unit: self.source.unit(),
             parameters: parameters.len(),

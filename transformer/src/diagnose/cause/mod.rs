@@ -1,11 +1,21 @@
 //! The documented list of causes. Each has a section in `docs/FAILURES.md` with its mathematics, its
-//! signature in the numbers and an example that produces it.
+//! signature in the numbers and an example that produces it. Those of a slow or standing loss have a file each, with the
+//! thresholds, the sign and the fixes: [`slow`] is their list.
 
 use serde::Serialize;
 use std::fmt;
 
+mod below_baselines;
+mod data_exhausted;
+mod dead_parameters;
+mod frozen_parameters;
+mod model_too_small;
+mod rate_too_low;
+mod schedule_ended;
+pub(crate) mod slow;
+
 macro_rules! causes {
-    ($($(#[$doc:meta])* $name:ident: $title:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $title:expr;)*) => {
         /// Why training fails.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
@@ -90,8 +100,29 @@ causes! {
     Underflow: "underflow of gradients";
     /// A loss scale that takes gradients beyond the format's range.
     LossScaleTooHigh: "loss scale too high";
+    /// Weights of 0 that no gradient leaves; units that are switched off for every token.
+    DeadParameters: dead_parameters::TITLE;
+    /// A rate with which the whole planned run comes to nothing.
+    RateTooLow: rate_too_low::TITLE;
+    /// A schedule that came to its end before the model did.
+    ScheduleEnded: schedule_ended::TITLE;
+    /// Parameters that have a gradient and do not move.
+    FrozenParameters: frozen_parameters::TITLE;
+    /// A text that has been learned by heart.
+    DataExhausted: data_exhausted::TITLE;
+    /// A model that cannot hold what the text offers.
+    ModelTooSmall: model_too_small::TITLE;
+    /// A model that predicts no better than counting.
+    BelowBaselines: below_baselines::TITLE;
     /// None of these.
     Unknown: "no documented cause";
+}
+
+impl Cause {
+    /// Whether it is one of a loss that stands still or falls too slowly, where every number is finite.
+    pub fn is_slow(self) -> bool {
+        slow::SLOW.iter().any(|slow| slow.cause == self)
+    }
 }
 
 impl fmt::Display for Cause {

@@ -1,0 +1,181 @@
+//! What a terminal gets: results, remarks, errors, bars; and what it must not get.
+//!
+//! Everything that the program prints goes through here, because names, paths, texts and settings come from files that
+//! somebody else may have written: control characters, which could move the cursor or set the title, and marks that
+//! reverse the direction of writing are written out. Results that go to a file or a pipe stay as they are.
+
+use crate::Result;
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+
+/// Text with everything written out that would act on a terminal instead of being shown.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return text.into();
+    }
+    text.chars()
+        .fold(String::new(), |mut out, c| {
+            if acts(c) {
+                out.extend(c.escape_default());
+            } else {
+                out.push(c);
+            }
+            out
+        })
+        .into()
+}
+
+/// Control characters but for line ends and tabs; marks of direction; separators of lines and paragraphs; marks and
+/// tags that are not seen.
+fn acts(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\n' | '\t'))
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text for standard output: as it is, or escaped for a terminal.
+pub(crate) fn shown(text: &str, terminal: bool) -> Cow<'_, str> {
+    if terminal { escaped(text) } else { text.into() }
+}
+
+/// Prints results.
+///
+/// # Errors
+/// If they cannot be written, all of them.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    let terminal = out.is_terminal();
+    out.write_all(shown(text, terminal).as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// As [`print()`], for text with colours in it, whose other parts were escaped one by one.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_painted(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Prints results as JSON, one object on one line or as it was laid out. What would act on a terminal is escaped as
+/// JSON does it: the values are the same.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_json(object: impl Display) -> Result<()> {
+    let text = object.to_string();
+    let mut out = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if acts(c) {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|u| out.push_str(&format!("\\u{u:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out.push('\n');
+    print_painted(&out)
+}
+
+/// A line on standard error, where progress and remarks go; standard output is for results.
+pub(crate) fn remark(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", escaped(line.as_ref()));
+}
+
+/// Says on standard error what went wrong.
+pub(crate) fn error(error: impl Display) {
+    let (on, off) = if colours(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    let said = error.to_string();
+    let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", escaped(said.trim_end()));
+}
+
+/// Whether a stream is a terminal on which a line can be drawn again.
+pub(crate) fn draws(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether colours are wanted: on a terminal that has them, unless `NO_COLOR` is set (<https://no-color.org>).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    draws(stream) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A word as a shell reads it: quoted where it is more than letters, digits and marks that mean nothing there.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+,:=@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    if word.contains(|c| c == '\n' || c == '\t' || acts(c)) {
+        // Characters that cannot be shown: ANSI-C quoting, of bash, ksh, zsh and POSIX 2024.
+        let mut out = String::from("$'");
+        for c in word.chars() {
+            match c {
+                '\'' | '\\' => out.extend(['\\', c]),
+                c if c == '\n' || c == '\t' || acts(c) => {
+                    let mut bytes = [0; 4];
+                    let bytes = c.encode_utf8(&mut bytes).bytes();
+                    bytes.for_each(|b| out.push_str(&format!("\\{b:03o}")));
+                }
+                c => out.push(c),
+            }
+        }
+        return out + "'";
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// How this program was called: what people can type to call it again.
+pub(crate) fn program() -> String {
+    let name = std::env::args_os().next();
+    quoted(&name.map_or("glassbox".into(), |name| name.to_string_lossy().into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_nothing_that_acts_on_it() {
+        let text = "a\u{1b}]0;title\u{7}\r\n\tß\u{202e}x\u{9b}31m";
+        let written_out = "a\\u{1b}]0;title\\u{7}\\r\n\tß\\u{202e}x\\u{9b}31m";
+        assert_eq!(escaped(text), written_out);
+        assert_eq!((shown(text, true), shown(text, false)), (written_out.into(), text.into()));
+        // Every character with a class for directions, of Unicode 16.
+        for c in "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
+            assert!(escaped(&c.to_string()).starts_with('\\'));
+        }
+        assert_eq!(escaped("日本 ünï 🦀 עברית"), "日本 ünï 🦀 עברית");
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, quotes) in [
+            ("runs/story-2", "runs/story-2"),
+            ("runs/a b", "'runs/a b'"),
+            ("it's", "'it'\\''s'"),
+            ("$(rm x)", "'$(rm x)'"),
+            ("a*?", "'a*?'"),
+            ("", "''"),
+            ("a\nb'\u{1b}", "$'a\\012b\\'\\033'"),
+        ] {
+            assert_eq!(quoted(word), quotes);
+        }
+    }
+
+    /// Any word comes back from a shell as it was.
+    #[cfg(unix)]
+    #[test]
+    fn a_shell_reads_what_was_quoted() {
+        for word in
+            ["a b", "it's", "$HOME `x` \"y\" \\ !", "~", "#x", "a;b&c|d<e>f", "ü (x) [y] {z}"]
+        {
+            let script = format!("printf %s {}", quoted(word));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), word);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What is known of a run besides its next steps.
+
+use super::evidence::{BATCHES, still};
+use crate::check::initialised;
+use crate::corpus::{Corpus, Window};
+use crate::model::IGNORED;
+use crate::subject::{Given, GptStep, Subject};
+use crate::{ModelError, TrainingConfig};
+use infotheory::ngram;
+
+/// Orders of the n-gram baselines: a model that sees three tokens must beat them.
+const ORDERS: usize = 3;
+/// Parameters of a model that may be trained again; what is larger takes too long.
+const AGAIN: usize = 2_000_000;
+/// Tokens that n-grams are counted on at the most.
+const COUNTED: usize = 4_000_000;
+
+/// What is known of a run besides its next steps; what is not known is left at its default.
+#[derive(Clone, Debug, Default)]
+pub struct Background {
+    /// Steps that are planned in all; 0 where that is not known.
+    pub planned: u64,
+    /// Batches that training does not see; empty where a run is not evaluated.
+    pub held_out: Vec<Vec<Given>>,
+    /// Nats per token that n-gram models counted on the training text have on held-back text, with their order.
+    pub baselines: Vec<(usize, f64)>,
+    /// The source's entropy in nats per token.
+    pub entropy: Option<f64>,
+    /// The subject's batches that see the whole text once; 0 where that is not known.
+    pub pass: f64,
+    /// Losses on held-back text so far: steps taken, nats per token.
+    pub validation: Vec<(u64, f64)>,
+    /// The parameters before the first step.
+    pub initial: Option<Vec<f32>>,
+    /// Whether the model was trained elsewhere, over steps that are not known.
+    pub finished: bool,
+}
+
+impl Background {
+    /// What a run's settings and its text say. The n-grams are counted if the run has taken a step, or the model is
+    /// finished.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other.
+    pub fn of_run(
+        config: &TrainingConfig,
+        step: &GptStep<'_>,
+        corpus: &Corpus,
+        begun: bool,
+    ) -> Result<Self, ModelError> {
+        let (length, train) = (step.length, corpus.train());
+        let parameters: usize = step.config.parameter_shapes().map(|(_, shape)| shape.len()).sum();
+        let initial = match parameters <= AGAIN {
+            true => Some(initialised(&step.config, config.seed)?),
+            false => None,
+        };
+        let mut known = Background {
+            planned: config.steps,
+            pass: corpus.windows_of_a_pass(length) as f64 / step.sequences as f64,
+            initial,
+            ..Background::default()
+        };
+        if config.eval_every == 0 {
+            return Ok(known);
+        }
+        known.held_out = batches(step, &corpus.validation_windows(length));
+        if begun {
+            let counted = &train[..train.len().min(COUNTED)];
+            let orders = ORDERS.min(length);
+            let vocabulary = step.config.vocabulary;
+            let in_range = |t: &[u32]| t.iter().all(|t| (*t as usize) < vocabulary);
+            if in_range(counted) && in_range(corpus.validation()) {
+                let all = ngram::baselines(counted, corpus.validation(), vocabulary, orders);
+                known.baselines = all.into_iter().map(|(n, nats)| (n, nats.0)).collect();
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// Windows in batches of the step, spread over all of them; the last is filled up with targets that do not count.
+fn batches(step: &GptStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
+    let wanted = (BATCHES as usize * step.sequences).min(windows.len());
+    let spread: Vec<&Window> = (0..wanted).map(|i| &windows[i * windows.len() / wanted]).collect();
+    let names: Vec<&'static str> = step.batch(0).iter().map(|g| g.name).collect();
+    let size = step.sequences * step.length;
+    let given = |windows: &[&Window]| {
+        let mut tokens: Vec<f64> = vec![];
+        let mut targets = vec![];
+        for w in windows {
+            let target = |t: &u32| if *t == IGNORED { infotheory::IGNORED } else { f64::from(*t) };
+            tokens.extend(w.tokens.iter().map(|&t| f64::from(t)));
+            targets.extend(w.targets.iter().map(target));
+        }
+        tokens.resize(size, 0.0);
+        targets.resize(size, infotheory::IGNORED);
+        let of = |name: &&'static str| Given {
+            name,
+            elements: match *name {
+                "tokens" => tokens.clone(),
+                "targets" => targets.clone(),
+                _ => vec![0.0],
+            },
+        };
+        still(names.iter().map(of).collect())
+    };
+    spread.chunks(step.sequences.max(1)).map(given).collect()
+}

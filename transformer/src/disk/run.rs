@@ -1,0 +1,399 @@
+//! A run that is being written: its directory, its lock, its metrics, its checkpoints.
+
+use super::file::{is_temporary, read_bounded, reason, write_atomically};
+use super::lock::{self, Lock};
+use super::metrics::{Metric, Restored};
+use crate::checkpoint::{self, CheckpointError};
+use crate::files::{self, FileError};
+use crate::tokenizer::Tokenizer;
+use crate::{Trainer, TrainingConfig};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Why a run cannot be written.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// A path that is not a directory.
+    #[error("{} is a file; give a directory", .0.display())]
+    NotADirectory(PathBuf),
+    /// A directory with other things in it.
+    #[error("{} holds something that is not a run; give an empty directory", .0.display())]
+    Foreign(PathBuf),
+    /// A directory with a run in it.
+    #[error("{} holds a run already", .0.display())]
+    Occupied(PathBuf),
+    /// Another process writes there.
+    #[error(
+        "{} trains in {} now: wait for its end, stop it, or give another directory",
+        process.map_or("another process".to_owned(), |process| format!("process {process}")),
+        directory.display()
+    )]
+    Locked {
+        /// The run.
+        directory: PathBuf,
+        /// The process that holds the lock, if it has said so already.
+        process: Option<u32>,
+    },
+    /// The directory cannot be made or emptied.
+    #[error("cannot write the run to {}: {}", directory.display(), reason(source))]
+    Directory {
+        /// The run.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Settings that a file cannot hold.
+    #[error("run.toml cannot hold these settings: {0}")]
+    Settings(toml::ser::Error),
+    /// A file of the run.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its state.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// The directory of a run's model.
+pub fn model_directory(run: &Path) -> PathBuf {
+    run.join("model")
+}
+
+/// The settings of a run.
+pub fn settings_file(run: &Path) -> PathBuf {
+    run.join("run.toml")
+}
+
+/// The metrics of a run.
+pub fn metrics_file(run: &Path) -> PathBuf {
+    run.join("metrics.jsonl")
+}
+
+/// The losses on held-back text that a run has written down, nats per token, with their steps; lines that cannot be
+/// read are passed over.
+pub fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
+    let file = read_bounded(&metrics_file(run), LONGEST_METRICS).unwrap_or_default();
+    let lines = file.split(|b| *b == b'\n');
+    let metrics = lines.filter_map(|line| serde_json::from_slice::<Metric>(line).ok());
+    metrics.filter_map(|m| Some((m.step, m.validation_loss?))).collect()
+}
+
+/// What a run goes on from.
+pub fn state_file(run: &Path) -> PathBuf {
+    run.join("state.safetensors")
+}
+
+/// The picture of what grew, by `diagnose`.
+pub fn growth_file(run: &Path) -> PathBuf {
+    run.join("growth.svg")
+}
+
+/// The picture of the loss.
+pub fn plot_file(run: &Path) -> PathBuf {
+    run.join("loss.svg")
+}
+
+/// Whether a directory holds a run.
+pub fn is_run(directory: &Path) -> bool {
+    settings_file(directory).is_file()
+}
+
+/// A run that this process writes.
+#[derive(Debug)]
+pub struct Run {
+    directory: PathBuf,
+    lock: Lock,
+    metrics: File,
+    /// Bytes of whole lines in `metrics`.
+    length: u64,
+}
+
+/// No run has longer metrics: 2²⁴ steps of 256 bytes, or fewer that were watched.
+const LONGEST_METRICS: u64 = 1 << 32;
+
+impl Run {
+    /// A new run in `directory`, which must be empty or not there yet, unless `overwrite`.
+    ///
+    /// # Errors
+    /// A directory that holds something else, or a run that is not to be overwritten, or one that another process
+    /// trains; a file that cannot be written.
+    pub fn create(
+        directory: &Path,
+        config: &TrainingConfig,
+        overwrite: bool,
+    ) -> Result<Self, RunError> {
+        if directory.exists() && !directory.is_dir() {
+            return Err(RunError::NotADirectory(directory.to_owned()));
+        }
+        // These alone are of a process that was killed, or that is about to begin.
+        let counts = |entry: io::Result<fs::DirEntry>| {
+            let name = entry.map(|e| e.file_name()).unwrap_or_default();
+            name != lock::NAME && !is_temporary(&name)
+        };
+        let occupied = || directory.read_dir().is_ok_and(|mut entries| entries.any(counts));
+        if occupied() && !is_run(directory) {
+            return Err(RunError::Foreign(directory.to_owned()));
+        }
+        if !overwrite && is_run(directory) && !directory.join(lock::NAME).exists() {
+            return Err(RunError::Occupied(directory.to_owned()));
+        }
+        fs::create_dir_all(directory).map_err(at(directory))?;
+        let lock = Lock::claim(directory)?;
+        if is_run(directory) && !overwrite {
+            return Err(RunError::Occupied(directory.to_owned()));
+        }
+        Self::begin(directory, lock, config)
+    }
+
+    /// A new run in `parent/name`, or in the first of `parent/name-2`, `parent/name-3`, … that is not there yet. Two
+    /// processes never get the same.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn create_in(parent: &Path, name: &str, config: &TrainingConfig) -> Result<Self, RunError> {
+        fs::create_dir_all(parent).map_err(at(parent))?;
+        let numbered = (2u64..).map(|i| parent.join(format!("{name}-{i}")));
+        for directory in std::iter::once(parent.join(name)).chain(numbered) {
+            match fs::create_dir(&directory) {
+                Ok(()) => {
+                    let lock = Lock::claim(&directory)?;
+                    return Self::begin(&directory, lock, config);
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(RunError::Directory { directory, source }),
+            }
+        }
+        unreachable!("numbers do not end")
+    }
+
+    /// Empties a directory that was claimed, and writes the settings.
+    fn begin(directory: &Path, lock: Lock, config: &TrainingConfig) -> Result<Self, RunError> {
+        let model = model_directory(directory);
+        // Nothing of the earlier run may pass for the new one's. The state goes first: without it nothing goes on.
+        let pictures = [plot_file(directory), growth_file(directory)];
+        let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|f| model.join(f));
+        for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
+            match fs::remove_file(old) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(directory)(e)),
+                _ => {}
+            }
+        }
+        // With settings it is a run: killed from here on, it can be overwritten.
+        write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+        write_atomically(&metrics_file(directory), b"")?;
+        fs::create_dir_all(&model).map_err(at(directory))?;
+        Self::open(directory, lock, 0)
+    }
+
+    /// Goes on, under a lock that was claimed before the state was read, with a run after `step`: lines of later
+    /// steps are dropped. Metrics that are not there are no reason not to.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written.
+    pub fn reopen(
+        directory: &Path,
+        lock: Lock,
+        config: &TrainingConfig,
+        step: u64,
+    ) -> Result<(Self, Restored), RunError> {
+        let path = metrics_file(directory);
+        let file = match read_bounded(&path, LONGEST_METRICS) {
+            Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                vec![]
+            }
+            file => file?,
+        };
+        let restored = Restored::of(&file, step);
+        if restored.bytes != file || !path.exists() {
+            write_atomically(&path, &restored.bytes)?;
+        }
+        // Who asks for fewer steps than were taken measures the run, and changes nothing of it.
+        if config.steps > step {
+            write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
+        }
+        let run = Self::open(directory, lock, restored.bytes.len() as u64)?;
+        Ok((run, restored))
+    }
+
+    fn open(directory: &Path, lock: Lock, length: u64) -> Result<Self, RunError> {
+        let path = metrics_file(directory);
+        let open = OpenOptions::new().append(true).open(&path);
+        let metrics = open.map_err(|source| FileError::Write { path, source })?;
+        Ok(Run { directory: directory.to_owned(), lock, metrics, length })
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Temporary files of a killed process that were removed.
+    pub fn leftovers(&self) -> usize {
+        self.lock.leftovers()
+    }
+
+    /// Adds a line to the metrics: whole, or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn log(&mut self, metric: &Metric) -> Result<(), RunError> {
+        let line = line(metric);
+        self.metrics.write_all(line.as_bytes()).map_err(|source| {
+            // A full disk takes half a line; what is there should be whole lines.
+            let _ = self.metrics.set_len(self.length);
+            FileError::Write { path: metrics_file(&self.directory), source }
+        })?;
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Replaces the last line: by one of the same step that says more.
+    ///
+    /// # Errors
+    /// If it cannot be written; the line is then as it was.
+    pub fn amend(&mut self, metric: &Metric) -> Result<(), RunError> {
+        let path = metrics_file(&self.directory);
+        let mut file = read_bounded(&path, LONGEST_METRICS)?;
+        let before = file[..file.len().saturating_sub(1)].iter().rposition(|b| *b == b'\n');
+        file.truncate(before.map_or(0, |end| end + 1));
+        file.extend(line(metric).into_bytes());
+        write_atomically(&path, &file)?;
+        let open = OpenOptions::new().append(true).open(&path);
+        self.metrics = open.map_err(|source| FileError::Write { path, source })?;
+        self.length = file.len() as u64;
+        Ok(())
+    }
+
+    /// Writes a checkpoint: the metrics that it follows to the disk, the model, the state, the picture. `data` is
+    /// the text's checksum.
+    ///
+    /// # Errors
+    /// If a file cannot be written: it is then as it was.
+    pub fn save(
+        &mut self,
+        trainer: &mut Trainer<f32>,
+        tokenizer: &Tokenizer,
+        data: &str,
+        plot: &str,
+    ) -> Result<(), RunError> {
+        let synced = self.metrics.sync_data();
+        let path = metrics_file(&self.directory);
+        synced.map_err(|source| FileError::Write { path, source })?;
+        let model = model_directory(&self.directory);
+        let tape = trainer.model().tape();
+        files::write(&model, trainer.model().config(), tape.parameters())?;
+        files::write_tokenizer(&model, tokenizer)?;
+        checkpoint::save(&state_file(&self.directory), trainer, data)?;
+        Ok(write_atomically(&plot_file(&self.directory), plot.as_bytes())?)
+    }
+}
+
+fn at(directory: &Path) -> impl Fn(io::Error) -> RunError + '_ {
+    |source| RunError::Directory { directory: directory.to_owned(), source }
+}
+
+fn line(metric: &Metric) -> String {
+    serde_json::to_string(metric).expect("a tree of plain values") + "\n"
+}
+
+/// The settings as a file that trains the same model again.
+fn described(config: &TrainingConfig) -> Result<String, RunError> {
+    Ok(format!(
+        "# glassbox train --config THIS trains the same model again, if it was not resumed with other steps.\n{}",
+        toml::to_string(config).map_err(RunError::Settings)?
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training_config::tests::tiny;
+    use std::collections::HashSet;
+
+    /// Forty at once get forty directories.
+    #[test]
+    fn names_are_given_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let made: HashSet<PathBuf> = std::thread::scope(|s| {
+            let create = || Run::create_in(parent.path(), "story", &tiny()).unwrap();
+            let all: Vec<_> = (0..40).map(|_| s.spawn(create)).collect();
+            all.into_iter().map(|run| run.join().unwrap().directory().to_owned()).collect()
+        });
+        assert_eq!(made.len(), 40);
+        assert!(made.contains(&parent.path().join("story")));
+        assert!(made.contains(&parent.path().join("story-40")));
+    }
+
+    /// While a run is open nobody else writes there, whatever is asked; afterwards it can be overwritten.
+    #[test]
+    fn one_writer_at_a_time() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("run");
+        let run = Run::create(&directory, &tiny(), false).unwrap();
+        for overwrite in [false, true] {
+            let refused = Run::create(&directory, &tiny(), overwrite).unwrap_err();
+            let process = Some(std::process::id());
+            assert!(
+                matches!(&refused, RunError::Locked { process: p, .. } if *p == process),
+                "{refused}"
+            );
+        }
+        assert!(matches!(Lock::claim(&directory), Err(RunError::Locked { .. })));
+        drop(run);
+        assert!(matches!(Run::create(&directory, &tiny(), false), Err(RunError::Occupied(_))));
+        let state = state_file(&directory);
+        fs::write(&state, b"old").unwrap();
+        fs::write(directory.join(".tmpa1B2c3"), b"half").unwrap();
+        let run = Run::create(&directory, &tiny(), true).unwrap();
+        assert!(!state.exists());
+        assert_eq!(run.leftovers(), 1);
+        drop(run);
+        fs::remove_file(settings_file(&directory)).unwrap();
+        assert!(matches!(Run::create(&directory, &tiny(), true), Err(RunError::Foreign(_))));
+    }
+
+    /// What a process leaves that is killed before there are settings is no reason to refuse the directory.
+    #[test]
+    fn a_run_that_was_killed_at_once_is_none() {
+        let parent = tempfile::tempdir().unwrap();
+        for left in [&[][..], &[lock::NAME], &[".tmpaBc123"], &[lock::NAME, ".tmpaBc123"]] {
+            let directory = parent.path().join("run");
+            fs::create_dir(&directory).unwrap();
+            left.iter().for_each(|name| fs::write(directory.join(name), b"1").unwrap());
+            Run::create(&directory, &tiny(), false).unwrap();
+            fs::remove_dir_all(&directory).unwrap();
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("thesis.tex"), b"1").unwrap();
+            assert!(matches!(Run::create(&directory, &tiny(), true), Err(RunError::Foreign(_))));
+            fs::remove_dir_all(&directory).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_last_line_can_say_more() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("run");
+        let mut run = Run::create(&directory, &tiny(), false).unwrap();
+        let metric = |step, validation_loss| Metric {
+            step,
+            loss: Some(0.5),
+            validation_loss,
+            learning_rate: 1e-3,
+            gradient_norm: Some(1.0),
+            tokens_per_second: 1.0,
+            health: None,
+        };
+        for step in 1..=3 {
+            run.log(&metric(step, None)).unwrap();
+        }
+        run.amend(&metric(3, Some(0.25))).unwrap();
+        run.log(&metric(4, None)).unwrap();
+        drop(run);
+        let expected =
+            [(1, None), (2, None), (3, Some(0.25)), (4, None)].map(|(s, v)| metric(s, v));
+        let lock = Lock::claim(&directory).unwrap();
+        let (_, restored) = Run::reopen(&directory, lock, &tiny(), 4).unwrap();
+        assert_eq!(restored.metrics, expected);
+    }
+}
