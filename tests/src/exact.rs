@@ -208,7 +208,11 @@ impl Number {
             }
             Number::Finite(_) => f64::INFINITY,
             Number::Special(special) => {
-                if *special == x || (special.is_nan() && x.is_nan()) { 0.0 } else { f64::INFINITY }
+                if *special == x || (special.is_nan() && x.is_nan()) {
+                    0.0
+                } else {
+                    f64::INFINITY
+                }
             }
         }
     }
@@ -256,18 +260,16 @@ fn begin(bits: usize) {
     PRECISION.set(bits);
 }
 
-/// How many bits a sum of these numbers needs beyond those of its result: as many as lie between the largest and the
-/// smallest, where they differ in sign and so may cancel.
+/// How many bits a sum of these numbers and 1 needs beyond those of its result: as many as lie between the largest and
+/// the smallest, where they differ in sign and so may cancel, or are few.
 fn span(x: &[f64]) -> usize {
     let some = |f: fn(&f64) -> bool| x.iter().any(f);
-    if !(some(|x| *x > 0.0) && some(|x| *x < 0.0)) {
-        return 0;
-    }
+    let cancel = some(|x| *x > 0.0) && some(|x| *x < 0.0) || x.len() < 4;
     let sizes = x.iter().map(|x| x.abs()).filter(|x| *x > 0.0 && x.is_finite());
     let logarithms: Vec<f64> = sizes.map(f64::log2).collect();
-    let most = logarithms.iter().fold(f64::NEG_INFINITY, |m, &x| m.max(x));
-    let least = logarithms.iter().fold(f64::INFINITY, |m, &x| m.min(x));
-    if logarithms.is_empty() { 0 } else { (most - least).ceil() as usize }
+    let most = logarithms.iter().fold(0.0_f64, |m, &x| m.max(x));
+    let least = logarithms.iter().fold(0.0_f64, |m, &x| m.min(x));
+    (most - if cancel { least } else { 0.0 }).ceil() as usize
 }
 
 /// What f gives, with so many bits more than the numbers x ask for.
@@ -541,7 +543,8 @@ mod tests {
             (Exact::cos, 1e22, 0.523214785395139),
         ];
         for (i, (f, x, right)) in table.into_iter().enumerate() {
-            let found = certified::<String>(&[x], || Ok(vec![f(Exact::of(x))])).expect("enough bits");
+            let found =
+                certified::<String>(&[x], || Ok(vec![f(Exact::of(x))])).expect("enough bits");
             assert_eq!(found[0].to_f64(), right, "row {i}");
         }
     }
