@@ -111,6 +111,10 @@ impl<T: Real> Running<T> {
 
     /// The squares in units of another one, not smaller than its own.
     fn squares_in(&self, unit: T) -> Sum<T> {
+        if self.unit == T::zero() {
+            // 0 in any unit, or NaN; a tiny unit's reciprocal is ∞.
+            return self.squares;
+        }
         let ratio = scale(self.unit) / scale(unit);
         self.squares.times(ratio).times(ratio)
     }

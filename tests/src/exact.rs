@@ -260,18 +260,16 @@ fn begin(bits: usize) {
     PRECISION.set(bits);
 }
 
-/// How many bits a sum of these numbers needs beyond those of its result: as many as lie between the largest and the
-/// smallest, where they differ in sign and so may cancel.
+/// How many bits a sum of these numbers and 1 needs beyond those of its result: as many as lie between the largest and
+/// the smallest, where they differ in sign and so may cancel, or are few.
 fn span(x: &[f64]) -> usize {
     let some = |f: fn(&f64) -> bool| x.iter().any(f);
-    if !(some(|x| *x > 0.0) && some(|x| *x < 0.0)) {
-        return 0;
-    }
+    let cancel = some(|x| *x > 0.0) && some(|x| *x < 0.0) || x.len() < 4;
     let sizes = x.iter().map(|x| x.abs()).filter(|x| *x > 0.0 && x.is_finite());
     let logarithms: Vec<f64> = sizes.map(f64::log2).collect();
-    let most = logarithms.iter().fold(f64::NEG_INFINITY, |m, &x| m.max(x));
-    let least = logarithms.iter().fold(f64::INFINITY, |m, &x| m.min(x));
-    if logarithms.is_empty() { 0 } else { (most - least).ceil() as usize }
+    let most = logarithms.iter().fold(0.0_f64, |m, &x| m.max(x));
+    let least = logarithms.iter().fold(0.0_f64, |m, &x| m.min(x));
+    (most - if cancel { least } else { 0.0 }).ceil() as usize
 }
 
 /// What f gives, with so many bits more than the numbers x ask for.

@@ -209,12 +209,17 @@ struct Outcome {
 const RANGE: f64 = 32.0;
 
 /// Functions that say of a NaN what their documentation says, and do not give it back.
-const NAN_IS_ANSWERED: [&str; 4] = [
+const NAN_IS_ANSWERED: [&str; 6] = [
+    "mask::masked_softmax",  // what is not seen is not looked at
+    "running::Running::count",
     "cross_entropy::nats_of_columns", // what is ignored is not looked at
     "cross_entropy::gradient_in_place",
     "cross_entropy::counted", // a NaN is not ignored
     "check::difference_step",
 ];
+
+/// Cases with faults that are known and not yet mended. One that has none any more is to be taken off the list.
+const OPEN: [&str; 0] = [];
 
 /// How many faults of one case and scalar are listed.
 const LISTED: usize = 6;
@@ -489,7 +494,7 @@ fn holds(crate_name: &'static str, cases: fn() -> Vec<Case>) {
                     "{crate_name}::{name}: {} inputs, worst {:.2}, bound {bound} {unit:?}, {} ms",
                     outcome.tried, outcome.worst, time.as_millis()
                 );
-                if !outcome.faults.is_empty() {
+                if outcome.faults.is_empty() == OPEN.contains(&name.as_str()) {
                     println!("{}", outcome.faults.join("\n"));
                     faults.push(format!("{crate_name}::{name}\n{}", outcome.faults.join("\n")));
                 }

@@ -58,6 +58,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
     ("measures the machine", &["linalg::kernel::limits::"]),
     (
         "the recording engine, which runs primitives on whatever numbers there are: laws of every primitive are in laws.rs",
-        &["calculus::recorder::Recorder::", "calculus::tape::Tape::", "calculus::tape::stepwise::Tape::"],
+        &["calculus::recorder::Recorder::", "calculus::tape::Tape::", "calculus::tape::access::", "calculus::tape::row::",
+            "calculus::tape::stepwise::", "calculus::example::"],
     ),
 ];
