@@ -85,7 +85,7 @@ pub fn examination_of(
         remark(
             "it fails at once, or was spoilt before: training again from the seed to see what grew",
         );
-        let again = failure(step, &fresh, recipe, (start.steps + steps).min(AGAIN))?;
+        let again = failure(step, &fresh, recipe, (start.steps + steps).min(AGAIN), late)?;
         if again.cause.is_some() {
             found = again;
         }
