@@ -2,7 +2,8 @@
 
 use super::inputs::Inputs::{Multiple, Number, Numbers, Square, Tame, Vector, Weights};
 use super::linalg::{eigenvalues, square};
-use super::probability::{below, number};
+use super::definitions::below;
+use super::probability::number;
 use super::{Case, cases, doubles};
 use calculus::activation::{
     Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh, gelu, gelu_tanh, leaky_relu,
