@@ -16,7 +16,9 @@ pub(super) fn deviations(x: &[Exact], y: &[Exact]) -> Exact {
 /// A constant has no spread: 0, and NaN where a number is not finite.
 pub(super) fn variance(x: &[Exact], freedom: f64) -> Result<Exact, Refused> {
     moments::mean(x)?;
-    if x.len() as f64 <= freedom { return Err(Refused("too few".into())) }
+    if x.len() as f64 <= freedom {
+        return Err(Refused("too few".into()));
+    }
     Ok(deviations(x, x) / (count::<Exact>(x) - number(freedom)))
 }
 

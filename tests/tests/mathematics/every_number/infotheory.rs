@@ -1,17 +1,20 @@
 //! Entropies, divergences, losses, codes.
 
-use super::inputs::Inputs::{Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Table, Tables, Tame, Vector, Weights};
-use super::linalg::{halves, measured};
 use super::definitions::lse;
+use super::inputs::Inputs::{
+    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Table, Tables,
+    Tame, Vector, Weights,
+};
+use super::linalg::{halves, measured};
 use super::probability::number;
 use super::{Case, Refused, cases, doubles};
 use infotheory::arithmetic::Frequencies;
 use infotheory::joint::Joint;
 use infotheory::markov::MarkovChain;
+use infotheory::ngram::{NGram, Smoothing};
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
-use infotheory::ngram::{NGram, Smoothing};
 use infotheory::{InfoError, cross_entropy, distribution, divergence, entropy, gaussian, shannon};
 use linalg::{Matrix, Real, matrix, vector};
 use num_traits::{One, Zero};

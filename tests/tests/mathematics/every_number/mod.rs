@@ -13,6 +13,9 @@
 //!
 //! A bound counts units of rounding, ε; [`Unit`] says of what. Below the normal numbers a unit is the smallest subnormal.
 //!
+//! `cargo test -p tests --test mathematics every_number -- --nocapture` prints every function with the number of inputs, the
+//! worst error and the bound. GRID=softmax tries the functions of that name alone, GRID_DEEP=1 all inputs and not a quarter.
+//!
 //! That none is forgotten is held by name, as in `every_derivative`.
 
 mod calculus;
@@ -25,10 +28,10 @@ mod reasons;
 mod run;
 mod said;
 
+use ::linalg::{Real, vector};
 use inputs::Inputs;
 use run::OPEN;
 use said::{Refused, Said, said};
-use ::linalg::{Real, vector};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, mpsc};
@@ -144,7 +147,9 @@ fn holds(crate_name: &'static str, cases: fn() -> Vec<Case>) {
             Ok((name, bound, unit, outcome, time)) => {
                 println!(
                     "{crate_name}::{name}: {} inputs, worst {:.2}, bound {bound} {unit:?}, {} ms",
-                    outcome.tried, outcome.worst, time.as_millis()
+                    outcome.tried,
+                    outcome.worst,
+                    time.as_millis()
                 );
                 if outcome.faults.is_empty() == OPEN.contains(&name.as_str()) {
                     println!("{}", outcome.faults.join("\n"));
@@ -229,7 +234,12 @@ fn no_function_is_forgotten() {
         .expect("a string");
     }
     assert!(wrong.is_empty(), "\n{wrong}");
-    println!("{} functions: {} with a case, {} with a reason", functions.len(), cases.len(), excused.len());
+    println!(
+        "{} functions: {} with a case, {} with a reason",
+        functions.len(),
+        cases.len(),
+        excused.len()
+    );
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Distributions, tables, moments, normalisation, intervals.
 
-use super::inputs::Inputs::{
-    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Square, Table, Tables, Tame, Vector, Weights,
-};
 use super::definitions::{below, deviations, lse, shares_of, standardised, variance};
+use super::inputs::Inputs::{
+    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Square, Table,
+    Tables, Tame, Vector, Weights,
+};
 use super::linalg::{halves, measured, square};
 use super::{Case, Refused, cases, doubles};
 use linalg::{Matrix, Real, matrix, vector};
@@ -20,13 +21,13 @@ use probability::multivariate::MultivariateGaussian;
 use probability::rms_norm::rms_norm;
 use probability::running::Running;
 use probability::sample::Sampler;
-use probability::transform::Logits;
 use probability::softmax::{
     log_softmax, softmax, softmax_in_place, softmax_into, tempered_softmax,
 };
+use probability::transform::Logits;
 use probability::{
-    Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, paired, gumbel, interval, likelihood,
-    moments, sigmoid,
+    Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, gumbel,
+    interval, likelihood, moments, paired, sigmoid,
 };
 use tests::exact::Exact;
 
@@ -81,7 +82,9 @@ fn number_of<T: Real>(_: &[T], x: f64) -> T {
 /// The first factors of a mask; a step of NaN has none, and −1 is evaluation.
 fn dropped<T: Real>(step: T) -> Vec<T> {
     let rule = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
-    let Some(mask) = rule.mask(matrix(2, 1, &[step, T::zero()]).as_view()) else { return vec![step] };
+    let Some(mask) = rule.mask(matrix(2, 1, &[step, T::zero()]).as_view()) else {
+        return vec![step];
+    };
     let mut all = vec![mask.factor(0)];
     mask.runs(0, 3, |_, factors| all.extend_from_slice(factors));
     all
@@ -227,7 +230,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "joint::Joint::covariance", Tame(6), Conditioned 8.0 => |x| {
             Joint::from_weights(&matrix(2, 2, &sizes(&x[..4])))?.covariance(|i| x[i], |i| x[4 + i])
         };
-        "joint::Joint::correlation", Tame(6), Conditioned 16.0, unless ["value", "spread"] => |x| {
+        "joint::Joint::correlation", Tame(6), Conditioned 16.0, unless ["value", "spread", "variance is 0"] => |x| {
             Joint::from_weights(&matrix(2, 2, &sizes(&x[..4])))?.correlation(|i| x[i], |i| x[4 + i])?
         };
         "joint::Joint::conditional_means", Tame(6), Conditioned 8.0 => |x| {
@@ -424,7 +427,7 @@ pub(crate) fn cases() -> Vec<Case> {
             [mean - error, mean + error]
         };
         "interval::wilson", Share, Whole 0.0 => |p| {
-            if !p[0].is_finite() { return Err(Refused("no share".into())) }
+            if !(0.0..=1.0).contains(&p[0]) { return Err(Refused("no share".into())) }
             let found = interval::wilson((p[0] * 1e6) as u64, 1_000_000, 0.95)?;
             f64::from(u8::from(!(0.0 <= found.low && found.low <= p[0] + 1e-5 && p[0] - 1e-5 <= found.high && found.high <= 1.0)))
         };

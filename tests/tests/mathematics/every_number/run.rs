@@ -20,7 +20,7 @@ const RANGE: f64 = 32.0;
 
 /// Functions that say of a NaN what their documentation says, and do not give it back.
 const NAN_IS_ANSWERED: [&str; 6] = [
-    "mask::masked_softmax",  // what is not seen is not looked at
+    "mask::masked_softmax", // what is not seen is not looked at
     "running::Running::count",
     "cross_entropy::nats_of_columns", // what is ignored is not looked at
     "cross_entropy::gradient_in_place",
@@ -131,20 +131,28 @@ impl Case {
             let conditioned = matches!(self.unit, Unit::Conditioned | Unit::Normwise);
             // Of infinite inputs there is no condition: what is finite is, and products may be ∞ or NaN.
             if x.iter().any(|x| !x.is_finite())
-                && (tame && !found.is_finite() || conditioned && found.is_finite() && exact.is_finite())
+                && (tame && !found.is_finite()
+                    || conditioned && found.is_finite() && exact.is_finite())
             {
                 continue;
             }
-            let own = if matches!(self.unit, Unit::Whole | Unit::Normwise) { whole } else { exact.abs() };
+            let own =
+                if matches!(self.unit, Unit::Whole | Unit::Normwise) { whole } else { exact.abs() };
             let distance = right.distance(found);
             let units = |size: f64| distance / (scalar.epsilon * size.max(scalar.normal));
             let mut off = units(own);
-            if !(off <= self.bound) && conditioned && x.iter().all(|x| x.is_finite())
+            if !(off <= self.bound)
+                && conditioned
+                && x.iter().all(|x| x.is_finite())
                 && let Reference::Exact(f) = self.reference
             {
                 let condition = condition.get_or_insert_with(|| self.condition(f, x));
                 let most = condition.iter().fold(0.0_f64, |m, c| m.max(*c));
-                let more = if self.unit == Unit::Normwise { most } else { condition.get(i).copied().unwrap_or(most) };
+                let more = if self.unit == Unit::Normwise {
+                    most
+                } else {
+                    condition.get(i).copied().unwrap_or(most)
+                };
                 if found.is_finite() && exact.is_finite() {
                     off = units(own + more);
                 } else if !found.is_finite() && more * RANGE >= scalar.largest {
@@ -204,16 +212,26 @@ impl Case {
             (Ok(found), Ok(right)) => self.compare(scalar, x, &found, &right, outcome),
             (Err(_), Err(_)) => {}
             // A number of which no digit is known.
-            (Ok(_), Err(error)) if self.unit == Unit::Normwise && error.0.contains("do not suffice") => {}
+            (Ok(_), Err(error))
+                if self.unit == Unit::Normwise && error.0.contains("do not suffice") => {}
             (Err(error), Ok(_)) | (Ok(_), Err(error)) if excused(&error) => {}
-            (Err(_), Ok(right)) if self.nothing_is_promised(scalar, x, right.iter().map(|r| r.to_f64().abs()).fold(0.0, f64::max)) => {}
+            (Err(_), Ok(right))
+                if self.nothing_is_promised(
+                    scalar,
+                    x,
+                    right.iter().map(|r| r.to_f64().abs()).fold(0.0, f64::max),
+                ) => {}
             (Err(error), Ok(right)) => {
                 let right: Vec<f64> = right.iter().take(4).map(Number::to_f64).collect();
                 outcome.fault(scalar, x, &format!("refused, {}; right is {right:?}", error.0));
             }
             (Ok(found), Err(error)) => {
                 let found: Vec<f64> = found.into_iter().take(4).collect();
-                outcome.fault(scalar, x, &format!("gives {found:?}; the reference says {}", error.0));
+                outcome.fault(
+                    scalar,
+                    x,
+                    &format!("gives {found:?}; the reference says {}", error.0),
+                );
             }
         }
     }
@@ -248,7 +266,11 @@ impl Case {
                     // Half a unit of what f64 itself may be off by is nothing in f32.
                     let off = (a - b).abs() / (SINGLE.epsilon * size.max(SINGLE.normal));
                     if !(off <= self.bound) {
-                        return outcome.fault(&SINGLE, &x, &format!("{a:e} where {b:e} is right, {off:.3e} units"));
+                        return outcome.fault(
+                            &SINGLE,
+                            &x,
+                            &format!("{a:e} where {b:e} is right, {off:.3e} units"),
+                        );
                     }
                     outcome.worst = outcome.worst.max(off);
                 }
@@ -259,7 +281,10 @@ impl Case {
 
     /// Every how many-th input is tried: where they are many, some; all where GRID_DEEP is set, as the gate does.
     fn step(&self) -> usize {
-        let few = matches!(self.inputs, Inputs::Number | Inputs::Share | Inputs::Distribution | Inputs::Table);
+        let few = matches!(
+            self.inputs,
+            Inputs::Number | Inputs::Share | Inputs::Distribution | Inputs::Table
+        );
         if few || std::env::var_os("GRID_DEEP").is_some() { 1 } else { 4 }
     }
 
@@ -267,7 +292,8 @@ impl Case {
         let mut outcome = Outcome::default();
         let scalars: &[Scalar] = if self.single.is_some() { &[SINGLE, DOUBLE] } else { &[DOUBLE] };
         for scalar in scalars {
-            let mut all: Vec<_> = self.inputs.grid(scalar).into_iter().step_by(self.step()).collect();
+            let mut all: Vec<_> =
+                self.inputs.grid(scalar).into_iter().step_by(self.step()).collect();
             all.extend(self.inputs.special(scalar));
             let mut here = Outcome::default();
             all.iter().for_each(|x| self.check(scalar, x, &mut here));
