@@ -1,7 +1,9 @@
 //! Distributions, tables, moments, normalisation, intervals.
 
+use super::definitions::{below, deviations, lse, shares_of, standardised, variance};
 use super::inputs::Inputs::{
-    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Square, Table, Tables, Tame, Vector, Weights,
+    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Square, Table,
+    Tables, Tame, Vector, Weights,
 };
 use super::linalg::{halves, measured, square};
 use super::{Case, Refused, cases, doubles};
@@ -19,13 +21,13 @@ use probability::multivariate::MultivariateGaussian;
 use probability::rms_norm::rms_norm;
 use probability::running::Running;
 use probability::sample::Sampler;
-use probability::transform::Logits;
 use probability::softmax::{
     log_softmax, softmax, softmax_in_place, softmax_into, tempered_softmax,
 };
+use probability::transform::Logits;
 use probability::{
-    Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, paired, gumbel, interval, likelihood,
-    moments, sigmoid,
+    Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, gumbel,
+    interval, likelihood, moments, paired, sigmoid,
 };
 use tests::exact::Exact;
 
@@ -33,7 +35,7 @@ pub(super) fn number<T: Real>(x: f64) -> T {
     T::from_f64(x)
 }
 
-fn count<T: Real>(x: &[T]) -> T {
+pub(super) fn count<T: Real>(x: &[T]) -> T {
     T::from_f64(x.len() as f64)
 }
 
@@ -80,7 +82,9 @@ fn number_of<T: Real>(_: &[T], x: f64) -> T {
 /// The first factors of a mask; a step of NaN has none, and −1 is evaluation.
 fn dropped<T: Real>(step: T) -> Vec<T> {
     let rule = Dropout { rate: 0.5, seed: 1, stream: 0, order: Order::Columns };
-    let Some(mask) = rule.mask(matrix(2, 1, &[step, T::zero()]).as_view()) else { return vec![step] };
+    let Some(mask) = rule.mask(matrix(2, 1, &[step, T::zero()]).as_view()) else {
+        return vec![step];
+    };
     let mut all = vec![mask.factor(0)];
     mask.runs(0, 3, |_, factors| all.extend_from_slice(factors));
     all
@@ -91,51 +95,6 @@ fn constants<T: Real>(x: &[T]) -> Result<Vec<T>, ProbabilityError> {
     let counted = Categorical::from_counts(&[1, 2, u64::MAX >> 1])?;
     let all = [Categorical::uniform(7)?, Categorical::certain(2, 7)?, counted];
     Ok(all.iter().map(|p| p.probability(2)).chain([x[0]]).collect())
-}
-
-/// Σ (x − µ)(y − ν), the definition of all moments of second order.
-fn deviations(x: &[Exact], y: &[Exact]) -> Exact {
-    let (mx, my) = (vector::sum(x) / count(x), vector::sum(y) / count(y));
-    vector::reduce(x, y, |x, y| (x - mx) * (y - my))
-}
-
-/// A constant has no spread: 0, and NaN where a number is not finite.
-fn variance(x: &[Exact], freedom: f64) -> Result<Exact, Refused> {
-    moments::mean(x)?;
-    if x.len() as f64 <= freedom { return Err(Refused("too few".into())) }
-    Ok(deviations(x, x) / (count::<Exact>(x) - number(freedom)))
-}
-
-/// (x − µ)/√(σ² + ε).
-fn standardised(x: &[Exact], epsilon: f64) -> Vec<Exact> {
-    let mean = vector::sum(x) / count(x);
-    let root = (deviations(x, x) / count(x) + number(epsilon)).sqrt();
-    x.iter().map(|&x| (x - mean) / root).collect()
-}
-
-/// Softmax, of finite scores or −∞.
-fn shares_of(z: &[Exact]) -> Vec<Exact> {
-    let most = vector::maximum(z);
-    let e: Vec<Exact> = z.iter().map(|&z| (z - most).exp()).collect();
-    let sum = vector::sum(&e);
-    e.into_iter().map(|e| e / sum).collect()
-}
-
-/// ln Σ e^z.
-pub(super) fn lse(z: &[Exact]) -> Exact {
-    let most = vector::maximum(z);
-    if !most.is_finite() {
-        return most;
-    }
-    // The 1 of the largest stays apart.
-    let at = z.iter().position(|&z| z == most).expect("the largest");
-    let rest = |i: usize| if i == at { Exact::zero() } else { (z[i] - most).exp() };
-    most + vector::sum_of(z.len(), rest).ln_1p()
-}
-
-/// Φ(z) = ½·erfc(−z/√2).
-pub(super) fn below(z: Exact) -> Exact {
-    number::<Exact>(0.5) * (-z / number::<Exact>(2.0).sqrt()).erfc()
 }
 
 /// A covariance, as XXᵀ + 1 of the first four numbers.
@@ -271,7 +230,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "joint::Joint::covariance", Tame(6), Conditioned 8.0 => |x| {
             Joint::from_weights(&matrix(2, 2, &sizes(&x[..4])))?.covariance(|i| x[i], |i| x[4 + i])
         };
-        "joint::Joint::correlation", Tame(6), Conditioned 16.0, unless ["value", "spread"] => |x| {
+        "joint::Joint::correlation", Tame(6), Conditioned 16.0, unless ["value", "spread", "variance is 0"] => |x| {
             Joint::from_weights(&matrix(2, 2, &sizes(&x[..4])))?.correlation(|i| x[i], |i| x[4 + i])?
         };
         "joint::Joint::conditional_means", Tame(6), Conditioned 8.0 => |x| {
@@ -279,7 +238,8 @@ pub(crate) fn cases() -> Vec<Case> {
         };
         "joint::Joint::total_variance" "joint::TotalVariance::total", Tame(6), Whole 16.0 => |x| {
             let parts = Joint::from_weights(&matrix(2, 2, &sizes(&x[..4])))?.total_variance(|i| x[4 + i]);
-            [parts.within, parts.between, parts.total()]
+            // In ε of the largest square.
+            [parts.within, parts.between, parts.total(), x[4] * x[4], x[5] * x[5]]
         };
         "layer_norm::standardise", Vector, Conditioned 8.0 => |x| standardise(x, 1e-5)?, as |x| standardised(x, 1e-5);
         "layer_norm::layer_norm", Multiple(3), Conditioned 16.0 => |x| {
@@ -467,6 +427,7 @@ pub(crate) fn cases() -> Vec<Case> {
             [mean - error, mean + error]
         };
         "interval::wilson", Share, Whole 0.0 => |p| {
+            if !(0.0..=1.0).contains(&p[0]) { return Err(Refused("no share".into())) }
             let found = interval::wilson((p[0] * 1e6) as u64, 1_000_000, 0.95)?;
             f64::from(u8::from(!(0.0 <= found.low && found.low <= p[0] + 1e-5 && p[0] - 1e-5 <= found.high && found.high <= 1.0)))
         };
