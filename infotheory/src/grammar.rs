@@ -95,13 +95,13 @@ pub enum GrammarError {
     },
     /// Weights that are no distribution: one that is 0, negative, ∞ or NaN; one so small beside the
     /// others that its probability is below the smallest normal number, 2·10⁻³⁰⁸; or none at all.
-    #[error("{what}: weights must be positive and finite, and none below 2e-308 of their sum")]
+    #[error("{}: weights must be positive and finite, and none below 2e-308 of their sum", what.escape_debug())]
     Weights {
         /// Whose weights.
         what: String,
     },
     /// A record with more or fewer fields than its variable.
-    #[error("variable {variable}: record {record} has {found} fields where {expected} are named")]
+    #[error("variable {variable:?}: record {record} has {found} fields where {expected} are named")]
     Record {
         /// The variable.
         variable: String,

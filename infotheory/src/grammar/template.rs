@@ -108,7 +108,8 @@ impl Reader<'_> {
         let variable = self.variable(&name)?;
         self.expect(':')?;
         if self.open.contains(&variable) {
-            return self.fail(format!("this is inside the scope of {name} already"));
+            return self
+                .fail(format!("this is inside the scope of {} already", name.escape_debug()));
         }
         self.open.push(variable);
         let inside = self.sequence()?;
@@ -122,13 +123,13 @@ impl Reader<'_> {
         let name = self.text(".[|]<>{}");
         let variable = self.variable(&name)?;
         if !self.open.contains(&variable) {
-            return self.fail(format!("{name} is used outside of its scope"));
+            return self.fail(format!("{} is used outside of its scope", name.escape_debug()));
         }
         self.expect('.')?;
         let field = self.text("[|]<>{}");
         let fields = &self.variables[variable].fields;
         let Some(index) = fields.iter().position(|f| *f == field) else {
-            return self.fail(format!("{name} has no field {field:?}, but {}", fields.join(", ")));
+            return self.fail(format!("{name:?} has no field {field:?}, but {fields:?}"));
         };
         self.expect('}')?;
         Ok(Part::Use(variable, index))

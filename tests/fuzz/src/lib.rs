@@ -74,7 +74,7 @@ fn refused(error: impl Display) {
         panic!("an error with the control character {c:?}: {text:?}");
     }
     assert!(!text.trim().is_empty(), "an error without words");
-    let letters: String = text.chars().filter(|c| c.is_alphabetic()).take(80).collect();
+    let letters: String = text.chars().filter(|c| c.is_alphabetic()).take(30).collect();
     OUTCOME.set(OUTCOME.get().rotate_left(7) ^ hash(letters.as_bytes()));
 }
 

@@ -91,11 +91,11 @@ const PIECES: [&str; 20] = [
     "inf",
 ];
 
-/// One to four mutations of an input, some of them with pieces of another.
+/// One mutation of an input, or up to four, some of them with pieces of another.
 pub fn mutate(layout: Layout, input: &[u8], other: &[u8], seed: u64) -> Vec<u8> {
     let mut draw = Draw(seed);
     let mut bytes = input.to_vec();
-    for _ in 0..1 + draw.below(4) {
+    for _ in 0..draw.of(&[1, 1, 2, 4]) {
         bytes = match (layout, draw.below(4)) {
             (Layout::Json, 0 | 1) => json_text(&bytes, &mut draw).unwrap_or(bytes),
             (Layout::Tensors, 0 | 1) => tensors(&bytes, &mut draw).unwrap_or(bytes),

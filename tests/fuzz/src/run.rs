@@ -68,19 +68,18 @@ pub fn run(target: &Target, corpus: &Path, seed: u64, time: Duration, current: &
     for input in &kept {
         attempt(input.clone(), &mut report, &mut pool);
     }
+    let first = own.len() + kept.len();
     pool = own.into_iter().chain(kept).chain(pool).collect();
     let began = Instant::now();
     for i in 0.. {
         if began.elapsed() >= time {
             break;
         }
-        let at = |n: u64| (hash(&(seed ^ (4 * i + n)).to_le_bytes()) % pool.len() as u64) as usize;
-        let mut input = mutate(
-            target.layout,
-            &pool[at(0)],
-            &pool[at(1)],
-            hash(&(seed ^ i << 2 ^ 2).to_le_bytes()),
-        );
+        // Half of the time one of the first inputs: most of what leads elsewhere is refused early.
+        let drawn = |n: u64| hash(&(seed ^ (4 * i + n)).to_le_bytes());
+        let among = if i % 2 == 0 { first } else { pool.len() };
+        let (a, b) = (drawn(0) as usize % among, drawn(1) as usize % pool.len());
+        let mut input = mutate(target.layout, &pool[a], &pool[b], drawn(2));
         input.truncate(LARGEST);
         attempt(input, &mut report, &mut pool);
     }

@@ -127,7 +127,7 @@ impl<T: Real> Explanation<T> {
                 .map(|(axis, n)| format!("{axis} 0 to {}", n - 1))
                 .collect::<Vec<_>>()
                 .join(", "),
-            found: indices.to_owned(),
+            found: indices.escape_debug().to_string(),
         };
         let given: Option<Vec<usize>> =
             indices.split([',', ';']).map(|i| i.trim().parse().ok()).collect();

@@ -137,5 +137,9 @@ fn counted(tokens: &[u32], vocabulary: usize) {
 /// A text of which a third is held back, and one of characters of every length.
 pub fn corpus_seeds() -> Vec<Vec<u8>> {
     let seed = |share, length, text: &str| [&[share, length], text.as_bytes()].concat();
-    vec![seed(85, 3, "one two three four five"), seed(128, 1, "aé€𝄞\n\taé€𝄞"), seed(128, 0, "aaaa")]
+    vec![
+        seed(85, 3, "one two three four five"),
+        seed(128, 1, "aé€𝄞\n\taé€𝄞"),
+        seed(128, 0, "aaaaaaaa"),
+    ]
 }
