@@ -132,11 +132,11 @@ impl TrainingConfig {
     /// The first setting that is out of range, with its value and its range.
     pub fn validate(&self) -> Result<(), TrainingConfigError> {
         // As Debug has it: a number of 300 digits has an exponent there.
-        let check = |fine: bool, setting, found: &dyn Debug, expected| {
+        let check = |fine: bool, setting, found: &dyn ToString, expected| {
             if fine {
                 return Ok(());
             }
-            Err(TrainingConfigError::Range { setting, found: format!("{found:?}"), expected })
+            Err(TrainingConfigError::Range { setting, found: found.to_string(), expected })
         };
         let above = "a finite number above 0";
         let positive = |x: f64| x > 0.0 && x.is_finite();

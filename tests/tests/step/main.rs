@@ -3,6 +3,7 @@
 
 mod causality;
 mod compression;
+mod configuration;
 mod corpus;
 mod costs;
 mod dropout_streams;

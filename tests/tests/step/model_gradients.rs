@@ -65,7 +65,7 @@ fn every_certificate_of_the_gradient_holds() {
         let form = [Form::Fused, Form::Textbook][(i / 2 + i) % 2];
         let step = models::Step { config, size: (2, 5), form, seed: 2 };
         let found = check::gradients(&step, &step.parameters(), 77).expect("a valid model");
-        assert_eq!(found.len(), 9);
+        assert_eq!(found.len(), 10);
         for c in found {
             let (name, form) = (name(&step.config), step.form);
             assert_eq!(c.verdict, Verdict::Pass, "{name}, {form:?}: {}: {}", c.name, c.detail);

@@ -1,0 +1,344 @@
+//! Entropies, divergences, losses, codes.
+
+use super::inputs::Inputs::{Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Table, Tables, Tame, Vector, Weights};
+use super::linalg::{halves, measured};
+use super::probability::{lse, number};
+use super::{Case, Refused, cases, doubles};
+use infotheory::arithmetic::Frequencies;
+use infotheory::joint::Joint;
+use infotheory::markov::MarkovChain;
+use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
+use infotheory::prefix_code::{huffman, mean_length};
+use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
+use infotheory::ngram::{NGram, Smoothing};
+use infotheory::{InfoError, cross_entropy, distribution, divergence, entropy, gaussian, shannon};
+use linalg::{Matrix, Real, matrix, vector};
+use num_traits::{One, Zero};
+use tests::exact::Exact;
+
+/// x ln(x/y), which is 0 where x is.
+fn term(x: Exact, y: Exact) -> Exact {
+    if x == Exact::zero() { x } else { x * (x / y).ln() }
+}
+
+/// Σ p ln(p/q) − p + q.
+fn kl(p: &[Exact], q: &[Exact]) -> Exact {
+    vector::sum_of(p.len(), |i| term(p[i], q[i]) - p[i] + q[i])
+}
+
+fn entropy_of(p: &[Exact]) -> Exact {
+    -vector::sum_of(p.len(), |i| term(p[i], Exact::one()))
+}
+
+fn table<T: Real>(x: &[T]) -> Result<Joint<T>, InfoError> {
+    let (p, q) = halves(x);
+    Joint::independent(p, q)
+}
+
+/// Two columns of logits, and the targets 0 and none.
+fn columns<T: Real>(z: &[T]) -> (Matrix<T>, Matrix<T>) {
+    (matrix(z.len() / 2, 2, z), matrix(1, 2, &[T::zero(), T::from_f64(infotheory::IGNORED)]))
+}
+
+fn nats_of_columns<T: Real>(z: &[T]) -> Vec<T> {
+    let (logits, targets) = columns(z);
+    let mut nats = vec![T::zero(); 2];
+    cross_entropy::nats_of_columns(logits.as_view(), targets.as_view(), &mut nats);
+    nats
+}
+
+fn gradient_in_place<T: Real>(z: &[T]) -> (Matrix<T>, Vec<T>) {
+    let (mut logits, targets) = columns(z);
+    let mut nats = vec![T::zero(); 2];
+    cross_entropy::gradient_in_place(logits.as_view_mut(), targets.as_view(), T::one(), &mut nats);
+    (logits, nats)
+}
+
+/// −ln softmax(z)₀ by its definition, of a column that has a finite logit.
+fn surprisal(z: &[Exact]) -> Exact {
+    let rest = vector::sum_of(z.len() - 1, |j| (z[j + 1] - z[0]).exp());
+    if rest.is_finite() && z[0].is_finite() { rest.ln_1p() } else { lse(z) - z[0] }
+}
+
+/// Half of the numbers from 0 to 1 as a distribution over two.
+fn chain(x: &[f64]) -> Result<MarkovChain, InfoError> {
+    MarkovChain::new(matrix(2, 2, &[1.0 - x[0], x[0], x[1], 1.0 - x[1]]))
+}
+
+/// Numbers as counts: the largest is the largest count.
+fn counts(w: &[f64]) -> Vec<u64> {
+    w.iter().map(|&w| w as u64).collect()
+}
+
+fn whole(n: u64) -> Exact {
+    number::<Exact>((n >> 32) as f64) * number(4_294_967_296.0) + number((n & 0xffff_ffff) as f64)
+}
+
+fn covariance(x: &[f64]) -> Matrix<f64> {
+    matrix(2, 2, &[1.0 + x[0] * x[0], x[0] * x[1], x[0] * x[1], 1.0 + x[1] * x[1]])
+}
+
+pub(crate) fn cases() -> Vec<Case> {
+    let mut all = cases! {
+        "distribution::check", Distribution, Result 0.0 => |p| {
+            distribution::check("p", p)?;
+            0
+        };
+        "cross_entropy::cross_entropy", Distributions, Result 8.0 => |x| {
+            let (p, q) = halves(x);
+            cross_entropy::cross_entropy(p, q)?
+        }, as |x| {
+            let (p, q) = halves(x);
+            cross_entropy::cross_entropy(p, q)?;
+            vector::sum_of(p.len(), |i| if p[i] == Exact::zero() { p[i] } else { -p[i] * q[i].ln() })
+        };
+        "cross_entropy::of_logits", Scores, Conditioned 8.0 => |z| cross_entropy::of_logits(z, 0)?, as |z| {
+            cross_entropy::of_logits(z, 0)?;
+            surprisal(z)
+        };
+        "cross_entropy::mean_of_logits", Scores, Conditioned 8.0 => |z| {
+            cross_entropy::mean_of_logits(matrix(z.len(), 1, z).as_view(), &[Some(0)])?
+        }, as |z| {
+            cross_entropy::of_logits(z, 0)?;
+            surprisal(z)
+        };
+        "cross_entropy::nats_of_columns", Multiple(2), Conditioned 16.0 => |z| nats_of_columns(z);
+        "cross_entropy::gradient_in_place", Multiple(2), Conditioned 16.0 => |z| gradient_in_place(z);
+        "cross_entropy::counted" "cross_entropy::is_ignored", Vector, Result 0.0 => |y| {
+            let ignored = y.iter().filter(|&&y| cross_entropy::is_ignored(y)).count();
+            cross_entropy::counted(&matrix(1, y.len(), y).as_view()) + ignored
+        };
+        "divergence::kl", Distributions, Result 16.0 => |x| { let (p, q) = halves(x); divergence::kl(p, q)? }, as |x| {
+            let (p, q) = halves(x);
+            divergence::kl(p, q)?;
+            kl(p, q)
+        };
+        "divergence::reverse_kl", Distributions, Result 16.0 => |x| { let (p, q) = halves(x); divergence::reverse_kl(p, q)? }, as |x| {
+            let (p, q) = halves(x);
+            divergence::kl(p, q)?;
+            kl(q, p)
+        };
+        "divergence::total_variation", Distributions, Conditioned 8.0 => |x| { let (p, q) = halves(x); divergence::total_variation(p, q)? };
+        "divergence::jensen_shannon", Distributions, Conditioned 16.0 => |x| { let (p, q) = halves(x); divergence::jensen_shannon(p, q)? }, as |x| {
+            let (p, q) = halves(x);
+            divergence::jensen_shannon(p, q)?;
+            let half = number::<Exact>(0.5);
+            let m: Vec<Exact> = p.iter().zip(q).map(|(&p, &q)| half * (p + q)).collect();
+            half * kl(p, &m) + half * kl(q, &m)
+        };
+        "entropy::self_information", Share, Result 4.0 => |p| entropy::self_information(p[0])?, as |p| -p[0].ln();
+        "entropy::entropy", Distribution, Result 8.0 => |p| entropy::entropy(p)?, as |p| entropy_of(p);
+        "entropy::binary_entropy", Share, Result 8.0 => |p| entropy::binary_entropy(p[0])?, as |p| entropy_of(&[p[0], Exact::one() - p[0]]);
+        "entropy::normalised_entropy", Distribution, Result 8.0 => |p| entropy::normalised_entropy(p)?, as |p| {
+            if p.len() == 1 { Exact::zero() } else { entropy_of(p) / number::<Exact>(p.len() as f64).ln() }
+        };
+        "gaussian::entropy", Number, Conditioned 4.0 => |x| gaussian::entropy(x[0])?, as |x| {
+            gaussian::entropy(x[0])?;
+            let half = number::<Exact>(0.5);
+            half * (number::<Exact>(2.0) * Exact::pi() * Exact::one().exp()).ln() + x[0].ln()
+        };
+        "gaussian::kl", Numbers(4), Conditioned 8.0 => |x| gaussian::kl((x[0], x[1]), (x[2], x[3]))?, as |x| {
+            gaussian::kl((x[0], x[1]), (x[2], x[3]))?;
+            let (half, r, d) = (number::<Exact>(0.5), x[1] / x[3], (x[0] - x[2]) / x[3]);
+            half * (r * r - Exact::one() + d * d) - r.ln()
+        };
+        "gaussian::mutual_information", Number, Conditioned 8.0 => |x| gaussian::mutual_information(x[0])?, as |x| {
+            gaussian::mutual_information(x[0])?;
+            -number::<Exact>(0.5) * (Exact::one() - x[0] * x[0]).ln()
+        };
+        "joint::Joint::new" "joint::Joint::table", Table, Result 0.0 => |p| Joint::new(matrix(1, p.len(), p))?.table().clone();
+        "joint::Joint::independent" "joint::Joint::transposed", Tables, Result 4.0 => |x| table(x)?.transposed().table().clone();
+        "joint::Joint::through", Tables, Result 4.0 => |x| {
+            let (p, q) = halves(x);
+            Joint::through(p, &Matrix::from_fn(q.len(), p.len(), |i, _| q[i]))?.table().clone()
+        };
+        "joint::Joint::x" "joint::Joint::y", Tables, Result 8.0 => |x| {
+            let table = table(x)?;
+            (table.x().to_vec(), table.y().to_vec())
+        };
+        "joint::Joint::entropy" "joint::Joint::entropy_of_x" "joint::Joint::entropy_of_y", Tables, Conditioned 16.0 => |x| {
+            let table = table(x)?;
+            [table.entropy().0, table.entropy_of_x().0, table.entropy_of_y().0]
+        };
+        "joint::Joint::entropy_of_x_given_y" "joint::Joint::entropy_of_y_given_x", Tables, Conditioned 16.0 => |x| {
+            let table = table(x)?;
+            [table.entropy_of_x_given_y().0, table.entropy_of_y_given_x().0]
+        };
+        "joint::Joint::mutual_information", Table, Conditioned 32.0 => |p| {
+            // A table in which each x is the y with this probability.
+            let n = p.len();
+            Joint::new(Matrix::from_fn(n, n, |i, j| if i == j { p[i] } else { p[i] - p[i] }))?.mutual_information()
+        };
+        "joint::Joint::pointwise", Tables, Conditioned 16.0, unless ["never occurs"] => |x| table(x)?.pointwise(0, 0)?;
+        "joint::Joint::conditional_kl", Tables, Conditioned 16.0 => |x| {
+            let (p, q) = halves(x);
+            Joint::new(matrix(1, p.len(), p))?.conditional_kl(&Joint::new(matrix(1, q.len(), q))?)?
+        };
+        "units::Nats::to_bits", Number, Conditioned 2.0 => |x| Nats(x[0]).to_bits(), as |x| x[0] / number::<Exact>(2.0).ln();
+        "units::Nats::perplexity", Number, Result 2.0 => |x| Nats(x[0]).perplexity(), as |x| x[0].exp();
+        "units::Nats::per", Number, Result 2.0 => |x| Nats(x[0]).per(3)?;
+        "units::Nats::mean", Vector, Conditioned 8.0 => |x| Nats::mean(x.iter().map(|&x| Nats(x)))?;
+        "units::Bits::to_nats", Number, Conditioned 2.0 => |x| Bits(x[0]).to_nats(), as |x| x[0] * number::<Exact>(2.0).ln();
+        "units::Bits::perplexity", Number, Conditioned 2.0 => |x| Bits(x[0]).perplexity(), as |x| (x[0] * number::<Exact>(2.0).ln()).exp();
+        "units::Bits::per", Number, Result 2.0 => |x| Bits(x[0]).per(3)?;
+        "units::Bits::mean", Vector, Conditioned 8.0 => |x| Bits::mean(x.iter().map(|&x| Bits(x)))?;
+        "units::bits_per_character" "units::bits_per_byte", Number, Conditioned 4.0 => |x| {
+            (bits_per_character(Nats(x[0]), "naïve")?, bits_per_byte(Nats(x[0]), "naïve")?)
+        }, as |x| {
+            let bits = x[0] / number::<Exact>(2.0).ln();
+            (bits / number(5.0), bits / number(6.0))
+        };
+        "objective::alignment::objective", Distributions, Conditioned 16.0 => |x| {
+            let (p, q) = halves(x);
+            alignment::objective(p, q, p, number(0.5))?
+        };
+        "objective::alignment::best_policy", Distributions, Conditioned 16.0 => |x| {
+            let (p, r) = halves(x);
+            alignment::best_policy(p, r, number(0.5))?
+        };
+        "objective::alignment::best_value", Distributions, Conditioned 16.0 => |x| {
+            let (p, r) = halves(x);
+            alignment::best_value(p, r, number(0.5))?
+        };
+        "objective::alignment::kl_estimate", Numbers(2), Conditioned 8.0 => |x| alignment::kl_estimate(x[0], x[1])?, as |x| {
+            alignment::kl_estimate(x[0], x[1])?;
+            (x[1] - x[0]).exp() - Exact::one() - (x[1] - x[0])
+        };
+        "objective::distillation::loss", Multiple(2), Conditioned 32.0 => |z| {
+            let (teacher, student) = halves(z);
+            distillation::loss(teacher, student, number(2.0))?
+        }, as |z| {
+            let (teacher, student) = halves(z);
+            distillation::loss(teacher, student, number(2.0))?;
+            let (two, four) = (number::<Exact>(2.0), number::<Exact>(4.0));
+            let logs = |z: &[Exact]| -> Vec<Exact> {
+                let z: Vec<Exact> = z.iter().map(|&z| z / two).collect();
+                let sum = lse(&z);
+                z.into_iter().map(|z| z - sum).collect()
+            };
+            let (a, b) = (logs(teacher), logs(student));
+            four * vector::sum_of(a.len(), |i| a[i].exp() * (a[i] - b[i]))
+        };
+        "objective::distillation::with_truth", Multiple(2), Conditioned 32.0 => |z| {
+            let (teacher, student) = halves(z);
+            distillation::with_truth(teacher, student, 0, number(2.0), number(0.5))?
+        };
+        "objective::label_smoothing::of_logits", Scores, Conditioned 16.0 => |z| label_smoothing::of_logits(z, 0, number(0.25))?, as |z| {
+            label_smoothing::of_logits(z, 0, number(0.25))?;
+            let mean = vector::sum(z) / number(z.len() as f64);
+            lse(z) - number::<Exact>(0.75) * z[0] - number::<Exact>(0.25) * mean
+        };
+        "objective::label_smoothing::target", Share, Conditioned 4.0 => |x| label_smoothing::target(4, 2, x[0])?;
+        "objective::z_loss::of_logits", Scores, Conditioned 16.0 => |z| z_loss::of_logits(z, number(0.25))?, as |z| {
+            z_loss::of_logits(z, number(0.25))?;
+            number::<Exact>(0.25) * lse(z) * lse(z)
+        };
+    };
+    all.extend(doubles! {
+        "shannon::plug_in" "shannon::miller_madow", Weights, Result 8.0 => |w| {
+            (shannon::plug_in(&counts(w))?, shannon::miller_madow(&counts(w))?)
+        }, as |w| {
+            let doubles: Vec<f64> = w.iter().map(|w| w.to_f64()).collect();
+            let counts = counts(&doubles);
+            shannon::plug_in(&counts)?;
+            let exactly: Vec<Exact> = counts.iter().map(|&c| whole(c)).collect();
+            let n = vector::sum(&exactly);
+            let plain = entropy_of(&exactly.iter().map(|&c| c / n).collect::<Vec<_>>());
+            let different = counts.iter().filter(|&&c| c > 0).count() as f64;
+            (plain, plain + number::<Exact>(different - 1.0) / (n + n))
+        };
+        "shannon::guessing_bounds", Weights, Conditioned 16.0 => |w| shannon::guessing_bounds(&counts(w))?, as |w| {
+            let doubles: Vec<f64> = w.iter().map(|w| w.to_f64()).collect();
+            let mut counts = counts(&doubles);
+            shannon::guessing_bounds(&counts)?;
+            counts.sort_unstable_by(|a, b| b.cmp(a));
+            let exactly: Vec<Exact> = counts.iter().map(|&c| whole(c)).collect();
+            let n = vector::sum(&exactly);
+            let q: Vec<Exact> = exactly.iter().map(|&c| c / n).collect();
+            let next = |k: usize| q.get(k + 1).copied().unwrap_or_else(Exact::zero);
+            let k = |k: usize| number::<Exact>((k + 1) as f64);
+            (vector::sum_of(q.len(), |i| k(i) * (q[i] - next(i)) * k(i).ln()), entropy_of(&q))
+        };
+        "gaussian::entropy_of_covariance", Tame(2), Conditioned 16.0, unless ["positive definite"] => |x| {
+            gaussian::entropy_of_covariance(&covariance(x))?
+        }, as |x| {
+            let doubles: Vec<f64> = x.iter().map(|x| x.to_f64()).collect();
+            gaussian::entropy_of_covariance(&covariance(&doubles))?;
+            let c = covariance(&doubles).map(Exact::of);
+            let determinant = c[(0, 0)] * c[(1, 1)] - c[(0, 1)] * c[(1, 0)];
+            let e = (number::<Exact>(2.0) * Exact::pi() * Exact::one().exp()).ln();
+            e + number::<Exact>(0.5) * determinant.ln()
+        };
+        "markov::MarkovChain::entropy_rate" "markov::MarkovChain::after" "markov::MarkovChain::surprisals", Shares(2), Conditioned 16.0 => |x| {
+            let chain = chain(x)?;
+            assert_eq!(chain.after(0), &[1.0 - x[0], x[0]]);
+            (chain.entropy_rate()?, chain.surprisals(&[0, 1, 0])?)
+        }, as |x| {
+            let (a, b) = (x[0], x[1]);
+            if a + b == Exact::zero() { return Err(Refused("two chains".into())) }
+            // What the chain holds is 1 − x as f64 has it.
+            let rest = |x: Exact| Exact::of(1.0 - x.to_f64());
+            let rate = (b * entropy_of(&[a, rest(a)]) + a * entropy_of(&[b, rest(b)])) / (a + b);
+            (rate, [-a.ln(), -b.ln()])
+        };
+        "markov::mean_of_dependent" "markov::Interval::holds", Vector, Conditioned 8.0 => |x| {
+            let row: Vec<Nats> = x.iter().map(|&x| Nats(x)).collect();
+            let found = infotheory::markov::mean_of_dependent(&row)?;
+            assert!(found.margin.0.is_nan() || found.mean.0.is_infinite() || found.holds(found.mean));
+            found.mean
+        }, as |x| {
+            if x.len() < 4 { return Err(Refused("few".into())) }
+            vector::sum(x) / number(x.len() as f64)
+        };
+        "ngram::NGram::probability" "ngram::NGram::cross_entropy", Number, Whole 16.0 => |alpha| {
+            let counted = NGram::count(2, 3, &[0, 1, 0, 1, 2]);
+            let rule = Smoothing::Additive(alpha[0]);
+            let loss = counted.cross_entropy(rule, &[0, 1, 2])?.0;
+            let sum: f64 = (0..3).map(|w| counted.probability(rule, &[0], w)).sum();
+            assert!(loss >= 0.0);
+            (sum - 1.0).abs() / f64::EPSILON
+        };
+        "arithmetic::Frequencies::of_weights", Weights, Whole 0.0 => |w| {
+            let found = Frequencies::of_weights(w)?;
+            let all: u32 = (0..w.len()).map(|i| found.range(i).len() as u32).sum();
+            f64::from(u8::from(all != infotheory::arithmetic::TOTAL))
+        };
+        "bits", Number, Conditioned 2.0 => |x| infotheory::bits(x[0]), as |x| x[0] / number::<Exact>(2.0).ln();
+        "perplexity", Number, Result 2.0 => |x| infotheory::perplexity(x[0]), as |x| x[0].exp();
+        "markov::MarkovChain::new" "markov::MarkovChain::states" "markov::MarkovChain::stationary" "markov::MarkovChain::sample", Shares(2), Conditioned 8.0 => |x| {
+            let chain = chain(x)?;
+            let walk = chain.sample(&probability::Random::new(1, 0, 0), 3);
+            assert!(chain.states() == 2 && walk.is_ok_and(|walk| walk.len() == 3) == chain.stationary().is_ok());
+            chain.stationary()?
+        }, as |x| {
+            // π₀·a = π₁·b, of the columns as f64 has them.
+            let (a, b) = (x[0], x[1]);
+            if a + b == Exact::zero() { return Err(Refused("two chains".into())) }
+            [b / (a + b), a / (a + b)]
+        };
+        "prefix_code::huffman" "prefix_code::mean_length" "prefix_code::kraft", Weights, Whole 0.0 => |w| {
+            // A code, and never a mean length of a bit above the entropy.
+            let lengths = huffman(w)?;
+            let most = w.iter().fold(0.0_f64, |m, w| m.max(*w));
+            let p: Vec<f64> = w.iter().map(|w| w / most).collect();
+            let sum: f64 = p.iter().sum();
+            let p: Vec<f64> = p.iter().map(|p| p / sum).collect();
+            let length = mean_length(&p, &lengths)?.0;
+            let above = length - entropy::entropy(&p)?.to_bits().0;
+            let whole = infotheory::prefix_code::kraft(&lengths) > 1.0;
+            vec![f64::from(u8::from(whole)), f64::from(u8::from(!(-1e-12..=1.0 + 1e-12).contains(&above)))]
+        };
+        "arithmetic::Frequencies::of" "arithmetic::Frequencies::cost", Table, Whole 4.0 => |p| {
+            let found = Frequencies::of(p)?;
+            let all: u32 = (0..p.len()).map(|i| found.range(i).len() as u32).sum();
+            assert_eq!(all, infotheory::arithmetic::TOTAL);
+            measured(p, || (0..p.len()).map(|i| {
+                let share = number::<Exact>(f64::from(found.range(i).len() as u32)) / number(f64::from(all));
+                let right = -share.ln() / number::<Exact>(2.0).ln();
+                let unit = right.abs().larger(number(f64::MIN_POSITIVE)) * number(f64::EPSILON);
+                (number::<Exact>(found.cost(i).0) - right).abs() / unit
+            }).collect())
+        };
+    });
+    all
+}
