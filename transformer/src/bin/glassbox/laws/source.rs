@@ -14,7 +14,7 @@ fn documents(tokens: &[u32], end: u32) -> Vec<&[u32]> {
 }
 
 #[test]
-fn stories_that_are_held_back_are_never_trained_on() {
+fn stories_that_are_held_back_are_never_trained_on_and_have_the_entropy_of_their_source() {
     let source = stories();
     let end = source.tokenizer.encode("\n").unwrap()[0];
     let (train, held_back) = (source.corpus.train(), source.corpus.validation());
@@ -28,15 +28,8 @@ fn stories_that_are_held_back_are_never_trained_on() {
         "{seen} of {}",
         held_back.len()
     );
-}
-
-#[test]
-fn held_back_stories_have_about_the_entropy_of_their_source() {
-    let source = stories();
-    let entropy = source.entropy.unwrap();
     // The mean surprisal of n stories is within five deviations; a story's own deviation is below its mean.
-    let end = source.tokenizer.encode("\n").unwrap()[0];
-    let n = documents(source.corpus.validation(), end).len() as f64;
+    let (entropy, n) = (source.entropy.unwrap(), held_back.len() as f64);
     let off = (entropy.of_validation / entropy.per_character - 1.0).abs();
     assert!(off <= 5.0 / n.sqrt(), "{entropy:?}");
     assert!(entropy.per_story > 10.0 * entropy.per_character);
