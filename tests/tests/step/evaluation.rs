@@ -129,9 +129,13 @@ fn a_mean_over_tokens_does_not_depend_on_the_chunks() {
         let of = |sequences: usize, from: usize| {
             let mut model = model(&config, (sequences, length), Form::Fused);
             let range = from * length..(from + sequences) * length;
-            model.set_batch(&tokens[range.clone()], &targets[range]).unwrap();
+            model.set_batch(&tokens[range.clone()], &targets[range.clone()]).unwrap();
             let added = loss_and_gradients(&mut model);
-            // As training does it: the first rule writes over what was there.
+            // As training does it: the first chunk writes over what was there, the others add.
+            let mut model =
+                Gpt2::<f64>::record_for_training(&config, sequences, length, 0).unwrap();
+            model.copy_parameters(&parameters(&config));
+            model.set_batch(&tokens[range.clone()], &targets[range]).unwrap();
             let loss = model.loss_var();
             let tape = model.tape_mut();
             tape.forget_gradients();
