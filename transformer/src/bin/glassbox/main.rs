@@ -20,6 +20,9 @@ mod source;
 mod terminal;
 mod train;
 
+#[cfg(test)]
+mod laws;
+
 use clap::{Parser, Subcommand};
 use linalg::Vectors;
 use std::fmt::Display;
