@@ -173,7 +173,7 @@ impl<T: Real> Running<T> {
         self.at_least(2).map(|()| self.squares_over(self.count - 1))
     }
 
-    /// The standard error of the mean, √(sample variance/n).
+    /// The standard error of the mean, √(sample variance/n); of equal numbers 0, and its slope as well.
     ///
     /// # Errors
     /// Of fewer than two numbers.
@@ -186,6 +186,9 @@ impl<T: Real> Running<T> {
     pub fn standard_error(&self) -> Result<T, ProbabilityError> {
         self.at_least(2)?;
         let degrees = T::from_f64((self.count - 1) as f64) * T::from_f64(self.count as f64);
+        if self.squares.value().to_f64() == 0.0 {
+            return Ok(T::zero());
+        }
         Ok((self.squares.value() / degrees).sqrt() * scale(self.unit))
     }
 

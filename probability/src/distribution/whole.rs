@@ -168,7 +168,7 @@ pub struct Binomial {
 }
 
 impl Binomial {
-    /// Of n trials with probability p.
+    /// Of n trials with probability p, in `f64`.
     ///
     /// # Errors
     /// p outside \[0, 1\] or NaN.
@@ -177,12 +177,12 @@ impl Binomial {
         if right { Ok(Binomial { p, n }) } else { Err(BinomialError::ProbabilityInvalid) }
     }
 
-    /// p.
+    /// p, in `f64`.
     pub fn p(&self) -> f64 {
         self.p
     }
 
-    /// n.
+    /// n, in `f64`.
     pub fn n(&self) -> u64 {
         self.n
     }
@@ -268,7 +268,7 @@ pub struct Bernoulli {
 }
 
 impl Bernoulli {
-    /// With probability p of a 1.
+    /// With probability p of a 1, in `f64`.
     ///
     /// # Errors
     /// p outside \[0, 1\] or NaN.
@@ -276,12 +276,12 @@ impl Bernoulli {
         Ok(Bernoulli { one: Binomial::new(p, 1)? })
     }
 
-    /// p.
+    /// p, in `f64`.
     pub fn p(&self) -> f64 {
         self.one.p
     }
 
-    /// 1: the number of trials.
+    /// 1: the number of trials, in `f64`.
     pub fn n(&self) -> u64 {
         1
     }
@@ -344,7 +344,7 @@ pub struct Geometric {
 }
 
 impl Geometric {
-    /// With probability p of a success.
+    /// With probability p of a success, in `f64`.
     ///
     /// # Errors
     /// p that is not above 0 and at most 1.
@@ -353,7 +353,7 @@ impl Geometric {
         if right { Ok(Geometric { p }) } else { Err(GeometricError::ProbabilityInvalid) }
     }
 
-    /// p.
+    /// p, in `f64`.
     pub fn p(&self) -> f64 {
         self.p
     }
@@ -423,7 +423,7 @@ pub struct Poisson {
 }
 
 impl Poisson {
-    /// With mean λ.
+    /// With mean λ, in `f64`.
     ///
     /// # Errors
     /// A mean that is not finite and above 0.
@@ -432,7 +432,7 @@ impl Poisson {
         if right { Ok(Poisson { mean: lambda }) } else { Err(PoissonError::LambdaInvalid) }
     }
 
-    /// λ.
+    /// λ, in `f64`.
     pub fn lambda(&self) -> f64 {
         self.mean
     }
