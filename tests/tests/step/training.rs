@@ -146,7 +146,7 @@ fn optimisers_do_as_pytorch_does() {
             _ => continue,
         };
         // All three parameters decay.
-        let mut rule = config.optimizer::<f64>(3, vec![0..3]);
+        let mut rule = config.optimizer::<f64>(3, std::iter::once(0..3).collect());
         let mut p = start.clone();
         gradients.iter().for_each(|g| rule.step(settings[0], &mut p, g));
         for (found, expected) in p.iter().zip(&entry.expected) {

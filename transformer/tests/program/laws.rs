@@ -108,7 +108,7 @@ fn measuring_happens_when_asked_and_changes_nothing() {
         let lines = metrics(&place, every);
         let interval: usize = every.parse().unwrap();
         for (i, line) in lines.iter().enumerate() {
-            let due = (interval > 0 && (i + 1) % interval == 0) || i == 4;
+            let due = (interval > 0 && (i + 1).is_multiple_of(interval)) || i == 4;
             assert_eq!(line.get("validation_loss").is_some(), due, "every {every}: {line}");
         }
         assert_eq!(lines[4]["validation_loss"], report["validation_loss"]);
