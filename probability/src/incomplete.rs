@@ -110,7 +110,7 @@ fn tail(h: impl Fn(f64) -> f64, slopes: impl Fn(f64) -> (f64, f64)) -> f64 {
 
 /// ln of <var>xᵃ·e⁻ˣ/Γ(a)</var>, with d = a − x.
 pub(crate) fn ln_gamma_density(a: f64, x: f64, d: f64) -> f64 {
-    0.5 * a.ln() - LN_ROOT_TAU - stirling(a) - deviance(a, x, d)
+    0.5 * a.ln() - LN_ROOT_TAU - stirling(a) - deviance(a, 1.0, x, d)
 }
 
 /// P(a, x) and 1 − P(a, x), at x + `rest` where a product was rounded to x.
@@ -208,7 +208,8 @@ impl Share {
         Share { x: x / (x + y), y: y / (x + y), rest: 0.0 }
     }
 
-    fn mirrored(self) -> Self {
+    /// 1 − x.
+    pub(crate) fn mirrored(self) -> Self {
         Share { x: self.y, y: self.x, rest: 0.0 }
     }
 
@@ -226,7 +227,7 @@ fn ln_beta_density(a: f64, b: f64, at: Share, d: f64) -> f64 {
     let (least, most) = (a.min(b), a.max(b));
     let scale = 0.5 * (least.ln() + (most / n).ln()) - LN_ROOT_TAU;
     let corrections = stirling(n) - stirling(most) - stirling(least);
-    scale + corrections - deviance(a, n * at.x, d) - deviance(b, n * at.y, -d)
+    scale + corrections - deviance(a, n, at.x, d) - deviance(b, n, at.y, -d)
 }
 
 /// ln of the density of Beta(a, b) in the variable ln x/(1 − x).
@@ -319,11 +320,20 @@ fn crossing(
         if step.abs() < 1e-17 || (step.is_finite() && value.abs() < 1e-8 && settled) {
             return (u, step);
         }
-        let next = u + step;
-        u = if next > low && next < high { next } else { 0.5 * (low + high) };
-        if high - low <= f64::EPSILON * (1.0 + high.abs()) {
-            break;
+        // Where no u lies between, the last step is from one of the two.
+        let width = high - low;
+        if width <= f64::EPSILON * (1.0 + high.abs()) {
+            return (u, if step.is_finite() { step.clamp(-width, width) } else { 0.0 });
         }
+        let next = u + step;
+        // A root beyond an end is that end.
+        for (end, beyond) in [(bracket.0, next <= bracket.0), (bracket.1, next >= bracket.1)] {
+            let untried = end == low || end == high;
+            if beyond && untried && (at(end).0 > 0.0) == (rising == (end == bracket.0)) {
+                return (end, 0.0);
+            }
+        }
+        u = if next > low && next < high { next } else { 0.5 * (low + high) };
         last = step.abs();
     }
     (u, 0.0)

@@ -181,7 +181,7 @@
 //!
 //! * From scores: [`softmax`], [`log_sum_exp`], [`sigmoid`], [`mask`].
 //! * Distributions: [`Categorical`], [`Joint`], [`bayes`], [`gaussian`], [`MultivariateGaussian`],
-//!   [`distribution`] (statrs'), [`diffusion`].
+//!   [`distribution`], [`diffusion`].
 //! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`paired`], [`goodness`].
 //! * Drawing: [`random`], [`permutation`], [`alias`], [`gumbel`], [`transform`], [`sample`].
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].

@@ -42,12 +42,13 @@ pub(crate) fn exp_m1_less(s: f64) -> f64 {
     0.5 * s * s * rest
 }
 
-/// <var>a·ln(a/m) + m − a</var> for a, m > 0 with a − m = d: how far m is from a, 0 or more.
-pub(crate) fn deviance(a: f64, m: f64, d: f64) -> f64 {
-    let v = d / (a + m);
+/// <var>a·ln(a/m) + m − a</var> for a, m > 0 with a − m = d: how far m = n·x is from a, 0 or more.
+pub(crate) fn deviance(a: f64, n: f64, x: f64, d: f64) -> f64 {
+    let v = d / (a + n * x);
     if v.abs() > 0.3 {
-        let ratio = a / m;
-        let ln = if ratio > 0.0 && ratio.is_finite() { ratio.ln() } else { a.ln() - m.ln() };
+        let ratio = a / n / x; // n·x may be no float
+        let in_range = ratio > 0.0 && ratio.is_finite();
+        let ln = if in_range { ratio.ln() } else { a.ln() - n.ln() - x.ln() };
         return a * ln - d;
     }
     d * v + 2.0 * a * v * atanh_less(v)

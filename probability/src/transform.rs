@@ -67,13 +67,6 @@ impl Logits {
         Categorical::from_logits(&self.0).expect("logits that were checked")
     }
 
-    /// How far a sum of their probabilities may be off, as a share: four units in the last place of softmax, and for each
-    /// logit what rounding it has cost, |z|·ε/2, where ln p was rounded to z and where the common part is subtracted.
-    fn rounding(&self) -> f64 {
-        let p = self.distribution();
-        (4.0 + p.expectation(|i| self.0[i].abs())) * f64::EPSILON
-    }
-
     /// The tokens that are not excluded, by falling logit; the first of equals first.
     fn order(&self) -> Vec<usize> {
         let z = &self.0;
@@ -254,7 +247,7 @@ impl Transform for TopP {
         self.validate()?;
         let order = logits.order();
         let p = softmax(&order.iter().map(|&i| logits.0[i]).collect::<Vec<_>>());
-        let count = reaching(&p, self.0, logits.rounding());
+        let count = reaching(&p, self.0, &order, &logits);
         Ok(logits.keep(&order[..count]))
     }
 }
@@ -316,14 +309,19 @@ impl Transform for Typical {
         let mut order = logits.order();
         order.sort_by(|&i, &j| strangeness(i).total_cmp(&strangeness(j)));
         let ranked: Vec<f64> = order.iter().map(|&i| p.probability(i)).collect();
-        let count = reaching(&ranked, self.0, logits.rounding());
+        let count = reaching(&ranked, self.0, &order, &logits);
         Ok(logits.keep(&order[..count]))
     }
 }
 
-/// How many of the probabilities, in order, it takes to reach a sum, each right to the share `slack`: all, where
-/// rounding keeps them below it. A limit of 1 is reached by all alone.
-fn reaching(p: &[f64], goal: f64, slack: f64) -> usize {
+/// How many of the probabilities, in order, it takes to reach a sum, but for rounding. A limit of 1 is reached by all
+/// alone.
+///
+/// A sum is off by four units in the last place of softmax, and for each logit by what rounding it has cost, |z|·ε/2,
+/// where ln p was rounded to z and where the common part is subtracted.
+fn reaching(p: &[f64], goal: f64, order: &[usize], logits: &Logits) -> usize {
+    let sizes = p.iter().zip(order).map(|(p, &i)| p * logits.0[i].abs());
+    let slack = (4.0 + sizes.sum::<f64>()) * f64::EPSILON;
     let mut sums = cumulative(p.iter().copied());
     let reached = if goal < 1.0 { sums.position(|sum| reaches(sum, goal, slack)) } else { None };
     reached.map_or(p.len(), |last| last + 1)

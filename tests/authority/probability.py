@@ -224,6 +224,126 @@ for logits in [decoding, rng.normal(size=30) * 2]:
         p = torch.softmax(warper(ids, z.clone()), -1)[0]
         row(name, [logits, setting, history] if name == "repetition_penalty" else [logits, setting], p, HF)
 
+# --- Distributions over their whole range, by mpmath --------------------------------------------------------------------
+
+# Wide enough for logarithms of gamma functions of 10¹² that cancel.
+MP = "mpmath 1.3.0, 160 bits"
+
+
+def tail(ln_density, u, direction, width):
+    """The integral of a logarithmically concave density from u on: pieces, until they no longer count."""
+    total, height = mpmath.mpf(0), ln_density(u)
+    for _ in range(2000):
+        there = u + direction * width
+        part = abs(mpmath.quad(lambda t: mpmath.exp(ln_density(t) - height), [u, there], maxdegree=6, method="gauss-legendre"))
+        total, u = total + part, there
+        if part < total * mpmath.mpf(2) ** -80:
+            return total * mpmath.exp(height)
+        if ln_density(there - direction * width) - ln_density(there) < 1:
+            width *= mpmath.mpf("1.3")  # a long exponential, or flat
+    raise ArithmeticError("a tail without an end")
+
+
+def gamma_tails(a, x):
+    a, x = mpmath.mpf(a), mpmath.mpf(x)
+    ln_density = lambda u: a * u - mpmath.exp(u) - mpmath.loggamma(a)
+    return [tail(ln_density, mpmath.log(x), side, min(mpmath.mpf(1), 1 / mpmath.sqrt(a))) for side in (-1, 1)]
+
+
+def beta_tails(a, b, x, y=None):
+    a, b, x = mpmath.mpf(a), mpmath.mpf(b), mpmath.mpf(x)
+    y = 1 - x if y is None else y
+    ln_beta = mpmath.loggamma(a) + mpmath.loggamma(b) - mpmath.loggamma(a + b)
+    ln_density = lambda u: -a * mpmath.log1p(mpmath.exp(-u)) - b * mpmath.log1p(mpmath.exp(u)) - ln_beta
+    width = min(mpmath.mpf(1), mpmath.sqrt(1 / a + 1 / b))
+    return [tail(ln_density, mpmath.log(x / y), side, width) for side in (-1, 1)]
+
+
+def t_tail(nu, t):
+    nu, t = mpmath.mpf(nu), mpmath.mpf(t)
+    square = t * t / nu
+    return beta_tails(nu / 2, mpmath.mpf(1) / 2, 1 / (1 + square), square / (1 + square))[0] / 2
+
+
+def solved(log_of, u, p):
+    """Where ln F = ln p, in a variable in which F is logarithmically concave: there Newton's steps lead from anywhere."""
+    u, h = mpmath.mpf(u), mpmath.mpf(2) ** -50
+    for _ in range(60):
+        value = log_of(u) - mpmath.log(mpmath.mpf(p))
+        step = value * h / (log_of(u + h) - log_of(u))
+        u -= step
+        if abs(step) < mpmath.mpf(2) ** -62:
+            return u
+    raise ArithmeticError("no root")
+
+
+with mpmath.workprec(160):
+    for a, rate, x in [(80, 1e-5, 8e6), (0.01, 1, 1e-20), (0.5, 3, 1e-8), (2.5, 1, 40), (63, 1, 30), (300, 2, 100), (1e4, 1, 1.04e4), (1e8, 1, 0.9999e8), (1e12, 1, 1.000005e12), (1e-3, 1, 5)]:
+        scaled = mpmath.mpf(x) * mpmath.mpf(rate)
+        ln = (a - 1) * mpmath.log(scaled) - scaled - mpmath.loggamma(a) + mpmath.log(mpmath.mpf(rate))
+        row("gamma_tails", [a, rate, x], [mpmath.exp(ln), *gamma_tails(a, scaled)], MP)
+    for a, b, x in [(1e6, 1e6, 0.5), (1e8, 1e8, 0.5), (1e8, 1e8, 0.4999), (200, 2, 0.9), (2, 3, 1e-20), (0.01, 0.02, 0.3), (1e5, 0.5, 0.99999), (0.5, 1e10, 1e-9), (3, 1e6, 1e-5), (1e3, 1e7, 1.2e-4), (40, 60, 0.8), (1e12, 2e12, 0.3333331)]:
+        ln = (a - 1) * mpmath.log(mpmath.mpf(x)) + (b - 1) * mpmath.log1p(-mpmath.mpf(x)) - mpmath.loggamma(a) - mpmath.loggamma(b) + mpmath.loggamma(mpmath.mpf(a) + b)
+        row("beta_tails", [a, b, x], [mpmath.exp(ln), *beta_tails(a, b, x)], MP)
+    for nu, t in [(1e4, -1), (1e7, -1.9), (1e12, -7), (0.1, -50), (1, -1e8), (3, -0.001), (30, -12), (2.5e5, -35)]:
+        n, square = mpmath.mpf(nu), mpmath.mpf(t) ** 2
+        density = mpmath.exp(mpmath.loggamma((n + 1) / 2) - mpmath.loggamma(n / 2) - (n + 1) / 2 * mpmath.log1p(square / n)) / mpmath.sqrt(n * mpmath.pi)
+        row("students_t_tails", [nu, t], [density, t_tail(nu, t)], MP)
+    for a, p in [(0.1, 0.01), (0.5, 1e-6), (0.2, 0.01), (1, 0.9), (0.05, 0.3), (80, 1e-200), (1e6, 0.001), (1e10, 0.999)]:
+        z = math.sqrt(2) * float(mpmath.erfinv(2 * mpmath.mpf(p) - 1)) if p > 1e-100 else -30
+        start = math.log(a) + z / math.sqrt(a) if a >= 1 else (math.log(p) + math.lgamma(a + 1)) / a
+        u = solved(lambda u: mpmath.log(gamma_tails(a, mpmath.exp(u))[0]), start, p)
+        row("gamma_inverse", [a, p], mpmath.exp(u), MP)
+    odds = lambda u: 1 / (1 + mpmath.exp(-u))
+    for a, b, p, start in [(200, 2, 1e-170, -1.8), (200, 2, 1e-60, 0.0), (2, 3, 1e-40, -47), (0.1, 4, 0.01, -47), (1e5, 2e5, 0.3, -0.69), (0.5, 0.5, 0.001, -12)]:
+        u = solved(lambda u: mpmath.log(beta_tails(a, b, odds(u), 1 - odds(u))[0]), start, p)
+        row("beta_inverse", [a, b, p], odds(u), MP)
+    for nu, p, start in [(1, 1e-10, -3e9), (1e4, 0.1, -1.28), (1e7, 0.025, -1.96), (2e7, 0.025, -1.96), (1e12, 1e-9, -6), (0.3, 0.2, -10), (1e4, 0.05, -1.645), (10, 1e-100, -1e10)]:
+        u = solved(lambda v: mpmath.log(t_tail(nu, -mpmath.exp(v))), math.log(-start), p)
+        row("students_t_inverse", [nu, p], -mpmath.exp(u), MP)
+    for p, n, k in [(0.3, 10, 4), (1e-6, 10**9, 1100), (0.5, 10**6, 498000), (0.9, 1000, 870), (0.5, 10**12, 5 * 10**11 + 10**6), (0.1, 3, 0)]:
+        q = mpmath.mpf(p)
+        ln = mpmath.loggamma(n + 1) - mpmath.loggamma(k + 1) - mpmath.loggamma(n - k + 1) + k * mpmath.log(q) + (n - k) * mpmath.log1p(-q)
+        below, above = beta_tails(k + 1, n - k, q)
+        row("binomial_tails", [p, n, k], [mpmath.exp(ln), above, below], MP)
+    for mean, k in [(3.5, 4), (1e-3, 0), (1e6, 997000), (1e12, 10**12 + 3 * 10**6), (700, 400)]:
+        ln = k * mpmath.log(mpmath.mpf(mean)) - mean - mpmath.loggamma(k + 1)
+        below, above = gamma_tails(k + 1, mean)
+        row("poisson_tails", [mean, k], [mpmath.exp(ln), above, below], MP)
+    for z in [-37.5, -20, -8, -1e-3, 0.5]:
+        row("normal_below", [z], mpmath.erfc(-mpmath.mpf(z) / mpmath.sqrt(2)) / 2, MP)
+    for p in [1e-300, 1e-20, 0.2, 0.4999999, 0.5000001, 0.9999]:
+        z = solved(lambda z: mpmath.log(mpmath.erfc(-z / mpmath.sqrt(2)) / 2), -math.sqrt(-2 * math.log(p)) if p < 0.1 else 0.0, p)
+        row("gaussian_quantile", [p], z, MP)
+    # Entropies, in nats: −∫ p·ln p.
+    psi = lambda x: mpmath.digamma(mpmath.mpf(x))
+    for a in [0.1, 1, 3.5, 20, 1e4, 1e10]:
+        row("gamma_entropy", [a], a + mpmath.loggamma(a) + (1 - a) * psi(a), MP)
+    for a, b in [(0.3, 0.4), (2, 5), (1e5, 3), (1e8, 1e8)]:
+        row("beta_entropy", [a, b], mpmath.loggamma(a) + mpmath.loggamma(b) - mpmath.loggamma(a + b) - (a - 1) * psi(a) - (b - 1) * psi(b) + (a + b - 2) * psi(a + b), MP)
+    for nu in [0.5, 3, 30, 1e9]:
+        n = mpmath.mpf(nu)
+        row("students_t_entropy", [nu], (n + 1) / 2 * (psi((n + 1) / 2) - psi(n / 2)) + mpmath.log(n) / 2 + mpmath.log(mpmath.beta(n / 2, mpmath.mpf(1) / 2)), MP)
+    for mean in [0.2, 3.5, 400]:
+        masses = [(k, k * mpmath.log(mean) - mean - mpmath.loggamma(k + 1)) for k in range(int(mean + 60 * math.sqrt(mean) + 80))]
+        row("poisson_entropy", [mean], -mpmath.fsum(mpmath.exp(ln) * ln for _, ln in masses), MP)
+
+# --- Moments that lose their digits to a rounded mean, and large numbers ------------------------------------------------
+
+for x in [
+    [1e9 + d for d in (-1e-3, 1e-3, -1e-3, 1e-3, 0.0)],
+    [1.0, 1.0 + 2**-52],
+    [10000000.2] + [10000000.1, 10000000.3] * 500,  # NIST's NumAcc4
+    [1000000.2] + [1000000.1, 1000000.3] * 500,  # and NumAcc3
+    [1e15 + i % 7 for i in range(100)],
+    [1e-170, 3e-170, 7e-170],
+    [3e100, -1e100, 2e90],
+]:
+    exact_x = [mpmath.mpf(v) for v in x]
+    center = mpmath.fsum(exact_x) / len(x)
+    squares = mpmath.fsum((v - center) ** 2 for v in exact_x)
+    row("moments", [x], [center, squares / (len(x) - 1), mpmath.sqrt(squares / (len(x) - 1) / len(x))], "mpmath 1.3.0, 200 bits")
+
 target = pathlib.Path(__file__).with_suffix(".json")
 target.write_text("[\n" + ",\n".join(json.dumps(r) for r in rows) + "\n]\n")
 values = sum(len(r["expected"]) for r in rows)

@@ -70,6 +70,21 @@ def directory_of(run):
     return run / "model" if (run / "run.toml").exists() else run
 
 
+def loss_of(model, tokens):
+    """The mean loss in nats over a text, in windows of the context: whole ones together, then the rest."""
+    context, last = model.config.n_positions, len(tokens) - 1
+    whole = last // context * context
+    parts = [(tokens[:whole], tokens[1 : whole + 1], context)]
+    parts.append((tokens[whole:last], tokens[whole + 1 : last + 1], last - whole))
+    nats = 0.0
+    with torch.no_grad():
+        for given, target, length in parts:
+            if len(given) > 0:
+                logits = model(given.reshape(-1, length)).logits.flatten(0, 1)
+                nats += torch.nn.functional.cross_entropy(logits, target, reduction="sum").item()
+    return nats / last
+
+
 def compare(run, text):
     directory = directory_of(run)
     model = GPT2LMHeadModel.from_pretrained(directory, dtype=torch.float32).eval()
@@ -104,14 +119,9 @@ def compare(run, text):
         file.write(text)
         file.flush()
         measured = glassbox("evaluate", run, "--data", file.name)
-    nats = 0.0
-    with torch.no_grad():
-        for start in range(0, len(tokens) - 1, context):
-            window = torch.tensor(tokens[start : start + context + 1])
-            logits = model(window[None, :-1]).logits[0]
-            nats += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
     same("tokens measured", measured["tokens"], len(tokens) - 1)
-    within("loss, difference in nats", abs(measured["loss"] - nats / (len(tokens) - 1)), 1e-5)
+    loss = loss_of(model, torch.tensor(tokens))
+    within("loss, difference in nats", abs(measured["loss"] - loss), 1e-5)
 
 
 def compare_tokenizers(run, texts, unknown):
@@ -191,14 +201,8 @@ def compare_configurations(directory):
         if found.returncode != 0:
             sys.exit(f"{name}: {found.stderr.decode()}")
         ids_of = torch.tensor([vocabulary[c] for c in said])
-        context, nats = config.n_positions, 0.0
-        with torch.no_grad():
-            for start in range(0, len(ids_of) - 1, context):
-                window = ids_of[start : start + context + 1]
-                logits = model(window[None, :-1]).logits[0]
-                nats += torch.nn.functional.cross_entropy(logits, window[1:], reduction="sum").item()
         loss = json.loads(found.stdout)["loss"]
-        within(f"{name}: loss", abs(loss - nats / (len(ids_of) - 1)), 1e-5)
+        within(f"{name}: loss", abs(loss - loss_of(model, ids_of)), 1e-5)
 
 
 def write_tokenizer(directory, vocabulary):
@@ -209,6 +213,7 @@ def write_tokenizer(directory, vocabulary):
 
 
 def main():
+    torch.set_num_threads(1)
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     if len(sys.argv) > 1:
@@ -241,11 +246,11 @@ def main():
             compare_tokenizers(run, TEXTS, UNKNOWN if "bytes" not in name else None)
         print("one letter")
         letter = directory / "letter.txt"
-        letter.write_text("a" * 500)
+        letter.write_text("a" * 2000)
         run = directory / "letter"
         glassbox("train", "--data", letter, "--out", run, "--steps", 3, *sizes, "--tokenizer", "chars")
         compare(run, "a" * 200)
-        compare_tokenizers(run, ["a", "aaaa"], UNKNOWN)
+        compare_tokenizers(run, ["a", "aaaa"], UNKNOWN.replace("G", "a").replace("r", "a"))
         print("configurations of transformers")
         compare_configurations(directory / "configurations")
     print("opens in Hugging Face transformers, with the same results")

@@ -14,6 +14,7 @@ pub mod exact;
 pub mod golden;
 pub mod law;
 pub mod models;
+pub mod readme;
 pub mod registry;
 pub mod sources;
 pub mod tolerance;

@@ -13,6 +13,7 @@ pub use about::{About, Difference};
 use crate::diagnose::{is_sound, place};
 use crate::disk::{read_bounded, write_atomically};
 use crate::files::{CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized};
+use crate::printable::printable;
 use crate::{Trainer, TrainingConfig};
 use calculus::Parameter;
 use linalg::Real;
@@ -187,7 +188,7 @@ fn bytes(path: &Path, numbers: usize) -> Result<Vec<u8>, CheckpointError> {
 }
 
 fn foreign(path: &Path, reason: impl ToString) -> CheckpointError {
-    CheckpointError::Foreign { path: path.to_owned(), reason: reason.to_string() }
+    CheckpointError::Foreign { path: path.to_owned(), reason: printable(&reason.to_string()) }
 }
 
 /// A file's tensors, and what it says.

@@ -1,5 +1,6 @@
 //! The sizes of a GPT-2, and Hugging Face's `config.json`.
 
+use crate::printable::printable;
 use linalg::Shape;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -371,7 +372,7 @@ pub fn is_vector(parameter: &str) -> bool {
 
 /// A value as it stands in the file, but not all of a long one.
 pub(crate) fn shortened(value: &Value) -> String {
-    let text = value.to_string();
+    let text = printable(&value.to_string());
     if text.chars().count() > 60 { text.chars().take(57).collect::<String>() + "…" } else { text }
 }
 

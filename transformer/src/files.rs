@@ -10,6 +10,7 @@
 use crate::config::{ConfigError, Gpt2Config, is_vector};
 use crate::disk::reason;
 use crate::memory::{self, MemoryError};
+use crate::printable::printable;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::words;
 use linalg::{Real, Shape};
@@ -342,8 +343,10 @@ struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, FileError> {
-        let format =
-            |e: SafeTensorError| FileError::Format { path: path.to_owned(), reason: e.to_string() };
+        let format = |e: SafeTensorError| FileError::Format {
+            path: path.to_owned(),
+            reason: printable(&e.to_string()),
+        };
         let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
         let saved = header.metadata().as_ref().and_then(|about| about.get(CHECKSUM).cloned());
@@ -351,7 +354,8 @@ impl<'a> Tensors<'a> {
         for (name, tensor) in tensors.tensors() {
             let plain = name.strip_prefix(PREFIX).unwrap_or(&name).to_owned();
             if named.insert(plain, tensor).is_some() {
-                let reason = format!("tensor {name} is there with and without {PREFIX}");
+                let reason =
+                    printable(&format!("tensor {name} is there with and without {PREFIX}"));
                 return Err(FileError::Tensors { path: path.to_owned(), reason });
             }
         }
@@ -360,7 +364,7 @@ impl<'a> Tensors<'a> {
     }
 
     fn error<R>(&self, reason: String) -> Result<R, FileError> {
-        Err(FileError::Tensors { path: self.path.to_owned(), reason })
+        Err(FileError::Tensors { path: self.path.to_owned(), reason: printable(&reason) })
     }
 
     fn foreign_type<R>(&self, name: &str, tensor: &TensorView<'_>) -> Result<R, FileError> {
@@ -392,13 +396,15 @@ impl<'a> Tensors<'a> {
         let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
         self.hash.update(tensor.data());
         for (i, x) in elements.enumerate() {
-            if finite && !x.is_finite() {
-                return self.error(format!(
-                    "tensor {name} holds {x} at element {i}: these weights are broken; take an \
-                     earlier checkpoint"
-                ));
+            let own = T::from_f64(x);
+            if finite && !own.to_f64().is_finite() {
+                let why = match x.is_finite() {
+                    true => "more than the scalar that it is read as can hold",
+                    false => "these weights are broken; take an earlier checkpoint",
+                };
+                return self.error(format!("tensor {name} holds {x:?} at element {i}: {why}"));
             }
-            into.push(T::from_f64(x));
+            into.push(own);
         }
         Ok(())
     }

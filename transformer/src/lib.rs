@@ -113,6 +113,7 @@ mod layers;
 pub mod memory;
 mod model;
 pub mod precision;
+mod printable;
 pub mod profile;
 pub mod stories;
 mod streams;

@@ -186,7 +186,7 @@ impl Tokenizer {
         let json: Value = serde_json::from_str(text).map_err(|e| foreign(e.to_string()))?;
         let model = &json["model"];
         if model["type"] != "BPE" {
-            return Err(foreign(format!("its model is {}", model["type"])));
+            return Err(foreign(format!("its model is {}", shortened(&model["type"]))));
         }
         let bytes = json["pre_tokenizer"]["type"] == "ByteLevel";
         if let Some(setting) = unsupported(&json, bytes) {
@@ -207,7 +207,7 @@ impl Tokenizer {
             let place = id.as_u64().and_then(|t| characters.get_mut(usize::try_from(t).ok()?));
             match place {
                 Some(place @ None) => *place = Some(character),
-                _ => return Err(foreign(format!("token {name:?} has number {id}"))),
+                _ => return Err(foreign(format!("token {name:?} has number {}", shortened(id)))),
             }
         }
         let characters: Vec<char> = characters.into_iter().flatten().collect();

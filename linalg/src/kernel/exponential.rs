@@ -66,17 +66,7 @@ pub(crate) fn tanh(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
-    let z = x * x;
-    let odd = [
-        1.283_791_7e-1,
-        -3.761_262_6e-1,
-        1.128_358_54e-1,
-        -2.685_381_3e-2,
-        5.188_327_7e-3,
-        -8.010_193_7e-4,
-        7.853_861_5e-5,
-    ];
-    let small = x.mul_add(polynomial(z, odd), x);
+    let small = erf_near_zero(x);
     let b = if a > 4.0 { 4.0 } else { a };
     let complementary = [
         9.862_918e-1,
@@ -94,19 +84,37 @@ pub(crate) fn erf(x: f32) -> f32 {
     if a < 1.0 { small } else { large }
 }
 
-/// erfc x = 1 − erf x, within 6 + x² units in the last place where it is no subnormal number.
+/// erf x for |x| < 1: an odd polynomial.
+#[inline(always)]
+fn erf_near_zero(x: f32) -> f32 {
+    let odd = [
+        1.283_791_7e-1,
+        -3.761_262_6e-1,
+        1.128_358_54e-1,
+        -2.685_381_3e-2,
+        5.188_327_7e-3,
+        -8.010_193_7e-4,
+        7.853_861_5e-5,
+    ];
+    x.mul_add(polynomial(x * x, odd), x)
+}
+
+/// erfc x = 1 − erf x, within 6 + x² units in the last place where it is no subnormal number; within 2 for x ≤ 0.
 ///
-/// For x > ½ <var>e^(−x²)·t·P(t)</var> with <var>t = 1/(1 + 0.7·x)</var>: P was fitted to the scaled complementary error
-/// function on ½ … 10.2 by weighted least squares until the largest relative error was least, 3·10⁻⁸; its evaluation, eˣ and two products add up to 6 units. The rounding of x²,
-/// half a unit, is multiplied by x² in the exponential.
+/// For |x| > ½ <var>erfc |x| = e^(−x²)·t·P(t)</var> with <var>t = 1/(1 + 0.7·|x|)</var>: P was fitted to the scaled
+/// complementary error function on ½ … 10.2 by weighted least squares until the largest relative error was least,
+/// 3·10⁻⁸; its evaluation, eˣ and two products add up to 6 units. The rounding of x², half a unit, is multiplied by x²
+/// in the exponential.
 #[inline(always)]
 pub(crate) fn erfc(x: f32) -> f32 {
-    // Beyond 10.2 the result is 0; e^(−x²) sees to that.
-    let b = if x > 10.2 { 10.2 } else { x };
+    let a = x.abs();
+    // Beyond 10.2 the result is 0 or 2; e^(−x²) sees to that.
+    let b = if a > 10.2 { 10.2 } else { a };
     let t = 1.0 / b.mul_add(0.7, 1.0);
-    let scaled = polynomial(t, COMPLEMENTARY);
-    let tail = exp((-x) * x) * (t * scaled);
-    if x > 0.5 { tail } else { 1.0 - erf(x) }
+    // Written as the derivative writes it, so that both take one exponential.
+    let tail = exp((-x) * x) * (t * polynomial(t, COMPLEMENTARY));
+    let far = if x > 0.0 { tail } else { 2.0 - tail };
+    if a > 0.5 { far } else { 1.0 - erf_near_zero(x) }
 }
 
 /// Of t in `erfc`.

@@ -162,6 +162,12 @@ impl StudentsT {
         (x - self.location) / self.scale
     }
 
+    /// Whether the Gaussian is the same to the last digit: densities differ by the share t⁴/4ν, and beyond |t| = 40 there
+    /// is nothing left.
+    fn is_gaussian(&self) -> bool {
+        self.freedom >= 1e30
+    }
+
     /// ln √(1 + t²/ν), where t² may overflow.
     fn ln_root(&self, t: f64) -> f64 {
         let root = t.abs() / self.freedom.sqrt();
@@ -172,7 +178,7 @@ impl StudentsT {
     /// formula leaves.
     fn ln_peak(&self) -> f64 {
         let (half, more) = (0.5 * self.freedom, 0.5 * self.freedom + 0.5);
-        stirling(more) - stirling(half) - deviance(half, more, -0.5) - LN_ROOT_TAU
+        stirling(more) - stirling(half) - deviance(half, 1.0, more, -0.5) - LN_ROOT_TAU
     }
 
     /// ln P(T > √ν·r) + ν·ln r, which for r above 10¹⁰⁰ is a constant: the tail is a power.
@@ -182,20 +188,21 @@ impl StudentsT {
 
     /// P(T > t) for t ≥ 0, as half of P(|T| > t).
     fn beyond(&self, t: f64) -> f64 {
-        if self.freedom.is_infinite() {
+        if self.is_gaussian() {
             return standard_below(-t);
         }
         let root = t / self.freedom.sqrt();
         if root > FAR {
             return (self.ln_power_tail() - self.freedom * root.ln()).exp();
         }
-        let odds = if root < 1.0 / FAR { 0.0 } else { t * (t / self.freedom) };
-        0.5 * beta_tails(self.freedom / 2.0, 0.5, Share::of_odds(1.0 / odds)).lower()
+        // Of ν/(ν + t²).
+        let at = Share::of_odds(t * (t / self.freedom)).mirrored();
+        0.5 * beta_tails(self.freedom / 2.0, 0.5, at).lower()
     }
 
     /// The t with P(T > t) = p < ½.
     fn size(&self, p: f64) -> f64 {
-        if self.freedom.is_infinite() {
+        if self.is_gaussian() {
             return -standard_quantile(p);
         }
         let half = 0.5 * self.freedom;
@@ -220,7 +227,7 @@ impl Density for StudentsT {
 
     fn ln_density(&self, x: f64) -> f64 {
         let t = self.standard(x);
-        if self.freedom.is_infinite() {
+        if self.is_gaussian() {
             return -0.5 * t * t - LN_ROOT_TAU - self.scale.ln();
         }
         self.ln_peak() - (self.freedom + 1.0) * self.ln_root(t) - self.scale.ln()
@@ -251,7 +258,7 @@ impl Distribution<f64> for StudentsT {
     }
 
     fn entropy(&self) -> Option<f64> {
-        if self.freedom.is_infinite() {
+        if self.is_gaussian() {
             return Some(0.5 + LN_ROOT_TAU + self.scale.ln());
         }
         let (a, c) = (0.5 * self.freedom, 0.5 * self.freedom + 0.5);

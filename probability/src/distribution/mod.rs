@@ -39,6 +39,7 @@
 
 mod beta;
 mod gamma;
+mod normal;
 mod scaled;
 mod whole;
 
@@ -47,7 +48,8 @@ use crate::random::Random;
 
 pub use beta::{Beta, StudentsT};
 pub use gamma::{ChiSquared, Gamma};
-pub use scaled::{Exp, Gumbel, Laplace, LogNormal, Normal, Uniform};
+pub use normal::{LogNormal, Normal};
+pub use scaled::{Exp, Gumbel, Laplace, Uniform};
 pub use statrs::distribution::BinomialError as BernoulliError;
 pub use statrs::distribution::{
     BetaError, BinomialError, ExpError, GammaError, GeometricError, GumbelError, InverseCdfError,

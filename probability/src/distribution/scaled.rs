@@ -1,184 +1,16 @@
 //! Distributions with a closed form: one shape, moved and stretched.
 
 use super::{Density, Distribution, Mode, continuous};
-use super::{ExpError, GumbelError, LaplaceError, LogNormalError, NormalError, UniformError};
-use crate::gaussian::{standard_below, standard_quantile};
+use super::{ExpError, GumbelError, LaplaceError, UniformError};
 use crate::incomplete::Side;
-use crate::special::LN_ROOT_TAU;
 use std::f64::consts::{LN_2, PI};
 
 /// Euler's constant: the mean of a standard Gumbel number.
 const EULER: f64 = 0.577_215_664_901_532_9;
 
-fn positive(x: f64) -> bool {
+/// What a scale or a rate may be.
+pub(super) fn positive(x: f64) -> bool {
     x > 0.0 && x.is_finite()
-}
-
-/// The Gaussian. [`Gaussian`](crate::gaussian::Gaussian) can be differentiated.
-///
-/// Formula: <var>p(x) = e^(−(x − µ)²/2σ²)/(σ·√2π)</var>.
-///
-/// ```
-/// use probability::distribution::{ContinuousCDF, Normal};
-/// assert!((Normal::new(100.0, 15.0)?.cdf(130.0) - 0.9772498680518208).abs() < 1e-15);
-/// # Ok::<(), probability::distribution::NormalError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normal {
-    mean: f64,
-    deviation: f64,
-}
-
-impl Normal {
-    /// With mean µ and standard deviation σ.
-    ///
-    /// # Errors
-    /// A mean that is not finite; a deviation that is not finite and above 0.
-    pub fn new(mean: f64, std_dev: f64) -> Result<Self, NormalError> {
-        if !mean.is_finite() {
-            return Err(NormalError::MeanInvalid);
-        }
-        if positive(std_dev) {
-            Ok(Normal { mean, deviation: std_dev })
-        } else {
-            Err(NormalError::StandardDeviationInvalid)
-        }
-    }
-
-    /// With mean 0 and standard deviation 1.
-    pub fn standard() -> Self {
-        Normal { mean: 0.0, deviation: 1.0 }
-    }
-}
-
-impl Density for Normal {
-    fn range(&self) -> (f64, f64) {
-        (f64::NEG_INFINITY, f64::INFINITY)
-    }
-
-    fn ln_density(&self, x: f64) -> f64 {
-        let z = (x - self.mean) / self.deviation;
-        -0.5 * z * z - LN_ROOT_TAU - self.deviation.ln()
-    }
-
-    fn share(&self, side: Side, x: f64) -> f64 {
-        let z = (x - self.mean) / self.deviation;
-        standard_below(if side == Side::Lower { z } else { -z })
-    }
-
-    fn quantile(&self, side: Side, p: f64) -> f64 {
-        let z = standard_quantile(p);
-        self.mean + self.deviation * if side == Side::Lower { z } else { -z }
-    }
-}
-
-impl Distribution<f64> for Normal {
-    fn mean(&self) -> Option<f64> {
-        Some(self.mean)
-    }
-
-    fn variance(&self) -> Option<f64> {
-        Some(self.deviation * self.deviation)
-    }
-
-    fn std_dev(&self) -> Option<f64> {
-        Some(self.deviation)
-    }
-
-    fn entropy(&self) -> Option<f64> {
-        Some(0.5 + LN_ROOT_TAU + self.deviation.ln())
-    }
-
-    fn skewness(&self) -> Option<f64> {
-        Some(0.0)
-    }
-}
-
-impl Mode<Option<f64>> for Normal {
-    fn mode(&self) -> Option<f64> {
-        Some(self.mean)
-    }
-}
-
-/// A number whose logarithm is normal.
-///
-/// ```
-/// use probability::distribution::{ContinuousCDF, LogNormal};
-/// assert_eq!(LogNormal::new(0.0, 2.0)?.cdf(1.0), 0.5);
-/// # Ok::<(), probability::distribution::LogNormalError>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LogNormal {
-    logarithm: Normal,
-}
-
-impl LogNormal {
-    /// With mean µ and standard deviation σ of the logarithm.
-    ///
-    /// # Errors
-    /// A location that is not finite; a scale that is not finite and above 0.
-    pub fn new(location: f64, scale: f64) -> Result<Self, LogNormalError> {
-        match Normal::new(location, scale) {
-            Ok(logarithm) => Ok(LogNormal { logarithm }),
-            Err(NormalError::MeanInvalid) => Err(LogNormalError::LocationInvalid),
-            Err(_) => Err(LogNormalError::ScaleInvalid),
-        }
-    }
-
-    /// µ.
-    pub fn location(&self) -> f64 {
-        self.logarithm.mean
-    }
-
-    /// σ.
-    pub fn scale(&self) -> f64 {
-        self.logarithm.deviation
-    }
-}
-
-impl Density for LogNormal {
-    fn range(&self) -> (f64, f64) {
-        (0.0, f64::INFINITY)
-    }
-
-    fn ln_density(&self, x: f64) -> f64 {
-        if x == 0.0 { f64::NEG_INFINITY } else { self.logarithm.ln_density(x.ln()) - x.ln() }
-    }
-
-    fn share(&self, side: Side, x: f64) -> f64 {
-        self.logarithm.share(side, x.ln())
-    }
-
-    fn quantile(&self, side: Side, p: f64) -> f64 {
-        self.logarithm.quantile(side, p).exp()
-    }
-}
-
-impl Distribution<f64> for LogNormal {
-    fn mean(&self) -> Option<f64> {
-        Some((self.location() + 0.5 * self.scale() * self.scale()).exp())
-    }
-
-    fn variance(&self) -> Option<f64> {
-        let square = self.scale() * self.scale();
-        // e^(2µ + s)·(e^s − 1), in which a factor may overflow.
-        Some((2.0 * self.location() + 2.0 * square + (-(-square).exp_m1()).ln()).exp())
-    }
-
-    fn entropy(&self) -> Option<f64> {
-        self.logarithm.entropy().map(|entropy| entropy + self.location())
-    }
-
-    fn skewness(&self) -> Option<f64> {
-        let square = self.scale() * self.scale();
-        Some((square.exp() + 2.0) * square.exp_m1().sqrt())
-    }
-}
-
-impl Mode<Option<f64>> for LogNormal {
-    fn mode(&self) -> Option<f64> {
-        Some((self.location() - self.scale() * self.scale()).exp())
-    }
 }
 
 /// Equal density between two numbers.
@@ -521,4 +353,4 @@ impl Mode<f64> for Gumbel {
     }
 }
 
-continuous!(Normal LogNormal Uniform Exp Laplace Gumbel);
+continuous!(Uniform Exp Laplace Gumbel);

@@ -39,7 +39,8 @@ fn quantile(of: &impl Masses, p: f64) -> u64 {
         } else if p <= 0.5 {
             reaches(of.share(Side::Lower, k), p, SLACK)
         } else {
-            reaches(1.0 - p, of.share(Side::Upper, k), SLACK)
+            // p itself was rounded, by a quarter of ε.
+            reaches(1.0 - p + 0.5 * f64::EPSILON, of.share(Side::Upper, k), SLACK)
         }
     };
     if !(p > 0.0) || reached(least) {

@@ -33,7 +33,7 @@ proptest! {
     /// What a plain softmax in f32 leaves is a distribution, in f32 and widened; what is off by twice the tolerance is
     /// none.
     #[test]
-    fn a_softmax_in_single_precision_is_a_distribution(z in prop::collection::vec(-30.0..30.0_f32, 1..2000)) {
+    fn a_softmax_in_single_precision_is_a_distribution(z in prop::collection::vec(-30.0..30.0_f32, 1..300)) {
         let most = z.iter().copied().fold(f32::MIN, f32::max);
         let mut p: Vec<f32> = z.iter().map(|z| (z - most).exp()).collect();
         let share = 1.0 / p.iter().sum::<f32>();
@@ -220,7 +220,9 @@ proptest! {
         b in -9.0..9.0_f64,
     ) {
         // A variance that is all rounding gives any correlation.
-        prop_assume!(joint.x().variance(|i| f[i]) > 1.0 && joint.y().variance(|j| g[j]) > 1.0);
+        if joint.x().variance(|i| f[i]) <= 1.0 || joint.y().variance(|j| g[j]) <= 1.0 {
+            return Ok(()); // a third of all tables: too many to be drawn anew
+        }
         let r = joint.correlation(|i| f[i], |j| g[j]).unwrap();
         prop_assert!(r.abs() <= 1.0 + 1e-10);
         close(joint.correlation(|i| a * f[i] + b, |j| g[j]).unwrap(), r, 1e-9);

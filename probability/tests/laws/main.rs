@@ -4,10 +4,12 @@
 //! comes from: ε for each operation on the way, times the size of what was summed.
 
 mod categorical;
+mod distributions;
 mod gaussian;
 mod hard_floats;
 mod moments;
 mod normalisation;
+mod rounding;
 mod sampling;
 mod softmax;
 mod statistics;

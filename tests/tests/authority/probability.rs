@@ -2,7 +2,7 @@
 //! table.
 
 use linalg::{Matrix, Real, matrix};
-use probability::distribution::{Continuous, ContinuousCDF, Discrete, DiscreteCDF};
+use probability::distribution::{Continuous, ContinuousCDF, Discrete, DiscreteCDF, Distribution};
 use probability::gaussian::Gaussian;
 use probability::initialise::Initialiser;
 use probability::log_sum_exp::log_sum_exp;
@@ -204,6 +204,52 @@ fn ours(entry: &Entry) -> Option<Vec<f64>> {
         "gumbel" => {
             let d = distribution::Gumbel::new(0.0, 1.0).unwrap();
             vec![d.pdf(at(0)), d.cdf(at(0))]
+        }
+        "gamma_tails" => {
+            let d = distribution::Gamma::new(at(0), at(1)).unwrap();
+            vec![d.pdf(at(2)), d.cdf(at(2)), d.sf(at(2))]
+        }
+        "beta_tails" => {
+            let d = distribution::Beta::new(at(0), at(1)).unwrap();
+            vec![d.pdf(at(2)), d.cdf(at(2)), d.sf(at(2))]
+        }
+        "students_t_tails" => {
+            let d = distribution::StudentsT::new(0.0, 1.0, at(0)).unwrap();
+            vec![d.pdf(at(1)), d.cdf(at(1))]
+        }
+        "binomial_tails" => {
+            let d = distribution::Binomial::new(at(0), at(1) as u64).unwrap();
+            let k = at(2) as u64;
+            vec![d.pmf(k), d.cdf(k), d.sf(k)]
+        }
+        "poisson_tails" => {
+            let d = distribution::Poisson::new(at(0)).unwrap();
+            let k = at(1) as u64;
+            vec![d.pmf(k), d.cdf(k), d.sf(k)]
+        }
+        "normal_below" => vec![distribution::Normal::standard().cdf(at(0))],
+        "gamma_inverse" => vec![distribution::Gamma::new(at(0), 1.0).unwrap().inverse_cdf(at(1))],
+        "beta_inverse" => vec![distribution::Beta::new(at(0), at(1)).unwrap().inverse_cdf(at(2))],
+        "students_t_inverse" => {
+            vec![distribution::StudentsT::new(0.0, 1.0, at(0)).unwrap().inverse_cdf(at(1))]
+        }
+        "gamma_entropy" => {
+            vec![distribution::Gamma::new(at(0), 1.0).unwrap().entropy().unwrap()]
+        }
+        "beta_entropy" => {
+            vec![distribution::Beta::new(at(0), at(1)).unwrap().entropy().unwrap()]
+        }
+        "students_t_entropy" => {
+            vec![distribution::StudentsT::new(0.0, 1.0, at(0)).unwrap().entropy().unwrap()]
+        }
+        "poisson_entropy" => vec![distribution::Poisson::new(at(0)).unwrap().entropy().unwrap()],
+        "moments" => {
+            let running: Running<f64> = x(0).iter().copied().collect();
+            let (two, one) = (moments::sample_variance(x(0)).unwrap(), running.sample_variance());
+            // Two passes and one are held to the same reference.
+            assert!(relative_error(two, entry.expected[1]) < 1e-14, "{:?}", entry.inputs);
+            assert_eq!(moments::mean(x(0)), running.mean());
+            vec![running.mean().unwrap(), one.unwrap(), running.standard_error().unwrap()]
         }
         "posterior" => {
             let prior = Categorical::from_probabilities(x(0)).unwrap();

@@ -2,6 +2,7 @@
 //! finds nothing.
 
 use tests::models::training;
+use tests::readme::stated;
 use transformer::check::initialised;
 use transformer::config::Activation;
 use transformer::diagnose::{Recipe, State, examination};
@@ -50,7 +51,7 @@ fn corpus(length: usize) -> (Corpus, usize) {
 #[test]
 fn twenty_healthy_runs_without_a_false_alarm() {
     let mut alarms = vec![];
-    for i in 0..20 {
+    for i in 0..stated("accuses | none of ") {
         let config = config(i);
         let (corpus, vocabulary) = corpus(config.context);
         let model = config.model(vocabulary).expect("valid sizes");

@@ -1,5 +1,14 @@
-//! Whether `check` and `diagnose` can be trusted.
+//! Whether `check`, `diagnose` and the documents can be trusted: mistakes that must be caught, healthy runs that must
+//! not be accused, limits of stability that must hold, hostile files, numbers in README.md.
+
+mod differences;
+mod faults;
+mod fuzz;
 mod healthy;
+mod mutants;
 mod rates;
+mod readme;
 mod slow_but_healthy;
+mod stability;
+mod watching;
 mod zoo;

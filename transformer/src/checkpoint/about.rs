@@ -1,6 +1,7 @@
 //! What a state says of itself: its version, its steps, and what they were trained with.
 
 use crate::TrainingConfig;
+use crate::printable::printable;
 use linalg::Vectors;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +30,8 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Difference { setting, saved, now } = self;
-        write!(f, "{setting} was {saved} when the state was saved, and is {now} now")
+        let said = format!("{setting} was {saved} when the state was saved, and is {now} now");
+        f.write_str(&printable(&said))
     }
 }
 

@@ -196,7 +196,7 @@ impl<S: Subject> Case<'_, S> {
                 // with come first, the largest before the others.
                 let adam = matches!(self.recipe.descent, Descent::Adam { .. });
                 let usual = [1e-2, 1e-3].map(|usual| usual / rate);
-                let usual = usual.into_iter().filter(|f| adam && *f <= 0.1 && *f > first);
+                let usual = usual.into_iter().filter(|f| adam && *f <= 0.1);
                 let less = [1.0, 1e-1, 1e-2, 1e-3].map(|f| first * f);
                 usual.chain(less).map(|f| Cure::Rate(round(f))).collect()
             }

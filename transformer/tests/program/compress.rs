@@ -195,7 +195,10 @@ fn shakespeare_is_smaller_than_xz_makes_it() {
     fs::write(place.path("text"), validation).unwrap();
     let whole = whole.display().to_string();
     let train = ["train", "--preset", "shakespeare-cpu", "--data", &whole, "--out", "@run"];
-    assert!(place.run(&train).status.success());
+    let trained = place.run(&[&train[..], &["--json"]].concat());
+    assert!(trained.status.success());
+    let trained: serde_json::Value = serde_json::from_slice(&trained.stdout).unwrap();
+    let loss = trained["validation_loss"].as_f64().unwrap();
     let done =
         place.run(&["compress", "@run", "@text", "--out", "@file", "--threads", "1", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
@@ -208,4 +211,25 @@ fn shakespeare_is_smaller_than_xz_makes_it() {
     let back = place.run(&["decompress", "@run", "@file", "--out", "@back", "--threads", "2"]);
     assert!(back.status.success());
     assert_eq!(fs::read(place.path("back")).unwrap(), validation);
+    // README's rows. Other vectors than those that they were measured with round otherwise.
+    let readme = include_str!("../../../README.md");
+    let model = fs::metadata(place.path("run/model/model.safetensors")).unwrap().len();
+    assert!(
+        readme.contains(&format!("has {} more", thousands(model))),
+        "the model has {model} bytes"
+    );
+    println!("loss {loss}, {} bytes", file.len());
+    if linalg::Vectors::in_use() == linalg::Vectors::Avx512 {
+        assert!(readme.contains(&format!("and {loss:.3} nats, seeds 1, 2, 3 and 1337")), "{loss}");
+        let size = thousands(file.len() as u64);
+        assert!(readme.contains(&format!("| {size} bytes, ")), "{size} bytes");
+    }
+}
+
+/// 37729 as "37,729".
+fn thousands(n: u64) -> String {
+    match n {
+        0..1000 => n.to_string(),
+        _ => format!("{},{:03}", thousands(n / 1000), n % 1000),
+    }
 }

@@ -98,7 +98,10 @@ fn results_that_are_not_finite_are_said_to_be() {
     let at = place.run(&["explain", "model", "--text", "abcde", "--at", "loss[0]"]);
     assert_eq!(at.status.code(), Some(1));
     says(&stderr(&at), &[diagnose]);
-    place.refused(&["generate", "model", "--prompt", "ab"]);
+    // The prompt is there before the first prediction.
+    let written = place.run(&["generate", "model", "--prompt", "ab"]);
+    assert_eq!(written.status.code(), Some(1), "{}", stderr(&written));
+    says(&stderr(&written), &["NaN", "not finite"]);
     place.refused(&["compress", "model", "letters.txt", "--out", "c"]);
     // A model that is well says nothing of the kind.
     model(&place, &config, 1.0);
@@ -126,7 +129,7 @@ fn tokens_that_move_a_weight_are_named() {
     says(&bias, &["token 4 \"e\"", "token 9 \"e\""]);
     // Of a value, the terms are features.
     let value = place.fine(&["explain", "model", "--text", "abcde", "--at", "block.0.norm_1[2,1]"]);
-    assert!(!value.contains("token "), "{value}");
+    assert!(!value.contains("token 1 \""), "{value}");
 }
 
 /// The room is that of the whole page.

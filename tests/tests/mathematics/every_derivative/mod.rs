@@ -271,6 +271,54 @@ fn every_case_calls_what_it_covers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// At zeros, ones and ties, which drawn numbers never hit and where branches meet: where the function itself has one
+/// slope (its differences to the left and to the right agree), that is its derivative. Forward, reverse and Taylor agree on
+/// a wrong one, as for a smooth function that is written through |x|.
+#[test]
+fn where_branches_meet_the_slope_is_the_functions_own() {
+    let places: [[f64; N]; 7] = [
+        [0.0; N],
+        [-0.0; N],
+        [1.0; N],
+        [-1.0; N],
+        [0.5; N],
+        std::array::from_fn(|i| (i % 2) as f64),
+        std::array::from_fn(|i| (i % 3) as f64 * 0.5),
+    ];
+    let directions: [[f64; N]; 3] = [
+        [1.0; N],
+        std::array::from_fn(|i| (i as f64 * 1.3).cos()),
+        std::array::from_fn(|i| (i as f64 * 0.9).sin() - 0.3),
+    ];
+    let all = [linalg::cases(), probability::cases(), calculus::cases(), infotheory::cases()];
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for case in all.iter().flatten() {
+        for (x, v) in places.iter().flat_map(|x| directions.iter().map(move |v| (x, v))) {
+            // A case may not be made for such a place: a list of zeros is no distribution.
+            let at = |h: f64| {
+                let moved: Vec<f64> = x.iter().zip(v).map(|(x, v)| x + h * v).collect();
+                std::panic::catch_unwind(|| (case.plain)(&moved)).ok().filter(|y| y.is_finite())
+            };
+            const H: f64 = 1e-6;
+            let (Some(here), Some(right), Some(left)) = (at(0.0), at(H), at(-H)) else { continue };
+            let (left, right) = ((here - left) / H, (right - here) / H);
+            // One-sided differences of a smooth function differ by H·f″, and by rounding: ε·f/H.
+            let size = 1.0 + left.abs() + here.abs();
+            if (left - right).abs() > 1e-4 * size {
+                continue;
+            }
+            let exactly = |x: &[f64]| x.iter().map(|&x| Bounded::exact(x)).collect::<Vec<_>>();
+            let found = directional_derivative(case.dual, &exactly(x), &exactly(v)).value;
+            compared += 1;
+            if !((found - 0.5 * (left + right)).abs() <= 2e-4 * size) {
+                wrong.push(format!("{} at {x:?} along {v:?}: {found}, not {left}", case.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(compared > 1000, "{compared}");
+}
+
 /// At a zero that drawn numbers never hit: a factor of 0 leaves the other factor as its slope.
 #[test]
 fn where_a_factor_is_zero_its_slope_is_not() {

@@ -14,6 +14,7 @@ use linalg::{Matrix, Primitive};
 use tests::alone::{Alone, Shared};
 use tests::draw;
 use tests::law::Case;
+use tests::readme::stated;
 use tests::tolerance::MISTAKE;
 
 /// A primitive with the forward of another and the vjp that stands here; with a second type, the
@@ -134,6 +135,7 @@ fn every_mistake_is_caught() {
     distributions::mutants(&mut table);
     attention::mutants(&mut table);
     whole::mutants(&mut table);
+    assert!(table.caught > stated("backward rules that the laws catch | all of more than "));
     println!("{} mistakes caught, {} not", table.caught, table.survivors.len());
     assert!(table.survivors.is_empty(), "not caught:\n{}", table.survivors.join("\n"));
     assert!(table.certified.is_empty(), "certified:\n{}", table.certified.join("\n"));

@@ -76,12 +76,12 @@ specimens! {
         let start = State::start(vec![0.0; run.start.parameters.len()]);
         examined(Run { start, ..run }, Background::default())
     };
-    /// Biases of −40: GELU's slope underflows to 0 at every token.
+    /// Biases of −60: GELU's slope underflows to 0 at every token, in f64 too.
     units_switched_off: DeadParameters => {
         let mut run = fresh(&Tiny::default(), Recipe::adam(3e-3));
         let list = run.beast.record::<f32>().expect("a valid model").tape.parameter_list();
         for p in list.into_iter().filter(|p| p.name.ends_with("expanded.bias")) {
-            run.start.parameters[p.range].fill(-40.0);
+            run.start.parameters[p.range].fill(-60.0);
         }
         examined(run, Background::default())
     };

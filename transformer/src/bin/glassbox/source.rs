@@ -1,5 +1,6 @@
 //! What a run trains on: a text, or the embedded stories.
 
+use crate::plot::thousands;
 use crate::{Result, remark};
 use infotheory::{Nats, ngram};
 use sha2::{Digest, Sha256};
@@ -16,6 +17,10 @@ const TRAINING_STORIES: u32 = 20_000;
 const VALIDATION_STORIES: u32 = 500;
 /// Tokens that n-grams are counted on; a gigabyte of counts would teach nothing.
 const COUNTED: usize = 4_000_000;
+/// Tokens that n-grams are measured on, in training: as many as the model is.
+const MEASURED: usize = 1 << 18;
+/// Tokens from which on counting takes seconds.
+const LONG: usize = 1 << 20;
 /// Orders of the n-gram baselines: 1 to this.
 pub(crate) const ORDERS: usize = 6;
 
@@ -100,9 +105,11 @@ impl Source {
         })
     }
 
-    /// Nats per token that n-gram models of orders 1 to [`ORDERS`] pay on the validation part.
+    /// Nats per token that n-gram models of orders 1 to [`ORDERS`] pay on the validation part, or on its beginning where
+    /// it is long.
     pub(crate) fn baselines(&self) -> Vec<(usize, f64)> {
-        self.baselines_on(self.corpus.validation())
+        let validation = self.corpus.validation();
+        self.baselines_on(&validation[..validation.len().min(MEASURED)])
     }
 
     /// As [`Source::baselines`], on another text.
@@ -110,6 +117,10 @@ impl Source {
         let train = self.corpus.train();
         let mut counted = &train[..train.len().min(COUNTED)];
         let vocabulary = self.tokenizer.vocabulary();
+        if counted.len() + tokens.len() >= LONG {
+            let n = thousands(counted.len() as f64);
+            remark(format!("n-grams  counted on {n} tokens, to compare with …"));
+        }
         while memory::afford(counting(counted.len(), vocabulary)).is_err() && counted.len() > 1 {
             counted = &counted[..counted.len() / 2];
         }

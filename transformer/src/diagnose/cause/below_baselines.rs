@@ -3,8 +3,8 @@
 //! **Mathematics.** An n-gram model, counted on the same text in a second, predicts a token from n − 1 others. A transformer
 //! that sees as many contains it; one that does not beat it has not used what it sees.
 //!
-//! **Signature.** The run is over, or at its present pace (gain over Σ η, times the Σ η that is left) will be, with a loss
-//! on held-back text above that of 1-, 2- or 3-grams, by more than a fiftieth and three standard errors.
+//! **Signature.** The run is over, or has a tenth of its Σ η left at the most, with a loss on held-back text that is, and at
+//! its present pace will be, above that of 1-, 2- or 3-grams by more than a fiftieth and three standard errors.
 
 use super::Cause;
 use super::slow::{EARLY, Slow};
@@ -20,6 +20,8 @@ const ORDER: usize = 3;
 const ERRORS: f64 = 3.0;
 /// How many times the baseline a loss must be: what is nearer may be at the same entropy.
 const ABOVE: f64 = 1.02;
+/// Of the plan's Σ η: what may be left of a run that is judged. Over more a pace that is read off a few steps says little.
+const LEFT: f64 = 0.1;
 /// A rate that Adam learns small models with.
 const USUAL: f64 = 1e-3;
 
@@ -29,7 +31,8 @@ pub(crate) const SLOW: Slow =
 
 fn suspect(e: &Evidence) -> Option<String> {
     let held_out = e.validation.as_ref()?;
-    if e.steps < EARLY && !e.background.finished {
+    let early = e.steps < EARLY || e.left > LEFT * e.plan;
+    if early && !e.background.finished {
         return None;
     }
     let ends = held_out.after - e.projected(e.left);

@@ -1,0 +1,63 @@
+//! JSON files of a model.
+
+use super::{accepted, refused};
+use transformer::config::Activation;
+use transformer::{Gpt2Config, tokenizer::Tokenizer};
+
+/// `config.json`.
+pub fn config(data: &[u8]) {
+    let config = match Gpt2Config::from_json(&String::from_utf8_lossy(data)) {
+        Ok(config) => config,
+        Err(error) => return refused(error),
+    };
+    accepted("config");
+    config.validate().expect("what is read is valid");
+    assert_eq!(Gpt2Config::from_json(&config.to_json()), Ok(config.clone()));
+    if config.layers < 20 {
+        let shapes: usize = config.parameter_shapes().map(|(_, shape)| shape.len()).sum();
+        assert_eq!(shapes, config.parameters());
+    }
+}
+
+/// What this program writes, and what others do.
+pub fn config_seeds() -> Vec<Vec<u8>> {
+    let silu =
+        Gpt2Config { activation: Activation::Silu, bias: false, tied: false, ..Default::default() };
+    let others = r#"{"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_head": 12,
+        "n_layer": 12, "n_inner": null, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-05,
+        "scale_attn_weights": true, "resid_pdrop": 0.1, "summary_type": "cls_index"}"#;
+    let own = [Gpt2Config::default(), silu].map(|config| config.to_json());
+    own.into_iter().chain([others.to_owned()]).map(String::into_bytes).collect()
+}
+
+/// `tokenizer.json`.
+pub fn tokenizer(data: &[u8]) {
+    let tokenizer = match Tokenizer::from_json(&String::from_utf8_lossy(data)) {
+        Ok(tokenizer) => tokenizer,
+        Err(error) => return refused(error),
+    };
+    accepted("tokenizer");
+    assert_eq!(Tokenizer::from_json(&tokenizer.to_json()), Ok(tokenizer.clone()));
+    let all: Vec<u32> = (0..tokenizer.vocabulary() as u32).collect();
+    let text = tokenizer.decode(&all);
+    if let Tokenizer::Characters(_) = tokenizer {
+        assert_eq!(tokenizer.encode(&text).as_ref(), Ok(&all), "every token is a character");
+    }
+    // Tokens that there are not, and texts that it does not know.
+    let _ = tokenizer.decode(&[u32::MAX, all.len() as u32]);
+    assert!(tokenizer.incomplete(&[u32::MAX, 0xe2, 0x82]) <= 3);
+    match tokenizer.encode(&String::from_utf8_lossy(data)) {
+        Ok(tokens) => assert!(tokens.iter().all(|t| (*t as usize) < tokenizer.vocabulary())),
+        Err(error) => refused(error),
+    }
+}
+
+/// Bytes, few characters, characters of every length in UTF-8.
+pub fn tokenizer_seeds() -> Vec<Vec<u8>> {
+    let some = [
+        Tokenizer::bytes(),
+        Tokenizer::characters_of("a"),
+        Tokenizer::characters_of("\n \"\\aé€𝄞\u{1b}"),
+    ];
+    some.map(|tokenizer| tokenizer.to_json().into_bytes()).into()
+}
