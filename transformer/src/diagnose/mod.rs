@@ -431,9 +431,9 @@ impl<S: Subject> Patient<'_, S> {
         }
         if failed {
             let found = self.by_dynamics(watched, well, stability)?;
-            // Where the rate is not beyond the edge of stability, what grew says more.
+            // Where the rate is within the limit of stability, what grew says more.
             let grew = matches!(found.0, Cause::Unknown | Cause::RateTooHigh)
-                && stability.as_ref().is_some_and(|s| s.rate <= FAR * s.limit);
+                && stability.as_ref().is_some_and(|s| s.rate <= s.limit);
             return Ok(by_saturation(at_end).filter(|_| grew).or(Some(found)));
         }
         // Finite to the end; saturated all the same?

@@ -61,6 +61,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         &[
             "probability::distribution::beta::",
             "probability::distribution::gamma::",
+            "probability::distribution::normal::",
             "probability::distribution::scaled::",
             "probability::distribution::whole::",
         ],
