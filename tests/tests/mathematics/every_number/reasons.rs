@@ -60,6 +60,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         "distributions of a family: tests/tests/authority/probability.rs compares them with mpmath",
         &[
             "probability::distribution::beta::",
+            "probability::distribution::normal::",
             "probability::distribution::gamma::",
             "probability::distribution::normal::",
             "probability::distribution::scaled::",
