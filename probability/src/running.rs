@@ -57,8 +57,8 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn push(&mut self, x: T) {
-        // x − x is 0, and NaN where x is no number to take a variance of.
-        let (mean, squares) = (Sum::of(x), Sum::of(x - x));
+        // 0·x is 0, and NaN where x is no number to take a variance of.
+        let (mean, squares) = (Sum::of(x), Sum::of(T::zero() * x));
         *self = self.merge(&Running { count: 1, mean, squares, unit: T::zero() });
     }
 

@@ -225,7 +225,7 @@ impl<'a> State<'a> {
 
     /// Refuses a file that is not what was saved.
     fn intact(&self) -> Result<(), CheckpointError> {
-        let (path, found, saved) = (self.path.to_owned(), self.found(), self.checksum.clone());
+        let (path, found, saved) = (self.path.to_owned(), self.found(), printable(&self.checksum));
         if found == saved { Ok(()) } else { Err(FileError::Damaged { path, found, saved }.into()) }
     }
 

@@ -164,7 +164,10 @@ fn read_weights<T: Real>(
     // NaN and ∞ are worse than any damage, and what the reader with faults is for.
     let judged = finite || parameters.iter().all(|p: &T| p.to_f64().is_finite());
     match saved {
-        Some(saved) if judged && saved != found => Err(FileError::Damaged { path, found, saved }),
+        Some(saved) if judged && saved != found => {
+            let saved = printable(&saved);
+            Err(FileError::Damaged { path, found, saved })
+        }
         _ => Ok((config, parameters)),
     }
 }

@@ -43,7 +43,7 @@ fn quantile(of: &impl Masses, p: f64) -> u64 {
             reaches(1.0 - p + 0.5 * f64::EPSILON, of.share(Side::Upper, k), SLACK)
         }
     };
-    if !(p > 0.0) || reached(least) {
+    if p.is_nan() || p <= 0.0 || reached(least) {
         return least;
     }
     // `low` is not reached, `high` is: from a guess by steps that double, then by halves.
