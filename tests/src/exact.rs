@@ -1,6 +1,6 @@
 //! Real numbers of any precision, as a scalar: the reference that `f32` and `f64` are compared with.
 //!
-//! An [`Exact`] is a [`Real`], so that a generic function runs on it unchanged. Its numbers have as many bits as
+//! An [`Exact`] is a [`linalg::Real`], so that a generic function runs on it unchanged. Its numbers have as many bits as
 //! [`certified`] gives them, and exponents far beyond those of `f64`: nothing overflows, and what cancels cancels
 //! at a precision where nothing is lost. That the precision suffices is not assumed: [`certified`] runs the function at
 //! two precisions, and doubles them until both agree.

@@ -153,7 +153,7 @@ macro_rules! whole {
 
 /// How many of n independent trials succeed, each with probability p.
 ///
-/// Formula: <var>P(k) = n!/(k!·(n − k)!)·pᵏ·(1 − p)ⁿ⁻ᵏ</var>.
+/// Formula: <var>P(k) = C(n, k)·pᵏ·(1 − p)ⁿ⁻ᵏ</var>.
 ///
 /// ```
 /// use probability::distribution::{Binomial, Discrete, DiscreteCDF};

@@ -47,7 +47,8 @@ pub fn run(target: &Target, corpus: &Path, seed: u64, time: Duration, current: &
     let mut attempt = |input: Vec<u8>, report: &mut Report, pool: &mut Vec<Vec<u8>>| {
         let noted = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(&input));
         noted.and_then(|()| file.set_len(input.len() as u64)).expect("the input can be written");
-        (OUTCOME.set(0), ACCEPTED.set(false));
+        OUTCOME.set(0);
+        ACCEPTED.set(false);
         let began = Instant::now();
         (target.body)(&input);
         let took = began.elapsed();

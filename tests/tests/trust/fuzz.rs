@@ -1,7 +1,7 @@
 //! The fuzz targets of `tests/fuzz`, for a moment each: the seeds, and mutations of them. `tests/fuzz/run` takes longer.
 
 #[path = "../../fuzz/src/lib.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code, unreachable_pub, clippy::module_inception)]
 mod targets;
 
 use std::path::{Path, PathBuf};

@@ -147,14 +147,8 @@ fn speeds_are_those_of_the_tables() {
     let compare = json("docs/compare.json");
     let results = compare["results"].as_array().expect("results");
     let of = |size: &str, peer: &str, avx2: bool| {
-<<<<<<< HEAD
-        let same = |r: &&Value| {
-            r["size"] == size && r["peer"] == peer && r["avx2"].as_bool().unwrap_or(false) == avx2
-        };
-=======
         let same =
             |r: &&Value| r["size"] == size && r["peer"] == peer && (r["avx2"] == true) == avx2;
->>>>>>> fuzz
         results.iter().find(same).unwrap_or_else(|| panic!("no {peer} at {size}"))
     };
     let f = |value: &Value| value.as_f64().expect("a number");

@@ -130,7 +130,7 @@ impl Scalar {
         let fill =
             |f: &dyn Fn(usize) -> f64| (0..n).map(|i| (self.nearest)(f(i))).collect::<Vec<f64>>();
         let (big, root, small) = (self.largest, self.largest.sqrt(), self.normal.sqrt());
-        let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
         let mut all = Vec::new();
         if n == 0 {
             return vec![vec![]];

@@ -451,7 +451,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "paired::sign_flip_test", Multiple(2), Whole 0.0 => |x| {
             let (a, b) = halves(x);
             let found = paired::sign_flip_test(a, b, 9, &Random::new(1, 0, 0))?;
-            f64::from(u8::from(!(0.1 <= found && found <= 1.0)))
+            f64::from(u8::from(!(0.1..=1.0).contains(&found)))
         };
         "sample::Sampler::distribution" "sample::Sampler::distribution_after" "sample::Sampler::draw" "sample::Sampler::draw_after"
             "transform::Logits::new", Scores, Whole 0.0 => |z| {
