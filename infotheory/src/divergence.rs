@@ -72,7 +72,7 @@ pub(crate) fn unchecked<T: Real>(pairs: impl Iterator<Item = (T, T)>) -> T {
 }
 
 /// <var>p ln(p/q) − p + q ≥ 0</var>, without cancellation where p is near q.
-fn term<T: Real>(p: T, q: T) -> T {
+pub(crate) fn term<T: Real>(p: T, q: T) -> T {
     let zero = T::zero();
     if p == zero {
         return q;

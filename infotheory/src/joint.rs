@@ -219,13 +219,17 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
     pub fn mutual_information(&self) -> Nats<T> {
-        let apart = self.product().into_iter();
-        Nats(divergence::unchecked(self.table.iter().copied().zip(apart)))
-    }
-
-    /// <var>p(x)·p(y)</var>, column after column.
-    fn product(&self) -> Vec<T> {
-        self.y.iter().flat_map(|&y| self.x.iter().map(move |&x| x * y)).collect()
+        let pairs = self.y.iter().flat_map(|&y| self.x.iter().map(move |&x| (x, y)));
+        let terms = self.table.iter().zip(pairs).map(|(&p, (x, y))| {
+            let apart = x * y;
+            if p > T::zero() && apart < T::from_f64(1e-30) {
+                // The product may be below the smallest number; its logarithm is not.
+                p * (p.ln() - x.ln() - y.ln()) - p + apart
+            } else {
+                divergence::term(p, apart)
+            }
+        });
+        Nats(distribution::within(sum(terms), 0.0, f64::INFINITY))
     }
 
     /// Pointwise mutual information <var>ln(p(x, y)/(p(x)·p(y)))</var>: positive where the two occur

@@ -111,16 +111,18 @@ impl<T: Real> MarkovChain<T> {
                     let onward = into * (p[(i, k)] / out);
                     p[(i, j)] += onward;
                 }
-                p[(k, j)] /= out;
             }
         }
         let mut time = vec![T::one()];
         for k in 1..n {
             let here = sum((0..k).map(|j| p[(k, j)] * time[j]));
-            time.push(here);
-            // Flows of any size: only their ratios count.
-            if here > T::one() {
-                time.iter_mut().for_each(|t| *t /= here);
+            let out = sum((0..k).map(|i| p[(i, k)]));
+            // here/out, which may be beyond the range. Only ratios count: none is above 1.
+            if here > out {
+                time.iter_mut().for_each(|t| *t *= out / here);
+                time.push(T::one());
+            } else {
+                time.push(here / out);
             }
         }
         let all = sum(time.iter().copied());

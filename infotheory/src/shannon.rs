@@ -19,8 +19,8 @@
 //!
 //! On `f64` alone: what is counted does not move.
 
+use crate::InfoError;
 use crate::units::Nats;
-use crate::{InfoError, entropy};
 use linalg::accurate::sum;
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -119,7 +119,12 @@ pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
     // In the order of size: hash maps give counts in any.
     let mut sorted = counts.to_vec();
     sorted.sort_unstable();
-    Ok(Nats(entropy::unchecked(sorted.iter().map(|&c| c as f64 / n))))
+    let terms = sorted.iter().filter(|c| **c > 0).map(|&c| {
+        let (share, rest) = (c as f64 / n, n - c as f64);
+        // A share near 1 is rounded; what it lacks is not.
+        share * if share > 0.5 { -(-rest / n).ln_1p() } else { -share.ln() }
+    });
+    Ok(Nats(sum(terms).max(0.0)))
 }
 
 /// The plug-in entropy and (K − 1)/2n, for K different outcomes in n draws: right up to terms of
@@ -175,6 +180,7 @@ pub fn guessing_bounds(guesses: &[u64]) -> Result<(Nats, Nats), InfoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entropy;
     use probability::random::Random;
     use proptest::prelude::*;
 

@@ -83,6 +83,14 @@ impl<T: Real> Gaussian<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn density(&self, x: T) -> T {
+        /// √2π.
+        const ROOT_TAU: f64 = 2.506_628_274_631_000_7;
+        let z = self.standardised(x);
+        let bell = (-(z * z) * T::from_f64(0.5)).exp();
+        if bell > T::from_f64(1e-30) {
+            // ln σ, where σ is far from 1, is large and rounded: its exponential loses digits that the quotient keeps.
+            return bell / T::from_f64(ROOT_TAU) / self.deviation;
+        }
         self.ln_density(x).exp()
     }
 

@@ -139,7 +139,7 @@ pub(crate) fn gamma_tails(a: f64, x: f64, rest: f64) -> Tails {
     both(d >= 0.0, ln_density, lower, upper)
 }
 
-/// <var>Σ xᵏ/((a + 1)⋯(a + k))</var>.
+/// <var>Σ xᵏ/((a + 1)·…·(a + k))</var>.
 fn gamma_series(a: f64, x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 1..500 {
@@ -257,7 +257,7 @@ pub(crate) fn beta_tails(a: f64, b: f64, at: Share) -> Tails {
     both(d >= 0.0, ln_density, lower, upper)
 }
 
-/// <var>Σ xᵏ·(a + b)⋯(a + b + k − 1)/((a + 1)⋯(a + k))</var>.
+/// <var>Σ xᵏ·(a + b)·…·(a + b + k − 1)/((a + 1)·…·(a + k))</var>.
 fn beta_series(a: f64, b: f64, x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 0..1000 {

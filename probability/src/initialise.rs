@@ -119,7 +119,12 @@ impl Initialiser {
         let variance = self.variance(inputs, outputs)?;
         use Initialiser::*;
         let uniform = matches!(self, Uniform(_) | XavierUniform | KaimingUniform);
-        let size = if uniform { (3.0 * variance).sqrt() } else { variance.sqrt() };
+        // What is given is used as it is: its square may leave the range.
+        let size = match *self {
+            Normal(size) | Uniform(size) => size,
+            _ if uniform => (3.0 * variance).sqrt(),
+            _ => variance.sqrt(),
+        };
         Ok(Matrix::from_fn(outputs, inputs, |i, j| {
             let index = first.wrapping_add((j * outputs + i) as u64);
             let standard =

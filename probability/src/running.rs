@@ -57,8 +57,8 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn push(&mut self, x: T) {
-        // x − x is 0, and NaN where x is no number to take a variance of.
-        let (mean, squares) = (Sum::of(x), Sum::of(x - x));
+        // 0·x is 0, and NaN where x is no number to take a variance of.
+        let (mean, squares) = (Sum::of(x), Sum::of(T::zero() * x));
         *self = self.merge(&Running { count: 1, mean, squares, unit: T::zero() });
     }
 
@@ -111,6 +111,10 @@ impl<T: Real> Running<T> {
 
     /// The squares in units of another one, not smaller than its own.
     fn squares_in(&self, unit: T) -> Sum<T> {
+        if self.unit == T::zero() {
+            // 0 in any unit, or NaN; a tiny unit's reciprocal is ∞.
+            return self.squares;
+        }
         let ratio = scale(self.unit) / scale(unit);
         self.squares.times(ratio).times(ratio)
     }
@@ -169,7 +173,7 @@ impl<T: Real> Running<T> {
         self.at_least(2).map(|()| self.squares_over(self.count - 1))
     }
 
-    /// The standard error of the mean, √(sample variance/n).
+    /// The standard error of the mean, √(sample variance/n); of equal numbers 0, and its slope as well.
     ///
     /// # Errors
     /// Of fewer than two numbers.
@@ -182,6 +186,9 @@ impl<T: Real> Running<T> {
     pub fn standard_error(&self) -> Result<T, ProbabilityError> {
         self.at_least(2)?;
         let degrees = T::from_f64((self.count - 1) as f64) * T::from_f64(self.count as f64);
+        if self.squares.value().to_f64() == 0.0 {
+            return Ok(T::zero());
+        }
         Ok((self.squares.value() / degrees).sqrt() * scale(self.unit))
     }
 

@@ -381,7 +381,7 @@ mod loss {
     fn vocabulary(bencher: Bencher<'_, '_>, size: Size) {
         let table = random(12, size.width, size.vocabulary);
         let x = random(13, size.width, size.tokens());
-        both(bencher, VocabularyLoss, [table, x, targets(size)]);
+        both(bencher, VocabularyLoss::default(), [table, x, targets(size)]);
     }
 }
 

@@ -80,7 +80,7 @@ mod tests {
         let config = Gpt2Config { vocabulary: 9, context: 6, ..Gpt2Config::default() };
         let stream: Vec<u32> = (0..45_u32).map(|i| (i * i + i / 5) % 9).collect();
         let windows = windows(&stream, config.context);
-        assert!((stream.len() - 1) % config.context != 0, "the last window is short");
+        assert!(!(stream.len() - 1).is_multiple_of(config.context), "the last window is short");
         let at_once = |n: usize| {
             let mut model =
                 Gpt2::<f64>::record_forward_only(&config, n, config.context, Form::Fused).unwrap();
@@ -98,6 +98,9 @@ mod tests {
             let bound = 64.0 * f64::EPSILON * (1.0 + one.loss);
             assert!((several.loss - one.loss).abs() <= bound, "{n} at once: {several:?}, {one:?}");
         }
-        assert!((2..windows.len()).any(|n| windows.len() % n != 0), "a last batch that is short");
+        assert!(
+            (2..windows.len()).any(|n| !windows.len().is_multiple_of(n)),
+            "a last batch that is short"
+        );
     }
 }

@@ -183,7 +183,10 @@ fn control_groups(root: &Path) -> Vec<Room> {
         let path: PathBuf = Path::new(path).components().filter_map(normal).collect();
         for mount in mounts {
             for group in path.ancestors() {
-                rooms.extend(control_group(&root.join(mount).join(group), names));
+                rooms.extend(control_group(
+                    &root.join(mount).join(group).components().collect::<PathBuf>(),
+                    names,
+                ));
             }
         }
     }

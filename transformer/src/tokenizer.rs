@@ -242,7 +242,8 @@ fn unsupported(json: &Value, bytes: bool) -> Option<String> {
     };
     let before = r#"null, or {"type": "ByteLevel", "add_prefix_space": false}"#;
     let after = r#"null, or {"type": "ByteLevel"}"#;
-    let settings: [(&str, &dyn Fn(&Value) -> bool, &str); 13] = [
+    type Setting<'a> = (&'a str, &'a dyn Fn(&Value) -> bool, &'a str);
+    let settings: [Setting<'_>; 13] = [
         ("version", &|v| v == "1.0", "\"1.0\""),
         ("truncation", &nothing, "null"),
         ("padding", &nothing, "null"),

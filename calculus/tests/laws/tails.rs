@@ -12,7 +12,10 @@ use proptest::prelude::*;
 type F<T> = fn(T) -> T;
 
 /// Functions of one variable, with their limits and their slopes' at −∞ and ∞; none where there is no limit.
-fn functions<T: Real>() -> Vec<(&'static str, F<T>, [Option<[f64; 2]>; 2])> {
+/// A name, the function, and value and slope at both ends.
+type Ends<T> = (&'static str, F<T>, [Option<[f64; 2]>; 2]);
+
+fn functions<T: Real>() -> Vec<Ends<T>> {
     let inf = f64::INFINITY;
     vec![
         ("exp", T::exp, [Some([0.0, 0.0]), Some([inf, inf])]),

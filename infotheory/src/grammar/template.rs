@@ -129,11 +129,9 @@ impl Reader<'_> {
         let field = self.text("[|]<>{}");
         let fields = &self.variables[variable].fields;
         let Some(index) = fields.iter().position(|f| *f == field) else {
-            return self.fail(format!(
-                "{} has no field {field:?}, but {}",
-                name.escape_debug(),
-                fields.join(", ").escape_debug()
-            ));
+            let fields: Vec<String> = fields.iter().map(|f| f.escape_debug().to_string()).collect();
+            let fields = fields.join(", ");
+            return self.fail(format!("{name:?} has no field {field:?}, but {fields}"));
         };
         self.expect('}')?;
         Ok(Part::Use(variable, index))

@@ -22,7 +22,7 @@ pub struct Beta {
 }
 
 impl Beta {
-    /// With shapes a and b.
+    /// With shapes a and b, in `f64`.
     ///
     /// # Errors
     /// A shape that is not finite and above 0.
@@ -37,12 +37,12 @@ impl Beta {
         Ok(Beta { a: shape_a, b: shape_b })
     }
 
-    /// a.
+    /// a, in `f64`.
     pub fn shape_a(&self) -> f64 {
         self.a
     }
 
-    /// b.
+    /// b, in `f64`.
     pub fn shape_b(&self) -> f64 {
         self.b
     }
@@ -125,7 +125,7 @@ pub struct StudentsT {
 }
 
 impl StudentsT {
-    /// With ν degrees of freedom.
+    /// With ν degrees of freedom, in `f64`.
     ///
     /// # Errors
     /// A location that is not finite; a scale that is not finite and above 0; degrees of freedom that are not above 0.
@@ -143,17 +143,17 @@ impl StudentsT {
         }
     }
 
-    /// The location.
+    /// The location, in `f64`.
     pub fn location(&self) -> f64 {
         self.location
     }
 
-    /// The scale.
+    /// The scale, in `f64`.
     pub fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// ν.
+    /// ν, in `f64`.
     pub fn freedom(&self) -> f64 {
         self.freedom
     }

@@ -22,7 +22,7 @@ pub struct Gamma {
 }
 
 impl Gamma {
-    /// With shape α and rate β.
+    /// With shape α and rate β, in `f64`.
     ///
     /// # Errors
     /// A parameter that is not finite and above 0.
@@ -36,12 +36,12 @@ impl Gamma {
         Ok(Gamma { shape, rate })
     }
 
-    /// α.
+    /// α, in `f64`.
     pub fn shape(&self) -> f64 {
         self.shape
     }
 
-    /// β.
+    /// β, in `f64`.
     pub fn rate(&self) -> f64 {
         self.rate
     }
@@ -121,7 +121,7 @@ pub struct ChiSquared {
 }
 
 impl ChiSquared {
-    /// With k degrees of freedom.
+    /// With k degrees of freedom, in `f64`.
     ///
     /// # Errors
     /// k that is not finite and above 0.
@@ -129,17 +129,17 @@ impl ChiSquared {
         Ok(ChiSquared { freedom, gamma: Gamma::new(freedom / 2.0, 0.5)? })
     }
 
-    /// k.
+    /// k, in `f64`.
     pub fn freedom(&self) -> f64 {
         self.freedom
     }
 
-    /// Of the gamma distribution that it is: k/2.
+    /// Of the gamma distribution that it is: k/2, in `f64`.
     pub fn shape(&self) -> f64 {
         self.gamma.shape
     }
 
-    /// Of the gamma distribution that it is: ½.
+    /// Of the gamma distribution that it is: ½, in `f64`.
     pub fn rate(&self) -> f64 {
         self.gamma.rate
     }

@@ -22,7 +22,7 @@ pub struct Normal {
 }
 
 impl Normal {
-    /// With mean µ and standard deviation σ.
+    /// With mean µ and standard deviation σ, in `f64`.
     ///
     /// # Errors
     /// A mean that is not finite; a deviation that is not finite and above 0.
@@ -37,7 +37,7 @@ impl Normal {
         }
     }
 
-    /// With mean 0 and standard deviation 1.
+    /// With mean 0 and standard deviation 1, in `f64`.
     pub fn standard() -> Self {
         Normal { mean: 0.0, deviation: 1.0 }
     }
@@ -105,7 +105,7 @@ pub struct LogNormal {
 }
 
 impl LogNormal {
-    /// With mean µ and standard deviation σ of the logarithm.
+    /// With mean µ and standard deviation σ of the logarithm, in `f64`.
     ///
     /// # Errors
     /// A location that is not finite; a scale that is not finite and above 0.
@@ -117,12 +117,12 @@ impl LogNormal {
         }
     }
 
-    /// µ.
+    /// µ, in `f64`.
     pub fn location(&self) -> f64 {
         self.logarithm.mean
     }
 
-    /// σ.
+    /// σ, in `f64`.
     pub fn scale(&self) -> f64 {
         self.logarithm.deviation
     }

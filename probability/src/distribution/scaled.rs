@@ -27,7 +27,7 @@ pub struct Uniform {
 }
 
 impl Uniform {
-    /// Between `min` and `max`.
+    /// Between `min` and `max`, in `f64`.
     ///
     /// # Errors
     /// A bound that is not finite; a highest number that is not above the lowest.
@@ -43,7 +43,7 @@ impl Uniform {
         }
     }
 
-    /// Between 0 and 1.
+    /// Between 0 and 1, in `f64`.
     pub fn standard() -> Self {
         Uniform { low: 0.0, high: 1.0 }
     }
@@ -116,7 +116,7 @@ pub struct Exp {
 }
 
 impl Exp {
-    /// With rate λ.
+    /// With rate λ, in `f64`.
     ///
     /// # Errors
     /// A rate that is not finite and above 0.
@@ -124,7 +124,7 @@ impl Exp {
         if positive(rate) { Ok(Exp { rate }) } else { Err(ExpError::RateInvalid) }
     }
 
-    /// λ.
+    /// λ, in `f64`.
     pub fn rate(&self) -> f64 {
         self.rate
     }
@@ -189,7 +189,7 @@ pub struct Laplace {
 }
 
 impl Laplace {
-    /// With location µ and scale b.
+    /// With location µ and scale b, in `f64`.
     ///
     /// # Errors
     /// A location that is not finite; a scale that is not finite and above 0.
@@ -204,12 +204,12 @@ impl Laplace {
         }
     }
 
-    /// µ.
+    /// µ, in `f64`.
     pub fn location(&self) -> f64 {
         self.location
     }
 
-    /// b.
+    /// b, in `f64`.
     pub fn scale(&self) -> f64 {
         self.scale
     }
@@ -276,7 +276,7 @@ pub struct Gumbel {
 }
 
 impl Gumbel {
-    /// With location µ and scale β.
+    /// With location µ and scale β, in `f64`.
     ///
     /// # Errors
     /// A location that is not finite; a scale that is not finite and above 0.
@@ -291,12 +291,12 @@ impl Gumbel {
         }
     }
 
-    /// µ.
+    /// µ, in `f64`.
     pub fn location(&self) -> f64 {
         self.location
     }
 
-    /// β.
+    /// β, in `f64`.
     pub fn scale(&self) -> f64 {
         self.scale
     }

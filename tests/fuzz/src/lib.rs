@@ -11,11 +11,11 @@
 //! and the test `tests/tests/trust/fuzz.rs`, which includes this file and takes a moment.
 
 mod mutate;
-mod run;
+pub mod run;
 mod targets;
 
 pub use mutate::{Layout, mutate};
-pub use run::{Report, hash, inputs, run};
+pub use run::{hash, inputs, run};
 pub use targets::*;
 
 use std::cell::Cell;

@@ -25,7 +25,7 @@ fn main() {
             let time = Duration::from_secs_f64(seconds.parse().expect("seconds"));
             let seed = seed.parse().expect("a seed");
             let report = fuzz::run(target, Path::new(corpus), seed, time, Path::new(current));
-            let fuzz::Report { executions, accepted, outcomes, slowest } = report;
+            let fuzz::run::Report { executions, accepted, outcomes, slowest } = report;
             println!(
                 "{name:12} {executions:>10} executions, {accepted:>9} accepted, {outcomes:>4} outcomes, slowest {slowest:.1?}"
             );

@@ -2,6 +2,7 @@
 //! mistakes that must be caught.
 
 mod every_derivative;
+mod every_number;
 mod formulas;
 mod information_derivatives;
 mod laws;

@@ -1,10 +1,21 @@
-//! The recorded step of whole models: gradients, causality, cost, memory, the same bits, explanation.
+//! The recorded step of whole models: gradients, causality, cost, memory, the same bits, explanation; what surrounds
+//! it: the start, masks, text, evaluation, descent, files, generation, compression.
 
 mod causality;
+mod compression;
 mod configuration;
+mod corpus;
 mod costs;
+mod dropout_streams;
+mod evaluation;
 mod explain;
+mod information;
+mod initialisation;
 mod memory_plans;
 mod model_gradients;
 mod pieces;
+mod reading;
+mod restoring;
 mod same_bits;
+mod sampling;
+mod training;

@@ -43,7 +43,9 @@ fn on_any_number_of_threads(config: &Gpt2Config, sequences: usize, steps: u64) {
     // Without pieces, threads would have nothing to share.
     assert!(config.hidden * tokens > 2 * parallel::BLOCK, "activations stay whole");
     assert!(product::parts(config.hidden, tokens, config.width) > 1, "products stay whole");
-    assert!(config.context > QUERIES && config.context % QUERIES != 0 || config.width >= 128);
+    assert!(
+        config.context > QUERIES && !config.context.is_multiple_of(QUERIES) || config.width >= 128
+    );
 
     let on = |threads: usize| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");

@@ -1,8 +1,8 @@
 //! The fuzz targets of `tests/fuzz`, for a moment each: the seeds, and mutations of them. `tests/fuzz/run` takes longer.
 
 #[path = "../../fuzz/src/lib.rs"]
-#[allow(dead_code, unreachable_pub, unused_imports)]
-mod hostile;
+#[allow(dead_code, unreachable_pub, clippy::module_inception)]
+mod targets;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -23,7 +23,7 @@ fn corpus(target: &str) -> PathBuf {
 fn every_target_keeps_its_laws() {
     let this = std::env::current_exe().expect("this test");
     let directory = tempfile::tempdir().expect("a temporary directory");
-    for target in &hostile::TARGETS {
+    for target in &targets::TARGETS {
         let input = directory.path().join(target.name);
         let output = Command::new("sh")
             .args(["-c", "ulimit -v 2097152; exec \"$0\" \"$@\""])
@@ -53,11 +53,11 @@ fn every_target_keeps_its_laws() {
 #[ignore = "every_target_keeps_its_laws starts it, with a target"]
 fn one_target() {
     let Ok(name) = std::env::var(TARGET) else { return };
-    let target = hostile::target(&name).expect("a target");
+    let target = targets::target(&name).expect("a target");
     let seconds = std::env::var(SECONDS).map_or(0.5, |s| s.parse().expect("seconds"));
     let (time, input) = (Duration::from_secs_f64(seconds), std::env::var(INPUT).expect("a path"));
-    let report = hostile::run(target, &corpus(&name), 1, time, Path::new(&input));
-    let first = (target.seeds)().len() + hostile::inputs(&corpus(&name)).len();
+    let report = targets::run(target, &corpus(&name), 1, time, Path::new(&input));
+    let first = (target.seeds)().len() + targets::inputs(&corpus(&name)).len();
     assert!(report.executions > first as u64 && report.accepted > 0, "{report:?}");
 }
 
@@ -67,12 +67,12 @@ fn every_target_has_its_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
     let programs = root.join("fuzz_targets").read_dir().expect("programs").count();
-    assert_eq!(programs, hostile::TARGETS.len());
-    for target in &hostile::TARGETS {
+    assert_eq!(programs, targets::TARGETS.len());
+    for target in &targets::TARGETS {
         let name = target.name;
         assert!(root.join(format!("fuzz_targets/{name}.rs")).is_file(), "{name}");
         assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
-        let inputs = hostile::inputs(&corpus(name));
+        let inputs = targets::inputs(&corpus(name));
         assert!(!inputs.is_empty(), "{name} has no seeds: `plain seeds` writes them");
         assert!(inputs.iter().all(|input| input.len() <= 1 << 16), "{name} has a large seed");
     }

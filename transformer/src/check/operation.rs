@@ -269,7 +269,13 @@ impl Operations {
                 continue;
             }
             let what = format!("what {} gets", plain.name(*operand));
-            for at in sample(plain.shape(*operand)) {
+            // Where most of a gradient is 0, the rest is looked at too.
+            let shape = plain.shape(*operand);
+            let moved: Vec<usize> = (0..sent.len()).filter(|&k| sent[k] != 0.0).collect();
+            let more = if moved.len() < sent.len() { SAMPLE.min(moved.len()) } else { 0 };
+            let some = (0..more).map(|k| moved[k * moved.len() / more]);
+            let some = some.map(|k| (k % shape.rows, k / shape.rows));
+            for at in sample(shape).into_iter().chain(some) {
                 let parts: Option<Vec<Part>> =
                     moving.iter().map(|&slot| numbers.gradient(slot, at)).collect();
                 // Where an operand is there twice, two numbers are added.

@@ -70,9 +70,10 @@ pub fn examination_of(
     mut remark: impl FnMut(&str),
 ) -> Result<Examination, ModelError> {
     let mut found = diagnose_with(step, start, recipe, steps, background)?;
+    let symptom = found.cause.as_ref().is_some_and(|(cause, _)| SYMPTOMS.contains(cause));
     let late = found.cause.as_ref().is_some_and(|(cause, _)| {
         let at_once = found.history.len() == 1 && *cause != Cause::BrokenMoments;
-        at_once || SYMPTOMS.contains(cause)
+        at_once || symptom
     });
     let remains = found.cause.as_ref().is_some_and(|(cause, _)| REMAINS.contains(cause));
     let fresh = match start.steps > 0 && (late || remains) {
@@ -85,7 +86,7 @@ pub fn examination_of(
         remark(
             "it fails at once, or was spoilt before: training again from the seed to see what grew",
         );
-        let again = failure(step, &fresh, recipe, (start.steps + steps).min(AGAIN))?;
+        let again = failure(step, &fresh, recipe, (start.steps + steps).min(AGAIN), symptom)?;
         if again.cause.is_some() {
             found = again;
         }

@@ -130,18 +130,21 @@ pub fn diagnose_with<S: Subject>(
     background: &Background,
 ) -> Result<Diagnosis, ModelError> {
     memory::afford(bytes(subject, start)?)?;
-    Patient { subject, start, recipe, background: Some(background) }.examine(steps)
+    let background = Some(background);
+    Patient { subject, start, recipe, background, spoilt: false }.examine(steps)
 }
 
-/// As [`diagnose`], of failures alone: a run is walked again to see what grew, not how fast it learns.
+/// As [`diagnose`], of failures alone: a run is walked again to see what grew, not how fast it learns. Weights that
+/// are known to come out `spoilt` are a failure too, though every loss on the way is finite.
 pub(crate) fn failure<S: Subject>(
     subject: &S,
     start: &State,
     recipe: &Recipe,
     steps: u64,
+    spoilt: bool,
 ) -> Result<Diagnosis, ModelError> {
     memory::afford(bytes(subject, start)?)?;
-    Patient { subject, start, recipe, background: None }.examine(steps)
+    Patient { subject, start, recipe, background: None, spoilt }.examine(steps)
 }
 
 /// Bytes that watching a step takes: a recording as it trains and one that shows every formula, the states
@@ -163,6 +166,8 @@ struct Patient<'a, S: Subject> {
     recipe: &'a Recipe,
     /// What is known of its pace; none where that is not asked.
     background: Option<&'a Background>,
+    /// Whether the weights after these steps are known to be spoilt.
+    spoilt: bool,
 }
 
 /// What a course came to.
@@ -426,19 +431,22 @@ impl<S: Subject> Patient<'_, S> {
         }
         if failed {
             let found = self.by_dynamics(watched, well, stability)?;
-            // Where the rate is not beyond the edge of stability, what grew says more.
+            // Where the rate is within the limit of stability, what grew says more.
             let grew = matches!(found.0, Cause::Unknown | Cause::RateTooHigh)
-                && stability.as_ref().is_some_and(|s| s.rate <= FAR * s.limit);
+                && stability.as_ref().is_some_and(|s| s.rate <= s.limit);
             return Ok(by_saturation(at_end).filter(|_| grew).or(Some(found)));
         }
         // Finite to the end; saturated all the same?
-        let Some(found) = by_saturation(at_end) else { return Ok(None) };
-        // Scores that grew under a rate far above the limit are its symptom.
+        let saturated = by_saturation(at_end);
+        if saturated.is_none() && !self.spoilt {
+            return Ok(None);
+        }
+        // What grew under a rate far above the limit is its symptom.
         let judged = self.judged(watched, self.start)?;
         if judged.is_some_and(|s| s.rate > FAR * s.limit) {
             return self.by_dynamics(watched, well, stability).map(Some);
         }
-        Ok(Some(found))
+        Ok(saturated)
     }
 
     /// What the arithmetic itself says.

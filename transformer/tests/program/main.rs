@@ -4,6 +4,7 @@ mod cli;
 mod compress;
 mod defence;
 mod hostile;
+mod laws;
 mod model;
 mod pace;
 mod place;

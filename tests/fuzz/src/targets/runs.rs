@@ -63,8 +63,11 @@ pub fn settings(data: &[u8]) {
         );
     }
     assert!(config.evaluated_tokens(true) >= config.evaluated_tokens(false));
-    let matrices = std::iter::once(0..2).collect();
-    config.optimizer::<f32>(3, matrices).step(rate, &mut [1.0, -1.0, 0.0], &[0.5, 0.0, -0.5]);
+    config.optimizer::<f32>(3, std::iter::once(0..2).collect()).step(
+        rate,
+        &mut [1.0, -1.0, 0.0],
+        &[0.5, 0.0, -0.5],
+    );
 }
 
 /// The smallest run, and one of which every setting is another.

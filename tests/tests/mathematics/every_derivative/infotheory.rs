@@ -6,7 +6,7 @@ use infotheory::markov::MarkovChain;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
 use infotheory::{cross_entropy, divergence, entropy, gaussian};
-use linalg::{Real, matrix};
+use linalg::{Matrix, Real, matrix};
 use probability::sigmoid::{log_sigmoid, sigmoid};
 use probability::softmax::softmax;
 
@@ -15,10 +15,14 @@ fn joint<T: Real>(z: &[T]) -> Joint<T> {
     Joint::new(matrix(3, 3, &softmax(z))).expect("a distribution")
 }
 
+/// Transitions between three states.
+fn transitions<T: Real>(z: &[T]) -> Matrix<T> {
+    matrix(3, 3, &[softmax(&z[..3]), softmax(&z[3..6]), softmax(&z[6..])].concat())
+}
+
 /// A chain of three states.
 fn chain<T: Real>(z: &[T]) -> MarkovChain<T> {
-    let columns = [softmax(&z[..3]), softmax(&z[3..6]), softmax(&z[6..])].concat();
-    MarkovChain::new(matrix(3, 3, &columns)).expect("columns that are distributions")
+    MarkovChain::new(transitions(z)).expect("columns that are distributions")
 }
 
 /// A distribution over two rows and two columns.
@@ -107,7 +111,9 @@ pub(crate) fn cases() -> Vec<Case> {
         "joint::Joint::conditional_kl" => |z| {
             small(&z[..4]).conditional_kl(&small(&z[4..8])).expect("one shape").0
         };
-        "markov::MarkovChain::new" "markov::MarkovChain::after" => |z| seen(chain(z).after(1));
+        "markov::MarkovChain::new" "markov::MarkovChain::after" => |z| {
+            seen(MarkovChain::new(transitions(z)).expect("distributions").after(1))
+        };
         "markov::MarkovChain::stationary" => |z| seen(&chain(z).stationary().expect("one class"));
         "markov::MarkovChain::entropy_rate" => |z| chain(z).entropy_rate().expect("one class").0;
         "markov::MarkovChain::surprisals" => |z| {

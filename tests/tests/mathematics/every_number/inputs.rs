@@ -73,9 +73,10 @@ fn fraction(i: usize) -> f64 {
 
 /// Exponents of ten, dense where functions bend, to the ends of the range.
 const EXPONENTS: [f64; 52] = [
-    -316.0, -310.0, -300.0, -250.0, -200.0, -154.5, -150.0, -100.0, -50.0, -44.0, -40.0, -37.0, -30.0, -20.0,
-    -16.0, -12.0, -8.0, -6.0, -4.0, -3.0, -2.0, -1.0, -0.6, -0.3, -0.1, 0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0, 1.2,
-    1.4, 1.6, 1.8, 1.94, 2.0, 2.5, 2.84, 3.0, 4.0, 6.0, 8.0, 12.0, 18.0, 30.0, 37.0, 100.0, 154.5, 250.0, 305.0,
+    -316.0, -310.0, -300.0, -250.0, -200.0, -154.5, -150.0, -100.0, -50.0, -44.0, -40.0, -37.0,
+    -30.0, -20.0, -16.0, -12.0, -8.0, -6.0, -4.0, -3.0, -2.0, -1.0, -0.6, -0.3, -0.1, 0.0, 0.1,
+    0.3, 0.5, 0.7, 0.9, 1.0, 1.2, 1.4, 1.6, 1.8, 1.94, 2.0, 2.5, 2.84, 3.0, 4.0, 6.0, 8.0, 12.0,
+    18.0, 30.0, 37.0, 100.0, 154.5, 250.0, 305.0,
 ];
 
 /// Exponents for pairs and triples, fewer.
@@ -116,21 +117,26 @@ impl Scalar {
         let mut all: Vec<f64> = self.above(&EXPONENTS).into_iter().filter(|&x| x < 1.0).collect();
         let half = self.epsilon / 2.0;
         all.extend([0.0, 1.0, 1.0 - half, 1.0 - 3.0 * half, 0.5, 0.5 - half / 2.0, 0.5 + half]);
-        all.extend([1e-3, 1e-2, 0.1, 0.2, 0.24, 0.26, 0.3, 0.4, 0.6, 0.74, 0.76, 0.9, 0.99].map(self.nearest));
+        all.extend(
+            [1e-3, 1e-2, 0.1, 0.2, 0.24, 0.26, 0.3, 0.4, 0.6, 0.74, 0.76, 0.9, 0.99]
+                .map(self.nearest),
+        );
         all.extend([1e-3, 1e-5, 1e-6].map(|d| (self.nearest)(1.0 - d)));
         all
     }
 
     /// Vectors of this length, of every kind that has spoilt an algorithm.
     fn vectors(&self, n: usize) -> Vec<Vec<f64>> {
-        let fill = |f: &dyn Fn(usize) -> f64| (0..n).map(|i| (self.nearest)(f(i))).collect::<Vec<f64>>();
+        let fill =
+            |f: &dyn Fn(usize) -> f64| (0..n).map(|i| (self.nearest)(f(i))).collect::<Vec<f64>>();
         let (big, root, small) = (self.largest, self.largest.sqrt(), self.normal.sqrt());
-        let sign = |i: usize| if i % 2 == 0 { 1.0 } else { -1.0 };
+        let sign = |i: usize| if i.is_multiple_of(2) { 1.0 } else { -1.0 };
         let mut all = Vec::new();
         if n == 0 {
             return vec![vec![]];
         }
-        for size in [big, big / 4.0, root, 1e9, 1.0 / 3.0, 1.0, 0.0, small, self.normal, self.tiny] {
+        for size in [big, big / 4.0, root, 1e9, 1.0 / 3.0, 1.0, 0.0, small, self.normal, self.tiny]
+        {
             // All equal; of both signs; one alone; nearly equal; of one size.
             all.push(fill(&|_| size));
             all.push(fill(&|i| sign(i) * size));
@@ -164,8 +170,12 @@ impl Scalar {
     fn scores(&self) -> Vec<Vec<f64>> {
         let mut all = self.lengths(Inputs::Vector);
         for n in [1, 2, 3, 17] {
-            for (shift, spread) in [(0.0, 1.0), (0.0, 80.0), (1e3, 5.0), (-1e4, 1.0), (0.0, 700.0), (1e6, 300.0)] {
-                all.push((0..n).map(|i| (self.nearest)(shift + spread * (fraction(i) - 0.5))).collect());
+            for (shift, spread) in
+                [(0.0, 1.0), (0.0, 80.0), (1e3, 5.0), (-1e4, 1.0), (0.0, 700.0), (1e6, 300.0)]
+            {
+                all.push(
+                    (0..n).map(|i| (self.nearest)(shift + spread * (fraction(i) - 0.5))).collect(),
+                );
             }
         }
         all
@@ -212,8 +222,12 @@ impl Scalar {
                 all.push(of(&|i, j| size * (1.0 + if i == j { 1e-3 * i as f64 } else { 0.0 })));
                 all.push(of(&|i, j| size / (1 + i + j) as f64));
                 all.push(of(&|i, j| if (i + 1) % n == j { size } else { 0.0 }));
-                all.push(of(&|i, j| size * 10_f64.powi(-8 * i as i32) * (fraction(i + n * j) + 0.1)));
-                all.push(of(&|i, j| size * 10_f64.powi(-3 * (i + j) as i32) * if i == j { 2.0 } else { 1.0 }));
+                all.push(of(&|i, j| {
+                    size * 10_f64.powi(-8 * i as i32) * (fraction(i + n * j) + 0.1)
+                }));
+                all.push(of(&|i, j| {
+                    size * 10_f64.powi(-3 * (i + j) as i32) * if i == j { 2.0 } else { 1.0 }
+                }));
             }
         }
         all
@@ -228,7 +242,13 @@ fn tuples(all: &[f64], n: usize, most: usize) -> Vec<Vec<f64>> {
     (0..count)
         .step_by(step)
         .map(|mut k| {
-            (0..n).map(|_| { let x = all[k % all.len()]; k /= all.len(); x }).collect()
+            (0..n)
+                .map(|_| {
+                    let x = all[k % all.len()];
+                    k /= all.len();
+                    x
+                })
+                .collect()
         })
         .collect()
 }
@@ -249,15 +269,24 @@ impl Inputs {
                 let all = scalar.distributions();
                 let pairs = all.iter().flat_map(|p| all.iter().map(move |q| (p, q)));
                 // Of the long ones some.
-                let some = |(i, (p, q)): &(usize, (&Vec<f64>, &Vec<f64>))| p.len() == q.len() && (p.len() < 9 || i % 5 == 0);
-                pairs.enumerate().filter(some).map(|(_, pair)| pair).map(|(p, q)| [&p[..], q].concat()).collect()
+                let some = |(i, (p, q)): &(usize, (&Vec<f64>, &Vec<f64>))| {
+                    p.len() == q.len() && (p.len() < 9 || i % 5 == 0)
+                };
+                pairs
+                    .enumerate()
+                    .filter(some)
+                    .map(|(_, pair)| pair)
+                    .map(|(p, q)| [&p[..], q].concat())
+                    .collect()
             }
             Inputs::Square => scalar.squares(),
             // Eight of them multiplied stay in the range of either scalar.
             Inputs::Tame(n) => {
                 let size = scalar.largest.log10() / 9.0;
-                let sizes = [-size, -0.7 * size, -1.0, -0.1, 0.0, 0.2, 1.0, size].into_iter().enumerate();
-                let above = sizes.map(|(i, e)| (scalar.nearest)(10_f64.powf(e) * (0.5 + 0.5 * fraction(i))));
+                let sizes =
+                    [-size, -0.7 * size, -1.0, -0.1, 0.0, 0.2, 1.0, size].into_iter().enumerate();
+                let above = sizes
+                    .map(|(i, e)| (scalar.nearest)(10_f64.powf(e) * (0.5 + 0.5 * fraction(i))));
                 let mut all: Vec<f64> = above.flat_map(|x| [x, -x]).collect();
                 all.extend([0.0, 1.0]);
                 tuples(&all, n, 300)

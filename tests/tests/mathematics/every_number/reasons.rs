@@ -39,8 +39,14 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
     ),
     (
         "a check or a report of a derivative, with a bound of its own",
-        &["calculus::check::Adjoint::", "calculus::check::Agreement::", "calculus::check::adjoint",
-            "calculus::check::agreement", "calculus::check::central_difference", "calculus::witness::"],
+        &[
+            "calculus::check::Adjoint::",
+            "calculus::check::Agreement::",
+            "calculus::check::adjoint",
+            "calculus::check::agreement",
+            "calculus::check::central_difference",
+            "calculus::witness::",
+        ],
     ),
     (
         "made of random bits alone, whatever the caller's numbers are",
@@ -52,12 +58,25 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
     ),
     (
         "distributions of a family: tests/tests/authority/probability.rs compares them with mpmath",
-        &["probability::distribution::beta::", "probability::distribution::gamma::", "probability::distribution::scaled::",
-            "probability::distribution::whole::"],
+        &[
+            "probability::distribution::beta::",
+            "probability::distribution::normal::",
+            "probability::distribution::gamma::",
+            "probability::distribution::normal::",
+            "probability::distribution::scaled::",
+            "probability::distribution::whole::",
+        ],
     ),
     ("measures the machine", &["linalg::kernel::limits::"]),
     (
         "the recording engine, which runs primitives on whatever numbers there are: laws of every primitive are in laws.rs",
-        &["calculus::recorder::Recorder::", "calculus::tape::Tape::", "calculus::tape::stepwise::Tape::"],
+        &[
+            "calculus::recorder::Recorder::",
+            "calculus::tape::Tape::",
+            "calculus::tape::access::",
+            "calculus::tape::row::",
+            "calculus::tape::stepwise::",
+            "calculus::example::",
+        ],
     ),
 ];

@@ -64,7 +64,7 @@ impl Run {
     pub(crate) fn cured(&self, trial: &Trial) -> Run {
         // Up to there it goes as it went.
         let mut run = self.clone();
-        let gone = trial.from - self.start.steps;
+        let gone = trial.from.saturating_sub(self.start.steps);
         if gone > 0 {
             run.start = self.after(gone).0;
         }

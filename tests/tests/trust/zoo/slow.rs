@@ -208,7 +208,9 @@ fn cures_of_slow_runs_cure() {
         let uniform = run.healthy().uniform();
         let share = (uniform - cured) / (uniform - healthy);
         let learns = healthy.is_nan() || share >= 0.75;
-        if cured.is_nan() || cured >= 0.97 * as_it_is || !learns {
+        // Units that do nothing may cost next to nothing: then what is asked is that all is learned.
+        let better = cured < 0.97 * as_it_is || (as_it_is < 1.03 * healthy && cured <= as_it_is);
+        if !better || !learns {
             wrong.push(format!("{name}: {}: {cured}, as it is {as_it_is}", trial.cure));
         }
     }

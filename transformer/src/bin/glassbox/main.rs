@@ -20,6 +20,9 @@ mod source;
 mod terminal;
 mod train;
 
+#[cfg(test)]
+mod laws;
+
 use clap::{Parser, Subcommand};
 use linalg::Vectors;
 use std::fmt::Display;
@@ -149,7 +152,11 @@ fn on_threads<R: Send>(
     memory::afford_threads(threads)
         .map_err(|e| format!("cannot start {started}: {e}; give fewer --threads"))?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|e| format!("cannot start {started}: {e}; give fewer --threads"))?;
+    // The system says no more than "temporarily unavailable", of a limit on memory as of one on processes.
+    let pool = pool.map_err(|e| {
+        format!("cannot start {started}: {e}; give fewer --threads, or raise the limits on memory and processes \
+                 (ulimit -v, ulimit -u)")
+    })?;
     pool.install(work)
 }
 

@@ -1,0 +1,173 @@
+//! Later settings win, a preset gives way to what is asked for, and presets are their authors'.
+
+use crate::settings::{ActivationName, OptimizerName, Preset, ScheduleName, Settings, Tokenizer};
+use transformer::config::Activation;
+use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
+
+/// Nothing in it is any preset's.
+fn odd() -> Settings {
+    Settings {
+        data: Some("somewhere.txt".to_owned()),
+        tokenizer: Some(Tokenizer::Bytes),
+        layers: Some(3),
+        heads: Some(5),
+        width: Some(35),
+        context: Some(17),
+        activation: Some(ActivationName::Silu),
+        bias: Some(false),
+        tied: Some(false),
+        dropout: Some(0.3),
+        batch: Some(7),
+        accumulate: Some(3),
+        steps: Some(77),
+        optimizer: Some(OptimizerName::Sgd),
+        momentum: Some(0.6),
+        schedule: Some(ScheduleName::Linear),
+        learning_rate: Some(0.07),
+        min_learning_rate: Some(0.02),
+        warmup: Some(13),
+        weight_decay: Some(0.4),
+        beta1: Some(0.7),
+        beta2: Some(0.8),
+        clip: Some(0.5),
+        seed: Some(99),
+        eval_every: Some(11),
+        ..Settings::default()
+    }
+}
+
+fn meant() -> TrainingConfig {
+    TrainingConfig {
+        data: Some("somewhere.txt".to_owned()),
+        tokenizer: TokenizerKind::Bytes,
+        layers: 3,
+        heads: 5,
+        width: 35,
+        context: 17,
+        activation: Activation::Silu,
+        bias: false,
+        tied: false,
+        dropout: 0.3,
+        batch: 7,
+        accumulate: 3,
+        steps: 77,
+        optimizer: OptimizerKind::Sgd,
+        momentum: 0.6,
+        schedule: ScheduleKind::Linear,
+        learning_rate: 0.07,
+        min_learning_rate: 0.02,
+        warmup: 13,
+        weight_decay: 0.4,
+        beta1: 0.7,
+        beta2: 0.8,
+        clip: 0.5,
+        seed: 99,
+        eval_every: 11,
+    }
+}
+
+fn complete(settings: &Settings) -> TrainingConfig {
+    settings.complete().unwrap()
+}
+
+#[test]
+fn every_setting_arrives_and_wins_over_what_came_before() {
+    for preset in [None, Some(Preset::Story), Some(Preset::Baby), Some(Preset::Gpt2)] {
+        assert_eq!(complete(&Settings { preset, ..odd() }), meant());
+    }
+    // Key by key: this one from the later settings, all others from the earlier.
+    let base = Settings { preset: Some(Preset::Gpt2), ..Settings::default() };
+    let plain = complete(&base);
+    let all = odd().table().unwrap();
+    let earlier: Settings = toml::Table::try_from(&plain).unwrap().try_into().unwrap();
+    for (key, value) in &all {
+        let mut one = toml::Table::new();
+        one.insert(key.clone(), value.clone());
+        let later: Settings = one.clone().try_into().unwrap();
+        let merged = later.over(earlier.clone()).unwrap().table().unwrap();
+        assert_eq!(merged.get(key), Some(value), "{key}");
+        let others = |table: &toml::Table| {
+            table
+                .iter()
+                .filter(|(k, _)| *k != key)
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(others(&merged), others(&earlier.table().unwrap()), "beside {key}");
+        // And the earlier one stays where the later is silent.
+        let kept = Settings::default().over(one.try_into().unwrap()).unwrap().table().unwrap();
+        assert_eq!(kept.get(key), Some(value), "{key}");
+    }
+}
+
+#[test]
+fn what_a_run_writes_down_is_what_it_was_asked_for() {
+    for config in [meant(), complete(&Settings::default())] {
+        let again: Settings = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(complete(&again), config);
+    }
+}
+
+#[test]
+fn a_preset_gives_way_to_what_is_asked_for() {
+    for preset in [Preset::Story, Preset::ShakespeareCpu, Preset::Baby, Preset::Gpt2] {
+        let base = Settings { preset: Some(preset), ..Settings::default() };
+        let plain = complete(&base);
+        // A short run warms up over a tenth of its steps at the most, unless more is asked for.
+        for steps in [1, 9, 10, 50, 500, 10_000_000] {
+            let found = complete(&Settings { steps: Some(steps), ..base.clone() });
+            assert_eq!((found.steps, found.warmup), (steps, plain.warmup.min(steps / 10)));
+            let asked = Settings { steps: Some(steps), warmup: Some(steps), ..base.clone() };
+            assert_eq!(complete(&asked).warmup, steps);
+        }
+        // A rate below the preset's least takes that down with it.
+        for rate in [1e-9, plain.min_learning_rate / 2.0, 0.05] {
+            let asked = Settings { learning_rate: Some(rate), ..base.clone() };
+            let found = complete(&asked);
+            assert_eq!(found.min_learning_rate, plain.min_learning_rate.min(rate));
+            let both = Settings { min_learning_rate: Some(rate / 3.0), ..asked };
+            assert_eq!(complete(&both).min_learning_rate, rate / 3.0);
+        }
+    }
+    let text = Settings { data: Some("a.txt".to_owned()), ..Settings::default() };
+    assert_eq!(
+        (Settings::default().preset(), text.preset()),
+        (Preset::Story, Preset::ShakespeareCpu)
+    );
+    let asked = Settings { preset: Some(Preset::Baby), ..text };
+    assert_eq!(asked.preset(), Preset::Baby);
+}
+
+/// nanoGPT: config/train_shakespeare_char.py, its README ("I only have a macbook"), config/train_gpt2.py and
+/// train.py's defaults. Its GELU is the exact one; OpenAI's GPT-2 has the tanh formula.
+#[test]
+fn presets_are_their_authors() {
+    let of = |preset| complete(&Settings { preset: Some(preset), ..Settings::default() });
+    let sizes = |c: &TrainingConfig| (c.layers, c.heads, c.width, c.context, c.batch, c.dropout);
+    let rates =
+        |c: &TrainingConfig| (c.learning_rate, c.min_learning_rate, c.warmup, c.steps, c.beta2);
+    let (baby, cpu, gpt2) = (of(Preset::Baby), of(Preset::ShakespeareCpu), of(Preset::Gpt2));
+    assert_eq!(sizes(&baby), (6, 6, 384, 256, 64, 0.2));
+    assert_eq!(rates(&baby), (1e-3, 1e-4, 100, 5000, 0.99));
+    assert_eq!(sizes(&cpu), (4, 4, 128, 64, 12, 0.0));
+    assert_eq!(rates(&cpu), (1e-3, 1e-4, 100, 2000, 0.99));
+    assert_eq!(
+        (gpt2.layers, gpt2.heads, gpt2.width, gpt2.context, gpt2.dropout),
+        (12, 12, 768, 1024, 0.0)
+    );
+    assert_eq!(rates(&gpt2), (6e-4, 6e-5, 2000, 600_000, 0.95));
+    for c in [&baby, &cpu, &gpt2, &of(Preset::Story)] {
+        assert_eq!(
+            (c.optimizer, c.schedule, c.tied),
+            (OptimizerKind::AdamW, ScheduleKind::Cosine, true)
+        );
+        assert_eq!((c.beta1, c.weight_decay, c.clip, c.momentum), (0.9, 0.1, 1.0, 0.0));
+    }
+    for (c, activation, bias, tokenizer) in [
+        (&baby, Activation::Gelu, false, TokenizerKind::Chars),
+        (&cpu, Activation::Gelu, false, TokenizerKind::Chars),
+        (&gpt2, Activation::GeluTanh, true, TokenizerKind::Bytes),
+    ] {
+        assert_eq!((c.activation, c.bias, c.tokenizer), (activation, bias, tokenizer));
+    }
+}
