@@ -213,7 +213,7 @@ fn shakespeare_is_smaller_than_xz_makes_it() {
     assert_eq!(fs::read(place.path("back")).unwrap(), validation);
     // README's rows. Other vectors than those that they were measured with round otherwise.
     let readme = include_str!("../../../README.md");
-    let model = fs::metadata(place.path("run/model/model.safetensors")).unwrap().len();
+    let model = json["model_bytes"].as_u64().unwrap();
     assert!(
         readme.contains(&format!("has {} more", thousands(model))),
         "the model has {model} bytes"
