@@ -109,6 +109,11 @@ pub fn afford_threads(threads: usize) -> Result<(), MemoryError> {
 /// Address space of a thread's stack, and of the heap that the allocator keeps for it.
 const STACK: u128 = (2 << 20) + (1 << 20);
 
+/// Whether `ulimit -v` holds this process to an address space.
+pub fn address_space_is_limited() -> bool {
+    limits(Path::new("/")).iter().any(|room| room.limit == Limit::AddressSpace)
+}
+
 /// What this process may still take, and what allows no more; none where the system does not tell.
 pub fn room() -> Option<Room> {
     room_below(Path::new("/"))
@@ -155,8 +160,9 @@ fn limits(root: &Path) -> Vec<Room> {
     rooms
 }
 
-/// Address space that the allocator takes beyond what is asked for.
-const SLACK: u128 = 64 << 20;
+/// Address space that is taken beyond what is asked for: 64 MiB by the allocator, which reserves that much for a second
+/// thread, and the stacks of threads that a verb starts later.
+const SLACK: u128 = 96 << 20;
 
 /// What the control groups leave, from the process's own up to the root: memory limited there is limited here. Pages
 /// of files that were not used lately are given back when memory is needed, and count as free.

@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         let variable = Vectors::VARIABLE;
         return failed(format!("{variable} is \"{found}\": use {known}, or unset it"));
     }
+    with_one_arena();
     let done = match arguments.verb {
         None => train::Train::default().run(),
         Some(Verb::Train(train)) => train.run(),
@@ -90,6 +91,28 @@ fn main() -> ExitCode {
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     ended(done)
+}
+
+/// Where the address space is limited, starts this program once more with one arena of the allocator: glibc reserves
+/// 64 MiB of addresses for each thread's own, until nothing is left for what is in use. Where that cannot be done the
+/// program goes on as it is.
+fn with_one_arena() {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        const VARIABLE: &str = "MALLOC_ARENA_MAX";
+        if std::env::var_os(VARIABLE).is_none()
+            && memory::address_space_is_limited()
+            && let Ok(program) = std::env::current_exe()
+        {
+            let mut arguments = std::env::args_os();
+            let _failed = std::process::Command::new(program)
+                .arg0(arguments.next().unwrap_or_default())
+                .args(arguments)
+                .env(VARIABLE, "1")
+                .exec();
+        }
+    }
 }
 
 /// What the parser of arguments says: help and version are results, all else is an error.
