@@ -129,9 +129,14 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
 pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let half = T::from_f64(0.5);
-    let pairs = || p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum));
-    let from_p = unchecked(pairs().map(|(p, q)| (p, half * (p + q))));
-    let from_q = unchecked(pairs().map(|(p, q)| (q, half * (p + q))));
+    // Where the mean of two subnormal numbers underflows to 0, both terms are below every number of the scalar.
+    let pairs = || {
+        let shares = p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum));
+        let with_mean = shares.map(|(p, q)| (p, q, half * (p + q)));
+        with_mean.filter(|&(p, q, m)| m != T::zero() || p == q)
+    };
+    let from_p = unchecked(pairs().map(|(p, _, m)| (p, m)));
+    let from_q = unchecked(pairs().map(|(_, q, m)| (q, m)));
     Ok(Nats(distribution::within(half * (from_p + from_q), 0.0, std::f64::consts::LN_2)))
 }
 
@@ -238,6 +243,8 @@ mod tests {
         // A ratio beyond the range of numbers, whose logarithm is not.
         let ratio = kl(&[1.0, 5e-324], &[5e-324, 1.0]).unwrap().0;
         assert!((ratio - 744.4400719213812).abs() < 1e-11);
+        // The mean of the smallest number and 0 is 0.
+        assert_eq!(jensen_shannon(&[1.0, 5e-324], &[1.0, 0.0]).unwrap().0, 0.0);
         let small = kl(&[1.0_f32, 1e-40], &[1e-40_f32, 1.0]).unwrap().0;
         assert!(small.is_finite() && small > 90.0);
         for bad in [&[][..], &[f64::NAN], &[f64::INFINITY], &[-1.0], &[0.5], &[0.5, 0.5]] {

@@ -100,6 +100,16 @@ fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
     counts
 }
 
+/// Σ c: 2⁶⁴ counts of 2⁶⁴ fit.
+fn total(counts: &[u64]) -> u128 {
+    counts.iter().map(|&c| u128::from(c)).sum()
+}
+
+/// c/n.
+fn ratio(c: u128, n: u128) -> f64 {
+    c as f64 / n as f64
+}
+
 /// The entropy of relative frequencies: <var>ln n − Σ c ln c/n</var>. On average below that of the
 /// source. +0 where one outcome has all of them; counts up to 2⁶⁴ − 1 are taken to 16 digits.
 ///
@@ -112,17 +122,17 @@ fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
-    let n = sum(counts.iter().map(|&c| c as f64));
-    if n == 0.0 {
+    let n = total(counts);
+    if n == 0 {
         return Err(InfoError::NoMean { what: "counts" });
     }
     // In the order of size: hash maps give counts in any.
     let mut sorted = counts.to_vec();
     sorted.sort_unstable();
     let terms = sorted.iter().filter(|c| **c > 0).map(|&c| {
-        let (share, rest) = (c as f64 / n, n - c as f64);
-        // A share near 1 is rounded; what it lacks is not.
-        share * if share > 0.5 { -(-rest / n).ln_1p() } else { -share.ln() }
+        let share = ratio(c.into(), n);
+        // A share near 1 is rounded; the rest, counted exactly, is not.
+        share * if share > 0.5 { -(-ratio(n - u128::from(c), n)).ln_1p() } else { -share.ln() }
     });
     Ok(Nats(sum(terms).max(0.0)))
 }
@@ -140,9 +150,8 @@ pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub fn miller_madow(counts: &[u64]) -> Result<Nats, InfoError> {
-    let n = sum(counts.iter().map(|&c| c as f64));
     let different = counts.iter().filter(|c| **c > 0).count() as f64;
-    Ok(plug_in(counts)? + Nats((different - 1.0) / (2.0 * n)))
+    Ok(plug_in(counts)? + Nats((different - 1.0) / (2.0 * total(counts) as f64)))
 }
 
 /// Shannon's guessing game: whoever guesses the next letter again and again until it is right, and needs
@@ -166,13 +175,13 @@ pub fn miller_madow(counts: &[u64]) -> Result<Nats, InfoError> {
 /// Source: Shannon 1951, sections 3 to 5: English takes between 0.6 and 1.3 bits per letter.
 pub fn guessing_bounds(guesses: &[u64]) -> Result<(Nats, Nats), InfoError> {
     let high = plug_in(guesses)?;
-    let n = sum(guesses.iter().map(|&c| c as f64));
-    let mut q: Vec<f64> = guesses.iter().map(|&c| c as f64 / n).collect();
-    q.sort_unstable_by(|a, b| b.total_cmp(a));
-    q.push(0.0);
-    let low = q.windows(2).enumerate().map(|(i, q)| {
+    let n = total(guesses);
+    let mut sorted = guesses.to_vec();
+    sorted.sort_unstable_by(|a, b| b.cmp(a));
+    sorted.push(0);
+    let low = sorted.windows(2).enumerate().map(|(i, c)| {
         let k = (i + 1) as f64;
-        k * (q[0] - q[1]) * k.ln()
+        k * ratio(u128::from(c[0] - c[1]), n) * k.ln()
     });
     Ok((Nats(sum(low)), high))
 }
@@ -303,10 +312,10 @@ mod tests {
         for all in [plug_in, miller_madow] {
             assert!((all(&[u64::MAX, u64::MAX]).unwrap().to_bits().0 - 1.0).abs() < 1e-15);
         }
-        // One of 1.8·10¹⁹: p ln p is right though 1 − p is 1.
+        // One of 1.8·10¹⁹: −p ln p − (1 − p) ln(1 − p) = p(1 − ln p), though 1 − p is 1 in f64.
         let p = 1.0 / u64::MAX as f64;
         let rare = plug_in(&[1, u64::MAX]).unwrap().0;
-        assert!((rare / -(p * p.ln()) - 1.0).abs() < 1e-14);
+        assert!((rare / (p * (1.0 - p.ln())) - 1.0).abs() < 1e-14);
         assert_eq!(plug_in(&[0, 0, 1, 0]).unwrap().0.to_bits(), 0); // certain: +0
         // K = n: the correction is (n − 1)/2n.
         assert_eq!((miller_madow(&[1, 1]).unwrap() - plug_in(&[1, 1]).unwrap()).0, 0.25);

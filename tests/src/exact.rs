@@ -26,6 +26,8 @@ const FIRST: usize = 192;
 const LAST: usize = 5000;
 /// Two precisions agree where they differ by no more than 2⁻⁹⁰ of the value.
 const AGREED: f64 = -90.0;
+/// 2 to this is below half of every `f64` but 0.
+const BELOW_ALL: f64 = -1080.0;
 /// Beyond this, e^x is ∞ or 0: it is out of every type's range by far.
 const EXPONENT: f64 = 1e9;
 
@@ -234,18 +236,20 @@ fn power(k: f64) -> Big {
 }
 
 /// Whether numbers of `bits` bits and better ones are the same: to 2⁻⁹⁰ of each; or both are what rounding leaves of
-/// a 0, nothing to the largest number that went in or came out.
+/// a 0, nothing to the largest number that went in or came out, and below every `f64` other than 0.
 fn agree(bits: usize, x: &[f64], low: &[Number], high: &[Number]) -> bool {
     let sizes = x.iter().copied().chain(high.iter().map(Number::to_f64)).map(f64::abs);
     let largest = sizes.filter(|x| x.is_finite()).fold(f64::MIN_POSITIVE, f64::max);
-    let nothing = power(largest.log2().ceil() - (bits as f64 - 40.0));
+    let rounding = largest.log2().ceil() - (bits as f64 - 40.0);
+    let nothing = power(rounding);
     low.len() == high.len()
         && low.iter().zip(high).all(|pair| match pair {
             (Number::Finite(a), Number::Finite(b)) => {
                 let apart = (a - b).abs();
-                sign(&apart) == 0
-                    || apart <= b.clone().abs() * power(AGREED)
-                    || (a.clone().abs() <= nothing && b.clone().abs() <= nothing)
+                (sign(b) != 0 && apart <= b.clone().abs() * power(AGREED))
+                    || (rounding < BELOW_ALL
+                        && a.clone().abs() <= nothing
+                        && b.clone().abs() <= nothing)
             }
             (Number::Special(a), Number::Special(b)) => a == b || (a.is_nan() && b.is_nan()),
             _ => false,
@@ -338,6 +342,20 @@ mod tests {
                 certified::<String>(&[x], || Ok(vec![f(Exact::of(x))])).expect("enough bits");
             assert_eq!(found[0].to_f64(), right, "row {i}");
         }
+    }
+
+    /// (1 + x)(1 − x) − 1 = −x²: a precision at which 1 + x is 1 gives 0.
+    #[test]
+    fn a_nought_of_rounding_is_told_from_nought() {
+        let x = 1e-154;
+        let squared = || {
+            let (one, x) = (Exact::one(), Exact::of(x));
+            Ok::<_, String>(vec![(one + x) * (one - x) - one, x - x])
+        };
+        // As a sum of many numbers of one sign, of which the smallest is nothing to the others.
+        let found = certified(&[1.0, x, 1.0, 1.0, 1.0], squared).expect("enough bits");
+        assert_eq!(found[0].to_f64(), -x * x);
+        assert_eq!(found[1].to_f64(), 0.0);
     }
 
     #[test]
