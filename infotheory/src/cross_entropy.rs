@@ -25,7 +25,7 @@ use linalg::formula::{
     upstream,
 };
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
     gather, parallel, simd, vector,
 };
 
@@ -169,6 +169,10 @@ pub fn is_ignored<T: Real>(target: T) -> bool {
 impl Primitive<2> for CrossEntropy {
     fn name(&self) -> &'static str {
         "cross-entropy"
+    }
+
+    fn role(&self) -> Role {
+        Role::Loss
     }
 
     fn shape(&self, [logits, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -9,7 +9,7 @@ use crate::cross_entropy::{counted, is_ignored};
 use linalg::formula::{
     I, J, Letter, TOKEN, at_most, cases, equal, ln, operand, sum_where, upstream,
 };
-use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, gather};
+use linalg::{Formula, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, gather};
 
 /// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
 /// Ignored targets have surprisal 0, a target that is no class NaN.
@@ -104,6 +104,10 @@ pub struct MeanOverTargets;
 impl Primitive<2> for MeanOverTargets {
     fn name(&self) -> &'static str {
         "mean over targets"
+    }
+
+    fn role(&self) -> Role {
+        Role::Loss
     }
 
     fn shape(&self, [x, targets]: [Shape; 2]) -> Result<Shape, ShapeError> {

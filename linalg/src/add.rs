@@ -7,8 +7,8 @@
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
-    simd, vector,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd, vector,
 };
 
 /// <var>y = a + b</var>.
@@ -27,6 +27,10 @@ pub struct Add;
 impl Primitive<2> for Add {
     fn name(&self) -> &'static str {
         "sum"
+    }
+
+    fn role(&self) -> Role {
+        Role::Sum
     }
 
     fn shape(&self, [a, b]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -6,8 +6,8 @@
 
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
-    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, apply, column,
-    parallel, product_add, product_to, simd, transposed, vector,
+    Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, apply,
+    column, parallel, product_add, product_to, simd, transposed, vector,
 };
 
 /// <var>W·x + b</var> for every column of x, as a plain function.
@@ -45,6 +45,10 @@ pub struct Affine;
 impl Primitive<3> for Affine {
     fn name(&self) -> &'static str {
         "affine map"
+    }
+
+    fn role(&self) -> Role {
+        Role::Linear
     }
 
     fn shape(&self, [w, x, b]: [Shape; 3]) -> Result<Shape, ShapeError> {

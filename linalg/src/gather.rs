@@ -7,7 +7,7 @@
 
 use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
     parallel, vector,
 };
 
@@ -61,6 +61,10 @@ pub fn countable(operand: &'static str, found: usize) -> Result<(), ShapeError> 
 impl Primitive<2> for Gather {
     fn name(&self) -> &'static str {
         "lookup"
+    }
+
+    fn role(&self) -> Role {
+        Role::Lookup
     }
 
     fn shape(&self, [table, indices]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -13,7 +13,7 @@ use crate::formula::{
     COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
 };
 use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_add,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, product_add,
     product_into, shape::equal_parts, transposed,
 };
 
@@ -122,6 +122,10 @@ impl Primitive<2> for HeadScores {
         "dot products by head"
     }
 
+    fn role(&self) -> Role {
+        Role::Scores
+    }
+
     fn shape(&self, [query, key]: [Shape; 2]) -> Result<Shape, ShapeError> {
         key.expect("key", query)?;
         equal_parts("the width of a query", query.rows, self.heads)?;
@@ -194,6 +198,10 @@ impl Primitive<2> for HeadScores {
 impl Primitive<2> for HeadMix {
     fn name(&self) -> &'static str {
         "weighted sum by head"
+    }
+
+    fn role(&self) -> Role {
+        Role::WeightedSum
     }
 
     fn shape(&self, [value, weights]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -193,6 +193,7 @@ pub mod principal;
 pub mod product;
 pub mod projection;
 pub mod real;
+pub mod role;
 pub mod rotation;
 pub mod rows;
 pub mod scale;
@@ -219,6 +220,7 @@ pub use kernel::{limits, simd};
 pub use primitive::{Memory, Primitive, Reads, Work};
 pub use product::{Factor, product_add, product_into, product_to, transposed};
 pub use real::Real;
+pub use role::Role;
 pub use shape::{Shape, ShapeError};
 
 /// A matrix that owns its elements, column-major: [`nalgebra::DMatrix`].

@@ -1,6 +1,6 @@
 //! A differentiable map of N matrices to one.
 
-use crate::{Formula, Real, Shape, ShapeError, View, ViewMut};
+use crate::{Formula, Real, Role, Shape, ShapeError, View, ViewMut};
 
 /// What an operation is: a name, a rule for shapes, a value, and the transpose of its derivative.
 ///
@@ -62,6 +62,11 @@ use crate::{Formula, Real, Shape, ShapeError, View, ViewMut};
 pub trait Primitive<const N: usize>: Send + Sync + 'static {
     /// The operation's name in the field: "softmax", "affine map".
     fn name(&self) -> &'static str;
+
+    /// What it does in a network, for whoever reads a recording.
+    fn role(&self) -> Role {
+        Role::Other
+    }
 
     /// The shape of the output, or why there is none.
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError>;

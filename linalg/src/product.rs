@@ -9,8 +9,8 @@
 
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
-    simd, vector,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd, vector,
 };
 use std::ops::Range;
 
@@ -437,6 +437,10 @@ impl Product {
 impl Primitive<2> for Product {
     fn name(&self) -> &'static str {
         if self.transposed { "product with a transpose" } else { "product" }
+    }
+
+    fn role(&self) -> Role {
+        Role::Linear
     }
 
     fn shape(&self, [a, b]: [Shape; 2]) -> Result<Shape, ShapeError> {

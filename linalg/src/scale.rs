@@ -7,8 +7,8 @@
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
-    simd, vector,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd, vector,
 };
 
 /// <var>y = c·x</var>.
@@ -29,6 +29,10 @@ pub struct Scale {
 impl Primitive<1> for Scale {
     fn name(&self) -> &'static str {
         "scale"
+    }
+
+    fn role(&self) -> Role {
+        Role::Scale
     }
 
     fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {

@@ -10,7 +10,7 @@ use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
 use linalg::formula::{I, J, operand, upstream};
 use linalg::{
-    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
     parallel, simd,
 };
 
@@ -208,6 +208,10 @@ impl Dropout {
 impl Primitive<2> for Dropout {
     fn name(&self) -> &'static str {
         "dropout"
+    }
+
+    fn role(&self) -> Role {
+        Role::Dropout
     }
 
     fn shape(&self, [x, step]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -11,7 +11,7 @@ use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::formula::{I, J, K, Letter, Matter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
+    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
     affine::add_columns, column, parallel, simd, vector,
 };
 
@@ -266,6 +266,10 @@ impl Primitive<2> for LayerNorm {
         NAME
     }
 
+    fn role(&self) -> Role {
+        Role::Norm
+    }
+
     fn shape(&self, [x, gain]: [Shape; 2]) -> Result<Shape, ShapeError> {
         Self::check(x, gain)
     }
@@ -324,6 +328,10 @@ impl Primitive<2> for LayerNorm {
 impl Primitive<3> for LayerNorm {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn role(&self) -> Role {
+        Role::Norm
     }
 
     fn shape(&self, [x, gain, shift]: [Shape; 3]) -> Result<Shape, ShapeError> {

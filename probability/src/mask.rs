@@ -14,7 +14,7 @@ use crate::error::ProbabilityError;
 use crate::softmax::softmax;
 use linalg::formula::{I, J, at_most, cases, operand, upstream};
 use linalg::{
-    Formula, Matrix, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
+    Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
     shape::equal_parts,
 };
 
@@ -34,6 +34,10 @@ pub struct CausalMask;
 impl Primitive<1> for CausalMask {
     fn name(&self) -> &'static str {
         "causal mask"
+    }
+
+    fn role(&self) -> Role {
+        Role::Mask
     }
 
     fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {

@@ -12,7 +12,7 @@ use crate::error::{ProbabilityError, check_length};
 use crate::layer_norm::{add_to_gain, check_epsilon, divide_by_spread};
 use linalg::formula::{I, J, K, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
     parallel, simd, vector,
 };
 
@@ -64,6 +64,10 @@ pub struct RmsNorm {
 impl Primitive<2> for RmsNorm {
     fn name(&self) -> &'static str {
         "RMS normalisation"
+    }
+
+    fn role(&self) -> Role {
+        Role::Norm
     }
 
     fn shape(&self, [x, gain]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -17,8 +17,8 @@ use crate::accurate;
 use crate::error::{ProbabilityError, check_setting};
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
-    simd, vector,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd, vector,
 };
 
 /// The distribution of one vector of scores, right to 4 units in the last place.
@@ -157,6 +157,10 @@ pub struct Softmax;
 impl Primitive<1> for Softmax {
     fn name(&self) -> &'static str {
         "softmax"
+    }
+
+    fn role(&self) -> Role {
+        Role::Softmax
     }
 
     fn shape(&self, [z]: [Shape; 1]) -> Result<Shape, ShapeError> {

@@ -1,7 +1,9 @@
 //! One primitive as a step of its own, for the certificates of `transformer::check`.
 
 use calculus::Recorder;
-use linalg::{Formula, Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{
+    Formula, Matrix, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+};
 use transformer::{Given, ModelError, Recording, Subject, check};
 
 /// A primitive and its operands: parameters where they are numbers that may move, inputs elsewhere.
@@ -133,6 +135,10 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
     fn name(&self) -> &'static str {
         self.original.name()
     }
+
+    fn role(&self) -> Role {
+        self.original.role()
+    }
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError> {
         self.original.shape(inputs)
     }
@@ -203,6 +209,10 @@ impl<P> Clone for Shared<P> {
 impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+
+    fn role(&self) -> Role {
+        self.0.role()
     }
     fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula {
         self.0.formula(inputs)

@@ -13,8 +13,8 @@ use linalg::formula::{
 };
 use linalg::gather::countable;
 use linalg::{
-    Formula, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel,
-    shape::equal_parts, simd, vector,
+    Formula, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, shape::equal_parts, simd, vector,
 };
 use probability::softmax::softmax_in_place;
 
@@ -56,6 +56,10 @@ impl CachedAttention {
 impl Primitive<4> for CachedAttention {
     fn name(&self) -> &'static str {
         "attention to a cache"
+    }
+
+    fn role(&self) -> Role {
+        Role::Attention
     }
 
     fn shape(&self, [qkv, keys, values, filled]: [Shape; 4]) -> Result<Shape, ShapeError> {

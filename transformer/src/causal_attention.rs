@@ -17,8 +17,8 @@ use linalg::formula::{
     at_most, called, cases, exp, largest, ln, operand, output, sum, sum_where, upstream,
 };
 use linalg::{
-    Formula, Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel,
-    shape::equal_parts, simd, transposed, vector,
+    Formula, Matrix, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    parallel, shape::equal_parts, simd, transposed, vector,
 };
 use nalgebra::{Const, Dyn};
 use probability::dropout::{self, Dropout, DropoutMask, QUERIES as BLOCK, weight_index};
@@ -402,6 +402,10 @@ impl Primitive<1> for CausalAttention {
         NAME
     }
 
+    fn role(&self) -> Role {
+        Role::Attention
+    }
+
     fn shape(&self, [qkv]: [Shape; 1]) -> Result<Shape, ShapeError> {
         self.check(qkv)
     }
@@ -449,6 +453,10 @@ impl Primitive<1> for CausalAttention {
 impl Primitive<2> for CausalAttention {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn role(&self) -> Role {
+        Role::Attention
     }
 
     fn shape(&self, [qkv, step]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -19,6 +19,7 @@ use crate::subject::Subject;
 use crate::trainer::{Step, Trainer};
 use crate::{ModelError, Precision};
 use calculus::{Parameter, Source, Tape, Var, clip};
+use linalg::Role;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -327,7 +328,7 @@ fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
 
 /// The sums of the residual stream.
 fn layers(tape: &Tape<f32>) -> Vec<Layer> {
-    let sums = tape.vars().filter(|v| tape.operation(*v) == Some("sum"));
+    let sums = tape.vars().filter(|v| tape.role(*v) == Some(Role::Sum));
     sums.map(|v| Layer {
         name: tape.name(v).to_owned(),
         activation: rms(tape.elements(v)),

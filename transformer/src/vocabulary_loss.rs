@@ -17,8 +17,8 @@ use linalg::formula::{
 };
 use linalg::gather::countable;
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, product_into,
-    product_to, transposed, vector,
+    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    product_into, product_to, transposed, vector,
 };
 use std::num::NonZeroUsize;
 
@@ -112,6 +112,10 @@ fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
 impl Primitive<3> for VocabularyLoss {
     fn name(&self) -> &'static str {
         "cross-entropy over a vocabulary"
+    }
+
+    fn role(&self) -> Role {
+        Role::Loss
     }
 
     fn shape(&self, [table, x, targets]: [Shape; 3]) -> Result<Shape, ShapeError> {

@@ -35,7 +35,7 @@ pub use tanh::Tanh;
 use crate::Dual;
 use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column,
+    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
     hadamard, parallel, simd,
 };
 
@@ -70,6 +70,10 @@ pub struct Activation<F>(pub F);
 impl<F: Function> Primitive<1> for Activation<F> {
     fn name(&self) -> &'static str {
         F::NAME
+    }
+
+    fn role(&self) -> Role {
+        Role::Activation
     }
 
     fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {

@@ -3,7 +3,7 @@
 use super::{Node, Rule, Source, Tape, view};
 use crate::Var;
 use crate::plan::Plan;
-use linalg::{Formula, Real, Shape, View};
+use linalg::{Formula, Real, Role, Shape, View};
 
 /// Bytes of a recording's memory.
 ///
@@ -50,6 +50,8 @@ pub struct Row<'a, T: Real> {
     pub operation: Option<&'static str>,
     /// The branch of mathematics of that operation.
     pub branch: Option<&'static str>,
+    /// The role of that operation.
+    pub role: Option<Role>,
     /// The operation's operands.
     pub operands: Vec<Var>,
     /// Its shape.
@@ -135,6 +137,7 @@ impl<T: Real> Tape<T> {
             source: node.source,
             operation: rule.map(Rule::name),
             branch: rule.map(Rule::branch),
+            role: rule.map(Rule::role),
             operands: operands.iter().map(|&o| self.var(o)).collect(),
             shape: node.shape,
             value: view(&self.values[node.value.clone()], node.shape),

@@ -13,13 +13,14 @@
 
 use super::{Node, view};
 use crate::plan::Layout;
-use linalg::{Formula, Primitive, Real, Shape, View, ViewMut, Work};
+use linalg::{Formula, Primitive, Real, Role, Shape, View, ViewMut, Work};
 use std::ops::Range;
 
 /// A primitive with its places in the recording; what the tape replays.
 pub(crate) trait Rule<T>: Send + Sync {
     fn name(&self) -> &'static str;
     fn branch(&self) -> &'static str;
+    fn role(&self) -> Role;
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
     fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
@@ -77,6 +78,10 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 
     fn branch(&self) -> &'static str {
         self.operation.branch()
+    }
+
+    fn role(&self) -> Role {
+        self.operation.role()
     }
 
     fn operands(&self) -> &[usize] {

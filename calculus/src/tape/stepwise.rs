@@ -7,7 +7,7 @@
 
 use super::{Fresh, Source, Tape};
 use crate::Var;
-use linalg::{Real, Work};
+use linalg::{Real, Role, Work};
 
 impl<T: Real> Tape<T> {
     /// Every value, in order.
@@ -42,6 +42,16 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn operation(&self, var: Var) -> Option<&'static str> {
         self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.name())
+    }
+
+    /// The role of the operation that computes a value, if one does.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!((tape.role(y), tape.role(x)), (Some(linalg::Role::Other), None));
+    /// ```
+    pub fn role(&self, var: Var) -> Option<Role> {
+        self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.role())
     }
 
     /// The operands of the operation that computes a value; none of what is learned or given.

@@ -5,7 +5,7 @@ use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::heads::{HeadMix, HeadScores};
-use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Formula, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
 use probability::{mask::CausalMask, softmax::Softmax};
 use std::collections::BTreeSet;
@@ -136,6 +136,10 @@ impl Primitive<2> for Detached {
     }
     fn name(&self) -> &'static str {
         Hadamard.name()
+    }
+
+    fn role(&self) -> Role {
+        Hadamard.role()
     }
     fn shape(&self, x: [Shape; 2]) -> Result<Shape, ShapeError> {
         Hadamard.shape(x)

@@ -9,6 +9,7 @@ use crate::ModelError;
 use crate::subject::{Given, Subject};
 use calculus::schedule::Schedule;
 use calculus::{Source, Tape};
+use linalg::Role;
 use std::collections::HashSet;
 
 /// Batches that losses are measured on.
@@ -273,7 +274,7 @@ fn schedule_end(schedule: Schedule) -> Option<u64> {
 
 /// Vectors that normalised values are multiplied with.
 pub(crate) fn gains(tape: &Tape<f32>) -> HashSet<String> {
-    let norms = tape.vars().filter(|v| tape.operation(*v).is_some_and(|n| n.contains("norm")));
+    let norms = tape.vars().filter(|v| tape.role(*v) == Some(Role::Norm));
     let second = norms.filter_map(|v| tape.operands(v).get(1).copied());
     second.map(|v| tape.name(v).to_owned()).collect()
 }

@@ -64,10 +64,11 @@ pub use verdict::Verdict;
 use crate::health::GROWTH;
 use crate::subject::Subject;
 use crate::{ModelError, Precision, check, memory};
-use calculus::Arithmetic;
+use calculus::{Arithmetic, Source};
 use cure::Case;
 use edge::CURVED;
 use evidence::Evidence;
+use linalg::Role;
 use pace::Pace;
 use std::collections::VecDeque;
 
@@ -457,14 +458,16 @@ impl<S: Subject> Patient<'_, S> {
     ) -> Result<Option<(Cause, String)>, ModelError> {
         let last = watched.history.last();
         let why = || Some(origin.to_string());
-        let operation = origin.operation.as_str();
+        let role = origin.role;
         let is = |step| origin.fault.is_some_and(|f| f.step == step);
         let of_zero = origin.fault.is_some_and(|f| f.step == Arithmetic::Divide && f.right == 0.0);
         let subtracted = is(Arithmetic::Subtract) || is(Arithmetic::Add);
         let form = origin.fault.is_some_and(|f| f.is_indeterminate());
         let cause = match origin.direction {
-            Direction::Given if operation == "parameter" => Some(Cause::BrokenWeights),
-            Direction::Given if operation == "input" => Some(Cause::BrokenData),
+            Direction::Given if origin.source == Some(Source::Parameter) => {
+                Some(Cause::BrokenWeights)
+            }
+            Direction::Given if origin.source == Some(Source::Input) => Some(Cause::BrokenData),
             Direction::Given => Some(Cause::BrokenMoments),
             Direction::Update => match self.recipe.descent {
                 Descent::Adam { beta1, beta2, .. } if beta1 >= 1.0 || beta2 >= 1.0 => {
@@ -473,15 +476,13 @@ impl<S: Subject> Patient<'_, S> {
                 Descent::Adam { epsilon, .. } if epsilon <= 0.0 => Some(Cause::NoEpsilon),
                 _ => None,
             },
-            Direction::Forward if operation == "lookup" => Some(Cause::BadToken),
-            Direction::Forward if is_loss(operation) && of_zero => Some(Cause::NoTarget),
-            Direction::Forward if is_loss(operation) && origin.fault.is_none() => {
+            Direction::Forward if role == Some(Role::Lookup) => Some(Cause::BadToken),
+            Direction::Forward if role == Some(Role::Loss) && of_zero => Some(Cause::NoTarget),
+            Direction::Forward if role == Some(Role::Loss) && origin.fault.is_none() => {
                 return Ok(self.bad_target(last)?.map(|why| (Cause::BadToken, why)));
             }
             Direction::Forward if is(Arithmetic::Ln) => Some(Cause::LogOfSoftmax),
-            Direction::Forward
-                if operation.contains("softmax") || operation.contains("attention") =>
-            {
+            Direction::Forward if matches!(role, Some(Role::Softmax | Role::Attention)) => {
                 if is(Arithmetic::Exp) {
                     Some(Cause::NoMaximum)
                 } else if of_zero && self.highest_is_fine(origin, watched)? {
@@ -494,9 +495,7 @@ impl<S: Subject> Patient<'_, S> {
                     None
                 }
             }
-            Direction::Forward
-                if operation.contains("norm") && (of_zero || is(Arithmetic::Sqrt)) =>
-            {
+            Direction::Forward if role == Some(Role::Norm) && (of_zero || is(Arithmetic::Sqrt)) => {
                 Some(Cause::ZeroVariance)
             }
             Direction::Forward if form && subtracted => Some(Cause::InfinityMinusInfinity),
@@ -687,10 +686,6 @@ fn by_saturation(signs: &Signs) -> Option<(Cause, String)> {
         );
         (Cause::GrowingLogits, why)
     })
-}
-
-fn is_loss(operation: &str) -> bool {
-    ["cross-entropy", "mean over targets", "loss"].iter().any(|name| operation.contains(name))
 }
 
 /// The median of what is finite.

@@ -9,7 +9,7 @@ use crate::Precision;
 use crate::subject::{Given, Recording, Subject};
 use crate::{ModelError, memory, precision};
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
-use linalg::{Real, Shape};
+use linalg::{Real, Role, Shape};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -59,6 +59,10 @@ pub struct Origin {
     pub name: String,
     /// The operation: what computes the value, or whose vjp sends the gradient.
     pub operation: String,
+    /// That operation's role.
+    pub role: Option<Role>,
+    /// Where the value comes from; none of what an optimiser remembers.
+    pub source: Option<Source>,
     /// Row and column.
     pub element: (usize, usize),
     /// What stands there: NaN, ∞ or −∞; in a second moment, a negative number.
@@ -103,8 +107,7 @@ pub fn forward<T: Real>(tape: &Tape<T>, output: Var) -> Option<Origin> {
             Source::Parameter => false,
             Source::Input => true,
             Source::Operation => {
-                tape.operation(var).is_some_and(|name| name.contains("mask"))
-                    || operands.iter().any(|&o| states[o].1)
+                tape.role(var) == Some(Role::Mask) || operands.iter().any(|&o| states[o].1)
             }
         };
         let found = elements.iter().position(|x| wrong(x.to_f64(), masked));
@@ -133,6 +136,8 @@ fn describe<T: Real>(tape: &Tape<T>, var: Var, at: usize) -> Origin {
         direction,
         name: tape.name(var).to_owned(),
         operation: operation.to_owned(),
+        role: tape.role(var),
+        source: Some(tape.source(var)),
         element,
         value: tape.elements(var)[at].to_f64(),
         fault: None,
@@ -205,6 +210,8 @@ pub fn backward<T: Real>(
                 direction: Direction::Backward,
                 name: tape.name(operand).to_owned(),
                 operation: tape.operation(var).unwrap_or_default().to_owned(),
+                role: tape.role(var),
+                source: Some(tape.source(operand)),
                 element,
                 value: store(gradient[at]).to_f64(),
                 fault: None,
@@ -374,7 +381,7 @@ fn note(origin: &mut Origin, found: Witness<f32>, precision: Precision) {
     origin.fault = found.fault.map(widened);
     origin.arithmetic = match origin.fault {
         Some(fault) => fault.to_string(),
-        None if origin.operation == "lookup" => bad_index(origin),
+        None if origin.role == Some(Role::Lookup) => bad_index(origin),
         None => {
             let operands = origin.operands.iter().map(|o| {
                 format!("{} from {:.3e} to {:.3e} ({})", o.name, o.range.0, o.range.1, o.what)
@@ -407,6 +414,8 @@ impl Origin {
             direction: Direction::Given,
             name: parameter.to_owned(),
             operation: name.replace('_', " "),
+            role: None,
+            source: None,
             element,
             value,
             fault: None,
@@ -425,6 +434,8 @@ impl Origin {
             direction: Direction::Update,
             name: name.to_owned(),
             operation: "update".to_owned(),
+            role: None,
+            source: Some(Source::Parameter),
             element,
             value: f64::from(spoilt.value),
             fault,

@@ -3,7 +3,7 @@
 use crate::ModelError;
 use crate::subject::{Given, Recording, Subject};
 use calculus::{Source, Tape, Var};
-use linalg::gather;
+use linalg::{Role, gather};
 
 /// Signs of health at one state on one batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,8 +108,7 @@ pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
 }
 
 fn is_linear(tape: &Tape<f32>, var: Var) -> bool {
-    let linear = ["affine map", "product", "product with a transpose"];
-    tape.operation(var).is_some_and(|name| linear.contains(&name))
+    tape.role(var) == Some(Role::Linear)
 }
 
 /// The elements of the vectors that a matrix multiplies; of a table that is only looked up, those of its columns.
@@ -124,7 +123,7 @@ pub(crate) fn inputs(tape: &Tape<f32>, matrix: Var) -> usize {
 pub(crate) fn tables(tape: &Tape<f32>) -> Vec<Gain> {
     let multiplied: Vec<Var> = gains(tape).into_iter().map(|g| g.matrix).collect();
     let mut found: Vec<Gain> = vec![];
-    for var in tape.vars().filter(|v| tape.operation(*v) == Some("lookup")) {
+    for var in tape.vars().filter(|v| tape.role(*v) == Some(Role::Lookup)) {
         let Some(&matrix) = tape.operands(var).first() else { continue };
         let again = multiplied.contains(&matrix) || found.iter().any(|g| g.matrix == matrix);
         if tape.source(matrix) == Source::Parameter && !again {
@@ -142,7 +141,7 @@ fn largest_gain(tape: &Tape<f32>) -> (f64, String) {
 }
 
 fn residual(tape: &Tape<f32>) -> f64 {
-    let sums: Vec<Var> = tape.vars().filter(|v| tape.operation(*v) == Some("sum")).collect();
+    let sums: Vec<Var> = tape.vars().filter(|v| tape.role(*v) == Some(Role::Sum)).collect();
     match (sums.first(), sums.last()) {
         (Some(&a), Some(&b)) if a != b && tape.shape(a) == tape.shape(b) => {
             rms(tape.elements(b)) / rms(tape.elements(a)).max(f64::MIN_POSITIVE)
@@ -154,21 +153,17 @@ fn residual(tape: &Tape<f32>) -> f64 {
 /// What a softmax whose output weighs values does; none for other values.
 fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
     let mixes = |user: Var| {
-        tape.operation(user).is_some_and(|n| n.starts_with("weighted sum"))
-            && tape.operands(user).contains(&var)
+        tape.role(user) == Some(Role::WeightedSum) && tape.operands(user).contains(&var)
     };
-    if !tape.operation(var)?.contains("softmax") || !tape.vars().any(mixes) {
+    if tape.role(var)? != Role::Softmax || !tape.vars().any(mixes) {
         return None;
     }
     // Back from the scores to the dot products.
     let scores = tape.operands(var)[0];
     let (mut at, mut unscaled) = (scores, false);
-    while let Some(name) = tape.operation(at) {
-        if name.contains("scale") {
-            break;
-        }
-        if name.contains("dot products") {
-            unscaled = true;
+    while let Some(role) = tape.role(at) {
+        if matches!(role, Role::Scale | Role::Scores) {
+            unscaled = role == Role::Scores;
             break;
         }
         at = tape.operands(at)[0];
@@ -229,9 +224,7 @@ fn unmoved(tape: &Tape<f32>, loss: Var) -> Vec<String> {
 fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
     let mut found = vec![];
     for var in tape.vars() {
-        let is_activation = tape
-            .operation(var)
-            .is_some_and(|n| ["ReLU", "GELU", "SiLU", "tanh"].iter().any(|a| n.contains(a)));
+        let is_activation = tape.role(var) == Some(Role::Activation);
         let Some(&x) = tape.operands(var).first().filter(|_| is_activation) else { continue };
         let rows = tape.shape(var).rows;
         let (g, out) = (tape.gradient_elements(x), tape.gradient_elements(var));

@@ -3,7 +3,7 @@
 use super::{Explanation, Subject, Updated, recorded, update};
 use crate::{Gpt2, IGNORED, ModelError, Without};
 use infotheory::bits;
-use linalg::Real;
+use linalg::{Real, Role};
 
 /// A step with one thing changed.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ impl Outcome {
         let (mut largest, mut infinite, mut attention) = (0.0_f64, 0, Vec::new());
         let (mut future, mut entropy, mut queries) = (0.0, 0.0, 0.0);
         for row in tape.rows() {
-            let masked = row.name.ends_with(".masked");
+            let masked = row.role == Some(Role::Mask);
             // Tokens, targets and positions are no sizes.
             let values = row.operation.is_some();
             for x in row.value.iter().map(|x| x.to_f64()).filter(|_| values) {

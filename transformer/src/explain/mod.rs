@@ -54,7 +54,7 @@ pub use summary::Summary;
 use crate::{Form, Gpt2, Gpt2Config, ModelError, OptimizerKind, TrainingConfig, Without, matrices};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::{Source, Tape, Var, clip};
-use linalg::{Formula, Real, Shape};
+use linalg::{Formula, Real, Role, Shape};
 use std::collections::HashMap;
 
 /// What is explained: a model, a text, and the update that follows.
@@ -170,6 +170,7 @@ pub(crate) struct Node {
     shape: Shape,
     operation: Option<&'static str>,
     branch: Option<&'static str>,
+    role: Option<Role>,
     operands: Vec<usize>,
     /// Who reads it: node and place among that node's operands.
     consumers: Vec<(usize, usize)>,
@@ -420,8 +421,8 @@ fn read_nodes<T: Real>(tape: &Tape<T>) -> Vec<Node> {
         }
         let shape = Shape::new(row.value.nrows(), row.value.ncols());
         // Scores have a column per head and query; what keeps their shape keeps that meaning.
-        let heads = match (row.operation, operands.first()) {
-            (Some("dot products by head"), _) => Some(shape.columns / shape.rows),
+        let heads = match (row.role, operands.first()) {
+            (Some(Role::Scores), _) => Some(shape.columns / shape.rows),
             (Some(_), Some(&o)) if nodes[o].shape == shape => nodes[o].heads,
             _ => None,
         };
@@ -433,6 +434,7 @@ fn read_nodes<T: Real>(tape: &Tape<T>) -> Vec<Node> {
             shape,
             operation: row.operation,
             branch: row.branch,
+            role: row.role,
             operands,
             consumers: Vec::new(),
             formula: None,

@@ -3,7 +3,7 @@
 use super::change::short;
 use super::{Explanation, Ledger, Part};
 use infotheory::bits;
-use linalg::Real;
+use linalg::{Real, Role};
 use std::fmt::Write;
 
 /// Colours follow the reader's light or dark setting. Paths: forward blue, backward red, update green.
@@ -60,7 +60,7 @@ impl<T: Real> Explanation<T> {
         ];
         for (i, node) in self.nodes.iter().enumerate() {
             if let (Some(_), Some(block)) = (node.heads, node.block)
-                && node.name.ends_with(".weights")
+                && node.role == Some(Role::Softmax)
             {
                 all.push((format!("attention-{block}.svg"), self.attention_picture(i)));
             }
@@ -79,7 +79,7 @@ impl<T: Real> Explanation<T> {
             branches,
             at: [0.0; 4],
         };
-        let activation = self.nodes.iter().find(|n| n.name.ends_with(".activated"));
+        let activation = self.nodes.iter().find(|n| n.role == Some(Role::Activation));
         let activation = activation.and_then(|n| n.operation).unwrap_or("activation");
         let descent = &self.subject.descent;
         let factor = self.clip_factor();

@@ -1,7 +1,7 @@
 //! Operations as people write them before they know better.
 
 use linalg::formula::{I, J, K, R, exp, ln, operand, output, sqrt, sum, upstream};
-use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Formula, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
 
 /// exp zᵢ / Σ exp zⱼ of each column: as it stands, or with the maximum of the whole matrix subtracted.
 #[derive(Clone, Copy)]
@@ -20,6 +20,10 @@ impl Primitive<1> for NaiveSoftmax {
     }
     fn name(&self) -> &'static str {
         "softmax by hand"
+    }
+
+    fn role(&self) -> Role {
+        Role::Softmax
     }
     fn shape(&self, [z]: [Shape; 1]) -> Result<Shape, ShapeError> {
         Ok(z)
