@@ -1,8 +1,9 @@
 //! Times of the kernels on the shapes of the presets.
 //!
 //! ```text
-//! cargo bench -p tests                  all of them, about two minutes
-//! cargo bench -p tests -- attention     those whose name has "attention" in it
+//! cd tests/benches
+//! cargo bench                  all of them, about two minutes
+//! cargo bench -- attention     those whose name has "attention" in it
 //! ```
 //!
 //! Nothing is asserted: what a machine does is compared with what it did. Items are floating-point

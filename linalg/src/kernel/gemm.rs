@@ -46,6 +46,7 @@ pub(crate) fn gemm<T: Real>(
 }
 
 /// As [`gemm`], by our own kernel where the processor is one that it is written for.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
 pub(crate) fn gemm_f32(
     mut c: ViewMut<'_, f32>,
     alpha: f32,
