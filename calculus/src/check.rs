@@ -35,11 +35,11 @@ impl Adjoint {
 /// Inputs that are not numbers but indices take a tangent of zero.
 ///
 /// ```
-/// use calculus::{activation::{Activation, Gelu}, check};
+/// use calculus::{activation::Activation, check};
 /// use linalg::matrix;
 /// let x = [matrix(2, 1, &[0.3, -1.2])];
 /// let tangent = [matrix(2, 1, &[1.0, -0.5])];
-/// let law = check::adjoint(&Activation(Gelu), &x, &tangent, &matrix(2, 1, &[0.7, 2.0]));
+/// let law = check::adjoint(&Activation::Gelu, &x, &tangent, &matrix(2, 1, &[0.7, 2.0]));
 /// assert!(law.error() < 1e-15);
 /// ```
 ///

@@ -168,7 +168,7 @@
 //! again, with names; and, on dual numbers, the curvature of the very same recording.
 //!
 //! ```
-//! use calculus::{Dual, RecordError, Recorder, Tape, Var, activation::{Activation, Relu}};
+//! use calculus::{Dual, RecordError, Recorder, Tape, Var, activation::Activation};
 //! use linalg::{Real, Shape, add::Add, affine::Affine, hadamard::Hadamard};
 //!
 //! fn record<T: Real>() -> Result<(Tape<T>, [Var; 4]), RecordError> {
@@ -179,7 +179,7 @@
 //!     let x = r.input("x", one)?;
 //!     let minus_target = r.input("minus target", one)?;
 //!     let z = r.push("z", Affine, [w, x, b])?;
-//!     let a = r.push("a", Activation(Relu), [z])?;
+//!     let a = r.push("a", Activation::Relu, [z])?;
 //!     let error = r.push("error", Add, [a, minus_target])?;
 //!     let loss = r.push("loss", Hadamard, [error, error])?; // an operand may occur twice
 //!     Ok((r.finish(), [x, minus_target, z, loss]))

@@ -9,7 +9,7 @@
 //! Nothing is asserted: what a machine does is compared with what it did. Items are floating-point
 //! operations, so that Gitem/s reads as GFLOP/s; where memory decides, bytes are counted instead.
 
-use calculus::activation::{Activation, Gelu, GeluTanh};
+use calculus::activation::Activation;
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer};
 use divan::counter::{BytesCount, ItemsCount};
@@ -348,22 +348,22 @@ mod activation {
 
     #[divan::bench(args = SIZES)]
     fn gelu_forward(bencher: Bencher<'_, '_>, size: Size) {
-        forward(bencher, Activation(Gelu), hidden(size));
+        forward(bencher, Activation::Gelu, hidden(size));
     }
 
     #[divan::bench(args = SIZES)]
     fn gelu_backward(bencher: Bencher<'_, '_>, size: Size) {
-        backward(bencher, Activation(Gelu), hidden(size));
+        backward(bencher, Activation::Gelu, hidden(size));
     }
 
     #[divan::bench(args = SIZES)]
     fn gelu_tanh_forward(bencher: Bencher<'_, '_>, size: Size) {
-        forward(bencher, Activation(GeluTanh), hidden(size));
+        forward(bencher, Activation::GeluTanh, hidden(size));
     }
 
     #[divan::bench(args = SIZES)]
     fn gelu_tanh_backward(bencher: Bencher<'_, '_>, size: Size) {
-        backward(bencher, Activation(GeluTanh), hidden(size));
+        backward(bencher, Activation::GeluTanh, hidden(size));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A deep model of which one gradient can be made wrong by a little.
 
-use calculus::activation::{Activation, Gelu};
+use calculus::activation::Activation;
 use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use linalg::formula::{I, J, operand, upstream};
@@ -128,7 +128,7 @@ impl Subject for Deep {
                 let x = r.push("attended", Add, [x, h])?;
                 let h = p.norm(r, "norm_2", x)?;
                 let h = p.linear(r, "expanded", 2 * WIDTH, h)?;
-                let h = r.push("activated", Activation(Gelu), [h])?;
+                let h = r.push("activated", Activation::Gelu, [h])?;
                 let h = p.linear(r, "contracted", WIDTH, h)?;
                 r.push("output", Add, [x, h])
             })?;

@@ -5,9 +5,7 @@
 
 use crate::draw::{distributions, indices, normal, targets};
 use crate::law::Case;
-use calculus::activation::{
-    Activation, Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh,
-};
+use calculus::activation::{Activation, Elementwise, Gelu};
 use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::heads::{HeadMix, HeadScores};
@@ -74,13 +72,7 @@ pub fn every(v: &mut impl Visitor) {
     for (m, n) in SHAPES {
         linear_algebra(v, m, n);
         distributions_and_losses(v, m, n);
-        activation(v, Gelu, m, n);
-        activation(v, GeluTanh, m, n);
-        activation(v, LeakyRelu, m, n);
-        activation(v, Relu, m, n);
-        activation(v, Sigmoid, m, n);
-        activation(v, Silu, m, n);
-        activation(v, Tanh, m, n);
+        activations(v, m, n);
     }
     vocabulary(v, CHUNKED.0, CHUNKED.1, 4);
     products(v, CUT.0, CUT.1, CUT.2);
@@ -154,10 +146,13 @@ fn vocabulary(v: &mut impl Visitor, m: usize, n: usize, features: usize) {
     }
 }
 
-/// An activation function on an (m × n) matrix.
-pub fn activation(v: &mut impl Visitor, f: impl Function, m: usize, n: usize) {
-    let x = normal(13, m, n) * 2.0;
-    v.visit(Case { primitive: Activation(f), inputs: [x], smooth: [true] });
+/// Every activation function on an (m × n) matrix, and a function that is none of them.
+pub fn activations(v: &mut impl Visitor, m: usize, n: usize) {
+    let x = || [normal(13, m, n) * 2.0];
+    for &primitive in Activation::ALL {
+        v.visit(Case { primitive, inputs: x(), smooth: [true] });
+    }
+    v.visit(Case { primitive: Elementwise(Gelu), inputs: x(), smooth: [true] });
 }
 
 /// Operations of attention.

@@ -1,41 +1,10 @@
 //! The sizes of a GPT-2, and Hugging Face's `config.json`.
 
 use crate::printable::printable;
+pub use calculus::activation::Activation;
 use linalg::Shape;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use thiserror::Error;
-
-/// The activation function of the feed-forward part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    /// x·Φ(x), exact.
-    Gelu,
-    /// GELU by its tanh formula, as GPT-2 has it.
-    GeluTanh,
-    /// max(0, x).
-    Relu,
-    /// x·σ(x).
-    Silu,
-    /// tanh x.
-    Tanh,
-}
-
-/// Hugging Face's names; the first of a function is the one that is written.
-const ACTIVATIONS: [(&str, Activation); 11] = [
-    ("gelu", Activation::Gelu),
-    ("gelu_python", Activation::Gelu),
-    ("gelu_new", Activation::GeluTanh),
-    ("gelu_pytorch_tanh", Activation::GeluTanh),
-    ("gelu_python_tanh", Activation::GeluTanh),
-    ("gelu_accurate", Activation::GeluTanh),
-    ("gelu_fast", Activation::GeluTanh),
-    ("relu", Activation::Relu),
-    ("silu", Activation::Silu),
-    ("swish", Activation::Silu),
-    ("tanh", Activation::Tanh),
-];
 
 /// The sizes of a GPT-2.
 ///
@@ -245,7 +214,6 @@ impl Gpt2Config {
 
     /// Hugging Face's `config.json`.
     pub fn to_json(&self) -> String {
-        let activation = ACTIVATIONS.iter().find(|(_, a)| *a == self.activation);
         let mut config = json!({
             "architectures": ["GPT2LMHeadModel"],
             "model_type": "gpt2",
@@ -256,7 +224,7 @@ impl Gpt2Config {
             "n_ctx": self.context,
             "n_inner": self.hidden,
             "vocab_size": self.vocabulary,
-            "activation_function": activation.expect("every activation is listed").0,
+            "activation_function": self.activation.hugging_face()[0],
             "layer_norm_epsilon": self.epsilon,
             "tie_word_embeddings": self.tied,
             "embd_pdrop": self.dropout,
@@ -307,15 +275,13 @@ impl Gpt2Config {
         };
         let activation = match keys.get("activation_function") {
             None => Activation::GeluTanh,
-            Some(name) => {
-                ACTIVATIONS.iter().find(|(n, _)| name == *n).map(|(_, a)| *a).ok_or_else(|| {
-                    refused(
-                        "activation_function",
-                        name,
-                        "gelu, gelu_new, gelu_pytorch_tanh, relu, silu or tanh",
-                    )
-                })?
-            }
+            Some(name) => named(name).ok_or_else(|| {
+                refused(
+                    "activation_function",
+                    name,
+                    "gelu, gelu_new, relu, silu, tanh or another of transformers' names",
+                )
+            })?,
         };
         for rate in ["attn_pdrop", "embd_pdrop"] {
             number(keys, rate, 0.1)?;
@@ -340,6 +306,12 @@ impl Gpt2Config {
         config.validate()?;
         Ok(config)
     }
+}
+
+/// The function of a name that Hugging Face has for it.
+fn named(name: &Value) -> Option<Activation> {
+    let name = name.as_str()?;
+    Activation::ALL.iter().copied().find(|a| a.hugging_face().contains(&name))
 }
 
 fn refused(key: &'static str, found: &Value, expected: &'static str) -> ConfigError {
@@ -514,8 +486,11 @@ mod tests {
         };
         assert_eq!(Gpt2Config::from_json(&other.to_json()), Ok(other));
         assert_eq!(with("n_inner", Value::Null).unwrap().hidden, 64);
-        for (name, activation) in ACTIVATIONS {
-            assert_eq!(with("activation_function", json!(name)).unwrap().activation, activation);
+        for &activation in Activation::ALL {
+            for name in activation.hugging_face() {
+                let read = with("activation_function", json!(name)).unwrap();
+                assert_eq!(read.activation, activation);
+            }
         }
         let general = r#"{"model_type": "gpt2", "hidden_size": 6, "num_attention_heads": 3,
             "num_hidden_layers": 2, "max_position_embeddings": 5, "vocab_size": 4}"#;

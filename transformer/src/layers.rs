@@ -2,9 +2,8 @@
 //!
 //! Shapes stand at the line's end: d is the width, n the tokens of a batch, V the vocabulary.
 
-use crate::config::{Activation, Gpt2Config};
+use crate::config::Gpt2Config;
 use crate::{CachedAttention, CausalAttention, Form, Without};
-use calculus::activation::{self, Gelu, GeluTanh, Relu, Silu, Tanh};
 use calculus::{RecordError, Recorder, Var};
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, product::Product};
@@ -186,21 +185,9 @@ pub(crate) fn attend_cached<T: Real>(
 /// Part 3 of a step: every token by itself, through a wider space and back.
 fn feed_forward<T: Real>(c: Context<'_>, r: &mut Recorder<T>, index: usize, x: Var) -> Recorded {
     let h = c.linear(r, "expanded", c.config.hidden, x)?; // hidden×n
-    let h = activate(r, c.config.activation, h)?; // hidden×n
+    let h = r.push("activated", c.config.activation, [h])?; // hidden×n
     let y = c.linear(r, "contracted", c.config.width, h)?; // d×n
     c.drop(r, "dropped", 3 * index + 3, y)
-}
-
-fn activate<T: Real>(r: &mut Recorder<T>, function: Activation, x: Var) -> Recorded {
-    use activation::Activation as Elementwise;
-    const NAME: &str = "activated";
-    match function {
-        Activation::Gelu => r.push(NAME, Elementwise(Gelu), [x]),
-        Activation::GeluTanh => r.push(NAME, Elementwise(GeluTanh), [x]),
-        Activation::Relu => r.push(NAME, Elementwise(Relu), [x]),
-        Activation::Silu => r.push(NAME, Elementwise(Silu), [x]),
-        Activation::Tanh => r.push(NAME, Elementwise(Tanh), [x]),
-    }
 }
 
 /// What part 4 of a step compares: the final tokens, and a column for every word of the vocabulary, of

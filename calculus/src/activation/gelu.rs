@@ -36,6 +36,8 @@ pub struct Gelu;
 
 impl Function for Gelu {
     const NAME: &'static str = "GELU";
+    const KEY: &'static str = "gelu";
+    const HUGGING_FACE: &'static [&'static str] = &["gelu", "gelu_python"];
     const FLOPS: u64 = 24;
     const MEANING: &'static str =
         "Lets a number pass by the probability that a standard normal one is below it.";
@@ -90,6 +92,9 @@ pub struct GeluTanh;
 
 impl Function for GeluTanh {
     const NAME: &'static str = "GELU, tanh form";
+    const KEY: &'static str = "gelu_tanh";
+    const HUGGING_FACE: &'static [&'static str] =
+        &["gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate", "gelu_fast"];
     const FLOPS: u64 = 18;
     const MEANING: &'static str =
         "Lets a number pass by about the probability that a standard normal one is below it.";

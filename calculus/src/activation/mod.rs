@@ -1,9 +1,10 @@
 //! Functions between two linear maps, element by element.
 //!
 //! Each is one scalar function over [`Real`], in a file of its own: the plain function ([`gelu`]), and
-//! beside it the type ([`Gelu`]) with which [`Activation`] records it. The derivative that
-//! backpropagation uses comes from evaluating that same function on a dual number, so it cannot be
-//! the derivative of another one.
+//! beside it the type ([`Gelu`]) that carries its names. The derivative that backpropagation uses comes
+//! from evaluating that same function on a dual number, so it cannot be the derivative of another one.
+//! [`Activation`] is one of them as a value: a setting, and an operation that can be recorded.
+//! [`Elementwise`] records a [`Function`] of your own.
 //!
 //! Without them a stack of linear maps is one linear map.
 //!
@@ -20,24 +21,203 @@
 //! NaN goes in and comes out of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the
 //! textbook's table A.3 has 1.
 
-mod gelu;
-mod relu;
-mod sigmoid;
-mod silu;
-mod tanh;
+mod elementwise;
 
-pub use gelu::{Gelu, GeluTanh, gelu, gelu_tanh};
-pub use relu::{LeakyRelu, Relu, leaky_relu, relu};
-pub use sigmoid::{Sigmoid, sigmoid};
-pub use silu::{Silu, silu};
-pub use tanh::Tanh;
+pub use elementwise::Elementwise;
 
-use crate::Dual;
-use linalg::formula::{Expression, I, J, operand, upstream};
-use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    hadamard, parallel, simd,
-};
+use linalg::formula::Expression;
+use linalg::{Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError};
+use linalg::{View, ViewMut, Work};
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// The files of functions, and the functions of each: modules, and the variants of [`Activation`].
+macro_rules! activations {
+    ($($file:ident: $($function:ident),+;)+) => {
+        $(
+            mod $file;
+            pub use $file::*;
+        )+
+
+        /// One of the functions of this module, as a value: <var>y = f(x)</var>, element by element.
+        ///
+        /// ```
+        /// use calculus::activation::Activation;
+        /// let gelu: Activation = "gelu_new".parse()?; // Hugging Face's name
+        /// assert_eq!((gelu, gelu.key()), (Activation::GeluTanh, "gelu_tanh"));
+        /// assert!((gelu.at(1.0_f64) - 0.8411920).abs() < 1e-7);
+        /// # Ok::<(), calculus::activation::UnknownActivation>(())
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(into = "String", try_from = "String")
+        )]
+        pub enum Activation {
+            $($(
+                #[doc = concat!("[`", stringify!($function), "`](struct@", stringify!($function), ").")]
+                $function,
+            )+)+
+        }
+
+        impl Activation {
+            /// All of them.
+            pub const ALL: &'static [Activation] = &[$($(Activation::$function),+),+];
+
+            /// Its name in settings and flags, such as `gelu_tanh`.
+            pub fn key(self) -> &'static str {
+                match self {
+                    $($(Activation::$function => $function::KEY,)+)+
+                }
+            }
+
+            /// Its names in Hugging Face's `config.json`; the first is written.
+            pub fn hugging_face(self) -> &'static [&'static str] {
+                match self {
+                    $($(Activation::$function => $function::HUGGING_FACE,)+)+
+                }
+            }
+
+            /// What it is for, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $($(Activation::$function => $function::MEANING,)+)+
+                }
+            }
+
+            /// The function.
+            pub fn at<T: Real>(self, x: T) -> T {
+                match self {
+                    $($(Activation::$function => $function::at(x),)+)+
+                }
+            }
+        }
+
+        impl Primitive<1> for Activation {
+            fn name(&self) -> &'static str {
+                match self {
+                    $($(Activation::$function => $function::NAME,)+)+
+                }
+            }
+
+            fn role(&self) -> Role {
+                Role::Activation
+            }
+
+            fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+                Ok(x)
+            }
+
+            fn flops(&self, x: [Shape; 1]) -> u64 {
+                match self {
+                    $($(Activation::$function => Elementwise($function).flops(x),)+)+
+                }
+            }
+
+            fn vjp_reads(&self) -> Reads<1> {
+                elementwise::READS
+            }
+
+            fn is_cheap(&self) -> bool {
+                true
+            }
+
+            fn memory(&self, [x]: [Shape; 1]) -> Memory {
+                elementwise::memory(x)
+            }
+
+            fn formula<T: Real>(&self, x: [View<'_, T>; 1]) -> Formula {
+                match self {
+                    $($(Activation::$function => Elementwise($function).formula(x),)+)+
+                }
+            }
+
+            fn forward<T: Real>(&self, x: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
+                match self {
+                    $($(Activation::$function => Elementwise($function).forward(x, y, work),)+)+
+                }
+            }
+
+            fn vjp<T: Real>(
+                &self,
+                x: [View<'_, T>; 1],
+                y: View<'_, T>,
+                dy: View<'_, T>,
+                dx: [ViewMut<'_, T>; 1],
+                work: Work<'_, T>,
+            ) {
+                self.vjp_into(x, y, dy, dx, [false], work);
+            }
+
+            fn vjp_into<T: Real>(
+                &self,
+                _: [View<'_, T>; 1],
+                _: View<'_, T>,
+                dy: View<'_, T>,
+                [dx]: [ViewMut<'_, T>; 1],
+                [fresh]: [bool; 1],
+                work: Work<'_, T>,
+            ) {
+                elementwise::chain(dx, dy, fresh, work);
+            }
+        }
+    };
+}
+
+// A new function is a file and a line here.
+activations! {
+    gelu: Gelu, GeluTanh;
+    relu: Relu, LeakyRelu;
+    sigmoid: Sigmoid;
+    silu: Silu;
+    tanh: Tanh;
+}
+
+/// A name that no activation function has.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no activation function is called {found:?}; there are {}", keys())]
+pub struct UnknownActivation {
+    /// The name.
+    pub found: String,
+}
+
+fn keys() -> String {
+    Activation::ALL.iter().map(|a| a.key()).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for Activation {
+    type Err = UnknownActivation;
+
+    /// By its own name or one of Hugging Face's.
+    fn from_str(name: &str) -> Result<Self, UnknownActivation> {
+        let mut all = Activation::ALL.iter();
+        let found = all.find(|a| a.key() == name || a.hugging_face().contains(&name));
+        found.copied().ok_or_else(|| UnknownActivation { found: name.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Activation {
+    type Error = UnknownActivation;
+
+    fn try_from(name: String) -> Result<Self, UnknownActivation> {
+        name.parse()
+    }
+}
+
+impl From<Activation> for String {
+    fn from(function: Activation) -> Self {
+        function.key().to_owned()
+    }
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
 
 /// A scalar function.
 ///
@@ -49,6 +229,10 @@ use linalg::{
 pub trait Function: Copy + Send + Sync + 'static {
     /// The function's name in the field.
     const NAME: &'static str;
+    /// Its name in settings and flags.
+    const KEY: &'static str;
+    /// Its names in Hugging Face's `config.json` (transformers' `ACT2FN`); the first is written.
+    const HUGGING_FACE: &'static [&'static str];
     /// Floating-point operations of one value, a transcendental function counting as ten.
     const FLOPS: u64;
     /// What it is for, in one plain sentence.
@@ -61,91 +245,4 @@ pub trait Function: Copy + Send + Sync + 'static {
     fn formula(x: Expression) -> Expression;
     /// Its derivative as a formula: what [`Function::at`] gives on a dual number.
     fn slope(x: Expression) -> Expression;
-}
-
-/// <var>y = f(x)</var>, element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
-#[derive(Clone, Copy, Debug)]
-pub struct Activation<F>(pub F);
-
-impl<F: Function> Primitive<1> for Activation<F> {
-    fn name(&self) -> &'static str {
-        F::NAME
-    }
-
-    fn role(&self) -> Role {
-        Role::Activation
-    }
-
-    fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
-        Ok(x)
-    }
-
-    fn flops(&self, [x]: [Shape; 1]) -> u64 {
-        F::FLOPS * x.len() as u64
-    }
-
-    fn vjp_reads(&self) -> Reads<1> {
-        Reads { inputs: [false], output: false }
-    }
-
-    fn is_cheap(&self) -> bool {
-        true
-    }
-
-    fn memory(&self, [x]: [Shape; 1]) -> Memory {
-        Memory { kept: x.len(), scratch: 0 }
-    }
-
-    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
-        let (x, dy) = (operand(0), upstream());
-        let mut f = Formula::new("y", ["x"], F::MEANING, F::SOURCE);
-        let slope = f.define("f′", [I, J], F::slope(x.at(I, J)));
-        f.value(F::formula(x.at(I, J))).gradient(slope.at2(I, J) * dy.at(I, J))
-    }
-
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
-        let slope = ViewMut::from_slice(work.kept, x.nrows(), x.ncols());
-        parallel::columns([y, slope], |first, [mut y, mut slope]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let mut slope = slope.column_mut(j);
-                        let outputs = y.as_mut_slice().iter_mut().zip(slope.as_mut_slice());
-                        for ((y, slope), &x) in outputs.zip(column(&x, first + j)) {
-                            let f = F::at(Dual::variable(x));
-                            (*y, *slope) = (f.value, f.derivative);
-                        }
-                    }
-                },
-            );
-        });
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        [x]: [View<'_, T>; 1],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [dx]: [ViewMut<'_, T>; 1],
-        work: Work<'_, T>,
-    ) {
-        hadamard::add_product(dx, View::from_slice(work.kept, x.nrows(), x.ncols()), dy);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        [x]: [View<'_, T>; 1],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        [dx]: [ViewMut<'_, T>; 1],
-        [fresh]: [bool; 1],
-        work: Work<'_, T>,
-    ) {
-        if fresh {
-            hadamard::product_into(dx, View::from_slice(work.kept, x.nrows(), x.ncols()), dy);
-        } else {
-            self.vjp([x], y, dy, [dx], work);
-        }
-    }
 }

@@ -29,6 +29,8 @@ pub struct Relu;
 
 impl Function for Relu {
     const NAME: &'static str = "ReLU";
+    const KEY: &'static str = "relu";
+    const HUGGING_FACE: &'static [&'static str] = &["relu"];
     const FLOPS: u64 = 1;
     const MEANING: &'static str = "Lets positive numbers pass and stops the others.";
     const SOURCE: &'static str = "Nair and Hinton 2010";
@@ -75,6 +77,8 @@ pub struct LeakyRelu;
 
 impl Function for LeakyRelu {
     const NAME: &'static str = "leaky ReLU";
+    const KEY: &'static str = "leaky_relu";
+    const HUGGING_FACE: &'static [&'static str] = &["leaky_relu"];
     const FLOPS: u64 = 2;
     const MEANING: &'static str = "Lets positive numbers pass, and a hundredth of the others.";
     const SOURCE: &'static str = "Maas, Hannun, Ng 2013";

@@ -43,6 +43,8 @@ pub(super) fn logistic(x: Expression) -> Expression {
 
 impl Function for Sigmoid {
     const NAME: &'static str = "sigmoid";
+    const KEY: &'static str = "sigmoid";
+    const HUGGING_FACE: &'static [&'static str] = &["sigmoid"];
     const FLOPS: u64 = 12;
     const MEANING: &'static str =
         "Squeezes every number into 0 to 1: a gate between closed and open.";

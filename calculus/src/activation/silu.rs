@@ -34,6 +34,8 @@ pub struct Silu;
 
 impl Function for Silu {
     const NAME: &'static str = "SiLU";
+    const KEY: &'static str = "silu";
+    const HUGGING_FACE: &'static [&'static str] = &["silu", "swish"];
     const FLOPS: u64 = 13;
     const MEANING: &'static str = "Lets a number pass by a share that grows from 0 to 1 with it.";
     const SOURCE: &'static str = "Elfwing, Uchibe, Doya 2017";

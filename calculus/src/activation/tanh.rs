@@ -14,6 +14,8 @@ pub struct Tanh;
 
 impl Function for Tanh {
     const NAME: &'static str = "tanh";
+    const KEY: &'static str = "tanh";
+    const HUGGING_FACE: &'static [&'static str] = &["tanh"];
     const FLOPS: u64 = 10;
     const MEANING: &'static str = "Squeezes every number into −1 to 1.";
     const SOURCE: &'static str = "LeCun et al., Efficient BackProp, 1998";

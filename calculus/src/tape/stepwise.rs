@@ -164,7 +164,7 @@ impl<T: Real> Tape<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::activation::{Activation, Tanh};
+    use crate::activation::Activation;
     use crate::{Recorder, Tape, Var};
     use linalg::{Shape, add::Add, affine::Affine, hadamard::Hadamard};
 
@@ -174,7 +174,7 @@ mod tests {
         let b = r.parameter("b", Shape::new(2, 1)).unwrap();
         let x = r.input("x", Shape::new(2, 3)).unwrap();
         let z = r.push("z", Affine, [w, x, b]).unwrap();
-        let a = r.push("a", Activation(Tanh), [z]).unwrap();
+        let a = r.push("a", Activation::Tanh, [z]).unwrap();
         let skip = r.push("skip", Add, [a, x]).unwrap();
         let y = r.push("y", Hadamard, [skip, skip]).unwrap();
         let _aside = r.push("aside", Hadamard, [z, z]).unwrap();

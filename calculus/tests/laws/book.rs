@@ -1,7 +1,7 @@
 //! The worked numbers of the textbook's chapters on calculus, as recomputed (what is wrong in print is in
 //! the errata of this crate's documentation).
 
-use calculus::activation::{Activation, Relu, gelu, gelu_tanh, relu, silu};
+use calculus::activation::{Activation, gelu, gelu_tanh, relu, silu};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use calculus::{Recorder, derivative, gradient, trace, value_and_gradient};
@@ -105,7 +105,7 @@ fn the_feed_forward_hidden_layer_of_4_1() {
     let b = r.parameter("b", Shape::new(4, 1)).unwrap();
     let x = r.input("x", Shape::new(3, 1)).unwrap();
     let z = r.push("z", Affine, [w, x, b]).unwrap();
-    let y = r.push("y", Activation(Relu), [z]).unwrap();
+    let y = r.push("y", Activation::Relu, [z]).unwrap();
     let mut tape = r.finish();
     tape.set(w, &[1.0, 0.0, -1.0, 0.5, 0.0, 1.0, 0.0, -1.0, 0.5, -0.5, 1.0, 0.0]);
     tape.set(x, &[0.5, -1.0, 0.8]);

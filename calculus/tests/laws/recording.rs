@@ -1,7 +1,7 @@
 //! A recording and its replays, one plan beside another: what each holds, what each refuses, and in which
 //! words.
 
-use calculus::activation::{Activation, Silu, Tanh};
+use calculus::activation::Activation;
 use calculus::{RecordError, Recorder, Source, Tape, Var};
 use linalg::formula::Matter;
 use linalg::{Shape, ShapeError, add::Add, affine::Affine, hadamard::Hadamard};
@@ -20,9 +20,9 @@ fn record() -> (Recorder<f64>, Var) {
         .unwrap();
     let x = r.input("x", Shape::new(2, 1)).unwrap();
     let z = r.push("z", Affine, [w, x, b]).unwrap();
-    let a = r.push("a", Activation(Tanh), [z]).unwrap();
+    let a = r.push("a", Activation::Tanh, [z]).unwrap();
     let y = r.push("y", Add, [a, x]).unwrap();
-    let _aside = r.push("aside", Activation(Silu), [z]).unwrap();
+    let _aside = r.push("aside", Activation::Silu, [z]).unwrap();
     let row = r.parameter("row", Shape::new(1, 2)).unwrap();
     let shift = r.parameter("shift", Shape::new(1, 1)).unwrap();
     let s = r.push("s", Affine, [row, y, shift]).unwrap();

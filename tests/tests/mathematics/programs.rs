@@ -1,7 +1,7 @@
 //! The tape is the chain rule on any program: values used once, several times, by one operation twice,
 //! or not at all.
 
-use calculus::activation::{Activation, Gelu, Tanh};
+use calculus::activation::Activation;
 use calculus::{Dual, Recorder, Tape, Var};
 use linalg::{Real, Shape, add::Add, affine::Affine, hadamard::Hadamard, product::Product};
 use probability::{layer_norm::LayerNorm, softmax::Softmax};
@@ -40,8 +40,8 @@ fn record<T: Real>(program: &[Line]) -> Recorded<T> {
             4 => (r.push(&name, Affine, [a, b, bias]), vec![a, b, bias]),
             5 => (r.push(&name, LayerNorm { epsilon: 0.1 }, [c, bias, bias]), vec![c, bias, bias]),
             6 => (r.push(&name, Softmax, [a]), vec![a]),
-            7 => (r.push(&name, Activation(Gelu), [b]), vec![b]),
-            _ => (r.push(&name, Activation(Tanh), [c]), vec![c]),
+            7 => (r.push(&name, Activation::Gelu, [b]), vec![b]),
+            _ => (r.push(&name, Activation::Tanh, [c]), vec![c]),
         };
         values.push((value.expect("operands that fit"), operands));
     }

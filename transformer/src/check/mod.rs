@@ -7,7 +7,7 @@
 //! [`causality`]:
 //!
 //! ```
-//! use calculus::{Recorder, activation::{Activation, Tanh}};
+//! use calculus::{Recorder, activation::Activation};
 //! use linalg::{Real, Shape, affine::Affine};
 //! use infotheory::cross_entropy::CrossEntropy;
 //! use transformer::{Given, ModelError, Recording, Subject, check};
@@ -23,7 +23,7 @@
 //!         let w = r.parameter("w", Shape::new(5, 3))?;
 //!         let b = r.parameter("b", Shape::new(5, 1))?;
 //!         let z = r.push("z", Affine, [w, x, b])?;
-//!         let logits = r.push("logits", Activation(Tanh), [z])?;
+//!         let logits = r.push("logits", Activation::Tanh, [z])?;
 //!         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
 //!         Ok(Recording { tape: r.finish(), loss })
 //!     }

@@ -13,7 +13,6 @@ use crate::config::{Activation, Gpt2Config};
 use crate::subject::{GptStep, Recording, Subject};
 use crate::{ModelError, trainer};
 use calculus::Dual;
-use calculus::activation::{Function, Gelu, GeluTanh, Relu, Silu, Tanh};
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer};
 use linalg::Real;
@@ -74,25 +73,14 @@ impl Counts {
 /// E f(s·ξ)² and E f′(s·ξ)² for standard normal ξ, by the trapezoidal rule, which converges
 /// exponentially on a bell.
 fn moments(activation: Activation, s: f64) -> (f64, f64) {
-    fn at<F: Function>(x: f64) -> (f64, f64) {
-        let y = F::at(Dual::variable(x));
-        (y.value, y.derivative)
-    }
-    let f: fn(f64) -> (f64, f64) = match activation {
-        Activation::Gelu => at::<Gelu>,
-        Activation::GeluTanh => at::<GeluTanh>,
-        Activation::Relu => at::<Relu>,
-        Activation::Silu => at::<Silu>,
-        Activation::Tanh => at::<Tanh>,
-    };
     let h = 0.02;
     let (mut value, mut slope) = (0.0, 0.0);
     for i in -400..=400 {
         let x = h * f64::from(i);
         let weight = h * (-x * x / 2.0).exp() / std::f64::consts::TAU.sqrt();
-        let (y, dy) = f(s * x);
-        value += weight * y * y;
-        slope += weight * dy * dy;
+        let y = activation.at(Dual::variable(s * x));
+        value += weight * y.value * y.value;
+        slope += weight * y.derivative * y.derivative;
     }
     (value, slope)
 }

@@ -2,7 +2,7 @@
 
 use super::{Table, draw, mutant};
 use calculus::Dual;
-use calculus::activation::{Activation, Function, Gelu, GeluTanh, Relu, Silu, Tanh};
+use calculus::activation::{Activation, Function, Gelu, GeluTanh};
 use linalg::{Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{hadamard::Hadamard, scale::Scale};
 use probability::{
@@ -19,23 +19,23 @@ fn slope<F: Function, T: Real>(x: T) -> T {
     F::at(Dual::variable(x)).derivative
 }
 
-mutant!(GeluByTanhForm of Activation<Gelu>; 1: |_, [x], _, dy, [dx], _| {
+mutant!(GeluByTanhForm of Activation; 1: |_, [x], _, dy, [dx], _| {
     chain(dx, x, dy, slope::<GeluTanh, T>);
 });
 
-mutant!(TanhFormByGelu of Activation<GeluTanh>; 1: |_, [x], _, dy, [dx], _| {
+mutant!(TanhFormByGelu of Activation; 1: |_, [x], _, dy, [dx], _| {
     chain(dx, x, dy, slope::<Gelu, T>);
 });
 
-mutant!(NegativesPass of Activation<Relu>; 1: |_, [x], _, dy, [dx], _| {
+mutant!(NegativesPass of Activation; 1: |_, [x], _, dy, [dx], _| {
     chain(dx, x, dy, |_| T::one());
 });
 
-mutant!(OnlyLogistic of Activation<Silu>; 1: |_, [x], _, dy, [dx], _| {
+mutant!(OnlyLogistic of Activation; 1: |_, [x], _, dy, [dx], _| {
     chain(dx, x, dy, |x| T::one() / (T::one() + (-x).exp()));
 });
 
-mutant!(InputForOutput of Activation<Tanh>; 1: |_, [x], _, dy, [dx], _| {
+mutant!(InputForOutput of Activation; 1: |_, [x], _, dy, [dx], _| {
     chain(dx, x, dy, |x| T::one() - x * x); // 1 − y² is meant
 });
 
@@ -117,8 +117,8 @@ impl Primitive<1> for FutureNotWritten {
 
 pub(crate) fn mutants(table: &mut Table) {
     let x = || [draw::normal(1, 7, 5)];
-    let (gelu, tanh_form) = (Activation(Gelu), Activation(GeluTanh));
-    let (relu, silu, tanh) = (Activation(Relu), Activation(Silu), Activation(Tanh));
+    let (gelu, tanh_form) = (Activation::Gelu, Activation::GeluTanh);
+    let (relu, silu, tanh) = (Activation::Relu, Activation::Silu, Activation::Tanh);
     table.mutant("derivative of the tanh form", (gelu, GeluByTanhForm(gelu)), x(), [true]);
     table.mutant("derivative of the exact", (tanh_form, TanhFormByGelu(tanh_form)), x(), [true]);
     table.mutant("derivative 1 at negatives", (relu, NegativesPass(relu)), x(), [true]);

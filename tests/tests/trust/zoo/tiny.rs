@@ -1,7 +1,7 @@
 //! The healthy animal: a small transformer composed from the crates, in which one thing can be made wrong.
 
 use super::faulty::{Difference, Entropy, NaiveSoftmax, Norm};
-use calculus::activation::{Activation, Gelu};
+use calculus::activation::Activation;
 use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
@@ -206,7 +206,7 @@ impl Tiny {
         let x = self.add(r, "attended", x, h)?;
         let h = self.norm(r, "norm_2", x)?;
         let h = linear(r, "expanded", 2 * d, h)?;
-        let h = r.push("activated", Activation(Gelu), [h])?;
+        let h = r.push("activated", Activation::Gelu, [h])?;
         let h = linear(r, "contracted", d, h)?;
         Ok((self.add(r, "output", x, h)?, weights))
     }
@@ -384,7 +384,7 @@ impl Subject for Classifier {
         let x = r.input("x", Shape::new(6, 32))?;
         let targets = r.input("targets", Shape::new(1, 32))?;
         let h = linear(&mut r, "hidden", 24, x)?;
-        let h = r.push("activated", Activation(Gelu), [h])?;
+        let h = r.push("activated", Activation::Gelu, [h])?;
         let logits = linear(&mut r, "logits", 4, h)?;
         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
         Ok(Recording { tape: r.finish(), loss })

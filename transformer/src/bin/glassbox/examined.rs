@@ -1,6 +1,6 @@
 //! What `check` and `diagnose` look at: a run, a model directory, or sizes that were never trained.
 
-use crate::settings::{ActivationName, Settings};
+use crate::settings::Settings;
 use crate::source::{self, Source};
 use crate::{Result, count, remark, run};
 use probability::random::Random;
@@ -93,7 +93,7 @@ impl Examined {
             layers: Some(model.layers),
             heads: Some(model.heads),
             width: Some(model.width),
-            activation: Some(ActivationName::of(model.activation)),
+            activation: Some(model.activation),
             tied: Some(model.tied),
             bias: Some(model.bias),
             ..Settings::default()

@@ -71,7 +71,7 @@ pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Gpt2Config) -
         ("heads", [&meant, saved].map(|m| text(&m.heads))),
         ("width", [&meant, saved].map(|m| text(&m.width))),
         ("context", [&meant, saved].map(|m| text(&m.context))),
-        ("activation", [&meant, saved].map(|m| text(&m.activation))),
+        ("activation", [&meant, saved].map(|m| m.activation.to_string())),
         ("bias", [&meant, saved].map(|m| text(&m.bias))),
         ("tied", [&meant, saved].map(|m| text(&m.tied))),
     ];

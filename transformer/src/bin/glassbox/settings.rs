@@ -1,6 +1,7 @@
 //! Settings of a run: presets, then a file, then flags; later ones win.
 
 use crate::{Result, reason};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
@@ -34,8 +35,8 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) context: Option<usize>,
     /// Activation function of the feed-forward part
-    #[arg(long, value_enum, help_heading = "Model")]
-    pub(crate) activation: Option<ActivationName>,
+    #[arg(long, value_parser = activations(), help_heading = "Model")]
+    pub(crate) activation: Option<Activation>,
     /// Whether affine maps and norms have biases
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) bias: Option<bool>,
@@ -156,21 +157,6 @@ names!(
     }
 );
 names!(
-    /// Activation functions.
-    ActivationName for Activation {
-        /// x·Φ(x)
-        Gelu
-        /// GELU by its tanh formula, as GPT-2 has it
-        GeluTanh
-        /// max(0, x)
-        Relu
-        /// x·σ(x)
-        Silu
-        /// tanh x
-        Tanh
-    }
-);
-names!(
     /// Courses of the learning rate.
     ScheduleName for ScheduleKind {
         /// Half a cosine down to the minimum
@@ -182,17 +168,10 @@ names!(
     }
 );
 
-impl ActivationName {
-    /// As flags call it.
-    pub(crate) fn of(function: Activation) -> Self {
-        match function {
-            Activation::Gelu => ActivationName::Gelu,
-            Activation::GeluTanh => ActivationName::GeluTanh,
-            Activation::Relu => ActivationName::Relu,
-            Activation::Silu => ActivationName::Silu,
-            Activation::Tanh => ActivationName::Tanh,
-        }
-    }
+/// The names of activation functions, as flags take them.
+fn activations() -> impl TypedValueParser<Value = Activation> {
+    let names = Activation::ALL.iter().map(|a| PossibleValue::new(a.key()).help(a.meaning()));
+    PossibleValuesParser::new(names).try_map(|name| name.parse::<Activation>())
 }
 
 /// Rules that change the weights.

@@ -1,6 +1,6 @@
 //! Later settings win, a preset gives way to what is asked for, and presets are their authors'.
 
-use crate::settings::{ActivationName, OptimizerName, Preset, ScheduleName, Settings, Tokenizer};
+use crate::settings::{OptimizerName, Preset, ScheduleName, Settings, Tokenizer};
 use transformer::config::Activation;
 use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
 
@@ -13,7 +13,7 @@ fn odd() -> Settings {
         heads: Some(5),
         width: Some(35),
         context: Some(17),
-        activation: Some(ActivationName::Silu),
+        activation: Some(Activation::Silu),
         bias: Some(false),
         tied: Some(false),
         dropout: Some(0.3),
