@@ -5,11 +5,14 @@
 
 use crate::draw::{distributions, indices, normal, targets};
 use crate::law::Case;
-use calculus::activation::{Activation, Elementwise, Gelu};
+use calculus::activation::{Activation, Elementwise, Function};
 use infotheory::cross_entropy::CrossEntropy;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
+use linalg::formula::Expression;
 use linalg::heads::{HeadMix, HeadScores};
-use linalg::{Matrix, Primitive, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
+use linalg::{
+    Matrix, Primitive, Real, add::Add, affine::Affine, gather::Gather, hadamard::Hadamard,
+};
 use linalg::{product::Product, rotation::Pairs, rotation::Rotation, rows::Rows, scale::Scale};
 use probability::{
     dropout::{Dropout, EVALUATION, Order, step},
@@ -146,13 +149,38 @@ fn vocabulary(v: &mut impl Visitor, m: usize, n: usize, features: usize) {
     }
 }
 
-/// Every activation function on an (m × n) matrix, and a function that is none of them.
+/// x²: a function that is not on the list.
+#[derive(Clone, Copy)]
+struct Square;
+
+impl Function for Square {
+    const NAME: &'static str = "square";
+    const KEY: &'static str = "square";
+    const HUGGING_FACE: &'static [&'static str] = &["square"];
+    const FLOPS: u64 = 3;
+    const MEANING: &'static str = "The area of a square.";
+    const SOURCE: &'static str = "Euclid";
+
+    fn at<T: Real>(x: T) -> T {
+        x * x
+    }
+
+    fn formula(x: Expression) -> Expression {
+        x.clone() * x
+    }
+
+    fn slope(x: Expression) -> Expression {
+        x.clone() + x
+    }
+}
+
+/// Every activation function on an (m × n) matrix, and a function of one's own.
 pub fn activations(v: &mut impl Visitor, m: usize, n: usize) {
     let x = || [normal(13, m, n) * 2.0];
     for &primitive in Activation::ALL {
         v.visit(Case { primitive, inputs: x(), smooth: [true] });
     }
-    v.visit(Case { primitive: Elementwise(Gelu), inputs: x(), smooth: [true] });
+    v.visit(Case { primitive: Elementwise(Square), inputs: x(), smooth: [true] });
 }
 
 /// Operations of attention.

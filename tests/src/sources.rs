@@ -1,5 +1,6 @@
 //! What the sources of the workspace say of themselves: files, code without its comments, public functions.
 
+use calculus::activation::Activation;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,8 @@ pub struct Function {
 
 /// Every public function and method of these crates whose signature has a number in it: generic over
 /// [`linalg::Real`], or of `f32`, `f64`, nats or bits, or with a closure; and what every scalar field and every
-/// optimiser does. By path.
+/// optimiser does. By path. An activation function is not among them by itself: `Activation::at`, whose cases walk the
+/// list, stands for all.
 pub fn functions(crates: &[&str]) -> BTreeMap<String, Function> {
     let mut found = BTreeMap::new();
     for (module, source) in files(crates) {
@@ -86,7 +88,15 @@ pub fn functions(crates: &[&str]) -> BTreeMap<String, Function> {
             found.insert(function.path.clone(), function);
         }
     }
+    found.retain(|path, _| !is_of_an_activation(path));
     found
+}
+
+/// Whether a path is `calculus::activation::FILE::NAME::at`, with a name of the list.
+fn is_of_an_activation(path: &str) -> bool {
+    let parts: Vec<&str> = path.split("::").collect();
+    let listed = |name: &str| Activation::ALL.iter().any(|a| format!("{a:?}") == name);
+    matches!(parts[..], ["calculus", "activation", _, name, "at"] if listed(name))
 }
 
 fn in_module(module: &str, source: &str) -> Vec<Function> {

@@ -7,9 +7,12 @@
 use calculus::optimizer::{Adam, Optimizer};
 use calculus::{Dual, clip};
 use linalg::{Matrix, Real, Vectors, View};
+use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
+use std::thread::sleep;
+use std::time::Duration;
 use tests::{draw, models};
 use transformer::{Decoder, Form, Gpt2, Gpt2Config};
 
@@ -37,6 +40,10 @@ fn kernel_call(m: usize, n: usize, k: usize) -> usize {
 fn pool(threads: usize) -> ThreadPool {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     pool.broadcast(|_| kernel_call(64, 64, 64));
+    // Tasks that last are stolen by every thread, however busy the machine is.
+    pool.install(|| {
+        (0..32 * threads).into_par_iter().for_each(|_| sleep(Duration::from_millis(1)))
+    });
     pool
 }
 
@@ -47,7 +54,7 @@ fn config() -> Gpt2Config {
 }
 
 /// Allocations of each of the steps after the first.
-fn training<T: Real>(pool: &ThreadPool, form: Form) -> [usize; 4] {
+fn training<T: Real>(pool: &ThreadPool, form: Form) -> [usize; 2] {
     let (config, sequences) = (config(), 6);
     let n = sequences * config.context;
     let tokens = draw::below(1, n + 1, config.vocabulary);
@@ -71,7 +78,7 @@ fn training<T: Real>(pool: &ThreadPool, form: Form) -> [usize; 4] {
     };
     pool.install(|| {
         step(0);
-        [1, 2, 3, 4].map(|number| allocations(|| step(number)))
+        [1, 2].map(|number| allocations(|| step(number)))
     })
 }
 
@@ -94,11 +101,11 @@ fn a_step_allocates_nothing_of_ours() {
         for pool in &pools {
             let threads = pool.current_num_threads();
             let ours = training::<Dual<f32>>(pool, form);
-            assert_eq!(ours, [0; 4], "{form:?}, {threads} threads");
+            assert_eq!(ours, [0; 2], "{form:?}, {threads} threads");
             let with_kernel = training::<f32>(pool, form);
             println!("{form:?}, {threads} threads: ours {ours:?}, with the kernel {with_kernel:?}");
             let expected = if Vectors::in_use() > Vectors::Portable { 0 } else { with_kernel[0] };
-            assert_eq!(with_kernel, [expected; 4], "{form:?}, {threads} threads");
+            assert_eq!(with_kernel, [expected; 2], "{form:?}, {threads} threads");
         }
     }
     let (ours, with_kernel) = (reading::<Dual<f32>>(&pools[0]), reading::<f32>(&pools[0]));

@@ -1,16 +1,13 @@
 //! Derivatives of derivatives, optimisers as functions of what they are given, activations and landscapes.
 
 use super::{Case, cases, seen};
-use calculus::activation::{
-    Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh, gelu, gelu_tanh, leaky_relu,
-    relu, sigmoid, silu,
-};
+use calculus::activation::{Activation, gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
 use calculus::taylor::{self, Series};
 use calculus::{Dual, Traced, clip, depth, stability};
-use linalg::Real;
+use linalg::{Real, vector};
 
 /// A hundredth of a polynomial of the fourth degree: derivatives of size 1.
 fn tame<T: Real>(value: T) -> T {
@@ -189,19 +186,13 @@ pub(crate) fn cases() -> Vec<Case> {
         "taylor::expand_along" "taylor::Series::derivative" "taylor::Series::value" => expanded_along;
         "taylor::Series::moving" "taylor::Series::variable" => moved;
         "taylor::Series::remainder_bound" => remainder;
+        "activation::Activation::at" => |x| vector::sum_of(Activation::ALL.len(), |i| Activation::ALL[i].at(x[0])) * x[1];
         "activation::gelu::gelu" => |x| gelu(x[0]) * x[1];
         "activation::gelu::gelu_tanh" => |x| gelu_tanh(x[0]) * x[1];
         "activation::relu::relu" => |x| relu(x[0]) * x[1];
         "activation::relu::leaky_relu" => |x| leaky_relu(x[0], 0.1) * x[1];
         "activation::sigmoid::sigmoid" => |x| sigmoid(x[0]) * x[1];
         "activation::silu::silu" => |x| silu(x[0]) * x[1];
-        "activation::gelu::Gelu::at" => |x| Gelu::at(x[0]) * x[1];
-        "activation::gelu::GeluTanh::at" => |x| GeluTanh::at(x[0]) * x[1];
-        "activation::relu::Relu::at" => |x| Relu::at(x[0]) * x[1];
-        "activation::relu::LeakyRelu::at" => |x| LeakyRelu::at(x[0]) * x[1];
-        "activation::sigmoid::Sigmoid::at" => |x| Sigmoid::at(x[0]) * x[1];
-        "activation::silu::Silu::at" => |x| Silu::at(x[0]) * x[1];
-        "activation::tanh::Tanh::at" => |x| Tanh::at(x[0]) * x[1];
         "optimizer::sgd::Sgd::step" => sgd;
         "optimizer::nesterov::Nesterov::step" => |x| stepped(x, Nesterov::new(3, 0.9), Optimizer::step);
         "optimizer::rms_prop::RmsProp::step" => |x| stepped(x, RmsProp::new(3, 0.9, 1e-2), Optimizer::step);

@@ -6,8 +6,8 @@ use super::linalg::{eigenvalues, square};
 use super::probability::number;
 use super::{Case, cases, doubles};
 use calculus::activation::{
-    Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, Tanh, gelu, gelu_tanh, leaky_relu,
-    relu, sigmoid, silu,
+    Activation, Function, Gelu, GeluTanh, LeakyRelu, Relu, Sigmoid, Silu, gelu, gelu_tanh,
+    leaky_relu, relu, sigmoid, silu,
 };
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
@@ -98,30 +98,33 @@ fn scaled<T: Real>(x: &[T]) -> Vec<T> {
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = cases! {
-        "activation::gelu::gelu" "activation::gelu::Gelu::at", Number, Conditioned 8.0 => |x| [gelu(x[0]), Gelu::at(x[0]), derivative(gelu, x[0])], as |x| {
+        "activation::Activation::at", Number, Conditioned 8.0 => |x| {
+            Activation::ALL.iter().map(|f| f.at(x[0])).collect::<Vec<_>>()
+        }, as |x| Activation::ALL.iter().map(|f| f.at(x[0])).collect::<Vec<_>>();
+        // 1 − tanh² = 4·σ(2x)·σ(−2x).
+        "activation::Activation::at", Number, Conditioned 4.0 => |x| derivative(|x| Activation::Tanh.at(x), x[0]), as |x| {
+            let twice = x[0] + x[0];
+            number::<Exact>(4.0) * logistic(twice) * logistic(-twice)
+        };
+        "activation::gelu::gelu", Number, Conditioned 8.0 => |x| [gelu(x[0]), Gelu::at(x[0]), derivative(gelu, x[0])], as |x| {
             let value = x[0] * below(x[0]);
             [value, value, below(x[0]) + x[0] * normal(x[0])]
         };
-        "activation::gelu::gelu_tanh" "activation::gelu::GeluTanh::at", Number, Conditioned 8.0 => |x| [gelu_tanh(x[0]), GeluTanh::at(x[0]), derivative(gelu_tanh, x[0])], as |x| {
+        "activation::gelu::gelu_tanh", Number, Conditioned 8.0 => |x| [gelu_tanh(x[0]), GeluTanh::at(x[0]), derivative(gelu_tanh, x[0])], as |x| {
             let (g, slope) = gate(x[0]);
             [x[0] * g, x[0] * g, g + x[0] * slope]
         };
-        "activation::relu::relu" "activation::relu::Relu::at", Number, Result 0.0 => |x| [relu(x[0]), Relu::at(x[0]), derivative(relu, x[0])];
-        "activation::relu::leaky_relu" "activation::relu::LeakyRelu::at", Number, Result 1.0 => |x| {
+        "activation::relu::relu", Number, Result 0.0 => |x| [relu(x[0]), Relu::at(x[0]), derivative(relu, x[0])];
+        "activation::relu::leaky_relu", Number, Result 1.0 => |x| {
             [leaky_relu(x[0], 0.125), LeakyRelu::at(x[0]), derivative(LeakyRelu::at, x[0])]
         };
-        "activation::sigmoid::sigmoid" "activation::sigmoid::Sigmoid::at", Number, Conditioned 4.0 => |x| [sigmoid(x[0]), Sigmoid::at(x[0]), derivative(sigmoid, x[0])], as |x| {
+        "activation::sigmoid::sigmoid", Number, Conditioned 4.0 => |x| [sigmoid(x[0]), Sigmoid::at(x[0]), derivative(sigmoid, x[0])], as |x| {
             let g = logistic(x[0]);
             [g, g, g * logistic(-x[0])]
         };
-        "activation::silu::silu" "activation::silu::Silu::at", Number, Conditioned 4.0 => |x| [silu(x[0]), Silu::at(x[0]), derivative(silu, x[0])], as |x| {
+        "activation::silu::silu", Number, Conditioned 4.0 => |x| [silu(x[0]), Silu::at(x[0]), derivative(silu, x[0])], as |x| {
             let g = logistic(x[0]);
             [x[0] * g, x[0] * g, g + x[0] * g * logistic(-x[0])]
-        };
-        "activation::tanh::Tanh::at", Number, Conditioned 4.0 => |x| [Tanh::at(x[0]), derivative(Tanh::at, x[0])], as |x| {
-            // 1 − tanh² = 4·σ(2x)·σ(−2x).
-            let twice = x[0] + x[0];
-            [x[0].tanh(), number::<Exact>(4.0) * logistic(twice) * logistic(-twice)]
         };
         "chain::Chain::of" "chain::Chain::values", Tame(2), Conditioned 8.0 => |x| chained(x).values().to_vec();
         "chain::Chain::jacobians" "chain::Chain::product", Tame(2), Conditioned 8.0 => |x| {
