@@ -226,7 +226,15 @@ impl Settings {
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut text = String::new();
-        file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+        file.take(LONGEST + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > LONGEST {
+            let most = LONGEST >> 20;
+            return Err(format!(
+                "{} is no file of settings: it has more than {most} MiB",
+                path.display()
+            )
+            .into());
+        }
         let refused = |e: toml::de::Error| format!("{}: {}", path.display(), plain(&e.to_string()));
         Self::parse(&text).map_err(|e| refused(e).into())
     }
