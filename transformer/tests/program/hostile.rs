@@ -491,3 +491,17 @@ fn what_cannot_be_examined_is_no_failed_certificate() {
     fs::write(place.path("run/state.safetensors"), "x").unwrap();
     assert_eq!(place.run(&["check", "run"]).status.code(), Some(2));
 }
+
+/// A name that is no text: the flag that gives it is named.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_whose_name_is_no_text_is_refused_by_flag() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let training = place.training(&["--steps", "1"]);
+    let at = training.iter().position(|a| *a == "--out").unwrap();
+    let rest = [&training[..at], &training[at + 2..], &["--out"]].concat();
+    let name = std::ffi::OsStr::from_bytes(b"n\xff");
+    let said = refusal(&rest, &output(place.command(&rest).arg(name)));
+    says(&said, &["--out is n", "not UTF-8"]);
+}

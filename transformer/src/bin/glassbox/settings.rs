@@ -293,6 +293,13 @@ impl Settings {
     /// A number above 2⁶³, or a path that is not UTF-8.
     pub(crate) fn table(&self) -> Result<toml::Table> {
         let most = i64::MAX.unsigned_abs();
+        if let Some(out) = self.out.as_ref().filter(|out| out.to_str().is_none()) {
+            return Err(format!(
+                "--out is {}, which is not UTF-8: give another name",
+                out.display()
+            )
+            .into());
+        }
         let given = serde_json::to_value(self)?;
         let large = |value: &serde_json::Value| value.as_u64().is_some_and(|n| n > most);
         if let Some((name, found)) = given.as_object().into_iter().flatten().find(|(_, v)| large(v))
