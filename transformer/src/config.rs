@@ -268,6 +268,16 @@ impl Gpt2Config {
                 return Err(refused(key, &keys[key], expected));
             }
         }
+        let absent = |v: &Value| v.is_null() || v.as_object().is_some_and(Map::is_empty);
+        for key in ["quantization_config", "pruned_heads"] {
+            if let Some(value) = keys.get(key).filter(|v| !absent(v)) {
+                return Err(refused(
+                    key,
+                    value,
+                    "none: its weights would not be those of the file",
+                ));
+            }
+        }
         let width = size(keys, "n_embd", "hidden_size", 768)?;
         let hidden = match keys.get("n_inner") {
             None | Some(Value::Null) => width.saturating_mul(4),
@@ -443,6 +453,13 @@ mod tests {
         assert!(message("scale_attn_weights", json!(false)).ends_with("expected true"));
         assert!(message("activation_function", json!("mish")).contains("gelu_new"));
         assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
+        // Weights that transformers would change when it reads them.
+        assert!(message("quantization_config", json!({"bits": 4})).contains("weights"));
+        assert!(message("pruned_heads", json!({"0": [1]})).contains("weights"));
+        for nothing in [json!(null), json!({})] {
+            assert!(with("pruned_heads", nothing.clone()).is_ok());
+            assert!(with("quantization_config", nothing).is_ok());
+        }
         let huge =
             Gpt2Config { width: 1 << 24, layers: 1024, hidden: 1 << 24, ..Gpt2Config::default() };
         assert!(matches!(huge.validate(), Err(ConfigError::Large { .. })));

@@ -348,7 +348,7 @@ impl<'a> Tensors<'a> {
     fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self, FileError> {
         let format = |e: SafeTensorError| FileError::Format {
             path: path.to_owned(),
-            reason: printable(&e.to_string()),
+            reason: printable(&e.to_string().replace("unknown variant", "unknown type")),
         };
         let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;

@@ -1,22 +1,45 @@
-//! Names and values from files in errors: control characters, which would act on a terminal, are written out.
+//! Names and values from files in errors. A file cannot act on a terminal, begin a line of its own, or fill the screen.
 
-/// Text with its control characters written out, but for line ends.
+/// The longest text from a file, in characters.
+const MOST: usize = 600;
+
+/// Text on one line: control characters and line ends are written out, and the middle of a long text is left out.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '\n' => out.push(c),
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-        out
-    })
+    let written_out = |out: &mut String, c: char| match c {
+        c if c.is_control() => out.extend(c.escape_default()),
+        c => out.push(c),
+    };
+    let (mut out, length) = (String::new(), text.chars().count());
+    if length <= MOST {
+        text.chars().for_each(|c| written_out(&mut out, c));
+        return out;
+    }
+    let (before, after) = (2 * MOST / 3, MOST / 3);
+    text.chars().take(before).for_each(|c| written_out(&mut out, c));
+    out.push_str(" … ");
+    text.chars().skip(length - after).for_each(|c| written_out(&mut out, c));
+    out
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn control_characters_are_written_out() {
         let text = "\u{1b}[2J\u{9b}1m\r\n\tß\u{7f}\"\\";
-        assert_eq!(super::printable(text), "\\u{1b}[2J\\u{9b}1m\\r\n\\tß\\u{7f}\"\\");
+        assert_eq!(printable(text), "\\u{1b}[2J\\u{9b}1m\\r\\n\\tß\\u{7f}\"\\");
+    }
+
+    /// Both ends of a long text are there, and never more than the bound.
+    #[test]
+    fn a_long_text_loses_its_middle() {
+        for length in [MOST - 2, MOST - 1, 100_000] {
+            let text = format!("a{}z", "ß".repeat(length - 1));
+            let short = printable(&text);
+            assert!(short.starts_with("aß") && short.ends_with("ßz"));
+            assert_eq!(short == text, length < MOST);
+            assert!(short.chars().count() <= MOST + 3);
+        }
     }
 }

@@ -46,6 +46,12 @@ pub enum TokenizerError {
         /// What the vocabulary has, or the beginning of it.
         vocabulary: String,
     },
+    /// A file that is not JSON.
+    #[error("this is not JSON: {reason}")]
+    Json {
+        /// What is wrong.
+        reason: String,
+    },
     /// A tokenizer of another kind.
     #[error(
         "this tokenizer is not one of bytes or characters: {reason}; `glassbox generate` takes token ids \
@@ -183,7 +189,8 @@ impl Tokenizer {
     /// A file that is not JSON, or a tokenizer of another kind, with the setting that makes it one.
     pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
         let foreign = |reason: String| TokenizerError::Foreign { reason };
-        let json: Value = serde_json::from_str(text).map_err(|e| foreign(e.to_string()))?;
+        let not_json = |e: serde_json::Error| TokenizerError::Json { reason: e.to_string() };
+        let json: Value = serde_json::from_str(text).map_err(not_json)?;
         let model = &json["model"];
         if model["type"] != "BPE" {
             return Err(foreign(format!("its model is {}", shortened(&model["type"]))));
@@ -202,7 +209,8 @@ impl Tokenizer {
         for (name, id) in vocabulary {
             let mut name_characters = name.chars();
             let (Some(character), None) = (name_characters.next(), name_characters.next()) else {
-                return Err(foreign(format!("its token {name:?} is not one character")));
+                let name = shortened(&Value::from(name.as_str()));
+                return Err(foreign(format!("its token {name} is not one character")));
             };
             let place = id.as_u64().and_then(|t| characters.get_mut(usize::try_from(t).ok()?));
             match place {

@@ -1,12 +1,13 @@
 //! What is known of a run besides its next steps.
 
-use super::evidence::{BATCHES, still};
+use super::evidence::BATCHES;
 use crate::check::initialised;
 use crate::corpus::{Corpus, Window};
 use crate::model::IGNORED;
 use crate::subject::{Given, GptStep, Subject};
 use crate::{ModelError, TrainingConfig};
 use infotheory::ngram;
+use probability::dropout;
 
 /// Orders of the n-gram baselines: a model that sees three tokens must beat them.
 const ORDERS: usize = 3;
@@ -99,10 +100,10 @@ fn batches(step: &GptStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
             elements: match *name {
                 "tokens" => tokens.clone(),
                 "targets" => targets.clone(),
-                _ => vec![0.0],
+                _ => dropout::EVALUATION.into(),
             },
         };
-        still(names.iter().map(of).collect())
+        names.iter().map(of).collect()
     };
     spread.chunks(step.sequences.max(1)).map(given).collect()
 }

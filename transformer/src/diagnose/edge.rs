@@ -2,6 +2,7 @@
 
 use super::course::{Descent, Recipe, State, Taken};
 use crate::ModelError;
+use crate::config::decimal;
 use crate::curvature::Hessian;
 use crate::subject::Subject;
 use calculus::stability::limit;
@@ -86,7 +87,8 @@ impl fmt::Display for Stability {
         write!(f, ": the rate {rate:.2e} is {times} times {whose} limit of {limit:.2e}")?;
         write!(f, " at step {steps}")?;
         if self.clip > 0.0 {
-            write!(f, "; clipping to norm {}, which shortens steps, is not counted", self.clip)?;
+            let clip = decimal(self.clip);
+            write!(f, "; clipping to norm {clip}, which shortens steps, is not counted")?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::subject::{Given, Subject};
 use calculus::schedule::Schedule;
 use calculus::{Source, Tape};
 use linalg::Role;
+use probability::dropout;
 use std::collections::HashSet;
 
 /// Batches that losses are measured on.
@@ -69,9 +70,10 @@ impl Probe {
     }
 }
 
-/// A batch as it is evaluated: at step −1 nothing is dropped.
+/// A batch as it is evaluated: nothing is dropped.
 pub(crate) fn still(mut batch: Vec<Given>) -> Vec<Given> {
-    batch.iter_mut().filter(|g| g.name == "step").for_each(|g| g.elements.fill(-1.0));
+    let steps = batch.iter_mut().filter(|g| g.name == "step");
+    steps.for_each(|g| g.elements = dropout::EVALUATION.into());
     batch
 }
 

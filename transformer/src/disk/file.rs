@@ -34,6 +34,20 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
+/// Refuses what is there and is no file, before it is written: a pipe would wait for a reader, and a device keeps nothing.
+///
+/// # Errors
+/// A directory, a device or a pipe.
+pub(super) fn ordinary(path: &Path) -> Result<(), FileError> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => {
+            let kind = if found.is_dir() { "a directory" } else { "a device or a pipe" };
+            Err(FileError::Kind { path: path.to_owned(), kind })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a stream, which may be a device or a pipe without an end, up to `most` bytes and one more; memory is
 /// asked for before it is taken.
 ///

@@ -1,6 +1,6 @@
 //! A run that is being written: its directory, its lock, its metrics, its checkpoints.
 
-use super::file::{is_temporary, read_bounded, reason, write_atomically};
+use super::file::{is_temporary, ordinary, read_bounded, reason, write_atomically};
 use super::lock::{self, Lock};
 use super::metrics::{Metric, Restored};
 use crate::checkpoint::{self, CheckpointError};
@@ -179,6 +179,7 @@ impl Run {
                 _ => {}
             }
         }
+        all_ordinary(directory)?;
         // With settings it is a run: killed from here on, it can be overwritten.
         write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         write_atomically(&metrics_file(directory), b"")?;
@@ -197,6 +198,7 @@ impl Run {
         config: &TrainingConfig,
         step: u64,
     ) -> Result<(Self, Restored), RunError> {
+        all_ordinary(directory)?;
         let path = metrics_file(directory);
         let file = match read_bounded(&path, LONGEST_METRICS) {
             Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -287,6 +289,15 @@ impl Run {
         checkpoint::save(&state_file(&self.directory), trainer, data)?;
         Ok(write_atomically(&plot_file(&self.directory), plot.as_bytes())?)
     }
+}
+
+/// Refuses a run in which something else has the name of a file that training writes: before the first step, not after
+/// the last.
+fn all_ordinary(directory: &Path) -> Result<(), FileError> {
+    let model = model_directory(directory);
+    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let own = [settings_file, metrics_file, state_file, plot_file].map(|name| name(directory));
+    own.into_iter().chain(names.map(|name| model.join(name))).try_for_each(|path| ordinary(&path))
 }
 
 fn at(directory: &Path) -> impl Fn(io::Error) -> RunError + '_ {

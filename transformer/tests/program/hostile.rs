@@ -68,8 +68,8 @@ fn a_limited_address_space_is_met_in_words() {
             }
             let said = stderr(&output);
             assert!(!said.contains("panicked"), "{kibibytes} {verb:?}: {said}");
-            // 1 of diagnose is a fault that it found.
-            let refused = if verb[0] == "diagnose" { 2 } else { 1 };
+            // 1 of these is a fault that they found.
+            let refused = if ["check", "diagnose"].contains(&verb[0]) { 2 } else { 1 };
             let status = output.status;
             assert_eq!(status.code(), Some(refused), "{kibibytes} {verb:?}: {status:?} {said}");
             says(&said, &["error:", "memory", "ulimit -v"]);
@@ -338,4 +338,170 @@ fn colours_and_bars_are_for_terminals_that_want_them() {
         "{shown:?}"
     );
     assert!(place.fine(&generate).starts_with("a\u{1b}[31m\u{202e}b"));
+}
+
+/// Refused with a message that is one error, of bounded length, with every line of the program's own.
+fn short(place: &Place, arguments: &[&str]) -> String {
+    let said = place.refused(arguments);
+    let line = said.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    assert!(line <= 2100 && said.len() < 20_000, "a line of {line} characters");
+    assert!(!said.lines().any(|line| line.starts_with("forged")), "{said}");
+    said
+}
+
+/// Whatever a file or an argument is quoted as, it begins no line of its own and does not fill the screen.
+#[test]
+fn what_is_quoted_stays_within_its_message() {
+    let place = trained();
+    let long = "x".repeat(200_000);
+    let forged = "x\nforged: all is well";
+    let generate = ["generate", "run", "--tokens", "2", "--threads", "1"];
+    // Tensor names, a checksum, a type of numbers.
+    let path = place.path("run/model/model.safetensors");
+    let file = fs::read(&path).unwrap();
+    let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let header: Value = serde_json::from_slice(&file[8..8 + length]).unwrap();
+    let table = "transformer.wte.weight";
+    for text in [forged, &long] {
+        let mut named = header.clone();
+        let tensor = named.as_object_mut().unwrap().remove(table).unwrap();
+        named[text] = tensor;
+        let (mut summed, mut typed) = (header.clone(), header.clone());
+        summed["__metadata__"]["sha256"] = text.into();
+        typed[table]["dtype"] = text.into();
+        for header in [named, summed, typed] {
+            let header = header.to_string();
+            let length = (header.len() as u64).to_le_bytes();
+            let other = [&length, header.as_bytes(), &file[file.len() - 3984 * 4..]].concat();
+            fs::write(&path, other).unwrap();
+            says(&short(&place, &generate), &["model.safetensors"]);
+        }
+    }
+    fs::write(&path, file).unwrap();
+    // Tokens.
+    let path = place.path("run/model/tokenizer.json");
+    let tokenizer: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    for text in [forged, &long] {
+        let mut other = tokenizer.clone();
+        other["model"]["vocab"][text] = 5.into();
+        fs::write(&path, other.to_string()).unwrap();
+        says(&short(&place, &generate), &["is not one character"]);
+    }
+    fs::write(&path, tokenizer.to_string()).unwrap();
+    // The path of a text, in run.toml; a file of settings that is none.
+    for text in ["x\\nforged: all is well", &long] {
+        fs::write(place.path("own.toml"), format!("data = \"{text}\"\n")).unwrap();
+        says(
+            &short(&place, &["train", "--config", "own.toml", "--out", "new"]),
+            &["cannot read x"],
+        );
+    }
+    fs::write(place.path("own.toml"), vec![0; 1 << 19]).unwrap();
+    short(&place, &["train", "--config", "own.toml"]);
+    fs::write(place.path("own.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
+    says(&short(&place, &["train", "--config", "own.toml"]), &["no file of settings"]);
+    // Arguments.
+    let address = format!("{}[0,0]", &long[..100_000]);
+    short(&place, &["explain", "run", "--at", &address]);
+    short(&place, &["generate", "run", "--tokens", &"1".repeat(100_000)]);
+    // A file that is no JSON is not taken for a tokenizer of another kind.
+    fs::write(&path, "{\"model\": ").unwrap();
+    let said = short(&place, &generate);
+    assert!(said.contains("not JSON") && !said.contains("bytes or characters"), "{said}");
+}
+
+/// Numbers at the ends are printed as people write them.
+#[test]
+fn no_number_has_hundreds_of_digits() {
+    let place = trained();
+    for arguments in [
+        &["explain", "run", "--out", "page.html", "--room", "5e-324"][..],
+        &["explain", "run", "--out", "page.html", "--learning-rate", "1e19"],
+        &["diagnose", "run", "--steps", "2", "--clip", "1e308"],
+        &["diagnose", "run", "--steps", "2", "--clip", "5e-324"],
+    ] {
+        let output = place.run(arguments);
+        let said = format!("{}{}", stderr(&output), String::from_utf8_lossy(&output.stdout));
+        let digits = said.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap();
+        assert!(digits < 30 && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
+
+/// A pipe or a directory under the name of a file that training writes is refused before the first step: nobody reads
+/// the pipe, and a signal could not end the wait.
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_a_run_does_not_wait_for_a_reader() {
+    let place = trained();
+    let overwrite = place.training(&["--overwrite"]);
+    let resume = ["train", "--resume", "run", "--steps", "9"];
+    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let own = ["metrics.jsonl", "state.safetensors", "loss.svg"].map(|n| format!("run/{n}"));
+    let began = Instant::now();
+    for file in own.into_iter().chain(names.map(|name| format!("run/model/{name}"))) {
+        let (path, kept) = (place.path(&file), place.path("kept"));
+        for verb in [&resume[..], &overwrite] {
+            fs::copy(&path, &kept).unwrap();
+            fs::remove_file(&path).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            if !made.is_ok_and(|status| status.success()) {
+                return println!("skipped: no mkfifo here");
+            }
+            let output = place.run(verb);
+            // Who overwrites removes what is there, where the new run has no such file yet.
+            if !output.status.success() {
+                says(&refusal(verb, &output), &[file.rsplit('/').next().unwrap(), "a pipe"]);
+                fs::remove_file(&path).unwrap();
+                fs::rename(&kept, &path).unwrap();
+            }
+            place.train(&["--overwrite"]);
+        }
+        place.train(&["--overwrite"]);
+    }
+    assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
+}
+
+/// Every verb on a run with dropout, which is off wherever a loss is measured.
+#[test]
+fn every_verb_takes_a_run_with_dropout() {
+    let place = Place::new();
+    place.train(&["--dropout", "0.2"]);
+    place.fine(&["compress", "run", "text.txt", "--out", "small.gbc", "--threads", "1"]);
+    for verb in VERBS {
+        let output = place.run(verb);
+        let said = stderr(&output);
+        let fine = output.status.success() || verb[0] == "diagnose";
+        assert!(fine && !said.contains("panicked") && !said.contains("error:"), "{verb:?}: {said}");
+    }
+}
+
+/// Exit status 1 of `check` is a certificate that failed, 2 is what could not be examined.
+#[test]
+fn what_cannot_be_examined_is_no_failed_certificate() {
+    let place = trained();
+    for verb in ["check", "diagnose"] {
+        for arguments in [
+            &[verb, "nowhere"][..],
+            &[verb, "run", "--data", "none"],
+            &[verb, "run", "--layers", "3"],
+        ] {
+            assert_eq!(place.run(arguments).status.code(), Some(2), "{arguments:?}");
+        }
+    }
+    fs::write(place.path("run/state.safetensors"), "x").unwrap();
+    assert_eq!(place.run(&["check", "run"]).status.code(), Some(2));
+}
+
+/// A name that is no text: the flag that gives it is named.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_whose_name_is_no_text_is_refused_by_flag() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let training = place.training(&["--steps", "1"]);
+    let at = training.iter().position(|a| *a == "--out").unwrap();
+    let rest = [&training[..at], &training[at + 2..], &["--out"]].concat();
+    let name = std::ffi::OsStr::from_bytes(b"n\xff");
+    let said = refusal(&rest, &output(place.command(&rest).arg(name)));
+    says(&said, &["--out is n", "not UTF-8"]);
 }

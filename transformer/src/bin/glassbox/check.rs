@@ -4,7 +4,7 @@ use crate::examined::Examined;
 use crate::progress::duration;
 use crate::resident::bytes;
 use crate::settings::Settings;
-use crate::{Result, count, on_threads, remark, run, terminal};
+use crate::{Result, count, on_threads, or_unread, remark, run, terminal};
 use calculus::Parameter;
 use clap::Args;
 use serde_json::json;
@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 use transformer::check::{self, Certificate, Verdict};
 use transformer::{Form, Gpt2, Gpt2Config, GptStep, checkpoint};
 
-/// Certify a model's gradients, causality, start and data; exit status 1 where something fails.
+/// Certify a model's gradients, causality, start and data.
+///
+/// The exit status is 0 where all certificates hold, 1 where one fails, and 2 where nothing could be certified: a file
+/// that cannot be read, a setting that is refused, weights that are not finite.
 ///
 /// Without MODEL: the sizes that flags and presets give, freshly initialised. A run or a model keeps its own sizes and
 /// tokenizer; flags that would change them are refused.
@@ -33,6 +36,10 @@ pub(crate) struct Check {
 impl Check {
     /// Certifies; the exit code tells whether all is well.
     pub(crate) fn run(self) -> Result<ExitCode> {
+        or_unread(self.examine())
+    }
+
+    fn examine(self) -> Result<ExitCode> {
         if self.settings.out.is_some() {
             return Err("check writes no run: leave out --out".into());
         }

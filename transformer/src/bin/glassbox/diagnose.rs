@@ -4,7 +4,7 @@ use crate::diagnosis::{described, healthy, object, stored};
 use crate::examined::Examined;
 use crate::resident::bytes;
 use crate::settings::Settings;
-use crate::{Result, count, failed, is_broken_pipe, on_threads, remark, run, terminal};
+use crate::{Result, count, on_threads, or_unread, remark, run, terminal};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,8 +56,6 @@ enum Stored {
     F16,
 }
 
-/// The exit status where nothing could be diagnosed.
-const UNREAD: u8 = 2;
 /// Steps that are watched if nobody says how many.
 const WATCHED: u64 = 30;
 /// Steps that may be watched: sizes of all values are kept of each.
@@ -66,14 +64,8 @@ const MOST_STEPS: u64 = 10_000;
 impl Diagnose {
     /// Diagnoses; the exit code says whether all is well, something is wrong, or nothing could be diagnosed.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        match self.examine() {
-            // `main`'s 1 is taken: it says that a cause was found.
-            Err(error) if !is_broken_pipe(&error) => {
-                failed(error);
-                Ok(ExitCode::from(UNREAD))
-            }
-            done => done,
-        }
+        // `main`'s 1 is taken: it says that a cause was found.
+        or_unread(self.examine())
     }
 
     fn examine(self) -> Result<ExitCode> {

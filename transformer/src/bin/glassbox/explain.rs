@@ -173,7 +173,7 @@ impl Explain {
         }
         if page.html.len() > room {
             remark(format!(
-                "         without any number it takes {:.2} MB, more than --room {}; fewer --tokens take less",
+                "         without any number it takes {:.2} MB, more than --room {:?}; fewer --tokens take less",
                 page.html.len() as f64 / 1e6,
                 self.room
             ));
@@ -514,8 +514,12 @@ fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
             step.clip_factor()
         ),
     ];
-    let second = ledger.second.map_or(String::new(), |s| format!(" {s:+.6} (½·ΔθᵀHΔθ)"));
-    lines.push(format!("predicted   {:+.6} (g·Δθ){second}", ledger.first));
-    lines.push(format!("measured    {:+.6} nats per token, on this text", ledger.measured()));
+    // A rate that is far too large changes the loss by numbers of hundreds of digits.
+    let change = |x: f64| {
+        if x.abs() < 1e9 || !x.is_finite() { format!("{x:+.6}") } else { format!("{x:+.6e}") }
+    };
+    let second = ledger.second.map_or(String::new(), |s| format!(" {} (½·ΔθᵀHΔθ)", change(s)));
+    lines.push(format!("predicted   {} (g·Δθ){second}", change(ledger.first)));
+    lines.push(format!("measured    {} nats per token, on this text", change(ledger.measured())));
     lines.join("\n") + "\n"
 }

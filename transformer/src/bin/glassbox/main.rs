@@ -53,7 +53,7 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
-    /// Certify gradients, causality, start and data; exit status 1 where something fails
+    /// Certify gradients, causality, start and data; exit status 1 where something fails, 2 where nothing can be certified
     Check(Box<check::Check>),
     /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried
     Diagnose(Box<diagnose::Diagnose>),
@@ -139,6 +139,18 @@ fn ended(done: Result<ExitCode>) -> ExitCode {
             None => failed(error),
         }
     })
+}
+
+/// Of verbs whose exit status 1 says that they found something wrong: where nothing could be examined, it is 2.
+fn or_unread(done: Result<ExitCode>) -> Result<ExitCode> {
+    const UNREAD: u8 = 2;
+    match done {
+        Err(error) if !is_broken_pipe(&error) => {
+            ended(Err(error));
+            Ok(ExitCode::from(UNREAD))
+        }
+        done => done,
+    }
 }
 
 /// Says on standard error what went wrong.

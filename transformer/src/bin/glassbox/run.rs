@@ -66,7 +66,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
 pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Gpt2Config) -> Result<()> {
     let meant = settings.model(saved.vocabulary)?;
     let text = |x: &dyn std::fmt::Debug| format!("{x:?}").to_lowercase();
-    let both: [(&str, [String; 2]); 7] = [
+    let both: [(&str, [String; 2]); 9] = [
         ("layers", [&meant, saved].map(|m| text(&m.layers))),
         ("heads", [&meant, saved].map(|m| text(&m.heads))),
         ("width", [&meant, saved].map(|m| text(&m.width))),
@@ -74,13 +74,17 @@ pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Gpt2Config) -
         ("activation", [&meant, saved].map(|m| m.activation.to_string())),
         ("bias", [&meant, saved].map(|m| text(&m.bias))),
         ("tied", [&meant, saved].map(|m| text(&m.tied))),
+        ("n_inner", [&meant, saved].map(|m| text(&m.hidden))),
+        ("layer_norm_epsilon", [&meant, saved].map(|m| text(&m.epsilon))),
     ];
     match both.iter().find(|(_, [meant, saved])| meant != saved) {
         None => Ok(()),
         Some((name, [meant, saved])) => Err(format!(
-            "{run}/run.toml says {name} = {meant}, the model beside it has {saved}: one of them was changed; \
+            "{run}/run.toml {says} {name} = {meant}, the model beside it has {saved}: one of them was changed; \
              restore it, or give the model alone: {run}/model",
-            run = run.display()
+            run = run.display(),
+            // The last two are no settings: every run's model has the same.
+            says = if ["n_inner", "layer_norm_epsilon"].contains(name) { "means" } else { "says" }
         )
         .into()),
     }

@@ -205,7 +205,15 @@ impl Settings {
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let mut text = String::new();
-        file.take(LONGEST).read_to_string(&mut text).map_err(unreadable)?;
+        file.take(LONGEST + 1).read_to_string(&mut text).map_err(unreadable)?;
+        if text.len() as u64 > LONGEST {
+            let most = LONGEST >> 20;
+            return Err(format!(
+                "{} is no file of settings: it has more than {most} MiB",
+                path.display()
+            )
+            .into());
+        }
         let refused = |e: toml::de::Error| format!("{}: {}", path.display(), plain(&e.to_string()));
         Self::parse(&text).map_err(|e| refused(e).into())
     }
@@ -264,6 +272,13 @@ impl Settings {
     /// A number above 2⁶³, or a path that is not UTF-8.
     pub(crate) fn table(&self) -> Result<toml::Table> {
         let most = i64::MAX.unsigned_abs();
+        if let Some(out) = self.out.as_ref().filter(|out| out.to_str().is_none()) {
+            return Err(format!(
+                "--out is {}, which is not UTF-8: give another name",
+                out.display()
+            )
+            .into());
+        }
         let given = serde_json::to_value(self)?;
         let large = |value: &serde_json::Value| value.as_u64().is_some_and(|n| n > most);
         if let Some((name, found)) = given.as_object().into_iter().flatten().find(|(_, v)| large(v))

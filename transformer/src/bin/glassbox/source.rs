@@ -1,7 +1,7 @@
 //! What a run trains on: a text, or the embedded stories.
 
 use crate::plot::thousands;
-use crate::{Result, remark};
+use crate::{Result, remark, terminal};
 use infotheory::{Nats, ngram};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -62,7 +62,7 @@ impl Source {
             Corpus::text(tokens, 0.1, length).map_err(|e| format!("{}: {e}", shown(data)))?;
         let characters = tokenizer.decode(corpus.validation()).chars().count();
         Ok(Source {
-            name: shown(data).to_owned(),
+            name: shown(data),
             sha256: hex(&text),
             characters_per_token: characters as f64 / corpus.validation().len() as f64,
             corpus,
@@ -157,7 +157,9 @@ pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
         read_stream(std::io::stdin().lock(), LONGEST).map_err(fail)?
     } else {
         if Path::new(data).is_dir() {
-            return Err(format!("{data} is a directory; give --data a file of text").into());
+            return Err(
+                format!("{} is a directory; give --data a file of text", shown(data)).into()
+            );
         }
         read_stream(std::fs::File::open(data).map_err(fail)?, LONGEST).map_err(fail)?
     };
@@ -194,8 +196,8 @@ fn utf8<'a>(data: &str, text: &'a [u8], advice: &str) -> Result<&'a str> {
     })
 }
 
-fn shown(data: &str) -> &str {
-    if data == "-" { "standard input" } else { data }
+fn shown(data: &str) -> String {
+    if data == "-" { "standard input".to_owned() } else { terminal::word(data) }
 }
 
 fn hex(bytes: &[u8]) -> String {

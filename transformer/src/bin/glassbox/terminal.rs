@@ -81,16 +81,40 @@ pub(crate) fn print_json(object: impl Display) -> Result<()> {
     print_painted(&out)
 }
 
+/// The longest line of a message, in characters.
+const LONGEST_LINE: usize = 2000;
+
+/// A message for standard error: escaped, and every line within its bound, whatever file or argument it quotes. The
+/// middle of a longer line is left out.
+fn message(text: &str) -> String {
+    let line = |line: &str| {
+        let length = line.chars().count();
+        if length <= LONGEST_LINE {
+            return line.to_owned();
+        }
+        let part = LONGEST_LINE / 2 - 2;
+        let begin: String = line.chars().take(part).collect();
+        let end: String = line.chars().skip(length - part).collect();
+        format!("{begin} … {end}")
+    };
+    escaped(text).split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A word from a file or an argument in the middle of a message: on one line.
+pub(crate) fn word(text: &str) -> String {
+    escaped(text).replace('\n', "\\n").replace('\t', "\\t")
+}
+
 /// A line on standard error, where progress and remarks go; standard output is for results.
 pub(crate) fn remark(line: impl AsRef<str>) {
-    let _ = writeln!(std::io::stderr(), "{}", escaped(line.as_ref()));
+    let _ = writeln!(std::io::stderr(), "{}", message(line.as_ref()));
 }
 
 /// Says on standard error what went wrong.
 pub(crate) fn error(error: impl Display) {
     let (on, off) = if colours(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     let said = error.to_string();
-    let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", escaped(said.trim_end()));
+    let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", message(said.trim_end()));
 }
 
 /// Whether a stream is a terminal on which a line can be drawn again.
