@@ -173,7 +173,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "landscape::MonkeySaddle::at", Tame(2), Conditioned 8.0 => |x| MonkeySaddle.at(x);
         "stability::limit", Tame(2), Conditioned 4.0 => |x| stability::limit(x[0], x[1]);
         "stability::factor", Tame(2), Conditioned 4.0 => |x| stability::factor(x[0], x[1]);
-        "stability::best_rate", Numbers(2), Conditioned 4.0 => |x| stability::best_rate(x[0], x[1]);
+        "stability::best_rate", Tame(2), Conditioned 4.0 => |x| stability::best_rate(x[0], x[1]);
         "taylor::expand" "taylor::Series::at" "taylor::Series::coefficients" "taylor::Series::constant", Tame(2), Whole 8.0 => |x| {
             let p = taylor::expand::<_, 4>(|v| v * v * v + v * Series::constant(number(0.5)), x[0]);
             [p.coefficients().to_vec(), vec![p.at(x[1])]].concat()
