@@ -41,7 +41,9 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
         left + right
     }
     let sum = squares(gradients);
-    if sum.is_normal() || sum.is_nan() { sum.sqrt() } else { scaled_norm(gradients) }
+    // Below it, squares that count may have lost digits.
+    let safe = sum >= 1e-280 && sum.is_finite();
+    if safe || sum.is_nan() { sum.sqrt() } else { scaled_norm(gradients) }
 }
 
 /// <var>‖g‖₂</var> as <var>max|g|·‖g/max|g|‖₂</var>, where the squares leave the range.

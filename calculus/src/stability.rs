@@ -52,7 +52,9 @@ pub fn factor<T: Real>(rate: T, curvature: T) -> T {
 /// assert!((factor(rate, 1.0) - 0.8).abs() < 1e-15 && (factor(rate, 9.0) + 0.8).abs() < 1e-15);
 /// ```
 pub fn best_rate<T: Real>(smallest: T, largest: T) -> T {
-    T::from_f64(2.0) / (smallest + largest)
+    // 2/(a + b), whose sum may be beyond the range.
+    let half = T::from_f64(0.5);
+    T::one() / (smallest * half + largest * half)
 }
 
 /// λmax of the Hessian of f at `x`: its sharpness. For small problems: the whole Hessian is formed. On `f64` alone, as

@@ -79,7 +79,12 @@ impl<T: Real, const N: usize> Series<T, N> {
     /// assert_eq!((x * x * x).derivative(3), 6.0); // of x³
     /// ```
     pub fn derivative(&self, k: usize) -> T {
-        self.0[k] * factorial(k)
+        let whole = factorial::<T>(k);
+        if whole.to_f64().is_finite() {
+            return self.0[k] * whole;
+        }
+        // k! is beyond the range; the derivative need not be.
+        (1..=k).fold(self.0[k], |product, i| product * count(i))
     }
 
     /// The polynomial at h (Horner 1819). At ±∞ it is ±∞ as the highest power says, NaN if that has the coefficient 0;
@@ -109,7 +114,12 @@ impl<T: Real, const N: usize> Series<T, N> {
     /// assert!(remainder.abs() <= p.remainder_bound(1.0, 1.0)); // 1.96e-4 ≤ 1.39e-3
     /// ```
     pub fn remainder_bound(&self, h: T, largest: T) -> T {
-        (0..N).fold(largest, |bound, _| bound * h.abs()) / factorial(N)
+        let (power, whole) = ((0..N).fold(largest, |bound, _| bound * h.abs()), factorial::<T>(N));
+        if power.to_f64().is_finite() && whole.to_f64().is_finite() {
+            return power / whole;
+        }
+        // One of the two is beyond the range; the bound need not be.
+        (1..=N).fold(largest, |bound, i| bound * h.abs() / count(i))
     }
 
     /// Coefficients one after another, each from those before it.

@@ -1,5 +1,6 @@
 //! What can be wrong with a distribution, a table, a text or a setting.
 
+use linalg::real::shown;
 use thiserror::Error;
 
 /// Why a quantity of information is not defined. Every message names the number that was found.
@@ -12,7 +13,7 @@ pub enum InfoError {
         what: &'static str,
     },
     /// A number that is no probability.
-    #[error("{what}: number {index} is {found}; a probability is finite and at least 0")]
+    #[error("{what}: number {index} is {}; a probability is finite and at least 0", shown(*found))]
     Probability {
         /// Of which distribution.
         what: &'static str,
@@ -22,7 +23,7 @@ pub enum InfoError {
         found: f64,
     },
     /// Probabilities that do not sum to one.
-    #[error("{what} sums to {found}; a distribution sums to 1 (divide by the sum, or use softmax)")]
+    #[error("{what} sums to {}; a distribution sums to 1 (divide by the sum, or use softmax)", shown(*found))]
     Sum {
         /// Which distribution.
         what: &'static str,
@@ -68,7 +69,7 @@ pub enum InfoError {
         symbol: usize,
     },
     /// A setting outside of its range.
-    #[error("{what} is {found}; it must be {expected}")]
+    #[error("{what} is {}; it must be {expected}", shown(*found))]
     Parameter {
         /// Which setting.
         what: &'static str,
@@ -121,7 +122,7 @@ pub enum InfoError {
     #[error("the chain has no single stationary distribution: some states cannot reach the others")]
     Reducible,
     /// Code words that are no prefix code.
-    #[error("code lengths with Kraft sum {found} have no prefix code; the sum must be at most 1")]
+    #[error("code lengths with Kraft sum {} have no prefix code; the sum must be at most 1", shown(*found))]
     Kraft {
         /// <var>Σ 2^−length</var>.
         found: f64,

@@ -12,6 +12,7 @@ use crate::InfoError;
 use crate::divergence::excess;
 use crate::units::Nats;
 use linalg::{Matrix, Real};
+use probability::gaussian::Gaussian;
 
 /// <var>½ ln(2πe)</var> nats: the entropy of a standard normal.
 const STANDARD: f64 = 1.418_938_533_204_673;
@@ -93,7 +94,8 @@ pub fn kl<T: Real>(p: (T, T), q: (T, T)) -> Result<Nats<T>, InfoError> {
     finite("the mean of q", q.0)?;
     positive("the standard deviation of p", p.1)?;
     positive("the standard deviation of q", q.1)?;
-    let (half, distance) = (T::from_f64(0.5), (p.0 - q.0) / q.1);
+    let half = T::from_f64(0.5);
+    let distance = Gaussian::new(q.0, q.1).expect("checked above").standardised(p.0);
     // r − 1, all of whose digits are kept where the deviations are near each other; then r² − 1.
     let d = (p.1 - q.1) / q.1;
     let x = d * (d + T::from_f64(2.0));

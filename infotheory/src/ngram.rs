@@ -12,6 +12,7 @@
 
 use crate::InfoError;
 use crate::units::Nats;
+use linalg::accurate::Sum;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -260,11 +261,11 @@ impl NGram {
     pub fn cross_entropy(&self, smoothing: Smoothing, tokens: &[u32]) -> Result<Nats, InfoError> {
         smoothing.check()?;
         let mut histories = vec![Some(ROOT)];
-        let mut nats = 0.0;
+        let mut nats = Sum::new();
         for (i, &token) in tokens.iter().enumerate() {
             if i > 0 {
                 let p = self.after(smoothing, histories.iter().copied(), token);
-                nats -= p.ln();
+                nats.add(-p.ln());
             }
             for k in (0..histories.len()).rev() {
                 let child = histories[k].and_then(|h| self.child(h, token));
@@ -275,7 +276,7 @@ impl NGram {
                 }
             }
         }
-        Nats(nats).per(tokens.len().saturating_sub(1))
+        Nats(nats.value()).per(tokens.len().saturating_sub(1))
     }
 }
 

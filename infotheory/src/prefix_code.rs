@@ -79,9 +79,11 @@ pub fn huffman(weights: &[f64]) -> Result<Vec<u32>, InfoError> {
         }
         _ => {}
     }
-    // Scaled so that the sum of huge weights does not overflow.
+    // Divided so that the sum of huge weights does not overflow: by a power of two, which leaves equal sums equal.
     let largest = used.iter().fold(0.0_f64, |m, &i| m.max(weights[i]));
-    let weight = |i: usize| Ordered(weights[i] / largest);
+    let power = used.len().next_power_of_two() as f64;
+    let unit = if largest > f64::MAX / power { power } else { 1.0 };
+    let weight = |i: usize| Ordered(weights[i] / unit);
     // Nodes: the symbols, then what was joined. Of equal weights the earlier node goes first.
     let mut heap: BinaryHeap<Reverse<(Ordered, usize)>> =
         used.iter().enumerate().map(|(node, &i)| Reverse((weight(i), node))).collect();

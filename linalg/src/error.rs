@@ -5,6 +5,7 @@
 //! *decomposition* refuses a number that is not finite, and names its place: a NaN that is found here
 //! was made earlier.
 
+use crate::real::shown;
 use crate::{Matrix, Real, Shape, ShapeError};
 use thiserror::Error;
 
@@ -97,7 +98,7 @@ pub enum Error {
         found: Shape,
     },
     /// A number outside the range in which it has a meaning.
-    #[error("{name} is {value}, but must be {range}")]
+    #[error("{name} is {}, but must be {range}", shown(*value))]
     Range {
         /// Which parameter.
         name: &'static str,

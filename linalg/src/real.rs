@@ -89,6 +89,18 @@ pub trait Real:
     }
 }
 
+/// A number in a message: with an exponent where it would take more than 16 digits or begin with five zeros. On `f64` alone:
+/// text has no derivative.
+///
+/// ```
+/// use linalg::real::shown;
+/// assert_eq!([0.1, 1e308, -1e-300, 0.0].map(shown), ["0.1", "1e308", "-1e-300", "0"]);
+/// ```
+pub fn shown(x: f64) -> String {
+    let plain = x == 0.0 || !x.is_finite() || (1e-5..1e16).contains(&x.abs());
+    if plain { x.to_string() } else { format!("{x:e}") }
+}
+
 /// Whether `x` is not a number.
 ///
 /// ```

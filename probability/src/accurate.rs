@@ -106,6 +106,16 @@ impl<T: Real> Deviations<T> {
     }
 }
 
+/// <var>(x − y)/unit</var>, also where the difference alone is beyond the range of the scalar.
+pub(crate) fn distance_in<T: Real>(unit: T, x: T, y: T) -> T {
+    let difference = x - y;
+    if !difference.to_f64().is_infinite() {
+        return difference / unit;
+    }
+    let (half, two) = (T::from_f64(0.5), T::from_f64(2.0));
+    (x * half - y * half) / unit * two
+}
+
 /// The power of two next to the largest element in size; 1 where there is none, or none but 0.
 ///
 /// Dividing by it rounds nothing but denormals, and leaves numbers of size 1, whose squares and

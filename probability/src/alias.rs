@@ -28,6 +28,7 @@ use linalg::Real;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct AliasTable {
+    weights: Vec<u64>,
     /// Σ w: the height of a column.
     height: u64,
     columns: Vec<Column>,
@@ -69,7 +70,7 @@ impl AliasTable {
                 short.push(j);
             }
         }
-        Ok(AliasTable { height, columns })
+        Ok(AliasTable { weights: counts.to_vec(), height, columns })
     }
 
     /// Of a distribution, whose probabilities are rounded to multiples of 2⁻⁶² (and what is not 0
@@ -121,6 +122,7 @@ impl AliasTable {
     /// The probability of outcome `i`; 0 beyond the last.
     pub fn probability(&self, i: usize) -> f64 {
         let all = self.height as f64 * self.columns.len() as f64;
-        self.shares().get(i).map_or(0.0, |&share| share as f64 / all)
+        let share = |w: u64| (u128::from(w) * self.columns.len() as u128) as f64;
+        self.weights.get(i).map_or(0.0, |&w| share(w) / all)
     }
 }

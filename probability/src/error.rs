@@ -1,5 +1,6 @@
 //! What can be wrong with numbers that are meant to be a distribution.
 
+use linalg::real::shown;
 use thiserror::Error;
 
 /// Why there is no distribution, no interval, no test: what was found, and what is needed.
@@ -12,7 +13,7 @@ pub enum ProbabilityError {
         what: &'static str,
     },
     /// An element outside its range.
-    #[error("{what} {index} is {found}; it must be {expected}")]
+    #[error("{what} {index} is {}; it must be {expected}", shown(*found))]
     Element {
         /// What it is an element of.
         what: &'static str,
@@ -24,7 +25,7 @@ pub enum ProbabilityError {
         expected: &'static str,
     },
     /// A setting outside its range.
-    #[error("{what} is {found}; it must be {expected}")]
+    #[error("{what} is {}; it must be {expected}", shown(*found))]
     Setting {
         /// Which setting.
         what: &'static str,
@@ -35,8 +36,8 @@ pub enum ProbabilityError {
     },
     /// Probabilities that do not sum to one.
     #[error(
-        "the probabilities sum to {found}, not to 1 within {allowed:.1e}; \
-         if they are weights, normalise them with `from_weights`"
+        "the probabilities sum to {}, not to 1 within {allowed:.1e}; \
+         if they are weights, normalise them with `from_weights`", shown(*found)
     )]
     Sum {
         /// Their sum.
@@ -76,8 +77,8 @@ pub enum ProbabilityError {
     },
     /// A covariance that is not its own transpose.
     #[error(
-        "the covariance is not symmetric: ({row}, {column}) is {found}, its mirror image {mirrored}; if they differ by \
-         rounding only, take the mean of the two, (Σ + Σᵀ)/2"
+        "the covariance is not symmetric: ({row}, {column}) is {}, its mirror image {}; if they differ by \
+         rounding only, take the mean of the two, (Σ + Σᵀ)/2", shown(*found), shown(*mirrored)
     )]
     Asymmetric {
         /// Row.

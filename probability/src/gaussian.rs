@@ -4,6 +4,7 @@
 //! <var>P(X ≤ x) = ½·(1 + erf((x − µ)/(σ·√2)))</var>.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 1.2.4.
 
+use crate::accurate::distance_in;
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
 use crate::special::LN_ROOT_TAU;
@@ -58,7 +59,7 @@ impl<T: Real> Gaussian<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn standardised(&self, x: T) -> T {
-        (x - self.mean) / self.deviation
+        distance_in(self.deviation, x, self.mean)
     }
 
     /// ln p(x), in nats. −∞ at ±∞; NaN of NaN.
@@ -153,12 +154,8 @@ pub(crate) fn standard_quantile(p: f64) -> f64 {
     if p == 0.0 {
         return f64::NEG_INFINITY;
     }
-    let density = |z: f64| (-0.5 * z * z - LN_ROOT_TAU).exp();
     if p > 0.25 {
-        let share = p - 0.5; // exact
-        let first = share * (TAU.sqrt() * (1.0 + TAU / 6.0 * share * share));
-        let below = |z: f64| 0.5 * libm::erf(z * FRAC_1_SQRT_2);
-        return (0..4).fold(first, |z, _| z - (below(z) - share) / density(z));
+        return standard_from_middle(p - 0.5); // exact
     }
     let level = p.ln();
     let t = (-2.0 * level).sqrt();
@@ -170,6 +167,15 @@ pub(crate) fn standard_quantile(p: f64) -> f64 {
         let slope = (-0.5 * z * z - LN_ROOT_TAU - ln_below).exp();
         z - (ln_below - level) / slope
     })
+}
+
+/// The z with <var>P(Z ≤ z) = ½ + share</var>, for |share| ≤ ¼: a small share keeps all its digits, which ½ + share would
+/// lose.
+pub(crate) fn standard_from_middle(share: f64) -> f64 {
+    let density = |z: f64| (-0.5 * z * z - LN_ROOT_TAU).exp();
+    let first = share * (TAU.sqrt() * (1.0 + TAU / 6.0 * share * share));
+    let below = |z: f64| 0.5 * libm::erf(z * FRAC_1_SQRT_2);
+    (0..4).fold(first, |z, _| z - (below(z) - share) / density(z))
 }
 
 /// ln P(Z ≤ z) of a standard Gaussian, far into the lower tail.

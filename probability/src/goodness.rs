@@ -38,7 +38,9 @@ pub struct ChiSquaredTest {
 /// ```
 pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, ProbabilityError> {
     check_length("counts", p.len(), counts.len())?;
-    let total: f64 = counts.iter().map(|&n| n as f64).sum();
+    // A count as a float, and what rounding it has lost.
+    let split = |n: u128| (n as f64, (n as i128 - (n as f64) as i128) as f64);
+    let (total, lost) = split(counts.iter().map(|&n| u128::from(n)).sum());
     if total == 0.0 {
         return Err(ProbabilityError::Empty { what: "observations" });
     }
@@ -50,7 +52,12 @@ pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, Pr
     let term = |(&n, &p): (&u64, &f64)| match (n, p) {
         (0, 0.0) => 0.0,
         (_, 0.0) => f64::INFINITY,
-        _ => (n as f64 - total * p).powi(2) / (total * p),
+        _ => {
+            // The two are near each other: their difference is rounded once.
+            let (n, rest) = split(n.into());
+            let apart = (-total).mul_add(p, n) + (rest - lost * p);
+            apart.powi(2) / (total * p)
+        }
     };
     let statistic = accurate::sum(counts.iter().zip(p.probabilities()).map(term));
     let distribution = ChiSquared::new(degrees).expect("at least one degree of freedom");

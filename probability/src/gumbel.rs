@@ -47,10 +47,12 @@ pub fn gumbel_max<T: Real>(
     let values = || logits.iter().map(|z| z.to_f64());
     check("logit", "finite or −∞", values(), |z| !z.is_nan() && z != f64::INFINITY)?;
     let first = index.wrapping_mul(logits.len() as u64);
+    // Below the largest: beside a large logit the noise would be rounded away.
+    let largest = values().fold(f64::NEG_INFINITY, f64::max);
     values()
         .enumerate()
         .filter(|(_, z)| *z > f64::NEG_INFINITY)
-        .map(|(i, z)| (i, z + gumbel(random, first.wrapping_add(i as u64))))
+        .map(|(i, z)| (i, (z - largest) + gumbel(random, first.wrapping_add(i as u64))))
         .max_by(|a, b| a.1.total_cmp(&b.1))
         .map(|(i, _)| i)
         .ok_or(ProbabilityError::Empty { what: "logits above −∞" })

@@ -7,7 +7,7 @@
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check, check_setting};
-use crate::gaussian::standard_quantile;
+use crate::gaussian::{standard_from_middle, standard_quantile};
 use crate::random::Random;
 use crate::running::Running;
 
@@ -43,7 +43,11 @@ impl Interval {
 /// 95 %.
 pub(crate) fn deviations(confidence: f64) -> Result<f64, ProbabilityError> {
     check_confidence(confidence)?;
-    Ok(-standard_quantile((1.0 - confidence) / 2.0))
+    Ok(if confidence < 0.5 {
+        standard_from_middle(confidence / 2.0) // 1 − confidence would be rounded
+    } else {
+        -standard_quantile((1.0 - confidence) / 2.0)
+    })
 }
 
 pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> {
@@ -172,5 +176,5 @@ pub fn quantile(numbers: &[f64], p: f64) -> Result<f64, ProbabilityError> {
     let (below, share) = (place.floor() as usize, place.fract());
     let (a, b) = (sorted[below], sorted[(below + 1).min(last)]);
     // Without a difference, which may overflow, or of infinities be NaN.
-    Ok(if share == 0.0 || a == b { a } else { a * (1.0 - share) + b * share })
+    Ok(if share == 0.0 || a == b { a } else { (a * (1.0 - share) + b * share).clamp(a, b) })
 }

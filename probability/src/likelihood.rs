@@ -34,7 +34,10 @@ pub fn fit_categorical<T: Real>(
 ) -> Result<Categorical<T>, ProbabilityError> {
     let right = alpha >= 0.0 && alpha.is_finite();
     check_setting("the pretended count α", "0 or more, and finite", alpha, right)?;
-    let smoothed: Vec<T> = counts.iter().map(|&n| T::from_f64(n as f64 + alpha)).collect();
+    let smoothed: Vec<f64> = counts.iter().map(|&n| n as f64 + alpha).collect();
+    // In a unit in which they are numbers of any scalar.
+    let unit = accurate::power_of_two(&smoothed);
+    let smoothed: Vec<T> = smoothed.iter().map(|n| T::from_f64(n / unit)).collect();
     Categorical::from_weights(&smoothed)
 }
 

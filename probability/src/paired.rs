@@ -60,7 +60,7 @@ pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, Probabili
     let degrees = (a.len() - 1) as f64;
     let t = if mean == 0.0 { 0.0 } else { mean / error };
     let student = StudentsT::new(0.0, 1.0, degrees).expect("at least one degree of freedom");
-    let half = -student.inverse_cdf((1.0 - confidence) / 2.0) * error;
+    let half = student.half_width(confidence) * error;
     // The lower tail twice: 1 − P(T ≤ |t|) would cancel.
     let p_value = if t.is_infinite() { 0.0 } else { (2.0 * student.cdf(-t.abs())).min(1.0) };
     let sized = |x: f64| x * factors[0] * factors[1];

@@ -57,7 +57,7 @@ impl Random {
         const LANES: usize = 16;
         let mut counter = [[0; LANES]; 4];
         for l in 0..LANES {
-            let block = group * LANES as u64 + l as u64;
+            let block = group.wrapping_mul(LANES as u64) + l as u64;
             counter[0][l] = block as u32;
             counter[1][l] = (block >> 32) as u32;
         }

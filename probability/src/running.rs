@@ -80,8 +80,8 @@ impl<T: Real> Running<T> {
         if self.count == 0 || other.count == 0 {
             return if self.count == 0 { *other } else { *self };
         }
-        let count = self.count + other.count;
-        let share = T::from_f64(other.count as f64 / count as f64);
+        let count = self.count.saturating_add(other.count);
+        let share = T::from_f64(other.count as f64 / (self.count as f64 + other.count as f64));
         let (difference, factor) = self.difference(other);
         let mut merged = Running { count, ..*self };
         merged.mean.add(difference * share * factor);
@@ -92,6 +92,11 @@ impl<T: Real> Running<T> {
         merged.squares.merge(&other.squares_in(merged.unit));
         let apart = difference / scale(merged.unit) * factor;
         merged.squares.add(apart * apart * T::from_f64(self.count as f64) * share);
+        if count == u64::MAX {
+            // More than can be counted: of so many the variance is kept.
+            let all = self.count as f64 + other.count as f64;
+            merged.squares = merged.squares.times(T::from_f64(count as f64 / all));
+        }
         merged
     }
 

@@ -10,6 +10,7 @@ use crate::categorical::Categorical;
 use crate::transform::{
     Logits, MinP, RepetitionPenalty, Temperature, TopK, TopP, Transform, Typical,
 };
+use linalg::real::shown;
 use thiserror::Error;
 
 /// How to draw: each setting transforms the distribution, and what is left is renormalised.
@@ -55,11 +56,6 @@ impl Default for Sampler {
             repetition_penalty: 1.0,
         }
     }
-}
-
-/// A number of up to 300 digits by its exponent.
-fn shown(x: f64) -> String {
-    if x.abs() < 1e16 { x.to_string() } else { format!("{x:e}") }
 }
 
 /// Why nothing can be drawn.

@@ -74,12 +74,12 @@ pub fn tempered_softmax<T: Real>(
     let temperature = T::from_f64(temperature);
     let scaled = |&z: &T| {
         let below = z - maximum; // NaN where there is no distribution
-        if below == lowest || (temperature == zero && below < zero) {
+        if (z == lowest && below == lowest) || (temperature == zero && below < zero) {
             lowest
         } else if temperature == zero {
             below
         } else {
-            below / temperature
+            accurate::distance_in(temperature, z, maximum)
         }
     };
     Ok(softmax(&scores.iter().map(scaled).collect::<Vec<_>>()))

@@ -29,10 +29,11 @@
 //!
 //! On `f64` alone: which tokens are kept is a matter of rank, which jumps.
 
-use crate::accurate::{cumulative, reaches};
+use crate::accurate::{cumulative, distance_in, reaches};
 use crate::categorical::Categorical;
 use crate::sample::SampleError;
 use crate::softmax::softmax;
+use std::cmp::Ordering;
 
 /// Logits that a distribution can be made of: none is NaN or +∞, one is above −∞.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +72,8 @@ impl Logits {
     fn order(&self) -> Vec<usize> {
         let z = &self.0;
         let mut order: Vec<usize> = (0..z.len()).filter(|&i| z[i] > f64::NEG_INFINITY).collect();
-        order.sort_by(|&i, &j| z[j].total_cmp(&z[i]));
+        // None is NaN, and −0 is 0.
+        order.sort_by(|&i, &j| z[j].partial_cmp(&z[i]).unwrap_or(Ordering::Equal));
         order
     }
 
@@ -194,7 +196,7 @@ impl Transform for Temperature {
         if self.0 != 1.0 {
             // Relative to the best, so that a tiny temperature overflows to −∞ and not to +∞.
             let largest = logits.0[best];
-            logits.0.iter_mut().for_each(|z| *z = (*z - largest) / self.0);
+            logits.0.iter_mut().for_each(|z| *z = distance_in(self.0, *z, largest));
         }
         Ok(logits)
     }
@@ -275,7 +277,7 @@ impl Transform for MinP {
         let best = logits.0[order[0]];
         let share = |i: usize| (logits.0[i] - best).exp();
         // Both logits were rounded.
-        let slack = |i: usize| (2.0 + logits.0[i].abs() + best.abs()) * f64::EPSILON;
+        let slack = |i: usize| slack(2.0 + logits.0[i].abs() + best.abs());
         let count = order.partition_point(|&i| reaches(share(i), self.0, slack(i)));
         Ok(logits.keep(&order[..count]))
     }
@@ -314,6 +316,13 @@ impl Transform for Typical {
     }
 }
 
+/// The share by which rounding leaves a probability off, of this many units.
+///
+/// At most 2⁻³⁰: logits in the millions were not rounded from logarithms of probabilities, and differ by what they differ.
+fn slack(units: f64) -> f64 {
+    (units * f64::EPSILON).min((-30.0_f64).exp2())
+}
+
 /// How many of the probabilities, in order, it takes to reach a sum, but for rounding. A limit of 1 is reached by all
 /// alone.
 ///
@@ -321,7 +330,7 @@ impl Transform for Typical {
 /// where ln p was rounded to z and where the common part is subtracted.
 fn reaching(p: &[f64], goal: f64, order: &[usize], logits: &Logits) -> usize {
     let sizes = p.iter().zip(order).map(|(p, &i)| p * logits.0[i].abs());
-    let slack = (4.0 + sizes.sum::<f64>()) * f64::EPSILON;
+    let slack = slack(4.0 + sizes.sum::<f64>());
     let mut sums = cumulative(p.iter().copied());
     let reached = if goal < 1.0 { sums.position(|sum| reaches(sum, goal, slack)) } else { None };
     reached.map_or(p.len(), |last| last + 1)

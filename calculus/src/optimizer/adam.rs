@@ -69,7 +69,7 @@ impl<T: Real> Adam<T> {
     /// One update by `factor` times the gradients.
     fn update(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.first);
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         let (b1, b2) = (real(self.beta1), real(self.beta2));
@@ -110,7 +110,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     }
 
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
         let size = rate.abs() / correction(self.beta1);
         let root = 1.0 / correction(self.beta2).sqrt();
         // What may have been set from outside is looked at: √v of a number that is none spoils its parameter.
@@ -120,7 +120,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         }
         let before = bounded(self.bound, self.steps, &self.first);
         let first = self.beta1 * before + (1.0 - self.beta1) * gradients;
-        self.bound = Some((self.steps + 1, first));
+        self.bound = Some((self.steps.saturating_add(1), first));
         // Some parameters do not decay.
         let keep = (1.0 - rate * self.decay).abs().max(1.0);
         // The denominator is ε at the least, however small the gradients were. A second moment that overflows
@@ -134,7 +134,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     fn formula(&self, rate: f64, parameter: usize) -> Formula {
         let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
-        let correction = |beta: f64| 1.0 - beta.powf((self.steps + 1) as f64);
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
         let decays = self.decayed.iter().any(|range| range.contains(&parameter));
         let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
         let mut f = Formula::new(

@@ -46,7 +46,7 @@ impl<T: Real> Lion<T> {
 impl<T: Real> Optimizer<T> for Lion<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.first);
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
         let (b1, b2) = (real(self.beta1), real(self.beta2));
         let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));

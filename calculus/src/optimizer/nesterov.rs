@@ -34,7 +34,7 @@ impl<T: Real> Nesterov<T> {
 impl<T: Real> Optimizer<T> for Nesterov<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.velocity);
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         let (rate, momentum) = (T::from_f64(rate), T::from_f64(self.momentum));
         blocks([parameters, &mut self.velocity], |range, [p, v]| {
             for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {

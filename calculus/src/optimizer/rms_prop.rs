@@ -39,7 +39,7 @@ impl<T: Real> RmsProp<T> {
 impl<T: Real> Optimizer<T> for RmsProp<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.second);
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
         let (rate, epsilon) = (real(rate), real(self.epsilon));
         let (old, new) = (real(self.alpha), real(1.0 - self.alpha));

@@ -41,7 +41,7 @@ impl<T: Real> Sgd<T> {
 impl<T: Real> Optimizer<T> for Sgd<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.velocity);
-        self.steps += 1;
+        self.steps = self.steps.saturating_add(1);
         let (rate, momentum) = (T::from_f64(rate), T::from_f64(self.momentum));
         if self.velocity.is_empty() {
             return blocks([parameters], |range, [p]| {
@@ -62,7 +62,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         let before = bounded(self.bound, self.steps, &self.velocity);
         // The rate is a number on the way, too.
         let velocity = self.momentum.abs() * before + gradients;
-        self.bound = Some((self.steps + 1, velocity));
+        self.bound = Some((self.steps.saturating_add(1), velocity));
         (parameters + rate.abs() * velocity).max(rate.abs()).max(velocity)
     }
 

@@ -1,7 +1,8 @@
 //! The beta distribution, and Student's t, whose square is the odds of one.
 
 use super::{BetaError, Density, Distribution, Mode, StudentsTError, continuous};
-use crate::gaussian::{standard_below, standard_quantile};
+use crate::accurate::distance_in;
+use crate::gaussian::{standard_below, standard_from_middle, standard_quantile};
 use crate::incomplete::{Share, Side, beta_quantile, beta_tails, ln_beta_logit_density};
 use crate::special::{LN_ROOT_TAU, deviance, digamma, gamma_entropy, stirling};
 use std::f64::consts::PI;
@@ -95,7 +96,9 @@ impl Distribution<f64> for Beta {
 
     fn skewness(&self) -> Option<f64> {
         let n = self.a + self.b;
-        Some(2.0 * ((self.b - self.a) / (n + 2.0)) * ((n + 1.0) / self.a / self.b).sqrt())
+        // A root for each factor: the product of two small shapes underflows.
+        let spread = ((n + 1.0) / self.a).sqrt() / self.b.sqrt();
+        Some(if self.a == self.b { 0.0 } else { 2.0 * ((self.b - self.a) / (n + 2.0)) * spread })
     }
 }
 
@@ -159,7 +162,7 @@ impl StudentsT {
     }
 
     fn standard(&self, x: f64) -> f64 {
-        (x - self.location) / self.scale
+        distance_in(self.scale, x, self.location)
     }
 
     /// Whether the Gaussian is the same to the last digit: densities differ by the share t⁴/4ν, and beyond |t| = 40 there
@@ -202,18 +205,32 @@ impl StudentsT {
 
     /// The t with P(T > t) = p < ½.
     fn size(&self, p: f64) -> f64 {
+        // Near the middle by P(|T| < t), which is near 0; 1 − 2p is exact.
+        let middle = 1.0 - 2.0 * p;
+        if middle < 0.5 {
+            return self.half_width(middle);
+        }
         if self.is_gaussian() {
             return -standard_quantile(p);
         }
-        let half = 0.5 * self.freedom;
-        // Near the middle by P(|T| < t), which is near 0; 1 − 2p is exact.
-        let at = match 1.0 - 2.0 * p {
-            middle if middle < 0.5 => beta_quantile(half, 0.5, Side::Upper, middle),
-            _ => beta_quantile(half, 0.5, Side::Lower, 2.0 * p),
-        };
+        let at = beta_quantile(0.5 * self.freedom, 0.5, Side::Lower, 2.0 * p);
         let root = (at.y / at.x).sqrt();
         let far = || ((self.ln_power_tail() - p.ln()) / self.freedom).exp();
         self.freedom.sqrt() * if root > FAR { far() } else { root }
+    }
+
+    /// The t with P(|T| < t) = c, for a scale of 1 around 0: half the width of an interval of confidence c in (0, 1).
+    pub(crate) fn half_width(&self, c: f64) -> f64 {
+        if c >= 0.5 {
+            return self.size((1.0 - c) / 2.0);
+        }
+        if self.is_gaussian() {
+            return standard_from_middle(c / 2.0);
+        }
+        let at = beta_quantile(0.5 * self.freedom, 0.5, Side::Upper, c);
+        let odds = at.y / at.x;
+        // t²/ν underflows before t does; there the density is that of the middle.
+        if odds < 1e-280 { 0.5 * c * (-self.ln_peak()).exp() } else { (self.freedom * odds).sqrt() }
     }
 }
 
@@ -253,7 +270,9 @@ impl Distribution<f64> for StudentsT {
     }
 
     fn variance(&self) -> Option<f64> {
-        let spread = || self.scale * self.scale / (1.0 - 2.0 / self.freedom);
+        // ν/(ν − 2), of which the difference is exact where it is small.
+        let excess = 2.0 / (self.freedom - 2.0);
+        let spread = || self.scale * self.scale * (1.0 + excess);
         (self.freedom > 2.0).then(spread)
     }
 

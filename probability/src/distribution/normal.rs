@@ -2,6 +2,7 @@
 
 use super::scaled::positive;
 use super::{Density, Distribution, LogNormalError, Mode, NormalError, continuous};
+use crate::accurate::distance_in;
 use crate::gaussian::{standard_below, standard_quantile};
 use crate::incomplete::Side;
 use crate::special::LN_ROOT_TAU;
@@ -49,12 +50,12 @@ impl Density for Normal {
     }
 
     fn ln_density(&self, x: f64) -> f64 {
-        let z = (x - self.mean) / self.deviation;
+        let z = distance_in(self.deviation, x, self.mean);
         -0.5 * z * z - LN_ROOT_TAU - self.deviation.ln()
     }
 
     fn share(&self, side: Side, x: f64) -> f64 {
-        let z = (x - self.mean) / self.deviation;
+        let z = distance_in(self.deviation, x, self.mean);
         standard_below(if side == Side::Lower { z } else { -z })
     }
 
@@ -153,8 +154,10 @@ impl Distribution<f64> for LogNormal {
 
     fn variance(&self) -> Option<f64> {
         let square = self.scale() * self.scale();
-        // e^(2µ + s)·(e^s − 1), in which a factor may overflow.
-        Some((2.0 * self.location() + 2.0 * square + (-(-square).exp_m1()).ln()).exp())
+        // e^(2µ + s)·(e^s − 1), in which a factor may overflow. For small σ, e^s − 1 is s, and s may underflow.
+        let ln_rest =
+            if square < 1e-30 { 2.0 * self.scale().ln() } else { (-(-square).exp_m1()).ln() };
+        Some((2.0 * self.location() + 2.0 * square + ln_rest).exp())
     }
 
     fn entropy(&self) -> Option<f64> {
@@ -163,7 +166,8 @@ impl Distribution<f64> for LogNormal {
 
     fn skewness(&self) -> Option<f64> {
         let square = self.scale() * self.scale();
-        Some((square.exp() + 2.0) * square.exp_m1().sqrt())
+        let root = if square < 1e-30 { self.scale() } else { square.exp_m1().sqrt() };
+        Some((square.exp() + 2.0) * root)
     }
 }
 

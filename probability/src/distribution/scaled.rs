@@ -2,6 +2,7 @@
 
 use super::{Density, Distribution, Mode, continuous};
 use super::{ExpError, GumbelError, LaplaceError, UniformError};
+use crate::accurate::distance_in;
 use crate::incomplete::Side;
 use std::f64::consts::{LN_2, PI};
 
@@ -48,9 +49,18 @@ impl Uniform {
         Uniform { low: 0.0, high: 1.0 }
     }
 
-    /// Half the width, which is a float where the width is none.
-    fn half(&self) -> f64 {
-        0.5 * self.high - 0.5 * self.low
+    /// b − a for a ≤ b, in units of 1, or of 2 where the width of the range is no float.
+    fn apart(&self, a: f64, b: f64) -> f64 {
+        if self.unit() == 1.0 { b - a } else { 0.5 * b - 0.5 * a }
+    }
+
+    fn unit(&self) -> f64 {
+        if (self.high - self.low).is_finite() { 1.0 } else { 2.0 }
+    }
+
+    /// In units of [`Uniform::unit`].
+    fn width(&self) -> f64 {
+        self.apart(self.low, self.high)
     }
 }
 
@@ -60,34 +70,36 @@ impl Density for Uniform {
     }
 
     fn ln_density(&self, _: f64) -> f64 {
-        -LN_2 - self.half().ln()
+        -self.width().ln() - self.unit().ln()
     }
 
     fn share(&self, side: Side, x: f64) -> f64 {
         let part = match side {
-            Side::Lower => 0.5 * x - 0.5 * self.low,
-            Side::Upper => 0.5 * self.high - 0.5 * x,
+            Side::Lower => self.apart(self.low, x),
+            Side::Upper => self.apart(x, self.high),
         };
-        part / self.half()
+        part / self.width()
     }
 
     fn quantile(&self, side: Side, p: f64) -> f64 {
-        let part = 2.0 * p * self.half();
+        let part = p * self.width() * self.unit();
         if side == Side::Lower { self.low + part } else { self.high - part }
     }
 }
 
 impl Distribution<f64> for Uniform {
     fn mean(&self) -> Option<f64> {
-        Some(0.5 * self.low + 0.5 * self.high)
+        let sum = self.low + self.high;
+        Some(if sum.is_finite() { 0.5 * sum } else { 0.5 * self.low + 0.5 * self.high })
     }
 
     fn variance(&self) -> Option<f64> {
-        Some(self.half() * self.half() / 3.0)
+        let deviation = self.width() * self.unit() / 12.0_f64.sqrt();
+        Some(deviation * deviation)
     }
 
     fn entropy(&self) -> Option<f64> {
-        Some(LN_2 + self.half().ln())
+        Some(self.width().ln() + self.unit().ln())
     }
 
     fn skewness(&self) -> Option<f64> {
@@ -221,11 +233,11 @@ impl Density for Laplace {
     }
 
     fn ln_density(&self, x: f64) -> f64 {
-        -((x - self.location) / self.scale).abs() - LN_2 - self.scale.ln()
+        -distance_in(self.scale, x, self.location).abs() - LN_2 - self.scale.ln()
     }
 
     fn share(&self, side: Side, x: f64) -> f64 {
-        let z = (x - self.location) / self.scale;
+        let z = distance_in(self.scale, x, self.location);
         let z = if side == Side::Lower { z } else { -z };
         if z < 0.0 { 0.5 * z.exp() } else { 1.0 - 0.5 * (-z).exp() }
     }
@@ -302,7 +314,7 @@ impl Gumbel {
     }
 
     fn standard(&self, x: f64) -> f64 {
-        (x - self.location) / self.scale
+        distance_in(self.scale, x, self.location)
     }
 }
 

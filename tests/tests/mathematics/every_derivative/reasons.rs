@@ -29,6 +29,8 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::multivariate::MultivariateGaussian::",
             // Tables and frequencies, made from powers of a base that does not move.
             "linalg::rotation::frequency",
+            // A number as text.
+            "linalg::real::shown",
             // Formulas that are printed and checked against what was stored.
             "linalg::derivation::",
             "linalg::formula::Formula::table",

@@ -448,6 +448,7 @@ pub(crate) fn cases() -> Vec<Case> {
         };
     };
     all.extend(doubles! {
+        "real::shown", Number, Result 0.0 => |x| ::linalg::real::shown(x[0]).parse::<f64>().unwrap(), as |x| x[0];
         "svd::Svd::of" "svd::Svd::matrix", Square, Whole 32.0 => |x| decomposed(x)?;
         "norm::spectral", Square, Result 16.0 => |x| norm::spectral(&square(x))?, as |x| {
             singular_values(&square(x)).first().copied().unwrap_or_else(Exact::zero)
