@@ -100,8 +100,12 @@ fn a_step_allocates_nothing_of_ours() {
     for form in [Form::Fused, Form::Textbook] {
         for pool in &pools {
             let threads = pool.current_num_threads();
-            let ours = training::<Dual<f32>>(pool, form);
-            assert_eq!(ours, [0; 2], "{form:?}, {threads} threads");
+            // Slow in code that is not optimised, and the same on any number of threads: on two.
+            let ours = (threads == 2).then(|| training::<Dual<f32>>(pool, form));
+            assert!(
+                ours.is_none_or(|ours| ours == [0; 2]),
+                "{form:?}, {threads} threads: {ours:?}"
+            );
             let with_kernel = training::<f32>(pool, form);
             println!("{form:?}, {threads} threads: ours {ours:?}, with the kernel {with_kernel:?}");
             let expected = if Vectors::in_use() > Vectors::Portable { 0 } else { with_kernel[0] };
