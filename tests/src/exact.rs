@@ -346,7 +346,7 @@ mod tests {
 
     /// (1 + x)(1 − x) − 1 = −x²: a precision at which 1 + x is 1 gives 0.
     #[test]
-    fn a_nought_of_rounding_is_told_from_nought() {
+    fn a_zero_left_by_rounding_is_told_from_zero() {
         let x = 1e-154;
         let squared = || {
             let (one, x) = (Exact::one(), Exact::of(x));

@@ -141,7 +141,7 @@ fn ended(done: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// Of verbs whose exit status 1 says that they found something wrong: where nothing could be examined, it is 2.
+/// For verbs that end with 1 where they find something wrong: they end with 2 where nothing could be examined.
 fn or_unread(done: Result<ExitCode>) -> Result<ExitCode> {
     const UNREAD: u8 = 2;
     match done {
