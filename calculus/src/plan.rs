@@ -4,7 +4,7 @@
 //! last time. In a training step nobody looks at a value after that, so its memory is used again. A
 //! moment is a number: operation i runs forward at i and backward at 2n − i.
 
-use crate::tape::Node;
+use crate::tape::{Node, Within};
 use linalg::Real;
 use std::ops::Range;
 
@@ -32,9 +32,10 @@ pub(crate) struct Layout {
     pub(crate) values: usize,
     pub(crate) gradients: usize,
     pub(crate) kept: usize,
-    /// For every node, the operands whose gradients it is the first to add to: set to zero before.
+    /// For every node, the operands (or their roots, where they are views) whose gradients it is the first to add
+    /// to: set to zero before.
     pub(crate) fresh: Vec<Vec<usize>>,
-    /// For every node, the parameters among its operands to whose gradients it is the first to add.
+    /// For every node, the parameters among them.
     pub(crate) first: Vec<Vec<usize>>,
     /// For every node, the values to be computed again before its backward rule runs, in order.
     pub(crate) again: Vec<Vec<usize>>,
@@ -111,7 +112,7 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
     match plan {
         Plan::Keep | Plan::ForwardOnly => {
             for node in nodes.iter_mut() {
-                if !node.is_parameter() {
+                if !node.is_parameter() && node.view.is_none() {
                     node.value = layout.values..layout.values + node.shape.len();
                     layout.values = node.value.end;
                 }
@@ -127,7 +128,23 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
         }
         Plan::Reuse { loss, recompute } => reuse(nodes, loss, recompute, &mut layout),
     }
+    for i in 0..n {
+        lay_out_view(nodes, i);
+    }
     layout
+}
+
+/// A view lies in its root, from its first element to its last.
+fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
+    let Some(Within { root, row }) = nodes[view].view else { return };
+    let (shape, stride) = (nodes[view].shape, nodes[view].stride);
+    let length = (shape.columns - 1) * stride + shape.rows;
+    let within = |root: &Range<usize>| {
+        let start = root.start + row;
+        if root.is_empty() { 0..0 } else { start..start + length }
+    };
+    let (value, gradient) = (within(&nodes[root].value), within(&nodes[root].gradient));
+    (nodes[view].value, nodes[view].gradient) = (value, gradient);
 }
 
 /// Parameters lie one after another at the beginning, in order. Returns their length.
@@ -146,6 +163,9 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
     let backward = |i: usize| 2 * n - i;
     let mut takes_part = vec![false; n];
     reached(nodes, loss, &mut takes_part);
+    // Who reads or writes a view does so with its root; a view itself does nothing and has no memory.
+    let roots: Vec<usize> = nodes.iter().enumerate().map(|(i, node)| node.root(i)).collect();
+    let (start, loss) = (loss, roots[loss]);
 
     // Who reads a value: the last forward rule, and the first and last backward rules (in time).
     let mut read_forward: Vec<usize> = (0..n).collect();
@@ -156,9 +176,10 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
         let (first, last) = spans[value].unwrap_or((moment, moment));
         spans[value] = Some((first.min(moment), last.max(moment)));
     };
-    for i in 0..n {
+    for i in (0..n).filter(|&i| nodes[i].view.is_none()) {
         let node = &nodes[i];
         for (k, &o) in node.operands().iter().enumerate() {
+            let o = roots[o];
             read_forward[o] = i;
             if takes_part[i] {
                 last_consumer[o] = Some(i);
@@ -181,7 +202,7 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             let reader = 2 * n - first;
             layout.again[reader].push(i);
             for &o in nodes[i].operands() {
-                note(&mut read_backward, o, reader);
+                note(&mut read_backward, roots[o], reader);
             }
         }
     }
@@ -200,7 +221,8 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             Some((first, last)) if recomputed[i] => vec![(i, read_forward[i]), (first, last)],
             Some((_, last)) => vec![(i, last.max(read_forward[i]))],
         };
-        let length = if node.is_parameter() { 0 } else { node.shape.len() };
+        let none = node.is_parameter() || node.view.is_some();
+        let length = if none { 0 } else { node.shape.len() };
         values.push(Block { length, spans });
         let spans = match read_backward[i] {
             Some((first, _)) if recomputed[i] => vec![(i, i), (first, backward(i))],
@@ -208,7 +230,7 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             _ => vec![(i, i)],
         };
         kept.push(Block { length: node.memory.kept, spans });
-        let first = if i == loss { Some(loss) } else { last_consumer[i] };
+        let first = if i == loss { Some(start) } else { last_consumer[i] };
         let length = if takes_part[i] { length } else { 0 };
         let spans = first.map_or(vec![], |first| vec![(backward(first), backward(i))]);
         gradients.push(Block { length, spans });

@@ -1,7 +1,7 @@
 //! Writing a computation down.
 
 use crate::plan::{self, Plan};
-use crate::tape::{Node, Places, Recorded, Rule, Source, Tape};
+use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, Within};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -123,6 +123,9 @@ impl<T: Real> Recorder<T> {
     }
 
     /// The output of an operation. An operand may occur more than once.
+    ///
+    /// A block of rows ([`Primitive::view`]) is a view of the operand: it shares the operand's memory, for
+    /// value and gradient, and costs nothing.
     pub fn push<P: Primitive<N>, const N: usize>(
         &mut self,
         name: &str,
@@ -136,11 +139,22 @@ impl<T: Real> Recorder<T> {
         let shape = operation
             .shape(shapes)
             .map_err(|source| self.misfit(name, operation.name(), &operands, source))?;
-        let places = Places { operands: operands.map(|o| o.node), output: self.nodes.len() };
+        let places = Places::new(&self.nodes, operands.map(|o| o.node));
         let mut memory = operation.memory(shapes);
-        memory.scratch += places.repeated().map(|i| shapes[i].len()).sum::<usize>();
+        memory.scratch += places.aside(&self.nodes);
+        let view = operation.view().zip(operands.first()).map(|(rows, &Var { node, .. })| {
+            debug_assert_eq!(rows.len(), shape.rows, "a view's rows");
+            let operand = &self.nodes[node];
+            Within { root: operand.root(node), row: operand.rows().start + rows.start }
+        });
         let recorded = Recorded { operation, places };
-        self.add(name, Source::Operation, shape, memory, Some(Box::new(recorded)))
+        let var = self.add(name, Source::Operation, shape, memory, Some(Box::new(recorded)))?;
+        if let Some(Within { root, .. }) = view {
+            let stride = self.nodes[root].shape.rows;
+            let node = &mut self.nodes[var.node];
+            (node.view, node.stride, node.memory) = (view, stride, Memory::default());
+        }
+        Ok(var)
     }
 
     fn shapes<const N: usize>(&self, operands: &[Var; N]) -> [Shape; N] {
@@ -182,6 +196,21 @@ impl<T: Real> Recorder<T> {
     pub fn shape(&self, var: Var) -> Shape {
         assert_eq!(var.recording, self.recording, "a value of another recording");
         self.nodes[var.node].shape
+    }
+
+    /// Number of values so far; those recorded between two calls are the rows in between.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing is recorded yet.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The parameters so far, as [`Tape::parameter_list`] will return them; takes no memory for them.
+    pub fn parameter_list(&self) -> Vec<Parameter> {
+        tape::parameters(&self.nodes)
     }
 
     /// The recording, ready to be replayed forward and backward.
@@ -234,7 +263,8 @@ impl<T: Real> Recorder<T> {
 
     /// Bytes of so many copies of every matrix, and of what rules keep and need.
     fn bytes_of(&self, copies: u128) -> u128 {
-        let elements = |n: &Node<T>| copies * n.shape.len() as u128 + n.memory.kept as u128;
+        let own = |n: &Node<T>| if n.view.is_some() { 0 } else { n.shape.len() };
+        let elements = |n: &Node<T>| copies * own(n) as u128 + n.memory.kept as u128;
         let scratch = self.nodes.iter().map(|n| n.memory.scratch as u128).max().unwrap_or(0);
         (self.nodes.iter().map(elements).sum::<u128>() + scratch) * size_of::<T>() as u128
     }
@@ -268,6 +298,8 @@ impl<T: Real> Recorder<T> {
             shape,
             memory,
             rule,
+            view: None,
+            stride: shape.rows,
             value: 0..0,
             gradient: 0..0,
             kept: 0..0,

@@ -47,6 +47,8 @@ pub const R: Letter = Letter('r');
 pub const TOKEN: Letter = Letter('t');
 /// Terms of a sum, often queries.
 pub const QUERY: Letter = Letter('q');
+/// Terms of a sum, often query heads of a group.
+pub const MEMBER: Letter = Letter('g');
 /// The name of an index that says which head.
 pub const HEAD: Letter = Letter('h');
 /// The name of an index that says where the scores of a head begin.

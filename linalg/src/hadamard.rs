@@ -6,7 +6,8 @@
 
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
+    parallel, simd,
 };
 
 /// <var>y = a ⊙ b</var>.
@@ -24,6 +25,10 @@ pub struct Hadamard;
 impl Primitive<2> for Hadamard {
     fn name(&self) -> &'static str {
         "product by elements"
+    }
+
+    fn role(&self) -> Role {
+        Role::Product
     }
 
     fn shape(&self, [a, b]: [Shape; 2]) -> Result<Shape, ShapeError> {

@@ -1,119 +1,146 @@
 //! Products head by head: the two matrix products of multi-head attention.
 //!
-//! Columns are tokens: sequence after sequence, each `length` long. Rows of queries, keys and values
-//! are cut into `heads` equal blocks. Scores and weights have one column per (sequence, head, query)
-//! in that order and one row per key, so that every column is a distribution over keys; in memory
-//! this is what PyTorch calls (batch, head, query, key).
+//! Columns are tokens: sequence after sequence, each `length` long. Rows of queries are cut into `heads` equal blocks,
+//! rows of keys and values into `key_value_heads` blocks of the same size; every group of query heads reads one of them
+//! ([`crate::groups`]). Scores and weights have one column per (sequence, query head, query) in that order and one row
+//! per key, so that every column is a distribution over keys; in memory this is what PyTorch calls (batch, head, query,
+//! key).
 //!
-//! Formulas, for each sequence and head: scores = <var>Kᵀ·Q</var>, mixed = <var>V·weights</var>.
+//! Formulas, for each sequence and query head: scores = <var>Kᵀ·Q</var>, mixed = <var>V·weights</var>. Gradients of
+//! keys and values are sums over the query heads of a group.
 //! Floats: as products; NaN and ∞ stay visible in what they touch.
-//! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.
+//! Sources: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2; Ainslie et al., *GQA*, 2023, for groups.
 
 use crate::formula::{
     COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
 };
 use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, product_add,
-    product_into, shape::equal_parts, transposed,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, groups::Groups,
+    product_add, product_into, shape::equal_parts, transposed,
 };
 
-/// scores = <var>Kᵀ·Q</var> for every sequence and head: inputs are query and key (width × tokens).
+/// scores = <var>Kᵀ·Q</var> for every sequence and query head: inputs are query (heads·d × tokens) and key
+/// (key_value_heads·d × tokens).
 ///
 /// ```
 /// use linalg::{Primitive, Shape, heads::HeadScores};
-/// let x = Shape::new(48, 33); // width 48, 3 sequences of 11 tokens
-/// let scores = HeadScores { heads: 3, length: 11 }.shape([x, x]);
-/// assert_eq!(scores, Ok(Shape::new(11, 3 * 3 * 11)));
+/// // 3 sequences of 11 tokens; 4 query heads of 12 rows, 2 key heads
+/// let (query, key) = (Shape::new(48, 33), Shape::new(24, 33));
+/// let scores = HeadScores { heads: 4, key_value_heads: 2, length: 11 }.shape([query, key]);
+/// assert_eq!(scores, Ok(Shape::new(11, 3 * 4 * 11)));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HeadScores {
-    /// Number of heads.
+    /// Number of query heads.
     pub heads: usize,
+    /// Number of key-value heads, which divides the number of query heads.
+    pub key_value_heads: usize,
     /// Tokens of a sequence.
     pub length: usize,
 }
 
-/// mixed = <var>V·weights</var> for every sequence and head: the weighted sum of values.
+/// mixed = <var>V·weights</var> for every sequence and query head, the weighted sum of values: inputs are value
+/// (key_value_heads·d × tokens) and weights (length × sequences·heads·length).
 ///
 /// ```
 /// use linalg::{Primitive, Shape, heads::HeadMix};
-/// let mixed = HeadMix { heads: 3, length: 11 }.shape([Shape::new(48, 33), Shape::new(11, 99)]);
+/// let (value, weights) = (Shape::new(24, 33), Shape::new(11, 3 * 4 * 11));
+/// let mixed = HeadMix { heads: 4, key_value_heads: 2, length: 11 }.shape([value, weights]);
 /// assert_eq!(mixed, Ok(Shape::new(48, 33)));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HeadMix {
-    /// Number of heads.
+    /// Number of query heads.
     pub heads: usize,
+    /// Number of key-value heads, which divides the number of query heads.
+    pub key_value_heads: usize,
     /// Tokens of a sequence.
     pub length: usize,
 }
 
-/// Where sequence `b` and head `h` lie: (first row, rows) and first column in (width × tokens), and
-/// first column in (length × sequences·heads·length).
+/// What both operations know.
+#[derive(Clone, Copy)]
+struct Layout {
+    groups: Groups,
+    length: usize,
+}
+
+/// Where sequence `b` and query head `h` lie: first row in queries and in what they read (keys, values), rows of a
+/// head, first token, and first column in (length × sequences·heads·length).
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
+    read: usize,
     rows: usize,
     token: usize,
     score: usize,
 }
 
-fn places(width: usize, tokens: usize, heads: usize, length: usize) -> impl Iterator<Item = Place> {
-    let rows = width / heads;
-    (0..tokens / length).flat_map(move |b| {
-        (0..heads).map(move |h| Place {
-            row: h * rows,
-            rows,
-            token: b * length,
-            score: (b * heads + h) * length,
+impl Layout {
+    /// Of heads of `rows` rows, in order of sequences, then heads.
+    fn places(self, rows: usize, tokens: usize) -> impl Iterator<Item = Place> {
+        let Layout { groups, length } = self;
+        (0..tokens / length).flat_map(move |b| {
+            (0..groups.heads).map(move |h| Place {
+                row: h * rows,
+                read: groups.read_by(h) * rows,
+                rows,
+                token: b * length,
+                score: (b * groups.heads + h) * length,
+            })
         })
-    })
-}
-
-/// Of a column j of scores, for formulas: its head, its query, and its sequence's first token.
-struct Packed {
-    heads: usize,
-    length: usize,
-}
-
-impl Packed {
-    fn head(&self) -> Index {
-        called(HEAD, (J / self.length) % self.heads)
     }
 
-    fn query(&self) -> Index {
+    /// The shape of scores to these queries.
+    fn scores(self, query: Shape) -> Result<Shape, ShapeError> {
+        let sequences = query.columns / self.length.max(1);
+        equal_parts("the number of tokens", query.columns, sequences)?;
+        query.expect_columns("query", sequences * self.length)?;
+        Ok(Shape::new(self.length, sequences * self.groups.heads * self.length))
+    }
+
+    // For formulas, of a column j of scores: its head, its query, and its sequence's first token.
+
+    fn head(self) -> Index {
+        called(HEAD, (J / self.length) % self.groups.heads)
+    }
+
+    fn query(self) -> Index {
         called(QUERY, J % self.length)
     }
 
-    fn first(&self) -> Index {
-        called(START, (J / (self.length * self.heads)) * self.length)
-    }
-}
-
-/// Of element \[i, j\] of queries, keys or values: its token, its sequence's first token, and the
-/// column of scores of its head and a query.
-struct Spread {
-    heads: usize,
-    length: usize,
-    rows: usize,
-}
-
-impl Spread {
-    fn of(scores: &HeadScores, rows: usize) -> Self {
-        Spread { heads: scores.heads, length: scores.length, rows }
+    fn first_of_scores(self) -> Index {
+        called(START, (J / (self.length * self.groups.heads)) * self.length)
     }
 
-    fn token(&self) -> Index {
+    // Of a column j of queries, keys or values: its token, its sequence's first token, and the column of scores of a
+    // head and a query.
+
+    fn token(self) -> Index {
         called(TOKEN, J % self.length)
     }
 
-    fn first(&self) -> Index {
+    fn first(self) -> Index {
         called(START, (J / self.length) * self.length)
     }
 
-    fn score(&self, query: impl Into<Index>) -> Index {
-        let head = (J / self.length) * self.heads + I / self.rows;
+    fn score(self, head: impl Into<Index>, query: impl Into<Index>) -> Index {
+        let head = (J / self.length) * self.groups.heads + head;
         called(COLUMN, head * self.length) + query
+    }
+}
+
+impl HeadScores {
+    fn layout(&self) -> Layout {
+        let HeadScores { heads, key_value_heads, length } = *self;
+        Layout { groups: Groups { heads, key_value_heads }, length }
+    }
+}
+
+impl HeadMix {
+    fn layout(&self) -> Layout {
+        let HeadMix { heads, key_value_heads, length } = *self;
+        Layout { groups: Groups { heads, key_value_heads }, length }
     }
 }
 
@@ -127,12 +154,10 @@ impl Primitive<2> for HeadScores {
     }
 
     fn shape(&self, [query, key]: [Shape; 2]) -> Result<Shape, ShapeError> {
-        key.expect("key", query)?;
-        equal_parts("the width of a query", query.rows, self.heads)?;
-        let sequences = query.columns / self.length.max(1);
-        equal_parts("the number of tokens", query.columns, sequences)?;
-        query.expect_columns("query", sequences * self.length)?;
-        Ok(Shape::new(self.length, sequences * self.heads * self.length))
+        let layout = self.layout();
+        let rows = layout.groups.key_value_rows(query.rows)?;
+        key.expect("key", Shape::new(rows, query.columns))?;
+        layout.scores(query)
     }
 
     fn flops(&self, [query, _]: [Shape; 2]) -> u64 {
@@ -140,23 +165,24 @@ impl Primitive<2> for HeadScores {
     }
 
     fn formula<T: Real>(&self, [query, _]: [View<'_, T>; 2]) -> Formula {
-        let d = query.nrows() / self.heads;
-        let (at, x) = (Packed { heads: self.heads, length: self.length }, Spread::of(self, d));
+        let (d, at) = (query.nrows() / self.heads, self.layout());
         let (query, key, dy) = (operand(0), operand(1), upstream());
-        let (row, q, k) = (at.head() * d + R, at.first() + at.query(), at.first() + I);
+        let (q, k) = (at.first_of_scores() + at.query(), at.first_of_scores() + I);
+        let asked = query.at(at.head() * d + R, q);
+        let read = key.at(at.groups.index_read_by(at.head()) * d + R, k);
+        let key = key.at(at.groups.row_read(d), at.first() + K);
+        let (head, row) = at.groups.reader(d);
+        let query = query.at(row, at.first() + QUERY);
+        let sent = sum(QUERY, self.length, query * dy.at(at.token(), at.score(head, QUERY)));
         Formula::new(
             "scores",
             ["query", "key"],
             "Compares every query with every key by their dot product, head by head.",
             "Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
         )
-        .value(sum(R, d, key.at(row.clone(), k) * query.at(row, q)))
-        .gradient(sum(K, self.length, key.at(I, x.first() + K) * dy.at(K, x.score(x.token()))))
-        .gradient(sum(
-            QUERY,
-            self.length,
-            query.at(I, x.first() + QUERY) * dy.at(x.token(), x.score(QUERY)),
-        ))
+        .value(sum(R, d, read * asked))
+        .gradient(sum(K, self.length, key * dy.at(K, at.score(I / d, at.token()))))
+        .gradient(at.groups.sum(sent))
     }
 
     fn vjp_reads(&self) -> Reads<2> {
@@ -170,9 +196,9 @@ impl Primitive<2> for HeadScores {
         _: Work<'_, T>,
     ) {
         let n = self.length;
-        for p in places(query.nrows(), query.ncols(), self.heads, n) {
+        for p in self.layout().places(query.nrows() / self.heads, query.ncols()) {
             let q = query.view((p.row, p.token), (p.rows, n));
-            let k = key.view((p.row, p.token), (p.rows, n));
+            let k = key.view((p.read, p.token), (p.rows, n));
             product_into(scores.columns_mut(p.score, n), T::one(), transposed(k), q);
         }
     }
@@ -186,11 +212,12 @@ impl Primitive<2> for HeadScores {
         _: Work<'_, T>,
     ) {
         let n = self.length;
-        for p in places(query.nrows(), query.ncols(), self.heads, n) {
-            let (at, shape) = ((p.row, p.token), (p.rows, n));
-            let ds = d_scores.columns(p.score, n);
-            product_add(d_query.view_mut(at, shape), T::one(), key.view(at, shape), ds);
-            product_add(d_key.view_mut(at, shape), T::one(), query.view(at, shape), transposed(ds));
+        for p in self.layout().places(query.nrows() / self.heads, query.ncols()) {
+            let (at, read, shape) = ((p.row, p.token), (p.read, p.token), (p.rows, n));
+            let (q, k, ds) =
+                (query.view(at, shape), key.view(read, shape), d_scores.columns(p.score, n));
+            product_add(d_query.view_mut(at, shape), T::one(), k, ds);
+            product_add(d_key.view_mut(read, shape), T::one(), q, transposed(ds));
         }
     }
 }
@@ -205,36 +232,37 @@ impl Primitive<2> for HeadMix {
     }
 
     fn shape(&self, [value, weights]: [Shape; 2]) -> Result<Shape, ShapeError> {
-        let scores = HeadScores { heads: self.heads, length: self.length };
-        weights.expect("the attention weights", scores.shape([value, value])?)?;
-        Ok(value)
+        let layout = self.layout();
+        let rows = equal_parts("the width of a value", value.rows, self.key_value_heads)?;
+        let mixed = Shape::new(rows * self.heads, value.columns);
+        layout.groups.key_value_rows(mixed.rows)?;
+        weights.expect("the attention weights", layout.scores(mixed)?)?;
+        Ok(mixed)
     }
 
     fn flops(&self, [value, _]: [Shape; 2]) -> u64 {
-        2 * (value.len() * self.length) as u64
+        let rows = value.rows / self.key_value_heads * self.heads;
+        2 * (rows * value.columns * self.length) as u64
     }
 
     fn formula<T: Real>(&self, [value, _]: [View<'_, T>; 2]) -> Formula {
-        let d = value.nrows() / self.heads;
-        let scores = HeadScores { heads: self.heads, length: self.length };
-        let at = Packed { heads: self.heads, length: self.length };
-        let x = Spread::of(&scores, d);
+        let (d, at) = (value.nrows() / self.key_value_heads, self.layout());
         let (value, weights, dy) = (operand(0), operand(1), upstream());
-        let (row, q, k) = (at.head() * d + R, at.first() + at.query(), at.first() + I);
-        let weight = weights.at(K, x.score(x.token()));
+        let (q, k) = (at.first_of_scores() + at.query(), at.first_of_scores() + I);
+        let mixed = value.at(at.groups.row_read(d), at.first() + K);
+        let (head, row) = at.groups.reader(d);
+        let back = dy.at(row, at.first() + QUERY);
+        let sent = sum(QUERY, self.length, back * weights.at(at.token(), at.score(head, QUERY)));
+        let read = value.at(at.groups.index_read_by(at.head()) * d + R, k);
         Formula::new(
             "mixed",
             ["value", "weights"],
             "Mixes the values of the tokens that a query attends to, by its weights.",
             "Vaswani et al., Attention Is All You Need, 2017, section 3.2.1",
         )
-        .value(sum(K, self.length, value.at(I, x.first() + K) * weight))
-        .gradient(sum(
-            QUERY,
-            self.length,
-            dy.at(I, x.first() + QUERY) * weights.at(x.token(), x.score(QUERY)),
-        ))
-        .gradient(sum(R, d, value.at(row.clone(), k) * dy.at(row, q)))
+        .value(sum(K, self.length, mixed * weights.at(K, at.score(I / d, at.token()))))
+        .gradient(at.groups.sum(sent))
+        .gradient(sum(R, d, read * dy.at(at.head() * d + R, q)))
     }
 
     fn vjp_reads(&self) -> Reads<2> {
@@ -248,10 +276,9 @@ impl Primitive<2> for HeadMix {
         _: Work<'_, T>,
     ) {
         let n = self.length;
-        for p in places(value.nrows(), value.ncols(), self.heads, n) {
-            let (at, shape) = ((p.row, p.token), (p.rows, n));
-            let w = weights.columns(p.score, n);
-            product_into(mixed.view_mut(at, shape), T::one(), value.view(at, shape), w);
+        for p in self.layout().places(value.nrows() / self.key_value_heads, value.ncols()) {
+            let (v, w) = (value.view((p.read, p.token), (p.rows, n)), weights.columns(p.score, n));
+            product_into(mixed.view_mut((p.row, p.token), (p.rows, n)), T::one(), v, w);
         }
     }
 
@@ -264,11 +291,11 @@ impl Primitive<2> for HeadMix {
         _: Work<'_, T>,
     ) {
         let n = self.length;
-        for p in places(value.nrows(), value.ncols(), self.heads, n) {
-            let (at, shape) = ((p.row, p.token), (p.rows, n));
-            let (dm, w) = (d_mixed.view(at, shape), weights.columns(p.score, n));
-            product_add(d_value.view_mut(at, shape), T::one(), dm, transposed(w));
-            let v = value.view(at, shape);
+        for p in self.layout().places(value.nrows() / self.key_value_heads, value.ncols()) {
+            let (read, shape) = ((p.read, p.token), (p.rows, n));
+            let dm = d_mixed.view((p.row, p.token), shape);
+            let (v, w) = (value.view(read, shape), weights.columns(p.score, n));
+            product_add(d_value.view_mut(read, shape), T::one(), dm, transposed(w));
             product_add(d_weights.columns_mut(p.score, n), T::one(), transposed(v), dm);
         }
     }

@@ -1,6 +1,7 @@
 //! A differentiable map of N matrices to one.
 
 use crate::{Formula, Real, Role, Shape, ShapeError, View, ViewMut};
+use std::ops::Range;
 
 /// What an operation is: a name, a rule for shapes, a value, and the transpose of its derivative.
 ///
@@ -160,6 +161,12 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         );
         let work = Work { kept, scratch };
         self.vjp_into(inputs, output.as_view(), upstream, gradients, fresh, work);
+    }
+
+    /// The rows of the first operand that the output is, if it is nothing else. A recording then shares
+    /// their memory, for value and gradient, and calls neither `forward` nor `vjp`.
+    fn view(&self) -> Option<Range<usize>> {
+        None
     }
 
     /// The branch of mathematics: the crate in which the rule lives.

@@ -25,8 +25,11 @@ pub enum Role {
     Softmax,
     /// Values (operand 0) weighed by probabilities (operand 1).
     WeightedSum,
-    /// Scores, mask, softmax and weighted sum in one operation.
+    /// Scores, mask, softmax and weighted sum in one operation: of queries (operand 0), keys (operand 1) and values
+    /// (operand 2).
     Attention,
+    /// Pairs of coordinates turned by a token's position (operand 1).
+    Rotation,
     /// Columns brought to one size; a gain (operand 1) and a shift (operand 2) where there are such.
     Norm,
     /// One function of every element.
@@ -35,6 +38,8 @@ pub enum Role {
     Dropout,
     /// The sum of two values of one shape: a step of the residual stream.
     Sum,
+    /// The elementwise product of two values: a gate.
+    Product,
     /// The mean loss over targets (the last operand).
     Loss,
     /// Anything else. What has this role is certified and traced like all others, and takes no part in findings

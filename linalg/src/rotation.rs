@@ -10,8 +10,8 @@
 
 use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{
-    Error, Formula, Matrix, Memory, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
-    column, matrix, parallel, shape::equal_parts, simd,
+    Error, Formula, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, matrix, parallel, shape::equal_parts, simd,
 };
 
 /// Which coordinates of a head turn together.
@@ -139,6 +139,10 @@ impl Rotation {
 impl Primitive<2> for Rotation {
     fn name(&self) -> &'static str {
         "rotation of pairs"
+    }
+
+    fn role(&self) -> Role {
+        Role::Rotation
     }
 
     fn shape(&self, [x, positions]: [Shape; 2]) -> Result<Shape, ShapeError> {

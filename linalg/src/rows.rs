@@ -1,10 +1,12 @@
 //! A block of rows: the queries, keys or values of a packed projection.
 //!
 //! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
-//! Floats: copied, bit for bit.
+//! Floats: copied, bit for bit. In a recording nothing is copied: y is a view of x
+//! ([`Primitive::view`]).
 
 use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
+use std::ops::Range;
 
 /// y = rows `start .. start + count` of x.
 ///
@@ -41,6 +43,10 @@ impl Primitive<1> for Rows {
 
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
+    }
+
+    fn view(&self) -> Option<Range<usize>> {
+        Some(self.start..self.start + self.count)
     }
 
     fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {

@@ -25,7 +25,7 @@ fn main() -> Result<(), ProbabilityError> {
     println!(
         "\nThe residual stream after so many layers of two projections each, inputs of size 1:\n"
     );
-    stream("GPT-2 without 1/√2N", |_| Initialiser::Gpt2)?;
+    stream("GPT-2 without 1/√2N", |_| Initialiser::RecordedStep)?;
     stream("GPT-2 with 1/√2N", |layers| Initialiser::Gpt2Residual { layers })?;
     Ok(())
 }

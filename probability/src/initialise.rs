@@ -48,7 +48,7 @@ pub enum Initialiser {
     /// Uniform with that variance: <var>b = √(6/inputs)</var>.
     KaimingUniform,
     /// <var>N(0, 0.02²)</var>.
-    Gpt2,
+    RecordedStep,
     /// <var>N(0, 0.02²/2N)</var>, for the two projections of each of N layers that write to the residual
     /// stream.
     Gpt2Residual {
@@ -88,7 +88,7 @@ impl Initialiser {
                 at_least_one("the number of inputs", inputs)?;
                 2.0 / inputs as f64
             }
-            Gpt2 => 0.02 * 0.02,
+            RecordedStep => 0.02 * 0.02,
             Gpt2Residual { layers } => {
                 at_least_one("the number of layers", layers)?;
                 0.02 * 0.02 / (2.0 * layers as f64)

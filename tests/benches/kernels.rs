@@ -269,39 +269,37 @@ mod attention {
     fn rule(size: Size, rate: f64) -> CausalAttention {
         let dropout = Dropout { rate, seed: 1, stream: 2, order: Order::Columns };
         let dropout = (rate > 0.0).then_some(dropout);
-        CausalAttention { heads: size.heads, length: size.length, dropout }
+        let (heads, length) = (size.heads, size.length);
+        CausalAttention { heads, key_value_heads: heads, length, dropout }
     }
 
-    fn qkv(size: Size) -> Matrix<f32> {
-        random(3, 3 * size.width, size.tokens())
+    fn operands(size: Size) -> [Matrix<f32>; 3] {
+        [3, 8, 9].map(|seed| random(seed, size.width, size.tokens()))
+    }
+
+    fn with_step(size: Size) -> [Matrix<f32>; 4] {
+        let [query, key, value] = operands(size);
+        [query, key, value, Matrix::from_column_slice(2, 1, &[3.0, 0.0])]
     }
 
     #[divan::bench(args = SIZES)]
     fn attention_forward(bencher: Bencher<'_, '_>, size: Size) {
-        forward(bencher, rule(size, 0.0), [qkv(size)]);
+        forward(bencher, rule(size, 0.0), operands(size));
     }
 
     #[divan::bench(args = SIZES)]
     fn attention_backward(bencher: Bencher<'_, '_>, size: Size) {
-        backward(bencher, rule(size, 0.0), [qkv(size)]);
+        backward(bencher, rule(size, 0.0), operands(size));
     }
 
     #[divan::bench(args = [BABY])]
     fn with_dropout_forward(bencher: Bencher<'_, '_>, size: Size) {
-        forward(
-            bencher,
-            rule(size, 0.2),
-            [qkv(size), Matrix::from_column_slice(2, 1, &[3.0, 0.0])],
-        );
+        forward(bencher, rule(size, 0.2), with_step(size));
     }
 
     #[divan::bench(args = [BABY])]
     fn with_dropout_backward(bencher: Bencher<'_, '_>, size: Size) {
-        backward(
-            bencher,
-            rule(size, 0.2),
-            [qkv(size), Matrix::from_column_slice(2, 1, &[3.0, 0.0])],
-        );
+        backward(bencher, rule(size, 0.2), with_step(size));
     }
 }
 

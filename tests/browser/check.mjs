@@ -225,7 +225,7 @@ async function keyboardSuffices() {
     assert.match(await page.locator("#number .address").textContent(), expected);
     await addsUp(page);
   }
-  await tabTo((f) => f.label === "LayerNorm off");
+  await tabTo((f) => f.label === "norm off");
   await page.keyboard.press("Enter");
   assert.match(await page.locator("#change-body .sentence").textContent(), /layer normalisation/);
   page.quiet();

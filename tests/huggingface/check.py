@@ -21,7 +21,8 @@ import tempfile
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, pipeline
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import LlamaConfig, LlamaForCausalLM, pipeline
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -72,7 +73,7 @@ def directory_of(run):
 
 def loss_of(model, tokens):
     """The mean loss in nats over a text, in windows of the context: whole ones together, then the rest."""
-    context, last = model.config.n_positions, len(tokens) - 1
+    context, last = model.config.max_position_embeddings, len(tokens) - 1
     whole = last // context * context
     parts = [(tokens[:whole], tokens[1 : whole + 1], context)]
     parts.append((tokens[whole:last], tokens[whole + 1 : last + 1], last - whole))
@@ -87,9 +88,9 @@ def loss_of(model, tokens):
 
 def compare(run, text):
     directory = directory_of(run)
-    model = GPT2LMHeadModel.from_pretrained(directory, dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-    context = model.config.n_positions
+    context = model.config.max_position_embeddings
 
     # Half the context as prompt, the other half written greedily; logits of every place.
     prompt = text[: max(context // 2, 1)]
@@ -174,35 +175,60 @@ def compare_configurations(directory):
         "another activation": {"activation_function": "quick_gelu"},
     }.items():
         config = GPT2Config(**{**sizes, **ids, **settings})
-        model = GPT2LMHeadModel(config).eval()
-        # Far enough from the beginning that each setting shows in the loss.
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.add_(0.5 * torch.randn(parameter.shape))
-        own = directory / name
-        model.save_pretrained(own)
-        letters = "abcdefghijk"[: config.vocab_size]
-        vocabulary = {letter: i for i, letter in enumerate(letters)}
-        write_tokenizer(own, vocabulary)
-        said = letters[0] * 40 if config.vocab_size == 1 else text
-        (directory / "text.txt").write_text(said, encoding="utf-8")
-        found = run_glassbox(["evaluate", own, "--data", directory / "text.txt"], check=False)
-        refused = {
-            "scaled by layer": "scale_attn_by_inverse_layer_idx",
-            "not scaled": "scale_attn_weights",
-            "cross attention": "add_cross_attention",
-            "another activation": "activation_function",
-        }.get(name)
-        if refused:
-            if found.returncode == 0 or refused.encode() not in found.stderr:
-                sys.exit(f"{name}: not refused by its name: {found}")
-            print(f"  {name:<34} refused by its name")
-            continue
-        if found.returncode != 0:
-            sys.exit(f"{name}: {found.stderr.decode()}")
-        ids_of = torch.tensor([vocabulary[c] for c in said])
-        loss = json.loads(found.stdout)["loss"]
-        within(f"{name}: loss", abs(loss - loss_of(model, ids_of)), 1e-5)
+        measure(directory, name, GPT2LMHeadModel(config).eval(), text)
+    sizes = {"vocab_size": 11, "max_position_embeddings": 8, "hidden_size": 16, "num_attention_heads": 4,
+             "num_hidden_layers": 2, "intermediate_size": 10}
+    for name, settings in {
+        "Llama": {},
+        "shared heads": {"num_key_value_heads": 2},
+        "one head for all": {"num_key_value_heads": 1},
+        "a tied head": {"tie_word_embeddings": True},
+        "biases": {"attention_bias": True, "mlp_bias": True},
+        "another base": {"rope_parameters": {"rope_type": "default", "rope_theta": 50.0}},
+        "another epsilon": {"rms_norm_eps": 0.3},
+        "a gate of GELU": {"hidden_act": "gelu"},
+        "biases in one part": {"attention_bias": True},
+        "wide heads": {"head_dim": 8},
+        "scaled positions": {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}},
+    }.items():
+        config = LlamaConfig(**{**sizes, **ids, **settings})
+        measure(directory, name, LlamaForCausalLM(config).eval(), text)
+
+
+def measure(directory, name, model, text):
+    """The loss of a model on the text, there and here, or a refusal that names a key."""
+    config = model.config
+    # Far enough from the beginning that each setting shows in the loss.
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape))
+    own = directory / name
+    model.save_pretrained(own)
+    letters = "abcdefghijk"[: config.vocab_size]
+    vocabulary = {letter: i for i, letter in enumerate(letters)}
+    write_tokenizer(own, vocabulary)
+    said = letters[0] * 40 if config.vocab_size == 1 else text
+    (directory / "text.txt").write_text(said, encoding="utf-8")
+    found = run_glassbox(["evaluate", own, "--data", directory / "text.txt"], check=False)
+    refused = {
+        "scaled by layer": "scale_attn_by_inverse_layer_idx",
+        "not scaled": "scale_attn_weights",
+        "cross attention": "add_cross_attention",
+        "another activation": "activation_function",
+        "biases in one part": "mlp_bias",
+        "wide heads": "head_dim",
+        "scaled positions": "rope_type",
+    }.get(name)
+    if refused:
+        if found.returncode == 0 or refused.encode() not in found.stderr:
+            sys.exit(f"{name}: not refused by its name: {found}")
+        print(f"  {name:<34} refused by its name")
+        return
+    if found.returncode != 0:
+        sys.exit(f"{name}: {found.stderr.decode()}")
+    ids_of = torch.tensor([vocabulary[c] for c in said])
+    loss = json.loads(found.stdout)["loss"]
+    within(f"{name}: loss", abs(loss - loss_of(model, ids_of)), 1e-5)
 
 
 def write_tokenizer(directory, vocabulary):
@@ -235,6 +261,14 @@ def main():
             "bytes, biases, a head of its own": [
                 *[*sizes, "--tokenizer", "bytes", "--bias", "true", "--tied", "false"],
                 *["--activation", "gelu_tanh", "--dropout", "0.1"],
+            ],
+            "Llama, heads that share keys and values": [
+                *[*sizes[:2], "--heads", 4, "--key-value-heads", 2, *sizes[4:]],
+                *["--architecture", "llama", "--tokenizer", "chars"],
+            ],
+            "Llama of bytes, a head of its own": [
+                *[*sizes, "--architecture", "llama", "--tokenizer", "bytes", "--tied", "false"],
+                *["--rotary-base", 500, "--hidden", 50],
             ],
             "context of 1": [*ones, "--tokenizer", "chars"],
             "width of 1": [*ones[:4], "--width", 1, *ones[6:]],

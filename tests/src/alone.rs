@@ -2,7 +2,7 @@
 
 use calculus::Recorder;
 use linalg::{
-    Formula, Matrix, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    Formula, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
 };
 use transformer::{Given, ModelError, Recording, Subject, check};
 
@@ -17,7 +17,7 @@ pub struct Alone<P, const N: usize> {
     pub smooth: [bool; N],
 }
 
-const NAMES: [&str; 4] = ["x0", "x1", "x2", "x3"];
+const NAMES: [&str; 6] = ["x0", "x1", "x2", "x3", "x4", "x5"];
 
 impl<P: Primitive<N> + Clone, const N: usize> Subject for Alone<P, N> {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
@@ -32,7 +32,7 @@ impl<P: Primitive<N> + Clone, const N: usize> Subject for Alone<P, N> {
         }
         let operands = std::array::from_fn(|i| vars[i]);
         let y = r.push("y", self.primitive.clone(), operands)?;
-        Ok(Recording { tape: r.finish(), loss: y })
+        Ok(Recording::new(r.finish(), y))
     }
 
     fn batch(&self, _: u64) -> Vec<Given> {
@@ -189,7 +189,7 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
     }
 }
 
-/// A primitive that can be recorded more than once.
+/// A primitive that can be recorded more than once. Rows that are shared are copied: a recording computes it.
 #[derive(Debug)]
 pub struct Shared<P>(std::sync::Arc<P>);
 
@@ -238,5 +238,33 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
         work: Work<'_, T>,
     ) {
         self.0.vjp(x, y, dy, dx, work);
+    }
+    fn vjp_reads(&self) -> Reads<N> {
+        self.0.vjp_reads()
+    }
+    fn is_cheap(&self) -> bool {
+        self.0.is_cheap()
+    }
+    fn vjp_into<T: Real>(
+        &self,
+        x: [View<'_, T>; N],
+        y: View<'_, T>,
+        dy: View<'_, T>,
+        dx: [ViewMut<'_, T>; N],
+        fresh: [bool; N],
+        work: Work<'_, T>,
+    ) {
+        self.0.vjp_into(x, y, dy, dx, fresh, work);
+    }
+    fn forward_and_vjp<T: Real>(
+        &self,
+        x: [View<'_, T>; N],
+        y: ViewMut<'_, T>,
+        dy: View<'_, T>,
+        dx: [ViewMut<'_, T>; N],
+        fresh: [bool; N],
+        work: Work<'_, T>,
+    ) {
+        self.0.forward_and_vjp(x, y, dy, dx, fresh, work);
     }
 }

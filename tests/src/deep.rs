@@ -5,7 +5,7 @@ use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use linalg::formula::{I, J, operand, upstream};
 use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
-use linalg::{add::Add, affine::Affine, gather::Gather, product::Product};
+use linalg::{add::Add, affine::Affine, gather::Gather, product::Product, rows::Rows};
 use probability::layer_norm::LayerNorm;
 use transformer::{CausalAttention, Given, ModelError, Recording, Subject};
 
@@ -122,8 +122,13 @@ impl Subject for Deep {
             x = r.scope(&format!("block.{i}"), |r| {
                 let h = p.norm(r, "norm_1", x)?;
                 let h = p.linear(r, "qkv", 3 * WIDTH, h)?;
-                let attention = CausalAttention { heads: 2, length: LENGTH, dropout: None };
-                let h = r.push("mixed", attention, [h])?;
+                let part = |i: usize| Rows { start: i * WIDTH, count: WIDTH };
+                let query = r.push("query", part(0), [h])?;
+                let key = r.push("key", part(1), [h])?;
+                let value = r.push("value", part(2), [h])?;
+                let (heads, key_value_heads, length) = (2, 2, LENGTH);
+                let attention = CausalAttention { heads, key_value_heads, length, dropout: None };
+                let h = r.push("mixed", attention, [query, key, value])?;
                 let h = p.linear(r, "projection", WIDTH, h)?;
                 let x = r.push("attended", Add, [x, h])?;
                 let h = p.norm(r, "norm_2", x)?;
@@ -137,7 +142,7 @@ impl Subject for Deep {
         let head = p.next(r, "head", (VOCABULARY, WIDTH))?;
         let logits = r.push("logits", Product::plain(), [head, x])?;
         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
-        Ok(Recording { tape: recorder.finish(), loss })
+        Ok(crate::models::recording(recorder.finish(), loss))
     }
 
     fn batch(&self, _: u64) -> Vec<Given> {

@@ -4,10 +4,9 @@ use linalg::Real;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::path::Path;
-use transformer::files::hugging_face_name;
-use transformer::{Form, Gpt2, IGNORED};
+use transformer::{Form, IGNORED, RecordedStep, family};
 
-/// The tensors of a safetensors file, in row-major order, by name without the prefix `transformer.`.
+/// The tensors of a safetensors file, in row-major order, by name without the prefixes `transformer.` and `model.`.
 ///
 /// # Panics
 /// If the file is not one of floating-point numbers and 32-bit integers.
@@ -27,7 +26,10 @@ pub fn tensors(path: &Path) -> HashMap<String, Vec<f64>> {
             other => panic!("golden values of type {other:?}"),
         }
     };
-    let plain = |name: String| name.strip_prefix("transformer.").unwrap_or(&name).to_owned();
+    let plain = |name: String| {
+        let prefixes = ["transformer.", "model."];
+        prefixes.iter().find_map(|p| name.strip_prefix(p)).unwrap_or(&name).to_owned()
+    };
     file.tensors().into_iter().map(|(name, t)| (plain(name), numbers(&t))).collect()
 }
 
@@ -52,22 +54,29 @@ pub fn relative_difference<T: Real>(found: &[T], expected: &[f64]) -> f64 {
     difference / norm(&mut expected.iter().copied())
 }
 
-/// Every gradient of a model after a backward replay against golden ones: the parameter that is
+/// Every gradient of a model after a backward replay against golden ones: the tensor that is
 /// furthest off, by tensor norm. A tensor whose golden norm is nothing but rounding is measured by the
 /// largest norm of all: a key's bias shifts every score of a softmax alike and has gradient 0.
 ///
 /// # Panics
 /// If a parameter has no golden gradient, or the other way round.
 pub fn worst_gradient<T: Real>(
-    model: &Gpt2<T>,
+    model: &RecordedStep<T>,
     golden: &HashMap<String, Vec<f64>>,
 ) -> (String, f64) {
-    let parameters = model.tape().parameter_list();
-    assert_eq!(parameters.len(), golden.len());
-    let errors = parameters.into_iter().map(|p| {
-        let expected = &golden[&hugging_face_name(&p.name)];
-        let error = relative_difference(&model.tape().gradients()[p.range], expected);
-        (p.name, error)
+    let family = family::of(model.config()).expect("a family that has it");
+    let tensors: Vec<_> = model
+        .tape()
+        .parameter_list()
+        .into_iter()
+        .flat_map(|p| family.tensors(model.config(), &p).into_iter().map(move |t| (p.clone(), t)))
+        .collect();
+    assert_eq!(tensors.len(), golden.len());
+    let errors = tensors.into_iter().map(|(p, tensor)| {
+        let own = &model.tape().gradients()[p.range];
+        let own: Vec<T> = tensor.places(p.shape.rows).map(|i| own[i]).collect();
+        let error = relative_difference(&own, &golden[&tensor.name]);
+        (tensor.name, error)
     });
     errors.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a model with parameters")
 }
@@ -76,9 +85,15 @@ pub fn worst_gradient<T: Real>(
 ///
 /// # Panics
 /// If the directory holds no such model.
-pub fn model<T: Real>(directory: &Path, sequences: usize, length: usize, form: Form) -> Gpt2<T> {
+pub fn model<T: Real>(
+    directory: &Path,
+    sequences: usize,
+    length: usize,
+    form: Form,
+) -> RecordedStep<T> {
     let (config, parameters) = transformer::files::read::<T>(directory).expect("a model");
-    let mut model = Gpt2::record(&config, sequences, length, form, 0).expect("a valid model");
+    let mut model =
+        RecordedStep::record(&config, sequences, length, form, 0).expect("a valid model");
     model.copy_parameters(&parameters);
     model
 }
@@ -87,7 +102,7 @@ pub fn model<T: Real>(directory: &Path, sequences: usize, length: usize, form: F
 ///
 /// # Panics
 /// If the batch does not fit.
-pub fn step<T: Real>(model: &mut Gpt2<T>, tokens: &[u32], targets: &[u32]) -> f64 {
+pub fn step<T: Real>(model: &mut RecordedStep<T>, tokens: &[u32], targets: &[u32]) -> f64 {
     let loss = model.loss_var();
     let nats = model.loss(tokens, targets).expect("a valid batch");
     model.tape_mut().zero_gradients();

@@ -1,53 +1,54 @@
 //! Small models with parameters far from their initial values, so that no gradient is small by luck.
 
 use crate::draw;
-use calculus::Parameter;
+use calculus::{Parameter, Tape, Var};
 use linalg::Real;
-use transformer::config::Activation;
-use transformer::{Form, Given, Gpt2, Gpt2Config, IGNORED, ModelError, OptimizerKind, Recording};
-use transformer::{ScheduleKind, Subject, TokenizerKind, TrainingConfig};
+use transformer::{
+    Activation, Architecture, Form, Given, Handles, IGNORED, ModelError, RecordedStep, Recording,
+};
+use transformer::{Norm, Positions, ScheduleKind, Subject, TrainingConfig};
 
 /// Two layers of width 8 for 7 words and 5 positions.
-pub fn config() -> Gpt2Config {
-    Gpt2Config {
+pub fn config() -> Architecture {
+    Architecture {
         vocabulary: 7,
         context: 5,
         width: 8,
         heads: 2,
         layers: 2,
         hidden: 16,
-        ..Gpt2Config::default()
+        ..Architecture::default()
+    }
+}
+
+/// As [`config`], of the parts of a Llama, with two heads that share a key and a value.
+pub fn llama() -> Architecture {
+    Architecture {
+        positions: Positions::Rotary { base: 100.0 },
+        norm: Norm::Rms,
+        key_value_heads: Some(1),
+        gated: true,
+        activation: Activation::Silu,
+        bias: false,
+        ..config()
     }
 }
 
 /// A run of AdamW that is over in no time: two layers of width 32, four windows of 16 characters.
 pub fn training() -> TrainingConfig {
     TrainingConfig {
-        data: None,
-        tokenizer: TokenizerKind::Chars,
         layers: 2,
         heads: 2,
         width: 32,
         context: 16,
-        activation: Activation::Gelu,
         bias: true,
-        tied: true,
-        dropout: 0.0,
         batch: 4,
-        accumulate: 1,
         steps: 100,
-        optimizer: OptimizerKind::AdamW,
-        momentum: 0.0,
         schedule: ScheduleKind::Constant,
-        learning_rate: 1e-3,
-        min_learning_rate: 1e-4,
         warmup: 0,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.99,
-        clip: 1.0,
         seed: 1,
         eval_every: 0,
+        ..TrainingConfig::default()
     }
 }
 
@@ -55,7 +56,7 @@ pub fn training() -> TrainingConfig {
 pub fn parameters(seed: u64, list: &[Parameter]) -> Vec<f64> {
     let mut all = Vec::new();
     for (k, p) in list.iter().enumerate() {
-        let is_gain = transformer::is_vector(&p.name) && p.name.ends_with("weight");
+        let is_gain = transformer::architecture::is_gain(p);
         let drawn = draw::normal(seed + k as u64, p.shape.rows, p.shape.columns);
         all.extend(drawn.iter().map(|x| f64::from(u8::from(is_gain)) + 0.4 * x));
     }
@@ -63,7 +64,7 @@ pub fn parameters(seed: u64, list: &[Parameter]) -> Vec<f64> {
 }
 
 /// Tokens and targets; every third target is ignored.
-pub fn batch(seed: u64, config: &Gpt2Config, tokens: usize) -> (Vec<u32>, Vec<u32>) {
+pub fn batch(seed: u64, config: &Architecture, tokens: usize) -> (Vec<u32>, Vec<u32>) {
     let mut targets = draw::below(seed + 1, tokens, config.vocabulary);
     targets.iter_mut().skip(1).step_by(3).for_each(|t| *t = IGNORED);
     (draw::below(seed, tokens, config.vocabulary), targets)
@@ -71,12 +72,13 @@ pub fn batch(seed: u64, config: &Gpt2Config, tokens: usize) -> (Vec<u32>, Vec<u3
 
 /// A recorded model with parameters of this seed, and a batch set.
 pub fn model<T: Real>(
-    config: &Gpt2Config,
+    config: &Architecture,
     (sequences, length): (usize, usize),
     form: Form,
     seed: u64,
-) -> Gpt2<T> {
-    let mut model = Gpt2::record(config, sequences, length, form, 9).expect("a valid model");
+) -> RecordedStep<T> {
+    let mut model =
+        RecordedStep::record(config, sequences, length, form, 9).expect("a valid model");
     let values = parameters(seed, &model.tape().parameter_list());
     let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
     model.copy_parameters(&values);
@@ -90,7 +92,7 @@ pub fn model<T: Real>(
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The model's sizes.
-    pub config: Gpt2Config,
+    pub config: Architecture,
     /// Sequences, and tokens of each.
     pub size: (usize, usize),
     /// How it is recorded.
@@ -110,8 +112,7 @@ impl Step {
 impl Subject for Step {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         let model = model::<T>(&self.config, self.size, self.form, self.seed);
-        let loss = model.loss_var();
-        Ok(Recording { tape: model.into_tape(), loss })
+        Ok(model.into_recording())
     }
 
     fn batch(&self, _: u64) -> Vec<Given> {
@@ -129,7 +130,7 @@ impl Subject for Step {
 }
 
 /// Loss and gradients of the batch that is set.
-pub fn loss_and_gradients<T: Real>(model: &mut Gpt2<T>) -> (f64, Vec<f64>) {
+pub fn loss_and_gradients<T: Real>(model: &mut RecordedStep<T>) -> (f64, Vec<f64>) {
     let loss = model.loss_var();
     let tape = model.tape_mut();
     tape.zero_gradients();
@@ -140,7 +141,7 @@ pub fn loss_and_gradients<T: Real>(model: &mut Gpt2<T>) -> (f64, Vec<f64>) {
 }
 
 /// The loss of the batch that is set.
-pub fn loss<T: Real>(model: &mut Gpt2<T>) -> T {
+pub fn loss<T: Real>(model: &mut RecordedStep<T>) -> T {
     model.tape_mut().forward();
     model.tape().value(model.loss_var())[0]
 }
@@ -152,4 +153,11 @@ pub fn distance(a: &[f64], b: &[f64]) -> f64 {
     let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs());
     assert!(a.iter().chain(b).all(|x| x.is_finite()), "numbers that are none");
     difference.fold(0.0, f64::max) / size.max(f64::MIN_POSITIVE)
+}
+
+/// A step whose author calls tokens, targets and logits by these names.
+pub fn recording<T: Real>(tape: Tape<T>, loss: Var) -> Recording<T> {
+    let [tokens, targets, logits] = ["tokens", "targets", "logits"].map(|name| tape.find(name));
+    let handles = Handles { tokens, targets, logits, ..Handles::default() };
+    Recording { tape, loss, handles }
 }

@@ -42,15 +42,19 @@ pub fn type_name<P>() -> &'static str {
 pub const SHAPES: [(usize, usize); 7] =
     [(1, 1), (1, 7), (7, 1), (3, 5), (33, 4), (65, 2), (129, 65)];
 
-/// Heads, rows of a head, tokens of a sequence, sequences: up to three blocks of 32 queries.
-pub const HEADS: [(usize, usize, usize, usize); 7] = [
-    (1, 1, 1, 1),
-    (1, 1, 7, 3),
-    (3, 2, 1, 4),
-    (2, 3, 7, 2),
-    (2, 5, 33, 1),
-    (1, 4, 64, 2),
-    (3, 2, 65, 2),
+/// Query heads, key-value heads, rows of a head, tokens of a sequence, sequences: up to three blocks of 32 queries.
+pub const HEADS: [(usize, usize, usize, usize, usize); 11] = [
+    (1, 1, 1, 1, 1),
+    (1, 1, 1, 7, 3),
+    (3, 3, 2, 1, 4),
+    (2, 2, 3, 7, 2),
+    (2, 2, 5, 33, 1),
+    (1, 1, 4, 64, 2),
+    (3, 3, 2, 65, 2),
+    (2, 1, 1, 1, 1),
+    (4, 2, 3, 7, 2),
+    (6, 1, 2, 33, 2),
+    (6, 2, 1, 65, 1),
 ];
 
 /// Words and tokens whose logits are made in several chunks, the last one short.
@@ -79,12 +83,14 @@ pub fn every(v: &mut impl Visitor) {
     }
     vocabulary(v, CHUNKED.0, CHUNKED.1, 4);
     products(v, CUT.0, CUT.1, CUT.2);
-    for (heads, rows, length, sequences) in HEADS {
-        by_head(v, heads, rows, length, sequences);
+    for (heads, key_value_heads, rows, length, sequences) in HEADS {
+        by_head(v, (heads, key_value_heads), rows, length, sequences);
     }
-    for (heads, rows, context) in [(1, 1, 1), (2, 3, 7), (3, 4, 33)] {
+    for (heads, key_value_heads, rows, context) in
+        [(1, 1, 1, 1), (2, 2, 3, 7), (3, 3, 4, 33), (4, 2, 3, 7), (6, 1, 2, 33)]
+    {
         for filled in [0, context / 2, context] {
-            cached(v, heads, rows, context, filled);
+            cached(v, (heads, key_value_heads), rows, context, filled);
         }
     }
 }
@@ -183,15 +189,23 @@ pub fn activations(v: &mut impl Visitor, m: usize, n: usize) {
     v.visit(Case { primitive: Elementwise(Square), inputs: x(), smooth: [true] });
 }
 
-/// Operations of attention.
-pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, sequences: usize) {
+/// Operations of attention, with query heads and key-value heads.
+pub fn by_head(
+    v: &mut impl Visitor,
+    (heads, key_value_heads): (usize, usize),
+    rows: usize,
+    length: usize,
+    sequences: usize,
+) {
     let (width, tokens, queries) = (heads * rows, sequences * length, sequences * heads * length);
-    let (a, b) = (normal(14, width, tokens), normal(15, width, tokens));
-    let scores = HeadScores { heads, length };
-    v.visit(Case { primitive: scores, inputs: [a.clone(), b], smooth: [true; 2] });
+    let [query, key, value] = [(18, heads), (15, key_value_heads), (14, key_value_heads)]
+        .map(|(seed, heads)| normal(seed, heads * rows, tokens));
+    let scores = HeadScores { heads, key_value_heads, length };
+    let inputs = [query.clone(), key.clone()];
+    v.visit(Case { primitive: scores, inputs, smooth: [true; 2] });
     let weights = distributions(16, length, queries);
-    let mix = HeadMix { heads, length };
-    v.visit(Case { primitive: mix, inputs: [a, weights], smooth: [true; 2] });
+    let mix = HeadMix { heads, key_value_heads, length };
+    v.visit(Case { primitive: mix, inputs: [value.clone(), weights], smooth: [true; 2] });
     // Pairs need an even width; positions as a cache has them, not from 0.
     let (x, positions) = (normal(22, 2 * width, tokens), indices(23, tokens, 500));
     for pairs in [Pairs::Neighbours, Pairs::Halves] {
@@ -204,20 +218,28 @@ pub fn by_head(v: &mut impl Visitor, heads: usize, rows: usize, length: usize, s
     let of_weights = Dropout { order: Order::Weights { length }, ..DROPOUT };
     v.visit(Case { primitive: of_weights, inputs: [x, at_step(step(2))], smooth: [true, false] });
 
-    let qkv = normal(18, 3 * width, tokens);
-    let attention = CausalAttention { heads, length, dropout: None };
-    v.visit(Case { primitive: attention, inputs: [qkv.clone()], smooth: [true] });
-    let attention = CausalAttention { heads, length, dropout: Some(DROPOUT) };
+    let attention = CausalAttention { heads, key_value_heads, length, dropout: None };
+    let inputs = [query.clone(), key.clone(), value.clone()];
+    v.visit(Case { primitive: attention, inputs, smooth: [true; 3] });
+    let attention = CausalAttention { dropout: Some(DROPOUT), ..attention };
     for step in [step(3), EVALUATION] {
-        let inputs = [qkv.clone(), at_step(step)];
-        v.visit(Case { primitive: attention, inputs, smooth: [true, false] });
+        let inputs = [query.clone(), key.clone(), value.clone(), at_step(step)];
+        v.visit(Case { primitive: attention, inputs, smooth: [true, true, true, false] });
     }
 }
 
-fn cached(v: &mut impl Visitor, heads: usize, rows: usize, context: usize, filled: usize) {
-    let width = heads * rows;
-    let (keys, values) = (normal(19, width, context), normal(20, width, context));
-    let inputs = [normal(21, 3 * width, 1), keys, values, number(filled as f64)];
-    let smooth = [true, true, true, false];
-    v.visit(Case { primitive: CachedAttention { heads }, inputs, smooth });
+fn cached(
+    v: &mut impl Visitor,
+    (heads, key_value_heads): (usize, usize),
+    rows: usize,
+    context: usize,
+    filled: usize,
+) {
+    let read = key_value_heads * rows;
+    let [key, value] = [24, 25].map(|seed| normal(seed, read, 1));
+    let [keys, values] = [19, 20].map(|seed| normal(seed, read, context));
+    let query = normal(21, heads * rows, 1);
+    let inputs = [query, key, value, keys, values, number(filled as f64)];
+    let smooth = [true, true, true, true, true, false];
+    v.visit(Case { primitive: CachedAttention { heads, key_value_heads }, inputs, smooth });
 }

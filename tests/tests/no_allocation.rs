@@ -14,7 +14,7 @@ use std::alloc::System;
 use std::thread::sleep;
 use std::time::Duration;
 use tests::{draw, models};
-use transformer::{Decoder, Form, Gpt2, Gpt2Config};
+use transformer::{Architecture, Decoder, Form, RecordedStep};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -48,9 +48,9 @@ fn pool(threads: usize) -> ThreadPool {
 }
 
 /// Blocks of 8192 elements are cut, and so are products: 48 × 240 activations, 192 × 240 hidden.
-fn config() -> Gpt2Config {
-    let sizes = Gpt2Config { width: 48, heads: 3, hidden: 192, context: 40, ..models::config() };
-    Gpt2Config { vocabulary: 65, dropout: 0.1, ..sizes }
+fn config() -> Architecture {
+    let sizes = Architecture { width: 48, heads: 3, hidden: 192, context: 40, ..models::config() };
+    Architecture { vocabulary: 65, dropout: 0.1, ..sizes }
 }
 
 /// Allocations of each of the steps after the first.
@@ -58,7 +58,8 @@ fn training<T: Real>(pool: &ThreadPool, form: Form) -> [usize; 2] {
     let (config, sequences) = (config(), 6);
     let n = sequences * config.context;
     let tokens = draw::below(1, n + 1, config.vocabulary);
-    let mut model = Gpt2::<T>::record(&config, sequences, config.context, form, 3).expect("valid");
+    let mut model =
+        RecordedStep::<T>::record(&config, sequences, config.context, form, 3).expect("valid");
     model.initialise(3);
     let loss = model.loss_var();
     let list = model.tape().parameter_list();

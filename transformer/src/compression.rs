@@ -30,12 +30,12 @@
 //!
 //! ```
 //! use transformer::compression::Compressor;
-//! use transformer::{Form, Gpt2, Gpt2Config, tokenizer::Tokenizer};
+//! use transformer::{Form, RecordedStep, Architecture, tokenizer::Tokenizer};
 //! let tokenizer = Tokenizer::characters_of("to be or not to be");
-//! let config = Gpt2Config {
+//! let config = Architecture {
 //!     vocabulary: tokenizer.vocabulary(), context: 8, width: 16, heads: 2, layers: 1, ..Default::default()
 //! };
-//! let mut model = Gpt2::<f32>::record(&config, 1, 8, Form::Fused, 0)?;
+//! let mut model = RecordedStep::<f32>::record(&config, 1, 8, Form::Fused, 0)?;
 //! model.initialise(1);
 //! let compressor = Compressor::new(&config, model.tape().parameters(), &tokenizer)?;
 //! let file = compressor.compress(b"not to be", |_| ())?;
@@ -48,7 +48,7 @@
 mod portable;
 mod reader;
 
-use crate::config::Gpt2Config;
+use crate::Architecture;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::{ModelError, files, memory, words};
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies, TOTAL};
@@ -182,14 +182,14 @@ pub struct Compressed {
 
 /// A model that compresses and decompresses.
 pub struct Compressor<'a> {
-    config: &'a Gpt2Config,
+    config: &'a Architecture,
     parameters: &'a [f32],
     tokenizer: &'a Tokenizer,
     model: [u8; 8],
 }
 
 impl<'a> Compressor<'a> {
-    /// With parameters in the order of [`crate::Gpt2`]'s.
+    /// With parameters in the order of [`crate::RecordedStep`]'s.
     ///
     /// # Errors
     /// A configuration that contradicts itself, or a tokenizer with more tokens than the model predicts.
@@ -197,7 +197,7 @@ impl<'a> Compressor<'a> {
     /// # Panics
     /// If there are not as many parameters as the configuration counts.
     pub fn new(
-        config: &'a Gpt2Config,
+        config: &'a Architecture,
         parameters: &'a [f32],
         tokenizer: &'a Tokenizer,
     ) -> Result<Self, CompressionError> {
@@ -207,7 +207,8 @@ impl<'a> Compressor<'a> {
         if model < own {
             return Err(CompressionError::Vocabulary { tokenizer: own, model });
         }
-        let identity = [files::sha256(parameters), config.to_json(), tokenizer.to_json()].concat();
+        let description = config.to_json().map_err(ModelError::from)?;
+        let identity = [files::sha256(parameters), description, tokenizer.to_json()].concat();
         Ok(Compressor { config, parameters, tokenizer, model: checksum(identity.as_bytes()) })
     }
 

@@ -131,7 +131,7 @@ mod tests {
             let y = r.push("y", Product::plain(), [a, x])?;
             let squares = r.push("squares", Hadamard, [y, y])?;
             let loss = r.push("loss", Product::plain(), [ones, squares])?;
-            Ok(Recording { tape: r.finish(), loss })
+            Ok(Recording::new(r.finish(), loss))
         }
 
         fn batch(&self, _: u64) -> Vec<Given> {

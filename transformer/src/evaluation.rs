@@ -1,7 +1,7 @@
 //! How well a model predicts a text.
 
 use crate::corpus::Window;
-use crate::model::{Gpt2, IGNORED, ModelError};
+use crate::model::{IGNORED, ModelError, RecordedStep};
 use linalg::Real;
 use std::ops::ControlFlow;
 
@@ -20,7 +20,10 @@ impl Evaluation {
     ///
     /// # Errors
     /// Tokens that the model does not have, windows of another length than recorded, or no target.
-    pub fn of<T: Real>(model: &mut Gpt2<T>, windows: &[Window]) -> Result<Self, ModelError> {
+    pub fn of<T: Real>(
+        model: &mut RecordedStep<T>,
+        windows: &[Window],
+    ) -> Result<Self, ModelError> {
         let whole = Self::of_watched(model, windows, |_| ControlFlow::Continue(()))?;
         Ok(whole.expect("nobody broke it off"))
     }
@@ -31,7 +34,7 @@ impl Evaluation {
     /// # Errors
     /// As [`Evaluation::of`].
     pub fn of_watched<T: Real>(
-        model: &mut Gpt2<T>,
+        model: &mut RecordedStep<T>,
         windows: &[Window],
         mut batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Self>, ModelError> {
@@ -71,19 +74,20 @@ impl Evaluation {
 mod tests {
     use super::*;
     use crate::corpus::windows;
-    use crate::{Form, Gpt2Config};
+    use crate::{Architecture, Form};
 
     /// The mean over a text does not depend on how many windows are measured at once: every token counts once, also in
     /// a last batch that is short, and the text's last window, which is.
     #[test]
     fn every_token_counts_once_however_windows_are_grouped() {
-        let config = Gpt2Config { vocabulary: 9, context: 6, ..Gpt2Config::default() };
+        let config = Architecture { vocabulary: 9, context: 6, ..Architecture::default() };
         let stream: Vec<u32> = (0..45_u32).map(|i| (i * i + i / 5) % 9).collect();
         let windows = windows(&stream, config.context);
         assert!(!(stream.len() - 1).is_multiple_of(config.context), "the last window is short");
         let at_once = |n: usize| {
             let mut model =
-                Gpt2::<f64>::record_forward_only(&config, n, config.context, Form::Fused).unwrap();
+                RecordedStep::<f64>::record_forward_only(&config, n, config.context, Form::Fused)
+                    .unwrap();
             model.initialise(3);
             // Far enough from a uniform prediction that every token has a loss of its own.
             model.tape_mut().parameters_mut().iter_mut().for_each(|p| *p *= 20.0);

@@ -17,9 +17,9 @@ use crate::corpus::Corpus;
 use crate::diagnose::{Recipe, Signs, Stability, State, Taken, rms, signs};
 use crate::subject::Subject;
 use crate::trainer::{Step, Trainer};
-use crate::{ModelError, Precision};
+use crate::{ModelError, Precision, RecordedStep};
 use calculus::{Parameter, Source, Tape, Var, clip};
-use linalg::Role;
+use linalg::{Role, groups::Groups};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -314,7 +314,9 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
 
 /// Of values, the least room to overflow first, then of gradients.
 fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
-    let vars = || tape.vars().filter(|v| tape.source(*v) != Source::Input);
+    // A view is stored with its matrix.
+    let stored = |v: &Var| tape.source(*v) != Source::Input && !tape.is_view(*v);
+    let vars = || tape.vars().filter(stored);
     let mut values: Vec<Headroom> =
         vars().map(|v| Headroom::of(tape.name(v), false, tape.elements(v))).collect();
     let mut gradients: Vec<Headroom> =
@@ -391,25 +393,30 @@ pub struct Glance {
 struct Block {
     /// Sum of squares and count: of the output, of its gradient.
     output: [(f64, usize); 2],
+    /// The last query of every sequence.
+    queries: Vec<Vec<f32>>,
     /// Sums of entropies and of saturated queries, and the count.
     attention: (f64, f64, usize),
     /// Whether a unit has sent a gradient.
     alive: Vec<u8>,
 }
 
-/// A value of a block that is looked at.
-#[derive(Clone, Copy, Debug)]
+/// What is looked at in a value, and of which block it is. Rows are those of a value that holds others too.
+#[derive(Clone, Debug)]
 enum Seen {
     Output(usize),
-    Attention(usize),
-    Units(usize),
+    /// The queries of an attention, which are computed before its keys or together with them.
+    Query(usize, Range<usize>),
+    Key(usize, Range<usize>),
+    /// What the feed-forward part's activation is given.
+    Units(usize, Range<usize>),
 }
 
 /// Takes a [`Glance`] of a training step: one pass over each value and some gradients while they are in
 /// the processor's caches, and a copy of the parameters.
 pub struct Watch {
     names: HashMap<Var, String>,
-    seen: HashMap<Var, Seen>,
+    seen: HashMap<Var, Vec<Seen>>,
     blocks: Vec<Block>,
     /// Parameters of every layer, and whether it is a block.
     layers: Vec<(bool, Vec<Range<usize>>)>,
@@ -419,25 +426,35 @@ pub struct Watch {
 
 impl Watch {
     /// For this recording.
-    pub fn new(tape: &Tape<f32>) -> Self {
-        let names: HashMap<Var, String> =
-            tape.vars().map(|v| (v, tape.name(v).to_owned())).collect();
-        let mut seen = HashMap::new();
-        let mut blocks = vec![];
-        for var in tape.vars() {
-            // In the order of computation: a block's output comes last.
-            let (name, i) = (&names[&var], blocks.len());
-            if name.ends_with(".attention.qkv") {
-                seen.insert(var, Seen::Attention(i));
-            } else if name.ends_with(".feed_forward.expanded") {
-                seen.insert(var, Seen::Units(i));
-            } else if name.ends_with(".output") {
-                seen.insert(var, Seen::Output(i));
-                blocks.push(Block::default());
+    pub fn new(model: &RecordedStep<f32>) -> Self {
+        let (tape, marks) = (model.tape(), model.marks());
+        let names = tape.vars().map(|v| (v, tape.name(v).to_owned())).collect();
+        let mut seen: HashMap<Var, Vec<Seen>> = HashMap::new();
+        let mut see = |var, what: Seen| seen.entry(var).or_default().push(what);
+        for (i, (block, &output)) in marks.blocks.iter().zip(&marks.residual[1..]).enumerate() {
+            // What is a view of another value is seen there.
+            let (query, rows) = tape.root(block.query);
+            see(query, Seen::Query(i, rows));
+            let (key, rows) = tape.root(block.key);
+            see(key, Seen::Key(i, rows));
+            let activation = tape.vars().find(|v| {
+                block.feed_forward.contains(&v.index()) && tape.role(*v) == Some(Role::Activation)
+            });
+            if let Some(activation) = activation {
+                let (units, rows) = tape.root(tape.operands(activation)[0]);
+                see(units, Seen::Units(i, rows));
             }
+            see(output, Seen::Output(i));
         }
-        let layers = by_layer(tape.parameter_list()).into_iter();
-        let layers = layers.map(|(name, r)| (name.starts_with("block."), r)).collect();
+        let place = |parameter: &Parameter| tape.find(&parameter.name).map(Var::index);
+        let mut layers: Vec<(bool, Vec<Range<usize>>)> =
+            marks.blocks.iter().map(|_| (true, vec![])).chain([(false, vec![])]).collect();
+        for parameter in tape.parameter_list() {
+            let row = place(&parameter);
+            let own = marks.blocks.iter().position(|b| row.is_some_and(|r| b.rows.contains(&r)));
+            layers[own.unwrap_or(marks.blocks.len())].1.push(parameter.range);
+        }
+        let blocks = vec![Block::default(); marks.blocks.len()];
         Watch { names, seen, blocks, layers, before: vec![], largest: (0.0, None) }
     }
 
@@ -450,8 +467,9 @@ impl Watch {
         trainer: &mut Trainer<f32>,
         corpus: &Corpus,
     ) -> Result<(Step, Glance), ModelError> {
-        let (heads, length) = (trainer.model().config().heads, trainer.model().length());
-        let (width, hidden) = (trainer.model().config().width, trainer.model().config().hidden);
+        let model = trainer.model();
+        let (heads, hidden) = (model.config().heads, model.config().hidden);
+        let (sequences, length, tokens) = (model.sequences(), model.length(), model.batch());
         self.largest = (0.0, None);
         self.blocks.fill(Block { alive: vec![0; hidden], ..Block::default() });
         self.before.clear();
@@ -466,22 +484,36 @@ impl Watch {
                     *largest = (size, Some(var));
                 }
                 let mut blocks = blocks.borrow_mut();
-                match seen.get(&var) {
-                    Some(&Seen::Output(i)) => note(&mut blocks[i].output[0], x),
-                    Some(&Seen::Attention(i)) => {
-                        let sequence = 3 * width * length;
-                        let all = &mut blocks[i].attention;
-                        x.chunks(sequence).for_each(|x| last_query(x, (width, heads), all));
+                for what in seen.get(&var).into_iter().flatten() {
+                    match what {
+                        Seen::Output(i) => note(&mut blocks[*i].output[0], x),
+                        Seen::Query(i, rows) => {
+                            let last =
+                                |x: &[f32]| x[x.len() - x.len() / length..][rows.clone()].to_vec();
+                            blocks[*i].queries = x.chunks(x.len() / sequences).map(last).collect();
+                        }
+                        Seen::Key(i, rows) => {
+                            let (keys, block) = (x.chunks(x.len() / sequences), &mut blocks[*i]);
+                            for (query, keys) in block.queries.iter().zip(keys) {
+                                let keys: Vec<&[f32]> = keys
+                                    .chunks(keys.len() / length)
+                                    .map(|k| &k[rows.clone()])
+                                    .collect();
+                                last_query(query, &keys, heads, &mut block.attention);
+                            }
+                        }
+                        Seen::Units(..) => {}
                     }
-                    _ => {}
                 }
             },
             |var, g| {
                 let mut blocks = blocks.borrow_mut();
-                match seen.get(&var) {
-                    Some(&Seen::Output(i)) => note(&mut blocks[i].output[1], g),
-                    Some(&Seen::Units(i)) => alive(&mut blocks[i].alive, g),
-                    _ => {}
+                for what in seen.get(&var).into_iter().flatten() {
+                    match what {
+                        Seen::Output(i) => note(&mut blocks[*i].output[1], g),
+                        Seen::Units(i, rows) => alive(&mut blocks[*i].alive, g, tokens, rows),
+                        _ => {}
+                    }
                 }
             },
         )?;
@@ -516,18 +548,18 @@ impl Watch {
 }
 
 /// Attention of a sequence's last query, head by head: adds entropy over ln of the keys, saturation, and a
-/// count. `x` is packed query, key and value.
-fn last_query(x: &[f32], (width, heads): (usize, usize), all: &mut (f64, f64, usize)) {
-    let (rows, keys) = (width / heads, x.len() / (3 * width));
-    let column = |t: usize| &x[3 * width * t..][..3 * width];
+/// count. `query` is a column; `keys` are a column for every token, of as many heads as its rows make.
+fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut (f64, f64, usize)) {
+    let rows = query.len() / heads;
+    let groups = Groups { heads, key_value_heads: keys[0].len() / rows };
     let scale = 1.0 / (rows as f32).sqrt();
     for h in 0..heads {
-        let query = &column(keys - 1)[h * rows..][..rows];
-        let dot = |t: usize| {
-            let key = &column(t)[width + h * rows..][..rows];
+        let query = &query[h * rows..][..rows];
+        let dot = |key: &&[f32]| {
+            let key = &key[groups.read_by(h) * rows..][..rows];
             scale * query.iter().zip(key).map(|(q, k)| q * k).sum::<f32>()
         };
-        let scores: Vec<f32> = (0..keys).map(dot).collect();
+        let scores: Vec<f32> = keys.iter().map(dot).collect();
         let most = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
         // H = ln Σ e^s − Σ p·s, from the largest down.
         let (mut sum, mut product) = (0.0_f64, 0.0);
@@ -538,18 +570,19 @@ fn last_query(x: &[f32], (width, heads): (usize, usize), all: &mut (f64, f64, us
             product += e * below;
         }
         let nats = sum.ln() - product / sum;
-        all.0 += if keys > 1 { nats / (keys as f64).ln() } else { 1.0 };
+        all.0 += if keys.len() > 1 { nats / (keys.len() as f64).ln() } else { 1.0 };
         all.1 += f64::from(u8::from(sum.recip() > 0.99));
         all.2 += 1;
     }
 }
 
-/// Marks the units (rows) whose gradient is not 0 for some token.
-fn alive(units: &mut [u8], gradient: &[f32]) {
+/// Marks the units (these rows) whose gradient is not 0 for some token.
+fn alive(units: &mut [u8], gradient: &[f32], tokens: usize, rows: &Range<usize>) {
     linalg::simd(
         #[inline(always)]
         || {
-            for column in gradient.chunks_exact(units.len()) {
+            for column in gradient.chunks_exact(gradient.len() / tokens) {
+                let column = &column[rows.clone()];
                 units.iter_mut().zip(column).for_each(|(a, g)| *a |= u8::from(*g != 0.0));
             }
         },
@@ -589,6 +622,33 @@ mod tests {
     use linalg::{Real, Shape, product::Product};
     use probability::random::Random;
 
+    /// With keys repeated for every query head that reads them, heads are heads of their own.
+    #[test]
+    fn grouped_heads_are_full_heads_of_repeated_keys() {
+        let (heads, rows, keys) = (6, 3, 5);
+        let random = Random::new(8, 0, 0);
+        let query: Vec<f32> = (0..18).map(|i| random.normal(i) as f32).collect();
+        for key_value_heads in [1, 2, 3, 6] {
+            let read = key_value_heads * rows;
+            let drawn = |i: usize| random.normal(100 + i as u64) as f32;
+            let key: Vec<f32> = (0..read * keys).map(drawn).collect();
+            let repeated: Vec<f32> = (0..keys * heads * rows)
+                .map(|i| {
+                    let (t, head, row) = (i / (heads * rows), i / rows % heads, i % rows);
+                    key[t * read + head * key_value_heads / heads * rows + row]
+                })
+                .collect();
+            let seen = |key: &[f32]| {
+                let mut all = (0.0, 0.0, 0);
+                let columns: Vec<&[f32]> = key.chunks(key.len() / keys).collect();
+                last_query(&query, &columns, heads, &mut all);
+                all
+            };
+            assert_eq!(seen(&key), seen(&repeated), "{key_value_heads} key-value heads");
+            assert!(seen(&key).0 < 6.0 && seen(&key).2 == 6);
+        }
+    }
+
     /// θ·x with x = µ + σ·ξ of 20,000 independent ξ: the gradient of a batch is its x.
     struct Line {
         mean: f64,
@@ -603,7 +663,7 @@ mod tests {
             let theta = r.parameter("theta", Shape::new(1, N))?;
             let x = r.input("x", Shape::new(N, 1))?;
             let loss = r.push("loss", Product::plain(), [theta, x])?;
-            Ok(Recording { tape: r.finish(), loss })
+            Ok(Recording::new(r.finish(), loss))
         }
 
         fn batch(&self, number: u64) -> Vec<Given> {

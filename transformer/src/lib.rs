@@ -1,8 +1,11 @@
 //! # A transformer's training step as a value
 //!
 //! The other crates of this workspace hold one branch of mathematics each. This one composes them into
-//! a GPT-2 that trains, writes and is measured, and owns no mathematics of its own but fused
+//! a decoder that trains, writes and is measured, and owns no mathematics of its own but fused
 //! attention and a loss that takes the vocabulary in chunks.
+//!
+//! An [`Architecture`] describes the decoder by its parts; [`layers`](Marks) records it in the order of the network,
+//! and [`family`] knows how GPT-2 and Llama are stored. Nothing else asks which of them a model is.
 //!
 //! The code of the model runs once and *writes the step down*: an ordered list of named operations over
 //! named matrices. From then on the step is replayed: forward (predict), backward (the chain rule),
@@ -15,7 +18,7 @@
 //! | 1 embedding | `layers::embedding` | [`linalg::gather`] |
 //! | 2 self-attention | [`CausalAttention`], [`CachedAttention`] | [`linalg`], [`probability::softmax`] |
 //! | 3 feed-forward | `layers::feed_forward` | [`linalg::affine`], [`calculus::activation`] |
-//! | 4 output projection | `layers::output`, `layers::logits` | [`linalg::product`] |
+//! | 4 output projection | `layers::logits` | [`linalg::product`] |
 //! | 5 loss | [`VocabularyLoss`] | [`infotheory::cross_entropy`] |
 //! | 6 backpropagation | [`calculus::Tape::backward`] | [`calculus`] over every rule of every crate |
 //! | 7 update | [`Trainer::step`] | [`calculus::optimizer`], [`calculus::schedule`], [`calculus::clip`] |
@@ -28,13 +31,13 @@
 //! ## A step, written down and read
 //!
 //! ```
-//! use transformer::{Form, Gpt2, Gpt2Config};
+//! use transformer::{Form, RecordedStep, Architecture};
 //!
 //! // Three words, sequences of four, two heads that share a width of eight.
-//! let config = Gpt2Config {
+//! let config = Architecture {
 //!     vocabulary: 3, context: 4, width: 8, heads: 2, layers: 1, hidden: 32, ..Default::default()
 //! };
-//! let mut model = Gpt2::<f32>::record(&config, 1, 4, Form::Textbook, 0)?;
+//! let mut model = RecordedStep::<f32>::record(&config, 1, 4, Form::Textbook, 0)?;
 //! model.initialise(1);
 //!
 //! // Whoever knows nothing pays ln 3 nats a word.
@@ -63,20 +66,14 @@
 //! ```
 //! use probability::sample::Sampler;
 //! use transformer::tokenizer::Tokenizer;
-//! use transformer::{Corpus, OptimizerKind, ScheduleKind, TokenizerKind, Trainer, TrainingConfig, Writer};
-//! use transformer::config::Activation;
+//! use transformer::{Corpus, Trainer, TrainingConfig, Writer};
 //!
 //! let text = "one two three ".repeat(40);
 //! let tokenizer = Tokenizer::characters_of(&text);
 //! let corpus = Corpus::text(tokenizer.encode(&text)?, 0.1, 16)?;
 //! let config = TrainingConfig {
-//!     data: None, tokenizer: TokenizerKind::Chars,
-//!     layers: 1, heads: 2, width: 16, context: 16, activation: Activation::GeluTanh,
-//!     bias: true, tied: true, dropout: 0.0,
-//!     batch: 8, accumulate: 1, steps: 150,
-//!     optimizer: OptimizerKind::AdamW, momentum: 0.0, schedule: ScheduleKind::Cosine,
-//!     learning_rate: 1e-2, min_learning_rate: 1e-3, warmup: 10,
-//!     weight_decay: 0.1, beta1: 0.9, beta2: 0.99, clip: 1.0, seed: 1, eval_every: 0,
+//!     layers: 1, heads: 2, width: 16, context: 16, batch: 8, steps: 150, learning_rate: 1e-2, warmup: 10,
+//!     ..TrainingConfig::default()
 //! };
 //! let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(tokenizer.vocabulary())?)?;
 //! let first = trainer.step(&corpus)?;
@@ -94,12 +91,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod architecture;
+mod cached;
 mod cached_attention;
 mod causal_attention;
 pub mod check;
 pub mod checkpoint;
 pub mod compression;
-pub mod config;
 pub mod corpus;
 pub mod curvature;
 mod decoder;
@@ -107,6 +105,7 @@ pub mod diagnose;
 pub mod disk;
 mod evaluation;
 pub mod explain;
+pub mod family;
 pub mod files;
 pub mod health;
 mod layers;
@@ -125,18 +124,19 @@ mod vocabulary_loss;
 mod words;
 mod writer;
 
+pub use architecture::{Activation, Architecture, ConfigError, Norm, Positions, is_vector};
 pub use cached_attention::CachedAttention;
 pub use causal_attention::CausalAttention;
-pub use config::{Gpt2Config, is_vector};
 pub use corpus::Corpus;
 pub use decoder::Decoder;
 pub use evaluation::Evaluation;
-pub use model::{Form, Gpt2, IGNORED, ModelError, Without};
+pub use layers::{BlockMarks, Marks};
+pub use model::{Form, IGNORED, ModelError, Predictions, RecordedStep, Without};
 pub use precision::Precision;
-pub use subject::{Batches, Given, GptStep, Recording, Subject, parts};
+pub use subject::{Batches, Given, Handles, ModelStep, Recording, Subject, parts};
 pub use trainer::{Step, Trainer, matrices};
 pub use training_config::{
-    OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
+    OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
 pub use vocabulary_loss::VocabularyLoss;
 pub use writer::{WriteError, Writer, Written};

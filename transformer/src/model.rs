@@ -1,8 +1,9 @@
 //! A recorded GPT-2: parameters, a batch of tokens, logits, the loss.
 
-use crate::config::{ConfigError, Gpt2Config, is_vector};
-use crate::layers::{self, Context};
+use crate::architecture::{Architecture, ConfigError, is_bias, is_gain};
+use crate::layers::{self, Context, Marks};
 use crate::memory::{self, MemoryError};
+use crate::subject::{Handles, Recording};
 use crate::{VocabularyLoss, streams, words};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
@@ -85,23 +86,35 @@ pub enum ModelError {
 /// A recorded training step of a GPT-2 on batches of one size.
 ///
 /// ```
-/// use transformer::{Form, Gpt2, Gpt2Config};
-/// let config = Gpt2Config { vocabulary: 65, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
-/// let mut model = Gpt2::<f32>::record(&config, 1, 4, Form::Fused, 0)?;
+/// use transformer::{Form, RecordedStep, Architecture};
+/// let config = Architecture { vocabulary: 65, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
+/// let mut model = RecordedStep::<f32>::record(&config, 1, 4, Form::Fused, 0)?;
 /// model.initialise(1);
 /// let loss = model.loss(&[1, 2, 3, 4], &[2, 3, 4, 5])?;
 /// assert!((loss - 65.0_f64.ln()).abs() < 0.1); // who knows nothing pays ln V
 /// # Ok::<(), transformer::ModelError>(())
 /// ```
-pub struct Gpt2<T: Real> {
-    config: Gpt2Config,
+pub struct RecordedStep<T: Real> {
+    config: Architecture,
     length: usize,
     tape: Tape<T>,
     tokens: Var,
     targets: Var,
     step: Option<Var>,
-    logits: Option<Var>,
+    predictions: Option<Predictions>,
     loss: Var,
+    marks: Marks,
+}
+
+/// What a textbook recording predicts, formula by formula.
+#[derive(Clone, Copy, Debug)]
+pub struct Predictions {
+    /// A score for every token of the vocabulary (V × n).
+    pub logits: Var,
+    /// Their softmax (V × n).
+    pub probabilities: Var,
+    /// −ln of the target's probability, in nats (1 × n).
+    pub surprisal: Var,
 }
 
 /// The values of a recording that are given or read by name.
@@ -110,14 +123,15 @@ struct Values {
     positions: Var,
     targets: Var,
     step: Option<Var>,
-    logits: Option<Var>,
+    predictions: Option<Predictions>,
     loss: Var,
+    marks: Marks,
 }
 
-impl<T: Real> Gpt2<T> {
+impl<T: Real> RecordedStep<T> {
     /// Records a step on `sequences` sequences of `length` tokens; `seed` selects dropout's masks.
     pub fn record(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         form: Form,
@@ -137,10 +151,10 @@ impl<T: Real> Gpt2<T> {
         )
     }
 
-    /// As [`Gpt2::record`] in the fused form, with the loss in chunks of so many tokens: what training does where the
+    /// As [`RecordedStep::record`] in the fused form, with the loss in chunks of so many tokens: what training does where the
     /// vocabulary is large, in small.
     pub(crate) fn record_in_chunks(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         chunk: usize,
@@ -156,17 +170,17 @@ impl<T: Real> Gpt2<T> {
 
     /// Whether a recording for training computes cheap values again instead of keeping them: where they would take
     /// much memory, and their time is small beside that of products this wide.
-    pub fn recomputes(config: &Gpt2Config, sequences: usize, length: usize) -> bool {
+    pub fn recomputes(config: &Architecture, sequences: usize, length: usize) -> bool {
         /// Layers × tokens × width; what is kept would take 30 bytes for each of these.
         const LARGE: usize = 1 << 20;
         let size = config.layers.saturating_mul(sequences.saturating_mul(length));
         size.saturating_mul(config.width) >= LARGE
     }
 
-    /// As [`Gpt2::record`] in the fused form, in the least memory, for training: of all values and
+    /// As [`RecordedStep::record`] in the fused form, in the least memory, for training: of all values and
     /// gradients only parameters, their gradients, inputs and the loss can be read after a replay.
     pub fn record_for_training(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         seed: u64,
@@ -186,9 +200,9 @@ impl<T: Real> Gpt2<T> {
         )
     }
 
-    /// As [`Gpt2::record`] in the textbook's form, without some of its parts.
+    /// As [`RecordedStep::record`] in the textbook's form, without some of its parts.
     pub fn record_without(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         without: Without,
@@ -208,9 +222,9 @@ impl<T: Real> Gpt2<T> {
         )
     }
 
-    /// As [`Gpt2::record`], for prediction and measurement only: no gradients, half the memory.
+    /// As [`RecordedStep::record`], for prediction and measurement only: no gradients, half the memory.
     pub fn record_forward_only(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         form: Form,
@@ -223,28 +237,29 @@ impl<T: Real> Gpt2<T> {
     }
 
     fn write_down(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         form: (Form, Without),
         (seed, loss): (u64, VocabularyLoss),
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<Self, ModelError> {
-        let (recorder, Values { tokens, positions, targets, step, logits, loss }) =
+        let (recorder, Values { tokens, positions, targets, step, predictions, loss, marks }) =
             Self::written(config, sequences, length, form, (seed, loss))?;
         let mut tape = finish(recorder, loss)?;
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }
-        Ok(Gpt2 { config: config.clone(), length, tape, tokens, targets, step, logits, loss })
+        let config = config.clone();
+        Ok(RecordedStep { config, length, tape, tokens, targets, step, predictions, loss, marks })
     }
 
-    /// Bytes that [`Gpt2::record`] asks for, without asking for them.
+    /// Bytes that [`RecordedStep::record`] asks for, without asking for them.
     ///
     /// # Errors
     /// Sizes that cannot be recorded.
     pub fn bytes(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         form: Form,
@@ -257,7 +272,7 @@ impl<T: Real> Gpt2<T> {
 
     /// The step as it is written down, before memory is taken for it.
     fn written(
-        config: &Gpt2Config,
+        config: &Architecture,
         sequences: usize,
         length: usize,
         (form, without): (Form, Without),
@@ -275,41 +290,38 @@ impl<T: Real> Gpt2<T> {
         let targets = r.input("targets", row)?; // 1×n
         let step = if config.dropout > 0.0 { Some(r.input("step", dropout::STEP)?) } else { None };
         let dropout = step.map(|step| (step, seed));
-        let c = Context { config, length, form, without, dropout };
-
-        let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×n
-        for i in 0..config.layers {
-            x = layers::block(c, r, i, x, |r, qkv| layers::attend(c, r, i, qkv))?; // d×n
-        }
-        let (x, table) = layers::output(c, r, x, token_table)?; // d×n, d×V
-        let (logits, loss) = match form {
+        let c = Context { config, length, form, without, dropout, cached: None };
+        let marks = layers::network(c, r, tokens, positions)?;
+        let (x, table) = (marks.last, marks.table); // d×n, d×V
+        let (predictions, loss) = match form {
             Form::Fused => (None, r.push("loss", in_chunks, [table, x, targets])?), // 1×1
             Form::Textbook => {
                 let logits = layers::logits(r, x, table)?; // V×n
                 let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
                 let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
                 let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
-                (Some(logits), loss)
+                (Some(Predictions { logits, probabilities, surprisal }), loss)
             }
         };
-        Ok((recorder, Values { tokens, positions, targets, step, logits, loss }))
+        Ok((recorder, Values { tokens, positions, targets, step, predictions, loss, marks }))
     }
 
     /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
     /// stream 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
     pub fn initialise(&mut self, seed: u64) {
         let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
+        let writers: Vec<usize> = self.marks.writers.iter().map(|var| var.index()).collect();
         for (k, parameter) in self.tape.parameter_list().into_iter().enumerate() {
             let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
-            let name = parameter.name.as_str();
+            let writes =
+                self.tape.find(&parameter.name).is_some_and(|p| writers.contains(&p.index()));
+            let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));
             let values = &mut self.tape.parameters_mut()[parameter.range];
-            if name.ends_with(".bias") {
+            if bias {
                 values.fill(T::zero());
-            } else if is_vector(name) {
+            } else if gain {
                 values.fill(T::one());
             } else {
-                let writes =
-                    name.ends_with("projection.weight") || name.ends_with("contracted.weight");
                 let deviation = if writes { residual } else { 0.02 };
                 for (i, value) in values.iter_mut().enumerate() {
                     *value = T::from_f64(deviation * random.normal(i as u64));
@@ -385,7 +397,7 @@ impl<T: Real> Gpt2<T> {
     }
 
     /// The configuration.
-    pub fn config(&self) -> &Gpt2Config {
+    pub fn config(&self) -> &Architecture {
         &self.config
     }
 
@@ -399,6 +411,15 @@ impl<T: Real> Gpt2<T> {
         self.tape
     }
 
+    /// The recording as certificates and diagnoses take it.
+    pub fn into_recording(self) -> Recording<T> {
+        let logits = self.logits_var();
+        let (tokens, targets, last) =
+            (Some(self.tokens), Some(self.targets), Some(self.marks.last));
+        let handles = Handles { tokens, targets, step: self.step, logits, last };
+        Recording { tape: self.tape, loss: self.loss, handles }
+    }
+
     /// The recording, to be replayed.
     pub fn tape_mut(&mut self) -> &mut Tape<T> {
         &mut self.tape
@@ -406,7 +427,22 @@ impl<T: Real> Gpt2<T> {
 
     /// The logits (vocabulary × tokens); in the fused form they never exist together.
     pub fn logits_var(&self) -> Option<Var> {
-        self.logits
+        self.predictions.map(|p| p.logits)
+    }
+
+    /// The predictions of a textbook recording; in the fused form they never exist together.
+    pub fn predictions(&self) -> Option<Predictions> {
+        self.predictions
+    }
+
+    /// The targets (1 × tokens).
+    pub fn targets_var(&self) -> Var {
+        self.targets
+    }
+
+    /// Where the network's parts lie in the recording.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
     }
 
     /// The loss (1 × 1), mean cross-entropy in nats per token.

@@ -21,6 +21,18 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
+/// A number as people write it: digits where they are few, else a power of ten.
+pub(crate) fn decimal(x: f64) -> String {
+    let plain = x == 0.0 || !x.is_finite() || (1e-4..1e15).contains(&x.abs());
+    if plain { x.to_string() } else { format!("{x:e}") }
+}
+
+/// A value as it stands in a file of JSON, but not all of a long one.
+pub(crate) fn shortened(value: &serde_json::Value) -> String {
+    let text = printable(&value.to_string());
+    if text.chars().count() > 60 { text.chars().take(57).collect::<String>() + "…" } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

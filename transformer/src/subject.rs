@@ -7,20 +7,38 @@
 
 use crate::check::initialised;
 use crate::corpus::Corpus;
-use crate::model::{Form, Gpt2, IGNORED, ModelError};
+use crate::model::{Form, IGNORED, ModelError, RecordedStep};
 use crate::trainer::sequences_at_once;
-use crate::{Gpt2Config, TrainingConfig};
+use crate::{Architecture, TrainingConfig};
 use calculus::{Tape, Var};
 use linalg::Real;
 use probability::dropout;
 use std::sync::Arc;
 
-/// A recorded step and its loss.
+/// A recorded step, its loss, and the values that readers ask for.
 pub struct Recording<T: Real> {
     /// The step.
     pub tape: Tape<T>,
     /// The loss, 1×1.
     pub loss: Var,
+    /// Values that some certificates and findings are about.
+    pub handles: Handles,
+}
+
+/// Values that some certificates and findings are about; those do not apply where a step has none. A reader never
+/// looks for a value by its name.
+#[derive(Clone, Debug, Default)]
+pub struct Handles {
+    /// The input of token indices (1 × tokens).
+    pub tokens: Option<Var>,
+    /// The input of targets (1 × tokens); a negative one is ignored.
+    pub targets: Option<Var>,
+    /// The input of the step number that selects dropout's masks ([`dropout::STEP`]).
+    pub step: Option<Var>,
+    /// The logits (classes × tokens).
+    pub logits: Option<Var>,
+    /// What each token's logits are computed from, where logits never exist together (features × tokens).
+    pub last: Option<Var>,
 }
 
 /// What an input is given: its dotted name and its elements, column after column.
@@ -34,9 +52,7 @@ pub struct Given {
 
 /// A training step: how to record it, and what it is given.
 ///
-/// Some certificates look for values by name, where there are such: inputs `tokens` and `targets` (indices
-/// in a row, a negative target is ignored), and the value `logits` (classes × tokens); where logits never exist
-/// together, `norm`, from which each token's logits are computed.
+/// Some certificates are about tokens, targets and logits: [`Handles`] says which values these are.
 pub trait Subject: Sync {
     /// Writes the step down over any scalar. Every call records the same operations.
     ///
@@ -88,6 +104,17 @@ pub trait Subject: Sync {
 }
 
 impl<T: Real> Recording<T> {
+    /// A step of which readers know its loss and nothing else.
+    pub fn new(tape: Tape<T>, loss: Var) -> Self {
+        Recording { tape, loss, handles: Handles::default() }
+    }
+
+    /// What a batch gives to an input.
+    pub fn given<'a>(&self, input: Option<Var>, batch: &'a [Given]) -> Option<&'a [f64]> {
+        let name = self.tape.name(input?);
+        batch.iter().find(|given| given.name == name).map(|given| &given.elements[..])
+    }
+
     /// Gives a batch to the inputs.
     ///
     /// # Panics
@@ -113,7 +140,7 @@ impl<T: Real> Recording<T> {
 
     /// What a token's prediction is made of: the logits, or what they are computed from token by token.
     pub fn predictions(&self) -> Option<Var> {
-        self.tape.find("logits").or_else(|| self.tape.find("norm"))
+        self.handles.logits.or(self.handles.last)
     }
 
     /// The loss of what is given.
@@ -141,9 +168,9 @@ pub type Batches<'a> = Arc<dyn Fn(u64) -> (Vec<u32>, Vec<u32>) + Send + Sync + '
 
 /// A GPT-2's training step as a [`Subject`].
 #[derive(Clone)]
-pub struct GptStep<'a> {
+pub struct ModelStep<'a> {
     /// The model's sizes.
-    pub config: Gpt2Config,
+    pub config: Architecture,
     /// Sequences of a batch.
     pub sequences: usize,
     /// Tokens of a sequence.
@@ -154,13 +181,13 @@ pub struct GptStep<'a> {
     pub batches: Batches<'a>,
 }
 
-impl<'a> GptStep<'a> {
+impl<'a> ModelStep<'a> {
     /// The step that a training run takes, in parts as large as the run replays at once: batch number n
     /// of this step is part n mod p of the run's batch n div p, with p = [`parts`].
-    pub fn of_run(config: &TrainingConfig, model: &Gpt2Config, corpus: &'a Corpus) -> Self {
+    pub fn of_run(config: &TrainingConfig, model: &Architecture, corpus: &'a Corpus) -> Self {
         let (seed, length) = (config.seed, config.context);
         let sequences = config.batch / parts(config) as usize;
-        GptStep {
+        ModelStep {
             config: model.clone(),
             sequences,
             length,
@@ -182,7 +209,7 @@ impl<'a> GptStep<'a> {
         let cut = move |all: Vec<u32>| -> Vec<u32> {
             all.chunks(whole).take(sequences).flat_map(|s| s[..length].to_vec()).collect()
         };
-        GptStep {
+        ModelStep {
             sequences,
             length,
             batches: Arc::new(move |number| {
@@ -193,29 +220,40 @@ impl<'a> GptStep<'a> {
         }
     }
 
-    fn record_form<T: Real>(&self, form: Form) -> Result<Recording<T>, ModelError> {
-        let model = Gpt2::record(&self.config, self.sequences, self.length, form, self.seed)?;
-        let loss = model.loss_var();
-        Ok(Recording { tape: model.into_tape(), loss })
-    }
-}
-
-impl Subject for GptStep<'_> {
-    fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
-        self.record_form(Form::Fused)
+    /// The step in one of its two recordings, with the marks of its parts.
+    ///
+    /// # Errors
+    /// As [`Subject::record`].
+    pub fn recorded<T: Real>(&self, form: Form) -> Result<RecordedStep<T>, ModelError> {
+        RecordedStep::record(&self.config, self.sequences, self.length, form, self.seed)
     }
 
-    fn batch(&self, number: u64) -> Vec<Given> {
-        let (tokens, targets) = (self.batches)(number);
+    /// What a batch gives to the inputs, with a step number that selects dropout's masks.
+    pub(crate) fn given(&self, tokens: Vec<u32>, targets: Vec<u32>, step: [f64; 2]) -> Vec<Given> {
         let target = |t: u32| if t == IGNORED { infotheory::IGNORED } else { f64::from(t) };
         let mut batch = vec![
             Given { name: "tokens", elements: tokens.into_iter().map(f64::from).collect() },
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
         ];
         if self.config.dropout > 0.0 {
-            batch.push(Given { name: "step", elements: dropout::step(number).into() });
+            batch.push(Given { name: "step", elements: step.into() });
         }
         batch
+    }
+
+    fn record_form<T: Real>(&self, form: Form) -> Result<Recording<T>, ModelError> {
+        Ok(self.recorded(form)?.into_recording())
+    }
+}
+
+impl Subject for ModelStep<'_> {
+    fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        self.record_form(Form::Fused)
+    }
+
+    fn batch(&self, number: u64) -> Vec<Given> {
+        let (tokens, targets) = (self.batches)(number);
+        self.given(tokens, targets, dropout::step(number))
     }
 
     fn length(&self) -> Option<usize> {
@@ -233,13 +271,13 @@ impl Subject for GptStep<'_> {
 
     fn larger(&self) -> Option<(Self, Vec<f32>)> {
         let (width, hidden) = (2 * self.config.width, 2 * self.config.hidden);
-        let config = Gpt2Config { width, hidden, ..self.config.clone() };
+        let config = Architecture { width, hidden, ..self.config.clone() };
         let parameters = initialised(&config, self.seed).ok()?;
-        Some((GptStep { config, ..self.clone() }, parameters))
+        Some((ModelStep { config, ..self.clone() }, parameters))
     }
 
     fn bytes<T: Real>(&self, in_full: bool) -> Result<u128, ModelError> {
         let form = if in_full { Form::Textbook } else { Form::Fused };
-        Gpt2::<T>::bytes(&self.config, self.sequences, self.length, form)
+        RecordedStep::<T>::bytes(&self.config, self.sequences, self.length, form)
     }
 }

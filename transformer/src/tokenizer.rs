@@ -5,7 +5,7 @@
 //! transformers' `AutoTokenizer` would put GPT-2's own way of splitting text in its place. One difference is
 //! left: a character that the vocabulary lacks is an error here, and is left out there.
 
-use crate::config::shortened;
+use crate::printable::shortened;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 

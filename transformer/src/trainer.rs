@@ -1,13 +1,13 @@
 //! The training loop: predict, propagate back, descend.
 
 use crate::corpus::Corpus;
-use crate::model::{Gpt2, IGNORED, ModelError};
+use crate::model::{IGNORED, ModelError, RecordedStep};
 use crate::training_config::TrainingConfig;
-use crate::{Evaluation, Gpt2Config, is_vector, memory};
+use crate::{Architecture, Evaluation, memory};
 use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
 use calculus::{Parameter, Tape, Var, clip};
-use linalg::Real;
+use linalg::{Real, Role};
 use std::ops::{ControlFlow, Range};
 
 /// A model in training: its recorded step, the optimiser, and where it stands.
@@ -16,7 +16,7 @@ use std::ops::{ControlFlow, Range};
 /// run that never stopped.
 pub struct Trainer<T: Real> {
     config: TrainingConfig,
-    model: Gpt2<T>,
+    model: RecordedStep<T>,
     optimizer: Box<dyn Optimizer<T>>,
     schedule: Schedule,
     tokens: Vec<u32>,
@@ -46,10 +46,11 @@ impl<T: Real> Trainer<T> {
     ///
     /// # Errors
     /// Sizes that contradict each other, or that take more memory than this process may have.
-    pub fn new(config: TrainingConfig, model: &Gpt2Config) -> Result<Self, ModelError> {
+    pub fn new(config: TrainingConfig, model: &Architecture) -> Result<Self, ModelError> {
         let sequences = sequences_at_once(config.batch, config.context);
         let room = memory::room();
-        let mut model = Gpt2::record_for_training(model, sequences, config.context, config.seed)?;
+        let mut model =
+            RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
         // The recording; what the rule of descent remembers; the bytes of a checkpoint while it is written.
@@ -224,12 +225,12 @@ impl<T: Real> Trainer<T> {
     }
 
     /// The model.
-    pub fn model(&self) -> &Gpt2<T> {
+    pub fn model(&self) -> &RecordedStep<T> {
         &self.model
     }
 
     /// The model, to be replayed.
-    pub fn model_mut(&mut self) -> &mut Gpt2<T> {
+    pub fn model_mut(&mut self) -> &mut RecordedStep<T> {
         self.farthest = None;
         &mut self.model
     }
@@ -263,12 +264,13 @@ fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
-/// Where the matrices lie among the parameters, which decay: a layer's or table's `weight`, whatever its sizes, and what
-/// has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
+/// Where the matrices lie among the parameters, which decay: those of linear maps and tables, whatever their sizes, and
+/// what has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
 pub fn matrices<T: Real>(tape: &Tape<T>) -> Vec<Range<usize>> {
     let matrix = |p: &Parameter| {
         let by_size = p.shape.rows > 1 && p.shape.columns > 1;
-        by_size || (p.name.ends_with(".weight") && !is_vector(&p.name))
+        let by_use = |u: &(Role, usize)| matches!(u, (Role::Linear | Role::Lookup | Role::Loss, 0));
+        by_size || p.uses.iter().any(by_use)
     };
     tape.parameter_list().into_iter().filter(matrix).map(|p| p.range).collect()
 }

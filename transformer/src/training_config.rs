@@ -1,6 +1,8 @@
 //! What a training run does: every size and rate, with names that files and flags share.
 
-use crate::config::{Activation, ConfigError, Gpt2Config, decimal};
+use crate::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
+use crate::family;
+use crate::printable::decimal;
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use linalg::Real;
@@ -41,7 +43,25 @@ pub enum ScheduleKind {
     Constant,
 }
 
-/// A training run. Sizes are in tokens, features or steps; rates are per step.
+/// How a token's place enters the network: [`Positions`] without its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PositionsKind {
+    /// A learned vector for every position.
+    #[default]
+    Learned,
+    /// Queries and keys turn with the position.
+    Rotary,
+}
+
+/// The base of rotary positions where none is given. Source: Su et al. 2021.
+const ROTARY_BASE: f64 = 1e4;
+
+fn is_default<T: Default + PartialEq>(x: &T) -> bool {
+    *x == T::default()
+}
+
+/// A training run. The defaults are nanoGPT's recipe for characters on a CPU. Sizes are in tokens, features or steps; rates are per step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -58,9 +78,28 @@ pub struct TrainingConfig {
     pub width: usize,
     /// Tokens of a window.
     pub context: usize,
+    /// How a token's place enters.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub positions: PositionsKind,
+    /// The base of rotary positions; 10⁴ if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary_base: Option<f64>,
+    /// The normalisation.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norm: Norm,
+    /// Heads of keys and values, a divisor of `heads`; as many as `heads` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_value_heads: Option<usize>,
+    /// Features inside the feed-forward part; if absent 4·width, or of a gated one, which has three matrices and not
+    /// two, the next multiple of 8 from 8/3·width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// Whether the feed-forward part is gated.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gated: bool,
     /// Activation function of the feed-forward part.
     pub activation: Activation,
-    /// Whether affine maps and norms have biases.
+    /// Whether linear maps, and layer normalisation, have biases.
     pub bias: bool,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
@@ -96,6 +135,44 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// Steps between two evaluations and checkpoints; 0 evaluates at the end only.
     pub eval_every: u64,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        TrainingConfig {
+            data: None,
+            tokenizer: TokenizerKind::Chars,
+            layers: 4,
+            heads: 4,
+            width: 128,
+            context: 64,
+            positions: PositionsKind::Learned,
+            rotary_base: None,
+            norm: Norm::Layer,
+            key_value_heads: None,
+            hidden: None,
+            gated: false,
+            activation: Activation::Gelu,
+            bias: false,
+            tied: true,
+            dropout: 0.0,
+            batch: 12,
+            accumulate: 1,
+            steps: 2000,
+            optimizer: OptimizerKind::AdamW,
+            momentum: 0.0,
+            schedule: ScheduleKind::Cosine,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-4,
+            warmup: 100,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            clip: 1.0,
+            seed: 1337,
+            eval_every: 250,
+        }
+    }
 }
 
 /// Why a run cannot be.
@@ -195,14 +272,28 @@ impl TrainingConfig {
     ///
     /// # Errors
     /// Sizes that contradict each other.
-    pub fn model(&self, vocabulary: usize) -> Result<Gpt2Config, TrainingConfigError> {
-        let config = Gpt2Config {
+    pub fn model(&self, vocabulary: usize) -> Result<Architecture, TrainingConfigError> {
+        let width = self.width;
+        let custom = match self.gated {
+            true => width.saturating_mul(8).div_ceil(3).div_ceil(8).saturating_mul(8),
+            false => width.saturating_mul(4),
+        };
+        let config = Architecture {
             vocabulary,
             context: self.context,
-            width: self.width,
+            width,
             heads: self.heads,
+            key_value_heads: self.key_value_heads.filter(|&n| n != self.heads),
             layers: self.layers,
-            hidden: self.width.saturating_mul(4),
+            hidden: self.hidden.unwrap_or(custom),
+            positions: match self.positions {
+                PositionsKind::Learned => Positions::Learned,
+                PositionsKind::Rotary => {
+                    Positions::Rotary { base: self.rotary_base.unwrap_or(ROTARY_BASE) }
+                }
+            },
+            norm: self.norm,
+            gated: self.gated,
             epsilon: 1e-5,
             activation: self.activation,
             bias: self.bias,
@@ -210,6 +301,8 @@ impl TrainingConfig {
             dropout: self.dropout,
         };
         config.validate()?;
+        // A run is saved from time to time.
+        family::of(&config)?;
         Ok(config)
     }
 
@@ -218,14 +311,8 @@ impl TrainingConfig {
     /// the time (a token is predicted in a third of the time that training on it takes).
     ///
     /// ```
-    /// # use transformer::{TrainingConfig, TokenizerKind, OptimizerKind, ScheduleKind, config::Activation};
-    /// # let config = TrainingConfig {
-    /// #     data: None, tokenizer: TokenizerKind::Chars, layers: 1, heads: 2, width: 16, context: 256,
-    /// #     activation: Activation::GeluTanh, bias: true, tied: true, dropout: 0.0, batch: 8, accumulate: 1,
-    /// #     steps: 150, optimizer: OptimizerKind::AdamW, momentum: 0.0, schedule: ScheduleKind::Cosine,
-    /// #     learning_rate: 1e-2, min_learning_rate: 1e-3, warmup: 10, weight_decay: 0.1, beta1: 0.9, beta2: 0.99,
-    /// #     clip: 1.0, seed: 1, eval_every: 200,
-    /// # };
+    /// use transformer::TrainingConfig;
+    /// let config = TrainingConfig { batch: 8, context: 256, eval_every: 200, ..TrainingConfig::default() };
     /// // Every 200 steps of 8 windows of 256 tokens: a quarter of 409,600.
     /// assert_eq!(config.evaluated_tokens(false), 102_400);
     /// assert_eq!(config.evaluated_tokens(true), 262_144);
@@ -271,31 +358,19 @@ pub(crate) mod tests {
 
     pub(crate) fn tiny() -> TrainingConfig {
         TrainingConfig {
-            data: None,
-            tokenizer: TokenizerKind::Chars,
             layers: 1,
             heads: 2,
             width: 16,
             context: 8,
             activation: Activation::GeluTanh,
             bias: true,
-            tied: true,
-            dropout: 0.0,
             batch: 2,
-            accumulate: 1,
             steps: 10,
-            optimizer: OptimizerKind::AdamW,
-            momentum: 0.0,
-            schedule: ScheduleKind::Cosine,
             learning_rate: 1e-2,
-            min_learning_rate: 1e-3,
             warmup: 2,
-            weight_decay: 0.1,
-            beta1: 0.9,
-            beta2: 0.99,
-            clip: 1.0,
             seed: 1,
             eval_every: 0,
+            ..TrainingConfig::default()
         }
     }
 

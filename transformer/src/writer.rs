@@ -1,7 +1,7 @@
 //! A model that writes: it reads a prompt, draws a token, reads that, draws the next.
 
 use crate::streams;
-use crate::{Decoder, Gpt2Config, ModelError};
+use crate::{Architecture, Decoder, ModelError};
 use linalg::Real;
 use probability::random::Random;
 use probability::sample::{SampleError, Sampler};
@@ -25,8 +25,8 @@ pub enum WriteError {
 ///
 /// ```
 /// use probability::sample::Sampler;
-/// use transformer::{Gpt2Config, Writer};
-/// let config = Gpt2Config { vocabulary: 5, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
+/// use transformer::{Architecture, Writer};
+/// let config = Architecture { vocabulary: 5, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
 /// let parameters: Vec<f32> = (0..config.parameters()).map(|i| (i as f32).sin()).collect();
 /// let mut writer = Writer::new(&config, &parameters, None)?;
 /// let greedy = Sampler { temperature: 0.0, ..Sampler::default() };
@@ -51,7 +51,7 @@ impl<T: Real> Writer<T> {
     /// # Panics
     /// If there are not as many parameters as the configuration counts.
     pub fn new(
-        config: &Gpt2Config,
+        config: &Architecture,
         parameters: &[T],
         boundary: Option<u32>,
     ) -> Result<Self, ModelError> {
@@ -133,11 +133,16 @@ impl<T: Real> Iterator for Written<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Form, Gpt2};
+    use crate::{Form, RecordedStep};
 
-    fn model() -> (Gpt2Config, Vec<f64>) {
-        let config =
-            Gpt2Config { vocabulary: 9, context: 12, width: 8, layers: 2, ..Gpt2Config::default() };
+    fn model() -> (Architecture, Vec<f64>) {
+        let config = Architecture {
+            vocabulary: 9,
+            context: 12,
+            width: 8,
+            layers: 2,
+            ..Architecture::default()
+        };
         let parameters = (0..config.parameters()).map(|i| (i as f64 * 0.7).sin()).collect();
         (config, parameters)
     }
@@ -146,7 +151,8 @@ mod tests {
     fn reading_one_by_one_is_reading_at_once() {
         let (config, parameters) = model();
         let tokens = [3, 1, 4, 1, 5, 2, 6, 5, 3, 5, 8, 0];
-        let mut whole = Gpt2::<f64>::record_forward_only(&config, 1, 12, Form::Textbook).unwrap();
+        let mut whole =
+            RecordedStep::<f64>::record_forward_only(&config, 1, 12, Form::Textbook).unwrap();
         whole.copy_parameters(&parameters);
         whole.loss(&tokens, &tokens).unwrap();
         let expected = whole.tape().value(whole.logits_var().unwrap());

@@ -1,9 +1,9 @@
 //! Values and gradients of a recording by their handles, and parameters as slices.
 
-use super::{Node, Source, Tape, view};
+use super::{Node, Source, Tape};
 use crate::Var;
 use crate::plan::Plan;
-use linalg::{Real, Shape, View};
+use linalg::{Real, Role, Shape, View};
 use std::ops::Range;
 
 /// A parameter's name, shape, and place among all parameters.
@@ -12,6 +12,7 @@ use std::ops::Range;
 /// # let (mut tape, [w, x, y]) = calculus::example::product();
 /// let list = tape.parameter_list();
 /// assert_eq!((list[0].name.as_str(), list[0].range.clone()), ("w", 0..1));
+/// assert_eq!(list[0].uses, [(linalg::Role::Product, 0)]); // w ⊙ x
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -21,6 +22,27 @@ pub struct Parameter {
     pub shape: Shape,
     /// Where its elements lie in [`Tape::parameters`] and [`Tape::gradients`].
     pub range: Range<usize>,
+    /// The operations that read it: their role, and as which operand, in the order of recording.
+    pub uses: Vec<(Role, usize)>,
+}
+
+/// The parameters among the nodes of a recording, in order.
+pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
+    let mut uses = vec![vec![]; nodes.len()];
+    for rule in nodes.iter().filter_map(|node| node.rule.as_deref()) {
+        for (k, &operand) in rule.operands().iter().enumerate() {
+            uses[operand].push((rule.role(), k));
+        }
+    }
+    let mut end = 0_usize;
+    let parameters = nodes.iter().zip(uses).filter(|(node, _)| node.is_parameter());
+    parameters
+        .map(|(node, uses)| {
+            let start = end;
+            end = start.saturating_add(node.shape.len());
+            Parameter { name: node.name.clone(), shape: node.shape, range: start..end, uses }
+        })
+        .collect()
 }
 
 impl<T: Real> Tape<T> {
@@ -71,7 +93,7 @@ impl<T: Real> Tape<T> {
         (&mut self.values[..self.parameters], &mut self.gradients[..n])
     }
 
-    /// Name, shape and place of every parameter, in order.
+    /// Name, shape, place and uses of every parameter, in order.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -79,10 +101,25 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(names, ["w"]);
     /// ```
     pub fn parameter_list(&self) -> Vec<Parameter> {
-        let parameters = self.nodes.iter().filter(|n| n.source == Source::Parameter);
-        parameters
-            .map(|n| Parameter { name: n.name.clone(), shape: n.shape, range: n.value.clone() })
-            .collect()
+        parameters(&self.nodes)
+    }
+
+    /// The value whose memory a value shares, and the value's rows in it: itself and all of its rows, unless it is a
+    /// view of another's rows ([`linalg::Primitive::view`]).
+    ///
+    /// ```
+    /// use calculus::Recorder;
+    /// use linalg::{Shape, rows::Rows};
+    /// let mut r = Recorder::<f64>::new();
+    /// let packed = r.input("packed", Shape::new(6, 4))?;
+    /// let key = r.push("key", Rows { start: 2, count: 2 }, [packed])?;
+    /// let tape = r.finish();
+    /// assert_eq!((tape.root(key), tape.root(packed)), ((packed, 2..4), (packed, 0..6)));
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
+    pub fn root(&self, var: Var) -> (Var, Range<usize>) {
+        let node = self.node(var);
+        (self.var(self.nodes[node].root(node)), self.nodes[node].rows())
     }
 
     /// The value of this dotted name.
@@ -129,9 +166,41 @@ impl<T: Real> Tape<T> {
     pub fn holds(&self, var: Var) -> bool {
         let node = self.node(var);
         match self.plan {
-            Plan::Reuse { loss, .. } => node == loss || self.nodes[node].rule.is_none(),
+            Plan::Reuse { loss, .. } => {
+                let root = self.nodes[node].root(node);
+                root == self.nodes[loss].root(loss) || self.nodes[root].rule.is_none()
+            }
             _ => true,
         }
+    }
+
+    /// Whether a value is a view: rows of another value, whose memory it shares.
+    ///
+    /// ```
+    /// use calculus::Recorder;
+    /// use linalg::{Shape, rows::Rows};
+    /// let mut r = Recorder::<f64>::new();
+    /// let packed = r.input("packed", Shape::new(3, 2))?;
+    /// let key = r.push("key", Rows { start: 1, count: 1 }, [packed])?;
+    /// let mut tape = r.finish();
+    /// tape.set(packed, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    /// assert!(tape.is_view(key) && !tape.is_view(packed));
+    /// assert_eq!((tape.value(key)[(0, 0)], tape.value(key)[(0, 1)]), (2.0, 5.0)); // without a replay
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
+    pub fn is_view(&self, var: Var) -> bool {
+        self.nodes[self.node(var)].view.is_some()
+    }
+
+    /// The node of a value that is no view; `instead` says what to do with one.
+    pub(super) fn whole(&self, var: Var, instead: &str) -> &Node<T> {
+        let node = &self.nodes[self.node(var)];
+        assert!(
+            node.view.is_none(),
+            "{}: a view's columns do not follow one another; {instead}",
+            node.name
+        );
+        node
     }
 
     fn held(&self, var: Var) -> &Node<T> {
@@ -156,10 +225,13 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn value(&self, var: Var) -> View<'_, T> {
         let node = self.held(var);
-        view(&self.values[node.value.clone()], node.shape)
+        node.matrix(&self.values[node.value.clone()])
     }
 
     /// The elements of a value, column after column.
+    ///
+    /// # Panics
+    /// As [`Tape::value`]; if `var` is a view, whose columns do not follow one another.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -167,6 +239,7 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [6.0]);
     /// ```
     pub fn elements(&self, var: Var) -> &[T] {
+        self.whole(var, "read value(var)");
         &self.values[self.held(var).value.clone()]
     }
 
@@ -174,7 +247,7 @@ impl<T: Real> Tape<T> {
     /// next one reads.
     ///
     /// # Panics
-    /// If `to` is computed, or there are not so many elements.
+    /// If `from` is a view, `to` is computed, or there are not so many elements.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -184,7 +257,7 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [18.0]); // 3·6
     /// ```
     pub fn copy(&mut self, from: Var, range: Range<usize>, to: Var, place: usize) {
-        let (from, to) = (&self.nodes[self.node(from)], &self.nodes[self.node(to)]);
+        let (from, to) = (self.whole(from, "copy from its operand"), &self.nodes[self.node(to)]);
         assert_ne!(to.source, Source::Operation, "{} is computed", to.name);
         assert!(range.end <= from.shape.len() && place + range.len() <= to.shape.len());
         let source = from.value.start + range.start..from.value.start + range.end;
@@ -223,14 +296,15 @@ impl<T: Real> Tape<T> {
         self.value_mut(var).copy_from_slice(elements);
     }
 
-    fn with_gradient(&self, var: Var) -> &Node<T> {
+    pub(super) fn with_gradient(&self, var: Var) -> &Node<T> {
         let node = &self.nodes[self.node(var)];
         let name = &node.name;
         assert!(
             self.plan != Plan::ForwardOnly,
             "{name}: a forward-only recording has no gradients"
         );
-        let held = self.plan == Plan::Keep || node.is_parameter();
+        let root = &self.nodes[node.root(var.node)];
+        let held = self.plan == Plan::Keep || root.is_parameter();
         assert!(held, "{name}: this recording reuses memory; finish one that keeps");
         node
     }
@@ -238,7 +312,7 @@ impl<T: Real> Tape<T> {
     /// A gradient, after the last backward replay.
     ///
     /// # Panics
-    /// In a forward-only recording; in one that reuses memory, of anything but a parameter.
+    /// In a forward-only recording; in one that reuses memory, of anything but a parameter and its rows.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -247,13 +321,13 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn gradient(&self, var: Var) -> View<'_, T> {
         let node = self.with_gradient(var);
-        view(&self.gradients[node.gradient.clone()], node.shape)
+        node.matrix(&self.gradients[node.gradient.clone()])
     }
 
     /// The elements of a gradient, column after column.
     ///
     /// # Panics
-    /// As [`Tape::gradient`].
+    /// As [`Tape::gradient`]; if `var` is a view.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -261,6 +335,7 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.gradient_elements(x), [3.0]);
     /// ```
     pub fn gradient_elements(&self, var: Var) -> &[T] {
+        self.whole(var, "read gradient(var)");
         let node = self.with_gradient(var);
         &self.gradients[node.gradient.clone()]
     }

@@ -7,15 +7,16 @@ mod rule;
 mod stepwise;
 
 pub use access::Parameter;
-pub(crate) use node::Node;
+pub(crate) use access::parameters;
 pub use node::Source;
+pub(crate) use node::{Node, Within};
 pub use row::{Row, TapeMemory};
 use rule::Fresh;
 pub(crate) use rule::{Places, Recorded, Rule};
 
 use crate::Var;
 use crate::plan::{self, Layout, Plan};
-use linalg::{Real, Shape, View, Work};
+use linalg::{Real, Shape, Work};
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -103,7 +104,8 @@ impl<T: Real> Tape<T> {
     }
 
     /// As [`Tape::forward`]; `watch` sees, and may change, every computed value when it is there: to
-    /// time an operation, to round its result, to stop at the first NaN.
+    /// time an operation, to round its result, to stop at the first NaN. It does not see views
+    /// ([`Tape::is_view`]): what they are part of it has seen.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -121,7 +123,7 @@ impl<T: Real> Tape<T> {
     fn forward_range(&mut self, range: Range<usize>, watch: &mut impl FnMut(Var, &mut [T])) {
         for i in range {
             let node = &self.nodes[i];
-            if let Some(rule) = &node.rule {
+            if let Some(rule) = node.replayed() {
                 let kept = &mut self.kept[node.kept.clone()];
                 let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
                 rule.forward(&self.nodes, &mut self.values, work);
@@ -167,7 +169,8 @@ impl<T: Real> Tape<T> {
         self.backward_from(loss, &[scale]);
     }
 
-    /// As [`Tape::backward`], from any value: `upstream` is the gradient that arrives there.
+    /// As [`Tape::backward`], from any value: `upstream` is the gradient that arrives there, column after
+    /// column.
     ///
     /// # Panics
     /// If `output` is of another recording, if `upstream` has not its number of elements, or in a
@@ -184,7 +187,7 @@ impl<T: Real> Tape<T> {
     }
 
     /// As [`Tape::backward_from`]; `watch` sees, and may change, the gradient of every operation's
-    /// output when it is complete, before it is sent on to the operands.
+    /// output when it is complete, before it is sent on to the operands. It does not see views.
     ///
     /// # Panics
     /// As [`Tape::backward_from`].
@@ -239,7 +242,7 @@ impl<T: Real> Tape<T> {
         self.forward_range(0..last, &mut value);
         self.start_backward(last, &[scale]);
         let node = &self.nodes[last];
-        if let Some(rule) = &node.rule {
+        if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
             let fresh = Fresh::of(&self.layout, last, self.forgotten);
@@ -268,18 +271,18 @@ impl<T: Real> Tape<T> {
         }
         let node = &self.nodes[from];
         assert_eq!(upstream.len(), node.shape.len(), "one number per element");
-        if !node.is_parameter() {
-            zero(&mut self.gradients, node);
+        let root = &self.nodes[node.root(from)];
+        if self.forgotten || !root.is_parameter() {
+            zero(&mut self.gradients, root);
         }
-        for (g, &u) in self.gradients[node.gradient.clone()].iter_mut().zip(upstream) {
-            *g += u;
-        }
+        let mut gradient = node.matrix_mut(&mut self.gradients[node.gradient.clone()]);
+        gradient.iter_mut().zip(upstream).for_each(|(g, &u)| *g += u);
     }
 
     /// Backward rules of all nodes before `end`, last to first.
     fn backward_below(&mut self, end: usize, watch: &mut impl FnMut(Var, &mut [T])) {
         for i in (0..end).rev().filter(|&i| self.reached[i]) {
-            let Some(rule) = &self.nodes[i].rule else { continue };
+            let Some(rule) = self.nodes[i].replayed() else { continue };
             let var = Var { node: i, recording: self.recording };
             watch(var, &mut self.gradients[self.nodes[i].gradient.clone()]);
             for &again in &self.layout.again[i] {
@@ -288,7 +291,7 @@ impl<T: Real> Tape<T> {
                     kept: &mut self.kept[node.kept.clone()],
                     scratch: &mut self.scratch[..node.memory.scratch],
                 };
-                if let Some(rule) = &node.rule {
+                if let Some(rule) = node.replayed() {
                     rule.forward(&self.nodes, &mut self.values, work);
                 }
             }
@@ -348,10 +351,6 @@ impl<T: Real> Tape<T> {
 
 fn zero<T: Real>(gradients: &mut [T], node: &Node<T>) {
     gradients[node.gradient.clone()].fill(T::zero());
-}
-
-fn view<T: Real>(elements: &[T], shape: Shape) -> View<'_, T> {
-    View::from_slice(elements, shape.rows, shape.columns)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! One line of a recording: a parameter, an input or an operation.
 
 use super::rule::Rule;
-use linalg::{Memory, Real, Shape};
+use linalg::{Memory, Real, Shape, View, ViewMut};
+use nalgebra::{Const, Dyn};
 use std::ops::Range;
 
 /// Where a value comes from.
@@ -22,13 +23,25 @@ pub enum Source {
     Operation,
 }
 
+/// The matrix whose memory a view shares, which is no view itself, and the view's first row in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Within {
+    pub(crate) root: usize,
+    pub(crate) row: usize,
+}
+
 pub(crate) struct Node<T> {
     pub(crate) name: String,
     pub(crate) source: Source,
     pub(crate) shape: Shape,
     pub(crate) memory: Memory,
     pub(crate) rule: Option<Box<dyn Rule<T>>>,
-    /// Where its elements lie among values, among gradients, and what its rule keeps.
+    /// Whose memory it shares, if it is a view.
+    pub(crate) view: Option<Within>,
+    /// The distance between columns: its rows, or those of the matrix whose memory it shares.
+    pub(crate) stride: usize,
+    /// Where its elements lie among values, among gradients, and what its rule keeps. Of a view, from its first
+    /// element to its last: what is between its columns belongs to others.
     pub(crate) value: Range<usize>,
     pub(crate) gradient: Range<usize>,
     pub(crate) kept: Range<usize>,
@@ -37,6 +50,34 @@ pub(crate) struct Node<T> {
 impl<T: Real> Node<T> {
     pub(crate) fn is_parameter(&self) -> bool {
         self.source == Source::Parameter
+    }
+
+    /// The number of the node whose memory it shares: its own number, `node`, unless it is a view.
+    pub(crate) fn root(&self, node: usize) -> usize {
+        self.view.map_or(node, |within| within.root)
+    }
+
+    /// Its rows, among those of the node whose memory it shares.
+    pub(crate) fn rows(&self) -> Range<usize> {
+        let first = self.view.map_or(0, |within| within.row);
+        first..first + self.shape.rows
+    }
+
+    /// The rule that a replay runs: none of a view, whose elements are there already.
+    pub(crate) fn replayed(&self) -> Option<&dyn Rule<T>> {
+        self.rule.as_deref().filter(|_| self.view.is_none())
+    }
+
+    /// A matrix of its shape and its distance between columns.
+    pub(crate) fn matrix<'a>(&self, elements: &'a [T]) -> View<'a, T> {
+        let (rows, columns) = (Dyn(self.shape.rows), Dyn(self.shape.columns));
+        View::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(self.stride))
+    }
+
+    /// As [`Node::matrix`], to be written.
+    pub(crate) fn matrix_mut<'a>(&self, elements: &'a mut [T]) -> ViewMut<'a, T> {
+        let (rows, columns) = (Dyn(self.shape.rows), Dyn(self.shape.columns));
+        ViewMut::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(self.stride))
     }
 
     pub(crate) fn operands(&self) -> &[usize] {

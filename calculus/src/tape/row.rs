@@ -1,6 +1,6 @@
 //! What readers see of a recording: a row for every value, the formula of an operation, bytes.
 
-use super::{Node, Rule, Source, Tape, view};
+use super::{Node, Rule, Source, Tape};
 use crate::Var;
 use crate::plan::Plan;
 use linalg::{Formula, Real, Role, Shape, View};
@@ -56,15 +56,15 @@ pub struct Row<'a, T: Real> {
     pub operands: Vec<Var>,
     /// Its shape.
     pub shape: Shape,
-    /// Its value after the last forward replay; where the recording reuses memory and does not hold it
+    /// Its value after the last forward replay, which may be a block of rows of another; where the recording reuses memory and does not hold it
     /// ([`Tape::holds`]), whatever lies there now.
     pub value: View<'a, T>,
     /// Its gradient after the last backward replay; none in a forward-only recording, and of parameters
-    /// alone in one that reuses memory.
+    /// and their rows alone in one that reuses memory.
     pub gradient: Option<View<'a, T>>,
     /// What the operation kept for the backward replay.
     pub kept: &'a [T],
-    /// Floating-point operations of the forward replay.
+    /// Floating-point operations of the forward replay. A view costs nothing, here and below.
     pub flops: u64,
     /// Floating-point operations of the backward replay.
     pub backward_flops: u64,
@@ -125,8 +125,9 @@ impl<T: Real> Tape<T> {
         let size = |o: usize| self.nodes[o].shape.len();
         let read: usize = operands.iter().map(|&o| size(o)).sum();
         let own = node.shape.len() + node.memory.kept;
-        let touched = if rule.is_some() { read + own } else { 0 };
-        let back = rule.map_or(0, |rule| {
+        let replayed = node.replayed();
+        let touched = if replayed.is_some() { read + own } else { 0 };
+        let back = replayed.map_or(0, |rule| {
             let needed = operands.iter().enumerate().filter(|(k, _)| rule.reads_operand(*k));
             let output = if rule.reads_output() { node.shape.len() } else { 0 };
             needed.map(|(_, &o)| size(o)).sum::<usize>() + output + own + read
@@ -140,16 +141,16 @@ impl<T: Real> Tape<T> {
             role: rule.map(Rule::role),
             operands: operands.iter().map(|&o| self.var(o)).collect(),
             shape: node.shape,
-            value: view(&self.values[node.value.clone()], node.shape),
+            value: node.matrix(&self.values[node.value.clone()]),
             gradient: match self.plan {
                 Plan::Keep => true,
                 Plan::ForwardOnly => false,
-                Plan::Reuse { .. } => node.is_parameter(),
+                Plan::Reuse { .. } => self.nodes[node.root(i)].is_parameter(),
             }
-            .then(|| view(&self.gradients[node.gradient.clone()], node.shape)),
+            .then(|| node.matrix(&self.gradients[node.gradient.clone()])),
             kept: &self.kept[node.kept.clone()],
-            flops: rule.map_or(0, |rule| rule.flops(&self.nodes)),
-            backward_flops: rule.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
+            flops: replayed.map_or(0, |rule| rule.flops(&self.nodes)),
+            backward_flops: replayed.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
             bytes: (touched * size_of::<T>()) as u64,
             backward_bytes: (back * size_of::<T>()) as u64,
         }

@@ -1,7 +1,7 @@
 //! One operation of a recording, and how it finds its numbers.
 //!
 //! Values lie in one buffer and gradients in another. An operation reads some pieces and writes others, all
-//! disjoint but for operands that occur twice:
+//! disjoint but for operands that share rows:
 //!
 //! ```text
 //! forward    values     │ … │ x₁ │ … │ y │ … │ x₂ │ …      reads x₁, x₂; writes y
@@ -11,9 +11,9 @@
 //! What depends on the number of operands alone stands in [`Places`], so that it is compiled once for that
 //! number and not once for every operation.
 
-use super::{Node, view};
+use super::Node;
 use crate::plan::Layout;
-use linalg::{Formula, Primitive, Real, Role, Shape, View, ViewMut, Work};
+use linalg::{Formula, Primitive, Real, Role, Shape, View, ViewMut, Work, split_rows};
 use std::ops::Range;
 
 /// A primitive with its places in the recording; what the tape replays.
@@ -48,7 +48,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     );
 }
 
-/// The operands whose gradients an operation is the first to add to, and may write.
+/// The operands whose gradients an operation is the first to add to, and may write; of views, their roots.
 #[derive(Clone, Copy)]
 pub(crate) struct Fresh<'a> {
     values: &'a [usize],
@@ -128,11 +128,12 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         let places = &self.places;
         let inputs = places.inputs(nodes, values);
         let output = &nodes[places.output];
-        let y = view(&values[output.value.clone()], output.shape);
-        let (mut found, work) = places.gradients(nodes, gradients, work);
-        let (dy, dx) = found.views(places, nodes);
-        self.operation.vjp_into(inputs, y, dy, dx, places.fresh(fresh), work);
-        found.add_repeated(places);
+        let y = output.matrix(&values[output.value.clone()]);
+        let fresh = places.fresh(nodes, gradients, fresh);
+        let (aside, scratch) = work.scratch.split_at_mut(places.aside(nodes));
+        let (dy, dx) = places.gradients(nodes, gradients, aside);
+        self.operation.vjp_into(inputs, y, dy, dx, fresh, Work { kept: work.kept, scratch });
+        places.add_aside(nodes, gradients, aside);
     }
 
     fn forward_and_vjp(
@@ -145,38 +146,71 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
     ) {
         let places = &self.places;
         let (inputs, y) = places.inputs_and_output(nodes, values);
-        let (mut found, work) = places.gradients(nodes, gradients, work);
-        let (dy, dx) = found.views(places, nodes);
-        self.operation.forward_and_vjp(inputs, y, dy, dx, places.fresh(fresh), work);
-        found.add_repeated(places);
+        let fresh = places.fresh(nodes, gradients, fresh);
+        let (aside, scratch) = work.scratch.split_at_mut(places.aside(nodes));
+        let (dy, dx) = places.gradients(nodes, gradients, aside);
+        self.operation.forward_and_vjp(inputs, y, dy, dx, fresh, Work { kept: work.kept, scratch });
+        places.add_aside(nodes, gradients, aside);
     }
 }
 
-/// The numbers of an operation's operands and of its output, among all nodes.
+/// The numbers of an operation's operands and of its output, among all nodes, and how the operands' gradients
+/// share memory.
+///
+/// Gradients of operands that share nothing are written where they are, also where they are rows of one matrix. One
+/// that shares rows with an operand before it (the same operand twice; a matrix and a view of it) lies *aside*, in
+/// scratch memory, and is added afterwards.
 pub(crate) struct Places<const N: usize> {
     pub(crate) operands: [usize; N],
     pub(crate) output: usize,
+    /// Whether the gradient of an operand lies aside.
+    aside: [bool; N],
+    /// Whether operands that do not lie aside are all rows of the matrix whose memory an operand shares.
+    covered: [bool; N],
 }
 
 impl<const N: usize> Places<N> {
-    /// Whether operand `i` occurred before, in the same operation.
-    fn repeats(&self, i: usize) -> bool {
-        self.operands[..i].contains(&self.operands[i])
+    /// Of the operation that is recorded next.
+    pub(crate) fn new<T: Real>(nodes: &[Node<T>], operands: [usize; N]) -> Self {
+        let root = |k: usize| nodes[operands[k]].root(operands[k]);
+        let rows = |k: usize| nodes[operands[k]].rows();
+        let mut aside = [false; N];
+        for k in 0..N {
+            let shares = |&i: &usize| {
+                root(i) == root(k) && rows(i).start < rows(k).end && rows(k).start < rows(i).end
+            };
+            aside[k] = (0..k).filter(|&i| !aside[i]).any(|i| shares(&i));
+        }
+        let covered = std::array::from_fn(|k| {
+            let there = (0..N).filter(|&i| !aside[i] && root(i) == root(k));
+            there.map(|i| rows(i).len()).sum::<usize>() == nodes[root(k)].shape.rows
+        });
+        Places { operands, output: nodes.len(), aside, covered }
     }
 
-    /// The operands that occurred before.
-    pub(crate) fn repeated(&self) -> impl Iterator<Item = usize> {
-        (0..N).filter(|&i| self.repeats(i))
+    /// The number of scalars that lie aside.
+    pub(crate) fn aside<T: Real>(&self, nodes: &[Node<T>]) -> usize {
+        let aside = self.operands.iter().zip(self.aside).filter(|(_, aside)| *aside);
+        aside.map(|(&o, _)| nodes[o].shape.len()).sum()
     }
 
-    /// Which operands' gradients are fresh. The second gradient of an operand that occurs twice lies
-    /// aside, set to zero, and is added afterwards.
-    fn fresh(&self, fresh: Fresh<'_>) -> [bool; N] {
-        std::array::from_fn(|k| {
-            let operand = &self.operands[k];
-            let first = fresh.values.contains(operand) || fresh.parameters.contains(operand);
-            first && !self.repeats(k)
-        })
+    /// Which operands' gradients are fresh. What lies aside is set to zero; so is a matrix of which the operands
+    /// are some rows, for whoever adds to the others.
+    fn fresh<T: Real>(
+        &self,
+        nodes: &[Node<T>],
+        gradients: &mut [T],
+        fresh: Fresh<'_>,
+    ) -> [bool; N] {
+        let root = |k: usize| nodes[self.operands[k]].root(self.operands[k]);
+        let first =
+            |k: usize| fresh.values.contains(&root(k)) || fresh.parameters.contains(&root(k));
+        for k in (0..N).filter(|&k| !self.covered[k] && first(k)) {
+            if !(0..k).any(|i| root(i) == root(k)) {
+                gradients[nodes[root(k)].gradient.clone()].fill(T::zero());
+            }
+        }
+        std::array::from_fn(|k| first(k) && self.covered[k] && !self.aside[k])
     }
 
     fn shapes<T>(&self, nodes: &[Node<T>]) -> [Shape; N] {
@@ -184,7 +218,7 @@ impl<const N: usize> Places<N> {
     }
 
     fn inputs<'a, T: Real>(&self, nodes: &[Node<T>], values: &'a [T]) -> [View<'a, T>; N] {
-        self.operands.map(|o| view(&values[nodes[o].value.clone()], nodes[o].shape))
+        self.operands.map(|o| nodes[o].matrix(&values[nodes[o].value.clone()]))
     }
 
     /// Views of the operands' values, and of the output's to be written.
@@ -203,81 +237,85 @@ impl<const N: usize> Places<N> {
                 Some(start) => &after[start..end - output.value.end],
                 None => &before[start..end],
             };
-            view(elements, nodes[o].shape)
+            nodes[o].matrix(elements)
         });
-        (inputs, ViewMut::from_slice(y, output.shape.rows, output.shape.columns))
+        (inputs, output.matrix_mut(y))
     }
 
-    /// Cuts the pieces of this operation out of the buffer of gradients, from left to right. An operand that
-    /// occurs twice collects its second gradient in scratch memory; what is left of that is the rule's.
+    /// Cuts the gradients of this operation's output and operands out of the buffer, from left to right, and of
+    /// `aside` those that lie aside.
     fn gradients<'a, T: Real>(
         &self,
         nodes: &[Node<T>],
         gradients: &'a mut [T],
-        work: Work<'a, T>,
-    ) -> (Gradients<'a, T, N>, Work<'a, T>) {
-        let output = &nodes[self.output];
-        let mut scratch = work.scratch;
-        let mut dx: [Option<&mut [T]>; N] = std::array::from_fn(|_| None);
-        for i in self.repeated() {
-            let (piece, rest) = scratch.split_at_mut(nodes[self.operands[i]].shape.len());
+        mut aside: &'a mut [T],
+    ) -> (View<'a, T>, [ViewMut<'a, T>; N]) {
+        let mut dx = std::array::from_fn(|_| ViewMut::from_slice(&mut [], 0, 0));
+        for k in (0..N).filter(|&k| self.aside[k]) {
+            let shape = nodes[self.operands[k]].shape;
+            let (piece, rest) = aside.split_at_mut(shape.len());
             piece.fill(T::zero());
-            dx[i] = Some(piece);
-            scratch = rest;
+            dx[k] = ViewMut::from_slice(piece, shape.rows, shape.columns);
+            aside = rest;
         }
-        let mut dy: &mut [T] = &mut [];
+        let output = &nodes[self.output];
+        let mut dy: &[T] = &[];
         let (mut rest, mut passed) = (gradients, 0);
         for _ in 0..=N {
-            // The leftmost piece that was not yet taken.
-            let next = (0..N)
-                .filter(|&i| dx[i].is_none())
-                .map(|i| (nodes[self.operands[i]].gradient.clone(), Some(i)))
-                .chain((output.gradient.start >= passed).then_some((output.gradient.clone(), None)))
-                .filter(|(range, _)| range.start >= passed)
-                .min_by_key(|(range, _)| (range.start, range.end));
-            let Some((range, operand)) = next else { break };
+            // The leftmost piece that was not yet taken: the output's, or that of all operands of one root.
+            let roots = self.operands.iter().map(|&o| nodes[o].root(o));
+            let next = roots.chain([self.output]).filter(|&i| nodes[i].gradient.start >= passed);
+            let Some(root) = next.min_by_key(|&i| (nodes[i].gradient.start, nodes[i].gradient.end))
+            else {
+                break;
+            };
+            let range = nodes[root].gradient.clone();
             let (piece, right) = rest.split_at_mut(range.end - passed);
             let piece = &mut piece[range.start - passed..];
             (rest, passed) = (right, range.end);
-            match operand {
-                Some(i) => dx[i] = Some(piece),
-                None => dy = piece,
+            if root == self.output {
+                dy = piece;
+            } else {
+                self.cut_rows(nodes, root, piece, &mut dx);
             }
         }
-        let dx = dx.map(Option::unwrap_or_default);
-        (Gradients { dy, dx }, Work { kept: work.kept, scratch })
+        (output.matrix(dy), dx)
     }
-}
 
-/// The gradient of an operation's output, and those of its operands.
-struct Gradients<'a, T, const N: usize> {
-    dy: &'a [T],
-    dx: [&'a mut [T]; N],
-}
-
-impl<T: Real, const N: usize> Gradients<'_, T, N> {
-    fn views(
-        &mut self,
-        places: &Places<N>,
+    /// Cuts the gradients of the operands that are rows of `root` out of its own, from top to bottom.
+    fn cut_rows<'a, T: Real>(
+        &self,
         nodes: &[Node<T>],
-    ) -> (View<'_, T>, [ViewMut<'_, T>; N]) {
-        let mut operands = places.operands.iter();
-        let dx = self.dx.each_mut().map(|dx| {
-            let shape = operands.next().map_or(Shape::new(0, 0), |&o| nodes[o].shape);
-            ViewMut::from_slice(dx, shape.rows, shape.columns)
-        });
-        (view(self.dy, nodes[places.output].shape), dx)
+        root: usize,
+        gradient: &'a mut [T],
+        dx: &mut [ViewMut<'a, T>; N],
+    ) {
+        let (mut below, mut passed) = (nodes[root].matrix_mut(gradient), 0);
+        for _ in 0..N {
+            let next = (0..N)
+                .filter(|&k| {
+                    !self.aside[k] && nodes[self.operands[k]].root(self.operands[k]) == root
+                })
+                .map(|k| (nodes[self.operands[k]].rows(), k))
+                .filter(|(rows, _)| rows.start >= passed)
+                .min_by_key(|(rows, _)| rows.start);
+            let Some((rows, k)) = next else { break };
+            let (_, rest) = split_rows(below, rows.start - passed);
+            (dx[k], below) = split_rows(rest, rows.len());
+            passed = rows.end;
+        }
     }
 
-    /// Adds what lies aside to the first gradient of the same operand.
-    fn add_repeated(&mut self, places: &Places<N>) {
-        for i in places.repeated() {
-            let first = (0..i).find(|&j| places.operands[j] == places.operands[i]);
-            if let Some(first) = first
-                && let Ok([first, second]) = self.dx.get_disjoint_mut([first, i])
-            {
-                first.iter_mut().zip(second.iter()).for_each(|(x, &y)| *x += y);
+    /// Adds what lies aside to the gradients of its operands.
+    fn add_aside<T: Real>(&self, nodes: &[Node<T>], gradients: &mut [T], mut aside: &[T]) {
+        for k in (0..N).filter(|&k| self.aside[k]) {
+            let node = &nodes[self.operands[k]];
+            let (piece, rest) = aside.split_at(node.shape.len());
+            let mut dx = node.matrix_mut(&mut gradients[node.gradient.clone()]);
+            for (mut dx, piece) in dx.column_iter_mut().zip(piece.chunks(node.shape.rows)) {
+                dx.as_mut_slice().iter_mut().zip(piece).for_each(|(x, &y)| *x += y);
             }
+            aside = rest;
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{Fresh, Source, Tape};
 use crate::Var;
-use linalg::{Real, Role, Work};
+use linalg::{Real, Role, ViewMut, Work};
 
 impl<T: Real> Tape<T> {
     /// Every value, in order.
@@ -48,7 +48,7 @@ impl<T: Real> Tape<T> {
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
-    /// assert_eq!((tape.role(y), tape.role(x)), (Some(linalg::Role::Other), None));
+    /// assert_eq!((tape.role(y), tape.role(x)), (Some(linalg::Role::Product), None));
     /// ```
     pub fn role(&self, var: Var) -> Option<Role> {
         self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.role())
@@ -83,7 +83,7 @@ impl<T: Real> Tape<T> {
         needed
     }
 
-    /// Computes one value from its operands as they stand; nothing where there is no operation.
+    /// Computes one value from its operands as they stand; nothing where there is no operation, or a view.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -113,7 +113,7 @@ impl<T: Real> Tape<T> {
     }
 
     /// Adds to the gradients of one value's operands what the value's gradient sends back; nothing where
-    /// there is no operation.
+    /// there is no operation, or a view.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -124,7 +124,7 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn backward_one(&mut self, var: Var) {
         let node = &self.nodes[self.node(var)];
-        if let Some(rule) = &node.rule {
+        if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
             // Every gradient was set to zero: none need be written.
@@ -135,6 +135,9 @@ impl<T: Real> Tape<T> {
 
     /// The elements of any value, computed or not, to be written: what reads it next reads this.
     ///
+    /// # Panics
+    /// If `var` is a view, whose columns do not follow one another: write [`Tape::matrix_mut`].
+    ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
@@ -142,11 +145,26 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [-1.0]);
     /// ```
     pub fn elements_mut(&mut self, var: Var) -> &mut [T] {
-        let range = self.nodes[self.node(var)].value.clone();
+        let range = self.whole(var, "write matrix_mut(var)").value.clone();
         &mut self.values[range]
     }
 
-    /// The elements of a gradient, to be written.
+    /// Any value, computed or not, to be written: what reads it next reads this.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// tape.matrix_mut(y).fill(-1.0);
+    /// assert_eq!(tape.elements(y), [-1.0]);
+    /// ```
+    pub fn matrix_mut(&mut self, var: Var) -> ViewMut<'_, T> {
+        let node = &self.nodes[self.node(var)];
+        node.matrix_mut(&mut self.values[node.value.clone()])
+    }
+
+    /// The elements of a gradient, to be written; none in a forward-only recording.
+    ///
+    /// # Panics
+    /// If `var` is a view: write [`Tape::gradient_mut`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -157,8 +175,27 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.gradient_elements(x), [300.0]);
     /// ```
     pub fn gradient_elements_mut(&mut self, var: Var) -> &mut [T] {
-        let range = self.nodes[self.node(var)].gradient.clone();
+        let range = self.whole(var, "write gradient_mut(var)").gradient.clone();
         self.gradients.get_mut(range).unwrap_or_default()
+    }
+
+    /// A gradient, to be written.
+    ///
+    /// # Panics
+    /// As [`Tape::gradient`].
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// tape.forward();
+    /// tape.begin_backward(y, &[1.0]);
+    /// tape.gradient_mut(y).fill(100.0);
+    /// tape.backward_one(y);
+    /// assert_eq!(tape.gradient_elements(x), [300.0]);
+    /// ```
+    pub fn gradient_mut(&mut self, var: Var) -> ViewMut<'_, T> {
+        self.with_gradient(var);
+        let node = &self.nodes[self.node(var)];
+        node.matrix_mut(&mut self.gradients[node.gradient.clone()])
     }
 }
 

@@ -6,3 +6,4 @@ mod hard_floats;
 mod properties;
 mod recording;
 mod tails;
+mod views;

@@ -1,7 +1,7 @@
 //! The matrix product of `f32` and `f64` on strided views.
 #![allow(unsafe_code)]
 
-use crate::{Factor, Real, ViewMut};
+use crate::{Factor, Real, ViewMut, vector::sum_of};
 
 /// C ← α·A·B (+ C), one thread. Shapes were checked by the caller, and are checked again here,
 /// because memory safety rests on them.
@@ -14,6 +14,9 @@ pub(crate) fn gemm<T: Real>(
 ) {
     let (m, n, k) = (c.nrows(), c.ncols(), a.columns());
     assert!(a.rows() == m && b.columns() == n && b.rows() == k);
+    if m == 1 {
+        return row(c, alpha, a, b, add);
+    }
     let (c_row, c_column) = c.strides();
     let (a_row, a_column) = a.strides();
     let (b_row, b_column) = b.strides();
@@ -42,6 +45,15 @@ pub(crate) fn gemm<T: Real>(
             false,
             gemm::Parallelism::None,
         );
+    }
+}
+
+/// As [`gemm`], of one row. The kept crate sums in an order that depends on the distance between columns, which is 1
+/// only where the row is a matrix of its own; here a row of a larger one has the same bits.
+fn row<T: Real>(mut c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
+    for (j, c) in c.iter_mut().enumerate() {
+        let old = if add { *c } else { T::zero() };
+        *c = old + alpha * sum_of(a.columns(), |k| a.at(0, k) * b.at(k, j));
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod gemm;
 pub mod limits;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod packed;
+pub(crate) mod split;
 pub(crate) mod vectors;
 
 /// Runs a loop compiled for the widest vectors that this processor has.

@@ -302,7 +302,8 @@ fn primitives() {
 #[test]
 fn heads() {
     // Two heads of width 1 over one sequence of two tokens: rows are heads.
-    let (scores, mix) = (HeadScores { heads: 2, length: 2 }, HeadMix { heads: 2, length: 2 });
+    let scores = HeadScores { heads: 2, key_value_heads: 2, length: 2 };
+    let mix = HeadMix { heads: 2, key_value_heads: 2, length: 2 };
     for bad in BAD {
         let (query, key) =
             (matrix(2, 2, &[1.0, 1.0, 2.0, 2.0]), matrix(2, 2, &[bad, 1.0, 1.0, 1.0]));
@@ -332,7 +333,25 @@ fn heads() {
     assert_eq!(apply(&mix, [&nothing, &Matrix::zeros(2, 4)]).unwrap(), nothing);
     let nothing = Matrix::<f64>::zeros(2, 0);
     assert!(apply(&scores, [&nothing, &nothing]).is_err());
-    assert!(apply(&HeadScores { heads: 1, length: 0 }, [&nothing, &nothing]).is_err());
+    let no_tokens = HeadScores { heads: 1, key_value_heads: 1, length: 0 };
+    assert!(apply(&no_tokens, [&nothing, &nothing]).is_err());
+    // What is bad in the one key head reaches both query heads that read it, and nothing else.
+    let shared = HeadScores { heads: 2, key_value_heads: 1, length: 2 };
+    for bad in BAD {
+        let (query, key) = (matrix(2, 2, &[1.0; 4]), matrix(1, 2, &[bad, 1.0]));
+        let s = apply(&shared, [&query, &key]).unwrap();
+        let found: Vec<bool> = s.iter().map(|s| s.is_finite()).collect();
+        assert_eq!(found, [false, true, false, true, false, true, false, true]);
+    }
+    for groups in [0, 2, 4] {
+        let query = Matrix::<f64>::zeros(3, 2);
+        let ungrouped = HeadScores { heads: 3, key_value_heads: groups, length: 2 };
+        let error = apply(&ungrouped, [&query, &query]).unwrap_err().to_string();
+        assert!(error.starts_with("the list of query heads is 3 long"), "{error}");
+        let ungrouped = HeadMix { heads: 3, key_value_heads: groups, length: 2 };
+        let (value, weights) = (Matrix::<f64>::zeros(4, 2), Matrix::zeros(2, 6));
+        assert!(apply(&ungrouped, [&value, &weights]).is_err());
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn scores_and_what_they_take() {
         [(64, 0.07), (128, 0.26), (256, 1.05), (512, 4.19), (1024, 16.78), (2048, 67.11)]
     {
         let x = Shape::new(128, length);
-        let scores = HeadScores { heads: 4, length }.shape([x, x]).unwrap();
+        let scores = HeadScores { heads: 4, key_value_heads: 4, length }.shape([x, x]).unwrap();
         assert!(near(scores.len() as f64 * 4.0 / 1e6, megabytes, 2), "{length}");
     }
     // 3.3: attention of width 128 with biases has 66,048 parameters: three projections, and one back.

@@ -129,7 +129,7 @@ proptest! {
             XavierUniform,
             KaimingNormal,
             KaimingUniform,
-            Gpt2,
+            RecordedStep,
             Gpt2Residual { layers: 3 },
         ] {
             let w = rule.weights::<f64>(outputs, inputs, &random, 0).unwrap();

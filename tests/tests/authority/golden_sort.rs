@@ -5,7 +5,7 @@ use linalg::Real;
 use probability::sample::Sampler;
 use tests::golden::{self, largest_difference, worst_gradient};
 use tests::outside_data;
-use transformer::{Form, Gpt2, IGNORED, Writer, files};
+use transformer::{Form, IGNORED, RecordedStep, Writer, files};
 
 const MODEL: &str = "gpt-nano-sort";
 
@@ -31,10 +31,12 @@ fn every_activation_of_the_author() {
     let golden = golden::tensors(&directory.join("activations.safetensors"));
     let tokens: Vec<u32> = golden["idx"].iter().map(|t| *t as u32).collect();
     let (sequences, heads, width) = (3, 3, 48);
-    let mut model: Gpt2<f32> = golden::model(&directory, sequences, LENGTH, Form::Textbook);
+    let mut model: RecordedStep<f32> = golden::model(&directory, sequences, LENGTH, Form::Textbook);
     model.loss(&tokens, &tokens).unwrap();
     let tape = model.tape();
-    let value = |name: &str| tape.elements(tape.find(name).expect(name));
+    let value = |name: &str| -> Vec<f32> {
+        tape.value(tape.find(name).expect(name)).iter().copied().collect()
+    };
 
     let block = |name: &str| format!("block.0.{name}");
     let same_layout = [
@@ -60,7 +62,7 @@ fn every_activation_of_the_author() {
     ];
     let mut checked = 0;
     for (theirs, ours) in &same_layout {
-        let error = largest_difference(value(ours), &golden[*theirs]);
+        let error = largest_difference(&value(ours), &golden[*theirs]);
         assert!(error <= 1e-5, "{ours}: {error}");
         checked += 1;
     }
@@ -68,8 +70,8 @@ fn every_activation_of_the_author() {
     let positions = &value("embedding.position")[..LENGTH * width];
     assert!(largest_difference(positions, &golden["pos_emb"]) <= 1e-5);
     // Masked scores: −∞ at the same places, else within the bound.
-    let scores = value("block.0.attention.masked").iter().zip(&golden["att"]);
-    for (&found, &expected) in scores {
+    let scores = value("block.0.attention.masked");
+    for (&found, &expected) in scores.iter().zip(&golden["att"]) {
         let found = f64::from(found);
         assert!(found == expected || (found - expected).abs() <= 1e-5, "{found}, {expected}");
     }
@@ -111,7 +113,7 @@ fn losses_and_gradients<T: Real>(form: Form, loss_bound: f64, gradient_bound: f6
         tokens.extend(&whole[..LENGTH]);
         targets.extend(std::iter::repeat_n(IGNORED, DIGITS - 1).chain(whole[DIGITS..].to_vec()));
     }
-    let mut model: Gpt2<T> = golden::model(&directory, 729, LENGTH, form);
+    let mut model: RecordedStep<T> = golden::model(&directory, 729, LENGTH, form);
     let loss = golden::step(&mut model, &tokens, &targets);
     let (worst, error) = worst_gradient(&model, &golden);
     let norm = calculus::clip::global_norm(model.tape().gradients());

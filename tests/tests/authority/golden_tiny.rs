@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::Path;
 use tests::golden::{self, largest_difference, next_tokens, worst_gradient};
 use tests::outside_data;
-use transformer::{Form, Gpt2, Writer, files, matrices};
+use transformer::{Form, RecordedStep, Writer, files, matrices};
 
 const MODEL: &str = "tiny-random-gpt2";
 
@@ -26,7 +26,7 @@ fn numbers(json: &Value) -> Vec<f64> {
     serde_json::from_value(json.clone()).unwrap()
 }
 
-fn trained_batch<T: Real>(directory: &Path, form: Form) -> (Gpt2<T>, Vec<u32>, Vec<u32>) {
+fn trained_batch<T: Real>(directory: &Path, form: Form) -> (RecordedStep<T>, Vec<u32>, Vec<u32>) {
     let rows = rows(&golden_json(directory)["train_batch"]);
     let model = golden::model(directory, rows.len(), rows[0].len(), form);
     (model, rows.concat(), next_tokens(&rows))
@@ -37,13 +37,13 @@ fn logits_of_two_runtimes() {
     let Some(directory) = outside_data(MODEL) else { return };
     let golden = golden::tensors(&directory.join("logits.safetensors"));
     let tokens: Vec<u32> = golden["ids"].iter().map(|t| *t as u32).collect();
-    let mut model: Gpt2<f64> = golden::model(&directory, 3, 20, Form::Textbook);
+    let mut model: RecordedStep<f64> = golden::model(&directory, 3, 20, Form::Textbook);
     model.loss(&tokens, &tokens).unwrap();
     let logits = model.tape().elements(model.logits_var().expect("a textbook's"));
     let error = largest_difference(logits, &golden["logits_hf_f64"]);
     println!("f64: {error:.2e} from Hugging Face's");
     assert!(error <= 1e-12, "{error}");
-    let mut model: Gpt2<f32> = golden::model(&directory, 3, 20, Form::Textbook);
+    let mut model: RecordedStep<f32> = golden::model(&directory, 3, 20, Form::Textbook);
     model.loss(&tokens, &tokens).unwrap();
     let logits = model.tape().elements(model.logits_var().expect("a textbook's"));
     let error = largest_difference(logits, &golden["logits_onnxruntime_f32"]);

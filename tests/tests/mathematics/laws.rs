@@ -45,8 +45,11 @@ proptest! {
     }
 
     #[test]
-    fn on_any_heads(heads in 1usize..4, rows in 1usize..5, length in 1usize..40, sequences in 1usize..4) {
+    fn on_any_heads(
+        key_value_heads in 1usize..4, group in 1usize..4, rows in 1usize..5, length in 1usize..40, sequences in 1usize..4,
+    ) {
         let mut trial = Trial::default();
+        let heads = (group * key_value_heads, key_value_heads);
         registry::by_head(&mut trial, heads, rows, length, sequences);
         prop_assert!(trial.broken.is_empty(), "broken laws:\n{}", trial.broken.join("\n"));
     }

@@ -2,7 +2,7 @@
 
 use tests::{draw, models};
 use transformer::check::{self, Verdict};
-use transformer::{Form, Gpt2Config};
+use transformer::{Architecture, Form};
 
 /// Sequences × tokens: within one block of attention's queries, and over two.
 const SIZES: [(usize, usize); 2] = [(3, 5), (2, 40)];
@@ -11,8 +11,8 @@ const SIZES: [(usize, usize); 2] = [(3, 5), (2, 40)];
 fn steps() -> Vec<models::Step> {
     let mut all = vec![];
     for size in SIZES {
-        let plain = Gpt2Config { context: size.1, ..models::config() };
-        for config in [Gpt2Config { dropout: 0.1, tied: false, ..plain.clone() }, plain] {
+        let plain = Architecture { context: size.1, ..models::config() };
+        for config in [Architecture { dropout: 0.1, tied: false, ..plain.clone() }, plain] {
             for form in [Form::Fused, Form::Textbook] {
                 all.push(models::Step { config: config.clone(), size, form, seed: 1 });
             }

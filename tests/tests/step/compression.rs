@@ -6,19 +6,19 @@
 use tests::{models, tolerance};
 use transformer::compression::Compressor;
 use transformer::tokenizer::Tokenizer;
-use transformer::{Form, Gpt2, Gpt2Config};
+use transformer::{Architecture, Form, RecordedStep};
 
 /// A model of exact numbers, the same on every machine.
-fn model() -> (Gpt2Config, Vec<f32>, Tokenizer) {
+fn model() -> (Architecture, Vec<f32>, Tokenizer) {
     let tokenizer = Tokenizer::characters_of("abcæ\n");
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: tokenizer.vocabulary(),
         context: 8,
         width: 8,
         heads: 2,
         layers: 1,
         hidden: 12,
-        ..Gpt2Config::default()
+        ..Architecture::default()
     };
     let number = |i: usize| ((i * 7919 % 101) as f32 - 50.0) / 64.0;
     let parameters = (0..config.parameters()).map(number).collect();
@@ -75,7 +75,8 @@ fn the_cross_entropy_is_that_of_the_predictions() {
         for &token in &tokens[1..] {
             let length = window.len();
             let mut model =
-                Gpt2::<f64>::record_forward_only(&config, 1, length, Form::Textbook).unwrap();
+                RecordedStep::<f64>::record_forward_only(&config, 1, length, Form::Textbook)
+                    .unwrap();
             model.copy_parameters(&wide);
             model.loss(&window, &vec![0; length]).unwrap();
             let logits = model.tape().value(model.logits_var().unwrap());

@@ -1,11 +1,11 @@
 //! Every setting of a configuration reaches the arithmetic of the step.
 
 use tests::models;
-use transformer::config::Activation;
-use transformer::{Form, Gpt2, Gpt2Config};
+use transformer::Activation;
+use transformer::{Architecture, Form, RecordedStep};
 
 /// The values of a recorded step by name, columns of so many rows.
-fn replayed(config: &Gpt2Config) -> Gpt2<f64> {
+fn replayed(config: &Architecture) -> RecordedStep<f64> {
     models::model::<f64>(config, (1, config.context), Form::Textbook, 3)
 }
 
@@ -13,7 +13,7 @@ fn replayed(config: &Gpt2Config) -> Gpt2<f64> {
 #[test]
 fn epsilon_is_that_of_the_configuration() {
     for epsilon in [1e-5, 0.3, 40.0] {
-        let config = Gpt2Config { epsilon, ..models::config() };
+        let config = Architecture { epsilon, ..models::config() };
         let mut model = replayed(&config);
         model.tape_mut().forward();
         let tape = model.tape();
@@ -52,7 +52,7 @@ fn the_activation_is_that_of_the_configuration() {
         Activation::Tanh,
     ];
     let losses = all.map(|activation| {
-        let mut model = replayed(&Gpt2Config { activation, ..models::config() });
+        let mut model = replayed(&Architecture { activation, ..models::config() });
         models::loss(&mut model)
     });
     for (i, a) in losses.iter().enumerate() {

@@ -4,25 +4,25 @@ use probability::dropout::weight_index;
 use std::collections::HashMap;
 use tests::models::{self, distance, loss_and_gradients};
 use tests::tolerance;
-use transformer::{Corpus, Form, Gpt2, Gpt2Config, Trainer, TrainingConfig, parts};
+use transformer::{Architecture, Corpus, Form, RecordedStep, Trainer, TrainingConfig, parts};
 
 const RATE: f64 = 0.4;
 const SEQUENCES: usize = 2;
 const LENGTH: usize = 40;
 
-fn config() -> Gpt2Config {
+fn config() -> Architecture {
     let sizes =
-        Gpt2Config { width: 16, context: LENGTH, hidden: 32, layers: 3, ..models::config() };
-    Gpt2Config { dropout: RATE, ..sizes }
+        Architecture { width: 16, context: LENGTH, hidden: 32, layers: 3, ..models::config() };
+    Architecture { dropout: RATE, ..sizes }
 }
 
 /// Whether an element was kept, by the number that selects its random bits.
 type Mask = HashMap<u64, bool>;
 
 /// A model at a step, replayed.
-fn replayed(seed: u64, step: u64) -> Gpt2<f64> {
+fn replayed(seed: u64, step: u64) -> RecordedStep<f64> {
     let config = config();
-    let mut model = Gpt2::record(&config, SEQUENCES, LENGTH, Form::Textbook, seed).unwrap();
+    let mut model = RecordedStep::record(&config, SEQUENCES, LENGTH, Form::Textbook, seed).unwrap();
     let values = models::parameters(5, &model.tape().parameter_list());
     model.copy_parameters(&values);
     let (tokens, targets) = models::batch(6, &config, SEQUENCES * LENGTH);
@@ -47,7 +47,7 @@ fn places() -> Vec<(String, String)> {
     all
 }
 
-fn mask(model: &Gpt2<f64>, (dropped, from): &(String, String)) -> Mask {
+fn mask(model: &RecordedStep<f64>, (dropped, from): &(String, String)) -> Mask {
     let tape = model.tape();
     let find =
         |name: &str| tape.find(name).unwrap_or_else(|| panic!("nothing is dropped at {name}"));
@@ -144,7 +144,7 @@ fn sequences_and_heads_are_independent() {
 #[test]
 fn both_recordings_drop_the_same() {
     for (heads, sequences) in [(2, 2), (4, 3)] {
-        let config = Gpt2Config { heads, ..config() };
+        let config = Architecture { heads, ..config() };
         let of = |form| {
             let mut model = models::model::<f64>(&config, (sequences, LENGTH), form, 3);
             loss_and_gradients(&mut model)

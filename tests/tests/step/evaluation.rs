@@ -4,22 +4,28 @@ use linalg::{Primitive, Shape};
 use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
 use transformer::corpus::Window;
-use transformer::{Corpus, Evaluation, Form, Gpt2, Gpt2Config, IGNORED, ModelError, Trainer};
+use transformer::{
+    Architecture, Corpus, Evaluation, Form, IGNORED, ModelError, RecordedStep, Trainer,
+};
 use transformer::{TrainingConfig, VocabularyLoss};
 
-fn parameters(config: &Gpt2Config) -> Vec<f64> {
-    let model = Gpt2::<f64>::record(config, 1, 1, Form::Fused, 0).unwrap();
+fn parameters(config: &Architecture) -> Vec<f64> {
+    let model = RecordedStep::<f64>::record(config, 1, 1, Form::Fused, 0).unwrap();
     models::parameters(11, &model.tape().parameter_list())
 }
 
-fn model(config: &Gpt2Config, (sequences, length): (usize, usize), form: Form) -> Gpt2<f64> {
-    let mut model = Gpt2::record(config, sequences, length, form, 0).unwrap();
+fn model(
+    config: &Architecture,
+    (sequences, length): (usize, usize),
+    form: Form,
+) -> RecordedStep<f64> {
+    let mut model = RecordedStep::record(config, sequences, length, form, 0).unwrap();
     model.copy_parameters(&parameters(config));
     model
 }
 
 /// Windows of five tokens, of which none, some or all targets are ignored.
-fn windows(config: &Gpt2Config, count: usize) -> Vec<Window> {
+fn windows(config: &Architecture, count: usize) -> Vec<Window> {
     let window = |w: usize| {
         let mut targets = draw::below(90 + w as u64, 5, config.vocabulary);
         targets.iter_mut().take([0, 3, 5, 1, 4][w % 5]).for_each(|t| *t = IGNORED);
@@ -29,7 +35,7 @@ fn windows(config: &Gpt2Config, count: usize) -> Vec<Window> {
 }
 
 /// The nats of all targets and their number, window by window, from logits alone.
-fn nats(config: &Gpt2Config, windows: &[Window]) -> (f64, usize) {
+fn nats(config: &Architecture, windows: &[Window]) -> (f64, usize) {
     let mut model = model(config, (1, 5), Form::Textbook);
     let (mut nats, mut count) = (0.0, 0);
     for window in windows {
@@ -47,7 +53,7 @@ fn nats(config: &Gpt2Config, windows: &[Window]) -> (f64, usize) {
 #[test]
 fn every_token_counts_once_in_any_cut() {
     for dropout in [0.0, 0.5] {
-        let config = Gpt2Config { dropout, ..models::config() };
+        let config = Architecture { dropout, ..models::config() };
         for count in 1..9 {
             let windows = windows(&config, count);
             let (nats, tokens) = nats(&config, &windows);
@@ -95,8 +101,8 @@ fn a_run_is_measured_on_its_held_back_part_without_dropout() {
     let mut trainer = Trainer::<f64>::new(config.clone(), &sizes).unwrap();
     (0..2).for_each(|_| assert!(trainer.step(&corpus).unwrap().applied));
     let found = trainer.evaluate(&corpus).unwrap();
-    let plain = Gpt2Config { dropout: 0.0, ..sizes };
-    let mut model = Gpt2::<f64>::record(&plain, 1, 16, Form::Textbook, 0).unwrap();
+    let plain = Architecture { dropout: 0.0, ..sizes };
+    let mut model = RecordedStep::<f64>::record(&plain, 1, 16, Form::Textbook, 0).unwrap();
     model.copy_parameters(trainer.model().tape().parameters());
     let windows = transformer::corpus::windows(corpus.validation(), 16);
     let expected = Evaluation::of(&mut model, &windows).unwrap();
@@ -115,7 +121,8 @@ fn a_run_is_measured_on_its_held_back_part_without_dropout() {
 #[test]
 fn a_mean_over_tokens_does_not_depend_on_the_chunks() {
     let (length, vocabulary) = (180, 30_000);
-    let sizes = Gpt2Config { vocabulary, context: length, width: 2, heads: 1, ..models::config() };
+    let sizes =
+        Architecture { vocabulary, context: length, width: 2, heads: 1, ..models::config() };
     let [table, x, row] =
         [(2, vocabulary), (2, 2 * length), (1, 2 * length)].map(|(r, c)| Shape::new(r, c));
     let chunk = VocabularyLoss::default().memory([table, x, row]).scratch / vocabulary;
@@ -124,7 +131,7 @@ fn a_mean_over_tokens_does_not_depend_on_the_chunks() {
         "the case has two chunks, its halves one: {chunk}"
     );
     for tied in [true, false] {
-        let config = Gpt2Config { tied, layers: 1, hidden: 4, ..sizes.clone() };
+        let config = Architecture { tied, layers: 1, hidden: 4, ..sizes.clone() };
         let (tokens, targets) = models::batch(8, &config, 2 * length);
         let of = |sequences: usize, from: usize| {
             let mut model = model(&config, (sequences, length), Form::Fused);
@@ -133,7 +140,7 @@ fn a_mean_over_tokens_does_not_depend_on_the_chunks() {
             let added = loss_and_gradients(&mut model);
             // As training does it: the first chunk writes over what was there, the others add.
             let mut model =
-                Gpt2::<f64>::record_for_training(&config, sequences, length, 0).unwrap();
+                RecordedStep::<f64>::record_for_training(&config, sequences, length, 0).unwrap();
             model.copy_parameters(&parameters(&config));
             model.set_batch(&tokens[range.clone()], &targets[range]).unwrap();
             let loss = model.loss_var();
@@ -190,7 +197,7 @@ fn a_sequence_is_read_in_company_as_alone() {
 
 #[test]
 fn a_block_adds_to_the_residual_stream() {
-    let config = Gpt2Config { layers: 3, ..models::config() };
+    let config = Architecture { layers: 3, ..models::config() };
     let mut model = model(&config, (2, 5), Form::Textbook);
     let (tokens, targets) = models::batch(8, &config, 10);
     model.set_batch(&tokens, &targets).unwrap();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use tests::{draw, models, outside_data};
 use transformer::explain::{Descent, Explanation, Quantity, Subject};
-use transformer::{Form, Gpt2, Gpt2Config, IGNORED, OptimizerKind, files};
+use transformer::{Architecture, Form, IGNORED, OptimizerKind, RecordedStep, files};
 
 /// A step of AdamW with a memory, clipping and decay.
 fn adam<T: Real>(parameters: usize) -> Descent<T> {
@@ -27,8 +27,8 @@ fn adam<T: Real>(parameters: usize) -> Descent<T> {
     }
 }
 
-fn subject<T: Real>(config: &Gpt2Config, descent: Descent<T>, seed: u64) -> Subject<T> {
-    let model = Gpt2::<T>::record(config, 1, 5, Form::Fused, 0).unwrap();
+fn subject<T: Real>(config: &Architecture, descent: Descent<T>, seed: u64) -> Subject<T> {
+    let model = RecordedStep::<T>::record(config, 1, 5, Form::Fused, 0).unwrap();
     let values = models::parameters(seed, &model.tape().parameter_list());
     Subject {
         title: "a test".into(),
@@ -130,12 +130,14 @@ fn every_number<T: Real>(step: &Explanation<T>) -> usize {
 fn every_number_is_what_its_derivation_says() {
     let base = models::config();
     let count = base.parameters();
-    let plain = Gpt2Config { bias: false, tied: false, ..base.clone() };
-    let dropped = Gpt2Config { dropout: 0.3, ..base.clone() };
+    let plain = Architecture { bias: false, tied: false, ..base.clone() };
+    let dropped = Architecture { dropout: 0.3, ..base.clone() };
     let tried = every_number(&Explanation::of(subject::<f32>(&base, adam(count), 3)).unwrap());
     println!("{tried} quantities in f32");
     every_number(&Explanation::of(subject::<f64>(&base, adam(count), 3)).unwrap());
     every_number(&Explanation::of(subject::<f32>(&dropped, adam(count), 4)).unwrap());
+    let llama = models::llama();
+    every_number(&Explanation::of(subject::<f64>(&llama, adam(llama.parameters()), 7)).unwrap());
     let momentum = Descent { momentum: 0.9, ..Descent::plain(0.1) };
     every_number(&Explanation::of(subject::<f32>(&plain, momentum, 5)).unwrap());
     let step = Explanation::of(subject::<f64>(&plain, Descent::plain(0.1), 6)).unwrap();
@@ -213,19 +215,13 @@ fn changes_break_what_they_take_away() {
     assert_eq!((before.loss, before.future), (step.loss(), 0.0));
     let changes = step.changes().unwrap();
     let names: Vec<&str> = changes.iter().map(|c| c.name).collect();
-    let all = [
-        "mask off",
-        "1/√d off",
-        "LayerNorm off",
-        "learning rate × 10",
-        "one target changed",
-        "f16",
-    ];
+    let all =
+        ["mask off", "1/√d off", "norm off", "learning rate × 10", "one target changed", "f16"];
     assert_eq!(names, all);
     let of = |name: &str| &changes.iter().find(|c| c.name == name).unwrap().outcome;
     assert!(of("mask off").future > 0.1);
     assert!(of("1/√d off").attention_entropy < before.attention_entropy);
-    assert!(of("LayerNorm off").loss != before.loss);
+    assert!(of("norm off").loss != before.loss);
     // A longer step changes what comes after it and nothing before.
     assert_eq!(of("learning rate × 10").loss, before.loss);
     assert!(of("learning rate × 10").after != before.after);
@@ -332,16 +328,16 @@ fn what_the_user_writes_stays_text() {
 
 /// Four layers of width 64, eight tokens.
 fn four_layers(descent: Descent<f32>) -> Explanation<f32> {
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: 65,
         context: 64,
         width: 64,
         heads: 4,
         layers: 4,
         hidden: 256,
-        ..Gpt2Config::default()
+        ..Architecture::default()
     };
-    let mut model = Gpt2::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
+    let mut model = RecordedStep::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
     model.initialise(3);
     let tokens = draw::below(4, 9, 65);
     Explanation::of(Subject {
@@ -387,14 +383,14 @@ fn a_page_has_its_size_and_says_what_it_leaves_out() {
 }
 
 fn first_parameters() -> usize {
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: 65,
         context: 64,
         width: 64,
         heads: 4,
         layers: 4,
         hidden: 256,
-        ..Gpt2Config::default()
+        ..Architecture::default()
     };
     config.parameters()
 }

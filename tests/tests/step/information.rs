@@ -6,18 +6,19 @@ use linalg::krylov::Lanczos;
 use std::sync::Arc;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
-use transformer::config::Activation;
+use transformer::Activation;
 use transformer::curvature::Hessian;
 use transformer::explain::{Descent, Explanation, Subject};
 use transformer::health::{Headroom, Watch};
 use transformer::profile::{Profile, median};
 use transformer::{
-    Corpus, Form, Gpt2, Gpt2Config, GptStep, IGNORED, OptimizerKind, Precision, ScheduleKind,
+    Architecture, Corpus, Form, IGNORED, ModelStep, OptimizerKind, Precision, RecordedStep,
+    ScheduleKind,
 };
 use transformer::{Subject as _, Trainer, TrainingConfig, parts};
 
-fn subject<T: Real>(config: &Gpt2Config, rate: f64) -> Subject<T> {
-    let model = Gpt2::<T>::record(config, 1, 5, Form::Fused, 0).unwrap();
+fn subject<T: Real>(config: &Architecture, rate: f64) -> Subject<T> {
+    let model = RecordedStep::<T>::record(config, 1, 5, Form::Fused, 0).unwrap();
     let values = models::parameters(3, &model.tape().parameter_list());
     Subject {
         title: "a test".into(),
@@ -91,8 +92,10 @@ fn an_outcome_is_what_its_recording_says() {
     for seed in 0..6 {
         let config = models::config();
         let mut asked = subject::<f64>(&config, 0.05);
-        let list =
-            Gpt2::<f64>::record(&config, 1, 5, Form::Fused, 0).unwrap().tape().parameter_list();
+        let list = RecordedStep::<f64>::record(&config, 1, 5, Form::Fused, 0)
+            .unwrap()
+            .tape()
+            .parameter_list();
         asked.parameters = models::parameters(seed, &list);
         let step = Explanation::of(asked).unwrap();
         let (found, tape) = (step.outcome().unwrap(), step.model().tape());
@@ -122,8 +125,8 @@ fn an_outcome_is_what_its_recording_says() {
 }
 
 /// The loss of [`subject`]'s text at other parameters.
-fn loss_at(config: &Gpt2Config, parameters: &[f64]) -> f64 {
-    let mut model = Gpt2::<f64>::record(config, 1, 5, Form::Fused, 9).unwrap();
+fn loss_at(config: &Architecture, parameters: &[f64]) -> f64 {
+    let mut model = RecordedStep::<f64>::record(config, 1, 5, Form::Fused, 9).unwrap();
     model.copy_parameters(parameters);
     model.loss(&[3, 1, 4, 1, 5], &[1, 4, IGNORED, 5, 2]).unwrap()
 }
@@ -148,7 +151,7 @@ fn a_change_is_the_step_with_one_thing_different() {
     let step = Explanation::of(subject::<f32>(&config, rate)).unwrap();
     let changes = step.changes().unwrap();
     let found = changes.iter().find(|c| c.name == "f16").unwrap().outcome.loss;
-    let mut model = Gpt2::<f32>::record(&config, 1, 5, Form::Textbook, 9).unwrap();
+    let mut model = RecordedStep::<f32>::record(&config, 1, 5, Form::Textbook, 9).unwrap();
     let rounded: Vec<f32> =
         step.subject().parameters.iter().map(|x| Precision::F16.round(*x)).collect();
     model.copy_parameters(&rounded);
@@ -193,7 +196,7 @@ fn watched(
     let corpus = Corpus::text(draw::below(1, 900, 7), 0.1, config.context).unwrap();
     let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(7).unwrap()).unwrap();
     change(&mut trainer);
-    let glance = Watch::new(trainer.model().tape()).step(&mut trainer, &corpus).unwrap().1;
+    let glance = Watch::new(trainer.model()).step(&mut trainer, &corpus).unwrap().1;
     (trainer, glance)
 }
 
@@ -316,13 +319,13 @@ fn headroom_counts_doublings_and_halvings() {
     assert_eq!(Headroom::of("x", true, &[0.0; 3]).underflow, [f64::INFINITY; 3]);
 }
 
-fn curved() -> (GptStep<'static>, Vec<f64>) {
-    let config = Gpt2Config { layers: 1, ..models::config() };
-    let model = Gpt2::<f64>::record(&config, 1, 1, Form::Fused, 0).unwrap();
+fn curved() -> (ModelStep<'static>, Vec<f64>) {
+    let config = Architecture { layers: 1, ..models::config() };
+    let model = RecordedStep::<f64>::record(&config, 1, 1, Form::Fused, 0).unwrap();
     let parameters = models::parameters(3, &model.tape().parameter_list());
     let own = config.clone();
     let batches = Arc::new(move |n: u64| models::batch(50 + n, &own, 10));
-    (GptStep { config, sequences: 2, length: 5, seed: 1, batches }, parameters)
+    (ModelStep { config, sequences: 2, length: 5, seed: 1, batches }, parameters)
 }
 
 #[test]

@@ -6,18 +6,18 @@
 use std::collections::HashSet;
 use tests::{draw, models};
 use transformer::check::Expected;
-use transformer::{Form, Gpt2, Gpt2Config, Trainer, TrainingConfig};
+use transformer::{Architecture, Form, RecordedStep, Trainer, TrainingConfig};
 
 /// Every parameter by name.
-fn started(config: &Gpt2Config, form: Form, seed: u64) -> Vec<(String, Vec<f64>)> {
-    let mut model = Gpt2::<f64>::record(config, 1, 4, form, 7).unwrap();
+fn started(config: &Architecture, form: Form, seed: u64) -> Vec<(String, Vec<f64>)> {
+    let mut model = RecordedStep::<f64>::record(config, 1, 4, form, 7).unwrap();
     model.initialise(seed);
     let list = model.tape().parameter_list().into_iter();
     list.map(|p| (p.name, model.tape().parameters()[p.range].to_vec())).collect()
 }
 
-fn sizes(layers: usize) -> Gpt2Config {
-    Gpt2Config {
+fn sizes(layers: usize) -> Architecture {
+    Architecture {
         vocabulary: 65,
         context: 64,
         width: 64,
@@ -25,7 +25,7 @@ fn sizes(layers: usize) -> Gpt2Config {
         layers,
         hidden: 256,
         tied: false,
-        ..Gpt2Config::default()
+        ..Architecture::default()
     }
 }
 
@@ -113,7 +113,7 @@ fn a_run_starts_by_its_seed() {
 fn a_fresh_model_has_the_scales_that_are_predicted() {
     for layers in [1, 4] {
         let config = sizes(layers);
-        let mut model = Gpt2::<f64>::record(&config, 8, 64, Form::Fused, 0).unwrap();
+        let mut model = RecordedStep::<f64>::record(&config, 8, 64, Form::Fused, 0).unwrap();
         model.initialise(4);
         let tokens = draw::below(1, 512, 65);
         let targets = draw::below(2, 512, 65);

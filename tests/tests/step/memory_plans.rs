@@ -4,10 +4,10 @@ use calculus::Tape;
 use linalg::Real;
 use std::panic::AssertUnwindSafe;
 use tests::models;
-use transformer::{Form, Gpt2, Gpt2Config};
+use transformer::{Architecture, Form, RecordedStep};
 
 /// Bits of the loss and of all gradients of two replays.
-fn bits<T: Real>(model: &mut Gpt2<T>) -> Vec<u64> {
+fn bits<T: Real>(model: &mut RecordedStep<T>) -> Vec<u64> {
     let config = model.config().clone();
     let n = model.batch();
     let mut seen = Vec::new();
@@ -34,7 +34,7 @@ fn activations<T: Real>(tape: &Tape<T>) -> usize {
     memory.values + memory.gradients + memory.kept
 }
 
-fn with_parameters(mut model: Gpt2<f32>) -> Gpt2<f32> {
+fn with_parameters(mut model: RecordedStep<f32>) -> RecordedStep<f32> {
     let values = models::parameters(1, &model.tape().parameter_list());
     model.copy_parameters(&values.into_iter().map(|x| x as f32).collect::<Vec<_>>());
     model
@@ -44,7 +44,7 @@ fn with_parameters(mut model: Gpt2<f32>) -> Gpt2<f32> {
 fn reusing_memory_changes_no_bit() {
     let small = models::config();
     // Layers × tokens × width above 2²⁰: cheap values are computed again.
-    let large = Gpt2Config {
+    let large = Architecture {
         vocabulary: 31,
         context: 64,
         width: 288,
@@ -53,17 +53,20 @@ fn reusing_memory_changes_no_bit() {
         hidden: 96,
         ..small.clone()
     };
-    assert!(!Gpt2::<f32>::recomputes(&small, 3, small.context), "all is kept");
-    assert!(Gpt2::<f32>::recomputes(&large, 16, large.context), "cheap values are made again");
+    assert!(!RecordedStep::<f32>::recomputes(&small, 3, small.context), "all is kept");
+    assert!(
+        RecordedStep::<f32>::recomputes(&large, 16, large.context),
+        "cheap values are made again"
+    );
     for (config, sequences, share) in [(small, 3, 0.75), (large, 16, 0.5)] {
         for dropout in [0.0, 0.2] {
-            let config = Gpt2Config { dropout, ..config.clone() };
+            let config = Architecture { dropout, ..config.clone() };
             let length = config.context;
             let mut keep = with_parameters(
-                Gpt2::record(&config, sequences, length, Form::Fused, 5).expect("valid"),
+                RecordedStep::record(&config, sequences, length, Form::Fused, 5).expect("valid"),
             );
             let mut reuse = with_parameters(
-                Gpt2::record_for_training(&config, sequences, length, 5).expect("valid"),
+                RecordedStep::record_for_training(&config, sequences, length, 5).expect("valid"),
             );
             let (all, less) = (activations(keep.tape()), activations(reuse.tape()));
             println!("width {}, dropout {dropout}: {all} bytes, reused {less}", config.width);
@@ -75,7 +78,8 @@ fn reusing_memory_changes_no_bit() {
 
 #[test]
 fn what_is_not_held_is_refused() {
-    let model = Gpt2::<f32>::record_for_training(&models::config(), 1, 5, 0).expect("valid");
+    let model =
+        RecordedStep::<f32>::record_for_training(&models::config(), 1, 5, 0).expect("valid");
     let tape = model.tape();
     let embedded = tape.find("embedding.sum").expect("a recorded value");
     assert!(!tape.holds(embedded) && tape.holds(model.loss_var()));

@@ -5,28 +5,44 @@ use linalg::Real;
 use std::sync::Arc;
 use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
+use transformer::Activation;
 use transformer::check::{self, Verdict};
-use transformer::config::Activation;
-use transformer::{Decoder, Form, Gpt2Config, GptStep, IGNORED};
+use transformer::{Architecture, Decoder, Form, IGNORED, ModelStep, Norm, Positions, RecordedStep};
 
 const ACTIVATIONS: [Activation; 5] =
     [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
 
 /// Every activation; tied and not, with biases and without, with dropout and without.
-fn variants() -> Vec<Gpt2Config> {
+fn variants() -> Vec<Architecture> {
     let mut all = Vec::new();
     for (i, activation) in ACTIVATIONS.into_iter().enumerate() {
         for flip in [false, true] {
             let (tied, bias) = (flip, i.is_multiple_of(2) == flip);
             let dropout = if i.is_multiple_of(2) { 0.0 } else { 0.2 };
-            all.push(Gpt2Config { activation, tied, bias, dropout, ..models::config() });
+            all.push(Architecture { activation, tied, bias, dropout, ..models::config() });
         }
+    }
+    // Every part with every other, whether a family has them together or not.
+    let rotary = Positions::Rotary { base: 100.0 };
+    for i in 0..16_u32 {
+        let bit = |k: u32| i >> k & 1 == 1;
+        all.push(Architecture {
+            positions: if bit(0) { rotary } else { Positions::Learned },
+            norm: if bit(1) { Norm::Rms } else { Norm::Layer },
+            gated: bit(2),
+            key_value_heads: bit(3).then_some(1),
+            activation: Activation::Silu,
+            bias: bit(0) == bit(2),
+            tied: bit(1) == bit(3),
+            dropout: if i.is_multiple_of(3) { 0.2 } else { 0.0 },
+            ..models::config()
+        });
     }
     all
 }
 
-fn name(c: &Gpt2Config) -> String {
-    format!("{:?}, tied {}, bias {}, dropout {}", c.activation, c.tied, c.bias, c.dropout)
+fn name(c: &Architecture) -> String {
+    format!("{c:?}")
 }
 
 #[test]
@@ -74,10 +90,15 @@ fn every_certificate_of_the_gradient_holds() {
 }
 
 /// The distance of the two recordings' losses and gradients.
-fn between_recordings<T: Real>(config: &Gpt2Config, size: (usize, usize)) -> f64 {
+fn between_recordings<T: Real>(config: &Architecture, size: (usize, usize)) -> f64 {
     let mut fused = models::model::<T>(config, size, Form::Fused, 3);
     let mut textbook = models::model::<T>(config, size, Form::Textbook, 3);
-    assert_eq!(fused.tape().parameter_list(), textbook.tape().parameter_list());
+    // Used differently, and the same otherwise.
+    let list = |model: &RecordedStep<T>| -> Vec<_> {
+        let list = model.tape().parameter_list().into_iter();
+        list.map(|p| (p.name, p.shape, p.range)).collect()
+    };
+    assert_eq!(list(&fused), list(&textbook));
     let (loss, gradients) = loss_and_gradients(&mut fused);
     let (other_loss, other_gradients) = loss_and_gradients(&mut textbook);
     distance(&[loss], &[other_loss]).max(distance(&gradients, &other_gradients))
@@ -88,8 +109,9 @@ fn the_two_recordings_are_one_model() {
     let mut cases: Vec<_> = variants().into_iter().map(|c| (c, (2, 5))).collect();
     // Up to three of attention's blocks of 32 queries; a single token.
     for (length, dropout) in [(1, 0.0), (32, 0.0), (33, 0.1), (65, 0.0), (65, 0.1)] {
-        let sizes = Gpt2Config { width: 12, heads: 3, hidden: 20, context: 65, ..models::config() };
-        cases.push((Gpt2Config { dropout, ..sizes }, (2, length)));
+        let sizes =
+            Architecture { width: 12, heads: 3, hidden: 20, context: 65, ..models::config() };
+        cases.push((Architecture { dropout, ..sizes }, (2, length)));
     }
     let (mut worst, mut worst_32) = (0.0_f64, 0.0_f64);
     for (config, size) in cases {
@@ -109,7 +131,7 @@ fn one_token_at_a_time_gives_the_same_logits() {
     for (context, tied, bias) in
         [(1, true, true), (2, false, true), (7, true, false), (40, false, false)]
     {
-        let config = Gpt2Config { context, tied, bias, ..models::config() };
+        let config = Architecture { context, tied, bias, ..models::config() };
         let mut model = models::model::<f64>(&config, (1, context), Form::Textbook, 4);
         let mut decoder = Decoder::record(&config).expect("a valid model");
         decoder.parameters_mut().copy_from_slice(model.tape().parameters());
@@ -153,7 +175,7 @@ fn a_batch_in_pieces_has_the_gradient_of_the_whole() {
     targets.iter_mut().step_by(length).for_each(|t| *t = IGNORED);
     let model = models::model::<f64>(&config, (sequences, length), Form::Fused, 5);
     let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
-    let step = GptStep { config, sequences, length, seed: 5, batches };
+    let step = ModelStep { config, sequences, length, seed: 5, batches };
     let found = check::accumulation(&step, model.tape().parameters()).expect("a valid model");
     assert_eq!(found.verdict, Verdict::Pass, "{} {}", found.measured, found.detail);
     println!("pieces: {:.1e}", found.measured);

@@ -24,7 +24,7 @@ fn cases_of_the_registry_are_cut() {
     let short = |&(m, n): &(usize, usize)| n % (parallel::BLOCK / m).max(1) != 0;
     assert!(registry::SHAPES.iter().any(|shape| block(shape) && short(shape)));
 
-    let lengths = registry::HEADS.map(|(_, _, length, _)| length);
+    let lengths = registry::HEADS.map(|(_, _, _, length, _)| length);
     assert!(lengths.iter().any(|&n| n > 2 * QUERIES && n % QUERIES != 0), "{lengths:?}");
     assert!(lengths.iter().any(|&n| n >= 2 * QUERIES && n % QUERIES == 0), "{lengths:?}");
 }

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tests::authority::{Entry, table};
 use tests::{models, tolerance};
-use transformer::config::Activation;
-use transformer::{Form, Gpt2, Gpt2Config, files};
+use transformer::Activation;
+use transformer::{Architecture, Form, RecordedStep, files};
 
 fn entries(function: &str) -> Vec<Entry> {
     let all = table("transformer");
@@ -19,8 +19,8 @@ fn entries(function: &str) -> Vec<Entry> {
 }
 
 /// No size or rate equals another, or a default.
-fn config() -> Gpt2Config {
-    Gpt2Config {
+fn config() -> Architecture {
+    Architecture {
         vocabulary: 11,
         context: 13,
         width: 12,
@@ -32,18 +32,19 @@ fn config() -> Gpt2Config {
         bias: true,
         tied: false,
         dropout: 0.3,
+        ..Architecture::default()
     }
 }
 
 fn written() -> Value {
-    serde_json::from_str(&config().to_json()).expect("JSON")
+    serde_json::from_str(&config().to_json().expect("a GPT-2")).expect("JSON")
 }
 
 /// [`config`] with another value at a key, read.
-fn with(key: &str, value: Value) -> Result<Gpt2Config, String> {
+fn with(key: &str, value: Value) -> Result<Architecture, String> {
     let mut json = written();
     json[key] = value;
-    Gpt2Config::from_json(&json.to_string()).map_err(|e| e.to_string())
+    Architecture::from_json(&json.to_string()).map_err(|e| e.to_string())
 }
 
 #[test]
@@ -52,20 +53,20 @@ fn what_is_absent_means_what_transformers_means() {
         let key = &entry.function["absent ".len()..];
         let mut json = written();
         json.as_object_mut().expect("an object").remove(key);
-        let read = Gpt2Config::from_json(&json.to_string());
+        let read = Architecture::from_json(&json.to_string());
         let expected = entry.expected[0];
         let own = config();
         let usize_of = expected as usize;
         let meant = match key {
-            "layer_norm_epsilon" => Gpt2Config { epsilon: expected, ..own },
-            "resid_pdrop" => Gpt2Config { dropout: expected, ..own },
-            "tie_word_embeddings" => Gpt2Config { tied: expected == 1.0, ..own },
-            "n_inner" => Gpt2Config { hidden: usize_of, ..own },
-            "n_embd" => Gpt2Config { width: usize_of, ..own },
-            "n_layer" => Gpt2Config { layers: usize_of, ..own },
-            "n_head" => Gpt2Config { heads: usize_of, ..own },
-            "vocab_size" => Gpt2Config { vocabulary: usize_of, ..own },
-            "n_positions" => Gpt2Config { context: usize_of, ..own },
+            "layer_norm_epsilon" => Architecture { epsilon: expected, ..own },
+            "resid_pdrop" => Architecture { dropout: expected, ..own },
+            "tie_word_embeddings" => Architecture { tied: expected == 1.0, ..own },
+            "n_inner" => Architecture { hidden: usize_of, ..own },
+            "n_embd" => Architecture { width: usize_of, ..own },
+            "n_layer" => Architecture { layers: usize_of, ..own },
+            "n_head" => Architecture { heads: usize_of, ..own },
+            "vocab_size" => Architecture { vocabulary: usize_of, ..own },
+            "n_positions" => Architecture { context: usize_of, ..own },
             "activation_function" => {
                 let read = read.expect("an activation of its own");
                 agrees(&activated(&read, &entry.inputs[0]), &entry);
@@ -81,24 +82,24 @@ fn what_is_absent_means_what_transformers_means() {
 fn what_is_there_is_read_and_nothing_else_changes() {
     let own = config();
     for (key, value, meant) in [
-        ("vocab_size", json!(23), Gpt2Config { vocabulary: 23, ..own.clone() }),
-        ("n_positions", json!(9), Gpt2Config { context: 9, ..own.clone() }),
-        ("n_embd", json!(24), Gpt2Config { width: 24, ..own.clone() }),
-        ("n_head", json!(6), Gpt2Config { heads: 6, ..own.clone() }),
-        ("n_layer", json!(4), Gpt2Config { layers: 4, ..own.clone() }),
-        ("n_inner", json!(19), Gpt2Config { hidden: 19, ..own.clone() }),
-        ("n_inner", Value::Null, Gpt2Config { hidden: 48, ..own.clone() }),
-        ("layer_norm_epsilon", json!(0.25), Gpt2Config { epsilon: 0.25, ..own.clone() }),
-        ("resid_pdrop", json!(0.7), Gpt2Config { dropout: 0.7, ..own.clone() }),
-        ("tie_word_embeddings", json!(true), Gpt2Config { tied: true, ..own.clone() }),
-        ("glassbox", json!({ "bias": false }), Gpt2Config { bias: false, ..own.clone() }),
+        ("vocab_size", json!(23), Architecture { vocabulary: 23, ..own.clone() }),
+        ("n_positions", json!(9), Architecture { context: 9, ..own.clone() }),
+        ("n_embd", json!(24), Architecture { width: 24, ..own.clone() }),
+        ("n_head", json!(6), Architecture { heads: 6, ..own.clone() }),
+        ("n_layer", json!(4), Architecture { layers: 4, ..own.clone() }),
+        ("n_inner", json!(19), Architecture { hidden: 19, ..own.clone() }),
+        ("n_inner", Value::Null, Architecture { hidden: 48, ..own.clone() }),
+        ("layer_norm_epsilon", json!(0.25), Architecture { epsilon: 0.25, ..own.clone() }),
+        ("resid_pdrop", json!(0.7), Architecture { dropout: 0.7, ..own.clone() }),
+        ("tie_word_embeddings", json!(true), Architecture { tied: true, ..own.clone() }),
+        ("glassbox", json!({ "bias": false }), Architecture { bias: false, ..own.clone() }),
         ("glassbox", json!({}), own.clone()),
         ("bos_token_id", json!(1), own.clone()),
     ] {
         assert_eq!(with(key, value.clone()), Ok(meant), "{key}: {value}");
     }
     for (key, value) in [
-        ("model_type", json!("llama")),
+        ("model_type", json!("bert")),
         ("scale_attn_weights", json!(false)),
         ("scale_attn_by_inverse_layer_idx", json!(true)),
         ("add_cross_attention", json!(true)),
@@ -126,8 +127,8 @@ fn what_is_written_is_read() {
     ];
     for (i, activation) in activations.into_iter().enumerate() {
         for (bias, tied) in [(true, true), (true, false), (false, true), (false, false)] {
-            let config = Gpt2Config { activation, bias, tied, hidden: 17 + i, ..config() };
-            assert_eq!(Gpt2Config::from_json(&config.to_json()), Ok(config));
+            let config = Architecture { activation, bias, tied, hidden: 17 + i, ..config() };
+            assert_eq!(Architecture::from_json(&config.to_json().unwrap()), Ok(config));
         }
     }
     // And transformers finds every size and rate under each of the names that it asks.
@@ -156,9 +157,9 @@ fn what_is_written_is_read() {
 }
 
 /// The activation of a model, at these numbers: of hidden features whose map is 0 and whose biases they are.
-fn activated(config: &Gpt2Config, x: &[f64]) -> Vec<f64> {
-    let config = Gpt2Config { hidden: x.len(), bias: true, ..config.clone() };
-    let mut model = Gpt2::<f64>::record(&config, 1, 1, Form::Fused, 0).unwrap();
+fn activated(config: &Architecture, x: &[f64]) -> Vec<f64> {
+    let config = Architecture { hidden: x.len(), bias: true, ..config.clone() };
+    let mut model = RecordedStep::<f64>::record(&config, 1, 1, Form::Fused, 0).unwrap();
     for p in model.tape().parameter_list() {
         let own = &mut model.tape_mut().parameters_mut()[p.range];
         if p.name.ends_with("expanded.bias") {
@@ -193,7 +194,7 @@ fn an_activation_is_the_function_of_its_name() {
         let read = with("activation_function", json!(name)).unwrap();
         agrees(&activated(&read, &entry.inputs[0]), &entry);
         // Under the name that is written, transformers finds the same function.
-        let json: Value = serde_json::from_str(&read.to_json()).unwrap();
+        let json: Value = serde_json::from_str(&read.to_json().unwrap()).unwrap();
         let written = json["activation_function"].as_str().unwrap().to_owned();
         let other = &entries(&format!("activation {written}"))[0];
         agrees(&other.expected, &entry);
@@ -207,8 +208,8 @@ fn an_activation_is_the_function_of_its_name() {
 fn every_norm_uses_the_models_epsilon() {
     for epsilon in [1e-5, 0.5, 20.0] {
         for form in [Form::Fused, Form::Textbook] {
-            let config = Gpt2Config { epsilon, dropout: 0.0, ..config() };
-            let mut model = Gpt2::<f64>::record(&config, 1, 4, form, 0).unwrap();
+            let config = Architecture { epsilon, dropout: 0.0, ..config() };
+            let mut model = RecordedStep::<f64>::record(&config, 1, 4, form, 0).unwrap();
             let list = model.tape().parameter_list();
             model.copy_parameters(&models::parameters(3, &list));
             for p in list.iter().filter(|p| p.name.contains("norm")) {
@@ -281,7 +282,7 @@ fn a_number_is_read_as_its_format_defines_it() {
     for (format, dtype) in [("float16", Dtype::F16), ("bfloat16", Dtype::BF16)] {
         let entry = &entries(format)[0];
         let n = entry.expected.len();
-        let config = Gpt2Config { vocabulary: n, width: 2, heads: 1, ..config() };
+        let config = Architecture { vocabulary: n, width: 2, heads: 1, ..config() };
         let zeros = vec![0.0_f32; config.parameters()];
         files::write(&directory.0, &config, &zeros).unwrap();
         let mut all = tensors(&directory.0);
@@ -312,15 +313,16 @@ fn a_number_is_read_as_its_format_defines_it() {
 fn a_matrix_lies_in_a_file_as_transformers_has_it() {
     let directory = Directory::new("layout");
     let config = config();
-    let model = Gpt2::<f64>::record(&config, 1, 1, Form::Fused, 0).unwrap();
+    let model = RecordedStep::<f64>::record(&config, 1, 1, Form::Fused, 0).unwrap();
     let numbers: Vec<f64> = (0..config.parameters()).map(|i| i as f64).collect();
     files::write(&directory.0, &config, &numbers).unwrap();
     let all = tensors(&directory.0);
-    let list = model.tape().parameter_list();
+    let (list, family) = (model.tape().parameter_list(), transformer::family::of(&config).unwrap());
     assert_eq!(all.len(), list.len());
     for p in list {
-        let name = files::hugging_face_name(&p.name);
-        let name = if name.starts_with("lm_head") { name } else { format!("transformer.{name}") };
+        let [tensor] = &family.tensors(&config, &p)[..] else { panic!("one tensor a parameter") };
+        let head = tensor.name.starts_with("lm_head");
+        let name = if head { tensor.name.clone() } else { format!("transformer.{}", tensor.name) };
         let (_, shape, bytes) = &all[&name];
         let stored: Vec<f64> = bytes.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
         let own = &numbers[p.range.clone()];
@@ -379,7 +381,7 @@ fn weights_that_are_not_finite_are_refused_in_every_format() {
 #[test]
 fn no_tensor_is_thrown_away() {
     let directory = Directory::new("biases");
-    let config = Gpt2Config { bias: false, ..config() };
+    let config = Architecture { bias: false, ..config() };
     files::write(&directory.0, &config, &vec![0.5_f32; config.parameters()]).unwrap();
     let sound = tensors(&directory.0);
     assert!(files::read::<f32>(&directory.0).is_ok());

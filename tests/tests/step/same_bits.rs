@@ -6,13 +6,14 @@ use linalg::{Real, parallel, product};
 use probability::dropout::QUERIES;
 use rayon::ThreadPoolBuilder;
 use tests::{draw, models};
-use transformer::{Form, Gpt2, Gpt2Config};
+use transformer::{Architecture, Form, RecordedStep};
 
 /// Trains from the same start on the same batches; returns the bits of every step's loss and norm of
 /// the gradients, then of all parameters.
-fn train(config: &Gpt2Config, sequences: usize, steps: u64) -> Vec<u64> {
+fn train(config: &Architecture, sequences: usize, steps: u64) -> Vec<u64> {
     let length = config.context;
-    let mut model = Gpt2::<f32>::record(config, sequences, length, Form::Fused, 7).expect("valid");
+    let mut model =
+        RecordedStep::<f32>::record(config, sequences, length, Form::Fused, 7).expect("valid");
     model.initialise(7);
     let loss = model.loss_var();
     let list = model.tape().parameter_list();
@@ -38,7 +39,7 @@ fn train(config: &Gpt2Config, sequences: usize, steps: u64) -> Vec<u64> {
     seen
 }
 
-fn on_any_number_of_threads(config: &Gpt2Config, sequences: usize, steps: u64) {
+fn on_any_number_of_threads(config: &Architecture, sequences: usize, steps: u64) {
     let tokens = sequences * config.context;
     // Without pieces, threads would have nothing to share.
     assert!(config.hidden * tokens > 2 * parallel::BLOCK, "activations stay whole");
@@ -62,7 +63,7 @@ fn on_any_number_of_threads(config: &Gpt2Config, sequences: usize, steps: u64) {
 #[test]
 fn fifty_steps_of_a_narrow_model() {
     // Activations of 48 × 240 and 192 × 240 elements are cut into blocks of 8192.
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: 65,
         context: 40,
         width: 48,
@@ -78,7 +79,7 @@ fn fifty_steps_of_a_narrow_model() {
 #[test]
 fn a_few_steps_of_a_wide_model() {
     // 512 × 128 × 384 multiply-adds, 2.5·10⁷: products are cut in two.
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: 200,
         context: 64,
         width: 128,

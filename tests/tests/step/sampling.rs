@@ -4,20 +4,21 @@ use probability::sample::Sampler;
 use std::collections::HashSet;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
-use transformer::{Decoder, Form, Gpt2, Gpt2Config, Writer};
+use transformer::{Architecture, Decoder, Form, RecordedStep, Writer};
 
-fn config(context: usize) -> Gpt2Config {
-    Gpt2Config { context, vocabulary: 9, epsilon: 0.1, ..models::config() }
+fn config(context: usize) -> Architecture {
+    Architecture { context, vocabulary: 9, epsilon: 0.1, ..models::config() }
 }
 
-fn parameters(config: &Gpt2Config) -> Vec<f64> {
-    let model = Gpt2::<f64>::record(config, 1, 1, Form::Fused, 0).unwrap();
+fn parameters(config: &Architecture) -> Vec<f64> {
+    let model = RecordedStep::<f64>::record(config, 1, 1, Form::Fused, 0).unwrap();
     models::parameters(21, &model.tape().parameter_list())
 }
 
 /// The logits after a window, read all at once.
-fn after(config: &Gpt2Config, parameters: &[f64], window: &[u32]) -> Vec<f64> {
-    let mut model = Gpt2::record_forward_only(config, 1, window.len(), Form::Textbook).unwrap();
+fn after(config: &Architecture, parameters: &[f64], window: &[u32]) -> Vec<f64> {
+    let mut model =
+        RecordedStep::record_forward_only(config, 1, window.len(), Form::Textbook).unwrap();
     model.copy_parameters(parameters);
     model.loss(window, &vec![0; window.len()]).unwrap();
     let logits = model.tape().value(model.logits_var().unwrap());
@@ -58,7 +59,7 @@ fn past_its_context_a_decoder_reads_again_from_the_boundary() {
     }
 }
 
-fn writer(config: &Gpt2Config, boundary: Option<u32>) -> Writer<f64> {
+fn writer(config: &Architecture, boundary: Option<u32>) -> Writer<f64> {
     Writer::new(config, &parameters(config), boundary).unwrap()
 }
 
@@ -107,7 +108,7 @@ fn the_repetition_penalty_sees_prompt_and_text() {
 /// A model that knows nothing draws tokens as independent throws of a die.
 #[test]
 fn drawn_tokens_are_independent() {
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: 4,
         context: 8,
         width: 2,

@@ -6,7 +6,7 @@ use tests::authority::table;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
 use transformer::diagnose::{Course, Recipe, State};
-use transformer::{Corpus, Evaluation, Gpt2Config, GptStep, OptimizerKind, ScheduleKind, Step};
+use transformer::{Architecture, Corpus, Evaluation, ModelStep, OptimizerKind, ScheduleKind, Step};
 use transformer::{Subject, Trainer, TrainingConfig, matrices, parts};
 
 fn corpus(length: usize) -> Corpus {
@@ -195,7 +195,7 @@ fn a_runs_model_has_the_sizes_of_its_settings() {
         let sizes =
             TrainingConfig { layers: 3, heads: 5, width: 15, context: 9, ..models::training() };
         let config = TrainingConfig { bias, tied, dropout, ..sizes };
-        let meant = Gpt2Config {
+        let meant = Architecture {
             vocabulary: 23,
             context: 9,
             width: 15,
@@ -207,6 +207,7 @@ fn a_runs_model_has_the_sizes_of_its_settings() {
             bias,
             tied,
             dropout,
+            ..Architecture::default()
         };
         assert_eq!(config.model(23), Ok(meant));
     }
@@ -281,7 +282,7 @@ fn an_examined_step_is_the_runs() {
         let model = config.model(7).unwrap();
         let mut run = trainer::<f64>(&config);
         run.set_steps(2);
-        let step = GptStep::of_run(&config, &model, &corpus);
+        let step = ModelStep::of_run(&config, &model, &corpus);
         let mut recording = step.record::<f64>().unwrap();
         recording.set_parameters(run.model().tape().parameters());
         let count = parts(&config) * accumulate as u64;
@@ -325,7 +326,7 @@ fn the_examined_loop_is_the_runs() {
             let config = TrainingConfig { optimizer, schedule: kind, ..rates };
             let model = config.model(7).unwrap();
             let mut run = trainer::<f32>(&config);
-            let step = GptStep::of_run(&config, &model, &corpus);
+            let step = ModelStep::of_run(&config, &model, &corpus);
             let recipe = Recipe::of_run(&config);
             let start = State::start(run.model().tape().parameters().to_vec());
             let mut course = Course::from(&step, &recipe, &start).unwrap();

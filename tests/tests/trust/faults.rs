@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tests::draw;
 use tests::models::training;
 use transformer::check::{self, Certificate, Verdict, initialised};
-use transformer::{Corpus, Given, Gpt2Config, GptStep, ModelError, Recording, Subject};
+use transformer::{Architecture, Corpus, Given, ModelError, ModelStep, Recording, Subject};
 
 const WIDTH: usize = 6;
 const LENGTH: usize = 5;
@@ -193,12 +193,20 @@ impl Subject for Fault {
         let query = linear(r, "query", WIDTH, x)?;
         let key = linear(r, "key", WIDTH, x)?;
         let value = linear(r, "value", WIDTH, x)?;
-        let mut scores = r.push("scores", HeadScores { heads: 2, length: LENGTH }, [query, key])?;
+        let mut scores = r.push(
+            "scores",
+            HeadScores { heads: 2, key_value_heads: 2, length: LENGTH },
+            [query, key],
+        )?;
         if *self != Fault::NoMask {
             scores = r.push("masked", CausalMask, [scores])?;
         }
         let weights = r.push("weights", Softmax, [scores])?;
-        let mixed = r.push("mixed", HeadMix { heads: 2, length: LENGTH }, [value, weights])?;
+        let mixed = r.push(
+            "mixed",
+            HeadMix { heads: 2, key_value_heads: 2, length: LENGTH },
+            [value, weights],
+        )?;
         let kernel = match self {
             Fault::Kernel(kernel) => r.push("cubed", *kernel, [mixed])?,
             _ => mixed,
@@ -209,7 +217,7 @@ impl Subject for Fault {
         };
         let logits = linear(r, "logits", VOCABULARY, gated)?;
         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
-        Ok(Recording { tape: recorder.finish(), loss })
+        Ok(tests::models::recording(recorder.finish(), loss))
     }
 
     fn batch(&self, _: u64) -> Vec<Given> {
@@ -265,9 +273,13 @@ fn verdict(all: &[Certificate], name: &str) -> Verdict {
 }
 
 /// A fresh model's certificates "start", with some of its parameters multiplied.
-fn started(model: &Gpt2Config, corpus: &Corpus, change: &dyn Fn(&str) -> f32) -> Vec<Certificate> {
+fn started(
+    model: &Architecture,
+    corpus: &Corpus,
+    change: &dyn Fn(&str) -> f32,
+) -> Vec<Certificate> {
     let mut parameters = initialised(model, 1).expect("valid");
-    let step = GptStep::of_run(&training(), model, corpus);
+    let step = ModelStep::of_run(&training(), model, corpus);
     for p in step.record::<f32>().expect("valid").tape.parameter_list() {
         parameters[p.range].iter_mut().for_each(|x| *x *= change(&p.name));
     }
@@ -368,8 +380,8 @@ fn every_certificate_fails_where_it_should() {
     let wide: Vec<f64> =
         initialised(&model, 1).expect("valid").into_iter().map(f64::from).collect();
     let calls = AtomicU32::new(0);
-    let once = GptStep::of_run(&settings, &model, &fine);
-    let forgetful = GptStep {
+    let once = ModelStep::of_run(&settings, &model, &fine);
+    let forgetful = ModelStep {
         batches: Arc::new(|n| (once.batches)(n + u64::from(calls.fetch_add(1, Ordering::SeqCst)))),
         ..once.clone()
     };

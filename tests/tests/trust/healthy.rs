@@ -3,11 +3,11 @@
 
 use tests::models::training;
 use tests::readme::stated;
+use transformer::Activation;
 use transformer::check::initialised;
-use transformer::config::Activation;
 use transformer::diagnose::{Recipe, State, examination};
 use transformer::tokenizer::Tokenizer;
-use transformer::{Corpus, GptStep, OptimizerKind, ScheduleKind, TrainingConfig};
+use transformer::{Corpus, ModelStep, OptimizerKind, ScheduleKind, TrainingConfig};
 use transformer::{check, stories};
 
 /// Settings of run number i.
@@ -64,7 +64,7 @@ fn twenty_healthy_runs_without_a_false_alarm() {
         }
         // As the verb does it.
         let start = State::start(initialised(&model, config.seed).expect("valid sizes"));
-        let step = GptStep::of_run(&config, &model, &corpus);
+        let step = ModelStep::of_run(&config, &model, &corpus);
         let recipe = Recipe::of_run(&config);
         let found = examination(&step, &start, &recipe, 25, |_| {}).expect("valid sizes");
         let (found, health) = (found.diagnosis, found.health);

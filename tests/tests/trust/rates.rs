@@ -10,7 +10,7 @@ use transformer::diagnose::{
     Cause, Cure, Descent, Diagnosis, Recipe, State, diagnose, examination,
 };
 use transformer::tokenizer::Tokenizer;
-use transformer::{Corpus, GptStep, ScheduleKind, Trainer, TrainingConfig, stories};
+use transformer::{Corpus, ModelStep, ScheduleKind, Trainer, TrainingConfig, stories};
 
 const STEPS: u64 = 60;
 
@@ -109,7 +109,7 @@ fn a_finished_run_is_judged_at_the_rate_that_did_it() {
         let parameters = saved.next().expect("parameters");
         let start = State { steps, memory: saved.collect(), ..State::start(parameters) };
         assert_ne!(start.parameters, initialised(&model, config.seed).expect("valid sizes"));
-        let step = GptStep::of_run(&config, &model, &corpus);
+        let step = ModelStep::of_run(&config, &model, &corpus);
         let recipe = Recipe::of_run(&config);
         let found = examination(&step, &start, &recipe, 30, |_| {}).expect("valid sizes");
         let name = format!("{schedule:?}, a rise of {warmup}, clip {clip}");

@@ -3,7 +3,7 @@
 use probability::random::Random;
 use tests::models::training;
 use transformer::diagnose::{Background, Recipe, State, Verdict, examination_of};
-use transformer::{Corpus, GptStep, OptimizerKind, ScheduleKind, Trainer, TrainingConfig};
+use transformer::{Corpus, ModelStep, OptimizerKind, ScheduleKind, Trainer, TrainingConfig};
 
 /// A chain of five words: each is followed by the next with 0.7, by any of the five with 0.06.
 const WORDS: u32 = 5;
@@ -118,7 +118,7 @@ fn twenty_slow_but_healthy_runs_without_a_false_alarm() {
         let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
         let parameters = saved.next().expect("parameters");
         let start = State { steps: taken, memory: saved.collect(), ..State::start(parameters) };
-        let (step, recipe) = (GptStep::of_run(&config, &model, &corpus), Recipe::of_run(&config));
+        let (step, recipe) = (ModelStep::of_run(&config, &model, &corpus), Recipe::of_run(&config));
         let known = Background::of_run(&config, &step, &corpus, taken > 0).expect("valid sizes");
         let known = Background { entropy: Some(entropy()), ..known };
         let found =

@@ -22,7 +22,7 @@
 use std::sync::Arc;
 use tests::draw;
 use transformer::diagnose::{Course, Descent, Recipe, State, stability};
-use transformer::{Form, Gpt2, Gpt2Config, GptStep};
+use transformer::{Architecture, Form, ModelStep, RecordedStep};
 
 /// Tokens of a sequence.
 const LENGTH: usize = 8;
@@ -62,17 +62,17 @@ const CASES: [Sizes; 6] = [
 
 impl Sizes {
     /// The step on its one batch, and fresh weights.
-    fn step(self) -> (GptStep<'static>, State) {
+    fn step(self) -> (ModelStep<'static>, State) {
         let Sizes { layers, width, heads, contexts, vocabulary, seed } = self;
         let hidden = 4 * width;
-        let config = Gpt2Config {
+        let config = Architecture {
             vocabulary,
             context: LENGTH,
             width,
             heads,
             layers,
             hidden,
-            ..Gpt2Config::default()
+            ..Architecture::default()
         };
         // Every sequence once for each token as its target, and as often with targets of its own.
         let copies = 2 * vocabulary;
@@ -83,18 +83,18 @@ impl Sizes {
         targets.extend(draw::below(seed + 50, n, vocabulary).repeat(vocabulary));
         let batches = Arc::new(move |_| (tokens.clone(), targets.clone()));
         let mut model =
-            Gpt2::<f32>::record_forward_only(&config, 1, 1, Form::Fused).expect("valid");
+            RecordedStep::<f32>::record_forward_only(&config, 1, 1, Form::Fused).expect("valid");
         model.initialise(seed);
         // Larger than GPT-2's deviation: models this narrow learn nothing from 0.02.
         let large = |p: &f32| if *p == 1.0 { 1.0 } else { 10.0 * p };
         let start = State::start(model.tape().parameters().iter().map(large).collect());
         let sequences = copies * contexts;
-        (GptStep { config, sequences, length: LENGTH, seed, batches }, start)
+        (ModelStep { config, sequences, length: LENGTH, seed, batches }, start)
     }
 }
 
 /// The loss before each of so many steps at a constant rate; it ends where one is not finite.
-fn losses(step: &GptStep<'_>, state: &State, recipe: &Recipe, steps: usize) -> Vec<f64> {
+fn losses(step: &ModelStep<'_>, state: &State, recipe: &Recipe, steps: usize) -> Vec<f64> {
     let mut course = Course::from(step, recipe, state).expect("valid");
     let mut losses = vec![];
     for _ in 0..steps {
@@ -120,7 +120,12 @@ fn rises(losses: &[f64]) -> bool {
 }
 
 /// The lowest rate at which the loss rises, over the limit, to 2 %; ∞ where it does not up to [`MOST`].
-fn lowest(step: &GptStep<'_>, state: &State, recipe: &Recipe, (limit, steps): (f64, usize)) -> f64 {
+fn lowest(
+    step: &ModelStep<'_>,
+    state: &State,
+    recipe: &Recipe,
+    (limit, steps): (f64, usize),
+) -> f64 {
     let is_bad = |ratio: f64| rises(&losses(step, state, &at(recipe, ratio * limit), steps));
     // Up by a quarter from far below, so that an island of calm above is not mistaken for the coast.
     let mut high = 0.25;
@@ -138,12 +143,12 @@ fn lowest(step: &GptStep<'_>, state: &State, recipe: &Recipe, (limit, steps): (f
     high
 }
 
-fn limit(step: &GptStep<'_>, state: &State, recipe: &Recipe) -> f64 {
+fn limit(step: &ModelStep<'_>, state: &State, recipe: &Recipe) -> f64 {
     stability(step, state, recipe).expect("valid").expect("small enough").limit
 }
 
 /// Trains until it has settled; the state, and the change of the limit over the last tenth.
-fn settle(step: &GptStep<'_>, start: &State, recipe: &Recipe) -> (State, f64) {
+fn settle(step: &ModelStep<'_>, start: &State, recipe: &Recipe) -> (State, f64) {
     let (mut state, mut change) = (start.clone(), f64::NAN);
     let descends = matches!(recipe.descent, Descent::Sgd { .. });
     let mut before = limit(step, &state, recipe);

@@ -1,7 +1,7 @@
 //! Watching changes nothing, and what is not finite is not applied. What watching costs: `glassbox bench --watch`.
 
 use transformer::health::Watch;
-use transformer::{Corpus, GptStep, OptimizerKind, Subject, Trainer, TrainingConfig};
+use transformer::{Corpus, ModelStep, OptimizerKind, Subject, Trainer, TrainingConfig};
 
 fn config() -> TrainingConfig {
     TrainingConfig { bias: false, dropout: 0.2, batch: 8, ..tests::models::training() }
@@ -17,7 +17,7 @@ fn a_watched_step_is_the_same_step() {
     let (corpus, model) = (corpus(16), config.model(65).expect("valid"));
     let trainer = || Trainer::<f32>::new(config.clone(), &model).expect("valid");
     let (mut plain, mut watched) = (trainer(), trainer());
-    let mut watch = Watch::new(watched.model().tape());
+    let mut watch = Watch::new(watched.model());
     for _ in 0..3 {
         let step = plain.step(&corpus).expect("in range");
         let (same, glance) = watch.step(&mut watched, &corpus).expect("in range");
@@ -32,7 +32,7 @@ fn a_watched_step_is_the_same_step() {
 #[test]
 fn a_glance_sees_what_the_textbooks_recording_has() {
     let mut config = TrainingConfig {
-        activation: transformer::config::Activation::Relu,
+        activation: transformer::Activation::Relu,
         dropout: 0.0,
         bias: true,
         ..config()
@@ -52,10 +52,10 @@ fn a_glance_sees_what_the_textbooks_recording_has() {
         }
     }
     let before = trainer.model().tape().parameters().to_vec();
-    let mut watch = Watch::new(trainer.model().tape());
+    let mut watch = Watch::new(trainer.model());
     let (_, glance) = watch.step(&mut trainer, &corpus).expect("in range");
 
-    let step = GptStep::of_run(&config, &model, &corpus);
+    let step = ModelStep::of_run(&config, &model, &corpus);
     let mut full = step.record_in_full::<f32>().expect("valid");
     full.set_parameters(&before);
     full.give(&step.batch(0));

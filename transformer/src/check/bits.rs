@@ -4,8 +4,8 @@ use super::{Certificate, inner, norm, recorded, rounding};
 use crate::checkpoint::{self, Difference};
 use crate::corpus::Corpus;
 use crate::model::ModelError;
-use crate::subject::{GptStep, Subject};
-use crate::{Gpt2Config, Trainer, TrainingConfig};
+use crate::subject::{ModelStep, Subject};
+use crate::{Architecture, Trainer, TrainingConfig};
 use std::error::Error;
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
 ///
 /// # Errors
 /// If the step cannot be recorded.
-pub fn accumulation(step: &GptStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
+pub fn accumulation(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
     let name = PIECES;
     let (sequences, length) = (step.sequences, step.length);
     let (tokens, targets) = (step.batches)(0);
@@ -73,7 +73,7 @@ pub fn accumulation(step: &GptStep<'_>, parameters: &[f64]) -> Result<Certificat
         let range = i * length..(i + 1) * length;
         (tokens[range.clone()].to_vec(), targets[range].to_vec())
     };
-    let one = GptStep { sequences: 1, batches: Arc::new(|i| piece(i as usize)), ..step.clone() };
+    let one = ModelStep { sequences: 1, batches: Arc::new(|i| piece(i as usize)), ..step.clone() };
     let mut accumulated = one.record::<f64>()?;
     accumulated.set_parameters(parameters);
     accumulated.tape.zero_gradients();
@@ -97,7 +97,7 @@ pub fn accumulation(step: &GptStep<'_>, parameters: &[f64]) -> Result<Certificat
 /// If the step cannot be recorded.
 pub fn resume(
     config: &TrainingConfig,
-    model: &Gpt2Config,
+    model: &Architecture,
     parameters: &[f32],
     corpus: &Corpus,
 ) -> Result<Certificate, ModelError> {
@@ -161,13 +161,13 @@ pub fn settled(differences: &[Difference], same_text: bool) -> Certificate {
 /// If the step cannot be recorded.
 pub fn resumed(
     config: &TrainingConfig,
-    model: &Gpt2Config,
+    model: &Architecture,
     parameters: &[f32],
     corpus: &Corpus,
     pass_on: impl FnOnce(&mut Trainer<f32>, &mut Trainer<f32>) -> Result<(), Box<dyn Error>>,
 ) -> Result<Certificate, ModelError> {
     let name = RESUMED;
-    let model = Gpt2Config { context: model.context, ..model.clone() };
+    let model = Architecture { context: model.context, ..model.clone() };
     let start = || -> Result<Trainer<f32>, ModelError> {
         let mut trainer = Trainer::new(config.clone(), &model)?;
         trainer.model_mut().copy_parameters(parameters);

@@ -32,11 +32,11 @@ pub(super) fn within(
     parameters: &[f64],
 ) -> Result<Vec<Certificate>, ModelError> {
     let mut step = recorded::<f64>(subject, parameters)?;
-    let found = ["tokens", "targets"].map(|name| step.tape.find(name));
+    let found = [step.handles.tokens, step.handles.targets];
     let ([Some(tokens), Some(targets)], Some(logits), Some(length)) =
         (found, step.predictions(), subject.length())
     else {
-        let why = "the step has no values named tokens, targets and logits, or no sequences";
+        let why = "the step has no tokens, targets or logits that are known, or no sequences";
         return Ok(QUESTIONS.map(|c| Certificate::not_applicable(c, why)).into());
     };
     step.tape.forward();

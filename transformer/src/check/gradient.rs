@@ -542,7 +542,7 @@ mod tests {
             };
             let weighed = r.push("weighed", Hadamard, [y, a])?;
             let loss = r.push("loss", Product::plain(), [ones, weighed])?;
-            Ok(Recording { tape: r.finish(), loss })
+            Ok(Recording::new(r.finish(), loss))
         }
 
         fn batch(&self, _: u64) -> Vec<Given> {

@@ -25,7 +25,7 @@
 //!         let z = r.push("z", Affine, [w, x, b])?;
 //!         let logits = r.push("logits", Activation::Tanh, [z])?;
 //!         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
-//!         Ok(Recording { tape: r.finish(), loss })
+//!         Ok(Recording::new(r.finish(), loss))
 //!     }
 //!     fn batch(&self, _: u64) -> Vec<Given> {
 //!         let x = (0..12).map(|i| f64::from(i) / 7.0 - 0.8).collect();
@@ -57,11 +57,12 @@ pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
 pub use start::{Expected, start};
 
+use crate::architecture::{is_bias, is_gain};
 use crate::corpus::Corpus;
-use crate::model::{Gpt2, ModelError};
-use crate::subject::{Given, GptStep, Recording, Subject};
-use crate::{Form, Gpt2Config, TrainingConfig, is_vector, memory, streams};
-use calculus::Dual;
+use crate::model::{ModelError, RecordedStep};
+use crate::subject::{Given, ModelStep, Recording, Subject};
+use crate::{Architecture, Form, TrainingConfig, memory, streams};
+use calculus::{Dual, Parameter};
 use linalg::Real;
 use probability::dropout::QUERIES;
 use probability::random::Random;
@@ -156,7 +157,7 @@ pub fn passed(certificates: &[Certificate]) -> bool {
 /// Sizes that cannot be recorded.
 pub fn model(
     config: &TrainingConfig,
-    model: &Gpt2Config,
+    model: &Architecture,
     parameters: Option<&[f32]>,
     corpus: &Corpus,
 ) -> Result<Vec<Certificate>, ModelError> {
@@ -171,7 +172,7 @@ pub fn model(
 /// As [`model`]; memory that the machine does not have, before it is taken.
 pub fn each(
     config: &TrainingConfig,
-    model: &Gpt2Config,
+    model: &Architecture,
     parameters: Option<&[f32]>,
     corpus: &Corpus,
     tell: impl FnMut(Certificate),
@@ -182,12 +183,12 @@ pub fn each(
 /// As [`each`], with so many seconds for each certificate.
 fn within(
     patience: f64,
-    (config, model): (&TrainingConfig, &Gpt2Config),
+    (config, model): (&TrainingConfig, &Architecture),
     parameters: Option<&[f32]>,
     corpus: &Corpus,
     mut tell: impl FnMut(Certificate),
 ) -> Result<(), ModelError> {
-    let step = GptStep::of_run(config, model, corpus);
+    let step = ModelStep::of_run(config, model, corpus);
     memory::afford(bytes(&step, corpus)?)?;
     let fresh = match parameters {
         None => initialised(model, config.seed)?,
@@ -195,7 +196,8 @@ fn within(
     };
     let wide: Vec<f64> = fresh.iter().map(|&p| f64::from(p)).collect();
     // Dropout is part of the rules, and of no other question.
-    let still = GptStep { config: Gpt2Config { dropout: 0.0, ..model.clone() }, ..step.clone() };
+    let still =
+        ModelStep { config: Architecture { dropout: 0.0, ..model.clone() }, ..step.clone() };
     if model.vocabulary < 2 {
         // There is no gradient to be right or wrong, and no loss to begin with.
         let why =
@@ -229,7 +231,7 @@ fn within(
         patience::dear(seconds, patience)
             .map_or_else(ask, |why| Ok(Certificate::skipped(name, &why)))
     };
-    let tokens = |step: &GptStep<'_>| step.sequences * step.length;
+    let tokens = |step: &ModelStep<'_>| step.sequences * step.length;
     tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
         threads(&few, &fresh)
     })?);
@@ -251,7 +253,7 @@ const RULES: (usize, usize) = (2, 8);
 const OPERATIONS: (usize, usize) = (2, QUERIES + 8);
 
 /// A step whose loss is made in chunks of tokens, the last one short, as that of a large vocabulary is.
-struct InChunks<'a>(GptStep<'a>);
+struct InChunks<'a>(ModelStep<'a>);
 
 impl InChunks<'_> {
     /// Two fifths of the tokens: two whole chunks and a half.
@@ -262,10 +264,10 @@ impl InChunks<'_> {
 
 impl Subject for InChunks<'_> {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
-        let GptStep { config, sequences, length, seed, .. } = &self.0;
-        let model = Gpt2::record_in_chunks(config, *sequences, *length, self.chunk(), *seed)?;
-        let loss = model.loss_var();
-        Ok(Recording { tape: model.into_tape(), loss })
+        let ModelStep { config, sequences, length, seed, .. } = &self.0;
+        let model =
+            RecordedStep::record_in_chunks(config, *sequences, *length, self.chunk(), *seed)?;
+        Ok(model.into_recording())
     }
 
     fn batch(&self, number: u64) -> Vec<Given> {
@@ -282,7 +284,7 @@ impl Subject for InChunks<'_> {
 ///
 /// # Errors
 /// Sizes that cannot be recorded.
-pub fn bytes(step: &GptStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> {
+pub fn bytes(step: &ModelStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> {
     let parameters = step.config.parameters() as u128;
     let [rules, longer] = [RULES, OPERATIONS].map(|(n, length)| step.smaller(n, length));
     let gradients = rules.bytes::<f64>(false)?
@@ -304,21 +306,20 @@ pub fn bytes(step: &GptStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> {
 ///
 /// # Errors
 /// Sizes that contradict each other or that memory cannot hold.
-pub fn initialised(config: &Gpt2Config, seed: u64) -> Result<Vec<f32>, ModelError> {
-    let mut model = Gpt2::<f32>::record_forward_only(config, 1, 1, Form::Fused)?;
+pub fn initialised(config: &Architecture, seed: u64) -> Result<Vec<f32>, ModelError> {
+    let mut model = RecordedStep::<f32>::record_forward_only(config, 1, 1, Form::Fused)?;
     model.initialise(seed);
     Ok(model.tape().parameters().to_vec())
 }
 
 /// Whether every gain is 1 and every bias 0: nothing was learned yet.
-fn looks_fresh(config: &Gpt2Config, parameters: &[f32]) -> bool {
-    let mut rest = parameters;
-    config.parameter_shapes().all(|(name, shape)| {
-        let (own, later) = rest.split_at(shape.len());
-        rest = later;
-        let untouched = if name.ends_with(".bias") { 0.0 } else { 1.0 };
-        !is_vector(&name) || own.iter().all(|&p| p == untouched)
-    })
+fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
+    let untouched = |p: Parameter| {
+        let own = &parameters[p.range.clone()];
+        let is = |x: f32| own.iter().all(|&p| p == x);
+        (!is_gain(&p) || is(1.0)) && (!is_bias(&p) || is(0.0))
+    };
+    config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
 }
 
 /// Standard normal numbers: the direction number `which` of a seed.
@@ -360,13 +361,13 @@ mod tests {
     use super::*;
     use crate::ScheduleKind;
 
-    fn tiny() -> (TrainingConfig, Gpt2Config, Corpus) {
+    fn tiny() -> (TrainingConfig, Architecture, Corpus) {
         let config = TrainingConfig {
             schedule: ScheduleKind::Constant,
             learning_rate: 1e-3,
             min_learning_rate: 1e-4,
             warmup: 0,
-            activation: crate::config::Activation::Gelu,
+            activation: crate::Activation::Gelu,
             ..crate::training_config::tests::tiny()
         };
         let random = Random::new(3, 0, 0);
@@ -404,7 +405,7 @@ mod tests {
         for context in [8, 64] {
             let config = TrainingConfig { context, ..config.clone() };
             let corpus = Corpus::text(corpus.train().to_vec(), 0.1, context).unwrap();
-            let step = GptStep::of_run(&config, &config.model(13).unwrap(), &corpus);
+            let step = ModelStep::of_run(&config, &config.model(13).unwrap(), &corpus);
             for (sequences, length) in [RULES, OPERATIONS] {
                 let rules = InChunks(step.smaller(sequences, length));
                 let tokens = rules.0.sequences * rules.0.length;
@@ -440,14 +441,14 @@ mod tests {
     /// the rest takes a few minutes and memory that is asked for before.
     #[test]
     fn a_large_model_is_bounded() {
-        let gpt2 = Gpt2Config {
+        let gpt2 = Architecture {
             vocabulary: 50257,
             context: 1024,
             width: 768,
             heads: 12,
             layers: 12,
             hidden: 3072,
-            ..Gpt2Config::default()
+            ..Architecture::default()
         };
         let parameters = gpt2.parameters() as f64;
         assert!((1.2e8..1.3e8).contains(&parameters));
@@ -458,7 +459,7 @@ mod tests {
         assert!(dear(patience::F32, 300.0, 32.0), "learning by heart");
         assert!(!dear(patience::DUAL, 2.0, 16.0), "the Hessian on sixteen tokens");
         assert!(!dear(patience::F32, 1.0, 2048.0), "a step's scales");
-        let step = GptStep {
+        let step = ModelStep {
             config: gpt2,
             sequences: 8,
             length: 1024,

@@ -104,7 +104,8 @@ pub fn operations(
     dual.forward();
     let mut found = Operations::default();
     for (i, (var, moving)) in plain.vars().zip(dual.vars()).enumerate() {
-        if plain.operation(var).is_some() {
+        // A view computes nothing: it is its operand.
+        if plain.operation(var).is_some() && !plain.is_view(var) {
             found.operation(&mut plain, &mut dual, (var, moving), seed + 1000 * i as u64);
         }
     }
@@ -141,12 +142,12 @@ impl Operations {
         // The vjp into nothing, and into something.
         let mut send = |there: &dyn Fn(usize, usize) -> Vec<f64>| -> Vec<Vec<f64>> {
             for (k, o) in operands.iter().enumerate() {
-                let n = plain.elements(o.0).len();
-                plain.gradient_elements_mut(o.0).copy_from_slice(&there(k, n));
+                let there = there(k, plain.shape(o.0).len());
+                plain.gradient_mut(o.0).iter_mut().zip(there).for_each(|(g, x)| *g = x);
             }
             plain.gradient_elements_mut(var).copy_from_slice(&upstream);
             plain.backward_one(var);
-            operands.iter().map(|o| plain.gradient_elements(o.0).to_vec()).collect()
+            operands.iter().map(|o| plain.gradient(o.0).iter().copied().collect()).collect()
         };
         let sent = send(&|_, n| vec![0.0; n]);
         let some = |k: usize, n: usize| direction(seed + 100, k as u32, n);
@@ -166,19 +167,22 @@ impl Operations {
             worse(&mut self.adds, norm(&kept) / size / rounding(terms, inner_terms), &place);
 
             let tangent = direction(seed + 200, k as u32, n);
-            let elements = dual.elements_mut(*tangent_at);
+            let mut elements = dual.matrix_mut(*tangent_at);
             elements.iter_mut().zip(&tangent).for_each(|(x, &t)| x.derivative = t);
             dual.forward_one(moving);
             let moved: Vec<f64> = dual.elements(moving).iter().map(|y| y.derivative).collect();
-            dual.elements_mut(*tangent_at).iter_mut().for_each(|x| x.derivative = 0.0);
+            dual.matrix_mut(*tangent_at).iter_mut().for_each(|x| x.derivative = 0.0);
 
             let (forward, reverse) = (inner(&upstream, &moved).0, inner(gradient, &tangent).0);
             let own = norm(&upstream) * norm(&moved) + norm(gradient) * norm(&tangent);
             // A derivative may be what terms of the size of y/x leave when they cancel (a norm of one
             // feature); up to a million times larger ones count, which still shows an error of 10⁻⁷.
-            let x = norm(plain.elements(*operand));
+            let x = norm(&plain.value(*operand).iter().copied().collect::<Vec<_>>());
             let terms_size = norm(&upstream) * norm(&before) * norm(&tangent) / x;
-            let size = own + if terms_size.is_finite() { terms_size.min(1e6 * own) } else { 0.0 };
+            // Of an operand that moves nothing at all (a query with one key to ask) every term cancels.
+            let still = moved.iter().all(|&m| m == 0.0);
+            let most = if still { f64::MAX } else { 1e6 * own };
+            let size = own + if terms_size.is_finite() { terms_size.min(most) } else { 0.0 };
             let difference = (forward - reverse).abs();
             let error = if difference == 0.0 { 0.0 } else { difference / size };
             worse(&mut self.adjoint, error / rounding(terms, inner_terms), &place);
@@ -214,7 +218,7 @@ impl Operations {
             false => f64::NAN,
         };
         let read = |of: Matter, i: usize, j: usize| match of {
-            Matter::Operand(o) => element(plain.elements(slots[o]), plain.shape(slots[o]), (i, j)),
+            Matter::Operand(o) => plain.value(slots[o]).get((i, j)).copied().unwrap_or(f64::NAN),
             Matter::Output => element(output, plain.shape(var), (i, j)),
             Matter::Upstream => element(upstream, plain.shape(var), (i, j)),
             Matter::Table(_) => f64::NAN,

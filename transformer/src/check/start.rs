@@ -9,12 +9,12 @@
 
 use super::Certificate;
 use super::patience::{F32, PATIENCE, dear, seconds};
-use crate::config::{Activation, Gpt2Config};
-use crate::subject::{GptStep, Recording, Subject};
-use crate::{ModelError, trainer};
-use calculus::Dual;
+use crate::subject::{ModelStep, Subject};
+use crate::{Activation, Architecture, Positions};
+use crate::{Form, ModelError, RecordedStep, trainer};
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer};
+use calculus::{Dual, Tape, Var};
 use linalg::Real;
 use std::collections::HashMap;
 
@@ -87,18 +87,24 @@ fn moments(activation: Activation, s: f64) -> (f64, f64) {
 
 impl Expected {
     /// For a model of this configuration on this batch.
-    pub fn of(config: &Gpt2Config, length: usize, tokens: &[u32], targets: &[u32]) -> Self {
+    pub fn of(config: &Architecture, length: usize, tokens: &[u32], targets: &[u32]) -> Self {
         let counts = Counts::of(tokens, targets, config.vocabulary);
         let (d, hidden) = (config.width as f64, config.hidden as f64);
         let (weight, residual) = (SIGMA.powi(2), SIGMA.powi(2) / (2.0 * config.layers as f64));
         // Attention starts as the mean of what is visible: of n independent values it keeps 1/n of the
-        // variance. Half of a token's vector is its position; the other half it shares with itself.
+        // variance. A token's vector it shares with itself; where positions are learned, half of it is the position.
+        let learned = config.positions == Positions::Learned;
+        let token = if learned { 0.5 } else { 1.0 };
         let harmonic = (1..=length).map(|n| 1.0 / n as f64).sum::<f64>() / length as f64;
-        let kept = harmonic + (1.0 - harmonic) * counts.collision / 2.0;
-        let (value, slope) = moments(config.activation, (weight * d).sqrt());
+        let kept = harmonic + (1.0 - harmonic) * counts.collision * token;
+        let (mut value, mut slope) = moments(config.activation, (weight * d).sqrt());
+        if config.gated {
+            // f(g)·u of independent g and u: back through u with f(g), through g with f′(g)·u.
+            (value, slope) = (value * weight * d, value + slope * weight * d);
+        }
         let attention = (d * weight) * kept * (d * residual);
         let feed_forward = value * (hidden * residual);
-        let mut variances = vec![2.0 * weight];
+        let mut variances = vec![weight / token];
         let mut gains = vec![];
         for _ in 0..config.layers {
             let x = variances[variances.len() - 1];
@@ -141,7 +147,7 @@ impl Expected {
 /// # Errors
 /// If the step cannot be recorded.
 pub fn start(
-    step: &GptStep<'_>,
+    step: &ModelStep<'_>,
     parameters: &[f32],
     fresh: bool,
 ) -> Result<Vec<Certificate>, ModelError> {
@@ -151,7 +157,7 @@ pub fn start(
 /// As [`start`], with so many seconds for each certificate.
 pub(super) fn within(
     patience: f64,
-    step: &GptStep<'_>,
+    step: &ModelStep<'_>,
     parameters: &[f32],
     fresh: bool,
 ) -> Result<Vec<Certificate>, ModelError> {
@@ -162,7 +168,7 @@ pub(super) fn within(
     let step = step.smaller(SEEN.0, SEEN.1);
     let few = step.smaller(2, 16);
     // A step: once forward, twice back.
-    let time = |step: &GptStep<'_>, steps: usize| {
+    let time = |step: &ModelStep<'_>, steps: usize| {
         let pairs = parameters.len() as f64 * (step.sequences * step.length) as f64;
         seconds(F32, 3.0 * steps as f64 * pairs)
     };
@@ -176,10 +182,11 @@ pub(super) fn within(
     }
     let (tokens, targets) = (step.batches)(0);
     let expected = Expected::of(&step.config, step.length, &tokens, &targets);
-    let mut recording = step.record::<f32>()?;
-    recording.set_parameters(parameters);
-    recording.give(&step.batch(0));
-    let loss = f64::from(recording.step());
+    let mut recorded = step.recorded::<f32>(Form::Fused)?;
+    recorded.copy_parameters(parameters);
+    let loss = recorded.loss(&tokens, &targets)?;
+    let loss_var = recorded.loss_var();
+    recorded.tape_mut().backward(loss_var);
     let (predicted, spread) = expected.loss;
     let uniform = (step.config.vocabulary as f64).ln();
     let detail =
@@ -187,34 +194,25 @@ pub(super) fn within(
     let limits = (predicted - spread, predicted + spread);
     Ok(vec![
         Certificate::between(LOSS, loss, limits, detail),
-        scales(&recording, ACTIVATIONS, &expected.activations, |r, v| r.tape.elements(v).to_vec()),
-        scales(&recording, GRADIENTS, &expected.gradients, |r, v| {
-            r.tape.gradient_elements(v).to_vec()
-        }),
+        scales(&recorded, ACTIVATIONS, &expected.activations, |tape, v| tape.elements(v)),
+        scales(&recorded, GRADIENTS, &expected.gradients, |tape, v| tape.gradient_elements(v)),
         learnt()?,
     ])
 }
 
 /// The residual stream's scale after every block against the prediction: the worst ratio.
 fn scales(
-    recording: &Recording<f32>,
+    recorded: &RecordedStep<f32>,
     question: (&'static str, &'static str),
     expected: &[f64],
-    of: impl Fn(&Recording<f32>, calculus::Var) -> Vec<f32>,
+    of: impl Fn(&Tape<f32>, Var) -> &[f32],
 ) -> Certificate {
-    let names = (0..expected.len()).map(|i| match i {
-        0 => "embedding.sum".to_owned(),
-        i => format!("block.{}.output", i - 1),
-    });
-    let mut found = vec![];
-    for name in names {
-        let Some(var) = recording.tape.find(&name) else {
-            return Certificate::not_applicable(question, format!("no value {name}"));
-        };
-        let x = of(recording, var);
+    let size = |&var: &Var| {
+        let x = of(recorded.tape(), var);
         let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        found.push((squares / x.len() as f64).sqrt());
-    }
+        (squares / x.len() as f64).sqrt()
+    };
+    let found: Vec<f64> = recorded.marks().residual.iter().map(size).collect();
     // Gradients are predicted relative to the last one.
     let unit = match question {
         GRADIENTS => found.last().copied().unwrap_or(1.0),
@@ -248,7 +246,7 @@ fn floor(tokens: &[u32], targets: &[u32], length: usize) -> f64 {
     nats / total
 }
 
-fn overfit(step: &GptStep<'_>, parameters: &[f32]) -> Result<Certificate, ModelError> {
+fn overfit(step: &ModelStep<'_>, parameters: &[f32]) -> Result<Certificate, ModelError> {
     let mut recording = step.record::<f32>()?;
     recording.set_parameters(parameters);
     recording.give(&step.batch(0));

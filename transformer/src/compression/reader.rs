@@ -1,11 +1,9 @@
 //! A model that reads several texts in lock-step and predicts the next token of each.
 
 use super::portable::Portable;
-use crate::config::Gpt2Config;
-use crate::layers::{self, Context};
-use crate::{Form, ModelError, memory};
-use calculus::{Recorder, Tape, Var};
-use linalg::Shape;
+use crate::ModelError;
+use crate::architecture::Architecture;
+use crate::cached::CachedStep;
 
 /// A recorded prediction of one token of every text after those that were read; what
 /// [`crate::Decoder`] is for one text, with bits that do not depend on the machine.
@@ -14,54 +12,26 @@ use linalg::Shape;
 /// 0, for learned positions cannot slide. A prediction sees at least half a context, once there is that
 /// much; every token is read twice.
 pub(super) struct Reader {
+    step: CachedStep<Portable>,
     context: usize,
-    width: usize,
     texts: usize,
-    tape: Tape<Portable>,
-    tokens: Var,
-    positions: Var,
-    logits: Var,
-    /// Of every block: packed query, key and value of the tokens, and the two caches.
-    blocks: Vec<(Var, Var, Var)>,
     /// What the caches hold: a token of every text at every position.
     read: Vec<Vec<u32>>,
 }
 
 impl Reader {
-    /// Of `texts` texts; parameters are in the order of [`crate::Gpt2`]'s.
+    /// Of `texts` texts; parameters are in the order of [`crate::RecordedStep`]'s.
     pub(super) fn new(
-        config: &Gpt2Config,
+        config: &Architecture,
         parameters: &[f32],
         texts: usize,
     ) -> Result<Self, ModelError> {
-        config.validate()?;
-        let mut recorder = Recorder::new();
-        let r = &mut recorder;
-        let row = Shape::new(1, texts);
-        let tokens = r.input("tokens", row)?; // 1×texts
-        let positions = r.input("positions", row)?; // 1×texts
-        let without = crate::Without::default();
-        let c = Context { config, length: 1, form: Form::Fused, without, dropout: None };
-        let (mut x, token_table) = layers::embedding(c, r, tokens, positions)?; // d×texts
-        for i in 0..config.layers {
-            x = layers::block(c, r, i, x, |r, qkv| layers::attend_cached(c, r, qkv, positions))?;
-        }
-        let (x, table) = layers::output(c, r, x, token_table)?; // d×texts, d×V
-        let logits = layers::logits(r, x, table)?; // V×texts
-        memory::afford(recorder.bytes_forward_only())?;
-        let mut tape = recorder.finish_forward_only();
-        for (own, given) in tape.parameters_mut().iter_mut().zip(parameters) {
+        let mut step = CachedStep::record(config, texts)?;
+        for (own, given) in step.tape.parameters_mut().iter_mut().zip(parameters) {
             *own = Portable(*given);
         }
-        let find = |i: usize, name: &str| {
-            tape.find(&format!("block.{i}.attention.{name}")).expect("recorded above")
-        };
-        let blocks = (0..config.layers)
-            .map(|i| (find(i, "qkv"), find(i, "keys"), find(i, "values")))
-            .collect();
-        let (context, width) = (config.context, config.width);
-        let read = Vec::with_capacity(context);
-        Ok(Reader { context, width, texts, tape, tokens, positions, logits, blocks, read })
+        let context = config.context;
+        Ok(Reader { step, context, texts, read: Vec::with_capacity(context) })
     }
 
     /// Reads a token of every text.
@@ -76,27 +46,13 @@ impl Reader {
 
     /// The logits of the next token of a text.
     pub(super) fn logits(&self, text: usize) -> impl Iterator<Item = f32> {
-        let all = self.tape.elements(self.logits);
+        let all = self.step.logits();
         let vocabulary = all.len() / self.texts;
         all[text * vocabulary..(text + 1) * vocabulary].iter().map(|z| z.0)
     }
 
     fn advance(&mut self, tokens: Vec<u32>) {
-        let (place, width) = (self.read.len(), self.width);
-        for (x, &token) in self.tape.value_mut(self.tokens).iter_mut().zip(&tokens) {
-            *x = Portable(token as f32);
-        }
-        self.tape.value_mut(self.positions).fill(Portable(place as f32));
-        self.tape.forward();
-        for &(qkv, keys, values) in &self.blocks {
-            for text in 0..self.texts {
-                for (part, cache) in [(1, keys), (2, values)] {
-                    let from = (3 * text + part) * width;
-                    let to = (text * self.context + place) * width;
-                    self.tape.copy(qkv, from..from + width, cache, to);
-                }
-            }
-        }
+        self.step.advance(&tokens, self.read.len());
         self.read.push(tokens);
     }
 }
@@ -104,10 +60,10 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Gpt2;
+    use crate::{Form, RecordedStep};
 
-    fn model() -> (Gpt2Config, Vec<f32>) {
-        let config = Gpt2Config {
+    fn model() -> (Architecture, Vec<f32>) {
+        let config = Architecture {
             vocabulary: 11,
             context: 8,
             width: 16,
@@ -116,7 +72,7 @@ mod tests {
             hidden: 64,
             ..Default::default()
         };
-        let mut model = Gpt2::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
+        let mut model = RecordedStep::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
         model.initialise(5);
         // Far enough from nothing that predictions differ.
         let parameters = model.tape().parameters().iter().map(|p| p * 5.0).collect();
@@ -161,7 +117,7 @@ mod tests {
             reader.read(&[token(0, t)]);
             let n = window.len();
             let mut whole =
-                Gpt2::<f32>::record_forward_only(&config, 1, n, Form::Textbook).unwrap();
+                RecordedStep::<f32>::record_forward_only(&config, 1, n, Form::Textbook).unwrap();
             whole.copy_parameters(&parameters);
             whole.loss(&window, &vec![0; n]).unwrap();
             let expected = whole.tape().value(whole.logits_var().unwrap());

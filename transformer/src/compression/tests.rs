@@ -1,9 +1,9 @@
 use super::*;
-use crate::{Form, Gpt2};
+use crate::{Form, RecordedStep};
 use proptest::prelude::*;
 
 struct Model {
-    config: Gpt2Config,
+    config: Architecture,
     parameters: Vec<f32>,
     tokenizer: Tokenizer,
 }
@@ -11,7 +11,7 @@ struct Model {
 impl Model {
     /// A model that was not trained, but has opinions.
     fn new(tokenizer: Tokenizer, seed: u64) -> Self {
-        let config = Gpt2Config {
+        let config = Architecture {
             vocabulary: tokenizer.vocabulary(),
             context: 8,
             width: 16,
@@ -20,7 +20,7 @@ impl Model {
             hidden: 32,
             ..Default::default()
         };
-        let mut model = Gpt2::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
+        let mut model = RecordedStep::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
         model.initialise(seed);
         let parameters = model.tape().parameters().iter().map(|p| p * 10.0).collect();
         Model { config, parameters, tokenizer }

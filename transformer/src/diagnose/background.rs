@@ -4,7 +4,7 @@ use super::evidence::BATCHES;
 use crate::check::initialised;
 use crate::corpus::{Corpus, Window};
 use crate::model::IGNORED;
-use crate::subject::{Given, GptStep, Subject};
+use crate::subject::{Given, ModelStep};
 use crate::{ModelError, TrainingConfig};
 use infotheory::ngram;
 use probability::dropout;
@@ -45,12 +45,12 @@ impl Background {
     /// Sizes that contradict each other.
     pub fn of_run(
         config: &TrainingConfig,
-        step: &GptStep<'_>,
+        step: &ModelStep<'_>,
         corpus: &Corpus,
         begun: bool,
     ) -> Result<Self, ModelError> {
         let (length, train) = (step.length, corpus.train());
-        let parameters: usize = step.config.parameter_shapes().map(|(_, shape)| shape.len()).sum();
+        let parameters: usize = step.config.parameters();
         let initial = match parameters <= AGAIN {
             true => Some(initialised(&step.config, config.seed)?),
             false => None,
@@ -80,30 +80,19 @@ impl Background {
 }
 
 /// Windows in batches of the step, spread over all of them; the last is filled up with targets that do not count.
-fn batches(step: &GptStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
+fn batches(step: &ModelStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
     let wanted = (BATCHES as usize * step.sequences).min(windows.len());
     let spread: Vec<&Window> = (0..wanted).map(|i| &windows[i * windows.len() / wanted]).collect();
-    let names: Vec<&'static str> = step.batch(0).iter().map(|g| g.name).collect();
     let size = step.sequences * step.length;
     let given = |windows: &[&Window]| {
-        let mut tokens: Vec<f64> = vec![];
-        let mut targets = vec![];
+        let (mut tokens, mut targets) = (vec![], vec![]);
         for w in windows {
-            let target = |t: &u32| if *t == IGNORED { infotheory::IGNORED } else { f64::from(*t) };
-            tokens.extend(w.tokens.iter().map(|&t| f64::from(t)));
-            targets.extend(w.targets.iter().map(target));
+            tokens.extend(&w.tokens);
+            targets.extend(&w.targets);
         }
-        tokens.resize(size, 0.0);
-        targets.resize(size, infotheory::IGNORED);
-        let of = |name: &&'static str| Given {
-            name,
-            elements: match *name {
-                "tokens" => tokens.clone(),
-                "targets" => targets.clone(),
-                _ => dropout::EVALUATION.into(),
-            },
-        };
-        names.iter().map(of).collect()
+        tokens.resize(size, 0);
+        targets.resize(size, IGNORED);
+        step.given(tokens, targets, dropout::EVALUATION)
     };
     spread.chunks(step.sequences.max(1)).map(given).collect()
 }

@@ -9,7 +9,7 @@ use crate::{ModelError, OptimizerKind, Precision, TrainingConfig};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use calculus::{Parameter, Witness, clip};
-use linalg::Real;
+use linalg::{Real, View, column};
 use std::ops::Range;
 
 /// The rule that changes the parameters, as numbers.
@@ -387,15 +387,16 @@ impl<'a, S: Subject> Course<'a, S> {
 
     fn measure(&self, taken: &mut Taken) {
         let tape = &self.recording.tape;
-        let largest = |x: &[f32]| -> f64 {
-            let finite = x.iter().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
+        let largest = |x: View<'_, f32>| -> f64 {
+            let elements = || (0..x.ncols()).flat_map(|j| column(&x, j));
+            let finite = elements().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
             if !finite {
                 return f64::INFINITY;
             }
-            x.iter().filter(|x| x.is_finite()).fold(0.0, |m, x| f64::from(x.abs()).max(m))
+            elements().filter(|x| x.is_finite()).fold(0.0, |m, x| f64::from(x.abs()).max(m))
         };
-        taken.largest = tape.vars().map(|v| largest(tape.elements(v))).collect();
-        taken.largest_gradient = tape.vars().map(|v| largest(tape.gradient_elements(v))).collect();
+        taken.largest = tape.vars().map(|v| largest(tape.value(v))).collect();
+        taken.largest_gradient = tape.vars().map(|v| largest(tape.gradient(v))).collect();
     }
 
     /// The first number that the optimiser remembers and that no training leaves behind.
@@ -499,7 +500,7 @@ impl<'a, S: Subject> Course<'a, S> {
 mod tests {
     use super::*;
     use crate::training_config::tests::tiny;
-    use crate::{Corpus, GptStep, ScheduleKind, Trainer};
+    use crate::{Corpus, ModelStep, ScheduleKind, Trainer};
 
     /// The loop that is diagnosed is the loop that trains, to the bit: losses, norms, parameters and moments, with
     /// a batch in three parts, two batches a step, dropout and clipping.
@@ -532,7 +533,7 @@ mod tests {
             let start = State::start(trainer.model().tape().parameters().to_vec());
             let recipe = Recipe::of_run(&config);
             assert_eq!((recipe.parts, recipe.accumulate), (3, 6));
-            let step = GptStep::of_run(&config, &model, &corpus);
+            let step = ModelStep::of_run(&config, &model, &corpus);
             let mut course = Course::from(&step, &recipe, &start).unwrap();
             let mut clipped = 0;
             for _ in 0..10 {

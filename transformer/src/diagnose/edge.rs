@@ -2,8 +2,8 @@
 
 use super::course::{Descent, Recipe, State, Taken};
 use crate::ModelError;
-use crate::config::decimal;
 use crate::curvature::Hessian;
+use crate::printable::decimal;
 use crate::subject::Subject;
 use calculus::stability::limit;
 use calculus::{Source, clip};

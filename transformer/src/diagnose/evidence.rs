@@ -59,20 +59,25 @@ impl Probe {
     ) -> Result<Vec<f64>, ModelError> {
         let mut step = subject.record::<f32>()?;
         step.set_parameters(parameters);
+        let dropped = step.handles.step.map(|var| step.tape.name(var).to_owned());
+        let dropped = dropped.as_deref();
         let mut loss = |batch: &[Given]| {
             step.give(batch);
             f64::from(step.forward())
         };
         Ok(match self {
-            Probe::Numbers(all) => all.iter().map(|&n| loss(&still(subject.batch(n)))).collect(),
+            Probe::Numbers(all) => {
+                let still = |n| still(subject.batch(n), dropped);
+                all.iter().map(|&n| loss(&still(n))).collect()
+            }
             Probe::Given(all) => all.iter().map(|batch| loss(batch)).collect(),
         })
     }
 }
 
-/// A batch as it is evaluated: nothing is dropped.
-pub(crate) fn still(mut batch: Vec<Given>) -> Vec<Given> {
-    let steps = batch.iter_mut().filter(|g| g.name == "step");
+/// A batch as it is evaluated: nothing is dropped, by the step number of this name.
+fn still(mut batch: Vec<Given>, step: Option<&str>) -> Vec<Given> {
+    let steps = batch.iter_mut().filter(|g| Some(g.name) == step);
     steps.for_each(|g| g.elements = dropout::EVALUATION.into());
     batch
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::check::initialised;
 use crate::health::{BORNE, Health, health};
-use crate::{GptStep, ModelError};
+use crate::{ModelError, ModelStep};
 
 /// What large weights look like, whatever made them large.
 const SYMPTOMS: [Cause; 10] = [
@@ -46,7 +46,7 @@ impl Examination {
 /// # Errors
 /// If the step cannot be recorded.
 pub fn examination(
-    step: &GptStep<'_>,
+    step: &ModelStep<'_>,
     start: &State,
     recipe: &Recipe,
     steps: u64,
@@ -62,7 +62,7 @@ pub fn examination(
 /// # Errors
 /// If the step cannot be recorded.
 pub fn examination_of(
-    step: &GptStep<'_>,
+    step: &ModelStep<'_>,
     start: &State,
     recipe: &Recipe,
     steps: u64,
@@ -107,7 +107,7 @@ pub fn examination_of(
 
 /// Whether the highest rate of a run's first steps is above what fresh weights bear.
 fn too_fast(
-    step: &GptStep<'_>,
+    step: &ModelStep<'_>,
     fresh: &State,
     recipe: &Recipe,
     steps: u64,

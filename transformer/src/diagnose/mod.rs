@@ -8,17 +8,17 @@
 //!
 //! ```
 //! use transformer::diagnose::{Cause, Recipe, State, diagnose};
-//! use transformer::{Gpt2, Gpt2Config, GptStep, Form};
+//! use transformer::{RecordedStep, Architecture, ModelStep, Form};
 //! use std::sync::Arc;
-//! let config = Gpt2Config { vocabulary: 11, context: 8, width: 16, heads: 2, layers: 1, hidden: 32, ..Default::default() };
-//! let step = GptStep {
+//! let config = Architecture { vocabulary: 11, context: 8, width: 16, heads: 2, layers: 1, hidden: 32, ..Default::default() };
+//! let step = ModelStep {
 //!     config: config.clone(), sequences: 2, length: 8, seed: 1,
 //!     batches: Arc::new(|n| {
 //!         let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
 //!         (text[..16].to_vec(), text[1..].to_vec())
 //!     }),
 //! };
-//! let mut model = Gpt2::<f32>::record(&config, 2, 8, Form::Fused, 1)?;
+//! let mut model = RecordedStep::<f32>::record(&config, 2, 8, Form::Fused, 1)?;
 //! model.initialise(1);
 //! let mut parameters = model.tape().parameters().to_vec();
 //! parameters[5] = f32::NAN;
@@ -68,7 +68,7 @@ use calculus::{Arithmetic, Source};
 use cure::Case;
 use edge::CURVED;
 use evidence::Evidence;
-use linalg::Role;
+use linalg::{Role, column};
 use pace::Pace;
 use std::collections::VecDeque;
 
@@ -379,7 +379,7 @@ impl<S: Subject> Patient<'_, S> {
     /// ln V; −∞ where there are no logits.
     fn uniform(&self) -> Result<f64, ModelError> {
         let step = self.subject.record_in_full::<f32>()?;
-        let classes = step.tape.find("logits").map(|v| step.tape.shape(v).rows);
+        let classes = step.handles.logits.map(|v| step.tape.shape(v).rows);
         Ok(classes.map_or(f64::NEG_INFINITY, |classes| (classes as f64).ln()))
     }
 
@@ -520,8 +520,8 @@ impl<S: Subject> Patient<'_, S> {
         let tape = &step.tape;
         let Some(var) = tape.find(&origin.name) else { return Ok(false) };
         let Some(&scores) = tape.operands(var).first() else { return Ok(false) };
-        let rows = tape.shape(var).rows;
-        let columns = tape.elements(scores).chunks(rows).zip(tape.elements(var).chunks(rows));
+        let (scores, weights) = (tape.value(scores), tape.value(var));
+        let columns = (0..weights.ncols()).map(|j| (column(&scores, j), column(&weights, j)));
         let highest = |z: &[f32]| z.iter().fold(f32::NEG_INFINITY, |m, &z| m.max(z));
         let top = columns.max_by(|a, b| highest(a.0).total_cmp(&highest(b.0)));
         Ok(top.is_some_and(|(_, p)| p.iter().all(|p| p.is_finite())))
@@ -530,10 +530,9 @@ impl<S: Subject> Patient<'_, S> {
     /// A target of the failed batch that is no class.
     fn bad_target(&self, last: Option<&Taken>) -> Result<Option<String>, ModelError> {
         let step = self.subject.record_in_full::<f32>()?;
-        let classes = step.tape.find("logits").map_or(usize::MAX, |v| step.tape.shape(v).rows);
+        let classes = step.handles.logits.map_or(usize::MAX, |v| step.tape.shape(v).rows);
         let batch = self.subject.batch(last.map_or(0, |t| t.batch));
-        let targets = batch.iter().find(|g| g.name == "targets").map(|g| &g.elements[..]);
-        let targets = targets.unwrap_or_default();
+        let targets = step.given(step.handles.targets, &batch).unwrap_or_default();
         let place = targets.iter().position(|&t| t >= classes as f64 || t.is_nan());
         Ok(place.map(|i| {
             let last = classes - 1;

@@ -9,7 +9,7 @@ use crate::Precision;
 use crate::subject::{Given, Recording, Subject};
 use crate::{ModelError, memory, precision};
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
-use linalg::{Real, Role, Shape};
+use linalg::{Real, Role, Shape, View};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -101,7 +101,7 @@ pub fn forward<T: Real>(tape: &Tape<T>, output: Var) -> Option<Origin> {
     let mut places: HashMap<Var, usize> = HashMap::new();
     for (i, (var, needed)) in tape.vars().zip(needed).enumerate() {
         places.insert(var, i);
-        let elements = tape.elements(var);
+        let elements = tape.value(var);
         let operands: Vec<usize> = tape.operands(var).iter().map(|o| places[o]).collect();
         let masked = match tape.source(var) {
             Source::Parameter => false,
@@ -139,7 +139,7 @@ fn describe<T: Real>(tape: &Tape<T>, var: Var, at: usize) -> Origin {
         role: tape.role(var),
         source: Some(tape.source(var)),
         element,
-        value: tape.elements(var)[at].to_f64(),
+        value: tape.value(var)[at].to_f64(),
         fault: None,
         arithmetic: arithmetic.to_owned(),
         operands: operands(tape, var, shape, element),
@@ -154,16 +154,16 @@ fn operands<T: Real>(
     out: Shape,
     element: (usize, usize),
 ) -> Vec<Operand> {
-    let read = |&o: &Var| read(tape.name(o), tape.elements(o), tape.shape(o), out, element);
+    let read = |&o: &Var| read(tape.name(o), tape.value(o), out, element);
     tape.operands(var).iter().map(read).collect()
 }
 
-/// The part of a matrix of shape `own` that one element of a result of shape `out` reads.
-fn read<T: Real>(name: &str, all: &[T], own: Shape, out: Shape, (i, j): (usize, usize)) -> Operand {
-    let (part, what) = if own == out {
-        (&all[j * own.rows + i..][..1], "that element")
-    } else if own.columns == out.columns {
-        (&all[j * own.rows..][..own.rows], "that column")
+/// The part of a matrix that one element of a result of shape `out` reads.
+fn read<T: Real>(name: &str, all: View<'_, T>, out: Shape, (i, j): (usize, usize)) -> Operand {
+    let (part, what) = if all.shape() == (out.rows, out.columns) {
+        (all.view((i, j), (1, 1)), "that element")
+    } else if all.ncols() == out.columns {
+        (all.columns(j, 1), "that column")
     } else {
         (all, "all elements")
     };
@@ -188,8 +188,8 @@ pub fn backward<T: Real>(
     tape.begin_backward(output, &[scale]);
     let mut first: Option<Origin> = None;
     for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
-        // The loss's own gradient, the scale, is no stored value.
-        if var != output {
+        // The loss's own gradient, the scale, is no stored value; a view is stored with its matrix.
+        if var != output && !tape.is_view(var) {
             tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
         }
         tape.backward_one(var);
@@ -197,15 +197,15 @@ pub fn backward<T: Real>(
             continue;
         }
         for operand in tape.operands(var) {
-            let gradient = tape.gradient_elements(operand);
+            let gradient = tape.gradient(operand);
             let found = gradient.iter().position(|&g| !store(g).to_f64().is_finite());
             let Some(at) = found else { continue };
             let shape = tape.shape(operand);
             let element = (at % shape.rows, at / shape.rows);
             let upstream = format!("gradient of {}", tape.name(var));
-            let arrived = tape.gradient_elements(var);
+            let arrived = tape.gradient(var);
             let mut operands = operands(tape, var, shape, element);
-            operands.push(read(&upstream, arrived, tape.shape(var), shape, element));
+            operands.push(read(&upstream, arrived, shape, element));
             first = Some(Origin {
                 direction: Direction::Backward,
                 name: tape.name(operand).to_owned(),
@@ -223,7 +223,7 @@ pub fn backward<T: Real>(
         }
     }
     let mut first = first?;
-    let spoilt = |v: &Var| tape.gradient_elements(*v).iter().any(|g| !g.to_f64().is_finite());
+    let spoilt = |v: &Var| tape.gradient(*v).iter().any(|g| !g.to_f64().is_finite());
     first.inherited = tape.vars().filter(spoilt).count().saturating_sub(1);
     Some(first)
 }
@@ -243,7 +243,8 @@ pub(crate) fn forward_rounded(recording: &mut Recording<f32>, precision: Precisi
     let tape = &mut recording.tape;
     for var in tape.vars() {
         tape.forward_one(var);
-        if tape.source(var) != Source::Input && precision != Precision::F32 {
+        let stored = tape.source(var) != Source::Input && !tape.is_view(var);
+        if stored && precision != Precision::F32 {
             precision::round_all(precision, tape.elements_mut(var));
         }
     }
@@ -337,15 +338,15 @@ fn explain(
     let store = |x: Witness<f32>| Witness::new(precision.round(x.value));
     let (i, j) = origin.element;
     for var in tape.vars() {
-        let given = tape.source(var) == Source::Input;
+        let stored = tape.source(var) != Source::Input && !tape.is_view(var);
         tape.forward_one(var);
         let here = origin.direction == Direction::Forward && tape.name(var) == origin.name;
         if here {
             let at = j * tape.shape(var).rows + i;
-            note(origin, tape.elements(var)[at], precision);
+            note(origin, tape.value(var)[at], precision);
             return Ok(());
         }
-        if !given {
+        if stored {
             tape.elements_mut(var).iter_mut().for_each(|x| *x = store(*x));
         }
     }
@@ -353,14 +354,14 @@ fn explain(
     tape.zero_gradients();
     tape.begin_backward(step.loss, &[Witness::new(scale)]);
     for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
-        if var != step.loss {
+        if var != step.loss && !tape.is_view(var) {
             tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
         }
         tape.backward_one(var);
         let operand = tape.operands(var).into_iter().find(|o| tape.name(*o) == origin.name);
         if let Some(operand) = operand {
             let at = j * tape.shape(operand).rows + i;
-            let gradient = tape.gradient_elements(operand)[at];
+            let gradient = tape.gradient(operand)[at];
             if !precision.round(gradient.value).is_finite() {
                 note(origin, gradient, precision);
                 return Ok(());

@@ -91,7 +91,8 @@ pub fn reduced(
     let mut losing = vec![];
     for var in tape.vars() {
         tape.forward_one(var);
-        if tape.source(var) == Source::Input {
+        // A view is stored with its matrix.
+        if tape.source(var) == Source::Input || tape.is_view(var) {
             continue;
         }
         let name = tape.name(var).to_owned();
@@ -106,6 +107,9 @@ pub fn reduced(
     tape.backward_one(loss); // its own gradient, the scale, is no stored value
     let below = tape.vars().zip(needed).rev().filter(|(var, needed)| *needed && *var != loss);
     for (var, _) in below {
+        if tape.is_view(var) {
+            continue;
+        }
         let operation = tape.operation(var).unwrap_or("parameter").to_owned();
         let name = format!("gradient of {}", tape.name(var));
         let nonzero = tape.gradient_elements(var).iter().filter(|g| **g != 0.0).count();

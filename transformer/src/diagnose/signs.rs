@@ -3,7 +3,7 @@
 use crate::ModelError;
 use crate::subject::{Given, Recording, Subject};
 use calculus::{Source, Tape, Var};
-use linalg::{Role, gather};
+use linalg::{Role, View, column, gather};
 
 /// Signs of health at one state on one batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,8 +66,8 @@ pub fn signs(
     step.set_parameters(parameters);
     step.give(batch);
     let loss = f64::from(step.step());
-    let Recording { tape, loss: output } = &step;
-    let logits = tape.find("logits");
+    let Recording { tape, loss: output, handles } = &step;
+    let logits = handles.logits;
     Ok(Signs {
         loss,
         uniform: logits.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),
@@ -168,11 +168,11 @@ fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
         }
         at = tape.operands(at)[0];
     }
-    let keys = tape.shape(var).rows;
     let (mut sum, mut counted, mut saturated) = (0.0, 0.0, 0.0);
     let mut largest = 0.0_f64;
-    let columns = tape.elements(var).chunks(keys).zip(tape.elements(scores).chunks(keys));
-    for (p, s) in columns {
+    let (weights, scores) = (tape.value(var), tape.value(scores));
+    for j in 0..weights.ncols() {
+        let (p, s) = (column(&weights, j), column(&scores, j));
         let visible = s.iter().filter(|s| **s > f32::NEG_INFINITY).count();
         let finite = s.iter().filter(|s| s.is_finite());
         largest = finite.fold(largest, |m, s| m.max(f64::from(s.abs())));
@@ -227,9 +227,9 @@ fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
         let is_activation = tape.role(var) == Some(Role::Activation);
         let Some(&x) = tape.operands(var).first().filter(|_| is_activation) else { continue };
         let rows = tape.shape(var).rows;
-        let (g, out) = (tape.gradient_elements(x), tape.gradient_elements(var));
-        let column = |x: &[f32], r: usize| x.iter().skip(r).step_by(rows).any(|&x| x != 0.0);
-        let dead = (0..rows).filter(|&r| column(out, r) && !column(g, r)).count();
+        let (g, out) = (tape.gradient(x), tape.gradient(var));
+        let some = |x: &View<'_, f32>, r: usize| x.row(r).iter().any(|&x| x != 0.0);
+        let dead = (0..rows).filter(|&r| some(&out, r) && !some(&g, r)).count();
         found.push((tape.name(var).to_owned(), dead as f64 / rows as f64));
     }
     found
@@ -260,7 +260,7 @@ pub fn looks_ahead(
     step.give(batch);
     let predictions = step.predictions();
     let tape = &mut step.tape;
-    let found = (tape.find("tokens"), predictions, subject.length());
+    let found = (step.handles.tokens, predictions, subject.length());
     let (Some(tokens), Some(logits), Some(length)) = found else { return Ok(false) };
     let table = tape.vars().find(|v| tape.operands(*v).get(1) == Some(&tokens));
     let Some(table) = table.map(|v| tape.operands(v)[0]) else { return Ok(false) };

@@ -1,7 +1,8 @@
 //! Try a change: the same step with one thing different, side by side with what it was.
 
 use super::{Explanation, Subject, Updated, recorded, update};
-use crate::{Gpt2, IGNORED, ModelError, Without};
+use crate::{IGNORED, ModelError, RecordedStep, Without};
+use calculus::Var;
 use infotheory::bits;
 use linalg::{Real, Role};
 
@@ -44,8 +45,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn of<T: Real>(subject: &Subject<T>, mut model: Gpt2<T>, rounded: bool) -> Self {
+    fn of<T: Real>(subject: &Subject<T>, mut model: RecordedStep<T>, rounded: bool) -> Self {
         let tape = model.tape();
+        let read = model.predictions().expect("a textbook recording");
+        let weights: Vec<Var> = model.marks().blocks.iter().filter_map(|b| b.weights).collect();
         let (mut largest, mut infinite, mut attention) = (0.0_f64, 0, Vec::new());
         let (mut future, mut entropy, mut queries) = (0.0, 0.0, 0.0);
         for row in tape.rows() {
@@ -59,7 +62,7 @@ impl Outcome {
                     infinite += 1;
                 }
             }
-            if row.name.ends_with(".attention.weights") {
+            if weights.contains(&row.var) {
                 let keys = row.value.nrows();
                 for (c, weights) in row.value.column_iter().enumerate() {
                     for (k, w) in weights.iter().map(|w| w.to_f64()).enumerate() {
@@ -71,9 +74,8 @@ impl Outcome {
                 attention.push(row.value.iter().map(|w| w.to_f64() as f32).collect());
             }
         }
-        let find = |name: &str| tape.find(name).expect("a textbook recording");
-        let surprisal = tape.elements(find("surprisal")).iter().map(|x| x.to_f64()).collect();
-        let p = tape.value(find("probabilities"));
+        let surprisal = tape.elements(read.surprisal).iter().map(|x| x.to_f64()).collect();
+        let p = tape.value(read.probabilities);
         let last = p.column(p.ncols() - 1);
         let next = last.iter().map(|p| p.to_f64()).enumerate();
         let next = next.fold(
@@ -154,7 +156,7 @@ impl<T: Real> Explanation<T> {
     fn scale_off(&self, before: &Outcome) -> Result<Change, ModelError> {
         let without = Without { scale: true, ..Without::default() };
         let outcome = self.outcome_without(&self.subject, without)?;
-        let d = self.subject.config.width / self.subject.config.heads;
+        let d = self.subject.config.head_width();
         let sentence = format!(
             "Scores are √{d} = {} times as large, so that softmax turns from weighing to choosing: the \
              entropy of the attention goes from {} to {} bits, the loss from {} to {} nats.",
@@ -181,8 +183,8 @@ impl<T: Real> Explanation<T> {
             short(before.loss),
             short(outcome.loss)
         );
-        let what = "without layer normalisation".to_owned();
-        Ok(Change { name: "LayerNorm off", what, outcome, sentence })
+        let what = "without normalisation".to_owned();
+        Ok(Change { name: "norm off", what, outcome, sentence })
     }
 
     fn longer_step(&self, before: &Outcome) -> Result<Change, ModelError> {
@@ -270,7 +272,7 @@ impl<T: Real> Explanation<T> {
 }
 
 /// Replays forward; every value rounded to f16 as it is written, if asked for.
-fn predict<T: Real>(model: &mut Gpt2<T>, rounded: bool) {
+fn predict<T: Real>(model: &mut RecordedStep<T>, rounded: bool) {
     if rounded {
         let round = |x: &mut T| *x = T::from_f64(half(x.to_f64()));
         model.tape_mut().forward_watched(|_, values| values.iter_mut().for_each(round));

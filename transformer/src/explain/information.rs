@@ -65,9 +65,14 @@ const BINS: usize = 5;
 impl<T: Real> Explanation<T> {
     /// The probabilities of the next token after the token at `place`.
     pub fn probabilities(&self, place: usize) -> Vec<f64> {
-        let tape = self.model.tape();
-        let var = tape.find("probabilities").expect("a textbook recording");
-        tape.value(var).column(place).iter().map(|p| p.to_f64()).collect()
+        let read = self.model.predictions().expect("a textbook recording");
+        self.model
+            .tape()
+            .value(read.probabilities)
+            .column(place)
+            .iter()
+            .map(|p| p.to_f64())
+            .collect()
     }
 
     /// The step in nats.

@@ -5,10 +5,10 @@
 //! numbers; the left side is measured. All in `f64`, so that the remainder is not rounding.
 //! Source: Pearlmutter, *Fast Exact Multiplication by the Hessian*, 1994.
 
-use super::{Explanation, MEASURED};
-use crate::{Gpt2, ModelError};
-use calculus::Dual;
-use linalg::Real;
+use super::{Explanation, MEASURED, Part};
+use crate::{ModelError, RecordedStep};
+use calculus::{Dual, Parameter};
+use linalg::{Real, Role};
 use std::ops::Range;
 
 /// Above this many parameters the second order, which takes several times the memory, is left out.
@@ -145,10 +145,10 @@ impl<T: Real> Explanation<T> {
     }
 
     /// A recording on another scalar, with the same batch.
-    fn measuring<S: Real>(&self) -> Result<Gpt2<S>, ModelError> {
+    fn measuring<S: Real>(&self) -> Result<RecordedStep<S>, ModelError> {
         let subject = &self.subject;
         let length = subject.tokens.len();
-        let mut model = Gpt2::record(&subject.config, 1, length, MEASURED, subject.seed)?;
+        let mut model = RecordedStep::record(&subject.config, 1, length, MEASURED, subject.seed)?;
         model.set_batch(&subject.tokens, &subject.targets)?;
         model.set_step(subject.descent.batch);
         Ok(model)
@@ -158,7 +158,7 @@ impl<T: Real> Explanation<T> {
     fn groups(&self) -> Vec<(String, Vec<Range<usize>>)> {
         let mut groups: Vec<(String, Vec<Range<usize>>)> = Vec::new();
         for parameter in self.model.tape().parameter_list() {
-            let name = group_of(&parameter.name);
+            let name = self.group_of(&parameter);
             match groups.iter_mut().find(|g| g.0 == name) {
                 Some(group) => group.1.push(parameter.range),
                 None => groups.push((name, vec![parameter.range])),
@@ -167,12 +167,26 @@ impl<T: Real> Explanation<T> {
         groups
     }
 
+    /// The group of a parameter: norms by themselves, else its part of the network.
+    fn group_of(&self, parameter: &Parameter) -> String {
+        if parameter.uses.iter().any(|(role, _)| *role == Role::Norm) {
+            return "norms".to_owned();
+        }
+        let own = self.nodes.iter().find(|n| n.parameter == Some(parameter.range.start));
+        match own.map(|node| (node.block, node.part)) {
+            Some((Some(block), Part::Attention)) => format!("block {block} attention"),
+            Some((Some(block), _)) => format!("block {block} feed-forward"),
+            Some((None, Part::Embedding)) => "embedding".to_owned(),
+            _ => "head".to_owned(),
+        }
+    }
+
     /// What each token's own loss contributes to the gradient.
     fn shares(&self) -> Vec<Share> {
         let Ok(mut model) = super::recorded(&self.subject, crate::Without::default()) else {
             return Vec::new();
         };
-        let Some(surprisal) = model.tape().find("surprisal") else { return Vec::new() };
+        let Some(surprisal) = model.predictions().map(|p| p.surprisal) else { return Vec::new() };
         let targets = &self.subject.targets;
         let predicted: Vec<usize> =
             (0..targets.len()).filter(|&t| targets[t] != crate::IGNORED).collect();
@@ -193,23 +207,7 @@ impl<T: Real> Explanation<T> {
     }
 }
 
-/// "block.3.attention.qkv.weight" is of group "block 3 attention".
-pub(super) fn group_of(name: &str) -> String {
-    let parts: Vec<&str> = name.split('.').collect();
-    match parts[..] {
-        ["embedding", ..] => "embedding".to_owned(),
-        ["block", block, part, ..] if part.starts_with("norm") => {
-            let _ = block;
-            "norms".to_owned()
-        }
-        ["block", block, part, ..] => format!("block {block} {}", part.replace('_', "-")),
-        ["norm", ..] => "norms".to_owned(),
-        [first, ..] => first.to_owned(),
-        [] => String::new(),
-    }
-}
-
-fn gradients<S: Real>(model: &mut Gpt2<S>, parameters: &[S]) -> f64 {
+fn gradients<S: Real>(model: &mut RecordedStep<S>, parameters: &[S]) -> f64 {
     let loss = loss_at(model, parameters);
     let var = model.loss_var();
     model.tape_mut().zero_gradients();
@@ -217,7 +215,7 @@ fn gradients<S: Real>(model: &mut Gpt2<S>, parameters: &[S]) -> f64 {
     loss
 }
 
-fn loss_at<S: Real>(model: &mut Gpt2<S>, parameters: &[S]) -> f64 {
+fn loss_at<S: Real>(model: &mut RecordedStep<S>, parameters: &[S]) -> f64 {
     model.copy_parameters(parameters);
     model.tape_mut().forward();
     model.tape().elements(model.loss_var())[0].to_f64()

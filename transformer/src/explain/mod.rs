@@ -7,10 +7,10 @@
 //! The terminal, the page and the pictures are readers of this.
 //!
 //! ```
-//! use transformer::{Gpt2, Gpt2Config, Form};
+//! use transformer::{RecordedStep, Architecture, Form};
 //! use transformer::explain::{Descent, Explanation, Subject};
-//! let config = Gpt2Config { vocabulary: 5, context: 4, width: 8, heads: 2, ..Default::default() };
-//! let mut model = Gpt2::<f32>::record(&config, 1, 3, Form::Fused, 0)?;
+//! let config = Architecture { vocabulary: 5, context: 4, width: 8, heads: 2, ..Default::default() };
+//! let mut model = RecordedStep::<f32>::record(&config, 1, 3, Form::Fused, 0)?;
 //! model.initialise(1);
 //! let step = Explanation::of(Subject {
 //!     title: "three tokens".into(),
@@ -51,10 +51,13 @@ pub use ledger::{Group, Ledger, Share};
 pub use page::Page;
 pub use summary::Summary;
 
-use crate::{Form, Gpt2, Gpt2Config, ModelError, OptimizerKind, TrainingConfig, Without, matrices};
+use crate::{
+    Architecture, Form, ModelError, OptimizerKind, RecordedStep, TrainingConfig, Without, matrices,
+};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::{Source, Tape, Var, clip};
-use linalg::{Formula, Real, Role, Shape};
+use linalg::{Formula, Real, Role, Shape, View};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What is explained: a model, a text, and the update that follows.
@@ -63,7 +66,7 @@ pub struct Subject<T> {
     /// What the page is called.
     pub title: String,
     /// The model's sizes.
-    pub config: Gpt2Config,
+    pub config: Architecture,
     /// Its parameters, in the order of recording.
     pub parameters: Vec<T>,
     /// One sequence of tokens.
@@ -198,28 +201,38 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    fn of(name: &str) -> Self {
-        let (first, rest) = name.split_once('.').unwrap_or((name, ""));
-        match first {
-            "embedding" | "tokens" | "positions" | "step" => Part::Embedding,
-            "block" => {
-                let local = rest.split_once('.').map_or("", |r| r.1);
-                let attention = ["norm_1", "attention", "attended"];
-                match attention.iter().any(|start| local.starts_with(start)) {
-                    true => Part::Attention,
-                    false => Part::FeedForward,
-                }
-            }
-            "surprisal" | "loss" | "targets" => Part::Loss,
-            _ => Part::Output,
+    /// The part of a row of a recording, and its block if it is in one.
+    fn of<T: Real>(
+        model: &RecordedStep<T>,
+        row: usize,
+        role: Option<Role>,
+    ) -> (Self, Option<usize>) {
+        let marks = model.marks();
+        if let Some(block) = marks.blocks.iter().position(|block| block.rows.contains(&row)) {
+            // Attention ends with the sum that takes it into the residual stream.
+            let attention = row <= marks.blocks[block].attention.end;
+            return (if attention { Part::Attention } else { Part::FeedForward }, Some(block));
         }
+        let first_block = marks.blocks.first().map_or(0, |block| block.rows.start);
+        let surprisal = model.predictions().map(|p| p.surprisal.index());
+        let part = if row == model.targets_var().index()
+            || role == Some(Role::Loss)
+            || surprisal == Some(row)
+        {
+            Part::Loss
+        } else if row < first_block {
+            Part::Embedding
+        } else {
+            Part::Output
+        };
+        (part, None)
     }
 }
 
 /// A training step that was replayed once and is now read.
 pub struct Explanation<T: Real> {
     subject: Subject<T>,
-    model: Gpt2<T>,
+    model: RecordedStep<T>,
     nodes: Vec<Node>,
     names: HashMap<String, usize>,
     /// ‖g‖ before clipping.
@@ -237,7 +250,7 @@ impl<T: Real> Explanation<T> {
     /// Tokens that the model does not have or that are too many, or none to predict.
     pub fn of(subject: Subject<T>) -> Result<Self, ModelError> {
         let model = recorded(&subject, Without::default())?;
-        let mut nodes = read_nodes(model.tape());
+        let mut nodes = read_nodes(&model);
         let updated = update(&subject.descent, &model);
         let optimizer = subject.descent.optimizer(model.tape());
         for node in &mut nodes {
@@ -262,7 +275,7 @@ impl<T: Real> Explanation<T> {
     }
 
     /// The textbook recording, replayed forward and backward.
-    pub fn model(&self) -> &Gpt2<T> {
+    pub fn model(&self) -> &RecordedStep<T> {
         &self.model
     }
 
@@ -297,10 +310,10 @@ impl<T: Real> Explanation<T> {
                 source: node.source,
                 operation: node.operation,
                 branch: node.branch,
-                value: Summary::of(self.elements(i, Quantity::Value)),
+                value: Summary::of(&self.elements(i, Quantity::Value)),
                 gradient: self
                     .has(i, Quantity::Gradient)
-                    .then(|| Summary::of(self.elements(i, Quantity::Gradient))),
+                    .then(|| Summary::of(&self.elements(i, Quantity::Gradient))),
             })
             .collect()
     }
@@ -323,19 +336,25 @@ impl<T: Real> Explanation<T> {
     }
 
     /// The elements of a quantity of node `i`, column after column.
-    fn elements(&self, i: usize, quantity: Quantity) -> &[T] {
+    fn elements(&self, i: usize, quantity: Quantity) -> Cow<'_, [T]> {
         let node = &self.nodes[i];
         let of_parameter = || {
             let start = node.parameter.expect("a parameter");
             start..start + node.shape.len()
         };
-        match quantity {
-            Quantity::Value => self.model.tape().elements(node.var),
-            Quantity::Gradient => self.model.tape().gradient_elements(node.var),
+        let tape = self.model.tape();
+        let collected = |view: View<'_, T>| Cow::Owned(view.iter().copied().collect());
+        Cow::Borrowed(match quantity {
+            Quantity::Value if tape.is_view(node.var) => return collected(tape.value(node.var)),
+            Quantity::Value => tape.elements(node.var),
+            Quantity::Gradient if tape.is_view(node.var) => {
+                return collected(tape.gradient(node.var));
+            }
+            Quantity::Gradient => tape.gradient_elements(node.var),
             Quantity::Clipped => &self.clipped[of_parameter()],
             Quantity::Updated => &self.updated[of_parameter()],
             Quantity::Remembered(k) => &self.remembered[k].1[of_parameter()],
-        }
+        })
     }
 
     fn element(&self, i: usize, quantity: Quantity, row: usize, column: usize) -> f64 {
@@ -343,7 +362,12 @@ impl<T: Real> Explanation<T> {
         if row >= shape.rows || column >= shape.columns {
             return f64::NAN;
         }
-        self.elements(i, quantity)[column * shape.rows + row].to_f64()
+        let (tape, var) = (self.model.tape(), self.nodes[i].var);
+        match quantity {
+            Quantity::Value => tape.value(var)[(row, column)].to_f64(),
+            Quantity::Gradient => tape.gradient(var)[(row, column)].to_f64(),
+            _ => self.elements(i, quantity)[column * shape.rows + row].to_f64(),
+        }
     }
 
     /// What a token is called.
@@ -375,9 +399,13 @@ pub struct Listed<'a> {
 }
 
 /// A model recorded for the subject's tokens, replayed forward and backward.
-fn recorded<T: Real>(subject: &Subject<T>, without: Without) -> Result<Gpt2<T>, ModelError> {
+fn recorded<T: Real>(
+    subject: &Subject<T>,
+    without: Without,
+) -> Result<RecordedStep<T>, ModelError> {
     let length = subject.tokens.len();
-    let mut model = Gpt2::record_without(&subject.config, 1, length, without, subject.seed)?;
+    let mut model =
+        RecordedStep::record_without(&subject.config, 1, length, without, subject.seed)?;
     model.copy_parameters(&subject.parameters);
     model.set_batch(&subject.tokens, &subject.targets)?;
     model.set_step(subject.descent.batch);
@@ -397,7 +425,7 @@ struct Updated<T> {
 }
 
 /// Clipping and the update, on copies, as training does them.
-fn update<T: Real>(descent: &Descent<T>, model: &Gpt2<T>) -> Updated<T> {
+fn update<T: Real>(descent: &Descent<T>, model: &RecordedStep<T>) -> Updated<T> {
     let mut optimizer = descent.optimizer(model.tape());
     let state = optimizer.state().into_iter().filter(|(_, x)| !x.is_empty());
     let remembered = state.map(|(n, x)| (n, x.to_vec())).collect();
@@ -408,7 +436,8 @@ fn update<T: Real>(descent: &Descent<T>, model: &Gpt2<T>) -> Updated<T> {
     Updated { norm, clipped, remembered, updated }
 }
 
-fn read_nodes<T: Real>(tape: &Tape<T>) -> Vec<Node> {
+fn read_nodes<T: Real>(model: &RecordedStep<T>) -> Vec<Node> {
+    let tape = model.tape();
     let mut places: HashMap<Var, usize> = HashMap::new();
     let mut nodes: Vec<Node> = Vec::new();
     let parameters: HashMap<String, usize> =
@@ -426,7 +455,7 @@ fn read_nodes<T: Real>(tape: &Tape<T>) -> Vec<Node> {
             (Some(_), Some(&o)) if nodes[o].shape == shape => nodes[o].heads,
             _ => None,
         };
-        let block = row.name.strip_prefix("block.").and_then(|r| r.split('.').next()?.parse().ok());
+        let (part, block) = Part::of(model, i, row.role);
         nodes.push(Node {
             var: row.var,
             name: row.name.to_owned(),
@@ -439,7 +468,7 @@ fn read_nodes<T: Real>(tape: &Tape<T>) -> Vec<Node> {
             consumers: Vec::new(),
             formula: None,
             heads,
-            part: Part::of(row.name),
+            part,
             block,
             flops: row.flops,
             parameter: parameters.get(row.name).copied(),

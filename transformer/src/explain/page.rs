@@ -147,7 +147,8 @@ impl Explanation<f32> {
                     formulas.len() - 1
                 })
             });
-            let summary = |q| self.has(i, q).then(|| summarised(&Summary::of(self.elements(i, q))));
+            let summary =
+                |q| self.has(i, q).then(|| summarised(&Summary::of(&self.elements(i, q))));
             nodes.push(json!({
                 "name": node.name,
                 "source": match node.source {
@@ -237,11 +238,11 @@ impl Explanation<f32> {
             let node = &self.nodes[i];
             if !parameter(i) {
                 let elements = self.elements(i, Quantity::Value);
-                value["data"]["value"] = store.put(&node.name, elements, floats(elements));
+                value["data"]["value"] = store.put(&node.name, &elements, floats(&elements));
                 if self.has(i, Quantity::Gradient) {
                     let elements = self.elements(i, Quantity::Gradient);
                     let name = format!("gradient of {}", node.name);
-                    value["data"]["gradient"] = store.put(&name, elements, floats(elements));
+                    value["data"]["gradient"] = store.put(&name, &elements, floats(&elements));
                 }
                 let tables = node.formula.iter().flat_map(|f| &f.tables);
                 let tables = tables.map(|(name, table)| {
@@ -256,7 +257,8 @@ impl Explanation<f32> {
         let parameters: Vec<usize> = (0..nodes.len()).filter(|&i| parameter(i)).collect();
         for &i in &parameters {
             let elements = self.elements(i, Quantity::Value);
-            nodes[i]["data"]["value"] = store.put(&self.nodes[i].name, elements, floats(elements));
+            nodes[i]["data"]["value"] =
+                store.put(&self.nodes[i].name, &elements, floats(&elements));
         }
         for &i in &parameters {
             let memory: Vec<Value> = (0..self.remembered.len())
@@ -266,7 +268,7 @@ impl Explanation<f32> {
                     if elements.iter().all(|&x| x == 0.0) {
                         return json!({ "zero": true });
                     }
-                    store.put(&name.replace('_', " "), elements, floats(elements))
+                    store.put(&name.replace('_', " "), &elements, floats(&elements))
                 })
                 .collect();
             nodes[i]["data"]["memory"] = json!(memory);
@@ -304,9 +306,9 @@ impl Explanation<f32> {
             return Value::Null;
         }
         let differences =
-            || json!({ "u": blob::differences(elements, &self.computed(i, quantity)) });
+            || json!({ "u": blob::differences(&elements, &self.computed(i, quantity)) });
         let data = store.computed.entry((i, quantity)).or_insert_with(differences).clone();
-        store.put(name, elements, data)
+        store.put(name, &elements, data)
     }
 
     /// What the page computes of a parameter: the formula's value, rounded to `f32`.
@@ -319,7 +321,7 @@ impl Explanation<f32> {
     fn thumb(&self, node: usize, quantity: Quantity) -> Value {
         let shape = self.nodes[node].shape;
         let elements = self.elements(node, quantity);
-        let matrix = Matrix::from_column_slice(shape.rows, shape.columns, elements);
+        let matrix = Matrix::from_column_slice(shape.rows, shape.columns, &elements);
         let (rows, columns) = (shape.rows.min(THUMB), shape.columns.min(THUMB));
         let mut means = Vec::new();
         for c in 0..columns {

@@ -2,6 +2,7 @@
 
 use super::change::short;
 use super::{Explanation, Ledger, Part};
+use crate::Positions;
 use infotheory::bits;
 use linalg::{Real, Role};
 use std::fmt::Write;
@@ -92,16 +93,27 @@ impl<T: Real> Explanation<T> {
             card(
                 Part::Embedding,
                 "1 Embedding",
-                vec!["a column per token,".into(), "plus its position".into()],
+                match config.positions {
+                    Positions::Learned => {
+                        vec!["a column per token,".into(), "plus its position".into()]
+                    }
+                    Positions::Rotary { .. } => vec!["a column per token".into()],
+                },
                 &["linalg"],
             ),
             card(
                 Part::Attention,
                 "2 Self-attention",
-                vec![
-                    format!("{} heads: dot products,", config.heads),
-                    "softmax, weighted sum".into(),
-                ],
+                match config.key_value_heads() {
+                    keys if keys == config.heads => vec![
+                        format!("{} heads: dot products,", config.heads),
+                        "softmax, weighted sum".into(),
+                    ],
+                    keys => vec![
+                        format!("{} heads, {keys} of keys:", config.heads),
+                        "dot products, softmax, sum".into(),
+                    ],
+                },
                 &["linalg", "probability"],
             ),
             card(
@@ -109,17 +121,18 @@ impl<T: Real> Explanation<T> {
                 "3 Feed-forward",
                 vec![
                     format!("{} → {} → {}", config.width, config.hidden, config.width),
-                    activation.into(),
+                    if config.gated {
+                        format!("{activation}, as a gate")
+                    } else {
+                        activation.into()
+                    },
                 ],
                 &["linalg", "calculus"],
             ),
             card(
                 Part::Output,
                 "4 Output",
-                vec![
-                    format!("{} scores, and by softmax", config.vocabulary),
-                    "probabilities".into(),
-                ],
+                vec![format!("{} scores, by softmax", config.vocabulary), "probabilities".into()],
                 &["linalg", "probability"],
             ),
             card(
@@ -297,7 +310,8 @@ impl<T: Real> Explanation<T> {
     fn part_norm(&self, part: Part) -> f64 {
         let of =
             self.nodes.iter().enumerate().filter(|(_, n)| n.parameter.is_some() && n.part == part);
-        let squares = of.flat_map(|(i, _)| self.elements(i, super::Quantity::Gradient));
+        let squares =
+            of.flat_map(|(i, _)| self.elements(i, super::Quantity::Gradient).into_owned());
         squares.map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt()
     }
 

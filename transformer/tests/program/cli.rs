@@ -442,7 +442,7 @@ fn configurations_that_claim_anything() {
     says(&refused(&[("layer_norm_epsilon", json!(-1))]), &["epsilon"]);
     says(&refused(&[("resid_pdrop", json!(2))]), &["dropout is 2"]);
     says(&refused(&[("activation_function", json!("mish"))]), &["mish", "gelu_new"]);
-    says(&refused(&[("model_type", json!("llama"))]), &["model_type", "llama", "gpt2"]);
+    says(&refused(&[("model_type", json!("bert"))]), &["model_type", "llama", "gpt2"]);
     says(&refused(&[("tie_word_embeddings", json!(false))]), &["lm_head.weight is missing"]);
     for text in ["", "{", "[]", "null", "{\"model_type\": \"gpt2\"}", &"[".repeat(100_000)] {
         fs::write(&path, text).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use transformer::tokenizer::Tokenizer;
-use transformer::{Form, Gpt2, Gpt2Config, files};
+use transformer::{Architecture, Form, RecordedStep, files};
 
 fn glassbox(arguments: &[&str]) -> Output {
     super::place::output(super::place::glassbox().args(arguments))
@@ -12,7 +12,7 @@ fn glassbox(arguments: &[&str]) -> Output {
 
 /// A model that was not trained.
 fn write_model(directory: &Path, tokenizer: &Tokenizer, seed: u64) {
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: tokenizer.vocabulary(),
         context: 16,
         width: 16,
@@ -21,7 +21,7 @@ fn write_model(directory: &Path, tokenizer: &Tokenizer, seed: u64) {
         hidden: 32,
         ..Default::default()
     };
-    let mut model = Gpt2::<f32>::record(&config, 1, 16, Form::Fused, 0).unwrap();
+    let mut model = RecordedStep::<f32>::record(&config, 1, 16, Form::Fused, 0).unwrap();
     model.initialise(seed);
     files::write(directory, &config, model.tape().parameters()).unwrap();
     files::write_tokenizer(directory, tokenizer).unwrap();

@@ -3,6 +3,7 @@
 mod cli;
 mod compress;
 mod defence;
+mod families;
 mod hostile;
 mod laws;
 mod model;

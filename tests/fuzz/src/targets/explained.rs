@@ -2,11 +2,11 @@
 
 use super::{Numbers, accepted, refused};
 use transformer::explain::{Descent, Explanation, Place, Quantity, Subject};
-use transformer::{Form, Gpt2, Gpt2Config, IGNORED};
+use transformer::{Architecture, Form, IGNORED, RecordedStep};
 
 /// A step of three tokens, of which the tokens' names and some of the weights are given.
 fn step(title: &str, weights: &[f64]) -> Explanation<f32> {
-    let config = Gpt2Config {
+    let config = Architecture {
         vocabulary: 5,
         context: 4,
         width: 4,
@@ -14,7 +14,8 @@ fn step(title: &str, weights: &[f64]) -> Explanation<f32> {
         hidden: 8,
         ..Default::default()
     };
-    let mut model = Gpt2::<f32>::record(&config, 1, 3, Form::Fused, 0).expect("a small model");
+    let mut model =
+        RecordedStep::<f32>::record(&config, 1, 3, Form::Fused, 0).expect("a small model");
     model.initialise(1);
     let mut parameters = model.tape().parameters().to_vec();
     parameters.iter_mut().zip(weights).for_each(|(own, given)| *own = *given as f32);

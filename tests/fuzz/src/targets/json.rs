@@ -1,33 +1,44 @@
 //! JSON files of a model.
 
 use super::{accepted, refused};
-use transformer::config::Activation;
-use transformer::{Gpt2Config, tokenizer::Tokenizer};
+use transformer::Activation;
+use transformer::{Architecture, tokenizer::Tokenizer};
 
 /// `config.json`.
 pub fn config(data: &[u8]) {
-    let config = match Gpt2Config::from_json(&String::from_utf8_lossy(data)) {
+    let config = match Architecture::from_json(&String::from_utf8_lossy(data)) {
         Ok(config) => config,
         Err(error) => return refused(error),
     };
     accepted("config");
     config.validate().expect("what is read is valid");
-    assert_eq!(Gpt2Config::from_json(&config.to_json()), Ok(config.clone()));
+    assert_eq!(
+        Architecture::from_json(&config.to_json().expect("its family has it")),
+        Ok(config.clone())
+    );
     if config.layers < 20 {
-        let shapes: usize = config.parameter_shapes().map(|(_, shape)| shape.len()).sum();
-        assert_eq!(shapes, config.parameters());
+        let list = config.parameter_list().expect("what is valid can be recorded");
+        assert_eq!(list.iter().map(|p| p.shape.len()).sum::<usize>(), config.parameters());
     }
 }
 
 /// What this program writes, and what others do.
 pub fn config_seeds() -> Vec<Vec<u8>> {
-    let silu =
-        Gpt2Config { activation: Activation::Silu, bias: false, tied: false, ..Default::default() };
+    let silu = Architecture {
+        activation: Activation::Silu,
+        bias: false,
+        tied: false,
+        ..Default::default()
+    };
     let others = r#"{"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_head": 12,
         "n_layer": 12, "n_inner": null, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-05,
         "scale_attn_weights": true, "resid_pdrop": 0.1, "summary_type": "cls_index"}"#;
-    let own = [Gpt2Config::default(), silu].map(|config| config.to_json());
-    own.into_iter().chain([others.to_owned()]).map(String::into_bytes).collect()
+    let own = [Architecture::default(), silu].map(|config| config.to_json().expect("a GPT-2"));
+    let llama = r#"{"model_type": "llama", "vocab_size": 512, "max_position_embeddings": 512, "hidden_size": 64,
+        "intermediate_size": 172, "num_hidden_layers": 5, "num_attention_heads": 8, "num_key_value_heads": 4,
+        "head_dim": 8, "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}, "rms_norm_eps": 1e-05,
+        "attention_bias": false, "mlp_bias": false, "hidden_act": "silu", "tie_word_embeddings": true}"#;
+    own.into_iter().chain([others.to_owned(), llama.to_owned()]).map(String::into_bytes).collect()
 }
 
 /// `tokenizer.json`.

@@ -1,38 +1,26 @@
 //! Text files of a run.
 
 use super::{Scratch, accepted, refused};
-use transformer::config::Activation;
+use transformer::Activation;
 use transformer::disk::{Lock, Metric, Run, metrics_file};
 use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
 
 /// The settings of the smallest run.
 pub(super) fn tiny() -> TrainingConfig {
     TrainingConfig {
-        data: None,
-        tokenizer: TokenizerKind::Chars,
         layers: 1,
         heads: 2,
         width: 4,
         context: 4,
         activation: Activation::GeluTanh,
         bias: true,
-        tied: true,
-        dropout: 0.0,
         batch: 2,
-        accumulate: 1,
         steps: 10,
-        optimizer: OptimizerKind::AdamW,
-        momentum: 0.0,
-        schedule: ScheduleKind::Cosine,
         learning_rate: 1e-2,
-        min_learning_rate: 1e-3,
         warmup: 2,
-        weight_decay: 0.1,
-        beta1: 0.9,
-        beta2: 0.99,
-        clip: 1.0,
         seed: 1,
         eval_every: 0,
+        ..TrainingConfig::default()
     }
 }
 

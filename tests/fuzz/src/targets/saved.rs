@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use transformer::compression::Compressor;
 use transformer::tokenizer::Tokenizer;
-use transformer::{Corpus, Gpt2Config, Trainer, checkpoint, files};
+use transformer::{Architecture, Corpus, Trainer, checkpoint, files};
 
 thread_local! {
     static SCRATCH: Scratch = Scratch::new();
@@ -59,7 +59,7 @@ pub fn model(data: &[u8]) {
 
 /// What this program writes, without biases, with a head of its own; and tensors of every type, as others write them.
 pub fn model_seeds() -> Vec<Vec<u8>> {
-    let small = Gpt2Config {
+    let small = Architecture {
         vocabulary: 3,
         context: 2,
         width: 2,
@@ -67,7 +67,7 @@ pub fn model_seeds() -> Vec<Vec<u8>> {
         hidden: 3,
         ..Default::default()
     };
-    let configs = [small.clone(), Gpt2Config { bias: false, tied: false, ..small }];
+    let configs = [small.clone(), Architecture { bias: false, tied: false, ..small }];
     let scratch = Scratch::new();
     let mut seeds = Vec::new();
     for config in configs {
@@ -237,14 +237,14 @@ pub fn state_seeds() -> Vec<Vec<u8>> {
 
 /// A small model of bytes.
 struct Small {
-    config: Gpt2Config,
+    config: Architecture,
     parameters: Vec<f32>,
     tokenizer: Tokenizer,
 }
 
 impl Small {
     fn new() -> Self {
-        let config = Gpt2Config {
+        let config = Architecture {
             vocabulary: 256,
             context: 4,
             width: 2,

@@ -164,6 +164,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::parallel::",
             "linalg::product::Factor::parts",
             "linalg::kernel::simd",
+            "linalg::kernel::split::split_rows",
         ],
     ),
     (

@@ -33,6 +33,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::multivariate::MultivariateGaussian::covariance",
             "probability::transform::Logits::values",
             "linalg::kernel::simd",
+            "linalg::kernel::split::split_rows",
             "linalg::parallel::",
             "linalg::product::Factor::parts",
         ],

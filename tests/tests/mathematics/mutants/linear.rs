@@ -160,10 +160,10 @@ pub(crate) fn mutants(table: &mut Table) {
     let mutant = PositionGetsGradient(rotation);
     table.mutant("a gradient for positions", (rotation, mutant), turned(), first);
 
-    let scores = HeadScores { heads: 2, length: 3 };
+    let scores = HeadScores { heads: 2, key_value_heads: 2, length: 3 };
     let operands = [draw::normal(9, 4, 6), draw::normal(10, 4, 6)];
     table.mutant("dQ and dK swapped", (scores, QueryAndKeySwapped(scores)), operands, [true; 2]);
-    let mix = HeadMix { heads: 2, length: 3 };
+    let mix = HeadMix { heads: 2, key_value_heads: 2, length: 3 };
     let operands = [draw::normal(11, 4, 6), draw::distributions(12, 3, 12)];
     table.mutant(
         "weights of the first head only",

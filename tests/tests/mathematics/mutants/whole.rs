@@ -5,10 +5,10 @@ use super::{Table, draw};
 use calculus::Dual;
 use tests::models::{self, loss_and_gradients};
 use tests::tolerance;
-use transformer::{Form, Gpt2, Gpt2Config};
+use transformer::{Architecture, Form, RecordedStep};
 
 /// A tied model whose loss moves along `direction`: the derivative.
-fn derivative(config: &Gpt2Config, parameters: &[f64], direction: &[f64]) -> f64 {
+fn derivative(config: &Architecture, parameters: &[f64], direction: &[f64]) -> f64 {
     let mut moving = models::model::<Dual<f64>>(config, (2, 5), Form::Fused, 1);
     let both = parameters.iter().zip(direction).map(|(&p, &t)| Dual::new(p, t));
     moving.copy_parameters(&both.collect::<Vec<_>>());
@@ -29,8 +29,8 @@ pub(crate) fn mutants(table: &mut Table) {
     assert!(error(&gradient) <= tolerance::sum(4096));
 
     // The same model untied, with a copy of the table as its head: two parameters, two gradients.
-    let mut untied: Gpt2<f64> =
-        models::model(&Gpt2Config { tied: false, ..config.clone() }, (2, 5), Form::Fused, 1);
+    let mut untied: RecordedStep<f64> =
+        models::model(&Architecture { tied: false, ..config.clone() }, (2, 5), Form::Fused, 1);
     let list = untied.tape().parameter_list();
     let find =
         |name: &str| list.iter().find(|p| p.name == name).expect("a parameter").range.clone();
@@ -61,7 +61,7 @@ pub(crate) fn mutants(table: &mut Table) {
     tied.tape_mut().zero_gradients();
     tied.tape_mut().backward_scaled(loss, 0.5);
     duals("one of two micro-batches left out", tied.tape().gradients());
-    let dropping = Gpt2Config { dropout: 0.2, ..config };
+    let dropping = Architecture { dropout: 0.2, ..config };
     let mut model = models::model::<f64>(&dropping, (2, 5), Form::Fused, 1);
     let (_, now) = loss_and_gradients(&mut model);
     duals("gradient of a model with dropout, evaluated without", &now);

@@ -225,7 +225,7 @@ impl Run {
         let var = tape.find(&origin.name)?;
         let at = j * tape.shape(var).rows + i;
         let backward = origin.direction == Direction::Backward;
-        let elements = |v| if backward { tape.gradient_elements(v) } else { tape.elements(v) };
+        let elements = |v| if backward { tape.gradient(v) } else { tape.value(v) };
         // Backward −∞ is wrong as well.
         let spoilt = |x: &f32| if backward { !x.is_finite() } else { wrong(x) };
         let needed = tape.vars().zip(tape.dependencies(loss)).filter(|(_, needed)| *needed);

@@ -179,7 +179,8 @@ impl Tiny {
             r.push(name, Rows { start: i * d, count: d }, [qkv])
         };
         let (q, k, v) = (part(r, "query", 0)?, part(r, "key", 1)?, part(r, "value", 2)?);
-        let mut scores = r.push("scores", HeadScores { heads, length: LENGTH }, [q, k])?;
+        let mut scores =
+            r.push("scores", HeadScores { heads, key_value_heads: heads, length: LENGTH }, [q, k])?;
         if self.fault != Fault::NoScale {
             let factor = 1.0 / ((d / heads) as f64).sqrt();
             scores = r.push("scaled", Scale { factor }, [scores])?;
@@ -201,7 +202,11 @@ impl Tiny {
             Fault::WrongMaximum => r.push("weights", NaiveSoftmax { shift: true }, [masked])?,
             _ => r.push("weights", Softmax, [masked])?,
         };
-        let mixed = r.push("mixed", HeadMix { heads, length: LENGTH }, [v, weights])?;
+        let mixed = r.push(
+            "mixed",
+            HeadMix { heads, key_value_heads: heads, length: LENGTH },
+            [v, weights],
+        )?;
         let h = linear(r, "projection", d, mixed)?;
         let x = self.add(r, "attended", x, h)?;
         let h = self.norm(r, "norm_2", x)?;
@@ -299,7 +304,7 @@ impl Subject for Tiny {
             Fault::SmallLoss => loss = r.push("small", Scale { factor: 1e-6 }, [loss])?,
             _ => {}
         }
-        Ok(Recording { tape: recorder.finish(), loss })
+        Ok(tests::models::recording(recorder.finish(), loss))
     }
 
     fn batch(&self, number: u64) -> Vec<Given> {
@@ -387,7 +392,7 @@ impl Subject for Classifier {
         let h = r.push("activated", Activation::Gelu, [h])?;
         let logits = linear(&mut r, "logits", 4, h)?;
         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
-        Ok(Recording { tape: r.finish(), loss })
+        Ok(tests::models::recording(r.finish(), loss))
     }
 
     fn batch(&self, number: u64) -> Vec<Given> {

@@ -2,9 +2,10 @@
 
 use crate::settings::{Preset, Settings};
 use crate::{Result, count, on_threads, resident, terminal};
+use calculus::Parameter;
 use clap::Args;
 use linalg::limits::{self, Limits};
-use linalg::{Factor, Matrix, Vectors, View, product_into, transposed};
+use linalg::{Factor, Matrix, Role, Vectors, View, product_into, transposed};
 use probability::random::Random;
 use rayon::current_num_threads;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use transformer::health::Watch;
 use transformer::profile::{Cost, Profile, median};
-use transformer::{Corpus, Decoder, Gpt2Config, Trainer, TrainingConfig};
+use transformer::{Architecture, Corpus, Decoder, Trainer, TrainingConfig};
 
 /// Time and memory of a training step, by operation, against the limits of this machine.
 ///
@@ -125,7 +126,7 @@ impl Bench {
 
 fn measure(
     config: &TrainingConfig,
-    model: &Gpt2Config,
+    model: &Architecture,
     steps: Option<usize>,
     (generate, watch): (bool, bool),
 ) -> Result<Measured> {
@@ -146,7 +147,7 @@ fn measure(
     };
     let profile = Profile::of(&mut trainer, &corpus, steps)?;
     let resident = resident::peak();
-    let products = products(model, trainer.model().batch());
+    let products = products(model, trainer.model().batch())?;
     let watch = if watch { Some(watching(&mut trainer, &corpus, steps)?) } else { None };
     let tape = trainer.model().tape().memory();
     let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
@@ -170,7 +171,7 @@ fn measure(
 
 /// Steps with and without watch in turn, so that what else the machine does is in both.
 fn watching(trainer: &mut Trainer<f32>, corpus: &Corpus, steps: usize) -> Result<Watching> {
-    let mut watch = Watch::new(trainer.model().tape());
+    let mut watch = Watch::new(trainer.model());
     let (mut plain, mut watched) = (vec![], vec![]);
     for _ in 0..steps {
         let start = Instant::now();
@@ -183,7 +184,7 @@ fn watching(trainer: &mut Trainer<f32>, corpus: &Corpus, steps: usize) -> Result
     Ok(Watching { plain: median(&mut plain), watched: median(&mut watched) })
 }
 
-fn random_corpus(config: &TrainingConfig, model: &Gpt2Config) -> Result<Corpus> {
+fn random_corpus(config: &TrainingConfig, model: &Architecture) -> Result<Corpus> {
     let random = Random::new(config.seed, 0, 0);
     let vocabulary = model.vocabulary as u64;
     let count = (20 * (config.context as u64 + 1)).max(100_000);
@@ -191,13 +192,15 @@ fn random_corpus(config: &TrainingConfig, model: &Gpt2Config) -> Result<Corpus> 
     Ok(Corpus::text(tokens, 0.1, config.context)?)
 }
 
-/// Rates of the products of a block's affine maps, for so many tokens, by our product on all threads and by
+/// Rates of the products of a block's linear maps, for so many tokens, by our product on all threads and by
 /// the `gemm` crate on one.
-fn products(model: &Gpt2Config, tokens: usize) -> Vec<ProductRate> {
-    let (d, hidden) = (model.width, model.hidden);
+fn products(model: &Architecture, tokens: usize) -> Result<Vec<ProductRate>> {
+    // Tied: no head of its own, whose map is no block's.
+    let one = Architecture { layers: 1, tied: true, ..model.clone() };
+    let maps = one.parameter_list()?.into_iter().filter(|p| p.uses == [(Role::Linear, 0)]);
     let x = |i: usize, j: usize| ((7 * i + 3 * j) % 11) as f32 * 0.1 - 0.5;
     let mut rates = Vec::new();
-    for (m, k) in [(3 * d, d), (d, d), (hidden, d), (d, hidden)] {
+    for (m, k) in maps.map(|p| (p.shape.rows, p.shape.columns)) {
         let (w, x, dy) = (
             Matrix::from_fn(m, k, x),
             Matrix::from_fn(k, tokens, x),
@@ -220,7 +223,7 @@ fn products(model: &Gpt2Config, tokens: usize) -> Vec<ProductRate> {
             rates.push(ProductRate { direction, shape, ours, library });
         }
     }
-    rates
+    Ok(rates)
 }
 
 /// Operations per second, at best, in some hundredths of a second.
@@ -234,13 +237,13 @@ fn rate(flops: f64, mut work: impl FnMut()) -> f64 {
     flops / best
 }
 
-fn generation(model: &Gpt2Config, parameters: &[f32]) -> Result<Generation> {
+fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
     let mut decoder = Decoder::<f32>::record(model)?;
     decoder.parameters_mut().copy_from_slice(parameters);
-    // All but the positions, and, where the head has a table of its own, the embedding: of these a token
-    // reads one column.
-    let tables = model.context + if model.tied { 0 } else { model.vocabulary };
-    let bytes = 4 * (parameters.len() - model.width * tables);
+    // All but the tables that are only looked up: of these a token reads one column.
+    let looked_up = |p: &Parameter| p.uses.iter().all(|(role, _)| *role == Role::Lookup);
+    let tables = model.parameter_list()?.into_iter().filter(looked_up).map(|p| p.shape.len());
+    let bytes = 4 * (parameters.len() - tables.sum::<usize>());
     let (mut token, mut all, mut shares) = (0, Vec::new(), Vec::new());
     decoder.read(token)?;
     let memory = || limits::bandwidth(Duration::from_millis(150));
@@ -297,7 +300,7 @@ impl Measured {
         self.profile.flops() as f64 / self.profile.step_seconds() / self.limits.flops
     }
 
-    fn json(&self, config: &TrainingConfig, model: &Gpt2Config) -> Value {
+    fn json(&self, config: &TrainingConfig, model: &Architecture) -> Value {
         let p = &self.profile;
         let cost = |c: &Cost| {
             json!({
@@ -352,7 +355,7 @@ impl Measured {
         })
     }
 
-    fn text(&self, config: &TrainingConfig, model: &Gpt2Config) -> Result<String> {
+    fn text(&self, config: &TrainingConfig, model: &Architecture) -> Result<String> {
         let mut out = String::new();
         let (p, limits) = (&self.profile, &self.limits);
         let giga = 1e-9;

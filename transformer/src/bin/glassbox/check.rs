@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use transformer::check::{self, Certificate, Verdict};
-use transformer::{Form, Gpt2, Gpt2Config, GptStep, checkpoint};
+use transformer::{Architecture, Form, ModelStep, RecordedStep, checkpoint};
 
 /// Certify a model's gradients, causality, start and data.
 ///
@@ -57,7 +57,7 @@ impl Check {
         if let Some(given) = &parameters {
             all_finite(&name, &model, given)?;
         }
-        let step = GptStep::of_run(&config, &model, &corpus);
+        let step = ModelStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(check::bytes(&step, &corpus)?)));
         let mut table = Table::new();
         let (mut certificates, mut printed) = (vec![], Ok(()));
@@ -93,13 +93,13 @@ impl Check {
 }
 
 /// The parameters of a model and where each lies.
-fn list(model: &Gpt2Config) -> Result<Vec<Parameter>> {
-    let recorded = Gpt2::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
+fn list(model: &Architecture) -> Result<Vec<Parameter>> {
+    let recorded = RecordedStep::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
     Ok(recorded.tape().parameter_list())
 }
 
 /// Refuses weights that are none: nothing can be certified of them.
-fn all_finite(name: &str, model: &Gpt2Config, parameters: &[f32]) -> Result<()> {
+fn all_finite(name: &str, model: &Architecture, parameters: &[f32]) -> Result<()> {
     let Some(at) = parameters.iter().position(|p| !p.is_finite()) else { return Ok(()) };
     let place = list(model)?.into_iter().find(|p| p.range.contains(&at));
     let place = place.map_or(String::new(), |p| {

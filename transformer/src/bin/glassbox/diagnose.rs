@@ -15,7 +15,7 @@ use transformer::disk::validation_losses;
 use transformer::files::write_atomically;
 use transformer::stories;
 use transformer::{
-    GptStep, OptimizerKind, Precision, ScheduleKind, TokenizerKind, Trainer, checkpoint,
+    ModelStep, OptimizerKind, Precision, ScheduleKind, TokenizerKind, Trainer, checkpoint,
 };
 
 /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried.
@@ -125,7 +125,7 @@ impl Diagnose {
             count(model.parameters(), "parameter"),
             start.steps
         ));
-        let step = GptStep::of_run(&config, &model, &corpus);
+        let step = ModelStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
         let finished = run.is_none() && parameters.is_some();
         let known = if finished && config.data.is_none() {

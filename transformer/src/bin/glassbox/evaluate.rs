@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use transformer::corpus::windows;
-use transformer::{Evaluation, Form, Gpt2, memory};
+use transformer::{Evaluation, Form, RecordedStep, memory};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -93,7 +93,7 @@ impl Evaluate {
         }
         let batch = self.batch.min(windows.len());
         let mut model =
-            Gpt2::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
+            RecordedStep::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
         model.copy_parameters(&parameters);
         let mut bar = Bar::new(tokens.len() as u64);
         let whole = Evaluation::of_watched(&mut model, &windows, |done| {

@@ -7,7 +7,7 @@ use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
 use transformer::files;
-use transformer::{Corpus, Decoder, Gpt2Config, TrainingConfig};
+use transformer::{Architecture, Corpus, Decoder, TrainingConfig};
 
 /// Windows of the text that a model writes itself where there is no other.
 const WINDOWS: usize = 12;
@@ -19,7 +19,7 @@ pub(crate) struct Examined {
     pub(crate) config: TrainingConfig,
     /// Settings of the run, before flags.
     pub(crate) own: Option<TrainingConfig>,
-    pub(crate) model: Gpt2Config,
+    pub(crate) model: Architecture,
     /// Of a model that exists.
     pub(crate) parameters: Option<Vec<f32>>,
     pub(crate) corpus: Corpus,
@@ -76,7 +76,7 @@ impl Examined {
         let source = Source::load(&config, known)?;
         let (model, parameters) = if saved {
             let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
-            (Gpt2Config { dropout: config.dropout, ..model }, Some(parameters))
+            (Architecture { dropout: config.dropout, ..model }, Some(parameters))
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
         };
@@ -89,15 +89,7 @@ impl Examined {
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
         let directory = run::model_of(path)?;
         let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
-        let own = Settings {
-            layers: Some(model.layers),
-            heads: Some(model.heads),
-            width: Some(model.width),
-            activation: Some(model.activation),
-            tied: Some(model.tied),
-            bias: Some(model.bias),
-            ..Settings::default()
-        };
+        let own = Settings::of_model(&model);
         settings.beside("model", &own)?;
         if let Some(context) = settings.context.filter(|c| *c > model.context) {
             let most = model.context;
@@ -110,17 +102,12 @@ impl Examined {
         let longest = if settings.data.is_some() { 256 } else { WINDOW };
         let context = settings.context.unwrap_or(model.context.min(longest)).min(model.context);
         let sizes = Settings {
-            layers: Some(model.layers),
-            heads: Some(model.heads),
-            width: Some(model.width),
             context: Some(context),
-            tied: Some(model.tied),
-            bias: Some(model.bias),
             batch: Some(settings.batch.unwrap_or(4)),
-            warmup: settings.warmup,
+            architecture: None,
             ..settings.clone()
         };
-        let config = TrainingConfig { activation: model.activation, ..sizes.complete()? };
+        let config = own.over(sizes)?.complete()?;
         let (tokens, sha256) = match &settings.data {
             Some(data) => {
                 let text = source::read(data)?;
@@ -156,7 +143,7 @@ impl Examined {
 
 /// What a model writes at temperature 1: text on which its loss is its own entropy. None where it writes
 /// numbers that are none.
-fn own_text(model: &Gpt2Config, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
+fn own_text(model: &Architecture, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
     let mut decoder = Decoder::<f32>::record(model).ok()?;
     decoder.parameters_mut().copy_from_slice(parameters);
     let (random, sampler) = (Random::new(seed, 0, 1), Sampler::default());

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use transformer::files;
 use transformer::tokenizer::Tokenizer;
-use transformer::{Gpt2Config, Writer};
+use transformer::{Architecture, Writer};
 
 /// Continue a prompt with a trained model.
 #[derive(Args)]
@@ -59,7 +59,7 @@ pub(crate) struct Generate {
 /// A model on disk.
 pub(crate) struct Model {
     pub(crate) directory: PathBuf,
-    pub(crate) config: Gpt2Config,
+    pub(crate) config: Architecture,
     pub(crate) parameters: Vec<f32>,
 }
 
@@ -99,7 +99,7 @@ impl Model {
 /// A model that writes. With a tokenizer, what does not fit the context any more is forgotten up to a
 /// line's end.
 pub(crate) fn writer(
-    config: &Gpt2Config,
+    config: &Architecture,
     parameters: &[f32],
     tokenizer: Option<&Tokenizer>,
 ) -> Result<Writer<f32>> {

@@ -7,7 +7,7 @@ use transformer::disk::{Lock, RunError};
 pub(crate) use transformer::disk::{
     Run, growth_file, is_run, model_directory, plot_file, settings_file, state_file,
 };
-use transformer::{Gpt2Config, TrainingConfig};
+use transformer::{Architecture, TrainingConfig};
 
 /// A path for the command line that a message proposes.
 pub(crate) fn typed(path: &Path) -> String {
@@ -58,33 +58,41 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     Err(format!("{shown} holds no model: there is no such directory ({has}){hub}").into())
 }
 
+const EPSILON: &str = "epsilon of the normalisation";
+
 /// Refuses a run whose settings describe another model than the one that it saved: somebody has edited or
 /// exchanged one of them.
 ///
 /// # Errors
 /// The first difference.
-pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Gpt2Config) -> Result<()> {
+pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Architecture) -> Result<()> {
     let meant = settings.model(saved.vocabulary)?;
-    let text = |x: &dyn std::fmt::Debug| format!("{x:?}").to_lowercase();
-    let both: [(&str, [String; 2]); 9] = [
-        ("layers", [&meant, saved].map(|m| text(&m.layers))),
-        ("heads", [&meant, saved].map(|m| text(&m.heads))),
-        ("width", [&meant, saved].map(|m| text(&m.width))),
-        ("context", [&meant, saved].map(|m| text(&m.context))),
-        ("activation", [&meant, saved].map(|m| m.activation.to_string())),
-        ("bias", [&meant, saved].map(|m| text(&m.bias))),
-        ("tied", [&meant, saved].map(|m| text(&m.tied))),
-        ("n_inner", [&meant, saved].map(|m| text(&m.hidden))),
-        ("layer_norm_epsilon", [&meant, saved].map(|m| text(&m.epsilon))),
+    // Each part, and whether it is a setting: ε is the same in every run's model.
+    type Part = (&'static str, fn(&Architecture) -> String);
+    let parts: [Part; 13] = [
+        ("layers", |m| m.layers.to_string()),
+        ("heads", |m| m.heads.to_string()),
+        ("key_value_heads", |m| m.key_value_heads().to_string()),
+        ("width", |m| m.width.to_string()),
+        ("context", |m| m.context.to_string()),
+        ("hidden", |m| m.hidden.to_string()),
+        ("positions", |m| format!("{:?}", m.positions).to_lowercase()),
+        ("norm", |m| format!("{:?}", m.norm).to_lowercase()),
+        ("gated", |m| m.gated.to_string()),
+        ("activation", |m| m.activation.to_string()),
+        ("bias", |m| m.bias.to_string()),
+        ("tied", |m| m.tied.to_string()),
+        (EPSILON, |m| format!("{:?}", m.epsilon)),
     ];
-    match both.iter().find(|(_, [meant, saved])| meant != saved) {
+    let both = parts.map(|(name, of)| (name, of(&meant), of(saved)));
+    match both.iter().find(|(_, meant, saved)| meant != saved) {
         None => Ok(()),
-        Some((name, [meant, saved])) => Err(format!(
+        Some((name, meant, saved)) => Err(format!(
             "{run}/run.toml {says} {name} = {meant}, the model beside it has {saved}: one of them was changed; \
              restore it, or give the model alone: {run}/model",
             run = run.display(),
-            // The last two are no settings: every run's model has the same.
-            says = if ["n_inner", "layer_norm_epsilon"].contains(name) { "means" } else { "says" }
+            // No setting: every run's model has the same.
+            says = if *name == EPSILON { "means" } else { "says" }
         )
         .into()),
     }

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use transformer::config::Activation;
-use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
+use transformer::{Activation, Norm, OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind};
+use transformer::{Architecture, Positions, TrainingConfig};
 
 /// What may be given as flags and, by the same names, in a file.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,10 +34,31 @@ pub(crate) struct Settings {
     /// Tokens that the model sees at once
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) context: Option<usize>,
+    /// Parts to start from; each can be changed by the flags below [default: gpt2]
+    #[arg(long, value_enum, help_heading = "Model")]
+    pub(crate) architecture: Option<ArchitectureName>,
+    /// How a token's place enters
+    #[arg(long, value_enum, help_heading = "Model")]
+    pub(crate) positions: Option<PositionsName>,
+    /// Base of rotary positions [default: 10000]
+    #[arg(long, value_name = "θ", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) rotary_base: Option<f64>,
+    /// Normalisation before each part
+    #[arg(long, value_enum, help_heading = "Model")]
+    pub(crate) norm: Option<NormName>,
+    /// Heads of keys and values; must divide the heads [default: as many as heads]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) key_value_heads: Option<usize>,
+    /// Features inside the feed-forward part [default: 4·width, or 8/3·width if gated]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) hidden: Option<usize>,
+    /// Whether the feed-forward part is gated
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) gated: Option<bool>,
     /// Activation function of the feed-forward part
     #[arg(long, value_parser = activations(), help_heading = "Model")]
     pub(crate) activation: Option<Activation>,
-    /// Whether affine maps and norms have biases
+    /// Whether linear maps, and layer normalisation, have biases
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) bias: Option<bool>,
     /// Whether the head shares the embedding's table
@@ -157,6 +178,24 @@ names!(
     }
 );
 names!(
+    /// How a token's place enters.
+    PositionsName for PositionsKind {
+        /// A learned vector for every position
+        Learned
+        /// Queries and keys turn with the position (RoPE)
+        Rotary
+    }
+);
+names!(
+    /// Normalisations.
+    NormName for Norm {
+        /// Mean 0, variance 1, gain and shift
+        Layer
+        /// Root mean square 1, gain
+        Rms
+    }
+);
+names!(
     /// Courses of the learning rate.
     ScheduleName for ScheduleKind {
         /// Half a cosine down to the minimum
@@ -172,6 +211,33 @@ names!(
 fn activations() -> impl TypedValueParser<Value = Activation> {
     let names = Activation::ALL.iter().map(|a| PossibleValue::new(a.key()).help(a.meaning()));
     PossibleValuesParser::new(names).try_map(|name| name.parse::<Activation>())
+}
+
+/// Parts that go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ArchitectureName {
+    /// Learned positions, layer normalisation, ungated feed-forward part
+    Gpt2,
+    /// Rotary positions, RMS normalisation, gated feed-forward part, no biases
+    Llama,
+}
+
+impl ArchitectureName {
+    /// The settings that it stands for.
+    fn parts(self) -> Settings {
+        match self {
+            ArchitectureName::Gpt2 => Settings::default(),
+            ArchitectureName::Llama => Settings {
+                positions: Some(PositionsName::Rotary),
+                norm: Some(NormName::Rms),
+                gated: Some(true),
+                activation: Some(Activation::Silu),
+                bias: Some(false),
+                ..Settings::default()
+            },
+        }
+    }
 }
 
 /// Rules that change the weights.
@@ -198,6 +264,29 @@ impl From<OptimizerName> for OptimizerKind {
 const LONGEST: u64 = 1 << 20;
 
 impl Settings {
+    /// The parts and sizes of a model.
+    pub(crate) fn of_model(model: &Architecture) -> Self {
+        let (positions, rotary_base) = match model.positions {
+            Positions::Rotary { base } => (PositionsName::Rotary, Some(base)),
+            _ => (PositionsName::Learned, None),
+        };
+        Settings {
+            layers: Some(model.layers),
+            heads: Some(model.heads),
+            key_value_heads: model.key_value_heads,
+            width: Some(model.width),
+            hidden: Some(model.hidden),
+            positions: Some(positions),
+            rotary_base,
+            norm: Some(if model.norm == Norm::Rms { NormName::Rms } else { NormName::Layer }),
+            gated: Some(model.gated),
+            activation: Some(model.activation),
+            bias: Some(model.bias),
+            tied: Some(model.tied),
+            ..Settings::default()
+        }
+    }
+
     /// Reads a file of settings. Keys may be written with `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
         let unreadable = |e: std::io::Error| {
@@ -245,8 +334,22 @@ impl Settings {
     /// # Errors
     /// The first of them.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 7] =
-            ["tokenizer", "layers", "heads", "width", "activation", "bias", "tied"];
+        const SETTLED: [&str; 14] = [
+            "tokenizer",
+            "architecture",
+            "layers",
+            "heads",
+            "width",
+            "positions",
+            "rotary_base",
+            "norm",
+            "key_value_heads",
+            "hidden",
+            "gated",
+            "activation",
+            "bias",
+            "tied",
+        ];
         let (given, own) = (self.table()?, own.table()?);
         for key in SETTLED {
             let (Some(value), has) = (given.get(key), own.get(key)) else { continue };
@@ -317,7 +420,8 @@ impl Settings {
     pub(crate) fn complete(&self) -> Result<TrainingConfig> {
         let preset = Self::parse(self.preset().file()).expect("presets are settings");
         let (preset_warmup, asked) = (preset.warmup, self.clone());
-        let mut all = asked.over(preset)?;
+        let parts = self.architecture.map_or_else(Settings::default, ArchitectureName::parts);
+        let mut all = asked.over(parts.over(preset)?)?;
         if let (None, Some(steps), Some(warmup)) = (self.warmup, self.steps, preset_warmup) {
             all.warmup = Some(warmup.min(steps / 10));
         }
@@ -326,7 +430,7 @@ impl Settings {
         {
             all.min_learning_rate = Some(least.min(rate));
         }
-        (all.preset, all.threads, all.out) = (None, None, None);
+        (all.preset, all.architecture, all.threads, all.out) = (None, None, None, None);
         let config: TrainingConfig = all.table()?.try_into()?;
         config.validate()?;
         Ok(config)

@@ -275,7 +275,7 @@ impl Session<'_> {
         let config = self.trainer.config().clone();
         let due = |step: u64| config.eval_every > 0 && step.is_multiple_of(config.eval_every);
         let tokens = config.batch * config.context * config.accumulate;
-        let mut watch = Watch::new(self.trainer.model().tape());
+        let mut watch = Watch::new(self.trainer.model());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         let done = self.trainer.steps();
         let finished = done >= config.steps;

@@ -1,8 +1,13 @@
 //! Later settings win, a preset gives way to what is asked for, and presets are their authors'.
 
-use crate::settings::{OptimizerName, Preset, ScheduleName, Settings, Tokenizer};
-use transformer::config::Activation;
-use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
+use crate::settings::{
+    ArchitectureName, NormName, OptimizerName, PositionsName, Preset, ScheduleName,
+};
+use crate::settings::{Settings, Tokenizer};
+use transformer::Activation;
+use transformer::{
+    Norm, OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig,
+};
 
 /// Nothing in it is any preset's.
 fn odd() -> Settings {
@@ -13,6 +18,12 @@ fn odd() -> Settings {
         heads: Some(5),
         width: Some(35),
         context: Some(17),
+        positions: Some(PositionsName::Rotary),
+        rotary_base: Some(7.0),
+        norm: Some(NormName::Rms),
+        key_value_heads: Some(1),
+        hidden: Some(21),
+        gated: Some(true),
         activation: Some(Activation::Silu),
         bias: Some(false),
         tied: Some(false),
@@ -44,6 +55,12 @@ fn meant() -> TrainingConfig {
         heads: 5,
         width: 35,
         context: 17,
+        positions: PositionsKind::Rotary,
+        rotary_base: Some(7.0),
+        norm: Norm::Rms,
+        key_value_heads: Some(1),
+        hidden: Some(21),
+        gated: true,
         activation: Activation::Silu,
         bias: false,
         tied: false,
@@ -98,6 +115,40 @@ fn every_setting_arrives_and_wins_over_what_came_before() {
         let kept = Settings::default().over(one.try_into().unwrap()).unwrap().table().unwrap();
         assert_eq!(kept.get(key), Some(value), "{key}");
     }
+}
+
+/// An architecture stands for its parts; each gives way to a flag or a key of its own.
+#[test]
+fn an_architecture_is_its_parts() {
+    let llama = Settings { architecture: Some(ArchitectureName::Llama), ..Settings::default() };
+    let config = complete(&llama);
+    let parts = (config.positions, config.norm, config.gated, config.activation, config.bias);
+    assert_eq!(parts, (PositionsKind::Rotary, Norm::Rms, true, Activation::Silu, false));
+    let model = config.model(65).unwrap();
+    assert_eq!(model.to_json().unwrap().matches("LlamaForCausalLM").count(), 1);
+    // Three matrices of 8/3·width, where a GPT-2 has two of 4·width.
+    let gpt2 = complete(&Settings::default()).model(65).unwrap();
+    let matrices = |hidden: usize, count: f64| hidden as f64 * count / gpt2.width as f64;
+    assert!(
+        (matrices(model.hidden, 3.0) - matrices(gpt2.hidden, 2.0)).abs()
+            <= 3.0 * 8.0 / gpt2.width as f64
+    );
+    let mixed = complete(&Settings { norm: Some(NormName::Layer), bias: Some(true), ..llama });
+    assert_eq!(
+        (mixed.norm, mixed.bias, mixed.positions),
+        (Norm::Layer, true, PositionsKind::Rotary)
+    );
+    // What no family has together is not begun: nobody could read what it writes.
+    let refused = mixed.model(65).unwrap_err().to_string();
+    assert!(refused.contains("llama: the norm is not RMS normalisation"), "{refused}");
+}
+
+/// The library's default is the recipe for a CPU.
+#[test]
+fn the_default_of_the_library_is_a_preset() {
+    let preset =
+        complete(&Settings { preset: Some(Preset::ShakespeareCpu), ..Settings::default() });
+    assert_eq!(preset, TrainingConfig::default());
 }
 
 #[test]

@@ -1,0 +1,194 @@
+//! Attention of one sequence and query head, a block of queries at a time.
+
+use linalg::{Real, View, ViewMut, simd, transposed, vector};
+use nalgebra::{Const, Dyn};
+use probability::dropout::{DropoutMask, QUERIES as BLOCK, weight_index};
+
+/// One sequence and query head: its queries, and the keys and values that they read.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'a, T: Real> {
+    pub(super) query: View<'a, T>,
+    pub(super) key: View<'a, T>,
+    pub(super) value: View<'a, T>,
+    /// 1/√d.
+    pub(super) scale: T,
+    /// The attention weights' dropout, and the number of this head's first query.
+    pub(super) dropout: Option<(DropoutMask, usize)>,
+}
+
+/// Scalars of one turned block of scores to all keys: what forward needs; backward needs two.
+pub(super) fn block_scratch(length: usize) -> usize {
+    length * BLOCK
+}
+
+/// A block of queries and the keys that one of them sees.
+#[derive(Clone, Copy)]
+struct Block {
+    start: usize,
+    queries: usize,
+}
+
+impl Block {
+    fn keys(self) -> usize {
+        self.start + self.queries
+    }
+
+    /// Queries of the block that are earlier than a key, and do not see it.
+    #[inline(always)]
+    fn earlier(self, key: usize) -> usize {
+        key.saturating_sub(self.start)
+    }
+}
+
+fn blocks(length: usize) -> impl Iterator<Item = Block> {
+    (0..length).step_by(BLOCK).map(move |start| Block { start, queries: BLOCK.min(length - start) })
+}
+
+/// A turned block: for every key, what belongs to each query. Where the block has fewer queries, the
+/// rest of each column means nothing.
+type Turned<'m, T> = &'m mut [[T; BLOCK]];
+
+/// The first `keys` columns of a turned block in this memory.
+fn turned<T: Real>(memory: &mut [T], keys: usize) -> Turned<'_, T> {
+    &mut memory.as_chunks_mut().0[..keys]
+}
+
+/// A turned block as a matrix, queries × keys.
+fn matrix<'m, T: Real>(block: &'m [[T; BLOCK]], queries: usize) -> View<'m, T> {
+    let (rows, columns) = (Dyn(queries), Dyn(block.len()));
+    View::from_slice_with_strides_generic(block.as_flattened(), rows, columns, Const, Dyn(BLOCK))
+}
+
+fn matrix_mut<'m, T: Real>(block: Turned<'m, T>, queries: usize) -> ViewMut<'m, T> {
+    let (rows, columns) = (Dyn(queries), Dyn(block.len()));
+    let elements = block.as_flattened_mut();
+    ViewMut::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(BLOCK))
+}
+
+impl<'a, T: Real> Head<'a, T> {
+    /// S = (Kᵀ·Q)ᵀ/√d of a block, −∞ where the key is later than the query.
+    fn scores(&self, block: Block, s: Turned<'_, T>) {
+        let (keys, n) = (block.keys(), block.queries);
+        let (k, q) = (self.key.columns(0, keys), self.query.columns(block.start, n));
+        let turned = matrix_mut(s, n);
+        T::gemm(turned, self.scale, transposed(q), k.into(), false);
+        // e^−∞ is exactly 0: no weight, and no gradient, for what a query must not see.
+        for key in block.start..keys {
+            s[key][..block.earlier(key)].fill(T::from_f64(f64::NEG_INFINITY));
+        }
+    }
+
+    /// Calls `each(key, factors)` with dropout's factors of a block's weights, if there is dropout.
+    #[inline(always)]
+    fn dropped(&self, block: Block, mut each: impl FnMut(usize, &[T; BLOCK])) {
+        if let Some((mask, first)) = self.dropout {
+            let start = weight_index(self.key.ncols(), first + block.start, 0);
+            mask.runs(start, block.keys() * BLOCK, |i, factors: &[T]| {
+                for (key, factors) in factors.as_chunks().0.iter().enumerate() {
+                    each(i / BLOCK + key, factors);
+                }
+            });
+        }
+    }
+
+    /// y = V·softmax(S); writes ln Σ e^S of every query.
+    pub(super) fn forward(&self, mut y: ViewMut<'_, T>, lse: &mut [T], memory: &mut [T]) {
+        for block in blocks(self.key.ncols()) {
+            let n = block.queries;
+            let s = turned(memory, block.keys());
+            self.scores(block, s);
+            let mut share = [T::one(); BLOCK];
+            simd(
+                #[inline(always)]
+                || {
+                    let mut largest = [T::from_f64(f64::NEG_INFINITY); BLOCK];
+                    for s in s.iter() {
+                        for q in 0..BLOCK {
+                            largest[q] = s[q].larger(largest[q]);
+                        }
+                    }
+                    let mut sum = [T::zero(); BLOCK];
+                    for s in s.iter_mut() {
+                        for q in 0..BLOCK {
+                            s[q] = (s[q] - largest[q]).exp();
+                            sum[q] += s[q];
+                        }
+                    }
+                    for q in 0..BLOCK {
+                        share[q] = T::one() / sum[q];
+                    }
+                    let queries = largest.iter().zip(&sum).take(n);
+                    for (lse, (&largest, &sum)) in lse[block.start..].iter_mut().zip(queries) {
+                        *lse = largest + sum.ln();
+                    }
+                    self.dropped(block, |key, factors| {
+                        for q in 0..BLOCK {
+                            s[key][q] *= factors[q];
+                        }
+                    });
+                },
+            );
+            // Dividing the mixture by Σ e^S is dividing the weights, with fewer divisions.
+            let mut y = y.columns_mut(block.start, n);
+            let v = self.value.columns(0, block.keys());
+            T::gemm(y.as_view_mut(), T::one(), v.into(), transposed(matrix(s, n)), false);
+            for (mut y, &share) in y.column_iter_mut().zip(&share) {
+                y.as_mut_slice().iter_mut().for_each(|y| *y *= share);
+            }
+        }
+    }
+
+    /// Adds to the gradients of queries, keys and values. `lse` is what forward wrote.
+    pub(super) fn backward(
+        &self,
+        [y, dy]: [View<'_, T>; 2],
+        lse: &[T],
+        [mut dq, mut dk, mut dv]: [ViewMut<'_, T>; 3],
+        memory: &mut [T],
+    ) {
+        let (first, second) = memory.split_at_mut(block_scratch(self.key.ncols()));
+        for block in blocks(self.key.ncols()) {
+            let (keys, n) = (block.keys(), block.queries);
+            let (p, ds) = (turned(first, keys), turned(second, keys));
+            self.scores(block, p);
+            let (y, dy) = (y.columns(block.start, n), dy.columns(block.start, n));
+            let v = self.value.columns(0, keys);
+            T::gemm(matrix_mut(ds, n), T::one(), transposed(dy), v.into(), false);
+            let (mut largest, mut mean) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
+            largest[..n].copy_from_slice(&lse[block.start..][..n]);
+            simd(
+                #[inline(always)]
+                || {
+                    for (c, mean) in mean.iter_mut().enumerate().take(n) {
+                        *mean = vector::dot(linalg::column(&y, c), linalg::column(&dy, c));
+                    }
+                    for p in p.iter_mut() {
+                        for q in 0..BLOCK {
+                            p[q] = (p[q] - largest[q]).exp();
+                        }
+                    }
+                    if self.dropout.is_none() {
+                        for (p, ds) in p.iter().zip(ds.iter_mut()) {
+                            for q in 0..BLOCK {
+                                ds[q] = p[q] * (ds[q] - mean[q]);
+                            }
+                        }
+                    }
+                    // With factors m: dS = P ⊙ (m ⊙ dP − mean), and dV takes m ⊙ P.
+                    self.dropped(block, |key, m| {
+                        let (p, ds) = (&mut p[key], &mut ds[key]);
+                        for q in 0..BLOCK {
+                            ds[q] = p[q] * (m[q] * ds[q] - mean[q]);
+                            p[q] *= m[q];
+                        }
+                    });
+                },
+            );
+            let (p, ds) = (matrix(p, n), matrix(ds, n));
+            let (k, q) = (self.key.columns(0, keys), self.query.columns(block.start, n));
+            T::gemm(dv.columns_mut(0, keys), T::one(), dy.into(), p.into(), true);
+            T::gemm(dq.columns_mut(block.start, n), self.scale, k.into(), transposed(ds), true);
+            T::gemm(dk.columns_mut(0, keys), self.scale, q.into(), ds.into(), true);
+        }
+    }
+}
