@@ -3,8 +3,8 @@
 
 use crate::layers;
 use crate::printable::decimal;
+use calculus::Parameter;
 pub use calculus::activation::Activation;
-use calculus::{Parameter, RecordError};
 use linalg::{Role, Shape};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -214,9 +214,9 @@ impl Architecture {
         self.key_value_heads.unwrap_or(self.heads)
     }
 
-    /// Features of a head.
+    /// Features of a head; 0 of no head.
     pub fn head_width(&self) -> usize {
-        self.width / self.heads
+        self.width.checked_div(self.heads).unwrap_or(0)
     }
 
     /// Checks that a model of these parts and sizes can be.
@@ -224,16 +224,24 @@ impl Architecture {
     /// # Errors
     /// The first contradiction, with its numbers.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let sizes = [
+        self.parameter_list().map(drop)
+    }
+
+    fn sizes(&self) -> [(&'static str, usize); 6] {
+        [
             ("vocabulary", self.vocabulary),
             ("context", self.context),
             ("width", self.width),
             ("heads", self.heads),
             ("layers", self.layers),
             ("hidden", self.hidden),
-        ];
-        for (size, found) in sizes.into_iter().chain([("key_value_heads", self.key_value_heads())])
-        {
+        ]
+    }
+
+    /// Everything that [`Architecture::validate`] checks, but that memory can address it.
+    fn check_parts(&self) -> Result<(), ConfigError> {
+        let shared = [("key_value_heads", self.key_value_heads())];
+        for (size, found) in self.sizes().into_iter().chain(shared) {
             if found == 0 {
                 return Err(ConfigError::Zero { size });
             }
@@ -273,14 +281,10 @@ impl Architecture {
             let (setting, found) = ("dropout", decimal(self.dropout));
             return Err(ConfigError::Range { setting, found, expected: "at least 0 and below 1" });
         }
-        if self.parameters() > isize::MAX as usize / 64 {
-            let sizes = sizes.map(|(name, size)| format!("{name} {size}")).join(", ");
-            return Err(ConfigError::Large { sizes });
-        }
         Ok(())
     }
 
-    /// The number of parameters; `usize::MAX` where memory cannot address them.
+    /// The number of parameters; `usize::MAX` where a model of these parts and sizes cannot be.
     pub fn parameters(&self) -> usize {
         self.parameter_list().map_or(usize::MAX, |list| list.last().map_or(0, |p| p.range.end))
     }
@@ -288,9 +292,15 @@ impl Architecture {
     /// Name, shape, place and uses of every parameter, from a recording for which no memory is taken.
     ///
     /// # Errors
-    /// As recording: a matrix that memory cannot address, or heads that do not divide.
-    pub fn parameter_list(&self) -> Result<Vec<Parameter>, RecordError> {
-        layers::parameter_list(self)
+    /// As [`Architecture::validate`].
+    pub fn parameter_list(&self) -> Result<Vec<Parameter>, ConfigError> {
+        self.check_parts()?;
+        let list = layers::parameter_list(self).ok();
+        let count = |list: &Vec<Parameter>| list.last().map_or(0, |p| p.range.end);
+        list.filter(|list| count(list) <= isize::MAX as usize / 64).ok_or_else(|| {
+            let sizes = self.sizes().map(|(name, size)| format!("{name} {size}")).join(", ");
+            ConfigError::Large { sizes }
+        })
     }
 }
 
@@ -304,7 +314,7 @@ impl Architecture {
 /// let vectors = list.iter().filter(|p| is_vector(p)).map(|p| p.name.as_str());
 /// assert!(vectors.clone().any(|name| name == "block.0.norm_1.weight"));
 /// assert!(!vectors.clone().any(|name| name == "embedding.position.weight")); // 1 × 64, a table
-/// # Ok::<(), calculus::RecordError>(())
+/// # Ok::<(), transformer::ConfigError>(())
 /// ```
 pub fn is_vector(parameter: &Parameter) -> bool {
     is_gain(parameter) || is_bias(parameter)
@@ -328,6 +338,30 @@ pub(crate) fn vector(rows: usize) -> Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What cannot be is an error, not a panic nor an endless count, wherever it is asked.
+    #[test]
+    fn sizes_that_cannot_be_have_no_parameters() {
+        for size in [0, usize::MAX] {
+            let base =
+                Architecture { positions: Positions::Rotary { base: 1e4 }, ..Default::default() };
+            for config in [
+                Architecture { vocabulary: size, ..base.clone() },
+                Architecture { context: size, ..base.clone() },
+                Architecture { width: size, ..base.clone() },
+                Architecture { heads: size, ..base.clone() },
+                Architecture { key_value_heads: Some(size), ..base.clone() },
+                Architecture { layers: size, ..base.clone() },
+                Architecture { hidden: size, ..base.clone() },
+            ] {
+                let refused = config.validate().unwrap_err();
+                assert_eq!(config.parameter_list(), Err(refused), "{config:?}");
+                assert_eq!(config.parameters(), usize::MAX, "{config:?}");
+                let directory = tempfile::tempdir().unwrap();
+                assert!(crate::files::write::<f32>(directory.path(), &config, &[]).is_err());
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_said_as_they_are() {

@@ -229,9 +229,9 @@ pub fn write<T: Real>(
 ) -> Result<(), FileError> {
     let config_path = directory.join("config.json");
     let unknown = |source| FileError::Config { path: config_path.clone(), source };
+    let own = config.parameter_list().map_err(unknown)?;
     let family = family::of(config).map_err(unknown)?;
     let json = config.to_json().map_err(unknown)?;
-    let own = parameter_list(config);
     let count = own.last().map_or(0, |last| last.range.end);
     assert_eq!(parameters.len(), count, "parameters of another model");
     let path = directory.join("model.safetensors");
