@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 use tests::{draw, models};
 use transformer::check::Expected;
-use transformer::{Architecture, Form, RecordedStep, Trainer, TrainingConfig};
+use transformer::{
+    Activation, Architecture, Form, Norm, Positions, RecordedStep, Trainer, TrainingConfig,
+};
 
 /// Every parameter by name.
 fn started(config: &Architecture, form: Form, seed: u64) -> Vec<(String, Vec<f64>)> {
@@ -29,14 +31,28 @@ fn sizes(layers: usize) -> Architecture {
     }
 }
 
+/// As [`sizes`], of the parts of a Llama.
+fn llama(layers: usize) -> Architecture {
+    Architecture {
+        positions: Positions::Rotary { base: 1e4 },
+        norm: Norm::Rms,
+        key_value_heads: Some(2),
+        gated: true,
+        activation: Activation::Silu,
+        bias: false,
+        ..sizes(layers)
+    }
+}
+
 fn is_matrix(name: &str) -> bool {
     name.ends_with(".weight") && !name.contains("norm")
 }
 
 #[test]
 fn every_parameter_has_its_distribution() {
-    for layers in [1, 3] {
-        for (name, x) in started(&sizes(layers), Form::Fused, 5) {
+    for config in [sizes(1), sizes(3), llama(1), llama(3)] {
+        let layers = config.layers;
+        for (name, x) in started(&config, Form::Fused, 5) {
             if !is_matrix(&name) {
                 let expected = if name.ends_with(".bias") { 0.0 } else { 1.0 };
                 assert!(x.iter().all(|x| *x == expected), "{name}");

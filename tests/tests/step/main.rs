@@ -11,6 +11,7 @@ mod evaluation;
 mod explain;
 mod information;
 mod initialisation;
+mod llama;
 mod memory_plans;
 mod model_gradients;
 mod pieces;

@@ -8,8 +8,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tests::authority::{Entry, table};
 use tests::{models, tolerance};
-use transformer::Activation;
-use transformer::{Architecture, Form, RecordedStep, files};
+use transformer::{Activation, Architecture, Form, Norm, Positions, RecordedStep, files};
 
 fn entries(function: &str) -> Vec<Entry> {
     let all = table("transformer");
@@ -395,5 +394,97 @@ fn no_tensor_is_thrown_away() {
         replace(&directory.0, &all);
         let error = files::read::<f32>(&directory.0).unwrap_err().to_string();
         assert!(error.contains(name.strip_prefix("transformer.").unwrap()), "{error}");
+    }
+}
+
+/// As [`config`], of the parts of a Llama.
+fn llama() -> Architecture {
+    Architecture {
+        positions: Positions::Rotary { base: 500.0 },
+        norm: Norm::Rms,
+        heads: 6,
+        key_value_heads: Some(2),
+        gated: true,
+        activation: Activation::Silu,
+        bias: false,
+        dropout: 0.0,
+        ..config()
+    }
+}
+
+/// Names and shapes of `LlamaForCausalLM`: its maps are PyTorch's Linear, (out, in).
+#[test]
+fn a_llamas_tensors_are_those_of_transformers() {
+    let directory = Directory::new("llama");
+    for (bias, tied) in [(false, false), (false, true), (true, false)] {
+        let config = Architecture { bias, tied, ..llama() };
+        files::write(&directory.0, &config, &vec![0.5_f32; config.parameters()]).unwrap();
+        let Architecture { vocabulary: v, width: d, hidden: h, .. } = config;
+        let shared = d / 6 * 2;
+        let mut expected = HashMap::from([
+            ("model.embed_tokens.weight".to_owned(), vec![v, d]),
+            ("model.norm.weight".to_owned(), vec![d]),
+        ]);
+        if !tied {
+            expected.insert("lm_head.weight".to_owned(), vec![v, d]);
+        }
+        for layer in 0..config.layers {
+            let of = |part: &str| format!("model.layers.{layer}.{part}");
+            for (map, out, inputs) in [
+                ("self_attn.q_proj", d, d),
+                ("self_attn.k_proj", shared, d),
+                ("self_attn.v_proj", shared, d),
+                ("self_attn.o_proj", d, d),
+                ("mlp.gate_proj", h, d),
+                ("mlp.up_proj", h, d),
+                ("mlp.down_proj", d, h),
+            ] {
+                expected.insert(of(&format!("{map}.weight")), vec![out, inputs]);
+                if bias {
+                    expected.insert(of(&format!("{map}.bias")), vec![out]);
+                }
+            }
+            for norm in ["input_layernorm", "post_attention_layernorm"] {
+                expected.insert(of(&format!("{norm}.weight")), vec![d]);
+            }
+        }
+        let found: HashMap<_, _> =
+            tensors(&directory.0).into_iter().map(|(name, (_, shape, _))| (name, shape)).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+/// A tensor more than a model has is no mistake only where it says nothing: frequencies of the rotation, zero biases of
+/// a map without, the table once more as the head that it is.
+#[test]
+fn a_tensor_of_another_model_is_refused() {
+    let directory = Directory::new("foreign");
+    let untied = llama();
+    let tied = Architecture { tied: true, ..llama() };
+    let shared = untied.width / 6 * 2;
+    let refused = |config: &Architecture, name: &str, shape: &[usize], x: f32| {
+        files::write(&directory.0, config, &vec![0.5_f32; config.parameters()]).unwrap();
+        let mut all = tensors(&directory.0);
+        let data = x.to_le_bytes().repeat(shape.iter().product());
+        assert!(all.insert(name.to_owned(), (Dtype::F32, shape.to_vec(), data)).is_none());
+        replace(&directory.0, &all);
+        let read = files::read::<f32>(&directory.0).map_err(|e| e.to_string());
+        let plain = name.strip_prefix("model.").unwrap_or(name);
+        assert!(read.as_ref().err().is_none_or(|e| e.contains(plain)), "{read:?}");
+        read.is_err()
+    };
+    let (v, d) = (untied.vocabulary, untied.width);
+    for (config, name, shape, x, expected) in [
+        (&untied, "model.layers.0.self_attn.rotary_emb.inv_freq", &[1][..], 1.0, false),
+        (&untied, "model.layers.1.self_attn.k_proj.bias", &[shared], 0.0, false),
+        (&untied, "model.layers.1.self_attn.k_proj.bias", &[shared], 1e-3, true),
+        (&untied, "model.layers.1.input_layernorm.bias", &[d], 0.0, true),
+        (&untied, "model.layers.0.self_attn.q_norm.weight", &[d / 6], 1.0, true),
+        (&untied, "model.layers.2.mlp.up_proj.weight", &[1], 0.0, true),
+        (&untied, "model.wpe.weight", &[d, 1], 0.0, true),
+        (&tied, "lm_head.weight", &[v, d], 0.5, false),
+        (&tied, "lm_head.weight", &[v, d], 0.25, true),
+    ] {
+        assert_eq!(refused(config, name, shape, x), expected, "{name} of {x}");
     }
 }

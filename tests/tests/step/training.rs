@@ -6,7 +6,8 @@ use tests::authority::table;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
 use transformer::diagnose::{Course, Recipe, State};
-use transformer::{Architecture, Corpus, Evaluation, ModelStep, OptimizerKind, ScheduleKind, Step};
+use transformer::{Activation, Architecture, Norm, Positions, PositionsKind};
+use transformer::{Corpus, Evaluation, ModelStep, OptimizerKind, ScheduleKind, Step};
 use transformer::{Subject, Trainer, TrainingConfig, matrices, parts};
 
 fn corpus(length: usize) -> Corpus {
@@ -165,8 +166,8 @@ fn optimisers_do_as_pytorch_does() {
 /// What decays are weights of maps and tables; gains and biases do not: nanoGPT, after Brown et al. 2020.
 #[test]
 fn matrices_decay_and_vectors_do_not() {
-    for (bias, tied) in [(true, true), (false, false)] {
-        let config = TrainingConfig { bias, tied, ..models::training() };
+    let gpt2 = |bias, tied| TrainingConfig { bias, tied, ..models::training() };
+    for config in [gpt2(true, true), gpt2(false, false), llama()] {
         let mut trainer = trainer::<f64>(&config);
         let (list, ranges) =
             (trainer.model().tape().parameter_list(), matrices(trainer.model().tape()));
@@ -210,6 +211,58 @@ fn a_runs_model_has_the_sizes_of_its_settings() {
             ..Architecture::default()
         };
         assert_eq!(config.model(23), Ok(meant));
+    }
+}
+
+/// A run of a Llama, none of whose settings is a default.
+fn llama() -> TrainingConfig {
+    TrainingConfig {
+        heads: 4,
+        positions: PositionsKind::Rotary,
+        rotary_base: Some(77.0),
+        norm: Norm::Rms,
+        key_value_heads: Some(2),
+        hidden: Some(20),
+        gated: true,
+        activation: Activation::Silu,
+        bias: false,
+        tied: false,
+        ..models::training()
+    }
+}
+
+/// As `run.toml` has them.
+#[test]
+fn a_runs_llama_has_the_parts_of_its_settings() {
+    let kept = toml::to_string(&llama()).unwrap();
+    let read: TrainingConfig = toml::from_str(&kept).unwrap();
+    assert_eq!(read, llama());
+    let meant = Architecture {
+        vocabulary: 23,
+        context: 16,
+        width: 32,
+        layers: 2,
+        positions: Positions::Rotary { base: 77.0 },
+        norm: Norm::Rms,
+        heads: 4,
+        key_value_heads: Some(2),
+        hidden: 20,
+        activation: Activation::Silu,
+        gated: true,
+        bias: false,
+        tied: false,
+        ..Architecture::default()
+    };
+    assert_eq!(read.model(23), Ok(meant));
+}
+
+/// Three matrices of 8/3·width take what two of 4·width do; up to a multiple of 8, as Llama's own code has it.
+#[test]
+fn a_gated_part_is_as_large_as_one_that_is_not() {
+    for width in [8, 32, 48, 104, 512] {
+        let sizes = TrainingConfig { width, hidden: None, ..llama() };
+        let hidden = sizes.model(23).unwrap().hidden;
+        assert!(hidden % 8 == 0 && 3 * hidden >= 8 * width && 3 * (hidden - 8) < 8 * width);
     }
 }
 
