@@ -262,7 +262,9 @@ fn a_gated_part_is_as_large_as_one_that_is_not() {
     for width in [8, 32, 48, 104, 512] {
         let sizes = TrainingConfig { width, hidden: None, ..llama() };
         let hidden = sizes.model(23).unwrap().hidden;
-        assert!(hidden % 8 == 0 && 3 * hidden >= 8 * width && 3 * (hidden - 8) < 8 * width);
+        assert!(
+            hidden.is_multiple_of(8) && 3 * hidden >= 8 * width && 3 * (hidden - 8) < 8 * width
+        );
     }
 }
 
