@@ -227,7 +227,7 @@ async function keyboardSuffices() {
   }
   await tabTo((f) => f.label === "norm off");
   await page.keyboard.press("Enter");
-  assert.match(await page.locator("#change-body .sentence").textContent(), /layer normalisation/);
+  assert.match(await page.locator("#change-body .sentence").textContent(), /Without normalisation/);
   page.quiet();
   await page.close();
   done("the keyboard alone suffices");
