@@ -14,8 +14,6 @@ pub(crate) struct CachedStep<T: Real> {
     logits: Var,
     blocks: Vec<BlockMarks>,
     context: usize,
-    /// A column on its way into a cache.
-    column: Vec<T>,
 }
 
 impl<T: Real> CachedStep<T> {
@@ -38,8 +36,7 @@ impl<T: Real> CachedStep<T> {
         memory::afford(recorder.bytes_forward_only())?;
         let tape = recorder.finish_forward_only();
         let (blocks, context) = (marks.blocks, config.context);
-        let column = Vec::with_capacity(config.width);
-        Ok(CachedStep { tape, tokens, positions, logits, blocks, context, column })
+        Ok(CachedStep { tape, tokens, positions, logits, blocks, context })
     }
 
     /// Reads a token of every text at a place, after those before it, and keeps its keys and values.
@@ -53,12 +50,13 @@ impl<T: Real> CachedStep<T> {
         for block in &self.blocks {
             let caches = block.caches.into_iter().flatten();
             for (own, cache) in [block.key, block.value].into_iter().zip(caches) {
+                // Of a view the column lies in its matrix.
+                let (matrix, rows) = tape.root(own);
+                let stride = tape.shape(matrix).rows;
                 for text in 0..tokens.len() {
-                    self.column.clear();
-                    self.column.extend(tape.value(own).column(text).iter().copied());
-                    let start = (text * self.context + place) * self.column.len();
-                    tape.value_mut(cache)[start..][..self.column.len()]
-                        .copy_from_slice(&self.column);
+                    let [start, end] = [rows.start, rows.end].map(|row| text * stride + row);
+                    let to = (text * self.context + place) * rows.len();
+                    tape.copy(matrix, start..end, cache, to);
                 }
             }
         }

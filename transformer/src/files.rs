@@ -146,18 +146,20 @@ fn read_weights<T: Real>(
     // old checkpoints, a second copy of a tied head, the header.
     let wide = |size: usize| size as u128;
     let buffers = 4 * wide(config.layers) * wide(config.context).pow(2);
-    let numbers = wide(config.parameters()) + wide(config.vocabulary) * wide(config.width);
+    let list = parameter_list(&config);
+    let all = list.last().map_or(0, |last| last.range.end);
+    let numbers = wide(all) + wide(config.vocabulary) * wide(config.width);
     let most = 8 * numbers + buffers + (16 << 20);
     let bytes = read_bounded(&path, u64::try_from(most).unwrap_or(u64::MAX))?;
     let mut tensors = Tensors::new(&path, family, &bytes)?;
     // Not more than the file can hold: a configuration may claim anything.
-    let count = config.parameters().min(bytes.len() / 2);
+    let count = all.min(bytes.len() / 2);
     memory::afford((count * size_of::<T>()) as u128)
         .map_err(|source| FileError::Memory { path: path.clone(), source })?;
     let mut parameters = Vec::with_capacity(count);
-    for parameter in parameter_list(&config) {
-        for tensor in family.tensors(&config, &parameter) {
-            tensors.read(&tensor, &parameter, finite, &mut parameters)?;
+    for parameter in &list {
+        for tensor in family.tensors(&config, parameter) {
+            tensors.read(&tensor, parameter, finite, &mut parameters)?;
         }
     }
     let found = hexadecimal(&std::mem::take(&mut tensors.hash).finalize());

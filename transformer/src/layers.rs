@@ -53,11 +53,11 @@ pub struct BlockMarks {
     pub attention: Range<usize>,
     /// Those of the feed-forward part, without its norm.
     pub feed_forward: Range<usize>,
-    /// The queries and keys that are compared, and the values (hc × n, gc × n, gc × n).
+    /// The queries as they are compared with keys (hc × n).
     pub query: Var,
-    /// See `query`.
+    /// The keys as they are compared with queries (gc × n).
     pub key: Var,
-    /// See `query`.
+    /// The values (gc × n).
     pub value: Var,
     /// The weights by which values are mixed, before dropout (T × n·h), where attention is recorded formula by formula.
     pub weights: Option<Var>,

@@ -104,15 +104,16 @@ impl<T: Real> Explanation<T> {
             card(
                 Part::Attention,
                 "2 Self-attention",
-                match config.key_value_heads() {
-                    keys if keys == config.heads => vec![
+                if config.key_value_heads() == config.heads {
+                    vec![
                         format!("{} heads: dot products,", config.heads),
                         "softmax, weighted sum".into(),
-                    ],
-                    keys => vec![
-                        format!("{} heads, {keys} of keys:", config.heads),
+                    ]
+                } else {
+                    vec![
+                        format!("{} heads, {} of keys:", config.heads, config.key_value_heads()),
                         "dot products, softmax, sum".into(),
-                    ],
+                    ]
                 },
                 &["linalg", "probability"],
             ),

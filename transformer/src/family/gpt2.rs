@@ -31,8 +31,7 @@ impl Family for Gpt2 {
             }
             _ => true,
         };
-        if keys.get("num_key_value_heads").is_some() {
-            let found = keys.get("num_key_value_heads").unwrap_or(&Value::Null);
+        if let Some(found) = keys.get("num_key_value_heads") {
             return Err(refused(
                 "num_key_value_heads",
                 found,

@@ -19,7 +19,7 @@ pub(super) fn refused(
 type Result<T> = std::result::Result<T, ConfigError>;
 
 impl<'a> Keys<'a> {
-    /// Those of an object; what else it is, in words.
+    /// The keys of a JSON object. The error says how anything else begins.
     pub(super) fn of(value: &'a Value) -> std::result::Result<Self, String> {
         value.as_object().map(Keys).ok_or_else(|| format!("it begins with {}", shortened(value)))
     }
@@ -85,7 +85,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A key that may be null or empty.
+    /// Refuses a key that holds something: null and an empty object hold nothing.
     pub(super) fn must_be_absent(self, key: &'static str, why: &str) -> Result<()> {
         let empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
         match self.given(key).filter(|value| !empty(value)) {

@@ -31,7 +31,7 @@ pub trait Family: Debug + Sync {
     /// `config.json` for an architecture.
     ///
     /// # Errors
-    /// The parts that this family has not, in words.
+    /// The part that this family lacks, in words.
     fn write(&self, architecture: &Architecture) -> Result<Value, String>;
 
     /// Stands before the name of every tensor but the head's, in some files.
