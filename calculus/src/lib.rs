@@ -244,7 +244,6 @@ pub mod landscape;
 pub mod line_search;
 mod operators;
 pub mod optimizer;
-mod plan;
 mod recorder;
 pub mod schedule;
 pub mod stability;

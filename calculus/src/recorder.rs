@@ -1,6 +1,6 @@
 //! Writing a computation down.
 
-use crate::plan::{self, Plan};
+use crate::tape::plan::{self, Plan};
 use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, Within};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;

@@ -1,10 +1,11 @@
-//! One primitive as a step of its own, for the certificates of `transformer::check`.
+//! One primitive as a step of its own, for the certificates of `transformer::inspect::check`.
 
 use calculus::Recorder;
 use linalg::{
     Formula, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
 };
-use transformer::{Given, ModelError, Recording, Subject, check};
+use transformer::inspect::check;
+use transformer::{Given, ModelError, Recording, Subject};
 
 /// A primitive and its operands: parameters where they are numbers that may move, inputs elsewhere.
 #[derive(Clone, Debug)]

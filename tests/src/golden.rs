@@ -4,7 +4,8 @@ use linalg::Real;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::HashMap;
 use std::path::Path;
-use transformer::{Form, IGNORED, RecordedStep, family};
+use transformer::model::family;
+use transformer::{Form, IGNORED, RecordedStep};
 
 /// The tensors of a safetensors file, in row-major order, by name without the prefixes `transformer.` and `model.`.
 ///
@@ -91,7 +92,7 @@ pub fn model<T: Real>(
     length: usize,
     form: Form,
 ) -> RecordedStep<T> {
-    let (config, parameters) = transformer::files::read::<T>(directory).expect("a model");
+    let (config, parameters) = transformer::disk::files::read::<T>(directory).expect("a model");
     let mut model =
         RecordedStep::record(&config, sequences, length, form, 0).expect("a valid model");
     model.copy_parameters(&parameters);

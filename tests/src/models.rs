@@ -56,7 +56,7 @@ pub fn training() -> TrainingConfig {
 pub fn parameters(seed: u64, list: &[Parameter]) -> Vec<f64> {
     let mut all = Vec::new();
     for (k, p) in list.iter().enumerate() {
-        let is_gain = transformer::architecture::is_gain(p);
+        let is_gain = transformer::model::architecture::is_gain(p);
         let drawn = draw::normal(seed + k as u64, p.shape.rows, p.shape.columns);
         all.extend(drawn.iter().map(|x| f64::from(u8::from(is_gain)) + 0.4 * x));
     }
@@ -88,7 +88,7 @@ pub fn model<T: Real>(
     model
 }
 
-/// [`model`] as a step that `transformer::check` certifies, in either recording.
+/// [`model`] as a step that `transformer::inspect::check` certifies, in either recording.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The model's sizes.

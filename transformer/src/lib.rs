@@ -4,8 +4,16 @@
 //! a decoder that trains, writes and is measured, and owns no mathematics of its own but fused
 //! attention and a loss that takes the vocabulary in chunks.
 //!
-//! An [`Architecture`] describes the decoder by its parts; [`layers`](Marks) records it in the order of the network,
-//! and [`family`] knows how GPT-2 and Llama are stored. Nothing else asks which of them a model is.
+//! | folder | holds |
+//! |---|---|
+//! | [`model`] | the parts of a decoder, the network that they make, the step that is recorded from it |
+//! | [`text`] | tokens, the windows of a batch, a source of text whose entropy is known |
+//! | [`training`] | settings, the loop, the loss on text that is held back |
+//! | [`disk`] | models in Hugging Face's layout, runs, what a run goes on from |
+//! | [`generation`] | writing through a cache, compression |
+//! | [`inspect`] | certificates, diagnoses, explanations, measurements |
+//!
+//! A folder imports those above it in this table and never one below.
 //!
 //! The code of the model runs once and *writes the step down*: an ordered list of named operations over
 //! named matrices. From then on the step is replayed: forward (predict), backward (the chain rule),
@@ -24,9 +32,10 @@
 //! | 7 update | [`Trainer::step`] | [`calculus::optimizer`], [`calculus::schedule`], [`calculus::clip`] |
 //!
 //! A model is recorded in one of two [`Form`]s, whose values and gradients agree: *fused* trains,
-//! *textbook* has a node for every formula. Text becomes tokens in [`tokenizer`], windows in [`corpus`];
-//! [`stories`] is a source of text whose entropy is known exactly. A model on disk is a Hugging Face
-//! directory ([`files`]); [`checkpoint`] holds what else a run needs to go on to the same bits.
+//! *textbook* has a node for every formula. Text becomes tokens in [`text::tokenizer`], windows in
+//! [`text::corpus`]; [`text::stories`] is a source of text whose entropy is known exactly. A model on disk is a
+//! Hugging Face directory ([`disk::files`]); [`disk::checkpoint`] holds what else a run needs to go on to the same
+//! bits.
 //!
 //! ## A step, written down and read
 //!
@@ -65,7 +74,7 @@
 //!
 //! ```
 //! use probability::sample::Sampler;
-//! use transformer::tokenizer::Tokenizer;
+//! use transformer::text::tokenizer::Tokenizer;
 //! use transformer::{Corpus, Trainer, TrainingConfig, Writer};
 //!
 //! let text = "one two three ".repeat(40);
@@ -91,52 +100,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod architecture;
-mod cached;
-mod cached_attention;
-mod causal_attention;
-pub mod check;
-pub mod checkpoint;
-pub mod compression;
-pub mod corpus;
-pub mod curvature;
-mod decoder;
-pub mod diagnose;
 pub mod disk;
-mod evaluation;
-pub mod explain;
-pub mod family;
-pub mod files;
-pub mod health;
-mod layers;
+pub mod generation;
+pub mod inspect;
 pub mod memory;
-mod model;
-pub mod precision;
+pub mod model;
 mod printable;
-pub mod profile;
-pub mod stories;
 mod streams;
-mod subject;
-pub mod tokenizer;
-mod trainer;
-mod training_config;
-mod vocabulary_loss;
+pub mod text;
+pub mod training;
 mod words;
-mod writer;
 
-pub use architecture::{Activation, Architecture, ConfigError, Norm, Positions, is_vector};
-pub use cached_attention::CachedAttention;
-pub use causal_attention::CausalAttention;
-pub use corpus::Corpus;
-pub use decoder::Decoder;
-pub use evaluation::Evaluation;
-pub use layers::{BlockMarks, Marks};
-pub use model::{Form, IGNORED, ModelError, Predictions, RecordedStep, Without};
-pub use precision::Precision;
-pub use subject::{Batches, Given, Handles, ModelStep, Recording, Subject, parts};
-pub use trainer::{Step, Trainer, matrices};
-pub use training_config::{
+pub use generation::decoder::Decoder;
+pub use generation::writer::{WriteError, Writer, Written};
+pub use inspect::precision::Precision;
+pub use inspect::subject::{Batches, ModelStep, Subject, parts};
+pub use model::architecture::{Activation, Architecture, ConfigError, Norm, Positions, is_vector};
+pub use model::cached_attention::CachedAttention;
+pub use model::causal_attention::CausalAttention;
+pub use model::layers::{BlockMarks, Marks};
+pub use model::recorded_step::{Form, IGNORED, ModelError, Predictions, RecordedStep, Without};
+pub use model::recording::{Given, Handles, Recording};
+pub use model::vocabulary_loss::VocabularyLoss;
+pub use text::corpus::Corpus;
+pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
-pub use vocabulary_loss::VocabularyLoss;
-pub use writer::{WriteError, Writer, Written};
+pub use training::evaluation::Evaluation;
+pub use training::trainer::{Step, Trainer, is_sound, matrices};

@@ -2,7 +2,7 @@
 
 use super::{Node, Source, Tape};
 use crate::Var;
-use crate::plan::Plan;
+use crate::tape::plan::Plan;
 use linalg::{Real, Role, Shape, View};
 use std::ops::Range;
 

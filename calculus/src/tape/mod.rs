@@ -2,6 +2,7 @@
 
 mod access;
 mod node;
+pub(crate) mod plan;
 mod row;
 mod rule;
 mod stepwise;
@@ -14,8 +15,8 @@ pub use row::{Row, TapeMemory};
 use rule::Fresh;
 pub(crate) use rule::{Places, Recorded, Rule};
 
+use self::plan::{Layout, Plan};
 use crate::Var;
-use crate::plan::{self, Layout, Plan};
 use linalg::{Real, Shape, Work};
 use std::collections::HashMap;
 use std::ops::Range;

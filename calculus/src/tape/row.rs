@@ -2,7 +2,7 @@
 
 use super::{Node, Rule, Source, Tape};
 use crate::Var;
-use crate::plan::Plan;
+use crate::tape::plan::Plan;
 use linalg::{Formula, Real, Role, Shape, View};
 
 /// Bytes of a recording's memory.

@@ -12,7 +12,7 @@
 //! number and not once for every operation.
 
 use super::Node;
-use crate::plan::Layout;
+use crate::tape::plan::Layout;
 use linalg::{Formula, Primitive, Real, Role, Shape, View, ViewMut, Work, split_rows};
 use std::ops::Range;
 

@@ -9,7 +9,9 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use tests::golden::{self, largest_difference, worst_gradient};
 use tests::outside_data;
-use transformer::{Architecture, Form, IGNORED, RecordedStep, Writer, family, files, matrices};
+use transformer::disk::files;
+use transformer::model::family;
+use transformer::{Architecture, Form, IGNORED, RecordedStep, Writer, matrices};
 
 /// The directories of the families that are read; none without outside data.
 fn directories() -> Vec<PathBuf> {

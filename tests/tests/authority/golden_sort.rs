@@ -5,7 +5,8 @@ use linalg::Real;
 use probability::sample::Sampler;
 use tests::golden::{self, largest_difference, worst_gradient};
 use tests::outside_data;
-use transformer::{Form, IGNORED, RecordedStep, Writer, files};
+use transformer::disk::files;
+use transformer::{Form, IGNORED, RecordedStep, Writer};
 
 const MODEL: &str = "gpt-nano-sort";
 

@@ -9,7 +9,8 @@ use serde_json::Value;
 use std::path::Path;
 use tests::golden::{self, largest_difference, next_tokens, worst_gradient};
 use tests::outside_data;
-use transformer::{Form, RecordedStep, Writer, files, matrices};
+use transformer::disk::files;
+use transformer::{Form, RecordedStep, Writer, matrices};
 
 const MODEL: &str = "tiny-random-gpt2";
 

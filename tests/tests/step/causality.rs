@@ -1,7 +1,7 @@
 //! No token sees a later one, nor another sequence: exactly, not nearly.
 
 use tests::{draw, models};
-use transformer::check::{self, Verdict};
+use transformer::inspect::check::{self, Verdict};
 use transformer::{Architecture, Form};
 
 /// Sequences × tokens: within one block of attention's queries, and over two.

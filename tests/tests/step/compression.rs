@@ -4,8 +4,8 @@
 //! another version number.
 
 use tests::{models, tolerance};
-use transformer::compression::Compressor;
-use transformer::tokenizer::Tokenizer;
+use transformer::generation::compression::Compressor;
+use transformer::text::tokenizer::Tokenizer;
 use transformer::{Architecture, Form, RecordedStep};
 
 /// A model of exact numbers, the same on every machine.

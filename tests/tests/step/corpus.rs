@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use tests::{draw, models};
-use transformer::check::{self, Verdict};
-use transformer::{Corpus, IGNORED, TrainingConfig, stories};
+use transformer::inspect::check::{self, Verdict};
+use transformer::text::stories;
+use transformer::{Corpus, IGNORED, TrainingConfig};
 
 /// Windows of a run, a batch of one each: what is read, what is to be predicted.
 fn drawn(

@@ -4,8 +4,9 @@ use linalg::Real;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tests::{draw, models, outside_data};
-use transformer::explain::{Descent, Explanation, Quantity, Subject};
-use transformer::{Architecture, Form, IGNORED, OptimizerKind, RecordedStep, files};
+use transformer::disk::files;
+use transformer::inspect::explain::{Descent, Explanation, Quantity, Subject};
+use transformer::{Architecture, Form, IGNORED, OptimizerKind, RecordedStep};
 
 /// A step of AdamW with a memory, clipping and decay.
 fn adam<T: Real>(parameters: usize) -> Descent<T> {

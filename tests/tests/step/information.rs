@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
 use transformer::Activation;
-use transformer::curvature::Hessian;
-use transformer::explain::{Descent, Explanation, Subject};
-use transformer::health::{Headroom, Watch};
-use transformer::profile::{Profile, median};
+use transformer::inspect::curvature::Hessian;
+use transformer::inspect::diagnose::health::{Headroom, Watch};
+use transformer::inspect::explain::{Descent, Explanation, Subject};
+use transformer::inspect::profile::{Profile, median};
 use transformer::{
     Architecture, Corpus, Form, IGNORED, ModelStep, OptimizerKind, Precision, RecordedStep,
     ScheduleKind,
@@ -192,7 +192,7 @@ fn training() -> TrainingConfig {
 fn watched(
     config: &TrainingConfig,
     change: impl FnOnce(&mut Trainer<f32>),
-) -> (Trainer<f32>, transformer::health::Glance) {
+) -> (Trainer<f32>, transformer::inspect::diagnose::health::Glance) {
     let corpus = Corpus::text(draw::below(1, 900, 7), 0.1, config.context).unwrap();
     let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(7).unwrap()).unwrap();
     change(&mut trainer);
@@ -442,7 +442,7 @@ fn an_explained_update_is_the_runs() {
 #[test]
 fn descent_diverges_above_the_limit_of_stability_and_not_below() {
     use calculus::optimizer::{Optimizer, Sgd};
-    use transformer::diagnose::{Descent, stability_limit};
+    use transformer::inspect::diagnose::{Descent, stability_limit};
     for (momentum, curvature) in [(0.0, 1.0), (0.5, 1.0), (0.9, 1.0), (0.9, 40.0)] {
         let limit = stability_limit(&Descent::Sgd { momentum }, curvature, 7);
         let after = |rate: f64| {

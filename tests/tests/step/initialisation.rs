@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use tests::{draw, models};
-use transformer::check::Expected;
+use transformer::inspect::check::Expected;
 use transformer::{
     Activation, Architecture, Form, Norm, Positions, RecordedStep, Trainer, TrainingConfig,
 };

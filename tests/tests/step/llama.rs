@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use tests::models::{self, distance};
 use tests::{draw, golden};
+use transformer::disk::files;
 use transformer::{
-    Activation, Architecture, Decoder, Form, IGNORED, Norm, Positions, RecordedStep, files,
+    Activation, Architecture, Decoder, Form, IGNORED, Norm, Positions, RecordedStep,
 };
 
 const BASE: f64 = 50.0;

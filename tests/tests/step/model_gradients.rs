@@ -1,12 +1,12 @@
 //! The gradient of a whole model, by routes that share no code: the tape, central differences, dual
-//! numbers (by `transformer::check`); the two recordings; one token at a time; one batch in pieces.
+//! numbers (by `transformer::inspect::check`); the two recordings; one token at a time; one batch in pieces.
 
 use linalg::Real;
 use std::sync::Arc;
 use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
 use transformer::Activation;
-use transformer::check::{self, Verdict};
+use transformer::inspect::check::{self, Verdict};
 use transformer::{Architecture, Decoder, Form, IGNORED, ModelStep, Norm, Positions, RecordedStep};
 
 const ACTIVATIONS: [Activation; 5] =

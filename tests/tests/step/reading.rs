@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use tests::authority::{Entry, table};
 use tests::{models, tolerance};
-use transformer::{Activation, Architecture, Form, Norm, Positions, RecordedStep, files};
+use transformer::disk::files;
+use transformer::{Activation, Architecture, Form, Norm, Positions, RecordedStep};
 
 fn entries(function: &str) -> Vec<Entry> {
     let all = table("transformer");
@@ -316,7 +317,8 @@ fn a_matrix_lies_in_a_file_as_transformers_has_it() {
     let numbers: Vec<f64> = (0..config.parameters()).map(|i| i as f64).collect();
     files::write(&directory.0, &config, &numbers).unwrap();
     let all = tensors(&directory.0);
-    let (list, family) = (model.tape().parameter_list(), transformer::family::of(&config).unwrap());
+    let (list, family) =
+        (model.tape().parameter_list(), transformer::model::family::of(&config).unwrap());
     assert_eq!(all.len(), list.len());
     for p in list {
         let [tensor] = &family.tensors(&config, &p)[..] else { panic!("one tensor a parameter") };

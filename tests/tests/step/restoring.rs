@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use tests::{draw, models};
-use transformer::{Corpus, OptimizerKind, Trainer, TrainingConfig, checkpoint};
+use transformer::disk::checkpoint;
+use transformer::{Corpus, OptimizerKind, Trainer, TrainingConfig};
 
 fn corpus() -> Corpus {
     Corpus::text(draw::below(1, 900, 7), 0.1, 16).unwrap()

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 use tests::authority::table;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
-use transformer::diagnose::{Course, Recipe, State};
+use transformer::inspect::diagnose::{Course, Recipe, State};
 use transformer::{Activation, Architecture, Norm, Positions, PositionsKind};
 use transformer::{Corpus, Evaluation, ModelStep, OptimizerKind, ScheduleKind, Step};
 use transformer::{Subject, Trainer, TrainingConfig, matrices, parts};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use tests::deep::Deep;
 use transformer::Subject;
-use transformer::check::{Verdict, differences};
+use transformer::inspect::check::{Verdict, differences};
 
 #[test]
 fn a_thousandth_of_one_tensors_gradient_is_seen_in_twelve_layers() {

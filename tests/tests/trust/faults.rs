@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tests::draw;
 use tests::models::training;
-use transformer::check::{self, Certificate, Verdict, initialised};
+use transformer::inspect::check::{self, Certificate, Verdict};
 use transformer::{Architecture, Corpus, Given, ModelError, ModelStep, Recording, Subject};
 
 const WIDTH: usize = 6;
@@ -278,7 +278,7 @@ fn started(
     corpus: &Corpus,
     change: &dyn Fn(&str) -> f32,
 ) -> Vec<Certificate> {
-    let mut parameters = initialised(model, 1).expect("valid");
+    let mut parameters = model.initial_parameters(1).expect("valid");
     let step = ModelStep::of_run(&training(), model, corpus);
     for p in step.record::<f32>().expect("valid").tape.parameter_list() {
         parameters[p.range].iter_mut().for_each(|x| *x *= change(&p.name));
@@ -378,7 +378,7 @@ fn every_certificate_fails_where_it_should() {
 
     // A loader that does not draw the same batch again.
     let wide: Vec<f64> =
-        initialised(&model, 1).expect("valid").into_iter().map(f64::from).collect();
+        model.initial_parameters(1).expect("valid").into_iter().map(f64::from).collect();
     let calls = AtomicU32::new(0);
     let once = ModelStep::of_run(&settings, &model, &fine);
     let forgetful = ModelStep {
@@ -392,7 +392,7 @@ fn every_certificate_fails_where_it_should() {
     failed.insert(found.name);
 
     // Checkpoints that forget: what the optimiser remembers, where it stands, one weight's last digit.
-    let narrow = initialised(&model, 1).expect("valid");
+    let narrow = model.initial_parameters(1).expect("valid");
     type Pass = fn(
         &mut transformer::Trainer<f32>,
         &mut transformer::Trainer<f32>,

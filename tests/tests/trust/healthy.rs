@@ -4,11 +4,11 @@
 use tests::models::training;
 use tests::readme::stated;
 use transformer::Activation;
-use transformer::check::initialised;
-use transformer::diagnose::{Recipe, State, examination};
-use transformer::tokenizer::Tokenizer;
+use transformer::inspect::check;
+use transformer::inspect::diagnose::{Recipe, State, examination};
+use transformer::text::stories;
+use transformer::text::tokenizer::Tokenizer;
 use transformer::{Corpus, ModelStep, OptimizerKind, ScheduleKind, TrainingConfig};
-use transformer::{check, stories};
 
 /// Settings of run number i.
 fn config(i: usize) -> TrainingConfig {
@@ -63,7 +63,7 @@ fn twenty_healthy_runs_without_a_false_alarm() {
             ));
         }
         // As the verb does it.
-        let start = State::start(initialised(&model, config.seed).expect("valid sizes"));
+        let start = State::start(model.initial_parameters(config.seed).expect("valid sizes"));
         let step = ModelStep::of_run(&config, &model, &corpus);
         let recipe = Recipe::of_run(&config);
         let found = examination(&step, &start, &recipe, 25, |_| {}).expect("valid sizes");

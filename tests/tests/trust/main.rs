@@ -5,6 +5,7 @@ mod differences;
 mod faults;
 mod fuzz;
 mod healthy;
+mod imports;
 mod mutants;
 mod rates;
 mod readme;

@@ -5,12 +5,12 @@ use crate::zoo::plain::Run;
 use crate::zoo::tiny::{Beast, Tiny};
 use calculus::schedule::Schedule;
 use tests::models::training;
-use transformer::check::initialised;
-use transformer::diagnose::{
+use transformer::inspect::diagnose::{
     Cause, Cure, Descent, Diagnosis, Recipe, State, diagnose, examination,
 };
-use transformer::tokenizer::Tokenizer;
-use transformer::{Corpus, ModelStep, ScheduleKind, Trainer, TrainingConfig, stories};
+use transformer::text::stories;
+use transformer::text::tokenizer::Tokenizer;
+use transformer::{Corpus, ModelStep, ScheduleKind, Trainer, TrainingConfig};
 
 const STEPS: u64 = 60;
 
@@ -108,7 +108,7 @@ fn a_finished_run_is_judged_at_the_rate_that_did_it() {
         let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
         let parameters = saved.next().expect("parameters");
         let start = State { steps, memory: saved.collect(), ..State::start(parameters) };
-        assert_ne!(start.parameters, initialised(&model, config.seed).expect("valid sizes"));
+        assert_ne!(start.parameters, model.initial_parameters(config.seed).expect("valid sizes"));
         let step = ModelStep::of_run(&config, &model, &corpus);
         let recipe = Recipe::of_run(&config);
         let found = examination(&step, &start, &recipe, 30, |_| {}).expect("valid sizes");

@@ -2,7 +2,7 @@
 
 use probability::random::Random;
 use tests::models::training;
-use transformer::diagnose::{Background, Recipe, State, Verdict, examination_of};
+use transformer::inspect::diagnose::{Background, Recipe, State, Verdict, examination_of};
 use transformer::{Corpus, ModelStep, OptimizerKind, ScheduleKind, Trainer, TrainingConfig};
 
 /// A chain of five words: each is followed by the next with 0.7, by any of the five with 0.06.

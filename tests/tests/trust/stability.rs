@@ -21,7 +21,7 @@
 
 use std::sync::Arc;
 use tests::draw;
-use transformer::diagnose::{Course, Descent, Recipe, State, stability};
+use transformer::inspect::diagnose::{Course, Descent, Recipe, State, stability};
 use transformer::{Architecture, Form, ModelStep, RecordedStep};
 
 /// Tokens of a sequence.

@@ -1,6 +1,6 @@
 //! Watching changes nothing, and what is not finite is not applied. What watching costs: `glassbox bench --watch`.
 
-use transformer::health::Watch;
+use transformer::inspect::diagnose::health::Watch;
 use transformer::{Corpus, ModelStep, OptimizerKind, Subject, Trainer, TrainingConfig};
 
 fn config() -> TrainingConfig {

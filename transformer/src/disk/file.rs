@@ -1,6 +1,6 @@
 //! Files that are read within bounds, and written whole or not at all.
 
-use crate::files::FileError;
+use crate::disk::files::FileError;
 use crate::memory;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};

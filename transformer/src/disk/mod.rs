@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `run.toml` | every setting | when the run begins, and when it goes on with other steps |
 //! | `metrics.jsonl` | one line per step, a [`Metric`] | after every step |
-//! | `model/` | the model in Hugging Face's layout, [`crate::files`] | at every checkpoint |
-//! | `state.safetensors` | what training goes on from, [`crate::checkpoint`] | at every checkpoint |
+//! | `model/` | the model in Hugging Face's layout, [`crate::disk::files`] | at every checkpoint |
+//! | `state.safetensors` | what training goes on from, [`crate::disk::checkpoint`] | at every checkpoint |
 //! | `loss.svg`, `growth.svg` | pictures | at every checkpoint; by `diagnose` |
 //! | `run.lock` | the process that trains, while it does | when a [`Run`] is opened |
 //!
@@ -14,9 +14,11 @@
 //! 1. A file is whole: it is written under a temporary name and renamed ([`write_atomically`]). Lines of
 //!    `metrics.jsonl` are appended; what follows the state's last step is dropped when the run goes on.
 //! 2. One process writes: a [`Lock`] of the operating system, which ends with its process. A stale one cannot be.
-//! 3. A state goes on only with the settings and the text that it was saved with ([`crate::checkpoint`]).
+//! 3. A state goes on only with the settings and the text that it was saved with ([`crate::disk::checkpoint`]).
 
+pub mod checkpoint;
 mod file;
+pub mod files;
 mod lock;
 mod metrics;
 mod run;

@@ -3,10 +3,11 @@
 use super::file::{is_temporary, ordinary, read_bounded, reason, write_atomically};
 use super::lock::{self, Lock};
 use super::metrics::{Metric, Restored};
-use crate::checkpoint::{self, CheckpointError};
-use crate::files::{self, FileError};
-use crate::tokenizer::Tokenizer;
-use crate::{Trainer, TrainingConfig};
+use crate::disk::checkpoint::{self, CheckpointError};
+use crate::disk::files::{self, FileError};
+use crate::text::tokenizer::Tokenizer;
+use crate::training::config::TrainingConfig;
+use crate::training::trainer::Trainer;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -319,7 +320,7 @@ fn described(config: &TrainingConfig) -> Result<String, RunError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training_config::tests::tiny;
+    use crate::training::config::tests::tiny;
     use std::collections::HashSet;
 
     /// Forty at once get forty directories.

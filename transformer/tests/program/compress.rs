@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use transformer::tokenizer::Tokenizer;
-use transformer::{Architecture, Form, RecordedStep, files};
+use transformer::disk::files;
+use transformer::text::tokenizer::Tokenizer;
+use transformer::{Architecture, Form, RecordedStep};
 
 fn glassbox(arguments: &[&str]) -> Output {
     super::place::output(super::place::glassbox().args(arguments))

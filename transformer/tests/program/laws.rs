@@ -4,7 +4,8 @@ use super::place::Place;
 use probability::sample::Sampler;
 use serde_json::Value;
 use std::fs;
-use transformer::{Writer, files};
+use transformer::Writer;
+use transformer::disk::files;
 
 /// A text of lines and characters of several bytes, and a model trained on it.
 fn trained() -> Place {

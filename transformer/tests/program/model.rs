@@ -3,8 +3,9 @@
 use super::place::{Place, output, says, stderr};
 use serde_json::{Value, json};
 use std::fs;
-use transformer::tokenizer::Tokenizer;
-use transformer::{Architecture, files};
+use transformer::Architecture;
+use transformer::disk::files;
+use transformer::text::tokenizer::Tokenizer;
 
 /// A model whose parameters are all `scale` times numbers about 1, in `model`, with letters as tokens.
 fn model(place: &Place, config: &Architecture, scale: f32) {

@@ -1,7 +1,7 @@
 //! A step explained: addresses of its numbers, its page.
 
 use super::{Numbers, accepted, refused};
-use transformer::explain::{Descent, Explanation, Place, Quantity, Subject};
+use transformer::inspect::explain::{Descent, Explanation, Place, Quantity, Subject};
 use transformer::{Architecture, Form, IGNORED, RecordedStep};
 
 /// A step of three tokens, of which the tokens' names and some of the weights are given.

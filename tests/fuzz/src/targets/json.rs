@@ -2,7 +2,8 @@
 
 use super::{accepted, refused};
 use transformer::Activation;
-use transformer::{Architecture, tokenizer::Tokenizer};
+use transformer::Architecture;
+use transformer::text::tokenizer::Tokenizer;
 
 /// `config.json`.
 pub fn config(data: &[u8]) {

@@ -7,9 +7,10 @@ use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
-use transformer::compression::Compressor;
-use transformer::tokenizer::Tokenizer;
-use transformer::{Architecture, Corpus, Trainer, checkpoint, files};
+use transformer::disk::{checkpoint, files};
+use transformer::generation::compression::Compressor;
+use transformer::text::tokenizer::Tokenizer;
+use transformer::{Architecture, Corpus, Trainer};
 
 thread_local! {
     static SCRATCH: Scratch = Scratch::new();

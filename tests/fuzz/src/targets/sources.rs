@@ -5,8 +5,9 @@ use infotheory::grammar::{Grammar, Variable};
 use infotheory::ngram::{NGram, Smoothing};
 use infotheory::units::{bits_per_byte, bits_per_character};
 use probability::random::Random;
-use transformer::corpus::windows;
-use transformer::{Corpus, tokenizer::Tokenizer};
+use transformer::Corpus;
+use transformer::text::corpus::windows;
+use transformer::text::tokenizer::Tokenizer;
 
 /// The last line is a template; each line before it a variable: `name a,b=3:x,y/z,w`, with fields a and b, a record of
 /// weight 3 and one of weight 1.

@@ -73,7 +73,7 @@ pub(crate) use mutant;
 struct Table {
     caught: usize,
     survivors: Vec<String>,
-    /// Those that `transformer::check` lets pass.
+    /// Those that `transformer::inspect::check` lets pass.
     certified: Vec<String>,
 }
 

@@ -12,8 +12,8 @@ use plain::Run;
 use std::sync::OnceLock;
 use tests::readme::stated;
 use tiny::{Beast, Classifier, Fault, Spoilt, Tiny};
-use transformer::diagnose::Direction::{self, Backward, Forward, Given, Update};
-use transformer::diagnose::{
+use transformer::inspect::diagnose::Direction::{self, Backward, Forward, Given, Update};
+use transformer::inspect::diagnose::{
     Cause, Course, Descent, Diagnosis, Operand, Origin, Recipe, State, diagnose,
 };
 use transformer::{Precision, Subject};

@@ -6,7 +6,7 @@ use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer, Sgd};
 use calculus::schedule::Schedule;
 use std::ops::Range;
-use transformer::diagnose::{Cure, Descent, Diagnosis, Direction, Recipe, State, Trial};
+use transformer::inspect::diagnose::{Cure, Descent, Diagnosis, Direction, Recipe, State, Trial};
 use transformer::{Precision, Recording, Subject};
 
 /// A model, where it begins, and how it is trained.

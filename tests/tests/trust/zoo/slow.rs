@@ -4,7 +4,9 @@ use super::plain::Run;
 use super::tiny::{Beast, SEQUENCES, Tiny};
 use std::sync::OnceLock;
 use transformer::Subject;
-use transformer::diagnose::{Background, Cause, Cure, Diagnosis, Recipe, State, diagnose_with};
+use transformer::inspect::diagnose::{
+    Background, Cause, Cure, Diagnosis, Recipe, State, diagnose_with,
+};
 
 /// A specimen under diagnosis.
 struct Slow {

@@ -11,8 +11,8 @@ use rayon::current_num_threads;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
-use transformer::health::Watch;
-use transformer::profile::{Cost, Profile, median};
+use transformer::inspect::diagnose::health::Watch;
+use transformer::inspect::profile::{Cost, Profile, median};
 use transformer::{Architecture, Corpus, Decoder, Trainer, TrainingConfig};
 
 /// Time and memory of a training step, by operation, against the limits of this machine.

@@ -12,8 +12,9 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use transformer::check::{self, Certificate, Verdict};
-use transformer::{Architecture, Form, ModelStep, RecordedStep, checkpoint};
+use transformer::disk::checkpoint;
+use transformer::inspect::check::{self, Certificate, Verdict};
+use transformer::{Architecture, Form, ModelStep, RecordedStep};
 
 /// Certify a model's gradients, causality, start and data.
 ///

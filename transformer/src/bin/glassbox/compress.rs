@@ -10,10 +10,10 @@ use std::fmt::Write;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use transformer::compression::Compressor;
+use transformer::disk::files;
 use transformer::disk::{read_stream, reason};
-use transformer::files;
-use transformer::tokenizer::Tokenizer;
+use transformer::generation::compression::Compressor;
+use transformer::text::tokenizer::Tokenizer;
 
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 30;

@@ -8,15 +8,13 @@ use crate::{Result, count, on_threads, or_unread, remark, run, terminal};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use transformer::check::initialised;
-use transformer::checkpoint::CheckpointError;
-use transformer::diagnose::{self, Background, Recipe, Saved, State};
+use transformer::disk::checkpoint;
+use transformer::disk::checkpoint::CheckpointError;
+use transformer::disk::files::write_atomically;
 use transformer::disk::validation_losses;
-use transformer::files::write_atomically;
-use transformer::stories;
-use transformer::{
-    ModelStep, OptimizerKind, Precision, ScheduleKind, TokenizerKind, Trainer, checkpoint,
-};
+use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State};
+use transformer::text::stories;
+use transformer::{ModelStep, OptimizerKind, Precision, ScheduleKind, TokenizerKind, Trainer};
 
 /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried.
 ///
@@ -226,7 +224,7 @@ impl Diagnose {
         }
         Ok(State::start(match parameters {
             Some(given) => given.clone(),
-            None => initialised(model, config.seed)?,
+            None => model.initial_parameters(config.seed)?,
         }))
     }
 }

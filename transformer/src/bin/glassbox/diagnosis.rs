@@ -2,8 +2,10 @@
 
 use crate::check::{band, number};
 use serde_json::json;
-use transformer::diagnose::{self, Diagnosis, Direction, Recipe, Reduced, Saved, Taken, Verdict};
-use transformer::health::{Headroom, Health, Measure};
+use transformer::inspect::diagnose::health::{Headroom, Health, Measure};
+use transformer::inspect::diagnose::{
+    self, Diagnosis, Direction, Recipe, Reduced, Saved, Taken, Verdict,
+};
 
 /// Lines of what a format loses.
 const SHOWN: usize = 12;

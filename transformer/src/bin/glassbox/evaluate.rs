@@ -10,7 +10,7 @@ use serde_json::{Map, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use transformer::corpus::windows;
+use transformer::text::corpus::windows;
 use transformer::{Evaluation, Form, RecordedStep, memory};
 
 /// Measure a model's cross-entropy on a text.

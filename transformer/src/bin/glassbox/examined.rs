@@ -6,7 +6,7 @@ use crate::{Result, count, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
-use transformer::files;
+use transformer::disk::files;
 use transformer::{Architecture, Corpus, Decoder, TrainingConfig};
 
 /// Windows of the text that a model writes itself where there is no other.

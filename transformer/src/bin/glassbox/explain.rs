@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use transformer::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
-use transformer::files::{self, write_atomically};
-use transformer::tokenizer::Tokenizer;
-use transformer::{IGNORED, Trainer, checkpoint};
+use transformer::disk::checkpoint;
+use transformer::disk::files::{self, write_atomically};
+use transformer::inspect::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
+use transformer::text::tokenizer::Tokenizer;
+use transformer::{IGNORED, Trainer};
 
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///

@@ -6,8 +6,8 @@ use probability::sample::Sampler;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use transformer::files;
-use transformer::tokenizer::Tokenizer;
+use transformer::disk::files;
+use transformer::text::tokenizer::Tokenizer;
 use transformer::{Architecture, Writer};
 
 /// Continue a prompt with a trained model.

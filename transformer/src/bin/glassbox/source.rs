@@ -6,9 +6,10 @@ use infotheory::{Nats, ngram};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use transformer::disk::{read_stream, reason};
-use transformer::tokenizer::Tokenizer;
+use transformer::memory;
+use transformer::text::stories;
+use transformer::text::tokenizer::Tokenizer;
 use transformer::{Corpus, TokenizerKind, TrainingConfig};
-use transformer::{memory, stories};
 
 /// The longest text that is read, in bytes: its tokens take four times as much memory.
 const LONGEST: u64 = 1 << 30;

@@ -13,10 +13,10 @@ use linalg::Vectors;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use transformer::checkpoint::{self, About};
+use transformer::disk::checkpoint::{self, About};
+use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
-use transformer::files;
-use transformer::health::Watch;
+use transformer::inspect::diagnose::health::Watch;
 use transformer::{Evaluation, Trainer, TrainingConfig};
 
 /// Train a model on text; writes a run directory.

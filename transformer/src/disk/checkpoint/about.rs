@@ -1,0 +1,139 @@
+//! What a state says of itself: its version, its steps, and what they were trained with.
+
+use crate::printable::printable;
+use crate::training::config::TrainingConfig;
+use linalg::Vectors;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+/// The version that is written. Version 1 had no number: it knew no settings.
+const VERSION: &str = "2";
+/// Before the name of a setting.
+const SETTING: &str = "setting.";
+/// Settings that may change when a run goes on.
+const FREE: [&str; 2] = ["steps", "eval_every"];
+/// No run takes more: steps, batches and their parts are counted in 64 bits.
+const MOST_STEPS: u64 = 1 << 40;
+
+/// A setting that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name, as `run.toml` has it.
+    pub setting: String,
+    /// Its value when the state was saved.
+    pub saved: String,
+    /// Its value now.
+    pub now: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { setting, saved, now } = self;
+        let said = format!("{setting} was {saved} when the state was saved, and is {now} now");
+        f.write_str(&printable(&said))
+    }
+}
+
+/// What stands in a state's header beside the tensors, without the checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Steps that were taken.
+    pub steps: u64,
+    /// Checksum of the text.
+    pub data: String,
+    /// The vectors that computed it (AVX-512, AVX2, portable); none in version 1. Others give other last bits.
+    pub vectors: Option<String>,
+    /// The settings of the run but for the text's path; none in version 1.
+    settings: Option<BTreeMap<String, String>>,
+}
+
+impl About {
+    /// Of a run that this process trains.
+    pub(super) fn new(config: &TrainingConfig, steps: u64, data: &str) -> Self {
+        let vectors = Some(Vectors::in_use().to_string());
+        About { steps, data: data.to_owned(), vectors, settings: Some(settings(config)) }
+    }
+
+    /// As it is written.
+    pub(super) fn pairs(&self) -> Vec<(String, String)> {
+        let settings = self.settings.iter().flatten();
+        let settings = settings.map(|(name, value)| (format!("{SETTING}{name}"), value.clone()));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        [
+            pair("version", VERSION),
+            pair("steps", &self.steps.to_string()),
+            pair("data_sha256", &self.data),
+        ]
+        .into_iter()
+        .chain(self.vectors.iter().map(|v| pair("vectors", v)))
+        .chain(settings)
+        .collect()
+    }
+
+    /// Reads what is written, and the checksum. Every key must be one of its version: a damaged one cannot make the
+    /// state an earlier one, or switch its checksum off.
+    pub(super) fn read(written: &HashMap<String, String>) -> Result<(Self, String), String> {
+        let mut left = written.clone();
+        let missing = |key: &str| format!("it does not say its {key}");
+        let version = left.remove("version");
+        if version.as_deref().is_some_and(|v| v != VERSION) {
+            let found = version.unwrap_or_default();
+            return Err(format!(
+                "it is of version {found}; this program reads versions 1 and {VERSION}"
+            ));
+        }
+        let steps = left.remove("steps").ok_or_else(|| missing("steps"))?;
+        let steps = match steps.parse() {
+            Ok(steps) if steps <= MOST_STEPS => steps,
+            _ => return Err(format!("it says that {steps} steps were taken")),
+        };
+        let data = left.remove("data_sha256").ok_or_else(|| missing("data_sha256"))?;
+        let checksum = left.remove("sha256").ok_or_else(|| missing("sha256"))?;
+        let (mut vectors, mut settings) = (None, None);
+        if version.is_some() {
+            vectors = Some(left.remove("vectors").ok_or_else(|| missing("vectors"))?);
+            let named = |key: &String| key.starts_with(SETTING);
+            let (own, rest): (HashMap<_, _>, _) = left.into_iter().partition(|(key, _)| named(key));
+            let own = own.into_iter().map(|(key, value)| (key[SETTING.len()..].to_owned(), value));
+            settings = Some(own.collect());
+            left = rest;
+        }
+        match left.keys().min() {
+            Some(key) => Err(format!("its header is damaged: it has a key \"{key}\"")),
+            None => Ok((About { steps, data, vectors, settings }, checksum)),
+        }
+    }
+
+    /// Whether it is of a version that knows its settings.
+    pub fn knows_settings(&self) -> bool {
+        self.settings.is_some()
+    }
+
+    /// Every setting that is not what it was, by name.
+    pub fn differences(&self, config: &TrainingConfig) -> Vec<Difference> {
+        let Some(saved) = &self.settings else { return vec![] };
+        let now = settings(config);
+        let names = saved.keys().chain(now.keys().filter(|name| !saved.contains_key(*name)));
+        let text = |of: &BTreeMap<String, String>, name: &String| {
+            of.get(name).map_or("not there".to_owned(), |value| value.trim_matches('"').to_owned())
+        };
+        let both = names.map(|name| (name, text(saved, name), text(&now, name)));
+        both.filter(|(_, saved, now)| saved != now)
+            .map(|(name, saved, now)| Difference { setting: name.clone(), saved, now })
+            .collect()
+    }
+
+    /// Those of the settings that determine the weights: a run cannot go on with another.
+    pub fn contradictions(&self, config: &TrainingConfig) -> Vec<Difference> {
+        let all = self.differences(config).into_iter();
+        all.filter(|d| !FREE.contains(&d.setting.as_str())).collect()
+    }
+}
+
+/// Settings by name, as JSON has them: numbers in the fewest digits that give them back.
+fn settings(config: &TrainingConfig) -> BTreeMap<String, String> {
+    let Ok(Value::Object(all)) = serde_json::to_value(config) else { return BTreeMap::new() };
+    let all = all.into_iter().filter(|(name, _)| name != "data");
+    all.map(|(name, value)| (name, value.to_string())).collect()
+}

@@ -1,0 +1,752 @@
+//! Models on disk, as Hugging Face's directories: `config.json`, `model.safetensors`, and `tokenizer.json`. Names and
+//! layouts of tensors are those of the model's family ([`crate::model::family`]).
+//!
+//! Every file is written under a temporary name and then renamed: it appears whole or not at all
+//! ([`crate::disk`]).
+
+use crate::disk::reason;
+use crate::memory::{self, MemoryError};
+use crate::model::architecture::{Architecture, ConfigError, is_bias};
+use crate::model::family::{self, Family, Tensor};
+use crate::printable::printable;
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
+use crate::words;
+use calculus::Parameter;
+use linalg::Real;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use sha2::{Digest, Sha256};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// What is wrong with a file.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("cannot read {}: {}", path.display(), reason(source))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It cannot be written; what was there before is as it was.
+    #[error("cannot write {}: {}", path.display(), reason(source))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is something else, which may have no end.
+    #[error("{} is {kind}, where a file is expected", path.display())]
+    Kind {
+        /// The path.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// It does not fit the memory that this process may have.
+    #[error("cannot read {}: {source}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What is needed, and what there is.
+        source: MemoryError,
+    },
+    /// It is longer than anything of its kind.
+    #[error("{} has {}; at most {most} are expected", path.display(), words::count(*found, "byte"))]
+    Large {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        found: u64,
+        /// The bound.
+        most: u64,
+    },
+    /// A configuration of a model that this crate does not have.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ConfigError,
+    },
+    /// A tokenizer that is not one of this crate's.
+    #[error("{}: {source}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: TokenizerError,
+    },
+    /// Not safetensors, or cut off.
+    #[error("{} is not a whole safetensors file: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The numbers are not those that were saved.
+    #[error("{} is damaged: its tensors have SHA-256 {found} where {saved} was saved; take another \
+             copy or an earlier checkpoint", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Of the tensors that are there.
+        found: String,
+        /// As the header has it.
+        saved: String,
+    },
+    /// A tensor that should be there and is not, or the other way round.
+    #[error("{}: {reason}", path.display())]
+    Tensors {
+        /// The file.
+        path: PathBuf,
+        /// Which tensor, what was found, what was expected.
+        reason: String,
+    },
+}
+
+/// The bound on `config.json` and `tokenizer.json`: the largest vocabularies take some 20 MB.
+const LARGEST_TEXT: u64 = 64 << 20;
+
+/// Reads a model: its sizes, and all parameters in the order of recording.
+///
+/// Tensors may be F64, F32, F16 or BF16, their names with or without the prefix `transformer.`.
+///
+/// # Errors
+/// Anything that is not this model, whole: a file that is missing, cut off or damaged (where it holds a
+/// checksum, as those of [`write()`] do); a tensor that is missing, unknown, of another shape or type, or
+/// holds a number that is not finite.
+pub fn read<T: Real>(directory: &Path) -> Result<(Architecture, Vec<T>), FileError> {
+    read_weights(directory, true)
+}
+
+/// As [`read`], for who wants to know what is wrong with a model: numbers that are not finite are read
+/// as they are, whatever the checksum.
+///
+/// # Errors
+/// As [`read`], but for numbers.
+pub fn read_with_faults<T: Real>(directory: &Path) -> Result<(Architecture, Vec<T>), FileError> {
+    read_weights(directory, false)
+}
+
+fn read_weights<T: Real>(
+    directory: &Path,
+    finite: bool,
+) -> Result<(Architecture, Vec<T>), FileError> {
+    let config = read_config(directory)?;
+    let path = directory.join("model.safetensors");
+    let unknown = |source| FileError::Config { path: directory.join("config.json"), source };
+    let family = family::of(&config).map_err(unknown)?;
+    // Nothing is read before it is known to be about as long as it must be: F64, the mask buffers of
+    // old checkpoints, a second copy of a tied head, the header.
+    let wide = |size: usize| size as u128;
+    let buffers = 4 * wide(config.layers) * wide(config.context).pow(2);
+    let list = parameter_list(&config);
+    let all = list.last().map_or(0, |last| last.range.end);
+    let numbers = wide(all) + wide(config.vocabulary) * wide(config.width);
+    let most = 8 * numbers + buffers + (16 << 20);
+    let bytes = read_bounded(&path, u64::try_from(most).unwrap_or(u64::MAX))?;
+    let mut tensors = Tensors::new(&path, family, &bytes)?;
+    // Not more than the file can hold: a configuration may claim anything.
+    let count = all.min(bytes.len() / 2);
+    memory::afford((count * size_of::<T>()) as u128)
+        .map_err(|source| FileError::Memory { path: path.clone(), source })?;
+    let mut parameters = Vec::with_capacity(count);
+    for parameter in &list {
+        for tensor in family.tensors(&config, parameter) {
+            tensors.read(&tensor, parameter, finite, &mut parameters)?;
+        }
+    }
+    let found = hexadecimal(&std::mem::take(&mut tensors.hash).finalize());
+    let saved = tensors.saved.take();
+    tensors.rest(&config)?;
+    // NaN and ∞ are worse than any damage, and what the reader with faults is for.
+    let judged = finite || parameters.iter().all(|p: &T| p.to_f64().is_finite());
+    match saved {
+        Some(saved) if judged && saved != found => {
+            let saved = printable(&saved);
+            Err(FileError::Damaged { path, found, saved })
+        }
+        _ => Ok((config, parameters)),
+    }
+}
+
+/// Reads a model's `config.json`.
+///
+/// # Errors
+/// A file that is missing or describes another model.
+pub fn read_config(directory: &Path) -> Result<Architecture, FileError> {
+    let path = directory.join("config.json");
+    let text = read_text(&path)?;
+    Architecture::from_json(&text).map_err(|source| FileError::Config { path, source })
+}
+
+/// Reads a model's `tokenizer.json`.
+///
+/// # Errors
+/// A file that is missing or holds another kind of tokenizer.
+pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
+    let path = directory.join("tokenizer.json");
+    let text = read_text(&path)?;
+    Tokenizer::from_json(&text).map_err(|source| FileError::Tokenizer { path, source })
+}
+
+/// A file of JSON as text.
+fn read_text(path: &Path) -> Result<String, FileError> {
+    let bytes = read_bounded(path, LARGEST_TEXT)?;
+    String::from_utf8(bytes).map_err(|_| {
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
+        FileError::Read { path: path.to_owned(), source }
+    })
+}
+
+/// Writes `tokenizer.json`, and a `tokenizer_config.json` by which transformers' `AutoTokenizer` takes it as it is.
+///
+/// # Errors
+/// If one cannot be written.
+pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), FileError> {
+    write_atomically(&directory.join("tokenizer.json"), tokenizer.to_json().as_bytes())?;
+    let path = directory.join("tokenizer_config.json");
+    write_atomically(&path, Tokenizer::hugging_face_config().as_bytes())
+}
+
+/// Writes a model: `config.json` and `model.safetensors`, which Hugging Face transformers opens. A GPT-2 without biases
+/// gets biases of zero in the file. The header holds the SHA-256 of the parameters' bytes in the order of the file,
+/// which is the order of recording ([`sha256`]) where a family stores every parameter as it is here.
+///
+/// # Errors
+/// If a file cannot be written (earlier ones are then as they were), or for parts that no family has together.
+///
+/// # Panics
+/// If there are not as many parameters as the configuration counts.
+pub fn write<T: Real>(
+    directory: &Path,
+    config: &Architecture,
+    parameters: &[T],
+) -> Result<(), FileError> {
+    let config_path = directory.join("config.json");
+    let unknown = |source| FileError::Config { path: config_path.clone(), source };
+    let own = config.parameter_list().map_err(unknown)?;
+    let family = family::of(config).map_err(unknown)?;
+    let json = config.to_json().map_err(unknown)?;
+    let count = own.last().map_or(0, |last| last.range.end);
+    assert_eq!(parameters.len(), count, "parameters of another model");
+    let path = directory.join("model.safetensors");
+    let mut stored: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    let mut hash = Sha256::new();
+    let mut own = own.into_iter().peekable();
+    let bias = config.bias || family.always_biased();
+    for full in parameter_list(&Architecture { bias, ..config.clone() }) {
+        let given = own.next_if(|p| p.name == full.name).map(|p| &parameters[p.range]);
+        for tensor in family.tensors(config, &full) {
+            let bytes = match given {
+                // The same bytes, where the order is the same.
+                Some(given) if tensor.rows.len() == full.shape.rows && !tensor.turns() => {
+                    little_endian(given)
+                }
+                Some(given) => {
+                    let places = tensor.places(full.shape.rows);
+                    little_endian(&places.map(|i| given[i]).collect::<Vec<T>>())
+                }
+                None => vec![0; full.shape.len() * size_of::<T>()],
+            };
+            if given.is_some() {
+                hash.update(&bytes);
+            }
+            stored.push((stored_name(family, &tensor), tensor.shape(), bytes));
+        }
+    }
+    let views = stored.iter().map(|(name, shape, bytes)| {
+        let view = TensorView::new(dtype::<T>(), shape.clone(), bytes);
+        (name, view.expect("as many bytes as the shape says"))
+    });
+    let about = [("format", "pt".to_owned()), (CHECKSUM, hexadecimal(&hash.finalize()))];
+    let about = about.map(|(key, value)| (key.to_owned(), value));
+    let bytes = serialized(views, &about)
+        .map_err(|e| FileError::Format { path: path.clone(), reason: e.to_string() })?;
+    std::fs::create_dir_all(directory)
+        .map_err(|source| FileError::Write { path: directory.to_owned(), source })?;
+    write_atomically(&path, &bytes)?;
+    write_atomically(&config_path, json.as_bytes())
+}
+
+/// The parameters of a model whose configuration is valid.
+fn parameter_list(config: &Architecture) -> Vec<Parameter> {
+    config.parameter_list().expect("a valid configuration can be recorded")
+}
+
+/// A tensor's name in the files of its family: the head stands beside the model.
+pub(crate) fn stored_name(family: &dyn Family, tensor: &Tensor) -> String {
+    if tensor.name == HEAD {
+        HEAD.to_owned()
+    } else {
+        format!("{}{}", family.prefix(), tensor.name)
+    }
+}
+
+/// A safetensors file of these tensors, and of what there is to say about them.
+/// The same tensors make the same file: safetensors itself writes what is said in any order.
+pub(crate) fn serialized<'a>(
+    views: impl IntoIterator<Item = (impl AsRef<str> + Ord + std::fmt::Display, TensorView<'a>)>,
+    about: &[(String, String)],
+) -> Result<Vec<u8>, SafeTensorError> {
+    let mut file = safetensors::serialize(views, Some(about.iter().cloned().collect()))?;
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let pairs = about.iter().map(|(key, value)| format!("{}:{}", quoted(key), quoted(value)));
+    let ordered = format!("\"__metadata__\":{{{}}}", pairs.collect::<Vec<_>>().join(","));
+    let key = ordered.split('{').next().unwrap_or_default().as_bytes();
+    // What is said is no part of a tensor, and stands before them.
+    if let Some(at) = file.windows(key.len()).position(|w| w == key) {
+        file[at..at + ordered.len()].copy_from_slice(ordered.as_bytes());
+    }
+    Ok(file)
+}
+
+/// SHA-256 of parameters as little-endian bytes in the order of recording, in hexadecimal: two runs
+/// are the same or they are not.
+pub fn sha256<T: Real>(parameters: &[T]) -> String {
+    let mut hash = Sha256::new();
+    for part in parameters.chunks(4096) {
+        hash.update(little_endian(part));
+    }
+    hexadecimal(&hash.finalize())
+}
+
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+use crate::disk::read_bounded;
+pub use crate::disk::write_atomically;
+
+/// The checksum's name in a file's header.
+pub(crate) const CHECKSUM: &str = "sha256";
+
+/// The head's name in every family.
+const HEAD: &str = "lm_head.weight";
+
+/// The tensors of a file that have not been asked for yet.
+struct Tensors<'a> {
+    path: &'a Path,
+    family: &'a dyn Family,
+    tensors: HashMap<String, TensorView<'a>>,
+    /// The embedding's table and its name, which a tied head repeats.
+    table: Option<(String, TensorView<'a>)>,
+    /// Of the bytes of all parameters so far.
+    hash: Sha256,
+    /// As the header has it.
+    saved: Option<String>,
+}
+
+impl<'a> Tensors<'a> {
+    fn new(path: &'a Path, family: &'a dyn Family, bytes: &'a [u8]) -> Result<Self, FileError> {
+        let prefix = family.prefix();
+        let format = |e: SafeTensorError| FileError::Format {
+            path: path.to_owned(),
+            reason: printable(&e.to_string().replace("unknown variant", "unknown type")),
+        };
+        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let saved = header.metadata().as_ref().and_then(|about| about.get(CHECKSUM).cloned());
+        let mut named = HashMap::new();
+        for (name, tensor) in tensors.tensors() {
+            let plain = name.strip_prefix(prefix).unwrap_or(&name).to_owned();
+            if named.insert(plain, tensor).is_some() {
+                let reason =
+                    printable(&format!("tensor {name} is there with and without {prefix}"));
+                return Err(FileError::Tensors { path: path.to_owned(), reason });
+            }
+        }
+        Ok(Tensors { path, family, tensors: named, table: None, hash: Sha256::new(), saved })
+    }
+
+    fn error<R>(&self, reason: String) -> Result<R, FileError> {
+        Err(FileError::Tensors { path: self.path.to_owned(), reason: printable(&reason) })
+    }
+
+    fn foreign_type<R>(&self, name: &str, tensor: &TensorView<'_>) -> Result<R, FileError> {
+        let found = tensor.dtype();
+        self.error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"))
+    }
+
+    /// Puts the elements of a tensor where they belong among the parameters, of which there are as many as were read.
+    fn read<T: Real>(
+        &mut self,
+        wanted: &Tensor,
+        parameter: &Parameter,
+        finite: bool,
+        parameters: &mut Vec<T>,
+    ) -> Result<(), FileError> {
+        let (name, expected) = (wanted.name.as_str(), wanted.shape());
+        let Some(tensor) = self.tensors.remove(name) else {
+            let mut there: Vec<&str> = self.tensors.keys().map(String::as_str).collect();
+            there.sort_unstable();
+            there.truncate(3);
+            let others = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
+            return self.error(format!("tensor {name} is missing; {others} … are there"));
+        };
+        if tensor.shape() != expected {
+            let found = tensor.shape();
+            return self.error(format!(
+                "tensor {name} has shape {found:?} where config.json means {expected:?}"
+            ));
+        }
+        let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
+        self.hash.update(tensor.data());
+        parameters.resize(parameter.range.end, T::zero());
+        let own = &mut parameters[parameter.range.clone()];
+        for ((i, x), place) in elements.enumerate().zip(wanted.places(parameter.shape.rows)) {
+            own[place] = T::from_f64(x);
+            if finite && !own[place].to_f64().is_finite() {
+                let why = match x.is_finite() {
+                    true => "more than the scalar that it is read as can hold",
+                    false => "these weights are broken; take an earlier checkpoint",
+                };
+                return self.error(format!("tensor {name} holds {x:?} at element {i}: {why}"));
+            }
+        }
+        // The first of all is the embedding's table.
+        self.table.get_or_insert_with(|| (name.to_owned(), tensor));
+        Ok(())
+    }
+
+    /// What is left must be buffers, a copy of the tied table, or the zero biases of a model without.
+    fn rest(self, config: &Architecture) -> Result<(), FileError> {
+        let mut names: Vec<&String> = self.tensors.keys().collect();
+        names.sort_unstable();
+        let with_biases = Architecture { bias: true, ..config.clone() };
+        let biases: HashSet<String> = parameter_list(&with_biases)
+            .iter()
+            .filter(|parameter| is_bias(parameter))
+            .flat_map(|parameter| self.family.tensors(&with_biases, parameter))
+            .map(|tensor| tensor.name)
+            .collect();
+        for name in names {
+            let tensor = &self.tensors[name];
+            if self.family.is_buffer(name) {
+                continue;
+            }
+            if let Some((table_name, table)) = self.table.as_ref().filter(|_| name == HEAD)
+                && config.tied
+            {
+                let same = |t: &TensorView<'a>| (t.dtype(), t.shape() == tensor.shape(), t.data());
+                if same(table) == same(tensor) {
+                    continue;
+                }
+                return self.error(format!(
+                    "tensor {HEAD} differs from {table_name}, though config.json ties them; set \
+                     tie_word_embeddings to false"
+                ));
+            }
+            if biases.contains(name) && !config.bias {
+                let Some(mut elements) = elements(tensor) else {
+                    return self.foreign_type(name, tensor);
+                };
+                if elements.all(|x| x == 0.0) {
+                    continue;
+                }
+                return self.error(format!(
+                    "tensor {name} is not zero, though config.json says that there are no biases"
+                ));
+            }
+            let family = self.family.name();
+            return self.error(format!(
+                "tensor {name} is no part of the {family} model that config.json describes"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The elements of a tensor of floating-point numbers.
+fn elements<'a>(tensor: &TensorView<'a>) -> Option<Box<dyn Iterator<Item = f64> + 'a>> {
+    let data = tensor.data();
+    let two = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
+    Some(match tensor.dtype() {
+        Dtype::F64 => Box::new(data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b))),
+        Dtype::F32 => {
+            Box::new(data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))))
+        }
+        Dtype::BF16 => Box::new(
+            data.chunks_exact(2).map(move |b| f64::from(f32::from_bits(u32::from(two(b)) << 16))),
+        ),
+        Dtype::F16 => Box::new(data.chunks_exact(2).map(move |b| half(two(b)))),
+        _ => return None,
+    })
+}
+
+/// IEEE 754 half precision: 1 sign, 5 exponent, 10 fraction bits.
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 0 { 1.0 } else { -1.0 };
+    let fraction = f64::from(bits & 0x3ff);
+    sign * match i32::from(bits >> 10 & 0x1f) {
+        0 => fraction * 2.0_f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        exponent => (1024.0 + fraction) * 2.0_f64.powi(exponent - 25),
+    }
+}
+
+/// The type that a scalar is stored as.
+pub(crate) fn dtype<T: Real>() -> Dtype {
+    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
+}
+
+/// Scalars as they are stored.
+pub(crate) fn little_endian<T: Real>(numbers: &[T]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(size_of_val(numbers));
+    for x in numbers {
+        match dtype::<T>() {
+            Dtype::F32 => bytes.extend((x.to_f64() as f32).to_le_bytes()),
+            _ => bytes.extend(x.to_f64().to_le_bytes()),
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Sizes of 1 do not make a matrix a vector, in the file or when it is read: shapes as `GPT2LMHeadModel` of transformers
+    /// 5.23 saves and opens them.
+    #[test]
+    fn tensors_have_the_rank_of_their_role() {
+        let sizes = |size: &dyn Fn(usize) -> usize| Architecture {
+            vocabulary: size(7),
+            context: size(5),
+            width: size(4),
+            heads: 1,
+            hidden: size(3),
+            layers: 1,
+            tied: false,
+            ..Architecture::default()
+        };
+        for config in [sizes(&|n| n), sizes(&|_| 1), sizes(&|n| if n == 5 { 1 } else { n })] {
+            let directory = tempfile::tempdir().unwrap();
+            let parameters: Vec<f32> = (0..config.parameters()).map(|i| i as f32).collect();
+            write(directory.path(), &config, &parameters).unwrap();
+            let bytes = std::fs::read(directory.path().join("model.safetensors")).unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let Architecture { vocabulary: v, context: t, width: d, hidden: h, .. } = config;
+            for (name, shape) in [
+                ("transformer.wte.weight", vec![v, d]),
+                ("transformer.wpe.weight", vec![t, d]),
+                ("transformer.h.0.ln_1.weight", vec![d]),
+                ("transformer.h.0.ln_1.bias", vec![d]),
+                ("transformer.h.0.attn.c_attn.weight", vec![d, 3 * d]),
+                ("transformer.h.0.attn.c_attn.bias", vec![3 * d]),
+                ("transformer.h.0.attn.c_proj.weight", vec![d, d]),
+                ("transformer.h.0.attn.c_proj.bias", vec![d]),
+                ("transformer.h.0.ln_2.weight", vec![d]),
+                ("transformer.h.0.ln_2.bias", vec![d]),
+                ("transformer.h.0.mlp.c_fc.weight", vec![d, h]),
+                ("transformer.h.0.mlp.c_fc.bias", vec![h]),
+                ("transformer.h.0.mlp.c_proj.weight", vec![h, d]),
+                ("transformer.h.0.mlp.c_proj.bias", vec![d]),
+                ("transformer.ln_f.weight", vec![d]),
+                ("transformer.ln_f.bias", vec![d]),
+                ("lm_head.weight", vec![v, d]),
+            ] {
+                assert_eq!(file.tensor(name).unwrap().shape(), shape, "{name} of {config:?}");
+            }
+            assert_eq!(file.len(), 17);
+            assert_eq!(read::<f32>(directory.path()).unwrap(), (config, parameters));
+        }
+    }
+
+    fn model(bias: bool, tied: bool) -> (Architecture, Vec<f32>) {
+        let config = Architecture {
+            vocabulary: 7,
+            context: 5,
+            width: 4,
+            bias,
+            tied,
+            ..Architecture::default()
+        };
+        let parameters = (0..config.parameters()).map(|i| (i as f32).sin()).collect();
+        (config, parameters)
+    }
+
+    /// The file of a model, changed by `change`, read again: the message.
+    fn refusal(change: impl FnOnce(&mut Vec<(String, Dtype, Vec<usize>, Vec<u8>)>)) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(true, true);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let bytes = std::fs::read(&path).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let mut tensors: Vec<_> = file
+            .tensors()
+            .into_iter()
+            .map(|(n, t)| (n, t.dtype(), t.shape().to_vec(), t.data().to_vec()))
+            .collect();
+        change(&mut tensors);
+        let views = tensors
+            .iter()
+            .map(|(n, d, s, b)| (n.clone(), TensorView::new(*d, s.clone(), b).unwrap()));
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        match read::<f32>(directory.path()) {
+            Ok(_) => String::new(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_same_model_is_the_same_file() {
+        let (config, parameters) = model(true, true);
+        let written = |_| {
+            let directory = tempfile::tempdir().unwrap();
+            write(directory.path(), &config, &parameters).unwrap();
+            std::fs::read(directory.path().join("model.safetensors")).unwrap()
+        };
+        let files: Vec<_> = (0..8).map(written).collect();
+        assert!(files.iter().all(|file| *file == files[0]));
+    }
+
+    #[test]
+    fn damage_is_noticed_but_for_numbers_that_are_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(false, false);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let whole = std::fs::read(&path).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&whole).unwrap();
+        let table = header.info("transformer.wte.weight").unwrap().data_offsets.0;
+        let start = whole.len() - header.data_len() + table;
+        for bit in 0..8 {
+            let mut bytes = whole.clone();
+            bytes[start] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            let damaged = |e: &FileError| matches!(e, FileError::Damaged { .. });
+            assert!(read::<f32>(directory.path()).is_err_and(|e| damaged(&e)));
+            assert!(read_with_faults::<f64>(directory.path()).is_err_and(|e| damaged(&e)));
+        }
+        let mut bytes = whole.clone();
+        bytes[start..start + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        let (_, read) = read_with_faults::<f32>(directory.path()).unwrap();
+        assert!(read[0].is_nan());
+        std::fs::write(&path, &whole).unwrap();
+        // The file's own scalars were summed, whatever they are read as.
+        assert!(super::read::<f64>(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for (bias, tied) in [(true, true), (true, false), (false, true), (false, false)] {
+            let directory = tempfile::tempdir().unwrap();
+            let (config, parameters) = model(bias, tied);
+            write(directory.path(), &config, &parameters).unwrap();
+            assert_eq!(
+                read::<f32>(directory.path()).unwrap(),
+                (config.clone(), parameters.clone())
+            );
+            let doubles: Vec<f64> = parameters.iter().map(|&x| f64::from(x) / 3.0).collect();
+            write(directory.path(), &config, &doubles).unwrap();
+            assert_eq!(read::<f64>(directory.path()).unwrap().1, doubles);
+        }
+    }
+
+    #[test]
+    fn names_may_lack_the_prefix_and_old_buffers_are_passed_over() {
+        let fine = refusal(|tensors| {
+            for t in tensors.iter_mut() {
+                t.0 = t.0.strip_prefix("transformer.").unwrap_or(&t.0).to_owned();
+            }
+            tensors.push(("h.0.attn.bias".into(), Dtype::U8, vec![1, 1, 5, 5], vec![1; 25]));
+            let table = tensors.iter().find(|t| t.0 == "wte.weight").unwrap().clone();
+            tensors.push((HEAD.into(), table.1, table.2, table.3));
+        });
+        assert_eq!(fine, "");
+    }
+
+    #[test]
+    fn foreign_tensors_are_refused_by_name() {
+        let at = |tensors: &[(String, Dtype, Vec<usize>, Vec<u8>)], name: &str| {
+            tensors.iter().position(|t| t.0 == format!("transformer.{name}")).unwrap()
+        };
+        let missing = refusal(|t| drop(t.remove(at(t, "ln_f.weight"))));
+        assert!(missing.contains("ln_f.weight is missing"), "{missing}");
+        let unknown = refusal(|t| {
+            t.push(("h.0.attn.extra".into(), Dtype::F32, vec![1], vec![0; 4]));
+        });
+        assert!(unknown.contains("h.0.attn.extra is no part"), "{unknown}");
+        let shape = refusal(|t| {
+            let i = at(t, "wpe.weight");
+            t[i].2.reverse();
+        });
+        assert!(
+            shape.contains("wpe.weight has shape [4, 5]") && shape.contains("[5, 4]"),
+            "{shape}"
+        );
+        let kind = refusal(|t| {
+            let i = at(t, "wpe.weight");
+            t[i].1 = Dtype::I32;
+        });
+        assert!(kind.contains("wpe.weight is I32"), "{kind}");
+        let nan = refusal(|t| {
+            let i = at(t, "wte.weight");
+            t[i].3[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+        });
+        assert!(nan.contains("wte.weight holds NaN at element 2"), "{nan}");
+        let head = refusal(|t| {
+            t.push((HEAD.into(), Dtype::F32, vec![7, 4], vec![0; 7 * 4 * 4]));
+        });
+        assert!(head.contains("differs from wte.weight"), "{head}");
+        let twice = refusal(|t| {
+            let table = t[at(t, "wte.weight")].clone();
+            t.push(("wte.weight".into(), table.1, table.2, table.3));
+        });
+        assert!(twice.contains("with and without"), "{twice}");
+    }
+
+    #[test]
+    fn cut_off_files_are_refused_at_every_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let (config, parameters) = model(true, true);
+        write(directory.path(), &config, &parameters).unwrap();
+        let path = directory.path().join("model.safetensors");
+        let whole = std::fs::read(&path).unwrap();
+        for length in (0..whole.len()).step_by(61).chain([whole.len() - 1]) {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = read::<f32>(directory.path()).unwrap_err();
+            assert!(matches!(error, FileError::Format { .. }), "{length}: {error}");
+        }
+        // A header that claims to be as long as memory.
+        std::fs::write(&path, u64::MAX.to_le_bytes()).unwrap();
+        assert!(matches!(read::<f32>(directory.path()), Err(FileError::Format { .. })));
+        // A file much longer than the model is not read at all.
+        std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(matches!(read::<f32>(directory.path()), Err(FileError::Large { .. })));
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(read::<f32>(directory.path()), Err(FileError::Read { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn half_precision_goes_both_ways(bits in 0u16..0x7c00) {
+            // From f64 by the definition: the nearest multiple of the spacing at that size.
+            let x = half(bits);
+            let exponent = if x < 2.0_f64.powi(-14) { -24 } else { x.log2().floor() as i32 - 10 };
+            prop_assert_eq!(x / 2.0_f64.powi(exponent), (x / 2.0_f64.powi(exponent)).round());
+            prop_assert!(half(bits + 1) > x);
+            prop_assert_eq!(half(bits | 0x8000), -x);
+        }
+    }
+
+    #[test]
+    fn half_precision_at_known_points() {
+        assert_eq!(
+            [half(0x3c00), half(0xc000), half(0x7bff), half(1)],
+            [1.0, -2.0, 65504.0, 2.0_f64.powi(-24)]
+        );
+        assert!(half(0x7c01).is_nan() && half(0xfc00) == f64::NEG_INFINITY);
+    }
+}

@@ -1,0 +1,471 @@
+//! A text in as many bytes as a model's cross-entropy says.
+//!
+//! A language model is a probability for every next token, and arithmetic coding turns probabilities
+//! into a file of Σ −log₂ p bits: what a model's loss *means* is the size of a file. Compression reads
+//! the text as generation would, token by token; decompression reads the same tokens as they come
+//! out, so both see the same predictions.
+//!
+//! "The same" is meant to the last bit, on any number of threads and on any machine. The model
+//! computes in a scalar whose sums have one order; probabilities become integers by a rule of exact
+//! arithmetic ([`infotheory::arithmetic::Frequencies`]); how the text is cut depends on its length
+//! alone.
+//!
+//! A text is cut into up to sixteen segments that are read side by side: a product of a matrix with
+//! sixteen columns takes hardly longer than one with a single column. Every segment begins without a
+//! history, which costs a few bytes.
+//!
+//! # The file
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 3 | `GBC` |
+//! | 1 | version: 1 |
+//! | 4 | checksum of all that follows |
+//! | 8 | of which model |
+//! | 8 | checksum of the text |
+//! | 1 – 9 | number of tokens, seven bits to a byte, low bits first |
+//! | … | arithmetic code: token 0 of every segment, token 1 of every segment, … |
+//!
+//! Checksums are the first bytes of SHA-256. The model is not in the file: who reads must have it.
+//!
+//! ```
+//! use transformer::generation::compression::Compressor;
+//! use transformer::{Architecture, Form, RecordedStep};
+//! use transformer::text::tokenizer::Tokenizer;
+//! let tokenizer = Tokenizer::characters_of("to be or not to be");
+//! let config = Architecture {
+//!     vocabulary: tokenizer.vocabulary(), context: 8, width: 16, heads: 2, layers: 1, ..Default::default()
+//! };
+//! let mut model = RecordedStep::<f32>::record(&config, 1, 8, Form::Fused, 0)?;
+//! model.initialise(1);
+//! let compressor = Compressor::new(&config, model.tape().parameters(), &tokenizer)?;
+//! let file = compressor.compress(b"not to be", |_| ())?;
+//! // Who knows nothing pays log₂ 7 bits for each of nine characters, and 25 bytes of header.
+//! assert_eq!(file.bytes.len(), 29);
+//! assert_eq!(compressor.decompress(&file.bytes, |_| ())?, b"not to be");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod portable;
+mod reader;
+
+use crate::disk::files;
+use crate::model::architecture::Architecture;
+use crate::model::recorded_step::ModelError;
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
+use crate::{memory, words};
+use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies, TOTAL};
+use infotheory::{Bits, InfoError, Nats};
+use linalg::{Real, vector};
+use reader::Reader;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+const MAGIC: &[u8; 3] = b"GBC";
+const VERSION: u8 = 1;
+/// Segments are at least this long, …
+const SEGMENT: usize = 2048;
+/// … and at most so many.
+const SEGMENTS: usize = 16;
+/// The longest text, in tokens: 2³¹.
+const LONGEST: u64 = 1 << 31;
+
+/// Why a text cannot be compressed, or a file not be decompressed.
+#[derive(Debug, Error)]
+pub enum CompressionError {
+    /// A model that cannot be recorded.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A tokenizer with more tokens than the model predicts.
+    #[error("the tokenizer has {} where the model predicts one of {model}", words::of(*tokenizer, "token"))]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokenizer: usize,
+        /// Tokens of the model.
+        model: usize,
+    },
+    /// A text that has no tokens in this vocabulary.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A text of bytes that are no characters, where the model reads characters.
+    #[error(
+        "the text is not UTF-8 (byte {place} is 0x{byte:02x}), and this model reads characters"
+    )]
+    Characters {
+        /// The first byte that is wrong; the first of the text is 0.
+        place: usize,
+        /// That byte.
+        byte: u8,
+    },
+    /// A text that is too long.
+    #[error("the text has {}; at most {LONGEST} are compressed at once", words::count(*found, "token"))]
+    Long {
+        /// Its tokens.
+        found: u64,
+    },
+    /// A prediction that is no distribution.
+    #[error("at token {place} of the text the model predicts nothing: {reason}")]
+    Prediction {
+        /// Where.
+        place: usize,
+        /// What is wrong.
+        reason: InfoError,
+    },
+    /// A file of another kind.
+    #[error(
+        "it is not a text that glassbox compressed: it begins with {found:?} and not with \"GBC\""
+    )]
+    Magic {
+        /// Its first bytes.
+        found: String,
+    },
+    /// A file of another version.
+    #[error("it is of version {found} of the format; this program reads version {VERSION}")]
+    Version {
+        /// Its version.
+        found: u8,
+    },
+    /// A file that ends in its header.
+    #[error("it is cut off: it has {}, and the header alone has more", words::of(*found, "byte"))]
+    Short {
+        /// Its bytes.
+        found: usize,
+    },
+    /// A file that is not as it was written.
+    #[error(
+        "it was altered or cut off: its checksum is {found}, and was {expected} when it was written"
+    )]
+    Altered {
+        /// Checksum of the file as it is.
+        found: String,
+        /// Checksum that the file names.
+        expected: String,
+    },
+    /// A code that is too short for its text: a header that was made up.
+    #[error("its code of {} cannot hold {}", words::of(*bytes, "byte"), words::of(*tokens, "token"))]
+    Code {
+        /// Bytes of the code.
+        bytes: usize,
+        /// Tokens that the header names.
+        tokens: usize,
+    },
+    /// A file that another model wrote.
+    #[error("it was compressed with the model {expected}, and this is the model {found}")]
+    OtherModel {
+        /// This model.
+        found: String,
+        /// The model that the file names.
+        expected: String,
+    },
+    /// What came out is not what went in.
+    #[error(
+        "the text that came out has the checksum {found} where {expected} went in: the file, or this \
+         program, is not the one that it was"
+    )]
+    Text {
+        /// Of the text that came out.
+        found: String,
+        /// Of the text that went in.
+        expected: String,
+    },
+}
+
+/// A compressed text, and what it should take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compressed {
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// Those of them that are the header.
+    pub header: usize,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// Σ −log₂ p of the text's tokens under the model's predictions, before they became integers.
+    pub cross_entropy: Bits,
+}
+
+/// A model that compresses and decompresses.
+pub struct Compressor<'a> {
+    config: &'a Architecture,
+    parameters: &'a [f32],
+    tokenizer: &'a Tokenizer,
+    model: [u8; 8],
+}
+
+impl<'a> Compressor<'a> {
+    /// With parameters in the order of [`crate::RecordedStep`]'s.
+    ///
+    /// # Errors
+    /// A configuration that contradicts itself, or a tokenizer with more tokens than the model predicts.
+    ///
+    /// # Panics
+    /// If there are not as many parameters as the configuration counts.
+    pub fn new(
+        config: &'a Architecture,
+        parameters: &'a [f32],
+        tokenizer: &'a Tokenizer,
+    ) -> Result<Self, CompressionError> {
+        config.validate().map_err(ModelError::from)?;
+        assert_eq!(parameters.len(), config.parameters(), "parameters of another model");
+        let (model, own) = (config.vocabulary, tokenizer.vocabulary());
+        if model < own {
+            return Err(CompressionError::Vocabulary { tokenizer: own, model });
+        }
+        let description = config.to_json().map_err(ModelError::from)?;
+        let identity = [files::sha256(parameters), description, tokenizer.to_json()].concat();
+        Ok(Compressor { config, parameters, tokenizer, model: checksum(identity.as_bytes()) })
+    }
+
+    /// The model's name in a file: eight bytes of a hash of its weights, its sizes and its vocabulary,
+    /// in hexadecimal.
+    pub fn model(&self) -> String {
+        hex(&self.model)
+    }
+
+    /// Compresses a text. `progress` is told, now and then, how many tokens are done.
+    ///
+    /// # Errors
+    /// A text that the model's vocabulary lacks a character of, or weights whose predictions are not
+    /// finite.
+    pub fn compress(
+        &self,
+        text: &[u8],
+        progress: impl FnMut(u64),
+    ) -> Result<Compressed, CompressionError> {
+        let tokens = self.encode(text)?;
+        let (mut code, mut nats) = (Code::new(), Nats(0.0));
+        let mut encoder = ArithmeticEncoder::new(&mut code);
+        self.each(tokens.len(), progress, |place, predicted| {
+            let token = tokens[place] as usize;
+            encoder.encode(&predicted.frequencies, token);
+            nats += predicted.surprisal(token);
+            tokens[place]
+        })?;
+        encoder.finish();
+
+        let mut body = [self.model, checksum(text)].concat();
+        write_length(&mut body, tokens.len() as u64);
+        let header = MAGIC.len() + 1 + 4 + body.len();
+        if !tokens.is_empty() {
+            body.extend(code.into_bytes());
+        }
+        let whole = &checksum::<4>(&body)[..];
+        let bytes = [&MAGIC[..], &[VERSION], whole, &body].concat();
+        Ok(Compressed { bytes, header, tokens: tokens.len(), cross_entropy: nats.to_bits() })
+    }
+
+    /// How many tokens the text of a compressed file has, by its header: what decompression takes time for.
+    ///
+    /// # Errors
+    /// A file that is not one, or was cut off or altered.
+    pub fn tokens(file: &[u8]) -> Result<usize, CompressionError> {
+        Ok(Header::read(file)?.tokens)
+    }
+
+    /// The text of a compressed file. `progress` is told, now and then, how many tokens are done.
+    ///
+    /// # Errors
+    /// A file that is not one, that was cut off or altered, or that another model wrote: all of it is
+    /// known before anything is decompressed.
+    pub fn decompress(
+        &self,
+        file: &[u8],
+        progress: impl FnMut(u64),
+    ) -> Result<Vec<u8>, CompressionError> {
+        let header = Header::read(file)?;
+        if header.model != self.model {
+            let (found, expected) = (hex(&self.model), hex(&header.model));
+            return Err(CompressionError::OtherModel { found, expected });
+        }
+        // No token is free: one outcome keeps 2⁻²⁴ for each of the others. What a few bytes cannot hold
+        // is not given memory.
+        let others = (self.config.vocabulary - 1) as f64;
+        let least = -(-others / f64::from(TOTAL)).ln_1p() / std::f64::consts::LN_2;
+        let (bits, bytes) = (8.0 * header.code.len() as f64 + 64.0, header.code.len());
+        if 0.99 * least * header.tokens as f64 > bits {
+            return Err(CompressionError::Code { bytes, tokens: header.tokens });
+        }
+        memory::afford(8 * header.tokens as u128).map_err(ModelError::from)?;
+        let mut tokens = vec![0; header.tokens];
+        let mut decoder = ArithmeticDecoder::new(header.code);
+        self.each(header.tokens, progress, |place, predicted| {
+            tokens[place] = decoder.decode(&predicted.frequencies) as u32;
+            tokens[place]
+        })?;
+        let text = self.decode(&tokens);
+        let found: [u8; 8] = checksum(&text);
+        if found != header.text {
+            let (found, expected) = (hex(&found), hex(&header.text));
+            return Err(CompressionError::Text { found, expected });
+        }
+        Ok(text)
+    }
+
+    /// Visits every place of a text of `length` tokens in the order of the file, with what the model
+    /// predicts there; `visit` answers with the token that is there.
+    fn each(
+        &self,
+        length: usize,
+        mut progress: impl FnMut(u64),
+        mut visit: impl FnMut(usize, Predicted) -> u32,
+    ) -> Result<(), CompressionError> {
+        let segments = Segments::of(length);
+        let mut reader = Reader::new(self.config, self.parameters, segments.count)?;
+        let mut done = 0;
+        for t in 0..segments.longest() {
+            let mut tokens = vec![0; segments.count];
+            for (segment, token) in tokens.iter_mut().enumerate() {
+                // A segment that has ended goes on reading token 0, which nobody looks at.
+                let Some(place) = segments.place(segment, t) else { continue };
+                let logits = if t == 0 {
+                    vec![0.0; self.config.vocabulary]
+                } else {
+                    reader.logits(segment).collect()
+                };
+                let predicted = Predicted::of(logits)
+                    .map_err(|reason| CompressionError::Prediction { place, reason })?;
+                *token = visit(place, predicted);
+                done += 1;
+            }
+            progress(done);
+            if t + 1 < segments.longest() {
+                reader.read(&tokens);
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self, text: &[u8]) -> Result<Vec<u32>, CompressionError> {
+        let tokens = match self.tokenizer {
+            Tokenizer::Bytes => text.iter().map(|&b| u32::from(b)).collect(),
+            _ => {
+                let characters = std::str::from_utf8(text).map_err(|e| {
+                    let place = e.valid_up_to();
+                    CompressionError::Characters { place, byte: text[place] }
+                })?;
+                self.tokenizer.encode(characters)?
+            }
+        };
+        let found = tokens.len() as u64;
+        if found > LONGEST { Err(CompressionError::Long { found }) } else { Ok(tokens) }
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Vec<u8> {
+        match self.tokenizer {
+            Tokenizer::Bytes => tokens.iter().map(|&t| t as u8).collect(),
+            _ => self.tokenizer.decode(tokens).into_bytes(),
+        }
+    }
+}
+
+/// What a model expects of one token.
+struct Predicted {
+    logits: Vec<f32>,
+    frequencies: Frequencies,
+}
+
+impl Predicted {
+    /// e^(z − max) in the exponential of `linalg`, which has one result on every machine, and from there
+    /// on in IEEE arithmetic.
+    fn of(logits: Vec<f32>) -> Result<Self, InfoError> {
+        let maximum = vector::maximum(&logits);
+        let weights: Vec<f64> = logits.iter().map(|&z| f64::from(Real::exp(z - maximum))).collect();
+        Ok(Predicted { frequencies: Frequencies::of_weights(&weights)?, logits })
+    }
+
+    /// −ln p of a token, before probabilities became integers.
+    fn surprisal(&self, token: usize) -> Nats {
+        let logits: Vec<f64> = self.logits.iter().map(|&z| f64::from(z)).collect();
+        infotheory::cross_entropy::of_logits(&logits, token).unwrap_or(Nats(f64::NAN))
+    }
+}
+
+/// How a text is cut: segments as long as each other, the first ones longer by one.
+struct Segments {
+    length: usize,
+    count: usize,
+}
+
+impl Segments {
+    fn of(length: usize) -> Self {
+        Segments { length, count: (length / SEGMENT).clamp(1, SEGMENTS) }
+    }
+
+    fn longest(&self) -> usize {
+        self.length.div_ceil(self.count)
+    }
+
+    /// Where token t of a segment stands in the text, if the segment is that long.
+    fn place(&self, segment: usize, t: usize) -> Option<usize> {
+        let (short, longer) = (self.length / self.count, self.length % self.count);
+        let length = short + usize::from(segment < longer);
+        (t < length).then_some(segment * short + segment.min(longer) + t)
+    }
+}
+
+/// The header of a file that is whole, and its code.
+struct Header<'a> {
+    model: [u8; 8],
+    text: [u8; 8],
+    tokens: usize,
+    code: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    fn read(file: &'a [u8]) -> Result<Self, CompressionError> {
+        let short = || CompressionError::Short { found: file.len() };
+        let Some((magic, rest)) = file.split_first_chunk::<3>() else { return Err(short()) };
+        if magic != MAGIC {
+            let found = magic.escape_ascii().to_string();
+            return Err(CompressionError::Magic { found });
+        }
+        let (&version, rest) = rest.split_first().ok_or_else(short)?;
+        if version != VERSION {
+            return Err(CompressionError::Version { found: version });
+        }
+        let (whole, rest) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        let found: [u8; 4] = checksum(rest);
+        if found != *whole {
+            let (found, expected) = (hex(&found), hex(whole));
+            return Err(CompressionError::Altered { found, expected });
+        }
+        let (&model, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let (&text, rest) = rest.split_first_chunk().ok_or_else(short)?;
+        let (tokens, code) = read_length(rest).ok_or_else(short)?;
+        if tokens > LONGEST {
+            return Err(CompressionError::Long { found: tokens });
+        }
+        Ok(Header { model, text, tokens: tokens as usize, code })
+    }
+}
+
+fn write_length(bytes: &mut Vec<u8>, mut length: u64) {
+    while length >= 0x80 {
+        bytes.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.push(length as u8);
+}
+
+fn read_length(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut length = 0;
+    for (i, &byte) in bytes.iter().take(9).enumerate() {
+        length |= u64::from(byte & 0x7f) << (7 * i);
+        if byte < 0x80 {
+            return Some((length, &bytes[i + 1..]));
+        }
+    }
+    None
+}
+
+/// The first N bytes of SHA-256.
+fn checksum<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let whole = Sha256::digest(bytes);
+    std::array::from_fn(|i| whole[i])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! A model that reads and predicts one token at a time, with a cache of keys and values.
+
+use crate::model::architecture::Architecture;
+use crate::model::cached::CachedStep;
+use crate::model::recorded_step::ModelError;
+use linalg::Real;
+
+/// A recorded prediction of one token after those that it has read.
+///
+/// Where the context is full, the later part of what was read is read again from position 0: learned
+/// positions cannot slide. That part begins at a *boundary* token if one is known and stands in the
+/// last three quarters, so that a model of lines goes on from the beginning of one; else it is the
+/// later half.
+///
+/// ```
+/// use transformer::{Decoder, Architecture};
+/// let config = Architecture { vocabulary: 5, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
+/// let mut decoder = Decoder::<f32>::record(&config)?;
+/// let logits = decoder.read(3)?; // after token 3
+/// assert_eq!(logits.len(), 5);
+/// # Ok::<(), transformer::ModelError>(())
+/// ```
+pub struct Decoder<T: Real> {
+    step: CachedStep<T>,
+    vocabulary: usize,
+    context: usize,
+    /// What the caches hold.
+    read: Vec<u32>,
+    /// The token at which reading may begin again.
+    boundary: Option<u32>,
+}
+
+impl<T: Real> Decoder<T> {
+    /// Records the prediction of one token. Parameters are in the order of [`crate::RecordedStep`]'s.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other, or that need more memory than there is.
+    pub fn record(config: &Architecture) -> Result<Self, ModelError> {
+        let step = CachedStep::record(config, 1)?;
+        let Architecture { vocabulary, context, .. } = *config;
+        Ok(Decoder { step, vocabulary, context, read: Vec::with_capacity(context), boundary: None })
+    }
+
+    /// All parameters, in the order of [`crate::RecordedStep`]'s.
+    pub fn parameters_mut(&mut self) -> &mut [T] {
+        self.step.tape.parameters_mut()
+    }
+
+    /// Where the context is full, reading begins again at this token if it can.
+    pub fn set_boundary(&mut self, boundary: Option<u32>) {
+        self.boundary = boundary;
+    }
+
+    /// Forgets what was read.
+    pub fn clear(&mut self) {
+        self.read.clear();
+    }
+
+    /// Reads a token; returns the logits of the next one.
+    ///
+    /// # Errors
+    /// A token that the vocabulary does not have.
+    pub fn read(&mut self, token: u32) -> Result<&[T], ModelError> {
+        let vocabulary = self.vocabulary;
+        if token as usize >= vocabulary {
+            return Err(ModelError::Token { place: self.read.len(), found: token, vocabulary });
+        }
+        if self.read.len() == self.context {
+            let first = self.later_part();
+            let kept = self.read.len() - first;
+            for place in 0..kept {
+                self.read[place] = self.read[first + place];
+                self.advance(place);
+            }
+            self.read.truncate(kept);
+        }
+        self.read.push(token);
+        self.advance(self.read.len() - 1);
+        Ok(self.step.logits())
+    }
+
+    /// Where the part begins that is read again.
+    fn later_part(&self) -> usize {
+        let (context, first) = (self.context, self.context.div_ceil(4));
+        let mut places = first..context;
+        let boundary = places.find(|&i| Some(self.read[i]) == self.boundary);
+        boundary.unwrap_or(context - context / 2)
+    }
+
+    /// Replays the recording for the token at a place, after those before it.
+    fn advance(&mut self, place: usize) {
+        self.step.advance(&self.read[place..=place], place);
+    }
+}

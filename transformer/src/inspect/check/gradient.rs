@@ -1,0 +1,604 @@
+//! Is the gradient of the whole step complete and right?
+
+use super::operation::worse;
+use super::patience::{DUAL, F64, PATIENCE, dear, seconds};
+use super::{Certificate, direction, inner, norm, operation, operations, recorded, rounding};
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use crate::model::recording::Recording;
+use crate::streams;
+use calculus::{Dual, Source};
+use linalg::Real;
+use probability::random::Random;
+
+/// Directions along which the whole gradient is tried.
+const DIRECTIONS: u32 = 3;
+/// The certificates "complete" and "right" of a step at these parameters, on batch 0.
+///
+/// * every parameter is reached by the loss;
+/// * no path is cut: what moves the loss forward has a gradient backward, operation by operation;
+/// * every operation obeys ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩ at the values that it has in this step;
+/// * what its formula states is what it computes, forward and backward;
+/// * so does the whole step, in random directions, with duals as the other route;
+/// * central differences, a route without any rule, agree in one direction of every parameter tensor;
+/// * second derivatives are symmetric: uᵀHv = vᵀHu;
+/// * in `f32` the same come out, but for rounding: see [`narrow`].
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn gradients(
+    subject: &impl Subject,
+    parameters: &[f64],
+    seed: u64,
+) -> Result<Vec<Certificate>, ModelError> {
+    let mut all = vec![];
+    each((subject, subject), parameters, seed, PATIENCE, &mut |c| all.push(c))?;
+    Ok(all)
+}
+
+/// As [`gradients`], told one by one; each with so many seconds. Operations are tried one by one on the second subject, the
+/// same step on more tokens, if there is time for it.
+pub(super) fn each<S: Subject>(
+    (subject, longer): (&S, &S),
+    parameters: &[f64],
+    seed: u64,
+    patience: f64,
+    tell: &mut impl FnMut(Certificate),
+) -> Result<(), ModelError> {
+    let mut step = recorded::<f64>(subject, parameters)?;
+    step.step();
+    let gradient = step.tape.gradients().to_vec();
+    let dual = seconds(DUAL, multiplications(&step));
+    tell(reached(&step));
+    // Each operand moves by itself: of an operation's two or three, as if the step was replayed as often.
+    let given = |s: &S| s.batch(0).iter().map(|g| g.elements.len()).max().unwrap_or(1) as f64;
+    let more = given(longer) / given(subject);
+    let long = dear(3.0 * dual * more.max(1.0), patience).is_none();
+    match dear(3.0 * dual, patience) {
+        None => {
+            let subject = if long { longer } else { subject };
+            operations(subject, parameters, seed)?.certificates().into_iter().for_each(&mut *tell);
+        }
+        Some(why) => {
+            operation::QUESTIONS.into_iter().for_each(|c| tell(Certificate::skipped(c, &why)));
+        }
+    }
+    // Backward takes twice what forward takes.
+    let (forwards, steps) = (f64::from(DIRECTIONS) * dual, 2.0 * 3.0 * dual);
+    let (whole_dear, second_dear) = (dear(forwards, patience), dear(steps, patience));
+    let mut at_duals = match (&whole_dear, &second_dear) {
+        (Some(_), Some(_)) => None,
+        _ => Some(recorded::<Dual<f64>>(subject, parameters)?),
+    };
+    tell(match (&whole_dear, &mut at_duals) {
+        (None, Some(dual)) => whole(dual, &gradient, seed),
+        (why, _) => Certificate::skipped(WHOLE, why.as_deref().unwrap_or_default()),
+    });
+    tell(tensor_by_tensor(&mut step, &gradient, seed, patience));
+    tell(match (&second_dear, &mut at_duals) {
+        (None, Some(dual)) => symmetric(&mut step, dual, seed),
+        (why, _) => Certificate::skipped(SYMMETRIC, why.as_deref().unwrap_or_default()),
+    });
+    drop(at_duals);
+    // Three steps in `f64`, one in `f32`.
+    tell(match dear(4.0 * 3.0 * seconds(F64, multiplications(&step)), patience) {
+        None => narrow(subject, parameters, seed)?,
+        Some(why) => Certificate::skipped(NARROW, &why),
+    });
+    Ok(())
+}
+
+const REACHED: (&str, &str) = ("complete", "every parameter is reached by the loss");
+const WHOLE: (&str, &str) = ("right", "the whole step: duals against backward");
+const SYMMETRIC: (&str, &str) = ("right", "second order: uᵀHv = vᵀHu");
+const NARROW: (&str, &str) = ("right", "f32 against f64: loss and gradients");
+
+/// Multiplications of a forward replay: every parameter with every token.
+fn multiplications<T: Real>(step: &Recording<T>) -> f64 {
+    let tape = &step.tape;
+    let given = tape.vars().filter(|v| tape.source(*v) == Source::Input);
+    let tokens = given.map(|v| tape.shape(v).columns).max().unwrap_or(1);
+    tape.parameters().len() as f64 * tokens as f64
+}
+
+fn reached(step: &Recording<f64>) -> Certificate {
+    let tape = &step.tape;
+    let needed = tape.dependencies(step.loss);
+    let parameters = tape.vars().zip(needed).filter(|(v, _)| tape.source(*v) == Source::Parameter);
+    let mut missing = vec![];
+    let mut count = 0;
+    for (var, needed) in parameters {
+        count += 1;
+        if !needed {
+            missing.push(format!("{} is not part of the loss", tape.name(var)));
+        } else if tape.gradient_elements(var).iter().all(|&g| g == 0.0) {
+            missing.push(format!("the gradient of {} is exactly 0", tape.name(var)));
+        }
+    }
+    let fine = if count == 1 { "1 tensor".to_owned() } else { format!("{count} tensors") };
+    let detail = if missing.is_empty() { fine } else { missing.join("; ") };
+    Certificate::at_most(REACHED, missing.len() as f64, 0.0, detail)
+}
+
+/// Sums along the step: its depth, and the longest of its sums.
+fn depth_and_width<T: Real>(step: &Recording<T>) -> (usize, usize) {
+    let tape = &step.tape;
+    let widest = tape.vars().map(|v| tape.shape(v)).map(|s| s.rows.max(s.columns)).max();
+    (tape.vars().filter(|v| tape.operation(*v).is_some()).count(), widest.unwrap_or(1))
+}
+
+fn whole(dual: &mut Recording<Dual<f64>>, gradient: &[f64], seed: u64) -> Certificate {
+    let (depth, widest) = depth_and_width(dual);
+    let mut worst = (0.0_f64, String::new());
+    for which in 0..DIRECTIONS {
+        let tangent = direction(seed, which, gradient.len());
+        set_tangent(dual, &tangent);
+        let forward = dual.forward().derivative;
+        let (reverse, size) = inner(gradient, &tangent);
+        let error = (forward - reverse).abs() / size.max(f64::MIN_POSITIVE);
+        worse(&mut worst, error, &|| format!("direction {which}"));
+    }
+    let worst = worst.0;
+    let limit = depth as f64 * rounding(gradient.len(), widest);
+    let detail = format!("{DIRECTIONS} random directions in {} parameters", gradient.len());
+    Certificate::at_most(WHOLE, worst, limit, detail)
+}
+
+/// The certificate that training in `f32` computes what was certified in `f64`: loss and gradient of the same
+/// weights in both.
+///
+/// How far they may be apart is asked of the step itself. It is replayed in `f64` with every stored value and gradient
+/// rounded to one of the two neighbouring `f32`s by a coin, twice (stochastic arithmetic): so far does one rounding of
+/// each number move the gradient of a parameter tensor, through all that amplifies it. An operation rounds more
+/// than once, up to n times in a sum of n terms, independently, which counts as √n; eight deviations. Where a coin
+/// moves less than ε times the tensor's own size, or less than it moves the whole, that counts. The
+/// certificate is the worst tensor in units of its limit.
+/// Source: Vignes, *A Stochastic Arithmetic for Reliable Scientific Computation*, Mathematics and Computers in
+/// Simulation, 1993.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn narrow(
+    subject: &impl Subject,
+    parameters: &[f64],
+    seed: u64,
+) -> Result<Certificate, ModelError> {
+    // The same weights: those that f32 can hold.
+    let parameters: Vec<f64> = parameters.iter().map(|&p| f64::from(p as f32)).collect();
+    let mut wide = recorded::<f64>(subject, &parameters)?;
+    let loss = wide.step();
+    let exact = wide.tape.gradients().to_vec();
+    let coins = [0, 1].map(|which| {
+        let loss = tossed(&mut wide, Random::new(seed, streams::DIRECTIONS, 50 + which));
+        (loss, wide.tape.gradients().to_vec())
+    });
+    let mut step = recorded::<f32>(subject, &parameters)?;
+    let found = f64::from(step.step());
+    let gradient: Vec<f64> = step.tape.gradients().iter().map(|&g| f64::from(g)).collect();
+
+    let (_, widest) = depth_and_width(&wide);
+    let roundings = 8.0 * (1.0 + (widest as f64).sqrt());
+    let epsilon = f64::from(f32::EPSILON);
+    let apart =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+    let most = |of: &dyn Fn(f64, &[f64]) -> f64| {
+        coins.iter().map(|(loss, gradient)| of(*loss, gradient)).fold(0.0, f64::max)
+    };
+    let whole = most(&|_, g| apart(g, &exact)) / norm(&exact).max(f64::MIN_POSITIVE);
+    let mut worst = (0.0, String::new());
+    let of_loss = (epsilon * (1.0 + loss.abs())).max(most(&|l, _| (l - loss).abs()));
+    worse(&mut worst, (found - loss).abs() / (roundings * of_loss), &|| "the loss".to_owned());
+    for parameter in wide.tape.parameter_list() {
+        let range = parameter.range.clone();
+        let own = &exact[range.clone()];
+        let moved = most(&|_, g| apart(&g[range.clone()], own));
+        let limit = roundings * moved.max(whole.max(epsilon) * norm(own));
+        let error = apart(&gradient[range], own);
+        let error = if error == 0.0 { 0.0 } else { error / limit };
+        worse(&mut worst, error, &|| parameter.name.clone());
+    }
+    let detail = format!(
+        "loss {found:.7} and {loss:.7}; gradients {:.0e} of their size apart, one rounding of every number \
+         moves them by {whole:.0e}; worst: {}",
+        apart(&gradient, &exact) / norm(&exact).max(f64::MIN_POSITIVE),
+        worst.1
+    );
+    Ok(Certificate::at_most(NARROW, worst.0, 1.0, detail))
+}
+
+/// A step of which every computed value and every gradient is rounded to a neighbouring `f32` by a coin.
+fn tossed(step: &mut Recording<f64>, random: Random) -> f64 {
+    let loss = step.loss;
+    let mut count = 0;
+    let mut toss = |x: &mut f64| {
+        let near = *x as f32;
+        let other = if f64::from(near) > *x { near.next_down() } else { near.next_up() };
+        count += 1;
+        // What an f32 can hold is stored as it is.
+        if f64::from(near) != *x {
+            *x = f64::from(if random.below(count, 2) == 0 { near } else { other });
+        }
+    };
+    step.tape.forward_watched(|_, x| x.iter_mut().for_each(&mut toss));
+    step.tape.zero_gradients();
+    step.tape.backward_watched(loss, &[1.0], |_, g| g.iter_mut().for_each(&mut toss));
+    step.tape.elements(loss)[0]
+}
+
+fn set_tangent(dual: &mut Recording<Dual<f64>>, tangent: &[f64]) {
+    let parameters = dual.tape.parameters_mut().iter_mut();
+    parameters.zip(tangent).for_each(|(p, &t)| p.derivative = t);
+}
+
+const DIFFERENCES: (&str, &str) = ("right", "central differences against backward");
+
+/// What [`gradients`] certifies, in order.
+pub(super) fn questions() -> Vec<(&'static str, &'static str)> {
+    let rules = operation::QUESTIONS;
+    [&[REACHED], &rules[..], &[WHOLE, DIFFERENCES, SYMMETRIC, NARROW]].concat()
+}
+
+/// The certificate that central differences, a route without any rule, agree with backward: for every
+/// parameter tensor by itself the slope of the loss in one direction.
+///
+/// The direction is half the tensor's gradient (so that a wrong factor shows in full) and half random (so that
+/// what backward leaves out shows, too). The slope is (L(θ + h·u) − L(θ − h·u))/2h at halved steps h, from a
+/// twentieth of the tensor's size down, extrapolated to h → 0, until its error is that of rounding: Ridders'
+/// method, which also tells its error. The limit, in units of which the certificate counts: ten times that error, as
+/// it is an estimate, and twice the rounding of the loss over h. Where that is more than a hundredth of a tensor's
+/// slope the certificate says so and does not pass.
+/// Source: Ridders, *Accurate Computation of F′(x) and F′(x)F″(x)*, Advances in Engineering Software, 1982.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn differences(
+    subject: &impl Subject,
+    parameters: &[f64],
+    seed: u64,
+) -> Result<Certificate, ModelError> {
+    let mut step = recorded::<f64>(subject, parameters)?;
+    step.step();
+    let gradient = step.tape.gradients().to_vec();
+    Ok(tensor_by_tensor(&mut step, &gradient, seed, PATIENCE))
+}
+
+fn tensor_by_tensor(
+    step: &mut Recording<f64>,
+    gradient: &[f64],
+    seed: u64,
+    patience: f64,
+) -> Certificate {
+    let (depth, widest) = depth_and_width(step);
+    let all = step.tape.parameter_list();
+    // As many as there is time for, from first to last.
+    let each = 2.0 * LEVELS * seconds(F64, multiplications(step));
+    let tried = ((patience / each) as usize).clamp(1, all.len().max(1));
+    let chosen = (0..tried).map(|i| i * all.len() / tried);
+    let (mut worst, mut resolution) = ((0.0_f64, String::from("none")), 0.0_f64);
+    // Tensors of which differences cannot tell a hundredth of the gradient.
+    let mut blurred: Vec<&str> = vec![];
+    let start = step.tape.parameters().to_vec();
+    for (i, parameter) in chosen.map(|i| (i, &all[i])) {
+        let range = parameter.range.clone();
+        let (own, there) = (&gradient[range.clone()], &start[range.clone()]);
+        let u = half_random(own, seed, 100 + i as u32);
+        let size = norm(there).max(SMALL * (own.len() as f64).sqrt());
+        let mut at = |h: f64| {
+            let moved = step.tape.parameters_mut()[range.clone()].iter_mut();
+            moved.zip(there.iter().zip(&u)).for_each(|(p, (x, u))| *p = x + h * u);
+            step.forward()
+        };
+        let loss = at(0.0);
+        // A loss is what about so many roundings in a row leave of numbers of size 1 and more.
+        let noise = 8.0 * f64::EPSILON * ((depth * widest) as f64).sqrt() * (1.0 + loss.abs());
+        let found = slope(&mut at, FIRST * size, noise);
+        at(0.0);
+        let limit = 10.0 * found.error + 2.0 * noise / found.step;
+        let error = (found.slope - inner(own, &u).0).abs() / limit;
+        let error = if error.is_nan() { f64::INFINITY } else { error };
+        if error > worst.0 || i == 0 {
+            worst = (error, parameter.name.clone());
+        }
+        // What is lost in the rounding of the whole gradient needs no resolution of its own.
+        let along = inner(own, &u).0.abs();
+        if norm(own) > NEGLIGIBLE * norm(gradient) {
+            resolution = resolution.max(limit / along);
+            if limit.is_nan() || limit > BLUR * along {
+                blurred.push(&parameter.name);
+            }
+        }
+    }
+    let of = match (tried, all.len()) {
+        (tried, all) if tried < all => format!("{tried} of {all} tensors"),
+        (1, _) => "1 tensor".to_owned(),
+        (tried, _) => format!("{tried} tensors"),
+    };
+    if worst.0 <= 1.0 && !blurred.is_empty() {
+        let why = format!(
+            "{of}; of {} differences cannot tell a hundredth of the gradient: the loss has a bend there, or hardly \
+             depends on it; the others hold",
+            blurred.join(", ")
+        );
+        return Certificate::skipped(DIFFERENCES, &why);
+    }
+    let shows = match resolution {
+        0.0 => "no tensor has a gradient".to_owned(),
+        resolution => format!("a gradient that is off by {resolution:.0e} of its size shows"),
+    };
+    let detail = format!("{of}; {shows}; worst: {}", worst.1);
+    Certificate::at_most(DIFFERENCES, worst.0, 1.0, detail)
+}
+
+/// The largest share of a gradient that a certificate may fail to see.
+const BLUR: f64 = 1e-2;
+/// A tensor's gradient that is this small against the whole is rounding.
+const NEGLIGIBLE: f64 = 1e-9;
+
+/// The unit vector halfway between a gradient and a random direction that does not point away from it; the
+/// random direction itself where there is no gradient.
+fn half_random(gradient: &[f64], seed: u64, which: u32) -> Vec<f64> {
+    let mut u = direction(seed, which, gradient.len());
+    let (size, length) = (norm(gradient), norm(&u).max(f64::MIN_POSITIVE));
+    let away = if inner(&u, gradient).0 < 0.0 { -1.0 } else { 1.0 };
+    let share = if size > 0.0 && size.is_finite() { 1.0 / size } else { 0.0 };
+    u.iter_mut().zip(gradient).for_each(|(u, g)| *u = away * *u / length + share * g);
+    let length = norm(&u).max(f64::MIN_POSITIVE);
+    u.iter_mut().for_each(|u| *u /= length);
+    u
+}
+
+/// A slope, the error that its method tells, and the step at which it was found.
+struct Slope {
+    slope: f64,
+    error: f64,
+    step: f64,
+}
+
+/// Halvings of the step at the most: down to a millionth of the first, where a function has a bend nearby.
+const MOST: usize = 20;
+/// Halvings as a rule.
+const LEVELS: f64 = 5.0;
+/// The first step over the size of what moves.
+const FIRST: f64 = 0.05;
+/// The size of an element that is 0.
+const SMALL: f64 = 0.02;
+
+/// The slope of a function at 0 by Ridders' method, of values that are good to `noise`.
+fn slope(mut at: impl FnMut(f64) -> f64, first: f64, noise: f64) -> Slope {
+    let mut best = Slope { slope: f64::NAN, error: f64::INFINITY, step: first };
+    let mut before: Vec<f64> = vec![];
+    let mut h = first;
+    for _ in 0..MOST {
+        // Column j is free of the terms h², …, h²ʲ.
+        let mut row = vec![(at(h) - at(-h)) / (2.0 * h)];
+        let mut power = 1.0;
+        for (j, earlier) in before.iter().enumerate() {
+            power *= 4.0;
+            let next = (power * row[j] - earlier) / (power - 1.0);
+            let error = (next - row[j]).abs().max((next - earlier).abs());
+            if error < best.error {
+                best = Slope { slope: next, error, step: h };
+            }
+            row.push(next);
+        }
+        if best.error <= noise / best.step {
+            break;
+        }
+        before = row;
+        h /= 2.0;
+    }
+    best
+}
+
+/// uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v: duals under backward. Where H·v
+/// is exactly 0, a symmetry of nothing, the gradient itself is asked whether it changes along v.
+fn symmetric(
+    plain: &mut Recording<f64>,
+    dual: &mut Recording<Dual<f64>>,
+    seed: u64,
+) -> Certificate {
+    let n = dual.tape.parameters().len();
+    let (depth, widest) = depth_and_width(dual);
+    let (u, v) = (direction(seed, 10, n), direction(seed, 11, n));
+    let mut times = |direction: &[f64]| -> Vec<f64> {
+        set_tangent(dual, direction);
+        dual.step();
+        dual.tape.gradients().iter().map(|g| g.derivative).collect()
+    };
+    let (hu, hv) = (times(&u), times(&v));
+    let limit = depth as f64 * rounding(n, widest);
+    let size = norm(&u) * norm(&hv) + norm(&v) * norm(&hu);
+    if size == 0.0 {
+        return straight(plain, &v, depth, widest);
+    }
+    let error = (inner(&u, &hv).0 - inner(&v, &hu).0).abs() / size;
+    let detail = "two random directions u, v; H·v by duals under backward";
+    Certificate::at_most(SYMMETRIC, error, limit, detail)
+}
+
+/// What no second derivative by duals means: a gradient that is the same elsewhere, or one that is not.
+fn straight(step: &mut Recording<f64>, v: &[f64], depth: usize, widest: usize) -> Certificate {
+    let there = step.tape.parameters().to_vec();
+    // A step as for central differences, of the size of the parameters.
+    let size = norm(&there).max(SMALL * (there.len() as f64).sqrt());
+    let h = FIRST * size / norm(v).max(f64::MIN_POSITIVE);
+    let mut at = |h: f64| {
+        let moved = step.tape.parameters_mut().iter_mut().zip(there.iter().zip(v));
+        moved.for_each(|(p, (x, v))| *p = x + h * v);
+        step.step();
+        step.tape.gradients().to_vec()
+    };
+    let (after, before) = (at(h), at(-h));
+    at(0.0);
+    let change: Vec<f64> = after.iter().zip(&before).map(|(a, b)| a - b).collect();
+    let (change, own) = (norm(&change), norm(&after) + norm(&before));
+    let share = if change == 0.0 { 0.0 } else { change / own };
+    let limit = depth as f64 * rounding(v.len(), widest);
+    if share <= limit {
+        let why = "H·v is exactly 0 and the gradient the same elsewhere: the loss is linear in its parameters";
+        return Certificate::not_applicable(SYMMETRIC, why);
+    }
+    let detail = format!(
+        "H·v by duals is exactly 0, but the gradient changes by {share:.0e} of its size along v: backward takes for \
+         constant what depends on the parameters"
+    );
+    Certificate::at_most(SYMMETRIC, share, limit, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_to_rounding() {
+        // Smooth: to ten digits and more. With a bend at 10⁻³: the step becomes smaller than that.
+        let noise = 8.0 * f64::EPSILON;
+        let told = |f: fn(f64) -> f64, exact: f64| {
+            let found = slope(f, 0.5, noise);
+            let error = (found.slope - exact).abs();
+            let limit = 10.0 * found.error + 2.0 * noise / found.step;
+            assert!(error <= limit && limit < 1e-9, "{error:e}, {limit:e}");
+        };
+        told(|x| (3.0 * x).exp(), 3.0);
+        told(|x| (x + 1.0).sin() / (1.0 + x * x), 1.0_f64.cos());
+        told(|x| 2.0 * x + if x > 1e-3 { x - 1e-3 } else { 0.0 }, 2.0);
+    }
+
+    use crate::inspect::check::Verdict;
+    use crate::model::recording::Given;
+    use linalg::formula::{I, J, operand, upstream};
+    use linalg::{Formula, Primitive, Shape, ShapeError, View, ViewMut, Work};
+    use linalg::{hadamard::Hadamard, product::Product};
+
+    /// ½x² element by element, with a backward that takes x for a constant; or with a step of 0.01 at every
+    /// multiple of 10⁻⁴; or as a difference of numbers a million times larger.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Half {
+        Detached,
+        Rough,
+        Coarse,
+    }
+
+    impl Primitive<1> for Half {
+        fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+            let (x, dy) = (operand(0).at(I, J), upstream().at(I, J));
+            Formula::new("y", ["x"], "Half a square.", "none")
+                .value(0.5 * (x.clone() * x.clone()))
+                .gradient(x * dy)
+        }
+        fn name(&self) -> &'static str {
+            "half a square"
+        }
+        fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
+            Ok(x)
+        }
+        fn flops(&self, [x]: [Shape; 1]) -> u64 {
+            2 * x.len() as u64
+        }
+        fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
+            let (half, large) = (T::from_f64(0.5), T::from_f64(512.0));
+            for (y, &x) in y.iter_mut().zip(x.iter()) {
+                *y = match self {
+                    // (x + 512)² − 512² − 2·512·x: right in f64, of which f32 keeps a digit.
+                    Half::Coarse => {
+                        half * ((x + large) * (x + large) - large * large - (large + large) * x)
+                    }
+                    Half::Rough => {
+                        half * x * x
+                            + T::from_f64(1e-2 * (x.to_f64() * 1e4).floor().rem_euclid(2.0))
+                    }
+                    Half::Detached => half * x * x,
+                };
+            }
+        }
+        fn vjp<T: Real>(
+            &self,
+            [x]: [View<'_, T>; 1],
+            _: View<'_, T>,
+            dy: View<'_, T>,
+            [mut dx]: [ViewMut<'_, T>; 1],
+            _: Work<'_, T>,
+        ) {
+            for ((dx, &x), &dy) in dx.iter_mut().zip(x.iter()).zip(dy.iter()) {
+                let kept = if *self == Half::Detached { T::from_f64(x.to_f64()) } else { x };
+                *dx += kept * dy;
+            }
+        }
+    }
+
+    /// Σ aᵢ·f(xᵢ), with f = x or half a square.
+    struct Sum(Option<Half>);
+
+    const N: usize = 9;
+
+    impl Subject for Sum {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = calculus::Recorder::new();
+            let x = r.parameter("x", Shape::new(N, 1))?;
+            let a = r.input("a", Shape::new(N, 1))?;
+            let ones = r.input("ones", Shape::new(1, N))?;
+            let y = match self.0 {
+                None => x,
+                Some(half) => r.push("y", half, [x])?,
+            };
+            let weighed = r.push("weighed", Hadamard, [y, a])?;
+            let loss = r.push("loss", Product::plain(), [ones, weighed])?;
+            Ok(Recording::new(r.finish(), loss))
+        }
+
+        fn batch(&self, _: u64) -> Vec<Given> {
+            let a = (0..N).map(|i| 1.0 + 0.3 * (i as f64).cos()).collect();
+            vec![Given { name: "a", elements: a }, Given { name: "ones", elements: vec![1.0; N] }]
+        }
+    }
+
+    fn of(half: Option<Half>, name: &str) -> Certificate {
+        let x: Vec<f64> = (0..N).map(|i| 0.5 + 0.4 * (7.0 * i as f64).sin()).collect();
+        let all = gradients(&Sum(half), &x, 3).unwrap();
+        all.into_iter().find(|c| c.name == name).unwrap()
+    }
+
+    /// A Hessian of 0 is symmetric and says nothing: either the loss is linear, or its curvature is hidden.
+    #[test]
+    fn a_symmetry_of_nothing_is_no_certificate() {
+        let linear = of(None, SYMMETRIC.1);
+        assert_eq!(linear.verdict, Verdict::NotApplicable, "{linear:?}");
+        let hidden = of(Some(Half::Detached), SYMMETRIC.1);
+        assert_eq!(hidden.verdict, Verdict::Fail, "{hidden:?}");
+        assert!(hidden.detail.contains("exactly 0"), "{hidden:?}");
+        assert_eq!(of(Some(Half::Rough), SYMMETRIC.1).verdict, Verdict::Pass);
+    }
+
+    /// A loss with steps has no slope that differences could find: said in words, and no pass.
+    #[test]
+    fn differences_that_tell_nothing_do_not_pass() {
+        let rough = of(Some(Half::Rough), DIFFERENCES.1);
+        assert_ne!(rough.verdict, Verdict::Pass, "{rough:?}");
+        assert_eq!(of(Some(Half::Detached), DIFFERENCES.1).verdict, Verdict::Pass);
+        assert_eq!(of(None, DIFFERENCES.1).verdict, Verdict::Pass);
+    }
+
+    /// What is right in `f64` and cancels in `f32`: (x + 512)² − 512² − 1024·x leaves a digit of x².
+    #[test]
+    fn cancellation_in_f32_is_seen() {
+        let name = NARROW.1;
+        assert_eq!(of(None, name).verdict, Verdict::Pass, "{:?}", of(None, name));
+        assert_eq!(of(Some(Half::Detached), name).verdict, Verdict::Pass);
+        let coarse = of(Some(Half::Coarse), name);
+        assert_eq!(coarse.verdict, Verdict::Fail, "{coarse:?}");
+        assert!(coarse.detail.contains("worst: the loss"), "{coarse:?}");
+        // In f64 nothing is wrong with it.
+        assert_eq!(of(Some(Half::Coarse), DIFFERENCES.1).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn directions_point_along_the_gradient_and_elsewhere() {
+        for n in [1, 2, 1000] {
+            let g: Vec<f64> = (0..n).map(|i| 1e-3 * (i as f64 + 1.0).sin()).collect();
+            let u = half_random(&g, 3, 1);
+            assert!((norm(&u) - 1.0).abs() < 1e-12);
+            assert!(inner(&u, &g).0 >= norm(&g) * 0.7, "{n}");
+        }
+        assert!((norm(&half_random(&[0.0; 9], 3, 1)) - 1.0).abs() < 1e-12);
+    }
+}

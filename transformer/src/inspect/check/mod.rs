@@ -1,0 +1,469 @@
+//! Certificates: is a step's gradient right and complete, does nothing look ahead, does it start sane?
+//!
+//! Every certificate is one measured number against a limit: derived where theory gives one (differences,
+//! adjoints, bits, masks), a convention that its detail names where not (a start, a share of data). They read the
+//! recorded step and need no line in the model. `glassbox check` prints all of them as a table; a model
+//! that somebody composed from the crates implements [`Subject`] and gets them by [`gradients`] and
+//! [`causality`]:
+//!
+//! ```
+//! use calculus::{Recorder, activation::Activation};
+//! use linalg::{Real, Shape, affine::Affine};
+//! use infotheory::cross_entropy::CrossEntropy;
+//! use transformer::{Given, ModelError, Recording, Subject};
+//! use transformer::inspect::check;
+//!
+//! /// A classifier with one hidden layer.
+//! struct Classifier;
+//!
+//! impl Subject for Classifier {
+//!     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+//!         let mut r = Recorder::new();
+//!         let x = r.input("x", Shape::new(3, 4))?;
+//!         let targets = r.input("targets", Shape::new(1, 4))?;
+//!         let w = r.parameter("w", Shape::new(5, 3))?;
+//!         let b = r.parameter("b", Shape::new(5, 1))?;
+//!         let z = r.push("z", Affine, [w, x, b])?;
+//!         let logits = r.push("logits", Activation::Tanh, [z])?;
+//!         let loss = r.push("loss", CrossEntropy, [logits, targets])?;
+//!         Ok(Recording::new(r.finish(), loss))
+//!     }
+//!     fn batch(&self, _: u64) -> Vec<Given> {
+//!         let x = (0..12).map(|i| f64::from(i) / 7.0 - 0.8).collect();
+//!         vec![
+//!             Given { name: "x", elements: x },
+//!             Given { name: "targets", elements: vec![0.0, 4.0, 2.0, 1.0] },
+//!         ]
+//!     }
+//! }
+//!
+//! let parameters: Vec<f64> = (0..20).map(|i| f64::from(i * 7 % 20) / 20.0 - 0.4).collect();
+//! let certificates = check::gradients(&Classifier, &parameters, 1)?;
+//! assert!(certificates.iter().all(|c| c.verdict != check::Verdict::Fail));
+//! # Ok::<(), ModelError>(())
+//! ```
+
+mod bits;
+mod causal;
+mod data;
+mod gradient;
+mod operation;
+mod patience;
+mod start;
+
+pub use bits::{accumulation, resume, resumed, saved, settled, threads};
+pub use causal::causality;
+pub use data::{data, shifted};
+pub use gradient::{differences, gradients, narrow};
+pub use operation::{Operations, operations};
+pub use start::{Expected, start};
+
+use crate::inspect::subject::{ModelStep, Subject};
+use crate::model::architecture::Architecture;
+use crate::model::architecture::{is_bias, is_gain};
+use crate::model::recorded_step::{ModelError, RecordedStep};
+use crate::model::recording::{Given, Recording};
+use crate::text::corpus::Corpus;
+use crate::training::config::TrainingConfig;
+use crate::{memory, streams};
+use calculus::{Dual, Parameter};
+use linalg::Real;
+use probability::dropout::QUERIES;
+use probability::random::Random;
+use serde::Serialize;
+
+/// A group of questions, and one of it.
+type Question = (&'static str, &'static str);
+
+/// What a certificate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The number keeps its limit.
+    Pass,
+    /// It does not.
+    Fail,
+    /// The question does not arise here.
+    NotApplicable,
+    /// The answer would take too long for a model of this size.
+    Skipped,
+}
+
+/// One question about a step, with its answer as a number.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Certificate {
+    /// Which group of questions: "complete", "right", "causal", "start", "data", "bits".
+    pub group: &'static str,
+    /// The question.
+    pub name: &'static str,
+    /// What was measured.
+    pub measured: f64,
+    /// The least and the most that it may be.
+    pub limits: (f64, f64),
+    /// Whether it is.
+    pub verdict: Verdict,
+    /// What was measured where, or why the question does not arise.
+    pub detail: String,
+}
+
+impl Certificate {
+    /// A number that may be at most this. NaN fails.
+    pub fn at_most(
+        (group, name): (&'static str, &'static str),
+        measured: f64,
+        most: f64,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::between((group, name), measured, (0.0, most), detail)
+    }
+
+    /// A number that must lie in a range. NaN fails.
+    pub fn between(
+        (group, name): (&'static str, &'static str),
+        measured: f64,
+        limits: (f64, f64),
+        detail: impl Into<String>,
+    ) -> Self {
+        let holds = limits.0 <= measured && measured <= limits.1;
+        let verdict = if holds { Verdict::Pass } else { Verdict::Fail };
+        Certificate { group, name, measured, limits, verdict, detail: detail.into() }
+    }
+
+    /// A question that does not arise.
+    pub fn not_applicable(
+        (group, name): (&'static str, &'static str),
+        why: impl Into<String>,
+    ) -> Self {
+        let (measured, limits, verdict) = (f64::NAN, (f64::NAN, f64::NAN), Verdict::NotApplicable);
+        Certificate { group, name, measured, limits, verdict, detail: why.into() }
+    }
+
+    /// A question that is too dear to be answered.
+    pub fn skipped(name: (&'static str, &'static str), why: &str) -> Self {
+        let why = format!("skipped: {why}");
+        Certificate { verdict: Verdict::Skipped, ..Self::not_applicable(name, why) }
+    }
+}
+
+/// Whether no certificate failed.
+pub fn passed(certificates: &[Certificate]) -> bool {
+    certificates.iter().all(|c| c.verdict != Verdict::Fail)
+}
+
+/// Every certificate for a GPT-2 in training: `parameters` of a model that exists, or none for freshly
+/// initialised ones.
+///
+/// Rules are certified on short sequences, as rules do not depend on length; single operations, if there is time, and
+/// causality on sequences that are longer than a block of attention's queries. The loss is made in several chunks of
+/// tokens.
+///
+/// # Errors
+/// Sizes that cannot be recorded.
+pub fn model(
+    config: &TrainingConfig,
+    model: &Architecture,
+    parameters: Option<&[f32]>,
+    corpus: &Corpus,
+) -> Result<Vec<Certificate>, ModelError> {
+    let mut all = vec![];
+    each(config, model, parameters, corpus, |c| all.push(c))?;
+    Ok(all)
+}
+
+/// As [`model`], told one by one: the first come in milliseconds, all of a large model in minutes.
+///
+/// # Errors
+/// As [`model`]; memory that the machine does not have, before it is taken.
+pub fn each(
+    config: &TrainingConfig,
+    model: &Architecture,
+    parameters: Option<&[f32]>,
+    corpus: &Corpus,
+    tell: impl FnMut(Certificate),
+) -> Result<(), ModelError> {
+    within(patience::PATIENCE, (config, model), parameters, corpus, tell)
+}
+
+/// As [`each`], with so many seconds for each certificate.
+fn within(
+    patience: f64,
+    (config, model): (&TrainingConfig, &Architecture),
+    parameters: Option<&[f32]>,
+    corpus: &Corpus,
+    mut tell: impl FnMut(Certificate),
+) -> Result<(), ModelError> {
+    let step = ModelStep::of_run(config, model, corpus);
+    memory::afford(bytes(&step, corpus)?)?;
+    let fresh = match parameters {
+        None => model.initial_parameters(config.seed)?,
+        Some(given) => given.to_vec(),
+    };
+    let wide: Vec<f64> = fresh.iter().map(|&p| f64::from(p)).collect();
+    // Dropout is part of the rules, and of no other question.
+    let still =
+        ModelStep { config: Architecture { dropout: 0.0, ..model.clone() }, ..step.clone() };
+    if model.vocabulary < 2 {
+        // There is no gradient to be right or wrong, and no loss to begin with.
+        let why =
+            "a vocabulary of one token: its probability is 1 and the loss 0, whatever the weights";
+        let none =
+            |all: &[Question]| all.iter().map(|c| Certificate::not_applicable(*c, why)).collect();
+        let before: Vec<Certificate> =
+            none(&[&gradient::questions()[..], &causal::QUESTIONS, &start::QUESTIONS].concat());
+        let after: Vec<Certificate> = none(&[bits::THREADS, bits::PIECES, bits::RESUMED]);
+        let data = data(corpus, model.vocabulary, config);
+        before.into_iter().chain(data).chain(after).for_each(tell);
+        return Ok(());
+    }
+    let [rules, longer] = [RULES, OPERATIONS].map(|(n, length)| InChunks(step.smaller(n, length)));
+    gradient::each((&rules, &longer), &wide, config.seed, patience, &mut tell)?;
+    causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
+    let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
+    start::within(patience, &still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
+    data(corpus, model.vocabulary, config).into_iter().for_each(&mut tell);
+    let small = TrainingConfig {
+        batch: config.batch.clamp(2, 4),
+        context: config.context.min(32),
+        ..config.clone()
+    };
+    let (few, fewer) = (step.smaller(4, 32), still.smaller(4, 16));
+    // A step: once forward, twice back.
+    let time = |rate, steps: usize, tokens: usize| {
+        patience::seconds(rate, 3.0 * (steps * tokens) as f64 * fresh.len() as f64)
+    };
+    let or_skipped = |name, seconds, ask: &dyn Fn() -> Result<Certificate, ModelError>| {
+        patience::dear(seconds, patience)
+            .map_or_else(ask, |why| Ok(Certificate::skipped(name, &why)))
+    };
+    let tokens = |step: &ModelStep<'_>| step.sequences * step.length;
+    tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
+        threads(&few, &fresh)
+    })?);
+    tell(or_skipped(bits::PIECES, time(patience::F64, 2, tokens(&fewer)), &|| {
+        accumulation(&fewer, &wide)
+    })?);
+    let steps = 4 * small.accumulate;
+    tell(or_skipped(
+        bits::RESUMED,
+        time(patience::F32, steps, small.batch * small.context),
+        &|| resume(&small, model, &fresh, corpus),
+    )?);
+    Ok(())
+}
+
+/// Sequences and tokens on which rules are certified.
+const RULES: (usize, usize) = (2, 8);
+/// Sequences and tokens on which operations are certified one by one: more than a block of attention's queries.
+const OPERATIONS: (usize, usize) = (2, QUERIES + 8);
+
+/// A step whose loss is made in chunks of tokens, the last one short, as that of a large vocabulary is.
+struct InChunks<'a>(ModelStep<'a>);
+
+impl InChunks<'_> {
+    /// Two fifths of the tokens: two whole chunks and a half.
+    fn chunk(&self) -> usize {
+        (2 * self.0.sequences * self.0.length / 5).max(1)
+    }
+}
+
+impl Subject for InChunks<'_> {
+    fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        let ModelStep { config, sequences, length, seed, .. } = &self.0;
+        let model =
+            RecordedStep::record_in_chunks(config, *sequences, *length, self.chunk(), *seed)?;
+        Ok(model.into_recording())
+    }
+
+    fn batch(&self, number: u64) -> Vec<Given> {
+        self.0.batch(number)
+    }
+
+    fn length(&self) -> Option<usize> {
+        self.0.length()
+    }
+}
+
+/// Bytes that all certificates of a step take at the most: at once there are a recording at `f64`, another
+/// one, one at dual numbers and some vectors; or three trainers.
+///
+/// # Errors
+/// Sizes that cannot be recorded.
+pub fn bytes(step: &ModelStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> {
+    let parameters = step.config.parameters() as u128;
+    let [rules, longer] = [RULES, OPERATIONS].map(|(n, length)| step.smaller(n, length));
+    let gradients = rules.bytes::<f64>(false)?
+        + longer.bytes::<f64>(false)?
+        + longer.bytes::<Dual<f64>>(false)?;
+    let looked_through = data::bytes(corpus, step.length);
+    let starting = step.smaller(start::SEEN.0, start::SEEN.1).bytes::<f32>(false)?;
+    // Weights, gradients and two moments.
+    let training = 3 * (16 * parameters + step.smaller(4, 32).bytes::<f32>(false)?);
+    // The weights at both widths; directions and gradients.
+    Ok(12 * parameters
+        + (gradients + 40 * parameters)
+            .max(starting + 24 * parameters)
+            .max(training)
+            .max(looked_through))
+}
+
+/// Whether every gain is 1 and every bias 0: nothing was learned yet.
+fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
+    let untouched = |p: Parameter| {
+        let own = &parameters[p.range.clone()];
+        let is = |x: f32| own.iter().all(|&p| p == x);
+        (!is_gain(&p) || is(1.0)) && (!is_bias(&p) || is(0.0))
+    };
+    config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
+}
+
+/// Standard normal numbers: the direction number `which` of a seed.
+pub(crate) fn direction(seed: u64, which: u32, length: usize) -> Vec<f64> {
+    let random = Random::new(seed, streams::DIRECTIONS, which);
+    (0..length as u64).map(|i| random.normal(i)).collect()
+}
+
+/// ⟨a, b⟩ and Σ |aᵢ·bᵢ|: a sum, and the size that its rounding is relative to.
+pub(crate) fn inner(a: &[f64], b: &[f64]) -> (f64, f64) {
+    a.iter().zip(b).map(|(a, b)| a * b).fold((0.0, 0.0), |(s, m), x| (s + x, m + x.abs()))
+}
+
+/// ‖a‖₂.
+pub(crate) fn norm(a: &[f64]) -> f64 {
+    a.iter().map(|a| a * a).sum::<f64>().sqrt()
+}
+
+/// How far two routes to one sum may be apart, relative to the size of what was summed, where `terms`
+/// terms are added in `f64` and each passed through sums of `inner` terms: roundings are independent, so
+/// that they grow as the root of their number; eight deviations.
+pub(crate) fn rounding(terms: usize, inner: usize) -> f64 {
+    8.0 * f64::EPSILON * (16.0 + (terms as f64).sqrt() + inner as f64)
+}
+
+/// Records at `f64` with parameters and the first batch.
+pub(crate) fn recorded<T: linalg::Real>(
+    subject: &impl Subject,
+    parameters: &[f64],
+) -> Result<crate::model::recording::Recording<T>, ModelError> {
+    let mut recording = subject.record::<T>()?;
+    recording.set_parameters(parameters);
+    recording.give(&subject.batch(0));
+    Ok(recording)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::config::ScheduleKind;
+
+    fn tiny() -> (TrainingConfig, Architecture, Corpus) {
+        let config = TrainingConfig {
+            schedule: ScheduleKind::Constant,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-4,
+            warmup: 0,
+            activation: crate::model::architecture::Activation::Gelu,
+            ..crate::training::config::tests::tiny()
+        };
+        let random = Random::new(3, 0, 0);
+        let tokens = (0..2000).map(|i| random.below(i, 13) as u32).collect();
+        let corpus = Corpus::text(tokens, 0.1, 8).unwrap();
+        let model = config.model(13).unwrap();
+        (config, model, corpus)
+    }
+
+    #[test]
+    fn without_patience_what_is_dear_is_skipped_and_nothing_else_changes() {
+        let (config, model, corpus) = tiny();
+        let all = |patience| {
+            let mut all = vec![];
+            within(patience, (&config, &model), None, &corpus, |c| all.push(c)).unwrap();
+            all
+        };
+        let (patient, hasty) = (all(patience::PATIENCE), all(0.0));
+        let names = |all: &[Certificate]| all.iter().map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(&patient), names(&hasty));
+        assert!(patient.iter().all(|c| c.verdict == Verdict::Pass), "{patient:?}");
+        let skipped: Vec<_> = hasty.iter().filter(|c| c.verdict == Verdict::Skipped).collect();
+        assert!(skipped.iter().all(|c| c.detail.starts_with("skipped: about ")));
+        // What only reads, one tensor's differences and the data are for nothing.
+        assert_eq!(skipped.len(), 24 - 1 - 1 - 1 - 4);
+        assert!(hasty.iter().any(|c| c.detail.contains("1 of 16 tensors")), "{hasty:?}");
+        assert!(passed(&hasty));
+    }
+
+    /// The step whose rules are certified has what a large step has: a loss in several chunks, the last one short, and, for
+    /// operations by themselves, more than one block of attention's queries.
+    #[test]
+    fn what_is_certified_is_cut() {
+        let (config, _, corpus) = tiny();
+        for context in [8, 64] {
+            let config = TrainingConfig { context, ..config.clone() };
+            let corpus = Corpus::text(corpus.train().to_vec(), 0.1, context).unwrap();
+            let step = ModelStep::of_run(&config, &config.model(13).unwrap(), &corpus);
+            for (sequences, length) in [RULES, OPERATIONS] {
+                let rules = InChunks(step.smaller(sequences, length));
+                let tokens = rules.0.sequences * rules.0.length;
+                assert!(2 * rules.chunk() < tokens && tokens % rules.chunk() != 0, "{tokens}");
+                let recording = rules.record::<f64>().unwrap();
+                assert_eq!(recording.tape.shape(recording.predictions().unwrap()).columns, tokens);
+            }
+            assert!(context < 64 || step.smaller(2, OPERATIONS.1).length > QUERIES);
+        }
+    }
+
+    /// A text of one letter has nothing to be learnt, and says so instead of 0/0.
+    #[test]
+    fn one_token_leaves_nothing_to_predict() {
+        let (config, _, _) = tiny();
+        let corpus = Corpus::text(vec![0; 2000], 0.1, 8).unwrap();
+        let found = super::model(&config, &config.model(1).unwrap(), None, &corpus).unwrap();
+        let (config, model, corpus) = tiny();
+        let usual = super::model(&config, &model, None, &corpus).unwrap();
+        let names = |all: &[Certificate]| all.iter().map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(&found), names(&usual));
+        for c in &found {
+            match c.name {
+                "tokens are in range" | "targets are the inputs shifted by one" => {
+                    assert_eq!(c.verdict, Verdict::Pass, "{c:?}");
+                }
+                _ => assert_eq!(c.verdict, Verdict::NotApplicable, "{c:?}"),
+            }
+        }
+    }
+
+    /// By sizes alone: GPT-2's 124 million parameters are not learned by heart, and its tensors are sampled;
+    /// the rest takes a few minutes and memory that is asked for before.
+    #[test]
+    fn a_large_model_is_bounded() {
+        let gpt2 = Architecture {
+            vocabulary: 50257,
+            context: 1024,
+            width: 768,
+            heads: 12,
+            layers: 12,
+            hidden: 3072,
+            ..Architecture::default()
+        };
+        let parameters = gpt2.parameters() as f64;
+        assert!((1.2e8..1.3e8).contains(&parameters));
+        let dear = |rate, steps, tokens| {
+            let seconds = patience::seconds(rate, 3.0 * steps * tokens * parameters);
+            patience::dear(seconds, patience::PATIENCE).is_some()
+        };
+        assert!(dear(patience::F32, 300.0, 32.0), "learning by heart");
+        assert!(!dear(patience::DUAL, 2.0, 16.0), "the Hessian on sixteen tokens");
+        assert!(!dear(patience::F32, 1.0, 2048.0), "a step's scales");
+        let step = ModelStep {
+            config: gpt2,
+            sequences: 8,
+            length: 1024,
+            seed: 0,
+            batches: std::sync::Arc::new(|_| unreachable!("nothing is drawn")),
+        };
+        // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes a parameter, and 52 for
+        // vectors.
+        let corpus = Corpus::text(vec![0; 20_000], 0.1, 1024).unwrap();
+        let bytes = bytes(&step, &corpus).unwrap() as f64;
+        assert!((116.0..130.0).contains(&(bytes / parameters)), "{}", bytes / parameters);
+    }
+}

@@ -1,0 +1,99 @@
+//! What is known of a run besides its next steps.
+
+use super::evidence::BATCHES;
+use crate::inspect::subject::ModelStep;
+use crate::model::recorded_step::IGNORED;
+use crate::model::recorded_step::ModelError;
+use crate::model::recording::Given;
+use crate::text::corpus::{Corpus, Window};
+use crate::training::config::TrainingConfig;
+use infotheory::ngram;
+use probability::dropout;
+
+/// Orders of the n-gram baselines: a model that sees three tokens must beat them.
+const ORDERS: usize = 3;
+/// Parameters of a model that may be trained again; what is larger takes too long.
+const AGAIN: usize = 2_000_000;
+/// Tokens that n-grams are counted on at the most.
+const COUNTED: usize = 4_000_000;
+
+/// What is known of a run besides its next steps; what is not known is left at its default.
+#[derive(Clone, Debug, Default)]
+pub struct Background {
+    /// Steps that are planned in all; 0 where that is not known.
+    pub planned: u64,
+    /// Batches that training does not see; empty where a run is not evaluated.
+    pub held_out: Vec<Vec<Given>>,
+    /// Nats per token that n-gram models counted on the training text have on held-back text, with their order.
+    pub baselines: Vec<(usize, f64)>,
+    /// The source's entropy in nats per token.
+    pub entropy: Option<f64>,
+    /// The subject's batches that see the whole text once; 0 where that is not known.
+    pub pass: f64,
+    /// Losses on held-back text so far: steps taken, nats per token.
+    pub validation: Vec<(u64, f64)>,
+    /// The parameters before the first step.
+    pub initial: Option<Vec<f32>>,
+    /// Whether the model was trained elsewhere, over steps that are not known.
+    pub finished: bool,
+}
+
+impl Background {
+    /// What a run's settings and its text say. The n-grams are counted if the run has taken a step, or the model is
+    /// finished.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other.
+    pub fn of_run(
+        config: &TrainingConfig,
+        step: &ModelStep<'_>,
+        corpus: &Corpus,
+        begun: bool,
+    ) -> Result<Self, ModelError> {
+        let (length, train) = (step.length, corpus.train());
+        let parameters: usize = step.config.parameters();
+        let initial = match parameters <= AGAIN {
+            true => Some(step.config.initial_parameters(config.seed)?),
+            false => None,
+        };
+        let mut known = Background {
+            planned: config.steps,
+            pass: corpus.windows_of_a_pass(length) as f64 / step.sequences as f64,
+            initial,
+            ..Background::default()
+        };
+        if config.eval_every == 0 {
+            return Ok(known);
+        }
+        known.held_out = batches(step, &corpus.validation_windows(length));
+        if begun {
+            let counted = &train[..train.len().min(COUNTED)];
+            let orders = ORDERS.min(length);
+            let vocabulary = step.config.vocabulary;
+            let in_range = |t: &[u32]| t.iter().all(|t| (*t as usize) < vocabulary);
+            if in_range(counted) && in_range(corpus.validation()) {
+                let all = ngram::baselines(counted, corpus.validation(), vocabulary, orders);
+                known.baselines = all.into_iter().map(|(n, nats)| (n, nats.0)).collect();
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// Windows in batches of the step, spread over all of them; the last is filled up with targets that do not count.
+fn batches(step: &ModelStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
+    let wanted = (BATCHES as usize * step.sequences).min(windows.len());
+    let spread: Vec<&Window> = (0..wanted).map(|i| &windows[i * windows.len() / wanted]).collect();
+    let size = step.sequences * step.length;
+    let given = |windows: &[&Window]| {
+        let (mut tokens, mut targets) = (vec![], vec![]);
+        for w in windows {
+            tokens.extend(&w.tokens);
+            targets.extend(&w.targets);
+        }
+        tokens.resize(size, 0);
+        targets.resize(size, IGNORED);
+        step.given(tokens, targets, dropout::EVALUATION)
+    };
+    spread.chunks(step.sequences.max(1)).map(given).collect()
+}

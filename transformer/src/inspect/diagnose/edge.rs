@@ -1,0 +1,249 @@
+//! How far a learning rate is from the rate at which descent diverges.
+
+use super::course::{Descent, Recipe, State, Taken};
+use crate::inspect::curvature::Hessian;
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use crate::printable::decimal;
+use calculus::stability::limit;
+use calculus::{Source, clip};
+use linalg::krylov::{End, Lanczos};
+use std::fmt;
+
+/// Models of more parameters are not differentiated twice.
+pub(super) const CURVED: usize = 2_000_000;
+/// Nor are steps of more parameters × tokens: a few seconds for each product with the Hessian.
+const WORK: usize = 64_000_000;
+/// A residual of a thousandth is an eigenvalue good to far less than the theory is.
+const METHOD: Lanczos = Lanczos { end: End::Largest, iterations: 16, tolerance: 1e-3 };
+
+/// How far a learning rate is from the limit of stability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stability {
+    /// The largest eigenvalue of the Hessian, preconditioned as the update rule does.
+    pub eigenvalue: f64,
+    /// The learning rate above which descent on a quadratic of that curvature diverges.
+    pub limit: f64,
+    /// The learning rate.
+    pub rate: f64,
+    /// The rule whose limit it is.
+    pub descent: Descent,
+    /// The norm to which gradients are clipped, which the limit does not count; 0 does not clip.
+    pub clip: f64,
+    /// Steps taken before.
+    pub steps: u64,
+    /// Tokens (columns) of the batches whose Hessian it is.
+    pub tokens: usize,
+    /// Some eigenvalue is within this distance of the one that was found.
+    pub residual: f64,
+    /// Products with the Hessian.
+    pub applications: usize,
+    /// Whether the residual is a thousandth of the eigenvalue, as was asked.
+    pub converged: bool,
+}
+
+impl Stability {
+    /// The same curvature against the rates of the steps that were taken: the one whose rate is highest over its limit,
+    /// the first of them where several are. Descent's steps that were clipped count with the rate of their length.
+    pub(super) fn judged(self, recipe: &Recipe, history: &[Taken]) -> Self {
+        let at = |t: &Taken| {
+            let clipped = match recipe.descent {
+                Descent::Sgd { .. } if recipe.clip > 0.0 => {
+                    clip::factor(t.gradient_norm, recipe.clip)
+                }
+                // Adam's step does not depend on the size of its gradients.
+                _ => 1.0,
+            };
+            let limit = stability_limit(&recipe.descent, self.eigenvalue, t.number - 1);
+            Stability { limit, rate: t.rate * clipped, steps: t.number - 1, clip: 0.0, ..self }
+        };
+        let ratio = |s: &Stability| s.rate / s.limit;
+        let finite = history.iter().filter(|t| t.gradient_norm.is_finite());
+        let above = |best: Stability, s: Stability| if ratio(&s) > ratio(&best) { s } else { best };
+        finite.map(at).reduce(above).unwrap_or(self)
+    }
+}
+
+impl fmt::Display for Stability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Stability { eigenvalue, limit, rate, steps, tokens, residual, applications, .. } = self;
+        let (whose, of) = match self.descent {
+            Descent::Sgd { momentum } if momentum > 0.0 => ("momentum's", "the Hessian"),
+            Descent::Sgd { .. } => ("descent's", "the Hessian"),
+            Descent::Adam { .. } => ("Adam's", "the Hessian in Adam's units"),
+        };
+        write!(f, "largest eigenvalue {eigenvalue:.2e}")?;
+        if !self.converged {
+            write!(f, " ± {residual:.0e} (all that {applications} products tell)")?;
+        }
+        write!(f, " of {of} on {tokens} tokens")?;
+        if limit.is_nan() {
+            return write!(f, ", where the loss has no minimum: no limit at step {steps}");
+        }
+        let times = match rate / limit {
+            large if large >= 1e4 => format!("{large:.1e}"),
+            times => format!("{times:.2}"),
+        };
+        write!(f, ": the rate {rate:.2e} is {times} times {whose} limit of {limit:.2e}")?;
+        write!(f, " at step {steps}")?;
+        if self.clip > 0.0 {
+            let clip = decimal(self.clip);
+            write!(f, "; clipping to norm {clip}, which shortens steps, is not counted")?;
+        }
+        Ok(())
+    }
+}
+
+/// The learning rate above which a quadratic of this curvature diverges; NaN where it has no minimum.
+///
+/// Descent with momentum µ: (2 + 2µ)/λ. Adam moves by η·m̂/P with m̂ = m/(1 − β₁ᵗ) and m a mean of gradients: on a
+/// quadratic and for the P of the moment this is descent with momentum β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ), so that
+/// the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ), λ in units of P and t the number of the coming step. At the first
+/// step that is a tenth, for β₁ = 0.9, of what it is after some dozens: the bias correction makes up for a mean of
+/// one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022, equation 2 (38/η for
+/// β₁ = 0.9, t → ∞).
+///
+/// ```
+/// use transformer::inspect::diagnose::{stability_limit, Descent};
+/// let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
+/// assert!((stability_limit(&adam, 1.0, 10_000) - 38.0).abs() < 1e-9);
+/// assert!((stability_limit(&adam, 1.0, 0) - 3.8).abs() < 1e-9);
+/// assert_eq!(stability_limit(&Descent::Sgd { momentum: 0.5 }, 1.0, 0), 3.0);
+/// ```
+pub fn stability_limit(descent: &Descent, eigenvalue: f64, steps: u64) -> f64 {
+    match *descent {
+        Descent::Sgd { momentum } => limit(eigenvalue, momentum),
+        Descent::Adam { beta1, .. } => {
+            let correction = 1.0 - beta1.powf((steps + 1) as f64);
+            correction * limit(eigenvalue, beta1) / (1.0 - beta1)
+        }
+    }
+}
+
+/// The curvature at a state against the learning rate of its next step; on fewer tokens ([`Subject::fewer`]) where the
+/// step is too large to differentiate twice, and none where that is not enough.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn stability(
+    subject: &impl Subject,
+    state: &State,
+    recipe: &Recipe,
+) -> Result<Option<Stability>, ModelError> {
+    let n = state.parameters.len();
+    if n > CURVED {
+        return Ok(None);
+    }
+    let tokens = columns(subject)?;
+    if n * tokens <= WORK {
+        return measured(subject, state, recipe, tokens).map(Some);
+    }
+    let Some(few) = subject.fewer() else { return Ok(None) };
+    match columns(&few)? {
+        tokens if n * tokens <= WORK => measured(&few, state, recipe, tokens).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Tokens, or columns, of a batch.
+fn columns(subject: &impl Subject) -> Result<usize, ModelError> {
+    let step = subject.record::<f32>()?;
+    let given = step.tape.vars().filter(|v| step.tape.source(*v) == Source::Input);
+    Ok(given.map(|v| step.tape.shape(v).columns).max().unwrap_or(1))
+}
+
+fn measured(
+    subject: &impl Subject,
+    state: &State,
+    recipe: &Recipe,
+    tokens: usize,
+) -> Result<Stability, ModelError> {
+    let n = state.parameters.len();
+    let wide: Vec<f64> = state.parameters.iter().map(|&p| f64::from(p)).collect();
+    let first = state.steps * recipe.accumulate;
+    let batches: Vec<_> =
+        (first..first + recipe.accumulate.min(4)).map(|b| subject.batch(b)).collect();
+    let mut hessian = Hessian::of(subject, &wide, &batches)?;
+    let preconditioner = match recipe.descent {
+        Descent::Sgd { .. } => None,
+        // v̂ as the coming step will have it, from the same batches as the Hessian: the row of a token that no
+        // batch had before has curvature there, and no second moment yet.
+        Descent::Adam { beta2, epsilon, .. } => {
+            let mut gradient = vec![0.0; n];
+            let mut step = subject.record::<f32>()?;
+            step.set_parameters(&state.parameters);
+            for batch in &batches {
+                step.give(batch);
+                step.step();
+                for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
+                    *sum += f64::from(g) / batches.len() as f64;
+                }
+            }
+            let correction = 1.0 - beta2.powf((state.steps + 1) as f64);
+            let second = |i: usize| state.memory.get(1).map_or(0.0, |v| f64::from(v[i]));
+            let next = |i: usize, g: f64| beta2 * second(i) + (1.0 - beta2) * g * g;
+            let entry = |(i, g)| (next(i, g) / correction).sqrt() + epsilon;
+            Some(gradient.into_iter().enumerate().map(entry).collect::<Vec<f64>>())
+        }
+    };
+    let found = hessian.largest(preconditioner.as_deref(), METHOD);
+    let eigenvalue = found.value;
+    Ok(Stability {
+        eigenvalue,
+        limit: stability_limit(&recipe.descent, eigenvalue, state.steps),
+        rate: recipe.schedule.rate(state.steps),
+        descent: recipe.descent,
+        clip: recipe.clip,
+        steps: state.steps,
+        tokens: tokens * batches.len(),
+        residual: found.residual,
+        applications: found.applications,
+        converged: found.converged,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A limit is of one rule, measured on some tokens, as well as it is known.
+    #[test]
+    fn a_limit_says_whose_it_is_and_how_well_it_is_known() {
+        let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
+        let known = Stability {
+            eigenvalue: 20.0,
+            limit: stability_limit(&adam, 20.0, 0),
+            rate: 0.019,
+            descent: adam,
+            clip: 0.0,
+            steps: 0,
+            tokens: 64,
+            residual: 1e-3,
+            applications: 9,
+            converged: true,
+        };
+        assert_eq!(
+            known.to_string(),
+            "largest eigenvalue 2.00e1 of the Hessian in Adam's units on 64 tokens: the rate 1.90e-2 is 0.10 \
+             times Adam's limit of 1.90e-1 at step 0"
+        );
+        let early = Stability { converged: false, residual: 3.0, applications: 16, ..known };
+        let told = "largest eigenvalue 2.00e1 ± 3e0 (all that 16 products tell) of the Hessian";
+        assert!(early.to_string().contains(told), "{early}");
+        let huge = Stability { rate: 1e30, ..known };
+        assert!(huge.to_string().contains("the rate 1.00e30 is 5.3e30 times"), "{huge}");
+        let clipped = Stability { clip: 1.0, descent: Descent::Sgd { momentum: 0.9 }, ..known };
+        let told = "momentum's limit of";
+        assert!(clipped.to_string().contains(told), "{clipped}");
+        assert!(
+            clipped
+                .to_string()
+                .ends_with("clipping to norm 1, which shortens steps, is not counted")
+        );
+        let hill = Stability { eigenvalue: -1.0, limit: f64::NAN, ..known };
+        assert!(
+            hill.to_string().ends_with("the loss has no minimum: no limit at step 0"),
+            "{hill}"
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! What is measured of a run whose numbers are all finite: how fast it learns, what stands still, what it knows of text
+//! that it does not see. Measured once; the causes of [`super::cause::slow`] read it.
+
+use super::applied::peak;
+use super::background::Background;
+use super::course::{Descent, Recipe, State, Taken};
+use super::signs::{Signs, rms, unit_sources};
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use crate::model::recording::Given;
+use calculus::schedule::Schedule;
+use calculus::{Source, Tape};
+use linalg::Role;
+use probability::dropout;
+use std::collections::HashSet;
+
+/// Runs of at most so many steps are trained again from their start, where that tells more.
+pub(super) const AGAIN: u64 = 500;
+
+/// Batches that losses are measured on.
+pub(crate) const BATCHES: u64 = 8;
+/// Parameters × tokens × batches of a run that is trained again to try a cure: half a minute of one core.
+const AFFORDED: f64 = 5e10;
+
+/// Losses of the same batches at two states.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    /// The mean at the first.
+    pub(crate) before: f64,
+    /// The mean at the second.
+    pub(crate) after: f64,
+    /// The standard error of their difference.
+    pub(crate) doubt: f64,
+}
+
+impl Change {
+    pub(crate) fn of(before: &[f64], after: &[f64]) -> Self {
+        let gains: Vec<f64> = before.iter().zip(after).map(|(b, a)| b - a).collect();
+        Change { before: mean(before), after: mean(after), doubt: error(&gains) }
+    }
+
+    /// By how much the loss fell.
+    pub(crate) fn gain(&self) -> f64 {
+        self.before - self.after
+    }
+}
+
+/// Where losses are measured.
+#[derive(Clone, Debug)]
+pub(crate) enum Probe {
+    /// Batches of the training text, by the subject's numbers.
+    Numbers(Vec<u64>),
+    /// Held-back text.
+    Given(Vec<Vec<Given>>),
+}
+
+impl Probe {
+    /// The losses of some parameters, with nothing dropped.
+    pub(crate) fn losses<S: Subject>(
+        &self,
+        subject: &S,
+        parameters: &[f32],
+    ) -> Result<Vec<f64>, ModelError> {
+        let mut step = subject.record::<f32>()?;
+        step.set_parameters(parameters);
+        let dropped = step.handles.step.map(|var| step.tape.name(var).to_owned());
+        let dropped = dropped.as_deref();
+        let mut loss = |batch: &[Given]| {
+            step.give(batch);
+            f64::from(step.forward())
+        };
+        Ok(match self {
+            Probe::Numbers(all) => {
+                let still = |n| still(subject.batch(n), dropped);
+                all.iter().map(|&n| loss(&still(n))).collect()
+            }
+            Probe::Given(all) => all.iter().map(|batch| loss(batch)).collect(),
+        })
+    }
+}
+
+/// A batch as it is evaluated: nothing is dropped, by the step number of this name.
+fn still(mut batch: Vec<Given>, step: Option<&str>) -> Vec<Given> {
+    let steps = batch.iter_mut().filter(|g| Some(g.name) == step);
+    steps.for_each(|g| g.elements = dropout::EVALUATION.into());
+    batch
+}
+
+/// See the module.
+pub(crate) struct Evidence<'a> {
+    /// What the caller knows.
+    pub(crate) background: &'a Background,
+    /// Steps taken at the end of the watch, those that were watched, those that are planned in all.
+    pub(crate) steps: u64,
+    pub(crate) watched: u64,
+    pub(crate) planned: u64,
+    /// Σ η of the watched steps, of the whole plan, of what is left of it, of all steps so far.
+    pub(crate) path: f64,
+    pub(crate) plan: f64,
+    pub(crate) left: f64,
+    pub(crate) gone: f64,
+    /// The schedule's highest rate, and the rate of the last watched step.
+    pub(crate) peak: f64,
+    pub(crate) rate: f64,
+    /// The step at which the schedule ends, if it does.
+    pub(crate) schedule_end: Option<u64>,
+    pub(crate) descent: Descent,
+    /// The limit of stability of plain descent, where it was asked for.
+    pub(crate) limit: Option<f64>,
+    /// ln V; NaN where there are no logits.
+    pub(crate) uniform: f64,
+    /// Losses of batches that the watch did not see, before and after it: of training text, of held-back text.
+    pub(crate) train: Change,
+    pub(crate) validation: Option<Change>,
+    /// Standard errors: of the difference of the two, of the second.
+    pub(crate) apart: f64,
+    pub(crate) spread: f64,
+    /// Passes over the text.
+    pub(crate) passes: f64,
+    /// Parameters, and tensors of them.
+    pub(crate) parameters: usize,
+    pub(crate) tensors: usize,
+    /// Tensors whose gradient is 0 at both states; of them, matrices and gains that are 0 throughout.
+    pub(crate) unmoved: Vec<String>,
+    pub(crate) zero: Vec<String>,
+    /// Activations: name, share of units dead at both states, the parameters that they are computed from.
+    pub(crate) dead: Vec<(String, f64, Vec<String>)>,
+    /// Tensors of which no bit changed: name, root mean square of gradient and of weights.
+    pub(crate) still: Vec<(String, f64, f64)>,
+    /// The largest root mean square of a tensor's gradient.
+    pub(crate) largest_gradient: f64,
+    /// Whether the run can be trained again from its beginning to try a cure.
+    pub(crate) again: bool,
+    /// Where cures are measured, and the losses there as it went.
+    pub(crate) probe: Probe,
+    pub(crate) before: Vec<f64>,
+    pub(crate) as_it_is: Vec<f64>,
+}
+
+impl<'a> Evidence<'a> {
+    /// Measures; `start` and `end` are the states before and after the watch.
+    pub(crate) fn of<S: Subject>(
+        subject: &S,
+        recipe: &Recipe,
+        background: &'a Background,
+        (start, end): (&State, &State),
+        (first, last): (&Signs, &Signs),
+        history: &[Taken],
+    ) -> Result<Self, ModelError> {
+        let (steps, watched) = (end.steps, history.len() as u64);
+        let schedule = recipe.schedule;
+        let schedule_end = schedule_end(schedule);
+        let known = if background.planned > 0 { Some(background.planned) } else { schedule_end };
+        let planned = known.unwrap_or(0).max(steps);
+        // Beyond all that the watch, or a cure that is replayed as long, sees.
+        let unseen = recipe.accumulate * (start.steps + 2 * watched.max(BATCHES));
+        let probe = Probe::Numbers((unseen..unseen + BATCHES).collect());
+        let losses = |probe: &Probe| -> Result<[Vec<f64>; 2], ModelError> {
+            Ok([probe.losses(subject, &start.parameters)?, probe.losses(subject, &end.parameters)?])
+        };
+        let seen = losses(&probe)?;
+        let given = Probe::Given(background.held_out.clone());
+        let held_out = match background.held_out.is_empty() {
+            true => None,
+            false => Some(losses(&given)?),
+        };
+        let of = |[before, after]: &[Vec<f64>; 2]| Change::of(before, after);
+        let spread = held_out.as_ref().map_or(0.0, |[_, after]| error(after));
+        let (probe, [before, as_it_is]) = match held_out.clone() {
+            Some(losses) => (given, losses),
+            None => (probe, seen.clone()),
+        };
+        let mut step = subject.record::<f32>()?;
+        step.set_parameters(&end.parameters);
+        step.give(&subject.batch(steps * recipe.accumulate));
+        step.step();
+        let tape = &step.tape;
+        let tensors = tape.parameter_list();
+        let gradient = |r: &std::ops::Range<usize>| rms(&tape.gradients()[r.clone()]);
+        let largest_gradient = tensors.iter().map(|p| gradient(&p.range)).fold(0.0, f64::max);
+        let same = |r: &std::ops::Range<usize>| {
+            let bits = |s: &State| s.parameters[r.clone()].iter().map(|p| p.to_bits()).collect();
+            let (a, b): (Vec<u32>, Vec<u32>) = (bits(start), bits(end));
+            a == b
+        };
+        let stays = tensors.iter().filter(|p| watched > 0 && same(&p.range));
+        let of_tensor = |p: &calculus::Parameter| {
+            (p.name.clone(), gradient(&p.range), rms(&end.parameters[p.range.clone()]))
+        };
+        let columns = tape.vars().filter(|v| tape.source(*v) == Source::Input);
+        let tokens = columns.map(|v| tape.shape(v).columns).max().unwrap_or(1);
+        let unmoved: Vec<String> =
+            last.unmoved.iter().filter(|name| first.unmoved.contains(name)).cloned().collect();
+        let gains = gains(tape);
+        let zero = |name: &&String| {
+            let own = tensors.iter().find(|p| p.name == **name);
+            own.is_some_and(|p| {
+                let carries = p.shape.columns > 1 && p.shape.rows > 1 || gains.contains(&p.name);
+                carries && end.parameters[p.range.clone()].iter().all(|&w| w == 0.0)
+            })
+        };
+        let work = end.parameters.len() as f64 * tokens as f64 * (steps * recipe.accumulate) as f64;
+        Ok(Evidence {
+            background,
+            steps,
+            watched,
+            planned,
+            path: path(schedule, start.steps, steps),
+            plan: path(schedule, 0, planned),
+            left: if known.is_some() { path(schedule, steps, planned) } else { 0.0 },
+            gone: path(schedule, 0, steps),
+            peak: peak(schedule),
+            rate: history.last().map_or(0.0, |t| t.rate),
+            schedule_end,
+            descent: recipe.descent,
+            limit: None,
+            uniform: last.uniform,
+            train: of(&seen),
+            apart: error(&seen[1]).hypot(spread),
+            spread,
+            validation: held_out.as_ref().map(of),
+            passes: match background.pass {
+                pass if pass > 0.0 => (steps * recipe.accumulate) as f64 / pass,
+                _ => 0.0,
+            },
+            parameters: end.parameters.len(),
+            tensors: tensors.len(),
+            zero: unmoved.iter().filter(zero).cloned().collect(),
+            unmoved,
+            dead: dead(subject, first, last)?,
+            still: stays.map(of_tensor).filter(|(_, gradient, _)| *gradient > 0.0).collect(),
+            largest_gradient,
+            again: background.initial.is_some() && steps <= AGAIN && work <= AFFORDED,
+            probe,
+            before,
+            as_it_is,
+        })
+    }
+
+    /// What steps of this Σ η gain at the pace of the watched ones, at the most: losses fall more and more slowly.
+    pub(crate) fn projected(&self, path: f64) -> f64 {
+        if self.path > 0.0 { self.train.gain().max(0.0) * path / self.path } else { 0.0 }
+    }
+
+    /// ln V, or the loss where that is not known: the size of a gain that matters.
+    pub(crate) fn scale(&self) -> f64 {
+        if self.uniform.is_finite() { self.uniform } else { self.train.before }
+    }
+
+    /// The lowest loss on held-back text so far, and after which step.
+    pub(crate) fn lowest_validation(&self) -> Option<(u64, f64)> {
+        let all = self.background.validation.iter().filter(|(_, nats)| nats.is_finite());
+        all.min_by(|a, b| a.1.total_cmp(&b.1)).copied()
+    }
+}
+
+/// The first names of a list, and how many others.
+pub(crate) fn listed(names: &[String]) -> String {
+    match names {
+        [a, b, c, rest @ ..] if !rest.is_empty() => {
+            format!("{a}, {b}, {c} and {} others", rest.len())
+        }
+        names => names.join(", "),
+    }
+}
+
+/// Σ η over steps; of many, by every n-th.
+fn path(schedule: Schedule, from: u64, to: u64) -> f64 {
+    let stride = ((to - from.min(to)) / 10_000).max(1);
+    let all = (from..to).step_by(stride as usize);
+    all.map(|s| schedule.rate(s) * stride.min(to - s) as f64).sum()
+}
+
+/// The step from which on a schedule stays at its minimum.
+fn schedule_end(schedule: Schedule) -> Option<u64> {
+    match schedule {
+        Schedule::Cosine { warmup, total, .. }
+        | Schedule::Linear { warmup, total, .. }
+        | Schedule::WarmupStableDecay { warmup, total, .. } => Some(total.max(warmup)),
+        Schedule::Constant { .. } | Schedule::Step { .. } => None,
+    }
+    // A rise to a peak that stays has no end.
+    .filter(|end| *end < u64::MAX)
+}
+
+/// Vectors that normalised values are multiplied with.
+pub(crate) fn gains(tape: &Tape<f32>) -> HashSet<String> {
+    let norms = tape.vars().filter(|v| tape.role(*v) == Some(Role::Norm));
+    let second = norms.filter_map(|v| tape.operands(v).get(1).copied());
+    second.map(|v| tape.name(v).to_owned()).collect()
+}
+
+fn dead<S: Subject>(
+    subject: &S,
+    first: &Signs,
+    last: &Signs,
+) -> Result<Vec<(String, f64, Vec<String>)>, ModelError> {
+    let mut found = vec![];
+    for (name, share) in &last.dead {
+        let before = first.dead.iter().find(|(n, _)| n == name).map_or(0.0, |(_, s)| *s);
+        if before.min(*share) > 0.0 {
+            found.push((name.clone(), before.min(*share), unit_sources(subject, name)?));
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+/// The standard error of a mean; 0 of one number.
+fn error(x: &[f64]) -> f64 {
+    if x.len() < 2 {
+        return 0.0;
+    }
+    let (mean, n) = (mean(x), x.len() as f64);
+    (x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0) / n).sqrt()
+}

@@ -1,0 +1,160 @@
+//! What a step becomes where values are stored in sixteen bits.
+
+use super::signs;
+use crate::inspect::precision::Precision;
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use calculus::Source;
+
+/// What one value's storage does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The value's name; `gradient of …` for a gradient.
+    pub name: String,
+    /// Its operation.
+    pub operation: String,
+    /// Whether it is a gradient: what a loss scale moves.
+    pub gradient: bool,
+    /// The largest size before storing.
+    pub largest: f64,
+    /// Share of elements that become infinite.
+    pub overflowing: f64,
+    /// Share of elements other than 0 that become 0.
+    pub vanishing: f64,
+}
+
+/// A step in a 16-bit format: what overflows and what vanishes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reduced {
+    /// The format.
+    pub precision: Precision,
+    /// The loss scale.
+    pub scale: f64,
+    /// Values and gradients that lose elements, in the order of computation.
+    pub losing: Vec<Stored>,
+    /// Share of the parameters' gradient elements other than 0 that vanish.
+    pub lost_gradients: f64,
+    /// The largest size of any gradient, unscaled.
+    pub largest_gradient: f64,
+    /// The loss, and the loss in `f32`.
+    pub losses: (f64, f64),
+}
+
+/// Share of gradient elements that may vanish unnoticed.
+const FEW: f64 = 1e-3;
+
+/// What a loss scale does for a step in a 16-bit format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Nothing overflows, and next to nothing vanishes.
+    Yes,
+    /// A value overflows on the way forward: no loss scale reaches it.
+    Forward,
+    /// A gradient overflows.
+    Overflows,
+    /// More than one gradient element in a thousand vanishes.
+    Vanishes,
+}
+
+impl Reduced {
+    /// Whether the scale saves both ends.
+    pub fn saved(&self) -> Saved {
+        let over = |gradient: bool| {
+            self.losing.iter().any(|s| s.gradient == gradient && s.overflowing > 0.0)
+        };
+        match (over(false), over(true)) {
+            (true, _) => Saved::Forward,
+            (_, true) => Saved::Overflows,
+            _ if self.lost_gradients >= FEW => Saved::Vanishes,
+            _ => Saved::Yes,
+        }
+    }
+}
+
+/// Replays one step with every stored value and gradient rounded: what would overflow or vanish on a
+/// machine that stores this format and adds in `f32`.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn reduced(
+    subject: &impl Subject,
+    parameters: &[f32],
+    batch: u64,
+    precision: Precision,
+    scale: f64,
+) -> Result<Reduced, ModelError> {
+    let given = subject.batch(batch);
+    let plain = signs::signs(subject, parameters, &given)?.loss;
+    let mut step = subject.record_in_full::<f32>()?;
+    step.set_parameters(parameters);
+    step.give(&given);
+    let (tape, loss) = (&mut step.tape, step.loss);
+    let mut losing = vec![];
+    for var in tape.vars() {
+        tape.forward_one(var);
+        // A view is stored with its matrix.
+        if tape.source(var) == Source::Input || tape.is_view(var) {
+            continue;
+        }
+        let name = tape.name(var).to_owned();
+        let operation = tape.operation(var).unwrap_or("parameter").to_owned();
+        losing.extend(store(precision, tape.elements_mut(var), (name, operation, false)));
+    }
+    let rounded = f64::from(tape.elements(loss)[0]);
+    let needed = tape.dependencies(loss);
+    tape.zero_gradients();
+    tape.begin_backward(loss, &[scale as f32]);
+    let (mut largest, mut vanished, mut all) = (0.0_f64, 0.0, 0.0);
+    tape.backward_one(loss); // its own gradient, the scale, is no stored value
+    let below = tape.vars().zip(needed).rev().filter(|(var, needed)| *needed && *var != loss);
+    for (var, _) in below {
+        if tape.is_view(var) {
+            continue;
+        }
+        let operation = tape.operation(var).unwrap_or("parameter").to_owned();
+        let name = format!("gradient of {}", tape.name(var));
+        let nonzero = tape.gradient_elements(var).iter().filter(|g| **g != 0.0).count();
+        let finite = tape.gradient_elements(var).iter().filter(|g| g.is_finite());
+        largest = finite.fold(largest, |m, g| m.max(f64::from(g.abs())));
+        let parameter = tape.source(var) == Source::Parameter;
+        let what = (name, operation, true);
+        let stored = store(precision, tape.gradient_elements_mut(var), what);
+        if parameter {
+            all += nonzero as f64;
+            let n = tape.gradient_elements(var).len() as f64;
+            vanished += stored.as_ref().map_or(0.0, |s| s.vanishing * n);
+        }
+        losing.extend(stored);
+        tape.backward_one(var);
+    }
+    Ok(Reduced {
+        precision,
+        scale,
+        losing,
+        lost_gradients: if all > 0.0 { vanished / all } else { 0.0 },
+        largest_gradient: largest / scale,
+        losses: (rounded, plain),
+    })
+}
+
+/// Rounds, and tells what was lost, if anything was.
+fn store(
+    precision: Precision,
+    x: &mut [f32],
+    (name, operation, gradient): (String, String, bool),
+) -> Option<Stored> {
+    let (mut over, mut under, mut largest) = (0_usize, 0_usize, 0.0_f64);
+    let n = x.len() as f64;
+    for x in x {
+        let stored = precision.round(*x);
+        over += usize::from(x.is_finite() && !stored.is_finite());
+        under += usize::from(*x != 0.0 && stored == 0.0);
+        if x.is_finite() {
+            largest = largest.max(f64::from(x.abs()));
+        }
+        *x = stored;
+    }
+    let (overflowing, vanishing) = (over as f64 / n, under as f64 / n);
+    let losing = over + under > 0;
+    losing.then_some(Stored { name, operation, gradient, largest, overflowing, vanishing })
+}

@@ -1,0 +1,328 @@
+//! What a step's numbers say about its health, read from a recording that shows every formula.
+
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use crate::model::recording::{Given, Recording};
+use calculus::{Source, Tape, Var};
+use linalg::{Role, View, column, gather};
+
+/// Signs of health at one state on one batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signs {
+    /// The loss.
+    pub loss: f64,
+    /// ln V: what who knows nothing pays; NaN without logits.
+    pub uniform: f64,
+    /// The largest gain of a linear map (by how much it multiplies the root mean square of what it is given:
+    /// σ·√n, with σ that of its elements and n its inputs), and whose.
+    pub gain: (f64, String),
+    /// Root mean square of the residual stream's last sum over that of its first; 1 without sums.
+    pub residual: f64,
+    /// Attention, softmax by softmax.
+    pub attention: Vec<Attention>,
+    /// Largest − least logit of a token, at the most; the mean of all; their deviation about each token's
+    /// mean.
+    pub logits: Option<(f64, f64, f64)>,
+    /// Parameters whose gradient is exactly zero, and those that the loss does not depend on.
+    pub unmoved: Vec<String>,
+    /// Share of units of every activation function that no token uses: dead.
+    pub dead: Vec<(String, f64)>,
+}
+
+/// What one softmax over keys does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Its name.
+    pub name: String,
+    /// Mean entropy over ln of the visible tokens: 1 looks everywhere, 0 at one token.
+    pub entropy: f64,
+    /// The largest score.
+    pub largest: f64,
+    /// Share of queries with a weight above 0.99.
+    pub saturated: f64,
+    /// Whether dot products reach it without a scale.
+    pub unscaled: bool,
+}
+
+/// Σ x².
+pub(crate) fn squares(x: &[f32]) -> f64 {
+    x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}
+
+/// √(mean x²); 0 of nothing.
+pub(crate) fn rms(x: &[f32]) -> f64 {
+    (squares(x) / x.len().max(1) as f64).sqrt()
+}
+
+/// Reads the signs of a step at parameters and batch.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn signs(
+    subject: &impl Subject,
+    parameters: &[f32],
+    batch: &[Given],
+) -> Result<Signs, ModelError> {
+    let mut step = subject.record_in_full::<f32>()?;
+    step.set_parameters(parameters);
+    step.give(batch);
+    let loss = f64::from(step.step());
+    let Recording { tape, loss: output, handles } = &step;
+    let logits = handles.logits;
+    Ok(Signs {
+        loss,
+        uniform: logits.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),
+        gain: largest_gain(tape),
+        residual: residual(tape),
+        attention: tape.vars().filter_map(|v| attention(tape, v)).collect(),
+        logits: logits.map(|v| spread(tape.elements(v), tape.shape(v).rows)),
+        unmoved: unmoved(tape, *output),
+        dead: dead(tape),
+    })
+}
+
+/// By how much a linear map y = W·x multiplies the root mean square of what it is given, on the average over
+/// all directions of x: σ·√n, with σ the root mean square of W's elements and n those of x. A gain of 1 keeps a
+/// vector's elements at their size; GPT-2's σ = 0.02 gives 0.55 at a width of 768.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Gain {
+    /// The matrix.
+    pub(crate) matrix: Var,
+    /// Its gain.
+    pub(crate) gain: f64,
+}
+
+/// The gain of every parameter that a linear map multiplies with, in the order of computation. A table that
+/// is only looked up multiplies nothing.
+pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
+    let mut found: Vec<Gain> = vec![];
+    for var in tape.vars() {
+        let linear = is_linear(tape, var);
+        let Some(&matrix) = tape.operands(var).first().filter(|_| linear) else { continue };
+        let again = found.iter().any(|g| g.matrix == matrix);
+        if tape.source(matrix) == Source::Parameter && !again {
+            let inputs = tape.shape(tape.operands(var)[1]).rows;
+            found.push(Gain { matrix, gain: rms(tape.elements(matrix)) * (inputs as f64).sqrt() });
+        }
+    }
+    found
+}
+
+fn is_linear(tape: &Tape<f32>, var: Var) -> bool {
+    tape.role(var) == Some(Role::Linear)
+}
+
+/// The elements of the vectors that a matrix multiplies; of a table that is only looked up, those of its columns.
+pub(crate) fn inputs(tape: &Tape<f32>, matrix: Var) -> usize {
+    let mut users = tape.vars().filter(|v| is_linear(tape, *v));
+    let user = users.find(|v| tape.operands(*v).first() == Some(&matrix));
+    user.map_or(tape.shape(matrix).rows, |v| tape.shape(tape.operands(v)[1]).rows)
+}
+
+/// The gain of every table that is only looked up: of a token's one-hot vector it makes one of its columns, so that
+/// a single input is read.
+pub(crate) fn tables(tape: &Tape<f32>) -> Vec<Gain> {
+    let multiplied: Vec<Var> = gains(tape).into_iter().map(|g| g.matrix).collect();
+    let mut found: Vec<Gain> = vec![];
+    for var in tape.vars().filter(|v| tape.role(*v) == Some(Role::Lookup)) {
+        let Some(&matrix) = tape.operands(var).first() else { continue };
+        let again = multiplied.contains(&matrix) || found.iter().any(|g| g.matrix == matrix);
+        if tape.source(matrix) == Source::Parameter && !again {
+            found.push(Gain { matrix, gain: rms(tape.elements(matrix)) });
+        }
+    }
+    found
+}
+
+fn largest_gain(tape: &Tape<f32>) -> (f64, String) {
+    gains(tape).into_iter().fold((0.0, String::new()), |largest, g| {
+        // NaN is noted elsewhere.
+        if g.gain > largest.0 { (g.gain, tape.name(g.matrix).to_owned()) } else { largest }
+    })
+}
+
+fn residual(tape: &Tape<f32>) -> f64 {
+    let sums: Vec<Var> = tape.vars().filter(|v| tape.role(*v) == Some(Role::Sum)).collect();
+    match (sums.first(), sums.last()) {
+        (Some(&a), Some(&b)) if a != b && tape.shape(a) == tape.shape(b) => {
+            rms(tape.elements(b)) / rms(tape.elements(a)).max(f64::MIN_POSITIVE)
+        }
+        _ => 1.0,
+    }
+}
+
+/// What a softmax whose output weighs values does; none for other values.
+fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
+    let mixes = |user: Var| {
+        tape.role(user) == Some(Role::WeightedSum) && tape.operands(user).contains(&var)
+    };
+    if tape.role(var)? != Role::Softmax || !tape.vars().any(mixes) {
+        return None;
+    }
+    // Back from the scores to the dot products.
+    let scores = tape.operands(var)[0];
+    let (mut at, mut unscaled) = (scores, false);
+    while let Some(role) = tape.role(at) {
+        if matches!(role, Role::Scale | Role::Scores) {
+            unscaled = role == Role::Scores;
+            break;
+        }
+        at = tape.operands(at)[0];
+    }
+    let (mut sum, mut counted, mut saturated) = (0.0, 0.0, 0.0);
+    let mut largest = 0.0_f64;
+    let (weights, scores) = (tape.value(var), tape.value(scores));
+    for j in 0..weights.ncols() {
+        let (p, s) = (column(&weights, j), column(&scores, j));
+        let visible = s.iter().filter(|s| **s > f32::NEG_INFINITY).count();
+        let finite = s.iter().filter(|s| s.is_finite());
+        largest = finite.fold(largest, |m, s| m.max(f64::from(s.abs())));
+        if visible < 2 {
+            continue;
+        }
+        let nats: f64 =
+            p.iter().filter(|p| **p > 0.0).map(|&p| -f64::from(p) * f64::from(p).ln()).sum();
+        sum += nats / (visible as f64).ln();
+        counted += 1.0;
+        saturated += f64::from(u8::from(p.iter().any(|&p| p > 0.99)));
+    }
+    let share = |x: f64| if counted > 0.0 { x / counted } else { 1.0 };
+    Some(Attention {
+        name: tape.name(var).to_owned(),
+        entropy: share(sum),
+        largest,
+        saturated: if counted > 0.0 { saturated / counted } else { 0.0 },
+        unscaled,
+    })
+}
+
+fn spread(logits: &[f32], rows: usize) -> (f64, f64, f64) {
+    let (mut range, mut mean, mut square) = (0.0_f64, 0.0, 0.0);
+    for z in logits.chunks(rows) {
+        let (low, high) =
+            z.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &z| (l.min(z), h.max(z)));
+        range = range.max(f64::from(high - low));
+        let own = z.iter().map(|&z| f64::from(z)).sum::<f64>() / rows as f64;
+        mean += own;
+        square += z.iter().map(|&z| (f64::from(z) - own).powi(2)).sum::<f64>() / rows as f64;
+    }
+    let n = (logits.len() / rows) as f64;
+    (range, mean / n, (square / n).sqrt())
+}
+
+fn unmoved(tape: &Tape<f32>, loss: Var) -> Vec<String> {
+    let parameters = tape
+        .vars()
+        .zip(tape.dependencies(loss))
+        .filter(|(v, _)| tape.source(*v) == Source::Parameter);
+    parameters
+        .filter(|(v, needed)| !needed || tape.gradient_elements(*v).iter().all(|&g| g == 0.0))
+        .map(|(v, _)| tape.name(v).to_owned())
+        .collect()
+}
+
+/// Rows of activations that send no gradient for any token.
+fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
+    let mut found = vec![];
+    for var in tape.vars() {
+        let is_activation = tape.role(var) == Some(Role::Activation);
+        let Some(&x) = tape.operands(var).first().filter(|_| is_activation) else { continue };
+        let rows = tape.shape(var).rows;
+        let (g, out) = (tape.gradient(x), tape.gradient(var));
+        let some = |x: &View<'_, f32>, r: usize| x.row(r).iter().any(|&x| x != 0.0);
+        let dead = (0..rows).filter(|&r| some(&out, r) && !some(&g, r)).count();
+        found.push((tape.name(var).to_owned(), dead as f64 / rows as f64));
+    }
+    found
+}
+
+/// The parameters that an activation's operand is computed from, by its operation.
+pub(crate) fn unit_sources(subject: &impl Subject, name: &str) -> Result<Vec<String>, ModelError> {
+    let step = subject.record_in_full::<f32>()?;
+    let tape = &step.tape;
+    let own = tape.find(name).and_then(|v| tape.operands(v).first().copied());
+    let from = own.map_or(vec![], |x| tape.operands(x));
+    let parameters = from.iter().filter(|v| tape.source(**v) == Source::Parameter);
+    Ok(parameters.map(|v| tape.name(*v).to_owned()).collect())
+}
+
+/// Whether another last token changes an earlier logit of the same sequence, or another sequence changes
+/// any: attention without its mask.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn looks_ahead(
+    subject: &impl Subject,
+    parameters: &[f32],
+    batch: &[Given],
+) -> Result<bool, ModelError> {
+    let mut step = subject.record::<f32>()?;
+    step.set_parameters(parameters);
+    step.give(batch);
+    let predictions = step.predictions();
+    let tape = &mut step.tape;
+    let found = (step.handles.tokens, predictions, subject.length());
+    let (Some(tokens), Some(logits), Some(length)) = found else { return Ok(false) };
+    let table = tape.vars().find(|v| tape.operands(*v).get(1) == Some(&tokens));
+    let Some(table) = table.map(|v| tape.operands(v)[0]) else { return Ok(false) };
+    let vocabulary = tape.shape(table).columns;
+    let valid = |t: &f32| gather::index(*t, vocabulary).is_some();
+    if length < 2 || vocabulary < 2 || !tape.elements(tokens).iter().all(valid) {
+        return Ok(false);
+    }
+    tape.forward();
+    let rows = tape.shape(logits).rows;
+    let past = 0..rows * (length - 1);
+    let before = tape.elements(logits)[past.clone()].to_vec();
+    // The last token of the first sequence, and all tokens of the others.
+    for t in &mut tape.elements_mut(tokens)[length - 1..] {
+        *t = (*t + 1.0) % vocabulary as f32;
+    }
+    tape.forward();
+    let after = &tape.elements(logits)[past];
+    Ok(before.iter().zip(after).any(|(a, b)| a.to_bits() != b.to_bits() && a.is_finite()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use calculus::Recorder;
+    use linalg::{Shape, affine::Affine, product::Product};
+
+    #[test]
+    fn a_gain_is_what_happens_to_a_vectors_size() {
+        // Plain and turned, tall and wide: measured on 4000 random vectors.
+        let record = |turned: bool, (out, inputs): (usize, usize)| {
+            let mut r = Recorder::<f32>::new();
+            let shape = if turned { Shape::new(inputs, out) } else { Shape::new(out, inputs) };
+            let w = r.parameter("w", shape).unwrap();
+            let x = r.input("x", Shape::new(inputs, 4000)).unwrap();
+            let y = match turned {
+                true => r.push("y", Product::transposed(), [w, x]).unwrap(),
+                false => {
+                    let b = r.parameter("b", Shape::new(out, 1)).unwrap();
+                    r.push("y", Affine, [w, x, b]).unwrap()
+                }
+            };
+            let mut tape = r.finish();
+            let random = probability::random::Random::new(3, 0, 0);
+            for (var, scale) in [(w, 0.3), (x, 1.0)] {
+                let n = tape.shape(var).len() as u64;
+                let values = (0..n).map(|i| (scale * random.normal(i + 9999 * n)) as f32);
+                let values: Vec<f32> = values.collect();
+                tape.elements_mut(var).copy_from_slice(&values);
+            }
+            tape.forward();
+            let measured = rms(tape.elements(y)) / rms(tape.elements(x));
+            let found = gains(&tape);
+            assert_eq!((found.len(), found[0].matrix), (1, w));
+            // Of 4000·out squares the mean is good to a few hundredths.
+            let ratio = found[0].gain / measured;
+            assert!((ratio - 1.0).abs() < 0.05, "{turned} {out}×{inputs}: {ratio}");
+        };
+        for shape in [(6, 60), (60, 6), (20, 20)] {
+            record(false, shape);
+            record(true, shape);
+        }
+    }
+}

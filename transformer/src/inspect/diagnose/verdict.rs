@@ -1,0 +1,52 @@
+//! What a diagnosis comes to, in one word: derived from all that is reported.
+
+use super::{Cause, Diagnosis};
+use crate::inspect::diagnose::health::Health;
+use std::fmt;
+
+/// What a diagnosis comes to.
+///
+/// ```
+/// use transformer::inspect::diagnose::{Cause, Verdict};
+/// assert_eq!(Verdict::NothingWrong.to_string(), "nothing wrong");
+/// assert_eq!(Verdict::Unusual(2).to_string(), "2 findings below");
+/// assert_eq!(Verdict::Found(Cause::RateTooLow).to_string(), "learning rate too low");
+/// assert!(Verdict::NothingWrong.is_well() && !Verdict::Unusual(1).is_well());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No cause was found, every measure lies in its band, nothing was warned of.
+    NothingWrong,
+    /// No cause was found, but so many measures lie outside their bands, or warnings were given.
+    Unusual(usize),
+    /// A cause of the list.
+    Found(Cause),
+}
+
+impl Verdict {
+    /// From all that is reported: the diagnosis, the health if it was measured, and the number of other warnings.
+    pub fn of(diagnosis: &Diagnosis, health: Option<&Health>, warnings: usize) -> Self {
+        let unusual = health.map_or(0, |h| h.measures.iter().filter(|m| !m.is_usual()).count());
+        match (&diagnosis.cause, unusual + warnings) {
+            (Some((cause, _)), _) => Verdict::Found(*cause),
+            (None, 0) => Verdict::NothingWrong,
+            (None, n) => Verdict::Unusual(n),
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_well(self) -> bool {
+        self == Verdict::NothingWrong
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::NothingWrong => f.write_str("nothing wrong"),
+            Verdict::Unusual(1) => f.write_str("1 finding below"),
+            Verdict::Unusual(n) => write!(f, "{n} findings below"),
+            Verdict::Found(cause) => write!(f, "{cause}"),
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! One training step, every number explained.
+//!
+//! A step is a value: the textbook recording holds every matrix by name, forward and backward, and
+//! every operation states its rule as a [`linalg::Formula`]. An [`Explanation`] replays the step once,
+//! with the update that follows, and then only *reads*: which operation made a number, from which
+//! operands, by which arithmetic; by which paths the loss reaches it; what the update does about it.
+//! The terminal, the page and the pictures are readers of this.
+//!
+//! ```
+//! use transformer::{RecordedStep, Architecture, Form};
+//! use transformer::inspect::explain::{Descent, Explanation, Subject};
+//! let config = Architecture { vocabulary: 5, context: 4, width: 8, heads: 2, ..Default::default() };
+//! let mut model = RecordedStep::<f32>::record(&config, 1, 3, Form::Fused, 0)?;
+//! model.initialise(1);
+//! let step = Explanation::of(Subject {
+//!     title: "three tokens".into(),
+//!     parameters: model.tape().parameters().to_vec(),
+//!     tokens: vec![0, 2, 1],
+//!     targets: vec![2, 1, 3],
+//!     names: "abcde".chars().map(String::from).collect(),
+//!     descent: Descent::plain(0.1),
+//!     unigram: None,
+//!     remarks: vec![],
+//!     seed: 0,
+//!     config,
+//! })?;
+//! let place = step.place("block.0.attention.weights[1,2,0]")?; // head 1, query 2, key 0
+//! let derived = step.derive(&place);
+//! assert!(derived.holds());
+//! assert_eq!(derived.paths[0].equation, "p[i,j] = e^(z[i,j] − mⱼ)/Zⱼ");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod address;
+mod blob;
+mod change;
+mod derived;
+mod information;
+mod json;
+mod ledger;
+mod page;
+mod picture;
+mod summary;
+mod text;
+
+pub use address::{AddressError, Place, Quantity};
+pub use change::{Change, Outcome};
+pub use derived::{Derived, Path};
+pub use information::{Bin, Information, Prediction};
+pub use ledger::{Group, Ledger, Share};
+pub use page::Page;
+pub use summary::Summary;
+
+use crate::model::architecture::Architecture;
+use crate::model::recorded_step::{Form, ModelError, RecordedStep, Without};
+use crate::training::config::{OptimizerKind, TrainingConfig};
+use crate::training::trainer::matrices;
+use calculus::optimizer::{Adam, Optimizer, Sgd};
+use calculus::{Source, Tape, Var, clip};
+use linalg::{Formula, Real, Role, Shape, View};
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// What is explained: a model, a text, and the update that follows.
+#[derive(Clone, Debug)]
+pub struct Subject<T> {
+    /// What the page is called.
+    pub title: String,
+    /// The model's sizes.
+    pub config: Architecture,
+    /// Its parameters, in the order of recording.
+    pub parameters: Vec<T>,
+    /// One sequence of tokens.
+    pub tokens: Vec<u32>,
+    /// The token that follows each, or [`crate::IGNORED`].
+    pub targets: Vec<u32>,
+    /// What every token of the vocabulary is called; a missing name is its number.
+    pub names: Vec<String>,
+    /// The update.
+    pub descent: Descent<T>,
+    /// How often each token of the vocabulary occurs in general, if that is known.
+    pub unigram: Option<Vec<f64>>,
+    /// What a reader should know: what was left out, what stands in for what.
+    pub remarks: Vec<String>,
+    /// The seed of dropout's masks.
+    pub seed: u64,
+}
+
+/// An update: a rule, what it remembers, and its rates.
+#[derive(Clone, Debug)]
+pub struct Descent<T> {
+    /// The rule.
+    pub rule: OptimizerKind,
+    /// Momentum µ of gradient descent.
+    pub momentum: f64,
+    /// Adam's β₁ and β₂.
+    pub betas: (f64, f64),
+    /// Decay λ of matrices.
+    pub weight_decay: f64,
+    /// The learning rate η of this step.
+    pub rate: f64,
+    /// The largest norm of all gradients together; 0 does not clip.
+    pub clip: f64,
+    /// Updates before this one.
+    pub steps: u64,
+    /// The number of the batch, which selects dropout's masks; none for no dropout.
+    pub batch: Option<u64>,
+    /// What the rule remembers, by name; empty where it starts with zeros.
+    pub state: Vec<(&'static str, Vec<T>)>,
+}
+
+impl<T: Real> Descent<T> {
+    /// Gradient descent without momentum or clipping: the textbook's.
+    pub fn plain(rate: f64) -> Self {
+        Descent {
+            rule: OptimizerKind::Sgd,
+            momentum: 0.0,
+            betas: (0.9, 0.99),
+            weight_decay: 0.0,
+            rate,
+            clip: 0.0,
+            steps: 0,
+            batch: None,
+            state: Vec::new(),
+        }
+    }
+
+    /// The update of a training run after `steps` of its steps, remembering nothing yet.
+    pub fn of_run(config: &TrainingConfig, steps: u64) -> Self {
+        Descent {
+            rule: config.optimizer,
+            momentum: config.momentum,
+            betas: (config.beta1, config.beta2),
+            weight_decay: config.weight_decay,
+            rate: config.schedule().rate(steps),
+            clip: config.clip,
+            steps,
+            batch: Some(steps * config.accumulate as u64),
+            state: Vec::new(),
+        }
+    }
+
+    /// The rule, as it stands before this update.
+    fn optimizer(&self, tape: &Tape<T>) -> Box<dyn Optimizer<T>> {
+        let parameters = tape.parameters().len();
+        let mut optimizer: Box<dyn Optimizer<T>> = match self.rule {
+            OptimizerKind::AdamW => Box::new(
+                Adam::new(parameters, self.betas.0, self.betas.1, 1e-8)
+                    .with_decay(self.weight_decay, matrices(tape)),
+            ),
+            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.momentum)),
+        };
+        for (name, numbers) in optimizer.state() {
+            if let Some((_, known)) = self.state.iter().find(|(n, _)| *n == name) {
+                numbers.copy_from_slice(known);
+            }
+        }
+        optimizer.set_steps(self.steps);
+        optimizer
+    }
+
+    /// The largest norm that passes.
+    fn limit(&self) -> f64 {
+        if self.clip > 0.0 { self.clip } else { f64::INFINITY }
+    }
+}
+
+/// One value of the step, as readers see it.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    var: Var,
+    name: String,
+    source: Source,
+    shape: Shape,
+    operation: Option<&'static str>,
+    branch: Option<&'static str>,
+    role: Option<Role>,
+    operands: Vec<usize>,
+    /// Who reads it: node and place among that node's operands.
+    consumers: Vec<(usize, usize)>,
+    formula: Option<Formula>,
+    /// Heads, where columns are (head, query) and rows keys.
+    heads: Option<usize>,
+    /// Which of the seven parts of a step, from 0; of the block, if it is in one.
+    part: Part,
+    block: Option<usize>,
+    flops: u64,
+    /// A parameter's place among all parameters.
+    parameter: Option<usize>,
+}
+
+/// The seven parts of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    Embedding,
+    Attention,
+    FeedForward,
+    Output,
+    Loss,
+    Backward,
+    Update,
+}
+
+impl Part {
+    /// The part of a row of a recording, and its block if it is in one.
+    fn of<T: Real>(
+        model: &RecordedStep<T>,
+        row: usize,
+        role: Option<Role>,
+    ) -> (Self, Option<usize>) {
+        let marks = model.marks();
+        if let Some(block) = marks.blocks.iter().position(|block| block.rows.contains(&row)) {
+            // Attention ends with the sum that takes it into the residual stream.
+            let attention = row <= marks.blocks[block].attention.end;
+            return (if attention { Part::Attention } else { Part::FeedForward }, Some(block));
+        }
+        let first_block = marks.blocks.first().map_or(0, |block| block.rows.start);
+        let surprisal = model.predictions().map(|p| p.surprisal.index());
+        let part = if row == model.targets_var().index()
+            || role == Some(Role::Loss)
+            || surprisal == Some(row)
+        {
+            Part::Loss
+        } else if row < first_block {
+            Part::Embedding
+        } else {
+            Part::Output
+        };
+        (part, None)
+    }
+}
+
+/// A training step that was replayed once and is now read.
+pub struct Explanation<T: Real> {
+    subject: Subject<T>,
+    model: RecordedStep<T>,
+    nodes: Vec<Node>,
+    names: HashMap<String, usize>,
+    /// ‖g‖ before clipping.
+    norm: f64,
+    clipped: Vec<T>,
+    /// What the rule remembered before the update.
+    remembered: Vec<(&'static str, Vec<T>)>,
+    updated: Vec<T>,
+}
+
+impl<T: Real> Explanation<T> {
+    /// Replays the step.
+    ///
+    /// # Errors
+    /// Tokens that the model does not have or that are too many, or none to predict.
+    pub fn of(subject: Subject<T>) -> Result<Self, ModelError> {
+        let model = recorded(&subject, Without::default())?;
+        let mut nodes = read_nodes(&model);
+        let updated = update(&subject.descent, &model);
+        let optimizer = subject.descent.optimizer(model.tape());
+        for node in &mut nodes {
+            node.formula = match node.parameter {
+                Some(start) => Some(optimizer.formula(subject.descent.rate, start)),
+                None => model.tape().formula(node.var),
+            };
+        }
+        let names = nodes.iter().enumerate().map(|(i, n)| (n.name.clone(), i)).collect();
+        let Updated { norm, clipped, remembered, updated } = updated;
+        Ok(Explanation { subject, model, nodes, names, norm, clipped, remembered, updated })
+    }
+
+    /// What is explained.
+    pub fn subject(&self) -> &Subject<T> {
+        &self.subject
+    }
+
+    /// Adds what a reader of the page should know.
+    pub fn add_remark(&mut self, remark: String) {
+        self.subject.remarks.push(remark);
+    }
+
+    /// The textbook recording, replayed forward and backward.
+    pub fn model(&self) -> &RecordedStep<T> {
+        &self.model
+    }
+
+    /// The loss in nats per token.
+    pub fn loss(&self) -> f64 {
+        self.model.tape().elements(self.model.loss_var())[0].to_f64()
+    }
+
+    /// ‖g‖ of all parameters' gradients, before clipping.
+    pub fn gradient_norm(&self) -> f64 {
+        self.norm
+    }
+
+    /// What clipping multiplies gradients with.
+    pub fn clip_factor(&self) -> f64 {
+        clip::factor(self.norm, self.subject.descent.limit())
+    }
+
+    /// All parameters after the update.
+    pub fn updated(&self) -> &[T] {
+        &self.updated
+    }
+
+    /// Every name with its shape, branch and moments, in the order of the recording.
+    pub fn list(&self) -> Vec<Listed<'_>> {
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .map(|(i, node)| Listed {
+                name: &node.name,
+                shape: node.shape,
+                axes: self.axes(i),
+                source: node.source,
+                operation: node.operation,
+                branch: node.branch,
+                value: Summary::of(&self.elements(i, Quantity::Value)),
+                gradient: self
+                    .has(i, Quantity::Gradient)
+                    .then(|| Summary::of(&self.elements(i, Quantity::Gradient))),
+            })
+            .collect()
+    }
+
+    /// Whether node `i` has such a quantity.
+    fn has(&self, i: usize, quantity: Quantity) -> bool {
+        match quantity {
+            Quantity::Value => true,
+            Quantity::Gradient => self.moves(i),
+            Quantity::Clipped | Quantity::Updated => self.nodes[i].parameter.is_some(),
+            Quantity::Remembered(k) => {
+                self.nodes[i].parameter.is_some() && k < self.remembered.len()
+            }
+        }
+    }
+
+    /// Whether a value can move: tokens, targets and step numbers cannot.
+    fn moves(&self, i: usize) -> bool {
+        self.nodes[i].source != Source::Input
+    }
+
+    /// The elements of a quantity of node `i`, column after column.
+    fn elements(&self, i: usize, quantity: Quantity) -> Cow<'_, [T]> {
+        let node = &self.nodes[i];
+        let of_parameter = || {
+            let start = node.parameter.expect("a parameter");
+            start..start + node.shape.len()
+        };
+        let tape = self.model.tape();
+        let collected = |view: View<'_, T>| Cow::Owned(view.iter().copied().collect());
+        Cow::Borrowed(match quantity {
+            Quantity::Value if tape.is_view(node.var) => return collected(tape.value(node.var)),
+            Quantity::Value => tape.elements(node.var),
+            Quantity::Gradient if tape.is_view(node.var) => {
+                return collected(tape.gradient(node.var));
+            }
+            Quantity::Gradient => tape.gradient_elements(node.var),
+            Quantity::Clipped => &self.clipped[of_parameter()],
+            Quantity::Updated => &self.updated[of_parameter()],
+            Quantity::Remembered(k) => &self.remembered[k].1[of_parameter()],
+        })
+    }
+
+    fn element(&self, i: usize, quantity: Quantity, row: usize, column: usize) -> f64 {
+        let shape = self.nodes[i].shape;
+        if row >= shape.rows || column >= shape.columns {
+            return f64::NAN;
+        }
+        let (tape, var) = (self.model.tape(), self.nodes[i].var);
+        match quantity {
+            Quantity::Value => tape.value(var)[(row, column)].to_f64(),
+            Quantity::Gradient => tape.gradient(var)[(row, column)].to_f64(),
+            _ => self.elements(i, quantity)[column * shape.rows + row].to_f64(),
+        }
+    }
+
+    /// What a token is called.
+    fn token_name(&self, token: u32) -> String {
+        let name = self.subject.names.get(token as usize);
+        name.cloned().unwrap_or_else(|| token.to_string())
+    }
+}
+
+/// A line of [`Explanation::list`].
+#[derive(Clone, Debug)]
+pub struct Listed<'a> {
+    /// The dotted name.
+    pub name: &'a str,
+    /// Rows × columns.
+    pub shape: Shape,
+    /// The ranges of its indices in an address, by name.
+    pub axes: Vec<(&'static str, usize)>,
+    /// Where it comes from.
+    pub source: Source,
+    /// The operation that makes it.
+    pub operation: Option<&'static str>,
+    /// That operation's branch of mathematics.
+    pub branch: Option<&'static str>,
+    /// Moments of the value.
+    pub value: Summary,
+    /// Moments of the gradient, where it has one.
+    pub gradient: Option<Summary>,
+}
+
+/// A model recorded for the subject's tokens, replayed forward and backward.
+fn recorded<T: Real>(
+    subject: &Subject<T>,
+    without: Without,
+) -> Result<RecordedStep<T>, ModelError> {
+    let length = subject.tokens.len();
+    let mut model =
+        RecordedStep::record_without(&subject.config, 1, length, without, subject.seed)?;
+    model.copy_parameters(&subject.parameters);
+    model.set_batch(&subject.tokens, &subject.targets)?;
+    model.set_step(subject.descent.batch);
+    model.tape_mut().forward();
+    let loss = model.loss_var();
+    model.tape_mut().zero_gradients();
+    model.tape_mut().backward(loss);
+    Ok(model)
+}
+
+/// What an update did.
+struct Updated<T> {
+    norm: f64,
+    clipped: Vec<T>,
+    remembered: Vec<(&'static str, Vec<T>)>,
+    updated: Vec<T>,
+}
+
+/// Clipping and the update, on copies, as training does them.
+fn update<T: Real>(descent: &Descent<T>, model: &RecordedStep<T>) -> Updated<T> {
+    let mut optimizer = descent.optimizer(model.tape());
+    let state = optimizer.state().into_iter().filter(|(_, x)| !x.is_empty());
+    let remembered = state.map(|(n, x)| (n, x.to_vec())).collect();
+    let mut clipped = model.tape().gradients().to_vec();
+    let norm = clip::by_global_norm(&mut clipped, descent.limit());
+    let mut updated = model.tape().parameters().to_vec();
+    optimizer.step(descent.rate, &mut updated, &clipped);
+    Updated { norm, clipped, remembered, updated }
+}
+
+fn read_nodes<T: Real>(model: &RecordedStep<T>) -> Vec<Node> {
+    let tape = model.tape();
+    let mut places: HashMap<Var, usize> = HashMap::new();
+    let mut nodes: Vec<Node> = Vec::new();
+    let parameters: HashMap<String, usize> =
+        tape.parameter_list().into_iter().map(|p| (p.name, p.range.start)).collect();
+    for (i, row) in tape.rows().enumerate() {
+        places.insert(row.var, i);
+        let operands: Vec<usize> = row.operands.iter().map(|o| places[o]).collect();
+        for (k, &o) in operands.iter().enumerate() {
+            nodes[o].consumers.push((i, k));
+        }
+        let shape = Shape::new(row.value.nrows(), row.value.ncols());
+        // Scores have a column per head and query; what keeps their shape keeps that meaning.
+        let heads = match (row.role, operands.first()) {
+            (Some(Role::Scores), _) => Some(shape.columns / shape.rows),
+            (Some(_), Some(&o)) if nodes[o].shape == shape => nodes[o].heads,
+            _ => None,
+        };
+        let (part, block) = Part::of(model, i, row.role);
+        nodes.push(Node {
+            var: row.var,
+            name: row.name.to_owned(),
+            source: row.source,
+            shape,
+            operation: row.operation,
+            branch: row.branch,
+            role: row.role,
+            operands,
+            consumers: Vec::new(),
+            formula: None,
+            heads,
+            part,
+            block,
+            flops: row.flops,
+            parameter: parameters.get(row.name).copied(),
+        });
+    }
+    nodes
+}
+
+/// The recording that training uses has the same parameters; the ledger measures on it.
+const MEASURED: Form = Form::Fused;

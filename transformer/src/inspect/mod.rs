@@ -1,0 +1,11 @@
+//! What reads a recorded step: certificates, diagnoses, explanations, measurements.
+//!
+//! None of them adds a line to the step, and none needs the model's code.
+
+pub mod check;
+pub mod curvature;
+pub mod diagnose;
+pub mod explain;
+pub mod precision;
+pub mod profile;
+pub(crate) mod subject;

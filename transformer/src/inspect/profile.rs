@@ -1,0 +1,152 @@
+//! Where the time of a training step goes, operation by operation.
+//!
+//! A reader of the recorded step: the tape is replayed under watch, and the clock is read when an
+//! operation's result is there. What an operation computes and moves, it says itself
+//! ([`linalg::Primitive::flops`], the sizes of its operands).
+
+use crate::model::recorded_step::ModelError;
+use crate::text::corpus::Corpus;
+use crate::training::trainer::Trainer;
+use calculus::{Row, Source};
+use linalg::Real;
+use std::cell::Cell;
+use std::time::Instant;
+
+/// One operation of a step, in one direction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// The dotted name of its output.
+    pub name: String,
+    /// The operation.
+    pub operation: &'static str,
+    /// Its branch of mathematics.
+    pub branch: &'static str,
+    /// Median seconds of the forward replay.
+    pub forward_seconds: f64,
+    /// Median seconds of the backward replay; 0 where the loss does not depend on it.
+    pub backward_seconds: f64,
+    /// Floating-point operations of the forward replay.
+    pub forward_flops: u64,
+    /// Floating-point operations of the backward replay.
+    pub backward_flops: u64,
+    /// Bytes that the forward replay reads and writes, were nothing cached.
+    pub forward_bytes: u64,
+    /// Bytes that the backward replay reads and writes, were nothing cached.
+    pub backward_bytes: u64,
+}
+
+/// A training step, measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Seconds of whole steps, not watched, in order.
+    pub steps: Vec<f64>,
+    /// Times that the recording is replayed in a step.
+    pub replays: usize,
+    /// Tokens of a step.
+    pub tokens: usize,
+    /// Every operation of one replay, in order.
+    pub operations: Vec<Cost>,
+    /// Median seconds of clipping and the optimiser.
+    pub update_seconds: f64,
+}
+
+impl Profile {
+    /// Takes `steps` steps for the total, and half as many under watch.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn of<T: Real>(
+        trainer: &mut Trainer<T>,
+        corpus: &Corpus,
+        steps: usize,
+    ) -> Result<Self, ModelError> {
+        trainer.step(corpus)?; // the first step touches memory for the first time
+        let mut seconds = Vec::with_capacity(steps);
+        for _ in 0..steps {
+            let start = Instant::now();
+            trainer.step(corpus)?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        let config = trainer.config();
+        let tokens = config.batch * config.context * config.accumulate;
+        let mut costs: Vec<Cost> = trainer.model().tape().rows().map(cost).collect();
+        let mut forward = vec![Vec::new(); costs.len()];
+        let mut backward = vec![Vec::new(); costs.len()];
+        let mut update = Vec::new();
+        for _ in 0..steps.div_ceil(2) {
+            let (loss, tape) = (trainer.model().loss_var(), trainer.model_mut().tape_mut());
+            tape.forget_gradients();
+            let clock = Cell::new(Instant::now());
+            let lap = || clock.replace(Instant::now()).elapsed().as_secs_f64();
+            // The clock of a backward rule starts when its gradient is complete and stops at the next's.
+            let mut running = None;
+            tape.forward_and_backward_watched(
+                loss,
+                T::one(),
+                |var, _| forward[var.index()].push(lap()),
+                |var, _| {
+                    let seconds = lap();
+                    if let Some(before) = running.replace(var.index()) {
+                        backward[before].push(seconds);
+                    }
+                },
+            );
+            if let Some(before) = running {
+                backward[before].push(lap());
+            }
+            let start = Instant::now();
+            trainer.update(true);
+            update.push(start.elapsed().as_secs_f64());
+        }
+        for (cost, (f, b)) in costs.iter_mut().zip(forward.iter_mut().zip(&mut backward)) {
+            (cost.forward_seconds, cost.backward_seconds) = (median(f), median(b));
+        }
+        costs.retain(|c| !c.operation.is_empty());
+        let update_seconds = median(&mut update);
+        let replays = tokens / trainer.model().batch();
+        Ok(Profile { steps: seconds, replays, tokens, operations: costs, update_seconds })
+    }
+
+    /// Median seconds of a step.
+    pub fn step_seconds(&self) -> f64 {
+        median(&mut self.steps.clone())
+    }
+
+    /// Tokens per second, by the median step.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.tokens as f64 / self.step_seconds()
+    }
+
+    /// Floating-point operations of a step's forward and backward replay: what the model needs,
+    /// without what a rule computes twice to save memory.
+    pub fn flops(&self) -> u64 {
+        let replay =
+            self.operations.iter().map(|c| c.forward_flops + c.backward_flops).sum::<u64>();
+        replay * self.replays as u64
+    }
+}
+
+fn cost<T: Real>(row: Row<'_, T>) -> Cost {
+    let computed = row.source == Source::Operation;
+    Cost {
+        name: row.name.to_owned(),
+        operation: row.operation.filter(|_| computed).unwrap_or_default(),
+        branch: row.branch.unwrap_or_default(),
+        forward_seconds: 0.0,
+        backward_seconds: 0.0,
+        forward_flops: row.flops,
+        backward_flops: row.backward_flops,
+        forward_bytes: row.bytes,
+        backward_bytes: row.backward_bytes,
+    }
+}
+
+/// The middle one of some numbers, 0 of none.
+pub fn median(x: &mut [f64]) -> f64 {
+    x.sort_by(f64::total_cmp);
+    match x.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => x[n / 2],
+        n => 0.5 * (x[n / 2 - 1] + x[n / 2]),
+    }
+}

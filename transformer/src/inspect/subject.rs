@@ -1,0 +1,193 @@
+//! What `check` and `diagnose` examine: a training step that records itself over any scalar.
+//!
+//! One code, several scalars: the step is recorded at `f32` as it trains, at `f64` and
+//! [`calculus::Dual`] to certify its gradients and to find its curvature, at [`calculus::Witness`] to
+//! learn which arithmetic failed. Whoever composes a model from the crates implements [`Subject`] and
+//! gets all of that.
+
+use crate::model::architecture::Architecture;
+use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep};
+use crate::model::recording::{Given, Recording};
+use crate::text::corpus::Corpus;
+use crate::training::config::TrainingConfig;
+use crate::training::trainer::sequences_at_once;
+use linalg::Real;
+use probability::dropout;
+use std::sync::Arc;
+
+/// A training step: how to record it, and what it is given.
+///
+/// Some certificates are about tokens, targets and logits: [`crate::Handles`] says which values these are.
+pub trait Subject: Sync {
+    /// Writes the step down over any scalar. Every call records the same operations.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    fn record<T: Real>(&self) -> Result<Recording<T>, ModelError>;
+
+    /// What batch `number` gives to the inputs.
+    fn batch(&self, number: u64) -> Vec<Given>;
+
+    /// Tokens of a sequence, where columns are tokens.
+    fn length(&self) -> Option<usize> {
+        None
+    }
+
+    /// The same step in a recording that shows more of it, if there is one: a fused operation's
+    /// formulas one by one.
+    ///
+    /// # Errors
+    /// As [`Subject::record`].
+    fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        self.record()
+    }
+
+    /// The same step on a few tokens of its batches, where those take too long to differentiate twice.
+    fn fewer(&self) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// The same step of a model of twice the width, with its parameters before training; none where there is none.
+    fn larger(&self) -> Option<(Self, Vec<f32>)>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
+    /// Bytes that [`Subject::record`] takes, or [`Subject::record_in_full`], where it is known before;
+    /// 0 where it is not: what is small need not be asked.
+    ///
+    /// # Errors
+    /// As [`Subject::record`].
+    fn bytes<T: Real>(&self, _in_full: bool) -> Result<u128, ModelError> {
+        Ok(0)
+    }
+}
+
+/// In how many parts a run replays a batch.
+pub fn parts(config: &TrainingConfig) -> u64 {
+    (config.batch / sequences_at_once(config.batch, config.context)) as u64
+}
+
+/// Draws batch number n: tokens and targets.
+pub type Batches<'a> = Arc<dyn Fn(u64) -> (Vec<u32>, Vec<u32>) + Send + Sync + 'a>;
+
+/// A GPT-2's training step as a [`Subject`].
+#[derive(Clone)]
+pub struct ModelStep<'a> {
+    /// The model's sizes.
+    pub config: Architecture,
+    /// Sequences of a batch.
+    pub sequences: usize,
+    /// Tokens of a sequence.
+    pub length: usize,
+    /// Selects dropout's masks.
+    pub seed: u64,
+    /// Where batches come from.
+    pub batches: Batches<'a>,
+}
+
+impl<'a> ModelStep<'a> {
+    /// The step that a training run takes, in parts as large as the run replays at once: batch number n
+    /// of this step is part n mod p of the run's batch n div p, with p = [`parts`].
+    pub fn of_run(config: &TrainingConfig, model: &Architecture, corpus: &'a Corpus) -> Self {
+        let (seed, length) = (config.seed, config.context);
+        let sequences = config.batch / parts(config) as usize;
+        ModelStep {
+            config: model.clone(),
+            sequences,
+            length,
+            seed,
+            // Windows are numbered through all batches, so that a part is drawn as a smaller batch is.
+            batches: Arc::new(move |number| {
+                let size = sequences * length;
+                let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
+                corpus.fill(seed, number, length, &mut tokens, &mut targets);
+                (tokens, targets)
+            }),
+        }
+    }
+
+    /// The same step on smaller batches: the first tokens of the first sequences.
+    pub fn smaller(&self, sequences: usize, length: usize) -> Self {
+        let (sequences, length) = (sequences.min(self.sequences), length.min(self.length));
+        let (whole, batches) = (self.length, Arc::clone(&self.batches));
+        let cut = move |all: Vec<u32>| -> Vec<u32> {
+            all.chunks(whole).take(sequences).flat_map(|s| s[..length].to_vec()).collect()
+        };
+        ModelStep {
+            sequences,
+            length,
+            batches: Arc::new(move |number| {
+                let (tokens, targets) = batches(number);
+                (cut(tokens), cut(targets))
+            }),
+            ..self.clone()
+        }
+    }
+
+    /// The step in one of its two recordings, with the marks of its parts.
+    ///
+    /// # Errors
+    /// As [`Subject::record`].
+    pub fn recorded<T: Real>(&self, form: Form) -> Result<RecordedStep<T>, ModelError> {
+        RecordedStep::record(&self.config, self.sequences, self.length, form, self.seed)
+    }
+
+    /// What a batch gives to the inputs, with a step number that selects dropout's masks.
+    pub(crate) fn given(&self, tokens: Vec<u32>, targets: Vec<u32>, step: [f64; 2]) -> Vec<Given> {
+        let target = |t: u32| if t == IGNORED { infotheory::IGNORED } else { f64::from(t) };
+        let mut batch = vec![
+            Given { name: "tokens", elements: tokens.into_iter().map(f64::from).collect() },
+            Given { name: "targets", elements: targets.into_iter().map(target).collect() },
+        ];
+        if self.config.dropout > 0.0 {
+            batch.push(Given { name: "step", elements: step.into() });
+        }
+        batch
+    }
+
+    fn record_form<T: Real>(&self, form: Form) -> Result<Recording<T>, ModelError> {
+        Ok(self.recorded(form)?.into_recording())
+    }
+}
+
+impl Subject for ModelStep<'_> {
+    fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        self.record_form(Form::Fused)
+    }
+
+    fn batch(&self, number: u64) -> Vec<Given> {
+        let (tokens, targets) = (self.batches)(number);
+        self.given(tokens, targets, dropout::step(number))
+    }
+
+    fn length(&self) -> Option<usize> {
+        Some(self.length)
+    }
+
+    fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        self.record_form(Form::Textbook)
+    }
+
+    fn fewer(&self) -> Option<Self> {
+        const FEW: usize = 32;
+        Some(self.smaller(1, FEW))
+    }
+
+    fn larger(&self) -> Option<(Self, Vec<f32>)> {
+        let (width, hidden) = (2 * self.config.width, 2 * self.config.hidden);
+        let config = Architecture { width, hidden, ..self.config.clone() };
+        let parameters = config.initial_parameters(self.seed).ok()?;
+        Some((ModelStep { config, ..self.clone() }, parameters))
+    }
+
+    fn bytes<T: Real>(&self, in_full: bool) -> Result<u128, ModelError> {
+        let form = if in_full { Form::Textbook } else { Form::Fused };
+        RecordedStep::<T>::bytes(&self.config, self.sequences, self.length, form)
+    }
+}

@@ -1,0 +1,383 @@
+//! A decoder described by its parts. A family of models ([`crate::model::family`]) is a page of differences between
+//! these; no reader of a recorded step knows which family it is.
+
+use crate::model::layers;
+use crate::printable::decimal;
+use calculus::Parameter;
+pub use calculus::activation::Activation;
+use linalg::{Role, Shape};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// How a token's place in its sequence enters the network.
+///
+/// ```
+/// use transformer::Positions;
+/// assert_eq!(Positions::default(), Positions::Learned);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Positions {
+    /// A vector for every position, learned, is added to the token's. Source: Vaswani et al. 2017; GPT-2.
+    #[default]
+    Learned,
+    /// Pairs of coordinates (i, i + d/2) of each query and key turn by t·base^(−2i/d) at position t
+    /// ([`linalg::rotation`]). Source: Su et al., RoFormer, 2021.
+    Rotary {
+        /// The base θ: 10⁴ in Llama 2.
+        base: f64,
+    },
+}
+
+/// The normalisation before each part and before the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Norm {
+    /// Mean 0 and variance 1, a gain, and a shift where the model has biases ([`probability::layer_norm`]).
+    #[default]
+    Layer,
+    /// Root mean square 1, and a gain ([`probability::rms_norm`]). Source: Zhang and Sennrich 2019.
+    Rms,
+}
+
+/// A decoder, described by its parts: what is recorded, and what a file of weights must hold.
+///
+/// ```
+/// use transformer::{Activation, Architecture, Norm, Positions};
+/// let gpt2 = Architecture {
+///     vocabulary: 50257, context: 1024, width: 768, heads: 12, layers: 12, hidden: 3072,
+///     ..Architecture::default()
+/// };
+/// assert_eq!(gpt2.parameters(), 124_439_808);
+///
+/// // SmolLM2-135M is a Llama: four fields of parts, and its sizes.
+/// let smollm2 = Architecture {
+///     vocabulary: 49152, context: 8192, width: 576, heads: 9, key_value_heads: Some(3), layers: 30, hidden: 1536,
+///     positions: Positions::Rotary { base: 1e5 }, norm: Norm::Rms, activation: Activation::Silu, gated: true,
+///     bias: false, ..Architecture::default()
+/// };
+/// assert_eq!(smollm2.parameters(), 134_515_008);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Architecture {
+    /// Tokens of the vocabulary, V.
+    pub vocabulary: usize,
+    /// Positions, T.
+    pub context: usize,
+    /// Features of a token, d.
+    pub width: usize,
+    /// Blocks.
+    pub layers: usize,
+    /// How a token's place enters.
+    pub positions: Positions,
+    /// The normalisation.
+    pub norm: Norm,
+    /// ε of the normalisation, inside the root.
+    pub epsilon: f64,
+    /// Heads of queries of a block; they share the width.
+    pub heads: usize,
+    /// Heads of keys and values, each read by `heads / key_value_heads` heads of queries; as many as `heads` if absent.
+    /// Source: Ainslie et al., *GQA*, 2023.
+    pub key_value_heads: Option<usize>,
+    /// Features inside the feed-forward part, by custom 4·d.
+    pub hidden: usize,
+    /// The activation function f of the feed-forward part.
+    pub activation: Activation,
+    /// Whether the feed-forward part is W₂·(f(W₁·x) ⊙ W₃·x) and not W₂·f(W₁·x). Source: Shazeer, *GLU Variants*, 2020.
+    pub gated: bool,
+    /// Whether linear maps, and layer normalisation, have biases.
+    pub bias: bool,
+    /// Whether the head shares the embedding's table.
+    pub tied: bool,
+    /// The share of activations that is dropped in training.
+    pub dropout: f64,
+}
+
+impl Default for Architecture {
+    fn default() -> Self {
+        Architecture {
+            vocabulary: 256,
+            context: 64,
+            width: 16,
+            layers: 1,
+            positions: Positions::Learned,
+            norm: Norm::Layer,
+            epsilon: 1e-5,
+            heads: 2,
+            key_value_heads: None,
+            hidden: 64,
+            activation: Activation::GeluTanh,
+            gated: false,
+            bias: true,
+            tied: true,
+            dropout: 0.0,
+        }
+    }
+}
+
+/// Why a model of these parts and sizes cannot be, or a `config.json` not be read.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A size of nothing.
+    #[error("{size} is 0; it must be 1 or more")]
+    Zero {
+        /// Which size.
+        size: &'static str,
+    },
+    /// Heads that do not divide the width.
+    #[error(
+        "width {width} is not a multiple of {heads} heads, which share it; take a width of {} or {}",
+        width / heads * heads,
+        width.div_ceil(*heads) * heads
+    )]
+    Heads {
+        /// The width.
+        width: usize,
+        /// The number of heads.
+        heads: usize,
+    },
+    /// Heads of keys and values that do not divide the heads of queries.
+    #[error(
+        "{heads} heads are not a multiple of {key_value_heads} key-value heads; take a divisor of {heads}"
+    )]
+    KeyValueHeads {
+        /// The number of heads of queries.
+        heads: usize,
+        /// The number of heads of keys and values.
+        key_value_heads: usize,
+    },
+    /// Heads that have no pairs of coordinates to turn.
+    #[error(
+        "rotary positions turn pairs of coordinates: a head of {head_width} (width {width}, {heads} heads) has an odd \
+         number; take another number of heads, or learned positions"
+    )]
+    OddHeads {
+        /// Features of a head.
+        head_width: usize,
+        /// The width.
+        width: usize,
+        /// The number of heads.
+        heads: usize,
+    },
+    /// A setting that is not in its range.
+    #[error("{setting} is {found}; it must be {expected}")]
+    Range {
+        /// Which setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// More than memory can address.
+    #[error("a model with {sizes} is more than memory can address")]
+    Large {
+        /// The sizes.
+        sizes: String,
+    },
+    /// A file that is not JSON, or not an object.
+    #[error("this is not a JSON object: {reason}")]
+    Json {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A key that is missing or not what it should be.
+    #[error("key {key}: found {found}, expected {expected}")]
+    Key {
+        /// The key.
+        key: &'static str,
+        /// What is there.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// Parts that no family of Hugging Face's has together, so that no file can say them.
+    #[error("no family of models has these parts together: {reason}")]
+    Family {
+        /// What each family lacks.
+        reason: String,
+    },
+}
+
+/// Token ids travel as scalars; an f32 counts exactly as far as this.
+const LARGEST_SIZE: usize = 1 << 24;
+
+/// Every layer is a dozen named values, whatever its width: more would be a list, not a network.
+const MOST_LAYERS: usize = 1024;
+
+impl Architecture {
+    /// Heads of keys and values.
+    pub fn key_value_heads(&self) -> usize {
+        self.key_value_heads.unwrap_or(self.heads)
+    }
+
+    /// Features of a head; 0 of no head.
+    pub fn head_width(&self) -> usize {
+        self.width.checked_div(self.heads).unwrap_or(0)
+    }
+
+    /// Checks that a model of these parts and sizes can be.
+    ///
+    /// # Errors
+    /// The first contradiction, with its numbers.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.parameter_list().map(drop)
+    }
+
+    fn sizes(&self) -> [(&'static str, usize); 6] {
+        [
+            ("vocabulary", self.vocabulary),
+            ("context", self.context),
+            ("width", self.width),
+            ("heads", self.heads),
+            ("layers", self.layers),
+            ("hidden", self.hidden),
+        ]
+    }
+
+    /// Everything that [`Architecture::validate`] checks, but that memory can address it.
+    fn check_parts(&self) -> Result<(), ConfigError> {
+        let shared = [("key_value_heads", self.key_value_heads())];
+        for (size, found) in self.sizes().into_iter().chain(shared) {
+            if found == 0 {
+                return Err(ConfigError::Zero { size });
+            }
+            let (most, expected) = match size {
+                "layers" => (MOST_LAYERS, "at most 1024"),
+                _ => (LARGEST_SIZE, "at most 16777216"),
+            };
+            if found > most {
+                let found = found.to_string();
+                return Err(ConfigError::Range { setting: size, found, expected });
+            }
+        }
+        let (width, heads, key_value_heads) = (self.width, self.heads, self.key_value_heads());
+        if !width.is_multiple_of(heads) {
+            return Err(ConfigError::Heads { width, heads });
+        }
+        if !heads.is_multiple_of(key_value_heads) {
+            return Err(ConfigError::KeyValueHeads { heads, key_value_heads });
+        }
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let above = "a finite number above 0";
+        if let Positions::Rotary { base } = self.positions {
+            let head_width = self.head_width();
+            if !head_width.is_multiple_of(2) {
+                return Err(ConfigError::OddHeads { head_width, width, heads });
+            }
+            if !positive(base) {
+                let (setting, found) = ("the base of rotary positions", decimal(base));
+                return Err(ConfigError::Range { setting, found, expected: above });
+            }
+        }
+        if !positive(self.epsilon) {
+            let (setting, found) = ("the normalisation's epsilon", decimal(self.epsilon));
+            return Err(ConfigError::Range { setting, found, expected: above });
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let (setting, found) = ("dropout", decimal(self.dropout));
+            return Err(ConfigError::Range { setting, found, expected: "at least 0 and below 1" });
+        }
+        Ok(())
+    }
+
+    /// The number of parameters; `usize::MAX` where a model of these parts and sizes cannot be.
+    pub fn parameters(&self) -> usize {
+        self.parameter_list().map_or(usize::MAX, |list| list.last().map_or(0, |p| p.range.end))
+    }
+
+    /// Name, shape, place and uses of every parameter, from a recording for which no memory is taken.
+    ///
+    /// # Errors
+    /// As [`Architecture::validate`].
+    pub fn parameter_list(&self) -> Result<Vec<Parameter>, ConfigError> {
+        self.check_parts()?;
+        let list = layers::parameter_list(self).ok();
+        let count = |list: &Vec<Parameter>| list.last().map_or(0, |p| p.range.end);
+        list.filter(|list| count(list) <= isize::MAX as usize / 64).ok_or_else(|| {
+            let sizes = self.sizes().map(|(name, size)| format!("{name} {size}")).join(", ");
+            ConfigError::Large { sizes }
+        })
+    }
+}
+
+/// Whether a parameter is a vector by what it is: a bias, or a gain or shift of a normalisation. All others are
+/// matrices, even where a size of 1 makes them a single row or column. Hugging Face stores the first with one
+/// dimension; weight decay leaves them out.
+///
+/// ```
+/// use transformer::{Architecture, is_vector};
+/// let list = Architecture { width: 1, heads: 1, ..Architecture::default() }.parameter_list()?;
+/// let vectors = list.iter().filter(|p| is_vector(p)).map(|p| p.name.as_str());
+/// assert!(vectors.clone().any(|name| name == "block.0.norm_1.weight"));
+/// assert!(!vectors.clone().any(|name| name == "embedding.position.weight")); // 1 × 64, a table
+/// # Ok::<(), transformer::ConfigError>(())
+/// ```
+pub fn is_vector(parameter: &Parameter) -> bool {
+    is_gain(parameter) || is_bias(parameter)
+}
+
+/// Whether a parameter is the gain of a normalisation: 1 before training.
+pub fn is_gain(parameter: &Parameter) -> bool {
+    parameter.uses.contains(&(Role::Norm, 1))
+}
+
+/// Whether a parameter is a bias, of a linear map or of a normalisation: 0 before training.
+pub fn is_bias(parameter: &Parameter) -> bool {
+    parameter.uses.iter().any(|u| matches!(u, (Role::Norm | Role::Linear, 2)))
+}
+
+/// A shape of one column.
+pub(crate) fn vector(rows: usize) -> Shape {
+    Shape::new(rows, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What cannot be is an error, not a panic nor an endless count, wherever it is asked.
+    #[test]
+    fn sizes_that_cannot_be_have_no_parameters() {
+        for size in [0, usize::MAX] {
+            let base =
+                Architecture { positions: Positions::Rotary { base: 1e4 }, ..Default::default() };
+            for config in [
+                Architecture { vocabulary: size, ..base.clone() },
+                Architecture { context: size, ..base.clone() },
+                Architecture { width: size, ..base.clone() },
+                Architecture { heads: size, ..base.clone() },
+                Architecture { key_value_heads: Some(size), ..base.clone() },
+                Architecture { layers: size, ..base.clone() },
+                Architecture { hidden: size, ..base.clone() },
+            ] {
+                let refused = config.validate().unwrap_err();
+                assert_eq!(config.parameter_list(), Err(refused), "{config:?}");
+                assert_eq!(config.parameters(), usize::MAX, "{config:?}");
+                let directory = tempfile::tempdir().unwrap();
+                assert!(crate::disk::files::write::<f32>(directory.path(), &config, &[]).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_are_said_as_they_are() {
+        let most = Architecture { layers: i64::MAX as usize, ..Architecture::default() };
+        assert_eq!(
+            most.validate().unwrap_err().to_string(),
+            "layers is 9223372036854775807; it must be at most 1024"
+        );
+        let dropout = Architecture { dropout: 1e308, ..Architecture::default() };
+        assert_eq!(
+            dropout.validate().unwrap_err().to_string(),
+            "dropout is 1e308; it must be at least 0 and below 1"
+        );
+        assert_eq!(
+            [0.0, -0.5, 1e-5, f64::NAN, 123456.0].map(decimal),
+            ["0", "-0.5", "1e-5", "NaN", "123456"]
+        );
+    }
+}

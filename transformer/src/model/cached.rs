@@ -1,0 +1,70 @@
+//! The prediction of one token of each of several texts, after those whose keys and values are cached.
+
+use crate::memory;
+use crate::model::architecture::Architecture;
+use crate::model::layers::{self, BlockMarks, Context};
+use crate::model::recorded_step::{Form, ModelError, Without};
+use calculus::{Recorder, Tape, Var};
+use linalg::{Real, Shape};
+
+/// A recorded prediction of one token of every text, forward only. Parameters are in the order of [`crate::RecordedStep`]'s.
+pub(crate) struct CachedStep<T: Real> {
+    pub(crate) tape: Tape<T>,
+    tokens: Var,
+    positions: Var,
+    logits: Var,
+    blocks: Vec<BlockMarks>,
+    context: usize,
+}
+
+impl<T: Real> CachedStep<T> {
+    /// Of `texts` texts.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other, or that need more memory than there is.
+    pub(crate) fn record(config: &Architecture, texts: usize) -> Result<Self, ModelError> {
+        config.validate()?;
+        let mut recorder = Recorder::new();
+        let r = &mut recorder;
+        let row = Shape::new(1, texts);
+        let tokens = r.input("tokens", row)?; // 1×texts
+        let positions = r.input("positions", row)?; // 1×texts
+        let (form, without) = (Form::Fused, Without::default());
+        let cached = Some(positions);
+        let c = Context { config, length: 1, form, without, dropout: None, cached };
+        let marks = layers::network(c, r, tokens, positions)?;
+        let logits = layers::logits(r, marks.last, marks.table)?; // V×texts
+        memory::afford(recorder.bytes_forward_only())?;
+        let tape = recorder.finish_forward_only();
+        let (blocks, context) = (marks.blocks, config.context);
+        Ok(CachedStep { tape, tokens, positions, logits, blocks, context })
+    }
+
+    /// Reads a token of every text at a place, after those before it, and keeps its keys and values.
+    pub(crate) fn advance(&mut self, tokens: &[u32], place: usize) {
+        let tape = &mut self.tape;
+        for (x, &token) in tape.value_mut(self.tokens).iter_mut().zip(tokens) {
+            *x = T::from_f64(f64::from(token));
+        }
+        tape.value_mut(self.positions).fill(T::from_f64(place as f64));
+        tape.forward();
+        for block in &self.blocks {
+            let caches = block.caches.into_iter().flatten();
+            for (own, cache) in [block.key, block.value].into_iter().zip(caches) {
+                // Of a view the column lies in its matrix.
+                let (matrix, rows) = tape.root(own);
+                let stride = tape.shape(matrix).rows;
+                for text in 0..tokens.len() {
+                    let [start, end] = [rows.start, rows.end].map(|row| text * stride + row);
+                    let to = (text * self.context + place) * rows.len();
+                    tape.copy(matrix, start..end, cache, to);
+                }
+            }
+        }
+    }
+
+    /// The logits of every text's next token, one text after another.
+    pub(crate) fn logits(&self) -> &[T] {
+        self.tape.elements(self.logits)
+    }
+}

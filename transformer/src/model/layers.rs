@@ -1,0 +1,317 @@
+//! The network, in its order: each part of an [`Architecture`] records itself.
+//!
+//! Shapes stand at the line's end: d is the width, n the tokens of a batch, V the vocabulary, c the features of a head,
+//! h and g the heads of queries and of keys and values. This is the only place that asks which parts a model has.
+
+use crate::model::architecture::{Architecture, Norm, Positions, vector};
+use crate::model::cached_attention::CachedAttention;
+use crate::model::causal_attention::CausalAttention;
+use crate::model::recorded_step::{Form, Without};
+use calculus::{Parameter, RecordError, Recorder, Var};
+use linalg::heads::{HeadMix, HeadScores};
+use linalg::rotation::{Pairs, Rotation};
+use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, product::Product};
+use linalg::{hadamard::Hadamard, rows::Rows, scale::Scale};
+use probability::dropout::{Dropout, Order};
+use probability::{layer_norm::LayerNorm, mask::CausalMask, rms_norm::RmsNorm, softmax::Softmax};
+use std::ops::Range;
+
+/// What every layer knows: the model, the batch, and which of the recordings this is.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a Architecture,
+    /// Tokens of a sequence.
+    pub(crate) length: usize,
+    pub(crate) form: Form,
+    /// What a textbook recording leaves out.
+    pub(crate) without: Without,
+    /// The step number and the seed of dropout, where there is dropout.
+    pub(crate) dropout: Option<(Var, u64)>,
+    /// How many tokens are cached of every sequence, where one token is read at a time.
+    pub(crate) cached: Option<Var>,
+}
+
+/// Where the parts of a network lie in its recording: what readers ask for, instead of names.
+#[derive(Clone, Debug)]
+pub struct Marks {
+    /// The residual stream: the embedding, then the output of every block (d × n).
+    pub residual: Vec<Var>,
+    /// The blocks, in order.
+    pub blocks: Vec<BlockMarks>,
+    /// The final tokens, normalised (d × n).
+    pub last: Var,
+    /// A column for every token of the vocabulary, of a table of its own or the embedding's (d × V).
+    pub table: Var,
+    /// The matrices that write to the residual stream.
+    pub writers: Vec<Var>,
+}
+
+/// Where the parts of a block lie: rows of a recording, and values.
+#[derive(Clone, Debug)]
+pub struct BlockMarks {
+    /// All of its rows.
+    pub rows: Range<usize>,
+    /// Those of attention, without its norm.
+    pub attention: Range<usize>,
+    /// Those of the feed-forward part, without its norm.
+    pub feed_forward: Range<usize>,
+    /// The queries as they are compared with keys (hc × n).
+    pub query: Var,
+    /// The keys as they are compared with queries (gc × n).
+    pub key: Var,
+    /// The values (gc × n).
+    pub value: Var,
+    /// The weights by which values are mixed, before dropout (T × n·h), where attention is recorded formula by formula.
+    pub weights: Option<Var>,
+    /// The caches of keys and values (gc × context·sequences), where tokens are read one at a time.
+    pub caches: Option<[Var; 2]>,
+}
+
+type Recorded = Result<Var, RecordError>;
+
+impl Context<'_> {
+    /// Dropout number `stream` of the network; each draws masks of its own.
+    fn dropout(&self, stream: usize) -> Option<(Dropout, Var)> {
+        let (step, seed) = self.dropout?;
+        let stream = crate::streams::DROPOUT + stream as u32;
+        Some((Dropout { rate: self.config.dropout, seed, stream, order: Order::Columns }, step))
+    }
+
+    /// x, or x with a share of its elements dropped.
+    fn drop<T: Real>(&self, r: &mut Recorder<T>, name: &str, stream: usize, x: Var) -> Recorded {
+        match self.dropout(stream) {
+            Some((dropout, step)) => r.push(name, dropout, [x, step]),
+            None => Ok(x),
+        }
+    }
+
+    /// y = W·x + b with parameters `name.weight` (out × in) and, if the model has them, `name.bias`.
+    /// Returns y and W.
+    fn linear<T: Real>(
+        &self,
+        r: &mut Recorder<T>,
+        name: &str,
+        out: usize,
+        x: Var,
+    ) -> Result<(Var, Var), RecordError> {
+        let inputs = r.shape(x).rows;
+        let w = r.parameter(&format!("{name}.weight"), Shape::new(out, inputs))?;
+        let y = if self.config.bias {
+            let b = r.parameter(&format!("{name}.bias"), vector(out))?;
+            r.push(name, Affine, [w, x, b])
+        } else {
+            r.push(name, Product::plain(), [w, x])
+        };
+        Ok((y?, w))
+    }
+
+    /// The normalisation, with parameters `name.weight` and, for layer normalisation of a model with biases, `name.bias`.
+    fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
+        let (epsilon, shape) = (self.config.epsilon, vector(self.config.width));
+        let gain = r.parameter(&format!("{name}.weight"), shape)?;
+        let shift = match (self.config.norm, self.config.bias) {
+            (Norm::Layer, true) => Some(r.parameter(&format!("{name}.bias"), shape)?),
+            _ => None,
+        };
+        match (self.config.norm, shift) {
+            _ if self.without.norm => Ok(x),
+            (Norm::Layer, Some(shift)) => r.push(name, LayerNorm { epsilon }, [x, gain, shift]),
+            (Norm::Layer, None) => r.push(name, LayerNorm { epsilon }, [x, gain]),
+            (Norm::Rms, _) => r.push(name, RmsNorm { epsilon }, [x, gain]),
+        }
+    }
+}
+
+/// The whole network but the head's product, for tokens at positions (1 × n both).
+pub(crate) fn network<T: Real>(
+    c: Context<'_>,
+    r: &mut Recorder<T>,
+    tokens: Var,
+    positions: Var,
+) -> Result<Marks, RecordError> {
+    let (mut x, token_table) = embedding(c, r, tokens, positions)?; // d×n
+    let (mut residual, mut blocks, mut writers) = (vec![x], vec![], vec![]);
+    for i in 0..c.config.layers {
+        let (output, marks) = block(c, r, (i, positions), x, &mut writers)?; // d×n
+        x = output;
+        residual.push(x);
+        blocks.push(marks);
+    }
+    let last = c.norm(r, "norm", x)?; // d×n
+    let table = match c.config.tied {
+        true => token_table,
+        false => r.parameter("head.weight", r.shape(token_table))?, // d×V
+    };
+    Ok(Marks { residual, blocks, last, table, writers })
+}
+
+/// Part 1 of a step: what a token means, plus where it stands if positions are learned. Returns x and the table of
+/// tokens, which a tied head reads again.
+fn embedding<T: Real>(
+    c: Context<'_>,
+    r: &mut Recorder<T>,
+    tokens: Var,
+    positions: Var,
+) -> Result<(Var, Var), RecordError> {
+    let Architecture { width, vocabulary, context, .. } = *c.config;
+    r.scope("embedding", |r| {
+        let token_table = r.parameter("token.weight", Shape::new(width, vocabulary))?; // d×V
+        let x = if c.config.positions == Positions::Learned {
+            let position_table = r.parameter("position.weight", Shape::new(width, context))?; // d×context
+            let token = r.push("token", Gather, [token_table, tokens])?; // d×n
+            let position = r.push("position", Gather, [position_table, positions])?; // d×n
+            r.push("sum", Add, [token, position])? // d×n
+        } else {
+            r.push("token", Gather, [token_table, tokens])? // d×n
+        };
+        Ok((c.drop(r, "dropped", 0, x)?, token_table))
+    })
+}
+
+/// A transformer block, pre-norm: x + attention(norm x), then x + feed-forward(norm x).
+fn block<T: Real>(
+    c: Context<'_>,
+    r: &mut Recorder<T>,
+    (index, positions): (usize, Var),
+    x: Var,
+    writers: &mut Vec<Var>,
+) -> Result<(Var, BlockMarks), RecordError> {
+    r.scope(&format!("block.{index}"), |r| {
+        let start = r.len();
+        let h = c.norm(r, "norm_1", x)?;
+        let attention = r.len();
+        let (h, mut marks) =
+            r.scope("attention", |r| self_attention(c, r, (index, positions), h, writers))?;
+        marks.attention = attention..r.len();
+        let x = r.push("attended", Add, [x, h])?;
+        let h = c.norm(r, "norm_2", x)?;
+        let feed_forward_start = r.len();
+        let h = r.scope("feed_forward", |r| feed_forward(c, r, index, h, writers))?;
+        marks.feed_forward = feed_forward_start..r.len();
+        let x = r.push("output", Add, [x, h])?;
+        marks.rows = start..r.len();
+        Ok((x, marks))
+    })
+}
+
+/// Part 2 of a step: every token asks the tokens before it.
+fn self_attention<T: Real>(
+    c: Context<'_>,
+    r: &mut Recorder<T>,
+    (index, positions): (usize, Var),
+    x: Var,
+    writers: &mut Vec<Var>,
+) -> Result<(Var, BlockMarks), RecordError> {
+    let (heads, shared) = (c.config.heads, c.config.key_value_heads());
+    let features = c.config.head_width();
+    let [queries, keys] = [heads * features, shared * features];
+    let (qkv, _) = c.linear(r, "qkv", queries + 2 * keys, x)?; // (h+2g)c×n
+    let mut query = r.push("query", Rows { start: 0, count: queries }, [qkv])?; // hc×n
+    let mut key = r.push("key", Rows { start: queries, count: keys }, [qkv])?; // gc×n
+    let value = r.push("value", Rows { start: queries + keys, count: keys }, [qkv])?; // gc×n
+    if let Positions::Rotary { base } = c.config.positions {
+        let rotation = |heads| Rotation { heads, base, pairs: Pairs::Halves };
+        query = r.push("rotated_query", rotation(heads), [query, positions])?; // hc×n
+        key = r.push("rotated_key", rotation(shared), [key, positions])?; // gc×n
+    }
+    let (mut caches, mut weights) = (None, None);
+    let mixed = match c.cached {
+        Some(filled) => {
+            let shape = Shape::new(keys, c.config.context * r.shape(x).columns);
+            let [keys, values] = [r.input("keys", shape)?, r.input("values", shape)?];
+            caches = Some([keys, values]);
+            let attention = CachedAttention { heads, key_value_heads: shared };
+            r.push("mixed", attention, [query, key, value, keys, values, filled])? // hc×n
+        }
+        None => {
+            let (mixed, own) = attend(c, r, index, [query, key, value])?; // hc×n
+            weights = own;
+            mixed
+        }
+    };
+    let (y, writer) = c.linear(r, "projection", c.config.width, mixed)?; // d×n
+    writers.push(writer);
+    let y = c.drop(r, "dropped", 3 * index + 1, y)?; // d×n
+    let (rows, attention, feed_forward) = (0..0, 0..0, 0..0);
+    Ok((y, BlockMarks { rows, attention, feed_forward, query, key, value, weights, caches }))
+}
+
+/// Attention within the recorded sequences: one operation, or every formula by itself.
+fn attend<T: Real>(
+    c: Context<'_>,
+    r: &mut Recorder<T>,
+    index: usize,
+    [query, key, value]: [Var; 3],
+) -> Result<(Var, Option<Var>), RecordError> {
+    let (heads, key_value_heads, length) = (c.config.heads, c.config.key_value_heads(), c.length);
+    let dropout = c.dropout(3 * index + 2);
+    if c.form == Form::Fused {
+        let dropped = dropout.map(|(dropout, _)| dropout);
+        let attention = CausalAttention { heads, key_value_heads, length, dropout: dropped };
+        let mixed = match dropout {
+            Some((_, step)) => r.push("mixed", attention, [query, key, value, step])?,
+            None => r.push("mixed", attention, [query, key, value])?,
+        };
+        return Ok((mixed, None));
+    }
+    let scores = HeadScores { heads, key_value_heads, length };
+    let scores = r.push("scores", scores, [query, key])?; // T×(n·h)
+    let factor = 1.0 / (c.config.head_width() as f64).sqrt();
+    let scaled = match c.without.scale {
+        true => scores,
+        false => r.push("scaled", Scale { factor }, [scores])?,
+    };
+    let masked = match c.without.mask {
+        true => scaled,
+        false => r.push("masked", CausalMask, [scaled])?,
+    };
+    let weights = r.push("weights", Softmax, [masked])?;
+    let mut dropped = weights;
+    if let Some((dropout, step)) = dropout {
+        let dropout = Dropout { order: Order::Weights { length }, ..dropout };
+        dropped = r.push("weights_dropped", dropout, [weights, step])?;
+    }
+    let mix = HeadMix { heads, key_value_heads, length };
+    Ok((r.push("mixed", mix, [value, dropped])?, Some(weights)))
+}
+
+/// Part 3 of a step: every token by itself, through a wider space and back.
+fn feed_forward<T: Real>(
+    c: Context<'_>,
+    r: &mut Recorder<T>,
+    index: usize,
+    x: Var,
+    writers: &mut Vec<Var>,
+) -> Recorded {
+    let Architecture { hidden, gated, activation, width, .. } = *c.config;
+    let h = if gated {
+        let (both, _) = c.linear(r, "expanded", 2 * hidden, x)?; // 2·hidden×n
+        let gate = r.push("gate", Rows { start: 0, count: hidden }, [both])?; // hidden×n
+        let up = r.push("up", Rows { start: hidden, count: hidden }, [both])?; // hidden×n
+        let gate = r.push("activated", activation, [gate])?; // hidden×n
+        r.push("gated", Hadamard, [gate, up])? // hidden×n
+    } else {
+        let (h, _) = c.linear(r, "expanded", hidden, x)?; // hidden×n
+        r.push("activated", activation, [h])? // hidden×n
+    };
+    let (y, writer) = c.linear(r, "contracted", width, h)?; // d×n
+    writers.push(writer);
+    c.drop(r, "dropped", 3 * index + 3, y)
+}
+
+/// Part 4 of a step: a score for every word of the vocabulary.
+pub(crate) fn logits<T: Real>(r: &mut Recorder<T>, x: Var, table: Var) -> Recorded {
+    r.push("logits", Product::transposed(), [table, x]) // V×n
+}
+
+/// The parameters of a model, from a recording of one token.
+pub(crate) fn parameter_list(config: &Architecture) -> Result<Vec<Parameter>, RecordError> {
+    let (mut recorder, one) = (Recorder::<f32>::new(), Shape::new(1, 1));
+    let r = &mut recorder;
+    let (tokens, positions) = (r.input("tokens", one)?, r.input("positions", one)?);
+    let (form, without) = (Form::Fused, Without::default());
+    let c = Context { config, length: 1, form, without, dropout: None, cached: None };
+    let marks = network(c, r, tokens, positions)?;
+    logits(r, marks.last, marks.table)?;
+    Ok(recorder.parameter_list())
+}

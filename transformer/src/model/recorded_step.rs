@@ -1,0 +1,467 @@
+//! A recorded decoder: parameters, a batch of tokens, logits, the loss.
+
+use crate::memory::{self, MemoryError};
+use crate::model::architecture::{Architecture, ConfigError, is_bias, is_gain};
+use crate::model::layers::{self, Context, Marks};
+use crate::model::recording::{Handles, Recording};
+use crate::model::vocabulary_loss::VocabularyLoss;
+use crate::{streams, words};
+use calculus::{RecordError, Recorder, Tape, Var};
+use infotheory::surprisal::{MeanOverTargets, Surprisal};
+use linalg::{Real, Shape};
+use probability::dropout;
+use probability::random::Random;
+use probability::softmax::Softmax;
+use std::num::NonZeroUsize;
+use thiserror::Error;
+
+/// Which of the two recordings of one model. Their values and gradients are equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// What trains: attention in one operation, the loss from logits.
+    Fused,
+    /// What explains: every formula of the textbook is a node.
+    Textbook,
+}
+
+/// Parts that a textbook recording leaves out, to see what they are for. Training leaves out nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// The causal mask: every token sees the future.
+    pub mask: bool,
+    /// The factor 1/√d of attention scores.
+    pub scale: bool,
+    /// Layer normalisation, with its gain and shift; its parameters stay and have no effect.
+    pub norm: bool,
+}
+
+/// The target of a token that is not to be predicted.
+pub const IGNORED: u32 = u32::MAX;
+
+/// Why a model cannot be recorded, or a batch not be taken.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ModelError {
+    /// A configuration that contradicts itself.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Shapes that do not fit.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A sequence longer than the model's positions.
+    #[error("sequences of {}: the model has positions for 1 to {context}", words::of(*found, "token"))]
+    Length {
+        /// The length asked for.
+        found: usize,
+        /// The model's context.
+        context: usize,
+    },
+    /// A batch of another size than recorded.
+    #[error("a batch of {} where {expected} were recorded", words::of(*found, "token"))]
+    Batch {
+        /// Tokens of the recording.
+        expected: usize,
+        /// Tokens found.
+        found: usize,
+    },
+    /// A token id that the vocabulary does not have.
+    #[error(
+        "token {found} at place {place} of the batch: the vocabulary has {vocabulary} (0 to {})",
+        vocabulary - 1
+    )]
+    Token {
+        /// Its place in the batch.
+        place: usize,
+        /// The id.
+        found: u32,
+        /// Number of tokens of the vocabulary.
+        vocabulary: usize,
+    },
+    /// More memory than this process may have.
+    #[error("{0}: take a smaller batch, context or model")]
+    Memory(#[from] MemoryError),
+    /// A batch without a token to be predicted.
+    #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
+    NoTarget,
+}
+
+/// A recorded training step of a decoder on batches of one size.
+///
+/// ```
+/// use transformer::{Form, RecordedStep, Architecture};
+/// let config = Architecture { vocabulary: 65, context: 8, width: 16, heads: 2, layers: 1, ..Default::default() };
+/// let mut model = RecordedStep::<f32>::record(&config, 1, 4, Form::Fused, 0)?;
+/// model.initialise(1);
+/// let loss = model.loss(&[1, 2, 3, 4], &[2, 3, 4, 5])?;
+/// assert!((loss - 65.0_f64.ln()).abs() < 0.1); // who knows nothing pays ln V
+/// # Ok::<(), transformer::ModelError>(())
+/// ```
+pub struct RecordedStep<T: Real> {
+    config: Architecture,
+    length: usize,
+    recording: Recording<T>,
+    tokens: Var,
+    targets: Var,
+    predictions: Option<Predictions>,
+    marks: Marks,
+}
+
+/// What a textbook recording predicts, formula by formula.
+#[derive(Clone, Copy, Debug)]
+pub struct Predictions {
+    /// A score for every token of the vocabulary (V × n).
+    pub logits: Var,
+    /// Their softmax (V × n).
+    pub probabilities: Var,
+    /// −ln of the target's probability, in nats (1 × n).
+    pub surprisal: Var,
+}
+
+/// The values of a recording that are given or read by name.
+struct Values {
+    tokens: Var,
+    positions: Var,
+    targets: Var,
+    step: Option<Var>,
+    predictions: Option<Predictions>,
+    loss: Var,
+    marks: Marks,
+}
+
+impl<T: Real> RecordedStep<T> {
+    /// Records a step on `sequences` sequences of `length` tokens; `seed` selects dropout's masks.
+    pub fn record(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        form: Form,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (form, Without::default());
+        Self::write_down(
+            config,
+            sequences,
+            length,
+            form,
+            (seed, VocabularyLoss::default()),
+            |r, _| {
+                memory::afford(r.bytes())?;
+                Ok(r.finish())
+            },
+        )
+    }
+
+    /// As [`RecordedStep::record`] in the fused form, with the loss in chunks of so many tokens: what training does where the
+    /// vocabulary is large, in small.
+    pub(crate) fn record_in_chunks(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        chunk: usize,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (Form::Fused, Without::default());
+        let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk) };
+        Self::write_down(config, sequences, length, form, (seed, loss), |r, _| {
+            memory::afford(r.bytes())?;
+            Ok(r.finish())
+        })
+    }
+
+    /// Whether a recording for training computes cheap values again instead of keeping them: where they would take
+    /// much memory, and their time is small beside that of products this wide.
+    pub fn recomputes(config: &Architecture, sequences: usize, length: usize) -> bool {
+        /// Layers × tokens × width; what is kept would take 30 bytes for each of these.
+        const LARGE: usize = 1 << 20;
+        let size = config.layers.saturating_mul(sequences.saturating_mul(length));
+        size.saturating_mul(config.width) >= LARGE
+    }
+
+    /// As [`RecordedStep::record`] in the fused form, in the least memory, for training: of all values and
+    /// gradients only parameters, their gradients, inputs and the loss can be read after a replay.
+    pub fn record_for_training(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let recompute = Self::recomputes(config, sequences, length);
+        let form = (Form::Fused, Without::default());
+        Self::write_down(
+            config,
+            sequences,
+            length,
+            form,
+            (seed, VocabularyLoss::default()),
+            |mut r, loss| {
+                memory::afford(r.bytes_for_training(loss, recompute))?;
+                Ok(r.finish_for_training(loss, recompute))
+            },
+        )
+    }
+
+    /// As [`RecordedStep::record`] in the textbook's form, without some of its parts.
+    pub fn record_without(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        without: Without,
+        seed: u64,
+    ) -> Result<Self, ModelError> {
+        let form = (Form::Textbook, without);
+        Self::write_down(
+            config,
+            sequences,
+            length,
+            form,
+            (seed, VocabularyLoss::default()),
+            |r, _| {
+                memory::afford(r.bytes())?;
+                Ok(r.finish())
+            },
+        )
+    }
+
+    /// As [`RecordedStep::record`], for prediction and measurement only: no gradients, half the memory.
+    pub fn record_forward_only(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        form: Form,
+    ) -> Result<Self, ModelError> {
+        let form = (form, Without::default());
+        Self::write_down(config, sequences, length, form, (0, VocabularyLoss::default()), |r, _| {
+            memory::afford(r.bytes_forward_only())?;
+            Ok(r.finish_forward_only())
+        })
+    }
+
+    fn write_down(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        form: (Form, Without),
+        (seed, loss): (u64, VocabularyLoss),
+        finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let (recorder, Values { tokens, positions, targets, step, predictions, loss, marks }) =
+            Self::written(config, sequences, length, form, (seed, loss))?;
+        let mut tape = finish(recorder, loss)?;
+        for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
+            *p = T::from_f64((i % length) as f64);
+        }
+        let logits = predictions.map(|p| p.logits);
+        let (inputs, last) = ((Some(tokens), Some(targets)), Some(marks.last));
+        let handles = Handles { tokens: inputs.0, targets: inputs.1, step, logits, last };
+        let (config, recording) = (config.clone(), Recording { tape, loss, handles });
+        Ok(RecordedStep { config, length, recording, tokens, targets, predictions, marks })
+    }
+
+    /// Bytes that [`RecordedStep::record`] asks for, without asking for them.
+    ///
+    /// # Errors
+    /// Sizes that cannot be recorded.
+    pub fn bytes(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        form: Form,
+    ) -> Result<u128, ModelError> {
+        let form = (form, Without::default());
+        Ok(Self::written(config, sequences, length, form, (0, VocabularyLoss::default()))?
+            .0
+            .bytes())
+    }
+
+    /// The step as it is written down, before memory is taken for it.
+    fn written(
+        config: &Architecture,
+        sequences: usize,
+        length: usize,
+        (form, without): (Form, Without),
+        (seed, in_chunks): (u64, VocabularyLoss),
+    ) -> Result<(Recorder<T>, Values), ModelError> {
+        config.validate()?;
+        if length == 0 || length > config.context {
+            return Err(ModelError::Length { found: length, context: config.context });
+        }
+        let mut recorder = Recorder::new();
+        let r = &mut recorder;
+        let row = Shape::new(1, sequences.saturating_mul(length));
+        let tokens = r.input("tokens", row)?; // 1×n
+        let positions = r.input("positions", row)?; // 1×n
+        let targets = r.input("targets", row)?; // 1×n
+        let step = if config.dropout > 0.0 { Some(r.input("step", dropout::STEP)?) } else { None };
+        let dropout = step.map(|step| (step, seed));
+        let c = Context { config, length, form, without, dropout, cached: None };
+        let marks = layers::network(c, r, tokens, positions)?;
+        let (x, table) = (marks.last, marks.table); // d×n, d×V
+        let (predictions, loss) = match form {
+            Form::Fused => (None, r.push("loss", in_chunks, [table, x, targets])?), // 1×1
+            Form::Textbook => {
+                let logits = layers::logits(r, x, table)?; // V×n
+                let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
+                let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
+                let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
+                (Some(Predictions { logits, probabilities, surprisal }), loss)
+            }
+        };
+        Ok((recorder, Values { tokens, positions, targets, step, predictions, loss, marks }))
+    }
+
+    /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
+    /// stream 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
+    pub fn initialise(&mut self, seed: u64) {
+        let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
+        let writers: Vec<usize> = self.marks.writers.iter().map(|var| var.index()).collect();
+        for (k, parameter) in self.recording.tape.parameter_list().into_iter().enumerate() {
+            let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
+            let writes = self
+                .recording
+                .tape
+                .find(&parameter.name)
+                .is_some_and(|p| writers.contains(&p.index()));
+            let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));
+            let values = &mut self.recording.tape.parameters_mut()[parameter.range];
+            if bias {
+                values.fill(T::zero());
+            } else if gain {
+                values.fill(T::one());
+            } else {
+                let deviation = if writes { residual } else { 0.02 };
+                for (i, value) in values.iter_mut().enumerate() {
+                    *value = T::from_f64(deviation * random.normal(i as u64));
+                }
+            }
+        }
+    }
+
+    /// Sets a batch: tokens, and the token that follows each ([`IGNORED`] where none is to be
+    /// predicted), sequence after sequence.
+    pub fn set_batch(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), ModelError> {
+        let (expected, vocabulary) =
+            (self.recording.tape.shape(self.tokens).columns, self.config.vocabulary);
+        for found in [tokens.len(), targets.len()] {
+            if found != expected {
+                return Err(ModelError::Batch { expected, found });
+            }
+        }
+        let outside = |&(_, &t): &(usize, &u32)| t as usize >= vocabulary;
+        let counted = || targets.iter().enumerate().filter(|(_, t)| **t != IGNORED);
+        let bad = tokens.iter().enumerate().find(outside).or_else(|| counted().find(outside));
+        if let Some((place, &found)) = bad {
+            return Err(ModelError::Token { place, found, vocabulary });
+        }
+        if counted().next().is_none() {
+            return Err(ModelError::NoTarget);
+        }
+        for (x, &t) in self.recording.tape.value_mut(self.tokens).iter_mut().zip(tokens) {
+            *x = T::from_f64(f64::from(t));
+        }
+        for (x, &t) in self.recording.tape.value_mut(self.targets).iter_mut().zip(targets) {
+            *x = T::from_f64(if t == IGNORED { infotheory::IGNORED } else { f64::from(t) });
+        }
+        Ok(())
+    }
+
+    /// Sets the step number that selects dropout's masks, or none for evaluation.
+    pub fn set_step(&mut self, step: Option<u64>) {
+        if let Some(var) = self.recording.handles.step {
+            let step = step.map_or(dropout::EVALUATION, dropout::step);
+            self.recording.tape.set(var, &step.map(T::from_f64));
+        }
+    }
+
+    /// The mean loss of a batch in nats per token, as in evaluation: nothing is dropped.
+    pub fn loss(&mut self, tokens: &[u32], targets: &[u32]) -> Result<f64, ModelError> {
+        self.set_batch(tokens, targets)?;
+        self.set_step(None);
+        self.recording.tape.forward();
+        Ok(self.recording.tape.value(self.recording.loss)[0].to_f64())
+    }
+
+    /// Copies parameters given by name from another recording of the same model.
+    ///
+    /// # Panics
+    /// If the models' parameters differ in number.
+    pub fn copy_parameters(&mut self, parameters: &[T]) {
+        self.recording.tape.parameters_mut().copy_from_slice(parameters);
+    }
+
+    /// Tokens of a batch.
+    pub fn batch(&self) -> usize {
+        self.recording.tape.shape(self.tokens).columns
+    }
+
+    /// Sequences of a batch.
+    pub fn sequences(&self) -> usize {
+        self.batch() / self.length
+    }
+
+    /// Tokens of a sequence.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Architecture {
+        &self.config
+    }
+
+    /// The recording.
+    pub fn tape(&self) -> &Tape<T> {
+        &self.recording.tape
+    }
+
+    /// The recording by itself.
+    pub fn into_tape(self) -> Tape<T> {
+        self.recording.tape
+    }
+
+    /// The recording as certificates and diagnoses take it.
+    pub fn into_recording(self) -> Recording<T> {
+        self.recording
+    }
+
+    /// The recording, to be replayed.
+    pub fn tape_mut(&mut self) -> &mut Tape<T> {
+        &mut self.recording.tape
+    }
+
+    /// The logits (vocabulary × tokens); in the fused form they never exist together.
+    pub fn logits_var(&self) -> Option<Var> {
+        self.predictions.map(|p| p.logits)
+    }
+
+    /// The predictions of a textbook recording; in the fused form they never exist together.
+    pub fn predictions(&self) -> Option<Predictions> {
+        self.predictions
+    }
+
+    /// The targets (1 × tokens).
+    pub fn targets_var(&self) -> Var {
+        self.targets
+    }
+
+    /// Where the network's parts lie in the recording.
+    pub fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The loss (1 × 1), mean cross-entropy in nats per token.
+    pub fn loss_var(&self) -> Var {
+        self.recording.loss
+    }
+}
+
+impl Architecture {
+    /// Parameters as they are before training ([`RecordedStep::initialise`]), one after another in the order of
+    /// recording.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other or that memory cannot hold.
+    pub fn initial_parameters(&self, seed: u64) -> Result<Vec<f32>, ModelError> {
+        let mut model = RecordedStep::<f32>::record_forward_only(self, 1, 1, Form::Fused)?;
+        model.initialise(seed);
+        Ok(model.recording.tape.parameters().to_vec())
+    }
+}

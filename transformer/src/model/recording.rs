@@ -1,0 +1,94 @@
+//! A step as it is recorded: a tape, its loss, and the values that readers ask for.
+
+use calculus::{Tape, Var};
+use linalg::Real;
+
+/// A recorded step, its loss, and the values that readers ask for.
+pub struct Recording<T: Real> {
+    /// The step.
+    pub tape: Tape<T>,
+    /// The loss, 1×1.
+    pub loss: Var,
+    /// Values that some certificates and findings are about.
+    pub handles: Handles,
+}
+
+/// Values that some certificates and findings are about; those do not apply where a step has none. A reader never
+/// looks for a value by its name.
+#[derive(Clone, Debug, Default)]
+pub struct Handles {
+    /// The input of token indices (1 × tokens).
+    pub tokens: Option<Var>,
+    /// The input of targets (1 × tokens); a negative one is ignored.
+    pub targets: Option<Var>,
+    /// The input of the step number that selects dropout's masks ([`probability::dropout::STEP`]).
+    pub step: Option<Var>,
+    /// The logits (classes × tokens).
+    pub logits: Option<Var>,
+    /// What each token's logits are computed from, where logits never exist together (features × tokens).
+    pub last: Option<Var>,
+}
+
+/// What an input is given: its dotted name and its elements, column after column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// The input's name.
+    pub name: &'static str,
+    /// Its elements.
+    pub elements: Vec<f64>,
+}
+
+impl<T: Real> Recording<T> {
+    /// A step of which readers know its loss and nothing else.
+    pub fn new(tape: Tape<T>, loss: Var) -> Self {
+        Recording { tape, loss, handles: Handles::default() }
+    }
+
+    /// What a batch gives to an input.
+    pub fn given<'a>(&self, input: Option<Var>, batch: &'a [Given]) -> Option<&'a [f64]> {
+        let name = self.tape.name(input?);
+        batch.iter().find(|given| given.name == name).map(|given| &given.elements[..])
+    }
+
+    /// Gives a batch to the inputs.
+    ///
+    /// # Panics
+    /// If an input is missing or has another number of elements.
+    pub fn give(&mut self, batch: &[Given]) {
+        for Given { name, elements } in batch {
+            let var = self.tape.find(name).expect("an input of the recording");
+            let place = self.tape.value_mut(var);
+            assert_eq!(place.len(), elements.len(), "elements of {name}");
+            place.iter_mut().zip(elements).for_each(|(x, &e)| *x = T::from_f64(e));
+        }
+    }
+
+    /// Sets all parameters.
+    ///
+    /// # Panics
+    /// If their number is another.
+    pub fn set_parameters<S: Real>(&mut self, parameters: &[S]) {
+        let own = self.tape.parameters_mut();
+        assert_eq!(own.len(), parameters.len(), "parameters of another model");
+        own.iter_mut().zip(parameters).for_each(|(p, x)| *p = T::from_f64(x.to_f64()));
+    }
+
+    /// What a token's prediction is made of: the logits, or what they are computed from token by token.
+    pub fn predictions(&self) -> Option<Var> {
+        self.handles.logits.or(self.handles.last)
+    }
+
+    /// The loss of what is given.
+    pub fn forward(&mut self) -> T {
+        self.tape.forward();
+        self.tape.elements(self.loss)[0]
+    }
+
+    /// Predict, and propagate back from zeroed gradients; the loss.
+    pub fn step(&mut self) -> T {
+        let loss = self.forward();
+        self.tape.zero_gradients();
+        self.tape.backward(self.loss);
+        loss
+    }
+}

@@ -1,0 +1,386 @@
+//! What a model is trained and measured on: tokens, random windows of them, and a part held back.
+
+use crate::model::recorded_step::IGNORED;
+use crate::{streams, words};
+use probability::permutation::Permutation;
+use probability::random::Random;
+use thiserror::Error;
+
+/// Why a text cannot be trained or measured on.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CorpusError {
+    /// A text that is shorter than one window.
+    #[error(
+        "the {part} has {}, but a window takes {needed} (the context and the token after it): give a \
+         longer text or a shorter context",
+        words::of(*found, "token")
+    )]
+    Short {
+        /// Which part of the text.
+        part: &'static str,
+        /// Its tokens.
+        found: usize,
+        /// Tokens of a window.
+        needed: usize,
+    },
+}
+
+/// Tokens to train on and tokens to measure on, with a rule for where windows may begin.
+///
+/// A *text* is one stream: windows begin anywhere. *Documents* are texts of their own, each ended by
+/// the same token: a window begins at the start of one, so that the model sees a document from its
+/// beginning or not at all, and its loss can be compared with the source's entropy.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    train: Vec<u32>,
+    validation: Vec<u32>,
+    /// Where documents begin in `train`; empty for a text.
+    starts: Vec<usize>,
+    /// The token that ends a document.
+    end: Option<u32>,
+}
+
+/// A window: a token and the one that follows it, at every place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// What the model reads.
+    pub tokens: Vec<u32>,
+    /// What it is to predict; [`IGNORED`] where nothing.
+    pub targets: Vec<u32>,
+}
+
+impl Corpus {
+    /// One stream, of which the last `held_back` (a share) is for validation; nanoGPT takes a tenth.
+    ///
+    /// # Errors
+    /// If either part is shorter than a window of `length` tokens and the one after it.
+    pub fn text(mut tokens: Vec<u32>, held_back: f64, length: usize) -> Result<Self, CorpusError> {
+        let train = (tokens.len() as f64 * (1.0 - held_back)) as usize;
+        let validation = tokens.split_off(train.min(tokens.len()));
+        let corpus = Corpus { train: tokens, validation, starts: vec![], end: None };
+        let needed = length.saturating_add(1);
+        for (part, tokens) in
+            [("training part", &corpus.train), ("validation part", &corpus.validation)]
+        {
+            if tokens.len() < needed {
+                return Err(CorpusError::Short { part, found: tokens.len(), needed });
+            }
+        }
+        Ok(corpus)
+    }
+
+    /// Documents, each ended by the token `end`, which stands nowhere else.
+    ///
+    /// # Errors
+    /// If there are fewer training tokens than a window of `length` takes, or none for validation.
+    pub fn documents(
+        train: Vec<u32>,
+        validation: Vec<u32>,
+        end: u32,
+        length: usize,
+    ) -> Result<Self, CorpusError> {
+        if train.len() < length || validation.is_empty() {
+            let (part, found) = if validation.is_empty() {
+                ("validation part", 0)
+            } else {
+                ("training part", train.len())
+            };
+            return Err(CorpusError::Short { part, found, needed: length });
+        }
+        // A window takes `length` tokens after a document's end, so the last starts are of no use.
+        let after_end = |i: usize| i == 0 || train[i - 1] == end;
+        let starts = (0..=train.len() - length).filter(|&i| after_end(i)).collect();
+        Ok(Corpus { train, validation, starts, end: Some(end) })
+    }
+
+    /// Tokens to train on.
+    pub fn train(&self) -> &[u32] {
+        &self.train
+    }
+
+    /// Tokens to measure on.
+    pub fn validation(&self) -> &[u32] {
+        &self.validation
+    }
+
+    /// Writes batch number `batch` of a seed: windows of `length` tokens, one after another. The same
+    /// numbers give the same windows, whatever was drawn before.
+    ///
+    /// Windows are drawn without replacement. A pass over a text cuts it into windows, from a place
+    /// that is drawn, and takes each once, in an order that is drawn; a pass over documents begins one
+    /// window at each. Drawing with replacement, as nanoGPT does, has the same mean; but after as many
+    /// tokens as the text has, it has left out a share of 1/e of them.
+    ///
+    /// # Panics
+    /// If the two slices differ in length, or `length` does not divide it or exceeds what the corpus
+    /// was made for.
+    pub fn fill(
+        &self,
+        seed: u64,
+        batch: u64,
+        length: usize,
+        tokens: &mut [u32],
+        targets: &mut [u32],
+    ) {
+        assert!(tokens.len() == targets.len() && tokens.len().is_multiple_of(length));
+        let windows = tokens.chunks_exact_mut(length).zip(targets.chunks_exact_mut(length));
+        let batch_size = windows.len() as u64;
+        for (i, (tokens, targets)) in windows.enumerate() {
+            let start = self.start(seed, batch * batch_size + i as u64, length);
+            targets.copy_from_slice(&self.train[start..start + length]);
+            tokens[0] = match self.end {
+                Some(end) => end,
+                None => self.train[start - 1],
+            };
+            tokens[1..].copy_from_slice(&targets[..length - 1]);
+        }
+    }
+
+    /// Windows of `length` tokens that a pass takes.
+    ///
+    /// ```
+    /// let corpus = transformer::Corpus::text((0..100).collect(), 0.1, 8)?;
+    /// assert_eq!(corpus.windows_of_a_pass(8), 10); // of 89 targets, and one window's worth is left out
+    /// # Ok::<(), transformer::text::corpus::CorpusError>(())
+    /// ```
+    pub fn windows_of_a_pass(&self, length: usize) -> usize {
+        match self.end {
+            Some(_) => self.starts.len(),
+            None => ((self.train.len() - 1) / length).saturating_sub(1).max(1),
+        }
+    }
+
+    /// Where the targets of window number `window` begin.
+    fn start(&self, seed: u64, window: u64, length: usize) -> usize {
+        if self.end.is_some() {
+            let documents = self.starts.len() as u64;
+            let random = Random::new(seed, streams::WINDOWS, (window / documents) as u32);
+            return self.starts
+                [Permutation::new(documents, random).at(window % documents) as usize];
+        }
+        // The first token is nobody's target. A pass leaves out one window's worth, or what is left
+        // over if there is but one, so that it can begin at any of as many places.
+        let targets = self.train.len() - 1;
+        let windows = self.windows_of_a_pass(length);
+        let slack = targets - windows * length;
+        let random = Random::new(seed, streams::WINDOWS, (window / windows as u64) as u32);
+        let order = Permutation::new(windows as u64, random);
+        let place = order.at(window % windows as u64) as usize;
+        1 + random.below(0, slack as u64 + 1) as usize + length * place
+    }
+
+    /// Windows of [`Corpus::validation_windows`] with at most so many tokens together (one window at the least),
+    /// from everywhere in the validation part: all of it if it is not longer.
+    ///
+    /// ```
+    /// let corpus = transformer::Corpus::text((0..1000).collect(), 0.5, 10)?;
+    /// let sample = corpus.validation_sample(10, 50);
+    /// let first: Vec<u32> = sample.iter().map(|window| window.tokens[0]).collect();
+    /// assert_eq!(first, [500, 600, 700, 800, 900]);
+    /// assert_eq!(corpus.validation_sample(10, 1000), corpus.validation_windows(10));
+    /// # Ok::<(), transformer::text::corpus::CorpusError>(())
+    /// ```
+    pub fn validation_sample(&self, length: usize, tokens: usize) -> Vec<Window> {
+        let most = tokens / length;
+        match self.end {
+            None => {
+                let count = self.validation.len().saturating_sub(1).div_ceil(length);
+                spread(count, most).map(|i| window(&self.validation, i * length, length)).collect()
+            }
+            Some(end) => {
+                let mut all = packed(&self.validation, end, length);
+                let (count, empty) = (all.len(), || Window { tokens: vec![], targets: vec![] });
+                spread(count, most).map(|i| std::mem::replace(&mut all[i], empty())).collect()
+            }
+        }
+    }
+
+    /// The whole validation part in windows of `length` tokens; every token is predicted once, except
+    /// the first of a text, which nothing precedes. Documents stay whole if they fit.
+    pub fn validation_windows(&self, length: usize) -> Vec<Window> {
+        match self.end {
+            None => windows(&self.validation, length),
+            Some(end) => packed(&self.validation, end, length),
+        }
+    }
+}
+
+/// Windows of `all` that are as far apart as they can be, at most `most` and at least one of them.
+fn spread(all: usize, most: usize) -> impl Iterator<Item = usize> {
+    let taken = all.min(most.max(1));
+    (0..taken).map(move |i| (i as u128 * all as u128 / taken as u128) as usize)
+}
+
+/// A stream in windows that overlap by the one token between input and target; the last is filled up
+/// with ignored targets.
+///
+/// ```
+/// let w = transformer::text::corpus::windows(&[7, 8, 9, 5], 2);
+/// assert_eq!((&w[0].tokens[..], &w[0].targets[..]), (&[7, 8][..], &[8, 9][..]));
+/// assert_eq!(w[1].targets[0], 5);
+/// assert_eq!(w[1].targets[1], transformer::IGNORED);
+/// ```
+pub fn windows(stream: &[u32], length: usize) -> Vec<Window> {
+    let last = stream.len().saturating_sub(1);
+    (0..last).step_by(length).map(|start| window(stream, start, length)).collect()
+}
+
+/// The window of a stream that begins at a token which another one follows.
+fn window(stream: &[u32], start: usize, length: usize) -> Window {
+    let end = (start + length).min(stream.len() - 1);
+    padded(stream[start..end].to_vec(), stream[start + 1..=end].to_vec(), length)
+}
+
+/// Documents in windows that begin with a document's start.
+fn packed(stream: &[u32], end: u32, length: usize) -> Vec<Window> {
+    let mut packed: Vec<Window> = Vec::new();
+    let mut targets: Vec<u32> = Vec::new();
+    let mut close = |targets: &mut Vec<u32>| {
+        // A document longer than a window goes on in the next one.
+        for part in targets.chunks(length) {
+            let before = match packed.last() {
+                Some(w) if part.as_ptr() != targets.as_ptr() => w.targets[length - 1],
+                _ => end,
+            };
+            let tokens = std::iter::once(before).chain(part.iter().copied()).take(part.len());
+            packed.push(padded(tokens.collect(), part.to_vec(), length));
+        }
+        targets.clear();
+    };
+    for document in stream.split_inclusive(|&t| t == end) {
+        if targets.len() + document.len() > length {
+            close(&mut targets);
+        }
+        targets.extend(document);
+    }
+    close(&mut targets);
+    packed
+}
+
+fn padded(mut tokens: Vec<u32>, mut targets: Vec<u32>, length: usize) -> Window {
+    tokens.resize(length, tokens[0]);
+    targets.resize(length, IGNORED);
+    Window { tokens, targets }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counted(windows: &[Window]) -> Vec<u32> {
+        windows.iter().flat_map(|w| &w.targets).copied().filter(|&t| t != IGNORED).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_stream_is_predicted_once_in_order(
+            stream in prop::collection::vec(0u32..9, 1..60), length in 1usize..20,
+        ) {
+            let w = windows(&stream, length);
+            prop_assert_eq!(counted(&w), &stream[1..]);
+            for w in &w {
+                prop_assert_eq!(w.tokens.len(), length);
+                let n = w.targets.iter().filter(|&&t| t != IGNORED).count();
+                prop_assert_eq!(&w.tokens[1..n], &w.targets[..n - 1]);
+            }
+        }
+
+        /// A sample is of windows of the whole, in their order, of no more tokens than asked for, and all where
+        /// that is enough; between two neighbours as many windows are left out, but for one.
+        #[test]
+        fn a_sample_comes_from_everywhere(
+            stream in prop::collection::vec(0u32..9, 2..200), length in 1usize..20, tokens in 0usize..250, documents: bool,
+        ) {
+            let end = documents.then_some(0);
+            let corpus = Corpus { train: vec![0], validation: stream, starts: vec![], end };
+            let (all, sample) = (corpus.validation_windows(length), corpus.validation_sample(length, tokens));
+            let taken = all.len().min((tokens / length).max(1));
+            prop_assert_eq!(sample.len(), taken);
+            prop_assert!(taken == 1 || taken * length <= tokens);
+            let places: Vec<usize> = spread(all.len(), tokens / length).collect();
+            prop_assert!(sample.iter().zip(&places).all(|(window, i)| *window == all[*i]));
+            let steps: Vec<usize> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let (least, most) = (steps.iter().min(), steps.iter().max());
+            prop_assert!(least.zip(most).is_none_or(|(least, most)| *least >= 1 && most - least <= 1));
+        }
+
+        #[test]
+        fn documents_are_predicted_once_in_order_and_from_their_start(
+            documents in prop::collection::vec(prop::collection::vec(1u32..9, 0..12), 1..9),
+            length in 1usize..40,
+        ) {
+            let stream: Vec<u32> =
+                documents.iter().flat_map(|d| d.iter().copied().chain([0])).collect();
+            let w = packed(&stream, 0, length);
+            prop_assert_eq!(counted(&w), stream);
+            if length > 12 {
+                prop_assert!(w.iter().all(|w| w.tokens[0] == 0));
+            }
+        }
+    }
+
+    /// Windows `first` and later ones, a batch of one each.
+    fn drawn(corpus: &Corpus, seed: u64, first: u64, count: u64, length: usize) -> Vec<Window> {
+        let draw = |batch| {
+            let (mut tokens, mut targets) = (vec![0; length], vec![0; length]);
+            corpus.fill(seed, batch, length, &mut tokens, &mut targets);
+            Window { tokens, targets }
+        };
+        (first..first + count).map(draw).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_pass_takes_every_token_once_but_a_window_or_two(
+            n in 20u32..300, length in 1usize..18, seed: u64, pass in 0u64..5,
+        ) {
+            let train = (0..n).collect();
+            let corpus = Corpus { train, validation: vec![0], starts: vec![], end: None };
+            let windows = ((n as usize - 1) / length).saturating_sub(1).max(1) as u64;
+            let w = drawn(&corpus, seed, pass * windows, windows, length);
+            prop_assert!(w.iter().all(|w| w.tokens.iter().zip(&w.targets).all(|(x, y)| x + 1 == *y)));
+            let mut seen = counted(&w);
+            seen.sort_unstable();
+            prop_assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
+            prop_assert!(seen.len() + 2 * length > n as usize - 1);
+            prop_assert!(seen[0] >= 1 && *seen.last().unwrap() < n);
+        }
+    }
+
+    #[test]
+    fn windows_are_drawn_from_everywhere_and_again() {
+        let corpus = Corpus::text((0..100).collect(), 0.1, 8).unwrap();
+        assert_eq!(corpus.validation(), (90..100).collect::<Vec<_>>());
+        let draw = |batch| {
+            let (mut x, mut y) = (vec![0; 8 * 50], vec![0; 8 * 50]);
+            corpus.fill(3, batch, 8, &mut x, &mut y);
+            (x, y)
+        };
+        assert_eq!(draw(0), draw(0));
+        assert_ne!(draw(0), draw(1));
+        let seen: std::collections::HashSet<u32> = (0..40).flat_map(|b| draw(b).0).collect();
+        assert_eq!(seen.len(), 89); // all of the 90 but the last, which is only a target
+        // A batch of fifty windows is the fifty batches of one.
+        let one_by_one = drawn(&corpus, 3, 50, 50, 8);
+        assert_eq!(draw(1).1, one_by_one.into_iter().flat_map(|w| w.targets).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn document_windows_begin_with_an_end() {
+        let corpus = Corpus::documents(vec![1, 2, 0, 3, 0, 4, 5, 6, 0], vec![1, 0], 0, 4).unwrap();
+        let mut pass: Vec<_> = drawn(&corpus, 7, 3, 3, 4).into_iter().map(|w| w.targets).collect();
+        pass.sort();
+        assert_eq!(pass, [[1, 2, 0, 3], [3, 0, 4, 5], [4, 5, 6, 0]]); // each once
+        let (mut x, mut y) = (vec![9; 4 * 30], vec![9; 4 * 30]);
+        corpus.fill(1, 0, 4, &mut x, &mut y);
+        assert!(x.chunks(4).all(|w| w[0] == 0));
+        assert!(y.chunks(4).all(|w| [[1, 2, 0, 3], [3, 0, 4, 5], [4, 5, 6, 0]].contains(w.try_into().unwrap())));
+    }
+
+    #[test]
+    fn short_texts_are_refused() {
+        let error = Corpus::text((0..50).collect(), 0.1, 8).unwrap_err();
+        assert_eq!(error, CorpusError::Short { part: "validation part", found: 5, needed: 9 });
+    }
+}

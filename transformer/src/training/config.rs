@@ -1,0 +1,422 @@
+//! What a training run does: every size and rate, with names that files and flags share.
+
+use crate::model::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
+use crate::model::family;
+use crate::printable::decimal;
+use calculus::optimizer::{Adam, Optimizer, Sgd};
+use calculus::schedule::Schedule;
+use linalg::Real;
+use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
+use std::ops::Range;
+use thiserror::Error;
+
+/// How a text becomes tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerKind {
+    /// 256 tokens, one per byte.
+    Bytes,
+    /// One token per character that the text uses.
+    Chars,
+}
+
+/// Which rule changes the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam with weight decay on matrices.
+    AdamW,
+    /// Gradient descent, with momentum if that is not 0.
+    Sgd,
+}
+
+/// How the learning rate goes over the steps, after warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleKind {
+    /// Half a cosine down to the minimum.
+    Cosine,
+    /// A straight line down to the minimum.
+    Linear,
+    /// The peak for ever, without warm-up.
+    Constant,
+}
+
+/// How a token's place enters the network: [`Positions`] without its numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PositionsKind {
+    /// A learned vector for every position.
+    #[default]
+    Learned,
+    /// Queries and keys turn with the position.
+    Rotary,
+}
+
+/// The base of rotary positions where none is given. Source: Su et al. 2021.
+const ROTARY_BASE: f64 = 1e4;
+
+fn is_default<T: Default + PartialEq>(x: &T) -> bool {
+    *x == T::default()
+}
+
+/// A training run. The defaults are nanoGPT's recipe for characters on a CPU. Sizes are in tokens, features or steps; rates are per step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// A file of text; the embedded stories if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+    /// How the text becomes tokens.
+    pub tokenizer: TokenizerKind,
+    /// Blocks.
+    pub layers: usize,
+    /// Attention heads of a block.
+    pub heads: usize,
+    /// Features of a token.
+    pub width: usize,
+    /// Tokens of a window.
+    pub context: usize,
+    /// How a token's place enters.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub positions: PositionsKind,
+    /// The base of rotary positions; 10⁴ if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary_base: Option<f64>,
+    /// The normalisation.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub norm: Norm,
+    /// Heads of keys and values, a divisor of `heads`; as many as `heads` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_value_heads: Option<usize>,
+    /// Features inside the feed-forward part; if absent 4·width, or of a gated one, which has three matrices and not
+    /// two, the next multiple of 8 from 8/3·width.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<usize>,
+    /// Whether the feed-forward part is gated.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gated: bool,
+    /// Activation function of the feed-forward part.
+    pub activation: Activation,
+    /// Whether linear maps, and layer normalisation, have biases.
+    pub bias: bool,
+    /// Whether the head shares the embedding's table.
+    pub tied: bool,
+    /// Share of activations that is dropped in training.
+    pub dropout: f64,
+    /// Windows of a batch.
+    pub batch: usize,
+    /// Batches whose gradients are averaged before an update.
+    pub accumulate: usize,
+    /// Updates.
+    pub steps: u64,
+    /// The rule that changes the parameters.
+    pub optimizer: OptimizerKind,
+    /// Momentum µ of gradient descent.
+    pub momentum: f64,
+    /// The course of the learning rate.
+    pub schedule: ScheduleKind,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// The learning rate at the last step.
+    pub min_learning_rate: f64,
+    /// Steps over which the learning rate rises.
+    pub warmup: u64,
+    /// Decay λ of matrices.
+    pub weight_decay: f64,
+    /// Adam's β₁.
+    pub beta1: f64,
+    /// Adam's β₂.
+    pub beta2: f64,
+    /// The largest norm of all gradients together; 0 does not clip.
+    pub clip: f64,
+    /// Chooses initial weights, windows and dropout.
+    pub seed: u64,
+    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only.
+    pub eval_every: u64,
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        TrainingConfig {
+            data: None,
+            tokenizer: TokenizerKind::Chars,
+            layers: 4,
+            heads: 4,
+            width: 128,
+            context: 64,
+            positions: PositionsKind::Learned,
+            rotary_base: None,
+            norm: Norm::Layer,
+            key_value_heads: None,
+            hidden: None,
+            gated: false,
+            activation: Activation::Gelu,
+            bias: false,
+            tied: true,
+            dropout: 0.0,
+            batch: 12,
+            accumulate: 1,
+            steps: 2000,
+            optimizer: OptimizerKind::AdamW,
+            momentum: 0.0,
+            schedule: ScheduleKind::Cosine,
+            learning_rate: 1e-3,
+            min_learning_rate: 1e-4,
+            warmup: 100,
+            weight_decay: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            clip: 1.0,
+            seed: 1337,
+            eval_every: 250,
+        }
+    }
+}
+
+/// Why a run cannot be.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum TrainingConfigError {
+    /// A setting outside its range.
+    #[error("{setting} is {found}; it must be {expected}")]
+    Range {
+        /// Its name.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A model that cannot be.
+    #[error(transparent)]
+    Model(#[from] ConfigError),
+}
+
+/// What random numbers are drawn by (windows, parts of a batch) is numbered in 32 bits.
+const MOST_WINDOWS: u64 = 1 << 32;
+
+/// Tokens of a batch; larger steps are made of several, by `accumulate`.
+const LARGEST_BATCH: usize = 1 << 24;
+
+/// Adam's ε: what keeps an update finite where the gradient was always 0.
+pub(crate) const EPSILON: f64 = 1e-8;
+
+impl TrainingConfig {
+    /// Checks every setting that is not the model's.
+    ///
+    /// # Errors
+    /// The first setting that is out of range, with its value and its range.
+    pub fn validate(&self) -> Result<(), TrainingConfigError> {
+        // As Debug has it: a number of 300 digits has an exponent there.
+        let check = |fine: bool, setting, found: &dyn ToString, expected| {
+            if fine {
+                return Ok(());
+            }
+            Err(TrainingConfigError::Range { setting, found: found.to_string(), expected })
+        };
+        let above = "a finite number above 0";
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let share = |x: f64| (0.0..1.0).contains(&x);
+        check(self.batch > 0, "batch", &self.batch, "1 or more")?;
+        // Of a product that is too large, the factor that is too large by itself, or the larger.
+        let (batch, context) = (self.batch, self.context);
+        let larger = batch >= context;
+        check(
+            batch.saturating_mul(context) <= LARGEST_BATCH,
+            if larger { "batch" } else { "context" },
+            if larger { &batch } else { &context },
+            "smaller: batch·context at most 16777216",
+        )?;
+        check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
+        let a_step = self.accumulate.saturating_mul(self.batch) as u64;
+        let fits = |steps: u64| steps.checked_mul(a_step).is_some_and(|n| n <= MOST_WINDOWS);
+        let most = "1 or more, and steps·accumulate·batch at most 4294967296";
+        // One step that does not fit is the fault of what it is made of.
+        check(
+            fits(1),
+            "accumulate",
+            &self.accumulate,
+            "smaller: accumulate·batch at most 4294967296",
+        )?;
+        check(self.steps > 0 && fits(self.steps), "steps", &self.steps, most)?;
+        check(positive(self.learning_rate), "learning_rate", &decimal(self.learning_rate), above)?;
+        check(
+            self.min_learning_rate >= 0.0 && self.min_learning_rate <= self.learning_rate,
+            "min_learning_rate",
+            &decimal(self.min_learning_rate),
+            "between 0 and learning_rate",
+        )?;
+        check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
+        let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
+        check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
+        let larger = self.learning_rate >= self.weight_decay;
+        check(
+            self.weight_decay * self.learning_rate < 1.0,
+            if larger { "learning_rate" } else { "weight_decay" },
+            &decimal(if larger { self.learning_rate } else { self.weight_decay }),
+            "smaller: learning_rate·weight_decay (0.1 unless it is set) below 1, or a step would turn weights round",
+        )?;
+        check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
+        check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
+        check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
+        check(
+            self.clip >= 0.0 && self.clip.is_finite(),
+            "clip",
+            &decimal(self.clip),
+            "a finite number, 0 or more (0 does not clip)",
+        )
+    }
+
+    /// The model of this run, for a vocabulary of so many tokens.
+    ///
+    /// # Errors
+    /// Sizes that contradict each other.
+    pub fn model(&self, vocabulary: usize) -> Result<Architecture, TrainingConfigError> {
+        let width = self.width;
+        let custom = match self.gated {
+            true => width.saturating_mul(8).div_ceil(3).div_ceil(8).saturating_mul(8),
+            false => width.saturating_mul(4),
+        };
+        let config = Architecture {
+            vocabulary,
+            context: self.context,
+            width,
+            heads: self.heads,
+            key_value_heads: self.key_value_heads.filter(|&n| n != self.heads),
+            layers: self.layers,
+            hidden: self.hidden.unwrap_or(custom),
+            positions: match self.positions {
+                PositionsKind::Learned => Positions::Learned,
+                PositionsKind::Rotary => {
+                    Positions::Rotary { base: self.rotary_base.unwrap_or(ROTARY_BASE) }
+                }
+            },
+            norm: self.norm,
+            gated: self.gated,
+            epsilon: 1e-5,
+            activation: self.activation,
+            bias: self.bias,
+            tied: self.tied,
+            dropout: self.dropout,
+        };
+        config.validate()?;
+        // A run is saved from time to time.
+        family::of(&config)?;
+        Ok(config)
+    }
+
+    /// Tokens of the validation part that are measured at most: 2¹⁸ at the run's end; at evaluations in between a
+    /// quarter as many as were trained since the last one, 2¹⁴ at the least, so that they take less than a tenth of
+    /// the time (a token is predicted in a third of the time that training on it takes).
+    ///
+    /// ```
+    /// use transformer::TrainingConfig;
+    /// let config = TrainingConfig { batch: 8, context: 256, eval_every: 200, ..TrainingConfig::default() };
+    /// // Every 200 steps of 8 windows of 256 tokens: a quarter of 409,600.
+    /// assert_eq!(config.evaluated_tokens(false), 102_400);
+    /// assert_eq!(config.evaluated_tokens(true), 262_144);
+    /// ```
+    pub fn evaluated_tokens(&self, at_the_end: bool) -> usize {
+        const MOST: usize = 1 << 18;
+        const LEAST: usize = 1 << 14;
+        let step = self.batch.saturating_mul(self.context).saturating_mul(self.accumulate);
+        let between = step.saturating_mul(usize::try_from(self.eval_every).unwrap_or(usize::MAX));
+        if at_the_end { MOST } else { (between / 4).clamp(LEAST, MOST) }
+    }
+
+    /// The learning rate over the steps.
+    pub fn schedule(&self) -> Schedule {
+        let (peak, minimum) = (self.learning_rate, self.min_learning_rate);
+        let (warmup, total) = (self.warmup, self.steps);
+        match self.schedule {
+            ScheduleKind::Cosine => Schedule::Cosine { peak, minimum, warmup, total },
+            ScheduleKind::Linear => Schedule::Linear { peak, minimum, warmup, total },
+            ScheduleKind::Constant => Schedule::Constant { rate: peak },
+        }
+    }
+
+    /// The rule for this many parameters, of which those in `matrices` decay.
+    pub fn optimizer<T: Real>(
+        &self,
+        parameters: usize,
+        matrices: Vec<Range<usize>>,
+    ) -> Box<dyn Optimizer<T>> {
+        match self.optimizer {
+            OptimizerKind::AdamW => Box::new(
+                Adam::new(parameters, self.beta1, self.beta2, EPSILON)
+                    .with_decay(self.weight_decay, matrices),
+            ),
+            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.momentum)),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn tiny() -> TrainingConfig {
+        TrainingConfig {
+            layers: 1,
+            heads: 2,
+            width: 16,
+            context: 8,
+            activation: Activation::GeluTanh,
+            bias: true,
+            batch: 2,
+            steps: 10,
+            learning_rate: 1e-2,
+            warmup: 2,
+            seed: 1,
+            eval_every: 0,
+            ..TrainingConfig::default()
+        }
+    }
+
+    /// Of two settings whose product is too large, the one that was given too large.
+    #[test]
+    fn the_setting_that_did_it_is_blamed() {
+        for (config, blamed) in [
+            (TrainingConfig { accumulate: 1 << 40, ..tiny() }, "accumulate is 1099511627776;"),
+            (TrainingConfig { steps: 1 << 40, ..tiny() }, "steps is 1099511627776;"),
+            (TrainingConfig { batch: 1 << 40, ..tiny() }, "batch is 1099511627776;"),
+            (TrainingConfig { context: 1 << 40, ..tiny() }, "context is 1099511627776;"),
+            (TrainingConfig { weight_decay: 1e308, ..tiny() }, "weight_decay is 1e308;"),
+            (TrainingConfig { learning_rate: 1e308, ..tiny() }, "learning_rate is 1e308;"),
+            (TrainingConfig { clip: -1e308, ..tiny() }, "clip is -1e308;"),
+        ] {
+            let said = config.validate().unwrap_err().to_string();
+            assert!(said.starts_with(blamed), "{said}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let refused = |config: TrainingConfig| config.validate().unwrap_err().to_string();
+        assert_eq!(
+            refused(TrainingConfig { batch: 0, ..tiny() }),
+            "batch is 0; it must be 1 or more"
+        );
+        for config in [
+            TrainingConfig { batch: usize::MAX, ..tiny() },
+            TrainingConfig { learning_rate: f64::NAN, ..tiny() },
+            TrainingConfig { min_learning_rate: 1.0, ..tiny() },
+            TrainingConfig { steps: u64::MAX, accumulate: 2, ..tiny() },
+            TrainingConfig { steps: 1 << 31, accumulate: 2, ..tiny() },
+            TrainingConfig { accumulate: usize::MAX, ..tiny() },
+            TrainingConfig { beta2: 1.0, ..tiny() },
+            TrainingConfig { clip: -1.0, ..tiny() },
+            TrainingConfig { weight_decay: f64::INFINITY, ..tiny() },
+        ] {
+            assert!(refused(config).contains("must be"));
+        }
+        let long = TrainingConfig { steps: 1 << 31, ..tiny() };
+        assert!(long.validate().is_ok(), "{:?}", long.validate());
+        let accumulated = refused(TrainingConfig { accumulate: usize::MAX, ..tiny() });
+        assert!(accumulated.starts_with("accumulate is 18446744073709551615"), "{accumulated}");
+        let rate = refused(TrainingConfig { learning_rate: -1e308, ..tiny() });
+        assert!(rate.starts_with("learning_rate is -1e308; "), "{rate}");
+        assert!(tiny().validate().is_ok());
+    }
+}

@@ -1,0 +1,111 @@
+//! How well a model predicts a text.
+
+use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
+use crate::text::corpus::Window;
+use linalg::Real;
+use std::ops::ControlFlow;
+
+/// A model's cross-entropy on a text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Nats per token.
+    pub loss: f64,
+    /// Tokens predicted.
+    pub tokens: usize,
+}
+
+impl Evaluation {
+    /// Measures a model on all windows, with dropout off. The last batch is filled up with windows
+    /// that are not counted.
+    ///
+    /// # Errors
+    /// Tokens that the model does not have, windows of another length than recorded, or no target.
+    pub fn of<T: Real>(
+        model: &mut RecordedStep<T>,
+        windows: &[Window],
+    ) -> Result<Self, ModelError> {
+        let whole = Self::of_watched(model, windows, |_| ControlFlow::Continue(()))?;
+        Ok(whole.expect("nobody broke it off"))
+    }
+
+    /// As [`Evaluation::of`]. `batch` is told after every batch how many windows are measured, and can break off:
+    /// then there is no result.
+    ///
+    /// # Errors
+    /// As [`Evaluation::of`].
+    pub fn of_watched<T: Real>(
+        model: &mut RecordedStep<T>,
+        windows: &[Window],
+        mut batch: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<Self>, ModelError> {
+        let (mut nats, mut tokens, mut done) = (0.0, 0, 0);
+        let size = model.batch();
+        let (mut x, mut y) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        for these in windows.chunks(model.sequences()) {
+            x.clear();
+            y.clear();
+            for window in these {
+                x.extend(&window.tokens);
+                y.extend(&window.targets);
+            }
+            if these.len() < model.sequences() {
+                x.resize(size, 0);
+                y.resize(size, IGNORED);
+            }
+            let counted = y.iter().filter(|&&t| t != IGNORED).count();
+            if counted > 0 {
+                nats += model.loss(&x, &y)? * counted as f64;
+                tokens += counted;
+            }
+            done += these.len();
+            if batch(done).is_break() {
+                return Ok(None);
+            }
+        }
+        if tokens == 0 {
+            Err(ModelError::NoTarget)
+        } else {
+            Ok(Some(Evaluation { loss: nats / tokens as f64, tokens }))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::architecture::Architecture;
+    use crate::model::recorded_step::Form;
+    use crate::text::corpus::windows;
+
+    /// The mean over a text does not depend on how many windows are measured at once: every token counts once, also in
+    /// a last batch that is short, and the text's last window, which is.
+    #[test]
+    fn every_token_counts_once_however_windows_are_grouped() {
+        let config = Architecture { vocabulary: 9, context: 6, ..Architecture::default() };
+        let stream: Vec<u32> = (0..45_u32).map(|i| (i * i + i / 5) % 9).collect();
+        let windows = windows(&stream, config.context);
+        assert!(!(stream.len() - 1).is_multiple_of(config.context), "the last window is short");
+        let at_once = |n: usize| {
+            let mut model =
+                RecordedStep::<f64>::record_forward_only(&config, n, config.context, Form::Fused)
+                    .unwrap();
+            model.initialise(3);
+            // Far enough from a uniform prediction that every token has a loss of its own.
+            model.tape_mut().parameters_mut().iter_mut().for_each(|p| *p *= 20.0);
+            Evaluation::of(&mut model, &windows).unwrap()
+        };
+        let one = at_once(1);
+        assert_eq!(one.tokens, stream.len() - 1);
+        assert!((one.loss - 9.0_f64.ln()).abs() > 0.01, "{one:?}");
+        for n in 2..=windows.len() + 1 {
+            let several = at_once(n);
+            assert_eq!(several.tokens, one.tokens, "{n} at once");
+            let bound = 64.0 * f64::EPSILON * (1.0 + one.loss);
+            assert!((several.loss - one.loss).abs() <= bound, "{n} at once: {several:?}, {one:?}");
+        }
+        assert!(
+            (2..windows.len()).any(|n| !windows.len().is_multiple_of(n)),
+            "a last batch that is short"
+        );
+    }
+}

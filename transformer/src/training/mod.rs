@@ -1,0 +1,5 @@
+//! Training: settings, the loop's step, and the loss on text that is held back.
+
+pub(crate) mod config;
+pub(crate) mod evaluation;
+pub(crate) mod trainer;
