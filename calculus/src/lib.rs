@@ -259,6 +259,6 @@ pub use differentiate::{
 };
 pub use dual::Dual;
 pub use recorder::{RecordError, Recorder, Var};
-pub use tape::{Parameter, Row, Source, Tape, TapeMemory};
+pub use tape::{Parameter, Row, Source, Tape, TapeMemory, matrices};
 pub use traced::{Trace, Traced};
 pub use witness::{Arithmetic, Fault, Witness};

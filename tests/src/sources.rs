@@ -1,6 +1,7 @@
 //! What the sources of the workspace say of themselves: files, code without its comments, public functions.
 
 use calculus::activation::Activation;
+use calculus::optimizer::OptimizerKind;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,8 +80,8 @@ pub struct Function {
 
 /// Every public function and method of these crates whose signature has a number in it: generic over
 /// [`linalg::Real`], or of `f32`, `f64`, nats or bits, or with a closure; and what every scalar field and every
-/// optimiser does. By path. An activation function is not among them by itself: `Activation::at`, whose cases walk the
-/// list, stands for all.
+/// optimiser does. By path. An activation function is not among them by itself, nor a rule of descent: `Activation::at`
+/// and `OptimizerConfig::build`, whose cases walk the lists, stand for all.
 pub fn functions(crates: &[&str]) -> BTreeMap<String, Function> {
     let mut found = BTreeMap::new();
     for (module, source) in files(crates) {
@@ -88,15 +89,21 @@ pub fn functions(crates: &[&str]) -> BTreeMap<String, Function> {
             found.insert(function.path.clone(), function);
         }
     }
-    found.retain(|path, _| !is_of_an_activation(path));
+    found.retain(|path, _| !is_of_a_list(path));
     found
 }
 
-/// Whether a path is `calculus::activation::FILE::NAME::at`, with a name of the list.
-fn is_of_an_activation(path: &str) -> bool {
+/// Whether a path is `calculus::activation::FILE::NAME::at`, with a name of the list, or a function of a listed rule of
+/// descent.
+fn is_of_a_list(path: &str) -> bool {
     let parts: Vec<&str> = path.split("::").collect();
-    let listed = |name: &str| Activation::ALL.iter().any(|a| format!("{a:?}") == name);
-    matches!(parts[..], ["calculus", "activation", _, name, "at"] if listed(name))
+    let function = |name: &str| Activation::ALL.iter().any(|a| format!("{a:?}") == name);
+    let rule = |name: &str| OptimizerKind::ALL.iter().any(|kind| format!("{kind:?}") == name);
+    match parts[..] {
+        ["calculus", "activation", _, name, "at"] => function(name),
+        ["calculus", "optimizer", _, name, _] => rule(name),
+        _ => false,
+    }
 }
 
 fn in_module(module: &str, source: &str) -> Vec<Function> {

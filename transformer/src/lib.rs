@@ -103,6 +103,7 @@
 pub mod disk;
 pub mod generation;
 pub mod inspect;
+mod keyed;
 pub mod memory;
 pub mod model;
 mod printable;
@@ -127,4 +128,4 @@ pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
 pub use training::evaluation::Evaluation;
-pub use training::trainer::{Step, Trainer, is_sound, matrices};
+pub use training::trainer::{Step, Trainer, is_sound};

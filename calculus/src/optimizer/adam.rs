@@ -1,4 +1,6 @@
-use super::{Bound, Optimizer, blocks, bounded, by_decay, largest_squared, limited, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, by_decay, count};
+use super::{largest_squared, limited, same_lengths};
+use crate::{Parameter, matrices};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -97,6 +99,18 @@ impl<T: Real> Adam<T> {
                 }
             });
         });
+    }
+}
+
+impl<T: Real> Rule<T> for Adam<T> {
+    const KEY: &'static str = "adamw";
+    const MEANING: &'static str = "Adam with decay of matrices";
+    const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon", "weight_decay"];
+    const NORMALISES: bool = true;
+
+    fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
+        let rule = Adam::new(count(parameters), c.beta1, c.beta2, c.epsilon);
+        rule.with_decay(c.weight_decay, matrices(parameters))
     }
 }
 

@@ -1,4 +1,5 @@
-use super::{Optimizer, blocks, by_decay, same_lengths};
+use super::{Optimizer, OptimizerConfig, Rule, blocks, by_decay, count, same_lengths};
+use crate::{Parameter, matrices};
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -40,6 +41,18 @@ impl<T: Real> Lion<T> {
     pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
         (self.decay, self.decayed) = (decay, decayed);
         self
+    }
+}
+
+impl<T: Real> Rule<T> for Lion<T> {
+    const KEY: &'static str = "lion";
+    const MEANING: &'static str = "The sign of a running mean of gradients, with decay of matrices";
+    const TAKES: &'static [&'static str] = &["beta1", "beta2", "weight_decay"];
+    const NORMALISES: bool = true;
+
+    fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
+        let rule = Lion::new(count(parameters), c.beta1, c.beta2);
+        rule.with_decay(c.weight_decay, matrices(parameters))
     }
 }
 

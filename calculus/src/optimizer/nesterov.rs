@@ -1,4 +1,5 @@
-use super::{Optimizer, blocks, same_lengths};
+use super::{Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
+use crate::Parameter;
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real};
 
@@ -28,6 +29,17 @@ impl<T: Real> Nesterov<T> {
     /// For this many parameters; µ is 0.9 by custom.
     pub fn new(parameters: usize, momentum: f64) -> Self {
         Nesterov { momentum, velocity: vec![T::zero(); parameters], steps: 0 }
+    }
+}
+
+impl<T: Real> Rule<T> for Nesterov<T> {
+    const KEY: &'static str = "nesterov";
+    const MEANING: &'static str = "Gradient descent with momentum that looks a step ahead";
+    const TAKES: &'static [&'static str] = &["momentum"];
+    const NORMALISES: bool = false;
+
+    fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
+        Nesterov::new(count(parameters), c.momentum)
     }
 }
 

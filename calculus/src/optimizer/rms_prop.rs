@@ -1,4 +1,5 @@
-use super::{Optimizer, blocks, largest_squared, limited, same_lengths};
+use super::{Optimizer, OptimizerConfig, Rule, blocks, count, largest_squared, limited, same_lengths};
+use crate::Parameter;
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 
@@ -33,6 +34,18 @@ impl<T: Real> RmsProp<T> {
     /// For this many parameters.
     pub fn new(parameters: usize, alpha: f64, epsilon: f64) -> Self {
         RmsProp { alpha, epsilon, second: vec![T::zero(); parameters], steps: 0 }
+    }
+}
+
+impl<T: Real> Rule<T> for RmsProp<T> {
+    const KEY: &'static str = "rmsprop";
+    const MEANING: &'static str = "Gradients over their own root mean square";
+    const TAKES: &'static [&'static str] = &["beta2", "epsilon"];
+    const NORMALISES: bool = true;
+
+    /// With α = β₂.
+    fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
+        RmsProp::new(count(parameters), c.beta2, c.epsilon)
     }
 }
 

@@ -1,4 +1,5 @@
-use super::{Bound, Optimizer, blocks, bounded, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, count, same_lengths};
+use crate::Parameter;
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real};
 
@@ -35,6 +36,17 @@ impl<T: Real> Sgd<T> {
     pub fn new(parameters: usize, momentum: f64) -> Self {
         let remembered = if momentum == 0.0 { 0 } else { parameters };
         Sgd { momentum, velocity: vec![T::zero(); remembered], bound: None, steps: 0 }
+    }
+}
+
+impl<T: Real> Rule<T> for Sgd<T> {
+    const KEY: &'static str = "sgd";
+    const MEANING: &'static str = "Gradient descent, with momentum if that is not 0";
+    const TAKES: &'static [&'static str] = &["momentum"];
+    const NORMALISES: bool = false;
+
+    fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
+        Sgd::new(count(parameters), c.momentum)
     }
 }
 

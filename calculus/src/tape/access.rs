@@ -26,6 +26,23 @@ pub struct Parameter {
     pub uses: Vec<(Role, usize)>,
 }
 
+/// Where the matrices lie among the parameters, which decay: those of linear maps and tables, whatever their sizes, and
+/// what has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
+///
+/// ```
+/// use calculus::matrices;
+/// # let (tape, _) = calculus::example::product();
+/// assert_eq!(matrices(&tape.parameter_list()), []); // a gate of one number
+/// ```
+pub fn matrices(parameters: &[Parameter]) -> Vec<Range<usize>> {
+    let matrix = |p: &&Parameter| {
+        let by_size = p.shape.rows > 1 && p.shape.columns > 1;
+        let by_use = |u: &(Role, usize)| matches!(u, (Role::Linear | Role::Lookup | Role::Loss, 0));
+        by_size || p.uses.iter().any(by_use)
+    };
+    parameters.iter().filter(matrix).map(|p| p.range.clone()).collect()
+}
+
 /// The parameters among the nodes of a recording, in order.
 pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
     let mut uses = vec![vec![]; nodes.len()];

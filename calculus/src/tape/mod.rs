@@ -7,8 +7,8 @@ mod row;
 mod rule;
 mod stepwise;
 
-pub use access::Parameter;
 pub(crate) use access::parameters;
+pub use access::{Parameter, matrices};
 pub use node::Source;
 pub(crate) use node::{Node, Within};
 pub use row::{Row, TapeMemory};

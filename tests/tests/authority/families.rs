@@ -2,6 +2,7 @@
 //! gradient, ten steps of AdamW, greedy tokens through the cache. And a Llama that tells stories.
 
 use calculus::clip;
+use calculus::matrices;
 use calculus::optimizer::{Adam, Optimizer};
 use linalg::Real;
 use probability::sample::Sampler;
@@ -11,7 +12,7 @@ use tests::golden::{self, largest_difference, worst_gradient};
 use tests::outside_data;
 use transformer::disk::files;
 use transformer::model::family;
-use transformer::{Architecture, Form, IGNORED, RecordedStep, Writer, matrices};
+use transformer::{Architecture, Form, IGNORED, RecordedStep, Writer};
 
 /// The directories of the families that are read; none without outside data.
 fn directories() -> Vec<PathBuf> {
@@ -100,8 +101,8 @@ fn descend(
     expected: &[f64],
 ) {
     let parameters = model.tape().parameters().len();
-    let mut adam: Adam<f64> =
-        Adam::new(parameters, beta1, beta2, epsilon).with_decay(decay, matrices(model.tape()));
+    let mut adam: Adam<f64> = Adam::new(parameters, beta1, beta2, epsilon)
+        .with_decay(decay, matrices(&model.tape().parameter_list()));
     for (i, expected) in expected.iter().enumerate() {
         let loss = golden::step(model, tokens, targets);
         assert!((loss - expected).abs() <= 1e-9, "step {i}: {loss}, expected {expected}");

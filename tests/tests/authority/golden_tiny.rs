@@ -2,6 +2,7 @@
 //! onnxruntime-genai's own tests, loss, gradients and twenty AdamW steps of PyTorch in double precision.
 
 use calculus::clip;
+use calculus::matrices;
 use calculus::optimizer::{Adam, Optimizer};
 use linalg::Real;
 use probability::sample::Sampler;
@@ -10,7 +11,7 @@ use std::path::Path;
 use tests::golden::{self, largest_difference, next_tokens, worst_gradient};
 use tests::outside_data;
 use transformer::disk::files;
-use transformer::{Form, RecordedStep, Writer, matrices};
+use transformer::{Form, RecordedStep, Writer};
 
 const MODEL: &str = "tiny-random-gpt2";
 
@@ -103,7 +104,7 @@ fn twenty_steps<T: Real>(precision: &str, bound: f64) {
     let (mut model, tokens, targets) = trained_batch::<T>(&directory, Form::Fused);
     let mut adam: Adam<T> =
         Adam::new(model.tape().parameters().len(), betas[0], betas[1], number("eps"))
-            .with_decay(0.1, matrices(model.tape()));
+            .with_decay(0.1, matrices(&model.tape().parameter_list()));
     let mut furthest = 0.0_f64;
     for (i, expected) in expected.iter().enumerate() {
         let loss = golden::step(&mut model, &tokens, &targets);

@@ -4,8 +4,9 @@
 //!
 //! A primitive without a formula does not compile; `mathematics/laws.rs` fails by name for one that has no case.
 
+use calculus::Parameter;
 use linalg::formula::Matter;
-use linalg::{Matrix, Primitive, Real, Shape, Work};
+use linalg::{Matrix, Primitive, Real, Role, Shape, Work};
 use probability::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use tests::law::Case;
@@ -125,17 +126,22 @@ fn every_formula_states_what_is_computed() {
 
 #[test]
 fn every_rule_of_descent_states_its_update() {
-    use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
+    use calculus::optimizer::{OptimizerConfig, OptimizerKind};
     let n = 40;
-    let rules: Vec<Box<dyn Optimizer<f32>>> = vec![
-        Box::new(Sgd::new(n, 0.0)),
-        Box::new(Sgd::new(n, 0.9)),
-        Box::new(Nesterov::new(n, 0.9)),
-        Box::new(RmsProp::new(n, 0.99, 1e-8)),
-        Box::new(Adam::new(n, 0.9, 0.999, 1e-8).with_decay(0.1, vec![3..20, 25..30])),
-        Box::new(Lion::new(n, 0.9, 0.99).with_decay(0.1, vec![3..7, 9..20])),
-    ];
-    for (r, mut rule) in rules.into_iter().enumerate() {
+    // Vectors and matrices by turns.
+    let list =
+        [(0..3, 1), (3..20, 17), (20..25, 5), (25..29, 2), (29..40, 11)].map(|(range, rows)| {
+            let shape = Shape::new(rows, range.len() / rows);
+            let uses = if rows % 2 == 1 && rows > 1 { vec![(Role::Linear, 0)] } else { vec![] };
+            Parameter { name: format!("{range:?}"), shape, range, uses }
+        });
+    let rules = OptimizerKind::ALL.iter().flat_map(|&kind| {
+        [0.0, 0.9].map(|momentum| {
+            let decay = OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() };
+            OptimizerConfig { kind, momentum, ..decay }.build::<f32>(&list)
+        })
+    });
+    for (r, mut rule) in rules.enumerate() {
         let draw = |seed| tests::draw::normal(seed, n, 1).map(|x| x as f32);
         let mut theta = draw(1).as_slice().to_vec();
         for step in 0..3 {

@@ -1,12 +1,13 @@
 //! The glass box: every number of a step has a derivation, and the derivation is the number.
 
+use calculus::optimizer::OptimizerConfig;
 use linalg::Real;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tests::{draw, models, outside_data};
 use transformer::disk::files;
 use transformer::inspect::explain::{Descent, Explanation, Quantity, Subject};
-use transformer::{Architecture, Form, IGNORED, OptimizerKind, RecordedStep};
+use transformer::{Architecture, Form, IGNORED, RecordedStep};
 
 /// A step of AdamW with a memory, clipping and decay.
 fn adam<T: Real>(parameters: usize) -> Descent<T> {
@@ -15,8 +16,7 @@ fn adam<T: Real>(parameters: usize) -> Descent<T> {
         drawn.iter().map(|x| T::from_f64(f(*x))).collect::<Vec<T>>()
     };
     Descent {
-        rule: OptimizerKind::AdamW,
-        weight_decay: 0.1,
+        rule: OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() },
         clip: 0.5,
         steps: 7,
         batch: Some(7),
@@ -139,7 +139,7 @@ fn every_number_is_what_its_derivation_says() {
     every_number(&Explanation::of(subject::<f32>(&dropped, adam(count), 4)).unwrap());
     let llama = models::llama();
     every_number(&Explanation::of(subject::<f64>(&llama, adam(llama.parameters()), 7)).unwrap());
-    let momentum = Descent { momentum: 0.9, ..Descent::plain(0.1) };
+    let momentum = Descent { rule: OptimizerConfig::sgd(0.9), ..Descent::plain(0.1) };
     every_number(&Explanation::of(subject::<f32>(&plain, momentum, 5)).unwrap());
     let step = Explanation::of(subject::<f64>(&plain, Descent::plain(0.1), 6)).unwrap();
     // Nothing but what is given or learned stands without arithmetic, and the loss's own gradient.

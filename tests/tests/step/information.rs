@@ -1,6 +1,7 @@
 //! What readers say of a step is what its recording holds: nats, outcomes of changes, health, curvature, costs.
 
 use calculus::Tape;
+use calculus::optimizer::OptimizerKind;
 use linalg::Real;
 use linalg::krylov::Lanczos;
 use std::sync::Arc;
@@ -12,8 +13,7 @@ use transformer::inspect::diagnose::health::{Headroom, Watch};
 use transformer::inspect::explain::{Descent, Explanation, Subject};
 use transformer::inspect::profile::{Profile, median};
 use transformer::{
-    Architecture, Corpus, Form, IGNORED, ModelStep, OptimizerKind, Precision, RecordedStep,
-    ScheduleKind,
+    Architecture, Corpus, Form, IGNORED, ModelStep, Precision, RecordedStep, ScheduleKind,
 };
 use transformer::{Subject as _, Trainer, TrainingConfig, parts};
 
@@ -410,7 +410,7 @@ fn an_explained_update_is_the_runs() {
         weight_decay: 0.5,
         ..models::training()
     };
-    for optimizer in [OptimizerKind::AdamW, OptimizerKind::Sgd] {
+    for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
         let rates = TrainingConfig { schedule: ScheduleKind::Linear, warmup: 5, ..config.clone() };
         let config = TrainingConfig { optimizer, momentum: 0.9, ..rates };
         let corpus = Corpus::text(draw::below(1, 200, 7), 0.1, 5).unwrap();

@@ -1,9 +1,10 @@
 //! What brings a run back: a refused update changes nothing, a saved state holds everything.
 
+use calculus::optimizer::OptimizerKind;
 use std::path::PathBuf;
 use tests::{draw, models};
 use transformer::disk::checkpoint;
-use transformer::{Corpus, OptimizerKind, Trainer, TrainingConfig};
+use transformer::{Corpus, Trainer, TrainingConfig};
 
 fn corpus() -> Corpus {
     Corpus::text(draw::below(1, 900, 7), 0.1, 16).unwrap()
@@ -113,10 +114,8 @@ impl Drop for File {
 #[test]
 fn a_state_brings_everything_back() {
     let corpus = corpus();
-    for (config, names) in rules().into_iter().zip([
-        &["parameters", "first_moment", "second_moment"][..],
-        &["parameters", "velocity"][..],
-    ]) {
+    for &optimizer in OptimizerKind::ALL {
+        let config = TrainingConfig { optimizer, momentum: 0.9, ..rules()[0].clone() };
         let path = std::env::temp_dir().join(format!(
             "restoring-{:?}-{}",
             config.optimizer,
@@ -127,7 +126,7 @@ fn a_state_brings_everything_back() {
         (0..3).for_each(|_| assert!(first.step(&corpus).unwrap().applied));
         checkpoint::save(&file.0, &mut first, "text").unwrap();
         let saved = bits(&mut first);
-        assert_eq!(saved.1.iter().map(|s| s.0).collect::<Vec<_>>(), names);
+        assert!(saved.1[0].0 == "parameters" && saved.1.len() > 1, "{optimizer}");
         // Nothing of what is remembered is 0 after three steps, nor the same as something else.
         for (i, (_, own)) in saved.1.iter().enumerate() {
             let some = own.iter().filter(|b| f32::from_bits(**b) != 0.0).count();

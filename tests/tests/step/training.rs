@@ -1,14 +1,16 @@
 //! A training step: which windows, which mean, which rate, which rule.
 
-use linalg::Real;
+use calculus::optimizer::OptimizerKind;
+use calculus::{Parameter, matrices};
+use linalg::{Real, Role, Shape};
 use std::f64::consts::PI;
 use tests::authority::table;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
 use transformer::inspect::diagnose::{Course, Recipe, State};
 use transformer::{Activation, Architecture, Norm, Positions, PositionsKind};
-use transformer::{Corpus, Evaluation, ModelStep, OptimizerKind, ScheduleKind, Step};
-use transformer::{Subject, Trainer, TrainingConfig, matrices, parts};
+use transformer::{Corpus, Evaluation, ModelStep, ScheduleKind, Step};
+use transformer::{Subject, Trainer, TrainingConfig, parts};
 
 fn corpus(length: usize) -> Corpus {
     Corpus::text(draw::below(1, 9000, 7), 0.1, length).unwrap()
@@ -102,17 +104,28 @@ fn a_step_of_descent_is_as_long_as_rate_and_clipped_gradient_say() {
 fn a_step_takes_the_rate_of_its_schedule() {
     let (peak, least, warmup, steps) = (0.8, 0.2, 10_u64, 110_u64);
     let corpus = corpus(16);
-    for kind in [ScheduleKind::Cosine, ScheduleKind::Linear, ScheduleKind::Constant] {
-        let rates = TrainingConfig { learning_rate: peak, min_learning_rate: least, ..descent() };
+    let (falls, every, factor) = (30, 40, 0.5);
+    for &kind in ScheduleKind::ALL {
+        let rates = TrainingConfig {
+            learning_rate: peak,
+            min_learning_rate: least,
+            decay_steps: Some(falls),
+            decay_every: Some(every),
+            decay_factor: Some(factor),
+            ..descent()
+        };
         let config = TrainingConfig { schedule: kind, warmup, steps, ..rates };
         let expected = |t: u64| {
             let progress = (t as f64 - warmup as f64) / (steps - warmup) as f64;
             let share = match kind {
                 ScheduleKind::Constant => return peak,
+                ScheduleKind::Step => return peak * factor.powi((t / every) as i32),
                 _ if t < warmup => return peak * (t + 1) as f64 / (warmup + 1) as f64,
                 _ if t >= steps => 0.0,
                 ScheduleKind::Cosine => 0.5 * (1.0 + (PI * progress).cos()),
                 ScheduleKind::Linear => 1.0 - progress,
+                ScheduleKind::WarmupStableDecay => ((steps - t) as f64 / falls as f64).min(1.0),
+                _ => panic!("a schedule without its curve: {kind:?}"),
             };
             least + share * (peak - least)
         };
@@ -136,7 +149,7 @@ fn optimisers_do_as_pytorch_does() {
         let [settings, start, gradients @ ..] = &entry.inputs[..] else { continue };
         let config = match entry.function.as_str() {
             "adamw" => TrainingConfig {
-                optimizer: OptimizerKind::AdamW,
+                optimizer: OptimizerKind::Adam,
                 beta1: settings[1],
                 beta2: settings[2],
                 weight_decay: settings[3],
@@ -147,7 +160,9 @@ fn optimisers_do_as_pytorch_does() {
             _ => continue,
         };
         // All three parameters decay.
-        let mut rule = config.optimizer::<f64>(3, std::iter::once(0..3).collect());
+        let (name, uses) = ("w".to_owned(), vec![(Role::Linear, 0)]);
+        let list = [Parameter { name, shape: Shape::new(3, 1), range: 0..3, uses }];
+        let mut rule = config.rule().build::<f64>(&list);
         let mut p = start.clone();
         gradients.iter().for_each(|g| rule.step(settings[0], &mut p, g));
         for (found, expected) in p.iter().zip(&entry.expected) {
@@ -169,9 +184,9 @@ fn matrices_decay_and_vectors_do_not() {
     let gpt2 = |bias, tied| TrainingConfig { bias, tied, ..models::training() };
     for config in [gpt2(true, true), gpt2(false, false), llama()] {
         let mut trainer = trainer::<f64>(&config);
-        let (list, ranges) =
-            (trainer.model().tape().parameter_list(), matrices(trainer.model().tape()));
-        for p in list {
+        let list = trainer.model().tape().parameter_list();
+        let ranges = matrices(&list);
+        for p in &list {
             let decays = !p.name.ends_with(".bias") && !p.name.contains("norm");
             assert_eq!(ranges.contains(&p.range), decays, "{}", p.name);
         }
@@ -180,7 +195,7 @@ fn matrices_decay_and_vectors_do_not() {
         let parameters = trainer.state().remove(0).1;
         let mut moved = parameters.to_vec();
         let nothing = vec![0.0; moved.len()];
-        decay.optimizer::<f64>(moved.len(), ranges.clone()).step(0.1, &mut moved, &nothing);
+        decay.rule().build::<f64>(&list).step(0.1, &mut moved, &nothing);
         for (i, (after, before)) in moved.iter().zip(&*parameters).enumerate() {
             let decays = ranges.iter().any(|r| r.contains(&i));
             assert_eq!(*after, if decays { 0.5 * before } else { *before });
@@ -273,7 +288,7 @@ fn a_gated_part_is_as_large_as_one_that_is_not() {
 fn settings_outside_their_range_are_refused_by_name() {
     type Change = fn(&mut TrainingConfig, f64);
     let below = |x: f64| x.next_down();
-    let cases: [(&str, Change, &[f64], &[f64]); 12] = [
+    let cases: [(&str, Change, &[f64], &[f64]); 16] = [
         ("batch", |c, x| c.batch = x as usize, &[1.0], &[0.0, 1e9]),
         ("accumulate", |c, x| c.accumulate = x as usize, &[1.0, 9.0], &[0.0]),
         ("steps", |c, x| c.steps = x as u64, &[1.0, 1e5], &[0.0]),
@@ -295,6 +310,10 @@ fn settings_outside_their_range_are_refused_by_name() {
         ("beta1", |c, x| c.beta1 = x, &[0.0, below(1.0)], &[1.0, -1e-9, f64::NAN]),
         ("beta2", |c, x| c.beta2 = x, &[0.0, below(1.0)], &[1.0, -1e-9, f64::NAN]),
         ("momentum", |c, x| c.momentum = x, &[0.0, below(1.0)], &[1.0, -1e-9, f64::NAN]),
+        ("epsilon", |c, x| c.epsilon = Some(x), &[0.0, 1.0], &[-1e-9, f64::NAN, f64::INFINITY]),
+        ("decay_steps", |c, x| c.decay_steps = Some(x as u64), &[1.0, 100.0], &[0.0, 101.0]),
+        ("decay_every", |c, x| c.decay_every = Some(x as u64), &[1.0, 1e9], &[0.0]),
+        ("decay_factor", |c, x| c.decay_factor = Some(x), &[1e-9, 1.0], &[0.0, 1.1, f64::NAN]),
         ("clip", |c, x| c.clip = x, &[0.0, 1e9], &[-1e-9, f64::NAN, f64::INFINITY]),
     ];
     for (name, change, fine, wrong) in cases {
@@ -374,7 +393,7 @@ fn the_examined_loop_is_the_runs() {
         (ScheduleKind::Linear, 4, 3, 0.05, 0.2),
         (ScheduleKind::Constant, 48, 1, 1.0, 0.1),
     ] {
-        for optimizer in [OptimizerKind::AdamW, OptimizerKind::Sgd] {
+        for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
             let cut = TrainingConfig { context: 64, batch, accumulate, clip, dropout, ..descent() };
             let rates =
                 TrainingConfig { warmup: 4, steps: 9, weight_decay: 0.5, momentum: 0.9, ..cut };

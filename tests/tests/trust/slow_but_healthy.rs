@@ -1,9 +1,10 @@
 //! No false alarm: twenty runs that are slow, early, at the end of what can be learned, or learn by heart on purpose.
 
+use calculus::optimizer::OptimizerKind;
 use probability::random::Random;
 use tests::models::training;
 use transformer::inspect::diagnose::{Background, Recipe, State, Verdict, examination_of};
-use transformer::{Corpus, ModelStep, OptimizerKind, ScheduleKind, Trainer, TrainingConfig};
+use transformer::{Corpus, ModelStep, ScheduleKind, Trainer, TrainingConfig};
 
 /// A chain of five words: each is followed by the next with 0.7, by any of the five with 0.06.
 const WORDS: u32 = 5;

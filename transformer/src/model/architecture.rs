@@ -1,6 +1,7 @@
 //! A decoder described by its parts. A family of models ([`crate::model::family`]) is a page of differences between
 //! these; no reader of a recorded step knows which family it is.
 
+use crate::keyed::keyed;
 use crate::model::layers;
 use crate::printable::decimal;
 use calculus::Parameter;
@@ -30,16 +31,22 @@ pub enum Positions {
     },
 }
 
-/// The normalisation before each part and before the head.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Norm {
-    /// Mean 0 and variance 1, a gain, and a shift where the model has biases ([`probability::layer_norm`]).
-    #[default]
-    Layer,
-    /// Root mean square 1, and a gain ([`probability::rms_norm`]). Source: Zhang and Sennrich 2019.
-    Rms,
+keyed! {
+    /// The normalisation before each part and before the head: [`probability::layer_norm`], with a shift where the model
+    /// has biases, or [`probability::rms_norm`].
+    #[non_exhaustive]
+    Norm {
+        Layer: "layer", "Mean 0, variance 1, gain and shift";
+        Rms: "rms", "Root mean square 1, gain";
+    }
+}
+
+// The first of the list, which a macro writes: nothing can be derived there.
+#[allow(clippy::derivable_impls)]
+impl Default for Norm {
+    fn default() -> Self {
+        Norm::Layer
+    }
 }
 
 /// A decoder, described by its parts: what is recorded, and what a file of weights must hold.

@@ -1,57 +1,50 @@
 //! What a training run does: every size and rate, with names that files and flags share.
 
+use crate::keyed::keyed;
 use crate::model::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
 use crate::model::family;
 use crate::printable::decimal;
-use calculus::optimizer::{Adam, Optimizer, Sgd};
+use calculus::optimizer::OptimizerConfig;
+pub use calculus::optimizer::OptimizerKind;
 use calculus::schedule::Schedule;
-use linalg::Real;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
-use std::ops::Range;
 use thiserror::Error;
 
-/// How a text becomes tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenizerKind {
-    /// 256 tokens, one per byte.
-    Bytes,
-    /// One token per character that the text uses.
-    Chars,
+keyed! {
+    /// How a text becomes tokens.
+    TokenizerKind {
+        Bytes: "bytes", "One token per byte";
+        Chars: "chars", "One token per character that the text uses";
+    }
 }
 
-/// Which rule changes the parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    /// Adam with weight decay on matrices.
-    AdamW,
-    /// Gradient descent, with momentum if that is not 0.
-    Sgd,
+keyed! {
+    /// How the learning rate goes over the steps: [`Schedule`] without its numbers.
+    #[non_exhaustive]
+    ScheduleKind {
+        Cosine: "cosine", "Warm-up, then half a cosine down to the minimum";
+        Linear: "linear", "Warm-up, then a straight line down to the minimum";
+        Constant: "constant", "Always the highest rate, without warm-up";
+        WarmupStableDecay: "warmup_stable_decay", "Warm-up, the highest rate, and a straight line down over the last --decay-steps";
+        Step: "step", "Times --decay-factor after every --decay-every steps, without warm-up";
+    }
 }
 
-/// How the learning rate goes over the steps, after warm-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScheduleKind {
-    /// Half a cosine down to the minimum.
-    Cosine,
-    /// A straight line down to the minimum.
-    Linear,
-    /// The peak for ever, without warm-up.
-    Constant,
+keyed! {
+    /// How a token's place enters the network: [`Positions`] without its numbers.
+    #[non_exhaustive]
+    PositionsKind {
+        Learned: "learned", "A learned vector for every position";
+        Rotary: "rotary", "Queries and keys turn with the position (RoPE)";
+    }
 }
 
-/// How a token's place enters the network: [`Positions`] without its numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PositionsKind {
-    /// A learned vector for every position.
-    #[default]
-    Learned,
-    /// Queries and keys turn with the position.
-    Rotary,
+#[allow(clippy::derivable_impls)]
+impl Default for PositionsKind {
+    fn default() -> Self {
+        PositionsKind::Learned
+    }
 }
 
 /// The base of rotary positions where none is given. Source: Su et al. 2021.
@@ -113,7 +106,7 @@ pub struct TrainingConfig {
     pub steps: u64,
     /// The rule that changes the parameters.
     pub optimizer: OptimizerKind,
-    /// Momentum µ of gradient descent.
+    /// Momentum µ.
     pub momentum: f64,
     /// The course of the learning rate.
     pub schedule: ScheduleKind,
@@ -123,12 +116,25 @@ pub struct TrainingConfig {
     pub min_learning_rate: f64,
     /// Steps over which the learning rate rises.
     pub warmup: u64,
+    /// Steps at the end over which the learning rate of `warmup_stable_decay` falls; a tenth of all if absent (as in
+    /// Hu et al. 2024).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_steps: Option<u64>,
+    /// Steps after which the learning rate of `step` falls, again and again; a third of all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_every: Option<u64>,
+    /// What it is multiplied by then; 0.1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_factor: Option<f64>,
     /// Decay λ of matrices.
     pub weight_decay: f64,
-    /// Adam's β₁.
+    /// Smoothing β₁ of the gradient.
     pub beta1: f64,
-    /// Adam's β₂.
+    /// Smoothing β₂ of its square.
     pub beta2: f64,
+    /// What keeps an update finite where the gradient was always 0; 10⁻⁸ if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
     /// The largest norm of all gradients together; 0 does not clip.
     pub clip: f64,
     /// Chooses initial weights, windows and dropout.
@@ -159,15 +165,19 @@ impl Default for TrainingConfig {
             batch: 12,
             accumulate: 1,
             steps: 2000,
-            optimizer: OptimizerKind::AdamW,
+            optimizer: OptimizerKind::Adam,
             momentum: 0.0,
             schedule: ScheduleKind::Cosine,
             learning_rate: 1e-3,
             min_learning_rate: 1e-4,
             warmup: 100,
+            decay_steps: None,
+            decay_every: None,
+            decay_factor: None,
             weight_decay: 0.1,
             beta1: 0.9,
             beta2: 0.99,
+            epsilon: None,
             clip: 1.0,
             seed: 1337,
             eval_every: 250,
@@ -198,9 +208,6 @@ const MOST_WINDOWS: u64 = 1 << 32;
 
 /// Tokens of a batch; larger steps are made of several, by `accumulate`.
 const LARGEST_BATCH: usize = 1 << 24;
-
-/// Adam's ε: what keeps an update finite where the gradient was always 0.
-pub(crate) const EPSILON: f64 = 1e-8;
 
 impl TrainingConfig {
     /// Checks every setting that is not the model's.
@@ -259,6 +266,28 @@ impl TrainingConfig {
         )?;
         check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
         check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
+        let epsilon = self.epsilon.unwrap_or_default();
+        check(
+            epsilon >= 0.0 && epsilon.is_finite(),
+            "epsilon",
+            &decimal(epsilon),
+            "a finite number, 0 or more",
+        )?;
+        let falls = self.decay_steps.unwrap_or(1);
+        check(
+            (1..=self.steps).contains(&falls),
+            "decay_steps",
+            &falls,
+            "1 or more, and at most the number of steps",
+        )?;
+        check(self.decay_every != Some(0), "decay_every", &0, "1 or more")?;
+        let factor = self.decay_factor.unwrap_or(1.0);
+        check(
+            factor > 0.0 && factor <= 1.0,
+            "decay_factor",
+            &decimal(factor),
+            "above 0, and at most 1",
+        )?;
         check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
         check(
             self.clip >= 0.0 && self.clip.is_finite(),
@@ -333,21 +362,28 @@ impl TrainingConfig {
             ScheduleKind::Cosine => Schedule::Cosine { peak, minimum, warmup, total },
             ScheduleKind::Linear => Schedule::Linear { peak, minimum, warmup, total },
             ScheduleKind::Constant => Schedule::Constant { rate: peak },
+            ScheduleKind::WarmupStableDecay => {
+                let falls = self.decay_steps.unwrap_or(total / 10);
+                let decay = total.saturating_sub(falls);
+                Schedule::WarmupStableDecay { peak, minimum, warmup, decay, total }
+            }
+            ScheduleKind::Step => {
+                let every = self.decay_every.unwrap_or(total.div_ceil(3));
+                Schedule::Step { peak, factor: self.decay_factor.unwrap_or(0.1), every }
+            }
         }
     }
 
-    /// The rule for this many parameters, of which those in `matrices` decay.
-    pub fn optimizer<T: Real>(
-        &self,
-        parameters: usize,
-        matrices: Vec<Range<usize>>,
-    ) -> Box<dyn Optimizer<T>> {
-        match self.optimizer {
-            OptimizerKind::AdamW => Box::new(
-                Adam::new(parameters, self.beta1, self.beta2, EPSILON)
-                    .with_decay(self.weight_decay, matrices),
-            ),
-            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.momentum)),
+    /// The rule that changes the parameters.
+    pub fn rule(&self) -> OptimizerConfig {
+        let usual = OptimizerConfig::default();
+        OptimizerConfig {
+            kind: self.optimizer,
+            momentum: self.momentum,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon.unwrap_or(usual.epsilon),
+            weight_decay: self.weight_decay,
         }
     }
 }

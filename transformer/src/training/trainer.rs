@@ -8,9 +8,9 @@ use crate::training::config::TrainingConfig;
 use crate::training::evaluation::Evaluation;
 use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
-use calculus::{Parameter, Tape, Var, clip};
-use linalg::{Real, Role};
-use std::ops::{ControlFlow, Range};
+use calculus::{Parameter, Var, clip};
+use linalg::Real;
+use std::ops::ControlFlow;
 
 /// A model in training: its recorded step, the optimiser, and where it stands.
 ///
@@ -61,7 +61,7 @@ impl<T: Real> Trainer<T> {
             m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
         let more = parameters as u128 * (2 + 6) * size_of::<T>() as u128;
         memory::afford_of(room, tape as u128 + more)?;
-        let optimizer = config.optimizer(parameters, matrices(model.tape()));
+        let optimizer = config.rule().build(&model.tape().parameter_list());
         let size = config.batch * config.context;
         Ok(Trainer {
             schedule: config.schedule(),
@@ -264,17 +264,6 @@ pub(crate) fn sequences_at_once(batch: usize, length: usize) -> usize {
 
 fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
-}
-
-/// Where the matrices lie among the parameters, which decay: those of linear maps and tables, whatever their sizes, and
-/// what has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
-pub fn matrices<T: Real>(tape: &Tape<T>) -> Vec<Range<usize>> {
-    let matrix = |p: &Parameter| {
-        let by_size = p.shape.rows > 1 && p.shape.columns > 1;
-        let by_use = |u: &(Role, usize)| matches!(u, (Role::Linear | Role::Lookup | Role::Loss, 0));
-        by_size || p.uses.iter().any(by_use)
-    };
-    tape.parameter_list().into_iter().filter(matrix).map(|p| p.range).collect()
 }
 
 /// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where it

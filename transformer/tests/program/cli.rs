@@ -2,9 +2,11 @@
 
 use super::place::{Place, SMALL, TEXT, output, refusal, says, stderr};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use transformer::{OptimizerKind, ScheduleKind};
 
 #[test]
 fn training_reports_and_writes_what_scripts_rely_on() {
@@ -168,6 +170,31 @@ fn data_that_cannot_be_trained_on() {
     says(&refused(""), &["cannot read"]);
     assert_eq!(place.files(), before, "nothing is left behind");
     place.train(&["--data", "latin1.txt", "--tokenizer", "bytes"]);
+}
+
+/// Every rule of descent and every schedule by flag, and again by the settings that the run keeps.
+#[test]
+fn every_rule_and_schedule_is_a_flag() {
+    let momentum = |kind: &OptimizerKind| match kind.takes().contains(&"momentum") {
+        true => &["--momentum", "0.5"][..],
+        false => &[],
+    };
+    let rules = OptimizerKind::ALL.iter().map(|kind| ("optimizer", kind.key(), momentum(kind)));
+    let schedules = ScheduleKind::ALL.iter().map(|kind| ("schedule", kind.key(), &[][..]));
+    let mut weights = BTreeSet::new();
+    for (key, name, more) in rules.chain(schedules) {
+        let place = Place::new();
+        let flag = format!("--{key}");
+        let flags = [&flag, name, "--steps", "9", "--decay-every", "2", "--decay-steps", "4"];
+        let whole = place.train(&[&flags[..], more].concat());
+        let settings = fs::read_to_string(place.path("run/run.toml")).unwrap();
+        assert!(settings.contains(&format!("{key} = \"{name}\"")), "{settings}");
+        let again = place.json(&["train", "--config", "run/run.toml", "--out", "again"]);
+        assert_eq!(again["weights_sha256"], whole["weights_sha256"], "{name}");
+        weights.insert(whole["weights_sha256"].to_string());
+    }
+    // The usual rule with the usual schedule is in both lists.
+    assert_eq!(weights.len(), OptimizerKind::ALL.len() + ScheduleKind::ALL.len() - 1);
 }
 
 #[test]

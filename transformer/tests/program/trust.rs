@@ -443,7 +443,10 @@ fn bad_input_is_refused() {
     refused(&["diagnose", "run", "--loss-scale", "NaN"], &["loss-scale is NaN"]);
     refused(&["diagnose", "run", "--precision", "f8"], &["f8"]);
     refused(&["diagnose", "run", "--loss-scale", "1024"], &["--precision f16"]);
-    refused(&["diagnose", "run", "--momentum", "0.9"], &["--momentum is descent's", "sgd"]);
+    refused(
+        &["diagnose", "run", "--momentum", "0.9"],
+        &["--momentum is given, and adamw does not have it", "sgd"],
+    );
     refused(&["diagnose", "run", "--steps", "2", "--svg", "no/where.svg"], &["no"]);
 
     // Cut off, foreign, of another shape.

@@ -3,7 +3,7 @@
 use super::{Scratch, accepted, refused};
 use transformer::Activation;
 use transformer::disk::{Lock, Metric, Run, metrics_file};
-use transformer::{OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
+use transformer::{Architecture, OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
 
 /// The settings of the smallest run.
 pub(super) fn tiny() -> TrainingConfig {
@@ -51,11 +51,18 @@ pub fn settings(data: &[u8]) {
         );
     }
     assert!(config.evaluated_tokens(true) >= config.evaluated_tokens(false));
-    config.optimizer::<f32>(3, std::iter::once(0..2).collect()).step(
-        rate,
-        &mut [1.0, -1.0, 0.0],
-        &[0.5, 0.0, -0.5],
-    );
+    let model = Architecture {
+        vocabulary: 3,
+        context: 1,
+        width: 1,
+        heads: 1,
+        layers: 0,
+        hidden: 1,
+        ..Default::default()
+    };
+    let Ok(list) = model.parameter_list() else { return };
+    let count = list.last().map_or(0, |p| p.range.end);
+    config.rule().build::<f32>(&list).step(rate, &mut vec![1.0; count], &vec![0.5; count]);
 }
 
 /// The smallest run, and one of which every setting is another.

@@ -4,10 +4,10 @@ use super::{Case, cases, seen};
 use calculus::activation::{Activation, gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
-use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
+use calculus::optimizer::{Optimizer, OptimizerConfig, OptimizerKind};
 use calculus::taylor::{self, Series};
-use calculus::{Dual, Traced, clip, depth, stability};
-use linalg::{Real, vector};
+use calculus::{Dual, Parameter, Traced, clip, depth, stability};
+use linalg::{Real, Role, Shape, vector};
 
 /// A hundredth of a polynomial of the fourth degree: derivatives of size 1.
 fn tame<T: Real>(value: T) -> T {
@@ -96,22 +96,40 @@ fn hessian<T: Real>(x: &[T]) -> T {
 
 /// Three steps of a rule with gradients of its own making, as a function of where it starts and of what they are.
 /// No gradient comes near 0, where √g² has a kink that no comparison shows.
-fn stepped<T: Real, R>(x: &[T], mut rule: R, step: impl Fn(&mut R, f64, &mut [T], &[T])) -> T {
+/// A matrix of three elements, which decays.
+fn three() -> [Parameter; 1] {
+    let (name, uses) = ("w".to_owned(), vec![(Role::Linear, 0)]);
+    [Parameter { name, shape: Shape::new(3, 1), range: 0..3, uses }]
+}
+
+fn stepped<T: Real>(x: &[T], mut rule: Box<dyn Optimizer<T>>, factor: f64) -> T {
     let mut w = x[..3].to_vec();
     for part in [&x[3..6], &x[6..], &x[4..7]] {
-        let g: Vec<T> = part
+        let mut g: Vec<T> = part
             .iter()
             .zip(&w)
             .map(|(&g, &w)| g + w * T::from_f64(0.3) + T::from_f64(3.0))
             .collect();
-        step(&mut rule, 0.1, &mut w, &g);
+        match factor {
+            1.0 => rule.step(0.1, &mut w, &g),
+            _ => rule.step_scaled(0.1, factor, &mut w, &mut g),
+        }
     }
     seen(&w)
 }
 
-fn sgd<T: Real>(x: &[T]) -> T {
-    let (plain, heavy) = (Sgd::new(3, 0.0), Sgd::new(3, 0.9));
-    stepped(x, plain, Optimizer::step) + stepped(x, heavy, Optimizer::step)
+/// Every rule of descent, with momentum and without.
+fn rules<T: Real>(x: &[T]) -> T {
+    let mut sum = T::zero();
+    for &kind in OptimizerKind::ALL {
+        for momentum in [0.0, 0.9] {
+            let decay = OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() };
+            let config = OptimizerConfig { kind, momentum, epsilon: 1e-2, ..decay };
+            sum += stepped(x, config.build(&three()), 1.0);
+            sum += stepped(x, config.build(&three()), 0.5);
+        }
+    }
+    sum
 }
 
 fn clipped<T: Real>(x: &[T]) -> T {
@@ -193,20 +211,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "activation::relu::leaky_relu" => |x| leaky_relu(x[0], 0.1) * x[1];
         "activation::sigmoid::sigmoid" => |x| sigmoid(x[0]) * x[1];
         "activation::silu::silu" => |x| silu(x[0]) * x[1];
-        "optimizer::sgd::Sgd::step" => sgd;
-        "optimizer::nesterov::Nesterov::step" => |x| stepped(x, Nesterov::new(3, 0.9), Optimizer::step);
-        "optimizer::rms_prop::RmsProp::step" => |x| stepped(x, RmsProp::new(3, 0.9, 1e-2), Optimizer::step);
-        "optimizer::adam::Adam::step" => |x| {
-            let rule = Adam::new(3, 0.9, 0.99, 1e-2).with_decay(0.1, std::iter::once(0..3).collect());
-            stepped(x, rule, Optimizer::step)
-        };
-        "optimizer::adam::Adam::step_scaled" => |x| {
-            let rule = Adam::new(3, 0.9, 0.99, 1e-2).with_decay(0.1, std::iter::once(0..3).collect());
-            stepped(x, rule, |rule, rate, w, g| rule.step_scaled(rate, 0.5, w, &mut g.to_vec()))
-        };
-        "optimizer::lion::Lion::step" => |x| {
-            let rule = Lion::new(3, 0.9, 0.99).with_decay(0.1, std::iter::once(0..3).collect());
-            stepped(x, rule, Optimizer::step)
-        };
+        "optimizer::config::OptimizerConfig::build" => rules;
+        "optimizer::config::OptimizerConfig::sgd" => |x| stepped(x, OptimizerConfig::sgd(0.9).build(&three()), 1.0);
     }
 }

@@ -117,13 +117,6 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::dropout::step",
             "probability::initialise::Initialiser::weights",
             "probability::likelihood::fit_categorical",
-            "calculus::optimizer::adam::Adam::new",
-            "calculus::optimizer::adam::Adam::with_decay",
-            "calculus::optimizer::lion::Lion::new",
-            "calculus::optimizer::lion::Lion::with_decay",
-            "calculus::optimizer::nesterov::Nesterov::new",
-            "calculus::optimizer::rms_prop::RmsProp::new",
-            "calculus::optimizer::sgd::Sgd::new",
         ],
     ),
     (

@@ -12,12 +12,12 @@ use calculus::activation::{
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::line_search::Backtracking;
-use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
+use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::schedule::{EarlyStopping, Plateau, Schedule};
 use calculus::stationary::{Kind, classify, classify_at, curvatures};
 use calculus::taylor::{self, Series};
-use calculus::{Dual, Traced, clip, depth, derivative, stability};
-use linalg::{Real, vector};
+use calculus::{Dual, Parameter, Traced, clip, depth, derivative, stability};
+use linalg::{Real, Role, Shape, vector};
 use num_traits::{One, Zero};
 use tests::exact::Exact;
 
@@ -30,8 +30,23 @@ fn chained<T: Real>(x: &[T]) -> Chain<T> {
 }
 
 /// Two steps of a rule, from 1, with a gradient and a hundredth of it.
-fn stepped<T: Real>(mut rule: impl Optimizer<T>, gradient: T) -> Vec<T> {
-    let mut w = vec![T::one()];
+/// A matrix of one element, which decays.
+fn one() -> [Parameter; 1] {
+    let (name, uses) = ("w".to_owned(), vec![(Role::Linear, 0)]);
+    [Parameter { name, shape: Shape::new(1, 1), range: 0..1, uses }]
+}
+
+/// Every rule of descent whose steps are as long as the rate, or none of these; with decay and without.
+fn rules(normalise: bool) -> impl Iterator<Item = OptimizerConfig> {
+    let usual = OptimizerConfig { momentum: 0.5, beta1: 0.75, beta2: 0.875, ..Default::default() };
+    let kinds = OptimizerKind::ALL.iter().filter(move |kind| kind.normalises() == normalise);
+    kinds.flat_map(move |&kind| {
+        [0.0, 0.125].map(|weight_decay| OptimizerConfig { kind, weight_decay, ..usual })
+    })
+}
+
+fn stepped<T: Real>(rule: &OptimizerConfig, gradient: T) -> Vec<T> {
+    let (mut w, mut rule) = (vec![T::one()], rule.build(&one()));
     rule.step(0.1, &mut w, &[gradient]);
     rule.step(0.1, &mut w, &[gradient * T::from_f64(0.015625)]);
     w
@@ -42,23 +57,14 @@ fn lasting<T: Real>(gradient: T) -> T {
     if !gradient.to_f64().is_finite() {
         return T::from_f64(f64::NAN);
     }
-    fn stays<T: Real>(mut rule: impl Optimizer<T>, gradient: T) -> bool {
-        let mut w = vec![T::one()];
+    let stays = |rule: OptimizerConfig| {
+        let (mut w, mut rule) = (vec![T::one()], rule.build(&one()));
         rule.step(0.1, &mut w, &[gradient]);
         let first = w[0];
         (0..9000).for_each(|_| rule.step(0.1, &mut w, &[T::one()]));
         w[0].to_f64().is_finite() && w[0] != first
-    }
-    let rules = [
-        stays(Adam::new(1, 0.75, 0.875, 1e-8), gradient),
-        stays(RmsProp::new(1, 0.75, 1e-8), gradient),
-        stays(Lion::new(1, 0.75, 0.875), gradient),
-    ];
-    T::from_f64(rules.iter().filter(|stays| !**stays).count() as f64)
-}
-
-fn adam<T: Real>() -> Adam<T> {
-    Adam::new(1, 0.75, 0.875, 1e-8)
+    };
+    T::from_f64(rules(true).filter(|rule| !stays(*rule)).count() as f64)
 }
 
 /// The density of the standard normal.
@@ -191,26 +197,25 @@ pub(crate) fn cases() -> Vec<Case> {
         "taylor::Series::remainder_bound", Tame(2), Conditioned 8.0 => |x| {
             Series::<_, 3>::variable(x[0]).remainder_bound(x[0], x[1])
         };
-        "optimizer::sgd::Sgd::new" "optimizer::sgd::Sgd::step", Number, Conditioned 8.0 => |g| {
-            (stepped(Sgd::new(1, 0.0), g[0]), stepped(Sgd::new(1, 0.5), g[0]))
+        // Descent is proportional to the gradient.
+        "optimizer::config::OptimizerConfig::build" "optimizer::config::OptimizerConfig::sgd", Number, Conditioned 8.0 => |g| {
+            let mut all = vec![stepped(&OptimizerConfig::sgd(0.0), g[0])];
+            all.extend(rules(false).map(|rule| stepped(&rule, g[0])));
+            all
         };
-        "optimizer::nesterov::Nesterov::new" "optimizer::nesterov::Nesterov::step", Number, Conditioned 8.0 => |g| stepped(Nesterov::new(1, 0.5), g[0]);
-        "optimizer::rms_prop::RmsProp::new" "optimizer::rms_prop::RmsProp::step", Tame(1), Conditioned 8.0 => |g| stepped(RmsProp::new(1, 0.75, 1e-8), g[0]);
-        "optimizer::adam::Adam::new" "optimizer::adam::Adam::with_decay" "optimizer::adam::Adam::step", Tame(1), Conditioned 16.0 => |g| {
-            let decayed = adam().with_decay(0.125, std::iter::once(0..1).collect());
-            (stepped(adam(), g[0]), stepped(decayed, g[0]))
+        "optimizer::config::OptimizerConfig::build", Tame(1), Conditioned 16.0 => |g| {
+            rules(true).map(|rule| stepped(&rule, g[0])).collect::<Vec<_>>()
         };
-        "optimizer::adam::Adam::step_scaled", Tame(1), Conditioned 16.0 => |g| {
-            let mut w = vec![number(1.0)];
-            adam().step_scaled(0.1, 0.5, &mut w, &mut [g[0]]);
-            w
+        "optimizer::config::OptimizerConfig::build", Tame(1), Conditioned 16.0 => |g| {
+            let scaled = |rule: OptimizerConfig| {
+                let mut w = vec![number(1.0)];
+                rule.build(&one()).step_scaled(0.1, 0.5, &mut w, &mut [g[0]]);
+                w
+            };
+            rules(true).map(scaled).collect::<Vec<_>>()
         };
         // Whatever the gradient: every parameter stays a number, and the next step moves it.
-        "optimizer::adam::Adam::step" "optimizer::rms_prop::RmsProp::step" "optimizer::lion::Lion::step", Number, Result 0.0 => |g| lasting(g[0]), as |g| if g[0].is_finite() { Exact::zero() } else { g[0] };
-        "optimizer::lion::Lion::new" "optimizer::lion::Lion::with_decay" "optimizer::lion::Lion::step", Tame(1), Conditioned 8.0 => |g| {
-            let decayed = Lion::new(1, 0.75, 0.875).with_decay(0.125, std::iter::once(0..1).collect());
-            (stepped(Lion::new(1, 0.75, 0.875), g[0]), stepped(decayed, g[0]))
-        };
+        "optimizer::config::OptimizerConfig::build", Number, Result 0.0 => |g| lasting(g[0]), as |g| if g[0].is_finite() { Exact::zero() } else { g[0] };
     };
     all.extend(doubles! {
         "clip::global_norm", Vector, Result 4.0 => |x| clip::global_norm(x), as |x| vector::dot(x, x).sqrt();

@@ -14,7 +14,7 @@ use transformer::disk::files::write_atomically;
 use transformer::disk::validation_losses;
 use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State};
 use transformer::text::stories;
-use transformer::{ModelStep, OptimizerKind, Precision, ScheduleKind, TokenizerKind, Trainer};
+use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
 
 /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried.
 ///
@@ -107,11 +107,6 @@ impl Diagnose {
             ));
         }
         let Examined { config, model, corpus, name, run, parameters, .. } = examined;
-        if self.settings.momentum.is_some() && config.optimizer == OptimizerKind::AdamW {
-            return Err("--momentum is descent's, and this is AdamW: give --optimizer sgd with it, or leave it \
-                        away (AdamW averages gradients with beta1)"
-                .into());
-        }
         let precision = match self.precision {
             Stored::F32 => Precision::F32,
             Stored::Bf16 => Precision::Bf16,

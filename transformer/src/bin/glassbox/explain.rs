@@ -1,8 +1,9 @@
 //! `glassbox explain`.
 
-use crate::settings::{OptimizerName, Settings};
+use crate::settings::{Settings, choices};
 use crate::source::Source;
 use crate::{Result, count, on_threads, progress, reason, remark, run, terminal};
+use calculus::optimizer::OptimizerKind;
 use clap::Args;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -68,8 +69,12 @@ pub(crate) struct Explain {
     #[arg(long)]
     json: bool,
     /// The rule of the update [default: the run's]
-    #[arg(long, value_enum, help_heading = "The update")]
-    optimizer: Option<OptimizerName>,
+    #[arg(
+        long,
+        value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning),
+        help_heading = "The update"
+    )]
+    optimizer: Option<OptimizerKind>,
     /// Its learning rate [default: the run's at this step]
     #[arg(long, value_name = "RATE", help_heading = "The update", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
@@ -304,12 +309,11 @@ impl Explain {
         subject.targets = all[1..].iter().copied().take(n).collect();
         subject.targets.resize(n, IGNORED);
         let descent = &mut subject.descent;
-        if let Some(optimizer) = self.optimizer {
-            let kind = optimizer.into();
-            if kind != descent.rule {
+        if let Some(kind) = self.optimizer {
+            if kind != descent.rule.kind {
                 descent.state.clear();
             }
-            descent.rule = kind;
+            descent.rule.kind = kind;
         }
         if let Some(rate) = self.learning_rate {
             if !(rate > 0.0 && rate.is_finite()) {

@@ -1,12 +1,13 @@
 //! Settings of a run: presets, then a file, then flags; later ones win.
 
 use crate::{Result, reason};
+use calculus::optimizer::OptimizerKind;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use transformer::{Activation, Norm, OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind};
+use transformer::{Activation, Norm, PositionsKind, ScheduleKind, TokenizerKind};
 use transformer::{Architecture, Positions, TrainingConfig};
 
 /// What may be given as flags and, by the same names, in a file.
@@ -17,8 +18,8 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub(crate) data: Option<String>,
     /// How text becomes tokens
-    #[arg(long, value_enum, help_heading = "Data")]
-    pub(crate) tokenizer: Option<Tokenizer>,
+    #[arg(long, value_parser = choices(TokenizerKind::ALL, TokenizerKind::key, TokenizerKind::meaning), help_heading = "Data")]
+    pub(crate) tokenizer: Option<TokenizerKind>,
     /// Sizes and rates to start from [default: story; shakespeare-cpu with --data]
     #[arg(long, value_enum)]
     pub(crate) preset: Option<Preset>,
@@ -38,14 +39,14 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, help_heading = "Model")]
     pub(crate) architecture: Option<ArchitectureName>,
     /// How a token's place enters
-    #[arg(long, value_enum, help_heading = "Model")]
-    pub(crate) positions: Option<PositionsName>,
+    #[arg(long, value_parser = choices(PositionsKind::ALL, PositionsKind::key, PositionsKind::meaning), help_heading = "Model")]
+    pub(crate) positions: Option<PositionsKind>,
     /// Base of rotary positions [default: 10000]
     #[arg(long, value_name = "θ", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) rotary_base: Option<f64>,
     /// Normalisation before each part
-    #[arg(long, value_enum, help_heading = "Model")]
-    pub(crate) norm: Option<NormName>,
+    #[arg(long, value_parser = choices(Norm::ALL, Norm::key, Norm::meaning), help_heading = "Model")]
+    pub(crate) norm: Option<Norm>,
     /// Heads of keys and values; must divide the heads [default: as many as heads]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) key_value_heads: Option<usize>,
@@ -56,7 +57,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) gated: Option<bool>,
     /// Activation function of the feed-forward part
-    #[arg(long, value_parser = activations(), help_heading = "Model")]
+    #[arg(long, value_parser = choices(Activation::ALL, Activation::key, Activation::meaning), help_heading = "Model")]
     pub(crate) activation: Option<Activation>,
     /// Whether linear maps, and layer normalisation, have biases
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
@@ -77,14 +78,14 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) steps: Option<u64>,
     /// The rule that changes the weights
-    #[arg(long, value_enum, help_heading = "Training")]
-    pub(crate) optimizer: Option<OptimizerName>,
-    /// Momentum of gradient descent (sgd)
+    #[arg(long, value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning), help_heading = "Training")]
+    pub(crate) optimizer: Option<OptimizerKind>,
+    /// Momentum (sgd, nesterov)
     #[arg(long, value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
-    /// Course of the learning rate after warm-up
-    #[arg(long, value_enum, help_heading = "Training")]
-    pub(crate) schedule: Option<ScheduleName>,
+    /// Course of the learning rate
+    #[arg(long, value_parser = choices(ScheduleKind::ALL, ScheduleKind::key, ScheduleKind::meaning), help_heading = "Training")]
+    pub(crate) schedule: Option<ScheduleKind>,
     /// Highest learning rate
     #[arg(long, value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
@@ -94,15 +95,27 @@ pub(crate) struct Settings {
     /// Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) warmup: Option<u64>,
-    /// Decay of matrices (vectors do not decay)
+    /// Steps over which warmup_stable_decay falls at the end [default: a tenth of --steps]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
+    pub(crate) decay_steps: Option<u64>,
+    /// Steps after which step falls, again and again [default: a third of --steps]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
+    pub(crate) decay_every: Option<u64>,
+    /// What step multiplies the learning rate by [default: 0.1]
+    #[arg(long, value_name = "FACTOR", help_heading = "Training", allow_negative_numbers = true)]
+    pub(crate) decay_factor: Option<f64>,
+    /// Decay of matrices (adamw, lion); vectors do not decay
     #[arg(long, value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
-    /// Adam's β₁
+    /// Smoothing β₁ of the gradient (adamw, lion)
     #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    /// Adam's β₂
+    /// Smoothing β₂ of its square (adamw, rmsprop; lion: of what it remembers)
     #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
+    /// What keeps an update finite where the gradient was always 0 (adamw, rmsprop) [default: 1e-8]
+    #[arg(long, value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
+    pub(crate) epsilon: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip
     #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
@@ -156,61 +169,15 @@ impl Preset {
     }
 }
 
-/// The names of an enum of the library, as flags take them.
-macro_rules! names {
-    ($(#[$doc:meta])* $name:ident for $kind:ty { $($(#[$value:meta])* $variant:ident)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        #[clap(rename_all = "snake_case")]
-        pub(crate) enum $name { $($(#[$value])* $variant),* }
-        const _: fn($name) -> $kind = |name| match name { $($name::$variant => <$kind>::$variant),* };
-    };
-}
-
-names!(
-    /// How text becomes tokens.
-    Tokenizer for TokenizerKind {
-        /// One token per byte
-        Bytes
-        /// One token per character that the text uses
-        Chars
-    }
-);
-names!(
-    /// How a token's place enters.
-    PositionsName for PositionsKind {
-        /// A learned vector for every position
-        Learned
-        /// Queries and keys turn with the position (RoPE)
-        Rotary
-    }
-);
-names!(
-    /// Normalisations.
-    NormName for Norm {
-        /// Mean 0, variance 1, gain and shift
-        Layer
-        /// Root mean square 1, gain
-        Rms
-    }
-);
-names!(
-    /// Courses of the learning rate.
-    ScheduleName for ScheduleKind {
-        /// Half a cosine down to the minimum
-        Cosine
-        /// A straight line down to the minimum
-        Linear
-        /// Always the highest rate, without warm-up
-        Constant
-    }
-);
-
-/// The names of activation functions, as flags take them.
-fn activations() -> impl TypedValueParser<Value = Activation> {
-    let names = Activation::ALL.iter().map(|a| PossibleValue::new(a.key()).help(a.meaning()));
-    PossibleValuesParser::new(names).try_map(|name| name.parse::<Activation>())
+/// The names of a library's choices, as flags take them.
+pub(crate) fn choices<K: Copy + Send + Sync + 'static>(
+    all: &'static [K],
+    key: fn(K) -> &'static str,
+    meaning: fn(K) -> &'static str,
+) -> impl TypedValueParser<Value = K> {
+    let names = all.iter().map(move |&k| PossibleValue::new(key(k)).help(meaning(k)));
+    let named = move |name: String| all.iter().copied().find(|&k| key(k) == name);
+    PossibleValuesParser::new(names).map(move |name| named(name).expect("one of the names"))
 }
 
 /// Parts that go together.
@@ -229,33 +196,13 @@ impl ArchitectureName {
         match self {
             ArchitectureName::Gpt2 => Settings::default(),
             ArchitectureName::Llama => Settings {
-                positions: Some(PositionsName::Rotary),
-                norm: Some(NormName::Rms),
+                positions: Some(PositionsKind::Rotary),
+                norm: Some(Norm::Rms),
                 gated: Some(true),
                 activation: Some(Activation::Silu),
                 bias: Some(false),
                 ..Settings::default()
             },
-        }
-    }
-}
-
-/// Rules that change the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[clap(rename_all = "lower")]
-pub(crate) enum OptimizerName {
-    /// Adam with decay of matrices
-    AdamW,
-    /// Gradient descent, with --momentum if given
-    Sgd,
-}
-
-impl From<OptimizerName> for OptimizerKind {
-    fn from(name: OptimizerName) -> Self {
-        match name {
-            OptimizerName::AdamW => OptimizerKind::AdamW,
-            OptimizerName::Sgd => OptimizerKind::Sgd,
         }
     }
 }
@@ -267,8 +214,8 @@ impl Settings {
     /// The parts and sizes of a model.
     pub(crate) fn of_model(model: &Architecture) -> Self {
         let (positions, rotary_base) = match model.positions {
-            Positions::Rotary { base } => (PositionsName::Rotary, Some(base)),
-            _ => (PositionsName::Learned, None),
+            Positions::Rotary { base } => (PositionsKind::Rotary, Some(base)),
+            _ => (PositionsKind::Learned, None),
         };
         Settings {
             layers: Some(model.layers),
@@ -278,7 +225,7 @@ impl Settings {
             hidden: Some(model.hidden),
             positions: Some(positions),
             rotary_base,
-            norm: Some(if model.norm == Norm::Rms { NormName::Rms } else { NormName::Layer }),
+            norm: Some(model.norm),
             gated: Some(model.gated),
             activation: Some(model.activation),
             bias: Some(model.bias),
@@ -410,6 +357,29 @@ impl Settings {
         Err(format!("{why}: leave out {}", flags.join(", ")).into())
     }
 
+    /// Refuses constants that are given and that the run's rule of descent does not have.
+    ///
+    /// # Errors
+    /// The first of them, and the rules that have it.
+    pub(crate) fn fit(&self, kind: OptimizerKind) -> Result<()> {
+        const CONSTANTS: [&str; 5] = ["momentum", "beta1", "beta2", "epsilon", "weight_decay"];
+        let given = self.table()?;
+        for name in CONSTANTS {
+            let some = given.get(name).is_some_and(|value| value.as_float() != Some(0.0));
+            if some && !kind.takes().contains(&name) {
+                let have = OptimizerKind::ALL.iter().filter(|kind| kind.takes().contains(&name));
+                let have: Vec<&str> = have.map(|kind| kind.key()).collect();
+                return Err(format!(
+                    "{} is given, and {kind} does not have it: leave it out, or take --optimizer {}",
+                    flag(name),
+                    have.join(" or ")
+                )
+                .into());
+            }
+        }
+        Ok(())
+    }
+
     /// The preset that fills in what is not given.
     pub(crate) fn preset(&self) -> Preset {
         let fallback = if self.data.is_some() { Preset::ShakespeareCpu } else { Preset::Story };
@@ -498,7 +468,7 @@ mod tests {
         let refused = |given: Settings| given.beside("run", &own).unwrap_err().to_string();
         let layers = Settings { layers: Some(3), ..Settings::default() };
         assert!(refused(layers).contains("--layers is fixed by the run; it trains with 2"));
-        let tokenizer = Settings { tokenizer: Some(Tokenizer::Bytes), ..Settings::default() };
+        let tokenizer = Settings { tokenizer: Some(TokenizerKind::Bytes), ..Settings::default() };
         assert!(
             refused(tokenizer).contains("--tokenizer is fixed by the run; it trains with chars")
         );

@@ -57,6 +57,7 @@ impl Train {
             (None, None) => self.settings.clone(),
         };
         let config = settings.complete()?;
+        self.settings.fit(config.optimizer)?;
         on_threads(settings.threads, || self.train(&settings, config, lock))
     }
 

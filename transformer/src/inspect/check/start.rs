@@ -12,9 +12,8 @@ use super::patience::{F32, PATIENCE, dear, seconds};
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::architecture::{Activation, Architecture, Positions};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
-use crate::training::trainer;
 use calculus::clip;
-use calculus::optimizer::{Adam, Optimizer};
+use calculus::optimizer::OptimizerConfig;
 use calculus::{Dual, Tape, Var};
 use linalg::Real;
 use std::collections::HashMap;
@@ -255,8 +254,7 @@ fn overfit(step: &ModelStep<'_>, parameters: &[f32]) -> Result<Certificate, Mode
     recording.give(&step.batch(0));
     let (tokens, targets) = (step.batches)(0);
     let floor = floor(&tokens, &targets, step.length);
-    let mut adam = Adam::new(parameters.len(), 0.9, 0.99, 1e-8)
-        .with_decay(0.0, trainer::matrices(&recording.tape));
+    let mut adam = OptimizerConfig::default().build(&recording.tape.parameter_list());
     // Wider models take smaller steps.
     let rate = 3e-3 / (1.0 + step.config.width as f64 / 128.0);
     let first = recording.step().to_f64();

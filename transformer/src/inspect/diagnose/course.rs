@@ -6,11 +6,11 @@ use crate::inspect::precision::Precision;
 use crate::inspect::subject::{self, Subject};
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
-use crate::training::config::{EPSILON, OptimizerKind, TrainingConfig};
-use crate::training::trainer::{is_sound, matrices, place};
-use calculus::optimizer::{Adam, Optimizer, Sgd};
+use crate::training::config::TrainingConfig;
+use crate::training::trainer::{is_sound, place};
+use calculus::optimizer::{Adam, Optimizer, OptimizerKind, Sgd};
 use calculus::schedule::Schedule;
-use calculus::{Witness, clip};
+use calculus::{Witness, clip, matrices};
 use linalg::{Real, View, column};
 use std::ops::Range;
 
@@ -78,7 +78,7 @@ impl Recipe {
     /// Adam at a constant rate, as most people begin.
     pub fn adam(rate: f64) -> Self {
         Recipe {
-            descent: Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: EPSILON, decay: 0.0 },
+            descent: Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
             ..Recipe::sgd(rate)
         }
     }
@@ -102,13 +102,13 @@ impl Recipe {
     /// What a training run does.
     pub fn of_run(config: &TrainingConfig) -> Self {
         let descent = match config.optimizer {
-            OptimizerKind::AdamW => Descent::Adam {
+            OptimizerKind::Adam => Descent::Adam {
                 beta1: config.beta1,
                 beta2: config.beta2,
-                epsilon: EPSILON,
+                epsilon: 1e-8,
                 decay: config.weight_decay,
             },
-            OptimizerKind::Sgd => Descent::Sgd { momentum: config.momentum },
+            _ => Descent::Sgd { momentum: config.momentum },
         };
         Recipe {
             descent,
@@ -215,7 +215,7 @@ impl<'a, S: Subject> Course<'a, S> {
     /// If the state is of another model.
     pub fn from(subject: &'a S, recipe: &Recipe, state: &State) -> Result<Self, ModelError> {
         let recording = subject.record::<f32>()?;
-        let decayed = matrices(&recording.tape);
+        let decayed = matrices(&recording.tape.parameter_list());
         let n = recording.tape.parameters().len();
         assert_eq!(n, state.parameters.len(), "a state of another model");
         let mut optimizer = recipe.descent.rule(n, decayed.clone());
@@ -490,7 +490,7 @@ mod tests {
     /// a batch in three parts, two batches a step, dropout and clipping.
     #[test]
     fn a_watched_loop_is_the_trainers() {
-        let (adam, sgd) = (OptimizerKind::AdamW, OptimizerKind::Sgd);
+        let (adam, sgd) = (OptimizerKind::Adam, OptimizerKind::Sgd);
         for (optimizer, momentum, clip, schedule) in [
             (adam, 0.0, 0.02, ScheduleKind::Cosine),
             (adam, 0.0, 0.0, ScheduleKind::Linear),

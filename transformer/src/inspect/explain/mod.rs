@@ -53,9 +53,8 @@ pub use summary::Summary;
 
 use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{Form, ModelError, RecordedStep, Without};
-use crate::training::config::{OptimizerKind, TrainingConfig};
-use crate::training::trainer::matrices;
-use calculus::optimizer::{Adam, Optimizer, Sgd};
+use crate::training::config::TrainingConfig;
+use calculus::optimizer::{Optimizer, OptimizerConfig};
 use calculus::{Source, Tape, Var, clip};
 use linalg::{Formula, Real, Role, Shape, View};
 use std::borrow::Cow;
@@ -90,13 +89,7 @@ pub struct Subject<T> {
 #[derive(Clone, Debug)]
 pub struct Descent<T> {
     /// The rule.
-    pub rule: OptimizerKind,
-    /// Momentum µ of gradient descent.
-    pub momentum: f64,
-    /// Adam's β₁ and β₂.
-    pub betas: (f64, f64),
-    /// Decay λ of matrices.
-    pub weight_decay: f64,
+    pub rule: OptimizerConfig,
     /// The learning rate η of this step.
     pub rate: f64,
     /// The largest norm of all gradients together; 0 does not clip.
@@ -113,10 +106,7 @@ impl<T: Real> Descent<T> {
     /// Gradient descent without momentum or clipping: the textbook's.
     pub fn plain(rate: f64) -> Self {
         Descent {
-            rule: OptimizerKind::Sgd,
-            momentum: 0.0,
-            betas: (0.9, 0.99),
-            weight_decay: 0.0,
+            rule: OptimizerConfig::sgd(0.0),
             rate,
             clip: 0.0,
             steps: 0,
@@ -128,10 +118,7 @@ impl<T: Real> Descent<T> {
     /// The update of a training run after `steps` of its steps, remembering nothing yet.
     pub fn of_run(config: &TrainingConfig, steps: u64) -> Self {
         Descent {
-            rule: config.optimizer,
-            momentum: config.momentum,
-            betas: (config.beta1, config.beta2),
-            weight_decay: config.weight_decay,
+            rule: config.rule(),
             rate: config.schedule().rate(steps),
             clip: config.clip,
             steps,
@@ -142,14 +129,7 @@ impl<T: Real> Descent<T> {
 
     /// The rule, as it stands before this update.
     fn optimizer(&self, tape: &Tape<T>) -> Box<dyn Optimizer<T>> {
-        let parameters = tape.parameters().len();
-        let mut optimizer: Box<dyn Optimizer<T>> = match self.rule {
-            OptimizerKind::AdamW => Box::new(
-                Adam::new(parameters, self.betas.0, self.betas.1, 1e-8)
-                    .with_decay(self.weight_decay, matrices(tape)),
-            ),
-            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.momentum)),
-        };
+        let mut optimizer = self.rule.build(&tape.parameter_list());
         for (name, numbers) in optimizer.state() {
             if let Some((_, known)) = self.state.iter().find(|(n, _)| *n == name) {
                 numbers.copy_from_slice(known);

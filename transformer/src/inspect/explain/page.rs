@@ -200,7 +200,7 @@ impl Explanation<f32> {
             "clip_formula": json::formula(&calculus::clip::formula(self.norm, descent.limit())),
             "loss": self.nodes.iter().position(|n| n.var == self.model.loss_var()),
             "descent": {
-                "rule": format!("{:?}", descent.rule), "rate": descent.rate, "clip": descent.clip,
+                "rule": descent.rule.kind.key(), "rate": descent.rate, "clip": descent.clip,
                 "factor": self.clip_factor(), "norm": self.norm, "steps": descent.steps,
                 "memory": self.remembered.iter().map(|m| m.0.replace('_', " ")).collect::<Vec<_>>(),
             },

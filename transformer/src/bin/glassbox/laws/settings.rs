@@ -1,26 +1,22 @@
 //! Later settings win, a preset gives way to what is asked for, and presets are their authors'.
 
-use crate::settings::{
-    ArchitectureName, NormName, OptimizerName, PositionsName, Preset, ScheduleName,
-};
-use crate::settings::{Settings, Tokenizer};
+use crate::settings::{ArchitectureName, Preset, Settings};
+use calculus::optimizer::OptimizerKind;
 use transformer::Activation;
-use transformer::{
-    Norm, OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig,
-};
+use transformer::{Norm, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig};
 
 /// Nothing in it is any preset's.
 fn odd() -> Settings {
     Settings {
         data: Some("somewhere.txt".to_owned()),
-        tokenizer: Some(Tokenizer::Bytes),
+        tokenizer: Some(TokenizerKind::Bytes),
         layers: Some(3),
         heads: Some(5),
         width: Some(35),
         context: Some(17),
-        positions: Some(PositionsName::Rotary),
+        positions: Some(PositionsKind::Rotary),
         rotary_base: Some(7.0),
-        norm: Some(NormName::Rms),
+        norm: Some(Norm::Rms),
         key_value_heads: Some(1),
         hidden: Some(21),
         gated: Some(true),
@@ -31,15 +27,19 @@ fn odd() -> Settings {
         batch: Some(7),
         accumulate: Some(3),
         steps: Some(77),
-        optimizer: Some(OptimizerName::Sgd),
+        optimizer: Some(OptimizerKind::Sgd),
         momentum: Some(0.6),
-        schedule: Some(ScheduleName::Linear),
+        schedule: Some(ScheduleKind::Linear),
         learning_rate: Some(0.07),
         min_learning_rate: Some(0.02),
         warmup: Some(13),
+        decay_steps: Some(9),
+        decay_every: Some(8),
+        decay_factor: Some(0.3),
         weight_decay: Some(0.4),
         beta1: Some(0.7),
         beta2: Some(0.8),
+        epsilon: Some(1e-6),
         clip: Some(0.5),
         seed: Some(99),
         eval_every: Some(11),
@@ -74,9 +74,13 @@ fn meant() -> TrainingConfig {
         learning_rate: 0.07,
         min_learning_rate: 0.02,
         warmup: 13,
+        decay_steps: Some(9),
+        decay_every: Some(8),
+        decay_factor: Some(0.3),
         weight_decay: 0.4,
         beta1: 0.7,
         beta2: 0.8,
+        epsilon: Some(1e-6),
         clip: 0.5,
         seed: 99,
         eval_every: 11,
@@ -133,7 +137,7 @@ fn an_architecture_is_its_parts() {
         (matrices(model.hidden, 3.0) - matrices(gpt2.hidden, 2.0)).abs()
             <= 3.0 * 8.0 / gpt2.width as f64
     );
-    let mixed = complete(&Settings { norm: Some(NormName::Layer), bias: Some(true), ..llama });
+    let mixed = complete(&Settings { norm: Some(Norm::Layer), bias: Some(true), ..llama });
     assert_eq!(
         (mixed.norm, mixed.bias, mixed.positions),
         (Norm::Layer, true, PositionsKind::Rotary)
@@ -210,7 +214,7 @@ fn presets_are_their_authors() {
     for c in [&baby, &cpu, &gpt2, &of(Preset::Story)] {
         assert_eq!(
             (c.optimizer, c.schedule, c.tied),
-            (OptimizerKind::AdamW, ScheduleKind::Cosine, true)
+            (OptimizerKind::Adam, ScheduleKind::Cosine, true)
         );
         assert_eq!((c.beta1, c.weight_decay, c.clip, c.momentum), (0.9, 0.1, 1.0, 0.0));
     }

@@ -1,9 +1,9 @@
 //! What a run trains on and what it is measured on: never the same; baselines learn from the former alone.
 
-use crate::settings::{Settings, Tokenizer};
+use crate::settings::Settings;
 use crate::source::{ORDERS, Source};
 use std::collections::{HashMap, HashSet};
-use transformer::IGNORED;
+use transformer::{IGNORED, TokenizerKind};
 
 fn stories() -> Source {
     Source::load(&Settings::default().complete().unwrap(), None).unwrap()
@@ -93,7 +93,7 @@ fn baselines_are_counted_on_what_is_trained_on() {
 fn a_text_is_cut_and_counted_as_it_stands() {
     let line = "fünf öde Hügel, 12 €; ";
     for (tokenizer, tokens) in
-        [(Tokenizer::Bytes, line.len()), (Tokenizer::Chars, line.chars().count())]
+        [(TokenizerKind::Bytes, line.len()), (TokenizerKind::Chars, line.chars().count())]
     {
         let settings =
             Settings { tokenizer: Some(tokenizer), context: Some(8), ..Settings::default() };

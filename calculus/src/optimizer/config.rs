@@ -1,0 +1,194 @@
+//! Rules by name, with their constants.
+
+use super::{Optimizer, OptimizerKind};
+use crate::Parameter;
+use linalg::Real;
+use std::fmt;
+use std::str::FromStr;
+use thiserror::Error;
+
+/// A rule of descent and its constants, of which each rule takes those that it has ([`OptimizerKind::takes`]).
+///
+/// ```
+/// use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+/// # let (tape, _) = calculus::example::product();
+/// let config = OptimizerConfig { kind: "lion".parse()?, weight_decay: 0.1, ..OptimizerConfig::default() };
+/// let mut rule = config.build::<f64>(&tape.parameter_list());
+/// let mut w = [1.0];
+/// rule.step(0.01, &mut w, &[5.0]);
+/// assert_eq!(w, [0.99]); // one number is no matrix: it does not decay
+/// assert_eq!(OptimizerKind::Lion.takes(), ["beta1", "beta2", "weight_decay"]);
+/// # Ok::<(), calculus::optimizer::UnknownOptimizer>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OptimizerConfig {
+    /// The rule.
+    pub kind: OptimizerKind,
+    /// Momentum µ.
+    pub momentum: f64,
+    /// Smoothing β₁ of the gradient.
+    pub beta1: f64,
+    /// Smoothing β₂ of its square; Lion's of what it remembers.
+    pub beta2: f64,
+    /// What keeps a division finite where every gradient was 0.
+    pub epsilon: f64,
+    /// Decay λ of matrices.
+    pub weight_decay: f64,
+}
+
+impl Default for OptimizerConfig {
+    /// Adam with β₁ = 0.9, β₂ = 0.99, ε = 10⁻⁸, without decay.
+    fn default() -> Self {
+        OptimizerConfig {
+            kind: OptimizerKind::Adam,
+            momentum: 0.0,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// Gradient descent with momentum µ; 0 for none.
+    pub fn sgd(momentum: f64) -> Self {
+        OptimizerConfig { kind: OptimizerKind::Sgd, momentum, ..Self::default() }
+    }
+
+    /// The rule for these parameters, which lie one after another from 0.
+    pub fn build<T: Real>(&self, parameters: &[Parameter]) -> Box<dyn Optimizer<T>> {
+        self.kind.build(self, parameters)
+    }
+}
+
+/// A rule that [`OptimizerKind`] lists: what a file of this module brings besides the rule itself.
+pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
+    /// Its name in settings and flags.
+    const KEY: &'static str;
+    /// What it does, in one sentence without a full stop.
+    const MEANING: &'static str;
+    /// The fields of [`OptimizerConfig`] that it reads.
+    const TAKES: &'static [&'static str];
+    /// Whether a step changes a parameter by about the learning rate, whatever the size of its gradients.
+    const NORMALISES: bool;
+
+    /// The rule for these parameters, before its first step.
+    fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
+}
+
+/// The files of rules and the rule of each: modules, and the variants of [`OptimizerKind`](super::OptimizerKind).
+macro_rules! rules {
+    ($($file:ident: $rule:ident;)+) => {
+        $(
+            mod $file;
+            pub use $file::$rule;
+        )+
+
+        /// The rules of this module, as a setting.
+        ///
+        /// ```
+        /// use calculus::optimizer::OptimizerKind;
+        /// let kind: OptimizerKind = "adamw".parse()?;
+        /// assert_eq!((kind, kind.key()), (OptimizerKind::Adam, "adamw"));
+        /// # Ok::<(), calculus::optimizer::UnknownOptimizer>(())
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(into = "String", try_from = "String")
+        )]
+        pub enum OptimizerKind {
+            $(
+                #[doc = concat!("[`", stringify!($rule), "`](struct@", stringify!($rule), ").")]
+                $rule,
+            )+
+        }
+
+        impl OptimizerKind {
+            /// All of them.
+            pub const ALL: &'static [OptimizerKind] = &[$(OptimizerKind::$rule),+];
+
+            /// Its name in settings and flags, such as `adamw`.
+            pub fn key(self) -> &'static str {
+                match self {
+                    $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::KEY,)+
+                }
+            }
+
+            /// What it does, in one sentence.
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::MEANING,)+
+                }
+            }
+
+            /// The fields of [`OptimizerConfig`] that it reads.
+            pub fn takes(self) -> &'static [&'static str] {
+                match self {
+                    $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::TAKES,)+
+                }
+            }
+
+            /// Whether a step changes a parameter by about the learning rate, whatever the size of its gradients.
+            pub fn normalises(self) -> bool {
+                match self {
+                    $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::NORMALISES,)+
+                }
+            }
+
+            fn build<T: Real>(
+                self,
+                config: &OptimizerConfig,
+                parameters: &[Parameter],
+            ) -> Box<dyn Optimizer<T>> {
+                match self {
+                    $(OptimizerKind::$rule => Box::new($rule::<T>::of(config, parameters)),)+
+                }
+            }
+        }
+    };
+}
+
+/// A name that no rule has.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no optimiser is called {found:?}; there are {}", keys())]
+pub struct UnknownOptimizer {
+    /// The name.
+    pub found: String,
+}
+
+fn keys() -> String {
+    OptimizerKind::ALL.iter().map(|kind| kind.key()).collect::<Vec<_>>().join(", ")
+}
+
+impl FromStr for OptimizerKind {
+    type Err = UnknownOptimizer;
+
+    fn from_str(name: &str) -> Result<Self, UnknownOptimizer> {
+        let found = OptimizerKind::ALL.iter().find(|kind| kind.key() == name);
+        found.copied().ok_or_else(|| UnknownOptimizer { found: name.to_owned() })
+    }
+}
+
+impl TryFrom<String> for OptimizerKind {
+    type Error = UnknownOptimizer;
+
+    fn try_from(name: String) -> Result<Self, UnknownOptimizer> {
+        name.parse()
+    }
+}
+
+impl From<OptimizerKind> for String {
+    fn from(kind: OptimizerKind) -> Self {
+        kind.key().to_owned()
+    }
+}
+
+impl fmt::Display for OptimizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.key())
+    }
+}
