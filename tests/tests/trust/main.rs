@@ -2,6 +2,7 @@
 //! not be accused, limits of stability that must hold, hostile files, numbers in README.md.
 
 mod differences;
+mod failures;
 mod faults;
 mod fuzz;
 mod healthy;

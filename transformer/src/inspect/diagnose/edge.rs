@@ -11,7 +11,7 @@ use linalg::krylov::{End, Lanczos};
 use std::fmt;
 
 /// Models of more parameters are not differentiated twice.
-pub(super) const CURVED: usize = 2_000_000;
+pub(crate) const CURVED: usize = 2_000_000;
 /// Nor are steps of more parameters × tokens: a few seconds for each product with the Hessian.
 const WORK: usize = 64_000_000;
 /// A residual of a thousandth is an eigenvalue good to far less than the theory is.

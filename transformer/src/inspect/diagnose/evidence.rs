@@ -1,5 +1,5 @@
 //! What is measured of a run whose numbers are all finite: how fast it learns, what stands still, what it knows of text
-//! that it does not see. Measured once; the causes of [`super::cause::slow`] read it.
+//! that it does not see. Measured once; the causes of a slow loss read it.
 
 use super::applied::peak;
 use super::background::Background;
@@ -105,8 +105,6 @@ pub(crate) struct Evidence<'a> {
     /// The step at which the schedule ends, if it does.
     pub(crate) schedule_end: Option<u64>,
     pub(crate) descent: Descent,
-    /// The limit of stability of plain descent, where it was asked for.
-    pub(crate) limit: Option<f64>,
     /// ln V; NaN where there are no logits.
     pub(crate) uniform: f64,
     /// Losses of batches that the watch did not see, before and after it: of training text, of held-back text.
@@ -213,7 +211,6 @@ impl<'a> Evidence<'a> {
             rate: history.last().map_or(0.0, |t| t.rate),
             schedule_end,
             descent: recipe.descent,
-            limit: None,
             uniform: last.uniform,
             train: of(&seen),
             apart: error(&seen[1]).hypot(spread),

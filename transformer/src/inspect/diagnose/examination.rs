@@ -1,6 +1,7 @@
 //! What `glassbox diagnose` asks of a GPT-2: a diagnosis, once more from the seed where the state is spoilt already,
 //! the curvature, and the health of a run that has no fault.
 
+use super::cause::Earlier;
 use super::{
     AGAIN, Background, Cause, Diagnosis, Direction, Recipe, State, Verdict, diagnose_with, failure,
     stability, stability_limit,
@@ -9,22 +10,6 @@ use crate::inspect::diagnose::health::{BORNE, Health, health};
 use crate::inspect::subject::ModelStep;
 use crate::model::recorded_step::ModelError;
 
-/// What large weights look like, whatever made them large.
-const SYMPTOMS: [Cause; 10] = [
-    Cause::LargeInitialisation,
-    Cause::GrowingResidual,
-    Cause::EntropyCollapse,
-    Cause::GrowingLogits,
-    Cause::DriftingLogits,
-    Cause::CutGradient,
-    Cause::RateTooHigh,
-    Cause::NoWarmup,
-    Cause::DeadParameters,
-    Cause::Unknown,
-];
-/// What a rate that was too high from the start, and fell by its schedule, leaves behind as well.
-const REMAINS: [Cause; 4] =
-    [Cause::BelowBaselines, Cause::ModelTooSmall, Cause::ScheduleEnded, Cause::FrozenParameters];
 /// A diagnosis, and the health of what has no fault.
 #[derive(Clone, Debug)]
 pub struct Examination {
@@ -70,12 +55,13 @@ pub fn examination_of(
     mut remark: impl FnMut(&str),
 ) -> Result<Examination, ModelError> {
     let mut found = diagnose_with(step, start, recipe, steps, background)?;
-    let symptom = found.cause.as_ref().is_some_and(|(cause, _)| SYMPTOMS.contains(cause));
+    let after = found.cause.as_ref().map_or(Earlier::Nothing, |(cause, _)| cause.after());
+    let symptom = after == Earlier::LargeWeights;
     let late = found.cause.as_ref().is_some_and(|(cause, _)| {
         let at_once = found.history.len() == 1 && *cause != Cause::BrokenMoments;
         at_once || symptom
     });
-    let remains = found.cause.as_ref().is_some_and(|(cause, _)| REMAINS.contains(cause));
+    let remains = after == Earlier::FallenRate;
     let fresh = match start.steps > 0 && (late || remains) {
         true => Some(State::start(step.config.initial_parameters(step.seed)?)),
         false => None,

@@ -449,6 +449,32 @@ impl Origin {
         }
     }
 
+    /// Whether it is of this way, in an operation of this role.
+    pub(crate) fn is(&self, direction: Direction, role: Role) -> bool {
+        self.direction == direction && self.role == Some(role)
+    }
+
+    /// Whether a softmax failed, alone or in attention, on the way forward.
+    pub(crate) fn is_in_softmax(&self) -> bool {
+        self.is(Direction::Forward, Role::Softmax) || self.is(Direction::Forward, Role::Attention)
+    }
+
+    /// Whether this step of arithmetic failed.
+    pub(crate) fn fails_at(&self, step: Arithmetic) -> bool {
+        self.fault.is_some_and(|f| f.step == step)
+    }
+
+    /// Whether something was divided by 0.
+    pub(crate) fn divides_by_zero(&self) -> bool {
+        self.fault.is_some_and(|f| f.step == Arithmetic::Divide && f.right == 0.0)
+    }
+
+    /// Whether it is ∞ − ∞, in a difference or a sum.
+    pub(crate) fn cancels_infinities(&self) -> bool {
+        let sums = self.fails_at(Arithmetic::Subtract) || self.fails_at(Arithmetic::Add);
+        sums && self.fault.is_some_and(|f| f.is_indeterminate())
+    }
+
     /// The element: NaN, ∞ or −∞; of what an optimiser remembers, a negative number.
     pub fn shown(&self) -> String {
         self.value.to_string().replace('-', "−").replace("inf", "∞")

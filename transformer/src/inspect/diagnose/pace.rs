@@ -1,17 +1,14 @@
-//! Why a run whose numbers are all finite learns little: the list of [`super::cause::slow`], asked in order, with its
-//! fixes tried.
+//! Fixes of a run that learns little, tried against going on as it is.
 
 use super::applied::apply;
-use super::cause::Cause;
-use super::cause::slow::{SLOW, Slow};
-use super::course::{Course, Descent, Recipe, State};
+use super::course::{Recipe, State};
 use super::cure::{Cure, Trial};
-use super::edge::stability;
 use super::evidence::{Change, Evidence, Probe, mean};
+use super::stepping::Course;
+use super::watch::bytes;
 use crate::inspect::subject::Subject;
 use crate::memory;
 use crate::model::recorded_step::ModelError;
-use calculus::stability::limit;
 
 /// Standard errors of a difference that is no chance.
 const ERRORS: f64 = 3.0;
@@ -19,9 +16,6 @@ const ERRORS: f64 = 3.0;
 const PARTS: u64 = 12;
 /// Steps of a replay at the least, where fewer were watched.
 const STEPS: u64 = 15;
-
-/// A cause with its evidence, and its fixes as they were tried.
-pub(crate) type Found = Option<((Cause, String), Vec<Trial>)>;
 
 /// What replays of a slow run need.
 pub(crate) struct Pace<'a, S: Subject> {
@@ -32,30 +26,16 @@ pub(crate) struct Pace<'a, S: Subject> {
 }
 
 impl<S: Subject> Pace<'_, S> {
-    /// The first cause of the list that holds.
-    pub(crate) fn cause(&self, mut evidence: Evidence<'_>) -> Result<Found, ModelError> {
-        for slow in SLOW {
-            let Some(why) = (slow.suspect)(&evidence) else { continue };
-            if let Descent::Sgd { momentum } = self.recipe.descent
-                && evidence.limit.is_none()
-            {
-                let found = stability(self.subject, self.start, self.recipe)?;
-                let own = found.map(|s| limit(s.eigenvalue, momentum));
-                evidence.limit = own.filter(|l| l.is_finite() && *l > 0.0);
-            }
-            let trials = self.trials(slow, &evidence)?;
-            if slow.certain || trials.iter().any(|t| t.cured) {
-                return Ok(Some(((slow.cause, why), trials)));
-            }
-        }
-        Ok(None)
-    }
-
     /// The fixes, until one helps.
-    fn trials(&self, slow: &Slow, evidence: &Evidence<'_>) -> Result<Vec<Trial>, ModelError> {
+    pub(crate) fn trials(
+        &self,
+        fixes: &[Cure],
+        evidence: &Evidence<'_>,
+        least: f64,
+    ) -> Result<Vec<Trial>, ModelError> {
         let mut trials = vec![];
-        for cure in (slow.fixes)(evidence) {
-            let trial = self.tried(&cure, evidence, (slow.least)(evidence))?;
+        for cure in fixes {
+            let trial = self.tried(cure, evidence, least)?;
             let cured = trial.cured;
             trials.push(trial);
             if cured {
@@ -112,7 +92,7 @@ impl<S: Subject> Pace<'_, S> {
             trial.tried = false;
             return Ok(None);
         };
-        memory::afford(super::bytes(&subject, &State::start(vec![]))?)?;
+        memory::afford(bytes(&subject, &State::start(vec![]))?)?;
         (trial.from, trial.cure) = (0, format!("{} ({} parameters)", trial.cure, parameters.len()));
         let start = State::start(parameters);
         let end = run(&subject, self.recipe, &start, evidence.steps, trial)?;

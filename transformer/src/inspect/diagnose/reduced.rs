@@ -158,3 +158,19 @@ fn store(
     let losing = over + under > 0;
     losing.then_some(Stored { name, operation, gradient, largest, overflowing, vanishing })
 }
+
+/// The largest power of two that keeps the largest gradient four times below a format's end and is itself a
+/// number of the format: it is the gradient of the loss.
+///
+/// ```
+/// use transformer::Precision;
+/// use transformer::inspect::diagnose::loss_scale;
+/// assert_eq!(loss_scale(Precision::F16, 0.5), 16384.0); // 16384·0.5 is below 65504/4 = 16376
+/// assert_eq!(loss_scale(Precision::F16, 3.0), 4096.0);
+/// assert_eq!(loss_scale(Precision::F16, 1e-9), 32768.0); // 65536 is no f16
+/// ```
+pub fn loss_scale(precision: Precision, largest_gradient: f64) -> f64 {
+    let room = precision.largest() / 4.0 / largest_gradient.max(f64::MIN_POSITIVE);
+    let highest = precision.largest().log2().floor().min(24.0);
+    room.log2().floor().clamp(-24.0, highest).exp2()
+}

@@ -1,55 +1,60 @@
-//! Weights of 0 that no gradient leaves, and units that are switched off for every token.
-//!
-//! **Mathematics.** y = W·x sends W·ȳ to x and ȳ·xᵀ to W: where W and x are 0 both are 0, and the pair stays at 0
+//! **Mathematics.** y = W·x sends Wᵀ·ȳ to x and ȳ·xᵀ to W: where W and x are 0 both gradients are 0, and the pair stays at 0
 //! whatever the rate. An activation of slope 0 at every token (ReLU far below 0, GELU where its tail underflows) sends
 //! nothing either.
 //!
-//! **Signature.** Gradients that are exactly 0 on several batches, while `check` finds no cut: tensors that are 0
-//! throughout, or more than half of an activation's units.
+//! **Signature.** Gradients that are exactly 0 at the first and at the last watched state, on two batches, while no operation is
+//! found that cuts them: whole tensors, or more than half of an activation's units; and a loss above a hundredth of ln V: where
+//! it is 0, gradients are too.
+//!
+//! **Cure.** What is 0 throughout, or feeds the dead units, drawn anew: matrices with a deviation of ½/√inputs, gains at 1,
+//! other vectors at 0.
+//!
+//! **Example.** `all_weights_zero`, `units_switched_off`
 
-use super::Cause;
-use super::slow::Slow;
-use crate::inspect::diagnose::cure::Cure;
-use crate::inspect::diagnose::evidence::{Evidence, listed};
+use super::slow::{Evidence, Slow};
+use super::{Cure, Cures, Earlier, Findings, Subject};
+use crate::inspect::diagnose::evidence::listed;
 use crate::inspect::diagnose::health::DEAD;
 
-/// Its heading in the catalogue.
-pub(crate) const TITLE: &str = "dead parameters";
 /// Of ln V: below this loss there is nothing left to learn, and p − 1 of a prediction that is sure rounds to 0.
 const LEFT: f64 = 0.01;
 
-/// See [`Slow`].
-pub(crate) const SLOW: Slow =
-    Slow { cause: Cause::DeadParameters, suspect, fixes, least: |_| 0.0, certain: true };
+pub(super) struct DeadParameters;
 
-fn suspect(e: &Evidence) -> Option<String> {
-    if e.train.after <= LEFT * e.scale() {
-        return None;
-    }
-    let reached = |names: &[String]| {
-        let n = names.len();
-        format!("no gradient reaches {} ({n} of {} tensors)", listed(names), e.tensors)
-    };
-    if !e.unmoved.is_empty() {
-        let zero = match e.zero.as_slice() {
-            [] => String::new(),
-            names => format!("; 0 throughout: {}", listed(names)),
-        };
-        return Some(reached(&e.unmoved) + &zero);
-    }
-    let (name, share, _) = e.dead.iter().find(|(_, share, _)| *share > DEAD)?;
-    Some(format!("{name}: {:.0} % of the units send no gradient for any token", 100.0 * share))
-}
+impl Slow for DeadParameters {
+    const TITLE: &str = "dead parameters";
+    const CERTAIN: bool = true;
+    const AFTER: Earlier = Earlier::LargeWeights;
 
-fn fixes(e: &Evidence) -> Vec<Cure> {
-    let names = match (&e.zero, &e.unmoved) {
-        (zero, _) if !zero.is_empty() => zero.clone(),
-        (_, unmoved) if !unmoved.is_empty() => unmoved.clone(),
-        // What the dead units are computed from.
-        _ => {
-            let dead = e.dead.iter().filter(|(_, share, _)| *share > DEAD);
-            dead.flat_map(|(_, _, from)| from.clone()).collect()
+    fn suspect(e: &Evidence<'_>) -> Option<String> {
+        if e.train.after <= LEFT * e.scale() {
+            return None;
         }
-    };
-    vec![Cure::Redraw(names)]
+        let reached = |names: &[String]| {
+            let n = names.len();
+            format!("no gradient reaches {} ({n} of {} tensors)", listed(names), e.tensors)
+        };
+        if !e.unmoved.is_empty() {
+            let zero = match e.zero.as_slice() {
+                [] => String::new(),
+                names => format!("; 0 throughout: {}", listed(names)),
+            };
+            return Some(reached(&e.unmoved) + &zero);
+        }
+        let (name, share, _) = e.dead.iter().find(|(_, share, _)| *share > DEAD)?;
+        Some(format!("{name}: {:.0} % of the units send no gradient for any token", 100.0 * share))
+    }
+
+    fn fixes<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
+        let names = match (&e.zero, &e.unmoved) {
+            (zero, _) if !zero.is_empty() => zero.clone(),
+            (_, unmoved) if !unmoved.is_empty() => unmoved.clone(),
+            // What the dead units are computed from.
+            _ => {
+                let dead = e.dead.iter().filter(|(_, share, _)| *share > DEAD);
+                dead.flat_map(|(_, _, from)| from.clone()).collect()
+            }
+        };
+        Ok(vec![Cure::Redraw(names)])
+    }
 }

@@ -1,25 +1,73 @@
-//! The documented list of causes. Each has a section in `docs/FAILURES.md` with its mathematics, its
-//! signature in the numbers and an example that produces it. Those of a slow or standing loss have a file each, with the
-//! thresholds, the sign and the fixes: [`slow`] is their list.
+//! The causes that a diagnosis knows, one file each, in the order in which they are asked.
+//!
+//! A file's documentation is the section of `docs/FAILURES.md`; below it stand the thresholds, the sign, and what helps.
+//! A new cause is a new file and a line in the list below.
 
+use super::cure::{Cure, Trial};
+use super::findings::Findings;
+use super::replay::Replay;
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
 use serde::Serialize;
 use std::fmt;
 
-mod below_baselines;
-mod data_exhausted;
-mod dead_parameters;
-mod frozen_parameters;
-mod model_too_small;
-mod rate_too_low;
-mod schedule_ended;
-pub(crate) mod slow;
+mod dynamics;
+mod saturation;
+mod slow;
+
+/// The evidence for a cause, in words and numbers, if its sign is there.
+type Sign = Result<Option<String>, ModelError>;
+/// What may help, the mildest first.
+type Cures = Result<Vec<Cure>, ModelError>;
+
+/// How a cause is found and cured.
+trait Detect {
+    /// Its heading in the catalogue.
+    const TITLE: &'static str;
+    /// Whether it is one of a loss that stands still or falls too slowly, where every number is finite.
+    const SLOW: bool = false;
+    /// What it may come from that happened before the watch.
+    const AFTER: Earlier = Earlier::Nothing;
+
+    /// The evidence, if none of the causes before it in the list holds.
+    fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign;
+
+    /// What helps: alternatives.
+    fn cures<S: Subject>(f: &Findings<'_, S>) -> Cures;
+
+    /// How cures are replayed.
+    fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
+        f.replay()
+    }
+
+    /// The cures as they were tried; none where the cause does not hold because none helps.
+    fn trials<S: Subject>(f: &Findings<'_, S>) -> Result<Option<Vec<Trial>>, ModelError> {
+        Self::replay(f).trials(&Self::cures(f)?).map(Some)
+    }
+}
+
+/// What happened before the watch that a cause may come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Earlier {
+    /// Nothing: it is the first cause.
+    Nothing,
+    /// Weights grew large, whatever made them large.
+    LargeWeights,
+    /// A rate was too high from the start, and fell by its schedule.
+    FallenRate,
+}
+
+/// A cause with its evidence, and its cures as they were tried.
+pub(crate) type Found = ((Cause, String), Vec<Trial>);
 
 macro_rules! causes {
-    ($($(#[$doc:meta])* $name:ident: $title:expr;)*) => {
-        /// Why training fails.
+    ($($name:ident in $file:ident: $doc:literal;)*) => {
+        $(mod $file;)*
+
+        /// Why training fails, in the order in which the causes are asked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum Cause { $($(#[$doc])* $name),* }
+        pub enum Cause { $(#[doc = $doc] $name),* }
 
         impl Cause {
             /// All of them.
@@ -27,102 +75,86 @@ macro_rules! causes {
 
             /// Its heading in the catalogue.
             pub fn title(self) -> &'static str {
-                match self { $(Cause::$name => $title),* }
+                match self { $(Cause::$name => <$file::$name as Detect>::TITLE),* }
             }
+
+            /// Whether it is one of a loss that stands still or falls too slowly, where every number is finite.
+            pub fn is_slow(self) -> bool {
+                match self { $(Cause::$name => <$file::$name as Detect>::SLOW),* }
+            }
+
+            /// What it may come from that happened before the watch.
+            pub(crate) fn after(self) -> Earlier {
+                match self { $(Cause::$name => <$file::$name as Detect>::AFTER),* }
+            }
+        }
+
+        /// The first cause of the list that holds.
+        pub(crate) fn find<S: Subject>(f: &Findings<'_, S>) -> Result<Option<Found>, ModelError> {
+            $(
+                if let Some(why) = $file::$name::detect(f)?
+                    && let Some(trials) = $file::$name::trials(f)?
+                {
+                    return Ok(Some(((Cause::$name, why), trials)));
+                }
+            )*
+            Ok(None)
         }
     };
 }
 
 causes! {
-    /// A weight is NaN or ∞ before the first step.
-    BrokenWeights: "broken weights";
-    /// What the optimiser remembers is NaN or ∞, or a negative mean of squares.
-    BrokenMoments: "broken optimiser state";
-    /// An input is NaN or ∞.
-    BrokenData: "broken data";
-    /// A token or target that the vocabulary does not have.
-    BadToken: "bad token id";
-    /// Every target of a batch is ignored: 0/0.
-    NoTarget: "all targets ignored";
-    /// A column of scores is −∞ throughout.
-    AllMasked: "fully masked row";
-    /// exp of scores without their maximum subtracted.
-    NoMaximum: "softmax without its maximum";
-    /// The maximum of another column was subtracted: every exponential underflows.
-    WrongMaximum: "softmax with another column's maximum";
-    /// ln of a probability that underflowed.
-    LogOfSoftmax: "logarithm of a softmax";
-    /// ∞ − ∞.
-    InfinityMinusInfinity: "∞ − ∞";
-    /// 0·∞.
-    ZeroTimesInfinity: "0 · ∞";
-    /// A constant row, standardised with ε = 0.
-    ZeroVariance: "variance of a constant row";
-    /// The derivative of a norm at 0: 0/0, backward only.
-    NormAtZero: "gradient of a norm at zero";
-    /// The derivative of p·ln p at 0: ln 0, backward only.
-    EntropyAtZero: "gradient of p·ln p at zero";
-    /// m/√v with ε = 0 where no gradient ever arrived.
-    NoEpsilon: "update with epsilon 0";
-    /// 1 − β = 0 in a bias correction.
-    BetaOne: "beta of 1";
-    /// Decay that makes weights grow.
-    DecaySign: "weight decay with the wrong sign";
-    /// Gradients of earlier steps are still there.
-    NotZeroed: "gradients not zeroed";
-    /// Gradients of a step's batches are added up, not averaged.
-    NotAveraged: "accumulation without dividing";
-    /// A learning rate above what the curvature bears.
-    RateTooHigh: "learning rate above the stability limit";
-    /// A rate that is too high at the start only.
-    NoWarmup: "missing warm-up";
-    /// One batch with a gradient far above all others, and no clipping.
-    SpikeBatch: "a spike batch without clipping";
-    /// Initial weights that are too large.
-    LargeInitialisation: "initialisation too large";
-    /// A residual stream that grows from layer to layer.
-    GrowingResidual: "exploding residual stream";
-    /// Scores that are not divided by √d.
-    NoScale: "attention without 1/√d";
-    /// Attention that looks at one token only.
-    EntropyCollapse: "attention entropy collapse";
-    /// Logits that spread until the softmax is saturated.
-    GrowingLogits: "output logits too large";
-    /// Logits that move together, which the loss cannot see.
-    DriftingLogits: "logits drift";
-    /// A token that sees its future.
-    NoMask: "missing causal mask";
-    /// A gradient that does not arrive.
-    CutGradient: "cut gradient";
-    /// A value beyond a 16-bit format's largest number.
-    RangeEnded: "overflow of a 16-bit format";
-    /// Gradients below a 16-bit format's smallest number.
-    Underflow: "underflow of gradients";
-    /// A loss scale that takes gradients beyond the format's range.
-    LossScaleTooHigh: "loss scale too high";
-    /// Weights of 0 that no gradient leaves; units that are switched off for every token.
-    DeadParameters: dead_parameters::TITLE;
-    /// A rate with which the whole planned run comes to nothing.
-    RateTooLow: rate_too_low::TITLE;
-    /// A schedule that came to its end before the model did.
-    ScheduleEnded: schedule_ended::TITLE;
-    /// Parameters that have a gradient and do not move.
-    FrozenParameters: frozen_parameters::TITLE;
-    /// A text that has been learned by heart.
-    DataExhausted: data_exhausted::TITLE;
-    /// A model that cannot hold what the text offers.
-    ModelTooSmall: model_too_small::TITLE;
-    /// A model that predicts no better than counting.
-    BelowBaselines: below_baselines::TITLE;
-    /// None of these.
-    Unknown: "no documented cause";
-}
-
-impl Cause {
-    /// Whether it is one of a loss that stands still or falls too slowly, where every number is finite.
-    pub fn is_slow(self) -> bool {
-        slow::SLOW.iter().any(|slow| slow.cause == self)
-    }
+    // What the arithmetic says: the first value that is not finite, and the operation that made it.
+    BrokenWeights in broken_weights: "A weight is NaN or ∞ before the first step.";
+    BrokenData in broken_data: "An input is NaN or ∞.";
+    BrokenMoments in broken_moments: "What the optimiser remembers is NaN or ∞, or a negative mean of squares.";
+    BetaOne in beta_one: "1 − β = 0 in a bias correction.";
+    NoEpsilon in no_epsilon: "m/√v with ε = 0 where no gradient ever arrived.";
+    BadToken in bad_token: "A token or target that the vocabulary does not have.";
+    NoTarget in no_target: "Every target of a batch is ignored: 0/0.";
+    LogOfSoftmax in log_of_softmax: "ln of a probability that underflowed.";
+    AllMasked in all_masked: "A column of scores is −∞ throughout.";
+    WrongMaximum in wrong_maximum:
+        "The maximum of another column was subtracted: every exponential underflows.";
+    NoMaximum in no_maximum: "exp of scores without their maximum subtracted.";
+    ZeroVariance in zero_variance: "A constant row, standardised with ε = 0.";
+    InfinityMinusInfinity in infinity_minus_infinity: "∞ − ∞.";
+    ZeroTimesInfinity in zero_times_infinity: "0·∞.";
+    NormAtZero in norm_at_zero: "The derivative of a norm at 0: 0/0, backward only.";
+    EntropyAtZero in entropy_at_zero: "The derivative of p·ln p at 0: ln 0, backward only.";
+    // What the loop does with its gradients and weights, and what the model sees.
+    NotZeroed in not_zeroed: "Gradients of earlier steps are still there.";
+    NotAveraged in not_averaged: "Gradients of a step's batches are added up, not averaged.";
+    DecaySign in decay_sign: "Decay that makes weights grow.";
+    NoMask in no_mask: "A token that sees its future.";
+    // Where a 16-bit format ends.
+    LossScaleTooHigh in loss_scale_too_high: "A loss scale that takes gradients beyond the format's range.";
+    RangeEnded in range_ended: "A value beyond a 16-bit format's largest number.";
+    Underflow in underflow: "Gradients below a 16-bit format's smallest number.";
+    // Sizes at the start, and the recorded operations.
+    NoScale in no_scale: "Scores that are not divided by √d.";
+    LargeInitialisation in large_initialisation: "Initial weights that are too large.";
+    GrowingResidual in growing_residual: "A residual stream that grows from layer to layer.";
+    DriftingLogits in drifting_logits: "Logits that move together, which the loss cannot see.";
+    CutGradient in cut_gradient: "A gradient that does not arrive.";
+    // The course of the steps.
+    SpikeBatch in spike_batch: "One batch with a gradient far above all others, and no clipping.";
+    NoWarmup in no_warmup: "A rate that is too high at the start only.";
+    RateTooHigh in rate_too_high: "A learning rate above what the curvature bears.";
+    // Softmaxes that are saturated: at the start, or at the end of a rate that is within the limit.
+    EntropyCollapse in entropy_collapse: "Attention that looks at one token only.";
+    GrowingLogits in growing_logits: "Logits that spread until the softmax is saturated.";
+    // Every number is finite, and the loss stands still or falls too slowly: the most specific first.
+    DeadParameters in dead_parameters:
+        "Weights of 0 that no gradient leaves; units that are switched off for every token.";
+    RateTooLow in rate_too_low: "A rate with which the whole planned run comes to nothing.";
+    ScheduleEnded in schedule_ended: "A schedule that came to its end before the model did.";
+    FrozenParameters in frozen_parameters: "Parameters that have a gradient and do not move.";
+    DataExhausted in data_exhausted: "A text that has been learned by heart.";
+    ModelTooSmall in model_too_small: "A model that cannot hold what the text offers.";
+    BelowBaselines in below_baselines: "A model that predicts no better than counting.";
+    // It failed all the same.
+    Unknown in unknown: "None of these.";
 }
 
 impl fmt::Display for Cause {

@@ -1,20 +1,19 @@
-//! A learning rate with which the whole run comes to nothing.
+//! **Mathematics.** Short steps follow the gradient flow: what they come to depends on Σ η, not on η. Where the watched steps,
+//! of Σ η = p, gain G nats, the planned run, of Σ η = P, gains at most about G·P/p: a loss falls more and more slowly.
 //!
-//! **Mathematics.** Short steps follow the gradient flow: what they come to depends on Σ η, not on η. With the gain G
-//! of the watched steps and their Σ η = p, the planned run, of Σ η = P, gains at most about G·P/p (a loss falls more
-//! and more slowly).
+//! **Signature.** G·P/p is below a twentieth of the loss, of a run of 100 planned steps or more; and as many steps as were watched, at a
+//! rate at least ten times the run's peak, gain more than three times G·P/p and more than a fiftieth of ln V. A rate that is
+//! small but has the steps it needs is not accused: Adam at 10⁻⁴ over 5000 steps.
 //!
-//! **Signature.** G·P/p is below a twentieth of the loss; as many steps as were watched, at a rate at least ten times the
-//! run's peak, gain more than three times G·P/p and a fiftieth of ln V.
+//! **Cure.** For Adam 10⁻², 10⁻³ or 10⁻⁴, for descent half of the limit of stability, or a tenth of that.
+//!
+//! **Example.** `rate_of_a_ten_millionth`, `descent_that_crawls`
 
-use super::Cause;
-use super::slow::{EARLY, Slow, WATCHED};
+use super::slow::{EARLY, Evidence, Slow, WATCHED};
+use super::{Cure, Cures, Findings, Subject};
 use crate::inspect::diagnose::course::Descent;
-use crate::inspect::diagnose::cure::Cure;
-use crate::inspect::diagnose::evidence::Evidence;
+use calculus::stability::limit;
 
-/// Its heading in the catalogue.
-pub(crate) const TITLE: &str = "learning rate too low";
 /// Of the loss: what the planned run is expected to gain at the least. Adam at 10⁻⁴ over 400 steps, the slowest of the
 /// healthy runs of the tests, gains a twelfth.
 const LITTLE: f64 = 0.05;
@@ -27,36 +26,43 @@ const FACTOR: f64 = 10.0;
 /// Rates that Adam is used with, the largest first.
 const USUAL: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
-/// See [`Slow`].
-pub(crate) const SLOW: Slow =
-    Slow { cause: Cause::RateTooLow, suspect, fixes, least, certain: false };
+pub(super) struct RateTooLow;
 
-fn suspect(e: &Evidence) -> Option<String> {
-    let judged = e.planned >= EARLY && e.watched >= WATCHED && e.path > 0.0;
-    let planned = e.projected(e.plan);
-    (judged && planned < LITTLE * e.train.before).then(|| {
-        format!(
-            "{} steps at rates up to {:.1e} gain {:.1e} nats, so that all {} planned steps gain about {planned:.1e} of \
-             the {:.3} that the loss is",
-            e.watched,
-            e.peak,
-            e.train.gain(),
-            e.planned,
-            e.train.before
-        )
-    })
-}
+impl Slow for RateTooLow {
+    const TITLE: &str = "learning rate too low";
 
-fn least(e: &Evidence) -> f64 {
-    (TIMES * e.projected(e.plan)).max(MATTERS * e.scale()) - e.train.gain().max(0.0)
-}
+    fn suspect(e: &Evidence<'_>) -> Option<String> {
+        let judged = e.planned >= EARLY && e.watched >= WATCHED && e.path > 0.0;
+        let planned = e.projected(e.plan);
+        (judged && planned < LITTLE * e.train.before).then(|| {
+            format!(
+                "{} steps at rates up to {:.1e} gain {:.1e} nats, so that all {} planned steps gain about {planned:.1e} of \
+                 the {:.3} that the loss is",
+                e.watched,
+                e.peak,
+                e.train.gain(),
+                e.planned,
+                e.train.before
+            )
+        })
+    }
 
-fn fixes(e: &Evidence) -> Vec<Cure> {
-    let rates: Vec<f64> = match (e.descent, e.limit) {
-        (Descent::Adam { .. }, _) => USUAL.to_vec(),
-        // Half of the limit of stability, as for a rate that is too high.
-        (Descent::Sgd { .. }, Some(limit)) => vec![0.5 * limit, 0.05 * limit],
-        (Descent::Sgd { .. }, None) => vec![1e-1, 1e-2],
-    };
-    rates.into_iter().filter(|r| *r >= FACTOR * e.peak).map(Cure::Hold).collect()
+    fn fixes<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
+        let rates: Vec<f64> = match e.descent {
+            Descent::Adam { .. } => USUAL.to_vec(),
+            Descent::Sgd { momentum } => {
+                let limit = f.stability_at_start()?.map(|s| limit(s.eigenvalue, momentum));
+                match limit.filter(|l| l.is_finite() && *l > 0.0) {
+                    // Half of the limit of stability, as for a rate that is too high.
+                    Some(limit) => vec![0.5 * limit, 0.05 * limit],
+                    None => vec![1e-1, 1e-2],
+                }
+            }
+        };
+        Ok(rates.into_iter().filter(|r| *r >= FACTOR * e.peak).map(Cure::Hold).collect())
+    }
+
+    fn least(e: &Evidence<'_>) -> f64 {
+        (TIMES * e.projected(e.plan)).max(MATTERS * e.scale()) - e.train.gain().max(0.0)
+    }
 }

@@ -1,0 +1,28 @@
+//! **Mathematics.** θ holds a NaN or ∞. NaN = f(NaN) for every rule, so that the whole step is spoilt from the first
+//! value that reads it.
+//!
+//! **Signature.** Origin *given*, in a parameter, before any operation. Loss NaN at the first step, whatever the rate.
+//!
+//! **Cure.** The broken elements set to 0 and training gone on; better, an earlier checkpoint.
+//!
+//! **Example.** `poisoned_weight`, `infinite_weight`
+
+use super::{Cure, Cures, Detect, Findings, Sign, Subject};
+use crate::inspect::diagnose::origin::Direction;
+use calculus::Source;
+
+pub(super) struct BrokenWeights;
+
+impl Detect for BrokenWeights {
+    const TITLE: &str = "broken weights";
+
+    fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
+        Ok(f.origin_where(|o| {
+            o.direction == Direction::Given && o.source == Some(Source::Parameter)
+        }))
+    }
+
+    fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
+        Ok(vec![Cure::Mend])
+    }
+}

@@ -1,0 +1,48 @@
+//! What the causes that lie in the course of the steps have in common: when they are asked, and what is said of a rate.
+
+use super::{Findings, ModelError, Subject, saturation};
+use crate::inspect::diagnose::applied::peak;
+use calculus::schedule::Schedule;
+
+/// Whether the course of the steps is asked: of a run that failed; and of one whose softmaxes are saturated or whose weights
+/// are spoilt, where the rate is far above the limit of stability: what grew is then its symptom. Not where softmaxes
+/// were saturated from the first step on.
+pub(super) fn are_asked<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
+    let Some((start, end)) = f.signs.as_ref().filter(|_| !f.symptom.get()) else {
+        return Ok(f.symptom.get());
+    };
+    let failed = f.watched.failed();
+    let grown = match saturation::is_saturated(start) {
+        true => f.start.steps > 0,
+        false if failed => return Ok(true),
+        false => f.spoilt || saturation::is_saturated(end),
+    };
+    f.symptom.set(grown && f.is_far_above()?);
+    Ok(f.symptom.get())
+}
+
+/// Whether the rate is within the limit of stability, where that is known.
+pub(super) fn is_within<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
+    Ok(f.stability()?.is_some_and(|s| s.rate <= s.limit))
+}
+
+/// The rate that is suspected, and what is known of it, in words.
+pub(super) fn rate<S: Subject>(f: &Findings<'_, S>) -> Result<(f64, String), ModelError> {
+    let stability = f.stability()?;
+    let highest = f.watched.history.iter().max_by(|a, b| a.rate.total_cmp(&b.rate));
+    let (rate, step) = match (stability, highest) {
+        (Some(s), _) => (s.rate, s.steps),
+        (None, Some(t)) => (t.rate, t.number - 1),
+        (None, None) => (f64::NAN, f.start.steps),
+    };
+    let unmeasured = "; the curvature of a model of this size is not measured".to_owned();
+    let shown = stability.map_or(unmeasured, |s| format!("; {s}"));
+    let shown = match f.recipe.schedule {
+        Schedule::Constant { .. } => shown,
+        schedule => format!(
+            " at step {step}, the highest of the watched steps against the limit (the peak is {:.2e}){shown}",
+            peak(schedule)
+        ),
+    };
+    Ok((rate, shown))
+}

@@ -1,0 +1,27 @@
+//! **Mathematics.** Adam's step is m̂/(√v̂ + ε). A parameter that never had a gradient (the embedding of a token that did
+//! not occur) has m = v = 0: with ε = 0 this is 0/0.
+//!
+//! **Signature.** Loss and gradients finite; origin *update*, operands gradient 0 and moments 0.
+//!
+//! **Cure.** ε = 10⁻⁸.
+//!
+//! **Example.** `update_epsilon_0`
+
+use super::{Cure, Cures, Detect, Findings, Sign, Subject};
+use crate::inspect::diagnose::course::Descent;
+use crate::inspect::diagnose::origin::Direction;
+
+pub(super) struct NoEpsilon;
+
+impl Detect for NoEpsilon {
+    const TITLE: &str = "update with epsilon 0";
+
+    fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
+        let none = matches!(f.recipe.descent, Descent::Adam { epsilon, .. } if epsilon <= 0.0);
+        Ok(f.origin_where(|o| none && o.direction == Direction::Update))
+    }
+
+    fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
+        Ok(vec![Cure::Epsilon(1e-8)])
+    }
+}

@@ -1,0 +1,69 @@
+//! **Mathematics.** Adam's first steps have size η in every coordinate whatever the gradient, while curvature is highest
+//! at the start. The same peak is borne after a rise.
+//!
+//! **Signature.** Fails within the first steps; with a rise over 100 steps the same rate holds, and learns three quarters or
+//! more of what a tenth of the rate learns without one.
+//!
+//! **Cure.** A rise over 100 steps.
+//!
+//! **Example.** `missing_warm_up`
+
+use super::{Cure, Cures, Detect, Earlier, Findings, ModelError, Replay, Sign, Subject, dynamics};
+use crate::inspect::diagnose::applied::peak;
+use crate::inspect::diagnose::course::Descent;
+use crate::inspect::diagnose::cure::Trial;
+
+/// Steps of the rise: as many as Adam's second moment (β₂ = 0.99) is a mean over.
+const RISE: u64 = 100;
+/// Steps of a replay: past the rise.
+const REPLAYED: u64 = 130;
+/// The last step of a run that fails at its start.
+const EARLY: u64 = 50;
+/// Of the peak: from this rate on a schedule has no rise.
+const COLD: f64 = 0.9;
+/// Of what a tenth of the rate learns without a rise: what is less is not worth one.
+const WORTH: f64 = 0.75;
+
+pub(super) struct NoWarmup;
+
+impl Detect for NoWarmup {
+    const TITLE: &str = "missing warm-up";
+    const AFTER: Earlier = Earlier::LargeWeights;
+
+    fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
+        let schedule = f.recipe.schedule;
+        let adam = matches!(f.recipe.descent, Descent::Adam { .. });
+        let early = f.watched.history.last().is_some_and(|t| t.number <= EARLY);
+        let cold = schedule.rate(0) >= COLD * peak(schedule);
+        let found = adam && early && cold && f.start.steps == 0;
+        if !found || !dynamics::are_asked(f)? || !rises(f)? {
+            return Ok(None);
+        }
+        let (rate, shown) = dynamics::rate(f)?;
+        Ok(Some(format!(
+            "the rate is {rate:.2e} from the first step on; after a rise over {RISE} steps it holds and learns{shown}"
+        )))
+    }
+
+    fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
+        Ok(vec![Cure::Warmup(RISE)])
+    }
+
+    fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
+        // A rise begins at the start.
+        Replay { steps: REPLAYED, states: &f.well[f.well.len() - 1..], ..f.replay() }
+    }
+}
+
+/// Whether training succeeds with this rate after a rise, and is worth it: a tenth of the rate without any learns no
+/// more than a third more.
+fn rises<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
+    let replay = Replay { uniform: f64::INFINITY, ..NoWarmup::replay(f) };
+    let warm = replay.once(&Cure::Warmup(RISE), f.start)?;
+    if !warm.cured {
+        return Ok(false);
+    }
+    let slow = replay.once(&Cure::Rate(0.1), f.start)?;
+    let gain = |trial: &Trial| trial.held_out.map_or(0.0, |(before, after)| before - after);
+    Ok(!slow.cured || gain(&warm) >= WORTH * gain(&slow))
+}

@@ -1,0 +1,359 @@
+//! Is a healthy run healthy? Every measure with the band that it is expected in; what lies outside comes
+//! first.
+//!
+//! * *Headroom*: how many doublings the largest element of a value or gradient is below the end of a format, and
+//!   how many halvings a typical one (the root mean square) is above its smallest number. Growth shows here
+//!   before it shows as NaN, and so does what vanishes.
+//! * *Update ratio*: norm of the change over norm of the weights, about 10⁻³ where training goes well; of all
+//!   weights and layer by layer.
+//! * *Attention entropy*, over ln of what is visible, and the share of saturated queries.
+//! * *Dead units*: rows of an activation that send no gradient for any token.
+//! * *Distance from the limit of stability*: the learning rate over [`crate::inspect::diagnose::stability_limit`].
+//! * *Gradient noise scale*: with g the mean gradient and Σ the covariance of one sequence's, tr Σ/‖g‖², the batch
+//!   size at which noise and signal are equal. Source: McCandlish et al., *An Empirical Model of Large-Batch
+//!   Training*, 2018, appendix A.
+
+mod watch;
+
+pub use watch::{Glance, Watch};
+
+use super::course::{Recipe, State, Taken};
+use super::edge::Stability;
+use super::layers::by_layer;
+use super::signs::{Signs, rms, signs};
+use crate::inspect::precision::Precision;
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use calculus::{Source, Tape, Var};
+use linalg::Role;
+use serde::Serialize;
+
+/// One measure.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measure {
+    /// What is measured.
+    pub name: &'static str,
+    /// Of which value or parameter; empty where it is of the whole step.
+    pub place: String,
+    /// The number.
+    pub value: f64,
+    /// The band that it is expected in.
+    pub band: (f64, f64),
+}
+
+impl Measure {
+    fn new(name: &'static str, value: f64, band: (f64, f64)) -> Self {
+        Measure { name, place: String::new(), value, band }
+    }
+
+    fn at(self, place: &str) -> Self {
+        Measure { place: place.to_owned(), ..self }
+    }
+
+    /// Whether it lies in its band.
+    pub fn is_usual(&self) -> bool {
+        self.band.0 <= self.value && self.value <= self.band.1
+    }
+}
+
+/// How far a value or a gradient is from both ends of each format: f32, bf16 and f16.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Headroom {
+    /// The value's name.
+    pub name: String,
+    /// Whether its gradient is meant.
+    pub gradient: bool,
+    /// Its largest element, by size.
+    pub largest: f64,
+    /// The root mean square of its elements.
+    pub typical: f64,
+    /// Doublings of the largest element to the format's largest number; negative beyond it.
+    pub overflow: [f64; 3],
+    /// Halvings of a typical element to the format's smallest number; negative below it, ∞ where all are 0.
+    pub underflow: [f64; 3],
+}
+
+impl Headroom {
+    /// Of these elements; those that are not finite are not counted.
+    ///
+    /// ```
+    /// use transformer::inspect::diagnose::health::Headroom;
+    /// let room = Headroom::of("x", false, &[1.0, -1.0]);
+    /// assert_eq!(room.overflow.map(f64::round), [128.0, 128.0, 16.0]);
+    /// assert_eq!(room.underflow, [149.0, 133.0, 24.0]);
+    /// ```
+    pub fn of(name: &str, gradient: bool, elements: &[f32]) -> Self {
+        const FORMATS: [Precision; 3] = [Precision::F32, Precision::Bf16, Precision::F16];
+        let sizes = || elements.iter().filter(|x| x.is_finite()).map(|x| f64::from(x.abs()));
+        let largest = sizes().fold(0.0_f64, f64::max);
+        let typical = (sizes().map(|x| x * x).sum::<f64>() / elements.len().max(1) as f64).sqrt();
+        Headroom {
+            name: name.to_owned(),
+            gradient,
+            largest,
+            typical,
+            overflow: FORMATS.map(|p| (p.largest() / largest.max(1e-45)).log2()),
+            underflow: FORMATS.map(|p| match typical {
+                0.0 => f64::INFINITY,
+                typical => (typical / p.smallest()).log2(),
+            }),
+        }
+    }
+}
+
+/// By how much a step changed a layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Update {
+    /// The layer: what its parameters' names begin with.
+    pub layer: String,
+    /// Norm of the change over norm of its weights.
+    pub ratio: f64,
+}
+
+/// What a layer of the residual stream does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layer {
+    /// The value's name.
+    pub name: String,
+    /// Root mean square of its elements.
+    pub activation: f64,
+    /// Root mean square of its gradient's elements.
+    pub gradient: f64,
+}
+
+/// The health of a step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Health {
+    /// All measures, those outside their bands first.
+    pub measures: Vec<Measure>,
+    /// Per value, those with the least room to overflow first; then per gradient, likewise.
+    pub headroom: Vec<Headroom>,
+    /// How much the last step changed every layer; empty where none was taken.
+    pub updates: Vec<Update>,
+    /// The residual stream, in order.
+    pub layers: Vec<Layer>,
+    /// Batches of this size at which gradient noise equals signal, in batches; NaN if unknown.
+    pub noise_scale: f64,
+}
+
+/// How far the residual stream may grow from the first sum to the last.
+pub(crate) const GROWTH: f64 = 300.0;
+/// Of attention, over ln of the visible keys; 1 is rounded.
+const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
+/// Share of an activation's units that may be dead.
+pub(crate) const DEAD: f64 = 0.5;
+/// How many times the limit of stability a healthy learning rate may be far from a minimum, where steps that climb
+/// one valley land in a flatter one.
+pub(crate) const BORNE: f64 = 16.0;
+/// Batches that the noise of gradients is measured on.
+const NOISE: u64 = 8;
+
+/// Measures a step's health at a state; `taken` is its last step, if one was taken, and `stability` what
+/// [`crate::inspect::diagnose::stability`] found, if it was asked.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn health(
+    subject: &impl Subject,
+    state: &State,
+    recipe: &Recipe,
+    taken: Option<&Taken>,
+    stability: Option<Stability>,
+) -> Result<Health, ModelError> {
+    let number = state.steps * recipe.accumulate;
+    let batch = subject.batch(number);
+    let signs = signs(subject, &state.parameters, &batch)?;
+    let mut step = subject.record_in_full::<f32>()?;
+    step.set_parameters(&state.parameters);
+    step.give(&batch);
+    step.step();
+    let mut measures = of_signs(&signs);
+    if let Some(taken) = taken {
+        // At 0.1 ten steps rewrite the weights; the twenty healthy runs of the tests stay below 0.05.
+        measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 0.1)));
+        measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
+    }
+    let layers_of_weights = by_layer(step.tape.parameter_list());
+    let ratios = taken.map_or(&[][..], |t| &t.layer_ratios);
+    let updates = layers_of_weights.into_iter().zip(ratios);
+    let updates: Vec<Update> =
+        updates.map(|((layer, _), &ratio)| Update { layer, ratio }).collect();
+    for update in &updates {
+        // At 0.5 two steps rewrite a layer; Adam's first steps move tables of deviation 0.02 by their rate.
+        let measure = Measure::new("update over weights, by layer", update.ratio, (1e-7, 0.5));
+        measures.push(measure.at(&update.layer));
+    }
+    if let Some(found) = stability
+        && found.limit.is_finite()
+        && found.limit > 0.0
+    {
+        let share = found.rate / found.limit;
+        // Near a minimum training bears 1.3 times the limit, from fresh weights up to 15 times: docs/FAILURES.md.
+        measures.push(Measure::new(
+            "learning rate over the limit of stability",
+            share,
+            (0.0, BORNE),
+        ));
+    }
+    let headroom = headroom(&step.tape);
+    for gradient in [false, true] {
+        let own = || headroom.iter().filter(|h| h.gradient == gradient);
+        let (over, under) = match gradient {
+            false => {
+                ("doublings of values to overflow in f32", "halvings of values to underflow in f32")
+            }
+            true => (
+                "doublings of gradients to overflow in f32",
+                "halvings of gradients to underflow in f32",
+            ),
+        };
+        let mut note = |name, h: &Headroom, room: f64| {
+            measures.push(Measure::new(name, room, (16.0, 300.0)).at(&h.name));
+        };
+        if let Some(least) = own().next() {
+            note(over, least, least.overflow[0]);
+        }
+        // What is 0 throughout (a bias at the start, the gradient of a key's bias) does not vanish.
+        let some = own().filter(|h| h.largest > 0.0);
+        if let Some(least) = some.min_by(|a, b| a.underflow[0].total_cmp(&b.underflow[0])) {
+            note(under, least, least.underflow[0]);
+        }
+    }
+    measures.sort_by_key(Measure::is_usual);
+    Ok(Health {
+        measures,
+        layers: layers(&step.tape),
+        headroom,
+        updates,
+        noise_scale: noise_scale(subject, state, number)?,
+    })
+}
+
+fn of_signs(signs: &Signs) -> Vec<Measure> {
+    let mut all = vec![];
+    if signs.uniform.is_finite() {
+        all.push(Measure::new("loss over ln V", signs.loss / signs.uniform, (0.0, 1.3)));
+    }
+    if let Some((range, mean, _)) = signs.logits {
+        all.push(Measure::new("range of a token's logits", range, (0.0, 200.0)));
+        all.push(Measure::new("mean logit, by size", mean.abs(), (0.0, 300.0)));
+    }
+    all.push(Measure::new("largest gain", signs.gain.0, (0.0, 60.0)).at(&signs.gain.1));
+    all.push(Measure::new("growth of the residual stream", signs.residual, (0.05, GROWTH)));
+    for a in &signs.attention {
+        let entropy =
+            Measure::new("attention's entropy over the most possible", a.entropy, ENTROPY);
+        all.push(entropy.at(&a.name));
+        all.push(Measure::new("saturated queries", a.saturated, (0.0, 0.9)).at(&a.name));
+    }
+    for (name, share) in &signs.dead {
+        all.push(Measure::new("dead units", *share, (0.0, DEAD)).at(name));
+    }
+    let unmoved = signs.unmoved.len() as f64;
+    all.push(Measure::new("parameters without gradient", unmoved, (0.0, 0.0)));
+    all
+}
+
+/// Of values, the least room to overflow first, then of gradients.
+fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
+    // A view is stored with its matrix.
+    let stored = |v: &Var| tape.source(*v) != Source::Input && !tape.is_view(*v);
+    let vars = || tape.vars().filter(stored);
+    let mut values: Vec<Headroom> =
+        vars().map(|v| Headroom::of(tape.name(v), false, tape.elements(v))).collect();
+    let mut gradients: Vec<Headroom> =
+        vars().map(|v| Headroom::of(tape.name(v), true, tape.gradient_elements(v))).collect();
+    for all in [&mut values, &mut gradients] {
+        all.sort_by(|a, b| a.overflow[0].total_cmp(&b.overflow[0]));
+    }
+    values.append(&mut gradients);
+    values
+}
+
+/// The sums of the residual stream.
+fn layers(tape: &Tape<f32>) -> Vec<Layer> {
+    let sums = tape.vars().filter(|v| tape.role(*v) == Some(Role::Sum));
+    sums.map(|v| Layer {
+        name: tape.name(v).to_owned(),
+        activation: rms(tape.elements(v)),
+        gradient: rms(tape.gradient_elements(v)),
+    })
+    .collect()
+}
+
+/// tr Σ/‖g‖² in batches, from the gradients of a few batches by themselves and of their mean, without
+/// bias: with b batches, E‖ḡ‖² = ‖g‖² + tr Σ/b.
+fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64, ModelError> {
+    let mut step = subject.record::<f32>()?;
+    step.set_parameters(&state.parameters);
+    let mut mean = vec![0.0_f64; state.parameters.len()];
+    let mut alone = 0.0;
+    for i in 0..NOISE {
+        step.give(&subject.batch(first + i));
+        step.step();
+        for (m, &g) in mean.iter_mut().zip(step.tape.gradients()) {
+            *m += f64::from(g) / NOISE as f64;
+            alone += f64::from(g) * f64::from(g) / NOISE as f64;
+        }
+    }
+    let together: f64 = mean.iter().map(|m| m * m).sum();
+    let n = NOISE as f64;
+    let noise = (alone - together) / (1.0 - 1.0 / n);
+    let signal = (n * together - alone) / (n - 1.0);
+    Ok(if signal > 0.0 { noise.max(0.0) / signal } else { f64::NAN })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::recording::{Given, Recording};
+    use linalg::{Real, Shape, product::Product};
+    use probability::random::Random;
+
+    /// θ·x with x = µ + σ·ξ of 20,000 independent ξ: the gradient of a batch is its x.
+    struct Line {
+        mean: f64,
+        deviation: f64,
+    }
+
+    const N: usize = 20_000;
+
+    impl Subject for Line {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = calculus::Recorder::new();
+            let theta = r.parameter("theta", Shape::new(1, N))?;
+            let x = r.input("x", Shape::new(N, 1))?;
+            let loss = r.push("loss", Product::plain(), [theta, x])?;
+            Ok(Recording::new(r.finish(), loss))
+        }
+
+        fn batch(&self, number: u64) -> Vec<Given> {
+            let random = Random::new(3, 0, number as u32);
+            let x = (0..N as u64).map(|i| self.mean + self.deviation * random.normal(i));
+            vec![Given { name: "x", elements: x.collect() }]
+        }
+    }
+
+    /// tr Σ/‖g‖² = σ²/µ². Of b = 8 batches, the estimate of ‖g‖² = N·µ² has variance 2σ⁴·N/b(b − 1) and a part 4σ²µ²N/b
+    /// of the mean's own, that of tr Σ = N·σ² is far better known: five deviations.
+    #[test]
+    fn a_noise_scale_that_is_known() {
+        let (n, b) = (N as f64, NOISE as f64);
+        for (mean, deviation) in [(1.0, 1.0), (1.0, 4.0), (0.5, 0.1), (-2.0, 10.0)] {
+            let known: f64 = (deviation / mean) * (deviation / mean);
+            let found =
+                noise_scale(&Line { mean, deviation }, &State::start(vec![0.0; N]), 5).unwrap();
+            let signal = (2.0 * known * known / (b * (b - 1.0)) + 4.0 * known / b) / n;
+            let noise = 2.0 / (n * (b - 1.0));
+            let off = (found / known - 1.0).abs();
+            assert!(off < 5.0 * (signal.sqrt() + noise.sqrt()), "{found} where {known} is meant");
+        }
+        // Without noise, and without signal.
+        let at = |mean, deviation| {
+            noise_scale(&Line { mean, deviation }, &State::start(vec![0.0; N]), 0).unwrap()
+        };
+        assert!(at(1.0, 0.0) < 1e-6);
+        let silent = at(0.0, 1.0);
+        assert!(silent.is_nan() || silent > 100.0, "{silent}");
+    }
+}

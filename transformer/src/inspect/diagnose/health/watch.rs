@@ -1,0 +1,299 @@
+//! What `--watch` sees of a training step while it is taken.
+
+use crate::inspect::diagnose::layers::change;
+use crate::model::recorded_step::{ModelError, RecordedStep};
+use crate::text::corpus::Corpus;
+use crate::training::trainer::{Step, Trainer};
+use calculus::{Parameter, Var, clip};
+use linalg::{Role, groups::Groups};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::Range;
+
+/// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that
+/// reuses memory is watched as well as one that keeps everything. Lists have an entry for each block.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Glance {
+    /// The largest element of any value, by size; infinite values are not counted.
+    pub largest: f64,
+    /// The value that has it.
+    pub largest_name: String,
+    /// Root mean square of every block's output.
+    pub activations: Vec<f64>,
+    /// Root mean square of the gradient of every block's output.
+    pub gradients: Vec<f64>,
+    /// Entropy of attention over ln of what is visible, the mean over the heads of every sequence's last query,
+    /// which sees most.
+    pub attention_entropy: Vec<f64>,
+    /// Share of those queries with a weight above 0.99.
+    pub saturated: Vec<f64>,
+    /// Share of the feed-forward part's units that send no gradient for any token.
+    pub dead: Vec<f64>,
+    /// Norm of all parameters, after the update.
+    pub weight_norm: f64,
+    /// Norm of the change over norm of the parameters.
+    pub update_ratio: f64,
+    /// The same of every block's own.
+    pub update_ratios: Vec<f64>,
+}
+
+/// What is seen of one block.
+#[derive(Clone, Debug, Default)]
+struct Block {
+    /// Sum of squares and count: of the output, of its gradient.
+    output: [(f64, usize); 2],
+    /// The last query of every sequence.
+    queries: Vec<Vec<f32>>,
+    /// Sums of entropies and of saturated queries, and the count.
+    attention: (f64, f64, usize),
+    /// Whether a unit has sent a gradient.
+    alive: Vec<u8>,
+}
+
+/// What is looked at in a value, and of which block it is. Rows are those of a value that holds others too.
+#[derive(Clone, Debug)]
+enum Seen {
+    Output(usize),
+    /// The queries of an attention, which are computed before its keys or together with them.
+    Query(usize, Range<usize>),
+    Key(usize, Range<usize>),
+    /// What the feed-forward part's activation is given.
+    Units(usize, Range<usize>),
+}
+
+/// Takes a [`Glance`] of a training step: one pass over each value and some gradients while they are in
+/// the processor's caches, and a copy of the parameters.
+pub struct Watch {
+    names: HashMap<Var, String>,
+    seen: HashMap<Var, Vec<Seen>>,
+    blocks: Vec<Block>,
+    /// Parameters of every layer, and whether it is a block.
+    layers: Vec<(bool, Vec<Range<usize>>)>,
+    before: Vec<f32>,
+    largest: (f32, Option<Var>),
+}
+
+impl Watch {
+    /// For this recording.
+    pub fn new(model: &RecordedStep<f32>) -> Self {
+        let (tape, marks) = (model.tape(), model.marks());
+        let names = tape.vars().map(|v| (v, tape.name(v).to_owned())).collect();
+        let mut seen: HashMap<Var, Vec<Seen>> = HashMap::new();
+        let mut see = |var, what: Seen| seen.entry(var).or_default().push(what);
+        for (i, (block, &output)) in marks.blocks.iter().zip(&marks.residual[1..]).enumerate() {
+            // What is a view of another value is seen there.
+            let (query, rows) = tape.root(block.query);
+            see(query, Seen::Query(i, rows));
+            let (key, rows) = tape.root(block.key);
+            see(key, Seen::Key(i, rows));
+            let activation = tape.vars().find(|v| {
+                block.feed_forward.contains(&v.index()) && tape.role(*v) == Some(Role::Activation)
+            });
+            if let Some(activation) = activation {
+                let (units, rows) = tape.root(tape.operands(activation)[0]);
+                see(units, Seen::Units(i, rows));
+            }
+            see(output, Seen::Output(i));
+        }
+        let place = |parameter: &Parameter| tape.find(&parameter.name).map(Var::index);
+        let mut layers: Vec<(bool, Vec<Range<usize>>)> =
+            marks.blocks.iter().map(|_| (true, vec![])).chain([(false, vec![])]).collect();
+        for parameter in tape.parameter_list() {
+            let row = place(&parameter);
+            let own = marks.blocks.iter().position(|b| row.is_some_and(|r| b.rows.contains(&r)));
+            layers[own.unwrap_or(marks.blocks.len())].1.push(parameter.range);
+        }
+        let blocks = vec![Block::default(); marks.blocks.len()];
+        Watch { names, seen, blocks, layers, before: vec![], largest: (0.0, None) }
+    }
+
+    /// Takes a training step under watch.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step(
+        &mut self,
+        trainer: &mut Trainer<f32>,
+        corpus: &Corpus,
+    ) -> Result<(Step, Glance), ModelError> {
+        let model = trainer.model();
+        let (heads, hidden) = (model.config().heads, model.config().hidden);
+        let (sequences, length, tokens) = (model.sequences(), model.length(), model.batch());
+        self.largest = (0.0, None);
+        self.blocks.fill(Block { alive: vec![0; hidden], ..Block::default() });
+        self.before.clear();
+        self.before.extend_from_slice(trainer.model().tape().parameters());
+        let Watch { seen, blocks, largest, .. } = self;
+        let blocks = RefCell::new(blocks);
+        let step = trainer.step_watched(
+            corpus,
+            |var, x| {
+                let size = largest_of(x);
+                if size > largest.0 {
+                    *largest = (size, Some(var));
+                }
+                let mut blocks = blocks.borrow_mut();
+                for what in seen.get(&var).into_iter().flatten() {
+                    match what {
+                        Seen::Output(i) => note(&mut blocks[*i].output[0], x),
+                        Seen::Query(i, rows) => {
+                            let last =
+                                |x: &[f32]| x[x.len() - x.len() / length..][rows.clone()].to_vec();
+                            blocks[*i].queries = x.chunks(x.len() / sequences).map(last).collect();
+                        }
+                        Seen::Key(i, rows) => {
+                            let (keys, block) = (x.chunks(x.len() / sequences), &mut blocks[*i]);
+                            for (query, keys) in block.queries.iter().zip(keys) {
+                                let keys: Vec<&[f32]> = keys
+                                    .chunks(keys.len() / length)
+                                    .map(|k| &k[rows.clone()])
+                                    .collect();
+                                last_query(query, &keys, heads, &mut block.attention);
+                            }
+                        }
+                        Seen::Units(..) => {}
+                    }
+                }
+            },
+            |var, g| {
+                let mut blocks = blocks.borrow_mut();
+                for what in seen.get(&var).into_iter().flatten() {
+                    match what {
+                        Seen::Output(i) => note(&mut blocks[*i].output[1], g),
+                        Seen::Units(i, rows) => alive(&mut blocks[*i].alive, g, tokens, rows),
+                        _ => {}
+                    }
+                }
+            },
+        )?;
+        let after = trainer.model().tape().parameters();
+        let ratio = |(moved, size): (f64, f64)| moved / size.max(f64::MIN_POSITIVE);
+        let of_each = |of: fn(&Block) -> f64| -> Vec<f64> { self.blocks.iter().map(of).collect() };
+        let rms = |(sum, n): (f64, usize)| (sum / n.max(1) as f64).sqrt();
+        let rms_of =
+            |k: usize| -> Vec<f64> { self.blocks.iter().map(|b| rms(b.output[k])).collect() };
+        let changes: Vec<(bool, (f64, f64))> =
+            self.layers.iter().map(|(b, r)| (*b, change(&self.before, after, r))).collect();
+        // Norms of parts add up as the sides of a box do.
+        let together = |of: fn(&(f64, f64)) -> f64| {
+            changes.iter().map(|(_, c)| of(c) * of(c)).sum::<f64>().sqrt()
+        };
+        let glance = Glance {
+            largest: f64::from(self.largest.0),
+            largest_name: self.largest.1.map_or(String::new(), |v| self.names[&v].clone()),
+            activations: rms_of(0),
+            gradients: rms_of(1),
+            attention_entropy: of_each(|b| b.attention.0 / b.attention.2.max(1) as f64),
+            saturated: of_each(|b| b.attention.1 / b.attention.2.max(1) as f64),
+            dead: of_each(|b| {
+                b.alive.iter().filter(|a| **a == 0).count() as f64 / b.alive.len().max(1) as f64
+            }),
+            weight_norm: clip::global_norm(after),
+            update_ratio: ratio((together(|c| c.0), together(|c| c.1))),
+            update_ratios: changes.iter().filter(|(b, _)| *b).map(|(_, c)| ratio(*c)).collect(),
+        };
+        Ok((step, glance))
+    }
+}
+
+/// Attention of a sequence's last query, head by head: adds entropy over ln of the keys, saturation, and a
+/// count. `query` is a column; `keys` are a column for every token, of as many heads as its rows make.
+fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut (f64, f64, usize)) {
+    let rows = query.len() / heads;
+    let groups = Groups { heads, key_value_heads: keys[0].len() / rows };
+    let scale = 1.0 / (rows as f32).sqrt();
+    for h in 0..heads {
+        let query = &query[h * rows..][..rows];
+        let dot = |key: &&[f32]| {
+            let key = &key[groups.read_by(h) * rows..][..rows];
+            scale * query.iter().zip(key).map(|(q, k)| q * k).sum::<f32>()
+        };
+        let scores: Vec<f32> = keys.iter().map(dot).collect();
+        let most = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
+        // H = ln Σ e^s − Σ p·s, from the largest down.
+        let (mut sum, mut product) = (0.0_f64, 0.0);
+        for s in scores {
+            let below = f64::from(s - most);
+            let e = below.exp();
+            sum += e;
+            product += e * below;
+        }
+        let nats = sum.ln() - product / sum;
+        all.0 += if keys.len() > 1 { nats / (keys.len() as f64).ln() } else { 1.0 };
+        all.1 += f64::from(u8::from(sum.recip() > 0.99));
+        all.2 += 1;
+    }
+}
+
+/// Marks the units (these rows) whose gradient is not 0 for some token.
+fn alive(units: &mut [u8], gradient: &[f32], tokens: usize, rows: &Range<usize>) {
+    linalg::simd(
+        #[inline(always)]
+        || {
+            for column in gradient.chunks_exact(gradient.len() / tokens) {
+                let column = &column[rows.clone()];
+                units.iter_mut().zip(column).for_each(|(a, g)| *a |= u8::from(*g != 0.0));
+            }
+        },
+    );
+}
+
+fn note(sum: &mut (f64, usize), x: &[f32]) {
+    sum.0 += clip::global_norm(x).powi(2);
+    sum.1 += x.len();
+}
+
+/// The largest finite size, in lanes that the processor takes at once.
+fn largest_of(x: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    linalg::simd(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0_f32; LANES];
+            let (chunks, rest) = x.as_chunks::<LANES>();
+            for chunk in chunks {
+                for l in 0..LANES {
+                    let size = chunk[l].abs();
+                    // False for what is not finite.
+                    lanes[l] = if size <= f32::MAX { lanes[l].max(size) } else { lanes[l] };
+                }
+            }
+            let rest = rest.iter().map(|x| x.abs()).filter(|x| x.is_finite());
+            rest.fold(lanes.iter().fold(0.0, |m: f32, &x| m.max(x)), f32::max)
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probability::random::Random;
+
+    /// With keys repeated for every query head that reads them, heads are heads of their own.
+    #[test]
+    fn grouped_heads_are_full_heads_of_repeated_keys() {
+        let (heads, rows, keys) = (6, 3, 5);
+        let random = Random::new(8, 0, 0);
+        let query: Vec<f32> = (0..18).map(|i| random.normal(i) as f32).collect();
+        for key_value_heads in [1, 2, 3, 6] {
+            let read = key_value_heads * rows;
+            let drawn = |i: usize| random.normal(100 + i as u64) as f32;
+            let key: Vec<f32> = (0..read * keys).map(drawn).collect();
+            let repeated: Vec<f32> = (0..keys * heads * rows)
+                .map(|i| {
+                    let (t, head, row) = (i / (heads * rows), i / rows % heads, i % rows);
+                    key[t * read + head * key_value_heads / heads * rows + row]
+                })
+                .collect();
+            let seen = |key: &[f32]| {
+                let mut all = (0.0, 0.0, 0);
+                let columns: Vec<&[f32]> = key.chunks(key.len() / keys).collect();
+                last_query(&query, &columns, heads, &mut all);
+                all
+            };
+            assert_eq!(seen(&key), seen(&repeated), "{key_value_heads} key-value heads");
+            assert!(seen(&key).0 < 6.0 && seen(&key).2 == 6);
+        }
+    }
+}

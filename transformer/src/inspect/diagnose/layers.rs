@@ -1,0 +1,65 @@
+//! Layers of parameters, and by how much an update changes them.
+
+use calculus::Parameter;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// The parameters of a recording by layer: names with the same first part, numbers as in `block.3` kept, in
+/// order.
+pub(crate) fn by_layer(list: Vec<Parameter>) -> Vec<(String, Vec<Range<usize>>)> {
+    let layer = |name: &str| {
+        let mut parts = name.split('.');
+        let first = parts.next().unwrap_or_default();
+        let number = parts.next().filter(|n| n.parse::<usize>().is_ok());
+        number.map_or(first.to_owned(), |n| format!("{first}.{n}"))
+    };
+    let mut layers: Vec<(String, Vec<Range<usize>>)> = vec![];
+    for parameter in list {
+        let name = layer(&parameter.name);
+        match layers.iter_mut().find(|(layer, _)| *layer == name) {
+            Some((_, ranges)) => ranges.push(parameter.range),
+            None => layers.push((name, vec![parameter.range])),
+        }
+    }
+    layers
+}
+
+/// ‖after − before‖ and ‖before‖ over some ranges.
+pub(crate) fn change(before: &[f32], after: &[f32], ranges: &[Range<usize>]) -> (f64, f64) {
+    const BLOCK: usize = 1 << 16;
+    let squares = |range: &Range<usize>| {
+        let pieces =
+            before[range.clone()].par_chunks(BLOCK).zip(after[range.clone()].par_chunks(BLOCK));
+        // One after another: sums have one order.
+        let sums: Vec<(f64, f64)> = pieces.map(|(b, a)| squared(b, a)).collect();
+        sums.into_iter().fold((0.0, 0.0), |(c, s), (x, y)| (c + x, s + y))
+    };
+    let (moved, size) =
+        ranges.iter().map(squares).fold((0.0, 0.0), |(c, s), (x, y)| (c + x, s + y));
+    (moved.sqrt(), size.sqrt())
+}
+
+/// Σ (a − b)² and Σ b², in lanes.
+fn squared(before: &[f32], after: &[f32]) -> (f64, f64) {
+    const LANES: usize = 8;
+    linalg::simd(
+        #[inline(always)]
+        || {
+            let mut lanes = [[0.0_f64; LANES]; 2];
+            let ((b, rest), (a, rest_a)) =
+                (before.as_chunks::<LANES>(), after.as_chunks::<LANES>());
+            for (b, a) in b.iter().zip(a) {
+                for l in 0..LANES {
+                    let (own, moved) = (f64::from(b[l]), f64::from(a[l] - b[l]));
+                    lanes[0][l] += moved * moved;
+                    lanes[1][l] += own * own;
+                }
+            }
+            for (b, a) in rest.iter().zip(rest_a) {
+                lanes[0][0] += f64::from(a - b) * f64::from(a - b);
+                lanes[1][0] += f64::from(*b) * f64::from(*b);
+            }
+            (lanes[0].iter().sum(), lanes[1].iter().sum())
+        },
+    )
+}

@@ -1,0 +1,172 @@
+//! Trains under watch, and keeps what a diagnosis needs of the steps before a failure.
+
+use super::course::{Recipe, State, Taken};
+use super::origin::Origin;
+use super::stepping::Course;
+use crate::inspect::precision::Precision;
+use crate::inspect::subject::Subject;
+use crate::model::recorded_step::ModelError;
+use std::collections::VecDeque;
+
+/// States that are kept to go back to, besides the start.
+const KEPT: usize = 3;
+/// Steps in a row with a loss above both the first and ln V after which a model is lost: what it knew is gone.
+const LOST: u64 = 40;
+/// Of a gradient's norm: two gradients are the same where they differ by less, as sums in f32 in another order do.
+const SAME: f64 = 1e-3;
+
+/// Bytes that watching a step takes: a recording as it trains and one that shows every formula, the states
+/// to go back to, and what an update needs. Numbers that remember take four times as much as the recording
+/// they replay; where that is not there, a diagnosis goes without.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> {
+    let recordings = subject.bytes::<f32>(false)? + subject.bytes::<f32>(true)?;
+    // Weights and two moments: at the start, in good health, before a step; the loop's own; its sums.
+    let states = 3 * (KEPT as u128 + 4) + 4;
+    Ok(recordings + 4 * states * start.parameters.len() as u128)
+}
+
+/// What a loop handed to its optimiser instead of the mean gradient over the batches of its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handed {
+    /// The sum over the batches.
+    Sum,
+    /// The gradient of the step before as well.
+    WithTheStepBefore,
+}
+
+impl Handed {
+    /// What was `handed`, given the mean gradient and what the step before `left`; none where it is the mean, or
+    /// neither of these.
+    fn of(mean: &[f32], handed: &[f32], left: &[f32], batches: f64) -> Option<Self> {
+        // ‖handed − factor·mean − add·left‖ over ‖factor·mean‖.
+        let close = |factor: f64, add: f64| {
+            let squares = mean.iter().zip(handed).zip(left).map(|((m, h), l)| {
+                (f64::from(*h) - factor * f64::from(*m) - add * f64::from(*l)).powi(2)
+            });
+            let size = mean.iter().map(|&m| (factor * f64::from(m)).powi(2)).sum::<f64>().sqrt();
+            squares.sum::<f64>().sqrt() / size.max(f64::MIN_POSITIVE) < SAME
+        };
+        if close(1.0, 0.0) {
+            None
+        } else if batches > 1.0 && close(batches, 0.0) {
+            Some(Handed::Sum)
+        } else if close(1.0, 1.0) || close(batches, 1.0) {
+            Some(Handed::WithTheStepBefore)
+        } else {
+            None
+        }
+    }
+}
+
+/// The steps that were watched.
+pub(crate) struct Watched {
+    /// What each did; the last is the one that failed, if one did.
+    pub(crate) history: Vec<Taken>,
+    /// The last states at which the loss was well, oldest first.
+    pub(crate) well: VecDeque<State>,
+    /// The state before the last step, where that failed; else after it.
+    pub(crate) last_good: State,
+    /// What is wrong with the gradient that the loop handed to its optimiser, if something is.
+    pub(crate) handed: Option<Handed>,
+    /// What an update makes of a weight of 1 without gradient.
+    pub(crate) decay_factor: f64,
+    /// Names of all values, in the order of the recording.
+    pub(crate) names: Vec<String>,
+    ran_away: bool,
+    /// Whether the last losses in a row say that what was known is gone.
+    lost: bool,
+}
+
+impl Watched {
+    /// Takes up to `steps` steps, and stops where one fails.
+    pub(crate) fn of<S: Subject>(
+        subject: &S,
+        recipe: &Recipe,
+        start: &State,
+        steps: u64,
+    ) -> Result<Self, ModelError> {
+        let mut course = Course::from(subject, recipe, start)?;
+        let tape = &course.recording.tape;
+        let names = tape.vars().map(|v| tape.name(v).to_owned()).collect();
+        let mut watched = Watched {
+            history: vec![],
+            well: VecDeque::new(),
+            last_good: start.clone(),
+            handed: None,
+            decay_factor: course.decay_factor(),
+            names,
+            ran_away: false,
+            lost: false,
+        };
+        let (mut best, mut first, mut worse) = (f64::INFINITY, f64::NAN, 0);
+        let mut least = f64::INFINITY;
+        let mut left: Vec<f32> = start.gradients.clone();
+        left.resize(start.parameters.len(), 0.0);
+        for i in 0..steps {
+            let before = course.state();
+            let taken = course.step()?;
+            let failed = taken.origin.is_some() || !taken.loss.is_finite();
+            watched.last_good = before;
+            if failed || !taken.gradient_norm.is_finite() {
+                watched.history.push(taken);
+                return Ok(watched);
+            }
+            first = if first.is_nan() { taken.loss } else { first };
+            best = best.min(taken.loss);
+            if taken.loss <= 1.2 * best + 0.1 {
+                watched.well.push_back(watched.last_good.clone());
+                if watched.well.len() > KEPT {
+                    watched.well.pop_front();
+                }
+            }
+            // A loop that forgets to zero shows it at its second step.
+            if i < 2 && recipe.precision == Precision::F32 && watched.handed.is_none() {
+                let mean = course.fresh_gradient(&watched.last_good)?;
+                let batches = recipe.accumulate as f64;
+                watched.handed = Handed::of(&mean, course.handed(), &left, batches);
+            }
+            if i < 2 {
+                left = course.handed().to_vec();
+            }
+            watched.ran_away = taken.loss > 3.0 * first + 3.0;
+            (worse, least) = match taken.loss > first {
+                true => (worse + 1, least.min(taken.loss)),
+                false => (0, f64::INFINITY),
+            };
+            watched.lost = worse == LOST && least > uniform(subject)?;
+            watched.history.push(taken);
+            if watched.ran_away || watched.lost {
+                return Ok(watched);
+            }
+        }
+        watched.last_good = course.state();
+        Ok(watched)
+    }
+
+    /// Whether the last step went wrong: an origin, a loss or gradient that is no number, a loss that ran away.
+    pub(crate) fn failed(&self) -> bool {
+        let spoilt =
+            |t: &Taken| t.origin.is_some() || !t.loss.is_finite() || !t.gradient_norm.is_finite();
+        self.ran_away || self.lost || self.history.last().is_some_and(spoilt)
+    }
+
+    /// The first value of the last step that is not finite.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.history.last()?.origin.as_ref()
+    }
+
+    /// The batch of the last step.
+    pub(crate) fn batch(&self) -> u64 {
+        self.history.last().map_or(0, |t| t.batch)
+    }
+}
+
+/// ln V; −∞ where there are no logits.
+fn uniform(subject: &impl Subject) -> Result<f64, ModelError> {
+    let step = subject.record_in_full::<f32>()?;
+    let classes = step.handles.logits.map(|v| step.tape.shape(v).rows);
+    Ok(classes.map_or(f64::NEG_INFINITY, |classes| (classes as f64).ln()))
+}
