@@ -56,6 +56,21 @@ impl OptimizerConfig {
         OptimizerConfig { kind: OptimizerKind::Sgd, momentum, ..Self::default() }
     }
 
+    /// The learning rate above which this rule diverges on a quadratic whose largest eigenvalue is this, in units of what
+    /// the rule divides by ([`Optimizer::preconditioner`]), at the step after `steps`; NaN where the quadratic has no
+    /// minimum, none where the rule has no such rate.
+    ///
+    /// ```
+    /// use calculus::optimizer::OptimizerConfig;
+    /// let adam = OptimizerConfig::default();
+    /// assert!((adam.limit(1.0, 10_000).unwrap() - 38.0).abs() < 1e-9);
+    /// assert!((adam.limit(1.0, 0).unwrap() - 3.8).abs() < 1e-9);
+    /// assert_eq!(OptimizerConfig::sgd(0.5).limit(1.0, 0), Some(3.0));
+    /// ```
+    pub fn limit(&self, eigenvalue: f64, steps: u64) -> Option<f64> {
+        self.kind.limit(self, eigenvalue, steps)
+    }
+
     /// The rule for these parameters, which lie one after another from 0.
     pub fn build<T: Real>(&self, parameters: &[Parameter]) -> Box<dyn Optimizer<T>> {
         self.kind.build(self, parameters)
@@ -75,6 +90,9 @@ pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
 
     /// The rule for these parameters, before its first step.
     fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
+
+    /// See [`OptimizerConfig::limit`].
+    fn limit(config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64>;
 }
 
 /// The files of rules and the rule of each: modules, and the variants of [`OptimizerKind`](super::OptimizerKind).
@@ -136,6 +154,12 @@ macro_rules! rules {
             pub fn normalises(self) -> bool {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::NORMALISES,)+
+                }
+            }
+
+            fn limit(self, config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
+                match self {
+                    $(OptimizerKind::$rule => $rule::<f64>::limit(config, eigenvalue, steps),)+
                 }
             }
 

@@ -76,6 +76,12 @@ pub trait Optimizer<T: Real>: Send {
         f64::INFINITY
     }
 
+    /// What the next step, of these gradients, divides by, parameter by parameter; none where that is 1.
+    fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
+        let _ = gradients;
+        None
+    }
+
     /// The next update of parameter number `parameter` as a formula: what an explanation prints and
     /// evaluates. Operands: θ, the gradient g, then what [`Optimizer::state`] remembers, in its order.
     fn formula(&self, rate: f64, parameter: usize) -> Formula;

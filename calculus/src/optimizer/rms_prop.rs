@@ -1,5 +1,6 @@
 use super::{Optimizer, OptimizerConfig, Rule, blocks, count, largest_squared, limited, same_lengths};
 use crate::Parameter;
+use crate::stability::limit;
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 
@@ -47,6 +48,10 @@ impl<T: Real> Rule<T> for RmsProp<T> {
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         RmsProp::new(count(parameters), c.beta2, c.epsilon)
     }
+    /// 2/λ, as descent's.
+    fn limit(_: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
+        Some(limit(eigenvalue, 0.0))
+    }
 }
 
 impl<T: Real> Optimizer<T> for RmsProp<T> {
@@ -64,6 +69,13 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
                 *p -= rate * g / (v.sqrt() + epsilon);
             }
         });
+    }
+
+    /// √v + ε.
+    fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
+        let next = |v: f64, g: f64| self.alpha * v + (1.0 - self.alpha) * g * g;
+        let entry = |(v, &g): (&T, &f64)| next(v.to_f64(), g).sqrt() + self.epsilon;
+        Some(self.second.iter().zip(gradients).map(entry).collect())
     }
 
     fn formula(&self, rate: f64, _: usize) -> Formula {

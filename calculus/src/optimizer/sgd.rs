@@ -1,5 +1,6 @@
 use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, count, same_lengths};
 use crate::Parameter;
+use crate::stability::limit;
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real};
 
@@ -47,6 +48,10 @@ impl<T: Real> Rule<T> for Sgd<T> {
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         Sgd::new(count(parameters), c.momentum)
+    }
+    /// 2·(1 + µ)/λ.
+    fn limit(c: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
+        Some(limit(eigenvalue, c.momentum))
     }
 }
 

@@ -393,7 +393,7 @@ fn the_examined_loop_is_the_runs() {
         (ScheduleKind::Linear, 4, 3, 0.05, 0.2),
         (ScheduleKind::Constant, 48, 1, 1.0, 0.1),
     ] {
-        for optimizer in [OptimizerKind::Adam, OptimizerKind::Sgd] {
+        for &optimizer in OptimizerKind::ALL {
             let cut = TrainingConfig { context: 64, batch, accumulate, clip, dropout, ..descent() };
             let rates =
                 TrainingConfig { warmup: 4, steps: 9, weight_decay: 0.5, momentum: 0.9, ..cut };

@@ -3,10 +3,11 @@
 
 use crate::zoo::plain::Run;
 use crate::zoo::tiny::{Beast, Tiny};
+use calculus::optimizer::OptimizerConfig;
 use calculus::schedule::Schedule;
 use tests::models::training;
 use transformer::inspect::diagnose::{
-    Cause, Cure, Descent, Diagnosis, Recipe, State, diagnose, examination,
+    Cause, Cure, Diagnosis, Recipe, State, diagnose, examination,
 };
 use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
@@ -38,14 +39,14 @@ fn is_the_rate(name: &str, found: &Diagnosis, peak: f64, range: (f64, f64)) -> R
 
 #[test]
 fn a_rate_that_is_too_high_is_found_under_every_schedule() {
-    let sgd = |momentum| Descent::Sgd { momentum };
-    let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
+    let sgd = OptimizerConfig::sgd;
+    let adam = OptimizerConfig::default();
     let tiny = Tiny::default();
     let (beast, start) = (Beast::from(&tiny), State::start(tiny.parameters(1)));
     let mut wrong = vec![];
     let mut tried = 0;
     // Healthy: 0.3 for descent, 3e-3 for Adam.
-    for (descent, peak, range) in [
+    for (optimizer, peak, range) in [
         (sgd(0.0), 300.0, (1e-3, 3.0)),
         (sgd(0.9), 300.0, (1e-3, 3.0)),
         (adam, 2.0, (1e-4, 5e-2)),
@@ -53,8 +54,8 @@ fn a_rate_that_is_too_high_is_found_under_every_schedule() {
     ] {
         for (schedule_name, schedule) in schedules(peak) {
             for clip in [0.0, 1.0] {
-                let recipe = Recipe { descent, schedule, clip, ..Recipe::sgd(peak) };
-                let name = format!("{descent:?} at {peak}, {schedule_name}, clip {clip}");
+                let recipe = Recipe { optimizer, schedule, clip, ..Recipe::sgd(peak) };
+                let name = format!("{optimizer:?} at {peak}, {schedule_name}, clip {clip}");
                 let found = diagnose(&beast, &start, &recipe, STEPS).expect("a valid model");
                 if let Err(what) = is_the_rate(&name, &found, peak, range) {
                     wrong.push(what);

@@ -8,13 +8,14 @@ pub(crate) mod plain;
 mod slow;
 pub(crate) mod tiny;
 
+use calculus::optimizer::OptimizerConfig;
 use plain::Run;
 use std::sync::OnceLock;
 use tests::readme::stated;
 use tiny::{Beast, Classifier, Fault, Spoilt, Tiny};
 use transformer::inspect::diagnose::Direction::{self, Backward, Forward, Given, Update};
 use transformer::inspect::diagnose::{
-    Cause, Course, Descent, Diagnosis, Operand, Origin, Recipe, State, diagnose,
+    Cause, Course, Diagnosis, Operand, Origin, Recipe, State, diagnose,
 };
 use transformer::{Precision, Subject};
 
@@ -135,7 +136,8 @@ fn recipe() -> Recipe {
 }
 
 fn adam(beta1: f64, beta2: f64, epsilon: f64, decay: f64) -> Recipe {
-    Recipe { descent: Descent::Adam { beta1, beta2, epsilon, decay }, ..recipe() }
+    let rule = OptimizerConfig { beta1, beta2, epsilon, ..OptimizerConfig::default() };
+    Recipe { optimizer: OptimizerConfig { weight_decay: decay, ..rule }, ..recipe() }
 }
 
 /// Prints a diagnosis and compares it.

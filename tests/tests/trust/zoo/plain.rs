@@ -3,10 +3,10 @@
 
 use super::tiny::{Beast, Classifier, Fault, Tiny};
 use calculus::clip;
-use calculus::optimizer::{Adam, Optimizer, Sgd};
+use calculus::optimizer::{Adam, Optimizer, OptimizerConfig, OptimizerKind, Sgd};
 use calculus::schedule::Schedule;
 use std::ops::Range;
-use transformer::inspect::diagnose::{Cure, Descent, Diagnosis, Direction, Recipe, State, Trial};
+use transformer::inspect::diagnose::{Cure, Diagnosis, Direction, Recipe, State, Trial};
 use transformer::{Precision, Recording, Subject};
 
 /// A model, where it begins, and how it is trained.
@@ -29,9 +29,9 @@ impl Run {
                 Recipe { precision: Precision::F32, loss_scale: 1.0, ..self.recipe.clone() };
             return Run { recipe, ..self.clone() };
         }
-        let rule = match self.recipe.descent {
-            Descent::Sgd { .. } => Recipe::sgd(0.3),
-            Descent::Adam { .. } => Recipe::adam(3e-3),
+        let rule = match self.recipe.optimizer.kind {
+            OptimizerKind::Sgd => Recipe::sgd(0.3),
+            _ => Recipe::adam(3e-3),
         };
         let rule = Recipe { accumulate: self.recipe.accumulate, ..rule };
         match &self.beast {
@@ -96,13 +96,12 @@ impl Run {
                 broken.for_each(|p| *p = 0.0);
             }
             Cure::Epsilon(_) | Cure::Betas(..) | Cure::Decay => {
-                let Descent::Adam { beta1, beta2, epsilon, decay } = &mut recipe.descent else {
-                    panic!("a cure of Adam's")
-                };
+                let rule = &mut recipe.optimizer;
+                assert_eq!(rule.kind, OptimizerKind::Adam);
                 match trial.change {
-                    Cure::Epsilon(e) => *epsilon = e,
-                    Cure::Betas(b1, b2) => (*beta1, *beta2) = (b1, b2),
-                    _ => *decay = -*decay,
+                    Cure::Epsilon(e) => rule.epsilon = e,
+                    Cure::Betas(b1, b2) => (rule.beta1, rule.beta2) = (b1, b2),
+                    _ => rule.weight_decay = -rule.weight_decay,
                 }
             }
             Cure::Shrink(target) => {
@@ -135,7 +134,7 @@ impl Run {
 
     /// The state after so many steps, and the losses on the way, as far as they are finite.
     pub(crate) fn after(&self, steps: u64) -> (State, Vec<f64>) {
-        let Recipe { descent, schedule, clip, accumulate, .. } = self.recipe.clone();
+        let Recipe { optimizer, schedule, clip, accumulate, .. } = self.recipe.clone();
         let mut step = self.beast.record::<f32>().expect("a valid model");
         let mut weights = self.start.parameters.clone();
         let n = weights.len();
@@ -146,11 +145,13 @@ impl Run {
             .filter(|p| p.shape.rows > 1 && p.shape.columns > 1)
             .map(|p| p.range)
             .collect();
-        let mut rule: Box<dyn Optimizer<f32>> = match descent {
-            Descent::Sgd { momentum } => Box::new(Sgd::new(n, momentum)),
-            Descent::Adam { beta1, beta2, epsilon, decay } => {
-                Box::new(Adam::new(n, beta1, beta2, epsilon).with_decay(decay, matrices))
+        let OptimizerConfig { kind, momentum, beta1, beta2, epsilon, weight_decay } = optimizer;
+        let mut rule: Box<dyn Optimizer<f32>> = match kind {
+            OptimizerKind::Sgd => Box::new(Sgd::new(n, momentum)),
+            OptimizerKind::Adam => {
+                Box::new(Adam::new(n, beta1, beta2, epsilon).with_decay(weight_decay, matrices))
             }
+            other => panic!("no animal has {other}"),
         };
         for ((_, own), saved) in rule.state().into_iter().zip(&self.start.memory) {
             own.copy_from_slice(saved);

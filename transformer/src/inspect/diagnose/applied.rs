@@ -1,6 +1,6 @@
 //! A cure applied: to the loop, or to where it stands.
 
-use super::course::{Descent, Recipe, State};
+use super::course::{Recipe, State};
 use super::cure::Cure;
 use super::evidence;
 use super::signs::{Gain, gains, inputs, tables};
@@ -32,19 +32,13 @@ pub(crate) fn apply(
         Cure::Clip(norm) => recipe.clip = *norm,
         Cure::Skip(batch) => recipe.skipped.push(*batch),
         Cure::Epsilon(e) => {
-            if let Descent::Adam { epsilon, .. } = &mut recipe.descent {
-                *epsilon = *e;
-            }
+            recipe.optimizer.epsilon = *e;
         }
         Cure::Betas(b1, b2) => {
-            if let Descent::Adam { beta1, beta2, .. } = &mut recipe.descent {
-                (*beta1, *beta2) = (*b1, *b2);
-            }
+            (recipe.optimizer.beta1, recipe.optimizer.beta2) = (*b1, *b2);
         }
         Cure::Decay => {
-            if let Descent::Adam { decay, .. } = &mut recipe.descent {
-                *decay = -*decay;
-            }
+            recipe.optimizer.weight_decay = -recipe.optimizer.weight_decay;
         }
         Cure::Zero => recipe.zero_gradients = true,
         Cure::Average => recipe.average = true,

@@ -4,50 +4,16 @@ use super::origin::Origin;
 use crate::inspect::precision::Precision;
 use crate::inspect::subject;
 use crate::training::config::TrainingConfig;
-use calculus::optimizer::{Adam, Optimizer, OptimizerKind, Sgd};
+use calculus::Parameter;
+use calculus::optimizer::{Optimizer, OptimizerConfig};
 use calculus::schedule::Schedule;
-use linalg::Real;
-use std::ops::Range;
-
-/// The rule that changes the parameters, as numbers.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Descent {
-    /// Gradient descent.
-    Sgd {
-        /// µ.
-        momentum: f64,
-    },
-    /// Adam; AdamW with decay of matrices.
-    Adam {
-        /// β₁.
-        beta1: f64,
-        /// β₂.
-        beta2: f64,
-        /// ε.
-        epsilon: f64,
-        /// λ.
-        decay: f64,
-    },
-}
-
-impl Descent {
-    /// The rule for so many parameters, of which some ranges decay.
-    pub fn rule<T: Real>(&self, n: usize, decayed: Vec<Range<usize>>) -> Box<dyn Optimizer<T>> {
-        match *self {
-            Descent::Sgd { momentum } => Box::new(Sgd::new(n, momentum)),
-            Descent::Adam { beta1, beta2, epsilon, decay } => {
-                Box::new(Adam::new(n, beta1, beta2, epsilon).with_decay(decay, decayed))
-            }
-        }
-    }
-}
 
 /// How training goes: every choice that a loop makes, so that a mistake in one is a value and a cure
 /// another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     /// The rule that changes the parameters.
-    pub descent: Descent,
+    pub optimizer: OptimizerConfig,
     /// The learning rate over the steps.
     pub schedule: Schedule,
     /// The largest norm of all gradients together; 0 does not clip.
@@ -72,16 +38,13 @@ pub struct Recipe {
 impl Recipe {
     /// Adam at a constant rate, as most people begin.
     pub fn adam(rate: f64) -> Self {
-        Recipe {
-            descent: Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 },
-            ..Recipe::sgd(rate)
-        }
+        Recipe { optimizer: OptimizerConfig::default(), ..Recipe::sgd(rate) }
     }
 
     /// Plain gradient descent at a constant rate.
     pub fn sgd(rate: f64) -> Self {
         Recipe {
-            descent: Descent::Sgd { momentum: 0.0 },
+            optimizer: OptimizerConfig::sgd(0.0),
             schedule: Schedule::Constant { rate },
             clip: 0.0,
             accumulate: 1,
@@ -96,23 +59,26 @@ impl Recipe {
 
     /// What a training run does.
     pub fn of_run(config: &TrainingConfig) -> Self {
-        let descent = match config.optimizer {
-            OptimizerKind::Adam => Descent::Adam {
-                beta1: config.beta1,
-                beta2: config.beta2,
-                epsilon: 1e-8,
-                decay: config.weight_decay,
-            },
-            _ => Descent::Sgd { momentum: config.momentum },
-        };
         Recipe {
-            descent,
+            optimizer: config.rule(),
             schedule: config.schedule(),
             clip: config.clip,
             accumulate: config.accumulate as u64 * subject::parts(config),
             parts: subject::parts(config),
             ..Recipe::sgd(0.0)
         }
+    }
+
+    /// The rule as it stands at a state of a model with these parameters.
+    pub(crate) fn rule(&self, list: &[Parameter], state: &State) -> Box<dyn Optimizer<f32>> {
+        let mut rule = self.optimizer.build(list);
+        rule.set_steps(state.steps);
+        for ((_, own), saved) in rule.state().into_iter().zip(&state.memory) {
+            if own.len() == saved.len() {
+                own.copy_from_slice(saved);
+            }
+        }
+        rule
     }
 
     /// The subject's batch number n as the run counts: its batch, and which part of it.

@@ -1,11 +1,11 @@
 //! How far a learning rate is from the rate at which descent diverges.
 
-use super::course::{Descent, Recipe, State, Taken};
+use super::course::{Recipe, State, Taken};
 use crate::inspect::curvature::Hessian;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::printable::decimal;
-use calculus::stability::limit;
+use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::{Source, clip};
 use linalg::krylov::{End, Lanczos};
 use std::fmt;
@@ -27,7 +27,7 @@ pub struct Stability {
     /// The learning rate.
     pub rate: f64,
     /// The rule whose limit it is.
-    pub descent: Descent,
+    pub optimizer: OptimizerConfig,
     /// The norm to which gradients are clipped, which the limit does not count; 0 does not clip.
     pub clip: f64,
     /// Steps taken before.
@@ -47,14 +47,15 @@ impl Stability {
     /// the first of them where several are. Descent's steps that were clipped count with the rate of their length.
     pub(super) fn judged(self, recipe: &Recipe, history: &[Taken]) -> Self {
         let at = |t: &Taken| {
-            let clipped = match recipe.descent {
-                Descent::Sgd { .. } if recipe.clip > 0.0 => {
+            let clipped = match recipe.optimizer {
+                OptimizerConfig { kind, .. } if recipe.clip > 0.0 && !kind.normalises() => {
                     clip::factor(t.gradient_norm, recipe.clip)
                 }
-                // Adam's step does not depend on the size of its gradients.
+                // Such a step does not depend on the size of its gradients.
                 _ => 1.0,
             };
-            let limit = stability_limit(&recipe.descent, self.eigenvalue, t.number - 1);
+            let limit =
+                recipe.optimizer.limit(self.eigenvalue, t.number - 1).unwrap_or(f64::INFINITY);
             Stability { limit, rate: t.rate * clipped, steps: t.number - 1, clip: 0.0, ..self }
         };
         let ratio = |s: &Stability| s.rate / s.limit;
@@ -67,10 +68,16 @@ impl Stability {
 impl fmt::Display for Stability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Stability { eigenvalue, limit, rate, steps, tokens, residual, applications, .. } = self;
-        let (whose, of) = match self.descent {
-            Descent::Sgd { momentum } if momentum > 0.0 => ("momentum's", "the Hessian"),
-            Descent::Sgd { .. } => ("descent's", "the Hessian"),
-            Descent::Adam { .. } => ("Adam's", "the Hessian in Adam's units"),
+        let whose = match self.optimizer {
+            OptimizerConfig { kind: OptimizerKind::Sgd, momentum: 0.0, .. } => {
+                "descent's".to_owned()
+            }
+            OptimizerConfig { kind: OptimizerKind::Sgd, .. } => "momentum's".to_owned(),
+            OptimizerConfig { kind, .. } => format!("{kind:?}'s"),
+        };
+        let of = match self.optimizer.kind.normalises() {
+            true => format!("the Hessian in {whose} units"),
+            false => "the Hessian".to_owned(),
         };
         write!(f, "largest eigenvalue {eigenvalue:.2e}")?;
         if !self.converged {
@@ -94,32 +101,6 @@ impl fmt::Display for Stability {
     }
 }
 
-/// The learning rate above which a quadratic of this curvature diverges; NaN where it has no minimum.
-///
-/// Descent with momentum µ: (2 + 2µ)/λ. Adam moves by η·m̂/P with m̂ = m/(1 − β₁ᵗ) and m a mean of gradients: on a
-/// quadratic and for the P of the moment this is descent with momentum β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ), so that
-/// the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ), λ in units of P and t the number of the coming step. At the first
-/// step that is a tenth, for β₁ = 0.9, of what it is after some dozens: the bias correction makes up for a mean of
-/// one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022, equation 2 (38/η for
-/// β₁ = 0.9, t → ∞).
-///
-/// ```
-/// use transformer::inspect::diagnose::{stability_limit, Descent};
-/// let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
-/// assert!((stability_limit(&adam, 1.0, 10_000) - 38.0).abs() < 1e-9);
-/// assert!((stability_limit(&adam, 1.0, 0) - 3.8).abs() < 1e-9);
-/// assert_eq!(stability_limit(&Descent::Sgd { momentum: 0.5 }, 1.0, 0), 3.0);
-/// ```
-pub fn stability_limit(descent: &Descent, eigenvalue: f64, steps: u64) -> f64 {
-    match *descent {
-        Descent::Sgd { momentum } => limit(eigenvalue, momentum),
-        Descent::Adam { beta1, .. } => {
-            let correction = 1.0 - beta1.powf((steps + 1) as f64);
-            correction * limit(eigenvalue, beta1) / (1.0 - beta1)
-        }
-    }
-}
-
 /// The curvature at a state against the learning rate of its next step; on fewer tokens ([`Subject::fewer`]) where the
 /// step is too large to differentiate twice, and none where that is not enough.
 ///
@@ -131,7 +112,7 @@ pub fn stability(
     recipe: &Recipe,
 ) -> Result<Option<Stability>, ModelError> {
     let n = state.parameters.len();
-    if n > CURVED {
+    if n > CURVED || recipe.optimizer.limit(1.0, state.steps).is_none() {
         return Ok(None);
     }
     let tokens = columns(subject)?;
@@ -164,35 +145,27 @@ fn measured(
     let batches: Vec<_> =
         (first..first + recipe.accumulate.min(4)).map(|b| subject.batch(b)).collect();
     let mut hessian = Hessian::of(subject, &wide, &batches)?;
-    let preconditioner = match recipe.descent {
-        Descent::Sgd { .. } => None,
-        // v̂ as the coming step will have it, from the same batches as the Hessian: the row of a token that no
-        // batch had before has curvature there, and no second moment yet.
-        Descent::Adam { beta2, epsilon, .. } => {
-            let mut gradient = vec![0.0; n];
-            let mut step = subject.record::<f32>()?;
-            step.set_parameters(&state.parameters);
-            for batch in &batches {
-                step.give(batch);
-                step.step();
-                for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
-                    *sum += f64::from(g) / batches.len() as f64;
-                }
-            }
-            let correction = 1.0 - beta2.powf((state.steps + 1) as f64);
-            let second = |i: usize| state.memory.get(1).map_or(0.0, |v| f64::from(v[i]));
-            let next = |i: usize, g: f64| beta2 * second(i) + (1.0 - beta2) * g * g;
-            let entry = |(i, g)| (next(i, g) / correction).sqrt() + epsilon;
-            Some(gradient.into_iter().enumerate().map(entry).collect::<Vec<f64>>())
+    // What the coming step divides by, from the same batches as the Hessian: the row of a token that no batch had before has
+    // curvature there, and no second moment yet.
+    let mut gradient = vec![0.0; n];
+    let mut step = subject.record::<f32>()?;
+    step.set_parameters(&state.parameters);
+    for batch in &batches {
+        step.give(batch);
+        step.step();
+        for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
+            *sum += f64::from(g) / batches.len() as f64;
         }
-    };
+    }
+    let rule = recipe.rule(&step.tape.parameter_list(), state);
+    let preconditioner = rule.preconditioner(&gradient);
     let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
     Ok(Stability {
         eigenvalue,
-        limit: stability_limit(&recipe.descent, eigenvalue, state.steps),
+        limit: recipe.optimizer.limit(eigenvalue, state.steps).unwrap_or(f64::INFINITY),
         rate: recipe.schedule.rate(state.steps),
-        descent: recipe.descent,
+        optimizer: recipe.optimizer,
         clip: recipe.clip,
         steps: state.steps,
         tokens: tokens * batches.len(),
@@ -209,12 +182,12 @@ mod tests {
     /// A limit is of one rule, measured on some tokens, as well as it is known.
     #[test]
     fn a_limit_says_whose_it_is_and_how_well_it_is_known() {
-        let adam = Descent::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, decay: 0.0 };
+        let adam = OptimizerConfig::default();
         let known = Stability {
             eigenvalue: 20.0,
-            limit: stability_limit(&adam, 20.0, 0),
+            limit: adam.limit(20.0, 0).unwrap(),
             rate: 0.019,
-            descent: adam,
+            optimizer: adam,
             clip: 0.0,
             steps: 0,
             tokens: 64,
@@ -232,7 +205,7 @@ mod tests {
         assert!(early.to_string().contains(told), "{early}");
         let huge = Stability { rate: 1e30, ..known };
         assert!(huge.to_string().contains("the rate 1.00e30 is 5.3e30 times"), "{huge}");
-        let clipped = Stability { clip: 1.0, descent: Descent::Sgd { momentum: 0.9 }, ..known };
+        let clipped = Stability { clip: 1.0, optimizer: OptimizerConfig::sgd(0.9), ..known };
         let told = "momentum's limit of";
         assert!(clipped.to_string().contains(told), "{clipped}");
         assert!(

@@ -3,11 +3,12 @@
 
 use super::applied::peak;
 use super::background::Background;
-use super::course::{Descent, Recipe, State, Taken};
+use super::course::{Recipe, State, Taken};
 use super::signs::{Signs, rms, unit_sources};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Given;
+use calculus::optimizer::OptimizerConfig;
 use calculus::schedule::Schedule;
 use calculus::{Source, Tape};
 use linalg::Role;
@@ -104,7 +105,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) rate: f64,
     /// The step at which the schedule ends, if it does.
     pub(crate) schedule_end: Option<u64>,
-    pub(crate) descent: Descent,
+    pub(crate) optimizer: OptimizerConfig,
     /// ln V; NaN where there are no logits.
     pub(crate) uniform: f64,
     /// Losses of batches that the watch did not see, before and after it: of training text, of held-back text.
@@ -210,7 +211,7 @@ impl<'a> Evidence<'a> {
             peak: peak(schedule),
             rate: history.last().map_or(0.0, |t| t.rate),
             schedule_end,
-            descent: recipe.descent,
+            optimizer: recipe.optimizer,
             uniform: last.uniform,
             train: of(&seen),
             apart: error(&seen[1]).hypot(spread),

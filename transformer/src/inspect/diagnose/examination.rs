@@ -4,7 +4,7 @@
 use super::cause::Earlier;
 use super::{
     AGAIN, Background, Cause, Diagnosis, Direction, Recipe, State, Verdict, diagnose_with, failure,
-    stability, stability_limit,
+    stability,
 };
 use crate::inspect::diagnose::health::{BORNE, Health, health};
 use crate::inspect::subject::ModelStep;
@@ -99,6 +99,9 @@ fn too_fast(
     steps: u64,
 ) -> Result<bool, ModelError> {
     let Some(found) = stability(step, fresh, recipe)? else { return Ok(false) };
-    let ratio = |s| recipe.schedule.rate(s) / stability_limit(&recipe.descent, found.eigenvalue, s);
+    let ratio = |s| {
+        recipe.schedule.rate(s)
+            / recipe.optimizer.limit(found.eigenvalue, s).unwrap_or(f64::INFINITY)
+    };
     Ok((0..steps.min(AGAIN)).any(|s| ratio(s) > BORNE))
 }

@@ -54,9 +54,9 @@ mod watch;
 
 pub use background::Background;
 pub use cause::Cause;
-pub use course::{Descent, Recipe, State, Taken};
+pub use course::{Recipe, State, Taken};
 pub use cure::{Cure, Trial};
-pub use edge::{Stability, stability, stability_limit};
+pub use edge::{Stability, stability};
 pub use examination::{Examination, examination, examination_of};
 pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};

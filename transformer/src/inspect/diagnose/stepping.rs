@@ -1,6 +1,6 @@
 //! Takes the steps of a training loop that is given as a value.
 
-use super::course::{Descent, Recipe, State, Taken};
+use super::course::{Recipe, State, Taken};
 use super::layers::{by_layer, change};
 use super::origin::{self, Origin};
 use crate::inspect::precision::Precision;
@@ -8,9 +8,9 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
 use crate::training::trainer::{is_sound, place};
-use calculus::optimizer::Optimizer;
-use calculus::{Witness, clip, matrices};
-use linalg::{View, column};
+use calculus::optimizer::{Optimizer, OptimizerConfig, OptimizerKind};
+use calculus::{Parameter, Witness, clip, matrices};
+use linalg::{Role, Shape, View, column};
 use std::ops::Range;
 
 /// A training loop under way.
@@ -42,21 +42,15 @@ impl<'a, S: Subject> Course<'a, S> {
     /// If the state is of another model.
     pub fn from(subject: &'a S, recipe: &Recipe, state: &State) -> Result<Self, ModelError> {
         let recording = subject.record::<f32>()?;
-        let decayed = matrices(&recording.tape.parameter_list());
+        let list = recording.tape.parameter_list();
+        let decayed = matrices(&list);
         let n = recording.tape.parameters().len();
         assert_eq!(n, state.parameters.len(), "a state of another model");
-        let mut optimizer = recipe.descent.rule(n, decayed.clone());
-        optimizer.set_steps(state.steps);
-        for ((_, own), saved) in optimizer.state().into_iter().zip(&state.memory) {
-            if own.len() == saved.len() {
-                own.copy_from_slice(saved);
-            }
-        }
+        let optimizer = recipe.rule(&list, state);
         let mut left = state.gradients.clone();
         left.resize(n, 0.0);
         let master = state.parameters.clone();
-        let layers =
-            by_layer(recording.tape.parameter_list()).into_iter().map(|(_, r)| r).collect();
+        let layers = by_layer(list).into_iter().map(|(_, r)| r).collect();
         let recipe = recipe.clone();
         let sound = false;
         Ok(Course { subject, recipe, recording, optimizer, master, left, decayed, layers, sound })
@@ -230,8 +224,7 @@ impl<'a, S: Subject> Course<'a, S> {
         gradient: f32,
     ) -> Origin {
         let decays = self.decayed.iter().any(|r| r.contains(&at));
-        let decayed = if decays { vec![Range { start: 0, end: 1 }] } else { vec![] };
-        let mut rule = self.recipe.descent.rule::<Witness<f32>>(1, decayed);
+        let mut rule = self.recipe.optimizer.build::<Witness<f32>>(&[one(decays)]);
         rule.set_steps(steps);
         for ((_, own), saved) in rule.state().into_iter().zip(memory) {
             if let (Some(own), Some(&saved)) = (own.first_mut(), saved.get(at)) {
@@ -250,16 +243,18 @@ impl<'a, S: Subject> Course<'a, S> {
             what: "that element",
         };
         origin.operands = vec![operand("parameter", before[at]), operand("gradient", gradient)];
-        for (name, m) in ["first moment", "second moment"].iter().zip(memory) {
-            origin.operands.extend(m.get(at).map(|&m| operand(name, m)));
+        for ((name, _), m) in rule.state().into_iter().zip(memory) {
+            origin.operands.extend(m.get(at).map(|&m| operand(&name.replace('_', " "), m)));
         }
         let of_step = (rate, rate);
         let (name, what) = ("learning rate".to_owned(), "of this step");
         origin.operands.push(super::Operand { name, range: of_step, what });
         // Infinite before it met any number.
-        let size = match self.recipe.descent {
-            Descent::Sgd { .. } => rate,
-            Descent::Adam { beta1, .. } => rate / (1.0 - beta1.powf((steps + 1) as f64)),
+        let size = match self.recipe.optimizer {
+            OptimizerConfig { kind: OptimizerKind::Adam, beta1, .. } => {
+                rate / (1.0 - beta1.powf((steps + 1) as f64))
+            }
+            _ => rate,
         };
         if origin.fault.is_none() && !(size as f32).is_finite() {
             origin.arithmetic =
@@ -297,11 +292,17 @@ impl<'a, S: Subject> Course<'a, S> {
     /// What the update does to parameters of 1 whose gradient is and was 0: the factor of decay.
     pub fn decay_factor(&self) -> f64 {
         let rate = self.recipe.schedule.rate(self.optimizer.steps());
-        let mut rule = self.recipe.descent.rule::<f64>(1, vec![Range { start: 0, end: 1 }]);
+        let mut rule = self.recipe.optimizer.build::<f64>(&[one(true)]);
         let mut parameter = [1.0];
         rule.step(rate, &mut parameter, &[0.0]);
         parameter[0]
     }
+}
+
+/// One parameter by itself, which decays or not.
+fn one(decays: bool) -> Parameter {
+    let uses = if decays { vec![(Role::Linear, 0)] } else { vec![] };
+    Parameter { name: String::new(), shape: Shape::new(1, 1), range: 0..1, uses }
 }
 
 #[cfg(test)]

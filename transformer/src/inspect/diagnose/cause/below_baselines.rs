@@ -12,7 +12,6 @@
 
 use super::slow::{EARLY, Evidence, Slow};
 use super::{Cure, Cures, Earlier, Findings, Subject};
-use crate::inspect::diagnose::course::Descent;
 
 /// The longest n-gram that a model must beat. Longer ones are strong on text that repeats itself.
 const ORDER: usize = 3;
@@ -54,8 +53,8 @@ impl Slow for BelowBaselines {
 
     /// Going on, at the peak that the run had or at a usual rate.
     fn fixes<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
-        let adam = matches!(e.descent, Descent::Adam { .. });
-        let usual = (adam && e.peak < 0.5 * USUAL).then_some(USUAL);
+        let normalises = e.optimizer.kind.normalises();
+        let usual = (normalises && e.peak < 0.5 * USUAL).then_some(USUAL);
         Ok(usual.into_iter().chain([e.peak]).map(Cure::Hold).collect())
     }
 }

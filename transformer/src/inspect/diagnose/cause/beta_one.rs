@@ -7,7 +7,7 @@
 //! **Example.** `beta_of_1`, `second_beta_of_1`
 
 use super::{Cure, Cures, Detect, Findings, Sign, Subject};
-use crate::inspect::diagnose::course::Descent;
+use calculus::optimizer::OptimizerKind;
 use crate::inspect::diagnose::origin::Direction;
 
 pub(super) struct BetaOne;
@@ -16,7 +16,8 @@ impl Detect for BetaOne {
     const TITLE: &str = "beta of 1";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let one = matches!(f.recipe.descent, Descent::Adam { beta1, beta2, .. } if beta1 >= 1.0 || beta2 >= 1.0);
+        let rule = f.recipe.optimizer;
+        let one = rule.kind == OptimizerKind::Adam && (rule.beta1 >= 1.0 || rule.beta2 >= 1.0);
         Ok(f.origin_where(|o| one && o.direction == Direction::Update))
     }
 

@@ -8,7 +8,6 @@
 //! **Example.** `update_epsilon_0`
 
 use super::{Cure, Cures, Detect, Findings, Sign, Subject};
-use crate::inspect::diagnose::course::Descent;
 use crate::inspect::diagnose::origin::Direction;
 
 pub(super) struct NoEpsilon;
@@ -17,7 +16,8 @@ impl Detect for NoEpsilon {
     const TITLE: &str = "update with epsilon 0";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let none = matches!(f.recipe.descent, Descent::Adam { epsilon, .. } if epsilon <= 0.0);
+        let rule = f.recipe.optimizer;
+        let none = rule.kind.takes().contains(&"epsilon") && rule.epsilon <= 0.0;
         Ok(f.origin_where(|o| none && o.direction == Direction::Update))
     }
 

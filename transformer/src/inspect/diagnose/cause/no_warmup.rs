@@ -10,7 +10,6 @@
 
 use super::{Cure, Cures, Detect, Earlier, Findings, ModelError, Replay, Sign, Subject, dynamics};
 use crate::inspect::diagnose::applied::peak;
-use crate::inspect::diagnose::course::Descent;
 use crate::inspect::diagnose::cure::Trial;
 
 /// Steps of the rise: as many as Adam's second moment (β₂ = 0.99) is a mean over.
@@ -32,10 +31,10 @@ impl Detect for NoWarmup {
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
         let schedule = f.recipe.schedule;
-        let adam = matches!(f.recipe.descent, Descent::Adam { .. });
+        let normalises = f.recipe.optimizer.kind.normalises();
         let early = f.watched.history.last().is_some_and(|t| t.number <= EARLY);
         let cold = schedule.rate(0) >= COLD * peak(schedule);
-        let found = adam && early && cold && f.start.steps == 0;
+        let found = normalises && early && cold && f.start.steps == 0;
         if !found || !dynamics::are_asked(f)? || !rises(f)? {
             return Ok(None);
         }

@@ -16,7 +16,6 @@
 
 use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, dynamics};
 use crate::inspect::diagnose::applied::{peak, round};
-use crate::inspect::diagnose::course::Descent;
 
 /// A rate that nothing is trained with.
 const BEYOND_REASON: f64 = 10.0;
@@ -47,9 +46,9 @@ impl Detect for RateTooHigh {
         let first = half.filter(|f| *f > 0.0 && *f < 0.05).unwrap_or(1e-1);
         // Adam moves a weight by about the rate, whatever its limit at one state: rates that it is used
         // with come first, the largest before the others.
-        let adam = matches!(f.recipe.descent, Descent::Adam { .. });
+        let normalises = f.recipe.optimizer.kind.normalises();
         let usual = [1e-2, 1e-3].map(|usual| usual / rate);
-        let usual = usual.into_iter().filter(|f| adam && *f <= 0.1);
+        let usual = usual.into_iter().filter(|f| normalises && *f <= 0.1);
         let less = [1.0, 1e-1, 1e-2, 1e-3].map(|f| first * f);
         Ok(usual.chain(less).map(|f| Cure::Rate(round(f))).collect())
     }

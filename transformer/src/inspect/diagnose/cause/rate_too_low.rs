@@ -11,8 +11,6 @@
 
 use super::slow::{EARLY, Evidence, Slow, WATCHED};
 use super::{Cure, Cures, Findings, Subject};
-use crate::inspect::diagnose::course::Descent;
-use calculus::stability::limit;
 
 /// Of the loss: what the planned run is expected to gain at the least. Adam at 10⁻⁴ over 400 steps, the slowest of the
 /// healthy runs of the tests, gains a twelfth.
@@ -48,10 +46,11 @@ impl Slow for RateTooLow {
     }
 
     fn fixes<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
-        let rates: Vec<f64> = match e.descent {
-            Descent::Adam { .. } => USUAL.to_vec(),
-            Descent::Sgd { momentum } => {
-                let limit = f.stability_at_start()?.map(|s| limit(s.eigenvalue, momentum));
+        let rule = f.recipe.optimizer;
+        let rates: Vec<f64> = match rule.kind.normalises() {
+            true => USUAL.to_vec(),
+            false => {
+                let limit = f.stability_at_start()?.and_then(|s| rule.limit(s.eigenvalue, 0));
                 match limit.filter(|l| l.is_finite() && *l > 0.0) {
                     // Half of the limit of stability, as for a rate that is too high.
                     Some(limit) => vec![0.5 * limit, 0.05 * limit],

@@ -8,7 +8,7 @@
 //!   weights and layer by layer.
 //! * *Attention entropy*, over ln of what is visible, and the share of saturated queries.
 //! * *Dead units*: rows of an activation that send no gradient for any token.
-//! * *Distance from the limit of stability*: the learning rate over [`crate::inspect::diagnose::stability_limit`].
+//! * *Distance from the limit of stability*: the learning rate over [`calculus::optimizer::OptimizerConfig::limit`].
 //! * *Gradient noise scale*: with g the mean gradient and Σ the covariance of one sequence's, tr Σ/‖g‖², the batch
 //!   size at which noise and signal are equal. Source: McCandlish et al., *An Empirical Model of Large-Batch
 //!   Training*, 2018, appendix A.
