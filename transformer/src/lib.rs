@@ -91,10 +91,15 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+// A new operation is a file and a line here.
+linalg::operations! {
+    mod cached_attention: CachedAttention;
+    mod causal_attention: CausalAttention;
+    mod vocabulary_loss: VocabularyLoss;
+}
+
 pub mod architecture;
 mod cached;
-mod cached_attention;
-mod causal_attention;
 pub mod check;
 pub mod checkpoint;
 pub mod compression;
@@ -120,7 +125,6 @@ mod subject;
 pub mod tokenizer;
 mod trainer;
 mod training_config;
-mod vocabulary_loss;
 mod words;
 mod writer;
 
