@@ -175,6 +175,7 @@ activations! {
     relu: Relu, LeakyRelu;
     sigmoid: Sigmoid;
     silu: Silu;
+    squared_relu: SquaredRelu;
     tanh: Tanh;
 }
 
