@@ -234,6 +234,7 @@
 // A new operation is a file and a line here.
 linalg::operations! {
     pub mod activation: Activation;
+    pub mod soft_cap: SoftCap;
 }
 
 pub mod chain;
