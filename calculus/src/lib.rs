@@ -231,7 +231,12 @@
 //! | 6.5, cosine schedule at step 50,000 | 1.65e-4 | 1.69327e-4 (1.65e-4 is the middle of the fall, at 51,000) |
 //! | 6.5, bias correction | causes huge early steps | the first step of Adam is about η·sign(g); *without* it steps are 3.2 times as long |
 
-pub mod activation;
+// A new operation is a file and a line here.
+linalg::operations! {
+    pub mod activation: Activation;
+    pub mod soft_cap: SoftCap;
+}
+
 pub mod chain;
 pub mod check;
 pub mod clip;

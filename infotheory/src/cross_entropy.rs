@@ -20,6 +20,7 @@
 use crate::units::Nats;
 use crate::{InfoError, distribution};
 use linalg::accurate::{self, Sum};
+use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
     upstream,
@@ -271,6 +272,15 @@ impl Primitive<2> for CrossEntropy {
                 },
             );
         });
+    }
+}
+
+impl Cases for CrossEntropy {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            let targets = Operand::Targets { count: n, classes: m };
+            visitor.visit(CrossEntropy, [numbers(m, n), targets]);
+        }
     }
 }
 

@@ -142,8 +142,13 @@
 //! The numbered programs in `examples/` go on from here, with texts of your own:
 //! `cargo run -p infotheory --example 01_entropy_of_a_text -- FILE`.
 
+// A new operation is a file and a line here.
+linalg::operations! {
+    pub mod cross_entropy: CrossEntropy;
+    pub mod surprisal: Surprisal, MeanOverTargets;
+}
+
 pub mod arithmetic;
-pub mod cross_entropy;
 pub mod distribution;
 pub mod divergence;
 pub mod entropy;
@@ -156,7 +161,6 @@ pub mod ngram;
 pub mod objective;
 pub mod prefix_code;
 pub mod shannon;
-pub mod surprisal;
 pub mod units;
 
 #[doc = include_str!("errata.md")]

@@ -6,6 +6,7 @@
 //! Source: Shannon 1948; the textbook's A.4.
 
 use crate::cross_entropy::{counted, is_ignored};
+use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     I, J, Letter, TOKEN, at_most, cases, equal, ln, operand, sum_where, upstream,
 };
@@ -159,6 +160,25 @@ impl Primitive<2> for MeanOverTargets {
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         for j in (0..x.ncols()).filter(|&j| !is_ignored(targets[j])) {
             dx[j] += share;
+        }
+    }
+}
+
+impl Cases for Surprisal {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            // Away from 0, where the derivatives of −ln p have no bound that a finite difference could keep.
+            let p = Operand::Probabilities(Shape::new(m, n));
+            visitor.visit(Surprisal, [p, Operand::Targets { count: n, classes: m }]);
+        }
+    }
+}
+
+impl Cases for MeanOverTargets {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            let targets = Operand::Targets { count: n, classes: m };
+            visitor.visit(MeanOverTargets, [numbers(1, n), targets]);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! Floats: IEEE, element by element.
 //! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
 
+use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
 use crate::{
     Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -98,6 +99,14 @@ impl Primitive<2> for Add {
     ) {
         for (gradient, fresh) in gradients.into_iter().zip(fresh) {
             if fresh { copy_to(gradient, dy) } else { add_to(gradient, dy) }
+        }
+    }
+}
+
+impl Cases for Add {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            visitor.visit(Add, [numbers(m, n), numbers(m, n)]);
         }
     }
 }

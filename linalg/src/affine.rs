@@ -4,7 +4,9 @@
 //! Gradients: dW = <var>dy·xᵀ</var>, dx = <var>Wᵀ·dy</var>, db = Σ over columns of dy.
 //! Source: the textbook's A.1 writes <var>Y = X·W + b</var> with a token per row: the same bytes.
 
+use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
+use crate::product::Product;
 use crate::{
     Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, apply,
     column, parallel, product_add, product_to, simd, transposed, vector,
@@ -117,6 +119,14 @@ impl Primitive<3> for Affine {
                 add_columns(db, dy);
             },
         );
+    }
+}
+
+impl Cases for Affine {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Some((m, n, terms)) = Product::sizes(size) {
+            visitor.visit(Affine, [numbers(m, terms), numbers(terms, n), numbers(m, 1)]);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! with one-hot columns, without the zeros.
 //! Source: the textbook's A.5, part 1.
 
+use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
     Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -150,6 +151,16 @@ impl Primitive<2> for Gather {
                 let mut d = d_table.column_mut(i);
                 vector::axpy(d.as_mut_slice(), T::one(), work.scratch);
             }
+        }
+    }
+}
+
+impl Cases for Gather {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            // More tokens than columns: every column is looked up several times.
+            let tokens = Operand::Indices { count: 2 * n + 3, below: n };
+            visitor.visit(Gather, [numbers(m, n), tokens]);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Floats: IEEE, element by element.
 //! Source: the gated feed-forward layers of Shazeer, *GLU Variants Improve Transformer*, 2020.
 
+use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
 use crate::{
     Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -71,6 +72,14 @@ impl Primitive<2> for Hadamard {
     ) {
         add_product(da, b, dy);
         add_product(db, a, dy);
+    }
+}
+
+impl Cases for Hadamard {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            visitor.visit(Hadamard, [numbers(m, n), numbers(m, n)]);
+        }
     }
 }
 

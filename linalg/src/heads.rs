@@ -11,6 +11,7 @@
 //! Floats: as products; NaN and ∞ stay visible in what they touch.
 //! Sources: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2; Ainslie et al., *GQA*, 2023, for groups.
 
+use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{
     COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
 };
@@ -222,6 +223,16 @@ impl Primitive<2> for HeadScores {
     }
 }
 
+impl Cases for HeadScores {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Heads { heads, key_value_heads, rows, length, sequences } = size {
+            let [query, key] =
+                [heads, key_value_heads].map(|h| numbers(h * rows, sequences * length));
+            visitor.visit(HeadScores { heads, key_value_heads, length }, [query, key]);
+        }
+    }
+}
+
 impl Primitive<2> for HeadMix {
     fn name(&self) -> &'static str {
         "weighted sum by head"
@@ -297,6 +308,16 @@ impl Primitive<2> for HeadMix {
             let (v, w) = (value.view(read, shape), weights.columns(p.score, n));
             product_add(d_value.view_mut(read, shape), T::one(), dm, transposed(w));
             product_add(d_weights.columns_mut(p.score, n), T::one(), transposed(v), dm);
+        }
+    }
+}
+
+impl Cases for HeadMix {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Heads { heads, key_value_heads, rows, length, sequences } = size {
+            let value = numbers(key_value_heads * rows, sequences * length);
+            let weights = Operand::Distributions(Shape::new(length, sequences * heads * length));
+            visitor.visit(HeadMix { heads, key_value_heads, length }, [value, weights]);
         }
     }
 }

@@ -164,21 +164,32 @@
 //! assert_eq!(y.as_slice(), &[7.5, -0.5]);
 //! ```
 
+#[macro_use]
+pub mod cases;
+
+// A new operation is a file and a line here.
+operations! {
+    pub mod add: Add;
+    pub mod affine: Affine;
+    pub mod gather: Gather;
+    pub mod hadamard: Hadamard;
+    pub mod heads: HeadScores, HeadMix;
+    pub mod product: Product;
+    pub mod rotation: Rotation;
+    pub mod rows: Rows;
+    pub mod scale: Scale;
+}
+
 pub mod accurate;
 pub mod adapter;
-pub mod add;
-pub mod affine;
 mod apply;
 pub mod basis;
 pub mod cholesky;
 pub mod derivation;
 mod error;
 pub mod formula;
-pub mod gather;
 pub mod gram;
 pub mod groups;
-pub mod hadamard;
-pub mod heads;
 mod jacobi;
 mod kernel;
 pub mod krylov;
@@ -191,13 +202,9 @@ pub mod outer;
 pub mod parallel;
 pub mod primitive;
 pub mod principal;
-pub mod product;
 pub mod projection;
 pub mod real;
 pub mod role;
-pub mod rotation;
-pub mod rows;
-pub mod scale;
 pub mod scaled_dot;
 pub mod shape;
 pub mod similarity;

@@ -7,6 +7,7 @@
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
+use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::{
     Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -512,6 +513,26 @@ impl Primitive<2> for Product {
                 true => product_to(da, b, transposed(dy), !fresh_a),
             },
         );
+    }
+}
+
+impl Product {
+    /// Rows, columns and terms of a case: at the largest the product is cut, and those of its gradients are too.
+    pub(crate) fn sizes(size: Size) -> Option<(usize, usize, usize)> {
+        match size {
+            Size::Matrix(m, n) => Some((m, n, 5)),
+            Size::Pieces => Some((130, 80, 100)),
+            Size::Heads { .. } => None,
+        }
+    }
+}
+
+impl Cases for Product {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Some((m, n, terms)) = Product::sizes(size) {
+            visitor.visit(Product::plain(), [numbers(m, terms), numbers(terms, n)]);
+            visitor.visit(Product::transposed(), [numbers(terms, m), numbers(terms, n)]);
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! adding positions to embeddings.
 //! Source: Su et al., *RoFormer*, 2021, section 3.2.
 
+use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{
     Error, Formula, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
@@ -265,6 +266,19 @@ impl Primitive<2> for Rotation {
                 },
             );
         });
+    }
+}
+
+impl Cases for Rotation {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Heads { heads, rows, length, sequences, .. } = size {
+            for pairs in [Pairs::Neighbours, Pairs::Halves] {
+                // Pairs need an even width; positions as a cache has them, not from 0.
+                let x = numbers(2 * heads * rows, sequences * length);
+                let positions = Operand::Indices { count: sequences * length, below: 500 };
+                visitor.visit(Rotation { heads, base: 1e4, pairs }, [x, positions]);
+            }
+        }
     }
 }
 

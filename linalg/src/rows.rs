@@ -4,6 +4,7 @@
 //! Floats: copied, bit for bit. In a recording nothing is copied: y is a view of x
 //! ([`Primitive::view`]).
 
+use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
 use std::ops::Range;
@@ -80,5 +81,13 @@ impl Primitive<1> for Rows {
         _: Work<'_, T>,
     ) {
         add_to(dx.rows_mut(self.start, self.count), dy);
+    }
+}
+
+impl Cases for Rows {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            visitor.visit(Rows { start: m / 3, count: m - m / 3 - m / 4 }, [numbers(m, n)]);
+        }
     }
 }

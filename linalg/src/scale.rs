@@ -5,6 +5,7 @@
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: a dot product of d
 //! independent unit-variance products has variance d, and <var>1/√d</var> brings it back to one.
 
+use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
 use crate::{
     Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -94,5 +95,13 @@ impl Primitive<1> for Scale {
                 },
             );
         });
+    }
+}
+
+impl Cases for Scale {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            visitor.visit(Scale { factor: -1.7 }, [numbers(m, n)]);
+        }
     }
 }

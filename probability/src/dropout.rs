@@ -8,6 +8,7 @@
 
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
+use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{I, J, operand, upstream};
 use linalg::{
     Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -294,6 +295,27 @@ impl Primitive<2> for Dropout {
                 },
             );
         });
+    }
+}
+
+impl Cases for Dropout {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        let dropout = Dropout { rate: 0.3, seed: 11, stream: 5, order: Order::Columns };
+        let mut visit = |dropout: Dropout, x: Operand, step: [f64; 2]| {
+            visitor.visit(dropout, [x, Operand::Constants(step.to_vec())]);
+        };
+        match size {
+            Size::Matrix(m, n) => {
+                for step in [step(0), step((5 << 24) + 7), EVALUATION] {
+                    visit(dropout, numbers(m, n), step);
+                }
+            }
+            Size::Heads { heads, length, sequences, .. } => {
+                let of_weights = Dropout { order: Order::Weights { length }, ..dropout };
+                visit(of_weights, numbers(length, sequences * heads * length), step(2));
+            }
+            Size::Pieces => {}
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 
 use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check_length, check_setting};
+use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, Letter, Matter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
     Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
@@ -400,6 +401,16 @@ impl Primitive<3> for LayerNorm {
         }
         Self::add(x, gain, dy, (dx, fresh), d_gain, work);
         add_columns(d_shift, dy);
+    }
+}
+
+impl Cases for LayerNorm {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            let norm = LayerNorm { epsilon: 1e-5 };
+            visitor.visit(norm, [numbers(m, n), numbers(m, 1)]);
+            visitor.visit(norm, [numbers(m, n), numbers(m, 1), numbers(m, 1)]);
+        }
     }
 }
 

@@ -190,13 +190,21 @@
 //! The examples (`cargo run -p probability --example 01_temperature`) are numbered in the order of
 //! the tutorial.
 
+// A new operation is a file and a line here.
+linalg::operations! {
+    pub mod dropout: Dropout;
+    pub mod layer_norm: LayerNorm;
+    pub mod mask: CausalMask;
+    pub mod rms_norm: RmsNorm;
+    pub mod softmax: Softmax;
+}
+
 mod accurate;
 pub mod alias;
 pub mod bayes;
 pub mod categorical;
 pub mod diffusion;
 pub mod distribution;
-pub mod dropout;
 mod error;
 pub mod gaussian;
 pub mod goodness;
@@ -205,20 +213,16 @@ mod incomplete;
 pub mod initialise;
 pub mod interval;
 pub mod joint;
-pub mod layer_norm;
 pub mod likelihood;
 pub mod log_sum_exp;
-pub mod mask;
 pub mod moments;
 pub mod multivariate;
 pub mod paired;
 pub mod permutation;
 pub mod random;
-pub mod rms_norm;
 pub mod running;
 pub mod sample;
 pub mod sigmoid;
-pub mod softmax;
 mod special;
 pub mod transform;
 

@@ -12,6 +12,7 @@
 
 use crate::error::ProbabilityError;
 use crate::softmax::softmax;
+use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, at_most, cases, operand, upstream};
 use linalg::{
     Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
@@ -89,6 +90,14 @@ impl Primitive<1> for CausalMask {
             for k in 0..=c % x.nrows() {
                 dx[(k, c)] += dy[(k, c)];
             }
+        }
+    }
+}
+
+impl Cases for CausalMask {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Heads { heads, length, sequences, .. } = size {
+            visitor.visit(CausalMask, [numbers(length, sequences * heads * length)]);
         }
     }
 }

@@ -10,6 +10,7 @@
 use crate::accurate;
 use crate::error::{ProbabilityError, check_length};
 use crate::layer_norm::{add_to_gain, check_epsilon, divide_by_spread};
+use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
     Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -173,6 +174,14 @@ impl Primitive<2> for RmsNorm {
                 move |x| x * rate
             },
         );
+    }
+}
+
+impl Cases for RmsNorm {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            visitor.visit(RmsNorm { epsilon: 1e-5 }, [numbers(m, n), numbers(m, 1)]);
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check_setting};
+use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
     Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
@@ -226,6 +227,14 @@ impl Primitive<1> for Softmax {
                 },
             );
         });
+    }
+}
+
+impl Cases for Softmax {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            visitor.visit(Softmax, [numbers(m, n)]);
+        }
     }
 }
 

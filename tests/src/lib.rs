@@ -1,7 +1,7 @@
 //! # Laws of the whole workspace
 //!
 //! What the tests in `tests/` share: random matrices ([`draw`]), the laws of a primitive ([`law`]), every
-//! primitive of all crates with operands on which the laws are tried ([`registry`]), and the bounds of
+//! operation of all crates with operands on which its laws are tried ([`registry`]), and the bounds of
 //! all comparisons ([`tolerance`]).
 
 pub mod alone;

@@ -74,6 +74,9 @@ pub struct Function {
     pub path: String,
     /// Whether it, or the type that it belongs to, is generic over [`linalg::Real`].
     pub generic: bool,
+    /// Whether an operation or an activation of the same file calls it to compute its value, so that what is tried of
+    /// every operation is tried of it.
+    pub of_an_operation: bool,
     /// Its documentation, that of its type and that of its module, without code.
     pub documentation: String,
 }
@@ -109,6 +112,15 @@ fn is_of_a_list(path: &str) -> bool {
 fn in_module(module: &str, source: &str) -> Vec<Function> {
     let code = code(source);
     let blocks = implementations(&code);
+    let values = [("Primitive", " fn forward<"), ("Function", " fn at<")];
+    let values: Vec<&str> = blocks
+        .iter()
+        .flat_map(|block| {
+            values.iter().filter(|of| of.0 == block.implements).map(move |of| (block, of.1))
+        })
+        .filter_map(|(block, method)| code[block.range.clone()].split(method).nth(1))
+        .filter_map(|rest| rest.split(" fn ").next())
+        .collect();
     let mut found = Vec::new();
     let mut add = |owner: Option<&str>, name: &str, generic: bool| {
         // In a macro a type may have the name of the macro's argument: then it is each that it is called for.
@@ -125,7 +137,9 @@ fn in_module(module: &str, source: &str) -> Vec<Function> {
             ];
             let (path, documentation) =
                 (format!("{module}::{owner}{name}"), documentation.join("\n"));
-            found.push(Function { path, generic, documentation });
+            let of_an_operation =
+                owner.is_empty() && values.iter().any(|value| has_word(value, name));
+            found.push(Function { path, generic, of_an_operation, documentation });
         }
     };
     for (at, _) in code.match_indices("pub fn ").chain(code.match_indices("pub const fn ")) {
@@ -288,6 +302,12 @@ mod tests {
             }
             impl Plain { pub fn count(&self) -> usize { 0 } pub fn size(self) -> f64 { 0.0 } }
             pub fn map<T>(f: impl Fn(T) -> T) {}
+            pub fn cut<T: Real>(x: T) -> T { x }
+            impl Primitive<1> for Cut {
+                fn shape(&self) -> Shape { map(x) }
+                fn forward<T: Real>(&self, [x]: [View<T>; 1]) { cut(x) }
+                fn vjp<T: Real>(&self) { map(x) }
+            }
             pub fn nothing(name: &str) -> usize { 1 }
             // pub fn commented(x: f64) {}
             impl<T: Real> Optimizer<T> for Rule<T> { fn step(&mut self) {} }
@@ -307,11 +327,14 @@ mod tests {
             "m::Plain::size",
             "m::Rule::step",
             "m::Valley::at",
+            "m::cut",
             "m::map",
         ];
         assert_eq!(paths, expected);
         let of = |path: &str| found.iter().find(|f| f.path == path).expect("it was found");
         assert!(of("m::Pair::sum").generic && !of("m::Plain::size").generic);
+        let carried = found.iter().filter(|f| f.of_an_operation).map(|f| f.path.as_str());
+        assert_eq!(carried.collect::<Vec<_>>(), ["m::cut"]);
         let text = &of("m::Pair::sum").documentation;
         assert!(text.contains("A pair.") && text.contains("Adds.") && !text.contains("prose"));
     }

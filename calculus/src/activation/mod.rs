@@ -8,23 +8,14 @@
 //!
 //! Without them a stack of linear maps is one linear map.
 //!
-//! | function | f(x) | f′(x) | at −∞, 0, ∞ | f′(0) |
-//! |---|---|---|---|---|
-//! | [`relu`] | max(0, x) | 0 or 1 | 0, 0, ∞ | 0 |
-//! | [`leaky_relu`] | x or a·x | a or 1 | −∞, 0, ∞ | a |
-//! | [`sigmoid`] | σ(x) = 1/(1 + e⁻ˣ) | σ·(1 − σ) | 0, ½, 1 | ¼ |
-//! | [`tanh`](Real::tanh) | tanh x | 1 − tanh² x = 4e/(1 + e)², e = e^(−2|x|) | −1, 0, 1 | 1 |
-//! | [`gelu`] | x·Φ(x) | Φ(x) + x·φ(x) | NaN, 0, ∞ | ½ |
-//! | [`gelu_tanh`] | x·σ(2·√(2/π)·(x + 0.044715·x³)) | its own | NaN, 0, ∞ | ½ |
-//! | [`silu`] | x·σ(x) | σ·(1 + x·(1 − σ)) | NaN, 0, ∞ | ½ |
-//!
-//! NaN goes in and comes out of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the
-//! textbook's table A.3 has 1.
+//! Each function's own documentation gives its derivative, and its values where numbers end. NaN goes in and comes out
+//! of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the textbook's table A.3 has 1.
 
 mod elementwise;
 
 pub use elementwise::Elementwise;
 
+use linalg::cases::{Cases, Operand, Size, Visitor};
 use linalg::formula::Expression;
 use linalg::{Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError};
 use linalg::{View, ViewMut, Work};
@@ -167,12 +158,24 @@ macro_rules! activations {
     };
 }
 
+impl Cases for Activation {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Matrix(m, n) = size {
+            for &function in Activation::ALL {
+                let x = Operand::Numbers { shape: Shape::new(m, n), deviation: 2.0 };
+                visitor.visit(function, [x]);
+            }
+        }
+    }
+}
+
 // A new function is a file and a line here.
 activations! {
     gelu: Gelu, GeluTanh;
     relu: Relu, LeakyRelu;
     sigmoid: Sigmoid;
     silu: Silu;
+    squared_relu: SquaredRelu;
     tanh: Tanh;
 }
 

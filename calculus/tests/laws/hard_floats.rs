@@ -130,7 +130,7 @@ fn a_constant_beside_infinity_is_still_in_forward_mode_only() {
 
 #[test]
 fn activations_where_numbers_end() {
-    // At −∞, 0, ∞ and NaN: values and slopes, as the table of the module has them.
+    // At −∞, 0, ∞ and NaN: values and slopes.
     type Row = (fn(Dual<f64>) -> Dual<f64>, [f64; 3], [f64; 3]);
     let table: [Row; 7] = [
         (relu, [0.0, 0.0, INF], [0.0, 0.0, 1.0]),

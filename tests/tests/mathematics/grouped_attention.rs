@@ -6,10 +6,10 @@
 
 use linalg::heads::{HeadMix, HeadScores};
 use linalg::{Matrix, apply, pullback, scale::Scale};
-use probability::{dropout::step, mask::CausalMask, softmax::Softmax};
+use probability::dropout::{Dropout, Order, step};
+use probability::{mask::CausalMask, softmax::Softmax};
 use rayon::ThreadPoolBuilder;
 use tests::draw::normal;
-use tests::registry::DROPOUT;
 use tests::tolerance::ADJOINT;
 use transformer::{CachedAttention, CausalAttention};
 
@@ -18,6 +18,8 @@ const SIZES: [((usize, usize), usize, usize); 5] =
     [((4, 2), 3, 7), ((6, 1), 2, 33), ((6, 3), 1, 5), ((3, 3), 4, 9), ((2, 1), 5, 1)];
 
 const SEQUENCES: usize = 2;
+
+const DROPOUT: Dropout = Dropout { rate: 0.3, seed: 11, stream: 5, order: Order::Columns };
 
 /// The value, and the gradients of query, key and value.
 type Found = [Matrix<f64>; 4];

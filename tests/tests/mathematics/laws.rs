@@ -1,6 +1,6 @@
 //! Every primitive of every crate obeys the laws of `linalg::Primitive`, and none is forgotten.
 
-use linalg::Primitive;
+use linalg::{Primitive, cases::Size};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use tests::law::{Case, Verdict};
@@ -39,8 +39,7 @@ proptest! {
     #[test]
     fn on_any_shape(m in 1usize..40, n in 1usize..40) {
         let mut trial = Trial::default();
-        registry::linear_algebra(&mut trial, m, n);
-        registry::distributions_and_losses(&mut trial, m, n);
+        registry::of_size(Size::Matrix(m, n), &mut trial);
         prop_assert!(trial.broken.is_empty(), "broken laws:\n{}", trial.broken.join("\n"));
     }
 
@@ -49,8 +48,9 @@ proptest! {
         key_value_heads in 1usize..4, group in 1usize..4, rows in 1usize..5, length in 1usize..40, sequences in 1usize..4,
     ) {
         let mut trial = Trial::default();
-        let heads = (group * key_value_heads, key_value_heads);
-        registry::by_head(&mut trial, heads, rows, length, sequences);
+        let heads = group * key_value_heads;
+        let size = registry::by_head((heads, key_value_heads, rows, length, sequences));
+        registry::of_size(size, &mut trial);
         prop_assert!(trial.broken.is_empty(), "broken laws:\n{}", trial.broken.join("\n"));
     }
 }
@@ -82,14 +82,14 @@ fn no_primitive_is_forgotten() {
     let found: BTreeSet<_> = codes.iter().flat_map(|code| implementations(code)).collect();
     let mut tried = Names::default();
     registry::every(&mut tried);
-    assert_eq!(found, tried.0, "left: in the sources; right: in tests/src/registry.rs");
+    assert_eq!(found, tried.0, "left: in the sources; right: on the lists of the crates");
 
     // An activation is one type for all functions: each function has cases too.
     for code in &codes {
         for function in code.split("Function for ").skip(1) {
             let name = function.split("const NAME: &'static str = \"").nth(1);
             let name = name.and_then(|rest| rest.split('"').next()).expect("a function's name");
-            assert!(tried.1.contains(name), "{name} has no case in tests/src/registry.rs");
+            assert!(tried.1.contains(name), "{name} has no case");
         }
     }
 }

@@ -1,24 +1,52 @@
 //! Work is cut into pieces by its size. Cases that are to be cut are: each constant that cuts has one here, with several
 //! pieces and a last one that is short, so that no test loses its case when a constant grows.
 
-use linalg::{Matrix, Primitive, Shape, Work, parallel, product};
+use linalg::cases::Size;
+use linalg::{Matrix, Primitive, Shape, Work, affine::Affine, parallel, product, product::Product};
 use probability::dropout::QUERIES;
+use std::any::Any;
 use std::num::NonZeroUsize;
+use tests::law::Case;
 use tests::{draw, registry};
 use transformer::VocabularyLoss;
 
+/// The operations that have a case which is cut.
+#[derive(Default)]
+struct Cut(Vec<&'static str>);
+
+impl registry::Visitor for Cut {
+    fn visit<P: Primitive<N>, const N: usize>(&mut self, case: Case<P, N>) {
+        let inputs = &case.inputs;
+        let operation = &case.primitive as &dyn Any;
+        if let Some(loss) = operation.downcast_ref::<VocabularyLoss>() {
+            let (words, tokens) = (inputs[0].ncols(), inputs[1].ncols());
+            let chunk = loss.tokens_at_once(words, tokens);
+            let by_size = loss.chunk.is_none();
+            assert!(
+                !by_size || chunk < tokens && tokens % chunk != 0,
+                "{chunk} of {tokens} tokens"
+            );
+            self.0.extend(by_size.then_some(case.primitive.name()));
+        }
+        if !operation.is::<Product>() && !operation.is::<Affine>() {
+            return;
+        }
+        let (n, k) = (inputs[1].ncols(), inputs[1].nrows());
+        let m = inputs[0].len() / k;
+        // The product, and the gradients of its factors.
+        for (m, n, k) in [(m, n, k), (m, k, n), (k, n, m)] {
+            assert!(product::parts(m, n, k) > 1, "{m}×{n} with {k} terms stays whole");
+        }
+        self.0.push(case.primitive.name());
+    }
+}
+
 #[test]
 fn cases_of_the_registry_are_cut() {
-    let whole = VocabularyLoss::default();
-    let (words, tokens) = registry::CHUNKED;
-    let chunk = whole.tokens_at_once(words, tokens);
-    assert!(chunk < tokens && tokens % chunk != 0, "chunks of {chunk} of {tokens} tokens");
-
-    let (m, n, k) = registry::CUT;
-    // The product, and the gradients of its factors.
-    for (m, n, k) in [(m, n, k), (m, k, n), (k, n, m)] {
-        assert!(product::parts(m, n, k) > 1, "{m}×{n} with {k} terms stays whole");
-    }
+    let mut cut = Cut::default();
+    registry::of_size(Size::Pieces, &mut cut);
+    cut.0.sort_unstable();
+    assert_eq!(cut.0, ["affine map", "loss", "product", "transposed product"]);
 
     let block = |&(m, n): &(usize, usize)| m * n > parallel::BLOCK;
     let short = |&(m, n): &(usize, usize)| n % (parallel::BLOCK / m).max(1) != 0;

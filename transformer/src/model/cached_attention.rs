@@ -9,6 +9,7 @@
 //! group.
 //! Sources: Vaswani et al. 2017; Ainslie et al., *GQA*, 2023, for groups.
 
+use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     Condition, Expression, I, Index, J, K, Letter, R, at_most, cases, exp, largest, operand, sum,
     sum_where, upstream,
@@ -224,6 +225,22 @@ impl Primitive<6> for CachedAttention {
                     vector::axpy(&mut d_key.as_mut_slice()[read.clone()], ds[k], query);
                     vector::axpy(&mut d_value.as_mut_slice()[read.clone()], w[k], dy);
                 }
+            }
+        }
+    }
+}
+
+impl Cases for CachedAttention {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Heads { heads, key_value_heads, rows, length: context, .. } = size {
+            let read = key_value_heads * rows;
+            // A cache that is empty, half filled, full but for the new token's place.
+            for filled in [0, context / 2, context] {
+                let [query, key, value] = [heads * rows, read, read].map(|rows| numbers(rows, 1));
+                let [keys, values] = [context, context].map(|context| numbers(read, context));
+                let filled = Operand::Constants(vec![filled as f64]);
+                let inputs = [query, key, value, keys, values, filled];
+                visitor.visit(CachedAttention { heads, key_value_heads }, inputs);
             }
         }
     }

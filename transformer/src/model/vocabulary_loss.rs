@@ -11,6 +11,7 @@
 //! Source: infotheory's cross-entropy; Hsu et al., *Liger Kernel*, 2024, for taking both rules together.
 
 use infotheory::cross_entropy::{counted, gradient_in_place, nats_of_columns};
+use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
     upstream,
@@ -214,5 +215,23 @@ impl Primitive<3> for VocabularyLoss {
     ) {
         self.descend(inputs, upstream, gradients, fresh, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
+    }
+}
+
+impl Cases for VocabularyLoss {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        let (words, tokens) = match size {
+            Size::Matrix(m, n) => (m, n),
+            // Logits are made in several chunks, the last one short.
+            Size::Pieces => (16_400, 521),
+            Size::Heads { .. } => return,
+        };
+        // As it is cut by size; in chunks of two tokens, the last one short where they are odd.
+        let two = NonZeroUsize::new(2).filter(|_| tokens > 2 && words < 1000);
+        for chunk in [None].into_iter().chain(two.map(Some)) {
+            let targets = Operand::Targets { count: tokens, classes: words };
+            visitor
+                .visit(VocabularyLoss { chunk }, [numbers(4, words), numbers(4, tokens), targets]);
+        }
     }
 }

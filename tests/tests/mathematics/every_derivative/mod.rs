@@ -7,7 +7,8 @@
 //! the series knows what a central difference leaves out.
 //!
 //! That none is forgotten is held by name: a scan of the sources ([`tests::sources`]) lists every public function of
-//! numbers; one with neither a case here nor a reason in `reasons.rs` fails.
+//! numbers; one with neither a case here nor a reason in `reasons.rs` fails. A function from which an operation of its file makes its
+//! value needs none: `laws.rs` and `formulas.rs` try every operation.
 
 mod calculus;
 mod infotheory;
@@ -227,6 +228,7 @@ fn no_function_is_forgotten() {
     }
     for (path, function) in &functions {
         match (cases.contains(path), excused.get(path)) {
+            (false, None) if function.of_an_operation => {}
             (false, None) => wrong.push(format!("{path} has neither a case nor a reason")),
             (true, Some(reason)) => {
                 wrong.push(format!("{path} has a case, and a reason: {reason}"))

@@ -16,7 +16,8 @@
 //! `cargo test -p tests --test mathematics every_number -- --nocapture` prints every function with the number of inputs, the
 //! worst error and the bound. GRID=softmax tries the functions of that name alone, GRID_DEEP=1 all inputs and not a quarter.
 //!
-//! That none is forgotten is held by name, as in `every_derivative`.
+//! That none is forgotten is held by name, as in `every_derivative`. An operation needs no case here: of one number, its
+//! value and slope run on the grid by themselves; `formulas.rs` and `laws.rs` try all.
 
 // A case is a closure in which `?` may stand; NaN must pass no comparison; x − x is NaN where x is no number.
 #![allow(
@@ -36,15 +37,19 @@ mod reasons;
 mod run;
 mod said;
 
-use ::linalg::{Real, vector};
+use ::calculus::{Dual, activation::Activation};
+use ::linalg::{Matrix, Primitive, Real, Shape, apply, cases::Size, vector};
 use inputs::Inputs;
 use run::OPEN;
 use said::{Refused, Said, said};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tests::exact::Exact;
+use tests::law;
+use tests::registry::{self, Visitor, by_head};
 use tests::sources::{self, MATHEMATICS};
 
 /// What a bound counts in.
@@ -61,10 +66,13 @@ enum Unit {
     Whole,
 }
 
+/// A function on one scalar.
+type On<T> = Box<dyn Fn(&[T]) -> Said<T>>;
+
 /// What the results of a case are.
 enum Reference {
     /// To be compared with what this gives.
-    Exact(fn(&[Exact]) -> Said<Exact>),
+    Exact(On<Exact>),
     /// Errors in ε, measured by the case itself: none above its bound.
     Measured,
 }
@@ -78,8 +86,8 @@ struct Case {
     bound: f64,
     /// Parts of messages of errors that may come where the reference has none.
     refuses: &'static [&'static str],
-    single: Option<fn(&[f32]) -> Said<f32>>,
-    double: fn(&[f64]) -> Said<f64>,
+    single: Option<On<f32>>,
+    double: On<f64>,
     reference: Reference,
     /// Whether the reference is a formula of the case's own, which says nothing of ±∞.
     own: bool,
@@ -96,11 +104,11 @@ macro_rules! cases {
             unit: $crate::every_number::Unit::$unit,
             bound: $bound,
             refuses: cases!(@or &[] $(, &$refuses)?),
-            single: Some(|$x| $crate::every_number::said((|| Ok($body))())),
-            double: |$x| $crate::every_number::said((|| Ok($body))()),
-            reference: $crate::every_number::Reference::Exact(
-                cases!(@or |$x| $crate::every_number::said((|| Ok($body))())
-                    $(, |$y| $crate::every_number::said((|| Ok($reference))()))?)),
+            single: Some(Box::new(|$x: &[f32]| $crate::every_number::said((|| Ok($body))()))),
+            double: Box::new(|$x: &[f64]| $crate::every_number::said((|| Ok($body))())),
+            reference: $crate::every_number::Reference::Exact(cases!(@or
+                Box::new(|$x: &[$crate::every_number::Exact]| $crate::every_number::said((|| Ok($body))()))
+                $(, Box::new(|$y: &[$crate::every_number::Exact]| $crate::every_number::said((|| Ok($reference))())))?)),
             own: cases!(@or false $(, { let _ = stringify!($reference); true })?),
         }),*]
     };
@@ -119,9 +127,10 @@ macro_rules! doubles {
             bound: $bound,
             refuses: cases!(@or &[] $(, &$refuses)?),
             single: None,
-            double: |$x| $crate::every_number::said((|| Ok($body))()),
+            double: Box::new(|$x: &[f64]| $crate::every_number::said((|| Ok($body))())),
             reference: cases!(@or $crate::every_number::Reference::Measured
-                $(, $crate::every_number::Reference::Exact(|$y| $crate::every_number::said((|| Ok($reference))())))?),
+                $(, $crate::every_number::Reference::Exact(Box::new(
+                    |$y: &[$crate::every_number::Exact]| $crate::every_number::said((|| Ok($reference))()))))?),
             own: true,
         }),*]
     };
@@ -194,6 +203,51 @@ fn of_information_theory() {
     holds("infotheory", infotheory::cases);
 }
 
+/// Cases of the operations of one number: the value, and the slope that the same code has on dual numbers. They may be
+/// off by a unit for each floating-point operation that is stated, forward and backward.
+#[derive(Default)]
+struct OfOneNumber(Vec<Case>);
+
+fn value_and_slope<T: Real, P: Primitive<N>, const N: usize>(primitive: &P, x: &[T]) -> Said<T> {
+    let x = Matrix::from_element(1, 1, Dual::variable(x[0]));
+    let y = apply(primitive, [&x; N])?[0];
+    said(Ok([y.value, y.derivative]))
+}
+
+impl Visitor for OfOneNumber {
+    fn visit<P: Primitive<N>, const N: usize>(&mut self, case: law::Case<P, N>) {
+        let one = [Shape::new(1, 1); N];
+        if N > 1 || case.inputs[0].len() > 1 || case.primitive.shape(one) != Ok(one[0]) {
+            return;
+        }
+        let primitive = Rc::new(case.primitive);
+        let [single, double, exact] = [&primitive, &primitive, &primitive].map(Rc::clone);
+        self.0.push(Case {
+            covers: vec![primitive.name()].leak(),
+            written: "",
+            inputs: Inputs::Number,
+            unit: Unit::Conditioned,
+            bound: (primitive.flops(one) + primitive.vjp_flops(one)) as f64,
+            refuses: &[],
+            single: Some(Box::new(move |x| value_and_slope(&*single, x))),
+            double: Box::new(move |x| value_and_slope(&*double, x)),
+            reference: Reference::Exact(Box::new(move |x| value_and_slope(&*exact, x))),
+            own: true,
+        });
+    }
+}
+
+#[test]
+fn of_every_operation() {
+    holds("operation", || {
+        let mut found = OfOneNumber::default();
+        registry::of_size(Size::Matrix(1, 1), &mut found);
+        registry::of_size(by_head((1, 1, 1, 1, 1)), &mut found);
+        assert!(found.0.len() > Activation::ALL.len());
+        found.0
+    });
+}
+
 /// The functions with a case, by their full path, with the case and the source that it stands in.
 fn covered() -> Vec<(String, &'static str, &'static str)> {
     let all = [
@@ -233,8 +287,9 @@ fn no_function_is_forgotten() {
     for name in cases.iter().filter(|name| !functions.contains_key(*name)) {
         writeln!(wrong, "{name} has a case and does not exist").expect("a string");
     }
-    for path in functions.keys() {
+    for (path, function) in &functions {
         match (cases.contains(path), excused.get(path.as_str())) {
+            (false, None) if function.of_an_operation => Ok(()),
             (false, None) => writeln!(wrong, "{path} has neither a case nor a reason"),
             (true, Some(reason)) => writeln!(wrong, "{path} has a case, and a reason: {reason}"),
             _ => Ok(()),

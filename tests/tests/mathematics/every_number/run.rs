@@ -2,7 +2,7 @@
 
 use super::inputs::{DOUBLE, Inputs, SINGLE, Scalar};
 use super::said::{Refused, Said};
-use super::{Case, Reference, Unit};
+use super::{Case, On, Reference, Unit};
 use linalg::Real;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tests::exact::{Exact, Number, certified, with_bits};
@@ -59,7 +59,7 @@ impl Case {
 
     /// The function on this scalar.
     fn at(&self, scalar: &Scalar, x: &[f64]) -> Said<f64> {
-        match (scalar.name, self.single) {
+        match (scalar.name, &self.single) {
             ("f32", Some(single)) => {
                 let x: Vec<f32> = x.iter().map(|&x| x as f32).collect();
                 single(&x).map(|all| all.into_iter().map(f64::from).collect())
@@ -69,7 +69,7 @@ impl Case {
     }
 
     /// Σ |xⱼ·∂f/∂xⱼ| of every result, or max |x|·Σ |∂f/∂xⱼ|: from results at inputs that are off by 2⁻¹²⁰.
-    fn condition(&self, f: fn(&[Exact]) -> Said<Exact>, x: &[f64]) -> Vec<f64> {
+    fn condition(&self, f: &On<Exact>, x: &[f64]) -> Vec<f64> {
         let (nudge, back) = ((-120_f64).exp2(), 120_f64.exp2());
         let largest = x.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
         with_bits(x, 400, || {
@@ -94,7 +94,7 @@ impl Case {
 
     /// Whether a matrix is singular to the scalar's precision, so that nothing is promised.
     fn nothing_is_promised(&self, scalar: &Scalar, x: &[f64], whole: f64) -> bool {
-        let Reference::Exact(f) = self.reference else { return false };
+        let Reference::Exact(f) = &self.reference else { return false };
         self.unit == Unit::Normwise && {
             let most = self.condition(f, x).into_iter().fold(0.0, f64::max);
             // NaN: where derivatives are ∞ − ∞.
@@ -144,7 +144,7 @@ impl Case {
             if !(off <= self.bound)
                 && conditioned
                 && x.iter().all(|x| x.is_finite())
-                && let Reference::Exact(f) = self.reference
+                && let Reference::Exact(f) = &self.reference
             {
                 let condition = condition.get_or_insert_with(|| self.condition(f, x));
                 let most = condition.iter().fold(0.0_f64, |m, c| m.max(*c));
@@ -188,7 +188,7 @@ impl Case {
         {
             return outcome.fault(scalar, x, &format!("a NaN is lost: {all:?}"));
         }
-        let Reference::Exact(exact) = self.reference else {
+        let Reference::Exact(exact) = &self.reference else {
             for off in found.unwrap_or_default() {
                 if !(off <= self.bound) {
                     outcome.fault(scalar, x, &format!("off by {off:e} units"));

@@ -17,6 +17,7 @@ mod formula;
 mod kernel;
 
 use kernel::{Head, block_scratch};
+use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::groups::Groups;
 use linalg::{
     Formula, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, parallel,
@@ -271,5 +272,25 @@ impl Primitive<4> for CausalAttention {
         }
         let mask = self.dropout.and_then(|d| d.mask(step));
         self.add([query, key, value], mask, [y, dy], ([dq, dk, dv], fresh), work);
+    }
+}
+
+impl Cases for CausalAttention {
+    fn cases(size: Size, visitor: &mut impl Visitor) {
+        if let Size::Heads { heads, key_value_heads, rows, length, sequences } = size {
+            let parts = || {
+                [heads, key_value_heads, key_value_heads]
+                    .map(|heads| numbers(heads * rows, sequences * length))
+            };
+            let plain = CausalAttention { heads, key_value_heads, length, dropout: None };
+            visitor.visit(plain, parts());
+            let order = dropout::Order::Columns;
+            let dropout = Some(Dropout { rate: 0.3, seed: 11, stream: 5, order });
+            for step in [dropout::step(3), dropout::EVALUATION] {
+                let [query, key, value] = parts();
+                let step = Operand::Constants(step.to_vec());
+                visitor.visit(CausalAttention { dropout, ..plain }, [query, key, value, step]);
+            }
+        }
     }
 }
