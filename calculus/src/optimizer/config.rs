@@ -58,7 +58,7 @@ impl OptimizerConfig {
 
     /// The learning rate above which this rule diverges on a quadratic whose largest eigenvalue is this, in units of what
     /// the rule divides by ([`Optimizer::preconditioner`]), at the step after `steps`; NaN where the quadratic has no
-    /// minimum, none where the rule has no such rate.
+    /// minimum, none where the rule has no such rate. On `f64` alone: rates are settings.
     ///
     /// ```
     /// use calculus::optimizer::OptimizerConfig;

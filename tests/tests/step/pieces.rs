@@ -46,7 +46,10 @@ fn cases_of_the_registry_are_cut() {
     let mut cut = Cut::default();
     registry::of_size(Size::Pieces, &mut cut);
     cut.0.sort_unstable();
-    assert_eq!(cut.0, ["affine map", "loss", "product", "transposed product"]);
+    assert_eq!(
+        cut.0,
+        ["affine map", "cross-entropy over a vocabulary", "product", "product with a transpose"]
+    );
 
     let block = |&(m, n): &(usize, usize)| m * n > parallel::BLOCK;
     let short = |&(m, n): &(usize, usize)| n % (parallel::BLOCK / m).max(1) != 0;

@@ -232,6 +232,9 @@ pub(crate) fn cases() -> Vec<Case> {
             let factor = if share < Exact::one() { share } else { Exact::one() };
             (norm, x.iter().map(|&x| x * factor).collect::<Vec<_>>())
         };
+        "optimizer::config::OptimizerConfig::limit", Tame(1), Conditioned 4.0 => |x| {
+            OptimizerConfig::sgd(0.5).limit(x[0], 7).expect("descent has a limit")
+        }, as |x| stability::limit(x[0], number(0.5));
         "depth::depth_of_vanishing", Numbers(2), Whole 0.0 => |x| {
             // rateⁿ is at most the smallest, and that of a layer less is not, within rounding.
             let (rate, smallest) = (x[0].abs(), x[1].abs());
