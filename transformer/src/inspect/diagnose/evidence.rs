@@ -8,7 +8,6 @@ use super::signs::{Signs, rms, unit_sources};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Given;
-use calculus::optimizer::OptimizerConfig;
 use calculus::schedule::Schedule;
 use calculus::{Source, Tape};
 use linalg::Role;
@@ -105,7 +104,6 @@ pub(crate) struct Evidence<'a> {
     pub(crate) rate: f64,
     /// The step at which the schedule ends, if it does.
     pub(crate) schedule_end: Option<u64>,
-    pub(crate) optimizer: OptimizerConfig,
     /// ln V; NaN where there are no logits.
     pub(crate) uniform: f64,
     /// Losses of batches that the watch did not see, before and after it: of training text, of held-back text.
@@ -211,7 +209,6 @@ impl<'a> Evidence<'a> {
             peak: peak(schedule),
             rate: history.last().map_or(0.0, |t| t.rate),
             schedule_end,
-            optimizer: recipe.optimizer,
             uniform: last.uniform,
             train: of(&seen),
             apart: error(&seen[1]).hypot(spread),

@@ -18,6 +18,15 @@ use std::cell::{Cell, OnceCell};
 /// (docs/FAILURES.md has the measurements).
 const FAR: f64 = 2.0;
 
+/// When signs are there that a rate far above the limit has made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Symptom {
+    /// Before the watch: its rate is judged there.
+    AtStart,
+    /// After it.
+    AtEnd,
+}
+
 /// A run under diagnosis.
 pub(crate) struct Findings<'a, S: Subject> {
     pub(crate) subject: &'a S,
@@ -33,8 +42,8 @@ pub(crate) struct Findings<'a, S: Subject> {
     pub(crate) signs: Option<(Signs, Signs)>,
     /// Where replays begin: the last state of good health, if there is a later one, then the start.
     pub(crate) well: Vec<State>,
-    /// Whether signs of a cause were found that a rate far above the limit has made.
-    pub(crate) symptom: Cell<bool>,
+    /// Signs of a cause that a rate far above the limit has made, if some were found.
+    pub(crate) symptom: Cell<Option<Symptom>>,
     finite_in_f32: OnceCell<bool>,
     at_start: OnceCell<Option<Stability>>,
     stability: OnceCell<Option<Stability>>,
@@ -71,7 +80,7 @@ impl<'a, S: Subject> Findings<'a, S> {
             watched,
             signs,
             well,
-            symptom: Cell::new(false),
+            symptom: Cell::new(None),
             finite_in_f32: OnceCell::new(),
             at_start: OnceCell::new(),
             stability: OnceCell::new(),
@@ -106,7 +115,7 @@ impl<'a, S: Subject> Findings<'a, S> {
 
     /// The signs at the start, where they are not those of a rate far above the limit.
     pub(crate) fn start_signs(&self) -> Option<&Signs> {
-        self.signs.as_ref().map(|(start, _)| start).filter(|_| !self.symptom.get())
+        self.signs.as_ref().map(|(start, _)| start).filter(|_| self.symptom.get().is_none())
     }
 
     /// A sign of the start, unless the rate has made it: sizes that training has made are a symptom, where its rate is
@@ -116,7 +125,9 @@ impl<'a, S: Subject> Findings<'a, S> {
         sign: Option<String>,
     ) -> Result<Option<String>, ModelError> {
         let symptom = sign.is_some() && self.start.steps > 0 && self.is_far_above()?;
-        self.symptom.set(self.symptom.get() || symptom);
+        if symptom {
+            self.symptom.set(Some(Symptom::AtStart));
+        }
         Ok(sign.filter(|_| !symptom))
     }
 
@@ -130,9 +141,12 @@ impl<'a, S: Subject> Findings<'a, S> {
         once(&self.at_start, || self.judged(self.start)).copied()
     }
 
-    /// The state whose rate is suspected: where health was good last; the start, where what grew since is a symptom.
+    /// The state whose rate is suspected: where health was good last; the start, where that has symptoms.
     pub(crate) fn suspected(&self) -> &State {
-        if self.symptom.get() { self.start } else { &self.well[0] }
+        match self.symptom.get() {
+            Some(Symptom::AtStart) => self.start,
+            _ => &self.well[0],
+        }
     }
 
     /// The same at the state whose rate is suspected.
@@ -157,12 +171,12 @@ impl<'a, S: Subject> Findings<'a, S> {
         Ok(found.map(|s| s.judged(self.recipe, &self.watched.history)))
     }
 
-    /// What is known of the pace of a run that did not fail; none where that is not asked.
+    /// What is known of the pace of a run that neither failed nor was spoilt; none where that is not asked.
     pub(crate) fn evidence(&self) -> Result<Option<&Evidence<'a>>, ModelError> {
         let (Some((first, last)), Some(background)) = (&self.signs, self.background) else {
             return Ok(None);
         };
-        if self.watched.failed() {
+        if self.watched.failed() || self.symptom.get().is_some() {
             return Ok(None);
         }
         let Watched { last_good, history, .. } = &self.watched;

@@ -31,7 +31,7 @@ impl Slow for BelowBaselines {
     const CERTAIN: bool = true;
     const AFTER: Earlier = Earlier::FallenRate;
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let held_out = e.validation.as_ref()?;
         let early = e.steps < EARLY || e.left > LEFT * e.plan;
         if early && !e.background.finished {
@@ -52,8 +52,8 @@ impl Slow for BelowBaselines {
     }
 
     /// Going on, at the peak that the run had or at a usual rate.
-    fn fixes<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
-        let normalises = e.optimizer.kind.normalises();
+    fn fixes<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
+        let normalises = f.recipe.optimizer.kind.normalises();
         let usual = (normalises && e.peak < 0.5 * USUAL).then_some(USUAL);
         Ok(usual.into_iter().chain([e.peak]).map(Cure::Hold).collect())
     }

@@ -28,7 +28,7 @@ impl Slow for DataExhausted {
     const TITLE: &str = "training text exhausted";
     const CERTAIN: bool = true;
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let held_out = e.validation.as_ref()?;
         let gap = held_out.after - e.train.after;
         let apart = gap > GAP * held_out.after && gap > ERRORS * e.apart;

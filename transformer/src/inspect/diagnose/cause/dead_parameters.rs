@@ -26,7 +26,7 @@ impl Slow for DeadParameters {
     const CERTAIN: bool = true;
     const AFTER: Earlier = Earlier::LargeWeights;
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         if e.train.after <= LEFT * e.scale() {
             return None;
         }

@@ -2,23 +2,24 @@
 
 use super::{Findings, ModelError, Subject, saturation};
 use crate::inspect::diagnose::applied::peak;
+use crate::inspect::diagnose::findings::Symptom;
 use calculus::schedule::Schedule;
 
 /// Whether the course of the steps is asked: of a run that failed; and of one whose softmaxes are saturated or whose weights
 /// are spoilt, where the rate is far above the limit of stability: what grew is then its symptom. Not where softmaxes
 /// were saturated from the first step on.
 pub(super) fn are_asked<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
-    let Some((start, end)) = f.signs.as_ref().filter(|_| !f.symptom.get()) else {
-        return Ok(f.symptom.get());
+    let Some((start, end)) = f.signs.as_ref().filter(|_| f.symptom.get().is_none()) else {
+        return Ok(f.symptom.get().is_some());
     };
-    let failed = f.watched.failed();
-    let grown = match saturation::is_saturated(start) {
-        true => f.start.steps > 0,
-        false if failed => return Ok(true),
-        false => f.spoilt || saturation::is_saturated(end),
+    let (grown, symptom) = match saturation::is_saturated(start) {
+        true => (f.start.steps > 0, Symptom::AtStart),
+        false if f.watched.failed() => return Ok(true),
+        false => (f.spoilt || saturation::is_saturated(end), Symptom::AtEnd),
     };
-    f.symptom.set(grown && f.is_far_above()?);
-    Ok(f.symptom.get())
+    let symptom = (grown && f.is_far_above()?).then_some(symptom);
+    f.symptom.set(symptom);
+    Ok(symptom.is_some())
 }
 
 /// Whether the rate is within the limit of stability, where that is known.

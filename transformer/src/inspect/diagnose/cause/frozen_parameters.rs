@@ -25,7 +25,7 @@ impl Slow for FrozenParameters {
     const CERTAIN: bool = true;
     const AFTER: Earlier = Earlier::FallenRate;
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let found = frozen(e);
         let judged = e.watched >= WATCHED && e.path > 0.0 && e.still.len() < e.tensors;
         let (_, gradient, size) = found.first().filter(|_| judged)?;

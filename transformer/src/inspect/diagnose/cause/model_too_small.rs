@@ -34,7 +34,7 @@ impl Slow for ModelTooSmall {
     const TITLE: &str = "model too small";
     const AFTER: Earlier = Earlier::FallenRate;
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let loss = e.train.after;
         let judged = e.steps >= EARLY && e.watched >= WATCHED && e.path > 0.0 && e.again;
         // What is not chance of the gain, over as many steps again.

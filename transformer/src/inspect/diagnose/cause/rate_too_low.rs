@@ -29,7 +29,7 @@ pub(super) struct RateTooLow;
 impl Slow for RateTooLow {
     const TITLE: &str = "learning rate too low";
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let judged = e.planned >= EARLY && e.watched >= WATCHED && e.path > 0.0;
         let planned = e.projected(e.plan);
         (judged && planned < LITTLE * e.train.before).then(|| {

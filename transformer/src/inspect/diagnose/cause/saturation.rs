@@ -16,9 +16,10 @@ pub(super) fn is_saturated(signs: &Signs) -> bool {
     entropy_collapse::sign(signs).is_some() || growing_logits::sign(signs).is_some()
 }
 
-/// The sign at the start, or at the end where the start has none of the two.
+/// The sign at the start, or at the end where the start has none of the two; none where the rate has made it.
 pub(super) fn sign_of<S: Subject>(f: &Findings<'_, S>, sign: fn(&Signs) -> Option<String>) -> Sign {
-    let Some((start, end)) = &f.signs else { return Ok(None) };
+    let signs = f.signs.as_ref().filter(|_| f.symptom.get().is_none());
+    let Some((start, end)) = signs else { return Ok(None) };
     Ok(sign(if is_saturated(start) { start } else { end }))
 }
 

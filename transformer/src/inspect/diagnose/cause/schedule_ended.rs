@@ -23,7 +23,7 @@ impl Slow for ScheduleEnded {
     const TITLE: &str = "schedule at its end";
     const AFTER: Earlier = Earlier::FallenRate;
 
-    fn suspect(e: &Evidence<'_>) -> Option<String> {
+    fn suspect<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
         let end = e.schedule_end?;
         let judged = e.steps >= EARLY.max(end) && e.watched >= WATCHED && e.rate < 0.5 * e.peak;
         (judged && e.train.gain() < MATTERS * e.train.before).then(|| {

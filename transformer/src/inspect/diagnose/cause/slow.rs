@@ -24,7 +24,7 @@ pub(super) trait Slow {
     const AFTER: Earlier = Earlier::Nothing;
 
     /// The sign, in words and numbers, if it is there.
-    fn suspect(e: &Evidence<'_>) -> Option<String>;
+    fn suspect<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String>;
 
     /// What may help, the likeliest first.
     fn fixes<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Cures;
@@ -41,7 +41,7 @@ impl<C: Slow> Detect for C {
     const AFTER: Earlier = C::AFTER;
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        Ok(f.evidence()?.and_then(C::suspect))
+        Ok(f.evidence()?.and_then(|e| C::suspect(f, e)))
     }
 
     fn cures<S: Subject>(f: &Findings<'_, S>) -> Cures {

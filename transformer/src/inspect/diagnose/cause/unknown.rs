@@ -1,4 +1,5 @@
-//! None of the other causes: the run fails, at a rate within the limit of stability as far as that is known.
+//! None of the other causes: the run fails, or its softmaxes saturate, at a rate within the limit of stability as far as
+//! that is known.
 
 use super::rate_too_high::RateTooHigh;
 use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, dynamics};
@@ -10,7 +11,7 @@ impl Detect for Unknown {
     const AFTER: Earlier = Earlier::LargeWeights;
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        if !f.watched.failed() {
+        if !f.watched.failed() && f.symptom.get().is_none() {
             return Ok(None);
         }
         let (rate, shown) = dynamics::rate(f)?;
