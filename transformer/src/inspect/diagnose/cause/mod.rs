@@ -147,6 +147,7 @@ causes! {
     // Every number is finite, and the loss stands still or falls too slowly: the most specific first.
     DeadParameters in dead_parameters:
         "Weights of 0 that no gradient leaves; units that are switched off for every token.";
+    ClipTooLow in clip_too_low: "Gradients clipped to a norm far below the usual one.";
     RateTooLow in rate_too_low: "A rate with which the whole planned run comes to nothing.";
     ScheduleEnded in schedule_ended: "A schedule that came to its end before the model did.";
     FrozenParameters in frozen_parameters: "Parameters that have a gradient and do not move.";

@@ -1,0 +1,122 @@
+//! **Mathematics.** Clipping to a norm c multiplies a gradient by c/‖g‖ where that is below 1. Where c lies below the norm of
+//! every step, descent moves by η·c a step whatever the gradient, as at the rate η·c/‖g‖. Adam divides the size out
+//! again, m̂/(√v̂ + ε), as long as the clipped elements are above ε.
+//!
+//! **Signature.** The median gradient norm of the watched steps is more than a hundred times the norm to which they are
+//! clipped; and as many steps, clipped at that median, gain more than twice what the watched steps gain and a fiftieth
+//! of ln V. A run of Adam, which learns all the same, is not accused.
+//!
+//! **Cure.** Clipping at the usual norm; better, at a norm that only outliers exceed.
+//!
+//! **Example.** `every_step_is_clipped_a_thousandfold`
+
+use super::slow::{EARLY, Evidence, Slow, WATCHED};
+use super::{Cure, Cures, Findings, Subject};
+use crate::inspect::diagnose::applied::round;
+
+/// How many times the norm of clipping the usual norm is. A norm that is to stop outliers lies near the usual one: two
+/// orders are left for runs whose norms change. A convention.
+const TIMES: f64 = 100.0;
+/// Of ln V: a gain that matters.
+const MATTERS: f64 = 0.02;
+
+pub(super) struct ClipTooLow;
+
+impl Slow for ClipTooLow {
+    const TITLE: &str = "clipping far below the usual norm";
+
+    fn suspect<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String> {
+        let (clip, norm) = (f.recipe.clip, f.usual_norm());
+        let judged = e.planned >= EARLY && e.watched >= WATCHED && e.path > 0.0;
+        (judged && clip > 0.0 && norm > TIMES * clip).then(|| {
+            format!(
+                "gradients are clipped to norm {clip:.1e} where {norm:.1e} is usual: steps of descent are {:.1e} times as \
+                 long as the rate says",
+                clip / norm
+            )
+        })
+    }
+
+    fn fixes<S: Subject>(f: &Findings<'_, S>, _: &Evidence<'_>) -> Cures {
+        Ok(vec![Cure::Clip(round(f.usual_norm()))])
+    }
+
+    fn least(e: &Evidence<'_>) -> f64 {
+        e.train.gain().max(MATTERS * e.scale())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::inspect::diagnose::{
+        Background, Cause, Course, Cure, Diagnosis, Recipe, State, diagnose_with,
+    };
+    use crate::inspect::subject::ModelStep;
+    use crate::model::architecture::Architecture;
+    use std::sync::Arc;
+
+    /// A text of eleven words, each three after the one before.
+    fn step() -> ModelStep<'static> {
+        let config = Architecture {
+            vocabulary: 11,
+            context: 8,
+            width: 16,
+            heads: 2,
+            layers: 1,
+            hidden: 32,
+            ..Architecture::default()
+        };
+        let batch = |n: u64| {
+            let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
+            (text[..16].to_vec(), text[1..].to_vec())
+        };
+        ModelStep { config, sequences: 2, length: 8, seed: 1, batches: Arc::new(batch) }
+    }
+
+    fn start() -> State {
+        State::start(step().config.initial_parameters(1).unwrap())
+    }
+
+    fn diagnosed(recipe: &Recipe) -> Diagnosis {
+        let background = Background { planned: 400, ..Background::default() };
+        diagnose_with(&step(), &start(), recipe, 40, &background).unwrap()
+    }
+
+    /// The loss after 150 steps.
+    fn trained(recipe: &Recipe) -> f64 {
+        let step = step();
+        let mut course = Course::from(&step, recipe, &start()).unwrap();
+        (0..150).map(|_| course.step().unwrap().loss).last().unwrap()
+    }
+
+    #[test]
+    fn every_step_is_clipped_a_thousandfold() {
+        let healthy = Recipe::sgd(0.3);
+        let clipped = Recipe { clip: 1e-4, ..healthy.clone() };
+        let found = diagnosed(&clipped);
+        let norms = found.history.iter().map(|t| t.gradient_norm);
+        assert!(norms.fold(f64::INFINITY, f64::min) > 1000.0 * clipped.clip);
+        assert_eq!(found.cause.map(|c| c.0), Some(Cause::ClipTooLow), "{:?}", found.trials);
+        let Some(Cure::Clip(clip)) = found.trials.iter().find(|t| t.cured).map(|t| &t.change)
+        else {
+            panic!("no fix helps: {:?}", found.trials)
+        };
+        // Three quarters of what the run without clipping gains, as of all cures.
+        let cured = trained(&Recipe { clip: *clip, ..healthy.clone() });
+        let (sick, unclipped) = (trained(&clipped), trained(&healthy));
+        let uniform = 11.0_f64.ln();
+        assert!(uniform - cured > 0.75 * (uniform - unclipped), "{cured}, {unclipped}");
+        assert!(uniform - sick < 0.1 * (uniform - unclipped), "{sick}, {unclipped}");
+    }
+
+    /// Adam learns whatever the size of its gradients, and descent where outliers alone are clipped.
+    #[test]
+    fn clipping_that_costs_nothing_is_not_accused() {
+        for recipe in
+            [Recipe { clip: 1e-4, ..Recipe::adam(1e-2) }, Recipe { clip: 1.0, ..Recipe::sgd(0.3) }]
+        {
+            let cause = diagnosed(&recipe).cause;
+            assert!(cause.as_ref().is_none_or(|c| c.0 != Cause::ClipTooLow), "{cause:?}");
+        }
+    }
+}
