@@ -400,8 +400,10 @@ pub(crate) fn cases() -> Vec<Case> {
             let q = basis::orthonormal(&matrix(2, 1, &x[..2]), 1e-8)?;
             projection::away_from_span(&matrix(2, 2, &x[2..]), &q)?
         };
-        "rotation::rotate_pair", Tame(3), Conditioned 4.0 => |x| rotation::rotate_pair([x[0], x[1]], x[2]);
-        "rotation::rotate", Multiple(2), Conditioned 6.0 => |x| rotation::rotate(x, 3.0, 100.0, Pairs::Halves)?;
+        // A cosine to a unit, a product and a sum to half of one.
+        "rotation::rotate_pair", Tame(3), Conditioned 2.0 => |x| rotation::rotate_pair([x[0], x[1]], x[2]);
+        // As above; the cosine is one of f64, rounded to half a unit.
+        "rotation::rotate", Multiple(2), Conditioned 1.5 => |x| rotation::rotate(x, 3.0, 100.0, Pairs::Halves)?;
         "scaled_dot::scaled_dot", Tame(4), Conditioned 4.0 => |x| scaled_dot::scaled_dot(&x[..2], &x[2..])?;
         "scaled_dot::scores", Tame(8), Conditioned 4.0 => |x| scaled_dot::scores(&matrix(2, 2, &x[..4]), &matrix(2, 2, &x[4..]))?;
         "similarity::cosine", Multiple(2), Conditioned 8.0 => |x| { let (x, y) = halves(x); similarity::cosine(x, y)? };
