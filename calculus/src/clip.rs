@@ -61,7 +61,8 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 /// <var>g ← g·min(1, limit/(‖g‖ + 10⁻⁶))</var>: the direction stays. The 10⁻⁶ is PyTorch's. The factor is an `f64`: a
 /// constant to whoever differentiates through it. Gradients
 /// whose norm is not finite are left as they are: there is nothing to save, and the caller must see it. A
-/// limit of ∞ leaves all as they are.
+/// limit of ∞ leaves all as they are. Every other gradient, subnormal or near the largest number, comes out to a few
+/// ε, whatever the limit; a product that is subnormal, to one smallest number more.
 ///
 /// Source: Pascanu, Mikolov, Bengio 2013.
 ///
@@ -75,7 +76,16 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 /// ```
 pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
     let norm = global_norm(gradients);
-    scale(gradients, factor(norm, limit));
+    let whole = factor(norm, limit);
+    if limit > 0.0 && whole < f64::MIN_POSITIVE {
+        // A subnormal factor has few digits, and one that underflows none: a power of two first. What that loses of
+        // subnormal products is below a quarter of the smallest number.
+        let power = 1021.0_f64.exp2();
+        scale(gradients, 1.0 / power);
+        scale(gradients, limit * power / (norm + 1e-6));
+    } else {
+        scale(gradients, whole);
+    }
     norm
 }
 
@@ -97,12 +107,36 @@ pub fn factor(norm: f64, limit: f64) -> f64 {
 
 /// <var>g ← factor·g</var>; nothing is touched where the factor is 1. As IEEE multiplies: 0·∞ is NaN.
 ///
+/// A factor outside the scalar's range is applied in several steps of which one rounds, as if the scalar held it: of an
+/// `f32`, 10⁻⁵⁰·10³⁰ is 10⁻²⁰ and not 0.
+///
 /// ```
 /// let mut g = [3.0, -4.0];
 /// calculus::clip::scale(&mut g, 0.5);
 /// assert_eq!(g, [1.5, -2.0]);
 /// ```
 pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
+    let (mut rest, step) = (factor, 64.0_f64.exp2());
+    let lost = (T::from_f64(factor).to_f64() - factor).abs();
+    if !(factor.is_finite() && lost > f64::from(f32::EPSILON / 2.0) * factor.abs()) {
+        return multiply(gradients, factor);
+    }
+    // Powers of two round nothing but what is subnormal or infinite in the end: large ones go before the rest, small ones
+    // behind it.
+    while rest.abs() > step {
+        multiply(gradients, step);
+        rest /= step;
+    }
+    let mut small = 0;
+    while rest.abs() < 1.0 / step {
+        (rest, small) = (rest * step, small + 1);
+    }
+    multiply(gradients, rest);
+    (0..small).for_each(|_| multiply(gradients, 1.0 / step));
+}
+
+/// <var>g ← factor·g</var> for a factor that the scalar holds.
+fn multiply<T: Real>(gradients: &mut [T], factor: f64) {
     if factor == 1.0 {
         return;
     }

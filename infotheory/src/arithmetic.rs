@@ -136,7 +136,8 @@ impl Frequencies {
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
     pub fn cost(&self, outcome: usize) -> Bits {
-        Bits(f64::from(PRECISION) - (self.range(outcome).len() as f64).log2())
+        // Of the share, which is exact: the difference of two logarithms would be off by their rounding.
+        Bits(0.0 - (self.range(outcome).len() as f64 / f64::from(TOTAL)).log2())
     }
 
     fn outcome(&self, place: u32) -> usize {

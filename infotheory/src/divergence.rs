@@ -84,7 +84,14 @@ pub(crate) fn term<T: Real>(p: T, q: T) -> T {
     if x.abs() < T::from_f64(0.25) {
         return p * excess(x);
     }
-    p * (p.ln() - q.ln()) - p + q
+    if x > T::from_f64(-0.5) && x < T::one() {
+        return p * (x - x.ln_1p());
+    }
+    // The logarithm of a quotient is off by half an ε, the difference of two by half an ε of each.
+    let ratio = p / q;
+    let in_range = ratio > T::from_f64(1e-37) && ratio < T::from_f64(1e37);
+    let ln = if in_range { ratio.ln() } else { p.ln() - q.ln() };
+    p * ln - p + q
 }
 
 /// x − ln(1 + x) for |x| < ¼. With <var>r = x/(2 + x)</var>,

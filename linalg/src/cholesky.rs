@@ -11,6 +11,7 @@
 
 use crate::error::{finite, square};
 use crate::lu::in_range;
+use crate::norm::{exponent, times_power};
 use crate::{Error, Matrix, Real, Shape, ShapeError};
 
 /// <var>A = L·Lᵀ</var>.
@@ -27,6 +28,9 @@ use crate::{Error, Matrix, Real, Shape, ShapeError};
 #[derive(Clone, Debug)]
 pub struct Cholesky<T: Real> {
     lower: Matrix<T>,
+    /// L with its rows divided by powers of two near the roots of A's diagonal, and their exponents.
+    scaled: Matrix<T>,
+    exponents: Vec<i32>,
 }
 
 impl<T: Real> Cholesky<T> {
@@ -42,22 +46,29 @@ impl<T: Real> Cholesky<T> {
     pub fn of(a: &Matrix<T>) -> Result<Self, Error> {
         let n = square("A", a)?;
         finite("A", a)?;
+        // D⁻¹·A·D⁻¹ for a diagonal of powers of two: the same digits, and none of them leaves the range.
+        let exponents: Vec<i32> =
+            (0..n).map(|i| exponent(a[(i, i)]).unwrap_or(0).div_euclid(2)).collect();
+        let scale = |x: T, i: usize, j: usize| times_power(x, -exponents[i] - exponents[j]);
         let mut l = Matrix::zeros(n, n);
         for j in 0..n {
-            let square = (0..j).fold(a[(j, j)], |sum, k| sum - l[(j, k)] * l[(j, k)]);
+            let square = (0..j).fold(scale(a[(j, j)], j, j), |sum, k| sum - l[(j, k)] * l[(j, k)]);
             // Written so that a NaN, which an indefinite matrix near the largest number leaves, is caught.
             let positive = square.to_f64() > 0.0;
             if !positive {
-                return Err(Error::NotPositiveDefinite { pivot: j, value: square.to_f64() });
+                let value = times_power(square, 2 * exponents[j]).to_f64();
+                return Err(Error::NotPositiveDefinite { pivot: j, value });
             }
             let root = square.sqrt();
             l[(j, j)] = root;
             for i in j + 1..n {
-                let sum: T = (0..j).fold(a[(i, j)], |sum, k| sum - l[(i, k)] * l[(j, k)]);
+                let a = scale(a[(i, j)], i, j);
+                let sum: T = (0..j).fold(a, |sum, k| sum - l[(i, k)] * l[(j, k)]);
                 l[(i, j)] = sum / root;
             }
         }
-        Ok(Cholesky { lower: l })
+        let lower = Matrix::from_fn(n, n, |i, j| times_power(l[(i, j)], exponents[i]));
+        Ok(Cholesky { lower, scaled: l, exponents })
     }
 
     /// L.
@@ -97,7 +108,9 @@ impl<T: Real> Cholesky<T> {
     pub fn whiten(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
         Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", self.lower.nrows())?;
         let mut x = b.clone();
-        x.column_iter_mut().for_each(|mut x| self.forward(x.as_mut_slice()));
+        let (rows, columns) = (&self.exponents[..], &vec![0; b.nrows()][..]);
+        let solve = |b: &[T]| self.forward(b);
+        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), [rows, columns], solve));
         Ok(x)
     }
 
@@ -111,11 +124,10 @@ impl<T: Real> Cholesky<T> {
     /// # Ok::<(), linalg::Error>(())
     /// ```
     pub fn solve(&self, b: &Matrix<T>) -> Result<Matrix<T>, ShapeError> {
-        let (n, l) = (self.lower.nrows(), &self.lower);
+        let (n, l, exponents) = (self.lower.nrows(), &self.scaled, &self.exponents[..]);
         Shape::new(b.nrows(), b.ncols()).expect_rows("the right-hand side", n)?;
         let solve = |b: &[T]| {
-            let mut x = b.to_vec();
-            self.forward(&mut x);
+            let mut x = self.forward(b);
             for i in (0..n).rev() {
                 let sum = (i + 1..n).fold(x[i], |sum, k| sum - l[(k, i)] * x[k]);
                 x[i] = sum / l[(i, i)];
@@ -123,17 +135,19 @@ impl<T: Real> Cholesky<T> {
             x
         };
         let mut x = b.clone();
-        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), solve));
+        let both = [exponents, exponents];
+        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), both, solve));
         Ok(x)
     }
 
-    /// <var>x ← L⁻¹·x</var>.
-    fn forward(&self, x: &mut [T]) {
-        let l = &self.lower;
+    /// <var>L⁻¹·x</var>, for the scaled L.
+    fn forward(&self, x: &[T]) -> Vec<T> {
+        let (mut x, l) = (x.to_vec(), &self.scaled);
         for i in 0..x.len() {
             let sum = (0..i).fold(x[i], |sum, k| sum - l[(i, k)] * x[k]);
             x[i] = sum / l[(i, i)];
         }
+        x
     }
 }
 

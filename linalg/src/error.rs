@@ -133,6 +133,17 @@ pub(crate) fn finite_elements<T: Real>(
     }
 }
 
+/// `Ok` where a value of a decomposition is a number.
+pub(crate) fn in_range(name: &'static str, value: Option<&f64>) -> Result<(), Error> {
+    match value {
+        Some(&value) if !value.is_finite() => {
+            let range = "a finite number: divide the matrix by a power of two";
+            Err(Error::Range { name, value, range })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The number of rows and columns of a square matrix.
 pub(crate) fn square<T: Real>(operand: &'static str, a: &Matrix<T>) -> Result<usize, Error> {
     match a.shape() {

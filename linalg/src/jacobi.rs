@@ -18,8 +18,9 @@ const SWEEPS: usize = 60;
 /// Columns shorter than this, relative to the longest, are zero: their squares would not be normal numbers.
 const NOTHING: f64 = 1e-140;
 
-/// The decomposition of a finite matrix that has at least as many rows as columns, and at least one.
-pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
+/// The decomposition of A/s for a power of two s, and s; of a finite matrix that has at least as many rows as columns, and at
+/// least one.
+pub(crate) fn tall(a: &Matrix<f64>) -> Result<(Svd, f64), Error> {
     let n = a.ncols();
     let scale = power_of_two(linf(a.as_slice()));
     let scale = if scale == 0.0 { 1.0 } else { scale };
@@ -52,7 +53,7 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
         if norm <= NOTHING * longest {
             break;
         }
-        values.push(norm * scale);
+        values.push(norm);
         u.push(direction("a singular vector", &x[j])?);
     }
     complete(&mut u, n);
@@ -63,7 +64,7 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<Svd, Error> {
     for (j, u) in u.iter().enumerate() {
         order.iter().zip(u).for_each(|(&i, &u)| right[(i, j)] = u);
     }
-    Ok(Svd { u: multiply(q.as_view(), turn.as_view()), values, v: right })
+    Ok((Svd { u: multiply(q.as_view(), turn.as_view()), values, v: right }, scale))
 }
 
 /// Turns pairs of columns of X, and those of V with them, until all columns of X are orthogonal.

@@ -16,8 +16,8 @@
 //! iteration carries one, that of the iteration; a Ritz vector, made with coefficients in `f64` alone, carries none.
 
 use crate::basis::remove;
-use crate::error::finite_elements;
-use crate::norm::{direction, l2};
+use crate::error::{finite_elements, in_range};
+use crate::norm::{direction, exponent, l2, times_power};
 use crate::symmetric::SymmetricEigen;
 use crate::{Error, Matrix, Real, vector};
 
@@ -184,8 +184,8 @@ impl Lanczos {
     /// An eigenvector that is orthogonal to the start is not found; [`start_vector`] has no such symmetry.
     ///
     /// # Errors
-    /// A zero start; NaN and ±∞ in it or in what the operator writes; no iteration; an operator that is not symmetric,
-    /// by more than half of the scalar's digits, between any two vectors that it was applied to.
+    /// A zero start; NaN and ±∞ in it, in what the operator writes or in the norm of that; no iteration; an operator that is
+    /// not symmetric, by more than half of the scalar's digits, between any two vectors that it was applied to.
     pub fn run<T: Real>(
         &self,
         mut operator: impl FnMut(&[T], &mut [T]),
@@ -196,13 +196,25 @@ impl Lanczos {
         let mut basis = vec![direction("the start vector", start)?];
         let n = start.len();
         let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-        let mut size = 0.0_f64;
+        let (mut size, mut power) = (0.0_f64, 0);
         loop {
             let k = diagonal.len();
             let mut y = vec![T::zero(); n];
-            operator(&basis[k], &mut y);
-            finite_elements("what the operator wrote", &y, n)?;
+            let mut apply = |power: i32| {
+                let x: Vec<T> = basis[k].iter().map(|&x| times_power(x, power)).collect();
+                operator(&x, &mut y);
+                finite_elements("what the operator wrote", &y, n)?;
+                Ok::<_, Error>(y.iter().filter_map(|&y| exponent(y)).max())
+            };
+            let found = apply(power)?;
+            // What is nearly subnormal has lost digits: from here on 2ᵏ·A is looked at, A being linear.
+            let (small, most) = if epsilon < 1e-10 { (-500, 900) } else { (-60, 90) };
+            if let Some(exponent) = found.filter(|&e| k == 0 && e < small) {
+                power = most.min(-exponent);
+                apply(power)?;
+            }
             size = size.max(l2(&y).to_f64());
+            in_range("the norm of what the operator wrote", Some(&size))?;
             // Of a symmetric operator A·qₖ has no part along q₀ … qₖ₋₂, and along qₖ₋₁ what A·qₖ₋₁ has along qₖ.
             for (j, q) in basis[..k].iter().enumerate() {
                 let mirrored = if j + 1 == k { beside[j] } else { 0.0 };
@@ -221,7 +233,9 @@ impl Lanczos {
             beside.push(if complete { 0.0 } else { rest });
             let ritz = Ritz::of(&diagonal, &beside, self)?;
             if ritz.converged || complete || k + 1 == self.iterations {
-                return Ok(Ritz { basis, ..ritz });
+                let back = |x: Vec<f64>| x.into_iter().map(|x| times_power(x, -power)).collect();
+                let (values, residuals) = (back(ritz.values), back(ritz.residuals));
+                return Ok(Ritz { values, residuals, basis, ..ritz });
             }
             basis.push(direction("what the operator wrote", &y)?);
         }

@@ -7,10 +7,11 @@
 //!
 //! Written here, and not taken from nalgebra, so that dual numbers pass through (the derivative of
 //! ln |det A| comes out as tr(A⁻¹·Ȧ)) and so that rows and columns of very different scale do not overflow:
-//! they are divided by powers of two first, which rounds nothing.
+//! they are divided by powers of two first, which rounds nothing. The powers are kept as exponents, for 10³⁰⁰ by row and
+//! 10⁻³⁰⁰ by column make 10⁶⁰⁰.
 
 use crate::error::{finite, square};
-use crate::norm::power_of_two;
+use crate::norm::{exponent, times_power};
 use crate::{Error, Matrix, Real, Shape};
 
 /// <var>P·A = L·U</var> of a square matrix.
@@ -30,8 +31,8 @@ pub struct Lu<T: Real> {
     order: Vec<usize>,
     /// Whether the order is an odd permutation.
     odd: bool,
-    /// What the rows, then the columns, of A were divided by.
-    scales: [Vec<f64>; 2],
+    /// The exponents of two of what the rows, then the columns, of A were divided by.
+    exponents: [Vec<i32>; 2],
     /// The first pivot that is zero.
     singular: Option<usize>,
 }
@@ -61,7 +62,7 @@ impl<T: Real> Lu<T> {
         finite("A", a)?;
         let (mut f, mut order, mut odd, mut singular) =
             (a.clone(), Vec::from_iter(0..n), false, None);
-        let scales = equilibrate(&mut f);
+        let exponents = equilibrate(&mut f);
         for k in 0..n {
             let size = |i: usize| f[(i, k)].to_f64().abs();
             // The first of the largest.
@@ -84,7 +85,7 @@ impl<T: Real> Lu<T> {
                 }
             }
         }
-        Ok(Lu { factors: f, order, odd, scales, singular })
+        Ok(Lu { factors: f, order, odd, exponents, singular })
     }
 
     /// X with <var>A·X = B</var>, for B (n × m).
@@ -107,10 +108,8 @@ impl<T: Real> Lu<T> {
         if let Some(pivot) = self.singular {
             return Err(Error::Singular { pivot });
         }
-        let [rows, columns] = &self.scales;
-        let scale = T::from_f64;
         let solve = |b: &[T]| {
-            let mut x: Vec<T> = self.order.iter().map(|&i| b[i] / scale(rows[i])).collect();
+            let mut x: Vec<T> = self.order.iter().map(|&i| b[i]).collect();
             for i in 0..n {
                 x[i] = (0..i).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
             }
@@ -118,11 +117,11 @@ impl<T: Real> Lu<T> {
                 let sum = (i + 1..n).fold(x[i], |sum, k| sum - self.factors[(i, k)] * x[k]);
                 x[i] = sum / self.factors[(i, i)];
             }
-            x.iter_mut().zip(columns).for_each(|(x, &column)| *x /= scale(column));
             x
         };
+        let [rows, columns] = [0, 1].map(|k| &self.exponents[k][..]);
         let mut x = b.clone();
-        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), solve));
+        x.column_iter_mut().for_each(|mut x| in_range(x.as_mut_slice(), [rows, columns], solve));
         Ok(x)
     }
 
@@ -158,42 +157,48 @@ impl<T: Real> Lu<T> {
         let negative = diagonal().filter(|u| u.to_f64() < 0.0).count();
         let sign = if negative % 2 == usize::from(self.odd) { 1.0 } else { -1.0 };
         // Powers of two have whole logarithms: their sum is exact and is rounded once.
-        let power: f64 = self.scales.iter().flatten().map(|s| s.log2()).sum();
+        let power: f64 = self.exponents.iter().flatten().map(|&e| f64::from(e)).sum();
         let ln = diagonal().fold(T::zero(), |sum, u| sum + u.abs().ln());
         LogDeterminant { sign, ln: ln + T::from_f64(power * std::f64::consts::LN_2) }
     }
 }
 
-/// x ← solve(x), a linear map that is undone where numbers on its way leave the range: once more of x times a power of two.
-pub(crate) fn in_range<T: Real>(x: &mut [T], solve: impl Fn(&[T]) -> Vec<T>) {
+/// <var>x ← 2^(−columns)·solve(2^(−rows)·x)</var>, a linear map, of x times a power of two: one that brings it high up in the
+/// range, so that nothing vanishes; then, where numbers on the way leave the range, to 1, and far below.
+pub(crate) fn in_range<T: Real>(
+    x: &mut [T],
+    [rows, columns]: [&[i32]; 2],
+    solve: impl Fn(&[T]) -> Vec<T>,
+) {
     let finite = |x: &[T]| x.iter().all(|x| x.to_f64().is_finite());
-    let mut found = solve(x);
-    if !finite(&found) && finite(x) {
-        let double = T::from_f64(1e300).to_f64().is_finite();
-        for power in if double { [500.0_f64, 1000.0] } else { [60.0, 120.0] } {
-            let (shrink, grow) = (T::from_f64((-power).exp2()), T::from_f64(power.exp2()));
-            found = solve(&x.iter().map(|&x| x * shrink).collect::<Vec<_>>());
-            let inside = finite(&found);
-            found.iter_mut().for_each(|x| *x *= grow);
-            if inside {
-                break;
-            }
+    let sizes = x.iter().zip(rows).filter_map(|(&x, row)| Some(exponent(x)? - row));
+    let most = if finite(x) { sizes.max().unwrap_or(0) } else { 0 };
+    let double = T::from_f64(1e300).to_f64().is_finite();
+    let mut found = Vec::new();
+    for power in if double { [-900, 0, 900] } else { [-90, 0, 90] } {
+        let shrunk = |(&x, row): (&T, &i32)| times_power(x, -row - most - power);
+        let image = solve(&x.iter().zip(rows).map(shrunk).collect::<Vec<_>>());
+        let inside = finite(&image);
+        let image = image.into_iter().zip(columns);
+        found = image.map(|(y, column)| times_power(y, most + power - column)).collect();
+        if inside || !finite(x) {
+            break;
         }
     }
     x.copy_from_slice(&found);
 }
 
-/// Divides rows, then columns, by powers of two until the largest of each is between 1 and 2.
-fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<f64>; 2] {
-    let scale = |most: f64| if most == 0.0 { 1.0 } else { power_of_two(most) };
-    let size = |most: f64, x: &T| most.max(x.to_f64().abs());
-    let rows: Vec<f64> = a.row_iter().map(|r| scale(r.iter().fold(0.0, size))).collect();
-    for (mut row, &scale) in a.row_iter_mut().zip(&rows) {
-        row.iter_mut().for_each(|x| *x /= T::from_f64(scale));
-    }
-    let columns: Vec<f64> = a.column_iter().map(|c| scale(c.iter().fold(0.0, size))).collect();
-    for (mut column, &scale) in a.column_iter_mut().zip(&columns) {
-        column.iter_mut().for_each(|x| *x /= T::from_f64(scale));
+/// Divides rows, then columns, by powers of two until the largest of each is between 1 and 2. The exponents are found before
+/// anything is divided, so that nothing that counts vanishes in between.
+fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<i32>; 2] {
+    let most = |x: &mut dyn Iterator<Item = i32>| x.max().unwrap_or(0);
+    let rows: Vec<i32> =
+        a.row_iter().map(|r| most(&mut r.iter().filter_map(|&x| exponent(x)))).collect();
+    let within = |(&x, row): (&T, &i32)| Some(exponent(x)? - row);
+    let columns: Vec<i32> =
+        a.column_iter().map(|c| most(&mut c.iter().zip(&rows).filter_map(within))).collect();
+    for (mut column, scale) in a.column_iter_mut().zip(&columns) {
+        column.iter_mut().zip(&rows).for_each(|(x, row)| *x = times_power(*x, -row - scale));
     }
     [rows, columns]
 }

@@ -134,7 +134,7 @@ pub fn induced_infinity<T: Real>(a: &Matrix<T>) -> T {
 /// <var>‖A‖₂</var>, the largest singular value: how much A can magnify a 2-norm. In `f64` alone, by
 /// [`Svd`]; for a matrix that is only known as a function, see [`crate::krylov`].
 ///
-/// Floats: 0 of a matrix without elements.
+/// Floats: 0 of a matrix without elements; ∞ if the norm is too large.
 ///
 /// # Errors
 /// NaN and ±∞ are refused.
@@ -144,7 +144,8 @@ pub fn induced_infinity<T: Real>(a: &Matrix<T>) -> T {
 /// assert_eq!(spectral(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(4.0));
 /// ```
 pub fn spectral(a: &Matrix<f64>) -> Result<f64, Error> {
-    Ok(Svd::of(a)?.values.first().copied().unwrap_or(0.0))
+    let (svd, scale) = Svd::scaled(a)?;
+    Ok(svd.values.first().map_or(0.0, |s| s * scale))
 }
 
 /// <var>‖A‖\_\* = Σ σᵢ</var>, the nuclear norm: the convex stand-in for rank. In `f64` alone, by [`Svd`].
@@ -159,7 +160,8 @@ pub fn spectral(a: &Matrix<f64>) -> Result<f64, Error> {
 /// assert_eq!(nuclear(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(7.0));
 /// ```
 pub fn nuclear(a: &Matrix<f64>) -> Result<f64, Error> {
-    Ok(Svd::of(a)?.values.iter().sum())
+    let (svd, scale) = Svd::scaled(a)?;
+    Ok(svd.values.iter().sum::<f64>() * scale)
 }
 
 /// The largest |term(i)|, for i = 0 .. n; 0 of none, NaN if one is.
@@ -193,6 +195,24 @@ pub(crate) fn power_of_two(x: f64) -> f64 {
     }
     let exponent_alone = f64::from_bits(x.to_bits() & f64::INFINITY.to_bits());
     exponent_alone.max(f64::MIN_POSITIVE)
+}
+
+/// The exponent of two of |x|, subnormal or not: <var>2ᵉ ≤ |x| < 2ᵉ⁺¹</var>; None of 0.
+pub(crate) fn exponent<T: Real>(x: T) -> Option<i32> {
+    let x = x.to_f64().abs();
+    let (x, shift) = if x < f64::MIN_POSITIVE { (x * 2_f64.powi(64), 64) } else { (x, 0) };
+    (x != 0.0).then(|| (x.to_bits() >> 52) as i32 - 1023 - shift)
+}
+
+/// <var>x·2ᵏ</var>, also where the scalar does not hold the power: exact, but where the result is subnormal or too large.
+pub(crate) fn times_power<T: Real>(mut x: T, mut k: i32) -> T {
+    while k != 0 {
+        // A power that every scalar holds.
+        let step = k.clamp(-100, 100);
+        x *= T::from_f64(f64::from_bits(((1023 + step) as u64) << 52));
+        k -= step;
+    }
+    x
 }
 
 #[cfg(test)]
@@ -311,6 +331,12 @@ mod tests {
             let s = power_of_two(x);
             assert!(s <= x && x / s < 2.0 && (x / s) * s == x, "{x}");
         }
+        for x in [1.0, 1.999, 2.0, 1e300, f64::MAX, f64::MIN_POSITIVE, 5e-324, 1e-310] {
+            let e = exponent(-x).unwrap();
+            let one = times_power(x, -e);
+            assert!((1.0..2.0).contains(&one) && times_power(one, e) == x, "{x}");
+        }
+        assert_eq!((exponent(-0.0), times_power(3.0_f32, 5000)), (None, f32::INFINITY));
         assert_eq!(power_of_two(5e-324), f64::MIN_POSITIVE);
         assert_eq!([power_of_two(0.0), power_of_two(f64::INFINITY)], [0.0, f64::INFINITY]);
     }

@@ -6,7 +6,9 @@
 //! picture; a steep spectrum says that the table uses few directions.
 //! Source: the textbook's A.1; Jolliffe, *Principal Component Analysis*, 2002, section 3.5.
 
-use crate::{Error, Matrix, Shape, ShapeError, apply, product::Product, svd::Svd, vector};
+use crate::error::finite;
+use crate::norm::{linf, power_of_two};
+use crate::{Error, Matrix, Shape, ShapeError, accurate, apply, product::Product, svd::Svd};
 
 /// The mean, the axes and the variance along each. In `f64` alone, by [`Svd`].
 ///
@@ -29,12 +31,14 @@ pub struct PrincipalComponents {
     pub axes: Matrix<f64>,
     /// The variance along each axis, <var>σ²/(n − 1)</var>.
     pub variances: Vec<f64>,
+    /// Their roots, whose squares may be too large or too small.
+    deviations: Vec<f64>,
 }
 
 impl PrincipalComponents {
     /// The components of n ≥ 2 columns of features.
     ///
-    /// Floats: any finite scale whose differences are finite; a variance that is too large is ∞.
+    /// Floats: any finite scale whose differences are finite; a variance that is too large is ∞, one that is too small 0.
     ///
     /// # Errors
     /// Fewer than two columns, or no feature; NaN and ±∞.
@@ -46,10 +50,16 @@ impl PrincipalComponents {
         if n < 2 {
             Shape::new(d, n).expect_columns("x", 2)?;
         }
-        crate::error::finite("x", x)?;
-        // Divided before it is summed: a mean of large numbers is no larger than they are.
-        let mean = Matrix::from_fn(d, 1, |i, _| vector::sum_of(n, |j| x[(i, j)] / n as f64));
+        finite("x", x)?;
+        // Divided by a power of two before it is summed: a mean of large numbers is no larger than they are.
+        let scale = match power_of_two(linf(x.as_slice())) {
+            0.0 => 1.0,
+            scale => scale,
+        };
+        let sum = |i: usize| accurate::sum(x.row(i).iter().map(|x| x / scale));
+        let mean = Matrix::from_fn(d, 1, |i, _| sum(i) / n as f64 * scale);
         let centred = Matrix::from_fn(d, n, |i, j| x[(i, j)] - mean[i]);
+        finite("x less its mean", &centred)?;
         let Svd { u: mut axes, values, .. } = Svd::of(&centred)?;
         for mut axis in axes.column_iter_mut() {
             if axis[axis.iamax()] < 0.0 {
@@ -57,8 +67,9 @@ impl PrincipalComponents {
             }
         }
         let root = ((n - 1) as f64).sqrt();
-        let variances = values.iter().map(|s| (s / root) * (s / root)).collect();
-        Ok(PrincipalComponents { mean, axes, variances })
+        let deviations: Vec<f64> = values.iter().map(|s| s / root).collect();
+        let variances = deviations.iter().map(|d| d * d).collect();
+        Ok(PrincipalComponents { mean, axes, variances, deviations })
     }
 
     /// The coordinates along the first k axes of every column of x: (k × columns), <var>U_kᵀ·(x − μ)</var>.
@@ -90,7 +101,8 @@ impl PrincipalComponents {
         Ok(crate::affine::affine(&axes, coordinates, &self.mean)?)
     }
 
-    /// The share of all variance along the first k axes; 1 where nothing varies, NaN where a variance is infinite.
+    /// The share of all variance along the first k axes; 1 where nothing varies. Right also where the variances themselves
+    /// are too large or too small.
     ///
     /// ```
     /// use linalg::{matrix, principal::PrincipalComponents};
@@ -99,9 +111,7 @@ impl PrincipalComponents {
     /// # Ok::<(), linalg::Error>(())
     /// ```
     pub fn explained(&self, k: usize) -> f64 {
-        let deviations: Vec<f64> = self.variances.iter().map(|v| v.sqrt()).collect();
-        // Variances are finite and not negative, or infinite: then no share has a meaning.
-        crate::spectrum::energy(&deviations, k).unwrap_or(f64::NAN)
+        crate::spectrum::energy(&self.deviations, k).expect("finite and not negative")
     }
 
     fn first(&self, k: usize) -> Result<Matrix<f64>, Error> {

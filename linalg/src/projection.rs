@@ -7,12 +7,12 @@
 //! Source: the textbook's figure A.1.1; Strang, *Introduction to Linear Algebra*, section 4.2.
 
 use crate::error::{finite_elements, length};
-use crate::norm::direction;
+use crate::norm::{direction, linf, power_of_two};
 use crate::{Error, Matrix, Real, ShapeError, apply, product::Product, vector};
 
 /// <var>d·(d·x)/(d·d)</var>: the part of x along a direction d of any length.
 ///
-/// Floats: d of any finite scale.
+/// Floats: x and d of any finite scale.
 ///
 /// # Errors
 /// Different lengths; a zero direction; NaN and ±∞.
@@ -26,8 +26,13 @@ pub fn onto<T: Real>(x: &[T], d: &[T]) -> Result<Vec<T>, Error> {
     length("the direction", d, x.len())?;
     finite_elements("x", x, x.len())?;
     let d = direction("the direction", d)?;
-    let share = vector::dot(x, &d);
-    Ok(d.iter().map(|&d| d * share).collect())
+    // Of x divided by a power of two: ‖x‖ may be too large where no component is.
+    let scale = T::from_f64(match power_of_two(linf(x).to_f64()) {
+        0.0 => 1.0,
+        scale => scale,
+    });
+    let share = vector::sum_of(x.len(), |i| x[i] / scale * d[i]);
+    Ok(d.iter().map(|&d| d * share * scale).collect())
 }
 
 /// <var>Q·Qᵀ·X</var>: every column of X projected onto the span of the orthonormal columns of Q

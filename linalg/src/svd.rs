@@ -6,7 +6,7 @@
 //! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is in `jacobi.rs`. In
 //! `f64` alone: a singular vector has no derivative where singular values meet.
 
-use crate::error::finite;
+use crate::error::{finite, in_range};
 use crate::{Error, Matrix, ShapeError, apply::multiply, jacobi, transposed};
 
 /// <var>A = U·diag(σ)·Vᵀ</var>, thin: k = min(rows, columns) singular values.
@@ -31,25 +31,33 @@ pub struct Svd {
 impl Svd {
     /// Decomposes A.
     ///
-    /// Floats: any finite scale; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. Of a
+    /// Floats: any scale at which the singular values are finite; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. Of a
     /// matrix <var>D·B·E</var> with diagonal D and E of any scale and a well-conditioned B (rows or columns graded over
     /// many decades) each is right to a few ε of itself times the condition of B. No singular value of a matrix without
     /// elements.
     ///
     /// # Errors
-    /// NaN and ±∞.
+    /// NaN and ±∞; a singular value beyond the largest number.
     pub fn of(a: &Matrix<f64>) -> Result<Self, Error> {
+        let (mut svd, scale) = Self::scaled(a)?;
+        svd.values.iter_mut().for_each(|s| *s *= scale);
+        in_range("the largest singular value", svd.values.first())?;
+        Ok(svd)
+    }
+
+    /// That of A/s, which never leaves the range, for a power of two s; and s.
+    pub(crate) fn scaled(a: &Matrix<f64>) -> Result<(Self, f64), Error> {
         finite("A", a)?;
         let k = a.nrows().min(a.ncols());
         if k == 0 {
             let (u, v) = (Matrix::zeros(a.nrows(), 0), Matrix::zeros(a.ncols(), 0));
-            return Ok(Svd { u, values: Vec::new(), v });
+            return Ok((Svd { u, values: Vec::new(), v }, 1.0));
         }
         if a.nrows() >= a.ncols() {
             return jacobi::tall(a);
         }
-        let Svd { u, values, v } = jacobi::tall(&a.transpose())?;
-        Ok(Svd { u: v, values, v: u })
+        let (Svd { u, values, v }, scale) = jacobi::tall(&a.transpose())?;
+        Ok((Svd { u: v, values, v: u }, scale))
     }
 
     /// <var>U·diag(σ)·Vᵀ</var>, which is A up to rounding.
@@ -148,7 +156,7 @@ pub fn rank(a: &Matrix<f64>) -> Result<usize, Error> {
 /// # Ok::<(), linalg::Error>(())
 /// ```
 pub fn condition_number(a: &Matrix<f64>) -> Result<f64, Error> {
-    Svd::of(a)?.condition_number()
+    Svd::scaled(a)?.0.condition_number()
 }
 
 #[cfg(test)]

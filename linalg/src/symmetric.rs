@@ -7,7 +7,8 @@
 //! Source: the textbook's A.1 and A.3; Golub and Van Loan, *Matrix Computations*, section 8.3. The iteration is
 //! nalgebra's. In `f64` alone: an eigenvector has no derivative where eigenvalues meet.
 
-use crate::error::{finite, square};
+use crate::error::{finite, in_range, square};
+use crate::norm::{linf, power_of_two};
 use crate::{Error, Matrix, apply::multiply, transposed};
 
 /// <var>A = V·diag(λ)·Vᵀ</var>.
@@ -35,33 +36,40 @@ const ASYMMETRY: f64 = 1e-8;
 impl SymmetricEigen {
     /// Decomposes <var>(A + Aᵀ)/2</var>, after a check that A is symmetric up to 1e-8 of its largest element.
     ///
-    /// Floats: any finite scale; each eigenvalue is right to a few ε·‖A‖. Nothing of a 0 × 0 matrix.
+    /// Floats: any scale at which the eigenvalues are finite; each eigenvalue is right to a few ε·‖A‖. Nothing of a 0 × 0 matrix.
     ///
     /// # Errors
-    /// A matrix that is not square or not symmetric; NaN and ±∞.
+    /// A matrix that is not square or not symmetric; NaN and ±∞; an eigenvalue beyond the largest number.
     pub fn of(a: &Matrix<f64>) -> Result<Self, Error> {
         let n = square("A", a)?;
         finite("A", a)?;
-        let bound = ASYMMETRY * a.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        if n == 0 {
+            return Ok(SymmetricEigen { values: Vec::new(), vectors: Matrix::zeros(0, 0) });
+        }
+        // By a power of two near the largest element: then no bound vanishes and no difference overflows.
+        let scale = match power_of_two(linf(a.as_slice())) {
+            0.0 => 1.0,
+            scale => scale,
+        };
+        let a = a / scale;
+        let bound = ASYMMETRY * linf(a.as_slice());
         for column in 0..n {
             for row in column + 1..n {
-                // Halves first: the difference of two large numbers of opposite sign is infinite.
-                let half = a[(row, column)] / 2.0 - a[(column, row)] / 2.0;
-                if half.abs() > bound / 2.0 {
-                    let difference = 2.0 * half;
+                let difference = a[(row, column)] - a[(column, row)];
+                if difference.abs() > bound {
+                    let difference = scale * difference;
                     return Err(Error::NotSymmetric { operand: "A", row, column, difference });
                 }
             }
         }
-        if n == 0 {
-            return Ok(SymmetricEigen { values: Vec::new(), vectors: Matrix::zeros(0, 0) });
-        }
-        // Half of the smallest number is 0: what is equal is not halved.
-        let mean = |x: f64, y: f64| if x == y { x } else { x / 2.0 + y / 2.0 };
-        let a = Matrix::from_fn(n, n, |i, j| mean(a[(i, j)], a[(j, i)]));
+        let a = (&a + a.transpose()) * 0.5;
         // Two or three iterations an eigenvalue are usual.
         let iterations = 100 * (n + 10);
-        Self::iterate(a, iterations)
+        let mut eigen = Self::iterate(a, iterations)?;
+        eigen.values.iter_mut().for_each(|value| *value *= scale);
+        in_range("the largest eigenvalue", eigen.values.first())?;
+        in_range("the smallest eigenvalue", eigen.values.last())?;
+        Ok(eigen)
     }
 
     fn iterate(a: Matrix<f64>, iterations: usize) -> Result<Self, Error> {

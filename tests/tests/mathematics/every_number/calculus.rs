@@ -96,11 +96,29 @@ fn clipped<T: Real>(x: &[T]) -> (Vec<T>, usize) {
     (g, count)
 }
 
+/// By an ordinary factor, and by such as `f32` does not hold.
+const FACTORS: [f64; 6] = [0.375, 3e-38, 1.1e-41, 1.3e-60, 1.7e45, 1.9e70];
+
 fn scaled<T: Real>(x: &[T]) -> Vec<T> {
-    let mut g = x.to_vec();
-    clip::scale(&mut g, 0.375);
-    g
+    let of = |factor| {
+        let mut g = x.to_vec();
+        clip::scale(&mut g, factor);
+        g
+    };
+    FACTORS.into_iter().flat_map(of).collect()
 }
+
+fn limited<T: Real>(x: &[T]) -> Vec<T> {
+    let of = |limit| {
+        let mut g = x.to_vec();
+        let norm = clip::by_global_norm(&mut g, limit);
+        assert!(!(clip::factor(norm, limit) > 1.0));
+        g
+    };
+    LIMITS.into_iter().flat_map(of).collect()
+}
+
+const LIMITS: [f64; 5] = [1.0, 1e30, 1e-12, 1.3e-40, 1.7e-300];
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = cases! {
@@ -139,7 +157,22 @@ pub(crate) fn cases() -> Vec<Case> {
         };
         "chain::Chain::gradients", Tame(3), Conditioned 8.0 => |x| chained(x).gradients(&x[2..]);
         "clip::by_value", Vector, Result 0.0 => |x| clipped(x);
-        "clip::scale", Vector, Result 1.0 => |x| scaled(x);
+        // Half a unit for the product with a factor that is off by half a unit, and half a unit of subnormal numbers.
+        "clip::scale", Numbers(2), Result 1.5 => |x| scaled(x), as |x| {
+            FACTORS.into_iter().flat_map(|f| x.iter().map(move |&x| x * number(f))).collect::<Vec<_>>()
+        };
+        // The norm: a square passes 14 roundings on its way (4 in its lane, 8 of the lanes, the rest), 7 units, 3½ after the
+        // root, which rounds; with the sum, the quotient, and what `scale` does: 3½ + 3·½ + 1½; a quarter of a smallest number.
+        "clip::by_global_norm" "clip::factor", Multiple(2), Result 6.75 => |x| limited(x), as |x| {
+            let norm = vector::dot(x, x).sqrt();
+            // Gradients whose norm is no f64 are left as they are.
+            let endless = norm > number::<Exact>(f64::MAX) * number(1.0 + f64::EPSILON);
+            LIMITS.into_iter().flat_map(|limit| {
+                let share = number::<Exact>(limit) / (norm + number(1e-6));
+                let factor = if share < Exact::one() && !endless { share } else { Exact::one() };
+                x.iter().map(move |&x| x * factor).collect::<Vec<_>>()
+            }).collect::<Vec<_>>()
+        };
         "depth::factors", Numbers(1), Conditioned 8.0 => |x| depth::factors(2, |_, v| v * Dual::constant(number(0.5)), x[0]);
         "depth::gradients" "depth::residual", Tame(4), Conditioned 8.0 => |x| (depth::gradients(x), depth::residual(x));
         // Of logarithms up to 710 in size, each rounded.
@@ -219,19 +252,6 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     all.extend(doubles! {
         "clip::global_norm", Vector, Result 4.0 => |x| clip::global_norm(x), as |x| vector::dot(x, x).sqrt();
-        "clip::by_global_norm" "clip::factor", Multiple(2), Conditioned 8.0 => |x| {
-            let mut g = x.to_vec();
-            let norm = clip::by_global_norm(&mut g, 1.0);
-            assert!(!(clip::factor(norm, 1.0) > 1.0));
-            (norm, g)
-        }, as |x| {
-            let norm = vector::dot(x, x).sqrt();
-            // Gradients whose norm is no f64 are left as they are.
-            if norm > number::<Exact>(f64::MAX) * number(1.0 + f64::EPSILON) { return Ok((norm, x.to_vec())) }
-            let share = Exact::one() / (norm + number(1e-6));
-            let factor = if share < Exact::one() { share } else { Exact::one() };
-            (norm, x.iter().map(|&x| x * factor).collect::<Vec<_>>())
-        };
         "optimizer::config::OptimizerConfig::limit", Tame(1), Conditioned 4.0 => |x| {
             OptimizerConfig::sgd(0.5).limit(x[0], 7).expect("descent has a limit")
         }, as |x| stability::limit(x[0], number(0.5));
