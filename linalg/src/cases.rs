@@ -1,7 +1,7 @@
 //! What an operation is tried on: operands by kind and size, from which a test draws the values.
 //!
 //! The file of an operation brings its cases ([`Cases`]); the line that declares the file puts it on the list of
-//! its crate ([`operations!`](crate::operations)). A test walks the list with a [`Visitor`] and tries each law on
+//! its crate ([`operations!`](macro@crate::operations)). A test walks the list with a [`Visitor`] and tries each law on
 //! every case.
 //!
 //! ```

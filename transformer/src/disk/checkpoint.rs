@@ -16,10 +16,12 @@ use crate::printable::printable;
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::{Trainer, is_sound, place};
 use calculus::Parameter;
+use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use thiserror::Error;
 
 /// Why a run cannot go on.
@@ -154,7 +156,7 @@ fn read<T: Real>(
 ) -> Result<About, CheckpointError> {
     // Also of another rule of descent, so that it is named.
     let parameters = trainer.model().tape().parameters().len();
-    let file = bytes(path, 3 * parameters * size_of::<T>())?;
+    let file = bytes(path, most::<T>(parameters))?;
     let state = State::parse(path, &file)?;
     let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
     let list = trainer.model().tape().parameter_list();
@@ -293,8 +295,21 @@ fn number(bytes: &[u8]) -> f64 {
     }
 }
 
-/// All that a state may hold, in the order in which it is saved.
-const NAMES: [&str; 4] = ["parameters", "velocity", "first_moment", "second_moment"];
+/// All that a state may hold, in the order in which it is saved: parameters, and what the rules of descent remember.
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    let mut names = vec!["parameters"];
+    for &kind in OptimizerKind::ALL {
+        let mut rule = OptimizerConfig { kind, ..OptimizerConfig::default() }.build::<f32>(&[]);
+        let own: Vec<_> = rule.state().into_iter().map(|(name, _)| name).collect();
+        names.extend(own.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
+    }
+    names
+});
+
+/// The most bytes that a state of so many parameters takes.
+fn most<T>(parameters: usize) -> usize {
+    parameters.saturating_mul(NAMES.len() * size_of::<T>())
+}
 
 /// The parameters of a saved state, without a trainer, and what it says of itself.
 ///
@@ -306,10 +321,10 @@ pub fn parameters<T: Real>(
     list: &[Parameter],
 ) -> Result<(Vec<T>, About), CheckpointError> {
     let count = list.iter().map(|p| p.range.len()).sum();
-    let file = bytes(path, 3 * count * size_of::<T>())?;
+    let file = bytes(path, most::<T>(count))?;
     let state = State::parse(path, &file)?;
     let found = state.stored::<T>(NAMES[0], count)?;
-    for name in NAMES {
+    for name in NAMES.iter() {
         if state.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
             state.stored::<T>(name, count)?;
         }
@@ -331,7 +346,7 @@ pub fn remembered<T: Real>(
     config: &TrainingConfig,
     parameters: usize,
 ) -> Result<(u64, Memory<T>), CheckpointError> {
-    let file = bytes(path, 3 * parameters * size_of::<T>())?;
+    let file = bytes(path, most::<T>(parameters))?;
     let file = State::parse(path, &file)?;
     file.intact()?;
     let differences = file.about.contradictions(config);

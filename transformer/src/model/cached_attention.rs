@@ -234,7 +234,7 @@ impl Cases for CachedAttention {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         if let Size::Heads { heads, key_value_heads, rows, length: context, .. } = size {
             let read = key_value_heads * rows;
-            // A cache that is empty, half filled, full but for the new token's place.
+            // A cache that is empty, half full, full.
             for filled in [0, context / 2, context] {
                 let [query, key, value] = [heads * rows, read, read].map(|rows| numbers(rows, 1));
                 let [keys, values] = [context, context].map(|context| numbers(read, context));
