@@ -38,6 +38,7 @@ rules! {
     nesterov: Nesterov;
     rms_prop: RmsProp;
     lion: Lion;
+    ada_max: AdaMax;
 }
 
 /// A rule that changes parameters by their gradients.

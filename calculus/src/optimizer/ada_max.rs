@@ -1,0 +1,114 @@
+use super::{Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
+use crate::Parameter;
+use crate::stability::limit;
+use linalg::formula::{I, J, operand, positive};
+use linalg::{Formula, Real};
+
+/// AdaMax: <var>m ← β₁·m + (1 − β₁)·g</var>, <var>u ← max(β₂·u, |g| + ε)</var>,
+/// <var>θ ← θ − η/(1 − β₁ᵗ)·m/u</var>.
+///
+/// Adam with the largest recent gradient in place of their root mean square: its limit for a norm of order ∞. No square is
+/// taken, so that no gradient is too large for it; u needs no bias correction, and no step is longer than η by more
+/// than what the gradients fell.
+///
+/// Source: Kingma and Ba, *Adam*, 2014, section 7.1 (as in PyTorch, ε inside the maximum).
+///
+/// ```
+/// use calculus::optimizer::{AdaMax, Optimizer};
+/// let (mut w, mut rule) = ([0.0_f64], AdaMax::new(1, 0.5, 0.5, 0.0));
+/// rule.step(1.0, &mut w, &[4.0]);
+/// assert_eq!(w, [-1.0]);
+/// rule.step(0.75, &mut w, &[0.0]);
+/// assert_eq!(w, [-1.5]); // m = 1, u = 2: 0.75/(1 − ½²)·½
+/// ```
+#[derive(Clone, Debug)]
+pub struct AdaMax<T> {
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    first: Vec<T>,
+    largest: Vec<T>,
+    steps: u64,
+}
+
+impl<T: Real> AdaMax<T> {
+    /// For this many parameters.
+    pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
+        let first = vec![T::zero(); parameters];
+        AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, steps: 0 }
+    }
+
+    fn correction(&self, steps: u64) -> f64 {
+        1.0 - self.beta1.powf(steps as f64)
+    }
+}
+
+impl<T: Real> Rule<T> for AdaMax<T> {
+    const KEY: &'static str = "adamax";
+    const MEANING: &'static str = "Adam with the largest recent gradient in place of the mean square";
+    const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon"];
+    const NORMALISES: bool = true;
+
+    fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
+        AdaMax::new(count(parameters), c.beta1, c.beta2, c.epsilon)
+    }
+
+    /// As Adam's, which has the same mean of gradients.
+    fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
+        let correction = 1.0 - c.beta1.powf((steps + 1) as f64);
+        Some(correction * limit(eigenvalue, c.beta1) / (1.0 - c.beta1))
+    }
+}
+
+impl<T: Real> Optimizer<T> for AdaMax<T> {
+    fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
+        same_lengths(parameters, gradients, &self.first);
+        self.steps = self.steps.saturating_add(1);
+        let real = T::from_f64;
+        let size = real(rate / self.correction(self.steps));
+        let (b1, c1) = (real(self.beta1), real(1.0 - self.beta1));
+        let (b2, epsilon) = (real(self.beta2), real(self.epsilon));
+        blocks([parameters, &mut self.first, &mut self.largest], |range, [p, m, u]| {
+            let memory = m.iter_mut().zip(u.iter_mut());
+            for ((p, (m, u)), &g) in p.iter_mut().zip(memory).zip(&gradients[range]) {
+                *m = b1 * *m + c1 * g;
+                *u = (b2 * *u).larger(g.abs() + epsilon);
+                *p -= size * (*m / *u);
+            }
+        });
+    }
+
+    /// u.
+    fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
+        let entry = |(u, g): (&T, &f64)| (self.beta2 * u.to_f64()).max(g.abs() + self.epsilon);
+        Some(self.largest.iter().zip(gradients).map(entry).collect())
+    }
+
+    fn formula(&self, rate: f64, _: usize) -> Formula {
+        let [p, g, m, u] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
+        let meaning = "Steps in the direction that the gradient keeps, measured by its largest size.";
+        let mut f = Formula::new("θ′", ["θ", "g", "m", "u"], meaning, "Kingma and Ba 2014");
+        let first = f.define("m′", [I, J], self.beta1 * m + (1.0 - self.beta1) * g.clone());
+        let size = positive(g.clone()) * g.clone() - positive(-g.clone()) * g;
+        let now = f.define("a", [I, J], size + self.epsilon);
+        // The larger of the two: the old one, and how much the new one is above it.
+        let old = f.define("b", [I, J], self.beta2 * u);
+        let above = positive(now.at2(I, J) - old.at2(I, J));
+        let new = above.clone() * now.at2(I, J) + (1.0 - above) * old.at2(I, J);
+        let new = f.define("u′", [I, J], new);
+        let step = rate / self.correction(self.steps.saturating_add(1));
+        f.value(p - step * (first.at2(I, J) / new.at2(I, J)))
+    }
+
+    fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        vec![("first_moment", &mut self.first), ("largest", &mut self.largest)]
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
+}
