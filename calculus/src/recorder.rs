@@ -91,6 +91,8 @@ pub struct Recorder<T: Real> {
     recording: u32,
     prefix: String,
     names: HashMap<String, usize>,
+    /// The outermost scope that is open.
+    layer: Option<String>,
     nodes: Vec<Node<T>>,
 }
 
@@ -108,6 +110,7 @@ impl<T: Real> Recorder<T> {
             recording: RECORDINGS.fetch_add(1, Ordering::Relaxed),
             prefix: String::new(),
             names: HashMap::new(),
+            layer: None,
             nodes: Vec::new(),
         }
     }
@@ -182,10 +185,14 @@ impl<T: Real> Recorder<T> {
         record: impl FnOnce(&mut Self) -> Result<R, RecordError>,
     ) -> Result<R, RecordError> {
         let length = self.prefix.len();
+        if length == 0 {
+            self.layer = Some(name.to_owned());
+        }
         self.prefix.push_str(name);
         self.prefix.push('.');
         let result = record(self);
         self.prefix.truncate(length);
+        self.layer = self.layer.take().filter(|_| length > 0);
         result
     }
 
@@ -294,6 +301,8 @@ impl<T: Real> Recorder<T> {
         }
         self.nodes.push(Node {
             name,
+            operation: rule.as_ref().map(|rule| rule.name()),
+            layer: self.layer.clone(),
             source,
             shape,
             memory,

@@ -63,6 +63,51 @@ pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
 }
 
 impl<T: Real> Tape<T> {
+    /// The layers and where their parameters lie, in order: a layer is the outermost scope in which a parameter was
+    /// recorded ([`crate::Recorder::scope`]), or the parameter by itself where that is none.
+    ///
+    /// ```
+    /// # let (tape, _) = calculus::example::product();
+    /// assert_eq!(tape.layers(), [("w".to_owned(), vec![0..1])]);
+    /// ```
+    pub fn layers(&self) -> Vec<(String, Vec<Range<usize>>)> {
+        let mut layers: Vec<(String, Vec<Range<usize>>)> = vec![];
+        let parameters = self.nodes.iter().filter(|node| node.is_parameter());
+        for (node, parameter) in parameters.zip(self.parameter_list()) {
+            let own = node.layer.as_ref().unwrap_or(&node.name);
+            match layers.iter_mut().find(|(layer, _)| layer == own) {
+                Some((_, ranges)) => ranges.push(parameter.range),
+                None => layers.push((own.clone(), vec![parameter.range])),
+            }
+        }
+        layers
+    }
+
+    /// Gives values and operations other names. Names are for people: no reader of a recording depends on them, but
+    /// for [`Tape::find`].
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// tape.rename(|name| format!("my {name}"), |_| "gate");
+    /// assert_eq!((tape.name(y), tape.operation(y)), ("my y", Some("gate")));
+    /// ```
+    ///
+    /// # Panics
+    /// If two values would have one name.
+    pub fn rename(
+        &mut self,
+        value: impl Fn(&str) -> String,
+        operation: impl Fn(&'static str) -> &'static str,
+    ) {
+        for node in &mut self.nodes {
+            node.name = value(&node.name);
+            node.layer = node.layer.as_deref().map(&value);
+            node.operation = node.operation.map(&operation);
+        }
+        self.names = self.nodes.iter().enumerate().map(|(i, n)| (n.name.clone(), i)).collect();
+        assert_eq!(self.names.len(), self.nodes.len(), "every value has a name of its own");
+    }
+
     /// All parameters, one after another in the order of recording.
     ///
     /// ```

@@ -32,6 +32,10 @@ pub(crate) struct Within {
 
 pub(crate) struct Node<T> {
     pub(crate) name: String,
+    /// The operation's name, for people.
+    pub(crate) operation: Option<&'static str>,
+    /// The name of the outermost scope in which it was recorded.
+    pub(crate) layer: Option<String>,
     pub(crate) source: Source,
     pub(crate) shape: Shape,
     pub(crate) memory: Memory,

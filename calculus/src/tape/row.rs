@@ -136,7 +136,7 @@ impl<T: Real> Tape<T> {
             var: self.var(i),
             name: &node.name,
             source: node.source,
-            operation: rule.map(Rule::name),
+            operation: node.operation,
             branch: rule.map(Rule::branch),
             role: rule.map(Rule::role),
             operands: operands.iter().map(|&o| self.var(o)).collect(),

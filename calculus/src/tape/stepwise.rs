@@ -41,7 +41,7 @@ impl<T: Real> Tape<T> {
     /// assert_eq!((tape.operation(y), tape.operation(x)), (Some("product by elements"), None));
     /// ```
     pub fn operation(&self, var: Var) -> Option<&'static str> {
-        self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.name())
+        self.nodes[self.node(var)].operation
     }
 
     /// The role of the operation that computes a value, if one does.

@@ -6,7 +6,7 @@ use crate::model::layers::{self, Context, Marks};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::{streams, words};
-use calculus::{RecordError, Recorder, Tape, Var};
+use calculus::{RecordError, Recorder, Source, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::dropout;
@@ -313,13 +313,12 @@ impl<T: Real> RecordedStep<T> {
     pub fn initialise(&mut self, seed: u64) {
         let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
         let writers: Vec<usize> = self.marks.writers.iter().map(|var| var.index()).collect();
-        for (k, parameter) in self.recording.tape.parameter_list().into_iter().enumerate() {
+        let tape = &self.recording.tape;
+        let rows = tape.vars().filter(|var| tape.source(*var) == Source::Parameter);
+        let list: Vec<_> = tape.parameter_list().into_iter().zip(rows).collect();
+        for (k, (parameter, row)) in list.into_iter().enumerate() {
             let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
-            let writes = self
-                .recording
-                .tape
-                .find(&parameter.name)
-                .is_some_and(|p| writers.contains(&p.index()));
+            let writes = writers.contains(&row.index());
             let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));
             let values = &mut self.recording.tape.parameters_mut()[parameter.range];
             if bias {

@@ -5,6 +5,7 @@
 
 mod faulty;
 pub(crate) mod plain;
+mod renamed;
 mod slow;
 pub(crate) mod tiny;
 

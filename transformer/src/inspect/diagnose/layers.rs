@@ -1,28 +1,7 @@
 //! Layers of parameters, and by how much an update changes them.
 
-use calculus::Parameter;
 use rayon::prelude::*;
 use std::ops::Range;
-
-/// The parameters of a recording by layer: names with the same first part, numbers as in `block.3` kept, in
-/// order.
-pub(crate) fn by_layer(list: Vec<Parameter>) -> Vec<(String, Vec<Range<usize>>)> {
-    let layer = |name: &str| {
-        let mut parts = name.split('.');
-        let first = parts.next().unwrap_or_default();
-        let number = parts.next().filter(|n| n.parse::<usize>().is_ok());
-        number.map_or(first.to_owned(), |n| format!("{first}.{n}"))
-    };
-    let mut layers: Vec<(String, Vec<Range<usize>>)> = vec![];
-    for parameter in list {
-        let name = layer(&parameter.name);
-        match layers.iter_mut().find(|(layer, _)| *layer == name) {
-            Some((_, ranges)) => ranges.push(parameter.range),
-            None => layers.push((name, vec![parameter.range])),
-        }
-    }
-    layers
-}
 
 /// ‖after − before‖ and ‖before‖ over some ranges.
 pub(crate) fn change(before: &[f32], after: &[f32], ranges: &[Range<usize>]) -> (f64, f64) {

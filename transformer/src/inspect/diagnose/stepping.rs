@@ -1,7 +1,7 @@
 //! Takes the steps of a training loop that is given as a value.
 
 use super::course::{Recipe, State, Taken};
-use super::layers::{by_layer, change};
+use super::layers::change;
 use super::origin::{self, Origin};
 use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
@@ -50,7 +50,7 @@ impl<'a, S: Subject> Course<'a, S> {
         let mut left = state.gradients.clone();
         left.resize(n, 0.0);
         let master = state.parameters.clone();
-        let layers = by_layer(list).into_iter().map(|(_, r)| r).collect();
+        let layers = recording.tape.layers().into_iter().map(|(_, r)| r).collect();
         let recipe = recipe.clone();
         let sound = false;
         Ok(Course { subject, recipe, recording, optimizer, master, left, decayed, layers, sound })

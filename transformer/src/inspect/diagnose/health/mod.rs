@@ -19,7 +19,6 @@ pub use watch::{Glance, Watch};
 
 use super::course::{Recipe, State, Taken};
 use super::edge::Stability;
-use super::layers::by_layer;
 use super::signs::{Signs, rms, signs};
 use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
@@ -173,7 +172,7 @@ pub fn health(
         measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 0.1)));
         measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
     }
-    let layers_of_weights = by_layer(step.tape.parameter_list());
+    let layers_of_weights = step.tape.layers();
     let ratios = taken.map_or(&[][..], |t| &t.layer_ratios);
     let updates = layers_of_weights.into_iter().zip(ratios);
     let updates: Vec<Update> =

@@ -4,7 +4,7 @@ use crate::inspect::diagnose::layers::change;
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::text::corpus::Corpus;
 use crate::training::trainer::{Step, Trainer};
-use calculus::{Parameter, Var, clip};
+use calculus::{Source, Var, clip};
 use linalg::{Role, groups::Groups};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -96,12 +96,11 @@ impl Watch {
             }
             see(output, Seen::Output(i));
         }
-        let place = |parameter: &Parameter| tape.find(&parameter.name).map(Var::index);
+        let rows = tape.vars().filter(|var| tape.source(*var) == Source::Parameter);
         let mut layers: Vec<(bool, Vec<Range<usize>>)> =
             marks.blocks.iter().map(|_| (true, vec![])).chain([(false, vec![])]).collect();
-        for parameter in tape.parameter_list() {
-            let row = place(&parameter);
-            let own = marks.blocks.iter().position(|b| row.is_some_and(|r| b.rows.contains(&r)));
+        for (parameter, row) in tape.parameter_list().into_iter().zip(rows) {
+            let own = marks.blocks.iter().position(|b| b.rows.contains(&row.index()));
             layers[own.unwrap_or(marks.blocks.len())].1.push(parameter.range);
         }
         let blocks = vec![Block::default(); marks.blocks.len()];
