@@ -45,7 +45,7 @@ proptest! {
 
     #[test]
     fn on_any_heads(
-        key_value_heads in 1usize..4, group in 1usize..4, rows in 1usize..5, length in 1usize..40, sequences in 1usize..4,
+        key_value_heads in 1usize..3, group in 1usize..4, rows in 1usize..4, length in 1usize..36, sequences in 1usize..3,
     ) {
         let mut trial = Trial::default();
         let heads = group * key_value_heads;
