@@ -45,7 +45,8 @@ impl<T: Real> AdaMax<T> {
 
 impl<T: Real> Rule<T> for AdaMax<T> {
     const KEY: &'static str = "adamax";
-    const MEANING: &'static str = "Adam with the largest recent gradient in place of the mean square";
+    const MEANING: &'static str =
+        "Adam with the largest recent gradient in place of the mean square";
     const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon"];
     const NORMALISES: bool = true;
 
@@ -86,7 +87,8 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
 
     fn formula(&self, rate: f64, _: usize) -> Formula {
         let [p, g, m, u] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
-        let meaning = "Steps in the direction that the gradient keeps, measured by its largest size.";
+        let meaning =
+            "Steps in the direction that the gradient keeps, measured by its largest size.";
         let mut f = Formula::new("θ′", ["θ", "g", "m", "u"], meaning, "Kingma and Ba 2014");
         let first = f.define("m′", [I, J], self.beta1 * m + (1.0 - self.beta1) * g.clone());
         let size = positive(g.clone()) * g.clone() - positive(-g.clone()) * g;

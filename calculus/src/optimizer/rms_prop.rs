@@ -1,4 +1,6 @@
-use super::{Optimizer, OptimizerConfig, Rule, blocks, count, largest_squared, limited, same_lengths};
+use super::{
+    Optimizer, OptimizerConfig, Rule, blocks, count, largest_squared, limited, same_lengths,
+};
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand, sqrt};

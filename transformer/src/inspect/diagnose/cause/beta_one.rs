@@ -7,8 +7,8 @@
 //! **Example.** `beta_of_1`, `second_beta_of_1`
 
 use super::{Cure, Cures, Detect, Findings, Sign, Subject};
-use calculus::optimizer::OptimizerKind;
 use crate::inspect::diagnose::origin::Direction;
+use calculus::optimizer::OptimizerKind;
 
 pub(super) struct BetaOne;
 
