@@ -473,7 +473,13 @@ fn spectra_of_matrices() {
         let condition = svd.condition_number().unwrap();
         assert!(if x == 0.0 { condition == INF } else { near(condition, 1.0) });
         // The rest is rounding, of the size of the smallest number where all are that small.
-        let svd = Svd::of(&matrix(3, 2, &[x, x, x, x, x, x])).unwrap();
+        let svd = Svd::of(&matrix(3, 2, &[x, x, x, x, x, x]));
+        if x.abs() == MAX {
+            // √6·MAX is no number.
+            assert!(matches!(svd, Err(Error::Range { .. })));
+            continue;
+        }
+        let svd = svd.unwrap();
         assert!(svd.values[1] <= 8.0 * E * x.abs() + TINY, "{x:e}: {:?}", svd.values);
         assert!(svd.rank() <= 1);
     }
@@ -540,7 +546,8 @@ fn principal_components() {
         assert!(near(pca.variances[0], 2.0 * x * x) || (x < 1e-160 && pca.variances[0] <= 1e-300));
     }
     let pca = PrincipalComponents::of(&matrix(1, 2, &[1e200, -1e200])).unwrap();
-    assert!(pca.variances[0] == INF && pca.explained(1).is_nan());
+    // The share of what is too large to be squared is known all the same.
+    assert!(pca.variances[0] == INF && pca.explained(1) == 1.0);
     assert_eq!(PrincipalComponents::of(&matrix(1, 2, &[0.0, -0.0])).unwrap().explained(1), 1.0);
     for bad in BAD {
         assert!(names(PrincipalComponents::of(&matrix(1, 3, &[1.0, bad, 2.0])), 0, 1));
