@@ -108,11 +108,14 @@ impl Context<'_> {
     /// The normalisation, with parameters `name.weight` and, for layer normalisation of a model with biases, `name.bias`.
     fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
         let (epsilon, shape) = (self.config.epsilon, vector(self.config.width));
-        let gain = r.parameter(&format!("{name}.weight"), shape)?;
-        let shift = match (self.config.norm, self.config.bias) {
-            (Norm::Layer, true) => Some(r.parameter(&format!("{name}.bias"), shape)?),
-            _ => None,
-        };
+        let (gain, shift) = r.scope(name, |r| {
+            let gain = r.parameter("weight", shape)?;
+            let shift = match (self.config.norm, self.config.bias) {
+                (Norm::Layer, true) => Some(r.parameter("bias", shape)?),
+                _ => None,
+            };
+            Ok((gain, shift))
+        })?;
         match (self.config.norm, shift) {
             _ if self.without.norm => Ok(x),
             (Norm::Layer, Some(shift)) => r.push(name, LayerNorm { epsilon }, [x, gain, shift]),
@@ -140,7 +143,7 @@ pub(crate) fn network<T: Real>(
     let last = c.norm(r, "norm", x)?; // d×n
     let table = match c.config.tied {
         true => token_table,
-        false => r.parameter("head.weight", r.shape(token_table))?, // d×V
+        false => r.scope("head", |r| r.parameter("weight", r.shape(token_table)))?, // d×V
     };
     Ok(Marks { residual, blocks, last, table, writers })
 }
