@@ -100,7 +100,8 @@ impl Diagnose {
         let mut warnings = vec![];
         let start = self.start(&examined, &mut warnings)?;
         let trained = &examined.config;
-        if trained.schedule != ScheduleKind::Constant && start.steps >= trained.steps {
+        let ends = !matches!(trained.schedule, ScheduleKind::Constant | ScheduleKind::Step);
+        if ends && start.steps >= trained.steps {
             remark(format!(
                 "the schedule ended at step {}: watched at its last rate, {:.1e}",
                 trained.steps, trained.min_learning_rate
