@@ -11,10 +11,10 @@ use crate::{Error, Matrix, Real, column, norm, parallel, simd, vector};
 
 /// <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>, between −1 and 1 up to rounding.
 ///
-/// Floats: any finite scale is the same to it, denormal or near the largest number.
+/// Floats: invariant to any finite scale, subnormal or near the largest number.
 ///
 /// # Errors
-/// Different lengths; a zero vector, whose direction nobody decided for you; NaN and ±∞.
+/// Different lengths; a zero vector, which has no direction; NaN and ±∞.
 ///
 /// ```
 /// use linalg::similarity::cosine;

@@ -31,8 +31,8 @@ pub fn stable_rank<T: Real>(values: &[T]) -> Result<T, Error> {
     Ok(vector::dot(&x, &x) / (most * most))
 }
 
-/// <var>e^(H(p))</var> with <var>pᵢ = σᵢ/Σσ</var>: as many equal singular values would have this entropy.
-/// Between 1 and the rank; 0 of nothing but zeros.
+/// <var>e^(H(p))</var> with <var>pᵢ = σᵢ/Σσ</var>: the number of equal singular values whose distribution
+/// has the same entropy. Between 1 and the rank; 0 if all values are 0.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.

@@ -248,8 +248,8 @@ impl<T: Real> Joint<T> {
         Ok(mean(&f, &g) / scale)
     }
 
-    /// E\[g(Y) | x\] for every x; of an x of probability 0, which has no such mean, 0. An infinite or NaN g counts
-    /// for the x with which it can happen, as in [`Joint::expectation`].
+    /// E\[g(Y) | x\] for every x; 0 where P(x) = 0. An infinite or NaN g(y) counts only for those x with P(x, y) > 0, as in
+    /// [`Joint::expectation`].
     ///
     /// ```
     /// use probability::Joint;

@@ -43,8 +43,8 @@ pub fn rms_norm<T: Real>(x: &[T], gain: &[T], epsilon: f64) -> Result<Vec<T>, Pr
 
 /// Divides every column by its root mean square; operands are x and gain g.
 ///
-/// A column of zeros stays zeros; one with a NaN becomes NaN. This does not rescale, as [`rms_norm`]
-/// does: where x² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`) finite elements become 0, and
+/// A column of zeros stays zeros; one with a NaN becomes NaN. Unlike [`rms_norm`], this does not
+/// rescale first: where x² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`) finite elements become 0, and
 /// infinite ones NaN.
 ///
 /// ```

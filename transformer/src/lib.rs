@@ -49,7 +49,7 @@
 //! let mut model = RecordedStep::<f32>::record(&config, 1, 4, Form::Textbook, 0)?;
 //! model.initialise(1);
 //!
-//! // Whoever knows nothing pays ln 3 nats a word.
+//! // Before training predictions are nearly uniform: a loss of ln 3 nats a word.
 //! let (tokens, targets) = ([0, 1, 2, 0], [1, 2, 0, 1]);
 //! let loss = model.loss(&tokens, &targets)?;
 //! assert!((loss - 3.0_f64.ln()).abs() < 0.1);

@@ -7,9 +7,9 @@ use std::ops::Range;
 /// Lion: <var>c = β₁·m + (1 − β₁)·g</var>, <var>θ ← (1 − η·λ)·θ − η·sign(c)</var>,
 /// <var>m ← β₂·m + (1 − β₂)·g</var>.
 ///
-/// Every parameter moves by exactly η, up, down or not at all (<var>sign 0 = 0</var>; the sign of NaN
-/// is NaN). It remembers one number a parameter where Adam remembers two; by custom η is three to ten
-/// times smaller than Adam's, and λ as much larger.
+/// Apart from decay every parameter changes by η, −η, or 0 where c = 0 (the sign of NaN is NaN). It remembers one number a
+/// parameter where Adam remembers two; η is usually three to ten times smaller than Adam's, and λ larger by the same
+/// factor.
 ///
 /// Source: Chen et al., *Symbolic Discovery of Optimization Algorithms*, 2023, algorithm 2.
 ///

@@ -40,7 +40,7 @@
 //! model.initialise(1);
 //! let compressor = Compressor::new(&config, model.tape().parameters(), &tokenizer)?;
 //! let file = compressor.compress(b"not to be", |_| ())?;
-//! // Who knows nothing pays log₂ 7 bits for each of nine characters, and 25 bytes of header.
+//! // A uniform prediction costs log₂ 7 bits for each of nine characters; the header has 25 bytes.
 //! assert_eq!(file.bytes.len(), 29);
 //! assert_eq!(compressor.decompress(&file.bytes, |_| ())?, b"not to be");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -92,7 +92,7 @@ pub enum ModelError {
 /// let mut model = RecordedStep::<f32>::record(&config, 1, 4, Form::Fused, 0)?;
 /// model.initialise(1);
 /// let loss = model.loss(&[1, 2, 3, 4], &[2, 3, 4, 5])?;
-/// assert!((loss - 65.0_f64.ln()).abs() < 0.1); // who knows nothing pays ln V
+/// assert!((loss - 65.0_f64.ln()).abs() < 0.1); // the loss of a uniform prediction is ln V
 /// # Ok::<(), transformer::ModelError>(())
 /// ```
 pub struct RecordedStep<T: Real> {
@@ -386,7 +386,7 @@ impl<T: Real> RecordedStep<T> {
         self.recording.tape.parameters_mut().copy_from_slice(parameters);
     }
 
-    /// Tokens of a batch.
+    /// Number of tokens of a batch: sequences × length.
     pub fn batch(&self) -> usize {
         self.recording.tape.shape(self.tokens).columns
     }

@@ -27,7 +27,7 @@ keyed! {
         Linear: "linear", "Warm-up, then a straight line down to the minimum";
         Constant: "constant", "Always the highest rate, without warm-up";
         WarmupStableDecay: "warmup_stable_decay", "Warm-up, the highest rate, and a straight line down over the last --decay-steps";
-        Step: "step", "Times --decay-factor after every --decay-every steps, without warm-up";
+        Step: "step", "Multiplied by --decay-factor every --decay-every steps, without warm-up";
     }
 }
 

@@ -25,7 +25,7 @@ use transformer::{Architecture, Form, ModelStep, RecordedStep};
 /// tokenizer; flags that would change them are refused.
 #[derive(Args)]
 pub(crate) struct Check {
-    /// A run, or a model directory in Hugging Face's GPT-2 layout
+    /// A run, or a model directory in Hugging Face's layout
     model: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,

@@ -24,7 +24,7 @@ const LONGEST: u64 = 1 << 30;
 /// model's cross-entropy on the text. It can be read with the same model only, on any machine.
 #[derive(Args)]
 pub(crate) struct Compress {
-    /// A run, or a model directory in Hugging Face's GPT-2 layout
+    /// A run, or a model directory in Hugging Face's layout
     run: PathBuf,
     /// Text to compress; `-` reads standard input
     file: PathBuf,

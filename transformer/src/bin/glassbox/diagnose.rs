@@ -25,7 +25,7 @@ use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
 /// nothing could be diagnosed: a file that cannot be read, a setting that is refused. Nothing of a run is changed but its growth.svg.
 #[derive(Args)]
 pub(crate) struct Diagnose {
-    /// A run, or a model directory in Hugging Face's GPT-2 layout [default: the sizes that flags give]
+    /// A run, or a model directory in Hugging Face's layout [default: the sizes that flags give]
     model: Option<PathBuf>,
     /// How values are stored
     #[arg(long, value_enum, default_value = "f32")]

@@ -19,7 +19,7 @@ use transformer::{Evaluation, Form, RecordedStep, memory};
 /// once. Without --data: the run's own validation part. A loss that is not finite is an error.
 #[derive(Args)]
 pub(crate) struct Evaluate {
-    /// A run, or a model directory in Hugging Face's GPT-2 layout
+    /// A run, or a model directory in Hugging Face's layout
     run: PathBuf,
     /// Text to measure on; `-` reads standard input [default: the run's validation part]
     #[arg(long, value_name = "FILE")]

@@ -13,7 +13,7 @@ use transformer::{Architecture, Writer};
 /// Continue a prompt with a trained model.
 #[derive(Args)]
 pub(crate) struct Generate {
-    /// A run, or a model directory in Hugging Face's GPT-2 layout
+    /// A run, or a model directory in Hugging Face's layout
     model: PathBuf,
     /// Text to continue [default: a line's end]
     #[arg(long, conflicts_with = "prompt_tokens")]

@@ -95,25 +95,25 @@ pub(crate) struct Settings {
     /// Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) warmup: Option<u64>,
-    /// Steps over which warmup_stable_decay falls at the end [default: a tenth of --steps]
+    /// With --schedule warmup_stable_decay: training steps of the final decay [default: a tenth of --steps]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_steps: Option<u64>,
-    /// Steps after which step falls, again and again [default: a third of --steps]
+    /// With --schedule step: training steps between two reductions of the rate [default: a third of --steps]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_every: Option<u64>,
-    /// What step multiplies the learning rate by [default: 0.1]
+    /// With --schedule step: the factor of each reduction [default: 0.1]
     #[arg(long, value_name = "FACTOR", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_factor: Option<f64>,
     /// Decay of matrices (adamw, lion); vectors do not decay
     #[arg(long, value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
-    /// Smoothing β₁ of the gradient (adamw, lion)
+    /// Smoothing β₁ of the gradient (adamw, adamax, lion)
     #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    /// Smoothing β₂ of its square (adamw, rmsprop; lion: of what it remembers)
+    /// Smoothing β₂ of its square or size (adamw, adamax, rmsprop; lion: of what it remembers)
     #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
-    /// What keeps an update finite where the gradient was always 0 (adamw, rmsprop) [default: 1e-8]
+    /// ε in the denominator of the update (adamw, adamax, rmsprop) [default: 1e-8]
     #[arg(long, value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip

@@ -39,8 +39,8 @@ pub struct Background {
 }
 
 impl Background {
-    /// What a run's settings and its text say. The n-grams are counted if the run has taken a step, or the model is
-    /// finished.
+    /// Planned steps, held-out batches and initial parameters, from a run's settings and its text. The n-gram baselines are
+    /// counted if the run has taken a step, or the model was trained elsewhere.
     ///
     /// # Errors
     /// Sizes that contradict each other.

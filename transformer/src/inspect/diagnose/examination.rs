@@ -15,7 +15,7 @@ use crate::model::recorded_step::ModelError;
 pub struct Examination {
     /// The diagnosis; its stability is known where the model is small enough.
     pub diagnosis: Diagnosis,
-    /// The health, if nothing is wrong.
+    /// Measures of health; only where no cause was found.
     pub health: Option<Health>,
 }
 

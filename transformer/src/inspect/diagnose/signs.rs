@@ -11,7 +11,7 @@ use linalg::{Role, View, column, gather};
 pub struct Signs {
     /// The loss.
     pub loss: f64,
-    /// ln V: what who knows nothing pays; NaN without logits.
+    /// ln V: the loss of a uniform prediction; NaN without logits.
     pub uniform: f64,
     /// The largest gain of a linear map (by how much it multiplies the root mean square of what it is given:
     /// σ·√n, with σ that of its elements and n its inputs), and whose.

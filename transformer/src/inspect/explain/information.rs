@@ -9,7 +9,7 @@ use linalg::Real;
 pub struct Information {
     /// The mean loss, nats per token.
     pub nats: f64,
-    /// ln V: what a model that knows nothing pays.
+    /// ln V: the loss of a uniform prediction.
     pub uniform: f64,
     /// Mean entropy of the predictions, nats.
     pub entropy: f64,

@@ -36,7 +36,10 @@ pub(super) fn rate<S: Subject>(f: &Findings<'_, S>) -> Result<(f64, String), Mod
         (None, Some(t)) => (t.rate, t.number - 1),
         (None, None) => (f64::NAN, f.start.steps),
     };
-    let unmeasured = "; the curvature of a model of this size is not measured".to_owned();
+    let unmeasured = match f.recipe.optimizer.limit(1.0, 0) {
+        Some(_) => "; the curvature of a model of this size is not measured".to_owned(),
+        None => format!("; {} has no limit of stability", f.recipe.optimizer.kind),
+    };
     let shown = stability.map_or(unmeasured, |s| format!("; {s}"));
     let shown = match f.recipe.schedule {
         Schedule::Constant { .. } => shown,
