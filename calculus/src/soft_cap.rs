@@ -14,7 +14,7 @@ use linalg::{
 
 /// <var>c·tanh(x/c)</var> with the cap c > 0: between −c and c. Derivative <var>1 − tanh²(x/c)</var>.
 ///
-/// ±c at ±∞, NaN at NaN, and where the cap is 0 or NaN.
+/// ±c at ±∞, NaN at NaN. A cap of 0 gives ±0, and NaN at 0; one that is infinite or NaN gives NaN.
 ///
 /// Source: Gemma Team, *Gemma 2*, 2024.
 ///

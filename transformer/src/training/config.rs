@@ -259,7 +259,8 @@ impl TrainingConfig {
         check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
         let larger = self.learning_rate >= self.weight_decay;
         check(
-            self.weight_decay * self.learning_rate < 1.0,
+            !self.optimizer.takes().contains(&"weight_decay")
+                || self.weight_decay * self.learning_rate < 1.0,
             if larger { "learning_rate" } else { "weight_decay" },
             &decimal(if larger { self.learning_rate } else { self.weight_decay }),
             "smaller: learning_rate·weight_decay (0.1 unless it is set) below 1, or a step would turn weights round",
@@ -363,7 +364,7 @@ impl TrainingConfig {
             ScheduleKind::Linear => Schedule::Linear { peak, minimum, warmup, total },
             ScheduleKind::Constant => Schedule::Constant { rate: peak },
             ScheduleKind::WarmupStableDecay => {
-                let falls = self.decay_steps.unwrap_or(total / 10);
+                let falls = self.decay_steps.unwrap_or((total / 10).max(1));
                 let decay = total.saturating_sub(falls);
                 Schedule::WarmupStableDecay { peak, minimum, warmup, decay, total }
             }

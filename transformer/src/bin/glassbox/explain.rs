@@ -312,6 +312,7 @@ impl Explain {
         if let Some(kind) = self.optimizer {
             if kind != descent.rule.kind {
                 descent.state.clear();
+                descent.steps = 0;
             }
             descent.rule.kind = kind;
         }
