@@ -247,6 +247,7 @@ mod dual;
 pub mod example;
 pub mod landscape;
 pub mod line_search;
+mod named;
 mod operators;
 pub mod optimizer;
 mod recorder;

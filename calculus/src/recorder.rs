@@ -192,7 +192,9 @@ impl<T: Real> Recorder<T> {
         self.prefix.push('.');
         let result = record(self);
         self.prefix.truncate(length);
-        self.layer = self.layer.take().filter(|_| length > 0);
+        if length == 0 {
+            self.layer = None;
+        }
         result
     }
 

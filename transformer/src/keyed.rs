@@ -2,13 +2,16 @@
 
 /// An enum of choices; of each its name in files and flags, and what it is.
 macro_rules! keyed {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident: $key:literal, $meaning:literal;)+ }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$mark:meta])* $variant:ident: $key:literal, $meaning:literal;)+
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         pub enum $name {
             $(
                 #[doc = $meaning]
                 #[serde(rename = $key)]
+                $(#[$mark])*
                 $variant,
             )+
         }

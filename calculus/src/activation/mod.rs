@@ -15,13 +15,11 @@ mod elementwise;
 
 pub use elementwise::Elementwise;
 
+use crate::named::named;
 use linalg::cases::{Cases, Operand, Size, Visitor};
 use linalg::formula::Expression;
 use linalg::{Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError};
 use linalg::{View, ViewMut, Work};
-use std::fmt;
-use std::str::FromStr;
-use thiserror::Error;
 
 /// The files of functions, and the functions of each: modules, and the variants of [`Activation`].
 macro_rules! activations {
@@ -179,48 +177,10 @@ activations! {
     tanh: Tanh;
 }
 
-/// A name that no activation function has.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no activation function is called {found:?}; there are {}", keys())]
-pub struct UnknownActivation {
-    /// The name.
-    pub found: String,
-}
-
-fn keys() -> String {
-    Activation::ALL.iter().map(|a| a.key()).collect::<Vec<_>>().join(", ")
-}
-
-impl FromStr for Activation {
-    type Err = UnknownActivation;
-
-    /// By its own name or one of Hugging Face's.
-    fn from_str(name: &str) -> Result<Self, UnknownActivation> {
-        let mut all = Activation::ALL.iter();
-        let found = all.find(|a| a.key() == name || a.hugging_face().contains(&name));
-        found.copied().ok_or_else(|| UnknownActivation { found: name.to_owned() })
-    }
-}
-
-impl TryFrom<String> for Activation {
-    type Error = UnknownActivation;
-
-    fn try_from(name: String) -> Result<Self, UnknownActivation> {
-        name.parse()
-    }
-}
-
-impl From<Activation> for String {
-    fn from(function: Activation) -> Self {
-        function.key().to_owned()
-    }
-}
-
-impl fmt::Display for Activation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.key())
-    }
-}
+// By its own name or one of Hugging Face's.
+named!(Activation, UnknownActivation, "activation function", |choice, name| {
+    choice.key() == name || choice.hugging_face().contains(&name)
+});
 
 /// A scalar function.
 ///

@@ -1,6 +1,5 @@
-use super::{Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
+use super::{Adam, Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
 use crate::Parameter;
-use crate::stability::limit;
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
 
@@ -8,8 +7,7 @@ use linalg::{Formula, Real};
 /// <var>θ ← θ − η/(1 − β₁ᵗ)·m/u</var>.
 ///
 /// Adam with the largest recent gradient in place of their root mean square: its limit for a norm of order ∞. No square is
-/// taken, so that no gradient is too large for it; u needs no bias correction, and no step is longer than η by more
-/// than what the gradients fell.
+/// taken, so that no gradient is too large for it, and u needs no bias correction.
 ///
 /// Source: Kingma and Ba, *Adam*, 2014, section 7.1 (as in PyTorch, ε inside the maximum).
 ///
@@ -56,8 +54,7 @@ impl<T: Real> Rule<T> for AdaMax<T> {
 
     /// As Adam's, which has the same mean of gradients.
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
-        let correction = 1.0 - c.beta1.powf((steps + 1) as f64);
-        Some(correction * limit(eigenvalue, c.beta1) / (1.0 - c.beta1))
+        Adam::<T>::limit(c, eigenvalue, steps)
     }
 }
 

@@ -113,6 +113,7 @@ impl<T: Real> Rule<T> for Adam<T> {
         let rule = Adam::new(count(parameters), c.beta1, c.beta2, c.epsilon);
         rule.with_decay(c.weight_decay, matrices(parameters))
     }
+
     /// Adam moves by η·m̂/P with m̂ = m/(1 − β₁ᵗ) and m a mean of gradients: on a quadratic and for the P of the moment this is
     /// descent with momentum β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ), so that the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ), t
     /// the number of the coming step. At the first step that is a tenth, for β₁ = 0.9, of what it is after some dozens: the

@@ -2,10 +2,8 @@
 
 use super::{Optimizer, OptimizerKind};
 use crate::Parameter;
+use crate::named::named;
 use linalg::Real;
-use std::fmt;
-use std::str::FromStr;
-use thiserror::Error;
 
 /// A rule of descent and its constants, of which each rule takes those that it has ([`OptimizerKind::takes`]).
 ///
@@ -176,43 +174,4 @@ macro_rules! rules {
     };
 }
 
-/// A name that no rule has.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no optimiser is called {found:?}; there are {}", keys())]
-pub struct UnknownOptimizer {
-    /// The name.
-    pub found: String,
-}
-
-fn keys() -> String {
-    OptimizerKind::ALL.iter().map(|kind| kind.key()).collect::<Vec<_>>().join(", ")
-}
-
-impl FromStr for OptimizerKind {
-    type Err = UnknownOptimizer;
-
-    fn from_str(name: &str) -> Result<Self, UnknownOptimizer> {
-        let found = OptimizerKind::ALL.iter().find(|kind| kind.key() == name);
-        found.copied().ok_or_else(|| UnknownOptimizer { found: name.to_owned() })
-    }
-}
-
-impl TryFrom<String> for OptimizerKind {
-    type Error = UnknownOptimizer;
-
-    fn try_from(name: String) -> Result<Self, UnknownOptimizer> {
-        name.parse()
-    }
-}
-
-impl From<OptimizerKind> for String {
-    fn from(kind: OptimizerKind) -> Self {
-        kind.key().to_owned()
-    }
-}
-
-impl fmt::Display for OptimizerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.key())
-    }
-}
+named!(OptimizerKind, UnknownOptimizer, "optimiser", |choice, name| choice.key() == name);

@@ -54,6 +54,7 @@ impl<T: Real> Rule<T> for Lion<T> {
         let rule = Lion::new(count(parameters), c.beta1, c.beta2);
         rule.with_decay(c.weight_decay, matrices(parameters))
     }
+
     /// None: a step has one length, whatever the curvature.
     fn limit(_: &OptimizerConfig, _: f64, _: u64) -> Option<f64> {
         None

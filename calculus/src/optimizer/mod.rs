@@ -2,18 +2,14 @@
 //!
 //! Notation: θ parameters, g gradients, η the learning rate, which a [`crate::schedule`] gives.
 //!
-//! | rule | remembers, per parameter | a step's length per parameter |
-//! |---|---|---|
-//! | [`Sgd`] | nothing; with momentum v | η·\|g\|; with momentum up to η·\|g\|/(1 − µ) |
-//! | [`Nesterov`] | v | the same, looking ahead |
-//! | [`RmsProp`] | v | about η, whatever the size of g |
-//! | [`Adam`] (AdamW) | m, v | about η |
-//! | [`Lion`] | m | η |
+//! Each rule's own documentation gives its formula and what it remembers of every parameter. A step of [`Sgd`] and
+//! [`Nesterov`] is proportional to the gradient; the others normalise ([`OptimizerKind::normalises`]): a step changes a
+//! parameter by about η, whatever the size of its gradient.
 //!
 //! ## Hard gradients
 //! A gradient of NaN makes its parameter NaN, and what is remembered of it too: look at the norm that
 //! [`crate::clip`] returns before a step, for there is no way back but a checkpoint. ∞ moves a parameter
-//! to ∓∞ (descent, momentum) or to NaN (∞/∞: RMSProp, Adam); Lion moves it by η and remembers ∞. RMSProp and Adam
+//! to ∓∞ (descent, momentum) or to NaN (∞/∞: the rules that divide); Lion moves it by η and remembers ∞. RMSProp and Adam
 //! remember squares, and take a finite gradient beyond ±0.999·√MAX of the scalar (1.8·10¹⁹ in `f32`, 1.3·10¹⁵⁴ in `f64`)
 //! as one of that size: its square is a number, the step is about η as of every other gradient, and the rule goes on
 //! from there. (A v of ∞ would stop the parameter for ever.) A square that underflows is a v of 0, and the step is g/ε. A

@@ -42,6 +42,7 @@ impl<T: Real> Rule<T> for Nesterov<T> {
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         Nesterov::new(count(parameters), c.momentum)
     }
+
     /// 2·(1 + µ)/((1 + 2µ)·λ): where −1 is a root of z² − (1 + µ)·(1 − ηλ)·z + µ·(1 − ηλ), which the error obeys.
     fn limit(c: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
         Some(limit(eigenvalue, c.momentum) / (1.0 + 2.0 * c.momentum))

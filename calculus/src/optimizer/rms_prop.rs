@@ -50,6 +50,7 @@ impl<T: Real> Rule<T> for RmsProp<T> {
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         RmsProp::new(count(parameters), c.beta2, c.epsilon)
     }
+
     /// 2/λ, as descent's.
     fn limit(_: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
         Some(limit(eigenvalue, 0.0))

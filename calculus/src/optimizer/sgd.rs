@@ -49,6 +49,7 @@ impl<T: Real> Rule<T> for Sgd<T> {
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         Sgd::new(count(parameters), c.momentum)
     }
+
     /// 2·(1 + µ)/λ.
     fn limit(c: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
         Some(limit(eigenvalue, c.momentum))

@@ -72,8 +72,8 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn layers(&self) -> Vec<(String, Vec<Range<usize>>)> {
         let mut layers: Vec<(String, Vec<Range<usize>>)> = vec![];
-        let parameters = self.nodes.iter().filter(|node| node.is_parameter());
-        for (node, parameter) in parameters.zip(self.parameter_list()) {
+        for (var, parameter) in self.parameter_vars() {
+            let node = &self.nodes[var.node];
             let own = node.layer.as_ref().unwrap_or(&node.name);
             match layers.iter_mut().find(|(layer, _)| layer == own) {
                 Some((_, ranges)) => ranges.push(parameter.range),
@@ -81,6 +81,18 @@ impl<T: Real> Tape<T> {
             }
         }
         layers
+    }
+
+    /// Every parameter as a value of the recording, beside what [`Tape::parameter_list`] says of it.
+    ///
+    /// ```
+    /// # let (tape, [w, x, y]) = calculus::example::product();
+    /// let all: Vec<_> = tape.parameter_vars().map(|(var, parameter)| (var, parameter.name)).collect();
+    /// assert_eq!(all, [(w, "w".to_owned())]);
+    /// ```
+    pub fn parameter_vars(&self) -> impl Iterator<Item = (Var, Parameter)> {
+        let vars = self.vars().filter(|var| self.source(*var) == Source::Parameter);
+        vars.zip(self.parameter_list())
     }
 
     /// Gives values and operations other names. Names are for people: no reader of a recording depends on them, but

@@ -414,7 +414,7 @@ fn an_explained_update_is_the_runs() {
     };
     for &optimizer in OptimizerKind::ALL {
         let rates = TrainingConfig { schedule: ScheduleKind::Linear, warmup: 5, ..config.clone() };
-        // The gradient of a key's bias is nothing but rounding, whose sign is anybody's guess.
+        // The gradient of a key's bias is nothing but rounding, whose sign is not determined.
         let bias = optimizer != OptimizerKind::Lion;
         let config = TrainingConfig { optimizer, momentum: 0.9, bias, ..rates };
         let corpus = Corpus::text(draw::below(1, 200, 7), 0.1, 5).unwrap();

@@ -34,18 +34,12 @@ pub enum Positions {
 keyed! {
     /// The normalisation before each part and before the head: [`probability::layer_norm`], with a shift where the model
     /// has biases, or [`probability::rms_norm`].
+    #[derive(Default)]
     #[non_exhaustive]
     Norm {
+        #[default]
         Layer: "layer", "Mean 0, variance 1, gain and shift";
         Rms: "rms", "Root mean square 1, gain";
-    }
-}
-
-// The first of the list, which a macro writes: nothing can be derived there.
-#[allow(clippy::derivable_impls)]
-impl Default for Norm {
-    fn default() -> Self {
-        Norm::Layer
     }
 }
 

@@ -6,7 +6,7 @@ use crate::model::layers::{self, Context, Marks};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::{streams, words};
-use calculus::{RecordError, Recorder, Source, Tape, Var};
+use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::dropout;
@@ -143,10 +143,7 @@ impl<T: Real> RecordedStep<T> {
             length,
             form,
             (seed, VocabularyLoss::default()),
-            |r, _| {
-                memory::afford(r.bytes())?;
-                Ok(r.finish())
-            },
+            Self::kept,
         )
     }
 
@@ -161,10 +158,7 @@ impl<T: Real> RecordedStep<T> {
     ) -> Result<Self, ModelError> {
         let form = (Form::Fused, Without::default());
         let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk) };
-        Self::write_down(config, sequences, length, form, (seed, loss), |r, _| {
-            memory::afford(r.bytes())?;
-            Ok(r.finish())
-        })
+        Self::write_down(config, sequences, length, form, (seed, loss), Self::kept)
     }
 
     /// Whether a recording for training computes cheap values again instead of keeping them: where they would take
@@ -214,10 +208,7 @@ impl<T: Real> RecordedStep<T> {
             length,
             form,
             (seed, VocabularyLoss::default()),
-            |r, _| {
-                memory::afford(r.bytes())?;
-                Ok(r.finish())
-            },
+            Self::kept,
         )
     }
 
@@ -235,6 +226,12 @@ impl<T: Real> RecordedStep<T> {
         })
     }
 
+    /// Every value and gradient in memory of its own.
+    fn kept(recorder: Recorder<T>, _: Var) -> Result<Tape<T>, ModelError> {
+        memory::afford(recorder.bytes())?;
+        Ok(recorder.finish())
+    }
+
     fn write_down(
         config: &Architecture,
         sequences: usize,
@@ -249,9 +246,13 @@ impl<T: Real> RecordedStep<T> {
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % length) as f64);
         }
-        let logits = predictions.map(|p| p.logits);
-        let (inputs, last) = ((Some(tokens), Some(targets)), Some(marks.last));
-        let handles = Handles { tokens: inputs.0, targets: inputs.1, step, logits, last };
+        let handles = Handles {
+            tokens: Some(tokens),
+            targets: Some(targets),
+            step,
+            logits: predictions.map(|p| p.logits),
+            last: Some(marks.last),
+        };
         let (config, recording) = (config.clone(), Recording { tape, loss, handles });
         Ok(RecordedStep { config, length, recording, tokens, targets, predictions, marks })
     }
@@ -312,13 +313,10 @@ impl<T: Real> RecordedStep<T> {
     /// stream 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
     pub fn initialise(&mut self, seed: u64) {
         let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
-        let writers: Vec<usize> = self.marks.writers.iter().map(|var| var.index()).collect();
-        let tape = &self.recording.tape;
-        let rows = tape.vars().filter(|var| tape.source(*var) == Source::Parameter);
-        let list: Vec<_> = tape.parameter_list().into_iter().zip(rows).collect();
-        for (k, (parameter, row)) in list.into_iter().enumerate() {
+        let list: Vec<_> = self.recording.tape.parameter_vars().collect();
+        for (k, (var, parameter)) in list.into_iter().enumerate() {
             let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
-            let writes = writers.contains(&row.index());
+            let writes = self.marks.writers.contains(&var);
             let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));
             let values = &mut self.recording.tape.parameters_mut()[parameter.range];
             if bias {

@@ -26,24 +26,19 @@ keyed! {
         Cosine: "cosine", "Warm-up, then half a cosine down to the minimum";
         Linear: "linear", "Warm-up, then a straight line down to the minimum";
         Constant: "constant", "Always the highest rate, without warm-up";
-        WarmupStableDecay: "warmup_stable_decay", "Warm-up, the highest rate, and a straight line down over the last --decay-steps";
-        Step: "step", "Multiplied by --decay-factor every --decay-every steps, without warm-up";
+        WarmupStableDecay: "warmup_stable_decay", "Warm-up, the highest rate, and a straight line down at the end";
+        Step: "step", "A staircase: multiplied by the same factor at equal intervals, without warm-up";
     }
 }
 
 keyed! {
     /// How a token's place enters the network: [`Positions`] without its numbers.
+    #[derive(Default)]
     #[non_exhaustive]
     PositionsKind {
+        #[default]
         Learned: "learned", "A learned vector for every position";
         Rotary: "rotary", "Queries and keys turn with the position (RoPE)";
-    }
-}
-
-#[allow(clippy::derivable_impls)]
-impl Default for PositionsKind {
-    fn default() -> Self {
-        PositionsKind::Learned
     }
 }
 

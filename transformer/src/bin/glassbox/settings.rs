@@ -80,8 +80,7 @@ pub(crate) struct Settings {
     /// The rule that changes the weights
     #[arg(long, value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning), help_heading = "Training")]
     pub(crate) optimizer: Option<OptimizerKind>,
-    /// Momentum (sgd, nesterov)
-    #[arg(long, value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = of_rules("Momentum", "momentum"), value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
     /// Course of the learning rate
     #[arg(long, value_parser = choices(ScheduleKind::ALL, ScheduleKind::key, ScheduleKind::meaning), help_heading = "Training")]
@@ -104,17 +103,13 @@ pub(crate) struct Settings {
     /// With --schedule step: the factor of each reduction [default: 0.1]
     #[arg(long, value_name = "FACTOR", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_factor: Option<f64>,
-    /// Decay of matrices (adamw, lion); vectors do not decay
-    #[arg(long, value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = of_rules("Decay of matrices; vectors do not decay", "weight_decay"), value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
-    /// Smoothing β₁ of the gradient (adamw, adamax, lion)
-    #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = of_rules("Smoothing β₁ of the gradient", "beta1"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    /// Smoothing β₂ of its square or size (adamw, adamax, rmsprop; lion: of what it remembers)
-    #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = of_rules("Smoothing β₂ of its square or size; lion's of what it remembers", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
-    /// ε in the denominator of the update (adamw, adamax, rmsprop) [default: 1e-8]
-    #[arg(long, value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = of_rules("ε in the denominator of the update [default: 1e-8]", "epsilon"), value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip
     #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
@@ -178,6 +173,17 @@ pub(crate) fn choices<K: Copy + Send + Sync + 'static>(
     let names = all.iter().map(move |&k| PossibleValue::new(key(k)).help(meaning(k)));
     let named = move |name: String| all.iter().copied().find(|&k| key(k) == name);
     PossibleValuesParser::new(names).map(move |name| named(name).expect("one of the names"))
+}
+
+/// The rules of descent that have a constant.
+fn rules_with(constant: &str) -> Vec<&'static str> {
+    let have = OptimizerKind::ALL.iter().filter(|kind| kind.takes().contains(&constant));
+    have.map(|kind| kind.key()).collect()
+}
+
+/// What a constant is, and which rules have it.
+fn of_rules(what: &str, constant: &str) -> String {
+    format!("{what} ({})", rules_with(constant).join(", "))
 }
 
 /// Parts that go together.
@@ -362,13 +368,10 @@ impl Settings {
     /// # Errors
     /// The first of them, and the rules that have it.
     pub(crate) fn fit(&self, kind: OptimizerKind) -> Result<()> {
-        const CONSTANTS: [&str; 5] = ["momentum", "beta1", "beta2", "epsilon", "weight_decay"];
-        let given = self.table()?;
-        for name in CONSTANTS {
-            let some = given.get(name).is_some_and(|value| value.as_float() != Some(0.0));
-            if some && !kind.takes().contains(&name) {
-                let have = OptimizerKind::ALL.iter().filter(|kind| kind.takes().contains(&name));
-                let have: Vec<&str> = have.map(|kind| kind.key()).collect();
+        for (name, value) in &self.table()? {
+            let have = rules_with(name);
+            let other = !have.is_empty() && !have.contains(&kind.key());
+            if other && value.as_float() != Some(0.0) {
                 return Err(format!(
                     "{} is given, and {kind} does not have it: leave it out, or take --optimizer {}",
                     flag(name),

@@ -4,6 +4,7 @@ use super::course::{Recipe, State, Taken};
 use crate::inspect::curvature::Hessian;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::model::recording::Given;
 use crate::printable::decimal;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::{Source, clip};
@@ -139,26 +140,15 @@ fn measured(
     recipe: &Recipe,
     tokens: usize,
 ) -> Result<Stability, ModelError> {
-    let n = state.parameters.len();
     let wide: Vec<f64> = state.parameters.iter().map(|&p| f64::from(p)).collect();
     let first = state.steps * recipe.accumulate;
     let batches: Vec<_> =
         (first..first + recipe.accumulate.min(4)).map(|b| subject.batch(b)).collect();
     let mut hessian = Hessian::of(subject, &wide, &batches)?;
-    // What the coming step divides by, from the same batches as the Hessian: the row of a token that no batch had before has
-    // curvature there, and no second moment yet.
-    let mut gradient = vec![0.0; n];
-    let mut step = subject.record::<f32>()?;
-    step.set_parameters(&state.parameters);
-    for batch in &batches {
-        step.give(batch);
-        step.step();
-        for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
-            *sum += f64::from(g) / batches.len() as f64;
-        }
-    }
-    let rule = recipe.rule(&step.tape.parameter_list(), state);
-    let preconditioner = rule.preconditioner(&gradient);
+    let preconditioner = match recipe.optimizer.kind.normalises() {
+        true => preconditioner(subject, state, recipe, &batches)?,
+        false => None,
+    };
     let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
     Ok(Stability {
@@ -173,6 +163,27 @@ fn measured(
         applications: found.applications,
         converged: found.converged,
     })
+}
+
+/// What the coming step divides by, from the same batches as the Hessian: the row of a token that no batch had before has
+/// curvature there, and no second moment yet.
+fn preconditioner(
+    subject: &impl Subject,
+    state: &State,
+    recipe: &Recipe,
+    batches: &[Vec<Given>],
+) -> Result<Option<Vec<f64>>, ModelError> {
+    let mut gradient = vec![0.0; state.parameters.len()];
+    let mut step = subject.record::<f32>()?;
+    step.set_parameters(&state.parameters);
+    for batch in batches {
+        step.give(batch);
+        step.step();
+        for (sum, &g) in gradient.iter_mut().zip(step.tape.gradients()) {
+            *sum += f64::from(g) / batches.len() as f64;
+        }
+    }
+    Ok(recipe.rule(&step.tape.parameter_list(), state).preconditioner(&gradient))
 }
 
 #[cfg(test)]

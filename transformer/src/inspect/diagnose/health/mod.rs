@@ -103,7 +103,7 @@ impl Headroom {
 /// By how much a step changed a layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Update {
-    /// The layer: what its parameters' names begin with.
+    /// The layer: the outermost scope of its parameters.
     pub layer: String,
     /// Norm of the change over norm of its weights.
     pub ratio: f64,

@@ -4,7 +4,7 @@ use crate::inspect::diagnose::layers::change;
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::text::corpus::Corpus;
 use crate::training::trainer::{Step, Trainer};
-use calculus::{Source, Var, clip};
+use calculus::{Var, clip};
 use linalg::{Role, groups::Groups};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -96,11 +96,10 @@ impl Watch {
             }
             see(output, Seen::Output(i));
         }
-        let rows = tape.vars().filter(|var| tape.source(*var) == Source::Parameter);
         let mut layers: Vec<(bool, Vec<Range<usize>>)> =
             marks.blocks.iter().map(|_| (true, vec![])).chain([(false, vec![])]).collect();
-        for (parameter, row) in tape.parameter_list().into_iter().zip(rows) {
-            let own = marks.blocks.iter().position(|b| b.rows.contains(&row.index()));
+        for (var, parameter) in tape.parameter_vars() {
+            let own = marks.blocks.iter().position(|b| b.rows.contains(&var.index()));
             layers[own.unwrap_or(marks.blocks.len())].1.push(parameter.range);
         }
         let blocks = vec![Block::default(); marks.blocks.len()];

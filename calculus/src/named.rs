@@ -1,0 +1,50 @@
+//! What is chosen by name in settings and flags.
+
+/// The name of a choice as text, and text as a choice: `FromStr`, `Display` and what serde converts by, for an enum with
+/// `ALL` and `key`. `$is` says whether a choice has a name.
+macro_rules! named {
+    ($kind:ty, $error:ident, $what:literal, |$choice:ident, $name:ident| $is:expr) => {
+        #[doc = concat!("A name that no ", $what, " has.")]
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+        #[error(
+                    "no {} is called {found:?}; there are {}",
+                    $what,
+                    <$kind>::ALL.iter().map(|choice| choice.key()).collect::<Vec<_>>().join(", ")
+                )]
+        pub struct $error {
+            /// The name.
+            pub found: String,
+        }
+
+        impl std::str::FromStr for $kind {
+            type Err = $error;
+
+            fn from_str($name: &str) -> Result<Self, $error> {
+                let found = <$kind>::ALL.iter().find(|$choice| $is);
+                found.copied().ok_or_else(|| $error { found: $name.to_owned() })
+            }
+        }
+
+        impl TryFrom<String> for $kind {
+            type Error = $error;
+
+            fn try_from(name: String) -> Result<Self, $error> {
+                name.parse()
+            }
+        }
+
+        impl From<$kind> for String {
+            fn from(choice: $kind) -> Self {
+                choice.key().to_owned()
+            }
+        }
+
+        impl std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.key())
+            }
+        }
+    };
+}
+
+pub(crate) use named;
