@@ -138,7 +138,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
         let size = rate.abs() / correction(self.beta1);
         let root = 1.0 / correction(self.beta2).sqrt();
-        // What may have been set from outside is looked at: √v of a number that is none spoils its parameter.
+        // What may have been set from outside is looked at: √v of a negative number or NaN spoils its parameter.
         let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
         if self.bound.is_none() && !self.second.iter().all(sound) {
             return f64::INFINITY;

@@ -139,7 +139,7 @@ pub fn load<T: Real>(
 /// As [`load`], whatever the numbers and the rates are: to find out what is wrong with them.
 ///
 /// # Errors
-/// As [`load`], numbers that are none and settings excepted; the checksum counts where there is none of the former.
+/// As [`load`], but NaN, infinite numbers and other settings are accepted; the checksum counts where every number is finite.
 pub fn load_with_faults<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,

@@ -30,7 +30,7 @@ struct Expected {
     cured: bool,
 }
 
-/// Where the first number that is none must have been born.
+/// Where the first NaN or infinite number must have been computed.
 #[derive(Clone)]
 struct Born {
     direction: Direction,
@@ -231,7 +231,7 @@ fn looped(recipe: Recipe, e: Expected) -> Case {
     (examine(&tiny, tiny.parameters(1), &recipe, 40), e)
 }
 
-/// A healthy run of 20 steps of which what the optimiser remembers has one number that is none.
+/// A healthy run of 20 steps of which what the optimiser remembers has one number that is NaN, infinite or negative.
 fn moment((which, at, value): (usize, usize, f32), e: Expected) -> Case {
     let tiny = Tiny::default();
     let beast = Beast::from(&tiny);

@@ -99,7 +99,7 @@ fn list(model: &Architecture) -> Result<Vec<Parameter>> {
     Ok(recorded.tape().parameter_list())
 }
 
-/// Refuses weights that are none: nothing can be certified of them.
+/// Refuses weights that are NaN or infinite: nothing can be certified of them.
 fn all_finite(name: &str, model: &Architecture, parameters: &[f32]) -> Result<()> {
     let Some(at) = parameters.iter().position(|p| !p.is_finite()) else { return Ok(()) };
     let place = list(model)?.into_iter().find(|p| p.range.contains(&at));

@@ -144,8 +144,8 @@ impl Examined {
     }
 }
 
-/// What a model writes at temperature 1: text on which its loss is its own entropy. None where it writes
-/// numbers that are none.
+/// What a model writes at temperature 1: text on which its loss is its own entropy. None where its logits
+/// are not finite.
 fn own_text(model: &Architecture, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
     let mut decoder = Decoder::<f32>::record(model).ok()?;
     decoder.parameters_mut().copy_from_slice(parameters);

@@ -138,7 +138,7 @@ impl Certificate {
         Certificate { group, name, measured, limits, verdict, detail: why.into() }
     }
 
-    /// A question that is too dear to be answered.
+    /// A question that would take too long to answer.
     pub fn skipped(name: (&'static str, &'static str), why: &str) -> Self {
         let why = format!("skipped: {why}");
         Certificate { verdict: Verdict::Skipped, ..Self::not_applicable(name, why) }

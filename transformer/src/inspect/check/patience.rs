@@ -1,4 +1,4 @@
-//! How long a certificate may take: what is too dear is not begun.
+//! How long a certificate may take: one that would take longer is not begun.
 //!
 //! Time is estimated from sizes alone, in multiplications of a parameter with a token: forward takes one for each
 //! pair, backward two. The rates are those of one slow core; a machine that is faster has more time to spare.

@@ -30,17 +30,17 @@ pub enum Cure {
     LossScale(f64),
     /// Values stored in this format.
     Store(Precision),
-    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this, and what the optimiser
-    /// remembers of them begun anew.
+    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this, and their moments
+    /// reset to 0.
     Shrink(f64),
     /// Broken weights set to 0.
     Mend,
-    /// What the optimiser remembers begun anew.
+    /// The optimiser's moments reset to 0.
     Forget,
     /// The learning rate held at this, whatever the schedule says.
     Hold(f64),
-    /// These tensors drawn anew: matrices with a deviation of ½/√inputs, gains at 1, other vectors at 0; and what the
-    /// optimiser remembers begun anew.
+    /// These tensors drawn anew: matrices with a deviation of ½/√inputs, gains at 1, other vectors at 0; and their
+    /// moments reset to 0.
     Redraw(Vec<String>),
     /// Training ended where the loss on held-back text is lowest.
     Stop,

@@ -79,7 +79,7 @@ pub struct Diagnosis {
     pub steps: u64,
     /// The steps that were watched; the last is the one that failed, if one did.
     pub history: Vec<Taken>,
-    /// Where the first number that is none was born, if one was.
+    /// Where the first NaN or infinite number was computed, if there was one.
     pub origin: Option<Origin>,
     /// Why, and by which evidence; none for a healthy run.
     pub cause: Option<(Cause, String)>,

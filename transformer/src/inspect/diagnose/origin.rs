@@ -1,4 +1,4 @@
-//! Where the first number that is none was born.
+//! Where the first NaN or infinite number of a step was computed.
 //!
 //! A recorded step keeps every value in order, so that the question has an exact answer: the first value,
 //! in the order of computation, that is not finite although all its operands are. Everything later merely
@@ -284,7 +284,7 @@ pub fn find(
                 continue;
             }
             match explain(subject, in_full, parameters, batch, scale, precision, &mut origin) {
-                // Without the room for numbers that remember, the operands alone.
+                // Without memory for witnesses ([`Witness`]), the operands alone.
                 Err(ModelError::Memory { .. }) => {
                     note(&mut origin, Witness::new(f32::NAN), precision);
                 }
@@ -314,7 +314,7 @@ fn only_in_full(
     })
 }
 
-/// Evaluates the step again on numbers that remember, and fills in what failed.
+/// Evaluates the step again on witnesses ([`Witness`]), and fills in which arithmetic operation failed.
 fn explain(
     subject: &impl Subject,
     in_full: bool,

@@ -213,7 +213,7 @@ impl<'a, S: Subject> Course<'a, S> {
         Some(Origin::remembered(name, &parameter, element, f64::from(m[at]), others))
     }
 
-    /// The update of one parameter again, on numbers that remember.
+    /// The update of one parameter again, on witnesses ([`Witness`]).
     fn update_origin(
         &self,
         at: usize,

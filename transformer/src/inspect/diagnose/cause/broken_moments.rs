@@ -5,7 +5,7 @@
 //! finite: named before the update, with the tensor and the element of the parameter it belongs to. `train --resume` refuses
 //! such a state and names the same place. A second moment of ∞ is named too, but resumes: its parameter stands still.
 //!
-//! **Cure.** All moments begun anew from 0, at the same step.
+//! **Cure.** All moments reset to 0, at the same step.
 //!
 //! **Example.** `poisoned_moment`, `negative_second_moment`
 

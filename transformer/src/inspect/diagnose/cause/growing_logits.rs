@@ -4,7 +4,7 @@
 //! **Signature.** Logits of one token further apart than 50, and a loss above ln V: at the start, or at the end of a run that
 //! fails although its rate is not beyond the edge of stability.
 //!
-//! **Cure.** Smaller weights of the head, and moments begun anew: they remember the gradients of large weights.
+//! **Cure.** Smaller weights of the head, and moments reset to 0: they remember the gradients of large weights.
 //!
 //! **Example.** `output_logits_too_large`; `logits_grow_until_labels_turn`, which starts well
 

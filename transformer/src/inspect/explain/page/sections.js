@@ -477,7 +477,7 @@ function showInformation() {
   };
   fill("information-body",
     h("div", { class: "figures" },
-      figure("loss", `${short(I.nats)} nats`, `${short(bits(I.nats))} bits per token`, "first"), figure("who knows nothing pays", `${short(I.uniform)} nats`, `ln ${D.model.vocabulary}, ${short(bits(I.uniform))} bits`, ""),
+      figure("loss", `${short(I.nats)} nats`, `${short(bits(I.nats))} bits per token`, "first"), figure("uniform prediction", `${short(I.uniform)} nats`, `ln ${D.model.vocabulary}, ${short(bits(I.uniform))} bits`, ""),
       figure("who counts tokens pays", `${short(I.unigram)} nats`, I.own_frequencies ? "frequencies of this text" : "frequencies of the training text", ""), figure("perplexity", short(Math.exp(number(I.nats))), "as unsure as among so many", ""),
       figure("entropy of the predictions", `${short(I.entropy)} nats`, `${short(bits(I.entropy))} bits`, "second"), figure("KL from the frequencies", `${short(I.divergence)} nats`, "what the context tells", "second"),
       figure("the whole text", `${short(bits(total))} bits`, `${D.targets.filter((t) => t !== null).length} tokens predicted`, "alone")),
