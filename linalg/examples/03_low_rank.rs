@@ -2,7 +2,7 @@
 //!
 //! `cargo run -p linalg --example 03_low_rank`
 
-use linalg::{Error, Matrix, adapter::Adapter, low_rank::LowRank, norm, spectrum, svd::Svd};
+use linalg::{Error, Matrix, adapter::Adapter, low_rank::LowRank, spectrum, svd::Svd};
 
 /// A change of weights as fine-tuning makes it: a few strong directions, and a weak rest.
 fn change(rows: usize, columns: usize) -> Matrix<f64> {
@@ -28,7 +28,7 @@ fn main() -> Result<(), Error> {
         let adapter = Adapter::nearest(&delta, k)?;
         println!(
             "{k:>3}   {:<9.3e}   {:<9.3e}   {:<9.3e}   {:<9.3e}   {:.4}   {:>7}   {:.1} %",
-            norm::spectral(&rest)?,
+            spectrum::spectral_norm(&rest)?,
             best.spectral_error(),
             rest.norm(),
             best.frobenius_error(),

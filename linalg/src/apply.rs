@@ -88,7 +88,7 @@ fn run<T: Real, const N: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::add::Add;
+    use crate::operation::add::Add;
 
     #[test]
     fn operands_that_do_not_fit_are_refused() {

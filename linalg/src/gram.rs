@@ -23,8 +23,8 @@ pub fn gram<T: Real>(x: &Matrix<T>) -> Matrix<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::symmetric::SymmetricEigen;
     use crate::laws::{draw, matrices, product};
-    use crate::symmetric::SymmetricEigen;
     use proptest::prelude::*;
 
     proptest! {

@@ -1,7 +1,7 @@
 //! What the property tests of this crate draw from: numbers that a few bits hold and numbers that need all,
 //! matrices of every small shape, some of them without full rank.
 
-use crate::{Matrix, apply, product::Product};
+use crate::{Matrix, apply, operation::product::Product};
 use proptest::prelude::*;
 use std::ops::Range;
 
@@ -72,15 +72,15 @@ pub(crate) fn skew(q: &Matrix<f64>) -> f64 {
 /// the largest, and to the bit unless said.
 mod scales {
     use super::*;
-    use crate::cholesky::Cholesky;
-    use crate::krylov::{End, Lanczos, operator, power_iteration, start_vector};
-    use crate::low_rank::LowRank;
-    use crate::lu::{self, Lu};
+    use crate::decomposition::cholesky::Cholesky;
+    use crate::decomposition::krylov::{End, Lanczos, operator, power_iteration, start_vector};
+    use crate::decomposition::low_rank::LowRank;
+    use crate::decomposition::lu::{self, Lu};
+    use crate::decomposition::principal::PrincipalComponents;
+    use crate::decomposition::svd::{self, Svd};
+    use crate::decomposition::symmetric::SymmetricEigen;
     use crate::norm::{exponent, times_power};
-    use crate::principal::PrincipalComponents;
-    use crate::svd::{self, Svd};
-    use crate::symmetric::SymmetricEigen;
-    use crate::{Error, norm, projection, spectrum};
+    use crate::{Error, decomposition::projection, decomposition::spectrum, norm};
 
     const E: f64 = f64::EPSILON;
     const TINY: f64 = 5e-324;
@@ -110,7 +110,7 @@ mod scales {
             // A product of a value that may be subnormal, and so rounded.
             let mut left = all(low.left.as_slice(), k).into_iter().zip(&high.left);
             prop_assert!(left.all(|(x, y)| (x - y).abs() <= TINY));
-            prop_assert_eq!(times_power(norm::spectral(&a).unwrap(), k), norm::spectral(&ca).unwrap());
+            prop_assert_eq!(times_power(spectrum::spectral_norm(&a).unwrap(), k), spectrum::spectral_norm(&ca).unwrap());
             if a.ncols() > 1 {
                 let pca = |a: &Matrix<f64>| PrincipalComponents::of(a).unwrap();
                 let (one, other) = (pca(&a), pca(&ca));
@@ -280,7 +280,7 @@ mod scales {
         assert!(matches!(Svd::of(&a), Err(Error::Range { .. })));
         assert!(matches!(SymmetricEigen::of(&a), Err(Error::Range { .. })));
         assert!(Lanczos::default().run(operator(&a).unwrap(), &start_vector(4)).is_err());
-        assert_eq!(norm::spectral(&a), Ok(f64::INFINITY));
+        assert_eq!(spectrum::spectral_norm(&a), Ok(f64::INFINITY));
         assert!((svd::condition_number(&a).unwrap() - 1.0).abs() <= 16.0 * E);
 
         let most = f64::MAX;

@@ -164,55 +164,31 @@
 //! assert_eq!(y.as_slice(), &[7.5, -0.5]);
 //! ```
 
+// What the other crates build on: scalars, shapes, what an operation is, its formula, kernels; and functions of vectors.
+pub mod accurate;
+mod apply;
 #[macro_use]
 pub mod cases;
-
-// A new operation is a file and a line here.
-operations! {
-    pub mod add: Add;
-    pub mod affine: Affine;
-    pub mod gather: Gather;
-    pub mod hadamard: Hadamard;
-    pub mod heads: HeadScores, HeadMix;
-    pub mod product: Product;
-    pub mod rotation: Rotation;
-    pub mod rows: Rows;
-    pub mod scale: Scale;
-}
-
-pub mod accurate;
-pub mod adapter;
-mod apply;
-pub mod basis;
-pub mod cholesky;
 pub mod derivation;
 mod error;
 pub mod formula;
 pub mod gram;
-pub mod groups;
-mod jacobi;
 mod kernel;
-pub mod krylov;
 #[cfg(test)]
 mod laws;
-pub mod low_rank;
-pub mod lu;
 pub mod norm;
 pub mod outer;
 pub mod parallel;
 pub mod primitive;
-pub mod principal;
-pub mod projection;
 pub mod real;
 pub mod role;
-pub mod scaled_dot;
 pub mod shape;
 pub mod similarity;
-pub mod sinusoid;
-pub mod spectrum;
-pub mod svd;
-pub mod symmetric;
 pub mod vector;
+
+// Folders for the reader of the sources; paths have one name less.
+mod decomposition;
+mod operation;
 
 /// The examples of the README run as tests too.
 #[cfg(doctest)]
@@ -220,14 +196,17 @@ pub mod vector;
 struct Readme;
 
 pub use apply::{apply, pullback};
+pub use decomposition::*;
 pub use derivation::Derivation;
 pub use error::Error;
 pub use formula::Formula;
+pub use kernel::factor::{Factor, transposed};
+pub use kernel::product::{parts, product_add, product_into, product_to};
 pub use kernel::split::split_rows;
 pub use kernel::vectors::Vectors;
 pub use kernel::{limits, simd};
+pub use operation::*;
 pub use primitive::{Memory, Primitive, Reads, Work};
-pub use product::{Factor, product_add, product_into, product_to, transposed};
 pub use real::Real;
 pub use role::Role;
 pub use shape::{Shape, ShapeError};

@@ -16,7 +16,7 @@
 //! underflows only where it is itself too large or too small for the scalar.
 
 use crate::error::{finite_elements, length};
-use crate::{Error, Matrix, Real, ShapeError, svd::Svd, vector};
+use crate::{Error, Matrix, Real, ShapeError, vector};
 
 /// <var>‖x‖₁ = Σ |xᵢ|</var>.
 ///
@@ -131,39 +131,6 @@ pub fn induced_infinity<T: Real>(a: &Matrix<T>) -> T {
     largest(a.nrows(), |i| vector::sum_of(a.ncols(), |j| a[(i, j)].abs()))
 }
 
-/// <var>‖A‖₂</var>, the largest singular value: how much A can magnify a 2-norm. In `f64` alone, by
-/// [`Svd`]; for a matrix that is only known as a function, see [`crate::krylov`].
-///
-/// Floats: 0 of a matrix without elements; ∞ if the norm is too large.
-///
-/// # Errors
-/// NaN and ±∞ are refused.
-///
-/// ```
-/// use linalg::{matrix, norm::spectral};
-/// assert_eq!(spectral(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(4.0));
-/// ```
-pub fn spectral(a: &Matrix<f64>) -> Result<f64, Error> {
-    let (svd, scale) = Svd::scaled(a)?;
-    Ok(svd.values.first().map_or(0.0, |s| s * scale))
-}
-
-/// <var>‖A‖\_\* = Σ σᵢ</var>, the nuclear norm: the convex stand-in for rank. In `f64` alone, by [`Svd`].
-///
-/// Floats: 0 of a matrix without elements; ∞ if the sum is too large.
-///
-/// # Errors
-/// NaN and ±∞ are refused.
-///
-/// ```
-/// use linalg::{matrix, norm::nuclear};
-/// assert_eq!(nuclear(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(7.0));
-/// ```
-pub fn nuclear(a: &Matrix<f64>) -> Result<f64, Error> {
-    let (svd, scale) = Svd::scaled(a)?;
-    Ok(svd.values.iter().sum::<f64>() * scale)
-}
-
 /// The largest |term(i)|, for i = 0 .. n; 0 of none, NaN if one is.
 fn largest<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     (0..n).fold(T::zero(), |most, i| term(i).abs().larger(most))
@@ -218,6 +185,7 @@ pub(crate) fn times_power<T: Real>(mut x: T, mut k: i32) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::spectrum::{nuclear_norm, spectral_norm};
     use crate::laws::{matrices, pair, product, vectors};
     use proptest::prelude::*;
 
@@ -297,7 +265,7 @@ mod tests {
             for norm in [frobenius, induced_1, induced_infinity] {
                 prop_assert!(norm(&ab) <= norm(&a) * norm(&b) * slack);
             }
-            for norm in [spectral, nuclear] {
+            for norm in [spectral_norm, nuclear_norm] {
                 let [ab, a, b] = [&ab, &a, &b].map(|m| norm(m).unwrap());
                 prop_assert!(ab <= a * b * slack);
             }
@@ -306,7 +274,7 @@ mod tests {
         #[test]
         fn spectral_then_frobenius_then_nuclear(a in matrices(1..8)) {
             let slack = 1.0 + 64.0 * E;
-            let (two, f, nuclear) = (spectral(&a).unwrap(), frobenius(&a), nuclear(&a).unwrap());
+            let (two, f, nuclear) = (spectral_norm(&a).unwrap(), frobenius(&a), nuclear_norm(&a).unwrap());
             let rank = a.nrows().min(a.ncols()) as f64;
             prop_assert!(two <= f * slack && f <= nuclear * slack);
             prop_assert!(nuclear <= rank.sqrt() * f * slack && f <= rank.sqrt() * two * slack);
@@ -319,7 +287,7 @@ mod tests {
             let x = crate::laws::draw(seed, a.ncols(), 1);
             let ax = product(&a, &x);
             let slack = 1.0 + 64.0 * E;
-            prop_assert!(frobenius(&ax) <= spectral(&a).unwrap() * frobenius(&x) * slack);
+            prop_assert!(frobenius(&ax) <= spectral_norm(&a).unwrap() * frobenius(&x) * slack);
             prop_assert!(l1(ax.as_slice()) <= induced_1(&a) * l1(x.as_slice()) * slack);
             prop_assert!(linf(ax.as_slice()) <= induced_infinity(&a) * linf(x.as_slice()) * slack);
         }

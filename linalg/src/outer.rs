@@ -23,7 +23,7 @@ pub fn outer<T: Real>(x: &[T], y: &[T]) -> Matrix<T> {
 mod tests {
     use super::*;
     use crate::laws::vectors;
-    use crate::{norm, svd::Svd};
+    use crate::{decomposition::svd::Svd, norm};
     use proptest::prelude::*;
 
     proptest! {

@@ -1,6 +1,6 @@
 //! The scalar of every computation.
 
-use crate::{Factor, ViewMut, kernel, product};
+use crate::{Factor, ViewMut, kernel};
 use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -85,7 +85,7 @@ pub trait Real:
         b: Factor<'_, Self>,
         add: bool,
     ) {
-        product::plain(c, alpha, a, b, add);
+        kernel::factor::plain(c, alpha, a, b, add);
     }
 }
 

@@ -86,9 +86,23 @@ pub struct Function {
 /// optimiser does. By path. An activation function is not among them by itself, nor a rule of descent: `Activation::at`
 /// and `OptimizerConfig::build`, whose cases walk the lists, stand for all.
 pub fn functions(crates: &[&str]) -> BTreeMap<String, Function> {
-    let mut found = BTreeMap::new();
-    for (module, source) in files(crates) {
-        for function in in_module(&module, &source) {
+    let (mut found, files) = (BTreeMap::new(), files(crates));
+    // A folder all of whose modules the root passes on is not in their paths.
+    let passed_on: Vec<String> = files
+        .iter()
+        .filter(|(module, _)| crates.contains(&&module[..]))
+        .flat_map(|(root, source)| {
+            let globs = source.split("pub use ").filter_map(|rest| rest.split_once("::*;"));
+            globs.map(move |(folder, _)| format!("{root}::{folder}::"))
+        })
+        .collect();
+    for (module, source) in &files {
+        let folder = passed_on.iter().find_map(|f| Some((f, module.strip_prefix(&f[..])?)));
+        let module = folder.map_or(module.clone(), |(folder, rest)| {
+            let root = folder.split("::").next().unwrap_or_default();
+            format!("{root}::{rest}")
+        });
+        for function in in_module(&module, source) {
             found.insert(function.path.clone(), function);
         }
     }

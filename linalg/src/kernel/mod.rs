@@ -1,10 +1,12 @@
 //! Where nanoseconds are spent: the only files of the workspace that may say `unsafe`.
 
 pub(crate) mod exponential;
+pub(crate) mod factor;
 pub(crate) mod gemm;
 pub mod limits;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod packed;
+pub(crate) mod product;
 pub(crate) mod split;
 pub(crate) mod vectors;
 

@@ -598,7 +598,7 @@ unsafe fn interleave(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Factor, Matrix, View, product::plain, transposed};
+    use crate::{Factor, Matrix, View, kernel::factor::plain, transposed};
     use proptest::prelude::*;
 
     /// Small integers: their products and sums are exact, so every order of adding agrees.

@@ -128,7 +128,7 @@ fn norms_of_matrices() {
         }
         assert!(l(&matrix(2, 2, &[1.0, INF, NAN, 1.0])).is_nan());
     }
-    for l in [norm::spectral, norm::nuclear] {
+    for l in [spectrum::spectral_norm, spectrum::nuclear_norm] {
         for empty in [(0, 0), (0, 3), (3, 0)] {
             assert_eq!(l(&Matrix::zeros(empty.0, empty.1)), Ok(0.0));
         }
@@ -139,7 +139,7 @@ fn norms_of_matrices() {
             assert!(names(l(&matrix(2, 2, &[1.0, 1.0, bad, 1.0])), 0, 1));
         }
     }
-    assert_eq!(norm::nuclear(&matrix(2, 2, &[MAX, 0.0, 0.0, MAX])), Ok(INF));
+    assert_eq!(spectrum::nuclear_norm(&matrix(2, 2, &[MAX, 0.0, 0.0, MAX])), Ok(INF));
 }
 
 #[test]

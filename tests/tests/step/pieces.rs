@@ -2,7 +2,7 @@
 //! pieces and a last one that is short, so that no test loses its case when a constant grows.
 
 use linalg::cases::Size;
-use linalg::{Matrix, Primitive, Shape, Work, affine::Affine, parallel, product, product::Product};
+use linalg::{Matrix, Primitive, Shape, Work, affine::Affine, parallel, product::Product};
 use probability::dropout::QUERIES;
 use std::any::Any;
 use std::num::NonZeroUsize;
@@ -35,7 +35,7 @@ impl registry::Visitor for Cut {
         let m = inputs[0].len() / k;
         // The product, and the gradients of its factors.
         for (m, n, k) in [(m, n, k), (m, k, n), (k, n, m)] {
-            assert!(product::parts(m, n, k) > 1, "{m}×{n} with {k} terms stays whole");
+            assert!(linalg::parts(m, n, k) > 1, "{m}×{n} with {k} terms stays whole");
         }
         self.0.push(case.primitive.name());
     }

@@ -2,7 +2,7 @@
 
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer};
-use linalg::{Real, parallel, product};
+use linalg::{Real, parallel};
 use probability::dropout::QUERIES;
 use rayon::ThreadPoolBuilder;
 use tests::{draw, models};
@@ -43,7 +43,7 @@ fn on_any_number_of_threads(config: &Architecture, sequences: usize, steps: u64)
     let tokens = sequences * config.context;
     // Without pieces, threads would have nothing to share.
     assert!(config.hidden * tokens > 2 * parallel::BLOCK, "activations stay whole");
-    assert!(product::parts(config.hidden, tokens, config.width) > 1, "products stay whole");
+    assert!(linalg::parts(config.hidden, tokens, config.width) > 1, "products stay whole");
     assert!(
         config.context > QUERIES && !config.context.is_multiple_of(QUERIES) || config.width >= 128
     );

@@ -7,10 +7,8 @@ use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;
 use linalg::krylov::{operator, power_iteration};
 use linalg::lu::Lu;
-use linalg::product::{Product, transposed};
-use linalg::{
-    Matrix, Real, affine, apply, basis, gram, hadamard, lu, matrix, norm, outer, product,
-};
+use linalg::{Matrix, Real, affine, apply, basis, gram, hadamard, lu, matrix, norm, outer};
+use linalg::{product::Product, transposed};
 use linalg::{projection, pullback, rotation, scaled_dot, similarity, sinusoid, spectrum, vector};
 
 /// Elements as a positive definite matrix: XᵀX + 3·1.
@@ -141,19 +139,19 @@ pub(crate) fn cases() -> Vec<Case> {
         "norm::induced_1" => |x| norm::induced_1(&matrix(3, 3, x));
         "norm::induced_infinity" => |x| norm::induced_infinity(&matrix(3, 3, x));
         "outer::outer" => |x| seen(outer::outer(&x[..4], &x[4..]).as_slice());
-        "product::product_into" => |x| written(x, |c| {
+        "kernel::product::product_into" => |x| written(x, |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
-            product::product_into(c.as_view_mut(), x[8], a.as_view(), b.as_view());
+            linalg::product_into(c.as_view_mut(), x[8], a.as_view(), b.as_view());
         });
-        "product::product_add" "product::transposed" => |x| written(x, |c| {
+        "kernel::product::product_add" "kernel::factor::transposed" => |x| written(x, |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
-            product::product_add(c.as_view_mut(), x[8], transposed(a.as_view()), b.as_view());
+            linalg::product_add(c.as_view_mut(), x[8], transposed(a.as_view()), b.as_view());
         });
-        "product::product_to" => |x| written(x, |c| {
+        "kernel::product::product_to" => |x| written(x, |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
-            product::product_to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
+            linalg::product_to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
         });
-        "product::Factor::at" => |x| {
+        "kernel::factor::Factor::at" => |x| {
             let a = matrix(3, 3, x);
             let turned = transposed(a.as_view());
             turned.at(0, 1) * turned.at(2, 0) + turned.at(1, 1)

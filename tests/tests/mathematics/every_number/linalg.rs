@@ -9,13 +9,13 @@ use linalg::krylov::{self, Lanczos, operator, power_iteration};
 use linalg::low_rank::LowRank;
 use linalg::lu::{self, Lu};
 use linalg::principal::PrincipalComponents;
-use linalg::product::{self, Product, transposed};
 use linalg::rotation::{self, Pairs};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
     Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, norm, outer, projection,
 };
+use linalg::{product::Product, transposed};
 use linalg::{pullback, scaled_dot, similarity, sinusoid, spectrum, vector};
 use num_traits::{One, Zero};
 use tests::exact::{Exact, certified};
@@ -377,18 +377,18 @@ pub(crate) fn cases() -> Vec<Case> {
         "norm::induced_1", Square, Result 4.0 => |x| norm::induced_1(&square(x));
         "norm::induced_infinity", Square, Result 4.0 => |x| norm::induced_infinity(&square(x));
         "outer::outer", Numbers(3), Conditioned 1.0 => |x| outer::outer(&x[..2], &x[2..]);
-        "product::product_into", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
-            product::product_into(c.as_view_mut(), x[0], matrix(2, 2, &x[..4]).as_view(), matrix(2, 2, &x[4..]).as_view());
+        "kernel::product::product_into", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
+            linalg::product_into(c.as_view_mut(), x[0], matrix(2, 2, &x[..4]).as_view(), matrix(2, 2, &x[4..]).as_view());
         });
-        "product::product_add" "product::transposed", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
+        "kernel::product::product_add" "kernel::factor::transposed", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..]));
-            product::product_add(c.as_view_mut(), x[0], transposed(a.as_view()), b.as_view());
+            linalg::product_add(c.as_view_mut(), x[0], transposed(a.as_view()), b.as_view());
         });
-        "product::product_to", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
+        "kernel::product::product_to", Tame(8), Conditioned 8.0 => |x| written(&x[..4], |c| {
             let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..]));
-            product::product_to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
+            linalg::product_to(c.as_view_mut(), a.as_view(), transposed(b.as_view()), true);
         });
-        "product::Factor::at", Numbers(4), Conditioned 0.0 => |x| {
+        "kernel::factor::Factor::at", Numbers(4), Conditioned 0.0 => |x| {
             let a = matrix(2, 2, x);
             let turned = transposed(a.as_view());
             [turned.at(0, 0), turned.at(0, 1), turned.at(1, 0), turned.at(1, 1)]
@@ -454,10 +454,10 @@ pub(crate) fn cases() -> Vec<Case> {
     all.extend(doubles! {
         "real::shown", Number, Result 0.0 => |x| ::linalg::real::shown(x[0]).parse::<f64>().unwrap(), as |x| x[0];
         "svd::Svd::of" "svd::Svd::matrix", Square, Whole 32.0 => |x| decomposed(x)?;
-        "norm::spectral", Square, Result 16.0 => |x| norm::spectral(&square(x))?, as |x| {
+        "spectrum::spectral_norm", Square, Result 16.0 => |x| spectrum::spectral_norm(&square(x))?, as |x| {
             singular_values(&square(x)).first().copied().unwrap_or_else(Exact::zero)
         };
-        "norm::nuclear", Square, Result 16.0 => |x| norm::nuclear(&square(x))?, as |x| vector::sum(&singular_values(&square(x)));
+        "spectrum::nuclear_norm", Square, Result 16.0 => |x| spectrum::nuclear_norm(&square(x))?, as |x| vector::sum(&singular_values(&square(x)));
         // 1/κ, in ε: what is singular to rounding may come out so or not.
         "svd::Svd::condition_number" "svd::condition_number", Square, Whole 32.0 => |x| {
             if largest(&square(x)) > MOST {

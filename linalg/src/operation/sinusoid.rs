@@ -1,12 +1,12 @@
 //! Sinusoidal positions: the code of the first transformer, and why rotations followed.
 //!
 //! Formula: <var>PE(t)₂ᵢ = sin(t·ωᵢ)</var>, <var>PE(t)₂ᵢ₊₁ = cos(t·ωᵢ)</var>, <var>ωᵢ = base^(−2i/d)</var>. PE(t +
-//! s) is a linear map of PE(t) that depends on s alone: every pair turns by <var>s·ωᵢ</var>. [`crate::rotation`]
+//! s) is a linear map of PE(t) that depends on s alone: every pair turns by <var>s·ωᵢ</var>. [`crate::operation::rotation`]
 //! applies that map to queries and keys instead of adding the code. In a transformer: added to the embeddings,
 //! once, before the first layer.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.5.
 
-use crate::{Real, ShapeError, rotation::frequency, shape::equal_parts};
+use crate::{Real, ShapeError, operation::rotation::frequency, shape::equal_parts};
 
 /// PE(t), `width` numbers between −1 and 1.
 ///
@@ -30,7 +30,7 @@ pub fn position<T: Real>(position: T, width: usize, base: f64) -> Result<Vec<T>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rotation::{Pairs, rotate};
+    use crate::operation::rotation::{Pairs, rotate};
     use proptest::prelude::*;
 
     proptest! {

@@ -90,7 +90,7 @@ impl<T: Real> Lu<T> {
 
     /// X with <var>A·X = B</var>, for B (n × m).
     ///
-    /// Of a matrix that is almost singular the solution has few digits; [`crate::svd::Svd::condition_number`]
+    /// Of a matrix that is almost singular the solution has few digits; [`crate::decomposition::svd::Svd::condition_number`]
     /// says how few. What is too large for the scalar is ±∞; NaN comes of NaN and ±∞ in B alone.
     ///
     /// # Errors
@@ -255,8 +255,8 @@ pub fn solve<T: Real>(a: &Matrix<T>, b: &Matrix<T>) -> Result<Matrix<T>, Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::svd::Svd;
     use crate::laws::{gap, product, squares};
-    use crate::svd::Svd;
     use proptest::prelude::*;
 
     const E: f64 = f64::EPSILON;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::basis::orthonormal;
+use crate::decomposition::basis::orthonormal;
 use crate::laws::{draw, product, symmetric};
 use proptest::prelude::*;
 

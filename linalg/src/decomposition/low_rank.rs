@@ -7,7 +7,7 @@
 //!
 //! In `f64` alone, as the singular values are.
 
-use crate::{Error, Matrix, Shape, apply::multiply, norm, svd::Svd};
+use crate::{Error, Matrix, Shape, apply::multiply, decomposition::svd::Svd, norm};
 
 /// <var>A_k = left·right</var>, and what was left out.
 ///
@@ -84,6 +84,7 @@ impl LowRank {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::spectrum::spectral_norm;
     use crate::laws::{draw, gap, matrices, product};
     use proptest::prelude::*;
 
@@ -94,7 +95,7 @@ mod tests {
         fn the_error_is_what_was_left_out(a in matrices(1..8), k in 0..8_usize) {
             let best = LowRank::of(&a, k.min(a.nrows()).min(a.ncols())).unwrap();
             let rest = &a - best.matrix();
-            prop_assert!((norm::spectral(&rest).unwrap() - best.spectral_error()).abs() <= BOUND * a.norm());
+            prop_assert!((spectral_norm(&rest).unwrap() - best.spectral_error()).abs() <= BOUND * a.norm());
             prop_assert!((rest.norm() - best.frobenius_error()).abs() <= BOUND * a.norm());
             prop_assert!(Svd::of(&best.matrix()).unwrap().rank_above(BOUND * a.norm()) <= k);
         }
@@ -110,13 +111,13 @@ mod tests {
             for size in [1.0, 1e-2, 1e-4] {
                 rivals.push(product(&(&best.left + &x * size), &(&best.right + &y * size)));
             }
-            let q = crate::basis::orthonormal(&product(&a, &y.transpose()), 1e-8).unwrap();
-            rivals.push(crate::projection::onto_span(&a, &q).unwrap());
+            let q = crate::decomposition::basis::orthonormal(&product(&a, &y.transpose()), 1e-8).unwrap();
+            rivals.push(crate::decomposition::projection::onto_span(&a, &q).unwrap());
             for rival in rivals {
                 let rest = &a - rival;
                 let slack = BOUND * a.norm();
                 prop_assert!(best.frobenius_error() <= rest.norm() + slack);
-                prop_assert!(best.spectral_error() <= norm::spectral(&rest).unwrap() + slack);
+                prop_assert!(best.spectral_error() <= spectral_norm(&rest).unwrap() + slack);
             }
         }
 

@@ -1,4 +1,4 @@
-//! The iteration behind [`crate::svd::Svd`]: one-sided Jacobi.
+//! The iteration behind [`crate::decomposition::svd::Svd`]: one-sided Jacobi.
 //!
 //! Columns are turned in pairs until all are orthogonal: <var>X·V = U·diag(σ)</var>. It is backward stable,
 //! gives every singular vector orthonormal to rounding, and never meets a shift or a deflation that can go
@@ -11,7 +11,9 @@
 //! transformers have low rank often, adapters always.
 
 use crate::norm::{direction, l2, linf, power_of_two};
-use crate::{Error, Matrix, apply::multiply, basis, simd, svd::Svd, vector};
+use crate::{
+    Error, Matrix, apply::multiply, decomposition::basis, decomposition::svd::Svd, simd, vector,
+};
 
 /// Sweeps over all pairs; about ten are usual, for convergence is quadratic in the end.
 const SWEEPS: usize = 60;
@@ -191,7 +193,7 @@ mod tests {
     #[test]
     fn small_singular_values_keep_their_digits() {
         // Columns of very different length, orthogonal up to a rotation on the left.
-        let q = crate::basis::orthonormal(&draw(3, 6, 4), 1e-8).unwrap();
+        let q = crate::decomposition::basis::orthonormal(&draw(3, 6, 4), 1e-8).unwrap();
         let sizes = [1e-60, 1e60, 1.0, 1e-30];
         let a = Matrix::from_fn(6, 4, |i, j| q[(i, j)] * sizes[j]);
         let values = Svd::of(&a).unwrap().values;

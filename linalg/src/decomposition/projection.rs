@@ -8,7 +8,7 @@
 
 use crate::error::{finite_elements, length};
 use crate::norm::{direction, linf, power_of_two};
-use crate::{Error, Matrix, Real, ShapeError, apply, product::Product, vector};
+use crate::{Error, Matrix, Real, ShapeError, apply, operation::product::Product, vector};
 
 /// <var>d·(d·x)/(d·d)</var>: the part of x along a direction d of any length.
 ///
@@ -36,7 +36,7 @@ pub fn onto<T: Real>(x: &[T], d: &[T]) -> Result<Vec<T>, Error> {
 }
 
 /// <var>Q·Qᵀ·X</var>: every column of X projected onto the span of the orthonormal columns of Q
-/// (see [`crate::basis::orthonormal`]).
+/// (see [`crate::decomposition::basis::orthonormal`]).
 ///
 /// Shapes: Q (d × r), X (d × n), result (d × n). Floats: IEEE; NaN and ∞ stay visible.
 ///
@@ -72,7 +72,7 @@ pub fn away_from_span<T: Real>(x: &Matrix<T>, q: &Matrix<T>) -> Result<Matrix<T>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::basis::orthonormal;
+    use crate::decomposition::basis::orthonormal;
     use crate::laws::{draw, gap, matrices, pair, product};
     use crate::norm::l2;
     use proptest::prelude::*;

@@ -52,7 +52,9 @@
 //! ```
 
 use crate::error::length;
-use crate::{Matrix, Real, ShapeError, apply, product::Product, scale::Scale, vector};
+use crate::{
+    Matrix, Real, ShapeError, apply, operation::product::Product, operation::scale::Scale, vector,
+};
 
 /// <var>q·k/√d</var>.
 ///

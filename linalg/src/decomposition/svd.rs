@@ -7,7 +7,7 @@
 //! `f64` alone: a singular vector has no derivative where singular values meet.
 
 use crate::error::{finite, in_range};
-use crate::{Error, Matrix, ShapeError, apply::multiply, jacobi, transposed};
+use crate::{Error, Matrix, ShapeError, apply::multiply, decomposition::jacobi, transposed};
 
 /// <var>A = U·diag(σ)·Vᵀ</var>, thin: k = min(rows, columns) singular values.
 ///
@@ -162,8 +162,8 @@ pub fn condition_number(a: &Matrix<f64>) -> Result<f64, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::symmetric::SymmetricEigen;
     use crate::laws::{draw, gap, matrices, product, skew};
-    use crate::symmetric::SymmetricEigen;
     use proptest::prelude::*;
 
     /// Relative to ‖A‖: an iteration of a few rotations for each of up to 8 singular values.

@@ -6,7 +6,9 @@
 
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
-use crate::{Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::add_to};
+use crate::{
+    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, operation::add::add_to,
+};
 use std::ops::Range;
 
 /// y = rows `start .. start + count` of x.

@@ -6,7 +6,8 @@
 //! Source: Hu et al., *LoRA*, 2021; the textbook's A.1.
 
 use crate::{
-    Error, Matrix, Real, Shape, ShapeError, apply, low_rank::LowRank, product::Product, product_add,
+    Error, Matrix, Real, Shape, ShapeError, apply, decomposition::low_rank::LowRank,
+    operation::product::Product, product_add,
 };
 
 /// <var>(α/r)·B·A</var>.
@@ -186,7 +187,7 @@ impl<T: Real> Adapter<T> {
 
 impl Adapter<f64> {
     /// The adapter of rank r nearest to a change of weights, by Eckart and Young, with <var>α = r</var> (scale
-    /// 1). In `f64` alone, by [`Svd`](crate::svd::Svd).
+    /// 1). In `f64` alone, by [`Svd`](crate::decomposition::svd::Svd).
     ///
     /// # Errors
     /// A rank that the change cannot have, or 0; NaN and ±∞.
@@ -207,8 +208,8 @@ impl Adapter<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::svd::Svd;
     use crate::laws::{draw, gap, product};
-    use crate::svd::Svd;
     use proptest::prelude::*;
 
     fn adapters() -> impl Strategy<Value = (Adapter<f64>, Matrix<f64>, Matrix<f64>)> {

@@ -1,123 +1,11 @@
-//! The matrix product, of matrices and of their transposes.
-//!
-//! Formula: <var>C = A·B</var>, <var>c_ij = Σ_k a_ik·b_kj</var>. Gradients: dA = <var>dC·Bᵀ</var>, dB =
-//! <var>Aᵀ·dC</var>.
-//! Source: Goodfellow, Bengio, Courville, *Deep Learning*, section 6.5.6.
+//! The matrix product, of matrices and of their transposes: cut into pieces, each given to its scalar's kernel.
 //!
 //! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
 //! bits on any machine size.
 
-use crate::cases::{Cases, Size, Visitor, numbers};
-use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
-use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd, vector,
-};
+use super::factor::Factor;
+use crate::{Real, View, ViewMut, column, parallel, simd, vector};
 use std::ops::Range;
-
-/// A factor of a product: a matrix, or its transpose without a copy.
-///
-/// ```
-/// use linalg::{matrix, transposed};
-/// let a = matrix(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-/// let turned = transposed(a.as_view()); // no element is moved
-/// assert_eq!((turned.rows(), turned.columns(), turned.at(2, 0)), (3, 2, 5.0));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Factor<'a, T: Real> {
-    view: View<'a, T>,
-    transposed: bool,
-}
-
-/// The transpose of `a`, as a factor.
-///
-/// ```
-/// use linalg::{matrix, product_into, transposed};
-/// let (a, b) = (matrix(2, 1, &[1.0, 2.0]), matrix(2, 1, &[3.0, 4.0]));
-/// let mut c = matrix(1, 1, &[0.0]);
-/// product_into(c.as_view_mut(), 1.0, transposed(a.as_view()), b.as_view());
-/// assert_eq!(c[0], 11.0); // aᵀ·b
-/// ```
-pub fn transposed<'a, T: Real>(a: View<'a, T>) -> Factor<'a, T> {
-    Factor { view: a, transposed: true }
-}
-
-impl<'a, T: Real> From<View<'a, T>> for Factor<'a, T> {
-    fn from(view: View<'a, T>) -> Self {
-        Factor { view, transposed: false }
-    }
-}
-
-impl<'a, T: Real> Factor<'a, T> {
-    /// Rows, after transposition.
-    pub fn rows(&self) -> usize {
-        if self.transposed { self.view.ncols() } else { self.view.nrows() }
-    }
-
-    /// Columns, after transposition.
-    pub fn columns(&self) -> usize {
-        if self.transposed { self.view.nrows() } else { self.view.ncols() }
-    }
-
-    /// The element in row `i` and column `j`, after transposition.
-    #[inline(always)]
-    pub fn at(&self, i: usize, j: usize) -> T {
-        if self.transposed { self.view[(j, i)] } else { self.view[(i, j)] }
-    }
-
-    /// The matrix as it lies in memory, and whether its transpose is meant: for kernels of other scalars.
-    pub fn parts(&self) -> (View<'a, T>, bool) {
-        (self.view, self.transposed)
-    }
-
-    /// Distance in memory between rows and between columns, after transposition.
-    pub(crate) fn strides(&self) -> (usize, usize) {
-        let (row, column) = self.view.strides();
-        if self.transposed { (column, row) } else { (row, column) }
-    }
-
-    pub(crate) fn pointer(&self) -> *const T {
-        self.view.as_ptr()
-    }
-
-    fn split_rows(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
-        if self.transposed { self.split_view_columns(at) } else { self.split_view_rows(at) }
-    }
-
-    fn split_columns(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
-        if self.transposed { self.split_view_rows(at) } else { self.split_view_columns(at) }
-    }
-
-    fn split_view_rows(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
-        let (top, bottom) = self.view.rows_range_pair(..at, at..);
-        (self.with(top), self.with(bottom))
-    }
-
-    fn split_view_columns(&self, at: usize) -> (Factor<'_, T>, Factor<'_, T>) {
-        let (left, right) = self.view.columns_range_pair(..at, at..);
-        (self.with(left), self.with(right))
-    }
-
-    /// The part of a left factor that meets `count` terms from `first` on.
-    fn some_columns(&self, first: usize, count: usize) -> Factor<'_, T> {
-        self.with(match self.transposed {
-            true => self.view.rows(first, count),
-            false => self.view.columns(first, count),
-        })
-    }
-
-    /// The part of a right factor that meets `count` terms from `first` on.
-    fn some_rows(&self, first: usize, count: usize) -> Factor<'_, T> {
-        self.with(match self.transposed {
-            true => self.view.columns(first, count),
-            false => self.view.rows(first, count),
-        })
-    }
-
-    fn with<'b>(&self, view: View<'b, T>) -> Factor<'b, T> {
-        Factor { view, transposed: self.transposed }
-    }
-}
 
 /// <var>C ← α·A·B</var>.
 ///
@@ -179,7 +67,7 @@ pub fn product_to<'a, 'b, T: Real>(
 /// shape alone. What is tested of products must have more than one.
 ///
 /// ```
-/// use linalg::product::parts;
+/// use linalg::parts;
 /// assert_eq!(parts(64, 64, 64), 1);
 /// assert_eq!(parts(130, 80, 100), 2);
 /// assert!(parts(4096, 4096, 4096) > 100);
@@ -391,154 +279,10 @@ fn cut<T: Real>(
     }
 }
 
-/// The product as its definition says it, for scalars without a kernel.
-pub(crate) fn plain<T: Real>(
-    mut c: ViewMut<'_, T>,
-    alpha: T,
-    a: Factor<'_, T>,
-    b: Factor<'_, T>,
-    add: bool,
-) {
-    for j in 0..c.ncols() {
-        for i in 0..c.nrows() {
-            let sum = (0..a.columns()).fold(T::zero(), |sum, k| sum + a.at(i, k) * b.at(k, j));
-            let old = if add { c[(i, j)] } else { T::zero() };
-            c[(i, j)] = old + alpha * sum;
-        }
-    }
-}
-
-/// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.
-///
-/// Aᵀ·B compares every column of A with every column of B: with A the table of embeddings, it gives
-/// the logits of a vocabulary whose output weights are *tied* to its embeddings.
-///
-/// ```
-/// use linalg::{Primitive, Shape, product::Product};
-/// let logits = Product::transposed().shape([Shape::new(128, 65), Shape::new(128, 10)]);
-/// assert_eq!(logits, Ok(Shape::new(65, 10)));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Product {
-    transposed: bool,
-}
-
-impl Product {
-    /// <var>A·B</var>.
-    pub fn plain() -> Self {
-        Product { transposed: false }
-    }
-
-    /// <var>Aᵀ·B</var>.
-    pub fn transposed() -> Self {
-        Product { transposed: true }
-    }
-}
-
-impl Primitive<2> for Product {
-    fn name(&self) -> &'static str {
-        if self.transposed { "product with a transpose" } else { "product" }
-    }
-
-    fn role(&self) -> Role {
-        Role::Linear
-    }
-
-    fn shape(&self, [a, b]: [Shape; 2]) -> Result<Shape, ShapeError> {
-        let (rows, inner) = if self.transposed { (a.columns, a.rows) } else { (a.rows, a.columns) };
-        b.expect_rows("the right factor", inner)?;
-        Ok(Shape::new(rows, b.columns))
-    }
-
-    fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
-        2 * a.len() as u64 * b.columns as u64
-    }
-
-    fn formula<T: Real>(&self, [a, b]: [View<'_, T>; 2]) -> Formula {
-        let (rows, tokens) = (a.nrows(), b.ncols());
-        let outer = if self.transposed { a.ncols() } else { a.nrows() };
-        let inner = b.nrows();
-        let source = "Goodfellow, Bengio, Courville, Deep Learning, section 6.5.6";
-        let (x, dy) = (operand(1), upstream());
-        let w = operand(0);
-        if self.transposed {
-            let meaning = "Compares every column of one matrix with every column of another: a token \
-                           with each word of the vocabulary.";
-            Formula::new("y", ["A", "x"], meaning, source)
-                .value(sum(K, rows, w.at(K, I) * x.at(K, J)))
-                .gradient(sum(TOKEN, tokens, x.at(I, TOKEN) * dy.at(J, TOKEN)))
-                .gradient(sum(K, outer, w.at(I, K) * dy.at(K, J)))
-        } else {
-            let meaning = "Every output is a weighted sum of all inputs of its token.";
-            Formula::new("y", ["W", "x"], meaning, source)
-                .value(sum(K, inner, w.at(I, K) * x.at(K, J)))
-                .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN) * x.at(J, TOKEN)))
-                .gradient(sum(K, outer, w.at(K, I) * dy.at(K, J)))
-        }
-    }
-
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
-    fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
-        product_into(y, T::one(), Factor { view: a, transposed: self.transposed }, b);
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 2],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 2],
-        work: Work<'_, T>,
-    ) {
-        self.vjp_into(inputs, y, dy, gradients, [false; 2], work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        [a, b]: [View<'_, T>; 2],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [da, db]: [ViewMut<'_, T>; 2],
-        [fresh_a, fresh_b]: [bool; 2],
-        _: Work<'_, T>,
-    ) {
-        let back = Factor { view: a, transposed: !self.transposed };
-        rayon::join(
-            || product_to(db, back, dy, !fresh_b),
-            || match self.transposed {
-                false => product_to(da, dy, transposed(b), !fresh_a),
-                true => product_to(da, b, transposed(dy), !fresh_a),
-            },
-        );
-    }
-}
-
-impl Product {
-    /// Rows, columns and terms of a case: at the largest the product is cut, and those of its gradients are too.
-    pub(crate) fn sizes(size: Size) -> Option<(usize, usize, usize)> {
-        match size {
-            Size::Matrix(m, n) => Some((m, n, 5)),
-            Size::Pieces => Some((130, 80, 100)),
-            Size::Heads { .. } => None,
-        }
-    }
-}
-
-impl Cases for Product {
-    fn cases(size: Size, visitor: &mut impl Visitor) {
-        if let Some((m, n, terms)) = Product::sizes(size) {
-            visitor.visit(Product::plain(), [numbers(m, terms), numbers(terms, n)]);
-            visitor.visit(Product::transposed(), [numbers(terms, m), numbers(terms, n)]);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::factor::{plain, transposed};
     use crate::{Matrix, matrix};
     use proptest::prelude::*;
 

@@ -2,7 +2,7 @@
 //!
 //! Columns are tokens: sequence after sequence, each `length` long. Rows of queries are cut into `heads` equal blocks,
 //! rows of keys and values into `key_value_heads` blocks of the same size; every group of query heads reads one of them
-//! ([`crate::groups`]). Scores and weights have one column per (sequence, query head, query) in that order and one row
+//! ([`crate::operation::groups`]). Scores and weights have one column per (sequence, query head, query) in that order and one row
 //! per key, so that every column is a distribution over keys; in memory this is what PyTorch calls (batch, head, query,
 //! key).
 //!
@@ -16,8 +16,8 @@ use crate::formula::{
     COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
 };
 use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, groups::Groups,
-    product_add, product_into, shape::equal_parts, transposed,
+    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    operation::groups::Groups, product_add, product_into, shape::equal_parts, transposed,
 };
 
 /// scores = <var>Kᵀ·Q</var> for every sequence and query head: inputs are query (heads·d × tokens) and key

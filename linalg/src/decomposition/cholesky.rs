@@ -9,8 +9,8 @@
 //! Written here, and not taken from nalgebra, so that dual numbers pass through (a Gaussian's log-density can
 //! be differentiated by its covariance) and so that the failing pivot is reported.
 
+use crate::decomposition::lu::in_range;
 use crate::error::{finite, square};
-use crate::lu::in_range;
 use crate::norm::{exponent, times_power};
 use crate::{Error, Matrix, Real, Shape, ShapeError};
 
@@ -154,10 +154,10 @@ impl<T: Real> Cholesky<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::lu;
+    use crate::decomposition::symmetric::SymmetricEigen;
     use crate::gram::gram;
     use crate::laws::{draw, gap, matrices, product, symmetric};
-    use crate::lu;
-    use crate::symmetric::SymmetricEigen;
     use proptest::prelude::*;
 
     const E: f64 = f64::EPSILON;

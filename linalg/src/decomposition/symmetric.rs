@@ -105,7 +105,7 @@ impl SymmetricEigen {
 mod tests {
     use super::*;
     use crate::laws::{gap, product, skew, symmetric};
-    use crate::{lu, norm};
+    use crate::{decomposition::lu, norm};
     use proptest::prelude::*;
 
     /// Relative to ‖A‖: an iteration of a few rotations for each of up to 7 eigenvalues.

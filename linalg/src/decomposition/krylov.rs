@@ -15,10 +15,10 @@
 //! Vectors have the operator's scalar; eigenvalues and residuals are `f64` and carry no derivative. The vector of power
 //! iteration carries one, that of the iteration; a Ritz vector, made with coefficients in `f64` alone, carries none.
 
-use crate::basis::remove;
+use crate::decomposition::basis::remove;
+use crate::decomposition::symmetric::SymmetricEigen;
 use crate::error::{finite_elements, in_range};
 use crate::norm::{direction, exponent, l2, times_power};
-use crate::symmetric::SymmetricEigen;
 use crate::{Error, Matrix, Real, vector};
 
 /// An eigenvalue, as well as it is known.

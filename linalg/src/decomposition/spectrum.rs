@@ -7,12 +7,12 @@
 //! Source: Rudelson and Vershynin, *Sampling from Large Matrices*, 2007 (stable rank); Roy and Vetterli, *The
 //! Effective Rank*, 2007.
 //!
-//! All three take singular values, largest first or not, as [`crate::svd::Svd`] gives them, and let dual
+//! The two norms and what three numbers say; these take singular values, largest first or not, as [`Svd`] gives them, and let dual
 //! numbers pass. They do not change when every σ is multiplied by the same number.
 
 use crate::error::finite_elements;
 use crate::norm::{linf, power_of_two};
-use crate::{Error, Real, vector};
+use crate::{Error, Matrix, Real, decomposition::svd::Svd, vector};
 
 /// <var>Σσ²/σ₁² = ‖A‖_F²/‖A‖₂²</var>: between 1 and the rank; 0 of nothing but zeros.
 ///
@@ -83,11 +83,44 @@ fn shares<T: Real>(values: &[T]) -> Result<Option<Vec<T>>, Error> {
     Ok((scale > 0.0).then(scaled))
 }
 
+/// <var>‖A‖₂</var>, the largest singular value: how much A can magnify a 2-norm. In `f64` alone, by
+/// [`Svd`]; for a matrix that is only known as a function, see [`crate::krylov`].
+///
+/// Floats: 0 of a matrix without elements; ∞ if the norm is too large.
+///
+/// # Errors
+/// NaN and ±∞ are refused.
+///
+/// ```
+/// use linalg::{matrix, spectrum::spectral_norm};
+/// assert_eq!(spectral_norm(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(4.0));
+/// ```
+pub fn spectral_norm(a: &Matrix<f64>) -> Result<f64, Error> {
+    let (svd, scale) = Svd::scaled(a)?;
+    Ok(svd.values.first().map_or(0.0, |s| s * scale))
+}
+
+/// <var>‖A‖\_\* = Σ σᵢ</var>, the nuclear norm: the convex stand-in for rank. In `f64` alone, by [`Svd`].
+///
+/// Floats: 0 of a matrix without elements; ∞ if the sum is too large.
+///
+/// # Errors
+/// NaN and ±∞ are refused.
+///
+/// ```
+/// use linalg::{matrix, spectrum::nuclear_norm};
+/// assert_eq!(nuclear_norm(&matrix(2, 2, &[3.0, 0.0, 0.0, -4.0])), Ok(7.0));
+/// ```
+pub fn nuclear_norm(a: &Matrix<f64>) -> Result<f64, Error> {
+    let (svd, scale) = Svd::scaled(a)?;
+    Ok(svd.values.iter().sum::<f64>() * scale)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::laws::{matrices, vectors};
-    use crate::{norm, svd::Svd};
+    use crate::norm;
     use proptest::prelude::*;
 
     const E: f64 = f64::EPSILON;
@@ -126,7 +159,7 @@ mod tests {
         fn stable_rank_is_the_ratio_of_norms(a in matrices(1..8)) {
             prop_assume!(a.norm() > 0.0);
             let found = stable_rank(&Svd::of(&a).unwrap().values).unwrap();
-            let ratio = (norm::frobenius(&a) / norm::spectral(&a).unwrap()).powi(2);
+            let ratio = (norm::frobenius(&a) / spectral_norm(&a).unwrap()).powi(2);
             prop_assert!((found - ratio).abs() <= 128.0 * E * ratio);
         }
     }

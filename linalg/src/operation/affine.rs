@@ -6,7 +6,7 @@
 
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
-use crate::product::Product;
+use crate::operation::product::Product;
 use crate::{
     Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, apply,
     column, parallel, product_add, product_to, simd, transposed, vector,

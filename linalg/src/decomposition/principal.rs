@@ -8,7 +8,10 @@
 
 use crate::error::finite;
 use crate::norm::{linf, power_of_two};
-use crate::{Error, Matrix, Shape, ShapeError, accurate, apply, product::Product, svd::Svd};
+use crate::{
+    Error, Matrix, Shape, ShapeError, accurate, apply, decomposition::svd::Svd,
+    operation::product::Product,
+};
 
 /// The mean, the axes and the variance along each. In `f64` alone, by [`Svd`].
 ///
@@ -98,7 +101,7 @@ impl PrincipalComponents {
     /// More coordinates than there are axes.
     pub fn restore(&self, coordinates: &Matrix<f64>) -> Result<Matrix<f64>, Error> {
         let axes = self.first(coordinates.nrows())?;
-        Ok(crate::affine::affine(&axes, coordinates, &self.mean)?)
+        Ok(crate::operation::affine::affine(&axes, coordinates, &self.mean)?)
     }
 
     /// The share of all variance along the first k axes; 1 where nothing varies. Right also where the variances themselves
@@ -111,7 +114,8 @@ impl PrincipalComponents {
     /// # Ok::<(), linalg::Error>(())
     /// ```
     pub fn explained(&self, k: usize) -> f64 {
-        crate::spectrum::energy(&self.deviations, k).expect("finite and not negative")
+        crate::decomposition::spectrum::energy(&self.deviations, k)
+            .expect("finite and not negative")
     }
 
     fn first(&self, k: usize) -> Result<Matrix<f64>, Error> {
@@ -126,8 +130,8 @@ impl PrincipalComponents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::symmetric::SymmetricEigen;
     use crate::laws::{gap, matrices, skew};
-    use crate::symmetric::SymmetricEigen;
     use proptest::prelude::*;
 
     const BOUND: f64 = 256.0 * f64::EPSILON;

@@ -75,8 +75,8 @@ pub(crate) fn remove<T: Real>(basis: &[Vec<T>], q: &mut [T]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decomposition::svd::Svd;
     use crate::laws::{draw, gap, matrices, product, skew};
-    use crate::svd::Svd;
     use proptest::prelude::*;
 
     proptest! {
