@@ -173,6 +173,7 @@ pub mod derivation;
 mod error;
 pub mod formula;
 pub mod gram;
+pub mod half;
 mod kernel;
 #[cfg(test)]
 mod laws;

@@ -6,7 +6,7 @@ use linalg::Real;
 use transformer::{
     Activation, Architecture, Form, Given, Handles, IGNORED, ModelError, RecordedStep, Recording,
 };
-use transformer::{Norm, Positions, ScheduleKind, Subject, TrainingConfig};
+use transformer::{Norm, Observer, Positions, ScheduleKind, Subject, TrainingConfig};
 
 /// Two layers of width 8 for 7 words and 5 positions.
 pub fn config() -> Architecture {
@@ -160,4 +160,17 @@ pub fn recording<T: Real>(tape: Tape<T>, loss: Var) -> Recording<T> {
     let [tokens, targets, logits] = ["tokens", "targets", "logits"].map(|name| tape.find(name));
     let handles = Handles { tokens, targets, logits, ..Handles::default() };
     Recording { tape, loss, handles }
+}
+
+/// Sees the values and the gradients of a step.
+pub struct Seen<V, G>(pub V, pub G);
+
+impl<T: Real, V: FnMut(Var, &mut [T]), G: FnMut(Var, &mut [T])> Observer<T> for Seen<V, G> {
+    fn value(&mut self, var: Var, value: &mut [T]) {
+        self.0(var, value);
+    }
+
+    fn gradient(&mut self, var: Var, gradient: &mut [T]) {
+        self.1(var, gradient);
+    }
 }

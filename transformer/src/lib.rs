@@ -114,8 +114,7 @@ mod words;
 
 pub use generation::decoder::Decoder;
 pub use generation::writer::{WriteError, Writer, Written};
-pub use inspect::precision::Precision;
-pub use inspect::subject::{Batches, ModelStep, Subject, parts};
+pub use inspect::subject::{Batches, ModelStep, Subject};
 pub use model::architecture::{Activation, Architecture, ConfigError, Norm, Positions, is_vector};
 pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::CausalAttention;
@@ -129,4 +128,7 @@ pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
 pub use training::evaluation::Evaluation;
-pub use training::trainer::{Step, Trainer, is_sound};
+pub use training::precision::Precision;
+pub use training::recipe::Recipe;
+pub use training::trainer::{Trainer, is_sound};
+pub use training::training_loop::{Observer, Replay, Step};

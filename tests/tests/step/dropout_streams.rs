@@ -2,9 +2,9 @@
 
 use probability::dropout::weight_index;
 use std::collections::HashMap;
-use tests::models::{self, distance, loss_and_gradients};
+use tests::models::{self, Seen, distance, loss_and_gradients};
 use tests::tolerance;
-use transformer::{Architecture, Corpus, Form, RecordedStep, Trainer, TrainingConfig, parts};
+use transformer::{Architecture, Corpus, Form, RecordedStep, Trainer, TrainingConfig};
 
 const RATE: f64 = 0.4;
 const SEQUENCES: usize = 2;
@@ -181,8 +181,8 @@ fn masks_of_run(config: &TrainingConfig, first: u64, steps: u64) -> Vec<(String,
                 count += 1;
             }
         };
-        trainer.step_watched(&corpus, see, |_, _| {}).unwrap();
-        assert_eq!(count, parts(config) * config.accumulate as u64);
+        trainer.step_observed(&corpus, &mut Seen(see, |_, _: &mut [f64]| {})).unwrap();
+        assert_eq!(count, config.parts() * config.accumulate as u64);
     }
     masks
 }
@@ -190,7 +190,7 @@ fn masks_of_run(config: &TrainingConfig, first: u64, steps: u64) -> Vec<(String,
 #[test]
 fn parts_batches_and_steps_of_a_run_are_independent() {
     let config = training();
-    assert_eq!(parts(&config), 2, "the case has batches in parts");
+    assert_eq!(config.parts(), 2, "the case has batches in parts");
     let masks = masks_of_run(&config, 0, 3);
     assert_eq!(masks.len(), 12);
     for (name, mask) in &masks {

@@ -7,7 +7,7 @@ use linalg::Real;
 use linalg::Shape;
 use linalg::krylov::Lanczos;
 use std::sync::Arc;
-use tests::models::{self, distance};
+use tests::models::{self, Seen, distance};
 use tests::{draw, tolerance};
 use transformer::Activation;
 use transformer::inspect::curvature::Hessian;
@@ -17,7 +17,7 @@ use transformer::inspect::profile::{Profile, median};
 use transformer::{
     Architecture, Corpus, Form, IGNORED, ModelStep, Precision, RecordedStep, ScheduleKind,
 };
-use transformer::{Subject as _, Trainer, TrainingConfig, parts};
+use transformer::{Subject as _, Trainer, TrainingConfig};
 
 fn subject<T: Real>(config: &Architecture, rate: f64) -> Subject<T> {
     let model = RecordedStep::<T>::record(config, 1, 5, Form::Fused, 0).unwrap();
@@ -198,14 +198,15 @@ fn watched(
     let corpus = Corpus::text(draw::below(1, 900, 7), 0.1, config.context).unwrap();
     let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(7).unwrap()).unwrap();
     change(&mut trainer);
-    let glance = Watch::new(trainer.model()).step(&mut trainer, &corpus).unwrap().1;
+    let glance =
+        Watch::new(trainer.model()).step(&mut trainer, &corpus, &mut ()).unwrap().unwrap().1;
     (trainer, glance)
 }
 
 #[test]
 fn a_glance_is_what_was_seen() {
     let config = training();
-    assert_eq!(parts(&config), 1);
+    assert_eq!(config.parts(), 1);
     let corpus = Corpus::text(draw::below(1, 900, 7), 0.1, config.context).unwrap();
     let mut other = Trainer::<f32>::new(config.clone(), &config.model(7).unwrap()).unwrap();
     let before = other.model().tape().parameters().to_vec();
@@ -221,9 +222,11 @@ fn a_glance_is_what_was_seen() {
             into.push((at, rms(x)));
         }
     };
-    other
-        .step_watched(&corpus, |v, x| see(&mut values, v, x), |v, g| see(&mut gradients, v, g))
-        .unwrap();
+    let mut seen = Seen(
+        |v, x: &mut [f32]| see(&mut values, v, x),
+        |v, g: &mut [f32]| see(&mut gradients, v, g),
+    );
+    other.step_observed(&corpus, &mut seen).unwrap();
     gradients.sort_by_key(|g| g.0);
     let (trainer, glance) = watched(&config, |_| ());
     let after = trainer.model().tape().parameters();
@@ -380,7 +383,7 @@ fn the_operations_of_a_step_do_not_depend_on_the_cut() {
         let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(7).unwrap()).unwrap();
         let profile = Profile::of(&mut trainer, &corpus, 1).unwrap();
         assert_eq!(profile.tokens, 64 * batch);
-        (parts(&config), profile.flops() as f64 / batch as f64)
+        (config.parts(), profile.flops() as f64 / batch as f64)
     };
     let ((one, whole), (three, in_parts)) = (of(16), of(48));
     assert_eq!((one, three), (1, 3));

@@ -10,7 +10,7 @@ use tests::{draw, tolerance};
 use transformer::inspect::diagnose::{Course, Recipe, State};
 use transformer::{Activation, Architecture, Norm, Positions, PositionsKind};
 use transformer::{Corpus, Evaluation, ModelStep, ScheduleKind, Step};
-use transformer::{Subject, Trainer, TrainingConfig, parts};
+use transformer::{Subject, Trainer, TrainingConfig};
 
 fn corpus(length: usize) -> Corpus {
     Corpus::text(draw::below(1, 9000, 7), 0.1, length).unwrap()
@@ -53,7 +53,7 @@ fn norm(x: &[f64]) -> f64 {
 fn a_mean_over_tokens_does_not_depend_on_the_cut() {
     let corpus = corpus(64);
     let cut = |batch, accumulate| TrainingConfig { context: 64, batch, accumulate, ..descent() };
-    assert_eq!([48, 24, 16, 1].map(|batch| parts(&cut(batch, 48 / batch))), [3, 2, 1, 1]);
+    assert_eq!([48, 24, 16, 1].map(|batch| cut(batch, 48 / batch).parts()), [3, 2, 1, 1]);
     for first in [0, 5] {
         let whole = stepped(&cut(16, 3), first, &corpus);
         for batch in [48, 24, 12, 8, 3, 1] {
@@ -359,7 +359,7 @@ fn an_examined_step_is_the_runs() {
         let step = ModelStep::of_run(&config, &model, &corpus);
         let mut recording = step.record::<f64>().unwrap();
         recording.set_parameters(run.model().tape().parameters());
-        let count = parts(&config) * accumulate as u64;
+        let count = config.parts() * accumulate as u64;
         let losses = (2 * count..3 * count).map(|number| {
             recording.give(&step.batch(number));
             recording.forward()

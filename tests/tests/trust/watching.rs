@@ -21,7 +21,8 @@ fn a_watched_step_is_the_same_step() {
     let mut watch = Watch::new(watched.model());
     for _ in 0..3 {
         let step = plain.step(&corpus).expect("in range");
-        let (same, glance) = watch.step(&mut watched, &corpus).expect("in range");
+        let (same, glance) =
+            watch.step(&mut watched, &corpus, &mut ()).expect("in range").expect("whole");
         assert_eq!(step, same);
         assert!(glance.largest > 0.0 && !glance.largest_name.is_empty());
         assert!(glance.activations.len() == 2 && glance.gradients.iter().all(|g| *g > 0.0));
@@ -54,7 +55,7 @@ fn a_glance_sees_what_the_textbooks_recording_has() {
     }
     let before = trainer.model().tape().parameters().to_vec();
     let mut watch = Watch::new(trainer.model());
-    let (_, glance) = watch.step(&mut trainer, &corpus).expect("in range");
+    let (_, glance) = watch.step(&mut trainer, &corpus, &mut ()).expect("in range").expect("whole");
 
     let step = ModelStep::of_run(&config, &model, &corpus);
     let mut full = step.record_in_full::<f32>().expect("valid");

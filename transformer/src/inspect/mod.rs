@@ -6,6 +6,5 @@ pub mod check;
 pub mod curvature;
 pub mod diagnose;
 pub mod explain;
-pub mod precision;
 pub mod profile;
 pub(crate) mod subject;

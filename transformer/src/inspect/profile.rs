@@ -5,11 +5,13 @@
 //! ([`linalg::Primitive::flops`], the sizes of its operands).
 
 use crate::model::recorded_step::ModelError;
+use crate::model::recording::Recording;
 use crate::text::corpus::Corpus;
 use crate::training::trainer::Trainer;
-use calculus::{Row, Source};
+use crate::training::training_loop::{Observer, Replay};
+use calculus::{Row, Source, Tape, Var};
 use linalg::Real;
-use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// One operation of a step, in one direction.
@@ -70,35 +72,19 @@ impl Profile {
         let config = trainer.config();
         let tokens = config.batch * config.context * config.accumulate;
         let mut costs: Vec<Cost> = trainer.model().tape().rows().map(cost).collect();
-        let mut forward = vec![Vec::new(); costs.len()];
-        let mut backward = vec![Vec::new(); costs.len()];
-        let mut update = Vec::new();
+        let mut clock = Clock {
+            lap: Instant::now(),
+            running: None,
+            forward: vec![vec![]; costs.len()],
+            backward: vec![vec![]; costs.len()],
+            update: vec![],
+        };
         for _ in 0..steps.div_ceil(2) {
-            let (loss, tape) = (trainer.model().loss_var(), trainer.model_mut().tape_mut());
-            tape.forget_gradients();
-            let clock = Cell::new(Instant::now());
-            let lap = || clock.replace(Instant::now()).elapsed().as_secs_f64();
-            // The clock of a backward rule starts when its gradient is complete and stops at the next's.
-            let mut running = None;
-            tape.forward_and_backward_watched(
-                loss,
-                T::one(),
-                |var, _| forward[var.index()].push(lap()),
-                |var, _| {
-                    let seconds = lap();
-                    if let Some(before) = running.replace(var.index()) {
-                        backward[before].push(seconds);
-                    }
-                },
-            );
-            if let Some(before) = running {
-                backward[before].push(lap());
-            }
-            let start = Instant::now();
-            trainer.update(true);
-            update.push(start.elapsed().as_secs_f64());
+            clock.lap = Instant::now();
+            trainer.step_observed(corpus, &mut clock)?;
         }
-        for (cost, (f, b)) in costs.iter_mut().zip(forward.iter_mut().zip(&mut backward)) {
+        let Clock { forward: mut f, backward: mut b, mut update, .. } = clock;
+        for (cost, (f, b)) in costs.iter_mut().zip(f.iter_mut().zip(&mut b)) {
             (cost.forward_seconds, cost.backward_seconds) = (median(f), median(b));
         }
         costs.retain(|c| !c.operation.is_empty());
@@ -123,6 +109,49 @@ impl Profile {
         let replay =
             self.operations.iter().map(|c| c.forward_flops + c.backward_flops).sum::<u64>();
         replay * self.replays as u64
+    }
+}
+
+/// Times the operations of a step.
+struct Clock {
+    lap: Instant,
+    /// The operation whose backward rule runs: it began when its gradient was complete, and ends when the next one's is.
+    running: Option<usize>,
+    forward: Vec<Vec<f64>>,
+    backward: Vec<Vec<f64>>,
+    update: Vec<f64>,
+}
+
+impl Clock {
+    fn lap(&mut self) -> f64 {
+        std::mem::replace(&mut self.lap, Instant::now()).elapsed().as_secs_f64()
+    }
+}
+
+impl<T: Real> Observer<T> for Clock {
+    fn value(&mut self, var: Var, _: &mut [T]) {
+        let seconds = self.lap();
+        self.forward[var.index()].push(seconds);
+    }
+
+    fn gradient(&mut self, var: Var, _: &mut [T]) {
+        let seconds = self.lap();
+        if let Some(before) = self.running.replace(var.index()) {
+            self.backward[before].push(seconds);
+        }
+    }
+
+    fn replayed(&mut self, _: &Recording<T>, _: Replay) -> ControlFlow<()> {
+        let seconds = self.lap();
+        if let Some(before) = self.running.take() {
+            self.backward[before].push(seconds);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn after_update(&mut self, _: &Tape<T>) {
+        let seconds = self.lap();
+        self.update.push(seconds);
     }
 }
 

@@ -10,7 +10,6 @@ use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep};
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
-use crate::training::trainer::sequences_at_once;
 use linalg::Real;
 use probability::dropout;
 use std::sync::Arc;
@@ -68,11 +67,6 @@ pub trait Subject: Sync {
     }
 }
 
-/// In how many parts a run replays a batch.
-pub fn parts(config: &TrainingConfig) -> u64 {
-    (config.batch / sequences_at_once(config.batch, config.context)) as u64
-}
-
 /// Draws batch number n: tokens and targets.
 pub type Batches<'a> = Arc<dyn Fn(u64) -> (Vec<u32>, Vec<u32>) + Send + Sync + 'a>;
 
@@ -93,10 +87,10 @@ pub struct ModelStep<'a> {
 
 impl<'a> ModelStep<'a> {
     /// The step that a training run takes, in parts as large as the run replays at once: batch number n
-    /// of this step is part n mod p of the run's batch n div p, with p = [`parts`].
+    /// of this step is part n mod p of the run's batch n div p, with p = [`TrainingConfig::parts`].
     pub fn of_run(config: &TrainingConfig, model: &Architecture, corpus: &'a Corpus) -> Self {
         let (seed, length) = (config.seed, config.context);
-        let sequences = config.batch / parts(config) as usize;
+        let sequences = config.sequences_at_once();
         ModelStep {
             config: model.clone(),
             sequences,

@@ -424,6 +424,11 @@ impl<T: Real> RecordedStep<T> {
         &mut self.recording.tape
     }
 
+    /// The recording as certificates and diagnoses take it, to be replayed.
+    pub fn recording_mut(&mut self) -> &mut Recording<T> {
+        &mut self.recording
+    }
+
     /// The logits (vocabulary × tokens); in the fused form they never exist together.
     pub fn logits_var(&self) -> Option<Var> {
         self.predictions.map(|p| p.logits)

@@ -350,6 +350,25 @@ impl TrainingConfig {
         if at_the_end { MOST } else { (between / 4).clamp(LEAST, MOST) }
     }
 
+    /// How many sequences of a batch are replayed at once. Each part adds its share to the gradients, so
+    /// that activations take the memory of a part and stay in the processor's caches; the mathematics is
+    /// that of the whole batch. A matter of shape alone: the largest divisor of the batch with at most 1024 tokens.
+    ///
+    /// ```
+    /// let config = transformer::TrainingConfig { batch: 12, context: 256, ..Default::default() };
+    /// assert_eq!((config.sequences_at_once(), config.parts()), (4, 3));
+    /// ```
+    pub fn sequences_at_once(&self) -> usize {
+        const TOKENS: usize = 1024;
+        let fits = |n: &usize| self.batch.is_multiple_of(*n) && n * self.context <= TOKENS;
+        (1..=self.batch).rev().find(fits).unwrap_or(1)
+    }
+
+    /// In how many parts a batch is replayed.
+    pub fn parts(&self) -> u64 {
+        (self.batch / self.sequences_at_once()) as u64
+    }
+
     /// The learning rate over the steps.
     pub fn schedule(&self) -> Schedule {
         let (peak, minimum) = (self.learning_rate, self.min_learning_rate);

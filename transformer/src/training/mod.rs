@@ -1,5 +1,8 @@
-//! Training: settings, the loop's step, and the loss on text that is held back.
+//! Training: settings, the loop, and the loss on text that is held back.
 
 pub(crate) mod config;
 pub(crate) mod evaluation;
+pub mod precision;
+pub(crate) mod recipe;
 pub(crate) mod trainer;
+pub(crate) mod training_loop;

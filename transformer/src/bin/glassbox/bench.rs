@@ -179,7 +179,7 @@ fn watching(trainer: &mut Trainer<f32>, corpus: &Corpus, steps: usize) -> Result
         trainer.step(corpus)?;
         plain.push(start.elapsed().as_secs_f64());
         let start = Instant::now();
-        watch.step(trainer, corpus)?;
+        watch.step(trainer, corpus, &mut ())?;
         watched.push(start.elapsed().as_secs_f64());
     }
     Ok(Watching { plain: median(&mut plain), watched: median(&mut watched) })

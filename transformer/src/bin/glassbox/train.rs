@@ -10,6 +10,7 @@ use crate::source::Source;
 use crate::{Result, count, generate, on_threads, program, remark};
 use clap::Args;
 use linalg::Vectors;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use transformer::disk::checkpoint::{self, About};
 use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
-use transformer::{Evaluation, Trainer, TrainingConfig};
+use transformer::{Evaluation, Observer, Recording, Replay, Trainer, TrainingConfig};
 
 /// Train a model on text; writes a run directory.
 ///
@@ -168,6 +169,20 @@ impl Train {
     }
 }
 
+/// Shows the parts of a step, and breaks it off where a signal asks for it twice.
+struct Parts<'a> {
+    step: u64,
+    progress: &'a mut Progress,
+}
+
+impl Observer<f32> for Parts<'_> {
+    fn replayed(&mut self, _: &Recording<f32>, replay: Replay) -> ControlFlow<()> {
+        let (done, parts) = replay.done;
+        self.progress.within(&format!("step {}", self.step), done, parts);
+        signal::between_parts()
+    }
+}
+
 /// The path of a text so that it is found from other directories too.
 fn findable(data: Option<&str>) -> Option<String> {
     let data = data?;
@@ -304,22 +319,18 @@ impl Session<'_> {
         loop {
             let watched = self.watch.is_some_and(|k| (self.trainer.steps() + 1).is_multiple_of(k));
             let began = Instant::now();
-            let (step, health) = if watched {
-                let (step, glance) = watch.step(&mut self.trainer, &self.source.corpus)?;
-                (step, Some(serde_json::to_value(glance)?))
-            } else {
-                let what = format!("step {}", self.trainer.steps() + 1);
-                let step = self.trainer.step_unless(&self.source.corpus, |done, parts| {
-                    progress.within(&what, done, parts);
-                    signal::between_parts()
-                })?;
-                let Some(step) = step else {
-                    progress.finish();
-                    self.save()?;
-                    return Ok(None);
-                };
-                (step, None)
+            let mut parts = Parts { step: self.trainer.steps() + 1, progress: &mut progress };
+            let (trainer, corpus) = (&mut self.trainer, &self.source.corpus);
+            let taken = match watched {
+                true => watch.step(trainer, corpus, &mut parts)?.map(|(s, g)| (s, Some(g))),
+                false => trainer.step_observed(corpus, &mut parts)?.map(|step| (step, None)),
             };
+            let Some((step, glance)) = taken else {
+                progress.finish();
+                self.save()?;
+                return Ok(None);
+            };
+            let health = glance.map(serde_json::to_value).transpose()?;
             let took = began.elapsed();
             let number = step.number;
             if !step.applied {

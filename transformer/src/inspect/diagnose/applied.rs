@@ -1,11 +1,12 @@
 //! A cure applied: to the loop, or to where it stands.
 
-use super::course::{Recipe, State};
+use super::course::State;
 use super::cure::Cure;
 use super::evidence;
 use super::signs::{Gain, gains, inputs, tables};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::recipe::Recipe;
 use calculus::schedule::Schedule;
 use probability::random::Random;
 

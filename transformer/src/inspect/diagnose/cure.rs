@@ -1,7 +1,7 @@
 //! Cures as values, and what became of one that was tried.
 
 use super::evidence::listed;
-use crate::inspect::precision::Precision;
+use crate::training::precision::Precision;
 use serde::Serialize;
 use std::fmt;
 

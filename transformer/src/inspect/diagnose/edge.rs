@@ -1,11 +1,12 @@
 //! How far a learning rate is from the rate at which descent diverges.
 
-use super::course::{Recipe, State, Taken};
+use super::course::{State, Taken};
 use crate::inspect::curvature::Hessian;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Given;
 use crate::printable::decimal;
+use crate::training::recipe::Recipe;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::{Source, clip};
 use linalg::krylov::{End, Lanczos};
@@ -183,7 +184,7 @@ fn preconditioner(
             *sum += f64::from(g) / batches.len() as f64;
         }
     }
-    Ok(recipe.rule(&step.tape.parameter_list(), state).preconditioner(&gradient))
+    Ok(state.optimizer(recipe, &step.tape.parameter_list()).preconditioner(&gradient))
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 
 use super::applied::peak;
 use super::background::Background;
-use super::course::{Recipe, State, Taken};
+use super::course::{State, Taken};
 use super::signs::{Signs, rms, unit_sources};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Given;
+use crate::training::recipe::Recipe;
 use calculus::schedule::Schedule;
 use calculus::{Source, Tape};
 use linalg::Role;

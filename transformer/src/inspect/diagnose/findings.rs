@@ -1,7 +1,7 @@
 //! What several causes ask of the same run, each measured once and only where it is asked.
 
 use super::background::Background;
-use super::course::{Recipe, State};
+use super::course::State;
 use super::edge::{Stability, stability};
 use super::evidence::Evidence;
 use super::origin::{Direction, Origin, find};
@@ -9,9 +9,10 @@ use super::reduced::{loss_scale, reduced};
 use super::replay::Replay;
 use super::signs::{Signs, signs};
 use super::watch::Watched;
-use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::precision::Precision;
+use crate::training::recipe::Recipe;
 use std::cell::{Cell, OnceCell};
 
 /// How many times the limit of stability a rate is far above it: training bears up to 1.3 times near a minimum

@@ -52,9 +52,10 @@ mod stepping;
 mod verdict;
 mod watch;
 
+pub use crate::training::recipe::Recipe;
 pub use background::Background;
 pub use cause::Cause;
-pub use course::{Recipe, State, Taken};
+pub use course::{State, Taken};
 pub use cure::{Cure, Trial};
 pub use edge::{Stability, stability};
 pub use examination::{Examination, examination, examination_of};

@@ -5,12 +5,12 @@
 //! inherited it. Backward is asked the same way, operation by operation in reverse. −∞ is a number like any
 //! other where it means "masked": as the output of a mask, or given.
 
-use crate::inspect::precision;
-use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
 use crate::memory;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::{Given, Recording};
+use crate::training::precision;
+use crate::training::precision::Precision;
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
 use linalg::{Real, Role, Shape, View};
 use std::collections::HashMap;

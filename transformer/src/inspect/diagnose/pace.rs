@@ -1,7 +1,7 @@
 //! Fixes of a run that learns little, tried against going on as it is.
 
 use super::applied::apply;
-use super::course::{Recipe, State};
+use super::course::State;
 use super::cure::{Cure, Trial};
 use super::evidence::{Change, Evidence, Probe, mean};
 use super::stepping::Course;
@@ -9,6 +9,7 @@ use super::watch::bytes;
 use crate::inspect::subject::Subject;
 use crate::memory;
 use crate::model::recorded_step::ModelError;
+use crate::training::recipe::Recipe;
 
 /// Standard errors of a difference that is no chance.
 const ERRORS: f64 = 3.0;

@@ -1,9 +1,9 @@
 //! What a step becomes where values are stored in sixteen bits.
 
 use super::signs;
-use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::precision::Precision;
 use calculus::Source;
 
 /// What one value's storage does.

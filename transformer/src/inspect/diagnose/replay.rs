@@ -1,12 +1,13 @@
 //! Cures tried by replaying.
 
 use super::applied::{apply, held, peak};
-use super::course::{Recipe, State};
+use super::course::State;
 use super::cure::{Cure, Trial};
 use super::evidence::mean;
 use super::stepping::Course;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::recipe::Recipe;
 
 /// Steps in which a model that knows nothing must learn something.
 const LEARNING: u64 = 40;

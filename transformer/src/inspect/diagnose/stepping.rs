@@ -1,35 +1,146 @@
-//! Takes the steps of a training loop that is given as a value.
+//! Takes the steps of a training loop under watch: the loop that trains ([`crate::Trainer`]), with any recipe.
 
-use super::course::{Recipe, State, Taken};
+use super::course::{State, Taken};
 use super::layers::change;
 use super::origin::{self, Origin};
-use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
+use crate::training::recipe::Recipe;
 use crate::training::trainer::{is_sound, place};
+use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop};
 use calculus::optimizer::{Optimizer, OptimizerConfig, OptimizerKind};
-use calculus::{Parameter, Witness, clip, matrices};
+use calculus::{Parameter, Tape, Witness, clip, matrices};
 use linalg::{Role, Shape, View, column};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-/// A training loop under way.
+/// A training loop under watch.
 pub struct Course<'a, S: Subject> {
     /// The step.
     pub subject: &'a S,
-    /// The loop.
-    pub recipe: Recipe,
     /// The recorded step, as the last step left it.
     pub recording: Recording<f32>,
-    optimizer: Box<dyn Optimizer<f32>>,
-    /// The parameters, which the recording holds rounded.
-    master: Vec<f32>,
-    left: Vec<f32>,
-    decayed: Vec<Range<usize>>,
+    training: TrainingLoop<f32>,
+    watching: Watching,
+}
+
+/// A subject's batches, every one with the same share of a step.
+struct Numbered<'a, S: Subject> {
+    subject: &'a S,
+    recording: &'a mut Recording<f32>,
+}
+
+impl<S: Subject> Source<f32> for Numbered<'_, S> {
+    fn recording(&mut self) -> &mut Recording<f32> {
+        self.recording
+    }
+
+    fn give(&mut self, number: u64, replays: u64) -> Result<f64, ModelError> {
+        self.recording.give(&self.subject.batch(number));
+        Ok(1.0 / replays as f64)
+    }
+}
+
+/// What is seen of a step.
+#[derive(Default)]
+struct Watching {
+    loss_scale: f64,
     /// Parameters, layer by layer.
     layers: Vec<Vec<Range<usize>>>,
-    /// Whether what the optimiser remembers was looked at.
+    /// Whether what the optimiser remembers was looked at: what was read from outside; later it is the loop's own.
     sound: bool,
+    /// The first number of it that no training leaves behind.
+    broken: Option<Origin>,
+    /// The replays' mean loss.
+    loss: f64,
+    /// The replay whose loss or gradient is not finite, and the norm of the gradient so far.
+    failed: Option<(Replay, f64)>,
+    /// The largest size of every value and of every value's gradient.
+    largest: [Vec<f64>; 2],
+    /// Parameters, what the optimiser remembers, and gradients before the update.
+    before: (Vec<f32>, Vec<Vec<f32>>, Vec<f32>),
+    /// A parameter that the update spoilt, and how many others.
+    spoilt: Option<(usize, usize)>,
+    /// Norm of the change over norm of the parameters, of all and of each layer.
+    ratios: (f64, Vec<f64>),
+}
+
+impl Watching {
+    /// Forgets the step before.
+    fn forget(&mut self) {
+        let Watching { loss_scale, layers, sound, before, .. } = std::mem::take(self);
+        *self = Watching { loss_scale, layers, sound, before, ..Watching::default() };
+    }
+
+    /// The first number that the optimiser remembers and that no training leaves behind.
+    fn broken(list: &[Parameter], optimizer: &mut dyn Optimizer<f32>) -> Option<Origin> {
+        let broken = |name, m: &[f32]| m.iter().position(|&m| !is_sound(name, f64::from(m)));
+        let state = optimizer.state().into_iter();
+        let mut all = state.filter_map(|(name, m)| Some((name, broken(name, m)?, m)));
+        let (name, at, m) = all.next()?;
+        let (parameter, element) = place(list, at);
+        let others = m.iter().filter(|&&m| !is_sound(name, f64::from(m))).count() - 1;
+        Some(Origin::remembered(name, &parameter, element, f64::from(m[at]), others))
+    }
+}
+
+impl Observer<f32> for Watching {
+    fn replayed(&mut self, recording: &Recording<f32>, replay: Replay) -> ControlFlow<()> {
+        let (tape, (done, of)) = (&recording.tape, replay.done);
+        self.loss += replay.loss / of as f64;
+        let norm = clip::global_norm(tape.gradients()) / self.loss_scale;
+        let fails = !replay.loss.is_finite() || !norm.is_finite();
+        if fails || done == of {
+            let values = tape.vars().map(|v| largest(tape.value(v))).collect();
+            self.largest = [values, tape.vars().map(|v| largest(tape.gradient(v))).collect()];
+        }
+        if fails {
+            self.failed = Some((replay, norm));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn before_update(
+        &mut self,
+        tape: &Tape<f32>,
+        optimizer: &mut dyn Optimizer<f32>,
+    ) -> ControlFlow<()> {
+        if !std::mem::replace(&mut self.sound, true) {
+            self.broken = Watching::broken(&tape.parameter_list(), optimizer);
+        }
+        let memory = optimizer.state().into_iter().map(|(_, m)| m.to_vec()).collect();
+        self.before = (tape.parameters().to_vec(), memory, tape.gradients().to_vec());
+        match self.broken {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn after_update(&mut self, tape: &Tape<f32>) {
+        let after = tape.parameters();
+        if let Some(at) = after.iter().position(|p| !p.is_finite()) {
+            let others = after.iter().filter(|p| !p.is_finite()).count() - 1;
+            self.spoilt = Some((at, others));
+            return;
+        }
+        let ratio = |ranges: &[Range<usize>]| {
+            let (moved, size) = change(&self.before.0, after, ranges);
+            moved / size.max(f64::MIN_POSITIVE)
+        };
+        let all = ratio(std::slice::from_ref(&(0..after.len())));
+        self.ratios = (all, self.layers.iter().map(|ranges| ratio(ranges)).collect());
+    }
+}
+
+/// The largest size of an element; infinite where one is NaN or infinite, −∞ excepted, which masks.
+fn largest(x: View<'_, f32>) -> f64 {
+    let elements = || (0..x.ncols()).flat_map(|j| column(&x, j));
+    let finite = elements().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
+    if !finite {
+        return f64::INFINITY;
+    }
+    elements().filter(|x| x.is_finite()).fold(0.0, |m, x| f64::from(x.abs()).max(m))
 }
 
 impl<'a, S: Subject> Course<'a, S> {
@@ -41,40 +152,36 @@ impl<'a, S: Subject> Course<'a, S> {
     /// # Panics
     /// If the state is of another model.
     pub fn from(subject: &'a S, recipe: &Recipe, state: &State) -> Result<Self, ModelError> {
-        let recording = subject.record::<f32>()?;
-        let list = recording.tape.parameter_list();
-        let decayed = matrices(&list);
-        let n = recording.tape.parameters().len();
-        assert_eq!(n, state.parameters.len(), "a state of another model");
-        let optimizer = recipe.rule(&list, state);
-        let mut left = state.gradients.clone();
-        left.resize(n, 0.0);
-        let master = state.parameters.clone();
+        let mut recording = subject.record::<f32>()?;
+        recording.set_parameters(&state.parameters);
+        let optimizer = state.optimizer(recipe, &recording.tape.parameter_list());
+        let mut training = TrainingLoop::new(recipe.clone(), optimizer);
+        training.left.clone_from(&state.gradients);
         let layers = recording.tape.layers().into_iter().map(|(_, r)| r).collect();
-        let recipe = recipe.clone();
-        let sound = false;
-        Ok(Course { subject, recipe, recording, optimizer, master, left, decayed, layers, sound })
+        let loss_scale = recipe.loss_scale;
+        let watching = Watching { loss_scale, layers, ..Watching::default() };
+        Ok(Course { subject, recording, training, watching })
     }
 
     /// Where it stands.
     pub fn state(&mut self) -> State {
+        let steps = self.training.steps();
+        let memory = self.training.optimizer.state().into_iter();
         State {
-            steps: self.optimizer.steps(),
-            parameters: self.master.clone(),
-            memory: self.optimizer.state().into_iter().map(|(_, m)| m.to_vec()).collect(),
-            gradients: if self.recipe.zero_gradients { vec![] } else { self.left.clone() },
+            steps,
+            memory: memory.map(|(_, m)| m.to_vec()).collect(),
+            parameters: self.recording.tape.parameters().to_vec(),
+            gradients: self.training.left.clone(),
         }
     }
 
     /// The number of the first batch of the next step.
     pub fn next_batch(&self) -> u64 {
-        self.optimizer.steps() * self.recipe.accumulate
+        self.training.steps() * self.recipe().accumulate
     }
 
-    fn batches(&self) -> Vec<u64> {
-        let first = self.next_batch();
-        let all = first..first + self.recipe.accumulate;
-        all.filter(|b| !self.recipe.skipped.contains(b)).collect()
+    fn recipe(&self) -> &Recipe {
+        &self.training.recipe
     }
 
     /// One step. Where the loss or a gradient is not finite nothing is changed and the origin is told;
@@ -83,148 +190,56 @@ impl<'a, S: Subject> Course<'a, S> {
     /// # Errors
     /// If the step cannot be recorded.
     pub fn step(&mut self) -> Result<Taken, ModelError> {
-        let (number, batch) = (self.optimizer.steps() + 1, self.next_batch());
-        let rate = self.recipe.schedule.rate(number - 1);
-        let batches = self.batches();
-        let (precision, scale) = (self.recipe.precision, self.recipe.loss_scale);
-        let n = self.master.len();
-        let exact = precision == Precision::F32;
-        // Of values that are rounded each batch is propagated back by itself.
-        let mut sum = if self.recipe.zero_gradients { vec![0.0; n] } else { self.left.clone() };
-        let equal = 1.0 / batches.len().max(1) as f64;
-        let share = if self.recipe.average { equal } else { 1.0 };
-        let upstream = (scale * share) as f32;
-        let mut taken = Taken {
+        let (number, mut batch) = (self.training.steps() + 1, self.next_batch());
+        let rate = self.recipe().schedule.rate(number - 1);
+        let replays = self.training.replays().len();
+        self.watching.forget();
+        let mut source = Numbered { subject: self.subject, recording: &mut self.recording };
+        let step = self.training.step(&mut source, &mut self.watching)?;
+        let (mut loss, mut gradient_norm) = match step {
+            Some(step) => (step.loss, step.gradient_norm),
+            None => (self.watching.loss, clip::global_norm(&self.watching.before.2)),
+        };
+        let mut origin = self.watching.broken.take();
+        if let Some((replay, norm)) = self.watching.failed {
+            (loss, gradient_norm, batch) = (replay.loss, norm, replay.number);
+            let Recipe { precision, loss_scale, average, .. } = *self.recipe();
+            let share = if average { 1.0 / replays as f64 } else { 1.0 };
+            let (given, scale) = (self.subject.batch(batch), (loss_scale * share) as f32);
+            let parameters = self.recording.tape.parameters();
+            origin = origin::find(self.subject, parameters, &given, precision, scale)?;
+        }
+        if let Some((at, others)) = self.watching.spoilt {
+            let limit = if self.recipe().clip > 0.0 { self.recipe().clip } else { f64::INFINITY };
+            let factor = clip::factor(gradient_norm, limit);
+            let mut spoilt = self.update_origin(at, rate, number - 1, factor);
+            spoilt.inherited = others;
+            origin = Some(spoilt);
+        }
+        let Watching { largest: [largest, largest_gradient], ratios, .. } = &mut self.watching;
+        let (update_ratio, layer_ratios) = std::mem::take(ratios);
+        Ok(Taken {
             number,
             batch,
-            loss: 0.0,
-            gradient_norm: 0.0,
-            update_ratio: 0.0,
-            layer_ratios: vec![],
+            loss,
+            gradient_norm,
+            update_ratio,
+            layer_ratios,
             rate,
-            largest: vec![],
-            largest_gradient: vec![],
-            origin: None,
-        };
-        // As `Trainer::step` does it, to the bit: every batch adds to what is there.
-        self.recording.tape.parameters_and_gradients().1.copy_from_slice(&sum);
-        self.recording.set_parameters(&self.master);
-        for &batch in &batches {
-            let given = self.subject.batch(batch);
-            self.recording.give(&given);
-            let loss = self.recording.loss;
-            if exact {
-                self.recording.tape.forward_and_backward(loss, upstream);
-            } else {
-                self.recording.set_parameters(&self.master);
-                origin::forward_rounded(&mut self.recording, precision);
-                let store = |g| precision.round(g);
-                origin::backward(&mut self.recording.tape, loss, upstream, store);
-            }
-            let tape = &self.recording.tape;
-            let nats = f64::from(tape.elements(loss)[0]);
-            taken.loss += equal * nats;
-            let norm = clip::global_norm(tape.gradients()) / scale;
-            if !nats.is_finite() || !norm.is_finite() {
-                self.measure(&mut taken);
-                taken.loss = nats;
-                taken.gradient_norm = norm;
-                taken.batch = batch;
-                taken.origin =
-                    origin::find(self.subject, &self.master, &given, precision, upstream)?;
-                return Ok(taken);
-            }
-            if !exact {
-                sum.iter_mut().zip(tape.gradients()).for_each(|(s, g)| *s += g);
-            }
-        }
-        if exact {
-            sum.copy_from_slice(self.recording.tape.gradients());
-        }
-        self.measure(&mut taken);
-        if scale != 1.0 {
-            let back = (1.0 / scale) as f32;
-            sum.iter_mut().for_each(|g| *g *= back);
-        }
-        self.left.copy_from_slice(&sum);
-        let limit = if self.recipe.clip > 0.0 { self.recipe.clip } else { f64::INFINITY };
-        taken.gradient_norm = clip::global_norm(&sum);
-        if batches.is_empty() {
-            self.optimizer.set_steps(number);
-            return Ok(taken);
-        }
-        // What was read from outside: later moments are this loop's own.
-        if !std::mem::replace(&mut self.sound, true)
-            && let Some(origin) = self.broken_memory()
-        {
-            taken.origin = Some(origin);
-            return Ok(taken);
-        }
-        let factor = clip::factor(taken.gradient_norm, limit);
-        let before = self.master.clone();
-        let memory: Vec<Vec<f32>> =
-            self.optimizer.state().into_iter().map(|(_, m)| m.to_vec()).collect();
-        self.optimizer.step_scaled(rate, factor, &mut self.master, &mut sum);
-        let spoilt = self.master.iter().position(|p| !p.is_finite());
-        if let Some(at) = spoilt {
-            let gradient = factor as f32 * self.left[at];
-            let origin = self.update_origin(at, rate, number - 1, &before, &memory, gradient);
-            taken.origin = Some(origin);
-            // As before the step: the last good state.
-            self.master = before;
-            for ((_, own), saved) in self.optimizer.state().into_iter().zip(&memory) {
-                own.copy_from_slice(saved);
-            }
-            self.optimizer.set_steps(number - 1);
-            return Ok(taken);
-        }
-        let ratio = |ranges: &[Range<usize>]| {
-            let (moved, size) = change(&before, &self.master, ranges);
-            moved / size.max(f64::MIN_POSITIVE)
-        };
-        taken.update_ratio = ratio(std::slice::from_ref(&(0..n)));
-        taken.layer_ratios = self.layers.iter().map(|ranges| ratio(ranges)).collect();
-        Ok(taken)
-    }
-
-    fn measure(&self, taken: &mut Taken) {
-        let tape = &self.recording.tape;
-        let largest = |x: View<'_, f32>| -> f64 {
-            let elements = || (0..x.ncols()).flat_map(|j| column(&x, j));
-            let finite = elements().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
-            if !finite {
-                return f64::INFINITY;
-            }
-            elements().filter(|x| x.is_finite()).fold(0.0, |m, x| f64::from(x.abs()).max(m))
-        };
-        taken.largest = tape.vars().map(|v| largest(tape.value(v))).collect();
-        taken.largest_gradient = tape.vars().map(|v| largest(tape.gradient(v))).collect();
-    }
-
-    /// The first number that the optimiser remembers and that no training leaves behind.
-    fn broken_memory(&mut self) -> Option<Origin> {
-        let list = self.recording.tape.parameter_list();
-        let broken = |name, m: &[f32]| m.iter().position(|&m| !is_sound(name, f64::from(m)));
-        let state = self.optimizer.state().into_iter();
-        let mut all = state.filter_map(|(name, m)| Some((name, broken(name, m)?, m)));
-        let (name, at, m) = all.next()?;
-        let (parameter, element) = place(&list, at);
-        let others = m.iter().filter(|&&m| !is_sound(name, f64::from(m))).count() - 1;
-        Some(Origin::remembered(name, &parameter, element, f64::from(m[at]), others))
+            largest: std::mem::take(largest),
+            largest_gradient: std::mem::take(largest_gradient),
+            origin,
+        })
     }
 
     /// The update of one parameter again, on witnesses ([`Witness`]).
-    fn update_origin(
-        &self,
-        at: usize,
-        rate: f64,
-        steps: u64,
-        before: &[f32],
-        memory: &[Vec<f32>],
-        gradient: f32,
-    ) -> Origin {
-        let decays = self.decayed.iter().any(|r| r.contains(&at));
-        let mut rule = self.recipe.optimizer.build::<Witness<f32>>(&[one(decays)]);
+    fn update_origin(&self, at: usize, rate: f64, steps: u64, factor: f64) -> Origin {
+        let list = self.recording.tape.parameter_list();
+        let (before, memory, gradients) = &self.watching.before;
+        let gradient = factor as f32 * gradients[at];
+        let decays = matrices(&list).iter().any(|r| r.contains(&at));
+        let optimizer = &self.recipe().optimizer;
+        let mut rule = optimizer.build::<Witness<f32>>(&[one(decays)]);
         rule.set_steps(steps);
         for ((_, own), saved) in rule.state().into_iter().zip(memory) {
             if let (Some(own), Some(&saved)) = (own.first_mut(), saved.get(at)) {
@@ -233,10 +248,8 @@ impl<'a, S: Subject> Course<'a, S> {
         }
         let mut parameter = [Witness::new(before[at])];
         rule.step(rate, &mut parameter, &[Witness::new(gradient)]);
-        let (name, element) = place(&self.recording.tape.parameter_list(), at);
+        let (name, element) = place(&list, at);
         let mut origin = Origin::update(&name, element, parameter[0]);
-        let spoilt = self.master.iter().filter(|p| !p.is_finite()).count();
-        origin.inherited = spoilt.saturating_sub(1);
         let operand = |name: &str, x: f32| super::Operand {
             name: name.to_owned(),
             range: (f64::from(x), f64::from(x)),
@@ -250,7 +263,7 @@ impl<'a, S: Subject> Course<'a, S> {
         let (name, what) = ("learning rate".to_owned(), "of this step");
         origin.operands.push(super::Operand { name, range: of_step, what });
         // Infinite before it met any number.
-        let size = match self.recipe.optimizer {
+        let size = match *optimizer {
             OptimizerConfig { kind: OptimizerKind::Adam, beta1, .. } => {
                 rate / (1.0 - beta1.powf((steps + 1) as f64))
             }
@@ -271,10 +284,7 @@ impl<'a, S: Subject> Course<'a, S> {
     pub fn fresh_gradient(&self, state: &State) -> Result<Vec<f32>, ModelError> {
         let mut step = self.subject.record::<f32>()?;
         step.set_parameters(&state.parameters);
-        let first = state.steps * self.recipe.accumulate;
-        let batches: Vec<u64> = (first..first + self.recipe.accumulate)
-            .filter(|b| !self.recipe.skipped.contains(b))
-            .collect();
+        let batches = self.recipe().replays(state.steps);
         let share = 1.0 / batches.len().max(1) as f64;
         step.tape.zero_gradients();
         for &batch in &batches {
@@ -286,13 +296,13 @@ impl<'a, S: Subject> Course<'a, S> {
 
     /// The gradient that the last step handed to its optimiser, before clipping.
     pub fn handed(&self) -> &[f32] {
-        &self.left
+        &self.watching.before.2
     }
 
     /// What the update does to parameters of 1 whose gradient is and was 0: the factor of decay.
     pub fn decay_factor(&self) -> f64 {
-        let rate = self.recipe.schedule.rate(self.optimizer.steps());
-        let mut rule = self.recipe.optimizer.build::<f64>(&[one(true)]);
+        let rate = self.recipe().schedule.rate(self.training.steps());
+        let mut rule = self.recipe().optimizer.build::<f64>(&[one(true)]);
         let mut parameter = [1.0];
         rule.step(rate, &mut parameter, &[0.0]);
         parameter[0]
@@ -303,71 +313,4 @@ impl<'a, S: Subject> Course<'a, S> {
 fn one(decays: bool) -> Parameter {
     let uses = if decays { vec![(Role::Linear, 0)] } else { vec![] };
     Parameter { name: String::new(), shape: Shape::new(1, 1), range: 0..1, uses }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inspect::subject::ModelStep;
-    use crate::text::corpus::Corpus;
-    use crate::training::config::tests::tiny;
-    use crate::training::config::{OptimizerKind, ScheduleKind, TrainingConfig};
-    use crate::training::trainer::Trainer;
-
-    /// The loop that is diagnosed is the loop that trains, to the bit: losses, norms, parameters and moments, with
-    /// a batch in three parts, two batches a step, dropout and clipping.
-    #[test]
-    fn a_watched_loop_is_the_trainers() {
-        let (adam, sgd) = (OptimizerKind::Adam, OptimizerKind::Sgd);
-        for (optimizer, momentum, clip, schedule) in [
-            (adam, 0.0, 0.02, ScheduleKind::Cosine),
-            (adam, 0.0, 0.0, ScheduleKind::Linear),
-            (sgd, 0.9, 0.02, ScheduleKind::Cosine),
-            (sgd, 0.0, 0.0, ScheduleKind::Constant),
-        ] {
-            let config = TrainingConfig {
-                optimizer,
-                momentum,
-                schedule,
-                dropout: 0.2,
-                // Three sequences of the nine are replayed at once: at most 1024 tokens.
-                batch: 9,
-                context: 128,
-                accumulate: 2,
-                clip,
-                ..tiny()
-            };
-            let random = probability::random::Random::new(5, 0, 0);
-            let tokens = (0..6000).map(|i| random.below(i, 20) as u32).collect();
-            let corpus = Corpus::text(tokens, 0.1, config.context).unwrap();
-            let model = config.model(20).unwrap();
-            let mut trainer = Trainer::<f32>::new(config.clone(), &model).unwrap();
-            let start = State::start(trainer.model().tape().parameters().to_vec());
-            let recipe = Recipe::of_run(&config);
-            assert_eq!((recipe.parts, recipe.accumulate), (3, 6));
-            let step = ModelStep::of_run(&config, &model, &corpus);
-            let mut course = Course::from(&step, &recipe, &start).unwrap();
-            let mut clipped = 0;
-            for _ in 0..10 {
-                let (own, theirs) = (course.step().unwrap(), trainer.step(&corpus).unwrap());
-                assert!(own.origin.is_none() && theirs.applied);
-                let bits = |x: [f64; 3]| x.map(f64::to_bits);
-                assert_eq!(
-                    bits([own.loss, own.gradient_norm, own.rate]),
-                    bits([theirs.loss, theirs.gradient_norm, theirs.learning_rate]),
-                    "{optimizer:?}, step {}: {own:?}, {theirs:?}",
-                    own.number
-                );
-                clipped += usize::from(clip > 0.0 && own.gradient_norm > clip);
-                let state = course.state();
-                let mut all = vec![state.parameters];
-                all.extend(state.memory);
-                for (own, (name, theirs)) in all.iter().zip(trainer.state()) {
-                    let same = own.iter().zip(&*theirs).all(|(a, b)| a.to_bits() == b.to_bits());
-                    assert!(same && own.len() == theirs.len(), "{optimizer:?}: {name}");
-                }
-            }
-            assert!(clip == 0.0 || clipped > 0, "nothing was clipped: the norms are smaller");
-        }
-    }
 }

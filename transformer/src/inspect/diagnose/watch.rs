@@ -1,11 +1,12 @@
 //! Trains under watch, and keeps what a diagnosis needs of the steps before a failure.
 
-use super::course::{Recipe, State, Taken};
+use super::course::{State, Taken};
 use super::origin::Origin;
 use super::stepping::Course;
-use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::precision::Precision;
+use crate::training::recipe::Recipe;
 use std::collections::VecDeque;
 
 /// States that are kept to go back to, besides the start.

@@ -9,7 +9,7 @@
 
 use super::{Cure, Cures, Detect, Findings, Sign, Subject};
 use crate::inspect::diagnose::origin::Origin;
-use crate::inspect::precision::Precision;
+use crate::training::precision::Precision;
 
 pub(super) struct RangeEnded;
 

@@ -11,7 +11,7 @@
 
 use super::{Cure, Cures, Detect, Findings, Replay, Sign, Subject};
 use crate::inspect::diagnose::reduced::reduced;
-use crate::inspect::precision::Precision;
+use crate::training::precision::Precision;
 
 /// Of the gradient elements that are not 0 in f32: where more than a quarter is 0 in the format, parameters stop that
 /// others cannot make up for. A convention.

@@ -17,12 +17,13 @@ mod watch;
 
 pub use watch::{Glance, Watch};
 
-use super::course::{Recipe, State, Taken};
+use super::course::{State, Taken};
 use super::edge::Stability;
 use super::signs::{Signs, rms, signs};
-use crate::inspect::precision::Precision;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::precision::Precision;
+use crate::training::recipe::Recipe;
 use calculus::{Source, Tape, Var};
 use linalg::Role;
 use serde::Serialize;

@@ -3,11 +3,11 @@
 use crate::inspect::diagnose::layers::change;
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::text::corpus::Corpus;
-use crate::training::trainer::{Step, Trainer};
+use crate::training::trainer::Trainer;
+use crate::training::training_loop::{Observer, Step};
 use calculus::{Var, clip};
 use linalg::{Role, groups::Groups};
 use serde::Serialize;
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -72,6 +72,49 @@ pub struct Watch {
     layers: Vec<(bool, Vec<Range<usize>>)>,
     before: Vec<f32>,
     largest: (f32, Option<Var>),
+    /// Heads, sequences and tokens of a sequence.
+    sizes: (usize, usize, usize),
+}
+
+impl Observer<f32> for Watch {
+    fn value(&mut self, var: Var, x: &mut [f32]) {
+        let size = largest_of(x);
+        if size > self.largest.0 {
+            self.largest = (size, Some(var));
+        }
+        let (heads, sequences, length) = self.sizes;
+        let Watch { seen, blocks, .. } = self;
+        for what in seen.get(&var).into_iter().flatten() {
+            match what {
+                Seen::Output(i) => note(&mut blocks[*i].output[0], x),
+                Seen::Query(i, rows) => {
+                    let last = |x: &[f32]| x[x.len() - x.len() / length..][rows.clone()].to_vec();
+                    blocks[*i].queries = x.chunks(x.len() / sequences).map(last).collect();
+                }
+                Seen::Key(i, rows) => {
+                    let (keys, block) = (x.chunks(x.len() / sequences), &mut blocks[*i]);
+                    for (query, keys) in block.queries.iter().zip(keys) {
+                        let keys = keys.chunks(keys.len() / length).map(|k| &k[rows.clone()]);
+                        let keys: Vec<&[f32]> = keys.collect();
+                        last_query(query, &keys, heads, &mut block.attention);
+                    }
+                }
+                Seen::Units(..) => {}
+            }
+        }
+    }
+
+    fn gradient(&mut self, var: Var, g: &mut [f32]) {
+        let (_, sequences, length) = self.sizes;
+        let Watch { seen, blocks, .. } = self;
+        for what in seen.get(&var).into_iter().flatten() {
+            match what {
+                Seen::Output(i) => note(&mut blocks[*i].output[1], g),
+                Seen::Units(i, rows) => alive(&mut blocks[*i].alive, g, sequences * length, rows),
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Watch {
@@ -103,10 +146,12 @@ impl Watch {
             layers[own.unwrap_or(marks.blocks.len())].1.push(parameter.range);
         }
         let blocks = vec![Block::default(); marks.blocks.len()];
-        Watch { names, seen, blocks, layers, before: vec![], largest: (0.0, None) }
+        let (before, largest, sizes) = (vec![], (0.0, None), (0, 0, 0));
+        Watch { names, seen, blocks, layers, before, largest, sizes }
     }
 
-    /// Takes a training step under watch.
+    /// Takes a training step under watch, and under the eyes of another observer, who can break it off: then there is
+    /// none.
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -114,57 +159,17 @@ impl Watch {
         &mut self,
         trainer: &mut Trainer<f32>,
         corpus: &Corpus,
-    ) -> Result<(Step, Glance), ModelError> {
+        other: &mut impl Observer<f32>,
+    ) -> Result<Option<(Step, Glance)>, ModelError> {
         let model = trainer.model();
-        let (heads, hidden) = (model.config().heads, model.config().hidden);
-        let (sequences, length, tokens) = (model.sequences(), model.length(), model.batch());
+        self.sizes = (model.config().heads, model.sequences(), model.length());
         self.largest = (0.0, None);
-        self.blocks.fill(Block { alive: vec![0; hidden], ..Block::default() });
+        self.blocks.fill(Block { alive: vec![0; model.config().hidden], ..Block::default() });
         self.before.clear();
-        self.before.extend_from_slice(trainer.model().tape().parameters());
-        let Watch { seen, blocks, largest, .. } = self;
-        let blocks = RefCell::new(blocks);
-        let step = trainer.step_watched(
-            corpus,
-            |var, x| {
-                let size = largest_of(x);
-                if size > largest.0 {
-                    *largest = (size, Some(var));
-                }
-                let mut blocks = blocks.borrow_mut();
-                for what in seen.get(&var).into_iter().flatten() {
-                    match what {
-                        Seen::Output(i) => note(&mut blocks[*i].output[0], x),
-                        Seen::Query(i, rows) => {
-                            let last =
-                                |x: &[f32]| x[x.len() - x.len() / length..][rows.clone()].to_vec();
-                            blocks[*i].queries = x.chunks(x.len() / sequences).map(last).collect();
-                        }
-                        Seen::Key(i, rows) => {
-                            let (keys, block) = (x.chunks(x.len() / sequences), &mut blocks[*i]);
-                            for (query, keys) in block.queries.iter().zip(keys) {
-                                let keys: Vec<&[f32]> = keys
-                                    .chunks(keys.len() / length)
-                                    .map(|k| &k[rows.clone()])
-                                    .collect();
-                                last_query(query, &keys, heads, &mut block.attention);
-                            }
-                        }
-                        Seen::Units(..) => {}
-                    }
-                }
-            },
-            |var, g| {
-                let mut blocks = blocks.borrow_mut();
-                for what in seen.get(&var).into_iter().flatten() {
-                    match what {
-                        Seen::Output(i) => note(&mut blocks[*i].output[1], g),
-                        Seen::Units(i, rows) => alive(&mut blocks[*i].alive, g, tokens, rows),
-                        _ => {}
-                    }
-                }
-            },
-        )?;
+        self.before.extend_from_slice(model.tape().parameters());
+        let Some(step) = trainer.step_observed(corpus, &mut (&mut *self, other))? else {
+            return Ok(None);
+        };
         let after = trainer.model().tape().parameters();
         let ratio = |(moved, size): (f64, f64)| moved / size.max(f64::MIN_POSITIVE);
         let of_each = |of: fn(&Block) -> f64| -> Vec<f64> { self.blocks.iter().map(of).collect() };
@@ -191,7 +196,7 @@ impl Watch {
             update_ratio: ratio((together(|c| c.0), together(|c| c.1))),
             update_ratios: changes.iter().filter(|(b, _)| *b).map(|(_, c)| ratio(*c)).collect(),
         };
-        Ok((step, glance))
+        Ok(Some((step, glance)))
     }
 }
 

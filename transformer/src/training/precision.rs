@@ -1,0 +1,101 @@
+//! Formats of sixteen bits: what a value becomes where an accelerator stores it.
+//!
+//! bfloat16 is the upper half of an `f32`: its range, 8 bits of precision. float16 (IEEE 754 binary16)
+//! has 11 bits of precision and ends at 65504. Accelerators multiply such numbers and add them up in
+//! `f32`; what is *stored* is rounded to nearest, ties to even, with overflow to ∞ and gradual underflow.
+//! Source: IEEE 754-2019, section 3.6; Micikevicius et al., *Mixed Precision Training*, 2018.
+
+use linalg::Real;
+use linalg::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How values are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// IEEE 754 binary32: what this program computes in.
+    #[default]
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// IEEE 754 binary16.
+    F16,
+}
+
+impl Precision {
+    /// The number that is stored for `x`.
+    ///
+    /// ```
+    /// use transformer::Precision;
+    /// assert_eq!(Precision::F16.round(1.0 + 1.0 / 2048.0), 1.0); // a tie goes to the even neighbour
+    /// assert_eq!(Precision::F16.round(65520.0), f32::INFINITY);
+    /// assert_eq!(Precision::Bf16.round(65520.0), 65536.0);
+    /// assert_eq!(Precision::F16.round(2e-8), 0.0);
+    /// ```
+    pub fn round(self, x: f32) -> f32 {
+        match self {
+            Precision::F32 => x,
+            Precision::Bf16 => bf16_to_f32(f32_to_bf16(x)),
+            Precision::F16 => f16_to_f32(f32_to_f16(x)),
+        }
+    }
+
+    /// The largest finite number.
+    pub fn largest(self) -> f64 {
+        match self {
+            Precision::F32 => f64::from(f32::MAX),
+            Precision::Bf16 => f64::from(bf16_to_f32(0x7f7f)),
+            Precision::F16 => 65504.0,
+        }
+    }
+
+    /// The smallest number above 0.
+    pub fn smallest(self) -> f64 {
+        match self {
+            Precision::F32 => 2.0_f64.powi(-149),
+            Precision::Bf16 => 2.0_f64.powi(-133),
+            Precision::F16 => 2.0_f64.powi(-24),
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+            Precision::F16 => "f16",
+        })
+    }
+}
+
+/// Rounds all to what is stored.
+pub fn round_all<T: Real>(precision: Precision, values: &mut [T]) {
+    if precision != Precision::F32 {
+        let round = |x: T| T::from_f64(f64::from(precision.round(x.to_f64() as f32)));
+        values.iter_mut().for_each(|x| *x = round(*x));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_the_range() {
+        for format in [Precision::F16, Precision::Bf16] {
+            let largest = format.largest();
+            assert_eq!(f64::from(format.round(largest as f32)), largest);
+            assert_eq!(f64::from(format.round(format.smallest() as f32)), format.smallest());
+            assert_eq!(format.round(-f32::INFINITY), -f32::INFINITY);
+            assert!(format.round(f32::NAN).is_nan());
+            assert_eq!(format.round(0.0), 0.0);
+        }
+        assert_eq!(Precision::F16.round(65519.0), 65504.0);
+        assert_eq!(Precision::F16.round(-65520.0), -f32::INFINITY);
+        assert_eq!(Precision::F16.round(2.0_f32.powi(-25)), 0.0); // half the smallest: a tie to even
+        assert_eq!(Precision::Bf16.round(f32::MAX), f32::INFINITY);
+        assert_eq!(Precision::F32.round(0.1), 0.1);
+    }
+}

@@ -1,0 +1,319 @@
+//! The training loop: predict, propagate back, descend. There is one; who wants to see into it observes it.
+
+use crate::model::recorded_step::ModelError;
+use crate::model::recording::Recording;
+use crate::training::precision::{Precision, round_all};
+use crate::training::recipe::Recipe;
+use calculus::optimizer::Optimizer;
+use calculus::{Tape, Var, clip};
+use linalg::Real;
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Its number; the first is 1.
+    pub number: u64,
+    /// The batches' mean loss before the update, nats per token.
+    pub loss: f64,
+    /// The learning rate of the update.
+    pub learning_rate: f64,
+    /// Norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
+    /// Whether the update was made. It is not where the loss or a gradient is not finite, nor where a
+    /// parameter would not be: then everything is as after the step before.
+    pub applied: bool,
+}
+
+/// A replay of a step's recording: one batch, or one part of a batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Replay {
+    /// Its number among all replays of the run.
+    pub number: u64,
+    /// Its loss, nats per token.
+    pub loss: f64,
+    /// How many replays of the step are done, this one included, and of how many.
+    pub done: (usize, usize),
+}
+
+/// Sees a step from inside. Every method has a default that does nothing.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use transformer::{Corpus, Observer, Recording, Replay, Trainer, TrainingConfig};
+/// /// Losses of a step's replays.
+/// struct Losses(Vec<f64>);
+/// impl Observer<f32> for Losses {
+///     fn replayed(&mut self, _: &Recording<f32>, replay: Replay) -> ControlFlow<()> {
+///         self.0.push(replay.loss);
+///         ControlFlow::Continue(())
+///     }
+/// }
+/// let config = TrainingConfig {
+///     batch: 1, accumulate: 2, context: 8, width: 8, heads: 2, layers: 1, warmup: 1, steps: 4, ..Default::default()
+/// };
+/// let corpus = Corpus::text((0..200).map(|i| i % 7).collect(), 0.1, 8)?;
+/// let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(7)?)?;
+/// let mut losses = Losses(vec![]);
+/// let step = trainer.step_observed(&corpus, &mut losses)?.expect("nobody broke it off");
+/// assert_eq!(losses.0.len(), 2);
+/// assert!((step.loss - (losses.0[0] + losses.0[1]) / 2.0).abs() < 1e-15);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Observer<T: Real> {
+    /// An operation's value is computed; it may be changed ([`Tape::forward_watched`]).
+    fn value(&mut self, var: Var, value: &mut [T]) {
+        let _ = (var, value);
+    }
+
+    /// The gradient of an operation's value is complete; it may be changed ([`Tape::backward_watched`]).
+    fn gradient(&mut self, var: Var, gradient: &mut [T]) {
+        let _ = (var, gradient);
+    }
+
+    /// A replay is done. Breaks the step off with [`ControlFlow::Break`]: then everything is as before the step.
+    fn replayed(&mut self, recording: &Recording<T>, replay: Replay) -> ControlFlow<()> {
+        let _ = (recording, replay);
+        ControlFlow::Continue(())
+    }
+
+    /// The step's gradients are complete, not clipped yet, and finite. Breaks off as [`Observer::replayed`] does.
+    fn before_update(
+        &mut self,
+        tape: &Tape<T>,
+        optimizer: &mut dyn Optimizer<T>,
+    ) -> ControlFlow<()> {
+        let _ = (tape, optimizer);
+        ControlFlow::Continue(())
+    }
+
+    /// The parameters are updated. Where one is not finite, this is the last that is seen of it.
+    fn after_update(&mut self, tape: &Tape<T>) {
+        let _ = tape;
+    }
+}
+
+impl<T: Real> Observer<T> for () {}
+
+/// Two observers of one step, one after the other; either can break it off.
+impl<T: Real, A: Observer<T>, B: Observer<T>> Observer<T> for (&mut A, &mut B) {
+    fn value(&mut self, var: Var, value: &mut [T]) {
+        self.0.value(var, value);
+        self.1.value(var, value);
+    }
+
+    fn gradient(&mut self, var: Var, gradient: &mut [T]) {
+        self.0.gradient(var, gradient);
+        self.1.gradient(var, gradient);
+    }
+
+    fn replayed(&mut self, recording: &Recording<T>, replay: Replay) -> ControlFlow<()> {
+        self.0.replayed(recording, replay)?;
+        self.1.replayed(recording, replay)
+    }
+
+    fn before_update(
+        &mut self,
+        tape: &Tape<T>,
+        optimizer: &mut dyn Optimizer<T>,
+    ) -> ControlFlow<()> {
+        self.0.before_update(tape, optimizer)?;
+        self.1.before_update(tape, optimizer)
+    }
+
+    fn after_update(&mut self, tape: &Tape<T>) {
+        self.0.after_update(tape);
+        self.1.after_update(tape);
+    }
+}
+
+/// What a loop replays, and what each replay is given.
+pub(crate) trait Source<T: Real> {
+    /// The recording.
+    fn recording(&mut self) -> &mut Recording<T>;
+
+    /// Gives replay `number` to the recording's inputs; its share of the step's tokens, where the step has `replays`.
+    fn give(&mut self, number: u64, replays: u64) -> Result<f64, ModelError>;
+}
+
+/// A loop: its recipe, its optimiser, and where it stands.
+pub(crate) struct TrainingLoop<T: Real> {
+    pub(crate) recipe: Recipe,
+    pub(crate) optimizer: Box<dyn Optimizer<T>>,
+    /// No parameter is further from 0 than this; none where somebody else may have changed them.
+    pub(crate) farthest: Option<f64>,
+    /// The gradients that the last step handed to the optimiser, of a loop that does not zero them; else empty.
+    pub(crate) left: Vec<T>,
+}
+
+/// Parameters and sums of gradients beside a recording whose own are rounded.
+struct Unrounded<T> {
+    parameters: Vec<T>,
+    gradients: Vec<T>,
+}
+
+impl<T: Real> TrainingLoop<T> {
+    /// A loop that has taken no step.
+    pub(crate) fn new(recipe: Recipe, optimizer: Box<dyn Optimizer<T>>) -> Self {
+        TrainingLoop { recipe, optimizer, farthest: None, left: vec![] }
+    }
+
+    /// Steps taken.
+    pub(crate) fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    /// The replays of the next step, by number.
+    pub(crate) fn replays(&self) -> Vec<u64> {
+        self.recipe.replays(self.steps())
+    }
+
+    /// One step: the mean gradient of its replays, clipping, an update. Where the loss or a gradient is not finite, or
+    /// a parameter would not be after the update, there is none. Nothing where the observer breaks it off.
+    ///
+    /// # Errors
+    /// What the source cannot give.
+    pub(crate) fn step(
+        &mut self,
+        source: &mut impl Source<T>,
+        observer: &mut impl Observer<T>,
+    ) -> Result<Option<Step>, ModelError> {
+        let (number, replays) = (self.steps() + 1, self.replays());
+        let Recipe { precision, loss_scale, average, zero_gradients, .. } = self.recipe;
+        let tape = &mut source.recording().tape;
+        match zero_gradients {
+            true => tape.forget_gradients(),
+            false if self.left.is_empty() => tape.zero_gradients(),
+            false => tape.parameters_and_gradients().1.copy_from_slice(&self.left),
+        }
+        let mut unrounded = (precision != Precision::F32).then(|| {
+            let gradients = match self.left.is_empty() {
+                true => vec![T::zero(); tape.parameters().len()],
+                false => self.left.clone(),
+            };
+            Unrounded { parameters: tape.parameters().to_vec(), gradients }
+        });
+        let mut mean = 0.0;
+        for (i, &replay) in replays.iter().enumerate() {
+            let share = source.give(replay, replays.len() as u64)?;
+            let recording = source.recording();
+            let scale = loss_scale * if average { share } else { 1.0 };
+            replay_once(recording, T::from_f64(scale), precision, unrounded.as_mut(), observer);
+            let loss = recording.tape.elements(recording.loss)[0].to_f64();
+            mean += share * loss;
+            let done = (i + 1, replays.len());
+            if observer.replayed(recording, Replay { number: replay, loss, done }).is_break() {
+                if let Some(Unrounded { parameters, .. }) = unrounded {
+                    recording.tape.parameters_mut().copy_from_slice(&parameters);
+                }
+                return Ok(None);
+            }
+        }
+        let tape = &mut source.recording().tape;
+        if let Some(Unrounded { parameters, gradients }) = unrounded {
+            tape.parameters_mut().copy_from_slice(&parameters);
+            tape.parameters_and_gradients().1.copy_from_slice(&gradients);
+        }
+        if loss_scale != 1.0 {
+            let back = T::from_f64(1.0 / loss_scale);
+            tape.parameters_and_gradients().1.iter_mut().for_each(|g| *g *= back);
+        }
+        if replays.is_empty() {
+            self.optimizer.set_steps(number);
+            let learning_rate = self.recipe.schedule.rate(number - 1);
+            let (loss, gradient_norm, applied) = (0.0, 0.0, true);
+            return Ok(Some(Step { number, loss, learning_rate, gradient_norm, applied }));
+        }
+        Ok(self.update(tape, mean, observer))
+    }
+
+    /// The update of a step whose mean loss this is: clips the gradients that are there and descends, if they and the
+    /// loss are finite and the parameters stay so. Nothing where the observer breaks it off.
+    ///
+    /// Bounds that are carried from step to step tell of nearly every step that it cannot overflow; where
+    /// they do not, the state is kept and the parameters are looked at afterwards.
+    fn update(
+        &mut self,
+        tape: &mut Tape<T>,
+        loss: f64,
+        observer: &mut impl Observer<T>,
+    ) -> Option<Step> {
+        let done = self.steps();
+        let learning_rate = self.recipe.schedule.rate(done);
+        let handed = (!self.recipe.zero_gradients).then(|| tape.gradients().to_vec());
+        let gradient_norm = clip::global_norm(tape.gradients());
+        let step = |applied| Step { number: done + 1, loss, learning_rate, gradient_norm, applied };
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Some(step(false));
+        }
+        if observer.before_update(tape, &mut *self.optimizer).is_break() {
+            return None;
+        }
+        let limit = if self.recipe.clip > 0.0 { self.recipe.clip } else { f64::INFINITY };
+        let factor = clip::factor(gradient_norm, limit);
+        let rule = &mut self.optimizer;
+        let (parameters, gradients) = tape.parameters_and_gradients();
+        let mut reach = |farthest| rule.reach(learning_rate, farthest, factor * gradient_norm);
+        let holds = |reach: f64| T::from_f64(2.0 * reach).to_f64().is_finite();
+        let mut farthest = self.farthest.map_or(f64::INFINITY, &mut reach);
+        if !holds(farthest) {
+            // Bounds of bounds grow; what is there may be small.
+            farthest = reach(clip::global_norm(parameters));
+        }
+        let safe = holds(farthest);
+        self.farthest = safe.then_some(farthest);
+        let before = (!safe).then(|| {
+            let memory = rule.state().into_iter().map(|(_, m)| m.to_vec());
+            (parameters.to_vec(), memory.collect::<Vec<_>>())
+        });
+        rule.step_scaled(learning_rate, factor, parameters, gradients);
+        observer.after_update(tape);
+        let parameters = tape.parameters_mut();
+        if let Some((kept, memory)) = before
+            && parameters.iter().any(|p| !p.to_f64().is_finite())
+        {
+            parameters.copy_from_slice(&kept);
+            for ((_, own), kept) in rule.state().into_iter().zip(&memory) {
+                own.copy_from_slice(kept);
+            }
+            rule.set_steps(done);
+            return Some(step(false));
+        }
+        self.left = handed.unwrap_or_default();
+        Some(step(true))
+    }
+}
+
+/// Forward, and backward from the loss times `scale`. Where what is stored is rounded, parameters and every value and
+/// gradient are (of the loss's own gradient, the scale, nothing is stored), and gradients are added up unrounded.
+fn replay_once<T: Real>(
+    recording: &mut Recording<T>,
+    scale: T,
+    precision: Precision,
+    unrounded: Option<&mut Unrounded<T>>,
+    observer: &mut impl Observer<T>,
+) {
+    let (loss, tape, observer) = (recording.loss, &mut recording.tape, RefCell::new(observer));
+    if let Some(unrounded) = &unrounded {
+        tape.parameters_mut().copy_from_slice(&unrounded.parameters);
+        round_all(precision, tape.parameters_mut());
+        tape.zero_gradients();
+    }
+    let value = |var, value: &mut [T]| {
+        round_all(precision, value);
+        observer.borrow_mut().value(var, value);
+    };
+    let gradient = |var, gradient: &mut [T]| {
+        if var != loss {
+            round_all(precision, gradient);
+        }
+        observer.borrow_mut().gradient(var, gradient);
+    };
+    tape.forward_and_backward_watched(loss, scale, value, gradient);
+    if let Some(Unrounded { gradients, .. }) = unrounded {
+        let (_, own) = tape.parameters_and_gradients();
+        round_all(precision, own);
+        gradients.iter_mut().zip(&*own).for_each(|(sum, g)| *sum += *g);
+    }
+}
