@@ -127,6 +127,85 @@ struct Values {
     marks: Marks,
 }
 
+/// What is to be recorded.
+struct Wanted<'a> {
+    config: &'a Architecture,
+    sequences: usize,
+    length: usize,
+    form: Form,
+    without: Without,
+    /// Selects dropout's masks.
+    seed: u64,
+    /// The fused form's loss.
+    loss: VocabularyLoss,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(config: &'a Architecture, sequences: usize, length: usize) -> Self {
+        let (without, loss) = (Without::default(), VocabularyLoss::default());
+        Wanted { config, sequences, length, form: Form::Fused, without, seed: 0, loss }
+    }
+
+    fn record<T: Real>(
+        &self,
+        finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
+    ) -> Result<RecordedStep<T>, ModelError> {
+        let (recorder, values) = self.written()?;
+        let Values { tokens, positions, targets, step, predictions, loss, marks } = values;
+        let mut tape = finish(recorder, loss)?;
+        for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
+            *p = T::from_f64((i % self.length) as f64);
+        }
+        let handles = Handles {
+            tokens: Some(tokens),
+            targets: Some(targets),
+            step,
+            logits: predictions.map(|p| p.logits),
+            last: Some(marks.last),
+        };
+        let (config, length) = (self.config.clone(), self.length);
+        let recording = Recording { tape, loss, handles };
+        Ok(RecordedStep { config, length, recording, tokens, targets, predictions, marks })
+    }
+
+    /// The step as it is written down, before memory is taken for it.
+    fn written<T: Real>(&self) -> Result<(Recorder<T>, Values), ModelError> {
+        let &Wanted { config, sequences, length, form, without, seed, loss } = self;
+        config.validate()?;
+        if length == 0 || length > config.context {
+            return Err(ModelError::Length { found: length, context: config.context });
+        }
+        let mut recorder = Recorder::new();
+        let r = &mut recorder;
+        let row = Shape::new(1, sequences.saturating_mul(length));
+        let tokens = r.input("tokens", row)?; // 1×n
+        let positions = r.input("positions", row)?; // 1×n
+        let targets = r.input("targets", row)?; // 1×n
+        let step = if config.dropout > 0.0 { Some(r.input("step", dropout::STEP)?) } else { None };
+        let dropout = step.map(|step| (step, seed));
+        let c = Context { config, length, form, without, dropout, cached: None };
+        let marks = layers::network(c, r, tokens, positions)?;
+        let (x, table) = (marks.last, marks.table); // d×n, d×V
+        let (predictions, loss) = match form {
+            Form::Fused => (None, r.push("loss", loss, [table, x, targets])?), // 1×1
+            Form::Textbook => {
+                let logits = layers::logits(r, x, table)?; // V×n
+                let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
+                let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
+                let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
+                (Some(Predictions { logits, probabilities, surprisal }), loss)
+            }
+        };
+        Ok((recorder, Values { tokens, positions, targets, step, predictions, loss, marks }))
+    }
+}
+
+/// Every value and gradient in memory of its own.
+fn kept<T: Real>(recorder: Recorder<T>, _: Var) -> Result<Tape<T>, ModelError> {
+    memory::afford(recorder.bytes())?;
+    Ok(recorder.finish())
+}
+
 impl<T: Real> RecordedStep<T> {
     /// Records a step on `sequences` sequences of `length` tokens; `seed` selects dropout's masks.
     pub fn record(
@@ -136,15 +215,7 @@ impl<T: Real> RecordedStep<T> {
         form: Form,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let form = (form, Without::default());
-        Self::write_down(
-            config,
-            sequences,
-            length,
-            form,
-            (seed, VocabularyLoss::default()),
-            Self::kept,
-        )
+        Wanted { form, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
     /// As [`RecordedStep::record`] in the fused form, with the loss in chunks of so many tokens: what training does where the
@@ -156,9 +227,8 @@ impl<T: Real> RecordedStep<T> {
         chunk: usize,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let form = (Form::Fused, Without::default());
         let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk) };
-        Self::write_down(config, sequences, length, form, (seed, loss), Self::kept)
+        Wanted { loss, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
     /// Whether a recording for training computes cheap values again instead of keeping them: where they would take
@@ -179,18 +249,10 @@ impl<T: Real> RecordedStep<T> {
         seed: u64,
     ) -> Result<Self, ModelError> {
         let recompute = Self::recomputes(config, sequences, length);
-        let form = (Form::Fused, Without::default());
-        Self::write_down(
-            config,
-            sequences,
-            length,
-            form,
-            (seed, VocabularyLoss::default()),
-            |mut r, loss| {
-                memory::afford(r.bytes_for_training(loss, recompute))?;
-                Ok(r.finish_for_training(loss, recompute))
-            },
-        )
+        Wanted { seed, ..Wanted::new(config, sequences, length) }.record(|mut r, loss| {
+            memory::afford(r.bytes_for_training(loss, recompute))?;
+            Ok(r.finish_for_training(loss, recompute))
+        })
     }
 
     /// As [`RecordedStep::record`] in the textbook's form, without some of its parts.
@@ -201,15 +263,8 @@ impl<T: Real> RecordedStep<T> {
         without: Without,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let form = (Form::Textbook, without);
-        Self::write_down(
-            config,
-            sequences,
-            length,
-            form,
-            (seed, VocabularyLoss::default()),
-            Self::kept,
-        )
+        let form = Form::Textbook;
+        Wanted { form, without, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
     /// As [`RecordedStep::record`], for prediction and measurement only: no gradients, half the memory.
@@ -219,42 +274,10 @@ impl<T: Real> RecordedStep<T> {
         length: usize,
         form: Form,
     ) -> Result<Self, ModelError> {
-        let form = (form, Without::default());
-        Self::write_down(config, sequences, length, form, (0, VocabularyLoss::default()), |r, _| {
+        Wanted { form, ..Wanted::new(config, sequences, length) }.record(|r, _| {
             memory::afford(r.bytes_forward_only())?;
             Ok(r.finish_forward_only())
         })
-    }
-
-    /// Every value and gradient in memory of its own.
-    fn kept(recorder: Recorder<T>, _: Var) -> Result<Tape<T>, ModelError> {
-        memory::afford(recorder.bytes())?;
-        Ok(recorder.finish())
-    }
-
-    fn write_down(
-        config: &Architecture,
-        sequences: usize,
-        length: usize,
-        form: (Form, Without),
-        (seed, loss): (u64, VocabularyLoss),
-        finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
-    ) -> Result<Self, ModelError> {
-        let (recorder, Values { tokens, positions, targets, step, predictions, loss, marks }) =
-            Self::written(config, sequences, length, form, (seed, loss))?;
-        let mut tape = finish(recorder, loss)?;
-        for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
-            *p = T::from_f64((i % length) as f64);
-        }
-        let handles = Handles {
-            tokens: Some(tokens),
-            targets: Some(targets),
-            step,
-            logits: predictions.map(|p| p.logits),
-            last: Some(marks.last),
-        };
-        let (config, recording) = (config.clone(), Recording { tape, loss, handles });
-        Ok(RecordedStep { config, length, recording, tokens, targets, predictions, marks })
     }
 
     /// Bytes that [`RecordedStep::record`] asks for, without asking for them.
@@ -267,46 +290,8 @@ impl<T: Real> RecordedStep<T> {
         length: usize,
         form: Form,
     ) -> Result<u128, ModelError> {
-        let form = (form, Without::default());
-        Ok(Self::written(config, sequences, length, form, (0, VocabularyLoss::default()))?
-            .0
-            .bytes())
-    }
-
-    /// The step as it is written down, before memory is taken for it.
-    fn written(
-        config: &Architecture,
-        sequences: usize,
-        length: usize,
-        (form, without): (Form, Without),
-        (seed, in_chunks): (u64, VocabularyLoss),
-    ) -> Result<(Recorder<T>, Values), ModelError> {
-        config.validate()?;
-        if length == 0 || length > config.context {
-            return Err(ModelError::Length { found: length, context: config.context });
-        }
-        let mut recorder = Recorder::new();
-        let r = &mut recorder;
-        let row = Shape::new(1, sequences.saturating_mul(length));
-        let tokens = r.input("tokens", row)?; // 1×n
-        let positions = r.input("positions", row)?; // 1×n
-        let targets = r.input("targets", row)?; // 1×n
-        let step = if config.dropout > 0.0 { Some(r.input("step", dropout::STEP)?) } else { None };
-        let dropout = step.map(|step| (step, seed));
-        let c = Context { config, length, form, without, dropout, cached: None };
-        let marks = layers::network(c, r, tokens, positions)?;
-        let (x, table) = (marks.last, marks.table); // d×n, d×V
-        let (predictions, loss) = match form {
-            Form::Fused => (None, r.push("loss", in_chunks, [table, x, targets])?), // 1×1
-            Form::Textbook => {
-                let logits = layers::logits(r, x, table)?; // V×n
-                let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
-                let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
-                let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
-                (Some(Predictions { logits, probabilities, surprisal }), loss)
-            }
-        };
-        Ok((recorder, Values { tokens, positions, targets, step, predictions, loss, marks }))
+        let wanted = Wanted { form, ..Wanted::new(config, sequences, length) };
+        Ok(wanted.written::<T>()?.0.bytes())
     }
 
     /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
