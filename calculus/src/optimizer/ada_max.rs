@@ -1,4 +1,4 @@
-use super::{Adam, Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
+use super::{Adam, Optimizer, OptimizerConfig, Rule, blocks, correction, count, same_lengths};
 use crate::Parameter;
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
@@ -35,10 +35,6 @@ impl<T: Real> AdaMax<T> {
         let first = vec![T::zero(); parameters];
         AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, steps: 0 }
     }
-
-    fn correction(&self, steps: u64) -> f64 {
-        1.0 - self.beta1.powf(steps as f64)
-    }
 }
 
 impl<T: Real> Rule<T> for AdaMax<T> {
@@ -56,6 +52,11 @@ impl<T: Real> Rule<T> for AdaMax<T> {
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
         Adam::<T>::limit(c, eigenvalue, steps)
     }
+
+    /// u needs none.
+    fn corrections(c: &OptimizerConfig, step: u64) -> [f64; 2] {
+        [correction(c.beta1, step), 1.0]
+    }
 }
 
 impl<T: Real> Optimizer<T> for AdaMax<T> {
@@ -63,7 +64,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
-        let size = real(rate / self.correction(self.steps));
+        let size = real(rate / correction(self.beta1, self.steps));
         let (b1, c1) = (real(self.beta1), real(1.0 - self.beta1));
         let (b2, epsilon) = (real(self.beta2), real(self.epsilon));
         blocks([parameters, &mut self.first, &mut self.largest], |range, [p, m, u]| {
@@ -95,7 +96,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         let above = positive(now.at2(I, J) - old.at2(I, J));
         let new = above.clone() * now.at2(I, J) + (1.0 - above) * old.at2(I, J);
         let new = f.define("u′", [I, J], new);
-        let step = rate / self.correction(self.steps.saturating_add(1));
+        let step = rate / correction(self.beta1, self.steps.saturating_add(1));
         f.value(p - step * (first.at2(I, J) / new.at2(I, J)))
     }
 

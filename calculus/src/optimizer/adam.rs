@@ -1,4 +1,4 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, by_decay, count};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, by_decay, correction, count};
 use super::{largest_squared, limited, same_lengths};
 use crate::stability::limit;
 use crate::{Parameter, matrices};
@@ -74,11 +74,10 @@ impl<T: Real> Adam<T> {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         let (b1, b2) = (real(self.beta1), real(self.beta2));
         let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
-        let size = real(rate / correction(self.beta1));
-        let root = real(1.0 / correction(self.beta2).sqrt());
+        let size = real(rate / correction(self.beta1, self.steps));
+        let root = real(1.0 / correction(self.beta2, self.steps).sqrt());
         let (epsilon, factor) = (real(self.epsilon), real(factor));
         let keep = real(1.0 - rate * self.decay);
         let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
@@ -120,8 +119,12 @@ impl<T: Real> Rule<T> for Adam<T> {
     /// bias correction makes up for a mean of one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of
     /// Stability*, 2022, equation 2 (38/η for β₁ = 0.9, t → ∞).
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
-        let correction = 1.0 - c.beta1.powf((steps + 1) as f64);
+        let [correction, _] = c.corrections(steps);
         Some(correction * limit(eigenvalue, c.beta1) / (1.0 - c.beta1))
+    }
+
+    fn corrections(c: &OptimizerConfig, step: u64) -> [f64; 2] {
+        [c.beta1, c.beta2].map(|beta| correction(beta, step))
     }
 }
 
@@ -135,9 +138,9 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     }
 
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
-        let size = rate.abs() / correction(self.beta1);
-        let root = 1.0 / correction(self.beta2).sqrt();
+        let step = self.steps.saturating_add(1);
+        let size = rate.abs() / correction(self.beta1, step);
+        let root = 1.0 / correction(self.beta2, step).sqrt();
         // What may have been set from outside is looked at: √v of a negative number or NaN spoils its parameter.
         let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
         if self.bound.is_none() && !self.second.iter().all(sound) {
@@ -159,7 +162,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     /// √v̂ + ε.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
-        let correction = 1.0 - self.beta2.powf(self.steps.saturating_add(1) as f64);
+        let correction = correction(self.beta2, self.steps.saturating_add(1));
         let next = |v: f64, g: f64| self.beta2 * v + (1.0 - self.beta2) * g * g;
         let entry = |(v, &g): (&T, &f64)| (next(v.to_f64(), g) / correction).sqrt() + self.epsilon;
         Some(self.second.iter().zip(gradients).map(entry).collect())
@@ -167,7 +170,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     fn formula(&self, rate: f64, parameter: usize) -> Formula {
         let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
+        let correction = |beta: f64| correction(beta, self.steps.saturating_add(1));
         let decays = self.decayed.iter().any(|range| range.contains(&parameter));
         let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
         let mut f = Formula::new(

@@ -69,6 +69,20 @@ impl OptimizerConfig {
         self.kind.limit(self, eigenvalue, steps)
     }
 
+    /// What the step after `steps` divides its mean of gradients by, and its mean of their squares: 1 − βᵗ, t the number of
+    /// that step; 1 where the rule does not. A parameter changes by its rate over the first.
+    ///
+    /// ```
+    /// use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+    /// let adam = OptimizerConfig { beta1: 0.5, beta2: 0.75, ..OptimizerConfig::default() };
+    /// assert_eq!(adam.corrections(1), [0.75, 0.4375]);
+    /// assert_eq!(OptimizerConfig { kind: OptimizerKind::AdaMax, ..adam }.corrections(1), [0.75, 1.0]);
+    /// assert_eq!(OptimizerConfig::sgd(0.5).corrections(1), [1.0, 1.0]);
+    /// ```
+    pub fn corrections(&self, steps: u64) -> [f64; 2] {
+        self.kind.corrections(self, steps.saturating_add(1))
+    }
+
     /// The rule for these parameters, which lie one after another from 0.
     pub fn build<T: Real>(&self, parameters: &[Parameter]) -> Box<dyn Optimizer<T>> {
         self.kind.build(self, parameters)
@@ -91,6 +105,12 @@ pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
 
     /// See [`OptimizerConfig::limit`].
     fn limit(config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64>;
+
+    /// See [`OptimizerConfig::corrections`]; `step` is the number of the step, from 1.
+    fn corrections(config: &OptimizerConfig, step: u64) -> [f64; 2] {
+        let _ = (config, step);
+        [1.0; 2]
+    }
 }
 
 /// The files of rules and the rule of each: modules, and the variants of [`OptimizerKind`](super::OptimizerKind).
@@ -158,6 +178,12 @@ macro_rules! rules {
             fn limit(self, config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
                 match self {
                     $(OptimizerKind::$rule => $rule::<f64>::limit(config, eigenvalue, steps),)+
+                }
+            }
+
+            fn corrections(self, config: &OptimizerConfig, step: u64) -> [f64; 2] {
+                match self {
+                    $(OptimizerKind::$rule => $rule::<f64>::corrections(config, step),)+
                 }
             }
 

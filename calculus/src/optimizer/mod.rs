@@ -98,6 +98,11 @@ fn count(parameters: &[Parameter]) -> usize {
     parameters.iter().map(|p| p.range.end).max().unwrap_or(0)
 }
 
+/// 1 − βᵗ at step number t: a mean of t numbers that began with 0, over this, is one of those numbers alone.
+fn correction(beta: f64, step: u64) -> f64 {
+    1.0 - beta.powf(step as f64)
+}
+
 /// A bound of everything that is remembered, and after which step it holds; none where it is not known.
 type Bound = Option<(u64, f64)>;
 
