@@ -1,7 +1,7 @@
 use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, by_decay, correction, count};
 use super::{largest_squared, limited, same_lengths};
 use crate::stability::limit;
-use crate::{Parameter, matrices};
+use crate::{Parameter, clip, matrices};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -134,7 +134,11 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     }
 
     fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
-        self.update(rate, factor, parameters, gradients);
+        if clip::is_held::<T>(factor) {
+            return self.update(rate, factor, parameters, gradients);
+        }
+        clip::scale(gradients, factor);
+        self.update(rate, 1.0, parameters, gradients);
     }
 
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {

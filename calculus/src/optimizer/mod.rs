@@ -46,7 +46,8 @@ pub trait Optimizer<T: Real>: Send {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]);
 
     /// As [`Optimizer::step`] with every gradient times `factor`, as clipping asks; a rule that can does
-    /// both in one pass over memory. What the gradients are afterwards is left open.
+    /// both in one pass over memory. What the gradients are afterwards is left open. A factor is applied as
+    /// [`clip::scale`] applies it, also one that the scalar does not hold.
     ///
     /// # Panics
     /// As [`Optimizer::step`].
@@ -174,15 +175,20 @@ fn by_decay(decayed: &[Range<usize>], n: usize, mut update: impl FnMut(Range<usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A rule for so many parameters.
+    fn build<T: Real>(config: &OptimizerConfig, n: usize) -> Box<dyn Optimizer<T>> {
+        let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
+        config.build(&[Parameter { name, shape, range: 0..n, uses: vec![] }])
+    }
 
     /// Every rule, for so many parameters: descent with and without momentum.
     fn every<T: Real>(n: usize) -> Vec<(OptimizerConfig, Box<dyn Optimizer<T>>)> {
         let usual = OptimizerConfig { momentum: 0.9, beta2: 0.999, ..OptimizerConfig::default() };
         let all = OptimizerKind::ALL.iter().map(|&kind| OptimizerConfig { kind, ..usual });
-        let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
-        let list = [Parameter { name, shape, range: 0..n, uses: vec![] }];
         let configs = std::iter::once(OptimizerConfig::sgd(0.0)).chain(all);
-        configs.map(|config| (config, config.build(&list))).collect()
+        configs.map(|config| (config, build(&config, n))).collect()
     }
 
     #[test]
@@ -199,6 +205,80 @@ mod tests {
                 two.step_scaled(0.1, factor, &mut q, &mut gradients.clone());
             }
             assert!(p == q, "{name:?}");
+        }
+    }
+
+    /// A product in the scalar, n numbers of it further from 0 or nearer to 0.
+    fn beside<T: Real>(product: f64, n: f64) -> T {
+        let (epsilon, least) = match T::from_f64(f64::MAX).to_f64().is_finite() {
+            true => (f64::EPSILON, f64::from_bits(1)),
+            false => (f64::from(f32::EPSILON), f64::from(f32::from_bits(1))),
+        };
+        T::from_f64(product + n * (epsilon * product.abs() + least) * product.signum())
+    }
+
+    /// A first step by `factor` times a gradient: what the parameter and all that is remembered become.
+    fn first_step<T: Real>(
+        config: &OptimizerConfig,
+        step: impl FnOnce(&mut dyn Optimizer<T>, &mut [T]),
+    ) -> Vec<f64> {
+        let mut rule = build::<T>(config, 1);
+        let mut w = [T::zero()];
+        step(&mut *rule, &mut w);
+        let memory = rule.state().into_iter().flat_map(|(_, m)| m.to_vec()).collect::<Vec<_>>();
+        w.into_iter().chain(memory).map(T::to_f64).collect()
+    }
+
+    /// `step_scaled` by a factor is a step by gradients multiplied in `f64` and rounded once, but for two numbers of the
+    /// scalar: from a rule's start every result, of the parameter and of what is remembered, is a monotone function of
+    /// |g|, and lies between the results of the gradients two numbers smaller and larger, but for the roundings of the
+    /// update itself.
+    fn scales<T: Real>(gradient: f64, factor: f64) -> Result<(), TestCaseError> {
+        let g = T::from_f64(gradient);
+        let product = g.to_f64() * factor;
+        let (low, high) = (beside::<T>(product, -2.0), beside::<T>(product, 2.0));
+        // The smaller one is of the same sign, or 0.
+        let low = if low.to_f64() * product > 0.0 { low } else { T::zero() };
+        // Eight roundings of an update on either side.
+        let slack = 8.0 * (beside::<T>(1.0, 1.0).to_f64() - 1.0);
+        let smallest = beside::<T>(0.0, 1.0).to_f64();
+        for (config, _) in every::<T>(1) {
+            let found =
+                first_step::<T>(&config, |rule, w| rule.step_scaled(0.5, factor, w, &mut [g]));
+            let [a, b] =
+                [low, high].map(|g| first_step::<T>(&config, |rule, w| rule.step(0.5, w, &[g])));
+            for ((found, a), b) in found.into_iter().zip(a).zip(b) {
+                let (least, most) = (a.min(b), a.max(b));
+                let wide =
+                    |x: f64| if x.is_finite() { slack * x.abs() + 8.0 * smallest } else { 0.0 };
+                let between = least - wide(least) <= found && found <= most + wide(most);
+                prop_assert!(
+                    between || (found.is_nan() && (a.is_nan() || b.is_nan())),
+                    "{config:?}: {factor:e} · {gradient:e}: {found:e}, not {least:e} to {most:e}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_factor_of_any_size_is_a_multiplication(
+            negative: bool, mantissas in (1.0_f64..2.0, 1.0_f64..2.0),
+            near in -149_i32..128, far in -1074_i32..1024, wide in -1074_i32..1024,
+        ) {
+            let of = |mantissa: f64, power: i32| {
+                // In two steps: 2⁻¹⁰⁷⁴ by itself is no normal number.
+                let half = power / 2;
+                mantissa * f64::from(half).exp2() * f64::from(power - half).exp2()
+            };
+            let sign = if negative { -1.0 } else { 1.0 };
+            let gradient = sign * of(mantissas.0, near);
+            // Factors that bring gradients to every size, and factors of every size.
+            for power in [far, wide - near, far / 8] {
+                scales::<f32>(gradient, of(mantissas.1, power.clamp(-1074, 1023)))?;
+            }
+            scales::<f64>(sign * of(mantissas.0, wide), of(mantissas.1, far))?;
         }
     }
 
