@@ -1,4 +1,5 @@
-use super::{Adam, Optimizer, OptimizerConfig, Rule, blocks, correction, count, same_lengths};
+use super::{Adam, Bound, Optimizer, OptimizerConfig, Rule, blocks, correction, count, foretold};
+use super::{largest_of, same_lengths};
 use crate::Parameter;
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
@@ -26,6 +27,8 @@ pub struct AdaMax<T> {
     epsilon: f64,
     first: Vec<T>,
     largest: Vec<T>,
+    /// Of the first moment, and of u.
+    bounds: [Bound; 2],
     steps: u64,
 }
 
@@ -33,7 +36,7 @@ impl<T: Real> AdaMax<T> {
     /// For this many parameters.
     pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
         let first = vec![T::zero(); parameters];
-        AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, steps: 0 }
+        AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, bounds: [None; 2], steps: 0 }
     }
 }
 
@@ -77,6 +80,21 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         });
     }
 
+    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|, and u′ ≥ |g| + ε ≥ ε, however small the gradients were:
+    /// |θ′| ≤ |θ| + |η|/(1 − β₁ᵗ)·|m′|/ε. u′ ≤ max(|β₂|·u, |g| + ε) must be a number too: 0·∞ is none. With β₁ = 1 or ε = 0
+    /// there is no bound.
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let (b1, b2, epsilon) = (self.beta1, self.beta2, T::from_f64(self.epsilon).to_f64());
+        let size = rate.abs() / correction(b1, self.steps.saturating_add(1));
+        let [first, largest] = &mut self.bounds;
+        let next = |m| b1.abs() * m + (1.0 - b1).abs() * gradients;
+        let first = foretold(first, self.steps, &self.first, next);
+        let next = |u| largest_of(&[b2.abs() * u, gradients + epsilon]);
+        let largest = foretold(largest, self.steps, &self.largest, next);
+        let (ratio, change) = (first / epsilon, size * first / epsilon);
+        largest_of(&[parameters + change, change, ratio, size, first, largest, b1.abs(), b2.abs()])
+    }
+
     /// u.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let entry = |(u, g): (&T, &f64)| (self.beta2 * u.to_f64()).max(g.abs() + self.epsilon);
@@ -101,6 +119,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bounds = [None; 2];
         vec![("first_moment", &mut self.first), ("largest", &mut self.largest)]
     }
 
@@ -109,6 +128,6 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bounds) = (steps, [None; 2]);
     }
 }

@@ -1,5 +1,5 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, by_decay, correction, count};
-use super::{largest_squared, limited, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, correction, count, foretold};
+use super::{largest_of, largest_squared, limited, same_lengths};
 use crate::stability::limit;
 use crate::{Parameter, clip, matrices};
 use linalg::formula::{I, J, operand, sqrt};
@@ -141,27 +141,25 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         self.update(rate, 1.0, parameters, gradients);
     }
 
+    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|; v stays a mean of squares, 0 or more, for β₂ from 0 to 1, so that √v̂ + ε ≥ ε, however
+    /// small the gradients were: |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|/(1 − β₁ᵗ)·|m′|/ε, as some parameters do not decay. With
+    /// β = 1 or ε = 0 there is no bound. A v that overflows stops its parameter: m/∞ = 0.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let step = self.steps.saturating_add(1);
-        let size = rate.abs() / correction(self.beta1, step);
+        let (b1, step) = (self.beta1, self.steps.saturating_add(1));
+        let size = rate.abs() / correction(b1, step);
         let root = 1.0 / correction(self.beta2, step).sqrt();
         // What may have been set from outside is looked at: √v of a negative number or NaN spoils its parameter.
         let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
-        if self.bound.is_none() && !self.second.iter().all(sound) {
+        let sound = self.bound.is_some() || self.second.iter().all(sound);
+        if !sound || !(0.0..=1.0).contains(&self.beta2) {
             return f64::INFINITY;
         }
-        let before = bounded(self.bound, self.steps, &self.first);
-        let first = self.beta1 * before + (1.0 - self.beta1) * gradients;
-        self.bound = Some((self.steps.saturating_add(1), first));
-        // Some parameters do not decay.
+        let next = |m| b1.abs() * m + (1.0 - b1).abs() * gradients;
+        let first = foretold(&mut self.bound, self.steps, &self.first, next);
         let keep = (1.0 - rate * self.decay).abs().max(1.0);
-        // The denominator is ε at the least, however small the gradients were. A second moment that overflows
-        // stops its parameter: m/∞ = 0.
         let change = size * first / T::from_f64(self.epsilon).to_f64();
-        // With β = 1 or ε = 0 there is no bound, or NaN.
-        let all =
-            [keep * parameters + change, keep, size, root, size * first, gradients * gradients];
-        all.into_iter().fold(0.0, |m, x| if x >= 0.0 { x.max(m) } else { f64::INFINITY })
+        let way = [keep, size, root, size * first, gradients * gradients, b1.abs()];
+        largest_of(&way).max(largest_of(&[keep * parameters + change, change]))
     }
 
     /// √v̂ + ε.
