@@ -46,6 +46,7 @@ impl<T: Real> Rule<T> for AdaMax<T> {
         "Adam with the largest recent gradient in place of the mean square";
     const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon"];
     const NORMALISES: bool = true;
+    const DIVISORS: &'static [&'static str] = &["largest"];
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         AdaMax::new(count(parameters), c.beta1, c.beta2, c.epsilon)

@@ -107,6 +107,7 @@ impl<T: Real> Rule<T> for Adam<T> {
     const MEANING: &'static str = "Adam with decay of matrices";
     const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon", "weight_decay"];
     const NORMALISES: bool = true;
+    const DIVISORS: &'static [&'static str] = &["second_moment"];
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         let rule = Adam::new(count(parameters), c.beta1, c.beta2, c.epsilon);

@@ -99,6 +99,9 @@ pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
     const TAKES: &'static [&'static str];
     /// Whether a step changes a parameter by about the learning rate, whatever the size of its gradients.
     const NORMALISES: bool;
+    /// What it remembers ([`Optimizer::state`]) and divides by: a mean of squares, a largest size. It is never negative, and
+    /// ∞ stops its parameter.
+    const DIVISORS: &'static [&'static str] = &[];
 
     /// The rule for these parameters, before its first step.
     fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
@@ -173,6 +176,17 @@ macro_rules! rules {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::NORMALISES,)+
                 }
+            }
+
+            /// Whether a rule divides by what it remembers under this name ([`Optimizer::state`]), a mean of squares or a
+            /// largest size: it is never negative, and ∞ stops its parameter.
+            ///
+            /// ```
+            /// use calculus::optimizer::OptimizerKind;
+            /// assert!(OptimizerKind::divides_by("second_moment") && !OptimizerKind::divides_by("velocity"));
+            /// ```
+            pub fn divides_by(name: &str) -> bool {
+                [$(<$rule<f64> as Rule<f64>>::DIVISORS),+].iter().any(|all| all.contains(&name))
             }
 
             fn limit(self, config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {

@@ -46,6 +46,7 @@ impl<T: Real> Rule<T> for RmsProp<T> {
     const MEANING: &'static str = "Gradients over their own root mean square";
     const TAKES: &'static [&'static str] = &["beta2", "epsilon"];
     const NORMALISES: bool = true;
+    const DIVISORS: &'static [&'static str] = &["second_moment"];
 
     /// With α = β₂.
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {

@@ -6,7 +6,7 @@ use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
 use crate::training::evaluation::Evaluation;
-use calculus::optimizer::Optimizer;
+use calculus::optimizer::{Optimizer, OptimizerKind};
 use calculus::schedule::Schedule;
 use calculus::{Parameter, Var, clip};
 use linalg::Real;
@@ -266,8 +266,8 @@ fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
-/// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where it
-/// is a mean of squares.
+/// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where its rule
+/// divides by it ([`OptimizerKind::divides_by`]).
 ///
 /// ```
 /// use transformer::is_sound;
@@ -275,7 +275,7 @@ fn counted(targets: &[u32]) -> usize {
 /// assert!(!is_sound("second_moment", -1e-20) && !is_sound("velocity", f64::INFINITY));
 /// ```
 pub fn is_sound(name: &str, x: f64) -> bool {
-    x.is_finite() && (name != "second_moment" || x >= 0.0)
+    x.is_finite() && (x >= 0.0 || !OptimizerKind::divides_by(name))
 }
 
 /// The parameter tensor in which number `at` of all parameters lies, and its row and column there.
