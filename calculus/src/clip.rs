@@ -117,8 +117,7 @@ pub fn factor(norm: f64, limit: f64) -> f64 {
 /// ```
 pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     let (mut rest, step) = (factor, 64.0_f64.exp2());
-    let lost = (T::from_f64(factor).to_f64() - factor).abs();
-    if !(factor.is_finite() && lost > f64::from(f32::EPSILON / 2.0) * factor.abs()) {
+    if is_held::<T>(factor) {
         return multiply(gradients, factor);
     }
     // Powers of two round nothing but what is subnormal or infinite in the end: large ones go before the rest, small ones
@@ -133,6 +132,12 @@ pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     }
     multiply(gradients, rest);
     (0..small).for_each(|_| multiply(gradients, 1.0 / step));
+}
+
+/// Whether the scalar holds this factor to half an ε of `f32`, or as the ∞ or NaN that it is.
+pub(crate) fn is_held<T: Real>(factor: f64) -> bool {
+    let lost = (T::from_f64(factor).to_f64() - factor).abs();
+    !(factor.is_finite() && lost > f64::from(f32::EPSILON / 2.0) * factor.abs())
 }
 
 /// <var>g ← factor·g</var> for a factor that the scalar holds.

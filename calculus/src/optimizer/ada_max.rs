@@ -1,4 +1,5 @@
-use super::{Adam, Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
+use super::{Adam, Bound, Optimizer, OptimizerConfig, Rule, blocks, correction, count, foretold};
+use super::{largest_of, same_lengths};
 use crate::Parameter;
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
@@ -26,6 +27,8 @@ pub struct AdaMax<T> {
     epsilon: f64,
     first: Vec<T>,
     largest: Vec<T>,
+    /// Of the first moment, and of u.
+    bounds: [Bound; 2],
     steps: u64,
 }
 
@@ -33,11 +36,7 @@ impl<T: Real> AdaMax<T> {
     /// For this many parameters.
     pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
         let first = vec![T::zero(); parameters];
-        AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, steps: 0 }
-    }
-
-    fn correction(&self, steps: u64) -> f64 {
-        1.0 - self.beta1.powf(steps as f64)
+        AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, bounds: [None; 2], steps: 0 }
     }
 }
 
@@ -47,6 +46,7 @@ impl<T: Real> Rule<T> for AdaMax<T> {
         "Adam with the largest recent gradient in place of the mean square";
     const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon"];
     const NORMALISES: bool = true;
+    const DIVISORS: &'static [&'static str] = &["largest"];
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         AdaMax::new(count(parameters), c.beta1, c.beta2, c.epsilon)
@@ -56,6 +56,11 @@ impl<T: Real> Rule<T> for AdaMax<T> {
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
         Adam::<T>::limit(c, eigenvalue, steps)
     }
+
+    /// u needs none.
+    fn corrections(c: &OptimizerConfig, step: u64) -> [f64; 2] {
+        [correction(c.beta1, step), 1.0]
+    }
 }
 
 impl<T: Real> Optimizer<T> for AdaMax<T> {
@@ -63,7 +68,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
-        let size = real(rate / self.correction(self.steps));
+        let size = real(rate / correction(self.beta1, self.steps));
         let (b1, c1) = (real(self.beta1), real(1.0 - self.beta1));
         let (b2, epsilon) = (real(self.beta2), real(self.epsilon));
         blocks([parameters, &mut self.first, &mut self.largest], |range, [p, m, u]| {
@@ -74,6 +79,21 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
                 *p -= size * (*m / *u);
             }
         });
+    }
+
+    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|, and u′ ≥ |g| + ε ≥ ε, however small the gradients were:
+    /// |θ′| ≤ |θ| + |η|/(1 − β₁ᵗ)·|m′|/ε. u′ ≤ max(|β₂|·u, |g| + ε) must be a number too: 0·∞ is none. With β₁ = 1 or ε = 0
+    /// there is no bound.
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let (b1, b2, epsilon) = (self.beta1, self.beta2, T::from_f64(self.epsilon).to_f64());
+        let size = rate.abs() / correction(b1, self.steps.saturating_add(1));
+        let [first, largest] = &mut self.bounds;
+        let next = |m| b1.abs() * m + (1.0 - b1).abs() * gradients;
+        let first = foretold(first, self.steps, &self.first, next);
+        let next = |u| largest_of(&[b2.abs() * u, gradients + epsilon]);
+        let largest = foretold(largest, self.steps, &self.largest, next);
+        let (ratio, change) = (first / epsilon, size * first / epsilon);
+        largest_of(&[parameters + change, change, ratio, size, first, largest, b1.abs(), b2.abs()])
     }
 
     /// u.
@@ -95,11 +115,12 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         let above = positive(now.at2(I, J) - old.at2(I, J));
         let new = above.clone() * now.at2(I, J) + (1.0 - above) * old.at2(I, J);
         let new = f.define("u′", [I, J], new);
-        let step = rate / self.correction(self.steps.saturating_add(1));
+        let step = rate / correction(self.beta1, self.steps.saturating_add(1));
         f.value(p - step * (first.at2(I, J) / new.at2(I, J)))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bounds = [None; 2];
         vec![("first_moment", &mut self.first), ("largest", &mut self.largest)]
     }
 
@@ -108,6 +129,6 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bounds) = (steps, [None; 2]);
     }
 }

@@ -1,7 +1,7 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, by_decay, count};
-use super::{largest_squared, limited, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, correction, count, foretold};
+use super::{largest_of, largest_squared, limited, same_lengths};
 use crate::stability::limit;
-use crate::{Parameter, matrices};
+use crate::{Parameter, clip, matrices};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -74,11 +74,10 @@ impl<T: Real> Adam<T> {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         let (b1, b2) = (real(self.beta1), real(self.beta2));
         let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
-        let size = real(rate / correction(self.beta1));
-        let root = real(1.0 / correction(self.beta2).sqrt());
+        let size = real(rate / correction(self.beta1, self.steps));
+        let root = real(1.0 / correction(self.beta2, self.steps).sqrt());
         let (epsilon, factor) = (real(self.epsilon), real(factor));
         let keep = real(1.0 - rate * self.decay);
         let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
@@ -108,6 +107,7 @@ impl<T: Real> Rule<T> for Adam<T> {
     const MEANING: &'static str = "Adam with decay of matrices";
     const TAKES: &'static [&'static str] = &["beta1", "beta2", "epsilon", "weight_decay"];
     const NORMALISES: bool = true;
+    const DIVISORS: &'static [&'static str] = &["second_moment"];
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         let rule = Adam::new(count(parameters), c.beta1, c.beta2, c.epsilon);
@@ -120,8 +120,12 @@ impl<T: Real> Rule<T> for Adam<T> {
     /// bias correction makes up for a mean of one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of
     /// Stability*, 2022, equation 2 (38/η for β₁ = 0.9, t → ∞).
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
-        let correction = 1.0 - c.beta1.powf((steps + 1) as f64);
+        let [correction, _] = c.corrections(steps);
         Some(correction * limit(eigenvalue, c.beta1) / (1.0 - c.beta1))
+    }
+
+    fn corrections(c: &OptimizerConfig, step: u64) -> [f64; 2] {
+        [c.beta1, c.beta2].map(|beta| correction(beta, step))
     }
 }
 
@@ -131,35 +135,37 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     }
 
     fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
-        self.update(rate, factor, parameters, gradients);
+        if clip::is_held::<T>(factor) {
+            return self.update(rate, factor, parameters, gradients);
+        }
+        clip::scale(gradients, factor);
+        self.update(rate, 1.0, parameters, gradients);
     }
 
+    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|; v stays a mean of squares, 0 or more, for β₂ from 0 to 1, so that √v̂ + ε ≥ ε, however
+    /// small the gradients were: |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|/(1 − β₁ᵗ)·|m′|/ε, as some parameters do not decay. With
+    /// β = 1 or ε = 0 there is no bound. A v that overflows stops its parameter: m/∞ = 0.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
-        let size = rate.abs() / correction(self.beta1);
-        let root = 1.0 / correction(self.beta2).sqrt();
+        let (b1, step) = (self.beta1, self.steps.saturating_add(1));
+        let size = rate.abs() / correction(b1, step);
+        let root = 1.0 / correction(self.beta2, step).sqrt();
         // What may have been set from outside is looked at: √v of a negative number or NaN spoils its parameter.
         let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
-        if self.bound.is_none() && !self.second.iter().all(sound) {
+        let sound = self.bound.is_some() || self.second.iter().all(sound);
+        if !sound || !(0.0..=1.0).contains(&self.beta2) {
             return f64::INFINITY;
         }
-        let before = bounded(self.bound, self.steps, &self.first);
-        let first = self.beta1 * before + (1.0 - self.beta1) * gradients;
-        self.bound = Some((self.steps.saturating_add(1), first));
-        // Some parameters do not decay.
+        let next = |m| b1.abs() * m + (1.0 - b1).abs() * gradients;
+        let first = foretold(&mut self.bound, self.steps, &self.first, next);
         let keep = (1.0 - rate * self.decay).abs().max(1.0);
-        // The denominator is ε at the least, however small the gradients were. A second moment that overflows
-        // stops its parameter: m/∞ = 0.
         let change = size * first / T::from_f64(self.epsilon).to_f64();
-        // With β = 1 or ε = 0 there is no bound, or NaN.
-        let all =
-            [keep * parameters + change, keep, size, root, size * first, gradients * gradients];
-        all.into_iter().fold(0.0, |m, x| if x >= 0.0 { x.max(m) } else { f64::INFINITY })
+        let way = [keep, size, root, size * first, gradients * gradients, b1.abs()];
+        largest_of(&way).max(largest_of(&[keep * parameters + change, change]))
     }
 
     /// √v̂ + ε.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
-        let correction = 1.0 - self.beta2.powf(self.steps.saturating_add(1) as f64);
+        let correction = correction(self.beta2, self.steps.saturating_add(1));
         let next = |v: f64, g: f64| self.beta2 * v + (1.0 - self.beta2) * g * g;
         let entry = |(v, &g): (&T, &f64)| (next(v.to_f64(), g) / correction).sqrt() + self.epsilon;
         Some(self.second.iter().zip(gradients).map(entry).collect())
@@ -167,7 +173,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     fn formula(&self, rate: f64, parameter: usize) -> Formula {
         let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps.saturating_add(1) as f64);
+        let correction = |beta: f64| correction(beta, self.steps.saturating_add(1));
         let decays = self.decayed.iter().any(|range| range.contains(&parameter));
         let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
         let mut f = Formula::new(

@@ -69,6 +69,20 @@ impl OptimizerConfig {
         self.kind.limit(self, eigenvalue, steps)
     }
 
+    /// What the step after `steps` divides its mean of gradients by, and its mean of their squares: 1 − βᵗ, t the number of
+    /// that step; 1 where the rule does not. A parameter changes by its rate over the first.
+    ///
+    /// ```
+    /// use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+    /// let adam = OptimizerConfig { beta1: 0.5, beta2: 0.75, ..OptimizerConfig::default() };
+    /// assert_eq!(adam.corrections(1), [0.75, 0.4375]);
+    /// assert_eq!(OptimizerConfig { kind: OptimizerKind::AdaMax, ..adam }.corrections(1), [0.75, 1.0]);
+    /// assert_eq!(OptimizerConfig::sgd(0.5).corrections(1), [1.0, 1.0]);
+    /// ```
+    pub fn corrections(&self, steps: u64) -> [f64; 2] {
+        self.kind.corrections(self, steps.saturating_add(1))
+    }
+
     /// The rule for these parameters, which lie one after another from 0.
     pub fn build<T: Real>(&self, parameters: &[Parameter]) -> Box<dyn Optimizer<T>> {
         self.kind.build(self, parameters)
@@ -85,12 +99,21 @@ pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
     const TAKES: &'static [&'static str];
     /// Whether a step changes a parameter by about the learning rate, whatever the size of its gradients.
     const NORMALISES: bool;
+    /// What it remembers ([`Optimizer::state`]) and divides by: a mean of squares, a largest size. It is never negative, and
+    /// ∞ stops its parameter.
+    const DIVISORS: &'static [&'static str] = &[];
 
     /// The rule for these parameters, before its first step.
     fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
 
     /// See [`OptimizerConfig::limit`].
     fn limit(config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64>;
+
+    /// See [`OptimizerConfig::corrections`]; `step` is the number of the step, from 1.
+    fn corrections(config: &OptimizerConfig, step: u64) -> [f64; 2] {
+        let _ = (config, step);
+        [1.0; 2]
+    }
 }
 
 /// The files of rules and the rule of each: modules, and the variants of [`OptimizerKind`](super::OptimizerKind).
@@ -155,9 +178,26 @@ macro_rules! rules {
                 }
             }
 
+            /// Whether a rule divides by what it remembers under this name ([`Optimizer::state`]), a mean of squares or a
+            /// largest size: it is never negative, and ∞ stops its parameter.
+            ///
+            /// ```
+            /// use calculus::optimizer::OptimizerKind;
+            /// assert!(OptimizerKind::divides_by("second_moment") && !OptimizerKind::divides_by("velocity"));
+            /// ```
+            pub fn divides_by(name: &str) -> bool {
+                [$(<$rule<f64> as Rule<f64>>::DIVISORS),+].iter().any(|all| all.contains(&name))
+            }
+
             fn limit(self, config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
                 match self {
                     $(OptimizerKind::$rule => $rule::<f64>::limit(config, eigenvalue, steps),)+
+                }
+            }
+
+            fn corrections(self, config: &OptimizerConfig, step: u64) -> [f64; 2] {
+                match self {
+                    $(OptimizerKind::$rule => $rule::<f64>::corrections(config, step),)+
                 }
             }
 

@@ -1,4 +1,5 @@
-use super::{Optimizer, OptimizerConfig, Rule, blocks, by_decay, count, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, count, foretold};
+use super::{largest_of, same_lengths};
 use crate::{Parameter, matrices};
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
@@ -27,6 +28,8 @@ pub struct Lion<T> {
     decay: f64,
     decayed: Vec<Range<usize>>,
     first: Vec<T>,
+    /// Of the first moment.
+    bound: Bound,
     steps: u64,
 }
 
@@ -34,7 +37,7 @@ impl<T: Real> Lion<T> {
     /// Without decay, for this many parameters; the paper's β₁ and β₂ are 0.9 and 0.99.
     pub fn new(parameters: usize, beta1: f64, beta2: f64) -> Self {
         let first = vec![T::zero(); parameters];
-        Lion { beta1, beta2, decay: 0.0, decayed: vec![], first, steps: 0 }
+        Lion { beta1, beta2, decay: 0.0, decayed: vec![], first, bound: None, steps: 0 }
     }
 
     /// Decay λ of the parameters in these ranges, which are in order and do not overlap.
@@ -82,6 +85,20 @@ impl<T: Real> Optimizer<T> for Lion<T> {
         });
     }
 
+    /// |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|, as some parameters do not decay, where c is a number:
+    /// |c| ≤ |β₁|·|m| + |1 − β₁|·|g|, and |m′| likewise with β₂.
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let keep = (1.0 - rate * self.decay).abs().max(1.0);
+        let (b1, b2, rate) = (self.beta1, self.beta2, rate.abs());
+        let mut mean = 0.0;
+        let next = |m| {
+            mean = b1.abs() * m + (1.0 - b1).abs() * gradients;
+            b2.abs() * m + (1.0 - b2).abs() * gradients
+        };
+        let first = foretold(&mut self.bound, self.steps, &self.first, next);
+        largest_of(&[keep * parameters + rate, keep, rate, mean, first, b1.abs(), b2.abs()])
+    }
+
     fn formula(&self, rate: f64, parameter: usize) -> Formula {
         let (p, g, m) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let decays = self.decayed.iter().any(|range| range.contains(&parameter));
@@ -95,6 +112,7 @@ impl<T: Real> Optimizer<T> for Lion<T> {
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bound = None;
         vec![("first_moment", &mut self.first)]
     }
 
@@ -103,7 +121,7 @@ impl<T: Real> Optimizer<T> for Lion<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bound) = (steps, None);
     }
 }
 

@@ -46,7 +46,8 @@ pub trait Optimizer<T: Real>: Send {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]);
 
     /// As [`Optimizer::step`] with every gradient times `factor`, as clipping asks; a rule that can does
-    /// both in one pass over memory. What the gradients are afterwards is left open.
+    /// both in one pass over memory. What the gradients are afterwards is left open. A factor is applied as
+    /// [`clip::scale`] applies it, also one that the scalar does not hold.
     ///
     /// # Panics
     /// As [`Optimizer::step`].
@@ -98,15 +99,34 @@ fn count(parameters: &[Parameter]) -> usize {
     parameters.iter().map(|p| p.range.end).max().unwrap_or(0)
 }
 
+/// 1 − βᵗ at step number t: a mean of t numbers that began with 0, over this, is one of those numbers alone.
+fn correction(beta: f64, step: u64) -> f64 {
+    1.0 - beta.powf(step as f64)
+}
+
 /// A bound of everything that is remembered, and after which step it holds; none where it is not known.
 type Bound = Option<(u64, f64)>;
 
-/// The bound of what is remembered now: as it was foretold, or by its norm.
-fn bounded<T: Real>(bound: Bound, steps: u64, remembered: &[T]) -> f64 {
-    match bound {
+/// The bound of what is remembered after the coming step: `next` of its bound now, which is the one that was foretold, or
+/// its norm. Where the scalar does not hold it something may be infinite: that is looked at again.
+fn foretold<T: Real>(
+    bound: &mut Bound,
+    steps: u64,
+    remembered: &[T],
+    next: impl FnOnce(f64) -> f64,
+) -> f64 {
+    let size = next(match *bound {
         Some((after, size)) if after == steps => size,
         _ => clip::global_norm(remembered),
-    }
+    });
+    let holds = T::from_f64(size).to_f64().is_finite();
+    *bound = holds.then_some((steps.saturating_add(1), size));
+    size
+}
+
+/// The largest of some bounds; ∞ where one is negative or NaN, and bounds nothing.
+fn largest_of(bounds: &[f64]) -> f64 {
+    bounds.iter().fold(0.0, |m, &x| if x >= 0.0 { x.max(m) } else { f64::INFINITY })
 }
 
 /// Calls `work` on equal pieces of slices of one length, with the piece's range.
@@ -169,15 +189,20 @@ fn by_decay(decayed: &[Range<usize>], n: usize, mut update: impl FnMut(Range<usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    /// A rule for so many parameters.
+    fn build<T: Real>(config: &OptimizerConfig, n: usize) -> Box<dyn Optimizer<T>> {
+        let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
+        config.build(&[Parameter { name, shape, range: 0..n, uses: vec![] }])
+    }
 
     /// Every rule, for so many parameters: descent with and without momentum.
     fn every<T: Real>(n: usize) -> Vec<(OptimizerConfig, Box<dyn Optimizer<T>>)> {
         let usual = OptimizerConfig { momentum: 0.9, beta2: 0.999, ..OptimizerConfig::default() };
         let all = OptimizerKind::ALL.iter().map(|&kind| OptimizerConfig { kind, ..usual });
-        let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
-        let list = [Parameter { name, shape, range: 0..n, uses: vec![] }];
         let configs = std::iter::once(OptimizerConfig::sgd(0.0)).chain(all);
-        configs.map(|config| (config, config.build(&list))).collect()
+        configs.map(|config| (config, build(&config, n))).collect()
     }
 
     #[test]
@@ -194,6 +219,80 @@ mod tests {
                 two.step_scaled(0.1, factor, &mut q, &mut gradients.clone());
             }
             assert!(p == q, "{name:?}");
+        }
+    }
+
+    /// A product in the scalar, n numbers of it further from 0 or nearer to 0.
+    fn beside<T: Real>(product: f64, n: f64) -> T {
+        let (epsilon, least) = match T::from_f64(f64::MAX).to_f64().is_finite() {
+            true => (f64::EPSILON, f64::from_bits(1)),
+            false => (f64::from(f32::EPSILON), f64::from(f32::from_bits(1))),
+        };
+        T::from_f64(product + n * (epsilon * product.abs() + least) * product.signum())
+    }
+
+    /// A first step by `factor` times a gradient: what the parameter and all that is remembered become.
+    fn first_step<T: Real>(
+        config: &OptimizerConfig,
+        step: impl FnOnce(&mut dyn Optimizer<T>, &mut [T]),
+    ) -> Vec<f64> {
+        let mut rule = build::<T>(config, 1);
+        let mut w = [T::zero()];
+        step(&mut *rule, &mut w);
+        let memory = rule.state().into_iter().flat_map(|(_, m)| m.to_vec()).collect::<Vec<_>>();
+        w.into_iter().chain(memory).map(T::to_f64).collect()
+    }
+
+    /// `step_scaled` by a factor is a step by gradients multiplied in `f64` and rounded once, but for two numbers of the
+    /// scalar: from a rule's start every result, of the parameter and of what is remembered, is a monotone function of
+    /// |g|, and lies between the results of the gradients two numbers smaller and larger, but for the roundings of the
+    /// update itself.
+    fn scales<T: Real>(gradient: f64, factor: f64) -> Result<(), TestCaseError> {
+        let g = T::from_f64(gradient);
+        let product = g.to_f64() * factor;
+        let (low, high) = (beside::<T>(product, -2.0), beside::<T>(product, 2.0));
+        // The smaller one is of the same sign, or 0.
+        let low = if low.to_f64() * product > 0.0 { low } else { T::zero() };
+        // Eight roundings of an update on either side.
+        let slack = 8.0 * (beside::<T>(1.0, 1.0).to_f64() - 1.0);
+        let smallest = beside::<T>(0.0, 1.0).to_f64();
+        for (config, _) in every::<T>(1) {
+            let found =
+                first_step::<T>(&config, |rule, w| rule.step_scaled(0.5, factor, w, &mut [g]));
+            let [a, b] =
+                [low, high].map(|g| first_step::<T>(&config, |rule, w| rule.step(0.5, w, &[g])));
+            for ((found, a), b) in found.into_iter().zip(a).zip(b) {
+                let (least, most) = (a.min(b), a.max(b));
+                let wide =
+                    |x: f64| if x.is_finite() { slack * x.abs() + 8.0 * smallest } else { 0.0 };
+                let between = least - wide(least) <= found && found <= most + wide(most);
+                prop_assert!(
+                    between || (found.is_nan() && (a.is_nan() || b.is_nan())),
+                    "{config:?}: {factor:e} · {gradient:e}: {found:e}, not {least:e} to {most:e}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn a_factor_of_any_size_is_a_multiplication(
+            negative: bool, mantissas in (1.0_f64..2.0, 1.0_f64..2.0),
+            near in -149_i32..128, far in -1074_i32..1024, wide in -1074_i32..1024,
+        ) {
+            let of = |mantissa: f64, power: i32| {
+                // In two steps: 2⁻¹⁰⁷⁴ by itself is no normal number.
+                let half = power / 2;
+                mantissa * f64::from(half).exp2() * f64::from(power - half).exp2()
+            };
+            let sign = if negative { -1.0 } else { 1.0 };
+            let gradient = sign * of(mantissas.0, near);
+            // Factors that bring gradients to every size, and factors of every size.
+            for power in [far, wide - near, far / 8] {
+                scales::<f32>(gradient, of(mantissas.1, power.clamp(-1074, 1023)))?;
+            }
+            scales::<f64>(sign * of(mantissas.0, wide), of(mantissas.1, far))?;
         }
     }
 
@@ -274,37 +373,83 @@ mod tests {
         assert!((w[0] + 20.0).abs() < 0.1 && rule.state().iter().all(|(_, s)| s[0].is_finite()));
     }
 
-    /// No parameter is further from 0 than [`Optimizer::reach`] says; where `f32` holds twice that, all are
-    /// finite. And the bound is no idle one: where it says nothing, steps do overflow.
-    #[test]
-    fn no_parameter_is_beyond_reach() {
-        let (mut bounded, mut unbounded) = (0, 0);
-        for rate in [1e-3, 1.0, 1e10, 1e28, 1e37, 1e39] {
-            for (size, steps) in [(1e-20, 3), (1e-3, 1), (1.0, 3), (1e15, 2), (1e25, 1)] {
-                for (name, mut rule) in every::<f32>(5) {
-                    let mut p = [0.3_f32, -2.0, 0.0, 1e-30, 5.0];
-                    for i in 0..steps {
-                        let g = [1.0, -0.5, 0.0, 1e-9, 3.0 + i as f64].map(|g| (size * g) as f32);
-                        let norms = (clip::global_norm(&p), clip::global_norm(&g));
-                        let reach = rule.reach(rate, norms.0, norms.1);
-                        rule.step(rate, &mut p, &g);
-                        if i % 2 == 1 {
-                            rule.state(); // what was foretold no more counts
-                        }
-                        let farthest = p.iter().fold(0.0, |m: f32, p| m.larger(p.abs()));
-                        if (2.0 * reach) as f32 <= f32::MAX {
-                            let told = f64::from(farthest) <= reach * (1.0 + 1e-6);
-                            assert!(told, "{name:?}: {farthest:e} beyond {reach:e}");
-                            bounded += 1;
-                        } else if !farthest.is_finite() {
-                            unbounded += 1;
-                            break; // norms of what is not finite tell nothing
-                        }
+    proptest! {
+        /// No parameter is further from 0 than [`Optimizer::reach`] says; where `f32` holds twice that, all are finite:
+        /// with any constants, any rate, any state, any gradients, where the bound of one step is the next one's.
+        #[test]
+        fn no_parameter_is_beyond_reach(
+            constants in prop::array::uniform3(odd_share()), epsilon in prop::sample::select(vec![0.0, 1e-30, 1e-8, 1.0]),
+            weight_decay in prop::sample::select(vec![0.0, 0.1, 5.0, -1.0]), steps in prop::sample::select(vec![0, 1, 99]),
+            rate in (-6.0_f64..39.0, prop::bool::weighted(0.1)), negative_squares in prop::bool::weighted(0.1),
+            sizes in prop::array::uniform3(-15.0_f64..38.0), small: bool,
+            shape in prop::collection::vec(-1.0_f64..1.0, 5 * 8),
+        ) {
+            let [momentum, beta1, beta2] = constants;
+            // Half of the cases are of sizes that training has.
+            let power = |x: f64, usual: f64| 10.0_f64.powf(if small { usual + x / 10.0 } else { x });
+            let rate = if rate.1 { -1.0 } else { 1.0 } * power(rate.0, -3.0);
+            let drawn = |k: usize, size: f64| -> Vec<f32> {
+                shape[5 * k..5 * (k + 1)].iter().map(|x| (x * power(size, 0.0)) as f32).collect()
+            };
+            // The first three decay.
+            let matrix = |name: &str, range, uses| Parameter {
+                name: name.to_owned(), shape: linalg::Shape::new(1, 1), range, uses,
+            };
+            let list = [
+                matrix("a", 0..3, vec![(linalg::Role::Linear, 0)]), matrix("b", 3..5, vec![]),
+            ];
+            for &kind in OptimizerKind::ALL {
+                let config = OptimizerConfig { kind, momentum, beta1, beta2, epsilon, weight_decay };
+                let mut rule = config.build::<f32>(&list);
+                rule.set_steps(steps);
+                for (k, (_, m)) in rule.state().into_iter().enumerate().filter(|s| !s.1.1.is_empty()) {
+                    let own = drawn(k, sizes[0]).into_iter();
+                    let own = own.map(|x| if negative_squares || k == 0 && x < -0.5 { x } else { x.abs() });
+                    m.copy_from_slice(&own.collect::<Vec<_>>());
+                }
+                let mut p = drawn(2, sizes[1]);
+                let mut farthest = clip::global_norm(&p);
+                for k in 3..8 {
+                    let g = drawn(k, sizes[2]);
+                    farthest = rule.reach(rate, farthest, clip::global_norm(&g));
+                    rule.step(rate, &mut p, &g);
+                    let largest = p.iter().fold(0.0, |m: f32, p| m.larger(p.abs()));
+                    if (2.0 * farthest) as f32 <= f32::MAX {
+                        // Five steps of at most twenty roundings each.
+                        let told = f64::from(largest) <= farthest * (1.0 + 100.0 * f64::from(f32::EPSILON));
+                        prop_assert!(told, "{config:?} at {rate:e}: {p:?} beyond {farthest:e} by {g:?}");
+                    } else if largest.is_finite() {
+                        farthest = clip::global_norm(&p);
+                    } else {
+                        break;
                     }
                 }
             }
         }
-        assert!(bounded > 50 && unbounded > 20, "{bounded} bounded, {unbounded} overflowed");
+    }
+
+    /// A share, or now and then a constant that makes no sense.
+    fn odd_share() -> impl Strategy<Value = f64> {
+        prop_oneof![6 => 0.0_f64..1.0, 1 => prop::sample::select(vec![0.0, 1.0, 1.5, -0.5, 1e39])]
+    }
+
+    /// The bound is no idle one: of every rule, a usual run never comes near the end of `f32`, whose steps need no copies;
+    /// and where it says nothing, steps do overflow.
+    #[test]
+    fn what_is_within_reach() {
+        for (config, mut rule) in every::<f32>(3) {
+            let (mut p, mut farthest) = ([0.3_f32, -2.0, 0.0], 3.0);
+            for i in 0..1000 {
+                let g = [1.0, -0.5, 0.1 * i as f32];
+                farthest = rule.reach(1e-3, farthest, clip::global_norm(&g));
+                assert!(farthest < 1e12, "{config:?}, step {i}: {farthest:e}");
+                rule.step(1e-3, &mut p, &g);
+            }
+            let rate = 1e39;
+            assert!(rule.reach(rate, farthest, 1.0) > f64::from(f32::MAX));
+            rule.step(rate, &mut p, &[1.0; 3]);
+            assert!(p.iter().any(|p| !p.is_finite()), "{config:?}: {p:?}");
+        }
         // What does not decay stays as far away as it was.
         let first = std::iter::once(0..1).collect();
         let mut partly = Adam::<f32>::new(2, 0.9, 0.99, 1e-8).with_decay(1.0, first);
@@ -312,11 +457,19 @@ mod tests {
         let reach = partly.reach(1.0, clip::global_norm(&p), 0.0);
         partly.step(1.0, &mut p, &[0.0; 2]);
         assert!(p == [0.0, 50.0] && reach >= 50.0, "{reach}");
-        // A moment that was read from outside and is no number.
-        for broken in [f32::NAN, f32::INFINITY, -1.0] {
-            let mut rule = Adam::<f32>::new(1, 0.9, 0.99, 1e-8);
-            rule.state()[1].1[0] = broken;
-            assert_eq!(rule.reach(1e-3, 1.0, 1.0), f64::INFINITY);
+        // What was read from outside, between two steps, and is no number.
+        for broken in [f32::NAN, f32::INFINITY] {
+            for (config, mut rule) in every::<f32>(1) {
+                for k in 0..rule.state().len() {
+                    rule.reach(1e-3, 1.0, 1.0);
+                    rule.step(1e-3, &mut [1.0], &[1.0]);
+                    let kept = rule.state()[k].1.to_vec();
+                    rule.state()[k].1.fill(broken);
+                    let reach = rule.reach(1e-3, 1.0, 1.0);
+                    assert!(kept.is_empty() || reach == f64::INFINITY, "{config:?}: {reach:e}");
+                    rule.state()[k].1.copy_from_slice(&kept);
+                }
+            }
         }
         let mut beta_of_1 = Adam::<f32>::new(1, 1.0, 0.99, 1e-8);
         assert_eq!(beta_of_1.reach(1e-3, 1.0, 1.0), f64::INFINITY);

@@ -1,4 +1,5 @@
-use super::{Optimizer, OptimizerConfig, Rule, blocks, count, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
+use super::same_lengths;
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand};
@@ -23,13 +24,15 @@ use linalg::{Formula, Real};
 pub struct Nesterov<T> {
     momentum: f64,
     velocity: Vec<T>,
+    /// Of the velocity.
+    bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> Nesterov<T> {
     /// For this many parameters; µ is 0.9 by custom.
     pub fn new(parameters: usize, momentum: f64) -> Self {
-        Nesterov { momentum, velocity: vec![T::zero(); parameters], steps: 0 }
+        Nesterov { momentum, velocity: vec![T::zero(); parameters], bound: None, steps: 0 }
     }
 }
 
@@ -62,6 +65,15 @@ impl<T: Real> Optimizer<T> for Nesterov<T> {
         });
     }
 
+    /// |v′| ≤ |µ|·|v| + |g|; the step looks ahead, by |a| = |g + µ·v′| ≤ |g| + |µ|·|v′|; |θ′| ≤ |θ| + |η|·|a|.
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        let (rate, momentum) = (rate.abs(), self.momentum.abs());
+        let next = |v| momentum * v + gradients;
+        let velocity = foretold(&mut self.bound, self.steps, &self.velocity, next);
+        let ahead = gradients + momentum * velocity;
+        largest_of(&[parameters + rate * ahead, rate, momentum, velocity, ahead])
+    }
+
     fn formula(&self, rate: f64, _: usize) -> Formula {
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Keeps rolling, and looks ahead along the roll.";
@@ -72,6 +84,7 @@ impl<T: Real> Optimizer<T> for Nesterov<T> {
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bound = None;
         vec![("velocity", &mut self.velocity)]
     }
 
@@ -80,6 +93,6 @@ impl<T: Real> Optimizer<T> for Nesterov<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bound) = (steps, None);
     }
 }

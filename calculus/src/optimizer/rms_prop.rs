@@ -1,6 +1,5 @@
-use super::{
-    Optimizer, OptimizerConfig, Rule, blocks, count, largest_squared, limited, same_lengths,
-};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
+use super::{largest_squared, limited, same_lengths};
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand, sqrt};
@@ -30,13 +29,15 @@ pub struct RmsProp<T> {
     alpha: f64,
     epsilon: f64,
     second: Vec<T>,
+    /// Of the second moment.
+    bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> RmsProp<T> {
     /// For this many parameters.
     pub fn new(parameters: usize, alpha: f64, epsilon: f64) -> Self {
-        RmsProp { alpha, epsilon, second: vec![T::zero(); parameters], steps: 0 }
+        RmsProp { alpha, epsilon, second: vec![T::zero(); parameters], bound: None, steps: 0 }
     }
 }
 
@@ -45,6 +46,7 @@ impl<T: Real> Rule<T> for RmsProp<T> {
     const MEANING: &'static str = "Gradients over their own root mean square";
     const TAKES: &'static [&'static str] = &["beta2", "epsilon"];
     const NORMALISES: bool = true;
+    const DIVISORS: &'static [&'static str] = &["second_moment"];
 
     /// With α = β₂.
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
@@ -74,6 +76,22 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         });
     }
 
+    /// v stays a mean of squares, 0 or more, for α from 0 to 1: v′ ≤ α·v + (1 − α)·g². So √v′ + ε ≥ ε, however small the
+    /// gradients were, and |θ′| ≤ |θ| + |η|·|g|/ε. With ε = 0 there is no bound.
+    fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
+        // √v of a negative number, as it may have been set from outside, spoils its parameter.
+        let sound = self.bound.is_some() || self.second.iter().all(|v| *v >= T::zero());
+        if !sound || !(0.0..=1.0).contains(&self.alpha) {
+            return f64::INFINITY;
+        }
+        let square = gradients.min(largest_squared::<T>().to_f64()).powi(2);
+        let next = |v| self.alpha * v + (1.0 - self.alpha) * square;
+        let second = foretold(&mut self.bound, self.steps, &self.second, next);
+        let (rate, epsilon) = (rate.abs(), T::from_f64(self.epsilon).to_f64());
+        let change = rate * gradients / epsilon;
+        largest_of(&[parameters + change, change, rate, rate * gradients, second])
+    }
+
     /// √v + ε.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let next = |v: f64, g: f64| self.alpha * v + (1.0 - self.alpha) * g * g;
@@ -91,6 +109,7 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
+        self.bound = None;
         vec![("second_moment", &mut self.second)]
     }
 
@@ -99,6 +118,6 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
     }
 
     fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
+        (self.steps, self.bound) = (steps, None);
     }
 }

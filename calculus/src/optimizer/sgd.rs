@@ -1,4 +1,5 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, bounded, count, same_lengths};
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
+use super::same_lengths;
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand};
@@ -76,12 +77,12 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         });
     }
 
+    /// |v′| ≤ |µ|·|v| + |g| and |θ′| ≤ |θ| + |η|·|v′|; η and µ are numbers on the way, too.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let before = bounded(self.bound, self.steps, &self.velocity);
-        // The rate is a number on the way, too.
-        let velocity = self.momentum.abs() * before + gradients;
-        self.bound = Some((self.steps.saturating_add(1), velocity));
-        (parameters + rate.abs() * velocity).max(rate.abs()).max(velocity)
+        let (rate, momentum) = (rate.abs(), self.momentum.abs());
+        let next = |v| momentum * v + gradients;
+        let velocity = foretold(&mut self.bound, self.steps, &self.velocity, next);
+        largest_of(&[parameters + rate * velocity, rate, momentum, velocity])
     }
 
     fn formula(&self, rate: f64, _: usize) -> Formula {

@@ -122,8 +122,8 @@ fn checksum<'a>(about: &About, tensors: impl Iterator<Item = (&'a str, &'a [u8])
 /// Reads a trainer's state, saved by [`save`] for the same model, the same settings and the same text. Returns what it
 /// says of itself: of the settings, only the number of steps and the interval of evaluations may differ.
 ///
-/// Numbers that would spoil weights at the next step are refused: what is not finite, and a negative second moment.
-/// A second moment of ∞ is none of these: a square overflowed, and its parameter stands still.
+/// Numbers that would spoil weights at the next step are refused: what is not finite, and a negative one that the rule
+/// divides by ([`OptimizerKind::divides_by`]). There ∞ is none of these: it overflowed, and its parameter stands still.
 ///
 /// # Errors
 /// A file that is missing, cut off, damaged, of another model, of other settings, or of another text; a number that
@@ -254,7 +254,7 @@ impl<'a> State<'a> {
     ) -> Result<(), CheckpointError> {
         for &tensor in names {
             let spoils = |x: &f64| {
-                let stands_still = tensor == "second_moment" && *x == f64::INFINITY;
+                let stands_still = *x == f64::INFINITY && OptimizerKind::divides_by(tensor);
                 !is_sound(tensor, *x) && (faults || !stands_still)
             };
             let Ok(view) = self.tensors.tensor(tensor) else { continue };

@@ -10,6 +10,7 @@ use crate::training::evaluation::Evaluation;
 use crate::training::recipe::Recipe;
 use crate::training::training_loop::{Observer, Source, Step, TrainingLoop};
 use calculus::Parameter;
+use calculus::optimizer::OptimizerKind;
 use linalg::Real;
 use std::ops::ControlFlow;
 
@@ -168,8 +169,8 @@ fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
-/// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where it
-/// is a mean of squares.
+/// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where its rule
+/// divides by it ([`OptimizerKind::divides_by`]).
 ///
 /// ```
 /// use transformer::is_sound;
@@ -177,7 +178,7 @@ fn counted(targets: &[u32]) -> usize {
 /// assert!(!is_sound("second_moment", -1e-20) && !is_sound("velocity", f64::INFINITY));
 /// ```
 pub fn is_sound(name: &str, x: f64) -> bool {
-    x.is_finite() && (name != "second_moment" || x >= 0.0)
+    x.is_finite() && (x >= 0.0 || !OptimizerKind::divides_by(name))
 }
 
 /// The parameter tensor in which number `at` of all parameters lies, and its row and column there.

@@ -424,7 +424,7 @@ zoo! {
             born(
                 (Given, "second moment"),
                 ("block.0.qkv.weight", (40, 5)),
-                "no mean of squares is negative",
+                "what an update divides by is never negative",
                 &[],
             ),
             Cause::BrokenMoments,

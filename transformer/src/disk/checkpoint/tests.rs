@@ -33,25 +33,36 @@ fn numbers_that_are_none_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
     // Number 200 of the parameters: of the token table, 16 rows and 20 columns, row 8 of column 12.
-    for (tensor, value, refused) in [
-        ("parameters", f32::NAN, true),
-        ("first_moment", f32::INFINITY, true),
-        ("second_moment", f32::NAN, true),
-        ("second_moment", -1e-9, true),
-        ("second_moment", f32::INFINITY, false),
-    ] {
-        let mut broken = trainer(&tiny());
+    // Every tensor, of the first rule that has it.
+    let mut cases: Vec<(TrainingConfig, &str)> = vec![];
+    for &optimizer in OptimizerKind::ALL {
+        let config = TrainingConfig { optimizer, momentum: 0.9, ..tiny() };
+        for (name, _) in trainer(&config).state() {
+            if !cases.iter().any(|(_, known)| *known == name) {
+                cases.push((config.clone(), name));
+            }
+        }
+    }
+    let cases = cases.iter().flat_map(|(config, tensor)| {
+        let divides = OptimizerKind::divides_by(tensor);
+        let values = [(f32::NAN, true), (f32::INFINITY, !divides), (-1e-9, divides)];
+        values.map(|(value, refused)| (config, *tensor, value, refused))
+    });
+    let mut divisors = vec![];
+    for (config, tensor, value, refused) in cases {
+        divisors.extend((refused && value < 0.0).then_some(tensor));
+        let mut broken = trainer(config);
         let mut state = broken.state();
         state.iter_mut().find(|(name, _)| *name == tensor).unwrap().1[200] = value;
         save(&path, &mut broken, "text").unwrap();
-        let mut mine = trainer(&tiny());
+        let mut mine = trainer(config);
         let found = load(&path, &mut mine, "text");
         assert_eq!(found.is_err(), refused, "{tensor} {value}");
         let place =
             format!("{tensor} of embedding.token.weight, row 8, column 12 is {}", f64::from(value));
         if let Err(error) = found {
             assert!(error.to_string().contains(&place), "{error}");
-            let before = trainer(&tiny()).model().tape().parameters().to_vec();
+            let before = trainer(config).model().tape().parameters().to_vec();
             assert_eq!(mine.model().tape().parameters(), before, "it is as it was");
         }
         load_with_faults(&path, &mut mine, "text").unwrap();
@@ -66,6 +77,8 @@ fn numbers_that_are_none_are_named() {
         }
         assert!(parameters::<f32>(&path, &list[1..]).is_err());
     }
+    // Of Adam and RMSProp, and of AdaMax.
+    assert!(["second_moment", "largest"].iter().all(|name| divisors.contains(name)));
 }
 
 #[test]

@@ -412,8 +412,11 @@ impl Origin {
         value: f64,
         others: usize,
     ) -> Self {
-        let what =
-            if value < 0.0 && value.is_finite() { "no mean of squares is negative; " } else { "" };
+        let what = if value < 0.0 && value.is_finite() {
+            "what an update divides by is never negative; "
+        } else {
+            ""
+        };
         Origin {
             direction: Direction::Given,
             name: parameter.to_owned(),

@@ -9,7 +9,7 @@ use crate::model::recording::Recording;
 use crate::training::recipe::Recipe;
 use crate::training::trainer::{is_sound, place};
 use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop};
-use calculus::optimizer::{Optimizer, OptimizerConfig, OptimizerKind};
+use calculus::optimizer::Optimizer;
 use calculus::{Parameter, Tape, Witness, clip, matrices};
 use linalg::{Role, Shape, View, column};
 use std::ops::{ControlFlow, Range};
@@ -263,12 +263,7 @@ impl<'a, S: Subject> Course<'a, S> {
         let (name, what) = ("learning rate".to_owned(), "of this step");
         origin.operands.push(super::Operand { name, range: of_step, what });
         // Infinite before it met any number.
-        let size = match *optimizer {
-            OptimizerConfig { kind: OptimizerKind::Adam, beta1, .. } => {
-                rate / (1.0 - beta1.powf((steps + 1) as f64))
-            }
-            _ => rate,
-        };
+        let size = rate / optimizer.corrections(steps)[0];
         if origin.fault.is_none() && !(size as f32).is_finite() {
             origin.arithmetic =
                 format!("the step size {size:.4e} is beyond {:.4e}, the largest f32", f32::MAX);

@@ -1,9 +1,11 @@
 //! **Mathematics.** A moment that is NaN or ∞ makes its parameter so at the next update; a second moment below 0 does it by
-//! its root, √v = NaN. No training leaves a negative mean of squares: a file was cut, converted or edited.
+//! its root, √v = NaN. No training leaves a negative mean of squares, or a negative largest size: a file was cut, converted or
+//! edited.
 //!
-//! **Signature.** Origin *given*, in a first or second moment (a velocity, for descent), while loss and gradients are
-//! finite: named before the update, with the tensor and the element of the parameter it belongs to. `train --resume` refuses
-//! such a state and names the same place. A second moment of ∞ is named too, but resumes: its parameter stands still.
+//! **Signature.** Origin *given*, in what the rule remembers (a moment, a velocity, a largest size), while loss and gradients
+//! are finite: named before the update, with the tensor and the element of the parameter it belongs to. `train --resume`
+//! refuses such a state and names the same place. ∞ in what the rule divides by is named too, but resumes: its parameter
+//! stands still.
 //!
 //! **Cure.** All moments reset to 0, at the same step.
 //!

@@ -48,34 +48,10 @@ impl Slow for ClipTooLow {
 
 #[cfg(test)]
 mod tests {
+    use crate::inspect::diagnose::cause::specimen::{start, step};
     use crate::inspect::diagnose::{
-        Background, Cause, Course, Cure, Diagnosis, Recipe, State, diagnose_with,
+        Background, Cause, Course, Cure, Diagnosis, Recipe, diagnose_with,
     };
-    use crate::inspect::subject::ModelStep;
-    use crate::model::architecture::Architecture;
-    use std::sync::Arc;
-
-    /// A text of eleven words, each three after the one before.
-    fn step() -> ModelStep<'static> {
-        let config = Architecture {
-            vocabulary: 11,
-            context: 8,
-            width: 16,
-            heads: 2,
-            layers: 1,
-            hidden: 32,
-            ..Architecture::default()
-        };
-        let batch = |n: u64| {
-            let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
-            (text[..16].to_vec(), text[1..].to_vec())
-        };
-        ModelStep { config, sequences: 2, length: 8, seed: 1, batches: Arc::new(batch) }
-    }
-
-    fn start() -> State {
-        State::start(step().config.initial_parameters(1).unwrap())
-    }
 
     fn diagnosed(recipe: &Recipe) -> Diagnosis {
         let background = Background { planned: 400, ..Background::default() };

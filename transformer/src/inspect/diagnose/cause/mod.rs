@@ -163,3 +163,34 @@ impl fmt::Display for Cause {
         f.write_str(self.title())
     }
 }
+
+/// A small model and its data, into which tests of causes bring a fault.
+#[cfg(test)]
+mod specimen {
+    use crate::inspect::diagnose::State;
+    use crate::inspect::subject::ModelStep;
+    use crate::model::architecture::Architecture;
+    use std::sync::Arc;
+
+    /// A text of eleven words, each three after the one before.
+    pub(super) fn step() -> ModelStep<'static> {
+        let config = Architecture {
+            vocabulary: 11,
+            context: 8,
+            width: 16,
+            heads: 2,
+            layers: 1,
+            hidden: 32,
+            ..Architecture::default()
+        };
+        let batch = |n: u64| {
+            let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
+            (text[..16].to_vec(), text[1..].to_vec())
+        };
+        ModelStep { config, sequences: 2, length: 8, seed: 1, batches: Arc::new(batch) }
+    }
+
+    pub(super) fn start() -> State {
+        State::start(step().config.initial_parameters(1).unwrap())
+    }
+}
