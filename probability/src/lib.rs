@@ -187,7 +187,7 @@
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].
 //!
 //! The README has a table: concept, function, where in a transformer, and the law that tests it.
-//! The examples (`cargo run -p probability --example 01_temperature`) are numbered in the order of
+//! The examples (`cargo run -p glassbox-probability --example 01_temperature`) are numbered in the order of
 //! the tutorial.
 
 // A new operation is a file and a line here.
