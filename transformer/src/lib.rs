@@ -112,6 +112,11 @@ pub mod text;
 pub mod training;
 mod words;
 
+/// The examples of the README run as tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use generation::decoder::Decoder;
 pub use generation::writer::{WriteError, Writer, Written};
 pub use inspect::precision::Precision;
@@ -129,4 +134,5 @@ pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
 };
 pub use training::evaluation::Evaluation;
+pub use training::preset::Preset;
 pub use training::trainer::{Step, Trainer, is_sound};

@@ -2,4 +2,5 @@
 
 pub(crate) mod config;
 pub(crate) mod evaluation;
+pub(crate) mod preset;
 pub(crate) mod trainer;
