@@ -226,6 +226,9 @@ pub mod sigmoid;
 mod special;
 pub mod transform;
 
+/// Its traits and errors are those of [`distribution`]: the major version of statrs is part of this crate's.
+pub use statrs;
+
 pub use categorical::Categorical;
 pub use error::ProbabilityError;
 pub use joint::Joint;

@@ -9,11 +9,12 @@ use crate::text::corpus::Corpus;
 use crate::training::trainer::Trainer;
 use calculus::{Row, Source};
 use linalg::Real;
+use serde::Serialize;
 use std::cell::Cell;
 use std::time::Instant;
 
 /// One operation of a step, in one direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// The dotted name of its output.
     pub name: String,
@@ -36,7 +37,7 @@ pub struct Cost {
 }
 
 /// A training step, measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Profile {
     /// Seconds of whole steps, not watched, in order.
     pub steps: Vec<f64>,

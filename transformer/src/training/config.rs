@@ -147,6 +147,7 @@ impl Default for TrainingConfig {
 
 /// Why a run cannot be.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum TrainingConfigError {
     /// A setting outside its range.
     #[error("{setting} is {found}; it must be {expected}")]

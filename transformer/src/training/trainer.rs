@@ -10,6 +10,8 @@ use calculus::optimizer::Optimizer;
 use calculus::schedule::Schedule;
 use calculus::{Parameter, Var, clip};
 use linalg::Real;
+use serde::Serialize;
+use std::fmt;
 use std::ops::ControlFlow;
 
 /// A model in training: its recorded step, the optimiser, and where it stands.
@@ -27,8 +29,18 @@ pub struct Trainer<T: Real> {
     farthest: Option<f64>,
 }
 
+impl<T: Real> fmt::Debug for Trainer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("steps", &self.steps())
+            .field("config", &self.config)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What one step did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// Its number; the first is 1.
     pub number: u64,

@@ -7,6 +7,7 @@ use crate::training::config::TrainingConfig;
 use calculus::Parameter;
 use calculus::optimizer::{Optimizer, OptimizerConfig};
 use calculus::schedule::Schedule;
+use serde::Serialize;
 
 /// How training goes: every choice that a loop makes, so that a mistake in one is a value and a cure
 /// another.
@@ -123,7 +124,7 @@ impl State {
 }
 
 /// What one step did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Taken {
     /// Its number; the first is 1.
     pub number: u64,

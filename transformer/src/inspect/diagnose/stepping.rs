@@ -11,6 +11,7 @@ use crate::training::trainer::{is_sound, place};
 use calculus::optimizer::{Optimizer, OptimizerConfig, OptimizerKind};
 use calculus::{Parameter, Witness, clip, matrices};
 use linalg::{Role, Shape, View, column};
+use std::fmt;
 use std::ops::Range;
 
 /// A training loop under way.
@@ -30,6 +31,15 @@ pub struct Course<'a, S: Subject> {
     layers: Vec<Vec<Range<usize>>>,
     /// Whether what the optimiser remembers was looked at.
     sound: bool,
+}
+
+impl<S: Subject> fmt::Debug for Course<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Course")
+            .field("recipe", &self.recipe)
+            .field("recording", &self.recording)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a, S: Subject> Course<'a, S> {

@@ -9,6 +9,7 @@ use linalg::{Role, groups::Groups};
 use serde::Serialize;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 
 /// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that
@@ -72,6 +73,16 @@ pub struct Watch {
     layers: Vec<(bool, Vec<Range<usize>>)>,
     before: Vec<f32>,
     largest: (f32, Option<Var>),
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("values", &self.names.len())
+            .field("parameters", &self.before.len())
+            .field("blocks", &self.blocks.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Watch {
