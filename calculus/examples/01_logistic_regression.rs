@@ -1,7 +1,7 @@
 //! A logistic regression, trained without any transformer: a loss as a plain function, its gradient in
 //! reverse mode, a learning rate from its curvature, gradient descent.
 //!
-//!     cargo run --release -p calculus --example 01_logistic_regression [-- FILE]
+//!     cargo run --release -p glassbox-calculus --example 01_logistic_regression [-- FILE]
 //!
 //! FILE has an observation a line: numbers, separated by commas, the last one the label, 0 or 1.
 //! Without it, 400 points of a source whose law is known: P(1 | x, y) = σ(2x − y + ½).

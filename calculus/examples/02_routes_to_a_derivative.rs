@@ -1,6 +1,6 @@
 //! Three routes to one derivative: differences, dual numbers, reverse mode; what each is off by, and costs.
 //!
-//!     cargo run --release -p calculus --example 02_routes_to_a_derivative
+//!     cargo run --release -p glassbox-calculus --example 02_routes_to_a_derivative
 
 use calculus::check::difference_step;
 use calculus::landscape::{Field, Rosenbrock};

@@ -1,6 +1,6 @@
 //! What the learning rate does: the stability limit η < 2/λmax, its best value, and momentum.
 //!
-//!     cargo run --release -p calculus --example 03_learning_rates
+//!     cargo run --release -p glassbox-calculus --example 03_learning_rates
 
 use calculus::landscape::{Bowl, Field};
 use calculus::optimizer::{Optimizer, Sgd};

@@ -1,6 +1,6 @@
 //! Optimisers on functions whose minima are known: how far above the minimum after so many steps.
 //!
-//!     cargo run --release -p calculus --example 04_optimizers
+//!     cargo run --release -p glassbox-calculus --example 04_optimizers
 
 use calculus::gradient;
 use calculus::landscape::{Field, Himmelblau, Rosenbrock};

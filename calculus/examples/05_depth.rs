@@ -1,6 +1,6 @@
 //! Why gradients vanish or explode with depth, and what residuals do to it.
 //!
-//!     cargo run --release -p calculus --example 05_depth
+//!     cargo run --release -p glassbox-calculus --example 05_depth
 
 use calculus::Dual;
 use calculus::activation::{relu, sigmoid};

@@ -1,7 +1,7 @@
 //! Stationary points and their kinds: all of Himmelblau's function, and how seldom a minimum is in many
 //! dimensions.
 //!
-//!     cargo run --release -p calculus --example 06_saddles
+//!     cargo run --release -p glassbox-calculus --example 06_saddles
 
 use calculus::landscape::{Field, Himmelblau};
 use calculus::stationary::{Kind, classify, classify_at};

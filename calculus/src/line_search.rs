@@ -44,6 +44,7 @@ pub struct Found {
 
 /// Why there is no step.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum LineSearchError {
     /// A direction that does not lead downwards.
     #[error("the slope along the direction is {slope:e}: a descent direction has a negative one")]

@@ -4,6 +4,7 @@ use crate::tape::plan::{self, Plan};
 use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, Within};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use thiserror::Error;
 
@@ -24,6 +25,7 @@ impl Var {
 /// What can be wrong with a computation. Everything is refused while it is written down; a replay
 /// cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// Operands whose shapes do not fit the operation.
     #[error("{name}: {operation} of {operands}: {source}")]
@@ -94,6 +96,15 @@ pub struct Recorder<T: Real> {
     /// The outermost scope that is open.
     layer: Option<String>,
     nodes: Vec<Node<T>>,
+}
+
+impl<T: Real> fmt::Debug for Recorder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorder")
+            .field("scope", &self.prefix)
+            .field("rows", &self.nodes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Default for Recorder<T> {

@@ -41,6 +41,7 @@ pub struct Stationary {
 
 /// Why a point was not classified.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum StationaryError {
     /// The gradient does not vanish.
     #[error(

@@ -1,7 +1,7 @@
 //! How surprising are the letters of a text, and how small could a file be that knows no more than how
 //! often each occurs?
 //!
-//! `cargo run -p infotheory --example 01_entropy_of_a_text -- FILE`; without FILE, this crate's README.
+//! `cargo run -p glassbox-infotheory --example 01_entropy_of_a_text -- FILE`; without FILE, this crate's README.
 
 mod text;
 

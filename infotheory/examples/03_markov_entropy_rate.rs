@@ -1,6 +1,6 @@
 //! A source whose entropy rate is a formula, and what a walk through it says.
 //!
-//! `cargo run --release -p infotheory --example 03_markov_entropy_rate`
+//! `cargo run --release -p glassbox-infotheory --example 03_markov_entropy_rate`
 
 use infotheory::InfoError;
 use infotheory::markov::{MarkovChain, mean_of_dependent};

@@ -1,6 +1,6 @@
 //! Fit one bump to a target with two: forward KL covers both modes, reverse KL seeks one.
 //!
-//! `cargo run --release -p infotheory --example 04_forward_and_reverse_kl`
+//! `cargo run --release -p glassbox-infotheory --example 04_forward_and_reverse_kl`
 
 use infotheory::divergence::{jensen_shannon, kl, reverse_kl};
 use infotheory::{InfoError, Nats};

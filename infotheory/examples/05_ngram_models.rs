@@ -1,6 +1,6 @@
 //! What counting can predict: n-gram models of the first nine tenths of a text, on the last.
 //!
-//! `cargo run --release -p infotheory --example 05_ngram_models -- FILE`; without FILE, this crate's README.
+//! `cargo run --release -p glassbox-infotheory --example 05_ngram_models -- FILE`; without FILE, this crate's README.
 
 mod text;
 

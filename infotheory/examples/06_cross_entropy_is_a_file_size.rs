@@ -1,6 +1,6 @@
 //! Write a text with as many bits as it is surprising, and read it back.
 //!
-//! `cargo run --release -p infotheory --example 06_cross_entropy_is_a_file_size -- FILE`; without FILE, this
+//! `cargo run --release -p glassbox-infotheory --example 06_cross_entropy_is_a_file_size -- FILE`; without FILE, this
 //! crate's README. The model learns as it goes: after every byte, writer and reader count it, each for
 //! itself. No table is in the file.
 

@@ -1,6 +1,6 @@
 //! Alignment in one table: the smaller β, the more reward, the further from the reference.
 //!
-//! `cargo run -p infotheory --example 07_reward_and_its_leash`
+//! `cargo run -p glassbox-infotheory --example 07_reward_and_its_leash`
 
 use infotheory::InfoError;
 use infotheory::divergence::{kl, reverse_kl};

@@ -1,6 +1,6 @@
 //! How many bits a letter tells of the one that comes k places later, and which pairs belong together.
 //!
-//! `cargo run --release -p infotheory --example 08_what_a_letter_tells -- FILE`; without FILE, this crate's
+//! `cargo run --release -p glassbox-infotheory --example 08_what_a_letter_tells -- FILE`; without FILE, this crate's
 //! README.
 
 mod text;

@@ -1,6 +1,6 @@
 //! A source of sentences whose entropy is computed exactly, and what samples and n-grams say of it.
 //!
-//! `cargo run --release -p infotheory --example 09_a_grammar_knows_its_entropy`
+//! `cargo run --release -p glassbox-infotheory --example 09_a_grammar_knows_its_entropy`
 
 use infotheory::Nats;
 use infotheory::grammar::{Grammar, Variable};

@@ -30,6 +30,7 @@ use crate::{InfoError, distribution};
 use arithmetic_coding::{Decoder, Encoder, Model, decoder, encoder};
 use bitstream_io::{BigEndian, BitReader, BitWrite, BitWriter};
 use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -171,6 +172,12 @@ impl Model for Next<'_> {
 /// Where an [`ArithmeticEncoder`] writes.
 pub struct Code(BitWriter<Vec<u8>, BigEndian>);
 
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Code").finish_non_exhaustive()
+    }
+}
+
 impl Code {
     /// Nothing yet.
     pub fn new() -> Self {
@@ -193,9 +200,16 @@ impl Default for Code {
 const IN_MEMORY: &str = "memory can be written and read";
 
 /// Writes symbols, each under a distribution of its own.
+#[must_use = "the last bits are written by `finish`"]
 pub struct ArithmeticEncoder<'a> {
     /// None only while a symbol is written.
     state: Option<encoder::State<u64, &'a mut BitWriter<Vec<u8>, BigEndian>>>,
+}
+
+impl fmt::Debug for ArithmeticEncoder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArithmeticEncoder").finish_non_exhaustive()
+    }
 }
 
 impl<'a> ArithmeticEncoder<'a> {
@@ -241,6 +255,12 @@ pub struct ArithmeticDecoder<'a> {
     state: Option<decoder::State<u64, BitReader<Counted<'a>, BigEndian>>>,
     /// Bits that were asked for after the last one.
     missing: Arc<AtomicU32>,
+}
+
+impl fmt::Debug for ArithmeticDecoder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArithmeticDecoder").field("missing", &self.missing).finish_non_exhaustive()
+    }
 }
 
 /// Bytes, and how often a byte was asked for after the last one.

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 /// Why a quantity of information is not defined. Every message names the number that was found.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum InfoError {
     /// Nothing, where at least one number is needed.
     #[error("{what} is empty; at least one is needed")]

@@ -84,6 +84,7 @@ pub struct Grammar {
 
 /// Why there is no such grammar.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum GrammarError {
     /// A template that does not follow the rules.
     #[error("character {place} of the template: {reason}")]

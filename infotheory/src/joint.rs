@@ -146,6 +146,7 @@ impl<T: Real> Joint<T> {
     }
 
     /// X and Y exchanged.
+    #[must_use]
     pub fn transposed(&self) -> Self {
         Joint { table: self.table.transpose(), x: self.y.clone(), y: self.x.clone() }
     }

@@ -140,7 +140,7 @@
 //! ```
 //!
 //! The numbered programs in `examples/` go on from here, with texts of your own:
-//! `cargo run -p infotheory --example 01_entropy_of_a_text -- FILE`.
+//! `cargo run -p glassbox-infotheory --example 01_entropy_of_a_text -- FILE`.
 
 // A new operation is a file and a line here.
 linalg::operations! {

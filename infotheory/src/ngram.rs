@@ -14,10 +14,12 @@ use crate::InfoError;
 use crate::units::Nats;
 use linalg::accurate::Sum;
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// How counts become probabilities. h is a history, w a token, c(·) a count, V the vocabulary's size.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Smoothing {
     /// <var>p(w|h) = c(hw)/c(h)</var>: maximum likelihood. What was never seen has probability 0.
     None,
@@ -75,6 +77,16 @@ pub struct NGram {
     seldom: Vec<[u32; 2]>,
     /// … and by different tokens before.
     seldom_preceded: Vec<[u32; 2]>,
+}
+
+impl fmt::Debug for NGram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NGram")
+            .field("order", &self.order)
+            .field("vocabulary", &self.vocabulary)
+            .field("sequences", &self.count.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The empty sequence.

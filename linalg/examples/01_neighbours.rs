@@ -1,6 +1,6 @@
 //! Letters that keep the same company: cosine similarity finds the vowels in a text that it has never been told about.
 //!
-//! `cargo run -p linalg --example 01_neighbours -- FILE` (without FILE: this crate's documentation).
+//! `cargo run -p glassbox-linalg --example 01_neighbours -- FILE` (without FILE: this crate's documentation).
 
 mod letters;
 

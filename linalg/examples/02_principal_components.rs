@@ -1,6 +1,6 @@
 //! The letters of a text on their two principal axes: a picture of embeddings, and how much of them it shows.
 //!
-//! `cargo run -p linalg --example 02_principal_components -- FILE` (without FILE: this crate's documentation).
+//! `cargo run -p glassbox-linalg --example 02_principal_components -- FILE` (without FILE: this crate's documentation).
 
 mod letters;
 

@@ -1,6 +1,6 @@
 //! What rank k leaves out of a weight, beside what Eckart and Young say that it must, and what an adapter of rank k costs.
 //!
-//! `cargo run -p linalg --example 03_low_rank`
+//! `cargo run -p glassbox-linalg --example 03_low_rank`
 
 use linalg::{Error, Matrix, adapter::Adapter, low_rank::LowRank, spectrum, svd::Svd};
 

@@ -1,6 +1,6 @@
 //! Why attention divides by √d: the size of a dot product by the width of a head, and what softmax makes of it.
 //!
-//! `cargo run -p linalg --example 04_one_over_root_d`
+//! `cargo run -p glassbox-linalg --example 04_one_over_root_d`
 
 use linalg::{Error, scaled_dot::scaled_dot, vector};
 

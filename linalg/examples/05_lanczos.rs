@@ -1,6 +1,6 @@
 //! The largest eigenvalue of a closure, iteration by iteration: Lanczos against power iteration against the closed form.
 //!
-//! `cargo run -p linalg --example 05_lanczos`
+//! `cargo run -p glassbox-linalg --example 05_lanczos`
 
 use linalg::Error;
 use linalg::krylov::{End, Lanczos, power_iteration, start_vector};

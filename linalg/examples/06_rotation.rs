@@ -1,6 +1,6 @@
 //! A position as an angle: scores of a rotated query and rotated keys depend on the distance alone.
 //!
-//! `cargo run -p linalg --example 06_rotation`
+//! `cargo run -p glassbox-linalg --example 06_rotation`
 
 use linalg::rotation::{Pairs, frequency, rotate};
 use linalg::{Error, norm, vector};

@@ -90,6 +90,7 @@ impl<T: Real> Sum<T> {
 
     /// The sum of all terms, each multiplied by `factor`: exactly, where that is a power of two.
     #[inline(always)]
+    #[must_use]
     pub fn times(self, factor: T) -> Self {
         Sum { sum: self.sum * factor, lost: self.lost * factor }
     }

@@ -10,6 +10,7 @@
 
 use crate::formula::{Condition, Equation, Expression, Formula, Function, Index, Matter, Relation};
 use std::collections::HashMap;
+use std::fmt;
 
 /// A number with the arithmetic that makes it.
 ///
@@ -159,6 +160,15 @@ impl Derivation {
 /// assert_eq!(formula.numbers(&read, 2).value((1, 0)), None); // 3, x, and their product are more parts
 /// ```
 pub struct Numbers<'a>(Reader<'a>);
+
+impl fmt::Debug for Numbers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Numbers")
+            .field("formula", self.0.formula)
+            .field("left", &self.0.left)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Numbers<'_> {
     /// The output's element \[row, column\]; none where that takes more parts than there may be.

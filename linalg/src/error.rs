@@ -11,6 +11,7 @@ use thiserror::Error;
 
 /// Why a plain function of linear algebra has no answer.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Operands that do not fit together.
     #[error(transparent)]

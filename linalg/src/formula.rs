@@ -205,6 +205,7 @@ struct Names {
 
 /// A rule for one element: the value, and what each operand's gradient collects.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Formula {
     /// What the output is called.
     pub output: &'static str,

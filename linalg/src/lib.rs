@@ -196,6 +196,9 @@ mod operation;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Its matrices and views are ours: the major version of nalgebra is part of this crate's.
+pub use nalgebra;
+
 pub use apply::{apply, pullback};
 pub use decomposition::*;
 pub use derivation::Derivation;

@@ -47,28 +47,39 @@ pub trait Real:
     /// The value as `f64`, without any derivative that it carries.
     fn to_f64(self) -> f64;
     /// eˣ.
+    #[must_use]
     fn exp(self) -> Self;
     /// ln x, natural: information in nats.
+    #[must_use]
     fn ln(self) -> Self;
     /// ln(1 + x), exact where x is small.
+    #[must_use]
     fn ln_1p(self) -> Self;
     /// √x.
+    #[must_use]
     fn sqrt(self) -> Self;
     /// tanh x.
+    #[must_use]
     fn tanh(self) -> Self;
     /// <var>erf x = 2/√π ∫₀ˣ e^(−t²)</var> dt.
+    #[must_use]
     fn erf(self) -> Self;
     /// <var>erfc x = 1 − erf x</var>, all of whose digits are kept where erf x is near 1: to 2x²·ε relative.
+    #[must_use]
     fn erfc(self) -> Self;
     /// sin x.
+    #[must_use]
     fn sin(self) -> Self;
     /// cos x.
+    #[must_use]
     fn cos(self) -> Self;
     /// |x|; its derivative at 0 is taken to be 0.
+    #[must_use]
     fn abs(self) -> Self;
 
     /// The larger of two, by value; NaN if either is.
     #[inline(always)]
+    #[must_use]
     fn larger(self, other: Self) -> Self {
         // Written so that a NaN on either side survives.
         if self > other || is_nan(self) { self } else { other }

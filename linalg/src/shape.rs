@@ -73,6 +73,7 @@ impl fmt::Display for Shape {
 
 /// Operands that do not fit together. Raised while a step is recorded, never while it is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum ShapeError {
     /// A wrong number of rows.
     #[error("{operand} has {found} rows where {expected} are needed")]

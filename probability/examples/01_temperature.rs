@@ -1,6 +1,6 @@
 //! From logits to a distribution, at several temperatures: a table, and bars.
 //!
-//! `cargo run -p probability --example 01_temperature` shows the textbook's five tokens, whose
+//! `cargo run -p glassbox-probability --example 01_temperature` shows the textbook's five tokens, whose
 //! printed probabilities sum to 0.7993; `-- 5 3.5 2 1 0.5 0.1 -1 -2` shows the logits given.
 
 use probability::softmax::{log_softmax, tempered_softmax};

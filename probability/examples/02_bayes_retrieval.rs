@@ -1,6 +1,6 @@
 //! Which document answers the query? Naive Bayes over a handful of documents, word by word.
 //!
-//! `cargo run -p probability --example 02_bayes_retrieval -- gradient of the loss`
+//! `cargo run -p glassbox-probability --example 02_bayes_retrieval -- gradient of the loss`
 //!
 //! P(document | words) ∝ P(document)·Π P(word | document): each document is a smoothed distribution
 //! over words, and each word of the query moves the belief. This is what a retriever does, before

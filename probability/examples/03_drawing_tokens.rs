@@ -1,7 +1,7 @@
 //! Four ways to draw a token, held against the distribution by a χ² test; and what the settings of
 //! a sampler leave.
 //!
-//! `cargo run -p probability --example 03_drawing_tokens -- 1337` draws with that seed.
+//! `cargo run -p glassbox-probability --example 03_drawing_tokens -- 1337` draws with that seed.
 
 use probability::alias::AliasTable;
 use probability::goodness::chi_squared;

@@ -1,7 +1,7 @@
 //! Gaussian conditioning three times: regression with error bars, the posterior of a diffusion
 //! step, a filter.
 //!
-//! `cargo run -p probability --example 04_seeing_one_thing`
+//! `cargo run -p glassbox-probability --example 04_seeing_one_thing`
 //!
 //! One formula does all three: E[X | y] = µ + Σ_XY·Σ_Y⁻¹·(y − µ_Y), and a covariance that only
 //! shrinks.

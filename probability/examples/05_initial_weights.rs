@@ -1,6 +1,6 @@
 //! What happens to a signal in fifty layers, for each rule of initialisation.
 //!
-//! `cargo run --release -p probability --example 05_initial_weights`
+//! `cargo run --release -p glassbox-probability --example 05_initial_weights`
 
 use linalg::Matrix;
 use probability::initialise::Initialiser;

@@ -1,6 +1,6 @@
 //! Two models, one text: is the difference of their perplexities more than chance?
 //!
-//! `cargo run -p probability --example 06_which_model_is_better -- A.txt B.txt` compares two files
+//! `cargo run -p glassbox-probability --example 06_which_model_is_better -- A.txt B.txt` compares two files
 //! of losses in nats, one number a line (per document, or per token), in the same order. Without
 //! files, losses are made up.
 

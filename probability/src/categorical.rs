@@ -342,6 +342,7 @@ impl<T: Real> Categorical<T> {
     /// assert_eq!(coin.product(&coin).probabilities(), [0.5625, 0.1875, 0.1875, 0.0625]);
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[must_use]
     pub fn product(&self, other: &Self) -> Self {
         let pairs = other
             .probabilities

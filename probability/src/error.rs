@@ -5,6 +5,7 @@ use thiserror::Error;
 
 /// Why there is no distribution, no interval, no test: what was found, and what is needed.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ProbabilityError {
     /// Nothing where at least one element is needed.
     #[error("{what}: there is none; at least one is needed")]

@@ -34,6 +34,7 @@ use linalg::{Matrix, Real};
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Initialiser {
     /// <var>N(0, σ²)</var> with this σ.
     Normal(f64),

@@ -34,6 +34,7 @@ impl Interval {
     /// let nats = Interval { low: 0.0, high: 2.0_f64.ln() };
     /// assert_eq!(nats.map(f64::exp), Interval { low: 1.0, high: 2.0 });
     /// ```
+    #[must_use]
     pub fn map(&self, f: impl Fn(f64) -> f64) -> Interval {
         Interval { low: f(self.low), high: f(self.high) }
     }

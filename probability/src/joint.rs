@@ -114,6 +114,7 @@ impl<T: Real> Joint<T> {
     }
 
     /// P(y, x): the same with the variables exchanged.
+    #[must_use]
     pub fn transposed(&self) -> Self {
         Joint { table: self.table.transpose() }
     }

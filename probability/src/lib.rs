@@ -187,7 +187,7 @@
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].
 //!
 //! The README has a table: concept, function, where in a transformer, and the law that tests it.
-//! The examples (`cargo run -p probability --example 01_temperature`) are numbered in the order of
+//! The examples (`cargo run -p glassbox-probability --example 01_temperature`) are numbered in the order of
 //! the tutorial.
 
 // A new operation is a file and a line here.
@@ -225,6 +225,9 @@ pub mod sample;
 pub mod sigmoid;
 mod special;
 pub mod transform;
+
+/// Its traits and errors are those of [`distribution`]: the major version of statrs is part of this crate's.
+pub use statrs;
 
 pub use categorical::Categorical;
 pub use error::ProbabilityError;

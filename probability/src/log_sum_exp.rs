@@ -126,6 +126,7 @@ impl<T: Real> StreamingLogSumExp<T> {
     /// let merged = of(&[2.0, 1.0]).merge(&of(&[0.5, -1.0, 0.1]));
     /// assert!((merged.value() - 2.582419671).abs() < 1e-9);
     /// ```
+    #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         let (before, now) = self.weights(other);
         self.weighted(other, before, now)

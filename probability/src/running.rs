@@ -76,6 +76,7 @@ impl<T: Real> Running<T> {
     /// assert!((merged.population_variance()? - all.population_variance()?).abs() < 1e-14); // 12.5
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
+    #[must_use]
     pub fn merge(&self, other: &Self) -> Self {
         if self.count == 0 || other.count == 0 {
             return if self.count == 0 { *other } else { *self };

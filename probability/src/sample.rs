@@ -60,6 +60,7 @@ impl Default for Sampler {
 
 /// Why nothing can be drawn.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum SampleError {
     /// A setting outside its range.
     #[error("{setting} is {}; it must be {expected}", shown(*found))]

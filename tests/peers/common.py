@@ -75,7 +75,7 @@ def glassbox(path=None):
         if not program.is_file():
             stop(f"{program} is not a file; leave --glassbox out to build it")
         return program
-    cargo_build(ROOT, ROOT / "target", ["-p", "transformer", "--bin", "glassbox"])
+    cargo_build(ROOT, ROOT / "target", ["-p", "glassbox-transformer", "--bin", "glassbox"])
     return ROOT / "target/release/glassbox"
 
 

@@ -55,6 +55,7 @@ impl Verdict {
     }
 
     /// The worse of two, law by law.
+    #[must_use]
     pub fn worse(self, other: Verdict) -> Verdict {
         Verdict {
             adjoint: self.adjoint.max(other.adjoint),

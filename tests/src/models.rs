@@ -163,6 +163,7 @@ pub fn recording<T: Real>(tape: Tape<T>, loss: Var) -> Recording<T> {
 }
 
 /// Sees the values and the gradients of a step.
+#[derive(Debug)]
 pub struct Seen<V, G>(pub V, pub G);
 
 impl<T: Real, V: FnMut(Var, &mut [T]), G: FnMut(Var, &mut [T])> Observer<T> for Seen<V, G> {

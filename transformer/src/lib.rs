@@ -112,6 +112,11 @@ pub mod text;
 pub mod training;
 mod words;
 
+/// The examples of the README run as tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use generation::decoder::Decoder;
 pub use generation::writer::{WriteError, Writer, Written};
 pub use inspect::subject::{Batches, ModelStep, Subject};
@@ -129,6 +134,7 @@ pub use training::config::{
 };
 pub use training::evaluation::Evaluation;
 pub use training::precision::Precision;
+pub use training::preset::Preset;
 pub use training::recipe::Recipe;
 pub use training::trainer::{Trainer, is_sound};
 pub use training::training_loop::{Observer, Replay, Step};

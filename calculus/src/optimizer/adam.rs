@@ -62,6 +62,7 @@ impl<T: Real> Adam<T> {
     }
 
     /// AdamW: decay λ of the parameters in these ranges, which are in order and do not overlap.
+    #[must_use]
     pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
         (self.decay, self.decayed) = (decay, decayed);
         self

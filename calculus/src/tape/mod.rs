@@ -14,6 +14,7 @@ pub(crate) use node::{Node, Within};
 pub use row::{Row, TapeMemory};
 use rule::Fresh;
 pub(crate) use rule::{Places, Recorded, Rule};
+use std::fmt;
 
 use self::plan::{Layout, Plan};
 use crate::Var;
@@ -42,6 +43,7 @@ use std::ops::Range;
 /// assert_eq!((tape.elements(y), tape.gradients()), (&[6.0][..], &[2.0][..])); // dy/dw = x
 /// # Ok::<(), calculus::RecordError>(())
 /// ```
+#[must_use]
 pub struct Tape<T: Real> {
     recording: u32,
     nodes: Vec<Node<T>>,
@@ -58,6 +60,16 @@ pub struct Tape<T: Real> {
     reached_from: Option<usize>,
     /// Whether the next backward replay writes the parameters' gradients.
     forgotten: bool,
+}
+
+/// Names and shapes, not the elements.
+impl<T: Real> fmt::Debug for Tape<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tape")
+            .field("parameters", &self.parameters)
+            .field("rows", &self.nodes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Tape<T> {
@@ -415,6 +427,18 @@ mod tests {
         assert!(matches!(foreign, Err(RecordError::Foreign { .. })));
         let huge = r.input("huge", Shape::new(usize::MAX, 2));
         assert!(matches!(huge, Err(RecordError::Size { .. })));
+    }
+
+    #[test]
+    fn debug_has_names_and_shapes_and_no_elements() {
+        let mut r = Recorder::<f64>::new();
+        let x = r.input("x", Shape::new(300, 200)).unwrap();
+        r.push("y", Scale { factor: 2.0 }, [x]).unwrap();
+        let recorder = format!("{r:?}");
+        for said in [recorder, format!("{:?}", r.finish())] {
+            assert!(said.contains("x: 300×200") && said.contains("y: 300×200"), "{said}");
+            assert!(said.len() < 200, "{said}");
+        }
     }
 
     #[test]

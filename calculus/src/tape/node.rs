@@ -3,6 +3,7 @@
 use super::rule::Rule;
 use linalg::{Memory, Real, Shape, View, ViewMut};
 use nalgebra::{Const, Dyn};
+use std::fmt;
 use std::ops::Range;
 
 /// Where a value comes from.
@@ -49,6 +50,13 @@ pub(crate) struct Node<T> {
     pub(crate) value: Range<usize>,
     pub(crate) gradient: Range<usize>,
     pub(crate) kept: Range<usize>,
+}
+
+/// Its name and shape.
+impl<T> fmt::Debug for Node<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.shape)
+    }
 }
 
 impl<T: Real> Node<T> {

@@ -48,6 +48,16 @@ fn norm(x: &[f64]) -> f64 {
     x.iter().map(|x| x * x).sum::<f64>().sqrt()
 }
 
+/// `Debug` of a model in training tells settings, names and shapes: a model of 1000 times the parameters prints as much,
+/// up to the digits of its sizes.
+#[test]
+fn debug_does_not_print_the_parameters() {
+    let said = |width| format!("{:?}", trainer::<f32>(&TrainingConfig { width, ..descent() }));
+    let (small, large) = (said(8), said(256));
+    assert!(small.contains("block.0.norm_1") && small.contains("width: 8"), "{small}");
+    assert!(large.len() < small.len() + small.len() / 5, "{} and {}", small.len(), large.len());
+}
+
 /// 48 windows are one step, however they are cut into batches and into parts that are replayed at once.
 #[test]
 fn a_mean_over_tokens_does_not_depend_on_the_cut() {

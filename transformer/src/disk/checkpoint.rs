@@ -26,6 +26,7 @@ use thiserror::Error;
 
 /// Why a run cannot go on.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// It cannot be read or written, or what was written is damaged.
     #[error(transparent)]

@@ -23,6 +23,7 @@ use thiserror::Error;
 
 /// What is wrong with a file.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// It cannot be read.
     #[error("cannot read {}: {}", path.display(), reason(source))]

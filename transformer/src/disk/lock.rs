@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "the claim ends where the lock is dropped"]
 pub struct Lock {
     file: File,
     leftovers: usize,

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 /// Why a run cannot be written.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum RunError {
     /// A path that is not a directory.
     #[error("{} is a file; give a directory", .0.display())]

@@ -59,6 +59,7 @@ use infotheory::{Bits, InfoError, Nats};
 use linalg::{Real, vector};
 use reader::Reader;
 use sha2::{Digest, Sha256};
+use std::fmt;
 use thiserror::Error;
 
 const MAGIC: &[u8; 3] = b"GBC";
@@ -72,6 +73,7 @@ const LONGEST: u64 = 1 << 31;
 
 /// Why a text cannot be compressed, or a file not be decompressed.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum CompressionError {
     /// A model that cannot be recorded.
     #[error(transparent)]
@@ -172,6 +174,7 @@ pub enum CompressionError {
 
 /// A compressed text, and what it should take.
 #[derive(Clone, Debug, PartialEq)]
+#[must_use]
 pub struct Compressed {
     /// The file.
     pub bytes: Vec<u8>,
@@ -189,6 +192,15 @@ pub struct Compressor<'a> {
     parameters: &'a [f32],
     tokenizer: &'a Tokenizer,
     model: [u8; 8],
+}
+
+impl fmt::Debug for Compressor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor")
+            .field("config", self.config)
+            .field("tokenizer", self.tokenizer)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Compressor<'a> {

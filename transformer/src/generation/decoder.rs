@@ -4,6 +4,7 @@ use crate::model::architecture::Architecture;
 use crate::model::cached::CachedStep;
 use crate::model::recorded_step::ModelError;
 use linalg::Real;
+use std::fmt;
 
 /// A recorded prediction of one token after those that it has read.
 ///
@@ -28,6 +29,17 @@ pub struct Decoder<T: Real> {
     read: Vec<u32>,
     /// The token at which reading may begin again.
     boundary: Option<u32>,
+}
+
+impl<T: Real> fmt::Debug for Decoder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("vocabulary", &self.vocabulary)
+            .field("context", &self.context)
+            .field("read", &self.read.len())
+            .field("boundary", &self.boundary)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Decoder<T> {

@@ -7,10 +7,12 @@ use crate::streams;
 use linalg::Real;
 use probability::random::Random;
 use probability::sample::{SampleError, Sampler};
+use std::fmt;
 use thiserror::Error;
 
 /// Why a model cannot write on.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum WriteError {
     /// Nothing was read yet, so nothing is predicted.
     #[error("the prompt is empty; give at least one token")]
@@ -41,6 +43,15 @@ pub struct Writer<T: Real> {
     logits: Vec<f64>,
     /// What was read, for the repetition penalty.
     history: Vec<u32>,
+}
+
+impl<T: Real> fmt::Debug for Writer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("decoder", &self.decoder)
+            .field("read", &self.history.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Writer<T> {
@@ -105,12 +116,22 @@ impl<T: Real> Writer<T> {
 }
 
 /// The tokens that a [`Writer`] writes. The last one drawn is read when the next is asked for.
+#[must_use = "nothing is drawn until it is iterated"]
 pub struct Written<'a, T: Real> {
     writer: &'a mut Writer<T>,
     sampler: Sampler,
     random: Random,
     drawn: u64,
     last: Option<u32>,
+}
+
+impl<T: Real> fmt::Debug for Written<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written")
+            .field("sampler", &self.sampler)
+            .field("drawn", &self.drawn)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Iterator for Written<'_, T> {

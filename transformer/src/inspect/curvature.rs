@@ -16,9 +16,11 @@ use crate::model::recorded_step::ModelError;
 use crate::model::recording::{Given, Recording};
 use calculus::Dual;
 use linalg::krylov::{End, Lanczos, Ritz};
+use serde::Serialize;
+use std::fmt;
 
 /// The largest eigenvalue of a Hessian, and how well it is known.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Largest {
     /// The eigenvalue of largest value (not of largest size); NaN where a product is not finite.
     pub value: f64,
@@ -33,6 +35,12 @@ pub struct Largest {
 /// A step at dual numbers: Hessian-vector products of its loss, exact to rounding.
 pub struct Hessian {
     steps: Vec<Recording<Dual<f64>>>,
+}
+
+impl fmt::Debug for Hessian {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hessian").field("batches", &self.steps.len()).finish_non_exhaustive()
+    }
 }
 
 impl Hessian {

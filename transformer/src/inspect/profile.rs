@@ -11,11 +11,12 @@ use crate::training::trainer::Trainer;
 use crate::training::training_loop::{Observer, Replay};
 use calculus::{Row, Source, Tape, Var};
 use linalg::Real;
+use serde::Serialize;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// One operation of a step, in one direction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cost {
     /// The dotted name of its output.
     pub name: String,
@@ -38,7 +39,7 @@ pub struct Cost {
 }
 
 /// A training step, measured.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Profile {
     /// Seconds of whole steps, not watched, in order.
     pub steps: Vec<f64>,

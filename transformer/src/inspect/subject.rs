@@ -12,6 +12,7 @@ use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
 use linalg::Real;
 use probability::dropout;
+use std::fmt;
 use std::sync::Arc;
 
 /// A training step: how to record it, and what it is given.
@@ -85,6 +86,17 @@ pub struct ModelStep<'a> {
     pub batches: Batches<'a>,
 }
 
+impl fmt::Debug for ModelStep<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModelStep")
+            .field("config", &self.config)
+            .field("sequences", &self.sequences)
+            .field("length", &self.length)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> ModelStep<'a> {
     /// The step that a training run takes, in parts as large as the run replays at once: batch number n
     /// of this step is part n mod p of the run's batch n div p, with p = [`TrainingConfig::parts`].
@@ -107,6 +119,7 @@ impl<'a> ModelStep<'a> {
     }
 
     /// The same step on smaller batches: the first tokens of the first sequences.
+    #[must_use]
     pub fn smaller(&self, sequences: usize, length: usize) -> Self {
         let (sequences, length) = (sequences.min(self.sequences), length.min(self.length));
         let (whole, batches) = (self.length, Arc::clone(&self.batches));

@@ -12,6 +12,7 @@ use linalg::{Real, Shape};
 use probability::dropout;
 use probability::random::Random;
 use probability::softmax::Softmax;
+use std::fmt;
 use std::num::NonZeroUsize;
 use thiserror::Error;
 
@@ -40,6 +41,7 @@ pub const IGNORED: u32 = u32::MAX;
 
 /// Why a model cannot be recorded, or a batch not be taken.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum ModelError {
     /// A configuration that contradicts itself.
     #[error(transparent)]
@@ -103,6 +105,16 @@ pub struct RecordedStep<T: Real> {
     targets: Var,
     predictions: Option<Predictions>,
     marks: Marks,
+}
+
+impl<T: Real> fmt::Debug for RecordedStep<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordedStep")
+            .field("config", &self.config)
+            .field("length", &self.length)
+            .field("tape", &self.recording.tape)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a textbook recording predicts, formula by formula.

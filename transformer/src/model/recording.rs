@@ -4,6 +4,8 @@ use calculus::{Tape, Var};
 use linalg::Real;
 
 /// A recorded step, its loss, and the values that readers ask for.
+#[derive(Debug)]
+#[must_use]
 pub struct Recording<T: Real> {
     /// The step.
     pub tape: Tape<T>,

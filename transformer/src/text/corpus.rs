@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// Why a text cannot be trained or measured on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum CorpusError {
     /// A text that is shorter than one window.
     #[error(

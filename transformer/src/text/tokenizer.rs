@@ -23,6 +23,7 @@ use thiserror::Error;
 /// # Ok::<(), transformer::text::tokenizer::TokenizerError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tokenizer {
     /// Token t is byte t.
     Bytes,
@@ -32,6 +33,7 @@ pub enum Tokenizer {
 
 /// Why a text has no tokens, or a file no tokenizer.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum TokenizerError {
     /// A character that the vocabulary lacks.
     #[error(

@@ -4,6 +4,7 @@ use crate::keyed::keyed;
 use crate::model::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
 use crate::model::family;
 use crate::printable::decimal;
+use crate::training::preset::Preset;
 use calculus::optimizer::OptimizerConfig;
 pub use calculus::optimizer::OptimizerKind;
 use calculus::schedule::Schedule;
@@ -49,7 +50,7 @@ fn is_default<T: Default + PartialEq>(x: &T) -> bool {
     *x == T::default()
 }
 
-/// A training run. The defaults are nanoGPT's recipe for characters on a CPU. Sizes are in tokens, features or steps; rates are per step.
+/// A training run. The defaults are [`Preset::ShakespeareCpu`]. Sizes are in tokens, features or steps; rates are per step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -140,48 +141,13 @@ pub struct TrainingConfig {
 
 impl Default for TrainingConfig {
     fn default() -> Self {
-        TrainingConfig {
-            data: None,
-            tokenizer: TokenizerKind::Chars,
-            layers: 4,
-            heads: 4,
-            width: 128,
-            context: 64,
-            positions: PositionsKind::Learned,
-            rotary_base: None,
-            norm: Norm::Layer,
-            key_value_heads: None,
-            hidden: None,
-            gated: false,
-            activation: Activation::Gelu,
-            bias: false,
-            tied: true,
-            dropout: 0.0,
-            batch: 12,
-            accumulate: 1,
-            steps: 2000,
-            optimizer: OptimizerKind::Adam,
-            momentum: 0.0,
-            schedule: ScheduleKind::Cosine,
-            learning_rate: 1e-3,
-            min_learning_rate: 1e-4,
-            warmup: 100,
-            decay_steps: None,
-            decay_every: None,
-            decay_factor: None,
-            weight_decay: 0.1,
-            beta1: 0.9,
-            beta2: 0.99,
-            epsilon: None,
-            clip: 1.0,
-            seed: 1337,
-            eval_every: 250,
-        }
+        Preset::ShakespeareCpu.config()
     }
 }
 
 /// Why a run cannot be.
 #[derive(Clone, Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum TrainingConfigError {
     /// A setting outside its range.
     #[error("{setting} is {found}; it must be {expected}")]

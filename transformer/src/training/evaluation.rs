@@ -3,10 +3,11 @@
 use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
 use crate::text::corpus::Window;
 use linalg::Real;
+use serde::Serialize;
 use std::ops::ControlFlow;
 
 /// A model's cross-entropy on a text.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Nats per token.
     pub loss: f64,

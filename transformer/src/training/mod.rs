@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod evaluation;
 pub mod precision;
+pub(crate) mod preset;
 pub(crate) mod recipe;
 pub(crate) mod trainer;
 pub(crate) mod training_loop;

@@ -13,6 +13,7 @@ use std::fmt;
 /// How values are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// IEEE 754 binary32: what this program computes in.
     #[default]

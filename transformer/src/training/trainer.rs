@@ -12,6 +12,7 @@ use crate::training::training_loop::{Observer, Source, Step, TrainingLoop};
 use calculus::Parameter;
 use calculus::optimizer::OptimizerKind;
 use linalg::Real;
+use std::fmt;
 use std::ops::ControlFlow;
 
 /// A model in training: its recorded step, the optimiser, and where it stands.
@@ -24,6 +25,16 @@ pub struct Trainer<T: Real> {
     training: TrainingLoop<T>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+}
+
+impl<T: Real> fmt::Debug for Trainer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trainer")
+            .field("steps", &self.steps())
+            .field("config", &self.config)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Batches drawn from a corpus, cut into parts.

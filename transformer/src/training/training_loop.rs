@@ -7,11 +7,12 @@ use crate::training::recipe::Recipe;
 use calculus::optimizer::Optimizer;
 use calculus::{Tape, Var, clip};
 use linalg::Real;
+use serde::Serialize;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 /// What one step did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Step {
     /// Its number; the first is 1.
     pub number: u64,

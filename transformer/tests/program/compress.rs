@@ -177,7 +177,7 @@ fn bad_arguments_are_refused_before_anything_is_written() {
 
 /// The measure: tinyshakespeare's last tenth with a model that was trained on the rest.
 #[test]
-#[ignore = "slow: trains a model for minutes; cargo test --release -p transformer --test program compress -- --ignored"]
+#[ignore = "slow: trains a model for minutes; cargo test --release -p glassbox-transformer --test program compress -- --ignored"]
 fn shakespeare_is_smaller_than_xz_makes_it() {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let data = std::env::var_os("GLASSBOX_DATA").map_or_else(beside, PathBuf::from);

@@ -118,7 +118,7 @@ impl Run {
                 let (beast, parameters) = self.beast.larger().expect("a larger animal");
                 return Run { beast, start: State::start(parameters), recipe: recipe.clone() };
             }
-            Cure::Code(what) => panic!("{what} was tried"),
+            other => panic!("{other} was tried"),
         }
         run
     }

@@ -1,6 +1,6 @@
 //! `glassbox bench`.
 
-use crate::settings::{Preset, Settings};
+use crate::settings::Settings;
 use crate::{Result, count, on_threads, resident, terminal};
 use calculus::Parameter;
 use clap::Args;
@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use transformer::inspect::diagnose::health::Watch;
 use transformer::inspect::profile::{Cost, Profile, median};
-use transformer::{Architecture, Corpus, Decoder, Trainer, TrainingConfig};
+use transformer::{Architecture, Corpus, Decoder, Preset, Trainer, TrainingConfig};
 
 /// Time and memory of a training step, by operation, against the limits of this machine.
 ///

@@ -252,22 +252,6 @@ pub(crate) fn object(
     health: Option<&Health>,
     (verdict, warnings): (Verdict, &[String]),
 ) -> serde_json::Value {
-    let origin = found.origin.as_ref().map(|o| {
-        let operands = o.operands.iter().map(
-            |p| json!({ "name": p.name, "low": p.range.0, "high": p.range.1, "what": p.what }),
-        );
-        json!({
-            "direction": o.direction.to_string(),
-            "name": o.name,
-            "operation": o.operation,
-            "row": o.element.0,
-            "column": o.element.1,
-            "value": o.value.to_string(),
-            "arithmetic": o.arithmetic,
-            "operands": operands.collect::<Vec<_>>(),
-            "inherited": o.inherited,
-        })
-    });
     let reduced = reduced.map(|(first, saved)| {
         let losing = first.losing.iter().map(|s| {
             json!({
@@ -297,10 +281,10 @@ pub(crate) fn object(
         "parts": recipe.parts,
         "loss": last.map(|t| t.loss),
         "gradient_norm": last.map(|t| t.gradient_norm),
-        "origin": origin,
+        "origin": found.origin,
         "cause": found.cause.as_ref().map(|c| c.0),
         "because": found.cause.as_ref().map(|c| c.1.clone()),
-        "growth": { "name": found.growth.name, "sizes": found.growth.sizes },
+        "growth": found.growth,
         "stability": found.stability.map(|s| json!({
             "eigenvalue": s.eigenvalue, "limit": s.limit, "rate": s.rate, "tokens": s.tokens,
             "residual": s.residual, "converged": s.converged, "clip": s.clip,

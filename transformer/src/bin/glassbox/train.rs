@@ -241,7 +241,7 @@ fn run_name(settings: &Settings) -> String {
                 .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
                 .collect()
         }
-        _ => settings.preset().name().to_owned(),
+        _ => settings.preset().key().to_owned(),
     }
 }
 

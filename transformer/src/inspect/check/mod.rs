@@ -91,6 +91,7 @@ pub enum Verdict {
 
 /// One question about a step, with its answer as a number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[must_use]
 pub struct Certificate {
     /// Which group of questions: "complete", "right", "causal", "start", "data", "bits".
     pub group: &'static str,
@@ -146,6 +147,7 @@ impl Certificate {
 }
 
 /// Whether no certificate failed.
+#[must_use]
 pub fn passed(certificates: &[Certificate]) -> bool {
     certificates.iter().all(|c| c.verdict != Verdict::Fail)
 }

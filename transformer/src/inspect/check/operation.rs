@@ -26,6 +26,7 @@ pub(super) const QUESTIONS: [(&str, &str); 5] = [
 
 /// What was found over all operations of a step.
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Operations {
     /// Pairs of an operation and an operand.
     pub paths: usize,

@@ -4,6 +4,7 @@ use super::origin::Origin;
 use crate::training::recipe::Recipe;
 use calculus::Parameter;
 use calculus::optimizer::Optimizer;
+use serde::Serialize;
 
 /// Where training stands: everything that the next step depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +39,7 @@ impl State {
 }
 
 /// What one step did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Taken {
     /// Its number; the first is 1.
     pub number: u64,

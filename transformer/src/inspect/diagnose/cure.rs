@@ -7,6 +7,7 @@ use std::fmt;
 
 /// A change that may help.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Cure {
     /// All learning rates times this.
     Rate(f64),

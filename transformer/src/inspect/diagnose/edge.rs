@@ -10,6 +10,7 @@ use crate::training::recipe::Recipe;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::{Source, clip};
 use linalg::krylov::{End, Lanczos};
+use serde::Serialize;
 use std::fmt;
 
 /// Models of more parameters are not differentiated twice.
@@ -20,7 +21,7 @@ const WORK: usize = 64_000_000;
 const METHOD: Lanczos = Lanczos { end: End::Largest, iterations: 16, tolerance: 1e-3 };
 
 /// How far a learning rate is from the limit of stability.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Stability {
     /// The largest eigenvalue of the Hessian, preconditioned as the update rule does.
     pub eigenvalue: f64,
@@ -29,6 +30,7 @@ pub struct Stability {
     /// The learning rate.
     pub rate: f64,
     /// The rule whose limit it is.
+    #[serde(skip)]
     pub optimizer: OptimizerConfig,
     /// The norm to which gradients are clipped, which the limit does not count; 0 does not clip.
     pub clip: f64,

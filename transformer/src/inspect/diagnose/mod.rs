@@ -72,9 +72,11 @@ use crate::memory;
 use crate::model::recorded_step::ModelError;
 use evidence::AGAIN;
 use findings::Findings;
+use serde::Serialize;
 
 /// What was found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[must_use]
 pub struct Diagnosis {
     /// Steps that were taken without fault, counted from the start of training.
     pub steps: u64,
@@ -92,7 +94,8 @@ pub struct Diagnosis {
     pub signs: Option<(Signs, Signs)>,
     /// The cures that were proposed, and what became of them.
     pub trials: Vec<Trial>,
-    /// The last good state.
+    /// The last good state; no part of the JSON.
+    #[serde(skip)]
     pub last_good: State,
 }
 

@@ -13,11 +13,13 @@ use crate::training::precision;
 use crate::training::precision::Precision;
 use calculus::{Arithmetic, Fault, Source, Tape, Var, Witness};
 use linalg::{Real, Role, Shape, View};
+use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt;
 
 /// On which way through a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// It was there before the step: in the weights or in the data.
     Given,
@@ -41,19 +43,20 @@ impl fmt::Display for Direction {
 }
 
 /// What an operand was.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operand {
     /// Its name.
     pub name: String,
     /// Its element, or its least and largest among those that matter: those of the same column if there is
     /// one, else all.
+    #[serde(flatten, serialize_with = "low_and_high")]
     pub range: (f64, f64),
     /// Which elements these are.
     pub what: &'static str,
 }
 
 /// The first number of a step that is not finite.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Origin {
     /// On which way.
     pub direction: Direction,
@@ -63,15 +66,20 @@ pub struct Origin {
     /// The operation: what computes the value, or whose vjp sends the gradient.
     pub operation: String,
     /// That operation's role.
+    #[serde(skip)]
     pub role: Option<Role>,
     /// Where the value comes from; none of what an optimiser remembers.
+    #[serde(skip)]
     pub source: Option<Source>,
     /// Row and column.
+    #[serde(flatten, serialize_with = "row_and_column")]
     pub element: (usize, usize),
     /// What stands there: NaN, ∞ or −∞; in a second moment, a negative number.
+    #[serde(serialize_with = "in_words")]
     pub value: f64,
     /// The step of arithmetic that failed, found by evaluating the operation again on numbers that
     /// remember; none if it was given or a format's range ended.
+    #[serde(skip)]
     pub fault: Option<Fault<f64>>,
     /// What failed, in words.
     pub arithmetic: String,
@@ -79,6 +87,22 @@ pub struct Origin {
     pub operands: Vec<Operand>,
     /// How many later values are not finite because this one is not.
     pub inherited: usize,
+}
+
+fn row_and_column<S: Serializer>(
+    &(row, column): &(usize, usize),
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    to.collect_map([("row", row), ("column", column)])
+}
+
+fn low_and_high<S: Serializer>(&(low, high): &(f64, f64), to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map([("low", low), ("high", high)])
+}
+
+/// JSON has no NaN and no ∞.
+fn in_words<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
 }
 
 impl fmt::Display for Origin {

@@ -2,10 +2,11 @@
 
 use super::course::Taken;
 use super::origin::{Direction, Origin};
+use serde::Serialize;
 use std::fmt::Write;
 
 /// The size of a quantity over steps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Growth {
     /// What it is.
     pub name: String,

@@ -5,9 +5,10 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::precision::Precision;
 use calculus::Source;
+use serde::Serialize;
 
 /// What one value's storage does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stored {
     /// The value's name; `gradient of …` for a gradient.
     pub name: String,
@@ -24,7 +25,7 @@ pub struct Stored {
 }
 
 /// A step in a 16-bit format: what overflows and what vanishes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reduced {
     /// The format.
     pub precision: Precision,

@@ -5,9 +5,10 @@ use crate::model::recorded_step::ModelError;
 use crate::model::recording::{Given, Recording};
 use calculus::{Source, Tape, Var};
 use linalg::{Role, View, column, gather};
+use serde::Serialize;
 
 /// Signs of health at one state on one batch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Signs {
     /// The loss.
     pub loss: f64,
@@ -30,7 +31,7 @@ pub struct Signs {
 }
 
 /// What one softmax over keys does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Attention {
     /// Its name.
     pub name: String,

@@ -12,6 +12,7 @@ use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop};
 use calculus::optimizer::Optimizer;
 use calculus::{Parameter, Tape, Witness, clip, matrices};
 use linalg::{Role, Shape, View, column};
+use std::fmt;
 use std::ops::{ControlFlow, Range};
 
 /// A training loop under watch.
@@ -22,6 +23,15 @@ pub struct Course<'a, S: Subject> {
     pub recording: Recording<f32>,
     training: TrainingLoop<f32>,
     watching: Watching,
+}
+
+impl<S: Subject> fmt::Debug for Course<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Course")
+            .field("recipe", self.recipe())
+            .field("recording", &self.recording)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A subject's batches, every one with the same share of a step.

@@ -34,6 +34,7 @@ pub struct Place {
 
 impl Place {
     /// The same element of another quantity: its gradient, its update.
+    #[must_use]
     pub fn of(self, quantity: Quantity) -> Self {
         Place { quantity, ..self }
     }
@@ -41,6 +42,7 @@ impl Place {
 
 /// An address that names no number.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum AddressError {
     /// Not of the form `name[…]`.
     #[error("{found:?} is no address; write name[row,column], for example {example}")]

@@ -5,9 +5,10 @@ use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, Without};
 use calculus::Var;
 use infotheory::bits;
 use linalg::{Real, Role};
+use serde::Serialize;
 
 /// A step with one thing changed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Change {
     /// A short name: "mask off".
     pub name: &'static str,
@@ -20,7 +21,7 @@ pub struct Change {
 }
 
 /// What came of a step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Mean loss in nats per token, before the update.
     pub loss: f64,

@@ -8,6 +8,7 @@ use linalg::{Derivation, Formula, Real};
 
 /// A number with all its arithmetic.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Derived {
     /// Which number.
     pub place: Place,
@@ -64,6 +65,7 @@ pub(super) enum Role {
 
 impl Derived {
     /// Whether the arithmetic gives the number, within the rounding of what is stated.
+    #[must_use]
     pub fn holds(&self) -> bool {
         if self.given.is_some() {
             return true;

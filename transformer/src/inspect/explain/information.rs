@@ -3,9 +3,10 @@
 use super::Explanation;
 use crate::model::recorded_step::IGNORED;
 use linalg::Real;
+use serde::Serialize;
 
 /// What the model knew, and what it paid for what it did not know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Information {
     /// The mean loss, nats per token.
     pub nats: f64,
@@ -26,7 +27,7 @@ pub struct Information {
 }
 
 /// The prediction of one token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Prediction {
     /// The place of the token that predicts.
     pub place: usize,
@@ -43,7 +44,7 @@ pub struct Prediction {
 }
 
 /// Predictions of about the same confidence.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
     /// Probabilities of the most probable token from here …
     pub low: f64,

@@ -9,13 +9,15 @@ use super::{Explanation, MEASURED, Part};
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use calculus::{Dual, Parameter};
 use linalg::{Real, Role};
+use serde::Serialize;
 use std::ops::Range;
 
 /// Above this many parameters the second order, which takes several times the memory, is left out.
 const MOST: usize = 30_000_000;
 
 /// What a step was expected to do, and did. Nats per token.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[must_use]
 pub struct Ledger {
     /// The loss before the update.
     pub before: f64,
@@ -34,7 +36,7 @@ pub struct Ledger {
 }
 
 /// The books of one group of parameters.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Group {
     /// "embedding", "block 0 attention".
     pub name: String,
@@ -53,7 +55,7 @@ pub struct Group {
 }
 
 /// How much one token drives the gradient.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct Share {
     /// Its place in the text.
     pub place: usize,

@@ -59,6 +59,7 @@ use calculus::{Source, Tape, Var, clip};
 use linalg::{Formula, Real, Role, Shape, View};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 
 /// What is explained: a model, a text, and the update that follows.
 #[derive(Clone, Debug)]
@@ -211,6 +212,7 @@ impl Part {
 }
 
 /// A training step that was replayed once and is now read.
+#[must_use]
 pub struct Explanation<T: Real> {
     subject: Subject<T>,
     model: RecordedStep<T>,
@@ -222,6 +224,15 @@ pub struct Explanation<T: Real> {
     /// What the rule remembered before the update.
     remembered: Vec<(&'static str, Vec<T>)>,
     updated: Vec<T>,
+}
+
+impl<T: Real> fmt::Debug for Explanation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Explanation")
+            .field("title", &self.subject.title)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Real> Explanation<T> {

@@ -1,9 +1,10 @@
 //! A matrix in a few numbers: moments and a histogram.
 
 use linalg::Real;
+use serde::Serialize;
 
 /// Moments of numbers; those that are not finite are counted and left out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Their mean.
     pub mean: f64,

@@ -1,9 +1,9 @@
 //! Later settings win, a preset gives way to what is asked for, and presets are their authors'.
 
-use crate::settings::{ArchitectureName, Preset, Settings};
+use crate::settings::{ArchitectureName, Settings};
 use calculus::optimizer::OptimizerKind;
 use transformer::Activation;
-use transformer::{Norm, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig};
+use transformer::{Norm, PositionsKind, Preset, ScheduleKind, TokenizerKind, TrainingConfig};
 
 /// Nothing in it is any preset's.
 fn odd() -> Settings {

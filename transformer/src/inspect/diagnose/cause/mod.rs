@@ -67,6 +67,7 @@ macro_rules! causes {
         /// Why training fails, in the order in which the causes are asked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
         pub enum Cause { $(#[doc = $doc] $name),* }
 
         impl Cause {

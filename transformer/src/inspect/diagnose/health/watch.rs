@@ -9,6 +9,7 @@ use calculus::{Var, clip};
 use linalg::{Role, groups::Groups};
 use serde::Serialize;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 
 /// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that
@@ -114,6 +115,16 @@ impl Observer<f32> for Watch {
                 _ => {}
             }
         }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("values", &self.names.len())
+            .field("parameters", &self.before.len())
+            .field("blocks", &self.blocks.len())
+            .finish_non_exhaustive()
     }
 }
 

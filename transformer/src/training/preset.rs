@@ -1,0 +1,49 @@
+//! Settings that are known to work: the files of `transformer/presets`.
+
+use crate::keyed::keyed;
+use crate::training::config::TrainingConfig;
+
+keyed! {
+    /// Sizes and rates that are known to work; `--preset` of the program.
+    ///
+    /// ```
+    /// use transformer::{Preset, TrainingConfig};
+    /// // nanoGPT's baby GPT, on a text that 500 steps are enough for.
+    /// let config = TrainingConfig { steps: 500, ..Preset::Baby.config() };
+    /// assert_eq!((config.layers, config.width, config.learning_rate), (6, 384, 1e-3));
+    /// ```
+    #[non_exhaustive]
+    Preset {
+        Story: "story", "The embedded stories: two to three minutes on two cores";
+        ShakespeareCpu: "shakespeare-cpu", "nanoGPT's recipe for a CPU: 0.8 million parameters, characters";
+        Baby: "baby", "nanoGPT's baby GPT: 10.6 million parameters, characters";
+        Gpt2: "gpt2", "The sizes of GPT-2 small, bytes";
+    }
+}
+
+impl Preset {
+    /// Every setting of it.
+    pub fn config(self) -> TrainingConfig {
+        let file = match self {
+            Preset::Story => include_str!("../../presets/story.toml"),
+            Preset::ShakespeareCpu => include_str!("../../presets/shakespeare-cpu.toml"),
+            Preset::Baby => include_str!("../../presets/baby.toml"),
+            Preset::Gpt2 => include_str!("../../presets/gpt2.toml"),
+        };
+        toml::from_str(file).expect("a preset has every setting")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_a_run() {
+        for preset in Preset::ALL {
+            let config = preset.config();
+            assert_eq!(config.validate(), Ok(()), "{preset:?}");
+            assert!(config.model(65).is_ok(), "{preset:?}");
+        }
+    }
+}
