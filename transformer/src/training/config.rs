@@ -32,6 +32,24 @@ keyed! {
     }
 }
 
+impl ScheduleKind {
+    /// The settings that it reads besides the highest rate and the number of steps.
+    ///
+    /// ```
+    /// use transformer::ScheduleKind;
+    /// assert_eq!(ScheduleKind::Cosine.takes(), ["min_learning_rate", "warmup"]);
+    /// assert!(ScheduleKind::Constant.takes().is_empty());
+    /// ```
+    pub fn takes(self) -> &'static [&'static str] {
+        match self {
+            ScheduleKind::Cosine | ScheduleKind::Linear => &["min_learning_rate", "warmup"],
+            ScheduleKind::Constant => &[],
+            ScheduleKind::WarmupStableDecay => &["min_learning_rate", "warmup", "decay_steps"],
+            ScheduleKind::Step => &["decay_every", "decay_factor"],
+        }
+    }
+}
+
 keyed! {
     /// How a token's place enters the network: [`Positions`] without its numbers.
     #[derive(Default)]
@@ -405,6 +423,24 @@ pub(crate) mod tests {
         ] {
             let said = config.validate().unwrap_err().to_string();
             assert!(said.starts_with(blamed), "{said}");
+        }
+    }
+
+    /// What a kind of schedule takes changes its rates, and nothing else that some kind takes does.
+    #[test]
+    fn a_schedule_reads_what_it_takes() {
+        for &schedule in ScheduleKind::ALL {
+            let config = TrainingConfig { schedule, ..tiny() };
+            let plain = serde_json::to_value(&config).unwrap();
+            for key in ScheduleKind::ALL.iter().flat_map(|kind| kind.takes()) {
+                let mut other = plain.clone();
+                let whole = !matches!(*key, "min_learning_rate" | "decay_factor");
+                other[key] = if whole { 7.into() } else { 0.009.into() };
+                let other: TrainingConfig = serde_json::from_value(other).unwrap();
+                assert!(other.validate().is_ok() && other != config, "{key}");
+                let reads = other.schedule() != config.schedule();
+                assert_eq!(reads, schedule.takes().contains(key), "{schedule:?} and {key}");
+            }
         }
     }
 

@@ -175,18 +175,27 @@ fn data_that_cannot_be_trained_on() {
 /// Every rule of descent and every schedule by flag, and again by the settings that the run keeps.
 #[test]
 fn every_rule_and_schedule_is_a_flag() {
-    let momentum = |kind: &OptimizerKind| match kind.takes().contains(&"momentum") {
-        true => &["--momentum", "0.5"][..],
-        false => &[],
-    };
-    let rules = OptimizerKind::ALL.iter().map(|kind| ("optimizer", kind.key(), momentum(kind)));
-    let schedules = ScheduleKind::ALL.iter().map(|kind| ("schedule", kind.key(), &[][..]));
+    let rules = OptimizerKind::ALL.iter().map(|kind| ("optimizer", kind.key(), kind.takes()));
+    let schedules = ScheduleKind::ALL.iter().map(|kind| ("schedule", kind.key(), kind.takes()));
+    let constants = [("momentum", "0.5"), ("decay_every", "2"), ("decay_steps", "4")];
     let mut weights = BTreeSet::new();
-    for (key, name, more) in rules.chain(schedules) {
+    for (key, name, takes) in rules.chain(schedules) {
         let place = Place::new();
-        let flag = format!("--{key}");
-        let flags = [&flag, name, "--steps", "9", "--decay-every", "2", "--decay-steps", "4"];
-        let whole = place.train(&[&flags[..], more].concat());
+        let mut flags = vec![format!("--{key}={name}")];
+        for (constant, value) in constants {
+            let given = format!("--{}={value}", constant.replace('_', "-"));
+            if takes.contains(&constant) {
+                flags.push(given);
+                continue;
+            }
+            let own = constant == "momentum";
+            if own == (key == "optimizer") {
+                let said = place.refused(&place.training(&[&flags[0], &given]));
+                says(&said, &["is given, and", name, "leave it out"]);
+            }
+        }
+        let more = flags.iter().map(String::as_str);
+        let whole = place.train(&more.chain(["--steps", "9"]).collect::<Vec<_>>());
         let settings = fs::read_to_string(place.path("run/run.toml")).unwrap();
         assert!(settings.contains(&format!("{key} = \"{name}\"")), "{settings}");
         let again = place.json(&["train", "--config", "run/run.toml", "--out", "again"]);
@@ -245,6 +254,7 @@ fn settings_files_are_read_strictly() {
     says(&refused("layers = \n"), &["own.toml", "line 1"]);
     says(&refused("optimizer = \"adam\"\n"), &["adamw", "sgd"]);
     says(&refused("width = 10\nheads = 4\n"), &["8 or 12"]);
+    says(&refused("decay-every = 4\n"), &["--decay-every is given", "cosine", "--schedule step"]);
     fs::write(place.path("own.toml"), b"layers = \xff").unwrap();
     let binary = place.refused(&["train", "--config", "own.toml"]);
     says(&binary, &["own.toml", "UTF-8"]);

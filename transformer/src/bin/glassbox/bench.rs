@@ -99,7 +99,7 @@ impl Bench {
             "bench times steps on random tokens and writes nothing",
         )?;
         let mut config = self.settings.complete()?;
-        self.settings.fit(config.optimizer)?;
+        self.settings.fit(&config)?;
         let gpt2 = self.settings.preset == Some(Preset::Gpt2);
         let vocabulary = self.vocabulary.unwrap_or(if gpt2 { 50257 } else { 65 });
         let model = config.model(vocabulary)?;

@@ -43,7 +43,7 @@ impl Examined {
 
     fn sizes(settings: &Settings) -> Result<Self> {
         let config = settings.complete()?;
-        settings.fit(config.optimizer)?;
+        settings.fit(&config)?;
         let source = Source::load(&config, None)?;
         let model = config.model(source.tokenizer.vocabulary())?;
         let layers = count(model.layers, "layer");
@@ -65,7 +65,7 @@ impl Examined {
         }
         let trained = own.complete()?;
         let config = given.over(own)?.complete()?;
-        settings.fit(config.optimizer)?;
+        settings.fit(&config)?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
         let saved = directory.join("model.safetensors").exists();
@@ -110,7 +110,7 @@ impl Examined {
             ..settings.clone()
         };
         let config = own.over(sizes)?.complete()?;
-        settings.fit(config.optimizer)?;
+        settings.fit(&config)?;
         let (tokens, sha256) = match &settings.data {
             Some(data) => {
                 let text = source::read(data)?;

@@ -80,7 +80,7 @@ pub(crate) struct Settings {
     /// The rule that changes the weights
     #[arg(long, value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning), help_heading = "Training")]
     pub(crate) optimizer: Option<OptimizerKind>,
-    #[arg(long, help = of_rules("Momentum", "momentum"), value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Momentum", "momentum"), value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
     /// Course of the learning rate
     #[arg(long, value_parser = choices(ScheduleKind::ALL, ScheduleKind::key, ScheduleKind::meaning), help_heading = "Training")]
@@ -88,28 +88,23 @@ pub(crate) struct Settings {
     /// Highest learning rate
     #[arg(long, value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) learning_rate: Option<f64>,
-    /// Learning rate at the last step
-    #[arg(long, value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Learning rate at the last step", "min_learning_rate"), value_name = "RATE", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) min_learning_rate: Option<f64>,
-    /// Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]
-    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Steps over which the learning rate rises [default: the preset's, at most a tenth of --steps]", "warmup"), value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) warmup: Option<u64>,
-    /// With --schedule warmup_stable_decay: training steps of the final decay [default: a tenth of --steps]
-    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Training steps of the final decay [default: a tenth of --steps]", "decay_steps"), value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_steps: Option<u64>,
-    /// With --schedule step: training steps between two reductions of the rate [default: a third of --steps]
-    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Training steps between two reductions of the rate [default: a third of --steps]", "decay_every"), value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_every: Option<u64>,
-    /// With --schedule step: the factor of each reduction [default: 0.1]
-    #[arg(long, value_name = "FACTOR", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("The factor of each reduction [default: 0.1]", "decay_factor"), value_name = "FACTOR", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) decay_factor: Option<f64>,
-    #[arg(long, help = of_rules("Decay of matrices; vectors do not decay", "weight_decay"), value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Decay of matrices; vectors do not decay", "weight_decay"), value_name = "λ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) weight_decay: Option<f64>,
-    #[arg(long, help = of_rules("Smoothing β₁ of the gradient", "beta1"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Smoothing β₁ of the gradient", "beta1"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    #[arg(long, help = of_rules("Smoothing β₂ of its square or size; lion's of what it remembers", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Smoothing β₂ of its square or size; lion's of what it remembers", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
-    #[arg(long, help = of_rules("ε in the denominator of the update [default: 1e-8]", "epsilon"), value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("ε in the denominator of the update [default: 1e-8]", "epsilon"), value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
     /// Largest norm of all gradients together; 0 does not clip
     #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
@@ -140,15 +135,20 @@ pub(crate) fn choices<K: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(names).map(move |name| named(name).expect("one of the names"))
 }
 
-/// The rules of descent that have a constant.
-fn rules_with(constant: &str) -> Vec<&'static str> {
-    let have = OptimizerKind::ALL.iter().filter(|kind| kind.takes().contains(&constant));
-    have.map(|kind| kind.key()).collect()
+/// The flag whose choices have a constant, rules of descent or schedules, and those that have it.
+fn takers(constant: &str) -> (&'static str, Vec<&'static str>) {
+    let rules = OptimizerKind::ALL.iter().filter(|kind| kind.takes().contains(&constant));
+    let rules: Vec<_> = rules.map(|kind| kind.key()).collect();
+    if !rules.is_empty() {
+        return ("optimizer", rules);
+    }
+    let schedules = ScheduleKind::ALL.iter().filter(|kind| kind.takes().contains(&constant));
+    ("schedule", schedules.map(|kind| kind.key()).collect())
 }
 
-/// What a constant is, and which rules have it.
-fn of_rules(what: &str, constant: &str) -> String {
-    format!("{what} ({})", rules_with(constant).join(", "))
+/// What a constant is, and which rules or schedules have it.
+fn taken(what: &str, constant: &str) -> String {
+    format!("{what} ({})", takers(constant).1.join(", "))
 }
 
 /// Parts that go together.
@@ -328,17 +328,23 @@ impl Settings {
         Err(format!("{why}: leave out {}", flags.join(", ")).into())
     }
 
-    /// Refuses constants that are given and that the run's rule of descent does not have.
+    /// Refuses constants that are given and that the run's rule of descent or its schedule does not have. A constant of 0
+    /// that switches off what is not there contradicts nothing.
     ///
     /// # Errors
-    /// The first of them, and the rules that have it.
-    pub(crate) fn fit(&self, kind: OptimizerKind) -> Result<()> {
+    /// The first of them, and the rules or schedules that have it.
+    pub(crate) fn fit(&self, config: &TrainingConfig) -> Result<()> {
         for (name, value) in &self.table()? {
-            let have = rules_with(name);
-            let other = !have.is_empty() && !have.contains(&kind.key());
-            if other && value.as_float() != Some(0.0) {
+            let (choice, have) = takers(name);
+            let own = match choice {
+                "optimizer" => config.optimizer.key(),
+                _ => config.schedule.key(),
+            };
+            let zero = value.as_float() == Some(0.0) || value.as_integer() == Some(0);
+            let off = zero && name != "min_learning_rate";
+            if !have.is_empty() && !have.contains(&own) && !off {
                 return Err(format!(
-                    "{} is given, and {kind} does not have it: leave it out, or take --optimizer {}",
+                    "{} is given, and {own} does not have it: leave it out, or take --{choice} {}",
                     flag(name),
                     have.join(" or ")
                 )
@@ -346,6 +352,14 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Whether these are all settings of a run, as `run.toml` has them, also those that its rule and schedule do not have.
+    ///
+    /// # Errors
+    /// As [`Settings::table`].
+    pub(crate) fn is_whole(&self) -> Result<bool> {
+        Ok(self.table()?.try_into::<TrainingConfig>().is_ok())
     }
 
     /// The preset that fills in what is not given.
@@ -435,6 +449,46 @@ mod tests {
         assert!(refused(heads).contains("--heads is fixed by the run; it trains with its own"));
         let evaluates = Settings { eval_every: Some(3), ..Settings::default() };
         assert!(refused(evaluates).contains("--eval-every"));
+    }
+
+    /// Every rule and every schedule with every constant that some rule or schedule has: by flag or key it is refused where
+    /// it would be ignored, by name and with what to do; what a run has stored, and presets bring, is not.
+    #[test]
+    fn constants_that_would_be_ignored_are_refused() {
+        let rules = OptimizerKind::ALL.iter().map(|k| ("optimizer", k.key(), k.takes()));
+        let schedules = ScheduleKind::ALL.iter().map(|k| ("schedule", k.key(), k.takes()));
+        let all: Vec<_> = rules.chain(schedules).collect();
+        for &(choice, kind, takes) in &all {
+            let plain = Settings::parse(&format!("{choice} = \"{kind}\"")).unwrap();
+            let config = plain.complete().unwrap();
+            assert!(plain.fit(&config).is_ok() && !plain.is_whole().unwrap());
+            let stored: Settings = toml::Table::try_from(&config).unwrap().try_into().unwrap();
+            assert!(stored.is_whole().unwrap() && stored.complete().unwrap() == config);
+            let constants = all.iter().filter(|other| other.0 == choice).flat_map(|other| other.2);
+            for &constant in constants {
+                let whole = ["warmup", "decay_steps", "decay_every"].contains(&constant);
+                let value = if whole { "7" } else { "0.00005" };
+                let text = format!("{choice} = \"{kind}\"\n{constant} = {value}");
+                let given = Settings::parse(&text).unwrap();
+                let said = given.fit(&given.complete().unwrap()).map_err(|e| e.to_string());
+                assert_eq!(said.is_ok(), takes.contains(&constant), "{kind}: {said:?}");
+                let Err(said) = said else { continue };
+                let takers = all.iter().filter(|other| other.2.contains(&constant)).map(|o| o.1);
+                for part in [&*flag(constant), kind, &*format!("leave it out, or take --{choice} ")]
+                    .map(String::from)
+                    .into_iter()
+                    .chain(takers.map(str::to_owned))
+                {
+                    assert!(said.contains(&part), "{said}, without {part}");
+                }
+            }
+        }
+        // Nothing rises where nothing could; but a rate that stays does not fall to 0.
+        let constant = |more: &str| {
+            let given = Settings::parse(&format!("schedule = \"constant\"\n{more}")).unwrap();
+            given.fit(&given.complete().unwrap())
+        };
+        assert!(constant("warmup = 0").is_ok() && constant("min_learning_rate = 0.0").is_err());
     }
 
     #[test]

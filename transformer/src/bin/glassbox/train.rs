@@ -52,13 +52,21 @@ impl Train {
         signal::listen()?;
         // Before anything of it is read: nobody else may change it.
         let lock = self.resume.as_deref().map(run::claim).transpose()?;
+        let mut asked = self.settings.clone();
         let settings = match (&self.resume, &self.config) {
             (Some(run), _) => self.resumed(run)?,
-            (None, Some(file)) => self.settings.clone().over(Settings::read(file)?)?,
-            (None, None) => self.settings.clone(),
+            (None, Some(file)) => {
+                let own = Settings::read(file)?;
+                let (whole, settings) = (own.is_whole()?, asked.clone().over(own)?);
+                if !whole {
+                    asked = settings.clone();
+                }
+                settings
+            }
+            (None, None) => asked.clone(),
         };
         let config = settings.complete()?;
-        self.settings.fit(config.optimizer)?;
+        asked.fit(&config)?;
         on_threads(settings.threads, || self.train(&settings, config, lock))
     }
 

@@ -5,8 +5,8 @@
 //! elsewhere: a loss on held-back text that is above that of 1-, 2- or 3-grams by a fiftieth and three standard errors, and, at
 //! the pace of the watched steps, will be at the end.
 //!
-//! **Cure.** Going on at the peak, or at Adam's usual 10⁻³ where the peak is below half of that. What keeps it there otherwise
-//! is one of the causes above, which are asked first.
+//! **Cure.** Going on at the peak, or, of a rule that normalises, at the usual 10⁻³ where the peak is below half of that. What keeps
+//! it there otherwise is one of the causes above, which are asked first.
 //!
 //! **Example.** `ended_above_its_bigram`
 
@@ -21,7 +21,7 @@ const ERRORS: f64 = 3.0;
 const ABOVE: f64 = 1.02;
 /// Of the plan's Σ η: what may be left of a run that is judged. Over more a pace that is read off a few steps says little.
 const LEFT: f64 = 0.1;
-/// A rate that Adam learns small models with.
+/// A rate that rules that normalise learn small models with.
 const USUAL: f64 = 1e-3;
 
 pub(super) struct BelowBaselines;

@@ -1,10 +1,10 @@
 //! **Mathematics.** Clipping to a norm c multiplies a gradient by c/‖g‖ where that is below 1. Where c lies below the norm of
-//! every step, descent moves by η·c a step whatever the gradient, as at the rate η·c/‖g‖. Adam divides the size out
-//! again, m̂/(√v̂ + ε), as long as the clipped elements are above ε.
+//! every step, descent moves by η·c a step whatever the gradient, as at the rate η·c/‖g‖. A rule that normalises divides the size
+//! out again, as Adam by m̂/(√v̂ + ε), as long as the clipped elements are above ε.
 //!
 //! **Signature.** The median gradient norm of the watched steps is more than a hundred times the norm to which they are
 //! clipped; and as many steps, clipped at that median, gain more than twice what the watched steps gain and a fiftieth
-//! of ln V. A run of Adam, which learns all the same, is not accused.
+//! of ln V. A run of a rule that normalises, which learns all the same, is not accused.
 //!
 //! **Cure.** Clipping at the usual norm; better, at a norm that only outliers exceed.
 //!

@@ -22,9 +22,10 @@ pub(super) fn are_asked<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelEr
     Ok(symptom.is_some())
 }
 
-/// Whether the rate is within the limit of stability, where that is known.
-pub(super) fn is_within<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
-    Ok(f.stability()?.is_some_and(|s| s.rate <= s.limit))
+/// Whether the rate is above the limit of stability; none where no limit is known.
+pub(super) fn is_above<S: Subject>(f: &Findings<'_, S>) -> Result<Option<bool>, ModelError> {
+    let known = f.stability()?.filter(|s| !s.limit.is_nan());
+    Ok(known.map(|s| s.rate > s.limit))
 }
 
 /// The rate that is suspected, and what is known of it, in words.
@@ -36,15 +37,18 @@ pub(super) fn rate<S: Subject>(f: &Findings<'_, S>) -> Result<(f64, String), Mod
         (None, Some(t)) => (t.rate, t.number - 1),
         (None, None) => (f64::NAN, f.start.steps),
     };
-    let unmeasured = match f.recipe.optimizer.limit(1.0, 0) {
-        Some(_) => "; the curvature of a model of this size is not measured".to_owned(),
-        None => format!("; {} has no limit of stability", f.recipe.optimizer.kind),
+    let unmeasured = || match f.recipe.optimizer.limit(1.0, 0) {
+        Some(_) => "the model is too large for that".to_owned(),
+        None => format!("{} has none", f.recipe.optimizer.kind),
     };
-    let shown = stability.map_or(unmeasured, |s| format!("; {s}"));
+    let (against, shown) = match stability {
+        Some(s) => (" against the limit", format!("; {s}")),
+        None => ("", format!("; no limit of stability was measured: {}", unmeasured())),
+    };
     let shown = match f.recipe.schedule {
         Schedule::Constant { .. } => shown,
         schedule => format!(
-            " at step {step}, the highest of the watched steps against the limit (the peak is {:.2e}){shown}",
+            " at step {step}, the highest of the watched steps{against} (the peak is {:.2e}){shown}",
             peak(schedule)
         ),
     };

@@ -1,5 +1,5 @@
 //! **Mathematics.** θ ← θ − u changes nothing where |u| is below half of the distance from θ to its neighbour: about 2⁻²⁵·|θ| in
-//! f32. Adam's u is about the rate: at 3·10⁻³ a weight above 10⁵ stands still.
+//! f32. The u of a rule that normalises is about the rate: at 3·10⁻³ a weight above 10⁵ stands still.
 //!
 //! **Signature.** No bit of a whole tensor changes over five watched steps or more, at a rate above 0 and under a gradient of
 //! at least a thousandth of the largest tensor's (root mean square); other tensors do move.

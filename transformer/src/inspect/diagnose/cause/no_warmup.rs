@@ -1,5 +1,5 @@
-//! **Mathematics.** Adam's first steps have size η in every coordinate whatever the gradient, while curvature is highest
-//! at the start. The same peak is borne after a rise.
+//! **Mathematics.** The first steps of a rule that normalises (Adam, Lion, …) have size η in every coordinate whatever the gradient,
+//! while curvature is highest at the start. The same peak is borne after a rise.
 //!
 //! **Signature.** Fails within the first steps; with a rise over 100 steps the same rate holds, and learns three quarters or
 //! more of what a tenth of the rate learns without one.

@@ -6,15 +6,19 @@
 //! Neither decay nor clipping is counted, and the line says so where gradients are clipped.
 //!
 //! **Signature.** The loss rises within a few steps, faster and faster, at any batch; η above the limit that Lanczos'
-//! method finds from exact Hessian-vector products.
+//! method finds from exact Hessian-vector products. Where no limit is measured (of a rule that has none, as Lion, whose steps have
+//! one length; of a model that is too large) the loss tells no other cause apart: it is this one only if the same steps at a
+//! lower rate hold and learn, and the line says that no limit was measured.
 //!
 //! **Cure.** Half of the limit where it is measured, then the rate times 1/10, 1/100, …: the first that holds and learns.
-//! Adam, which moves a weight by about the rate, is first tried at 10⁻² and 10⁻³.
+//! A rule that moves a weight by about the rate, whatever its gradients, is first tried at 10⁻² and 10⁻³.
 //!
-//! **Example.** `rate_times_1000`; `rate_too_high_for_any_warm_up`, which a rise does not save; `update_overflows`, where loss and gradients are finite and η·g is not: origin
+//! **Example.** `rate_times_1000`; `lion_at_a_rate_of_1`, without a limit; `rate_too_high_for_any_warm_up`, which a rise does not save; `update_overflows`, where loss and gradients are finite and η·g is not: origin
 //! *update*, found before a weight is lost.
 
-use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, dynamics};
+use super::{
+    Cure, Cures, Detect, Earlier, Findings, ModelError, Replay, Sign, Subject, Trial, dynamics,
+};
 use crate::inspect::diagnose::applied::{peak, round};
 
 /// A rate that nothing is trained with.
@@ -29,7 +33,7 @@ impl Detect for RateTooHigh {
     const AFTER: Earlier = Earlier::LargeWeights;
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        if !dynamics::are_asked(f)? || dynamics::is_within(f)? {
+        if !dynamics::are_asked(f)? || dynamics::is_above(f)? == Some(false) {
             return Ok(None);
         }
         let (rate, shown) = dynamics::rate(f)?;
@@ -44,8 +48,8 @@ impl Detect for RateTooHigh {
         let half = f.stability()?.map(|s| 0.5 * s.limit / rate).filter(|f| f.is_finite());
         let half = half.or((rate > BEYOND_REASON).then_some(0.1 / rate));
         let first = half.filter(|f| *f > 0.0 && *f < 0.05).unwrap_or(1e-1);
-        // Adam moves a weight by about the rate, whatever its limit at one state: rates that it is used
-        // with come first, the largest before the others.
+        // A rule that normalises moves a weight by about the rate, whatever its limit at one state: rates that such rules are
+        // used with come first, the largest before the others.
         let normalises = f.recipe.optimizer.kind.normalises();
         let usual = [1e-2, 1e-3].map(|usual| usual / rate);
         let usual = usual.into_iter().filter(|f| normalises && *f <= 0.1);
@@ -56,5 +60,36 @@ impl Detect for RateTooHigh {
     fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
         let usual = f.replay();
         Replay { steps: usual.steps.max(LEARNING), ..usual }
+    }
+
+    /// Without a limit, only a lower rate that trains says that it was the rate.
+    fn trials<S: Subject>(f: &Findings<'_, S>) -> Result<Option<Vec<Trial>>, ModelError> {
+        let trials = Self::replay(f).trials(&Self::cures(f)?)?;
+        let known = dynamics::is_above(f)?.is_some();
+        Ok((known || trials.iter().any(|t| t.cured)).then_some(trials))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::inspect::diagnose::cause::specimen::{start, step};
+    use crate::inspect::diagnose::{Cause, Cure, Recipe, diagnose};
+    use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+
+    pub(in super::super) fn lion(rate: f64) -> Recipe {
+        let optimizer = OptimizerConfig { kind: OptimizerKind::Lion, ..OptimizerConfig::default() };
+        Recipe { optimizer, clip: 1.0, ..Recipe::sgd(rate) }
+    }
+
+    #[test]
+    fn lion_at_a_rate_of_1() {
+        let found = diagnose(&step(), &start(), &lion(1.0), 60).unwrap();
+        let (cause, why) = found.cause.unwrap();
+        assert_eq!(cause, Cause::RateTooHigh, "{why}");
+        assert!(why.contains("no limit of stability was measured: lion has none"), "{why}");
+        let lower = |t: &crate::inspect::diagnose::Trial| {
+            t.cured && matches!(t.change, Cure::Rate(factor) if factor < 1.0)
+        };
+        assert!(found.trials.iter().any(lower), "{:?}", found.trials);
     }
 }

@@ -5,7 +5,7 @@
 //! rate at least ten times the run's peak, gain more than three times G·P/p and more than a fiftieth of ln V. A rate that is
 //! small but has the steps it needs is not accused: Adam at 10⁻⁴ over 5000 steps.
 //!
-//! **Cure.** For Adam 10⁻², 10⁻³ or 10⁻⁴, for descent half of the limit of stability, or a tenth of that.
+//! **Cure.** For a rule that normalises 10⁻², 10⁻³ or 10⁻⁴, for descent half of the limit of stability, or a tenth of that.
 //!
 //! **Example.** `rate_of_a_ten_millionth`, `descent_that_crawls`
 
@@ -21,7 +21,7 @@ const TIMES: f64 = 3.0;
 const MATTERS: f64 = 0.02;
 /// How many times the peak another rate must be.
 const FACTOR: f64 = 10.0;
-/// Rates that Adam is used with, the largest first.
+/// Rates that rules that normalise are used with, the largest first.
 const USUAL: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
 pub(super) struct RateTooLow;
