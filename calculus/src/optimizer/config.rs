@@ -70,7 +70,7 @@ impl OptimizerConfig {
     }
 
     /// What the step after `steps` divides its mean of gradients by, and its mean of their squares: 1 − βᵗ, t the number of
-    /// that step; 1 where the rule does not. A parameter changes by its rate over the first.
+    /// that step; 1 where the rule does not. A parameter changes by its rate over the first. On `f64` alone: rates are settings.
     ///
     /// ```
     /// use calculus::optimizer::{OptimizerConfig, OptimizerKind};

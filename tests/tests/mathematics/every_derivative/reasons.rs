@@ -14,6 +14,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         F64,
         &[
             // Decompositions: where singular values or eigenvalues meet, vectors have no derivative.
+            "calculus::optimizer::config::OptimizerConfig::corrections",
             "calculus::optimizer::config::OptimizerConfig::limit",
             "linalg::adapter::Adapter::nearest",
             "linalg::low_rank::LowRank::",

@@ -255,6 +255,12 @@ pub(crate) fn cases() -> Vec<Case> {
         "optimizer::config::OptimizerConfig::limit", Tame(1), Conditioned 4.0 => |x| {
             OptimizerConfig::sgd(0.5).limit(x[0], 7).expect("descent has a limit")
         }, as |x| stability::limit(x[0], number(0.5));
+        "optimizer::config::OptimizerConfig::corrections", Tame(2), Conditioned 4.0 => |x| {
+            OptimizerConfig { beta1: x[0], beta2: x[1], ..OptimizerConfig::default() }.corrections(2)
+        }, as |x| {
+            fn third<T: Real>(beta: T) -> T { T::one() - beta * beta * beta }
+            [third(x[0]), third(x[1])]
+        };
         "depth::depth_of_vanishing", Numbers(2), Whole 0.0 => |x| {
             // rateⁿ is at most the smallest, and that of a layer less is not, within rounding.
             let (rate, smallest) = (x[0].abs(), x[1].abs());
