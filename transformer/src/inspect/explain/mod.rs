@@ -40,6 +40,8 @@ mod json;
 mod ledger;
 mod page;
 mod picture;
+#[cfg(test)]
+mod renamed;
 mod summary;
 mod text;
 
@@ -242,6 +244,11 @@ impl<T: Real> Explanation<T> {
     /// Tokens that the model does not have or that are too many, or none to predict.
     pub fn of(subject: Subject<T>) -> Result<Self, ModelError> {
         let model = recorded(&subject, Without::default())?;
+        Ok(Self::of_recorded(subject, model))
+    }
+
+    /// Reads a replayed recording.
+    fn of_recorded(subject: Subject<T>, model: RecordedStep<T>) -> Self {
         let mut nodes = read_nodes(&model);
         let updated = update(&subject.descent, &model);
         let optimizer = subject.descent.optimizer(model.tape());
@@ -253,7 +260,7 @@ impl<T: Real> Explanation<T> {
         }
         let names = nodes.iter().enumerate().map(|(i, n)| (n.name.clone(), i)).collect();
         let Updated { norm, clipped, remembered, updated } = updated;
-        Ok(Explanation { subject, model, nodes, names, norm, clipped, remembered, updated })
+        Explanation { subject, model, nodes, names, norm, clipped, remembered, updated }
     }
 
     /// What is explained.
