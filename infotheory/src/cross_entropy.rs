@@ -26,8 +26,8 @@ use linalg::formula::{
     upstream,
 };
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, gather, parallel::each_column, parallel::each_column_of, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, gather, parallel::each_column, parallel::each_column_of, vector,
 };
 
 /// The cross-entropy of two distributions, <var>−Σ p ln q = H(P) + KL(P‖Q)</var>, in nats: what it

@@ -10,7 +10,9 @@ use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     I, J, Letter, TOKEN, at_most, cases, equal, ln, operand, sum_where, upstream,
 };
-use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, gather};
+use linalg::{
+    Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, gather,
+};
 
 /// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
 /// Ignored targets have surprisal 0, a target that is no class NaN.

@@ -11,8 +11,8 @@ use crate::random::Random;
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{I, J, operand, upstream};
 use linalg::{
-    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, parallel::each_column,
+    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column,
 };
 
 /// Which elements are dropped: a function of (seed, stream, step, element).

@@ -12,8 +12,8 @@ use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, Letter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    affine::add_columns, column, parallel, parallel::each_column, simd, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, affine::add_columns, column, parallel, parallel::each_column, simd, vector,
 };
 
 /// <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, but for ε, variance 1.

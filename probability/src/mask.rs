@@ -15,8 +15,8 @@ use crate::softmax::softmax;
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, at_most, cases, operand, upstream};
 use linalg::{
-    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, parallel::each_column, shape::equal_parts, vector,
+    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column, shape::equal_parts, vector,
 };
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column

@@ -13,8 +13,8 @@ use crate::layer_norm::{add_to_gain, check_epsilon, divide_by_spread};
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    column, parallel::each_column, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column, vector,
 };
 
 /// x divided by <var>√(mean x² + ε)</var> and multiplied by the gain: one token. [`RmsNorm`] is the

@@ -18,8 +18,8 @@ use crate::error::{ProbabilityError, check_setting};
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
-    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel::each_column, vector,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    column, parallel::each_column, vector,
 };
 
 /// The distribution of one vector of scores, right to 4 units in the last place.

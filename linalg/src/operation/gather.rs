@@ -8,8 +8,8 @@
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel::each_column, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column, vector,
 };
 
 /// Tokens whose gradients are added one after another.

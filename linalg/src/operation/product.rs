@@ -8,7 +8,9 @@ use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::kernel::factor::{Factor, transposed};
 use crate::kernel::product::product_into;
-use crate::{Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work};
+use crate::{
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+};
 use rayon::join;
 
 /// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.

@@ -6,9 +6,7 @@
 
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
-use crate::{
-    Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
-};
+use crate::{Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work};
 use std::ops::Range;
 
 /// y = rows `start .. start + count` of x.

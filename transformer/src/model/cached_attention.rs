@@ -15,8 +15,8 @@ use linalg::formula::{
     sum_where, upstream,
 };
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, shape::equal_parts, vector,
+    Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    column, parallel, shape::equal_parts, vector,
 };
 use linalg::{gather::countable, groups::Groups};
 use probability::softmax::softmax_in_place;

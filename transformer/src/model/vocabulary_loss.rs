@@ -18,8 +18,8 @@ use linalg::formula::{
 };
 use linalg::gather::countable;
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    product_into, product_to, transposed, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, product_into, product_to, transposed, vector,
 };
 use std::num::NonZeroUsize;
 

@@ -20,8 +20,8 @@ use kernel::{Head, block_scratch};
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::groups::Groups;
 use linalg::{
-    Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel,
+    Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    column, parallel,
 };
 use probability::dropout::{self, Dropout, DropoutMask};
 
