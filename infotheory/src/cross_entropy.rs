@@ -241,7 +241,7 @@ impl Primitive<2> for CrossEntropy {
     ) {
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         let kept = work.kept.as_chunks().0;
-        d_logits.add_columns(
+        d_logits.add_each_column(
             #[inline(always)]
             |j, d| {
                 if !is_ignored(targets[j]) {

@@ -56,7 +56,7 @@ impl<'a, T: Real> Gradient<'a, T> {
     /// Adds to every column what `add(j, sum)` adds to column j, which holds zeros where the gradient is fresh: see
     /// [`parallel::each_column`].
     #[inline(always)]
-    pub fn add_columns(self, add: impl Fn(usize, &mut [T]) + Sync) {
+    pub fn add_each_column(self, add: impl Fn(usize, &mut [T]) + Sync) {
         let (sum, fresh) = self.parts();
         parallel::each_column(
             [sum],

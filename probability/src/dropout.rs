@@ -275,7 +275,7 @@ impl Primitive<2> for Dropout {
         _: Work<'_, T>,
     ) {
         let Some(mask) = self.mask(step) else { return dx.add(dy) };
-        dx.add_columns(
+        dx.add_each_column(
             #[inline(always)]
             |j, dx| self.multiply(&mask, j, column(&dy, j), dx, |dx, dy| *dx += dy),
         );

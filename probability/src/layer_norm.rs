@@ -216,7 +216,7 @@ macro_rules! rules {
             ) {
                 let moments = View::from_slice(work.kept, 2, x.ncols());
                 let n = T::from_f64(x.nrows() as f64);
-                dx.add_columns(#[inline(always)] |j, dx| {
+                dx.add_each_column(#[inline(always)] |j, dx| {
                     let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
                     let (x, dy, gain) = (column(&x, j), column(&dy, j), column(&gain, 0));
                     let standard = |x: T| (x - mean) * rate;

@@ -77,7 +77,7 @@ impl Primitive<1> for CausalMask {
         [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        dx.add_columns(|j, dx| {
+        dx.add_each_column(|j, dx| {
             let seen = ..=j % x.nrows();
             vector::axpy(&mut dx[seen], T::one(), &column(&dy, j)[seen]);
         });

@@ -126,7 +126,7 @@ impl Primitive<2> for RmsNorm {
     ) {
         let rates = &*work.kept;
         let (features, n) = (x.nrows(), T::from_f64(x.nrows() as f64));
-        dx.add_columns(
+        dx.add_each_column(
             #[inline(always)]
             |j, dx| {
                 let (rate, dx) = (rates[j], &mut dx[..features]);

@@ -202,7 +202,7 @@ impl Primitive<1> for Softmax {
         [dz]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        dz.add_columns(
+        dz.add_each_column(
             #[inline(always)]
             |j, dz| {
                 let (p, dp) = (column(&p, j), column(&dp, j));

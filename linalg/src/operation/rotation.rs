@@ -230,7 +230,7 @@ impl Primitive<2> for Rotation {
         work: Work<'_, T>,
     ) {
         let table = View::from_slice(work.kept, x.nrows() / self.heads, x.ncols());
-        dx.add_columns(
+        dx.add_each_column(
             #[inline(always)]
             |j, dx| self.turn(column(&dy, j), dx, column(&table, j), true, |dx, dy| *dx += dy),
         );
