@@ -125,18 +125,18 @@ pub(crate) fn update_each<T: Real, const K: usize>(
         [y],
         #[inline(always)]
         |j, [y]| {
+            let n = y.len();
             let x: [&[T]; K] = std::array::from_fn(
                 #[inline(always)]
-                |k| &column(&x[k], j)[..y.len()],
+                |k| &column(&x[k], j)[..n],
             );
-            for (i, y) in y.iter_mut().enumerate() {
-                update(
-                    y,
-                    std::array::from_fn(
-                        #[inline(always)]
-                        |k| x[k][i],
-                    ),
+            // By number: the compiler then sees that all lie inside, and the loop is twice as fast as over `iter_mut`.
+            for i in 0..n {
+                let elements = std::array::from_fn(
+                    #[inline(always)]
+                    |k| x[k][i],
                 );
+                update(&mut y[i], elements);
             }
         },
     );
