@@ -8,7 +8,7 @@
 
 use crate::landscape::Field;
 use crate::{Dual, directional_derivative, gradient};
-use linalg::{Matrix, Primitive, Real, Shape, Work};
+use linalg::{Gradient, Matrix, Primitive, Real, Shape, Work};
 
 /// The two sides of the adjoint law.
 #[derive(Clone, Copy, Debug)]
@@ -77,8 +77,8 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     primitive.forward(views, y.as_view_mut(), Work { kept: work.kept, scratch: work.scratch });
     let mut gradients = shapes.map(|s| Matrix::<f64>::zeros(s.rows, s.columns));
     work.scratch.fill(f64::NAN);
-    let gradient_views = gradients.each_mut().map(|g| g.as_view_mut());
-    primitive.vjp(views, y.as_view(), upstream.as_view(), gradient_views, work);
+    let handles = gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
+    primitive.vjp(views, y.as_view(), upstream.as_view(), handles, work);
 
     let pairs = || gradients.iter().zip(tangents);
     Adjoint {

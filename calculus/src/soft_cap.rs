@@ -9,7 +9,8 @@
 use linalg::cases::{Cases, Operand, Size, Visitor};
 use linalg::formula::{I, J, operand, output, tanh, upstream};
 use linalg::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, column, parallel, simd,
+    Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work,
+    parallel::each,
 };
 
 /// <var>c·tanh(x/c)</var> with the cap c > 0: between −c and c. Derivative <var>1 − tanh²(x/c)</var>.
@@ -56,22 +57,6 @@ impl Primitive<1> for SoftCap {
         Ok(x)
     }
 
-    fn flops(&self, [x]: [Shape; 1]) -> u64 {
-        12 * x.len() as u64
-    }
-
-    fn vjp_flops(&self, [x]: [Shape; 1]) -> u64 {
-        5 * x.len() as u64
-    }
-
-    fn vjp_reads(&self) -> Reads<1> {
-        Reads { inputs: [false], output: true }
-    }
-
-    fn is_cheap(&self) -> bool {
-        true
-    }
-
     fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
         let (x, dy) = (operand(0), upstream());
         let share = || output().at(I, J) / self.cap;
@@ -86,18 +71,12 @@ impl Primitive<1> for SoftCap {
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
-        parallel::columns([y], |first, [mut y]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        for (y, &x) in y.as_mut_slice().iter_mut().zip(column(&x, first + j)) {
-                            *y = soft_cap(x, self.cap);
-                        }
-                    }
-                },
-            );
-        });
+        each(
+            y,
+            [x],
+            #[inline(always)]
+            |[x]| soft_cap(x, self.cap),
+        );
     }
 
     fn vjp<T: Real>(
@@ -105,24 +84,27 @@ impl Primitive<1> for SoftCap {
         _: [View<'_, T>; 1],
         y: View<'_, T>,
         dy: View<'_, T>,
-        [dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
         let cap = T::from_f64(self.cap);
-        parallel::columns([dx], |first, [mut dx]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                        let (y, dy) = (column(&y, first + j), column(&dy, first + j));
-                        for ((dx, &y), &dy) in dx.as_mut_slice().iter_mut().zip(y).zip(dy) {
-                            let share = y / cap;
-                            *dx += dy * (T::one() - share * share);
-                        }
-                    }
-                },
-            );
-        });
+        dx.add_each([y, dy], |[y, dy]| dy * (T::one() - y / cap * (y / cap)));
+    }
+
+    fn flops(&self, [x]: [Shape; 1]) -> u64 {
+        12 * x.len() as u64
+    }
+
+    fn vjp_flops(&self, [x]: [Shape; 1]) -> u64 {
+        5 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: true }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 }
 

@@ -26,8 +26,8 @@ use linalg::formula::{
     upstream,
 };
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    gather, parallel, simd, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, gather, parallel::each_column, parallel::each_column_of, vector,
 };
 
 /// The cross-entropy of two distributions, <var>−Σ p ln q = H(P) + KL(P‖Q)</var>, in nats: what it
@@ -182,18 +182,6 @@ impl Primitive<2> for CrossEntropy {
         Ok(Shape::new(1, 1))
     }
 
-    fn flops(&self, [logits, _]: [Shape; 2]) -> u64 {
-        13 * logits.len() as u64
-    }
-
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
-    fn memory(&self, [logits, _]: [Shape; 2]) -> Memory {
-        Memory { kept: KEPT * logits.columns, scratch: 0 }
-    }
-
     fn formula<T: Real>(&self, [z, _]: [View<'_, T>; 2]) -> Formula {
         let (classes, tokens) = (z.nrows(), z.ncols());
         let (z, y, dy) = (operand(0), operand(1), upstream());
@@ -224,19 +212,16 @@ impl Primitive<2> for CrossEntropy {
         work: Work<'_, T>,
     ) {
         let kept = ViewMut::from_slice(work.kept, KEPT, logits.ncols());
-        let share = (8192 / logits.nrows().max(1)).max(1);
-        parallel::column_blocks([kept], share, |first, [mut kept]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut kept) in kept.column_iter_mut().enumerate() {
-                        let (z, target) = (column(&logits, first + j), targets[first + j]);
-                        let token = Token::of(z, gather::index(target, z.len()));
-                        kept.as_mut_slice().copy_from_slice(&token.numbers());
-                    }
-                },
-            );
-        });
+        each_column_of(
+            logits.nrows(),
+            [kept],
+            #[inline(always)]
+            |j, [kept]| {
+                let z = column(&logits, j);
+                let token = Token::of(z, gather::index(targets[j], z.len()));
+                kept.copy_from_slice(&token.numbers());
+            },
+        );
         let mut sum = Sum::new();
         for (kept, &target) in work.kept.as_chunks().0.iter().zip(targets.iter()) {
             if !is_ignored(target) {
@@ -251,27 +236,33 @@ impl Primitive<2> for CrossEntropy {
         [logits, targets]: [View<'_, T>; 2],
         _: View<'_, T>,
         upstream: View<'_, T>,
-        [d_logits, _]: [ViewMut<'_, T>; 2],
+        [d_logits, _]: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         let kept = work.kept.as_chunks().0;
-        parallel::columns([d_logits], |first, [mut d_logits]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut d) in d_logits.column_iter_mut().enumerate() {
-                        let (z, target) = (column(&logits, first + j), targets[first + j]);
-                        if is_ignored(target) {
-                            continue;
-                        }
-                        let token = Token::from_numbers(kept[first + j]);
-                        let y = gather::index(target, z.len());
-                        token.add_gradient(share, z, y, d.as_mut_slice());
-                    }
-                },
-            );
-        });
+        d_logits.add_each_column(
+            #[inline(always)]
+            |j, d| {
+                if !is_ignored(targets[j]) {
+                    let z = column(&logits, j);
+                    let y = gather::index(targets[j], z.len());
+                    Token::from_numbers(kept[j]).add_gradient(share, z, y, d);
+                }
+            },
+        );
+    }
+
+    fn flops(&self, [logits, _]: [Shape; 2]) -> u64 {
+        13 * logits.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
+    fn memory(&self, [logits, _]: [Shape; 2]) -> Memory {
+        Memory { kept: KEPT * logits.columns, scratch: 0 }
     }
 }
 
@@ -298,21 +289,18 @@ impl Cases for CrossEntropy {
 /// ```
 pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats: &mut [T]) {
     assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
-    let share = (8192 / logits.nrows().max(1)).max(1);
     let nats = ViewMut::from_slice(nats, 1, logits.ncols());
-    parallel::column_blocks([nats], share, |first, [mut nats]| {
-        simd(
-            #[inline(always)]
-            || {
-                for j in 0..nats.ncols() {
-                    let (z, target) = (column(&logits, first + j), targets[first + j]);
-                    let counts = !is_ignored(target);
-                    let token = counts.then(|| Token::of(z, gather::index(target, z.len())));
-                    nats[j] = token.map_or(T::zero(), |token| token.nats);
-                }
-            },
-        );
-    });
+    each_column_of(
+        logits.nrows(),
+        [nats],
+        #[inline(always)]
+        |j, [nats]| {
+            let z = column(&logits, j);
+            let token =
+                (!is_ignored(targets[j])).then(|| Token::of(z, gather::index(targets[j], z.len())));
+            nats[0] = token.map_or(T::zero(), |token| token.nats);
+        },
+    );
 }
 
 /// Turns logits into the gradient of `share`·Σ nats with respect to them, where they stand, and writes
@@ -337,23 +325,19 @@ pub fn gradient_in_place<T: Real>(
 ) {
     assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
     let nats = ViewMut::from_slice(nats, 1, logits.ncols());
-    parallel::columns([logits, nats], |first, [mut logits, mut nats]| {
-        simd(
-            #[inline(always)]
-            || {
-                for (j, mut z) in logits.column_iter_mut().enumerate() {
-                    let (z, target) = (z.as_mut_slice(), targets[first + j]);
-                    nats[j] = if is_ignored(target) {
-                        z.fill(T::zero());
-                        T::zero()
-                    } else {
-                        let y = gather::index(target, z.len());
-                        Token::into_gradient(share, z, y)
-                    };
-                }
-            },
-        );
-    });
+    each_column(
+        [logits, nats],
+        #[inline(always)]
+        |j, [z, nats]| {
+            nats[0] = if is_ignored(targets[j]) {
+                z.fill(T::zero());
+                T::zero()
+            } else {
+                let y = gather::index(targets[j], z.len());
+                Token::into_gradient(share, z, y)
+            };
+        },
+    );
 }
 
 /// What forward keeps of a token.

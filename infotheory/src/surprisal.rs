@@ -10,7 +10,9 @@ use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     I, J, Letter, TOKEN, at_most, cases, equal, ln, operand, sum_where, upstream,
 };
-use linalg::{Formula, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, gather};
+use linalg::{
+    Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, gather,
+};
 
 /// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
 /// Ignored targets have surprisal 0, a target that is no class NaN.
@@ -38,10 +40,6 @@ impl Primitive<2> for Surprisal {
         gather::countable("the classes", p.rows)?;
         targets.expect("the row of targets", Shape::new(1, p.columns))?;
         Ok(targets)
-    }
-
-    fn flops(&self, [p, _]: [Shape; 2]) -> u64 {
-        11 * p.columns as u64
     }
 
     fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
@@ -78,14 +76,19 @@ impl Primitive<2> for Surprisal {
         [p, targets]: [View<'_, T>; 2],
         _: View<'_, T>,
         d_nats: View<'_, T>,
-        [mut dp, _]: [ViewMut<'_, T>; 2],
+        [dp, _]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
+        let mut dp = dp.zeroed();
         for j in 0..p.ncols() {
             if let Some(y) = gather::index(targets[j], p.nrows()) {
                 dp[(y, j)] -= d_nats[j] / p[(y, j)];
             }
         }
+    }
+
+    fn flops(&self, [p, _]: [Shape; 2]) -> u64 {
+        11 * p.columns as u64
     }
 }
 
@@ -115,11 +118,6 @@ impl Primitive<2> for MeanOverTargets {
         x.expect_rows("the row of numbers", 1)?;
         targets.expect("the row of targets", x)?;
         Ok(Shape::new(1, 1))
-    }
-
-    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        // An addition and what it lost.
-        8 * x.len() as u64
     }
 
     fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
@@ -154,13 +152,19 @@ impl Primitive<2> for MeanOverTargets {
         [x, targets]: [View<'_, T>; 2],
         _: View<'_, T>,
         upstream: View<'_, T>,
-        [mut dx, _]: [ViewMut<'_, T>; 2],
+        [dx, _]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let share = upstream[0] / T::from_f64(counted(&targets) as f64);
+        let (mut dx, n) = (dx.zeroed(), counted(&targets));
+        let share = upstream[0] / T::from_f64(n as f64);
         for j in (0..x.ncols()).filter(|&j| !is_ignored(targets[j])) {
             dx[j] += share;
         }
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        // An addition and what it lost.
+        8 * x.len() as u64
     }
 }
 

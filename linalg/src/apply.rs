@@ -1,6 +1,6 @@
 //! Any primitive as a plain function: operands in, a matrix out, memory found on the way.
 
-use crate::{Factor, Matrix, Primitive, Real, Shape, ShapeError, Work, product_into};
+use crate::{Factor, Gradient, Matrix, Primitive, Real, Shape, ShapeError, Work, product_into};
 
 /// The value of a primitive.
 ///
@@ -45,7 +45,7 @@ pub fn pullback<T: Real, const N: usize>(
         inputs.map(|x| x.as_view()),
         pass.output.as_view(),
         upstream.as_view(),
-        gradients.each_mut().map(|g| g.as_view_mut()),
+        gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut())),
         Work { kept: &mut pass.kept, scratch: &mut pass.scratch },
     );
     Ok(gradients)

@@ -30,7 +30,8 @@
 //! safetensors call (tokens, features), row-major.
 //!
 //! `forward` *writes* its output and `vjp` *adds* to the gradients of its inputs, so that a value
-//! used twice collects both contributions (the chain rule sums over paths).
+//! used twice collects both contributions (the chain rule sums over paths); a [`Gradient`] knows where adding is
+//! writing.
 //!
 //! Bad numbers: sums, products and norms follow IEEE arithmetic, so that NaN stays NaN; a direction or a
 //! decomposition of something that is not finite is an [`Error`] that names the place. The cosine with a zero
@@ -172,6 +173,7 @@ pub mod cases;
 pub mod derivation;
 mod error;
 pub mod formula;
+mod gradient;
 pub mod gram;
 pub mod half;
 mod kernel;
@@ -204,6 +206,7 @@ pub use decomposition::*;
 pub use derivation::Derivation;
 pub use error::Error;
 pub use formula::Formula;
+pub use gradient::Gradient;
 pub use kernel::factor::{Factor, transposed};
 pub use kernel::product::{parts, product_add, product_into, product_to};
 pub use kernel::split::split_rows;

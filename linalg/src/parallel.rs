@@ -4,7 +4,7 @@
 //! thread takes which block changes nothing. All blocks are views, so cutting copies nothing and
 //! allocates nothing.
 
-use crate::{Real, ViewMut};
+use crate::{Real, View, ViewMut, column, simd};
 
 /// Elements of a block: enough to outweigh handing it to another thread.
 pub const BLOCK: usize = 8192;
@@ -31,18 +31,120 @@ pub fn columns<T: Real, const M: usize>(
     matrices: [ViewMut<'_, T>; M],
     work: impl Fn(usize, [ViewMut<'_, T>; M]) + Sync,
 ) {
-    let rows = matrices.iter().map(|m| m.nrows()).max().unwrap_or(0);
+    columns_of(longest(&matrices), matrices, work);
+}
+
+fn longest<T: Real>(matrices: &[ViewMut<'_, T>]) -> usize {
+    matrices.iter().map(|m| m.nrows()).max().unwrap_or(0)
+}
+
+/// As [`columns`], for work in proportion to columns of `rows` elements, which are only read.
+fn columns_of<T: Real, const M: usize>(
+    rows: usize,
+    matrices: [ViewMut<'_, T>; M],
+    work: impl Fn(usize, [ViewMut<'_, T>; M]) + Sync,
+) {
     split_columns(0, matrices, (BLOCK / rows.max(1)).max(1), &work);
 }
 
-/// As [`columns`], on blocks of `block` columns: for work that is not in proportion to what it
-/// writes.
-pub fn column_blocks<T: Real, const M: usize>(
+/// Calls `work(j, columns)` with column `j` of each of these matrices, which have equally many: [`columns`] and
+/// [`simd`], for work in proportion to the longest column.
+///
+/// Mark the closure `#[inline(always)]`, as for [`simd`].
+///
+/// ```
+/// use linalg::{matrix, parallel};
+/// let mut x = matrix(2, 2, &[1.0, 3.0, 5.0, 5.0]);
+/// parallel::each_column([x.as_view_mut()], |j, [x]| x[1] -= x[0] + j as f64);
+/// assert_eq!(x.as_slice(), &[1.0, 2.0, 5.0, -1.0]);
+/// ```
+#[inline(always)]
+pub fn each_column<T: Real, const M: usize>(
     matrices: [ViewMut<'_, T>; M],
-    block: usize,
-    work: impl Fn(usize, [ViewMut<'_, T>; M]) + Sync,
+    work: impl Fn(usize, [&mut [T]; M]) + Sync,
 ) {
-    split_columns(0, matrices, block, &work);
+    each_column_of(longest(&matrices), matrices, work);
+}
+
+/// As [`each_column`], for work in proportion to columns of `rows` elements, which are only read.
+#[inline(always)]
+pub fn each_column_of<T: Real, const M: usize>(
+    rows: usize,
+    matrices: [ViewMut<'_, T>; M],
+    work: impl Fn(usize, [&mut [T]; M]) + Sync,
+) {
+    columns_of(rows, matrices, |first, mut matrices| {
+        simd(
+            #[inline(always)]
+            || {
+                for j in 0..matrices[0].ncols() {
+                    let columns = matrices.each_mut().map(
+                        #[inline(always)]
+                        |m| m.column_mut(j).data.into_slice_mut(),
+                    );
+                    work(first + j, columns);
+                }
+            },
+        );
+    });
+}
+
+/// <var>y ← f(a, b, …)</var>, element by element of matrices of one shape.
+///
+/// Mark a closure of more than a few operations `#[inline(always)]`, as for [`simd`].
+///
+/// ```
+/// use linalg::{matrix, parallel};
+/// let (a, b) = (matrix(1, 2, &[1.0, 2.0]), matrix(1, 2, &[10.0, 20.0]));
+/// let mut y = matrix(1, 2, &[f64::NAN; 2]); // written, not read
+/// parallel::each(y.as_view_mut(), [a.as_view(), b.as_view()], |[a, b]| a + b);
+/// assert_eq!(y.as_slice(), &[11.0, 22.0]);
+/// ```
+#[inline(always)]
+pub fn each<T: Real, const K: usize>(
+    y: ViewMut<'_, T>,
+    x: [View<'_, T>; K],
+    f: impl Fn([T; K]) -> T + Sync,
+) {
+    update_each(
+        y,
+        x,
+        #[inline(always)]
+        |y, x| *y = f(x),
+    );
+}
+
+/// Calls `update` with every element of y and those of x in its place.
+#[inline(always)]
+pub(crate) fn update_each<T: Real, const K: usize>(
+    y: ViewMut<'_, T>,
+    x: [View<'_, T>; K],
+    update: impl Fn(&mut T, [T; K]) + Sync,
+) {
+    each_column(
+        [y],
+        #[inline(always)]
+        |j, [y]| {
+            let n = y.len();
+            let x: [&[T]; K] = std::array::from_fn(
+                #[inline(always)]
+                |k| &column(&x[k], j)[..n],
+            );
+            // By number: the compiler then sees that all lie inside, and the loop is twice as fast as over `iter_mut`.
+            for i in 0..n {
+                let elements = std::array::from_fn(
+                    #[inline(always)]
+                    |k| x[k][i],
+                );
+                update(&mut y[i], elements);
+            }
+        },
+    );
+}
+
+/// Every element of x becomes `value`.
+pub(crate) fn fill<T: Real>(x: ViewMut<'_, T>, value: T) {
+    each_column([x], |_, [x]| x.fill(value));
 }
 
 fn split_columns<T: Real, const M: usize>(

@@ -1,6 +1,6 @@
 //! A differentiable map of N matrices to one.
 
-use crate::{Formula, Real, Role, Shape, ShapeError, View, ViewMut};
+use crate::{Formula, Gradient, Real, Role, Shape, ShapeError, View, ViewMut};
 use std::ops::Range;
 
 /// What an operation is: a name, a rule for shapes, a value, and the transpose of its derivative.
@@ -11,7 +11,7 @@ use std::ops::Range;
 ///
 /// ```
 /// use linalg::formula::{I, J, operand, upstream};
-/// use linalg::{Formula, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+/// use linalg::{Formula, Gradient, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel::each};
 ///
 /// /// y = x², element by element.
 /// struct Square;
@@ -23,27 +23,20 @@ use std::ops::Range;
 ///     fn shape(&self, [x]: [Shape; 1]) -> Result<Shape, ShapeError> {
 ///         Ok(x)
 ///     }
-///     fn flops(&self, [x]: [Shape; 1]) -> u64 {
-///         x.len() as u64
-///     }
-///     fn forward<T: Real>(&self, [x]: [View<T>; 1], mut y: ViewMut<T>, _: Work<T>) {
-///         y.zip_apply(&x, |y, x| *y = x * x);
-///     }
-///     fn vjp<T: Real>(
-///         &self,
-///         [x]: [View<T>; 1],
-///         _y: View<T>,
-///         dy: View<T>,
-///         [mut dx]: [ViewMut<T>; 1],
-///         _: Work<T>,
-///     ) {
-///         dx.zip_zip_apply(&x, &dy, |dx, x, dy| *dx += (x + x) * dy);
-///     }
 ///     fn formula<T: Real>(&self, _: [View<T>; 1]) -> Formula {
 ///         let (x, dy) = (operand(0), upstream());
 ///         Formula::new("y", ["x"], "The square of every element.", "Euclid")
 ///             .value(x.at(I, J) * x.at(I, J))
 ///             .gradient((x.at(I, J) + x.at(I, J)) * dy.at(I, J))
+///     }
+///     fn forward<T: Real>(&self, [x]: [View<T>; 1], y: ViewMut<T>, _: Work<T>) {
+///         each(y, [x], |[x]| x * x);
+///     }
+///     fn vjp<T: Real>(&self, [x]: [View<T>; 1], _y: View<T>, dy: View<T>, [dx]: [Gradient<T>; 1], _: Work<T>) {
+///         dx.add_each([x, dy], |[x, dy]| (x + x) * dy);
+///     }
+///     fn flops(&self, [x]: [Shape; 1]) -> u64 {
+///         x.len() as u64
 ///     }
 /// }
 /// assert_eq!(Square.shape([Shape::new(2, 3)]), Ok(Shape::new(2, 3)));
@@ -54,7 +47,7 @@ use std::ops::Range;
 ///
 /// # Laws
 /// 1. `forward` writes every element of its output and reads none of them before.
-/// 2. `vjp` adds to the gradients of its inputs.
+/// 2. `vjp` adds to a [`Gradient`], or writes it where it is fresh and reads nothing of it.
 /// 3. The rule belongs to *its* function: <var>⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩</var> for all ȳ and ẋ.
 /// 4. Neither can fail: what can be wrong is refused by `shape`.
 /// 5. Neither allocates: memory beyond input and output is stated by `memory` and handed in.
@@ -71,6 +64,52 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
 
     /// The shape of the output, or why there is none.
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError>;
+
+    /// The rule for one element, as a formula: what an explanation prints, evaluates and follows.
+    ///
+    /// The element is \[[`I`](crate::formula::I), [`J`](crate::formula::J)\]; sums run over other letters,
+    /// with counts from the shapes of `inputs`. There is one [`Formula::gradient`] per operand, or
+    /// [`Formula::no_gradient`] where an operand is an index. State the steps that the code takes (a
+    /// maximum that is subtracted, a logistic by way of tanh), so that the stated rounding is the real
+    /// one. The elements of `inputs` matter only for what is drawn at random, which goes into a
+    /// [`Formula::table`]; whole numbers that select elements are [`Matter::index`](crate::formula::Matter::index).
+    ///
+    /// Nothing on the way from record to replay calls it.
+    fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula;
+
+    /// Writes the output.
+    fn forward<T: Real>(&self, inputs: [View<'_, T>; N], output: ViewMut<'_, T>, work: Work<'_, T>);
+
+    /// Adds to each input's gradient what the output's gradient `upstream` sends back to it: the
+    /// vector-Jacobian product `Jᵀ·upstream`.
+    fn vjp<T: Real>(
+        &self,
+        inputs: [View<'_, T>; N],
+        output: View<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [Gradient<'_, T>; N],
+        work: Work<'_, T>,
+    );
+
+    /// `forward`, then `vjp`: what a training step asks of its last operation, the loss. An operation
+    /// overrides it where both at once are cheaper than one after the other.
+    fn forward_and_vjp<T: Real>(
+        &self,
+        inputs: [View<'_, T>; N],
+        mut output: ViewMut<'_, T>,
+        upstream: View<'_, T>,
+        gradients: [Gradient<'_, T>; N],
+        work: Work<'_, T>,
+    ) {
+        let Work { kept, scratch } = work;
+        self.forward(
+            inputs,
+            output.as_view_mut(),
+            Work { kept: &mut *kept, scratch: &mut *scratch },
+        );
+        let work = Work { kept, scratch };
+        self.vjp(inputs, output.as_view(), upstream, gradients, work);
+    }
 
     /// Floating-point operations of `forward`: a multiplication and an addition count as two, e^x, ln,
     /// tanh and their like as ten each. A size, not a count to the last one.
@@ -97,70 +136,6 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
     /// Memory that it wants besides its inputs and output.
     fn memory(&self, _inputs: [Shape; N]) -> Memory {
         Memory::default()
-    }
-
-    /// Writes the output.
-    fn forward<T: Real>(&self, inputs: [View<'_, T>; N], output: ViewMut<'_, T>, work: Work<'_, T>);
-
-    /// Adds to each input's gradient what the output's gradient `upstream` sends back to it: the
-    /// vector-Jacobian product `Jᵀ·upstream`.
-    fn vjp<T: Real>(
-        &self,
-        inputs: [View<'_, T>; N],
-        output: View<'_, T>,
-        upstream: View<'_, T>,
-        gradients: [ViewMut<'_, T>; N],
-        work: Work<'_, T>,
-    );
-
-    /// The rule for one element, as a formula: what an explanation prints, evaluates and follows.
-    ///
-    /// The element is \[[`I`](crate::formula::I), [`J`](crate::formula::J)\]; sums run over other letters,
-    /// with counts from the shapes of `inputs`. There is one [`Formula::gradient`] per operand, or
-    /// [`Formula::no_gradient`] where an operand is an index. State the steps that the code takes (a
-    /// maximum that is subtracted, a logistic by way of tanh), so that the stated rounding is the real
-    /// one. The elements of `inputs` matter only for what is drawn at random, which goes into a
-    /// [`Formula::table`]; whole numbers that select elements are [`Matter::index`](crate::formula::Matter::index).
-    ///
-    /// Nothing on the way from record to replay calls it.
-    fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula;
-
-    /// As `vjp`, where the gradients marked `fresh` hold nothing yet: they are written. An operation
-    /// overrides it to spare a pass over memory that sets to zero what is added to next.
-    fn vjp_into<T: Real>(
-        &self,
-        inputs: [View<'_, T>; N],
-        output: View<'_, T>,
-        upstream: View<'_, T>,
-        mut gradients: [ViewMut<'_, T>; N],
-        fresh: [bool; N],
-        work: Work<'_, T>,
-    ) {
-        for (gradient, _) in gradients.iter_mut().zip(fresh).filter(|(_, fresh)| *fresh) {
-            gradient.fill(T::zero());
-        }
-        self.vjp(inputs, output, upstream, gradients, work);
-    }
-
-    /// `forward`, then `vjp_into`: what a training step asks of its last operation, the loss. An operation
-    /// overrides it where both at once are cheaper than one after the other.
-    fn forward_and_vjp<T: Real>(
-        &self,
-        inputs: [View<'_, T>; N],
-        mut output: ViewMut<'_, T>,
-        upstream: View<'_, T>,
-        gradients: [ViewMut<'_, T>; N],
-        fresh: [bool; N],
-        work: Work<'_, T>,
-    ) {
-        let Work { kept, scratch } = work;
-        self.forward(
-            inputs,
-            output.as_view_mut(),
-            Work { kept: &mut *kept, scratch: &mut *scratch },
-        );
-        let work = Work { kept, scratch };
-        self.vjp_into(inputs, output.as_view(), upstream, gradients, fresh, work);
     }
 
     /// The rows of the first operand that the output is, if it is nothing else. A recording then shares

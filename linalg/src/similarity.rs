@@ -7,7 +7,7 @@
 
 use crate::error::{finite, finite_elements, length};
 use crate::norm::{direction, l2, power_of_two};
-use crate::{Error, Matrix, Real, column, norm, parallel, simd, vector};
+use crate::{Error, Matrix, Real, column, norm, parallel, vector};
 
 /// <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>, between −1 and 1 up to rounding.
 ///
@@ -89,21 +89,19 @@ pub fn cosines<T: Real>(query: &[T], table: &Matrix<T>) -> Result<Vec<T>, Error>
     finite("the table", table)?;
     let query = direction("the query", query)?;
     let mut found = Matrix::zeros(1, table.ncols());
-    let (view, block) = (table.as_view(), (8192 / query.len()).max(1));
-    parallel::column_blocks([found.as_view_mut()], block, |first, [mut found]| {
-        simd(
-            #[inline(always)]
-            || {
-                for j in 0..found.ncols() {
-                    let x = column(&view, first + j);
-                    let scale = T::from_f64(power_of_two(norm::linf(x).to_f64()));
-                    let dot = vector::reduce(&query, x, |q, x| q * (x / scale));
-                    let square = vector::reduce(x, x, |x, _| (x / scale) * (x / scale));
-                    found[j] = dot / square.sqrt(); // 0/0 for a zero vector
-                }
-            },
-        );
-    });
+    let view = table.as_view();
+    parallel::each_column_of(
+        query.len(),
+        [found.as_view_mut()],
+        #[inline(always)]
+        |j, [found]| {
+            let x = column(&view, j);
+            let scale = T::from_f64(power_of_two(norm::linf(x).to_f64()));
+            let dot = vector::reduce(&query, x, |q, x| q * (x / scale));
+            let square = vector::reduce(x, x, |x, _| (x / scale) * (x / scale));
+            found[0] = dot / square.sqrt(); // 0/0 for a zero vector
+        },
+    );
     let found: Vec<T> = found.iter().copied().collect();
     match finite_elements("the table", &found, 1) {
         Err(Error::NotFinite { operand, column, .. }) => {

@@ -11,8 +11,8 @@ use crate::random::Random;
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{I, J, operand, upstream};
 use linalg::{
-    Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd,
+    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column,
 };
 
 /// Which elements are dropped: a function of (seed, stream, step, element).
@@ -197,6 +197,23 @@ impl Dropout {
         (low >= 0.0).then(|| self.numbered(number()))
     }
 
+    /// Calls `update` with every element of y and that of column j of x times its factor.
+    #[inline(always)]
+    fn multiply<T: Real>(
+        &self,
+        mask: &DropoutMask,
+        j: usize,
+        x: &[T],
+        y: &mut [T],
+        update: impl Fn(&mut T, T),
+    ) {
+        self.order.runs(mask, j, x.len(), |i, factors: &[T]| {
+            let run = i..i + factors.len();
+            let elements = y[run.clone()].iter_mut().zip(&x[run]);
+            elements.zip(factors).for_each(|((y, &x), &f)| update(y, x * f));
+        });
+    }
+
     fn numbered(&self, step: u64) -> DropoutMask {
         DropoutMask {
             random: Random::new(self.seed, self.stream, step as u32),
@@ -220,10 +237,6 @@ impl Primitive<2> for Dropout {
         Ok(x)
     }
 
-    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        x.len() as u64
-    }
-
     fn formula<T: Real>(&self, [x, step]: [View<'_, T>; 2]) -> Formula {
         let mut factors = Matrix::repeat(x.nrows(), x.ncols(), 1.0);
         if let Some(mask) = self.mask(step) {
@@ -244,31 +257,13 @@ impl Primitive<2> for Dropout {
         f.value(x.at(I, J) * mask.at(I, J)).gradient(dy.at(I, J) * mask.at(I, J)).no_gradient()
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [false, true], output: false }
-    }
-
-    fn is_cheap(&self) -> bool {
-        true
-    }
-
     fn forward<T: Real>(&self, [x, step]: [View<'_, T>; 2], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
         let Some(mask) = self.mask(step) else { return y.copy_from(&x) };
-        parallel::columns([y], |first, [mut y]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let (x, y) = (column(&x, first + j), y.as_mut_slice());
-                        self.order.runs(&mask, first + j, x.len(), |i, factors: &[T]| {
-                            let run = i..i + factors.len();
-                            let elements = y[run.clone()].iter_mut().zip(&x[run]);
-                            elements.zip(factors).for_each(|((y, &x), &f)| *y = x * f);
-                        });
-                    }
-                },
-            );
-        });
+        each_column(
+            [y],
+            #[inline(always)]
+            |j, [y]| self.multiply(&mask, j, column(&x, j), y, |y, x| *y = x),
+        );
     }
 
     fn vjp<T: Real>(
@@ -276,25 +271,26 @@ impl Primitive<2> for Dropout {
         [_, step]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx, _]: [ViewMut<'_, T>; 2],
+        [dx, _]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let Some(mask) = self.mask(step) else { return dx += dy };
-        parallel::columns([dx], |first, [mut dx]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                        let (dy, dx) = (column(&dy, first + j), dx.as_mut_slice());
-                        self.order.runs(&mask, first + j, dy.len(), |i, factors: &[T]| {
-                            let run = i..i + factors.len();
-                            let elements = dx[run.clone()].iter_mut().zip(&dy[run]);
-                            elements.zip(factors).for_each(|((dx, &dy), &f)| *dx += dy * f);
-                        });
-                    }
-                },
-            );
-        });
+        let Some(mask) = self.mask(step) else { return dx.add(dy) };
+        dx.add_each_column(
+            #[inline(always)]
+            |j, dx| self.multiply(&mask, j, column(&dy, j), dx, |dx, dy| *dx += dy),
+        );
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false, true], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
     }
 }
 

@@ -10,10 +10,10 @@
 use crate::accurate::{self, Deviations};
 use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::cases::{Cases, Size, Visitor, numbers};
-use linalg::formula::{I, J, K, Letter, Matter, TOKEN, operand, sqrt, sum, upstream};
+use linalg::formula::{I, J, K, Letter, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    affine::add_columns, column, parallel, simd, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, affine::add_columns, column, parallel, parallel::each_column, simd, vector,
 };
 
 /// <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, but for ε, variance 1.
@@ -94,12 +94,12 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: [T; 2], epsilon: f64)
 /// <var>dg ← dg + Σⱼ dy·x̂</var>, where `standard(j)` takes an element of column j to its x̂.
 #[inline(always)]
 pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
-    d_gain: ViewMut<'_, T>,
+    d_gain: Gradient<'_, T>,
     x: View<'_, T>,
     dy: View<'_, T>,
     standard: impl Fn(usize) -> S + Sync,
 ) {
-    parallel::rows([d_gain], 64, |first, [mut d_gain]| {
+    parallel::rows([d_gain.zeroed()], 64, |first, [mut d_gain]| {
         simd(
             #[inline(always)]
             || {
@@ -140,269 +140,120 @@ pub struct LayerNorm {
     pub epsilon: f64,
 }
 
-impl LayerNorm {
-    fn check(x: Shape, gain: Shape) -> Result<Shape, ShapeError> {
-        gain.expect("the gain", Shape::new(x.rows, 1))?;
-        Ok(x)
-    }
+/// The rules, of x and gain, and of x, gain and shift.
+macro_rules! rules {
+    (impl Primitive<$n:literal> for LayerNorm $(, $shift:ident: $b:literal)?) => {
+        impl Primitive<$n> for LayerNorm {
+            fn name(&self) -> &'static str {
+                "layer normalisation"
+            }
 
-    /// Writes y, and keeps µ and <var>1/√(σ² + ε)</var> of every column.
-    fn write<T: Real>(
-        &self,
-        x: View<'_, T>,
-        gain: View<'_, T>,
-        shift: Option<View<'_, T>>,
-        y: ViewMut<'_, T>,
-        work: Work<'_, T>,
-    ) {
-        let moments = ViewMut::from_slice(work.kept, 2, x.ncols());
-        let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));
-        parallel::columns([y, moments], |first, [mut y, mut moments]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let (x, y) = (column(&x, first + j), y.as_mut_slice());
-                        let mean = vector::sum(x) / n;
-                        let variance = vector::reduce(x, x, |x, _| (x - mean) * (x - mean)) / n;
-                        let rate = T::one() / (variance + epsilon).sqrt();
-                        moments[(0, j)] = mean;
-                        moments[(1, j)] = rate;
-                        for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
-                            *y = (x - mean) * rate * g;
-                        }
-                        if let Some(shift) = &shift {
-                            vector::axpy(y, T::one(), column(shift, 0));
-                        }
+            fn role(&self) -> Role {
+                Role::Norm
+            }
+
+            fn shape(&self, [x, gain $(, $shift)?]: [Shape; $n]) -> Result<Shape, ShapeError> {
+                $($shift.expect("the shift", gain)?;)?
+                gain.expect("the gain", Shape::new(x.rows, 1))?;
+                Ok(x)
+            }
+
+            fn formula<T: Real>(&self, [x, ..]: [View<'_, T>; $n]) -> Formula {
+                let (n, tokens) = x.shape();
+                let (x, gain, dy, count) = (operand(0), operand(1), upstream(), n as f64);
+                $(let $shift = operand(2);)?
+                let mut f = Formula::new(
+                    "y",
+                    ["x", "g" $(, $b)?],
+                    "Standardises every token to mean zero and variance one, then scales and shifts.",
+                    "Ba, Kiros, Hinton, Layer Normalization, 2016",
+                );
+                let mean = f.define("µ", [J], sum(K, n, x.at(K, J)) / count);
+                let off = |i: Letter| x.at(i, J) - mean.at(J);
+                let variance = f.define("σ²", [J], sum(K, n, off(K) * off(K)) / count);
+                let rate = f.define("ρ", [J], 1.0 / sqrt(variance.at(J) + self.epsilon));
+                let standard = f.define("x̂", [I, J], off(I) * rate.at(J));
+                let d = f.define("d", [I, J], dy.at(I, J) * gain.at(I, 0));
+                let mean_d = f.define("d̄", [J], sum(K, n, d.at2(K, J)) / count);
+                let products = sum(K, n, d.at2(K, J) * standard.at2(K, J));
+                let mean_dx = f.define("c", [J], products / count);
+                let inner = d.at2(I, J) - mean_d.at(J) - standard.at2(I, J) * mean_dx.at(J);
+                f.value(standard.at2(I, J) * gain.at(I, 0) $(+ $shift.at(I, 0))?)
+                    .gradient(rate.at(J) * inner)
+                    .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN) * standard.at2(I, TOKEN)))
+                    $(.gradient({ let _ = $b; sum(TOKEN, tokens, dy.at(I, TOKEN)) }))?
+            }
+
+            /// Writes y, and keeps µ and <var>1/√(σ² + ε)</var> of every column.
+            fn forward<T: Real>(
+                &self,
+                [x, gain $(, $shift)?]: [View<'_, T>; $n],
+                y: ViewMut<'_, T>,
+                work: Work<'_, T>,
+            ) {
+                let moments = ViewMut::from_slice(work.kept, 2, x.ncols());
+                let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));
+                each_column([y, moments], #[inline(always)] |j, [y, moments]| {
+                    let x = column(&x, j);
+                    let mean = vector::sum(x) / n;
+                    let variance = vector::reduce(x, x, |x, _| (x - mean) * (x - mean)) / n;
+                    let rate = T::one() / (variance + epsilon).sqrt();
+                    (moments[0], moments[1]) = (mean, rate);
+                    for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
+                        *y = (x - mean) * rate * g;
                     }
-                },
-            );
-        });
-    }
+                    $(vector::axpy(y, T::one(), column(&$shift, 0));)?
+                });
+            }
 
-    fn add<T: Real>(
-        x: View<'_, T>,
-        gain: View<'_, T>,
-        dy: View<'_, T>,
-        (dx, fresh): (ViewMut<'_, T>, bool),
-        d_gain: ViewMut<'_, T>,
-        work: Work<'_, T>,
-    ) {
-        let moments = View::from_slice(work.kept, 2, x.ncols());
-        let n = T::from_f64(x.nrows() as f64);
-        parallel::columns([dx], |first, [mut dx]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                        let (mean, rate) = (moments[(0, first + j)], moments[(1, first + j)]);
-                        let (x, dy) = (column(&x, first + j), column(&dy, first + j));
-                        let gain = column(&gain, 0);
-                        let d = |dy: T, gain: T| dy * gain;
-                        let standard = |x: T| (x - mean) * rate;
-                        let mean_d = vector::dot(dy, gain) / n;
-                        let mean_dx =
-                            vector::reduce3(x, dy, gain, |x, dy, g| d(dy, g) * standard(x)) / n;
-                        let dx = dx.as_mut_slice();
-                        if fresh {
-                            dx.fill(T::zero());
-                        }
-                        for (((dx, &x), &dy), &g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
-                            *dx += rate * (d(dy, g) - mean_d - standard(x) * mean_dx);
-                        }
+            fn vjp<T: Real>(
+                &self,
+                [x, gain, ..]: [View<'_, T>; $n],
+                _: View<'_, T>,
+                dy: View<'_, T>,
+                [dx, d_gain $(, $shift)?]: [Gradient<'_, T>; $n],
+                work: Work<'_, T>,
+            ) {
+                let moments = View::from_slice(work.kept, 2, x.ncols());
+                let n = T::from_f64(x.nrows() as f64);
+                dx.add_each_column(#[inline(always)] |j, dx| {
+                    let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
+                    let (x, dy, gain) = (column(&x, j), column(&dy, j), column(&gain, 0));
+                    let standard = |x: T| (x - mean) * rate;
+                    let mean_d = vector::dot(dy, gain) / n;
+                    let mean_dx = vector::reduce3(x, dy, gain, |x, dy, g| dy * g * standard(x)) / n;
+                    for (((dx, &x), &dy), &g) in dx.iter_mut().zip(x).zip(dy).zip(gain) {
+                        *dx += rate * (dy * g - mean_d - standard(x) * mean_dx);
                     }
-                },
-            );
-        });
-        add_to_gain(
-            d_gain,
-            x,
-            dy,
-            #[inline(always)]
-            |j| {
-                let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
-                #[inline(always)]
-                move |x| (x - mean) * rate
-            },
-        );
-    }
-}
+                });
+                add_to_gain(d_gain, x, dy, #[inline(always)] |j| {
+                    let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
+                    #[inline(always)] move |x| (x - mean) * rate
+                });
+                $(add_columns($shift.zeroed(), dy);)?
+            }
 
-const NAME: &str = "layer normalisation";
-const MEANING: &str =
-    "Standardises every token to mean zero and variance one, then scales and shifts.";
-const SOURCE: &str = "Ba, Kiros, Hinton, Layer Normalization, 2016";
+            fn flops(&self, [x, ..]: [Shape; $n]) -> u64 {
+                (5 + $n) * x.len() as u64
+            }
 
-impl LayerNorm {
-    /// The formula but for the shift's gradient.
-    fn stated(&self, n: usize, tokens: usize, f: Formula, shift: Option<Matter>) -> Formula {
-        let mut f = f;
-        let (x, gain, dy) = (operand(0), operand(1), upstream());
-        let count = n as f64;
-        let mean = f.define("µ", [J], sum(K, n, x.at(K, J)) / count);
-        let off = |i: Letter| x.at(i, J) - mean.at(J);
-        let variance = f.define("σ²", [J], sum(K, n, off(K) * off(K)) / count);
-        let rate = f.define("ρ", [J], 1.0 / sqrt(variance.at(J) + self.epsilon));
-        let standard = f.define("x̂", [I, J], off(I) * rate.at(J));
-        let d = f.define("d", [I, J], dy.at(I, J) * gain.at(I, 0));
-        let mean_d = f.define("d̄", [J], sum(K, n, d.at2(K, J)) / count);
-        let products = sum(K, n, d.at2(K, J) * standard.at2(K, J));
-        let mean_dx = f.define("c", [J], products / count);
-        let scaled = standard.at2(I, J) * gain.at(I, 0);
-        let value = match shift {
-            Some(shift) => scaled + shift.at(I, 0),
-            None => scaled,
-        };
-        let inner = d.at2(I, J) - mean_d.at(J) - standard.at2(I, J) * mean_dx.at(J);
-        f.value(value).gradient(rate.at(J) * inner).gradient(sum(
-            TOKEN,
-            tokens,
-            dy.at(I, TOKEN) * standard.at2(I, TOKEN),
-        ))
-    }
-}
+            fn vjp_reads(&self) -> Reads<$n> {
+                Reads { inputs: std::array::from_fn(|k| k < 2), output: false }
+            }
 
-impl Primitive<2> for LayerNorm {
-    fn name(&self) -> &'static str {
-        NAME
-    }
+            fn is_cheap(&self) -> bool {
+                true
+            }
 
-    fn role(&self) -> Role {
-        Role::Norm
-    }
-
-    fn shape(&self, [x, gain]: [Shape; 2]) -> Result<Shape, ShapeError> {
-        Self::check(x, gain)
-    }
-
-    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        7 * x.len() as u64
-    }
-
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
-    fn is_cheap(&self) -> bool {
-        true
-    }
-
-    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
-        Memory { kept: 2 * x.columns, scratch: 0 }
-    }
-
-    fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
-        self.stated(x.nrows(), x.ncols(), Formula::new("y", ["x", "g"], MEANING, SOURCE), None)
-    }
-
-    fn forward<T: Real>(&self, [x, gain]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
-        self.write(x, gain, None, y, work);
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        [x, gain]: [View<'_, T>; 2],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [dx, d_gain]: [ViewMut<'_, T>; 2],
-        work: Work<'_, T>,
-    ) {
-        Self::add(x, gain, dy, (dx, false), d_gain, work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        [x, gain]: [View<'_, T>; 2],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [dx, mut d_gain]: [ViewMut<'_, T>; 2],
-        [fresh, fresh_gain]: [bool; 2],
-        work: Work<'_, T>,
-    ) {
-        if fresh_gain {
-            d_gain.fill(T::zero());
+            fn memory(&self, [x, ..]: [Shape; $n]) -> Memory {
+                Memory { kept: 2 * x.columns, scratch: 0 }
+            }
         }
-        Self::add(x, gain, dy, (dx, fresh), d_gain, work);
-    }
+    };
 }
 
-impl Primitive<3> for LayerNorm {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn role(&self) -> Role {
-        Role::Norm
-    }
-
-    fn shape(&self, [x, gain, shift]: [Shape; 3]) -> Result<Shape, ShapeError> {
-        shift.expect("the shift", gain)?;
-        Self::check(x, gain)
-    }
-
-    fn flops(&self, [x, _, _]: [Shape; 3]) -> u64 {
-        8 * x.len() as u64
-    }
-
-    fn vjp_reads(&self) -> Reads<3> {
-        Reads { inputs: [true, true, false], output: false }
-    }
-
-    fn is_cheap(&self) -> bool {
-        true
-    }
-
-    fn memory(&self, [x, _, _]: [Shape; 3]) -> Memory {
-        Memory { kept: 2 * x.columns, scratch: 0 }
-    }
-
-    fn formula<T: Real>(&self, [x, _, _]: [View<'_, T>; 3]) -> Formula {
-        let f = Formula::new("y", ["x", "g", "b"], MEANING, SOURCE);
-        let shift = Some(operand(2));
-        let d_shift = sum(TOKEN, x.ncols(), upstream().at(I, TOKEN));
-        self.stated(x.nrows(), x.ncols(), f, shift).gradient(d_shift)
-    }
-
-    fn forward<T: Real>(
-        &self,
-        [x, gain, shift]: [View<'_, T>; 3],
-        y: ViewMut<'_, T>,
-        work: Work<'_, T>,
-    ) {
-        self.write(x, gain, Some(shift), y, work);
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        [x, gain, _]: [View<'_, T>; 3],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [dx, d_gain, d_shift]: [ViewMut<'_, T>; 3],
-        work: Work<'_, T>,
-    ) {
-        Self::add(x, gain, dy, (dx, false), d_gain, work);
-        add_columns(d_shift, dy);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        [x, gain, _]: [View<'_, T>; 3],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [dx, mut d_gain, mut d_shift]: [ViewMut<'_, T>; 3],
-        [fresh, fresh_gain, fresh_shift]: [bool; 3],
-        work: Work<'_, T>,
-    ) {
-        if fresh_gain {
-            d_gain.fill(T::zero());
-        }
-        if fresh_shift {
-            d_shift.fill(T::zero());
-        }
-        Self::add(x, gain, dy, (dx, fresh), d_gain, work);
-        add_columns(d_shift, dy);
-    }
-}
+rules!(impl Primitive<2> for LayerNorm);
+rules!(impl Primitive<3> for LayerNorm, shift: "b");
 
 impl Cases for LayerNorm {
     fn cases(size: Size, visitor: &mut impl Visitor) {
@@ -431,7 +282,7 @@ mod tests {
         let dy = matrix(4, 1, &[1.0, 0.0, 0.0, 0.0]);
         let (mut dx, mut dg) = (matrix(4, 1, &[0.0; 4]), matrix(4, 1, &[0.0; 4]));
         let work = Work { kept: &mut kept, scratch: &mut [] };
-        let gradients = [dx.as_view_mut(), dg.as_view_mut()];
+        let gradients = [dx.as_view_mut(), dg.as_view_mut()].map(Gradient::fresh);
         norm.vjp(inputs, y.as_view(), dy.as_view(), gradients, work);
         for (found, expected) in dx.iter().zip([0.26833, -0.357768, -0.089443, 0.178882]) {
             assert!((found - expected).abs() < 1e-5, "{found} {expected}");

@@ -15,8 +15,8 @@ use crate::softmax::softmax;
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, at_most, cases, operand, upstream};
 use linalg::{
-    Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    shape::equal_parts,
+    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column, shape::equal_parts, vector,
 };
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
@@ -48,10 +48,6 @@ impl Primitive<1> for CausalMask {
         Ok(x)
     }
 
-    fn flops(&self, _: [Shape; 1]) -> u64 {
-        0
-    }
-
     fn formula<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Formula {
         let seen = || at_most(I, J % x.nrows());
         let (x, dy) = (operand(0), upstream());
@@ -65,17 +61,12 @@ impl Primitive<1> for CausalMask {
         .gradient(cases(seen(), dy.at(I, J), 0.0))
     }
 
-    fn vjp_reads(&self) -> Reads<1> {
-        Reads { inputs: [false], output: false }
-    }
-
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
-        for c in 0..x.ncols() {
-            let visible = c % x.nrows() + 1;
-            let mut y = y.column_mut(c);
-            y.rows_mut(0, visible).copy_from(&x.column(c).rows(0, visible));
-            y.rows_mut(visible, x.nrows() - visible).fill(T::from_f64(f64::NEG_INFINITY));
-        }
+    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
+        each_column([y], |j, [y]| {
+            let (seen, future) = y.split_at_mut(j % x.nrows() + 1);
+            seen.copy_from_slice(&column(&x, j)[..seen.len()]);
+            future.fill(T::from_f64(f64::NEG_INFINITY));
+        });
     }
 
     fn vjp<T: Real>(
@@ -83,14 +74,21 @@ impl Primitive<1> for CausalMask {
         [x]: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        for c in 0..x.ncols() {
-            for k in 0..=c % x.nrows() {
-                dx[(k, c)] += dy[(k, c)];
-            }
-        }
+        dx.add_each_column(|j, dx| {
+            let seen = ..=j % x.nrows();
+            vector::axpy(&mut dx[seen], T::one(), &column(&dy, j)[seen]);
+        });
+    }
+
+    fn flops(&self, _: [Shape; 1]) -> u64 {
+        0
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 }
 

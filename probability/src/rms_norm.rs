@@ -13,8 +13,8 @@ use crate::layer_norm::{add_to_gain, check_epsilon, divide_by_spread};
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, TOKEN, operand, sqrt, sum, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column, vector,
 };
 
 /// x divided by <var>√(mean x² + ε)</var> and multiplied by the gain: one token. [`RmsNorm`] is the
@@ -76,10 +76,6 @@ impl Primitive<2> for RmsNorm {
         Ok(x)
     }
 
-    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        4 * x.len() as u64
-    }
-
     fn formula<T: Real>(&self, [x, _]: [View<'_, T>; 2]) -> Formula {
         let (n, tokens) = (x.nrows(), x.ncols());
         let (x, gain, dy) = (operand(0), operand(1), upstream());
@@ -102,37 +98,22 @@ impl Primitive<2> for RmsNorm {
         ))
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
-    fn is_cheap(&self) -> bool {
-        true
-    }
-
-    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
-        Memory { kept: x.columns, scratch: 0 }
-    }
-
     /// Writes y, and keeps <var>1/√(mean x² + ε)</var> of every column.
     fn forward<T: Real>(&self, [x, gain]: [View<'_, T>; 2], y: ViewMut<'_, T>, work: Work<'_, T>) {
         let rates = ViewMut::from_slice(work.kept, 1, x.ncols());
         let (n, epsilon) = (T::from_f64(x.nrows() as f64), T::from_f64(self.epsilon));
-        parallel::columns([y, rates], |first, [mut y, mut rates]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let (x, y) = (column(&x, first + j), y.as_mut_slice());
-                        let rate = T::one() / (vector::dot(x, x) / n + epsilon).sqrt();
-                        rates[j] = rate;
-                        for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
-                            *y = x * rate * g;
-                        }
-                    }
-                },
-            );
-        });
+        each_column(
+            [y, rates],
+            #[inline(always)]
+            |j, [y, kept]| {
+                let x = column(&x, j);
+                let rate = T::one() / (vector::dot(x, x) / n + epsilon).sqrt();
+                kept[0] = rate;
+                for ((y, &x), &g) in y.iter_mut().zip(x).zip(column(&gain, 0)) {
+                    *y = x * rate * g;
+                }
+            },
+        );
     }
 
     fn vjp<T: Real>(
@@ -140,29 +121,23 @@ impl Primitive<2> for RmsNorm {
         [x, gain]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [dx, d_gain]: [ViewMut<'_, T>; 2],
+        [dx, d_gain]: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
         let rates = &*work.kept;
         let (features, n) = (x.nrows(), T::from_f64(x.nrows() as f64));
-        parallel::columns([dx], |first, [mut dx]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                        let rate = rates[first + j];
-                        let x = &column(&x, first + j)[..features];
-                        let dy = &column(&dy, first + j)[..features];
-                        let gain = &column(&gain, 0)[..features];
-                        let mean =
-                            vector::sum_of(features, |i| dy[i] * gain[i] * (x[i] * rate)) / n;
-                        for (i, dx) in dx.as_mut_slice()[..features].iter_mut().enumerate() {
-                            *dx += rate * (dy[i] * gain[i] - x[i] * rate * mean);
-                        }
-                    }
-                },
-            );
-        });
+        dx.add_each_column(
+            #[inline(always)]
+            |j, dx| {
+                let (rate, dx) = (rates[j], &mut dx[..features]);
+                let [x, dy] = [&x, &dy].map(|x| &column(x, j)[..features]);
+                let gain = &column(&gain, 0)[..features];
+                let mean = vector::sum_of(features, |i| dy[i] * gain[i] * (x[i] * rate)) / n;
+                for (i, dx) in dx.iter_mut().enumerate() {
+                    *dx += rate * (dy[i] * gain[i] - x[i] * rate * mean);
+                }
+            },
+        );
         add_to_gain(
             d_gain,
             x,
@@ -174,6 +149,22 @@ impl Primitive<2> for RmsNorm {
                 move |x| x * rate
             },
         );
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        4 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
+    }
+
+    fn is_cheap(&self) -> bool {
+        true
+    }
+
+    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
+        Memory { kept: x.columns, scratch: 0 }
     }
 }
 
@@ -202,7 +193,8 @@ mod tests {
         let dy = matrix(4, 1, &[1.0, 0.0, 0.0, 0.0]);
         let (mut dx, mut dg) = (matrix(4, 1, &[0.0; 4]), matrix(4, 1, &[0.0; 4]));
         let work = Work { kept: &mut kept, scratch: &mut [] };
-        norm.vjp(inputs, y.as_view(), dy.as_view(), [dx.as_view_mut(), dg.as_view_mut()], work);
+        let gradients = [dx.as_view_mut(), dg.as_view_mut()].map(Gradient::fresh);
+        norm.vjp(inputs, y.as_view(), dy.as_view(), gradients, work);
         for (found, expected) in dx.iter().zip([0.352977, -0.024343, -0.036515, -0.048686]) {
             assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }

@@ -18,8 +18,8 @@ use crate::error::{ProbabilityError, check_setting};
 use linalg::cases::{Cases, Size, Visitor, numbers};
 use linalg::formula::{I, J, K, exp, largest, operand, output, sum, upstream};
 use linalg::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd, vector,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    column, parallel::each_column, vector,
 };
 
 /// The distribution of one vector of scores, right to 4 units in the last place.
@@ -168,10 +168,6 @@ impl Primitive<1> for Softmax {
         Ok(z)
     }
 
-    fn flops(&self, [z]: [Shape; 1]) -> u64 {
-        14 * z.len() as u64
-    }
-
     fn formula<T: Real>(&self, [z]: [View<'_, T>; 1]) -> Formula {
         let n = z.nrows();
         let (z, p, dp) = (operand(0), output(), upstream());
@@ -188,21 +184,14 @@ impl Primitive<1> for Softmax {
             .gradient(p.at(I, J) * (dp.at(I, J) - mean.at(J)))
     }
 
-    fn vjp_reads(&self) -> Reads<1> {
-        Reads { inputs: [false], output: true }
-    }
-
     fn forward<T: Real>(&self, [z]: [View<'_, T>; 1], p: ViewMut<'_, T>, _: Work<'_, T>) {
-        parallel::columns([p], |first, [mut p]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut p) in p.column_iter_mut().enumerate() {
-                        softmax_into(p.as_mut_slice(), column(&z, first + j));
-                    }
-                },
-            );
-        });
+        each_column(
+            [p],
+            #[inline(always)]
+            |j, [p]| {
+                softmax_into(p, column(&z, j));
+            },
+        );
     }
 
     fn vjp<T: Real>(
@@ -210,23 +199,27 @@ impl Primitive<1> for Softmax {
         _: [View<'_, T>; 1],
         p: View<'_, T>,
         dp: View<'_, T>,
-        [dz]: [ViewMut<'_, T>; 1],
+        [dz]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        parallel::columns([dz], |first, [mut dz]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dz) in dz.column_iter_mut().enumerate() {
-                        let (p, dp) = (column(&p, first + j), column(&dp, first + j));
-                        let mean = vector::dot(dp, p);
-                        for ((dz, &p), &dp) in dz.as_mut_slice().iter_mut().zip(p).zip(dp) {
-                            *dz += p * (dp - mean);
-                        }
-                    }
-                },
-            );
-        });
+        dz.add_each_column(
+            #[inline(always)]
+            |j, dz| {
+                let (p, dp) = (column(&p, j), column(&dp, j));
+                let mean = vector::dot(dp, p);
+                for ((dz, &p), &dp) in dz.iter_mut().zip(p).zip(dp) {
+                    *dz += p * (dp - mean);
+                }
+            },
+        );
+    }
+
+    fn flops(&self, [z]: [Shape; 1]) -> u64 {
+        14 * z.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: true }
     }
 }
 
@@ -249,7 +242,7 @@ mod tests {
         let (mut p, mut dz) = (z.clone(), z.clone() * 0.0);
         Softmax.forward([z.as_view()], p.as_view_mut(), Work::none());
         let first = linalg::matrix(5, 1, &[1.0, 0.0, 0.0, 0.0, 0.0]);
-        let (views, gradients) = ([z.as_view()], [dz.as_view_mut()]);
+        let (views, gradients) = ([z.as_view()], [Gradient::fresh(dz.as_view_mut())]);
         Softmax.vjp(views, p.as_view(), first.as_view(), gradients, Work::none());
         let expected = [0.246572, -0.114768, -0.069611, -0.015532, -0.046661];
         for (found, expected) in dz.iter().zip(expected) {

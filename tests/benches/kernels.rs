@@ -15,7 +15,7 @@ use calculus::optimizer::{Adam, Optimizer};
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, Divan};
 use infotheory::cross_entropy::CrossEntropy;
-use linalg::{Matrix, Primitive, Shape, View, Work, product_into, transposed};
+use linalg::{Gradient, Matrix, Primitive, Shape, View, Work, product_into, transposed};
 use probability::dropout::{Dropout, Order};
 use probability::layer_norm::LayerNorm;
 use probability::random::Random;
@@ -218,18 +218,18 @@ impl<P: Primitive<N>, const N: usize> Ready<P, N> {
 
     fn backward(&mut self) {
         let work = Work { kept: &mut self.kept, scratch: &mut self.scratch };
-        let gradients = self.gradients.each_mut().map(|g| g.as_view_mut());
+        let gradients = self.gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
         let (inputs, output) = (self.inputs.each_ref().map(view), view(&self.output));
-        self.rule.vjp_into(inputs, output, view(&self.upstream), gradients, [true; N], work);
+        self.rule.vjp(inputs, output, view(&self.upstream), gradients, work);
     }
 
     /// As the last operation of a training step is asked for.
     fn both(&mut self) {
         let work = Work { kept: &mut self.kept, scratch: &mut self.scratch };
-        let gradients = self.gradients.each_mut().map(|g| g.as_view_mut());
+        let gradients = self.gradients.each_mut().map(|g| Gradient::new(g.as_view_mut()));
         let (inputs, output) = (self.inputs.each_ref().map(view), self.output.as_view_mut());
         let upstream = view(&self.upstream);
-        self.rule.forward_and_vjp(inputs, output, upstream, gradients, [false; N], work);
+        self.rule.forward_and_vjp(inputs, output, upstream, gradients, work);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use calculus::Recorder;
 use linalg::{
-    Formula, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    Formula, Gradient, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View,
+    ViewMut, Work,
 };
 use transformer::inspect::check;
 use transformer::{Given, ModelError, Recording, Subject};
@@ -170,19 +171,19 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
         x: [View<'_, T>; N],
         y: View<'_, T>,
         dy: View<'_, T>,
-        mut dx: [ViewMut<'_, T>; N],
+        dx: [Gradient<'_, T>; N],
         work: Work<'_, T>,
     ) {
         let mut own = x.map(|x| Matrix::<T>::zeros(x.nrows(), x.ncols()));
-        self.original.vjp(x, y, dy, own.each_mut().map(|g| g.as_view_mut()), work);
-        for (k, (dx, own)) in dx.iter_mut().zip(&own).enumerate() {
+        self.original.vjp(x, y, dy, own.each_mut().map(|g| Gradient::fresh(g.as_view_mut())), work);
+        for (k, (dx, own)) in dx.into_iter().zip(&own).enumerate() {
             let factor = match self.slip {
                 Slip::Sign => -T::one(),
                 Slip::Twice => T::one() + T::one(),
                 Slip::Cut(cut) if cut == k => T::zero(),
                 _ => T::one(),
             };
-            dx.zip_apply(own, |dx, own| {
+            dx.zeroed().zip_apply(own, |dx, own| {
                 let there = if self.slip == Slip::Overwrites { T::zero() } else { *dx };
                 *dx = there + factor * own;
             });
@@ -235,7 +236,7 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
         x: [View<'_, T>; N],
         y: View<'_, T>,
         dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; N],
+        dx: [Gradient<'_, T>; N],
         work: Work<'_, T>,
     ) {
         self.0.vjp(x, y, dy, dx, work);
@@ -246,26 +247,14 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Shared<P> {
     fn is_cheap(&self) -> bool {
         self.0.is_cheap()
     }
-    fn vjp_into<T: Real>(
-        &self,
-        x: [View<'_, T>; N],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; N],
-        fresh: [bool; N],
-        work: Work<'_, T>,
-    ) {
-        self.0.vjp_into(x, y, dy, dx, fresh, work);
-    }
     fn forward_and_vjp<T: Real>(
         &self,
         x: [View<'_, T>; N],
         y: ViewMut<'_, T>,
         dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; N],
-        fresh: [bool; N],
+        dx: [Gradient<'_, T>; N],
         work: Work<'_, T>,
     ) {
-        self.0.forward_and_vjp(x, y, dy, dx, fresh, work);
+        self.0.forward_and_vjp(x, y, dy, dx, work);
     }
 }

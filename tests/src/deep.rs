@@ -4,7 +4,7 @@ use calculus::activation::Activation;
 use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use linalg::formula::{I, J, operand, upstream};
-use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Formula, Gradient, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{add::Add, affine::Affine, gather::Gather, product::Product, rows::Rows};
 use probability::layer_norm::LayerNorm;
 use transformer::{CausalAttention, Given, ModelError, Recording, Subject};
@@ -54,11 +54,11 @@ impl Primitive<1> for Skewed {
         _: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
         let factor = T::from_f64(self.factor);
-        dx.zip_apply(&dy, |dx, dy| *dx += factor * dy);
+        dx.add_each([dy], |[dy]| factor * dy);
     }
 }
 

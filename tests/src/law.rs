@@ -2,7 +2,7 @@
 
 use crate::{draw, tolerance};
 use calculus::check;
-use linalg::{Matrix, Primitive, Shape, View, ViewMut, Work};
+use linalg::{Gradient, Matrix, Primitive, Shape, View, ViewMut, Work};
 use std::fmt;
 
 /// A primitive with operands.
@@ -129,9 +129,9 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         if !self.primitive.vjp_reads().output {
             output.fill(f64::NAN);
         }
-        let views = gradients.each_mut().map(|g| g.as_view_mut());
+        let handles = gradients.each_mut().map(|g| Gradient::new(g.as_view_mut()));
         let work = Work { kept: &mut kept, scratch: &mut scratch };
-        self.primitive.vjp(inputs, output.as_view(), upstream.as_view(), views, work);
+        self.primitive.vjp(inputs, output.as_view(), upstream.as_view(), handles, work);
     }
 
     /// As [`Case::together`]'s measure: the vjp into gradients that hold NaN and are said to be fresh.
@@ -144,15 +144,10 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         for one in 0..=N {
             // One of them fresh, or all.
             let fresh: [bool; N] = std::array::from_fn(|i| one == N || one == i);
-            let mut i = 0;
-            let mut sums = gradients.each_ref().map(|g| {
-                i += 1;
-                g * if fresh[i - 1] { f64::NAN } else { 0.0 }
-            });
-            let views = sums.each_mut().map(|g| g.as_view_mut());
+            let mut sums = before(gradients, fresh);
             let work = Work { kept: &mut kept, scratch: &mut scratch };
-            let y = pass.output.as_view();
-            self.primitive.vjp_into(inputs, y, up.as_view(), views, fresh, work);
+            let (y, handles) = (pass.output.as_view(), handles(&mut sums, fresh));
+            self.primitive.vjp(inputs, y, up.as_view(), handles, work);
             let errors = sums.iter().zip(gradients);
             let errors = errors.map(|(sum, g)| Piece::of(sum, 0.0).error(g, 0.0));
             worst = errors.fold(worst, largest);
@@ -169,12 +164,10 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         let mut output = &pass.output * f64::NAN;
         // Every other gradient fresh.
         let fresh: [bool; N] = std::array::from_fn(|i| i % 2 == 1);
-        let mut sums: [Matrix<f64>; N] =
-            std::array::from_fn(|i| &gradients[i] * if fresh[i] { f64::NAN } else { 0.0 });
-        let views = sums.each_mut().map(|g| g.as_view_mut());
+        let mut sums = before(gradients, fresh);
         let work = Work { kept: &mut kept, scratch: &mut scratch };
-        let (y, up) = (output.as_view_mut(), up.as_view());
-        self.primitive.forward_and_vjp(inputs, y, up, views, fresh, work);
+        let (y, up, handles) = (output.as_view_mut(), up.as_view(), handles(&mut sums, fresh));
+        self.primitive.forward_and_vjp(inputs, y, up, handles, work);
         let error = |x: &Matrix<f64>, y: &Matrix<f64>| Piece::of(x, 0.0).error(y, 0.0);
         let errors = sums.iter().zip(gradients).map(|(sum, g)| error(sum, g));
         errors.fold(error(&output, &pass.output), largest)
@@ -254,8 +247,8 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         let above = Piece::of(upstream, f64::NAN);
         let mut sums = gradients.each_ref().map(|g| Piece::of(&(g * 0.0), 7.0));
         let work = Work { kept: &mut kept, scratch: &mut scratch };
-        let views = sums.each_mut().map(Piece::view_mut);
-        self.primitive.vjp(inputs, output.view(), above.view(), views, work);
+        let handles = sums.each_mut().map(|sum| Gradient::new(sum.view_mut()));
+        self.primitive.vjp(inputs, output.view(), above.view(), handles, work);
         let errors = sums.iter().zip(gradients).map(|(sum, g)| sum.error(g, 7.0));
         errors.fold(output.error(&pass.output, 7.0), largest)
     }
@@ -265,6 +258,22 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         let other = self.forward(&self.inputs, 3.0);
         !pass.output.iter().any(|y| y.is_nan()) && pass.output == other.output
     }
+}
+
+/// What gradients of these shapes hold before a rule: NaN where they are fresh, zeros elsewhere.
+fn before<const N: usize>(gradients: &[Matrix<f64>; N], fresh: [bool; N]) -> [Matrix<f64>; N] {
+    std::array::from_fn(|i| &gradients[i] * if fresh[i] { f64::NAN } else { 0.0 })
+}
+
+fn handles<const N: usize>(
+    sums: &mut [Matrix<f64>; N],
+    fresh: [bool; N],
+) -> [Gradient<'_, f64>; N] {
+    let mut fresh = fresh.into_iter();
+    sums.each_mut().map(|sum| match fresh.next() {
+        Some(true) => Gradient::fresh(sum.as_view_mut()),
+        _ => Gradient::new(sum.as_view_mut()),
+    })
 }
 
 /// A matrix with a row above and two rows below that are no part of it.

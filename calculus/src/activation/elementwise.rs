@@ -2,8 +2,8 @@ use super::Function;
 use crate::Dual;
 use linalg::formula::{I, J, operand, upstream};
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    hadamard, parallel, simd,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column,
 };
 
 /// <var>y = f(x)</var>, element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
@@ -30,6 +30,38 @@ impl<F: Function> Primitive<1> for Elementwise<F> {
         Ok(x)
     }
 
+    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
+        let (x, dy) = (operand(0), upstream());
+        let mut f = Formula::new("y", ["x"], F::MEANING, F::SOURCE);
+        let slope = f.define("f′", [I, J], F::slope(x.at(I, J)));
+        f.value(F::formula(x.at(I, J))).gradient(slope.at2(I, J) * dy.at(I, J))
+    }
+
+    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
+        let slope = ViewMut::from_slice(work.kept, x.nrows(), x.ncols());
+        each_column(
+            [y, slope],
+            #[inline(always)]
+            |j, [y, slope]| {
+                for ((y, slope), &x) in y.iter_mut().zip(slope).zip(column(&x, j)) {
+                    let f = F::at(Dual::variable(x));
+                    (*y, *slope) = (f.value, f.derivative);
+                }
+            },
+        );
+    }
+
+    fn vjp<T: Real>(
+        &self,
+        _: [View<'_, T>; 1],
+        _: View<'_, T>,
+        dy: View<'_, T>,
+        [dx]: [Gradient<'_, T>; 1],
+        work: Work<'_, T>,
+    ) {
+        chain(dx, dy, work);
+    }
+
     fn flops(&self, [x]: [Shape; 1]) -> u64 {
         F::FLOPS * x.len() as u64
     }
@@ -45,55 +77,6 @@ impl<F: Function> Primitive<1> for Elementwise<F> {
     fn memory(&self, [x]: [Shape; 1]) -> Memory {
         memory(x)
     }
-
-    fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
-        let (x, dy) = (operand(0), upstream());
-        let mut f = Formula::new("y", ["x"], F::MEANING, F::SOURCE);
-        let slope = f.define("f′", [I, J], F::slope(x.at(I, J)));
-        f.value(F::formula(x.at(I, J))).gradient(slope.at2(I, J) * dy.at(I, J))
-    }
-
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
-        let slope = ViewMut::from_slice(work.kept, x.nrows(), x.ncols());
-        parallel::columns([y, slope], |first, [mut y, mut slope]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let mut slope = slope.column_mut(j);
-                        let outputs = y.as_mut_slice().iter_mut().zip(slope.as_mut_slice());
-                        for ((y, slope), &x) in outputs.zip(column(&x, first + j)) {
-                            let f = F::at(Dual::variable(x));
-                            (*y, *slope) = (f.value, f.derivative);
-                        }
-                    }
-                },
-            );
-        });
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        x: [View<'_, T>; 1],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; 1],
-        work: Work<'_, T>,
-    ) {
-        self.vjp_into(x, y, dy, dx, [false], work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        _: [View<'_, T>; 1],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        [dx]: [ViewMut<'_, T>; 1],
-        [fresh]: [bool; 1],
-        work: Work<'_, T>,
-    ) {
-        chain(dx, dy, fresh, work);
-    }
 }
 
 /// The slopes that forward kept are all that backward reads.
@@ -104,11 +87,8 @@ pub(super) fn memory(x: Shape) -> Memory {
     Memory { kept: x.len(), scratch: 0 }
 }
 
-/// dx ← dx + f′(x) ⊙ dy, or f′(x) ⊙ dy where dx holds nothing yet.
-pub(super) fn chain<T: Real>(dx: ViewMut<'_, T>, dy: View<'_, T>, fresh: bool, work: Work<'_, T>) {
+/// Adds f′(x) ⊙ dy.
+pub(super) fn chain<T: Real>(dx: Gradient<'_, T>, dy: View<'_, T>, work: Work<'_, T>) {
     let slope = View::from_slice(work.kept, dy.nrows(), dy.ncols());
-    match fresh {
-        true => hadamard::product_into(dx, slope, dy),
-        false => hadamard::add_product(dx, slope, dy),
-    }
+    dx.add_each([slope, dy], |[slope, dy]| slope * dy);
 }

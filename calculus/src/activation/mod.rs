@@ -18,7 +18,7 @@ pub use elementwise::Elementwise;
 use crate::named::named;
 use linalg::cases::{Cases, Operand, Size, Visitor};
 use linalg::formula::Expression;
-use linalg::{Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError};
+use linalg::{Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError};
 use linalg::{View, ViewMut, Work};
 
 /// The files of functions, and the functions of each: modules, and the variants of [`Activation`].
@@ -100,6 +100,29 @@ macro_rules! activations {
                 Ok(x)
             }
 
+            fn formula<T: Real>(&self, x: [View<'_, T>; 1]) -> Formula {
+                match self {
+                    $($(Activation::$function => Elementwise($function).formula(x),)+)+
+                }
+            }
+
+            fn forward<T: Real>(&self, x: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
+                match self {
+                    $($(Activation::$function => Elementwise($function).forward(x, y, work),)+)+
+                }
+            }
+
+            fn vjp<T: Real>(
+                &self,
+                _: [View<'_, T>; 1],
+                _: View<'_, T>,
+                dy: View<'_, T>,
+                [dx]: [Gradient<'_, T>; 1],
+                work: Work<'_, T>,
+            ) {
+                elementwise::chain(dx, dy, work);
+            }
+
             fn flops(&self, x: [Shape; 1]) -> u64 {
                 match self {
                     $($(Activation::$function => Elementwise($function).flops(x),)+)+
@@ -116,41 +139,6 @@ macro_rules! activations {
 
             fn memory(&self, [x]: [Shape; 1]) -> Memory {
                 elementwise::memory(x)
-            }
-
-            fn formula<T: Real>(&self, x: [View<'_, T>; 1]) -> Formula {
-                match self {
-                    $($(Activation::$function => Elementwise($function).formula(x),)+)+
-                }
-            }
-
-            fn forward<T: Real>(&self, x: [View<'_, T>; 1], y: ViewMut<'_, T>, work: Work<'_, T>) {
-                match self {
-                    $($(Activation::$function => Elementwise($function).forward(x, y, work),)+)+
-                }
-            }
-
-            fn vjp<T: Real>(
-                &self,
-                x: [View<'_, T>; 1],
-                y: View<'_, T>,
-                dy: View<'_, T>,
-                dx: [ViewMut<'_, T>; 1],
-                work: Work<'_, T>,
-            ) {
-                self.vjp_into(x, y, dy, dx, [false], work);
-            }
-
-            fn vjp_into<T: Real>(
-                &self,
-                _: [View<'_, T>; 1],
-                _: View<'_, T>,
-                dy: View<'_, T>,
-                [dx]: [ViewMut<'_, T>; 1],
-                [fresh]: [bool; 1],
-                work: Work<'_, T>,
-            ) {
-                elementwise::chain(dx, dy, fresh, work);
             }
         }
     };

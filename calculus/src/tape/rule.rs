@@ -13,7 +13,7 @@
 
 use super::Node;
 use crate::tape::plan::Layout;
-use linalg::{Formula, Primitive, Real, Role, Shape, View, ViewMut, Work, split_rows};
+use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, View, ViewMut, Work, split_rows};
 use std::ops::Range;
 
 /// A primitive with its places in the recording; what the tape replays.
@@ -129,10 +129,9 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         let inputs = places.inputs(nodes, values);
         let output = &nodes[places.output];
         let y = output.matrix(&values[output.value.clone()]);
-        let fresh = places.fresh(nodes, gradients, fresh);
         let (aside, scratch) = work.scratch.split_at_mut(places.aside(nodes));
-        let (dy, dx) = places.gradients(nodes, gradients, aside);
-        self.operation.vjp_into(inputs, y, dy, dx, fresh, Work { kept: work.kept, scratch });
+        let (dy, dx) = places.gradients(nodes, gradients, fresh, aside);
+        self.operation.vjp(inputs, y, dy, dx, Work { kept: work.kept, scratch });
         places.add_aside(nodes, gradients, aside);
     }
 
@@ -146,10 +145,9 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
     ) {
         let places = &self.places;
         let (inputs, y) = places.inputs_and_output(nodes, values);
-        let fresh = places.fresh(nodes, gradients, fresh);
         let (aside, scratch) = work.scratch.split_at_mut(places.aside(nodes));
-        let (dy, dx) = places.gradients(nodes, gradients, aside);
-        self.operation.forward_and_vjp(inputs, y, dy, dx, fresh, Work { kept: work.kept, scratch });
+        let (dy, dx) = places.gradients(nodes, gradients, fresh, aside);
+        self.operation.forward_and_vjp(inputs, y, dy, dx, Work { kept: work.kept, scratch });
         places.add_aside(nodes, gradients, aside);
     }
 }
@@ -194,8 +192,8 @@ impl<const N: usize> Places<N> {
         aside.map(|(&o, _)| nodes[o].shape.len()).sum()
     }
 
-    /// Which operands' gradients are fresh. What lies aside is set to zero; so is a matrix of which the operands
-    /// are some rows, for whoever adds to the others.
+    /// Which operands' gradients are fresh. A matrix of which the operands are some rows is set to zero, for whoever
+    /// adds to the others.
     fn fresh<T: Real>(
         &self,
         nodes: &[Node<T>],
@@ -210,7 +208,7 @@ impl<const N: usize> Places<N> {
                 gradients[nodes[root(k)].gradient.clone()].fill(T::zero());
             }
         }
-        std::array::from_fn(|k| first(k) && self.covered[k] && !self.aside[k])
+        std::array::from_fn(|k| self.aside[k] || first(k) && self.covered[k])
     }
 
     fn shapes<T>(&self, nodes: &[Node<T>]) -> [Shape; N] {
@@ -248,13 +246,14 @@ impl<const N: usize> Places<N> {
         &self,
         nodes: &[Node<T>],
         gradients: &'a mut [T],
+        fresh: Fresh<'_>,
         mut aside: &'a mut [T],
-    ) -> (View<'a, T>, [ViewMut<'a, T>; N]) {
+    ) -> (View<'a, T>, [Gradient<'a, T>; N]) {
+        let mut fresh = self.fresh(nodes, gradients, fresh).into_iter();
         let mut dx = std::array::from_fn(|_| ViewMut::from_slice(&mut [], 0, 0));
         for k in (0..N).filter(|&k| self.aside[k]) {
             let shape = nodes[self.operands[k]].shape;
             let (piece, rest) = aside.split_at_mut(shape.len());
-            piece.fill(T::zero());
             dx[k] = ViewMut::from_slice(piece, shape.rows, shape.columns);
             aside = rest;
         }
@@ -279,6 +278,10 @@ impl<const N: usize> Places<N> {
                 self.cut_rows(nodes, root, piece, &mut dx);
             }
         }
+        let dx = dx.map(|dx| match fresh.next() {
+            Some(true) => Gradient::fresh(dx),
+            _ => Gradient::new(dx),
+        });
         (output.matrix(dy), dx)
     }
 

@@ -3,7 +3,7 @@
 
 use calculus::{Recorder, Tape, Var};
 use linalg::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::Add,
+    Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, add::Add,
     hadamard::Hadamard, product::Product, rows::Rows,
 };
 use proptest::prelude::*;
@@ -42,7 +42,7 @@ impl Primitive<1> for Copied {
         x: [View<'_, T>; 1],
         y: View<'_, T>,
         dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; 1],
+        dx: [Gradient<'_, T>; 1],
         work: Work<'_, T>,
     ) {
         self.0.vjp(x, y, dy, dx, work);
@@ -84,29 +84,13 @@ impl Primitive<3> for Three {
         [a, b, c]: [View<'_, T>; 3],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut da, mut db, mut dc]: [ViewMut<'_, T>; 3],
+        gradients: [Gradient<'_, T>; 3],
         _: Work<'_, T>,
     ) {
+        let [mut da, mut db, mut dc] = gradients.map(Gradient::zeroed);
         da += dy.component_mul(&b);
         db += dy.component_mul(&(a + c));
         dc += dy.component_mul(&b);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 3],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        mut dx: [ViewMut<'_, T>; 3],
-        fresh: [bool; 3],
-        work: Work<'_, T>,
-    ) {
-        // What is fresh holds nothing that may be read.
-        for (dx, _) in dx.iter_mut().zip(fresh).filter(|(_, fresh)| *fresh) {
-            dx.fill(T::from_f64(f64::NAN));
-            dx.fill(T::zero());
-        }
-        self.vjp(inputs, y, dy, dx, work);
     }
 }
 

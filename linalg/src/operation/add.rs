@@ -8,8 +8,8 @@
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd, vector,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    parallel::each,
 };
 
 /// <var>y = a + b</var>.
@@ -39,10 +39,6 @@ impl Primitive<2> for Add {
         Ok(a)
     }
 
-    fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
-        a.len() as u64
-    }
-
     fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
         let (a, b, dy) = (operand(0), operand(1), upstream());
         Formula::new(
@@ -56,24 +52,8 @@ impl Primitive<2> for Add {
         .gradient(dy.at(I, J))
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [false; 2], output: false }
-    }
-
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
-        parallel::columns([y], |first, [mut y]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let (a, b) = (column(&a, first + j), column(&b, first + j));
-                        for ((y, &a), &b) in y.as_mut_slice().iter_mut().zip(a).zip(b) {
-                            *y = a + b;
-                        }
-                    }
-                },
-            );
-        });
+        each(y, [a, b], |[a, b]| a + b);
     }
 
     fn vjp<T: Real>(
@@ -81,25 +61,19 @@ impl Primitive<2> for Add {
         _: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [da, db]: [ViewMut<'_, T>; 2],
+        [da, db]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        add_to(da, dy);
-        add_to(db, dy);
+        da.add(dy);
+        db.add(dy);
     }
 
-    fn vjp_into<T: Real>(
-        &self,
-        _: [View<'_, T>; 2],
-        _: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 2],
-        fresh: [bool; 2],
-        _: Work<'_, T>,
-    ) {
-        for (gradient, fresh) in gradients.into_iter().zip(fresh) {
-            if fresh { copy_to(gradient, dy) } else { add_to(gradient, dy) }
-        }
+    fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
+        a.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false; 2], output: false }
     }
 }
 
@@ -109,27 +83,4 @@ impl Cases for Add {
             visitor.visit(Add, [numbers(m, n), numbers(m, n)]);
         }
     }
-}
-
-/// x ← y.
-fn copy_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
-    parallel::columns([x], |first, [mut x]| {
-        for (j, mut x) in x.column_iter_mut().enumerate() {
-            x.as_mut_slice().copy_from_slice(column(&y, first + j));
-        }
-    });
-}
-
-/// <var>x ← x + y</var>.
-pub(crate) fn add_to<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>) {
-    parallel::columns([x], |first, [mut x]| {
-        simd(
-            #[inline(always)]
-            || {
-                for (j, mut x) in x.column_iter_mut().enumerate() {
-                    vector::axpy(x.as_mut_slice(), T::one(), column(&y, first + j));
-                }
-            },
-        );
-    });
 }

@@ -8,8 +8,8 @@ use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::operation::product::Product;
 use crate::{
-    Formula, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, apply,
-    column, parallel, product_add, product_to, simd, transposed, vector,
+    Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, apply, column, parallel, product_add, simd, transposed, vector,
 };
 
 /// <var>W·x + b</var> for every column of x, as a plain function.
@@ -59,10 +59,6 @@ impl Primitive<3> for Affine {
         Ok(Shape::new(w.rows, x.columns))
     }
 
-    fn flops(&self, [w, x, _]: [Shape; 3]) -> u64 {
-        (2 * w.len() as u64 + w.rows as u64) * x.columns as u64
-    }
-
     fn formula<T: Real>(&self, [w, x, _]: [View<'_, T>; 3]) -> Formula {
         let (out, inner, tokens) = (w.nrows(), w.ncols(), x.ncols());
         let (w, x, b, dy) = (operand(0), operand(1), operand(2), upstream());
@@ -78,10 +74,6 @@ impl Primitive<3> for Affine {
         .gradient(sum(TOKEN, tokens, dy.at(I, TOKEN)))
     }
 
-    fn vjp_reads(&self) -> Reads<3> {
-        Reads { inputs: [true, true, false], output: false }
-    }
-
     fn forward<T: Real>(&self, [w, x, b]: [View<'_, T>; 3], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
         for mut y in y.column_iter_mut() {
             y.copy_from(&b);
@@ -91,34 +83,27 @@ impl Primitive<3> for Affine {
 
     fn vjp<T: Real>(
         &self,
-        inputs: [View<'_, T>; 3],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 3],
-        work: Work<'_, T>,
-    ) {
-        self.vjp_into(inputs, y, dy, gradients, [false; 3], work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
         [w, x, _]: [View<'_, T>; 3],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [dw, dx, mut db]: [ViewMut<'_, T>; 3],
-        [fresh_w, fresh_x, fresh_b]: [bool; 3],
+        [dw, dx, db]: [Gradient<'_, T>; 3],
         _: Work<'_, T>,
     ) {
-        if fresh_b {
-            db.fill(T::zero());
-        }
         rayon::join(
-            || product_to(dx, transposed(w), dy, !fresh_x),
+            || dx.add_product(transposed(w), dy),
             || {
-                product_to(dw, dy, transposed(x), !fresh_w);
-                add_columns(db, dy);
+                dw.add_product(dy, transposed(x));
+                add_columns(db.zeroed(), dy);
             },
         );
+    }
+
+    fn flops(&self, [w, x, _]: [Shape; 3]) -> u64 {
+        (2 * w.len() as u64 + w.rows as u64) * x.columns as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<3> {
+        Reads { inputs: [true, true, false], output: false }
     }
 }
 

@@ -8,8 +8,8 @@
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{I, J, TOKEN, equal, operand, sum_where, upstream};
 use crate::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, column, parallel::each_column, vector,
 };
 
 /// Tokens whose gradients are added one after another.
@@ -74,10 +74,6 @@ impl Primitive<2> for Gather {
         Ok(Shape::new(table.rows, indices.columns))
     }
 
-    fn flops(&self, _: [Shape; 2]) -> u64 {
-        0
-    }
-
     fn formula<T: Real>(&self, [_, indices]: [View<'_, T>; 2]) -> Formula {
         let (table, index, dy) = (operand(0), operand(1), upstream());
         let this = equal(index.index(0, TOKEN), J);
@@ -92,27 +88,15 @@ impl Primitive<2> for Gather {
         .no_gradient()
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [false, true], output: false }
-    }
-
-    fn memory(&self, [table, indices]: [Shape; 2]) -> Memory {
-        Memory { kept: 0, scratch: if indices.columns > BLOCK { table.rows } else { 0 } }
-    }
-
     fn forward<T: Real>(
         &self,
         [table, indices]: [View<'_, T>; 2],
         y: ViewMut<'_, T>,
         _: Work<'_, T>,
     ) {
-        parallel::columns([y], |first, [mut y]| {
-            for (j, mut y) in y.column_iter_mut().enumerate() {
-                match index(indices[first + j], table.ncols()) {
-                    Some(i) => y.copy_from(&table.column(i)),
-                    None => y.fill(T::from_f64(f64::NAN)),
-                }
-            }
+        each_column([y], |j, [y]| match index(indices[j], table.ncols()) {
+            Some(i) => y.copy_from_slice(column(&table, i)),
+            None => y.fill(T::from_f64(f64::NAN)),
         });
     }
 
@@ -121,9 +105,10 @@ impl Primitive<2> for Gather {
         [table, indices]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut d_table, _]: [ViewMut<'_, T>; 2],
+        [d_table, _]: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
+        let mut d_table = d_table.zeroed();
         let column_of = |t: usize| index(indices[t], table.ncols());
         // In the order of the tokens, so that repeated tokens add up in one order.
         if dy.ncols() <= BLOCK {
@@ -152,6 +137,18 @@ impl Primitive<2> for Gather {
                 vector::axpy(d.as_mut_slice(), T::one(), work.scratch);
             }
         }
+    }
+
+    fn flops(&self, _: [Shape; 2]) -> u64 {
+        0
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false, true], output: false }
+    }
+
+    fn memory(&self, [table, indices]: [Shape; 2]) -> Memory {
+        Memory { kept: 0, scratch: if indices.columns > BLOCK { table.rows } else { 0 } }
     }
 }
 

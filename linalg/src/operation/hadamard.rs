@@ -7,8 +7,8 @@
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    parallel::each,
 };
 
 /// <var>y = a ⊙ b</var>.
@@ -37,10 +37,6 @@ impl Primitive<2> for Hadamard {
         Ok(a)
     }
 
-    fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
-        a.len() as u64
-    }
-
     fn formula<T: Real>(&self, _: [View<'_, T>; 2]) -> Formula {
         let (a, b, dy) = (operand(0), operand(1), upstream());
         Formula::new(
@@ -54,12 +50,8 @@ impl Primitive<2> for Hadamard {
         .gradient(a.at(I, J) * dy.at(I, J))
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
-        product_into(y, a, b);
+        each(y, [a, b], |[a, b]| a * b);
     }
 
     fn vjp<T: Real>(
@@ -67,11 +59,19 @@ impl Primitive<2> for Hadamard {
         [a, b]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [da, db]: [ViewMut<'_, T>; 2],
+        [da, db]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        add_product(da, b, dy);
-        add_product(db, a, dy);
+        da.add_each([b, dy], |[b, dy]| b * dy);
+        db.add_each([a, dy], |[a, dy]| a * dy);
+    }
+
+    fn flops(&self, [a, _]: [Shape; 2]) -> u64 {
+        a.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 }
 
@@ -81,55 +81,4 @@ impl Cases for Hadamard {
             visitor.visit(Hadamard, [numbers(m, n), numbers(m, n)]);
         }
     }
-}
-
-/// <var>x ← y ⊙ z</var>: as [`add_product`], where nothing is there yet. Floats: IEEE.
-///
-/// ```
-/// use linalg::{hadamard::product_into, matrix};
-/// let mut x = matrix(1, 2, &[f64::NAN, 1.0]); // written, not read
-/// let (y, z) = (matrix(1, 2, &[2.0, 3.0]), matrix(1, 2, &[10.0, 100.0]));
-/// product_into(x.as_view_mut(), y.as_view(), z.as_view());
-/// assert_eq!(x.as_slice(), &[20.0, 300.0]);
-/// ```
-pub fn product_into<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) {
-    parallel::columns([x], |first, [mut x]| {
-        simd(
-            #[inline(always)]
-            || {
-                for (j, mut x) in x.column_iter_mut().enumerate() {
-                    let (y, z) = (column(&y, first + j), column(&z, first + j));
-                    for ((x, &y), &z) in x.as_mut_slice().iter_mut().zip(y).zip(z) {
-                        *x = y * z;
-                    }
-                }
-            },
-        );
-    });
-}
-
-/// <var>x ← x + y ⊙ z</var>: what the chain rule does to any operation that works element by element.
-/// Floats: IEEE.
-///
-/// ```
-/// use linalg::{hadamard::add_product, matrix};
-/// let mut x = matrix(1, 2, &[1.0, 1.0]);
-/// let (y, z) = (matrix(1, 2, &[2.0, 3.0]), matrix(1, 2, &[10.0, 100.0]));
-/// add_product(x.as_view_mut(), y.as_view(), z.as_view());
-/// assert_eq!(x.as_slice(), &[21.0, 301.0]);
-/// ```
-pub fn add_product<T: Real>(x: ViewMut<'_, T>, y: View<'_, T>, z: View<'_, T>) {
-    parallel::columns([x], |first, [mut x]| {
-        simd(
-            #[inline(always)]
-            || {
-                for (j, mut x) in x.column_iter_mut().enumerate() {
-                    let (y, z) = (column(&y, first + j), column(&z, first + j));
-                    for ((x, &y), &z) in x.as_mut_slice().iter_mut().zip(y).zip(z) {
-                        *x += y * z;
-                    }
-                }
-            },
-        );
-    });
 }

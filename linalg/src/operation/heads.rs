@@ -16,7 +16,7 @@ use crate::formula::{
     COLUMN, HEAD, I, Index, J, K, QUERY, R, START, TOKEN, called, operand, sum, upstream,
 };
 use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
     operation::groups::Groups, product_add, product_into, shape::equal_parts, transposed,
 };
 
@@ -161,10 +161,6 @@ impl Primitive<2> for HeadScores {
         layout.scores(query)
     }
 
-    fn flops(&self, [query, _]: [Shape; 2]) -> u64 {
-        2 * (query.len() * self.length) as u64
-    }
-
     fn formula<T: Real>(&self, [query, _]: [View<'_, T>; 2]) -> Formula {
         let (d, at) = (query.nrows() / self.heads, self.layout());
         let (query, key, dy) = (operand(0), operand(1), upstream());
@@ -186,10 +182,6 @@ impl Primitive<2> for HeadScores {
         .gradient(at.groups.sum(sent))
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
     fn forward<T: Real>(
         &self,
         [query, key]: [View<'_, T>; 2],
@@ -209,10 +201,10 @@ impl Primitive<2> for HeadScores {
         [query, key]: [View<'_, T>; 2],
         _: View<'_, T>,
         d_scores: View<'_, T>,
-        [mut d_query, mut d_key]: [ViewMut<'_, T>; 2],
+        [d_query, d_key]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let n = self.length;
+        let (mut d_query, mut d_key, n) = (d_query.zeroed(), d_key.zeroed(), self.length);
         for p in self.layout().places(query.nrows() / self.heads, query.ncols()) {
             let (at, read, shape) = ((p.row, p.token), (p.read, p.token), (p.rows, n));
             let (q, k, ds) =
@@ -220,6 +212,14 @@ impl Primitive<2> for HeadScores {
             product_add(d_query.view_mut(at, shape), T::one(), k, ds);
             product_add(d_key.view_mut(read, shape), T::one(), q, transposed(ds));
         }
+    }
+
+    fn flops(&self, [query, _]: [Shape; 2]) -> u64 {
+        2 * (query.len() * self.length) as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 }
 
@@ -251,11 +251,6 @@ impl Primitive<2> for HeadMix {
         Ok(mixed)
     }
 
-    fn flops(&self, [value, _]: [Shape; 2]) -> u64 {
-        let rows = value.rows / self.key_value_heads * self.heads;
-        2 * (rows * value.columns * self.length) as u64
-    }
-
     fn formula<T: Real>(&self, [value, _]: [View<'_, T>; 2]) -> Formula {
         let (d, at) = (value.nrows() / self.key_value_heads, self.layout());
         let (value, weights, dy) = (operand(0), operand(1), upstream());
@@ -276,10 +271,6 @@ impl Primitive<2> for HeadMix {
         .gradient(sum(R, d, read * dy.at(at.head() * d + R, q)))
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
     fn forward<T: Real>(
         &self,
         [value, weights]: [View<'_, T>; 2],
@@ -298,10 +289,10 @@ impl Primitive<2> for HeadMix {
         [value, weights]: [View<'_, T>; 2],
         _: View<'_, T>,
         d_mixed: View<'_, T>,
-        [mut d_value, mut d_weights]: [ViewMut<'_, T>; 2],
+        [d_value, d_weights]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let n = self.length;
+        let (mut d_value, mut d_weights, n) = (d_value.zeroed(), d_weights.zeroed(), self.length);
         for p in self.layout().places(value.nrows() / self.key_value_heads, value.ncols()) {
             let (read, shape) = ((p.read, p.token), (p.rows, n));
             let dm = d_mixed.view((p.row, p.token), shape);
@@ -309,6 +300,15 @@ impl Primitive<2> for HeadMix {
             product_add(d_value.view_mut(read, shape), T::one(), dm, transposed(w));
             product_add(d_weights.columns_mut(p.score, n), T::one(), transposed(v), dm);
         }
+    }
+
+    fn flops(&self, [value, _]: [Shape; 2]) -> u64 {
+        let rows = value.rows / self.key_value_heads * self.heads;
+        2 * (rows * value.columns * self.length) as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 }
 

@@ -7,8 +7,10 @@
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, K, TOKEN, operand, sum, upstream};
 use crate::kernel::factor::{Factor, transposed};
-use crate::kernel::product::{product_into, product_to};
-use crate::{Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work};
+use crate::kernel::product::product_into;
+use crate::{
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+};
 use rayon::join;
 
 /// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.
@@ -53,10 +55,6 @@ impl Primitive<2> for Product {
         Ok(Shape::new(rows, b.columns))
     }
 
-    fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
-        2 * a.len() as u64 * b.columns as u64
-    }
-
     fn formula<T: Real>(&self, [a, b]: [View<'_, T>; 2]) -> Formula {
         let (rows, tokens) = (a.nrows(), b.ncols());
         let outer = if self.transposed { a.ncols() } else { a.nrows() };
@@ -80,42 +78,34 @@ impl Primitive<2> for Product {
         }
     }
 
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [true; 2], output: false }
-    }
-
     fn forward<T: Real>(&self, [a, b]: [View<'_, T>; 2], y: ViewMut<'_, T>, _: Work<'_, T>) {
         product_into(y, T::one(), Factor { view: a, transposed: self.transposed }, b);
     }
 
     fn vjp<T: Real>(
         &self,
-        inputs: [View<'_, T>; 2],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 2],
-        work: Work<'_, T>,
-    ) {
-        self.vjp_into(inputs, y, dy, gradients, [false; 2], work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
         [a, b]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [da, db]: [ViewMut<'_, T>; 2],
-        [fresh_a, fresh_b]: [bool; 2],
+        [da, db]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
         let back = Factor { view: a, transposed: !self.transposed };
         join(
-            || product_to(db, back, dy, !fresh_b),
+            || db.add_product(back, dy),
             || match self.transposed {
-                false => product_to(da, dy, transposed(b), !fresh_a),
-                true => product_to(da, b, transposed(dy), !fresh_a),
+                false => da.add_product(dy, transposed(b)),
+                true => da.add_product(b, transposed(dy)),
             },
         );
+    }
+
+    fn flops(&self, [a, b]: [Shape; 2]) -> u64 {
+        2 * a.len() as u64 * b.columns as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [true; 2], output: false }
     }
 }
 

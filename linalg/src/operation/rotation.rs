@@ -11,8 +11,8 @@
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{
-    Error, Formula, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, column, matrix, parallel, shape::equal_parts, simd,
+    Error, Formula, Gradient, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError,
+    View, ViewMut, Work, column, matrix, parallel, shape::equal_parts,
 };
 
 /// Which coordinates of a head turn together.
@@ -121,12 +121,13 @@ impl Rotation {
         &self,
         x: &[T],
         y: &mut [T],
-        (cos, sin): (&[T], &[T]),
+        table: &[T],
         back: bool,
         update: impl Fn(&mut T, T),
     ) {
-        let half = cos.len();
-        for (x, y) in x.chunks_exact(2 * half).zip(y.chunks_exact_mut(2 * half)) {
+        let (half, width) = (table.len() / 2, table.len().max(1));
+        let (cos, sin) = table.split_at(half);
+        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
             for i in 0..half {
                 let (p, q) = self.pairs.coordinates(i, half);
                 let sin = if back { -sin[i] } else { sin[i] };
@@ -151,14 +152,6 @@ impl Primitive<2> for Rotation {
         equal_parts("the width of a head", width, 2)?;
         positions.expect("the row of positions", Shape::new(1, x.columns))?;
         Ok(x)
-    }
-
-    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        3 * x.len() as u64
-    }
-
-    fn vjp_reads(&self) -> Reads<2> {
-        Reads { inputs: [false; 2], output: false }
     }
 
     fn formula<T: Real>(&self, [x, positions]: [View<'_, T>; 2]) -> Formula {
@@ -202,11 +195,6 @@ impl Primitive<2> for Rotation {
         .no_gradient()
     }
 
-    /// Cosines and sines of every pair at every token; all heads share them.
-    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
-        Memory { kept: x.len() / self.heads.max(1), scratch: 0 }
-    }
-
     fn forward<T: Real>(
         &self,
         [x, positions]: [View<'_, T>; 2],
@@ -214,8 +202,8 @@ impl Primitive<2> for Rotation {
         work: Work<'_, T>,
     ) {
         let width = x.nrows() / self.heads;
-        let table = ViewMut::from_slice(work.kept, width, x.ncols());
-        parallel::columns([y, table], |first, [mut y, mut table]| {
+        let mut table = ViewMut::from_slice(work.kept, width, x.ncols());
+        parallel::columns([table.as_view_mut()], |first, [mut table]| {
             for i in 0..width / 2 {
                 let frequency = frequency(i, width, self.base);
                 for j in 0..table.ncols() {
@@ -224,21 +212,13 @@ impl Primitive<2> for Rotation {
                     table[(i + width / 2, j)] = T::from_f64(sin);
                 }
             }
-            if width == 0 {
-                return;
-            }
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        let table = table.column(j);
-                        let turn = table.data.into_slice().split_at(width / 2);
-                        let x = column(&x, first + j);
-                        self.turn(x, y.as_mut_slice(), turn, false, |y, x| *y = x);
-                    }
-                },
-            );
         });
+        let table = table.as_view();
+        parallel::each_column(
+            [y],
+            #[inline(always)]
+            |j, [y]| self.turn(column(&x, j), y, column(&table, j), false, |y, x| *y = x),
+        );
     }
 
     fn vjp<T: Real>(
@@ -246,26 +226,27 @@ impl Primitive<2> for Rotation {
         [x, _]: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [dx, _]: [ViewMut<'_, T>; 2],
+        [dx, _]: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        let width = x.nrows() / self.heads;
-        let table = View::from_slice(work.kept, width, x.ncols());
-        if width == 0 {
-            return;
-        }
-        parallel::columns([dx], |first, [mut dx]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                        let turn = column(&table, first + j).split_at(width / 2);
-                        let dy = column(&dy, first + j);
-                        self.turn(dy, dx.as_mut_slice(), turn, true, |dx, dy| *dx += dy);
-                    }
-                },
-            );
-        });
+        let table = View::from_slice(work.kept, x.nrows() / self.heads, x.ncols());
+        dx.add_each_column(
+            #[inline(always)]
+            |j, dx| self.turn(column(&dy, j), dx, column(&table, j), true, |dx, dy| *dx += dy),
+        );
+    }
+
+    fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
+        3 * x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<2> {
+        Reads { inputs: [false; 2], output: false }
+    }
+
+    /// Cosines and sines of every pair at every token; all heads share them.
+    fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
+        Memory { kept: x.len() / self.heads.max(1), scratch: 0 }
     }
 }
 

@@ -6,9 +6,7 @@
 
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
-use crate::{
-    Formula, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work, operation::add::add_to,
-};
+use crate::{Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work};
 use std::ops::Range;
 
 /// y = rows `start .. start + count` of x.
@@ -44,14 +42,6 @@ impl Primitive<1> for Rows {
         }
     }
 
-    fn flops(&self, _: [Shape; 1]) -> u64 {
-        0
-    }
-
-    fn view(&self) -> Option<Range<usize>> {
-        Some(self.start..self.start + self.count)
-    }
-
     fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
         let (x, dy) = (operand(0), upstream());
         let dy = dy.at(I - self.start, J);
@@ -66,10 +56,6 @@ impl Primitive<1> for Rows {
         .gradient(cases(at_most(self.start, I), inside, 0.0))
     }
 
-    fn vjp_reads(&self) -> Reads<1> {
-        Reads { inputs: [false], output: false }
-    }
-
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
         y.copy_from(&x.rows(self.start, self.count));
     }
@@ -79,10 +65,23 @@ impl Primitive<1> for Rows {
         _: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        add_to(dx.rows_mut(self.start, self.count), dy);
+        let mut dx = dx.zeroed();
+        Gradient::new(dx.rows_mut(self.start, self.count)).add(dy);
+    }
+
+    fn flops(&self, _: [Shape; 1]) -> u64 {
+        0
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
+    }
+
+    fn view(&self) -> Option<Range<usize>> {
+        Some(self.start..self.start + self.count)
     }
 }
 

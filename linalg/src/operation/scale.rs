@@ -8,8 +8,8 @@
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
 use crate::{
-    Formula, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, simd, vector,
+    Formula, Gradient, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    parallel::each,
 };
 
 /// <var>y = c·x</var>.
@@ -40,10 +40,6 @@ impl Primitive<1> for Scale {
         Ok(x)
     }
 
-    fn flops(&self, [x]: [Shape; 1]) -> u64 {
-        x.len() as u64
-    }
-
     fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
         let (x, dy) = (operand(0), upstream());
         Formula::new(
@@ -56,24 +52,9 @@ impl Primitive<1> for Scale {
         .gradient(self.factor * dy.at(I, J))
     }
 
-    fn vjp_reads(&self) -> Reads<1> {
-        Reads { inputs: [false], output: false }
-    }
-
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
         let factor = T::from_f64(self.factor);
-        parallel::columns([y], |first, [mut y]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut y) in y.column_iter_mut().enumerate() {
-                        for (y, &x) in y.as_mut_slice().iter_mut().zip(column(&x, first + j)) {
-                            *y = factor * x;
-                        }
-                    }
-                },
-            );
-        });
+        each(y, [x], |[x]| factor * x);
     }
 
     fn vjp<T: Real>(
@@ -81,20 +62,19 @@ impl Primitive<1> for Scale {
         _: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
         let factor = T::from_f64(self.factor);
-        parallel::columns([dx], |first, [mut dx]| {
-            simd(
-                #[inline(always)]
-                || {
-                    for (j, mut dx) in dx.column_iter_mut().enumerate() {
-                        vector::axpy(dx.as_mut_slice(), factor, column(&dy, first + j));
-                    }
-                },
-            );
-        });
+        dx.add_each([dy], |[dy]| factor * dy);
+    }
+
+    fn flops(&self, [x]: [Shape; 1]) -> u64 {
+        x.len() as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<1> {
+        Reads { inputs: [false], output: false }
     }
 }
 

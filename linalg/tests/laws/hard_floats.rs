@@ -14,10 +14,10 @@ use linalg::similarity::{angle, cosine, cosines, nearest};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
-    Error, Matrix, Real, ShapeError, add::Add, affine, apply, basis, gather, gather::Gather, gram,
-    hadamard, hadamard::Hadamard, matrix, norm, outer, product::Product, product_add, product_into,
-    product_to, projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid, spectrum,
-    transposed, vector,
+    Error, Gradient, Matrix, Real, ShapeError, add::Add, affine, apply, basis, gather,
+    gather::Gather, gram, hadamard::Hadamard, matrix, norm, outer, product::Product, product_add,
+    product_into, product_to, projection, pullback, rows::Rows, scale::Scale, scaled_dot, sinusoid,
+    spectrum, transposed, vector,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -254,9 +254,12 @@ fn products() {
     affine::add_columns(sum.as_view_mut(), matrix(1, 2, &[INF, -INF]).as_view());
     assert!(sum[0].is_nan());
     let mut x = one(NAN);
-    hadamard::product_into(x.as_view_mut(), one(TINY).as_view(), one(1.0).as_view());
+    let product = |[y, z]: [f64; 2]| y * z;
+    let (y, z) = (one(TINY), one(1.0));
+    Gradient::fresh(x.as_view_mut()).add_each([y.as_view(), z.as_view()], product);
     assert_eq!(x[0], TINY);
-    hadamard::add_product(x.as_view_mut(), one(0.0).as_view(), one(INF).as_view());
+    let (y, z) = (one(0.0), one(INF));
+    Gradient::new(x.as_view_mut()).add_each([y.as_view(), z.as_view()], product);
     assert!(x[0].is_nan());
 }
 

@@ -2,7 +2,7 @@
 
 use linalg::affine::{Affine, add_columns};
 use linalg::gather::Gather;
-use linalg::{Matrix, Primitive, Work, accurate, apply, norm, pullback, vector};
+use linalg::{Gradient, Matrix, Primitive, Work, accurate, apply, norm, pullback, vector};
 
 /// ε of `f32`.
 const E: f64 = f32::EPSILON as f64;
@@ -76,7 +76,7 @@ fn many_tokens_are_looked_up_as_few_are() {
     let zeros = Matrix::zeros(2, 3);
     let y = apply(&Gather, [&zeros, &tokens]).unwrap();
     let mut none = Matrix::zeros(1, n);
-    let gradients = [table.as_view_mut(), none.as_view_mut()];
+    let gradients = [table.as_view_mut(), none.as_view_mut()].map(Gradient::new);
     Gather.vjp([zeros.as_view(), tokens.as_view()], y.as_view(), dy.as_view(), gradients, work);
     for row in 0..2 {
         for column in 0..3 {

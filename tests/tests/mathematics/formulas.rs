@@ -6,7 +6,7 @@
 
 use calculus::Parameter;
 use linalg::formula::Matter;
-use linalg::{Matrix, Primitive, Real, Role, Shape, Work};
+use linalg::{Gradient, Matrix, Primitive, Real, Role, Shape, Work};
 use probability::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use tests::law::Case;
@@ -53,7 +53,7 @@ impl Trial {
         let upstream = tests::draw::normal(91, shape.rows, shape.columns).map(T::from_f64);
         let mut gradients = inputs.each_ref().map(|x| Matrix::zeros(x.nrows(), x.ncols()));
         let work = Work { kept: &mut kept, scratch: &mut scratch };
-        let into = gradients.each_mut().map(|g| g.as_view_mut());
+        let into = gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
         primitive.vjp(views(), output.as_view(), upstream.as_view(), into, work);
 
         let formula = primitive.formula(views());

@@ -2,7 +2,9 @@
 //! pieces and a last one that is short, so that no test loses its case when a constant grows.
 
 use linalg::cases::Size;
-use linalg::{Matrix, Primitive, Shape, Work, affine::Affine, parallel, product::Product};
+use linalg::{
+    Gradient, Matrix, Primitive, Shape, Work, affine::Affine, parallel, product::Product,
+};
 use probability::dropout::QUERIES;
 use std::any::Any;
 use std::num::NonZeroUsize;
@@ -69,15 +71,13 @@ fn of(loss: VocabularyLoss, inputs: &[Matrix<f64>; 3], both: bool) -> Vec<f64> {
     let mut gradients = inputs.each_ref().map(|x| Matrix::repeat(x.nrows(), x.ncols(), 0.25));
     let upstream = Matrix::repeat(1, 1, 0.7);
     let views = || inputs.each_ref().map(|x| x.as_view());
-    let into = gradients.each_mut().map(|g| g.as_view_mut());
+    let into = gradients.each_mut().map(|g| Gradient::new(g.as_view_mut()));
     if both {
-        let fresh = [false, false, false];
         loss.forward_and_vjp(
             views(),
             output.as_view_mut(),
             upstream.as_view(),
             into,
-            fresh,
             Work { kept: &mut kept, scratch: &mut scratch },
         );
     } else {

@@ -5,7 +5,7 @@ use calculus::{RecordError, Recorder, Var};
 use infotheory::cross_entropy::CrossEntropy;
 use linalg::formula::{Expression, I, J, operand, upstream};
 use linalg::heads::{HeadMix, HeadScores};
-use linalg::{Formula, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{add::Add, affine::Affine, gather::Gather, hadamard::Hadamard};
 use probability::{mask::CausalMask, softmax::Softmax};
 use std::collections::BTreeSet;
@@ -110,9 +110,10 @@ impl Primitive<1> for Kernel {
         [x]: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
+        let mut dx = dx.zeroed();
         let (three, threads) = (T::from_f64(3.0), T::from_f64(self.threads()));
         for ((dx, &x), &dy) in dx.iter_mut().zip(x.iter()).zip(dy.iter()) {
             match self {
@@ -155,7 +156,7 @@ impl Primitive<2> for Detached {
         [a, b]: [View<'_, T>; 2],
         y: View<'_, T>,
         dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; 2],
+        dx: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
         let constant = b.map(|b| T::from_f64(b.to_f64()));

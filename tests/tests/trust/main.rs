@@ -8,6 +8,7 @@ mod fuzz;
 mod healthy;
 mod imports;
 mod mutants;
+mod one_screen;
 mod rates;
 mod readme;
 mod slow_but_healthy;

@@ -15,8 +15,8 @@ use linalg::formula::{
     sum_where, upstream,
 };
 use linalg::{
-    Formula, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, column,
-    parallel, shape::equal_parts, simd, vector,
+    Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    column, parallel, shape::equal_parts, vector,
 };
 use linalg::{gather::countable, groups::Groups};
 use probability::softmax::softmax_in_place;
@@ -87,17 +87,6 @@ impl Primitive<6> for CachedAttention {
         Ok(query)
     }
 
-    fn flops(&self, [query, _, _, keys, ..]: [Shape; 6]) -> u64 {
-        // Two products of d multiply-adds and a softmax for each pair of a query head and a key.
-        let pairs = (self.heads * (keys.columns + query.columns)) as u64;
-        pairs * (4 * (query.rows / self.heads) as u64 + 15)
-    }
-
-    fn memory(&self, [query, _, _, keys, ..]: [Shape; 6]) -> Memory {
-        let longest = keys.columns / query.columns.max(1) + 1;
-        Memory { kept: longest * self.heads * query.columns, scratch: longest }
-    }
-
     fn formula<T: Real>(&self, [query, _, _, keys, ..]: [View<'_, T>; 6]) -> Formula {
         let (d, groups, context) = (query.nrows() / self.heads, self.groups(), keys.ncols());
         let [query, key, value, keys, values, filled] = [0, 1, 2, 3, 4, 5].map(operand);
@@ -153,37 +142,30 @@ impl Primitive<6> for CachedAttention {
         let (rows, context) = (query.nrows() / self.heads, keys.ncols() / query.ncols());
         let scale = T::one() / T::from_f64(rows as f64).sqrt();
         let kept = ViewMut::from_slice(work.kept, (context + 1) * self.heads, query.ncols());
-        parallel::columns([y, kept], |first, [mut y, mut kept]| {
-            for (j, (mut y, mut kept)) in
-                y.column_iter_mut().zip(kept.column_iter_mut()).enumerate()
-            {
-                let j = first + j;
+        parallel::each_column(
+            [y, kept],
+            #[inline(always)]
+            |j, [y, kept]| {
                 let filled = Self::filled(filled[j], context);
                 let keys = keys.columns(j * context, context);
                 let values = values.columns(j * context, context);
                 let [query, key, value] = [&query, &key, &value].map(|x| column(x, j));
-                let (y, kept) = (y.as_mut_slice(), kept.as_mut_slice());
                 y.fill(T::zero());
-                simd(
-                    #[inline(always)]
-                    || {
-                        for h in 0..self.heads {
-                            let (row, read) = (h * rows, self.groups().read_by(h) * rows);
-                            let w = &mut kept[h * (context + 1)..][..=filled];
-                            for (k, w) in w.iter_mut().enumerate() {
-                                let key = at(&keys, key, k, filled, read, rows);
-                                *w = scale * vector::dot(key, &query[row..row + rows]);
-                            }
-                            softmax_in_place(w);
-                            for (k, &w) in w.iter().enumerate() {
-                                let value = at(&values, value, k, filled, read, rows);
-                                vector::axpy(&mut y[row..row + rows], w, value);
-                            }
-                        }
-                    },
-                );
-            }
-        });
+                for h in 0..self.heads {
+                    let (row, read) = (h * rows, self.groups().read_by(h) * rows);
+                    let w = &mut kept[h * (context + 1)..][..=filled];
+                    for (k, w) in w.iter_mut().enumerate() {
+                        let key = at(&keys, key, k, filled, read, rows);
+                        *w = scale * vector::dot(key, &query[row..row + rows]);
+                    }
+                    softmax_in_place(w);
+                    for (k, &w) in w.iter().enumerate() {
+                        let value = at(&values, value, k, filled, read, rows);
+                        vector::axpy(&mut y[row..row + rows], w, value);
+                    }
+                }
+            },
+        );
     }
 
     fn vjp<T: Real>(
@@ -191,9 +173,11 @@ impl Primitive<6> for CachedAttention {
         [query, key, value, keys, values, filled]: [View<'_, T>; 6],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut d_query, mut d_key, mut d_value, mut d_keys, mut d_values, _]: [ViewMut<'_, T>; 6],
+        [query_sum, key_sum, value_sum, keys_sum, values_sum, _]: [Gradient<'_, T>; 6],
         work: Work<'_, T>,
     ) {
+        let sums = [query_sum, key_sum, value_sum, keys_sum, values_sum].map(Gradient::zeroed);
+        let [mut d_query, mut d_key, mut d_value, mut d_keys, mut d_values] = sums;
         let (rows, context) = (query.nrows() / self.heads, keys.ncols() / query.ncols());
         let scale = T::one() / T::from_f64(rows as f64).sqrt();
         for j in 0..query.ncols() {
@@ -227,6 +211,17 @@ impl Primitive<6> for CachedAttention {
                 }
             }
         }
+    }
+
+    fn flops(&self, [query, _, _, keys, ..]: [Shape; 6]) -> u64 {
+        // Two products of d multiply-adds and a softmax for each pair of a query head and a key.
+        let pairs = (self.heads * (keys.columns + query.columns)) as u64;
+        pairs * (4 * (query.rows / self.heads) as u64 + 15)
+    }
+
+    fn memory(&self, [query, _, _, keys, ..]: [Shape; 6]) -> Memory {
+        let longest = keys.columns / query.columns.max(1) + 1;
+        Memory { kept: longest * self.heads * query.columns, scratch: longest }
     }
 }
 
@@ -272,7 +267,7 @@ mod tests {
         attention.forward(views(), y.as_view_mut(), work);
         let mut gradients = inputs.map(|m| m.map(|_| 0.0));
         let work = Work { kept: &mut kept, scratch: &mut scratch };
-        let into = gradients.each_mut().map(|g| g.as_view_mut());
+        let into = gradients.each_mut().map(|g| Gradient::fresh(g.as_view_mut()));
         attention.vjp(views(), y.as_view(), dy.as_view(), into, work);
         std::iter::once(y).chain(gradients).collect()
     }

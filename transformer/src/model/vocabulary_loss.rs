@@ -18,8 +18,8 @@ use linalg::formula::{
 };
 use linalg::gather::countable;
 use linalg::{
-    Formula, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut, Work,
-    product_into, product_to, transposed, vector,
+    Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
+    Work, product_into, product_to, transposed, vector,
 };
 use std::num::NonZeroUsize;
 
@@ -72,20 +72,24 @@ impl VocabularyLoss {
         let by_size = || LEAST.max(LOGITS / words.max(1));
         tokens.min(self.chunk.map_or_else(by_size, NonZeroUsize::get)).max(1)
     }
+}
 
+/// Mean of the nats over the targets that count.
+fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
+    vector::sum(nats) / T::from_f64(counted(&targets) as f64)
+}
+
+impl VocabularyLoss {
     /// Adds the gradients; writes the nats of every token.
     fn descend<T: Real>(
         &self,
         [table, x, targets]: [View<'_, T>; 3],
         upstream: View<'_, T>,
-        [mut d_table, mut dx, mut d_targets]: [ViewMut<'_, T>; 3],
-        [fresh_table, fresh_x, fresh_targets]: [bool; 3],
+        [d_table, dx, _]: [Gradient<'_, T>; 3],
         nats: &mut [T],
         scratch: &mut [T],
     ) {
-        if fresh_targets {
-            d_targets.fill(T::zero());
-        }
+        let ((mut d_table, fresh_table), (mut dx, fresh_x)) = (d_table.parts(), dx.parts());
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         let size = self.tokens_at_once(table.ncols(), x.ncols());
         chunks(table, x, scratch, size, |first, mut logits| {
@@ -105,11 +109,6 @@ impl VocabularyLoss {
     }
 }
 
-/// Mean of the nats over the targets that count.
-fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
-    vector::sum(nats) / T::from_f64(counted(&targets) as f64)
-}
-
 impl Primitive<3> for VocabularyLoss {
     fn name(&self) -> &'static str {
         "cross-entropy over a vocabulary"
@@ -124,10 +123,6 @@ impl Primitive<3> for VocabularyLoss {
         x.expect_rows("the tokens", table.rows)?;
         targets.expect("the row of targets", Shape::new(1, x.columns))?;
         Ok(Shape::new(1, 1))
-    }
-
-    fn flops(&self, [table, x, _]: [Shape; 3]) -> u64 {
-        (2 * table.rows + 13) as u64 * (table.columns * x.columns) as u64
     }
 
     fn formula<T: Real>(&self, [table, x, _]: [View<'_, T>; 3]) -> Formula {
@@ -156,15 +151,6 @@ impl Primitive<3> for VocabularyLoss {
             .no_gradient()
     }
 
-    fn vjp_reads(&self) -> Reads<3> {
-        Reads { inputs: [true; 3], output: false }
-    }
-
-    fn memory(&self, [table, x, _]: [Shape; 3]) -> Memory {
-        let scratch = table.columns * self.tokens_at_once(table.columns, x.columns);
-        Memory { kept: x.columns, scratch }
-    }
-
     fn forward<T: Real>(
         &self,
         [table, x, targets]: [View<'_, T>; 3],
@@ -186,22 +172,10 @@ impl Primitive<3> for VocabularyLoss {
         inputs: [View<'_, T>; 3],
         _: View<'_, T>,
         upstream: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 3],
+        gradients: [Gradient<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        self.descend(inputs, upstream, gradients, [false; 3], work.kept, work.scratch);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 3],
-        _: View<'_, T>,
-        upstream: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 3],
-        fresh: [bool; 3],
-        work: Work<'_, T>,
-    ) {
-        self.descend(inputs, upstream, gradients, fresh, work.kept, work.scratch);
+        self.descend(inputs, upstream, gradients, work.kept, work.scratch);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -209,12 +183,24 @@ impl Primitive<3> for VocabularyLoss {
         inputs: [View<'_, T>; 3],
         mut loss: ViewMut<'_, T>,
         upstream: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 3],
-        fresh: [bool; 3],
+        gradients: [Gradient<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        self.descend(inputs, upstream, gradients, fresh, &mut *work.kept, work.scratch);
+        self.descend(inputs, upstream, gradients, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
+    }
+
+    fn flops(&self, [table, x, _]: [Shape; 3]) -> u64 {
+        (2 * table.rows + 13) as u64 * (table.columns * x.columns) as u64
+    }
+
+    fn vjp_reads(&self) -> Reads<3> {
+        Reads { inputs: [true; 3], output: false }
+    }
+
+    fn memory(&self, [table, x, _]: [Shape; 3]) -> Memory {
+        let scratch = table.columns * self.tokens_at_once(table.columns, x.columns);
+        Memory { kept: x.columns, scratch }
     }
 }
 

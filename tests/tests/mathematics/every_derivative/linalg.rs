@@ -7,7 +7,7 @@ use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;
 use linalg::krylov::{operator, power_iteration};
 use linalg::lu::Lu;
-use linalg::{Matrix, Real, affine, apply, basis, gram, hadamard, lu, matrix, norm, outer};
+use linalg::{Matrix, Real, affine, apply, basis, gram, lu, matrix, norm, outer};
 use linalg::{product::Product, transposed};
 use linalg::{projection, pullback, rotation, scaled_dot, similarity, sinusoid, spectrum, vector};
 
@@ -103,14 +103,6 @@ pub(crate) fn cases() -> Vec<Case> {
             seen(root.solve(&matrix(3, 1, &x[..3])).expect("shapes").as_slice())
         };
         "gram::gram" => |x| seen(gram::gram(&matrix(3, 3, x)).as_slice());
-        "hadamard::product_into" => |x| written(x, |c| {
-            let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
-            hadamard::product_into(c.as_view_mut(), a.as_view(), b.as_view());
-        });
-        "hadamard::add_product" => |x| written(x, |c| {
-            let (a, b) = (matrix(2, 2, &x[..4]), matrix(2, 2, &x[4..8]));
-            hadamard::add_product(c.as_view_mut(), a.as_view(), b.as_view());
-        });
         // The vector of a few iterations, which is a function of the matrix as any other.
         "krylov::power_iteration" "krylov::operator" => |x| {
             let a = definite(x);

@@ -157,6 +157,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::formula::Expression::walk",
             "linalg::formula::text::constant",
             "linalg::parallel::",
+            "linalg::gradient::Gradient::",
             "linalg::kernel::factor::Factor::parts",
             "linalg::kernel::simd",
             "linalg::kernel::split::split_rows",

@@ -4,7 +4,7 @@ use super::inputs::Inputs::{Multiple, Number, Numbers, Square, Tame, Vector, Wei
 use super::{Case, cases, doubles};
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
-use linalg::hadamard::{self, Hadamard};
+use linalg::hadamard::Hadamard;
 use linalg::krylov::{self, Lanczos, operator, power_iteration};
 use linalg::low_rank::LowRank;
 use linalg::lu::{self, Lu};
@@ -338,12 +338,6 @@ pub(crate) fn cases() -> Vec<Case> {
             Cholesky::of(&a)?.solve(&Matrix::from_element(a.nrows(), 1, Real::from_f64(1.0)))?
         };
         "gram::gram", Tame(4), Conditioned 4.0 => |x| gram::gram(&matrix(2, 2, x));
-        "hadamard::product_into", Numbers(2), Conditioned 1.0 => |x| written(&[x[0]; 4], |c| {
-            hadamard::product_into(c.as_view_mut(), matrix(2, 2, &[x[0]; 4]).as_view(), matrix(2, 2, &[x[1]; 4]).as_view());
-        });
-        "hadamard::add_product", Tame(3), Conditioned 2.0 => |x| written(&[x[0]; 4], |c| {
-            hadamard::add_product(c.as_view_mut(), matrix(2, 2, &[x[1]; 4]).as_view(), matrix(2, 2, &[x[2]; 4]).as_view());
-        });
         "krylov::power_iteration" "krylov::operator", Tame(4), Normwise 32.0, unless ["zero", "direction"] => |x| {
             let a = matrix(2, 2, x);
             // The sign means nothing.

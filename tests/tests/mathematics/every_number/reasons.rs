@@ -35,6 +35,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::kernel::simd",
             "linalg::kernel::split::split_rows",
             "linalg::parallel::",
+            "linalg::gradient::Gradient::",
             "linalg::kernel::factor::Factor::parts",
         ],
     ),

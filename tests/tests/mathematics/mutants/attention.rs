@@ -1,7 +1,7 @@
 //! Mistakes in attention.
 
 use super::{Table, draw, mutant};
-use linalg::{Matrix, Real, View, ViewMut, Work};
+use linalg::{Gradient, Matrix, Real, View, ViewMut, Work};
 use probability::dropout::{Dropout, DropoutMask, Order, step, weight_index};
 use transformer::{CachedAttention, CausalAttention};
 
@@ -104,12 +104,13 @@ mutant!(OwnKeyForgotten of CachedAttention; 6: |OwnKeyForgotten(this), inputs, y
     let [mut lost_key, mut lost_value]: [Matrix<T>; 2] = [dk.clone_owned(), dv.clone_owned()];
     let (dk, dv) = (lost_key.as_view_mut(), lost_value.as_view_mut());
     let Work { kept, scratch } = work;
-    this.vjp(inputs, y, dy, [dq, dk, dv, d_keys, d_values, filled], Work { kept, scratch });
+    let gradients = [dq, dk, dv, d_keys, d_values, filled].map(Gradient::new);
+    this.vjp(inputs, y, dy, gradients, Work { kept, scratch });
 });
 
 mutant!(OneTokenFewer of CachedAttention; 6: |OneTokenFewer(this), [query, k, v, keys, values, filled], y, dy, gradients, work| {
     let fewer = Matrix::repeat(1, 1, filled[0] - T::one());
-    this.vjp([query, k, v, keys, values, fewer.as_view()], y, dy, gradients, work);
+    this.vjp([query, k, v, keys, values, fewer.as_view()], y, dy, gradients.map(Gradient::new), work);
 });
 
 pub(crate) fn mutants(table: &mut Table) {

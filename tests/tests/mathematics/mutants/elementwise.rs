@@ -3,7 +3,7 @@
 use super::{Table, draw, mutant};
 use calculus::Dual;
 use calculus::activation::{Activation, Function, Gelu, GeluTanh};
-use linalg::{Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Gradient, Matrix, Memory, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
 use linalg::{hadamard::Hadamard, scale::Scale};
 use probability::{
     dropout::{Dropout, Order, step},
@@ -52,17 +52,17 @@ mutant!(Divided of Scale; 1: |Divided(scale), [x], _, dy, [dx], _| {
 
 mutant!(MaskOfTheNextStep of Dropout; 2: |MaskOfTheNextStep(dropout), [x, step], y, dy, gradients, work| {
     let next = Matrix::from_column_slice(2, 1, &[step[0] + T::one(), step[1]]);
-    dropout.vjp([x, next.as_view()], y, dy, gradients, work);
+    dropout.vjp([x, next.as_view()], y, dy, gradients.map(Gradient::new), work);
 });
 
 mutant!(MaskOfAnotherStream of Dropout; 2: |MaskOfAnotherStream(dropout), inputs, y, dy, gradients, work| {
     let stream = dropout.stream + 1;
-    Dropout { stream, ..dropout }.vjp(inputs, y, dy, gradients, work);
+    Dropout { stream, ..dropout }.vjp(inputs, y, dy, gradients.map(Gradient::new), work);
 });
 
 mutant!(NotScaledUp of Dropout; 2: |NotScaledUp(dropout), inputs, y, dy, gradients, work| {
     let smaller = dy.map(|dy| dy * T::from_f64(1.0 - dropout.rate));
-    dropout.vjp(inputs, y, smaller.as_view(), gradients, work);
+    dropout.vjp(inputs, y, smaller.as_view(), gradients.map(Gradient::new), work);
 });
 
 mutant!(NothingDropped of Dropout; 2: |_, [x, _], _, dy, [dx, _], _| {
@@ -108,7 +108,7 @@ impl Primitive<1> for FutureNotWritten {
         x: [View<'_, T>; 1],
         y: View<'_, T>,
         dy: View<'_, T>,
-        dx: [ViewMut<'_, T>; 1],
+        dx: [Gradient<'_, T>; 1],
         work: Work<'_, T>,
     ) {
         CausalMask.vjp(x, y, dy, dx, work);

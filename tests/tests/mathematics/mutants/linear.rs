@@ -2,7 +2,7 @@
 
 use super::{Table, draw, mutant};
 use linalg::affine::{Affine, add_columns};
-use linalg::{Matrix, Real, View, ViewMut, product_add, product_into, transposed};
+use linalg::{Gradient, Matrix, Real, View, ViewMut, product_add, product_into, transposed};
 use linalg::{add::Add, gather, gather::Gather, heads::HeadMix, heads::HeadScores};
 use linalg::{product::Product, rotation::Pairs, rotation::Rotation, rows::Rows};
 
@@ -82,7 +82,7 @@ mutant!(NextColumn of Gather; 2: |_, [table, tokens], _, dy, [mut d_table, _], _
 
 mutant!(IndexGetsGradient of Gather; 2: |IndexGetsGradient(original), inputs, y, dy, [d_table, mut d_tokens], work| {
     d_tokens.iter_mut().for_each(|d| *d += T::one());
-    original.vjp(inputs, y, dy, [d_table, d_tokens], work);
+    original.vjp(inputs, y, dy, [d_table, d_tokens].map(Gradient::new), work);
 });
 
 mutant!(FirstRows of Rows; 1: |FirstRows(rows), _, _, dy, [mut dx], _| {
@@ -90,12 +90,12 @@ mutant!(FirstRows of Rows; 1: |FirstRows(rows), _, _, dy, [mut dx], _| {
 });
 
 mutant!(QueryAndKeySwapped of HeadScores; 2: |QueryAndKeySwapped(original), inputs, y, dy, [dq, dk], work| {
-    original.vjp(inputs, y, dy, [dk, dq], work);
+    original.vjp(inputs, y, dy, [dk, dq].map(Gradient::new), work);
 });
 
 mutant!(WeightsOfOneHead of HeadMix; 2: |WeightsOfOneHead(original), inputs, y, dy, [d_value, mut d_weights], work| {
     let before: Matrix<T> = d_weights.clone_owned();
-    original.vjp(inputs, y, dy, [d_value, d_weights.as_view_mut()], work);
+    original.vjp(inputs, y, dy, [d_value, d_weights.as_view_mut()].map(Gradient::new), work);
     let rest = original.length..d_weights.ncols();
     d_weights.columns_range_mut(rest.clone()).copy_from(&before.columns_range(rest));
 });
@@ -107,7 +107,7 @@ mutant!(TurnedOn of Rotation; 2: |TurnedOn(r), [_, t], _, dy, [mut dx, _], _| {
 });
 
 mutant!(PairsOfTheOther of Rotation, Rotation; 2: |PairsOfTheOther(_, other), inputs, y, dy, dx, work| {
-    other.vjp(inputs, y, dy, dx, work);
+    other.vjp(inputs, y, dy, dx.map(Gradient::new), work);
 });
 
 mutant!(NotTurned of Rotation; 2: |_, _, _, dy, [dx, _], _| add(dx, dy));
@@ -120,7 +120,7 @@ mutant!(NextPosition of Rotation; 2: |NextPosition(r), [x, t], _, dy, [mut dx, _
 
 mutant!(PositionGetsGradient of Rotation; 2: |PositionGetsGradient(r), inputs, y, dy, [dx, mut dt], work| {
     dt.iter_mut().for_each(|d| *d += T::one());
-    r.vjp(inputs, y, dy, [dx, dt], work);
+    r.vjp(inputs, y, dy, [dx, dt].map(Gradient::new), work);
 });
 
 pub(crate) fn mutants(table: &mut Table) {

@@ -57,10 +57,10 @@ macro_rules! mutant {
                 $x: [linalg::View<'_, T>; $n],
                 $y: linalg::View<'_, T>,
                 $dy: linalg::View<'_, T>,
-                $dx: [linalg::ViewMut<'_, T>; $n],
+                gradients: [linalg::Gradient<'_, T>; $n],
                 $work: linalg::Work<'_, T>,
             ) {
-                let $this = *self;
+                let ($this, $dx) = (*self, gradients.map(linalg::Gradient::zeroed));
                 $body
             }
         }

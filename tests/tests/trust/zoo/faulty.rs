@@ -1,7 +1,7 @@
 //! Operations as people write them before they know better.
 
 use linalg::formula::{I, J, K, R, exp, ln, operand, output, sqrt, sum, upstream};
-use linalg::{Formula, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work};
 
 /// exp zᵢ / Σ exp zⱼ of each column: as it stands, or with the maximum of the whole matrix subtracted.
 #[derive(Clone, Copy)]
@@ -48,9 +48,10 @@ impl Primitive<1> for NaiveSoftmax {
         _: [View<'_, T>; 1],
         p: View<'_, T>,
         dp: View<'_, T>,
-        [mut dz]: [ViewMut<'_, T>; 1],
+        [dz]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
+        let mut dz = dz.zeroed();
         for j in 0..p.ncols() {
             let mean = (0..p.nrows()).fold(T::zero(), |s, i| s + p[(i, j)] * dp[(i, j)]);
             for i in 0..p.nrows() {
@@ -90,11 +91,11 @@ impl Primitive<2> for Difference {
         _: [View<'_, T>; 2],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut da, mut db]: [ViewMut<'_, T>; 2],
+        [da, db]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        da.zip_apply(&dy, |d, dy| *d += dy);
-        db.zip_apply(&dy, |d, dy| *d -= dy);
+        da.add(dy);
+        db.add_each([dy], |[dy]| -dy);
     }
 }
 
@@ -128,10 +129,10 @@ impl Primitive<1> for Norm {
         [x]: [View<'_, T>; 1],
         y: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        dx.zip_apply(&x, |d, x| *d += x / y[0] * dy[0]);
+        dx.add_each([x], |[x]| x / y[0] * dy[0]);
     }
 }
 
@@ -166,9 +167,9 @@ impl Primitive<1> for Entropy {
         [p]: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dp]: [ViewMut<'_, T>; 1],
+        [dp]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        dp.zip_apply(&p, |d, p| *d -= (p.ln() + T::one()) * dy[0]);
+        dp.add_each([p], |[p]| -(p.ln() + T::one()) * dy[0]);
     }
 }

@@ -467,7 +467,7 @@ mod tests {
     use crate::inspect::check::Verdict;
     use crate::model::recording::Given;
     use linalg::formula::{I, J, operand, upstream};
-    use linalg::{Formula, Primitive, Shape, ShapeError, View, ViewMut, Work};
+    use linalg::{Formula, Gradient, Primitive, Shape, ShapeError, View, ViewMut, Work};
     use linalg::{hadamard::Hadamard, product::Product};
 
     /// ½x² element by element, with a backward that takes x for a constant; or with a step of 0.01 at every
@@ -516,13 +516,13 @@ mod tests {
             [x]: [View<'_, T>; 1],
             _: View<'_, T>,
             dy: View<'_, T>,
-            [mut dx]: [ViewMut<'_, T>; 1],
+            [dx]: [Gradient<'_, T>; 1],
             _: Work<'_, T>,
         ) {
-            for ((dx, &x), &dy) in dx.iter_mut().zip(x.iter()).zip(dy.iter()) {
-                let kept = if *self == Half::Detached { T::from_f64(x.to_f64()) } else { x };
-                *dx += kept * dy;
-            }
+            dx.add_each([x, dy], |[x, dy]| match self {
+                Half::Detached => T::from_f64(x.to_f64()) * dy,
+                _ => x * dy,
+            });
         }
     }
 

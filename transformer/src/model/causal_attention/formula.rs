@@ -5,8 +5,8 @@ use linalg::formula::{
     COLUMN, Condition, Expression, HEAD, I, Index, J, K, Letter, Matter, QUERY, R, START, TOKEN,
     at_most, called, exp, largest, ln, operand, output, sum, sum_where, upstream,
 };
-use linalg::{Formula, Matrix};
-use probability::dropout::{DropoutMask, weight_index};
+use linalg::{Formula, Matrix, Real, View};
+use probability::dropout::weight_index;
 
 const MEANING: &str =
     "Every token asks itself and the tokens before it, and takes a mixture of their values.";
@@ -14,31 +14,29 @@ const SOURCE: &str =
     "Vaswani et al., Attention Is All You Need, 2017; Dao et al., FlashAttention, 2022";
 
 impl CausalAttention {
-    /// The formula of attention without dropout, to queries of `width` rows.
-    pub(super) fn plain(&self, width: usize) -> Formula {
-        let operands = ["query", "key", "value"];
-        self.stated(Formula::new("y", operands, MEANING, SOURCE), width, None)
-    }
-
-    /// The formula of attention whose weights a mask drops, to (width × tokens) queries.
-    pub(super) fn masked(
+    /// The formula, to (width × tokens) queries; with a step number, of attention whose weights are dropped.
+    pub(super) fn stated<T: Real>(
         &self,
         (width, tokens): (usize, usize),
-        mask: Option<DropoutMask>,
+        step: &[View<'_, T>],
     ) -> Formula {
-        let operands = ["query", "key", "value", "step"];
-        let mut f = Formula::new("y", operands, MEANING, SOURCE);
+        let [step] = step else {
+            let f = Formula::new("y", ["query", "key", "value"], MEANING, SOURCE);
+            return self.with(f, width, None);
+        };
+        let mut f = Formula::new("y", ["query", "key", "value", "step"], MEANING, SOURCE);
+        let mask = self.mask(&[*step]);
         let factor = |k: usize, c: usize| match &mask {
             Some(mask) => mask.factor::<f64>(weight_index(self.length, c, k)),
             None => 1.0,
         };
         let mask = f.table("mask", Matrix::from_fn(self.length, tokens * self.heads, factor));
-        self.stated(f, width, Some(mask)).no_gradient()
+        self.with(f, width, Some(mask)).no_gradient()
     }
 
-    /// The formula. Its own quantities run over the columns of scores: with h and q the query head and
+    /// Completes a formula. Its own quantities run over the columns of scores: with h and q the query head and
     /// the query of column j, S\[k, j\] is the score of key k.
-    fn stated(&self, mut f: Formula, width: usize, mask: Option<Matter>) -> Formula {
+    fn with(&self, mut f: Formula, width: usize, mask: Option<Matter>) -> Formula {
         let (length, heads, groups) = (self.length, self.heads, self.groups());
         let d = width / heads;
         let (query, key, value, dy) = (operand(0), operand(1), operand(2), upstream());

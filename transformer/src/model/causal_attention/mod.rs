@@ -20,7 +20,8 @@ use kernel::{Head, block_scratch};
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::groups::Groups;
 use linalg::{
-    Formula, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, parallel,
+    Formula, Gradient, Memory, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work,
+    column, parallel,
 };
 use probability::dropout::{self, Dropout, DropoutMask};
 
@@ -52,28 +53,9 @@ impl CausalAttention {
         Groups { heads: self.heads, key_value_heads: self.key_value_heads }
     }
 
-    fn check(&self, [query, key, value]: [Shape; 3]) -> Result<Shape, ShapeError> {
-        let read = Shape::new(self.groups().key_value_rows(query.rows)?, query.columns);
-        key.expect("the key", read)?;
-        value.expect("the value", read)?;
-        if self.length == 0 {
-            return Err(ShapeError::Empty { operand: "a sequence" });
-        }
-        let sequences = (query.columns / self.length).max(1);
-        query.expect_columns("the query", sequences * self.length)?;
-        Ok(query)
-    }
-
-    fn needs(&self, query: Shape) -> Memory {
-        // Forward works on all query heads at once and backward, with two blocks, on all key-value heads.
-        let blocks = self.heads.max(2 * self.key_value_heads) * query.columns / self.length;
-        Memory { kept: query.columns * self.heads, scratch: blocks * block_scratch(self.length) }
-    }
-
-    fn operations(&self, query: Shape) -> u64 {
-        // Half of the pairs of tokens; two products of d multiply-adds and a softmax for each.
-        let pairs = (query.columns * (self.length + 1) / 2 * self.heads) as u64;
-        pairs * (4 * (query.rows / self.heads) as u64 + 15)
+    /// The mask of a step, where there is dropout and a step number.
+    fn mask<T: Real>(&self, step: &[View<'_, T>]) -> Option<DropoutMask> {
+        self.dropout?.mask(*step.first()?)
     }
 
     /// Query head h of sequence b.
@@ -97,183 +79,105 @@ impl CausalAttention {
             dropout: mask.map(|mask| (mask, first)),
         }
     }
+}
 
-    fn write<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 3],
-        mask: Option<DropoutMask>,
-        y: ViewMut<'_, T>,
-        work: Work<'_, T>,
-    ) {
-        let sequences = y.ncols() / self.length;
-        let kept = ViewMut::from_slice(work.kept, self.heads * self.length, sequences);
-        let scratch = ViewMut::from_slice(work.scratch, work.scratch.len() / sequences, sequences);
-        parallel::tiles([y, kept, scratch], self.heads, sequences, |h, b, [y, mut lse, mut s]| {
-            let (mut lse, mut s) = (lse.column_mut(0), s.column_mut(0));
-            self.head(&inputs, mask, (h, b)).forward(y, lse.as_mut_slice(), s.as_mut_slice());
-        });
-    }
+/// The rules, of three operands, and of four with a step number.
+macro_rules! rules {
+    (impl Primitive<$n:literal> for CausalAttention $(, $step:ident)?) => {
+        impl Primitive<$n> for CausalAttention {
+            fn name(&self) -> &'static str {
+                "causal attention"
+            }
 
-    /// A tile is a key-value head of a sequence, with the query heads that read it: none writes where another does.
-    fn add<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 3],
-        mask: Option<DropoutMask>,
-        outputs: [View<'_, T>; 2],
-        ([dq, dk, dv], fresh): ([ViewMut<'_, T>; 3], [bool; 3]),
-        work: Work<'_, T>,
-    ) {
-        let (rows, length) = (inputs[0].nrows() / self.heads, self.length);
-        let sequences = inputs[0].ncols() / length;
-        let kept = View::from_slice(work.kept, self.heads * length, sequences);
-        let scratch = ViewMut::from_slice(work.scratch, work.scratch.len() / sequences, sequences);
-        parallel::tiles(
-            [dq, dk, dv, scratch],
-            self.key_value_heads,
-            sequences,
-            |read, b, [mut dq, mut dk, mut dv, mut s]| {
-                for (d, fresh) in [&mut dq, &mut dk, &mut dv].into_iter().zip(fresh) {
-                    if fresh {
-                        let columns = d.column_iter_mut();
-                        columns.for_each(|mut d| d.as_mut_slice().fill(T::zero()));
+            fn role(&self) -> Role {
+                Role::Attention
+            }
+
+            fn shape(
+                &self,
+                [query, key, value $(, $step)?]: [Shape; $n],
+            ) -> Result<Shape, ShapeError> {
+                $($step.expect("the step number", dropout::STEP)?;)?
+                let read = Shape::new(self.groups().key_value_rows(query.rows)?, query.columns);
+                key.expect("the key", read)?;
+                value.expect("the value", read)?;
+                if self.length == 0 {
+                    return Err(ShapeError::Empty { operand: "a sequence" });
+                }
+                let sequences = (query.columns / self.length).max(1);
+                query.expect_columns("the query", sequences * self.length)?;
+                Ok(query)
+            }
+
+            fn formula<T: Real>(&self, [query, _, _ $(, $step)?]: [View<'_, T>; $n]) -> Formula {
+                self.stated::<T>(query.shape(), &[$($step)?])
+            }
+
+            fn forward<T: Real>(
+                &self,
+                [query, key, value $(, $step)?]: [View<'_, T>; $n],
+                y: ViewMut<'_, T>,
+                Work { kept, scratch }: Work<'_, T>,
+            ) {
+                let (inputs, mask) = ([query, key, value], self.mask::<T>(&[$($step)?]));
+                let (heads, sequences) = (self.heads, y.ncols() / self.length);
+                let kept = ViewMut::from_slice(kept, heads * self.length, sequences);
+                let scratch = ViewMut::from_slice(scratch, scratch.len() / sequences, sequences);
+                parallel::tiles([y, kept, scratch], heads, sequences, |h, b, [y, mut lse, mut s]| {
+                    let (mut lse, mut s) = (lse.column_mut(0), s.column_mut(0));
+                    let head = self.head(&inputs, mask, (h, b));
+                    head.forward(y, lse.as_mut_slice(), s.as_mut_slice());
+                });
+            }
+
+            fn vjp<T: Real>(
+                &self,
+                [query, key, value $(, $step)?]: [View<'_, T>; $n],
+                y: View<'_, T>,
+                dy: View<'_, T>,
+                [dq, dk, dv, ..]: [Gradient<'_, T>; $n],
+                Work { kept, scratch }: Work<'_, T>,
+            ) {
+                let (inputs, mask) = ([query, key, value], self.mask::<T>(&[$($step)?]));
+                let (rows, length) = (query.nrows() / self.heads, self.length);
+                let sequences = query.ncols() / length;
+                let kept = View::from_slice(kept, self.heads * length, sequences);
+                let scratch = ViewMut::from_slice(scratch, scratch.len() / sequences, sequences);
+                let [dq, dk, dv] = [dq, dk, dv].map(Gradient::zeroed);
+                // A tile is a key-value head of a sequence, with the query heads that read it: none adds where
+                // another does.
+                let work = |read, b, [mut dq, mut dk, mut dv, mut s]: [ViewMut<'_, T>; 4]| {
+                    let mut s = s.column_mut(0);
+                    for (member, h) in self.groups().readers(read).enumerate() {
+                        let own = [&y, &dy].map(|x| x.view((h * rows, b * length), (rows, length)));
+                        let lse = &column(&kept, b)[h * length..][..length];
+                        let dq = dq.rows_mut(member * rows, rows);
+                        let gradients = [dq, dk.as_view_mut(), dv.as_view_mut()];
+                        let head = self.head(&inputs, mask, (h, b));
+                        head.backward(own, lse, gradients, s.as_mut_slice());
                     }
-                }
-                let mut s = s.column_mut(0);
-                for (member, h) in self.groups().readers(read).enumerate() {
-                    let outputs =
-                        outputs.each_ref().map(|x| x.view((h * rows, b * length), (rows, length)));
-                    let lse = &linalg::column(&kept, b)[h * length..][..length];
-                    let dq = dq.rows_mut(member * rows, rows);
-                    let gradients = [dq, dk.as_view_mut(), dv.as_view_mut()];
-                    self.head(&inputs, mask, (h, b)).backward(
-                        outputs,
-                        lse,
-                        gradients,
-                        s.as_mut_slice(),
-                    );
-                }
-            },
-        );
-    }
-}
+                };
+                parallel::tiles([dq, dk, dv, scratch], self.key_value_heads, sequences, work);
+            }
 
-const NAME: &str = "causal attention";
+            fn flops(&self, [query, ..]: [Shape; $n]) -> u64 {
+                // Half of the pairs of tokens; two products of d multiply-adds and a softmax for each.
+                let pairs = (query.columns * (self.length + 1) / 2 * self.heads) as u64;
+                pairs * (4 * (query.rows / self.heads) as u64 + 15)
+            }
 
-impl Primitive<3> for CausalAttention {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn role(&self) -> Role {
-        Role::Attention
-    }
-
-    fn shape(&self, inputs: [Shape; 3]) -> Result<Shape, ShapeError> {
-        self.check(inputs)
-    }
-
-    fn flops(&self, [query, ..]: [Shape; 3]) -> u64 {
-        self.operations(query)
-    }
-
-    fn memory(&self, [query, ..]: [Shape; 3]) -> Memory {
-        self.needs(query)
-    }
-
-    fn formula<T: Real>(&self, [query, ..]: [View<'_, T>; 3]) -> Formula {
-        self.plain(query.nrows())
-    }
-
-    fn forward<T: Real>(&self, inputs: [View<'_, T>; 3], y: ViewMut<'_, T>, work: Work<'_, T>) {
-        self.write(inputs, None, y, work);
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 3],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 3],
-        work: Work<'_, T>,
-    ) {
-        self.add(inputs, None, [y, dy], (gradients, [false; 3]), work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 3],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 3],
-        fresh: [bool; 3],
-        work: Work<'_, T>,
-    ) {
-        self.add(inputs, None, [y, dy], (gradients, fresh), work);
-    }
-}
-
-impl Primitive<4> for CausalAttention {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn role(&self) -> Role {
-        Role::Attention
-    }
-
-    fn shape(&self, [query, key, value, step]: [Shape; 4]) -> Result<Shape, ShapeError> {
-        step.expect("the step number", dropout::STEP)?;
-        self.check([query, key, value])
-    }
-
-    fn flops(&self, [query, ..]: [Shape; 4]) -> u64 {
-        self.operations(query)
-    }
-
-    fn memory(&self, [query, ..]: [Shape; 4]) -> Memory {
-        self.needs(query)
-    }
-
-    fn formula<T: Real>(&self, [query, _, _, step]: [View<'_, T>; 4]) -> Formula {
-        self.masked(query.shape(), self.dropout.and_then(|d| d.mask(step)))
-    }
-
-    fn forward<T: Real>(
-        &self,
-        [query, key, value, step]: [View<'_, T>; 4],
-        y: ViewMut<'_, T>,
-        work: Work<'_, T>,
-    ) {
-        self.write([query, key, value], self.dropout.and_then(|d| d.mask(step)), y, work);
-    }
-
-    fn vjp<T: Real>(
-        &self,
-        inputs: [View<'_, T>; 4],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        gradients: [ViewMut<'_, T>; 4],
-        work: Work<'_, T>,
-    ) {
-        self.vjp_into(inputs, y, dy, gradients, [false; 4], work);
-    }
-
-    fn vjp_into<T: Real>(
-        &self,
-        [query, key, value, step]: [View<'_, T>; 4],
-        y: View<'_, T>,
-        dy: View<'_, T>,
-        [dq, dk, dv, mut d_step]: [ViewMut<'_, T>; 4],
-        [fresh @ .., fresh_step]: [bool; 4],
-        work: Work<'_, T>,
-    ) {
-        if fresh_step {
-            d_step.fill(T::zero());
+            fn memory(&self, [query, ..]: [Shape; $n]) -> Memory {
+                // Forward works on all query heads at once and backward, with two blocks, on all key-value heads.
+                let blocks = self.heads.max(2 * self.key_value_heads) * query.columns / self.length;
+                let scratch = blocks * block_scratch(self.length);
+                Memory { kept: query.columns * self.heads, scratch }
+            }
         }
-        let mask = self.dropout.and_then(|d| d.mask(step));
-        self.add([query, key, value], mask, [y, dy], ([dq, dk, dv], fresh), work);
-    }
+    };
 }
+
+rules!(impl Primitive<3> for CausalAttention);
+rules!(impl Primitive<4> for CausalAttention, step);
 
 impl Cases for CausalAttention {
     fn cases(size: Size, visitor: &mut impl Visitor) {
