@@ -6,7 +6,9 @@ use calculus::Recorder;
 use infotheory::cross_entropy::CrossEntropy;
 use linalg::affine::Affine;
 use linalg::formula::{I, J, operand, upstream};
-use linalg::{Formula, Primitive, Real, Shape, ShapeError, View, ViewMut, Work};
+use linalg::{
+    Formula, Gradient, Primitive, Real, Shape, ShapeError, View, ViewMut, Work, parallel,
+};
 use std::error::Error;
 use transformer::inspect::check::{self, Verdict};
 use transformer::{Given, ModelError, Recording, Subject};
@@ -30,8 +32,8 @@ impl Primitive<1> for Cube {
         2 * x.len() as u64
     }
 
-    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
-        y.zip_apply(&x, |y, x| *y = x * x * x);
+    fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
+        parallel::each(y, [x], |[x]| x * x * x);
     }
 
     fn vjp<T: Real>(
@@ -39,11 +41,11 @@ impl Primitive<1> for Cube {
         [x]: [View<'_, T>; 1],
         _: View<'_, T>,
         dy: View<'_, T>,
-        [mut dx]: [ViewMut<'_, T>; 1],
+        [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
         let factor = T::from_f64(self.factor);
-        dx.zip_zip_apply(&x, &dy, |dx, x, dy| *dx += factor * x * x * dy);
+        dx.add_each([x, dy], |[x, dy]| factor * x * x * dy);
     }
 
     fn formula<T: Real>(&self, _: [View<'_, T>; 1]) -> Formula {
