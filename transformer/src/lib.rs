@@ -35,7 +35,7 @@
 //! a source of text with a known entropy. A model on disk is a Hugging Face directory ([`disk::files`]);
 //! [`disk::checkpoint`] holds what else a run needs to continue with the same bits.
 //!
-//! ## A step, written down and read
+//! ## A step, recorded and read
 //!
 //! ```
 //! use transformer::{Form, RecordedStep, Architecture};
@@ -52,7 +52,7 @@
 //! let loss = model.loss(&tokens, &targets)?;
 //! assert!((loss - 3.0_f64.ln()).abs() < 0.1);
 //!
-//! Every formula is a row: a name, an operation, and the branch of mathematics it belongs to.
+//! // Every formula is a row: a name, an operation, and the branch of mathematics it belongs to.
 //! let weights = model.tape().find("block.0.attention.weights").unwrap();
 //! let row = model.tape().rows().find(|row| row.var == weights).unwrap();
 //! assert_eq!((row.operation, row.branch), (Some("softmax"), Some("probability")));
@@ -68,7 +68,7 @@
 //! # Ok::<(), transformer::ModelError>(())
 //! ```
 //!
-//! ## Training, measuring, writing
+//! ## Training, measuring, generating
 //!
 //! ```
 //! use probability::sample::Sampler;

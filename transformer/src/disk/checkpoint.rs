@@ -55,7 +55,7 @@ pub enum CheckpointError {
     /// The state contains NaN or another value from which training cannot resume.
     #[error(
         "{}: {tensor} of {parameter}, row {row}, column {column} is {value}, and the next step would spread it; \
-         `glassbox diagnose` of the run tries what helps",
+         `glassbox diagnose` of the run tries fixes",
         path.display()
     )]
     Broken {
@@ -241,7 +241,7 @@ impl<'a> State<'a> {
         if found != expected || shape != [count] {
             return Err(foreign(
                 self.path,
-                format!("{name} is {found:?} {shape:?} where {expected:?} [{count}] is expected"),
+                format!("{name} is {found:?} {shape:?}, expected {expected:?} [{count}]"),
             ));
         }
         Ok(tensor)

@@ -80,7 +80,7 @@ pub fn read_stream(mut stream: impl Read, most: u64) -> io::Result<Vec<u8>> {
 /// If it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
-        // A link is replaced by its target; a dangling one keeps its name.
+        // The target of a link; a path that does not exist yet is its own target.
         let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if target.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir()) {
             return OpenOptions::new().write(true).open(&target)?.write_all(bytes);

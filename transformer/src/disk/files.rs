@@ -42,7 +42,7 @@ pub enum FileError {
         source: std::io::Error,
     },
     /// The path is not an ordinary file.
-    #[error("{} is {kind}, where a file is expected", path.display())]
+    #[error("{} is {kind}, but a file is expected", path.display())]
     Kind {
         /// The path.
         path: PathBuf,
@@ -92,7 +92,7 @@ pub enum FileError {
         reason: String,
     },
     /// The tensors differ from those that were saved.
-    #[error("{} is damaged: its tensors have SHA-256 {found} where {saved} was saved; take another \
+    #[error("{} is damaged: its tensors have SHA-256 {found}, but were saved with {saved}; use another \
              copy or an earlier checkpoint", path.display())]
     Damaged {
         /// The file.
@@ -371,7 +371,7 @@ impl<'a> Tensors<'a> {
 
     fn foreign_type<R>(&self, name: &str, tensor: &TensorView<'_>) -> Result<R, FileError> {
         let found = tensor.dtype();
-        self.error(format!("tensor {name} is {found:?}; F64, F32, F16 or BF16 are read"))
+        self.error(format!("tensor {name} is {found:?}; supported are F64, F32, F16 and BF16"))
     }
 
     /// Copies a tensor's elements to their places among the parameters; checks their number.
@@ -388,12 +388,12 @@ impl<'a> Tensors<'a> {
             there.sort_unstable();
             there.truncate(3);
             let others = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
-            return self.error(format!("tensor {name} is missing; {others} … are there"));
+            return self.error(format!("tensor {name} is missing; the file has {others} …"));
         };
         if tensor.shape() != expected {
             let found = tensor.shape();
             return self.error(format!(
-                "tensor {name} has shape {found:?} where config.json means {expected:?}"
+                "tensor {name} has shape {found:?}, but config.json implies {expected:?}"
             ));
         }
         let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
@@ -452,12 +452,12 @@ impl<'a> Tensors<'a> {
                     continue;
                 }
                 return self.error(format!(
-                    "tensor {name} is not zero, though config.json says that there are no biases"
+                    "tensor {name} is not zero, though config.json says the model has none"
                 ));
             }
             let family = self.family.name();
             return self.error(format!(
-                "tensor {name} is no part of the {family} model that config.json describes"
+                "tensor {name} is not part of the {family} model that config.json describes"
             ));
         }
         Ok(())
@@ -663,7 +663,7 @@ mod tests {
         let unknown = refusal(|t| {
             t.push(("h.0.attn.extra".into(), Dtype::F32, vec![1], vec![0; 4]));
         });
-        assert!(unknown.contains("h.0.attn.extra is no part"), "{unknown}");
+        assert!(unknown.contains("h.0.attn.extra is not part"), "{unknown}");
         let shape = refusal(|t| {
             let i = at(t, "wpe.weight");
             t[i].2.reverse();

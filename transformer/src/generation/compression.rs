@@ -1,7 +1,7 @@
 //! Lossless compression of a text to the size of a model's cross-entropy.
 //!
-//! A language model gives every next token a probability, and arithmetic coding turns probabilities into a file of Σ
-//! −log₂ p bits: a model's loss *is* the size of a file. Compression reads the text token by token, as generation
+//! A language model gives every next token a probability, and arithmetic coding turns probabilities into a file of
+//! Σ −log₂ p bits: a model's loss *is* the size of a file. Compression reads the text token by token, as generation
 //! would; decompression reads the same tokens as it decodes them, so both see the same predictions.
 //!
 //! The predictions are equal to the last bit, on any number of threads and on any machine: the model computes in a
@@ -76,7 +76,7 @@ pub enum CompressionError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A tokenizer with more tokens than the model predicts.
-    #[error("the tokenizer has {} where the model predicts one of {model}", words::of(*tokenizer, "token"))]
+    #[error("the tokenizer has {}, but the model predicts one of {model}", words::of(*tokenizer, "token"))]
     Vocabulary {
         /// Tokens of the tokenizer.
         tokenizer: usize,
@@ -103,7 +103,7 @@ pub enum CompressionError {
         found: u64,
     },
     /// A prediction that is not a distribution.
-    #[error("at token {place} of the text the model predicts nothing: {reason}")]
+    #[error("at token {place} of the text the model has no valid prediction: {reason}")]
     Prediction {
         /// The token's place.
         place: usize,
@@ -158,8 +158,8 @@ pub enum CompressionError {
     },
     /// A decompressed text that differs from the original.
     #[error(
-        "the text that came out has the checksum {found} where {expected} went in: the file, or this \
-         program, is not the one that it was"
+        "the decompressed text has the checksum {found}, but the original had {expected}: the file or \
+         this program was changed"
     )]
     Text {
         /// The checksum of the decompressed text.

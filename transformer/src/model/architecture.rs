@@ -53,7 +53,7 @@ keyed! {
 /// };
 /// assert_eq!(gpt2.parameters(), 124_439_808);
 ///
-/// SmolLM2-135M is a Llama: four fields for its parts, and its sizes.
+/// // SmolLM2-135M is a Llama: four fields for its parts, and its sizes.
 /// let smollm2 = Architecture {
 ///     vocabulary: 49152, context: 8192, width: 576, heads: 9, key_value_heads: Some(3), layers: 30, hidden: 1536,
 ///     positions: Positions::Rotary { base: 1e5 }, norm: Norm::Rms, activation: Activation::Silu, gated: true,

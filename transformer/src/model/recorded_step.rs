@@ -58,7 +58,7 @@ pub enum ModelError {
         context: usize,
     },
     /// A batch of another size than recorded.
-    #[error("a batch of {} where {expected} were recorded", words::of(*found, "token"))]
+    #[error("a batch of {}, but {expected} were recorded", words::of(*found, "token"))]
     Batch {
         /// Tokens of the recording.
         expected: usize,

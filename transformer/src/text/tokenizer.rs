@@ -188,7 +188,6 @@ impl Tokenizer {
     ///
     /// # Errors
     /// A file that is not JSON, or a tokenizer of another kind, with the setting that differs.
-    /// A file that is not JSON, or a tokenizer of another kind, with the setting that makes it one.
     pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
         let foreign = |reason: String| TokenizerError::Foreign { reason };
         let not_json = |e: serde_json::Error| TokenizerError::Json { reason: e.to_string() };

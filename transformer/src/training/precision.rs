@@ -2,7 +2,7 @@
 //!
 //! bfloat16 is the upper half of an `f32`: its range, 8 bits of precision. float16 (IEEE 754 binary16)
 //! has 11 bits of precision and ends at 65504. Accelerators multiply such numbers and add them up in
-//! `f32`; what is *stored* is rounded to nearest, ties to even, with overflow to ∞ and gradual underflow.
+//! `f32`; *stored* values are rounded to nearest, ties to even, with overflow to ∞ and gradual underflow.
 //! Source: IEEE 754-2019, section 3.6; Micikevicius et al., *Mixed Precision Training*, 2018.
 
 use linalg::Real;

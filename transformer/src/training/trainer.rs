@@ -100,7 +100,7 @@ impl<T: Real> Trainer<T> {
         Ok(step.expect("nothing interrupted the step"))
     }
 
-    /// Like [`Trainer::step`], with an observer, who can interrupt the step: the result is then `None`, and everything
+    /// Like [`Trainer::step`], with an observer, which can interrupt the step: the result is then `None`, and everything
     /// is as before.
     ///
     /// # Errors

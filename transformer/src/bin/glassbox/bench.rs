@@ -442,7 +442,7 @@ impl Measured {
         }
         writeln!(
             out,
-            "(bytes as if nothing were cached: what caches hold comes faster than memory, above 100 %)\n"
+            "(bytes as if nothing were cached: cached data come faster than memory, above 100 %)\n"
         )?;
         let update = p.update_seconds;
         // Parameters, gradients and two moments are read; all but the gradients are written.

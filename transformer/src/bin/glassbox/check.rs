@@ -108,8 +108,8 @@ fn all_finite(name: &str, model: &Architecture, parameters: &[f32]) -> Result<()
         format!(" (row {}, column {} of {})", i % p.shape.rows, i / p.shape.rows, p.name)
     });
     Err(format!(
-        "{name}: parameter {at}{place} is not finite, so nothing can be certified; `glassbox diagnose` tries what \
-         helps"
+        "{name}: parameter {at}{place} is not finite, so nothing can be certified; `glassbox diagnose` tries \
+         fixes"
     )
     .into())
 }
@@ -143,7 +143,7 @@ impl Waiting {
     fn after(&self, c: &Certificate) {
         if let Some(bar) = &self.bar {
             let since = duration(self.began.elapsed().as_secs_f64());
-            bar.set_message(format!("{since}, what follows “{}: {}”", c.group, c.name));
+            bar.set_message(format!("{since}, after “{}: {}”", c.group, c.name));
         }
     }
 

@@ -146,7 +146,7 @@ impl Compress {
         )?;
         writeln!(
             out,
-            "model          {} bytes more, {} ({}), must be there to read it",
+            "model          {} bytes more, {} ({}), is needed to read it",
             thousands(coder.bytes as f64),
             coder.model.directory.display(),
             compressor.model()
@@ -172,8 +172,8 @@ impl Decompress {
         let most = self.most.unwrap_or(usual);
         if tokens as u64 > most {
             return Err(format!(
-                "{}: it says that its text has {tokens} tokens, each of which takes time; at most {most} are restored \
-                 (a thousand for each byte of the file): --most {tokens} restores them all",
+                "{}: its header claims {tokens} tokens; at most {most} are restored \
+                 (a thousand per byte of the file): --most {tokens} restores them all",
                 shown(&self.file)
             )
             .into());

@@ -200,8 +200,8 @@ impl Diagnose {
             let differing = parameters.iter().flatten().zip(&kept).filter(|&x| differ(x)).count();
             if differing > 0 {
                 let warning = format!(
-                    "the run's model and its training state differ in {differing} of {} weights: the state is what \
-                     training goes on from",
+                    "the run's model and its training state differ in {differing} of {} weights: training \
+                     resumes from the state",
                     kept.len()
                 );
                 remark(&warning);
@@ -211,8 +211,8 @@ impl Diagnose {
             let broken = model.filter(|_| kept.iter().all(|p| p.is_finite()));
             if broken.is_some() {
                 remark(
-                    "only the model is broken: `glassbox train --resume` goes on from the state and writes the model \
-                     anew; the model is diagnosed",
+                    "only the model is broken: `glassbox train --resume` resumes from the state and rewrites the \
+                     model; the model is diagnosed",
                 );
             }
             let parameters = broken.cloned().unwrap_or(kept);

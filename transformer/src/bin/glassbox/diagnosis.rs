@@ -116,7 +116,7 @@ fn percent(share: f64) -> String {
 
 pub(crate) fn stored(first: &Reduced, saved: &Reduced) -> String {
     let mut out = format!(
-        "\n{}: loss {:.4} where f32 gives {:.4}; of all parameters' gradient elements {} vanish\n",
+        "\n{}: loss {:.4}, in f32 {:.4}; of all parameters' gradient elements {} vanish\n",
         first.precision,
         first.losses.0,
         first.losses.1,
@@ -181,7 +181,7 @@ fn by_name(measures: &[Measure]) -> Vec<(&'static str, Vec<&Measure>)> {
 }
 
 pub(crate) fn healthy(health: &Health, sequences: usize) -> String {
-    let mut out = String::from("\nhealth: what lies outside its band comes first\n");
+    let mut out = String::from("\nhealth: measures outside their usual range come first\n");
     let (usual, unusual): (Vec<&Measure>, Vec<&Measure>) =
         health.measures.iter().partition(|m| m.is_usual());
     for m in unusual {

@@ -60,7 +60,7 @@ impl Evaluate {
             Some(own) if own.data.as_deref() != Some("-") => {
                 Source::load(own, Some(tokenizer.clone()))
             }
-            Some(_) => Err("it came by standard input".into()),
+            Some(_) => Err("it came from standard input".into()),
             None => Err("there is no run.toml beside the model".into()),
         };
         let (tokens, windows) = match (&self.data, &trained_on) {

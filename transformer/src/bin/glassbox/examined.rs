@@ -121,8 +121,8 @@ impl Examined {
                 let count = WINDOWS * (context + 1);
                 let own = own_text(&model, &parameters, count, config.seed);
                 remark(match own {
-                    Some(_) => "no --data: the model is tried on text of its own",
-                    None => "no --data, and the model writes nothing: random tokens stand in",
+                    Some(_) => "no --data: the model is tested on text that it generates",
+                    None => "no --data, and the model generates nothing: random tokens are used",
                 });
                 let (random, v) = (Random::new(config.seed, 0, 0), model.vocabulary as u64);
                 let any = || (0..count as u64).map(|i| random.below(i, v) as u32).collect();

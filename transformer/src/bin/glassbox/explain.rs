@@ -36,7 +36,7 @@ pub(crate) struct Explain {
     /// The page to write [default: step.html, unless --at, --list or --svg is given]
     #[arg(long, value_name = "FILE", help_heading = "What to write")]
     out: Option<PathBuf>,
-    /// Most megabytes of the page; larger matrices are summarised
+    /// Most megabytes of the page; matrices that do not fit are summarised
     #[arg(
         long,
         value_name = "MB",
@@ -175,7 +175,7 @@ impl Explain {
                 1 => "1 matrix is".to_owned(),
                 n => format!("{n} matrices are"),
             };
-            remark(format!("         {matrices} there by summary only; --room gives more room"));
+            remark(format!("         {matrices} only summarised; --room gives more room"));
         }
         if page.html.len() > room {
             remark(format!(
@@ -284,7 +284,7 @@ impl Explain {
                         .into(),
                 );
             }
-            (None, None, _) => own.ok_or("give --text or --prompt-tokens: what the step is on")?,
+            (None, None, _) => own.ok_or("give --text or --prompt-tokens, the text of the step")?,
         };
         if all.len() < 2 {
             let n = all.len();
@@ -364,7 +364,7 @@ impl Explain {
             descent.rate = training.learning_rate;
             descent.batch = None;
             remarks.push(
-                "The model comes without a training state: the rule of descent remembers nothing yet, \
+                "The model has no training state: the optimizer state is zero, \
                  and its rates are the default recipe's."
                     .to_owned(),
             );
@@ -426,7 +426,7 @@ fn shown(path: &Path) -> String {
     name.unwrap_or_else(|| path.display().to_string())
 }
 
-/// The updates of the embedded model: a few seconds.
+/// The number of updates of the embedded model, which take a few seconds.
 const STEPS: u64 = 400;
 
 /// Trains a small model on the embedded stories.
@@ -509,7 +509,7 @@ fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
     let about = step.information();
     let mut lines = vec![
         format!(
-            "loss        {:.4} nats = {:.4} bits per token (knowing nothing: {:.4} nats)",
+            "loss        {:.4} nats = {:.4} bits per token (uniform: {:.4} nats)",
             about.nats,
             infotheory::bits(about.nats),
             about.uniform

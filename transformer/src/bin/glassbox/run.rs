@@ -115,7 +115,7 @@ pub(crate) fn claim(run: &Path) -> Result<Lock> {
     if !state_file(run).exists() {
         let (program, file, run) = (program(), typed(&settings_file(run)), typed(run));
         return Err(format!(
-            "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; start again with: \
+            "{shown} holds no checkpoint to resume from: there is no state.safetensors in it; start again with: \
              {program} train --config {file} --out {run} --overwrite"
         )
         .into());

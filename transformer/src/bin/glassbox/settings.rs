@@ -107,7 +107,7 @@ pub(crate) struct Settings {
     pub(crate) weight_decay: Option<f64>,
     #[arg(long, help = of_rules("Smoothing β₁ of the gradient", "beta1"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    #[arg(long, help = of_rules("Smoothing β₂ of its square or size; lion's of what it remembers", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = of_rules("Smoothing β₂ of its square or size; lion's of its momentum", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
     #[arg(long, help = of_rules("ε in the denominator of the update [default: 1e-8]", "epsilon"), value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
@@ -216,7 +216,7 @@ impl Settings {
         if text.len() as u64 > LONGEST {
             let most = LONGEST >> 20;
             return Err(format!(
-                "{} is no file of settings: it has more than {most} MiB",
+                "{} is not a settings file: it has more than {most} MiB",
                 path.display()
             )
             .into());
@@ -251,7 +251,6 @@ impl Settings {
     ///
     /// # Errors
     /// The first such flag.
-    /// The first of them.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
         const SETTLED: [&str; 14] = [
             "tokenizer",
@@ -312,7 +311,7 @@ impl Settings {
             .into());
         }
         toml::Table::try_from(self)
-            .map_err(|e| format!("a setting is not one that run.toml can hold: {e}").into())
+            .map_err(|e| format!("run.toml cannot hold a setting: {e}").into())
     }
 
     /// Refuses settings that have no meaning here.
@@ -339,7 +338,7 @@ impl Settings {
             let other = !have.is_empty() && !have.contains(&kind.key());
             if other && value.as_float() != Some(0.0) {
                 return Err(format!(
-                    "{} is given, and {kind} does not have it: leave it out, or take --optimizer {}",
+                    "{} is given, but {kind} does not have it: leave it out, or take --optimizer {}",
                     flag(name),
                     have.join(" or ")
                 )

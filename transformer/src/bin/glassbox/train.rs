@@ -196,14 +196,14 @@ fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
     }
     if !about.knows_settings() {
         remark(
-            "resume   the state is of an earlier version, which did not know its settings: they are run.toml's",
+            "resume   the state is of an earlier version, without its settings: run.toml's are used",
         );
     }
     let now = Vectors::in_use().to_string();
     if let Some(then) = about.vectors.as_ref().filter(|then| **then != now) {
         remark(format!(
-            "warning  the state was computed with {then} vectors, and this is {now}: the last bits of what follows \
-             differ from those of a run that was never interrupted"
+            "warning  the state was computed with {then} vectors, and this is {now}: the last bits from here on \
+             differ from those of an uninterrupted run"
         ));
     }
     let Restored { dropped, damaged, missing, .. } = restored;
@@ -420,7 +420,7 @@ impl Session<'_> {
             if by_update { ", and an update that leaves weights that are not finite" } else { "" };
         Err(format!(
             "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}{update}. {kept} in {shown}. A lower \
-             --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a cure that \
+             --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a fix that \
              was tried: {} diagnose {typed}",
             step.number, step.loss, step.gradient_norm, step.learning_rate, program()
         )
