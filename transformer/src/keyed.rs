@@ -1,6 +1,6 @@
 //! Choices that files and flags name.
 
-/// An enum of choices; of each its name in files and flags, and what it is.
+/// An enum of choices. Each has a name for files and flags, and a description.
 macro_rules! keyed {
     ($(#[$doc:meta])* $name:ident {
         $($(#[$mark:meta])* $variant:ident: $key:literal, $meaning:literal;)+
@@ -17,17 +17,17 @@ macro_rules! keyed {
         }
 
         impl $name {
-            /// All of them.
+            /// All choices.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
-            /// Its name in files and flags.
+            /// Returns the name in files and flags.
             pub fn key(self) -> &'static str {
                 match self {
                     $($name::$variant => $key,)+
                 }
             }
 
-            /// What it is.
+            /// Returns the description.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $($name::$variant => $meaning,)+

@@ -1,25 +1,24 @@
 //! # A transformer's training step as a value
 //!
-//! The other crates of this workspace hold one branch of mathematics each. This one composes them into
-//! a decoder that trains, writes and is measured, and owns no mathematics of its own but fused
-//! attention and a loss that takes the vocabulary in chunks.
+//! The other crates of this workspace hold one branch of mathematics each. This one composes them into a decoder that
+//! trains, generates text and is measured. It owns no mathematics but fused attention and a loss that processes the
+//! vocabulary in chunks.
 //!
 //! | folder | holds |
 //! |---|---|
-//! | [`model`] | the parts of a decoder, the network that they make, the step that is recorded from it |
+//! | [`model`] | the parts of a decoder, the network built from them, the recorded step |
 //! | [`text`] | tokens, the windows of a batch, a source of text whose entropy is known |
-//! | [`training`] | settings, the loop, the loss on text that is held back |
-//! | [`disk`] | models in Hugging Face's layout, runs, what a run goes on from |
-//! | [`generation`] | writing through a cache, compression |
+//! | [`training`] | settings, the loop, the loss on held-out text |
+//! | [`disk`] | models in Hugging Face's layout, runs, checkpoints |
+//! | [`generation`] | generation with a key-value cache, compression |
 //! | [`inspect`] | certificates, diagnoses, explanations, measurements |
 //!
 //! A folder imports those above it in this table and never one below.
 //!
-//! The code of the model runs once and *writes the step down*: an ordered list of named operations over
-//! named matrices. From then on the step is replayed: forward (predict), backward (the chain rule),
-//! update (descent). Whoever wants to know something about the step reads that list: the loop that
-//! trains, the picture, the explanation, the certificates. No reader adds a line to the hot path, and
-//! none needs the model's code.
+//! The model's code runs once and *records the step*: an ordered list of named operations over named matrices. The step
+//! is then replayed: forward (predict), backward (the chain rule), update (the optimizer). Every reader of a step reads
+//! that list: the training loop, the picture, the explanation, the certificates. No reader adds a line to the hot path,
+//! and none needs the model's code.
 //!
 //! | part of the step | file | whose mathematics |
 //! |---|---|---|
@@ -31,13 +30,12 @@
 //! | 6 backpropagation | [`calculus::Tape::backward`] | [`calculus`] over every rule of every crate |
 //! | 7 update | [`Trainer::step`] | [`calculus::optimizer`], [`calculus::schedule`], [`calculus::clip`] |
 //!
-//! A model is recorded in one of two [`Form`]s, whose values and gradients agree: *fused* trains,
-//! *textbook* has a node for every formula. Text becomes tokens in [`text::tokenizer`], windows in
-//! [`text::corpus`]; [`text::stories`] is a source of text whose entropy is known exactly. A model on disk is a
-//! Hugging Face directory ([`disk::files`]); [`disk::checkpoint`] holds what else a run needs to go on to the same
-//! bits.
+//! A model is recorded in one of two [`Form`]s, whose values and gradients agree: *fused* trains, *textbook* has a node
+//! for every formula. Text becomes tokens in [`text::tokenizer`] and windows in [`text::corpus`]; [`text::stories`] is
+//! a source of text with a known entropy. A model on disk is a Hugging Face directory ([`disk::files`]);
+//! [`disk::checkpoint`] holds what else a run needs to continue with the same bits.
 //!
-//! ## A step, written down and read
+//! ## A step, recorded and read
 //!
 //! ```
 //! use transformer::{Form, RecordedStep, Architecture};
@@ -54,7 +52,7 @@
 //! let loss = model.loss(&tokens, &targets)?;
 //! assert!((loss - 3.0_f64.ln()).abs() < 0.1);
 //!
-//! // Every formula is a row: a name, an operation, the branch of mathematics it belongs to.
+//! // Every formula is a row: a name, an operation, and the branch of mathematics it belongs to.
 //! let weights = model.tape().find("block.0.attention.weights").unwrap();
 //! let row = model.tape().rows().find(|row| row.var == weights).unwrap();
 //! assert_eq!((row.operation, row.branch), (Some("softmax"), Some("probability")));
@@ -70,7 +68,7 @@
 //! # Ok::<(), transformer::ModelError>(())
 //! ```
 //!
-//! ## Training, measuring, writing
+//! ## Training, measuring, generating
 //!
 //! ```
 //! use probability::sample::Sampler;
@@ -112,7 +110,7 @@ pub mod text;
 pub mod training;
 mod words;
 
-/// The examples of the README run as tests too.
+/// Runs the examples of the README as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,40 +1,40 @@
-//! Whether something fits the memory that this process may have: asked before it is taken, so that the answer can be a
-//! message.
+//! Checks whether an allocation fits the memory available to this process, before it is made, so that the answer is an
+//! error message.
 //!
-//! On Linux that is the least of what the machine has available (with swap), what the control groups of the process
-//! leave (versions 1 and 2, every level up to the root), and what `ulimit -v` and `ulimit -d` leave of its address
-//! space and data. Elsewhere the allocator is asked.
+//! On Linux the limit is the least of three: the memory available on the machine (with swap), what the process's
+//! control groups leave (versions 1 and 2, every level up to the root), and what `ulimit -v` and `ulimit -d` leave of
+//! its address space and data. On other systems the allocator is asked.
 
 use std::fmt;
 use std::fs::read_to_string;
 use std::path::{Component, Path, PathBuf};
 use thiserror::Error;
 
-/// More memory than this process may have.
+/// An allocation larger than the memory available to this process.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("this takes {} of memory{}", bytes(*needed), room.as_ref().map_or(String::new(), |room| format!(" and {room}")))]
 pub struct MemoryError {
-    /// Bytes that are needed.
+    /// The bytes that are needed.
     pub needed: u128,
-    /// What there is, if the system tells.
+    /// The available memory, if the system reports it.
     pub room: Option<Room>,
 }
 
-/// Memory that this process may still take.
+/// Memory that this process may still allocate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Room {
     /// Bytes.
     pub bytes: u128,
-    /// What allows no more.
+    /// The limit that leaves this room.
     pub limit: Limit,
 }
 
-/// What limits a process's memory.
+/// A limit on a process's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// The machine: memory and swap that nothing else uses.
+    /// The machine's memory and swap that nothing else uses.
     Machine,
-    /// A control group, by its directory: of a container, a service or a batch job.
+    /// A control group (of a container, a service or a batch job), by its directory.
     ControlGroup(PathBuf),
     /// The address space, `ulimit -v`.
     AddressSpace,
@@ -58,10 +58,10 @@ impl fmt::Display for Room {
     }
 }
 
-/// Less than this is not asked for.
+/// Smaller allocations are not checked.
 const SMALL: u128 = 1 << 20;
 
-/// Refuses what needs more memory than this process may have. Where the system does not tell how much that is, the
+/// Refuses an allocation larger than the memory available to this process. If the system does not report that, the
 /// allocator is asked.
 ///
 /// ```
@@ -71,7 +71,7 @@ const SMALL: u128 = 1 << 20;
 /// ```
 ///
 /// # Errors
-/// What is needed, and what limits it.
+/// An error that states the bytes needed and the limit.
 pub fn afford(needed: u128) -> Result<(), MemoryError> {
     if needed <= SMALL {
         return Ok(());
@@ -79,11 +79,11 @@ pub fn afford(needed: u128) -> Result<(), MemoryError> {
     afford_of(room(), needed)
 }
 
-/// As [`afford`], of the room that there was when the first part of what is needed was not taken yet: memory that was
-/// taken and not written to does not show.
+/// Like [`afford`], but for the room measured before the first part was allocated: memory that was allocated but not
+/// written to does not show.
 ///
 /// # Errors
-/// As [`afford`].
+/// See [`afford`].
 pub fn afford_of(room: Option<Room>, needed: u128) -> Result<(), MemoryError> {
     let fits = match &room {
         Some(room) => needed <= room.bytes,
@@ -93,10 +93,10 @@ pub fn afford_of(room: Option<Room>, needed: u128) -> Result<(), MemoryError> {
     if fits { Ok(()) } else { Err(MemoryError { needed, room }) }
 }
 
-/// Refuses threads whose stacks the address space does not hold.
+/// Refuses threads whose stacks do not fit the address space.
 ///
 /// # Errors
-/// What they need, and what limits it.
+/// An error that states the bytes needed and the limit.
 pub fn afford_threads(threads: usize) -> Result<(), MemoryError> {
     let needed = threads as u128 * STACK;
     let least = limits(Path::new("/")).into_iter().min_by_key(|room| room.bytes);
@@ -106,26 +106,26 @@ pub fn afford_threads(threads: usize) -> Result<(), MemoryError> {
     }
 }
 
-/// Address space of a thread's stack, and of the heap that the allocator keeps for it.
+/// Address space of a thread's stack and of the heap that the allocator keeps for it.
 const STACK: u128 = (2 << 20) + (1 << 20);
 
-/// Whether `ulimit -v` holds this process to an address space.
+/// Returns whether `ulimit -v` limits this process's address space.
 pub fn address_space_is_limited() -> bool {
     limits(Path::new("/")).iter().any(|room| room.limit == Limit::AddressSpace)
 }
 
-/// What this process may still take, and what allows no more; none where the system does not tell.
+/// Returns the memory this process may still allocate and its limit; `None` if the system does not report it.
 pub fn room() -> Option<Room> {
     room_below(Path::new("/"))
 }
 
-/// As [`room`], of a system whose files lie below `root`.
+/// Like [`room`], for a system whose files are below `root`.
 fn room_below(root: &Path) -> Option<Room> {
     let rooms = available(root).into_iter().chain(limits(root)).chain(control_groups(root));
     rooms.min_by_key(|room| room.bytes)
 }
 
-/// What the machine has left: what the kernel would give without swapping, and free swap.
+/// Returns the machine's free memory: what the kernel would give without swapping, plus free swap.
 fn available(root: &Path) -> Option<Room> {
     let text = read_to_string(root.join("proc/meminfo")).ok()?;
     let or_all = |key, all| kibibytes(&text, key).or_else(|| kibibytes(&text, all));
@@ -134,13 +134,13 @@ fn available(root: &Path) -> Option<Room> {
     Some(Room { bytes, limit: Limit::Machine })
 }
 
-/// A line `key n kB`, in bytes.
+/// Reads a line `key n kB`, in bytes.
 fn kibibytes(text: &str, key: &str) -> Option<u128> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u128>().ok().map(|n| 1024 * n)
 }
 
-/// What `ulimit` leaves.
+/// Returns what `ulimit` leaves.
 fn limits(root: &Path) -> Vec<Room> {
     let read = |name: &str| read_to_string(root.join("proc/self").join(name)).unwrap_or_default();
     let limits = read("limits");
@@ -151,7 +151,7 @@ fn limits(root: &Path) -> Vec<Room> {
     let mut rooms = Vec::new();
     for (name, used, limit) in kinds {
         let line = limits.lines().find_map(|line| line.strip_prefix(name));
-        // The first number is the one that counts; "unlimited" is none.
+        // The first number is the soft limit, which applies; "unlimited" does not parse.
         let most = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u128>().ok());
         let Some(most) = most else { continue };
         let used = kibibytes(&read("status"), used).unwrap_or_default();
@@ -160,12 +160,12 @@ fn limits(root: &Path) -> Vec<Room> {
     rooms
 }
 
-/// Address space that is taken beyond what is asked for: 64 MiB by the allocator, which reserves that much for a second
-/// thread, and the stacks of threads that a verb starts later.
+/// Address space allocated beyond the request: 64 MiB that the allocator reserves for a second thread, and the stacks
+/// of threads that a command starts later.
 const SLACK: u128 = 96 << 20;
 
-/// What the control groups leave, from the process's own up to the root: memory limited there is limited here. Pages
-/// of files that were not used lately are given back when memory is needed, and count as free.
+/// Returns what the control groups leave, from the process's own up to the root: a limit there applies here. Pages of
+/// files not used recently are reclaimed under memory pressure, and count as free.
 fn control_groups(root: &Path) -> Vec<Room> {
     let mut rooms = Vec::new();
     let text = read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
@@ -181,7 +181,7 @@ fn control_groups(root: &Path) -> Vec<Room> {
         } else {
             continue;
         };
-        // In a container the path may be one outside; what is mounted then is the group itself.
+        // In a container the path may be one outside it; the group itself is then mounted at the root.
         let normal = |c: Component<'_>| match c {
             Component::Normal(name) => Some(name.to_owned()),
             _ => None,
@@ -200,7 +200,7 @@ fn control_groups(root: &Path) -> Vec<Room> {
 }
 
 fn control_group(directory: &Path, [most, used, reclaimable]: [&str; 3]) -> Option<Room> {
-    /// Version 1 writes "no limit" as a number beyond any machine.
+    /// Version 1 writes "no limit" as a number larger than any machine's memory.
     const NONE: u128 = 1 << 60;
     let read = |name: &str| read_to_string(directory.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u128>().ok();
@@ -213,7 +213,7 @@ fn control_group(directory: &Path, [most, used, reclaimable]: [&str; 3]) -> Opti
     Some(Room { bytes: most.saturating_sub(used), limit })
 }
 
-/// A number of bytes for people: three digits and a unit.
+/// Formats a number of bytes with three digits and a unit.
 pub fn bytes(n: u128) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if n < 1000 {
@@ -234,7 +234,7 @@ mod tests {
     use super::*;
     use std::fs;
 
-    /// A system of these files.
+    /// A directory with these files in place of a system's.
     fn system(files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
@@ -260,7 +260,7 @@ mod tests {
         let root = system(&[MACHINE, FREE]);
         let room = room_below(root.path()).unwrap();
         assert_eq!(room, Room { bytes: 8_000_050 * 1024, limit: Limit::Machine });
-        // Kernels before 3.14 do not tell.
+        // Kernels before 3.14 do not report it.
         let root = system(&[("proc/meminfo", "MemTotal: 16 kB\nSwapTotal: 4 kB\n")]);
         assert_eq!(room_below(root.path()).unwrap().bytes, 20 * 1024);
         assert_eq!(room_below(Path::new("/nowhere/at/all")), None);
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    /// Of version 2 and of version 1; of the group itself, of one above it, and of a container's.
+    /// Covers versions 1 and 2, and limits of the group itself, of a parent, and of a container.
     #[test]
     fn control_groups_are_asked_at_every_level() {
         let (two, one) = ("0::/a/b\n", "4:memory:/a/b\n3:cpu:/\n");

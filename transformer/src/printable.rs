@@ -1,9 +1,10 @@
-//! Names and values from files in errors. A file cannot act on a terminal, begin a line of its own, or fill the screen.
+//! Makes names and values from files safe to print: they cannot control a terminal, start a new line, or fill the
+//! screen.
 
-/// The longest text from a file, in characters.
+/// The longest text printed from a file, in characters.
 const MOST: usize = 600;
 
-/// Text on one line: control characters and line ends are written out, and the middle of a long text is left out.
+/// Returns text on one line: control characters and line ends are escaped, and the middle of a long text is omitted.
 pub(crate) fn printable(text: &str) -> String {
     let written_out = |out: &mut String, c: char| match c {
         c if c.is_control() => out.extend(c.escape_default()),
@@ -21,13 +22,13 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// A number as people write it: digits where they are few, else a power of ten.
+/// Formats a number in plain digits if they are few, else with a power of ten.
 pub(crate) fn decimal(x: f64) -> String {
     let plain = x == 0.0 || !x.is_finite() || (1e-4..1e15).contains(&x.abs());
     if plain { x.to_string() } else { format!("{x:e}") }
 }
 
-/// A value as it stands in a file of JSON, but not all of a long one.
+/// Formats a JSON value, with the middle of a long one omitted.
 pub(crate) fn shortened(value: &serde_json::Value) -> String {
     let text = printable(&value.to_string());
     if text.chars().count() > 60 { text.chars().take(57).collect::<String>() + "…" } else { text }
@@ -43,7 +44,7 @@ mod tests {
         assert_eq!(printable(text), "\\u{1b}[2J\\u{9b}1m\\r\\n\\tß\\u{7f}\"\\");
     }
 
-    /// Both ends of a long text are there, and never more than the bound.
+    /// A long text keeps both ends and never exceeds the bound.
     #[test]
     fn a_long_text_loses_its_middle() {
         for length in [MOST - 2, MOST - 1, 100_000] {

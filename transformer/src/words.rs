@@ -1,12 +1,12 @@
-//! Numbers of things in messages.
+//! Counts in messages.
 
-/// So many things, as people say it: "1 token", "4 tokens".
+/// Formats a count with its noun: "1 token", "4 tokens".
 pub(crate) fn count(n: impl Into<u128>, what: &str) -> String {
     let n = n.into();
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// As [`count()`], of sizes.
+/// Like [`count()`], for sizes.
 pub(crate) fn of(n: usize, what: &str) -> String {
     count(n as u128, what)
 }

@@ -1,10 +1,10 @@
-//! What a training run needs to go on as if it had never stopped.
+//! The state from which a training run resumes as if it had never stopped.
 //!
-//! One file, in safetensors' format: parameters, what the optimiser remembers, the number of steps, and what they
-//! were trained with: every setting, the text's checksum, the vectors. It is written whole or not at all.
+//! The state is one file in safetensors' format: parameters, the optimizer state, the number of steps, and what they
+//! were trained with: every setting, the text's checksum, the kind of vectors. It is written whole or not at all.
 //!
-//! A state goes on with its own settings only: [`load`] refuses others by name. The checksum covers all of the file
-//! that has a meaning, also the settings; no damage of the header makes it optional.
+//! A state resumes only with its own settings: [`load`] refuses others by name. The checksum covers everything
+//! meaningful in the file, including the settings; no damage of the header makes it optional.
 
 mod about;
 
@@ -24,14 +24,14 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use thiserror::Error;
 
-/// Why a run cannot go on.
+/// An invalid state, or one of another run.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// It cannot be read or written, or what was written is damaged.
+    /// The file cannot be read or written, or is damaged.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It is not a checkpoint of this model.
+    /// The file is not a state of this model.
     #[error("{} is not a training state of this run: {reason}", path.display())]
     Foreign {
         /// The file.
@@ -39,7 +39,7 @@ pub enum CheckpointError {
         /// What was found and what was expected.
         reason: String,
     },
-    /// It was trained with other settings: run.toml was edited, or one of the two files is of another run.
+    /// The state has other settings: run.toml was edited, or one of the two files is of another run.
     #[error(
         "{} was trained with other settings: {}; restore run.toml or the state, or start another run with \
          `train --config`",
@@ -49,13 +49,13 @@ pub enum CheckpointError {
     Settings {
         /// The file.
         path: PathBuf,
-        /// Every setting that differs.
+        /// The settings that differ.
         differences: Vec<Difference>,
     },
-    /// Training cannot go on from it: a number is none.
+    /// The state contains NaN or another value from which training cannot resume.
     #[error(
         "{}: {tensor} of {parameter}, row {row}, column {column} is {value}, and the next step would spread it; \
-         `glassbox diagnose` of the run tries what helps",
+         `glassbox diagnose` of the run tries fixes",
         path.display()
     )]
     Broken {
@@ -63,21 +63,21 @@ pub enum CheckpointError {
         path: PathBuf,
         /// The saved tensor.
         tensor: &'static str,
-        /// The parameter that the number belongs to.
+        /// The parameter that the value belongs to.
         parameter: String,
         /// Its row.
         row: usize,
         /// Its column.
         column: usize,
-        /// The number.
+        /// The value.
         value: f64,
     },
 }
 
-/// Writes a trainer's state. `data` names the text trained on, by its checksum.
+/// Writes a trainer's state. `data` is the checksum of the training text.
 ///
 /// # Errors
-/// If the file cannot be written; then an earlier one is as it was.
+/// If the file cannot be written; the earlier file is then unchanged.
 pub fn save<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -101,7 +101,7 @@ pub fn save<T: Real>(
     Ok(write_atomically(path, &file)?)
 }
 
-/// SHA-256 of all that a state says and holds. Version 1 left out all but steps and numbers.
+/// Returns the SHA-256 of everything a state holds. Version 1 covered only steps and tensors.
 fn checksum<'a>(about: &About, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
     let mut hash = Sha256::new();
     if about.knows_settings() {
@@ -120,15 +120,16 @@ fn checksum<'a>(about: &About, tensors: impl Iterator<Item = (&'a str, &'a [u8])
     hexadecimal(&hash.finalize())
 }
 
-/// Reads a trainer's state, saved by [`save`] for the same model, the same settings and the same text. Returns what it
-/// says of itself: of the settings, only the number of steps and the interval of evaluations may differ.
+/// Reads a trainer's state, saved by [`save`] for the same model, settings and text; returns its description. Only the
+/// number of steps and the interval of evaluations may differ from the trainer's settings.
 ///
-/// Numbers that would spoil weights at the next step are refused: what is not finite, and a negative one that the rule
-/// divides by ([`OptimizerKind::divides_by`]). There ∞ is none of these: it overflowed, and its parameter stands still.
+/// Refuses values that would corrupt weights at the next step: values that are not finite, and negative ones that the
+/// update rule divides by ([`OptimizerKind::divides_by`]). There ∞ is accepted: it overflowed, and its parameter no
+/// longer changes.
 ///
 /// # Errors
-/// A file that is missing, cut off, damaged, of another model, of other settings, or of another text; a number that
-/// is none. The trainer is then as it was.
+/// A file that is missing, cut off, damaged, or of another model, settings or text; a value that is refused. The
+/// trainer is then unchanged.
 pub fn load<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -137,10 +138,11 @@ pub fn load<T: Real>(
     read(path, trainer, data, false)
 }
 
-/// As [`load`], whatever the numbers and the rates are: to find out what is wrong with them.
+/// Like [`load`], but accepts NaN, infinities and other settings, for diagnosis. The checksum is verified only if every
+/// value is finite.
 ///
 /// # Errors
-/// As [`load`], but NaN, infinite numbers and other settings are accepted; the checksum counts where every number is finite.
+/// See [`load`], except for values and settings.
 pub fn load_with_faults<T: Real>(
     path: &Path,
     trainer: &mut Trainer<T>,
@@ -155,13 +157,13 @@ fn read<T: Real>(
     data: &str,
     faults: bool,
 ) -> Result<About, CheckpointError> {
-    // Also of another rule of descent, so that it is named.
+    // Allow another optimizer's state, so that the error can name it.
     let parameters = trainer.model().tape().parameters().len();
     let file = bytes(path, most::<T>(parameters))?;
     let state = State::parse(path, &file)?;
     let names: Vec<&'static str> = trainer.state().into_iter().map(|(name, _)| name).collect();
     let list = trainer.model().tape().parameter_list();
-    // What is of another run is not damaged: it is said first, where the header can be trusted.
+    // A state of another run is not damaged: report that first, if the header is valid.
     let differences = state.about.contradictions(trainer.config());
     if !faults && !differences.is_empty() && state.is_whole() {
         return Err(CheckpointError::Settings { path: path.to_owned(), differences });
@@ -184,9 +186,9 @@ fn read<T: Real>(
     Ok(state.about)
 }
 
-/// The bytes of a file that holds numbers of so many bytes at the most.
+/// Reads a file with at most `numbers` bytes of values.
 fn bytes(path: &Path, numbers: usize) -> Result<Vec<u8>, CheckpointError> {
-    // The header takes less than this; what is longer is something else.
+    // The header is shorter than this; a longer file is not a state.
     Ok(read_bounded(path, numbers as u64 + 65536)?)
 }
 
@@ -194,12 +196,12 @@ fn foreign(path: &Path, reason: impl ToString) -> CheckpointError {
     CheckpointError::Foreign { path: path.to_owned(), reason: printable(&reason.to_string()) }
 }
 
-/// A file's tensors, and what it says.
+/// A file's tensors and description.
 struct State<'a> {
     path: &'a Path,
     tensors: SafeTensors<'a>,
     about: About,
-    /// As it was saved.
+    /// The checksum in the header.
     checksum: String,
 }
 
@@ -215,7 +217,7 @@ impl<'a> State<'a> {
         Ok(State { path, tensors, about, checksum })
     }
 
-    /// The checksum of what is there.
+    /// Returns the checksum of the contents.
     fn found(&self) -> String {
         let there = NAMES.iter().filter_map(|name| Some((*name, self.tensors.tensor(name).ok()?)));
         let there: Vec<_> = there.collect();
@@ -232,21 +234,21 @@ impl<'a> State<'a> {
         if found == saved { Ok(()) } else { Err(FileError::Damaged { path, found, saved }.into()) }
     }
 
-    /// The tensor of this name, if it has so many numbers of this scalar.
+    /// Returns the tensor of this name, if it has `count` values of this scalar.
     fn stored<T: Real>(&self, name: &str, count: usize) -> Result<TensorView<'a>, CheckpointError> {
         let tensor = self.tensors.tensor(name).map_err(|e| foreign(self.path, e))?;
         let (found, shape, expected) = (tensor.dtype(), tensor.shape(), dtype::<T>());
         if found != expected || shape != [count] {
             return Err(foreign(
                 self.path,
-                format!("{name} is {found:?} {shape:?} where {expected:?} [{count}] is expected"),
+                format!("{name} is {found:?} {shape:?}, expected {expected:?} [{count}]"),
             ));
         }
         Ok(tensor)
     }
 
-    /// Refuses numbers that would spoil weights at the next step, and a file whose numbers are not those that were
-    /// saved. Who looks for faults is told the second only where there are none of the first.
+    /// Refuses values that would corrupt weights at the next step, and a damaged file. With `faults`, a checksum
+    /// mismatch is reported only if every value is finite.
     fn judge<T: Real>(
         &self,
         names: &[&'static str],
@@ -288,7 +290,7 @@ fn numbers<T: Real>(tensor: &TensorView<'_>) -> Vec<T> {
     each.map(|bytes| T::from_f64(number(bytes))).collect()
 }
 
-/// A number of four or eight bytes.
+/// Reads a number of four or eight bytes.
 fn number(bytes: &[u8]) -> f64 {
     match bytes.try_into() {
         Ok(eight) => f64::from_le_bytes(eight),
@@ -296,7 +298,7 @@ fn number(bytes: &[u8]) -> f64 {
     }
 }
 
-/// All that a state may hold, in the order in which it is saved: parameters, and what the rules of descent remember.
+/// The tensors that a state may hold, in the order of saving: parameters, and the state of every optimizer.
 static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names = vec!["parameters"];
     for &kind in OptimizerKind::ALL {
@@ -307,16 +309,16 @@ static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     names
 });
 
-/// The most bytes that a state of so many parameters takes.
+/// Returns the most bytes that a state of `parameters` parameters takes.
 fn most<T>(parameters: usize) -> usize {
     parameters.saturating_mul(NAMES.len() * size_of::<T>())
 }
 
-/// The parameters of a saved state, without a trainer, and what it says of itself.
+/// Reads the parameters and the description of a saved state, without a trainer.
 ///
 /// # Errors
-/// A file that is missing, cut off, damaged, or of another number of parameters; a number, also of what the rule of
-/// descent remembers, that would spoil weights at the next step.
+/// A file that is missing, cut off, damaged, or of another number of parameters; a value, also of the optimizer state,
+/// that would corrupt weights at the next step.
 pub fn parameters<T: Real>(
     path: &Path,
     list: &[Parameter],
@@ -334,11 +336,10 @@ pub fn parameters<T: Real>(
     Ok((numbers(&found), state.about.clone()))
 }
 
-/// What a rule of descent remembers, by name.
+/// The state of an optimizer, by name.
 pub type Memory<T> = Vec<(&'static str, Vec<T>)>;
 
-/// The number of steps of a saved state, and what the rule of descent remembered of its parameters,
-/// without a trainer.
+/// Reads the number of steps and the optimizer state of a saved state, without a trainer.
 ///
 /// # Errors
 /// A file that is missing, cut off, damaged, of another number of parameters, or of other settings.
@@ -356,7 +357,7 @@ pub fn remembered<T: Real>(
     }
     let mut state = Memory::new();
     for name in &NAMES[1..] {
-        // Gradient descent without momentum remembers nothing.
+        // Gradient descent without momentum has no state.
         if file.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
             state.push((name, numbers(&file.stored::<T>(name, parameters)?)));
         }

@@ -1,4 +1,4 @@
-//! Files that are read within bounds, and written whole or not at all.
+//! Bounded reads and atomic writes of files.
 
 use crate::disk::files::FileError;
 use crate::memory;
@@ -10,8 +10,8 @@ use std::path::Path;
 /// Reads a file of at most `most` bytes.
 ///
 /// # Errors
-/// A file that cannot be read, is longer, or takes more memory than there is. What is no file, such as a device
-/// or a pipe, may have no end: it is refused before it is opened.
+/// A file that cannot be read, is longer, or takes more memory than is available. Devices and pipes, which may have no
+/// end, are refused before they are opened.
 pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     let unreadable = |source| FileError::Read { path: path.to_owned(), source };
     let found = path.metadata().map_err(unreadable)?;
@@ -28,13 +28,14 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     let room = usize::try_from(found).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
     room.ok_or(io::ErrorKind::OutOfMemory.into()).map_err(unreadable)?;
-    // It may grow while it is read.
+    // It may grow during the read.
     let file = File::open(path).map_err(unreadable)?;
     file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
-/// Refuses what is there and is no file, before it is written: a pipe would wait for a reader, and a device keeps nothing.
+/// Refuses a path that exists but is not an ordinary file, before it is written: a pipe would wait for a reader, and a
+/// device keeps nothing.
 ///
 /// # Errors
 /// A directory, a device or a pipe.
@@ -48,20 +49,20 @@ pub(super) fn ordinary(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Reads a stream, which may be a device or a pipe without an end, up to `most` bytes and one more; memory is
-/// asked for before it is taken.
+/// Reads a stream, which may be an endless device or pipe, up to `most` bytes and one more; memory is checked before it
+/// is allocated.
 ///
 /// # Errors
-/// A stream that cannot be read, or that takes more memory than there is.
+/// A stream that cannot be read, or that takes more memory than is available.
 pub fn read_stream(mut stream: impl Read, most: u64) -> io::Result<Vec<u8>> {
-    /// Bytes that are read at once.
+    /// Bytes per read.
     const PIECE: u64 = 1 << 24;
     let mut bytes = Vec::new();
     loop {
         let left = (most + 1).saturating_sub(bytes.len() as u64);
         let piece = PIECE.min(left);
         if bytes.capacity() - bytes.len() < piece as usize && bytes.len() as u64 >= PIECE {
-            // Twice as long, and both copies are there for a moment.
+            // A growing vector is copied: both copies exist for a moment.
             memory::afford(2 * bytes.len() as u128).map_err(io::Error::other)?;
             bytes.try_reserve(bytes.len()).map_err(io::Error::other)?;
         }
@@ -72,15 +73,14 @@ pub fn read_stream(mut stream: impl Read, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Writes a file under a temporary name beside it, then renames it: at no time is there half a file,
-/// and a full disk leaves an earlier one as it was. A link stays one: what it leads to is written. What is no
-/// file, such as a device or a pipe, is written to as it is.
+/// Writes a file under a temporary name beside it, then renames it: a reader never sees half a file, and a full disk
+/// leaves the earlier file unchanged. Symbolic links are followed. Devices and pipes are written directly.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
-        // Of a link, the file; one that is not there yet has no other name.
+        // The target of a link; a path that does not exist yet is its own target.
         let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if target.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir()) {
             return OpenOptions::new().write(true).open(&target)?.write_all(bytes);
@@ -88,7 +88,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         let directory = target.parent().filter(|d| !d.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX);
-        // As an ordinary new file has them; tempfile's own files are their owner's only.
+        // The permissions of an ordinary new file; those of tempfile are for the owner only.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.tempfile_in(directory.unwrap_or(Path::new(".")))?;
@@ -100,17 +100,17 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     write().map_err(|source| FileError::Write { path: path.to_owned(), source })
 }
 
-/// How temporary names begin; six letters or digits follow.
+/// The prefix of temporary names; six letters or digits follow.
 const PREFIX: &str = ".tmp";
 
-/// Whether a file's name is a temporary one.
+/// Returns whether a file's name is a temporary one.
 pub(super) fn is_temporary(name: &OsStr) -> bool {
     let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
     random.is_some_and(|r| r.len() == 6 && r.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// Removes temporary files that a killed process left in a directory; returns how many. For the one process that
-/// writes there.
+/// Removes temporary files that a killed process left in a directory; returns their number. Only the process that holds
+/// the lock may call it.
 pub(super) fn remove_leftovers(directory: &Path) -> usize {
     let Ok(entries) = directory.read_dir() else { return 0 };
     let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_file()));
@@ -120,7 +120,7 @@ pub(super) fn remove_leftovers(directory: &Path) -> usize {
         .count()
 }
 
-/// What the system says of a failure, without the temporary name that it says it about and without its number.
+/// Returns the system's description of a failure, without the temporary name and the error number.
 pub fn reason(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|e| e.source());
     let code = inner.and_then(|e| e.downcast_ref::<io::Error>()).and_then(|e| e.raw_os_error());
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// However its pieces come, a stream is read to its end or to one byte more than the bound.
+    /// A stream is read to its end or to one byte more than the bound, whatever the size of its pieces.
     #[test]
     fn streams_are_read_to_their_bound() {
         for (length, most) in
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(remove_leftovers(directory.path()), 2);
         assert!(path("run.toml").exists() && path(".tmpabcdefg").exists());
         assert_eq!(remove_leftovers(&path("none")), 0);
-        // The names that are removed are those that are made.
+        // The removed names are those that are created.
         let made = tempfile::Builder::new().prefix(PREFIX).tempfile_in(directory.path()).unwrap();
         let (_, kept) = made.keep().unwrap();
         assert_eq!((remove_leftovers(directory.path()), kept.exists()), (1, false));

@@ -1,4 +1,4 @@
-//! One process writes into a run's directory.
+//! The lock on a run's directory: only one process writes into it.
 
 use super::RunError;
 use super::file::remove_leftovers;
@@ -8,10 +8,10 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// The right to write into a run's directory, until it is dropped or its process ends, however it ends.
+/// The exclusive right to write into a run's directory, until it is dropped or its process ends, however it ends.
 ///
-/// It is an advisory lock of the operating system on `run.lock`, which holds the process's number while it is held.
-/// The file stays; without a process it means nothing.
+/// It is an advisory lock of the operating system on `run.lock`, which holds the process's id while locked. The file
+/// stays; without a process it means nothing.
 ///
 /// ```
 /// use transformer::disk::Lock;
@@ -47,20 +47,20 @@ impl Lock {
                 let process = number(&mut file);
                 return Err(RunError::Locked { directory: directory.to_owned(), process });
             }
-            // A file system without locks: a run is not refused for that.
+            // On a file system without locks, runs are allowed.
             Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Unsupported => {}
             Err(TryLockError::Error(source)) => {
                 return Err(FileError::Write { path, source }.into());
             }
         }
-        // A full disk has no room for a number. The lock holds without it.
+        // A full disk has no room for the id. The lock holds without it.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         let places = [directory.to_owned(), model_directory(directory)];
         let leftovers = places.iter().map(|place| remove_leftovers(place)).sum();
         Ok(Lock { file, leftovers })
     }
 
-    /// Temporary files that were removed.
+    /// Returns the number of temporary files removed.
     pub fn leftovers(&self) -> usize {
         self.leftovers
     }
@@ -72,7 +72,7 @@ impl Drop for Lock {
     }
 }
 
-/// Opens the file, which must be one: a pipe would wait for its other end.
+/// Opens the lock file, which must be an ordinary file: a pipe would wait for its other end.
 fn open(path: &PathBuf) -> Result<File, RunError> {
     if let Ok(found) = path.metadata()
         && !found.is_file()
@@ -84,7 +84,7 @@ fn open(path: &PathBuf) -> Result<File, RunError> {
     options.open(path).map_err(|source| FileError::Write { path: path.clone(), source }.into())
 }
 
-/// The number of the process that holds the lock, if it has written it already.
+/// Returns the id of the process that holds the lock, if it is already written.
 fn number(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;

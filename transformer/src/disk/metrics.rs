@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
-/// One line of `metrics.jsonl`. A loss that is not a number is written as null.
+/// A line of `metrics.jsonl`. A loss that is not finite is written as null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// The step's number; the first is 1.
+    /// The step's number, from 1.
     pub step: u64,
     /// The batch's mean loss, nats per token.
     pub loss: Option<f64>,
@@ -15,34 +15,34 @@ pub struct Metric {
     pub validation_loss: Option<f64>,
     /// The learning rate of the update.
     pub learning_rate: f64,
-    /// Norm of all gradients together, before clipping.
+    /// The norm of all gradients together, before clipping.
     pub gradient_norm: Option<f64>,
-    /// Speed of this step.
+    /// The speed of this step.
     pub tokens_per_second: f64,
-    /// What `--watch` saw, at steps that were watched.
+    /// The measurements of `--watch`, at the steps that it measures.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub health: Option<serde_json::Value>,
 }
 
-/// What is left of the metrics of a run that goes on after some step.
+/// The remaining metrics of a run that resumes after some step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Restored {
     /// Lines up to that step.
     pub metrics: Vec<Metric>,
-    /// Lines that were dropped: of later steps, which will be trained again.
+    /// The number of dropped lines: of later steps, which will be trained again.
     pub dropped: usize,
-    /// Lines that cannot be read, and are kept as they are: their numbers, the first is 1.
+    /// The numbers of unreadable lines, from 1; they are kept unchanged.
     pub damaged: Vec<usize>,
-    /// Steps up to that one of which there is no line that can be read.
+    /// The number of steps so far without a readable line.
     pub missing: u64,
-    /// The file.
+    /// The contents of the file.
     pub(super) bytes: Vec<u8>,
 }
 
 impl Restored {
-    /// Reads the file of a run that goes on after `step`. Only lines of later steps go. A line that cannot be read
-    /// has its step by its place: it is kept if a line up to `step` follows it, or if as many lines stand before it
-    /// as leave room for it.
+    /// Reads the file of a run that resumes after `step`. Only lines of later steps are dropped. The step of an
+    /// unreadable line follows from its place: it is kept if a line up to `step` follows, or if there are few enough
+    /// lines before it.
     pub(super) fn of(file: &[u8], step: u64) -> Self {
         let lines: Vec<&[u8]> = file.split_inclusive(|b| *b == b'\n').collect();
         let read: Vec<Option<Metric>> =
@@ -95,7 +95,7 @@ mod tests {
     }
 
     proptest! {
-        /// Killed after any byte: lines up to the state's step are there, all and no other.
+        /// After a kill at any byte, exactly the lines up to the state's step remain.
         #[test]
         fn a_file_that_is_cut_off_keeps_what_the_state_has(steps in 1u64..20, at in 0.0..1.0, cut in 0.0..1.0) {
             let whole: String = (1..=steps).map(line).collect();
@@ -110,7 +110,7 @@ mod tests {
             prop_assert_eq!(restored.dropped, after);
         }
 
-        /// One line is damaged, with any bytes but a line's end: no other goes with it, and it is named.
+        /// If one line is damaged with any bytes but a line end, no other line is lost, and it is named.
         #[test]
         fn a_damaged_line_takes_no_other_with_it(
             steps in 1usize..20, which in 0usize..20, at in 1usize..20, bytes in prop::collection::vec(any::<u8>(), 0..30),
@@ -134,7 +134,7 @@ mod tests {
     fn no_metrics_are_all_missing() {
         let restored = Restored::of(b"", 12);
         assert_eq!((restored.missing, restored.dropped, restored.metrics.len()), (12, 0, 0));
-        // A run without its first lines goes on.
+        // A run without its first lines resumes.
         let later: String = (9..=14).map(line).collect();
         let restored = Restored::of(later.as_bytes(), 12);
         assert_eq!((restored.missing, restored.dropped, restored.metrics.len()), (8, 2, 4));

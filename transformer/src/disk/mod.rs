@@ -2,19 +2,20 @@
 //!
 //! | file | what | written |
 //! |---|---|---|
-//! | `run.toml` | every setting | when the run begins, and when it goes on with other steps |
+//! | `run.toml` | every setting | when the run begins, and when it resumes with other steps |
 //! | `metrics.jsonl` | one line per step, a [`Metric`] | after every step |
 //! | `model/` | the model in Hugging Face's layout, [`crate::disk::files`] | at every checkpoint |
-//! | `state.safetensors` | what training goes on from, [`crate::disk::checkpoint`] | at every checkpoint |
+//! | `state.safetensors` | the training state, [`crate::disk::checkpoint`] | at every checkpoint |
 //! | `loss.svg`, `growth.svg` | pictures | at every checkpoint; by `diagnose` |
 //! | `run.lock` | the process that trains, while it does | when a [`Run`] is opened |
 //!
-//! Three rules hold at every moment, also after `kill -9` and on a full disk:
+//! Three rules hold at all times, also after `kill -9` and on a full disk:
 //!
 //! 1. A file is whole: it is written under a temporary name and renamed ([`write_atomically`]). Lines of
-//!    `metrics.jsonl` are appended; what follows the state's last step is dropped when the run goes on.
-//! 2. One process writes: a [`Lock`] of the operating system, which ends with its process. A stale one cannot be.
-//! 3. A state goes on only with the settings and the text that it was saved with ([`crate::disk::checkpoint`]).
+//!    `metrics.jsonl` are appended; lines after the state's last step are dropped when the run resumes.
+//! 2. One process writes: it holds a [`Lock`] of the operating system, which ends with the process and so is never
+//!    stale.
+//! 3. A state resumes only with the settings and the text that it was saved with ([`crate::disk::checkpoint`]).
 
 pub mod checkpoint;
 mod file;

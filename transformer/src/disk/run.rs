@@ -1,4 +1,4 @@
-//! A run that is being written: its directory, its lock, its metrics, its checkpoints.
+//! A run's directory, its lock, its metrics and its checkpoints.
 
 use super::file::{is_temporary, ordinary, read_bounded, reason, write_atomically};
 use super::lock::{self, Lock};
@@ -13,20 +13,20 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why a run cannot be written.
+/// A failure to write a run.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// A path that is not a directory.
     #[error("{} is a file; give a directory", .0.display())]
     NotADirectory(PathBuf),
-    /// A directory with other things in it.
+    /// The directory holds other files.
     #[error("{} holds something that is not a run; give an empty directory", .0.display())]
     Foreign(PathBuf),
-    /// A directory with a run in it.
+    /// The directory already holds a run.
     #[error("{} holds a run already", .0.display())]
     Occupied(PathBuf),
-    /// Another process writes there.
+    /// Another process writes into the directory.
     #[error(
         "{} trains in {} now: wait for its end, stop it, or give another directory",
         process.map_or("another process".to_owned(), |process| format!("process {process}")),
@@ -35,45 +35,44 @@ pub enum RunError {
     Locked {
         /// The run.
         directory: PathBuf,
-        /// The process that holds the lock, if it has said so already.
+        /// The process that holds the lock, if it has already written its id.
         process: Option<u32>,
     },
-    /// The directory cannot be made or emptied.
+    /// The directory cannot be created or emptied.
     #[error("cannot write the run to {}: {}", directory.display(), reason(source))]
     Directory {
         /// The run.
         directory: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Settings that a file cannot hold.
+    /// The settings cannot be written to a file.
     #[error("run.toml cannot hold these settings: {0}")]
     Settings(toml::ser::Error),
-    /// A file of the run.
+    /// A file of the run cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Its state.
+    /// The run's state cannot be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
 
-/// The directory of a run's model.
+/// Returns the directory of a run's model.
 pub fn model_directory(run: &Path) -> PathBuf {
     run.join("model")
 }
 
-/// The settings of a run.
+/// Returns the path of a run's settings.
 pub fn settings_file(run: &Path) -> PathBuf {
     run.join("run.toml")
 }
 
-/// The metrics of a run.
+/// Returns the path of a run's metrics.
 pub fn metrics_file(run: &Path) -> PathBuf {
     run.join("metrics.jsonl")
 }
 
-/// The losses on held-back text that a run has written down, nats per token, with their steps; lines that cannot be
-/// read are passed over.
+/// Returns the recorded losses on held-out text, nats per token, with their steps; unreadable lines are skipped.
 pub fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
     let file = read_bounded(&metrics_file(run), LONGEST_METRICS).unwrap_or_default();
     let lines = file.split(|b| *b == b'\n');
@@ -81,22 +80,22 @@ pub fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
     metrics.filter_map(|m| Some((m.step, m.validation_loss?))).collect()
 }
 
-/// What a run goes on from.
+/// Returns the path of a run's training state.
 pub fn state_file(run: &Path) -> PathBuf {
     run.join("state.safetensors")
 }
 
-/// The picture of what grew, by `diagnose`.
+/// Returns the path of the growth picture that `diagnose` draws.
 pub fn growth_file(run: &Path) -> PathBuf {
     run.join("growth.svg")
 }
 
-/// The picture of the loss.
+/// Returns the path of the loss picture.
 pub fn plot_file(run: &Path) -> PathBuf {
     run.join("loss.svg")
 }
 
-/// Whether a directory holds a run.
+/// Returns whether a directory holds a run.
 pub fn is_run(directory: &Path) -> bool {
     settings_file(directory).is_file()
 }
@@ -107,19 +106,19 @@ pub struct Run {
     directory: PathBuf,
     lock: Lock,
     metrics: File,
-    /// Bytes of whole lines in `metrics`.
+    /// The number of bytes of whole lines in `metrics`.
     length: u64,
 }
 
-/// No run has longer metrics: 2²⁴ steps of 256 bytes, or fewer that were watched.
+/// The longest metrics: 2²⁴ steps of 256 bytes, or fewer with `--watch`.
 const LONGEST_METRICS: u64 = 1 << 32;
 
 impl Run {
-    /// A new run in `directory`, which must be empty or not there yet, unless `overwrite`.
+    /// Creates a run in `directory`, which must be empty or absent, unless `overwrite`.
     ///
     /// # Errors
-    /// A directory that holds something else, or a run that is not to be overwritten, or one that another process
-    /// trains; a file that cannot be written.
+    /// A directory that holds something else, a run that may not be overwritten, or one that another process trains; a
+    /// file that cannot be written.
     pub fn create(
         directory: &Path,
         config: &TrainingConfig,
@@ -128,7 +127,7 @@ impl Run {
         if directory.exists() && !directory.is_dir() {
             return Err(RunError::NotADirectory(directory.to_owned()));
         }
-        // These alone are of a process that was killed, or that is about to begin.
+        // These files alone come from a process that was killed, or is about to begin.
         let counts = |entry: io::Result<fs::DirEntry>| {
             let name = entry.map(|e| e.file_name()).unwrap_or_default();
             name != lock::NAME && !is_temporary(&name)
@@ -148,8 +147,8 @@ impl Run {
         Self::begin(directory, lock, config)
     }
 
-    /// A new run in `parent/name`, or in the first of `parent/name-2`, `parent/name-3`, … that is not there yet. Two
-    /// processes never get the same.
+    /// Creates a run in `parent/name`, or in the first of `parent/name-2`, `parent/name-3`, … that does not exist. Two
+    /// processes never get the same directory.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -169,10 +168,11 @@ impl Run {
         unreachable!("numbers do not end")
     }
 
-    /// Empties a directory that was claimed, and writes the settings.
+    /// Empties a claimed directory and writes the settings.
     fn begin(directory: &Path, lock: Lock, config: &TrainingConfig) -> Result<Self, RunError> {
         let model = model_directory(directory);
-        // Nothing of the earlier run may pass for the new one's. The state goes first: without it nothing goes on.
+        // Nothing of the earlier run may be mistaken for the new one's. The state goes first: without it nothing
+        // resumes.
         let pictures = [plot_file(directory), growth_file(directory)];
         let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|f| model.join(f));
         for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
@@ -182,15 +182,15 @@ impl Run {
             }
         }
         all_ordinary(directory)?;
-        // With settings it is a run: killed from here on, it can be overwritten.
+        // Settings make it a run: if killed from here on, it can be overwritten.
         write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         write_atomically(&metrics_file(directory), b"")?;
         fs::create_dir_all(&model).map_err(at(directory))?;
         Self::open(directory, lock, 0)
     }
 
-    /// Goes on, under a lock that was claimed before the state was read, with a run after `step`: lines of later
-    /// steps are dropped. Metrics that are not there are no reason not to.
+    /// Resumes a run after `step`, under a lock that was claimed before the state was read. Lines of later steps are
+    /// dropped; missing metrics are allowed.
     ///
     /// # Errors
     /// A file that cannot be read or written.
@@ -212,7 +212,7 @@ impl Run {
         if restored.bytes != file || !path.exists() {
             write_atomically(&path, &restored.bytes)?;
         }
-        // Who asks for fewer steps than were taken measures the run, and changes nothing of it.
+        // With fewer steps than were taken, the run is only measured and nothing changes.
         if config.steps > step {
             write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         }
@@ -227,24 +227,24 @@ impl Run {
         Ok(Run { directory: directory.to_owned(), lock, metrics, length })
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Temporary files of a killed process that were removed.
+    /// Returns the number of temporary files of a killed process that were removed.
     pub fn leftovers(&self) -> usize {
         self.lock.leftovers()
     }
 
-    /// Adds a line to the metrics: whole, or not at all.
+    /// Appends a line to the metrics, whole or not at all.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn log(&mut self, metric: &Metric) -> Result<(), RunError> {
         let line = line(metric);
         self.metrics.write_all(line.as_bytes()).map_err(|source| {
-            // A full disk takes half a line; what is there should be whole lines.
+            // A full disk may take half a line; remove it.
             let _ = self.metrics.set_len(self.length);
             FileError::Write { path: metrics_file(&self.directory), source }
         })?;
@@ -252,10 +252,10 @@ impl Run {
         Ok(())
     }
 
-    /// Replaces the last line: by one of the same step that says more.
+    /// Replaces the last line with a more complete one of the same step.
     ///
     /// # Errors
-    /// If it cannot be written; the line is then as it was.
+    /// If it cannot be written; the line is then unchanged.
     pub fn amend(&mut self, metric: &Metric) -> Result<(), RunError> {
         let path = metrics_file(&self.directory);
         let mut file = read_bounded(&path, LONGEST_METRICS)?;
@@ -269,11 +269,11 @@ impl Run {
         Ok(())
     }
 
-    /// Writes a checkpoint: the metrics that it follows to the disk, the model, the state, the picture. `data` is
+    /// Writes a checkpoint: the metrics up to it, synced to disk, then the model, the state and the picture. `data` is
     /// the text's checksum.
     ///
     /// # Errors
-    /// If a file cannot be written: it is then as it was.
+    /// If a file cannot be written; it is then unchanged.
     pub fn save(
         &mut self,
         trainer: &mut Trainer<f32>,
@@ -293,8 +293,7 @@ impl Run {
     }
 }
 
-/// Refuses a run in which something else has the name of a file that training writes: before the first step, not after
-/// the last.
+/// Refuses a run if a file that training writes is not an ordinary file: before the first step, not after the last.
 fn all_ordinary(directory: &Path) -> Result<(), FileError> {
     let model = model_directory(directory);
     let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
@@ -310,7 +309,7 @@ fn line(metric: &Metric) -> String {
     serde_json::to_string(metric).expect("a tree of plain values") + "\n"
 }
 
-/// The settings as a file that trains the same model again.
+/// Returns the settings as a file that trains the same model again.
 fn described(config: &TrainingConfig) -> Result<String, RunError> {
     Ok(format!(
         "# glassbox train --config THIS trains the same model again, if it was not resumed with other steps.\n{}",
@@ -324,7 +323,7 @@ mod tests {
     use crate::training::config::tests::tiny;
     use std::collections::HashSet;
 
-    /// Forty at once get forty directories.
+    /// Forty threads at once get forty directories.
     #[test]
     fn names_are_given_once() {
         let parent = tempfile::tempdir().unwrap();
@@ -338,7 +337,7 @@ mod tests {
         assert!(made.contains(&parent.path().join("story-40")));
     }
 
-    /// While a run is open nobody else writes there, whatever is asked; afterwards it can be overwritten.
+    /// While a run is open, no other process can write there; afterwards it can be overwritten.
     #[test]
     fn one_writer_at_a_time() {
         let parent = tempfile::tempdir().unwrap();
@@ -366,7 +365,7 @@ mod tests {
         assert!(matches!(Run::create(&directory, &tiny(), true), Err(RunError::Foreign(_))));
     }
 
-    /// What a process leaves that is killed before there are settings is no reason to refuse the directory.
+    /// Files of a process killed before it wrote settings do not block the directory.
     #[test]
     fn a_run_that_was_killed_at_once_is_none() {
         let parent = tempfile::tempdir().unwrap();

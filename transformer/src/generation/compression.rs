@@ -1,18 +1,15 @@
-//! A text in as many bytes as a model's cross-entropy says.
+//! Lossless compression of a text to the size of a model's cross-entropy.
 //!
-//! A language model is a probability for every next token, and arithmetic coding turns probabilities
-//! into a file of Σ −log₂ p bits: what a model's loss *means* is the size of a file. Compression reads
-//! the text as generation would, token by token; decompression reads the same tokens as they come
-//! out, so both see the same predictions.
+//! A language model gives every next token a probability, and arithmetic coding turns probabilities into a file of
+//! Σ −log₂ p bits: a model's loss *is* the size of a file. Compression reads the text token by token, as generation
+//! would; decompression reads the same tokens as it decodes them, so both see the same predictions.
 //!
-//! "The same" is meant to the last bit, on any number of threads and on any machine. The model
-//! computes in a scalar whose sums have one order; probabilities become integers by a rule of exact
-//! arithmetic ([`infotheory::arithmetic::Frequencies`]); how the text is cut depends on its length
-//! alone.
+//! The predictions are equal to the last bit, on any number of threads and on any machine: the model computes in a
+//! scalar whose sums have one order, probabilities become integers by exact arithmetic
+//! ([`infotheory::arithmetic::Frequencies`]), and the cut of a text depends only on its length.
 //!
-//! A text is cut into up to sixteen segments that are read side by side: a product of a matrix with
-//! sixteen columns takes hardly longer than one with a single column. Every segment begins without a
-//! history, which costs a few bytes.
+//! A text is cut into up to sixteen segments that are read side by side, because a product of a matrix with sixteen
+//! columns takes hardly longer than with one. Every segment begins without a history, which costs a few bytes.
 //!
 //! # The file
 //!
@@ -21,12 +18,12 @@
 //! | 3 | `GBC` |
 //! | 1 | version: 1 |
 //! | 4 | checksum of all that follows |
-//! | 8 | of which model |
+//! | 8 | id of the model |
 //! | 8 | checksum of the text |
 //! | 1 – 9 | number of tokens, seven bits to a byte, low bits first |
 //! | … | arithmetic code: token 0 of every segment, token 1 of every segment, … |
 //!
-//! Checksums are the first bytes of SHA-256. The model is not in the file: who reads must have it.
+//! Checksums are the first bytes of SHA-256. The file does not hold the model: the reader must have it.
 //!
 //! ```
 //! use transformer::generation::compression::Compressor;
@@ -64,14 +61,14 @@ use thiserror::Error;
 
 const MAGIC: &[u8; 3] = b"GBC";
 const VERSION: u8 = 1;
-/// Segments are at least this long, …
+/// The least length of a segment, if there are several.
 const SEGMENT: usize = 2048;
-/// … and at most so many.
+/// The most segments.
 const SEGMENTS: usize = 16;
 /// The longest text, in tokens: 2³¹.
 const LONGEST: u64 = 1 << 31;
 
-/// Why a text cannot be compressed, or a file not be decompressed.
+/// A failure to compress or decompress.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CompressionError {
@@ -79,41 +76,41 @@ pub enum CompressionError {
     #[error(transparent)]
     Model(#[from] ModelError),
     /// A tokenizer with more tokens than the model predicts.
-    #[error("the tokenizer has {} where the model predicts one of {model}", words::of(*tokenizer, "token"))]
+    #[error("the tokenizer has {}, but the model predicts one of {model}", words::of(*tokenizer, "token"))]
     Vocabulary {
         /// Tokens of the tokenizer.
         tokenizer: usize,
         /// Tokens of the model.
         model: usize,
     },
-    /// A text that has no tokens in this vocabulary.
+    /// A text with characters outside the vocabulary.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// A text of bytes that are no characters, where the model reads characters.
+    /// A text that is not UTF-8, for a model that reads characters.
     #[error(
         "the text is not UTF-8 (byte {place} is 0x{byte:02x}), and this model reads characters"
     )]
     Characters {
-        /// The first byte that is wrong; the first of the text is 0.
+        /// The place of the first invalid byte, from 0.
         place: usize,
-        /// That byte.
+        /// The byte.
         byte: u8,
     },
     /// A text that is too long.
     #[error("the text has {}; at most {LONGEST} are compressed at once", words::count(*found, "token"))]
     Long {
-        /// Its tokens.
+        /// Its number of tokens.
         found: u64,
     },
-    /// A prediction that is no distribution.
-    #[error("at token {place} of the text the model predicts nothing: {reason}")]
+    /// A prediction that is not a distribution.
+    #[error("at token {place} of the text the model has no valid prediction: {reason}")]
     Prediction {
-        /// Where.
+        /// The token's place.
         place: usize,
-        /// What is wrong.
+        /// The cause.
         reason: InfoError,
     },
-    /// A file of another kind.
+    /// A file in another format.
     #[error(
         "it is not a text that glassbox compressed: it begins with {found:?} and not with \"GBC\""
     )]
@@ -121,37 +118,37 @@ pub enum CompressionError {
         /// Its first bytes.
         found: String,
     },
-    /// A file of another version.
+    /// A file of another version of the format.
     #[error("it is of version {found} of the format; this program reads version {VERSION}")]
     Version {
         /// Its version.
         found: u8,
     },
-    /// A file that ends in its header.
+    /// A file that ends within its header.
     #[error("it is cut off: it has {}, and the header alone has more", words::of(*found, "byte"))]
     Short {
         /// Its bytes.
         found: usize,
     },
-    /// A file that is not as it was written.
+    /// A damaged file.
     #[error(
         "it was altered or cut off: its checksum is {found}, and was {expected} when it was written"
     )]
     Altered {
-        /// Checksum of the file as it is.
+        /// The checksum of the file as it is.
         found: String,
-        /// Checksum that the file names.
+        /// The checksum in the file.
         expected: String,
     },
-    /// A code that is too short for its text: a header that was made up.
+    /// A code that is too short for its text, so that the header is invalid.
     #[error("its code of {} cannot hold {}", words::of(*bytes, "byte"), words::of(*tokens, "token"))]
     Code {
         /// Bytes of the code.
         bytes: usize,
-        /// Tokens that the header names.
+        /// Tokens according to the header.
         tokens: usize,
     },
-    /// A file that another model wrote.
+    /// A file that another model compressed.
     #[error("it was compressed with the model {expected}, and this is the model {found}")]
     OtherModel {
         /// This model.
@@ -159,30 +156,30 @@ pub enum CompressionError {
         /// The model that the file names.
         expected: String,
     },
-    /// What came out is not what went in.
+    /// A decompressed text that differs from the original.
     #[error(
-        "the text that came out has the checksum {found} where {expected} went in: the file, or this \
-         program, is not the one that it was"
+        "the decompressed text has the checksum {found}, but the original had {expected}: the file or \
+         this program was changed"
     )]
     Text {
-        /// Of the text that came out.
+        /// The checksum of the decompressed text.
         found: String,
-        /// Of the text that went in.
+        /// The checksum of the original text.
         expected: String,
     },
 }
 
-/// A compressed text, and what it should take.
+/// A compressed text and its ideal size.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Compressed {
     /// The file.
     pub bytes: Vec<u8>,
-    /// Those of them that are the header.
+    /// The bytes of the header.
     pub header: usize,
-    /// Tokens of the text.
+    /// The text's number of tokens.
     pub tokens: usize,
-    /// Σ −log₂ p of the text's tokens under the model's predictions, before they became integers.
+    /// Σ −log₂ p of the text's tokens, before probabilities were rounded to integers.
     pub cross_entropy: Bits,
 }
 
@@ -204,13 +201,13 @@ impl fmt::Debug for Compressor<'_> {
 }
 
 impl<'a> Compressor<'a> {
-    /// With parameters in the order of [`crate::RecordedStep`]'s.
+    /// Prepares a model with parameters in the order of [`crate::RecordedStep`].
     ///
     /// # Errors
-    /// A configuration that contradicts itself, or a tokenizer with more tokens than the model predicts.
+    /// An invalid configuration, or a tokenizer with more tokens than the model predicts.
     ///
     /// # Panics
-    /// If there are not as many parameters as the configuration counts.
+    /// If the number of parameters is not the configuration's.
     pub fn new(
         config: &'a Architecture,
         parameters: &'a [f32],
@@ -227,17 +224,15 @@ impl<'a> Compressor<'a> {
         Ok(Compressor { config, parameters, tokenizer, model: checksum(identity.as_bytes()) })
     }
 
-    /// The model's name in a file: eight bytes of a hash of its weights, its sizes and its vocabulary,
-    /// in hexadecimal.
+    /// Returns the model's id in a file: eight bytes of a hash of its weights, sizes and vocabulary, in hexadecimal.
     pub fn model(&self) -> String {
         hex(&self.model)
     }
 
-    /// Compresses a text. `progress` is told, now and then, how many tokens are done.
+    /// Compresses a text. Calls `progress` now and then with the number of tokens done.
     ///
     /// # Errors
-    /// A text that the model's vocabulary lacks a character of, or weights whose predictions are not
-    /// finite.
+    /// A text with a character outside the vocabulary, or weights whose predictions are not finite.
     pub fn compress(
         &self,
         text: &[u8],
@@ -265,19 +260,19 @@ impl<'a> Compressor<'a> {
         Ok(Compressed { bytes, header, tokens: tokens.len(), cross_entropy: nats.to_bits() })
     }
 
-    /// How many tokens the text of a compressed file has, by its header: what decompression takes time for.
+    /// Returns the number of tokens of a compressed text, read from its header. Decompression time is proportional to
+    /// it.
     ///
     /// # Errors
-    /// A file that is not one, or was cut off or altered.
+    /// A file in another format, cut off or damaged.
     pub fn tokens(file: &[u8]) -> Result<usize, CompressionError> {
         Ok(Header::read(file)?.tokens)
     }
 
-    /// The text of a compressed file. `progress` is told, now and then, how many tokens are done.
+    /// Decompresses a text. Calls `progress` now and then with the number of tokens done.
     ///
     /// # Errors
-    /// A file that is not one, that was cut off or altered, or that another model wrote: all of it is
-    /// known before anything is decompressed.
+    /// A file in another format, cut off, damaged, or of another model. All of this is checked before decompression.
     pub fn decompress(
         &self,
         file: &[u8],
@@ -288,8 +283,8 @@ impl<'a> Compressor<'a> {
             let (found, expected) = (hex(&self.model), hex(&header.model));
             return Err(CompressionError::OtherModel { found, expected });
         }
-        // No token is free: one outcome keeps 2⁻²⁴ for each of the others. What a few bytes cannot hold
-        // is not given memory.
+        // No token is free, because an outcome leaves 2⁻²⁴ for each of the others. This bounds the memory that a short
+        // file can demand.
         let others = (self.config.vocabulary - 1) as f64;
         let least = -(-others / f64::from(TOTAL)).ln_1p() / std::f64::consts::LN_2;
         let (bits, bytes) = (8.0 * header.code.len() as f64 + 64.0, header.code.len());
@@ -312,8 +307,8 @@ impl<'a> Compressor<'a> {
         Ok(text)
     }
 
-    /// Visits every place of a text of `length` tokens in the order of the file, with what the model
-    /// predicts there; `visit` answers with the token that is there.
+    /// Calls `visit` for every place of a text of `length` tokens, in the order of the file, with the model's
+    /// prediction; `visit` returns the token at that place.
     fn each(
         &self,
         length: usize,
@@ -326,7 +321,7 @@ impl<'a> Compressor<'a> {
         for t in 0..segments.longest() {
             let mut tokens = vec![0; segments.count];
             for (segment, token) in tokens.iter_mut().enumerate() {
-                // A segment that has ended goes on reading token 0, which nobody looks at.
+                // A segment that has ended reads token 0 from there on; its predictions are not used.
                 let Some(place) = segments.place(segment, t) else { continue };
                 let logits = if t == 0 {
                     vec![0.0; self.config.vocabulary]
@@ -369,29 +364,29 @@ impl<'a> Compressor<'a> {
     }
 }
 
-/// What a model expects of one token.
+/// The predicted distribution of one token.
 struct Predicted {
     logits: Vec<f32>,
     frequencies: Frequencies,
 }
 
 impl Predicted {
-    /// e^(z − max) in the exponential of `linalg`, which has one result on every machine, and from there
-    /// on in IEEE arithmetic.
+    /// Computes e^(z − max) with the exponential of `linalg`, which has one result on every machine, and the rest in
+    /// IEEE arithmetic.
     fn of(logits: Vec<f32>) -> Result<Self, InfoError> {
         let maximum = vector::maximum(&logits);
         let weights: Vec<f64> = logits.iter().map(|&z| f64::from(Real::exp(z - maximum))).collect();
         Ok(Predicted { frequencies: Frequencies::of_weights(&weights)?, logits })
     }
 
-    /// −ln p of a token, before probabilities became integers.
+    /// Returns −ln p of a token, before probabilities are rounded to integers.
     fn surprisal(&self, token: usize) -> Nats {
         let logits: Vec<f64> = self.logits.iter().map(|&z| f64::from(z)).collect();
         infotheory::cross_entropy::of_logits(&logits, token).unwrap_or(Nats(f64::NAN))
     }
 }
 
-/// How a text is cut: segments as long as each other, the first ones longer by one.
+/// The segments of a text: of equal length, the first ones longer by one.
 struct Segments {
     length: usize,
     count: usize,
@@ -406,7 +401,7 @@ impl Segments {
         self.length.div_ceil(self.count)
     }
 
-    /// Where token t of a segment stands in the text, if the segment is that long.
+    /// Returns the place in the text of token t of a segment, if the segment is that long.
     fn place(&self, segment: usize, t: usize) -> Option<usize> {
         let (short, longer) = (self.length / self.count, self.length % self.count);
         let length = short + usize::from(segment < longer);
@@ -414,7 +409,7 @@ impl Segments {
     }
 }
 
-/// The header of a file that is whole, and its code.
+/// The header of an intact file, and its code.
 struct Header<'a> {
     model: [u8; 8],
     text: [u8; 8],
@@ -469,7 +464,7 @@ fn read_length(bytes: &[u8]) -> Option<(u64, &[u8])> {
     None
 }
 
-/// The first N bytes of SHA-256.
+/// Returns the first N bytes of SHA-256.
 fn checksum<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let whole = Sha256::digest(bytes);
     std::array::from_fn(|i| whole[i])

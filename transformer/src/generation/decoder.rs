@@ -1,4 +1,4 @@
-//! A model that reads and predicts one token at a time, with a cache of keys and values.
+//! Prediction of one token at a time, with a cache of keys and values.
 
 use crate::model::architecture::Architecture;
 use crate::model::cached::CachedStep;
@@ -6,12 +6,11 @@ use crate::model::recorded_step::ModelError;
 use linalg::Real;
 use std::fmt;
 
-/// A recorded prediction of one token after those that it has read.
+/// A recorded prediction of one token after those that were read.
 ///
-/// Where the context is full, the later part of what was read is read again from position 0: learned
-/// positions cannot slide. That part begins at a *boundary* token if one is known and stands in the
-/// last three quarters, so that a model of lines goes on from the beginning of one; else it is the
-/// later half.
+/// When the context is full, the later part of the tokens is read again from position 0, because learned positions
+/// cannot slide. That part begins at a *boundary* token if one is set and occurs in the last three quarters, so that a
+/// model of lines continues from the beginning of a line; else it is the later half.
 ///
 /// ```
 /// use transformer::{Decoder, Architecture};
@@ -25,9 +24,9 @@ pub struct Decoder<T: Real> {
     step: CachedStep<T>,
     vocabulary: usize,
     context: usize,
-    /// What the caches hold.
+    /// The tokens in the caches.
     read: Vec<u32>,
-    /// The token at which reading may begin again.
+    /// The token at which reading may restart.
     boundary: Option<u32>,
 }
 
@@ -43,27 +42,27 @@ impl<T: Real> fmt::Debug for Decoder<T> {
 }
 
 impl<T: Real> Decoder<T> {
-    /// Records the prediction of one token. Parameters are in the order of [`crate::RecordedStep`]'s.
+    /// Records the prediction of one token. Parameters are in the order of [`crate::RecordedStep`].
     ///
     /// # Errors
-    /// Sizes that contradict each other, or that need more memory than there is.
+    /// Sizes that contradict each other, or that need more memory than is available.
     pub fn record(config: &Architecture) -> Result<Self, ModelError> {
         let step = CachedStep::record(config, 1)?;
         let Architecture { vocabulary, context, .. } = *config;
         Ok(Decoder { step, vocabulary, context, read: Vec::with_capacity(context), boundary: None })
     }
 
-    /// All parameters, in the order of [`crate::RecordedStep`]'s.
+    /// Returns all parameters, in the order of [`crate::RecordedStep`].
     pub fn parameters_mut(&mut self) -> &mut [T] {
         self.step.tape.parameters_mut()
     }
 
-    /// Where the context is full, reading begins again at this token if it can.
+    /// Sets the token at which reading restarts, if possible, when the context is full.
     pub fn set_boundary(&mut self, boundary: Option<u32>) {
         self.boundary = boundary;
     }
 
-    /// Forgets what was read.
+    /// Forgets all tokens.
     pub fn clear(&mut self) {
         self.read.clear();
     }
@@ -71,7 +70,7 @@ impl<T: Real> Decoder<T> {
     /// Reads a token; returns the logits of the next one.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have.
+    /// A token outside the vocabulary.
     pub fn read(&mut self, token: u32) -> Result<&[T], ModelError> {
         let vocabulary = self.vocabulary;
         if token as usize >= vocabulary {
@@ -91,7 +90,7 @@ impl<T: Real> Decoder<T> {
         Ok(self.step.logits())
     }
 
-    /// Where the part begins that is read again.
+    /// Returns the start of the part that is read again.
     fn later_part(&self) -> usize {
         let (context, first) = (self.context, self.context.div_ceil(4));
         let mut places = first..context;

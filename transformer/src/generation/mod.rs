@@ -1,4 +1,4 @@
-//! A model that writes, token by token through a cache, and what prediction is worth: a smaller file.
+//! Generation, token by token through a cache, and compression, which turns predictions into a smaller file.
 
 pub mod compression;
 pub(crate) mod decoder;

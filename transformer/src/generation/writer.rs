@@ -1,4 +1,4 @@
-//! A model that writes: it reads a prompt, draws a token, reads that, draws the next.
+//! Generation: the writer reads a prompt, draws a token, reads it, draws the next.
 
 use crate::generation::decoder::Decoder;
 use crate::model::architecture::Architecture;
@@ -10,22 +10,22 @@ use probability::sample::{SampleError, Sampler};
 use std::fmt;
 use thiserror::Error;
 
-/// Why a model cannot write on.
+/// A failure to generate.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// Nothing was read yet, so nothing is predicted.
+    /// An empty prompt, from which nothing is predicted.
     #[error("the prompt is empty; give at least one token")]
     Empty,
-    /// A model that cannot be recorded, or a token that it does not have.
+    /// An invalid model, or a token outside the vocabulary.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// A setting out of range, or logits that are no numbers.
+    /// A setting out of range, or logits that are NaN.
     #[error(transparent)]
     Sample(#[from] SampleError),
 }
 
-/// A [`Decoder`] with parameters, and the logits of the token that comes next.
+/// A [`Decoder`] with parameters, and the logits of the next token.
 ///
 /// ```
 /// use probability::sample::Sampler;
@@ -41,7 +41,7 @@ pub enum WriteError {
 pub struct Writer<T: Real> {
     decoder: Decoder<T>,
     logits: Vec<f64>,
-    /// What was read, for the repetition penalty.
+    /// The tokens read, for the repetition penalty.
     history: Vec<u32>,
 }
 
@@ -55,14 +55,14 @@ impl<T: Real> fmt::Debug for Writer<T> {
 }
 
 impl<T: Real> Writer<T> {
-    /// Records the model. What does not fit the context any more is forgotten up to a `boundary`
-    /// token, if there is one: see [`Decoder`].
+    /// Records the model. Tokens that do not fit the context are forgotten up to a `boundary` token, if there is one:
+    /// see [`Decoder`].
     ///
     /// # Errors
     /// Sizes that contradict each other.
     ///
     /// # Panics
-    /// If there are not as many parameters as the configuration counts.
+    /// If the number of parameters is not the configuration's.
     pub fn new(
         config: &Architecture,
         parameters: &[T],
@@ -74,7 +74,7 @@ impl<T: Real> Writer<T> {
         Ok(Writer { decoder, logits: Vec::new(), history: Vec::new() })
     }
 
-    /// Forgets what was read.
+    /// Forgets all tokens.
     pub fn clear(&mut self) {
         self.decoder.clear();
         self.logits.clear();
@@ -84,7 +84,7 @@ impl<T: Real> Writer<T> {
     /// Reads a token; returns the logits of the next one.
     ///
     /// # Errors
-    /// A token that the vocabulary does not have.
+    /// A token outside the vocabulary.
     pub fn read(&mut self, token: u32) -> Result<&[f64], ModelError> {
         let logits = self.decoder.read(token)?;
         self.history.push(token);
@@ -93,11 +93,11 @@ impl<T: Real> Writer<T> {
         Ok(&self.logits)
     }
 
-    /// Reads `prompt` after what was read before; returns the tokens that follow, without end. Token i
-    /// is chosen by random number i of the seed.
+    /// Reads `prompt` after the earlier tokens; returns an endless iterator over the tokens that follow. Token i is
+    /// chosen by random number i of the seed.
     ///
     /// # Errors
-    /// A prompt with a token that the vocabulary does not have, or nothing to go on from.
+    /// A token outside the vocabulary, or nothing to continue from.
     pub fn write(
         &mut self,
         prompt: &[u32],
@@ -115,7 +115,7 @@ impl<T: Real> Writer<T> {
     }
 }
 
-/// The tokens that a [`Writer`] writes. The last one drawn is read when the next is asked for.
+/// The tokens that a [`Writer`] generates. Each is read when the next one is requested.
 #[must_use = "nothing is drawn until it is iterated"]
 pub struct Written<'a, T: Real> {
     writer: &'a mut Writer<T>,

@@ -1,5 +1,5 @@
-//! A decoder described by its parts. A family of models ([`crate::model::family`]) is a page of differences between
-//! these; no reader of a recorded step knows which family it is.
+//! A decoder described by its parts. A family of models ([`crate::model::family`]) differs from another by these parts;
+//! no reader of a recorded step depends on the family.
 
 use crate::keyed::keyed;
 use crate::model::layers;
@@ -10,7 +10,7 @@ use linalg::{Role, Shape};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// How a token's place in its sequence enters the network.
+/// How a token's position enters the network.
 ///
 /// ```
 /// use transformer::Positions;
@@ -20,10 +20,10 @@ use thiserror::Error;
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Positions {
-    /// A vector for every position, learned, is added to the token's. Source: Vaswani et al. 2017; GPT-2.
+    /// A learned vector per position is added to the token's. Source: Vaswani et al. 2017; GPT-2.
     #[default]
     Learned,
-    /// Pairs of coordinates (i, i + d/2) of each query and key turn by t·base^(−2i/d) at position t
+    /// Pairs of coordinates (i, i + d/2) of each query and key are rotated by t·base^(−2i/d) at position t
     /// ([`linalg::rotation`]). Source: Su et al., RoFormer, 2021.
     Rotary {
         /// The base θ: 10⁴ in Llama 2.
@@ -32,7 +32,7 @@ pub enum Positions {
 }
 
 keyed! {
-    /// The normalisation before each part and before the head: [`probability::layer_norm`], with a shift where the model
+    /// The normalisation before each part and before the head: [`probability::layer_norm`], with a shift if the model
     /// has biases, or [`probability::rms_norm`].
     #[derive(Default)]
     #[non_exhaustive]
@@ -43,7 +43,7 @@ keyed! {
     }
 }
 
-/// A decoder, described by its parts: what is recorded, and what a file of weights must hold.
+/// A decoder described by its parts, which determine what is recorded and what a file of weights holds.
 ///
 /// ```
 /// use transformer::{Activation, Architecture, Norm, Positions};
@@ -53,7 +53,7 @@ keyed! {
 /// };
 /// assert_eq!(gpt2.parameters(), 124_439_808);
 ///
-/// // SmolLM2-135M is a Llama: four fields of parts, and its sizes.
+/// // SmolLM2-135M is a Llama: four fields for its parts, and its sizes.
 /// let smollm2 = Architecture {
 ///     vocabulary: 49152, context: 8192, width: 576, heads: 9, key_value_heads: Some(3), layers: 30, hidden: 1536,
 ///     positions: Positions::Rotary { base: 1e5 }, norm: Norm::Rms, activation: Activation::Silu, gated: true,
@@ -63,36 +63,37 @@ keyed! {
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Architecture {
-    /// Tokens of the vocabulary, V.
+    /// Size of the vocabulary, V.
     pub vocabulary: usize,
-    /// Positions, T.
+    /// The number of positions, T.
     pub context: usize,
     /// Features of a token, d.
     pub width: usize,
-    /// Blocks.
+    /// The number of blocks.
     pub layers: usize,
-    /// How a token's place enters.
+    /// How a token's position enters the network.
     pub positions: Positions,
     /// The normalisation.
     pub norm: Norm,
     /// ε of the normalisation, inside the root.
     pub epsilon: f64,
-    /// Heads of queries of a block; they share the width.
+    /// Query heads per block; together they have the model's width.
     pub heads: usize,
-    /// Heads of keys and values, each read by `heads / key_value_heads` heads of queries; as many as `heads` if absent.
-    /// Source: Ainslie et al., *GQA*, 2023.
+    /// Key-value heads, each shared by `heads / key_value_heads` query heads; as many as `heads` if absent. Source:
+    /// Ainslie et al., *GQA*, 2023.
     pub key_value_heads: Option<usize>,
-    /// Features inside the feed-forward part, by custom 4·d.
+    /// Features inside the feed-forward part, usually 4·d.
     pub hidden: usize,
     /// The activation function f of the feed-forward part.
     pub activation: Activation,
-    /// Whether the feed-forward part is W₂·(f(W₁·x) ⊙ W₃·x) and not W₂·f(W₁·x). Source: Shazeer, *GLU Variants*, 2020.
+    /// Whether the feed-forward part is W₂·(f(W₁·x) ⊙ W₃·x) instead of W₂·f(W₁·x). Source: Shazeer, *GLU Variants*,
+    /// 2020.
     pub gated: bool,
-    /// Whether linear maps, and layer normalisation, have biases.
+    /// Whether linear maps and layer normalisation have biases.
     pub bias: bool,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
-    /// The share of activations that is dropped in training.
+    /// The share of activations dropped in training.
     pub dropout: f64,
 }
 
@@ -118,14 +119,14 @@ impl Default for Architecture {
     }
 }
 
-/// Why a model of these parts and sizes cannot be, or a `config.json` not be read.
+/// An invalid model or `config.json`.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A size of nothing.
+    /// A size of 0.
     #[error("{size} is 0; it must be 1 or more")]
     Zero {
-        /// Which size.
+        /// The name of the size.
         size: &'static str,
     },
     /// Heads that do not divide the width.
@@ -140,20 +141,20 @@ pub enum ConfigError {
         /// The number of heads.
         heads: usize,
     },
-    /// Heads of keys and values that do not divide the heads of queries.
+    /// Key-value heads that do not divide the query heads.
     #[error(
         "{heads} heads are not a multiple of {key_value_heads} key-value heads; take a divisor of {heads}"
     )]
     KeyValueHeads {
-        /// The number of heads of queries.
+        /// The number of query heads.
         heads: usize,
-        /// The number of heads of keys and values.
+        /// The number of key-value heads.
         key_value_heads: usize,
     },
-    /// Heads that have no pairs of coordinates to turn.
+    /// A head with an odd number of coordinates, which cannot be rotated in pairs.
     #[error(
-        "rotary positions turn pairs of coordinates: a head of {head_width} (width {width}, {heads} heads) has an odd \
-         number; take another number of heads, or learned positions"
+        "rotary positions rotate pairs of coordinates: a head of {head_width} (width {width}, {heads} heads) has an \
+         odd number; take another number of heads, or learned positions"
     )]
     OddHeads {
         /// Features of a head.
@@ -163,17 +164,17 @@ pub enum ConfigError {
         /// The number of heads.
         heads: usize,
     },
-    /// A setting that is not in its range.
+    /// A setting out of range.
     #[error("{setting} is {found}; it must be {expected}")]
     Range {
-        /// Which setting.
+        /// The name of the setting.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
-        /// What it may be.
+        /// Its range.
         expected: &'static str,
     },
-    /// More than memory can address.
+    /// A model larger than memory can address.
     #[error("a model with {sizes} is more than memory can address")]
     Large {
         /// The sizes.
@@ -185,17 +186,17 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
-    /// A key that is missing or not what it should be.
+    /// A key that is missing or invalid.
     #[error("key {key}: found {found}, expected {expected}")]
     Key {
         /// The key.
         key: &'static str,
-        /// What is there.
+        /// The value found.
         found: String,
-        /// What was expected.
+        /// The expected value.
         expected: String,
     },
-    /// Parts that no family of Hugging Face's has together, so that no file can say them.
+    /// A combination of parts that no Hugging Face family has, so that no file can hold it.
     #[error("no family of models has these parts together: {reason}")]
     Family {
         /// What each family lacks.
@@ -203,24 +204,24 @@ pub enum ConfigError {
     },
 }
 
-/// Token ids travel as scalars; an f32 counts exactly as far as this.
+/// Token ids are stored as scalars; `f32` represents every integer up to this one.
 const LARGEST_SIZE: usize = 1 << 24;
 
-/// Every layer is a dozen named values, whatever its width: more would be a list, not a network.
+/// Every layer has a dozen named values, whatever its width; a deeper model is refused.
 const MOST_LAYERS: usize = 1024;
 
 impl Architecture {
-    /// Heads of keys and values.
+    /// Returns the number of key-value heads.
     pub fn key_value_heads(&self) -> usize {
         self.key_value_heads.unwrap_or(self.heads)
     }
 
-    /// Features of a head; 0 of no head.
+    /// Returns the features of a head; 0 if there are no heads.
     pub fn head_width(&self) -> usize {
         self.width.checked_div(self.heads).unwrap_or(0)
     }
 
-    /// Checks that a model of these parts and sizes can be.
+    /// Checks that a model of these parts and sizes is possible.
     ///
     /// # Errors
     /// The first contradiction, with its numbers.
@@ -239,7 +240,7 @@ impl Architecture {
         ]
     }
 
-    /// Everything that [`Architecture::validate`] checks, but that memory can address it.
+    /// Checks everything that [`Architecture::validate`] does except that memory can address the model.
     fn check_parts(&self) -> Result<(), ConfigError> {
         let shared = [("key_value_heads", self.key_value_heads())];
         for (size, found) in self.sizes().into_iter().chain(shared) {
@@ -285,15 +286,15 @@ impl Architecture {
         Ok(())
     }
 
-    /// The number of parameters; `usize::MAX` where a model of these parts and sizes cannot be.
+    /// Returns the number of parameters; `usize::MAX` if the model is invalid.
     pub fn parameters(&self) -> usize {
         self.parameter_list().map_or(usize::MAX, |list| list.last().map_or(0, |p| p.range.end))
     }
 
-    /// Name, shape, place and uses of every parameter, from a recording for which no memory is taken.
+    /// Returns the name, shape, place and uses of every parameter, from a recording that allocates no memory.
     ///
     /// # Errors
-    /// As [`Architecture::validate`].
+    /// See [`Architecture::validate`].
     pub fn parameter_list(&self) -> Result<Vec<Parameter>, ConfigError> {
         self.check_parts()?;
         let list = layers::parameter_list(self).ok();
@@ -305,9 +306,9 @@ impl Architecture {
     }
 }
 
-/// Whether a parameter is a vector by what it is: a bias, or a gain or shift of a normalisation. All others are
-/// matrices, even where a size of 1 makes them a single row or column. Hugging Face stores the first with one
-/// dimension; weight decay leaves them out.
+/// Returns whether a parameter's role makes it a vector: a bias, or a gain or shift of a normalisation. All others are
+/// matrices, even if a size of 1 makes them a single row or column. Hugging Face stores vectors with one dimension;
+/// weight decay excludes them.
 ///
 /// ```
 /// use transformer::{Architecture, is_vector};
@@ -321,17 +322,17 @@ pub fn is_vector(parameter: &Parameter) -> bool {
     is_gain(parameter) || is_bias(parameter)
 }
 
-/// Whether a parameter is the gain of a normalisation: 1 before training.
+/// Returns whether a parameter is the gain of a normalisation, which is 1 before training.
 pub fn is_gain(parameter: &Parameter) -> bool {
     parameter.uses.contains(&(Role::Norm, 1))
 }
 
-/// Whether a parameter is a bias, of a linear map or of a normalisation: 0 before training.
+/// Returns whether a parameter is a bias of a linear map or a normalisation, which is 0 before training.
 pub fn is_bias(parameter: &Parameter) -> bool {
     parameter.uses.iter().any(|u| matches!(u, (Role::Norm | Role::Linear, 2)))
 }
 
-/// A shape of one column.
+/// Returns a shape of one column.
 pub(crate) fn vector(rows: usize) -> Shape {
     Shape::new(rows, 1)
 }
@@ -340,7 +341,7 @@ pub(crate) fn vector(rows: usize) -> Shape {
 mod tests {
     use super::*;
 
-    /// What cannot be is an error, not a panic nor an endless count, wherever it is asked.
+    /// An impossible size is an error in every method, not a panic or an endless count.
     #[test]
     fn sizes_that_cannot_be_have_no_parameters() {
         for size in [0, usize::MAX] {

@@ -1,4 +1,4 @@
-//! The prediction of one token of each of several texts, after those whose keys and values are cached.
+//! Predicts one token of each of several texts, from cached keys and values.
 
 use crate::memory;
 use crate::model::architecture::Architecture;
@@ -7,7 +7,7 @@ use crate::model::recorded_step::{Form, ModelError, Without};
 use calculus::{Recorder, Tape, Var};
 use linalg::{Real, Shape};
 
-/// A recorded prediction of one token of every text, forward only. Parameters are in the order of [`crate::RecordedStep`]'s.
+/// A recorded forward pass for one token of every text. Parameters are in the order of [`crate::RecordedStep`].
 pub(crate) struct CachedStep<T: Real> {
     pub(crate) tape: Tape<T>,
     tokens: Var,
@@ -18,10 +18,10 @@ pub(crate) struct CachedStep<T: Real> {
 }
 
 impl<T: Real> CachedStep<T> {
-    /// Of `texts` texts.
+    /// Records the prediction for `texts` texts.
     ///
     /// # Errors
-    /// Sizes that contradict each other, or that need more memory than there is.
+    /// Sizes that contradict each other or need more memory than is available.
     pub(crate) fn record(config: &Architecture, texts: usize) -> Result<Self, ModelError> {
         config.validate()?;
         let mut recorder = Recorder::new();
@@ -40,7 +40,7 @@ impl<T: Real> CachedStep<T> {
         Ok(CachedStep { tape, tokens, positions, logits, blocks, context })
     }
 
-    /// Reads a token of every text at a place, after those before it, and keeps its keys and values.
+    /// Reads a token of every text at position `place`, and caches its keys and values.
     pub(crate) fn advance(&mut self, tokens: &[u32], place: usize) {
         let tape = &mut self.tape;
         for (x, &token) in tape.value_mut(self.tokens).iter_mut().zip(tokens) {
@@ -51,7 +51,7 @@ impl<T: Real> CachedStep<T> {
         for block in &self.blocks {
             let caches = block.caches.into_iter().flatten();
             for (own, cache) in [block.key, block.value].into_iter().zip(caches) {
-                // Of a view the column lies in its matrix.
+                // A view's column lies in the matrix that it views.
                 let (matrix, rows) = tape.root(own);
                 let stride = tape.shape(matrix).rows;
                 for text in 0..tokens.len() {
@@ -63,7 +63,7 @@ impl<T: Real> CachedStep<T> {
         }
     }
 
-    /// The logits of every text's next token, one text after another.
+    /// Returns the logits of every text's next token, one text after another.
     pub(crate) fn logits(&self) -> &[T] {
         self.tape.elements(self.logits)
     }

@@ -1,7 +1,7 @@
-//! The network, in its order: each part of an [`Architecture`] records itself.
+//! The network in order: each part of an [`Architecture`] records itself.
 //!
-//! Shapes stand at the line's end: d is the width, n the tokens of a batch, V the vocabulary, c the features of a head,
-//! h and g the heads of queries and of keys and values. This is the only place that asks which parts a model has.
+//! Shapes stand at the line's end: d is the width, n the number of tokens in the batch, V the vocabulary, c the
+//! features of a head, h and g the numbers of query and key-value heads. Only this module asks which parts a model has.
 
 use crate::model::architecture::{Architecture, Norm, Positions, vector};
 use crate::model::cached_attention::CachedAttention;
@@ -16,68 +16,68 @@ use probability::dropout::{Dropout, Order};
 use probability::{layer_norm::LayerNorm, mask::CausalMask, rms_norm::RmsNorm, softmax::Softmax};
 use std::ops::Range;
 
-/// What every layer knows: the model, the batch, and which of the recordings this is.
+/// The context of every layer: the model, the batch, and the kind of recording.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) config: &'a Architecture,
     /// Tokens of a sequence.
     pub(crate) length: usize,
     pub(crate) form: Form,
-    /// What a textbook recording leaves out.
+    /// The parts that a textbook recording leaves out.
     pub(crate) without: Without,
-    /// The step number and the seed of dropout, where there is dropout.
+    /// The step number and the seed of dropout, if there is dropout.
     pub(crate) dropout: Option<(Var, u64)>,
-    /// How many tokens are cached of every sequence, where one token is read at a time.
+    /// The number of cached tokens per sequence, if one token is read at a time.
     pub(crate) cached: Option<Var>,
 }
 
-/// Where the parts of a network lie in its recording: what readers ask for, instead of names.
+/// The places of the network's parts in its recording, so that readers need not look for names.
 #[derive(Clone, Debug)]
 pub struct Marks {
     /// The residual stream: the embedding, then the output of every block (d × n).
     pub residual: Vec<Var>,
     /// The blocks, in order.
     pub blocks: Vec<BlockMarks>,
-    /// The final tokens, normalised (d × n).
+    /// The normalised final residual (d × n).
     pub last: Var,
-    /// A column for every token of the vocabulary, of a table of its own or the embedding's (d × V).
+    /// The table that maps to logits, of its own or the embedding's, one column per token (d × V).
     pub table: Var,
     /// The matrices that write to the residual stream.
     pub writers: Vec<Var>,
 }
 
-/// Where the parts of a block lie: rows of a recording, and values.
+/// The places of a block's parts: rows of a recording, and values.
 #[derive(Clone, Debug)]
 pub struct BlockMarks {
-    /// All of its rows.
+    /// All rows of the block.
     pub rows: Range<usize>,
-    /// Those of attention, without its norm.
+    /// The rows of attention, without its norm.
     pub attention: Range<usize>,
-    /// Those of the feed-forward part, without its norm.
+    /// The rows of the feed-forward part, without its norm.
     pub feed_forward: Range<usize>,
-    /// The queries as they are compared with keys (hc × n).
+    /// The queries as they enter the scores (hc × n).
     pub query: Var,
-    /// The keys as they are compared with queries (gc × n).
+    /// The keys as they enter the scores (gc × n).
     pub key: Var,
     /// The values (gc × n).
     pub value: Var,
-    /// The weights by which values are mixed, before dropout (T × n·h), where attention is recorded formula by formula.
+    /// The attention weights before dropout (T × n·h), if attention is recorded formula by formula.
     pub weights: Option<Var>,
-    /// The caches of keys and values (gc × context·sequences), where tokens are read one at a time.
+    /// The caches of keys and values (gc × context·sequences), if one token is read at a time.
     pub caches: Option<[Var; 2]>,
 }
 
 type Recorded = Result<Var, RecordError>;
 
 impl Context<'_> {
-    /// Dropout number `stream` of the network; each draws masks of its own.
+    /// Returns dropout number `stream` of the network; each has its own masks.
     fn dropout(&self, stream: usize) -> Option<(Dropout, Var)> {
         let (step, seed) = self.dropout?;
         let stream = crate::streams::DROPOUT + stream as u32;
         Some((Dropout { rate: self.config.dropout, seed, stream, order: Order::Columns }, step))
     }
 
-    /// x, or x with a share of its elements dropped.
+    /// Returns x with a share of its elements dropped, or x itself without dropout.
     fn drop<T: Real>(&self, r: &mut Recorder<T>, name: &str, stream: usize, x: Var) -> Recorded {
         match self.dropout(stream) {
             Some((dropout, step)) => r.push(name, dropout, [x, step]),
@@ -85,8 +85,8 @@ impl Context<'_> {
         }
     }
 
-    /// y = W·x + b with parameters `name.weight` (out × in) and, if the model has them, `name.bias`.
-    /// Returns y and W.
+    /// Records y = W·x + b with parameters `name.weight` (out × in) and, if the model has them, `name.bias`. Returns y
+    /// and W.
     fn linear<T: Real>(
         &self,
         r: &mut Recorder<T>,
@@ -105,7 +105,7 @@ impl Context<'_> {
         Ok((y?, w))
     }
 
-    /// The normalisation, with parameters `name.weight` and, for layer normalisation of a model with biases, `name.bias`.
+    /// Records the normalisation, with parameters `name.weight` and, in layer normalisation with biases, `name.bias`.
     fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
         let (epsilon, shape) = (self.config.epsilon, vector(self.config.width));
         let (gain, shift) = r.scope(name, |r| {
@@ -125,7 +125,7 @@ impl Context<'_> {
     }
 }
 
-/// The whole network but the head's product, for tokens at positions (1 × n both).
+/// Records the whole network except the product with the head, for tokens at positions (1 × n both).
 pub(crate) fn network<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
@@ -148,8 +148,8 @@ pub(crate) fn network<T: Real>(
     Ok(Marks { residual, blocks, last, table, writers })
 }
 
-/// Part 1 of a step: what a token means, plus where it stands if positions are learned. Returns x and the table of
-/// tokens, which a tied head reads again.
+/// Part 1 of a step: the token's vector plus, if positions are learned, its position's. Returns x and the table of
+/// tokens, which a tied head uses again.
 fn embedding<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
@@ -197,7 +197,7 @@ fn block<T: Real>(
     })
 }
 
-/// Part 2 of a step: every token asks the tokens before it.
+/// Part 2 of a step: every token attends to itself and the tokens before it.
 fn self_attention<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
@@ -239,7 +239,7 @@ fn self_attention<T: Real>(
     Ok((y, BlockMarks { rows, attention, feed_forward, query, key, value, weights, caches }))
 }
 
-/// Attention within the recorded sequences: one operation, or every formula by itself.
+/// Records attention within the sequences, as one operation or formula by formula.
 fn attend<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
@@ -278,7 +278,7 @@ fn attend<T: Real>(
     Ok((r.push("mixed", mix, [value, dropped])?, Some(weights)))
 }
 
-/// Part 3 of a step: every token by itself, through a wider space and back.
+/// Part 3 of a step: every token separately, through a wider space and back.
 fn feed_forward<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
@@ -302,12 +302,12 @@ fn feed_forward<T: Real>(
     c.drop(r, "dropped", 3 * index + 3, y)
 }
 
-/// Part 4 of a step: a score for every word of the vocabulary.
+/// Part 4 of a step: a score for every token of the vocabulary.
 pub(crate) fn logits<T: Real>(r: &mut Recorder<T>, x: Var, table: Var) -> Recorded {
     r.push("logits", Product::transposed(), [table, x]) // V×n
 }
 
-/// The parameters of a model, from a recording of one token.
+/// Returns the parameters of a model, from a recording of one token.
 pub(crate) fn parameter_list(config: &Architecture) -> Result<Vec<Parameter>, RecordError> {
     let (mut recorder, one) = (Recorder::<f32>::new(), Shape::new(1, 1));
     let r = &mut recorder;

@@ -16,30 +16,30 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use thiserror::Error;
 
-/// Which of the two recordings of one model. Their values and gradients are equal.
+/// One of two recordings of a model. Their values and gradients are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// What trains: attention in one operation, the loss from logits.
+    /// For training: attention in one operation, the loss directly from logits.
     Fused,
-    /// What explains: every formula of the textbook is a node.
+    /// For explanation: every formula of the textbook is a node.
     Textbook,
 }
 
-/// Parts that a textbook recording leaves out, to see what they are for. Training leaves out nothing.
+/// Parts that a textbook recording leaves out, to show their effect. Training leaves out nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without {
     /// The causal mask: every token sees the future.
     pub mask: bool,
     /// The factor 1/√d of attention scores.
     pub scale: bool,
-    /// Layer normalisation, with its gain and shift; its parameters stay and have no effect.
+    /// Layer normalisation, with its gain and shift; its parameters stay but have no effect.
     pub norm: bool,
 }
 
-/// The target of a token that is not to be predicted.
+/// The target of a token that is not predicted.
 pub const IGNORED: u32 = u32::MAX;
 
-/// Why a model cannot be recorded, or a batch not be taken.
+/// An invalid model or batch.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -52,20 +52,20 @@ pub enum ModelError {
     /// A sequence longer than the model's positions.
     #[error("sequences of {}: the model has positions for 1 to {context}", words::of(*found, "token"))]
     Length {
-        /// The length asked for.
+        /// The requested length.
         found: usize,
         /// The model's context.
         context: usize,
     },
     /// A batch of another size than recorded.
-    #[error("a batch of {} where {expected} were recorded", words::of(*found, "token"))]
+    #[error("a batch of {}, but {expected} were recorded", words::of(*found, "token"))]
     Batch {
         /// Tokens of the recording.
         expected: usize,
         /// Tokens found.
         found: usize,
     },
-    /// A token id that the vocabulary does not have.
+    /// A token id outside the vocabulary.
     #[error(
         "token {found} at place {place} of the batch: the vocabulary has {vocabulary} (0 to {})",
         vocabulary - 1
@@ -75,13 +75,13 @@ pub enum ModelError {
         place: usize,
         /// The id.
         found: u32,
-        /// Number of tokens of the vocabulary.
+        /// The size of the vocabulary.
         vocabulary: usize,
     },
-    /// More memory than this process may have.
+    /// A model that needs more memory than is available.
     #[error("{0}: take a smaller batch, context or model")]
     Memory(#[from] MemoryError),
-    /// A batch without a token to be predicted.
+    /// A batch without a token to predict.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
 }
@@ -117,7 +117,7 @@ impl<T: Real> fmt::Debug for RecordedStep<T> {
     }
 }
 
-/// What a textbook recording predicts, formula by formula.
+/// The predictions of a textbook recording, formula by formula.
 #[derive(Clone, Copy, Debug)]
 pub struct Predictions {
     /// A score for every token of the vocabulary (V × n).
@@ -128,7 +128,7 @@ pub struct Predictions {
     pub surprisal: Var,
 }
 
-/// The values of a recording that are given or read by name.
+/// The values of a recording that are set or read.
 struct Values {
     tokens: Var,
     positions: Var,
@@ -139,7 +139,7 @@ struct Values {
     marks: Marks,
 }
 
-/// What is to be recorded.
+/// A request for a recording.
 struct Wanted<'a> {
     config: &'a Architecture,
     sequences: usize,
@@ -180,7 +180,7 @@ impl<'a> Wanted<'a> {
         Ok(RecordedStep { config, length, recording, tokens, targets, predictions, marks })
     }
 
-    /// The step as it is written down, before memory is taken for it.
+    /// Records the step before its memory is allocated.
     fn written<T: Real>(&self) -> Result<(Recorder<T>, Values), ModelError> {
         let &Wanted { config, sequences, length, form, without, seed, loss } = self;
         config.validate()?;
@@ -212,7 +212,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Every value and gradient in memory of its own.
+/// Allocates every value and gradient its own memory.
 fn kept<T: Real>(recorder: Recorder<T>, _: Var) -> Result<Tape<T>, ModelError> {
     memory::afford(recorder.bytes())?;
     Ok(recorder.finish())
@@ -230,8 +230,8 @@ impl<T: Real> RecordedStep<T> {
         Wanted { form, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
-    /// As [`RecordedStep::record`] in the fused form, with the loss in chunks of so many tokens: what training does where the
-    /// vocabulary is large, in small.
+    /// Like [`RecordedStep::record`] in the fused form, with the loss in chunks of `chunk` tokens: a small version of
+    /// training with a large vocabulary.
     pub(crate) fn record_in_chunks(
         config: &Architecture,
         sequences: usize,
@@ -243,17 +243,17 @@ impl<T: Real> RecordedStep<T> {
         Wanted { loss, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
-    /// Whether a recording for training computes cheap values again instead of keeping them: where they would take
-    /// much memory, and their time is small beside that of products this wide.
+    /// Returns whether a recording for training recomputes cheap values instead of keeping them: if they would take
+    /// much memory, and their time is small compared with products of this width.
     pub fn recomputes(config: &Architecture, sequences: usize, length: usize) -> bool {
-        /// Layers × tokens × width; what is kept would take 30 bytes for each of these.
+        /// Layers × tokens × width; the kept values would take 30 bytes for each.
         const LARGE: usize = 1 << 20;
         let size = config.layers.saturating_mul(sequences.saturating_mul(length));
         size.saturating_mul(config.width) >= LARGE
     }
 
-    /// As [`RecordedStep::record`] in the fused form, in the least memory, for training: of all values and
-    /// gradients only parameters, their gradients, inputs and the loss can be read after a replay.
+    /// Like [`RecordedStep::record`] in the fused form, for training in the least memory: only parameters, their
+    /// gradients, inputs and the loss can be read after a replay.
     pub fn record_for_training(
         config: &Architecture,
         sequences: usize,
@@ -267,7 +267,7 @@ impl<T: Real> RecordedStep<T> {
         })
     }
 
-    /// As [`RecordedStep::record`] in the textbook's form, without some of its parts.
+    /// Like [`RecordedStep::record`] in the textbook form, without some of its parts.
     pub fn record_without(
         config: &Architecture,
         sequences: usize,
@@ -279,7 +279,7 @@ impl<T: Real> RecordedStep<T> {
         Wanted { form, without, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
-    /// As [`RecordedStep::record`], for prediction and measurement only: no gradients, half the memory.
+    /// Like [`RecordedStep::record`], but for prediction and measurement only: no gradients, half the memory.
     pub fn record_forward_only(
         config: &Architecture,
         sequences: usize,
@@ -292,7 +292,7 @@ impl<T: Real> RecordedStep<T> {
         })
     }
 
-    /// Bytes that [`RecordedStep::record`] asks for, without asking for them.
+    /// Returns the bytes that [`RecordedStep::record`] would allocate.
     ///
     /// # Errors
     /// Sizes that cannot be recorded.
@@ -306,8 +306,8 @@ impl<T: Real> RecordedStep<T> {
         Ok(wanted.written::<T>()?.0.bytes())
     }
 
-    /// GPT-2's initialisation: weights normal with deviation 0.02, those that write to the residual
-    /// stream 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
+    /// Initialises parameters like GPT-2: weights normal with deviation 0.02, those that write to the residual stream
+    /// 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
     pub fn initialise(&mut self, seed: u64) {
         let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
         let list: Vec<_> = self.recording.tape.parameter_vars().collect();
@@ -329,8 +329,8 @@ impl<T: Real> RecordedStep<T> {
         }
     }
 
-    /// Sets a batch: tokens, and the token that follows each ([`IGNORED`] where none is to be
-    /// predicted), sequence after sequence.
+    /// Sets a batch: tokens, and the token that follows each ([`IGNORED`] if there is none to predict), sequence after
+    /// sequence.
     pub fn set_batch(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), ModelError> {
         let (expected, vocabulary) =
             (self.recording.tape.shape(self.tokens).columns, self.config.vocabulary);
@@ -357,7 +357,7 @@ impl<T: Real> RecordedStep<T> {
         Ok(())
     }
 
-    /// Sets the step number that selects dropout's masks, or none for evaluation.
+    /// Sets the step number that selects dropout's masks; `None` for evaluation.
     pub fn set_step(&mut self, step: Option<u64>) {
         if let Some(var) = self.recording.handles.step {
             let step = step.map_or(dropout::EVALUATION, dropout::step);
@@ -365,7 +365,7 @@ impl<T: Real> RecordedStep<T> {
         }
     }
 
-    /// The mean loss of a batch in nats per token, as in evaluation: nothing is dropped.
+    /// Returns the mean loss of a batch in nats per token, without dropout.
     pub fn loss(&mut self, tokens: &[u32], targets: &[u32]) -> Result<f64, ModelError> {
         self.set_batch(tokens, targets)?;
         self.set_step(None);
@@ -373,7 +373,7 @@ impl<T: Real> RecordedStep<T> {
         Ok(self.recording.tape.value(self.recording.loss)[0].to_f64())
     }
 
-    /// Copies parameters given by name from another recording of the same model.
+    /// Copies the parameters of another recording of the same model.
     ///
     /// # Panics
     /// If the models' parameters differ in number.
@@ -381,79 +381,79 @@ impl<T: Real> RecordedStep<T> {
         self.recording.tape.parameters_mut().copy_from_slice(parameters);
     }
 
-    /// Number of tokens of a batch: sequences × length.
+    /// Returns the number of tokens of a batch: sequences × length.
     pub fn batch(&self) -> usize {
         self.recording.tape.shape(self.tokens).columns
     }
 
-    /// Sequences of a batch.
+    /// Returns the number of sequences of a batch.
     pub fn sequences(&self) -> usize {
         self.batch() / self.length
     }
 
-    /// Tokens of a sequence.
+    /// Returns the number of tokens of a sequence.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &Architecture {
         &self.config
     }
 
-    /// The recording.
+    /// Returns the tape.
     pub fn tape(&self) -> &Tape<T> {
         &self.recording.tape
     }
 
-    /// The recording by itself.
+    /// Converts into the tape.
     pub fn into_tape(self) -> Tape<T> {
         self.recording.tape
     }
 
-    /// The recording as certificates and diagnoses take it.
+    /// Converts into the recording that certificates and diagnoses take.
     pub fn into_recording(self) -> Recording<T> {
         self.recording
     }
 
-    /// The recording, to be replayed.
+    /// Returns the tape for replay.
     pub fn tape_mut(&mut self) -> &mut Tape<T> {
         &mut self.recording.tape
     }
 
-    /// The recording as certificates and diagnoses take it, to be replayed.
+    /// Returns the recording that certificates and diagnoses take, for replay.
     pub fn recording_mut(&mut self) -> &mut Recording<T> {
         &mut self.recording
     }
 
-    /// The logits (vocabulary × tokens); in the fused form they never exist together.
+    /// Returns the logits (vocabulary × tokens); `None` in the fused form, where they never exist all at once.
     pub fn logits_var(&self) -> Option<Var> {
         self.predictions.map(|p| p.logits)
     }
 
-    /// The predictions of a textbook recording; in the fused form they never exist together.
+    /// Returns the predictions of a textbook recording; `None` in the fused form.
     pub fn predictions(&self) -> Option<Predictions> {
         self.predictions
     }
 
-    /// The targets (1 × tokens).
+    /// Returns the targets (1 × tokens).
     pub fn targets_var(&self) -> Var {
         self.targets
     }
 
-    /// Where the network's parts lie in the recording.
+    /// Returns the places of the network's parts in the recording.
     pub fn marks(&self) -> &Marks {
         &self.marks
     }
 
-    /// The loss (1 × 1), mean cross-entropy in nats per token.
+    /// Returns the loss (1 × 1), mean cross-entropy in nats per token.
     pub fn loss_var(&self) -> Var {
         self.recording.loss
     }
 }
 
 impl Architecture {
-    /// Parameters as they are before training ([`RecordedStep::initialise`]), one after another in the order of
+    /// Returns the parameters before training ([`RecordedStep::initialise`]), one after another in the order of
     /// recording.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
-//! A step as it is recorded: a tape, its loss, and the values that readers ask for.
+//! A recorded step: a tape, its loss, and the values that readers need.
 
 use calculus::{Tape, Var};
 use linalg::Real;
 
-/// A recorded step, its loss, and the values that readers ask for.
+/// A recorded step, its loss, and the values that readers need.
 #[derive(Debug)]
 #[must_use]
 pub struct Recording<T: Real> {
@@ -11,12 +11,12 @@ pub struct Recording<T: Real> {
     pub tape: Tape<T>,
     /// The loss, 1×1.
     pub loss: Var,
-    /// Values that some certificates and findings are about.
+    /// Values that some certificates and findings examine.
     pub handles: Handles,
 }
 
-/// Values that some certificates and findings are about; those do not apply where a step has none. A reader never
-/// looks for a value by its name.
+/// Values that some certificates and findings examine; without a value, those do not apply. Readers never look for a
+/// value by its name.
 #[derive(Clone, Debug, Default)]
 pub struct Handles {
     /// The input of token indices (1 × tokens).
@@ -27,11 +27,11 @@ pub struct Handles {
     pub step: Option<Var>,
     /// The logits (classes × tokens).
     pub logits: Option<Var>,
-    /// What each token's logits are computed from, where logits never exist together (features × tokens).
+    /// The vectors that each token's logits are computed from, if logits never exist all at once (features × tokens).
     pub last: Option<Var>,
 }
 
-/// What an input is given: its dotted name and its elements, column after column.
+/// The elements of an input, column by column, with its dotted name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Given {
     /// The input's name.
@@ -41,18 +41,18 @@ pub struct Given {
 }
 
 impl<T: Real> Recording<T> {
-    /// A step of which readers know its loss and nothing else.
+    /// A step whose loss is its only handle.
     pub fn new(tape: Tape<T>, loss: Var) -> Self {
         Recording { tape, loss, handles: Handles::default() }
     }
 
-    /// What a batch gives to an input.
+    /// Returns a batch's elements for an input.
     pub fn given<'a>(&self, input: Option<Var>, batch: &'a [Given]) -> Option<&'a [f64]> {
         let name = self.tape.name(input?);
         batch.iter().find(|given| given.name == name).map(|given| &given.elements[..])
     }
 
-    /// Gives a batch to the inputs.
+    /// Sets the inputs to a batch.
     ///
     /// # Panics
     /// If an input is missing or has another number of elements.
@@ -68,25 +68,25 @@ impl<T: Real> Recording<T> {
     /// Sets all parameters.
     ///
     /// # Panics
-    /// If their number is another.
+    /// If their number differs.
     pub fn set_parameters<S: Real>(&mut self, parameters: &[S]) {
         let own = self.tape.parameters_mut();
         assert_eq!(own.len(), parameters.len(), "parameters of another model");
         own.iter_mut().zip(parameters).for_each(|(p, x)| *p = T::from_f64(x.to_f64()));
     }
 
-    /// What a token's prediction is made of: the logits, or what they are computed from token by token.
+    /// Returns the logits, or the values that each token's logits are computed from.
     pub fn predictions(&self) -> Option<Var> {
         self.handles.logits.or(self.handles.last)
     }
 
-    /// The loss of what is given.
+    /// Runs forward on the given inputs; returns the loss.
     pub fn forward(&mut self) -> T {
         self.tape.forward();
         self.tape.elements(self.loss)[0]
     }
 
-    /// Predict, and propagate back from zeroed gradients; the loss.
+    /// Runs forward, and backward from zeroed gradients; returns the loss.
     pub fn step(&mut self) -> T {
         let loss = self.forward();
         self.tape.zero_gradients();

@@ -1,4 +1,4 @@
-//! What a model is trained and measured on: tokens, random windows of them, and a part held back.
+//! Training and validation data: tokens, random windows of them, and a held-out part.
 
 use crate::model::recorded_step::IGNORED;
 use crate::{streams, words};
@@ -6,7 +6,7 @@ use probability::permutation::Permutation;
 use probability::random::Random;
 use thiserror::Error;
 
-/// Why a text cannot be trained or measured on.
+/// A text too short to train or measure on.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CorpusError {
@@ -17,7 +17,7 @@ pub enum CorpusError {
         words::of(*found, "token")
     )]
     Short {
-        /// Which part of the text.
+        /// The part of the text.
         part: &'static str,
         /// Its tokens.
         found: usize,
@@ -26,32 +26,32 @@ pub enum CorpusError {
     },
 }
 
-/// Tokens to train on and tokens to measure on, with a rule for where windows may begin.
+/// Tokens to train on and tokens to measure on, with a rule for the start of windows.
 ///
-/// A *text* is one stream: windows begin anywhere. *Documents* are texts of their own, each ended by
-/// the same token: a window begins at the start of one, so that the model sees a document from its
-/// beginning or not at all, and its loss can be compared with the source's entropy.
+/// A *text* is one stream: windows begin anywhere. *Documents* are separate texts, each ended by the same token: a
+/// window begins at the start of one, so that the model sees a document from its beginning or not at all, and its loss
+/// can be compared with the source's entropy.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     train: Vec<u32>,
     validation: Vec<u32>,
-    /// Where documents begin in `train`; empty for a text.
+    /// The starts of documents in `train`; empty for a text.
     starts: Vec<usize>,
     /// The token that ends a document.
     end: Option<u32>,
 }
 
-/// A window: a token and the one that follows it, at every place.
+/// A window: tokens, and the token that follows each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// What the model reads.
+    /// The tokens that the model reads.
     pub tokens: Vec<u32>,
-    /// What it is to predict; [`IGNORED`] where nothing.
+    /// The tokens to predict; [`IGNORED`] if there is none.
     pub targets: Vec<u32>,
 }
 
 impl Corpus {
-    /// One stream, of which the last `held_back` (a share) is for validation; nanoGPT takes a tenth.
+    /// Splits one stream; the last share `held_back` is for validation (a tenth in nanoGPT).
     ///
     /// # Errors
     /// If either part is shorter than a window of `length` tokens and the one after it.
@@ -70,7 +70,7 @@ impl Corpus {
         Ok(corpus)
     }
 
-    /// Documents, each ended by the token `end`, which stands nowhere else.
+    /// Splits documents, each ended by the token `end`, which occurs nowhere else.
     ///
     /// # Errors
     /// If there are fewer training tokens than a window of `length` takes, or none for validation.
@@ -88,33 +88,31 @@ impl Corpus {
             };
             return Err(CorpusError::Short { part, found, needed: length });
         }
-        // A window takes `length` tokens after a document's end, so the last starts are of no use.
+        // A window takes `length` tokens after a document's end, so no window begins at the last starts.
         let after_end = |i: usize| i == 0 || train[i - 1] == end;
         let starts = (0..=train.len() - length).filter(|&i| after_end(i)).collect();
         Ok(Corpus { train, validation, starts, end: Some(end) })
     }
 
-    /// Tokens to train on.
+    /// Returns the tokens to train on.
     pub fn train(&self) -> &[u32] {
         &self.train
     }
 
-    /// Tokens to measure on.
+    /// Returns the tokens to measure on.
     pub fn validation(&self) -> &[u32] {
         &self.validation
     }
 
-    /// Writes batch number `batch` of a seed: windows of `length` tokens, one after another. The same
-    /// numbers give the same windows, whatever was drawn before.
+    /// Writes batch number `batch` of a seed: windows of `length` tokens, one after another. They depend only on these
+    /// numbers, not on earlier draws.
     ///
-    /// Windows are drawn without replacement. A pass over a text cuts it into windows, from a place
-    /// that is drawn, and takes each once, in an order that is drawn; a pass over documents begins one
-    /// window at each. Drawing with replacement, as nanoGPT does, has the same mean; but after as many
-    /// tokens as the text has, it has left out a share of 1/e of them.
+    /// Windows are drawn without replacement. A pass over a text cuts it into windows, from a random start, and takes
+    /// each once, in random order; a pass over documents begins one window at each. Drawing with replacement, as
+    /// nanoGPT does, has the same mean, but leaves out a share of 1/e of the tokens in the time of one pass.
     ///
     /// # Panics
-    /// If the two slices differ in length, or `length` does not divide it or exceeds what the corpus
-    /// was made for.
+    /// If the two slices differ in length, or `length` does not divide it or exceeds the corpus's window length.
     pub fn fill(
         &self,
         seed: u64,
@@ -137,7 +135,7 @@ impl Corpus {
         }
     }
 
-    /// Windows of `length` tokens that a pass takes.
+    /// Returns the number of windows of `length` tokens in a pass.
     ///
     /// ```
     /// let corpus = transformer::Corpus::text((0..100).collect(), 0.1, 8)?;
@@ -151,7 +149,7 @@ impl Corpus {
         }
     }
 
-    /// Where the targets of window number `window` begin.
+    /// Returns the start of the targets of window number `window`.
     fn start(&self, seed: u64, window: u64, length: usize) -> usize {
         if self.end.is_some() {
             let documents = self.starts.len() as u64;
@@ -159,8 +157,8 @@ impl Corpus {
             return self.starts
                 [Permutation::new(documents, random).at(window % documents) as usize];
         }
-        // The first token is nobody's target. A pass leaves out one window's worth, or what is left
-        // over if there is but one, so that it can begin at any of as many places.
+        // The first token is never a target. A pass leaves out one window's worth of tokens, or the remainder if there
+        // is only one window, so that it can begin at any of that many places.
         let targets = self.train.len() - 1;
         let windows = self.windows_of_a_pass(length);
         let slack = targets - windows * length;
@@ -170,8 +168,8 @@ impl Corpus {
         1 + random.below(0, slack as u64 + 1) as usize + length * place
     }
 
-    /// Windows of [`Corpus::validation_windows`] with at most so many tokens together (one window at the least),
-    /// from everywhere in the validation part: all of it if it is not longer.
+    /// Returns windows of [`Corpus::validation_windows`] with at most `tokens` tokens together (at least one window),
+    /// spread over the validation part: all of it if it is not longer.
     ///
     /// ```
     /// let corpus = transformer::Corpus::text((0..1000).collect(), 0.5, 10)?;
@@ -196,8 +194,8 @@ impl Corpus {
         }
     }
 
-    /// The whole validation part in windows of `length` tokens; every token is predicted once, except
-    /// the first of a text, which nothing precedes. Documents stay whole if they fit.
+    /// Returns the whole validation part in windows of `length` tokens. Every token is predicted once, except the first
+    /// of a text, which has no predecessor. Documents stay whole if they fit.
     pub fn validation_windows(&self, length: usize) -> Vec<Window> {
         match self.end {
             None => windows(&self.validation, length),
@@ -206,14 +204,14 @@ impl Corpus {
     }
 }
 
-/// Windows of `all` that are as far apart as they can be, at most `most` and at least one of them.
+/// Picks at most `most`, but at least one, of `all` windows, as far apart as possible.
 fn spread(all: usize, most: usize) -> impl Iterator<Item = usize> {
     let taken = all.min(most.max(1));
     (0..taken).map(move |i| (i as u128 * all as u128 / taken as u128) as usize)
 }
 
-/// A stream in windows that overlap by the one token between input and target; the last is filled up
-/// with ignored targets.
+/// Cuts a stream into windows that overlap by the one token between input and target; the last is filled up with
+/// ignored targets.
 ///
 /// ```
 /// let w = transformer::text::corpus::windows(&[7, 8, 9, 5], 2);
@@ -226,18 +224,18 @@ pub fn windows(stream: &[u32], length: usize) -> Vec<Window> {
     (0..last).step_by(length).map(|start| window(stream, start, length)).collect()
 }
 
-/// The window of a stream that begins at a token which another one follows.
+/// Returns the window of a stream that begins at `start`, which must not be the last token.
 fn window(stream: &[u32], start: usize, length: usize) -> Window {
     let end = (start + length).min(stream.len() - 1);
     padded(stream[start..end].to_vec(), stream[start + 1..=end].to_vec(), length)
 }
 
-/// Documents in windows that begin with a document's start.
+/// Packs documents into windows that begin with a document's start.
 fn packed(stream: &[u32], end: u32, length: usize) -> Vec<Window> {
     let mut packed: Vec<Window> = Vec::new();
     let mut targets: Vec<u32> = Vec::new();
     let mut close = |targets: &mut Vec<u32>| {
-        // A document longer than a window goes on in the next one.
+        // A document longer than a window continues in the next one.
         for part in targets.chunks(length) {
             let before = match packed.last() {
                 Some(w) if part.as_ptr() != targets.as_ptr() => w.targets[length - 1],
@@ -287,8 +285,8 @@ mod tests {
             }
         }
 
-        /// A sample is of windows of the whole, in their order, of no more tokens than asked for, and all where
-        /// that is enough; between two neighbours as many windows are left out, but for one.
+        /// A sample consists of windows of the whole, in order, with at most the requested number of tokens, or all if
+        /// they fit. The gaps between neighbours differ by at most one window.
         #[test]
         fn a_sample_comes_from_everywhere(
             stream in prop::collection::vec(0u32..9, 2..200), length in 1usize..20, tokens in 0usize..250, documents: bool,
@@ -321,7 +319,7 @@ mod tests {
         }
     }
 
-    /// Windows `first` and later ones, a batch of one each.
+    /// Draws `count` windows from `first` on, as batches of one.
     fn drawn(corpus: &Corpus, seed: u64, first: u64, count: u64, length: usize) -> Vec<Window> {
         let draw = |batch| {
             let (mut tokens, mut targets) = (vec![0; length], vec![0; length]);
@@ -362,7 +360,7 @@ mod tests {
         assert_ne!(draw(0), draw(1));
         let seen: std::collections::HashSet<u32> = (0..40).flat_map(|b| draw(b).0).collect();
         assert_eq!(seen.len(), 89); // all of the 90 but the last, which is only a target
-        // A batch of fifty windows is the fifty batches of one.
+        // A batch of fifty windows equals fifty batches of one.
         let one_by_one = drawn(&corpus, 3, 50, 50, 8);
         assert_eq!(draw(1).1, one_by_one.into_iter().flat_map(|w| w.targets).collect::<Vec<_>>());
     }

@@ -1,4 +1,4 @@
-//! Text: where it comes from, its tokens, and the batches that are drawn from it.
+//! Text: its sources, its tokens, and the batches drawn from it.
 
 pub mod corpus;
 pub mod stories;

@@ -1,10 +1,10 @@
 //! The embedded source: tiny stories from a probabilistic grammar.
 //!
-//! A newcomer's loss should fall to a floor that is *known*. Here every choice has a known probability
-//! and every story one derivation, so [`infotheory::grammar`] computes the entropy of a story, and per
-//! character, exactly. Most of a story is determined by what it began with: the protagonist keeps a
-//! name and a pronoun, the thing its colour, the place and the animal come back. A model that
-//! remembers pays for them once; an n-gram model, which forgets, pays again and again.
+//! A beginner's loss should fall to a *known* floor. Every choice here has a known probability and every story one
+//! derivation, so [`infotheory::grammar`] computes the exact entropy of a story, and per character. The beginning of a
+//! story determines most of the rest: the protagonist keeps a name and a pronoun, the thing its colour, and the place
+//! and the animal return. A model that remembers pays for them once; an n-gram model forgets them and pays again and
+//! again.
 //!
 //! ```
 //! use transformer::text::stories;
@@ -19,7 +19,7 @@ use crate::streams;
 use infotheory::grammar::{Grammar, Variable};
 use probability::random::Random;
 
-/// A protagonist: name and pronouns.
+/// Protagonists: names and pronouns.
 const HEROES: [[&str; 4]; 24] = [
     ["Mia", "She", "she", "her"],
     ["Lily", "She", "she", "her"],
@@ -47,7 +47,7 @@ const HEROES: [[&str; 4]; 24] = [
     ["Will", "He", "he", "his"],
 ];
 
-/// A thing and what one does with it.
+/// Things and their uses.
 const THINGS: [[&str; 2]; 24] = [
     ["ball", "throw it"],
     ["kite", "fly it"],
@@ -122,8 +122,8 @@ const ANIMALS: [[&str; 1]; 18] = [
     ["parrot"],
 ];
 
-/// Three plots: something is lost and brought back; something is found, taken and shared; something
-/// is made, breaks and is mended. How it ends depends on what happened.
+/// Three plots: something is lost and returned; something is found, taken and shared; something is made, breaks and is
+/// mended. The ending depends on the plot.
 const TEMPLATE: &str = "[3:One day|2:One morning|Once|Last week|Yesterday|After lunch|On a sunny day|\
     In the summer|Before dinner|Long ago], <hero:{hero.name} [\
     lost {hero.her} <colour:{colour.is} <thing:{thing.noun} <place:{place.at}. \
@@ -147,10 +147,10 @@ const TEMPLATE: &str = "[3:One day|2:One morning|Once|Last week|Yesterday|After 
     and soon {hero.she} could {thing.use} with the {animal.noun}.\
     >>>>]>\n";
 
-/// The grammar of the stories.
+/// Returns the grammar of the stories.
 ///
 /// # Panics
-/// Never: a test proves what is checked here.
+/// Never: a test checks that the template is valid.
 pub fn grammar() -> Grammar {
     let variables = [
         Variable::new("hero", ["name", "She", "she", "her"], &HEROES),
@@ -162,7 +162,7 @@ pub fn grammar() -> Grammar {
     Grammar::new(&variables, TEMPLATE).expect("the embedded grammar is well-formed and unambiguous")
 }
 
-/// Story number `index` of a series: one line, with its end.
+/// Returns story number `index` of a series: one line, with its line end.
 pub fn story(grammar: &Grammar, series: u64, index: u32) -> String {
     grammar.sample(&Random::new(series, streams::STORIES, index))
 }

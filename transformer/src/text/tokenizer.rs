@@ -1,15 +1,14 @@
 //! Text as tokens: bytes, or the characters that a text uses.
 //!
-//! On disk: the `tokenizer.json` of Hugging Face `tokenizers`, as a BPE model without merges, so that
-//! what is trained here is tokenised there in the same way; and a `tokenizer_config.json`, without which
-//! transformers' `AutoTokenizer` would put GPT-2's own way of splitting text in its place. One difference is
-//! left: a character that the vocabulary lacks is an error here, and is left out there.
+//! Tokenizers are stored in `tokenizer.json` of Hugging Face `tokenizers`, as a BPE model without merges, so that both
+//! tokenise alike; and in a `tokenizer_config.json`, without which transformers' `AutoTokenizer` would split text in
+//! GPT-2's way. One difference remains: a character outside the vocabulary is an error here, and is dropped there.
 
 use crate::printable::shortened;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-/// Text as tokens.
+/// A tokenizer of bytes or characters.
 ///
 /// ```
 /// use transformer::text::tokenizer::Tokenizer;
@@ -27,15 +26,15 @@ use thiserror::Error;
 pub enum Tokenizer {
     /// Token t is byte t.
     Bytes,
-    /// Token t is character t of these, which are in order and different.
+    /// Token t is character t of this list, which is sorted and has no duplicates.
     Characters(Vec<char>),
 }
 
-/// Why a text has no tokens, or a file no tokenizer.
+/// An invalid text or tokenizer file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
-    /// A character that the vocabulary lacks.
+    /// A character outside the vocabulary.
     #[error(
         "character {character:?} (U+{:04X}), number {place} of the text, is not in the vocabulary: {vocabulary}",
         u32::from(*character)
@@ -45,13 +44,13 @@ pub enum TokenizerError {
         character: char,
         /// Its place; the first is 1.
         place: usize,
-        /// What the vocabulary has, or the beginning of it.
+        /// The vocabulary, or its beginning.
         vocabulary: String,
     },
     /// A file that is not JSON.
     #[error("this is not JSON: {reason}")]
     Json {
-        /// What is wrong.
+        /// The parser's message.
         reason: String,
     },
     /// A tokenizer of another kind.
@@ -60,24 +59,24 @@ pub enum TokenizerError {
          instead: --prompt-tokens"
     )]
     Foreign {
-        /// What was found.
+        /// The setting that differs.
         reason: String,
     },
 }
 
 impl Tokenizer {
-    /// One token per byte.
+    /// Returns the tokenizer with one token per byte.
     pub fn bytes() -> Self {
         Tokenizer::Bytes
     }
 
-    /// One token per character that occurs in `text`, in the order of Unicode.
+    /// Returns the tokenizer with one token per character that occurs in `text`, in Unicode order.
     pub fn characters_of(text: &str) -> Self {
         let used: std::collections::BTreeSet<char> = text.chars().collect();
         Tokenizer::Characters(used.into_iter().collect())
     }
 
-    /// The number of tokens.
+    /// Returns the number of tokens.
     pub fn vocabulary(&self) -> usize {
         match self {
             Tokenizer::Bytes => 256,
@@ -85,10 +84,10 @@ impl Tokenizer {
         }
     }
 
-    /// The tokens of a text.
+    /// Encodes a text as tokens.
     ///
     /// # Errors
-    /// The first character that the vocabulary lacks.
+    /// The first character outside the vocabulary.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let Tokenizer::Characters(characters) = self else {
             return Ok(text.bytes().map(u32::from).collect());
@@ -104,7 +103,7 @@ impl Tokenizer {
         text.chars().enumerate().map(token).collect()
     }
 
-    /// The text of tokens; what is no character becomes U+FFFD.
+    /// Decodes tokens as text; invalid sequences become U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
         match self {
             Tokenizer::Bytes => String::from_utf8_lossy(&bytes_of(tokens)).into_owned(),
@@ -116,7 +115,7 @@ impl Tokenizer {
         }
     }
 
-    /// How many of the last tokens are the beginning of a character whose end is still to come: 0 to 3.
+    /// Returns the number of last tokens that begin an incomplete character: 0 to 3.
     ///
     /// ```
     /// use transformer::text::tokenizer::Tokenizer;
@@ -134,7 +133,7 @@ impl Tokenizer {
         (1..=tokens.len().min(3)).find(begins).unwrap_or(0)
     }
 
-    /// Hugging Face's `tokenizer.json`.
+    /// Returns Hugging Face's `tokenizer.json`.
     pub fn to_json(&self) -> String {
         let level = json!({
             "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false,
@@ -175,7 +174,7 @@ impl Tokenizer {
         serde_json::to_string_pretty(&tokenizer).expect("a tree of plain values") + "\n"
     }
 
-    /// The `tokenizer_config.json` that goes with it: the class that takes `tokenizer.json` as it is.
+    /// Returns the matching `tokenizer_config.json`: it names the class that uses `tokenizer.json` unchanged.
     pub fn hugging_face_config() -> String {
         let config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
@@ -184,11 +183,11 @@ impl Tokenizer {
         serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n"
     }
 
-    /// Reads a `tokenizer.json` that [`Tokenizer::to_json`] wrote, or one that does the same: every setting that could
-    /// make other tokens, or another text of them, is looked at.
+    /// Reads a `tokenizer.json` that [`Tokenizer::to_json`] wrote, or an equivalent one: every setting that could
+    /// change tokens or their text is checked.
     ///
     /// # Errors
-    /// A file that is not JSON, or a tokenizer of another kind, with the setting that makes it one.
+    /// A file that is not JSON, or a tokenizer of another kind, with the setting that differs.
     pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
         let foreign = |reason: String| TokenizerError::Foreign { reason };
         let not_json = |e: serde_json::Error| TokenizerError::Json { reason: e.to_string() };
@@ -235,8 +234,8 @@ impl Tokenizer {
     }
 }
 
-/// The first setting of a `tokenizer.json` that makes other tokens, or other text of tokens, than bytes or characters
-/// by themselves: its name, what it is, and what is supported.
+/// Finds the first setting of a `tokenizer.json` that makes other tokens, or another text of them, than plain bytes or
+/// characters. Returns its name, its value, and the supported value.
 fn unsupported(json: &Value, bytes: bool) -> Option<String> {
     fn is(kind: &str) -> impl Fn(&Value) -> bool {
         move |v| v["type"] == kind
@@ -263,7 +262,7 @@ fn unsupported(json: &Value, bytes: bool) -> Option<String> {
         ("post_processor", &level, after),
         ("decoder", &joins, joiner),
         ("model.dropout", &|v| v.is_null() || *v == 0.0, "null"),
-        // Of bytes none is unknown.
+        // No byte is unknown.
         ("model.unk_token", &|v| bytes || v.is_null(), "null"),
         ("model.continuing_subword_prefix", &no_text, "null"),
         ("model.end_of_word_suffix", &no_text, "null"),
@@ -275,13 +274,13 @@ fn unsupported(json: &Value, bytes: bool) -> Option<String> {
     })
 }
 
-/// Tokens as bytes; what is none becomes 0xff, which UTF-8 never has.
+/// Returns tokens as bytes; invalid tokens become 0xff, which UTF-8 never contains.
 fn bytes_of(tokens: &[u32]) -> Vec<u8> {
     tokens.iter().map(|&t| u8::try_from(t).unwrap_or(0xff)).collect()
 }
 
-/// The printable character that stands for each byte in `tokenizers`' byte level: itself where it is
-/// printable in Latin-1, else one of those from U+0100 on. Source: GPT-2's `bytes_to_unicode`.
+/// Returns the printable character for each byte in the byte level of `tokenizers`: itself if it is printable in
+/// Latin-1, else one from U+0100 on. Source: GPT-2's `bytes_to_unicode`.
 fn byte_names() -> Vec<char> {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     let mut others = (0x100..).filter_map(char::from_u32);
@@ -350,8 +349,8 @@ mod tests {
         assert!(message(|j| j["model"]["vocab"]["d"] = json!(2)).contains("number"));
     }
 
-    /// Settings that change tokens or text, of both kinds of tokenizer: each is refused by its name, and those that
-    /// change nothing are not.
+    /// For both kinds of tokenizer, settings that change tokens or text are refused by name, and those that change
+    /// nothing are accepted.
     #[test]
     fn settings_that_change_tokens_are_refused_by_name() {
         let of = |tokenizer: &Tokenizer, place: &str, value: &Value| {
@@ -387,7 +386,7 @@ mod tests {
                 assert!(message.contains("supported is"), "{message}");
             }
         }
-        // Of bytes none is unknown; of characters some are, and would become this token.
+        // No byte is unknown; some characters are, and would become this token.
         assert_eq!(of(&both[0], "/model/unk_token", &json!("a")), Ok(both[0].clone()));
         let unknown = of(&both[1], "/model/unk_token", &json!("a")).unwrap_err().to_string();
         assert!(unknown.contains("model.unk_token is \"a\""), "{unknown}");
@@ -401,7 +400,7 @@ mod tests {
                 assert_eq!(of(tokenizer, place, &value), Ok(tokenizer.clone()), "{place}");
             }
         }
-        // GPT-2's own way of splitting words changes nothing where nothing is merged.
+        // GPT-2's way of splitting words changes nothing without merges.
         let words = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true});
         assert_eq!(of(&both[0], "/pre_tokenizer", &words), Ok(both[0].clone()));
     }

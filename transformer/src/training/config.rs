@@ -1,4 +1,4 @@
-//! What a training run does: every size and rate, with names that files and flags share.
+//! The settings of a training run, under names that files and flags share.
 
 use crate::keyed::keyed;
 use crate::model::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
@@ -21,7 +21,7 @@ keyed! {
 }
 
 keyed! {
-    /// How the learning rate goes over the steps: [`Schedule`] without its numbers.
+    /// The shape of the learning-rate schedule: [`Schedule`] without its numbers.
     #[non_exhaustive]
     ScheduleKind {
         Cosine: "cosine", "Warm-up, then half a cosine down to the minimum";
@@ -51,7 +51,7 @@ impl ScheduleKind {
 }
 
 keyed! {
-    /// How a token's place enters the network: [`Positions`] without its numbers.
+    /// The kind of positions: [`Positions`] without its numbers.
     #[derive(Default)]
     #[non_exhaustive]
     PositionsKind {
@@ -61,7 +61,7 @@ keyed! {
     }
 }
 
-/// The base of rotary positions where none is given. Source: Su et al. 2021.
+/// The default base of rotary positions. Source: Su et al. 2021.
 const ROTARY_BASE: f64 = 1e4;
 
 fn is_default<T: Default + PartialEq>(x: &T) -> bool {
@@ -72,20 +72,20 @@ fn is_default<T: Default + PartialEq>(x: &T) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// A file of text; the embedded stories if absent.
+    /// A text file; the embedded stories if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// How the text becomes tokens.
     pub tokenizer: TokenizerKind,
-    /// Blocks.
+    /// The number of blocks.
     pub layers: usize,
-    /// Attention heads of a block.
+    /// Attention heads per block.
     pub heads: usize,
     /// Features of a token.
     pub width: usize,
     /// Tokens of a window.
     pub context: usize,
-    /// How a token's place enters.
+    /// How a token's position enters the network.
     #[serde(default, skip_serializing_if = "is_default")]
     pub positions: PositionsKind,
     /// The base of rotary positions; 10⁴ if absent.
@@ -94,11 +94,11 @@ pub struct TrainingConfig {
     /// The normalisation.
     #[serde(default, skip_serializing_if = "is_default")]
     pub norm: Norm,
-    /// Heads of keys and values, a divisor of `heads`; as many as `heads` if absent.
+    /// Key-value heads, a divisor of `heads`; as many as `heads` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_value_heads: Option<usize>,
-    /// Features inside the feed-forward part; if absent 4·width, or of a gated one, which has three matrices and not
-    /// two, the next multiple of 8 from 8/3·width.
+    /// Features inside the feed-forward part. If absent 4·width, or the next multiple of 8 from 8/3·width for a gated
+    /// one, which has three matrices instead of two.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<usize>,
     /// Whether the feed-forward part is gated.
@@ -106,23 +106,23 @@ pub struct TrainingConfig {
     pub gated: bool,
     /// Activation function of the feed-forward part.
     pub activation: Activation,
-    /// Whether linear maps, and layer normalisation, have biases.
+    /// Whether linear maps and layer normalisation have biases.
     pub bias: bool,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
-    /// Share of activations that is dropped in training.
+    /// The share of activations dropped in training.
     pub dropout: f64,
-    /// Windows of a batch.
+    /// Windows per batch.
     pub batch: usize,
     /// Batches whose gradients are averaged before an update.
     pub accumulate: usize,
-    /// Updates.
+    /// The number of updates.
     pub steps: u64,
-    /// The rule that changes the parameters.
+    /// The optimizer.
     pub optimizer: OptimizerKind,
     /// Momentum µ.
     pub momentum: f64,
-    /// The course of the learning rate.
+    /// The learning-rate schedule.
     pub schedule: ScheduleKind,
     /// The highest learning rate.
     pub learning_rate: f64,
@@ -130,14 +130,14 @@ pub struct TrainingConfig {
     pub min_learning_rate: f64,
     /// Steps over which the learning rate rises.
     pub warmup: u64,
-    /// Steps at the end over which the learning rate of `warmup_stable_decay` falls; a tenth of all if absent (as in
-    /// Hu et al. 2024).
+    /// Steps at the end over which the learning rate of `warmup_stable_decay` falls; a tenth of all steps if absent (Hu
+    /// et al. 2024).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_steps: Option<u64>,
-    /// Steps after which the learning rate of `step` falls, again and again; a third of all if absent.
+    /// Steps between two drops of the learning rate of `step`; a third of all steps if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_every: Option<u64>,
-    /// What it is multiplied by then; 0.1 if absent.
+    /// The factor of each drop; 0.1 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decay_factor: Option<f64>,
     /// Decay λ of matrices.
@@ -146,14 +146,14 @@ pub struct TrainingConfig {
     pub beta1: f64,
     /// Smoothing β₂ of its square.
     pub beta2: f64,
-    /// What keeps an update finite where the gradient was always 0; 10⁻⁸ if absent.
+    /// The ε that keeps updates finite for gradients that were always 0; 10⁻⁸ if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// The largest norm of all gradients together; 0 does not clip.
+    /// The largest norm of all gradients together; 0 disables clipping.
     pub clip: f64,
-    /// Chooses initial weights, windows and dropout.
+    /// The seed of initial weights, windows and dropout.
     pub seed: u64,
-    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only.
+    /// Steps between two evaluations and checkpoints; 0 evaluates only at the end.
     pub eval_every: u64,
 }
 
@@ -163,7 +163,7 @@ impl Default for TrainingConfig {
     }
 }
 
-/// Why a run cannot be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum TrainingConfigError {
@@ -172,29 +172,29 @@ pub enum TrainingConfigError {
     Range {
         /// Its name.
         setting: &'static str,
-        /// What it is.
+        /// Its value.
         found: String,
-        /// What it may be.
+        /// Its range.
         expected: &'static str,
     },
-    /// A model that cannot be.
+    /// An invalid model.
     #[error(transparent)]
     Model(#[from] ConfigError),
 }
 
-/// What random numbers are drawn by (windows, parts of a batch) is numbered in 32 bits.
+/// Windows and parts of a batch, by which random numbers are drawn, are numbered in 32 bits.
 const MOST_WINDOWS: u64 = 1 << 32;
 
-/// Tokens of a batch; larger steps are made of several, by `accumulate`.
+/// Tokens per batch; larger steps combine several batches with `accumulate`.
 const LARGEST_BATCH: usize = 1 << 24;
 
 impl TrainingConfig {
-    /// Checks every setting that is not the model's.
+    /// Checks every setting except the model's.
     ///
     /// # Errors
-    /// The first setting that is out of range, with its value and its range.
+    /// The first setting out of range, with its value and its range.
     pub fn validate(&self) -> Result<(), TrainingConfigError> {
-        // As Debug has it: a number of 300 digits has an exponent there.
+        // Formatted like Debug: a number of 300 digits gets an exponent.
         let check = |fine: bool, setting, found: &dyn ToString, expected| {
             if fine {
                 return Ok(());
@@ -205,7 +205,7 @@ impl TrainingConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         check(self.batch > 0, "batch", &self.batch, "1 or more")?;
-        // Of a product that is too large, the factor that is too large by itself, or the larger.
+        // If a product is too large, blame the factor that is too large by itself, or the larger one.
         let (batch, context) = (self.batch, self.context);
         let larger = batch >= context;
         check(
@@ -218,7 +218,7 @@ impl TrainingConfig {
         let a_step = self.accumulate.saturating_mul(self.batch) as u64;
         let fits = |steps: u64| steps.checked_mul(a_step).is_some_and(|n| n <= MOST_WINDOWS);
         let most = "1 or more, and steps·accumulate·batch at most 4294967296";
-        // One step that does not fit is the fault of what it is made of.
+        // If one step is too large, blame its factors.
         check(
             fits(1),
             "accumulate",
@@ -242,7 +242,7 @@ impl TrainingConfig {
                 || self.weight_decay * self.learning_rate < 1.0,
             if larger { "learning_rate" } else { "weight_decay" },
             &decimal(if larger { self.learning_rate } else { self.weight_decay }),
-            "smaller: learning_rate·weight_decay (0.1 unless it is set) below 1, or a step would turn weights round",
+            "smaller: learning_rate·weight_decay (0.1 unless set) below 1, or a step would flip the sign of weights",
         )?;
         check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
         check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
@@ -277,7 +277,7 @@ impl TrainingConfig {
         )
     }
 
-    /// The model of this run, for a vocabulary of so many tokens.
+    /// Returns the model of this run, for a vocabulary of this size.
     ///
     /// # Errors
     /// Sizes that contradict each other.
@@ -310,14 +310,14 @@ impl TrainingConfig {
             dropout: self.dropout,
         };
         config.validate()?;
-        // A run is saved from time to time.
+        // A run writes checkpoints, so that a family must have this model.
         family::of(&config)?;
         Ok(config)
     }
 
-    /// Tokens of the validation part that are measured at most: 2¹⁸ at the run's end; at evaluations in between a
-    /// quarter as many as were trained since the last one, 2¹⁴ at the least, so that they take less than a tenth of
-    /// the time (a token is predicted in a third of the time that training on it takes).
+    /// Returns the most tokens of the validation part that are measured: 2¹⁸ at the run's end. Evaluations in between
+    /// measure a quarter of the tokens trained since the last one, at least 2¹⁴, so that they take less than a tenth of
+    /// the time (predicting a token takes a third of the time of training on it).
     ///
     /// ```
     /// use transformer::TrainingConfig;
@@ -334,9 +334,9 @@ impl TrainingConfig {
         if at_the_end { MOST } else { (between / 4).clamp(LEAST, MOST) }
     }
 
-    /// How many sequences of a batch are replayed at once. Each part adds its share to the gradients, so
-    /// that activations take the memory of a part and stay in the processor's caches; the mathematics is
-    /// that of the whole batch. A matter of shape alone: the largest divisor of the batch with at most 1024 tokens.
+    /// Returns the number of a batch's sequences replayed at once: the largest divisor of the batch with at most 1024
+    /// tokens, whatever the machine. Each part adds its share to the gradients, so that activations take the memory of
+    /// one part and stay in the processor's caches; the mathematics is that of the whole batch.
     ///
     /// ```
     /// let config = transformer::TrainingConfig { batch: 12, context: 256, ..Default::default() };
@@ -348,12 +348,12 @@ impl TrainingConfig {
         (1..=self.batch).rev().find(fits).unwrap_or(1)
     }
 
-    /// In how many parts a batch is replayed.
+    /// Returns the number of parts in which a batch is replayed.
     pub fn parts(&self) -> u64 {
         (self.batch / self.sequences_at_once()) as u64
     }
 
-    /// The learning rate over the steps.
+    /// Returns the learning-rate schedule.
     pub fn schedule(&self) -> Schedule {
         let (peak, minimum) = (self.learning_rate, self.min_learning_rate);
         let (warmup, total) = (self.warmup, self.steps);
@@ -373,7 +373,7 @@ impl TrainingConfig {
         }
     }
 
-    /// The rule that changes the parameters.
+    /// Returns the optimizer's configuration.
     pub fn rule(&self) -> OptimizerConfig {
         let usual = OptimizerConfig::default();
         OptimizerConfig {
@@ -409,7 +409,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Of two settings whose product is too large, the one that was given too large.
+    /// If a product of two settings is too large, the error names the setting that is out of proportion.
     #[test]
     fn the_setting_that_did_it_is_blamed() {
         for (config, blamed) in [

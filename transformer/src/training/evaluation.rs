@@ -1,4 +1,4 @@
-//! How well a model predicts a text.
+//! The cross-entropy of a model on a text.
 
 use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
 use crate::text::corpus::Window;
@@ -11,13 +11,13 @@ use std::ops::ControlFlow;
 pub struct Evaluation {
     /// Nats per token.
     pub loss: f64,
-    /// Tokens predicted.
+    /// The number of predicted tokens.
     pub tokens: usize,
 }
 
 impl Evaluation {
-    /// Measures a model on all windows, with dropout off. The last batch is filled up with windows
-    /// that are not counted.
+    /// Measures a model on all windows, with dropout off. The last batch is filled up with windows that are not
+    /// counted.
     ///
     /// # Errors
     /// Tokens that the model does not have, windows of another length than recorded, or no target.
@@ -26,14 +26,14 @@ impl Evaluation {
         windows: &[Window],
     ) -> Result<Self, ModelError> {
         let whole = Self::of_watched(model, windows, |_| ControlFlow::Continue(()))?;
-        Ok(whole.expect("nobody broke it off"))
+        Ok(whole.expect("nothing interrupted the evaluation"))
     }
 
-    /// As [`Evaluation::of`]. `batch` is told after every batch how many windows are measured, and can break off:
-    /// then there is no result.
+    /// Like [`Evaluation::of`], but calls `batch` after every batch with the number of windows measured. `batch` can
+    /// interrupt: the result is then `None`.
     ///
     /// # Errors
-    /// As [`Evaluation::of`].
+    /// See [`Evaluation::of`].
     pub fn of_watched<T: Real>(
         model: &mut RecordedStep<T>,
         windows: &[Window],
@@ -78,8 +78,8 @@ mod tests {
     use crate::model::recorded_step::Form;
     use crate::text::corpus::windows;
 
-    /// The mean over a text does not depend on how many windows are measured at once: every token counts once, also in
-    /// a last batch that is short, and the text's last window, which is.
+    /// The mean over a text does not depend on the number of windows per batch: every token counts once, also in a
+    /// short last batch and the text's short last window.
     #[test]
     fn every_token_counts_once_however_windows_are_grouped() {
         let config = Architecture { vocabulary: 9, context: 6, ..Architecture::default() };
@@ -91,7 +91,7 @@ mod tests {
                 RecordedStep::<f64>::record_forward_only(&config, n, config.context, Form::Fused)
                     .unwrap();
             model.initialise(3);
-            // Far enough from a uniform prediction that every token has a loss of its own.
+            // Far enough from a uniform prediction that every token has its own loss.
             model.tape_mut().parameters_mut().iter_mut().for_each(|p| *p *= 20.0);
             Evaluation::of(&mut model, &windows).unwrap()
         };

@@ -1,4 +1,4 @@
-//! Training: settings, the loop, and the loss on text that is held back.
+//! Training: settings, the loop, and the loss on held-out text.
 
 pub(crate) mod config;
 pub(crate) mod evaluation;

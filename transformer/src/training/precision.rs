@@ -1,8 +1,8 @@
-//! Formats of sixteen bits: what a value becomes where an accelerator stores it.
+//! 16-bit formats: the rounding of values that an accelerator stores.
 //!
 //! bfloat16 is the upper half of an `f32`: its range, 8 bits of precision. float16 (IEEE 754 binary16)
 //! has 11 bits of precision and ends at 65504. Accelerators multiply such numbers and add them up in
-//! `f32`; what is *stored* is rounded to nearest, ties to even, with overflow to ∞ and gradual underflow.
+//! `f32`; *stored* values are rounded to nearest, ties to even, with overflow to ∞ and gradual underflow.
 //! Source: IEEE 754-2019, section 3.6; Micikevicius et al., *Mixed Precision Training*, 2018.
 
 use linalg::Real;
@@ -10,12 +10,12 @@ use linalg::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How values are stored.
+/// A storage format for values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Precision {
-    /// IEEE 754 binary32: what this program computes in.
+    /// IEEE 754 binary32, the format of this program's arithmetic.
     #[default]
     F32,
     /// bfloat16.
@@ -25,7 +25,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The number that is stored for `x`.
+    /// Returns `x` rounded to this format.
     ///
     /// ```
     /// use transformer::Precision;
@@ -42,7 +42,7 @@ impl Precision {
         }
     }
 
-    /// The largest finite number.
+    /// Returns the largest finite number.
     pub fn largest(self) -> f64 {
         match self {
             Precision::F32 => f64::from(f32::MAX),
@@ -51,7 +51,7 @@ impl Precision {
         }
     }
 
-    /// The smallest number above 0.
+    /// Returns the smallest number above 0.
     pub fn smallest(self) -> f64 {
         match self {
             Precision::F32 => 2.0_f64.powi(-149),
@@ -71,7 +71,7 @@ impl fmt::Display for Precision {
     }
 }
 
-/// Rounds all to what is stored.
+/// Rounds all values to a storage format.
 pub fn round_all<T: Real>(precision: Precision, values: &mut [T]) {
     if precision != Precision::F32 {
         let round = |x: T| T::from_f64(f64::from(precision.round(x.to_f64() as f32)));

@@ -1,10 +1,10 @@
-//! Settings that are known to work: the files of `transformer/presets`.
+//! Settings that work well: the files of `transformer/presets`.
 
 use crate::keyed::keyed;
 use crate::training::config::TrainingConfig;
 
 keyed! {
-    /// Sizes and rates that are known to work; `--preset` of the program.
+    /// Sizes and rates that work well; the program's `--preset`.
     ///
     /// ```
     /// use transformer::{Preset, TrainingConfig};
@@ -22,7 +22,7 @@ keyed! {
 }
 
 impl Preset {
-    /// Every setting of it.
+    /// Returns every setting of the preset.
     pub fn config(self) -> TrainingConfig {
         let file = match self {
             Preset::Story => include_str!("../../presets/story.toml"),

@@ -1,39 +1,37 @@
-//! A training loop as a value: every choice that it makes, mistakes included.
+//! The choices of a training loop as a value, mistakes included.
 
 use crate::training::config::TrainingConfig;
 use crate::training::precision::Precision;
 use calculus::optimizer::OptimizerConfig;
 use calculus::schedule::Schedule;
 
-/// How training goes: every choice that a loop makes, so that a mistake in one is a value and a cure
-/// another.
+/// Every choice of a training loop, so that a mistake in one, and its fix, is a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
-    /// The rule that changes the parameters.
+    /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// The learning rate over the steps.
+    /// The learning-rate schedule.
     pub schedule: Schedule,
-    /// The largest norm of all gradients together; 0 does not clip.
+    /// The largest norm of all gradients together; 0 disables clipping.
     pub clip: f64,
-    /// Batches of a step, every part of a batch counted.
+    /// Batches per step; every part of a batch counts.
     pub accumulate: u64,
-    /// In how many parts the subject has each batch: batch number n of the subject is part n mod p of batch
-    /// n div p.
+    /// The number of parts of each batch in the subject: the subject's batch n is part n mod p of batch n div p.
     pub parts: u64,
-    /// Whether the gradients of a step's batches are averaged (or added up).
+    /// Whether the gradients of a step's batches are averaged (otherwise summed).
     pub average: bool,
-    /// Whether gradients are set to zero before a step.
+    /// Whether gradients are zeroed before a step.
     pub zero_gradients: bool,
-    /// What the loss is multiplied with before, and gradients divided by after, propagating back.
+    /// The factor on the loss before backpropagation; gradients are divided by it afterwards.
     pub loss_scale: f64,
-    /// How values and gradients are stored.
+    /// The storage format of values and gradients.
     pub precision: Precision,
-    /// Batches that are left out.
+    /// Batches to skip.
     pub skipped: Vec<u64>,
 }
 
 impl Recipe {
-    /// Adam at a constant rate, as most people begin.
+    /// Adam at a constant rate, the usual default.
     pub fn adam(rate: f64) -> Self {
         Recipe { optimizer: OptimizerConfig::default(), ..Recipe::sgd(rate) }
     }
@@ -54,7 +52,7 @@ impl Recipe {
         }
     }
 
-    /// What a training run does.
+    /// The recipe of a training run.
     pub fn of_run(config: &TrainingConfig) -> Self {
         Recipe {
             optimizer: config.rule(),
@@ -66,13 +64,13 @@ impl Recipe {
         }
     }
 
-    /// The replays of the step after `steps`, by number: those that are left out excepted.
+    /// Returns the numbers of the replays in the step after `steps`, without skipped ones.
     pub(crate) fn replays(&self, steps: u64) -> Vec<u64> {
         let first = steps * self.accumulate;
         (first..first + self.accumulate).filter(|n| !self.skipped.contains(n)).collect()
     }
 
-    /// The subject's batch number n as the run counts: its batch, and which part of it.
+    /// Returns the batch and the part of it that the subject's batch number n is.
     ///
     /// ```
     /// use transformer::Recipe;
@@ -84,7 +82,7 @@ impl Recipe {
         (batch / self.parts.max(1), batch % self.parts.max(1))
     }
 
-    /// As [`Recipe::counted`], in words; batches count from 0, parts from 1.
+    /// Like [`Recipe::counted`], in words; batches count from 0, parts from 1.
     pub fn called(&self, batch: u64) -> String {
         match (self.counted(batch), self.parts) {
             ((batch, _), 0 | 1) => format!("batch {batch}"),

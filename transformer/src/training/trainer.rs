@@ -15,10 +15,9 @@ use linalg::Real;
 use std::fmt;
 use std::ops::ControlFlow;
 
-/// A model in training: its recorded step, the optimiser, and where it stands.
+/// A model in training: its recorded step, its optimizer, and its progress.
 ///
-/// Everything that a step draws is a function of (seed, step): a run that stops and goes on is the
-/// run that never stopped.
+/// Everything random in a step is a function of (seed, step): a resumed run equals an uninterrupted one.
 pub struct Trainer<T: Real> {
     config: TrainingConfig,
     model: RecordedStep<T>,
@@ -37,7 +36,7 @@ impl<T: Real> fmt::Debug for Trainer<T> {
     }
 }
 
-/// Batches drawn from a corpus, cut into parts.
+/// Batches from a corpus, cut into parts.
 struct Drawn<'a, T: Real> {
     config: &'a TrainingConfig,
     corpus: &'a Corpus,
@@ -61,7 +60,7 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let range = part * size..(part + 1) * size;
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
         model.set_step(Some(number));
-        // Every token of the step's batches counts the same.
+        // Every token of the step's batches has the same weight.
         let all = counted(targets) as f64 * (replays / parts) as f64;
         Ok(counted(&targets[range]) as f64 / all)
     }
@@ -79,7 +78,7 @@ impl<T: Real> Trainer<T> {
             RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
-        // The recording; what the rule of descent remembers; the bytes of a checkpoint while it is written.
+        // The recording, the optimizer state, and the bytes of a checkpoint while it is written.
         let m = model.tape().memory();
         let tape =
             m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
@@ -91,22 +90,21 @@ impl<T: Real> Trainer<T> {
         Ok(Trainer { config, model, training, tokens: vec![0; size], targets: vec![0; size] })
     }
 
-    /// One step: gradients of `accumulate` batches, averaged; clipping; an update. Where the loss or a
-    /// gradient is not finite, or a parameter would not be after the update, there is none: everything is as
-    /// after the last good step.
+    /// Takes one step: gradients of `accumulate` batches, averaged; clipping; an update. If the loss, a gradient or an
+    /// updated parameter is not finite, the update is not applied and everything is as after the last good step.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
     pub fn step(&mut self, corpus: &Corpus) -> Result<Step, ModelError> {
         let step = self.step_observed(corpus, &mut ())?;
-        Ok(step.expect("nobody broke it off"))
+        Ok(step.expect("nothing interrupted the step"))
     }
 
-    /// As [`Trainer::step`], under the eyes of an observer, who can also break the step off: then there is none, and
-    /// everything is as before it.
+    /// Like [`Trainer::step`], with an observer, which can interrupt the step: the result is then `None`, and everything
+    /// is as before.
     ///
     /// # Errors
-    /// As [`Trainer::step`].
+    /// See [`Trainer::step`].
     pub fn step_observed(
         &mut self,
         corpus: &Corpus,
@@ -117,7 +115,7 @@ impl<T: Real> Trainer<T> {
         training.step(&mut drawn, observer)
     }
 
-    /// The loss on the whole validation part.
+    /// Returns the loss on the whole validation part.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
@@ -125,8 +123,8 @@ impl<T: Real> Trainer<T> {
         Evaluation::of(&mut self.model, &corpus.validation_windows(self.config.context))
     }
 
-    /// The loss on at most so many tokens of the validation part ([`Corpus::validation_sample`]). `batch` is told
-    /// how many windows of how many are measured, and can break off: then there is no result.
+    /// Returns the loss on at most `tokens` tokens of the validation part ([`Corpus::validation_sample`]). Calls
+    /// `batch` with the number of measured windows and their total; `batch` can interrupt: the result is then `None`.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
@@ -140,29 +138,29 @@ impl<T: Real> Trainer<T> {
         Evaluation::of_watched(&mut self.model, &windows, |done| batch(done, windows.len()))
     }
 
-    /// Steps taken so far.
+    /// Returns the number of steps taken.
     pub fn steps(&self) -> u64 {
         self.training.steps()
     }
 
-    /// The run's settings.
+    /// Returns the run's settings.
     pub fn config(&self) -> &TrainingConfig {
         &self.config
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &RecordedStep<T> {
         &self.model
     }
 
-    /// The model, to be replayed.
+    /// Returns the model for replay.
     pub fn model_mut(&mut self) -> &mut RecordedStep<T> {
         self.training.farthest = None;
         &mut self.model
     }
 
-    /// What a checkpoint holds besides the number of steps, by name: parameters first, then what the
-    /// optimiser remembers.
+    /// Returns the contents of a checkpoint by name, without the number of steps: parameters first, then the optimizer
+    /// state.
     pub fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
         self.training.farthest = None;
         let mut state = vec![("parameters", self.model.tape_mut().parameters_mut())];
@@ -170,7 +168,7 @@ impl<T: Real> Trainer<T> {
         state
     }
 
-    /// Goes on after this many steps.
+    /// Sets the number of steps taken, to continue from there.
     pub fn set_steps(&mut self, steps: u64) {
         self.training.optimizer.set_steps(steps);
     }
@@ -180,8 +178,8 @@ fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()
 }
 
-/// Whether an optimiser's remembered number is one that training can leave: finite, and not negative where its rule
-/// divides by it ([`OptimizerKind::divides_by`]).
+/// Returns whether a value of the optimizer state is valid: finite, and not negative if the update rule divides by it
+/// ([`OptimizerKind::divides_by`]).
 ///
 /// ```
 /// use transformer::is_sound;
@@ -192,7 +190,7 @@ pub fn is_sound(name: &str, x: f64) -> bool {
     x.is_finite() && (x >= 0.0 || !OptimizerKind::divides_by(name))
 }
 
-/// The parameter tensor in which number `at` of all parameters lies, and its row and column there.
+/// Returns the name of the tensor that holds element `at` of all parameters, and its row and column there.
 pub(crate) fn place(list: &[Parameter], at: usize) -> (String, (usize, usize)) {
     let found = list.iter().find(|p| p.range.contains(&at));
     found.map_or((String::new(), (0, 0)), |p| {

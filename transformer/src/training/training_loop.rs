@@ -1,4 +1,4 @@
-//! The training loop: predict, propagate back, descend. There is one; who wants to see into it observes it.
+//! The training loop: predict, propagate back, update. There is only one; to look into a step, pass an [`Observer`].
 
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
@@ -11,34 +11,34 @@ use serde::Serialize;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 
-/// What one step did.
+/// The statistics of one training step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Step {
-    /// Its number; the first is 1.
+    /// The step's number, from 1.
     pub number: u64,
-    /// The batches' mean loss before the update, nats per token.
+    /// The mean loss of the batches before the update, nats per token.
     pub loss: f64,
     /// The learning rate of the update.
     pub learning_rate: f64,
-    /// Norm of all gradients together, before clipping.
+    /// The norm of all gradients together, before clipping.
     pub gradient_norm: f64,
-    /// Whether the update was made. It is not where the loss or a gradient is not finite, nor where a
-    /// parameter would not be: then everything is as after the step before.
+    /// Whether the update was applied. If the loss, a gradient or an updated parameter is not finite, it is not, and the
+    /// state is as before the step.
     pub applied: bool,
 }
 
-/// A replay of a step's recording: one batch, or one part of a batch.
+/// A replay of the recorded step, on one batch or one part of a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replay {
     /// Its number among all replays of the run.
     pub number: u64,
     /// Its loss, nats per token.
     pub loss: f64,
-    /// How many replays of the step are done, this one included, and of how many.
+    /// The replays of this step that are done, this one included, and their total.
     pub done: (usize, usize),
 }
 
-/// Sees a step from inside. Every method has a default that does nothing.
+/// Observes a step from inside. Every method does nothing by default.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -57,29 +57,30 @@ pub struct Replay {
 /// let corpus = Corpus::text((0..200).map(|i| i % 7).collect(), 0.1, 8)?;
 /// let mut trainer = Trainer::<f32>::new(config.clone(), &config.model(7)?)?;
 /// let mut losses = Losses(vec![]);
-/// let step = trainer.step_observed(&corpus, &mut losses)?.expect("nobody broke it off");
+/// let step = trainer.step_observed(&corpus, &mut losses)?.expect("nothing interrupted the step");
 /// assert_eq!(losses.0.len(), 2);
 /// assert!((step.loss - (losses.0[0] + losses.0[1]) / 2.0).abs() < 1e-15);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Observer<T: Real> {
-    /// An operation's value is computed; it may be changed ([`Tape::forward_watched`]).
+    /// Called when an operation's value is computed, which it may change ([`Tape::forward_watched`]).
     fn value(&mut self, var: Var, value: &mut [T]) {
         let _ = (var, value);
     }
 
-    /// The gradient of an operation's value is complete; it may be changed ([`Tape::backward_watched`]).
+    /// Called when the gradient of an operation's value is complete, which it may change ([`Tape::backward_watched`]).
     fn gradient(&mut self, var: Var, gradient: &mut [T]) {
         let _ = (var, gradient);
     }
 
-    /// A replay is done. Breaks the step off with [`ControlFlow::Break`]: then everything is as before the step.
+    /// Called after a replay. [`ControlFlow::Break`] interrupts the step: the state is then as before the step.
     fn replayed(&mut self, recording: &Recording<T>, replay: Replay) -> ControlFlow<()> {
         let _ = (recording, replay);
         ControlFlow::Continue(())
     }
 
-    /// The step's gradients are complete, not clipped yet, and finite. Breaks off as [`Observer::replayed`] does.
+    /// Called when the step's gradients are complete and finite, before clipping. May interrupt like
+    /// [`Observer::replayed`].
     fn before_update(
         &mut self,
         tape: &Tape<T>,
@@ -89,7 +90,7 @@ pub trait Observer<T: Real> {
         ControlFlow::Continue(())
     }
 
-    /// The parameters are updated. Where one is not finite, this is the last that is seen of it.
+    /// Called after the update. If a parameter is not finite, the update is undone after this call.
     fn after_update(&mut self, tape: &Tape<T>) {
         let _ = tape;
     }
@@ -97,7 +98,7 @@ pub trait Observer<T: Real> {
 
 impl<T: Real> Observer<T> for () {}
 
-/// Two observers of one step, one after the other; either can break it off.
+/// Two observers of one step, one after the other; either can interrupt it.
 impl<T: Real, A: Observer<T>, B: Observer<T>> Observer<T> for (&mut A, &mut B) {
     fn value(&mut self, var: Var, value: &mut [T]) {
         self.0.value(var, value);
@@ -129,52 +130,52 @@ impl<T: Real, A: Observer<T>, B: Observer<T>> Observer<T> for (&mut A, &mut B) {
     }
 }
 
-/// What a loop replays, and what each replay is given.
+/// The recording that a loop replays, and the inputs of each replay.
 pub(crate) trait Source<T: Real> {
     /// The recording.
     fn recording(&mut self) -> &mut Recording<T>;
 
-    /// Gives replay `number` to the recording's inputs; its share of the step's tokens, where the step has `replays`.
+    /// Gives replay `number` its inputs; returns its share of the tokens of a step with `replays` replays.
     fn give(&mut self, number: u64, replays: u64) -> Result<f64, ModelError>;
 }
 
-/// A loop: its recipe, its optimiser, and where it stands.
+/// A training loop: its recipe, its optimizer, and its progress.
 pub(crate) struct TrainingLoop<T: Real> {
     pub(crate) recipe: Recipe,
     pub(crate) optimizer: Box<dyn Optimizer<T>>,
-    /// No parameter is further from 0 than this; none where somebody else may have changed them.
+    /// An upper bound on |parameter|; `None` if the parameters may have been changed from outside.
     pub(crate) farthest: Option<f64>,
-    /// The gradients that the last step handed to the optimiser, of a loop that does not zero them; else empty.
+    /// The gradients that the last step passed to the optimizer, if the loop does not zero them; else empty.
     pub(crate) left: Vec<T>,
 }
 
-/// Parameters and sums of gradients beside a recording whose own are rounded.
+/// Parameters and gradient sums in full precision, beside a recording whose own are rounded.
 struct Unrounded<T> {
     parameters: Vec<T>,
     gradients: Vec<T>,
 }
 
 impl<T: Real> TrainingLoop<T> {
-    /// A loop that has taken no step.
+    /// Returns a loop that has taken no step.
     pub(crate) fn new(recipe: Recipe, optimizer: Box<dyn Optimizer<T>>) -> Self {
         TrainingLoop { recipe, optimizer, farthest: None, left: vec![] }
     }
 
-    /// Steps taken.
+    /// Returns the number of steps taken.
     pub(crate) fn steps(&self) -> u64 {
         self.optimizer.steps()
     }
 
-    /// The replays of the next step, by number.
+    /// Returns the numbers of the next step's replays.
     pub(crate) fn replays(&self) -> Vec<u64> {
         self.recipe.replays(self.steps())
     }
 
-    /// One step: the mean gradient of its replays, clipping, an update. Where the loss or a gradient is not finite, or
-    /// a parameter would not be after the update, there is none. Nothing where the observer breaks it off.
+    /// Takes one step: the mean gradient of its replays, clipping, an update. The update is not applied if the loss, a
+    /// gradient or an updated parameter is not finite. Returns `None` if the observer interrupts the step.
     ///
     /// # Errors
-    /// What the source cannot give.
+    /// Those of the source.
     pub(crate) fn step(
         &mut self,
         source: &mut impl Source<T>,
@@ -229,11 +230,11 @@ impl<T: Real> TrainingLoop<T> {
         Ok(self.update(tape, mean, observer))
     }
 
-    /// The update of a step whose mean loss this is: clips the gradients that are there and descends, if they and the
-    /// loss are finite and the parameters stay so. Nothing where the observer breaks it off.
+    /// Clips the gradients and updates the parameters, given the step's mean loss, if the loss, the gradients and the
+    /// updated parameters are finite. Returns `None` if the observer interrupts the step.
     ///
-    /// Bounds that are carried from step to step tell of nearly every step that it cannot overflow; where
-    /// they do not, the state is kept and the parameters are looked at afterwards.
+    /// Bounds carried from step to step prove for nearly every step that it cannot overflow; otherwise the state is
+    /// kept and the parameters are checked afterwards.
     fn update(
         &mut self,
         tape: &mut Tape<T>,
@@ -259,7 +260,7 @@ impl<T: Real> TrainingLoop<T> {
         let holds = |reach: f64| T::from_f64(2.0 * reach).to_f64().is_finite();
         let mut farthest = self.farthest.map_or(f64::INFINITY, &mut reach);
         if !holds(farthest) {
-            // Bounds of bounds grow; what is there may be small.
+            // The carried bound is loose; recompute it from the parameters.
             farthest = reach(clip::global_norm(parameters));
         }
         let safe = holds(farthest);
@@ -286,8 +287,8 @@ impl<T: Real> TrainingLoop<T> {
     }
 }
 
-/// Forward, and backward from the loss times `scale`. Where what is stored is rounded, parameters and every value and
-/// gradient are (of the loss's own gradient, the scale, nothing is stored), and gradients are added up unrounded.
+/// Runs forward, and backward from the loss times `scale`. In low precision, parameters and every value and gradient
+/// are rounded (except the loss's own gradient, the scale), and gradients are summed unrounded.
 fn replay_once<T: Real>(
     recording: &mut Recording<T>,
     scale: T,

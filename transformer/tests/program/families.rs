@@ -60,7 +60,7 @@ fn parts_that_do_not_fit_are_refused() {
     for (flags, words) in [
         (&["--key-value-heads", "3"][..], "4 heads are not a multiple of 3 key-value heads"),
         (&["--key-value-heads", "0"], "key_value_heads is 0; it must be 1 or more"),
-        (&["--width", "20", "--heads", "4"], "rotary positions turn pairs"),
+        (&["--width", "20", "--heads", "4"], "rotary positions rotate pairs"),
         (&["--norm", "layer"], "llama: the norm is not RMS normalisation"),
         (&["--positions", "learned"], "positions are not rotary"),
         (&["--gated", "false"], "the feed-forward part is not gated"),

@@ -399,7 +399,7 @@ fn what_is_quoted_stays_within_its_message() {
     fs::write(place.path("own.toml"), vec![0; 1 << 19]).unwrap();
     short(&place, &["train", "--config", "own.toml"]);
     fs::write(place.path("own.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
-    says(&short(&place, &["train", "--config", "own.toml"]), &["no file of settings"]);
+    says(&short(&place, &["train", "--config", "own.toml"]), &["not a settings file"]);
     // Arguments.
     let address = format!("{}[0,0]", &long[..100_000]);
     short(&place, &["explain", "run", "--at", &address]);

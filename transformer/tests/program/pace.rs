@@ -83,7 +83,7 @@ fn a_model_that_three_letters_beat_is_not_well() {
 fn a_rate_is_judged_where_it_was_highest() {
     let place = place();
     for schedule in ["cosine", "constant"] {
-        // What the presets clip to; no decay, or a step would turn weights round.
+        // What the presets clip to; no decay, or a step would flip the sign of weights.
         let fast = ["--learning-rate", "2", "--steps", "200", "--schedule", schedule];
         place.run(&place.training(&[&fast[..], &["--overwrite", "--clip", "1"]].concat()));
         let (report, status) = diagnosed(&place, &["run"]);

@@ -445,7 +445,7 @@ fn bad_input_is_refused() {
     refused(&["diagnose", "run", "--loss-scale", "1024"], &["--precision f16"]);
     refused(
         &["diagnose", "run", "--momentum", "0.9"],
-        &["--momentum is given, and adamw does not have it", "sgd"],
+        &["--momentum is given, but adamw does not have it", "sgd"],
     );
     refused(&["diagnose", "run", "--steps", "2", "--svg", "no/where.svg"], &["no"]);
 

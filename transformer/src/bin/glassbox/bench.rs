@@ -15,11 +15,10 @@ use transformer::inspect::diagnose::health::Watch;
 use transformer::inspect::profile::{Cost, Profile, median};
 use transformer::{Architecture, Corpus, Decoder, Preset, Trainer, TrainingConfig};
 
-/// Time and memory of a training step, by operation, against the limits of this machine.
+/// Measure time and memory of a training step, by operation, against the limits of this machine.
 ///
-/// Sizes come from the preset and from flags, as for `train`; the tokens are random. The limits are
-/// measured first: multiply-adds that touch no memory, bytes that are only read. `--steps` sets how many
-/// steps are timed.
+/// Sizes come from the preset and from flags, as for `train`; the tokens are random. The limits are measured first:
+/// multiply-adds without memory access, and reads of memory. `--steps` sets the number of timed steps.
 #[derive(Args)]
 #[command(mut_args(|arg| match arg.get_id().as_str() {
     "data" | "tokenizer" | "out" | "eval_every" => arg.hide(true),
@@ -28,16 +27,16 @@ use transformer::{Architecture, Corpus, Decoder, Preset, Trainer, TrainingConfig
 pub(crate) struct Bench {
     #[command(flatten)]
     settings: Settings,
-    /// Tokens of the vocabulary [default: 65; 50257 with --preset gpt2]
+    /// Size of the vocabulary [default: 65; 50257 with --preset gpt2]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     vocabulary: Option<usize>,
     /// Tokens of a window, if fewer than the context [default: the context]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     length: Option<usize>,
-    /// Also time steps whose health is recorded, as by `train --watch 1`, in turn with steps that are not
+    /// Also time steps whose health is recorded, as by `train --watch 1`, alternating with steps without
     #[arg(long)]
     watch: bool,
-    /// Leave out generation
+    /// Skip generation
     #[arg(long)]
     no_generation: bool,
     /// Print the results as one JSON object
@@ -45,7 +44,7 @@ pub(crate) struct Bench {
     json: bool,
 }
 
-/// What was measured.
+/// The results of a benchmark.
 struct Measured {
     limits: Limits,
     threads: usize,
@@ -56,13 +55,13 @@ struct Measured {
     generation: Option<Generation>,
 }
 
-/// Seconds of a step, and of one that is watched: medians.
+/// Median seconds of a step without and with `--watch`.
 struct Watching {
     plain: f64,
     watched: f64,
 }
 
-/// One product of the step: of an affine map, in one direction.
+/// The rate of one product of the step: of one linear map in one direction.
 struct ProductRate {
     direction: &'static str,
     /// Rows, columns and terms.
@@ -71,7 +70,7 @@ struct ProductRate {
     library: f64,
 }
 
-/// Bytes.
+/// Memory in bytes.
 struct Memory {
     parameters: usize,
     gradients: usize,
@@ -81,14 +80,14 @@ struct Memory {
     resident: Option<u64>,
 }
 
-/// Tokens that are generated one after another.
+/// The speed of generating tokens one after another.
 struct Generation {
     tokens_per_second: f64,
     /// Bytes of weights that one token reads.
     bytes: usize,
-    /// Bytes per second that memory gave, measured in turn with the tokens: the median.
+    /// Median bandwidth of memory in bytes per second, measured in alternation with the tokens.
     bandwidth: f64,
-    /// Bytes per second of weights over those that memory gave right before and after: the median.
+    /// Median bytes per second of weights over the memory bandwidth right before and after.
     share: f64,
 }
 
@@ -131,7 +130,7 @@ fn measure(
     steps: Option<usize>,
     (generate, watch): (bool, bool),
 ) -> Result<Measured> {
-    // First, since it refuses what memory cannot hold.
+    // First, because it refuses what memory cannot hold.
     let mut trainer = Trainer::<f32>::new(config.clone(), model)?;
     let limits = limits::measure(Duration::from_millis(900));
     resident::reset_peak();
@@ -139,7 +138,7 @@ fn measure(
     let steps = match steps {
         Some(steps) => steps,
         None => {
-            // About four seconds, after two steps that warm up and one that is timed.
+            // About four seconds, after two warm-up steps and a timed one.
             trainer.step(&corpus)?;
             let start = Instant::now();
             trainer.step(&corpus)?;
@@ -170,7 +169,7 @@ fn measure(
     Ok(Measured { limits, threads, products, profile, watch, memory, generation })
 }
 
-/// Steps with and without watch in turn, so that what else the machine does is in both.
+/// Times steps with and without watch in alternation, so that other load affects both.
 fn watching(trainer: &mut Trainer<f32>, corpus: &Corpus, steps: usize) -> Result<Watching> {
     let mut watch = Watch::new(trainer.model());
     let (mut plain, mut watched) = (vec![], vec![]);
@@ -193,10 +192,10 @@ fn random_corpus(config: &TrainingConfig, model: &Architecture) -> Result<Corpus
     Ok(Corpus::text(tokens, 0.1, config.context)?)
 }
 
-/// Rates of the products of a block's linear maps, for so many tokens, by our product on all threads and by
-/// the `gemm` crate on one.
+/// Measures the products of a block's linear maps for `tokens` tokens, with our product on all threads and with the
+/// `gemm` crate on one.
 fn products(model: &Architecture, tokens: usize) -> Result<Vec<ProductRate>> {
-    // Tied: no head of its own, whose map is no block's.
+    // A tied model has no head of its own, so that every linear map belongs to the block.
     let one = Architecture { layers: 1, tied: true, ..model.clone() };
     let maps = one.parameter_list()?.into_iter().filter(|p| p.uses == [(Role::Linear, 0)]);
     let x = |i: usize, j: usize| ((7 * i + 3 * j) % 11) as f32 * 0.1 - 0.5;
@@ -227,7 +226,7 @@ fn products(model: &Architecture, tokens: usize) -> Result<Vec<ProductRate>> {
     Ok(rates)
 }
 
-/// Operations per second, at best, in some hundredths of a second.
+/// Returns the best number of operations per second in some hundredths of a second.
 fn rate(flops: f64, mut work: impl FnMut()) -> f64 {
     let (start, mut best) = (Instant::now(), f64::INFINITY);
     while best.is_infinite() || start.elapsed() < Duration::from_millis(40) {
@@ -241,7 +240,7 @@ fn rate(flops: f64, mut work: impl FnMut()) -> f64 {
 fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
     let mut decoder = Decoder::<f32>::record(model)?;
     decoder.parameters_mut().copy_from_slice(parameters);
-    // All but the tables that are only looked up: of these a token reads one column.
+    // All parameters except lookup tables, of which a token reads one column.
     let looked_up = |p: &Parameter| p.uses.iter().all(|(role, _)| *role == Role::Lookup);
     let tables = model.parameter_list()?.into_iter().filter(looked_up).map(|p| p.shape.len());
     let bytes = 4 * (parameters.len() - tables.sum::<usize>());
@@ -249,7 +248,7 @@ fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
     decoder.read(token)?;
     let memory = || limits::bandwidth(Duration::from_millis(150));
     let mut given = vec![memory()];
-    // In turn, so that a slow second of the machine is in both.
+    // Alternate, so that a slow second of the machine affects both.
     for _ in 0..5 {
         let (round, mut seconds) = (Instant::now(), Vec::new());
         while seconds.len() < 4 || (round.elapsed().as_secs_f64() < 0.4 && seconds.len() < 200) {
@@ -273,7 +272,7 @@ fn generation(model: &Architecture, parameters: &[f32]) -> Result<Generation> {
     })
 }
 
-/// Operations of the same name in all blocks, added up.
+/// Sums the operations of the same name over all blocks.
 fn by_name(costs: &[Cost]) -> Vec<Cost> {
     let mut grouped: Vec<Cost> = Vec::new();
     for cost in costs {
@@ -296,7 +295,7 @@ fn by_name(costs: &[Cost]) -> Vec<Cost> {
 }
 
 impl Measured {
-    /// Model FLOPs of a step over what the machine could have done in its time.
+    /// Returns the model FLOPs of a step over the machine's peak FLOPs in its time.
     fn share(&self) -> f64 {
         self.profile.flops() as f64 / self.profile.step_seconds() / self.limits.flops
     }
@@ -420,7 +419,7 @@ impl Measured {
             };
             let (flops, bytes) =
                 (c.forward_flops + c.backward_flops, c.forward_bytes + c.backward_bytes);
-            // The loss takes both directions at once, and is counted forward.
+            // The loss computes both directions at once, and is counted as forward.
             let whole = c.backward_seconds == 0.0;
             let (forward_flops, forward_bytes) =
                 if whole { (flops, bytes) } else { (c.forward_flops, c.forward_bytes) };
@@ -443,10 +442,10 @@ impl Measured {
         }
         writeln!(
             out,
-            "(bytes as if nothing were cached: what caches hold comes faster than memory, above 100 %)\n"
+            "(bytes as if nothing were cached: cached data come faster than memory, above 100 %)\n"
         )?;
         let update = p.update_seconds;
-        // Parameters, gradients and two moments are read, all but the gradients written.
+        // Parameters, gradients and two moments are read; all but the gradients are written.
         let moved = (7 * self.memory.parameters) as f64 / update;
         writeln!(
             out,
@@ -511,7 +510,7 @@ impl Measured {
 }
 
 impl Watching {
-    /// What watching adds, as a share of a step.
+    /// Returns the additional time of watching, as a share of a step.
     fn cost(&self) -> f64 {
         self.watched / self.plain - 1.0
     }

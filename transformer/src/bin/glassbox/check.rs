@@ -18,11 +18,11 @@ use transformer::{Architecture, Form, ModelStep, RecordedStep};
 
 /// Certify a model's gradients, causality, start and data.
 ///
-/// The exit status is 0 where all certificates hold, 1 where one fails, and 2 where nothing could be certified: a file
-/// that cannot be read, a setting that is refused, weights that are not finite.
+/// The exit status is 0 if all certificates hold, 1 if one fails, and 2 if nothing could be certified: an unreadable
+/// file, a refused setting, weights that are not finite.
 ///
-/// Without MODEL: the sizes that flags and presets give, freshly initialised. A run or a model keeps its own sizes and
-/// tokenizer; flags that would change them are refused.
+/// Without MODEL: a freshly initialised model with the sizes of flags and presets. A run or a model keeps its own sizes
+/// and tokenizer; flags that would change them are refused.
 #[derive(Args)]
 pub(crate) struct Check {
     /// A run, or a model directory in Hugging Face's layout
@@ -35,7 +35,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// Certifies; the exit code tells whether all is well.
+    /// Certifies; the exit code tells whether all certificates hold.
     pub(crate) fn run(self) -> Result<ExitCode> {
         or_unread(self.examine())
     }
@@ -93,13 +93,13 @@ impl Check {
     }
 }
 
-/// The parameters of a model and where each lies.
+/// Returns the parameters of a model and their places.
 fn list(model: &Architecture) -> Result<Vec<Parameter>> {
     let recorded = RecordedStep::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
     Ok(recorded.tape().parameter_list())
 }
 
-/// Refuses weights that are NaN or infinite: nothing can be certified of them.
+/// Refuses weights that are NaN or infinite, of which nothing can be certified.
 fn all_finite(name: &str, model: &Architecture, parameters: &[f32]) -> Result<()> {
     let Some(at) = parameters.iter().position(|p| !p.is_finite()) else { return Ok(()) };
     let place = list(model)?.into_iter().find(|p| p.range.contains(&at));
@@ -108,13 +108,13 @@ fn all_finite(name: &str, model: &Architecture, parameters: &[f32]) -> Result<()
         format!(" (row {}, column {} of {})", i % p.shape.rows, i / p.shape.rows, p.name)
     });
     Err(format!(
-        "{name}: parameter {at}{place} is not finite, so nothing can be certified; `glassbox diagnose` tries what \
-         helps"
+        "{name}: parameter {at}{place} is not finite, so nothing can be certified; `glassbox diagnose` tries \
+         fixes"
     )
     .into())
 }
 
-/// Shows on a terminal that certificates are under way, and since when; says how long they took.
+/// A spinner with the time since the last certificate; reports the total time at the end.
 struct Waiting {
     bar: Option<indicatif::ProgressBar>,
     began: Instant,
@@ -131,7 +131,7 @@ impl Waiting {
         Waiting { bar, began: Instant::now() }
     }
 
-    /// Prints without a spinner in the way.
+    /// Prints with the spinner hidden.
     fn hidden<R>(&self, print: impl FnOnce() -> R) -> R {
         match &self.bar {
             Some(bar) => bar.suspend(print),
@@ -139,11 +139,11 @@ impl Waiting {
         }
     }
 
-    /// Another one is known.
+    /// Reports a completed certificate.
     fn after(&self, c: &Certificate) {
         if let Some(bar) = &self.bar {
             let since = duration(self.began.elapsed().as_secs_f64());
-            bar.set_message(format!("{since}, what follows “{}: {}”", c.group, c.name));
+            bar.set_message(format!("{since}, after “{}: {}”", c.group, c.name));
         }
     }
 
@@ -160,7 +160,7 @@ fn shown(certificates: &[Certificate]) -> serde_json::Value {
     serde_json::to_value(certificates).unwrap_or_default()
 }
 
-/// Certificates as they come, under the headings of their groups.
+/// Prints certificates as they complete, under the headings of their groups.
 struct Table {
     terminal: bool,
     colour: bool,
@@ -215,7 +215,7 @@ fn limit(c: &Certificate) -> String {
     band(c.limits)
 }
 
-/// What a number may be.
+/// Formats a range of accepted values.
 pub(crate) fn band((low, high): (f64, f64)) -> String {
     match (low == 0.0, high == 0.0) {
         (true, true) => "(must be 0)".to_owned(),
@@ -224,7 +224,7 @@ pub(crate) fn band((low, high): (f64, f64)) -> String {
     }
 }
 
-/// Few digits.
+/// Formats a number with few digits.
 pub(crate) fn number(x: f64) -> String {
     let size = x.abs();
     if x == 0.0 || (x.fract() == 0.0 && size < 1e7) {

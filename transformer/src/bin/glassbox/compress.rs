@@ -18,17 +18,17 @@ use transformer::text::tokenizer::Tokenizer;
 /// The longest file that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
 
-/// Compress a text losslessly to the size that a model's cross-entropy says.
+/// Compress a text losslessly to the size of a model's cross-entropy.
 ///
-/// Every token is written with the probability that the model gives it, so the file has the size of the
-/// model's cross-entropy on the text. It can be read with the same model only, on any machine.
+/// Every token is coded with the probability that the model gives it, so the file has the size of the model's
+/// cross-entropy on the text. It can only be read with the same model, on any machine.
 #[derive(Args)]
 pub(crate) struct Compress {
     /// A run, or a model directory in Hugging Face's layout
     run: PathBuf,
     /// Text to compress; `-` reads standard input
     file: PathBuf,
-    /// Where the compressed text goes
+    /// File for the compressed text
     #[arg(long, value_name = "C")]
     out: PathBuf,
     /// Threads; the result does not depend on them [default: all]
@@ -46,10 +46,10 @@ pub(crate) struct Decompress {
     run: PathBuf,
     /// Compressed text; `-` reads standard input
     file: PathBuf,
-    /// Where the text goes
+    /// File for the text
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Tokens that are restored at the most [default: a thousand for each byte of the file, a million at the least]
+    /// Most tokens to restore [default: a thousand per byte of the file, at least a million]
     #[arg(long, value_name = "N")]
     most: Option<u64>,
     /// Threads; the result does not depend on them [default: all]
@@ -60,11 +60,11 @@ pub(crate) struct Decompress {
     json: bool,
 }
 
-/// A model with what compression needs of it.
+/// A model prepared for compression.
 struct Coder {
     model: Model,
     tokenizer: Tokenizer,
-    /// Bytes of the files that whoever decompresses must have.
+    /// Bytes of the files needed for decompression.
     bytes: u64,
 }
 
@@ -146,7 +146,7 @@ impl Compress {
         )?;
         writeln!(
             out,
-            "model          {} bytes more, {} ({}), must be there to read it",
+            "model          {} bytes more, {} ({}), is needed to read it",
             thousands(coder.bytes as f64),
             coder.model.directory.display(),
             compressor.model()
@@ -172,8 +172,8 @@ impl Decompress {
         let most = self.most.unwrap_or(usual);
         if tokens as u64 > most {
             return Err(format!(
-                "{}: it says that its text has {tokens} tokens, each of which takes time; at most {most} are restored \
-                 (a thousand for each byte of the file): --most {tokens} restores them all",
+                "{}: its header claims {tokens} tokens; at most {most} are restored \
+                 (a thousand per byte of the file): --most {tokens} restores them all",
                 shown(&self.file)
             )
             .into());
@@ -217,7 +217,7 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Refuses to write over what is read, and into a directory: before the work, not after it.
+/// Refuses an output that is the input or a directory, before the work begins.
 fn different(file: &Path, out: &Path) -> Result<()> {
     if out == Path::new("-") {
         return Err("--out - would write a file of that name; give --out a file".into());
@@ -240,7 +240,7 @@ fn different(file: &Path, out: &Path) -> Result<()> {
     }
 }
 
-/// So many things, thousands apart.
+/// Formats a count with its noun and thousands separators.
 fn many(n: f64, what: &str) -> String {
     format!("{} {what}{}", thousands(n), if n == 1.0 { "" } else { "s" })
 }

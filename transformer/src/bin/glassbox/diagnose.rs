@@ -16,24 +16,24 @@ use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State};
 use transformer::text::stories;
 use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
 
-/// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried.
+/// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a fix that was tried.
 ///
-/// Runs or resumes training under watch. A run goes on from its last checkpoint, or from its seed if it has none.
-/// --steps is the number of steps to watch [default: 30]; a run's own settings hold otherwise, and flags try others
-/// (what if the rate were lower?), except sizes and tokenizer, which are the model's. The exit status is 0 where
-/// nothing is wrong, 1 where a cause is found, a measure lies outside its usual band or a warning is printed, and 2 where
-/// nothing could be diagnosed: a file that cannot be read, a setting that is refused. Nothing of a run is changed but its growth.svg.
+/// Runs or resumes training under watch. A run continues from its last checkpoint, or from its seed if it has none.
+/// --steps is the number of steps to watch [default: 30]; otherwise a run's own settings hold, and flags try others
+/// (what if the rate were lower?), except sizes and tokenizer, which are the model's. The exit status is 0 if nothing
+/// is wrong, 1 if a cause is found, a measure lies outside its usual range or a warning is printed, and 2 if nothing
+/// could be diagnosed: an unreadable file, a refused setting. A run's files do not change, except growth.svg.
 #[derive(Args)]
 pub(crate) struct Diagnose {
-    /// A run, or a model directory in Hugging Face's layout [default: the sizes that flags give]
+    /// A run, or a model directory in Hugging Face's layout [default: the sizes of the flags]
     model: Option<PathBuf>,
-    /// How values are stored
+    /// Storage format of values
     #[arg(long, value_enum, default_value = "f32")]
     precision: Stored,
-    /// Factor of the loss before propagating back
+    /// Factor of the loss before backpropagation
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
     loss_scale: f64,
-    /// Where the picture of what grew goes [default: RUN/growth.svg for a run, else none]
+    /// File for the picture of what grew [default: RUN/growth.svg for a run, else none]
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
     #[command(flatten)]
@@ -43,10 +43,10 @@ pub(crate) struct Diagnose {
     json: bool,
 }
 
-/// Formats, as flags take them.
+/// A storage format, as flags name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Stored {
-    /// 32 bits, as this program computes
+    /// 32 bits, in which this program computes
     F32,
     /// bfloat16
     Bf16,
@@ -54,15 +54,15 @@ enum Stored {
     F16,
 }
 
-/// Steps that are watched if nobody says how many.
+/// The default number of steps to watch.
 const WATCHED: u64 = 30;
-/// Steps that may be watched: sizes of all values are kept of each.
+/// The most steps to watch: the sizes of all values are kept for each.
 const MOST_STEPS: u64 = 10_000;
 
 impl Diagnose {
-    /// Diagnoses; the exit code says whether all is well, something is wrong, or nothing could be diagnosed.
+    /// Diagnoses; the exit code tells whether all is well, something is wrong, or nothing could be diagnosed.
     pub(crate) fn run(self) -> Result<ExitCode> {
-        // `main`'s 1 is taken: it says that a cause was found.
+        // Exit code 1, the default for errors, means here that a cause was found.
         or_unread(self.examine())
     }
 
@@ -123,7 +123,7 @@ impl Diagnose {
         remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
         let finished = run.is_none() && parameters.is_some();
         let known = if finished && config.data.is_none() {
-            // Text of the model's own says nothing of its training.
+            // Text that the model generated says nothing about its training.
             Background { finished, ..Background::default() }
         } else {
             let known = Background::of_run(&config, &step, &corpus, finished || start.steps > 0)?;
@@ -144,7 +144,7 @@ impl Diagnose {
                     diagnose::reduced(&step, &found.last_good.parameters, batch, precision, scale)
                 };
                 let first = at(precision, self.loss_scale)?;
-                // As the cure has it: of gradients that nothing cut off.
+                // Measured without loss scale in f32, as the fix does, where no gradient is cut off.
                 let largest = at(Precision::F32, 1.0)?.largest_gradient;
                 Some((first, at(precision, diagnose::loss_scale(precision, largest))?))
             }
@@ -159,7 +159,7 @@ impl Diagnose {
         if let Some(path) = &svg
             && let Err(error) = write_atomically(path, found.growth.svg().as_bytes())
         {
-            // The picture that was asked for, or one that a diagnosis can do without.
+            // A missing picture is an error only if it was requested.
             if self.svg.is_some() {
                 return Err(format!("cannot write {}: {error}", path.display()).into());
             }
@@ -179,7 +179,7 @@ impl Diagnose {
         Ok(if verdict.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
-    /// Where training stands: a run's checkpoint, a model's weights, or initial ones.
+    /// Returns the state of training: a run's checkpoint, a model's weights, or initial ones.
     fn start(&self, examined: &Examined, warnings: &mut Vec<String>) -> Result<State> {
         let Examined { config, model, parameters, sha256, run, .. } = examined;
         let state = run.as_deref().map(run::state_file).filter(|p| p.exists());
@@ -195,13 +195,13 @@ impl Diagnose {
             let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
             let kept = saved.next().unwrap_or_default();
             let memory = saved.collect();
-            // The two are the same, unless somebody changed the model.
+            // The two are the same, unless the model was changed.
             let differ = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
             let differing = parameters.iter().flatten().zip(&kept).filter(|&x| differ(x)).count();
             if differing > 0 {
                 let warning = format!(
-                    "the run's model and its training state differ in {differing} of {} weights: the state is what \
-                     training goes on from",
+                    "the run's model and its training state differ in {differing} of {} weights: training \
+                     resumes from the state",
                     kept.len()
                 );
                 remark(&warning);
@@ -211,8 +211,8 @@ impl Diagnose {
             let broken = model.filter(|_| kept.iter().all(|p| p.is_finite()));
             if broken.is_some() {
                 remark(
-                    "only the model is broken: `glassbox train --resume` goes on from the state and writes the model \
-                     anew; the model is diagnosed",
+                    "only the model is broken: `glassbox train --resume` resumes from the state and rewrites the \
+                     model; the model is diagnosed",
                 );
             }
             let parameters = broken.cloned().unwrap_or(kept);

@@ -1,4 +1,4 @@
-//! A diagnosis in words, and as JSON.
+//! Diagnoses as text and as JSON.
 
 use crate::check::{band, number};
 use serde_json::json;
@@ -7,10 +7,10 @@ use transformer::inspect::diagnose::{
     self, Diagnosis, Direction, Recipe, Reduced, Saved, Taken, Verdict,
 };
 
-/// Lines of what a format loses.
+/// The most lines about the losses of a format.
 const SHOWN: usize = 12;
 
-/// The batch of a step, and the part of it at which it failed, if it did at one.
+/// Returns the batch of a step, and the part of it that failed, if one did.
 fn place(found: &Diagnosis, taken: &Taken, recipe: &Recipe) -> String {
     match at_part(found) {
         true => recipe.called(taken.batch),
@@ -18,7 +18,7 @@ fn place(found: &Diagnosis, taken: &Taken, recipe: &Recipe) -> String {
     }
 }
 
-/// Whether something went wrong on the way through one part of a batch, not in what all parts came to.
+/// Returns whether one part of a batch failed, and not the combination of all parts.
 fn at_part(found: &Diagnosis) -> bool {
     found.origin.as_ref().is_some_and(|o| o.direction != Direction::Update)
 }
@@ -85,7 +85,7 @@ pub(crate) fn described(
         line("cause", format!("{cause}"));
         line("because", why.clone());
     }
-    // Where it is the evidence it was said.
+    // Evidence of the cause was already printed.
     let because = found.cause.as_ref().map_or("", |(_, why)| why.as_str());
     let curvature = found.stability.filter(|s| !s.eigenvalue.is_nan()).map(|s| s.to_string());
     if let Some(curvature) = curvature.filter(|c| !because.contains(c.as_str())) {
@@ -103,7 +103,7 @@ pub(crate) fn described(
     out
 }
 
-/// A share in percent: "none", "all", and never 0.0 % of what is some.
+/// Formats a share in percent: "none", "all", and never 0.0 % for a share above 0.
 fn percent(share: f64) -> String {
     match 100.0 * share {
         0.0 => "none".to_owned(),
@@ -116,7 +116,7 @@ fn percent(share: f64) -> String {
 
 pub(crate) fn stored(first: &Reduced, saved: &Reduced) -> String {
     let mut out = format!(
-        "\n{}: loss {:.4} where f32 gives {:.4}; of all parameters' gradient elements {} vanish\n",
+        "\n{}: loss {:.4}, in f32 {:.4}; of all parameters' gradient elements {} vanish\n",
         first.precision,
         first.losses.0,
         first.losses.1,
@@ -124,7 +124,7 @@ pub(crate) fn stored(first: &Reduced, saved: &Reduced) -> String {
     );
     let mut losing: Vec<_> =
         first.losing.iter().filter(|s| s.overflowing > 0.0 || s.vanishing > 0.01).collect();
-    // What overflows in the order of computation, then what vanishes, the most first.
+    // Overflow in the order of computation, then underflow, largest first.
     losing.sort_by(|a, b| {
         let rank = |s: &diagnose::Stored| if s.overflowing > 0.0 { 2.0 } else { s.vanishing };
         rank(b).total_cmp(&rank(a))
@@ -168,7 +168,7 @@ pub(crate) fn stored(first: &Reduced, saved: &Reduced) -> String {
     out
 }
 
-/// The measures of one name, in the order in which they come.
+/// Groups the measures by name, in their order.
 fn by_name(measures: &[Measure]) -> Vec<(&'static str, Vec<&Measure>)> {
     let mut all: Vec<(&'static str, Vec<&Measure>)> = vec![];
     for m in measures {
@@ -181,7 +181,7 @@ fn by_name(measures: &[Measure]) -> Vec<(&'static str, Vec<&Measure>)> {
 }
 
 pub(crate) fn healthy(health: &Health, sequences: usize) -> String {
-    let mut out = String::from("\nhealth: what lies outside its band comes first\n");
+    let mut out = String::from("\nhealth: measures outside their usual range come first\n");
     let (usual, unusual): (Vec<&Measure>, Vec<&Measure>) =
         health.measures.iter().partition(|m| m.is_usual());
     for m in unusual {
@@ -221,7 +221,7 @@ pub(crate) fn healthy(health: &Health, sequences: usize) -> String {
             out.push_str(&format!("  {:<44} {:>10.3e}\n", u.layer, u.ratio));
         }
     }
-    // Of values what is large ends a format, of gradients what is small as well.
+    // Large values overflow a format; small gradients also underflow.
     for (gradient, what) in [(false, "values"), (true, "gradients")] {
         let title = format!("room of {what}, least first");
         out.push_str(&format!(
@@ -231,7 +231,7 @@ pub(crate) fn healthy(health: &Health, sequences: usize) -> String {
         ));
         let mut all: Vec<_> =
             health.headroom.iter().filter(|h| h.gradient == gradient && h.largest > 0.0).collect();
-        // In f16, which ends first, on the nearer side.
+        // The nearer end of f16, which ends first.
         let nearer = |h: &Headroom| h.overflow[2].min(h.underflow[2]);
         all.sort_by(|a, b| nearer(a).total_cmp(&nearer(b)));
         for h in all.iter().take(SHOWN) {
@@ -318,7 +318,7 @@ mod tests {
         }
     }
 
-    /// A diagnosis without a cause, and health with one measure, in or out of its band.
+    /// Reports a diagnosis without a cause, and health with one measure inside or outside its range.
     fn reported(measure: Option<(f64, (f64, f64))>, warnings: &[String]) -> String {
         let found = Diagnosis {
             steps: 1,
@@ -362,7 +362,7 @@ mod tests {
         described(&found, &recipe, verdict, warnings) + &healthy(&health, 1)
     }
 
-    /// No headline says that nothing is wrong above a line that says otherwise.
+    /// "nothing wrong" is printed only if no line says otherwise.
     #[test]
     fn nothing_is_wrong_only_where_no_line_says_otherwise() {
         let values = [0.0, -1.0, 1e-30, 0.5, 1.0, 2.0, 1e30, f64::INFINITY, f64::NAN];

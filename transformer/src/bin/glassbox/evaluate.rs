@@ -15,8 +15,8 @@ use transformer::{Evaluation, Form, RecordedStep, memory};
 
 /// Measure a model's cross-entropy on a text.
 ///
-/// The whole text is read in windows of the model's context; every token but the first is predicted
-/// once. Without --data: the run's own validation part. A loss that is not finite is an error.
+/// The whole text is read in windows of the model's context; every token but the first is predicted once. Without
+/// --data: the run's own validation part. A loss that is not finite is an error.
 #[derive(Args)]
 pub(crate) struct Evaluate {
     /// A run, or a model directory in Hugging Face's layout
@@ -24,7 +24,7 @@ pub(crate) struct Evaluate {
     /// Text to measure on; `-` reads standard input [default: the run's validation part]
     #[arg(long, value_name = "FILE")]
     data: Option<String>,
-    /// Windows that are measured at once
+    /// Windows measured at once
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     batch: usize,
     /// Threads; the result does not depend on them [default: all]
@@ -35,7 +35,7 @@ pub(crate) struct Evaluate {
     json: bool,
 }
 
-/// Asks for the memory of a text's windows: every token is there twice, and once more with its neighbours.
+/// Checks the memory of a text's windows: every token is stored twice, and once more with its neighbours.
 fn afford(tokens: &[u32]) -> Result<()> {
     Ok(memory::afford(12 * tokens.len() as u128)
         .map_err(|e| format!("{e}; measure a part of the text"))?)
@@ -50,7 +50,7 @@ impl Evaluate {
         let model = Model::read(&self.run)?;
         let tokenizer = model.tokenizer()?;
         let Model { config, parameters, .. } = model;
-        // What the model was trained on, if that is still there: its n-grams are the baselines.
+        // The n-grams of the training data are the baselines, if the data still exist.
         let own =
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
         if let Some(own) = &own {
@@ -60,7 +60,7 @@ impl Evaluate {
             Some(own) if own.data.as_deref() != Some("-") => {
                 Source::load(own, Some(tokenizer.clone()))
             }
-            Some(_) => Err("it came by standard input".into()),
+            Some(_) => Err("it came from standard input".into()),
             None => Err("there is no run.toml beside the model".into()),
         };
         let (tokens, windows) = match (&self.data, &trained_on) {
@@ -101,7 +101,7 @@ impl Evaluate {
             ControlFlow::Continue(())
         });
         bar.finish();
-        let measured = whole?.expect("nobody broke it off");
+        let measured = whole?.expect("nothing interrupted the evaluation");
         if !measured.loss.is_finite() {
             return Err(format!(
                 "the loss is {}: this model's predictions are not finite on this text; glassbox diagnose {} finds \

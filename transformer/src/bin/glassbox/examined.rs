@@ -1,4 +1,4 @@
-//! What `check` and `diagnose` look at: a run, a model directory, or sizes that were never trained.
+//! The subject of `check` and `diagnose`: a run, a model directory, or sizes that were never trained.
 
 use crate::settings::Settings;
 use crate::source::{self, Source};
@@ -9,30 +9,30 @@ use std::path::{Path, PathBuf};
 use transformer::disk::files;
 use transformer::{Architecture, Corpus, Decoder, TrainingConfig};
 
-/// Windows of the text that a model writes itself where there is no other.
+/// The number of generated windows, if there is no other text.
 const WINDOWS: usize = 12;
-/// Their length at the most: every token is drawn one by one.
+/// Their greatest length: generation is slow.
 const WINDOW: usize = 32;
 
-/// A model with what it is trained on.
+/// A model and its training data.
 pub(crate) struct Examined {
     pub(crate) config: TrainingConfig,
-    /// Settings of the run, before flags.
+    /// The settings of the run, before flags.
     pub(crate) own: Option<TrainingConfig>,
     pub(crate) model: Architecture,
-    /// Of a model that exists.
+    /// The parameters of a trained model.
     pub(crate) parameters: Option<Vec<f32>>,
     pub(crate) corpus: Corpus,
-    /// Checksum of the text.
+    /// The checksum of the text.
     pub(crate) sha256: String,
-    /// The run's directory, if it is one.
+    /// The run's directory, if there is one.
     pub(crate) run: Option<PathBuf>,
-    /// For headings.
+    /// The name for headings.
     pub(crate) name: String,
 }
 
 impl Examined {
-    /// Finds it. Settings fill in what a model directory does not say.
+    /// Finds the model and its data. Settings complete what a model directory does not state.
     pub(crate) fn find(given: Option<&Path>, settings: &Settings) -> Result<Self> {
         match given {
             None => Self::sizes(settings),
@@ -121,8 +121,8 @@ impl Examined {
                 let count = WINDOWS * (context + 1);
                 let own = own_text(&model, &parameters, count, config.seed);
                 remark(match own {
-                    Some(_) => "no --data: the model is tried on text of its own",
-                    None => "no --data, and the model writes nothing: random tokens stand in",
+                    Some(_) => "no --data: the model is tested on text that it generates",
+                    None => "no --data, and the model generates nothing: random tokens are used",
                 });
                 let (random, v) = (Random::new(config.seed, 0, 0), model.vocabulary as u64);
                 let any = || (0..count as u64).map(|i| random.below(i, v) as u32).collect();
@@ -144,8 +144,8 @@ impl Examined {
     }
 }
 
-/// What a model writes at temperature 1: text on which its loss is its own entropy. None where its logits
-/// are not finite.
+/// Generates text at temperature 1, on which the model's loss is its own entropy. Returns `None` if the logits are not
+/// finite.
 fn own_text(model: &Architecture, parameters: &[f32], count: usize, seed: u64) -> Option<Vec<u32>> {
     let mut decoder = Decoder::<f32>::record(model).ok()?;
     decoder.parameters_mut().copy_from_slice(parameters);

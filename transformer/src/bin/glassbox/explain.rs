@@ -17,9 +17,9 @@ use transformer::{IGNORED, Trainer};
 
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///
-/// The step is on the given text: each token predicts the next. Without a model, a small one is
-/// trained on the embedded stories for a few seconds and explained. Exit status 1 where its loss or its
-/// gradient is not finite; what was asked for is written all the same.
+/// The step is on the given text: each token predicts the next. Without a model, a small one is trained on the embedded
+/// stories for a few seconds and explained. The exit status is 1 if its loss or gradient is not finite; the requested
+/// output is still written.
 #[derive(Args)]
 pub(crate) struct Explain {
     /// A run, or a model directory in Hugging Face's layout [default: a small embedded model]
@@ -27,16 +27,16 @@ pub(crate) struct Explain {
     /// The text of the step [default: the beginning of the run's validation part]
     #[arg(long, conflicts_with = "prompt_tokens")]
     text: Option<String>,
-    /// Token ids instead of text, for models whose tokenizer is another's
+    /// Token ids instead of text, for models whose tokenizer is not supported
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
     prompt_tokens: Option<Vec<u32>>,
-    /// At most so many tokens are explained
+    /// Most tokens to explain
     #[arg(long, value_name = "N", default_value_t = 16, allow_negative_numbers = true)]
     tokens: usize,
     /// The page to write [default: step.html, unless --at, --list or --svg is given]
     #[arg(long, value_name = "FILE", help_heading = "What to write")]
     out: Option<PathBuf>,
-    /// Megabytes that the page may take; what does not fit is there by summary
+    /// Most megabytes of the page; matrices that do not fit are summarised
     #[arg(
         long,
         value_name = "MB",
@@ -48,12 +48,12 @@ pub(crate) struct Explain {
     /// Pictures for papers and slides: the step, its attention, its ledger
     #[arg(long, value_name = "DIR", help_heading = "What to write")]
     svg: Option<PathBuf>,
-    /// Print how a number came about
+    /// Print how a number was computed
     #[arg(
         long,
         value_name = "NAME[I,J]",
         help_heading = "What to write",
-        help = "Print how a number came about, for example 'block.1.attention.weights[0,3,1]'"
+        help = "Print how a number was computed, for example 'block.1.attention.weights[0,3,1]'"
     )]
     at: Vec<String>,
     /// With --at: the gradient of that number
@@ -68,7 +68,7 @@ pub(crate) struct Explain {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// The rule of the update [default: the run's]
+    /// Optimizer of the update [default: the run's]
     #[arg(
         long,
         value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning),
@@ -78,7 +78,7 @@ pub(crate) struct Explain {
     /// Its learning rate [default: the run's at this step]
     #[arg(long, value_name = "RATE", help_heading = "The update", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
-    /// Largest norm of all gradients together; 0 does not clip [default: the run's]
+    /// Largest norm of all gradients together; 0 disables clipping [default: the run's]
     #[arg(long, value_name = "NORM", help_heading = "The update", allow_negative_numbers = true)]
     clip: Option<f64>,
     /// Threads; the result does not depend on them [default: all]
@@ -86,11 +86,11 @@ pub(crate) struct Explain {
     threads: Option<usize>,
 }
 
-/// What is to be explained, before there is a text.
+/// The model to explain, before its text is known.
 struct Model {
     subject: Subject<f32>,
     tokenizer: Option<Tokenizer>,
-    /// Text of the model's own, where none is given.
+    /// The model's own text, used if none is given.
     own: Option<Vec<u32>>,
 }
 
@@ -175,7 +175,7 @@ impl Explain {
                 1 => "1 matrix is".to_owned(),
                 n => format!("{n} matrices are"),
             };
-            remark(format!("         {matrices} there by summary only; --room gives more room"));
+            remark(format!("         {matrices} only summarised; --room gives more room"));
         }
         if page.html.len() > room {
             remark(format!(
@@ -197,7 +197,7 @@ impl Explain {
         for address in &self.at {
             let place = step.as_quantity(step.place(address)?, quantity)?;
             if self.update {
-                // The gradient, as clipping leaves it, and then the rule.
+                // The clipped gradient, then the update rule.
                 all.push(step.derive(&place.clone().of(Quantity::Clipped)));
             }
             all.push(step.derive(&place));
@@ -266,14 +266,14 @@ impl Explain {
         terminal::print(&out)
     }
 
-    /// The step on the text that was asked for.
+    /// Records the step on the requested text.
     fn on_text(&self, model: Model) -> Result<Subject<f32>> {
         let Model { mut subject, tokenizer, own } = model;
         let most = self.tokens.min(subject.config.context);
         let all = match (&self.prompt_tokens, &self.text, tokenizer) {
             (Some(tokens), _, _) => tokens.clone(),
             (None, Some(text), Some(tokenizer)) => {
-                // What is explained is the beginning; a vocabulary need not know the rest.
+                // Only the beginning is explained; the vocabulary need not cover the rest.
                 let beginning: String = text.chars().take(most + 1).collect();
                 tokenizer.encode(&beginning)?
             }
@@ -284,7 +284,7 @@ impl Explain {
                         .into(),
                 );
             }
-            (None, None, _) => own.ok_or("give --text or --prompt-tokens: what the step is on")?,
+            (None, None, _) => own.ok_or("give --text or --prompt-tokens, the text of the step")?,
         };
         if all.len() < 2 {
             let n = all.len();
@@ -336,7 +336,7 @@ impl Explain {
         Ok(subject)
     }
 
-    /// A run, or a model directory.
+    /// Reads a run or a model directory.
     fn read(&self, given: &Path) -> Result<Model> {
         let directory = run::model_of(given)?;
         let (config, parameters) = files::read::<f32>(&directory)?;
@@ -364,7 +364,7 @@ impl Explain {
             descent.rate = training.learning_rate;
             descent.batch = None;
             remarks.push(
-                "The model comes without a training state: the rule of descent remembers nothing yet, \
+                "The model has no training state: the optimizer state is zero, \
                  and its rates are the default recipe's."
                     .to_owned(),
             );
@@ -397,7 +397,7 @@ impl Explain {
     }
 }
 
-/// What is wrong with a step whose loss or gradient is not finite, and where to go on.
+/// Describes a step whose loss or gradient is not finite, and the next command.
 fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {
     let (loss, gradient) = (step.loss(), step.gradient_norm());
     let found = match (loss.is_finite(), gradient.is_finite()) {
@@ -412,7 +412,7 @@ fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {
     ))
 }
 
-/// The first window of the validation part: its tokens, and what follows the last.
+/// Returns the first window of the validation part: its tokens and the one that follows.
 fn beginning(source: &Source, length: usize) -> Vec<u32> {
     let windows = source.corpus.validation_windows(length);
     let Some(first) = windows.first() else { return Vec::new() };
@@ -420,16 +420,16 @@ fn beginning(source: &Source, length: usize) -> Vec<u32> {
     first.tokens.iter().copied().chain(last).collect()
 }
 
-/// A directory's own name.
+/// Returns the last part of a directory's path.
 fn shown(path: &Path) -> String {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
     name.unwrap_or_else(|| path.display().to_string())
 }
 
-/// Updates of the embedded model: a few seconds.
+/// The number of updates of the embedded model, which take a few seconds.
 const STEPS: u64 = 400;
 
-/// A small model, trained on the embedded stories.
+/// Trains a small model on the embedded stories.
 fn embedded() -> Result<Model> {
     let settings = Settings {
         layers: Some(2),
@@ -447,7 +447,7 @@ fn embedded() -> Result<Model> {
     let model = config.model(source.tokenizer.vocabulary())?;
     let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
     remark(format!("training a small model on the embedded stories, {STEPS} steps …"));
-    // It stops before the schedule's end, while there is a step worth looking at.
+    // Stop before the schedule's end, while steps still change the model.
     while trainer.steps() < STEPS * 3 / 4 {
         trainer.step(&source.corpus)?;
     }
@@ -475,7 +475,7 @@ fn embedded() -> Result<Model> {
     })
 }
 
-/// How often each token occurs, every one counted once more than it was seen.
+/// Counts each token's occurrences, plus one.
 fn frequencies(tokens: &[u32], vocabulary: usize) -> Vec<f64> {
     let mut counts = vec![1.0; vocabulary];
     for &token in tokens {
@@ -487,7 +487,7 @@ fn frequencies(tokens: &[u32], vocabulary: usize) -> Vec<f64> {
     counts.into_iter().map(|c| c / total).collect()
 }
 
-/// What tokens are called.
+/// Returns the names of the tokens.
 fn names(tokenizer: Option<&Tokenizer>) -> Vec<String> {
     match tokenizer {
         None => Vec::new(),
@@ -504,12 +504,12 @@ fn names(tokenizer: Option<&Tokenizer>) -> Vec<String> {
     }
 }
 
-/// The step in a few lines.
+/// Summarises the step in a few lines.
 fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
     let about = step.information();
     let mut lines = vec![
         format!(
-            "loss        {:.4} nats = {:.4} bits per token (knowing nothing: {:.4} nats)",
+            "loss        {:.4} nats = {:.4} bits per token (uniform: {:.4} nats)",
             about.nats,
             infotheory::bits(about.nats),
             about.uniform
@@ -520,7 +520,7 @@ fn summary(step: &Explanation<f32>, ledger: &Ledger) -> String {
             step.clip_factor()
         ),
     ];
-    // A rate that is far too large changes the loss by numbers of hundreds of digits.
+    // A rate that is far too large changes the loss by numbers with hundreds of digits.
     let change = |x: f64| {
         if x.abs() < 1e9 || !x.is_finite() { format!("{x:+.6}") } else { format!("{x:+.6e}") }
     };

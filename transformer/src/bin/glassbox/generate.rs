@@ -15,16 +15,16 @@ use transformer::{Architecture, Writer};
 pub(crate) struct Generate {
     /// A run, or a model directory in Hugging Face's layout
     model: PathBuf,
-    /// Text to continue [default: a line's end]
+    /// Text to continue [default: a line end]
     #[arg(long, conflicts_with = "prompt_tokens")]
     prompt: Option<String>,
-    /// Token ids to continue, for models whose tokenizer is another's
+    /// Token ids to continue, for models whose tokenizer is not supported
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
     prompt_tokens: Option<Vec<u32>>,
-    /// Tokens to write
+    /// Number of tokens to generate
     #[arg(long, value_name = "N", default_value_t = 400, allow_negative_numbers = true)]
     tokens: usize,
-    /// Logits are divided by it; 0 always takes the most probable token
+    /// Divisor of the logits; 0 always takes the most probable token
     #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     /// Only the k most probable tokens
@@ -39,10 +39,10 @@ pub(crate) struct Generate {
     /// Only the tokens of most typical surprisal whose probabilities reach P
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     typical: Option<f64>,
-    /// Logits of tokens in the text so far are divided by it if positive, else multiplied; 1 is off
+    /// Divisor of positive logits, and factor of negative ones, of tokens in the text so far; 1 is off
     #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     repetition_penalty: f64,
-    /// Chooses among the tokens
+    /// Seed of the choice of tokens
     #[arg(long, value_name = "N", default_value_t = 1337, allow_negative_numbers = true)]
     seed: u64,
     /// Threads; the result does not depend on them [default: all]
@@ -51,7 +51,7 @@ pub(crate) struct Generate {
     /// Print the results as one JSON object
     #[arg(long)]
     json: bool,
-    /// With --json: the logits after every token too
+    /// With --json: also the logits after every token
     #[arg(long, requires = "json")]
     logits: bool,
 }
@@ -64,14 +64,14 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Reads the model of a run, or of a model directory.
+    /// Reads the model of a run or a model directory.
     pub(crate) fn read(given: &Path) -> Result<Self> {
         let directory = run::model_of(given)?;
         let (config, parameters) = files::read::<f32>(&directory)?;
         Ok(Model { directory, config, parameters })
     }
 
-    /// Reads the tokenizer beside it.
+    /// Reads the model's tokenizer.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
         if !self.directory.join("tokenizer.json").exists() {
             return Err(format!(
@@ -96,8 +96,7 @@ impl Model {
     }
 }
 
-/// A model that writes. With a tokenizer, what does not fit the context any more is forgotten up to a
-/// line's end.
+/// Returns a writer. With a tokenizer, tokens that do not fit the context are forgotten up to a line end.
 pub(crate) fn writer(
     config: &Architecture,
     parameters: &[f32],
@@ -124,7 +123,7 @@ impl Generate {
         sampler.validate()?;
         let model = Model::read(&self.model)?;
         let tokenizer = match &self.prompt_tokens {
-            // Whoever gives ids can do without a tokenizer.
+            // With token ids, the tokenizer is optional.
             Some(_) => model.tokenizer().ok(),
             None => Some(model.tokenizer()?),
         };
@@ -159,7 +158,7 @@ impl Generate {
         terminal::print_json(object)
     }
 
-    /// Prints the text as it is written.
+    /// Prints the text while it is generated.
     fn stream(
         &self,
         writer: &mut Writer<f32>,
@@ -207,7 +206,7 @@ impl Generate {
     }
 }
 
-/// Tokens as text, or as a list where there is no tokenizer.
+/// Returns tokens as text, or as a list without a tokenizer.
 fn decoded(tokenizer: Option<&Tokenizer>, tokens: &[u32]) -> String {
     match tokenizer {
         Some(tokenizer) => tokenizer.decode(tokens),

@@ -1,4 +1,4 @@
-//! `glassbox`: trains a transformer, continues a text with it, measures it.
+//! The program `glassbox`: trains a transformer, continues a text with it, measures it.
 
 mod bench;
 mod check;
@@ -34,7 +34,7 @@ use transformer::memory;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Error>;
 
-/// A transformer's training step from the maths up.
+/// A transformer's training step, from the mathematics up.
 ///
 /// Without a command: trains a small model on the embedded stories, whose entropy is known exactly,
 /// in two to three minutes.
@@ -53,17 +53,18 @@ enum Verb {
     Generate(generate::Generate),
     /// Measure a model's cross-entropy on a text
     Evaluate(evaluate::Evaluate),
-    /// Certify gradients, causality, start and data; exit status 1 where something fails, 2 where nothing can be certified
+    /// Certify gradients, causality, start and data; exit status 1 if a certificate fails, 2 if nothing can be
+    /// certified
     Check(Box<check::Check>),
-    /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a cure that was tried
+    /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a fix that was tried
     Diagnose(Box<diagnose::Diagnose>),
-    /// Compress a text losslessly to the size that a model's cross-entropy says
+    /// Compress a text losslessly to the size of a model's cross-entropy
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
-    /// Explain one training step, every number: a page, or in the terminal; exit status 1 where its loss is NaN
+    /// Explain one training step, every number: as a page, or in the terminal; exit status 1 if its loss is NaN
     Explain(Box<explain::Explain>),
-    /// Time and memory of a step against the machine's limits
+    /// Measure time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
 
@@ -93,9 +94,8 @@ fn main() -> ExitCode {
     ended(done)
 }
 
-/// Where the address space is limited, starts this program once more with one arena of the allocator: glibc reserves
-/// 64 MiB of addresses for each thread's own, until nothing is left for what is in use. Where that cannot be done the
-/// program goes on as it is.
+/// If the address space is limited, restarts this program with one allocator arena: glibc reserves 64 MiB of addresses
+/// for each thread's own, until nothing is left for data. If the restart fails, the program continues.
 fn with_one_arena() {
     #[cfg(target_os = "linux")]
     {
@@ -115,7 +115,7 @@ fn with_one_arena() {
     }
 }
 
-/// What the parser of arguments says: help and version are results, all else is an error.
+/// Reports the argument parser's answer: help and version are results, anything else is an error.
 fn answer(refused: &clap::Error) -> ExitCode {
     if refused.use_stderr() {
         let said = refused.to_string();
@@ -130,7 +130,7 @@ fn answer(refused: &clap::Error) -> ExitCode {
 
 fn ended(done: Result<ExitCode>) -> ExitCode {
     done.unwrap_or_else(|error| {
-        // A reader that has had enough (`| head`) is no failure worth a message.
+        // A closed pipe (`| head`) is not an error.
         if is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
@@ -141,7 +141,7 @@ fn ended(done: Result<ExitCode>) -> ExitCode {
     })
 }
 
-/// For verbs that end with 1 where they find something wrong: they end with 2 where nothing could be examined.
+/// Gives exit code 2 to errors of commands whose 1 means that they found something wrong.
 fn or_unread(done: Result<ExitCode>) -> Result<ExitCode> {
     const UNREAD: u8 = 2;
     match done {
@@ -153,7 +153,7 @@ fn or_unread(done: Result<ExitCode>) -> Result<ExitCode> {
     }
 }
 
-/// Says on standard error what went wrong.
+/// Prints an error on standard error.
 fn failed(error: impl Display) -> ExitCode {
     terminal::error(error);
     ExitCode::FAILURE
@@ -164,7 +164,7 @@ fn is_broken_pipe(error: &Error) -> bool {
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// So many things, as people say it: "1 layer", "4 layers".
+/// Formats a count with its noun: "1 layer", "4 layers".
 fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
@@ -172,7 +172,7 @@ fn count(n: usize, what: &str) -> String {
 /// Runs `work` on this many threads, or on all.
 ///
 /// # Errors
-/// If there cannot be so many.
+/// If the threads cannot be started.
 fn on_threads<R: Send>(
     threads: Option<usize>,
     work: impl FnOnce() -> Result<R> + Send,
@@ -187,7 +187,7 @@ fn on_threads<R: Send>(
     memory::afford_threads(threads)
         .map_err(|e| format!("cannot start {started}: {e}; give fewer --threads"))?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    // The system says no more than "temporarily unavailable", of a limit on memory as of one on processes.
+    // The system's message is "temporarily unavailable" for limits on memory and on processes alike.
     let pool = pool.map_err(|e| {
         format!("cannot start {started}: {e}; give fewer --threads, or raise the limits on memory and processes \
                  (ulimit -v, ulimit -u)")

@@ -1,4 +1,4 @@
-//! The picture of a run: loss over steps, with the lines it should be read against.
+//! The picture of a run: loss over steps, with reference lines.
 
 use std::fmt::Write;
 
@@ -6,30 +6,30 @@ use std::fmt::Write;
 pub(crate) struct LossPlot<'a> {
     pub(crate) title: &'a str,
     pub(crate) subtitle: &'a str,
-    /// What a token is: "character", "byte".
+    /// The unit of a token: "character", "byte".
     pub(crate) unit: &'a str,
     /// (step, nats per token) of every batch.
     pub(crate) train: &'a [(u64, f64)],
-    /// (step, nats per token) on the whole validation part.
+    /// (step, nats per token) on the validation part.
     pub(crate) validation: &'a [(u64, f64)],
     /// Baselines: a name and nats per token.
     pub(crate) baselines: &'a [(String, f64)],
-    /// The entropy of the source, where it is known.
+    /// The entropy of the source, if it is known.
     pub(crate) entropy: Option<f64>,
 }
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 540.0;
-/// Of the area of the curves.
+/// The area of the curves.
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 770.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = 484.0;
-/// Least distance of two labels at the right edge.
+/// The least distance of two labels at the right edge.
 const LABEL: f64 = 17.0;
 
-/// Colours follow the reader's light or dark setting; the curves' two colours differ in lightness
-/// too, for those who do not see hue.
+/// Colours follow the reader's light or dark setting; the curves' two colours also differ in lightness, for
+/// colour-blind readers.
 const STYLE: &str = "
   .page { fill: #fbfaf7 } .ink { fill: #22262b } .faint { fill: #5d646d } .grid { stroke: #e3e0d8 }
   .axis { stroke: #8a8f96 } .train { stroke: #2f6db3 } .train-text { fill: #2f6db3 }
@@ -47,7 +47,7 @@ const STYLE: &str = "
   }";
 
 impl LossPlot<'_> {
-    /// The picture as SVG.
+    /// Returns the picture as SVG.
     pub(crate) fn svg(&self) -> String {
         let scale = self.scale();
         let mut svg = String::new();
@@ -73,7 +73,7 @@ impl LossPlot<'_> {
         let shown = losses.chain(lines).filter(|x| x.is_finite() && *x > 0.0);
         let (low, high) = shown.fold((f64::INFINITY, 0.0_f64), |(l, h), x| (l.min(x), h.max(x)));
         let (low, high) = if high > 0.0 { (low, high) } else { (0.5, 1.0) };
-        // Where losses span an order of magnitude, only a logarithmic axis shows the end.
+        // If losses span a factor of 6, only a logarithmic axis shows the end.
         let logarithmic = high / low > 6.0;
         let (low, high) = if logarithmic {
             (low / 1.25, high * 1.1)
@@ -144,7 +144,7 @@ impl LossPlot<'_> {
     }
 }
 
-/// From steps and losses to the picture.
+/// Maps steps and losses to the picture.
 struct Scale {
     steps: f64,
     low: f64,
@@ -167,7 +167,7 @@ impl Scale {
         BOTTOM - (BOTTOM - TOP) * share
     }
 
-    /// Where lines and numbers go.
+    /// Returns the losses of grid lines and their labels.
     fn losses(&self) -> Vec<f64> {
         if !self.logarithmic {
             return ticks(self.low, self.high, 7);
@@ -178,7 +178,7 @@ impl Scale {
     }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten: about `count` between `low` and `high`.
+/// Returns multiples of 1, 2 or 5 times a power of ten: about `count` between `low` and `high`.
 fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
     let power = 10.0_f64.powf(rough.log10().floor());
@@ -211,7 +211,7 @@ fn binned(points: &[(u64, f64)], count: usize) -> Vec<Bin> {
     .collect()
 }
 
-/// Labels moved apart from top to bottom, then back up from the bottom edge: (where, where to, …).
+/// Moves labels apart from top to bottom, then back up from the bottom edge: (place, new place, …).
 fn spread_out(
     mut labels: Vec<(f64, &'static str, String)>,
 ) -> Vec<(f64, f64, &'static str, String)> {
@@ -257,7 +257,7 @@ fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, content: &s
 
 fn escaped(text: &str) -> String {
     let plain = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    // What XML does not allow, a file's name can still hold.
+    // A file's name may contain characters that XML does not allow.
     plain.replace('"', "&quot;").replace(|c: char| c.is_control(), " ")
 }
 
@@ -266,7 +266,7 @@ fn short(y: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// 12500 as "12,500".
+/// Formats 12500 as "12,500".
 pub(crate) fn thousands(x: f64) -> String {
     let digits = format!("{x:.0}");
     let mut grouped = String::new();

@@ -1,4 +1,4 @@
-//! How training is going: a bar on a terminal, plain lines elsewhere.
+//! Training progress: a bar on a terminal, plain lines elsewhere.
 
 use crate::plot::thousands;
 use crate::{remark, terminal};
@@ -6,13 +6,13 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 use transformer::{Evaluation, Step};
 
-/// Shows steps as they are done.
+/// Shows steps as they complete.
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     steps: u64,
     tokens_per_step: usize,
     began: Instant,
-    /// Steps taken since then, and the time that they took.
+    /// The number of steps since then, and their time.
     taken: u64,
     in_steps: Duration,
     /// The loss, averaged over about the last twenty steps.
@@ -24,7 +24,7 @@ pub(crate) struct Progress {
 const PAUSE: Duration = Duration::from_secs(5);
 
 impl Progress {
-    /// From step `first` to `steps`.
+    /// Shows progress from step `first` to `steps`.
     pub(crate) fn new(first: u64, steps: u64, tokens_per_step: usize) -> Self {
         let bar = terminal::draws(&std::io::stderr()).then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
@@ -48,23 +48,23 @@ impl Progress {
         }
     }
 
-    /// Steps since the beginning.
+    /// Returns the number of steps since the beginning.
     pub(crate) fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Tokens a second in steps; measuring and saving are not counted.
+    /// Returns the tokens per second of steps, without measuring and saving.
     pub(crate) fn tokens_per_second(&self) -> f64 {
         let tokens = self.taken as f64 * self.tokens_per_step as f64;
         tokens / self.in_steps.as_secs_f64().max(1e-9)
     }
 
-    /// Since the beginning.
+    /// Returns the seconds since the beginning.
     pub(crate) fn seconds(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// A step was taken.
+    /// Reports a completed step.
     pub(crate) fn step(&mut self, step: &Step, took: Duration) {
         self.taken += 1;
         self.in_steps += took;
@@ -86,7 +86,7 @@ impl Progress {
         }
     }
 
-    /// Parts of the step that is being taken, or windows of an evaluation, are done: said where that takes long.
+    /// Reports completed parts of the current step, or windows of an evaluation, if they take long.
     pub(crate) fn within(&mut self, what: &str, done: usize, all: usize) {
         if self.last_line.elapsed() < if self.bar.is_some() { PAUSE / 5 } else { PAUSE } {
             return;
@@ -104,7 +104,7 @@ impl Progress {
         self.line(&format!("step {step:>5}/{}  validation loss {loss:.4}", self.steps));
     }
 
-    /// A line of its own, above the bar if there is one.
+    /// Prints a line, above the bar if there is one.
     pub(crate) fn line(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
@@ -119,7 +119,7 @@ impl Progress {
     }
 }
 
-/// A bar for so many things, on a terminal; nothing elsewhere.
+/// Returns a progress bar on a terminal, and a hidden one elsewhere.
 pub(crate) fn bar(what: &str) -> ProgressBar {
     if !terminal::draws(&std::io::stderr()) {
         return ProgressBar::hidden();
@@ -130,7 +130,7 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
     bar
 }
 
-/// Tokens done: a bar on a terminal, plain lines elsewhere.
+/// The number of completed tokens: a bar on a terminal, plain lines elsewhere.
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
     tokens: u64,
@@ -138,7 +138,7 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    /// Of so many tokens; 0 where that is not known.
+    /// Shows progress in `tokens` tokens; 0 if the number is not known.
     pub(crate) fn new(tokens: u64) -> Self {
         let bar = terminal::draws(&std::io::stderr()).then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
@@ -178,7 +178,7 @@ impl Bar {
     }
 }
 
-/// 75 as "1m15s".
+/// Formats seconds: 75 as "1m15s".
 pub(crate) fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
     match (s / 3600, s / 60 % 60, s % 60) {

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The results of a training run.
 
 use crate::plot::thousands;
 use crate::run;
@@ -11,23 +11,23 @@ use std::path::PathBuf;
 
 /// The results of a training run.
 pub(crate) struct Report {
-    /// The model's, from the beginning.
+    /// The model's steps from the beginning.
     pub(crate) steps: u64,
-    /// Of them, those that were taken now.
+    /// The steps taken in this process.
     pub(crate) taken: u64,
     pub(crate) seconds: f64,
     pub(crate) tokens_per_second: f64,
-    /// Nats per token over the whole validation part.
+    /// Nats per token on the validation part.
     pub(crate) validation_loss: f64,
     pub(crate) validation_tokens: usize,
-    /// Tokens of the validation part: more than were measured where it is long.
+    /// Tokens of the validation part; fewer are measured if it is long.
     pub(crate) held_back: usize,
     pub(crate) characters_per_token: f64,
     pub(crate) unit: &'static str,
     pub(crate) parameters: usize,
     pub(crate) weights_sha256: String,
     pub(crate) run: PathBuf,
-    /// n → nats per token.
+    /// Pairs of order n and nats per token.
     pub(crate) baselines: Vec<(usize, f64)>,
     pub(crate) entropy: Option<Entropy>,
     pub(crate) sample: String,
@@ -38,7 +38,7 @@ impl Report {
         bits(self.validation_loss) / self.characters_per_token
     }
 
-    /// Writes the report to standard output, for people or for scripts.
+    /// Prints the report to standard output, as text or as JSON.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         if json { terminal::print_json(self.json()) } else { terminal::print(&self.text()) }
     }
@@ -79,7 +79,7 @@ impl Report {
                 perplexity(loss)
             ),
         ];
-        // The first of a text is predicted by nothing.
+        // The first token of a text is not predicted.
         if self.validation_tokens + 1 < self.held_back {
             lines.push(format!(
                 "                 over {} tokens of the {} held back; {} evaluate {} measures all",

@@ -1,4 +1,4 @@
-//! A run, as it is given on the command line.
+//! Runs given on the command line.
 
 use crate::settings::Settings;
 use crate::{Result, program, quoted};
@@ -9,15 +9,15 @@ pub(crate) use transformer::disk::{
 };
 use transformer::{Architecture, TrainingConfig};
 
-/// A path for the command line that a message proposes.
+/// Formats a path as part of a command that a message proposes.
 pub(crate) fn typed(path: &Path) -> String {
     quoted(&path.display().to_string())
 }
 
-/// The directory of a model that was given by itself or by its run.
+/// Returns the directory of a model, given the directory itself or its run.
 ///
 /// # Errors
-/// If there is none.
+/// If there is no model.
 pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     let shown = given.display();
     if is_run(given) {
@@ -45,7 +45,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
         )
         .into());
     }
-    // What could be a model's name on the hub.
+    // The path may be a model's name on the hub.
     let parts: Vec<_> = given.components().collect();
     let plain = parts.iter().all(|part| matches!(part, std::path::Component::Normal(_)));
     let hub = match plain && parts.len() <= 2 {
@@ -60,8 +60,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
 
 const EPSILON: &str = "epsilon of the normalisation";
 
-/// Refuses a run whose settings describe another model than the one that it saved: somebody has edited or
-/// exchanged one of them.
+/// Refuses a run whose settings describe another model than the saved one: one of the two was edited or replaced.
 ///
 /// # Errors
 /// The first difference.
@@ -91,22 +90,22 @@ pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Architecture)
             "{run}/run.toml {says} {name} = {meant}, the model beside it has {saved}: one of them was changed; \
              restore it, or give the model alone: {run}/model",
             run = run.display(),
-            // No setting: every run's model has the same.
+            // ε is not a setting: it is the same in every run's model.
             says = if *name == EPSILON { "means" } else { "says" }
         )
         .into()),
     }
 }
 
-/// The settings of a run, complete.
+/// Returns the complete settings of a run.
 pub(crate) fn settings(run: &Path) -> Result<Settings> {
     Settings::read(&settings_file(run))
 }
 
-/// Claims a run that is to go on, before anything of it is read.
+/// Claims a run that resumes, before reading it.
 ///
 /// # Errors
-/// What is no run, or has nothing to go on from; one that another process trains.
+/// A directory without a run or a checkpoint; a run that another process trains.
 pub(crate) fn claim(run: &Path) -> Result<Lock> {
     let shown = run.display();
     if !is_run(run) {
@@ -116,7 +115,7 @@ pub(crate) fn claim(run: &Path) -> Result<Lock> {
     if !state_file(run).exists() {
         let (program, file, run) = (program(), typed(&settings_file(run)), typed(run));
         return Err(format!(
-            "{shown} holds no checkpoint to go on from: there is no state.safetensors in it; start again with: \
+            "{shown} holds no checkpoint to resume from: there is no state.safetensors in it; start again with: \
              {program} train --config {file} --out {run} --overwrite"
         )
         .into());
@@ -124,7 +123,7 @@ pub(crate) fn claim(run: &Path) -> Result<Lock> {
     Ok(lock)
 }
 
-/// A new run in the directory that was asked for, or in the first of `runs/NAME`, `runs/NAME-2`, … that is free.
+/// Creates a run in the requested directory, or in the first free one of `runs/NAME`, `runs/NAME-2`, ….
 ///
 /// # Errors
 /// If it cannot be written, or holds something already.

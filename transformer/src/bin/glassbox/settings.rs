@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use transformer::{Activation, Norm, PositionsKind, Preset, ScheduleKind, TokenizerKind};
 use transformer::{Architecture, Positions, TrainingConfig};
 
-/// What may be given as flags and, by the same names, in a file.
+/// Settings given as flags or, by the same names, in a file.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
@@ -23,10 +23,10 @@ pub(crate) struct Settings {
     /// Sizes and rates to start from [default: story; shakespeare-cpu with --data]
     #[arg(long, value_parser = choices(Preset::ALL, Preset::key, Preset::meaning))]
     pub(crate) preset: Option<Preset>,
-    /// Transformer blocks
+    /// Number of transformer blocks
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) layers: Option<usize>,
-    /// Attention heads of a block; must divide the width
+    /// Attention heads per block; must divide the width
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) heads: Option<usize>,
     /// Features of a token
@@ -38,7 +38,7 @@ pub(crate) struct Settings {
     /// Parts to start from; each can be changed by the flags below [default: gpt2]
     #[arg(long, value_enum, help_heading = "Model")]
     pub(crate) architecture: Option<ArchitectureName>,
-    /// How a token's place enters
+    /// How a token's position enters the network
     #[arg(long, value_parser = choices(PositionsKind::ALL, PositionsKind::key, PositionsKind::meaning), help_heading = "Model")]
     pub(crate) positions: Option<PositionsKind>,
     /// Base of rotary positions [default: 10000]
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     /// Normalisation before each part
     #[arg(long, value_parser = choices(Norm::ALL, Norm::key, Norm::meaning), help_heading = "Model")]
     pub(crate) norm: Option<Norm>,
-    /// Heads of keys and values; must divide the heads [default: as many as heads]
+    /// Key-value heads; must divide the heads [default: as many as heads]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) key_value_heads: Option<usize>,
     /// Features inside the feed-forward part [default: 4·width, or 8/3·width if gated]
@@ -59,7 +59,7 @@ pub(crate) struct Settings {
     /// Activation function of the feed-forward part
     #[arg(long, value_parser = choices(Activation::ALL, Activation::key, Activation::meaning), help_heading = "Model")]
     pub(crate) activation: Option<Activation>,
-    /// Whether linear maps, and layer normalisation, have biases
+    /// Whether linear maps and layer normalisation have biases
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) bias: Option<bool>,
     /// Whether the head shares the embedding's table
@@ -68,7 +68,7 @@ pub(crate) struct Settings {
     /// Share of activations dropped in training
     #[arg(long, value_name = "P", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) dropout: Option<f64>,
-    /// Windows of text in a batch
+    /// Windows of text per batch
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,
     /// Batches whose gradients are averaged for one step
@@ -77,12 +77,12 @@ pub(crate) struct Settings {
     /// Updates of the weights
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) steps: Option<u64>,
-    /// The rule that changes the weights
+    /// The optimizer
     #[arg(long, value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning), help_heading = "Training")]
     pub(crate) optimizer: Option<OptimizerKind>,
     #[arg(long, help = taken("Momentum", "momentum"), value_name = "µ", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) momentum: Option<f64>,
-    /// Course of the learning rate
+    /// Learning-rate schedule
     #[arg(long, value_parser = choices(ScheduleKind::ALL, ScheduleKind::key, ScheduleKind::meaning), help_heading = "Training")]
     pub(crate) schedule: Option<ScheduleKind>,
     /// Highest learning rate
@@ -102,18 +102,18 @@ pub(crate) struct Settings {
     pub(crate) weight_decay: Option<f64>,
     #[arg(long, help = taken("Smoothing β₁ of the gradient", "beta1"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta1: Option<f64>,
-    #[arg(long, help = taken("Smoothing β₂ of its square or size; lion's of what it remembers", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    #[arg(long, help = taken("Smoothing β₂ of its square or size; lion's of its momentum", "beta2"), value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) beta2: Option<f64>,
     #[arg(long, help = taken("ε in the denominator of the update [default: 1e-8]", "epsilon"), value_name = "ε", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) epsilon: Option<f64>,
-    /// Largest norm of all gradients together; 0 does not clip
+    /// Largest norm of all gradients together; 0 disables clipping
     #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
-    /// Chooses initial weights, windows and dropout
+    /// Seed of initial weights, windows and dropout
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
-    /// Steps between two evaluations and checkpoints; 0 evaluates at the end only. An evaluation takes a quarter as
-    /// many tokens as were trained since the last one (16,384 at the least), the last one 262,144 at the most
+    /// Steps between two evaluations and checkpoints; 0 evaluates only at the end. An evaluation takes a quarter as
+    /// many tokens as were trained since the last one (at least 16,384), the final one at most 262,144
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) eval_every: Option<u64>,
     /// Threads; the result does not depend on them [default: all]
@@ -124,7 +124,7 @@ pub(crate) struct Settings {
     pub(crate) out: Option<PathBuf>,
 }
 
-/// The names of a library's choices, as flags take them.
+/// Returns a parser for the names of a library's choices.
 pub(crate) fn choices<K: Copy + Send + Sync + 'static>(
     all: &'static [K],
     key: fn(K) -> &'static str,
@@ -135,7 +135,7 @@ pub(crate) fn choices<K: Copy + Send + Sync + 'static>(
     PossibleValuesParser::new(names).map(move |name| named(name).expect("one of the names"))
 }
 
-/// The flag whose choices have a constant, rules of descent or schedules, and those that have it.
+/// Returns the flag whose choices have a constant, optimizers or schedules, and the choices that have it.
 fn takers(constant: &str) -> (&'static str, Vec<&'static str>) {
     let rules = OptimizerKind::ALL.iter().filter(|kind| kind.takes().contains(&constant));
     let rules: Vec<_> = rules.map(|kind| kind.key()).collect();
@@ -146,12 +146,12 @@ fn takers(constant: &str) -> (&'static str, Vec<&'static str>) {
     ("schedule", schedules.map(|kind| kind.key()).collect())
 }
 
-/// What a constant is, and which rules or schedules have it.
+/// Describes a constant and lists the optimizers or schedules that have it.
 fn taken(what: &str, constant: &str) -> String {
     format!("{what} ({})", takers(constant).1.join(", "))
 }
 
-/// Parts that go together.
+/// A named combination of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ArchitectureName {
@@ -162,7 +162,7 @@ pub(crate) enum ArchitectureName {
 }
 
 impl ArchitectureName {
-    /// The settings that it stands for.
+    /// Returns the settings that it stands for.
     fn parts(self) -> Settings {
         match self {
             ArchitectureName::Gpt2 => Settings::default(),
@@ -178,11 +178,11 @@ impl ArchitectureName {
     }
 }
 
-/// A file of settings is a page; what is longer is something else, and no TOML from here on.
+/// The most bytes of a settings file; a longer file is something else.
 const LONGEST: u64 = 1 << 20;
 
 impl Settings {
-    /// The parts and sizes of a model.
+    /// Returns the parts and sizes of a model as settings.
     pub(crate) fn of_model(model: &Architecture) -> Self {
         let (positions, rotary_base) = match model.positions {
             Positions::Rotary { base } => (PositionsKind::Rotary, Some(base)),
@@ -205,7 +205,7 @@ impl Settings {
         }
     }
 
-    /// Reads a file of settings. Keys may be written with `-` as in flags.
+    /// Reads a settings file. Keys may contain `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
         let unreadable = |e: std::io::Error| {
             format!("cannot read the settings in {}: {}", path.display(), reason(&e))
@@ -216,7 +216,7 @@ impl Settings {
         if text.len() as u64 > LONGEST {
             let most = LONGEST >> 20;
             return Err(format!(
-                "{} is no file of settings: it has more than {most} MiB",
+                "{} is not a settings file: it has more than {most} MiB",
                 path.display()
             )
             .into());
@@ -226,7 +226,7 @@ impl Settings {
     }
 
     fn parse(text: &str) -> std::result::Result<Settings, toml::de::Error> {
-        // Dashes in keys become underscores, so that columns in messages stay right.
+        // Dashes in keys become underscores, so that columns in messages stay correct.
         let written = text.lines().map(|line| match line.split_once('=') {
             Some((key, value)) if !key.contains(['#', '"', '\'']) => {
                 format!("{}={value}\n", key.replace('-', "_"))
@@ -236,7 +236,7 @@ impl Settings {
         toml::from_str(&written.collect::<String>())
     }
 
-    /// These settings, and those of `base` where these are silent.
+    /// Returns these settings, completed with those of `base`.
     ///
     /// # Errors
     /// A number that TOML cannot hold.
@@ -246,11 +246,11 @@ impl Settings {
         Ok(merged.try_into()?)
     }
 
-    /// Refuses, by name, flags that cannot apply to `whose` model: what it has settled itself, unless they say the
-    /// same, and what neither `check` nor `diagnose` does.
+    /// Refuses flags that cannot apply to `whose` model: settings that it fixes, unless their values are equal, and
+    /// settings that neither `check` nor `diagnose` uses.
     ///
     /// # Errors
-    /// The first of them.
+    /// The first such flag.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
         const SETTLED: [&str; 14] = [
             "tokenizer",
@@ -287,7 +287,7 @@ impl Settings {
         Ok(())
     }
 
-    /// As a file holds them.
+    /// Returns the settings as a TOML table.
     ///
     /// # Errors
     /// A number above 2⁶³, or a path that is not UTF-8.
@@ -311,13 +311,13 @@ impl Settings {
             .into());
         }
         toml::Table::try_from(self)
-            .map_err(|e| format!("a setting is not one that run.toml can hold: {e}").into())
+            .map_err(|e| format!("run.toml cannot hold a setting: {e}").into())
     }
 
-    /// Refuses settings that mean nothing where they were given.
+    /// Refuses settings that have no meaning here.
     ///
     /// # Errors
-    /// The flags of these names that were given, and why they may not be.
+    /// The flags of these names that were given, and the reason.
     pub(crate) fn without(&self, names: &[&str], why: &str) -> Result<()> {
         let given = self.table()?;
         let flags = names.iter().filter(|name| given.contains_key(**name));
@@ -328,11 +328,11 @@ impl Settings {
         Err(format!("{why}: leave out {}", flags.join(", ")).into())
     }
 
-    /// Refuses constants that are given and that the run's rule of descent or its schedule does not have. A constant of 0
-    /// that switches off what is not there contradicts nothing.
+    /// Refuses constants that the run's optimizer or schedule does not have. A constant of 0 that switches off what is
+    /// not there is accepted.
     ///
     /// # Errors
-    /// The first of them, and the rules or schedules that have it.
+    /// The first such constant, and the optimizers or schedules that have it.
     pub(crate) fn fit(&self, config: &TrainingConfig) -> Result<()> {
         for (name, value) in &self.table()? {
             let (choice, have) = takers(name);
@@ -344,7 +344,7 @@ impl Settings {
             let off = zero && name != "min_learning_rate";
             if !have.is_empty() && !have.contains(&own) && !off {
                 return Err(format!(
-                    "{} is given, and {own} does not have it: leave it out, or take --{choice} {}",
+                    "{} is given, but {own} does not have it: leave it out, or take --{choice} {}",
                     flag(name),
                     have.join(" or ")
                 )
@@ -368,7 +368,7 @@ impl Settings {
         self.preset.unwrap_or(fallback)
     }
 
-    /// Every size and rate: these settings over those of the preset.
+    /// Returns every size and rate: these settings, completed with the preset's.
     pub(crate) fn complete(&self) -> Result<TrainingConfig> {
         let preset: Settings = toml::Table::try_from(self.preset().config())?.try_into()?;
         let (preset_warmup, asked) = (preset.warmup, self.clone());
@@ -389,7 +389,7 @@ impl Settings {
     }
 }
 
-/// A message of the reader of TOML, in words of the interface instead of Rust's types.
+/// Rewords a message of the TOML parser without Rust's types.
 fn plain(message: &str) -> String {
     const WORDS: [(&str, &str); 11] = [
         ("expected usize", "expected a whole number, 0 or more"),
@@ -409,7 +409,7 @@ fn plain(message: &str) -> String {
     })
 }
 
-/// The flag of a setting.
+/// Returns the flag of a setting.
 fn flag(name: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
@@ -504,7 +504,7 @@ mod tests {
         assert!(said.starts_with("--seed is 18446744073709551615;"), "{said}");
     }
 
-    /// What a file may hold wrongly for every setting: no word of Rust or serde in any answer.
+    /// No error about a settings file contains a word of Rust or serde, whatever is wrong with any setting.
     #[test]
     fn files_are_refused_in_words_of_the_interface() {
         let names =

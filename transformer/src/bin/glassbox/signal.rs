@@ -1,24 +1,24 @@
-//! Ctrl-C, and a scheduler's SIGTERM.
+//! Handles Ctrl-C and a scheduler's SIGTERM.
 //!
-//! Only training has something to lose: other verbs, and training before its first step, end at once. While it trains,
-//! the first signal asks it to stop after the step (an evaluation is broken off between two batches), the second in the
-//! middle of the step, between two parts of it; either way it saves the state. Should a part take longer than a second,
-//! the program ends without: the last checkpoint stays. A third signal does not wait.
+//! Only training has something to lose: other commands, and training before its first step, end at once. During
+//! training, the first signal stops it after the step (an evaluation is interrupted between two batches), the second
+//! within the step, between two parts of it; either way it saves the state. If a part takes longer than a second, the
+//! program ends without saving: the last checkpoint stays. A third signal does not wait.
 
 use crate::{Result, remark};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-/// The exit code of a program that Ctrl-C ended.
+/// The exit code after Ctrl-C.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Signals so far.
+/// The number of signals so far.
 static ASKED: AtomicU32 = AtomicU32::new(0);
-/// A [`Phase`].
+/// The current [`Phase`].
 static PHASE: AtomicU8 = AtomicU8::new(Phase::Preparing as u8);
 
-/// Where training is.
+/// A phase of training.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Before anything is written.
@@ -27,14 +27,14 @@ pub(crate) enum Phase {
     Training,
     /// Writing a checkpoint.
     Saving,
-    /// What was asked for is saved.
+    /// After everything is saved.
     Reporting,
 }
 
-/// How long the program waits for the end of a part of a step.
+/// The time that the program waits for a part of a step to end.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// Listens from now on.
+/// Starts to handle signals.
 pub(crate) fn listen() -> Result<()> {
     Ok(ctrlc::set_handler(heard)?)
 }
@@ -74,17 +74,17 @@ pub(crate) fn enter(phase: Phase) {
     PHASE.store(phase as u8, SeqCst);
 }
 
-/// Whether it was asked to stop.
+/// Returns whether a stop was requested.
 pub(crate) fn stop() -> bool {
     ASKED.load(SeqCst) > 0
 }
 
-/// Breaks off an evaluation where a stop was asked for.
+/// Interrupts an evaluation if a stop was requested.
 pub(crate) fn between_batches() -> ControlFlow<()> {
     flow(stop())
 }
 
-/// Breaks off a step where a stop was asked for twice.
+/// Interrupts a step if a stop was requested twice.
 pub(crate) fn between_parts() -> ControlFlow<()> {
     flow(ASKED.load(SeqCst) > 1)
 }

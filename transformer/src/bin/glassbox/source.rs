@@ -1,4 +1,4 @@
-//! What a run trains on: a text, or the embedded stories.
+//! The training data of a run: a text, or the embedded stories.
 
 use crate::plot::thousands;
 use crate::{Result, remark, terminal};
@@ -11,44 +11,44 @@ use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{Corpus, TokenizerKind, TrainingConfig};
 
-/// The longest text that is read, in bytes: its tokens take four times as much memory.
+/// The longest text, in bytes: its tokens take four times as much memory.
 const LONGEST: u64 = 1 << 30;
-/// Stories to train on and to measure on.
+/// The number of training stories.
 const TRAINING_STORIES: u32 = 20_000;
 const VALIDATION_STORIES: u32 = 500;
-/// Tokens that n-grams are counted on; a gigabyte of counts would teach nothing.
+/// The most tokens on which n-grams are counted, which bounds their memory.
 const COUNTED: usize = 4_000_000;
-/// Tokens that n-grams are measured on, in training: as many as the model is.
+/// The most tokens on which n-grams are measured in training: as many as the model is measured on.
 const MEASURED: usize = 1 << 18;
-/// Tokens from which on counting takes seconds.
+/// The number of tokens from which counting takes seconds.
 const LONG: usize = 1 << 20;
-/// Orders of the n-gram baselines: 1 to this.
+/// The largest order of the n-gram baselines.
 pub(crate) const ORDERS: usize = 6;
 
-/// A corpus with what is known about it.
+/// A corpus and its properties.
 pub(crate) struct Source {
     pub(crate) corpus: Corpus,
     pub(crate) tokenizer: Tokenizer,
-    /// For headings.
+    /// The name for headings.
     pub(crate) name: String,
-    /// Of the text, in hexadecimal: a run goes on with the text that it began with.
+    /// The SHA-256 of the text, in hexadecimal: a run resumes only with its own text.
     pub(crate) sha256: String,
-    /// Characters of the validation part for each of its tokens.
+    /// Characters per token of the validation part.
     pub(crate) characters_per_token: f64,
     pub(crate) entropy: Option<Entropy>,
 }
 
-/// What is known of the embedded source, in nats.
+/// The entropy of the embedded source, in nats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entropy {
     pub(crate) per_story: f64,
     pub(crate) per_character: f64,
-    /// −ln p of the validation stories under the source itself, per character.
+    /// −ln p of the validation stories under the source, per character.
     pub(crate) of_validation: f64,
 }
 
 impl Source {
-    /// Loads the data of a run; with the vocabulary of an earlier part of it, if it goes on.
+    /// Loads the data of a run, with the vocabulary of the run if it resumes.
     pub(crate) fn load(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
         let Some(data) = &config.data else { return Self::stories(config, known) };
         let text = read(data)?;
@@ -106,14 +106,14 @@ impl Source {
         })
     }
 
-    /// Nats per token that n-gram models of orders 1 to [`ORDERS`] pay on the validation part, or on its beginning where
-    /// it is long.
+    /// Returns the nats per token of n-gram models of orders 1 to [`ORDERS`] on the validation part, or on its
+    /// beginning if it is long.
     pub(crate) fn baselines(&self) -> Vec<(usize, f64)> {
         let validation = self.corpus.validation();
         self.baselines_on(&validation[..validation.len().min(MEASURED)])
     }
 
-    /// As [`Source::baselines`], on another text.
+    /// Like [`Source::baselines`], but for another text.
     pub(crate) fn baselines_on(&self, tokens: &[u32]) -> Vec<(usize, f64)> {
         let train = self.corpus.train();
         let mut counted = &train[..train.len().min(COUNTED)];
@@ -135,7 +135,7 @@ impl Source {
         measured.into_iter().map(|(order, nats)| (order, nats.0)).collect()
     }
 
-    /// What a token is.
+    /// Returns the unit of a token.
     pub(crate) fn unit(&self) -> &'static str {
         match self.tokenizer {
             Tokenizer::Bytes => "byte",
@@ -144,14 +144,14 @@ impl Source {
     }
 }
 
-/// Bytes that counting n-grams takes at the most: of every order there are as many sequences as tokens, or as the
-/// vocabulary allows, and each takes some 70 bytes in lists and tables that double.
+/// Returns the most bytes that counting n-grams takes: each order has at most as many sequences as tokens, or as the
+/// vocabulary allows, and each takes about 70 bytes in lists and tables that double.
 fn counting(tokens: usize, vocabulary: usize) -> u128 {
     let sequences = |n: usize| vocabulary.saturating_pow(n as u32).min(tokens) as u128;
     70 * (1..=ORDERS).map(sequences).sum::<u128>()
 }
 
-/// A text from a file, or from standard input.
+/// Reads a text from a file or from standard input.
 pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
     let fail = |e: std::io::Error| format!("cannot read {}: {}", shown(data), reason(&e));
     let text = if data == "-" {
@@ -174,9 +174,9 @@ pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The tokens of a text.
+/// Returns the tokens of a text.
 pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    // Twice, where a list grows.
+    // A growing list exists twice.
     memory::afford(8 * text.len() as u128)
         .map_err(|e| format!("{}: {e}; give a part of it", shown(data)))?;
     if let Tokenizer::Bytes = tokenizer {

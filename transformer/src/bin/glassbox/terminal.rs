@@ -1,15 +1,15 @@
-//! What a terminal gets: results, remarks, errors, bars; and what it must not get.
+//! Safe output: results, remarks, errors and progress bars.
 //!
-//! Everything that the program prints goes through here, because names, paths, texts and settings come from files that
-//! somebody else may have written: control characters, which could move the cursor or set the title, and marks that
-//! reverse the direction of writing are written out. Results that go to a file or a pipe stay as they are.
+//! Everything that the program prints goes through this module, because names, paths, texts and settings may come from
+//! untrusted files: control characters, which could move the cursor or set the title, and marks that reverse the
+//! direction of writing are escaped. Results that go to a file or a pipe are unchanged.
 
 use crate::Result;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 
-/// Text with everything written out that would act on a terminal instead of being shown.
+/// Returns text with every character escaped that would control a terminal.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(acts) {
         return text.into();
@@ -26,8 +26,8 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
         .into()
 }
 
-/// Control characters but for line ends and tabs; marks of direction; separators of lines and paragraphs; marks and
-/// tags that are not seen.
+/// Returns whether a character controls a terminal or is invisible: control characters except line ends and tabs,
+/// direction marks, line and paragraph separators, invisible marks and tags.
 fn acts(c: char) -> bool {
     (c.is_control() && !matches!(c, '\n' | '\t'))
         || matches!(c,
@@ -35,7 +35,7 @@ fn acts(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text for standard output: as it is, or escaped for a terminal.
+/// Returns text for standard output: unchanged, or escaped for a terminal.
 pub(crate) fn shown(text: &str, terminal: bool) -> Cow<'_, str> {
     if terminal { escaped(text) } else { text.into() }
 }
@@ -43,7 +43,7 @@ pub(crate) fn shown(text: &str, terminal: bool) -> Cow<'_, str> {
 /// Prints results.
 ///
 /// # Errors
-/// If they cannot be written, all of them.
+/// If they cannot be written completely.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let terminal = out.is_terminal();
@@ -51,21 +51,21 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// As [`print()`], for text with colours in it, whose other parts were escaped one by one.
+/// Like [`print()`], but for coloured text whose other parts are already escaped.
 ///
 /// # Errors
-/// As [`print()`].
+/// See [`print()`].
 pub(crate) fn print_painted(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }
 
-/// Prints results as JSON, one object on one line or as it was laid out. What would act on a terminal is escaped as
-/// JSON does it: the values are the same.
+/// Prints results as JSON. Characters that would control a terminal are escaped as JSON does it, so that values do not
+/// change.
 ///
 /// # Errors
-/// As [`print()`].
+/// See [`print()`].
 pub(crate) fn print_json(object: impl Display) -> Result<()> {
     let text = object.to_string();
     let mut out = String::with_capacity(text.len() + 1);
@@ -84,8 +84,7 @@ pub(crate) fn print_json(object: impl Display) -> Result<()> {
 /// The longest line of a message, in characters.
 const LONGEST_LINE: usize = 2000;
 
-/// A message for standard error: escaped, and every line within its bound, whatever file or argument it quotes. The
-/// middle of a longer line is left out.
+/// Formats a message for standard error: escaped, with the middle of each long line omitted.
 fn message(text: &str) -> String {
     let line = |line: &str| {
         let length = line.chars().count();
@@ -100,34 +99,34 @@ fn message(text: &str) -> String {
     escaped(text).split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// A word from a file or an argument in the middle of a message: on one line.
+/// Formats a word from a file or an argument on one line of a message.
 pub(crate) fn word(text: &str) -> String {
     escaped(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
-/// A line on standard error, where progress and remarks go; standard output is for results.
+/// Prints a line on standard error, for progress and remarks; standard output is for results.
 pub(crate) fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", message(line.as_ref()));
 }
 
-/// Says on standard error what went wrong.
+/// Prints an error on standard error.
 pub(crate) fn error(error: impl Display) {
     let (on, off) = if colours(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     let said = error.to_string();
     let _ = writeln!(std::io::stderr(), "{on}error:{off} {}", message(said.trim_end()));
 }
 
-/// Whether a stream is a terminal on which a line can be drawn again.
+/// Returns whether a stream is a terminal whose lines can be redrawn.
 pub(crate) fn draws(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether colours are wanted: on a terminal that has them, unless `NO_COLOR` is set (<https://no-color.org>).
+/// Returns whether to use colours: on a terminal that has them, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
     draws(stream) && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// A word as a shell reads it: quoted where it is more than letters, digits and marks that mean nothing there.
+/// Quotes a word for a shell, unless it has only letters, digits and marks without a special meaning.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./+,:=@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -152,7 +151,7 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// How this program was called: what people can type to call it again.
+/// Returns the command that started this program, for messages that propose commands.
 pub(crate) fn program() -> String {
     let name = std::env::args_os().next();
     quoted(&name.map_or("glassbox".into(), |name| name.to_string_lossy().into_owned()))
@@ -168,7 +167,7 @@ mod tests {
         let written_out = "a\\u{1b}]0;title\\u{7}\\r\n\tß\\u{202e}x\\u{9b}31m";
         assert_eq!(escaped(text), written_out);
         assert_eq!((shown(text, true), shown(text, false)), (written_out.into(), text.into()));
-        // Every character with a class for directions, of Unicode 16.
+        // Every character with a direction class in Unicode 16.
         for c in "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}".chars() {
             assert!(escaped(&c.to_string()).starts_with('\\'));
         }
@@ -190,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Any word comes back from a shell as it was.
+    /// A shell reads any quoted word unchanged.
     #[cfg(unix)]
     #[test]
     fn a_shell_reads_what_was_quoted() {

@@ -27,11 +27,10 @@ use transformer::{Evaluation, Observer, Recording, Replay, Trainer, TrainingConf
 pub(crate) struct Train {
     #[command(flatten)]
     settings: Settings,
-    /// File of settings by the names of the flags: `learning_rate = 1e-3`
+    /// Settings file with the names of the flags: `learning_rate = 1e-3`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with an interrupted run; of the settings only --steps, --eval-every, --threads, and --data where the same
-    /// text lies elsewhere, may change
+    /// Resume an interrupted run; only --steps, --eval-every, --threads, and --data (if the same text moved) may change
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
     resume: Option<PathBuf>,
     /// Replace the run that --out holds
@@ -47,10 +46,10 @@ pub(crate) struct Train {
 }
 
 impl Train {
-    /// Trains; the exit code tells whether the run came to its end.
+    /// Trains; the exit code tells whether the run completed.
     pub(crate) fn run(self) -> Result<ExitCode> {
         signal::listen()?;
-        // Before anything of it is read: nobody else may change it.
+        // Claim the run before reading it, so that no other process changes it.
         let lock = self.resume.as_deref().map(run::claim).transpose()?;
         let mut asked = self.settings.clone();
         let settings = match (&self.resume, &self.config) {
@@ -70,7 +69,7 @@ impl Train {
         on_threads(settings.threads, || self.train(&settings, config, lock))
     }
 
-    /// The settings of a run that goes on.
+    /// Returns the settings of a run that resumes.
     fn resumed(&self, run: &Path) -> Result<Settings> {
         let Settings { steps, eval_every, threads, data, .. } = self.settings.clone();
         let given = Settings { threads: None, ..self.settings.clone() };
@@ -98,7 +97,7 @@ impl Train {
         let known = match &self.resume {
             Some(run) => {
                 let directory = run::model_directory(run);
-                // Without a model, the state alone is enough, where the text gives the vocabulary again.
+                // Without a model, the state is enough if the text determines the vocabulary.
                 if directory.join("config.json").exists() {
                     run::agree(run, &config, &files::read_config(&directory)?)?;
                 }
@@ -177,7 +176,7 @@ impl Train {
     }
 }
 
-/// Shows the parts of a step, and breaks it off where a signal asks for it twice.
+/// Shows the parts of a step, and interrupts it if a signal requests so twice.
 struct Parts<'a> {
     step: u64,
     progress: &'a mut Progress,
@@ -191,28 +190,28 @@ impl Observer<f32> for Parts<'_> {
     }
 }
 
-/// The path of a text so that it is found from other directories too.
+/// Returns the path of a text so that it is valid from other directories too.
 fn findable(data: Option<&str>) -> Option<String> {
     let data = data?;
     let absolute = (data != "-").then(|| std::path::absolute(data).ok()).flatten();
     Some(absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(data.to_owned()))
 }
 
-/// Says what is not as it was when the state was saved.
+/// Reports what changed since the state was saved.
 fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
     for difference in about.differences(config) {
         remark(format!("resume   {difference}"));
     }
     if !about.knows_settings() {
         remark(
-            "resume   the state is of an earlier version, which did not know its settings: they are run.toml's",
+            "resume   the state is of an earlier version, without its settings: run.toml's are used",
         );
     }
     let now = Vectors::in_use().to_string();
     if let Some(then) = about.vectors.as_ref().filter(|then| **then != now) {
         remark(format!(
-            "warning  the state was computed with {then} vectors, and this is {now}: the last bits of what follows \
-             differ from those of a run that was never interrupted"
+            "warning  the state was computed with {then} vectors, and this is {now}: the last bits from here on \
+             differ from those of an uninterrupted run"
         ));
     }
     let Restored { dropped, damaged, missing, .. } = restored;
@@ -240,7 +239,7 @@ fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
     }
 }
 
-/// The name of a run's directory, after what it trains on.
+/// Returns the name of a run's directory, after its training data.
 fn run_name(settings: &Settings) -> String {
     match (&settings.data, settings.preset) {
         (Some(data), None) if data != "-" => {
@@ -281,20 +280,19 @@ fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Path) {
     remark(format!("run      {}", directory.display()));
 }
 
-/// A run under way.
+/// A run in progress.
 struct Session<'a> {
     trainer: Trainer<f32>,
     source: Source,
     baselines: Vec<(usize, f64)>,
     run: &'a mut Run,
     metrics: &'a mut Vec<Metric>,
-    /// Every how many steps health is recorded.
+    /// The steps between two recordings of health.
     watch: Option<u64>,
 }
 
 impl Session<'_> {
-    /// Trains until the last step or until asked to stop; returns the last measurement, if it came
-    /// to that.
+    /// Trains until the last step or until a stop is requested; returns the last measurement, if there is one.
     fn steps(&mut self) -> Result<Option<(Evaluation, Progress)>> {
         let config = self.trainer.config().clone();
         let due = |step: u64| config.eval_every > 0 && step.is_multiple_of(config.eval_every);
@@ -303,7 +301,7 @@ impl Session<'_> {
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         let done = self.trainer.steps();
         let finished = done >= config.steps;
-        // An evaluation that was broken off is caught up on.
+        // An interrupted evaluation is repeated.
         let broken_off =
             self.metrics.last().filter(|m| m.step == done && m.validation_loss.is_none());
         let broken_off = broken_off.filter(|m| due(m.step) || m.step == config.steps).cloned();
@@ -378,7 +376,7 @@ impl Session<'_> {
         }
     }
 
-    /// Measures what is held back, or a part of it where it is long; nothing where it was asked to stop.
+    /// Measures held-out text, or a part of it if it is long; returns `None` if a stop was requested.
     fn evaluate(&mut self, progress: &mut Progress, last: bool) -> Result<Option<Evaluation>> {
         let most = self.trainer.config().evaluated_tokens(last);
         Ok(self.trainer.evaluate_sample(&self.source.corpus, most, |done, windows| {
@@ -387,7 +385,7 @@ impl Session<'_> {
         })?)
     }
 
-    /// The model, the state to go on from, the metrics and the picture.
+    /// Saves the model, the training state, the metrics and the picture.
     fn save(&mut self) -> Result<()> {
         signal::enter(Phase::Saving);
         let plot = self.plot();
@@ -397,8 +395,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A step that came out as NaN or ∞, or would have made a weight so: it was not taken, so that what is saved
-    /// is the last good state.
+    /// Reports a step with NaN or ∞, or whose update would have made a weight so. It was not applied, so that the last
+    /// valid state is saved.
     fn diverged<R>(&mut self, step: &transformer::Step) -> Result<R> {
         let finite = |x: f64| x.is_finite().then_some(x);
         self.run.log(&Metric {
@@ -412,7 +410,7 @@ impl Session<'_> {
         })?;
         let shown = self.run.directory().display().to_string();
         let typed = run::typed(self.run.directory());
-        // A run may have been resumed with weights that were not.
+        // A run may have been resumed with weights that are not finite.
         let sound = self.trainer.model().tape().parameters().iter().all(|p| p.is_finite());
         let kept = if sound {
             self.save()?;
@@ -430,7 +428,7 @@ impl Session<'_> {
             if by_update { ", and an update that leaves weights that are not finite" } else { "" };
         Err(format!(
             "step {} diverged: loss {}, gradient norm {}, learning rate {:.2e}{update}. {kept} in {shown}. A lower \
-             --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a cure that \
+             --learning-rate, more --warmup or --clip 1 usually helps; for the first cause, and a fix that \
              was tried: {} diagnose {typed}",
             step.number, step.loss, step.gradient_norm, step.learning_rate, program()
         )
@@ -463,7 +461,7 @@ impl Session<'_> {
         .svg()
     }
 
-    /// What the model writes after a line's end.
+    /// Generates a text after a line end.
     fn sample(&mut self) -> Result<String> {
         let mut writer = generate::writer(
             self.trainer.model().config(),

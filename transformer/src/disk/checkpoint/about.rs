@@ -1,4 +1,4 @@
-//! What a state says of itself: its version, its steps, and what they were trained with.
+//! The description of a state: its version, its steps, and what they were trained with.
 
 use crate::printable::printable;
 use crate::training::config::TrainingConfig;
@@ -7,19 +7,19 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-/// The version that is written. Version 1 had no number: it knew no settings.
+/// The version that is written. Version 1 had no number and no settings.
 const VERSION: &str = "2";
-/// Before the name of a setting.
+/// The prefix of a setting's name.
 const SETTING: &str = "setting.";
-/// Settings that may change when a run goes on.
+/// Settings that may change when a run resumes.
 const FREE: [&str; 2] = ["steps", "eval_every"];
-/// No run takes more: steps, batches and their parts are counted in 64 bits.
+/// The most steps of a run, so that steps, batches and their parts fit 64 bits.
 const MOST_STEPS: u64 = 1 << 40;
 
-/// A setting that is not what it was.
+/// A setting that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Its name, as `run.toml` has it.
+    /// Its name in `run.toml`.
     pub setting: String,
     /// Its value when the state was saved.
     pub saved: String,
@@ -35,27 +35,27 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What stands in a state's header beside the tensors, without the checksum.
+/// The header of a state besides the tensors, without the checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
-    /// Steps that were taken.
+    /// The number of steps taken.
     pub steps: u64,
-    /// Checksum of the text.
+    /// The checksum of the text.
     pub data: String,
-    /// The vectors that computed it (AVX-512, AVX2, portable); none in version 1. Others give other last bits.
+    /// The vectors that computed it (AVX-512, AVX2, portable); `None` in version 1. Others give other last bits.
     pub vectors: Option<String>,
-    /// The settings of the run but for the text's path; none in version 1.
+    /// The settings of the run except the text's path; `None` in version 1.
     settings: Option<BTreeMap<String, String>>,
 }
 
 impl About {
-    /// Of a run that this process trains.
+    /// Describes a run that this process trains.
     pub(super) fn new(config: &TrainingConfig, steps: u64, data: &str) -> Self {
         let vectors = Some(Vectors::in_use().to_string());
         About { steps, data: data.to_owned(), vectors, settings: Some(settings(config)) }
     }
 
-    /// As it is written.
+    /// Returns the keys and values of the header.
     pub(super) fn pairs(&self) -> Vec<(String, String)> {
         let settings = self.settings.iter().flatten();
         let settings = settings.map(|(name, value)| (format!("{SETTING}{name}"), value.clone()));
@@ -71,8 +71,8 @@ impl About {
         .collect()
     }
 
-    /// Reads what is written, and the checksum. Every key must be one of its version: a damaged one cannot make the
-    /// state an earlier one, or switch its checksum off.
+    /// Reads the keys and values of a header; returns the description and the checksum. Every key must be one of its
+    /// version: a damaged key cannot make the state an earlier version, or disable its checksum.
     pub(super) fn read(written: &HashMap<String, String>) -> Result<(Self, String), String> {
         let mut left = written.clone();
         let missing = |key: &str| format!("it does not say its {key}");
@@ -105,12 +105,12 @@ impl About {
         }
     }
 
-    /// Whether it is of a version that knows its settings.
+    /// Returns whether its version records settings.
     pub fn knows_settings(&self) -> bool {
         self.settings.is_some()
     }
 
-    /// Every setting that is not what it was, by name.
+    /// Returns the settings that changed.
     pub fn differences(&self, config: &TrainingConfig) -> Vec<Difference> {
         let Some(saved) = &self.settings else { return vec![] };
         let now = settings(config);
@@ -124,14 +124,14 @@ impl About {
             .collect()
     }
 
-    /// Those of the settings that determine the weights: a run cannot go on with another.
+    /// Returns the changed settings that determine the weights, with which a run cannot resume.
     pub fn contradictions(&self, config: &TrainingConfig) -> Vec<Difference> {
         let all = self.differences(config).into_iter();
         all.filter(|d| !FREE.contains(&d.setting.as_str())).collect()
     }
 }
 
-/// Settings by name, as JSON has them: numbers in the fewest digits that give them back.
+/// Returns settings by name, in JSON: numbers have the fewest digits that round-trip.
 fn settings(config: &TrainingConfig) -> BTreeMap<String, String> {
     let Ok(Value::Object(all)) = serde_json::to_value(config) else { return BTreeMap::new() };
     let all = all.into_iter().filter(|(name, _)| name != "data");

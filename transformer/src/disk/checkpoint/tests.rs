@@ -27,13 +27,13 @@ fn a_run_that_stops_and_goes_on_is_the_run_that_never_stopped() {
     assert_eq!(whole.state(), second.state());
 }
 
-/// A number that the next step would spread is refused by its place; one that only stops its parameter is not.
+/// A value that would corrupt weights is refused with its place; one that only stops its parameter is accepted.
 #[test]
 fn numbers_that_are_none_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("state");
-    // Number 200 of the parameters: of the token table, 16 rows and 20 columns, row 8 of column 12.
-    // Every tensor, of the first rule that has it.
+    // Number 200 of the parameters is in the token table of 16 rows and 20 columns: row 8 of column 12. Each tensor is
+    // tested with the first optimizer that has it.
     let mut cases: Vec<(TrainingConfig, &str)> = vec![];
     for &optimizer in OptimizerKind::ALL {
         let config = TrainingConfig { optimizer, momentum: 0.9, ..tiny() };
@@ -77,7 +77,7 @@ fn numbers_that_are_none_are_named() {
         }
         assert!(parameters::<f32>(&path, &list[1..]).is_err());
     }
-    // Of Adam and RMSProp, and of AdaMax.
+    // Those of Adam and RMSProp, and of AdaMax.
     assert!(["second_moment", "largest"].iter().all(|name| divisors.contains(name)));
 }
 
@@ -108,9 +108,9 @@ fn foreign_states_are_refused_and_change_nothing() {
     std::fs::write(&path, &flipped).unwrap();
     let error = load(&path, &mut mine, "another text").unwrap_err().to_string();
     assert!(error.contains("damaged"), "{error}");
-    // Who looks for faults is told too: every number is one, and it is another.
+    // `load_with_faults` verifies the checksum too, since every value is finite.
     assert!(load_with_faults(&path, &mut mine, "another text").is_err());
-    // A count of steps that nobody takes.
+    // An impossible number of steps.
     let huge = whole.windows(11).position(|bytes| bytes == b"\"steps\":\"0\"").unwrap();
     let mut counted = whole.clone();
     counted.splice(huge + 9..huge + 10, u64::MAX.to_string().into_bytes());
@@ -125,7 +125,7 @@ fn foreign_states_are_refused_and_change_nothing() {
     assert!(load(&directory.path().join("none"), &mut mine, "text").is_err());
 }
 
-/// A state goes on with its own settings: any other is named, but for those that may change, which are told.
+/// A state resumes only with its own settings: any other is named, except for those that may change.
 #[test]
 fn another_setting_is_named() {
     let directory = tempfile::tempdir().unwrap();
@@ -154,7 +154,7 @@ fn another_setting_is_named() {
     assert_eq!(about.vectors, Some(linalg::Vectors::in_use().to_string()));
 }
 
-/// No bit of the header can be flipped unseen: no setting, no version, no checksum.
+/// No bit of the header can be flipped unnoticed: of no setting, version or checksum.
 #[test]
 fn a_flipped_bit_of_the_header_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -174,7 +174,7 @@ fn a_flipped_bit_of_the_header_is_refused() {
     assert!(load(&path, &mut mine, "text").is_ok());
 }
 
-/// A state of the first version, as it was written: steps, text and checksum alone.
+/// A state of version 1 as it was written: steps, text and checksum only.
 #[test]
 fn the_first_version_is_read() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,12 +7,11 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 
 /// An `f32` whose matrix products add in one order on every processor.
 ///
-/// The tuned product of `f32` chooses its kernel by the processor, and with it the order of its sums
-/// and whether a product and a sum are rounded once or twice. For training that is right; a file that
-/// was compressed on one machine must be decompressed on another. Here c_ij = Σ_k a_ik·b_kj is summed
-/// over k in order, each product and each sum rounded. Everything else that a model computes forward
-/// (additions, square roots, the exponential of [`linalg`], products with a single column) has one result
-/// already.
+/// The tuned product of `f32` chooses its kernel by the processor, and with it the order of its sums and whether a
+/// product and a sum are rounded once or twice. That is right for training; but a file compressed on one machine must
+/// decompress on another. Here c_ij = Σ_k a_ik·b_kj is summed over k in order, each product and each sum rounded. All
+/// other forward operations (additions, square roots, the exponential of [`linalg`], products with a single column)
+/// already have one result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 #[repr(transparent)]
 pub(crate) struct Portable(pub(crate) f32);
@@ -98,7 +97,7 @@ impl Real for Portable {
         match (a.parts(), b.parts()) {
             ((a, false), (b, false)) => plain(c, alpha, a, b, add),
             ((a, true), (b, false)) => by_dot_products(c, alpha, a, b, add),
-            // As the definition says; no layer does this forward.
+            // By definition; no layer needs this forward.
             _ => {
                 for j in 0..c.ncols() {
                     for i in 0..c.nrows() {
@@ -112,11 +111,10 @@ impl Real for Portable {
     }
 }
 
-/// Rows of a tile: a register of AVX-512.
+/// Rows of a tile: an AVX-512 register.
 const ROWS: usize = 16;
 
-/// C ← α·A·B (+ C), tile by tile; how it is cut changes no bit, because every element is a sum over k in
-/// order.
+/// C ← α·A·B (+ C), tile by tile. The cut into tiles changes no bit, because every element is a sum over k in order.
 fn plain(
     mut c: ViewMut<'_, Portable>,
     alpha: Portable,
@@ -141,7 +139,7 @@ fn plain(
     );
 }
 
-/// A tile of C: [`ROWS`] rows (or what is left of them) by N columns. Returns N.
+/// Computes a tile of C: [`ROWS`] rows (or the remaining ones) by N columns. Returns N.
 #[inline(always)]
 fn tile<const N: usize>(
     c: &mut ViewMut<'_, Portable>,

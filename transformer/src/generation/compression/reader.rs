@@ -1,26 +1,26 @@
-//! A model that reads several texts in lock-step and predicts the next token of each.
+//! Predicts the next token of several texts in lock-step.
 
 use super::portable::Portable;
 use crate::model::architecture::Architecture;
 use crate::model::cached::CachedStep;
 use crate::model::recorded_step::ModelError;
 
-/// A recorded prediction of one token of every text after those that were read; what
-/// [`crate::Decoder`] is for one text, with bits that do not depend on the machine.
+/// A recorded prediction of one token of every text after those that were read: [`crate::Decoder`] for several texts,
+/// with bits that do not depend on the machine.
 ///
-/// Where the context is full, the first half of it is forgotten and the rest is read again from position
-/// 0, for learned positions cannot slide. A prediction sees at least half a context, once there is that
-/// much; every token is read twice.
+/// When the context is full, its first half is forgotten and the rest is read again from position 0, because learned
+/// positions cannot slide. A prediction sees at least half a context, once there are that many tokens; every token is
+/// read twice.
 pub(super) struct Reader {
     step: CachedStep<Portable>,
     context: usize,
     texts: usize,
-    /// What the caches hold: a token of every text at every position.
+    /// The tokens in the caches: one of every text at every position.
     read: Vec<Vec<u32>>,
 }
 
 impl Reader {
-    /// Of `texts` texts; parameters are in the order of [`crate::RecordedStep`]'s.
+    /// Records the prediction for `texts` texts; parameters are in the order of [`crate::RecordedStep`].
     pub(super) fn new(
         config: &Architecture,
         parameters: &[f32],
@@ -44,7 +44,7 @@ impl Reader {
         self.advance(tokens.to_vec());
     }
 
-    /// The logits of the next token of a text.
+    /// Returns the logits of a text's next token.
     pub(super) fn logits(&self, text: usize) -> impl Iterator<Item = f32> {
         let all = self.step.logits();
         let vocabulary = all.len() / self.texts;
@@ -74,12 +74,12 @@ mod tests {
         };
         let mut model = RecordedStep::<f32>::record(&config, 1, 8, Form::Fused, 0).unwrap();
         model.initialise(5);
-        // Far enough from nothing that predictions differ.
+        // Weights large enough that predictions differ.
         let parameters = model.tape().parameters().iter().map(|p| p * 5.0).collect();
         (config, parameters)
     }
 
-    /// Logits of size 1, sums of up to 64 terms in another order through two layers.
+    /// The rounding of logits of size 1: sums of up to 64 terms in another order, through two layers.
     const SLACK: f32 = 1024.0 * f32::EPSILON;
 
     fn token(text: usize, t: usize) -> u32 {

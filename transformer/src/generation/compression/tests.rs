@@ -9,7 +9,7 @@ struct Model {
 }
 
 impl Model {
-    /// A model that was not trained, but has opinions.
+    /// An untrained model whose predictions are not uniform.
     fn new(tokenizer: Tokenizer, seed: u64) -> Self {
         let config = Architecture {
             vocabulary: tokenizer.vocabulary(),
@@ -39,8 +39,8 @@ fn error(model: &Model, file: &[u8]) -> String {
     model.compressor().decompress(file, |_| ()).unwrap_err().to_string()
 }
 
-/// What a code may take: its cross-entropy, a bit for what is lost when probabilities become integers
-/// (24 bits of a token that the model says is impossible), and what the coder may lose at its end.
+/// Checks the size of a code: its cross-entropy, a bit for rounding probabilities to integers (24 bits for a token that
+/// the model calls impossible), and what the coder may lose at its end.
 fn within_its_bound(model: &Model, file: &Compressed) -> bool {
     let outcomes = model.config.vocabulary as f64;
     let rounded = -(1.0 - outcomes / f64::from(infotheory::arithmetic::TOTAL)).log2() + 2e-4;
@@ -94,7 +94,7 @@ proptest! {
     }
 }
 
-/// The file's layout: a segment for every 2048 tokens, sixteen at the most.
+/// The file's layout: a segment per 2048 tokens, at most sixteen.
 #[test]
 fn a_text_is_cut_as_the_format_says() {
     for (length, count) in
@@ -174,13 +174,13 @@ fn a_forged_header_is_refused() {
     };
     // A text that the code does not hold, and one that no memory holds.
     let message = error(&model, &forge([7; 8], 5, b"abc"));
-    assert!(message.contains("0707070707070707 went in"), "{message}");
+    assert!(message.contains("the original had 0707070707070707"), "{message}");
     assert!(error(&model, &forge([7; 8], 1 << 50, b"abc")).contains("at most"));
     assert!(error(&model, &forge([7; 8], 1 << 30, b"abc")).contains("3 bytes cannot hold"));
     assert!(
         model.compressor().decompress(&forge(checksum(b""), 0, b""), |_| ()).unwrap().is_empty()
     );
-    // A header that ends too early, with a checksum that is right.
+    // A header that ends too early, with a valid checksum.
     let body = [1, 2, 3];
     let file = [&b"GBC\x01"[..], &checksum::<4>(&body), &body].concat();
     assert!(error(&model, &file).contains("cut off"));
@@ -198,7 +198,7 @@ fn what_cannot_be_compressed_is_named() {
     let mut broken = letters();
     broken.parameters.fill(3e38);
     let refused = broken.compressor().compress(b"abcabcabc", |_| ()).unwrap_err().to_string();
-    assert!(refused.contains("predicts nothing"), "{refused}");
+    assert!(refused.contains("no valid prediction"), "{refused}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ impl Family for Gpt2 {
     }
 
     /// An empty configuration is GPT-2 small. A size may have its general name, such as `hidden_size`. Of the three
-    /// rates of dropout, which matter in training only, the residual stream's is taken.
+    /// dropout rates, which matter only in training, the residual stream's is used.
     fn read(&self, keys: &Keys<'_>) -> Result<Architecture, ConfigError> {
         keys.must_be("scale_attn_weights", true)?;
         keys.must_be("scale_attn_by_inverse_layer_idx", false)?;
@@ -89,7 +89,7 @@ impl Family for Gpt2 {
             "torch_dtype": "float32",
         });
         if !a.bias {
-            // Hugging Face's GPT-2 always has biases: the file holds zeros, and this says so.
+            // Hugging Face's GPT-2 always has biases: the file holds zeros, and this flag says so.
             config["glassbox"] = json!({ "bias": false });
         }
         Ok(config)
@@ -115,7 +115,7 @@ impl Family for Gpt2 {
         vec![Tensor::whole(super::renamed(&parameter.name, "h", &PARTS), parameter)]
     }
 
-    /// The causal mask, in checkpoints of old versions.
+    /// The causal mask in old checkpoints.
     fn is_buffer(&self, tensor: &str) -> bool {
         tensor.ends_with(".attn.bias") || tensor.ends_with(".attn.masked_bias")
     }

@@ -1,4 +1,4 @@
-//! Keys of a `config.json`, each read as what it must be.
+//! Typed access to the keys of a `config.json`.
 
 use crate::model::architecture::{Activation, ConfigError};
 use crate::printable::shortened;
@@ -19,7 +19,7 @@ pub(super) fn refused(
 type Result<T> = std::result::Result<T, ConfigError>;
 
 impl<'a> Keys<'a> {
-    /// The keys of a JSON object. The error says how anything else begins.
+    /// Returns the keys of a JSON object. The error shows how any other value begins.
     pub(super) fn of(value: &'a Value) -> std::result::Result<Self, String> {
         value.as_object().map(Keys).ok_or_else(|| format!("it begins with {}", shortened(value)))
     }
@@ -28,22 +28,22 @@ impl<'a> Keys<'a> {
         self.0.get(key)
     }
 
-    /// A key that is there and not null.
+    /// Returns the value of a key that is present and not null.
     fn given(self, key: &str) -> Option<&'a Value> {
         self.get(key).filter(|value| !value.is_null())
     }
 
-    /// A whole number, or one that is meant where the key is absent.
+    /// Reads an integer; `absent` is its value if the key is absent.
     pub(super) fn whole(self, key: &'static str, absent: usize) -> Result<usize> {
         self.get(key).map_or(Ok(absent), |value| whole(key, value))
     }
 
-    /// As [`Keys::whole`], where null, too, means that it is absent.
+    /// Like [`Keys::whole`], but null also means absent.
     pub(super) fn optional(self, key: &'static str) -> Result<Option<usize>> {
         self.given(key).map(|value| whole(key, value)).transpose()
     }
 
-    /// A size, by a family's own name or by the name that all families share.
+    /// Reads a size, under the family's own name or the name that all families share.
     pub(super) fn size(
         self,
         key: &'static str,
@@ -75,7 +75,7 @@ impl<'a> Keys<'a> {
         })
     }
 
-    /// A flag that has one value in every model that this crate has.
+    /// Checks a flag that has one value in every model this crate supports.
     pub(super) fn must_be(self, key: &'static str, needed: bool) -> Result<()> {
         match self.get(key) {
             Some(value) if self.flag(key, needed)? != needed => {
@@ -85,7 +85,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// Refuses a key that holds something: null and an empty object hold nothing.
+    /// Refuses a key with a value other than null or an empty object.
     pub(super) fn must_be_absent(self, key: &'static str, why: &str) -> Result<()> {
         let empty = |value: &Value| value.as_object().is_some_and(Map::is_empty);
         match self.given(key).filter(|value| !empty(value)) {
@@ -94,7 +94,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// An object.
+    /// Reads an object.
     pub(super) fn object(self, key: &'static str) -> Result<Option<Keys<'a>>> {
         self.given(key)
             .map(|value| {
@@ -103,7 +103,7 @@ impl<'a> Keys<'a> {
             .transpose()
     }
 
-    /// The function of a name that Hugging Face has for it.
+    /// Reads an activation by its Hugging Face name.
     pub(super) fn activation(self, key: &'static str, absent: Activation) -> Result<Activation> {
         let Some(value) = self.get(key) else { return Ok(absent) };
         let named = |name| Activation::ALL.iter().find(|a| a.hugging_face().contains(&name));

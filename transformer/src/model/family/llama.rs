@@ -15,8 +15,8 @@ impl Family for Llama {
         "llama"
     }
 
-    /// An empty configuration is Llama 7B. Dropout of attention weights, which matters in training only, is taken for
-    /// all dropout.
+    /// An empty configuration is Llama 7B. The dropout of attention weights, which matters only in training, is used
+    /// for all dropout.
     fn read(&self, keys: &Keys<'_>) -> Result<Architecture, ConfigError> {
         let width = keys.whole("hidden_size", 4096)?;
         let heads = keys.whole("num_attention_heads", 32)?;
@@ -103,7 +103,7 @@ impl Family for Llama {
             ("norm", "norm"),
         ];
         let name = &parameter.name;
-        // What is one matrix here is several there.
+        // One matrix here is several in the file.
         let (queries, keys) = (a.width, a.key_value_heads() * a.head_width());
         let packed: &[(&str, &str, usize)] = if name.contains(".attention.qkv.") {
             &[
@@ -117,7 +117,7 @@ impl Family for Llama {
                 ("feed_forward.expanded", "mlp.up_proj", a.hidden),
             ]
         } else {
-            // Tables hold a token after the other in both.
+            // Both formats store a table token by token.
             let table = !name.starts_with("block.");
             let order = if table { Order::ColumnMajor } else { Order::RowMajor };
             let all = 0..parameter.shape.rows;
@@ -133,14 +133,14 @@ impl Family for Llama {
         packed.iter().map(part).collect()
     }
 
-    /// Frequencies of the rotation, in checkpoints of old versions.
+    /// The rotation's frequencies in old checkpoints.
     fn is_buffer(&self, tensor: &str) -> bool {
         tensor.ends_with("rotary_emb.inv_freq")
     }
 }
 
-/// θ, from `rope_parameters`, or from `rope_theta` and `rope_scaling` as older configurations have it. Other kinds of
-/// rotation than the plain one are refused.
+/// Reads θ from `rope_parameters`, or from `rope_theta` and `rope_scaling` in older configurations. Only the plain
+/// rotation is supported.
 fn base(keys: &Keys<'_>) -> Result<f64, ConfigError> {
     const PLAIN: f64 = 1e4;
     let mut base = keys.number("rope_theta", PLAIN)?;

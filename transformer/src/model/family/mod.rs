@@ -1,7 +1,7 @@
 //! Families of models: Hugging Face's `config.json` and names of tensors, to and from an [`Architecture`].
 //!
-//! A family is one file here, and one line in the list `FAMILIES`. It says how its configuration reads, and where in its
-//! files a parameter's elements stand. What is recorded, trained and explained knows no family.
+//! A family is one file here and one line in the list `FAMILIES`. The file defines how its configuration is read, and
+//! where a parameter's elements are stored. Recording, training and explanations do not depend on the family.
 
 mod gpt2;
 mod keys;
@@ -16,76 +16,76 @@ use serde_json::Value;
 use std::fmt::Debug;
 use std::ops::Range;
 
-/// Every family that is read and written.
+/// All supported families.
 static FAMILIES: [&dyn Family; 2] = [&gpt2::Gpt2, &llama::Llama];
 
-/// A family of models as Hugging Face stores it.
+/// A family of models in Hugging Face's format.
 pub trait Family: Debug + Sync {
-    /// Its `model_type`.
+    /// Returns its `model_type`.
     fn name(&self) -> &'static str;
 
-    /// An architecture from `config.json`.
+    /// Reads an architecture from `config.json`.
     #[doc(hidden)]
     fn read(&self, keys: &Keys<'_>) -> Result<Architecture, ConfigError>;
 
-    /// `config.json` for an architecture.
+    /// Writes an architecture as `config.json`.
     ///
     /// # Errors
-    /// The part that this family lacks, in words.
+    /// A description of the part that this family lacks.
     fn write(&self, architecture: &Architecture) -> Result<Value, String>;
 
-    /// Stands before the name of every tensor but the head's, in some files.
+    /// Returns the prefix of every tensor name but the head's, in some files.
     fn prefix(&self) -> &'static str;
 
-    /// The tensors that hold a parameter, without the prefix.
+    /// Returns the tensors that hold a parameter, without the prefix.
     fn tensors(&self, architecture: &Architecture, parameter: &Parameter) -> Vec<Tensor>;
 
-    /// Whether a tensor is no parameter, and follows from the configuration.
+    /// Returns whether a tensor is not a parameter but follows from the configuration.
     fn is_buffer(&self, tensor: &str) -> bool;
 
-    /// Whether files hold biases also of a model that has none: zeros.
+    /// Returns whether files hold biases (zeros) even if a model has none.
     fn always_biased(&self) -> bool {
         false
     }
 }
 
-/// A tensor of a file: some rows of a parameter.
+/// A tensor of a file: a range of a parameter's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     /// Its name, without the prefix.
     pub name: String,
-    /// The parameter's rows that it holds.
+    /// The parameter's rows in this tensor.
     pub rows: Range<usize>,
     /// The parameter's columns.
     pub columns: usize,
-    /// How many dimensions it has, and which index runs fastest.
+    /// The number of dimensions and the order of elements.
     pub order: Order,
 }
 
-/// How a tensor's elements follow one another in its file.
+/// The order of a tensor's elements in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// One dimension.
     Vector,
-    /// (columns, rows): column after column, as here; Hugging Face's Conv1D and tables.
+    /// (columns, rows): column by column, as in this crate; Hugging Face's Conv1D and tables.
     ColumnMajor,
-    /// (rows, columns): row after row; PyTorch's Linear.
+    /// (rows, columns): row by row; PyTorch's Linear.
     RowMajor,
 }
 
 impl Tensor {
-    /// All rows of a parameter, column after column; a vector by what the parameter is.
+    /// All rows of a parameter, column by column; a vector if the parameter's role is one.
     fn whole(name: String, parameter: &Parameter) -> Self {
         Self::part(name, parameter, 0..parameter.shape.rows, Order::ColumnMajor)
     }
 
-    /// Some rows of a parameter; a vector by what the parameter is, and else in this order.
+    /// A range of a parameter's rows, in this order; a vector if the parameter's role is one.
     fn part(name: String, parameter: &Parameter, rows: Range<usize>, order: Order) -> Self {
         let order = if is_vector(parameter) { Order::Vector } else { order };
         Tensor { name, rows, columns: parameter.shape.columns, order }
     }
 
-    /// The dimensions in the file.
+    /// Returns the dimensions in the file.
     pub fn shape(&self) -> Vec<usize> {
         match self.order {
             Order::Vector => vec![self.rows.len()],
@@ -94,12 +94,12 @@ impl Tensor {
         }
     }
 
-    /// Whether its elements stand in another order than the parameter's.
+    /// Returns whether its elements have a different order from the parameter's.
     pub fn turns(&self) -> bool {
         self.order == Order::RowMajor
     }
 
-    /// Where its elements, in the order of the file, stand in the parameter of `rows` rows.
+    /// Returns the places of its elements, in the file's order, in a parameter of `rows` rows.
     pub fn places(&self, rows: usize) -> impl Iterator<Item = usize> {
         let (own, columns) = (self.rows.clone(), self.columns);
         let (outer, inner) = match self.order {
@@ -114,10 +114,10 @@ impl Tensor {
     }
 }
 
-/// The family that has this architecture.
+/// Returns the family that has this architecture.
 ///
 /// # Errors
-/// Parts that no family has together.
+/// A combination of parts that no family has.
 ///
 /// ```
 /// use transformer::{Architecture, Norm};
@@ -139,26 +139,26 @@ pub fn of(architecture: &Architecture) -> Result<&'static dyn Family, ConfigErro
     Err(ConfigError::Family { reason: reasons.join("; ") })
 }
 
-/// The names of all families, as `model_type` has them.
+/// Returns the `model_type` of every family.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name())
 }
 
 impl Architecture {
-    /// Hugging Face's `config.json`.
+    /// Writes Hugging Face's `config.json`.
     ///
     /// # Errors
-    /// Parts that no family has together.
+    /// A combination of parts that no family has.
     pub fn to_json(&self) -> Result<String, ConfigError> {
         let value = of(self)?.write(self).expect("a family that has it");
         Ok(serde_json::to_string_pretty(&value).expect("a tree of plain values") + "\n")
     }
 
-    /// Reads Hugging Face's `config.json`. An absent key means what it means to the family's configuration in
-    /// transformers. Keys that change nothing in the mathematics are passed over; those that would are refused.
+    /// Reads Hugging Face's `config.json`. An absent key means what it means in the family's configuration in
+    /// transformers. Keys that do not affect the mathematics are ignored; unsupported ones that do are refused.
     ///
     /// # Errors
-    /// The first key that is not what it should be or means a model that this crate does not have.
+    /// The first key with an invalid value or for a model that this crate does not support.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let not_json = |reason: String| ConfigError::Json { reason };
         let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
@@ -166,11 +166,11 @@ impl Architecture {
         let kind = keys.get("model_type").unwrap_or(&Value::Null);
         let Some(family) = FAMILIES.iter().find(|family| kind == family.name()) else {
             let known: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
-            let expected = format!("{}, the families that are read", known.join(" or "));
+            let expected = format!("{}, the supported families", known.join(" or "));
             return Err(keys::refused("model_type", kind, expected));
         };
         for key in ["quantization_config", "pruned_heads"] {
-            keys.must_be_absent(key, "none: its weights would not be those of the file")?;
+            keys.must_be_absent(key, "none: it would change the weights in the file")?;
         }
         let architecture = family.read(&keys)?;
         architecture.validate()?;
@@ -178,8 +178,8 @@ impl Architecture {
     }
 }
 
-/// A parameter's name in a family: `block.3.PART.weight` is `BLOCKS.3.THEIRS.weight`, and `PART.weight` outside of blocks
-/// `THEIRS.weight`.
+/// Returns a parameter's name in a family: `block.3.PART.weight` is `BLOCKS.3.THEIRS.weight`, and outside blocks
+/// `PART.weight` is `THEIRS.weight`.
 fn renamed(parameter: &str, blocks: &str, parts: &[(&str, &str)]) -> String {
     let (stem, last) = parameter.rsplit_once('.').unwrap_or((parameter, ""));
     let block = stem.strip_prefix("block.").and_then(|rest| rest.split_once('.'));

@@ -36,7 +36,7 @@ fn architectures() -> impl Strategy<Value = Architecture> {
 }
 
 proptest! {
-    /// The list of parameters is that of every recording, and `config.json` says the whole architecture.
+    /// The parameter list equals that of every recording, and `config.json` states the whole architecture.
     #[test]
     fn counts_and_names_what_is_recorded(config in architectures()) {
         let list = config.parameter_list().unwrap();
@@ -55,7 +55,7 @@ proptest! {
         prop_assert_eq!(Architecture::from_json(&config.to_json().unwrap()), Ok(config));
     }
 
-    /// A family's tensors are all elements of all parameters, each once, under names that differ.
+    /// A family's tensors hold every element of every parameter once, under distinct names.
     #[test]
     fn tensors_hold_every_element_once(config in architectures()) {
         let family = of(&config).unwrap();
@@ -90,7 +90,7 @@ fn other_models_are_refused() {
     let message = |key, value| with(key, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", json!("bert")),
-        "key model_type: found \"bert\", expected \"gpt2\" or \"llama\", the families that are read"
+        "key model_type: found \"bert\", expected \"gpt2\" or \"llama\", the supported families"
     );
     assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
     assert!(message("n_layer", json!(-1)).contains("whole number"));
@@ -98,7 +98,7 @@ fn other_models_are_refused() {
     assert!(message("scale_attn_weights", json!(false)).ends_with("expected true"));
     assert!(message("activation_function", json!("mish")).contains("gelu_new"));
     assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
-    // Weights that transformers would change when it reads them.
+    // Transformers would change these weights while reading them.
     assert!(message("quantization_config", json!({"bits": 4})).contains("weights"));
     assert!(message("pruned_heads", json!({"0": [1]})).contains("weights"));
     for nothing in [json!(null), json!({})] {
@@ -111,8 +111,7 @@ fn other_models_are_refused() {
     assert!(message("n_layer", json!(1025)).contains("at most 1024"));
 }
 
-/// As `GPT2Config` of transformers 5.23 has it: what a key means that is not there, other names of a key, and what
-/// is refused there too.
+/// Follows `GPT2Config` of transformers 5.23: the meaning of absent keys, other names of keys, and what is refused.
 #[test]
 fn keys_mean_what_hugging_face_means() {
     let empty = Architecture::from_json(r#"{"model_type": "gpt2"}"#).unwrap();
@@ -133,7 +132,7 @@ fn keys_mean_what_hugging_face_means() {
             ..Architecture::default()
         }
     );
-    // Each key is read: another value of it is another model.
+    // Each key is read: another value gives another model.
     let other = Architecture {
         vocabulary: 7,
         context: 3,
@@ -186,11 +185,12 @@ fn keys_mean_what_hugging_face_means() {
         assert!(with(key, json!(value)).is_err() && with(key, json!(!value)).is_ok());
     }
     assert!(with("scale_attn_by_inverse_layer_idx", json!(true)).is_err());
-    // The order of the same products and sums, at higher precision: nothing changes in this arithmetic.
+    // The order of the same products and sums, in higher precision: it changes nothing in this arithmetic.
     assert!(with("reorder_and_upcast_attn", json!(true)).is_ok());
 }
 
-/// A parameter is a vector or a matrix by what it is, whatever the sizes: as GPT-2 in transformers has them.
+/// The parameter's role decides whether it is a vector or a matrix, whatever the sizes, as GPT-2 in transformers has
+/// it.
 #[test]
 fn vectors_are_gains_and_biases() {
     for config in [
@@ -220,7 +220,7 @@ fn llama(key: &str, value: Value) -> Result<Architecture, ConfigError> {
     Architecture::from_json(&json.to_string())
 }
 
-/// As `LlamaConfig` of transformers 5.24 has it: what a key means that is not there, and what is refused.
+/// Follows `LlamaConfig` of transformers 5.24: the meaning of absent keys, and what is refused.
 #[test]
 fn keys_of_a_llama_mean_what_hugging_face_means() {
     let seven_billion = Architecture::from_json(r#"{"model_type": "llama"}"#).unwrap();

@@ -1,4 +1,4 @@
-//! What settings mean, and what a run trains on, as laws.
+//! Laws of settings and of training data.
 
 mod settings;
 mod source;

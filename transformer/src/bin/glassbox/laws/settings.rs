@@ -1,11 +1,11 @@
-//! Later settings win, a preset gives way to what is asked for, and presets are their authors'.
+//! Later settings win, a preset gives way to explicit settings, and presets equal their authors'.
 
 use crate::settings::{ArchitectureName, Settings};
 use calculus::optimizer::OptimizerKind;
 use transformer::Activation;
 use transformer::{Norm, PositionsKind, Preset, ScheduleKind, TokenizerKind, TrainingConfig};
 
-/// Nothing in it is any preset's.
+/// Settings that differ from every preset.
 fn odd() -> Settings {
     Settings {
         data: Some("somewhere.txt".to_owned()),
@@ -115,13 +115,13 @@ fn every_setting_arrives_and_wins_over_what_came_before() {
                 .collect::<Vec<_>>()
         };
         assert_eq!(others(&merged), others(&earlier.table().unwrap()), "beside {key}");
-        // And the earlier one stays where the later is silent.
+        // The earlier value stays if the later is absent.
         let kept = Settings::default().over(one.try_into().unwrap()).unwrap().table().unwrap();
         assert_eq!(kept.get(key), Some(value), "{key}");
     }
 }
 
-/// An architecture stands for its parts; each gives way to a flag or a key of its own.
+/// An architecture stands for its parts; a flag or key overrides each part.
 #[test]
 fn an_architecture_is_its_parts() {
     let llama = Settings { architecture: Some(ArchitectureName::Llama), ..Settings::default() };
@@ -130,7 +130,7 @@ fn an_architecture_is_its_parts() {
     assert_eq!(parts, (PositionsKind::Rotary, Norm::Rms, true, Activation::Silu, false));
     let model = config.model(65).unwrap();
     assert_eq!(model.to_json().unwrap().matches("LlamaForCausalLM").count(), 1);
-    // Three matrices of 8/3·width, where a GPT-2 has two of 4·width.
+    // Three matrices of 8/3·width; a GPT-2 has two of 4·width.
     let gpt2 = complete(&Settings::default()).model(65).unwrap();
     let matrices = |hidden: usize, count: f64| hidden as f64 * count / gpt2.width as f64;
     assert!(
@@ -142,7 +142,7 @@ fn an_architecture_is_its_parts() {
         (mixed.norm, mixed.bias, mixed.positions),
         (Norm::Layer, true, PositionsKind::Rotary)
     );
-    // What no family has together is not begun: nobody could read what it writes.
+    // A combination that no family has is refused, because no program could read its files.
     let refused = mixed.model(65).unwrap_err().to_string();
     assert!(refused.contains("llama: the norm is not RMS normalisation"), "{refused}");
 }
@@ -168,14 +168,14 @@ fn a_preset_gives_way_to_what_is_asked_for() {
     for preset in [Preset::Story, Preset::ShakespeareCpu, Preset::Baby, Preset::Gpt2] {
         let base = Settings { preset: Some(preset), ..Settings::default() };
         let plain = complete(&base);
-        // A short run warms up over a tenth of its steps at the most, unless more is asked for.
+        // A short run warms up over at most a tenth of its steps, unless more is requested.
         for steps in [1, 9, 10, 50, 500, 10_000_000] {
             let found = complete(&Settings { steps: Some(steps), ..base.clone() });
             assert_eq!((found.steps, found.warmup), (steps, plain.warmup.min(steps / 10)));
             let asked = Settings { steps: Some(steps), warmup: Some(steps), ..base.clone() };
             assert_eq!(complete(&asked).warmup, steps);
         }
-        // A rate below the preset's least takes that down with it.
+        // A rate below the preset's minimum lowers that too.
         for rate in [1e-9, plain.min_learning_rate / 2.0, 0.05] {
             let asked = Settings { learning_rate: Some(rate), ..base.clone() };
             let found = complete(&asked);

@@ -1,4 +1,4 @@
-//! What a run trains on and what it is measured on: never the same; baselines learn from the former alone.
+//! Training and validation data never overlap; baselines learn from training data only.
 
 use crate::settings::Settings;
 use crate::source::{ORDERS, Source};
@@ -20,7 +20,7 @@ fn stories_that_are_held_back_are_never_trained_on_and_have_the_entropy_of_their
     let (train, held_back) = (source.corpus.train(), source.corpus.validation());
     let (train, held_back) = (documents(train, end), documents(held_back, end));
     let known: HashSet<&[u32]> = train.iter().copied().collect();
-    // Of stories of 22 nats hardly one comes again: among 20,000 less than one in a hundred.
+    // Stories of 22 nats hardly ever repeat: among 20,000 fewer than one in a hundred.
     assert!(known.len() * 100 >= train.len() * 99, "{} of {} stories", known.len(), train.len());
     let seen = held_back.iter().filter(|story| known.contains(*story)).count();
     assert!(
@@ -46,7 +46,7 @@ fn text(characters: &str, settings: Settings) -> Source {
     source
 }
 
-/// Witten and Bell's formula on counts of the training part, by another hand.
+/// An independent implementation of Witten and Bell's formula on counts of the training part.
 fn witten_bell(train: &[u32], text: &[u32], vocabulary: usize, order: usize) -> f64 {
     let mut counts: HashMap<&[u32], HashMap<u32, f64>> = HashMap::new();
     for length in 0..order {
@@ -69,7 +69,7 @@ fn witten_bell(train: &[u32], text: &[u32], vocabulary: usize, order: usize) -> 
 
 #[test]
 fn baselines_are_counted_on_what_is_trained_on() {
-    // What comes in the last tenth is never seen before it.
+    // The last tenth does not occur before.
     let known: String = (0..900_u32).map(|i| char::from(b'a' + (i * i / 7 % 5) as u8)).collect();
     let news: String = (0..100_u32).map(|i| char::from(b'd' + (i * i / 3 % 5) as u8)).collect();
     let source = text(&(known + &news), Settings { context: Some(8), ..Settings::default() });
@@ -82,7 +82,7 @@ fn baselines_are_counted_on_what_is_trained_on() {
         let expected = witten_bell(train, validation, vocabulary, order);
         assert!((nats - expected).abs() <= 1e-12 * expected, "order {order}: {nats}, {expected}");
     }
-    // And of another text, on that text.
+    // The same for another text.
     for (order, nats) in source.baselines_on(&train[..50]) {
         let expected = witten_bell(train, &train[..50], vocabulary, order);
         assert!((nats - expected).abs() <= 1e-12 * expected, "order {order}: {nats}, {expected}");
@@ -101,7 +101,7 @@ fn a_text_is_cut_and_counted_as_it_stands() {
         let all = [source.corpus.train(), source.corpus.validation()].concat();
         assert_eq!(source.tokenizer.decode(&all), line.repeat(50));
         assert_eq!(all.len(), 50 * tokens);
-        // The held-back part is cut within a line at the most: nearly the mean of a line.
+        // The split cuts at most one line, so the mean is nearly that of a line.
         let characters = line.chars().count() as f64 / tokens as f64;
         assert!((source.characters_per_token / characters - 1.0).abs() < 0.03);
         let windows = source.corpus.validation_windows(8);
