@@ -1,5 +1,5 @@
-//! **Mathematics.** Adam's step is m̂/(√v̂ + ε). A parameter that never had a gradient (the embedding of a token that did
-//! not occur) has m = v = 0: with ε = 0 this is 0/0.
+//! **Mathematics.** Adam's step is m̂/(√v̂ + ε). A parameter that never had a gradient (the embedding of a token that
+//! did not occur) has m = v = 0: with ε = 0 this is 0/0.
 //!
 //! **Signature.** Loss and gradients finite; origin *update*, operands gradient 0 and moments 0.
 //!

@@ -2,7 +2,7 @@
 //!
 //! **Signature.** No NaN: a loss that falls too fast. Another last token changes the logits of earlier ones, to the bit.
 //!
-//! **Cure.** The mask.
+//! **Cure.** Add the mask.
 //!
 //! **Example.** `missing_causal_mask`
 

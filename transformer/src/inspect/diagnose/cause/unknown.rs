@@ -1,5 +1,5 @@
-//! None of the other causes: the run fails, or its softmaxes saturate, at a rate within the limit of stability as far as
-//! that is known.
+//! None of the other causes: the run fails, or its softmaxes saturate, at a rate within the limit of stability as far
+//! as that is known.
 
 use super::rate_too_high::RateTooHigh;
 use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, dynamics};
