@@ -48,7 +48,7 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
         return Ok(not_finite(name));
     }
     let differing = (0..one.len()).filter(|&i| one[i] != two[i] || one[i] != three[i]).count();
-    let detail = format!("values that differ, of {}", one.len());
+    let detail = format!("numbers that differ, of {}", one.len());
     Ok(Certificate::at_most(name, differing as f64, 0.0, detail))
 }
 
@@ -193,6 +193,6 @@ pub fn resumed(
         count += a.len();
         differing += a.iter().zip(b.iter()).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     }
-    let detail = format!("values that differ, of {count}");
+    let detail = format!("numbers that differ, of {count}");
     Ok(Certificate::at_most(name, differing as f64, 0.0, detail))
 }

@@ -110,17 +110,20 @@ impl fmt::Display for Trial {
                 let no = if *helps { "" } else { "no help: " };
                 write!(
                     f,
-                    "{cure}: tried from step {from}, {no}loss {loss:.4} after {steps} steps"
+                    "{cure}: tried from step {from} on, {no}loss {loss:.4} after {steps} steps"
                 )?;
                 match held_out {
                     Some((before, after)) => {
-                        write!(f, "; on unseen batches {before:.4} before, {after:.4} after")
+                        write!(
+                            f,
+                            "; on batches that it did not see {before:.4} before, {after:.4} after"
+                        )
                     }
                     None => Ok(()),
                 }
             }
             (true, _) => {
-                write!(f, "{cure}: tried from step {from}, fails again at step {steps}")
+                write!(f, "{cure}: tried from step {from} on, fails again at step {steps}")
             }
         }
     }

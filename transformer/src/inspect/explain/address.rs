@@ -165,7 +165,7 @@ impl<T: Real> Explanation<T> {
         }
         let node = &self.nodes[place.node];
         let (what, quantity) = match quantity {
-            Quantity::Gradient => ("given, and does not move", "gradient"),
+            Quantity::Gradient => ("given, and cannot move", "gradient"),
             _ if node.operation.is_some() => ("computed, and not learned", "update"),
             _ => ("given, and not learned", "update"),
         };

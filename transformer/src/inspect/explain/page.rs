@@ -73,7 +73,7 @@ impl Store<'_> {
         self.left_out.push(what);
     }
 
-    /// Checks whether there can be room for N differences: deflate compresses the 4 bytes of each at most to a
+    /// Checks whether there can be room for N differences: deflate compresses the 4 bytes of each to no less than a
     /// thousandth.
     fn may_take(&self, numbers: usize) -> bool {
         numbers / 200 <= self.room
@@ -382,7 +382,7 @@ fn maps(data: &mut Value, store: &mut Store<'_>) {
     changes.for_each(|change| take(&mut change["outcome"]));
 }
 
-/// Returns a page's empty store, without any numbers.
+/// Removes all numbers.
 fn bare(nodes: &mut [Value], data: &mut Value) {
     nodes.iter_mut().for_each(|node| node["data"] = json!({}));
     data["before"]["attention"] = Value::Null;
