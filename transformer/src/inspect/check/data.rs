@@ -298,7 +298,7 @@ mod tests {
         assert!(bytes(&corpus, context) < 1 << 20);
     }
 
-    /// Of twelve random texts of each kind none fails, although words recur; with a tenth of the validation part copied
+    /// None of twelve random texts of each kind fails, although words recur; with a tenth of the validation part copied
     /// from training all fail.
     #[test]
     fn texts_are_not_accused_and_copies_are() {

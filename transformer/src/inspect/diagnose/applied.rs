@@ -1,4 +1,4 @@
-//! Applies a cure to a training loop or to its state.
+//! Applies a fix to a training loop or to its state.
 
 use super::course::State;
 use super::cure::Cure;
@@ -10,7 +10,7 @@ use crate::training::recipe::Recipe;
 use calculus::schedule::Schedule;
 use probability::random::Random;
 
-/// Changes a loop and its state as a cure demands; returns false if the cure concerns neither.
+/// Changes a loop and its state as a fix demands; returns false if the fix concerns neither.
 ///
 /// # Errors
 /// If the step cannot be recorded.

@@ -78,12 +78,12 @@ impl fmt::Display for Cure {
     }
 }
 
-/// The result of a cure's trial.
+/// The result of a fix's trial.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
-    /// The cure, in words.
+    /// The fix, in words.
     pub cure: String,
-    /// The cure as a value, for callers that apply it.
+    /// The fix as a value, for callers that apply it.
     #[serde(skip)]
     pub change: Cure,
     /// Whether it was tried: a change of code cannot be.

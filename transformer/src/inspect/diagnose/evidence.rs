@@ -20,7 +20,7 @@ pub(super) const AGAIN: u64 = 500;
 
 /// Number of batches that losses are measured on.
 pub(crate) const BATCHES: u64 = 8;
-/// Maximum parameters × tokens × batches of a run that is trained again to try a cure: half a minute of one core.
+/// Maximum parameters × tokens × batches of a run that is trained again to try a fix: half a minute of one core.
 const AFFORDED: f64 = 5e10;
 
 /// Losses of the same batches at two states.
@@ -127,9 +127,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) still: Vec<(String, f64, f64)>,
     /// The largest root mean square of a tensor's gradient.
     pub(crate) largest_gradient: f64,
-    /// Whether the run can be trained again from its beginning to try a cure.
+    /// Whether the run can be trained again from its beginning to try a fix.
     pub(crate) again: bool,
-    /// The batches for measuring cures, and the losses there without a cure.
+    /// The batches for measuring fixes, and the losses there without a fix.
     pub(crate) probe: Probe,
     pub(crate) before: Vec<f64>,
     pub(crate) as_it_is: Vec<f64>,
@@ -150,7 +150,7 @@ impl<'a> Evidence<'a> {
         let schedule_end = schedule_end(schedule);
         let known = if background.planned > 0 { Some(background.planned) } else { schedule_end };
         let planned = known.unwrap_or(0).max(steps);
-        // Beyond all batches of the watch, or of a cure's replay of the same length.
+        // Beyond all batches of the watch, or of a fix's replay of the same length.
         let unseen = recipe.accumulate * (start.steps + 2 * watched.max(BATCHES));
         let probe = Probe::Numbers((unseen..unseen + BATCHES).collect());
         let losses = |probe: &Probe| -> Result<[Vec<f64>; 2], ModelError> {

@@ -85,13 +85,13 @@ pub struct Diagnosis {
     pub origin: Option<Origin>,
     /// The cause and its evidence; `None` for a healthy run.
     pub cause: Option<(Cause, String)>,
-    /// How the quantity that failed grew over the watched steps.
+    /// The growth of the quantity that failed, over the watched steps.
     pub growth: Growth,
     /// Curvature at the last good state, if it was requested.
     pub stability: Option<Stability>,
     /// The signs at the start and at the last good state.
     pub signs: Option<(Signs, Signs)>,
-    /// The trials of the proposed cures.
+    /// The trials of the proposed fixes.
     pub trials: Vec<Trial>,
     /// The last good state; not part of the JSON.
     #[serde(skip)]

@@ -1,4 +1,4 @@
-//! Tries cures by replaying.
+//! Tries fixes by replaying.
 
 use super::applied::{apply, held, peak};
 use super::course::State;
@@ -16,7 +16,7 @@ const HELD_OUT: u64 = 8;
 /// A loss below this share of a uniform prediction's shows that the model has learned something.
 const LEARNT: f64 = 0.999;
 
-/// The setup for replaying cures, and the condition for success.
+/// The setup for replaying fixes, and the condition for success.
 pub(crate) struct Replay<'a, S: Subject> {
     pub(crate) subject: &'a S,
     pub(crate) recipe: &'a Recipe,
@@ -33,7 +33,7 @@ pub(crate) struct Replay<'a, S: Subject> {
 }
 
 impl<S: Subject> Replay<'_, S> {
-    /// Tries cures until one succeeds.
+    /// Tries fixes until one succeeds.
     pub(crate) fn trials(&self, cures: &[Cure]) -> Result<Vec<Trial>, ModelError> {
         let mut trials = vec![];
         for cure in cures {
@@ -76,7 +76,7 @@ impl<S: Subject> Replay<'_, S> {
         !self.knows_nothing && self.uniform.is_finite() && mean(losses) < 0.9 * self.uniform
     }
 
-    /// Tries one cure from one state.
+    /// Tries one fix from one state.
     pub(crate) fn once(&self, cure: &Cure, state: &State) -> Result<Trial, ModelError> {
         let (mut recipe, mut state) = (self.recipe.clone(), state.clone());
         let mut trial = Trial {

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct Change {
     /// A short name: "mask off".
     pub name: &'static str,
-    /// What was changed.
+    /// The change, in words.
     pub what: String,
     /// The outcome of the changed step.
     pub outcome: Outcome,

@@ -14,7 +14,7 @@ pub struct Derived {
     pub place: Place,
     /// Its address.
     pub name: String,
-    /// What the step computed, as the scalar holds it.
+    /// The stored value.
     pub stored: f64,
     /// Its shortest decimal.
     pub decimal: String,

@@ -338,7 +338,7 @@ impl Explanation<f32> {
 
     /// Returns the vocabulary's names that the page shows.
     fn shown_names(&self) -> Value {
-        /// Of larger vocabularies, only predicted tokens are named.
+        /// In larger vocabularies, only predicted tokens are named.
         const MOST: usize = 4096;
         let vocabulary = self.subject.config.vocabulary;
         if vocabulary > MOST {

@@ -30,8 +30,8 @@ impl Slow for ClipTooLow {
         let judged = e.planned >= EARLY && e.watched >= WATCHED && e.path > 0.0;
         (judged && clip > 0.0 && norm > TIMES * clip).then(|| {
             format!(
-                "gradients are clipped to norm {clip:.1e}, their median norm is {norm:.1e}: steps of gradient descent are \
-                 {:.1e} times as long as the rate implies",
+                "gradients are clipped to norm {clip:.1e}, their median norm is {norm:.1e}: steps of gradient \
+                 descent are {:.1e} times as long as the rate implies",
                 clip / norm
             )
         })
@@ -77,7 +77,7 @@ mod tests {
         else {
             panic!("no fix helps: {:?}", found.trials)
         };
-        // Three quarters of the gain without clipping, as for all cures.
+        // Three quarters of the gain without clipping, as for all fixes.
         let cured = trained(&Recipe { clip: *clip, ..healthy.clone() });
         let (sick, unclipped) = (trained(&clipped), trained(&healthy));
         let uniform = 11.0_f64.ln();

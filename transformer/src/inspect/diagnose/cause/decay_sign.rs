@@ -1,8 +1,8 @@
 //! **Mathematics.** θ ← (1 − ηλ)·θ with λ < 0 multiplies every weight by more than 1 per step: growth e^(η·|λ|·t)
 //! without any gradient.
 //!
-//! **Signature.** The update moves a weight of 1 with gradient 0 to more than 1. Weight norms grow in a straight line on
-//! a logarithmic axis.
+//! **Signature.** The update moves a weight of 1 with gradient 0 to more than 1. Weight norms grow in a straight line
+//! on a logarithmic axis.
 //!
 //! **Cure.** Invert the sign.
 //!

@@ -1,8 +1,8 @@
 //! **Mathematics.** θ ← θ − u changes nothing if |u| is below half of the distance from θ to its neighbour: about
 //! 2⁻²⁵·|θ| in f32. Adam's u is about the rate: at 3·10⁻³ a weight above 10⁵ does not change.
 //!
-//! **Signature.** No bit of a whole tensor changes over five watched steps or more, at a rate above 0 and under a gradient of
-//! at least a thousandth of the largest tensor's (root mean square); other tensors do move.
+//! **Signature.** No bit of a whole tensor changes over five watched steps or more, at a rate above 0 and under a
+//! gradient of at least a thousandth of the largest tensor's (root mean square); other tensors do move.
 //!
 //! **Cure.** Redraw the tensor.
 //!
@@ -32,8 +32,8 @@ impl Slow for FrozenParameters {
         let names: Vec<String> = found.iter().map(|(name, ..)| name.clone()).collect();
         let ulp = 2.0_f64.powi(-25) * size;
         Some(format!(
-            "no bit of {} changes in {} steps, under a gradient of {gradient:.1e} (root mean square): its weights are about \
-             {size:.1e}, and a step below {ulp:.1e} is rounded away; the rate is {:.1e}",
+            "no bit of {} changes in {} steps, under a gradient of {gradient:.1e} (root mean square): its weights \
+             are about {size:.1e}, and a step below {ulp:.1e} is rounded away; the rate is {:.1e}",
             listed(&names),
             e.watched,
             e.rate

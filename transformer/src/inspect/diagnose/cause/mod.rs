@@ -1,6 +1,6 @@
 //! The causes that a diagnosis knows, one file each, in the order in which they are checked.
 //!
-//! A file's documentation is its section of `docs/FAILURES.md`; below it are the thresholds, the sign, and the cures. A
+//! A file's documentation is its section of `docs/FAILURES.md`; below it are the thresholds, the sign, and the fixes. A
 //! new cause is a new file and a line in the list below.
 
 use super::cure::{Cure, Trial};
@@ -17,10 +17,10 @@ mod slow;
 
 /// The evidence for a cause, in words and numbers, if its sign is present.
 type Sign = Result<Option<String>, ModelError>;
-/// The proposed cures, the mildest first.
+/// The proposed fixes, the mildest first.
 type Cures = Result<Vec<Cure>, ModelError>;
 
-/// Detection and cures of a cause.
+/// The detection of a cause, and its fixes.
 trait Detect {
     /// The cause's heading in the catalogue.
     const TITLE: &'static str;
@@ -32,15 +32,15 @@ trait Detect {
     /// Returns the evidence, if none of the earlier causes in the list holds.
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign;
 
-    /// Returns the cures to try: alternatives.
+    /// Returns the fixes to try: alternatives.
     fn cures<S: Subject>(f: &Findings<'_, S>) -> Cures;
 
-    /// Returns the setup for replaying cures.
+    /// Returns the setup for replaying fixes.
     fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
         f.replay()
     }
 
-    /// Tries the cures; returns `None` if the cause is ruled out because none helps.
+    /// Tries the fixes; returns `None` if the cause is ruled out because none helps.
     fn trials<S: Subject>(f: &Findings<'_, S>) -> Result<Option<Vec<Trial>>, ModelError> {
         Self::replay(f).trials(&Self::cures(f)?).map(Some)
     }
@@ -57,7 +57,7 @@ pub(crate) enum Earlier {
     FallenRate,
 }
 
-/// A cause with its evidence, and the trials of its cures.
+/// A cause with its evidence, and the trials of its fixes.
 pub(crate) type Found = ((Cause, String), Vec<Trial>);
 
 macro_rules! causes {

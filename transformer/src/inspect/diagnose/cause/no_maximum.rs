@@ -1,5 +1,5 @@
-//! **Mathematics.** exp z overflows f32 above 88.7, f16 above 11.1. softmax(z) = softmax(z − c) for every c; with c = max
-//! z no exponential exceeds 1.
+//! **Mathematics.** exp z overflows f32 above 88.7, f16 above 11.1. softmax(z) = softmax(z − c) for every c; with c =
+//! max z no exponential exceeds 1.
 //!
 //! **Signature.** Origin forward, in a softmax: `exp(1230.9109) overflows` if a score is far above 0, `0 / 0` if all of
 //! a column are far below.

@@ -40,7 +40,8 @@ impl Detect for NoWarmup {
         }
         let (rate, shown) = dynamics::rate(f)?;
         Ok(Some(format!(
-            "the rate is {rate:.2e} from the first step on; after a warm-up over {RISE} steps it succeeds and learns{shown}"
+            "the rate is {rate:.2e} from the first step on; after a warm-up over {RISE} steps it succeeds and \
+             learns{shown}"
         )))
     }
 

@@ -28,8 +28,8 @@ impl Slow for ScheduleEnded {
         let judged = e.steps >= EARLY.max(end) && e.watched >= WATCHED && e.rate < 0.5 * e.peak;
         (judged && e.train.gain() < MATTERS * e.train.before).then(|| {
             format!(
-                "the schedule ended at step {end}: since then the rate is {:.1e}, its peak was {:.1e}; {} steps at this rate \
-                 gain {:.1e} nats",
+                "the schedule ended at step {end}: since then the rate is {:.1e}, its peak was {:.1e}; {} steps at \
+                 this rate gain {:.1e} nats",
                 e.rate,
                 e.peak,
                 e.watched,
