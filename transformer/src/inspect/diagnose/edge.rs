@@ -89,7 +89,7 @@ impl fmt::Display for Stability {
         }
         write!(f, " of {of} on {tokens} tokens")?;
         if limit.is_nan() {
-            return write!(f, ", so the loss has no minimum here: no limit at step {steps}");
+            return write!(f, ", so the loss has no minimum: no limit at step {steps}");
         }
         let times = match rate / limit {
             large if large >= 1e4 => format!("{large:.1e}"),

@@ -435,7 +435,7 @@ impl Origin {
         others: usize,
     ) -> Self {
         let what = if value < 0.0 && value.is_finite() {
-            "the divisor of an update is never negative;  "
+            "the divisor of an update is never negative; "
         } else {
             ""
         };

@@ -1,7 +1,7 @@
 //! **Mathematics.** On a quadratic with largest curvature λ, the error along that direction is multiplied by 1 − ηλ per
 //! step: it grows for η > 2/λ. Momentum: (2 + 2µ)/λ. Adam: (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ′), λ′ of P^(−½)HP^(−½) with
-//! P = √v̂ + ε: m̂ = m/(1 − β₁ᵗ) is a mean of gradients, so for a fixed P Adam is gradient descent with momentum β₁ at
-//! the rate η·(1 − β₁)/(1 − β₁ᵗ). After some dozens of steps the first factor is 1 and the limit 38/λ′ for β₁ = 0.9
+//! P = √v̂ + ε: m̂ = m/(1 − β₁ᵗ) is a mean of gradients, so for the current P Adam is gradient descent with momentum β₁
+//! at the rate η·(1 − β₁)/(1 − β₁ᵗ). After some dozens of steps the first factor is 1 and the limit 38/λ′ for β₁ = 0.9
 //! (Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022); at the first step it is a tenth of that.
 //! Neither decay nor clipping is counted; the evidence mentions clipping.
 //!
