@@ -289,7 +289,7 @@ fn tensor_by_tensor(
             step.forward()
         };
         let loss = at(0.0);
-        // Rounding noise of the loss: N roundings in a row of values of size 1 and more.
+        // Rounding noise of the loss: about √(depth·width) roundings of values of size 1 and more.
         let noise = 8.0 * f64::EPSILON * ((depth * widest) as f64).sqrt() * (1.0 + loss.abs());
         let found = slope(&mut at, FIRST * size, noise);
         at(0.0);

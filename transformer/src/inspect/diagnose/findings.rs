@@ -172,7 +172,7 @@ impl<'a, S: Subject> Findings<'a, S> {
         Ok(found.map(|s| s.judged(self.recipe, &self.watched.history)))
     }
 
-    /// Returns the pace of a run that neither failed nor was corrupted; `None` if it is not asked for.
+    /// Returns the evidence on the pace of a run that neither failed nor was corrupted; `None` if it is not asked for.
     pub(crate) fn evidence(&self) -> Result<Option<&Evidence<'a>>, ModelError> {
         let (Some((first, last)), Some(background)) = (&self.signs, self.background) else {
             return Ok(None);
