@@ -1,4 +1,4 @@
-//! The curvature of the loss, and the learning rate that it bears.
+//! The curvature of the loss, and the largest stable learning rate.
 //!
 //! Gradient descent on a quadratic with Hessian H multiplies the error along an eigenvector by 1 − η·λ: it
 //! diverges when η > 2/λ_max. With momentum µ the bound is (2 + 2µ)/λ_max. Adam divides by √v̂ + ε = P first
@@ -22,17 +22,17 @@ use std::fmt;
 /// The largest eigenvalue of a Hessian, and how well it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Largest {
-    /// The eigenvalue of largest value (not of largest size); NaN where a product is not finite.
+    /// The largest eigenvalue by value, not by magnitude; NaN if a product is not finite.
     pub value: f64,
-    /// Some eigenvalue is within this distance.
+    /// The distance within which an eigenvalue of H lies.
     pub residual: f64,
-    /// How often the Hessian was applied.
+    /// The number of Hessian-vector products.
     pub applications: usize,
-    /// Whether the residual is as small as the method was asked for.
+    /// Whether the residual reached the requested tolerance.
     pub converged: bool,
 }
 
-/// A step at dual numbers: Hessian-vector products of its loss, exact to rounding.
+/// A step recorded at dual numbers: Hessian-vector products of its loss, exact to rounding.
 pub struct Hessian {
     steps: Vec<Recording<Dual<f64>>>,
 }
@@ -44,7 +44,7 @@ impl fmt::Debug for Hessian {
 }
 
 impl Hessian {
-    /// Of the mean loss over these batches, at these parameters.
+    /// Records the mean loss over these batches, at these parameters.
     ///
     /// # Errors
     /// If the step cannot be recorded.
@@ -62,12 +62,12 @@ impl Hessian {
         Ok(Hessian { steps: steps.collect::<Result<_, ModelError>>()? })
     }
 
-    /// Number of parameters.
+    /// Returns the number of parameters.
     pub fn size(&self) -> usize {
         self.steps.first().map_or(0, |s| s.tape.parameters().len())
     }
 
-    /// H·v.
+    /// Computes H·v.
     pub fn times(&mut self, v: &[f64]) -> Vec<f64> {
         let mut sum = vec![0.0; v.len()];
         let share = 1.0 / self.steps.len() as f64;
@@ -81,8 +81,8 @@ impl Hessian {
         sum
     }
 
-    /// The largest eigenvalue of H, or of P^(−½)·H·P^(−½) for a diagonal P, as well as the method finds it
-    /// (which is asked for that end of the spectrum, whatever its own).
+    /// Estimates the largest eigenvalue of H, or of P^(−½)·H·P^(−½) for a diagonal P. The method is always asked for
+    /// that end of the spectrum, whichever end it is set to.
     pub fn largest(&mut self, preconditioner: Option<&[f64]>, method: Lanczos) -> Largest {
         let n = self.size();
         let roots: Vec<f64> = match preconditioner {
@@ -97,8 +97,8 @@ impl Hessian {
         };
         let start = direction(0x1a2b, 40, n);
         let mut found = method.run(&mut product, &start);
-        // The method measures a residual against the larger end of the spectrum. Where that is the other one, an
-        // eigenvalue is known only once the basis is as large as it may be.
+        // The method measures a residual against the larger end of the spectrum. If that is the other end, an
+        // eigenvalue is known only once the basis has its maximum size.
         let settled = |r: &Ritz<f64>| r.residuals[0] <= method.tolerance * r.values[0].abs();
         if found.as_ref().is_ok_and(|ritz| ritz.converged && !settled(ritz)) {
             let whole = Lanczos { tolerance: f64::EPSILON, ..method };
@@ -162,7 +162,7 @@ mod tests {
         let mut hessian = Hessian::of(&Quadratic, &x, &[Quadratic.batch(0)]).unwrap();
         let found = hessian.largest(None, Lanczos::default());
         assert!((found.value - 7.0).abs() < 1e-8 && found.converged, "{found:?}");
-        // Three products are too few, and it says so: an eigenvalue is within the residual.
+        // Three products are too few, and the result reports it: an eigenvalue is within the residual.
         let early = hessian.largest(None, Lanczos { iterations: 3, ..Lanczos::default() });
         assert!(!early.converged && early.applications == 3, "{early:?}");
         assert!((early.value - 7.0).abs() <= early.residual && early.residual > 1e-4, "{early:?}");

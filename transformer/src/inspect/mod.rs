@@ -1,4 +1,4 @@
-//! What reads a recorded step: certificates, diagnoses, explanations, measurements.
+//! Tools that read a recorded step: certificates, diagnoses, explanations, measurements.
 //!
 //! None of them adds a line to the step, and none needs the model's code.
 

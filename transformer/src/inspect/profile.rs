@@ -1,8 +1,7 @@
-//! Where the time of a training step goes, operation by operation.
+//! Measures the time of a training step, operation by operation.
 //!
-//! A reader of the recorded step: the tape is replayed under watch, and the clock is read when an
-//! operation's result is there. What an operation computes and moves, it says itself
-//! ([`linalg::Primitive::flops`], the sizes of its operands).
+//! The tape is replayed with an observer that reads the clock after each operation. Each operation states how much it
+//! computes and moves ([`linalg::Primitive::flops`], the sizes of its operands).
 
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
@@ -26,38 +25,38 @@ pub struct Cost {
     pub branch: &'static str,
     /// Median seconds of the forward replay.
     pub forward_seconds: f64,
-    /// Median seconds of the backward replay; 0 where the loss does not depend on it.
+    /// Median seconds of the backward replay; 0 if the loss does not depend on the operation.
     pub backward_seconds: f64,
     /// Floating-point operations of the forward replay.
     pub forward_flops: u64,
     /// Floating-point operations of the backward replay.
     pub backward_flops: u64,
-    /// Bytes that the forward replay reads and writes, were nothing cached.
+    /// Bytes that the forward replay reads and writes without any cache.
     pub forward_bytes: u64,
-    /// Bytes that the backward replay reads and writes, were nothing cached.
+    /// Bytes that the backward replay reads and writes without any cache.
     pub backward_bytes: u64,
 }
 
-/// A training step, measured.
+/// The measurements of a training step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Profile {
-    /// Seconds of whole steps, not watched, in order.
+    /// Seconds of each whole step, measured without an observer, in order.
     pub steps: Vec<f64>,
-    /// Times that the recording is replayed in a step.
+    /// Replays of the recording per step.
     pub replays: usize,
-    /// Tokens of a step.
+    /// Tokens per step.
     pub tokens: usize,
     /// Every operation of one replay, in order.
     pub operations: Vec<Cost>,
-    /// Median seconds of clipping and the optimiser.
+    /// Median seconds of clipping and the optimizer.
     pub update_seconds: f64,
 }
 
 impl Profile {
-    /// Takes `steps` steps for the total, and half as many under watch.
+    /// Runs `steps` steps for the total time, and half as many with the observer.
     ///
     /// # Errors
-    /// As [`Trainer::step`].
+    /// Like [`Trainer::step`].
     pub fn of<T: Real>(
         trainer: &mut Trainer<T>,
         corpus: &Corpus,
@@ -94,18 +93,18 @@ impl Profile {
         Ok(Profile { steps: seconds, replays, tokens, operations: costs, update_seconds })
     }
 
-    /// Median seconds of a step.
+    /// Returns the median seconds of a step.
     pub fn step_seconds(&self) -> f64 {
         median(&mut self.steps.clone())
     }
 
-    /// Tokens per second, by the median step.
+    /// Returns the tokens per second of the median step.
     pub fn tokens_per_second(&self) -> f64 {
         self.tokens as f64 / self.step_seconds()
     }
 
-    /// Floating-point operations of a step's forward and backward replay: what the model needs,
-    /// without what a rule computes twice to save memory.
+    /// Returns the floating-point operations of a step's forward and backward replay, without recomputation that saves
+    /// memory.
     pub fn flops(&self) -> u64 {
         let replay =
             self.operations.iter().map(|c| c.forward_flops + c.backward_flops).sum::<u64>();
@@ -116,7 +115,7 @@ impl Profile {
 /// Times the operations of a step.
 struct Clock {
     lap: Instant,
-    /// The operation whose backward rule runs: it began when its gradient was complete, and ends when the next one's is.
+    /// The operation whose backward rule runs: from when its gradient is complete until the next one's is.
     running: Option<usize>,
     forward: Vec<Vec<f64>>,
     backward: Vec<Vec<f64>>,
@@ -171,7 +170,7 @@ fn cost<T: Real>(row: Row<'_, T>) -> Cost {
     }
 }
 
-/// The middle one of some numbers, 0 of none.
+/// Returns the median, or 0 for an empty list.
 pub fn median(x: &mut [f64]) -> f64 {
     x.sort_by(f64::total_cmp);
     match x.len() {

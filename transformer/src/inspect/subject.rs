@@ -1,9 +1,8 @@
-//! What `check` and `diagnose` examine: a training step that records itself over any scalar.
+//! The training step that `check` and `diagnose` examine: it records itself over any scalar.
 //!
-//! One code, several scalars: the step is recorded at `f32` as it trains, at `f64` and
-//! [`calculus::Dual`] to certify its gradients and to find its curvature, at [`calculus::Witness`] to
-//! learn which arithmetic failed. Whoever composes a model from the crates implements [`Subject`] and
-//! gets all of that.
+//! One code, several scalars: the step is recorded at `f32` as it trains, at `f64` and [`calculus::Dual`] to certify
+//! its gradients and to compute its curvature, and at [`calculus::Witness`] to find the arithmetic that failed. A model
+//! composed from the crates gets all of that by implementing [`Subject`].
 
 use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep};
@@ -15,34 +14,33 @@ use probability::dropout;
 use std::fmt;
 use std::sync::Arc;
 
-/// A training step: how to record it, and what it is given.
+/// A training step: how to record it, and its input data.
 ///
-/// Some certificates are about tokens, targets and logits: [`crate::Handles`] says which values these are.
+/// Some certificates are about tokens, targets and logits: [`crate::Handles`] states which values these are.
 pub trait Subject: Sync {
-    /// Writes the step down over any scalar. Every call records the same operations.
+    /// Records the step over any scalar. Every call records the same operations.
     ///
     /// # Errors
-    /// Whatever is wrong with it.
+    /// If the step cannot be recorded.
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError>;
 
-    /// What batch `number` gives to the inputs.
+    /// Returns the values of the inputs for batch `number`.
     fn batch(&self, number: u64) -> Vec<Given>;
 
-    /// Tokens of a sequence, where columns are tokens.
+    /// Tokens per sequence, if columns are tokens.
     fn length(&self) -> Option<usize> {
         None
     }
 
-    /// The same step in a recording that shows more of it, if there is one: a fused operation's
-    /// formulas one by one.
+    /// Records the same step in more detail, if such a form exists: a fused operation's formulas one by one.
     ///
     /// # Errors
-    /// As [`Subject::record`].
+    /// Like [`Subject::record`].
     fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record()
     }
 
-    /// The same step on a few tokens of its batches, where those take too long to differentiate twice.
+    /// Returns the same step on a few tokens of its batches, for steps that take too long to differentiate twice.
     fn fewer(&self) -> Option<Self>
     where
         Self: Sized,
@@ -50,7 +48,8 @@ pub trait Subject: Sync {
         None
     }
 
-    /// The same step of a model of twice the width, with its parameters before training; none where there is none.
+    /// Returns the same step for a model of twice the width, with its initial parameters; `None` if there is no such
+    /// model.
     fn larger(&self) -> Option<(Self, Vec<f32>)>
     where
         Self: Sized,
@@ -58,11 +57,11 @@ pub trait Subject: Sync {
         None
     }
 
-    /// Bytes that [`Subject::record`] takes, or [`Subject::record_in_full`], where it is known before;
-    /// 0 where it is not: what is small need not be asked.
+    /// Returns the bytes that [`Subject::record`] or [`Subject::record_in_full`] takes, if known beforehand; 0 if not,
+    /// which suits small steps.
     ///
     /// # Errors
-    /// As [`Subject::record`].
+    /// Like [`Subject::record`].
     fn bytes<T: Real>(&self, _in_full: bool) -> Result<u128, ModelError> {
         Ok(0)
     }
@@ -76,13 +75,13 @@ pub type Batches<'a> = Arc<dyn Fn(u64) -> (Vec<u32>, Vec<u32>) + Send + Sync + '
 pub struct ModelStep<'a> {
     /// The model's sizes.
     pub config: Architecture,
-    /// Sequences of a batch.
+    /// Sequences per batch.
     pub sequences: usize,
-    /// Tokens of a sequence.
+    /// Tokens per sequence.
     pub length: usize,
-    /// Selects dropout's masks.
+    /// Seed of dropout's masks.
     pub seed: u64,
-    /// Where batches come from.
+    /// Source of the batches.
     pub batches: Batches<'a>,
 }
 
@@ -98,8 +97,8 @@ impl fmt::Debug for ModelStep<'_> {
 }
 
 impl<'a> ModelStep<'a> {
-    /// The step that a training run takes, in parts as large as the run replays at once: batch number n
-    /// of this step is part n mod p of the run's batch n div p, with p = [`TrainingConfig::parts`].
+    /// Returns the step that a training run takes, in parts as large as the run replays at once: batch number n of this
+    /// step is part n mod p of the run's batch n div p, with p = [`TrainingConfig::parts`].
     pub fn of_run(config: &TrainingConfig, model: &Architecture, corpus: &'a Corpus) -> Self {
         let (seed, length) = (config.seed, config.context);
         let sequences = config.sequences_at_once();
@@ -108,7 +107,7 @@ impl<'a> ModelStep<'a> {
             sequences,
             length,
             seed,
-            // Windows are numbered through all batches, so that a part is drawn as a smaller batch is.
+            // Windows are numbered through all batches, so that a part is drawn like a smaller batch.
             batches: Arc::new(move |number| {
                 let size = sequences * length;
                 let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
@@ -118,7 +117,7 @@ impl<'a> ModelStep<'a> {
         }
     }
 
-    /// The same step on smaller batches: the first tokens of the first sequences.
+    /// Returns the same step on smaller batches: the first tokens of the first sequences.
     #[must_use]
     pub fn smaller(&self, sequences: usize, length: usize) -> Self {
         let (sequences, length) = (sequences.min(self.sequences), length.min(self.length));
@@ -137,15 +136,15 @@ impl<'a> ModelStep<'a> {
         }
     }
 
-    /// The step in one of its two recordings, with the marks of its parts.
+    /// Records the step in one of its two forms, with the marks of its parts.
     ///
     /// # Errors
-    /// As [`Subject::record`].
+    /// Like [`Subject::record`].
     pub fn recorded<T: Real>(&self, form: Form) -> Result<RecordedStep<T>, ModelError> {
         RecordedStep::record(&self.config, self.sequences, self.length, form, self.seed)
     }
 
-    /// What a batch gives to the inputs, with a step number that selects dropout's masks.
+    /// Returns the input values of a batch, with a step number that selects dropout's masks.
     pub(crate) fn given(&self, tokens: Vec<u32>, targets: Vec<u32>, step: [f64; 2]) -> Vec<Given> {
         let target = |t: u32| if t == IGNORED { infotheory::IGNORED } else { f64::from(t) };
         let mut batch = vec![

@@ -191,7 +191,7 @@ fn every_rule_and_schedule_is_a_flag() {
             let own = constant == "momentum";
             if own == (key == "optimizer") {
                 let said = place.refused(&place.training(&[&flags[0], &given]));
-                says(&said, &["is given, and", name, "leave it out"]);
+                says(&said, &["is given, but", name, "leave it out"]);
             }
         }
         let more = flags.iter().map(String::as_str);

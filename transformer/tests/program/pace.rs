@@ -75,7 +75,7 @@ fn a_model_that_three_letters_beat_is_not_well() {
     ]);
     let (report, status) = diagnosed(&place, &["run"]);
     assert_eq!((&report["cause"], status), (&Value::from("below_baselines"), 1), "{report}");
-    says(report["because"].as_str().unwrap(), &["counting 3 tokens"]);
+    says(report["because"].as_str().unwrap(), &["that of 3-grams"]);
 }
 
 /// The rate of a schedule that has fallen since is judged at its peak; as with a constant schedule, a hundredth helps.

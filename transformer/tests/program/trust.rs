@@ -293,7 +293,10 @@ fn a_broken_optimiser_state_is_named() {
         assert_eq!(report["cures"][0]["cured"], true, "{report}");
     }
     let printed = found(&place, &["diagnose", "run", "--steps", "3"]);
-    says(&printed, &["cause      broken optimiser state", "tensor first_moment", "begun anew"]);
+    says(
+        &printed,
+        &["cause      broken optimizer state", "tensor first_moment", "moments reset to 0"],
+    );
 }
 
 /// What cannot fail is not certified, and a text of one letter is not accused.

@@ -424,7 +424,7 @@ zoo! {
             born(
                 (Given, "second moment"),
                 ("block.0.qkv.weight", (40, 5)),
-                "what an update divides by is never negative",
+                "the divisor of an update is never negative",
                 &[],
             ),
             Cause::BrokenMoments,
@@ -447,7 +447,7 @@ zoo! {
             born(
                 (Forward, "lookup"),
                 ("token", (0, 5)),
-                "index 47 is no column",
+                "index 47 is not a column",
                 &["token.table", "tokens = 47"],
             ),
             Cause::BadToken,

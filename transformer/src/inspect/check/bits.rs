@@ -1,4 +1,4 @@
-//! The same computation has the same bits.
+//! Certificates that the same computation gives the same bits.
 
 use super::{Certificate, inner, norm, recorded, rounding};
 use crate::disk::checkpoint::{self, Difference};
@@ -17,13 +17,13 @@ pub(super) const RESUMED: (&str, &str) = ("bits", "saved and resumed");
 const SETTLED: (&str, &str) = ("bits", "the run's settings and text are its state's");
 const SAVED: (&str, &str) = ("bits", "the run's model and its training state agree");
 
-/// A question about the bits of what is no number.
+/// A certificate about bits that cannot be answered for non-finite values.
 fn not_finite(name: (&'static str, &'static str)) -> Certificate {
     let why = "the loss, a gradient or an update is not finite in f32";
     Certificate::between(name, f64::NAN, (0.0, 0.0), why)
 }
 
-/// Loss and gradients on 1, 2 and 3 threads, to the bit.
+/// Compares loss and gradients on 1, 2 and 3 threads, bit by bit.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -41,7 +41,7 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
     };
     let name = THREADS;
     let (Some(one), Some(two), Some(three)) = (on(1)?, on(2)?, on(3)?) else {
-        return Ok(Certificate::not_applicable(name, "no threads to be had"));
+        return Ok(Certificate::not_applicable(name, "no threads are available"));
     };
     // NaN has the same bits on any number of threads.
     if one.iter().any(|&bits| !f32::from_bits(bits).is_finite()) {
@@ -52,9 +52,9 @@ pub fn threads(subject: &impl Subject, parameters: &[f32]) -> Result<Certificate
     Ok(Certificate::at_most(name, differing as f64, 0.0, detail))
 }
 
-/// The gradient of a batch against that of its sequences one by one, averaged: the same sum in another
-/// order, so equal to rounding and not to the bit; the limit is 8ε·(16 + √parameters + longest sum), relative to
-/// the gradient's norm. Every sequence must have as many targets as the others.
+/// Compares the gradient of a batch with the average over its sequences one by one: the same sum in another order, so
+/// equal to rounding and not to the bit. The limit is 8ε·(16 + √parameters + longest sum), relative to the gradient's
+/// norm. Every sequence must have the same number of targets.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -89,12 +89,12 @@ pub fn accumulation(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certific
     let difference: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let error = norm(&difference) / inner(a, a).0.sqrt();
     let limit = rounding(a.len(), step.config.width.max(step.config.vocabulary));
-    let detail = format!("{sequences} sequences one by one, averaged, of the gradient's norm");
+    let detail =
+        format!("{sequences} sequences one by one, averaged; relative to the gradient's norm");
     Ok(Certificate::at_most(name, error, limit, detail))
 }
 
-/// Two steps, and one step, save, resume, one step: parameters and what the optimiser remembers, to
-/// the bit.
+/// Compares two steps with one step, save, resume, one step: parameters and optimizer state, bit by bit.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -113,8 +113,8 @@ pub fn resume(
     })
 }
 
-/// The weights of a run's model and of its training state, to the bit: the one is what is evaluated, the other is
-/// what training goes on from.
+/// Compares the weights of a run's model with those of its training state, bit by bit: the model is what is evaluated,
+/// the state is what training resumes from.
 ///
 /// ```
 /// use transformer::inspect::check::{saved, Verdict};
@@ -128,14 +128,15 @@ pub fn saved(model: &[f32], state: &[f32]) -> Certificate {
     let detail = match differing {
         0 => format!("weights that differ, of {}", model.len()),
         _ => format!(
-            "weights that differ, of {}: the model was certified, training and `diagnose` go on from the state",
+            "weights that differ, of {}: the model was certified, training and `diagnose` resume from the state",
             model.len()
         ),
     };
     Certificate::at_most(SAVED, differing as f64, 0.0, detail)
 }
 
-/// The settings and the text of a run, and those that its state was trained with: training goes on with the same only.
+/// Compares the settings and the text of a run with those its state was trained with: training resumes only with the
+/// same.
 ///
 /// ```
 /// use transformer::inspect::check::{settled, Verdict};
@@ -150,15 +151,15 @@ pub fn saved(model: &[f32], state: &[f32]) -> Certificate {
 pub fn settled(differences: &[Difference], same_text: bool) -> Certificate {
     let mut all: Vec<String> = differences.iter().map(Difference::to_string).collect();
     if !same_text {
-        all.push("the text is another".to_owned());
+        all.push("the text is a different one".to_owned());
     }
     let count = all.len() as f64;
     let detail = if all.is_empty() { "settings that differ".to_owned() } else { all.join("; ") };
     Certificate::at_most(SETTLED, count, 0.0, detail)
 }
 
-/// As [`resume`], for a checkpoint of one's own: `pass_on` saves the first trainer and loads the second, which
-/// goes on.
+/// Like [`resume`], but for any checkpoint format: `pass_on` saves the first trainer and loads the second, which
+/// continues.
 ///
 /// # Errors
 /// If the step cannot be recorded.

@@ -1,4 +1,4 @@
-//! Does anything look ahead? Exactly: zeros and bits, not tolerances.
+//! Certificates that no output looks ahead. Exact: zeros and bits, not tolerances.
 
 use super::patience::{F64, PATIENCE, dear, seconds};
 use super::{Certificate, direction, recorded};
@@ -11,11 +11,11 @@ const GRADIENT: (&str, &str) = ("causal", "no gradient to a later token or anoth
 const BITS: (&str, &str) = ("causal", "later tokens change no bit of earlier logits");
 const TARGETS: (&str, &str) = ("causal", "targets do not reach the logits");
 
-/// What [`causality`] certifies, in order.
+/// The certificates of [`causality`], in order.
 pub(super) const QUESTIONS: [(&str, &str); 3] = [GRADIENT, BITS, TARGETS];
 
-/// The certificates "causal": no output depends on a later token or on another sequence, and targets
-/// do not leak into predictions.
+/// Runs the certificates "causal": no output depends on a later token or on another sequence, and targets do not leak
+/// into predictions.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -26,7 +26,7 @@ pub fn causality(
     within(PATIENCE, subject, parameters)
 }
 
-/// As [`causality`], with so many seconds for each certificate.
+/// Like [`causality`], with a time budget of `patience` seconds per certificate.
 pub(super) fn within(
     patience: f64,
     subject: &impl Subject,
@@ -37,7 +37,7 @@ pub(super) fn within(
     let ([Some(tokens), Some(targets)], Some(logits), Some(length)) =
         (found, step.predictions(), subject.length())
     else {
-        let why = "the step has no tokens, targets or logits that are known, or no sequences";
+        let why = "the step has no known tokens, targets or logits, or no sequences";
         return Ok(QUESTIONS.map(|c| Certificate::not_applicable(c, why)).into());
     };
     step.tape.forward();
@@ -59,7 +59,7 @@ pub(super) fn within(
 
 type Ask = fn(&mut Recording<f64>, Var, Var, usize) -> Certificate;
 
-/// Places of a sequence at which it is tried.
+/// Returns the positions of a sequence to test.
 fn places(length: usize) -> Vec<usize> {
     let mut places = vec![0, 1, length / 2, length.saturating_sub(2), length - 1];
     places.retain(|&p| p < length);
@@ -70,7 +70,7 @@ fn places(length: usize) -> Vec<usize> {
 
 fn gradient(step: &mut Recording<f64>, tokens: Var, logits: Var, length: usize) -> Certificate {
     let tape = &mut step.tape;
-    // Where tokens become vectors.
+    // The operations that embed the tokens.
     let embedded: Vec<Var> =
         tape.vars().filter(|v| tape.operands(*v).get(1) == Some(&tokens)).collect();
     let shape = tape.shape(logits);
@@ -101,7 +101,7 @@ fn gradient(step: &mut Recording<f64>, tokens: Var, logits: Var, length: usize) 
         return Certificate::not_applicable(GRADIENT, "no operation looks up the tokens");
     }
     let fine =
-        format!("{} tokens tried in {sequences} sequences of {length}", places(length).len());
+        format!("{} tokens tested in {sequences} sequences of {length}", places(length).len());
     let detail = if seen == 0 { fine } else { first };
     Certificate::at_most(GRADIENT, f64::from(seen), 0.0, detail)
 }

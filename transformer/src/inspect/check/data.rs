@@ -1,21 +1,20 @@
-//! Is the data what a training run takes it for?
+//! Certificates about the training data.
 //!
-//! What of a validation part may stand in the training part? Every text repeats itself, so that the answer
-//! is taken from the training part alone: its second half is looked for in its first. A validation part that is
-//! drawn as that half was has no more in common with training than the two halves have with each other, but for
-//! chance and for the larger place to look in.
+//! How much of the validation part may occur in the training part? Every text repeats itself, so the answer is
+//! estimated from the training part alone: its second half is searched for in its first. A validation part drawn like
+//! that half has no more in common with training than the two halves have with each other, except by chance and because
+//! the searched text is longer.
 //!
-//! * *Share of windows.* A window that occurs in n₁ tokens with chance p₁ occurs in n tokens with chance at most
-//!   1 − (1 − p₁)^(n/n₁) (windows that are common are so everywhere; by Jensen's inequality the average is at most
-//!   that). The limit is four deviations above: of the share among so few validation windows, and of p₁ itself,
-//!   which is measured with two windows more on either side (Agresti and Coull, *The American Statistician*, 1998)
-//!   and counts windows that follow each other as one find.
-//! * *Longest stretch.* Of n·m pairs of places, n·m·e^(−h·ℓ) begin a common stretch of ℓ tokens, h the rate at which
-//!   two texts of the source part. So the halves, with their longest stretch of ℓ₁, tell h, and with it the length
-//!   that validation and training have in common with a chance of 10⁻⁴:
-//!   (ℓ₁ + 1)·(ln n·m + 9.2)/(ln n₁·m₁ − 2.2), 9.2 = ln 10⁴ and 2.2 = ln 9.2, since h may have been
-//!   overestimated with that chance, too. Source: Erdős and Rényi, *On a New Law of Large Numbers*, 1970;
-//!   Arratia and Waterman, *Advances in Mathematics*, 1985.
+//! * *Share of windows.* A window that occurs in n₁ tokens with probability p₁ occurs in n tokens with probability at
+//!   most 1 − (1 − p₁)^(n/n₁) (common windows are common everywhere; by Jensen's inequality the average is at most
+//!   that). The limit is four deviations above: of the share among the few validation windows, and of p₁ itself, which
+//!   is estimated with two windows added on either side (Agresti and Coull, *The American Statistician*, 1998) and
+//!   counts consecutive windows as one match.
+//! * *Longest common run.* Of n·m pairs of positions, n·m·e^(−h·ℓ) begin a common run of ℓ tokens, with h the rate at
+//!   which two texts of the source diverge. The longest common run ℓ₁ of the halves gives h, and h gives the length
+//!   that validation and training have in common with probability 10⁻⁴: (ℓ₁ + 1)·(ln n·m + 9.2)/(ln n₁·m₁ − 2.2), with
+//!   9.2 = ln 10⁴ and 2.2 = ln 9.2, since h may be overestimated with that probability, too. Source: Erdős and Rényi,
+//!   *On a New Law of Large Numbers*, 1970; Arratia and Waterman, *Advances in Mathematics*, 1985.
 
 use super::Certificate;
 use crate::model::recorded_step::IGNORED;
@@ -23,21 +22,21 @@ use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
 use std::collections::HashMap;
 
-/// Batches that are drawn to look at, and tokens of them at the most.
+/// Maximum number of batches to draw, and of their tokens.
 const BATCHES: u64 = 16;
 const DRAWN: u64 = 1 << 22;
-/// Tokens that are looked through, and tokens that are looked for, at the most.
+/// Maximum number of tokens to search, and of tokens to search for.
 const SEARCHED: (usize, usize) = (1 << 23, 1 << 20);
-/// Tokens that are compared; longer windows are compared by their first ones.
+/// Number of tokens to compare; of longer windows, only the first ones are compared.
 const COMPARED: usize = 64;
-/// Deviations above what is expected.
+/// Standard deviations above the expectation.
 const DEVIATIONS: f64 = 4.0;
 
-/// The certificates "data": tokens in range, targets that are the inputs shifted by one, and how much
-/// of the validation part can be found in the training part.
+/// Runs the certificates "data": tokens in range, targets that are the inputs shifted by one, and how much of the
+/// validation part occurs in the training part.
 pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<Certificate> {
     let length = config.context;
-    // One after another: windows are numbered through all batches. One is drawn at the least.
+    // One after another: windows are numbered through all batches. At least one is drawn.
     let most = (DRAWN / length.max(1) as u64).max(1);
     let drawn = (0..BATCHES.saturating_mul(config.batch as u64).min(most)).map(|window| {
         let (mut x, mut y) = (vec![0; length], vec![0; length]);
@@ -53,13 +52,13 @@ pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<
     ]
 }
 
-/// Bytes that these certificates take: windows of the validation part, and tables of places.
+/// Returns the bytes that these certificates take: windows of the validation part, and tables of positions.
 pub(super) fn bytes(corpus: &Corpus, length: usize) -> u128 {
     let validation = corpus.validation().len() as u128;
     let windows = validation / length.max(1) as u128 + 1;
-    // Tokens, targets and two vectors' heads for each window.
+    // Tokens, targets and two vectors' headers for each window.
     let held_back = 8 * (validation + length as u128) + 48 * windows;
-    // An entry of a table at most half full holds a hash and a vector with a place or two.
+    // An entry of a table at most half full holds a hash and a vector with one or two positions.
     let looked_for = (SEARCHED.1.min(corpus.train().len())) as u128;
     held_back.max(looked_for * 40 + looked_for / length.clamp(1, COMPARED) as u128 * 160)
 }
@@ -68,10 +67,9 @@ fn in_range(corpus: &Corpus, vocabulary: usize) -> Certificate {
     let parts = [corpus.train(), corpus.validation()];
     let mut outside = parts.into_iter().flatten().filter(|&&t| t as usize >= vocabulary).peekable();
     let detail = match outside.peek() {
-        Some(t) => format!(
-            "token {t} is not one of the vocabulary's {vocabulary} (0 to {})",
-            vocabulary - 1
-        ),
+        Some(t) => {
+            format!("token {t} is outside the vocabulary of {vocabulary} (0 to {})", vocabulary - 1)
+        }
         None => {
             let [train, validation] = parts.map(<[u32]>::len);
             format!("{train} training and {validation} validation tokens below {vocabulary}")
@@ -80,8 +78,8 @@ fn in_range(corpus: &Corpus, vocabulary: usize) -> Certificate {
     Certificate::at_most(("data", "tokens are in range"), outside.count() as f64, 0.0, detail)
 }
 
-/// The certificate that the targets of windows (tokens, targets) are their tokens shifted by one: of a
-/// loader of one's own. Ignored targets are not looked at, nor the token where one is.
+/// Checks that the targets of windows (tokens, targets) are their tokens shifted by one, for any data loader. Ignored
+/// targets are skipped, and so is the token at their position.
 ///
 /// ```
 /// use transformer::inspect::check::{shifted, Verdict};
@@ -100,8 +98,9 @@ pub fn shifted<W: AsRef<[u32]>>(windows: impl IntoIterator<Item = (W, W)>) -> Ce
             wrong += 1;
             if first.is_empty() {
                 let (target, next) = (targets[i], tokens[i + 1]);
-                first =
-                    format!("window {count}: after token {i} comes {next}, its target is {target}");
+                first = format!(
+                    "window {count}: token {i} is followed by {next}, but its target is {target}"
+                );
             }
         }
         count += 1;
@@ -112,8 +111,7 @@ pub fn shifted<W: AsRef<[u32]>>(windows: impl IntoIterator<Item = (W, W)>) -> Ce
     Certificate::at_most(name, f64::from(wrong), 0.0, detail)
 }
 
-/// Training in halves, of which one is looked through and the other looked for; then training and
-/// validation.
+/// Searches for one half of training in the other; then for validation in training.
 fn pairs(corpus: &Corpus) -> [(&[u32], &[u32]); 2] {
     let cut = |x: &'_ [u32], most: usize| x.len().min(most);
     let (train, validation) = (corpus.train(), corpus.validation());
@@ -131,12 +129,13 @@ fn stretch(corpus: &Corpus) -> Certificate {
     let most = parts.0.len().min(parts.1.len());
     if limit.floor() >= most as f64 {
         let why = format!(
-            "a text that repeats itself, or a short one: training's halves have {own} tokens in a row in common, so \
-             that all {most} of the validation part may stand in training by chance"
+            "the text repeats itself or is short: training's halves have {own} consecutive tokens in common, so \
+             all {most} of the validation part may occur in training by chance"
         );
         return Certificate::not_applicable(name, why);
     }
-    let detail = format!("tokens of the longest stretch in both parts; training's halves: {own}");
+    let detail =
+        format!("tokens in the longest run common to both parts; training's halves: {own}");
     Certificate::at_most(name, found as f64, limit.floor(), detail)
 }
 
@@ -156,23 +155,23 @@ fn share(corpus: &Corpus, length: usize) -> Certificate {
     let name = ("data", "validation windows that occur in training");
     let limit = expected + DEVIATIONS * spread;
     let often = count(&usual) / (own - 4.0).max(1.0);
-    // Below one window: every count passes.
+    // Below one window, every count passes.
     if limit >= 1.0 {
         let why = format!(
-            "{:.0} of {:.0} windows of training's second half occur in the first, so that chance allows all of the \
-             {n:.0} of the validation part: a text that repeats itself, or too short to tell",
+            "{:.0} of {:.0} windows of training's second half occur in the first, so chance allows all \
+             {n:.0} of the validation part: the text repeats itself, or is too short",
             count(&usual),
             own - 4.0
         );
         return Certificate::not_applicable(name, why);
     }
     let detail = format!(
-        "share, by their first {length} tokens; of training's second half {often:.4} occur in the first"
+        "share, by their first {length} tokens; in training, {often:.4} of the second half occur in the first"
     );
     Certificate::at_most(name, count(&seen) / n, limit, detail)
 }
 
-/// Windows by a polynomial hash that rolls: h = Σ xᵢ·Bⁿ⁻¹⁻ⁱ mod 2⁶⁴, every one with where it ends.
+/// Computes windows by a rolling polynomial hash, h = Σ xᵢ·Bⁿ⁻¹⁻ⁱ mod 2⁶⁴, each with its end position.
 fn hashes(x: &[u32], length: usize) -> impl Iterator<Item = (usize, u64)> {
     const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
     let lead = (0..length).fold(1_u64, |p, _| p.wrapping_mul(BASE));
@@ -186,7 +185,7 @@ fn hashes(x: &[u32], length: usize) -> impl Iterator<Item = (usize, u64)> {
     })
 }
 
-/// Which of the windows of `b`, one after another, stand somewhere in `a`.
+/// Returns which of the windows of `b`, one after another, occur in `a`.
 fn occur(a: &[u32], b: &[u32], length: usize) -> Vec<bool> {
     let length = length.min(b.len()).max(1);
     let windows: Vec<&[u32]> = b.chunks_exact(length).collect();
@@ -198,7 +197,7 @@ fn occur(a: &[u32], b: &[u32], length: usize) -> Vec<bool> {
     }
     for (end, hash) in hashes(a, length) {
         if let Some(same) = places.get_mut(&hash) {
-            // What is found is looked for no more.
+            // A window that was found is not searched for again.
             same.retain(|&w| {
                 found[w] = windows[w] == &a[end - length..end];
                 !found[w]
@@ -208,8 +207,8 @@ fn occur(a: &[u32], b: &[u32], length: usize) -> Vec<bool> {
     found
 }
 
-/// The length of the longest stretch of tokens that stands in both: by bisection, since what stands in both
-/// does so without its last token.
+/// Returns the length of the longest run of tokens common to both, by bisection: a common run without its last token is
+/// a common run.
 fn longest_common(a: &[u32], b: &[u32]) -> usize {
     let common = |length: usize| {
         let places: HashMap<u64, usize> =
@@ -224,7 +223,7 @@ fn longest_common(a: &[u32], b: &[u32]) -> usize {
     while high <= most && common(high) {
         (low, high) = (high, 2 * high);
     }
-    // Longest in low..high.
+    // The longest is in low..high.
     high = high.min(most + 1);
     while low + 1 < high {
         let middle = (low + high) / 2;
@@ -253,14 +252,14 @@ mod tests {
         assert_eq!((count(copied), longest_common(&train, copied)), (50, 400));
         let half = [&fresh[..200], &copied[..200]].concat();
         assert_eq!(count(&half), 25);
-        // A token before or after may be the same by chance.
+        // The token before or after may be the same by chance.
         assert!((200..203).contains(&longest_common(&train, &half)));
         assert_eq!(longest_common(&[1, 2, 3], &[4, 5]), 0);
         assert_eq!(longest_common(&[1, 2, 3], &[9, 2, 3, 1]), 2);
         assert_eq!(longest_common(&[], &[1]), 0);
     }
 
-    /// A limit that nothing can exceed certifies nothing, and says so.
+    /// A limit that nothing can exceed certifies nothing, and the certificate reports it.
     #[test]
     fn limits_that_cannot_fail_are_not_applied() {
         for tokens in [vec![0; 2000], [0, 1, 2].repeat(700), (0..12).collect(), vec![3; 12]] {
@@ -276,7 +275,7 @@ mod tests {
         assert!(stretch(&corpus).detail.contains("repeats itself"));
     }
 
-    /// Sizes that a run may have and this machine's memory cannot take sixteen times: nothing of it is taken.
+    /// Sizes that a run may have, for which this machine cannot allocate sixteen times the memory: none is allocated.
     #[test]
     fn large_batches_are_drawn_window_by_window() {
         let (context, batch) = (256, 65536);
@@ -285,7 +284,7 @@ mod tests {
         let all = data(&corpus, 30, &config);
         let windows = 16384 + corpus.validation_windows(context).len();
         assert_eq!(all[1].detail, format!("{windows} windows"));
-        // What is drawn so is what a batch has.
+        // These windows are the same as a batch's.
         let mut whole = [vec![0; 4 * context], vec![0; 4 * context]];
         let [x, y] = &mut whole;
         corpus.fill(7, 5, context, x, y);
@@ -299,12 +298,12 @@ mod tests {
         assert!(bytes(&corpus, context) < 1 << 20);
     }
 
-    /// Of twelve random texts of each kind none is accused, although words recur; with a tenth of the validation
-    /// part copied from training every one is.
+    /// None of twelve random texts of each kind fails, although words recur; with a tenth of the validation part copied
+    /// from training all fail.
     #[test]
     fn texts_are_not_accused_and_copies_are() {
         let text = |seed: u32, n: usize| -> Vec<u32> {
-            // Words of 3 to 6 letters, the k-th with chance 1/k or so: as language has them.
+            // Words of 3 to 6 letters, the k-th with probability about 1/k, as in natural language.
             let (words, random) = (random(99, 600, 20), Random::new(8, seed, 0));
             let mut letters = vec![];
             for i in 0.. {
@@ -330,7 +329,7 @@ mod tests {
                     tokens.copy_within(1000..1192, 5402);
                     let [long, often] = judge(&tokens);
                     assert_eq!(long.verdict, Verdict::Fail, "text {seed}: {long:?}");
-                    // A third of 600 tokens; where most windows recur anyway, a share shows nothing.
+                    // A third of 600 tokens; if most windows recur anyway, a share shows nothing.
                     let shows = often.limits.1 < 0.25;
                     assert!(!shows || often.verdict == Verdict::Fail, "text {seed}: {often:?}");
                     assert!(often.limits.1.is_nan() || often.limits.1 < 1.0, "no way to fail");

@@ -1,4 +1,4 @@
-//! Is the gradient of the whole step complete and right?
+//! Certificates that the gradient of the whole step is complete and right.
 
 use super::operation::worse;
 use super::patience::{DUAL, F64, PATIENCE, dear, seconds};
@@ -11,18 +11,18 @@ use calculus::{Dual, Source};
 use linalg::Real;
 use probability::random::Random;
 
-/// Directions along which the whole gradient is tried.
+/// Number of directions in which the whole gradient is tested.
 const DIRECTIONS: u32 = 3;
-/// The certificates "complete" and "right" of a step at these parameters, on batch 0.
+/// Runs the certificates "complete" and "right" of a step at these parameters, on batch 0.
 ///
-/// * every parameter is reached by the loss;
-/// * no path is cut: what moves the loss forward has a gradient backward, operation by operation;
-/// * every operation obeys ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩ at the values that it has in this step;
-/// * what its formula states is what it computes, forward and backward;
-/// * so does the whole step, in random directions, with duals as the other route;
+/// * the loss depends on every parameter;
+/// * no path is cut: if a value moves the loss forward, it has a gradient backward, operation by operation;
+/// * every operation obeys ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩ at its values in this step;
+/// * every operation computes what its formula states, forward and backward;
+/// * the whole step obeys the same, in random directions, with dual numbers as the other route;
 /// * central differences, a route without any rule, agree in one direction of every parameter tensor;
 /// * second derivatives are symmetric: uᵀHv = vᵀHu;
-/// * in `f32` the same come out, but for rounding: see [`narrow`].
+/// * `f32` gives the same results, up to rounding: see [`narrow`].
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -36,8 +36,8 @@ pub fn gradients(
     Ok(all)
 }
 
-/// As [`gradients`], told one by one; each with so many seconds. Operations are tried one by one on the second subject, the
-/// same step on more tokens, if there is time for it.
+/// Like [`gradients`], but reports each certificate as it completes, with a time budget of `patience` seconds each.
+/// Operations are tested one by one on the second subject, the same step on more tokens, if there is time for it.
 pub(super) fn each<S: Subject>(
     (subject, longer): (&S, &S),
     parameters: &[f64],
@@ -50,7 +50,7 @@ pub(super) fn each<S: Subject>(
     let gradient = step.tape.gradients().to_vec();
     let dual = seconds(DUAL, multiplications(&step));
     tell(reached(&step));
-    // Each operand moves by itself: of an operation's two or three, as if the step was replayed as often.
+    // Each operand moves by itself: with two or three operands, this costs as many replays.
     let given = |s: &S| s.batch(0).iter().map(|g| g.elements.len()).max().unwrap_or(1) as f64;
     let more = given(longer) / given(subject);
     let long = dear(3.0 * dual * more.max(1.0), patience).is_none();
@@ -63,7 +63,7 @@ pub(super) fn each<S: Subject>(
             operation::QUESTIONS.into_iter().for_each(|c| tell(Certificate::skipped(c, &why)));
         }
     }
-    // Backward takes twice what forward takes.
+    // Backward takes twice the time of forward.
     let (forwards, steps) = (f64::from(DIRECTIONS) * dual, 2.0 * 3.0 * dual);
     let (whole_dear, second_dear) = (dear(forwards, patience), dear(steps, patience));
     let mut at_duals = match (&whole_dear, &second_dear) {
@@ -93,7 +93,7 @@ const WHOLE: (&str, &str) = ("right", "the whole step: duals against backward");
 const SYMMETRIC: (&str, &str) = ("right", "second order: uᵀHv = vᵀHu");
 const NARROW: (&str, &str) = ("right", "f32 against f64: loss and gradients");
 
-/// Multiplications of a forward replay: every parameter with every token.
+/// Returns the multiplications of a forward replay: every parameter with every token.
 fn multiplications<T: Real>(step: &Recording<T>) -> f64 {
     let tape = &step.tape;
     let given = tape.vars().filter(|v| tape.source(*v) == Source::Input);
@@ -120,7 +120,7 @@ fn reached(step: &Recording<f64>) -> Certificate {
     Certificate::at_most(REACHED, missing.len() as f64, 0.0, detail)
 }
 
-/// Sums along the step: its depth, and the longest of its sums.
+/// The depth of the step, and its longest sum.
 fn depth_and_width<T: Real>(step: &Recording<T>) -> (usize, usize) {
     let tape = &step.tape;
     let widest = tape.vars().map(|v| tape.shape(v)).map(|s| s.rows.max(s.columns)).max();
@@ -144,15 +144,15 @@ fn whole(dual: &mut Recording<Dual<f64>>, gradient: &[f64], seed: u64) -> Certif
     Certificate::at_most(WHOLE, worst, limit, detail)
 }
 
-/// The certificate that training in `f32` computes what was certified in `f64`: loss and gradient of the same
+/// Certifies that training in `f32` computes what was certified in `f64`: compares loss and gradient of the same
 /// weights in both.
 ///
-/// How far they may be apart is asked of the step itself. It is replayed in `f64` with every stored value and gradient
-/// rounded to one of the two neighbouring `f32`s by a coin, twice (stochastic arithmetic): so far does one rounding of
-/// each number move the gradient of a parameter tensor, through all that amplifies it. An operation rounds more
-/// than once, up to n times in a sum of n terms, independently, which counts as √n; eight deviations. Where a coin
-/// moves less than ε times the tensor's own size, or less than it moves the whole, that counts. The
-/// certificate is the worst tensor in units of its limit.
+/// The limit is measured on the step itself. It is replayed twice in `f64` with every stored value and gradient rounded
+/// to one of the two neighbouring `f32`s at random (stochastic arithmetic): this shows how far one rounding of each
+/// value moves the gradient of a parameter tensor, with all amplification. An operation rounds more than once, up to n
+/// times in a sum of n terms, independently, which counts as √n; the limit is eight deviations. It is at least ε times
+/// the tensor's own size, and at least what rounding moves the whole gradient. The certificate is the worst tensor in
+/// units of its limit.
 /// Source: Vignes, *A Stochastic Arithmetic for Reliable Scientific Computation*, Mathematics and Computers in
 /// Simulation, 1993.
 ///
@@ -163,7 +163,7 @@ pub fn narrow(
     parameters: &[f64],
     seed: u64,
 ) -> Result<Certificate, ModelError> {
-    // The same weights: those that f32 can hold.
+    // The same weights, rounded to f32.
     let parameters: Vec<f64> = parameters.iter().map(|&p| f64::from(p as f32)).collect();
     let mut wide = recorded::<f64>(subject, &parameters)?;
     let loss = wide.step();
@@ -198,7 +198,7 @@ pub fn narrow(
         worse(&mut worst, error, &|| parameter.name.clone());
     }
     let detail = format!(
-        "loss {found:.7} and {loss:.7}; gradients {:.0e} of their size apart, one rounding of every number \
+        "loss {found:.7} and {loss:.7}; gradients differ by {:.0e} of their size, one rounding of every number \
          moves them by {whole:.0e}; worst: {}",
         apart(&gradient, &exact) / norm(&exact).max(f64::MIN_POSITIVE),
         worst.1
@@ -206,7 +206,7 @@ pub fn narrow(
     Ok(Certificate::at_most(NARROW, worst.0, 1.0, detail))
 }
 
-/// A step of which every computed value and every gradient is rounded to a neighbouring `f32` by a coin.
+/// A step in which every computed value and gradient is rounded to a neighbouring `f32` at random.
 fn tossed(step: &mut Recording<f64>, random: Random) -> f64 {
     let loss = step.loss;
     let mut count = 0;
@@ -214,7 +214,7 @@ fn tossed(step: &mut Recording<f64>, random: Random) -> f64 {
         let near = *x as f32;
         let other = if f64::from(near) > *x { near.next_down() } else { near.next_up() };
         count += 1;
-        // What an f32 can hold is stored as it is.
+        // A value that f32 can hold is stored unchanged.
         if f64::from(near) != *x {
             *x = f64::from(if random.below(count, 2) == 0 { near } else { other });
         }
@@ -232,21 +232,21 @@ fn set_tangent(dual: &mut Recording<Dual<f64>>, tangent: &[f64]) {
 
 const DIFFERENCES: (&str, &str) = ("right", "central differences against backward");
 
-/// What [`gradients`] certifies, in order.
+/// The certificates of [`gradients`], in order.
 pub(super) fn questions() -> Vec<(&'static str, &'static str)> {
     let rules = operation::QUESTIONS;
     [&[REACHED], &rules[..], &[WHOLE, DIFFERENCES, SYMMETRIC, NARROW]].concat()
 }
 
-/// The certificate that central differences, a route without any rule, agree with backward: for every
-/// parameter tensor by itself the slope of the loss in one direction.
+/// Certifies that central differences, a route without any rule, agree with backward: for every parameter tensor, the
+/// slope of the loss in one direction.
 ///
-/// The direction is half the tensor's gradient (so that a wrong factor shows in full) and half random (so that
-/// what backward leaves out shows, too). The slope is (L(θ + h·u) − L(θ − h·u))/2h at halved steps h, from a
-/// twentieth of the tensor's size down, extrapolated to h → 0, until its error is that of rounding: Ridders'
-/// method, which also tells its error. The limit, in units of which the certificate counts: ten times that error, as
-/// it is an estimate, and twice the rounding of the loss over h. Where that is more than a hundredth of a tensor's
-/// slope the certificate says so and does not pass.
+/// The direction is half the tensor's gradient (so that a wrong factor shows in full) and half random (so that what
+/// backward leaves out shows, too). The slope is (L(θ + h·u) − L(θ − h·u))/2h at halved steps h, from a twentieth of
+/// the tensor's size down, extrapolated to h → 0, until its error is that of rounding: Ridders' method, which also
+/// estimates its error. The certificate counts in units of this limit: ten times the error, as it is an estimate, plus
+/// twice the rounding of the loss over h. If that exceeds a hundredth of a tensor's slope, the certificate reports it
+/// and does not pass.
 /// Source: Ridders, *Accurate Computation of F′(x) and F′(x)F″(x)*, Advances in Engineering Software, 1982.
 ///
 /// # Errors
@@ -270,12 +270,12 @@ fn tensor_by_tensor(
 ) -> Certificate {
     let (depth, widest) = depth_and_width(step);
     let all = step.tape.parameter_list();
-    // As many as there is time for, from first to last.
+    // As many as time allows, evenly from first to last.
     let each = 2.0 * LEVELS * seconds(F64, multiplications(step));
     let tried = ((patience / each) as usize).clamp(1, all.len().max(1));
     let chosen = (0..tried).map(|i| i * all.len() / tried);
     let (mut worst, mut resolution) = ((0.0_f64, String::from("none")), 0.0_f64);
-    // Tensors of which differences cannot tell a hundredth of the gradient.
+    // Tensors for which differences cannot resolve a hundredth of the gradient.
     let mut blurred: Vec<&str> = vec![];
     let start = step.tape.parameters().to_vec();
     for (i, parameter) in chosen.map(|i| (i, &all[i])) {
@@ -289,7 +289,7 @@ fn tensor_by_tensor(
             step.forward()
         };
         let loss = at(0.0);
-        // A loss is what about so many roundings in a row leave of numbers of size 1 and more.
+        // Rounding noise of the loss: about √(depth·width) roundings of values of size 1 and more.
         let noise = 8.0 * f64::EPSILON * ((depth * widest) as f64).sqrt() * (1.0 + loss.abs());
         let found = slope(&mut at, FIRST * size, noise);
         at(0.0);
@@ -299,7 +299,7 @@ fn tensor_by_tensor(
         if error > worst.0 || i == 0 {
             worst = (error, parameter.name.clone());
         }
-        // What is lost in the rounding of the whole gradient needs no resolution of its own.
+        // A gradient below the rounding of the whole gradient needs no resolution of its own.
         let along = inner(own, &u).0.abs();
         if norm(own) > NEGLIGIBLE * norm(gradient) {
             resolution = resolution.max(limit / along);
@@ -315,7 +315,7 @@ fn tensor_by_tensor(
     };
     if worst.0 <= 1.0 && !blurred.is_empty() {
         let why = format!(
-            "{of}; of {} differences cannot tell a hundredth of the gradient: the loss has a bend there, or hardly \
+            "{of}; of {} differences cannot resolve 1 % of the gradient: the loss has a bend there, or hardly \
              depends on it; the others hold",
             blurred.join(", ")
         );
@@ -323,19 +323,19 @@ fn tensor_by_tensor(
     }
     let shows = match resolution {
         0.0 => "no tensor has a gradient".to_owned(),
-        resolution => format!("a gradient that is off by {resolution:.0e} of its size shows"),
+        resolution => format!("an error of {resolution:.0e} of the gradient's size is detected"),
     };
     let detail = format!("{of}; {shows}; worst: {}", worst.1);
     Certificate::at_most(DIFFERENCES, worst.0, 1.0, detail)
 }
 
-/// The largest share of a gradient that a certificate may fail to see.
+/// The largest relative error of a gradient that a certificate may fail to detect.
 const BLUR: f64 = 1e-2;
-/// A tensor's gradient that is this small against the whole is rounding.
+/// A tensor's gradient this small relative to the whole is rounding.
 const NEGLIGIBLE: f64 = 1e-9;
 
-/// The unit vector halfway between a gradient and a random direction that does not point away from it; the
-/// random direction itself where there is no gradient.
+/// Returns the unit vector halfway between a gradient and a random direction that does not point away from it; the
+/// random direction itself if the gradient is 0.
 fn half_random(gradient: &[f64], seed: u64, which: u32) -> Vec<f64> {
     let mut u = direction(seed, which, gradient.len());
     let (size, length) = (norm(gradient), norm(&u).max(f64::MIN_POSITIVE));
@@ -347,23 +347,23 @@ fn half_random(gradient: &[f64], seed: u64, which: u32) -> Vec<f64> {
     u
 }
 
-/// A slope, the error that its method tells, and the step at which it was found.
+/// A slope, the method's estimate of its error, and the step at which it was found.
 struct Slope {
     slope: f64,
     error: f64,
     step: f64,
 }
 
-/// Halvings of the step at the most: down to a millionth of the first, where a function has a bend nearby.
+/// Maximum number of halvings: down to a millionth of the first step, if a function has a bend nearby.
 const MOST: usize = 20;
-/// Halvings as a rule.
+/// Usual number of halvings.
 const LEVELS: f64 = 5.0;
-/// The first step over the size of what moves.
+/// The first step, relative to the size of what moves.
 const FIRST: f64 = 0.05;
-/// The size of an element that is 0.
+/// The step's scale for an element that is 0.
 const SMALL: f64 = 0.02;
 
-/// The slope of a function at 0 by Ridders' method, of values that are good to `noise`.
+/// Computes the slope of a function at 0 by Ridders' method; its values have an error of `noise`.
 fn slope(mut at: impl FnMut(f64) -> f64, first: f64, noise: f64) -> Slope {
     let mut best = Slope { slope: f64::NAN, error: f64::INFINITY, step: first };
     let mut before: Vec<f64> = vec![];
@@ -390,8 +390,8 @@ fn slope(mut at: impl FnMut(f64) -> f64, first: f64, noise: f64) -> Slope {
     best
 }
 
-/// uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v: duals under backward. Where H·v
-/// is exactly 0, a symmetry of nothing, the gradient itself is asked whether it changes along v.
+/// Checks uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v (duals under backward). If H·v is
+/// exactly 0, it checks instead whether the gradient changes along v.
 fn symmetric(
     plain: &mut Recording<f64>,
     dual: &mut Recording<Dual<f64>>,
@@ -416,10 +416,10 @@ fn symmetric(
     Certificate::at_most(SYMMETRIC, error, limit, detail)
 }
 
-/// What no second derivative by duals means: a gradient that is the same elsewhere, or one that is not.
+/// Interprets a second derivative of 0 by duals: either the gradient is constant, or it is not.
 fn straight(step: &mut Recording<f64>, v: &[f64], depth: usize, widest: usize) -> Certificate {
     let there = step.tape.parameters().to_vec();
-    // A step as for central differences, of the size of the parameters.
+    // A step as for central differences, of the parameters' size.
     let size = norm(&there).max(SMALL * (there.len() as f64).sqrt());
     let h = FIRST * size / norm(v).max(f64::MIN_POSITIVE);
     let mut at = |h: f64| {
@@ -435,12 +435,13 @@ fn straight(step: &mut Recording<f64>, v: &[f64], depth: usize, widest: usize) -
     let share = if change == 0.0 { 0.0 } else { change / own };
     let limit = depth as f64 * rounding(v.len(), widest);
     if share <= limit {
-        let why = "H·v is exactly 0 and the gradient the same elsewhere: the loss is linear in its parameters";
+        let why =
+            "H·v is exactly 0 and the gradient is constant: the loss is linear in its parameters";
         return Certificate::not_applicable(SYMMETRIC, why);
     }
     let detail = format!(
-        "H·v by duals is exactly 0, but the gradient changes by {share:.0e} of its size along v: backward takes for \
-         constant what depends on the parameters"
+        "H·v by duals is exactly 0, but the gradient changes by {share:.0e} of its size along v: backward treats as \
+         a constant a value that depends on the parameters"
     );
     Certificate::at_most(SYMMETRIC, share, limit, detail)
 }
@@ -470,8 +471,8 @@ mod tests {
     use linalg::{Formula, Gradient, Primitive, Shape, ShapeError, View, ViewMut, Work};
     use linalg::{hadamard::Hadamard, product::Product};
 
-    /// ½x² element by element, with a backward that takes x for a constant; or with a step of 0.01 at every
-    /// multiple of 10⁻⁴; or as a difference of numbers a million times larger.
+    /// ½x² elementwise, with a backward that treats x as a constant; or with a step of 0.01 at every multiple of 10⁻⁴;
+    /// or as a difference of numbers a million times larger.
     #[derive(Clone, Copy, PartialEq)]
     enum Half {
         Detached,
@@ -499,7 +500,7 @@ mod tests {
             let (half, large) = (T::from_f64(0.5), T::from_f64(512.0));
             for (y, &x) in y.iter_mut().zip(x.iter()) {
                 *y = match self {
-                    // (x + 512)² − 512² − 2·512·x: right in f64, of which f32 keeps a digit.
+                    // (x + 512)² − 512² − 2·512·x: accurate in f64; in f32 only one digit is left.
                     Half::Coarse => {
                         half * ((x + large) * (x + large) - large * large - (large + large) * x)
                     }
@@ -558,7 +559,7 @@ mod tests {
         all.into_iter().find(|c| c.name == name).unwrap()
     }
 
-    /// A Hessian of 0 is symmetric and says nothing: either the loss is linear, or its curvature is hidden.
+    /// A Hessian of 0 is symmetric and shows nothing: either the loss is linear, or its curvature is hidden.
     #[test]
     fn a_symmetry_of_nothing_is_no_certificate() {
         let linear = of(None, SYMMETRIC.1);
@@ -569,7 +570,7 @@ mod tests {
         assert_eq!(of(Some(Half::Rough), SYMMETRIC.1).verdict, Verdict::Pass);
     }
 
-    /// A loss with steps has no slope that differences could find: said in words, and no pass.
+    /// A loss with steps has no slope that differences could find: the certificate reports it and does not pass.
     #[test]
     fn differences_that_tell_nothing_do_not_pass() {
         let rough = of(Some(Half::Rough), DIFFERENCES.1);
@@ -578,7 +579,7 @@ mod tests {
         assert_eq!(of(None, DIFFERENCES.1).verdict, Verdict::Pass);
     }
 
-    /// What is right in `f64` and cancels in `f32`: (x + 512)² − 512² − 1024·x leaves a digit of x².
+    /// Accurate in `f64`, but cancels in `f32`: (x + 512)² − 512² − 1024·x leaves one digit of x².
     #[test]
     fn cancellation_in_f32_is_seen() {
         let name = NARROW.1;
@@ -587,7 +588,7 @@ mod tests {
         let coarse = of(Some(Half::Coarse), name);
         assert_eq!(coarse.verdict, Verdict::Fail, "{coarse:?}");
         assert!(coarse.detail.contains("worst: the loss"), "{coarse:?}");
-        // In f64 nothing is wrong with it.
+        // In f64 it passes.
         assert_eq!(of(Some(Half::Coarse), DIFFERENCES.1).verdict, Verdict::Pass);
     }
 

@@ -1,10 +1,9 @@
 //! Certificates: is a step's gradient right and complete, does nothing look ahead, does it start sane?
 //!
-//! Every certificate is one measured number against a limit: derived where theory gives one (differences,
-//! adjoints, bits, masks), a convention that its detail names where not (a start, a share of data). They read the
-//! recorded step and need no line in the model. `glassbox check` prints all of them as a table; a model
-//! that somebody composed from the crates implements [`Subject`] and gets them by [`gradients`] and
-//! [`causality`]:
+//! Every certificate is one measured number against a limit: derived if theory gives one (differences, adjoints, bits,
+//! masks), otherwise a convention that its detail names (a start, a share of data). They read the recorded step and
+//! need no code in the model. `glassbox check` prints all of them as a table; a model composed from the crates
+//! implements [`Subject`] and gets them by [`gradients`] and [`causality`]:
 //!
 //! ```
 //! use calculus::{Recorder, activation::Activation};
@@ -72,43 +71,43 @@ use probability::dropout::QUERIES;
 use probability::random::Random;
 use serde::Serialize;
 
-/// A group of questions, and one of it.
+/// The group of a certificate, and its question.
 type Question = (&'static str, &'static str);
 
-/// What a certificate says.
+/// The result of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// The number keeps its limit.
+    /// The number is within its limits.
     Pass,
-    /// It does not.
+    /// The number is outside its limits.
     Fail,
-    /// The question does not arise here.
+    /// The question does not apply here.
     NotApplicable,
     /// The answer would take too long for a model of this size.
     Skipped,
 }
 
-/// One question about a step, with its answer as a number.
+/// One question about a step, answered by a number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[must_use]
 pub struct Certificate {
-    /// Which group of questions: "complete", "right", "causal", "start", "data", "bits".
+    /// The group: "complete", "right", "causal", "start", "data" or "bits".
     pub group: &'static str,
     /// The question.
     pub name: &'static str,
-    /// What was measured.
+    /// The measured number.
     pub measured: f64,
-    /// The least and the most that it may be.
+    /// The least and the greatest allowed number.
     pub limits: (f64, f64),
-    /// Whether it is.
+    /// Whether the number is within the limits.
     pub verdict: Verdict,
-    /// What was measured where, or why the question does not arise.
+    /// Details of the measurement, or the reason why it does not apply.
     pub detail: String,
 }
 
 impl Certificate {
-    /// A number that may be at most this. NaN fails.
+    /// Creates a certificate whose number may be at most this. NaN fails.
     pub fn at_most(
         (group, name): (&'static str, &'static str),
         measured: f64,
@@ -118,7 +117,7 @@ impl Certificate {
         Self::between((group, name), measured, (0.0, most), detail)
     }
 
-    /// A number that must lie in a range. NaN fails.
+    /// Creates a certificate whose number must lie in a range. NaN fails.
     pub fn between(
         (group, name): (&'static str, &'static str),
         measured: f64,
@@ -130,7 +129,7 @@ impl Certificate {
         Certificate { group, name, measured, limits, verdict, detail: detail.into() }
     }
 
-    /// A question that does not arise.
+    /// Creates a certificate for a question that does not apply.
     pub fn not_applicable(
         (group, name): (&'static str, &'static str),
         why: impl Into<String>,
@@ -139,25 +138,25 @@ impl Certificate {
         Certificate { group, name, measured, limits, verdict, detail: why.into() }
     }
 
-    /// A question that would take too long to answer.
+    /// Creates a certificate for a question that would take too long to answer.
     pub fn skipped(name: (&'static str, &'static str), why: &str) -> Self {
         let why = format!("skipped: {why}");
         Certificate { verdict: Verdict::Skipped, ..Self::not_applicable(name, why) }
     }
 }
 
-/// Whether no certificate failed.
+/// Checks that no certificate failed.
 #[must_use]
 pub fn passed(certificates: &[Certificate]) -> bool {
     certificates.iter().all(|c| c.verdict != Verdict::Fail)
 }
 
-/// Every certificate for a GPT-2 in training: `parameters` of a model that exists, or none for freshly
-/// initialised ones.
+/// Runs every certificate for a GPT-2 in training, with the `parameters` of an existing model, or freshly initialised
+/// ones if `None`.
 ///
-/// Rules are certified on short sequences, as rules do not depend on length; single operations, if there is time, and
-/// causality on sequences that are longer than a block of attention's queries. The loss is made in several chunks of
-/// tokens.
+/// Rules are certified on short sequences, because they do not depend on length. Single operations (if there is time)
+/// and causality are certified on sequences longer than a block of attention's queries. The loss is computed in several
+/// chunks of tokens.
 ///
 /// # Errors
 /// Sizes that cannot be recorded.
@@ -172,10 +171,11 @@ pub fn model(
     Ok(all)
 }
 
-/// As [`model`], told one by one: the first come in milliseconds, all of a large model in minutes.
+/// Like [`model`], but reports each certificate as it completes: the first in milliseconds, all of a large model in
+/// minutes.
 ///
 /// # Errors
-/// As [`model`]; memory that the machine does not have, before it is taken.
+/// Like [`model`]; insufficient memory, before any is allocated.
 pub fn each(
     config: &TrainingConfig,
     model: &Architecture,
@@ -186,7 +186,7 @@ pub fn each(
     within(patience::PATIENCE, (config, model), parameters, corpus, tell)
 }
 
-/// As [`each`], with so many seconds for each certificate.
+/// Like [`each`], with a time budget of `patience` seconds per certificate.
 fn within(
     patience: f64,
     (config, model): (&TrainingConfig, &Architecture),
@@ -201,11 +201,11 @@ fn within(
         Some(given) => given.to_vec(),
     };
     let wide: Vec<f64> = fresh.iter().map(|&p| f64::from(p)).collect();
-    // Dropout is part of the rules, and of no other question.
+    // Dropout matters for the rules only.
     let still =
         ModelStep { config: Architecture { dropout: 0.0, ..model.clone() }, ..step.clone() };
     if model.vocabulary < 2 {
-        // There is no gradient to be right or wrong, and no loss to begin with.
+        // There is no gradient to check, and no initial loss.
         let why =
             "a vocabulary of one token: its probability is 1 and the loss 0, whatever the weights";
         let none =
@@ -229,7 +229,7 @@ fn within(
         ..config.clone()
     };
     let (few, fewer) = (step.smaller(4, 32), still.smaller(4, 16));
-    // A step: once forward, twice back.
+    // A step: one forward pass and one backward pass, which costs twice as much.
     let time = |rate, steps: usize, tokens: usize| {
         patience::seconds(rate, 3.0 * (steps * tokens) as f64 * fresh.len() as f64)
     };
@@ -253,12 +253,12 @@ fn within(
     Ok(())
 }
 
-/// Sequences and tokens on which rules are certified.
+/// Sequences and tokens for the certificates of rules.
 const RULES: (usize, usize) = (2, 8);
-/// Sequences and tokens on which operations are certified one by one: more than a block of attention's queries.
+/// Sequences and tokens for the certificates of single operations: more than a block of attention's queries.
 const OPERATIONS: (usize, usize) = (2, QUERIES + 8);
 
-/// A step whose loss is made in chunks of tokens, the last one short, as that of a large vocabulary is.
+/// A step whose loss is computed in chunks of tokens with a short last one, like that of a large vocabulary.
 struct InChunks<'a>(ModelStep<'a>);
 
 impl InChunks<'_> {
@@ -285,8 +285,8 @@ impl Subject for InChunks<'_> {
     }
 }
 
-/// Bytes that all certificates of a step take at the most: at once there are a recording at `f64`, another
-/// one, one at dual numbers and some vectors; or three trainers.
+/// Returns the peak bytes of all certificates of a step: at once there are two recordings at `f64`, one at dual numbers
+/// and some vectors; or three trainers.
 ///
 /// # Errors
 /// Sizes that cannot be recorded.
@@ -308,7 +308,7 @@ pub fn bytes(step: &ModelStep<'_>, corpus: &Corpus) -> Result<u128, ModelError> 
             .max(looked_through))
 }
 
-/// Whether every gain is 1 and every bias 0: nothing was learned yet.
+/// Checks whether every gain is 1 and every bias 0, as in an untrained model.
 fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
     let untouched = |p: Parameter| {
         let own = &parameters[p.range.clone()];
@@ -318,30 +318,30 @@ fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
     config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
 }
 
-/// Standard normal numbers: the direction number `which` of a seed.
+/// Returns standard normal numbers: direction number `which` of a seed.
 pub(crate) fn direction(seed: u64, which: u32, length: usize) -> Vec<f64> {
     let random = Random::new(seed, streams::DIRECTIONS, which);
     (0..length as u64).map(|i| random.normal(i)).collect()
 }
 
-/// ⟨a, b⟩ and Σ |aᵢ·bᵢ|: a sum, and the size that its rounding is relative to.
+/// Returns ⟨a, b⟩ and Σ |aᵢ·bᵢ|: a sum, and the size that its rounding is relative to.
 pub(crate) fn inner(a: &[f64], b: &[f64]) -> (f64, f64) {
     a.iter().zip(b).map(|(a, b)| a * b).fold((0.0, 0.0), |(s, m), x| (s + x, m + x.abs()))
 }
 
-/// ‖a‖₂.
+/// Computes ‖a‖₂.
 pub(crate) fn norm(a: &[f64]) -> f64 {
     a.iter().map(|a| a * a).sum::<f64>().sqrt()
 }
 
-/// How far two routes to one sum may be apart, relative to the size of what was summed, where `terms`
-/// terms are added in `f64` and each passed through sums of `inner` terms: roundings are independent, so
-/// that they grow as the root of their number; eight deviations.
+/// Returns how far two routes to one sum may differ, relative to the size of the summed values, if `terms` terms are
+/// added in `f64` and each passed through sums of `inner` terms: roundings are independent, so they grow as the square
+/// root of their number; eight deviations.
 pub(crate) fn rounding(terms: usize, inner: usize) -> f64 {
     8.0 * f64::EPSILON * (16.0 + (terms as f64).sqrt() + inner as f64)
 }
 
-/// Records at `f64` with parameters and the first batch.
+/// Records the step at `f64` with parameters and the first batch.
 pub(crate) fn recorded<T: linalg::Real>(
     subject: &impl Subject,
     parameters: &[f64],
@@ -387,14 +387,14 @@ mod tests {
         assert!(patient.iter().all(|c| c.verdict == Verdict::Pass), "{patient:?}");
         let skipped: Vec<_> = hasty.iter().filter(|c| c.verdict == Verdict::Skipped).collect();
         assert!(skipped.iter().all(|c| c.detail.starts_with("skipped: about ")));
-        // What only reads, one tensor's differences and the data are for nothing.
+        // Reading only, one tensor's differences, and the data cost almost nothing.
         assert_eq!(skipped.len(), 24 - 1 - 1 - 1 - 4);
         assert!(hasty.iter().any(|c| c.detail.contains("1 of 16 tensors")), "{hasty:?}");
         assert!(passed(&hasty));
     }
 
-    /// The step whose rules are certified has what a large step has: a loss in several chunks, the last one short, and, for
-    /// operations by themselves, more than one block of attention's queries.
+    /// The step whose rules are certified has the structure of a large step: a loss in several chunks with a short last
+    /// one and, for single operations, more than one block of attention's queries.
     #[test]
     fn what_is_certified_is_cut() {
         let (config, _, corpus) = tiny();
@@ -413,7 +413,7 @@ mod tests {
         }
     }
 
-    /// A text of one letter has nothing to be learnt, and says so instead of 0/0.
+    /// A text of a single letter has nothing to learn; the certificate reports it instead of 0/0.
     #[test]
     fn one_token_leaves_nothing_to_predict() {
         let (config, _, _) = tiny();
@@ -433,8 +433,8 @@ mod tests {
         }
     }
 
-    /// By sizes alone: GPT-2's 124 million parameters are not learned by heart, and its tensors are sampled;
-    /// the rest takes a few minutes and memory that is asked for before.
+    /// By sizes alone: with GPT-2's 124 million parameters, overfitting is skipped and tensors are sampled; the rest
+    /// takes a few minutes, and memory that is checked before.
     #[test]
     fn a_large_model_is_bounded() {
         let gpt2 = Architecture {
@@ -452,7 +452,7 @@ mod tests {
             let seconds = patience::seconds(rate, 3.0 * steps * tokens * parameters);
             patience::dear(seconds, patience::PATIENCE).is_some()
         };
-        assert!(dear(patience::F32, 300.0, 32.0), "learning by heart");
+        assert!(dear(patience::F32, 300.0, 32.0), "overfitting one batch");
         assert!(!dear(patience::DUAL, 2.0, 16.0), "the Hessian on sixteen tokens");
         assert!(!dear(patience::F32, 1.0, 2048.0), "a step's scales");
         let step = ModelStep {
@@ -462,7 +462,7 @@ mod tests {
             seed: 0,
             batches: std::sync::Arc::new(|_| unreachable!("nothing is drawn")),
         };
-        // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes a parameter, and 52 for
+        // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes per parameter, and 52 for
         // vectors.
         let corpus = Corpus::text(vec![0; 20_000], 0.1, 1024).unwrap();
         let bytes = bytes(&step, &corpus).unwrap() as f64;

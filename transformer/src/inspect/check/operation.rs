@@ -1,9 +1,8 @@
-//! Every operation of a recorded step by itself, at the values that it has there.
+//! Certificates of every single operation of a recorded step, at its values in that step.
 //!
-//! For an operation y = f(x₁, …) with upstream gradient ȳ, and for each operand: ⟨ȳ, J·ẋ⟩ by dual numbers
-//! on the forward code against ⟨Jᵀ·ȳ, ẋ⟩ by the vjp. An operand that moves the output and gets a gradient
-//! of exactly zero is a path that was cut. Forward must write what it outputs; vjp must add to what is
-//! there.
+//! For an operation y = f(x₁, …) with upstream gradient ȳ, and for each operand: ⟨ȳ, J·ẋ⟩ by dual numbers on the
+//! forward code against ⟨Jᵀ·ȳ, ẋ⟩ by the vjp. If an operand moves the output but gets a gradient of exactly zero, the
+//! path is cut. Forward must overwrite its output; vjp must add to the existing gradient.
 
 use super::{Certificate, direction, inner, norm, recorded, rounding};
 use crate::inspect::subject::Subject;
@@ -15,7 +14,7 @@ use linalg::derivation::{Part, What};
 use linalg::formula::Matter;
 use probability::random::Random;
 
-/// What is asked of all operations together.
+/// The certificates over all operations together.
 pub(super) const QUESTIONS: [(&str, &str); 5] = [
     ("complete", "no path is cut"),
     ("right", "every operation: ⟨ȳ, Jẋ⟩ = ⟨Jᵀȳ, ẋ⟩"),
@@ -24,31 +23,31 @@ pub(super) const QUESTIONS: [(&str, &str); 5] = [
     ("right", "every forward writes its output"),
 ];
 
-/// What was found over all operations of a step.
+/// The results over all operations of a step.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Operations {
     /// Pairs of an operation and an operand.
     pub paths: usize,
-    /// Paths that carry a value forward and no gradient back: "operand → value".
+    /// Paths that carry a value forward but no gradient back: "operand → value".
     pub cut: Vec<String>,
-    /// The worst error of ⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩, in units of its limit, and where.
+    /// The worst error of ⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩ in units of its limit, and its place.
     pub adjoint: (f64, String),
-    /// The worst difference of a number from what its operation's formula states, in units of the rounding of the stated
-    /// arithmetic, and where.
+    /// The worst difference between a value and its operation's formula in units of the formula's rounding, and its
+    /// place.
     pub stated: (f64, String),
-    /// Numbers that were compared with a formula.
+    /// Values that were compared with a formula.
     pub numbers: usize,
-    /// Operations whose formula has more terms than are evaluated.
+    /// Operations whose formula has too many terms to evaluate.
     pub unstated: Vec<String>,
-    /// The worst error of "vjp adds", in units of its limit, and where.
+    /// The worst error of "vjp adds" in units of its limit, and its place.
     pub adds: (f64, String),
-    /// Values that forward does not write in full.
+    /// Values that forward does not fully overwrite.
     pub unwritten: Vec<String>,
 }
 
 impl Operations {
-    /// The certificates that follow.
+    /// Converts the results to certificates.
     pub fn certificates(&self) -> Vec<Certificate> {
         let paths = self.paths;
         let list = |found: &[String], fine: String| {
@@ -64,7 +63,7 @@ impl Operations {
             (unstated, numbers) => {
                 let too_long = match unstated {
                     [] => String::new(),
-                    names => format!("; too many terms to try: {}", names.join(", ")),
+                    names => format!("; too many terms to evaluate: {}", names.join(", ")),
                 };
                 let detail = format!("{numbers} numbers; worst: {}{too_long}", self.stated.1);
                 Certificate::at_most(formula, self.stated.0, 1.0, detail)
@@ -84,13 +83,13 @@ impl Operations {
                 write,
                 unwritten,
                 0.0,
-                list(&self.unwritten, "nothing of an earlier step is left".to_owned()),
+                list(&self.unwritten, "no value of an earlier step is left".to_owned()),
             ),
         ]
     }
 }
 
-/// Tries every operation of a step.
+/// Tests every operation of a step.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -105,7 +104,7 @@ pub fn operations(
     dual.forward();
     let mut found = Operations::default();
     for (i, (var, moving)) in plain.vars().zip(dual.vars()).enumerate() {
-        // A view computes nothing: it is its operand.
+        // A view computes nothing: it equals its operand.
         if plain.operation(var).is_some() && !plain.is_view(var) {
             found.operation(&mut plain, &mut dual, (var, moving), seed + 1000 * i as u64);
         }
@@ -130,7 +129,7 @@ impl Operations {
         }
         let upstream = direction(seed, 0, plain.elements(var).len());
 
-        // Forward over what another step left behind.
+        // Runs forward over the values of another step.
         let before = plain.elements(var).to_vec();
         plain.elements_mut(var).fill(f64::NAN);
         plain.forward_one(var);
@@ -140,7 +139,7 @@ impl Operations {
             plain.elements_mut(var).copy_from_slice(&before);
         }
 
-        // The vjp into nothing, and into something.
+        // Runs the vjp into zeros, and into existing gradients.
         let mut send = |there: &dyn Fn(usize, usize) -> Vec<f64>| -> Vec<Vec<f64>> {
             for (k, o) in operands.iter().enumerate() {
                 let there = there(k, plain.shape(o.0).len());
@@ -176,11 +175,11 @@ impl Operations {
 
             let (forward, reverse) = (inner(&upstream, &moved).0, inner(gradient, &tangent).0);
             let own = norm(&upstream) * norm(&moved) + norm(gradient) * norm(&tangent);
-            // A derivative may be what terms of the size of y/x leave when they cancel (a norm of one
-            // feature); up to a million times larger ones count, which still shows an error of 10⁻⁷.
+            // A derivative may be the remainder of cancelling terms of the size of y/x (a norm of one feature); terms
+            // up to a million times larger count, which still detects an error of 10⁻⁷.
             let x = norm(&plain.value(*operand).iter().copied().collect::<Vec<_>>());
             let terms_size = norm(&upstream) * norm(&before) * norm(&tangent) / x;
-            // Of an operand that moves nothing at all (a query with one key to ask) every term cancels.
+            // If an operand does not move the output at all (a query with a single key), every term cancels.
             let still = moved.iter().all(|&m| m == 0.0);
             let most = if still { f64::MAX } else { 1e6 * own };
             let size = own + if terms_size.is_finite() { terms_size.min(most) } else { 0.0 };
@@ -195,13 +194,13 @@ impl Operations {
     }
 }
 
-/// Parts of a formula's arithmetic that are evaluated for one operation: some tenths of a second.
+/// Maximum terms of a formula to evaluate for one operation: some tenths of a second.
 const PARTS: u64 = 1 << 23;
-/// Elements of each matrix that are compared with a formula; all, where they are fewer.
+/// Elements of each matrix to compare with a formula; all, if there are fewer.
 const SAMPLE: usize = 12;
 
 impl Operations {
-    /// Compares elements of what an operation wrote, and of what it sent back, with its formula.
+    /// Compares elements of an operation's output and of its operands' gradients with its formula.
     fn formula(
         &mut self,
         plain: &Tape<f64>,
@@ -232,7 +231,7 @@ impl Operations {
                 |k: usize| if n <= SAMPLE { k } else { random.below(k as u64, n as u64) as usize };
             (0..n.min(SAMPLE)).map(at).map(|k| (k % shape.rows, k / shape.rows)).collect()
         };
-        // What is wrong at the largest elements weighs most; which these are is not asked.
+        // Errors at the largest elements matter most; which elements these are is not compared.
         let mut compare = |states: Option<Part>, found: f64, what: &str, at: (usize, usize)| {
             let Some(part) = states else {
                 if self.unstated.last() != Some(&name) {
@@ -242,7 +241,7 @@ impl Operations {
             };
             let (epsilon, smallest) = (f64::EPSILON, f64::MIN_POSITIVE);
             let bound = part.bound(epsilon, smallest);
-            // A bound of ∞ says nothing.
+            // A bound of ∞ shows nothing.
             if bound.is_finite() {
                 self.numbers += 1;
                 let error = match (part.makes(found, epsilon, smallest), part.value.is_finite()) {
@@ -274,7 +273,7 @@ impl Operations {
                 continue;
             }
             let what = format!("what {} gets", plain.name(*operand));
-            // Where most of a gradient is 0, the rest is looked at too.
+            // If most of a gradient is 0, the nonzero elements are compared, too.
             let shape = plain.shape(*operand);
             let moved: Vec<usize> = (0..sent.len()).filter(|&k| sent[k] != 0.0).collect();
             let more = if moved.len() < sent.len() { SAMPLE.min(moved.len()) } else { 0 };
@@ -283,7 +282,7 @@ impl Operations {
             for at in sample(shape).into_iter().chain(some) {
                 let parts: Option<Vec<Part>> =
                     moving.iter().map(|&slot| numbers.gradient(slot, at)).collect();
-                // Where an operand is there twice, two numbers are added.
+                // If an operand occurs twice, two numbers are added.
                 let states = parts.map(|parts| match <[Part; 1]>::try_from(parts) {
                     Ok([part]) => part,
                     Err(parts) => {
@@ -301,7 +300,7 @@ impl Operations {
     }
 }
 
-/// Keeps the larger error; one that is not a number is the largest.
+/// Keeps the larger error; NaN counts as the largest.
 pub(super) fn worse(worst: &mut (f64, String), error: f64, place: &dyn Fn() -> String) {
     let error = if error.is_nan() { f64::INFINITY } else { error };
     if worst.1.is_empty() || error > worst.0 {

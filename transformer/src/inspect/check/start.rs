@@ -1,9 +1,8 @@
-//! Does training start where initialisation says it must?
+//! Certificates that training starts where initialisation predicts.
 //!
-//! With weights of deviation σ = 0.02, gains 1 and biases 0, the scale of every activation and of every
-//! gradient follows from the sizes alone, in the limit of wide layers: variances add up along the residual
-//! stream, forward and backward. A scale that is off by a factor is an initialisation, a normalisation or
-//! a connection that is not what it should be.
+//! With weights of deviation σ = 0.02, gains 1 and biases 0, the scale of every activation and of every gradient
+//! follows from the sizes alone, in the limit of wide layers: variances add up along the residual stream, forward and
+//! backward. A scale that is off by a factor shows an error in an initialisation, a normalisation or a connection.
 //! Source: Schoenholz et al., *Deep Information Propagation*, 2017, for the method; GPT-2's
 //! initialisation, Radford et al. 2019.
 
@@ -18,38 +17,38 @@ use calculus::{Dual, Tape, Var};
 use linalg::Real;
 use std::collections::HashMap;
 
-/// GPT-2's deviation of initial weights.
+/// The standard deviation of GPT-2's initial weights.
 const SIGMA: f64 = 0.02;
-/// Sequences and tokens that scales are measured on.
+/// Sequences and tokens for measuring scales.
 pub(super) const SEEN: (usize, usize) = (8, 256);
-/// Steps in which one small batch must be learned by heart.
+/// Steps in which the model must overfit one small batch.
 const STEPS: usize = 300;
 
 const LOSS: (&str, &str) = ("start", "first loss");
 const ACTIVATIONS: (&str, &str) = ("start", "scale of activations, block by block");
 const GRADIENTS: (&str, &str) = ("start", "scale of gradients, block by block");
 const OVERFIT: (&str, &str) = ("start", "one batch can be learned by heart");
-/// What [`start`] certifies, in order.
+/// The certificates of [`start`], in order.
 pub(super) const QUESTIONS: [(&str, &str); 4] = [LOSS, ACTIVATIONS, GRADIENTS, OVERFIT];
 
-/// What initialisation predicts.
+/// The predictions from initialisation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
-    /// The first loss in nats, and how far it may be off: four deviations.
+    /// The first loss in nats, and its tolerance: four deviations.
     pub loss: (f64, f64),
-    /// Root mean square of the residual stream: of the embedding, then after every block.
+    /// Root mean square of the residual stream: after the embedding, then after every block.
     pub activations: Vec<f64>,
     /// Root mean square of the residual stream's gradient at the same places, relative to the last.
     pub gradients: Vec<f64>,
 }
 
-/// What the predictions need to know of a batch.
+/// Statistics of a batch that the predictions need.
 struct Counts {
-    /// Chance that two tokens drawn from the batch are the same.
+    /// Probability that two tokens drawn from the batch are the same.
     collision: f64,
     /// Share of targets that repeat their own input token.
     repeats: f64,
-    /// √Σ c²/n over the counts c of the n targets by token: 1/√n where all differ.
+    /// √Σ c²/n over the counts c of the n targets by token: 1/√n if all differ.
     spread: f64,
 }
 
@@ -70,8 +69,8 @@ impl Counts {
     }
 }
 
-/// E f(s·ξ)² and E f′(s·ξ)² for standard normal ξ, by the trapezoidal rule, which converges
-/// exponentially on a bell.
+/// Computes E f(s·ξ)² and E f′(s·ξ)² for standard normal ξ by the trapezoidal rule, which converges exponentially for a
+/// bell curve.
 fn moments(activation: Activation, s: f64) -> (f64, f64) {
     let h = 0.02;
     let (mut value, mut slope) = (0.0, 0.0);
@@ -86,13 +85,13 @@ fn moments(activation: Activation, s: f64) -> (f64, f64) {
 }
 
 impl Expected {
-    /// For a model of this configuration on this batch.
+    /// Computes the predictions for a model of this configuration on this batch.
     pub fn of(config: &Architecture, length: usize, tokens: &[u32], targets: &[u32]) -> Self {
         let counts = Counts::of(tokens, targets, config.vocabulary);
         let (d, hidden) = (config.width as f64, config.hidden as f64);
         let (weight, residual) = (SIGMA.powi(2), SIGMA.powi(2) / (2.0 * config.layers as f64));
-        // Attention starts as the mean of what is visible: of n independent values it keeps 1/n of the
-        // variance. A token's vector it shares with itself; where positions are learned, half of it is the position.
+        // Attention starts as the mean of the visible values: of n independent values it keeps 1/n of the variance. A
+        // token's vector is the same wherever it occurs; with learned positions, half of it is the position.
         let learned = config.positions == Positions::Learned;
         let token = if learned { 0.5 } else { 1.0 };
         let harmonic = (1..=length).map(|n| 1.0 / n as f64).sum::<f64>() / length as f64;
@@ -109,7 +108,7 @@ impl Expected {
         for _ in 0..config.layers {
             let x = variances[variances.len() - 1];
             let attended = x + attention;
-            // What a branch sends back for each unit of variance that arrives, through its norm.
+            // The gradient variance that a branch sends back per unit of arriving variance, through its norm.
             let back_attention = (d * residual) * harmonic * (d * weight) / x;
             let back_feed_forward = (d * residual) * slope * (hidden * weight) / attended;
             gains.push((1.0 + back_attention) * (1.0 + back_feed_forward));
@@ -121,14 +120,14 @@ impl Expected {
         }
         gradients.reverse();
 
-        // Logits are normal with variance d·σ²; a tied head adds to every token's own logit its share
-        // of the last vector.
+        // Logits are normal with variance d·σ²; a tied head adds the last vector's share of it to every token's own
+        // logit.
         let (v, s2) = (config.vocabulary as f64, d * weight);
         let last = variances[variances.len() - 1].sqrt();
         let own = if config.tied { d * weight / last } else { 0.0 };
         let loss = ((v - 1.0) * (s2 / 2.0).exp() + (own + s2 / 2.0).exp()).ln();
         let loss = loss - counts.repeats * own;
-        // Of the targets' logits; of Σ e^z over the vocabulary; of the own logit's prediction.
+        // Spread of the targets' logits; of Σ e^z over the vocabulary; of the own logit's prediction.
         let partition = ((s2.exp() - 1.0) / v).sqrt();
         let deviation = (s2.sqrt() * counts.spread).hypot(partition);
         let share = own.exp() / (v - 1.0 + own.exp());
@@ -141,8 +140,7 @@ impl Expected {
     }
 }
 
-/// The certificates "start" for a step without dropout. For a model that was trained they do not
-/// apply.
+/// Runs the certificates "start" for a step without dropout. They do not apply to a trained model.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -154,7 +152,7 @@ pub fn start(
     within(PATIENCE, step, parameters, fresh)
 }
 
-/// As [`start`], with so many seconds for each certificate.
+/// Like [`start`], with a time budget of `patience` seconds per certificate.
 pub(super) fn within(
     patience: f64,
     step: &ModelStep<'_>,
@@ -167,7 +165,7 @@ pub(super) fn within(
     }
     let step = step.smaller(SEEN.0, SEEN.1);
     let few = step.smaller(2, 16);
-    // A step: once forward, twice back.
+    // A step: one forward pass and one backward pass, which costs twice as much.
     let time = |step: &ModelStep<'_>, steps: usize| {
         let pairs = parameters.len() as f64 * (step.sequences * step.length) as f64;
         seconds(F32, 3.0 * steps as f64 * pairs)
@@ -200,7 +198,7 @@ pub(super) fn within(
     ])
 }
 
-/// The residual stream's scale after every block against the prediction: the worst ratio.
+/// Compares the residual stream's scale after every block with the prediction: the worst ratio.
 fn scales(
     recorded: &RecordedStep<f32>,
     question: (&'static str, &'static str),
@@ -223,13 +221,13 @@ fn scales(
     let worst = ratios.iter().copied().max_by(|a, b| off(*a).total_cmp(&off(*b))).unwrap_or(1.0);
     let shown: Vec<String> =
         found.iter().zip(expected).map(|(f, e)| format!("{f:.2e} ({:.2e})", e * unit)).collect();
-    // Wide-layer theory neglects how tokens and scores correlate: within a factor of 2.
+    // Wide-layer theory neglects correlations of tokens and scores: within a factor of 2.
     let detail = format!("measured (predicted): {}", shown.join(", "));
     Certificate::between(question, worst, (0.5, 2.0), detail)
 }
 
-/// The least loss that any causal model can have on a batch: the entropy of targets given all tokens so
-/// far, in nats per target.
+/// Computes the least loss that any causal model can reach on a batch: the entropy of targets given all tokens up to
+/// them, in nats per target.
 fn floor(tokens: &[u32], targets: &[u32], length: usize) -> f64 {
     let mut counts: HashMap<&[u32], HashMap<u32, f64>> = HashMap::new();
     for (x, y) in tokens.chunks(length).zip(targets.chunks(length)) {
@@ -255,7 +253,7 @@ fn overfit(step: &ModelStep<'_>, parameters: &[f32]) -> Result<Certificate, Mode
     let (tokens, targets) = (step.batches)(0);
     let floor = floor(&tokens, &targets, step.length);
     let mut adam = OptimizerConfig::default().build(&recording.tape.parameter_list());
-    // Wider models take smaller steps.
+    // Wider models need smaller steps.
     let rate = 3e-3 / (1.0 + step.config.width as f64 / 128.0);
     let first = recording.step().to_f64();
     let goal = floor + 0.1 * (first - floor);
@@ -268,7 +266,7 @@ fn overfit(step: &ModelStep<'_>, parameters: &[f32]) -> Result<Certificate, Mode
         steps += 1;
     }
     let detail = format!(
-        "nats after {steps} steps of Adam on {} tokens, from {first:.3}; the least possible is {floor:.3}",
+        "nats after {steps} steps of Adam on {} tokens, from {first:.3}; the minimum is {floor:.3}",
         tokens.len()
     );
     Ok(Certificate::at_most(OVERFIT, loss, goal, detail))

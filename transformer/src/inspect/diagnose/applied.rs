@@ -1,4 +1,4 @@
-//! A cure applied: to the loop, or to where it stands.
+//! Applies a fix to a training loop or to its state.
 
 use super::course::State;
 use super::cure::Cure;
@@ -10,7 +10,7 @@ use crate::training::recipe::Recipe;
 use calculus::schedule::Schedule;
 use probability::random::Random;
 
-/// Changes a loop and its state as a cure says; false where that is no matter of the two.
+/// Changes a loop and its state as a fix demands; returns false if the fix concerns neither.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -49,7 +49,7 @@ pub(crate) fn apply(
             let mut step = subject.record_in_full::<f32>()?;
             step.set_parameters(&state.parameters);
             let list = step.tape.parameter_list();
-            // Moments are of the gradients that large weights had.
+            // The moments belong to gradients of the large weights.
             state.memory.clear();
             let all = gains(&step.tape).into_iter().chain(tables(&step.tape));
             for Gain { matrix, gain } in all.filter(|g| g.gain > 1.0) {
@@ -71,12 +71,12 @@ pub(crate) fn apply(
     Ok(true)
 }
 
-/// Draws tensors anew, with a deviation that keeps a vector's size by half.
+/// Redraws tensors, with a deviation that halves a vector's size.
 fn redraw(subject: &impl Subject, names: &[String], state: &mut State) -> Result<(), ModelError> {
     let step = subject.record_in_full::<f32>()?;
     let tape = &step.tape;
     let unit = evidence::gains(tape);
-    // Gradients of other weights were other ones.
+    // The moments belong to gradients of the old weights.
     state.memory.clear();
     for (i, p) in tape.parameter_list().into_iter().enumerate() {
         if !names.contains(&p.name) {
@@ -95,12 +95,12 @@ fn redraw(subject: &impl Subject, names: &[String], state: &mut State) -> Result
     Ok(())
 }
 
-/// One digit.
+/// Rounds to one digit.
 pub(crate) fn round(x: f64) -> f64 {
     format!("{x:.0e}").parse().unwrap_or(x)
 }
 
-/// The highest rate of a schedule that falls.
+/// Returns the highest rate of a decaying schedule.
 pub(crate) fn peak(schedule: Schedule) -> f64 {
     match schedule {
         Schedule::Constant { rate } => rate,
@@ -125,7 +125,7 @@ pub(super) fn scaled(mut schedule: Schedule, by: f64) -> Schedule {
     schedule
 }
 
-/// A schedule at its peak for so many steps: what rises first rises over half of them at the most.
+/// Holds a schedule at its peak for `steps` steps; a warm-up takes at most half of them.
 pub(crate) fn held(schedule: Schedule, from: u64, steps: u64) -> Schedule {
     let (peak, rise) = match schedule {
         Schedule::Cosine { peak, warmup, .. }

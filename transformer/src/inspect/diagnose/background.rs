@@ -1,4 +1,4 @@
-//! What is known of a run besides its next steps.
+//! The known background of a run besides its next steps.
 
 use super::evidence::BATCHES;
 use crate::inspect::subject::ModelStep;
@@ -12,35 +12,35 @@ use probability::dropout;
 
 /// Orders of the n-gram baselines: a model that sees three tokens must beat them.
 const ORDERS: usize = 3;
-/// Parameters of a model that may be trained again; what is larger takes too long.
+/// Maximum number of parameters of a model that may be trained again; larger ones take too long.
 const AGAIN: usize = 2_000_000;
-/// Tokens that n-grams are counted on at the most.
+/// Maximum number of tokens to count n-grams on.
 const COUNTED: usize = 4_000_000;
 
-/// What is known of a run besides its next steps; what is not known is left at its default.
+/// The known background of a run besides its next steps; unknown fields keep their defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Background {
-    /// Steps that are planned in all; 0 where that is not known.
+    /// The planned number of steps; 0 if unknown.
     pub planned: u64,
-    /// Batches that training does not see; empty where a run is not evaluated.
+    /// Held-back batches; empty if the run is not evaluated.
     pub held_out: Vec<Vec<Given>>,
-    /// Nats per token that n-gram models counted on the training text have on held-back text, with their order.
+    /// Nats per token of n-gram models, counted on the training text, on held-back text, with their order.
     pub baselines: Vec<(usize, f64)>,
     /// The source's entropy in nats per token.
     pub entropy: Option<f64>,
-    /// The subject's batches that see the whole text once; 0 where that is not known.
+    /// The number of the subject's batches that cover the whole text once; 0 if unknown.
     pub pass: f64,
     /// Losses on held-back text so far: steps taken, nats per token.
     pub validation: Vec<(u64, f64)>,
     /// The parameters before the first step.
     pub initial: Option<Vec<f32>>,
-    /// Whether the model was trained elsewhere, over steps that are not known.
+    /// Whether the model was trained elsewhere, for an unknown number of steps.
     pub finished: bool,
 }
 
 impl Background {
-    /// Planned steps, held-out batches and initial parameters, from a run's settings and its text. The n-gram baselines are
-    /// counted if the run has taken a step, or the model was trained elsewhere.
+    /// Reads planned steps, held-out batches and initial parameters from a run's settings and its text. The n-gram
+    /// baselines are counted if the run has taken a step, or the model was trained elsewhere.
     ///
     /// # Errors
     /// Sizes that contradict each other.
@@ -80,7 +80,7 @@ impl Background {
     }
 }
 
-/// Windows in batches of the step, spread over all of them; the last is filled up with targets that do not count.
+/// Returns windows in batches of the step, spread over all of them; the last batch is padded with ignored targets.
 fn batches(step: &ModelStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
     let wanted = (BATCHES as usize * step.sequences).min(windows.len());
     let spread: Vec<&Window> = (0..wanted).map(|i| &windows[i * windows.len() / wanted]).collect();

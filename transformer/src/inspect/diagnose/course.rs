@@ -1,4 +1,4 @@
-//! Where a diagnosed loop stands, and what a step of it did.
+//! The state of a diagnosed loop, and the record of one of its steps.
 
 use super::origin::Origin;
 use crate::training::recipe::Recipe;
@@ -6,26 +6,26 @@ use calculus::Parameter;
 use calculus::optimizer::Optimizer;
 use serde::Serialize;
 
-/// Where training stands: everything that the next step depends on.
+/// The training state: everything that the next step depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
     /// Steps taken.
     pub steps: u64,
     /// The parameters.
     pub parameters: Vec<f32>,
-    /// What the optimiser remembers, in its order; empty where it has not begun.
+    /// The optimizer state, in the optimizer's order; empty before the first step.
     pub memory: Vec<Vec<f32>>,
-    /// The gradients that the last step left behind, for a loop that does not zero them; else empty.
+    /// The gradients that the last step left, for a loop that does not zero them; else empty.
     pub gradients: Vec<f32>,
 }
 
 impl State {
-    /// Before the first step.
+    /// Creates the state before the first step.
     pub fn start(parameters: Vec<f32>) -> Self {
         State { steps: 0, parameters, memory: vec![], gradients: vec![] }
     }
 
-    /// A recipe's optimiser as it stands here, of a model with these parameters.
+    /// Creates a recipe's optimizer in this state, for a model with these parameters.
     pub(crate) fn optimizer(&self, recipe: &Recipe, list: &[Parameter]) -> Box<dyn Optimizer<f32>> {
         let mut rule = recipe.optimizer.build(list);
         rule.set_steps(self.steps);
@@ -38,27 +38,27 @@ impl State {
     }
 }
 
-/// What one step did.
+/// The record of one step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Taken {
     /// Its number; the first is 1.
     pub number: u64,
-    /// Its first batch, or the one that failed, as the subject counts: [`Recipe::called`] tells the run's.
+    /// Its first batch, or the one that failed, in the subject's numbering; [`Recipe::called`] gives the run's.
     pub batch: u64,
     /// The loss before the update.
     pub loss: f64,
-    /// Norm of all gradients together, before clipping, unscaled.
+    /// Norm of the whole gradient, before clipping, without loss scale.
     pub gradient_norm: f64,
     /// Norm of the change over norm of the parameters.
     pub update_ratio: f64,
-    /// The same layer by layer, in the order of the parameters; empty where there was no update.
+    /// The same by layer, in the order of the parameters; empty if there was no update.
     pub layer_ratios: Vec<f64>,
     /// The learning rate.
     pub rate: f64,
-    /// The largest size of every value, in the order of the recording; infinite where one is not finite.
+    /// The largest magnitude of every value, in the order of the recording; infinite if an element is not finite.
     pub largest: Vec<f64>,
-    /// The largest size of every value's gradient.
+    /// The largest magnitude of every value's gradient.
     pub largest_gradient: Vec<f64>,
-    /// Why the step was not taken, or what it broke.
+    /// Why the step was not taken, or what its update made non-finite.
     pub origin: Option<Origin>,
 }

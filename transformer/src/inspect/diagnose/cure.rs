@@ -1,4 +1,4 @@
-//! Cures as values, and what became of one that was tried.
+//! Cures as values, and the result of a trial.
 
 use super::evidence::listed;
 use crate::training::precision::Precision;
@@ -9,43 +9,42 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Cure {
-    /// All learning rates times this.
+    /// Multiplies all learning rates by this factor.
     Rate(f64),
-    /// A linear rise to the rate over so many steps.
+    /// Warms the rate up linearly over this number of steps.
     Warmup(u64),
-    /// Gradients clipped to this norm.
+    /// Clips gradients to this norm.
     Clip(f64),
-    /// This batch left out.
+    /// Leaves out this batch.
     Skip(u64),
-    /// Adam's ε.
+    /// Sets Adam's ε.
     Epsilon(f64),
-    /// Adam's β₁ and β₂.
+    /// Sets Adam's β₁ and β₂.
     Betas(f64, f64),
-    /// The other sign of decay.
+    /// Inverts the sign of weight decay.
     Decay,
-    /// Gradients zeroed before every step.
+    /// Zeroes gradients before every step.
     Zero,
-    /// Gradients averaged over the batches of a step.
+    /// Averages gradients over the batches of a step.
     Average,
-    /// The loss times this before propagating back.
+    /// Multiplies the loss by this before backpropagation.
     LossScale(f64),
-    /// Values stored in this format.
+    /// Stores values in this format.
     Store(Precision),
-    /// Every matrix that multiplies a vector's size by more than 1 scaled to multiply by this, and their moments
-    /// reset to 0.
+    /// Scales every matrix with a gain above 1 to this gain, and resets its moments to 0.
     Shrink(f64),
-    /// Broken weights set to 0.
+    /// Sets broken weights to 0.
     Mend,
-    /// The optimiser's moments reset to 0.
+    /// Resets the optimizer's moments to 0.
     Forget,
-    /// The learning rate held at this, whatever the schedule says.
+    /// Holds the learning rate at this, whatever the schedule.
     Hold(f64),
-    /// These tensors drawn anew: matrices with a deviation of ½/√inputs, gains at 1, other vectors at 0; and their
-    /// moments reset to 0.
+    /// Redraws these tensors: matrices with a deviation of ½/√inputs, gains at 1, other vectors at 0; resets their
+    /// moments to 0.
     Redraw(Vec<String>),
-    /// Training ended where the loss on held-back text is lowest.
+    /// Ends training at the lowest loss on held-back text.
     Stop,
-    /// A model of twice the width.
+    /// Uses a model of twice the width.
     Larger,
     /// A change of the model or its data, which a replay cannot make.
     Code(&'static str),
@@ -60,7 +59,7 @@ impl fmt::Display for Cure {
             Cure::Skip(batch) => write!(f, "batch {batch} left out"),
             Cure::Epsilon(epsilon) => write!(f, "the update's epsilon at {epsilon:e}"),
             Cure::Betas(b1, b2) => write!(f, "betas at {b1} and {b2}"),
-            Cure::Decay => write!(f, "the other sign of weight decay"),
+            Cure::Decay => write!(f, "the sign of weight decay inverted"),
             Cure::Zero => write!(f, "gradients zeroed before every step"),
             Cure::Average => write!(f, "gradients divided by the number of batches"),
             Cure::LossScale(scale) => write!(f, "loss scale {scale}"),
@@ -69,36 +68,36 @@ impl fmt::Display for Cure {
                 write!(f, "weight matrices that multiply sizes by more than 1 scaled to {gain}")
             }
             Cure::Mend => write!(f, "broken weights set to 0"),
-            Cure::Forget => write!(f, "the optimiser's moments begun anew"),
+            Cure::Forget => write!(f, "the optimizer's moments reset to 0"),
             Cure::Hold(rate) => write!(f, "learning rate held at {rate:.1e}"),
-            Cure::Redraw(names) => write!(f, "{} drawn anew", listed(names)),
-            Cure::Stop => write!(f, "training ended where held-back text costs least"),
+            Cure::Redraw(names) => write!(f, "{} redrawn", listed(names)),
+            Cure::Stop => write!(f, "training ended at the lowest loss on held-back text"),
             Cure::Larger => write!(f, "a model of twice the width"),
             Cure::Code(what) => write!(f, "{what}"),
         }
     }
 }
 
-/// What became of a cure.
+/// The result of a fix's trial.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trial {
-    /// The cure.
+    /// The fix, in words.
     pub cure: String,
-    /// The same as a value, for who applies it.
+    /// The fix as a value, for callers that apply it.
     #[serde(skip)]
     pub change: Cure,
     /// Whether it was tried: a change of code cannot be.
     pub tried: bool,
-    /// From which step on it was replayed.
+    /// The step at which the replay began.
     pub from: u64,
-    /// How many steps it was replayed.
+    /// The number of replayed steps.
     pub steps: u64,
-    /// The last loss; NaN where it failed again.
+    /// The last loss; NaN if the replay failed again.
     pub loss: f64,
-    /// The mean loss of batches that no step of the replay saw, before and after it, if it came to its end.
+    /// The mean loss of batches that no step of the replay saw, before and after it, if it was completed.
     pub held_out: Option<(f64, f64)>,
-    /// Whether loss and gradients stayed finite, the loss did not run away, the symptom is gone, and the model
-    /// learns: a change that only survives is no cure. A model that knew something need only keep it.
+    /// Whether loss and gradients stayed finite, the loss did not diverge, the symptom is gone, and the model learns:
+    /// merely surviving is not enough. A model that had learned something need only keep it.
     pub cured: bool,
 }
 

@@ -1,4 +1,4 @@
-//! How far a learning rate is from the rate at which descent diverges.
+//! Compares a learning rate with the rate at which training diverges.
 
 use super::course::{State, Taken};
 use crate::inspect::curvature::Hessian;
@@ -13,42 +13,42 @@ use linalg::krylov::{End, Lanczos};
 use serde::Serialize;
 use std::fmt;
 
-/// Models of more parameters are not differentiated twice.
+/// Models with more parameters are not differentiated twice.
 pub(crate) const CURVED: usize = 2_000_000;
-/// Nor are steps of more parameters × tokens: a few seconds for each product with the Hessian.
+/// Nor are steps with more parameters × tokens: each Hessian-vector product would take over a few seconds.
 const WORK: usize = 64_000_000;
-/// A residual of a thousandth is an eigenvalue good to far less than the theory is.
+/// A residual of a thousandth gives an eigenvalue far more accurate than the theory is.
 const METHOD: Lanczos = Lanczos { end: End::Largest, iterations: 16, tolerance: 1e-3 };
 
-/// How far a learning rate is from the limit of stability.
+/// A learning rate compared with the limit of stability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Stability {
-    /// The largest eigenvalue of the Hessian, preconditioned as the update rule does.
+    /// The largest eigenvalue of the Hessian, preconditioned like the update rule.
     pub eigenvalue: f64,
-    /// The learning rate above which descent on a quadratic of that curvature diverges.
+    /// The learning rate above which training on a quadratic of that curvature diverges.
     pub limit: f64,
     /// The learning rate.
     pub rate: f64,
-    /// The rule whose limit it is.
+    /// The update rule that the limit applies to.
     #[serde(skip)]
     pub optimizer: OptimizerConfig,
-    /// The norm to which gradients are clipped, which the limit does not count; 0 does not clip.
+    /// The norm to which gradients are clipped, which the limit ignores; 0 does not clip.
     pub clip: f64,
     /// Steps taken before.
     pub steps: u64,
-    /// Tokens (columns) of the batches whose Hessian it is.
+    /// Tokens (columns) of the batches that the Hessian is computed on.
     pub tokens: usize,
-    /// Some eigenvalue is within this distance of the one that was found.
+    /// The distance from the estimate within which an eigenvalue lies.
     pub residual: f64,
-    /// Products with the Hessian.
+    /// The number of Hessian-vector products.
     pub applications: usize,
-    /// Whether the residual is a thousandth of the eigenvalue, as was asked.
+    /// Whether the residual reached the requested thousandth of the eigenvalue.
     pub converged: bool,
 }
 
 impl Stability {
-    /// The same curvature against the rates of the steps that were taken: the one whose rate is highest over its limit,
-    /// the first of them where several are. Descent's steps that were clipped count with the rate of their length.
+    /// Applies the same curvature to the rates of the steps taken, and returns the first step with the highest rate
+    /// over its limit. Clipped steps of gradient descent count with the rate of their length.
     pub(super) fn judged(self, recipe: &Recipe, history: &[Taken]) -> Self {
         let at = |t: &Taken| {
             let clipped = match recipe.optimizer {
@@ -85,11 +85,11 @@ impl fmt::Display for Stability {
         };
         write!(f, "largest eigenvalue {eigenvalue:.2e}")?;
         if !self.converged {
-            write!(f, " ± {residual:.0e} (all that {applications} products tell)")?;
+            write!(f, " ± {residual:.0e} (after {applications} products)")?;
         }
         write!(f, " of {of} on {tokens} tokens")?;
         if limit.is_nan() {
-            return write!(f, ", where the loss has no minimum: no limit at step {steps}");
+            return write!(f, ", so the loss has no minimum: no limit at step {steps}");
         }
         let times = match rate / limit {
             large if large >= 1e4 => format!("{large:.1e}"),
@@ -99,14 +99,14 @@ impl fmt::Display for Stability {
         write!(f, " at step {steps}")?;
         if self.clip > 0.0 {
             let clip = decimal(self.clip);
-            write!(f, "; clipping to norm {clip}, which shortens steps, is not counted")?;
+            write!(f, "; clipping to norm {clip} shortens steps and is not counted")?;
         }
         Ok(())
     }
 }
 
-/// The curvature at a state against the learning rate of its next step; on fewer tokens ([`Subject::fewer`]) where the
-/// step is too large to differentiate twice, and none where that is not enough.
+/// Compares the curvature at a state with the learning rate of its next step; on fewer tokens ([`Subject::fewer`]) if
+/// the step is too large to differentiate twice, and `None` if those are still too many.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -130,7 +130,7 @@ pub fn stability(
     }
 }
 
-/// Tokens, or columns, of a batch.
+/// Returns the tokens, or columns, of a batch.
 fn columns(subject: &impl Subject) -> Result<usize, ModelError> {
     let step = subject.record::<f32>()?;
     let given = step.tape.vars().filter(|v| step.tape.source(*v) == Source::Input);
@@ -168,8 +168,8 @@ fn measured(
     })
 }
 
-/// What the coming step divides by, from the same batches as the Hessian: the row of a token that no batch had before has
-/// curvature there, and no second moment yet.
+/// Returns what the coming step divides by, from the same batches as the Hessian: the row of a token that no earlier
+/// batch had has curvature there, but no second moment yet.
 fn preconditioner(
     subject: &impl Subject,
     state: &State,
@@ -193,7 +193,7 @@ fn preconditioner(
 mod tests {
     use super::*;
 
-    /// A limit is of one rule, measured on some tokens, as well as it is known.
+    /// A limit names its update rule, the tokens measured and its accuracy.
     #[test]
     fn a_limit_says_whose_it_is_and_how_well_it_is_known() {
         let adam = OptimizerConfig::default();
@@ -215,7 +215,7 @@ mod tests {
              times Adam's limit of 1.90e-1 at step 0"
         );
         let early = Stability { converged: false, residual: 3.0, applications: 16, ..known };
-        let told = "largest eigenvalue 2.00e1 ± 3e0 (all that 16 products tell) of the Hessian";
+        let told = "largest eigenvalue 2.00e1 ± 3e0 (after 16 products) of the Hessian";
         assert!(early.to_string().contains(told), "{early}");
         let huge = Stability { rate: 1e30, ..known };
         assert!(huge.to_string().contains("the rate 1.00e30 is 5.3e30 times"), "{huge}");
@@ -223,9 +223,7 @@ mod tests {
         let told = "momentum's limit of";
         assert!(clipped.to_string().contains(told), "{clipped}");
         assert!(
-            clipped
-                .to_string()
-                .ends_with("clipping to norm 1, which shortens steps, is not counted")
+            clipped.to_string().ends_with("clipping to norm 1 shortens steps and is not counted")
         );
         let hill = Stability { eigenvalue: -1.0, limit: f64::NAN, ..known };
         assert!(

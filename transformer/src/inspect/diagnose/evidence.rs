@@ -1,5 +1,5 @@
-//! What is measured of a run whose numbers are all finite: how fast it learns, what stands still, what it knows of text
-//! that it does not see. Measured once; the causes of a slow loss read it.
+//! Measurements of a run whose values are all finite: how fast it learns, what does not change, how it does on
+//! held-back text. Measured once; the causes of a slow loss read them.
 
 use super::applied::peak;
 use super::background::Background;
@@ -15,20 +15,20 @@ use linalg::Role;
 use probability::dropout;
 use std::collections::HashSet;
 
-/// Runs of at most so many steps are trained again from their start, where that tells more.
+/// Runs of at most this many steps are trained again from their start, if that shows more.
 pub(super) const AGAIN: u64 = 500;
 
-/// Batches that losses are measured on.
+/// Number of batches that losses are measured on.
 pub(crate) const BATCHES: u64 = 8;
-/// Parameters × tokens × batches of a run that is trained again to try a cure: half a minute of one core.
+/// Maximum parameters × tokens × batches of a run that is trained again to try a fix: half a minute of one core.
 const AFFORDED: f64 = 5e10;
 
 /// Losses of the same batches at two states.
 #[derive(Clone, Debug)]
 pub(crate) struct Change {
-    /// The mean at the first.
+    /// The mean at the first state.
     pub(crate) before: f64,
-    /// The mean at the second.
+    /// The mean at the second state.
     pub(crate) after: f64,
     /// The standard error of their difference.
     pub(crate) doubt: f64,
@@ -40,23 +40,23 @@ impl Change {
         Change { before: mean(before), after: mean(after), doubt: error(&gains) }
     }
 
-    /// By how much the loss fell.
+    /// Returns by how much the loss fell.
     pub(crate) fn gain(&self) -> f64 {
         self.before - self.after
     }
 }
 
-/// Where losses are measured.
+/// The batches on which losses are measured.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
-    /// Batches of the training text, by the subject's numbers.
+    /// Batches of the training text, in the subject's numbering.
     Numbers(Vec<u64>),
     /// Held-back text.
     Given(Vec<Vec<Given>>),
 }
 
 impl Probe {
-    /// The losses of some parameters, with nothing dropped.
+    /// Returns the losses at the given parameters, without dropout.
     pub(crate) fn losses<S: Subject>(
         &self,
         subject: &S,
@@ -80,7 +80,7 @@ impl Probe {
     }
 }
 
-/// A batch as it is evaluated: nothing is dropped, by the step number of this name.
+/// Prepares a batch for evaluation: this step number selects no dropout.
 fn still(mut batch: Vec<Given>, step: Option<&str>) -> Vec<Given> {
     let steps = batch.iter_mut().filter(|g| Some(g.name) == step);
     steps.for_each(|g| g.elements = dropout::EVALUATION.into());
@@ -89,13 +89,13 @@ fn still(mut batch: Vec<Given>, step: Option<&str>) -> Vec<Given> {
 
 /// See the module.
 pub(crate) struct Evidence<'a> {
-    /// What the caller knows.
+    /// The caller's background knowledge of the run.
     pub(crate) background: &'a Background,
-    /// Steps taken at the end of the watch, those that were watched, those that are planned in all.
+    /// Steps taken at the end of the watch, steps watched, steps planned in all.
     pub(crate) steps: u64,
     pub(crate) watched: u64,
     pub(crate) planned: u64,
-    /// Σ η of the watched steps, of the whole plan, of what is left of it, of all steps so far.
+    /// Σ η of the watched steps, of the whole plan, of its remainder, of all steps so far.
     pub(crate) path: f64,
     pub(crate) plan: f64,
     pub(crate) left: f64,
@@ -105,7 +105,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) rate: f64,
     /// The step at which the schedule ends, if it does.
     pub(crate) schedule_end: Option<u64>,
-    /// ln V; NaN where there are no logits.
+    /// ln V; NaN without logits.
     pub(crate) uniform: f64,
     /// Losses of batches that the watch did not see, before and after it: of training text, of held-back text.
     pub(crate) train: Change,
@@ -115,10 +115,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) spread: f64,
     /// Passes over the text.
     pub(crate) passes: f64,
-    /// Parameters, and tensors of them.
+    /// The number of parameters, and of their tensors.
     pub(crate) parameters: usize,
     pub(crate) tensors: usize,
-    /// Tensors whose gradient is 0 at both states; of them, matrices and gains that are 0 throughout.
+    /// Tensors whose gradient is 0 at both states; among them, matrices and gains that are all 0.
     pub(crate) unmoved: Vec<String>,
     pub(crate) zero: Vec<String>,
     /// Activations: name, share of units dead at both states, the parameters that they are computed from.
@@ -127,16 +127,16 @@ pub(crate) struct Evidence<'a> {
     pub(crate) still: Vec<(String, f64, f64)>,
     /// The largest root mean square of a tensor's gradient.
     pub(crate) largest_gradient: f64,
-    /// Whether the run can be trained again from its beginning to try a cure.
+    /// Whether the run can be trained again from its beginning to try a fix.
     pub(crate) again: bool,
-    /// Where cures are measured, and the losses there as it went.
+    /// The batches for measuring fixes, and the losses there without a fix.
     pub(crate) probe: Probe,
     pub(crate) before: Vec<f64>,
     pub(crate) as_it_is: Vec<f64>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Measures; `start` and `end` are the states before and after the watch.
+    /// Measures a run; `start` and `end` are the states before and after the watch.
     pub(crate) fn of<S: Subject>(
         subject: &S,
         recipe: &Recipe,
@@ -150,7 +150,7 @@ impl<'a> Evidence<'a> {
         let schedule_end = schedule_end(schedule);
         let known = if background.planned > 0 { Some(background.planned) } else { schedule_end };
         let planned = known.unwrap_or(0).max(steps);
-        // Beyond all that the watch, or a cure that is replayed as long, sees.
+        // Beyond all batches of the watch, or of a fix's replay of the same length.
         let unseen = recipe.accumulate * (start.steps + 2 * watched.max(BATCHES));
         let probe = Probe::Numbers((unseen..unseen + BATCHES).collect());
         let losses = |probe: &Probe| -> Result<[Vec<f64>; 2], ModelError> {
@@ -233,24 +233,25 @@ impl<'a> Evidence<'a> {
         })
     }
 
-    /// What steps of this Σ η gain at the pace of the watched ones, at the most: losses fall more and more slowly.
+    /// Returns an upper bound of the gain of steps with this Σ η at the watched steps' pace: losses fall more and more
+    /// slowly.
     pub(crate) fn projected(&self, path: f64) -> f64 {
         if self.path > 0.0 { self.train.gain().max(0.0) * path / self.path } else { 0.0 }
     }
 
-    /// ln V, or the loss where that is not known: the size of a gain that matters.
+    /// Returns ln V, or the loss if that is unknown: the scale for judging a gain.
     pub(crate) fn scale(&self) -> f64 {
         if self.uniform.is_finite() { self.uniform } else { self.train.before }
     }
 
-    /// The lowest loss on held-back text so far, and after which step.
+    /// Returns the lowest loss on held-back text so far, and its step.
     pub(crate) fn lowest_validation(&self) -> Option<(u64, f64)> {
         let all = self.background.validation.iter().filter(|(_, nats)| nats.is_finite());
         all.min_by(|a, b| a.1.total_cmp(&b.1)).copied()
     }
 }
 
-/// The first names of a list, and how many others.
+/// Lists the first names, and the number of the others.
 pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [a, b, c, rest @ ..] if !rest.is_empty() => {
@@ -260,14 +261,14 @@ pub(crate) fn listed(names: &[String]) -> String {
     }
 }
 
-/// Σ η over steps; of many, by every n-th.
+/// Returns Σ η over steps; for many steps, from every n-th.
 fn path(schedule: Schedule, from: u64, to: u64) -> f64 {
     let stride = ((to - from.min(to)) / 10_000).max(1);
     let all = (from..to).step_by(stride as usize);
     all.map(|s| schedule.rate(s) * stride.min(to - s) as f64).sum()
 }
 
-/// The step from which on a schedule stays at its minimum.
+/// Returns the step from which a schedule stays at its minimum.
 fn schedule_end(schedule: Schedule) -> Option<u64> {
     match schedule {
         Schedule::Cosine { warmup, total, .. }
@@ -275,11 +276,11 @@ fn schedule_end(schedule: Schedule) -> Option<u64> {
         | Schedule::WarmupStableDecay { warmup, total, .. } => Some(total.max(warmup)),
         Schedule::Constant { .. } | Schedule::Step { .. } => None,
     }
-    // A rise to a peak that stays has no end.
+    // A warm-up to a constant peak has no end.
     .filter(|end| *end < u64::MAX)
 }
 
-/// Vectors that normalised values are multiplied with.
+/// Returns the vectors that normalised values are multiplied by.
 pub(crate) fn gains(tape: &Tape<f32>) -> HashSet<String> {
     let norms = tape.vars().filter(|v| tape.role(*v) == Some(Role::Norm));
     let second = norms.filter_map(|v| tape.operands(v).get(1).copied());
@@ -305,7 +306,7 @@ pub(crate) fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
-/// The standard error of a mean; 0 of one number.
+/// Returns the standard error of a mean; 0 for a single number.
 fn error(x: &[f64]) -> f64 {
     if x.len() < 2 {
         return 0.0;

@@ -1,5 +1,5 @@
-//! What `glassbox diagnose` asks of a GPT-2: a diagnosis, once more from the seed where the state is spoilt already,
-//! the curvature, and the health of a run that has no fault.
+//! The examination that `glassbox diagnose` runs on a GPT-2: a diagnosis, repeated from the seed if the saved state is
+//! already corrupted, the curvature, and the health of a run without a fault.
 
 use super::cause::Earlier;
 use super::{
@@ -10,23 +10,23 @@ use crate::inspect::diagnose::health::{BORNE, Health, health};
 use crate::inspect::subject::ModelStep;
 use crate::model::recorded_step::ModelError;
 
-/// A diagnosis, and the health of what has no fault.
+/// A diagnosis, and the health of a run without a fault.
 #[derive(Clone, Debug)]
 pub struct Examination {
-    /// The diagnosis; its stability is known where the model is small enough.
+    /// The diagnosis; its stability is `None` if the model is too large.
     pub diagnosis: Diagnosis,
-    /// Measures of health; only where no cause was found.
+    /// Measures of health; only if no cause was found.
     pub health: Option<Health>,
 }
 
 impl Examination {
-    /// What it comes to, with so many warnings of the caller's own.
+    /// Returns the verdict, given the number of the caller's own warnings.
     pub fn verdict(&self, warnings: usize) -> Verdict {
         Verdict::of(&self.diagnosis, self.health.as_ref(), warnings)
     }
 }
 
-/// [`examination_of`] a run of which no more is known.
+/// Runs [`examination_of`] on a run without known background.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -40,9 +40,10 @@ pub fn examination(
     examination_of(step, start, recipe, steps, &Background::default(), remark)
 }
 
-/// Watches up to `steps` steps of a training run. A state right before a failure shows no growth, and weights that
-/// training has spoilt say no more why: the run's first 500 steps are trained again from its seed, which `remark` is
-/// told. So is a run that learned little, where its highest rate is far above the limit of stability of fresh weights.
+/// Watches up to `steps` steps of a training run. A state right before a failure shows no growth, and corrupted weights
+/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed, and `remark` is
+/// called with a note. So is a run that learned little and whose highest rate is far above the limit of stability of
+/// fresh weights.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -70,7 +71,7 @@ pub fn examination_of(
         && (late || too_fast(step, &fresh, recipe, start.steps)?)
     {
         remark(
-            "it fails at once, or was spoilt before: training again from the seed to see what grew",
+            "it fails at once, or its state is already corrupted: training again from the seed to see what grew",
         );
         let again = failure(step, &fresh, recipe, (start.steps + steps).min(AGAIN), symptom)?;
         if again.cause.is_some() {
@@ -91,7 +92,7 @@ pub fn examination_of(
     Ok(Examination { diagnosis: found, health })
 }
 
-/// Whether the highest rate of a run's first steps is above what fresh weights bear.
+/// Checks whether the highest rate of a run's first steps is above the stable rate of fresh weights.
 fn too_fast(
     step: &ModelStep<'_>,
     fresh: &State,

@@ -1,4 +1,4 @@
-//! What several causes ask of the same run, each measured once and only where it is asked.
+//! Measurements that several causes need of the same run, each made once and only on demand.
 
 use super::background::Background;
 use super::course::State;
@@ -15,35 +15,35 @@ use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
 use std::cell::{Cell, OnceCell};
 
-/// How many times the limit of stability a rate is far above it: training bears up to 1.3 times near a minimum
-/// (docs/FAILURES.md has the measurements).
+/// The factor above the limit of stability from which a rate is far above it: training is stable up to 1.3 times the
+/// limit near a minimum (docs/FAILURES.md has the measurements).
 const FAR: f64 = 2.0;
 
-/// When signs are there that a rate far above the limit has made.
+/// When the signs of a rate far above the limit are present.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Symptom {
     /// Before the watch: its rate is judged there.
     AtStart,
-    /// After it.
+    /// After the watch.
     AtEnd,
 }
 
 /// A run under diagnosis.
 pub(crate) struct Findings<'a, S: Subject> {
     pub(crate) subject: &'a S,
-    /// Before the watch.
+    /// The state before the watch.
     pub(crate) start: &'a State,
     pub(crate) recipe: &'a Recipe,
-    /// What is known of its pace; none where that is not asked.
+    /// The run's known background for judging its pace; `None` if its pace is not asked for.
     background: Option<&'a Background>,
-    /// Whether the weights after these steps are known to be spoilt.
+    /// Whether the weights after these steps are known to be corrupted.
     pub(crate) spoilt: bool,
     pub(crate) watched: Watched,
-    /// The signs at the start and at the last good state; none where a number that was given is not finite.
+    /// The signs at the start and at the last good state; `None` if a given number is not finite.
     pub(crate) signs: Option<(Signs, Signs)>,
-    /// Where replays begin: the last state of good health, if there is a later one, then the start.
+    /// The states where replays begin: the last healthy state, if there is a later one, then the start.
     pub(crate) well: Vec<State>,
-    /// Signs of a cause that a rate far above the limit has made, if some were found.
+    /// Signs of a cause that a rate far above the limit has made, if any were found.
     pub(crate) symptom: Cell<Option<Symptom>>,
     finite_in_f32: OnceCell<bool>,
     at_start: OnceCell<Option<Stability>>,
@@ -52,7 +52,7 @@ pub(crate) struct Findings<'a, S: Subject> {
 }
 
 impl<'a, S: Subject> Findings<'a, S> {
-    /// Trains up to `steps` steps under watch.
+    /// Trains up to `steps` steps and watches them.
     pub(crate) fn of(
         subject: &'a S,
         start: &'a State,
@@ -89,12 +89,12 @@ impl<'a, S: Subject> Findings<'a, S> {
         })
     }
 
-    /// The first value that is not finite, in words, if there is one and this holds of it.
+    /// Returns the description of the first non-finite value, if there is one and the condition holds for it.
     pub(crate) fn origin_where(&self, holds: impl FnOnce(&Origin) -> bool) -> Option<String> {
         self.watched.origin().filter(|o| holds(o)).map(Origin::to_string)
     }
 
-    /// The step that failed in a 16-bit format: whether it is finite in f32. False where none failed there.
+    /// Checks whether the step that failed in a 16-bit format is finite in f32; false if none failed there.
     pub(crate) fn finite_in_f32(&self) -> Result<bool, ModelError> {
         if self.recipe.precision == Precision::F32 || self.watched.origin().is_none() {
             return Ok(false);
@@ -107,20 +107,20 @@ impl<'a, S: Subject> Findings<'a, S> {
         once(&self.finite_in_f32, measure).copied()
     }
 
-    /// The loss scale that the format of the run has room for.
+    /// Returns the largest loss scale that the run's format has room for.
     pub(crate) fn loss_scale(&self) -> Result<f64, ModelError> {
         let (parameters, batch) = (&self.well[0].parameters, self.watched.batch());
         let found = reduced(self.subject, parameters, batch, Precision::F32, 1.0)?;
         Ok(loss_scale(self.recipe.precision, found.largest_gradient))
     }
 
-    /// The signs at the start, where they are not those of a rate far above the limit.
+    /// Returns the signs at the start, unless they are those of a rate far above the limit.
     pub(crate) fn start_signs(&self) -> Option<&Signs> {
         self.signs.as_ref().map(|(start, _)| start).filter(|_| self.symptom.get().is_none())
     }
 
-    /// A sign of the start, unless the rate has made it: sizes that training has made are a symptom, where its rate is
-    /// far above the limit.
+    /// Returns a sign of the start, unless the rate has made it: large weights after training are a symptom if its rate
+    /// is far above the limit.
     pub(crate) fn unless_symptom(
         &self,
         sign: Option<String>,
@@ -132,17 +132,17 @@ impl<'a, S: Subject> Findings<'a, S> {
         Ok(sign.filter(|_| !symptom))
     }
 
-    /// Whether the rate of a watched step is far above the limit of stability at the start.
+    /// Checks whether the rate of a watched step is far above the limit of stability at the start.
     pub(crate) fn is_far_above(&self) -> Result<bool, ModelError> {
         Ok(self.stability_at_start()?.is_some_and(|s| s.rate > FAR * s.limit))
     }
 
-    /// The curvature at the start against the rates of the watched steps; none of a model that is too large for it.
+    /// Compares the curvature at the start with the rates of the watched steps; `None` if the model is too large.
     pub(crate) fn stability_at_start(&self) -> Result<Option<Stability>, ModelError> {
         once(&self.at_start, || self.judged(self.start)).copied()
     }
 
-    /// The state whose rate is suspected: where health was good last; the start, where that has symptoms.
+    /// Returns the state whose rate is suspected: the last healthy one, or the start if that has symptoms.
     pub(crate) fn suspected(&self) -> &State {
         match self.symptom.get() {
             Some(Symptom::AtStart) => self.start,
@@ -150,7 +150,7 @@ impl<'a, S: Subject> Findings<'a, S> {
         }
     }
 
-    /// The same at the state whose rate is suspected.
+    /// Returns the same at the state whose rate is suspected.
     pub(crate) fn stability(&self) -> Result<Option<Stability>, ModelError> {
         let measure = || match self.suspected() {
             state if state.steps == self.start.steps => self.stability_at_start(),
@@ -159,20 +159,20 @@ impl<'a, S: Subject> Findings<'a, S> {
         once(&self.stability, measure).copied()
     }
 
-    /// What [`Self::stability`] found, if a cause has asked.
+    /// Returns the result of [`Self::stability`], if a cause has asked for it.
     pub(crate) fn measured_stability(&self) -> Option<Stability> {
         self.stability.get().copied().flatten()
     }
 
-    /// The curvature at a state, against the rate that did it: of the steps that were watched, the one whose rate is
-    /// highest over the limit as the update rule has it at that step. A schedule may be far from its peak where a run
-    /// is looked at; and steps of descent that are clipped are as long as those of a smaller rate.
+    /// Compares the curvature at a state with the rates: of the watched steps, the one with the highest rate over the
+    /// update rule's limit at that step. A schedule may be far from its peak when a run is examined, and clipped steps
+    /// of gradient descent are as long as those of a smaller rate.
     fn judged(&self, state: &State) -> Result<Option<Stability>, ModelError> {
         let found = stability(self.subject, state, self.recipe)?;
         Ok(found.map(|s| s.judged(self.recipe, &self.watched.history)))
     }
 
-    /// What is known of the pace of a run that neither failed nor was spoilt; none where that is not asked.
+    /// Returns the evidence on the pace of a run that neither failed nor was corrupted; `None` if it is not asked for.
     pub(crate) fn evidence(&self) -> Result<Option<&Evidence<'a>>, ModelError> {
         let (Some((first, last)), Some(background)) = (&self.signs, self.background) else {
             return Ok(None);
@@ -187,12 +187,12 @@ impl<'a, S: Subject> Findings<'a, S> {
         once(&self.evidence, measure).map(Some)
     }
 
-    /// The usual gradient norm, the last step not counted.
+    /// Returns the median gradient norm without the last step.
     pub(crate) fn usual_norm(&self) -> f64 {
         median(self.watched.history.iter().rev().skip(1).map(|t| t.gradient_norm))
     }
 
-    /// Replays as they are usual.
+    /// Returns the usual setup of replays.
     pub(crate) fn replay(&self) -> Replay<'_, S> {
         let uniform = self.signs.as_ref().map(|(start, _)| start.uniform);
         Replay {
@@ -207,7 +207,7 @@ impl<'a, S: Subject> Findings<'a, S> {
     }
 }
 
-/// What a cell holds, measured at the first call.
+/// Returns the content of a cell, measured at the first call.
 fn once<T>(
     cell: &OnceCell<T>,
     measure: impl FnOnce() -> Result<T, ModelError>,
@@ -221,7 +221,7 @@ fn once<T>(
     }
 }
 
-/// The median of what is finite; NaN of nothing.
+/// Returns the median of the finite values; NaN if there is none.
 pub(crate) fn median(numbers: impl Iterator<Item = f64>) -> f64 {
     let mut all: Vec<f64> = numbers.filter(|x| x.is_finite()).collect();
     all.sort_by(f64::total_cmp);

@@ -1,15 +1,15 @@
-//! Layers of parameters, and by how much an update changes them.
+//! Layers of parameters, and their change by an update.
 
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// ‖after − before‖ and ‖before‖ over some ranges.
+/// Computes ‖after − before‖ and ‖before‖ over some ranges.
 pub(crate) fn change(before: &[f32], after: &[f32], ranges: &[Range<usize>]) -> (f64, f64) {
     const BLOCK: usize = 1 << 16;
     let squares = |range: &Range<usize>| {
         let pieces =
             before[range.clone()].par_chunks(BLOCK).zip(after[range.clone()].par_chunks(BLOCK));
-        // One after another: sums have one order.
+        // One after another: the order of a sum is fixed.
         let sums: Vec<(f64, f64)> = pieces.map(|(b, a)| squared(b, a)).collect();
         sums.into_iter().fold((0.0, 0.0), |(c, s), (x, y)| (c + x, s + y))
     };
@@ -18,7 +18,7 @@ pub(crate) fn change(before: &[f32], after: &[f32], ranges: &[Range<usize>]) -> 
     (moved.sqrt(), size.sqrt())
 }
 
-/// Σ (a − b)² and Σ b², in lanes.
+/// Computes Σ (a − b)² and Σ b², in SIMD lanes.
 fn squared(before: &[f32], after: &[f32]) -> (f64, f64) {
     const LANES: usize = 8;
     linalg::simd(

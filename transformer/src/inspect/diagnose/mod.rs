@@ -1,10 +1,9 @@
-//! Why is my loss NaN? The first cause, not the symptoms.
+//! Finds why a loss is NaN: the first cause, not the symptoms.
 //!
-//! Frameworks report where a NaN is noticed. A recorded step keeps every value, in the order in which it was
-//! computed, so that the question has an exact answer: [`find`] names the operation, the element, its operands
-//! and the arithmetic that failed. [`diagnose`] runs or resumes training under watch, stops where something
-//! goes wrong, names a [`Cause`] of a documented list with the evidence for it, and tries the cure by replaying
-//! from the last good step.
+//! Frameworks report where a NaN is noticed. A recorded step keeps every value, in the order of computation, so the
+//! question has an exact answer: [`find`] names the operation, the element, its operands and the arithmetic that
+//! failed. [`diagnose`] runs or resumes training and watches it, stops when a step fails, names a [`Cause`] of a
+//! documented list with its evidence, and tries the fix by replaying from the last good step.
 //!
 //! ```
 //! use transformer::inspect::diagnose::{diagnose, Cause, Recipe, State};
@@ -25,7 +24,7 @@
 //! let found = diagnose(&step, &State::start(parameters), &Recipe::adam(1e-2), 10)?;
 //! assert_eq!(found.cause.unwrap().0, Cause::BrokenWeights);
 //! assert_eq!(found.origin.unwrap().name, "embedding.token.weight");
-//! assert!(found.trials[0].cured); // the broken weight at 0: it learns again
+//! assert!(found.trials[0].cured); // with the broken weight set to 0 it learns again
 //! # Ok::<(), transformer::ModelError>(())
 //! ```
 //!
@@ -74,32 +73,32 @@ use evidence::AGAIN;
 use findings::Findings;
 use serde::Serialize;
 
-/// What was found.
+/// The result of a diagnosis.
 #[derive(Clone, Debug, Serialize)]
 #[must_use]
 pub struct Diagnosis {
-    /// Steps that were taken without fault, counted from the start of training.
+    /// Steps taken without fault, counted from the start of training.
     pub steps: u64,
     /// The steps that were watched; the last is the one that failed, if one did.
     pub history: Vec<Taken>,
-    /// Where the first NaN or infinite number was computed, if there was one.
+    /// The place where the first NaN or infinite number was computed, if any.
     pub origin: Option<Origin>,
-    /// Why, and by which evidence; none for a healthy run.
+    /// The cause and its evidence; `None` for a healthy run.
     pub cause: Option<(Cause, String)>,
-    /// How the quantity that failed grew over the watched steps.
+    /// The growth of the quantity that failed, over the watched steps.
     pub growth: Growth,
-    /// Curvature at the last good state, where it was asked for.
+    /// Curvature at the last good state, if it was requested.
     pub stability: Option<Stability>,
     /// The signs at the start and at the last good state.
     pub signs: Option<(Signs, Signs)>,
-    /// The cures that were proposed, and what became of them.
+    /// The trials of the proposed fixes.
     pub trials: Vec<Trial>,
-    /// The last good state; no part of the JSON.
+    /// The last good state; not part of the JSON.
     #[serde(skip)]
     pub last_good: State,
 }
 
-/// Trains up to `steps` steps under watch and says what goes wrong, why, and what helps.
+/// Trains up to `steps` steps, watches them, and reports what fails, why, and what helps.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -112,8 +111,8 @@ pub fn diagnose<S: Subject>(
     diagnose_with(subject, start, recipe, steps, &Background::default())
 }
 
-/// As [`diagnose`], with what is known of the run besides: its plan, text that it does not see, baselines. What makes
-/// a loss stand still can be found only as far as it is known.
+/// Like [`diagnose`], with the known background of the run: its plan, held-back text, baselines. Causes of a loss that
+/// does not fall can be found only as far as the background is known.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -127,8 +126,8 @@ pub fn diagnose_with<S: Subject>(
     examine(subject, start, recipe, steps, (Some(background), false))
 }
 
-/// As [`diagnose`], of failures alone: a run is walked again to see what grew, not how fast it learns. Weights that
-/// are known to come out `spoilt` are a failure too, though every loss on the way is finite.
+/// Like [`diagnose`], but for failures alone: a run is repeated to see what grew, not how fast it learns. Weights that
+/// are known to become corrupted (`spoilt`) are a failure too, even if every loss on the way is finite.
 pub(crate) fn failure<S: Subject>(
     subject: &S,
     start: &State,

@@ -1,9 +1,9 @@
-//! Where the first NaN or infinite number of a step was computed.
+//! Finds the first non-finite value of a step.
 //!
-//! A recorded step keeps every value in order, so that the question has an exact answer: the first value,
-//! in the order of computation, that is not finite although all its operands are. Everything later merely
-//! inherited it. Backward is asked the same way, operation by operation in reverse. −∞ is a number like any
-//! other where it means "masked": as the output of a mask, or given.
+//! A recorded step keeps every value in order, so the question has an exact answer: the first value, in the order of
+//! computation, that is not finite although all its operands are. Every later value merely inherited it. Backward is
+//! searched in the same way, operation by operation in reverse. −∞ counts as finite if it means "masked": as the output
+//! of a mask, or as an input.
 
 use crate::inspect::subject::Subject;
 use crate::memory;
@@ -17,17 +17,17 @@ use serde::{Serialize, Serializer};
 use std::collections::HashMap;
 use std::fmt;
 
-/// On which way through a step.
+/// The phase of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// It was there before the step: in the weights or in the data.
+    /// Before the step: in the weights or in the data.
     Given,
-    /// Predicting.
+    /// The forward pass.
     Forward,
-    /// Propagating back.
+    /// The backward pass.
     Backward,
-    /// Changing the parameters.
+    /// The update of the parameters.
     Update,
 }
 
@@ -42,50 +42,49 @@ impl fmt::Display for Direction {
     }
 }
 
-/// What an operand was.
+/// The values of an operand.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Operand {
     /// Its name.
     pub name: String,
-    /// Its element, or its least and largest among those that matter: those of the same column if there is
-    /// one, else all.
+    /// Its element, or its least and greatest relevant ones: those of the same column if there is one, else all.
     #[serde(flatten, serialize_with = "low_and_high")]
     pub range: (f64, f64),
     /// Which elements these are.
     pub what: &'static str,
 }
 
-/// The first number of a step that is not finite.
+/// The first non-finite number of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Origin {
-    /// On which way.
+    /// The phase of the step.
     pub direction: Direction,
-    /// The value's dotted name; backward, that of the value whose gradient is meant; in an update, the
+    /// The value's dotted name; in the backward pass, that of the value whose gradient it is; in an update, the
     /// parameter's.
     pub name: String,
-    /// The operation: what computes the value, or whose vjp sends the gradient.
+    /// The operation that computes the value, or whose vjp computes the gradient.
     pub operation: String,
     /// That operation's role.
     #[serde(skip)]
     pub role: Option<Role>,
-    /// Where the value comes from; none of what an optimiser remembers.
+    /// The value's source; `None` for optimizer state.
     #[serde(skip)]
     pub source: Option<Source>,
     /// Row and column.
     #[serde(flatten, serialize_with = "row_and_column")]
     pub element: (usize, usize),
-    /// What stands there: NaN, ∞ or −∞; in a second moment, a negative number.
+    /// The value: NaN, ∞ or −∞; in a second moment, a negative number.
     #[serde(serialize_with = "in_words")]
     pub value: f64,
-    /// The step of arithmetic that failed, found by evaluating the operation again on numbers that
-    /// remember; none if it was given or a format's range ended.
+    /// The arithmetic operation that failed, found by evaluating the operation again on values that track their origin;
+    /// `None` for a given value, or if the format's range ended.
     #[serde(skip)]
     pub fault: Option<Fault<f64>>,
-    /// What failed, in words.
+    /// The failure, in words.
     pub arithmetic: String,
     /// The operands.
     pub operands: Vec<Operand>,
-    /// How many later values are not finite because this one is not.
+    /// The number of later values that are not finite because of this one.
     pub inherited: usize,
 }
 
@@ -113,16 +112,16 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Whether a number is wrong: not finite, −∞ counted only where it does not mean "masked".
+/// Checks whether a number is wrong: not finite, except −∞ that means "masked".
 fn wrong(x: f64, masked: bool) -> bool {
     !(x.is_finite() || (masked && x == f64::NEG_INFINITY))
 }
 
-/// The first value of a forward replay that is not finite although its operands are, among those that
-/// `output` depends on.
+/// Returns the first value of a forward replay that is not finite although its operands are, among those that `output`
+/// depends on.
 pub fn forward<T: Real>(tape: &Tape<T>, output: Var) -> Option<Origin> {
     let needed = tape.dependencies(output);
-    // Per value: wrong, and may hold −∞.
+    // For each value: whether it is wrong, and whether it may hold −∞.
     let mut states: Vec<(bool, bool)> = vec![];
     let mut first: Option<Origin> = None;
     let mut places: HashMap<Var, usize> = HashMap::new();
@@ -155,8 +154,8 @@ fn describe<T: Real>(tape: &Tape<T>, var: Var, at: usize) -> Origin {
     let shape = tape.shape(var);
     let element = (at % shape.rows, at / shape.rows);
     let (direction, operation, arithmetic) = match tape.source(var) {
-        Source::Parameter => (Direction::Given, "parameter", "it stands in the weights"),
-        Source::Input => (Direction::Given, "input", "it stands in the data"),
+        Source::Parameter => (Direction::Given, "parameter", "it is in the weights"),
+        Source::Input => (Direction::Given, "input", "it is in the data"),
         Source::Operation => (Direction::Forward, tape.operation(var).unwrap_or_default(), ""),
     };
     Origin {
@@ -174,7 +173,7 @@ fn describe<T: Real>(tape: &Tape<T>, var: Var, at: usize) -> Origin {
     }
 }
 
-/// The operands of an operation, as far as one element of a result of shape `out` reads them.
+/// Returns the operands of an operation, as far as one element of a result of shape `out` reads them.
 fn operands<T: Real>(
     tape: &Tape<T>,
     var: Var,
@@ -185,7 +184,7 @@ fn operands<T: Real>(
     tape.operands(var).iter().map(read).collect()
 }
 
-/// The part of a matrix that one element of a result of shape `out` reads.
+/// Returns the part of a matrix that one element of a result of shape `out` reads.
 fn read<T: Real>(name: &str, all: View<'_, T>, out: Shape, (i, j): (usize, usize)) -> Operand {
     let (part, what) = if all.shape() == (out.rows, out.columns) {
         (all.view((i, j), (1, 1)), "that element")
@@ -201,9 +200,9 @@ fn read<T: Real>(name: &str, all: View<'_, T>, out: Shape, (i, j): (usize, usize
     Operand { name: name.to_owned(), range, what }
 }
 
-/// The first gradient of a backward replay that is not finite although what arrived was. Replays backward;
-/// parameters' gradients are those of this replay afterwards. `store` is what becomes of every gradient
-/// that is stored.
+/// Returns the first gradient of a backward replay that is not finite although its upstream gradient was. Replays
+/// backward; afterwards the parameters' gradients are those of this replay. `store` is applied to every stored
+/// gradient.
 pub fn backward<T: Real>(
     tape: &mut Tape<T>,
     output: Var,
@@ -215,7 +214,7 @@ pub fn backward<T: Real>(
     tape.begin_backward(output, &[scale]);
     let mut first: Option<Origin> = None;
     for (var, _) in tape.vars().zip(needed).rev().filter(|(_, needed)| *needed) {
-        // The loss's own gradient, the scale, is no stored value; a view is stored with its matrix.
+        // The loss's own gradient, the scale, is not a stored value; a view is stored with its matrix.
         if var != output && !tape.is_view(var) {
             tape.gradient_elements_mut(var).iter_mut().for_each(|g| *g = store(*g));
         }
@@ -255,17 +254,17 @@ pub fn backward<T: Real>(
     Some(first)
 }
 
-/// A fault with its operands as `f64`.
+/// Converts a fault with its operands to `f64`.
 fn widened(fault: Fault<f32>) -> Fault<f64> {
     Fault { step: fault.step, left: f64::from(fault.left), right: f64::from(fault.right) }
 }
 
-/// What a 16-bit format did, where the arithmetic itself was fine.
+/// Describes the effect of a 16-bit format if the arithmetic itself was finite.
 fn range_ended(precision: Precision, value: f32) -> String {
     format!("{value:.4e} is beyond {:.4e}, the largest {precision}", precision.largest())
 }
 
-/// Replays forward by hand, with every stored value rounded; parameters too.
+/// Replays forward by hand, with every stored value rounded, including parameters.
 pub(crate) fn forward_rounded(recording: &mut Recording<f32>, precision: Precision) -> f32 {
     let tape = &mut recording.tape;
     for var in tape.vars() {
@@ -278,8 +277,8 @@ pub(crate) fn forward_rounded(recording: &mut Recording<f32>, precision: Precisi
     tape.elements(recording.loss)[0]
 }
 
-/// The first origin of a step at given parameters and batch, in `f32` or with stored values rounded, with
-/// the arithmetic that failed.
+/// Finds the first origin of a step at given parameters and batch, in `f32` or with stored values rounded, with the
+/// arithmetic that failed.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -297,8 +296,7 @@ pub fn find(
         let (tape_loss, finite) = (step.loss, |x: f32| x.is_finite());
         let loss = forward_rounded(&mut step, precision);
         let mut origin = forward(&step.tape, tape_loss);
-        // What only the textbook's way to the loss has (ln of a probability that underflowed) is
-        // nothing that training met.
+        // A failure of the unfused form only (ln of a probability that underflowed) did not occur in training.
         if origin.is_none() && finite(loss) {
             origin = backward(&mut step.tape, tape_loss, scale, |g| precision.round(g));
         }
@@ -308,7 +306,7 @@ pub fn find(
                 continue;
             }
             match explain(subject, in_full, parameters, batch, scale, precision, &mut origin) {
-                // Without memory for witnesses ([`Witness`]), the operands alone.
+                // Without memory for witnesses ([`Witness`]), only the operands.
                 Err(ModelError::Memory { .. }) => {
                     note(&mut origin, Witness::new(f32::NAN), precision);
                 }
@@ -320,7 +318,7 @@ pub fn find(
     Ok(None)
 }
 
-/// Whether the trained recording has this value and finds it finite, or has a finite loss.
+/// Checks whether the trained recording has this value and finds it finite, or has a finite loss.
 fn only_in_full(
     subject: &impl Subject,
     origin: &Origin,
@@ -338,7 +336,7 @@ fn only_in_full(
     })
 }
 
-/// Evaluates the step again on witnesses ([`Witness`]), and fills in which arithmetic operation failed.
+/// Evaluates the step again on witnesses ([`Witness`]), and records the arithmetic operation that failed.
 fn explain(
     subject: &impl Subject,
     in_full: bool,
@@ -351,7 +349,7 @@ fn explain(
     if origin.direction == Direction::Given {
         return Ok(());
     }
-    // Besides the states that a diagnosis keeps.
+    // In addition to the states that a diagnosis keeps.
     let kept = 100 * parameters.len() as u128;
     memory::afford(subject.bytes::<Witness<f32>>(in_full)? + kept)?;
     let mut step = match in_full {
@@ -361,7 +359,7 @@ fn explain(
     step.set_parameters(parameters);
     step.give(batch);
     let tape = &mut step.tape;
-    // As stored, and without the memory of what other operations did.
+    // As stored, and without the history of other operations.
     let store = |x: Witness<f32>| Witness::new(precision.round(x.value));
     let (i, j) = origin.element;
     for var in tape.vars() {
@@ -399,9 +397,9 @@ fn explain(
     Ok(())
 }
 
-/// Writes down what failed.
+/// Describes the failure.
 fn note(origin: &mut Origin, found: Witness<f32>, precision: Precision) {
-    // In f32 itself a replay that stays finite rounded otherwise: the operands must do.
+    // In f32 itself, a replay that stays finite rounded differently: then the operands must do.
     if found.value.is_finite() && precision != Precision::F32 {
         origin.arithmetic = range_ended(precision, found.value);
         return;
@@ -421,14 +419,14 @@ fn note(origin: &mut Origin, found: Witness<f32>, precision: Precision) {
 
 fn bad_index(origin: &Origin) -> String {
     match origin.operands.get(1) {
-        Some(o) => format!("index {} is no column of the table", o.range.0),
+        Some(o) => format!("index {} is not a column of the table", o.range.0),
         None => String::new(),
     }
 }
 
 impl Origin {
-    /// A number that an optimiser was given to remember, and cannot: of the tensor `name` the element of
-    /// `parameter`; `others` are as bad.
+    /// Returns the origin for invalid optimizer state: in the tensor `name`, the element of `parameter`; `others` more
+    /// elements are invalid.
     pub(crate) fn remembered(
         name: &str,
         parameter: &str,
@@ -437,7 +435,7 @@ impl Origin {
         others: usize,
     ) -> Self {
         let what = if value < 0.0 && value.is_finite() {
-            "what an update divides by is never negative; "
+            "the divisor of an update is never negative; "
         } else {
             ""
         };
@@ -450,13 +448,13 @@ impl Origin {
             element,
             value,
             fault: None,
-            arithmetic: format!("{what}it stands in the optimiser's state, tensor {name}"),
+            arithmetic: format!("{what}it is in the optimizer's state, tensor {name}"),
             operands: vec![],
             inherited: others,
         }
     }
 
-    /// An update that made a parameter something that is not finite.
+    /// Returns the origin for an update that made a parameter non-finite.
     pub(crate) fn update(name: &str, element: (usize, usize), spoilt: Witness<f32>) -> Self {
         let fault = spoilt.fault.map(widened);
         let arithmetic =
@@ -476,38 +474,38 @@ impl Origin {
         }
     }
 
-    /// Whether it is of this way, in an operation of this role.
+    /// Checks whether it is in this phase, in an operation of this role.
     pub(crate) fn is(&self, direction: Direction, role: Role) -> bool {
         self.direction == direction && self.role == Some(role)
     }
 
-    /// Whether a softmax failed, alone or in attention, on the way forward.
+    /// Checks whether a softmax failed in the forward pass, alone or in attention.
     pub(crate) fn is_in_softmax(&self) -> bool {
         self.is(Direction::Forward, Role::Softmax) || self.is(Direction::Forward, Role::Attention)
     }
 
-    /// Whether this step of arithmetic failed.
+    /// Checks whether this arithmetic operation failed.
     pub(crate) fn fails_at(&self, step: Arithmetic) -> bool {
         self.fault.is_some_and(|f| f.step == step)
     }
 
-    /// Whether something was divided by 0.
+    /// Checks whether something was divided by 0.
     pub(crate) fn divides_by_zero(&self) -> bool {
         self.fault.is_some_and(|f| f.step == Arithmetic::Divide && f.right == 0.0)
     }
 
-    /// Whether it is ∞ − ∞, in a difference or a sum.
+    /// Checks whether it is ∞ − ∞, in a difference or a sum.
     pub(crate) fn cancels_infinities(&self) -> bool {
         let sums = self.fails_at(Arithmetic::Subtract) || self.fails_at(Arithmetic::Add);
         sums && self.fault.is_some_and(|f| f.is_indeterminate())
     }
 
-    /// The element: NaN, ∞ or −∞; of what an optimiser remembers, a negative number.
+    /// Returns the element: NaN, ∞ or −∞; for optimizer state, a negative number.
     pub fn shown(&self) -> String {
         self.value.to_string().replace('-', "−").replace("inf", "∞")
     }
 
-    /// Whether arithmetic on finite numbers overflowed.
+    /// Checks whether arithmetic on finite numbers overflowed.
     pub fn overflowed(&self) -> bool {
         self.fault.is_some_and(|f| {
             let pole = match f.step {

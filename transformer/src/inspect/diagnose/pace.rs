@@ -1,4 +1,4 @@
-//! Fixes of a run that learns little, tried against going on as it is.
+//! Fixes for a run that learns little, compared with continuing unchanged.
 
 use super::applied::apply;
 use super::course::State;
@@ -11,23 +11,23 @@ use crate::memory;
 use crate::model::recorded_step::ModelError;
 use crate::training::recipe::Recipe;
 
-/// Standard errors of a difference that is no chance.
+/// Standard errors above which a difference is significant.
 const ERRORS: f64 = 3.0;
-/// Parts of a run after which held-back text is measured, to find where it was lowest.
+/// Parts of a run after which held-back text is measured, to find the lowest loss.
 const PARTS: u64 = 12;
-/// Steps of a replay at the least, where fewer were watched.
+/// Minimum number of replayed steps, if fewer were watched.
 const STEPS: u64 = 15;
 
-/// What replays of a slow run need.
+/// The input for replays of a slow run.
 pub(crate) struct Pace<'a, S: Subject> {
     pub(crate) subject: &'a S,
     pub(crate) recipe: &'a Recipe,
-    /// Before the watch: where replays begin.
+    /// The state before the watch, where replays begin.
     pub(crate) start: &'a State,
 }
 
 impl<S: Subject> Pace<'_, S> {
-    /// The fixes, until one helps.
+    /// Tries the fixes until one helps.
     pub(crate) fn trials(
         &self,
         fixes: &[Cure],
@@ -46,8 +46,8 @@ impl<S: Subject> Pace<'_, S> {
         Ok(trials)
     }
 
-    /// A fix over as many steps as were watched, against going on as it is: cured where the losses of batches that
-    /// neither saw are lower by more than `least`, and by three standard errors.
+    /// Compares a fix, over as many steps as were watched, with continuing unchanged: cured if the losses of batches
+    /// that neither run saw are lower by more than `least` and by three standard errors.
     fn tried(&self, cure: &Cure, evidence: &Evidence<'_>, least: f64) -> Result<Trial, ModelError> {
         let (mut recipe, mut state) = (self.recipe.clone(), self.start.clone());
         let mut trial = Trial {
@@ -75,7 +75,7 @@ impl<S: Subject> Pace<'_, S> {
             }
         };
         let Some(after) = after else { return Ok(trial) };
-        // What the fix begins with, or where the run is that it begins anew.
+        // The start of the fix, or the run's current state, which the fix restarts.
         let before = if trial.from < state.steps { &evidence.as_it_is } else { &evidence.before };
         let gained = Change::of(&evidence.as_it_is, &after);
         trial.held_out = Some((mean(before), gained.after));
@@ -83,7 +83,7 @@ impl<S: Subject> Pace<'_, S> {
         Ok(trial)
     }
 
-    /// The run again with a model of twice the width; none where there is none, or it fails.
+    /// Trains the run again with a model of twice the width; `None` if there is none, or it fails.
     fn larger(
         &self,
         trial: &mut Trial,
@@ -100,7 +100,7 @@ impl<S: Subject> Pace<'_, S> {
         end.map(|end| evidence.probe.losses(&subject, &end.parameters)).transpose()
     }
 
-    /// The run again from its beginning, ended where held-back text costs least.
+    /// Trains the run again from its beginning, ended at the lowest loss on held-back text.
     fn stopped(
         &self,
         trial: &mut Trial,
@@ -128,7 +128,7 @@ impl<S: Subject> Pace<'_, S> {
     }
 }
 
-/// So many steps; none where one fails. Notes the last loss and the steps.
+/// Takes this number of steps; `None` if one fails. Records the last loss and the steps.
 fn run<S: Subject>(
     subject: &S,
     recipe: &Recipe,

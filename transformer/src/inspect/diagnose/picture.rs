@@ -1,22 +1,22 @@
-//! How a quantity grew: for a terminal, and as SVG.
+//! The growth of a quantity, for a terminal and as SVG.
 
 use super::course::Taken;
 use super::origin::{Direction, Origin};
 use serde::Serialize;
 use std::fmt::Write;
 
-/// The size of a quantity over steps.
+/// The magnitude of a quantity over steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Growth {
-    /// What it is.
+    /// The name of the quantity.
     pub name: String,
-    /// Step and size; infinite where it is not finite.
+    /// Step and magnitude; infinite if it is not finite.
     pub sizes: Vec<(u64, f64)>,
 }
 
 impl Growth {
-    /// Of what failed: the largest element of the value or gradient that an origin names, if it is one of
-    /// the trained recording; otherwise of the loss.
+    /// Returns the growth of the largest element of the value or gradient that an origin names, if the trained
+    /// recording has it; otherwise of the loss.
     pub fn of(history: &[Taken], names: &[String], origin: Option<&Origin>) -> Self {
         let index = origin.and_then(|o| names.iter().position(|n| *n == o.name));
         let backward = origin.is_some_and(|o| o.direction == Direction::Backward);
@@ -33,13 +33,13 @@ impl Growth {
         Growth { name, sizes: history.iter().map(|t| (t.number, size(t))).collect() }
     }
 
-    /// A line of bars for a terminal, at most `width` wide: logarithmic, the last steps.
+    /// Draws a line of bars for a terminal, at most `width` wide: logarithmic, the last steps.
     pub fn sparkline(&self, width: usize) -> String {
         let sizes: Vec<f64> = self.sizes.iter().map(|s| s.1).collect();
         sparkline(&sizes[sizes.len().saturating_sub(width)..])
     }
 
-    /// A picture.
+    /// Draws an SVG.
     pub fn svg(&self) -> String {
         const W: f64 = 640.0;
         const H: f64 = 240.0;
@@ -98,7 +98,7 @@ impl Growth {
     }
 }
 
-/// Numbers above 0 as a line of bars, by their logarithm; `✕` where one is not finite.
+/// Draws positive numbers as a line of bars, by their logarithm; `✕` for a non-finite one.
 ///
 /// ```
 /// use transformer::inspect::diagnose::sparkline;

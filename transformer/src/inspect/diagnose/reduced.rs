@@ -1,4 +1,4 @@
-//! What a step becomes where values are stored in sixteen bits.
+//! Effects of 16-bit storage on a step.
 
 use super::signs;
 use crate::inspect::subject::Subject;
@@ -7,24 +7,24 @@ use crate::training::precision::Precision;
 use calculus::Source;
 use serde::Serialize;
 
-/// What one value's storage does.
+/// The loss of elements when one value is stored.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stored {
     /// The value's name; `gradient of …` for a gradient.
     pub name: String,
     /// Its operation.
     pub operation: String,
-    /// Whether it is a gradient: what a loss scale moves.
+    /// Whether it is a gradient, which a loss scale affects.
     pub gradient: bool,
-    /// The largest size before storing.
+    /// The largest magnitude before storing.
     pub largest: f64,
     /// Share of elements that become infinite.
     pub overflowing: f64,
-    /// Share of elements other than 0 that become 0.
+    /// Share of nonzero elements that become 0.
     pub vanishing: f64,
 }
 
-/// A step in a 16-bit format: what overflows and what vanishes.
+/// A step in a 16-bit format: what overflows and what underflows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reduced {
     /// The format.
@@ -33,32 +33,32 @@ pub struct Reduced {
     pub scale: f64,
     /// Values and gradients that lose elements, in the order of computation.
     pub losing: Vec<Stored>,
-    /// Share of the parameters' gradient elements other than 0 that vanish.
+    /// Share of nonzero elements of the parameters' gradients that underflow to 0.
     pub lost_gradients: f64,
-    /// The largest size of any gradient, unscaled.
+    /// The largest magnitude of any gradient, without loss scale.
     pub largest_gradient: f64,
     /// The loss, and the loss in `f32`.
     pub losses: (f64, f64),
 }
 
-/// Share of gradient elements that may vanish unnoticed.
+/// Share of gradient elements that may underflow without harm.
 const FEW: f64 = 1e-3;
 
-/// What a loss scale does for a step in a 16-bit format.
+/// The effect of a loss scale for a step in a 16-bit format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
-    /// Nothing overflows, and next to nothing vanishes.
+    /// Nothing overflows, and almost nothing underflows.
     Yes,
-    /// A value overflows on the way forward: no loss scale reaches it.
+    /// A value overflows in the forward pass, which a loss scale does not affect.
     Forward,
     /// A gradient overflows.
     Overflows,
-    /// More than one gradient element in a thousand vanishes.
+    /// More than one gradient element in a thousand underflows.
     Vanishes,
 }
 
 impl Reduced {
-    /// Whether the scale saves both ends.
+    /// Checks whether the scale avoids both overflow and underflow.
     pub fn saved(&self) -> Saved {
         let over = |gradient: bool| {
             self.losing.iter().any(|s| s.gradient == gradient && s.overflowing > 0.0)
@@ -72,8 +72,8 @@ impl Reduced {
     }
 }
 
-/// Replays one step with every stored value and gradient rounded: what would overflow or vanish on a
-/// machine that stores this format and adds in `f32`.
+/// Replays one step with every stored value and gradient rounded: shows what overflows or underflows on hardware that
+/// stores this format and adds in `f32`.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -106,7 +106,7 @@ pub fn reduced(
     tape.zero_gradients();
     tape.begin_backward(loss, &[scale as f32]);
     let (mut largest, mut vanished, mut all) = (0.0_f64, 0.0, 0.0);
-    tape.backward_one(loss); // its own gradient, the scale, is no stored value
+    tape.backward_one(loss); // its own gradient, the scale, is not stored
     let below = tape.vars().zip(needed).rev().filter(|(var, needed)| *needed && *var != loss);
     for (var, _) in below {
         if tape.is_view(var) {
@@ -138,7 +138,7 @@ pub fn reduced(
     })
 }
 
-/// Rounds, and tells what was lost, if anything was.
+/// Rounds, and reports what was lost, if anything.
 fn store(
     precision: Precision,
     x: &mut [f32],
@@ -160,15 +160,15 @@ fn store(
     losing.then_some(Stored { name, operation, gradient, largest, overflowing, vanishing })
 }
 
-/// The largest power of two that keeps the largest gradient four times below a format's end and is itself a
-/// number of the format: it is the gradient of the loss.
+/// Returns the largest power of two that keeps the largest gradient four times below a format's largest number and is
+/// itself representable: it is the gradient of the loss.
 ///
 /// ```
 /// use transformer::Precision;
 /// use transformer::inspect::diagnose::loss_scale;
 /// assert_eq!(loss_scale(Precision::F16, 0.5), 16384.0); // 16384·0.5 is below 65504/4 = 16376
 /// assert_eq!(loss_scale(Precision::F16, 3.0), 4096.0);
-/// assert_eq!(loss_scale(Precision::F16, 1e-9), 32768.0); // 65536 is no f16
+/// assert_eq!(loss_scale(Precision::F16, 1e-9), 32768.0); // f16 has no 65536
 /// ```
 pub fn loss_scale(precision: Precision, largest_gradient: f64) -> f64 {
     let room = precision.largest() / 4.0 / largest_gradient.max(f64::MIN_POSITIVE);

@@ -1,4 +1,4 @@
-//! Cures tried by replaying.
+//! Tries fixes by replaying.
 
 use super::applied::{apply, held, peak};
 use super::course::State;
@@ -9,31 +9,31 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::recipe::Recipe;
 
-/// Steps in which a model that knows nothing must learn something.
+/// Number of steps in which an untrained model must learn something.
 const LEARNING: u64 = 40;
-/// Batches on which it is asked whether something was learnt.
+/// Number of batches for measuring whether something was learned.
 const HELD_OUT: u64 = 8;
-/// Below this share of what a model without knowledge pays, one has learnt something.
+/// A loss below this share of a uniform prediction's shows that the model has learned something.
 const LEARNT: f64 = 0.999;
 
-/// How cures are replayed, and when one has cured.
+/// The setup for replaying fixes, and the condition for success.
 pub(crate) struct Replay<'a, S: Subject> {
     pub(crate) subject: &'a S,
     pub(crate) recipe: &'a Recipe,
-    /// Where replays begin, one after another until one is cured.
+    /// The states where replays begin, one after another until one is cured.
     pub(crate) states: &'a [State],
-    /// Steps of a replay.
+    /// The number of steps of a replay.
     pub(crate) steps: u64,
-    /// ln V; ∞ where that is not known.
+    /// ln V; ∞ if unknown.
     pub(crate) uniform: f64,
-    /// Whether the model counts as one that has learned nothing, whatever its loss.
+    /// Whether the model counts as untrained, whatever its loss.
     pub(crate) knows_nothing: bool,
     /// Whether the sign is gone after a replay.
     pub(crate) is_gone: fn(&mut Course<'_, S>) -> Result<bool, ModelError>,
 }
 
 impl<S: Subject> Replay<'_, S> {
-    /// Tries cures until one cures.
+    /// Tries fixes until one succeeds.
     pub(crate) fn trials(&self, cures: &[Cure]) -> Result<Vec<Trial>, ModelError> {
         let mut trials = vec![];
         for cure in cures {
@@ -41,7 +41,8 @@ impl<S: Subject> Replay<'_, S> {
             for state in self.states {
                 own.push(self.once(cure, state)?);
                 let done = own.last().is_some_and(|t| t.cured || !t.tried);
-                // Large weights may have spoilt others by now, or not yet: where it goes better, it began well.
+                // Try every start state and keep the best: at the later one, large weights may already have corrupted
+                // others.
                 if done && !matches!(cure, Cure::Shrink(_)) {
                     break;
                 }
@@ -59,7 +60,7 @@ impl<S: Subject> Replay<'_, S> {
         Ok(trials)
     }
 
-    /// The loss of some parameters on the batches from `first` on, in `f32` and without loss scale.
+    /// Returns the loss of some parameters on the batches from `first` on, in `f32` and without loss scale.
     fn losses(&self, parameters: &[f32], first: u64) -> Result<Vec<f64>, ModelError> {
         let mut step = self.subject.record::<f32>()?;
         step.set_parameters(parameters);
@@ -70,12 +71,12 @@ impl<S: Subject> Replay<'_, S> {
         Ok(own.collect())
     }
 
-    /// Whether these losses are those of a model that knows something already.
+    /// Checks whether these losses are those of a model that has learned something.
     fn knows(&self, losses: &[f64]) -> bool {
         !self.knows_nothing && self.uniform.is_finite() && mean(losses) < 0.9 * self.uniform
     }
 
-    /// One cure from one state.
+    /// Tries one fix from one state.
     pub(crate) fn once(&self, cure: &Cure, state: &State) -> Result<Trial, ModelError> {
         let (mut recipe, mut state) = (self.recipe.clone(), state.clone());
         let mut trial = Trial {
@@ -95,7 +96,7 @@ impl<S: Subject> Replay<'_, S> {
             return Ok(Trial { tried: false, ..trial });
         }
         if let Cure::Rate(factor) = cure {
-            // The peak is what is tried: a replay ends before a long rise does, and before a fall.
+            // The peak is what is tried: a replay ends before a long warm-up or a decay does.
             let steps = self.steps.max(LEARNING);
             recipe.schedule = held(recipe.schedule, state.steps, steps);
             trial.cure = format!("learning rate {:.1e} (× {factor:e})", peak(recipe.schedule));
@@ -125,10 +126,10 @@ impl<S: Subject> Replay<'_, S> {
         let (before, after) = (mean(&before), mean(&before) - gain);
         trial.held_out = Some((before, after));
         let learns = if knows {
-            // What was learnt before is not lost: nothing that shows, and in no case a tenth.
+            // A trained model may not lose more than is significant, nor 10 %.
             gain >= -3.0 * doubt && gain >= -0.1 * before
         } else {
-            // A model that died says ln V to the last digit.
+            // A dead model's loss is ln V to the last digit.
             gain > 3.0 * doubt && after < LEARNT * before.min(self.uniform)
         };
         trial.cured = !ran_away && gone && learns;
@@ -136,7 +137,7 @@ impl<S: Subject> Replay<'_, S> {
     }
 }
 
-/// By how much losses fell on the same batches, on the average, and the standard error of that.
+/// Returns the mean decrease of the losses on the same batches, and its standard error.
 fn learnt(before: &[f64], after: &[f64]) -> (f64, f64) {
     let gains: Vec<f64> = before.iter().zip(after).map(|(b, a)| b - a).collect();
     let (gain, n) = (mean(&gains), gains.len() as f64);

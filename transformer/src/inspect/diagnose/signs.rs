@@ -1,4 +1,4 @@
-//! What a step's numbers say about its health, read from a recording that shows every formula.
+//! Statistics of a step that show its health, read from an unfused recording.
 
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
@@ -14,48 +14,48 @@ pub struct Signs {
     pub loss: f64,
     /// ln V: the loss of a uniform prediction; NaN without logits.
     pub uniform: f64,
-    /// The largest gain of a linear map (by how much it multiplies the root mean square of what it is given:
-    /// σ·√n, with σ that of its elements and n its inputs), and whose.
+    /// The largest gain of a linear map, and its name. A gain is the factor on the root mean square of the input: σ·√n,
+    /// with σ that of the map's elements and n its inputs.
     pub gain: (f64, String),
     /// Root mean square of the residual stream's last sum over that of its first; 1 without sums.
     pub residual: f64,
-    /// Attention, softmax by softmax.
+    /// Attention, one entry per softmax.
     pub attention: Vec<Attention>,
-    /// Largest − least logit of a token, at the most; the mean of all; their deviation about each token's
+    /// The largest range (greatest − least) of a token's logits; the mean of all; their deviation about each token's
     /// mean.
     pub logits: Option<(f64, f64, f64)>,
     /// Parameters whose gradient is exactly zero, and those that the loss does not depend on.
     pub unmoved: Vec<String>,
-    /// Share of units of every activation function that no token uses: dead.
+    /// Share of dead units of every activation function: units that no token uses.
     pub dead: Vec<(String, f64)>,
 }
 
-/// What one softmax over keys does.
+/// The statistics of one softmax over keys.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Attention {
     /// Its name.
     pub name: String,
-    /// Mean entropy over ln of the visible tokens: 1 looks everywhere, 0 at one token.
+    /// Mean entropy over ln of the number of visible tokens: 1 is uniform, 0 attends to one token.
     pub entropy: f64,
     /// The largest score.
     pub largest: f64,
     /// Share of queries with a weight above 0.99.
     pub saturated: f64,
-    /// Whether dot products reach it without a scale.
+    /// Whether its dot products are not scaled.
     pub unscaled: bool,
 }
 
-/// Σ x².
+/// Computes Σ x².
 pub(crate) fn squares(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
 }
 
-/// √(mean x²); 0 of nothing.
+/// Computes √(mean x²); 0 for an empty slice.
 pub(crate) fn rms(x: &[f32]) -> f64 {
     (squares(x) / x.len().max(1) as f64).sqrt()
 }
 
-/// Reads the signs of a step at parameters and batch.
+/// Computes the signs of a step at parameters and batch.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -82,9 +82,9 @@ pub fn signs(
     })
 }
 
-/// By how much a linear map y = W·x multiplies the root mean square of what it is given, on the average over
-/// all directions of x: σ·√n, with σ the root mean square of W's elements and n those of x. A gain of 1 keeps a
-/// vector's elements at their size; GPT-2's σ = 0.02 gives 0.55 at a width of 768.
+/// Computes by how much a linear map y = W·x multiplies the root mean square of its input, averaged over all directions
+/// of x: σ·√n, with σ the root mean square of W's elements and n the length of x. A gain of 1 preserves the size of
+/// elements; GPT-2's σ = 0.02 gives 0.55 at a width of 768.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gain {
     /// The matrix.
@@ -93,8 +93,8 @@ pub(crate) struct Gain {
     pub(crate) gain: f64,
 }
 
-/// The gain of every parameter that a linear map multiplies with, in the order of computation. A table that
-/// is only looked up multiplies nothing.
+/// Returns the gain of every parameter that a linear map multiplies by, in the order of computation. A table used only
+/// for lookups multiplies nothing.
 pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
     let mut found: Vec<Gain> = vec![];
     for var in tape.vars() {
@@ -113,15 +113,15 @@ fn is_linear(tape: &Tape<f32>, var: Var) -> bool {
     tape.role(var) == Some(Role::Linear)
 }
 
-/// The elements of the vectors that a matrix multiplies; of a table that is only looked up, those of its columns.
+/// Returns the length of the vectors that a matrix multiplies; for a lookup table, that of its columns.
 pub(crate) fn inputs(tape: &Tape<f32>, matrix: Var) -> usize {
     let mut users = tape.vars().filter(|v| is_linear(tape, *v));
     let user = users.find(|v| tape.operands(*v).first() == Some(&matrix));
     user.map_or(tape.shape(matrix).rows, |v| tape.shape(tape.operands(v)[1]).rows)
 }
 
-/// The gain of every table that is only looked up: of a token's one-hot vector it makes one of its columns, so that
-/// a single input is read.
+/// Returns the gain of every table used only for lookups: it maps a token's one-hot vector to one of its columns, so a
+/// single input is read.
 pub(crate) fn tables(tape: &Tape<f32>) -> Vec<Gain> {
     let multiplied: Vec<Var> = gains(tape).into_iter().map(|g| g.matrix).collect();
     let mut found: Vec<Gain> = vec![];
@@ -137,7 +137,7 @@ pub(crate) fn tables(tape: &Tape<f32>) -> Vec<Gain> {
 
 fn largest_gain(tape: &Tape<f32>) -> (f64, String) {
     gains(tape).into_iter().fold((0.0, String::new()), |largest, g| {
-        // NaN is noted elsewhere.
+        // NaN is reported elsewhere.
         if g.gain > largest.0 { (g.gain, tape.name(g.matrix).to_owned()) } else { largest }
     })
 }
@@ -152,7 +152,7 @@ fn residual(tape: &Tape<f32>) -> f64 {
     }
 }
 
-/// What a softmax whose output weighs values does; none for other values.
+/// Returns the statistics of a softmax whose output weighs values; `None` for other values.
 fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
     let mixes = |user: Var| {
         tape.role(user) == Some(Role::WeightedSum) && tape.operands(user).contains(&var)
@@ -222,7 +222,7 @@ fn unmoved(tape: &Tape<f32>, loss: Var) -> Vec<String> {
         .collect()
 }
 
-/// Rows of activations that send no gradient for any token.
+/// Returns the rows of activations that send no gradient for any token.
 fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
     let mut found = vec![];
     for var in tape.vars() {
@@ -237,7 +237,7 @@ fn dead(tape: &Tape<f32>) -> Vec<(String, f64)> {
     found
 }
 
-/// The parameters that an activation's operand is computed from, by its operation.
+/// Returns the parameters that an activation's operand is computed from, by its operation.
 pub(crate) fn unit_sources(subject: &impl Subject, name: &str) -> Result<Vec<String>, ModelError> {
     let step = subject.record_in_full::<f32>()?;
     let tape = &step.tape;
@@ -247,8 +247,8 @@ pub(crate) fn unit_sources(subject: &impl Subject, name: &str) -> Result<Vec<Str
     Ok(parameters.map(|v| tape.name(*v).to_owned()).collect())
 }
 
-/// Whether another last token changes an earlier logit of the same sequence, or another sequence changes
-/// any: attention without its mask.
+/// Checks whether another last token changes an earlier logit of the same sequence, or another sequence changes any:
+/// attention without its mask.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_gain_is_what_happens_to_a_vectors_size() {
-        // Plain and turned, tall and wide: measured on 4000 random vectors.
+        // Plain and transposed, tall and wide: measured on 4000 random vectors.
         let record = |turned: bool, (out, inputs): (usize, usize)| {
             let mut r = Recorder::<f32>::new();
             let shape = if turned { Shape::new(inputs, out) } else { Shape::new(out, inputs) };
@@ -317,7 +317,7 @@ mod tests {
             let measured = rms(tape.elements(y)) / rms(tape.elements(x));
             let found = gains(&tape);
             assert_eq!((found.len(), found[0].matrix), (1, w));
-            // Of 4000·out squares the mean is good to a few hundredths.
+            // The mean of 4000·out squares is accurate to a few hundredths.
             let ratio = found[0].gain / measured;
             assert!((ratio - 1.0).abs() < 0.05, "{turned} {out}×{inputs}: {ratio}");
         };

@@ -1,4 +1,4 @@
-//! Takes the steps of a training loop under watch: the loop that trains ([`crate::Trainer`]), with any recipe.
+//! Takes and watches the steps of a training loop: the same loop as [`crate::Trainer`]'s, with any recipe.
 
 use super::course::{State, Taken};
 use super::layers::change;
@@ -15,7 +15,7 @@ use linalg::{Role, Shape, View, column};
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 
-/// A training loop under watch.
+/// A training loop that is watched.
 pub struct Course<'a, S: Subject> {
     /// The step.
     pub subject: &'a S,
@@ -34,7 +34,7 @@ impl<S: Subject> fmt::Debug for Course<'_, S> {
     }
 }
 
-/// A subject's batches, every one with the same share of a step.
+/// A subject's batches, each with the same share of a step.
 struct Numbered<'a, S: Subject> {
     subject: &'a S,
     recording: &'a mut Recording<f32>,
@@ -51,38 +51,38 @@ impl<S: Subject> Source<f32> for Numbered<'_, S> {
     }
 }
 
-/// What is seen of a step.
+/// The measurements of a step.
 #[derive(Default)]
 struct Watching {
     loss_scale: f64,
-    /// Parameters, layer by layer.
+    /// Ranges of parameters, one per layer.
     layers: Vec<Vec<Range<usize>>>,
-    /// Whether what the optimiser remembers was looked at: what was read from outside; later it is the loop's own.
+    /// Whether the optimizer state was validated: only loaded state needs it.
     sound: bool,
-    /// The first number of it that no training leaves behind.
+    /// The first invalid number of that state.
     broken: Option<Origin>,
     /// The replays' mean loss.
     loss: f64,
     /// The replay whose loss or gradient is not finite, and the norm of the gradient so far.
     failed: Option<(Replay, f64)>,
-    /// The largest size of every value and of every value's gradient.
+    /// The largest magnitude of every value and of every value's gradient.
     largest: [Vec<f64>; 2],
-    /// Parameters, what the optimiser remembers, and gradients before the update.
+    /// Parameters, optimizer state and gradients before the update.
     before: (Vec<f32>, Vec<Vec<f32>>, Vec<f32>),
-    /// A parameter that the update spoilt, and how many others.
+    /// A parameter that the update made non-finite, and the number of others.
     spoilt: Option<(usize, usize)>,
     /// Norm of the change over norm of the parameters, of all and of each layer.
     ratios: (f64, Vec<f64>),
 }
 
 impl Watching {
-    /// Forgets the step before.
+    /// Resets the measurements of the previous step.
     fn forget(&mut self) {
         let Watching { loss_scale, layers, sound, before, .. } = std::mem::take(self);
         *self = Watching { loss_scale, layers, sound, before, ..Watching::default() };
     }
 
-    /// The first number that the optimiser remembers and that no training leaves behind.
+    /// Returns the first number in the optimizer state that training cannot produce.
     fn broken(list: &[Parameter], optimizer: &mut dyn Optimizer<f32>) -> Option<Origin> {
         let broken = |name, m: &[f32]| m.iter().position(|&m| !is_sound(name, f64::from(m)));
         let state = optimizer.state().into_iter();
@@ -143,7 +143,7 @@ impl Observer<f32> for Watching {
     }
 }
 
-/// The largest size of an element; infinite where one is NaN or infinite, −∞ excepted, which masks.
+/// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞, which masks.
 fn largest(x: View<'_, f32>) -> f64 {
     let elements = || (0..x.ncols()).flat_map(|j| column(&x, j));
     let finite = elements().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
@@ -154,13 +154,13 @@ fn largest(x: View<'_, f32>) -> f64 {
 }
 
 impl<'a, S: Subject> Course<'a, S> {
-    /// Goes on from a state.
+    /// Resumes from a state.
     ///
     /// # Errors
     /// If the step cannot be recorded.
     ///
     /// # Panics
-    /// If the state is of another model.
+    /// If the state belongs to another model.
     pub fn from(subject: &'a S, recipe: &Recipe, state: &State) -> Result<Self, ModelError> {
         let mut recording = subject.record::<f32>()?;
         recording.set_parameters(&state.parameters);
@@ -173,7 +173,7 @@ impl<'a, S: Subject> Course<'a, S> {
         Ok(Course { subject, recording, training, watching })
     }
 
-    /// Where it stands.
+    /// Returns the current state.
     pub fn state(&mut self) -> State {
         let steps = self.training.steps();
         let memory = self.training.optimizer.state().into_iter();
@@ -185,7 +185,7 @@ impl<'a, S: Subject> Course<'a, S> {
         }
     }
 
-    /// The number of the first batch of the next step.
+    /// Returns the number of the next step's first batch.
     pub fn next_batch(&self) -> u64 {
         self.training.steps() * self.recipe().accumulate
     }
@@ -194,8 +194,8 @@ impl<'a, S: Subject> Course<'a, S> {
         &self.training.recipe
     }
 
-    /// One step. Where the loss or a gradient is not finite nothing is changed and the origin is told;
-    /// where the update makes a parameter something that is not finite, it is told too.
+    /// Takes one step. If the loss or a gradient is not finite, nothing is changed and the origin is returned; so it is
+    /// if the update makes a parameter non-finite.
     ///
     /// # Errors
     /// If the step cannot be recorded.
@@ -242,7 +242,7 @@ impl<'a, S: Subject> Course<'a, S> {
         })
     }
 
-    /// The update of one parameter again, on witnesses ([`Witness`]).
+    /// Repeats the update of one parameter on witnesses ([`Witness`]).
     fn update_origin(&self, at: usize, rate: f64, steps: u64, factor: f64) -> Origin {
         let list = self.recording.tape.parameter_list();
         let (before, memory, gradients) = &self.watching.before;
@@ -272,7 +272,7 @@ impl<'a, S: Subject> Course<'a, S> {
         let of_step = (rate, rate);
         let (name, what) = ("learning rate".to_owned(), "of this step");
         origin.operands.push(super::Operand { name, range: of_step, what });
-        // Infinite before it met any number.
+        // Infinite before it was applied to any number.
         let size = rate / optimizer.corrections(steps)[0];
         if origin.fault.is_none() && !(size as f32).is_finite() {
             origin.arithmetic =
@@ -281,8 +281,7 @@ impl<'a, S: Subject> Course<'a, S> {
         origin
     }
 
-    /// The gradient of the batches of step `number` by themselves, averaged: what the loop should hand
-    /// to its optimiser.
+    /// Returns the average gradient of the batches of step `number`: what the loop should pass to its optimizer.
     ///
     /// # Errors
     /// If the step cannot be recorded.
@@ -299,12 +298,12 @@ impl<'a, S: Subject> Course<'a, S> {
         Ok(step.tape.gradients().to_vec())
     }
 
-    /// The gradient that the last step handed to its optimiser, before clipping.
+    /// Returns the gradient that the last step passed to its optimizer, before clipping.
     pub fn handed(&self) -> &[f32] {
         &self.watching.before.2
     }
 
-    /// What the update does to parameters of 1 whose gradient is and was 0: the factor of decay.
+    /// Returns what the update makes of parameters of 1 whose gradients are and were 0: the factor of decay.
     pub fn decay_factor(&self) -> f64 {
         let rate = self.recipe().schedule.rate(self.training.steps());
         let mut rule = self.recipe().optimizer.build::<f64>(&[one(true)]);
@@ -314,7 +313,7 @@ impl<'a, S: Subject> Course<'a, S> {
     }
 }
 
-/// One parameter by itself, which decays or not.
+/// A single parameter, with or without decay.
 fn one(decays: bool) -> Parameter {
     let uses = if decays { vec![(Role::Linear, 0)] } else { vec![] };
     Parameter { name: String::new(), shape: Shape::new(1, 1), range: 0..1, uses }

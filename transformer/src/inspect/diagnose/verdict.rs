@@ -1,10 +1,10 @@
-//! What a diagnosis comes to, in one word: derived from all that is reported.
+//! The verdict of a diagnosis, derived from everything that is reported.
 
 use super::{Cause, Diagnosis};
 use crate::inspect::diagnose::health::Health;
 use std::fmt;
 
-/// What a diagnosis comes to.
+/// The verdict of a diagnosis.
 ///
 /// ```
 /// use transformer::inspect::diagnose::{Cause, Verdict};
@@ -15,16 +15,16 @@ use std::fmt;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// No cause was found, every measure lies in its band, nothing was warned of.
+    /// No cause was found, every measure lies in its range, and there were no warnings.
     NothingWrong,
-    /// No cause was found, but so many measures lie outside their bands, or warnings were given.
+    /// No cause was found, but this number of measures lie outside their ranges or warnings were given.
     Unusual(usize),
     /// A cause of the list.
     Found(Cause),
 }
 
 impl Verdict {
-    /// From all that is reported: the diagnosis, the health if it was measured, and the number of other warnings.
+    /// Derives the verdict from the diagnosis, the health if it was measured, and the number of other warnings.
     pub fn of(diagnosis: &Diagnosis, health: Option<&Health>, warnings: usize) -> Self {
         let unusual = health.map_or(0, |h| h.measures.iter().filter(|m| !m.is_usual()).count());
         match (&diagnosis.cause, unusual + warnings) {
@@ -34,7 +34,7 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing is wrong.
+    /// Checks whether nothing is wrong.
     pub fn is_well(self) -> bool {
         self == Verdict::NothingWrong
     }

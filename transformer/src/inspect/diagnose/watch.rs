@@ -1,4 +1,4 @@
-//! Trains under watch, and keeps what a diagnosis needs of the steps before a failure.
+//! Watches training, and keeps the data of the steps before a failure that a diagnosis needs.
 
 use super::course::{State, Taken};
 use super::origin::Origin;
@@ -9,16 +9,17 @@ use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
 use std::collections::VecDeque;
 
-/// States that are kept to go back to, besides the start.
+/// Maximum number of states kept to return to, besides the start.
 const KEPT: usize = 3;
-/// Steps in a row with a loss above both the first and ln V after which a model is lost: what it knew is gone.
+/// Consecutive steps with a loss above both the first and ln V after which a model has lost what it learned.
 const LOST: u64 = 40;
-/// Of a gradient's norm: two gradients are the same where they differ by less, as sums in f32 in another order do.
+/// Relative tolerance of a gradient's norm: gradients that differ by less count as the same, like f32 sums in another
+/// order.
 const SAME: f64 = 1e-3;
 
-/// Bytes that watching a step takes: a recording as it trains and one that shows every formula, the states
-/// to go back to, and what an update needs. Numbers that remember take four times as much as the recording
-/// they replay; where that is not there, a diagnosis goes without.
+/// Returns the bytes for watching a step: the recording used for training, one that shows every formula, the states to
+/// return to, and the memory of an update. Tracked values take four times as much as the recording they replay; without
+/// that memory, a diagnosis omits them.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -29,18 +30,18 @@ pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> 
     Ok(recordings + 4 * states * start.parameters.len() as u128)
 }
 
-/// What a loop handed to its optimiser instead of the mean gradient over the batches of its step.
+/// An error in the gradient passed to the optimizer: it differs from the mean over the batches of its step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handed {
-    /// The sum over the batches.
+    /// It is the sum over the batches.
     Sum,
-    /// The gradient of the step before as well.
+    /// It includes the gradient of the previous step.
     WithTheStepBefore,
 }
 
 impl Handed {
-    /// What was `handed`, given the mean gradient and what the step before `left`; none where it is the mean, or
-    /// neither of these.
+    /// Returns the error of `handed`, given the mean gradient and the gradients that the previous step `left`; `None`
+    /// if it is the mean, or neither of these.
     fn of(mean: &[f32], handed: &[f32], left: &[f32], batches: f64) -> Option<Self> {
         // ‖handed − factor·mean − add·left‖ over ‖factor·mean‖.
         let close = |factor: f64, add: f64| {
@@ -64,25 +65,25 @@ impl Handed {
 
 /// The steps that were watched.
 pub(crate) struct Watched {
-    /// What each did; the last is the one that failed, if one did.
+    /// The record of each step; the last is the one that failed, if one did.
     pub(crate) history: Vec<Taken>,
-    /// The last states at which the loss was well, oldest first.
+    /// The last states with a healthy loss, oldest first.
     pub(crate) well: VecDeque<State>,
-    /// The state before the last step, where that failed; else after it.
+    /// The state before the last step if that failed; else after it.
     pub(crate) last_good: State,
-    /// What is wrong with the gradient that the loop handed to its optimiser, if something is.
+    /// The error in the gradient passed to the optimizer, if any.
     pub(crate) handed: Option<Handed>,
-    /// What an update makes of a weight of 1 without gradient.
+    /// The result of an update of a weight of 1 without gradient.
     pub(crate) decay_factor: f64,
     /// Names of all values, in the order of the recording.
     pub(crate) names: Vec<String>,
     ran_away: bool,
-    /// Whether the last losses in a row say that what was known is gone.
+    /// Checks whether the last consecutive losses show that the model has lost what it learned.
     lost: bool,
 }
 
 impl Watched {
-    /// Takes up to `steps` steps, and stops where one fails.
+    /// Takes up to `steps` steps, and stops when one fails.
     pub(crate) fn of<S: Subject>(
         subject: &S,
         recipe: &Recipe,
@@ -123,7 +124,7 @@ impl Watched {
                     watched.well.pop_front();
                 }
             }
-            // A loop that forgets to zero shows it at its second step.
+            // A loop that forgets to zero its gradients shows it at its second step.
             if i < 2 && recipe.precision == Precision::F32 && watched.handed.is_none() {
                 let mean = course.fresh_gradient(&watched.last_good)?;
                 let batches = recipe.accumulate as f64;
@@ -147,25 +148,25 @@ impl Watched {
         Ok(watched)
     }
 
-    /// Whether the last step went wrong: an origin, a loss or gradient that is no number, a loss that ran away.
+    /// Checks whether the last step failed: an origin, a non-finite loss or gradient, a diverged loss.
     pub(crate) fn failed(&self) -> bool {
         let spoilt =
             |t: &Taken| t.origin.is_some() || !t.loss.is_finite() || !t.gradient_norm.is_finite();
         self.ran_away || self.lost || self.history.last().is_some_and(spoilt)
     }
 
-    /// The first value of the last step that is not finite.
+    /// Returns the first non-finite value of the last step.
     pub(crate) fn origin(&self) -> Option<&Origin> {
         self.history.last()?.origin.as_ref()
     }
 
-    /// The batch of the last step.
+    /// Returns the batch of the last step.
     pub(crate) fn batch(&self) -> u64 {
         self.history.last().map_or(0, |t| t.batch)
     }
 }
 
-/// ln V; −∞ where there are no logits.
+/// Returns ln V; −∞ if there are no logits.
 fn uniform(subject: &impl Subject) -> Result<f64, ModelError> {
     let step = subject.record_in_full::<f32>()?;
     let classes = step.handles.logits.map(|v| step.tape.shape(v).rows);

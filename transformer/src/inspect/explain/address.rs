@@ -1,4 +1,4 @@
-//! Which number: a dotted name and indices.
+//! The address of a number: a dotted name and indices.
 //!
 //! A matrix is `name[row,column]`; a single column or row is `name[i]`; attention matrices are
 //! `name[head,query,key]`.
@@ -8,7 +8,7 @@ use linalg::Real;
 use std::fmt;
 use thiserror::Error;
 
-/// What of a value is meant.
+/// A quantity of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Quantity {
     /// The value itself.
@@ -17,7 +17,7 @@ pub enum Quantity {
     Gradient,
     /// A parameter's gradient after clipping.
     Clipped,
-    /// What the rule of descent remembered of a parameter, by its place.
+    /// The optimizer state of a parameter, by its index.
     Remembered(usize),
     /// A parameter after the update.
     Updated,
@@ -33,7 +33,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// The same element of another quantity: its gradient, its update.
+    /// The same element of another quantity: its gradient or its update.
     #[must_use]
     pub fn of(self, quantity: Quantity) -> Self {
         Place { quantity, ..self }
@@ -45,29 +45,29 @@ impl Place {
 #[non_exhaustive]
 pub enum AddressError {
     /// Not of the form `name[…]`.
-    #[error("{found:?} is no address; write name[row,column], for example {example}")]
+    #[error("{found:?} is not an address; write name[row,column], for example {example}")]
     Form {
-        /// What was given.
+        /// The given text.
         found: String,
-        /// An address of this step.
+        /// An address of this step, as an example.
         example: String,
     },
     /// A name that the step does not have.
     #[error("there is no {found:?} in this step{}; --list shows every name", similar(near))]
     Name {
-        /// What was given.
+        /// The given name.
         found: String,
-        /// Names that are like it.
+        /// Similar names.
         near: Vec<String>,
     },
     /// Indices that are too many, too few or too large.
-    #[error("[{found}] is no element of {name}; it takes {axes}")]
+    #[error("[{found}] is not an element of {name}; its indices are {axes}")]
     Indices {
         /// The name.
         name: String,
-        /// What it takes.
+        /// Its indices and their ranges.
         axes: String,
-        /// What was given.
+        /// The given indices.
         found: String,
     },
     /// A quantity that this value does not have.
@@ -75,9 +75,9 @@ pub enum AddressError {
     Quantity {
         /// The name.
         name: String,
-        /// What it is.
+        /// The kind of value.
         what: &'static str,
-        /// What was asked for.
+        /// The requested quantity.
         quantity: &'static str,
     },
 }
@@ -87,7 +87,7 @@ fn similar(near: &[String]) -> String {
 }
 
 impl<T: Real> Explanation<T> {
-    /// The ranges of a value's indices, by name.
+    /// Returns the ranges of a value's indices, by name.
     pub(super) fn axes(&self, node: usize) -> Vec<(&'static str, usize)> {
         let node = &self.nodes[node];
         let shape = node.shape;
@@ -101,10 +101,10 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// The number that an address names, as a value.
+    /// Returns the number that an address names, as a value.
     ///
     /// # Errors
-    /// An address that names none; the message says what would.
+    /// If it names no number; the message says which addresses would.
     pub fn place(&self, address: &str) -> Result<Place, AddressError> {
         let form = || {
             let last = self.nodes.len() - 1;
@@ -135,7 +135,7 @@ impl<T: Real> Explanation<T> {
             indices.split([',', ';']).map(|i| i.trim().parse().ok()).collect();
         let mut given = given.ok_or_else(wrong)?;
         let shape = self.nodes[node].shape;
-        // A vector may be given both of its indices.
+        // A vector accepts both of its indices, too.
         if axes.len() == 1 && given.len() == 2 {
             let other = if shape.columns == 1 { given.remove(1) } else { given.remove(0) };
             if other != 0 {
@@ -155,7 +155,7 @@ impl<T: Real> Explanation<T> {
         Ok(Place { node, quantity: Quantity::Value, row, column })
     }
 
-    /// The same place, as another quantity.
+    /// Returns the same element of another quantity.
     ///
     /// # Errors
     /// If the value does not have it: tokens have no gradient, only parameters are updated.
@@ -172,7 +172,7 @@ impl<T: Real> Explanation<T> {
         Err(AddressError::Quantity { name: node.name.clone(), what, quantity })
     }
 
-    /// The address of an element.
+    /// Returns the address of an element.
     pub(super) fn named(&self, node: usize, row: usize, column: usize) -> String {
         let Node { name, shape, heads, .. } = &self.nodes[node];
         match heads {
@@ -185,7 +185,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// As an address, with what of it is meant: `gradient of W[0,1]`.
+    /// Returns the address with its quantity: `gradient of W[0,1]`.
     pub fn describe(&self, place: &Place) -> String {
         let name = self.named(place.node, place.row, place.column);
         match place.quantity {
@@ -206,7 +206,7 @@ impl fmt::Display for Quantity {
             Quantity::Value => "value",
             Quantity::Gradient => "gradient",
             Quantity::Clipped => "clipped gradient",
-            Quantity::Remembered(_) => "memory of the rule",
+            Quantity::Remembered(_) => "optimizer state",
             Quantity::Updated => "updated",
         })
     }

@@ -1,12 +1,12 @@
-//! Numbers in a page: compressed, and as text.
+//! The numbers of a page: compressed, and encoded as text.
 //!
-//! An `f32`'s sign and exponent say much of what its neighbour's say; its last bits are noise. So the
-//! first bytes of all numbers stand together, then the second ones, and so on, and deflate finds what
-//! there is to find. A browser's `DecompressionStream` reads it, from disk too.
+//! Neighbouring `f32`s have similar signs and exponents; their last bits are noise. So the first bytes of all numbers
+//! are stored together, then the second ones, and so on, which helps deflate. A browser's `DecompressionStream` reads
+//! it, from disk too.
 //!
-//! What a page can compute is not stored but as the difference: a weight's gradient is a short sum over
-//! tokens, which the page evaluates in the same order of the same double-precision operations; the
-//! difference to the stored `f32`, in units of its last place, is nearly always 0 or ±1.
+//! Numbers that the page can compute are stored as differences: a weight's gradient is a short sum over tokens, which
+//! the page evaluates by the same double-precision operations in the same order; the difference to the stored `f32`, in
+//! units of the last place, is nearly always 0 or ±1.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,12 +15,12 @@ use miniz_oxide::deflate::compress_to_vec;
 /// Deflate's level: 6 is zlib's own choice.
 const LEVEL: u8 = 6;
 
-/// Numbers, to be read as they are.
+/// Encodes numbers as they are.
 pub(super) fn floats(numbers: &[f32]) -> String {
     packed(numbers.iter().map(|x| x.to_bits()))
 }
 
-/// Differences in units of the last place from what the page computes.
+/// Encodes differences, in units of the last place, from the values that the page computes.
 pub(super) fn differences(numbers: &[f32], computed: &[f32]) -> String {
     let difference = |(x, c): (&f32, &f32)| {
         let d = ordered(*x).wrapping_sub(ordered(*c));
@@ -30,20 +30,20 @@ pub(super) fn differences(numbers: &[f32], computed: &[f32]) -> String {
     packed(numbers.iter().zip(computed).map(difference))
 }
 
-/// A sum over the bits of numbers, by which the page checks what it has read.
+/// Computes a checksum over the bits of numbers, by which the page checks what it has read.
 pub(super) fn checksum(numbers: &[f32]) -> u32 {
     // −0 and 0 are the same number.
     let bits = |x: &f32| if *x == 0.0 { 0 } else { x.to_bits() };
     numbers.iter().fold(0_u32, |sum, x| sum.rotate_left(1).wrapping_add(bits(x)))
 }
 
-/// The order of `f32`s as whole numbers: neighbours differ by one.
+/// Maps `f32`s to integers in the same order: neighbours differ by one.
 fn ordered(x: f32) -> i32 {
     let bits = x.to_bits() as i32;
     if bits < 0 { i32::MIN.wrapping_sub(bits) } else { bits }
 }
 
-/// All first bytes (the highest), then all second ones, …, deflated, as base64.
+/// Stores all first bytes (the highest), then all second ones, …, deflated, as base64.
 fn packed(words: impl Iterator<Item = u32> + Clone) -> String {
     let planes = [24, 16, 8, 0].into_iter();
     let bytes: Vec<u8> =

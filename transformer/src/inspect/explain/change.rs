@@ -1,4 +1,4 @@
-//! Try a change: the same step with one thing different, side by side with what it was.
+//! Changes to try: the same step with one difference, side by side with the original.
 
 use super::{Explanation, Subject, Updated, recorded, update};
 use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, Without};
@@ -12,28 +12,28 @@ use serde::Serialize;
 pub struct Change {
     /// A short name: "mask off".
     pub name: &'static str,
-    /// What was changed.
+    /// The change, in words.
     pub what: String,
-    /// What came of it.
+    /// The outcome of the changed step.
     pub outcome: Outcome,
-    /// What it broke, in one sentence with its numbers.
+    /// The effect, in one sentence with its numbers.
     pub sentence: String,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Mean loss in nats per token, before the update.
     pub loss: f64,
-    /// The same after it, on the same text.
+    /// Mean loss after the update, on the same text.
     pub after: f64,
     /// ‖g‖ before clipping.
     pub gradient_norm: f64,
-    /// The largest |value| that is finite.
+    /// The largest finite |value|.
     pub largest: f64,
-    /// Values that overflowed, besides masked scores.
+    /// Number of values that overflowed, apart from masked scores.
     pub infinite: usize,
-    /// The share of attention that goes to later tokens.
+    /// The share of attention to later tokens.
     pub future: f64,
     /// Mean entropy of the attention of a query, bits.
     pub attention_entropy: f64,
@@ -54,7 +54,7 @@ impl Outcome {
         let (mut future, mut entropy, mut queries) = (0.0, 0.0, 0.0);
         for row in tape.rows() {
             let masked = row.role == Some(Role::Mask);
-            // Tokens, targets and positions are no sizes.
+            // Tokens, targets and positions are not magnitudes.
             let values = row.operation.is_some();
             for x in row.value.iter().map(|x| x.to_f64()).filter(|_| values) {
                 if x.is_finite() {
@@ -107,10 +107,10 @@ impl Outcome {
 }
 
 impl<T: Real> Explanation<T> {
-    /// The step as it is.
+    /// Returns the outcome of the unchanged step.
     ///
     /// # Errors
-    /// As [`Explanation::of`].
+    /// Like [`Explanation::of`].
     pub fn outcome(&self) -> Result<Outcome, ModelError> {
         self.outcome_without(&self.subject, Without::default())
     }
@@ -123,10 +123,10 @@ impl<T: Real> Explanation<T> {
         Ok(Outcome::of(subject, recorded(subject, without)?, false))
     }
 
-    /// The step with every change that makes a difference to it.
+    /// Returns the step with every change that makes a difference.
     ///
     /// # Errors
-    /// As [`Explanation::of`].
+    /// Like [`Explanation::of`].
     pub fn changes(&self) -> Result<Vec<Change>, ModelError> {
         let before = self.outcome()?;
         Ok(vec![
@@ -144,8 +144,8 @@ impl<T: Real> Explanation<T> {
         let outcome = self.outcome_without(&self.subject, without)?;
         let sentence = format!(
             "Every token now sees the very token that it should predict: {:.0} % of the attention goes \
-             to the future, and a loss of {} instead of {} nats says nothing any more about writing, \
-             where there is no future to look at.",
+             to the future, and a loss of {} instead of {} nats is meaningless for generating text, \
+             which has no future tokens to look at.",
             100.0 * outcome.future,
             short(outcome.loss),
             short(before.loss)
@@ -159,7 +159,7 @@ impl<T: Real> Explanation<T> {
         let outcome = self.outcome_without(&self.subject, without)?;
         let d = self.subject.config.head_width();
         let sentence = format!(
-            "Scores are √{d} = {} times as large, so that softmax turns from weighing to choosing: the \
+            "Scores are √{d} = {} times as large, so softmax selects instead of weighing: the \
              entropy of the attention goes from {} to {} bits, the loss from {} to {} nats.",
             short((d as f64).sqrt()),
             short(before.attention_entropy),
@@ -175,7 +175,7 @@ impl<T: Real> Explanation<T> {
         let without = Without { norm: true, ..Without::default() };
         let outcome = self.outcome_without(&self.subject, without)?;
         let sentence = format!(
-            "Nothing brings the numbers to one size any more: the largest goes from {} to {}, the norm \
+            "Nothing normalises the numbers any more: the largest goes from {} to {}, the norm \
              of the gradient from {} to {}, the loss from {} to {} nats.",
             short(before.largest),
             short(outcome.largest),
@@ -195,15 +195,15 @@ impl<T: Real> Explanation<T> {
         let (one, ten) = (before.after - before.loss, outcome.after - outcome.loss);
         let verdict = match (one < 0.0, ten < 0.0) {
             (true, false) => {
-                "the straight line of the gradient no longer holds that far, and the step overshoots"
+                "the linear prediction no longer holds at that distance, and the step overshoots"
             }
             (true, true) if ten > 5.0 * one => {
-                "ten times the way brings less than ten times the gain: the loss curves"
+                "ten times the distance gives less than ten times the gain: the loss curves"
             }
             (true, true) => {
-                "the loss is still nearly straight that far, and a longer step would pay"
+                "the loss is still nearly linear at that distance, and a longer step would gain more"
             }
-            (false, _) => "already the shorter step went too far",
+            (false, _) => "the shorter step already went too far",
         };
         let sentence = format!(
             "The loss on this text changes by {} instead of {} nats: {verdict}.",
@@ -221,7 +221,7 @@ impl<T: Real> Explanation<T> {
         let p = self.probabilities(place);
         let old = subject.targets[place];
         let likely = |a: &u32, b: &u32| p[*a as usize].total_cmp(&p[*b as usize]);
-        // The least probable of the others: what the model is surest will not come.
+        // The least probable of the others, which the model expects least.
         let others = (0..subject.config.vocabulary as u32).filter(|&t| t != old);
         let new = others.min_by(likely).unwrap_or(old);
         subject.targets[place] = new;
@@ -238,7 +238,7 @@ impl<T: Real> Explanation<T> {
             short(outcome.gradient_norm)
         );
         let what = format!(
-            "with {:?} instead of {:?} as the token after place {place}",
+            "with {:?} instead of {:?} as the token after position {place}",
             self.token_name(new),
             self.token_name(old)
         );
@@ -261,7 +261,7 @@ impl<T: Real> Explanation<T> {
         let outcome = Outcome::of(&subject, model, true);
         let sentence = format!(
             "Every number keeps 11 binary digits: the loss moves by {} nats, {} parameters become 0, and \
-             {} values overflow; an update of one part in {:.0} of a weight would be lost altogether.",
+             {} values overflow; an update of one part in {:.0} of a weight would be lost entirely.",
             signed(outcome.loss - before.loss),
             lost,
             outcome.infinite,
@@ -272,7 +272,7 @@ impl<T: Real> Explanation<T> {
     }
 }
 
-/// Replays forward; every value rounded to f16 as it is written, if asked for.
+/// Replays forward, with every value rounded to f16 as it is written if requested.
 fn predict<T: Real>(model: &mut RecordedStep<T>, rounded: bool) {
     if rounded {
         let round = |x: &mut T| *x = T::from_f64(half(x.to_f64()));
@@ -282,7 +282,7 @@ fn predict<T: Real>(model: &mut RecordedStep<T>, rounded: bool) {
     }
 }
 
-/// The IEEE half-precision number nearest to x, ties to even; beyond 65,504 + 16 it is ∞.
+/// Rounds x to the nearest IEEE half-precision number, ties to even; beyond 65,504 + 16 it is ∞.
 fn half(x: f64) -> f64 {
     if !x.is_finite() || x == 0.0 {
         return x;
@@ -296,7 +296,7 @@ fn half(x: f64) -> f64 {
     (x / unit).round_ties_even() * unit
 }
 
-/// Three or four digits.
+/// Formats three or four digits.
 pub(super) fn short(x: f64) -> String {
     let size = x.abs();
     let text = match size {

@@ -1,4 +1,4 @@
-//! How one number came about.
+//! The derivation of one number.
 
 use super::{Explanation, Place, Quantity};
 use calculus::Source;
@@ -10,34 +10,34 @@ use linalg::{Derivation, Formula, Real};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Derived {
-    /// Which number.
+    /// The number.
     pub place: Place,
     /// Its address.
     pub name: String,
-    /// What the step computed, as the scalar holds it.
+    /// The stored value.
     pub stored: f64,
     /// Its shortest decimal.
     pub decimal: String,
-    /// One for a value; one per reader for a gradient, whose sum it is; none for what is given.
+    /// One path for a value; one per reader for a gradient, whose sum it is; none for given numbers.
     pub paths: Vec<Path>,
-    /// What stands in place of a path: "given", "learned".
+    /// The reason why there is no path: "given", "learned".
     pub given: Option<&'static str>,
-    /// What the arithmetic gives.
+    /// The result of the arithmetic.
     pub value: f64,
-    /// How far the scalar's arithmetic may be from it.
+    /// The bound on the difference between the scalar's arithmetic and it.
     pub bound: f64,
 }
 
-/// One way in which a number is made: by an operation, or by one reader's part of the chain rule.
+/// One path to a number: by an operation, or by one reader's part of the chain rule.
 #[derive(Clone, Debug)]
 pub struct Path {
-    /// The value whose operation it is; for a gradient, the reader that it came by.
+    /// The value whose operation it is; for a gradient, the reader that it comes from.
     pub through: String,
     /// The operation.
     pub operation: &'static str,
     /// Its branch of mathematics.
     pub branch: &'static str,
-    /// What the operation is for.
+    /// The meaning of the operation.
     pub meaning: &'static str,
     /// The source of the formula.
     pub source: &'static str,
@@ -45,16 +45,16 @@ pub struct Path {
     pub equation: String,
     /// The formula's definitions that it uses.
     pub definitions: Vec<String>,
-    /// What its named indices stand for.
+    /// The meaning of its named indices.
     pub indices: Vec<String>,
     /// The arithmetic.
     pub derivation: Derivation,
-    /// What the formula calls its operands, its output and its own tables.
+    /// The nodes behind the formula's operands, its output and its own tables.
     pub(super) node: usize,
     pub(super) role: Role,
 }
 
-/// Which equation of which formula.
+/// The role of an equation in its formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Value,
@@ -64,7 +64,7 @@ pub(super) enum Role {
 }
 
 impl Derived {
-    /// Whether the arithmetic gives the number, within the rounding of what is stated.
+    /// Checks whether the arithmetic gives the number, within the formula's rounding.
     #[must_use]
     pub fn holds(&self) -> bool {
         if self.given.is_some() {
@@ -78,13 +78,13 @@ impl Derived {
 }
 
 impl<T: Real> Explanation<T> {
-    /// How a number came about.
+    /// Returns the derivation of a number.
     pub fn derive(&self, place: &Place) -> Derived {
         let Place { node, quantity, row, column } = *place;
         let (paths, given) = match quantity {
             Quantity::Value => match self.nodes[node].source {
                 Source::Operation => (vec![self.path(node, None, (row, column))], None),
-                Source::Parameter => (Vec::new(), Some("learned: what earlier updates made of it")),
+                Source::Parameter => (Vec::new(), Some("learned: the result of earlier updates")),
                 Source::Input => (Vec::new(), Some("given: read from the text")),
             },
             Quantity::Gradient => {
@@ -99,7 +99,7 @@ impl<T: Real> Explanation<T> {
                     .collect();
                 let given = paths.is_empty().then(|| match self.is_loss(node) {
                     true => "1: the loss changes as much as itself",
-                    false => "0: nothing reads it on the way to the loss",
+                    false => "0: the loss does not depend on it",
                 });
                 (paths, given)
             }
@@ -112,7 +112,7 @@ impl<T: Real> Explanation<T> {
                 (vec![self.told(node, Role::Update, formula, (row, column))], None)
             }
             Quantity::Remembered(_) => {
-                (Vec::new(), Some("remembered: what earlier updates left of their gradients"))
+                (Vec::new(), Some("optimizer state: the result of earlier gradients"))
             }
         };
         let stored = self.element(node, quantity, row, column);
@@ -136,7 +136,8 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// The values of all elements that the stated arithmetic gives, without the arithmetic: as [`Explanation::derive`].
+    /// Computes all elements of a quantity by the stated arithmetic, without recording it, like
+    /// [`Explanation::derive`].
     pub(super) fn arithmetic(&self, node: usize, quantity: Quantity) -> Vec<Option<f64>> {
         let shape = self.nodes[node].shape;
         let places = || (0..shape.len()).map(|e| (e % shape.rows, e / shape.rows));
@@ -172,7 +173,7 @@ impl<T: Real> Explanation<T> {
         self.nodes[node].var == self.model.loss_var()
     }
 
-    /// The path of a value, or of what reader `node` sends back to one of its operands.
+    /// Returns the path of a value, or of the gradient that reader `node` sends back to one of its operands.
     fn path(&self, node: usize, operand: Option<usize>, at: (usize, usize)) -> Path {
         let formula = self.nodes[node].formula.as_ref().expect("an operation has a formula");
         let derivation = match operand {
@@ -201,7 +202,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// The path of clipping or of the update.
+    /// Returns the path of clipping or of the update.
     fn told(&self, node: usize, role: Role, formula: &Formula, at: (usize, usize)) -> Path {
         let used = formula.used(&formula.value.right);
         Path {
@@ -219,7 +220,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// Where an element of a formula lies.
+    /// Returns the node and quantity of a formula's matrix.
     pub(super) fn found(&self, node: usize, role: Role, of: Matter) -> Option<(usize, Quantity)> {
         Some(match (role, of) {
             (_, Matter::Table(_)) => return None,
@@ -241,15 +242,15 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// Where the element that a part names lies, if it is one.
+    /// Returns the element that a part names, if any.
     pub(super) fn place_of(&self, path: &Path, part: &Part) -> Option<Place> {
         let What::Element(of, row, column) = part.what else { return None };
         let (node, quantity) = self.found(path.node, path.role, of)?;
         Some(Place { node, quantity, row, column })
     }
 
-    /// Every quantity that has a derivation: each element is made by arithmetic that can be printed.
-    /// For tests and for `--list`: (name, quantity, number of elements).
+    /// Returns every quantity that has a derivation: each element comes from arithmetic that can be printed. For tests
+    /// and for `--list`: (name, quantity, number of elements).
     pub fn quantities(&self) -> Vec<(String, Quantity, usize)> {
         let mut all = Vec::new();
         for (i, node) in self.nodes.iter().enumerate() {
@@ -264,7 +265,7 @@ impl<T: Real> Explanation<T> {
         all
     }
 
-    /// Element number `index` of a quantity, column after column.
+    /// Returns element number `index` of a quantity, in column-major order.
     ///
     /// # Panics
     /// If there is no such name or element.
@@ -276,7 +277,7 @@ impl<T: Real> Explanation<T> {
     }
 }
 
-/// The shortest decimal that reads back as the scalar.
+/// Returns the shortest decimal that reads back as the scalar.
 pub(super) fn decimal<T: Real>(x: f64) -> String {
     let text = |plain: String, power: String| {
         if plain.len() <= power.len() + 4 { plain } else { power }

@@ -5,7 +5,7 @@ use crate::model::recorded_step::IGNORED;
 use linalg::Real;
 use serde::Serialize;
 
-/// What the model knew, and what it paid for what it did not know.
+/// The information in a model's predictions, in nats.
 #[derive(Clone, Debug, Serialize)]
 pub struct Information {
     /// The mean loss, nats per token.
@@ -14,30 +14,30 @@ pub struct Information {
     pub uniform: f64,
     /// Mean entropy of the predictions, nats.
     pub entropy: f64,
-    /// What predicting by frequencies alone would pay, nats per token.
+    /// The cross-entropy of predicting by frequencies alone, nats per token.
     pub unigram: f64,
     /// Mean KL(prediction ‖ frequencies), nats.
     pub divergence: f64,
-    /// Whether the frequencies are those of the explained text itself, for lack of better ones.
+    /// Whether the frequencies are those of the explained text itself, because no better ones are known.
     pub own_frequencies: bool,
     /// Token by token.
     pub predictions: Vec<Prediction>,
-    /// How sure the model was, and how often it was right, from the least sure.
+    /// Calibration: confidence and accuracy, from the least confident bin.
     pub calibration: Vec<Bin>,
 }
 
 /// The prediction of one token.
 #[derive(Clone, Debug, Serialize)]
 pub struct Prediction {
-    /// The place of the token that predicts.
+    /// The position of the predicting token.
     pub place: usize,
-    /// The token that came, if it was to be predicted.
+    /// The actual next token, if there is a target.
     pub target: Option<u32>,
-    /// −ln p of what came, nats; 0 if nothing was to be predicted.
+    /// −ln p of the target, nats; 0 without a target.
     pub surprisal: f64,
     /// The entropy of the prediction, nats.
     pub entropy: f64,
-    /// How many tokens were thought more probable than what came.
+    /// The number of tokens that the model considers more probable than the target.
     pub rank: usize,
     /// The most probable tokens with their probabilities.
     pub top: Vec<(u32, f64)>,
@@ -46,25 +46,25 @@ pub struct Prediction {
 /// Predictions of about the same confidence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Bin {
-    /// Probabilities of the most probable token from here …
+    /// The lower end of the bin, a probability of the most probable token …
     pub low: f64,
-    /// … to here.
+    /// … and its upper end.
     pub high: f64,
-    /// How many predictions.
+    /// The number of predictions.
     pub count: usize,
     /// The mean probability of the most probable token.
     pub confidence: f64,
-    /// How often it was the one that came.
+    /// The share of predictions whose most probable token was right.
     pub accuracy: f64,
 }
 
-/// Bars of a prediction.
+/// Number of bars per prediction.
 const TOP: usize = 8;
-/// Pieces of the range of confidence.
+/// Number of bins of confidence.
 const BINS: usize = 5;
 
 impl<T: Real> Explanation<T> {
-    /// The probabilities of the next token after the token at `place`.
+    /// Returns the probabilities of the next token after the token at `place`.
     pub fn probabilities(&self, place: usize) -> Vec<f64> {
         let read = self.model.predictions().expect("a textbook recording");
         self.model
@@ -76,13 +76,13 @@ impl<T: Real> Explanation<T> {
             .collect()
     }
 
-    /// The step in nats.
+    /// Computes the information of the step.
     pub fn information(&self) -> Information {
         let subject = &self.subject;
         let vocabulary = subject.config.vocabulary;
         let own = subject.unigram.is_none();
         let unigram = subject.unigram.clone().unwrap_or_else(|| {
-            // Laplace: every token once more than it was seen.
+            // Laplace smoothing: every count is increased by one.
             let mut counts = vec![1.0; vocabulary];
             subject.tokens.iter().for_each(|&t| counts[t as usize] += 1.0);
             let total: f64 = counts.iter().sum();

@@ -7,7 +7,7 @@ use linalg::formula::{Condition, Equation, Expression, Index, Matter, Range, Rel
 use linalg::{Formula, Real};
 use serde_json::{Value, json};
 
-/// A number; what JSON cannot hold is a string.
+/// Converts a number; non-finite ones become strings.
 pub(super) fn number(x: f64) -> Value {
     match x {
         _ if x.is_nan() => json!("nan"),
@@ -17,7 +17,7 @@ pub(super) fn number(x: f64) -> Value {
     }
 }
 
-/// A scalar by its shortest decimal, which reads back as the scalar.
+/// Converts a scalar to its shortest decimal, which reads back as the scalar.
 pub(super) fn scalar<T: Real>(x: f64) -> Value {
     if size_of::<T>() == 4 && x.is_finite() {
         let short = decimal::<T>(x).replace('−', "-").parse();
@@ -27,10 +27,9 @@ pub(super) fn scalar<T: Real>(x: f64) -> Value {
 }
 
 impl<T: Real> Explanation<T> {
-    /// A derivation as JSON. A part is one of `{"number": x}`, `{"element": address, "of": quantity,
-    /// "value": x}`, `{"named": k}` (of `where`), `{"sum": […]}`, `{"largest": […]}`,
-    /// `{"product": […]}`, `{"quotient": [a, b]}`, `{"negative": a}`, or a function's name over its
-    /// argument.
+    /// Converts a derivation to JSON. A part is one of `{"number": x}`, `{"element": address, "of": quantity, "value":
+    /// x}`, `{"named": k}` (of `where`), `{"sum": […]}`, `{"largest": […]}`, `{"product": […]}`, `{"quotient": [a,
+    /// b]}`, `{"negative": a}`, or a function's name over its argument.
     pub fn json(&self, derived: &Derived) -> Value {
         let paths = derived.paths.iter().map(|path| {
             let named = path.derivation.definitions.iter().map(|n| {
@@ -83,7 +82,7 @@ impl<T: Real> Explanation<T> {
     }
 }
 
-/// A formula for the page. Expressions are arrays whose first element says what they are.
+/// Converts a formula for the page. An expression is an array whose first element is its kind.
 pub(super) fn formula(f: &Formula) -> Value {
     let definitions = f.definitions.iter().map(|d| {
         let letters: Vec<String> = d.letters.iter().map(|l| l.0.to_string()).collect();

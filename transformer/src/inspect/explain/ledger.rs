@@ -1,4 +1,4 @@
-//! The books of a step: what the update was expected to do to the loss, and what it did.
+//! The ledger of a step: the predicted change of the loss by the update, and the measured one.
 //!
 //! Taylor: L(θ + Δθ) − L(θ) = g·Δθ + ½·ΔθᵀHΔθ + O(‖Δθ‖³). The gradient is the recorded one; H·Δθ is
 //! exact, the derivative of the gradient in the direction Δθ, by replaying the recording on dual
@@ -12,10 +12,10 @@ use linalg::{Real, Role};
 use serde::Serialize;
 use std::ops::Range;
 
-/// Above this many parameters the second order, which takes several times the memory, is left out.
+/// Above this number of parameters the second order, which takes several times the memory, is omitted.
 const MOST: usize = 30_000_000;
 
-/// What a step was expected to do, and did. Nats per token.
+/// The predicted and the measured effect of a step, in nats per token.
 #[derive(Clone, Debug, Serialize)]
 #[must_use]
 pub struct Ledger {
@@ -27,26 +27,26 @@ pub struct Ledger {
     pub first: f64,
     /// ½·ΔθᵀHΔθ, unless the model is too large.
     pub second: Option<f64>,
-    /// By part of the model, in the order of the network.
+    /// The same by part of the model, in the order of the network.
     pub groups: Vec<Group>,
-    /// What scaling the whole step by 1, ½, ¼ … would do: (scale, measured change).
+    /// The effect of scaling the whole step by 1, ½, ¼, …: (scale, measured change).
     pub scales: Vec<(f64, f64)>,
-    /// By token of the text: what its loss contributes to the gradient.
+    /// The contribution of each token's loss to the gradient.
     pub shares: Vec<Share>,
 }
 
-/// The books of one group of parameters.
+/// The ledger of one group of parameters.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
     /// "embedding", "block 0 attention".
     pub name: String,
     /// Number of parameters.
     pub parameters: usize,
-    /// Its part of g·Δθ.
+    /// Its share of g·Δθ.
     pub first: f64,
-    /// Its part of ½·ΔθᵀHΔθ: ½·Δθ_G·(HΔθ)_G. The parts add up to the whole.
+    /// Its share of ½·ΔθᵀHΔθ: ½·Δθ_G·(HΔθ)_G. The shares add up to the whole.
     pub second: Option<f64>,
-    /// What updating this group alone does.
+    /// The measured change by updating this group alone.
     pub alone: f64,
     /// ‖g‖ of the group.
     pub gradient: f64,
@@ -54,29 +54,29 @@ pub struct Group {
     pub ratio: f64,
 }
 
-/// How much one token drives the gradient.
+/// The contribution of one token to the gradient.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Share {
-    /// Its place in the text.
+    /// Its position in the text.
     pub place: usize,
     /// ‖gᵗ‖ of its own part of the mean loss.
     pub norm: f64,
-    /// gᵗ·g/‖g‖²: the parts add up to 1.
+    /// gᵗ·g/‖g‖²: the shares add up to 1.
     pub share: f64,
 }
 
 impl Ledger {
-    /// The measured change of the loss.
+    /// Returns the measured change of the loss.
     pub fn measured(&self) -> f64 {
         self.after - self.before
     }
 
-    /// What first and second order leave unexplained.
+    /// Returns the remainder that first and second order leave unexplained.
     pub fn remainder(&self) -> Option<f64> {
         Some(self.measured() - self.first - self.second?)
     }
 
-    /// The remainder after first and second order at every scale: (scale, remainder).
+    /// Returns the remainder after first and second order at every scale: (scale, remainder).
     pub fn remainders(&self) -> Vec<(f64, f64)> {
         let second = self.second.unwrap_or(0.0);
         let rest = |&(s, change): &(f64, f64)| (s, change - s * self.first - s * s * second);
@@ -85,10 +85,10 @@ impl Ledger {
 }
 
 impl<T: Real> Explanation<T> {
-    /// The books of this step.
+    /// Computes the ledger of this step.
     ///
     /// # Errors
-    /// As [`Explanation::of`].
+    /// Like [`Explanation::of`].
     pub fn ledger(&self) -> Result<Ledger, ModelError> {
         let before: Vec<f64> = self.subject.parameters.iter().map(|x| x.to_f64()).collect();
         let after: Vec<f64> = self.updated.iter().map(|x| x.to_f64()).collect();
@@ -146,7 +146,7 @@ impl<T: Real> Explanation<T> {
         })
     }
 
-    /// A recording on another scalar, with the same batch.
+    /// Records the model on another scalar, with the same batch.
     fn measuring<S: Real>(&self) -> Result<RecordedStep<S>, ModelError> {
         let subject = &self.subject;
         let length = subject.tokens.len();
@@ -156,7 +156,7 @@ impl<T: Real> Explanation<T> {
         Ok(model)
     }
 
-    /// Groups of parameters in the order of the network: a name, and where they lie.
+    /// Returns the groups of parameters in the order of the network: names and ranges.
     fn groups(&self) -> Vec<(String, Vec<Range<usize>>)> {
         let mut groups: Vec<(String, Vec<Range<usize>>)> = Vec::new();
         for parameter in self.model.tape().parameter_list() {
@@ -169,7 +169,7 @@ impl<T: Real> Explanation<T> {
         groups
     }
 
-    /// The group of a parameter: norms by themselves, else its part of the network.
+    /// Returns the group of a parameter: norms form their own, else its part of the network.
     fn group_of(&self, parameter: &Parameter) -> String {
         if parameter.uses.iter().any(|(role, _)| *role == Role::Norm) {
             return "norms".to_owned();
@@ -183,7 +183,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// What each token's own loss contributes to the gradient.
+    /// Computes the contribution of each token's own loss to the gradient.
     fn shares(&self) -> Vec<Share> {
         let Ok(mut model) =
             super::recorded(&self.subject, crate::model::recorded_step::Without::default())

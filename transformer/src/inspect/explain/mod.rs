@@ -1,10 +1,9 @@
 //! One training step, every number explained.
 //!
-//! A step is a value: the textbook recording holds every matrix by name, forward and backward, and
-//! every operation states its rule as a [`linalg::Formula`]. An [`Explanation`] replays the step once,
-//! with the update that follows, and then only *reads*: which operation made a number, from which
-//! operands, by which arithmetic; by which paths the loss reaches it; what the update does about it.
-//! The terminal, the page and the pictures are readers of this.
+//! A step is a value: the unfused recording holds every matrix by name, forward and backward, and every operation
+//! states its rule as a [`linalg::Formula`]. An [`Explanation`] replays the step once, with the update that follows,
+//! and then only *reads*: which operation computed a number, from which operands, by which arithmetic; by which paths
+//! the loss depends on it; how the update uses it. The terminal, the page and the pictures read from it.
 //!
 //! ```
 //! use transformer::{RecordedStep, Architecture, Form};
@@ -63,10 +62,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-/// What is explained: a model, a text, and the update that follows.
+/// The input of an explanation: a model, a text, and the update that follows.
 #[derive(Clone, Debug)]
 pub struct Subject<T> {
-    /// What the page is called.
+    /// The title of the page.
     pub title: String,
     /// The model's sizes.
     pub config: Architecture,
@@ -74,39 +73,39 @@ pub struct Subject<T> {
     pub parameters: Vec<T>,
     /// One sequence of tokens.
     pub tokens: Vec<u32>,
-    /// The token that follows each, or [`crate::IGNORED`].
+    /// The token that follows each one, or [`crate::IGNORED`].
     pub targets: Vec<u32>,
-    /// What every token of the vocabulary is called; a missing name is its number.
+    /// The text of every token of the vocabulary; a missing name is shown as its number.
     pub names: Vec<String>,
     /// The update.
     pub descent: Descent<T>,
-    /// How often each token of the vocabulary occurs in general, if that is known.
+    /// General frequencies of the vocabulary's tokens, if known.
     pub unigram: Option<Vec<f64>>,
-    /// What a reader should know: what was left out, what stands in for what.
+    /// Remarks for the reader: omissions and substitutions.
     pub remarks: Vec<String>,
     /// The seed of dropout's masks.
     pub seed: u64,
 }
 
-/// An update: a rule, what it remembers, and its rates.
+/// An update: an optimizer with its state and rates.
 #[derive(Clone, Debug)]
 pub struct Descent<T> {
-    /// The rule.
+    /// The optimizer.
     pub rule: OptimizerConfig,
     /// The learning rate η of this step.
     pub rate: f64,
-    /// The largest norm of all gradients together; 0 does not clip.
+    /// The largest norm of the whole gradient; 0 does not clip.
     pub clip: f64,
-    /// Updates before this one.
+    /// The number of earlier updates.
     pub steps: u64,
-    /// The number of the batch, which selects dropout's masks; none for no dropout.
+    /// The number of the batch, which selects dropout's masks; `None` without dropout.
     pub batch: Option<u64>,
-    /// What the rule remembers, by name; empty where it starts with zeros.
+    /// The optimizer state, by name; empty if it starts at zero.
     pub state: Vec<(&'static str, Vec<T>)>,
 }
 
 impl<T: Real> Descent<T> {
-    /// Gradient descent without momentum or clipping: the textbook's.
+    /// Creates gradient descent without momentum or clipping.
     pub fn plain(rate: f64) -> Self {
         Descent {
             rule: OptimizerConfig::sgd(0.0),
@@ -118,7 +117,7 @@ impl<T: Real> Descent<T> {
         }
     }
 
-    /// The update of a training run after `steps` of its steps, remembering nothing yet.
+    /// Creates the update of a training run after `steps` of its steps, with empty optimizer state.
     pub fn of_run(config: &TrainingConfig, steps: u64) -> Self {
         Descent {
             rule: config.rule(),
@@ -130,7 +129,7 @@ impl<T: Real> Descent<T> {
         }
     }
 
-    /// The rule, as it stands before this update.
+    /// Creates the optimizer as it is before this update.
     fn optimizer(&self, tape: &Tape<T>) -> Box<dyn Optimizer<T>> {
         let mut optimizer = self.rule.build(&tape.parameter_list());
         for (name, numbers) in optimizer.state() {
@@ -142,13 +141,13 @@ impl<T: Real> Descent<T> {
         optimizer
     }
 
-    /// The largest norm that passes.
+    /// Returns the largest norm that is not clipped.
     fn limit(&self) -> f64 {
         if self.clip > 0.0 { self.clip } else { f64::INFINITY }
     }
 }
 
-/// One value of the step, as readers see it.
+/// One value of the step, as shown to readers.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     var: Var,
@@ -159,16 +158,16 @@ pub(crate) struct Node {
     branch: Option<&'static str>,
     role: Option<Role>,
     operands: Vec<usize>,
-    /// Who reads it: node and place among that node's operands.
+    /// Its readers: node, and position among that node's operands.
     consumers: Vec<(usize, usize)>,
     formula: Option<Formula>,
-    /// Heads, where columns are (head, query) and rows keys.
+    /// The number of heads, if columns are (head, query) and rows are keys.
     heads: Option<usize>,
-    /// Which of the seven parts of a step, from 0; of the block, if it is in one.
+    /// The index of its part of a step, from 0; and its block, if it is in one.
     part: Part,
     block: Option<usize>,
     flops: u64,
-    /// A parameter's place among all parameters.
+    /// A parameter's index among all parameters.
     parameter: Option<usize>,
 }
 
@@ -185,7 +184,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// The part of a row of a recording, and its block if it is in one.
+    /// Returns the part of a row of a recording, and its block if it is in one.
     fn of<T: Real>(
         model: &RecordedStep<T>,
         row: usize,
@@ -193,7 +192,7 @@ impl Part {
     ) -> (Self, Option<usize>) {
         let marks = model.marks();
         if let Some(block) = marks.blocks.iter().position(|block| block.rows.contains(&row)) {
-            // Attention ends with the sum that takes it into the residual stream.
+            // Attention ends with the sum that adds it to the residual stream.
             let attention = row <= marks.blocks[block].attention.end;
             return (if attention { Part::Attention } else { Part::FeedForward }, Some(block));
         }
@@ -213,7 +212,7 @@ impl Part {
     }
 }
 
-/// A training step that was replayed once and is now read.
+/// A training step that was replayed once, to be read.
 #[must_use]
 pub struct Explanation<T: Real> {
     subject: Subject<T>,
@@ -223,7 +222,7 @@ pub struct Explanation<T: Real> {
     /// ‖g‖ before clipping.
     norm: f64,
     clipped: Vec<T>,
-    /// What the rule remembered before the update.
+    /// The optimizer state before the update.
     remembered: Vec<(&'static str, Vec<T>)>,
     updated: Vec<T>,
 }
@@ -241,7 +240,7 @@ impl<T: Real> Explanation<T> {
     /// Replays the step.
     ///
     /// # Errors
-    /// Tokens that the model does not have or that are too many, or none to predict.
+    /// If tokens are outside the vocabulary or too many, or there is nothing to predict.
     pub fn of(subject: Subject<T>) -> Result<Self, ModelError> {
         let model = recorded(&subject, Without::default())?;
         Ok(Self::of_recorded(subject, model))
@@ -263,42 +262,42 @@ impl<T: Real> Explanation<T> {
         Explanation { subject, model, nodes, names, norm, clipped, remembered, updated }
     }
 
-    /// What is explained.
+    /// Returns the explained input.
     pub fn subject(&self) -> &Subject<T> {
         &self.subject
     }
 
-    /// Adds what a reader of the page should know.
+    /// Adds a remark for readers of the page.
     pub fn add_remark(&mut self, remark: String) {
         self.subject.remarks.push(remark);
     }
 
-    /// The textbook recording, replayed forward and backward.
+    /// Returns the unfused recording, replayed forward and backward.
     pub fn model(&self) -> &RecordedStep<T> {
         &self.model
     }
 
-    /// The loss in nats per token.
+    /// Returns the loss in nats per token.
     pub fn loss(&self) -> f64 {
         self.model.tape().elements(self.model.loss_var())[0].to_f64()
     }
 
-    /// ‖g‖ of all parameters' gradients, before clipping.
+    /// Returns ‖g‖ of all parameters' gradients, before clipping.
     pub fn gradient_norm(&self) -> f64 {
         self.norm
     }
 
-    /// What clipping multiplies gradients with.
+    /// Returns the factor by which clipping multiplies gradients.
     pub fn clip_factor(&self) -> f64 {
         clip::factor(self.norm, self.subject.descent.limit())
     }
 
-    /// All parameters after the update.
+    /// Returns all parameters after the update.
     pub fn updated(&self) -> &[T] {
         &self.updated
     }
 
-    /// Every name with its shape, branch and moments, in the order of the recording.
+    /// Lists every name with its shape, branch and moments, in the order of the recording.
     pub fn list(&self) -> Vec<Listed<'_>> {
         let nodes = self.nodes.iter().enumerate();
         nodes
@@ -317,7 +316,7 @@ impl<T: Real> Explanation<T> {
             .collect()
     }
 
-    /// Whether node `i` has such a quantity.
+    /// Checks whether node `i` has such a quantity.
     fn has(&self, i: usize, quantity: Quantity) -> bool {
         match quantity {
             Quantity::Value => true,
@@ -329,12 +328,12 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// Whether a value can move: tokens, targets and step numbers cannot.
+    /// Checks whether a value can move: tokens, targets and step numbers cannot.
     fn moves(&self, i: usize) -> bool {
         self.nodes[i].source != Source::Input
     }
 
-    /// The elements of a quantity of node `i`, column after column.
+    /// Returns the elements of a quantity of node `i` in column-major order.
     fn elements(&self, i: usize, quantity: Quantity) -> Cow<'_, [T]> {
         let node = &self.nodes[i];
         let of_parameter = || {
@@ -369,7 +368,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// What a token is called.
+    /// Returns the name of a token.
     fn token_name(&self, token: u32) -> String {
         let name = self.subject.names.get(token as usize);
         name.cloned().unwrap_or_else(|| token.to_string())
@@ -385,19 +384,19 @@ pub struct Listed<'a> {
     pub shape: Shape,
     /// The ranges of its indices in an address, by name.
     pub axes: Vec<(&'static str, usize)>,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
-    /// The operation that makes it.
+    /// The operation that computes it.
     pub operation: Option<&'static str>,
     /// That operation's branch of mathematics.
     pub branch: Option<&'static str>,
     /// Moments of the value.
     pub value: Summary,
-    /// Moments of the gradient, where it has one.
+    /// Moments of the gradient, if it has one.
     pub gradient: Option<Summary>,
 }
 
-/// A model recorded for the subject's tokens, replayed forward and backward.
+/// Records a model for the subject's tokens, and replays it forward and backward.
 fn recorded<T: Real>(
     subject: &Subject<T>,
     without: Without,
@@ -415,7 +414,7 @@ fn recorded<T: Real>(
     Ok(model)
 }
 
-/// What an update did.
+/// The result of an update.
 struct Updated<T> {
     norm: f64,
     clipped: Vec<T>,
@@ -423,7 +422,7 @@ struct Updated<T> {
     updated: Vec<T>,
 }
 
-/// Clipping and the update, on copies, as training does them.
+/// Applies clipping and the update to copies, in the same way as training.
 fn update<T: Real>(descent: &Descent<T>, model: &RecordedStep<T>) -> Updated<T> {
     let mut optimizer = descent.optimizer(model.tape());
     let state = optimizer.state().into_iter().filter(|(_, x)| !x.is_empty());
@@ -448,7 +447,7 @@ fn read_nodes<T: Real>(model: &RecordedStep<T>) -> Vec<Node> {
             nodes[o].consumers.push((i, k));
         }
         let shape = Shape::new(row.value.nrows(), row.value.ncols());
-        // Scores have a column per head and query; what keeps their shape keeps that meaning.
+        // Scores have a column per head and query; values of the same shape computed from them keep that meaning.
         let heads = match (row.role, operands.first()) {
             (Some(Role::Scores), _) => Some(shape.columns / shape.rows),
             (Some(_), Some(&o)) if nodes[o].shape == shape => nodes[o].heads,
@@ -476,5 +475,5 @@ fn read_nodes<T: Real>(model: &RecordedStep<T>) -> Vec<Node> {
     nodes
 }
 
-/// The recording that training uses has the same parameters; the ledger measures on it.
+/// The recording used for training has the same parameters; the ledger measures on it.
 const MEASURED: Form = Form::Fused;

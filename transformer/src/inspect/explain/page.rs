@@ -1,8 +1,8 @@
 //! The step as one HTML file: no network, no library, from disk.
 //!
-//! The page holds the recording as data: structure, formulas, numbers. Its own program evaluates the
-//! formulas, so that every number can be followed there as in the terminal. Everything of the user's
-//! is data too: it stands in JSON in which `<` is escaped, and enters the document as text only.
+//! The page holds the recording as data: structure, formulas, numbers. Its own program evaluates the formulas, so every
+//! number can be followed there as in the terminal. User data is data too: it is stored in JSON in which `<` is
+//! escaped, and enters the document as text only.
 
 use super::picture::{Layout, STYLE, escaped};
 use super::{Explanation, Ledger, Outcome, Quantity, Summary, blob, json};
@@ -12,12 +12,12 @@ use linalg::Matrix;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
-/// A page, and what it leaves out.
+/// A page, and the names that it leaves out.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The file.
     pub html: String,
-    /// Names of what is there only by summary, for want of room.
+    /// Names of matrices that are included only as summaries, because there is no room.
     pub left_out: Vec<String>,
 }
 
@@ -31,16 +31,16 @@ const PROGRAM: [&str; 5] = [
     include_str!("page/page.js"),
 ];
 
-/// Rows and columns of the small picture of a matrix that is left out.
+/// Rows and columns of the thumbnail of a matrix that is left out.
 const THUMB: usize = 24;
 
-/// The numbers of a page and the room they take.
+/// The numbers of a page, and the remaining room.
 struct Store<'a> {
     room: usize,
     left_out: Vec<String>,
-    /// What takes long is computed once, however often a page is laid out.
+    /// Cached results of slow computations, for repeated layouts.
     computed: &'a mut HashMap<(usize, Quantity), Value>,
-    /// Told of every value that was looked at.
+    /// A callback for every value that was processed.
     tell: &'a mut dyn FnMut(),
 }
 
@@ -55,14 +55,14 @@ impl Store<'_> {
         Value::Null
     }
 
-    /// A picture in small, if there is room.
+    /// Stores a thumbnail if there is room.
     fn small(&mut self, data: Value) -> Value {
         if self.takes(&data) { data } else { Value::Null }
     }
 
-    /// Whether there is room for a value, which then is taken.
+    /// Reserves room for a value, if there is enough.
     fn takes(&mut self, data: &Value) -> bool {
-        /// Its name and what stands between it and the next.
+        /// Its name, and the separator to the next one.
         const AROUND: usize = 16;
         let left = self.room.checked_sub(data.to_string().len() + AROUND);
         self.room = left.unwrap_or(self.room);
@@ -73,7 +73,7 @@ impl Store<'_> {
         self.left_out.push(what);
     }
 
-    /// Whether there can be room for the differences of so many numbers: deflate makes 4 bytes of each no smaller than a
+    /// Checks whether there can be room for N differences: deflate compresses the 4 bytes of each to no less than a
     /// thousandth.
     fn may_take(&self, numbers: usize) -> bool {
         numbers / 200 <= self.room
@@ -81,20 +81,20 @@ impl Store<'_> {
 }
 
 impl Explanation<f32> {
-    /// The page, of at most `room` bytes: activations and their gradients first, then parameters, then what the rule of
-    /// descent remembers; the rest is there by summary, and the page says so. What has no number is always there (about a
-    /// quarter of a megabyte, and more for many layers or tokens), whatever the room.
+    /// Returns the page, of at most `room` bytes: activations and their gradients first, then parameters, then the
+    /// optimizer state. The rest is included only as summaries, and the page says so. Everything but the numbers is
+    /// always included (about 250 kB, and more for many layers or tokens), even if it exceeds the room.
     ///
     /// # Errors
-    /// As [`Explanation::of`].
+    /// Like [`Explanation::of`].
     pub fn page(&self, room: usize) -> Result<Page, ModelError> {
         self.page_watched(room, |_, _| {})
     }
 
-    /// As [`Explanation::page`]; `tell(done, all)` says how far it is.
+    /// Like [`Explanation::page`]; calls `tell(done, all)` to report progress.
     ///
     /// # Errors
-    /// As [`Explanation::of`].
+    /// Like [`Explanation::of`].
     pub fn page_watched(
         &self,
         room: usize,
@@ -120,7 +120,7 @@ impl Explanation<f32> {
             data["left_out"] = json!(store.left_out);
             Page { html: self.html(&data), left_out: store.left_out }
         };
-        // What is left of the room when all else is there; what names what was left out may have to go as well.
+        // The room that remains after everything else; the list of what was left out may have to be dropped, too.
         let mut numbers = room.saturating_sub(laid_out(0, &mut computed, &mut each).html.len());
         for _ in 0..8 {
             let page = laid_out(numbers.max(1), &mut computed, &mut each);
@@ -133,7 +133,7 @@ impl Explanation<f32> {
         Ok(laid_out(1, &mut computed, &mut each))
     }
 
-    /// All of the page but its numbers: nodes and the rest.
+    /// Returns everything in the page except its numbers: nodes and the rest.
     fn frame(&self) -> Result<(Vec<Value>, Value), ModelError> {
         let ledger = self.ledger()?;
         let before = self.outcome()?;
@@ -215,9 +215,9 @@ impl Explanation<f32> {
         Ok((nodes, data))
     }
 
-    /// The file.
+    /// Assembles the file.
     fn html(&self, data: &Value) -> String {
-        // In a script element of data, only `<` could end it or begin a comment.
+        // In a data script element, only `<` could end it or begin a comment.
         let data = data.to_string().replace('<', "\\u003c");
         FRAME
             .replace("{{title}}", &escaped(&self.subject.title))
@@ -228,7 +228,7 @@ impl Explanation<f32> {
             .replace("{{data}}", &data)
     }
 
-    /// Numbers, in the order of their importance.
+    /// Adds numbers in the order of their importance.
     fn fill(&self, nodes: &mut [Value], store: &mut Store<'_>) {
         let floats = |x: &[f32]| json!({ "f": blob::floats(x) });
         let parameter = |i: usize| self.nodes[i].parameter.is_some();
@@ -275,7 +275,7 @@ impl Explanation<f32> {
         }
         for &i in &parameters {
             if nodes[i]["data"]["value"].is_null() {
-                // What is computed in the page needs what it is computed from.
+                // Values that the page computes need their operands.
                 for quantity in [Quantity::Value, Quantity::Gradient] {
                     nodes[i]["thumb"][quantity.to_string()] = store.small(self.thumb(i, quantity));
                 }
@@ -298,7 +298,7 @@ impl Explanation<f32> {
         }
     }
 
-    /// A quantity of a parameter that the page computes, as differences from that.
+    /// Stores a quantity of a parameter that the page computes, as differences from the computed values.
     fn follows(&self, i: usize, quantity: Quantity, name: &str, store: &mut Store<'_>) -> Value {
         let elements = self.elements(i, quantity);
         if !store.may_take(elements.len()) {
@@ -311,13 +311,13 @@ impl Explanation<f32> {
         store.put(name, &elements, data)
     }
 
-    /// What the page computes of a parameter: the formula's value, rounded to `f32`.
+    /// Returns the page's values for a parameter: the formula's values, rounded to `f32`.
     fn computed(&self, node: usize, quantity: Quantity) -> Vec<f32> {
         let all = self.arithmetic(node, quantity).into_iter();
         all.map(|x| x.unwrap_or(0.0) as f32).collect()
     }
 
-    /// A small picture of a matrix: the mean of each of a few pieces.
+    /// Returns a thumbnail of a matrix: the means of a few pieces.
     fn thumb(&self, node: usize, quantity: Quantity) -> Value {
         let shape = self.nodes[node].shape;
         let elements = self.elements(node, quantity);
@@ -336,9 +336,9 @@ impl Explanation<f32> {
         json!({ "rows": rows, "columns": columns, "means": means })
     }
 
-    /// Names of the vocabulary, as far as the page shows them.
+    /// Returns the vocabulary's names that the page shows.
     fn shown_names(&self) -> Value {
-        /// Larger vocabularies are named where a prediction names them.
+        /// In larger vocabularies, only predicted tokens are named.
         const MOST: usize = 4096;
         let vocabulary = self.subject.config.vocabulary;
         if vocabulary > MOST {
@@ -371,7 +371,7 @@ impl Explanation<f32> {
     }
 }
 
-/// The maps of attention, the step's own first, as far as there is room.
+/// Adds the maps of attention, the step's own first, as far as there is room.
 fn maps(data: &mut Value, store: &mut Store<'_>) {
     let mut take = |outcome: &mut Value| {
         let map = outcome["attention"].take();
@@ -382,7 +382,7 @@ fn maps(data: &mut Value, store: &mut Store<'_>) {
     changes.for_each(|change| take(&mut change["outcome"]));
 }
 
-/// No number at all.
+/// Removes all numbers.
 fn bare(nodes: &mut [Value], data: &mut Value) {
     nodes.iter_mut().for_each(|node| node["data"] = json!({}));
     data["before"]["attention"] = Value::Null;
@@ -440,7 +440,7 @@ fn outcome_json(o: &Outcome, next: &str) -> Value {
     object.insert("infinite".into(), json!(o.infinite));
     object.insert("surprisal".into(), o.surprisal.iter().map(|&x| json::number(x)).collect());
     object.insert("next".into(), json!([next, json::number(o.next.1)]));
-    // The map of the first block's first head, to three digits: it is looked at, not followed.
+    // The map of the first block's first head, to three digits: only for display.
     let rounded = |w: &f32| json!((f64::from(*w) * 1e3).round() / 1e3);
     let tokens = o.surprisal.len();
     let head = |a: &Vec<f32>| a.iter().take(tokens * tokens).map(rounded).collect::<Vec<_>>();

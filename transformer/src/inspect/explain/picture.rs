@@ -7,8 +7,8 @@ use infotheory::bits;
 use linalg::{Real, Role};
 use std::fmt::Write;
 
-/// Colours follow the reader's light or dark setting. Paths: forward blue, backward red, update green.
-/// Branches of mathematics have colours of their own, and are named besides.
+/// Colours follow the reader's light or dark setting. Paths: forward blue, backward red, update green. Branches of
+/// mathematics have colours of their own, and are also named.
 pub(super) const STYLE: &str = "
   .page { fill: #fbfaf7 } .ink { fill: #22262b } .faint { fill: #555c65 } .card { fill: #ffffff }
   .line { stroke: #c9c5bb; fill: none } .mask { fill: #ece9e1 }
@@ -34,12 +34,12 @@ pub(super) const STYLE: &str = "
     .cell { fill: #93c5fd } .first { fill: #60a5fa } .second { fill: #c084fc } .alone { fill: #9ca3af }
   }";
 
-/// How the picture of a step lies.
+/// The layout of the picture of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
     /// For screens and slides.
     Wide,
-    /// For telephones.
+    /// For phones.
     Tall,
 }
 
@@ -53,7 +53,7 @@ struct Card {
 }
 
 impl<T: Real> Explanation<T> {
-    /// The pictures of this step: file name and SVG.
+    /// Returns the pictures of this step: file names and SVGs.
     pub fn pictures(&self, ledger: &Ledger) -> Vec<(String, String)> {
         let mut all = vec![
             ("step.svg".to_owned(), self.step_picture(Layout::Wide, true)),
@@ -170,7 +170,7 @@ impl<T: Real> Explanation<T> {
         ]
     }
 
-    /// The step as seven boxes; `whole` with a background and a title, as a file of its own.
+    /// Draws the step as seven boxes; `whole` adds a background and a title, for a file of its own.
     pub(super) fn step_picture(&self, layout: Layout, whole: bool) -> String {
         let mut cards = self.cards();
         let config = &self.subject.config;
@@ -222,7 +222,7 @@ impl<T: Real> Explanation<T> {
         match layout {
             Layout::Wide => {
                 let at = (fx + fw / 2.0, fy - 9.0);
-                let text = format!("{times} blocks, each adding to what came before");
+                let text = format!("{times} blocks, each adding to its input");
                 label(&mut svg, at, "faint small", "middle", &text);
             }
             Layout::Tall => {
@@ -254,7 +254,7 @@ impl<T: Real> Explanation<T> {
         svg
     }
 
-    /// The red path from the loss to every part, and the green one back to the weights.
+    /// Draws the red path from the loss to every part, and the green one back to the weights.
     fn way_back(&self, svg: &mut String, cards: &[Card], layout: Layout) {
         let ([lx, ly, lw, lh], [bx, by, bw, bh], [ux, uy, _, uh]) =
             (cards[4].at, cards[5].at, cards[6].at);
@@ -307,7 +307,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// ‖g‖ of the parameters of a part.
+    /// Returns ‖g‖ of the parameters of a part.
     fn part_norm(&self, part: Part) -> f64 {
         let of =
             self.nodes.iter().enumerate().filter(|(_, n)| n.parameter.is_some() && n.part == part);
@@ -316,7 +316,7 @@ impl<T: Real> Explanation<T> {
         squares.map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt()
     }
 
-    /// The attention weights of one block, a map per head: a row per query, a column per key.
+    /// Draws the attention weights of one block, a map per head: a row per query, a column per key.
     fn attention_picture(&self, node: usize) -> String {
         let n = self.nodes[node].shape.rows;
         let heads = self.nodes[node].heads.unwrap_or(1);
@@ -331,7 +331,7 @@ impl<T: Real> Explanation<T> {
         let mut svg = open(width, height, &format!("Attention of block {block}"), true);
         let _ = writeln!(svg, r#"<rect class="page" width="{width}" height="{height}"/>"#);
         label(&mut svg, (24.0, 34.0), "ink big", "start", &format!("Attention of block {block}"));
-        let how = "a row per query: how much it takes from each key; at the right, bits of entropy";
+        let how = "a row per query: its weight on each key; at the right, entropy in bits";
         label(&mut svg, (24.0, 54.0), "faint small", "start", how);
         for head in 0..heads {
             let x0 = left + step * head as f64;
@@ -369,7 +369,7 @@ impl<T: Real> Explanation<T> {
         svg
     }
 
-    /// A token's name with its blanks made visible, and not too long.
+    /// Returns a token's name with visible blanks, truncated if long.
     fn visible(&self, token: u32) -> String {
         let name = self.token_name(token);
         let shown = |c: char| match c {
@@ -381,7 +381,7 @@ impl<T: Real> Explanation<T> {
         name.chars().take(6).map(shown).collect()
     }
 
-    /// What the update was expected to do, group by group, and what it did.
+    /// Draws the predicted and the measured effect of the update, group by group.
     fn ledger_picture(&self, ledger: &Ledger) -> String {
         let rows = ledger.groups.len() + 1;
         let (width, left, right, top) = (960.0, 250.0, 840.0, 96.0);
@@ -439,7 +439,7 @@ impl<T: Real> Explanation<T> {
 
 fn open(width: f64, height: f64, title: &str, whole: bool) -> String {
     let title = escaped(title);
-    // Within the page it holds buttons: a group that is named, not a picture to be skipped.
+    // Within the page it holds buttons: a named group, not a picture to skip.
     let role = if whole { "img" } else { "group" };
     let style = if whole { format!("<style>{STYLE}\n</style>\n") } else { String::new() };
     format!(
@@ -480,7 +480,7 @@ fn draw(svg: &mut String, card: &Card) {
     svg.push_str("</g>\n");
 }
 
-/// A branch of mathematics by its name in the field.
+/// Returns a branch of mathematics by its usual name.
 pub(super) fn branch_name(branch: &str) -> &str {
     match branch {
         "linalg" => "linear algebra",
@@ -519,7 +519,7 @@ fn label(svg: &mut String, (x, y): (f64, f64), class: &str, anchor: &str, conten
     );
 }
 
-/// Text, never markup; what XML does not allow becomes a blank.
+/// Escapes text; characters that XML does not allow become blanks.
 pub(super) fn escaped(text: &str) -> String {
     let plain = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let plain = plain.replace('"', "&quot;");

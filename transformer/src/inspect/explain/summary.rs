@@ -3,30 +3,30 @@
 use linalg::Real;
 use serde::Serialize;
 
-/// Moments of numbers; those that are not finite are counted and left out.
+/// Moments of numbers; non-finite ones are counted and excluded.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// Their mean.
     pub mean: f64,
-    /// Their deviation from it: the root of the mean square, divided by n.
+    /// Their standard deviation: the root of the mean square deviation, divided by n.
     pub deviation: f64,
-    /// The least finite one.
+    /// The least finite number.
     pub minimum: f64,
-    /// The largest finite one.
+    /// The largest finite number.
     pub maximum: f64,
     /// The root of the mean square.
     pub rms: f64,
-    /// How many are −∞, as masked scores are, or otherwise not finite.
+    /// The number of elements that are −∞, like masked scores, or otherwise not finite.
     pub infinite: usize,
-    /// How many finite ones lie in each of equal pieces from the least to the largest.
+    /// The number of finite elements in each of several equal bins from the least to the largest.
     pub histogram: Vec<usize>,
 }
 
-/// Pieces of a histogram.
+/// Number of bins of a histogram.
 const PIECES: usize = 32;
 
 impl Summary {
-    /// Of these numbers.
+    /// Computes the summary of these numbers.
     pub fn of<T: Real>(numbers: &[T]) -> Self {
         let finite = || numbers.iter().map(|x| x.to_f64()).filter(|x| x.is_finite());
         let count = finite().count();

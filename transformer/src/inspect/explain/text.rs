@@ -7,12 +7,12 @@ use linalg::derivation::{Part, What};
 use linalg::formula::{Function, constant};
 use std::fmt::Write;
 
-/// A sum of more terms than this is printed as a table.
+/// A sum with more terms than this is printed as a table.
 const SHORT: usize = 4;
-/// Terms of a table.
+/// Number of terms in a table.
 const SHOWN: usize = 8;
 
-/// How tightly a part's last operation binds.
+/// The precedence of a part's last operation.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Bond {
     Sum,
@@ -21,7 +21,7 @@ enum Bond {
 }
 
 impl<T: Real> Explanation<T> {
-    /// The arithmetic of a number, for a terminal.
+    /// Formats the arithmetic of a number for a terminal.
     pub fn text(&self, derived: &Derived) -> String {
         let mut out = format!("{} = {}\n", derived.name, derived.decimal);
         if let Some(given) = derived.given {
@@ -51,7 +51,7 @@ impl<T: Real> Explanation<T> {
         }
         let _ = writeln!(
             out,
-            "\n  stored {}; this arithmetic gives {}, and rounding may part them by {:.1e}",
+            "\n  stored {}; this arithmetic gives {}, and they may differ by {:.1e} of rounding",
             derived.decimal,
             number(derived.value),
             derived.bound
@@ -75,7 +75,7 @@ impl<T: Real> Explanation<T> {
         self.write_part(out, path, "", &path.derivation.part, &mut sums);
     }
 
-    /// A part in names, in numbers, and as a number; long sums as tables below it.
+    /// Writes a part in names, in numbers, and as a number; long sums as tables below it.
     fn write_part(&self, out: &mut String, path: &Path, left: &str, part: &Part, sums: &mut usize) {
         let mut long = Vec::new();
         collect(part, &mut long);
@@ -94,7 +94,7 @@ impl<T: Real> Explanation<T> {
             let blank = " ".repeat(left.chars().count().max(1) - 1);
             let _ = writeln!(out, "    {blank}= {}", number(part.value));
         }
-        // A sum over few tokens is not a table.
+        // A sum over few tokens needs no table.
         let mut short = Vec::new();
         self.columns(path, part, &mut short);
         short.sort_unstable();
@@ -124,7 +124,7 @@ impl<T: Real> Explanation<T> {
         let size = |t: &Part| if largest { t.value } else { t.value.abs() };
         order.sort_by(|&a, &b| size(&terms[b]).total_cmp(&size(&terms[a])));
         let shown = if terms.len() <= SHOWN + 2 { terms.len() } else { SHOWN };
-        // Whose columns the terms are, where they are those of different tokens.
+        // The tokens of the terms, if they belong to different columns.
         let columns: Vec<Option<usize>> =
             order.iter().map(|&t| self.column(path, &terms[t])).collect();
         let differ = columns.iter().any(|c| *c != columns[0]);
@@ -161,7 +161,7 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// The column of a term, where all its elements that belong to tokens are of the same one.
+    /// Returns the column of a term, if all its elements that belong to tokens have the same one.
     fn column(&self, path: &Path, term: &Part) -> Option<usize> {
         let mut columns = Vec::new();
         self.columns(path, term, &mut columns);
@@ -169,7 +169,7 @@ impl<T: Real> Explanation<T> {
         if let [column] = columns[..] { Some(column) } else { None }
     }
 
-    /// The columns of a part's elements, as far as columns are tokens.
+    /// Returns the columns of a part's elements, as far as columns are tokens.
     fn columns(&self, path: &Path, part: &Part, columns: &mut Vec<usize>) {
         match &part.what {
             What::Element(..) => {
@@ -185,19 +185,19 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// Whether a value has a column for every token.
+    /// Checks whether a value has a column for every token.
     fn of_tokens(&self, node: usize) -> bool {
         let node = &self.nodes[node];
         let columns = node.shape.columns == self.subject.tokens.len();
         columns && node.heads.is_none() && node.parameter.is_none()
     }
 
-    /// The token of a column, with its text: `token 3 "a"`.
+    /// Returns the token of a column, with its text: `token 3 "a"`.
     fn token_at(&self, column: usize) -> String {
         format!("token {column} {:?}", self.token_name(self.subject.tokens[column]))
     }
 
-    /// How an element is called within arithmetic.
+    /// Returns the name of an element within arithmetic.
     fn short(&self, place: &Place) -> String {
         let name = self.named(place.node, place.row, place.column);
         match place.quantity {
@@ -279,7 +279,7 @@ impl<T: Real> Explanation<T> {
     }
 }
 
-/// A negative number in brackets where a product or power holds it.
+/// Puts a negative number in brackets within a product or power.
 fn bracketed(text: String, bond: Bond) -> String {
     if bond > Bond::Sum && text.starts_with('−') { format!("({text})") } else { text }
 }
@@ -297,7 +297,7 @@ fn collect<'a>(part: &'a Part, long: &mut Vec<&'a Part>) {
     }
 }
 
-/// How a definition is called: its symbol, and where, if it is there more than once.
+/// Returns the name of a definition: its symbol, and its indices if there are several.
 fn label(path: &Path, k: usize) -> String {
     let named = &path.derivation.definitions[k];
     let same = path.derivation.definitions.iter().filter(|n| n.name == named.name).count();
@@ -305,7 +305,7 @@ fn label(path: &Path, k: usize) -> String {
     if same == 1 { named.name.to_owned() } else { format!("{}({})", named.name, at.join(",")) }
 }
 
-/// Digits below the line.
+/// Formats subscript digits.
 fn below(n: usize) -> String {
     n.to_string()
         .chars()
@@ -313,7 +313,7 @@ fn below(n: usize) -> String {
         .collect()
 }
 
-/// A computed number to nine significant digits.
+/// Formats a computed number to nine significant digits.
 pub(super) fn number(x: f64) -> String {
     if !x.is_finite() {
         return decimal::<f64>(x);

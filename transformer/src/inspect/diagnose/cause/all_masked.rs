@@ -1,8 +1,8 @@
-//! **Mathematics.** softmax subtracts max z. Where every z is −∞, z − max z = −∞ − (−∞) = NaN.
+//! **Mathematics.** softmax subtracts max z. If every z is −∞, z − max z = −∞ − (−∞) = NaN.
 //!
 //! **Signature.** Origin forward, in a softmax, `−∞ − (−∞)`; one column.
 //!
-//! **Cure.** Every query sees itself at least. A change of the mask: not tried.
+//! **Cure.** Every query sees at least itself. A change of the mask: not tried.
 //!
 //! **Example.** `all_masked_row`
 

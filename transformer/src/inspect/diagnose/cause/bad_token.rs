@@ -1,9 +1,9 @@
-//! **Mathematics.** A table has V columns; an id t ≥ V names none. A lookup that does not check reads another row's
-//! memory or gives NaN.
+//! **Mathematics.** A table has V columns; an id t ≥ V has none. An unchecked lookup reads another row's memory or
+//! gives NaN.
 //!
-//! **Signature.** Origin forward, in the lookup or in the loss (a target). The operand tells the id.
+//! **Signature.** Origin forward, in the lookup or in the loss (a target). The operand shows the id.
 //!
-//! **Cure.** The batch left out; then the tokenizer's and the model's vocabularies compared.
+//! **Cure.** Leave the batch out; then compare the tokenizer's vocabulary with the model's.
 //!
 //! **Example.** `bad_token_id`, `bad_target_id`
 
@@ -29,7 +29,7 @@ impl Detect for BadToken {
     }
 }
 
-/// A target of the failed batch that is no class.
+/// Returns a target of the failed batch that is not a class.
 fn bad_target<S: Subject>(f: &Findings<'_, S>) -> Sign {
     let step = f.subject.record_in_full::<f32>()?;
     let classes = step.handles.logits.map_or(usize::MAX, |v| step.tape.shape(v).rows);
@@ -39,7 +39,7 @@ fn bad_target<S: Subject>(f: &Findings<'_, S>) -> Sign {
     Ok(place.map(|i| {
         let last = classes - 1;
         format!(
-            "target {} at place {i} of the batch: there are {classes} classes (0 to {last})",
+            "target {} at position {i} of the batch: there are {classes} classes (0 to {last})",
             targets[i]
         )
     }))

@@ -1,6 +1,6 @@
-//! **Mathematics.** A bias correction divides a mean of gradients or of squares by 1 − βᵗ, which is 0 for β = 1.
+//! **Mathematics.** A bias correction divides the mean of gradients or of squares by 1 − βᵗ, which is 0 for β = 1.
 //!
-//! **Signature.** Origin *update* at the first step, in every parameter at once, of a rule that corrects its means.
+//! **Signature.** Origin *update* at the first step, in every parameter at once, of a rule with bias correction.
 //!
 //! **Cure.** β₁ = 0.9, β₂ = 0.99.
 //!
@@ -30,7 +30,7 @@ mod tests {
     use crate::inspect::diagnose::{Cause, Course, Recipe, diagnose};
     use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 
-    /// It is the cause of every rule whose first step makes a parameter NaN or ∞ by a β of 1, and of no other.
+    /// It is the cause for every rule whose first step makes a parameter NaN or ∞ by a β of 1, and for no other.
     #[test]
     fn every_rule_that_corrects_a_mean() {
         let (step, start, mut accused) = (step(), start(), vec![]);

@@ -1,8 +1,8 @@
 //! **Mathematics.** An input x holds a NaN or ∞ (a division by a count of zero, a missing value read as NaN).
 //!
-//! **Signature.** Origin *given*, in an input, at one batch; all earlier steps are well.
+//! **Signature.** Origin *given*, in an input, at one batch; all earlier steps are healthy.
 //!
-//! **Cure.** The batch left out.
+//! **Cure.** Leave the batch out.
 //!
 //! **Example.** `poisoned_data`
 

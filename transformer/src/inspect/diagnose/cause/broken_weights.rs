@@ -1,9 +1,9 @@
-//! **Mathematics.** θ holds a NaN or ∞. NaN = f(NaN) for every rule, so that the whole step is spoilt from the first
-//! value that reads it.
+//! **Mathematics.** θ holds a NaN or ∞. NaN = f(NaN) for every rule, so every value from the first that reads it is
+//! NaN.
 //!
 //! **Signature.** Origin *given*, in a parameter, before any operation. Loss NaN at the first step, whatever the rate.
 //!
-//! **Cure.** The broken elements set to 0 and training gone on; better, an earlier checkpoint.
+//! **Cure.** Set the broken elements to 0 and continue training; better, an earlier checkpoint.
 //!
 //! **Example.** `poisoned_weight`, `infinite_weight`
 

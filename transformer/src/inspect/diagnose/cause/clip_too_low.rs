@@ -1,12 +1,12 @@
-//! **Mathematics.** Clipping to a norm c multiplies a gradient by c/‖g‖ where that is below 1. Where c lies below the norm of
-//! every step, descent moves by η·c a step whatever the gradient, as at the rate η·c/‖g‖. A rule that normalises divides the size
-//! out again, as Adam by m̂/(√v̂ + ε), as long as the clipped elements are above ε.
+//! **Mathematics.** Clipping to a norm c multiplies a gradient by c/‖g‖ if that is below 1. If c is below the norm of
+//! every step, gradient descent moves by η·c per step whatever the gradient, as at the rate η·c/‖g‖. An optimizer that
+//! normalises divides the size out again, as Adam by m̂/(√v̂ + ε), as long as the clipped elements are above ε.
 //!
 //! **Signature.** The median gradient norm of the watched steps is more than a hundred times the norm to which they are
 //! clipped; and as many steps, clipped at that median, gain more than twice what the watched steps gain and a fiftieth
-//! of ln V. A run of a rule that normalises, which learns all the same, is not accused.
+//! of ln V. A run whose optimizer normalises and that learns anyway does not match.
 //!
-//! **Cure.** Clipping at the usual norm; better, at a norm that only outliers exceed.
+//! **Cure.** Clip at the median norm; better, at a norm that only outliers exceed.
 //!
 //! **Example.** `every_step_is_clipped_a_thousandfold`
 
@@ -14,10 +14,10 @@ use super::slow::{EARLY, Evidence, Slow, WATCHED};
 use super::{Cure, Cures, Findings, Subject};
 use crate::inspect::diagnose::applied::round;
 
-/// How many times the norm of clipping the usual norm is. A norm that is to stop outliers lies near the usual one: two
-/// orders are left for runs whose norms change. A convention.
+/// The ratio of the median norm to the clipping norm. A norm meant for outliers is near the median: two orders of
+/// magnitude are left for runs whose norms change. A convention.
 const TIMES: f64 = 100.0;
-/// Of ln V: a gain that matters.
+/// Minimum gain that matters, as a share of ln V.
 const MATTERS: f64 = 0.02;
 
 pub(super) struct ClipTooLow;
@@ -30,8 +30,8 @@ impl Slow for ClipTooLow {
         let judged = e.planned >= EARLY && e.watched >= WATCHED && e.path > 0.0;
         (judged && clip > 0.0 && norm > TIMES * clip).then(|| {
             format!(
-                "gradients are clipped to norm {clip:.1e} where {norm:.1e} is usual: steps of descent are {:.1e} times as \
-                 long as the rate says",
+                "gradients are clipped to norm {clip:.1e}, their median norm is {norm:.1e}: steps of gradient \
+                 descent are {:.1e} times as long as the rate implies",
                 clip / norm
             )
         })
@@ -58,7 +58,7 @@ mod tests {
         diagnose_with(&step(), &start(), recipe, 40, &background).unwrap()
     }
 
-    /// The loss after 150 steps.
+    /// Returns the loss after 150 steps.
     fn trained(recipe: &Recipe) -> f64 {
         let step = step();
         let mut course = Course::from(&step, recipe, &start()).unwrap();
@@ -77,7 +77,7 @@ mod tests {
         else {
             panic!("no fix helps: {:?}", found.trials)
         };
-        // Three quarters of what the run without clipping gains, as of all cures.
+        // Three quarters of the gain without clipping, as for all fixes.
         let cured = trained(&Recipe { clip: *clip, ..healthy.clone() });
         let (sick, unclipped) = (trained(&clipped), trained(&healthy));
         let uniform = 11.0_f64.ln();
@@ -85,7 +85,7 @@ mod tests {
         assert!(uniform - sick < 0.1 * (uniform - unclipped), "{sick}, {unclipped}");
     }
 
-    /// Adam learns whatever the size of its gradients, and descent where outliers alone are clipped.
+    /// Adam learns at any gradient size, and gradient descent if only outliers are clipped.
     #[test]
     fn clipping_that_costs_nothing_is_not_accused() {
         for recipe in

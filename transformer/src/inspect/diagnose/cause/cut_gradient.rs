@@ -1,9 +1,9 @@
-//! **Mathematics.** A path that carries a value forward and no gradient back (`detach`, an operation without its rule):
-//! ⟨ȳ, Jẋ⟩ ≠ 0 = ⟨Jᵀȳ, ẋ⟩.
+//! **Mathematics.** A path carries a value forward but no gradient back (`detach`, an operation without its rule): ⟨ȳ,
+//! Jẋ⟩ ≠ 0 = ⟨Jᵀȳ, ẋ⟩.
 //!
 //! **Signature.** The loss stays near ln V; parameters whose gradient is exactly 0; `check` names the operation.
 //!
-//! **Cure.** Let the operation send its gradient.
+//! **Cure.** Make the operation propagate its gradient.
 //!
 //! **Example.** `loss_flat_because_a_gradient_is_cut`
 
@@ -14,12 +14,12 @@ use crate::inspect::diagnose::evidence::listed;
 
 /// Steps with a flat loss.
 const WATCHED: usize = 15;
-/// Of ln V: no loss of a flat course is below it.
+/// Share of ln V: every loss of a flat course is above it.
 const LOWEST: f64 = 0.97;
-/// Nats above ln V: nor above that.
+/// Nats above ln V: every loss of a flat course is below it.
 const ABOVE: f64 = 1.0;
-/// Of the first loss: the last is not below it. These four are conventions; they only decide whether the operations
-/// are asked, which is exact.
+/// Share of the first loss: the last is above it. These four are conventions; they only decide whether the operations
+/// are checked, which is exact.
 const FALL: f64 = 0.985;
 
 pub(super) struct CutGradient;
@@ -43,11 +43,11 @@ impl Detect for CutGradient {
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
-        Ok(vec![Cure::Code("let the named operation send its gradient; `check` certifies it")])
+        Ok(vec![Cure::Code("make the named operation propagate its gradient; `check` certifies it")])
     }
 }
 
-/// The path that is cut, if one is.
+/// Returns the path that is cut, if any.
 fn cut<S: Subject>(f: &Findings<'_, S>, unmoved: &[String]) -> Result<Option<String>, ModelError> {
     if f.start.parameters.len() > CURVED {
         return Ok(None);
@@ -61,7 +61,7 @@ fn cut<S: Subject>(f: &Findings<'_, S>, unmoved: &[String]) -> Result<Option<Str
     Ok(match operations.adjoint {
         _ if !operations.cut.is_empty() => Some(operations.cut.join("; ") + &unmoved),
         (off, what) if off > 1.0 => {
-            Some(format!("the vjp is not that of its function: {what}{unmoved}"))
+            Some(format!("the vjp does not match its function: {what}{unmoved}"))
         }
         _ => None,
     })

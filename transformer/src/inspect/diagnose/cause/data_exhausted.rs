@@ -1,12 +1,12 @@
-//! **Mathematics.** The loss on what is trained on is biased downwards by what was learned by heart. Once the text has
-//! been seen whole, its further fall can be all bias: the loss on other text of the same source turns, and rises.
+//! **Mathematics.** The training loss is biased downwards by memorisation. Once the whole text has been seen, its
+//! further decrease can be all bias: the loss on other text of the same source turns and rises.
 //!
-//! **Signature.** After two passes: the loss on held-back text is above that on the training text, by a tenth of it and
-//! three standard errors; and it rises, over the watched steps while the other falls, or by a fiftieth above its lowest in
-//! `metrics.jsonl`. A run without evaluation (`--eval-every 0`) is not asked.
+//! **Signature.** After two passes, the loss on held-back text is above that on the training text by a tenth of it and
+//! three standard errors; and it rises, over the watched steps while the other falls, or by a fiftieth above its lowest
+//! in `metrics.jsonl`. A run without evaluation (`--eval-every 0`) is not checked.
 //!
-//! **Cure.** Training ended where held-back text costs least, found by training again from the seed (up to 500 steps, where that takes
-//! under half a minute); more text, dropout or a smaller model are named and not tried.
+//! **Cure.** End training at the lowest loss on held-back text, found by training again from the seed (up to 500 steps,
+//! if that takes under half a minute); more text, dropout or a smaller model are proposed and not tried.
 //!
 //! **Example.** `text_of_one_batch`
 
@@ -15,11 +15,12 @@ use super::{Cure, Cures, Findings, Subject};
 
 /// Passes over the text before which nothing was seen often enough.
 const PASSES: f64 = 2.0;
-/// Of the loss on held-back text: a gap that matters.
+/// Minimum gap, as a share of the loss on held-back text.
 const GAP: f64 = 0.1;
-/// Of its lowest so far: a rise that is no noise of one evaluation. Evaluations cover the whole held-back part.
+/// Minimum rise above its lowest so far: more than the noise of one evaluation. Evaluations cover the whole held-back
+/// part.
 const RISE: f64 = 0.02;
-/// Standard errors of a difference that is no chance.
+/// Standard errors above which a difference is significant.
 const ERRORS: f64 = 3.0;
 
 pub(super) struct DataExhausted;
@@ -47,14 +48,14 @@ impl Slow for DataExhausted {
             None => format!("; over the watched steps it rises by {:.1e}", -held_out.gain()),
         };
         Some(format!(
-            "after {:.0} passes over the text its loss is {:.3}, that of held-back text {:.3}{turned}",
+            "after {:.0} passes over the text the training loss is {:.3}, the loss on held-back text {:.3}{turned}",
             e.passes, e.train.after, held_out.after
         ))
     }
 
     fn fixes<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
         let advice = Cure::Code(
-            "more text of the same kind; dropout or a smaller model, where there is none",
+            "more text of the same kind; dropout or a smaller model if there is none",
         );
         Ok(if e.again { vec![Cure::Stop, advice] } else { vec![advice] })
     }

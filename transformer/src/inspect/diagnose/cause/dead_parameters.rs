@@ -1,13 +1,13 @@
-//! **Mathematics.** y = W·x sends Wᵀ·ȳ to x and ȳ·xᵀ to W: where W and x are 0 both gradients are 0, and the pair stays at 0
-//! whatever the rate. An activation of slope 0 at every token (ReLU far below 0, GELU where its tail underflows) sends
-//! nothing either.
+//! **Mathematics.** y = W·x sends Wᵀ·ȳ to x and ȳ·xᵀ to W: if W and x are 0, both gradients are 0, and the pair stays
+//! at 0 at any rate. An activation of slope 0 at every token (ReLU far below 0, GELU with an underflowing tail) sends
+//! no gradient either.
 //!
-//! **Signature.** Gradients that are exactly 0 at the first and at the last watched state, on two batches, while no operation is
-//! found that cuts them: whole tensors, or more than half of an activation's units; and a loss above a hundredth of ln V: where
-//! it is 0, gradients are too.
+//! **Signature.** Gradients that are exactly 0 at the first and at the last watched state, on two batches, without an
+//! operation that cuts them: whole tensors, or more than half of an activation's units; and a loss above a hundredth of
+//! ln V: at a loss of 0, gradients are 0, too.
 //!
-//! **Cure.** What is 0 throughout, or feeds the dead units, drawn anew: matrices with a deviation of ½/√inputs, gains at 1,
-//! other vectors at 0.
+//! **Cure.** Redraw all-zero tensors and those that feed dead units: matrices with a deviation of ½/√inputs, gains at
+//! 1, other vectors at 0.
 //!
 //! **Example.** `all_weights_zero`, `units_switched_off`
 
@@ -16,7 +16,7 @@ use super::{Cure, Cures, Earlier, Findings, Subject};
 use crate::inspect::diagnose::evidence::listed;
 use crate::inspect::diagnose::health::DEAD;
 
-/// Of ln V: below this loss there is nothing left to learn, and p − 1 of a prediction that is sure rounds to 0.
+/// Share of ln V: below this loss nothing is left to learn, and p − 1 of a certain prediction rounds to 0.
 const LEFT: f64 = 0.01;
 
 pub(super) struct DeadParameters;
@@ -37,7 +37,7 @@ impl Slow for DeadParameters {
         if !e.unmoved.is_empty() {
             let zero = match e.zero.as_slice() {
                 [] => String::new(),
-                names => format!("; 0 throughout: {}", listed(names)),
+                names => format!("; all zero: {}", listed(names)),
             };
             return Some(reached(&e.unmoved) + &zero);
         }
@@ -49,7 +49,7 @@ impl Slow for DeadParameters {
         let names = match (&e.zero, &e.unmoved) {
             (zero, _) if !zero.is_empty() => zero.clone(),
             (_, unmoved) if !unmoved.is_empty() => unmoved.clone(),
-            // What the dead units are computed from.
+            // The parameters that the dead units are computed from.
             _ => {
                 let dead = e.dead.iter().filter(|(_, share, _)| *share > DEAD);
                 dead.flat_map(|(_, _, from)| from.clone()).collect()

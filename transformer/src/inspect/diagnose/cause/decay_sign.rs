@@ -1,10 +1,10 @@
-//! **Mathematics.** θ ← (1 − ηλ)·θ with λ < 0 multiplies every weight by more than 1 a step: growth e^(η·|λ|·t) without
-//! any gradient.
+//! **Mathematics.** θ ← (1 − ηλ)·θ with λ < 0 multiplies every weight by more than 1 per step: growth e^(η·|λ|·t)
+//! without any gradient.
 //!
-//! **Signature.** The update moves a weight of 1 with gradient 0 to more than 1. Weight norms grow in a straight line on
-//! a logarithmic axis.
+//! **Signature.** The update moves a weight of 1 with gradient 0 to more than 1. Weight norms grow in a straight line
+//! on a logarithmic axis.
 //!
-//! **Cure.** The other sign.
+//! **Cure.** Invert the sign.
 //!
 //! **Example.** `decay_with_the_wrong_sign`
 
@@ -17,7 +17,7 @@ impl Detect for DecaySign {
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
         let factor = f.watched.decay_factor;
-        Ok((factor > 1.0).then(|| format!("a weight without gradient grows by {factor:.6} a step")))
+        Ok((factor > 1.0).then(|| format!("a weight without gradient grows by {factor:.6} per step")))
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {

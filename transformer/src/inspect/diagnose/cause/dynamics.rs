@@ -1,13 +1,13 @@
-//! What the causes that lie in the course of the steps have in common: when they are asked, and what is said of a rate.
+//! Shared parts of the causes in the training dynamics: when they are checked, and how a rate is described.
 
 use super::{Findings, ModelError, Subject, saturation};
 use crate::inspect::diagnose::applied::peak;
 use crate::inspect::diagnose::findings::Symptom;
 use calculus::schedule::Schedule;
 
-/// Whether the course of the steps is asked: of a run that failed; and of one whose softmaxes are saturated or whose weights
-/// are spoilt, where the rate is far above the limit of stability: what grew is then its symptom. Not where softmaxes
-/// were saturated from the first step on.
+/// Checks whether the training dynamics are examined: for a run that failed, and for one with saturated softmaxes or
+/// corrupted weights whose rate is far above the limit of stability, so that the growth is a symptom of the rate. Not
+/// if softmaxes were saturated from the first step on.
 pub(super) fn are_asked<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
     let Some((start, end)) = f.signs.as_ref().filter(|_| f.symptom.get().is_none()) else {
         return Ok(f.symptom.get().is_some());
@@ -22,13 +22,13 @@ pub(super) fn are_asked<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelEr
     Ok(symptom.is_some())
 }
 
-/// Whether the rate is above the limit of stability; none where no limit is known.
+/// Checks whether the rate is above the limit of stability; `None` if no limit is known.
 pub(super) fn is_above<S: Subject>(f: &Findings<'_, S>) -> Result<Option<bool>, ModelError> {
     let known = f.stability()?.filter(|s| !s.limit.is_nan());
     Ok(known.map(|s| s.rate > s.limit))
 }
 
-/// The rate that is suspected, and what is known of it, in words.
+/// Returns the suspected rate, and its description in words.
 pub(super) fn rate<S: Subject>(f: &Findings<'_, S>) -> Result<(f64, String), ModelError> {
     let stability = f.stability()?;
     let highest = f.watched.history.iter().max_by(|a, b| a.rate.total_cmp(&b.rate));

@@ -1,9 +1,9 @@
-//! **Mathematics.** p·ln p → 0 as p → 0, but its derivative ln p + 1 → −∞. A forward rule that treats 0·ln 0 as 0 has a
-//! backward rule that does not.
+//! **Mathematics.** p·ln p → 0 as p → 0, but its derivative ln p + 1 → −∞. A forward rule may treat 0·ln 0 as 0 while
+//! its backward rule does not.
 //!
 //! **Signature.** All values finite; origin *backward*, `ln 0`.
 //!
-//! **Cure.** Leave out p = 0 backward too.
+//! **Cure.** Skip p = 0 in the backward pass, too.
 //!
 //! **Example.** `entropy_at_zero`
 
@@ -21,6 +21,6 @@ impl Detect for EntropyAtZero {
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
-        Ok(vec![Cure::Code("leave out what has probability 0: p·ln p → 0")])
+        Ok(vec![Cure::Code("skip elements of probability 0: p·ln p → 0")])
     }
 }

@@ -1,4 +1,4 @@
-//! **Mathematics.** Scores that grow make weights one-hot: entropy 0, gradient 0, and a loss that jumps when the maximum
+//! **Mathematics.** Growing scores make weights one-hot: entropy 0, gradient 0, and a loss that jumps when the maximum
 //! changes.
 //!
 //! **Signature.** Scores above 30, saturated queries, entropy near 0, while the loss is no better than ln V.
@@ -10,9 +10,9 @@
 use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, saturation};
 use crate::inspect::diagnose::signs::Signs;
 
-/// Share of queries with a weight above 0.99: most.
+/// Share of queries with a weight above 0.99.
 const SATURATED: f64 = 0.5;
-/// The largest score: e⁻³⁰ is 10⁻¹³, far below what f32 tells from 1 (6·10⁻⁸).
+/// The largest score: e⁻³⁰ is 10⁻¹³, far below f32's spacing at 1 (6·10⁻⁸).
 const SCORE: f64 = 30.0;
 
 pub(super) struct EntropyCollapse;
@@ -34,12 +34,12 @@ impl Detect for EntropyCollapse {
     }
 }
 
-/// The softmax that is saturated, if the model has not learned.
+/// Returns the saturated softmax, if the model has not learned.
 pub(super) fn sign(signs: &Signs) -> Option<String> {
     let attention = if saturation::knows(signs) { &[] } else { &signs.attention[..] };
     let a = attention.iter().find(|a| a.saturated > SATURATED && a.largest > SCORE)?;
     Some(format!(
-        "{}: scores of up to {:.1}, entropy {:.3} of what is possible",
+        "{}: scores of up to {:.1}, entropy {:.3} of the maximum",
         a.name, a.largest, a.entropy
     ))
 }

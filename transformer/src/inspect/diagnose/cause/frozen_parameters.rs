@@ -1,10 +1,10 @@
-//! **Mathematics.** θ ← θ − u changes nothing where |u| is below half of the distance from θ to its neighbour: about 2⁻²⁵·|θ| in
-//! f32. The u of a rule that normalises is about the rate: at 3·10⁻³ a weight above 10⁵ stands still.
+//! **Mathematics.** θ ← θ − u changes nothing if |u| is below half of the distance from θ to its neighbour: about
+//! 2⁻²⁵·|θ| in f32. With an optimizer that normalises, u is about the rate: at 3·10⁻³ a weight above 10⁵ does not change.
 //!
-//! **Signature.** No bit of a whole tensor changes over five watched steps or more, at a rate above 0 and under a gradient of
-//! at least a thousandth of the largest tensor's (root mean square); other tensors do move.
+//! **Signature.** No bit of a whole tensor changes over five watched steps or more, at a rate above 0 and under a
+//! gradient of at least a thousandth of the largest tensor's (root mean square); other tensors do move.
 //!
-//! **Cure.** The tensor drawn anew.
+//! **Cure.** Redraw the tensor.
 //!
 //! **Example.** `table_beyond_its_updates`
 
@@ -12,10 +12,10 @@ use super::slow::{Evidence, Slow};
 use super::{Cure, Cures, Earlier, Findings, Subject};
 use crate::inspect::diagnose::evidence::listed;
 
-/// Steps that must be watched.
+/// Minimum number of watched steps.
 const WATCHED: u64 = 5;
-/// Of the largest tensor's root mean square gradient: what is below may stand still without loss, as a key's bias, which
-/// the loss does not depend on but by rounding.
+/// Share of the largest tensor's root mean square gradient: below it, a tensor may stay unchanged without harm, like a
+/// key's bias, which the loss depends on only by rounding.
 const MATTERS: f64 = 1e-3;
 
 pub(super) struct FrozenParameters;
@@ -32,8 +32,8 @@ impl Slow for FrozenParameters {
         let names: Vec<String> = found.iter().map(|(name, ..)| name.clone()).collect();
         let ulp = 2.0_f64.powi(-25) * size;
         Some(format!(
-            "no bit of {} changes in {} steps, under a gradient of {gradient:.1e} (root mean square): its weights are about \
-             {size:.1e}, and a step below {ulp:.1e} is rounded away; the rate is {:.1e}",
+            "no bit of {} changes in {} steps, under a gradient of {gradient:.1e} (root mean square): its weights \
+             are about {size:.1e}, and a step below {ulp:.1e} is rounded away; the rate is {:.1e}",
             listed(&names),
             e.watched,
             e.rate
@@ -45,7 +45,7 @@ impl Slow for FrozenParameters {
     }
 }
 
-/// The tensors that stand still: name, root mean square of gradient and of weights.
+/// Returns the unchanged tensors: name, root mean square of gradient and of weights.
 fn frozen<'a>(e: &'a Evidence<'_>) -> Vec<&'a (String, f64, f64)> {
     e.still.iter().filter(|(_, gradient, _)| *gradient > MATTERS * e.largest_gradient).collect()
 }

@@ -1,18 +1,18 @@
 //! **Mathematics.** The loss of a wrong, certain prediction is the distance of two logits: it grows without bound, and
 //! its gradient is ±1 for every token.
 //!
-//! **Signature.** Logits of one token further apart than 50, and a loss above ln V: at the start, or at the end of a run that
-//! fails although its rate is not beyond the edge of stability.
+//! **Signature.** Logits of one token further apart than 50, and a loss above ln V: at the start, or at the end of a
+//! run that fails although its rate is not beyond the edge of stability.
 //!
-//! **Cure.** Smaller weights of the head, and moments reset to 0: they remember the gradients of large weights.
+//! **Cure.** Scale the head's weights down, and reset moments to 0: they belong to the gradients of large weights.
 //!
-//! **Example.** `output_logits_too_large`; `logits_grow_until_labels_turn`, which starts well
+//! **Example.** `output_logits_too_large`; `logits_grow_until_labels_turn`, which starts healthy
 
 use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, saturation};
 use crate::inspect::diagnose::signs::Signs;
 
-/// How far apart the logits of a token are: the least likely class has a probability below e⁻⁵⁰ = 2·10⁻²², far below what
-/// f32 can distinguish from 0 in 1 − p.
+/// The range of a token's logits: the least likely class has a probability below e⁻⁵⁰ = 2·10⁻²², far below what f32 can
+/// distinguish from 0 in 1 − p.
 const RANGE: f64 = 50.0;
 
 pub(super) struct GrowingLogits;
@@ -34,7 +34,7 @@ impl Detect for GrowingLogits {
     }
 }
 
-/// Logits that are far apart, if the model has not learned.
+/// Returns the range of the logits, if it is large and the model has not learned.
 pub(super) fn sign(signs: &Signs) -> Option<String> {
     let (range, ..) = signs.logits.filter(|_| !saturation::knows(signs))?;
     (range > RANGE && signs.loss > signs.uniform).then(|| {

@@ -1,9 +1,9 @@
-//! **Mathematics.** x ← a·x + f(x): with a > 1 the stream grows as aⁿ over n sums, and squares (a variance) overflow at
-//! 1.8·10¹⁹.
+//! **Mathematics.** x ← a·x + f(x): with a > 1 the stream grows like aⁿ over n sums, and squares (a variance) overflow
+//! at 1.8·10¹⁹.
 //!
-//! **Signature.** The last sum of the stream is orders larger than the first, at the first step.
+//! **Signature.** The last sum of the stream is orders of magnitude larger than the first, at the first step.
 //!
-//! **Cure.** Normalise before every block; write with 1/√(2·layers).
+//! **Cure.** Normalise before every block; scale its output by 1/√(2·layers).
 //!
 //! **Example.** `exploding_residual_stream`
 
@@ -24,6 +24,6 @@ impl Detect for GrowingResidual {
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
-        Ok(vec![Cure::Code("normalise before every block, and write 1/√(2·layers) to the stream")])
+        Ok(vec![Cure::Code("normalise before every block, and scale its output by 1/√(2·layers)")])
     }
 }

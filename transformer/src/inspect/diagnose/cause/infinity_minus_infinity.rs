@@ -1,9 +1,9 @@
-//! **Mathematics.** Where −∞ means *masked* it may be compared and exponentiated, not subtracted from itself: −∞ − (−∞) =
-//! NaN. KL divergences of masked distributions do it.
+//! **Mathematics.** −∞ that means *masked* may be compared and exponentiated, but not subtracted from itself: −∞ − (−∞)
+//! = NaN. KL divergences of masked distributions do this.
 //!
 //! **Signature.** Origin forward, in a difference or sum, both operands −∞.
 //!
-//! **Cure.** Select what is visible first, or take a large finite number for −∞.
+//! **Cure.** Select the visible elements first, or use a large finite number for −∞.
 //!
 //! **Example.** `infinity_minus_infinity`
 
@@ -20,6 +20,6 @@ impl Detect for InfinityMinusInfinity {
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
-        Ok(vec![Cure::Code("select what is masked, or use a large finite number for −∞")])
+        Ok(vec![Cure::Code("select the masked elements, or use a large finite number for −∞")])
     }
 }

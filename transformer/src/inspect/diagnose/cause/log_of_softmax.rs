@@ -1,9 +1,9 @@
-//! **Mathematics.** p = softmax(z) underflows to 0 where z is 104 below the largest (f32); −ln p is then ∞ though −ln p =
-//! ln Σ e^z − z is an ordinary number.
+//! **Mathematics.** p = softmax(z) underflows to 0 if z is 104 below the largest (f32); −ln p is then ∞ although −ln p
+//! = ln Σ e^z − z is an ordinary number.
 //!
-//! **Signature.** Origin forward, `ln 0`, on the way from probabilities to the loss.
+//! **Signature.** Origin forward, `ln 0`, between the probabilities and the loss.
 //!
-//! **Cure.** The loss from logits. A change of code.
+//! **Cure.** Compute the loss from logits. A change of code.
 //!
 //! **Example.** `logarithm_of_softmax`
 

@@ -2,7 +2,7 @@
 //!
 //! **Signature.** All values finite; origin *backward*, beyond the largest float16.
 //!
-//! **Cure.** The scale as above.
+//! **Cure.** The loss scale as above.
 //!
 //! **Example.** `loss_scale_too_high`
 

@@ -1,7 +1,7 @@
-//! The causes that a diagnosis knows, one file each, in the order in which they are asked.
+//! The causes that a diagnosis knows, one file each, in the order in which they are checked.
 //!
-//! A file's documentation is the section of `docs/FAILURES.md`; below it stand the thresholds, the sign, and what helps.
-//! A new cause is a new file and a line in the list below.
+//! A file's documentation is its section of `docs/FAILURES.md`; below it are the thresholds, the sign, and the fixes. A
+//! new cause is a new file and a line in the list below.
 
 use super::cure::{Cure, Trial};
 use super::findings::Findings;
@@ -15,82 +15,83 @@ mod dynamics;
 mod saturation;
 mod slow;
 
-/// The evidence for a cause, in words and numbers, if its sign is there.
+/// The evidence for a cause, in words and numbers, if its sign is present.
 type Sign = Result<Option<String>, ModelError>;
-/// What may help, the mildest first.
+/// The proposed fixes, the mildest first.
 type Cures = Result<Vec<Cure>, ModelError>;
 
-/// How a cause is found and cured.
+/// The detection of a cause, and its fixes.
 trait Detect {
-    /// Its heading in the catalogue.
+    /// The cause's heading in the catalogue.
     const TITLE: &'static str;
-    /// Whether it is one of a loss that stands still or falls too slowly, where every number is finite.
+    /// Whether it explains a loss that does not fall or falls too slowly, although every number is finite.
     const SLOW: bool = false;
-    /// What it may come from that happened before the watch.
+    /// The earlier event that the cause may follow from.
     const AFTER: Earlier = Earlier::Nothing;
 
-    /// The evidence, if none of the causes before it in the list holds.
+    /// Returns the evidence, if none of the earlier causes in the list holds.
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign;
 
-    /// What helps: alternatives.
+    /// Returns the fixes to try: alternatives.
     fn cures<S: Subject>(f: &Findings<'_, S>) -> Cures;
 
-    /// How cures are replayed.
+    /// Returns the setup for replaying fixes.
     fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
         f.replay()
     }
 
-    /// The cures as they were tried; none where the cause does not hold because none helps.
+    /// Tries the fixes; returns `None` if the cause is ruled out because none helps.
     fn trials<S: Subject>(f: &Findings<'_, S>) -> Result<Option<Vec<Trial>>, ModelError> {
         Self::replay(f).trials(&Self::cures(f)?).map(Some)
     }
 }
 
-/// What happened before the watch that a cause may come from.
+/// An event before the watch that a cause may follow from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Earlier {
-    /// Nothing: it is the first cause.
+    /// None: it is the first cause.
     Nothing,
-    /// Weights grew large, whatever made them large.
+    /// Weights grew large, for any reason.
     LargeWeights,
-    /// A rate was too high from the start, and fell by its schedule.
+    /// A rate was too high from the start, and decayed by its schedule.
     FallenRate,
 }
 
-/// A cause with its evidence, and its cures as they were tried.
+/// A cause with its evidence, and the trials of its fixes.
 pub(crate) type Found = ((Cause, String), Vec<Trial>);
 
 macro_rules! causes {
     ($($name:ident in $file:ident: $doc:literal;)*) => {
         $(mod $file;)*
 
-        /// Why training fails, in the order in which the causes are asked.
+        /// The reasons why training fails, in the order in which they are checked.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum Cause { $(#[doc = $doc] $name),* }
 
         impl Cause {
-            /// All of them.
+            /// All causes.
             pub const ALL: &[Cause] = &[$(Cause::$name),*];
 
-            /// Its heading in the catalogue.
+            /// Returns the cause's heading in the catalogue.
             pub fn title(self) -> &'static str {
                 match self { $(Cause::$name => <$file::$name as Detect>::TITLE),* }
             }
 
-            /// Whether it is one of a loss that stands still or falls too slowly, where every number is finite.
+            /// Checks whether it explains a loss that does not fall or falls too slowly, although every number is
+            /// finite.
             pub fn is_slow(self) -> bool {
                 match self { $(Cause::$name => <$file::$name as Detect>::SLOW),* }
             }
 
-            /// What it may come from that happened before the watch.
+            /// Returns the earlier event that the cause may follow from.
             pub(crate) fn after(self) -> Earlier {
                 match self { $(Cause::$name => <$file::$name as Detect>::AFTER),* }
             }
         }
 
-        /// The first cause of the list that holds.
+        /// Returns the first cause of the list that holds.
         pub(crate) fn find<S: Subject>(f: &Findings<'_, S>) -> Result<Option<Found>, ModelError> {
             $(
                 if let Some(why) = $file::$name::detect(f)?
@@ -105,16 +106,16 @@ macro_rules! causes {
 }
 
 causes! {
-    // What the arithmetic says: the first value that is not finite, and the operation that made it.
+    // The arithmetic: the first non-finite value, and the operation that computed it.
     BrokenWeights in broken_weights: "A weight is NaN or ∞ before the first step.";
     BrokenData in broken_data: "An input is NaN or ∞.";
-    BrokenMoments in broken_moments: "What the optimiser remembers is NaN or ∞, or a negative mean of squares.";
+    BrokenMoments in broken_moments: "The optimizer state holds NaN or ∞, or a negative mean of squares.";
     BetaOne in beta_one: "1 − β = 0 in a bias correction.";
-    NoEpsilon in no_epsilon: "m/√v with ε = 0 where no gradient ever arrived.";
-    BadToken in bad_token: "A token or target that the vocabulary does not have.";
+    NoEpsilon in no_epsilon: "m/√v with ε = 0 for a parameter that never had a gradient.";
+    BadToken in bad_token: "A token or target outside the vocabulary.";
     NoTarget in no_target: "Every target of a batch is ignored: 0/0.";
     LogOfSoftmax in log_of_softmax: "ln of a probability that underflowed.";
-    AllMasked in all_masked: "A column of scores is −∞ throughout.";
+    AllMasked in all_masked: "A column of scores is all −∞.";
     WrongMaximum in wrong_maximum:
         "The maximum of another column was subtracted: every exponential underflows.";
     NoMaximum in no_maximum: "exp of scores without their maximum subtracted.";
@@ -123,12 +124,12 @@ causes! {
     ZeroTimesInfinity in zero_times_infinity: "0·∞.";
     NormAtZero in norm_at_zero: "The derivative of a norm at 0: 0/0, backward only.";
     EntropyAtZero in entropy_at_zero: "The derivative of p·ln p at 0: ln 0, backward only.";
-    // What the loop does with its gradients and weights, and what the model sees.
-    NotZeroed in not_zeroed: "Gradients of earlier steps are still there.";
-    NotAveraged in not_averaged: "Gradients of a step's batches are added up, not averaged.";
+    // The loop's handling of gradients and weights, and what the model sees.
+    NotZeroed in not_zeroed: "Gradients of earlier steps are still included.";
+    NotAveraged in not_averaged: "Gradients of a step's batches are summed, not averaged.";
     DecaySign in decay_sign: "Decay that makes weights grow.";
     NoMask in no_mask: "A token that sees its future.";
-    // Where a 16-bit format ends.
+    // The limits of a 16-bit format.
     LossScaleTooHigh in loss_scale_too_high: "A loss scale that takes gradients beyond the format's range.";
     RangeEnded in range_ended: "A value beyond a 16-bit format's largest number.";
     Underflow in underflow: "Gradients below a 16-bit format's smallest number.";
@@ -138,25 +139,25 @@ causes! {
     GrowingResidual in growing_residual: "A residual stream that grows from layer to layer.";
     DriftingLogits in drifting_logits: "Logits that move together, which the loss cannot see.";
     CutGradient in cut_gradient: "A gradient that does not arrive.";
-    // The course of the steps.
+    // The training dynamics.
     SpikeBatch in spike_batch: "One batch with a gradient far above all others, and no clipping.";
     NoWarmup in no_warmup: "A rate that is too high at the start only.";
-    RateTooHigh in rate_too_high: "A learning rate above what the curvature bears.";
-    // Softmaxes that are saturated: at the start, or at the end of a rate that is within the limit.
-    EntropyCollapse in entropy_collapse: "Attention that looks at one token only.";
+    RateTooHigh in rate_too_high: "A learning rate too high for the curvature.";
+    // Saturated softmaxes: at the start, or at the end of a run whose rate is within the limit.
+    EntropyCollapse in entropy_collapse: "Attention to a single token.";
     GrowingLogits in growing_logits: "Logits that spread until the softmax is saturated.";
-    // Every number is finite, and the loss stands still or falls too slowly: the most specific first.
+    // Every number is finite, but the loss does not fall or falls too slowly: the most specific first.
     DeadParameters in dead_parameters:
-        "Weights of 0 that no gradient leaves; units that are switched off for every token.";
-    ClipTooLow in clip_too_low: "Gradients clipped to a norm far below the usual one.";
-    RateTooLow in rate_too_low: "A rate with which the whole planned run comes to nothing.";
-    ScheduleEnded in schedule_ended: "A schedule that came to its end before the model did.";
-    FrozenParameters in frozen_parameters: "Parameters that have a gradient and do not move.";
-    DataExhausted in data_exhausted: "A text that has been learned by heart.";
-    ModelTooSmall in model_too_small: "A model that cannot hold what the text offers.";
-    BelowBaselines in below_baselines: "A model that predicts no better than counting.";
-    // It failed all the same.
-    Unknown in unknown: "None of these.";
+        "Weights that stay at 0 for lack of a gradient; units that are off for every token.";
+    ClipTooLow in clip_too_low: "Gradients clipped to a norm far below the median.";
+    RateTooLow in rate_too_low: "A rate so low that the whole planned run learns almost nothing.";
+    ScheduleEnded in schedule_ended: "A schedule that ended before the model finished learning.";
+    FrozenParameters in frozen_parameters: "Parameters that have a gradient but do not change.";
+    DataExhausted in data_exhausted: "A memorised text.";
+    ModelTooSmall in model_too_small: "A model too small for the information in the text.";
+    BelowBaselines in below_baselines: "A model that predicts no better than n-gram counts.";
+    // It failed nevertheless.
+    Unknown in unknown: "None of the above.";
 }
 
 impl fmt::Display for Cause {
@@ -165,7 +166,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A small model and its data, into which tests of causes bring a fault.
+/// A small model and its data; the tests of causes introduce faults into it.
 #[cfg(test)]
 mod specimen {
     use crate::inspect::diagnose::State;
@@ -173,7 +174,7 @@ mod specimen {
     use crate::model::architecture::Architecture;
     use std::sync::Arc;
 
-    /// A text of eleven words, each three after the one before.
+    /// A text of eleven words, each three after its predecessor.
     pub(super) fn step() -> ModelStep<'static> {
         let config = Architecture {
             vocabulary: 11,

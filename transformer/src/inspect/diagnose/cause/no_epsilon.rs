@@ -1,5 +1,5 @@
-//! **Mathematics.** A rule that takes an ε divides by the size of gradients plus ε, as Adam by √v̂ + ε. A parameter that never had a
-//! gradient (the embedding of a token that did not occur) has a size of 0: with ε = 0 this is 0/0.
+//! **Mathematics.** An optimizer with an ε divides by the size of gradients plus ε, as Adam by √v̂ + ε. A parameter that
+//! never had a gradient (the embedding of a token that did not occur) has a size of 0: with ε = 0 this is 0/0.
 //!
 //! **Signature.** Loss and gradients finite; origin *update*, operands gradient 0 and 0 of all that is remembered.
 //!

@@ -1,8 +1,9 @@
 //! **Mathematics.** Position t sees token t + 1, which is its target: the loss can fall to 0 by copying.
 //!
-//! **Signature.** No NaN: a loss that falls too fast. Another last token changes the logits of earlier ones, to the bit.
+//! **Signature.** No NaN: a loss that falls too fast. Another last token changes the logits of earlier ones, to the
+//! bit.
 //!
-//! **Cure.** The mask.
+//! **Cure.** Add the mask.
 //!
 //! **Example.** `missing_causal_mask`
 

@@ -1,8 +1,8 @@
-//! **Mathematics.** exp z overflows f32 above 88.7, f16 above 11.1. softmax(z) = softmax(z − c) for every c; with c = max
-//! z no exponential exceeds 1.
+//! **Mathematics.** exp z overflows f32 above 88.7, f16 above 11.1. softmax(z) = softmax(z − c) for every c; with c =
+//! max z no exponential exceeds 1.
 //!
-//! **Signature.** Origin forward, in a softmax: `exp(1230.9109) overflows` where a score is far above 0, `0 / 0` where all
-//! of a column are far below.
+//! **Signature.** Origin forward, in a softmax: `exp(1230.9109) overflows` if a score is far above 0, `0 / 0` if all of
+//! a column are far below.
 //!
 //! **Cure.** Subtract each column's own maximum. A change of code.
 //!

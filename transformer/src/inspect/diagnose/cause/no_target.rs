@@ -1,9 +1,9 @@
-//! **Mathematics.** The loss is a mean over the n targets that count: Σ/n with n = 0 is 0/0. It happens with padded or
-//! masked batches (prompts cut off before their answer).
+//! **Mathematics.** The loss is a mean over the n targets that are not ignored: Σ/n with n = 0 is 0/0. It occurs with
+//! padded or masked batches (prompts cut off before their answer).
 //!
 //! **Signature.** Origin forward, in the loss, arithmetic `0 / 0`; only at some batches.
 //!
-//! **Cure.** The batch left out, or Σ/max(n, 1).
+//! **Cure.** Leave the batch out, or use Σ/max(n, 1).
 //!
 //! **Example.** `all_targets_ignored`
 

@@ -1,10 +1,10 @@
-//! **Mathematics.** The first steps of a rule that normalises (Adam, Lion, …) have size η in every coordinate whatever the gradient,
-//! while curvature is highest at the start. The same peak is borne after a rise.
+//! **Mathematics.** The first steps of an optimizer that normalises (Adam, Lion, …) have size η in every coordinate
+//! whatever the gradient, while curvature is highest at the start. After a warm-up the same peak is stable.
 //!
-//! **Signature.** Fails within the first steps; with a rise over 100 steps the same rate holds, and learns three quarters or
-//! more of what a tenth of the rate learns without one.
+//! **Signature.** Fails within the first steps; with a warm-up over 100 steps the same rate succeeds, and learns at
+//! least three quarters of what a tenth of the rate learns without one.
 //!
-//! **Cure.** A rise over 100 steps.
+//! **Cure.** A warm-up over 100 steps.
 //!
 //! **Example.** `missing_warm_up`
 
@@ -12,15 +12,15 @@ use super::{Cure, Cures, Detect, Earlier, Findings, ModelError, Replay, Sign, Su
 use crate::inspect::diagnose::applied::peak;
 use crate::inspect::diagnose::cure::Trial;
 
-/// Steps of the rise: as many as Adam's second moment (β₂ = 0.99) is a mean over.
+/// Steps of the warm-up: as many as Adam's second moment (β₂ = 0.99) averages over.
 const RISE: u64 = 100;
-/// Steps of a replay: past the rise.
+/// Steps of a replay: beyond the warm-up.
 const REPLAYED: u64 = 130;
 /// The last step of a run that fails at its start.
 const EARLY: u64 = 50;
-/// Of the peak: from this rate on a schedule has no rise.
+/// Share of the peak: a schedule that starts at this rate or above has no warm-up.
 const COLD: f64 = 0.9;
-/// Of what a tenth of the rate learns without a rise: what is less is not worth one.
+/// Minimum share of what a tenth of the rate learns without a warm-up: with less, a warm-up is not worth it.
 const WORTH: f64 = 0.75;
 
 pub(super) struct NoWarmup;
@@ -40,7 +40,8 @@ impl Detect for NoWarmup {
         }
         let (rate, shown) = dynamics::rate(f)?;
         Ok(Some(format!(
-            "the rate is {rate:.2e} from the first step on; after a rise over {RISE} steps it holds and learns{shown}"
+            "the rate is {rate:.2e} from the first step on; after a warm-up over {RISE} steps it succeeds and \
+             learns{shown}"
         )))
     }
 
@@ -49,13 +50,13 @@ impl Detect for NoWarmup {
     }
 
     fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
-        // A rise begins at the start.
+        // A warm-up begins at the start.
         Replay { steps: REPLAYED, states: &f.well[f.well.len() - 1..], ..f.replay() }
     }
 }
 
-/// Whether training succeeds with this rate after a rise, and is worth it: a tenth of the rate without any learns no
-/// more than a third more.
+/// Checks whether training with this rate succeeds after a warm-up, and is worth it: a tenth of the rate without one
+/// learns at most a third more.
 fn rises<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
     let replay = Replay { uniform: f64::INFINITY, ..NoWarmup::replay(f) };
     let warm = replay.once(&Cure::Warmup(RISE), f.start)?;

@@ -2,7 +2,7 @@
 //!
 //! **Signature.** All values finite; origin *backward*, in a norm or root, `0 / 0` or `1 / 0`.
 //!
-//! **Cure.** √(‖x‖² + ε), or the term left out where x = 0.
+//! **Cure.** √(‖x‖² + ε), or skip the term if x = 0.
 //!
 //! **Example.** `norm_at_zero`
 

@@ -1,7 +1,7 @@
-//! **Mathematics.** The mean over k batches has 1/k of the sum's gradient: without dividing, the rate is k times what it
-//! says.
+//! **Mathematics.** The mean over k batches has 1/k of the sum's gradient: without dividing, the effective rate is k
+//! times the configured one.
 //!
-//! **Signature.** The gradient handed to the update is exactly k times the mean.
+//! **Signature.** The gradient passed to the update is exactly k times the mean.
 //!
 //! **Cure.** Divide by k.
 //!
@@ -20,7 +20,7 @@ impl Detect for NotAveraged {
         let found = f.watched.handed == Some(Handed::Sum);
         Ok(found.then(|| {
             format!(
-                "the gradient handed to the update is {batches} times the mean over the step's {batches} batches"
+                "the gradient passed to the update is {batches} times the mean over the step's {batches} batches"
             )
         }))
     }

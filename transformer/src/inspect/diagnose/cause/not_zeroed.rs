@@ -1,9 +1,10 @@
-//! **Mathematics.** Backward adds. Without zeroing the update gets Σ of all gradients so far: undamped momentum, a step
-//! that grows with the number of steps.
+//! **Mathematics.** Backward adds. Without zeroing, the update gets the sum of all gradients so far: undamped momentum,
+//! a step that grows with the number of steps.
 //!
-//! **Signature.** The gradient handed to the update equals that of this step's batches plus what the step before left.
+//! **Signature.** The gradient passed to the update equals that of this step's batches plus that left by the previous
+//! step.
 //!
-//! **Cure.** Zero before every step.
+//! **Cure.** Zero gradients before every step.
 //!
 //! **Example.** `gradients_not_zeroed`
 
@@ -16,7 +17,7 @@ impl Detect for NotZeroed {
     const TITLE: &str = "gradients not zeroed";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let why = "the gradient handed to the update is that of this step's batches plus that of the step before";
+        let why = "the gradient passed to the update is that of this step's batches plus that of the previous step";
         let found = f.watched.handed == Some(Handed::WithTheStepBefore);
         Ok(found.then(|| why.to_owned()))
     }

@@ -1,7 +1,7 @@
 //! **Mathematics.** float16 ends at 65,504: dot products of large queries and keys exceed it before they are divided by
 //! √d. bfloat16 has f32's range.
 //!
-//! **Signature.** Origin at a value that f32 holds and the format does not; the same step in f32 is finite.
+//! **Signature.** Origin at a value that f32 can hold and the format cannot; the same step in f32 is finite.
 //!
 //! **Cure.** bfloat16, or f32.
 //!

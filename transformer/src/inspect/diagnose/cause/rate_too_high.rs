@@ -1,27 +1,28 @@
-//! **Mathematics.** On a quadratic with largest curvature λ, the error along that direction is multiplied by 1 − ηλ a
-//! step: it grows for η > 2/λ. Momentum: (2 + 2µ)/λ. Adam: (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ′), λ′ of P^(−½)HP^(−½)
-//! with P = √v̂ + ε: m̂ = m/(1 − β₁ᵗ) is a mean of gradients, so that for the P of the moment Adam is descent with momentum
-//! β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ). After some dozens of steps the first factor is 1 and the limit 38/λ′ for β₁ = 0.9
+//! **Mathematics.** On a quadratic with largest curvature λ, the error along that direction is multiplied by 1 − ηλ per
+//! step: it grows for η > 2/λ. Momentum: (2 + 2µ)/λ. Adam: (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ′), λ′ of P^(−½)HP^(−½) with
+//! P = √v̂ + ε: m̂ = m/(1 − β₁ᵗ) is a mean of gradients, so for the current P Adam is gradient descent with momentum β₁
+//! at the rate η·(1 − β₁)/(1 − β₁ᵗ). After some dozens of steps the first factor is 1 and the limit 38/λ′ for β₁ = 0.9
 //! (Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022); at the first step it is a tenth of that.
-//! Neither decay nor clipping is counted, and the line says so where gradients are clipped.
+//! Neither decay nor clipping is counted; the evidence mentions clipping.
 //!
 //! **Signature.** The loss rises within a few steps, faster and faster, at any batch; η above the limit that Lanczos'
-//! method finds from exact Hessian-vector products. Where no limit is measured (of a rule that has none, as Lion, whose steps have
-//! one length; of a model that is too large) the loss tells no other cause apart: it is this one only if the same steps at a
-//! lower rate hold and learn, and the line says that no limit was measured.
+//! method finds from exact Hessian-vector products. If no limit is measured (the optimizer has none, as Lion, whose
+//! steps have one length; the model is too large), the loss does not distinguish this from other causes: it is this one
+//! only if the same steps at a lower rate are stable and learn, and the evidence says that no limit was measured.
 //!
-//! **Cure.** Half of the limit where it is measured, then the rate times 1/10, 1/100, …: the first that holds and learns.
-//! A rule that moves a weight by about the rate, whatever its gradients, is first tried at 10⁻² and 10⁻³.
+//! **Cure.** Half of the limit if it is measured, then the rate times 1/10, 1/100, …: the first that is stable and
+//! learns. With an optimizer that moves a weight by about the rate, whatever its gradients, 10⁻² and 10⁻³ are tried first.
 //!
-//! **Example.** `rate_times_1000`; `lion_at_a_rate_of_1`, without a limit; `rate_too_high_for_any_warm_up`, which a rise does not save; `update_overflows`, where loss and gradients are finite and η·g is not: origin
-//! *update*, found before a weight is lost.
+//! **Example.** `rate_times_1000`; `lion_at_a_rate_of_1`, without a limit; `rate_too_high_for_any_warm_up`, which a
+//! warm-up does not fix; `update_overflows`, with finite loss and gradients while η·g is not: origin *update*, found
+//! before a weight is lost.
 
 use super::{
     Cure, Cures, Detect, Earlier, Findings, ModelError, Replay, Sign, Subject, Trial, dynamics,
 };
 use crate::inspect::diagnose::applied::{peak, round};
 
-/// A rate that nothing is trained with.
+/// A rate that is too high for any training.
 const BEYOND_REASON: f64 = 10.0;
 /// Steps of a replay: long enough to learn.
 const LEARNING: u64 = 40;
@@ -41,15 +42,14 @@ impl Detect for RateTooHigh {
     }
 
     fn cures<S: Subject>(f: &Findings<'_, S>) -> Cures {
-        // Half of the limit, where that is far below, and less; a rate that some models bear, where
-        // there is no limit to be had and the rate is beyond all reason. The highest rate counts: one
-        // that warms up gets there.
+        // Half of the limit, if that is far below the rate, and less; without a known limit, for a rate beyond all
+        // reason, one that is stable for some models. The highest rate counts: a warm-up reaches it.
         let rate = peak(f.recipe.schedule);
         let half = f.stability()?.map(|s| 0.5 * s.limit / rate).filter(|f| f.is_finite());
         let half = half.or((rate > BEYOND_REASON).then_some(0.1 / rate));
         let first = half.filter(|f| *f > 0.0 && *f < 0.05).unwrap_or(1e-1);
-        // A rule that normalises moves a weight by about the rate, whatever its limit at one state: rates that such rules are
-        // used with come first, the largest before the others.
+        // An optimizer that normalises moves a weight by about the rate, whatever its limit at one state: usual rates of
+        // such optimizers come first, the largest before the others.
         let normalises = f.recipe.optimizer.kind.normalises();
         let usual = [1e-2, 1e-3].map(|usual| usual / rate);
         let usual = usual.into_iter().filter(|f| normalises && *f <= 0.1);

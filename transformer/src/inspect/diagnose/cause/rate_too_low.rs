@@ -1,27 +1,28 @@
-//! **Mathematics.** Short steps follow the gradient flow: what they come to depends on Σ η, not on η. Where the watched steps,
-//! of Σ η = p, gain G nats, the planned run, of Σ η = P, gains at most about G·P/p: a loss falls more and more slowly.
+//! **Mathematics.** Short steps follow the gradient flow: the result depends on Σ η, not on η. If the watched steps, of
+//! Σ η = p, gain G nats, the planned run, of Σ η = P, gains at most about G·P/p: a loss falls more and more slowly.
 //!
-//! **Signature.** G·P/p is below a twentieth of the loss, of a run of 100 planned steps or more; and as many steps as were watched, at a
-//! rate at least ten times the run's peak, gain more than three times G·P/p and more than a fiftieth of ln V. A rate that is
-//! small but has the steps it needs is not accused: Adam at 10⁻⁴ over 5000 steps.
+//! **Signature.** G·P/p is below a twentieth of the loss, in a run of 100 planned steps or more; and as many steps as
+//! were watched, at a rate at least ten times the run's peak, gain more than three times G·P/p and more than a fiftieth
+//! of ln V. A small rate with enough steps does not match: Adam at 10⁻⁴ over 5000 steps.
 //!
-//! **Cure.** For a rule that normalises 10⁻², 10⁻³ or 10⁻⁴, for descent half of the limit of stability, or a tenth of that.
+//! **Cure.** With an optimizer that normalises 10⁻², 10⁻³ or 10⁻⁴, with gradient descent half of the limit of stability,
+//! or a tenth of that.
 //!
 //! **Example.** `rate_of_a_ten_millionth`, `descent_that_crawls`
 
 use super::slow::{EARLY, Evidence, Slow, WATCHED};
 use super::{Cure, Cures, Findings, Subject};
 
-/// Of the loss: what the planned run is expected to gain at the least. Adam at 10⁻⁴ over 400 steps, the slowest of the
+/// Minimum expected gain of the planned run, as a share of the loss. Adam at 10⁻⁴ over 400 steps, the slowest of the
 /// healthy runs of the tests, gains a twelfth.
 const LITTLE: f64 = 0.05;
-/// How many times the gain of the planned run another rate must come to in the steps that were watched.
+/// The ratio to the planned run's gain that another rate must reach in the watched number of steps.
 const TIMES: f64 = 3.0;
-/// Of ln V: a gain that matters.
+/// Minimum gain that matters, as a share of ln V.
 const MATTERS: f64 = 0.02;
-/// How many times the peak another rate must be.
+/// The minimum ratio of another rate to the peak.
 const FACTOR: f64 = 10.0;
-/// Rates that rules that normalise are used with, the largest first.
+/// Usual rates of optimizers that normalise, the largest first.
 const USUAL: [f64; 3] = [1e-2, 1e-3, 1e-4];
 
 pub(super) struct RateTooLow;
@@ -34,8 +35,8 @@ impl Slow for RateTooLow {
         let planned = e.projected(e.plan);
         (judged && planned < LITTLE * e.train.before).then(|| {
             format!(
-                "{} steps at rates up to {:.1e} gain {:.1e} nats, so that all {} planned steps gain about {planned:.1e} of \
-                 the {:.3} that the loss is",
+                "{} steps at rates up to {:.1e} gain {:.1e} nats, so all {} planned steps gain about {planned:.1e} of \
+                 the loss of {:.3}",
                 e.watched,
                 e.peak,
                 e.train.gain(),

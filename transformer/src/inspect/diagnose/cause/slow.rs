@@ -1,35 +1,35 @@
-//! What the causes of a loss that stands still or falls too slowly have in common, where every number is finite.
+//! Shared parts of the causes of a loss that does not fall or falls too slowly, although every number is finite.
 //!
-//! Such a cause has a *suspicion*, a measured sign with its threshold, and *fixes*. Where the sign alone could
-//! be that of a healthy run (every run learns faster at some other rate, or with more units), the cause holds only if
-//! one of its fixes, replayed from the same state over the same batches, learns more than going on as it is.
+//! Such a cause has a *suspicion*, a measured sign with its threshold, and *fixes*. If a healthy run could show the
+//! same sign (every run learns faster at some other rate, or with more units), the cause holds only if one of its
+//! fixes, replayed from the same state over the same batches, learns more than continuing unchanged.
 
 use super::{Cures, Detect, Earlier, Findings, ModelError, Sign, Subject, Trial};
 pub(super) use crate::inspect::diagnose::evidence::Evidence;
 use crate::inspect::diagnose::pace::Pace;
 
-/// Steps of a run before which nothing is said of its pace: Adam's second moment (β₂ = 0.99) is a mean over a hundred
-/// steps, and presets rise to their peak over as many.
+/// Steps of a run before which its pace is not judged: Adam's second moment (β₂ = 0.99) averages over a hundred steps,
+/// and the presets' warm-up takes as many.
 pub(super) const EARLY: u64 = 100;
-/// Steps that must be watched before a pace is read off them.
+/// Minimum number of watched steps to estimate a pace.
 pub(super) const WATCHED: u64 = 15;
 
-/// A cause of a slow or standing loss.
+/// A cause of a loss that falls slowly or not at all.
 pub(super) trait Slow {
     /// See [`Detect::TITLE`].
     const TITLE: &'static str;
-    /// Whether the sign says it all, or a fix must learn more for the cause to hold.
+    /// Whether the sign alone is sufficient; if not, a fix must learn more for the cause to hold.
     const CERTAIN: bool = false;
     /// See [`Detect::AFTER`].
     const AFTER: Earlier = Earlier::Nothing;
 
-    /// The sign, in words and numbers, if it is there.
+    /// Returns the sign, in words and numbers, if it is present.
     fn suspect<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Option<String>;
 
-    /// What may help, the likeliest first.
+    /// Returns the proposed fixes, the likeliest first.
     fn fixes<S: Subject>(f: &Findings<'_, S>, e: &Evidence<'_>) -> Cures;
 
-    /// By how many nats a fix must end below what going on as it is comes to.
+    /// Returns by how many nats a fix must end below continuing unchanged.
     fn least(_: &Evidence<'_>) -> f64 {
         0.0
     }

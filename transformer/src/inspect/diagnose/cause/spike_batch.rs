@@ -1,10 +1,10 @@
-//! **Mathematics.** A step moves by η·‖g‖. One batch with a gradient a hundred times the usual moves as far as a hundred
+//! **Mathematics.** A step moves by η·‖g‖. A batch with a gradient a hundred times the median moves as far as a hundred
 //! steps, in one direction.
 //!
 //! **Signature.** One gradient norm far above the median of those before, also at other weights: the batch stands out,
 //! not the state.
 //!
-//! **Cure.** Clipping at the usual norm; the batch left out.
+//! **Cure.** Clip at the median norm; leave the batch out.
 //!
 //! **Example.** `one_outlier_batch`
 
@@ -14,18 +14,18 @@ use crate::inspect::diagnose::course::Taken;
 use crate::inspect::diagnose::findings::median;
 use calculus::clip::global_norm;
 
-/// The last steps that may be blamed: a spike breaks the next step rather than its own.
+/// The number of last steps that may be suspected: a spike breaks the next step rather than its own.
 const BLAMED: usize = 4;
-/// Steps before it whose median norm is the usual one, and how many there must be.
+/// Number of steps before it whose median norm is the usual one, and the minimum.
 const LATELY: usize = 10;
 const LEAST: usize = 4;
-/// How many times the usual norm those may be: norms that grow step by step are no spike.
+/// Maximum ratio of those norms to the usual one: norms that grow step by step are not a spike.
 const CALM: f64 = 4.0;
-/// How many times the usual norm a spike is: well above what calm norms come to. A convention.
+/// Ratio of a spike to the usual norm: well above fluctuations. A convention.
 const TIMES: f64 = 15.0;
-/// How many times the norm of its neighbours, at the same weights, it must be: the batch, not the weights.
+/// Minimum ratio to the norm of its neighbours at the same weights: the batch, not the weights.
 const STANDS_OUT: f64 = 5.0;
-/// These neighbours.
+/// The neighbouring batches.
 const NEIGHBOURS: u64 = 4;
 
 pub(super) struct SpikeBatch;
@@ -41,7 +41,7 @@ impl Detect for SpikeBatch {
         if !dynamics::are_asked(f)? {
             return Ok(None);
         }
-        // What was usual lately: norms fall as a model learns.
+        // The usual norm of recent steps: norms fall as a model learns.
         let earlier = history.iter().rev().filter(|t| t.number < blamed.number);
         let before: Vec<f64> = earlier.take(LATELY).map(|t| t.gradient_norm).collect();
         let usual = median(before.iter().copied());
@@ -49,7 +49,7 @@ impl Detect for SpikeBatch {
         let spike = before.len() >= LEAST && calm && blamed.gradient_norm > TIMES * usual;
         Ok((spike && stands_out(f, blamed.batch)?).then(|| {
             format!(
-                "{} has a gradient of norm {:.2e} where {:.2e} is usual, and nothing clips it",
+                "{} has a gradient of norm {:.2e}, the median is {:.2e}, and nothing clips it",
                 f.recipe.called(blamed.batch),
                 blamed.gradient_norm,
                 usual
@@ -65,7 +65,7 @@ impl Detect for SpikeBatch {
     }
 }
 
-/// The step whose gradient stands out: the one that failed, or one of those before it.
+/// Returns the step whose gradient stands out: the one that failed, or one of those before it.
 fn blamed(history: &[Taken]) -> Option<&Taken> {
     let candidates = history[history.len().saturating_sub(BLAMED)..].iter().rev();
     candidates.max_by(|a, b| {
@@ -77,7 +77,7 @@ fn blamed(history: &[Taken]) -> Option<&Taken> {
     })
 }
 
-/// Whether a batch's gradient is far above that of its neighbours at the same weights: the batch, not the
+/// Checks whether a batch's gradient is far above that of its neighbours at the same weights: the batch, not the
 /// weights.
 fn stands_out<S: Subject>(f: &Findings<'_, S>, batch: u64) -> Result<bool, ModelError> {
     let mut step = f.subject.record::<f32>()?;

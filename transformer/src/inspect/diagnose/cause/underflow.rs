@@ -1,11 +1,11 @@
-//! **Mathematics.** float16 has nothing between 0 and 6·10⁻⁸. Gradients below half of that are 0, and their parameters
-//! stop.
+//! **Mathematics.** float16 has no numbers between 0 and 6·10⁻⁸. Gradients below half of that are 0, and their
+//! parameters stop.
 //!
 //! **Signature.** A large share of the parameters' gradients is 0 in the format and not in f32.
 //!
-//! **Cure.** A loss scale: the largest power of two that keeps the largest gradient four times below 65,504 and is itself
-//! a float16 (at most 2¹⁵): it is the gradient of the loss. Where gradients still vanish with it, no scale saves both
-//! ends, and `diagnose --precision f16` says so.
+//! **Cure.** A loss scale: the largest power of two that keeps the largest gradient four times below 65,504 and is
+//! itself a float16 (at most 2¹⁵): it is the gradient of the loss. If gradients still underflow with it, no scale
+//! avoids both ends, and `diagnose --precision f16` reports it.
 //!
 //! **Example.** `f16_underflow_of_gradients`
 
@@ -13,8 +13,8 @@ use super::{Cure, Cures, Detect, Findings, Replay, Sign, Subject};
 use crate::inspect::diagnose::reduced::reduced;
 use crate::training::precision::Precision;
 
-/// Of the gradient elements that are not 0 in f32: where more than a quarter is 0 in the format, parameters stop that
-/// others cannot make up for. A convention.
+/// Share of the gradient elements that are nonzero in f32: if more than a quarter is 0 in the format, too many
+/// parameters stop for the others to compensate. A convention.
 const LOST: f64 = 0.25;
 
 pub(super) struct Underflow;
@@ -43,7 +43,7 @@ impl Detect for Underflow {
     }
 
     fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
-        // A loss whose gradients vanish is scaled: ln V says nothing of it.
+        // The loss of a run with underflowing gradients may have any value: ln V is no threshold for it.
         Replay { knows_nothing: true, ..f.replay() }
     }
 }

@@ -1,5 +1,5 @@
-//! None of the other causes: the run fails, or its softmaxes saturate, at a rate within the limit of stability; or, where no
-//! limit is measured, at one that is not to blame: no lower one trains.
+//! None of the other causes: the run fails, or its softmaxes saturate, at a rate within the limit of stability; or, if
+//! no limit is measured, at a rate that is not to blame, because no lower one trains.
 
 use super::rate_too_high::RateTooHigh;
 use super::{Cure, Cures, Detect, Earlier, Findings, Replay, Sign, Subject, dynamics};

@@ -1,5 +1,5 @@
-//! **Mathematics.** With the maximum of the whole matrix as c, a column 104 below it has exp(z − c) = 0 throughout (f32):
-//! 0/0.
+//! **Mathematics.** With the maximum of the whole matrix as c, a column 104 below it has exp(z − c) = 0 everywhere
+//! (f32): 0/0.
 //!
 //! **Signature.** Origin forward, in a softmax, `0 / 0` although no score is infinite.
 //!
@@ -28,9 +28,8 @@ impl Detect for WrongMaximum {
     }
 }
 
-/// Whether a softmax that underflows elsewhere is right in the column of the highest score: then that
-/// column's maximum was subtracted from all. Without any maximum that column overflows or underflows
-/// too.
+/// Checks whether a softmax that underflows elsewhere is right in the column of the highest score: then that column's
+/// maximum was subtracted from all. Without any maximum that column overflows or underflows, too.
 fn highest_is_fine<S: Subject>(f: &Findings<'_, S>, origin: &Origin) -> Result<bool, ModelError> {
     let mut step = f.subject.record_in_full::<f32>()?;
     step.set_parameters(&f.watched.last_good.parameters);

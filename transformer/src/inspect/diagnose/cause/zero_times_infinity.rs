@@ -1,6 +1,7 @@
-//! **Mathematics.** A mask of zeros and ones multiplied onto scores of −∞: 0·(−∞) = NaN. In p·ln p at p = 0 likewise.
+//! **Mathematics.** A mask of zeros and ones multiplied by scores of −∞: 0·(−∞) = NaN. The same holds for p·ln p at p =
+//! 0.
 //!
-//! **Signature.** Origin forward, in a product by elements, `0 · (−∞)`.
+//! **Signature.** Origin forward, in an elementwise product, `0 · (−∞)`.
 //!
 //! **Cure.** Select instead of multiplying.
 //!
@@ -24,6 +25,6 @@ impl Detect for ZeroTimesInfinity {
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
-        Ok(vec![Cure::Code("select what is masked, or use a large finite number for −∞")])
+        Ok(vec![Cure::Code("select the masked elements, or use a large finite number for −∞")])
     }
 }

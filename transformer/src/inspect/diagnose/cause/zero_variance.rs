@@ -1,5 +1,5 @@
-//! **Mathematics.** x̂ = (x − µ)/√(σ² + ε): a constant row has σ = 0, and with ε = 0 this is 0/0. Padding tokens with a
-//! vector of zeros are constant rows.
+//! **Mathematics.** x̂ = (x − µ)/√(σ² + ε): a constant row has σ = 0, and with ε = 0 this is 0/0. Padding tokens with
+//! an all-zero vector are constant rows.
 //!
 //! **Signature.** Origin forward, in a normalisation, `1 / 0` or `0 / 0`.
 //!

@@ -1,16 +1,15 @@
-//! Is a healthy run healthy? Every measure with the band that it is expected in; what lies outside comes
-//! first.
+//! The health of a run: every measure with its expected range; measures outside come first.
 //!
-//! * *Headroom*: how many doublings the largest element of a value or gradient is below the end of a format, and
-//!   how many halvings a typical one (the root mean square) is above its smallest number. Growth shows here
-//!   before it shows as NaN, and so does what vanishes.
-//! * *Update ratio*: norm of the change over norm of the weights, about 10⁻³ where training goes well; of all
-//!   weights and layer by layer.
-//! * *Attention entropy*, over ln of what is visible, and the share of saturated queries.
+//! * *Headroom*: how many doublings the largest element of a value or gradient is below the largest number of a format,
+//!   and how many halvings a typical one (the root mean square) is above its smallest number. Both overflow and
+//!   underflow show here before they cause failures.
+//! * *Update ratio*: norm of the change over norm of the weights, about 10⁻³ in healthy training; of all weights and by
+//!   layer.
+//! * *Attention entropy*, over ln of the number of visible tokens, and the share of saturated queries.
 //! * *Dead units*: rows of an activation that send no gradient for any token.
 //! * *Distance from the limit of stability*: the learning rate over [`calculus::optimizer::OptimizerConfig::limit`].
-//! * *Gradient noise scale*: with g the mean gradient and Σ the covariance of one sequence's, tr Σ/‖g‖², the batch
-//!   size at which noise and signal are equal. Source: McCandlish et al., *An Empirical Model of Large-Batch
+//! * *Gradient noise scale*: with g the mean gradient and Σ the covariance of single sequences' gradients, tr Σ/‖g‖²,
+//!   the batch size at which noise and signal are equal. Source: McCandlish et al., *An Empirical Model of Large-Batch
 //!   Training*, 2018, appendix A.
 
 mod watch;
@@ -31,13 +30,13 @@ use serde::Serialize;
 /// One measure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measure {
-    /// What is measured.
+    /// The name of the quantity.
     pub name: &'static str,
-    /// Of which value or parameter; empty where it is of the whole step.
+    /// The value or parameter that it belongs to; empty for the whole step.
     pub place: String,
-    /// The number.
+    /// The measured number.
     pub value: f64,
-    /// The band that it is expected in.
+    /// The expected range.
     pub band: (f64, f64),
 }
 
@@ -50,31 +49,31 @@ impl Measure {
         Measure { place: place.to_owned(), ..self }
     }
 
-    /// Whether it lies in its band.
+    /// Checks whether the number lies in its range.
     pub fn is_usual(&self) -> bool {
         self.band.0 <= self.value && self.value <= self.band.1
     }
 }
 
-/// How far a value or a gradient is from both ends of each format: f32, bf16 and f16.
+/// The distances of a value or a gradient from both ends of each format: f32, bf16 and f16.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Headroom {
     /// The value's name.
     pub name: String,
-    /// Whether its gradient is meant.
+    /// Whether these are its gradient's.
     pub gradient: bool,
-    /// Its largest element, by size.
+    /// The largest magnitude of its elements.
     pub largest: f64,
     /// The root mean square of its elements.
     pub typical: f64,
-    /// Doublings of the largest element to the format's largest number; negative beyond it.
+    /// Doublings of the largest element up to the format's largest number; negative beyond it.
     pub overflow: [f64; 3],
-    /// Halvings of a typical element to the format's smallest number; negative below it, ∞ where all are 0.
+    /// Halvings of a typical element down to the format's smallest number; negative below it, ∞ if all are 0.
     pub underflow: [f64; 3],
 }
 
 impl Headroom {
-    /// Of these elements; those that are not finite are not counted.
+    /// Computes the headroom of these elements; non-finite ones are not counted.
     ///
     /// ```
     /// use transformer::inspect::diagnose::health::Headroom;
@@ -101,7 +100,7 @@ impl Headroom {
     }
 }
 
-/// By how much a step changed a layer.
+/// The relative change of a layer in a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Update {
     /// The layer: the outermost scope of its parameters.
@@ -110,7 +109,7 @@ pub struct Update {
     pub ratio: f64,
 }
 
-/// What a layer of the residual stream does.
+/// The scale of a layer of the residual stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
     /// The value's name.
@@ -124,11 +123,11 @@ pub struct Layer {
 /// The health of a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Health {
-    /// All measures, those outside their bands first.
+    /// All measures, those outside their ranges first.
     pub measures: Vec<Measure>,
-    /// Per value, those with the least room to overflow first; then per gradient, likewise.
+    /// Headroom of values, those closest to overflow first; then of gradients, likewise.
     pub headroom: Vec<Headroom>,
-    /// How much the last step changed every layer; empty where none was taken.
+    /// The last step's relative change of every layer; empty if there was none.
     pub updates: Vec<Update>,
     /// The residual stream, in order.
     pub layers: Vec<Layer>,
@@ -136,20 +135,20 @@ pub struct Health {
     pub noise_scale: f64,
 }
 
-/// How far the residual stream may grow from the first sum to the last.
+/// Maximum growth of the residual stream from the first sum to the last.
 pub(crate) const GROWTH: f64 = 300.0;
-/// Of attention, over ln of the visible keys; 1 is rounded.
+/// Range of attention's entropy over ln of the visible keys; 1 is rounded.
 const ENTROPY: (f64, f64) = (0.02, 1.0 + 1e-5);
-/// Share of an activation's units that may be dead.
+/// Maximum share of an activation's dead units.
 pub(crate) const DEAD: f64 = 0.5;
-/// How many times the limit of stability a healthy learning rate may be far from a minimum, where steps that climb
+/// Maximum ratio of a healthy learning rate to the limit of stability far from a minimum, when steps that climb out of
 /// one valley land in a flatter one.
 pub(crate) const BORNE: f64 = 16.0;
-/// Batches that the noise of gradients is measured on.
+/// Number of batches to measure gradient noise on.
 const NOISE: u64 = 8;
 
-/// Measures a step's health at a state; `taken` is its last step, if one was taken, and `stability` what
-/// [`crate::inspect::diagnose::stability`] found, if it was asked.
+/// Measures the health of a step at a state; `taken` is its last step, if any, and `stability` the result of
+/// [`crate::inspect::diagnose::stability`], if it was computed.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -169,7 +168,7 @@ pub fn health(
     step.step();
     let mut measures = of_signs(&signs);
     if let Some(taken) = taken {
-        // At 0.1 ten steps rewrite the weights; the twenty healthy runs of the tests stay below 0.05.
+        // At 0.1, ten steps rewrite the weights; the twenty healthy runs of the tests stay below 0.05.
         measures.push(Measure::new("update over weights", taken.update_ratio, (1e-6, 0.1)));
         measures.push(Measure::new("gradient norm", taken.gradient_norm, (1e-6, 1e2)));
     }
@@ -179,7 +178,7 @@ pub fn health(
     let updates: Vec<Update> =
         updates.map(|((layer, _), &ratio)| Update { layer, ratio }).collect();
     for update in &updates {
-        // At 0.5 two steps rewrite a layer; Adam's first steps move tables of deviation 0.02 by their rate.
+        // At 0.5, two steps rewrite a layer; Adam's first steps move tables of deviation 0.02 by their rate.
         let measure = Measure::new("update over weights, by layer", update.ratio, (1e-7, 0.5));
         measures.push(measure.at(&update.layer));
     }
@@ -188,7 +187,8 @@ pub fn health(
         && found.limit > 0.0
     {
         let share = found.rate / found.limit;
-        // Near a minimum training bears 1.3 times the limit, from fresh weights up to 15 times: docs/FAILURES.md.
+        // Near a minimum, training is stable up to 1.3 times the limit, from fresh weights up to 15 times:
+        // docs/FAILURES.md.
         measures.push(Measure::new(
             "learning rate over the limit of stability",
             share,
@@ -213,7 +213,7 @@ pub fn health(
         if let Some(least) = own().next() {
             note(over, least, least.overflow[0]);
         }
-        // What is 0 throughout (a bias at the start, the gradient of a key's bias) does not vanish.
+        // All-zero tensors (a bias at the start, the gradient of a key's bias) do not underflow.
         let some = own().filter(|h| h.largest > 0.0);
         if let Some(least) = some.min_by(|a, b| a.underflow[0].total_cmp(&b.underflow[0])) {
             note(under, least, least.underflow[0]);
@@ -254,7 +254,7 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
     all
 }
 
-/// Of values, the least room to overflow first, then of gradients.
+/// Sorts values by the least room to overflow, then gradients.
 fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
     // A view is stored with its matrix.
     let stored = |v: &Var| tape.source(*v) != Source::Input && !tape.is_view(*v);
@@ -270,7 +270,7 @@ fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
     values
 }
 
-/// The sums of the residual stream.
+/// Returns the sums of the residual stream.
 fn layers(tape: &Tape<f32>) -> Vec<Layer> {
     let sums = tape.vars().filter(|v| tape.role(*v) == Some(Role::Sum));
     sums.map(|v| Layer {
@@ -281,8 +281,8 @@ fn layers(tape: &Tape<f32>) -> Vec<Layer> {
     .collect()
 }
 
-/// tr Σ/‖g‖² in batches, from the gradients of a few batches by themselves and of their mean, without
-/// bias: with b batches, E‖ḡ‖² = ‖g‖² + tr Σ/b.
+/// Estimates tr Σ/‖g‖² in batches without bias, from the gradients of a few single batches and of their mean: with b
+/// batches, E‖ḡ‖² = ‖g‖² + tr Σ/b.
 fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64, ModelError> {
     let mut step = subject.record::<f32>()?;
     step.set_parameters(&state.parameters);
@@ -334,8 +334,8 @@ mod tests {
         }
     }
 
-    /// tr Σ/‖g‖² = σ²/µ². Of b = 8 batches, the estimate of ‖g‖² = N·µ² has variance 2σ⁴·N/b(b − 1) and a part 4σ²µ²N/b
-    /// of the mean's own, that of tr Σ = N·σ² is far better known: five deviations.
+    /// tr Σ/‖g‖² = σ²/µ². With b = 8 batches, the estimate of ‖g‖² = N·µ² has variance 2σ⁴·N/b(b − 1) plus the mean's
+    /// own 4σ²µ²N/b; that of tr Σ = N·σ² is far more accurate: five deviations.
     #[test]
     fn a_noise_scale_that_is_known() {
         let (n, b) = (N as f64, NOISE as f64);
@@ -346,7 +346,7 @@ mod tests {
             let signal = (2.0 * known * known / (b * (b - 1.0)) + 4.0 * known / b) / n;
             let noise = 2.0 / (n * (b - 1.0));
             let off = (found / known - 1.0).abs();
-            assert!(off < 5.0 * (signal.sqrt() + noise.sqrt()), "{found} where {known} is meant");
+            assert!(off < 5.0 * (signal.sqrt() + noise.sqrt()), "{found} instead of {known}");
         }
         // Without noise, and without signal.
         let at = |mean, deviation| {

@@ -1,4 +1,4 @@
-//! What `--watch` sees of a training step while it is taken.
+//! Measurements of `--watch` during a training step.
 
 use crate::inspect::diagnose::layers::change;
 use crate::model::recorded_step::{ModelError, RecordedStep};
@@ -12,20 +12,20 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-/// What `--watch` writes down of a step: seen while the step is replayed, so that a recording that
-/// reuses memory is watched as well as one that keeps everything. Lists have an entry for each block.
+/// The measurements of `--watch` for one step, made while the step is replayed, so that they work for a recording that
+/// reuses memory, too. Lists have an entry for each block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Glance {
-    /// The largest element of any value, by size; infinite values are not counted.
+    /// The largest finite magnitude of any value's elements.
     pub largest: f64,
-    /// The value that has it.
+    /// The name of that value.
     pub largest_name: String,
     /// Root mean square of every block's output.
     pub activations: Vec<f64>,
     /// Root mean square of the gradient of every block's output.
     pub gradients: Vec<f64>,
-    /// Entropy of attention over ln of what is visible, the mean over the heads of every sequence's last query,
-    /// which sees most.
+    /// Entropy of attention over ln of the number of visible tokens, averaged over the heads of every sequence's last
+    /// query, which sees most.
     pub attention_entropy: Vec<f64>,
     /// Share of those queries with a weight above 0.99.
     pub saturated: Vec<f64>,
@@ -35,11 +35,11 @@ pub struct Glance {
     pub weight_norm: f64,
     /// Norm of the change over norm of the parameters.
     pub update_ratio: f64,
-    /// The same of every block's own.
+    /// The same for each block.
     pub update_ratios: Vec<f64>,
 }
 
-/// What is seen of one block.
+/// Sums for one block.
 #[derive(Clone, Debug, Default)]
 struct Block {
     /// Sum of squares and count: of the output, of its gradient.
@@ -52,19 +52,19 @@ struct Block {
     alive: Vec<u8>,
 }
 
-/// What is looked at in a value, and of which block it is. Rows are those of a value that holds others too.
+/// The kind of measurement of a value, and its block. Rows select a part of a larger value.
 #[derive(Clone, Debug)]
 enum Seen {
     Output(usize),
     /// The queries of an attention, which are computed before its keys or together with them.
     Query(usize, Range<usize>),
     Key(usize, Range<usize>),
-    /// What the feed-forward part's activation is given.
+    /// The input of the feed-forward part's activation.
     Units(usize, Range<usize>),
 }
 
-/// Takes a [`Glance`] of a training step: one pass over each value and some gradients while they are in
-/// the processor's caches, and a copy of the parameters.
+/// Takes a [`Glance`] of a training step: one pass over each value and some gradients while they are in the processor's
+/// caches, and a copy of the parameters.
 pub struct Watch {
     names: HashMap<Var, String>,
     seen: HashMap<Var, Vec<Seen>>,
@@ -73,7 +73,7 @@ pub struct Watch {
     layers: Vec<(bool, Vec<Range<usize>>)>,
     before: Vec<f32>,
     largest: (f32, Option<Var>),
-    /// Heads, sequences and tokens of a sequence.
+    /// Heads, sequences and tokens per sequence.
     sizes: (usize, usize, usize),
 }
 
@@ -129,14 +129,14 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    /// For this recording.
+    /// Creates a watch for this recording.
     pub fn new(model: &RecordedStep<f32>) -> Self {
         let (tape, marks) = (model.tape(), model.marks());
         let names = tape.vars().map(|v| (v, tape.name(v).to_owned())).collect();
         let mut seen: HashMap<Var, Vec<Seen>> = HashMap::new();
         let mut see = |var, what: Seen| seen.entry(var).or_default().push(what);
         for (i, (block, &output)) in marks.blocks.iter().zip(&marks.residual[1..]).enumerate() {
-            // What is a view of another value is seen there.
+            // A view of another value is measured there.
             let (query, rows) = tape.root(block.query);
             see(query, Seen::Query(i, rows));
             let (key, rows) = tape.root(block.key);
@@ -161,11 +161,10 @@ impl Watch {
         Watch { names, seen, blocks, layers, before, largest, sizes }
     }
 
-    /// Takes a training step under watch, and under the eyes of another observer, who can break it off: then there is
-    /// none.
+    /// Takes a training step and measures it, along with another observer that can stop it: then the result is `None`.
     ///
     /// # Errors
-    /// As [`Trainer::step`].
+    /// Like [`Trainer::step`].
     pub fn step(
         &mut self,
         trainer: &mut Trainer<f32>,
@@ -189,7 +188,7 @@ impl Watch {
             |k: usize| -> Vec<f64> { self.blocks.iter().map(|b| rms(b.output[k])).collect() };
         let changes: Vec<(bool, (f64, f64))> =
             self.layers.iter().map(|(b, r)| (*b, change(&self.before, after, r))).collect();
-        // Norms of parts add up as the sides of a box do.
+        // Norms of parts add up like the sides of a box: by their squares.
         let together = |of: fn(&(f64, f64)) -> f64| {
             changes.iter().map(|(_, c)| of(c) * of(c)).sum::<f64>().sqrt()
         };
@@ -211,8 +210,9 @@ impl Watch {
     }
 }
 
-/// Attention of a sequence's last query, head by head: adds entropy over ln of the keys, saturation, and a
-/// count. `query` is a column; `keys` are a column for every token, of as many heads as its rows make.
+/// Measures attention of a sequence's last query, head by head: adds entropy over ln of the number of keys, saturation,
+/// and a count. `query` is a column; `keys` have a column for every token, and their rows determine the number of
+/// heads.
 fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut (f64, f64, usize)) {
     let rows = query.len() / heads;
     let groups = Groups { heads, key_value_heads: keys[0].len() / rows };
@@ -258,7 +258,7 @@ fn note(sum: &mut (f64, usize), x: &[f32]) {
     sum.1 += x.len();
 }
 
-/// The largest finite size, in lanes that the processor takes at once.
+/// Returns the largest finite magnitude, in SIMD lanes.
 fn largest_of(x: &[f32]) -> f32 {
     const LANES: usize = 16;
     linalg::simd(
@@ -269,7 +269,7 @@ fn largest_of(x: &[f32]) -> f32 {
             for chunk in chunks {
                 for l in 0..LANES {
                     let size = chunk[l].abs();
-                    // False for what is not finite.
+                    // False for non-finite values.
                     lanes[l] = if size <= f32::MAX { lanes[l].max(size) } else { lanes[l] };
                 }
             }
@@ -284,7 +284,7 @@ mod tests {
     use super::*;
     use probability::random::Random;
 
-    /// With keys repeated for every query head that reads them, heads are heads of their own.
+    /// With keys repeated for every query head that reads them, each head has its own keys.
     #[test]
     fn grouped_heads_are_full_heads_of_repeated_keys() {
         let (heads, rows, keys) = (6, 3, 5);

@@ -1,7 +1,7 @@
-// Formulas: the same that the terminal evaluates. A formula is read at one element [i, j], in the same order
-// of the same operations, so that the page's arithmetic is the terminal's to the last digit.
+// Formulas: the same that the terminal evaluates. A formula is evaluated at one element [i, j] by the same operations
+// in the same order, so the page's arithmetic equals the terminal's to the last digit.
 
-/** Where a formula's matrix lies: [node, quantity]. */
+/** The node and quantity of a formula's matrix: [node, quantity]. */
 function place(node, role, of) {
   if (role === "clip") return [node, "gradient"];
   if (role === "update") {
@@ -53,7 +53,7 @@ class Reader {
     return relation === "=" ? left === right : left <= right;
   }
 
-  /** The value alone. */
+  /** Computes the value alone. */
   value(e, at) {
     switch (e[0]) {
       case "n": return number(e[1]);
@@ -94,7 +94,7 @@ class Reader {
     return this.known.get(key);
   }
 
-  /** The value with its arithmetic. */
+  /** Computes the value with its arithmetic. */
   part(e, at) {
     const all = (list) => list.map((p) => this.part(p, at));
     switch (e[0]) {
@@ -146,7 +146,7 @@ class Reader {
   }
 }
 
-/** erf, to double precision: a series near 0, a continued fraction beyond. */
+/** Computes erf to double precision: a series near 0, a continued fraction beyond. */
 function erf(x) {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
@@ -168,7 +168,7 @@ const FUNCTIONS = {
   positive: (x) => (x > 0 ? 1 : 0),
 };
 
-/** The equations that make an element: one for a value, one per reader for a gradient. */
+/** Returns the equations of an element: one for a value, one per reader for a gradient. */
 function paths(node, quantity) {
   const it = D.nodes[node];
   if (quantity === "value") {
@@ -187,7 +187,7 @@ function paths(node, quantity) {
   return [];
 }
 
-/** Loads what a quantity's equations read. */
+/** Loads the operands of a quantity's equations. */
 async function prepare(node, quantity) {
   for (const path of paths(node, quantity)) {
     const formula = formulaOf(path.node, path.role);
@@ -218,7 +218,7 @@ async function prepare(node, quantity) {
   }
 }
 
-/** The value of an element by its equations, once they are prepared. */
+/** Computes an element by its equations, once they are prepared. */
 function arithmetic(node, quantity, row, column) {
   let sum = 0;
   for (const path of paths(node, quantity)) {
@@ -227,7 +227,7 @@ function arithmetic(node, quantity, row, column) {
   return sum;
 }
 
-// As mathematics: MathML, built as elements.
+// Formulas as MathML elements.
 
 const MATHML = "http://www.w3.org/1998/Math/MathML";
 
@@ -242,7 +242,7 @@ const brackets = (inner) => ml("mrow", mo("("), inner, mo(")"));
 class Mathematics {
   constructor(formula) {
     this.formula = formula;
-    /** Indices with a name of their own, met on the way. */
+    /** Named indices found so far. */
     this.called = new Map();
   }
 
@@ -285,7 +285,7 @@ class Mathematics {
     return ml("mrow", this.index(a), mo(relation === "=" ? "=" : "≤"), this.index(b));
   }
 
-  /** 0: a sum, 1: a product, 2: an atom. */
+  /** Returns the precedence: 0 for a sum, 1 for a product, 2 for an atom. */
   bond(e) {
     if (["+", "-", "if"].includes(e[0])) return 0;
     return ["sum", "max", "*"].includes(e[0]) || (e[0] === "n" && number(e[1]) < 0) ? 1 : 2;
@@ -353,7 +353,7 @@ class Mathematics {
   }
 }
 
-/** The equation of a path, with the definitions that it uses, each in its own line. */
+/** Returns the equation of a path and the definitions that it uses, each on its own line. */
 function mathematics(path) {
   const formula = formulaOf(path.node, path.role);
   const writer = new Mathematics(formula);

@@ -1,6 +1,6 @@
-// Building the document, and pictures of matrices.
+// Builds the document and pictures of matrices.
 
-/** An element with attributes and children; text is always text. */
+/** Creates an element with attributes and children; strings become text nodes. */
 function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -21,7 +21,7 @@ function s(name, attributes = {}, ...children) {
   return element;
 }
 
-/** A token as it is shown: blanks visible, direction its own. */
+/** Returns a token for display: blanks visible, its own text direction. */
 function tokenText(text) {
   const shown = text === null ? "–" : text.replace(/\n/g, "↵").replace(/ /g, "␣").replace(/\t/g, "⇥");
   return h("bdi", {}, [...shown].slice(0, 12).join(""));
@@ -29,7 +29,7 @@ function tokenText(text) {
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Blue below zero, orange above, paper at zero: told apart without seeing hue. */
+/** Blue below zero, orange above, paper at zero: distinguishable without seeing hue. */
 function colour(x, scale, sequential) {
   const paper = dark.matches ? [29, 33, 38] : [255, 255, 255];
   if (!Number.isFinite(x)) return dark.matches ? [44, 50, 56] : [228, 224, 214];
@@ -40,7 +40,7 @@ function colour(x, scale, sequential) {
   return paper.map((p, k) => Math.round(p + (end[k] - p) * share));
 }
 
-/** A matrix as a picture. The arrow keys move over it, Enter follows the number. */
+/** A heat map of a matrix. The arrow keys move over it, Enter follows the number. */
 class HeatMap {
   /** options: rows, columns, at(row, column), scale, sequential, label, rowName, columnName, cell, open, say */
   constructor(options) {
@@ -130,7 +130,7 @@ class HeatMap {
   }
 }
 
-/** The largest finite |x| that does not stand alone: the scale of colours. */
+/** Returns the scale of colours: the largest finite |x| that is not an outlier. */
 function scaleOf(numbers) {
   let largest = 0;
   for (const x of numbers) if (Number.isFinite(x)) largest = Math.max(largest, Math.abs(x));
@@ -166,7 +166,7 @@ function moments(summary) {
     summary.infinite ? cell("masked, −∞", String(summary.infinite)) : null);
 }
 
-/** A horizontal bar from zero, of a value within [low, high]. */
+/** Creates a horizontal bar from zero for a value within [low, high]. */
 function bar(value, low, high, kind) {
   value = number(value);
   const range = high - low || 1;

@@ -1,10 +1,10 @@
-// Numbers: how they are stored, and how they are written.
+// Storage and formatting of numbers.
 
 const D = JSON.parse(document.getElementById("data").textContent);
 
 const number = (x) => (typeof x === "string" ? { inf: Infinity, "-inf": -Infinity, nan: NaN }[x] : x);
 
-/** The shortest decimal that reads back as this 32-bit number. */
+/** Returns the shortest decimal that reads back as this 32-bit number. */
 function decimal(x) {
   if (!Number.isFinite(x)) return Number.isNaN(x) ? "NaN" : x < 0 ? "−∞" : "∞";
   for (let digits = 1; digits <= 9; digits++) {
@@ -14,12 +14,12 @@ function decimal(x) {
   return plain(String(x));
 }
 
-/** A computed number to nine significant digits. */
+/** Formats a computed number to nine significant digits. */
 function nine(x) {
   return Number.isFinite(x) ? plain(String(Number(x.toPrecision(9)))) : decimal(x);
 }
 
-/** Three digits, to be looked at. */
+/** Formats three digits, for display. */
 function short(x) {
   x = number(x);
   if (x === null || x === undefined) return "–";
@@ -34,8 +34,8 @@ const signed = (x) => (number(x) > 0 ? "+" : "") + short(x);
 const plain = (text) => text.replace("-", "−").replace(/e−?\+?/, (e) => e.replace("+", "")).replace("e-", "e−");
 const bits = (nats) => number(nats) / Math.LN2;
 
-// Tensors. Data is deflated; "f" are the 32-bit numbers, all first bytes, then all second ones …; "u" are
-// differences, in units of the last place, from what the page computes itself.
+// Tensors. Data is deflated; "f" are the 32-bit numbers, all first bytes, then all second ones …; "u" are differences,
+// in units of the last place, from the values that the page computes.
 
 async function inflate(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -52,7 +52,7 @@ function words(planes) {
   return all;
 }
 
-/** The order of 32-bit numbers as whole numbers, and back: neighbours differ by one. */
+/** Maps 32-bit numbers to integers in the same order, and back: neighbours differ by one. */
 const ordered = (bits) => (bits < 0 ? (0x80000000 - bits) | 0 : bits);
 
 function moved(computed, differences) {
@@ -77,8 +77,8 @@ function checksum(numbers) {
 
 const loaded = new Map();
 
-/** Loads a quantity of a node: "value", "gradient", "clipped", "updated", or the number of a memory.
- *  Null where the page leaves it out. */
+/** Loads a quantity of a node: "value", "gradient", "clipped", "updated", or the index of an optimizer state.
+ *  Null if the page omits it. */
 function load(node, quantity) {
   const key = `${node}/${quantity}`;
   if (!loaded.has(key)) {
@@ -111,7 +111,7 @@ async function read(node, quantity) {
     }
     numbers = moved(computed, words(await inflate(data.u)));
   }
-  if (data.check !== checksum(numbers)) throw new Error(`${it.name}: ${quantity} is not what was stored`);
+  if (data.check !== checksum(numbers)) throw new Error(`${it.name}: ${quantity} differs from the stored checksum`);
   return numbers;
 }
 
@@ -124,7 +124,7 @@ async function loadTables(node) {
   }
 }
 
-/** An element that was loaded before; NaN where there is none. */
+/** Returns an element that was loaded before; NaN if there is none. */
 function element(node, quantity, row, column) {
   const it = D.nodes[node];
   const entry = loaded.get(`${node}/${quantity}`);

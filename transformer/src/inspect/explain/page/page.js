@@ -1,4 +1,4 @@
-// Putting the page together.
+// Assembles the page.
 
 function start() {
   const M = D.model;
@@ -34,14 +34,14 @@ function start() {
   showInformation();
   const left = D.left_out;
   fill("about",
-    h("p", {}, `Written by glassbox. Every number is a 32-bit one as the step computed it; the page evaluates the same formulas as the terminal: `, h("code", {}, "glassbox explain … --at NAME[i,j]"), "."),
+    h("p", {}, `Written by glassbox. Every number is the 32-bit one that the step computed; the page evaluates the same formulas as the terminal: `, h("code", {}, "glassbox explain … --at NAME[i,j]"), "."),
     left.length
-      ? h("details", {}, h("summary", {}, `${left.length} matrices are here by summary only, for want of room`), h("ul", {}, left.map((name) => h("li", {}, name))))
+      ? h("details", {}, h("summary", {}, `${left.length} matrices are included only as summaries, because there is no room`), h("ul", {}, left.map((name) => h("li", {}, name))))
       : h("p", {}, "Nothing was left out."));
   return first();
 }
 
-/** Where the page opens: at the number of its address, or at the attention of the first block. */
+/** Opens the page at the number of its address, or at the attention of the first block. */
 async function first() {
   await showPart(1, 0);
   const [, node, quantity, row, column] = location.hash.match(/^#number\/(\d+)\/(\w+)\/(\d+)\/(\d+)$/) || [];
@@ -55,7 +55,7 @@ async function first() {
   return followNumber({ node: scores < 0 ? D.loss : scores, quantity: "value", row: Math.floor(last / 2), column: last }, { quiet: true });
 }
 
-/** Reads every matrix of the page and checks it against what was stored; for tests. */
+/** Reads every matrix of the page and checks it against its stored checksum; for tests. */
 async function verify() {
   let matrices = 0;
   for (let i = 0; i < D.nodes.length; i++) {

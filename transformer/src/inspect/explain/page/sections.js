@@ -5,7 +5,7 @@ const PARTS = ["Embedding", "Self-attention", "Feed-forward", "Output", "Loss", 
 const byId = (id) => document.getElementById(id);
 const fill = (id, ...children) => byId(id).replaceChildren(...children.flat(2).filter(Boolean));
 
-/** The address of an element. */
+/** Returns the address of an element. */
 function named(node, row, column) {
   const it = D.nodes[node];
   if (it.heads) return `${it.name}[${Math.floor(column / it.rows)},${column % it.rows},${row}]`;
@@ -61,7 +61,7 @@ function showPart(part, block) {
   return openNode(shown, true);
 }
 
-/** What flows between two operations: forward its shape, backward its gradient. */
+/** The flow between two operations: forward the shape, backward the gradient. */
 function flowLine(o, named) {
   const it = D.nodes[o];
   const gradient = it.summary.gradient;
@@ -99,7 +99,7 @@ async function openNode(i, quietly) {
     D.descent.memory.forEach((name, k) => kinds.push([k, name]));
   }
   const view = h("div", { class: "view" });
-  const tabs = h("div", { class: "chips", role: "group", "aria-label": "What of it" });
+  const tabs = h("div", { class: "chips", role: "group", "aria-label": "Quantity" });
   const choose = async (kind) => {
     tabs.replaceChildren(...kinds.map(([k, text]) => h("button", { class: "chip small", "aria-pressed": String(k === kind), onclick: () => choose(k) }, text)));
     view.replaceChildren(...(await matrixView(i, kind)));
@@ -123,14 +123,14 @@ async function openNode(i, quietly) {
   if (!quietly) byId("box").focus({ preventScroll: innerWidth > 760 });
 }
 
-/** A quantity of a node as pictures and numbers. */
+/** Shows a quantity of a node as pictures and numbers. */
 async function matrixView(i, kind) {
   const it = D.nodes[i];
   const numbers = await load(i, kind);
   const summary = (typeof kind === "string" && it.summary[kind]) || null;
   if (!numbers) {
     const thumb = it.thumb && it.thumb[kind];
-    const parts = [h("p", { class: "note" }, "Left out here for want of room; the terminal has it: ", h("code", {}, `glassbox explain … --at '${named(i, 0, 0)}'`))];
+    const parts = [h("p", { class: "note" }, "Omitted here because there is no room; the terminal has it: ", h("code", {}, `glassbox explain … --at '${named(i, 0, 0)}'`))];
     if (thumb) {
       const at = (r, c) => number(thumb.means[c * thumb.rows + r]);
       const map = new HeatMap({ rows: thumb.rows, columns: thumb.columns, at, scale: scaleOf(thumb.means.map(number)), label: "Means of pieces", open: () => {}, name: (r, c) => `piece [${r},${c}]` });
@@ -158,7 +158,7 @@ async function matrixView(i, kind) {
   return parts;
 }
 
-/** Attention: a map per head over the tokens, what is hidden hatched, bits of entropy by row. */
+/** Shows attention: a map per head over the tokens, hidden ones hatched, entropy in bits by row. */
 function attentionMaps(i, kind, numbers, follow) {
   const it = D.nodes[i], n = it.rows;
   const weights = kind === "value" && it.name.includes("weights");
@@ -188,11 +188,11 @@ function attentionMaps(i, kind, numbers, follow) {
       h("div", { class: "head-body" }, labels, map.canvas, bitsColumn), map.readout));
   }
   return h("div", {}, h("p", { class: "faint" }, weights
-    ? "A row per query, a column per key: how much a token takes from each token before it. Hatched: the future, hidden by the causal mask. At the right, the entropy of each row in bits."
+    ? "A row per query, a column per key: a token's weight on each token before it. Hatched: the future, hidden by the causal mask. At the right, the entropy of each row in bits."
     : "A row per query, a column per key."), h("div", { class: "head-maps" }, maps), scaleBar(scale, weights));
 }
 
-/** The bars of the next token, and the residual that starts the way back. */
+/** Shows the bars of the next token, and the residual that starts the backward path. */
 async function predictionView() {
   const body = h("div");
   const logits = D.nodes.findIndex((n) => n.name === "logits");
@@ -212,7 +212,7 @@ async function predictionView() {
     body.replaceChildren(
       h("div", { class: "tokens", role: "group", "aria-label": "Prediction after" }, D.tokens.map((t, k) =>
         h("button", { class: "token", "aria-pressed": String(k === place), onclick: () => show(k) }, tokenText(t)))),
-      h("p", {}, "After ", tokenText(D.tokens[place]), target === null ? " nothing was to be predicted." : [" came ", tokenText(D.targets[place]), `: surprisal ${short(bits(about.surprisal))} bits, rank ${about.rank + 1}.`]),
+      h("p", {}, "After ", tokenText(D.tokens[place]), target === null ? " there was nothing to predict." : [" came ", tokenText(D.targets[place]), `: surprisal ${short(bits(about.surprisal))} bits, rank ${about.rank + 1}.`]),
       h("table", { class: "bars" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "token"), h("th", { scope: "col" }, "p"), h("th", { scope: "col" }, h("span", { class: "sr" }, "bar")), h("th", { scope: "col" }, "p − y"))),
         h("tbody", {}, rows.map(([t, name, x]) => h("tr", { class: t === target ? "truth" : "" },
@@ -265,9 +265,9 @@ async function followNumber(p, options = {}) {
   });
   if (all.length > 1) parts.push(h("p", { class: "sum-line" }, "All paths together: ", h("strong", { "data-total": total }, nine(total))));
   if (all.length === 0) {
-    const reason = p.quantity === "gradient" ? (p.node === D.loss ? "1: the loss changes as much as itself." : "0: nothing reads it on the way to the loss.")
-      : typeof p.quantity === "number" ? "Remembered: what earlier updates left of their gradients."
-      : it.source === "parameter" ? "Learned: what earlier updates made of it." : "Given: read from the text.";
+    const reason = p.quantity === "gradient" ? (p.node === D.loss ? "1: the loss changes as much as itself." : "0: the loss does not depend on it.")
+      : typeof p.quantity === "number" ? "Optimizer state: the result of earlier gradients."
+      : it.source === "parameter" ? "Learned: the result of earlier updates." : "Given: read from the text.";
     parts.push(h("p", {}, reason));
   } else {
     parts.push(h("p", { class: "faint", id: "check", "data-computed": total }, `Stored as a 32-bit number: ${decimal(stored)}. This arithmetic, in double precision: ${nine(total)}.`));
@@ -289,7 +289,7 @@ async function showNodeOf(p) {
 
 const SHORT = 4, SHOWN = 8;
 
-/** A line of arithmetic in numbers that can be followed; long sums as tables below. */
+/** Shows a line of arithmetic in numbers that can be followed; long sums as tables below. */
 function arithmeticView(reader, left, part) {
   const long = [];
   const collect = (p) => {
@@ -335,7 +335,7 @@ function partView(reader, part, bond, long) {
 
 const wrapNegative = (text, bond) => (bond && text.startsWith("−") ? `(${text})` : text);
 
-/** A number that can be followed. */
+/** Shows a number that can be followed. */
 function operand(reader, part, bond) {
   const where = place(reader.node, reader.role, part.of);
   const text = Number.isNaN(part.value) ? "left out" : decimal(part.value);
@@ -370,7 +370,7 @@ function termsView(reader, sum, mark) {
   return h("div", { class: "terms-scroll", tabindex: "0", role: "group", "aria-label": caption }, h("table", { class: "terms" }, h("caption", {}, caption), body, foot));
 }
 
-/** A term in names: what its numbers are. */
+/** Returns a term in names instead of numbers. */
 function termNames(reader, part, bond = 1) {
   const inner = (p, b) => termNames(reader, p, b);
   const wrap = (own, text) => (own < bond ? `(${text})` : text);
@@ -409,16 +409,16 @@ function showLedger() {
   const share = (x) => plain(`${(100 * number(x)).toFixed(1)} %`);
   const most = Math.max(...L.shares.map((x) => Math.abs(number(x.share))), 1e-9);
   fill("ledger-body",
-    h("p", { class: "lead" }, "What the update was expected to do to the loss of this text, and what it did, in nats per token: the straight line of the gradient, the curve of the Hessian (exact, by dual numbers), and the measurement."),
+    h("p", { class: "lead" }, "The predicted change of this text's loss by the update, and the measured one, in nats per token: the linear term from the gradient, the quadratic term from the Hessian (exact, by dual numbers), and the measurement."),
     h("div", { class: "figures" },
       figure("predicted by the slope", signed(L.first), "g·Δθ", "first"), L.second === null ? null : figure("by the curvature", signed(L.second), "½·ΔθᵀHΔθ", "second"),
       figure("measured", signed(L.measured), `${short(L.before)} → ${short(L.after)}`, "alone"), remainder === null ? null : figure("remainder", signed(remainder), slope === null ? "" : `halving the step divides it by ${(2 ** slope).toFixed(1)}: third order`, "")),
     h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "The ledger by group" }, h("table", { class: "ledger-table" }, h("caption", {}, "By group of parameters; “measured” is updating that group alone"),
       h("thead", {}, h("tr", {}, ["group", "", "g·Δθ", "½·ΔθᵀHΔθ", "measured", "‖g‖", "‖Δθ‖/‖θ‖"].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "bars"))))),
       h("tbody", {}, rows))),
-    L.second === null ? h("p", { class: "note" }, "The second order is left out: the model is too large for it here.") : null,
-    h("h3", {}, "Which tokens drove the gradient"),
-    h("p", { class: "faint" }, "Each token's own loss has a gradient; its share is how far that points along the whole. Shares add up to 100 %, and a negative one pulls the other way."),
+    L.second === null ? h("p", { class: "note" }, "The second order is omitted: the model is too large for it here.") : null,
+    h("h3", {}, "Each token's share of the gradient"),
+    h("p", { class: "faint" }, "Each token's own loss has a gradient; its share is its component along the whole gradient. Shares add up to 100 %; a negative one points the other way."),
     h("div", { class: "shares" }, L.shares.map((x) => h("div", { class: "share" }, h("span", { class: "token-box" }, tokenText(D.tokens[x.place]), " → ", tokenText(D.targets[x.place])),
       bar(x.share, -most, most, number(x.share) < 0 ? "second" : "first"), h("span", { class: "share-number" }, share(x.share))))));
 }
@@ -443,10 +443,10 @@ function showChange(k) {
   fill("change-body",
     h("p", { class: "sentence" }, h("strong", {}, `${c.what[0].toUpperCase()}${c.what.slice(1)}. `), c.sentence),
     h("div", { class: "compared" }, h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Side by side" }, h("table", { class: "compare" }, h("caption", {}, "Side by side"),
-      h("thead", {}, h("tr", {}, ["", "as it is", c.name].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "quantity"))))),
+      h("thead", {}, h("tr", {}, ["", "original", c.name].map((t) => h("th", { scope: "col" }, t || h("span", { class: "sr" }, "quantity"))))),
       h("tbody", {}, rows.map((r) => h("tr", { class: same(r) ? "same" : "" }, h("th", { scope: "row" }, r[0]), h("td", {}, r[1]), h("td", {}, r[2]))),
         h("tr", {}, h("th", { scope: "row" }, "the token after the last"), h("td", {}, tokenText(a.next[0]), ` ${short(a.next[1])}`), h("td", {}, tokenText(b.next[0]), ` ${short(b.next[1])}`))))),
-    h("div", { class: "side-by-side" }, [[a, "as it is"], [b, c.name]].map(([o, name]) => smallAttention(o, name)))),
+    h("div", { class: "side-by-side" }, [[a, "original"], [b, c.name]].map(([o, name]) => smallAttention(o, name)))),
     h("h3", {}, "Bits per token"),
     h("div", { class: "shares" }, D.tokens.map((t, i) => (D.targets[i] === null ? null : h("div", { class: "share" }, h("span", { class: "token-box" }, tokenText(t), " → ", tokenText(D.targets[i])),
       h("div", {}, bar(a.surprisal[i], 0, most, "first"), bar(Number.isFinite(number(b.surprisal[i])) ? b.surprisal[i] : most, 0, most, "second")),
@@ -478,17 +478,17 @@ function showInformation() {
   fill("information-body",
     h("div", { class: "figures" },
       figure("loss", `${short(I.nats)} nats`, `${short(bits(I.nats))} bits per token`, "first"), figure("uniform prediction", `${short(I.uniform)} nats`, `ln ${D.model.vocabulary}, ${short(bits(I.uniform))} bits`, ""),
-      figure("who counts tokens pays", `${short(I.unigram)} nats`, I.own_frequencies ? "frequencies of this text" : "frequencies of the training text", ""), figure("perplexity", short(Math.exp(number(I.nats))), "as unsure as among so many", ""),
-      figure("entropy of the predictions", `${short(I.entropy)} nats`, `${short(bits(I.entropy))} bits`, "second"), figure("KL from the frequencies", `${short(I.divergence)} nats`, "what the context tells", "second"),
+      figure("prediction by frequencies", `${short(I.unigram)} nats`, I.own_frequencies ? "frequencies of this text" : "frequencies of the training text", ""), figure("perplexity", short(Math.exp(number(I.nats))), "equally likely choices", ""),
+      figure("entropy of the predictions", `${short(I.entropy)} nats`, `${short(bits(I.entropy))} bits`, "second"), figure("KL from the frequencies", `${short(I.divergence)} nats`, "information from the context", "second"),
       figure("the whole text", `${short(bits(total))} bits`, `${D.targets.filter((t) => t !== null).length} tokens predicted`, "alone")),
     h("h3", {}, "Along the text"),
-    h("p", { class: "faint" }, "Bits that each token cost, given those before it. Choose one to see what was expected."),
-    h("div", { class: "along" }, D.tokens.map((t, k) => h("button", { class: "along-token", title: "what was expected here", onclick: () => show(k) },
+    h("p", { class: "faint" }, "Surprisal of each token in bits, given those before it. Choose one to see the prediction."),
+    h("div", { class: "along" }, D.tokens.map((t, k) => h("button", { class: "along-token", title: "the prediction here", onclick: () => show(k) },
       h("span", { class: "along-bar" }, h("i", { style: `height:${D.targets[k] === null ? 0 : Math.max(2, (100 * number(I.predictions[k].surprisal)) / most)}%` })),
       h("span", { class: "along-number" }, D.targets[k] === null ? "–" : short(bits(I.predictions[k].surprisal))), tokenText(D.targets[k])))),
     detail,
     h("h3", {}, "Calibration"),
-    h("p", { class: "faint" }, "How sure the model was of its first choice, and how often that came. With few tokens this is anecdote, not statistics."),
-    h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Calibration" }, h("table", { class: "compare" }, h("caption", {}, "Calibration"), h("thead", {}, h("tr", {}, ["sure between", "predictions", "mean confidence", "right"].map((t) => h("th", { scope: "col" }, t)))),
+    h("p", { class: "faint" }, "The model's confidence in its first choice, and how often it was right. With few tokens this is not statistics."),
+    h("div", { class: "table-scroll", tabindex: "0", role: "group", "aria-label": "Calibration" }, h("table", { class: "compare" }, h("caption", {}, "Calibration"), h("thead", {}, h("tr", {}, ["confidence between", "predictions", "mean confidence", "right"].map((t) => h("th", { scope: "col" }, t)))),
       h("tbody", {}, I.calibration.map((b) => h("tr", {}, h("th", { scope: "row" }, `${b.low.toFixed(1)} and ${b.high.toFixed(1)}`), h("td", {}, String(b.count)), h("td", {}, short(b.confidence)), h("td", {}, short(b.accuracy))))))));
 }
