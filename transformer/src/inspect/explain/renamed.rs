@@ -2,7 +2,7 @@
 
 use super::{Descent, Explanation, Subject, recorded};
 use crate::model::architecture::{Activation, Architecture, Norm, Positions};
-use crate::model::recorded_step::Without;
+use crate::model::recorded_step::{IGNORED, Without};
 use crate::training::config::TrainingConfig;
 use probability::random::Random;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ fn subject(config: Architecture) -> Subject<f64> {
         title: "a test".into(),
         parameters: parameters.map(|p| 5.0 * f64::from(p)).collect(),
         tokens: vec![3, 1, 4, 1, 5],
-        targets: vec![1, 4, crate::IGNORED, 5, 2],
+        targets: vec![1, 4, IGNORED, 5, 2],
         names: vec![],
         descent: Descent::of_run(&run, 40),
         unigram: None,
