@@ -1,4 +1,6 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, correction, count, foretold};
+use super::{
+    Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, correction, count, foretold,
+};
 use super::{largest_of, largest_squared, limited, same_lengths};
 use crate::stability::limit;
 use crate::{Parameter, clip, matrices};

@@ -1,5 +1,5 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
 use super::same_lengths;
+use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand};

@@ -43,7 +43,9 @@ impl Detect for CutGradient {
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
-        Ok(vec![Cure::Code("make the named operation propagate its gradient; `check` certifies it")])
+        Ok(vec![Cure::Code(
+            "make the named operation propagate its gradient; `check` certifies it",
+        )])
     }
 }
 

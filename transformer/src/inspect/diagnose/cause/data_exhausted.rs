@@ -54,9 +54,8 @@ impl Slow for DataExhausted {
     }
 
     fn fixes<S: Subject>(_: &Findings<'_, S>, e: &Evidence<'_>) -> Cures {
-        let advice = Cure::Code(
-            "more text of the same kind; dropout or a smaller model if there is none",
-        );
+        let advice =
+            Cure::Code("more text of the same kind; dropout or a smaller model if there is none");
         Ok(if e.again { vec![Cure::Stop, advice] } else { vec![advice] })
     }
 }

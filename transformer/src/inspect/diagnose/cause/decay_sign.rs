@@ -17,7 +17,8 @@ impl Detect for DecaySign {
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
         let factor = f.watched.decay_factor;
-        Ok((factor > 1.0).then(|| format!("a weight without gradient grows by {factor:.6} per step")))
+        Ok((factor > 1.0)
+            .then(|| format!("a weight without gradient grows by {factor:.6} per step")))
     }
 
     fn cures<S: Subject>(_: &Findings<'_, S>) -> Cures {
