@@ -10,6 +10,7 @@ pub(crate) const MEASURED: &str =
 
 /// Each reason, with the functions that it holds for.
 pub(crate) const REASONS: &[(&str, &[&str])] = &[
+    ("a rounding, or numbers of sixteen bits: constant between steps", &["linalg::half::"]),
     (
         F64,
         &[

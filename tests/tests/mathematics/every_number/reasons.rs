@@ -4,6 +4,10 @@
 /// Each reason, with the functions that it holds for.
 pub(crate) const REASONS: &[(&str, &[&str])] = &[
     (
+        "a conversion of f32 alone, of which the file's own tests try every number of sixteen bits and all middles",
+        &["linalg::half::"],
+    ),
+    (
         "a size, a shape, a count: whatever the numbers are, it says the same",
         &[
             "linalg::adapter::Adapter::parameters",
