@@ -42,6 +42,7 @@ mod picture;
 #[cfg(test)]
 mod renamed;
 mod summary;
+mod svg;
 mod text;
 
 pub use address::{AddressError, Place, Quantity};

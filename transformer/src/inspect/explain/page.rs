@@ -4,7 +4,8 @@
 //! number can be followed there as in the terminal. User data is data too: it is stored in JSON in which `<` is
 //! escaped, and enters the document as text only.
 
-use super::picture::{Layout, STYLE, escaped};
+use super::picture::Layout;
+use super::svg::{STYLE, escaped};
 use super::{Explanation, Ledger, Outcome, Quantity, Summary, blob, json};
 use crate::model::recorded_step::{IGNORED, ModelError};
 use calculus::Source;

@@ -1,0 +1,372 @@
+//! Tests of the module.
+
+use super::*;
+use proptest::prelude::*;
+
+/// A rule for so many parameters.
+fn build<T: Real>(config: &OptimizerConfig, n: usize) -> Box<dyn Optimizer<T>> {
+    let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
+    config.build(&[Parameter { name, shape, range: 0..n, uses: vec![] }])
+}
+
+/// Every rule, for so many parameters: descent with and without momentum.
+fn every<T: Real>(n: usize) -> Vec<(OptimizerConfig, Box<dyn Optimizer<T>>)> {
+    let usual = OptimizerConfig { momentum: 0.9, beta2: 0.999, ..OptimizerConfig::default() };
+    let all = OptimizerKind::ALL.iter().map(|&kind| OptimizerConfig { kind, ..usual });
+    let configs = std::iter::once(OptimizerConfig::sgd(0.0)).chain(all);
+    configs.map(|config| (config, build(&config, n))).collect()
+}
+
+#[test]
+fn scaling_in_the_same_pass_changes_no_bit() {
+    let (n, factor) = (20_000, 0.37);
+    assert!(n > 2 * parallel::BLOCK && n % parallel::BLOCK != 0, "blocks, the last one short");
+    let gradients: Vec<f32> = (0..n).map(|i| ((i * 7919) % 1000) as f32 * 1e-3 - 0.5).collect();
+    for ((name, mut one), (_, mut two)) in every::<f32>(n).into_iter().zip(every::<f32>(n)) {
+        let (mut p, mut q) = (vec![1.0; n], vec![1.0; n]);
+        for _ in 0..3 {
+            let mut scaled = gradients.clone();
+            clip::scale(&mut scaled, factor);
+            one.step(0.1, &mut p, &scaled);
+            two.step_scaled(0.1, factor, &mut q, &mut gradients.clone());
+        }
+        assert!(p == q, "{name:?}");
+    }
+}
+
+/// A product in the scalar, n numbers of it further from 0 or nearer to 0.
+fn beside<T: Real>(product: f64, n: f64) -> T {
+    let (epsilon, least) = match T::from_f64(f64::MAX).to_f64().is_finite() {
+        true => (f64::EPSILON, f64::from_bits(1)),
+        false => (f64::from(f32::EPSILON), f64::from(f32::from_bits(1))),
+    };
+    T::from_f64(product + n * (epsilon * product.abs() + least) * product.signum())
+}
+
+/// A first step by `factor` times a gradient: what the parameter and all that is remembered become.
+fn first_step<T: Real>(
+    config: &OptimizerConfig,
+    step: impl FnOnce(&mut dyn Optimizer<T>, &mut [T]),
+) -> Vec<f64> {
+    let mut rule = build::<T>(config, 1);
+    let mut w = [T::zero()];
+    step(&mut *rule, &mut w);
+    let memory = rule.state().into_iter().flat_map(|(_, m)| m.to_vec()).collect::<Vec<_>>();
+    w.into_iter().chain(memory).map(T::to_f64).collect()
+}
+
+/// `step_scaled` by a factor is a step by gradients multiplied in `f64` and rounded once, but for two numbers of the
+/// scalar: from a rule's start every result, of the parameter and of what is remembered, is a monotone function of
+/// |g|, and lies between the results of the gradients two numbers smaller and larger, but for the roundings of the
+/// update itself.
+fn scales<T: Real>(gradient: f64, factor: f64) -> Result<(), TestCaseError> {
+    let g = T::from_f64(gradient);
+    let product = g.to_f64() * factor;
+    let (low, high) = (beside::<T>(product, -2.0), beside::<T>(product, 2.0));
+    // The smaller one is of the same sign, or 0.
+    let low = if low.to_f64() * product > 0.0 { low } else { T::zero() };
+    // Eight roundings of an update on either side.
+    let slack = 8.0 * (beside::<T>(1.0, 1.0).to_f64() - 1.0);
+    let smallest = beside::<T>(0.0, 1.0).to_f64();
+    for (config, _) in every::<T>(1) {
+        let found = first_step::<T>(&config, |rule, w| rule.step_scaled(0.5, factor, w, &mut [g]));
+        let [a, b] =
+            [low, high].map(|g| first_step::<T>(&config, |rule, w| rule.step(0.5, w, &[g])));
+        for ((found, a), b) in found.into_iter().zip(a).zip(b) {
+            let (least, most) = (a.min(b), a.max(b));
+            let wide = |x: f64| if x.is_finite() { slack * x.abs() + 8.0 * smallest } else { 0.0 };
+            let between = least - wide(least) <= found && found <= most + wide(most);
+            prop_assert!(
+                between || (found.is_nan() && (a.is_nan() || b.is_nan())),
+                "{config:?}: {factor:e} · {gradient:e}: {found:e}, not {least:e} to {most:e}"
+            );
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn a_factor_of_any_size_is_a_multiplication(
+        negative: bool, mantissas in (1.0_f64..2.0, 1.0_f64..2.0),
+        near in -149_i32..128, far in -1074_i32..1024, wide in -1074_i32..1024,
+    ) {
+        let of = |mantissa: f64, power: i32| {
+            // In two steps: 2⁻¹⁰⁷⁴ by itself is no normal number.
+            let half = power / 2;
+            mantissa * f64::from(half).exp2() * f64::from(power - half).exp2()
+        };
+        let sign = if negative { -1.0 } else { 1.0 };
+        let gradient = sign * of(mantissas.0, near);
+        // Factors that bring gradients to every size, and factors of every size.
+        for power in [far, wide - near, far / 8] {
+            scales::<f32>(gradient, of(mantissas.1, power.clamp(-1074, 1023)))?;
+        }
+        scales::<f64>(sign * of(mantissas.0, wide), of(mantissas.1, far))?;
+    }
+}
+
+/// The change of one parameter by one step.
+fn change<T: Real>(gradient: T) -> Vec<(OptimizerConfig, f64)> {
+    let step = |(name, mut rule): (_, Box<dyn Optimizer<T>>)| {
+        let mut w = [T::zero()];
+        rule.step(0.5, &mut w, &[gradient]);
+        (name, w[0].to_f64())
+    };
+    every(1).into_iter().map(step).collect()
+}
+
+#[test]
+fn hard_gradients() {
+    for (rule, moved) in change(f64::NAN) {
+        assert!(moved.is_nan(), "{rule:?}: {moved}");
+    }
+    for zero in [0.0, -0.0] {
+        assert!(change(zero).iter().all(|&(_, moved)| moved == 0.0));
+    }
+    // A step of η, whatever the gradient, or a step that is proportional to it.
+    for (rule, moved) in change(f64::INFINITY) {
+        let infinite = moved == f64::NEG_INFINITY;
+        let own = moved.is_nan() || moved == -0.5;
+        assert!(if rule.kind.normalises() { own } else { infinite }, "{rule:?}: {moved}");
+    }
+    for (rule, moved) in change(1e30_f32) {
+        let own = (-16.0..=-0.49).contains(&moved); // η/√(1 − β₂) at the most
+        assert!(if rule.kind.normalises() { own } else { moved <= -5e29 }, "{rule:?}: {moved}");
+    }
+    for (rule, moved) in change(1e-200) {
+        let sign = rule.kind.normalises() && moved == -0.5;
+        assert!(sign || (-1e-190..0.0).contains(&moved), "{rule:?}: {moved}");
+    }
+}
+
+/// A rule that normalises takes the same first step whatever the size of its gradient, and forgets it: after one gradient
+/// of any size a parameter goes on moving, by what the last gradients say.
+#[test]
+fn one_gradient_of_any_size_stops_nothing() {
+    let rules = |beta: f64| {
+        let (beta1, beta2) = (beta.min(0.9), beta);
+        let all = OptimizerKind::ALL.iter().filter(|kind| kind.normalises());
+        all.map(move |&kind| OptimizerConfig { kind, beta1, beta2, ..OptimizerConfig::default() })
+    };
+    fn forgets<T: Real>(config: &OptimizerConfig, sizes: &[f64]) {
+        let step = |rule: &mut dyn Optimizer<T>, w: &mut [T; 1], g: f64| {
+            let before = w[0].to_f64();
+            rule.step(0.5, w, &[T::from_f64(g)]);
+            before - w[0].to_f64()
+        };
+        let expected = step(&mut *build(config, 1), &mut [T::zero()], 7.0);
+        for &size in sizes {
+            let (mut rule, mut w) = (build::<T>(config, 1), [T::zero()]);
+            let first = step(&mut *rule, &mut w, size);
+            assert!((first / expected - 1.0).abs() < 1e-6, "{config:?} {size:e}: {first}");
+            // 0.9ⁿ·MAX is below 1 after 842 steps in f32, 6,737 in f64.
+            for _ in 0..8000 {
+                step(&mut *rule, &mut w, 1.0);
+                assert!(w[0].to_f64().is_finite());
+            }
+            // A step of η, of a parameter of some thousands.
+            let moved = step(&mut *rule, &mut w, 1.0);
+            assert!((moved - 0.5).abs() < 1e-2, "{config:?} after {size:e}: {moved}");
+        }
+    }
+    for config in rules(0.9) {
+        forgets::<f32>(&config, &[1.0, 1e10, 1.8e19, 1.9e19, 2e19, 1e25, 3e38]);
+        forgets::<f64>(&config, &[1.0, 1e100, 1.3e154, 1.4e154, 1e200, f64::MAX]);
+    }
+    // Many of them in a row, too: what is remembered stays a number, and each step is η; RMSProp's first are longer, by
+    // η·Σ(1/√(1 − β₂ⁿ) − 1), about η·1340 for β₂ = 0.999.
+    for config in rules(0.999) {
+        let (mut rule, mut w) = (build::<f32>(&config, 1), [0.0_f32]);
+        for _ in 0..20_000 {
+            rule.step(1e-3, &mut w, &[0.999 * f32::MAX]);
+        }
+        assert!((-21.6..=-19.9).contains(&w[0]), "{config:?}: {w:?}");
+        assert!(rule.state().iter().all(|(_, s)| s[0].is_finite()), "{config:?}");
+    }
+}
+
+proptest! {
+    /// No parameter is further from 0 than [`Optimizer::reach`] says; where `f32` holds twice that, all are finite:
+    /// with any constants, any rate, any state, any gradients, where the bound of one step is the next one's.
+    #[test]
+    fn no_parameter_is_beyond_reach(
+        constants in prop::array::uniform3(odd_share()), epsilon in prop::sample::select(vec![0.0, 1e-30, 1e-8, 1.0]),
+        weight_decay in prop::sample::select(vec![0.0, 0.1, 5.0, -1.0]), steps in prop::sample::select(vec![0, 1, 99]),
+        rate in (-6.0_f64..39.0, prop::bool::weighted(0.1)), negative_squares in prop::bool::weighted(0.1),
+        sizes in prop::array::uniform3(-15.0_f64..38.0), small: bool,
+        shape in prop::collection::vec(-1.0_f64..1.0, 5 * 8),
+    ) {
+        let [momentum, beta1, beta2] = constants;
+        // Half of the cases are of sizes that training has.
+        let power = |x: f64, usual: f64| 10.0_f64.powf(if small { usual + x / 10.0 } else { x });
+        let rate = if rate.1 { -1.0 } else { 1.0 } * power(rate.0, -3.0);
+        let drawn = |k: usize, size: f64| -> Vec<f32> {
+            shape[5 * k..5 * (k + 1)].iter().map(|x| (x * power(size, 0.0)) as f32).collect()
+        };
+        // The first three decay.
+        let matrix = |name: &str, range, uses| Parameter {
+            name: name.to_owned(), shape: linalg::Shape::new(1, 1), range, uses,
+        };
+        let list = [
+            matrix("a", 0..3, vec![(linalg::Role::Linear, 0)]), matrix("b", 3..5, vec![]),
+        ];
+        for &kind in OptimizerKind::ALL {
+            let config = OptimizerConfig { kind, momentum, beta1, beta2, epsilon, weight_decay };
+            let mut rule = config.build::<f32>(&list);
+            rule.set_steps(steps);
+            for (k, (_, m)) in rule.state().into_iter().enumerate().filter(|s| !s.1.1.is_empty()) {
+                let own = drawn(k, sizes[0]).into_iter();
+                let own = own.map(|x| if negative_squares || k == 0 && x < -0.5 { x } else { x.abs() });
+                m.copy_from_slice(&own.collect::<Vec<_>>());
+            }
+            let mut p = drawn(2, sizes[1]);
+            let mut farthest = clip::global_norm(&p);
+            for k in 3..8 {
+                let g = drawn(k, sizes[2]);
+                farthest = rule.reach(rate, farthest, clip::global_norm(&g));
+                rule.step(rate, &mut p, &g);
+                let largest = p.iter().fold(0.0, |m: f32, p| m.larger(p.abs()));
+                if (2.0 * farthest) as f32 <= f32::MAX {
+                    // Five steps of at most twenty roundings each.
+                    let told = f64::from(largest) <= farthest * (1.0 + 100.0 * f64::from(f32::EPSILON));
+                    prop_assert!(told, "{config:?} at {rate:e}: {p:?} beyond {farthest:e} by {g:?}");
+                } else if largest.is_finite() {
+                    farthest = clip::global_norm(&p);
+                } else {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A share, or now and then a constant that makes no sense.
+fn odd_share() -> impl Strategy<Value = f64> {
+    prop_oneof![6 => 0.0_f64..1.0, 1 => prop::sample::select(vec![0.0, 1.0, 1.5, -0.5, 1e39])]
+}
+
+/// The bound is no idle one: of every rule, a usual run never comes near the end of `f32`, whose steps need no copies;
+/// and where it says nothing, steps do overflow.
+#[test]
+fn what_is_within_reach() {
+    for (config, mut rule) in every::<f32>(3) {
+        let (mut p, mut farthest) = ([0.3_f32, -2.0, 0.0], 3.0);
+        for i in 0..1000 {
+            let g = [1.0, -0.5, 0.1 * i as f32];
+            farthest = rule.reach(1e-3, farthest, clip::global_norm(&g));
+            assert!(farthest < 1e12, "{config:?}, step {i}: {farthest:e}");
+            rule.step(1e-3, &mut p, &g);
+        }
+        let rate = 1e39;
+        assert!(rule.reach(rate, farthest, 1.0) > f64::from(f32::MAX));
+        rule.step(rate, &mut p, &[1.0; 3]);
+        assert!(p.iter().any(|p| !p.is_finite()), "{config:?}: {p:?}");
+    }
+    // What does not decay stays as far away as it was.
+    let first = std::iter::once(0..1).collect();
+    let mut partly = Adam::<f32>::new(2, 0.9, 0.99, 1e-8).with_decay(1.0, first);
+    let mut p = [50.0_f32, 50.0];
+    let reach = partly.reach(1.0, clip::global_norm(&p), 0.0);
+    partly.step(1.0, &mut p, &[0.0; 2]);
+    assert!(p == [0.0, 50.0] && reach >= 50.0, "{reach}");
+    // What was read from outside, between two steps, and is no number.
+    for broken in [f32::NAN, f32::INFINITY] {
+        for (config, mut rule) in every::<f32>(1) {
+            for k in 0..rule.state().len() {
+                rule.reach(1e-3, 1.0, 1.0);
+                rule.step(1e-3, &mut [1.0], &[1.0]);
+                let kept = rule.state()[k].1.to_vec();
+                rule.state()[k].1.fill(broken);
+                let reach = rule.reach(1e-3, 1.0, 1.0);
+                assert!(kept.is_empty() || reach == f64::INFINITY, "{config:?}: {reach:e}");
+                rule.state()[k].1.copy_from_slice(&kept);
+            }
+        }
+    }
+    let mut beta_of_1 = Adam::<f32>::new(1, 1.0, 0.99, 1e-8);
+    assert_eq!(beta_of_1.reach(1e-3, 1.0, 1.0), f64::INFINITY);
+    let mut no_epsilon = Adam::<f32>::new(1, 0.9, 0.99, 0.0);
+    assert_eq!(no_epsilon.reach(1e-3, 1.0, 0.0), f64::INFINITY);
+}
+
+#[test]
+fn nothing_to_change_is_a_step_all_the_same() {
+    for (_, mut rule) in every::<f64>(0) {
+        rule.step(0.1, &mut [], &[]);
+        assert_eq!(rule.steps(), 1);
+    }
+}
+
+#[test]
+fn what_is_remembered_continues_a_run() {
+    for ((name, mut rule), (_, mut again)) in every::<f64>(2).into_iter().zip(every(2)) {
+        let mut w = [1.0, -2.0];
+        let slope = |w: &[f64; 2]| [w[0], 3.0 * w[1] + w[0]];
+        for _ in 0..3 {
+            let g = slope(&w);
+            rule.step(0.01, &mut w, &g);
+        }
+        // A second rule takes over from what the first one would have saved.
+        for ((name, to), (same, from)) in again.state().into_iter().zip(rule.state()) {
+            assert_eq!(name, same);
+            to.copy_from_slice(from);
+        }
+        again.set_steps(rule.steps());
+        let (mut v, g) = (w, slope(&w));
+        rule.step(0.01, &mut w, &g);
+        again.step(0.01, &mut v, &g);
+        assert_eq!(w, v, "{name:?}");
+        assert_eq!(again.steps(), 4);
+    }
+}
+
+#[test]
+fn lengths_that_differ_are_refused() {
+    let refused = |n: usize, gradients: &[f64]| {
+        for (name, mut rule) in every(2) {
+            let remembers = rule.state().iter().any(|(_, m)| !m.is_empty());
+            let forgetful = !remembers && n == gradients.len();
+            let step =
+                std::panic::AssertUnwindSafe(|| rule.step(0.1, &mut vec![0.0; n], gradients));
+            assert_eq!(std::panic::catch_unwind(step).is_err(), !forgetful, "{name:?}");
+        }
+    };
+    refused(2, &[1.0]);
+    refused(2, &[1.0; 3]);
+    refused(3, &[1.0; 3]);
+}
+
+#[test]
+fn decay_touches_its_ranges_only() {
+    let mut w = vec![1.0_f64; 5];
+    let mut adam = Adam::new(5, 0.9, 0.99, 1e-8).with_decay(0.5, vec![0..1, 2..4]);
+    adam.step(0.1, &mut w, &[0.0; 5]);
+    assert_eq!(w, [0.95, 1.0, 0.95, 0.95, 1.0]);
+}
+
+#[test]
+fn stability_of_descent_on_a_quadratic() {
+    // L = (2w − 3)² has curvature 8: η = 1/8 lands at once, ¼ swings for ever, 0.3 diverges.
+    let run = |rate: f64| {
+        let (mut w, mut sgd) = ([1.0_f64], Sgd::new(1, 0.0));
+        for _ in 0..10 {
+            let g = [4.0 * (2.0 * w[0] - 3.0)];
+            sgd.step(rate, &mut w, &g);
+        }
+        w[0]
+    };
+    assert_eq!(run(0.125), 1.5);
+    assert_eq!(run(0.25), 1.0);
+    assert!((run(0.3) + 12.9627).abs() < 1e-4);
+    assert!((run(0.2) - 1.4969767).abs() < 1e-7);
+}
+
+#[test]
+fn momentum_of_zero_is_plain_descent_and_velocity_adds_up() {
+    let mut w = [0.0_f64];
+    let mut heavy = Sgd::new(1, 0.5);
+    heavy.step(1.0, &mut w, &[1.0]);
+    heavy.step(1.0, &mut w, &[1.0]);
+    assert_eq!(w, [-2.5]); // 1, then ½·1 + 1
+}

@@ -1,0 +1,80 @@
+//! Remarks before the first step: the model, the text, and how a resumed run differs from its state.
+
+use crate::plot::thousands;
+use crate::source::Source;
+use crate::{count, remark};
+use linalg::Vectors;
+use std::path::Path;
+use transformer::disk::Restored;
+use transformer::disk::checkpoint::About;
+use transformer::{Trainer, TrainingConfig};
+
+/// Reports what changed since the state was saved.
+pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
+    for difference in about.differences(config) {
+        remark(format!("resume   {difference}"));
+    }
+    if !about.knows_settings() {
+        remark(
+            "resume   the state is of an earlier version, without its settings: run.toml's are used",
+        );
+    }
+    let now = Vectors::in_use().to_string();
+    if let Some(then) = about.vectors.as_ref().filter(|then| **then != now) {
+        remark(format!(
+            "warning  the state was computed with {then} vectors, and this is {now}: the last bits from here on \
+             differ from those of an uninterrupted run"
+        ));
+    }
+    let Restored { dropped, damaged, missing, .. } = restored;
+    if *dropped > 0 {
+        remark(format!(
+            "resume   {} of metrics.jsonl after step {} dropped: these steps are trained again",
+            count(*dropped, "line"),
+            about.steps
+        ));
+    }
+    if let Some(first) = damaged.first() {
+        let others = match damaged.len() {
+            1 => String::new(),
+            n => format!(" and {}", count(n - 1, "other")),
+        };
+        remark(format!(
+            "resume   line {first}{others} of metrics.jsonl cannot be read, and is kept"
+        ));
+    }
+    if *missing > damaged.len() as u64 {
+        remark(format!(
+            "resume   metrics.jsonl has no line of {missing} of the {} steps so far",
+            about.steps
+        ));
+    }
+}
+
+pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Path) {
+    let config = trainer.config();
+    let parameters = trainer.model().tape().parameters().len();
+    remark(format!(
+        "model    {} parameters: {}, {}, width {}, context {}",
+        thousands(parameters as f64),
+        count(config.layers, "layer"),
+        count(config.heads, "head"),
+        config.width,
+        config.context
+    ));
+    remark(format!(
+        "data     {}: {} {}s to train on, {} held back, vocabulary of {}",
+        source.name,
+        thousands(source.corpus.train().len() as f64),
+        source.unit(),
+        thousands(source.corpus.validation().len() as f64),
+        source.tokenizer.vocabulary()
+    ));
+    if let Some(entropy) = source.entropy {
+        remark(format!(
+            "entropy  {:.2} nats a story, {:.4} nats a character: no model can do better",
+            entropy.per_story, entropy.per_character
+        ));
+    }
+    remark(format!("run      {}", directory.display()));
+}
