@@ -34,8 +34,18 @@ pub fn bf16_to_f32(bits: u16) -> f32 {
 /// assert_eq!(f16_to_f32(f32_to_f16(65520.0)), f32::INFINITY);
 /// ```
 pub fn f32_to_f16(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let sign = (bits >> 16 & 0x8000) as u16;
+    f64_to_f16(f64::from(x))
+}
+
+/// Like [`f32_to_f16`], of an `f64`: rounded once.
+///
+/// ```
+/// use linalg::half::{f32_to_f16, f64_to_f16};
+/// let above = 1.0 + 1.0 / 2048.0 + 1e-12; // above the tie; rounded to f32 first, it would be at the tie
+/// assert_eq!((f64_to_f16(above), f32_to_f16(above as f32)), (0x3c01, 0x3c00));
+/// ```
+pub fn f64_to_f16(x: f64) -> u16 {
+    let sign = if x.is_sign_negative() { 0x8000 } else { 0 };
     if x.is_nan() {
         return sign | 0x7e00;
     }
@@ -44,9 +54,9 @@ pub fn f32_to_f16(x: f32) -> u16 {
         return sign | 0x7c00; // half a unit above the largest, and all beyond
     }
     // In units of the last place of this size: 2⁻²⁴ below the least normal number, 2⁻¹⁴.
-    let exponent = ((bits >> 23 & 0xff) as i32 - 127).max(-14);
+    let exponent = ((size.to_bits() >> 52) as i32 - 1023).max(-14);
     let unit = 2.0_f64.powi(exponent - 10);
-    let units = (f64::from(size) / unit).round_ties_even() as u32; // 0 to 2048
+    let units = (size / unit).round_ties_even() as u32; // 0 to 2048
     // A carry into the next power of two is a carry into the exponent's bits.
     let biased = (exponent + 14) as u32; // 0 where subnormal; the leading bit adds 1 where normal
     sign | ((biased << 10) + units) as u16

@@ -64,6 +64,11 @@ impl Recipe {
         }
     }
 
+    /// Returns the largest norm that is not clipped.
+    pub(crate) fn largest_norm(&self) -> f64 {
+        if self.clip > 0.0 { self.clip } else { f64::INFINITY }
+    }
+
     /// Returns the numbers of the replays in the step after `steps`, without skipped ones.
     pub(crate) fn replays(&self, steps: u64) -> Vec<u64> {
         let first = steps * self.accumulate;

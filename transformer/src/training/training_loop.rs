@@ -252,8 +252,7 @@ impl<T: Real> TrainingLoop<T> {
         if observer.before_update(tape, &mut *self.optimizer).is_break() {
             return None;
         }
-        let limit = if self.recipe.clip > 0.0 { self.recipe.clip } else { f64::INFINITY };
-        let factor = clip::factor(gradient_norm, limit);
+        let factor = clip::factor(gradient_norm, self.recipe.largest_norm());
         let rule = &mut self.optimizer;
         let (parameters, gradients) = tape.parameters_and_gradients();
         let mut reach = |farthest| rule.reach(learning_rate, farthest, factor * gradient_norm);

@@ -13,8 +13,7 @@ use crate::inspect::subject::Subject;
 use crate::memory;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::{Given, Recording};
-use crate::training::precision;
-use crate::training::precision::Precision;
+use crate::training::precision::{Precision, round_all};
 use calculus::{Source, Tape, Var, Witness};
 use linalg::{Real, Role, Shape, View};
 use record::widened;
@@ -170,13 +169,8 @@ fn range_ended(precision: Precision, value: f32) -> String {
 /// Replays forward by hand, with every stored value rounded, including parameters.
 pub(crate) fn forward_rounded(recording: &mut Recording<f32>, precision: Precision) -> f32 {
     let tape = &mut recording.tape;
-    for var in tape.vars() {
-        tape.forward_one(var);
-        let stored = tape.source(var) != Source::Input && !tape.is_view(var);
-        if stored && precision != Precision::F32 {
-            precision::round_all(precision, tape.elements_mut(var));
-        }
-    }
+    round_all(precision, tape.parameters_mut());
+    tape.forward_watched(|_, value| round_all(precision, value));
     tape.elements(recording.loss)[0]
 }
 

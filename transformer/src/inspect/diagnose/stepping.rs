@@ -220,8 +220,7 @@ impl<'a, S: Subject> Course<'a, S> {
             origin = origin::find(self.subject, parameters, &given, precision, scale)?;
         }
         if let Some((at, others)) = self.watching.spoilt {
-            let limit = if self.recipe().clip > 0.0 { self.recipe().clip } else { f64::INFINITY };
-            let factor = clip::factor(gradient_norm, limit);
+            let factor = clip::factor(gradient_norm, self.recipe().largest_norm());
             let mut spoilt = self.update_origin(at, rate, number - 1, factor);
             spoilt.inherited = others;
             origin = Some(spoilt);

@@ -4,6 +4,7 @@ use super::{Explanation, Subject, Updated, recorded, update};
 use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, Without};
 use calculus::Var;
 use infotheory::bits;
+use linalg::half::{f16_to_f32, f64_to_f16};
 use linalg::{Real, Role};
 use serde::Serialize;
 
@@ -282,18 +283,9 @@ fn predict<T: Real>(model: &mut RecordedStep<T>, rounded: bool) {
     }
 }
 
-/// Rounds x to the nearest IEEE half-precision number, ties to even; beyond 65,504 + 16 it is ∞.
+/// Rounds x to the nearest f16.
 fn half(x: f64) -> f64 {
-    if !x.is_finite() || x == 0.0 {
-        return x;
-    }
-    if x.abs() >= 65_520.0 {
-        return f64::INFINITY.copysign(x);
-    }
-    // The exponent of x, but at least that of the subnormal numbers.
-    let exponent = ((x.abs().to_bits() >> 52) as i32 - 1023).max(-14);
-    let unit = 2.0_f64.powi(exponent - 10);
-    (x / unit).round_ties_even() * unit
+    f64::from(f16_to_f32(f64_to_f16(x)))
 }
 
 /// Formats three or four digits.
