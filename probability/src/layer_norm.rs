@@ -91,25 +91,29 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: [T; 2], epsilon: f64)
     }
 }
 
-/// <var>dg ← dg + Σⱼ dy·x̂</var>, where `standard(j)` takes an element of column j to its x̂.
+/// <var>dg ← dg + Σ dy·x̂</var> over columns of `heads` vectors each, where `standard(k)` takes an element of vector k
+/// to its x̂.
 #[inline(always)]
 pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
     d_gain: Gradient<'_, T>,
     x: View<'_, T>,
     dy: View<'_, T>,
+    heads: usize,
     standard: impl Fn(usize) -> S + Sync,
 ) {
     parallel::rows([d_gain.zeroed()], 64, |first, [mut d_gain]| {
         simd(
             #[inline(always)]
             || {
+                let features = x.nrows() / heads;
                 let mut d_gain = d_gain.column_mut(0);
                 let d_gain = d_gain.as_mut_slice();
-                let rows = first..first + d_gain.len();
-                vector::add_all(d_gain, x.ncols(), |j, d_gain| {
-                    let standard = standard(j);
-                    let x = &column(&x, j)[rows.clone()];
-                    let dy = &column(&dy, j)[rows.clone()];
+                vector::add_all(d_gain, heads * x.ncols(), |k, d_gain| {
+                    let standard = standard(k);
+                    let first = k % heads * features + first;
+                    let rows = first..first + d_gain.len();
+                    let x = &column(&x, k / heads)[rows.clone()];
+                    let dy = &column(&dy, k / heads)[rows];
                     for ((d, &x), &dy) in d_gain.iter_mut().zip(x).zip(dy) {
                         *d += dy * standard(x);
                     }
@@ -226,7 +230,7 @@ macro_rules! rules {
                         *dx += rate * (dy * g - mean_d - standard(x) * mean_dx);
                     }
                 });
-                add_to_gain(d_gain, x, dy, #[inline(always)] |j| {
+                add_to_gain(d_gain, x, dy, 1, #[inline(always)] |j| {
                     let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
                     #[inline(always)] move |x| (x - mean) * rate
                 });

@@ -1,6 +1,6 @@
 //! The causal mask: attention's only rule about time.
 //!
-//! Formula: <var>y_kq = x_kq</var> where key k is not later than query q, and −∞ elsewhere; softmax
+//! Formula: <var>y_kq = x_kq</var> where key k is not later than query q nor before its window, and −∞ elsewhere; softmax
 //! then gives the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
 //!
 //! The mask can leave no query without a key, since every query sees itself: a replay of
@@ -13,11 +13,12 @@
 use crate::error::ProbabilityError;
 use crate::softmax::softmax;
 use linalg::cases::{Cases, Size, Visitor, numbers};
-use linalg::formula::{I, J, at_most, cases, operand, upstream};
+use linalg::formula::{Expression, I, J, at_most, cases, operand, upstream};
 use linalg::{
     Formula, Gradient, Matrix, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
     Work, column, parallel::each_column, shape::equal_parts, vector,
 };
+use std::ops::Range;
 
 /// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
 /// c holds query c mod keys.
@@ -26,11 +27,24 @@ use linalg::{
 /// use linalg::{Primitive, Work, matrix};
 /// let scores = matrix(2, 2, &[0.1, 0.2, 0.3, 0.4]); // a column per query
 /// let mut masked = matrix(2, 2, &[0.0; 4]);
-/// probability::mask::CausalMask.forward([scores.as_view()], masked.as_view_mut(), Work::none());
+/// let mask = probability::mask::CausalMask::default();
+/// mask.forward([scores.as_view()], masked.as_view_mut(), Work::none());
 /// assert_eq!(masked.as_slice(), &[0.1, f64::NEG_INFINITY, 0.3, 0.4]);
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct CausalMask;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CausalMask {
+    /// The number of keys that a query sees, its own included; all earlier ones if absent. Source: Beltagy et al.,
+    /// *Longformer*, 2020; Jiang et al., *Mistral 7B*, 2023.
+    pub window: Option<usize>,
+}
+
+impl CausalMask {
+    /// Returns the keys that query q sees.
+    pub fn seen(self, query: usize) -> Range<usize> {
+        let window = self.window.unwrap_or(usize::MAX);
+        (query + 1).saturating_sub(window)..query + 1
+    }
+}
 
 impl Primitive<1> for CausalMask {
     fn name(&self) -> &'static str {
@@ -45,27 +59,38 @@ impl Primitive<1> for CausalMask {
         let sequences = x.columns / x.rows.max(1);
         equal_parts("the number of queries", x.columns, sequences)?;
         x.expect_columns("the matrix of scores", sequences * x.rows)?;
+        if self.window == Some(0) {
+            return Err(ShapeError::Empty { operand: "the window" });
+        }
         Ok(x)
     }
 
     fn formula<T: Real>(&self, [x]: [View<'_, T>; 1]) -> Formula {
-        let seen = || at_most(I, J % x.nrows());
+        let query = || J % x.nrows();
         let (x, dy) = (operand(0), upstream());
+        let masked = |x: Expression, hidden: f64| {
+            let x = match self.window {
+                Some(window) => cases(at_most(query() + 1, I + window), x, hidden),
+                None => x,
+            };
+            cases(at_most(I, query()), x, hidden)
+        };
         Formula::new(
             "y",
             ["x"],
             "Hides the future: a key later than its query gets the score −∞, so that softmax gives it 0.",
             "Vaswani et al., Attention Is All You Need, 2017, section 3.2.3",
         )
-        .value(cases(seen(), x.at(I, J), f64::NEG_INFINITY))
-        .gradient(cases(seen(), dy.at(I, J), 0.0))
+        .value(masked(x.at(I, J), f64::NEG_INFINITY))
+        .gradient(masked(dy.at(I, J), 0.0))
     }
 
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], y: ViewMut<'_, T>, _: Work<'_, T>) {
         each_column([y], |j, [y]| {
-            let (seen, future) = y.split_at_mut(j % x.nrows() + 1);
-            seen.copy_from_slice(&column(&x, j)[..seen.len()]);
-            future.fill(T::from_f64(f64::NEG_INFINITY));
+            let seen = self.seen(j % x.nrows());
+            y[..seen.start].fill(T::from_f64(f64::NEG_INFINITY));
+            y[seen.end..].fill(T::from_f64(f64::NEG_INFINITY));
+            y[seen.clone()].copy_from_slice(&column(&x, j)[seen]);
         });
     }
 
@@ -78,8 +103,8 @@ impl Primitive<1> for CausalMask {
         _: Work<'_, T>,
     ) {
         dx.add_each_column(|j, dx| {
-            let seen = ..=j % x.nrows();
-            vector::axpy(&mut dx[seen], T::one(), &column(&dy, j)[seen]);
+            let seen = self.seen(j % x.nrows());
+            vector::axpy(&mut dx[seen.clone()], T::one(), &column(&dy, j)[seen]);
         });
     }
 
@@ -95,7 +120,10 @@ impl Primitive<1> for CausalMask {
 impl Cases for CausalMask {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         if let Size::Heads { heads, length, sequences, .. } = size {
-            visitor.visit(CausalMask, [numbers(length, sequences * heads * length)]);
+            for window in [None, Some(length.div_ceil(2))] {
+                let scores = numbers(length, sequences * heads * length);
+                visitor.visit(CausalMask { window }, [scores]);
+            }
         }
     }
 }

@@ -270,7 +270,7 @@ mod attention {
         let dropout = Dropout { rate, seed: 1, stream: 2, order: Order::Columns };
         let dropout = (rate > 0.0).then_some(dropout);
         let (heads, length) = (size.heads, size.length);
-        CausalAttention { heads, key_value_heads: heads, length, dropout }
+        CausalAttention { heads, key_value_heads: heads, length, dropout, ..Default::default() }
     }
 
     fn operands(size: Size) -> [Matrix<f32>; 3] {

@@ -127,7 +127,8 @@ impl Subject for Deep {
                 let key = r.push("key", part(1), [h])?;
                 let value = r.push("value", part(2), [h])?;
                 let (heads, key_value_heads, length) = (2, 2, LENGTH);
-                let attention = CausalAttention { heads, key_value_heads, length, dropout: None };
+                let attention =
+                    CausalAttention { heads, key_value_heads, length, ..Default::default() };
                 let h = r.push("mixed", attention, [query, key, value])?;
                 let h = p.linear(r, "projection", WIDTH, h)?;
                 let x = r.push("attended", Add, [x, h])?;

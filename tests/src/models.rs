@@ -6,7 +6,9 @@ use linalg::Real;
 use transformer::{
     Activation, Architecture, Form, Given, Handles, IGNORED, ModelError, RecordedStep, Recording,
 };
-use transformer::{Norm, Observer, Positions, ScheduleKind, Subject, TrainingConfig};
+use transformer::{
+    Biases, Norm, Observer, Positions, Rotary, ScheduleKind, Subject, TrainingConfig,
+};
 
 /// Two layers of width 8 for 7 words and 5 positions.
 pub fn config() -> Architecture {
@@ -24,12 +26,12 @@ pub fn config() -> Architecture {
 /// As [`config`], of the parts of a Llama, with two heads that share a key and a value.
 pub fn llama() -> Architecture {
     Architecture {
-        positions: Positions::Rotary { base: 100.0 },
+        positions: Positions::Rotary(Rotary { base: 100.0, ..Rotary::default() }),
         norm: Norm::Rms,
         key_value_heads: Some(1),
         gated: true,
         activation: Activation::Silu,
-        bias: false,
+        biases: Biases::NONE,
         ..config()
     }
 }

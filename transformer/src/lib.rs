@@ -118,13 +118,17 @@ struct Readme;
 pub use generation::decoder::Decoder;
 pub use generation::writer::{WriteError, Writer, Written};
 pub use inspect::subject::{Batches, ModelStep, Subject};
-pub use model::architecture::{Activation, Architecture, ConfigError, Norm, Positions, is_vector};
+pub use model::architecture::{
+    Activation, Architecture, Biases, ConfigError, Gain, Norm, Placement, Positions, QueryKeyNorm,
+    Rotary, Scaling, Window, is_vector,
+};
 pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::CausalAttention;
 pub use model::layers::{BlockMarks, Marks};
 pub use model::operations;
 pub use model::recorded_step::{Form, IGNORED, ModelError, Predictions, RecordedStep, Without};
 pub use model::recording::{Given, Handles, Recording};
+pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
 pub use text::corpus::Corpus;
 pub use training::config::{

@@ -11,9 +11,9 @@ operations! {
     pub mod rotation: Rotation;
     pub mod rows: Rows;
     pub mod scale: Scale;
+    pub mod sinusoid: Sinusoid;
 }
 
 pub mod adapter;
 pub mod groups;
 pub mod scaled_dot;
-pub mod sinusoid;

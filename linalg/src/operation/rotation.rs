@@ -9,7 +9,7 @@
 //! Source: Su et al., *RoFormer*, 2021, section 3.2.
 
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
-use crate::formula::{I, J, at_most, cases, operand, upstream};
+use crate::formula::{Expression, I, J, at_most, cases, operand, upstream};
 use crate::{
     Error, Formula, Gradient, Matrix, Memory, Primitive, Reads, Real, Role, Shape, ShapeError,
     View, ViewMut, Work, column, matrix, parallel, shape::equal_parts,
@@ -55,6 +55,64 @@ pub fn frequency(i: usize, width: usize, base: f64) -> f64 {
     base.powf(-((2 * i) as f64) / width as f64)
 }
 
+/// How the frequencies of a model that was trained on short texts are slowed for longer ones.
+///
+/// ```
+/// use linalg::rotation::Scaling;
+/// assert_eq!(Scaling::Linear { factor: 8.0 }.scaled(1.0), 0.125);
+/// // Llama 3.1 keeps fast pairs, and slows those whose period is longer than the original context.
+/// let llama3 = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+/// assert_eq!((llama3.scaled(1.0), llama3.scaled(1e-5)), (1.0, 1.25e-6));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Scaling {
+    /// ω unchanged.
+    #[default]
+    None,
+    /// ω/factor: positions are interpolated. Source: Chen et al., *Extending Context Window of Large Language Models via
+    /// Positional Interpolation*, 2023, arXiv:2306.15595.
+    Linear {
+        /// The factor by which the context grows.
+        factor: f64,
+    },
+    /// With the turns n = original·ω/2π that a pair makes in the original context: ω/factor if n < low, ω if n > high,
+    /// and linear in n in between. Source: Grattafiori et al., *The Llama 3 Herd of Models*, 2024, and Meta's code.
+    Llama3 {
+        /// The factor by which the context grows.
+        factor: f64,
+        /// Turns below which a pair is slowed by the whole factor.
+        low: f64,
+        /// Turns above which a pair is not slowed.
+        high: f64,
+        /// The original context in tokens.
+        original: f64,
+    },
+}
+
+impl Scaling {
+    /// Returns the scaled frequency of a pair with frequency ω, in radians per token. On `f64` alone: a setting.
+    pub fn scaled(self, frequency: f64) -> f64 {
+        match self {
+            Scaling::None => frequency,
+            Scaling::Linear { factor } => frequency / factor,
+            Scaling::Llama3 { factor, low, high, original } => {
+                let turns = original * frequency / std::f64::consts::TAU;
+                if turns > high {
+                    frequency
+                } else if turns < low {
+                    frequency / factor
+                } else {
+                    let share = (turns - low) / (high - low);
+                    (1.0 - share) * frequency / factor + share * frequency
+                }
+            }
+        }
+    }
+}
+
 /// (a, b) turned by an angle in radians, counter-clockwise.
 ///
 /// Floats: IEEE; an angle of ±∞ gives NaN.
@@ -86,7 +144,7 @@ pub fn rotate_pair<T: Real>([a, b]: [T; 2], angle: T) -> [T; 2] {
 /// # Ok::<(), linalg::Error>(())
 /// ```
 pub fn rotate<T: Real>(x: &[T], position: f64, base: f64, pairs: Pairs) -> Result<Vec<T>, Error> {
-    let rotation = Rotation { heads: 1, base, pairs };
+    let rotation = Rotation::new(1, base, pairs);
     let [x, t] = [matrix(x.len(), 1, x), matrix(1, 1, &[T::from_f64(position)])];
     Ok(crate::apply(&rotation, [&x, &t])?.as_slice().to_vec())
 }
@@ -98,7 +156,7 @@ pub fn rotate<T: Real>(x: &[T], position: f64, base: f64, pairs: Pairs) -> Resul
 ///
 /// ```
 /// use linalg::{apply, matrix, rotation::{Pairs, Rotation}};
-/// let rotation = Rotation { heads: 1, base: 1e4, pairs: Pairs::Neighbours };
+/// let rotation = Rotation::new(1, 1e4, Pairs::Neighbours);
 /// let x = matrix(2, 2, &[1.0, 0.0, 1.0, 0.0]);
 /// let y = apply(&rotation, [&x, &matrix(1, 2, &[0.0, 1.0])])?;
 /// assert_eq!(y.as_slice(), &[1.0, 0.0, 1_f64.cos(), 1_f64.sin()]); // at 0 nothing turns
@@ -112,9 +170,29 @@ pub struct Rotation {
     pub base: f64,
     /// Which coordinates turn together.
     pub pairs: Pairs,
+    /// The number of coordinates of a head that turn, its first ones; all if absent. Source: Black et al., *GPT-NeoX-20B*,
+    /// 2022, section 2.1.
+    pub turning: Option<usize>,
+    /// The frequencies' scaling for longer contexts.
+    pub scaling: Scaling,
 }
 
 impl Rotation {
+    /// Returns the rotation of all coordinates of a head, with unscaled frequencies.
+    pub fn new(heads: usize, base: f64, pairs: Pairs) -> Self {
+        Rotation { heads, base, pairs, turning: None, scaling: Scaling::None }
+    }
+
+    /// Returns the number of coordinates that turn in a head of `width`.
+    fn turning(&self, width: usize) -> usize {
+        self.turning.unwrap_or(width)
+    }
+
+    /// Returns radians per token of pair i, of `turning` coordinates that turn.
+    fn frequency(&self, i: usize, turning: usize) -> f64 {
+        self.scaling.scaled(frequency(i, turning, self.base))
+    }
+
     /// Calls `update` with every element of y and what <var>R(t)·x</var>, or <var>R(t)ᵀ·x</var>, has there.
     #[inline(always)]
     fn turn<T: Real>(
@@ -125,7 +203,7 @@ impl Rotation {
         back: bool,
         update: impl Fn(&mut T, T),
     ) {
-        let (half, width) = (table.len() / 2, table.len().max(1));
+        let (half, width) = (table.len() / 2, (x.len() / self.heads.max(1)).max(1));
         let (cos, sin) = table.split_at(half);
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
             for i in 0..half {
@@ -133,6 +211,9 @@ impl Rotation {
                 let sin = if back { -sin[i] } else { sin[i] };
                 update(&mut y[p], x[p] * cos[i] - x[q] * sin);
                 update(&mut y[q], x[p] * sin + x[q] * cos[i]);
+            }
+            for (x, y) in x[2 * half..].iter().zip(&mut y[2 * half..]) {
+                update(y, *x);
             }
         }
     }
@@ -149,27 +230,34 @@ impl Primitive<2> for Rotation {
 
     fn shape(&self, [x, positions]: [Shape; 2]) -> Result<Shape, ShapeError> {
         let width = equal_parts("the width", x.rows, self.heads)?;
-        equal_parts("the width of a head", width, 2)?;
+        let turning = self.turning(width);
+        equal_parts("the width of a head", turning, 2)?;
+        if turning > width {
+            return Err(ShapeError::Range { start: 0, end: turning, found: width });
+        }
         positions.expect("the row of positions", Shape::new(1, x.columns))?;
         Ok(x)
     }
 
     fn formula<T: Real>(&self, [x, positions]: [View<'_, T>; 2]) -> Formula {
         let d = x.nrows() / self.heads;
-        let half = d / 2;
+        let turning = self.turning(d);
+        let half = turning / 2;
         // The other coordinate of the pair lies this far away.
         let (span, distance) = match self.pairs {
             Pairs::Neighbours => (2, 1),
             Pairs::Halves => (d, half),
         };
+        // A coordinate that does not turn has the angle 0.
         let of_angle = |f: fn(f64) -> f64| {
             Matrix::from_fn(x.nrows(), x.ncols(), |i, j| {
                 let pair = match self.pairs {
                     Pairs::Neighbours => i % d / 2,
-                    Pairs::Halves => i % half,
+                    Pairs::Halves => i % d % half.max(1),
                 };
-                let angle = frequency(pair, d, self.base) * positions[j].to_f64();
-                T::from_f64(f(angle)).to_f64()
+                let turns = i % d < turning;
+                let angle = self.frequency(pair, turning) * positions[j].to_f64();
+                T::from_f64(f(if turns { angle } else { 0.0 })).to_f64()
             })
         };
         let (x, dy) = (operand(0), upstream());
@@ -181,18 +269,22 @@ impl Primitive<2> for Rotation {
         );
         let cos = f.table("cos", of_angle(f64::cos)).at(I, J);
         let sin = f.table("sin", of_angle(f64::sin)).at(I, J);
-        let first = at_most(I % span, distance - 1);
-        f.value(cases(
-            first.clone(),
+        let first = || at_most(I % span, distance - 1);
+        let turns = |turned: Expression, x: Expression| match turning < d {
+            true => cases(at_most(I % d + 1, turning), turned, x),
+            false => turned,
+        };
+        let value = cases(
+            first(),
             x.at(I, J) * cos.clone() - x.at(I + distance, J) * sin.clone(),
             x.at(I - distance, J) * sin.clone() + x.at(I, J) * cos.clone(),
-        ))
-        .gradient(cases(
-            first,
+        );
+        let back = cases(
+            first(),
             dy.at(I, J) * cos.clone() + dy.at(I + distance, J) * sin.clone(),
             dy.at(I, J) * cos - dy.at(I - distance, J) * sin,
-        ))
-        .no_gradient()
+        );
+        f.value(turns(value, x.at(I, J))).gradient(turns(back, dy.at(I, J))).no_gradient()
     }
 
     fn forward<T: Real>(
@@ -201,15 +293,15 @@ impl Primitive<2> for Rotation {
         y: ViewMut<'_, T>,
         work: Work<'_, T>,
     ) {
-        let width = x.nrows() / self.heads;
-        let mut table = ViewMut::from_slice(work.kept, width, x.ncols());
+        let turning = self.turning(x.nrows() / self.heads);
+        let mut table = ViewMut::from_slice(work.kept, turning, x.ncols());
         parallel::columns([table.as_view_mut()], |first, [mut table]| {
-            for i in 0..width / 2 {
-                let frequency = frequency(i, width, self.base);
+            for i in 0..turning / 2 {
+                let frequency = self.frequency(i, turning);
                 for j in 0..table.ncols() {
                     let (sin, cos) = (frequency * positions[first + j].to_f64()).sin_cos();
                     table[(i, j)] = T::from_f64(cos);
-                    table[(i + width / 2, j)] = T::from_f64(sin);
+                    table[(i + turning / 2, j)] = T::from_f64(sin);
                 }
             }
         });
@@ -229,7 +321,8 @@ impl Primitive<2> for Rotation {
         [dx, _]: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        let table = View::from_slice(work.kept, x.nrows() / self.heads, x.ncols());
+        let turning = self.turning(x.nrows() / self.heads);
+        let table = View::from_slice(work.kept, turning, x.ncols());
         dx.add_each_column(
             #[inline(always)]
             |j, dx| self.turn(column(&dy, j), dx, column(&table, j), true, |dx, dy| *dx += dy),
@@ -246,7 +339,8 @@ impl Primitive<2> for Rotation {
 
     /// Cosines and sines of every pair at every token; all heads share them.
     fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
-        Memory { kept: x.len() / self.heads.max(1), scratch: 0 }
+        let turning = self.turning(x.rows / self.heads.max(1));
+        Memory { kept: turning * x.columns, scratch: 0 }
     }
 }
 
@@ -257,8 +351,17 @@ impl Cases for Rotation {
                 // Pairs need an even width; positions as a cache has them, not from 0.
                 let x = numbers(2 * heads * rows, sequences * length);
                 let positions = Operand::Indices { count: sequences * length, below: 500 };
-                visitor.visit(Rotation { heads, base: 1e4, pairs }, [x, positions]);
+                visitor.visit(Rotation::new(heads, 1e4, pairs), [x, positions]);
             }
+            let x = numbers(2 * heads * (rows + 1), sequences * length);
+            let positions = Operand::Indices { count: sequences * length, below: 500 };
+            let scaling = Scaling::Llama3 { factor: 4.0, low: 1.0, high: 4.0, original: 32.0 };
+            let part = Rotation {
+                turning: Some(2 * rows),
+                scaling,
+                ..Rotation::new(heads, 1e4, Pairs::Halves)
+            };
+            visitor.visit(part, [x, positions]);
         }
     }
 }
@@ -330,7 +433,7 @@ mod tests {
 
     #[test]
     fn each_head_and_token_turns_by_its_own_position() {
-        let rotation = Rotation { heads: 2, base: 100.0, pairs: Pairs::Halves };
+        let rotation = Rotation::new(2, 100.0, Pairs::Halves);
         let (x, t) = (draw(1, 8, 3), matrix(1, 3, &[5.0, 0.0, 17.0]));
         let y = apply(&rotation, [&x, &t]).unwrap();
         let back = pullback(&rotation, [&x, &t], &y).unwrap();
@@ -347,7 +450,7 @@ mod tests {
 
     #[test]
     fn misfits_are_refused() {
-        let rotation = Rotation { heads: 2, base: 1e4, pairs: Pairs::Halves };
+        let rotation = Rotation::new(2, 1e4, Pairs::Halves);
         let shape = |rows, tokens| rotation.shape([Shape::new(rows, 3), Shape::new(1, tokens)]);
         assert_eq!(shape(8, 3), Ok(Shape::new(8, 3)));
         assert_eq!(

@@ -292,13 +292,13 @@ fn primitives() {
         assert_eq!(apply(&Add, [&nothing, &nothing]).unwrap(), nothing);
         assert_eq!(apply(&Hadamard, [&nothing, &nothing]).unwrap(), nothing);
         assert_eq!(apply(&Scale { factor: 2.0 }, [&nothing]).unwrap(), nothing);
-        let rotation = Rotation { heads: 1, base: 1e4, pairs: Pairs::Halves };
+        let rotation = Rotation::new(1, 1e4, Pairs::Halves);
         let positions = Matrix::zeros(1, n);
         assert_eq!(apply(&rotation, [&nothing, &positions]).unwrap(), nothing);
         let [dx, _] = pullback(&rotation, [&nothing, &positions], &nothing).unwrap();
         assert_eq!(dx, nothing);
     }
-    let no_heads = Rotation { heads: 0, base: 1e4, pairs: Pairs::Halves };
+    let no_heads = Rotation::new(0, 1e4, Pairs::Halves);
     assert!(apply(&no_heads, [&x, &zeros]).is_err());
 }
 

@@ -99,7 +99,7 @@ proptest! {
         all_close(&run(&LayerNorm { epsilon }, [&m, &g, &b]), &plain, bound);
         let plain: Vec<f64> =
             x.chunks(4).flat_map(|x| rms_norm(x, &gain, epsilon).unwrap()).collect();
-        all_close(&run(&RmsNorm { epsilon }, [&m, &g]), &plain, bound);
+        all_close(&run(&RmsNorm::new(epsilon), [&m, &g]), &plain, bound);
     }
 
     /// p is the probability to drop: a share p is dropped and the rest divided by 1 − p, so that

@@ -33,7 +33,7 @@ struct Sizes {
 
 fn fused(s: Sizes, [query, key, value]: [&Matrix<f64>; 3], dy: &Matrix<f64>) -> Found {
     let Sizes { heads, key_value_heads, length } = s;
-    let attention = CausalAttention { heads, key_value_heads, length, dropout: None };
+    let attention = CausalAttention { heads, key_value_heads, length, ..Default::default() };
     let inputs = [query, key, value];
     let [dq, dk, dv] = pullback(&attention, inputs, dy).expect("operands that fit");
     [apply(&attention, inputs).expect("operands that fit"), dq, dk, dv]
@@ -41,7 +41,13 @@ fn fused(s: Sizes, [query, key, value]: [&Matrix<f64>; 3], dy: &Matrix<f64>) -> 
 
 fn dropped(s: Sizes, [query, key, value]: [&Matrix<f64>; 3], dy: &Matrix<f64>) -> Found {
     let Sizes { heads, key_value_heads, length } = s;
-    let attention = CausalAttention { heads, key_value_heads, length, dropout: Some(DROPOUT) };
+    let attention = CausalAttention {
+        heads,
+        key_value_heads,
+        length,
+        dropout: Some(DROPOUT),
+        ..Default::default()
+    };
     let step = Matrix::from_column_slice(2, 1, &step(2));
     let inputs = [query, key, value, &step];
     let [dq, dk, dv, _] = pullback(&attention, inputs, dy).expect("operands that fit");
@@ -56,11 +62,11 @@ fn unfused(s: Sizes, [query, key, value]: [&Matrix<f64>; 3], dy: &Matrix<f64>) -
     let fits = "operands that fit";
     let scores = apply(&scores_of, [query, key]).expect(fits);
     let scaled = apply(&scale, [&scores]).expect(fits);
-    let masked = apply(&CausalMask, [&scaled]).expect(fits);
+    let masked = apply(&CausalMask::default(), [&scaled]).expect(fits);
     let weights = apply(&Softmax, [&masked]).expect(fits);
     let [dv, d_weights] = pullback(&mix, [value, &weights], dy).expect(fits);
     let [d_masked] = pullback(&Softmax, [&masked], &d_weights).expect(fits);
-    let [d_scaled] = pullback(&CausalMask, [&scaled], &d_masked).expect(fits);
+    let [d_scaled] = pullback(&CausalMask::default(), [&scaled], &d_masked).expect(fits);
     let [d_scores] = pullback(&scale, [&scores], &d_scaled).expect(fits);
     let [dq, dk] = pullback(&scores_of, [query, key], &d_scores).expect(fits);
     [apply(&mix, [value, &weights]).expect(fits), dq, dk, dv]
@@ -82,7 +88,7 @@ fn cached(s: Sizes, [query, key, value]: [&Matrix<f64>; 3], dy: &Matrix<f64>) ->
     };
     let filled = Matrix::repeat(1, SEQUENCES, (length - 1) as f64);
     let inputs = [last(query), last(key), last(value), earlier(key), earlier(value), filled];
-    let attention = CachedAttention { heads, key_value_heads };
+    let attention = CachedAttention { heads, key_value_heads, ..Default::default() };
     let y = apply(&attention, inputs.each_ref()).expect("operands that fit");
     let gradients = pullback(&attention, inputs.each_ref(), &last(dy)).expect("operands that fit");
     let [dq, dk, dv, d_keys, d_values, _] = gradients;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use tests::{draw, models, outside_data};
 use transformer::disk::files;
 use transformer::inspect::explain::{Descent, Explanation, Quantity, Subject};
-use transformer::{Architecture, Form, IGNORED, RecordedStep};
+use transformer::{Architecture, Biases, Form, IGNORED, RecordedStep};
 
 /// A step of AdamW with a memory, clipping and decay.
 fn adam<T: Real>(parameters: usize) -> Descent<T> {
@@ -131,7 +131,7 @@ fn every_number<T: Real>(step: &Explanation<T>) -> usize {
 fn every_number_is_what_its_derivation_says() {
     let base = models::config();
     let count = base.parameters();
-    let plain = Architecture { bias: false, tied: false, ..base.clone() };
+    let plain = Architecture { biases: Biases::NONE, tied: false, ..base.clone() };
     let dropped = Architecture { dropout: 0.3, ..base.clone() };
     let tried = every_number(&Explanation::of(subject::<f32>(&base, adam(count), 3)).unwrap());
     println!("{tried} quantities in f32");

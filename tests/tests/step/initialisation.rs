@@ -7,7 +7,8 @@ use std::collections::HashSet;
 use tests::{draw, models};
 use transformer::inspect::check::Expected;
 use transformer::{
-    Activation, Architecture, Form, Norm, Positions, RecordedStep, Trainer, TrainingConfig,
+    Activation, Architecture, Biases, Form, Norm, Positions, RecordedStep, Rotary, Trainer,
+    TrainingConfig,
 };
 
 /// Every parameter by name.
@@ -34,12 +35,12 @@ fn sizes(layers: usize) -> Architecture {
 /// As [`sizes`], of the parts of a Llama.
 fn llama(layers: usize) -> Architecture {
     Architecture {
-        positions: Positions::Rotary { base: 1e4 },
+        positions: Positions::Rotary(Rotary { base: 1e4, ..Rotary::default() }),
         norm: Norm::Rms,
         key_value_heads: Some(2),
         gated: true,
         activation: Activation::Silu,
-        bias: false,
+        biases: Biases::NONE,
         ..sizes(layers)
     }
 }

@@ -8,7 +8,7 @@ use tests::models::{self, distance};
 use tests::{draw, golden};
 use transformer::disk::files;
 use transformer::{
-    Activation, Architecture, Decoder, Form, IGNORED, Norm, Positions, RecordedStep,
+    Activation, Architecture, Biases, Decoder, Form, IGNORED, Norm, Positions, RecordedStep, Rotary,
 };
 
 const BASE: f64 = 50.0;
@@ -22,7 +22,7 @@ fn llamas() -> Vec<Architecture> {
         context: 7,
         width,
         layers: 2,
-        positions: Positions::Rotary { base: BASE },
+        positions: Positions::Rotary(Rotary { base: BASE, ..Rotary::default() }),
         norm: Norm::Rms,
         epsilon: EPSILON,
         heads,
@@ -30,9 +30,9 @@ fn llamas() -> Vec<Architecture> {
         hidden: 10,
         activation: Activation::Silu,
         gated: true,
-        bias: i % 2 == 1,
+        biases: Biases { norm: false, ..Biases::everywhere(i % 2 == 1) },
         tied: i / 2 == 1,
-        dropout: 0.0,
+        ..Architecture::default()
     });
     all.collect()
 }

@@ -7,7 +7,9 @@ use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
 use transformer::Activation;
 use transformer::inspect::check::{self, Verdict};
-use transformer::{Architecture, Decoder, Form, IGNORED, ModelStep, Norm, Positions, RecordedStep};
+use transformer::{
+    Architecture, Biases, Decoder, Form, IGNORED, ModelStep, Norm, Positions, RecordedStep, Rotary,
+};
 
 const ACTIVATIONS: [Activation; 5] =
     [Activation::Gelu, Activation::GeluTanh, Activation::Relu, Activation::Silu, Activation::Tanh];
@@ -19,11 +21,17 @@ fn variants() -> Vec<Architecture> {
         for flip in [false, true] {
             let (tied, bias) = (flip, i.is_multiple_of(2) == flip);
             let dropout = if i.is_multiple_of(2) { 0.0 } else { 0.2 };
-            all.push(Architecture { activation, tied, bias, dropout, ..models::config() });
+            all.push(Architecture {
+                activation,
+                tied,
+                biases: Biases::everywhere(bias),
+                dropout,
+                ..models::config()
+            });
         }
     }
     // Every part with every other, whether a family has them together or not.
-    let rotary = Positions::Rotary { base: 100.0 };
+    let rotary = Positions::Rotary(Rotary { base: 100.0, ..Rotary::default() });
     for i in 0..16_u32 {
         let bit = |k: u32| i >> k & 1 == 1;
         all.push(Architecture {
@@ -32,7 +40,7 @@ fn variants() -> Vec<Architecture> {
             gated: bit(2),
             key_value_heads: bit(3).then_some(1),
             activation: Activation::Silu,
-            bias: bit(0) == bit(2),
+            biases: Biases::everywhere(bit(0) == bit(2)),
             tied: bit(1) == bit(3),
             dropout: if i.is_multiple_of(3) { 0.2 } else { 0.0 },
             ..models::config()
@@ -131,7 +139,8 @@ fn one_token_at_a_time_gives_the_same_logits() {
     for (context, tied, bias) in
         [(1, true, true), (2, false, true), (7, true, false), (40, false, false)]
     {
-        let config = Architecture { context, tied, bias, ..models::config() };
+        let config =
+            Architecture { context, tied, biases: Biases::everywhere(bias), ..models::config() };
         let mut model = models::model::<f64>(&config, (1, context), Form::Textbook, 4);
         let mut decoder = Decoder::record(&config).expect("a valid model");
         decoder.parameters_mut().copy_from_slice(model.tape().parameters());

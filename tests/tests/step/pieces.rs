@@ -114,7 +114,7 @@ fn the_loss_does_not_depend_on_its_chunks() {
         // Each number is a sum over tokens, words or features.
         let bound = 8.0 * f64::EPSILON * largest * (tokens + words + features) as f64;
         for chunk in 1..=tokens {
-            let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk) };
+            let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk), ..Default::default() };
             assert_eq!(loss.tokens_at_once(words, tokens), chunk);
             for both in [false, true] {
                 let cut = of(loss, &inputs, both);

@@ -8,7 +8,7 @@ use tests::authority::table;
 use tests::models::{self, distance};
 use tests::{draw, tolerance};
 use transformer::inspect::diagnose::{Course, Recipe, State};
-use transformer::{Activation, Architecture, Norm, Positions, PositionsKind};
+use transformer::{Activation, Architecture, Biases, Norm, Positions, PositionsKind, Rotary};
 use transformer::{Corpus, Evaluation, ModelStep, ScheduleKind, Step};
 use transformer::{Subject, Trainer, TrainingConfig};
 
@@ -230,7 +230,7 @@ fn a_runs_model_has_the_sizes_of_its_settings() {
             hidden: 60,
             epsilon: epsilon.as_ref().unwrap().expected[0],
             activation: config.activation,
-            bias,
+            biases: Biases::everywhere(bias),
             tied,
             dropout,
             ..Architecture::default()
@@ -267,14 +267,14 @@ fn a_runs_llama_has_the_parts_of_its_settings() {
         context: 16,
         width: 32,
         layers: 2,
-        positions: Positions::Rotary { base: 77.0 },
+        positions: Positions::Rotary(Rotary { base: 77.0, ..Rotary::default() }),
         norm: Norm::Rms,
         heads: 4,
         key_value_heads: Some(2),
         hidden: 20,
         activation: Activation::Silu,
         gated: true,
-        bias: false,
+        biases: Biases::NONE,
         tied: false,
         ..Architecture::default()
     };

@@ -200,7 +200,7 @@ impl Subject for Fault {
             [query, key],
         )?;
         if *self != Fault::NoMask {
-            scores = r.push("masked", CausalMask, [scores])?;
+            scores = r.push("masked", CausalMask::default(), [scores])?;
         }
         let weights = r.push("weights", Softmax, [scores])?;
         let mixed = r.push(

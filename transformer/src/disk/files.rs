@@ -141,8 +141,7 @@ fn read_weights<T: Real>(
 ) -> Result<(Architecture, Vec<T>), FileError> {
     let config = read_config(directory)?;
     let path = directory.join("model.safetensors");
-    let unknown = |source| FileError::Config { path: directory.join("config.json"), source };
-    let family = family::of(&config).map_err(unknown)?;
+    let family = family::of(&config);
     // Refuse files much larger than the model before reading them. The bound allows F64, the mask buffers of old
     // checkpoints, a second copy of a tied head, and the header.
     let wide = |size: usize| size as u128;
@@ -232,23 +231,20 @@ pub fn write<T: Real>(
     let config_path = directory.join("config.json");
     let unknown = |source| FileError::Config { path: config_path.clone(), source };
     let own = config.parameter_list().map_err(unknown)?;
-    let family = family::of(config).map_err(unknown)?;
-    let json = config.to_json().map_err(unknown)?;
+    let (family, json) = (family::of(config), config.to_json());
     let count = own.last().map_or(0, |last| last.range.end);
     assert_eq!(parameters.len(), count, "parameters of another model");
     let path = directory.join("model.safetensors");
     let mut stored: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     let mut hash = Sha256::new();
     let mut own = own.into_iter().peekable();
-    let bias = config.bias || family.always_biased();
-    for full in parameter_list(&Architecture { bias, ..config.clone() }) {
+    let biases = family.stored_biases(config.biases);
+    for full in parameter_list(&Architecture { biases, ..config.clone() }) {
         let given = own.next_if(|p| p.name == full.name).map(|p| &parameters[p.range]);
         for tensor in family.tensors(config, &full) {
             let bytes = match given {
                 // The order is the same, so the bytes are.
-                Some(given) if tensor.rows.len() == full.shape.rows && !tensor.turns() => {
-                    little_endian(given)
-                }
+                Some(given) if tensor.is_parameter(full.shape.rows) => little_endian(given),
                 Some(given) => {
                     let places = tensor.places(full.shape.rows);
                     little_endian(&places.map(|i| given[i]).collect::<Vec<T>>())
@@ -282,8 +278,8 @@ fn parameter_list(config: &Architecture) -> Vec<Parameter> {
 
 /// Returns a tensor's name in its family's files, where the head has no prefix.
 pub(crate) fn stored_name(family: &dyn Family, tensor: &Tensor) -> String {
-    if tensor.name == HEAD {
-        HEAD.to_owned()
+    if is_head(family, &tensor.name) {
+        tensor.name.clone()
     } else {
         format!("{}{}", family.prefix(), tensor.name)
     }
@@ -327,8 +323,10 @@ pub use crate::disk::write_atomically;
 /// The checksum's name in a file's header.
 pub(crate) const CHECKSUM: &str = "sha256";
 
-/// The head's name in every family.
-const HEAD: &str = "lm_head.weight";
+/// Returns whether a tensor is the head of its family.
+fn is_head(family: &dyn Family, tensor: &str) -> bool {
+    tensor.strip_suffix(".weight") == Some(family.head())
+}
 
 /// The tensors of a file that have not been read yet.
 struct Tensors<'a> {
@@ -420,7 +418,8 @@ impl<'a> Tensors<'a> {
     fn rest(self, config: &Architecture) -> Result<(), FileError> {
         let mut names: Vec<&String> = self.tensors.keys().collect();
         names.sort_unstable();
-        let with_biases = Architecture { bias: true, ..config.clone() };
+        let stored = self.family.stored_biases(config.biases);
+        let with_biases = Architecture { biases: stored, ..config.clone() };
         let biases: HashSet<String> = parameter_list(&with_biases)
             .iter()
             .filter(|parameter| is_bias(parameter))
@@ -432,7 +431,8 @@ impl<'a> Tensors<'a> {
             if self.family.is_buffer(name) {
                 continue;
             }
-            if let Some((table_name, table)) = self.table.as_ref().filter(|_| name == HEAD)
+            if let Some((table_name, table)) =
+                self.table.as_ref().filter(|_| is_head(self.family, name))
                 && config.tied
             {
                 let same = |t: &TensorView<'a>| (t.dtype(), t.shape() == tensor.shape(), t.data());
@@ -440,11 +440,11 @@ impl<'a> Tensors<'a> {
                     continue;
                 }
                 return self.error(format!(
-                    "tensor {HEAD} differs from {table_name}, though config.json ties them; set \
+                    "tensor {name} differs from {table_name}, though config.json ties them; set \
                      tie_word_embeddings to false"
                 ));
             }
-            if biases.contains(name) && !config.bias {
+            if biases.contains(name) {
                 let Some(mut elements) = elements(tensor) else {
                     return self.foreign_type(name, tensor);
                 };

@@ -219,7 +219,7 @@ impl<'a> Compressor<'a> {
         if model < own {
             return Err(CompressionError::Vocabulary { tokenizer: own, model });
         }
-        let description = config.to_json().map_err(ModelError::from)?;
+        let description = config.to_json();
         let identity = [files::sha256(parameters), description, tokenizer.to_json()].concat();
         Ok(Compressor { config, parameters, tokenizer, model: checksum(identity.as_bytes()) })
     }

@@ -3,11 +3,15 @@
 
 use crate::keyed::keyed;
 use crate::model::layers;
+use crate::model::scores::Scores;
 use crate::printable::decimal;
 use calculus::Parameter;
 pub use calculus::activation::Activation;
+pub use linalg::rotation::Scaling;
+use linalg::rotation::{Pairs, Rotation};
 use linalg::{Role, Shape};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use thiserror::Error;
 
 /// How a token's position enters the network.
@@ -23,17 +27,38 @@ pub enum Positions {
     /// A learned vector per position is added to the token's. Source: Vaswani et al. 2017; GPT-2.
     #[default]
     Learned,
-    /// Pairs of coordinates (i, i + d/2) of each query and key are rotated by t·base^(−2i/d) at position t
-    /// ([`linalg::rotation`]). Source: Su et al., RoFormer, 2021.
-    Rotary {
-        /// The base θ: 10⁴ in Llama 2.
-        base: f64,
-    },
+    /// A vector of sines and cosines of the position is added to the token's ([`linalg::sinusoid`]). Source: Vaswani et
+    /// al. 2017, section 3.5.
+    Sinusoidal,
+    /// Pairs of coordinates of each query and key are rotated ([`linalg::rotation`]). Source: Su et al., RoFormer, 2021.
+    Rotary(Rotary),
+}
+
+/// The rotation of queries and keys: pairs (i, i + r/2) of the first r coordinates of each head turn by t·ωᵢ at position t,
+/// with the frequency ωᵢ = base^(−2i/r), scaled.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Rotary {
+    /// The base θ: 10⁴ in Llama 2.
+    pub base: f64,
+    /// The share of a head's coordinates that turn, r/d: 0.25 in GPT-NeoX.
+    pub share: f64,
+    /// The frequencies' scaling for longer contexts.
+    pub scaling: Scaling,
+    /// The base of layers whose attention has a window, without scaling, if it differs. Source: Gemma Team, *Gemma 3
+    /// Technical Report*, 2025, section 2.
+    pub local_base: Option<f64>,
+}
+
+impl Default for Rotary {
+    fn default() -> Self {
+        Rotary { base: 1e4, share: 1.0, scaling: Scaling::None, local_base: None }
+    }
 }
 
 keyed! {
-    /// The normalisation before each part and before the head: [`probability::layer_norm`], with a shift if the model
-    /// has biases, or [`probability::rms_norm`].
+    /// The normalisation: [`probability::layer_norm`], with a shift if the model's norms have biases, or
+    /// [`probability::rms_norm`].
     #[derive(Default)]
     #[non_exhaustive]
     Norm {
@@ -43,25 +68,121 @@ keyed! {
     }
 }
 
+keyed! {
+    /// The gain of a normalisation.
+    #[derive(Default)]
+    #[non_exhaustive]
+    Gain {
+        #[default]
+        Plain: "plain", "A learned factor per feature";
+        OnePlus: "one_plus", "1 plus a learned number per feature (Gemma)";
+    }
+}
+
+keyed! {
+    /// The places of the normalisations in a block.
+    #[derive(Default)]
+    #[non_exhaustive]
+    Placement {
+        #[default]
+        Pre: "pre", "Before each part: x + part(norm x)";
+        Post: "post", "After each sum: norm(x + part(x)), with none before the head (2017)";
+        After: "after", "After each part: x + norm(part(x)) (OLMo 2)";
+        Sandwich: "sandwich", "Before and after each part: x + norm(part(norm x)) (Gemma 2)";
+        Parallel: "parallel", "Before both parts of one sum: x + attention(norm x) + feed-forward(norm x) (GPT-NeoX)";
+    }
+}
+
+impl Placement {
+    /// Returns whether a part's input is normalised.
+    pub fn before(self) -> bool {
+        matches!(self, Placement::Pre | Placement::Sandwich | Placement::Parallel)
+    }
+
+    /// Returns whether a part's output is normalised before it is added.
+    pub fn after(self) -> bool {
+        matches!(self, Placement::After | Placement::Sandwich)
+    }
+}
+
+keyed! {
+    /// The normalisation of queries and keys before they are rotated and compared.
+    #[derive(Default)]
+    #[non_exhaustive]
+    QueryKeyNorm {
+        #[default]
+        None: "none", "No normalisation";
+        Head: "head", "Each head by itself, one gain for all heads (Qwen3, Gemma 3)";
+        Whole: "whole", "All heads together (OLMo 2)";
+    }
+}
+
+/// Which linear maps have biases, and whether layer normalisation has a shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Biases {
+    /// The map to queries, keys and values.
+    pub query_key_value: bool,
+    /// The map from the heads to the residual stream.
+    pub projection: bool,
+    /// The maps of the feed-forward part.
+    pub feed_forward: bool,
+    /// Layer normalisation. RMS normalisation has no shift.
+    pub norm: bool,
+}
+
+impl Biases {
+    /// Biases everywhere: GPT-2.
+    pub const ALL: Biases = Biases::everywhere(true);
+    /// No biases: Llama.
+    pub const NONE: Biases = Biases::everywhere(false);
+
+    /// Returns biases everywhere or nowhere.
+    pub const fn everywhere(bias: bool) -> Self {
+        Biases { query_key_value: bias, projection: bias, feed_forward: bias, norm: bias }
+    }
+}
+
+/// Attention to the last tokens only, in some layers. Source: Beltagy et al., *Longformer*, 2020; Jiang et al.,
+/// *Mistral 7B*, 2023.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// The number of tokens that a token sees, itself included.
+    pub size: usize,
+    /// Whether layer i has the window: element i, repeated from the start beyond the last one. `[true]` is a window in all
+    /// layers; Gemma 2's is `[true, false]`.
+    pub layers: Vec<bool>,
+}
+
+impl Window {
+    /// Returns a window in these layers, by the shortest list that repeats to the same; none if no layer has it.
+    pub(crate) fn repeating(size: usize, layers: Vec<bool>) -> Option<Window> {
+        let repeats = |&n: &usize| layers.iter().zip(layers[n..].iter()).all(|(a, b)| a == b);
+        let shortest = (1..=layers.len()).find(repeats).unwrap_or(0);
+        let layers = layers[..shortest].to_vec();
+        layers.contains(&true).then_some(Window { size, layers })
+    }
+}
+
 /// A decoder described by its parts, which determine what is recorded and what a file of weights holds.
 ///
 /// ```
-/// use transformer::{Activation, Architecture, Norm, Positions};
+/// use transformer::{Activation, Architecture, Biases, Norm, Positions, Rotary};
 /// let gpt2 = Architecture {
 ///     vocabulary: 50257, context: 1024, width: 768, heads: 12, layers: 12, hidden: 3072,
 ///     ..Architecture::default()
 /// };
 /// assert_eq!(gpt2.parameters(), 124_439_808);
 ///
-/// // SmolLM2-135M is a Llama: four fields for its parts, and its sizes.
+/// // SmolLM2-135M is a Llama: five fields for its parts, and its sizes.
 /// let smollm2 = Architecture {
 ///     vocabulary: 49152, context: 8192, width: 576, heads: 9, key_value_heads: Some(3), layers: 30, hidden: 1536,
-///     positions: Positions::Rotary { base: 1e5 }, norm: Norm::Rms, activation: Activation::Silu, gated: true,
-///     bias: false, ..Architecture::default()
+///     positions: Positions::Rotary(Rotary { base: 1e5, ..Rotary::default() }), norm: Norm::Rms,
+///     activation: Activation::Silu, gated: true, biases: Biases::NONE, ..Architecture::default()
 /// };
 /// assert_eq!(smollm2.parameters(), 134_515_008);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Architecture {
     /// Size of the vocabulary, V.
     pub vocabulary: usize,
@@ -73,15 +194,34 @@ pub struct Architecture {
     pub layers: usize,
     /// How a token's position enters the network.
     pub positions: Positions,
+    /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017.
+    pub embedding_scale: f64,
     /// The normalisation.
     pub norm: Norm,
+    /// The normalisation's gain.
+    pub gain: Gain,
+    /// The places of the normalisations.
+    pub placement: Placement,
     /// ε of the normalisation, inside the root.
     pub epsilon: f64,
-    /// Query heads per block; together they have the model's width.
+    /// Query heads per block.
     pub heads: usize,
     /// Key-value heads, each shared by `heads / key_value_heads` query heads; as many as `heads` if absent. Source:
     /// Ainslie et al., *GQA*, 2023.
     pub key_value_heads: Option<usize>,
+    /// Features of a head; width / heads if absent.
+    pub head_width: Option<usize>,
+    /// The normalisation of queries and keys.
+    pub query_key_norm: QueryKeyNorm,
+    /// The factor of attention scores; 1/√(features of a head) if absent.
+    pub score_scale: Option<f64>,
+    /// Whether the factor of attention scores in layer i, from 1, is divided by i. Source: `scale_attn_by_inverse_layer_idx`
+    /// of GPT-2 in transformers; Karamcheti et al., *Mistral*, 2021.
+    pub score_scale_by_layer: bool,
+    /// The cap of attention scores, c·tanh(s/c). Source: Gemma Team, *Gemma 2*, 2024.
+    pub score_cap: Option<f64>,
+    /// The window of attention; all earlier tokens are seen if absent.
+    pub window: Option<Window>,
     /// Features inside the feed-forward part, usually 4·d.
     pub hidden: usize,
     /// The activation function f of the feed-forward part.
@@ -89,10 +229,12 @@ pub struct Architecture {
     /// Whether the feed-forward part is W₂·(f(W₁·x) ⊙ W₃·x) instead of W₂·f(W₁·x). Source: Shazeer, *GLU Variants*,
     /// 2020.
     pub gated: bool,
-    /// Whether linear maps and layer normalisation have biases.
-    pub bias: bool,
+    /// Which maps have biases.
+    pub biases: Biases,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
+    /// The cap of logits, c·tanh(z/c). Source: Gemma Team, *Gemma 2*, 2024.
+    pub logit_cap: Option<f64>,
     /// The share of activations dropped in training.
     pub dropout: f64,
 }
@@ -105,15 +247,25 @@ impl Default for Architecture {
             width: 16,
             layers: 1,
             positions: Positions::Learned,
+            embedding_scale: 1.0,
             norm: Norm::Layer,
+            gain: Gain::Plain,
+            placement: Placement::Pre,
             epsilon: 1e-5,
             heads: 2,
             key_value_heads: None,
+            head_width: None,
+            query_key_norm: QueryKeyNorm::None,
+            score_scale: None,
+            score_scale_by_layer: false,
+            score_cap: None,
+            window: None,
             hidden: 64,
             activation: Activation::GeluTanh,
             gated: false,
-            bias: true,
+            biases: Biases::ALL,
             tied: true,
+            logit_cap: None,
             dropout: 0.0,
         }
     }
@@ -151,18 +303,16 @@ pub enum ConfigError {
         /// The number of key-value heads.
         key_value_heads: usize,
     },
-    /// A head with an odd number of coordinates, which cannot be rotated in pairs.
+    /// A number of coordinates that cannot be rotated in pairs.
     #[error(
-        "rotary positions rotate pairs of coordinates: a head of {head_width} (width {width}, {heads} heads) has an \
-         odd number; take another number of heads, or learned positions"
+        "rotary positions rotate pairs of coordinates: {turning} coordinates of a head of {head_width} turn, which is an \
+         odd number or 0; take another width of a head or share, or learned positions"
     )]
     OddHeads {
+        /// Coordinates that turn.
+        turning: usize,
         /// Features of a head.
         head_width: usize,
-        /// The width.
-        width: usize,
-        /// The number of heads.
-        heads: usize,
     },
     /// A setting out of range.
     #[error("{setting} is {found}; it must be {expected}")]
@@ -196,19 +346,13 @@ pub enum ConfigError {
         /// The expected value.
         expected: String,
     },
-    /// A combination of parts that no Hugging Face family has, so that no file can hold it.
-    #[error("no family of models has these parts together: {reason}")]
-    Family {
-        /// What each family lacks.
-        reason: String,
-    },
 }
 
 /// Token ids are stored as scalars; `f32` represents every integer up to this one.
 const LARGEST_SIZE: usize = 1 << 24;
 
 /// Every layer has a dozen named values, whatever its width; a deeper model is refused.
-const MOST_LAYERS: usize = 1024;
+pub(crate) const MOST_LAYERS: usize = 1024;
 
 impl Architecture {
     /// Returns the number of key-value heads.
@@ -218,7 +362,67 @@ impl Architecture {
 
     /// Returns the features of a head; 0 if there are no heads.
     pub fn head_width(&self) -> usize {
-        self.width.checked_div(self.heads).unwrap_or(0)
+        self.head_width.unwrap_or_else(|| self.width.checked_div(self.heads).unwrap_or(0))
+    }
+
+    /// Returns how attention scores keys in layer i, from 0.
+    pub fn scores(&self, layer: usize) -> Scores {
+        let by_layer = self.score_scale_by_layer.then(|| (layer + 1) as f64);
+        let usual = || 1.0 / (self.head_width() as f64).sqrt();
+        let scale = match (self.score_scale, by_layer) {
+            (scale, None) => scale,
+            (scale, Some(layer)) => Some(scale.unwrap_or_else(usual) / layer),
+        };
+        Scores { scale, cap: self.score_cap, window: self.window(layer) }
+    }
+
+    /// Returns the parts in which this architecture differs from another: their names, and their values here and there.
+    ///
+    /// ```
+    /// use transformer::{Architecture, Norm};
+    /// let gpt2 = Architecture::default();
+    /// let other = Architecture { norm: Norm::Rms, ..gpt2.clone() };
+    /// assert_eq!(gpt2.differences(&other), [("norm".into(), "layer".into(), "rms".into())]);
+    /// ```
+    pub fn differences(&self, other: &Architecture) -> Vec<(String, String, String)> {
+        let mut all = Vec::new();
+        differing(String::new(), &plain(self), &plain(other), &mut all);
+        all
+    }
+
+    /// Returns the same architecture with its window written in one way.
+    pub(crate) fn repeating(&self) -> Self {
+        let layers = || (0..self.layers.min(MOST_LAYERS)).map(|i| self.window(i).is_some());
+        let own = self.window.as_ref().filter(|window| !window.layers.is_empty());
+        let window = own.and_then(|window| Window::repeating(window.size, layers().collect()));
+        Architecture { window, ..self.clone() }
+    }
+
+    /// Returns the window of layer i, from 0.
+    pub fn window(&self, layer: usize) -> Option<usize> {
+        let Window { size, layers } = self.window.as_ref()?;
+        layers[layer % layers.len()].then_some(*size)
+    }
+
+    /// Returns the rotation of queries or keys with `heads` heads in layer i, from 0, if positions are rotary.
+    pub fn rotation(&self, layer: usize, heads: usize) -> Option<Rotation> {
+        let Positions::Rotary(Rotary { base, scaling, local_base, .. }) = self.positions else {
+            return None;
+        };
+        let (base, scaling) = match local_base.filter(|_| self.window(layer).is_some()) {
+            Some(local) => (local, Scaling::None),
+            None => (base, scaling),
+        };
+        let turning = Some(self.turning()).filter(|&turning| turning != self.head_width());
+        Some(Rotation { turning, scaling, ..Rotation::new(heads, base, Pairs::Halves) })
+    }
+
+    /// Returns the number of coordinates of a head that turn.
+    fn turning(&self) -> usize {
+        match self.positions {
+            Positions::Rotary(rotary) => (rotary.share * self.head_width() as f64) as usize,
+            _ => 0,
+        }
     }
 
     /// Checks that a model of these parts and sizes is possible.
@@ -242,7 +446,10 @@ impl Architecture {
 
     /// Checks everything that [`Architecture::validate`] does except that memory can address the model.
     fn check_parts(&self) -> Result<(), ConfigError> {
-        let shared = [("key_value_heads", self.key_value_heads())];
+        let shared = [
+            ("key_value_heads", self.key_value_heads()),
+            ("head_width", self.head_width.unwrap_or(1)),
+        ];
         for (size, found) in self.sizes().into_iter().chain(shared) {
             if found == 0 {
                 return Err(ConfigError::Zero { size });
@@ -257,27 +464,65 @@ impl Architecture {
             }
         }
         let (width, heads, key_value_heads) = (self.width, self.heads, self.key_value_heads());
-        if !width.is_multiple_of(heads) {
+        if self.head_width.is_none() && !width.is_multiple_of(heads) {
             return Err(ConfigError::Heads { width, heads });
         }
         if !heads.is_multiple_of(key_value_heads) {
             return Err(ConfigError::KeyValueHeads { heads, key_value_heads });
         }
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        let above = "a finite number above 0";
-        if let Positions::Rotary { base } = self.positions {
-            let head_width = self.head_width();
-            if !head_width.is_multiple_of(2) {
-                return Err(ConfigError::OddHeads { head_width, width, heads });
+        let mut positive = vec![
+            ("the normalisation's epsilon", self.epsilon),
+            ("embedding_scale", self.embedding_scale),
+        ];
+        let given = |name, x: Option<f64>| x.map(|x| (name, x));
+        positive.extend(given("score_scale", self.score_scale));
+        positive.extend(given("score_cap", self.score_cap));
+        positive.extend(given("logit_cap", self.logit_cap));
+        if let Positions::Rotary(Rotary { base, share, scaling, local_base }) = self.positions {
+            positive.push(("the base of rotary positions", base));
+            positive.extend(given("the local base of rotary positions", local_base));
+            if !(share > 0.0 && share <= 1.0) {
+                let (setting, found) = ("the share of rotary coordinates", decimal(share));
+                return Err(ConfigError::Range {
+                    setting,
+                    found,
+                    expected: "above 0, and at most 1",
+                });
             }
-            if !positive(base) {
-                let (setting, found) = ("the base of rotary positions", decimal(base));
-                return Err(ConfigError::Range { setting, found, expected: above });
+            let (turning, head_width) = (self.turning(), self.head_width());
+            if turning == 0 || !turning.is_multiple_of(2) {
+                return Err(ConfigError::OddHeads { turning, head_width });
+            }
+            match scaling {
+                Scaling::Linear { factor } => {
+                    positive.push(("the factor of rotary scaling", factor))
+                }
+                Scaling::Llama3 { factor, low, high, original } => {
+                    positive.push(("the factor of rotary scaling", factor));
+                    positive.push(("low_freq_factor", low));
+                    positive.push(("high_freq_factor − low_freq_factor", high - low));
+                    positive.push(("original_max_position_embeddings", original));
+                }
+                _ => {}
             }
         }
-        if !positive(self.epsilon) {
-            let (setting, found) = ("the normalisation's epsilon", decimal(self.epsilon));
-            return Err(ConfigError::Range { setting, found, expected: above });
+        for (setting, x) in positive {
+            if !(x > 0.0 && x.is_finite()) {
+                let (found, expected) = (decimal(x), "a finite number above 0");
+                return Err(ConfigError::Range { setting, found, expected });
+            }
+        }
+        if self.positions == Positions::Sinusoidal && !width.is_multiple_of(2) {
+            let (setting, found) = ("width", width.to_string());
+            let expected = "even: sinusoidal positions are pairs of a sine and a cosine";
+            return Err(ConfigError::Range { setting, found, expected });
+        }
+        if let Some(Window { size, layers }) = &self.window {
+            for (size, found) in [("the window", *size), ("the window's layers", layers.len())] {
+                if found == 0 {
+                    return Err(ConfigError::Zero { size });
+                }
+            }
         }
         if !(0.0..1.0).contains(&self.dropout) {
             let (setting, found) = ("dropout", decimal(self.dropout));
@@ -332,6 +577,26 @@ pub fn is_bias(parameter: &Parameter) -> bool {
     parameter.uses.iter().any(|u| matches!(u, (Role::Norm | Role::Linear, 2)))
 }
 
+/// Returns an architecture as JSON, in which every number has its shortest form.
+fn plain(a: &Architecture) -> Value {
+    serde_json::to_value(a).expect("a tree of plain values")
+}
+
+/// Adds the differences of two values under a dotted name; of two objects, those of their fields.
+fn differing(name: String, a: &Value, b: &Value, all: &mut Vec<(String, String, String)>) {
+    if let (Value::Object(a), Value::Object(b)) = (a, b)
+        && a.keys().eq(b.keys())
+    {
+        for ((key, a), b) in a.iter().zip(b.values()) {
+            let dot = if name.is_empty() { "" } else { "." };
+            differing(format!("{name}{dot}{key}"), a, b, all);
+        }
+    } else if a != b {
+        let shown = |value: &Value| value.to_string().replace('"', "");
+        all.push((name, shown(a), shown(b)));
+    }
+}
+
 /// Returns a shape of one column.
 pub(crate) fn vector(rows: usize) -> Shape {
     Shape::new(rows, 1)
@@ -345,14 +610,15 @@ mod tests {
     #[test]
     fn sizes_that_cannot_be_have_no_parameters() {
         for size in [0, usize::MAX] {
-            let base =
-                Architecture { positions: Positions::Rotary { base: 1e4 }, ..Default::default() };
+            let positions = Positions::Rotary(Rotary::default());
+            let base = Architecture { positions, ..Default::default() };
             for config in [
                 Architecture { vocabulary: size, ..base.clone() },
                 Architecture { context: size, ..base.clone() },
                 Architecture { width: size, ..base.clone() },
                 Architecture { heads: size, ..base.clone() },
                 Architecture { key_value_heads: Some(size), ..base.clone() },
+                Architecture { head_width: Some(size), ..base.clone() },
                 Architecture { layers: size, ..base.clone() },
                 Architecture { hidden: size, ..base.clone() },
             ] {

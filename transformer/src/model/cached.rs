@@ -33,7 +33,7 @@ impl<T: Real> CachedStep<T> {
         let cached = Some(positions);
         let c = Context { config, length: 1, form, without, dropout: None, cached };
         let marks = layers::network(c, r, tokens, positions)?;
-        let logits = layers::logits(r, marks.last, marks.table)?; // V×texts
+        let logits = layers::logits(config, r, marks.last, marks.table)?; // V×texts
         memory::afford(recorder.bytes_forward_only())?;
         let tape = recorder.finish_forward_only();
         let (blocks, context) = (marks.blocks, config.context);

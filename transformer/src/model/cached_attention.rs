@@ -1,14 +1,16 @@
 //! Attention of one new token to the tokens before it, whose keys and values were kept; of several
 //! sequences at once, each with a cache of its own.
 //!
-//! Formula, for each query head with d rows: scores s_k = ⟨key_k, query⟩/√d over the p cached keys and the
-//! token's own; w = softmax(s); y = Σ w_k·value_k. Every group of query heads reads one key-value head
+//! Formula, for each query head with d rows: scores s_k = ⟨key_k, query⟩/√d, or another [`Scores`], over the p cached
+//! keys and the token's own; w = softmax(s); y = Σ w_k·value_k. Every group of query heads reads one key-value head
 //! ([`linalg::groups`]). It equals the last column of causal attention over all p + 1 tokens.
 //! Gradients: with dw_k = ⟨value_k, dy⟩ and ds = w ⊙ (dw − ⟨w, dw⟩): d value_k = w_k·dy,
 //! d query = Σ ds_k·key_k/√d, d key_k = ds_k·query/√d; those of keys and values are summed over the query heads of a
 //! group.
 //! Sources: Vaswani et al. 2017; Ainslie et al., *GQA*, 2023, for groups.
 
+use crate::model::scores::Scores;
+use calculus::soft_cap::soft_cap;
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
     Condition, Expression, I, Index, J, K, Letter, R, at_most, cases, exp, largest, operand, sum,
@@ -28,17 +30,19 @@ use probability::softmax::softmax_in_place;
 /// ```
 /// use linalg::{Primitive, Shape};
 /// use transformer::CachedAttention;
-/// let attention = CachedAttention { heads: 4, key_value_heads: 2 };
+/// let attention = CachedAttention { heads: 4, key_value_heads: 2, ..Default::default() };
 /// let (query, own) = (Shape::new(48, 1), Shape::new(24, 1)); // heads of 12 rows
 /// let (cache, filled) = (Shape::new(24, 11), Shape::new(1, 1));
 /// assert_eq!(attention.shape([query, own, own, cache, cache, filled]), Ok(query));
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct CachedAttention {
     /// Number of query heads.
     pub heads: usize,
     /// Number of key-value heads, which divides the number of query heads.
     pub key_value_heads: usize,
+    /// How a key is scored, and which keys the token sees.
+    pub scores: Scores,
 }
 
 /// Key (or value) k of a head: from the cache, or of the token itself where k is past its end.
@@ -84,6 +88,7 @@ impl Primitive<6> for CachedAttention {
         values.expect("the cache of values", keys)?;
         countable("the cache's places", keys.columns)?;
         filled.expect("the numbers of cached tokens", Shape::new(1, own.columns))?;
+        self.scores.check()?;
         Ok(query)
     }
 
@@ -98,7 +103,7 @@ impl Primitive<6> for CachedAttention {
         let value =
             |row: Index, k: Letter| cases(cached(k), values.at(row.clone(), k), value.at(row, 0));
         let seen = |k: Letter| at_most(k, p());
-        let scale = 1.0 / (d as f64).sqrt();
+        let (rule, scale) = (self.scores, self.scores.factor::<f64>(d));
         let mut f = Formula::new(
             "y",
             ["query", "key", "value", "keys", "values", "filled"],
@@ -108,14 +113,22 @@ impl Primitive<6> for CachedAttention {
         // Quantities of query head i: its rows, and those that it reads.
         let (own, read) = (|| I * d + R, || groups.index_read_by(I.into()) * d + R);
         let dots = sum(R, d, key(read(), K) * query.at(own(), 0));
-        let s = f.define("s", [I, K], scale * dots);
+        let score = f.define("s", [I, K], rule.capped(scale * dots));
+        let s = match rule.window {
+            Some(_) => {
+                let windowed = rule.windowed(K.into(), p(), score.at2(I, K));
+                f.define("s̃", [I, K], windowed)
+            }
+            None => score,
+        };
         let n = context + 1;
         let most = f.define("m", [I], largest(K, n, Some(seen(K)), s.at2(I, K)));
         let total = f.define("Z", [I], sum_where(K, n, seen(K), exp(s.at2(I, K) - most.at(I))));
         let w = f.define("w", [I, K], exp(s.at2(I, K) - most.at(I)) / total.at(I));
         let dw = f.define("dw", [I, K], sum(R, d, value(read(), K) * dy.at(own(), 0)));
         let mean = f.define("d̄", [I], sum_where(K, n, seen(K), w.at2(I, K) * dw.at2(I, K)));
-        let ds = f.define("ds", [I, K], scale * w.at2(I, K) * (dw.at2(I, K) - mean.at(I)));
+        let ds = scale * w.at2(I, K) * (dw.at2(I, K) - mean.at(I));
+        let ds = f.define("ds", [I, K], rule.slope(score.at2(I, K), ds));
         let mixed = w.at2(I / d, K) * value(groups.row_read(d), K);
         let d_query = ds.at2(I / d, K) * key(groups.row_read(d), K);
         // What key and value number k collect from the query heads that read them.
@@ -140,7 +153,7 @@ impl Primitive<6> for CachedAttention {
         work: Work<'_, T>,
     ) {
         let (rows, context) = (query.nrows() / self.heads, keys.ncols() / query.ncols());
-        let scale = T::one() / T::from_f64(rows as f64).sqrt();
+        let scale = self.scores.factor::<T>(rows);
         let kept = ViewMut::from_slice(work.kept, (context + 1) * self.heads, query.ncols());
         parallel::each_column(
             [y, kept],
@@ -150,16 +163,20 @@ impl Primitive<6> for CachedAttention {
                 let keys = keys.columns(j * context, context);
                 let values = values.columns(j * context, context);
                 let [query, key, value] = [&query, &key, &value].map(|x| column(x, j));
+                let seen = self.scores.seen(filled);
                 y.fill(T::zero());
                 for h in 0..self.heads {
                     let (row, read) = (h * rows, self.groups().read_by(h) * rows);
-                    let w = &mut kept[h * (context + 1)..][..=filled];
-                    for (k, w) in w.iter_mut().enumerate() {
+                    let w = &mut kept[h * (context + 1)..][seen.clone()];
+                    for (w, k) in w.iter_mut().zip(seen.clone()) {
                         let key = at(&keys, key, k, filled, read, rows);
                         *w = scale * vector::dot(key, &query[row..row + rows]);
                     }
+                    if let Some(cap) = self.scores.cap {
+                        w.iter_mut().for_each(|w| *w = soft_cap(*w, cap));
+                    }
                     softmax_in_place(w);
-                    for (k, &w) in w.iter().enumerate() {
+                    for (&w, k) in w.iter().zip(seen.clone()) {
                         let value = at(&values, value, k, filled, read, rows);
                         vector::axpy(&mut y[row..row + rows], w, value);
                     }
@@ -179,9 +196,10 @@ impl Primitive<6> for CachedAttention {
         let sums = [query_sum, key_sum, value_sum, keys_sum, values_sum].map(Gradient::zeroed);
         let [mut d_query, mut d_key, mut d_value, mut d_keys, mut d_values] = sums;
         let (rows, context) = (query.nrows() / self.heads, keys.ncols() / query.ncols());
-        let scale = T::one() / T::from_f64(rows as f64).sqrt();
+        let scale = self.scores.factor::<T>(rows);
         for j in 0..query.ncols() {
             let filled = Self::filled(filled[j], context);
+            let seen = self.scores.seen(filled);
             let (keys, values) =
                 (keys.columns(j * context, context), values.columns(j * context, context));
             let kept = &work.kept[j * (context + 1) * self.heads..];
@@ -192,22 +210,28 @@ impl Primitive<6> for CachedAttention {
                 let (own, read) = (h * rows..(h + 1) * rows, first..first + rows);
                 let (dy, query) = (&column(&dy, j)[own.clone()], &column(&query, j)[own.clone()]);
                 let d_query = &mut d_query.as_mut_slice()[own];
-                let w = &kept[h * (context + 1)..][..=filled];
-                let ds = &mut work.scratch[..=filled];
-                for (k, ds) in ds.iter_mut().enumerate() {
+                let w = &kept[h * (context + 1)..][seen.clone()];
+                let ds = &mut work.scratch[..seen.len()];
+                for (ds, k) in ds.iter_mut().zip(seen.clone()) {
                     *ds = vector::dot(at(&values, value, k, filled, first, rows), dy);
                 }
                 let mean = vector::dot(w, ds);
                 ds.iter_mut().zip(w).for_each(|(ds, &w)| *ds = scale * w * (*ds - mean));
-                for k in 0..=filled {
-                    vector::axpy(d_query, ds[k], at(&keys, key, k, filled, first, rows));
+                for ((k, &w), ds) in seen.clone().zip(w).zip(ds) {
+                    let own_key = at(&keys, key, k, filled, first, rows);
+                    if let Some(cap) = self.scores.cap {
+                        let share =
+                            soft_cap(scale * vector::dot(own_key, query), cap) / T::from_f64(cap);
+                        *ds *= T::one() - share * share;
+                    }
+                    vector::axpy(d_query, *ds, own_key);
                     let (mut d_key, mut d_value) = if k < filled {
                         (d_keys.column_mut(j * context + k), d_values.column_mut(j * context + k))
                     } else {
                         (d_key.column_mut(j), d_value.column_mut(j))
                     };
-                    vector::axpy(&mut d_key.as_mut_slice()[read.clone()], ds[k], query);
-                    vector::axpy(&mut d_value.as_mut_slice()[read.clone()], w[k], dy);
+                    vector::axpy(&mut d_key.as_mut_slice()[read.clone()], *ds, query);
+                    vector::axpy(&mut d_value.as_mut_slice()[read.clone()], w, dy);
                 }
             }
         }
@@ -235,7 +259,13 @@ impl Cases for CachedAttention {
                 let [keys, values] = [context, context].map(|context| numbers(read, context));
                 let filled = Operand::Constants(vec![filled as f64]);
                 let inputs = [query, key, value, keys, values, filled];
-                visitor.visit(CachedAttention { heads, key_value_heads }, inputs);
+                let window = Some(context.div_ceil(2));
+                for scores in
+                    [Scores::default(), Scores { scale: Some(0.7), cap: Some(2.0), window }]
+                {
+                    let attention = CachedAttention { heads, key_value_heads, scores };
+                    visitor.visit(attention, inputs.clone());
+                }
             }
         }
     }
@@ -276,7 +306,8 @@ mod tests {
     fn several_sequences_are_each_by_itself() {
         let (context, sequences) = (5, 3);
         for key_value_heads in [2, 1] {
-            let attention = CachedAttention { heads: 2, key_value_heads };
+            let scores = Scores::default();
+            let attention = CachedAttention { heads: 2, key_value_heads, scores };
             let (width, read) = (6, 3 * key_value_heads);
             let [query, dy] = [1, 2].map(|seed| drawn(seed, width, sequences));
             let [key, value] = [3, 4].map(|seed| drawn(seed, read, sequences));

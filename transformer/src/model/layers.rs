@@ -3,17 +3,18 @@
 //! Shapes stand at the line's end: d is the width, n the number of tokens in the batch, V the vocabulary, c the
 //! features of a head, h and g the numbers of query and key-value heads. Only this module asks which parts a model has.
 
-use crate::model::architecture::{Architecture, Norm, Positions, vector};
+use crate::model::architecture::{
+    Architecture, Gain, Norm, Placement, Positions, QueryKeyNorm, vector,
+};
 use crate::model::cached_attention::CachedAttention;
 use crate::model::causal_attention::CausalAttention;
 use crate::model::recorded_step::{Form, Without};
-use calculus::{Parameter, RecordError, Recorder, Var};
+use calculus::{Parameter, RecordError, Recorder, Var, soft_cap::SoftCap};
 use linalg::heads::{HeadMix, HeadScores};
-use linalg::rotation::{Pairs, Rotation};
 use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, product::Product};
-use linalg::{hadamard::Hadamard, rows::Rows, scale::Scale};
+use linalg::{hadamard::Hadamard, rows::Rows, scale::Scale, sinusoid::Sinusoid};
 use probability::dropout::{Dropout, Order};
-use probability::{layer_norm::LayerNorm, mask::CausalMask, rms_norm::RmsNorm, softmax::Softmax};
+use probability::{layer_norm::LayerNorm, rms_norm::RmsNorm, softmax::Softmax};
 use std::ops::Range;
 
 /// The context of every layer: the model, the batch, and the kind of recording.
@@ -85,18 +86,17 @@ impl Context<'_> {
         }
     }
 
-    /// Records y = W·x + b with parameters `name.weight` (out × in) and, if the model has them, `name.bias`. Returns y
-    /// and W.
+    /// Records y = W·x + b with parameters `name.weight` (out × in) and, with `bias`, `name.bias`. Returns y and W.
     fn linear<T: Real>(
         &self,
         r: &mut Recorder<T>,
-        name: &str,
+        (name, bias): (&str, bool),
         out: usize,
         x: Var,
     ) -> Result<(Var, Var), RecordError> {
         let inputs = r.shape(x).rows;
         let w = r.parameter(&format!("{name}.weight"), Shape::new(out, inputs))?;
-        let y = if self.config.bias {
+        let y = if bias {
             let b = r.parameter(&format!("{name}.bias"), vector(out))?;
             r.push(name, Affine, [w, x, b])
         } else {
@@ -105,23 +105,31 @@ impl Context<'_> {
         Ok((y?, w))
     }
 
-    /// Records the normalisation, with parameters `name.weight` and, in layer normalisation with biases, `name.bias`.
-    fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
-        let (epsilon, shape) = (self.config.epsilon, vector(self.config.width));
-        let (gain, shift) = r.scope(name, |r| {
-            let gain = r.parameter("weight", shape)?;
-            let shift = match (self.config.norm, self.config.bias) {
+    /// Records the normalisation of `heads` equal parts of every column, with parameters `name.weight` and, in layer
+    /// normalisation with biases, `name.bias`.
+    fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, heads: usize, x: Var) -> Recorded {
+        let Architecture { epsilon, norm, gain, biases, .. } = *self.config;
+        let shape = vector(r.shape(x).rows / heads);
+        let (weight, shift) = r.scope(name, |r| {
+            let weight = r.parameter("weight", shape)?;
+            let shift = match (norm, biases.norm) {
                 (Norm::Layer, true) => Some(r.parameter("bias", shape)?),
                 _ => None,
             };
-            Ok((gain, shift))
+            Ok((weight, shift))
         })?;
-        match (self.config.norm, shift) {
+        let offset = f64::from(u8::from(gain == Gain::OnePlus));
+        match (norm, shift) {
             _ if self.without.norm => Ok(x),
-            (Norm::Layer, Some(shift)) => r.push(name, LayerNorm { epsilon }, [x, gain, shift]),
-            (Norm::Layer, None) => r.push(name, LayerNorm { epsilon }, [x, gain]),
-            (Norm::Rms, _) => r.push(name, RmsNorm { epsilon }, [x, gain]),
+            (Norm::Layer, Some(shift)) => r.push(name, LayerNorm { epsilon }, [x, weight, shift]),
+            (Norm::Layer, None) => r.push(name, LayerNorm { epsilon }, [x, weight]),
+            (Norm::Rms, _) => r.push(name, RmsNorm { epsilon, heads, offset }, [x, weight]),
         }
+    }
+
+    /// Records the normalisation of the residual stream, or returns x itself where the architecture has none.
+    fn norm_if<T: Real>(&self, has: bool, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
+        if has { self.norm(r, name, 1, x) } else { Ok(x) }
     }
 }
 
@@ -140,7 +148,7 @@ pub(crate) fn network<T: Real>(
         residual.push(x);
         blocks.push(marks);
     }
-    let last = c.norm(r, "norm", x)?; // d×n
+    let last = c.norm_if(c.config.placement != Placement::Post, r, "norm", x)?; // d×n
     let table = match c.config.tied {
         true => token_table,
         false => r.scope("head", |r| r.parameter("weight", r.shape(token_table)))?, // d×V
@@ -148,30 +156,41 @@ pub(crate) fn network<T: Real>(
     Ok(Marks { residual, blocks, last, table, writers })
 }
 
-/// Part 1 of a step: the token's vector plus, if positions are learned, its position's. Returns x and the table of
-/// tokens, which a tied head uses again.
+/// Part 1 of a step: the token's vector plus, if positions are learned or sinusoidal, its position's. Returns x and the
+/// table of tokens, which a tied head uses again.
 fn embedding<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
     tokens: Var,
     positions: Var,
 ) -> Result<(Var, Var), RecordError> {
-    let Architecture { width, vocabulary, context, .. } = *c.config;
+    let Architecture { width, vocabulary, context, embedding_scale, .. } = *c.config;
     r.scope("embedding", |r| {
         let token_table = r.parameter("token.weight", Shape::new(width, vocabulary))?; // d×V
-        let x = if c.config.positions == Positions::Learned {
-            let position_table = r.parameter("position.weight", Shape::new(width, context))?; // d×context
-            let token = r.push("token", Gather, [token_table, tokens])?; // d×n
-            let position = r.push("position", Gather, [position_table, positions])?; // d×n
-            r.push("sum", Add, [token, position])? // d×n
-        } else {
-            r.push("token", Gather, [token_table, tokens])? // d×n
+        let position_table = match c.config.positions {
+            Positions::Learned => Some(r.parameter("position.weight", Shape::new(width, context))?), // d×context
+            _ => None,
         };
+        let mut x = r.push("token", Gather, [token_table, tokens])?; // d×n
+        if embedding_scale != 1.0 {
+            x = r.push("scaled", Scale { factor: embedding_scale }, [x])?; // d×n
+        }
+        let position = match (c.config.positions, position_table) {
+            (_, Some(table)) => Some(r.push("position", Gather, [table, positions])?), // d×n
+            (Positions::Sinusoidal, None) => {
+                Some(r.push("position", Sinusoid { width, base: 1e4 }, [positions])?) // d×n
+            }
+            _ => None,
+        };
+        if let Some(position) = position {
+            x = r.push("sum", Add, [x, position])?; // d×n
+        }
         Ok((c.drop(r, "dropped", 0, x)?, token_table))
     })
 }
 
-/// A transformer block, pre-norm: x + attention(norm x), then x + feed-forward(norm x).
+/// A transformer block: attention and the feed-forward part, each added to the residual stream. [`Placement`] says where
+/// normalisations stand.
 fn block<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
@@ -179,21 +198,27 @@ fn block<T: Real>(
     x: Var,
     writers: &mut Vec<Var>,
 ) -> Result<(Var, BlockMarks), RecordError> {
+    let placement = c.config.placement;
     r.scope(&format!("block.{index}"), |r| {
         let start = r.len();
-        let h = c.norm(r, "norm_1", x)?;
-        let attention = r.len();
+        let h = c.norm_if(placement.before(), r, "norm_1", x)?;
+        let first = r.len();
         let (h, mut marks) =
             r.scope("attention", |r| self_attention(c, r, (index, positions), h, writers))?;
-        marks.attention = attention..r.len();
-        let x = r.push("attended", Add, [x, h])?;
-        let h = c.norm(r, "norm_2", x)?;
-        let feed_forward_start = r.len();
+        marks.attention = first..r.len();
+        let h = c.norm_if(placement.after(), r, "attention_norm", h)?;
+        let attended = r.push("attended", Add, [x, h])?;
+        let attended = c.norm_if(placement == Placement::Post, r, "norm_1", attended)?;
+        let read = if placement == Placement::Parallel { x } else { attended };
+        let h = c.norm_if(placement.before(), r, "norm_2", read)?;
+        let first = r.len();
         let h = r.scope("feed_forward", |r| feed_forward(c, r, index, h, writers))?;
-        marks.feed_forward = feed_forward_start..r.len();
-        let x = r.push("output", Add, [x, h])?;
+        marks.feed_forward = first..r.len();
+        let h = c.norm_if(placement.after(), r, "feed_forward_norm", h)?;
+        let output = r.push("output", Add, [attended, h])?;
+        let output = c.norm_if(placement == Placement::Post, r, "norm_2", output)?;
         marks.rows = start..r.len();
-        Ok((x, marks))
+        Ok((output, marks))
     })
 }
 
@@ -208,14 +233,23 @@ fn self_attention<T: Real>(
     let (heads, shared) = (c.config.heads, c.config.key_value_heads());
     let features = c.config.head_width();
     let [queries, keys] = [heads * features, shared * features];
-    let (qkv, _) = c.linear(r, "qkv", queries + 2 * keys, x)?; // (h+2g)c×n
+    let biases = c.config.biases;
+    let (qkv, _) = c.linear(r, ("qkv", biases.query_key_value), queries + 2 * keys, x)?; // (h+2g)c×n
     let mut query = r.push("query", Rows { start: 0, count: queries }, [qkv])?; // hc×n
     let mut key = r.push("key", Rows { start: queries, count: keys }, [qkv])?; // gc×n
     let value = r.push("value", Rows { start: queries + keys, count: keys }, [qkv])?; // gc×n
-    if let Positions::Rotary { base } = c.config.positions {
-        let rotation = |heads| Rotation { heads, base, pairs: Pairs::Halves };
-        query = r.push("rotated_query", rotation(heads), [query, positions])?; // hc×n
-        key = r.push("rotated_key", rotation(shared), [key, positions])?; // gc×n
+    let parts = match c.config.query_key_norm {
+        QueryKeyNorm::None => None,
+        QueryKeyNorm::Head => Some([heads, shared]),
+        QueryKeyNorm::Whole => Some([1, 1]),
+    };
+    if let Some([own, read]) = parts {
+        query = c.norm(r, "query_norm", own, query)?; // hc×n
+        key = c.norm(r, "key_norm", read, key)?; // gc×n
+    }
+    if let [Some(own), Some(read)] = [heads, shared].map(|n| c.config.rotation(index, n)) {
+        query = r.push("rotated_query", own, [query, positions])?; // hc×n
+        key = r.push("rotated_key", read, [key, positions])?; // gc×n
     }
     let (mut caches, mut weights) = (None, None);
     let mixed = match c.cached {
@@ -223,7 +257,8 @@ fn self_attention<T: Real>(
             let shape = Shape::new(keys, c.config.context * r.shape(x).columns);
             let [keys, values] = [r.input("keys", shape)?, r.input("values", shape)?];
             caches = Some([keys, values]);
-            let attention = CachedAttention { heads, key_value_heads: shared };
+            let scores = c.config.scores(index);
+            let attention = CachedAttention { heads, key_value_heads: shared, scores };
             r.push("mixed", attention, [query, key, value, keys, values, filled])? // hc×n
         }
         None => {
@@ -232,7 +267,7 @@ fn self_attention<T: Real>(
             mixed
         }
     };
-    let (y, writer) = c.linear(r, "projection", c.config.width, mixed)?; // d×n
+    let (y, writer) = c.linear(r, ("projection", biases.projection), c.config.width, mixed)?; // d×n
     writers.push(writer);
     let y = c.drop(r, "dropped", 3 * index + 1, y)?; // d×n
     let (rows, attention, feed_forward) = (0..0, 0..0, 0..0);
@@ -247,10 +282,11 @@ fn attend<T: Real>(
     [query, key, value]: [Var; 3],
 ) -> Result<(Var, Option<Var>), RecordError> {
     let (heads, key_value_heads, length) = (c.config.heads, c.config.key_value_heads(), c.length);
-    let dropout = c.dropout(3 * index + 2);
+    let (dropout, rule) = (c.dropout(3 * index + 2), c.config.scores(index));
     if c.form == Form::Fused {
         let dropped = dropout.map(|(dropout, _)| dropout);
-        let attention = CausalAttention { heads, key_value_heads, length, dropout: dropped };
+        let attention =
+            CausalAttention { heads, key_value_heads, length, scores: rule, dropout: dropped };
         let mixed = match dropout {
             Some((_, step)) => r.push("mixed", attention, [query, key, value, step])?,
             None => r.push("mixed", attention, [query, key, value])?,
@@ -259,14 +295,19 @@ fn attend<T: Real>(
     }
     let scores = HeadScores { heads, key_value_heads, length };
     let scores = r.push("scores", scores, [query, key])?; // T×(n·h)
-    let factor = 1.0 / (c.config.head_width() as f64).sqrt();
-    let scaled = match c.without.scale {
+    let mut scaled = match c.without.scale {
         true => scores,
-        false => r.push("scaled", Scale { factor }, [scores])?,
+        false => {
+            let factor = rule.factor(c.config.head_width());
+            r.push("scaled", Scale { factor }, [scores])?
+        }
     };
+    if let Some(cap) = rule.cap {
+        scaled = r.push("capped", SoftCap { cap }, [scaled])?;
+    }
     let masked = match c.without.mask {
         true => scaled,
-        false => r.push("masked", CausalMask, [scaled])?,
+        false => r.push("masked", rule.mask(), [scaled])?,
     };
     let weights = r.push("weights", Softmax, [masked])?;
     let mut dropped = weights;
@@ -286,25 +327,37 @@ fn feed_forward<T: Real>(
     x: Var,
     writers: &mut Vec<Var>,
 ) -> Recorded {
-    let Architecture { hidden, gated, activation, width, .. } = *c.config;
+    let Architecture { hidden, gated, activation, width, biases, .. } = *c.config;
+    let bias = biases.feed_forward;
     let h = if gated {
-        let (both, _) = c.linear(r, "expanded", 2 * hidden, x)?; // 2·hidden×n
+        let (both, _) = c.linear(r, ("expanded", bias), 2 * hidden, x)?; // 2·hidden×n
         let gate = r.push("gate", Rows { start: 0, count: hidden }, [both])?; // hidden×n
         let up = r.push("up", Rows { start: hidden, count: hidden }, [both])?; // hidden×n
         let gate = r.push("activated", activation, [gate])?; // hidden×n
         r.push("gated", Hadamard, [gate, up])? // hidden×n
     } else {
-        let (h, _) = c.linear(r, "expanded", hidden, x)?; // hidden×n
+        let (h, _) = c.linear(r, ("expanded", bias), hidden, x)?; // hidden×n
         r.push("activated", activation, [h])? // hidden×n
     };
-    let (y, writer) = c.linear(r, "contracted", width, h)?; // d×n
+    let (y, writer) = c.linear(r, ("contracted", bias), width, h)?; // d×n
     writers.push(writer);
     c.drop(r, "dropped", 3 * index + 3, y)
 }
 
 /// Part 4 of a step: a score for every token of the vocabulary.
-pub(crate) fn logits<T: Real>(r: &mut Recorder<T>, x: Var, table: Var) -> Recorded {
-    r.push("logits", Product::transposed(), [table, x]) // V×n
+pub(crate) fn logits<T: Real>(
+    config: &Architecture,
+    r: &mut Recorder<T>,
+    x: Var,
+    table: Var,
+) -> Recorded {
+    match config.logit_cap {
+        Some(cap) => {
+            let scores = r.push("scores", Product::transposed(), [table, x])?; // V×n
+            r.push("logits", SoftCap { cap }, [scores]) // V×n
+        }
+        None => r.push("logits", Product::transposed(), [table, x]), // V×n
+    }
 }
 
 /// Returns the parameters of a model, from a recording of one token.
@@ -315,6 +368,6 @@ pub(crate) fn parameter_list(config: &Architecture) -> Result<Vec<Parameter>, Re
     let (form, without) = (Form::Fused, Without::default());
     let c = Context { config, length: 1, form, without, dropout: None, cached: None };
     let marks = network(c, r, tokens, positions)?;
-    logits(r, marks.last, marks.table)?;
+    logits(config, r, marks.last, marks.table)?;
     Ok(recorder.parameter_list())
 }

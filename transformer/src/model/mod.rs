@@ -16,3 +16,4 @@ pub mod family;
 pub(crate) mod layers;
 pub(crate) mod recorded_step;
 pub(crate) mod recording;
+pub(crate) mod scores;

@@ -1,7 +1,7 @@
 //! A recorded decoder: parameters, a batch of tokens, logits, the loss.
 
 use crate::memory::{self, MemoryError};
-use crate::model::architecture::{Architecture, ConfigError, is_bias, is_gain};
+use crate::model::architecture::{Architecture, ConfigError, Gain, is_bias, is_gain};
 use crate::model::layers::{self, Context, Marks};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
@@ -198,10 +198,11 @@ impl<'a> Wanted<'a> {
         let c = Context { config, length, form, without, dropout, cached: None };
         let marks = layers::network(c, r, tokens, positions)?;
         let (x, table) = (marks.last, marks.table); // d×n, d×V
+        let loss = VocabularyLoss { cap: config.logit_cap, ..loss };
         let (predictions, loss) = match form {
             Form::Fused => (None, r.push("loss", loss, [table, x, targets])?), // 1×1
             Form::Textbook => {
-                let logits = layers::logits(r, x, table)?; // V×n
+                let logits = layers::logits(config, r, x, table)?; // V×n
                 let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
                 let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
                 let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
@@ -239,7 +240,7 @@ impl<T: Real> RecordedStep<T> {
         chunk: usize,
         seed: u64,
     ) -> Result<Self, ModelError> {
-        let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk) };
+        let loss = VocabularyLoss { chunk: NonZeroUsize::new(chunk), ..Default::default() };
         Wanted { loss, seed, ..Wanted::new(config, sequences, length) }.record(kept)
     }
 
@@ -307,7 +308,7 @@ impl<T: Real> RecordedStep<T> {
     }
 
     /// Initialises parameters like GPT-2: weights normal with deviation 0.02, those that write to the residual stream
-    /// 0.02/√(2·layers), gains 1, biases 0. Source: Radford et al. 2019, section 2.3.
+    /// 0.02/√(2·layers), gains 1 (their parameters 0 if they are 1 plus a parameter), biases 0. Source: Radford et al. 2019, section 2.3.
     pub fn initialise(&mut self, seed: u64) {
         let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
         let list: Vec<_> = self.recording.tape.parameter_vars().collect();
@@ -319,7 +320,8 @@ impl<T: Real> RecordedStep<T> {
             if bias {
                 values.fill(T::zero());
             } else if gain {
-                values.fill(T::one());
+                let plain = self.config.gain == Gain::Plain;
+                values.fill(if plain { T::one() } else { T::zero() });
             } else {
                 let deviation = if writes { residual } else { 0.02 };
                 for (i, value) in values.iter_mut().enumerate() {

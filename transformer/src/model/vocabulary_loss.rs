@@ -10,6 +10,7 @@
 //! each other at once, makes them only once.
 //! Source: infotheory's cross-entropy; Hsu et al., *Liger Kernel*, 2024, for taking both rules together.
 
+use crate::model::scores::Scores;
 use infotheory::cross_entropy::{counted, gradient_in_place, nats_of_columns};
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::formula::{
@@ -19,7 +20,7 @@ use linalg::formula::{
 use linalg::gather::countable;
 use linalg::{
     Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, product_into, product_to, transposed, vector,
+    Work, parallel::each_column, product_into, product_to, transposed, vector,
 };
 use std::num::NonZeroUsize;
 
@@ -36,28 +37,47 @@ use std::num::NonZeroUsize;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VocabularyLoss {
-    /// Tokens whose logits exist at once; none for as many as their memory and speed ask for.
+    /// Tokens whose logits exist at once; if absent, as many as their memory and speed ask for.
     pub chunk: Option<NonZeroUsize>,
-}
-
-/// Calls `each(first, logits)` with the logits of one chunk of tokens after another.
-fn chunks<T: Real>(
-    table: View<'_, T>,
-    x: View<'_, T>,
-    scratch: &mut [T],
-    size: usize,
-    mut each: impl FnMut(usize, ViewMut<'_, T>),
-) {
-    let (words, tokens) = (table.ncols(), x.ncols());
-    for first in (0..tokens).step_by(size) {
-        let n = size.min(tokens - first);
-        let mut logits = ViewMut::from_slice(&mut scratch[..words * n], words, n);
-        product_into(logits.as_view_mut(), T::one(), transposed(table), x.columns(first, n));
-        each(first, logits);
-    }
+    /// The cap c of z = c·tanh(Eᵀ·x/c), [`calculus::soft_cap`]; no cap if absent.
+    pub cap: Option<f64>,
 }
 
 impl VocabularyLoss {
+    /// Calls `each(first, logits, spare)` with the logits of one chunk of tokens after another, and the memory of a
+    /// second chunk if there is a cap.
+    fn chunks<T: Real>(
+        &self,
+        table: View<'_, T>,
+        x: View<'_, T>,
+        scratch: &mut [T],
+        mut each: impl FnMut(usize, ViewMut<'_, T>, &mut [T]),
+    ) {
+        let (words, tokens) = (table.ncols(), x.ncols());
+        let size = self.tokens_at_once(words, tokens);
+        let (scratch, spare) = scratch.split_at_mut(words * size);
+        for first in (0..tokens).step_by(size) {
+            let n = size.min(tokens - first);
+            let mut logits = ViewMut::from_slice(&mut scratch[..words * n], words, n);
+            product_into(logits.as_view_mut(), T::one(), transposed(table), x.columns(first, n));
+            if let Some(cap) = self.cap {
+                let (scaled, slopes) = (logits.as_view_mut(), &mut spare[..words * n]);
+                let slopes = ViewMut::from_slice(slopes, words, n);
+                each_column(
+                    [scaled, slopes],
+                    #[inline(always)]
+                    |_, [z, slopes]| {
+                        for (z, slope) in z.iter_mut().zip(slopes) {
+                            let share = (*z / T::from_f64(cap)).tanh();
+                            (*z, *slope) = (T::from_f64(cap) * share, T::one() - share * share);
+                        }
+                    },
+                );
+            }
+            each(first, logits, spare);
+        }
+    }
+
     /// Tokens whose logits exist at once: all, where they are few.
     ///
     /// ```
@@ -91,11 +111,13 @@ impl VocabularyLoss {
     ) {
         let ((mut d_table, fresh_table), (mut dx, fresh_x)) = (d_table.parts(), dx.parts());
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
-        let size = self.tokens_at_once(table.ncols(), x.ncols());
-        chunks(table, x, scratch, size, |first, mut logits| {
+        self.chunks(table, x, scratch, |first, mut logits, slopes| {
             let n = logits.ncols();
             let nats = &mut nats[first..first + n];
             gradient_in_place(logits.as_view_mut(), targets.columns(first, n), share, nats);
+            if self.cap.is_some() {
+                logits.iter_mut().zip(slopes).for_each(|(dz, slope)| *dz *= *slope);
+            }
             let (dz, x) = (logits.as_view(), x.columns(first, n));
             let dx = dx.columns_mut(first, n);
             rayon::join(
@@ -136,7 +158,9 @@ impl Primitive<3> for VocabularyLoss {
             "the textbook's A.4; Hsu et al., Liger Kernel, 2024",
         );
         let n = f.define("n", [], sum_where(TOKEN, tokens, counts(TOKEN), 1.0));
-        let z = f.define("z", [I, J], sum(K, features, table.at(K, I) * x.at(K, J)));
+        let product = sum(K, features, table.at(K, I) * x.at(K, J));
+        let scores = Scores { cap: self.cap, ..Scores::default() };
+        let z = f.define("z", [I, J], scores.capped(product));
         let most = f.define("m", [J], largest(K, words, None, z.at2(K, J)));
         let total = f.define("Z", [J], sum(K, words, exp(z.at2(K, J) - most.at(J))));
         let truth = z.at2(y.index(0, J), J) - most.at(J);
@@ -144,7 +168,8 @@ impl Primitive<3> for VocabularyLoss {
         let odds = f.define("p", [I, J], exp(z.at2(I, J) - most.at(J)) / total.at(J));
         let hit = cases(equal(I, y.index(0, J)), 1.0, 0.0);
         let residual = (odds.at2(I, J) - hit) * (dy.at(0, 0) / n);
-        let dz = f.define("dz", [I, J], cases(counts(J), residual, 0.0));
+        let dz = cases(counts(J), residual, 0.0);
+        let dz = f.define("dz", [I, J], scores.slope(z.at2(I, J), dz));
         f.value(sum_where(TOKEN, tokens, counts(TOKEN), nats.at(TOKEN)) / n)
             .gradient(sum(TOKEN, tokens, x.at(I, TOKEN) * dz.at2(J, TOKEN)))
             .gradient(sum(K, words, table.at(I, K) * dz.at2(K, J)))
@@ -158,8 +183,7 @@ impl Primitive<3> for VocabularyLoss {
         work: Work<'_, T>,
     ) {
         let nats = work.kept;
-        let size = self.tokens_at_once(table.ncols(), x.ncols());
-        chunks(table, x, work.scratch, size, |first, logits| {
+        self.chunks(table, x, work.scratch, |first, logits, _| {
             let n = logits.ncols();
             let (targets, nats) = (targets.columns(first, n), &mut nats[first..first + n]);
             nats_of_columns(logits.as_view(), targets, nats);
@@ -199,7 +223,8 @@ impl Primitive<3> for VocabularyLoss {
     }
 
     fn memory(&self, [table, x, _]: [Shape; 3]) -> Memory {
-        let scratch = table.columns * self.tokens_at_once(table.columns, x.columns);
+        let chunk = table.columns * self.tokens_at_once(table.columns, x.columns);
+        let scratch = if self.cap.is_some() { 2 * chunk } else { chunk };
         Memory { kept: x.columns, scratch }
     }
 }
@@ -216,8 +241,10 @@ impl Cases for VocabularyLoss {
         let two = NonZeroUsize::new(2).filter(|_| tokens > 2 && words < 1000);
         for chunk in [None].into_iter().chain(two.map(Some)) {
             let targets = Operand::Targets { count: tokens, classes: words };
-            visitor
-                .visit(VocabularyLoss { chunk }, [numbers(4, words), numbers(4, tokens), targets]);
+            for cap in [None, Some(1.5)] {
+                let inputs = [numbers(4, words), numbers(4, tokens), targets.clone()];
+                visitor.visit(VocabularyLoss { chunk, cap }, inputs);
+            }
         }
     }
 }

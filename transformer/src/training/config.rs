@@ -1,8 +1,10 @@
 //! The settings of a training run, under names that files and flags share.
 
 use crate::keyed::keyed;
-use crate::model::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
-use crate::model::family;
+use crate::model::architecture::{
+    Activation, Architecture, Biases, ConfigError, Gain, MOST_LAYERS, Norm, Placement, Positions,
+    QueryKeyNorm, Rotary, Window,
+};
 use crate::printable::decimal;
 use crate::training::preset::Preset;
 use calculus::optimizer::OptimizerConfig;
@@ -57,12 +59,10 @@ keyed! {
     PositionsKind {
         #[default]
         Learned: "learned", "A learned vector for every position";
+        Sinusoidal: "sinusoidal", "Sines and cosines of the position, not learned (2017)";
         Rotary: "rotary", "Queries and keys turn with the position (RoPE)";
     }
 }
-
-/// The default base of rotary positions. Source: Su et al. 2021.
-const ROTARY_BASE: f64 = 1e4;
 
 fn is_default<T: Default + PartialEq>(x: &T) -> bool {
     *x == T::default()
@@ -91,12 +91,45 @@ pub struct TrainingConfig {
     /// The base of rotary positions; 10⁴ if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotary_base: Option<f64>,
+    /// The share of a head's coordinates that rotary positions turn; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary_share: Option<f64>,
+    /// The base of rotary positions in layers with a window; `rotary_base` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotary_local_base: Option<f64>,
+    /// Whether a token's vector is multiplied by √width.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scaled_embedding: bool,
     /// The normalisation.
     #[serde(default, skip_serializing_if = "is_default")]
     pub norm: Norm,
+    /// The normalisation's gain.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gain: Gain,
+    /// The places of the normalisations.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub placement: Placement,
+    /// The normalisation of queries and keys.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub query_key_norm: QueryKeyNorm,
     /// Key-value heads, a divisor of `heads`; as many as `heads` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_value_heads: Option<usize>,
+    /// Features of a head; width / heads if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_width: Option<usize>,
+    /// Tokens that a token sees, itself included; all earlier ones if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// Every `full_every`-th layer sees all tokens and not only the window; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_every: Option<usize>,
+    /// The cap of attention scores; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_cap: Option<f64>,
+    /// The cap of logits; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_cap: Option<f64>,
     /// Features inside the feed-forward part. If absent 4·width, or the next multiple of 8 from 8/3·width for a gated
     /// one, which has three matrices instead of two.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +141,9 @@ pub struct TrainingConfig {
     pub activation: Activation,
     /// Whether linear maps and layer normalisation have biases.
     pub bias: bool,
+    /// Whether the map to queries, keys and values has biases; `bias` if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query_key_value_bias: Option<bool>,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
     /// The share of activations dropped in training.
@@ -287,6 +323,25 @@ impl TrainingConfig {
             true => width.saturating_mul(8).div_ceil(3).div_ceil(8).saturating_mul(8),
             false => width.saturating_mul(4),
         };
+        // RMS normalisation has no shift.
+        let biases = Biases {
+            norm: self.bias && self.norm == Norm::Layer,
+            query_key_value: self.query_key_value_bias.unwrap_or(self.bias),
+            ..Biases::everywhere(self.bias)
+        };
+        let window = match (self.window, self.full_every) {
+            (None, None) => None,
+            (None, Some(every)) => {
+                let found = every.to_string();
+                let expected = "absent where there is no window";
+                return Err(ConfigError::Range { setting: "full_every", found, expected }.into());
+            }
+            (Some(_), Some(0)) => return Err(ConfigError::Zero { size: "full_every" }.into()),
+            (Some(size), every) => {
+                let local = |i: usize| every.is_none_or(|every| !i.is_multiple_of(every));
+                Window::repeating(size, (1..=self.layers.min(MOST_LAYERS)).map(local).collect())
+            }
+        };
         let config = Architecture {
             vocabulary,
             context: self.context,
@@ -298,20 +353,34 @@ impl TrainingConfig {
             positions: match self.positions {
                 PositionsKind::Learned => Positions::Learned,
                 PositionsKind::Rotary => {
-                    Positions::Rotary { base: self.rotary_base.unwrap_or(ROTARY_BASE) }
+                    let usual = Rotary::default();
+                    Positions::Rotary(Rotary {
+                        base: self.rotary_base.unwrap_or(usual.base),
+                        share: self.rotary_share.unwrap_or(usual.share),
+                        local_base: self.rotary_local_base,
+                        ..usual
+                    })
                 }
+                PositionsKind::Sinusoidal => Positions::Sinusoidal,
             },
+            embedding_scale: if self.scaled_embedding { (width as f64).sqrt() } else { 1.0 },
             norm: self.norm,
+            gain: self.gain,
+            placement: self.placement,
+            query_key_norm: self.query_key_norm,
+            head_width: self.head_width.filter(|c| c.checked_mul(self.heads) != Some(width)),
+            window,
+            score_cap: self.score_cap,
+            logit_cap: self.logit_cap,
             gated: self.gated,
             epsilon: 1e-5,
             activation: self.activation,
-            bias: self.bias,
+            biases,
             tied: self.tied,
             dropout: self.dropout,
+            ..Architecture::default()
         };
         config.validate()?;
-        // A run writes checkpoints, so that a family must have this model.
-        family::of(&config)?;
         Ok(config)
     }
 

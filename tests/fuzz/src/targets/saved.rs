@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use transformer::disk::{checkpoint, files};
 use transformer::generation::compression::Compressor;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Architecture, Corpus, Trainer};
+use transformer::{Architecture, Biases, Corpus, Trainer};
 
 thread_local! {
     static SCRATCH: Scratch = Scratch::new();
@@ -68,7 +68,7 @@ pub fn model_seeds() -> Vec<Vec<u8>> {
         hidden: 3,
         ..Default::default()
     };
-    let configs = [small.clone(), Architecture { bias: false, tied: false, ..small }];
+    let configs = [small.clone(), Architecture { biases: Biases::NONE, tied: false, ..small }];
     let scratch = Scratch::new();
     let mut seeds = Vec::new();
     for config in configs {

@@ -32,6 +32,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::multivariate::MultivariateGaussian::",
             // Tables and frequencies, made from powers of a base that does not move.
             "linalg::rotation::frequency",
+            "linalg::rotation::Scaling::scaled",
             // A number as text.
             "linalg::real::shown",
             // Formulas that are printed and checked against what was stored.
@@ -109,6 +110,8 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         &[
             "infotheory::joint::Joint::of_counts",
             "linalg::accurate::Sum::new",
+            "linalg::rotation::Rotation::new",
+            "probability::rms_norm::RmsNorm::new",
             "linalg::adapter::Adapter::scale",
             "linalg::krylov::start_vector",
             "probability::categorical::Categorical::certain",

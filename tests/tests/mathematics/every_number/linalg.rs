@@ -9,7 +9,7 @@ use linalg::krylov::{self, Lanczos, operator, power_iteration};
 use linalg::low_rank::LowRank;
 use linalg::lu::{self, Lu};
 use linalg::principal::PrincipalComponents;
-use linalg::rotation::{self, Pairs};
+use linalg::rotation::{self, Pairs, Scaling};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
@@ -74,6 +74,32 @@ pub(super) fn measured(x: &[f64], f: impl Fn() -> Vec<Exact>) -> Vec<f64> {
     let found = certified::<super::Refused>(x, || Ok(f()));
     // None where what is measured is a 0 of which every precision leaves another rest.
     found.unwrap_or_default().iter().map(tests::exact::Number::to_f64).collect()
+}
+
+const SCALINGS: [Scaling; 3] = [
+    Scaling::None,
+    Scaling::Linear { factor: 3.0 },
+    Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 64.0 },
+];
+
+/// A scaled frequency, as [`Scaling`] defines it.
+fn scaled(scaling: Scaling, frequency: Exact) -> Exact {
+    match scaling {
+        Scaling::Linear { factor } => frequency / Exact::of(factor),
+        Scaling::Llama3 { factor, low, high, original } => {
+            let slowed = frequency / Exact::of(factor);
+            let turns = frequency * Exact::of(original) / Exact::of(std::f64::consts::TAU);
+            let share = (turns - Exact::of(low)) / Exact::of(high - low);
+            if turns < Exact::of(low) {
+                slowed
+            } else if turns > Exact::of(high) {
+                frequency
+            } else {
+                (Exact::one() - share) * slowed + share * frequency
+            }
+        }
+        _ => frequency,
+    }
 }
 
 /// Eigenvalues of a small symmetric matrix, largest first: Jacobi's rotations, of which every sweep doubles the digits.
@@ -478,6 +504,9 @@ pub(crate) fn cases() -> Vec<Case> {
             Square, Whole 32.0 => |x| principal(x)?;
         "krylov::Lanczos::run" "krylov::Ritz::largest" "krylov::Ritz::smallest" "krylov::Ritz::estimate"
             "krylov::start_vector", Square, Whole 64.0 => |x| lanczos(x)?;
+        "rotation::Scaling::scaled", Number, Conditioned 4.0 => |x| {
+            SCALINGS.map(|scaling| scaling.scaled(x[0])).to_vec()
+        }, as |x| SCALINGS.map(|scaling| scaled(scaling, x[0])).to_vec();
         "rotation::frequency", Number, Conditioned 4.0 => |x| (0..4).map(|i| rotation::frequency(i, 8, x[0].abs())).collect::<Vec<f64>>(), as |x| {
             // base^(−2i/width), of a positive base.
             let power = |i: i32| (x[0].abs().ln() * Exact::of(f64::from(i)) / Exact::of(-4.0)).exp();

@@ -16,6 +16,8 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::adapter::Adapter::scale",
             "linalg::adapter::Adapter::shape",
             "linalg::kernel::factor::Factor::columns",
+            "linalg::rotation::Rotation::new",
+            "probability::rms_norm::RmsNorm::new",
             "linalg::kernel::factor::Factor::rows",
             "calculus::chain::Chain::forward_cost",
             "calculus::chain::Chain::reverse_cost",

@@ -31,7 +31,7 @@ fn vjp<T: Real>(
     [mut d_query, mut d_key, mut d_value]: [ViewMut<'_, T>; 3],
     lse: &[T],
 ) {
-    let CausalAttention { heads, key_value_heads, length, dropout } = attention;
+    let CausalAttention { heads, key_value_heads, length, dropout, .. } = attention;
     let rows = query.nrows() / heads;
     let scale = T::one() / T::from_f64(rows as f64).sqrt();
     let next = if slip == Slip::NextStep { step[0] + T::one() } else { step[0] };
@@ -115,7 +115,8 @@ mutant!(OneTokenFewer of CachedAttention; 6: |OneTokenFewer(this), [query, k, v,
 
 pub(crate) fn mutants(table: &mut Table) {
     let dropout = Some(Dropout { rate: 0.3, seed: 4, stream: 1, order: Order::Columns });
-    let attention = CausalAttention { heads: 2, key_value_heads: 2, length: 6, dropout };
+    let attention =
+        CausalAttention { heads: 2, key_value_heads: 2, length: 6, dropout, ..Default::default() };
     let operands = |width: usize, read: usize| {
         let [query, key, value] =
             [(1, width), (2, read), (3, read)].map(|(seed, rows)| draw::normal(seed, rows, 12));
@@ -146,7 +147,7 @@ pub(crate) fn mutants(table: &mut Table) {
     table.mutant(mistake, (grouped, mutant(Slip::HeadsInTurn)), operands(12, 6), smooth);
     table.control(mutant(Slip::None), operands(12, 6), smooth);
 
-    let cached = CachedAttention { heads: 2, key_value_heads: 2 };
+    let cached = CachedAttention { heads: 2, key_value_heads: 2, ..Default::default() };
     let operands = || {
         let own = [4, 5, 6].map(|seed| draw::normal(seed, 6, 1));
         let [keys, values] = [2, 3].map(|seed| draw::normal(seed, 6, 5));

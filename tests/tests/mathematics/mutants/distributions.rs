@@ -217,7 +217,7 @@ pub(crate) fn mutants(table: &mut Table) {
     }
     table.control(mutant(Slip::None), operands(), [true; 3]);
 
-    let rms_norm = RmsNorm { epsilon: 1e-5 };
+    let rms_norm = RmsNorm::new(1e-5);
     let operands = || [x(), draw::normal(2, 7, 1)];
     let mutant = |slip| Rms(rms_norm, slip);
     for (mistake, slip) in [
@@ -247,7 +247,7 @@ pub(crate) fn mutants(table: &mut Table) {
 
     let operands = || [draw::normal(7, 3, 7), draw::normal(8, 3, 5), y.clone()];
     // Chunks of 2, 2 and 1 tokens.
-    let in_chunks = VocabularyLoss { chunk: NonZeroUsize::new(2) };
+    let in_chunks = VocabularyLoss { chunk: NonZeroUsize::new(2), ..Default::default() };
     let mutant = |slip| Head(in_chunks, slip);
     let smooth = [true, true, false];
     for (mistake, slip) in [

@@ -87,13 +87,13 @@ impl Primitive<1> for FutureNotWritten {
         "causal mask"
     }
     fn shape(&self, inputs: [Shape; 1]) -> Result<Shape, ShapeError> {
-        CausalMask.shape(inputs)
+        CausalMask::default().shape(inputs)
     }
     fn flops(&self, _: [Shape; 1]) -> u64 {
         0
     }
     fn memory(&self, inputs: [Shape; 1]) -> Memory {
-        CausalMask.memory(inputs)
+        CausalMask::default().memory(inputs)
     }
     fn forward<T: Real>(&self, [x]: [View<'_, T>; 1], mut y: ViewMut<'_, T>, _: Work<'_, T>) {
         for c in 0..x.ncols() {
@@ -101,7 +101,7 @@ impl Primitive<1> for FutureNotWritten {
         }
     }
     fn formula<T: Real>(&self, x: [View<'_, T>; 1]) -> linalg::Formula {
-        CausalMask.formula(x)
+        CausalMask::default().formula(x)
     }
     fn vjp<T: Real>(
         &self,
@@ -111,7 +111,7 @@ impl Primitive<1> for FutureNotWritten {
         dx: [Gradient<'_, T>; 1],
         work: Work<'_, T>,
     ) {
-        CausalMask.vjp(x, y, dy, dx, work);
+        CausalMask::default().vjp(x, y, dy, dx, work);
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn mutants(table: &mut Table) {
     table.mutant("nothing dropped", (dropout, NothingDropped(dropout)), at_step(), first);
 
     let scores = || [draw::normal(5, 4, 8)];
-    let mask = CausalMask;
+    let mask = CausalMask::default();
     table.mutant("a token does not see itself", (mask, DiagonalMasked(mask)), scores(), [true]);
     table.mutant("gradient from the future", (mask, FuturePasses(mask)), scores(), [true]);
     table.mutant("future not written", (mask, FutureNotWritten), scores(), [true]);

@@ -149,7 +149,7 @@ pub(crate) fn mutants(table: &mut Table) {
     let rows = Rows { start: 2, count: 3 };
     table.mutant("start forgotten", (rows, FirstRows(rows)), [draw::normal(8, 6, 4)], [true]);
 
-    let rotation = Rotation { heads: 2, base: 100.0, pairs: Pairs::Halves };
+    let rotation = Rotation::new(2, 100.0, Pairs::Halves);
     let other = Rotation { pairs: Pairs::Neighbours, ..rotation };
     let turned = || [draw::normal(13, 8, 5), draw::indices(14, 5, 50)];
     table.mutant("turned on, not back", (rotation, TurnedOn(rotation)), turned(), first);

@@ -188,7 +188,7 @@ impl Tiny {
         let masked = match (self.fault, given) {
             (Fault::NoMask, _) => scores,
             (Fault::AllMasked, Some(mask)) => r.push("masked", Add, [scores, mask])?,
-            _ => r.push("masked", CausalMask, [scores])?,
+            _ => r.push("masked", CausalMask::default(), [scores])?,
         };
         let masked = match (self.fault, given) {
             (Fault::InfinityMinusInfinity, _) => {

@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) characters_per_token: f64,
     pub(crate) unit: &'static str,
     pub(crate) parameters: usize,
+    /// The family as which the model is stored.
+    pub(crate) family: &'static str,
     pub(crate) weights_sha256: String,
     pub(crate) run: PathBuf,
     /// Pairs of order n and nats per token.
@@ -55,6 +57,7 @@ impl Report {
             "bits_per_character": self.bits_per_character(),
             "perplexity": perplexity(self.validation_loss),
             "parameters": self.parameters,
+            "family": self.family,
             "weights_sha256": self.weights_sha256,
             "run": self.run.display().to_string(),
             "baselines": baselines.collect::<Map<_, _>>(),
@@ -122,8 +125,12 @@ impl Report {
         let path = |path: PathBuf| path.display().to_string();
         lines.push(format!("picture          {}", path(run::plot_file(&self.run))));
         lines.push(format!(
-            "model            {} (opens in Hugging Face transformers)",
-            path(run::model_directory(&self.run))
+            "model            {} ({})",
+            path(run::model_directory(&self.run)),
+            match self.family {
+                "glassbox" => "in a format of its own",
+                _ => "opens in Hugging Face transformers",
+            }
         ));
         lines.push(format!("more             {} generate {}", program(), run::typed(&self.run)));
         lines.join("\n") + "\n"

@@ -58,7 +58,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     Err(format!("{shown} holds no model: there is no such directory ({has}){hub}").into())
 }
 
-const EPSILON: &str = "epsilon of the normalisation";
+const EPSILON: &str = "epsilon";
 
 /// Refuses a run whose settings describe another model than the saved one: one of the two was edited or replaced.
 ///
@@ -66,32 +66,16 @@ const EPSILON: &str = "epsilon of the normalisation";
 /// The first difference.
 pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Architecture) -> Result<()> {
     let meant = settings.model(saved.vocabulary)?;
-    // Each part, and whether it is a setting: ε is the same in every run's model.
-    type Part = (&'static str, fn(&Architecture) -> String);
-    let parts: [Part; 13] = [
-        ("layers", |m| m.layers.to_string()),
-        ("heads", |m| m.heads.to_string()),
-        ("key_value_heads", |m| m.key_value_heads().to_string()),
-        ("width", |m| m.width.to_string()),
-        ("context", |m| m.context.to_string()),
-        ("hidden", |m| m.hidden.to_string()),
-        ("positions", |m| format!("{:?}", m.positions).to_lowercase()),
-        ("norm", |m| format!("{:?}", m.norm).to_lowercase()),
-        ("gated", |m| m.gated.to_string()),
-        ("activation", |m| m.activation.to_string()),
-        ("bias", |m| m.bias.to_string()),
-        ("tied", |m| m.tied.to_string()),
-        (EPSILON, |m| format!("{:?}", m.epsilon)),
-    ];
-    let both = parts.map(|(name, of)| (name, of(&meant), of(saved)));
-    match both.iter().find(|(_, meant, saved)| meant != saved) {
+    // The rate of dropout is the run's: a model that was trained with another one is the same model.
+    let saved = Architecture { dropout: meant.dropout, ..saved.clone() };
+    match meant.differences(&saved).into_iter().next() {
         None => Ok(()),
         Some((name, meant, saved)) => Err(format!(
             "{run}/run.toml {says} {name} = {meant}, the model beside it has {saved}: one of them was changed; \
              restore it, or give the model alone: {run}/model",
             run = run.display(),
             // ε is not a setting: it is the same in every run's model.
-            says = if *name == EPSILON { "means" } else { "says" }
+            says = if name == EPSILON { "means" } else { "says" }
         )
         .into()),
     }

@@ -2,12 +2,16 @@
 
 use crate::{Result, reason};
 use calculus::optimizer::OptimizerKind;
+use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use transformer::{Activation, Norm, PositionsKind, Preset, ScheduleKind, TokenizerKind};
+use transformer::model::family;
+use transformer::{
+    Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
+    TokenizerKind,
+};
 use transformer::{Architecture, Positions, TrainingConfig};
 
 /// Settings given as flags or, by the same names, in a file.
@@ -35,21 +39,54 @@ pub(crate) struct Settings {
     /// Tokens that the model sees at once
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) context: Option<usize>,
-    /// Parts to start from; each can be changed by the flags below [default: gpt2]
-    #[arg(long, value_enum, help_heading = "Model")]
-    pub(crate) architecture: Option<ArchitectureName>,
+    /// Family whose parts to start from; each can be changed by the flags below [default: gpt2]
+    #[arg(long, value_parser = families(), help_heading = "Model")]
+    pub(crate) architecture: Option<String>,
     /// How a token's position enters the network
     #[arg(long, value_parser = choices(PositionsKind::ALL, PositionsKind::key, PositionsKind::meaning), help_heading = "Model")]
     pub(crate) positions: Option<PositionsKind>,
     /// Base of rotary positions [default: 10000]
     #[arg(long, value_name = "θ", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) rotary_base: Option<f64>,
-    /// Normalisation before each part
+    /// Share of a head's coordinates that rotary positions turn [default: 1]
+    #[arg(long, value_name = "SHARE", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) rotary_share: Option<f64>,
+    /// Base of rotary positions in layers with a window [default: --rotary-base]
+    #[arg(long, value_name = "θ", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) rotary_local_base: Option<f64>,
+    /// Whether a token's vector is multiplied by √width
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) scaled_embedding: Option<bool>,
+    /// Normalisation
     #[arg(long, value_parser = choices(Norm::ALL, Norm::key, Norm::meaning), help_heading = "Model")]
     pub(crate) norm: Option<Norm>,
+    /// Gain of the normalisation
+    #[arg(long, value_parser = choices(Gain::ALL, Gain::key, Gain::meaning), help_heading = "Model")]
+    pub(crate) gain: Option<Gain>,
+    /// Places of the normalisations in a block
+    #[arg(long, value_parser = choices(Placement::ALL, Placement::key, Placement::meaning), help_heading = "Model")]
+    pub(crate) placement: Option<Placement>,
+    /// Normalisation of queries and keys
+    #[arg(long, value_parser = choices(QueryKeyNorm::ALL, QueryKeyNorm::key, QueryKeyNorm::meaning), help_heading = "Model")]
+    pub(crate) query_key_norm: Option<QueryKeyNorm>,
     /// Key-value heads; must divide the heads [default: as many as heads]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) key_value_heads: Option<usize>,
+    /// Features of a head [default: width / heads]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) head_width: Option<usize>,
+    /// Tokens that a token sees, itself included [default: all earlier ones]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) window: Option<usize>,
+    /// Every N-th layer sees all tokens, not only the window [default: no layer]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) full_every: Option<usize>,
+    /// Cap c of attention scores, c·tanh(s/c) [default: none]
+    #[arg(long, value_name = "C", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) score_cap: Option<f64>,
+    /// Cap c of logits, c·tanh(z/c) [default: none]
+    #[arg(long, value_name = "C", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) logit_cap: Option<f64>,
     /// Features inside the feed-forward part [default: 4·width, or 8/3·width if gated]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) hidden: Option<usize>,
@@ -62,6 +99,9 @@ pub(crate) struct Settings {
     /// Whether linear maps and layer normalisation have biases
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) bias: Option<bool>,
+    /// Whether the map to queries, keys and values has biases [default: --bias]
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) query_key_value_bias: Option<bool>,
     /// Whether the head shares the embedding's table
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) tied: Option<bool>,
@@ -151,31 +191,24 @@ fn taken(what: &str, constant: &str) -> String {
     format!("{what} ({})", takers(constant).1.join(", "))
 }
 
-/// A named combination of parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ArchitectureName {
-    /// Learned positions, layer normalisation, ungated feed-forward part
-    Gpt2,
-    /// Rotary positions, RMS normalisation, gated feed-forward part, no biases
-    Llama,
+/// Returns a parser for the names of families.
+fn families() -> PossibleValuesParser {
+    PossibleValuesParser::new(family::names())
 }
 
-impl ArchitectureName {
-    /// Returns the settings that it stands for.
-    fn parts(self) -> Settings {
-        match self {
-            ArchitectureName::Gpt2 => Settings::default(),
-            ArchitectureName::Llama => Settings {
-                positions: Some(PositionsKind::Rotary),
-                norm: Some(Norm::Rms),
-                gated: Some(true),
-                activation: Some(Activation::Silu),
-                bias: Some(false),
-                ..Settings::default()
-            },
-        }
-    }
+/// Returns the parts of a family as settings, without sizes.
+fn parts_of(family: &str) -> Result<Settings> {
+    let usual = family::usual(family)?;
+    Ok(Settings {
+        layers: None,
+        heads: None,
+        key_value_heads: None,
+        head_width: None,
+        width: None,
+        hidden: None,
+        tied: None,
+        ..Settings::of_model(&usual)
+    })
 }
 
 /// The most bytes of a settings file; a longer file is something else.
@@ -184,22 +217,36 @@ const LONGEST: u64 = 1 << 20;
 impl Settings {
     /// Returns the parts and sizes of a model as settings.
     pub(crate) fn of_model(model: &Architecture) -> Self {
-        let (positions, rotary_base) = match model.positions {
-            Positions::Rotary { base } => (PositionsKind::Rotary, Some(base)),
+        let (positions, rotary) = match model.positions {
+            Positions::Rotary(rotary) => (PositionsKind::Rotary, Some(rotary)),
+            Positions::Sinusoidal => (PositionsKind::Sinusoidal, None),
             _ => (PositionsKind::Learned, None),
         };
+        let window = model.window.as_ref();
         Settings {
             layers: Some(model.layers),
             heads: Some(model.heads),
             key_value_heads: model.key_value_heads,
+            head_width: model.head_width,
             width: Some(model.width),
             hidden: Some(model.hidden),
             positions: Some(positions),
-            rotary_base,
+            rotary_base: rotary.map(|rotary| rotary.base),
+            rotary_share: rotary.map(|rotary| rotary.share).filter(|&share| share != 1.0),
+            rotary_local_base: rotary.and_then(|rotary| rotary.local_base),
+            scaled_embedding: Some(model.embedding_scale != 1.0),
             norm: Some(model.norm),
+            gain: Some(model.gain),
+            placement: Some(model.placement),
+            query_key_norm: Some(model.query_key_norm),
+            window: window.map(|window| window.size),
+            full_every: window.filter(|w| w.layers.contains(&false)).map(|w| w.layers.len()),
+            score_cap: model.score_cap,
+            logit_cap: model.logit_cap,
             gated: Some(model.gated),
             activation: Some(model.activation),
-            bias: Some(model.bias),
+            bias: Some(model.biases.feed_forward),
+            query_key_value_bias: Some(model.biases.query_key_value),
             tied: Some(model.tied),
             ..Settings::default()
         }
@@ -252,7 +299,7 @@ impl Settings {
     /// # Errors
     /// The first such flag.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 14] = [
+        const SETTLED: [&str; 26] = [
             "tokenizer",
             "architecture",
             "layers",
@@ -260,12 +307,24 @@ impl Settings {
             "width",
             "positions",
             "rotary_base",
+            "rotary_share",
+            "rotary_local_base",
+            "scaled_embedding",
             "norm",
+            "gain",
+            "placement",
+            "query_key_norm",
             "key_value_heads",
+            "head_width",
+            "window",
+            "full_every",
+            "score_cap",
+            "logit_cap",
             "hidden",
             "gated",
             "activation",
             "bias",
+            "query_key_value_bias",
             "tied",
         ];
         let (given, own) = (self.table()?, own.table()?);
@@ -372,7 +431,8 @@ impl Settings {
     pub(crate) fn complete(&self) -> Result<TrainingConfig> {
         let preset: Settings = toml::Table::try_from(self.preset().config())?.try_into()?;
         let (preset_warmup, asked) = (preset.warmup, self.clone());
-        let parts = self.architecture.map_or_else(Settings::default, ArchitectureName::parts);
+        let parts =
+            self.architecture.as_deref().map_or_else(|| Ok(Settings::default()), parts_of)?;
         let mut all = asked.over(parts.over(preset)?)?;
         if let (None, Some(steps), Some(warmup)) = (self.warmup, self.steps, preset_warmup) {
             all.warmup = Some(warmup.min(steps / 10));

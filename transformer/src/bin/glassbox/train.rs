@@ -20,6 +20,7 @@ use transformer::disk::checkpoint;
 use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
+use transformer::model::family;
 use transformer::{Evaluation, Observer, Recording, Replay, Trainer, TrainingConfig};
 
 /// Train a model on text; writes a run directory.
@@ -428,6 +429,7 @@ impl Session<'_> {
             characters_per_token: self.source.characters_per_token,
             unit: self.source.unit(),
             parameters: parameters.len(),
+            family: family::of(self.trainer.model().config()).name(),
             weights_sha256: files::sha256(parameters),
             run: self.run.directory().to_owned(),
             baselines: self.baselines.clone(),

@@ -1,6 +1,7 @@
 //! Tests of the module.
 
 use super::*;
+use crate::model::architecture::Biases;
 
 /// A size of 1 does not make a matrix a vector, in the file or when it is read: shapes follow `GPT2LMHeadModel` of
 /// transformers 5.23.
@@ -50,8 +51,14 @@ fn tensors_have_the_rank_of_their_role() {
 }
 
 fn model(bias: bool, tied: bool) -> (Architecture, Vec<f32>) {
-    let config =
-        Architecture { vocabulary: 7, context: 5, width: 4, bias, tied, ..Architecture::default() };
+    let config = Architecture {
+        vocabulary: 7,
+        context: 5,
+        width: 4,
+        biases: Biases::everywhere(bias),
+        tied,
+        ..Architecture::default()
+    };
     let parameters = (0..config.parameters()).map(|i| (i as f32).sin()).collect();
     (config, parameters)
 }
@@ -140,7 +147,7 @@ fn names_may_lack_the_prefix_and_old_buffers_are_passed_over() {
         }
         tensors.push(("h.0.attn.bias".into(), Dtype::U8, vec![1, 1, 5, 5], vec![1; 25]));
         let table = tensors.iter().find(|t| t.0 == "wte.weight").unwrap().clone();
-        tensors.push((HEAD.into(), table.1, table.2, table.3));
+        tensors.push(("lm_head.weight".into(), table.1, table.2, table.3));
     });
     assert_eq!(fine, "");
 }
@@ -172,7 +179,7 @@ fn foreign_tensors_are_refused_by_name() {
     });
     assert!(nan.contains("wte.weight holds NaN at element 2"), "{nan}");
     let head = refusal(|t| {
-        t.push((HEAD.into(), Dtype::F32, vec![7, 4], vec![0; 7 * 4 * 4]));
+        t.push(("lm_head.weight".into(), Dtype::F32, vec![7, 4], vec![0; 7 * 4 * 4]));
     });
     assert!(head.contains("differs from wte.weight"), "{head}");
     let twice = refusal(|t| {

@@ -9,7 +9,7 @@
 use super::Certificate;
 use super::patience::{F32, PATIENCE, dear, seconds};
 use crate::inspect::subject::{ModelStep, Subject};
-use crate::model::architecture::{Activation, Architecture, Positions};
+use crate::model::architecture::{Activation, Architecture, Placement, Positions, QueryKeyNorm};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use calculus::clip;
 use calculus::optimizer::OptimizerConfig;
@@ -84,35 +84,106 @@ fn moments(activation: Activation, s: f64) -> (f64, f64) {
     (value, slope)
 }
 
+/// Mean square of a normalised vector whose mean square was v.
+fn normalised(v: f64, epsilon: f64) -> f64 {
+    v / (v + epsilon)
+}
+
+/// The variances of one part of a block: of its output, and of the gradient that it sends back per unit that arrives.
+#[derive(Clone, Copy)]
+struct Branch {
+    output: f64,
+    back: f64,
+}
+
+impl Branch {
+    /// Places the part between its normalisations; its input is the residual stream of variance v.
+    fn placed(config: &Architecture, v: f64, part: impl Fn(f64) -> Branch) -> Branch {
+        let (placement, epsilon) = (config.placement, config.epsilon);
+        let input = if placement.before() { normalised(v, epsilon) } else { v };
+        let Branch { mut output, mut back } = part(input);
+        if placement.before() {
+            back /= v + epsilon;
+        }
+        if placement.after() {
+            back /= output + epsilon;
+            output = normalised(output, epsilon);
+        }
+        Branch { output, back }
+    }
+}
+
 impl Expected {
     /// Computes the predictions for a model of this configuration on this batch.
     pub fn of(config: &Architecture, length: usize, tokens: &[u32], targets: &[u32]) -> Self {
         let counts = Counts::of(tokens, targets, config.vocabulary);
-        let (d, hidden) = (config.width as f64, config.hidden as f64);
+        let (d, hidden, epsilon) = (config.width as f64, config.hidden as f64, config.epsilon);
         let (weight, residual) = (SIGMA.powi(2), SIGMA.powi(2) / (2.0 * config.layers as f64));
-        // Attention starts as the mean of the visible values: of n independent values it keeps 1/n of the variance. A
-        // token's vector is the same wherever it occurs; with learned positions, half of it is the position.
-        let learned = config.positions == Positions::Learned;
-        let token = if learned { 0.5 } else { 1.0 };
-        let harmonic = (1..=length).map(|n| 1.0 / n as f64).sum::<f64>() / length as f64;
-        let kept = harmonic + (1.0 - harmonic) * counts.collision * token;
-        let (mut value, mut slope) = moments(config.activation, (weight * d).sqrt());
-        if config.gated {
-            // f(g)·u of independent g and u: back through u with f(g), through g with f′(g)·u.
-            (value, slope) = (value * weight * d, value + slope * weight * d);
-        }
-        let attention = (d * weight) * kept * (d * residual);
-        let feed_forward = value * (hidden * residual);
-        let mut variances = vec![weight / token];
+        let position = match config.positions {
+            Positions::Learned => weight,
+            Positions::Sinusoidal => 0.5, // the mean square of a sine
+            Positions::Rotary(_) => 0.0,
+        };
+        let embedded = config.embedding_scale.powi(2) * weight;
+        // A token's vector is the same wherever it occurs; its position's is not.
+        let token = embedded / (embedded + position);
+        let attention = |layer: usize, input: f64| {
+            let (features, mapped) =
+                ((config.heads * config.head_width()) as f64, input * d * weight);
+            let scores = config.scores(layer);
+            let compared = match config.query_key_norm {
+                QueryKeyNorm::None => mapped,
+                _ => normalised(mapped, epsilon),
+            };
+            let head_width = config.head_width();
+            let scattered =
+                scores.factor::<f64>(head_width).powi(2) * head_width as f64 * compared.powi(2);
+            // Of n independent values, weights e^s with normal s of this variance keep Σ w² of the variance: 1/n for
+            // equal weights.
+            let squares = |n: usize| {
+                let n = n as f64;
+                ((1.0 + scattered.exp_m1() * (1.0 - 1.0 / n)) / n).min(1.0)
+            };
+            let seen = (0..length).map(|query| squares(scores.seen(query).len()));
+            let mean = seen.sum::<f64>() / length as f64;
+            let kept = mean + (1.0 - mean) * counts.collision * token;
+            let back = (d * residual) * mean * (features * weight);
+            Branch { output: mapped * kept * (features * residual), back }
+        };
+        let feed_forward = |input: f64| {
+            let mapped = input * weight * d;
+            let (mut value, mut slope) = moments(config.activation, mapped.sqrt());
+            if config.gated {
+                // f(g)·u of independent g and u: back through u with f(g), through g with f′(g)·u.
+                (value, slope) = (value * mapped, value + slope * mapped);
+            }
+            let back = (d * residual) * slope * (hidden * weight);
+            Branch { output: value * (hidden * residual), back }
+        };
+        let mut variances = vec![embedded + position];
         let mut gains = vec![];
-        for _ in 0..config.layers {
+        // The factor of the token's own vector in the residual stream.
+        let mut own_share = config.embedding_scale;
+        for layer in 0..config.layers {
             let x = variances[variances.len() - 1];
-            let attended = x + attention;
-            // The gradient variance that a branch sends back per unit of arriving variance, through its norm.
-            let back_attention = (d * residual) * harmonic * (d * weight) / x;
-            let back_feed_forward = (d * residual) * slope * (hidden * weight) / attended;
-            gains.push((1.0 + back_attention) * (1.0 + back_feed_forward));
-            variances.push(attended + feed_forward);
+            let first = Branch::placed(config, x, |input| attention(layer, input));
+            let (mut output, mut gain) = (x + first.output, 1.0 + first.back);
+            let mut after_sum = |output: &mut f64, gain: &mut f64| {
+                if config.placement == Placement::Post {
+                    *gain /= *output + epsilon;
+                    own_share /= (*output + epsilon).sqrt();
+                    *output = normalised(*output, epsilon);
+                }
+            };
+            after_sum(&mut output, &mut gain);
+            let parallel = config.placement == Placement::Parallel;
+            let read = if parallel { x } else { output };
+            let second = Branch::placed(config, read, feed_forward);
+            output += second.output;
+            gain = if parallel { gain + second.back } else { gain * (1.0 + second.back) };
+            after_sum(&mut output, &mut gain);
+            gains.push(gain);
+            variances.push(output);
         }
         let mut gradients = vec![1.0];
         for gain in gains.iter().rev() {
@@ -122,9 +193,13 @@ impl Expected {
 
         // Logits are normal with variance d·σ²; a tied head adds the last vector's share of it to every token's own
         // logit.
-        let (v, s2) = (config.vocabulary as f64, d * weight);
-        let last = variances[variances.len() - 1].sqrt();
-        let own = if config.tied { d * weight / last } else { 0.0 };
+        let last = variances[variances.len() - 1];
+        let (size, norm) = match config.placement {
+            Placement::Post => (last, 1.0),
+            _ => (normalised(last, epsilon), (last + epsilon).sqrt()),
+        };
+        let (v, s2) = (config.vocabulary as f64, d * weight * size);
+        let own = if config.tied { d * weight * own_share / norm } else { 0.0 };
         let loss = ((v - 1.0) * (s2 / 2.0).exp() + (own + s2 / 2.0).exp()).ln();
         let loss = loss - counts.repeats * own;
         // Spread of the targets' logits; of Σ e^z over the vocabulary; of the own logit's prediction.

@@ -68,10 +68,8 @@ impl<T: Real> Explanation<T> {
                 Part::Embedding,
                 "1 Embedding",
                 match config.positions {
-                    Positions::Learned => {
-                        vec!["a column per token,".into(), "plus its position".into()]
-                    }
-                    Positions::Rotary { .. } => vec!["a column per token".into()],
+                    Positions::Rotary(_) => vec!["a column per token".into()],
+                    _ => vec!["a column per token,".into(), "plus its position".into()],
                 },
                 &["linalg"],
             ),

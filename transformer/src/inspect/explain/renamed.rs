@@ -1,7 +1,7 @@
 //! Names are for people: an explanation of a step whose values and operations have other names is the same, but for these.
 
 use super::{Descent, Explanation, Subject, recorded};
-use crate::model::architecture::{Activation, Architecture, Norm, Positions};
+use crate::model::architecture::{Activation, Architecture, Biases, Norm, Positions, Rotary};
 use crate::model::recorded_step::{IGNORED, Without};
 use crate::training::config::TrainingConfig;
 use probability::random::Random;
@@ -51,12 +51,12 @@ fn no_name_is_read_by_an_explanation() {
     };
     let gpt2 = Architecture { dropout: 0.2, ..sizes.clone() };
     let llama = Architecture {
-        positions: Positions::Rotary { base: 1e4 },
+        positions: Positions::Rotary(Rotary::default()),
         norm: Norm::Rms,
         key_value_heads: Some(1),
         activation: Activation::Silu,
         gated: true,
-        bias: false,
+        biases: Biases::NONE,
         ..sizes
     };
     for config in [gpt2, llama] {

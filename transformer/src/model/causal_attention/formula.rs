@@ -46,9 +46,16 @@ impl CausalAttention {
         let seen = |k: Letter, query: Index| at_most(k, query);
         let q = || called(QUERY, J % length);
         let asked = || first() + q();
-        let scale = 1.0 / (d as f64).sqrt();
+        let scale: f64 = self.scores.factor(d);
         let dots = sum(R, d, key.at(read(), first() + I) * query.at(own(), asked()));
-        let s = f.define("S", [I, J], scale * dots);
+        let score = f.define("S", [I, J], self.scores.capped(scale * dots));
+        let s = match self.scores.window {
+            Some(_) => {
+                let windowed = self.scores.windowed(I.into(), q(), score.at2(I, J));
+                f.define("S̃", [I, J], windowed)
+            }
+            None => score,
+        };
         let most = largest(K, length, Some(seen(K, q())), s.at2(K, J));
         let m = f.define("m", [J], most);
         let part = |k: Letter| exp(s.at2(k, J) - m.at(J));
@@ -67,7 +74,8 @@ impl CausalAttention {
         // Σ P ⊙ dP is what the query's own output receives.
         let own_output = output().at(own(), asked()) * dy.at(own(), asked());
         let mean = f.define("d̄", [J], sum(R, d, own_output));
-        let ds = f.define("dS", [I, J], p.at2(I, J) * (dp.at2(I, J) - mean.at(J)));
+        let ds = p.at2(I, J) * (dp.at2(I, J) - mean.at(J));
+        let ds = f.define("dS", [I, J], self.scores.slope(score.at2(I, J), ds));
 
         // Element \[i, j\] of the output or of an operand: its token, and the column of a head and a query.
         let token = || called(TOKEN, J % length);

@@ -1,5 +1,7 @@
 //! Attention of one sequence and query head, a block of queries at a time.
 
+use crate::model::scores::Scores;
+use calculus::soft_cap::soft_cap;
 use linalg::{Real, View, ViewMut, simd, transposed, vector};
 use nalgebra::{Const, Dyn};
 use probability::dropout::{DropoutMask, QUERIES as BLOCK, weight_index};
@@ -10,38 +12,39 @@ pub(super) struct Head<'a, T: Real> {
     pub(super) query: View<'a, T>,
     pub(super) key: View<'a, T>,
     pub(super) value: View<'a, T>,
-    /// 1/√d.
-    pub(super) scale: T,
+    pub(super) scores: Scores,
     /// The attention weights' dropout, and the number of this head's first query.
     pub(super) dropout: Option<(DropoutMask, usize)>,
 }
 
-/// Scalars of one turned block of scores to all keys: what forward needs; backward needs two.
-pub(super) fn block_scratch(length: usize) -> usize {
-    length * BLOCK
+/// The scalars of one turned block of scores.
+pub(super) fn block_scratch(scores: Scores, length: usize) -> usize {
+    // The keys that the queries of a block see.
+    scores.window.map_or(length, |window| length.min(window.saturating_add(BLOCK - 1))) * BLOCK
 }
 
-/// A block of queries and the keys that one of them sees.
+/// The number of blocks of scores at once: forward needs one, backward two, and a third for the slope of a cap.
+pub(super) fn backward_blocks(scores: Scores) -> usize {
+    if scores.cap.is_some() { 3 } else { 2 }
+}
+
+/// A block of queries and the keys that at least one of them sees.
 #[derive(Clone, Copy)]
 struct Block {
     start: usize,
     queries: usize,
+    first_key: usize,
 }
 
 impl Block {
     fn keys(self) -> usize {
-        self.start + self.queries
+        self.start + self.queries - self.first_key
     }
 
-    /// Queries of the block that are earlier than a key, and do not see it.
-    #[inline(always)]
-    fn earlier(self, key: usize) -> usize {
-        key.saturating_sub(self.start)
+    /// Returns the columns of the keys.
+    fn of<'m, T: Real>(self, x: &'m View<'_, T>) -> View<'m, T> {
+        x.columns(self.first_key, self.keys())
     }
-}
-
-fn blocks(length: usize) -> impl Iterator<Item = Block> {
-    (0..length).step_by(BLOCK).map(move |start| Block { start, queries: BLOCK.min(length - start) })
 }
 
 /// A turned block: for every key, what belongs to each query. Where the block has fewer queries, the
@@ -66,23 +69,59 @@ fn matrix_mut<'m, T: Real>(block: Turned<'m, T>, queries: usize) -> ViewMut<'m, 
 }
 
 impl<'a, T: Real> Head<'a, T> {
-    /// S = (Kᵀ·Q)ᵀ/√d of a block, −∞ where the key is later than the query.
+    fn blocks(&self) -> impl Iterator<Item = Block> + use<T> {
+        let (length, scores) = (self.key.ncols(), self.scores);
+        (0..length).step_by(BLOCK).map(move |start| {
+            let (queries, first_key) = (BLOCK.min(length - start), scores.seen(start).start);
+            Block { start, queries, first_key }
+        })
+    }
+
+    /// c, the factor of dot products.
+    fn scale(&self) -> T {
+        self.scores.factor(self.query.nrows())
+    }
+
+    /// Writes the scores of a block, −∞ if the query does not see the key.
     fn scores(&self, block: Block, s: Turned<'_, T>) {
-        let (keys, n) = (block.keys(), block.queries);
-        let (k, q) = (self.key.columns(0, keys), self.query.columns(block.start, n));
-        let turned = matrix_mut(s, n);
-        T::gemm(turned, self.scale, transposed(q), k.into(), false);
-        // e^−∞ is exactly 0: no weight, and no gradient, for what a query must not see.
-        for key in block.start..keys {
-            s[key][..block.earlier(key)].fill(T::from_f64(f64::NEG_INFINITY));
+        let n = block.queries;
+        let q = self.query.columns(block.start, n);
+        T::gemm(matrix_mut(s, n), self.scale(), transposed(q), block.of(&self.key).into(), false);
+        if let Some(cap) = self.scores.cap {
+            simd(
+                #[inline(always)]
+                || s.as_flattened_mut().iter_mut().for_each(|s| *s = soft_cap(*s, cap)),
+            );
         }
+        // e^−∞ is exactly 0: no weight, and no gradient, for what a query must not see.
+        let hidden = T::from_f64(f64::NEG_INFINITY);
+        for (s, key) in s.iter_mut().zip(block.first_key..) {
+            s[..key.saturating_sub(block.start).min(n)].fill(hidden);
+            if let Some(window) = self.scores.window {
+                s[(key + window).saturating_sub(block.start).min(n)..n].fill(hidden);
+            }
+        }
+    }
+
+    /// Writes 1 − (s/cap)², the derivative of capped scores; 0 for keys that are not seen.
+    fn slopes(&self, cap: T, s: &[[T; BLOCK]], slopes: Turned<'_, T>) {
+        simd(
+            #[inline(always)]
+            || {
+                for (slope, &s) in slopes.as_flattened_mut().iter_mut().zip(s.as_flattened()) {
+                    let share = s / cap;
+                    let within = share >= -T::one();
+                    *slope = if within { T::one() - share * share } else { T::zero() };
+                }
+            },
+        );
     }
 
     /// Calls `each(key, factors)` with dropout's factors of a block's weights, if there is dropout.
     #[inline(always)]
     fn dropped(&self, block: Block, mut each: impl FnMut(usize, &[T; BLOCK])) {
         if let Some((mask, first)) = self.dropout {
-            let start = weight_index(self.key.ncols(), first + block.start, 0);
+            let start = weight_index(self.key.ncols(), first + block.start, block.first_key);
             mask.runs(start, block.keys() * BLOCK, |i, factors: &[T]| {
                 for (key, factors) in factors.as_chunks().0.iter().enumerate() {
                     each(i / BLOCK + key, factors);
@@ -93,7 +132,7 @@ impl<'a, T: Real> Head<'a, T> {
 
     /// y = V·softmax(S); writes ln Σ e^S of every query.
     pub(super) fn forward(&self, mut y: ViewMut<'_, T>, lse: &mut [T], memory: &mut [T]) {
-        for block in blocks(self.key.ncols()) {
+        for block in self.blocks() {
             let n = block.queries;
             let s = turned(memory, block.keys());
             self.scores(block, s);
@@ -130,7 +169,7 @@ impl<'a, T: Real> Head<'a, T> {
             );
             // Dividing the mixture by Σ e^S is dividing the weights, with fewer divisions.
             let mut y = y.columns_mut(block.start, n);
-            let v = self.value.columns(0, block.keys());
+            let v = block.of(&self.value);
             T::gemm(y.as_view_mut(), T::one(), v.into(), transposed(matrix(s, n)), false);
             for (mut y, &share) in y.column_iter_mut().zip(&share) {
                 y.as_mut_slice().iter_mut().for_each(|y| *y *= share);
@@ -146,13 +185,20 @@ impl<'a, T: Real> Head<'a, T> {
         [mut dq, mut dk, mut dv]: [ViewMut<'_, T>; 3],
         memory: &mut [T],
     ) {
-        let (first, second) = memory.split_at_mut(block_scratch(self.key.ncols()));
-        for block in blocks(self.key.ncols()) {
+        let size = block_scratch(self.scores, self.key.ncols());
+        let (first, others) = memory.split_at_mut(size);
+        let (second, third) = others.split_at_mut(size);
+        for block in self.blocks() {
             let (keys, n) = (block.keys(), block.queries);
             let (p, ds) = (turned(first, keys), turned(second, keys));
             self.scores(block, p);
+            let slopes = self.scores.cap.map(|cap| {
+                let slopes = turned(third, keys);
+                self.slopes(T::from_f64(cap), p, slopes);
+                slopes
+            });
             let (y, dy) = (y.columns(block.start, n), dy.columns(block.start, n));
-            let v = self.value.columns(0, keys);
+            let v = block.of(&self.value);
             T::gemm(matrix_mut(ds, n), T::one(), transposed(dy), v.into(), false);
             let (mut largest, mut mean) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
             largest[..n].copy_from_slice(&lse[block.start..][..n]);
@@ -182,13 +228,19 @@ impl<'a, T: Real> Head<'a, T> {
                             p[q] *= m[q];
                         }
                     });
+                    for (ds, slopes) in ds.iter_mut().zip(slopes.iter().flat_map(|s| s.iter())) {
+                        for q in 0..BLOCK {
+                            ds[q] *= slopes[q];
+                        }
+                    }
                 },
             );
             let (p, ds) = (matrix(p, n), matrix(ds, n));
-            let (k, q) = (self.key.columns(0, keys), self.query.columns(block.start, n));
-            T::gemm(dv.columns_mut(0, keys), T::one(), dy.into(), p.into(), true);
-            T::gemm(dq.columns_mut(block.start, n), self.scale, k.into(), transposed(ds), true);
-            T::gemm(dk.columns_mut(0, keys), self.scale, q.into(), ds.into(), true);
+            let (k, q) = (block.of(&self.key), self.query.columns(block.start, n));
+            let (first, scale) = (block.first_key, self.scale());
+            T::gemm(dv.columns_mut(first, keys), T::one(), dy.into(), p.into(), true);
+            T::gemm(dq.columns_mut(block.start, n), scale, k.into(), transposed(ds), true);
+            T::gemm(dk.columns_mut(first, keys), scale, q.into(), ds.into(), true);
         }
     }
 }

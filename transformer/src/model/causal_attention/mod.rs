@@ -1,7 +1,7 @@
 //! Causal multi-head attention in one operation: the only one that mixes columns.
 //!
-//! Formula, for each sequence and query head of d rows: S = Kᵀ·Q/√d; P = softmax of each column of S over the keys
-//! that are not later than the query; y = V·P. Every group of query heads reads one key-value head
+//! Formula, for each sequence and query head of d rows: S = Kᵀ·Q/√d, or another [`Scores`]; P = softmax of each column of
+//! S over the keys that its query sees; y = V·P. Every group of query heads reads one key-value head
 //! ([`linalg::groups`]).
 //! Gradients: dV = dy·Pᵀ, dP = Vᵀ·dy, dS = P ⊙ (dP − column sums of P ⊙ dP), dQ = K·dS/√d,
 //! dK = Q·dSᵀ/√d; dK and dV are summed over the query heads of a group.
@@ -16,7 +16,8 @@
 mod formula;
 mod kernel;
 
-use kernel::{Head, block_scratch};
+use crate::model::scores::Scores;
+use kernel::{Head, backward_blocks, block_scratch};
 use linalg::cases::{Cases, Operand, Size, Visitor, numbers};
 use linalg::groups::Groups;
 use linalg::{
@@ -31,12 +32,12 @@ use probability::dropout::{self, Dropout, DropoutMask};
 /// ```
 /// use linalg::{Primitive, Shape};
 /// use transformer::CausalAttention;
-/// let attention = CausalAttention { heads: 4, key_value_heads: 2, length: 11, dropout: None };
+/// let attention = CausalAttention { heads: 4, key_value_heads: 2, length: 11, ..Default::default() };
 /// let (query, key) = (Shape::new(48, 33), Shape::new(24, 33)); // heads of 12 rows
 /// assert_eq!(attention.shape([query, key, key]), Ok(query));
 /// assert!(attention.shape([query, query, query]).is_err()); // four key-value heads
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct CausalAttention {
     /// Number of query heads.
     pub heads: usize,
@@ -44,6 +45,8 @@ pub struct CausalAttention {
     pub key_value_heads: usize,
     /// Tokens of a sequence.
     pub length: usize,
+    /// How a key is scored, and which keys a query sees.
+    pub scores: Scores,
     /// Dropout of attention weights, for the form with four operands.
     pub dropout: Option<Dropout>,
 }
@@ -75,7 +78,7 @@ impl CausalAttention {
             query: of(query, h),
             key: of(key, read),
             value: of(value, read),
-            scale: T::one() / T::from_f64(rows as f64).sqrt(),
+            scores: self.scores,
             dropout: mask.map(|mask| (mask, first)),
         }
     }
@@ -98,6 +101,7 @@ macro_rules! rules {
                 [query, key, value $(, $step)?]: [Shape; $n],
             ) -> Result<Shape, ShapeError> {
                 $($step.expect("the step number", dropout::STEP)?;)?
+                self.scores.check()?;
                 let read = Shape::new(self.groups().key_value_rows(query.rows)?, query.columns);
                 key.expect("the key", read)?;
                 value.expect("the value", read)?;
@@ -161,15 +165,17 @@ macro_rules! rules {
             }
 
             fn flops(&self, [query, ..]: [Shape; $n]) -> u64 {
-                // Half of the pairs of tokens; two products of d multiply-adds and a softmax for each.
-                let pairs = (query.columns * (self.length + 1) / 2 * self.heads) as u64;
+                // Two products of d multiply-adds and a softmax for each pair of tokens.
+                let sequences = query.columns / self.length.max(1);
+                let pairs = (sequences * self.scores.pairs(self.length) * self.heads) as u64;
                 pairs * (4 * (query.rows / self.heads) as u64 + 15)
             }
 
             fn memory(&self, [query, ..]: [Shape; $n]) -> Memory {
-                // Forward works on all query heads at once and backward, with two blocks, on all key-value heads.
-                let blocks = self.heads.max(2 * self.key_value_heads) * query.columns / self.length;
-                let scratch = blocks * block_scratch(self.length);
+                // Forward works on all query heads at once and backward, with more blocks, on all key-value heads.
+                let blocks = self.heads.max(backward_blocks(self.scores) * self.key_value_heads);
+                let blocks = blocks * query.columns / self.length;
+                let scratch = blocks * block_scratch(self.scores, self.length);
                 Memory { kept: query.columns * self.heads, scratch }
             }
         }
@@ -186,14 +192,24 @@ impl Cases for CausalAttention {
                 [heads, key_value_heads, key_value_heads]
                     .map(|heads| numbers(heads * rows, sequences * length))
             };
-            let plain = CausalAttention { heads, key_value_heads, length, dropout: None };
+            let scores = Scores::default();
+            let plain = CausalAttention { heads, key_value_heads, length, scores, dropout: None };
             visitor.visit(plain, parts());
+            let window = Some(length.div_ceil(2));
+            for scores in
+                [Scores { window, ..scores }, Scores { scale: Some(0.7), cap: Some(2.0), window }]
+            {
+                visitor.visit(CausalAttention { scores, ..plain }, parts());
+            }
             let order = dropout::Order::Columns;
             let dropout = Some(Dropout { rate: 0.3, seed: 11, stream: 5, order });
             for step in [dropout::step(3), dropout::EVALUATION] {
                 let [query, key, value] = parts();
                 let step = Operand::Constants(step.to_vec());
-                visitor.visit(CausalAttention { dropout, ..plain }, [query, key, value, step]);
+                for scores in [scores, Scores { cap: Some(2.0), window, ..scores }] {
+                    let inputs = [query.clone(), key.clone(), value.clone(), step.clone()];
+                    visitor.visit(CausalAttention { scores, dropout, ..plain }, inputs);
+                }
             }
         }
     }

@@ -2,8 +2,8 @@
 //! Source: Radford et al. 2019; `GPT2Config` and `GPT2LMHeadModel` of transformers.
 
 use super::keys::refused;
-use super::{Family, Keys, Tensor};
-use crate::model::architecture::{Activation, Architecture, ConfigError, Norm, Positions};
+use super::{Family, Keys, Order, Tensor};
+use crate::model::architecture::{Activation, Architecture, Biases, ConfigError};
 use calculus::Parameter;
 use serde_json::{Value, json};
 
@@ -18,8 +18,6 @@ impl Family for Gpt2 {
     /// An empty configuration is GPT-2 small. A size may have its general name, such as `hidden_size`. Of the three
     /// dropout rates, which matter only in training, the residual stream's is used.
     fn read(&self, keys: &Keys<'_>) -> Result<Architecture, ConfigError> {
-        keys.must_be("scale_attn_weights", true)?;
-        keys.must_be("scale_attn_by_inverse_layer_idx", false)?;
         keys.must_be("add_cross_attention", false)?;
         let width = keys.size("n_embd", "hidden_size", 768)?;
         for rate in ["attn_pdrop", "embd_pdrop"] {
@@ -47,27 +45,16 @@ impl Family for Gpt2 {
             hidden: keys.optional("n_inner")?.unwrap_or(width.saturating_mul(4)),
             epsilon: keys.number("layer_norm_epsilon", 1e-5)?,
             activation: keys.activation("activation_function", Activation::GeluTanh)?,
-            bias,
+            biases: Biases::everywhere(bias),
+            score_scale: (!keys.flag("scale_attn_weights", true)?).then_some(1.0),
+            score_scale_by_layer: keys.flag("scale_attn_by_inverse_layer_idx", false)?,
             tied: keys.flag("tie_word_embeddings", true)?,
             dropout: keys.number("resid_pdrop", 0.1)?,
-            positions: Positions::Learned,
-            norm: Norm::Layer,
-            key_value_heads: None,
-            gated: false,
+            ..Architecture::default()
         })
     }
 
-    fn write(&self, a: &Architecture) -> Result<Value, String> {
-        for (differs, reason) in [
-            (a.positions != Positions::Learned, "positions are not learned"),
-            (a.norm != Norm::Layer, "the norm is not layer normalisation"),
-            (a.key_value_heads() != a.heads, "heads share keys and values"),
-            (a.gated, "the feed-forward part is gated"),
-        ] {
-            if differs {
-                return Err(reason.to_owned());
-            }
-        }
+    fn write(&self, a: &Architecture) -> Value {
         let mut config = json!({
             "architectures": ["GPT2LMHeadModel"],
             "model_type": "gpt2",
@@ -80,6 +67,8 @@ impl Family for Gpt2 {
             "vocab_size": a.vocabulary,
             "activation_function": a.activation.hugging_face()[0],
             "layer_norm_epsilon": a.epsilon,
+            "scale_attn_weights": a.score_scale.is_none(),
+            "scale_attn_by_inverse_layer_idx": a.score_scale_by_layer,
             "tie_word_embeddings": a.tied,
             "embd_pdrop": a.dropout,
             "attn_pdrop": a.dropout,
@@ -88,11 +77,11 @@ impl Family for Gpt2 {
             "eos_token_id": null,
             "torch_dtype": "float32",
         });
-        if !a.bias {
+        if a.biases == Biases::NONE {
             // Hugging Face's GPT-2 always has biases: the file holds zeros, and this flag says so.
             config["glassbox"] = json!({ "bias": false });
         }
-        Ok(config)
+        config
     }
 
     fn prefix(&self) -> &'static str {
@@ -112,7 +101,8 @@ impl Family for Gpt2 {
             ("head", "lm_head"),
             ("norm", "ln_f"),
         ];
-        vec![Tensor::whole(super::renamed(&parameter.name, "h", &PARTS), parameter)]
+        let name = super::renamed(&parameter.name, "h", &PARTS);
+        vec![Tensor::whole(name, parameter, Order::ColumnMajor)]
     }
 
     /// The causal mask in old checkpoints.
@@ -120,7 +110,7 @@ impl Family for Gpt2 {
         tensor.ends_with(".attn.bias") || tensor.ends_with(".attn.masked_bias")
     }
 
-    fn always_biased(&self) -> bool {
-        true
+    fn stored_biases(&self, _: Biases) -> Biases {
+        Biases::ALL
     }
 }

@@ -24,6 +24,11 @@ impl<'a> Keys<'a> {
         value.as_object().map(Keys).ok_or_else(|| format!("it begins with {}", shortened(value)))
     }
 
+    /// Returns all keys.
+    pub(super) fn all(self) -> &'a Map<String, Value> {
+        self.0
+    }
+
     pub(super) fn get(self, key: &str) -> Option<&'a Value> {
         self.0.get(key)
     }
@@ -92,6 +97,11 @@ impl<'a> Keys<'a> {
             Some(value) => Err(refused(key, value, why)),
             None => Ok(()),
         }
+    }
+
+    /// Refuses a flag that is neither null nor false.
+    pub(super) fn must_be_absent_or_false(self, key: &'static str) -> Result<()> {
+        self.given(key).map_or(Ok(()), |_| self.must_be(key, false))
     }
 
     /// Reads an object.

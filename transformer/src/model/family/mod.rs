@@ -1,23 +1,44 @@
 //! Families of models: Hugging Face's `config.json` and names of tensors, to and from an [`Architecture`].
 //!
-//! A family is one file here and one line in the list `FAMILIES`. The file defines how its configuration is read, and
-//! where a parameter's elements are stored. Recording, training and explanations do not depend on the family.
+//! A family is one file here and one line in the list `FAMILIES`. The file defines how its configuration is read and
+//! written, and where a parameter's elements are stored. Recording, training and explanations do not depend on the
+//! family.
 
+mod decoder;
+mod gemma;
+mod glassbox;
 mod gpt2;
+mod gpt_neox;
 mod keys;
 mod llama;
+mod mistral;
+mod olmo2;
+mod qwen;
+mod rotary;
 #[cfg(test)]
 mod tests;
 
-use crate::model::architecture::{Architecture, ConfigError, is_vector};
+use crate::model::architecture::{Architecture, Biases, ConfigError, is_vector};
 use calculus::Parameter;
 use keys::Keys;
 use serde_json::Value;
 use std::fmt::Debug;
 use std::ops::Range;
 
-/// All supported families.
-static FAMILIES: [&dyn Family; 2] = [&gpt2::Gpt2, &llama::Llama];
+/// All supported families. An architecture is stored by the first one that has it, and the last one has every
+/// architecture.
+static FAMILIES: [&dyn Family; 10] = [
+    &gpt2::Gpt2,
+    &llama::Llama,
+    &mistral::Mistral,
+    &qwen::Qwen2,
+    &qwen::Qwen3,
+    &gemma::Gemma2,
+    &gemma::Gemma3,
+    &gpt_neox::GptNeox,
+    &olmo2::Olmo2,
+    &glassbox::Glassbox,
+];
 
 /// A family of models in Hugging Face's format.
 pub trait Family: Debug + Sync {
@@ -28,14 +49,17 @@ pub trait Family: Debug + Sync {
     #[doc(hidden)]
     fn read(&self, keys: &Keys<'_>) -> Result<Architecture, ConfigError>;
 
-    /// Writes an architecture as `config.json`.
-    ///
-    /// # Errors
-    /// A description of the part that this family lacks.
-    fn write(&self, architecture: &Architecture) -> Result<Value, String>;
+    /// Writes an architecture as `config.json`. The parts that a family does not have are not written: [`of`] compares
+    /// what is read again.
+    fn write(&self, architecture: &Architecture) -> Value;
 
     /// Returns the prefix of every tensor name but the head's, in some files.
     fn prefix(&self) -> &'static str;
+
+    /// Returns the name of the head's tensor, without `.weight`.
+    fn head(&self) -> &'static str {
+        "lm_head"
+    }
 
     /// Returns the tensors that hold a parameter, without the prefix.
     fn tensors(&self, architecture: &Architecture, parameter: &Parameter) -> Vec<Tensor>;
@@ -43,19 +67,19 @@ pub trait Family: Debug + Sync {
     /// Returns whether a tensor is not a parameter but follows from the configuration.
     fn is_buffer(&self, tensor: &str) -> bool;
 
-    /// Returns whether files hold biases (zeros) even if a model has none.
-    fn always_biased(&self) -> bool {
-        false
+    /// Returns the biases in files of a model with these; those that only files have are zeros.
+    fn stored_biases(&self, biases: Biases) -> Biases {
+        biases
     }
 }
 
-/// A tensor of a file: a range of a parameter's rows.
+/// A tensor of a file: some of a parameter's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     /// Its name, without the prefix.
     pub name: String,
-    /// The parameter's rows in this tensor.
-    pub rows: Range<usize>,
+    /// The parameter's rows in this tensor, range after range.
+    pub rows: Vec<Range<usize>>,
     /// The parameter's columns.
     pub columns: usize,
     /// The number of dimensions and the order of elements.
@@ -74,69 +98,104 @@ pub enum Order {
 }
 
 impl Tensor {
-    /// All rows of a parameter, column by column; a vector if the parameter's role is one.
-    fn whole(name: String, parameter: &Parameter) -> Self {
-        Self::part(name, parameter, 0..parameter.shape.rows, Order::ColumnMajor)
+    /// All rows of a parameter, in this order; a vector if the parameter's role is one.
+    fn whole(name: String, parameter: &Parameter, order: Order) -> Self {
+        let all = 0..parameter.shape.rows;
+        Self::part(name, parameter, vec![all], order)
     }
 
-    /// A range of a parameter's rows, in this order; a vector if the parameter's role is one.
-    fn part(name: String, parameter: &Parameter, rows: Range<usize>, order: Order) -> Self {
+    /// Some of a parameter's rows, in this order; a vector if the parameter's role is one.
+    fn part(name: String, parameter: &Parameter, rows: Vec<Range<usize>>, order: Order) -> Self {
         let order = if is_vector(parameter) { Order::Vector } else { order };
         Tensor { name, rows, columns: parameter.shape.columns, order }
     }
 
+    /// Returns the number of rows.
+    fn row_count(&self) -> usize {
+        self.rows.iter().map(Range::len).sum()
+    }
+
     /// Returns the dimensions in the file.
     pub fn shape(&self) -> Vec<usize> {
+        let rows = self.row_count();
         match self.order {
-            Order::Vector => vec![self.rows.len()],
-            Order::ColumnMajor => vec![self.columns, self.rows.len()],
-            Order::RowMajor => vec![self.rows.len(), self.columns],
+            Order::Vector => vec![rows],
+            Order::ColumnMajor => vec![self.columns, rows],
+            Order::RowMajor => vec![rows, self.columns],
         }
     }
 
-    /// Returns whether its elements have a different order from the parameter's.
-    pub fn turns(&self) -> bool {
-        self.order == Order::RowMajor
+    /// Returns whether its elements are those of the whole parameter of `rows` rows, in the same order.
+    pub fn is_parameter(&self, rows: usize) -> bool {
+        let whole = matches!(&self.rows[..], [only] if *only == (0..rows));
+        whole && self.order != Order::RowMajor
     }
 
     /// Returns the places of its elements, in the file's order, in a parameter of `rows` rows.
     pub fn places(&self, rows: usize) -> impl Iterator<Item = usize> {
-        let (own, columns) = (self.rows.clone(), self.columns);
+        let own: Vec<usize> = self.rows.iter().cloned().flatten().collect();
         let (outer, inner) = match self.order {
-            Order::Vector | Order::ColumnMajor => (columns, own.len()),
-            Order::RowMajor => (own.len(), columns),
+            Order::Vector | Order::ColumnMajor => (self.columns, own.len()),
+            Order::RowMajor => (own.len(), self.columns),
         };
         let by_rows = self.order == Order::RowMajor;
         (0..outer * inner).map(move |k| {
             let (i, j) = if by_rows { (k / inner, k % inner) } else { (k % inner, k / inner) };
-            j * rows + own.start + i
+            j * rows + own[i]
         })
     }
 }
 
-/// Returns the family that has this architecture.
-///
-/// # Errors
-/// A combination of parts that no family has.
+/// Returns the first family that has this architecture.
 ///
 /// ```
 /// use transformer::{Architecture, Norm};
 /// use transformer::model::family;
 /// let gpt2 = Architecture::default();
-/// assert_eq!(family::of(&gpt2)?.name(), "gpt2");
+/// assert_eq!(family::of(&gpt2).name(), "gpt2");
 /// let mixed = Architecture { norm: Norm::Rms, ..gpt2 };
-/// assert!(family::of(&mixed).unwrap_err().to_string().contains("gpt2: the norm is not layer normalisation"));
+/// assert_eq!(family::of(&mixed).name(), "glassbox"); // transformers has no such model
+/// assert!(family::lacking(&mixed).iter().any(|reason| reason == "gpt2: norm is rms, and would become layer"));
+/// ```
+pub fn of(architecture: &Architecture) -> &'static dyn Family {
+    let has = |family: &&&dyn Family| lacks(**family, architecture).is_none();
+    FAMILIES.iter().find(has).copied().unwrap_or(&glassbox::Glassbox)
+}
+
+/// Returns why each family of transformers cannot store an architecture; empty if one can.
+pub fn lacking(architecture: &Architecture) -> Vec<String> {
+    let others = &FAMILIES[..FAMILIES.len() - 1];
+    let reason = |family: &&dyn Family| {
+        lacks(*family, architecture).map(|reason| format!("{}: {reason}", family.name()))
+    };
+    others.iter().map(reason).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// Returns a part of an architecture that a family does not have.
+fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
+    let value = family.write(architecture);
+    let read = match Keys::of(&value).map(|keys| family.read(&keys)) {
+        Ok(Ok(read)) => read.repeating(),
+        Ok(Err(reason)) => return Some(reason.to_string()),
+        Err(reason) => return Some(reason),
+    };
+    let differences = architecture.repeating().differences(&read).into_iter();
+    let said = |(part, own, read)| format!("{part} is {own}, and would become {read}");
+    differences.map(said).next()
+}
+
+/// Returns the architecture of a family's empty configuration: its parts, and its usual sizes.
+///
+/// # Errors
+/// The name of no family.
+///
+/// ```
+/// use transformer::{Placement, model::family};
+/// assert_eq!(family::usual("olmo2")?.placement, Placement::After);
 /// # Ok::<(), transformer::ConfigError>(())
 /// ```
-pub fn of(architecture: &Architecture) -> Result<&'static dyn Family, ConfigError> {
-    let mut reasons = vec![];
-    for family in FAMILIES {
-        match family.write(architecture) {
-            Ok(_) => return Ok(family),
-            Err(reason) => reasons.push(format!("{}: {reason}", family.name())),
-        }
-    }
-    Err(ConfigError::Family { reason: reasons.join("; ") })
+pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
+    Architecture::from_json(&serde_json::json!({ "model_type": name }).to_string())
 }
 
 /// Returns the `model_type` of every family.
@@ -145,13 +204,10 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 impl Architecture {
-    /// Writes Hugging Face's `config.json`.
-    ///
-    /// # Errors
-    /// A combination of parts that no family has.
-    pub fn to_json(&self) -> Result<String, ConfigError> {
-        let value = of(self)?.write(self).expect("a family that has it");
-        Ok(serde_json::to_string_pretty(&value).expect("a tree of plain values") + "\n")
+    /// Writes `config.json` in the format of its family ([`of`]).
+    pub fn to_json(&self) -> String {
+        let value = of(self).write(self);
+        serde_json::to_string_pretty(&value).expect("a tree of plain values") + "\n"
     }
 
     /// Reads Hugging Face's `config.json`. An absent key means what it means in the family's configuration in
@@ -166,7 +222,7 @@ impl Architecture {
         let kind = keys.get("model_type").unwrap_or(&Value::Null);
         let Some(family) = FAMILIES.iter().find(|family| kind == family.name()) else {
             let known: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
-            let expected = format!("{}, the supported families", known.join(" or "));
+            let expected = format!("one of the supported families: {}", known.join(", "));
             return Err(keys::refused("model_type", kind, expected));
         };
         for key in ["quantization_config", "pruned_heads"] {
@@ -174,7 +230,7 @@ impl Architecture {
         }
         let architecture = family.read(&keys)?;
         architecture.validate()?;
-        Ok(architecture)
+        Ok(architecture.repeating())
     }
 }
 

@@ -1,37 +1,50 @@
 use super::*;
-use crate::model::architecture::{Activation, Norm, Positions};
+use crate::model::architecture::{Activation, Biases, Norm, Placement, Positions, Rotary, Scaling};
 use crate::model::recorded_step::{Form, RecordedStep};
 use proptest::prelude::*;
 use serde_json::json;
 
-/// Any valid small architecture of a family.
+/// The parts of a family, with small sizes: its empty configuration but for these keys.
+fn small(family: &str, sizes: &[(&str, Value)]) -> Architecture {
+    let mut json = json!({"model_type": family, "n_embd": 8, "n_head": 4, "n_layer": 2, "n_positions": 3,
+        "hidden_size": 8, "num_attention_heads": 4, "num_hidden_layers": 2, "max_position_embeddings": 3,
+        "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 6, "vocab_size": 5, "sliding_window": 2,
+        "rotary_pct": 1.0});
+    let own = json.as_object_mut().unwrap();
+    match family {
+        "gpt2" => own.retain(|key, _| key.starts_with("n_") || !key.starts_with("num_key")),
+        "glassbox" => {
+            return Architecture {
+                gated: true,
+                placement: Placement::Post,
+                ..small("gpt2", sizes)
+            };
+        }
+        _ => {}
+    }
+    own.extend(sizes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    Architecture::from_json(&json.to_string()).unwrap()
+}
+
+/// Any valid small architecture of a family, and of parts that no family has together.
 fn architectures() -> impl Strategy<Value = Architecture> {
-    let sizes = (1usize..3, 1usize..9, 0usize..2, any::<[bool; 3]>());
-    (any::<bool>(), sizes).prop_map(|(llama, (layers, hidden, shared, [bias, tied, dropped]))| {
-        let dropout = if dropped { 0.1 } else { 0.0 };
-        let gpt2 = Architecture {
-            vocabulary: 5,
-            context: 3,
-            width: 8,
-            heads: 4,
-            layers,
-            hidden,
-            bias,
-            tied,
-            dropout,
-            ..Architecture::default()
-        };
-        if !llama {
-            return gpt2;
+    let drawn = (0..FAMILIES.len(), 1usize..9, any::<[bool; 6]>());
+    drawn.prop_map(|(family, hidden, [bias, tied, dropped, mixed, scaled, capped])| {
+        let name = FAMILIES[family].name();
+        let bias = [("attention_bias", json!(bias)), ("mlp_bias", json!(bias))];
+        let mut a = small(name, if name == "qwen2" { &[] } else { &bias });
+        (a.hidden, a.tied) = (hidden, tied);
+        a.dropout = if dropped { 0.1 } else { 0.0 };
+        if mixed {
+            a.placement = Placement::Sandwich;
+            a.positions = Positions::Sinusoidal;
+            a.score_cap = capped.then_some(3.0);
+            a.score_scale_by_layer = scaled;
+            a.embedding_scale = if scaled { 2.0 } else { 1.0 };
+        } else if let (Positions::Rotary(rotary), true) = (&mut a.positions, scaled) {
+            rotary.scaling = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
         }
-        Architecture {
-            positions: Positions::Rotary { base: 500.0 },
-            norm: Norm::Rms,
-            key_value_heads: [None, Some(2)][shared],
-            gated: true,
-            activation: Activation::Silu,
-            ..gpt2
-        }
+        a
     })
 }
 
@@ -52,13 +65,13 @@ proptest! {
                 prop_assert_eq!(is_vector(recorded), is_vector(listed));
             }
         }
-        prop_assert_eq!(Architecture::from_json(&config.to_json().unwrap()), Ok(config));
+        prop_assert_eq!(Architecture::from_json(&config.to_json()), Ok(config));
     }
 
     /// A family's tensors hold every element of every parameter once, under distinct names.
     #[test]
     fn tensors_hold_every_element_once(config in architectures()) {
-        let family = of(&config).unwrap();
+        let family = of(&config);
         let mut names = std::collections::HashSet::new();
         for parameter in config.parameter_list().unwrap() {
             let mut seen = vec![0; parameter.shape.len()];
@@ -79,8 +92,7 @@ proptest! {
 }
 
 fn with(key: &str, value: Value) -> Result<Architecture, ConfigError> {
-    let mut json: Value =
-        serde_json::from_str(&Architecture::default().to_json().unwrap()).unwrap();
+    let mut json: Value = serde_json::from_str(&Architecture::default().to_json()).unwrap();
     json[key] = value;
     Architecture::from_json(&json.to_string())
 }
@@ -90,12 +102,12 @@ fn other_models_are_refused() {
     let message = |key, value| with(key, value).unwrap_err().to_string();
     assert_eq!(
         message("model_type", json!("bert")),
-        "key model_type: found \"bert\", expected \"gpt2\" or \"llama\", the supported families"
+        "key model_type: found \"bert\", expected one of the supported families: \"gpt2\", \"llama\", \"mistral\", \
+         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"glassbox\""
     );
     assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
     assert!(message("n_layer", json!(-1)).contains("whole number"));
     assert!(message("vocab_size", json!(u64::MAX)).contains("at most"));
-    assert!(message("scale_attn_weights", json!(false)).ends_with("expected true"));
     assert!(message("activation_function", json!("mish")).contains("gelu_new"));
     assert!(message("layer_norm_epsilon", json!(0)).contains("above 0"));
     // Transformers would change these weights while reading them.
@@ -126,7 +138,7 @@ fn keys_mean_what_hugging_face_means() {
             hidden: 3072,
             epsilon: 1e-5,
             activation: Activation::GeluTanh,
-            bias: true,
+            biases: Biases::ALL,
             tied: true,
             dropout: 0.1,
             ..Architecture::default()
@@ -142,12 +154,14 @@ fn keys_mean_what_hugging_face_means() {
         hidden: 5,
         epsilon: 0.125,
         activation: Activation::Relu,
-        bias: false,
+        biases: Biases::NONE,
+        score_scale: Some(1.0),
+        score_scale_by_layer: true,
         tied: false,
         dropout: 0.5,
         ..Architecture::default()
     };
-    assert_eq!(Architecture::from_json(&other.to_json().unwrap()), Ok(other));
+    assert_eq!(Architecture::from_json(&other.to_json()), Ok(other));
     assert_eq!(with("n_inner", Value::Null).unwrap().hidden, 64);
     for &activation in Activation::ALL {
         for name in activation.hugging_face() {
@@ -181,10 +195,8 @@ fn keys_mean_what_hugging_face_means() {
         let message = with(key, Value::Null).unwrap_err().to_string();
         assert!(message.starts_with(&format!("key {key}: found null")), "{message}");
     }
-    for (key, value) in [("add_cross_attention", true), ("scale_attn_weights", false)] {
-        assert!(with(key, json!(value)).is_err() && with(key, json!(!value)).is_ok());
-    }
-    assert!(with("scale_attn_by_inverse_layer_idx", json!(true)).is_err());
+    assert!(with("add_cross_attention", json!(true)).is_err());
+    assert!(with("add_cross_attention", json!(false)).is_ok());
     // The order of the same products and sums, in higher precision: it changes nothing in this arithmetic.
     assert!(with("reorder_and_upcast_attn", json!(true)).is_ok());
 }
@@ -231,7 +243,7 @@ fn keys_of_a_llama_mean_what_hugging_face_means() {
             context: 2048,
             width: 4096,
             layers: 32,
-            positions: Positions::Rotary { base: 1e4 },
+            positions: Positions::Rotary(Rotary::default()),
             norm: Norm::Rms,
             epsilon: 1e-6,
             heads: 32,
@@ -239,32 +251,96 @@ fn keys_of_a_llama_mean_what_hugging_face_means() {
             hidden: 11008,
             activation: Activation::Silu,
             gated: true,
-            bias: false,
+            biases: Biases::NONE,
             tied: false,
             dropout: 0.0,
+            ..Architecture::default()
         }
     );
     assert_eq!(seven_billion.parameters(), 6_738_415_616); // Touvron et al. 2023, table 2: 6.7B
-    let base = |architecture: Architecture| architecture.positions;
+    let rotary = |a: Architecture| match a.positions {
+        Positions::Rotary(rotary) => rotary,
+        other => panic!("{other:?}"),
+    };
+    let plain = Rotary::default();
     for key in ["rope_parameters", "rope_scaling"] {
         let given = json!({"rope_type": "default", "rope_theta": 5e5});
-        assert_eq!(base(llama(key, given).unwrap()), Positions::Rotary { base: 5e5 });
-        let other = llama(key, json!({"rope_type": "llama3", "factor": 8.0}));
-        let other = other.unwrap_err().to_string();
+        assert_eq!(rotary(llama(key, given).unwrap()), Rotary { base: 5e5, ..plain });
+        let llama3 =
+            json!({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192});
+        let scaling = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
+        assert_eq!(rotary(llama(key, llama3).unwrap()), Rotary { scaling, ..plain });
+        // The older name of the key, and the only other kind.
+        let linear = rotary(llama(key, json!({"type": "linear", "factor": 2.0})).unwrap());
+        assert_eq!(linear, Rotary { scaling: Scaling::Linear { factor: 2.0 }, ..plain });
         assert_eq!(
-            other,
-            "key rope_type: found \"llama3\", expected \"default\", the plain rotation"
+            llama(key, json!({"rope_type": "yarn", "factor": 8.0})).unwrap_err().to_string(),
+            "key rope_type: found \"yarn\", expected \"default\", \"linear\" or \"llama3\", the supported rotations"
         );
+        let factorless = llama(key, json!({"rope_type": "linear"})).unwrap_err().to_string();
+        assert!(factorless.starts_with("key factor: found null"), "{factorless}");
+        let zero = llama(key, json!({"rope_type": "linear", "factor": 0.0})).unwrap_err();
+        assert!(zero.to_string().contains("the factor of rotary scaling is 0"), "{zero}");
     }
-    assert_eq!(base(llama("rope_theta", json!(7.0)).unwrap()), Positions::Rotary { base: 7.0 });
+    assert_eq!(rotary(llama("rope_theta", json!(7.0)).unwrap()), Rotary { base: 7.0, ..plain });
     assert_eq!(llama("num_key_value_heads", json!(2)).unwrap().key_value_heads, Some(2));
     assert_eq!(llama("num_key_value_heads", json!(null)).unwrap().key_value_heads, None);
-    assert!(llama("head_dim", json!(4)).is_ok());
+    assert_eq!(llama("head_dim", json!(4)).unwrap().head_width, None); // hidden_size / num_attention_heads
+    assert_eq!(llama("head_dim", json!(8)).unwrap().head_width, Some(8));
+    let biased = llama("mlp_bias", json!(true)).unwrap().biases;
+    assert_eq!(biased, Biases { feed_forward: true, ..Biases::NONE });
     let refused = |key, value| llama(key, value).unwrap_err().to_string();
-    assert!(refused("head_dim", json!(8)).contains("hidden_size / num_attention_heads"));
+    assert!(refused("head_dim", json!(0)).contains("head_width is 0"));
     assert!(refused("num_key_value_heads", json!(3)).contains("take a divisor of 4"));
-    assert!(refused("mlp_bias", json!(true)).contains("the same as attention_bias"));
     assert!(refused("num_attention_heads", json!(16)).contains("odd number"));
     assert!(refused("hidden_act", json!("mish")).contains("silu"));
     assert!(refused("rope_theta", json!(0)).contains("above 0"));
+}
+
+/// Windows are read by layer, in every spelling, and their list is checked.
+#[test]
+fn windows_are_those_of_the_layers() {
+    let windows = |family: &str, keys: &[(&str, Value)]| {
+        let a = small(family, keys);
+        (0..a.layers).map(|i| a.window(i)).collect::<Vec<_>>()
+    };
+    let (sliding, full) = ("sliding_attention", "full_attention");
+    let four = ("num_hidden_layers", json!(4));
+    assert_eq!(windows("mistral", &[]), [Some(2); 2]);
+    assert_eq!(windows("mistral", &[("sliding_window", json!(null))]), [None; 2]);
+    assert_eq!(windows("gemma2", std::slice::from_ref(&four)), [Some(2), None, Some(2), None]);
+    let pattern = ("sliding_window_pattern", json!(4));
+    assert_eq!(windows("gemma3_text", &[four.clone(), pattern]), [Some(2), Some(2), Some(2), None]);
+    for family in ["qwen2", "qwen3"] {
+        assert_eq!(windows(family, std::slice::from_ref(&four)), [None; 4]);
+        let used = ("use_sliding_window", json!(true));
+        let first = ("max_window_layers", json!(3));
+        assert_eq!(
+            windows(family, &[four.clone(), used.clone(), first]),
+            [None, None, None, Some(2)]
+        );
+        let types = ("layer_types", json!([full, sliding, sliding, full]));
+        assert_eq!(windows(family, &[four.clone(), used, types]), [None, Some(2), Some(2), None]);
+    }
+    for (types, message) in [
+        (json!(["chunked_attention"]), "layer_types: found \"chunked_attention\""),
+        (json!([]), "layer_types: found []"),
+        (json!("all"), "layer_types: found \"all\""),
+        (json!([sliding]), "the window is 0"),
+    ] {
+        let json = json!({"model_type": "gemma2", "layer_types": types, "sliding_window": 0});
+        let refused = Architecture::from_json(&json.to_string()).unwrap_err().to_string();
+        assert!(refused.contains(message), "{refused}");
+    }
+}
+
+/// A list for more layers than any model has costs no memory.
+#[test]
+fn a_configuration_cannot_ask_for_a_list_of_any_length() {
+    for family in names().filter(|name| *name != "gpt2" && *name != "glassbox") {
+        let json = json!({"model_type": family, "num_hidden_layers": u64::MAX >> 1, "use_sliding_window": true,
+            "sliding_window_pattern": u64::MAX >> 1});
+        let refused = Architecture::from_json(&json.to_string()).unwrap_err().to_string();
+        assert!(refused.contains("at most 1024"), "{family}: {refused}");
+    }
 }

@@ -7,6 +7,7 @@ use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
 use transformer::disk::checkpoint::About;
+use transformer::model::family;
 use transformer::{Trainer, TrainingConfig};
 
 /// Reports what changed since the state was saved.
@@ -62,6 +63,11 @@ pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Pat
         config.width,
         config.context
     ));
+    if !family::lacking(trainer.model().config()).is_empty() {
+        remark(
+            "format   no model of Hugging Face transformers has these parts together: the files are glassbox's own",
+        );
+    }
     remark(format!(
         "data     {}: {} {}s to train on, {} held back, vocabulary of {}",
         source.name,
