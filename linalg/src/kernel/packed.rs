@@ -113,7 +113,7 @@ pub(crate) unsafe fn product(
 /// Like [`product`], with these vectors.
 ///
 /// # Safety
-/// As for [`product`]; the processor has these instructions.
+/// The requirements of [`product`]; the processor has these instructions.
 unsafe fn product_with(
     vectors: Vectors,
     (m, n, k): (usize, usize, usize),
@@ -163,7 +163,7 @@ trait Tile {
     /// Runs [`Blocks::each`], compiled for these vectors.
     ///
     /// # Safety
-    /// As for [`Blocks::each`].
+    /// The requirements of [`Blocks::each`].
     unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>);
 
     /// Computes C ← α·A·B (+ C) for a tile of `V` registers and all COLUMNS: rows of A are contiguous, B is in place
@@ -312,7 +312,7 @@ struct Blocks {
 
 impl Blocks {
     /// # Safety
-    /// As for [`product`]; the processor has the tile's instructions.
+    /// The requirements of [`product`]; the processor has the tile's instructions.
     #[inline(always)]
     unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
         // Equal blocks of the inner dimension (in whole cache lines), of rows (in whole registers) and of
@@ -367,7 +367,7 @@ impl Blocks {
     /// Computes all tiles of a packed block.
     ///
     /// # Safety
-    /// As for [`Blocks::each`].
+    /// The requirements of [`Blocks::each`].
     #[inline(always)]
     unsafe fn tiles<T: Tile>(
         &self,
@@ -466,7 +466,7 @@ unsafe fn pack_rows<T: Tile>(
 /// other, padded with zeros.
 ///
 /// # Safety
-/// As for [`pack_rows`].
+/// The requirements of [`pack_rows`].
 #[inline(always)]
 unsafe fn pack_columns<T: Tile>(
     b: Strided,
@@ -552,7 +552,7 @@ unsafe fn copy_runs(
 /// by four in registers.
 ///
 /// # Safety
-/// As for [`copy_runs`].
+/// The requirements of [`copy_runs`].
 #[inline(always)]
 unsafe fn interleave(
     from: *const f32,
