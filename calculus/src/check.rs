@@ -1,8 +1,8 @@
 //! Checks that a derivative belongs to its function.
 //!
-//! A vjp is the transpose of a linear map J. For any direction ẋ and any upstream gradient ȳ, <var>⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ,
-//! ẋ⟩</var>: one number, computed in two independent ways. The left side runs the *forward* code on dual numbers, the
-//! right side the vjp.
+//! A vjp is the transpose of a linear map J. For any direction ẋ and any upstream gradient ȳ,
+//! <var>⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩</var>: one number, computed in two independent ways. The left side runs the *forward* code
+//! on dual numbers, the right side the vjp.
 //!
 //! On `f64` only: each of the compared computations chooses its own scalar.
 

@@ -219,8 +219,8 @@ pub(crate) fn bell<T: Real>(x: T) -> T {
     if (x > end) | (x < -end) { T::zero() } else { bell }
 }
 
-/// Returns tanh′ x from x and t = tanh x: <var>1 − t²</var>, or, where that cancels, <var>4e/(1 + e)²</var> with <var>e
-/// = e^(−2|x|)</var>.
+/// Returns tanh′ x from x and t = tanh x: <var>1 − t²</var>, or, where that cancels, <var>4e/(1 + e)²</var> with
+/// <var>e = e^(−2|x|)</var>.
 #[inline(always)]
 pub(crate) fn slope_of_tanh<T: Real>(x: T, t: T) -> T {
     let a = if x < T::zero() { -x } else { x };

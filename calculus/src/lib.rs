@@ -124,8 +124,8 @@
 //! ```
 //!
 //! ## 7. The training loop
-//! Gradient, clipping, schedule, optimizer: four lines for any model. Here a line is fitted to four points on <var>y =
-//! 2x + 1</var>.
+//! Gradient, clipping, schedule, optimizer: four lines for any model. Here a line is fitted to four points on
+//! <var>y = 2x + 1</var>.
 //!
 //! ```
 //! use calculus::{clip, optimizer::{Adam, Optimizer}, schedule::Schedule, value_and_gradient};

@@ -2,8 +2,8 @@
 //!
 //! Formulas: <var>Σ xᵢ</var>, <var>x·y = Σ xᵢ·yᵢ</var>, max xᵢ, <var>y ← y + a·x</var>. Sixteen partial sums run side
 //! by side and are added in pairs. This order depends only on the length, so a sum has the same bits on every
-//! processor. In a transformer: every attention score is a dot product; every gradient is accumulated by <var>y ← y +
-//! a·x</var>.
+//! processor. In a transformer: every attention score is a dot product; every gradient is accumulated by
+//! <var>y ← y + a·x</var>.
 //! Source: the textbook's A.1; Higham, *Accuracy and Stability of Numerical Algorithms*, chapter 4.
 //!
 //! Floats: IEEE arithmetic. NaN stays NaN, ∞ − ∞ and 0·∞ are NaN, overflow gives ±∞ (the square of a number beyond

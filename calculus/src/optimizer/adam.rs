@@ -18,8 +18,8 @@ use std::ops::Range;
 /// g is the gradient, or ±0.999·√MAX of the scalar if it is finite and larger, so that v stays finite
 /// ([`crate::optimizer`], hard gradients).
 ///
-/// The bias corrections keep the first step at about η·sign(g). Without them it would be <var>η·(1 − β₁)/√(1 − β₂) =
-/// 3.2·η</var>, because the moments are averages with zeros.
+/// The bias corrections keep the first step at about η·sign(g). Without them it would be
+/// <var>η·(1 − β₁)/√(1 − β₂) = 3.2·η</var>, because the moments are averages with zeros.
 ///
 /// Source: Kingma and Ba 2014; Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2017.
 ///

@@ -1,9 +1,9 @@
 //! Principal components: the directions in which embeddings vary most.
 //!
 //! Formula: for centred columns <var>X̃ = X − μ·1ᵀ = U·diag(σ)·Vᵀ</var> the axes are the columns of U and the variances
-//! along them <var>σ²/(n − 1)</var>. These are the eigenvectors and eigenvalues of the covariance <var>X̃·X̃ᵀ/(n −
-//! 1)</var>, which is never formed. In a transformer: two axes of an embedding table make a picture; a steep spectrum
-//! means that the table uses few directions.
+//! along them <var>σ²/(n − 1)</var>. These are the eigenvectors and eigenvalues of the covariance
+//! <var>X̃·X̃ᵀ/(n − 1)</var>, which is never formed. In a transformer: two axes of an embedding table make a picture; a
+//! steep spectrum means that the table uses few directions.
 //! Source: the textbook's A.1; Jolliffe, *Principal Component Analysis*, 2002, section 3.5.
 
 use crate::error::finite;

@@ -1,9 +1,9 @@
 //! The effective number of directions in a spectrum.
 //!
-//! Formulas, for singular values σ: stable rank <var>Σσ²/σ₁²</var>; effective rank <var>e^H</var> of <var>pᵢ =
-//! σᵢ/Σσ</var>, H in nats; energy of the first k, <var>Σ_{i≤k} σᵢ²/Σσ²</var>. In a transformer: a falling effective
-//! rank of a weight during training is a sign of collapse; low-rank adapters work because the change of a weight has a
-//! small stable rank.
+//! Formulas, for singular values σ: stable rank <var>Σσ²/σ₁²</var>; effective rank <var>e^H</var> of
+//! <var>pᵢ = σᵢ/Σσ</var>, H in nats; energy of the first k, <var>Σ_{i≤k} σᵢ²/Σσ²</var>. In a transformer: a falling
+//! effective rank of a weight during training is a sign of collapse; low-rank adapters work because the change of a
+//! weight has a small stable rank.
 //! Source: Rudelson and Vershynin, *Sampling from Large Matrices*, 2007 (stable rank); Roy and Vetterli, *The Effective
 //! Rank*, 2007.
 //!

@@ -1,8 +1,8 @@
 //! Low-rank adapters: a frozen weight and a small, trained change.
 //!
-//! Formula: <var>W′ = W + (α/r)·B·A</var> with B (out × r), A (r × in) and r far below both. Without merging, <var>W·x
-//! + (α/r)·B·(A·x)</var> costs r·(in + out) more multiplications per token. In a transformer: fine-tuning of a large
-//! model; one adapter per task, merged into the weights for serving.
+//! Formula: <var>W′ = W + (α/r)·B·A</var> with B (out × r), A (r × in) and r far below both. Without merging,
+//! <var>W·x + (α/r)·B·(A·x)</var> costs r·(in + out) more multiplications per token. In a transformer: fine-tuning of a
+//! large model; one adapter per task, merged into the weights for serving.
 //! Source: Hu et al., *LoRA*, 2021; the textbook's A.1.
 
 use crate::{

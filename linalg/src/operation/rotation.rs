@@ -1,7 +1,7 @@
 //! Rotary position embedding (RoPE): the position of a token as the rotation of pairs of coordinates.
 //!
-//! Formula: coordinates i and i′ of a head of width d are rotated by the angle <var>t·ωᵢ</var>, <var>ωᵢ =
-//! base^(−2i/d)</var>, at position t: (a, b) ↦ (a·cos − b·sin, a·sin + b·cos). The map R(t) is orthogonal,
+//! Formula: coordinates i and i′ of a head of width d are rotated by the angle <var>t·ωᵢ</var>,
+//! <var>ωᵢ = base^(−2i/d)</var>, at position t: (a, b) ↦ (a·cos − b·sin, a·sin + b·cos). The map R(t) is orthogonal,
 //! <var>R(s)ᵀ·R(t) = R(t − s)</var>, so the dot product of a rotated query and a rotated key depends only on their
 //! distance: <var>R(s)·q · R(t)·k = q · R(t − s)·k</var>. Gradient: dx = <var>R(t)ᵀ·dy</var>, the inverse rotation. In
 //! a transformer: applied to queries and keys in each layer, instead of adding positions to embeddings.
