@@ -1,10 +1,10 @@
-//! A logistic regression, trained without any transformer: a loss as a plain function, its gradient in
-//! reverse mode, a learning rate from its curvature, gradient descent.
+//! Logistic regression without a transformer: a loss as a plain function, its gradient in reverse mode, a learning rate
+//! from its curvature, gradient descent.
 //!
 //!     cargo run --release -p glassbox-calculus --example 01_logistic_regression [-- FILE]
 //!
-//! FILE has an observation a line: numbers, separated by commas, the last one the label, 0 or 1.
-//! Without it, 400 points of a source whose law is known: P(1 | x, y) = σ(2x − y + ½).
+//! FILE has one observation per line: numbers, separated by commas; the last is the label, 0 or 1. Without FILE, 400
+//! points are generated from P(1 | x, y) = σ(2x − y + ½).
 
 use calculus::activation::sigmoid;
 use calculus::optimizer::{Optimizer, Sgd};
@@ -12,25 +12,25 @@ use calculus::{clip, gradient, stability, value_and_gradient};
 use linalg::Real;
 use std::process::ExitCode;
 
-/// What was observed, and what followed.
+/// An observation: its features and its label.
 struct Observation {
     features: Vec<f64>,
     label: bool,
 }
 
-/// ln(1 + eᵗ), in the form that does not overflow.
+/// Returns ln(1 + eᵗ), in a form that does not overflow.
 fn softplus<T: Real>(t: T) -> T {
     if t <= T::zero() { t.exp().ln_1p() } else { t + (-t).exp().ln_1p() }
 }
 
-/// w·x + b; the last of the parameters is b.
+/// Returns w·x + b; the last of the parameters is b.
 fn score<T: Real>(w: &[T], x: &[f64]) -> T {
     let (bias, w) = w.split_last().expect("a bias");
     w.iter().zip(x).fold(*bias, |sum, (&w, &x)| sum + w * T::from_f64(x))
 }
 
-/// −mean ln P(label) in nats, where P(1 | x) = σ(w·x + b): the cross-entropy, and the loss of a language
-/// model with two words.
+/// Returns −mean ln P(label) in nats, with P(1 | x) = σ(w·x + b): the cross-entropy, and the loss of a language model
+/// with two words.
 fn loss<T: Real>(w: &[T], data: &[Observation]) -> T {
     let surprisal = |o: &Observation| {
         let z = score(w, &o.features);
@@ -39,7 +39,8 @@ fn loss<T: Real>(w: &[T], data: &[Observation]) -> T {
     data.iter().map(surprisal).fold(T::zero(), |sum, s| sum + s) / T::from_f64(data.len() as f64)
 }
 
-/// Points spread evenly over a square (a Weyl sequence: no random numbers), each label drawn by its law.
+/// Returns points evenly distributed over a square (a Weyl sequence: no random numbers), each with a label from the
+/// known model.
 fn known_source(n: usize) -> Vec<Observation> {
     let spread = |i: usize, root: f64| (i as f64 * root.sqrt()).fract();
     let point = |i| {
@@ -80,7 +81,7 @@ fn read(path: &str) -> Result<Vec<Observation>, String> {
     Ok(data)
 }
 
-/// Mean 0 and deviation 1 for every feature: one learning rate then suits them all.
+/// Scales every feature to mean 0 and deviation 1: one learning rate then suits them all.
 fn standardise(data: &mut [Observation]) {
     let n = data.len() as f64;
     for j in 0..data[0].features.len() {
@@ -101,7 +102,7 @@ fn main() -> ExitCode {
         }
     };
     let mut w = vec![0.0; data[0].features.len() + 1];
-    // The loss is convex and most strongly curved where it is least sure: at w = 0.
+    // The loss is convex; its curvature is largest where the model is least certain: at w = 0.
     let curvature = match stability::sharpness(|w| loss(w, &data), &w) {
         Ok(curvature) => curvature,
         Err(what) => {
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
     }
     let right = data.iter().filter(|o| (score(&w, &o.features) > 0.0) == o.label).count();
     println!("\n{right} of {} labels are the more probable ones", data.len());
-    // At the maximum of likelihood the model's mean probability is the labels' frequency.
+    // At the maximum of the likelihood the model's mean probability equals the labels' frequency.
     let mean =
         data.iter().map(|o| sigmoid(score(&w, &o.features))).sum::<f64>() / data.len() as f64;
     let ones = data.iter().filter(|o| o.label).count() as f64 / data.len() as f64;

@@ -1,4 +1,4 @@
-//! Three routes to one derivative: differences, dual numbers, reverse mode; what each is off by, and costs.
+//! Three ways to compute one derivative: differences, dual numbers, reverse mode; their errors and costs.
 //!
 //!     cargo run --release -p glassbox-calculus --example 02_routes_to_a_derivative
 

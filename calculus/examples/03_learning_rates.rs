@@ -1,4 +1,4 @@
-//! What the learning rate does: the stability limit η < 2/λmax, its best value, and momentum.
+//! The effect of the learning rate: the stability limit η < 2/λmax, its best value, and momentum.
 //!
 //!     cargo run --release -p glassbox-calculus --example 03_learning_rates
 

@@ -1,4 +1,4 @@
-//! Optimisers on functions whose minima are known: how far above the minimum after so many steps.
+//! Optimizers on functions with known minima: the height above the minimum after some numbers of steps.
 //!
 //!     cargo run --release -p glassbox-calculus --example 04_optimizers
 
@@ -22,7 +22,7 @@ fn race(name: &str, f: &impl Field, start: [f64; 2], rates: [f64; 6]) {
         ("Lion", Box::new(Lion::new(2, 0.9, 0.99))),
     ];
     for ((name, mut rule), rate) in rules.into_iter().zip(rates) {
-        // The rate falls to 0 by the last step: Lion never takes a shorter step of itself.
+        // The rate falls to 0 by the last step, because Lion's steps do not shrink by themselves.
         let schedule = Schedule::Cosine { peak: rate, minimum: 0.0, warmup: 0, total: STEPS[3] };
         let (mut w, mut shown) = (start, String::new());
         for step in 1..=STEPS[3] {

@@ -1,4 +1,4 @@
-//! Why gradients vanish or explode with depth, and what residuals do to it.
+//! Why gradients vanish or explode with depth, and the effect of residual connections.
 //!
 //!     cargo run --release -p glassbox-calculus --example 05_depth
 

@@ -1,5 +1,4 @@
-//! Stationary points and their kinds: all of Himmelblau's function, and how seldom a minimum is in many
-//! dimensions.
+//! Stationary points and their kinds: all of Himmelblau's function, and how rare minima are in many dimensions.
 //!
 //!     cargo run --release -p glassbox-calculus --example 06_saddles
 
@@ -8,7 +7,7 @@ use calculus::stationary::{Kind, classify, classify_at};
 use calculus::{gradient, hessian};
 use linalg::Matrix;
 
-/// Newton's method: x ← x − H⁻¹·g finds stationary points of every kind.
+/// Finds stationary points of every kind by Newton's method: x ← x − H⁻¹·g.
 fn newton(mut x: [f64; 2]) -> Option<[f64; 2]> {
     for _ in 0..50 {
         let slope = gradient(|x| Himmelblau.at(x), &x);

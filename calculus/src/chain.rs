@@ -1,10 +1,9 @@
-//! The chain rule made visible: the Jacobian of a composition is the product of Jacobians.
+//! The chain rule, step by step: the Jacobian of a composition is the product of Jacobians.
 //!
-//! <var>y = fₗ(…f₂(f₁(x)))</var>: <var>J = Jₗ·…·J₂·J₁</var>, each Jₗ at the value that reaches its
-//! layer. Multiplying matrices is associative, and the two orders are the two modes: from the right
-//! (forward) every product has as many columns as there are inputs, from the left (reverse,
-//! backpropagation) as many rows as there are outputs. A loss has one output, so that from the left
-//! every product is a vector times a matrix.
+//! <var>y = fₗ(…f₂(f₁(x)))</var>: <var>J = Jₗ·…·J₂·J₁</var>, with each Jₗ at its layer's input. Matrix multiplication
+//! is associative, and its two orders are the two modes: from the right (forward) every product has as many columns as
+//! there are inputs, from the left (reverse, backpropagation) as many rows as there are outputs. A loss has one output,
+//! so from the left every product is a vector times a matrix.
 //!
 //! Source: the textbook's A.3; Baur and Strassen 1983 for the cost of the gradient.
 
@@ -14,7 +13,7 @@ use linalg::{Matrix, Real, product_into};
 /// A layer of a composition: a map of vectors, on dual numbers.
 pub type Layer<'a, T> = &'a dyn Fn(&[Dual<T>]) -> Vec<Dual<T>>;
 
-/// A composition of layers at one place, with the Jacobian of each.
+/// The values and Jacobians of a composition of layers at one point.
 #[derive(Clone, Debug)]
 pub struct Chain<T> {
     values: Vec<Vec<T>>,
@@ -51,7 +50,7 @@ impl<T: Real> Chain<T> {
         Chain { values, jacobians }
     }
 
-    /// What enters the first layer, what each layer gives to the next, and what the last one gives.
+    /// Returns the input of the first layer, followed by the output of every layer.
     ///
     /// ```
     /// # use calculus::{Dual, chain::Chain};
@@ -64,7 +63,7 @@ impl<T: Real> Chain<T> {
         &self.values
     }
 
-    /// The Jacobian of each layer where it was reached.
+    /// Returns the Jacobian of each layer at its input.
     ///
     /// ```
     /// # use calculus::{Dual, chain::Chain};
@@ -78,7 +77,7 @@ impl<T: Real> Chain<T> {
         &self.jacobians
     }
 
-    /// <var>Jₗ·…·J₁</var>, the Jacobian of the composition; the identity of no layers.
+    /// Returns <var>Jₗ·…·J₁</var>, the Jacobian of the composition; the identity if there are no layers.
     ///
     /// ```
     /// # use calculus::{Dual, chain::Chain};
@@ -92,11 +91,11 @@ impl<T: Real> Chain<T> {
         self.jacobians.iter().fold(Matrix::identity(n, n), |product, j| multiply(j, &product))
     }
 
-    /// The gradients that arrive at each of [`Chain::values`] when `upstream` arrives at the last:
-    /// backpropagation, one vector-matrix product a layer.
+    /// Returns the gradient of each of [`Chain::values`], given the gradient `upstream` of the last: backpropagation,
+    /// with one vector-matrix product per layer.
     ///
     /// # Panics
-    /// If `upstream` has not one number per output.
+    /// If the length of `upstream` is not the number of outputs.
     ///
     /// ```
     /// use calculus::{Dual, chain::Chain};
@@ -117,22 +116,22 @@ impl<T: Real> Chain<T> {
         gradients
     }
 
-    /// Multiplications from the right, the order of forward mode, for the whole Jacobian.
+    /// Returns the multiplications for the whole Jacobian from the right, the order of forward mode.
     ///
     /// ```
     /// use calculus::{chain::Chain, Dual};
-    /// // 4 numbers to 3, and those to one.
+    /// // From 4 numbers to 3, and then to one.
     /// let wide = |x: &[Dual<f64>]| vec![x[0] * x[1], x[1] * x[2], x[2] * x[3]];
     /// let loss = |y: &[Dual<f64>]| vec![y[0] + y[1] * y[2]];
     /// let chain = Chain::of(&[&wide, &loss], &[1.0, 2.0, 3.0, 4.0]);
-    /// assert_eq!(chain.forward_cost(), 4 * (4 * 3 + 3)); // a run per input
-    /// assert_eq!(chain.reverse_cost(), 3 + 3 * 4);       // a reading per output
+    /// assert_eq!(chain.forward_cost(), 4 * (4 * 3 + 3)); // one run per input
+    /// assert_eq!(chain.reverse_cost(), 3 + 3 * 4);       // one backward pass per output
     /// ```
     pub fn forward_cost(&self) -> usize {
         self.values[0].len() * self.elements()
     }
 
-    /// Multiplications from the left, the order of reverse mode.
+    /// Returns the multiplications from the left, the order of reverse mode.
     pub fn reverse_cost(&self) -> usize {
         self.values[self.jacobians.len()].len() * self.elements()
     }

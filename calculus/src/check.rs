@@ -1,10 +1,10 @@
-//! Whether a derivative belongs to its function.
+//! Checks that a derivative belongs to its function.
 //!
 //! A vjp is the transpose of a linear map J. For any direction ẋ and any upstream gradient ȳ,
-//! <var>⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩</var>: one number, computed by two independent routes. The left side runs the
-//! *forward* code on dual numbers, the right side the vjp.
+//! <var>⟨ȳ, J·ẋ⟩ = ⟨Jᵀ·ȳ, ẋ⟩</var>: one number, computed in two independent ways. The left side runs the *forward* code
+//! on dual numbers, the right side the vjp.
 //!
-//! On `f64` alone: what is compared are numbers, by routes that each take a scalar of their own.
+//! On `f64` only: each of the compared computations chooses its own scalar.
 
 use crate::landscape::Field;
 use crate::{Dual, directional_derivative, gradient};
@@ -17,22 +17,22 @@ pub struct Adjoint {
     pub forward: f64,
     /// <var>⟨Jᵀ·ȳ, ẋ⟩</var>, reverse mode.
     pub reverse: f64,
-    /// <var>‖ȳ‖·‖J·ẋ‖ + Σ ‖(Jᵀ·ȳ)ₙ‖·‖ẋₙ‖</var>: the size that rounding errors are relative to.
+    /// <var>‖ȳ‖·‖J·ẋ‖ + Σ ‖(Jᵀ·ȳ)ₙ‖·‖ẋₙ‖</var>, the reference size for rounding errors.
     pub scale: f64,
 }
 
 impl Adjoint {
-    /// |forward − reverse| relative to the size of what was summed; NaN where a side is.
+    /// Returns |forward − reverse| / scale; NaN if a side is NaN.
     pub fn error(&self) -> f64 {
         let difference = (self.forward - self.reverse).abs();
         if difference == 0.0 { 0.0 } else { difference / self.scale }
     }
 }
 
-/// Both sides of the adjoint law for one primitive at `inputs`, in the direction `tangents` and for
-/// the upstream gradient `upstream`.
+/// Returns both sides of the adjoint law for one primitive at `inputs`, in the direction `tangents` and for the
+/// upstream gradient `upstream`.
 ///
-/// Inputs that are not numbers but indices take a tangent of zero.
+/// Inputs that are indices need a tangent of zero.
 ///
 /// ```
 /// use calculus::{activation::Activation, check};
@@ -55,7 +55,7 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     let shape = primitive.shape(shapes).expect("operands that fit");
     let memory = primitive.memory(shapes);
 
-    // Forward mode: the value's own code on dual numbers.
+    // Forward mode: the forward code on dual numbers.
     let mut i = 0;
     let duals = inputs.each_ref().map(|x| {
         i += 1;
@@ -89,12 +89,12 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
     }
 }
 
-/// The step of a central difference of a function that changes over lengths of about max(1, |x|):
-/// <var>ε^⅓·max(1, |x|)</var>, where the truncation error <var>h²·f‴/6</var> and the rounding error
-/// <var>ε·f/h</var> are about the same.
+/// Returns the step of a central difference, <var>ε^⅓·max(1, |x|)</var>, for a function that varies over lengths of
+/// about max(1, |x|). The truncation error <var>h²·f‴/6</var> and the rounding error <var>ε·f/h</var> are then about
+/// equal.
 ///
-/// A difference is good to about <var>ε^⅔ = 4·10⁻¹¹</var> there. A larger step is off by the curve's bend, a
-/// smaller one by the rounding of f:
+/// The error of a difference is then about <var>ε^⅔ = 4·10⁻¹¹</var>. A larger step has a larger truncation error, a
+/// smaller one a larger rounding error:
 ///
 /// ```
 /// use calculus::check::difference_step;
@@ -105,17 +105,17 @@ pub fn adjoint<P: Primitive<N>, const N: usize>(
 /// assert!(error(1e-13).abs() > 1e5 * best); // rounding
 /// ```
 ///
-/// ∞ of ±∞; of NaN, that of 1.
+/// ∞ for ±∞; for NaN, the step at 1.
 ///
 /// Source: Press et al., *Numerical Recipes*, 2007, section 5.7.
 pub fn difference_step(x: f64) -> f64 {
     f64::EPSILON.cbrt() * x.abs().max(1.0)
 }
 
-/// <var>(f(x + h·ẋ) − f(x − h·ẋ)) / 2h</var>: the slope of `f` at `x` in the direction `tangent`, with the h that
-/// balances truncation and rounding, [`difference_step`]`(‖x‖∞)/‖ẋ‖∞`. Good to about <var>ε^⅔</var>.
+/// Returns the central difference <var>(f(x + h·ẋ) − f(x − h·ẋ)) / 2h</var>: the slope of `f` at `x` in the direction
+/// `tangent`, with the step h = [`difference_step`]`(‖x‖∞)/‖ẋ‖∞`. Its error is about <var>ε^⅔</var>.
 ///
-/// 0 along a direction of zeros, or without variables; NaN where x, the direction or f near x is not finite.
+/// 0 along a zero direction, or without variables; NaN if x, the direction or f near x is not finite.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -133,26 +133,26 @@ pub fn central_difference(f: impl Fn(&[f64]) -> f64, x: &[f64], tangent: &[f64])
     if length == 0.0 {
         return 0.0;
     }
-    // A direction of length 1, so that the step overflows for none.
+    // A direction of length 1, so that the step never overflows.
     let unit: Vec<f64> = tangent.iter().map(|t| t / length).collect();
     let h = difference_step(largest(x));
     let moved = |h: f64| x.iter().zip(&unit).map(|(x, t)| x + h * t).collect::<Vec<_>>();
     (f(&moved(h)) - f(&moved(-h))) / (2.0 * h) * length
 }
 
-/// One slope by three routes.
+/// One slope, computed in three ways.
 #[derive(Clone, Copy, Debug)]
 pub struct Agreement {
     /// Forward mode: dual numbers.
     pub forward: f64,
-    /// Reverse mode: ⟨∇f, v⟩, of the gradient that a [`crate::Trace`] gives.
+    /// Reverse mode: ⟨∇f, v⟩, with the gradient from a [`crate::Trace`].
     pub reverse: f64,
     /// A central difference.
     pub difference: f64,
 }
 
 impl Agreement {
-    /// The largest distance between two of them, relative to the largest of them or 1; NaN where one is.
+    /// Returns the largest difference of two of them, relative to the largest of them or 1; NaN if one is NaN.
     pub fn error(&self) -> f64 {
         let all = [self.forward, self.reverse, self.difference];
         let scale = all.iter().fold(1.0_f64, |m, x| m.max(x.abs()));
@@ -161,12 +161,12 @@ impl Agreement {
     }
 }
 
-/// The slope of `f` at `x` along `direction`, by three routes: dual = reverse = difference. The first two
-/// agree to rounding, the third to about <var>ε^⅔</var> times how strongly f bends.
+/// Computes the slope of `f` at `x` along `direction` in three ways: dual = reverse = difference. The first two agree
+/// to rounding, the third to about <var>ε^⅔</var> times the curvature of f.
 ///
-/// 0 by all routes without variables or along a direction of zeros. Where x, the direction or f is ±∞ or NaN at
-/// least one route is no number, and [`Agreement::error`] is NaN; so it is where x is so large that its
-/// difference step leaves the domain.
+/// All are 0 without variables or along a zero direction. If x, the direction or f is ±∞ or NaN, at least one of them
+/// is not finite, and [`Agreement::error`] is NaN; so it is if x is so large that the difference step leaves the
+/// domain.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -197,7 +197,7 @@ mod tests {
         let square = |x: &[f64]| x.iter().map(|x| x * x).sum::<f64>();
         assert_eq!(central_difference(square, &[], &[]), 0.0);
         assert_eq!(central_difference(square, &[3.0], &[-0.0]), 0.0);
-        // The direction's length counts, however small or large.
+        // The direction's length is respected, however small or large.
         for length in [5e-324, 1e-300, 1e300] {
             let slope = central_difference(square, &[3.0], &[length]);
             assert!((slope / (6.0 * length) - 1.0).abs() < 1e-9, "{length:e}: {slope:e}");
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(all.error(), 0.5 / 1.5);
         assert!(Agreement { reverse: f64::NAN, ..all }.error().is_nan());
         assert!(agreement(&Bowl(&[f64::NAN]), &[1.0], &[1.0]).error().is_nan());
-        // Nothing, a direction of nothing, the smallest number, and what overflows: no slope at all.
+        // Empty operands, a zero direction, the smallest number, and an overflow: no slope.
         for (bowl, x, direction) in
             [(&[][..], &[][..], &[][..]), (&[2.0], &[3.0], &[-0.0]), (&[2.0], &[5e-324], &[1.0])]
         {

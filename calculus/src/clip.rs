@@ -3,14 +3,14 @@
 use linalg::formula::{I, J, operand};
 use linalg::{Formula, Real, ViewMut, parallel, simd};
 
-/// Sums of this many squares are added up as a tree whose form depends on the length alone.
+/// The number of squares per block; blocks are added in a tree whose form depends only on the length.
 const BLOCK: usize = 1 << 14;
 
-/// <var>‖g‖₂</var> of all gradients together, summed in `f64` and without a derivative; 0 of none, NaN or ∞ where the
-/// gradients are. ([`linalg::norm::l2`] has one.)
+/// Returns <var>‖g‖₂</var> of all gradients together, summed in `f64` and without a derivative; 0 if there are none,
+/// NaN or ∞ if the gradients contain NaN or ∞. ([`linalg::norm::l2`] has a derivative.)
 ///
-/// Right over the whole range of `f64`: where squares overflow or vanish, the sum is taken again of
-/// gradients scaled by the largest.
+/// Accurate over the whole range of `f64`: if squares overflow or underflow, the sum is repeated with gradients scaled
+/// by the largest.
 ///
 /// ```
 /// use calculus::clip::global_norm;
@@ -41,12 +41,12 @@ pub fn global_norm<T: Real>(gradients: &[T]) -> f64 {
         left + right
     }
     let sum = squares(gradients);
-    // Below it, squares that count may have lost digits.
+    // Below this limit, significant squares may have lost digits.
     let safe = sum >= 1e-280 && sum.is_finite();
     if safe || sum.is_nan() { sum.sqrt() } else { scaled_norm(gradients) }
 }
 
-/// <var>‖g‖₂</var> as <var>max|g|·‖g/max|g|‖₂</var>, where the squares leave the range.
+/// Returns <var>‖g‖₂</var> as <var>max|g|·‖g/max|g|‖₂</var>, for squares out of range.
 fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
     let sizes = || gradients.iter().map(|g| g.to_f64().abs());
     let largest = sizes().fold(0.0, f64::max);
@@ -58,16 +58,15 @@ fn scaled_norm<T: Real>(gradients: &[T]) -> f64 {
 
 /// Shrinks all gradients together so that their norm is at most `limit`; returns the norm before.
 ///
-/// <var>g ← g·min(1, limit/(‖g‖ + 10⁻⁶))</var>: the direction stays. The 10⁻⁶ is PyTorch's. The factor is an `f64`: a
-/// constant to whoever differentiates through it. Gradients
-/// whose norm is not finite are left as they are: there is nothing to save, and the caller must see it. A
-/// limit of ∞ leaves all as they are. Every other gradient, subnormal or near the largest number, comes out to a few
-/// ε, whatever the limit; a product that is subnormal, to one smallest number more.
+/// <var>g ← g·min(1, limit/(‖g‖ + 10⁻⁶))</var>: the direction stays. The 10⁻⁶ is PyTorch's. The factor is an `f64`, a
+/// constant for differentiation. Gradients with a non-finite norm stay unchanged; the caller must check the returned
+/// norm. A limit of ∞ changes nothing. All other gradients, from subnormal to near overflow, are accurate to a few ε
+/// for any limit; a subnormal product may differ by one more smallest number.
 ///
 /// Source: Pascanu, Mikolov, Bengio 2013.
 ///
 /// # Panics
-/// If the limit is negative or NaN: the direction would turn round.
+/// If the limit is negative or NaN: a negative factor would reverse the direction.
 ///
 /// ```
 /// let mut g = [3.0_f64, 4.0];
@@ -78,8 +77,8 @@ pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
     let norm = global_norm(gradients);
     let whole = factor(norm, limit);
     if limit > 0.0 && whole < f64::MIN_POSITIVE {
-        // A subnormal factor has few digits, and one that underflows none: a power of two first. What that loses of
-        // subnormal products is below a quarter of the smallest number.
+        // A subnormal factor has few digits, or underflows, so a power of two is applied first. Its error in subnormal
+        // products is below a quarter of the smallest number.
         let power = 1021.0_f64.exp2();
         scale(gradients, 1.0 / power);
         scale(gradients, limit * power / (norm + 1e-6));
@@ -89,11 +88,11 @@ pub fn by_global_norm<T: Real>(gradients: &mut [T], limit: f64) -> f64 {
     norm
 }
 
-/// The factor by which [`by_global_norm`] shrinks gradients of this norm: at most 1, and 1 where the norm
-/// is not finite. On `f64` alone, as the norm is.
+/// Returns the factor by which [`by_global_norm`] shrinks gradients of this norm: at most 1, and 1 if the norm is not
+/// finite. On `f64` only, like the norm.
 ///
 /// # Panics
-/// As [`by_global_norm`].
+/// Like [`by_global_norm`].
 ///
 /// ```
 /// assert!((calculus::clip::factor(5.0, 1.0) - 0.2).abs() < 1e-6);
@@ -105,9 +104,9 @@ pub fn factor(norm: f64, limit: f64) -> f64 {
     if norm.is_finite() && factor < 1.0 { factor } else { 1.0 }
 }
 
-/// <var>g ← factor·g</var>; nothing is touched where the factor is 1. As IEEE multiplies: 0·∞ is NaN.
+/// Computes <var>g ← factor·g</var> in IEEE arithmetic: 0·∞ is NaN. A factor of 1 changes nothing.
 ///
-/// A factor outside the scalar's range is applied in several steps of which one rounds, as if the scalar held it: of an
+/// A factor outside the scalar's range is applied in several steps with a single rounding, as if it were in range: for
 /// `f32`, 10⁻⁵⁰·10³⁰ is 10⁻²⁰ and not 0.
 ///
 /// ```
@@ -120,8 +119,8 @@ pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     if is_held::<T>(factor) {
         return multiply(gradients, factor);
     }
-    // Powers of two round nothing but what is subnormal or infinite in the end: large ones go before the rest, small ones
-    // behind it.
+    // Powers of two are exact unless the result is subnormal or infinite: large ones come before the rest, small ones
+    // after it.
     while rest.abs() > step {
         multiply(gradients, step);
         rest /= step;
@@ -134,13 +133,13 @@ pub fn scale<T: Real>(gradients: &mut [T], factor: f64) {
     (0..small).for_each(|_| multiply(gradients, 1.0 / step));
 }
 
-/// Whether the scalar holds this factor to half an ε of `f32`, or as the ∞ or NaN that it is.
+/// Whether the scalar represents this factor to half an ε of `f32`, or as the same ∞ or NaN.
 pub(crate) fn is_held<T: Real>(factor: f64) -> bool {
     let lost = (T::from_f64(factor).to_f64() - factor).abs();
     !(factor.is_finite() && lost > f64::from(f32::EPSILON / 2.0) * factor.abs())
 }
 
-/// <var>g ← factor·g</var> for a factor that the scalar holds.
+/// Computes <var>g ← factor·g</var> for a factor that the scalar represents.
 fn multiply<T: Real>(gradients: &mut [T], factor: f64) {
     if factor == 1.0 {
         return;
@@ -155,7 +154,7 @@ fn multiply<T: Real>(gradients: &mut [T], factor: f64) {
     });
 }
 
-/// Clipping as a formula, where the norm is `norm`: what an explanation prints and evaluates, on `f64` alone.
+/// Returns clipping at the norm `norm` as a formula, which an explanation prints and evaluates, on `f64` only.
 ///
 /// ```
 /// let formula = calculus::clip::formula(5.0, 1.0);
@@ -172,10 +171,9 @@ pub fn formula(norm: f64, limit: f64) -> Formula {
     .value(factor(norm, limit) * operand(0).at(I, J))
 }
 
-/// Moves every gradient into [−`limit`, `limit`] by itself, and returns how many were outside.
+/// Clamps every gradient to [−`limit`, `limit`], and returns the number of gradients outside.
 ///
-/// The direction changes: large components lose their lead. ±∞ becomes ±`limit`; NaN stays NaN, since no
-/// bound is right for it, and is not counted.
+/// The direction changes, because only large components shrink. ±∞ becomes ±`limit`; NaN stays NaN and is not counted.
 ///
 /// Source: Mikolov, *Statistical Language Models Based on Neural Networks*, 2012, section 3.2.2.
 ///
@@ -255,7 +253,7 @@ mod tests {
         assert_eq!(global_norm(&[-0.0_f64]), 0.0);
         assert_eq!(global_norm(&[f64::NEG_INFINITY, 1.0]), f64::INFINITY);
         assert!(global_norm(&[f64::INFINITY, f64::NAN]).is_nan());
-        assert_eq!(global_norm(&[f64::MAX, f64::MAX]), f64::INFINITY); // √2·MAX is no f64
+        assert_eq!(global_norm(&[f64::MAX, f64::MAX]), f64::INFINITY); // √2·MAX overflows
     }
 
     #[test]

@@ -1,12 +1,11 @@
-//! Why gradients vanish or explode with depth, and what residuals do to it.
+//! Vanishing and exploding gradients in deep networks, and the effect of residual connections.
 //!
-//! The chain rule gives one factor per layer. A product of L factors of size about a is about aᴸ: it
-//! vanishes below 1 and explodes above. A residual layer x + f(x) has the factor 1 + f′(x), which
-//! initialisation and normalisation keep close to 1. Multiplied out, ∏(1 + fₗ′) is a sum over 2ᴸ paths, each
-//! through some of the layers and past the others; the path past all of them carries a gradient of 1.
+//! The chain rule gives one factor per layer. A product of L factors of size about a is about aᴸ: it vanishes for a < 1
+//! and explodes for a > 1. A residual layer x + f(x) has the factor 1 + f′(x), which initialisation and normalisation
+//! keep close to 1. Expanded, ∏(1 + fₗ′) is a sum over 2ᴸ paths, each through some of the layers and around the others;
+//! the path around all of them carries a gradient of 1.
 //!
-//! Factors are what they are: ±∞, NaN, 0 and denormal numbers follow IEEE arithmetic, and the products of
-//! no factors are 1.
+//! ±∞, NaN, 0 and denormal factors follow IEEE arithmetic; the product of no factors is 1.
 //!
 //! Source: the textbook's A.3; Hochreiter 1991; Veit, Wilber, Belongie, *Residual Networks Behave Like
 //! Ensembles of Relatively Shallow Networks*, 2016, for the paths.
@@ -14,14 +13,14 @@
 use crate::Dual;
 use linalg::Real;
 
-/// fₗ′ at the number that reaches layer l, for a chain of scalar layers from `x`.
+/// Returns fₗ′ at the input of layer l, for a chain of scalar layers starting at `x`.
 ///
 /// ```
 /// // Twelve logistic layers: no factor is above ¼.
 /// use calculus::{activation::sigmoid, depth};
 /// let factors = depth::factors(12, |_, x| sigmoid(x), 0.0);
 /// assert!(factors.iter().all(|&f| f > 0.0 && f <= 0.25));
-/// assert!(depth::gradients(&factors)[0] < 1e-7); // what the first layer learns from
+/// assert!(depth::gradients(&factors)[0] < 1e-7); // the gradient of the first layer
 /// ```
 pub fn factors<T: Real>(layers: usize, layer: impl Fn(usize, Dual<T>) -> Dual<T>, x: T) -> Vec<T> {
     let mut reached = x;
@@ -33,7 +32,7 @@ pub fn factors<T: Real>(layers: usize, layer: impl Fn(usize, Dual<T>) -> Dual<T>
     (0..layers).map(step).collect()
 }
 
-/// ∂y/∂(input of layer l), for every layer: the product of the factors from there to the end.
+/// Returns ∂y/∂(input of layer l) for every layer: the product of the factors from that layer to the end.
 ///
 /// ```
 /// assert_eq!(calculus::depth::gradients(&[0.5, 2.0, 0.1]), [0.1, 0.2, 0.1]);
@@ -52,7 +51,7 @@ pub fn gradients<T: Real>(factors: &[T]) -> Vec<T> {
     found
 }
 
-/// 1 + f for every factor: the same layers, each with a residual connection round it.
+/// Returns 1 + f for every factor: the same layers, each with a residual connection.
 ///
 /// ```
 /// use calculus::depth;
@@ -64,8 +63,8 @@ pub fn residual<T: Real>(factors: &[T]) -> Vec<T> {
     factors.iter().map(|&f| T::one() + f).collect()
 }
 
-/// exp(mean ln|f|), the geometric mean of the factors' sizes: what a layer does to a gradient on the
-/// average. Computed from logarithms, so that no product overflows; 1 of no factors.
+/// Returns exp(mean ln|f|), the geometric mean of |f|: the average factor of a layer. Computed from logarithms, so that
+/// no product overflows; 1 if there are no factors.
 ///
 /// ```
 /// let rate = calculus::depth::rate(&[1e-200, 1e-200, 1e200]);
@@ -79,31 +78,31 @@ pub fn rate<T: Real>(factors: &[T]) -> T {
     (logarithms / T::from_f64(factors.len() as f64)).exp()
 }
 
-/// How many layers of this rate leave less than `smallest` of a gradient of 1: ln smallest / ln rate,
-/// rounded up; none where the gradient does not shrink.
+/// Returns the number of layers of this rate after which a gradient of 1 is below `smallest`: ln smallest / ln rate,
+/// rounded up; `None` if the gradient does not shrink.
 ///
-/// None too for a rate or a `smallest` that is NaN; 0 where `smallest` is above 1 and 1 where the rate is 0. On `f64`
-/// alone: a whole number has no derivative.
+/// Also `None` if the rate or `smallest` is NaN; 0 if `smallest` is above 1, and 1 if the rate is 0. On `f64` only: an
+/// integer has no derivative.
 ///
 /// ```
 /// use calculus::depth::depth_of_vanishing;
-/// // Logistic layers at their best, in f32 without denormals.
+/// // Logistic layers with their largest slope, in f32 without denormals.
 /// assert_eq!(depth_of_vanishing(0.25, f64::from(f32::MIN_POSITIVE)), Some(64));
 /// assert_eq!(depth_of_vanishing(1.0, 1e-38), None);
 /// ```
 pub fn depth_of_vanishing(rate: f64, smallest: f64) -> Option<u64> {
     let shrinks = (0.0..1.0).contains(&rate);
-    // Strictly below: a product that equals `smallest` is not lost yet.
+    // Strictly below: a product equal to `smallest` has not vanished.
     let layers = (smallest.ln() / rate.ln()).floor() + 1.0;
     (shrinks && smallest > 0.0).then_some(if smallest > 1.0 { 0 } else { layers as u64 })
 }
 
-/// What all paths through exactly k of the layers contribute to ∏(1 + fₗ), for k = 0, …, L: the
+/// Returns the total contribution of all paths through exactly k of the layers to ∏(1 + fₗ), for k = 0, …, L: the
 /// coefficients of <var>∏(1 + fₗ·t)</var>. Their sum is the gradient; the number of paths is C(L, k).
 ///
 /// ```
 /// let paths = calculus::depth::paths(&[0.5_f64, 0.25, 0.1]);
-/// assert_eq!(paths[0], 1.0);                           // past every layer
+/// assert_eq!(paths[0], 1.0);                           // around every layer
 /// assert!((paths[1] - 0.85).abs() < 1e-15);            // 0.5 + 0.25 + 0.1
 /// assert!((paths.iter().sum::<f64>() - 1.5 * 1.25 * 1.1).abs() < 1e-15);
 /// ```

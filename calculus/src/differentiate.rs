@@ -1,22 +1,21 @@
 //! Derivatives of plain Rust closures.
 //!
-//! A closure is written once, with `+ − · /` and the functions of [`linalg::Real`]; which derivative is
-//! taken decides on which scalar it runs.
+//! A closure is written once, with `+ − · /` and the functions of [`linalg::Real`]. The scalar on which it runs
+//! determines which derivative is computed.
 //!
 //! | derivative | scalar | cost, in runs of f : ℝⁿ → ℝᵐ |
 //! |---|---|---|
 //! | [`derivative`], [`directional_derivative`], [`jvp`] | [`Dual`] | 1 |
-//! | [`jacobian`] | [`Dual`], a column a run | n |
-//! | [`gradient`], [`vjp`] | [`Traced`] | 1, and one reading backwards |
-//! | [`jacobian_by_rows`] | [`Traced`], a row a reading | 1, and m readings |
-//! | [`hessian_vector_product`] | [`Traced`]`<`[`Dual`]`>` | 1, and one reading |
-//! | [`hessian`] | the same, a column a run | n |
+//! | [`jacobian`] | [`Dual`], one run per column | n |
+//! | [`gradient`], [`vjp`] | [`Traced`] | 1, and one backward pass |
+//! | [`jacobian_by_rows`] | [`Traced`], one backward pass per row | 1, and m backward passes |
+//! | [`hessian_vector_product`] | [`Traced`]`<`[`Dual`]`>` | 1, and one backward pass |
+//! | [`hessian`] | the same, one run per column | n |
 //!
-//! A loss is one number of millions of parameters, n ≫ m = 1: that is why a network learns by reverse
-//! mode.
+//! A loss is one number that depends on millions of parameters, n ≫ m = 1, so networks are trained by reverse mode.
 //!
-//! The base scalar `T` is any [`Real`], a derivative-carrying one too. Without variables gradients are
-//! empty; ±∞ and NaN follow the arithmetic of the closure (see [`Dual`]).
+//! The base scalar `T` is any [`Real`], including scalars with derivatives. Without variables gradients are empty; ±∞
+//! and NaN follow the arithmetic of the closure (see [`Dual`]).
 //!
 //! Source: the textbook's A.3; Griewank and Walther, *Evaluating Derivatives*, 2008; for forward over
 //! reverse, Pearlmutter, *Fast exact multiplication by the Hessian*, 1994.
@@ -24,7 +23,7 @@
 use crate::{Dual, Trace, Traced};
 use linalg::{Matrix, Real};
 
-/// f′(x): how strongly f answers to x.
+/// Returns f′(x).
 ///
 /// ```
 /// let slope = calculus::derivative(|x| x * x + 2.0 * x + 1.0, 3.0);
@@ -34,7 +33,7 @@ pub fn derivative<T: Real>(f: impl FnOnce(Dual<T>) -> Dual<T>, x: T) -> T {
     f(Dual::variable(x)).derivative
 }
 
-/// <var>⟨∇f(x), v⟩</var>: the slope of f at `x` in the direction `v`, whose length counts.
+/// Returns <var>⟨∇f(x), v⟩</var>, the slope of f at `x` in the direction `v`; it is proportional to the length of `v`.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -52,14 +51,13 @@ pub fn directional_derivative<T: Real>(
     f(&moving(x, v)).derivative
 }
 
-/// <var>J·v</var>, the Jacobian-vector product: how all outputs answer to a move along `v`. Forward
-/// mode.
+/// Returns <var>J·v</var>, the Jacobian-vector product: the change of all outputs along `v`. Forward mode.
 ///
 /// # Panics
 /// If the lengths of `x` and `v` differ.
 ///
 /// ```
-/// // Cartesian from polar coordinates: turning moves along the circle.
+/// // Cartesian from polar coordinates: a change of the angle moves along the circle.
 /// use linalg::Real;
 /// let f = |p: &[calculus::Dual<f64>]| vec![p[0] * p[1].cos(), p[0] * p[1].sin()];
 /// assert_eq!(calculus::jvp(f, &[2.0, 0.0], &[0.0, 1.0]), [0.0, 2.0]);
@@ -68,11 +66,11 @@ pub fn jvp<T: Real>(f: impl FnOnce(&[Dual<T>]) -> Vec<Dual<T>>, x: &[T], v: &[T]
     f(&moving(x, v)).into_iter().map(|y| y.derivative).collect()
 }
 
-/// <var>Jᵀ·u</var>, the vector-Jacobian product: what the upstream gradient `u` is by the inputs.
+/// Returns <var>Jᵀ·u</var>, the vector-Jacobian product: the gradient of the inputs for the upstream gradient `u`.
 /// Reverse mode.
 ///
 /// # Panics
-/// If `u` has not one number per output.
+/// If the length of `u` is not the number of outputs.
 ///
 /// ```
 /// use linalg::Real;
@@ -83,7 +81,7 @@ pub fn vjp<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Vec<Traced<T>>, x: &[T], u: 
     Trace::of(f, x).gradient(u)
 }
 
-/// ∇f(x): the direction of steepest ascent. Reverse mode, one run whatever the number of variables.
+/// Returns ∇f(x), the direction of steepest ascent. Reverse mode: one run for any number of variables.
 ///
 /// ```
 /// // L = (2w + b − 3)²
@@ -95,7 +93,7 @@ pub fn gradient<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> 
     trace(f, x).gradient(&[T::one()])
 }
 
-/// f(x) and ∇f(x), of one run.
+/// Returns f(x) and ∇f(x), from one run.
 ///
 /// ```
 /// let (value, slope) = calculus::value_and_gradient(|x| x[0] * x[0], &[3.0]);
@@ -109,7 +107,7 @@ pub fn value_and_gradient<T: Real>(
     (trace.values()[0], trace.gradient(&[T::one()]))
 }
 
-/// The list of all operations that f does at `x`, which is read backwards for the gradient.
+/// Records the list of all operations of f at `x`, which is read backwards for the gradient.
 ///
 /// ```
 /// // The textbook's smallest network: x = 2, w = ½, b = ½, ReLU, target 1.
@@ -133,7 +131,7 @@ pub fn trace<T: Real>(f: impl FnOnce(&[Traced<T>]) -> Traced<T>, x: &[T]) -> Tra
     Trace::of(|x| vec![f(x)], x)
 }
 
-/// <var>J = (∂yᵢ/∂xⱼ)</var>, outputs × inputs, column by column: forward mode, a run per input.
+/// Returns <var>J = (∂yᵢ/∂xⱼ)</var>, outputs × inputs, column by column: forward mode, one run per input.
 ///
 /// ```
 /// use calculus::{Dual, jacobian};
@@ -148,7 +146,7 @@ pub fn jacobian<T: Real>(f: impl Fn(&[Dual<T>]) -> Vec<Dual<T>>, x: &[T]) -> Mat
     Matrix::from_iterator(columns[0].len(), x.len(), columns.into_iter().flatten())
 }
 
-/// The same matrix, row by row: reverse mode, a reading per output of the list of one run.
+/// Returns the same matrix, row by row: reverse mode, one run and one backward pass per output.
 ///
 /// ```
 /// use calculus::{Traced, jacobian_by_rows};
@@ -164,8 +162,8 @@ pub fn jacobian_by_rows<T: Real>(
     Matrix::from_row_iterator(m, x.len(), units(m).flat_map(|unit| trace.gradient(&unit)))
 }
 
-/// <var>H·v</var>: how the gradient answers to a move along `v`. Forward over reverse: the gradient is
-/// computed on dual numbers, at the cost of a few gradients, and the n × n matrix H is never formed.
+/// Returns <var>H·v</var>, the change of the gradient along `v`. Forward over reverse: the gradient is computed on dual
+/// numbers, at the cost of a few gradients, and the n × n matrix H is never formed.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -183,8 +181,8 @@ pub fn hessian_vector_product<T: Real>(
     gradient(f, &moving(x, v)).into_iter().map(|g| g.derivative).collect()
 }
 
-/// <var>H = (∂²f/∂xᵢ∂xⱼ)</var>, column by column. Symmetric but for rounding, where f is twice
-/// continuously differentiable (Schwarz).
+/// Returns <var>H = (∂²f/∂xᵢ∂xⱼ)</var>, column by column. Symmetric up to rounding if f is twice continuously
+/// differentiable (Schwarz).
 ///
 /// ```
 /// let h = calculus::hessian(|x| x[0] * x[0] * x[1], &[3.0, 2.0]);
@@ -195,13 +193,13 @@ pub fn hessian<T: Real>(f: impl Fn(&[Traced<Dual<T>>]) -> Traced<Dual<T>>, x: &[
     Matrix::from_iterator(n, n, units(n).flat_map(|unit| hessian_vector_product(&f, x, &unit)))
 }
 
-/// <var>x + v·ε</var>.
+/// Returns <var>x + v·ε</var>.
 fn moving<T: Real>(x: &[T], v: &[T]) -> Vec<Dual<T>> {
     assert_eq!(x.len(), v.len(), "a direction has one number per variable");
     x.iter().zip(v).map(|(&x, &v)| Dual::new(x, v)).collect()
 }
 
-/// The n unit vectors of ℝⁿ, in order.
+/// Returns the n unit vectors of ℝⁿ, in order.
 fn units<T: Real>(n: usize) -> impl Iterator<Item = Vec<T>> {
     (0..n).map(move |j| (0..n).map(|i| if i == j { T::one() } else { T::zero() }).collect())
 }

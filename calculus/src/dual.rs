@@ -6,17 +6,15 @@ use num_traits::{One, Zero};
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// `value + derivative·ε` with ε² = 0: evaluating a function at `x + ε` gives `f(x) + f′(x)·ε`.
+/// A dual number `value + derivative·ε` with ε² = 0: a function at `x + ε` has the value `f(x) + f′(x)·ε`.
 ///
-/// A `Dual` is a [`Real`], so every function of the workspace accepts it; a `Dual<Dual<f64>>`
-/// carries second derivatives. Comparisons look at the value alone, so that a program branches as it
-/// does on plain numbers, and what the other branch would have given does not matter. A plain `f64`
-/// beside a `Dual` is a constant: `2.0 * x`.
+/// A `Dual` is a [`Real`], so every function of the workspace accepts it; a `Dual<Dual<f64>>` carries second
+/// derivatives. Comparisons use only the value, so a program takes the same branches as on plain numbers, and the other
+/// branch has no effect. A plain `f64` beside a `Dual` is a constant: `2.0 * x`.
 ///
-/// Every value is what the same arithmetic gives on plain numbers: ±∞ and NaN come out where IEEE
-/// says so. A derivative is the limit of slopes where there is one and the function's own formula has
-/// it: √ and ln at 0 have derivative ∞, and ∞·0 is NaN where such a number does not move. A kink takes
-/// the derivative 0: |x| at 0.
+/// Every value equals that of the same arithmetic on plain numbers, including ±∞ and NaN. A derivative is the limit of
+/// slopes if it exists and the function's own formula gives it: √ and ln at 0 have derivative ∞, and ∞·0 is NaN if such
+/// a number has derivative 0. At a kink the derivative is 0: |x| at 0.
 ///
 /// Source: Clifford 1873; for automatic differentiation, Griewank and Walther,
 /// *Evaluating Derivatives*, 2008, chapter 3.
@@ -32,20 +30,20 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dual<T> {
-    /// f.
+    /// The value f.
     pub value: T,
-    /// f′ in the direction that was chosen by the inputs.
+    /// The derivative f′ in the direction chosen by the inputs.
     pub derivative: T,
 }
 
 impl<T: Real> Dual<T> {
-    /// `value + derivative·ε`.
+    /// Creates `value + derivative·ε`.
     #[inline(always)]
     pub fn new(value: T, derivative: T) -> Self {
         Dual { value, derivative }
     }
 
-    /// A number that does not move: derivative 0.
+    /// Creates a constant: derivative 0.
     ///
     /// ```
     /// use calculus::Dual;
@@ -57,7 +55,7 @@ impl<T: Real> Dual<T> {
         Dual::new(value, T::zero())
     }
 
-    /// The variable of differentiation: derivative 1.
+    /// Creates the variable of differentiation: derivative 1.
     ///
     /// ```
     /// use calculus::Dual;
@@ -69,7 +67,7 @@ impl<T: Real> Dual<T> {
         Dual::new(value, T::one())
     }
 
-    /// f(value) with the derivative `slope` of f there: the chain rule.
+    /// Applies f by the chain rule, given f(value) and the slope f′(value).
     #[inline(always)]
     fn chain(self, value: T, slope: T) -> Self {
         Dual::new(value, slope * self.derivative)
@@ -213,7 +211,7 @@ impl<T: Real> Real for Dual<T> {
     }
 }
 
-/// erf′ x = <var>2/√π·e^(−x²)</var>; beyond ±40, where it is below every float, 0 for itself and all its derivatives.
+/// Returns erf′ x = <var>2/√π·e^(−x²)</var>. Beyond ±40, where it underflows, it and all its derivatives are 0.
 #[inline(always)]
 pub(crate) fn bell<T: Real>(x: T) -> T {
     let (bell, end) =
@@ -221,7 +219,7 @@ pub(crate) fn bell<T: Real>(x: T) -> T {
     if (x > end) | (x < -end) { T::zero() } else { bell }
 }
 
-/// tanh′ x from x and t = tanh x: <var>1 − t²</var>, and where that cancels <var>4e/(1 + e)²</var> with
+/// Returns tanh′ x from x and t = tanh x: <var>1 − t²</var>, or, where that cancels, <var>4e/(1 + e)²</var> with
 /// <var>e = e^(−2|x|)</var>.
 #[inline(always)]
 pub(crate) fn slope_of_tanh<T: Real>(x: T, t: T) -> T {
@@ -237,7 +235,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Central differences: an independent witness, good to about <var>ε^(2/3)</var>.
+    /// Returns a central difference, with an error of about <var>ε^(2/3)</var>: an independent reference.
     fn slope(f: impl Fn(f64) -> f64, x: f64) -> f64 {
         let h = f64::EPSILON.cbrt() * x.abs().max(1.0);
         (f(x + h) - f(x - h)) / (2.0 * h)

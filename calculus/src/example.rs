@@ -1,9 +1,9 @@
-//! The recording that the examples of [`Tape`] begin with.
+//! The recording used by the examples of [`Tape`].
 
 use crate::{Recorder, Tape, Var};
 use linalg::{Shape, hadamard::Hadamard};
 
-/// y = w·x of three numbers, w = 3 learned and x = 2 given, ready to be replayed.
+/// Records y = w·x with the parameter w = 3 and the input x = 2, ready for replay.
 pub fn product() -> (Tape<f64>, [Var; 3]) {
     let number = Shape::new(1, 1);
     let mut r = Recorder::new();

@@ -1,11 +1,11 @@
-//! Functions with known minima, to try descent on.
+//! Test functions with known minima, for optimization.
 //!
 //! Each is a [`Field`]: written once, for every scalar.
 
 use linalg::Real;
 
-/// A scalar field f : ℝⁿ → ℝ, written once for every scalar: `f64` for its value, [`crate::Dual`] for its
-/// slope along a direction, [`crate::Traced`] for its gradient, `Traced<Dual<f64>>` for its curvature.
+/// A scalar field f : ℝⁿ → ℝ, generic over the scalar: `f64` gives its value, [`crate::Dual`] its slope along a
+/// direction, [`crate::Traced`] its gradient, `Traced<Dual<f64>>` its curvature.
 ///
 /// ```
 /// use calculus::{check::agreement, landscape::Field};
@@ -16,16 +16,16 @@ use linalg::Real;
 ///         x.iter().fold(T::zero(), |sum, x| sum + x.exp()).ln()
 ///     }
 /// }
-/// // Three routes to one slope.
+/// // One slope, computed in three ways.
 /// assert!(agreement(&LogSumExp, &[0.5, -1.0, 2.0], &[1.0, 0.3, -2.0]).error() < 1e-9);
 /// ```
 pub trait Field {
-    /// The value at `x`.
+    /// Returns the value at `x`.
     fn at<T: Real>(&self, x: &[T]) -> T;
 }
 
-/// <var>½·Σ cᵢ·xᵢ²</var>: curvature cᵢ along axis i, so that minimum, maximum and saddle are a matter of signs.
-/// Its stationary point is 0, with the value 0.
+/// <var>½·Σ cᵢ·xᵢ²</var>, with curvature cᵢ along axis i: the signs make it a minimum, a maximum or a saddle. Its
+/// stationary point is 0, with the value 0.
 ///
 /// ```
 /// use calculus::landscape::{Bowl, Field};
@@ -77,7 +77,7 @@ pub struct Himmelblau;
 
 impl Field for Himmelblau {
     /// # Panics
-    /// If there are not two variables at least.
+    /// If there are fewer than two variables.
     fn at<T: Real>(&self, x: &[T]) -> T {
         let (x, y) = (x[0], x[1]);
         let (a, b) = (x * x + y - T::from_f64(11.0), x + y * y - T::from_f64(7.0));
@@ -85,8 +85,8 @@ impl Field for Himmelblau {
     }
 }
 
-/// <var>x³ − 3·x·y²</var>: at 0 the gradient and the Hessian vanish, and it is no minimum; what the second-order
-/// test cannot tell. A monkey sits on it, with a place for its tail.
+/// The monkey saddle <var>x³ − 3·x·y²</var>: at 0 the gradient and the Hessian vanish, but it is no minimum. The
+/// second-order test cannot detect this.
 ///
 /// ```
 /// use calculus::landscape::{Field, MonkeySaddle};
@@ -97,7 +97,7 @@ pub struct MonkeySaddle;
 
 impl Field for MonkeySaddle {
     /// # Panics
-    /// If there are not two variables at least.
+    /// If there are fewer than two variables.
     fn at<T: Real>(&self, x: &[T]) -> T {
         let (x, y) = (x[0], x[1]);
         x * x * x - T::from_f64(3.0) * x * y * y

@@ -1,46 +1,45 @@
 //! # Calculus of a transformer
 //!
-//! Red and green, in the picture of a training step: how the loss reaches every number (the chain
-//! rule), and what is done about it (descent).
+//! In the picture of a training step, calculus is red and green: the gradient of the loss by every number (the chain
+//! rule), and its use (descent).
 //!
-//! Learning is a question about sensitivity: if this weight were a little larger, would the loss be
-//! smaller? A derivative answers it, for all weights at once, at the cost of computing the loss a few
-//! times more. Everything else here is about how far the answer can be trusted: a derivative is the
-//! *best linear map* near a place, a Hessian says how soon it stops being right, and a learning rate is
-//! how far one walks on it. The crate is therefore cut in three.
+//! Learning asks about sensitivity: would a slightly larger weight give a smaller loss? A derivative answers this, for
+//! all weights at once, at the cost of a few evaluations of the loss. The rest of the crate is about the range in which
+//! the answer holds: a derivative is the *best linear map* near a point, a Hessian measures the error of that map, and
+//! a learning rate is the length of a step along it. The crate has three parts.
 //!
 //! * **Differentiation of plain closures.** [`derivative`], [`gradient`], [`jacobian`], [`hessian`],
-//!   [`hessian_vector_product`] and their like take a Rust closure. It runs on numbers that carry
-//!   derivatives: [`Dual`] (forward mode), [`Traced`] (reverse mode), [`taylor::Series`] (all orders). Each is a
-//!   [`linalg::Real`], so that *any* function of this workspace can be differentiated. A [`Witness`] is another:
-//!   it remembers which step of arithmetic spoilt it.
-//! * **Differentiation of a recorded step.** [`Recorder`] writes a computation down once, as an ordered list
-//!   of named operations over named matrices; [`Tape`] replays it, forward and backward. That is what a
-//!   network trains with. [`activation`] holds the functions between two linear maps.
-//! * **Descent.** [`optimizer`], [`schedule`], [`clip`], [`line_search`]; how large a rate may be ([`stability`]), what
-//!   kind of point a flat one is ([`stationary`]), what depth does to a gradient ([`depth`]).
+//!   [`hessian_vector_product`] and others take a Rust closure. It runs on numbers that carry derivatives: [`Dual`]
+//!   (forward mode), [`Traced`] (reverse mode), [`taylor::Series`] (all orders). Each is a [`linalg::Real`], so *any*
+//!   function of this workspace can be differentiated. [`Witness`] is another such scalar: it records the operation
+//!   that made a value non-finite.
+//! * **Differentiation of a recorded step.** [`Recorder`] records a computation once, as an ordered list of named
+//!   operations over named matrices; [`Tape`] replays it, forward and backward. Networks are trained with it.
+//!   [`activation`] holds the functions between two linear maps.
+//! * **Descent.** [`optimizer`], [`schedule`], [`clip`], [`line_search`]; the largest stable rate ([`stability`]), the
+//!   kinds of stationary points ([`stationary`]), the effect of depth on a gradient ([`depth`]).
 //!
-//! [`check`] asks whether a derivative belongs to its function: by dual numbers, by reverse mode, by
-//! differences. This crate knows linear algebra and no operation of any other branch: a rule of any crate
-//! that implements [`linalg::Primitive`] can be recorded, and a function of any crate differentiated.
+//! [`check`] tests that a derivative belongs to its function: by dual numbers, by reverse mode, by differences. This
+//! crate depends on linear algebra and on no operation of other branches: it can record any operation that implements
+//! [`linalg::Primitive`], and differentiate functions of any crate.
 //!
 //! # The course
-//! Every step runs. Numbers are the textbook's where it has some.
+//! Every step runs. The numbers are the textbook's if it has them.
 //!
 //! ## 1. A derivative is a sensitivity
-//! The textbook's first use of autograd: <var>y = x² + 2x + 1</var> at 3. Moving x by a little moves y by 8 times as
+//! The textbook's first use of autograd: <var>y = x² + 2x + 1</var> at 3. A small change of x changes y by 8 times as
 //! much.
 //!
 //! ```
 //! use calculus::derivative;
 //! let f = |x: f64| x * x + 2.0 * x + 1.0;
 //! assert_eq!(derivative(|x| x * x + 2.0 * x + 1.0, 3.0), 8.0);
-//! assert!((f(3.001) - f(3.0) - 8.0 * 0.001).abs() < 1e-5); // and no more than 10⁻⁶ besides
+//! assert!((f(3.001) - f(3.0) - 8.0 * 0.001).abs() < 1e-5); // the rest is h² = 10⁻⁶
 //! ```
 //!
 //! ## 2. Many inputs: the gradient points uphill
-//! Of all directions of length 1, the gradient's is the one in which the function rises fastest; across
-//! it nothing changes at first.
+//! Of all directions of length 1, the function rises fastest in that of the gradient. At right angles to it, the slope
+//! is 0.
 //!
 //! ```
 //! use calculus::{directional_derivative, gradient};
@@ -49,12 +48,12 @@
 //! let slope = |v: [f64; 2]| directional_derivative(|w| w[0] * w[0] + 3.0 * w[1] * w[1], &[2.0, 0.5], &v);
 //! assert_eq!(slope([0.8, 0.6]), 5.0);   // along it
 //! assert_eq!(slope([-3.0, 4.0]), 0.0);  // across it
-//! assert_eq!(slope([-0.8, -0.6]), -5.0); // where descent goes
+//! assert_eq!(slope([-0.8, -0.6]), -5.0); // the direction of descent
 //! ```
 //!
-//! ## 3. The chain rule, seen
-//! One factor a layer. A [`chain::Chain`] shows the factors, a [`Trace`] the whole list of operations; printed,
-//! it is backpropagation by hand ([`trace()`]).
+//! ## 3. The chain rule, step by step
+//! There is one factor per layer. A [`chain::Chain`] shows the factors, a [`Trace`] the whole list of operations;
+//! printed, it is backpropagation by hand ([`trace()`]).
 //!
 //! ```
 //! use calculus::{Dual, activation::relu, chain::Chain};
@@ -73,9 +72,9 @@
 //! assert!(chain.reverse_cost() < chain.forward_cost());
 //! ```
 //!
-//! ## 4. Curvature: how soon the slope is wrong
-//! The Hessian is the derivative of the gradient. Its action on one vector costs a few gradients
-//! ([`hessian_vector_product`]); its eigenvalues tell a minimum from a saddle.
+//! ## 4. Curvature: the range of the slope
+//! The Hessian is the derivative of the gradient. Its product with one vector costs a few gradients
+//! ([`hessian_vector_product`]); its eigenvalues distinguish a minimum from a saddle.
 //!
 //! ```
 //! use calculus::{hessian_vector_product, stationary::{Kind, classify_at}};
@@ -88,8 +87,8 @@
 //! # Ok::<(), calculus::stationary::StationaryError>(())
 //! ```
 //!
-//! ## 5. Taylor: what is left over
-//! Cut off after hⁿ⁻¹, a series is wrong by about hⁿ: half the step, 2ⁿ times better.
+//! ## 5. Taylor: the remainder
+//! A series that ends at hⁿ⁻¹ has an error of about hⁿ: half the step gives 1/2ⁿ of the error.
 //!
 //! ```
 //! use calculus::taylor;
@@ -100,9 +99,9 @@
 //! assert!(remainder(0.01) <= p.remainder_bound(0.01, 0.01_f64.exp())); // Lagrange
 //! ```
 //!
-//! ## 6. Descent, and how large a rate may be
-//! <var>L = (2w − 3)²</var> from w = 1. Its curvature is 8: the rate ¼ swings for ever, below it all is well, above
-//! it all is lost.
+//! ## 6. Descent, and the largest learning rate
+//! <var>L = (2w − 3)²</var> from w = 1. Its curvature is 8: at a rate of ¼ descent oscillates for ever, below it
+//! converges, above it diverges.
 //!
 //! ```
 //! use calculus::optimizer::{Optimizer, Sgd};
@@ -119,14 +118,14 @@
 //! };
 //! assert!((after_ten(0.1) - 1.4999999488).abs() < 1e-10);
 //! assert_eq!(after_ten(0.125), 1.5);                // one step is enough
-//! assert_eq!(after_ten(0.25), 1.0);                 // swings
+//! assert_eq!(after_ten(0.25), 1.0);                 // oscillates
 //! assert!((after_ten(0.3) + 12.9627).abs() < 1e-4); // diverges
 //! # Ok::<(), calculus::stationary::StationaryError>(())
 //! ```
 //!
-//! ## 7. The loop that trains
-//! Gradient, clipping, schedule, optimiser: four lines, whatever the model. Here a line is fitted to four
-//! points on <var>y = 2x + 1</var>.
+//! ## 7. The training loop
+//! Gradient, clipping, schedule, optimizer: four lines for any model. Here a line is fitted to four points on
+//! <var>y = 2x + 1</var>.
 //!
 //! ```
 //! use calculus::{clip, optimizer::{Adam, Optimizer}, schedule::Schedule, value_and_gradient};
@@ -152,8 +151,8 @@
 //! ```
 //!
 //! ## 8. Depth
-//! Twelve logistic layers leave a 50-millionth of the gradient at the first; a residual connection round each
-//! brings it back.
+//! Twelve logistic layers leave a 50-millionth of the gradient at the first; a residual connection around each layer
+//! restores it.
 //!
 //! ```
 //! use calculus::{activation::sigmoid, depth::{factors, gradients}};
@@ -163,9 +162,9 @@
 //! assert!((1.0..2.0).contains(&gradients(&residual)[0]));
 //! ```
 //!
-//! ## 9. A step that is a value
-//! A network is not a closure over scalars but a recording over matrices. The textbook's smallest network
-//! again, with names; and, on dual numbers, the curvature of the very same recording.
+//! ## 9. A recorded step
+//! A network is not a closure over scalars but a recording over matrices. Here is the textbook's smallest network
+//! again, with names, and, on dual numbers, the curvature of the same recording.
 //!
 //! ```
 //! use calculus::{Dual, RecordError, Recorder, Tape, Var, activation::Activation};
@@ -196,7 +195,7 @@
 //! assert_eq!(step.gradient(x)[0], 0.5);
 //! assert_eq!((step.name(z), step.value(z)[0]), ("z", 1.5));
 //!
-//! // H·(1, 0), where the parameters move along w: L = (2w + b − 1)² has H = [8 4; 4 2].
+//! // H·(1, 0), the direction of w: L = (2w + b − 1)² has H = [8 4; 4 2].
 //! let (mut step, [x, minus_target, _, loss]) = record::<Dual<f64>>()?;
 //! step.parameters_mut().copy_from_slice(&[Dual::variable(0.5), Dual::constant(0.5)]);
 //! step.set(x, &[Dual::constant(2.0)]);
@@ -212,14 +211,13 @@
 //! * ReLU′(0) = 0, as in PyTorch; |x|′(0) = 0 too ([`activation`], [`Dual`]).
 //! * The first step of a schedule is number 0, and a warm-up never has a rate of 0 ([`schedule`]).
 //! * Momentum is PyTorch's: v ← µ·v + g, without dampening ([`optimizer::Sgd`]).
-//! * ε of Adam and RMSProp stands outside the root ([`optimizer`]).
-//! * A limit of clipping below 0 is refused; gradients that are not finite are reported and left alone ([`clip`]).
-//! * Slices of different lengths are a mistake of the program and panic; what depends on numbers is an
-//!   error that names them ([`stationary::StationaryError`], [`line_search::LineSearchError`]), or NaN where it
-//!   says so.
+//! * ε of Adam and RMSProp is outside the square root ([`optimizer`]).
+//! * A clipping limit below 0 is refused; non-finite gradients are reported and left unchanged ([`clip`]).
+//! * Slices of different lengths are a programming error and panic; problems that depend on numbers are errors that
+//!   name them ([`stationary::StationaryError`], [`line_search::LineSearchError`]), or NaN if documented.
 //!
 //! # Errata of the textbook
-//! What a reader of its chapters on calculus should correct with a pencil.
+//! Corrections to its chapters on calculus.
 //!
 //! | where | in print | recomputed |
 //! |---|---|---|
@@ -231,7 +229,7 @@
 //! | 6.5, cosine schedule at step 50,000 | 1.65e-4 | 1.69327e-4 (1.65e-4 is the middle of the fall, at 51,000) |
 //! | 6.5, bias correction | causes huge early steps | the first step of Adam is about η·sign(g); *without* it steps are 3.2 times as long |
 
-// A new operation is a file and a line here.
+// A new operation needs a file and a line here.
 linalg::operations! {
     pub mod activation: Activation;
     pub mod soft_cap: SoftCap;

@@ -1,112 +1,111 @@
-//! How far to go along a direction: backtracking line search, for problems so small that the loss may
-//! be computed several times a step.
+//! Backtracking line search, for problems so small that the loss may be computed several times per step.
 //!
-//! From a first rate η, halve it until <var>f(x + η·d) ≤ f(x) + c·η·⟨∇f, d⟩</var>: the step is worth a share c
-//! of what the slope promised. No learning rate has to be chosen.
+//! Starting from a first rate η, halve it until <var>f(x + η·d) ≤ f(x) + c·η·⟨∇f, d⟩</var>: the step must achieve a
+//! share c of the decrease that the slope predicts. No learning rate has to be chosen.
 //!
 //! Source: Armijo 1966; Nocedal and Wright, *Numerical Optimization*, 2006, algorithm 3.1.
 //!
-//! On `f64` alone: how often a step is halved is a whole number, and has no derivative.
+//! On `f64` only: the number of halvings is an integer and has no derivative.
 
 use crate::{Traced, clip, value_and_gradient};
 use thiserror::Error;
 
-/// Backtracking by Armijo's rule.
+/// A backtracking line search with Armijo's rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backtracking {
-    /// The first rate that is tried.
+    /// The first rate.
     pub first: f64,
-    /// What a rate that fails is multiplied by, between 0 and 1.
+    /// The factor by which a failing rate is multiplied, between 0 and 1.
     pub shrink: f64,
-    /// The share c of the promised decrease that is asked for, between 0 and 1.
+    /// The required share c of the predicted decrease, between 0 and 1.
     pub sufficient: f64,
-    /// How many rates are tried.
+    /// The maximum number of rates.
     pub attempts: u32,
 }
 
 impl Default for Backtracking {
-    /// 1, ½, 10⁻⁴ (Nocedal and Wright's), and 60 attempts: down to 2⁻⁵⁹.
+    /// Returns 1, ½, 10⁻⁴ (Nocedal and Wright's), and 60 attempts: down to 2⁻⁵⁹.
     fn default() -> Self {
         Backtracking { first: 1.0, shrink: 0.5, sufficient: 1e-4, attempts: 60 }
     }
 }
 
-/// A step that was found.
+/// A successful step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
-    /// How far along the direction.
+    /// The step's length, as a multiple of the direction.
     pub rate: f64,
-    /// f there.
+    /// The value of f after the step.
     pub value: f64,
-    /// How often f was computed.
+    /// The number of evaluations of f.
     pub evaluations: u32,
 }
 
-/// Why there is no step.
+/// The reason why no step was found.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum LineSearchError {
-    /// A direction that does not lead downwards.
+    /// The direction is not a descent direction.
     #[error("the slope along the direction is {slope:e}: a descent direction has a negative one")]
     Uphill {
-        /// ⟨∇f, d⟩.
+        /// The slope ⟨∇f, d⟩.
         slope: f64,
     },
-    /// A place where f is ±∞ or NaN.
+    /// f is ±∞ or NaN at the start.
     #[error("the function is {value} where the search starts: start where it is finite")]
     NotFinite {
-        /// f(x).
+        /// The value f(x).
         value: f64,
     },
-    /// No rate satisfied the rule: the function does not follow its slope, or rounding hides its decrease.
+    /// No rate satisfied the rule: f does not follow its slope, or rounding hides its decrease.
     #[error(
         "{attempts} rates tried down to {rate:e}, none lowered the function enough: either the slope is wrong, or rounding hides the decrease"
     )]
     Exhausted {
-        /// How many.
+        /// The number of rates tried.
         attempts: u32,
-        /// The last one.
+        /// The last rate tried.
         rate: f64,
     },
 }
 
-/// Why a minimisation ended.
+/// The reason why a minimization ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stopped {
-    /// The gradient is as small as was asked.
+    /// The gradient norm is within the tolerance.
     Tolerance,
-    /// All steps that were allowed are taken.
+    /// The maximum number of steps was reached.
     Steps,
-    /// No further step lowers f. Near a minimum that is the rounding of f: a step from a gradient g lowers f by about
-    /// ‖g‖²/λ, λ the curvature, which cannot be seen once it is below ε·|f|.
+    /// No further step lowers f. Near a minimum the reason is rounding: a step along the gradient g lowers f by about
+    /// ‖g‖²/λ, with the curvature λ, which is lost below ε·|f|.
     NoStep(LineSearchError),
 }
 
-/// Where a minimisation ended: the lowest place that was found, and why it ended there.
+/// The result of a minimization: the lowest point found, and why it ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Minimum {
-    /// The place.
+    /// The lowest point.
     pub x: Vec<f64>,
-    /// f there.
+    /// The value of f there.
     pub value: f64,
-    /// <var>‖∇f‖₂</var> there.
+    /// The gradient norm <var>‖∇f‖₂</var> there.
     pub gradient_norm: f64,
-    /// Steps taken.
+    /// The number of steps.
     pub steps: u32,
-    /// Why there are no more.
+    /// Why the minimization ended.
     pub stopped: Stopped,
 }
 
 impl Backtracking {
-    /// The first rate that lowers f enough, from `x` along `direction`; `value` is f(x) and `slope` the
-    /// directional derivative ⟨∇f, d⟩. A trial whose value is NaN, ∞ or −∞ is a failure like any other.
+    /// Returns the first rate that lowers f enough, from `x` along `direction`; `value` is f(x) and `slope` the
+    /// directional derivative ⟨∇f, d⟩. A trial value of NaN, ∞ or −∞ counts as a failure.
     ///
     /// # Errors
-    /// A slope that is not negative, a start that is not finite, no rate that does.
+    /// A slope that is not negative, a non-finite start, no rate that satisfies the rule.
     ///
     /// ```
     /// use calculus::line_search::Backtracking;
-    /// // x² from 1, against the gradient 2: a rate of 1 lands at −1, as high as before; ½ lands at 0.
+    /// // x² from 1, against the gradient 2: a rate of 1 ends at −1, as high as before; ½ ends at 0.
     /// let found = Backtracking::default().search(|x| x[0] * x[0], &[1.0], &[-2.0], 1.0, -4.0)?;
     /// assert_eq!((found.rate, found.value, found.evaluations), (0.5, 0.0, 2));
     /// # Ok::<(), calculus::line_search::LineSearchError>(())
@@ -128,7 +127,7 @@ impl Backtracking {
         let mut rate = self.first;
         for evaluations in 1..=self.attempts {
             let trial = f(&moved(x, rate, direction));
-            // Where rounding swallows the promised decrease, one is asked for all the same.
+            // If rounding hides the predicted decrease, f must still decrease.
             let lower = trial < value && trial <= value + self.sufficient * rate * slope;
             if lower && trial.is_finite() {
                 return Ok(Found { rate, value: trial, evaluations });
@@ -138,12 +137,12 @@ impl Backtracking {
         Err(LineSearchError::Exhausted { attempts: self.attempts, rate: rate / self.shrink })
     }
 
-    /// Steepest descent from `x` with this line search, until <var>‖∇f‖₂</var> ≤ `tolerance` or for `steps`
-    /// steps, or for as long as steps lower f: [`Minimum::stopped`] says which of them ended it. The place that was
-    /// found comes back whichever it was.
+    /// Runs steepest descent from `x` with this line search, until <var>‖∇f‖₂</var> ≤ `tolerance`, for at most `steps`
+    /// steps, and while steps lower f: [`Minimum::stopped`] states which limit ended it. The point found is returned in
+    /// every case.
     ///
-    /// A tolerance that is negative or NaN is never reached. Where <var>‖∇f‖₂²</var> is 0 or ∞ though ‖∇f‖₂ is neither
-    /// (below 10⁻¹⁶², above 10¹⁵⁴) no decrease can be asked for, and none is found.
+    /// A tolerance that is negative or NaN is never reached. If <var>‖∇f‖₂²</var> underflows to 0 or overflows (‖∇f‖₂
+    /// below 10⁻¹⁶² or above 10¹⁵⁴), no step is found.
     ///
     /// # Errors
     /// If f is NaN or ±∞ at `x`.
@@ -154,7 +153,7 @@ impl Backtracking {
     /// assert!((found.x[0] - 3.0).abs() < 1e-6 && (found.x[1] - 2.0).abs() < 1e-6);
     /// assert_eq!(found.stopped, Stopped::Tolerance);
     ///
-    /// // 1 + x²: below 10⁻⁸ a step changes x, and 1 + x² no more. The place is the answer all the same.
+    /// // 1 + x²: below 10⁻⁸ a step changes x but no longer 1 + x². The point is returned nevertheless.
     /// let found = Backtracking::default().minimize(|x| 1.0 + x[0] * x[0], &[0.7], 1e-12, 500)?;
     /// assert!(found.x[0].abs() < 1e-7 && found.stopped != Stopped::Steps);
     /// # Ok::<(), calculus::line_search::LineSearchError>(())
@@ -166,7 +165,7 @@ impl Backtracking {
         tolerance: f64,
         steps: u32,
     ) -> Result<Minimum, LineSearchError> {
-        // Of constants nothing is recorded: f's plain value.
+        // A constant records nothing: use f's plain value.
         let plain = |x: &[f64]| {
             let constants: Vec<_> = x.iter().map(|&x| Traced::constant(x)).collect();
             f(&constants).value()
@@ -194,7 +193,7 @@ impl Backtracking {
     }
 }
 
-/// <var>x + rate·direction</var>.
+/// Returns <var>x + rate·direction</var>.
 fn moved(x: &[f64], rate: f64, direction: &[f64]) -> Vec<f64> {
     x.iter().zip(direction).map(|(x, d)| x + rate * d).collect()
 }
@@ -227,7 +226,7 @@ mod tests {
         let found =
             Backtracking::default().search(|x| x[0].sqrt(), &[0.25], &[-1.0], 0.5, -1.0).unwrap();
         assert_eq!((found.rate, found.value, found.evaluations), (0.25, 0.0, 3));
-        // ln is −∞ at 0: there is nothing to go on from.
+        // ln is −∞ at 0: the search cannot start.
         let found =
             Backtracking::default().search(|x| x[0].ln(), &[1.0], &[-1.0], 0.0, -1.0).unwrap();
         assert_eq!((found.rate, found.evaluations), (0.5, 2));
@@ -248,29 +247,29 @@ mod tests {
         assert!(matches!(from(f64::NAN, 0.0), Err(LineSearchError::NotFinite { .. })));
         assert!(matches!(from(f64::INFINITY, 0.0), Err(LineSearchError::NotFinite { .. })));
         assert!(b.minimize(|x| x[0] * f64::NAN, &[1.0], 0.0, 9).is_err());
-        // −0 is a minimum, and so is what is as near to one as the tolerance says.
+        // −0 is a minimum, and so is every point within the tolerance of one.
         assert_eq!(from(-0.0, 0.0).unwrap().steps, 0);
         assert_eq!(from(5e-324, 1e-300).unwrap().steps, 0);
         assert_eq!(from(1e150, f64::INFINITY).unwrap().steps, 0);
-        // Never reached: a step from the minimum is not downhill.
+        // Never reached: there is no descent from the minimum.
         for never in [-1.0, f64::NAN] {
             let stopped = Stopped::NoStep(LineSearchError::Uphill { slope: -0.0 });
             assert_eq!(from(0.0, never).unwrap().stopped, stopped);
         }
-        // Slopes whose squares are no numbers.
+        // Slopes whose squares overflow.
         let steep = b.minimize(|x| x[0] * 1e200, &[1.0], 0.0, 9).unwrap();
         assert!(matches!(steep.stopped, Stopped::NoStep(LineSearchError::Exhausted { .. })));
         let flat = b.minimize(|x| x[0] * 1e-200, &[1.0], 0.0, 9).unwrap();
         assert_eq!(flat.stopped, Stopped::NoStep(LineSearchError::Uphill { slope: -0.0 }));
         assert_eq!((flat.x[0], flat.value, flat.steps), (1.0, 1e-200, 0));
-        // A function that no slope leads down: the kink of |x|, and one with a wrong slope at once.
+        // Functions that their slope does not lower: the kink of |x|, and one with a wrong slope.
         let kink = b.minimize(|x| x[0].abs() + 1.0, &[0.3], 1e-9, 400).unwrap();
         assert!(kink.x[0].abs() < 1e-15, "{kink:?}");
     }
 
-    /// Strongly convex, minimum value not 0: −Σ ln σ(±w·x) + ½‖w‖²·λ of three points. Asked for less than rounding
-    /// allows, the minimum comes back with ‖∇f‖ ≤ √(8·ε·|f|·λ_max), λ_max the curvature: from there on a step lowers f
-    /// by less than its rounding.
+    /// Strongly convex, minimum value not 0: −Σ ln σ(±w·x) + ½‖w‖²·λ for three points. With a tolerance below rounding,
+    /// the minimum is returned with ‖∇f‖ ≤ √(8·ε·|f|·λ_max), λ_max the curvature: below that, a step lowers f by less
+    /// than rounding.
     #[test]
     fn the_answer_is_not_thrown_away_where_rounding_ends_the_descent() {
         let points = [([1.0, 0.5], 1.0), ([-0.3, 2.0], -1.0), ([0.7, -1.1], 1.0)];

@@ -1,7 +1,7 @@
-//! What is chosen by name in settings and flags.
+//! Enums whose variants have names in settings and flags.
 
-/// The name of a choice as text, and text as a choice: `FromStr`, `Display` and what serde converts by, for an enum with
-/// `ALL` and `key`. `$is` says whether a choice has a name.
+/// Implements the conversions between an enum with `ALL` and `key` and its names: `FromStr`, `Display` and those that
+/// serde uses. `$is` tests whether a variant has a name.
 macro_rules! named {
     ($kind:ty, $error:ident, $what:literal, |$choice:ident, $name:ident| $is:expr) => {
         #[doc = concat!("A name that no ", $what, " has.")]
@@ -12,7 +12,7 @@ macro_rules! named {
                     <$kind>::ALL.iter().map(|choice| choice.key()).collect::<Vec<_>>().join(", ")
                 )]
         pub struct $error {
-            /// The name.
+            /// The unknown name.
             pub found: String,
         }
 

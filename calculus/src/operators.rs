@@ -1,7 +1,6 @@
-//! Arithmetic that every derivative-carrying scalar has alike.
+//! Operators shared by all scalars that carry derivatives.
 
-/// `a ∘= b`, and `a ∘ 2.0` and `2.0 ∘ a` where the plain number is a constant, for a [`linalg::Real`]
-/// that has `+ − · /` already.
+/// Implements `a ∘= b`, and `a ∘ 2.0` and `2.0 ∘ a` with a constant, for a [`linalg::Real`] that already has `+ − · /`.
 macro_rules! operators {
     ([$($generics:tt)*] $scalar:ty) => {
         crate::operators::operators! { @one [$($generics)*] $scalar, Add add AddAssign add_assign }

@@ -1,4 +1,4 @@
-//! Writing a computation down.
+//! Recording a computation.
 
 use crate::tape::plan::{self, Plan};
 use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, Within};
@@ -16,42 +16,41 @@ pub struct Var {
 }
 
 impl Var {
-    /// Its place among the rows of its recording.
+    /// Returns its index among the rows of its recording.
     pub fn index(self) -> usize {
         self.node
     }
 }
 
-/// What can be wrong with a computation. Everything is refused while it is written down; a replay
-/// cannot fail.
+/// An error in a computation. All errors are found while it is recorded; a replay cannot fail.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// Operands whose shapes do not fit the operation.
+    /// The operands' shapes do not fit the operation.
     #[error("{name}: {operation} of {operands}: {source}")]
     Shape {
-        /// The dotted name of the value that was to be made.
+        /// The dotted name of the new value.
         name: String,
-        /// The operation.
+        /// The name of the operation.
         operation: &'static str,
         /// The operands, with their shapes.
         operands: String,
-        /// What is wrong.
+        /// The shape error.
         source: ShapeError,
     },
-    /// A name that stands for another value already.
+    /// The name is already in use.
     #[error("{name}: there is a value of this name already; give the second one another name")]
     Name {
         /// The dotted name.
         name: String,
     },
-    /// An operand of another recording.
+    /// An operand belongs to another recording.
     #[error("{name}: an operand belongs to another recording")]
     Foreign {
-        /// The dotted name of the value that was to be made.
+        /// The dotted name of the new value.
         name: String,
     },
-    /// A matrix without elements.
+    /// A matrix has no elements.
     #[error("{name}: {shape} has no element")]
     Empty {
         /// The dotted name.
@@ -59,7 +58,7 @@ pub enum RecordError {
         /// The shape.
         shape: Shape,
     },
-    /// More elements than memory can address.
+    /// A matrix has more elements than memory can address.
     #[error("{name}: {shape} elements are more than memory can address")]
     Size {
         /// The dotted name.
@@ -69,9 +68,9 @@ pub enum RecordError {
     },
 }
 
-/// Writes a computation down: an ordered list of named operations over named matrices.
+/// A recording in progress: an ordered list of named operations over named matrices.
 ///
-/// Every error of shape or name is found here and carries the full dotted name.
+/// All errors of shapes and names are found here; they contain the full dotted name.
 ///
 /// ```
 /// use calculus::Recorder;
@@ -93,7 +92,7 @@ pub struct Recorder<T: Real> {
     recording: u32,
     prefix: String,
     names: HashMap<String, usize>,
-    /// The outermost scope that is open.
+    /// The name of the outermost open scope.
     layer: Option<String>,
     nodes: Vec<Node<T>>,
 }
@@ -114,7 +113,7 @@ impl<T: Real> Default for Recorder<T> {
 }
 
 impl<T: Real> Recorder<T> {
-    /// An empty recording.
+    /// Creates an empty recording.
     pub fn new() -> Self {
         static RECORDINGS: AtomicU32 = AtomicU32::new(0);
         Recorder {
@@ -126,20 +125,20 @@ impl<T: Real> Recorder<T> {
         }
     }
 
-    /// A matrix that is learned.
+    /// Records a parameter: a matrix that is trained.
     pub fn parameter(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
         self.add(name, Source::Parameter, shape, Memory::default(), None)
     }
 
-    /// A matrix that is given: tokens, targets, a step number.
+    /// Records an input: tokens, targets, a step number.
     pub fn input(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
         self.add(name, Source::Input, shape, Memory::default(), None)
     }
 
-    /// The output of an operation. An operand may occur more than once.
+    /// Records an operation and returns its output. An operand may occur more than once.
     ///
-    /// A block of rows ([`Primitive::view`]) is a view of the operand: it shares the operand's memory, for
-    /// value and gradient, and costs nothing.
+    /// A block of rows ([`Primitive::view`]) is a view of the operand: it shares the operand's memory, for value and
+    /// gradient, and costs nothing.
     pub fn push<P: Primitive<N>, const N: usize>(
         &mut self,
         name: &str,
@@ -175,7 +174,7 @@ impl<T: Real> Recorder<T> {
         operands.map(|o| self.nodes[o.node].shape)
     }
 
-    /// The error of operands that do not fit.
+    /// Returns the error of operands that do not fit.
     fn misfit(
         &self,
         name: &str,
@@ -189,7 +188,7 @@ impl<T: Real> Recorder<T> {
         RecordError::Shape { name: self.full_name(name), operation, operands, source }
     }
 
-    /// Puts `name.` before the names of everything that `record` records.
+    /// Prefixes the names of everything that `record` records with `name.`.
     pub fn scope<R>(
         &mut self,
         name: &str,
@@ -209,7 +208,7 @@ impl<T: Real> Recorder<T> {
         result
     }
 
-    /// The shape of a value.
+    /// Returns the shape of a value.
     ///
     /// # Panics
     /// If it belongs to another recording.
@@ -218,7 +217,7 @@ impl<T: Real> Recorder<T> {
         self.nodes[var.node].shape
     }
 
-    /// Number of values so far; those recorded between two calls are the rows in between.
+    /// Returns the number of values so far. The values recorded between two calls have the indices in between.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -228,25 +227,24 @@ impl<T: Real> Recorder<T> {
         self.nodes.is_empty()
     }
 
-    /// The parameters so far, as [`Tape::parameter_list`] will return them; takes no memory for them.
+    /// Returns the parameters so far, like [`Tape::parameter_list`], without allocating their memory.
     pub fn parameter_list(&self) -> Vec<Parameter> {
         tape::parameters(&self.nodes)
     }
 
-    /// The recording, ready to be replayed forward and backward.
+    /// Finishes the recording, for replay forward and backward.
     pub fn finish(self) -> Tape<T> {
         Tape::new(self.recording, self.nodes, self.names, Plan::Keep)
     }
 
-    /// The recording, ready to be replayed forward only: half the memory.
+    /// Finishes the recording, for forward replay only: half the memory.
     pub fn finish_forward_only(self) -> Tape<T> {
         Tape::new(self.recording, self.nodes, self.names, Plan::ForwardOnly)
     }
 
-    /// The recording, ready to train on this loss, in the least memory: what has been read for the last
-    /// time makes room for something else, and with `recompute` what is cheap to compute
-    /// ([`Primitive::is_cheap`]) is computed again instead of kept. Parameters, their gradients, inputs
-    /// and the loss stay readable; every bit is that of [`Recorder::finish`].
+    /// Finishes the recording for training on this loss, in the least memory: the memory of a value is reused after its
+    /// last read, and with `recompute`, cheap values ([`Primitive::is_cheap`]) are recomputed instead of kept.
+    /// Parameters, their gradients, inputs and the loss stay readable. Every bit equals that of [`Recorder::finish`].
     ///
     /// # Panics
     /// If `loss` belongs to another recording or is not a single number.
@@ -256,19 +254,19 @@ impl<T: Real> Recorder<T> {
         Tape::new(self.recording, self.nodes, self.names, plan)
     }
 
-    /// Bytes that [`Recorder::finish`] will ask for.
+    /// Returns the bytes that [`Recorder::finish`] will allocate.
     pub fn bytes(&self) -> u128 {
         self.bytes_of(2)
     }
 
-    /// Bytes that [`Recorder::finish_forward_only`] will ask for.
+    /// Returns the bytes that [`Recorder::finish_forward_only`] will allocate.
     pub fn bytes_forward_only(&self) -> u128 {
         self.bytes_of(1)
     }
 
-    /// Bytes that [`Recorder::finish_for_training`] will ask for.
+    /// Returns the bytes that [`Recorder::finish_for_training`] will allocate.
     pub fn bytes_for_training(&mut self, loss: Var, recompute: bool) -> u128 {
-        /// Sizes that no reuse makes possible, and that a plan's sums could not hold.
+        /// Sizes that are impossible even with reuse, and that would overflow a plan's sums.
         const BEYOND: u128 = 1 << 60;
         let most = self.bytes();
         if most >= BEYOND {
@@ -281,7 +279,7 @@ impl<T: Real> Recorder<T> {
         elements as u128 * size_of::<T>() as u128
     }
 
-    /// Bytes of so many copies of every matrix, and of what rules keep and need.
+    /// Returns the bytes of `copies` copies of every matrix, and of the operations' kept and scratch memory.
     fn bytes_of(&self, copies: u128) -> u128 {
         let own = |n: &Node<T>| if n.view.is_some() { 0 } else { n.shape.len() };
         let elements = |n: &Node<T>| copies * own(n) as u128 + n.memory.kept as u128;

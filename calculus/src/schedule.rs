@@ -1,18 +1,18 @@
-//! The learning rate as a function of the step, or of how the loss develops.
+//! Learning rates as a function of the step, or of the loss.
 //!
-//! The learning rate is the most important number to choose: above the stability limit descent
-//! diverges ([`crate::stability`]), far below it crawls. Warm-up lets the moments of Adam settle before
-//! steps are long; the fall at the end lets the parameters settle in their valley.
+//! The learning rate is the most important setting: above the stability limit descent diverges ([`crate::stability`]),
+//! far below it is slow. Warm-up lets the moments of Adam settle before steps become long; the decay at the end lets
+//! the parameters settle in a minimum.
 //!
-//! On `f64` alone: rates are settings, and a step is a whole number.
+//! On `f64` only: rates are settings, and a step is an integer.
 
 use std::f64::consts::PI;
 
-/// step → learning rate.
+/// A function from steps to learning rates.
 ///
-/// Schedules that warm up rise linearly over the first `warmup` steps, step 0 taking
-/// peak/(warmup + 1), and then fall to `minimum` at step `total`, where they stay. A warm-up that
-/// is longer than `total` runs to its end. Rates are not checked: NaN and ±∞ come out as they go in.
+/// Schedules with a warm-up rise linearly over the first `warmup` steps, with peak/(warmup + 1) at step 0, and then
+/// fall to `minimum` at step `total`, where they stay. A warm-up longer than `total` is completed. Rates are not
+/// checked: NaN and ±∞ propagate.
 ///
 /// ```
 /// use calculus::schedule::Schedule;
@@ -34,7 +34,7 @@ pub enum Schedule {
         peak: f64,
         /// The lowest rate after warm-up.
         minimum: f64,
-        /// Steps of warm-up.
+        /// The number of warm-up steps.
         warmup: u64,
         /// The step at which the minimum is reached.
         total: u64,
@@ -45,13 +45,13 @@ pub enum Schedule {
         peak: f64,
         /// The lowest rate after warm-up.
         minimum: f64,
-        /// Steps of warm-up.
+        /// The number of warm-up steps.
         warmup: u64,
         /// The step at which the minimum is reached.
         total: u64,
     },
-    /// Warm-up, a plateau at the peak, and a straight line down at the end: a run on the plateau can be
-    /// prolonged without having known its length. Source: Hu et al., *MiniCPM*, 2024.
+    /// Warm-up, a constant rate at the peak, and a linear decay at the end: during the constant part, a run can be
+    /// extended without planning its length. Source: Hu et al., *MiniCPM*, 2024.
     ///
     /// ```
     /// use calculus::schedule::Schedule;
@@ -66,14 +66,14 @@ pub enum Schedule {
         peak: f64,
         /// The rate at the end.
         minimum: f64,
-        /// Steps of warm-up.
+        /// The number of warm-up steps.
         warmup: u64,
         /// The step at which the rate begins to fall.
         decay: u64,
         /// The step at which the minimum is reached.
         total: u64,
     },
-    /// <var>peak·factorᵏ</var> after k whole periods: a staircase.
+    /// The rate <var>peak·factorᵏ</var> after k whole periods: a staircase.
     ///
     /// ```
     /// use calculus::schedule::Schedule;
@@ -83,15 +83,15 @@ pub enum Schedule {
     Step {
         /// The rate at the start.
         peak: f64,
-        /// What a period multiplies the rate by.
+        /// The factor per period.
         factor: f64,
-        /// Steps of a period; 0 is as 1.
+        /// The number of steps per period; 0 is treated as 1.
         every: u64,
     },
 }
 
 impl Schedule {
-    /// The learning rate of a step; the first is step 0.
+    /// Returns the learning rate of a step; the first is step 0.
     pub fn rate(&self, step: u64) -> f64 {
         let (peak, minimum, warmup, decay, total) = match *self {
             Schedule::Constant { rate } => return rate,
@@ -124,11 +124,10 @@ impl Schedule {
     }
 }
 
-/// A rate that falls when the loss does not: after more than `patience` losses in a row without a new
-/// best one, the rate is multiplied by `factor`.
+/// A learning rate that decreases if the loss does not: after more than `patience` losses in a row without a new best,
+/// it is multiplied by `factor`.
 ///
-/// A loss counts as a new best if it is below the best by a share of `threshold`: loss <
-/// best·(1 − threshold), for losses above 0 as those here are. NaN is no new best.
+/// A loss is a new best if loss < best·(1 − `threshold`); losses are assumed positive. NaN is no new best.
 ///
 /// Source: PyTorch's `ReduceLROnPlateau`, whose defaults are 0.1, 10 and 10⁻⁴.
 ///
@@ -149,12 +148,12 @@ pub struct Plateau {
 }
 
 impl Plateau {
-    /// Starts at `rate`.
+    /// Creates a plateau schedule that starts at `rate`.
     pub fn new(rate: f64, factor: f64, patience: u64, threshold: f64) -> Self {
         Plateau { rate, factor, patience, threshold, best: f64::INFINITY, waited: 0 }
     }
 
-    /// The rate after this loss.
+    /// Returns the rate after this loss.
     pub fn rate(&mut self, loss: f64) -> f64 {
         if loss < self.best * (1.0 - self.threshold) {
             (self.best, self.waited) = (loss, 0);
@@ -169,8 +168,7 @@ impl Plateau {
     }
 }
 
-/// Whether to stop: `patience` losses in a row, on data that was not trained on, without a new best
-/// one. NaN is no new best.
+/// A rule for early stopping: `patience` held-out losses in a row without a new best. NaN is no new best.
 ///
 /// Source: Prechelt, *Early Stopping - But When?*, 1998.
 ///
@@ -189,12 +187,12 @@ pub struct EarlyStopping {
 }
 
 impl EarlyStopping {
-    /// With this patience.
+    /// Creates the rule with this patience.
     pub fn new(patience: u64) -> Self {
         EarlyStopping { patience, best: f64::INFINITY, waited: 0 }
     }
 
-    /// Whether this loss is the last one to wait for.
+    /// Returns whether to stop after this loss.
     pub fn stop(&mut self, loss: f64) -> bool {
         if loss < self.best {
             (self.best, self.waited) = (loss, 0);
@@ -204,7 +202,7 @@ impl EarlyStopping {
         self.waited >= self.patience.max(1)
     }
 
-    /// The lowest loss so far; ∞ before the first.
+    /// Returns the lowest loss so far; ∞ before the first.
     pub fn best(&self) -> f64 {
         self.best
     }
@@ -239,7 +237,7 @@ mod tests {
         fn a_plateau_of_no_length_is_a_line(warmup in 0u64..50, more in 1u64..200, step in 0u64..300) {
             let (peak, minimum, total) = (1.0, 0.1, warmup + more);
             let line = Schedule::Linear { peak, minimum, warmup, total };
-            let decay = 0; // the fall begins no earlier than the warm-up ends
+            let decay = 0; // the decay does not begin before the warm-up ends
             let stable = Schedule::WarmupStableDecay { peak, minimum, warmup, decay, total };
             prop_assert_eq!(line.rate(step), stable.rate(step));
         }
@@ -264,7 +262,7 @@ mod tests {
         assert_eq!(cosine(f64::INFINITY, 0.1, 3, 9).rate(1), f64::INFINITY);
         let stable =
             Schedule::WarmupStableDecay { peak: 1.0, minimum: 0.1, warmup: 2, decay: 9, total: 5 };
-        assert_eq!((stable.rate(4), stable.rate(5)), (1.0, 0.1)); // ends before it falls
+        assert_eq!((stable.rate(4), stable.rate(5)), (1.0, 0.1)); // ends before the decay
         let stairs = |factor, every| Schedule::Step { peak: 1.0, factor, every };
         assert_eq!(stairs(0.5, 0).rate(3), 0.125);
         assert_eq!(stairs(0.5, 1).rate(u64::MAX), 0.0);

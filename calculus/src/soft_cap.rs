@@ -2,9 +2,9 @@
 //!
 //! Formula: <var>y = c·tanh(x/c)</var> with the cap c > 0, so that |y| ≤ c and y ≈ x where |x| is small beside c.
 //! Gradient: dx = <var>dy·(1 − (y/c)²)</var>, from the output alone.
-//! Floats: y to a few ulp. The gradient's factor is off by a few ε of 1: where y is within ε of ±c nothing is sent back.
+//! Floats: y to a few ulp. The gradient's factor has an error of a few ε: if y is within ε of ±c, the gradient is 0.
 //! Source: Gemma Team, *Gemma 2: Improving Open Language Models at a Practical Size*, 2024, arXiv:2408.00118,
-//! section 2, with c = 50 for the scores of attention and c = 30 for the last logits.
+//! section 2, with c = 50 for the attention scores and c = 30 for the final logits.
 
 use linalg::cases::{Cases, Operand, Size, Visitor};
 use linalg::formula::{I, J, operand, output, tanh, upstream};
@@ -13,9 +13,9 @@ use linalg::{
     parallel::each,
 };
 
-/// <var>c·tanh(x/c)</var> with the cap c > 0: between −c and c. Derivative <var>1 − tanh²(x/c)</var>.
+/// Returns <var>c·tanh(x/c)</var> with the cap c > 0: between −c and c. Derivative <var>1 − tanh²(x/c)</var>.
 ///
-/// ±c at ±∞, NaN at NaN. A cap of 0 gives ±0, and NaN at 0; one that is infinite or NaN gives NaN.
+/// ±c at ±∞, NaN at NaN. A cap of 0 gives ±0, and NaN at 0; an infinite or NaN cap gives NaN.
 ///
 /// Source: Gemma Team, *Gemma 2*, 2024.
 ///
@@ -31,7 +31,7 @@ pub fn soft_cap<T: Real>(x: T, cap: f64) -> T {
     cap * (x / cap).tanh()
 }
 
-/// [`soft_cap`] of every element: <var>y = c·tanh(x/c)</var>.
+/// The operation [`soft_cap`], element by element: <var>y = c·tanh(x/c)</var>.
 ///
 /// ```
 /// use calculus::soft_cap::SoftCap;
@@ -111,7 +111,7 @@ impl Primitive<1> for SoftCap {
 impl Cases for SoftCap {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         if let Size::Matrix(m, n) = size {
-            // About as large as the cap, where it bends.
+            // About as large as the cap, where the function bends.
             let x = Operand::Numbers { shape: Shape::new(m, n), deviation: 30.0 };
             visitor.visit(SoftCap { cap: 30.0 }, [x]);
         }

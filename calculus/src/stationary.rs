@@ -1,13 +1,13 @@
-//! What kind of point it is where the gradient vanishes.
+//! Classification of stationary points, where the gradient vanishes.
 //!
-//! At a stationary point <var>f(x + h) = f(x) + ½·hᵀ·H·h + O(‖h‖³)</var>: the signs of the eigenvalues of
-//! the Hessian decide. In many dimensions all signs are seldom the same, so that almost every stationary
-//! point of a network's loss is a saddle and not a bad minimum.
+//! At a stationary point <var>f(x + h) = f(x) + ½·hᵀ·H·h + O(‖h‖³)</var>: the signs of the Hessian's eigenvalues
+//! determine its kind. In many dimensions the signs are seldom all the same, so almost every stationary point of a
+//! network's loss is a saddle and not a bad minimum.
 //!
-//! Source: Dauphin et al., *Identifying and attacking the saddle point problem*, 2014; Milnor, *Morse
-//! Theory*, 1963, for the index.
+//! Source: Dauphin et al., *Identifying and attacking the saddle point problem*, 2014; Milnor, *Morse Theory*, 1963,
+//! for the index.
 //!
-//! On `f64` alone, as decompositions are; the Hessian itself is there for every scalar ([`crate::hessian`]).
+//! On `f64` only, like the decompositions; the Hessian itself is available for every scalar ([`crate::hessian`]).
 
 use crate::{Dual, Traced, hessian, value_and_gradient};
 use linalg::Matrix;
@@ -16,30 +16,30 @@ use thiserror::Error;
 /// The kind of a stationary point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Upwards in every direction.
+    /// Increasing in every direction.
     Minimum,
-    /// Downwards in every direction.
+    /// Decreasing in every direction.
     Maximum,
-    /// Upwards in some directions, downwards in others.
+    /// Increasing in some directions, decreasing in others.
     Saddle {
-        /// How many independent directions lead downwards: the Morse index.
+        /// The number of independent decreasing directions: the Morse index.
         index: usize,
     },
-    /// Flat to second order in some direction, and no two directions differ in sign: the Hessian does
-    /// not tell.
+    /// Flat to second order in some direction, and no two directions differ in sign: the Hessian does not determine the
+    /// kind.
     Degenerate,
 }
 
-/// The kind of a stationary point, and the curvatures that decide it.
+/// The kind of a stationary point, and the curvatures that determine it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stationary {
     /// The kind.
     pub kind: Kind,
-    /// The Hessian's eigenvalues, ascending: curvatures along its axes.
+    /// The Hessian's eigenvalues, ascending: the curvatures along its axes.
     pub curvatures: Vec<f64>,
 }
 
-/// Why a point was not classified.
+/// The reason why a point was not classified.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum StationaryError {
@@ -48,12 +48,12 @@ pub enum StationaryError {
         "the gradient's norm is {norm:e}, not at most {tolerance:e}: the point is not stationary"
     )]
     Slope {
-        /// <var>‖∇f‖₂</var>.
+        /// The gradient norm <var>‖∇f‖₂</var>.
         norm: f64,
-        /// The largest norm that counts as none.
+        /// The largest gradient norm that counts as zero.
         tolerance: f64,
     },
-    /// A Hessian that is not symmetric.
+    /// The Hessian is not symmetric.
     #[error(
         "element ({row}, {column}) is {found:e} and its mirror image {mirrored:e}: a Hessian is symmetric"
     )]
@@ -67,17 +67,17 @@ pub enum StationaryError {
         /// The element with row and column exchanged.
         mirrored: f64,
     },
-    /// A Hessian that is not square, or without elements.
+    /// The Hessian is not square, or has no elements.
     #[error(
         "a {rows}×{columns} matrix is no Hessian: as many rows as columns are needed, one at least"
     )]
     Shape {
-        /// Rows.
+        /// The number of rows.
         rows: usize,
-        /// Columns.
+        /// The number of columns.
         columns: usize,
     },
-    /// ±∞ or NaN.
+    /// The Hessian contains ±∞ or NaN.
     #[error(
         "element ({row}, {column}) of the Hessian is {found}: only finite numbers have a spectrum"
     )]
@@ -86,12 +86,12 @@ pub enum StationaryError {
         row: usize,
         /// The column.
         column: usize,
-        /// What is there.
+        /// The value found there.
         found: f64,
     },
 }
 
-/// The Hessian's eigenvalues, ascending; of `f64` only, as decompositions are.
+/// Returns the Hessian's eigenvalues, ascending; on `f64` only, like the decompositions.
 ///
 /// # Errors
 /// A matrix that is empty, not square, not finite, or not symmetric to 10⁻⁶ of its largest element.
@@ -119,8 +119,8 @@ pub fn curvatures(hessian: &Matrix<f64>) -> Result<Vec<f64>, StationaryError> {
         let (found, mirrored) = (hessian[(row, column)], mirror((row, column)));
         return Err(StationaryError::Asymmetric { row, column, found, mirrored });
     }
-    // Scaled by a power of two, so that neither squares of large elements overflow nor those of
-    // small ones vanish; halved before adding for the same reason.
+    // Scaled by a power of two, so that squares neither overflow nor underflow; halved before adding for the same
+    // reason.
     let scale = if largest == 0.0 { 1.0 } else { largest.log2().floor().min(1023.0).exp2() };
     let halves = hessian.map(|h| 0.5 * (h / scale));
     let mut found: Vec<f64> =
@@ -129,11 +129,11 @@ pub fn curvatures(hessian: &Matrix<f64>) -> Result<Vec<f64>, StationaryError> {
     Ok(found)
 }
 
-/// The kind of a stationary point with this Hessian. A curvature counts as none where it is below
+/// Returns the kind of a stationary point with this Hessian. A curvature counts as zero if it is below
 /// <var>n·ε·max|λ|</var>, the rounding error of the eigenvalues.
 ///
 /// # Errors
-/// As [`curvatures`].
+/// Like [`curvatures`].
 ///
 /// ```
 /// use calculus::stationary::{Kind, classify};
@@ -157,12 +157,12 @@ pub fn classify(hessian: &Matrix<f64>) -> Result<Stationary, StationaryError> {
     Ok(Stationary { kind, curvatures })
 }
 
-/// The kind of the stationary point of f at `x`, where <var>‖∇f(x)‖₂</var> ≤ `tolerance`.
+/// Returns the kind of the stationary point of f at `x`, where <var>‖∇f(x)‖₂</var> ≤ `tolerance`.
 ///
 /// # Errors
-/// A point that is not stationary (a gradient of NaN or ∞ is not, nor is any where the tolerance is NaN or
-/// negative), and as [`classify`]: no variables, or a Hessian that is not finite. A tolerance of 0 asks for a
-/// gradient of exactly 0, one of ∞ for any that is a number.
+/// A point that is not stationary (also if the gradient is NaN or ∞, or the tolerance NaN or negative), no variables,
+/// or a Hessian that is not finite. A tolerance of 0 accepts only a gradient of exactly 0; a tolerance of ∞ accepts any
+/// finite gradient.
 ///
 /// ```
 /// use calculus::stationary::{Kind, classify_at};
@@ -233,7 +233,7 @@ mod tests {
             assert!(matches!(refused, Err(StationaryError::Slope { .. })), "{x} {tolerance}");
         }
         assert!(classify_at(|x| f64::NAN * x[0], &[1.0], 1e-9).is_err());
-        // A point of no coordinates has no Hessian.
+        // A point without coordinates has no Hessian.
         let none = classify_at(|_| Traced::constant(Dual::constant(1.0)), &[], 0.0);
         assert_eq!(none, Err(StationaryError::Shape { rows: 0, columns: 0 }));
     }

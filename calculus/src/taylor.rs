@@ -1,10 +1,10 @@
 //! Taylor expansion to any order, by numbers that carry their series.
 //!
-//! <var>f(x + h) = Σₖ₌₀ⁿ⁻¹ f⁽ᵏ⁾(x)/k!·hᵏ + f⁽ⁿ⁾(ξ)/n!·hⁿ</var>, with some ξ between x and x + h: the
-//! remainder in Lagrange's form.
+//! <var>f(x + h) = Σₖ₌₀ⁿ⁻¹ f⁽ᵏ⁾(x)/k!·hᵏ + f⁽ⁿ⁾(ξ)/n!·hⁿ</var>, with some ξ between x and x + h: the remainder in
+//! Lagrange's form.
 //!
-//! Gradient descent trusts the first two terms, Newton's method three; the learning rate is how far
-//! the trust goes.
+//! Gradient descent uses the first two terms, Newton's method three; the learning rate limits the step to where they
+//! are accurate.
 //!
 //! Source: Taylor 1715; for the recurrences of the coefficients, Griewank and Walther, *Evaluating
 //! Derivatives*, 2008, chapter 13.
@@ -16,12 +16,11 @@ use num_traits::{One, Zero};
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 
-/// <var>Σₖ coefficientₖ·hᵏ</var> with N coefficients: a polynomial in h, cut off after
-/// <var>h^(N−1)</var>.
+/// A polynomial <var>Σₖ coefficientₖ·hᵏ</var> in h with N coefficients, truncated after <var>h^(N−1)</var>.
 ///
-/// A `Series` is a [`Real`]: evaluating a function at `Series::variable(x)` gives its expansion about x.
-/// `Series<T, 2>` is a [`crate::Dual`]. Comparisons look at the value alone. Coefficients at hard places
-/// are those of IEEE arithmetic: √ and ln at 0 have ∞ and NaN for coefficients.
+/// A `Series` is a [`Real`]: a function at `Series::variable(x)` has its expansion about x as value. `Series<T, 2>` is
+/// a [`crate::Dual`]. Comparisons use only the value. Coefficients at singular points follow IEEE arithmetic: √ and ln
+/// at 0 have ∞ and NaN as coefficients.
 ///
 /// ```
 /// use calculus::taylor::Series;
@@ -33,17 +32,17 @@ use std::ops::{Add, Div, Mul, Neg, RangeInclusive, Sub};
 pub struct Series<T, const N: usize>([T; N]);
 
 impl<T: Real, const N: usize> Series<T, N> {
-    /// A number that does not move.
+    /// Creates a constant.
     pub fn constant(value: T) -> Self {
         Series::from_rule(|_, k| if k == 0 { value } else { T::zero() })
     }
 
-    /// x + h.
+    /// Creates the variable x + h.
     pub fn variable(x: T) -> Self {
         Series::moving(x, T::one())
     }
 
-    /// <var>x + v·h</var>: a variable that moves along a direction.
+    /// Creates <var>x + v·h</var>: a variable that moves along a direction.
     ///
     /// ```
     /// use calculus::taylor::Series;
@@ -58,20 +57,20 @@ impl<T: Real, const N: usize> Series<T, N> {
         })
     }
 
-    /// f⁽ᵏ⁾(x)/k!, for k = 0, 1, ….
+    /// Returns the coefficients f⁽ᵏ⁾(x)/k!, for k = 0, 1, ….
     pub fn coefficients(&self) -> &[T; N] {
         &self.0
     }
 
-    /// f(x).
+    /// Returns f(x).
     pub fn value(&self) -> T {
         self.0[0]
     }
 
-    /// f⁽ᵏ⁾(x).
+    /// Returns f⁽ᵏ⁾(x).
     ///
     /// # Panics
-    /// If k ≥ N: the series does not reach so far.
+    /// If k ≥ N: the series has no such coefficient.
     ///
     /// ```
     /// use calculus::taylor::Series;
@@ -83,17 +82,17 @@ impl<T: Real, const N: usize> Series<T, N> {
         if whole.to_f64().is_finite() {
             return self.0[k] * whole;
         }
-        // k! is beyond the range; the derivative need not be.
+        // k! overflows, but the derivative may be finite.
         (1..=k).fold(self.0[k], |product, i| product * count(i))
     }
 
-    /// The polynomial at h (Horner 1819). At ±∞ it is ±∞ as the highest power says, NaN if that has the coefficient 0;
-    /// at a huge h ±∞, at a tiny one the value alone.
+    /// Returns the polynomial at h (Horner 1819). At ±∞ it is ±∞ by the sign of the highest power, NaN if its
+    /// coefficient is 0; at a huge h ±∞, at a tiny one the constant term.
     ///
     /// ```
     /// use calculus::taylor;
     /// use linalg::Real;
-    /// // eˣ about 0 to h³, a tenth away: 1 + 0.1 + 0.005 + 0.000167
+    /// // eˣ about 0 up to h³, at 0.1: 1 + 0.1 + 0.005 + 0.000167
     /// let p = taylor::expand::<f64, 4>(|x| x.exp(), 0.0);
     /// assert!((p.at(0.1) - 1.105167).abs() < 1e-6 && (0.1_f64.exp() - p.at(0.1)).abs() < 5e-6);
     /// ```
@@ -101,14 +100,14 @@ impl<T: Real, const N: usize> Series<T, N> {
         self.0[..N - 1].iter().rev().fold(self.0[N - 1], |sum, &c| sum * h + c)
     }
 
-    /// What the remainder at h is at most, where |f⁽ᴺ⁾| ≤ `largest` between x and x + h:
-    /// <var>largest·|h|ᴺ/N!</var>. 0 at h = ±0, ∞ where the power leaves the range (or h or `largest` is ±∞), 0 where
-    /// it is below it; NaN of NaN and of 0·∞.
+    /// Returns the largest possible remainder at h, if |f⁽ᴺ⁾| ≤ `largest` between x and x + h:
+    /// <var>largest·|h|ᴺ/N!</var>. 0 at h = ±0; ∞ if the power overflows (or h or `largest` is ±∞), 0 if it underflows;
+    /// NaN for NaN and 0·∞.
     ///
     /// ```
     /// use calculus::taylor;
     /// use linalg::Real;
-    /// // sin about 0 to h⁵; its sixth derivative is at most 1.
+    /// // sin about 0 up to h⁵; its sixth derivative is at most 1.
     /// let p = taylor::expand::<f64, 6>(|x| x.sin(), 0.0);
     /// let remainder = 1.0_f64.sin() - p.at(1.0);
     /// assert!(remainder.abs() <= p.remainder_bound(1.0, 1.0)); // 1.96e-4 ≤ 1.39e-3
@@ -118,11 +117,11 @@ impl<T: Real, const N: usize> Series<T, N> {
         if power.to_f64().is_finite() && whole.to_f64().is_finite() {
             return power / whole;
         }
-        // One of the two is beyond the range; the bound need not be.
+        // The power or the factorial overflows, but the bound may be finite.
         (1..=N).fold(largest, |bound, i| bound * h.abs() / count(i))
     }
 
-    /// Coefficients one after another, each from those before it.
+    /// Computes the coefficients in order, each from those before it.
     #[inline]
     fn from_rule(rule: impl Fn(&[T; N], usize) -> T) -> Self {
         const { assert!(N > 0, "a series has a value") };
@@ -133,8 +132,8 @@ impl<T: Real, const N: usize> Series<T, N> {
         Series(c)
     }
 
-    /// y with y(0) = `start` and <var>y′ = a′·g</var>: <var>k·yₖ = Σᵢ i·aᵢ·gₖ₋ᵢ</var>, where `g` may
-    /// need the y before.
+    /// Returns y with y(0) = `start` and <var>y′ = a′·g</var>: <var>k·yₖ = Σᵢ i·aᵢ·gₖ₋ᵢ</var>; `g` may depend on the
+    /// earlier coefficients of y.
     fn integral(&self, start: T, g: impl Fn(&[T; N], usize) -> T) -> Self {
         Series::from_rule(|y, k| {
             if k == 0 {
@@ -145,7 +144,7 @@ impl<T: Real, const N: usize> Series<T, N> {
         })
     }
 
-    /// sin and cos, which are each other's derivative.
+    /// Returns sin and cos together, because the derivative of one is the other, up to sign.
     fn sin_cos(self) -> (Self, Self) {
         let (mut sin, mut cos) =
             (Series::constant(self.0[0].sin()), Series::constant(self.0[0].cos()));
@@ -162,22 +161,22 @@ impl<T: Real, const N: usize> Series<T, N> {
     }
 }
 
-/// k as a scalar.
+/// Returns k as a scalar.
 fn count<T: Real>(k: usize) -> T {
     T::from_f64(k as f64)
 }
 
-/// k!
+/// Returns k!.
 fn factorial<T: Real>(k: usize) -> T {
     T::from_f64((1..=k).map(|i| i as f64).product())
 }
 
-/// <var>Σ aᵢ·bₖ₋ᵢ</var> over the i in `range`.
+/// Returns <var>Σ aᵢ·bₖ₋ᵢ</var> over the i in `range`.
 fn convolution<T: Real>(a: &[T], b: &[T], range: RangeInclusive<usize>, k: usize) -> T {
     range.fold(T::zero(), |sum, i| sum + a[i] * b[k - i])
 }
 
-/// The expansion of f about `x` to the power N − 1.
+/// Returns the expansion of f about `x` to the power N − 1.
 ///
 /// ```
 /// use calculus::taylor;
@@ -193,8 +192,7 @@ pub fn expand<T: Real, const N: usize>(
     f(Series::variable(x))
 }
 
-/// The expansion of <var>t ↦ f(x + t·v)</var>: value, slope ⟨∇f, v⟩, half the curvature
-/// <var>⟨v, H·v⟩</var>, ….
+/// Returns the expansion of <var>t ↦ f(x + t·v)</var>: value, slope ⟨∇f, v⟩, half the curvature <var>⟨v, H·v⟩</var>, ….
 ///
 /// # Panics
 /// If the lengths differ.
@@ -250,7 +248,7 @@ impl<T: Real, const N: usize> Mul for Series<T, N> {
 impl<T: Real, const N: usize> Div for Series<T, N> {
     type Output = Self;
     fn div(self, o: Self) -> Self {
-        // a = q·b, solved for the newest coefficient of q.
+        // a = q·b, solved for the last coefficient of q.
         Series::from_rule(|q, k| (self.0[k] - convolution(&o.0, q, 1..=k, k)) / o.0[0])
     }
 }
@@ -298,14 +296,14 @@ impl<T: Real, const N: usize> Real for Series<T, N> {
         self.integral(self.value().ln_1p(), |_, k| slope.0[k])
     }
     fn sqrt(self) -> Self {
-        // a = r², solved for the newest coefficient of r, which occurs twice.
+        // a = r², solved for the last coefficient of r, which occurs twice.
         Series::from_rule(|r, k| match k {
             0 => self.value().sqrt(),
             _ => (self.0[k] - convolution(r, r, 1..=k - 1, k)) / (r[0] + r[0]),
         })
     }
     fn tanh(self) -> Self {
-        // 1 − t², of the t that is known so far; its first coefficient without cancellation.
+        // 1 − t², from the known coefficients of t; its first coefficient is computed without cancellation.
         let t = self.value().tanh();
         let slope = slope_of_tanh(self.value(), t);
         self.integral(t, |t, k| if k == 0 { slope } else { -convolution(t, t, 0..=k, k) })
@@ -360,7 +358,7 @@ mod tests {
     fn a_kink_takes_the_slope_zero_and_nan_stays() {
         assert_eq!(Series::<f64, 3>::variable(0.0).abs().coefficients(), &[0.0; 3]);
         assert!(Series::<f64, 3>::variable(f64::NAN).abs().value().is_nan());
-        // A direction of 0, −0 or ∞ is taken as it is; a product with it follows IEEE.
+        // A direction of 0, −0 or ∞ is accepted; a product with it follows IEEE.
         for v in [0.0, -0.0, 5e-324, f64::INFINITY] {
             let x = Series::<f64, 2>::moving(2.0, v);
             assert_eq!(x.derivative(1).to_bits(), v.to_bits());

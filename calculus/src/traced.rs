@@ -1,8 +1,7 @@
-//! Numbers that remember how they were computed, and the list that they write.
+//! Reverse mode for plain Rust closures: numbers that record how they were computed.
 //!
-//! Reverse mode for plain Rust closures. Every operation on a [`Traced`] number appends a line to the
-//! list of its recording: which numbers went in, and the partial derivative by each. Read from the last
-//! line to the first, the list is the chain rule.
+//! Every operation on a [`Traced`] number appends a line to the list of its recording: its operands, and the partial
+//! derivative by each. Read from the last line to the first, the list is the chain rule.
 //!
 //! Source: Wengert, *A simple automatic derivative evaluation program*, 1964; Linnainmaa 1970; Griewank
 //! and Walther, *Evaluating Derivatives*, 2008, chapter 3.
@@ -19,27 +18,26 @@ use std::marker::PhantomData;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 use std::sync::atomic::{AtomicU64, Ordering as Atomic};
 
-/// The recording of constants: none.
+/// The recording number of constants, which belong to no recording.
 const CONSTANT: u64 = 0;
-/// The operand that a line does not have.
+/// Marks an operand that a line does not have.
 const ABSENT: u32 = u32::MAX;
 
-/// A number that remembers how it was computed.
+/// A number that records how it was computed.
 ///
 /// A `Traced` is a [`Real`], so every function of the workspace accepts it, on matrices of up to some thousand
-/// elements: its list belongs to one thread, and larger work is shared among threads. [`crate::gradient`] and
-/// its like make the variables, run a closure on them, and read the list back; [`crate::trace`]
-/// shows the list. `Traced<Dual<f64>>` is forward over reverse: the gradient's own derivative.
-/// Comparisons look at the value alone. A plain `f64` beside a `Traced` is a constant: `2.0 * x`.
+/// elements: its list belongs to one thread, and larger work is distributed over threads. [`crate::gradient`] and
+/// similar functions create the variables, run a closure on them, and read the list back; [`crate::trace`] returns the
+/// list. `Traced<Dual<f64>>` is forward over reverse: the derivative of the gradient. Comparisons use only the value. A
+/// plain `f64` beside a `Traced` is a constant: `2.0 * x`.
 ///
-/// Values, and derivatives at hard places, are those of [`crate::Dual`]; where a constant meets ∞ a dual
-/// number may compute 0·∞ = NaN for it, and the list has no line.
+/// Values, and derivatives at singular points, equal those of [`crate::Dual`], except if a constant meets ∞: a dual
+/// number may then compute 0·∞ = NaN, but the list has no line for a constant.
 ///
 /// # Panics
-/// In any operation: if a number is used after its recording has ended or on another thread than the
-/// one that records, or if variables of two recordings meet. Inside a closure that is differentiated,
-/// another gradient has variables of type `Traced<Traced<T>>`; a number from outside enters it as
-/// [`Traced::constant`].
+/// If a number is used after its recording has ended or on another thread, or if variables of two recordings meet. This
+/// holds for every operation. Inside a differentiated closure, another gradient has variables of type
+/// `Traced<Traced<T>>`; convert an outside number with [`Traced::constant`].
 ///
 /// ```
 /// use calculus::gradient;
@@ -55,7 +53,7 @@ pub struct Traced<T> {
     line: u32,
 }
 
-/// One line of the list: a number, and what it was computed from.
+/// One line of the list: a number, and how it was computed.
 #[derive(Clone, Copy, Debug)]
 struct Line<T> {
     operation: &'static str,
@@ -65,7 +63,7 @@ struct Line<T> {
 }
 
 thread_local! {
-    /// The recordings that are open on this thread, the innermost last: number and lines.
+    /// The open recordings of this thread, innermost last: number and lines.
     static OPEN: RefCell<Vec<(u64, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -80,7 +78,7 @@ fn append<T: Real>(recording: u64, line: Line<T>) -> u32 {
     })
 }
 
-/// An open recording; closed when it is dropped, by a panic too.
+/// An open recording; closed when it is dropped, also by a panic.
 struct Recording<T> {
     number: u64,
     scalar: PhantomData<T>,
@@ -115,10 +113,10 @@ impl<T> Drop for Recording<T> {
     }
 }
 
-/// A computation that was recorded number by number: the list, ready to be read backwards.
+/// A computation that was recorded number by number, as a list for reverse mode.
 ///
-/// Made by [`crate::trace`]. Printed, it is the chain rule in a table: value, operands, partial
-/// derivatives, and the adjoint ∂y/∂(this line) that reaches each line.
+/// Created by [`crate::trace`]. Printed, it is the chain rule in a table: value, operands, partial derivatives, and the
+/// adjoint ∂y/∂(this line) of each line.
 #[derive(Clone, Debug)]
 pub struct Trace<T> {
     variables: usize,
@@ -127,7 +125,7 @@ pub struct Trace<T> {
 }
 
 impl<T: Real> Trace<T> {
-    /// Runs `f` on variables with the values `x` and keeps the list.
+    /// Runs `f` on variables with the values `x` and stores the list.
     pub(crate) fn of(f: impl FnOnce(&[Traced<T>]) -> Vec<Traced<T>>, x: &[T]) -> Self {
         let recording = Recording::open();
         let variables: Vec<_> = x.iter().map(|&x| recording.variable(x)).collect();
@@ -138,30 +136,30 @@ impl<T: Real> Trace<T> {
         Trace { variables: x.len(), lines: recording.close(), outputs }
     }
 
-    /// How many lines were written, the variables' included.
+    /// Returns the number of lines, including those of the variables.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether nothing was recorded: no variables.
+    /// Whether the list is empty: there are no variables.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// The outputs' values.
+    /// Returns the outputs' values.
     pub fn values(&self) -> Vec<T> {
         self.outputs.iter().map(|y| y.value).collect()
     }
 
-    /// <var>Σ upstreamₖ·∂yₖ/∂x</var> for every variable x: the vector-Jacobian product.
+    /// Returns <var>Σ upstreamₖ·∂yₖ/∂x</var> for every variable x: the vector-Jacobian product.
     ///
     /// # Panics
-    /// If there is not one upstream number per output.
+    /// If the length of `upstream` is not the number of outputs.
     ///
     /// ```
     /// let list = calculus::trace(|v| v[0] * v[1], &[2.0, 5.0]);
     /// assert_eq!(list.gradient(&[1.0]), [5.0, 2.0]);
-    /// assert_eq!(list.gradient(&[10.0]), [50.0, 20.0]); // read once more, from another end
+    /// assert_eq!(list.gradient(&[10.0]), [50.0, 20.0]); // read again, with another upstream gradient
     /// ```
     pub fn gradient(&self, upstream: &[T]) -> Vec<T> {
         let mut adjoints = self.adjoints(upstream);
@@ -169,8 +167,8 @@ impl<T: Real> Trace<T> {
         adjoints.into_iter().map(|a| a.unwrap_or(T::zero())).collect()
     }
 
-    /// The adjoint of every line; none where no output depends on it, so that a 0·∞ off the path
-    /// reaches nothing.
+    /// Returns the adjoint of every line; `None` if no output depends on it, so that a 0·∞ in an unused branch has no
+    /// effect.
     fn adjoints(&self, upstream: &[T]) -> Vec<Option<T>> {
         assert_eq!(upstream.len(), self.outputs.len(), "one upstream number per output");
         let mut adjoints: Vec<Option<T>> = vec![None; self.lines.len()];
@@ -193,7 +191,7 @@ impl<T: Real> Trace<T> {
 }
 
 impl<T: Real> fmt::Display for Trace<T> {
-    /// Adjoints are those of the sum of all outputs.
+    /// Prints the adjoints of the sum of all outputs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let adjoints = self.adjoints(&vec![T::one(); self.outputs.len()]);
         writeln!(
@@ -217,7 +215,7 @@ impl<T: Real> fmt::Display for Trace<T> {
 }
 
 impl<T: Real> Traced<T> {
-    /// A number that does not depend on any variable.
+    /// Creates a number that does not depend on any variable.
     ///
     /// ```
     /// use calculus::{Traced, gradient};
@@ -229,13 +227,13 @@ impl<T: Real> Traced<T> {
         Traced { value, recording: CONSTANT, line: ABSENT }
     }
 
-    /// The value.
+    /// Returns the value.
     #[inline(always)]
     pub fn value(self) -> T {
         self.value
     }
 
-    /// f(self), of this value and slope.
+    /// Records f(self), given its value and slope.
     fn unary(self, operation: &'static str, value: T, slope: T) -> Self {
         if self.recording == CONSTANT {
             return Traced::constant(value);
@@ -245,7 +243,7 @@ impl<T: Real> Traced<T> {
         Traced { value, recording: self.recording, line: append(self.recording, line) }
     }
 
-    /// f(self, other), of this value and partial derivatives.
+    /// Records f(self, other), given its value and partial derivatives.
     fn binary(self, other: Self, operation: &'static str, value: T, partials: [T; 2]) -> Self {
         let recording = match (self.recording, other.recording) {
             (CONSTANT, CONSTANT) => return Traced::constant(value),

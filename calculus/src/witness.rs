@@ -1,4 +1,4 @@
-//! Numbers that remember which step of arithmetic spoilt them.
+//! Numbers that record which operation made them non-finite.
 
 use linalg::Real;
 use num_traits::{One, Zero};
@@ -6,15 +6,15 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A number and, if it is not finite, the arithmetic that first made it so.
+/// A number and, if it is not finite, the operation that first made it so.
 ///
-/// A `Witness` is a [`Real`], so an operation whose output holds a NaN is evaluated once more on `Witness`
-/// operands, and its output says why: the same code, the same numbers, with a memory.
+/// A `Witness` is a [`Real`]. If the output of an operation contains NaN, the operation is evaluated once more on
+/// `Witness` operands: the same code and the same numbers, with the cause recorded.
 ///
-/// * A finite result has no fault: 1/∞ = 0 forgives.
-/// * A result that is not finite inherits the fault of an operand that had one.
-/// * Where no operand had one, the step itself is the fault: it overflowed (`exp(112.3)`), hit a pole
-///   (`ln 0`), or met an indeterminate form (`0/0`, `∞ − ∞`, `0·∞`).
+/// * A finite result has no fault: 1/∞ = 0 removes it.
+/// * A non-finite result inherits the fault of an operand.
+/// * If no operand has a fault, the step itself is the fault: it overflowed (`exp(112.3)`), hit a pole (`ln 0`), or met
+///   an indeterminate form (`0/0`, `∞ − ∞`, `0·∞`).
 /// * An infinity or NaN that was *given* has no fault; arithmetic that turns a given ∞ into NaN has.
 ///
 /// ```
@@ -30,11 +30,11 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 pub struct Witness<T> {
     /// The number.
     pub value: T,
-    /// What made it NaN or ∞.
+    /// The operation that made it NaN or ∞.
     pub fault: Option<Fault<T>>,
 }
 
-/// A step of arithmetic whose result is not finite.
+/// An arithmetic operation with a non-finite result.
 ///
 /// ```
 /// use calculus::Witness;
@@ -44,17 +44,17 @@ pub struct Witness<T> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Fault<T> {
-    /// The step.
+    /// The operation.
     pub step: Arithmetic,
     /// Its first operand.
     pub left: T,
-    /// Its second operand; of a function, its operand again.
+    /// Its second operand; for a function, its operand again.
     pub right: T,
 }
 
-/// A step of arithmetic.
+/// An arithmetic operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // the names say it
+#[allow(missing_docs)] // the names are self-explanatory
 pub enum Arithmetic {
     Add,
     Subtract,
@@ -66,7 +66,7 @@ pub enum Arithmetic {
     Sqrt,
     Tanh,
     Erf,
-    /// erfc a.
+    /// The function erfc a.
     Erfc,
     Sin,
     Cos,
@@ -74,12 +74,12 @@ pub enum Arithmetic {
 }
 
 impl<T: Real> Fault<T> {
-    /// Whether the step met an indeterminate form or left a function's domain: its result is NaN.
+    /// Whether the result is NaN: the step met an indeterminate form or left a function's domain.
     pub fn is_indeterminate(&self) -> bool {
         self.result().to_f64().is_nan()
     }
 
-    /// The step's result.
+    /// Returns the step's result.
     pub fn result(&self) -> T {
         let (a, b) = (self.left, self.right);
         match self.step {
@@ -101,7 +101,7 @@ impl<T: Real> Fault<T> {
     }
 }
 
-/// A number as people write it: few digits, ∞ as a sign, very large and very small ones with an exponent.
+/// Formats a number for display: few digits, ∞ as a sign, very large and very small ones with an exponent.
 fn shown(x: f64) -> String {
     let size = x.abs();
     if x.is_nan() {
@@ -147,13 +147,13 @@ impl<T: Real> fmt::Display for Fault<T> {
 }
 
 impl<T: Real> Witness<T> {
-    /// A number that was given.
+    /// Creates a given number, without a fault.
     #[inline(always)]
     pub fn new(value: T) -> Self {
         Witness { value, fault: None }
     }
 
-    /// The result of a step, with the fault that it has or inherits.
+    /// Returns the result of a step, with its own or an inherited fault.
     fn step(step: Arithmetic, value: T, a: Self, b: Self) -> Self {
         let result = value.to_f64();
         if result.is_finite() {
@@ -314,7 +314,7 @@ mod tests {
     type Function<T> = (fn(T) -> T, &'static str);
     type Operation<T> = (fn(T, T) -> T, &'static str);
 
-    /// The functions of a scalar, with how a fault of each is written.
+    /// The functions of a scalar, with the text of a fault of each.
     fn functions<T: Real>() -> [Function<T>; 9] {
         [
             (T::exp, "exp(X)"),
@@ -329,7 +329,7 @@ mod tests {
         ]
     }
 
-    /// The operations of a scalar, in place too.
+    /// The operations of a scalar, including the in-place ones.
     fn operations<T: Real>() -> [Operation<T>; 8] {
         [
             (|a, b| a + b, "+"),
@@ -388,7 +388,7 @@ mod tests {
         a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
     }
 
-    /// What must hold of every step: the value is the scalar's, and a new fault is a step that makes it.
+    /// Checks a step: the value equals the scalar's, and a new fault names the step that makes it.
     fn holds(result: Witness<f32>, expected: f32, given: &[f32]) {
         assert!(same(result.value, expected), "{result:?} {expected}");
         let finite = given.iter().all(|x| x.is_finite());
@@ -430,7 +430,7 @@ mod tests {
             }
             assert!(same((-number(x)).value, -x) && same(number(x).to_f64() as f32, x));
             assert_eq!(number(x).is_zero(), x == 0.0);
-            // A number that is carried on keeps its fault: also through a sign.
+            // A non-finite number keeps its fault, also through a sign change.
             let fault = (number(x).exp() - number(x).exp()).fault;
             assert_eq!((-(number(x).exp() - number(x).exp())).fault, fault);
         }

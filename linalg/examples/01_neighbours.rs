@@ -1,4 +1,4 @@
-//! Letters that keep the same company: cosine similarity finds the vowels in a text that it has never been told about.
+//! Letters in similar contexts: cosine similarity finds the vowels of a text without knowing about vowels.
 //!
 //! `cargo run -p glassbox-linalg --example 01_neighbours -- FILE` (without FILE: this crate's documentation).
 
@@ -21,7 +21,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             found[1..].iter().map(|n| format!("{} {:.3}", names[n.index], n.cosine)).collect();
         println!("{name:>6}   {}", shown.join("   "));
     }
-    // What the table knows: a vowel is more like a vowel than like a consonant.
+    // The table knows that a vowel is more similar to a vowel than to a consonant.
     let vowel = |c: char| "aeiou".contains(c);
     let (mut same, mut other) = (vec![], vec![]);
     for (j, _) in names.iter().enumerate().filter(|(_, c)| vowel(**c)) {

@@ -1,4 +1,4 @@
-//! The letters of a text on their two principal axes: a picture of embeddings, and how much of them it shows.
+//! The letters of a text on their two principal axes: a picture of embeddings, and its share of their variance.
 //!
 //! `cargo run -p glassbox-linalg --example 02_principal_components -- FILE` (without FILE: this crate's documentation).
 
@@ -27,7 +27,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         (share * (cells - 1) as f64).round() as usize
     };
     for (j, &name) in names.iter().enumerate() {
-        // Vowels in capitals: the eye should find them.
+        // Vowels are printed as capitals, to be found easily.
         let shown = if "aeiou".contains(name) { name.to_ascii_uppercase() } else { name };
         picture[HEIGHT - 1 - place(1, j, HEIGHT)][place(0, j, WIDTH)] = shown;
     }

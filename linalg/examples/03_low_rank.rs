@@ -1,10 +1,10 @@
-//! What rank k leaves out of a weight, beside what Eckart and Young say that it must, and what an adapter of rank k costs.
+//! The error of rank k, compared with the bound of Eckart and Young, and the cost of an adapter of rank k.
 //!
 //! `cargo run -p glassbox-linalg --example 03_low_rank`
 
 use linalg::{Error, Matrix, adapter::Adapter, low_rank::LowRank, spectrum, svd::Svd};
 
-/// A change of weights as fine-tuning makes it: a few strong directions, and a weak rest.
+/// Returns a change of weights as in fine-tuning: a few strong directions and a weak rest.
 fn change(rows: usize, columns: usize) -> Matrix<f64> {
     let wave = |i: usize, k: usize| ((i * (2 * k + 1)) as f64 * 0.37 + k as f64).sin();
     Matrix::from_fn(rows, columns, |i, j| {

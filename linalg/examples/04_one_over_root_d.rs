@@ -1,4 +1,4 @@
-//! Why attention divides by √d: the size of a dot product by the width of a head, and what softmax makes of it.
+//! Why attention divides by √d: the size of a dot product by the width of a head, and its effect on softmax.
 //!
 //! `cargo run -p glassbox-linalg --example 04_one_over_root_d`
 
@@ -24,7 +24,7 @@ impl Normal {
     }
 }
 
-/// The largest of the softmax of some scores.
+/// Returns the largest softmax weight of some scores.
 fn largest_weight(scores: &[f64]) -> f64 {
     let most = vector::maximum(scores);
     1.0 / scores.iter().map(|s| (s - most).exp()).sum::<f64>()

@@ -7,7 +7,7 @@ use linalg::krylov::{End, Lanczos, power_iteration, start_vector};
 
 const N: usize = 1000;
 
-/// Second differences of 1000 points. Nobody stores the matrix: a million elements, of which 2998 are not zero.
+/// Computes second differences of 1000 points. The matrix is never stored: 2998 of its million elements are nonzero.
 fn laplacian(x: &[f64], y: &mut [f64]) {
     for i in 0..N {
         let before = if i == 0 { 0.0 } else { x[i - 1] };
@@ -16,7 +16,7 @@ fn laplacian(x: &[f64], y: &mut [f64]) {
     }
 }
 
-/// λₖ = 2 − 2·cos(kπ/(n + 1)).
+/// Returns λₖ = 2 − 2·cos(kπ/(n + 1)).
 fn exact(k: usize) -> f64 {
     2.0 - 2.0 * (k as f64 * std::f64::consts::PI / (N + 1) as f64).cos()
 }
@@ -38,7 +38,7 @@ fn main() -> Result<(), Error> {
             (power.value - exact(N)).abs()
         );
     }
-    // A spectrum like that of a trained model's Hessian: one curvature far above the rest.
+    // A spectrum like that of a trained model's Hessian: one curvature far above the others.
     let hessian = |x: &[f64], y: &mut [f64]| {
         (0..N).for_each(|i| y[i] = x[i] / (i + 1) as f64);
     };

@@ -1,4 +1,4 @@
-//! A position as an angle: scores of a rotated query and rotated keys depend on the distance alone.
+//! A position as an angle: scores of a rotated query and rotated keys depend only on the distance.
 //!
 //! `cargo run -p glassbox-linalg --example 06_rotation`
 

@@ -1,21 +1,22 @@
 //! Sums whose error does not grow with their length.
 //!
-//! A plain fold of n terms gathers n roundings: of a million equal `f32` the second digit may be wrong. Here the sum so far
-//! is two numbers, the second below the last place of the first: what an addition loses is known exactly (s = fl(a + b), and
-//! a + b − s is itself a number of the scalar), and goes into the second.
+//! A plain loop over n terms makes n rounding errors: the sum of a million equal `f32` may be wrong in its second
+//! digit. Here the running sum is a pair of numbers, the second below the last place of the first. The rounding error
+//! of an addition s = fl(a + b) is a + b − s, which is itself a number of the scalar type; it is added to the second
+//! number.
 //!
-//! Formulas: <var>|s̃ − Σ xᵢ| ≤ ε·|Σ xᵢ| + n·ε²·Σ |xᵢ|</var>: one rounding at the end, and n of twice the precision. (To
-//! add up what is lost apart, and only at the end, leaves n²·ε², which is no bound for a million `f32`.)
+//! Formulas: <var>|s̃ − Σ xᵢ| ≤ ε·|Σ xᵢ| + n·ε²·Σ |xᵢ|</var>: one rounding at the end, and n roundings at twice the
+//! precision. (Adding the errors separately, and only at the end, gives n²·ε², which is no useful bound for a million
+//! `f32`.)
 //! In a transformer: a loss is a mean over tokens, an entropy a sum over the vocabulary.
 //! Source: Dekker 1971; Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a sum);
 //! Higham, *Accuracy and Stability of Numerical Algorithms*, section 4.3.
-//!
-//! Floats: NaN stays NaN; an infinite sum is what a fold makes of it.
+//! Floats: NaN stays NaN; an infinite sum equals that of a plain loop.
 
 use crate::Real;
 use crate::real::is_nan;
 
-/// a + b as the rounded sum and what rounding lost: together exactly a + b, where nothing overflows.
+/// Returns the rounded sum of a and b, and its rounding error: together exactly a + b, unless the sum overflows.
 ///
 /// ```
 /// assert_eq!(linalg::accurate::two_sum(1.0, 1e-30), (1.0, 1e-30));
@@ -27,12 +28,12 @@ pub fn two_sum<T: Real>(a: T, b: T) -> (T, T) {
     (sum, (a - (sum - b_seen)) + (b - b_seen))
 }
 
-/// <var>Σ xᵢ</var> in twice the precision, rounded once; +0 of none.
+/// Returns <var>Σ xᵢ</var>, computed in twice the precision and rounded once; +0 if there are no terms.
 ///
 /// ```
 /// use linalg::accurate::sum;
 /// assert_eq!(sum([1e100, 1.0, -1e100]), 1.0);
-/// assert_eq!(sum(vec![0.1_f32; 1_000_000]), 100_000.0); // 0.1_f32 is 0.1 + 1.5e-9; a fold makes 100958.34
+/// assert_eq!(sum(vec![0.1_f32; 1_000_000]), 100_000.0); // 0.1_f32 is 0.1 + 1.5e-9; a plain loop gives 100958.34
 /// ```
 #[inline(always)]
 pub fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
@@ -41,22 +42,22 @@ pub fn sum<T: Real>(terms: impl IntoIterator<Item = T>) -> T {
     sum.value()
 }
 
-/// A sum that is under way, for terms that come one by one.
+/// A running sum, for terms that arrive one by one.
 ///
 /// ```
 /// let mut sum = linalg::accurate::Sum::new();
 /// [1e16, 1.0, 1.0, -1e16].map(|x| sum.add(x));
-/// assert_eq!(sum.value(), 2.0); // a fold makes 0
+/// assert_eq!(sum.value(), 2.0); // a plain loop gives 0
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sum<T> {
     sum: T,
-    /// What is below the last place of the sum; NaN once that is infinite.
+    /// The part below the last place of the sum; NaN once the sum is infinite.
     lost: T,
 }
 
 impl<T: Real> Sum<T> {
-    /// Nothing yet: +0.
+    /// Creates an empty sum, +0.
     #[inline(always)]
     pub fn new() -> Self {
         Sum { sum: T::zero(), lost: T::zero() }
@@ -68,7 +69,7 @@ impl<T: Real> Sum<T> {
         self.take(x, T::zero());
     }
 
-    /// Adds x and a number below its last place.
+    /// Adds x, and a number below the last place of x.
     #[inline(always)]
     fn take(&mut self, x: T, rest: T) {
         let (sum, lost) = two_sum(self.sum, x);
@@ -76,26 +77,26 @@ impl<T: Real> Sum<T> {
         (self.sum, self.lost) = (if is_nan(below) { sum } else { together }, below);
     }
 
-    /// Of one number.
+    /// Creates a sum of one term.
     #[inline(always)]
     pub fn of(x: T) -> Self {
         Sum { sum: x, lost: T::zero() }
     }
 
-    /// Adds another sum; the other way round is the same to the bit.
+    /// Adds another sum. Exchanging the two gives the same bits.
     #[inline(always)]
     pub fn merge(&mut self, other: &Self) {
         self.take(other.sum, other.lost);
     }
 
-    /// The sum of all terms, each multiplied by `factor`: exactly, where that is a power of two.
+    /// Returns the sum of all terms, each multiplied by `factor`; exact if `factor` is a power of two.
     #[inline(always)]
     #[must_use]
     pub fn times(self, factor: T) -> Self {
         Sum { sum: self.sum * factor, lost: self.lost * factor }
     }
 
-    /// The difference of two sums, as if neither were rounded.
+    /// Returns the difference of two sums, computed before either is rounded.
     ///
     /// ```
     /// use linalg::accurate::Sum;
@@ -110,10 +111,10 @@ impl<T: Real> Sum<T> {
         if is_nan(rest) { difference } else { difference + rest }
     }
 
-    /// The sum of all terms so far.
+    /// Returns the sum of all terms so far.
     #[inline(always)]
     pub fn value(&self) -> T {
-        // An infinite sum has lost NaN.
+        // If the sum is infinite, `lost` is NaN.
         if is_nan(self.lost) { self.sum } else { self.sum + self.lost }
     }
 }
@@ -140,7 +141,7 @@ mod tests {
             let exact: i128 = parts.iter().map(|&(k, e)| i128::from(k) << e).sum();
             let size: i128 = parts.iter().map(|&(k, e)| (i128::from(k) << e).abs()).sum();
             let unit = (-80_f64).exp2();
-            // All that is added is a whole number of units, and so is every rounded sum.
+            // Every term is an integer number of units, and so is every rounded sum.
             let found = (sum(x.iter().copied()) / unit) as i128;
             let difference = (found - exact).abs() as f64;
             let (n, e) = (x.len() as f64, f64::EPSILON);

@@ -1,11 +1,11 @@
-//! Any primitive as a plain function: operands in, a matrix out, memory found on the way.
+//! Evaluates any primitive as a plain function: operands in, a matrix out, memory allocated inside.
 
 use crate::{Factor, Gradient, Matrix, Primitive, Real, Shape, ShapeError, Work, product_into};
 
-/// The value of a primitive.
+/// Returns the value of a primitive.
 ///
-/// For one evaluation. A step that is replayed thousands of times finds its memory once; that is what the
-/// recorder of the calculus crate is for.
+/// Intended for a single evaluation. For a step that is replayed thousands of times, use the recorder of the calculus
+/// crate, which allocates its memory once.
 ///
 /// ```
 /// use linalg::{apply, affine::Affine, matrix};
@@ -23,7 +23,7 @@ pub fn apply<T: Real, const N: usize>(
     Ok(run(primitive, inputs)?.output)
 }
 
-/// The gradient of every operand, from the gradient of the value: <var>Jᵀ·upstream</var>.
+/// Returns the gradient of every operand, from the gradient of the value: <var>Jᵀ·upstream</var>.
 ///
 /// ```
 /// use linalg::{hadamard::Hadamard, matrix, pullback};
@@ -51,7 +51,7 @@ pub fn pullback<T: Real, const N: usize>(
     Ok(gradients)
 }
 
-/// <var>A·B</var> of factors that are known to fit.
+/// Returns <var>A·B</var> for factors whose shapes are known to fit.
 pub(crate) fn multiply<'a, 'b, T: Real>(
     a: impl Into<Factor<'a, T>>,
     b: impl Into<Factor<'b, T>>,

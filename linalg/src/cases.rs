@@ -1,7 +1,7 @@
-//! What an operation is tried on: operands by kind and size, from which a test draws the values.
+//! Test operands of an operation, by kind and size; a test draws their values.
 //!
-//! The file of an operation brings its cases ([`Cases`]); the line that declares the file puts it on the list of
-//! its crate ([`operations!`](macro@crate::operations)). A test walks the list with a [`Visitor`] and tries each law on
+//! The file of an operation implements [`Cases`] for it. The line that declares the file adds it to the list of its
+//! crate ([`operations!`](macro@crate::operations)). A test walks the list with a [`Visitor`] and checks each law on
 //! every case.
 //!
 //! ```
@@ -22,45 +22,45 @@
 
 use crate::{Primitive, Shape};
 
-/// An operand by kind and size.
+/// An operand, by kind and size.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {
-    /// Normal numbers of mean 0.
+    /// Normally distributed numbers with mean 0.
     Numbers {
         /// Rows and columns.
         shape: Shape,
         /// Their standard deviation.
         deviation: f64,
     },
-    /// Numbers between 0.2 and 1, each by itself.
+    /// Independent numbers between 0.2 and 1.
     Probabilities(Shape),
     /// Columns of positive numbers that sum to 1.
     Distributions(Shape),
-    /// A row of whole numbers from 0.
+    /// A row of non-negative integers.
     Indices {
-        /// How many.
+        /// The number of integers.
         count: usize,
-        /// What they are below.
+        /// The exclusive upper bound of the integers.
         below: usize,
     },
-    /// A row of classes, some of them ignored but never all.
+    /// A row of target classes; some of them are ignored, but never all.
     Targets {
-        /// How many.
+        /// The number of targets.
         count: usize,
         /// Number of classes.
         classes: usize,
     },
-    /// A column of these numbers, which do not move: a step, a length.
+    /// A column of these numbers, which are not differentiable: a step, a length.
     Constants(Vec<f64>),
 }
 
-/// Standard normal numbers.
+/// Returns an operand of standard normal numbers.
 pub const fn numbers(rows: usize, columns: usize) -> Operand {
     Operand::Numbers { shape: Shape::new(rows, columns), deviation: 1.0 }
 }
 
 impl Operand {
-    /// Rows and columns.
+    /// Returns the rows and columns.
     pub fn shape(&self) -> Shape {
         match self {
             Operand::Numbers { shape, .. }
@@ -73,47 +73,47 @@ impl Operand {
         }
     }
 
-    /// Whether its numbers may move, so that it has a gradient.
+    /// Whether the operand is differentiable, so that it has a gradient.
     pub fn is_smooth(&self) -> bool {
         !matches!(self, Operand::Indices { .. } | Operand::Targets { .. } | Operand::Constants(_))
     }
 }
 
-/// The size of a case. An operation has cases of the sizes that it can have.
+/// The size of a case. An operation has cases for the sizes that it supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     /// Rows and columns.
     Matrix(usize, usize),
-    /// Attention by heads.
+    /// Multi-head attention.
     Heads {
-        /// Heads of queries.
+        /// The number of query heads.
         heads: usize,
-        /// Heads of keys and values, a divisor of `heads`.
+        /// The number of key-value heads, a divisor of `heads`.
         key_value_heads: usize,
         /// Rows of a head.
         rows: usize,
-        /// Tokens of a sequence.
+        /// Tokens per sequence.
         length: usize,
-        /// Sequences.
+        /// The number of sequences.
         sequences: usize,
     },
-    /// As large as it must be for the operation to cut its work into pieces; the operation says how large that is.
+    /// Large enough for the operation to split its work into pieces; the operation chooses the size.
     Pieces,
 }
 
-/// An operation with its cases.
+/// An operation that brings its own test cases.
 pub trait Cases {
     /// Visits the cases of this size, if there are any.
     fn cases(size: Size, visitor: &mut impl Visitor);
 }
 
-/// What is done with every case.
+/// A function that is called for every case.
 pub trait Visitor {
-    /// Called for each: an operation, and operands that fit it.
+    /// Receives a case: an operation, and operands that fit it.
     fn visit<P: Primitive<N>, const N: usize>(&mut self, primitive: P, operands: [Operand; N]);
 }
 
-/// The operations of a crate: declares the module of each, and `operations`, which visits the cases of all.
+/// Declares the modules of a crate's operations, and `operations`, which visits the cases of all of them.
 ///
 /// A line is a module and the operations in it: `pub mod heads: HeadScores, HeadMix;`.
 #[macro_export]

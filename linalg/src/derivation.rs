@@ -1,18 +1,17 @@
-//! The arithmetic of one number: a formula with its indices and operands put in.
+//! The arithmetic of one number: a formula with values for its indices and operands.
 //!
-//! Every part carries its value and a bound on how far a computation of the same arithmetic in a
-//! floating-point scalar may be from it. The bound is the usual first-order one: an operation whose
-//! result is v adds at most ε·|v| (functions a few of that), a sum of n terms n·ε·Σ|terms|, and errors
-//! of operands pass through the derivative. Source: Higham, *Accuracy and Stability of Numerical
-//! Algorithms*, 2002, chapters 3 and 4.
+//! Every part carries its value and a bound on the error of the same arithmetic in a floating-point scalar. The bound
+//! is the usual first-order one: an operation with result v adds at most ε·|v| (a function a few times that), a sum of
+//! n terms n·ε·Σ|terms|, and errors of operands are multiplied by the derivative. Source: Higham, *Accuracy and
+//! Stability of Numerical Algorithms*, 2002, chapters 3 and 4.
 //!
-//! On `f64` alone: what is derived are the numbers of one place, whatever scalar stored them.
+//! On `f64` only: a derivation shows the numbers of one element, whatever scalar stored them.
 
 use crate::formula::{Condition, Equation, Expression, Formula, Function, Index, Matter, Relation};
 use std::collections::HashMap;
 use std::fmt;
 
-/// A number with the arithmetic that makes it.
+/// A number with the arithmetic that produces it.
 ///
 /// ```
 /// # use linalg::formula::{I, J, operand, upstream};
@@ -20,19 +19,19 @@ use std::fmt;
 /// #     .value(3.0 * operand(0).at(I, J))
 /// #     .gradient(3.0 * upstream().at(I, J));
 /// let part = formula.derive((0, 0), |_, _, _| 7.0).part; // of y = 3·x at x = 7
-/// assert_eq!((part.value, part.error), (21.0, 21.0)); // one rounding: off by 21 ε at most
+/// assert_eq!((part.value, part.error), (21.0, 21.0)); // one rounding: an error of at most 21 ε
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     /// Its value, computed in `f64` from exact operands.
     pub value: f64,
-    /// How far the same arithmetic in a scalar may be off, in units of that scalar's ε.
+    /// The error bound of the same arithmetic in a scalar, in units of that scalar's ε.
     pub error: f64,
-    /// What makes it.
+    /// The arithmetic that produces it.
     pub what: What,
 }
 
-/// What makes a number.
+/// The arithmetic of a number.
 ///
 /// ```
 /// # use linalg::formula::{I, J, operand, upstream};
@@ -51,9 +50,9 @@ pub enum What {
     Number,
     /// Element \[row, column\] of a matrix.
     Element(Matter, usize, usize),
-    /// A definition of this derivation, by its place among [`Derivation::definitions`].
+    /// A definition of this derivation, by its index in [`Derivation::definitions`].
     Named(usize),
-    /// a + b + …; no term at all is 0.
+    /// a + b + …; 0 without terms.
     Sum(Vec<Part>),
     /// The largest of these.
     Largest(Vec<Part>),
@@ -72,13 +71,13 @@ pub enum What {
 pub struct Named {
     /// Its symbol.
     pub name: &'static str,
-    /// Where.
+    /// The indices.
     pub at: Vec<i64>,
     /// Its arithmetic.
     pub part: Part,
 }
 
-/// How one element came about.
+/// The derivation of one element.
 ///
 /// ```
 /// use linalg::formula::{I, J, operand, upstream};
@@ -87,18 +86,18 @@ pub struct Named {
 ///     .gradient(3.0 * upstream().at(I, J));
 /// let derivation = formula.derive((0, 0), |_, _, _| 7.0);
 /// assert_eq!(derivation.part.value, 21.0); // y = 3·x at x = 7
-/// assert!(derivation.definitions.is_empty()); // nothing has a name of its own
+/// assert!(derivation.definitions.is_empty()); // no quantity has a name of its own
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Derivation {
-    /// Quantities with a name, each defined before it is used.
+    /// Named quantities, each defined before it is used.
     pub definitions: Vec<Named>,
     /// The element's arithmetic.
     pub part: Part,
 }
 
 impl Part {
-    /// Whether a number that a scalar with this ε computed is what the arithmetic says: as [`Derivation::makes`].
+    /// Whether `stored` agrees with the arithmetic: see [`Derivation::makes`].
     pub fn makes(&self, stored: f64, epsilon: f64, smallest: f64) -> bool {
         let Part { value, error, .. } = *self;
         if value.is_nan() || !value.is_finite() {
@@ -107,15 +106,15 @@ impl Part {
         (value - stored).abs() <= self.bound(epsilon, smallest) && error.is_finite()
     }
 
-    /// How far a computation in a scalar may be from [`Part::value`]: as [`Derivation::bound`].
+    /// Returns the error bound of a computation in a scalar: see [`Derivation::bound`].
     pub fn bound(&self, epsilon: f64, smallest: f64) -> f64 {
         self.error * epsilon + smallest * 1024.0
     }
 }
 
 impl Derivation {
-    /// Whether a number that a scalar with this ε computed is what the arithmetic says. `smallest` is
-    /// the scalar's smallest normal number, below which relative bounds end.
+    /// Whether `stored`, computed in a scalar with this ε, agrees with the arithmetic within its bound. `smallest` is
+    /// the scalar's smallest normal number, below which relative bounds do not hold.
     ///
     /// ```
     /// # use linalg::formula::{I, J, operand, upstream};
@@ -130,7 +129,7 @@ impl Derivation {
         self.part.makes(stored, epsilon, smallest)
     }
 
-    /// How far a computation in a scalar may be from [`Part::value`].
+    /// Returns the error bound of a computation in a scalar with this ε, as a distance from [`Part::value`].
     ///
     /// ```
     /// # use linalg::formula::{I, J, operand, upstream};
@@ -145,8 +144,8 @@ impl Derivation {
     }
 }
 
-/// Many elements of a formula, by value and error alone: definitions that several elements share are computed
-/// once, and no arithmetic is kept.
+/// An evaluator for many elements of a formula that gives only values and error bounds. Definitions that several
+/// elements share are computed once, and no arithmetic is kept.
 ///
 /// ```
 /// use linalg::formula::{I, J, operand, upstream};
@@ -157,7 +156,7 @@ impl Derivation {
 /// let read = |_: linalg::formula::Matter, i: usize, j: usize| x[(i, j)];
 /// let mut numbers = formula.numbers(&read, 1000);
 /// assert_eq!(numbers.value((1, 0)).map(|y| y.value), Some(24.0));
-/// assert_eq!(formula.numbers(&read, 2).value((1, 0)), None); // 3, x, and their product are more parts
+/// assert_eq!(formula.numbers(&read, 2).value((1, 0)), None); // 3, x and their product are more than 2 parts
 /// ```
 pub struct Numbers<'a>(Reader<'a>);
 
@@ -171,13 +170,13 @@ impl fmt::Debug for Numbers<'_> {
 }
 
 impl Numbers<'_> {
-    /// The output's element \[row, column\]; none where that takes more parts than there may be.
+    /// Returns the output's element \[row, column\]; `None` if it needs more than the allowed number of parts.
     pub fn value(&mut self, at: (usize, usize)) -> Option<Part> {
         self.of(&self.0.formula.value, at)
     }
 
-    /// What the rule adds to the gradient's element \[row, column\] of an operand; none as [`Numbers::value`], and for
-    /// an operand that cannot move.
+    /// Returns the contribution to the gradient's element \[row, column\] of an operand; `None` like
+    /// [`Numbers::value`], and if the operand has no gradient.
     pub fn gradient(&mut self, operand: usize, at: (usize, usize)) -> Option<Part> {
         self.of(self.0.formula.gradients[operand].as_ref()?, at)
     }
@@ -189,7 +188,7 @@ impl Numbers<'_> {
 }
 
 impl Formula {
-    /// The arithmetic of the output's element \[row, column\]; `values` gives elements of matrices.
+    /// Returns the arithmetic of the output's element \[row, column\]; `values` returns elements of matrices.
     ///
     /// ```
     /// # use linalg::formula::{I, J, operand, upstream};
@@ -207,8 +206,8 @@ impl Formula {
         self.of(&self.value, at, &values)
     }
 
-    /// What this rule adds to the gradient's element \[row, column\] of an operand, or none if the operand
-    /// cannot move.
+    /// Returns the arithmetic of the contribution to the gradient's element \[row, column\] of an operand, or `None` if
+    /// the operand has no gradient.
     ///
     /// ```
     /// # use linalg::formula::{I, J, operand, upstream};
@@ -228,8 +227,8 @@ impl Formula {
         Some(self.of(self.gradients[operand].as_ref()?, at, &values))
     }
 
-    /// Elements of this formula by value and error alone; `values` gives elements of matrices. All of them together take at
-    /// most so many parts: terms, factors and definitions.
+    /// Returns an evaluator for elements of this formula; `values` returns elements of matrices. All elements together
+    /// may use at most `most` parts: terms, factors and definitions.
     pub fn numbers<'a>(
         &'a self,
         values: &'a dyn Fn(Matter, usize, usize) -> f64,
@@ -261,7 +260,7 @@ struct Reader<'a> {
     known: HashMap<(usize, Vec<i64>), usize>,
     /// Whether the arithmetic is kept.
     whole: bool,
-    /// Parts that may still be computed.
+    /// The number of parts that may still be computed.
     left: u64,
 }
 
@@ -418,7 +417,7 @@ impl Reader<'_> {
     }
 }
 
-/// A constant is rounded to the scalar, unless it is a small whole number or a half.
+/// Returns a constant of the rule. It is rounded to the scalar, unless it is a small integer or half-integer.
 fn number(value: f64) -> Part {
     let exact = (value * 2.0).fract() == 0.0 && value.abs() < 1e6 || value.is_infinite();
     Part { value, error: if exact { 0.0 } else { value.abs() }, what: What::Number }
@@ -432,23 +431,23 @@ fn sum(terms: Vec<Part>) -> Part {
     Part { value, error: tame(value, error), what: What::Sum(terms) }
 }
 
-/// |factor|·error, where nothing times anything is nothing.
+/// Returns |factor|·error, where 0·∞ is 0.
 fn through(factor: f64, error: f64) -> f64 {
     if error == 0.0 || factor == 0.0 { 0.0 } else { factor.abs() * error }
 }
 
-/// What is infinite is so exactly.
+/// Returns the error of a value: an infinite value is exact.
 fn tame(value: f64, error: f64) -> f64 {
     if value.is_finite() { error } else { 0.0 }
 }
 
-/// The error of f(x) when x is off by `error`: through the slope, and a few ε of the function's own.
+/// Returns the error of f(x) if x has the given error: the error times the slope, plus a few ε for the function itself.
 fn passed(function: Function, x: f64, y: f64, error: f64) -> f64 {
     let own = 4.0 * y.abs();
     own + match function {
         Function::Exp => through(y, error),
         Function::Ln => error / x.abs(),
-        // At 0 the slope is infinite; an error e of x is at most √e of the root.
+        // At 0 the slope is infinite; an error e in x changes the root by at most √e.
         Function::Sqrt if y > 0.0 => error / (2.0 * y),
         Function::Sqrt => error.sqrt(),
         Function::Tanh => through(1.0 - y * y, error),

@@ -1,126 +1,125 @@
-//! What can be wrong with the operands of a plain function, and how operands are checked.
+//! The errors of plain functions, and the checks of their operands.
 //!
-//! One convention for the whole crate. A sum, a product, a norm follows IEEE arithmetic: NaN stays NaN
-//! and what is too large becomes ∞. What needs a *direction* (a cosine, a projection) or a
-//! *decomposition* refuses a number that is not finite, and names its place: a NaN that is found here
-//! was made earlier.
+//! One convention holds for the whole crate. Sums, products and norms follow IEEE arithmetic: NaN stays NaN, and
+//! overflow gives ∞. Functions that need a *direction* (a cosine, a projection) or a *decomposition* refuse NaN and ±∞
+//! and report the row and column. Such a value was made earlier, by another operation.
 
 use crate::real::shown;
 use crate::{Matrix, Real, Shape, ShapeError};
 use thiserror::Error;
 
-/// Why a plain function of linear algebra has no answer.
+/// The reason why a plain function of linear algebra has no result.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Operands that do not fit together.
+    /// The shapes of the operands do not fit.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A matrix that must be square.
+    /// A matrix is not square.
     #[error("{operand} is {found}, but only a square matrix will do")]
     NotSquare {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
         /// Its shape.
         found: Shape,
     },
-    /// NaN or ±∞ where only finite numbers have a meaning.
+    /// An operand contains NaN or ±∞.
     #[error(
         "{operand} has {value} in row {row} of column {column}; look for the operation that made it"
     )]
     NotFinite {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
         /// The row.
         row: usize,
         /// The column.
         column: usize,
-        /// What is there.
+        /// The value found there.
         value: f64,
     },
-    /// A matrix or operator that must equal its transpose.
+    /// A matrix or operator is not symmetric.
     #[error(
         "{operand} is not symmetric: ({row}, {column}) and ({column}, {row}) differ by \
          {difference:e}; take (A + Aᵀ)/2 if that is meant"
     )]
     NotSymmetric {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
         /// The row.
         row: usize,
         /// The column.
         column: usize,
-        /// How far the two elements differ.
+        /// The difference of the two elements.
         difference: f64,
     },
-    /// The zero vector has no direction: no cosine, no angle, no projection onto it.
+    /// A vector is zero. It has no direction: no cosine, no angle, no projection onto it.
     #[error(
         "column {column} of {operand} is the zero vector, which has no direction; leave it out"
     )]
     NoDirection {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
-        /// The column; 0 where the operand is a vector.
+        /// The column; 0 if the operand is a vector.
         column: usize,
     },
-    /// A pivot of Cholesky's decomposition that is not positive.
+    /// A pivot of the Cholesky decomposition is not positive.
     #[error(
         "the matrix is not positive definite: pivot {pivot} is {value:e}; \
          add a multiple of the identity, or look at column {pivot}"
     )]
     NotPositiveDefinite {
-        /// Number of the pivot, from 0: the leading (pivot + 1) × (pivot + 1) block is at fault.
+        /// The pivot's number, from 0: the leading (pivot + 1) × (pivot + 1) block is not positive definite.
         pivot: usize,
         /// The pivot.
         value: f64,
     },
-    /// A matrix without an inverse.
+    /// A matrix has no inverse.
     #[error("the matrix is singular: nothing is left of column {pivot} after those before it")]
     Singular {
-        /// Number of the pivot that is zero, from 0.
+        /// The number of the zero pivot, from 0.
         pivot: usize,
     },
-    /// An iteration that ran out.
+    /// An iteration did not converge.
     #[error("{what} did not converge in {iterations} iterations")]
     NotConverged {
-        /// What was computed.
+        /// The quantity that was computed.
         what: &'static str,
-        /// How many iterations were allowed.
+        /// The maximum number of iterations.
         iterations: usize,
     },
-    /// A rank that no matrix of this shape has.
+    /// A rank is larger than a matrix of this shape can have.
     #[error("rank {asked} was asked of a {found} matrix, which has at most {most}")]
     Rank {
-        /// The rank that was asked for.
+        /// The requested rank.
         asked: usize,
-        /// The largest that is possible.
+        /// The largest possible rank.
         most: usize,
-        /// The matrix.
+        /// The shape of the matrix.
         found: Shape,
     },
-    /// A number outside the range in which it has a meaning.
+    /// A parameter is outside its valid range.
     #[error("{name} is {}, but must be {range}", shown(*value))]
     Range {
-        /// Which parameter.
+        /// The parameter's name.
         name: &'static str,
         /// Its value.
         value: f64,
-        /// What it must be.
+        /// The valid range.
         range: &'static str,
     },
 }
 
-/// `Ok` where a vector has `expected` elements.
+/// Checks that a vector has `expected` elements.
 pub(crate) fn length<T>(operand: &'static str, x: &[T], expected: usize) -> Result<(), ShapeError> {
     Shape::new(x.len(), 1).expect_rows(operand, expected)
 }
 
-/// `Ok` where every element is finite.
+/// Checks that every element is finite.
 pub(crate) fn finite<T: Real>(operand: &'static str, a: &Matrix<T>) -> Result<(), Error> {
     finite_elements(operand, a.as_slice(), a.nrows())
 }
 
-/// `Ok` where every element is finite; elements come column after column of `rows` elements.
+/// Checks that every element is finite. The elements are in column-major order, with `rows` per column.
 pub(crate) fn finite_elements<T: Real>(
     operand: &'static str,
     x: &[T],
@@ -134,7 +133,7 @@ pub(crate) fn finite_elements<T: Real>(
     }
 }
 
-/// `Ok` where a value of a decomposition is a number.
+/// Checks that a value of a decomposition is finite.
 pub(crate) fn in_range(name: &'static str, value: Option<&f64>) -> Result<(), Error> {
     match value {
         Some(&value) if !value.is_finite() => {
@@ -145,7 +144,7 @@ pub(crate) fn in_range(name: &'static str, value: Option<&f64>) -> Result<(), Er
     }
 }
 
-/// The number of rows and columns of a square matrix.
+/// Returns the number of rows of a square matrix, or an error if it is not square.
 pub(crate) fn square<T: Real>(operand: &'static str, a: &Matrix<T>) -> Result<usize, Error> {
     match a.shape() {
         (n, columns) if n == columns => Ok(n),

@@ -1,12 +1,12 @@
-//! A rule written down as a formula: what people read, and what a reader evaluates at any element.
+//! Formulas of operations, which are printed and evaluated at any element.
 //!
-//! `forward` and `vjp` compute whole matrices at once. A [`Formula`] says the same for *one* element:
-//! y\[i, j\] = Σ_k W\[i, k\]·x\[k, j\] + b\[i\]. It is data, not code. From the one statement come the formula
-//! as it is printed, the arithmetic of any number ([`Formula::derive`]) with its operands by name, and
-//! the bound within which that arithmetic agrees with what was computed.
+//! `forward` and `vjp` compute whole matrices at once. A [`Formula`] states the same for *one* element: y\[i, j\] = Σ_k
+//! W\[i, k\]·x\[k, j\] + b\[i\]. It is data, not code. It gives the printed formula, the arithmetic of any element
+//! ([`Formula::derive`]) with its operands by name, and the bound within which that arithmetic agrees with the computed
+//! value.
 //!
-//! Formulas are written with ordinary operators over [`Expression`] and [`Index`]. The element that is
-//! asked for is \[i, j\] throughout: of the output in a value, of the operand in a gradient.
+//! Formulas are written with ordinary operators over [`Expression`] and [`Index`]. The element is always \[i, j\]: of
+//! the output in a value, of the operand in a gradient.
 //!
 //! ```
 //! use linalg::formula::{Formula, I, J, K, operand, sum, upstream};
@@ -20,7 +20,7 @@
 //! assert_eq!(formula.gradients[0].as_ref().unwrap().to_string(), "dW[i,j] = Σₖ dy[i,k]·x[j,k]");
 //! ```
 //!
-//! Tables and functions of a formula are evaluated on `f64` alone: a formula states a gradient and is not
+//! Tables and functions of a formula are evaluated in `f64` only: a formula states a gradient and is not
 //! differentiated.
 
 mod build;
@@ -35,32 +35,32 @@ pub use text::constant;
 use crate::Matrix;
 use std::fmt;
 
-/// A variable over rows, columns, or the terms of a sum.
+/// A variable for rows, columns or the terms of a sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Letter(pub char);
 
-/// The row of the element that is asked for.
+/// The row of the element.
 pub const I: Letter = Letter('i');
-/// The column of the element that is asked for.
+/// The column of the element.
 pub const J: Letter = Letter('j');
-/// Terms of a sum.
+/// The variable of a sum.
 pub const K: Letter = Letter('k');
-/// Terms of a sum, often rows of a head.
+/// The variable of a sum, often over the rows of a head.
 pub const R: Letter = Letter('r');
-/// Terms of a sum, often tokens.
+/// The variable of a sum, often over tokens.
 pub const TOKEN: Letter = Letter('t');
-/// Terms of a sum, often queries.
+/// The variable of a sum, often over queries.
 pub const QUERY: Letter = Letter('q');
-/// Terms of a sum, often query heads of a group.
+/// The variable of a sum, often over the query heads of a group.
 pub const MEMBER: Letter = Letter('g');
-/// The name of an index that says which head.
+/// The name of the index of a head.
 pub const HEAD: Letter = Letter('h');
-/// The name of an index that says where the scores of a head begin.
+/// The name of the index of the first score of a head.
 pub const COLUMN: Letter = Letter('c');
-/// The name of an index that says where a sequence begins.
+/// The name of the index of the first token of a sequence.
 pub const START: Letter = Letter('s');
 
-/// A whole number that says which element is meant.
+/// An integer index of a row or column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Index {
     /// A variable.
@@ -77,22 +77,22 @@ pub enum Index {
     Over(Box<Index>, usize),
     /// A remainder.
     Modulo(Box<Index>, usize),
-    /// An index with a name of its own, which stands for it in print: h, the head of column j.
+    /// A named index, printed by its name: h, the head of column j.
     Called(Letter, Box<Index>),
-    /// The whole number that stands in a matrix: a token's id. Negative or out of range is allowed.
+    /// The integer stored in an element of a matrix: a token's id. Negative or out of range is allowed.
     Found(Matter, Box<Index>, Box<Index>),
 }
 
-/// Which matrix.
+/// A matrix of a formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Matter {
-    /// An operand, by its place.
+    /// An operand, by its number.
     Operand(usize),
     /// The output.
     Output,
-    /// The gradient that arrives at the output.
+    /// The gradient of the output.
     Upstream,
-    /// A table that came with the formula: a mask that was drawn at random.
+    /// A table that is part of the formula: a random mask.
     Table(usize),
 }
 
@@ -113,16 +113,16 @@ pub enum Function {
     Sin,
     /// cos x.
     Cos,
-    /// 1 where x > 0, else 0.
+    /// 1 if x > 0, else 0.
     Positive,
 }
 
-/// How two whole numbers compare.
+/// A comparison of two integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// They are the same.
+    /// left = right.
     Equal,
-    /// The left one is not above the right one.
+    /// left ≤ right.
     AtMost,
 }
 
@@ -137,14 +137,14 @@ pub struct Condition {
     pub right: Index,
 }
 
-/// letter = 0 .. count, where a condition holds.
+/// letter = 0 .. count, optionally restricted by a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Range {
     /// The variable.
     pub letter: Letter,
-    /// How many values it takes.
+    /// The number of its values.
     pub count: usize,
-    /// Which of them.
+    /// The condition that selects values; `None` selects all.
     pub when: Option<Condition>,
 }
 
@@ -157,11 +157,11 @@ pub enum Expression {
     Whole(Index),
     /// An element of a matrix.
     Element(Matter, Index, Index),
-    /// A quantity that the formula defined, by its place, at these indices.
+    /// A quantity defined by the formula, by its number, at these indices.
     Defined(usize, Vec<Index>),
-    /// Σ.
+    /// A sum Σ.
     Sum(Range, Box<Expression>),
-    /// The largest.
+    /// The largest of the terms.
     Largest(Range, Box<Expression>),
     /// a + b + …
     Plus(Vec<Expression>),
@@ -173,32 +173,32 @@ pub enum Expression {
     Minus(Box<Expression>),
     /// f(a).
     Apply(Function, Box<Expression>),
-    /// The first where the condition holds, else the second.
+    /// The first if the condition holds, else the second.
     Cases(Condition, Box<Expression>, Box<Expression>),
 }
 
-/// A quantity with a name of its own: µ, the mean of column j.
+/// A named quantity: µ, the mean of column j.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
     /// Its symbol.
     pub name: &'static str,
-    /// What it depends on.
+    /// The indices that it depends on.
     pub letters: Vec<Letter>,
-    /// What it is.
+    /// Its expression.
     pub value: Expression,
 }
 
-/// One equation of a formula, with what it needs to be printed.
+/// One equation of a formula, with the names needed to print it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Equation {
-    /// What is defined: "y", "dW".
+    /// The left side: "y", "dW".
     pub left: String,
-    /// What it is.
+    /// The right side.
     pub right: Expression,
     names: Names,
 }
 
-/// What the matrices and the definitions of a formula are called.
+/// The names of a formula's matrices and definitions.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Names {
     output: &'static str,
@@ -207,52 +207,52 @@ struct Names {
     definitions: Vec<&'static str>,
 }
 
-/// A rule for one element: the value, and what each operand's gradient collects.
+/// The formula of one element: its value, and the contribution to each operand's gradient.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Formula {
-    /// What the output is called.
+    /// The name of the output.
     pub output: &'static str,
-    /// What the operands are called.
+    /// The names of the operands.
     pub operands: Vec<&'static str>,
-    /// What the rule is for, in one plain sentence.
+    /// The purpose of the operation, in one plain sentence.
     pub meaning: &'static str,
-    /// Where it comes from.
+    /// The source of the formula.
     pub source: &'static str,
-    /// Quantities with a name, each defined before it is used.
+    /// Named quantities, each defined before it is used.
     pub definitions: Vec<Definition>,
-    /// Matrices that the rule brings itself.
+    /// Matrices that are part of the formula.
     pub tables: Vec<(&'static str, Matrix<f64>)>,
     /// The output's element \[i, j\].
     pub value: Equation,
-    /// Per operand, what the rule adds to its gradient's element \[i, j\]; none where the operand is an
-    /// index and cannot move.
+    /// The contribution to element \[i, j\] of each operand's gradient; `None` if the operand is an index and has no
+    /// gradient.
     pub gradients: Vec<Option<Equation>>,
 }
 
-/// A quantity that was defined, to be used in later expressions.
+/// A defined quantity, for use in later expressions.
 #[derive(Clone, Copy, Debug)]
 pub struct Defined(usize);
 
 impl Defined {
-    /// The quantity, which depends on nothing.
+    /// Returns the quantity, which has no index.
     pub fn plain(self) -> Expression {
         Expression::Defined(self.0, Vec::new())
     }
 
-    /// The quantity at one index.
+    /// Returns the quantity at one index.
     pub fn at(self, index: impl Into<Index>) -> Expression {
         Expression::Defined(self.0, vec![index.into()])
     }
 
-    /// The quantity at two indices.
+    /// Returns the quantity at two indices.
     pub fn at2(self, first: impl Into<Index>, second: impl Into<Index>) -> Expression {
         Expression::Defined(self.0, vec![first.into(), second.into()])
     }
 }
 
 impl Formula {
-    /// A formula whose equations follow.
+    /// Creates a formula without equations.
     pub fn new<const N: usize>(
         output: &'static str,
         operands: [&'static str; N],
@@ -278,7 +278,7 @@ impl Formula {
         Defined(self.definitions.len() - 1)
     }
 
-    /// Brings a matrix.
+    /// Adds a matrix.
     pub fn table(&mut self, name: &'static str, table: Matrix<f64>) -> Matter {
         self.tables.push((name, table));
         Matter::Table(self.tables.len() - 1)
@@ -290,7 +290,7 @@ impl Formula {
         self
     }
 
-    /// States the gradient of the next operand.
+    /// States the contribution to the gradient of the next operand.
     pub fn gradient(mut self, gradient: impl Into<Expression>) -> Self {
         let left = format!("d{}", self.operands[self.gradients.len()]);
         let equation = self.equation(left, gradient.into());
@@ -298,7 +298,7 @@ impl Formula {
         self
     }
 
-    /// The next operand is an index or the like: it has no gradient.
+    /// States that the next operand, such as an index, has no gradient.
     pub fn no_gradient(mut self) -> Self {
         self.gradients.push(None);
         self
@@ -317,12 +317,12 @@ impl Formula {
         }
     }
 
-    /// What the named indices of an expression stand for, as text: "h = ⌊j/4⌋ mod 2".
+    /// Returns the definitions of an expression's named indices, as text: "h = ⌊j/4⌋ mod 2".
     pub fn indices(&self, expression: &Expression) -> Vec<String> {
         text::indices(&self.names(), expression)
     }
 
-    /// A definition as an equation, to be printed.
+    /// Returns a definition as an equation, for printing.
     pub fn defining(&self, definition: usize) -> Equation {
         let Definition { name, letters, value } = &self.definitions[definition];
         let subscripts: String =
@@ -330,7 +330,7 @@ impl Formula {
         self.equation(format!("{name}{subscripts}"), value.clone())
     }
 
-    /// The definitions that an expression uses, directly or by way of others, in order.
+    /// Returns the definitions that an expression uses, directly or indirectly, in order.
     pub fn used(&self, expression: &Expression) -> Vec<usize> {
         let mut used = vec![false; self.definitions.len()];
         let mut mark = |e: &Expression| {
@@ -353,7 +353,7 @@ impl Formula {
 }
 
 impl Expression {
-    /// Visits this expression and all within it.
+    /// Visits this expression and all its parts.
     pub fn walk(&self, visit: &mut impl FnMut(&Expression)) {
         visit(self);
         match self {
@@ -373,40 +373,40 @@ impl Expression {
     }
 }
 
-/// `index`, called `letter` in print.
+/// Names `index`; it is printed as `letter`.
 pub fn called(letter: Letter, index: impl Into<Index>) -> Index {
     Index::Called(letter, Box::new(index.into()))
 }
 
-/// Operand number `place`.
+/// Returns operand number `place`.
 pub fn operand(place: usize) -> Matter {
     Matter::Operand(place)
 }
 
-/// The output.
+/// Returns the output.
 pub fn output() -> Matter {
     Matter::Output
 }
 
-/// The gradient that arrives at the output.
+/// Returns the gradient of the output.
 pub fn upstream() -> Matter {
     Matter::Upstream
 }
 
 impl Matter {
-    /// Element \[row, column\].
+    /// Returns element \[row, column\].
     pub fn at(self, row: impl Into<Index>, column: impl Into<Index>) -> Expression {
         Expression::Element(self, row.into(), column.into())
     }
 
-    /// The whole number in \[row, column\], as an index.
+    /// Returns the integer stored in \[row, column\], as an index.
     pub fn index(self, row: impl Into<Index>, column: impl Into<Index>) -> Index {
         Index::Found(self, Box::new(row.into()), Box::new(column.into()))
     }
 }
 
 impl Function {
-    /// f(x).
+    /// Returns f(x), in `f64`.
     pub fn of(self, x: f64) -> f64 {
         use crate::Real;
         match self {
@@ -421,7 +421,7 @@ impl Function {
         }
     }
 
-    /// Its name: "exp", "ln".
+    /// Returns its name: "exp", "ln".
     pub fn name(self) -> &'static str {
         match self {
             Function::Exp => "exp",

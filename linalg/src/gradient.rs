@@ -1,11 +1,12 @@
-//! What a rule adds to.
+//! The gradient buffers that a vjp adds to.
 
 use crate::{Factor, Real, View, ViewMut, parallel, product_to};
 
-/// The gradient of an operand, to which a rule adds what it sends back.
+/// The gradient of an operand, to which a vjp adds its contribution.
 ///
-/// A gradient is *fresh* where the rule is the first to add: what it holds means nothing, and adding is writing,
-/// which spares a pass over memory. A fresh gradient that a rule leaves alone, such as that of an index, becomes zeros.
+/// A gradient is *fresh* if nothing was added to it yet: its values are arbitrary, and the first contribution is
+/// written, which saves a pass over memory. A fresh gradient that a vjp leaves alone, like that of an index, becomes
+/// zeros.
 ///
 /// ```
 /// use linalg::{Gradient, matrix};
@@ -24,22 +25,22 @@ pub struct Gradient<'a, T: Real> {
 }
 
 impl<'a, T: Real> Gradient<'a, T> {
-    /// A sum that others have added to.
+    /// Wraps a sum that already holds contributions.
     pub fn new(sum: ViewMut<'a, T>) -> Self {
         Gradient { sum, fresh: false }
     }
 
-    /// Memory that holds nothing yet.
+    /// Wraps memory that holds no contribution yet.
     pub fn fresh(sum: ViewMut<'a, T>) -> Self {
         Gradient { sum, fresh: true }
     }
 
-    /// Adds `dy`, of the same shape.
+    /// Adds `dy`, which has the same shape.
     pub fn add(self, dy: View<'_, T>) {
         self.add_each([dy], |[dy]| dy);
     }
 
-    /// Adds `term` of the elements of matrices of the same shape, element by element: see [`parallel::each`].
+    /// Adds `term(x)` element by element, for matrices x of the same shape: see [`parallel::each`].
     #[inline(always)]
     pub fn add_each<const K: usize>(self, x: [View<'_, T>; K], term: impl Fn([T; K]) -> T + Sync) {
         match self.parts() {
@@ -53,8 +54,8 @@ impl<'a, T: Real> Gradient<'a, T> {
         }
     }
 
-    /// Adds to every column what `add(j, sum)` adds to column j, which holds zeros where the gradient is fresh: see
-    /// [`parallel::each_column`].
+    /// Calls `add(j, sum)` for every column j, which adds to that column. The column holds zeros if the gradient is
+    /// fresh. See [`parallel::each_column`].
     #[inline(always)]
     pub fn add_each_column(self, add: impl Fn(usize, &mut [T]) + Sync) {
         let (sum, fresh) = self.parts();
@@ -82,7 +83,7 @@ impl<'a, T: Real> Gradient<'a, T> {
         product_to(sum, a, b, !fresh);
     }
 
-    /// The sum so far, of zeros where it is fresh: for a rule that adds in ways of its own.
+    /// Returns the sum so far, set to zeros if it is fresh, for a vjp that adds in its own way.
     pub fn zeroed(self) -> ViewMut<'a, T> {
         let (mut sum, fresh) = self.parts();
         if fresh {
@@ -91,7 +92,7 @@ impl<'a, T: Real> Gradient<'a, T> {
         sum
     }
 
-    /// The memory, and whether it is fresh: for a rule that looks for itself.
+    /// Returns the memory, and whether it is fresh, for a vjp that handles both cases itself.
     pub fn parts(mut self) -> (ViewMut<'a, T>, bool) {
         let nothing = ViewMut::from_slice(&mut [], 0, 0);
         (std::mem::replace(&mut self.sum, nothing), std::mem::take(&mut self.fresh))

@@ -1,15 +1,15 @@
-//! All dot products of some vectors with each other.
+//! The Gram matrix: all dot products of a set of vectors.
 //!
-//! Formula: <var>G = Xᵀ·X</var>, <var>gᵢⱼ = xᵢ·xⱼ</var> for the columns of X. G is symmetric and no
-//! <var>vᵀ·G·v</var> is negative, for it is <var>‖X·v‖²</var>. In a transformer: attention scores are a Gram
+//! Formula: <var>G = Xᵀ·X</var>, <var>gᵢⱼ = xᵢ·xⱼ</var> for the columns of X. G is symmetric and positive semidefinite:
+//! <var>vᵀ·G·v = ‖X·v‖² ≥ 0</var>. In a transformer: attention scores are a Gram
 //! matrix of queries with keys; a covariance is a Gram matrix of centred features.
 //! Source: Horn and Johnson, *Matrix Analysis*, theorem 7.2.10.
 
 use crate::{Matrix, Real, apply::multiply, transposed};
 
-/// <var>G = Xᵀ·X</var>, for X (features × n): (n × n).
+/// Returns <var>G = Xᵀ·X</var>, for X (features × n): (n × n).
 ///
-/// Floats: IEEE; NaN and ∞ stay visible. 0 × 0 of no columns; zeros of columns without elements.
+/// Floats: IEEE; NaN and ∞ propagate. For X without columns the result is 0 × 0; for X without rows it is all zeros.
 ///
 /// ```
 /// use linalg::{gram::gram, matrix};

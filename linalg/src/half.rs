@@ -1,11 +1,11 @@
-//! Formats of sixteen bits, converted to and from `f32`.
+//! 16-bit floating-point formats, converted to and from `f32`.
 //!
-//! bfloat16 is the upper half of an `f32`: its range, 8 bits of precision. float16 (IEEE 754 binary16)
-//! has 11 bits of precision and ends at 65504. To sixteen bits a number is rounded to nearest, ties to even, with
-//! overflow to ∞ and gradual underflow; to `f32` every conversion is exact.
+//! bfloat16 is the upper half of an `f32`: it has the same range and 8 bits of precision. float16 (IEEE 754 binary16)
+//! has 11 bits of precision and a largest value of 65504. Conversions to 16 bits round to nearest, ties to even, with
+//! overflow to ∞ and gradual underflow. Conversions to `f32` are exact.
 //! Source: IEEE 754-2019, sections 3.6 and 4.3.1.
 
-/// The nearest bfloat16, by its bits.
+/// Returns the bits of the nearest bfloat16.
 ///
 /// ```
 /// use linalg::half::{bf16_to_f32, f32_to_bf16};
@@ -14,19 +14,19 @@
 pub fn f32_to_bf16(x: f32) -> u16 {
     let bits = x.to_bits();
     if x.is_nan() {
-        return (bits >> 16) as u16 | 0x0040; // stays a NaN whatever the lower half was
+        return (bits >> 16) as u16 | 0x0040; // sets a mantissa bit, so that it stays a NaN
     }
-    // Half a unit less one, plus the bit that decides a tie.
+    // Half a unit minus one, plus the bit that decides a tie.
     let rounded = bits + 0x7fff + ((bits >> 16) & 1);
     (rounded >> 16) as u16
 }
 
-/// A bfloat16 as an `f32`: exact.
+/// Returns a bfloat16 as an `f32`, exactly.
 pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
-/// The nearest binary16, by its bits.
+/// Returns the bits of the nearest binary16.
 ///
 /// ```
 /// use linalg::half::{f16_to_f32, f32_to_f16};
@@ -37,11 +37,11 @@ pub fn f32_to_f16(x: f32) -> u16 {
     f64_to_f16(f64::from(x))
 }
 
-/// Like [`f32_to_f16`], of an `f64`: rounded once.
+/// Like [`f32_to_f16`], but converts an `f64` with a single rounding.
 ///
 /// ```
 /// use linalg::half::{f32_to_f16, f64_to_f16};
-/// let above = 1.0 + 1.0 / 2048.0 + 1e-12; // above the tie; rounded to f32 first, it would be at the tie
+/// let above = 1.0 + 1.0 / 2048.0 + 1e-12; // above the tie; rounded to f32 first, it would be the tie
 /// assert_eq!((f64_to_f16(above), f32_to_f16(above as f32)), (0x3c01, 0x3c00));
 /// ```
 pub fn f64_to_f16(x: f64) -> u16 {
@@ -51,18 +51,18 @@ pub fn f64_to_f16(x: f64) -> u16 {
     }
     let size = x.abs();
     if size >= 65520.0 {
-        return sign | 0x7c00; // half a unit above the largest, and all beyond
+        return sign | 0x7c00; // half a unit above the largest number, and beyond
     }
-    // In units of the last place of this size: 2⁻²⁴ below the least normal number, 2⁻¹⁴.
+    // In units of the last place; below the smallest normal number, 2⁻¹⁴, a unit is 2⁻²⁴.
     let exponent = ((size.to_bits() >> 52) as i32 - 1023).max(-14);
     let unit = 2.0_f64.powi(exponent - 10);
     let units = (size / unit).round_ties_even() as u32; // 0 to 2048
-    // A carry into the next power of two is a carry into the exponent's bits.
-    let biased = (exponent + 14) as u32; // 0 where subnormal; the leading bit adds 1 where normal
+    // A carry into the next power of two carries into the exponent bits.
+    let biased = (exponent + 14) as u32; // 0 if subnormal; the leading bit adds 1 if normal
     sign | ((biased << 10) + units) as u16
 }
 
-/// A binary16 as an `f32`: exact.
+/// Returns a binary16 as an `f32`, exactly.
 pub fn f16_to_f32(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
@@ -100,11 +100,11 @@ mod tests {
     fn between_two_neighbours_the_nearer_wins_and_a_tie_is_even() {
         for (to, from, infinity) in [F16, BF16] {
             for bits in 0..infinity - 1 {
-                // Both neighbours and their middle are f32s, or at least f64s, exactly.
+                // Both neighbours and their midpoint are exact in f32, or at least in f64.
                 let (low, high) = (f64::from(from(bits)), f64::from(from(bits + 1)));
                 let middle = ((low + high) / 2.0) as f32;
                 if f64::from(middle) != (low + high) / 2.0 {
-                    continue; // bf16's subnormals have no f32 between them
+                    continue; // a midpoint of bf16's subnormals is not an f32
                 }
                 let even = bits + (bits & 1);
                 assert_eq!(to(middle), even, "{middle:e}");

@@ -1,11 +1,11 @@
-//! What the property tests of this crate draw from: numbers that a few bits hold and numbers that need all,
-//! matrices of every small shape, some of them without full rank.
+//! Generators for this crate's property tests: short and long floats, and matrices of every small shape, some of them
+//! rank-deficient.
 
 use crate::{Matrix, apply, operation::product::Product};
 use proptest::prelude::*;
 use std::ops::Range;
 
-/// A number between −9 and 9: often whole, so that ties, zeros and dependent columns happen.
+/// A number between −9 and 9, often an integer, so that ties, zeros and dependent columns occur.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![(-9..=9_i32).prop_map(f64::from), -9.0..9.0_f64]
 }
@@ -14,7 +14,7 @@ pub(crate) fn vectors(length: Range<usize>) -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(number(), length)
 }
 
-/// Two vectors of one length.
+/// Two vectors of the same length.
 pub(crate) fn pair(length: Range<usize>) -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     length.prop_flat_map(|n| (vectors(n..n + 1), vectors(n..n + 1)))
 }
@@ -24,7 +24,7 @@ fn of_shape(rows: usize, columns: usize) -> impl Strategy<Value = Matrix<f64>> {
     vectors(n..n + 1).prop_map(move |x| Matrix::from_vec(rows, columns, x))
 }
 
-/// Matrices with sides in `side`.
+/// Matrices whose numbers of rows and columns are in `side`.
 pub(crate) fn matrices(side: Range<usize>) -> impl Strategy<Value = Matrix<f64>> {
     (side.clone(), side).prop_flat_map(|(m, n)| of_shape(m, n))
 }
@@ -42,7 +42,7 @@ pub(crate) fn factors(side: Range<usize>) -> impl Strategy<Value = (Matrix<f64>,
     (side.clone(), side.clone(), side).prop_flat_map(|(m, k, n)| (of_shape(m, k), of_shape(k, n)))
 }
 
-/// A matrix with elements between −1 and 1 that look random, the same on every run.
+/// A pseudo-random matrix with elements between −1 and 1, the same on every run.
 pub(crate) fn draw(seed: u64, rows: usize, columns: usize) -> Matrix<f64> {
     Matrix::from_fn(rows, columns, |i, j| {
         let mut z = (seed << 40) ^ ((i as u64) << 20) ^ j as u64;
@@ -58,18 +58,18 @@ pub(crate) fn product(a: &Matrix<f64>, b: &Matrix<f64>) -> Matrix<f64> {
     apply(&Product::plain(), [a, b]).unwrap()
 }
 
-/// <var>‖A − B‖_F</var>.
+/// Returns <var>‖A − B‖_F</var>.
 pub(crate) fn gap(a: &Matrix<f64>, b: &Matrix<f64>) -> f64 {
     (a - b).norm()
 }
 
-/// <var>‖QᵀQ − I‖_F</var>: how far columns are from orthonormal.
+/// Returns <var>‖QᵀQ − I‖_F</var>, the columns' distance from orthonormal.
 pub(crate) fn skew(q: &Matrix<f64>) -> f64 {
     gap(&(q.transpose() * q), &Matrix::identity(q.ncols(), q.ncols()))
 }
 
-/// The decomposition of c·A is that of A, scaled: for every power of two c of which c·A is exact, from subnormal elements to
-/// the largest, and to the bit unless said.
+/// The decomposition of c·A is the scaled decomposition of A, for every power of two c for which c·A is exact, from
+/// subnormal elements to the largest. The bits agree unless stated otherwise.
 mod scales {
     use super::*;
     use crate::decomposition::cholesky::Cholesky;
@@ -85,7 +85,7 @@ mod scales {
     const E: f64 = f64::EPSILON;
     const TINY: f64 = 5e-324;
 
-    /// c·A, where that is exact and has room for its products with vectors of length 1.
+    /// Returns c·A if it is exact and if its products with unit vectors do not overflow.
     fn scaled(a: &Matrix<f64>, k: i32) -> Option<Matrix<f64>> {
         let found = a.map(|x| times_power(x, k));
         let exact = found.map(|x| times_power(x, -k)) == *a;
@@ -107,14 +107,14 @@ mod scales {
             prop_assert_eq!(condition(&a).to_bits(), condition(&ca).to_bits());
             let (low, high) = (LowRank::of(&a, 1).unwrap(), LowRank::of(&ca, 1).unwrap());
             prop_assert_eq!(low.right, high.right);
-            // A product of a value that may be subnormal, and so rounded.
+            // A product of a value that may be subnormal, and is then rounded.
             let mut left = all(low.left.as_slice(), k).into_iter().zip(&high.left);
             prop_assert!(left.all(|(x, y)| (x - y).abs() <= TINY));
             prop_assert_eq!(times_power(spectrum::spectral_norm(&a).unwrap(), k), spectrum::spectral_norm(&ca).unwrap());
             if a.ncols() > 1 {
                 let pca = |a: &Matrix<f64>| PrincipalComponents::of(a).unwrap();
                 let (one, other) = (pca(&a), pca(&ca));
-                // A mean of subnormal numbers is rounded to one: of those that are exact.
+                // The mean of subnormal numbers is rounded, so only exact means are compared.
                 if scaled(&one.mean, k).is_some_and(|mean| mean == other.mean) {
                     let rounding = a.ncols() as f64 * TINY / times_power(one_of(&a), k);
                     let slack = 64.0 * (E + rounding);
@@ -130,7 +130,7 @@ mod scales {
             let (one, other) = (SymmetricEigen::of(&a).unwrap(), SymmetricEigen::of(&ca).unwrap());
             prop_assert_eq!(one.vectors, other.vectors);
             prop_assert_eq!(all(&one.values, k), other.values);
-            // The basis is not the same to the bit where the first vector was scaled.
+            // The basis does not have the same bits if the first vector was scaled.
             let method = Lanczos { end: End::Both, iterations: 50, tolerance: 0.0 };
             let n = a.nrows();
             let run = |a: &Matrix<f64>| method.run(operator(a).unwrap(), &start_vector(n)).unwrap();
@@ -163,7 +163,7 @@ mod scales {
             }
         }
 
-        /// Rows and columns in units of their own, over 600 decades: D·A·E·x = D·b has the solution E⁻¹·A⁻¹·b.
+        /// Badly scaled rows and columns, over 600 decades: D·A·E·x = D·b has the solution E⁻¹·A⁻¹·b.
         #[test]
         fn units_of_rows_and_columns(
             a in squares(1..7), seed in 0..99_u64,
@@ -176,8 +176,8 @@ mod scales {
             let graded = Matrix::from_fn(n, n, |i, j| times_power(a[(i, j)], d[i] + e[j]));
             let right = Matrix::from_fn(n, 1, |i, _| times_power(b[i], d[i]));
             let y = lu::solve(&graded, &right).unwrap();
-            // In units in which no row and no column has an element above 2, elimination is backward stable: n³ roundings
-            // of numbers that grow 2ⁿ⁻¹ times at most, and hardly ever n times.
+            // If no row and no column has an element above 2, elimination is backward stable: n³ roundings of numbers
+            // that grow at most 2ⁿ⁻¹ times, and rarely n times.
             let sizes = |i: usize, j: usize| exponent(graded[(i, j)]);
             let rows = Vec::from_iter((0..n).map(|i| (0..n).filter_map(|j| sizes(i, j)).max().unwrap()));
             let of_column = |j: usize| (0..n).filter_map(|i| Some(sizes(i, j)? - rows[i])).max().unwrap();
@@ -196,7 +196,7 @@ mod scales {
             prop_assert!((found.ln - plain.ln - power).abs() <= slack);
         }
 
-        /// The same of a positive definite matrix D·A·D: L is D·L to the bit, and so are solutions.
+        /// The same for a positive definite matrix D·A·D: L becomes D·L to the bit, and so do solutions.
         #[test]
         fn units_of_a_covariance(a in matrices(1..7), seed in 0..99_u64, d in prop::collection::vec(-250..250_i32, 6)) {
             let a = product(&a, &a.transpose()) + Matrix::identity(a.nrows(), a.nrows());
@@ -222,13 +222,13 @@ mod scales {
         }
     }
 
-    /// The largest element, or 1 of zeros.
+    /// Returns the largest element, or 1 if all are zero.
     fn one_of(a: &Matrix<f64>) -> f64 {
         let most = norm::linf(a.as_slice());
         if most == 0.0 { 1.0 } else { most }
     }
 
-    /// Each has one column, one row, all zeros or a dependent column.
+    /// Each case has one column, one row, all zeros or a dependent column.
     #[test]
     fn matrices_without_full_rank() {
         for (m, n, x) in [
@@ -258,7 +258,7 @@ mod scales {
         }
     }
 
-    /// Each is in range, or refused; on the way a number is not.
+    /// Each result is in range or refused, although an intermediate value is out of range.
     #[test]
     fn beyond_the_range_on_the_way() {
         let a = Matrix::<f64>::from_vec(2, 2, vec![1e300, 2e300, 1e-300, 1e-300]);
@@ -272,7 +272,7 @@ mod scales {
         let white = root.whiten(&Matrix::from_vec(2, 1, vec![1e200, 1.0])).unwrap();
         assert_eq!(white.as_slice(), [f64::INFINITY, 1.0]);
 
-        // Hadamard's matrix: A² = 4·10⁶¹⁶, all eigenvalues ±2·10³⁰⁸, which no f64 is.
+        // Hadamard's matrix: A² = 4·10⁶¹⁶, all eigenvalues are ±2·10³⁰⁸, which overflows f64.
         let sign = |i: usize, j: usize| {
             if (i & j).count_ones().is_multiple_of(2) { 1e308 } else { -1e308 }
         };
@@ -287,7 +287,7 @@ mod scales {
         let found = projection::onto(&[most, most, 3.0], &[1.0, 1.0, 0.0]).unwrap();
         assert!(found[2] == 0.0 && found[..2].iter().all(|x| (x / most - 1.0).abs() <= 4.0 * E));
 
-        // Two axes of 9 : 1 in variance, whose variances are no f64.
+        // Two axes with variances in the ratio 9 : 1; the variances themselves are out of range of f64.
         for size in [1e-200, 1e200] {
             let x = Matrix::from_vec(2, 4, vec![3.0, 0.0, -3.0, 0.0, 0.0, 1.0, 0.0, -1.0]) * size;
             let found = PrincipalComponents::of(&x).unwrap();

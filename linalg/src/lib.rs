@@ -1,27 +1,25 @@
 //! # Linear algebra of a transformer
 //!
-//! Blue, in the picture of a training step: looking up an embedding, comparing a query with keys,
-//! mixing values, mapping one space to another. And, because the derivative of *any* smooth map is
-//! a linear map, the vocabulary in which every other branch states its rule.
+//! In the picture of a training step, linear algebra is blue: it looks up an embedding, compares a query with keys,
+//! mixes values and maps one space to another. The derivative of *any* smooth map is a linear map, so all other
+//! branches use it for their derivatives.
 //!
-//! Everything here answers one of four questions about vectors. *How large* ([`norm`]), *which way*
-//! ([`similarity`], [`projection`], [`basis`]), *where to* ([`affine`], [`product`], [`rotation`]), and *how
-//! many directions* ([`symmetric`], [`svd`], [`spectrum`], [`low_rank`], [`principal`]). A transformer asks
-//! them all the time: attention asks which way, a layer says where to, clipping asks how large, and an
-//! [`adapter`] bets on few directions.
+//! The functions answer four questions about vectors: *how large* ([`norm`]), *in which direction* ([`similarity`],
+//! [`projection`], [`basis`]), *mapped to where* ([`affine`], [`product`], [`rotation`]), and *how many directions*
+//! ([`symmetric`], [`svd`], [`spectrum`], [`low_rank`], [`principal`]). A transformer uses all four: attention compares
+//! directions, a layer maps vectors, clipping measures lengths, and an [`adapter`] relies on few directions.
 //!
-//! A plain function is the way in: [`similarity::cosine`] takes two slices. Where a training step needs an
-//! operation with its derivative, the same mathematics stands beside it as a [`Primitive`], and [`apply`] and
-//! [`pullback`] run any primitive as a plain function.
+//! Most functions are plain: [`similarity::cosine`] takes two slices. For operations that a training step needs with
+//! their derivative, there is also a [`Primitive`]; [`apply`] and [`pullback`] evaluate any primitive as a plain
+//! function.
 //!
-//! Two traits carry the workspace.
+//! The workspace rests on two traits.
 //!
-//! * [`Real`] is a scalar: `f32` to train, `f64` to check, a dual number to differentiate once more.
-//!   Code here is written once, for all three. Only what rests on eigenvalues is `f64` alone
-//!   ([`symmetric`], [`svd`] and what reads them), since an eigenvector has no derivative where
-//!   eigenvalues meet.
-//! * [`Primitive`] is a differentiable map of N matrices to one: how shapes go in and come out,
-//!   the value (`forward`), and the transpose of its derivative applied to a vector (`vjp`).
+//! * [`Real`] is a scalar: `f32` for training, `f64` for checks, a dual number for derivatives. Code is written once,
+//!   for all three. Only eigenvalues and what depends on them are limited to `f64` ([`symmetric`], [`svd`] and their
+//!   callers), because an eigenvector is not differentiable where eigenvalues coincide.
+//! * [`Primitive`] is a differentiable map of N matrices to one: the shape of its result, its value (`forward`), and
+//!   the transpose of its derivative applied to a vector (`vjp`).
 //!
 //! ## Conventions
 //!
@@ -29,20 +27,19 @@
 //! is `y = W·x + b`. Storage and views are nalgebra's. In memory this equals what PyTorch and
 //! safetensors call (tokens, features), row-major.
 //!
-//! `forward` *writes* its output and `vjp` *adds* to the gradients of its inputs, so that a value
-//! used twice collects both contributions (the chain rule sums over paths); a [`Gradient`] knows where adding is
-//! writing.
+//! `forward` *writes* its output and `vjp` *adds* to the gradients of its inputs, so that a value used twice collects
+//! both contributions (the chain rule sums over paths). A [`Gradient`] that is still empty is written instead.
 //!
-//! Bad numbers: sums, products and norms follow IEEE arithmetic, so that NaN stays NaN; a direction or a
-//! decomposition of something that is not finite is an [`Error`] that names the place. The cosine with a zero
-//! vector is an error. Sums have one fixed order, so a result has the same bits on any number of threads.
+//! NaN and ±∞: sums, products and norms follow IEEE arithmetic, so that NaN stays NaN. A direction or a decomposition
+//! of non-finite values is an [`Error`] that names the row and column. The cosine with a zero vector is an error. Sums
+//! have one fixed order, so a result has the same bits on any number of threads.
 //!
 //! # A tutorial in seven steps
 //!
 //! ## 1. A vector, its length, its direction
 //!
-//! An embedding is a list of numbers, no one of which means anything by itself. Two words are compared by how far
-//! their vectors point the same way.
+//! An embedding is a list of numbers; a single one of them has no meaning. Two words are compared by the cosine of the
+//! angle between their vectors.
 //!
 //! ```
 //! use linalg::{norm, similarity, vector};
@@ -53,7 +50,7 @@
 //! assert!((vector::dot(&word, &context) + 0.908).abs() < 1e-12);
 //! assert!((similarity::cosine(&word, &context)? + 0.542594).abs() < 5e-7); // they point apart
 //!
-//! // Direction alone: ten times the word has the same cosine with everything.
+//! // Only the direction counts: ten times the word has the same cosine with everything.
 //! let louder = word.map(|x| 10.0 * x);
 //! assert!((similarity::cosine(&louder, &word)? - 1.0).abs() < 1e-15);
 //! # Ok::<(), linalg::Error>(())
@@ -71,7 +68,7 @@
 //! # Ok::<(), linalg::ShapeError>(())
 //! ```
 //!
-//! ## 3. Attention compares, and 1/√d keeps it honest
+//! ## 3. Attention compares, and 1/√d keeps the scores near size 1
 //!
 //! The score of a query and a key is a dot product. It grows with the width d as √d, so it is divided by √d;
 //! [`scaled_dot`] shows it by experiment.
@@ -81,14 +78,14 @@
 //!
 //! let query = matrix(4, 1, &[1.0, 1.0, 0.0, 0.0]);
 //! let keys = matrix(4, 3, &[1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, -1.0, -1.0, 0.0, 0.0]);
-//! assert_eq!(scores(&query, &keys)?.as_slice(), &[1.0, 0.5, -1.0]); // same way, half, opposite
+//! assert_eq!(scores(&query, &keys)?.as_slice(), &[1.0, 0.5, -1.0]); // same direction, half, opposite
 //! # Ok::<(), linalg::ShapeError>(())
 //! ```
 //!
 //! ## 4. A position is an angle
 //!
-//! Rotating queries and keys by their positions makes a score depend on how far apart they are, and on nothing
-//! else: a rotation is orthogonal, so <var>R(s)ᵀ·R(t) = R(t − s)</var>.
+//! If queries and keys are rotated by their positions, a score depends only on the distance between them, because a
+//! rotation is orthogonal: <var>R(s)ᵀ·R(t) = R(t − s)</var>.
 //!
 //! ```
 //! use linalg::{norm, rotation::{Pairs, rotate}, vector::dot};
@@ -104,8 +101,8 @@
 //!
 //! ## 5. How many directions a matrix uses
 //!
-//! Every matrix is a rotation, a stretch and a rotation. The stretches, its singular values, say which directions
-//! count; the best approximation of rank k keeps the k largest, and its error is what it leaves out.
+//! Every matrix is a rotation, a stretch and a rotation. The stretches are its singular values. The best approximation
+//! of rank k keeps the k largest; its error is the next one.
 //!
 //! ```
 //! use linalg::{low_rank::LowRank, matrix, spectrum, svd::Svd};
@@ -130,10 +127,10 @@
 //! # Ok::<(), linalg::Error>(())
 //! ```
 //!
-//! ## 7. The spectrum of what nobody can write down
+//! ## 7. The spectrum of an operator without a matrix
 //!
-//! The Hessian of a loss has as many rows as the model has parameters. A product with it costs two
-//! backpropagations, and that is all that [`krylov`] asks for: λ_max bounds the learning rate, η < 2/λ_max.
+//! The Hessian of a loss has as many rows as the model has parameters. A product with it costs two backpropagations,
+//! and [`krylov`] needs nothing else. λ_max bounds the learning rate: η < 2/λ_max.
 //!
 //! ```
 //! use linalg::krylov::{End, Lanczos, start_vector};
@@ -148,12 +145,12 @@
 //! # Ok::<(), linalg::Error>(())
 //! ```
 //!
-//! The numbered programs in `examples/` go on from here: neighbours and principal components of the letters of
-//! a text, the error of low rank, 1/√d, rotations, Lanczos against a spectrum in closed form.
+//! The numbered programs in `examples/` continue: neighbours and principal components of the letters of a text, the
+//! error of low rank, 1/√d, rotations, Lanczos against a closed-form spectrum.
 //!
-//! ## A rule in three lines
+//! ## An operation in three lines
 //!
-//! How an operation is used by a recorded step: memory is handed in, nothing is allocated.
+//! A recorded step uses an operation like this: the caller provides the memory, and nothing is allocated.
 //!
 //! ```
 //! use linalg::{Primitive, Work, matrix, affine::Affine};
@@ -165,7 +162,7 @@
 //! assert_eq!(y.as_slice(), &[7.5, -0.5]);
 //! ```
 
-// What the other crates build on: scalars, shapes, what an operation is, its formula, kernels; and functions of vectors.
+// Used by the other crates: scalars, shapes, operations, formulas, kernels, and functions of vectors.
 pub mod accurate;
 mod apply;
 #[macro_use]
@@ -189,7 +186,7 @@ pub mod shape;
 pub mod similarity;
 pub mod vector;
 
-// Folders for the reader of the sources; paths have one name less.
+// Folders for the reader of the sources; their modules are exported without the folder's name.
 mod decomposition;
 mod operation;
 
@@ -198,7 +195,7 @@ mod operation;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// Its matrices and views are ours: the major version of nalgebra is part of this crate's.
+/// Matrices and views are nalgebra's: its major version is part of this crate's.
 pub use nalgebra;
 
 pub use apply::{apply, pullback};
@@ -220,12 +217,12 @@ pub use shape::{Shape, ShapeError};
 
 /// A matrix that owns its elements, column-major: [`nalgebra::DMatrix`].
 pub type Matrix<T> = nalgebra::DMatrix<T>;
-/// A matrix that is read: columns are contiguous, the distance between columns is free.
+/// A matrix view for reading: each column is contiguous; the distance between columns is arbitrary.
 pub type View<'a, T> = nalgebra::DMatrixView<'a, T>;
-/// A matrix that is written.
+/// A matrix view for writing.
 pub type ViewMut<'a, T> = nalgebra::DMatrixViewMut<'a, T>;
 
-/// The `rows × columns` matrix with these elements, column after column.
+/// Creates the `rows × columns` matrix with these elements, in column-major order.
 ///
 /// ```
 /// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);
@@ -238,7 +235,7 @@ pub fn matrix<T: Real>(rows: usize, columns: usize, elements: &[T]) -> Matrix<T>
     Matrix::from_column_slice(rows, columns, elements)
 }
 
-/// Column `j` as a slice.
+/// Returns column `j` as a slice.
 ///
 /// ```
 /// let a = linalg::matrix(2, 2, &[1.0, 2.0, 3.0, 4.0]);

@@ -1,4 +1,4 @@
-//! How large a vector is, how large a matrix is, and how far two vectors are apart.
+//! Norms of vectors and matrices, and the distance of two vectors.
 //!
 //! | norm | of a vector | of a matrix: largest ‖A·x‖ for ‖x‖ = 1 |
 //! |---|---|---|
@@ -6,21 +6,21 @@
 //! | 2 | √Σ xᵢ² | spectral: the largest singular value |
 //! | ∞ | max \|xᵢ\| | largest sum of a row's \|aᵢⱼ\| |
 //!
-//! and two that look at all elements or all singular values: Frobenius √Σ aᵢⱼ² and nuclear Σ σᵢ.
+//! The Frobenius norm √Σ aᵢⱼ² depends on all elements, the nuclear norm Σ σᵢ on all singular values.
 //!
-//! In a transformer: the 2-norm before a cosine, the global norm of the gradients that clipping looks at,
-//! the spectral norm that bounds how much a layer can magnify.
+//! In a transformer: the 2-norm in a cosine, the global gradient norm for clipping, the spectral norm as a bound on how
+//! much a layer magnifies its input.
 //! Source: the textbook's A.1; Golub and Van Loan, *Matrix Computations*, sections 2.2 and 2.3.
 //!
-//! Squares are taken of elements divided by a power of two near the largest: a norm overflows or
-//! underflows only where it is itself too large or too small for the scalar.
+//! Elements are divided by a power of two near the largest before they are squared. A norm overflows or underflows only
+//! if its own value is too large or too small for the scalar.
 
 use crate::error::{finite_elements, length};
 use crate::{Error, Matrix, Real, ShapeError, vector};
 
-/// <var>‖x‖₁ = Σ |xᵢ|</var>.
+/// Returns <var>‖x‖₁ = Σ |xᵢ|</var>.
 ///
-/// Floats: 0 of none; NaN if an element is; ∞ if an element is ±∞ or the sum is too large.
+/// Floats: 0 if x is empty; NaN if an element is NaN; ∞ if an element is ±∞ or the sum overflows.
 ///
 /// ```
 /// assert_eq!(linalg::norm::l1(&[3.0, -4.0]), 7.0);
@@ -29,10 +29,10 @@ pub fn l1<T: Real>(x: &[T]) -> T {
     vector::sum_of(x.len(), |i| x[i].abs())
 }
 
-/// <var>‖x‖₂ = √Σ xᵢ²</var>, the length of an arrow.
+/// Returns <var>‖x‖₂ = √Σ xᵢ²</var>, the Euclidean length.
 ///
-/// Floats: 0 of none; NaN if an element is; ∞ if an element is ±∞ or the norm itself is too large. At the
-/// zero vector, where the norm has a kink, a derivative that passes through is 0.
+/// Floats: 0 if x is empty; NaN if an element is NaN; ∞ if an element is ±∞ or the norm itself overflows. At the zero
+/// vector, where the norm is not differentiable, the derivative is taken to be 0.
 ///
 /// ```
 /// use linalg::norm::l2;
@@ -46,9 +46,9 @@ pub fn l2<T: Real>(x: &[T]) -> T {
     l2_of(x.len(), |i| x[i])
 }
 
-/// <var>‖x‖∞ = max |xᵢ|</var>.
+/// Returns <var>‖x‖∞ = max |xᵢ|</var>.
 ///
-/// Floats: 0 of none; NaN if an element is; ∞ if one is ±∞. Exact.
+/// Floats: 0 if x is empty; NaN if an element is NaN; ∞ if one is ±∞. Exact.
 ///
 /// ```
 /// assert_eq!(linalg::norm::linf(&[3.0, -4.0]), 4.0);
@@ -57,9 +57,9 @@ pub fn linf<T: Real>(x: &[T]) -> T {
     largest(x.len(), |i| x[i])
 }
 
-/// <var>‖x − y‖₂</var>, how far apart two points are.
+/// Returns <var>‖x − y‖₂</var>, the Euclidean distance.
 ///
-/// Floats: as [`l2`] of the differences; ∞ − ∞ is NaN.
+/// Floats: like [`l2`] of the differences; ∞ − ∞ is NaN.
 ///
 /// ```
 /// assert_eq!(linalg::norm::distance(&[1.0, 1.0], &[4.0, 5.0]), Ok(5.0));
@@ -70,7 +70,7 @@ pub fn distance<T: Real>(x: &[T], y: &[T]) -> Result<T, ShapeError> {
     Ok(l2_of(x.len(), |i| x[i] - y[i]))
 }
 
-/// <var>x / ‖x‖₂</var>: the direction alone, a vector of length 1 (to 4 ε whatever the scale of x).
+/// Returns <var>x / ‖x‖₂</var>: a vector of length 1 (within 4 ε, for any scale of x) in the direction of x.
 ///
 /// # Errors
 /// The zero vector (also the empty one) has no direction; NaN and ±∞ are refused.
@@ -83,7 +83,7 @@ pub fn normalised<T: Real>(x: &[T]) -> Result<Vec<T>, Error> {
     direction("x", x)
 }
 
-/// As [`normalised`], with the operand's name for the message.
+/// Like [`normalised`], with the operand's name for the error message.
 pub(crate) fn direction<T: Real>(operand: &'static str, x: &[T]) -> Result<Vec<T>, Error> {
     finite_elements(operand, x, x.len())?;
     let scale = power_of_two(linf(x).to_f64());
@@ -95,9 +95,9 @@ pub(crate) fn direction<T: Real>(operand: &'static str, x: &[T]) -> Result<Vec<T
     Ok(x.iter().map(|&x| x / scale / norm).collect())
 }
 
-/// <var>‖A‖_F = √Σ aᵢⱼ²</var>: the 2-norm of a matrix read as one long vector.
+/// Returns <var>‖A‖_F = √Σ aᵢⱼ²</var>: the 2-norm of a matrix read as one long vector.
 ///
-/// Floats: as [`l2`].
+/// Floats: like [`l2`].
 ///
 /// ```
 /// use linalg::{matrix, norm::frobenius};
@@ -107,9 +107,9 @@ pub fn frobenius<T: Real>(a: &Matrix<T>) -> T {
     l2(a.as_slice())
 }
 
-/// <var>‖A‖₁</var>: the largest 1-norm of a column; how much A can magnify a 1-norm.
+/// Returns <var>‖A‖₁</var>, the largest 1-norm of a column: the largest factor by which A magnifies a 1-norm.
 ///
-/// Floats: as [`l1`]; 0 of a matrix without elements.
+/// Floats: like [`l1`]; 0 for a matrix without elements.
 ///
 /// ```
 /// use linalg::{matrix, norm::induced_1};
@@ -119,9 +119,9 @@ pub fn induced_1<T: Real>(a: &Matrix<T>) -> T {
     largest(a.ncols(), |j| l1(&a.as_slice()[j * a.nrows()..][..a.nrows()]))
 }
 
-/// <var>‖A‖∞</var>: the largest 1-norm of a row; how much A can magnify a largest element.
+/// Returns <var>‖A‖∞</var>, the largest 1-norm of a row: the largest factor by which A magnifies an ∞-norm.
 ///
-/// Floats: as [`l1`]; 0 of a matrix without elements.
+/// Floats: like [`l1`]; 0 for a matrix without elements.
 ///
 /// ```
 /// use linalg::{matrix, norm::induced_infinity};
@@ -131,12 +131,12 @@ pub fn induced_infinity<T: Real>(a: &Matrix<T>) -> T {
     largest(a.nrows(), |i| vector::sum_of(a.ncols(), |j| a[(i, j)].abs()))
 }
 
-/// The largest |term(i)|, for i = 0 .. n; 0 of none, NaN if one is.
+/// Returns the largest |term(i)|, for i = 0 .. n; 0 if n is 0, NaN if a term is NaN.
 fn largest<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     (0..n).fold(T::zero(), |most, i| term(i).abs().larger(most))
 }
 
-/// <var>√Σ term(i)²</var>.
+/// Returns <var>√Σ term(i)²</var>.
 fn l2_of<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     let most = largest(n, &term);
     let scale = power_of_two(most.to_f64());
@@ -154,8 +154,8 @@ fn l2_of<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     scale * sum.sqrt()
 }
 
-/// The power of two at or next below `x` ≥ 0, so that dividing by it rounds nothing: at least the smallest
-/// normal number; 0, ∞ and NaN for themselves.
+/// Returns the largest power of two ≤ `x`, for `x` ≥ 0; dividing by it is exact. At least the smallest normal number;
+/// 0, ∞ and NaN are returned unchanged.
 pub(crate) fn power_of_two(x: f64) -> f64 {
     if x == 0.0 || !x.is_finite() {
         return x;
@@ -164,17 +164,17 @@ pub(crate) fn power_of_two(x: f64) -> f64 {
     exponent_alone.max(f64::MIN_POSITIVE)
 }
 
-/// The exponent of two of |x|, subnormal or not: <var>2ᵉ ≤ |x| < 2ᵉ⁺¹</var>; None of 0.
+/// Returns the binary exponent of |x|, also if x is subnormal: <var>2ᵉ ≤ |x| < 2ᵉ⁺¹</var>; `None` if x is 0.
 pub(crate) fn exponent<T: Real>(x: T) -> Option<i32> {
     let x = x.to_f64().abs();
     let (x, shift) = if x < f64::MIN_POSITIVE { (x * 2_f64.powi(64), 64) } else { (x, 0) };
     (x != 0.0).then(|| (x.to_bits() >> 52) as i32 - 1023 - shift)
 }
 
-/// <var>x·2ᵏ</var>, also where the scalar does not hold the power: exact, but where the result is subnormal or too large.
+/// Returns <var>x·2ᵏ</var>, also if 2ᵏ is out of range. Exact, unless the result is subnormal or overflows.
 pub(crate) fn times_power<T: Real>(mut x: T, mut k: i32) -> T {
     while k != 0 {
-        // A power that every scalar holds.
+        // A power in the range of every scalar.
         let step = k.clamp(-100, 100);
         x *= T::from_f64(f64::from_bits(((1023 + step) as u64) << 52));
         k -= step;
@@ -222,7 +222,7 @@ mod tests {
 
         #[test]
         fn a_number_comes_out_as_its_size(x in vectors(0..40), power in -900..900_i32) {
-            // Powers of two scale without rounding, so the law holds to the bit.
+            // Scaling by a power of two is exact, so the law holds to the bit.
             let c = -(f64::from(power)).exp2();
             let scaled: Vec<f64> = x.iter().map(|x| c * x).collect();
             for norm in [l1, l2, linf] {

@@ -1,13 +1,13 @@
 //! The outer product of two vectors: a matrix of rank one.
 //!
 //! Formula: <var>A = x·yᵀ</var>, <var>aᵢⱼ = xᵢ·yⱼ</var>.
-//! In a transformer: the gradient of a weight is a sum of outer products, one a token; a low-rank adapter is
-//! a sum of r of them.
+//! In a transformer: the gradient of a weight is a sum of outer products, one per token; a low-rank adapter is a sum of
+//! r of them.
 //! Source: Golub and Van Loan, *Matrix Computations*, section 1.1.
 
 use crate::{Matrix, Real};
 
-/// <var>A = x·yᵀ</var>: (length of x × length of y).
+/// Returns <var>A = x·yᵀ</var>: (length of x × length of y).
 ///
 /// Floats: IEEE, element by element.
 ///

@@ -1,16 +1,15 @@
-//! Work on several threads with the bits of one.
+//! Parallel loops whose results have the same bits on any number of threads.
 //!
-//! A matrix is cut into blocks of columns, or of rows, whose size depends on its shape alone; which
-//! thread takes which block changes nothing. All blocks are views, so cutting copies nothing and
-//! allocates nothing.
+//! A matrix is cut into blocks of columns, or of rows, whose size depends only on its shape. The result does not depend
+//! on which thread takes which block. All blocks are views, so cutting neither copies nor allocates.
 
 use crate::{Real, View, ViewMut, column, simd};
 
-/// Elements of a block: enough to outweigh handing it to another thread.
+/// Elements of a block: enough to outweigh the cost of handing it to another thread.
 pub const BLOCK: usize = 8192;
 
-// Work is handed down by reference to a trait object: cutting is compiled once for a kind of scalar and a number of
-// matrices, not for every caller. A call through a pointer is nothing beside a block.
+// Work is passed as a reference to a trait object: the code that cuts is compiled once per scalar and number of
+// matrices, not per caller. The cost of an indirect call is negligible beside a block.
 type Work<'a, T, const M: usize> = &'a (dyn Fn(usize, [ViewMut<'_, T>; M]) + Sync);
 type TileWork<'a, T, const M: usize> = &'a (dyn Fn(usize, usize, [ViewMut<'_, T>; M]) + Sync);
 
@@ -38,7 +37,7 @@ fn longest<T: Real>(matrices: &[ViewMut<'_, T>]) -> usize {
     matrices.iter().map(|m| m.nrows()).max().unwrap_or(0)
 }
 
-/// As [`columns`], for work in proportion to columns of `rows` elements, which are only read.
+/// Like [`columns`], for work in proportion to columns of `rows` elements, which are only read.
 fn columns_of<T: Real, const M: usize>(
     rows: usize,
     matrices: [ViewMut<'_, T>; M],
@@ -47,8 +46,8 @@ fn columns_of<T: Real, const M: usize>(
     split_columns(0, matrices, (BLOCK / rows.max(1)).max(1), &work);
 }
 
-/// Calls `work(j, columns)` with column `j` of each of these matrices, which have equally many: [`columns`] and
-/// [`simd`], for work in proportion to the longest column.
+/// Calls `work(j, columns)` with column `j` of each of these matrices, which have equally many columns. Combines
+/// [`columns`] and [`simd`], for work in proportion to the longest column.
 ///
 /// Mark the closure `#[inline(always)]`, as for [`simd`].
 ///
@@ -66,7 +65,7 @@ pub fn each_column<T: Real, const M: usize>(
     each_column_of(longest(&matrices), matrices, work);
 }
 
-/// As [`each_column`], for work in proportion to columns of `rows` elements, which are only read.
+/// Like [`each_column`], for work in proportion to columns of `rows` elements, which are only read.
 #[inline(always)]
 pub fn each_column_of<T: Real, const M: usize>(
     rows: usize,
@@ -89,9 +88,9 @@ pub fn each_column_of<T: Real, const M: usize>(
     });
 }
 
-/// <var>y ← f(a, b, …)</var>, element by element of matrices of one shape.
+/// Computes <var>y ← f(a, b, …)</var>, element by element, for matrices of the same shape.
 ///
-/// Mark a closure of more than a few operations `#[inline(always)]`, as for [`simd`].
+/// Mark a closure with more than a few operations `#[inline(always)]`, as for [`simd`].
 ///
 /// ```
 /// use linalg::{matrix, parallel};
@@ -114,7 +113,7 @@ pub fn each<T: Real, const K: usize>(
     );
 }
 
-/// Calls `update` with every element of y and those of x in its place.
+/// Calls `update` with every element of y and the elements of x at the same position.
 #[inline(always)]
 pub(crate) fn update_each<T: Real, const K: usize>(
     y: ViewMut<'_, T>,
@@ -130,7 +129,8 @@ pub(crate) fn update_each<T: Real, const K: usize>(
                 #[inline(always)]
                 |k| &column(&x[k], j)[..n],
             );
-            // By number: the compiler then sees that all lie inside, and the loop is twice as fast as over `iter_mut`.
+            // With an index, the compiler sees that all accesses are in bounds; the loop is twice as fast as with
+            // `iter_mut`.
             for i in 0..n {
                 let elements = std::array::from_fn(
                     #[inline(always)]
@@ -142,7 +142,7 @@ pub(crate) fn update_each<T: Real, const K: usize>(
     );
 }
 
-/// Every element of x becomes `value`.
+/// Sets every element of x to `value`.
 pub(crate) fn fill<T: Real>(x: ViewMut<'_, T>, value: T) {
     each_column([x], |_, [x]| x.fill(value));
 }
@@ -168,7 +168,7 @@ fn split_columns<T: Real, const M: usize>(
 
 /// Calls `work(first, blocks)` on blocks of `block` rows of matrices that have equally many rows.
 ///
-/// For sums over columns: every block owns its rows and adds their columns in order.
+/// Intended for sums over columns: every block owns its rows and adds their columns in order.
 pub fn rows<T: Real, const M: usize>(
     matrices: [ViewMut<'_, T>; M],
     block: usize,
@@ -196,11 +196,11 @@ fn split_rows<T: Real, const M: usize>(
     );
 }
 
-/// Cuts every matrix into the same number of tiles, `down` × `across`, and calls `work(i, j, tiles)`
-/// on the tiles in row i and column j: for attention, i counts heads and j sequences.
+/// Cuts every matrix into the same number of tiles, `down` × `across`, and calls `work(i, j, tiles)` on the tiles in
+/// row i and column j. In attention, i counts heads and j counts sequences.
 ///
 /// # Panics
-/// If a matrix's rows or columns are not multiples.
+/// If a matrix's rows are no multiple of `down`, or its columns no multiple of `across`.
 pub fn tiles<T: Real, const M: usize>(
     matrices: [ViewMut<'_, T>; M],
     down: usize,
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn every_element_is_visited_once() {
         let sizes = [(1, 1), (3, 50_000), (100, 1000), (20_000, 3)];
-        // Several blocks of columns, and one column that is more than a block.
+        // Several blocks of columns, and one column larger than a block.
         assert!(sizes.iter().any(|&(m, n)| m < BLOCK && m * n > 2 * BLOCK));
         assert!(sizes.iter().any(|&(m, n)| m > BLOCK && n > 1));
         for (m, n) in sizes {

@@ -1,13 +1,12 @@
-//! A differentiable map of N matrices to one.
+//! Differentiable maps of N matrices to one matrix.
 
 use crate::{Formula, Gradient, Real, Role, Shape, ShapeError, View, ViewMut};
 use std::ops::Range;
 
-/// What an operation is: a name, a rule for shapes, a value, and the transpose of its derivative.
+/// An operation: a name, a shape rule, a value, and the transpose of its derivative.
 ///
-/// The rule of an operation lives in the crate of its branch of mathematics; that crate *is* the
-/// branch ([`Primitive::branch`] reads it off the type). Array parameters destructure in the
-/// signature, so that a rule reads as in a textbook:
+/// An operation is defined in the crate of its branch of mathematics ([`Primitive::branch`] reads the branch from the
+/// type's path). Array parameters are destructured in the signature, so that the code reads like a textbook:
 ///
 /// ```
 /// use linalg::formula::{I, J, operand, upstream};
@@ -47,41 +46,41 @@ use std::ops::Range;
 ///
 /// # Laws
 /// 1. `forward` writes every element of its output and reads none of them before.
-/// 2. `vjp` adds to a [`Gradient`], or writes it where it is fresh and reads nothing of it.
-/// 3. The rule belongs to *its* function: <var>⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩</var> for all ȳ and ẋ.
-/// 4. Neither can fail: what can be wrong is refused by `shape`.
-/// 5. Neither allocates: memory beyond input and output is stated by `memory` and handed in.
-/// 6. `formula` states the arithmetic that `forward` and `vjp` do, in the same steps: evaluated at any
-///    element it gives what they computed, within the rounding of what it states.
+/// 2. `vjp` adds to a [`Gradient`], or writes it if it is fresh, without reading it.
+/// 3. `vjp` is the transposed derivative of *this* `forward`: <var>⟨ȳ, J·ẋ⟩ = ⟨vjp(ȳ), ẋ⟩</var> for all ȳ and ẋ.
+/// 4. Neither can fail: `shape` refuses invalid operands.
+/// 5. Neither allocates: `memory` states what is needed beyond input and output, and the caller provides it.
+/// 6. `formula` states the arithmetic of `forward` and `vjp`, in the same steps: evaluated at any element, it gives
+///    their result within the rounding bound that it states.
 pub trait Primitive<const N: usize>: Send + Sync + 'static {
-    /// The operation's name in the field: "softmax", "affine map".
+    /// Returns the operation's standard name: "softmax", "affine map".
     fn name(&self) -> &'static str;
 
-    /// What it does in a network, for whoever reads a recording.
+    /// Returns its role in a network, for code that reads a recording.
     fn role(&self) -> Role {
         Role::Other
     }
 
-    /// The shape of the output, or why there is none.
+    /// Returns the shape of the output, or the reason why the operands do not fit.
     fn shape(&self, inputs: [Shape; N]) -> Result<Shape, ShapeError>;
 
-    /// The rule for one element, as a formula: what an explanation prints, evaluates and follows.
+    /// Returns the formula of one element, which an explanation prints, evaluates and traces.
     ///
-    /// The element is \[[`I`](crate::formula::I), [`J`](crate::formula::J)\]; sums run over other letters,
-    /// with counts from the shapes of `inputs`. There is one [`Formula::gradient`] per operand, or
-    /// [`Formula::no_gradient`] where an operand is an index. State the steps that the code takes (a
-    /// maximum that is subtracted, a logistic by way of tanh), so that the stated rounding is the real
-    /// one. The elements of `inputs` matter only for what is drawn at random, which goes into a
-    /// [`Formula::table`]; whole numbers that select elements are [`Matter::index`](crate::formula::Matter::index).
+    /// The element is \[[`I`](crate::formula::I), [`J`](crate::formula::J)\]; sums run over other letters, with counts
+    /// from the shapes of `inputs`. There is one [`Formula::gradient`] per operand, or [`Formula::no_gradient`] if the
+    /// operand is an index. State the steps that the code takes (a maximum that is subtracted, a logistic function by
+    /// way of tanh), so that the stated rounding bound is the real one. The elements of `inputs` matter only for random
+    /// draws, which go into a [`Formula::table`]; integers that select elements are
+    /// [`Matter::index`](crate::formula::Matter::index).
     ///
-    /// Nothing on the way from record to replay calls it.
+    /// Neither recording nor replay calls it.
     fn formula<T: Real>(&self, inputs: [View<'_, T>; N]) -> Formula;
 
     /// Writes the output.
     fn forward<T: Real>(&self, inputs: [View<'_, T>; N], output: ViewMut<'_, T>, work: Work<'_, T>);
 
-    /// Adds to each input's gradient what the output's gradient `upstream` sends back to it: the
-    /// vector-Jacobian product `Jᵀ·upstream`.
+    /// Adds to each input's gradient the vector-Jacobian product `Jᵀ·upstream`; `upstream` is the gradient of the
+    /// output.
     fn vjp<T: Real>(
         &self,
         inputs: [View<'_, T>; N],
@@ -91,8 +90,8 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         work: Work<'_, T>,
     );
 
-    /// `forward`, then `vjp`: what a training step asks of its last operation, the loss. An operation
-    /// overrides it where both at once are cheaper than one after the other.
+    /// Calls `forward`, then `vjp`: a training step does this for its last operation, the loss. An operation overrides
+    /// it if both together are cheaper than one after the other.
     fn forward_and_vjp<T: Real>(
         &self,
         inputs: [View<'_, T>; N],
@@ -111,47 +110,46 @@ pub trait Primitive<const N: usize>: Send + Sync + 'static {
         self.vjp(inputs, output.as_view(), upstream, gradients, work);
     }
 
-    /// Floating-point operations of `forward`: a multiplication and an addition count as two, e^x, ln,
-    /// tanh and their like as ten each. A size, not a count to the last one.
+    /// Returns the floating-point operations of `forward`: a multiplication and an addition count as two, e^x, ln, tanh
+    /// and similar functions as ten each. An estimate, not an exact count.
     fn flops(&self, inputs: [Shape; N]) -> u64;
 
-    /// Floating-point operations of `vjp` that the mathematics needs, without what is computed again
-    /// to save memory. A map with one product forward has two of the same size backward.
+    /// Returns the floating-point operations that `vjp` needs mathematically, without recomputation that saves memory.
+    /// A map with one product forward has two of the same size backward.
     fn vjp_flops(&self, inputs: [Shape; N]) -> u64 {
         2 * self.flops(inputs)
     }
 
-    /// Which values `vjp` reads. What no rule reads any more makes room for something else in a
-    /// recording that is made for training.
+    /// Returns which values `vjp` reads. A recording for training reuses the memory of a value after its last read.
     fn vjp_reads(&self) -> Reads<N> {
         Reads { inputs: [true; N], output: true }
     }
 
-    /// Whether computing the value again costs little beside the products around it: a training step
-    /// that is short of memory does so in the backward replay instead of keeping the value.
+    /// Whether recomputing the value costs little compared with the products around it. If memory is short, a training
+    /// step then recomputes the value in the backward replay instead of keeping it.
     fn is_cheap(&self) -> bool {
         false
     }
 
-    /// Memory that it wants besides its inputs and output.
+    /// Returns the memory that it needs besides its inputs and output.
     fn memory(&self, _inputs: [Shape; N]) -> Memory {
         Memory::default()
     }
 
-    /// The rows of the first operand that the output is, if it is nothing else. A recording then shares
+    /// Returns the rows of the first operand if the output is exactly these rows, else `None`. A recording then shares
     /// their memory, for value and gradient, and calls neither `forward` nor `vjp`.
     fn view(&self) -> Option<Range<usize>> {
         None
     }
 
-    /// The branch of mathematics: the crate in which the rule lives.
+    /// Returns the branch of mathematics, which is the name of the crate that defines the operation.
     fn branch(&self) -> &'static str {
         let path = std::any::type_name::<Self>();
         path.split("::").next().unwrap_or(path)
     }
 }
 
-/// Which values a `vjp` reads.
+/// The values that a `vjp` reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reads<const N: usize> {
     /// For each input, whether its value is read. Shapes are always known.
@@ -165,11 +163,11 @@ pub struct Reads<const N: usize> {
 pub struct Memory {
     /// Written by `forward`, read by `vjp`: a mean, a logarithm of a partition function.
     pub kept: usize,
-    /// Needed only during a call; its contents before and after mean nothing.
+    /// Needed only during a call; its contents before and after are arbitrary.
     pub scratch: usize,
 }
 
-/// The memory that [`Primitive::memory`] asked for.
+/// The memory that [`Primitive::memory`] requested.
 #[derive(Debug)]
 pub struct Work<'a, T> {
     /// Written by `forward`, read by `vjp`.
@@ -179,7 +177,7 @@ pub struct Work<'a, T> {
 }
 
 impl<T> Work<'_, T> {
-    /// For operations that want no memory.
+    /// Returns empty memory, for operations that need none.
     pub fn none() -> Self {
         Work { kept: &mut [], scratch: &mut [] }
     }

@@ -1,18 +1,17 @@
-//! The scalar of every computation.
+//! The scalar type of all computations.
 
 use crate::{Factor, ViewMut, kernel};
 use num_traits::{One, Zero};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A real number as the mathematics here needs it: a field, an order, twelve functions, and one hook
-/// for the matrix product.
+/// A real number: an ordered field with twelve functions, and one hook for the matrix product.
 ///
-/// `f32` and `f64` send the hook to a tuned kernel; every other scalar (a dual number, say) inherits
-/// a plain loop. Comparisons of a scalar that carries a derivative compare values.
+/// `f32` and `f64` forward the hook to a tuned kernel; every other scalar, such as a dual number, inherits a plain
+/// loop. If a scalar carries a derivative, comparisons compare values only.
 ///
-/// Functions follow IEEE: e^−∞ = 0 and ln 0 = −∞; ln and √ of a negative number, sin and cos of ±∞ are NaN; √−0, tanh −0,
-/// erf −0 and sin −0 are −0; NaN stays NaN.
+/// Functions follow IEEE: e^−∞ = 0 and ln 0 = −∞; ln and √ of a negative number, sin and cos of ±∞ are NaN; √−0, tanh
+/// −0, erf −0 and sin −0 are −0; NaN stays NaN.
 ///
 /// ```
 /// use linalg::Real;
@@ -42,53 +41,53 @@ pub trait Real:
     + DivAssign
     + 'static
 {
-    /// The scalar nearest to `x`.
+    /// Returns the scalar nearest to `x`.
     fn from_f64(x: f64) -> Self;
-    /// The value as `f64`, without any derivative that it carries.
+    /// Returns the value as `f64`, without any derivative that it carries.
     fn to_f64(self) -> f64;
-    /// eˣ.
+    /// Returns eˣ.
     #[must_use]
     fn exp(self) -> Self;
-    /// ln x, natural: information in nats.
+    /// Returns ln x, the natural logarithm: information in nats.
     #[must_use]
     fn ln(self) -> Self;
-    /// ln(1 + x), exact where x is small.
+    /// Returns ln(1 + x), accurate for small x.
     #[must_use]
     fn ln_1p(self) -> Self;
-    /// √x.
+    /// Returns √x.
     #[must_use]
     fn sqrt(self) -> Self;
-    /// tanh x.
+    /// Returns tanh x.
     #[must_use]
     fn tanh(self) -> Self;
-    /// <var>erf x = 2/√π ∫₀ˣ e^(−t²)</var> dt.
+    /// Returns <var>erf x = 2/√π ∫₀ˣ e^(−t²)</var> dt.
     #[must_use]
     fn erf(self) -> Self;
-    /// <var>erfc x = 1 − erf x</var>, all of whose digits are kept where erf x is near 1: to 2x²·ε relative.
+    /// Returns <var>erfc x = 1 − erf x</var> without cancellation where erf x is near 1: to 2x²·ε relative.
     #[must_use]
     fn erfc(self) -> Self;
-    /// sin x.
+    /// Returns sin x.
     #[must_use]
     fn sin(self) -> Self;
-    /// cos x.
+    /// Returns cos x.
     #[must_use]
     fn cos(self) -> Self;
-    /// |x|; its derivative at 0 is taken to be 0.
+    /// Returns |x|; its derivative at 0 is taken to be 0.
     #[must_use]
     fn abs(self) -> Self;
 
-    /// The larger of two, by value; NaN if either is.
+    /// Returns the larger of two, by value; NaN if either is NaN.
     #[inline(always)]
     #[must_use]
     fn larger(self, other: Self) -> Self {
-        // Written so that a NaN on either side survives.
+        // Written so that a NaN on either side propagates.
         if self > other || is_nan(self) { self } else { other }
     }
 
-    /// <var>C ← α·A·B</var>, or <var>C ← C + α·A·B</var> where `add` is set, on one thread.
+    /// Computes <var>C ← α·A·B</var>, or <var>C ← C + α·A·B</var> if `add` is set, on one thread.
     ///
-    /// The hook behind [`crate::product_into`] and [`crate::product_add`], which check shapes and
-    /// cut the work; call those.
+    /// This is the hook behind [`crate::product_into`] and [`crate::product_add`], which check shapes and cut the work;
+    /// call those instead.
     fn gemm(
         c: ViewMut<'_, Self>,
         alpha: Self,
@@ -100,8 +99,8 @@ pub trait Real:
     }
 }
 
-/// A number in a message: with an exponent where it would take more than 16 digits or begin with five zeros. On `f64` alone:
-/// text has no derivative.
+/// Formats a number for a message: with an exponent if it would take more than 16 digits or begin with five zeros. On
+/// `f64` only, because text has no derivative.
 ///
 /// ```
 /// use linalg::real::shown;
@@ -112,7 +111,7 @@ pub fn shown(x: f64) -> String {
     if plain { x.to_string() } else { format!("{x:e}") }
 }
 
-/// Whether `x` is not a number.
+/// Whether `x` is NaN.
 ///
 /// ```
 /// assert!(linalg::real::is_nan(f32::NAN) && !linalg::real::is_nan(f32::INFINITY));

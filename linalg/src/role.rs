@@ -1,7 +1,7 @@
-//! What an operation does in a network, for readers of a recording: they ask for a role and never read a name.
+//! Roles of operations in a network. Code that reads a recording asks for roles, never for names.
 
-/// The role of an operation. Names are for people; certificates, diagnoses and explanations look for roles, so that an
-/// operation with another name, or a network with other parts, is read the same way.
+/// The role of an operation. Names are for display; certificates, diagnoses and explanations use roles, so that they
+/// also work for operations with other names and for other networks.
 ///
 /// ```
 /// use linalg::{Primitive, Role, affine::Affine, product::Product};
@@ -11,38 +11,38 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Columns of a table (operand 0), selected by indices (operand 1).
+    /// Selects columns of a table (operand 0) by indices (operand 1).
     Lookup,
-    /// A matrix (operand 0) times columns (operand 1), with or without a bias (operand 2).
+    /// Multiplies a matrix (operand 0) by columns (operand 1), with or without a bias (operand 2).
     Linear,
-    /// Dot products of queries (operand 0) and keys (operand 1): a column of scores for every query.
+    /// Dot products of queries (operand 0) and keys (operand 1): one column of scores per query.
     Scores,
-    /// A multiple of every element by one constant.
+    /// Multiplies every element by one constant.
     Scale,
-    /// −∞ in place of scores that may not be seen.
+    /// Replaces masked scores by −∞.
     Mask,
-    /// Columns of scores as probabilities.
+    /// Turns columns of scores into probabilities.
     Softmax,
-    /// Values (operand 0) weighed by probabilities (operand 1).
+    /// Sums values (operand 0), weighted by probabilities (operand 1).
     WeightedSum,
-    /// Scores, mask, softmax and weighted sum in one operation: of queries (operand 0), keys (operand 1) and values
+    /// Scores, mask, softmax and weighted sum in one operation, for queries (operand 0), keys (operand 1) and values
     /// (operand 2).
     Attention,
-    /// Pairs of coordinates turned by a token's position (operand 1).
+    /// Rotates pairs of coordinates by an angle that depends on a token's position (operand 1).
     Rotation,
-    /// Columns brought to one size; a gain (operand 1) and a shift (operand 2) where there are such.
+    /// Normalises columns, with an optional gain (operand 1) and shift (operand 2).
     Norm,
-    /// One function of every element.
+    /// Applies one function to every element.
     Activation,
-    /// A share of the elements set to 0 at random.
+    /// Sets a random share of the elements to 0.
     Dropout,
-    /// The sum of two values of one shape: a step of the residual stream.
+    /// Adds two values of the same shape, as in the residual stream.
     Sum,
-    /// The elementwise product of two values: a gate.
+    /// Multiplies two values element by element: a gate.
     Product,
     /// The mean loss over targets (the last operand).
     Loss,
-    /// Anything else. What has this role is certified and traced like all others, and takes no part in findings
-    /// that are about one of the roles above.
+    /// Any other operation. It is certified and traced like all others, and ignored by findings about one of the roles
+    /// above.
     Other,
 }

@@ -1,4 +1,4 @@
-//! Shapes, and what can be wrong with them.
+//! Matrix shapes, and errors of shapes that do not fit.
 
 use std::fmt;
 use thiserror::Error;
@@ -12,19 +12,19 @@ use thiserror::Error;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Number of rows: features.
+    /// The number of rows: features.
     pub rows: usize,
-    /// Number of columns: tokens.
+    /// The number of columns: tokens.
     pub columns: usize,
 }
 
 impl Shape {
-    /// `rows × columns`.
+    /// Creates the shape `rows × columns`.
     pub const fn new(rows: usize, columns: usize) -> Self {
         Shape { rows, columns }
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub const fn len(self) -> usize {
         self.rows * self.columns
     }
@@ -34,7 +34,7 @@ impl Shape {
         self.len() == 0
     }
 
-    /// `Ok` where `operand` has the expected number of rows.
+    /// Checks that `operand` has the expected number of rows.
     ///
     /// ```
     /// let shape = linalg::Shape::new(3, 5);
@@ -49,7 +49,7 @@ impl Shape {
         }
     }
 
-    /// `Ok` where `operand` has the expected number of columns.
+    /// Checks that `operand` has the expected number of columns.
     pub fn expect_columns(self, operand: &'static str, expected: usize) -> Result<(), ShapeError> {
         if self.columns == expected {
             Ok(())
@@ -58,7 +58,7 @@ impl Shape {
         }
     }
 
-    /// `Ok` where `operand` has the expected shape.
+    /// Checks that `operand` has the expected shape.
     pub fn expect(self, operand: &'static str, expected: Shape) -> Result<(), ShapeError> {
         self.expect_rows(operand, expected.rows)?;
         self.expect_columns(operand, expected.columns)
@@ -71,75 +71,75 @@ impl fmt::Display for Shape {
     }
 }
 
-/// Operands that do not fit together. Raised while a step is recorded, never while it is replayed.
+/// Operands whose shapes do not fit. Returned while a step is recorded, never while it is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ShapeError {
-    /// A wrong number of rows.
+    /// The number of rows is wrong.
     #[error("{operand} has {found} rows where {expected} are needed")]
     Rows {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
-        /// Rows that the other operands ask for.
+        /// The number of rows that the other operands require.
         expected: usize,
-        /// Rows that it has.
+        /// The number of rows found.
         found: usize,
     },
-    /// A wrong number of columns.
+    /// The number of columns is wrong.
     #[error("{operand} has {found} columns where {expected} are needed")]
     Columns {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
-        /// Columns that the other operands ask for.
+        /// The number of columns that the other operands require.
         expected: usize,
-        /// Columns that it has.
+        /// The number of columns found.
         found: usize,
     },
-    /// A length that must be cut into equal parts and cannot be.
+    /// A length cannot be divided into equal parts.
     #[error("{operand} is {found} long, which {parts} equal parts do not divide")]
     Parts {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
         /// The number of parts.
         parts: usize,
-        /// The length to be cut.
+        /// The length to be divided.
         found: usize,
     },
-    /// A range of rows that reaches past the end.
+    /// A range of rows ends after the last row.
     #[error("rows {start}..{end} were asked for, but there are {found}")]
     Range {
-        /// First row.
+        /// The first row of the range.
         start: usize,
-        /// One past the last row.
+        /// One past the last row of the range.
         end: usize,
-        /// Rows that there are.
+        /// The number of rows found.
         found: usize,
     },
-    /// More places than an index, which is a scalar, can tell apart.
+    /// There are more positions than an index stored as a scalar can distinguish.
     #[error(
         "{operand} are {found}; an index counts exactly as far as {most} in f32: cut it into several"
     )]
     Countable {
-        /// What is counted.
+        /// The quantity that is counted.
         operand: &'static str,
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// How many there may be.
+        /// The largest allowed number.
         most: usize,
     },
-    /// No element where at least one is needed.
+    /// An operand has no elements, but at least one is needed.
     #[error("{operand} is empty")]
     Empty {
-        /// Which operand.
+        /// The operand's name.
         operand: &'static str,
     },
 }
 
-/// The length of each of `parts` equal parts of `length`.
+/// Divides `length` into `parts` equal parts, and returns the length of one part.
 ///
 /// ```
 /// use linalg::shape::equal_parts;
-/// assert_eq!(equal_parts("the width", 768, 12), Ok(64)); // of a head
+/// assert_eq!(equal_parts("the width", 768, 12), Ok(64)); // the width of a head
 /// assert!(equal_parts("the width", 768, 5).is_err() && equal_parts("the width", 768, 0).is_err());
 /// ```
 pub fn equal_parts(

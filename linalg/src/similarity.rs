@@ -1,17 +1,17 @@
-//! How far two vectors point the same way, whatever their lengths.
+//! Cosines and angles: the similarity of two directions, independent of length.
 //!
-//! Formulas: <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>; θ by Kahan's half-angle form, which is right to a few ε
-//! everywhere, where the arc cosine of a cosine is off by √ε near 0 and π.
-//! In a transformer: search among embeddings; a query that points where a key points attends to it.
+//! Formulas: <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>; θ by Kahan's half-angle form, which is accurate to a few ε
+//! everywhere, while the arc cosine of a cosine has an error of √ε near 0 and π.
+//! In a transformer: search among embeddings; a query attends to keys that point in its direction.
 //! Source: the textbook's A.1; Kahan, *How Futile are Mindless Assessments of Roundoff?*, 2006, section 12.
 
 use crate::error::{finite, finite_elements, length};
 use crate::norm::{direction, l2, power_of_two};
 use crate::{Error, Matrix, Real, column, norm, parallel, vector};
 
-/// <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>, between −1 and 1 up to rounding.
+/// Returns <var>cos θ = x·y / (‖x‖₂·‖y‖₂)</var>, between −1 and 1 up to rounding.
 ///
-/// Floats: invariant to any finite scale, subnormal or near the largest number.
+/// Floats: independent of the vectors' scale, from subnormal to near overflow.
 ///
 /// # Errors
 /// Different lengths; a zero vector, which has no direction; NaN and ±∞.
@@ -29,19 +29,19 @@ pub fn cosine<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
     Ok(vector::dot(&direction("x", x)?, &direction("y", y)?))
 }
 
-/// The angle θ between two vectors, from 0 to π, in radians.
+/// Returns the angle θ between two vectors, from 0 to π, in radians.
 ///
-/// <var>tan θ/2 = ‖u − v‖ / ‖u + v‖</var> for the directions u and v. A derivative passes through; at 0 and
-/// π, where the angle has a kink, it is taken to be 0.
+/// <var>tan θ/2 = ‖u − v‖ / ‖u + v‖</var> for the directions u and v. Differentiable except at 0 and π, where the
+/// derivative is taken to be 0.
 ///
 /// # Errors
-/// As [`cosine`].
+/// Like [`cosine`].
 ///
 /// ```
 /// use linalg::similarity::angle;
 /// use std::f64::consts::FRAC_PI_4;
 /// assert!((angle(&[1.0_f64, 0.0], &[1.0, 1.0])? - FRAC_PI_4).abs() < 1e-15);
-/// // A hundred-millionth of a radian, of which the arc cosine of a cosine sees nothing.
+/// // A hundred-millionth of a radian, which the arc cosine of a cosine cannot resolve.
 /// assert!((angle(&[1.0_f64, 0.0], &[1.0, 1e-8])? - 1e-8).abs() < 1e-15);
 /// # Ok::<(), linalg::Error>(())
 /// ```
@@ -54,29 +54,29 @@ pub fn angle<T: Real>(x: &[T], y: &[T]) -> Result<T, Error> {
     Ok(half + half)
 }
 
-/// The angle of the point (x, y), for x, y ≥ 0 and not both 0.
+/// Returns the angle of the point (x, y), for x, y ≥ 0 and not both 0.
 ///
-/// Its value is a number; what is left is the arc sine of a rounding error, whose series is short. A
-/// derivative sees the series: <var>d θ = (x·dy − y·dx)/(x² + y²)</var>, and so on up to the fourth.
+/// The value comes from the library; the rest is the arc sine of a rounding error, by a short series, so that
+/// derivatives propagate: <var>d θ = (x·dy − y·dx)/(x² + y²)</var>, and so on up to the fourth.
 fn arctangent<T: Real>(y: T, x: T) -> T {
     let value = T::from_f64(y.to_f64().atan2(x.to_f64()));
     let rest = (y * value.cos() - x * value.sin()) / (x * x + y * y).sqrt();
     value + rest + rest * rest * rest / T::from_f64(6.0)
 }
 
-/// A column of a table and how far it points the same way as a query.
+/// A column of a table, with its cosine to a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour<T> {
-    /// Number of the column.
+    /// The number of the column.
     pub index: usize,
-    /// Cosine with the query.
+    /// The cosine with the query.
     pub cosine: T,
 }
 
-/// The cosine of a query with every column of a table.
+/// Returns the cosine of a query with every column of a table.
 ///
 /// # Errors
-/// A query whose length is not the table's number of rows; a zero vector; NaN and ±∞.
+/// A query whose length differs from the table's number of rows; a zero vector; NaN and ±∞.
 ///
 /// ```
 /// use linalg::{matrix, similarity::cosines};
@@ -111,11 +111,11 @@ pub fn cosines<T: Real>(query: &[T], table: &Matrix<T>) -> Result<Vec<T>, Error>
     }
 }
 
-/// The `count` columns of a table that point most nearly as a query does, best first; among equals the
-/// lower number comes first. All columns where `count` is more than there are.
+/// Returns the `count` columns of a table with the largest cosine to a query, best first; equal cosines are ordered by
+/// column number. Returns all columns if `count` exceeds their number.
 ///
 /// # Errors
-/// As [`cosines`].
+/// Like [`cosines`].
 ///
 /// ```
 /// use linalg::{matrix, similarity::nearest};
@@ -144,7 +144,7 @@ mod tests {
 
     const E: f64 = f64::EPSILON;
 
-    /// Neither vector zero.
+    /// Two vectors, neither of them zero.
     fn directions(n: std::ops::Range<usize>) -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
         pair(n).prop_filter("a direction", |(x, y)| l2(x) > 0.0 && l2(y) > 0.0)
     }

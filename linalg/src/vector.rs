@@ -1,26 +1,26 @@
-//! Sums over slices, in one fixed order that vector units like.
+//! Sums over slices, in one fixed order that suits vector units.
 //!
 //! Formulas: <var>Σ xᵢ</var>, <var>x·y = Σ xᵢ·yᵢ</var>, max xᵢ, <var>y ← y + a·x</var>. Sixteen partial sums run side
-//! by side and are added in pairs: an order that depends on the length alone, so a sum has the same bits on every
-//! processor. In a transformer: every score of attention is a dot
-//! product; every gradient is accumulated by <var>y ← y + a·x</var>.
+//! by side and are added in pairs. This order depends only on the length, so a sum has the same bits on every
+//! processor. In a transformer: every attention score is a dot product; every gradient is accumulated by
+//! <var>y ← y + a·x</var>.
 //! Source: the textbook's A.1; Higham, *Accuracy and Stability of Numerical Algorithms*, chapter 4.
 //!
-//! Floats: IEEE arithmetic. NaN stays NaN, ∞ − ∞ and 0·∞ are NaN, what is too large becomes ±∞ (a square beyond
-//! 1.3e154 does; [`crate::norm::l2`] does not square before it scales).
+//! Floats: IEEE arithmetic. NaN stays NaN, ∞ − ∞ and 0·∞ are NaN, overflow gives ±∞ (the square of a number beyond
+//! 1.3e154 overflows; [`crate::norm::l2`] scales before it squares).
 
 use crate::Real;
 use crate::accurate::{Sum, two_sum};
 use crate::real::is_nan;
 use std::ops::Range;
 
-/// Terms that are added without looking at what is lost: 64 on each lane.
+/// The number of terms that are summed without error compensation: 64 per lane.
 const BLOCK: usize = 1024;
 
-/// Partial sums kept side by side: one vector register of AVX-512, two of AVX2.
+/// The number of partial sums: one vector register of AVX-512, two of AVX2.
 const LANES: usize = 16;
 
-/// <var>Σ xᵢ</var>; 0 of none.
+/// Returns <var>Σ xᵢ</var>; 0 if x is empty.
 ///
 /// ```
 /// assert_eq!(linalg::vector::sum(&[1.0, 2.0, 3.0]), 6.0);
@@ -30,7 +30,7 @@ pub fn sum<T: Real>(x: &[T]) -> T {
     reduce(x, x, |x, _| x)
 }
 
-/// <var>Σ xᵢ·yᵢ</var>: how far two vectors point the same way; 0 of none.
+/// Returns the dot product <var>Σ xᵢ·yᵢ</var>; 0 if x and y are empty.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -46,14 +46,14 @@ pub fn dot<T: Real>(x: &[T], y: &[T]) -> T {
     reduce(x, y, |x, y| x * y)
 }
 
-/// <var>Σ term(xᵢ, yᵢ)</var>, in one fixed order whatever the processor; 0 of none.
+/// Returns <var>Σ term(xᵢ, yᵢ)</var>, in one fixed order on every processor; 0 if x and y are empty.
 ///
 /// # Panics
 /// If the lengths differ.
 ///
 /// ```
 /// let squared = linalg::vector::reduce(&[1.0, 5.0], &[4.0, 1.0], |x, y| (x - y) * (x - y));
-/// assert_eq!(squared, 25.0); // of the distance
+/// assert_eq!(squared, 25.0); // the squared distance
 /// ```
 #[inline(always)]
 pub fn reduce<T: Real>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
@@ -61,7 +61,7 @@ pub fn reduce<T: Real>(x: &[T], y: &[T], term: impl Fn(T, T) -> T) -> T {
     in_blocks(x.len(), |block| reduce_block(&x[block.clone()], &y[block], &term))
 }
 
-/// The sum of blocks.
+/// Sums blocks of terms with error compensation.
 #[inline(always)]
 fn in_blocks<T: Real>(n: usize, block: impl Fn(Range<usize>) -> T) -> T {
     if n <= BLOCK {
@@ -90,7 +90,7 @@ fn reduce_block<T: Real>(x: &[T], y: &[T], term: &impl Fn(T, T) -> T) -> T {
     fold(lanes)
 }
 
-/// <var>Σ term(xᵢ, yᵢ, zᵢ)</var>, in the same order as the other sums; 0 of none.
+/// Returns <var>Σ term(xᵢ, yᵢ, zᵢ)</var>, in the same order as the other sums; 0 if they are empty.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -124,7 +124,7 @@ fn reduce3_block<T: Real>(x: &[T], y: &[T], z: &[T], term: &impl Fn(T, T, T) -> 
     fold(lanes)
 }
 
-/// <var>Σ term(i)</var> for i = 0 .. n, in the same order as the other sums; 0 of none.
+/// Returns <var>Σ term(i)</var> for i = 0 .. n, in the same order as the other sums; 0 if n is 0.
 ///
 /// ```
 /// assert_eq!(linalg::vector::sum_of(4, |i| i as f64), 6.0);
@@ -146,22 +146,22 @@ pub fn sum_of<T: Real>(n: usize, term: impl Fn(usize) -> T) -> T {
     })
 }
 
-/// <var>s ← s + Σⱼ xⱼ</var> for n vectors as long as s, where `add(j, s)` adds xⱼ; at most [`MOST_ROWS`] elements.
+/// Computes <var>s ← s + Σⱼ xⱼ</var> for n vectors as long as s; `add(j, s)` adds xⱼ. Intended for gradients that are
+/// sums over tokens, such as those of a bias or a gain.
 ///
-/// Of up to 1024 vectors a plain sum; of more, blocks of 128 are added with what each addition loses. For
-/// gradients that are sums over tokens, of a bias or a gain.
+/// Up to 1024 vectors are added by a plain sum; more are added in blocks of 128 with compensation for rounding errors.
 ///
 /// # Panics
-/// If s is longer.
+/// If s is longer than [`MOST_ROWS`].
 ///
 /// ```
 /// let mut sum = [0.0_f32];
 /// linalg::vector::add_all(&mut sum, 1_000_000, |_, s| s[0] += 0.1);
-/// assert!((sum[0] - 100_000.0).abs() <= 100_000.0 * 64.0 * f32::EPSILON); // a plain sum makes 100958.34
+/// assert!((sum[0] - 100_000.0).abs() <= 100_000.0 * 64.0 * f32::EPSILON); // a plain sum gives 100958.34
 /// ```
 #[inline(always)]
 pub fn add_all<T: Real>(s: &mut [T], n: usize, add: impl Fn(usize, &mut [T])) {
-    /// Vectors of a block.
+    /// Vectors per block.
     const TOGETHER: usize = 128;
     assert!(s.len() <= MOST_ROWS, "a piece of at most {MOST_ROWS} rows");
     if n <= BLOCK {
@@ -179,17 +179,17 @@ pub fn add_all<T: Real>(s: &mut [T], n: usize, add: impl Fn(usize, &mut [T])) {
         }
     }
     for (s, &lost) in s.iter_mut().zip(lost.iter()) {
-        // An infinite sum has lost NaN.
+        // If the sum is infinite, `lost` is NaN.
         if !is_nan(lost) {
             *s += lost;
         }
     }
 }
 
-/// Elements of a vector that [`add_all`] sums.
+/// The most elements of a vector that [`add_all`] sums.
 pub const MOST_ROWS: usize = 128;
 
-/// Adds neighbours in pairs, pairs in pairs, …
+/// Adds neighbours in pairs, then the sums in pairs, and so on.
 #[inline(always)]
 fn fold<T: Real>(mut lanes: [T; LANES]) -> T {
     let mut width = LANES / 2;
@@ -203,7 +203,7 @@ fn fold<T: Real>(mut lanes: [T; LANES]) -> T {
     lanes[0]
 }
 
-/// The largest element; −∞ of none, NaN if one is. Exact; of 0 and −0 either.
+/// Returns the largest element; −∞ if x is empty, NaN if an element is NaN. Exact; for 0 and −0, either.
 ///
 /// ```
 /// use linalg::vector::maximum;
@@ -225,7 +225,7 @@ pub fn maximum<T: Real>(x: &[T]) -> T {
     lanes.iter().fold(lanes[0], |best, &x| x.larger(best))
 }
 
-/// <var>y ← y + a·x</var>.
+/// Computes <var>y ← y + a·x</var>.
 ///
 /// # Panics
 /// If the lengths differ.

@@ -6,7 +6,7 @@ use linalg::{
     Work, column, parallel::each_column,
 };
 
-/// <var>y = f(x)</var>, element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
+/// The operation <var>y = f(x)</var>, element by element; forward keeps f′(x) for the chain rule, dx = f′(x) ⊙ dy.
 ///
 /// ```
 /// use calculus::activation::{Elementwise, Gelu};
@@ -79,10 +79,10 @@ impl<F: Function> Primitive<1> for Elementwise<F> {
     }
 }
 
-/// The slopes that forward kept are all that backward reads.
+/// The vjp reads only the slopes that forward kept.
 pub(super) const READS: Reads<1> = Reads { inputs: [false], output: false };
 
-/// A slope for every element.
+/// Returns memory for one slope per element.
 pub(super) fn memory(x: Shape) -> Memory {
     Memory { kept: x.len(), scratch: 0 }
 }

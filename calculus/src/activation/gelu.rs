@@ -4,12 +4,12 @@ use linalg::Real;
 use linalg::formula::{Expression, erf, exp};
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI, FRAC_2_SQRT_PI};
 
-/// <var>x·Φ(x)</var> with the distribution function Φ of the standard normal: GELU, exact. Derivative
+/// Returns GELU, <var>x·Φ(x)</var> with the distribution function Φ of the standard normal, exactly. Derivative
 /// <var>Φ(x) + x·φ(x)</var> with the density φ.
 ///
-/// <var>½·x·(1 + erf(x/√2))</var>, computed as <var>½·x·erfc(−x/√2)</var>, which cancels nowhere: right to
-/// (6 + x²)·ε relative wherever the result is no subnormal number, the x² being the rounding of the exponent. ∞ at ∞;
-/// NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
+/// <var>½·x·(1 + erf(x/√2))</var>, computed as <var>½·x·erfc(−x/√2)</var>, which avoids cancellation. The relative
+/// error is at most (6 + x²)·ε unless the result is subnormal; x² comes from rounding the exponent. ∞ at ∞; NaN at NaN
+/// and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
 /// Source: Hendrycks and Gimpel, *Gaussian Error Linear Units*, 2016.
 ///
@@ -24,7 +24,7 @@ pub fn gelu<T: Real>(x: T) -> T {
     T::from_f64(0.5) * x * (x * T::from_f64(-FRAC_1_SQRT_2)).erfc()
 }
 
-/// [`gelu`], as an activation.
+/// The activation [`gelu`].
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Gelu}};
@@ -59,12 +59,12 @@ impl Function for Gelu {
     }
 }
 
-/// <var>½·x·(1 + tanh u) = x·σ(2·u)</var> with <var>u = √(2/π)·(x + 0.044715·x³)</var> and the logistic function σ: the
-/// approximation that GPT-2 was trained with, whose derivative is its own and not that of [`gelu`].
+/// Returns <var>½·x·(1 + tanh u) = x·σ(2·u)</var> with <var>u = √(2/π)·(x + 0.044715·x³)</var> and the logistic
+/// function σ: the approximation that GPT-2 was trained with. Its derivative differs from that of [`gelu`].
 ///
-/// The second form is computed: it cancels nowhere, and is right to (6 + 4·|u|)·ε relative for x < 0, the |u| being
-/// the rounding of the exponent; to a few ε for x ≥ 0. Beyond ±30, where σ is 0 or 1 in every float, u stays what it
-/// is there, so that no x is too large for a slope. ∞ at ∞; NaN at NaN and, as −∞·0, at −∞.
+/// The second form is computed, which avoids cancellation. The relative error is at most (6 + 4·|u|)·ε for x < 0, where
+/// |u| comes from rounding the exponent, and a few ε for x ≥ 0. Beyond ±30, where σ is 0 or 1 in every float, u is
+/// constant, so that the slope never overflows. ∞ at ∞; NaN at NaN and, as −∞·0, at −∞.
 ///
 /// Source: Hendrycks and Gimpel 2016, section 2; `gelu_new` in Hugging Face transformers.
 ///
@@ -81,7 +81,7 @@ pub fn gelu_tanh<T: Real>(x: T) -> T {
     x * sigmoid(T::from_f64(2.0 * FRAC_2_PI.sqrt()) * cubic)
 }
 
-/// [`gelu_tanh`], as an activation.
+/// The activation [`gelu_tanh`].
 ///
 /// ```
 /// use calculus::activation::{Function, GeluTanh};
@@ -118,7 +118,7 @@ impl Function for GeluTanh {
     }
 }
 
-/// <var>2·√(2/π)·(x + 0.044715·x³)</var>.
+/// Returns <var>2·√(2/π)·(x + 0.044715·x³)</var>.
 fn twice(x: &Expression) -> Expression {
     let cube = x.clone() * x.clone() * x.clone();
     2.0 * FRAC_2_PI.sqrt() * (x.clone() + 0.044715 * cube)

@@ -1,15 +1,14 @@
-//! Functions between two linear maps, element by element.
+//! Activation functions: elementwise functions between two linear maps.
 //!
-//! Each is one scalar function over [`Real`], in a file of its own: the plain function ([`gelu`]), and
-//! beside it the type ([`Gelu`]) that carries its names. The derivative that backpropagation uses comes
-//! from evaluating that same function on a dual number, so it cannot be the derivative of another one.
-//! [`Activation`] is one of them as a value: a setting, and an operation that can be recorded.
-//! [`Elementwise`] records a [`Function`] of your own.
+//! Each is one scalar function over [`Real`], in its own file: the plain function ([`gelu`]), and a type ([`Gelu`])
+//! that carries its names. Backpropagation evaluates that same function on a dual number for its derivative, so the
+//! derivative always fits the function. [`Activation`] is one of them as a value: a setting, and an operation that can
+//! be recorded. [`Elementwise`] records a [`Function`] of your own.
 //!
-//! Without them a stack of linear maps is one linear map.
+//! Without activations a stack of linear maps is one linear map.
 //!
-//! Each function's own documentation gives its derivative, and its values where numbers end. NaN goes in and comes out
-//! of all of them. Where sources disagree: ReLU′(0) = 0, as in PyTorch; the textbook's table A.3 has 1.
+//! Each function documents its derivative and its values at ±∞; NaN gives NaN. If sources disagree: ReLU′(0) = 0, as in
+//! PyTorch; the textbook's table A.3 has 1.
 
 mod elementwise;
 
@@ -21,7 +20,7 @@ use linalg::formula::Expression;
 use linalg::{Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError};
 use linalg::{View, ViewMut, Work};
 
-/// The files of functions, and the functions of each: modules, and the variants of [`Activation`].
+/// Declares the files and their functions: modules, and the variants of [`Activation`].
 macro_rules! activations {
     ($($file:ident: $($function:ident),+;)+) => {
         $(
@@ -29,7 +28,7 @@ macro_rules! activations {
             pub use $file::*;
         )+
 
-        /// One of the functions of this module, as a value: <var>y = f(x)</var>, element by element.
+        /// An activation function of this module, as a value: <var>y = f(x)</var>, element by element.
         ///
         /// ```
         /// use calculus::activation::Activation;
@@ -53,31 +52,31 @@ macro_rules! activations {
         }
 
         impl Activation {
-            /// All of them.
+            /// All activation functions.
             pub const ALL: &'static [Activation] = &[$($(Activation::$function),+),+];
 
-            /// Its name in settings and flags, such as `gelu_tanh`.
+            /// Returns its name in settings and flags, such as `gelu_tanh`.
             pub fn key(self) -> &'static str {
                 match self {
                     $($(Activation::$function => $function::KEY,)+)+
                 }
             }
 
-            /// Its names in Hugging Face's `config.json`; the first is written.
+            /// Returns its names in Hugging Face's `config.json`; the first is written.
             pub fn hugging_face(self) -> &'static [&'static str] {
                 match self {
                     $($(Activation::$function => $function::HUGGING_FACE,)+)+
                 }
             }
 
-            /// What it is for, in one sentence.
+            /// Returns its purpose, in one sentence.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $($(Activation::$function => $function::MEANING,)+)+
                 }
             }
 
-            /// The function.
+            /// Returns f(x).
             pub fn at<T: Real>(self, x: T) -> T {
                 match self {
                     $($(Activation::$function => $function::at(x),)+)+
@@ -155,7 +154,7 @@ impl Cases for Activation {
     }
 }
 
-// A new function is a file and a line here.
+// A new function needs a file and a line here.
 activations! {
     gelu: Gelu, GeluTanh;
     relu: Relu, LeakyRelu;
@@ -165,12 +164,12 @@ activations! {
     tanh: Tanh;
 }
 
-// By its own name or one of Hugging Face's.
+// Parses its own name or one of Hugging Face's.
 named!(Activation, UnknownActivation, "activation function", |choice, name| {
     choice.key() == name || choice.hugging_face().contains(&name)
 });
 
-/// A scalar function.
+/// A scalar function with its names and formulas.
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Gelu}};
@@ -178,22 +177,22 @@ named!(Activation, UnknownActivation, "activation function", |choice, name| {
 /// assert!((y.value - 0.8413447).abs() < 1e-7 && (y.derivative - 1.0833155).abs() < 1e-7);
 /// ```
 pub trait Function: Copy + Send + Sync + 'static {
-    /// The function's name in the field.
+    /// The function's standard name.
     const NAME: &'static str;
     /// Its name in settings and flags.
     const KEY: &'static str;
     /// Its names in Hugging Face's `config.json` (transformers' `ACT2FN`); the first is written.
     const HUGGING_FACE: &'static [&'static str];
-    /// Floating-point operations of one value, a transcendental function counting as ten.
+    /// Floating-point operations per value; a transcendental function counts as ten.
     const FLOPS: u64;
-    /// What it is for, in one plain sentence.
+    /// Its purpose, in one plain sentence.
     const MEANING: &'static str;
-    /// Where it comes from.
+    /// Its source.
     const SOURCE: &'static str;
-    /// The function.
+    /// Returns f(x).
     fn at<T: Real>(x: T) -> T;
-    /// The function as a formula, in the steps that [`Function::at`] takes.
+    /// Returns the function as a formula, in the steps of [`Function::at`].
     fn formula(x: Expression) -> Expression;
-    /// Its derivative as a formula: what [`Function::at`] gives on a dual number.
+    /// Returns its derivative as a formula, equal to that of [`Function::at`] on a dual number.
     fn slope(x: Expression) -> Expression;
 }

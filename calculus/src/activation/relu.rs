@@ -2,7 +2,7 @@ use super::Function;
 use linalg::Real;
 use linalg::formula::{Expression, positive};
 
-/// max(0, x). Its derivative at 0 is 0. NaN stays NaN, ∞ stays ∞, −0 becomes 0.
+/// Returns max(0, x). Its derivative at 0 is 0. NaN stays NaN, ∞ stays ∞, −0 becomes 0.
 ///
 /// Source: Nair and Hinton 2010.
 ///
@@ -13,11 +13,11 @@ use linalg::formula::{Expression, positive};
 /// ```
 #[inline(always)]
 pub fn relu<T: Real>(x: T) -> T {
-    // Written so that NaN, which is not ≤ 0, passes.
+    // Written so that NaN, which is not ≤ 0, propagates.
     if x <= T::zero() { T::zero() } else { x }
 }
 
-/// [`relu`], as an activation.
+/// The activation [`relu`].
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Relu}};
@@ -49,9 +49,9 @@ impl Function for Relu {
     }
 }
 
-/// x, or `slope`·x where x ≤ 0: a [`relu`] whose gradient never dies. At 0 the derivative is `slope`.
+/// Returns x, or `slope`·x if x ≤ 0: a [`relu`] whose gradient never vanishes. At 0 the derivative is `slope`.
 ///
-/// NaN and ±∞ stay what they are (with a `slope` of 0, −∞ becomes NaN).
+/// NaN and ±∞ stay unchanged (with a `slope` of 0, −∞ becomes NaN).
 ///
 /// Source: Maas, Hannun, Ng 2013.
 ///
@@ -65,7 +65,7 @@ pub fn leaky_relu<T: Real>(x: T, slope: f64) -> T {
     if x <= T::zero() { T::from_f64(slope) * x } else { x }
 }
 
-/// [`leaky_relu`] with the slope 0.01 (PyTorch's), as an activation.
+/// The activation [`leaky_relu`] with the slope 0.01 (PyTorch's).
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, LeakyRelu}};

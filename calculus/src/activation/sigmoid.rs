@@ -2,11 +2,9 @@ use super::Function;
 use linalg::Real;
 use linalg::formula::{Expression, exp};
 
-/// <var>σ(x) = 1/(1 + e⁻ˣ)</var>, the logistic function, from all of ℝ into (0, 1);
-/// <var>σ′ = σ·(1 − σ) ≤ ¼</var>.
+/// Returns the logistic function <var>σ(x) = 1/(1 + e⁻ˣ)</var>, from ℝ into (0, 1); <var>σ′ = σ·(1 − σ) ≤ ¼</var>.
 ///
-/// Right to a few ulp on both tails: 0 at −∞, 1 at ∞, NaN at NaN, and never a NaN otherwise, nor in its
-/// derivative.
+/// Accurate to a few ulp on both tails: 0 at −∞, 1 at ∞, NaN only at NaN; the same holds for its derivative.
 ///
 /// Source: Verhulst 1845.
 ///
@@ -19,14 +17,14 @@ use linalg::formula::{Expression, exp};
 /// ```
 #[inline(always)]
 pub fn sigmoid<T: Real>(x: T) -> T {
-    // e to a power that is not above 0, so that nothing overflows; of two forms that are the same
-    // function, the one that does not cancel. At 0 both have the same derivative.
+    // The exponent is at most 0, so that nothing overflows; of two equivalent forms, the one without cancellation is
+    // used. At 0 both have the same derivative.
     let rising = x <= T::zero();
     let e = (if rising { x } else { -x }).exp();
     (if rising { e } else { T::one() }) / (T::one() + e)
 }
 
-/// [`sigmoid`], as an activation: a gate between closed and open.
+/// The activation [`sigmoid`]: a gate between closed and open.
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Sigmoid}};
@@ -36,7 +34,7 @@ pub fn sigmoid<T: Real>(x: T) -> T {
 #[derive(Clone, Copy, Debug)]
 pub struct Sigmoid;
 
-/// <var>1/(1 + e⁻ˣ)</var>.
+/// Returns <var>1/(1 + e⁻ˣ)</var>.
 pub(super) fn logistic(x: Expression) -> Expression {
     1.0 / (1.0 + exp(-x))
 }

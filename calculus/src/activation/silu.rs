@@ -3,10 +3,9 @@ use super::{Function, sigmoid};
 use linalg::Real;
 use linalg::formula::Expression;
 
-/// <var>x·σ(x)</var> with the logistic function σ; also called swish. Derivative
-/// <var>σ·(1 + x·(1 − σ))</var>.
+/// Returns <var>x·σ(x)</var> with the logistic function σ; also called swish. Derivative <var>σ·(1 + x·(1 − σ))</var>.
 ///
-/// Right to a few ulp on both tails. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
+/// Accurate to a few ulp on both tails. ∞ at ∞; NaN at NaN and, as the product −∞·0 and as in PyTorch, at −∞.
 ///
 /// Source: Elfwing, Uchibe, Doya 2017.
 ///
@@ -21,7 +20,7 @@ pub fn silu<T: Real>(x: T) -> T {
     x * sigmoid(x)
 }
 
-/// [`silu`], as an activation. As a gate beside a linear map (SwiGLU, Shazeer 2020) it is followed by
+/// The activation [`silu`]. As a gate beside a linear map (SwiGLU, Shazeer 2020) it is followed by
 /// [`linalg::hadamard::Hadamard`]: <var>y = silu(W₁·x) ⊙ (W₂·x)</var>.
 ///
 /// ```

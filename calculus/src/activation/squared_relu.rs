@@ -2,9 +2,9 @@ use super::{Function, relu};
 use linalg::Real;
 use linalg::formula::{Expression, positive};
 
-/// <var>max(0, x)²</var>. Derivative <var>2·max(0, x)</var>: unlike [`relu`]'s, it has no jump.
+/// Returns <var>max(0, x)²</var>. Derivative <var>2·max(0, x)</var>: unlike [`relu`]'s, it is continuous.
 ///
-/// Two roundings at most: IEEE. 0 at −∞, ∞ at ∞, NaN at NaN.
+/// At most two roundings: IEEE. 0 at −∞, ∞ at ∞, NaN at NaN.
 ///
 /// Source: So et al., *Primer: Searching for Efficient Transformers for Language Modeling*, 2021.
 ///
@@ -19,7 +19,7 @@ pub fn squared_relu<T: Real>(x: T) -> T {
     y * y
 }
 
-/// [`squared_relu`], as an activation; `relu2` to Hugging Face.
+/// The activation [`squared_relu`]; `relu2` in Hugging Face.
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, SquaredRelu}};

@@ -2,8 +2,8 @@ use super::Function;
 use linalg::Real;
 use linalg::formula::{Expression, tanh};
 
-/// The hyperbolic tangent, from all of ℝ into (−1, 1), as an activation; <var>tanh′ = 1 − tanh²</var>, all of whose digits are kept: 4e^(−2|x|) far from 0. ±1 at
-/// ±∞, NaN at NaN. As a plain function it is [`Real::tanh`].
+/// The activation tanh, the hyperbolic tangent, from ℝ into (−1, 1). <var>tanh′ = 1 − tanh²</var>, computed without
+/// cancellation: 4e^(−2|x|) far from 0. ±1 at ±∞, NaN at NaN. The plain function is [`Real::tanh`].
 ///
 /// ```
 /// use calculus::{Dual, activation::{Function, Tanh}};

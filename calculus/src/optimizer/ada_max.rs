@@ -7,8 +7,8 @@ use linalg::{Formula, Real};
 /// AdaMax: <var>m ← β₁·m + (1 − β₁)·g</var>, <var>u ← max(β₂·u, |g| + ε)</var>,
 /// <var>θ ← θ − η/(1 − β₁ᵗ)·m/u</var>.
 ///
-/// Adam with the largest recent gradient in place of their root mean square: its limit for a norm of order ∞. No square is
-/// taken, so that no gradient is too large for it, and u needs no bias correction.
+/// Adam with the largest recent gradient in place of the root mean square: its limit for a norm of order ∞. No square
+/// is taken, so no gradient is too large for it, and u needs no bias correction.
 ///
 /// Source: Kingma and Ba, *Adam*, 2014, section 7.1 (as in PyTorch, ε inside the maximum).
 ///
@@ -27,13 +27,13 @@ pub struct AdaMax<T> {
     epsilon: f64,
     first: Vec<T>,
     largest: Vec<T>,
-    /// Of the first moment, and of u.
+    /// The bounds of the first moment and of u.
     bounds: [Bound; 2],
     steps: u64,
 }
 
 impl<T: Real> AdaMax<T> {
-    /// For this many parameters.
+    /// Creates AdaMax for this many parameters.
     pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
         let first = vec![T::zero(); parameters];
         AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, bounds: [None; 2], steps: 0 }
@@ -52,12 +52,12 @@ impl<T: Real> Rule<T> for AdaMax<T> {
         AdaMax::new(count(parameters), c.beta1, c.beta2, c.epsilon)
     }
 
-    /// As Adam's, which has the same mean of gradients.
+    /// Returns the same limit as Adam, which has the same mean of gradients.
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
         Adam::<T>::limit(c, eigenvalue, steps)
     }
 
-    /// u needs none.
+    /// Returns Adam's correction for m; u needs none.
     fn corrections(c: &OptimizerConfig, step: u64) -> [f64; 2] {
         [correction(c.beta1, step), 1.0]
     }
@@ -81,9 +81,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         });
     }
 
-    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|, and u′ ≥ |g| + ε ≥ ε, however small the gradients were:
-    /// |θ′| ≤ |θ| + |η|/(1 − β₁ᵗ)·|m′|/ε. u′ ≤ max(|β₂|·u, |g| + ε) must be a number too: 0·∞ is none. With β₁ = 1 or ε = 0
-    /// there is no bound.
+    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|, and u′ ≥ |g| + ε ≥ ε, however small the gradients were: |θ′| ≤ |θ| + |η|/(1 − β₁ᵗ)·|m′|/ε. u′ ≤ max(|β₂|·u, |g| + ε) must be finite too, because 0·∞ is NaN. With β₁ = 1 or ε = 0 there is no bound.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let (b1, b2, epsilon) = (self.beta1, self.beta2, T::from_f64(self.epsilon).to_f64());
         let size = rate.abs() / correction(b1, self.steps.saturating_add(1));
@@ -96,7 +94,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         largest_of(&[parameters + change, change, ratio, size, first, largest, b1.abs(), b2.abs()])
     }
 
-    /// u.
+    /// Returns u.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let entry = |(u, g): (&T, &f64)| (self.beta2 * u.to_f64()).max(g.abs() + self.epsilon);
         Some(self.largest.iter().zip(gradients).map(entry).collect())
@@ -110,7 +108,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         let first = f.define("m′", [I, J], self.beta1 * m + (1.0 - self.beta1) * g.clone());
         let size = positive(g.clone()) * g.clone() - positive(-g.clone()) * g;
         let now = f.define("a", [I, J], size + self.epsilon);
-        // The larger of the two: the old one, and how much the new one is above it.
+        // The larger of the two: the old one, plus the excess of the new one over it.
         let old = f.define("b", [I, J], self.beta2 * u);
         let above = positive(now.at2(I, J) - old.at2(I, J));
         let new = above.clone() * now.at2(I, J) + (1.0 - above) * old.at2(I, J);

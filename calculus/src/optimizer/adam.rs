@@ -8,25 +8,24 @@ use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
 
-/// Adam, and AdamW where `decay` is not zero.
+/// Adam, or AdamW if `decay` is not zero.
 ///
-/// <var>m ← β₁·m + (1 − β₁)·g</var>, <var>v ← β₂·v + (1 − β₂)·g²</var>,
-/// <var>θ ← (1 − η·λ)·θ − η·m̂ / (√v̂ + ε)</var>, with the bias corrections
-/// <var>m̂ = m/(1 − β₁ᵗ)</var> and <var>v̂ = v/(1 − β₂ᵗ)</var>. The decay λ applies to `decayed`
-/// only, by custom the matrices. Decay acts on θ itself and not through the moments, so that
-/// parameters with large gradients decay as fast as the others: that is what AdamW corrects.
+/// <var>m ← β₁·m + (1 − β₁)·g</var>, <var>v ← β₂·v + (1 − β₂)·g²</var>, <var>θ ← (1 − η·λ)·θ − η·m̂ / (√v̂ + ε)</var>,
+/// with the bias corrections <var>m̂ = m/(1 − β₁ᵗ)</var> and <var>v̂ = v/(1 − β₂ᵗ)</var>. The decay λ applies only to
+/// `decayed`, usually the matrices. AdamW applies the decay to θ directly and not through the moments, so that
+/// parameters with large gradients decay as fast as the others.
 ///
-/// g is the gradient, or ±0.999·√MAX of the scalar where it is finite and beyond: v stays a number
+/// g is the gradient, or ±0.999·√MAX of the scalar if it is finite and larger, so that v stays finite
 /// ([`crate::optimizer`], hard gradients).
 ///
-/// The bias corrections keep the first step at about η·sign(g): without them it would be
-/// <var>η·(1 − β₁)/√(1 − β₂) = 3.2·η</var>, the moments being averages with zeros.
+/// The bias corrections keep the first step at about η·sign(g). Without them it would be
+/// <var>η·(1 − β₁)/√(1 − β₂) = 3.2·η</var>, because the moments are averages with zeros.
 ///
 /// Source: Kingma and Ba 2014; Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2017.
 ///
 /// ```
 /// use calculus::optimizer::{Adam, Optimizer};
-/// // The first step is about η·sign(g), whatever the size of g.
+/// // The first step is about η·sign(g) for any size of g.
 /// let mut w = [0.0_f64, 0.0];
 /// Adam::new(2, 0.9, 0.999, 1e-8).step(0.01, &mut w, &[1e-3, -5.0]);
 /// assert!((w[0] + 0.01).abs() < 1e-6 && (w[1] - 0.01).abs() < 1e-6);
@@ -40,13 +39,13 @@ pub struct Adam<T> {
     decayed: Vec<Range<usize>>,
     first: Vec<T>,
     second: Vec<T>,
-    /// Of the first moment.
+    /// The bound of the first moment.
     bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> Adam<T> {
-    /// Without decay, for this many parameters.
+    /// Creates Adam without decay, for this many parameters.
     pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
         let moment = vec![T::zero(); parameters];
         let second = moment.clone();
@@ -63,7 +62,7 @@ impl<T: Real> Adam<T> {
         }
     }
 
-    /// AdamW: decay λ of the parameters in these ranges, which are in order and do not overlap.
+    /// Adds the decay λ of the parameters in these ranges, which are in order and do not overlap (AdamW).
     #[must_use]
     pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
         (self.decay, self.decayed) = (decay, decayed);
@@ -72,7 +71,7 @@ impl<T: Real> Adam<T> {
 }
 
 impl<T: Real> Adam<T> {
-    /// One update by `factor` times the gradients.
+    /// Performs one update with `factor` times the gradients.
     fn update(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
@@ -117,11 +116,11 @@ impl<T: Real> Rule<T> for Adam<T> {
         rule.with_decay(c.weight_decay, matrices(parameters))
     }
 
-    /// Adam moves by η·m̂/P with m̂ = m/(1 − β₁ᵗ) and m a mean of gradients: on a quadratic and for the P of the moment this is
-    /// descent with momentum β₁ at the rate η·(1 − β₁)/(1 − β₁ᵗ), so that the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ), t
-    /// the number of the coming step. At the first step that is a tenth, for β₁ = 0.9, of what it is after some dozens: the
-    /// bias correction makes up for a mean of one gradient. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of
-    /// Stability*, 2022, equation 2 (38/η for β₁ = 0.9, t → ∞).
+    /// Adam's step is η·m̂/P with m̂ = m/(1 − β₁ᵗ) and a mean m of gradients. On a quadratic, with its current P, this
+    /// is descent with momentum β₁ and rate η·(1 − β₁)/(1 − β₁ᵗ), so the limit is (1 − β₁ᵗ)·(2 + 2β₁)/((1 − β₁)·λ),
+    /// with t the number of the next step. For β₁ = 0.9 the first step's limit is a tenth of the later one, because of
+    /// the bias correction. Source: Cohen et al., *Adaptive Gradient Methods at the Edge of Stability*, 2022, equation
+    /// 2 (38/η for β₁ = 0.9, t → ∞).
     fn limit(c: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64> {
         let [correction, _] = c.corrections(steps);
         Some(correction * limit(eigenvalue, c.beta1) / (1.0 - c.beta1))
@@ -145,14 +144,12 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         self.update(rate, 1.0, parameters, gradients);
     }
 
-    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|; v stays a mean of squares, 0 or more, for β₂ from 0 to 1, so that √v̂ + ε ≥ ε, however
-    /// small the gradients were: |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|/(1 − β₁ᵗ)·|m′|/ε, as some parameters do not decay. With
-    /// β = 1 or ε = 0 there is no bound. A v that overflows stops its parameter: m/∞ = 0.
+    /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|. For β₂ from 0 to 1, v stays a mean of squares ≥ 0, so √v̂ + ε ≥ ε however small the gradients were: |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|/(1 − β₁ᵗ)·|m′|/ε, as some parameters do not decay. With β = 1 or ε = 0 there is no bound. If v overflows, its parameter stops: m/∞ = 0.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let (b1, step) = (self.beta1, self.steps.saturating_add(1));
         let size = rate.abs() / correction(b1, step);
         let root = 1.0 / correction(self.beta2, step).sqrt();
-        // What may have been set from outside is looked at: √v of a negative number or NaN spoils its parameter.
+        // The state may have been set from outside: √v of a negative number or NaN makes its parameter NaN.
         let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
         let sound = self.bound.is_some() || self.second.iter().all(sound);
         if !sound || !(0.0..=1.0).contains(&self.beta2) {
@@ -166,7 +163,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         largest_of(&way).max(largest_of(&[keep * parameters + change, change]))
     }
 
-    /// √v̂ + ε.
+    /// Returns √v̂ + ε.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let correction = correction(self.beta2, self.steps.saturating_add(1));
         let next = |v: f64, g: f64| self.beta2 * v + (1.0 - self.beta2) * g * g;

@@ -1,11 +1,11 @@
-//! Rules by name, with their constants.
+//! Optimizers by name, with their settings.
 
 use super::{Optimizer, OptimizerKind};
 use crate::Parameter;
 use crate::named::named;
 use linalg::Real;
 
-/// A rule of descent and its constants, of which each rule takes those that it has ([`OptimizerKind::takes`]).
+/// An optimizer by name, with settings; each update rule reads only its own ([`OptimizerKind::takes`]).
 ///
 /// ```
 /// use calculus::optimizer::{OptimizerConfig, OptimizerKind};
@@ -14,28 +14,28 @@ use linalg::Real;
 /// let mut rule = config.build::<f64>(&tape.parameter_list());
 /// let mut w = [1.0];
 /// rule.step(0.01, &mut w, &[5.0]);
-/// assert_eq!(w, [0.99]); // one number is no matrix: it does not decay
+/// assert_eq!(w, [0.99]); // a single number is not a matrix: it does not decay
 /// assert_eq!(OptimizerKind::Lion.takes(), ["beta1", "beta2", "weight_decay"]);
 /// # Ok::<(), calculus::optimizer::UnknownOptimizer>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptimizerConfig {
-    /// The rule.
+    /// The update rule.
     pub kind: OptimizerKind,
-    /// Momentum µ.
+    /// The momentum µ.
     pub momentum: f64,
-    /// Smoothing β₁ of the gradient.
+    /// The smoothing β₁ of the gradient.
     pub beta1: f64,
-    /// Smoothing β₂ of its square; Lion's of what it remembers.
+    /// The smoothing β₂ of the squared gradient; in Lion, of its momentum.
     pub beta2: f64,
-    /// What keeps a division finite where every gradient was 0.
+    /// The ε added to divisors, which keeps a division finite if every gradient was 0.
     pub epsilon: f64,
-    /// Decay λ of matrices.
+    /// The decay λ of matrices.
     pub weight_decay: f64,
 }
 
 impl Default for OptimizerConfig {
-    /// Adam with β₁ = 0.9, β₂ = 0.99, ε = 10⁻⁸, without decay.
+    /// Returns Adam with β₁ = 0.9, β₂ = 0.99, ε = 10⁻⁸, without decay.
     fn default() -> Self {
         OptimizerConfig {
             kind: OptimizerKind::Adam,
@@ -49,14 +49,14 @@ impl Default for OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// Gradient descent with momentum µ; 0 for none.
+    /// Returns gradient descent with momentum µ; 0 means none.
     pub fn sgd(momentum: f64) -> Self {
         OptimizerConfig { kind: OptimizerKind::Sgd, momentum, ..Self::default() }
     }
 
-    /// The learning rate above which this rule diverges on a quadratic whose largest eigenvalue is this, in units of what
-    /// the rule divides by ([`Optimizer::preconditioner`]), at the step after `steps`; NaN where the quadratic has no
-    /// minimum, none where the rule has no such rate. On `f64` alone: rates are settings.
+    /// Returns the learning rate above which the optimizer diverges on a quadratic with this largest eigenvalue,
+    /// measured in units of the divisor ([`Optimizer::preconditioner`]), at the step after `steps`. NaN if the
+    /// quadratic has no minimum, `None` if there is no such rate. On `f64` only: rates are settings.
     ///
     /// ```
     /// use calculus::optimizer::OptimizerConfig;
@@ -69,8 +69,9 @@ impl OptimizerConfig {
         self.kind.limit(self, eigenvalue, steps)
     }
 
-    /// What the step after `steps` divides its mean of gradients by, and its mean of their squares: 1 − βᵗ, t the number of
-    /// that step; 1 where the rule does not. A parameter changes by its rate over the first. On `f64` alone: rates are settings.
+    /// Returns the bias corrections at the step after `steps`, of the mean of gradients and of the mean of squares: 1 −
+    /// βᵗ, with t the number of that step, or 1 without correction. A parameter changes by its rate over the first. On
+    /// `f64` only: rates are settings.
     ///
     /// ```
     /// use calculus::optimizer::{OptimizerConfig, OptimizerKind};
@@ -83,40 +84,40 @@ impl OptimizerConfig {
         self.kind.corrections(self, steps.saturating_add(1))
     }
 
-    /// The rule for these parameters, which lie one after another from 0.
+    /// Creates the optimizer for these parameters, which are contiguous from 0.
     pub fn build<T: Real>(&self, parameters: &[Parameter]) -> Box<dyn Optimizer<T>> {
         self.kind.build(self, parameters)
     }
 }
 
-/// A rule that [`OptimizerKind`] lists: what a file of this module brings besides the rule itself.
+/// An optimizer listed in [`OptimizerKind`], with its name and properties.
 pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
     /// Its name in settings and flags.
     const KEY: &'static str;
-    /// What it does, in one sentence without a full stop.
+    /// Its update, in one sentence without a full stop.
     const MEANING: &'static str;
     /// The fields of [`OptimizerConfig`] that it reads.
     const TAKES: &'static [&'static str];
     /// Whether a step changes a parameter by about the learning rate, whatever the size of its gradients.
     const NORMALISES: bool;
-    /// What it remembers ([`Optimizer::state`]) and divides by: a mean of squares, a largest size. It is never negative, and
-    /// ∞ stops its parameter.
+    /// The parts of its state ([`Optimizer::state`]) that it divides by: a mean of squares, a largest size. They are
+    /// never negative, and ∞ stops the parameter.
     const DIVISORS: &'static [&'static str] = &[];
 
-    /// The rule for these parameters, before its first step.
+    /// Creates the optimizer for these parameters, before its first step.
     fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
 
-    /// See [`OptimizerConfig::limit`].
+    /// Returns the limit of [`OptimizerConfig::limit`].
     fn limit(config: &OptimizerConfig, eigenvalue: f64, steps: u64) -> Option<f64>;
 
-    /// See [`OptimizerConfig::corrections`]; `step` is the number of the step, from 1.
+    /// Returns the corrections of [`OptimizerConfig::corrections`]; `step` is the number of the step, from 1.
     fn corrections(config: &OptimizerConfig, step: u64) -> [f64; 2] {
         let _ = (config, step);
         [1.0; 2]
     }
 }
 
-/// The files of rules and the rule of each: modules, and the variants of [`OptimizerKind`](super::OptimizerKind).
+/// Declares the files of the optimizers: modules, and the variants of [`OptimizerKind`](super::OptimizerKind).
 macro_rules! rules {
     ($($file:ident: $rule:ident;)+) => {
         $(
@@ -124,7 +125,7 @@ macro_rules! rules {
             pub use $file::$rule;
         )+
 
-        /// The rules of this module, as a setting.
+        /// The update rules of this module, as a setting.
         ///
         /// ```
         /// use calculus::optimizer::OptimizerKind;
@@ -147,24 +148,24 @@ macro_rules! rules {
         }
 
         impl OptimizerKind {
-            /// All of them.
+            /// All update rules.
             pub const ALL: &'static [OptimizerKind] = &[$(OptimizerKind::$rule),+];
 
-            /// Its name in settings and flags, such as `adamw`.
+            /// Returns its name in settings and flags, such as `adamw`.
             pub fn key(self) -> &'static str {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::KEY,)+
                 }
             }
 
-            /// What it does, in one sentence.
+            /// Returns a description of its update, in one sentence.
             pub fn meaning(self) -> &'static str {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::MEANING,)+
                 }
             }
 
-            /// The fields of [`OptimizerConfig`] that it reads.
+            /// Returns the fields of [`OptimizerConfig`] that it reads.
             pub fn takes(self) -> &'static [&'static str] {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::TAKES,)+
@@ -178,8 +179,8 @@ macro_rules! rules {
                 }
             }
 
-            /// Whether a rule divides by what it remembers under this name ([`Optimizer::state`]), a mean of squares or a
-            /// largest size: it is never negative, and ∞ stops its parameter.
+            /// Whether an optimizer divides by its state of this name ([`Optimizer::state`]), a mean of squares or a
+            /// largest size: it is never negative, and ∞ stops the parameter.
             ///
             /// ```
             /// use calculus::optimizer::OptimizerKind;

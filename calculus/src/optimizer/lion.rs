@@ -8,9 +8,8 @@ use std::ops::Range;
 /// Lion: <var>c = β₁·m + (1 − β₁)·g</var>, <var>θ ← (1 − η·λ)·θ − η·sign(c)</var>,
 /// <var>m ← β₂·m + (1 − β₂)·g</var>.
 ///
-/// Apart from decay every parameter changes by η, −η, or 0 where c = 0 (the sign of NaN is NaN). It remembers one number a
-/// parameter where Adam remembers two; η is usually three to ten times smaller than Adam's, and λ larger by the same
-/// factor.
+/// Apart from decay every parameter changes by η, −η, or 0 if c = 0 (the sign of NaN is NaN). Its state is one number
+/// per parameter, half of Adam's. Usually η is three to ten times smaller than Adam's, and λ larger by the same factor.
 ///
 /// Source: Chen et al., *Symbolic Discovery of Optimization Algorithms*, 2023, algorithm 2.
 ///
@@ -28,19 +27,19 @@ pub struct Lion<T> {
     decay: f64,
     decayed: Vec<Range<usize>>,
     first: Vec<T>,
-    /// Of the first moment.
+    /// The bound of the first moment.
     bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> Lion<T> {
-    /// Without decay, for this many parameters; the paper's β₁ and β₂ are 0.9 and 0.99.
+    /// Creates Lion without decay, for this many parameters; the paper's β₁ and β₂ are 0.9 and 0.99.
     pub fn new(parameters: usize, beta1: f64, beta2: f64) -> Self {
         let first = vec![T::zero(); parameters];
         Lion { beta1, beta2, decay: 0.0, decayed: vec![], first, bound: None, steps: 0 }
     }
 
-    /// Decay λ of the parameters in these ranges, which are in order and do not overlap.
+    /// Adds the decay λ of the parameters in these ranges, which are in order and do not overlap.
     #[must_use]
     pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
         (self.decay, self.decayed) = (decay, decayed);
@@ -59,7 +58,7 @@ impl<T: Real> Rule<T> for Lion<T> {
         rule.with_decay(c.weight_decay, matrices(parameters))
     }
 
-    /// None: a step has one length, whatever the curvature.
+    /// Returns `None`: every step has the same length for any curvature.
     fn limit(_: &OptimizerConfig, _: f64, _: u64) -> Option<f64> {
         None
     }
@@ -86,8 +85,7 @@ impl<T: Real> Optimizer<T> for Lion<T> {
         });
     }
 
-    /// |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|, as some parameters do not decay, where c is a number:
-    /// |c| ≤ |β₁|·|m| + |1 − β₁|·|g|, and |m′| likewise with β₂.
+    /// |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|, as some parameters do not decay, if c is not NaN: |c| ≤ |β₁|·|m| + |1 − β₁|·|g|, and |m′| likewise with β₂.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let keep = (1.0 - rate * self.decay).abs().max(1.0);
         let (b1, b2, rate) = (self.beta1, self.beta2, rate.abs());
@@ -126,7 +124,7 @@ impl<T: Real> Optimizer<T> for Lion<T> {
     }
 }
 
-/// 1, −1, or what is neither above nor below 0 as it is: 0 and NaN.
+/// Returns 1, −1, or x itself if it is neither above nor below 0: 0 and NaN.
 #[inline(always)]
 fn sign<T: Real>(x: T) -> T {
     if x > T::zero() {

@@ -1,22 +1,21 @@
-//! Gradient descent and its relatives: functions of two slices.
+//! Optimizers: gradient descent and its variants, as functions of two slices.
 //!
-//! Notation: θ parameters, g gradients, η the learning rate, which a [`crate::schedule`] gives.
+//! Notation: θ parameters, g gradients, η the learning rate, as given by a [`crate::schedule`].
 //!
-//! Each rule's own documentation gives its formula and what it remembers of every parameter. A step of [`Sgd`] and
-//! [`Nesterov`] is proportional to the gradient; the others normalise ([`OptimizerKind::normalises`]): a step changes a
-//! parameter by about η, whatever the size of its gradient.
+//! Each optimizer documents its formula and its state per parameter. A step of [`Sgd`] and [`Nesterov`] is proportional
+//! to the gradient. The others normalise ([`OptimizerKind::normalises`]): a step changes a parameter by about η, for
+//! any size of its gradient.
 //!
 //! ## Hard gradients
-//! A gradient of NaN makes its parameter NaN, and what is remembered of it too: look at the norm that
-//! [`crate::clip`] returns before a step, for there is no way back but a checkpoint. ∞ moves a parameter
-//! to ∓∞ (descent, momentum) or to NaN (∞/∞: the rules that divide); Lion moves it by η and remembers ∞. RMSProp and Adam
-//! remember squares, and take a finite gradient beyond ±0.999·√MAX of the scalar (1.8·10¹⁹ in `f32`, 1.3·10¹⁵⁴ in `f64`)
-//! as one of that size: its square is a number, the step is about η as of every other gradient, and the rule goes on
-//! from there. (A v of ∞ would stop the parameter for ever.) A square that underflows is a v of 0, and the step is g/ε. A
-//! gradient of ±0 moves nothing by itself. No parameters: nothing happens, but the step is counted. A test
-//! holds each of these.
+//! A NaN gradient makes its parameter and its state NaN, and only a checkpoint restores them: check the norm that
+//! [`crate::clip`] returns before a step. ∞ moves a parameter to ∓∞ (descent, momentum) or to NaN (∞/∞, if the
+//! optimizer divides); Lion moves it by η and stores ∞. RMSProp and Adam store squares. They limit a finite gradient to
+//! ±0.999·√MAX of the scalar (1.8·10¹⁹ in `f32`, 1.3·10¹⁵⁴ in `f64`): its square is then finite, the step is about η as
+//! for every other gradient, and later steps are normal. (If v were ∞, the parameter would stop for ever.) A square
+//! that underflows gives v = 0, and the step is g/ε. A gradient of ±0 alone moves nothing. Without parameters only the
+//! step is counted. A test checks each of these.
 //!
-//! Rates and constants are not checked: a negative rate climbs.
+//! Rates and constants are not checked: a negative rate ascends.
 
 #[macro_use]
 mod config;
@@ -27,7 +26,7 @@ use crate::{Parameter, clip};
 use linalg::{Formula, Real, ViewMut, parallel, simd};
 use std::ops::Range;
 
-// A new rule is a file and a line here.
+// A new optimizer needs a file and a line here.
 rules! {
     adam: Adam;
     sgd: Sgd;
@@ -37,31 +36,31 @@ rules! {
     ada_max: AdaMax;
 }
 
-/// A rule that changes parameters by their gradients.
+/// An optimizer: changes parameters by their gradients.
 pub trait Optimizer<T: Real>: Send {
-    /// One update with learning rate `rate`.
+    /// Performs one update with learning rate `rate`.
     ///
     /// # Panics
     /// If the slices' lengths differ from each other, or from one step to the next.
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]);
 
-    /// As [`Optimizer::step`] with every gradient times `factor`, as clipping asks; a rule that can does
-    /// both in one pass over memory. What the gradients are afterwards is left open. A factor is applied as
-    /// [`clip::scale`] applies it, also one that the scalar does not hold.
+    /// Like [`Optimizer::step`] with every gradient multiplied by `factor`, for clipping. If possible, both are done in
+    /// one pass over memory. The gradients are unspecified afterwards. The factor is applied like [`clip::scale`], also
+    /// if it is out of the scalar's range.
     ///
     /// # Panics
-    /// As [`Optimizer::step`].
+    /// Like [`Optimizer::step`].
     fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
         clip::scale(gradients, factor);
         self.step(rate, parameters, gradients);
     }
 
-    /// A size that nothing in the next step's way to the parameters exceeds, where `parameters` bounds every
-    /// parameter now and `gradients` every gradient of that step (as their norms do): if the scalar can hold twice
-    /// that, every parameter will be finite. ∞ where the rule knows none.
+    /// Returns an upper bound on every number in the next update of the parameters. `parameters` is a bound on the
+    /// current parameters, and `gradients` on that step's gradients (such as their norms). If the scalar can represent
+    /// twice the result, every parameter stays finite. ∞ if no bound is known.
     ///
-    /// Asked before every step it costs a few multiplications: what is remembered is bounded from one step to
-    /// the next, and looked at only where it may have been changed.
+    /// Before every step it costs a few multiplications: the bound of the state is carried from step to step, and the
+    /// state is read only if it may have been changed.
     ///
     /// ```
     /// use calculus::optimizer::{Optimizer, Sgd};
@@ -74,41 +73,41 @@ pub trait Optimizer<T: Real>: Send {
         f64::INFINITY
     }
 
-    /// What the next step, of these gradients, divides by, parameter by parameter; none where that is 1.
+    /// Returns the divisors of the next step with these gradients, one per parameter; `None` if they are 1.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let _ = gradients;
         None
     }
 
-    /// The next update of parameter number `parameter` as a formula: what an explanation prints and
-    /// evaluates. Operands: θ, the gradient g, then what [`Optimizer::state`] remembers, in its order.
+    /// Returns the next update of parameter number `parameter` as a formula, which an explanation prints and evaluates.
+    /// Operands: θ, the gradient g, then the parts of [`Optimizer::state`], in order.
     fn formula(&self, rate: f64, parameter: usize) -> Formula;
 
-    /// What the rule remembers between steps, by name: written to and read from checkpoints.
+    /// Returns the optimizer state by name, for checkpoints.
     fn state(&mut self) -> Vec<(&'static str, &mut [T])>;
 
-    /// Steps taken so far.
+    /// Returns the number of steps so far.
     fn steps(&self) -> u64;
 
-    /// Continues after this many steps.
+    /// Sets the number of steps, to resume after them.
     fn set_steps(&mut self, steps: u64);
 }
 
-/// How many numbers these parameters are.
+/// Returns the number of elements of these parameters.
 fn count(parameters: &[Parameter]) -> usize {
     parameters.iter().map(|p| p.range.end).max().unwrap_or(0)
 }
 
-/// 1 − βᵗ at step number t: a mean of t numbers that began with 0, over this, is one of those numbers alone.
+/// Returns 1 − βᵗ at step number t, the sum of the weights in a mean of t numbers that started at 0.
 fn correction(beta: f64, step: u64) -> f64 {
     1.0 - beta.powf(step as f64)
 }
 
-/// A bound of everything that is remembered, and after which step it holds; none where it is not known.
+/// A bound on the state, and the step after which it holds; `None` if unknown.
 type Bound = Option<(u64, f64)>;
 
-/// The bound of what is remembered after the coming step: `next` of its bound now, which is the one that was foretold, or
-/// its norm. Where the scalar does not hold it something may be infinite: that is looked at again.
+/// Returns the bound on the state after the next step: `next` of its current bound, which is the predicted one or its
+/// norm. If it is out of the scalar's range, the state may be infinite and is read again.
 fn foretold<T: Real>(
     bound: &mut Bound,
     steps: u64,
@@ -124,12 +123,12 @@ fn foretold<T: Real>(
     size
 }
 
-/// The largest of some bounds; ∞ where one is negative or NaN, and bounds nothing.
+/// Returns the largest of some bounds; ∞ if one is negative or NaN and therefore no bound.
 fn largest_of(bounds: &[f64]) -> f64 {
     bounds.iter().fold(0.0, |m, &x| if x >= 0.0 { x.max(m) } else { f64::INFINITY })
 }
 
-/// Calls `work` on equal pieces of slices of one length, with the piece's range.
+/// Calls `work` on equal pieces of slices of the same length, with the piece's range.
 fn blocks<T: Real, const M: usize>(
     slices: [&mut [T]; M],
     work: impl Fn(Range<usize>, [&mut [T]; M]) + Sync,
@@ -148,15 +147,15 @@ fn blocks<T: Real, const M: usize>(
     });
 }
 
-/// The largest gradient whose square can be remembered: 0.999·√MAX of the scalar, so that no running mean of squares
-/// rounds to ∞.
+/// Returns the largest gradient whose square can be stored: 0.999·√MAX of the scalar, so that no running mean of
+/// squares rounds to ∞.
 fn largest_squared<T: Real>() -> T {
     let of = |most: f64| T::from_f64(0.999 * most.sqrt());
     let double = of(f64::MAX);
     if double.to_f64().is_finite() { double } else { of(f64::from(f32::MAX)) }
 }
 
-/// g, or ±`most` where it is finite and larger; ±∞ and NaN stay.
+/// Returns g, or ±`most` if g is finite and larger; ±∞ and NaN stay.
 #[inline(always)]
 fn limited<T: Real>(g: T, most: T, infinity: T) -> T {
     let g = if (g > most) & (g < infinity) { most } else { g };
@@ -164,7 +163,7 @@ fn limited<T: Real>(g: T, most: T, infinity: T) -> T {
 }
 
 /// # Panics
-/// If the lengths differ; what is remembered may be nothing.
+/// If the lengths differ; the state may be empty.
 fn same_lengths<T>(parameters: &[T], gradients: &[T], remembered: &[T]) {
     assert_eq!(parameters.len(), gradients.len(), "one gradient per parameter");
     assert!(

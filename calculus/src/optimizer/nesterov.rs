@@ -7,8 +7,8 @@ use linalg::{Formula, Real};
 
 /// Nesterov's accelerated gradient: <var>v ← µ·v + g</var>, <var>θ ← θ − η·(g + µ·v)</var>.
 ///
-/// The step looks ahead: it is what momentum will have done after the next one, were the gradient the
-/// same. On smooth convex functions the error falls as 1/k² and not as 1/k.
+/// The step looks ahead: it is the step that momentum would take next if the gradient stayed the same. On smooth convex
+/// functions the error falls as 1/k² and not as 1/k.
 ///
 /// Source: Nesterov 1983, in the form of Sutskever et al. 2013 that PyTorch has.
 ///
@@ -24,13 +24,13 @@ use linalg::{Formula, Real};
 pub struct Nesterov<T> {
     momentum: f64,
     velocity: Vec<T>,
-    /// Of the velocity.
+    /// The bound of the velocity.
     bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> Nesterov<T> {
-    /// For this many parameters; µ is 0.9 by custom.
+    /// Creates the optimizer for this many parameters; µ is usually 0.9.
     pub fn new(parameters: usize, momentum: f64) -> Self {
         Nesterov { momentum, velocity: vec![T::zero(); parameters], bound: None, steps: 0 }
     }
@@ -46,7 +46,8 @@ impl<T: Real> Rule<T> for Nesterov<T> {
         Nesterov::new(count(parameters), c.momentum)
     }
 
-    /// 2·(1 + µ)/((1 + 2µ)·λ): where −1 is a root of z² − (1 + µ)·(1 − ηλ)·z + µ·(1 − ηλ), which the error obeys.
+    /// Returns 2·(1 + µ)/((1 + 2µ)·λ): there −1 is a root of z² − (1 + µ)·(1 − ηλ)·z + µ·(1 − ηλ), the error's
+    /// recurrence.
     fn limit(c: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
         Some(limit(eigenvalue, c.momentum) / (1.0 + 2.0 * c.momentum))
     }

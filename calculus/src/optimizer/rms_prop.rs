@@ -7,12 +7,11 @@ use linalg::{Formula, Real};
 
 /// RMSProp: <var>v ← α·v + (1 − α)·g²</var>, <var>θ ← θ − η·g/(√v + ε)</var>.
 ///
-/// Every parameter gets a rate of its own: its gradient is measured by its own root mean square, so that
-/// a plateau is crossed as fast as a slope is descended. The first step, where v is (1 − α)·g², is
-/// <var>η/√(1 − α)</var> long, ten times η at the customary α of 0.99: what Adam's bias correction is
-/// for.
+/// Every parameter has its own rate: its gradient is divided by its root mean square, so a plateau is crossed as fast
+/// as a slope. In the first step v is (1 − α)·g², and the step has length <var>η/√(1 − α)</var>, ten times η for the
+/// usual α of 0.99. Adam's bias correction avoids this.
 ///
-/// g is the gradient, or ±0.999·√MAX of the scalar where it is finite and beyond: v stays a number
+/// g is the gradient, or ±0.999·√MAX of the scalar if it is finite and larger, so that v stays finite
 /// ([`crate::optimizer`], hard gradients).
 ///
 /// Source: Hinton, *Neural Networks for Machine Learning*, lecture 6e, 2012 (as in PyTorch, ε outside
@@ -29,13 +28,13 @@ pub struct RmsProp<T> {
     alpha: f64,
     epsilon: f64,
     second: Vec<T>,
-    /// Of the second moment.
+    /// The bound of the second moment.
     bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> RmsProp<T> {
-    /// For this many parameters.
+    /// Creates the optimizer for this many parameters.
     pub fn new(parameters: usize, alpha: f64, epsilon: f64) -> Self {
         RmsProp { alpha, epsilon, second: vec![T::zero(); parameters], bound: None, steps: 0 }
     }
@@ -48,12 +47,12 @@ impl<T: Real> Rule<T> for RmsProp<T> {
     const NORMALISES: bool = true;
     const DIVISORS: &'static [&'static str] = &["second_moment"];
 
-    /// With α = β₂.
+    /// Creates the optimizer with α = β₂.
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         RmsProp::new(count(parameters), c.beta2, c.epsilon)
     }
 
-    /// 2/λ, as descent's.
+    /// Returns 2/λ, like gradient descent.
     fn limit(_: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
         Some(limit(eigenvalue, 0.0))
     }
@@ -76,10 +75,10 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         });
     }
 
-    /// v stays a mean of squares, 0 or more, for α from 0 to 1: v′ ≤ α·v + (1 − α)·g². So √v′ + ε ≥ ε, however small the
+    /// For α from 0 to 1, v stays a mean of squares ≥ 0: v′ ≤ α·v + (1 − α)·g². So √v′ + ε ≥ ε however small the
     /// gradients were, and |θ′| ≤ |θ| + |η|·|g|/ε. With ε = 0 there is no bound.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        // √v of a negative number, as it may have been set from outside, spoils its parameter.
+        // The state may have been set from outside: √v of a negative number makes its parameter NaN.
         let sound = self.bound.is_some() || self.second.iter().all(|v| *v >= T::zero());
         if !sound || !(0.0..=1.0).contains(&self.alpha) {
             return f64::INFINITY;
@@ -92,7 +91,7 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         largest_of(&[parameters + change, change, rate, rate * gradients, second])
     }
 
-    /// √v + ε.
+    /// Returns √v + ε.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let next = |v: f64, g: f64| self.alpha * v + (1.0 - self.alpha) * g * g;
         let entry = |(v, &g): (&T, &f64)| next(v.to_f64(), g).sqrt() + self.epsilon;

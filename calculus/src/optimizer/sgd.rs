@@ -7,15 +7,14 @@ use linalg::{Formula, Real};
 
 /// Gradient descent, with momentum µ if it is not zero: <var>v ← µ·v + g</var>, <var>θ ← θ − η·v</var>.
 ///
-/// Momentum adds up what successive gradients agree on, up to 1/(1 − µ) times, and lets cancel what they
-/// do not. On a quadratic of curvature λ it is stable for <var>η < 2·(1 + µ)/λ</var>
-/// ([`crate::stability`]).
+/// Momentum amplifies the common part of successive gradients, up to 1/(1 − µ) times, and cancels the rest. On a
+/// quadratic of curvature λ it is stable for <var>η < 2·(1 + µ)/λ</var> ([`crate::stability`]).
 ///
 /// Source: the textbook's A.3; Polyak 1964 for momentum (as in PyTorch, without dampening).
 ///
 /// ```
 /// use calculus::optimizer::{Optimizer, Sgd};
-/// // L = (2w − 3)², w₀ = 1, η = 0.1: the error shrinks by 1 − 8η = 0.2 a step.
+/// // L = (2w − 3)², w₀ = 1, η = 0.1: each step multiplies the error by 1 − 8η = 0.2.
 /// let mut w = [1.0_f64];
 /// let mut descent = Sgd::new(1, 0.0);
 /// for _ in 0..10 {
@@ -28,13 +27,13 @@ use linalg::{Formula, Real};
 pub struct Sgd<T> {
     momentum: f64,
     velocity: Vec<T>,
-    /// Of the velocity.
+    /// The bound of the velocity.
     bound: Bound,
     steps: u64,
 }
 
 impl<T: Real> Sgd<T> {
-    /// For this many parameters.
+    /// Creates the optimizer for this many parameters.
     pub fn new(parameters: usize, momentum: f64) -> Self {
         let remembered = if momentum == 0.0 { 0 } else { parameters };
         Sgd { momentum, velocity: vec![T::zero(); remembered], bound: None, steps: 0 }
@@ -51,7 +50,7 @@ impl<T: Real> Rule<T> for Sgd<T> {
         Sgd::new(count(parameters), c.momentum)
     }
 
-    /// 2·(1 + µ)/λ.
+    /// Returns 2·(1 + µ)/λ.
     fn limit(c: &OptimizerConfig, eigenvalue: f64, _: u64) -> Option<f64> {
         Some(limit(eigenvalue, c.momentum))
     }
@@ -77,7 +76,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         });
     }
 
-    /// |v′| ≤ |µ|·|v| + |g| and |θ′| ≤ |θ| + |η|·|v′|; η and µ are numbers on the way, too.
+    /// |v′| ≤ |µ|·|v| + |g| and |θ′| ≤ |θ| + |η|·|v′|; η and µ are intermediate values too.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let (rate, momentum) = (rate.abs(), self.momentum.abs());
         let next = |v| momentum * v + gradients;

@@ -3,13 +3,13 @@
 use super::*;
 use proptest::prelude::*;
 
-/// A rule for so many parameters.
+/// Creates an optimizer for `n` parameters.
 fn build<T: Real>(config: &OptimizerConfig, n: usize) -> Box<dyn Optimizer<T>> {
     let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
     config.build(&[Parameter { name, shape, range: 0..n, uses: vec![] }])
 }
 
-/// Every rule, for so many parameters: descent with and without momentum.
+/// Creates every optimizer for `n` parameters: descent with and without momentum.
 fn every<T: Real>(n: usize) -> Vec<(OptimizerConfig, Box<dyn Optimizer<T>>)> {
     let usual = OptimizerConfig { momentum: 0.9, beta2: 0.999, ..OptimizerConfig::default() };
     let all = OptimizerKind::ALL.iter().map(|&kind| OptimizerConfig { kind, ..usual });
@@ -34,7 +34,7 @@ fn scaling_in_the_same_pass_changes_no_bit() {
     }
 }
 
-/// A product in the scalar, n numbers of it further from 0 or nearer to 0.
+/// Returns a product in the scalar, moved by n floats away from 0 or towards 0.
 fn beside<T: Real>(product: f64, n: f64) -> T {
     let (epsilon, least) = match T::from_f64(f64::MAX).to_f64().is_finite() {
         true => (f64::EPSILON, f64::from_bits(1)),
@@ -43,7 +43,7 @@ fn beside<T: Real>(product: f64, n: f64) -> T {
     T::from_f64(product + n * (epsilon * product.abs() + least) * product.signum())
 }
 
-/// A first step by `factor` times a gradient: what the parameter and all that is remembered become.
+/// Performs a first step with `factor` times a gradient, and returns the parameter and the state.
 fn first_step<T: Real>(
     config: &OptimizerConfig,
     step: impl FnOnce(&mut dyn Optimizer<T>, &mut [T]),
@@ -55,17 +55,16 @@ fn first_step<T: Real>(
     w.into_iter().chain(memory).map(T::to_f64).collect()
 }
 
-/// `step_scaled` by a factor is a step by gradients multiplied in `f64` and rounded once, but for two numbers of the
-/// scalar: from a rule's start every result, of the parameter and of what is remembered, is a monotone function of
-/// |g|, and lies between the results of the gradients two numbers smaller and larger, but for the roundings of the
-/// update itself.
+/// `step_scaled` by a factor equals a step with gradients that were multiplied in `f64` and rounded once, up to two
+/// floats. From the initial state, every result, of the parameter and of the state, is a monotone function of |g|. It
+/// lies between the results for gradients two floats smaller and larger, apart from the roundings of the update itself.
 fn scales<T: Real>(gradient: f64, factor: f64) -> Result<(), TestCaseError> {
     let g = T::from_f64(gradient);
     let product = g.to_f64() * factor;
     let (low, high) = (beside::<T>(product, -2.0), beside::<T>(product, 2.0));
-    // The smaller one is of the same sign, or 0.
+    // The smaller one has the same sign, or is 0.
     let low = if low.to_f64() * product > 0.0 { low } else { T::zero() };
-    // Eight roundings of an update on either side.
+    // Eight roundings of an update on each side.
     let slack = 8.0 * (beside::<T>(1.0, 1.0).to_f64() - 1.0);
     let smallest = beside::<T>(0.0, 1.0).to_f64();
     for (config, _) in every::<T>(1) {
@@ -92,7 +91,7 @@ proptest! {
         near in -149_i32..128, far in -1074_i32..1024, wide in -1074_i32..1024,
     ) {
         let of = |mantissa: f64, power: i32| {
-            // In two steps: 2⁻¹⁰⁷⁴ by itself is no normal number.
+            // In two steps: 2⁻¹⁰⁷⁴ itself is subnormal.
             let half = power / 2;
             mantissa * f64::from(half).exp2() * f64::from(power - half).exp2()
         };
@@ -106,7 +105,7 @@ proptest! {
     }
 }
 
-/// The change of one parameter by one step.
+/// Returns the change of one parameter in one step.
 fn change<T: Real>(gradient: T) -> Vec<(OptimizerConfig, f64)> {
     let step = |(name, mut rule): (_, Box<dyn Optimizer<T>>)| {
         let mut w = [T::zero()];
@@ -124,14 +123,14 @@ fn hard_gradients() {
     for zero in [0.0, -0.0] {
         assert!(change(zero).iter().all(|&(_, moved)| moved == 0.0));
     }
-    // A step of η, whatever the gradient, or a step that is proportional to it.
+    // The step is η for any gradient, or it is proportional to the gradient.
     for (rule, moved) in change(f64::INFINITY) {
         let infinite = moved == f64::NEG_INFINITY;
         let own = moved.is_nan() || moved == -0.5;
         assert!(if rule.kind.normalises() { own } else { infinite }, "{rule:?}: {moved}");
     }
     for (rule, moved) in change(1e30_f32) {
-        let own = (-16.0..=-0.49).contains(&moved); // η/√(1 − β₂) at the most
+        let own = (-16.0..=-0.49).contains(&moved); // at most η/√(1 − β₂)
         assert!(if rule.kind.normalises() { own } else { moved <= -5e29 }, "{rule:?}: {moved}");
     }
     for (rule, moved) in change(1e-200) {
@@ -140,8 +139,8 @@ fn hard_gradients() {
     }
 }
 
-/// A rule that normalises takes the same first step whatever the size of its gradient, and forgets it: after one gradient
-/// of any size a parameter goes on moving, by what the last gradients say.
+/// A normalising optimizer takes the same first step for any size of gradient, and forgets that gradient: afterwards,
+/// the parameter moves according to the last gradients.
 #[test]
 fn one_gradient_of_any_size_stops_nothing() {
     let rules = |beta: f64| {
@@ -165,7 +164,7 @@ fn one_gradient_of_any_size_stops_nothing() {
                 step(&mut *rule, &mut w, 1.0);
                 assert!(w[0].to_f64().is_finite());
             }
-            // A step of η, of a parameter of some thousands.
+            // A step of η, for a parameter of size some thousands.
             let moved = step(&mut *rule, &mut w, 1.0);
             assert!((moved - 0.5).abs() < 1e-2, "{config:?} after {size:e}: {moved}");
         }
@@ -174,7 +173,7 @@ fn one_gradient_of_any_size_stops_nothing() {
         forgets::<f32>(&config, &[1.0, 1e10, 1.8e19, 1.9e19, 2e19, 1e25, 3e38]);
         forgets::<f64>(&config, &[1.0, 1e100, 1.3e154, 1.4e154, 1e200, f64::MAX]);
     }
-    // Many of them in a row, too: what is remembered stays a number, and each step is η; RMSProp's first are longer, by
+    // Also for many in a row: the state stays finite, and each step is η. The first steps of RMSProp are longer, by
     // η·Σ(1/√(1 − β₂ⁿ) − 1), about η·1340 for β₂ = 0.999.
     for config in rules(0.999) {
         let (mut rule, mut w) = (build::<f32>(&config, 1), [0.0_f32]);
@@ -187,8 +186,8 @@ fn one_gradient_of_any_size_stops_nothing() {
 }
 
 proptest! {
-    /// No parameter is further from 0 than [`Optimizer::reach`] says; where `f32` holds twice that, all are finite:
-    /// with any constants, any rate, any state, any gradients, where the bound of one step is the next one's.
+    /// No parameter exceeds [`Optimizer::reach`]; if `f32` can represent twice that, all are finite. This holds for any
+    /// constants, rate, state and gradients; the bound of one step is the input of the next.
     #[test]
     fn no_parameter_is_beyond_reach(
         constants in prop::array::uniform3(odd_share()), epsilon in prop::sample::select(vec![0.0, 1e-30, 1e-8, 1.0]),
@@ -198,13 +197,13 @@ proptest! {
         shape in prop::collection::vec(-1.0_f64..1.0, 5 * 8),
     ) {
         let [momentum, beta1, beta2] = constants;
-        // Half of the cases are of sizes that training has.
+        // Half of the cases have sizes that are usual in training.
         let power = |x: f64, usual: f64| 10.0_f64.powf(if small { usual + x / 10.0 } else { x });
         let rate = if rate.1 { -1.0 } else { 1.0 } * power(rate.0, -3.0);
         let drawn = |k: usize, size: f64| -> Vec<f32> {
             shape[5 * k..5 * (k + 1)].iter().map(|x| (x * power(size, 0.0)) as f32).collect()
         };
-        // The first three decay.
+        // The first three parameters decay.
         let matrix = |name: &str, range, uses| Parameter {
             name: name.to_owned(), shape: linalg::Shape::new(1, 1), range, uses,
         };
@@ -241,13 +240,13 @@ proptest! {
     }
 }
 
-/// A share, or now and then a constant that makes no sense.
+/// A share, or sometimes an invalid constant.
 fn odd_share() -> impl Strategy<Value = f64> {
     prop_oneof![6 => 0.0_f64..1.0, 1 => prop::sample::select(vec![0.0, 1.0, 1.5, -0.5, 1e39])]
 }
 
-/// The bound is no idle one: of every rule, a usual run never comes near the end of `f32`, whose steps need no copies;
-/// and where it says nothing, steps do overflow.
+/// The bound is useful: in a usual run no optimizer comes near overflow in `f32`, so steps need no copies; and if there
+/// is no bound, steps do overflow.
 #[test]
 fn what_is_within_reach() {
     for (config, mut rule) in every::<f32>(3) {
@@ -263,14 +262,14 @@ fn what_is_within_reach() {
         rule.step(rate, &mut p, &[1.0; 3]);
         assert!(p.iter().any(|p| !p.is_finite()), "{config:?}: {p:?}");
     }
-    // What does not decay stays as far away as it was.
+    // Parameters without decay stay where they were.
     let first = std::iter::once(0..1).collect();
     let mut partly = Adam::<f32>::new(2, 0.9, 0.99, 1e-8).with_decay(1.0, first);
     let mut p = [50.0_f32, 50.0];
     let reach = partly.reach(1.0, clip::global_norm(&p), 0.0);
     partly.step(1.0, &mut p, &[0.0; 2]);
     assert!(p == [0.0, 50.0] && reach >= 50.0, "{reach}");
-    // What was read from outside, between two steps, and is no number.
+    // NaN or ∞ written from outside between two steps.
     for broken in [f32::NAN, f32::INFINITY] {
         for (config, mut rule) in every::<f32>(1) {
             for k in 0..rule.state().len() {
@@ -307,7 +306,7 @@ fn what_is_remembered_continues_a_run() {
             let g = slope(&w);
             rule.step(0.01, &mut w, &g);
         }
-        // A second rule takes over from what the first one would have saved.
+        // A second optimizer resumes from the state that the first one would have saved.
         for ((name, to), (same, from)) in again.state().into_iter().zip(rule.state()) {
             assert_eq!(name, same);
             to.copy_from_slice(from);
@@ -347,7 +346,7 @@ fn decay_touches_its_ranges_only() {
 
 #[test]
 fn stability_of_descent_on_a_quadratic() {
-    // L = (2w − 3)² has curvature 8: η = 1/8 lands at once, ¼ swings for ever, 0.3 diverges.
+    // L = (2w − 3)² has curvature 8: η = 1/8 converges in one step, ¼ oscillates for ever, 0.3 diverges.
     let run = |rate: f64| {
         let (mut w, mut sgd) = ([1.0_f64], Sgd::new(1, 0.0));
         for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Values and gradients of a recording by their handles, and parameters as slices.
+//! Access to values and gradients of a recording by their handles, and to parameters as slices.
 
 use super::{Node, Source, Tape};
 use crate::Var;
@@ -6,7 +6,7 @@ use crate::tape::plan::Plan;
 use linalg::{Real, Role, Shape, View};
 use std::ops::Range;
 
-/// A parameter's name, shape, and place among all parameters.
+/// A parameter's name, shape, range and uses.
 ///
 /// ```
 /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -20,14 +20,15 @@ pub struct Parameter {
     pub name: String,
     /// Its shape.
     pub shape: Shape,
-    /// Where its elements lie in [`Tape::parameters`] and [`Tape::gradients`].
+    /// The range of its elements in [`Tape::parameters`] and [`Tape::gradients`].
     pub range: Range<usize>,
-    /// The operations that read it: their role, and as which operand, in the order of recording.
+    /// The operations that read it: their role and the operand number, in recording order.
     pub uses: Vec<(Role, usize)>,
 }
 
-/// Where the matrices lie among the parameters, which decay: those of linear maps and tables, whatever their sizes, and
-/// what has more than one row and column. Vectors (gains, biases) do not. Source: nanoGPT, after Brown et al. 2020.
+/// Returns the ranges of parameters to which weight decay applies: those of linear maps and tables, of any size, and
+/// all others with more than one row and column. Vectors (gains, biases) do not decay. Source: nanoGPT, after Brown et
+/// al. 2020.
 ///
 /// ```
 /// use calculus::matrices;
@@ -43,7 +44,7 @@ pub fn matrices(parameters: &[Parameter]) -> Vec<Range<usize>> {
     parameters.iter().filter(matrix).map(|p| p.range.clone()).collect()
 }
 
-/// The parameters among the nodes of a recording, in order.
+/// Returns the parameters among the nodes of a recording, in order.
 pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
     let mut uses = vec![vec![]; nodes.len()];
     for rule in nodes.iter().filter_map(|node| node.rule.as_deref()) {
@@ -63,8 +64,8 @@ pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
 }
 
 impl<T: Real> Tape<T> {
-    /// The layers and where their parameters lie, in order: a layer is the outermost scope in which a parameter was
-    /// recorded ([`crate::Recorder::scope`]), or the parameter by itself where that is none.
+    /// Returns the layers and the ranges of their parameters, in order. A layer is the outermost scope in which a
+    /// parameter was recorded ([`crate::Recorder::scope`]), or, outside of scopes, the parameter itself.
     ///
     /// ```
     /// # let (tape, _) = calculus::example::product();
@@ -83,7 +84,7 @@ impl<T: Real> Tape<T> {
         layers
     }
 
-    /// Every parameter as a value of the recording, beside what [`Tape::parameter_list`] says of it.
+    /// Returns every parameter as a value of the recording, together with its entry in [`Tape::parameter_list`].
     ///
     /// ```
     /// # let (tape, [w, x, y]) = calculus::example::product();
@@ -95,8 +96,7 @@ impl<T: Real> Tape<T> {
         vars.zip(self.parameter_list())
     }
 
-    /// Gives values and operations other names. Names are for people: no reader of a recording depends on them, but
-    /// for [`Tape::find`].
+    /// Renames values and operations. Names are for display: only [`Tape::find`] depends on them.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -105,7 +105,7 @@ impl<T: Real> Tape<T> {
     /// ```
     ///
     /// # Panics
-    /// If two values would have one name.
+    /// If two values would have the same name.
     pub fn rename(
         &mut self,
         value: impl Fn(&str) -> String,
@@ -120,7 +120,7 @@ impl<T: Real> Tape<T> {
         assert_eq!(self.names.len(), self.nodes.len(), "every value has a name of its own");
     }
 
-    /// All parameters, one after another in the order of recording.
+    /// Returns all parameters, in recording order.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -130,7 +130,7 @@ impl<T: Real> Tape<T> {
         &self.values[..self.parameters]
     }
 
-    /// All parameters, to be written.
+    /// Returns all parameters, mutably.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -142,7 +142,7 @@ impl<T: Real> Tape<T> {
         &mut self.values[..self.parameters]
     }
 
-    /// The parameters' gradients.
+    /// Returns the parameters' gradients.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -153,13 +153,13 @@ impl<T: Real> Tape<T> {
         &self.gradients[..self.parameters.min(self.gradients.len())]
     }
 
-    /// Parameters and their gradients, both to be written: what an optimiser works on.
+    /// Returns parameters and their gradients, both mutably, for an optimizer.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward_and_backward(y, 1.0);
     /// let (parameters, gradients) = tape.parameters_and_gradients();
-    /// parameters[0] -= 0.5 * gradients[0]; // a step of descent at the rate ½
+    /// parameters[0] -= 0.5 * gradients[0]; // a descent step with rate ½
     /// assert_eq!(tape.parameters(), [2.0]);
     /// ```
     pub fn parameters_and_gradients(&mut self) -> (&mut [T], &mut [T]) {
@@ -167,7 +167,7 @@ impl<T: Real> Tape<T> {
         (&mut self.values[..self.parameters], &mut self.gradients[..n])
     }
 
-    /// Name, shape, place and uses of every parameter, in order.
+    /// Returns name, shape, range and uses of every parameter, in order.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -178,8 +178,8 @@ impl<T: Real> Tape<T> {
         parameters(&self.nodes)
     }
 
-    /// The value whose memory a value shares, and the value's rows in it: itself and all of its rows, unless it is a
-    /// view of another's rows ([`linalg::Primitive::view`]).
+    /// Returns the value whose memory a value shares, and the rows used: itself and all of its rows, unless it is a
+    /// view of another value's rows ([`linalg::Primitive::view`]).
     ///
     /// ```
     /// use calculus::Recorder;
@@ -196,7 +196,7 @@ impl<T: Real> Tape<T> {
         (self.var(self.nodes[node].root(node)), self.nodes[node].rows())
     }
 
-    /// The value of this dotted name.
+    /// Returns the value with this dotted name.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -207,10 +207,10 @@ impl<T: Real> Tape<T> {
         self.names.get(name).map(|&node| Var { node, recording: self.recording })
     }
 
-    /// A value's shape.
+    /// Returns a value's shape.
     ///
     /// # Panics
-    /// If `var` is of another recording; so do the other methods that take a `Var`.
+    /// If `var` belongs to another recording. This holds for all methods that take a `Var`.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -220,7 +220,7 @@ impl<T: Real> Tape<T> {
         self.nodes[self.node(var)].shape
     }
 
-    /// A value's dotted name.
+    /// Returns a value's dotted name.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -230,8 +230,8 @@ impl<T: Real> Tape<T> {
         &self.nodes[self.node(var)].name
     }
 
-    /// Whether a value can be read after a replay: not where memory is reused, but for parameters, inputs
-    /// and the loss.
+    /// Whether a value can be read after a replay. If the recording reuses memory, only parameters, inputs and the loss
+    /// can.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -266,7 +266,7 @@ impl<T: Real> Tape<T> {
         self.nodes[self.node(var)].view.is_some()
     }
 
-    /// The node of a value that is no view; `instead` says what to do with one.
+    /// Returns the node of a value that is not a view; `instead` names the alternative for a view.
     pub(super) fn whole(&self, var: Var, instead: &str) -> &Node<T> {
         let node = &self.nodes[self.node(var)];
         assert!(
@@ -287,10 +287,10 @@ impl<T: Real> Tape<T> {
         node
     }
 
-    /// A value, after the last forward replay.
+    /// Returns a value, after the last forward replay.
     ///
     /// # Panics
-    /// Where the recording reuses memory and does not hold it.
+    /// If the recording reuses memory and does not hold the value.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -302,10 +302,10 @@ impl<T: Real> Tape<T> {
         node.matrix(&self.values[node.value.clone()])
     }
 
-    /// The elements of a value, column after column.
+    /// Returns the elements of a value, in column-major order.
     ///
     /// # Panics
-    /// As [`Tape::value`]; if `var` is a view, whose columns do not follow one another.
+    /// Like [`Tape::value`]; if `var` is a view, whose columns are not contiguous.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -317,11 +317,11 @@ impl<T: Real> Tape<T> {
         &self.values[self.held(var).value.clone()]
     }
 
-    /// Copies the elements `range` of a value to a place in an input: what one replay computed, the
-    /// next one reads.
+    /// Copies the elements `range` of a value to a position in an input, so that the next replay reads results of the
+    /// last one.
     ///
     /// # Panics
-    /// If `from` is a view, `to` is computed, or there are not so many elements.
+    /// If `from` is a view, `to` is computed, or a range is out of bounds.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -338,7 +338,7 @@ impl<T: Real> Tape<T> {
         self.values.copy_within(source, to.value.start + place);
     }
 
-    /// The elements of an input or a parameter, column after column, to be written.
+    /// Returns the elements of an input or a parameter, mutably, in column-major order.
     ///
     /// # Panics
     /// If `var` is computed.
@@ -355,10 +355,10 @@ impl<T: Real> Tape<T> {
         &mut self.values[node.value.clone()]
     }
 
-    /// Writes an input or a parameter, column after column.
+    /// Writes an input or a parameter, in column-major order.
     ///
     /// # Panics
-    /// If `var` is computed or has another number of elements.
+    /// If `var` is computed or has a different number of elements.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -383,10 +383,10 @@ impl<T: Real> Tape<T> {
         node
     }
 
-    /// A gradient, after the last backward replay.
+    /// Returns a gradient, after the last backward replay.
     ///
     /// # Panics
-    /// In a forward-only recording; in one that reuses memory, of anything but a parameter and its rows.
+    /// In a forward-only recording; in one that reuses memory, for anything but a parameter and its rows.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -398,10 +398,10 @@ impl<T: Real> Tape<T> {
         node.matrix(&self.gradients[node.gradient.clone()])
     }
 
-    /// The elements of a gradient, column after column.
+    /// Returns the elements of a gradient, in column-major order.
     ///
     /// # Panics
-    /// As [`Tape::gradient`]; if `var` is a view.
+    /// Like [`Tape::gradient`]; if `var` is a view.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();

@@ -1,4 +1,4 @@
-//! A computation that was written down, and its replay.
+//! Recorded computations and their replay.
 
 mod access;
 mod node;
@@ -24,9 +24,8 @@ use std::ops::Range;
 
 /// A recorded computation: nodes in order, over flat memory.
 ///
-/// [`Tape::forward`] and [`Tape::backward`] are two loops over the nodes. Parameters are the prefix
-/// of memory, so that an optimiser, clipping or a checkpoint is a function of slices. A replay
-/// allocates nothing and cannot fail.
+/// [`Tape::forward`] and [`Tape::backward`] are two loops over the nodes. Parameters are at the start of memory, so
+/// optimizers, clipping and checkpoints are functions of slices. A replay allocates nothing and cannot fail.
 ///
 /// ```
 /// use calculus::Recorder;
@@ -55,14 +54,14 @@ pub struct Tape<T: Real> {
     gradients: Vec<T>,
     kept: Vec<T>,
     scratch: Vec<T>,
-    /// Whether the loss of the last backward replay depends on a node, and which loss that was.
+    /// For each node, whether the loss of the last backward replay depends on it, and that loss.
     reached: Vec<bool>,
     reached_from: Option<usize>,
     /// Whether the next backward replay writes the parameters' gradients.
     forgotten: bool,
 }
 
-/// Names and shapes, not the elements.
+/// Prints names and shapes, not the elements.
 impl<T: Real> fmt::Debug for Tape<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tape")
@@ -116,15 +115,15 @@ impl<T: Real> Tape<T> {
         self.forward_watched(|_, _| {});
     }
 
-    /// As [`Tape::forward`]; `watch` sees, and may change, every computed value when it is there: to
-    /// time an operation, to round its result, to stop at the first NaN. It does not see views
-    /// ([`Tape::is_view`]): what they are part of it has seen.
+    /// Like [`Tape::forward`], and calls `watch` with every computed value, which it may change: to time an operation,
+    /// to round its result, to stop at the first NaN. Views are skipped ([`Tape::is_view`]), because the values that
+    /// contain them are not.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// let mut seen = Vec::new();
     /// tape.forward_watched(|var, elements| {
-    ///     elements[0] += 0.5; // what is written here is what comes next reads
+    ///     elements[0] += 0.5; // the next operation reads the changed value
     ///     seen.push((var, elements[0]));
     /// });
     /// assert_eq!(seen, [(y, 6.5)]);
@@ -146,11 +145,11 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// The chain rule: *adds* dloss/dp to the gradient of every parameter p, and writes the gradient
-    /// of everything else.
+    /// Computes gradients by the chain rule: *adds* dloss/dp to the gradient of every parameter p, and writes the
+    /// gradient of everything else.
     ///
     /// # Panics
-    /// As [`Tape::backward_scaled`].
+    /// Like [`Tape::backward_scaled`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -163,11 +162,11 @@ impl<T: Real> Tape<T> {
         self.backward_scaled(loss, T::one());
     }
 
-    /// As [`Tape::backward`], for the loss times `scale`: with 1/k, the gradients of k replays add
-    /// up to that of their mean.
+    /// Like [`Tape::backward`], for the loss times `scale`: with 1/k, the gradients of k replays add up to the gradient
+    /// of their mean.
     ///
     /// # Panics
-    /// If `loss` is of another recording or not a single number, or in a forward-only recording.
+    /// If `loss` belongs to another recording or is not a single number, or in a forward-only recording.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -182,28 +181,27 @@ impl<T: Real> Tape<T> {
         self.backward_from(loss, &[scale]);
     }
 
-    /// As [`Tape::backward`], from any value: `upstream` is the gradient that arrives there, column after
-    /// column.
+    /// Like [`Tape::backward`], but starts from any value with the gradient `upstream`, in column-major order.
     ///
     /// # Panics
-    /// If `output` is of another recording, if `upstream` has not its number of elements, or in a
+    /// If `output` belongs to another recording, if `upstream` does not have its number of elements, or in a
     /// forward-only recording.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
-    /// tape.backward_from(y, &[10.0]); // ten times what y = 1 would send back
+    /// tape.backward_from(y, &[10.0]); // ten times the gradient of y itself
     /// assert_eq!(tape.gradients(), [20.0]);
     /// ```
     pub fn backward_from(&mut self, output: Var, upstream: &[T]) {
         self.backward_watched(output, upstream, |_, _| {});
     }
 
-    /// As [`Tape::backward_from`]; `watch` sees, and may change, the gradient of every operation's
-    /// output when it is complete, before it is sent on to the operands. It does not see views.
+    /// Like [`Tape::backward_from`], and calls `watch` with the complete gradient of every operation's output, which it
+    /// may change before it is passed to the operands. Views are skipped.
     ///
     /// # Panics
-    /// As [`Tape::backward_from`].
+    /// Like [`Tape::backward_from`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -223,11 +221,11 @@ impl<T: Real> Tape<T> {
         self.backward_below(from + 1, &mut watch);
     }
 
-    /// A training step's replay: forward, then backward from the loss times `scale`, with the loss's
-    /// own rules taken together where that is cheaper.
+    /// Replays a training step: forward, then backward from the loss times `scale`. The loss's own forward and vjp are
+    /// combined if that is cheaper.
     ///
     /// # Panics
-    /// As [`Tape::backward_scaled`].
+    /// Like [`Tape::backward_scaled`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -238,11 +236,11 @@ impl<T: Real> Tape<T> {
         self.forward_and_backward_watched(loss, scale, |_, _| {}, |_, _| {});
     }
 
-    /// As [`Tape::forward_and_backward`], watched as by [`Tape::forward_watched`] and
-    /// [`Tape::backward_watched`]; the loss comes last among the values.
+    /// Like [`Tape::forward_and_backward`], watched as in [`Tape::forward_watched`] and [`Tape::backward_watched`]; the
+    /// loss is the last of the values.
     ///
     /// # Panics
-    /// As [`Tape::backward_scaled`].
+    /// Like [`Tape::backward_scaled`].
     pub fn forward_and_backward_watched(
         &mut self,
         loss: Var,
@@ -265,7 +263,7 @@ impl<T: Real> Tape<T> {
         self.backward_below(last, &mut gradient);
     }
 
-    /// Sets gradients up for a backward replay.
+    /// Initialises the gradients for a backward replay.
     fn start_backward(&mut self, from: usize, upstream: &[T]) {
         match self.plan {
             Plan::ForwardOnly => panic!("this recording is forward-only"),
@@ -292,7 +290,7 @@ impl<T: Real> Tape<T> {
         gradient.iter_mut().zip(upstream).for_each(|(g, &u)| *g += u);
     }
 
-    /// Backward rules of all nodes before `end`, last to first.
+    /// Runs the vjps of all nodes before `end`, last to first.
     fn backward_below(&mut self, end: usize, watch: &mut impl FnMut(Var, &mut [T])) {
         for i in (0..end).rev().filter(|&i| self.reached[i]) {
             let Some(rule) = self.nodes[i].replayed() else { continue };
@@ -317,7 +315,7 @@ impl<T: Real> Tape<T> {
         self.forgotten = false;
     }
 
-    /// Sets the parameters' gradients to zero: before the first backward replay of a step.
+    /// Sets the parameters' gradients to zero, before the first backward replay of a step.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -330,9 +328,8 @@ impl<T: Real> Tape<T> {
         self.gradients[..n].fill(T::zero());
     }
 
-    /// As [`Tape::zero_gradients`], without the pass over memory where the recording was made for
-    /// training: its next backward replay writes the parameters' gradients instead of adding to them.
-    /// Until then they are what they were.
+    /// Like [`Tape::zero_gradients`], but without a pass over memory if the recording was made for training: its next
+    /// backward replay writes the parameters' gradients instead of adding to them. Until then they keep their values.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -373,7 +370,7 @@ mod tests {
 
     #[test]
     fn gradients_of_parameters_add_up_until_zeroed() {
-        // The textbook's fixture: y = 3x, backward twice: 3, then 6; zeroed: 3.
+        // The textbook's example: y = 3x, backward twice: 3, then 6; zeroed: 3.
         let mut r = Recorder::<f64>::new();
         let x = r.parameter("x", Shape::new(1, 1)).unwrap();
         let y = r.push("y", Scale { factor: 3.0 }, [x]).unwrap();
@@ -390,7 +387,7 @@ mod tests {
 
     #[test]
     fn an_operand_may_occur_any_number_of_times() {
-        // d(x³)/dx = 3x², by x·x and then (x·x)·x, beside 2x from x + x.
+        // d(x³)/dx = 3x², from x·x and then (x·x)·x, beside 2x from x + x.
         let mut r = Recorder::<f64>::new();
         let x = r.parameter("x", Shape::new(2, 1)).unwrap();
         let square = r.push("square", Hadamard, [x, x]).unwrap();
@@ -409,7 +406,7 @@ mod tests {
         let mut r = Recorder::<f64>::new();
         let x = r.parameter("x", Shape::new(1, 1)).unwrap();
         let loss = r.push("loss", Scale { factor: 2.0 }, [x]).unwrap();
-        // 0·∞ in a branch off the path must not reach x.
+        // 0·∞ in an unused branch must not reach x.
         let _aside = r.push("aside", Scale { factor: f64::INFINITY }, [x]).unwrap();
         let mut tape = r.finish();
         tape.forward();
@@ -455,7 +452,7 @@ mod tests {
         let row = tape.rows().last().unwrap();
         assert_eq!((row.name, row.operation, row.branch), ("a.b.y", Some("sum"), Some("linalg")));
         assert_eq!((row.flops, row.bytes), (6, 3 * 6 * 4));
-        // A sum's rule reads its upstream gradient and neither operand; it writes two gradients.
+        // The vjp of a sum reads its upstream gradient and no operand; it writes two gradients.
         assert_eq!(row.backward_bytes, 3 * 6 * 4);
     }
 }

@@ -6,7 +6,7 @@ use nalgebra::{Const, Dyn};
 use std::fmt;
 use std::ops::Range;
 
-/// Where a value comes from.
+/// The origin of a value.
 ///
 /// ```
 /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -16,15 +16,15 @@ use std::ops::Range;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Learned.
+    /// A trained matrix.
     Parameter,
-    /// Given.
+    /// A given matrix.
     Input,
-    /// Computed.
+    /// The output of an operation.
     Operation,
 }
 
-/// The matrix whose memory a view shares, which is no view itself, and the view's first row in it.
+/// The matrix whose memory a view shares, which is not itself a view, and the view's first row in it.
 #[derive(Clone, Copy)]
 pub(crate) struct Within {
     pub(crate) root: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Within {
 
 pub(crate) struct Node<T> {
     pub(crate) name: String,
-    /// The operation's name, for people.
+    /// The operation's name, for display.
     pub(crate) operation: Option<&'static str>,
     /// The name of the outermost scope in which it was recorded.
     pub(crate) layer: Option<String>,
@@ -41,18 +41,18 @@ pub(crate) struct Node<T> {
     pub(crate) shape: Shape,
     pub(crate) memory: Memory,
     pub(crate) rule: Option<Box<dyn Rule<T>>>,
-    /// Whose memory it shares, if it is a view.
+    /// The matrix whose memory it shares, if it is a view.
     pub(crate) view: Option<Within>,
     /// The distance between columns: its rows, or those of the matrix whose memory it shares.
     pub(crate) stride: usize,
-    /// Where its elements lie among values, among gradients, and what its rule keeps. Of a view, from its first
-    /// element to its last: what is between its columns belongs to others.
+    /// The ranges of its value, of its gradient, and of the memory that its operation keeps. The range of a view
+    /// extends from its first to its last element; the elements between its columns belong to other values.
     pub(crate) value: Range<usize>,
     pub(crate) gradient: Range<usize>,
     pub(crate) kept: Range<usize>,
 }
 
-/// Its name and shape.
+/// Prints its name and shape.
 impl<T> fmt::Debug for Node<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.shape)
@@ -64,29 +64,29 @@ impl<T: Real> Node<T> {
         self.source == Source::Parameter
     }
 
-    /// The number of the node whose memory it shares: its own number, `node`, unless it is a view.
+    /// Returns the number of the node whose memory it shares; its own number, `node`, if it is not a view.
     pub(crate) fn root(&self, node: usize) -> usize {
         self.view.map_or(node, |within| within.root)
     }
 
-    /// Its rows, among those of the node whose memory it shares.
+    /// Returns its rows, among those of the node whose memory it shares.
     pub(crate) fn rows(&self) -> Range<usize> {
         let first = self.view.map_or(0, |within| within.row);
         first..first + self.shape.rows
     }
 
-    /// The rule that a replay runs: none of a view, whose elements are there already.
+    /// Returns the operation that a replay runs; `None` for a view, whose elements already exist.
     pub(crate) fn replayed(&self) -> Option<&dyn Rule<T>> {
         self.rule.as_deref().filter(|_| self.view.is_none())
     }
 
-    /// A matrix of its shape and its distance between columns.
+    /// Returns a matrix with its shape and its distance between columns.
     pub(crate) fn matrix<'a>(&self, elements: &'a [T]) -> View<'a, T> {
         let (rows, columns) = (Dyn(self.shape.rows), Dyn(self.shape.columns));
         View::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(self.stride))
     }
 
-    /// As [`Node::matrix`], to be written.
+    /// Like [`Node::matrix`], but mutable.
     pub(crate) fn matrix_mut<'a>(&self, elements: &'a mut [T]) -> ViewMut<'a, T> {
         let (rows, columns) = (Dyn(self.shape.rows), Dyn(self.shape.columns));
         ViewMut::from_slice_with_strides_generic(elements, rows, columns, Const, Dyn(self.stride))
@@ -96,12 +96,12 @@ impl<T: Real> Node<T> {
         self.rule.as_deref().map_or(&[], Rule::operands)
     }
 
-    /// Whether the backward rule reads the value of operand `k`.
+    /// Whether the vjp reads the value of operand `k`.
     pub(crate) fn reads_operand(&self, k: usize) -> bool {
         self.rule.as_deref().is_some_and(|rule| rule.reads_operand(k))
     }
 
-    /// Whether the backward rule reads the value that the forward rule computed.
+    /// Whether the vjp reads the value that the forward computed.
     pub(crate) fn reads_output(&self) -> bool {
         self.rule.as_deref().is_some_and(Rule::reads_output)
     }

@@ -1,50 +1,49 @@
-//! Where values and gradients of a recording lie in memory, and when they may lie there.
+//! Memory planning: the place of each value and gradient of a recording, and the time during which it is in use.
 //!
-//! A recording is static: of every value it is known when it is written and when it is read for the
-//! last time. In a training step nobody looks at a value after that, so its memory is used again. A
-//! moment is a number: operation i runs forward at i and backward at 2n − i.
+//! A recording is static, so the times of the write and of the last read of every value are known in advance. In a
+//! training step, a value's memory is reused after its last read. Time is an integer: operation i runs forward at i and
+//! backward at 2n − i.
 
 use crate::tape::{Node, Within};
 use linalg::Real;
 use std::ops::Range;
 
-/// What a recording is for.
+/// The purpose of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Every value and every gradient stays readable.
     Keep,
     /// Every value stays readable; there are no gradients.
     ForwardOnly,
-    /// Memory whose last reader has run is used again; parameters, their gradients, inputs and the loss
-    /// stay.
+    /// Memory is reused after its last read; parameters, their gradients, inputs and the loss are kept.
     Reuse {
         /// The node of the loss.
         loss: usize,
-        /// Whether cheap operations are computed again for the backward replay.
+        /// Whether cheap operations are recomputed for the backward replay.
         recompute: bool,
     },
 }
 
-/// The plan, carried out.
+/// The result of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
-    /// Numbers of scalars to allocate.
+    /// The number of scalars to allocate.
     pub(crate) values: usize,
     pub(crate) gradients: usize,
     pub(crate) kept: usize,
-    /// For every node, the operands (or their roots, where they are views) whose gradients it is the first to add
-    /// to: set to zero before.
+    /// For every node, the operands (or their roots, if they are views) whose gradients it is the first to add to,
+    /// which must be zero before.
     pub(crate) fresh: Vec<Vec<usize>>,
     /// For every node, the parameters among them.
     pub(crate) first: Vec<Vec<usize>>,
-    /// For every node, the values to be computed again before its backward rule runs, in order.
+    /// For every node, the values to be recomputed before its vjp runs, in order.
     pub(crate) again: Vec<Vec<usize>>,
 }
 
-/// Blocks begin on multiples of this many scalars: a cache line of `f32`.
+/// Blocks begin at multiples of this many scalars: a cache line of `f32`.
 const LINE: usize = 16;
 
-/// Memory of `length` scalars, in use from the first to the last moment of each span.
+/// Memory of `length` scalars, in use from the first to the last time of each span.
 struct Block {
     length: usize,
     spans: Vec<(usize, usize)>,
@@ -57,8 +56,8 @@ impl Block {
     }
 }
 
-/// A place for every block such that no two that are in use at one moment share memory. Returns the
-/// places and the length of all: the largest first, each as low as it can lie.
+/// Places the blocks so that no two that are in use at the same time overlap: the largest first, each as low as
+/// possible. Returns the places and the total length.
 fn place(blocks: &[Block]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..blocks.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(blocks[i].length));
@@ -87,7 +86,7 @@ fn place(blocks: &[Block]) -> (Vec<usize>, usize) {
     (places, length)
 }
 
-/// What the loss depends on.
+/// Marks the nodes that the loss depends on.
 pub(crate) fn reached<T: Real>(nodes: &[Node<T>], loss: usize, reached: &mut [bool]) {
     reached.fill(false);
     reached[loss] = true;
@@ -98,7 +97,7 @@ pub(crate) fn reached<T: Real>(nodes: &[Node<T>], loss: usize, reached: &mut [bo
     }
 }
 
-/// Sets the places of all nodes.
+/// Assigns the places of all nodes.
 pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
     let n = nodes.len();
     let mut layout = Layout {
@@ -134,7 +133,7 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
     layout
 }
 
-/// A view lies in its root, from its first element to its last.
+/// Places a view in its root, from its first element to its last.
 fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
     let Some(Within { root, row }) = nodes[view].view else { return };
     let (shape, stride) = (nodes[view].shape, nodes[view].stride);
@@ -147,7 +146,7 @@ fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
     (nodes[view].value, nodes[view].gradient) = (value, gradient);
 }
 
-/// Parameters lie one after another at the beginning, in order. Returns their length.
+/// Places the parameters at the beginning, in order. Returns their length.
 fn lay_out_parameters<T: Real>(nodes: &mut [Node<T>]) -> usize {
     let mut length = 0;
     for node in nodes.iter_mut().filter(|node| node.is_parameter()) {
@@ -163,11 +162,11 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
     let backward = |i: usize| 2 * n - i;
     let mut takes_part = vec![false; n];
     reached(nodes, loss, &mut takes_part);
-    // Who reads or writes a view does so with its root; a view itself does nothing and has no memory.
+    // Reads and writes of a view count for its root; a view itself runs no operation and has no memory.
     let roots: Vec<usize> = nodes.iter().enumerate().map(|(i, node)| node.root(i)).collect();
     let (start, loss) = (loss, roots[loss]);
 
-    // Who reads a value: the last forward rule, and the first and last backward rules (in time).
+    // The reads of a value: the last forward, and the first and last vjp (in time).
     let mut read_forward: Vec<usize> = (0..n).collect();
     let mut read_backward: Vec<Option<(usize, usize)>> = vec![None; n];
     let mut last_consumer: Vec<Option<usize>> = vec![None; n];
@@ -192,7 +191,7 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             note(&mut read_backward, i, i);
         }
     }
-    // What is computed again needs its operands then. Operands come before: one pass from the end.
+    // A recomputed value needs its operands at that time. Operands come before: one pass from the end.
     for i in (0..n).rev() {
         if let Some((first, _)) = read_backward[i]
             && recompute

@@ -1,15 +1,15 @@
-//! What readers see of a recording: a row for every value, the formula of an operation, bytes.
+//! Read access to a recording: a row for every value, the formula of an operation, memory sizes.
 
 use super::{Node, Rule, Source, Tape};
 use crate::Var;
 use crate::tape::plan::Plan;
 use linalg::{Formula, Real, Role, Shape, View};
 
-/// Bytes of a recording's memory.
+/// The bytes of a recording's memory.
 ///
 /// ```
 /// # let (mut tape, [w, x, y]) = calculus::example::product();
-/// // y = w·x of three numbers, 8 bytes each: one is learned, all three have a gradient.
+/// // y = w·x of three numbers, 8 bytes each: one is a parameter, all three have a gradient.
 /// let memory = tape.memory();
 /// assert_eq!((memory.parameters, memory.parameter_gradients), (8, 8));
 /// ```
@@ -23,13 +23,13 @@ pub struct TapeMemory {
     pub values: usize,
     /// Their gradients.
     pub gradients: usize,
-    /// What rules keep from forward to backward.
+    /// Memory that operations keep from forward to backward.
     pub kept: usize,
-    /// What rules need during a call.
+    /// Memory that operations need during a call.
     pub scratch: usize,
 }
 
-/// What a reader sees of one node.
+/// The public description of one node.
 ///
 /// ```
 /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -44,7 +44,7 @@ pub struct Row<'a, T: Real> {
     pub var: Var,
     /// Its unique dotted name.
     pub name: &'a str,
-    /// Where it comes from.
+    /// Its origin.
     pub source: Source,
     /// The operation that computes it, if one does.
     pub operation: Option<&'static str>,
@@ -56,27 +56,27 @@ pub struct Row<'a, T: Real> {
     pub operands: Vec<Var>,
     /// Its shape.
     pub shape: Shape,
-    /// Its value after the last forward replay, which may be a block of rows of another; where the recording reuses memory and does not hold it
-    /// ([`Tape::holds`]), whatever lies there now.
+    /// Its value after the last forward replay, possibly a block of rows of another value. If the recording reuses
+    /// memory and does not hold it ([`Tape::holds`]), the contents are arbitrary.
     pub value: View<'a, T>,
-    /// Its gradient after the last backward replay; none in a forward-only recording, and of parameters
-    /// and their rows alone in one that reuses memory.
+    /// Its gradient after the last backward replay; `None` in a forward-only recording. In one that reuses memory, only
+    /// parameters and their rows have one.
     pub gradient: Option<View<'a, T>>,
-    /// What the operation kept for the backward replay.
+    /// The memory that the operation kept for the backward replay.
     pub kept: &'a [T],
     /// Floating-point operations of the forward replay. A view costs nothing, here and below.
     pub flops: u64,
     /// Floating-point operations of the backward replay.
     pub backward_flops: u64,
-    /// Bytes that the forward replay reads and writes, were nothing cached.
+    /// Bytes that the forward replay reads and writes, without caching.
     pub bytes: u64,
-    /// Bytes that the backward replay reads and writes, were nothing cached: what the rule says it reads, and
-    /// the gradients of its operands once.
+    /// Bytes that the backward replay reads and writes, without caching: the values that the vjp reads, and the
+    /// gradients of its operands once.
     pub backward_bytes: u64,
 }
 
 impl<T: Real> Tape<T> {
-    /// Bytes of memory: parameters, their gradients, other values, other gradients, what rules keep, and
+    /// Returns the bytes of memory: parameters, their gradients, other values, other gradients, kept memory, and
     /// scratch.
     ///
     /// ```
@@ -95,7 +95,7 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// What readers see: one row per node, in order.
+    /// Returns one row per node, in order.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -106,13 +106,13 @@ impl<T: Real> Tape<T> {
         self.nodes.iter().enumerate().map(move |(i, node)| self.row(i, node))
     }
 
-    /// The formula of the operation that computes a value; none of a parameter or an input.
+    /// Returns the formula of the operation that computes a value; `None` for a parameter or an input.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// let formula = tape.formula(y).expect("an operation");
     /// assert_eq!(formula.value.to_string(), "y[i,j] = a[i,j]·b[i,j]");
-    /// assert!(tape.formula(x).is_none()); // x is given
+    /// assert!(tape.formula(x).is_none()); // x is an input
     /// ```
     pub fn formula(&self, var: Var) -> Option<Formula> {
         let rule = self.nodes[self.node(var)].rule.as_ref()?;

@@ -1,22 +1,22 @@
-//! One operation of a recording, and how it finds its numbers.
+//! One operation of a recording, and how it accesses its operands.
 //!
-//! Values lie in one buffer and gradients in another. An operation reads some pieces and writes others, all
-//! disjoint but for operands that share rows:
+//! Values lie in one buffer and gradients in another. An operation reads some ranges and writes others, all disjoint
+//! except for operands that share rows:
 //!
 //! ```text
 //! forward    values     │ … │ x₁ │ … │ y │ … │ x₂ │ …      reads x₁, x₂; writes y
 //! backward   gradients  │ … │ dx₁│ … │dy │ … │ dx₂│ …      reads dy; adds to dx₁, dx₂
 //! ```
 //!
-//! What depends on the number of operands alone stands in [`Places`], so that it is compiled once for that
-//! number and not once for every operation.
+//! Code that depends only on the number of operands is in [`Places`], so that it is compiled once for that number and
+//! not once for every operation.
 
 use super::Node;
 use crate::tape::plan::Layout;
 use linalg::{Formula, Gradient, Primitive, Real, Role, Shape, View, ViewMut, Work, split_rows};
 use std::ops::Range;
 
-/// A primitive with its places in the recording; what the tape replays.
+/// A primitive with its places in the recording, which the tape replays.
 pub(crate) trait Rule<T>: Send + Sync {
     fn name(&self) -> &'static str;
     fn branch(&self) -> &'static str;
@@ -48,7 +48,7 @@ pub(crate) trait Rule<T>: Send + Sync {
     );
 }
 
-/// The operands whose gradients an operation is the first to add to, and may write; of views, their roots.
+/// The operands whose gradients an operation is the first to add to, and may write; for views, their roots.
 #[derive(Clone, Copy)]
 pub(crate) struct Fresh<'a> {
     values: &'a [usize],
@@ -65,7 +65,7 @@ impl<'a> Fresh<'a> {
     }
 }
 
-/// An operation and where its operands and its output stand.
+/// An operation with the places of its operands and its output.
 pub(crate) struct Recorded<P, const N: usize> {
     pub(crate) operation: P,
     pub(crate) places: Places<N>,
@@ -152,23 +152,23 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
     }
 }
 
-/// The numbers of an operation's operands and of its output, among all nodes, and how the operands' gradients
-/// share memory.
+/// The node numbers of an operation's operands and output, and how the operands' gradients share memory.
 ///
-/// Gradients of operands that share nothing are written where they are, also where they are rows of one matrix. One
-/// that shares rows with an operand before it (the same operand twice; a matrix and a view of it) lies *aside*, in
+/// Gradients of operands that do not overlap are written in place, even if they are rows of one matrix. If an operand
+/// overlaps an earlier one (the same operand twice; a matrix and a view of it), its gradient is written to scratch
+/// memory (*aside*) and added afterwards.
 /// scratch memory, and is added afterwards.
 pub(crate) struct Places<const N: usize> {
     pub(crate) operands: [usize; N],
     pub(crate) output: usize,
-    /// Whether the gradient of an operand lies aside.
+    /// Whether the gradient of an operand is written aside.
     aside: [bool; N],
-    /// Whether operands that do not lie aside are all rows of the matrix whose memory an operand shares.
+    /// Whether the operands that are not aside cover all rows of the matrix whose memory an operand shares.
     covered: [bool; N],
 }
 
 impl<const N: usize> Places<N> {
-    /// Of the operation that is recorded next.
+    /// Returns the places of the operation that is recorded next.
     pub(crate) fn new<T: Real>(nodes: &[Node<T>], operands: [usize; N]) -> Self {
         let root = |k: usize| nodes[operands[k]].root(operands[k]);
         let rows = |k: usize| nodes[operands[k]].rows();
@@ -186,14 +186,14 @@ impl<const N: usize> Places<N> {
         Places { operands, output: nodes.len(), aside, covered }
     }
 
-    /// The number of scalars that lie aside.
+    /// Returns the number of scalars that are written aside.
     pub(crate) fn aside<T: Real>(&self, nodes: &[Node<T>]) -> usize {
         let aside = self.operands.iter().zip(self.aside).filter(|(_, aside)| *aside);
         aside.map(|(&o, _)| nodes[o].shape.len()).sum()
     }
 
-    /// Which operands' gradients are fresh. A matrix of which the operands are some rows is set to zero, for whoever
-    /// adds to the others.
+    /// Returns which operands' gradients are fresh. A matrix of which the operands are only some rows is set to zero,
+    /// for the operations that add to the other rows.
     fn fresh<T: Real>(
         &self,
         nodes: &[Node<T>],
@@ -219,7 +219,7 @@ impl<const N: usize> Places<N> {
         self.operands.map(|o| nodes[o].matrix(&values[nodes[o].value.clone()]))
     }
 
-    /// Views of the operands' values, and of the output's to be written.
+    /// Returns views of the operands' values, and a mutable view of the output's value.
     fn inputs_and_output<'a, T: Real>(
         &self,
         nodes: &[Node<T>],
@@ -240,8 +240,8 @@ impl<const N: usize> Places<N> {
         (inputs, output.matrix_mut(y))
     }
 
-    /// Cuts the gradients of this operation's output and operands out of the buffer, from left to right, and of
-    /// `aside` those that lie aside.
+    /// Splits the gradients of this operation's output and operands out of the buffer, from left to right, and those
+    /// that are written aside out of `aside`.
     fn gradients<'a, T: Real>(
         &self,
         nodes: &[Node<T>],
@@ -261,7 +261,7 @@ impl<const N: usize> Places<N> {
         let mut dy: &[T] = &[];
         let (mut rest, mut passed) = (gradients, 0);
         for _ in 0..=N {
-            // The leftmost piece that was not yet taken: the output's, or that of all operands of one root.
+            // The leftmost range that was not yet taken: the output's, or that of all operands of one root.
             let roots = self.operands.iter().map(|&o| nodes[o].root(o));
             let next = roots.chain([self.output]).filter(|&i| nodes[i].gradient.start >= passed);
             let Some(root) = next.min_by_key(|&i| (nodes[i].gradient.start, nodes[i].gradient.end))
@@ -285,7 +285,7 @@ impl<const N: usize> Places<N> {
         (output.matrix(dy), dx)
     }
 
-    /// Cuts the gradients of the operands that are rows of `root` out of its own, from top to bottom.
+    /// Splits the gradients of the operands that are rows of `root` out of its gradient, from top to bottom.
     fn cut_rows<'a, T: Real>(
         &self,
         nodes: &[Node<T>],
@@ -309,7 +309,7 @@ impl<const N: usize> Places<N> {
         }
     }
 
-    /// Adds what lies aside to the gradients of its operands.
+    /// Adds the gradients that were written aside to those of their operands.
     fn add_aside<T: Real>(&self, nodes: &[Node<T>], gradients: &mut [T], mut aside: &[T]) {
         for k in (0..N).filter(|&k| self.aside[k]) {
             let node = &nodes[self.operands[k]];

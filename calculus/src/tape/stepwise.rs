@@ -1,16 +1,16 @@
-//! A replay one operation at a time, for readers that look, or reach in, between two operations.
+//! Replay of one operation at a time, for code that reads or changes values between two operations.
 //!
-//! [`Tape::forward`] is [`Tape::forward_one`] for every value in order; [`Tape::backward`] is
-//! [`Tape::begin_backward`] and then [`Tape::backward_one`] in reverse order. The loops of a reader that
-//! rounds, measures or tries something between two operations are therefore its own, and the tape's
-//! stay as they are. They need a recording that keeps its values ([`crate::Recorder::finish`]).
+//! [`Tape::forward`] is [`Tape::forward_one`] for every value in order; [`Tape::backward`] is [`Tape::begin_backward`]
+//! followed by [`Tape::backward_one`] in reverse order. Code that rounds, measures or changes values between two
+//! operations has its own loop, and the tape's loops stay simple. It needs a recording that keeps its values
+//! ([`crate::Recorder::finish`]).
 
 use super::{Fresh, Source, Tape};
 use crate::Var;
 use linalg::{Real, Role, ViewMut, Work};
 
 impl<T: Real> Tape<T> {
-    /// Every value, in order.
+    /// Returns every value, in order.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -21,10 +21,10 @@ impl<T: Real> Tape<T> {
         (0..self.nodes.len()).map(move |node| Var { node, recording })
     }
 
-    /// Where a value comes from.
+    /// Returns the origin of a value.
     ///
     /// # Panics
-    /// If `var` is of another recording; so do the other methods here.
+    /// If `var` belongs to another recording. This holds for all methods here.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -34,7 +34,7 @@ impl<T: Real> Tape<T> {
         self.nodes[self.node(var)].source
     }
 
-    /// The operation that computes a value, if one does.
+    /// Returns the name of the operation that computes a value, if any.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -44,7 +44,7 @@ impl<T: Real> Tape<T> {
         self.nodes[self.node(var)].operation
     }
 
-    /// The role of the operation that computes a value, if one does.
+    /// Returns the role of the operation that computes a value, if any.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -54,7 +54,7 @@ impl<T: Real> Tape<T> {
         self.nodes[self.node(var)].rule.as_ref().map(|rule| rule.role())
     }
 
-    /// The operands of the operation that computes a value; none of what is learned or given.
+    /// Returns the operands of the operation that computes a value; empty for parameters and inputs.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -65,7 +65,7 @@ impl<T: Real> Tape<T> {
         rule.map_or(vec![], |rule| rule.operands().iter().map(|&o| self.var(o)).collect())
     }
 
-    /// Whether each value is one that `output` depends on, in the order of [`Tape::vars`].
+    /// Returns for each value whether `output` depends on it, in the order of [`Tape::vars`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -83,7 +83,7 @@ impl<T: Real> Tape<T> {
         needed
     }
 
-    /// Computes one value from its operands as they stand; nothing where there is no operation, or a view.
+    /// Computes one value from the current values of its operands; does nothing without an operation, or for a view.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -95,25 +95,25 @@ impl<T: Real> Tape<T> {
         self.forward_range(node..node + 1, &mut |_, _| {});
     }
 
-    /// Gets ready for a backward replay by hand: as [`Tape::backward_from`] before its loop.
-    /// Parameters' gradients stay as they are.
+    /// Prepares a backward replay by hand, like the start of [`Tape::backward_from`]. The parameters' gradients stay
+    /// unchanged.
     ///
     /// # Panics
-    /// As [`Tape::backward_from`].
+    /// Like [`Tape::backward_from`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
     /// tape.begin_backward(y, &[1.0]);
-    /// assert_eq!(tape.gradient_elements(y), [1.0]); // what arrives; nothing has been sent on
+    /// assert_eq!(tape.gradient_elements(y), [1.0]); // the upstream gradient; nothing has been passed on
     /// assert_eq!(tape.gradient_elements(x), [0.0]);
     /// ```
     pub fn begin_backward(&mut self, output: Var, upstream: &[T]) {
         self.start_backward(self.node(output), upstream);
     }
 
-    /// Adds to the gradients of one value's operands what the value's gradient sends back; nothing where
-    /// there is no operation, or a view.
+    /// Adds the contribution of one value's gradient to the gradients of its operands; does nothing without an
+    /// operation, or for a view.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -127,21 +127,21 @@ impl<T: Real> Tape<T> {
         if let Some(rule) = node.replayed() {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
-            // Every gradient was set to zero: none need be written.
+            // All gradients were set to zero, so none has to be written.
             let fresh = Fresh::NONE;
             rule.vjp(&self.nodes, &self.values, &mut self.gradients, fresh, work);
         }
     }
 
-    /// The elements of any value, computed or not, to be written: what reads it next reads this.
+    /// Returns the elements of any value, computed or not, mutably; later operations read the change.
     ///
     /// # Panics
-    /// If `var` is a view, whose columns do not follow one another: write [`Tape::matrix_mut`].
+    /// If `var` is a view, whose columns are not contiguous: use [`Tape::matrix_mut`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
-    /// tape.elements_mut(y)[0] = -1.0; // a value that no operation gave
+    /// tape.elements_mut(y)[0] = -1.0; // a value that no operation computed
     /// assert_eq!(tape.elements(y), [-1.0]);
     /// ```
     pub fn elements_mut(&mut self, var: Var) -> &mut [T] {
@@ -149,7 +149,7 @@ impl<T: Real> Tape<T> {
         &mut self.values[range]
     }
 
-    /// Any value, computed or not, to be written: what reads it next reads this.
+    /// Returns any value, computed or not, mutably; later operations read the change.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -161,16 +161,16 @@ impl<T: Real> Tape<T> {
         node.matrix_mut(&mut self.values[node.value.clone()])
     }
 
-    /// The elements of a gradient, to be written; none in a forward-only recording.
+    /// Returns the elements of a gradient, mutably; empty in a forward-only recording.
     ///
     /// # Panics
-    /// If `var` is a view: write [`Tape::gradient_mut`].
+    /// If `var` is a view: use [`Tape::gradient_mut`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
     /// tape.forward();
     /// tape.begin_backward(y, &[1.0]);
-    /// tape.gradient_elements_mut(y)[0] = 100.0; // reaches in between two operations
+    /// tape.gradient_elements_mut(y)[0] = 100.0; // a change between two operations
     /// tape.backward_one(y);
     /// assert_eq!(tape.gradient_elements(x), [300.0]);
     /// ```
@@ -179,10 +179,10 @@ impl<T: Real> Tape<T> {
         self.gradients.get_mut(range).unwrap_or_default()
     }
 
-    /// A gradient, to be written.
+    /// Returns a gradient, mutably.
     ///
     /// # Panics
-    /// As [`Tape::gradient`].
+    /// Like [`Tape::gradient`].
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();

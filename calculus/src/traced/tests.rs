@@ -31,7 +31,7 @@ fn a_trace_in_print_is_the_chain_rule() {
     }
     let product = lines.iter().find(|l| l[2] == "6.000000").expect("x₀·x₁");
     assert!(product.join(" ").ends_with("∂/∂0 = 3.000000 ∂/∂1 = 2.000000"), "{product:?}");
-    // What no output depends on has no adjoint, and not one of 0.
+    // Values that no output depends on have no adjoint, not an adjoint of 0.
     let aside = trace(
         |x: &[Traced<f64>]| {
             let _ = x[0].exp();
@@ -92,7 +92,7 @@ fn a_panic_closes_the_recording() {
 
 #[test]
 fn a_branch_off_the_path_reaches_nothing() {
-    // √ at 0 has slope ∞; nothing depends on it.
+    // √ at 0 has slope ∞; no output depends on it.
     let slope = gradient(
         |x: &[Traced<f64>]| {
             let _aside = x[0].sqrt();

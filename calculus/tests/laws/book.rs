@@ -1,5 +1,5 @@
-//! The worked numbers of the textbook's chapters on calculus, as recomputed (what is wrong in print is in
-//! the errata of this crate's documentation).
+//! The worked numbers of the textbook's chapters on calculus, recomputed (this crate's documentation lists the errors
+//! in print).
 
 use calculus::activation::{Activation, gelu, gelu_tanh, relu, silu};
 use calculus::optimizer::{Adam, Optimizer, Sgd};
@@ -86,20 +86,20 @@ fn activations_of_a_3() {
         assert!(near(found.0, value, 7) && near(found.1, slope, 7), "{found:?}");
     }
     assert!(near(gelu_tanh(1.0), 0.8411920, 7));
-    // Minima: where the slope changes its sign.
+    // At minima the slope changes its sign.
     for (f, x, value) in
         [(gelu as fn(calculus::Dual<f64>) -> _, -0.7518, -0.169971), (silu, -1.2785, -0.278465)]
     {
         assert!(at(f, x - 1e-3).1 < 0.0 && at(f, x + 1e-3).1 > 0.0);
         assert!(near(at(f, x).0, value, 6));
     }
-    // ReLU′(0) is decided: 0, as in PyTorch; the textbook's table has 1.
+    // ReLU′(0) = 0 by convention, as in PyTorch; the textbook's table has 1.
     assert_eq!(at(relu, 0.0), (0.0, 0.0));
 }
 
 #[test]
 fn the_feed_forward_hidden_layer_of_4_1() {
-    // max(0, xW + b) of x = (0.5, −1, 0.8), its rows here columns.
+    // max(0, xW + b) for x = (0.5, −1, 0.8); the book's rows are columns here.
     let mut r = Recorder::<f64>::new();
     let w = r.parameter("w", Shape::new(4, 3)).unwrap();
     let b = r.parameter("b", Shape::new(4, 1)).unwrap();
@@ -131,7 +131,7 @@ fn parameters_of_the_perceptron_of_0_3() {
 fn schedules_of_6_5() {
     let (peak, minimum, warmup, total) = (3e-4, 3e-5, 2000, 100_000);
     let cosine = Schedule::Cosine { peak, minimum, warmup, total };
-    // The book's warm-up is peak·step/2000; ours never has a rate of 0: (step + 1)/2001.
+    // The book's warm-up is peak·step/2000; ours is never 0: (step + 1)/2001.
     assert!((cosine.rate(0) - 3e-4 / 2001.0).abs() < 1e-18);
     assert!((cosine.rate(1000) - 1.5e-4).abs() < 1e-7);
     assert_eq!(cosine.rate(2000), 3e-4);
@@ -159,22 +159,22 @@ fn bias_correction_makes_the_first_step_of_adam_the_rate() {
 
 #[test]
 fn twelve_logistic_layers_learn_nothing_at_the_bottom() {
-    // 0.2's story: gradients below 10⁻¹⁰ in layers 1 to 8 of 12. At initial weights of size ½ a factor
-    // is at most ½·¼ = ⅛; the first layer gets at most 8⁻¹² = 1.5e-11.
+    // The example of 0.2: gradients below 10⁻¹⁰ in layers 1 to 8 of 12. At initial weights of size ½ a factor is at
+    // most ½·¼ = ⅛; the first layer gets at most 8⁻¹² = 1.5e-11.
     use calculus::{activation::sigmoid, depth};
     let logistic = depth::gradients(&depth::factors(12, |_, x| sigmoid(0.5 * x), 1.0));
     assert!(logistic[0] < 1.5e-11);
-    // The same with ReLU and weights of Kaiming's size, one path of two alive: factors of 1.
+    // The same with ReLU and Kaiming initialisation, with one path of two active: factors of 1.
     let rectified = depth::gradients(&depth::factors(12, |_, x| relu(1.0 * x), 1.0));
     assert_eq!(rectified[0], 1.0);
-    // And with residual connections round logistic layers.
+    // And with residual connections around logistic layers.
     let residual = depth::factors(12, |_, x| x + sigmoid(0.5 * x), 1.0);
     assert!((1.0..2.0).contains(&depth::gradients(&residual)[0]));
 }
 
 #[test]
 fn powers_of_exp_of_a_2_are_finite_where_they_should_be() {
-    // exp overflows at 709.78: a sigmoid built on it does not.
+    // exp overflows at 709.78; the sigmoid does not.
     assert_eq!(709.7828_f64.exp(), f64::INFINITY);
     for x in [-800.0, 800.0] {
         let y = calculus::activation::sigmoid(calculus::Dual::variable(x));

@@ -1,17 +1,18 @@
-//! Counts and factorials at the ends of their range: what is finite stays right where a step on the way to it is not.
+//! Counts and factorials at the ends of their range: finite results are accurate even if an intermediate value
+//! overflows.
 
 use calculus::optimizer::{Adam, Lion, Nesterov, Optimizer, RmsProp, Sgd};
 use calculus::taylor::expand;
 use calculus::{clip, stability};
 use linalg::Real;
 
-/// All derivatives of eˣ are eˣ, of any order, though 35! is no `f32` and 171! no `f64`.
+/// All derivatives of eˣ are eˣ, of any order, although 35! overflows `f32` and 171! overflows `f64`.
 #[test]
 fn every_derivative_of_exp_is_exp() {
     let series = expand::<f64, 178>(|x| x.exp(), 0.5);
     for k in 0..178 {
         let error = series.derivative(k) / 0.5_f64.exp() - 1.0;
-        // Roundings of k steps; below the normal numbers a coefficient is off by a unit of 2⁻¹⁰⁷⁴.
+        // k roundings; a subnormal coefficient has an error of one unit of 2⁻¹⁰⁷⁴.
         let unit = f64::from_bits(1) / series.coefficients()[k];
         let bound = 2.0 * (k + 4) as f64 * f64::EPSILON + unit;
         assert!(error.abs() <= bound, "{k}: {error:e}");
@@ -23,13 +24,13 @@ fn every_derivative_of_exp_is_exp() {
         let bound = 2.0 * (k + 4) as f32 * f32::EPSILON + unit;
         assert!(error.abs() <= bound, "{k}: {error:e}");
     }
-    // hᴺ/N! where neither is a number: 100¹⁸⁰/180! by logarithms.
+    // hᴺ/N!, although both overflow: 100¹⁸⁰/180! by logarithms.
     let ln: f64 = (1..=180).map(|i| (100.0 / f64::from(i)).ln()).sum();
     let bound = expand::<f64, 180>(|x| x, 0.0).remainder_bound(100.0, 1.0);
     assert!((bound.ln() - ln).abs() <= 1e-12 * ln, "{bound:e}");
 }
 
-/// After the last step that a counter holds a rule goes on, with the corrections of a late step.
+/// After the largest step number, an optimizer continues with the corrections of a late step.
 #[test]
 fn steps_are_counted_to_the_end() {
     let rules: Vec<Box<dyn Optimizer<f64>>> = vec![
@@ -51,7 +52,7 @@ fn steps_are_counted_to_the_end() {
     }
 }
 
-/// ‖x‖ = |x|·√n, of so many numbers that a sum of squares that have lost their digits looks like any other.
+/// ‖x‖ = |x|·√n, for so many numbers that the sum of squares without digits looks normal.
 #[test]
 fn a_norm_of_many_tiny_numbers_keeps_its_digits() {
     for x in [1e-150_f64, 1e-157, 3e-160, 1e-300] {
@@ -60,7 +61,7 @@ fn a_norm_of_many_tiny_numbers_keeps_its_digits() {
         // Blocks of 2¹⁴/8 in each lane, and their tree.
         assert!(error.abs() <= 2100.0 * f64::EPSILON, "{x:e}: {error:e}");
     }
-    // The mean of two curvatures whose sum is beyond the range.
+    // The mean of two curvatures whose sum overflows.
     assert_eq!(stability::best_rate(f64::MAX, f64::MAX), 1.0 / f64::MAX);
     assert_eq!(stability::best_rate(f32::MAX, f32::MAX), 1.0 / f32::MAX);
 }

@@ -1,7 +1,7 @@
-//! What comes back where numbers end: 0, −0, denormals, ±∞, NaN, huge and tiny scales.
+//! Edge cases: 0, −0, denormals, ±∞, NaN, huge and tiny scales.
 //!
-//! Here the scalars and the functions that act on closures; every module's own tests hold what its
-//! documentation says (clipping, optimisers, schedules, spectra, depth, line search, differences).
+//! This file tests the scalars and the functions of closures; every module's own tests check its documentation
+//! (clipping, optimizers, schedules, spectra, depth, line search, differences).
 
 use calculus::activation::{Activation, gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
 use calculus::chain::Chain;
@@ -35,14 +35,14 @@ const HARD: [f64; 15] = [
     NAN,
 ];
 
-/// The same bits, or both NaN.
+/// Whether both have the same bits, or both are NaN.
 fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
 }
 
-/// A function by name.
+/// A function with its name.
 type Unary<T> = (&'static str, fn(T) -> T);
-/// An operation by name.
+/// An operation with its name.
 type Binary<T> = (&'static str, fn(T, T) -> T);
 
 fn unary<T: Real>() -> [Unary<T>; 16] {
@@ -85,7 +85,7 @@ fn values_are_those_of_plain_arithmetic() {
             assert!(same(unary()[i].1(Dual::variable(x)).value, plain), "dual {name} {x:e}");
             assert!(same(traced(unary()[i].1, x), plain), "traced {name} {x:e}");
             let series = unary()[i].1(Series::<f64, 3>::variable(x)).value();
-            // A convolution begins at +0: the sign of a zero may be lost.
+            // A convolution starts at +0: the sign of a zero may be lost.
             assert!(series == plain || same(series, plain), "series {name} {x:e}: {series:e}");
         }
     }
@@ -108,8 +108,8 @@ fn slopes_of_one_variable_are_the_same_forward_and_reverse() {
         for x in HARD {
             let dual = derivative(forward, x);
             let reverse = gradient(|x| unary()[i].1(x[0]), &[x])[0];
-            // A product of the same two numbers, in another order; 0 and −0 are one slope.
-            // (At ±∞ a constant's 0·∞ may count: see below.)
+            // A product of the same two numbers, in another order; 0 and −0 count as equal. (At ±∞ a constant's 0·∞ may
+            // matter: see below.)
             let at_infinity = x.is_infinite() && dual.is_nan();
             let close =
                 at_infinity || dual == reverse || (dual - reverse).abs() <= 1e-14 * dual.abs();
@@ -130,7 +130,7 @@ fn a_constant_beside_infinity_is_still_in_forward_mode_only() {
 
 #[test]
 fn activations_where_numbers_end() {
-    // At −∞, 0, ∞ and NaN: values and slopes.
+    // Values and slopes at −∞, 0, ∞ and NaN.
     type Row = (fn(Dual<f64>) -> Dual<f64>, [f64; 3], [f64; 3]);
     let table: [Row; 7] = [
         (relu, [0.0, 0.0, INF], [0.0, 0.0, 1.0]),
@@ -148,7 +148,7 @@ fn activations_where_numbers_end() {
             assert!(fine(y.value, value) && fine(y.derivative, slope), "{i} at {x}: {y:?}");
         }
         assert!(f(Dual::variable(NAN)).value.is_nan());
-        // Denormals and zeros of either sign: finite, and as good as linear.
+        // Denormals and zeros of either sign: finite, and nearly linear.
         for x in [-0.0, 5e-324, -5e-324, 1e-310] {
             let y = f(Dual::variable(x));
             assert!(y.value.is_finite() && y.derivative.is_finite());
@@ -161,7 +161,7 @@ fn activations_where_numbers_end() {
     }
     assert!(relu(-0.0_f64).is_sign_positive() && leaky_relu(-0.0_f64, 0.1).is_sign_negative());
     assert!(leaky_relu(-INF, 0.0).is_nan());
-    // Denormal results, right to the last bit that there is.
+    // Denormal results, exact to the last bit.
     assert_eq!(sigmoid(-745.0), f64::exp(-745.0));
     assert_eq!(silu(-745.0), -745.0 * f64::exp(-745.0));
 }
@@ -171,10 +171,10 @@ fn singular_slopes() {
     assert_eq!(derivative(|x| x.sqrt(), 0.0), INF);
     assert_eq!(derivative(|x| x.ln(), 0.0), INF);
     assert_eq!(gradient(|x| x[0].sqrt(), &[0.0]), [INF]);
-    // The chain rule through a slope of ∞ by a slope of 0: √(x²) at 0.
+    // The chain rule with a slope of ∞ times a slope of 0: √(x²) at 0.
     assert!(derivative(|x| (x * x).sqrt(), 0.0_f64).is_nan());
     assert!(gradient(|x| (x[0] * x[0]).sqrt(), &[0.0_f64])[0].is_nan());
-    // A branch that is not taken has no say: |x| by cases is fine.
+    // A branch that is not taken has no effect: |x| by cases is correct.
     let cases = |x: Traced<f64>| if x > Traced::zero() { (x * x).sqrt() } else { -x };
     assert_eq!(gradient(|x| cases(x[0]), &[0.0]), [-1.0]);
     assert_eq!(derivative(|x| x.abs(), -0.0), 0.0);
@@ -196,7 +196,7 @@ fn closures_at_hard_places() {
         assert_eq!(hessian(|x| x[0], &[x])[0], 0.0);
         assert!(same(jvp(|x| vec![x[0]], &[0.0], &[x])[0], x));
         assert!(same(vjp(|x| vec![x[0]], &[0.0], &[x])[0], x));
-        // Curvature of a square is 2 wherever it is finite.
+        // The curvature of a square is 2 wherever it is finite.
         let h = hessian(|v| v[0] * v[0], &[x])[0];
         assert!(h == 2.0 || !x.is_finite(), "{x:e}: {h}");
         let p = taylor::expand::<f64, 3>(|v| v * v, x);
@@ -207,7 +207,7 @@ fn closures_at_hard_places() {
     let p = Series::<f64, 3>::variable(1.0);
     assert_eq!(p.remainder_bound(0.0, 5.0), 0.0);
     assert_eq!(p.remainder_bound(1e200, 1.0), INF);
-    assert_eq!(p.remainder_bound(1e-200, 1.0), 0.0); // below every f64
+    assert_eq!(p.remainder_bound(1e-200, 1.0), 0.0); // underflows
     assert!(p.remainder_bound(NAN, 1.0).is_nan() && p.remainder_bound(1.0, NAN).is_nan());
     assert_eq!((p.remainder_bound(-INF, 1.0), p.remainder_bound(1.0, INF)), (INF, INF));
     assert!(p.remainder_bound(0.0, INF).is_nan() && p.remainder_bound(INF, 0.0).is_nan());
@@ -230,7 +230,8 @@ fn compositions_of_nothing_and_of_one() {
 
 #[test]
 fn landscapes_at_hard_places() {
-    // Polynomials of one growing variable: what the largest power makes of it, and nothing in between.
+    // Polynomials in one growing variable: the largest power determines the result, and no intermediate value
+    // overflows.
     let values = |x: f64| {
         [
             Bowl(&[1.0]).at(&[x]),      // x²/2
@@ -246,9 +247,9 @@ fn landscapes_at_hard_places() {
     for one in [1.0, -1.0] {
         assert_eq!(values(one), [0.5, (1.0 - one) * (1.0 - one), 81.0 + (one - 6.0).powi(2), one]);
     }
-    assert_eq!(values(1e-160)[3], 0.0); // x³ is below every f64, x² is not quite
+    assert_eq!(values(1e-160)[3], 0.0); // x³ underflows, x² does not quite
     assert!(values(1e-160)[0] > 0.0 && values(1e-163)[0] == 0.0);
-    // Squares reach to 1e154, cubes to 5e102, fourth powers to 1e77.
+    // Squares are finite up to 1e154, cubes up to 5e102, fourth powers up to 1e77.
     assert!(values(1e70).iter().all(|value| value.is_finite()));
     assert_eq!(values(1e100).map(f64::is_finite), [true, false, false, true]);
     assert_eq!(values(1e160), [INF; 4]);
@@ -256,12 +257,12 @@ fn landscapes_at_hard_places() {
         let [bowl, rosenbrock, himmelblau, monkey] = values(huge);
         assert_eq!((bowl, himmelblau), (INF, INF), "{huge:e}");
         assert_eq!(rosenbrock, INF, "{huge:e}");
-        // 3·x·y² is ∞·0 where 3·x is: what IEEE says of it.
+        // 3·x·y² is ∞·0 if 3·x is ∞: NaN by IEEE.
         assert!(if (3.0 * huge).is_finite() { monkey == sign * INF } else { monkey.is_nan() });
     }
     assert!(values(NAN).iter().all(|value| value.is_nan()));
     assert_eq!(Rosenbrock.at::<f64>(&[]), 0.0);
-    assert_eq!(Rosenbrock.at(&[7.0]), 0.0); // no pair
+    assert_eq!(Rosenbrock.at(&[7.0]), 0.0); // no pair of variables
     assert_eq!(Bowl(&[]).at::<f64>(&[]), 0.0);
     assert!(Bowl(&[1.0]).at(&[NAN]).is_nan());
 }
@@ -283,7 +284,7 @@ fn recorded_activations_are_the_functions_and_their_slopes() {
         for (i, &x) in HARD.iter().enumerate() {
             let dual = f.at(Dual::variable(x));
             assert!(same(y[i], f.at(x)) && same(y[i], dual.value), "{f}({x:e}) = {:e}", y[i]);
-            // The gradient starts as +0, to which −0 adds nothing.
+            // The gradient starts at +0; adding −0 does not change it.
             assert!(same(dx[i], 0.0 + 3.0 * dual.derivative), "{f}′({x:e}): {:e}", dx[i]);
         }
         let nothing = Matrix::<f64>::zeros(0, 3);
@@ -294,7 +295,7 @@ fn recorded_activations_are_the_functions_and_their_slopes() {
 #[test]
 fn second_derivatives_and_rows_at_hard_places() {
     for x in HARD {
-        // H of a linear function is 0 whatever x; of a square, 2·v where x is finite.
+        // H of a linear function is 0 for any x; of a square, 2·v if x is finite.
         assert_eq!(hessian_vector_product(|w| w[0], &[x], &[1.0]), [0.0]);
         let curved = hessian_vector_product(|w| w[0] * w[0], &[1.0], &[x])[0];
         assert!(same(curved, 2.0 * x) || (x == 0.0 && curved == 0.0), "{x:e}: {curved:e}");
@@ -311,7 +312,7 @@ fn second_derivatives_and_rows_at_hard_places() {
     let none = jacobian_by_rows(|_: &[Traced<f64>]| vec![Traced::constant(2.0)], &[]);
     assert_eq!(none.shape(), (1, 0));
     assert_eq!(jacobian_by_rows(|_: &[Traced<f64>]| vec![], &[1.0]).shape(), (0, 1));
-    // A constant does not move along anything.
+    // A constant has derivative 0 in every direction.
     for x in HARD {
         assert_eq!(
             taylor::expand_along::<f64, 2>(|_| Series::constant(1.0), &[x], &[1.0]).derivative(1),
@@ -329,7 +330,7 @@ fn gradients_of_a_composition_with_hard_numbers() {
         let chain = Chain::of(&[&double, &double], &[x]);
         assert_eq!(chain.product()[0], 4.0, "a linear map has the same slope everywhere");
         let gradients = chain.gradients(&[x]);
-        // Products into zeros: −0 comes back as +0.
+        // Products that are zero: −0 becomes +0.
         let expected = [4.0 * x, 2.0 * x, x].map(|g| if g == 0.0 { 0.0 } else { g });
         for (found, expected) in gradients.iter().zip(expected) {
             assert!(same(found[0] + 0.0, expected), "{x:e}: {gradients:?}");

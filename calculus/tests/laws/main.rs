@@ -1,4 +1,4 @@
-//! The laws of calculus, its hard floats, the textbook's numbers, and what a recording promises.
+//! Laws of calculus, edge cases of floats, the textbook's numbers, and the guarantees of a recording.
 
 mod book;
 mod extremes;

@@ -1,9 +1,8 @@
-//! Identities of calculus, on functions, places and directions that nobody chose.
+//! Identities of calculus, for random functions, points and directions.
 //!
-//! [`Expression`] is a random function of two variables, a tree of the operations that every scalar has:
-//! what holds for all of them holds for every function that is written with them. Its leaves are at
-//! most 2 in size and it is at most three operations deep, so that values are at most 2⁸ and first
-//! derivatives 2¹⁰ in size: 200 roundings of that are [`ROUNDING`].
+//! [`Expression`] is a random function of two variables, a tree of the operations that every scalar has. Its leaves are
+//! at most 2 in size and it is at most three operations deep, so values are at most 2⁸ and first derivatives at most
+//! 2¹⁰ in size: 200 roundings of that are [`ROUNDING`].
 
 use calculus::activation::{gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
 use calculus::chain::{Chain, Layer};
@@ -133,7 +132,7 @@ fn expression() -> impl Strategy<Value = Expression> {
     })
 }
 
-/// A place or a direction.
+/// A point or a direction.
 fn pair() -> impl Strategy<Value = [f64; 2]> {
     [-2.0..2.0, -2.0..2.0]
 }
@@ -142,7 +141,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// |a − b| ≤ bound·max(1, |a|, |b|).
+/// Whether |a − b| ≤ bound·max(1, |a|, |b|).
 fn close(a: f64, b: f64, bound: f64) -> bool {
     (a - b).abs() <= bound * 1.0_f64.max(a.abs()).max(b.abs())
 }
@@ -151,7 +150,7 @@ fn all_close(a: &[f64], b: &[f64], bound: f64) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| close(a, b, bound))
 }
 
-/// A plane turned by an angle.
+/// Returns a diagonal matrix of two curvatures, rotated by an angle.
 fn turned(curvatures: [f64; 2], angle: f64) -> Matrix<f64> {
     let (s, c) = angle.sin_cos();
     let [a, b] = curvatures;
@@ -159,7 +158,7 @@ fn turned(curvatures: [f64; 2], angle: f64) -> Matrix<f64> {
     linalg::matrix(2, 2, &[a * c * c + b * s * s, mixed, mixed, a * s * s + b * c * c])
 }
 
-/// ½·(x − m)ᵀH(x − m) + constant.
+/// The quadratic ½·(x − m)ᵀH(x − m) + constant.
 struct Quadratic {
     hessian: Matrix<f64>,
     minimum: Vec<f64>,
@@ -178,7 +177,7 @@ impl Field for Quadratic {
     }
 }
 
-/// Distance from the minimum after so many steps from `start`.
+/// Returns the distance from the minimum after some steps from `start`.
 fn descend(
     f: &impl Field,
     rule: &mut dyn Optimizer<f64>,
@@ -197,14 +196,14 @@ proptest! {
     fn forward_is_reverse_is_difference(f in expression(), x in pair(), v in pair()) {
         let slope = agreement(&f, &x, &v);
         prop_assert!(close(slope.forward, slope.reverse, ROUNDING), "{slope:?}");
-        // The difference is off by h²·c₃ + h⁴·c₅ + … and by the rounding of f: from the Taylor series
-        // along the direction, which is a third kind of derivative.
+        // The difference has an error of h²·c₃ + h⁴·c₅ + … and of rounding f. The coefficients come from the Taylor
+        // series along the direction, a third kind of derivative.
         let length = v[0].abs().max(v[1].abs());
         prop_assume!(length > 1e-3);
         let h = difference_step(x[0].abs().max(x[1].abs())) / length;
         let c = *taylor::expand_along::<f64, 6>(|x| f.at(x), &x, &v).coefficients();
         let truncation = h * h * c[3].abs() + h.powi(4) * c[5].abs();
-        let rounding = ROUNDING / h / 16.0; // values are a sixteenth of first derivatives, at most
+        let rounding = ROUNDING / h / 16.0; // values are at most a sixteenth of first derivatives
         let error = (slope.difference - slope.forward).abs();
         prop_assert!(error <= 2.0 * truncation + rounding, "{error:e} {truncation:e} {rounding:e}");
         prop_assert!(close(c[1], slope.forward, ROUNDING));
@@ -308,7 +307,7 @@ proptest! {
         let [first, second, third] = chain.jacobians() else { unreachable!() };
         let product = third * second * first;
         prop_assert!(all_close(product.as_slice(), whole.as_slice(), 8.0 * ROUNDING));
-        // What reaches the input is the transpose of the product applied to what arrives at the end.
+        // The gradient of the input is the transposed product applied to the upstream gradient.
         let gradients = chain.gradients(&u);
         let expected = whole.transpose() * nalgebra::DVector::from_row_slice(&u);
         prop_assert!(all_close(&gradients[0], expected.as_slice(), 16.0 * ROUNDING));
@@ -326,7 +325,7 @@ proptest! {
 
     #[test]
     fn euler_s_theorem_of_homogeneous_functions(x in pair(), angle in 0.0..3.0, a in -3.0..3.0) {
-        // ⟨∇f, x⟩ = k·f, where f(t·x) = tᵏ·f(x).
+        // ⟨∇f, x⟩ = k·f, if f(t·x) = tᵏ·f(x).
         let quadratic = Quadratic { hessian: turned([a, 1.0], angle), minimum: vec![0.0; 2] };
         let (value, slope) = value_and_gradient(|x| quadratic.at(x), &x);
         prop_assert!(close(dot(&slope, &x), 2.0 * value, ROUNDING));
@@ -338,7 +337,7 @@ proptest! {
     fn the_hessian_of_a_quadratic_maps_the_error_to_the_gradient(
         x in pair(), m in pair(), c in pair(), angle in 0.0..3.0,
     ) {
-        // Newton's step lands at once: H·(x − m) = g.
+        // Newton's step reaches the minimum at once: H·(x − m) = g.
         let f = Quadratic { hessian: turned(c, angle), minimum: m.to_vec() };
         let error = [x[0] - m[0], x[1] - m[1]];
         let mapped = hessian_vector_product(|x| f.at(x), &x, &error);
@@ -354,7 +353,7 @@ proptest! {
             let p = taylor::expand_along::<f64, 4>(|x| f.at(x), &x, &v);
             f.at(&[x[0] + h * v[0], x[1] + h * v[1]]) - p.at(h)
         };
-        // A power of two, so that x + h·v is rounded alike; terms beyond must be small there.
+        // A power of two, so that x + h·v is rounded in the same way; higher terms must be small.
         let h = 2.0_f64.powi(-7);
         let size = c.iter().fold(1.0_f64, |m, c| m.max(c.abs()));
         prop_assume!(c[4].abs() > 1e-2 * size && c[5].abs() < 4.0 * c[4].abs());
@@ -369,7 +368,7 @@ proptest! {
         };
         prop_assert!(check(taylor::expand(|x| x.sin(), x), f64::sin(x + h), 1.0));
         prop_assert!(check(taylor::expand(|x| x.cos(), x), f64::cos(x + h), 1.0));
-        let largest = x.max(x + h).exp(); // eˣ rises
+        let largest = x.max(x + h).exp(); // eˣ increases
         prop_assert!(check(taylor::expand(|x| x.exp(), x), f64::exp(x + h), largest));
     }
 
@@ -421,9 +420,9 @@ proptest! {
         let root = std::f64::consts::FRAC_1_SQRT_2;
         let cumulative = 0.5 * (1.0 + Real::erf(x * root));
         let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-        // e^(−x²/2) has the relative error of x²/2 roundings, where it matters at all.
+        // e^(−x²/2) has a relative error of x²/2 roundings, where it is not negligible.
         prop_assert!(close(derivative(gelu, x), cumulative + x * density, 64.0 * f64::EPSILON));
-        // Relative to itself, however small.
+        // The error is relative to the slope, however small.
         let slope = 1.0 / x.cosh().powi(2);
         prop_assert!((derivative(|x| x.tanh(), x) / slope - 1.0).abs() <= 8.0 * f64::EPSILON);
         prop_assert_eq!(derivative(relu, x), f64::from(u8::from(x > 0.0)));
@@ -439,7 +438,7 @@ proptest! {
         let (si, co) = angle.sin_cos();
         for momentum in [0.0, 0.5, 0.9] {
             let limit = stability::limit(sharpest, momentum);
-            // From a place that is off along every axis; the gradient is H·(w − m).
+            // From a point with an error along every axis; the gradient is H·(w − m).
             let after = |share: f64, steps| {
                 let (mut e, mut rule) = ([co - si, si + co], Sgd::new(2, momentum));
                 for _ in 0..steps {
@@ -496,7 +495,7 @@ proptest! {
     fn adaptive_steps_do_not_see_the_gradient_s_scale(
         gradients in prop::collection::vec(pair(), 1..6), power in -20i32..20,
     ) {
-        // With ε = 0, and a scale that is a power of two, not a bit changes.
+        // With ε = 0, and a scale that is a power of two, no bit changes.
         let run = |mut rule: Box<dyn Optimizer<f64>>, scale: f64| {
             let mut w = [0.3, -0.7];
             for g in &gradients {
@@ -536,7 +535,7 @@ proptest! {
 
     #[test]
     fn decay_is_decoupled_from_the_gradient(g in pair(), w in pair(), decay in 0.0..1.0) {
-        // Decay multiplies θ by 1 − η·λ beside what the rule does without it, whatever the gradient.
+        // Decay multiplies θ by 1 − η·λ, in addition to the update without decay, for any gradient.
         let rate = 0.1;
         let all = || std::iter::once(0..2).collect();
         let step = |rule: &mut dyn Optimizer<f64>| {
@@ -566,7 +565,7 @@ proptest! {
         prop_assert!(clipped.iter().all(|g| g.abs() <= limit));
         prop_assert!(clipped.iter().zip(&g).all(|(c, g)| c * g >= 0.0 && c.abs() <= g.abs()));
         let once = clipped.clone();
-        prop_assert_eq!(clip::by_value(&mut clipped, limit), 0); // a projection: twice is once
+        prop_assert_eq!(clip::by_value(&mut clipped, limit), 0); // a projection: applying it twice changes nothing
         prop_assert_eq!(clipped, once);
     }
 
@@ -597,8 +596,8 @@ proptest! {
         c in [0.5..5.0, 0.5..5.0], angle in 0.0..3.0, m in pair(), start in pair(),
     ) {
         let f = Quadratic { hessian: turned(c, angle), minimum: m.to_vec() };
-        // A quarter of the promise: the sharpest axis shrinks by ½ at least. (With the customary 10⁻⁴ a
-        // step may swing across it for a long time.)
+        // A quarter of the predicted decrease: the sharpest axis shrinks by at least ½. (With the usual 10⁻⁴ a step may
+        // oscillate across it for a long time.)
         let search = Backtracking { sufficient: 0.25, ..Backtracking::default() };
         let found = search.minimize(|x| f.at(x), &start, 1e-7, 1000).unwrap();
         prop_assert!(found.gradient_norm <= 1e-7, "{found:?}");
@@ -618,14 +617,14 @@ proptest! {
         let at = vec![0.0; c.len()];
         let found = classify_at(|x| Bowl(&c).at(x), &at, 0.0).unwrap();
         prop_assert_eq!(found.kind, expected);
-        // Turning the plane of the first two axes changes no curvature (Sylvester's inertia).
+        // Rotating the plane of the first two axes changes no curvature (Sylvester's inertia).
         if c.len() > 1 {
             let mut h = Matrix::from_diagonal(&nalgebra::DVector::from_row_slice(&c));
             h.view_mut((0, 0), (2, 2)).copy_from(&turned([c[0], c[1]], angle));
             let turned = classify(&h).unwrap();
             prop_assert_eq!(turned.kind, expected);
             prop_assert!(all_close(&turned.curvatures, &found.curvatures, 1e-13));
-            // Upside down, ascending becomes descending.
+            // With the opposite sign, ascending becomes descending.
             let mirrored: Vec<f64> = curvatures(&-h).unwrap().iter().rev().map(|c| -c).collect();
             prop_assert!(all_close(&mirrored, &found.curvatures, 1e-13));
         }
@@ -638,7 +637,7 @@ proptest! {
         let factors = depth::factors(w.len(), |l, x| (w[l] * x).tanh(), x);
         let whole = derivative(|x| w.iter().fold(x, |x, &w| (w * x).tanh()), x);
         prop_assert!(close(depth::gradients(&factors)[0], whole, 1e-13));
-        // With residuals, the chain's factors are 1 + f′ where the same numbers arrive.
+        // With residuals, the chain's factors are 1 + f′ at the same inputs.
         let factors = depth::factors(w.len(), |l, x| x + (w[l] * x).tanh(), x);
         let whole = derivative(|x| w.iter().fold(x, |x, &w| x + (w * x).tanh()), x);
         let gradients = depth::gradients(&factors);
@@ -664,12 +663,12 @@ proptest! {
     fn a_vanished_gradient_is_first_below_the_smallest(rate in 0.01..0.99, power in 1i32..60) {
         let smallest = 0.7_f64.powi(power);
         let n = depth::depth_of_vanishing(rate, smallest).unwrap() as i32;
-        let bound = 1.0 + 1e-12; // of the powers' rounding
+        let bound = 1.0 + 1e-12; // rounding of the powers
         prop_assert!(rate.powi(n) <= smallest * bound && rate.powi(n - 1) * bound >= smallest);
     }
 }
 
-/// A rule, its learning rate, and the name of the trial.
+/// An optimizer, its learning rate, and the name of the trial.
 fn rules() -> Vec<(&'static str, f64, Box<dyn Optimizer<f64>>)> {
     vec![
         ("gradient descent", 1e-3, Box::new(Sgd::new(2, 0.0))),
@@ -688,7 +687,7 @@ fn rules() -> Vec<(&'static str, f64, Box<dyn Optimizer<f64>>)> {
 
 #[test]
 fn every_rule_finds_a_known_minimum() {
-    // The rate falls to 0 along a cosine, so that rules whose step does not shrink settle too.
+    // The rate falls to 0 along a cosine, so that optimizers with constant step lengths also converge.
     let steps = 20_000;
     for (name, rate, mut rule) in rules() {
         let schedule = calculus::schedule::Schedule::Cosine {
@@ -717,7 +716,7 @@ fn every_rule_finds_a_known_minimum() {
 
 #[test]
 fn adaptive_rules_cross_a_plateau_that_stops_descent() {
-    // Near the saddle of x² − 10⁻⁸·y² + 10⁻⁸·y⁴/2 the way out is a slope of 10⁻⁸.
+    // Near the saddle of x² − 10⁻⁸·y² + 10⁻⁸·y⁴/2 the slope that leads away is only 10⁻⁸.
     struct Plateau;
     impl Field for Plateau {
         fn at<T: Real>(&self, x: &[T]) -> T {
@@ -755,7 +754,7 @@ fn momentum_is_faster_where_a_valley_is_narrow() {
 
 #[test]
 fn in_many_dimensions_almost_every_stationary_point_is_a_saddle() {
-    // Symmetric matrices of numbers spread evenly about 0, from a Weyl sequence: how many are definite.
+    // Symmetric matrices of numbers evenly distributed about 0, from a Weyl sequence: counts the definite ones.
     let mut n = 0.0;
     let mut next = || {
         n += 1.0;

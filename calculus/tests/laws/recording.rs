@@ -1,5 +1,4 @@
-//! A recording and its replays, one plan beside another: what each holds, what each refuses, and in which
-//! words.
+//! A recording and its replays, with different plans: what each holds and refuses, and the error messages.
 
 use calculus::activation::Activation;
 use calculus::{RecordError, Recorder, Source, Tape, Var};
@@ -10,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const WEIGHTS: [f64; 6] = [0.3, -0.2, 0.5, 0.1, 0.7, -0.4];
 const INPUT: [f64; 2] = [1.0, -2.0];
 
-/// A layer, a skip, a square: down to one number; and a value that it does not depend on.
+/// A layer, a skip connection and a square, reduced to one number; and a value that it does not depend on.
 fn record() -> (Recorder<f64>, Var) {
     let mut r = Recorder::<f64>::default();
     let (w, b) = r
@@ -51,7 +50,7 @@ fn tapes() -> [(Tape<f64>, Var); 4] {
     ]
 }
 
-/// All that a tape asked for.
+/// Returns the bytes that a tape allocated.
 fn bytes(tape: &Tape<f64>) -> u128 {
     let m = tape.memory();
     let all = m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
@@ -78,7 +77,7 @@ fn every_plan_has_the_same_values_and_gradients() {
             assert_eq!(tape.gradients(), keep.gradients());
             let (parameters, gradients) = tape.parameters_and_gradients();
             assert_eq!((parameters.len(), gradients.len()), (9, 9));
-            // A step of descent with both in hand: the loss falls.
+            // A descent step with both slices: the loss falls.
             parameters.iter_mut().zip(gradients).for_each(|(p, g)| *p -= 1e-3 * *g);
             tape.forward();
             assert!(tape.value(loss)[0] < expected);
@@ -89,7 +88,7 @@ fn every_plan_has_the_same_values_and_gradients() {
 #[test]
 fn a_forward_only_recording_is_half_as_large_and_has_no_gradients() {
     let (r, _) = record();
-    // Kept for the backward replay, and scratch, are not halved.
+    // Memory kept for the backward replay, and scratch, are not halved.
     let (whole, half) = (r.bytes(), r.bytes_forward_only());
     assert!(half < whole && half * 2 >= whole, "{half} of {whole}");
     let [(keep, _), (mut tape, loss), ..] = tapes();
@@ -136,7 +135,7 @@ fn what_a_recording_for_training_holds() {
         let with_gradient = tape.rows().filter(|row| row.gradient.is_some());
         assert!(with_gradient.map(|row| row.source).eq([Source::Parameter; 4]));
     }
-    // What is said to be asked for is asked for.
+    // The predicted memory is the allocated memory.
     for recompute in [false, true] {
         let (mut r, loss) = record();
         let said = r.bytes_for_training(loss, recompute);
@@ -163,7 +162,7 @@ fn gradients_that_are_forgotten_are_written_anew() {
         tape.forward_and_backward(loss, 1.0);
         assert_eq!(tape.gradients(), [6.0, 0.0]);
     }
-    // Without being forgotten they add up.
+    // Without forgetting they add up.
     tape.forward_and_backward(loss, 1.0);
     assert_eq!(tape.gradients(), [12.0, 0.0]);
 }
@@ -186,7 +185,7 @@ fn what_readers_see_is_what_was_recorded() {
             tape.gradient(row.var).clone_owned().as_slice(),
             tape.gradient_elements(row.var)
         );
-        // What it states is what it computed.
+        // The stated formula gives the computed value.
         let Some(formula) = tape.formula(row.var) else {
             assert!(given);
             continue;
@@ -215,7 +214,7 @@ fn what_one_replay_computed_the_next_one_reads() {
     assert!(!panics(|| tape.copy(y, 0..2, x, 1)).is_empty());
     assert!(panics(|| tape.copy(x, 0..1, z, 0)).contains("z is computed"));
     assert!(panics(|| tape.set(z, &[0.0; 2])).contains("z is computed"));
-    // A gradient that a reader writes is the one that goes on.
+    // A gradient that was overwritten is passed on.
     let loss = tape.find("loss").unwrap();
     tape.forward();
     tape.begin_backward(loss, &[1.0]);
@@ -250,7 +249,7 @@ fn what_cannot_be_recorded_is_refused_in_words() {
     let next = r.push("next", Add, [x, x]).unwrap();
     assert_eq!(r.finish().name(next), "next");
 
-    // What no memory holds is summed without overflow.
+    // Sizes beyond any memory are summed without overflow.
     let mut r = Recorder::<f64>::new();
     let side = 1 << 29;
     let a = r.parameter("a", Shape::new(side, side / 64)).unwrap();

@@ -1,5 +1,5 @@
-//! Values and slopes where numbers are large or cancel: every function of one variable at ±10³, ±10¹³, ±MAX, and the tails of
-//! activations against formulas that do not cancel.
+//! Values and slopes for large arguments and near cancellation: every function of one variable at ±10³, ±10¹³, ±MAX,
+//! and the tails of activations against formulas without cancellation.
 
 use calculus::activation::{gelu, gelu_tanh, leaky_relu, relu, sigmoid, silu};
 use calculus::line_search::Backtracking;
@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 type F<T> = fn(T) -> T;
 
-/// Functions of one variable, with their limits and their slopes' at −∞ and ∞; none where there is no limit.
-/// A name, the function, and value and slope at both ends.
+/// A function of one variable: its name, the function, and the limits of value and slope at −∞ and ∞; `None` if there
+/// is no limit.
 type Ends<T> = (&'static str, F<T>, [Option<[f64; 2]>; 2]);
 
 fn functions<T: Real>() -> Vec<Ends<T>> {
@@ -37,8 +37,8 @@ fn functions<T: Real>() -> Vec<Ends<T>> {
     ]
 }
 
-/// A finite value has a slope that is a number, by every route, and where there is a limit both have reached it. (Of sin and
-/// cos at such places only that they are numbers.)
+/// Checks that a finite value has a finite slope, computed in every way, and that both have reached their limits, if
+/// there are any. (For sin and cos at such arguments, only that they are finite.)
 fn walk<T: Real>(huge: &[f64]) {
     for (i, (name, plain, limits)) in functions::<T>().into_iter().enumerate() {
         for x in huge.iter().flat_map(|&x| [-x, x]) {
@@ -81,7 +81,7 @@ fn no_finite_value_has_a_slope_of_nan() {
     walk::<f64>(&[1e3, 1e13, 1e100, 1e103, 1e154, 1e155, 1e200, 1e300, f64::MAX]);
 }
 
-/// e^(−z²)·erfcx z of an f64, by libm's erfc where it is a normal number: the reference for f32.
+/// Returns e^(−z²)·erfcx z of an f64, by libm's erfc if it is normal: the reference for f32.
 fn tail_of_gelu(x: f64) -> f64 {
     0.5 * x * libm_erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
 }
@@ -91,7 +91,7 @@ fn libm_erfc(x: f64) -> f64 {
 }
 
 proptest! {
-    /// x·Φ(x) + |x|·Φ(−|x|)-forms: GELU of −x is GELU of x less x; its tail is right to itself, and its slope.
+    /// GELU of −x is GELU of x minus x; its tail, and its slope, are accurate relative to themselves.
     #[test]
     fn tails_of_gelu_in_single_precision(x in -13.0f32..-1.0) {
         let wide = f64::from(x);
@@ -114,7 +114,7 @@ proptest! {
         prop_assert!((found - exact).abs() <= bound * exact.abs() + f64::from(f32::MIN_POSITIVE), "{found} for {exact}");
     }
 
-    /// tanh′ = 1/cosh² to a few ulp of itself, forward, reverse and as the first coefficient of a series.
+    /// tanh′ = 1/cosh² to a few ulp, forward, reverse and as the first coefficient of a series.
     #[test]
     fn the_slope_of_tanh_keeps_its_digits(x in prop_oneof![-350.0..350.0_f64, -3.0..3.0_f64]) {
         let exact = (1.0 / x.cosh()) * (1.0 / x.cosh());
@@ -127,8 +127,7 @@ proptest! {
         prop_assert!((series.derivative(2) - second).abs() <= 16.0 * f64::EPSILON * second.abs());
     }
 
-    /// The bound of Taylor's remainder is reached by the power that comes next: of (x + c)ᴺ about c it is hᴺ, and
-    /// f⁽ᴺ⁾ = N!.
+    /// The bound of Taylor's remainder is attained by the next power: for (x + c)ᴺ about c it is hᴺ, and f⁽ᴺ⁾ = N!.
     #[test]
     fn the_remainder_s_bound_is_reached(c in -2.0..2.0_f64, h in prop_oneof![0.1..1.5_f64, -1.5..-0.1_f64]) {
         fn reached<const N: usize>(c: f64, h: f64) -> [f64; 2] {
@@ -139,12 +138,12 @@ proptest! {
             [remainder.abs(), p.remainder_bound(h, largest)]
         }
         for [remainder, bound] in [reached::<1>(c, h), reached::<2>(c, h), reached::<4>(c, h), reached::<6>(c, h)] {
-            // Terms of up to (|c| + |h|)⁶ = 3.5⁶ cancel to 0.1ᴺ: absolute.
+            // Terms of up to (|c| + |h|)⁶ = 3.5⁶ cancel to 0.1ᴺ: an absolute error.
             prop_assert!((remainder - bound).abs() <= 64.0 * f64::EPSILON * 3.5_f64.powi(6), "{} {}", remainder, bound);
         }
     }
 
-    /// Curvatures are those of (H + Hᵀ)/2: neither half of a matrix that is symmetric to rounding alone counts more.
+    /// Curvatures are those of (H + Hᵀ)/2: both halves of a matrix that is symmetric up to rounding count equally.
     #[test]
     fn neither_half_of_a_hessian_counts_more(a in -2.0..2.0_f64, b in -2.0..2.0_f64, d in -5e-7..5e-7_f64) {
         let h = matrix(2, 2, &[a, 1.0 + d, 1.0 - d, b]);
@@ -157,7 +156,7 @@ proptest! {
     }
 }
 
-/// Sharpness is the largest curvature, and at a saddle not the steepest: of ½(x² − 9y²) it is 1.
+/// Sharpness is the largest curvature, at a saddle not that of largest absolute value: for ½(x² − 9y²) it is 1.
 #[test]
 fn sharpness_at_a_saddle() {
     let field = |w: &[calculus::Traced<Dual<f64>>]| 0.5 * (w[0] * w[0]) - 4.5 * (w[1] * w[1]);
@@ -167,7 +166,7 @@ fn sharpness_at_a_saddle() {
     assert!((stability::sharpness(hill, &[0.3, 0.2]).unwrap() + 4.0).abs() < 1e-15);
 }
 
-/// A logistic regression from 0 by log σ, whose minimum value is not 0.
+/// A logistic regression with log σ that starts at 0; its minimum value is not 0.
 #[test]
 fn a_regression_ends_with_its_minimum() {
     let loss = |w: &[calculus::Traced<f64>]| {

@@ -1,5 +1,5 @@
-//! A block of rows is a view of its matrix: a recording with views has the values and gradients of one that
-//! copies, whatever the plan. Elements are small integers, whose sums and products are exact in any order.
+//! Blocks of rows as views: for any plan, a recording with views has the values and gradients of one that copies.
+//! Elements are small integers, whose sums and products are exact in any order.
 
 use calculus::{Recorder, Tape, Var};
 use linalg::{
@@ -49,7 +49,7 @@ impl Primitive<1> for Copied {
     }
 }
 
-/// y = a∘b + b∘c, as attention takes query, key and value: three operands at once.
+/// y = a∘b + b∘c, with three operands, like query, key and value in attention.
 struct Three;
 
 impl Primitive<3> for Three {
@@ -94,7 +94,7 @@ impl Primitive<3> for Three {
     }
 }
 
-/// Writes a computation down, with blocks of rows that are views or copies.
+/// Records a computation with blocks of rows that are views or copies.
 struct Writer {
     r: Recorder<f64>,
     views: bool,
@@ -120,7 +120,7 @@ impl Writer {
         self.r.push(&name, operation, operands).unwrap()
     }
 
-    /// Σ of all elements of x.
+    /// Records the sum of all elements of x.
     fn sum(&mut self, x: Var) -> Var {
         let shape = self.r.shape(x);
         let (above, beside) = (self.name(), self.name());
@@ -134,7 +134,7 @@ impl Writer {
 const WIDTH: usize = 6;
 const COLUMNS: usize = 2;
 
-/// A parameter and an input, of six rows each, and what `write` makes of them: its loss.
+/// A function that records a loss of a parameter and an input, of six rows each.
 type Write<'a> = &'a dyn Fn(&mut Writer, Var, Var) -> Var;
 
 fn write(views: bool, write: Write<'_>) -> (Recorder<f64>, Var) {
@@ -154,7 +154,7 @@ fn fill(tape: &mut Tape<f64>) {
     }
 }
 
-/// The loss and the parameter's gradient after one, two (added) and three replays (forgotten before).
+/// Returns the loss and the parameter's gradient after one, two (added) and three replays (forgotten before).
 fn replayed(mut tape: Tape<f64>, loss: Var) -> Vec<f64> {
     fill(&mut tape);
     let mut seen = vec![];
@@ -169,7 +169,7 @@ fn replayed(mut tape: Tape<f64>, loss: Var) -> Vec<f64> {
     seen
 }
 
-/// That views change no value and no gradient, in any plan. Returns the results.
+/// Checks that views change no value and no gradient, in any plan. Returns the results.
 fn same(of: Write<'_>) -> Vec<f64> {
     let (r, loss) = write(false, of);
     let copied = replayed(r.finish(), loss);
@@ -187,7 +187,7 @@ fn same(of: Write<'_>) -> Vec<f64> {
 
 #[test]
 fn three_views_of_one_matrix() {
-    // In any order; covering the whole, and all but a row in the middle.
+    // In any order; covering all rows, and all but a row in the middle.
     for places in [[0, 2, 4], [4, 0, 2], [2, 4, 0]] {
         let found = same(&|w, p, x| {
             let packed = w.push(Hadamard, [p, x]);
@@ -308,7 +308,7 @@ fn a_view_costs_nothing_and_is_not_watched() {
         w.sum(y)
     };
     let ((views, loss), (copies, _)) = (write(true, three), write(false, three));
-    // Three copies of 2×2, and their gradients, are spared.
+    // Three copies of 2×2, and their gradients, are saved.
     let numbers = |bytes: u128| bytes / size_of::<f64>() as u128;
     assert_eq!(numbers(copies.bytes() - views.bytes()), 2 * 3 * 4);
     assert_eq!(numbers(copies.bytes_forward_only() - views.bytes_forward_only()), 3 * 4);
@@ -378,10 +378,10 @@ fn a_backward_replay_may_begin_at_a_view() {
     assert!(gradients(true).iter().any(|&g| g != 0.0));
 }
 
-/// One line of a random computation: what is done, to which values before, and where rows begin.
+/// One line of a random computation: the operation, its operands, and the first rows of blocks.
 type Line = (u8, [usize; 3], [usize; 3]);
 
-/// The blocks of `operands` that have as many rows as the shortest.
+/// Returns the blocks of `operands` that have as many rows as the shortest.
 fn cut(w: &mut Writer, operands: [Var; 3], starts: [usize; 3]) -> [Var; 3] {
     let rows = operands.map(|o| w.r.shape(o).rows);
     let count = rows.into_iter().min().unwrap();
@@ -431,7 +431,7 @@ proptest! {
             w.sum(y)
         };
         let (r, loss) = write(false, record);
-        // Sums of what stays far below 2⁵³ are exact.
+        // Sums far below 2⁵³ are exact.
         prop_assume!(replayed(r.finish(), loss).iter().all(|x| x.abs() < 1e12));
         same(record);
     }

@@ -1,9 +1,9 @@
-//! Embeddings that anyone can count: what stands before and after each letter of a text.
+//! Embeddings by counting: the letters before and after each letter of a text.
 
 use linalg::Matrix;
 use std::error::Error;
 
-/// The text of the file that was named on the command line, or this crate's own documentation.
+/// Returns the text of the file named on the command line, or this crate's own documentation.
 pub(crate) fn text() -> Result<String, Box<dyn Error>> {
     match std::env::args().nth(1) {
         None => {
@@ -13,8 +13,8 @@ pub(crate) fn text() -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// The letters of a text and an embedding of each, a column of 54 numbers: the square roots of how often each of 26
-/// letters, or anything else, stands before it, and after it. Letters that occur fewer than 20 times are left out.
+/// Returns the letters of a text with an embedding of each, a column of 54 numbers: the square roots of the counts of
+/// 26 letters, or anything else, before it and after it. Letters with fewer than 20 occurrences are left out.
 pub(crate) fn embeddings(text: &str) -> Result<(Vec<char>, Matrix<f64>), Box<dyn Error>> {
     let place = |c: char| match c.to_ascii_lowercase() {
         c @ 'a'..='z' => c as usize - 'a' as usize,
@@ -38,7 +38,7 @@ pub(crate) fn embeddings(text: &str) -> Result<(Vec<char>, Matrix<f64>), Box<dyn
     Ok((kept.iter().map(|&i| (b'a' + i as u8) as char).collect(), table))
 }
 
-/// Runs a program and says on standard error why it failed.
+/// Runs a program and prints its error to standard error.
 pub(crate) fn main(run: fn() -> Result<(), Box<dyn Error>>) -> std::process::ExitCode {
     match run() {
         Ok(()) => std::process::ExitCode::SUCCESS,

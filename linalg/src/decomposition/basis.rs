@@ -1,23 +1,22 @@
-//! An orthonormal basis of the space that some columns span.
+//! Orthonormal bases of the span of a matrix's columns.
 //!
-//! Formula (Gram and Schmidt): <var>q = a − Σ qᵢ·(qᵢᵀ·a)</var>, then <var>q / ‖q‖</var>, column after column;
-//! subtracted again where less than half was left, since the rounding errors of what cancelled are then seen ("twice
-//! is enough", Kahan and Parlett). In a transformer: the subspace in which a low-rank adapter moves a weight;
-//! directions to project away.
+//! Formula (Gram and Schmidt): <var>q = a − Σ qᵢ·(qᵢᵀ·a)</var>, then <var>q / ‖q‖</var>, column after column. The
+//! subtraction is repeated if less than half of the length was left, because cancellation magnifies rounding errors
+//! ("twice is enough", Kahan and Parlett). In a transformer: the subspace in which a low-rank adapter changes a weight;
+//! directions that are projected away.
 //! Source: Golub and Van Loan, *Matrix Computations*, section 5.2; Giraud, Langou, Rozložník, 2005.
 //!
-//! Written here, and not taken from nalgebra, so that dual numbers pass through.
+//! Implemented here instead of taken from nalgebra, so that it works on dual numbers.
 
 use crate::norm::{direction, l2};
 use crate::{Error, Matrix, Real, error::finite, vector};
 
-/// Orthonormal columns that span what the columns of A span: (rows × rank).
+/// Returns orthonormal columns with the same span as the columns of A: (rows × rank).
 ///
-/// A column of which less than `tolerance` (relative to its length) is left after those before it adds
-/// nothing new and is dropped; √ε of the scalar, 1e-8 in `f64`, is a good choice. The first column keeps its
-/// direction.
+/// A column is dropped if subtracting the previous ones leaves less than `tolerance` of its length; √ε of the scalar,
+/// 1e-8 in `f64`, is a good choice. The first column keeps its direction.
 ///
-/// Floats: columns of any finite scale. No column where A has none, or zeros only.
+/// Floats: columns of any finite scale. The result has no columns if A has none, or only zeros.
 ///
 /// # Errors
 /// NaN and ±∞; a tolerance that is not between 0 and 1.
@@ -37,13 +36,13 @@ pub fn orthonormal<T: Real>(a: &Matrix<T>, tolerance: f64) -> Result<Matrix<T>, 
     }
     let mut basis: Vec<Vec<T>> = Vec::new();
     for a in a.column_iter() {
-        // A full basis leaves nothing but rounding errors of whatever follows.
+        // Once the basis is full, any further column leaves only rounding errors.
         if basis.len() == a.nrows() {
             break;
         }
         let Ok(mut q) = direction("A", a.data.into_slice()) else { continue };
         let mut left = T::one();
-        // Four times is more than enough: what is left of a rounding error is random.
+        // Four passes are more than enough: the rest of a rounding error is random.
         for _ in 0..4 {
             remove(&basis, &mut q);
             let norm = l2(&q);
@@ -64,7 +63,7 @@ pub fn orthonormal<T: Real>(a: &Matrix<T>, tolerance: f64) -> Result<Matrix<T>, 
     Ok(Matrix::from_iterator(a.nrows(), basis.len(), elements))
 }
 
-/// <var>q ← q − Σ qᵢ·(qᵢᵀ·q)</var>: what no vector of an orthonormal basis explains.
+/// Computes <var>q ← q − Σ qᵢ·(qᵢᵀ·q)</var>, the part of q orthogonal to an orthonormal basis.
 pub(crate) fn remove<T: Real>(basis: &[Vec<T>], q: &mut [T]) {
     for known in basis {
         let share = vector::dot(known, q);
@@ -83,7 +82,7 @@ mod tests {
         #[test]
         fn columns_are_orthonormal_and_span(a in matrices(1..9)) {
             let q = orthonormal(&a, 1e-8).unwrap();
-            // Each of at most 36 inner products is off by the ε of sums of up to 8 terms, twice.
+            // Each of at most 36 inner products has an error of ε for sums of up to 8 terms, twice.
             prop_assert!(skew(&q) <= 64.0 * f64::EPSILON, "{}", skew(&q));
             let again = product(&q, &product(&q.transpose(), &a));
             prop_assert!(gap(&again, &a) <= 1e-7 * a.norm());
@@ -100,7 +99,7 @@ mod tests {
 
     #[test]
     fn almost_dependent_columns_come_out_orthogonal() {
-        // Läuchli's matrix, on which one pass of Gram and Schmidt loses all digits.
+        // Läuchli's matrix, on which a single pass of Gram and Schmidt loses all digits.
         let e = 1e-7;
         let a = Matrix::from_column_slice(
             4,

@@ -1,20 +1,20 @@
-//! Cholesky's decomposition: the square root of a positive definite matrix.
+//! The Cholesky decomposition: the square root of a positive definite matrix.
 //!
 //! Formula: <var>A = L·Lᵀ</var> with L lower triangular and a positive diagonal, <var>lⱼⱼ² = aⱼⱼ − Σₖ lⱼₖ²</var>,
 //! <var>lᵢⱼ = (aᵢⱼ − Σₖ lᵢₖ·lⱼₖ)/lⱼⱼ</var>. Every <var>xᵀ·A·x</var> with x ≠ 0 is positive if and only if every lⱼⱼ²
-//! is. In a transformer: around it rather than in it; the density and the conditioning of Gaussians, a sample of
-//! which is <var>L·w + μ</var>.
+//! is. Not used inside a transformer, but for the density and the conditioning of Gaussians; <var>L·w + μ</var> is a
+//! sample of one.
 //! Source: the textbook's A.2; Golub and Van Loan, *Matrix Computations*, section 4.2.
 //!
-//! Written here, and not taken from nalgebra, so that dual numbers pass through (a Gaussian's log-density can
-//! be differentiated by its covariance) and so that the failing pivot is reported.
+//! Implemented here instead of taken from nalgebra, so that it works on dual numbers (the derivative of a Gaussian's
+//! log-density by its covariance) and reports the failing pivot.
 
 use crate::decomposition::lu::in_range;
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
 use crate::{Error, Matrix, Real, Shape, ShapeError};
 
-/// <var>A = L·Lᵀ</var>.
+/// The decomposition <var>A = L·Lᵀ</var>.
 ///
 /// ```
 /// use linalg::{cholesky::Cholesky, matrix};
@@ -28,16 +28,16 @@ use crate::{Error, Matrix, Real, Shape, ShapeError};
 #[derive(Clone, Debug)]
 pub struct Cholesky<T: Real> {
     lower: Matrix<T>,
-    /// L with its rows divided by powers of two near the roots of A's diagonal, and their exponents.
+    /// L with its rows divided by powers of two near the square roots of A's diagonal, and their exponents.
     scaled: Matrix<T>,
     exponents: Vec<i32>,
 }
 
 impl<T: Real> Cholesky<T> {
-    /// Decomposes A, of which the lower triangle is read; the upper is taken to be its mirror.
+    /// Decomposes A. Only the lower triangle is read; the upper is assumed to be its mirror image.
     ///
-    /// This is also the test whether A is positive definite. A matrix that is singular up to rounding may pass
-    /// it or not; what is negative by more than that is found, with the pivot where it shows.
+    /// This also tests whether A is positive definite. A matrix that is singular up to rounding may pass or fail. A
+    /// clearly negative pivot is an error that reports its position.
     ///
     /// Floats: any finite scale. A 0 × 0 matrix is positive definite.
     ///
@@ -46,14 +46,14 @@ impl<T: Real> Cholesky<T> {
     pub fn of(a: &Matrix<T>) -> Result<Self, Error> {
         let n = square("A", a)?;
         finite("A", a)?;
-        // D⁻¹·A·D⁻¹ for a diagonal of powers of two: the same digits, and none of them leaves the range.
+        // D⁻¹·A·D⁻¹ for a diagonal of powers of two has the same digits, and no element is out of range.
         let exponents: Vec<i32> =
             (0..n).map(|i| exponent(a[(i, i)]).unwrap_or(0).div_euclid(2)).collect();
         let scale = |x: T, i: usize, j: usize| times_power(x, -exponents[i] - exponents[j]);
         let mut l = Matrix::zeros(n, n);
         for j in 0..n {
             let square = (0..j).fold(scale(a[(j, j)], j, j), |sum, k| sum - l[(j, k)] * l[(j, k)]);
-            // Written so that a NaN, which an indefinite matrix near the largest number leaves, is caught.
+            // Written so that it also catches NaN, which can result from an indefinite matrix near overflow.
             let positive = square.to_f64() > 0.0;
             if !positive {
                 let value = times_power(square, 2 * exponents[j]).to_f64();
@@ -71,7 +71,7 @@ impl<T: Real> Cholesky<T> {
         Ok(Cholesky { lower, scaled: l, exponents })
     }
 
-    /// L.
+    /// Returns L.
     ///
     /// ```
     /// let root = linalg::cholesky::Cholesky::of(&linalg::matrix(2, 2, &[4.0, 2.0, 2.0, 5.0]))?;
@@ -82,7 +82,7 @@ impl<T: Real> Cholesky<T> {
         &self.lower
     }
 
-    /// <var>ln det A = 2·Σ ln lᵢᵢ</var>.
+    /// Returns <var>ln det A = 2·Σ ln lᵢᵢ</var>.
     ///
     /// ```
     /// use linalg::{cholesky::Cholesky, matrix};
@@ -96,7 +96,8 @@ impl<T: Real> Cholesky<T> {
         ln + ln
     }
 
-    /// <var>L⁻¹·B</var>: what makes columns with covariance A white; its squared lengths are Mahalanobis distances.
+    /// Returns <var>L⁻¹·B</var>, which whitens columns with covariance A; its squared lengths are Mahalanobis
+    /// distances.
     ///
     /// ```
     /// use linalg::{cholesky::Cholesky, matrix, norm};
@@ -114,7 +115,7 @@ impl<T: Real> Cholesky<T> {
         Ok(x)
     }
 
-    /// X with <var>A·X = B</var>.
+    /// Returns X with <var>A·X = B</var>.
     ///
     /// ```
     /// use linalg::{cholesky::Cholesky, matrix};
@@ -140,7 +141,7 @@ impl<T: Real> Cholesky<T> {
         Ok(x)
     }
 
-    /// <var>L⁻¹·x</var>, for the scaled L.
+    /// Returns <var>L⁻¹·x</var>, for the scaled L.
     fn forward(&self, x: &[T]) -> Vec<T> {
         let (mut x, l) = (x.to_vec(), &self.scaled);
         for i in 0..x.len() {
@@ -162,7 +163,7 @@ mod tests {
 
     const E: f64 = f64::EPSILON;
 
-    /// XᵀX + I: positive definite, with no eigenvalue below 1.
+    /// Generates XᵀX + I: positive definite, with no eigenvalue below 1.
     fn definite() -> impl Strategy<Value = Matrix<f64>> {
         matrices(1..8).prop_map(|x| gram(&x) + Matrix::identity(x.ncols(), x.ncols()))
     }
@@ -194,7 +195,7 @@ mod tests {
         #[test]
         fn positive_definite_means_a_positive_spectrum(a in symmetric(1..7)) {
             let smallest = *SymmetricEigen::of(&a).unwrap().values.last().unwrap();
-            // Where rounding cannot decide otherwise.
+            // Only if rounding cannot change the answer.
             prop_assume!(smallest.abs() > 1e-9 * a.norm());
             prop_assert_eq!(Cholesky::of(&a).is_ok(), smallest > 0.0);
         }

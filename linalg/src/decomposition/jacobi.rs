@@ -1,36 +1,35 @@
-//! The iteration behind [`crate::decomposition::svd::Svd`]: one-sided Jacobi.
+//! One-sided Jacobi iteration, the algorithm of [`crate::decomposition::svd::Svd`].
 //!
-//! Columns are turned in pairs until all are orthogonal: <var>X·V = U·diag(σ)</var>. It is backward stable,
-//! gives every singular vector orthonormal to rounding, and never meets a shift or a deflation that can go
-//! wrong.
+//! Pairs of columns are rotated until all columns are orthogonal: <var>X·V = U·diag(σ)</var>. The method is backward
+//! stable, gives singular vectors that are orthonormal to rounding, and needs no shifts or deflation.
 //! Source: Hestenes, 1958; Golub and Van Loan, *Matrix Computations*, section 8.6.3; the preparation by a QR
 //! decomposition, Drmač and Veselić, *New Fast and Accurate Jacobi SVD Algorithm*, 2008.
 //!
-//! Written here because the SVD of nalgebra 0.35 returns wrong singular values for many matrices without full
-//! rank (its issue 1172): 4.54 for the 3×5 matrix of ones, whose only one is <var>√15 = 3.87</var>. Weights of
-//! transformers have low rank often, adapters always.
+//! Implemented here because the SVD of nalgebra 0.35 returns wrong singular values for many matrices without full rank
+//! (its issue 1172): 4.54 for the 3×5 matrix of ones, whose only nonzero singular value is <var>√15 = 3.87</var>. The
+//! weights of transformers often have low rank, and adapters always do.
 
 use crate::norm::{direction, l2, linf, power_of_two};
 use crate::{
     Error, Matrix, apply::multiply, decomposition::basis, decomposition::svd::Svd, simd, vector,
 };
 
-/// Sweeps over all pairs; about ten are usual, for convergence is quadratic in the end.
+/// The maximum number of sweeps over all pairs. About ten are usual, because convergence is finally quadratic.
 const SWEEPS: usize = 60;
-/// Columns shorter than this, relative to the longest, are zero: their squares would not be normal numbers.
+/// Columns shorter than this, relative to the longest, are treated as zero: their squares would underflow.
 const NOTHING: f64 = 1e-140;
 
-/// The decomposition of A/s for a power of two s, and s; of a finite matrix that has at least as many rows as columns, and at
-/// least one.
+/// Returns the decomposition of A/s for a power of two s, and s. A is finite, has at least one column, and at least as
+/// many rows as columns.
 pub(crate) fn tall(a: &Matrix<f64>) -> Result<(Svd, f64), Error> {
     let n = a.ncols();
     let scale = power_of_two(linf(a.as_slice()));
     let scale = if scale == 0.0 { 1.0 } else { scale };
     let norms: Vec<f64> = a.column_iter().map(|c| l2(c.data.into_slice())).collect();
-    // Longest column first: most of the work is then done by the QR decomposition.
+    // Longest column first: the QR decomposition then does most of the work.
     let mut order: Vec<usize> = (0..n).collect();
     order.sort_by(|&i, &j| norms[j].total_cmp(&norms[i]));
-    // Largest row first: a reflection mixes rows, and what it leaves of a small one is then right relative to that row
+    // Largest row first: a reflection mixes rows, and the result for a small row is then accurate relative to that row
     // (Cox and Higham, *Stability of Householder QR Factorization for Weighted Least Squares Problems*, 1998).
     let sizes: Vec<f64> =
         a.row_iter().map(|r| r.iter().fold(0.0, |m: f64, x| m.max(x.abs()))).collect();
@@ -69,12 +68,12 @@ pub(crate) fn tall(a: &Matrix<f64>) -> Result<(Svd, f64), Error> {
     Ok((Svd { u: multiply(q.as_view(), turn.as_view()), values, v: right }, scale))
 }
 
-/// Turns pairs of columns of X, and those of V with them, until all columns of X are orthogonal.
+/// Rotates pairs of columns of X, and the same columns of V, until all columns of X are orthogonal.
 fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>], sweeps: usize) -> Result<(), Error> {
     let n = x.len();
     let orthogonal = f64::EPSILON * (n as f64).sqrt();
-    // A turn leaves rounding errors of about 3 ε and the product that judges it has as many: what is below
-    // this may be either, and no further sweep is due to it.
+    // A rotation leaves rounding errors of about 3 ε, and so does the dot product that tests it. Below this threshold
+    // the test may go either way, and needs no further sweep.
     let settled = 4.0 * orthogonal;
     for _ in 0..sweeps {
         let mut squares: Vec<f64> = x.iter().map(|x| vector::dot(x, x)).collect();
@@ -95,7 +94,7 @@ fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>], sweeps: usize) -> Resul
                     continue;
                 }
                 turned |= cosine > settled;
-                // The smaller of the two angles that annihilate the product.
+                // The smaller of the two angles that make the dot product zero.
                 let zeta = (b - a) / (2.0 * c);
                 let tan = 1.0_f64.copysign(zeta) / (zeta.abs() + zeta.hypot(1.0));
                 let cos = 1.0 / tan.hypot(1.0);
@@ -112,7 +111,7 @@ fn orthogonalise(x: &mut [Vec<f64>], v: &mut [Vec<f64>], sweeps: usize) -> Resul
     Err(Error::NotConverged { what: "the singular values", iterations: sweeps })
 }
 
-/// <var>(x_p, x_q) ← (cos·x_p − sin·x_q, sin·x_p + cos·x_q)</var>.
+/// Computes <var>(x_p, x_q) ← (cos·x_p − sin·x_q, sin·x_p + cos·x_q)</var>.
 fn turn(x: &mut [Vec<f64>], p: usize, q: usize, cos: f64, sin: f64) {
     let (before, from_q) = x.split_at_mut(q);
     let (xp, xq) = (&mut before[p], &mut from_q[0]);
@@ -126,10 +125,10 @@ fn turn(x: &mut [Vec<f64>], p: usize, q: usize, cos: f64, sin: f64) {
     );
 }
 
-/// Adds to orthonormal vectors until there are n: unit vectors, less what is known of them.
+/// Extends orthonormal vectors to n, by unit vectors minus their projections onto the vectors found.
 fn complete(u: &mut Vec<Vec<f64>>, n: usize) {
-    // With r known vectors the unit vectors keep n − r of their n squared lengths: some unit vector keeps at
-    // least 1/n, so the search ends.
+    // With r known vectors, the unit vectors keep n − r of their n squared lengths: at least one keeps 1/n, so the
+    // search ends.
     let enough = 0.5 / (n as f64).sqrt();
     let mut axes = (0..n).cycle();
     while u.len() < n {
@@ -158,7 +157,7 @@ mod tests {
 
     #[test]
     fn ones_have_one_singular_value() {
-        // The closed-form family of nalgebra's issue 1172, of which it fails 231 of 841.
+        // The closed-form family of nalgebra's issue 1172; nalgebra fails for 231 of its 841 cases.
         for m in 2..=30 {
             for n in 2..=30 {
                 let values = Svd::of(&Matrix::repeat(m, n, 1.0)).unwrap().values;
@@ -192,7 +191,7 @@ mod tests {
 
     #[test]
     fn small_singular_values_keep_their_digits() {
-        // Columns of very different length, orthogonal up to a rotation on the left.
+        // Columns of very different lengths, orthogonal except for a rotation from the left.
         let q = crate::decomposition::basis::orthonormal(&draw(3, 6, 4), 1e-8).unwrap();
         let sizes = [1e-60, 1e60, 1.0, 1e-30];
         let a = Matrix::from_fn(6, 4, |i, j| q[(i, j)] * sizes[j]);

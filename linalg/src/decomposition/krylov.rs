@@ -1,19 +1,18 @@
-//! Eigenvalues of a matrix that is only known as a function: power iteration and Lanczos.
+//! Power iteration and Lanczos: eigenvalues of a matrix that is given only as a function.
 //!
-//! An operator is a closure `|x, y|` that writes A·x into y. What it is made of does not matter: a product of
-//! layers, or the Hessian of a loss, which nobody can write down but of which v ↦ H·v costs two
-//! backpropagations.
+//! An operator is a closure `|x, y|` that writes A·x into y. It may be a product of layers, or the Hessian of a loss,
+//! which is too large to store, but whose product v ↦ H·v costs only two backpropagations.
 //!
-//! Formulas. Power iteration: <var>v ← A·v/‖A·v‖</var>, <var>λ ≈ vᵀ·A·v</var>. Lanczos, for symmetric A: an
-//! orthonormal basis Q of v, A·v, <var>A²·v</var>, … in which A is tridiagonal, <var>Qᵀ·A·Q = T</var>; the
-//! eigenvalues θ of T (Ritz values) approach those of A at both ends first, each with a bound on how far it is off:
-//! some eigenvalue λ has |θ − λ| ≤ ‖A·x − θ·x‖. In a transformer: λ_max of the Hessian bounds the learning rate, η
-//! < 2/λ_max; λ_min < 0 says that a point where the gradient vanishes is a saddle.
+//! Formulas. Power iteration: <var>v ← A·v/‖A·v‖</var>, <var>λ ≈ vᵀ·A·v</var>. Lanczos, for symmetric A: an orthonormal
+//! basis Q of v, A·v, <var>A²·v</var>, … in which A is tridiagonal, <var>Qᵀ·A·Q = T</var>. The eigenvalues θ of T (Ritz
+//! values) approach those of A at both ends first, each with an error bound: some eigenvalue λ has |θ − λ| ≤ ‖A·x −
+//! θ·x‖. In a transformer: λ_max of the Hessian bounds the learning rate, η < 2/λ_max; λ_min < 0 at a point with zero
+//! gradient means that it is a saddle.
 //! Source: Lanczos, 1950; Golub and Van Loan, *Matrix Computations*, sections 7.3 and 10.1; Parlett, *The Symmetric
 //! Eigenvalue Problem*, 1998, chapter 13 (full reorthogonalisation).
 //!
 //! Vectors have the operator's scalar; eigenvalues and residuals are `f64` and carry no derivative. The vector of power
-//! iteration carries one, that of the iteration; a Ritz vector, made with coefficients in `f64` alone, carries none.
+//! iteration carries the derivative of the iteration; a Ritz vector, combined with `f64` coefficients, carries none.
 
 use crate::decomposition::basis::remove;
 use crate::decomposition::symmetric::SymmetricEigen;
@@ -21,13 +20,13 @@ use crate::error::{finite_elements, in_range};
 use crate::norm::{direction, exponent, l2, times_power};
 use crate::{Error, Matrix, Real, vector};
 
-/// An eigenvalue, as well as it is known.
+/// An estimate of an eigenvalue, with its error.
 ///
 /// ```
 /// use linalg::krylov::{operator, power_iteration};
 /// let a = linalg::matrix(2, 2, &[2.0, 1.0, 1.0, 2.0]);
 /// let found = power_iteration(operator(&a)?, &[1.0, 0.5], 3, 1e-9)?;
-/// // Three iterations are too few, and the residual says how far off: |θ − 3| is below it.
+/// // Three iterations are too few; the residual bounds the error |θ − 3|.
 /// assert!(!found.converged && (found.value - 3.0).abs() <= found.residual);
 /// # Ok::<(), linalg::Error>(())
 /// ```
@@ -35,18 +34,18 @@ use crate::{Error, Matrix, Real, vector};
 pub struct Estimate<T> {
     /// The estimate θ.
     pub value: f64,
-    /// <var>‖A·x − θ·x‖</var> for the vector x: of a symmetric operator, some eigenvalue is that near.
+    /// <var>‖A·x − θ·x‖</var> for the vector x. For a symmetric operator, some eigenvalue is within this distance.
     pub residual: f64,
-    /// x, of length 1. The sign means nothing.
+    /// x, of length 1. Its sign is arbitrary.
     pub vector: Vec<T>,
-    /// How often the operator was applied.
+    /// The number of operator applications.
     pub iterations: usize,
-    /// Whether the residual is as small as was asked.
+    /// Whether the residual is within the tolerance.
     pub converged: bool,
 }
 
-/// A start vector without a pattern that an eigenvector could be orthogonal to by symmetry: the fractional parts
-/// of multiples of the golden ratio, less ½.
+/// Returns a start vector that is not orthogonal to an eigenvector by symmetry: the fractional parts of multiples of
+/// the golden ratio, minus ½.
 ///
 /// ```
 /// let v = linalg::krylov::start_vector::<f64>(3);
@@ -57,27 +56,27 @@ pub fn start_vector<T: Real>(n: usize) -> Vec<T> {
     (1..=n).map(|i| T::from_f64((i as f64 * GOLDEN).fract() - 0.5)).collect()
 }
 
-/// The eigenvalue of largest absolute value, and its eigenvector.
+/// Finds the eigenvalue of largest absolute value, and its eigenvector.
 ///
-/// Stops when the residual is at most `tolerance`·|θ|, or after `iterations` applications; the estimate says which.
-/// The error falls by |λ₂/λ₁| each time: of a symmetric operator [`Lanczos`] needs far fewer applications. Over a
-/// scalar with derivatives that of the vector falls in step, and is the eigenvector's in the limit. The
-/// operator need not be symmetric (the stationary distribution of a Markov chain is such an eigenvector); then
-/// the largest eigenvalue must be real and alone, and the residual bounds no distance.
+/// Stops if the residual is at most `tolerance`·|θ|, or after `iterations` applications; [`Estimate::converged`]
+/// distinguishes them. The error falls by |λ₂/λ₁| per iteration; for a symmetric operator, [`Lanczos`] needs far fewer.
+/// If the scalar carries derivatives, the vector's derivative converges with it. The operator need not be symmetric
+/// (the stationary distribution of a Markov chain is such an eigenvector). Its largest eigenvalue must then be real and
+/// simple, and the residual is no error bound.
 ///
 /// # Errors
-/// A zero start; NaN and ±∞ in it or in what the operator writes; no iteration.
+/// A zero start vector; NaN and ±∞ in it or in the operator's output; zero iterations.
 ///
 /// ```
 /// use linalg::krylov::power_iteration;
-/// // A Markov chain: half of those in state 0 move on, a quarter of those in state 1 come back.
+/// // A Markov chain: half of state 0 moves on, a quarter of state 1 returns.
 /// let step = |p: &[f64], next: &mut [f64]| {
 ///     next[0] = 0.5 * p[0] + 0.25 * p[1];
 ///     next[1] = 0.5 * p[0] + 0.75 * p[1];
 /// };
 /// let found = power_iteration(step, &[1.0, 1.0], 100, 1e-14)?;
 /// assert!(found.converged && (found.value - 1.0).abs() < 1e-14);
-/// assert!((found.vector[1] / found.vector[0] - 2.0).abs() < 1e-12); // a third and two thirds
+/// assert!((found.vector[1] / found.vector[0] - 2.0).abs() < 1e-12); // one third and two thirds
 /// # Ok::<(), linalg::Error>(())
 /// ```
 pub fn power_iteration<T: Real>(
@@ -102,23 +101,23 @@ pub fn power_iteration<T: Real>(
         if converged || iteration == iterations {
             return Ok(Estimate { value, residual, vector: x, iterations: iteration, converged });
         }
-        // Not zero: the residual of A·x = 0 is 0, and it has converged.
+        // The vector is not zero: if A·x = 0, the residual is 0 and the iteration has converged.
         x = direction("what the operator wrote", &y)?;
     }
 }
 
-/// At which end of the spectrum an eigenvalue is wanted.
+/// The end of the spectrum that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The largest.
+    /// The largest eigenvalue.
     Largest,
-    /// The smallest, the most negative if any is.
+    /// The smallest eigenvalue: the most negative, if any is negative.
     Smallest,
-    /// Both.
+    /// Both ends.
     Both,
 }
 
-/// Lanczos' method with full reorthogonalisation: when to stop.
+/// The settings of Lanczos' method with full reorthogonalisation: when to stop.
 ///
 /// ```
 /// use linalg::krylov::{Lanczos, start_vector};
@@ -137,23 +136,23 @@ pub enum End {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Lanczos {
-    /// The end that must have converged.
+    /// The end of the spectrum that must converge.
     pub end: End,
-    /// At most this many applications of the operator. As many vectors are kept.
+    /// The maximum number of operator applications. As many vectors are kept in memory.
     pub iterations: usize,
-    /// Converged when the residual is at most this, relative to the largest |θ|. Below a few <var>√n·ε</var> of the
-    /// scalar no residual falls.
+    /// The largest residual that counts as converged, relative to the largest |θ|. No residual falls below a few
+    /// <var>√n·ε</var> of the scalar.
     pub tolerance: f64,
 }
 
 impl Default for Lanczos {
-    /// The largest eigenvalue to a residual of 1e-10, in at most 200 applications.
+    /// Finds the largest eigenvalue to a residual of 1e-10, in at most 200 applications.
     fn default() -> Self {
         Lanczos { end: End::Largest, iterations: 200, tolerance: 1e-10 }
     }
 }
 
-/// What Lanczos' method found: an orthonormal basis and the operator's eigenvalues within it.
+/// The result of Lanczos' method: an orthonormal basis, and the operator's eigenvalues within it.
 ///
 /// ```
 /// use linalg::krylov::{Lanczos, operator};
@@ -165,12 +164,11 @@ impl Default for Lanczos {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Ritz<T> {
-    /// The Ritz values θ, largest first; never fewer than one. All lie between the operator's smallest and largest
-    /// eigenvalue.
+    /// The Ritz values θ, largest first; at least one. All lie between the operator's smallest and largest eigenvalue.
     pub values: Vec<f64>,
-    /// <var>‖A·x − θ·x‖</var> for each: some eigenvalue is that near.
+    /// <var>‖A·x − θ·x‖</var> for each Ritz value: some eigenvalue is within this distance.
     pub residuals: Vec<f64>,
-    /// Whether the end that was asked for has converged.
+    /// Whether the wanted end has converged.
     pub converged: bool,
     basis: Vec<Vec<T>>,
     coefficients: Matrix<f64>,
@@ -178,14 +176,15 @@ pub struct Ritz<T> {
 }
 
 impl Lanczos {
-    /// Applies a symmetric operator until the wanted end of its spectrum has converged, or the limit is reached
-    /// ([`Ritz::converged`] says which), or nothing new comes: then every Ritz value is an eigenvalue.
+    /// Applies a symmetric operator until the wanted end of its spectrum has converged or the limit is reached
+    /// ([`Ritz::converged`] distinguishes them), or until the basis spans an invariant subspace: every Ritz value is
+    /// then an eigenvalue.
     ///
-    /// An eigenvector that is orthogonal to the start is not found; [`start_vector`] has no such symmetry.
+    /// An eigenvector that is orthogonal to the start vector is not found; [`start_vector`] avoids this.
     ///
     /// # Errors
-    /// A zero start; NaN and ±∞ in it, in what the operator writes or in the norm of that; no iteration; an operator that is
-    /// not symmetric, by more than half of the scalar's digits, between any two vectors that it was applied to.
+    /// A zero start vector; NaN and ±∞ in it, in the operator's output or in its norm; zero iterations; an operator
+    /// that is asymmetric by more than half of the scalar's digits, for any two vectors that it was applied to.
     pub fn run<T: Real>(
         &self,
         mut operator: impl FnMut(&[T], &mut [T]),
@@ -207,7 +206,7 @@ impl Lanczos {
                 Ok::<_, Error>(y.iter().filter_map(|&y| exponent(y)).max())
             };
             let found = apply(power)?;
-            // What is nearly subnormal has lost digits: from here on 2ᵏ·A is looked at, A being linear.
+            // Nearly subnormal numbers have lost digits: continue with 2ᵏ·A, which is exact because A is linear.
             let (small, most) = if epsilon < 1e-10 { (-500, 900) } else { (-60, 90) };
             if let Some(exponent) = found.filter(|&e| k == 0 && e < small) {
                 power = most.min(-exponent);
@@ -215,7 +214,8 @@ impl Lanczos {
             }
             size = size.max(l2(&y).to_f64());
             in_range("the norm of what the operator wrote", Some(&size))?;
-            // Of a symmetric operator A·qₖ has no part along q₀ … qₖ₋₂, and along qₖ₋₁ what A·qₖ₋₁ has along qₖ.
+            // If A is symmetric, A·qₖ has no component along q₀ … qₖ₋₂; its component along qₖ₋₁ is that of A·qₖ₋₁
+            // along qₖ.
             for (j, q) in basis[..k].iter().enumerate() {
                 let mirrored = if j + 1 == k { beside[j] } else { 0.0 };
                 let difference = vector::dot(q, &y).to_f64() - mirrored;
@@ -228,7 +228,7 @@ impl Lanczos {
             remove(&basis, &mut y);
             remove(&basis, &mut y);
             let rest = l2(&y).to_f64();
-            // Nothing but rounding errors: the basis spans a space that A does not leave.
+            // Only rounding errors are left: the basis spans an invariant subspace.
             let complete = k + 1 == n || rest <= epsilon * (n as f64).sqrt() * size;
             beside.push(if complete { 0.0 } else { rest });
             let ritz = Ritz::of(&diagonal, &beside, self)?;
@@ -243,7 +243,7 @@ impl Lanczos {
 }
 
 impl<T: Real> Ritz<T> {
-    /// The spectrum of the tridiagonal matrix, without its basis.
+    /// Computes the spectrum of the tridiagonal matrix, without its basis.
     fn of(diagonal: &[f64], beside: &[f64], method: &Lanczos) -> Result<Self, Error> {
         let k = diagonal.len();
         let t = Matrix::from_fn(k, k, |i, j| match i.abs_diff(j) {
@@ -276,20 +276,20 @@ impl<T: Real> Ritz<T> {
         self.residuals[i] <= self.tolerance * size
     }
 
-    /// The largest eigenvalue.
+    /// Returns the largest eigenvalue.
     pub fn largest(&self) -> Estimate<T> {
         self.estimate(0)
     }
 
-    /// The smallest eigenvalue: negative where the operator is not positive semidefinite.
+    /// Returns the smallest eigenvalue: negative if the operator is not positive semidefinite.
     pub fn smallest(&self) -> Estimate<T> {
         self.estimate(self.values.len() - 1)
     }
 
-    /// Ritz value `i` with its vector, <var>x = Q·s</var>, without a derivative.
+    /// Returns Ritz value `i` with its vector, <var>x = Q·s</var>, without a derivative.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there is no Ritz value `i`.
     pub fn estimate(&self, i: usize) -> Estimate<T> {
         let mut x = vec![T::zero(); self.basis[0].len()];
         for (k, q) in self.basis.iter().enumerate() {
@@ -298,7 +298,7 @@ impl<T: Real> Ritz<T> {
         Estimate {
             value: self.values[i],
             residual: self.residuals[i],
-            // The basis moves with the operator, the coefficients cannot: half a derivative is none.
+            // The basis carries a derivative, the coefficients do not: the product's derivative would be wrong.
             vector: x.into_iter().map(|x| T::from_f64(x.to_f64())).collect(),
             iterations: self.values.len(),
             converged: self.settled(i),
@@ -306,7 +306,7 @@ impl<T: Real> Ritz<T> {
     }
 }
 
-/// The scalar's ε: the distance from 1 to the next number.
+/// Returns the scalar's ε: the distance from 1 to the next number.
 fn epsilon<T: Real>() -> f64 {
     let mut epsilon = 1.0;
     while (T::one() + T::from_f64(epsilon / 2.0)).to_f64() > 1.0 {
@@ -327,13 +327,13 @@ fn check_limits(iterations: usize, tolerance: f64) -> Result<(), Error> {
     Ok(())
 }
 
-/// A matrix as an operator.
+/// Returns a matrix as an operator.
 ///
 /// # Errors
 /// A matrix that is not square.
 ///
 /// # Panics
-/// The operator does, where it is applied to a vector of another length than A has rows: start from as many elements.
+/// The operator panics if it is applied to a vector whose length differs from A's number of rows.
 ///
 /// ```
 /// use linalg::{krylov::{Lanczos, operator}, matrix};

@@ -1,15 +1,15 @@
-//! The best approximation of a matrix by one of lower rank.
+//! The best approximation of a matrix by a matrix of lower rank.
 //!
-//! Formula (Eckart and Young): <var>A_k = Σ_{i≤k} σᵢ·uᵢ·vᵢᵀ</var> is nearest to A among all matrices of
-//! rank k, with <var>‖A − A_k‖₂ = σ_{k+1}</var> and <var>‖A − A_k‖_F = √Σ_{i>k} σᵢ²</var>. In a
-//! transformer: how much of a weight, or of its change by fine-tuning, an adapter of rank k can hold.
+//! Formula (Eckart and Young): <var>A_k = Σ_{i≤k} σᵢ·uᵢ·vᵢᵀ</var> is nearest to A among all matrices of rank k, with
+//! <var>‖A − A_k‖₂ = σ_{k+1}</var> and <var>‖A − A_k‖_F = √Σ_{i>k} σᵢ²</var>. In a transformer: how much of a weight,
+//! or of its change by fine-tuning, an adapter of rank k can represent.
 //! Source: Eckart and Young, 1936; Mirsky, 1960; Golub and Van Loan, *Matrix Computations*, section 2.4.
 //!
-//! In `f64` alone, as the singular values are.
+//! In `f64` only, like the singular values.
 
 use crate::{Error, Matrix, Shape, apply::multiply, decomposition::svd::Svd, norm};
 
-/// <var>A_k = left·right</var>, and what was left out.
+/// The approximation <var>A_k = left·right</var>, with the discarded singular values.
 ///
 /// ```
 /// use linalg::{low_rank::LowRank, matrix};
@@ -21,16 +21,16 @@ use crate::{Error, Matrix, Shape, apply::multiply, decomposition::svd::Svd, norm
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {
-    /// <var>U·diag(σ)</var>, (rows × k).
+    /// The factor <var>U·diag(σ)</var>, (rows × k).
     pub left: Matrix<f64>,
-    /// Vᵀ, (k × columns).
+    /// The factor Vᵀ, (k × columns).
     pub right: Matrix<f64>,
-    /// The singular values that were left out, largest first.
+    /// The discarded singular values, largest first.
     pub discarded: Vec<f64>,
 }
 
 impl LowRank {
-    /// The best approximation of rank k. In `f64` alone.
+    /// Computes the best approximation of rank k. In `f64` only.
     ///
     /// Floats: any finite scale.
     ///
@@ -47,7 +47,7 @@ impl LowRank {
         Ok(LowRank { left, right: right.transpose(), discarded: svd.values[k..].to_vec() })
     }
 
-    /// A_k itself.
+    /// Returns A_k.
     ///
     /// ```
     /// let a = linalg::matrix(2, 2, &[3.0, 0.0, 0.0, 1.0]);
@@ -59,7 +59,7 @@ impl LowRank {
         multiply(self.left.as_view(), self.right.as_view())
     }
 
-    /// <var>‖A − A_k‖₂ = σ_{k+1}</var>.
+    /// Returns <var>‖A − A_k‖₂ = σ_{k+1}</var>.
     ///
     /// ```
     /// let a = linalg::matrix(2, 2, &[3.0, 0.0, 0.0, 1.0]);
@@ -70,12 +70,12 @@ impl LowRank {
         self.discarded.first().copied().unwrap_or(0.0)
     }
 
-    /// <var>‖A − A_k‖_F</var>.
+    /// Returns <var>‖A − A_k‖_F</var>.
     pub fn frobenius_error(&self) -> f64 {
         norm::l2(&self.discarded)
     }
 
-    /// Numbers that the two factors hold: k·(rows + columns).
+    /// Returns the number of elements of the two factors: k·(rows + columns).
     pub fn parameters(&self) -> usize {
         self.left.len() + self.right.len()
     }
@@ -104,8 +104,8 @@ mod tests {
         fn no_competitor_is_nearer(a in matrices(2..8), k in 1..4_usize, seed in 0..9999_u64) {
             let k = k.min(a.nrows()).min(a.ncols());
             let best = LowRank::of(&a, k).unwrap();
-            // A stranger of rank k; the best one nudged, at several sizes; and alternating least squares'
-            // first step: A projected on a random subspace.
+            // A random matrix of rank k; the best one perturbed by several sizes; and the first step of alternating
+            // least squares: A projected on a random subspace.
             let (x, y) = (draw(seed, a.nrows(), k), draw(seed + 1, k, a.ncols()));
             let mut rivals = vec![product(&x, &y)];
             for size in [1.0, 1e-2, 1e-4] {

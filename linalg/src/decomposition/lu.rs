@@ -1,20 +1,20 @@
-//! Gaussian elimination: P·A = L·U, and what follows from it.
+//! Gaussian elimination, P·A = L·U, for linear systems, determinants and inverses.
 //!
-//! Formulas: <var>A·x = b</var> by <var>L·(U·x) = P·b</var>; <var>ln |det A| = Σ ln |uᵢᵢ|</var>; A⁻¹ column
-//! by column. In a transformer: nothing inverts a matrix there; around it, the stationary distribution of a
-//! Markov chain and the density of a Gaussian or of a normalising flow do.
+//! Formulas: <var>A·x = b</var> by <var>L·(U·x) = P·b</var>; <var>ln |det A| = Σ ln |uᵢᵢ|</var>; A⁻¹ column by column.
+//! A transformer inverts no matrix; the stationary distribution of a Markov chain and the density of a Gaussian or of a
+//! normalising flow do.
 //! Source: Golub and Van Loan, *Matrix Computations*, section 3.4 (partial pivoting).
 //!
-//! Written here, and not taken from nalgebra, so that dual numbers pass through (the derivative of
-//! ln |det A| comes out as tr(A⁻¹·Ȧ)) and so that rows and columns of very different scale do not overflow:
-//! they are divided by powers of two first, which rounds nothing. The powers are kept as exponents, for 10³⁰⁰ by row and
+//! Implemented here instead of taken from nalgebra, so that it works on dual numbers (the derivative of ln |det A| is
+//! tr(A⁻¹·Ȧ)), and so that rows and columns of very different scale do not overflow: they are first divided by powers
+//! of two, which is exact. The powers are stored as exponents, because 10³⁰⁰ by row and 10⁻³⁰⁰ by column make 10⁶⁰⁰.
 //! 10⁻³⁰⁰ by column make 10⁶⁰⁰.
 
 use crate::error::{finite, square};
 use crate::norm::{exponent, times_power};
 use crate::{Error, Matrix, Real, Shape};
 
-/// <var>P·A = L·U</var> of a square matrix.
+/// The decomposition <var>P·A = L·U</var> of a square matrix.
 ///
 /// ```
 /// use linalg::{lu::Lu, matrix};
@@ -31,13 +31,13 @@ pub struct Lu<T: Real> {
     order: Vec<usize>,
     /// Whether the order is an odd permutation.
     odd: bool,
-    /// The exponents of two of what the rows, then the columns, of A were divided by.
+    /// The binary exponents of the scales by which the rows, then the columns, of A were divided.
     exponents: [Vec<i32>; 2],
-    /// The first pivot that is zero.
+    /// The index of the first zero pivot.
     singular: Option<usize>,
 }
 
-/// sign·e^ln: a determinant that cannot overflow.
+/// A determinant sign·e^ln, which cannot overflow.
 ///
 /// ```
 /// let d = linalg::lu::log_determinant(&linalg::matrix(1, 1, &[-0.5_f64]))?;
@@ -48,12 +48,12 @@ pub struct Lu<T: Real> {
 pub struct LogDeterminant<T> {
     /// −1, 0 or 1.
     pub sign: f64,
-    /// ln |det A|; −∞ where the determinant is 0.
+    /// ln |det A|; −∞ if the determinant is 0.
     pub ln: T,
 }
 
 impl<T: Real> Lu<T> {
-    /// Decomposes A. A singular matrix has a decomposition too; it has no solutions.
+    /// Decomposes A. A singular matrix has a decomposition too, but no solutions.
     ///
     /// # Errors
     /// A matrix that is not square; NaN and ±∞.
@@ -65,7 +65,7 @@ impl<T: Real> Lu<T> {
         let exponents = equilibrate(&mut f);
         for k in 0..n {
             let size = |i: usize| f[(i, k)].to_f64().abs();
-            // The first of the largest.
+            // The first row with the largest element.
             let pivot = (k..n).fold(k, |best, i| if size(i) > size(best) { i } else { best });
             if size(pivot) == 0.0 {
                 singular = singular.or(Some(k));
@@ -88,13 +88,13 @@ impl<T: Real> Lu<T> {
         Ok(Lu { factors: f, order, odd, exponents, singular })
     }
 
-    /// X with <var>A·X = B</var>, for B (n × m).
+    /// Returns X with <var>A·X = B</var>, for B (n × m).
     ///
-    /// Of a matrix that is almost singular the solution has few digits; [`crate::decomposition::svd::Svd::condition_number`]
-    /// says how few. What is too large for the scalar is ±∞; NaN comes of NaN and ±∞ in B alone.
+    /// The solution for a nearly singular matrix has few accurate digits: see
+    /// [`crate::decomposition::svd::Svd::condition_number`]. Overflow gives ±∞; NaN results only from NaN and ±∞ in B.
     ///
     /// # Errors
-    /// A right-hand side with another number of rows; a singular matrix.
+    /// A right-hand side with a different number of rows; a singular matrix.
     ///
     /// ```
     /// use linalg::{lu::Lu, matrix};
@@ -125,7 +125,7 @@ impl<T: Real> Lu<T> {
         Ok(x)
     }
 
-    /// A⁻¹. To solve a system, [`Lu::solve`] it: that is quicker and more exact.
+    /// Returns A⁻¹. To solve a system, use [`Lu::solve`], which is faster and more accurate.
     ///
     /// ```
     /// use linalg::{lu::Lu, matrix};
@@ -141,7 +141,7 @@ impl<T: Real> Lu<T> {
         self.solve(&Matrix::identity(n, n))
     }
 
-    /// det A as a sign and a logarithm.
+    /// Returns det A as a sign and a logarithm.
     ///
     /// ```
     /// let factors = linalg::lu::Lu::of(&linalg::matrix(2, 2, &[0.0, 1.0, 2.0, 0.0]))?;
@@ -156,15 +156,16 @@ impl<T: Real> Lu<T> {
         }
         let negative = diagonal().filter(|u| u.to_f64() < 0.0).count();
         let sign = if negative % 2 == usize::from(self.odd) { 1.0 } else { -1.0 };
-        // Powers of two have whole logarithms: their sum is exact and is rounded once.
+        // Powers of two have integer logarithms: their sum is exact and is rounded once.
         let power: f64 = self.exponents.iter().flatten().map(|&e| f64::from(e)).sum();
         let ln = diagonal().fold(T::zero(), |sum, u| sum + u.abs().ln());
         LogDeterminant { sign, ln: ln + T::from_f64(power * std::f64::consts::LN_2) }
     }
 }
 
-/// <var>x ← 2^(−columns)·solve(2^(−rows)·x)</var>, a linear map, of x times a power of two: one that brings it high up in the
-/// range, so that nothing vanishes; then, where numbers on the way leave the range, to 1, and far below.
+/// Computes <var>x ← 2^(−columns)·solve(2^(−rows)·x)</var>, a linear map. x is first multiplied by a power of two: near
+/// the top of the range, so that nothing underflows; if an intermediate value then overflows, near 1, and then far
+/// below.
 pub(crate) fn in_range<T: Real>(
     x: &mut [T],
     [rows, columns]: [&[i32]; 2],
@@ -188,8 +189,8 @@ pub(crate) fn in_range<T: Real>(
     x.copy_from_slice(&found);
 }
 
-/// Divides rows, then columns, by powers of two until the largest of each is between 1 and 2. The exponents are found before
-/// anything is divided, so that nothing that counts vanishes in between.
+/// Divides rows, then columns, by powers of two until the largest element of each is between 1 and 2. All exponents are
+/// found before the division, so that no intermediate value underflows.
 fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<i32>; 2] {
     let most = |x: &mut dyn Iterator<Item = i32>| x.max().unwrap_or(0);
     let rows: Vec<i32> =
@@ -203,9 +204,9 @@ fn equilibrate<T: Real>(a: &mut Matrix<T>) -> [Vec<i32>; 2] {
     [rows, columns]
 }
 
-/// <var>tr A = Σ aᵢᵢ</var>, the sum of the eigenvalues.
+/// Returns the trace <var>tr A = Σ aᵢᵢ</var>, the sum of the eigenvalues.
 ///
-/// Floats: IEEE; 0 of a 0 × 0 matrix.
+/// Floats: IEEE; 0 for a 0 × 0 matrix.
 ///
 /// # Errors
 /// A matrix that is not square.
@@ -219,7 +220,7 @@ pub fn trace<T: Real>(a: &Matrix<T>) -> Result<T, Error> {
     Ok(crate::vector::sum_of(n, |i| a[(i, i)]))
 }
 
-/// det A as a sign and a logarithm: sign 1 and ln 0 of a 0 × 0 matrix, sign 0 and −∞ of a singular one.
+/// Returns det A as a sign and a logarithm: sign 1 and ln 0 for a 0 × 0 matrix, sign 0 and −∞ for a singular one.
 ///
 /// # Errors
 /// A matrix that is not square; NaN and ±∞.
@@ -236,7 +237,7 @@ pub fn log_determinant<T: Real>(a: &Matrix<T>) -> Result<LogDeterminant<T>, Erro
     Ok(Lu::of(a)?.log_determinant())
 }
 
-/// X with <var>A·X = B</var>; to solve for several right-hand sides one after the other, keep the [`Lu`].
+/// Returns X with <var>A·X = B</var>. To solve for several right-hand sides in sequence, keep the [`Lu`].
 ///
 /// # Errors
 /// A matrix that is not square or is singular; shapes that do not fit; NaN and ±∞ on either side.
@@ -268,7 +269,7 @@ mod tests {
             let condition = Svd::of(&a).unwrap().condition_number().unwrap();
             prop_assume!(condition < 1e8);
             let x = solve(&a, &b).unwrap();
-            // Elimination with pivoting is backward stable: growth is at most 2⁶, in practice below n.
+            // Elimination with pivoting is backward stable: growth is at most 2⁶, and in practice below n.
             let bound = 64.0 * E * a.norm() * x.norm();
             prop_assert!(gap(&product(&a, &x), &b) <= bound);
             let inverse = Lu::of(&a).unwrap().inverse().unwrap();
@@ -283,7 +284,7 @@ mod tests {
             prop_assume!(worst < 1e6);
             let [a, b, ab] = [&a, &b, &product(&a, &b)].map(|m| log_determinant(m).unwrap());
             prop_assert_eq!(ab.sign, a.sign * b.sign);
-            // d ln det = tr(A⁻¹·dA): the error of the product, magnified by the condition of both.
+            // d ln det = tr(A⁻¹·dA): the error of the product, magnified by both condition numbers.
             let bound = 64.0 * E * (worst * worst + ab.ln.abs());
             prop_assert!((ab.ln - a.ln - b.ln).abs() <= bound);
         }

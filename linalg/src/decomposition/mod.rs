@@ -1,4 +1,4 @@
-//! Matrices taken apart: directions, eigenvalues, singular values, triangular factors.
+//! Matrix decompositions: bases, eigenvalues, singular values, triangular factors.
 
 pub mod basis;
 pub mod cholesky;

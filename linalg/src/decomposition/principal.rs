@@ -1,9 +1,9 @@
-//! Principal components: the few directions along which embeddings differ most.
+//! Principal components: the directions in which embeddings vary most.
 //!
-//! Formula: for centred columns <var>X̃ = X − μ·1ᵀ = U·diag(σ)·Vᵀ</var> the axes are the columns of U and the
-//! variances along them <var>σ²/(n − 1)</var>: the eigenvectors and eigenvalues of the covariance
-//! <var>X̃·X̃ᵀ/(n − 1)</var>, without forming it. In a transformer: two axes of a table of embeddings make a
-//! picture; a steep spectrum says that the table uses few directions.
+//! Formula: for centred columns <var>X̃ = X − μ·1ᵀ = U·diag(σ)·Vᵀ</var> the axes are the columns of U and the variances
+//! along them <var>σ²/(n − 1)</var>. These are the eigenvectors and eigenvalues of the covariance
+//! <var>X̃·X̃ᵀ/(n − 1)</var>, which is never formed. In a transformer: two axes of an embedding table make a picture; a
+//! steep spectrum means that the table uses few directions.
 //! Source: the textbook's A.1; Jolliffe, *Principal Component Analysis*, 2002, section 3.5.
 
 use crate::error::finite;
@@ -13,14 +13,14 @@ use crate::{
     operation::product::Product,
 };
 
-/// The mean, the axes and the variance along each. In `f64` alone, by [`Svd`].
+/// The mean, the axes and the variance along each axis. In `f64` only, by [`Svd`].
 ///
 /// ```
 /// use linalg::{matrix, principal::PrincipalComponents};
 /// // Four points, one a column, on the line y = 2x + 1.
 /// let x = matrix(2, 4, &[0.0, 1.0, 1.0, 3.0, 2.0, 5.0, 3.0, 7.0]);
 /// let pca = PrincipalComponents::of(&x)?;
-/// assert!((pca.explained(1) - 1.0).abs() < 1e-15); // one axis says everything
+/// assert!((pca.explained(1) - 1.0).abs() < 1e-15); // one axis explains all variance
 /// let axis = pca.axes.column(0);
 /// assert!((axis[1] / axis[0] - 2.0).abs() < 1e-14);
 /// # Ok::<(), linalg::Error>(())
@@ -29,22 +29,22 @@ use crate::{
 pub struct PrincipalComponents {
     /// μ, (features × 1).
     pub mean: Matrix<f64>,
-    /// Orthonormal axes, (features × min(features, n)), that of the largest variance first. The largest
-    /// component of an axis is positive, so that the same data give the same picture.
+    /// Orthonormal axes, (features × min(features, n)), ordered by decreasing variance. The largest component of each
+    /// axis is positive, so that the same data give the same picture.
     pub axes: Matrix<f64>,
     /// The variance along each axis, <var>σ²/(n − 1)</var>.
     pub variances: Vec<f64>,
-    /// Their roots, whose squares may be too large or too small.
+    /// The standard deviations, kept because their squares may overflow or underflow.
     deviations: Vec<f64>,
 }
 
 impl PrincipalComponents {
-    /// The components of n ≥ 2 columns of features.
+    /// Computes the components of n ≥ 2 columns of features.
     ///
-    /// Floats: any finite scale whose differences are finite; a variance that is too large is ∞, one that is too small 0.
+    /// Floats: any finite scale for which differences are finite; a variance overflows to ∞ and underflows to 0.
     ///
     /// # Errors
-    /// Fewer than two columns, or no feature; NaN and ±∞.
+    /// Fewer than two columns, or no features; NaN and ±∞.
     pub fn of(x: &Matrix<f64>) -> Result<Self, Error> {
         let (d, n) = x.shape();
         if d == 0 {
@@ -54,7 +54,7 @@ impl PrincipalComponents {
             Shape::new(d, n).expect_columns("x", 2)?;
         }
         finite("x", x)?;
-        // Divided by a power of two before it is summed: a mean of large numbers is no larger than they are.
+        // Divided by a power of two before the sum, so that the mean of large numbers does not overflow.
         let scale = match power_of_two(linf(x.as_slice())) {
             0.0 => 1.0,
             scale => scale,
@@ -75,11 +75,11 @@ impl PrincipalComponents {
         Ok(PrincipalComponents { mean, axes, variances, deviations })
     }
 
-    /// The coordinates along the first k axes of every column of x: (k × columns), <var>U_kᵀ·(x − μ)</var>.
+    /// Returns the coordinates of every column of x along the first k axes: (k × columns), <var>U_kᵀ·(x − μ)</var>.
     ///
     /// ```
     /// use linalg::{matrix, principal::PrincipalComponents};
-    /// let x = matrix(2, 3, &[1.0, 5.0, 2.0, 5.0, 3.0, 5.0]); // the second feature never changes
+    /// let x = matrix(2, 3, &[1.0, 5.0, 2.0, 5.0, 3.0, 5.0]); // the second feature is constant
     /// let pca = PrincipalComponents::of(&x)?;
     /// let c = pca.coordinates(&x, 1)?;
     /// assert!((&c - matrix(1, 3, &[-1.0, 0.0, 1.0])).norm() < 1e-15);
@@ -88,14 +88,14 @@ impl PrincipalComponents {
     /// ```
     ///
     /// # Errors
-    /// Another number of features; more axes than there are.
+    /// A different number of features; more axes than there are.
     pub fn coordinates(&self, x: &Matrix<f64>, k: usize) -> Result<Matrix<f64>, Error> {
         Shape::new(x.nrows(), x.ncols()).expect_rows("x", self.mean.len())?;
         let centred = Matrix::from_fn(x.nrows(), x.ncols(), |i, j| x[(i, j)] - self.mean[i]);
         Ok(apply(&Product::transposed(), [&self.first(k)?, &centred])?)
     }
 
-    /// The points at these coordinates along the first axes: <var>μ + U_k·c</var>.
+    /// Returns the points with these coordinates along the first axes: <var>μ + U_k·c</var>.
     ///
     /// # Errors
     /// More coordinates than there are axes.
@@ -104,8 +104,8 @@ impl PrincipalComponents {
         Ok(crate::operation::affine::affine(&axes, coordinates, &self.mean)?)
     }
 
-    /// The share of all variance along the first k axes; 1 where nothing varies. Right also where the variances themselves
-    /// are too large or too small.
+    /// Returns the share of the total variance along the first k axes; 1 if all points are equal. Accurate even if the
+    /// variances themselves overflow or underflow.
     ///
     /// ```
     /// use linalg::{matrix, principal::PrincipalComponents};

@@ -1,16 +1,16 @@
-//! The shadow of a vector on a line or on a subspace.
+//! Orthogonal projection of a vector on a line or a subspace.
 //!
-//! Formulas: onto a line, <var>x ↦ d·(d·x)/(d·d)</var>; onto the span of orthonormal columns Q,
-//! <var>X ↦ Q·Qᵀ·X</var>. What is left, <var>X − Q·Qᵀ·X</var>, is orthogonal to the span, and no point of the
-//! span is nearer to X. In a transformer: the drop-line in the picture of a query and a key; a probe that
-//! reads one feature off the residual stream, or removes it.
+//! Formulas: onto a line, <var>x ↦ d·(d·x)/(d·d)</var>; onto the span of orthonormal columns Q, <var>X ↦ Q·Qᵀ·X</var>.
+//! The rest, <var>X − Q·Qᵀ·X</var>, is orthogonal to the span, and no point of the span is nearer to X. In a
+//! transformer: the perpendicular in the picture of a query and a key; a probe that reads one feature from the residual
+//! stream, or removes it.
 //! Source: the textbook's figure A.1.1; Strang, *Introduction to Linear Algebra*, section 4.2.
 
 use crate::error::{finite_elements, length};
 use crate::norm::{direction, linf, power_of_two};
 use crate::{Error, Matrix, Real, ShapeError, apply, operation::product::Product, vector};
 
-/// <var>d·(d·x)/(d·d)</var>: the part of x along a direction d of any length.
+/// Returns <var>d·(d·x)/(d·d)</var>: the component of x along a direction d of any length.
 ///
 /// Floats: x and d of any finite scale.
 ///
@@ -26,7 +26,7 @@ pub fn onto<T: Real>(x: &[T], d: &[T]) -> Result<Vec<T>, Error> {
     length("the direction", d, x.len())?;
     finite_elements("x", x, x.len())?;
     let d = direction("the direction", d)?;
-    // Of x divided by a power of two: ‖x‖ may be too large where no component is.
+    // For x divided by a power of two: ‖x‖ may overflow although no component does.
     let scale = T::from_f64(match power_of_two(linf(x).to_f64()) {
         0.0 => 1.0,
         scale => scale,
@@ -35,14 +35,14 @@ pub fn onto<T: Real>(x: &[T], d: &[T]) -> Result<Vec<T>, Error> {
     Ok(d.iter().map(|&d| d * share * scale).collect())
 }
 
-/// <var>Q·Qᵀ·X</var>: every column of X projected onto the span of the orthonormal columns of Q
-/// (see [`crate::decomposition::basis::orthonormal`]).
+/// Returns <var>Q·Qᵀ·X</var>: every column of X projected onto the span of the orthonormal columns of Q (see
+/// [`crate::decomposition::basis::orthonormal`]).
 ///
-/// Shapes: Q (d × r), X (d × n), result (d × n). Floats: IEEE; NaN and ∞ stay visible.
+/// Shapes: Q (d × r), X (d × n), result (d × n). Floats: IEEE; NaN and ∞ propagate.
 ///
 /// ```
 /// use linalg::{matrix, projection::onto_span};
-/// let q = matrix(3, 2, &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]); // the ground
+/// let q = matrix(3, 2, &[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]); // the ground plane
 /// let shadow = onto_span(&matrix(3, 1, &[2.0, 3.0, 5.0]), &q)?;
 /// assert_eq!(shadow.as_slice(), &[2.0, 3.0, 0.0]);
 /// # Ok::<(), linalg::ShapeError>(())
@@ -51,13 +51,13 @@ pub fn onto_span<T: Real>(x: &Matrix<T>, q: &Matrix<T>) -> Result<Matrix<T>, Sha
     apply(&Product::plain(), [q, &apply(&Product::transposed(), [q, x])?])
 }
 
-/// <var>X − Q·Qᵀ·X</var>: what is orthogonal to the span of the orthonormal columns of Q.
+/// Returns <var>X − Q·Qᵀ·X</var>: the part of X orthogonal to the span of the orthonormal columns of Q.
 ///
-/// Shapes and floats as in [`onto_span`].
+/// Shapes and floats: as in [`onto_span`].
 ///
 /// ```
 /// use linalg::{matrix, projection::away_from_span};
-/// let q = matrix(3, 1, &[0.0, 0.0, 1.0]); // a feature to be removed
+/// let q = matrix(3, 1, &[0.0, 0.0, 1.0]); // the direction of a feature to remove
 /// let rest = away_from_span(&matrix(3, 1, &[2.0, 3.0, 5.0]), &q)?;
 /// assert_eq!(rest.as_slice(), &[2.0, 3.0, 0.0]);
 /// # Ok::<(), linalg::ShapeError>(())
@@ -77,7 +77,7 @@ mod tests {
     use crate::norm::l2;
     use proptest::prelude::*;
 
-    /// Sums of up to 8 terms, three products deep.
+    /// Sums of up to 8 terms, three products in sequence.
     const BOUND: f64 = 64.0 * f64::EPSILON;
 
     proptest! {
@@ -103,7 +103,7 @@ mod tests {
             prop_assert!((px.dot(&y) - x.dot(&py)).abs() <= scale);
             let rest = away_from_span(&x, &q).unwrap();
             prop_assert!(product(&q.transpose(), &rest).norm() <= BOUND * x.norm());
-            // Pythagoras.
+            // Pythagoras' theorem.
             let sum = px.norm_squared() + rest.norm_squared();
             prop_assert!((sum - x.norm_squared()).abs() <= BOUND * x.norm_squared());
         }

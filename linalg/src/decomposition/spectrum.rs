@@ -1,20 +1,21 @@
-//! How many directions a spectrum really uses.
+//! The effective number of directions in a spectrum.
 //!
 //! Formulas, for singular values σ: stable rank <var>Σσ²/σ₁²</var>; effective rank <var>e^H</var> of
-//! <var>pᵢ = σᵢ/Σσ</var>, H in nats; energy of the first k, <var>Σ_{i≤k} σᵢ²/Σσ²</var>. In a transformer: a
-//! weight whose effective rank falls during training has collapsed; a change of weights of small stable rank is
-//! what makes low-rank adapters work.
-//! Source: Rudelson and Vershynin, *Sampling from Large Matrices*, 2007 (stable rank); Roy and Vetterli, *The
-//! Effective Rank*, 2007.
+//! <var>pᵢ = σᵢ/Σσ</var>, H in nats; energy of the first k, <var>Σ_{i≤k} σᵢ²/Σσ²</var>. In a transformer: a falling
+//! effective rank of a weight during training is a sign of collapse; low-rank adapters work because the change of a
+//! weight has a small stable rank.
+//! Source: Rudelson and Vershynin, *Sampling from Large Matrices*, 2007 (stable rank); Roy and Vetterli, *The Effective
+//! Rank*, 2007.
 //!
-//! The two norms and what three numbers say; these take singular values, largest first or not, as [`Svd`] gives them, and let dual
+//! The functions of singular values, as [`Svd`] returns them, accept any order and any scalar, also dual numbers. They
+//! do not change if every σ is multiplied by the same number.
 //! numbers pass. They do not change when every σ is multiplied by the same number.
 
 use crate::error::finite_elements;
 use crate::norm::{linf, power_of_two};
 use crate::{Error, Matrix, Real, decomposition::svd::Svd, vector};
 
-/// <var>Σσ²/σ₁² = ‖A‖_F²/‖A‖₂²</var>: between 1 and the rank; 0 of nothing but zeros.
+/// Returns <var>Σσ²/σ₁² = ‖A‖_F²/‖A‖₂²</var>: between 1 and the rank; 0 if all values are 0.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.
@@ -22,7 +23,7 @@ use crate::{Error, Matrix, Real, decomposition::svd::Svd, vector};
 /// ```
 /// use linalg::spectrum::stable_rank;
 /// assert_eq!(stable_rank(&[2.0, 2.0, 0.0])?, 2.0);
-/// assert_eq!(stable_rank(&[2.0, 1.0, 0.0])?, 1.25); // moves gently where the rank jumps
+/// assert_eq!(stable_rank(&[2.0, 1.0, 0.0])?, 1.25); // continuous, unlike the rank
 /// # Ok::<(), linalg::Error>(())
 /// ```
 pub fn stable_rank<T: Real>(values: &[T]) -> Result<T, Error> {
@@ -31,8 +32,8 @@ pub fn stable_rank<T: Real>(values: &[T]) -> Result<T, Error> {
     Ok(vector::dot(&x, &x) / (most * most))
 }
 
-/// <var>e^(H(p))</var> with <var>pᵢ = σᵢ/Σσ</var>: the number of equal singular values whose distribution
-/// has the same entropy. Between 1 and the rank; 0 if all values are 0.
+/// Returns <var>e^(H(p))</var> with <var>pᵢ = σᵢ/Σσ</var>: the number of equal singular values whose distribution has
+/// the same entropy. Between 1 and the rank; 0 if all values are 0.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.
@@ -53,8 +54,7 @@ pub fn effective_rank<T: Real>(values: &[T]) -> Result<T, Error> {
     Ok(entropy.exp())
 }
 
-/// Σ_{i<k} <var>σᵢ²/Σσ²</var>: the share of the squared norm that the first k singular values hold; 1 of nothing
-/// but zeros, where nothing is lost.
+/// Returns Σ_{i<k} <var>σᵢ²/Σσ²</var>, the first k singular values' share of the squared norm; 1 if all values are 0.
 ///
 /// # Errors
 /// A negative number, NaN or ±∞.
@@ -70,7 +70,7 @@ pub fn energy<T: Real>(values: &[T], k: usize) -> Result<T, Error> {
     Ok(vector::dot(first, first) / vector::dot(&x, &x))
 }
 
-/// The values divided by a power of two near the largest; None where all are 0.
+/// Returns the values divided by a power of two near the largest; `None` if all are 0.
 fn shares<T: Real>(values: &[T]) -> Result<Option<Vec<T>>, Error> {
     let operand = "the spectrum";
     finite_elements(operand, values, values.len())?;
@@ -83,13 +83,13 @@ fn shares<T: Real>(values: &[T]) -> Result<Option<Vec<T>>, Error> {
     Ok((scale > 0.0).then(scaled))
 }
 
-/// <var>‖A‖₂</var>, the largest singular value: how much A can magnify a 2-norm. In `f64` alone, by
-/// [`Svd`]; for a matrix that is only known as a function, see [`crate::krylov`].
+/// Returns <var>‖A‖₂</var>, the largest singular value: the largest factor by which A magnifies a 2-norm. In `f64`
+/// only, by [`Svd`]; for a matrix given only as a function, see [`crate::krylov`].
 ///
-/// Floats: 0 of a matrix without elements; ∞ if the norm is too large.
+/// Floats: 0 for a matrix without elements; ∞ if the norm overflows.
 ///
 /// # Errors
-/// NaN and ±∞ are refused.
+/// NaN and ±∞.
 ///
 /// ```
 /// use linalg::{matrix, spectrum::spectral_norm};
@@ -100,12 +100,12 @@ pub fn spectral_norm(a: &Matrix<f64>) -> Result<f64, Error> {
     Ok(svd.values.first().map_or(0.0, |s| s * scale))
 }
 
-/// <var>‖A‖\_\* = Σ σᵢ</var>, the nuclear norm: the convex stand-in for rank. In `f64` alone, by [`Svd`].
+/// Returns the nuclear norm <var>‖A‖\_\* = Σ σᵢ</var>, the convex relaxation of rank. In `f64` only, by [`Svd`].
 ///
-/// Floats: 0 of a matrix without elements; ∞ if the sum is too large.
+/// Floats: 0 for a matrix without elements; ∞ if the sum overflows.
 ///
 /// # Errors
-/// NaN and ±∞ are refused.
+/// NaN and ±∞.
 ///
 /// ```
 /// use linalg::{matrix, spectrum::nuclear_norm};
@@ -138,7 +138,7 @@ mod tests {
 
         #[test]
         fn stable_is_at_most_effective_squared_shares(x in vectors(1..20)) {
-            // Rényi entropies fall with their order: of the shares of σ², e^H₂ ≥ e^H∞ = stable rank.
+            // Rényi entropies decrease with their order: for the shares of σ², e^H₂ ≥ e^H∞ = stable rank.
             let x: Vec<f64> = x.into_iter().map(f64::abs).collect();
             prop_assume!(norm::linf(&x) > 0.0);
             let squares: Vec<f64> = x.iter().map(|x| x * x).collect();

@@ -1,15 +1,15 @@
 //! The singular value decomposition: every matrix is a rotation, a stretch and a rotation.
 //!
 //! Formula: <var>A = U·diag(σ)·Vᵀ</var> with orthonormal columns in U and V and <var>σ₁ ≥ σ₂ ≥ … ≥ 0</var>.
-//! In a transformer: the spectrum of a weight says how many directions it uses; its best low-rank approximation
-//! is what an adapter can hope for.
-//! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is in `jacobi.rs`. In
-//! `f64` alone: a singular vector has no derivative where singular values meet.
+//! In a transformer: the spectrum of a weight shows how many directions it uses; its best low-rank approximation is the
+//! most that an adapter can represent.
+//! Source: Golub and Van Loan, *Matrix Computations*, sections 2.4 and 8.6. The iteration is in `jacobi.rs`. In `f64`
+//! only: a singular vector is not differentiable where singular values coincide.
 
 use crate::error::{finite, in_range};
 use crate::{Error, Matrix, ShapeError, apply::multiply, decomposition::jacobi, transposed};
 
-/// <var>A = U·diag(σ)·Vᵀ</var>, thin: k = min(rows, columns) singular values.
+/// The thin decomposition <var>A = U·diag(σ)·Vᵀ</var>: k = min(rows, columns) singular values.
 ///
 /// ```
 /// use linalg::{matrix, svd::Svd};
@@ -22,22 +22,22 @@ use crate::{Error, Matrix, ShapeError, apply::multiply, decomposition::jacobi, t
 pub struct Svd {
     /// U, (rows × k).
     pub u: Matrix<f64>,
-    /// <var>σ₁ ≥ σ₂ ≥ … ≥ 0</var>, k of them.
+    /// The k singular values, <var>σ₁ ≥ σ₂ ≥ … ≥ 0</var>.
     pub values: Vec<f64>,
-    /// V, (columns × k). The sign of a column of U and V together means nothing.
+    /// V, (columns × k). A column of U and the same column of V have an arbitrary common sign.
     pub v: Matrix<f64>,
 }
 
 impl Svd {
     /// Decomposes A.
     ///
-    /// Floats: any scale at which the singular values are finite; each singular value is right to a few ε·σ₁, and what is below 1e-140·σ₁ is 0. Of a
-    /// matrix <var>D·B·E</var> with diagonal D and E of any scale and a well-conditioned B (rows or columns graded over
-    /// many decades) each is right to a few ε of itself times the condition of B. No singular value of a matrix without
-    /// elements.
+    /// Floats: any scale for which the singular values are finite. Each singular value is accurate to a few ε·σ₁, and
+    /// values below 1e-140·σ₁ become 0. For a matrix <var>D·B·E</var> with diagonal D and E of any scale and a
+    /// well-conditioned B (rows or columns graded over many decades), the relative error of each is a few ε times the
+    /// condition of B. A matrix without elements has no singular values.
     ///
     /// # Errors
-    /// NaN and ±∞; a singular value beyond the largest number.
+    /// NaN and ±∞; a singular value that overflows.
     pub fn of(a: &Matrix<f64>) -> Result<Self, Error> {
         let (mut svd, scale) = Self::scaled(a)?;
         svd.values.iter_mut().for_each(|s| *s *= scale);
@@ -45,7 +45,7 @@ impl Svd {
         Ok(svd)
     }
 
-    /// That of A/s, which never leaves the range, for a power of two s; and s.
+    /// Returns the decomposition of A/s for a power of two s, and s. No singular value of A/s is out of range.
     pub(crate) fn scaled(a: &Matrix<f64>) -> Result<(Self, f64), Error> {
         finite("A", a)?;
         let k = a.nrows().min(a.ncols());
@@ -60,7 +60,7 @@ impl Svd {
         Ok((Svd { u: v, values, v: u }, scale))
     }
 
-    /// <var>U·diag(σ)·Vᵀ</var>, which is A up to rounding.
+    /// Returns <var>U·diag(σ)·Vᵀ</var>, which is A up to rounding.
     ///
     /// ```
     /// use linalg::{matrix, svd::Svd};
@@ -73,7 +73,7 @@ impl Svd {
         multiply(left.as_view(), transposed(right.as_view()))
     }
 
-    /// The first `count` columns of <var>U·diag(σ)</var> and of V.
+    /// Returns the first `count` columns of <var>U·diag(σ)</var> and of V.
     pub(crate) fn factors(&self, count: usize) -> (Matrix<f64>, Matrix<f64>) {
         let count = count.min(self.values.len());
         let mut left = self.u.columns(0, count).into_owned();
@@ -83,8 +83,8 @@ impl Svd {
         (left, self.v.columns(0, count).into_owned())
     }
 
-    /// The number of singular values above max(rows, columns)·ε·σ₁, which is what rounding alone can make of
-    /// zeros: the numerical rank, as NumPy and Matlab count it.
+    /// Returns the numerical rank, as in NumPy and Matlab: the number of singular values above max(rows, columns)·ε·σ₁,
+    /// a bound on the rounding error of a zero.
     ///
     /// ```
     /// use linalg::{matrix, svd::Svd};
@@ -97,7 +97,7 @@ impl Svd {
         self.rank_above(longer * f64::EPSILON * self.values.first().unwrap_or(&0.0))
     }
 
-    /// The number of singular values above a threshold; for weights that came out of training, where nothing is zero.
+    /// Returns the number of singular values above a threshold. Useful for trained weights, where none is exactly zero.
     ///
     /// ```
     /// use linalg::{matrix, svd::Svd};
@@ -109,9 +109,10 @@ impl Svd {
         self.values.iter().filter(|&&s| s > threshold).count()
     }
 
-    /// <var>σ₁/σₖ</var>: how much a relative error can grow when a system is solved; digits lost = log₁₀ of it.
+    /// Returns <var>σ₁/σₖ</var>, the largest growth of a relative error when a system is solved; its log₁₀ is the
+    /// number of digits lost.
     ///
-    /// Floats: ∞ where the smallest singular value is 0, also for the zero matrix.
+    /// Floats: ∞ if the smallest singular value is 0, also for the zero matrix.
     ///
     /// # Errors
     /// A matrix without elements.
@@ -130,7 +131,7 @@ impl Svd {
     }
 }
 
-/// The numerical rank of A: see [`Svd::rank`].
+/// Returns the numerical rank of A: see [`Svd::rank`].
 ///
 /// # Errors
 /// NaN and ±∞.
@@ -144,7 +145,7 @@ pub fn rank(a: &Matrix<f64>) -> Result<usize, Error> {
     Ok(Svd::of(a)?.rank())
 }
 
-/// The 2-norm condition number of A: see [`Svd::condition_number`].
+/// Returns the 2-norm condition number of A: see [`Svd::condition_number`].
 ///
 /// # Errors
 /// NaN and ±∞; a matrix without elements.

@@ -1,17 +1,17 @@
-//! The spectrum of a symmetric matrix.
+//! The eigendecomposition of a symmetric matrix.
 //!
 //! Formula: <var>A = V·diag(λ)·Vᵀ</var> with orthonormal eigenvectors, <var>A·v = λ·v</var>.
-//! In a transformer: a product of layers explodes where |λ| > 1 and vanishes where |λ| < 1; the Hessian's spectrum
-//! tells a minimum from a saddle and bounds the learning rate; a covariance's eigenvectors are principal
+//! In a transformer: a product of layers explodes if |λ| > 1 and vanishes if |λ| < 1; the Hessian's spectrum
+//! distinguishes a minimum from a saddle and bounds the learning rate; a covariance's eigenvectors are principal
 //! components.
 //! Source: the textbook's A.1 and A.3; Golub and Van Loan, *Matrix Computations*, section 8.3. The iteration is
-//! nalgebra's. In `f64` alone: an eigenvector has no derivative where eigenvalues meet.
+//! nalgebra's. In `f64` only: an eigenvector is not differentiable where eigenvalues coincide.
 
 use crate::error::{finite, in_range, square};
 use crate::norm::{linf, power_of_two};
 use crate::{Error, Matrix, apply::multiply, transposed};
 
-/// <var>A = V·diag(λ)·Vᵀ</var>.
+/// The decomposition <var>A = V·diag(λ)·Vᵀ</var>.
 ///
 /// ```
 /// use linalg::{matrix, symmetric::SymmetricEigen};
@@ -23,30 +23,31 @@ use crate::{Error, Matrix, apply::multiply, transposed};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct SymmetricEigen {
-    /// Eigenvalues, largest first.
+    /// The eigenvalues, largest first.
     pub values: Vec<f64>,
-    /// The eigenvector of each, a column of length 1; the sign of a column means nothing.
+    /// The eigenvector of each eigenvalue, a column of length 1; its sign is arbitrary.
     pub vectors: Matrix<f64>,
 }
 
-/// How far the two halves of a matrix may differ, relative to its largest element: half of the digits, as
-/// a Hessian that was computed by two routes may.
+/// The largest allowed asymmetry, relative to the largest element: half of the digits, as in a Hessian computed in two
+/// ways.
 const ASYMMETRY: f64 = 1e-8;
 
 impl SymmetricEigen {
     /// Decomposes <var>(A + Aᵀ)/2</var>, after a check that A is symmetric up to 1e-8 of its largest element.
     ///
-    /// Floats: any scale at which the eigenvalues are finite; each eigenvalue is right to a few ε·‖A‖. Nothing of a 0 × 0 matrix.
+    /// Floats: any scale for which the eigenvalues are finite. Each eigenvalue is accurate to a few ε·‖A‖. A 0 × 0
+    /// matrix has none.
     ///
     /// # Errors
-    /// A matrix that is not square or not symmetric; NaN and ±∞; an eigenvalue beyond the largest number.
+    /// A matrix that is not square or not symmetric; NaN and ±∞; an eigenvalue that overflows.
     pub fn of(a: &Matrix<f64>) -> Result<Self, Error> {
         let n = square("A", a)?;
         finite("A", a)?;
         if n == 0 {
             return Ok(SymmetricEigen { values: Vec::new(), vectors: Matrix::zeros(0, 0) });
         }
-        // By a power of two near the largest element: then no bound vanishes and no difference overflows.
+        // Scaled by a power of two near the largest element, so that no bound underflows and no difference overflows.
         let scale = match power_of_two(linf(a.as_slice())) {
             0.0 => 1.0,
             scale => scale,
@@ -63,7 +64,7 @@ impl SymmetricEigen {
             }
         }
         let a = (&a + a.transpose()) * 0.5;
-        // Two or three iterations an eigenvalue are usual.
+        // Two or three iterations per eigenvalue are usual.
         let iterations = 100 * (n + 10);
         let mut eigen = Self::iterate(a, iterations)?;
         eigen.values.iter_mut().for_each(|value| *value *= scale);
@@ -83,7 +84,7 @@ impl SymmetricEigen {
         })
     }
 
-    /// <var>V·diag(f(λ))·Vᵀ</var>, a function of a matrix: with <var>f(x) = x</var> the matrix itself, with √ its
+    /// Returns the matrix function <var>V·diag(f(λ))·Vᵀ</var>: for <var>f(x) = x</var> the matrix itself, for √ its
     /// square root.
     ///
     /// ```

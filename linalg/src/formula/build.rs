@@ -1,14 +1,14 @@
-//! Formulas written as in a textbook: functions, and operators on them.
+//! Functions and operators for writing formulas as in a textbook.
 
 use super::{Condition, Defined, Expression, Function, Index, Letter, Range, Relation};
 use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 
-/// Σ term for letter = 0 .. count.
+/// Returns Σ term for letter = 0 .. count.
 pub fn sum(letter: Letter, count: usize, term: impl Into<Expression>) -> Expression {
     Expression::Sum(Range { letter, count, when: None }, Box::new(term.into()))
 }
 
-/// Σ term for those letter = 0 .. count for which `when` holds.
+/// Returns Σ term for the values of letter = 0 .. count that satisfy `when`.
 pub fn sum_where(
     letter: Letter,
     count: usize,
@@ -18,7 +18,7 @@ pub fn sum_where(
     Expression::Sum(Range { letter, count, when: Some(when) }, Box::new(term.into()))
 }
 
-/// The largest term for letter = 0 .. count, where a condition holds.
+/// Returns the largest term for letter = 0 .. count; only for values that satisfy `when`, if given.
 pub fn largest(
     letter: Letter,
     count: usize,
@@ -28,7 +28,7 @@ pub fn largest(
     Expression::Largest(Range { letter, count, when }, Box::new(term.into()))
 }
 
-/// `then` where `when` holds, else `otherwise`.
+/// Returns `then` if `when` holds, else `otherwise`.
 pub fn cases(
     when: Condition,
     then: impl Into<Expression>,
@@ -37,57 +37,57 @@ pub fn cases(
     Expression::Cases(when, Box::new(then.into()), Box::new(otherwise.into()))
 }
 
-/// left = right.
+/// Returns the condition left = right.
 pub fn equal(left: impl Into<Index>, right: impl Into<Index>) -> Condition {
     Condition { left: left.into(), relation: Relation::Equal, right: right.into() }
 }
 
-/// left ≤ right.
+/// Returns the condition left ≤ right.
 pub fn at_most(left: impl Into<Index>, right: impl Into<Index>) -> Condition {
     Condition { left: left.into(), relation: Relation::AtMost, right: right.into() }
 }
 
-/// eˣ.
+/// Returns eˣ.
 pub fn exp(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Exp, Box::new(x.into()))
 }
 
-/// ln x.
+/// Returns ln x.
 pub fn ln(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Ln, Box::new(x.into()))
 }
 
-/// √x.
+/// Returns √x.
 pub fn sqrt(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Sqrt, Box::new(x.into()))
 }
 
-/// tanh x.
+/// Returns tanh x.
 pub fn tanh(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Tanh, Box::new(x.into()))
 }
 
-/// erf x.
+/// Returns erf x.
 pub fn erf(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Erf, Box::new(x.into()))
 }
 
-/// sin x.
+/// Returns sin x.
 pub fn sin(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Sin, Box::new(x.into()))
 }
 
-/// cos x.
+/// Returns cos x.
 pub fn cos(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Cos, Box::new(x.into()))
 }
 
-/// 1 where x > 0, else 0.
+/// Returns 1 if x > 0, else 0.
 pub fn positive(x: impl Into<Expression>) -> Expression {
     Expression::Apply(Function::Positive, Box::new(x.into()))
 }
 
-/// An index as a number.
+/// Returns an index as a number.
 pub fn whole(index: impl Into<Index>) -> Expression {
     Expression::Whole(index.into())
 }

@@ -3,7 +3,7 @@
 use super::{Condition, Equation, Expression, Function, Index, Matter, Names, Range, Relation};
 use std::fmt::{Formatter, Result, Write};
 
-/// How tightly an expression's last operation binds.
+/// The binding strength of an expression's last operation.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
 enum Bond {
     Sum,
@@ -11,7 +11,7 @@ enum Bond {
     Atom,
 }
 
-/// Writes "y\[i,j\] = …"; a definition's left side has its indices already.
+/// Writes "y\[i,j\] = …"; the left side of a definition already has its indices.
 pub(super) fn equation(f: &mut Formatter<'_>, e: &Equation) -> Result {
     let matrix = |name: &str| name == e.names.output || e.names.operands.contains(&name);
     let gradient = e.left.strip_prefix('d').is_some_and(|name| e.names.operands.contains(&name));
@@ -20,7 +20,7 @@ pub(super) fn equation(f: &mut Formatter<'_>, e: &Equation) -> Result {
     expression(f, &e.names, &e.right, Bond::Sum)
 }
 
-/// A constant to twelve digits: 1 − 0.9 is meant to be 0.1. "∞", "−∞" and "NaN" where it is that.
+/// Formats a constant with twelve digits: 1 − 0.9 is shown as 0.1. Non-finite values are "∞", "−∞" and "NaN".
 pub fn constant(x: f64) -> String {
     if x.is_infinite() {
         return if x > 0.0 { "∞" } else { "−∞" }.to_owned();
@@ -38,7 +38,7 @@ pub fn constant(x: f64) -> String {
     text.replacen('-', "−", usize::from(x < 0.0))
 }
 
-/// Digits and letters below the line, where Unicode has them; else after an underscore.
+/// Formats digits and letters as subscripts if Unicode has them, else after an underscore.
 pub(super) fn subscript(text: &str) -> String {
     let below = |c: char| {
         Some(match c {
@@ -148,7 +148,7 @@ fn expression(f: &mut Formatter<'_>, names: &Names, e: &Expression, bond: Bond) 
     Ok(())
 }
 
-/// The named indices of an expression, each as an equation, in order of their names.
+/// Returns the named indices of an expression, each as an equation, ordered by name.
 pub(super) fn indices(names: &Names, e: &Expression) -> Vec<String> {
     fn find(index: &Index, found: &mut Vec<(char, Index)>) {
         match index {

@@ -1,12 +1,11 @@
-//! eˣ, tanh x, erf x and erfc x of an `f32` without a branch, so that a loop over them becomes vector code.
+//! Branch-free eˣ, tanh x, erf x and erfc x of an `f32`, so that a loop over them becomes vector code.
 //!
-//! The standard library's functions are calls: a loop over them cannot be vectorised, and softmax
-//! and GELU are such loops. Sums of a product are rounded once (`mul_add`): the
-//! same bits everywhere, and one instruction where the processor has it. (One without, such as an x86-64 before
-//! AVX2, calls the library for each, and is slow here.) Error bounds are held by the tests below, over all
-//! finite `f32`.
+//! The standard library's functions are calls, which cannot be vectorised, and softmax and GELU are loops over them.
+//! Each multiply-add is rounded once (`mul_add`): this gives the same bits on every processor, and is one instruction
+//! if the processor has it. (A processor without it, such as an x86-64 before AVX2, calls a library function for each,
+//! which is slow.) The tests below check the error bounds over all finite `f32`.
 
-/// c₀ + x·(c₁ + x·(c₂ + …)).
+/// Returns c₀ + x·(c₁ + x·(c₂ + …)).
 #[inline(always)]
 fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut value = coefficients[N - 1];
@@ -16,10 +15,10 @@ fn polynomial<const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     value
 }
 
-/// eˣ, within 1.5 units in the last place over the whole range.
+/// Returns eˣ, within 1.5 units in the last place over the whole range.
 ///
-/// x = n·ln 2 + r with |r| ≤ ½ ln 2; eˣ = 2ⁿ·eʳ. ln 2 is subtracted in two parts (Cody and Waite)
-/// and 2ⁿ is applied in two factors, so that results below the smallest normal number round once.
+/// x = n·ln 2 + r with |r| ≤ ½ ln 2; eˣ = 2ⁿ·eʳ. ln 2 is subtracted in two parts (Cody and Waite) and 2ⁿ is applied in
+/// two factors, so that subnormal results are rounded once.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Adding 1.5·2²³ leaves the rounded integer in the low bits of the significand.
@@ -45,7 +44,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     e * power(half) * power(exponent - half)
 }
 
-/// tanh x, within 3 units in the last place over the whole range.
+/// Returns tanh x, within 3 units in the last place over the whole range.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = x.abs();
@@ -54,15 +53,15 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let odd = [-3.333_328e-1, 1.333_144_2e-1, -5.373_971_6e-2, 2.063_909e-2, -5.704_988_7e-3];
     let small = (a * z).mul_add(polynomial(z, odd), a);
     let large = 1.0 - 2.0 / (exp(a + a) + 1.0);
-    // Odd, down to the sign of zero.
+    // An odd function, including the sign of zero.
     (if a < 0.625 { small } else { large }).copysign(x)
 }
 
-/// erf x, within 2 units in the last place over the whole range.
+/// Returns erf x, within 2 units in the last place over the whole range.
 ///
-/// An odd polynomial near zero; beyond 1, 1 − e^(−x²)·r(|x|) with a polynomial r for the scaled
-/// complementary error function. Both were fitted by weighted least squares until the largest error was
-/// least, 1.4·10⁻⁸ relative to erf. Beyond 4, erf rounds to 1.
+/// Near zero it is an odd polynomial; beyond 1 it is 1 − e^(−x²)·r(|x|) with a polynomial r for the scaled
+/// complementary error function. Both were fitted by weighted least squares to minimise the largest error, 1.4·10⁻⁸
+/// relative to erf. Beyond 4, erf rounds to 1.
 #[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let a = x.abs();
@@ -79,12 +78,12 @@ pub(crate) fn erf(x: f32) -> f32 {
         -3.937_902e-4,
     ];
     let scaled = polynomial(b, complementary);
-    // Written as the derivative writes it, so that both take one exponential.
+    // Written like the derivative, so that both share one exponential.
     let large = (1.0 - exp((-x) * x) * scaled).copysign(x);
     if a < 1.0 { small } else { large }
 }
 
-/// erf x for |x| < 1: an odd polynomial.
+/// Returns erf x for |x| < 1, by an odd polynomial.
 #[inline(always)]
 fn erf_near_zero(x: f32) -> f32 {
     let odd = [
@@ -99,25 +98,25 @@ fn erf_near_zero(x: f32) -> f32 {
     x.mul_add(polynomial(x * x, odd), x)
 }
 
-/// erfc x = 1 − erf x, within 6 + x² units in the last place where it is no subnormal number; within 2 for x ≤ 0.
+/// Returns erfc x = 1 − erf x, within 6 + x² units in the last place unless it is subnormal; within 2 for x ≤ 0.
 ///
 /// For |x| > ½ <var>erfc |x| = e^(−x²)·t·P(t)</var> with <var>t = 1/(1 + 0.7·|x|)</var>: P was fitted to the scaled
-/// complementary error function on ½ … 10.2 by weighted least squares until the largest relative error was least,
-/// 3·10⁻⁸; its evaluation, eˣ and two products add up to 6 units. The rounding of x², half a unit, is multiplied by x²
-/// in the exponential.
+/// complementary error function on ½ … 10.2 by weighted least squares to minimise the largest relative error, 3·10⁻⁸.
+/// Its evaluation, eˣ and two products add up to 6 units. The exponential multiplies the rounding error of x², half a
+/// unit, by x².
 #[inline(always)]
 pub(crate) fn erfc(x: f32) -> f32 {
     let a = x.abs();
-    // Beyond 10.2 the result is 0 or 2; e^(−x²) sees to that.
+    // Beyond 10.2 the result is 0 or 2, because of e^(−x²).
     let b = if a > 10.2 { 10.2 } else { a };
     let t = 1.0 / b.mul_add(0.7, 1.0);
-    // Written as the derivative writes it, so that both take one exponential.
+    // Written like the derivative, so that both share one exponential.
     let tail = exp((-x) * x) * (t * polynomial(t, COMPLEMENTARY));
     let far = if x > 0.0 { tail } else { 2.0 - tail };
     if a > 0.5 { far } else { 1.0 - erf_near_zero(x) }
 }
 
-/// Of t in `erfc`.
+/// The coefficients of P in `erfc`.
 const COMPLEMENTARY: [f32; 9] = [
     3.949_565_6e-1,
     3.941_836_7e-1,
@@ -134,7 +133,7 @@ const COMPLEMENTARY: [f32; 9] = [
 mod tests {
     use super::*;
 
-    /// Distance in units in the last place of the `f32` nearest to the reference.
+    /// Returns the distance in units in the last place of the `f32` nearest to the reference.
     fn ulps(found: f32, reference: f64) -> f64 {
         let nearest = reference as f32;
         if found == nearest || (found.is_nan() && nearest.is_nan()) {

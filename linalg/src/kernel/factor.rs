@@ -1,4 +1,4 @@
-//! A factor of a product, and the product as its definition says it.
+//! The factors of a product, and the product by its definition.
 
 use crate::{Real, View, ViewMut};
 
@@ -7,7 +7,7 @@ use crate::{Real, View, ViewMut};
 /// ```
 /// use linalg::{matrix, transposed};
 /// let a = matrix(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-/// let turned = transposed(a.as_view()); // no element is moved
+/// let turned = transposed(a.as_view()); // no element is copied
 /// assert_eq!((turned.rows(), turned.columns(), turned.at(2, 0)), (3, 2, 5.0));
 /// ```
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,7 @@ pub struct Factor<'a, T: Real> {
     pub(crate) transposed: bool,
 }
 
-/// The transpose of `a`, as a factor.
+/// Returns the transpose of `a`, as a factor.
 ///
 /// ```
 /// use linalg::{matrix, product_into, transposed};
@@ -36,28 +36,28 @@ impl<'a, T: Real> From<View<'a, T>> for Factor<'a, T> {
 }
 
 impl<'a, T: Real> Factor<'a, T> {
-    /// Rows, after transposition.
+    /// Returns the number of rows, after transposition.
     pub fn rows(&self) -> usize {
         if self.transposed { self.view.ncols() } else { self.view.nrows() }
     }
 
-    /// Columns, after transposition.
+    /// Returns the number of columns, after transposition.
     pub fn columns(&self) -> usize {
         if self.transposed { self.view.nrows() } else { self.view.ncols() }
     }
 
-    /// The element in row `i` and column `j`, after transposition.
+    /// Returns the element in row `i` and column `j`, after transposition.
     #[inline(always)]
     pub fn at(&self, i: usize, j: usize) -> T {
         if self.transposed { self.view[(j, i)] } else { self.view[(i, j)] }
     }
 
-    /// The matrix as it lies in memory, and whether its transpose is meant: for kernels of other scalars.
+    /// Returns the matrix as stored, and whether the factor is its transpose, for kernels of other scalars.
     pub fn parts(&self) -> (View<'a, T>, bool) {
         (self.view, self.transposed)
     }
 
-    /// Distance in memory between rows and between columns, after transposition.
+    /// Returns the distance in memory between rows and between columns, after transposition.
     pub(crate) fn strides(&self) -> (usize, usize) {
         let (row, column) = self.view.strides();
         if self.transposed { (column, row) } else { (row, column) }
@@ -85,7 +85,7 @@ impl<'a, T: Real> Factor<'a, T> {
         (self.with(left), self.with(right))
     }
 
-    /// The part of a left factor that meets `count` terms from `first` on.
+    /// Returns `count` columns of a left factor from `first` on.
     pub(crate) fn some_columns(&self, first: usize, count: usize) -> Factor<'_, T> {
         self.with(match self.transposed {
             true => self.view.rows(first, count),
@@ -93,7 +93,7 @@ impl<'a, T: Real> Factor<'a, T> {
         })
     }
 
-    /// The part of a right factor that meets `count` terms from `first` on.
+    /// Returns `count` rows of a right factor from `first` on.
     pub(crate) fn some_rows(&self, first: usize, count: usize) -> Factor<'_, T> {
         self.with(match self.transposed {
             true => self.view.columns(first, count),
@@ -106,7 +106,7 @@ impl<'a, T: Real> Factor<'a, T> {
     }
 }
 
-/// The product as its definition says it, for scalars without a kernel.
+/// Computes the product by its definition, for scalars without a kernel.
 pub(crate) fn plain<T: Real>(
     mut c: ViewMut<'_, T>,
     alpha: T,

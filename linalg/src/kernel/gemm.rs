@@ -3,8 +3,8 @@
 
 use crate::{Factor, Real, ViewMut, vector::sum_of};
 
-/// C ← α·A·B (+ C), one thread. Shapes were checked by the caller, and are checked again here,
-/// because memory safety rests on them.
+/// Computes C ← α·A·B (+ C) on one thread. The caller has checked the shapes; they are checked again here, because
+/// memory safety depends on them.
 pub(crate) fn gemm<T: Real>(
     mut c: ViewMut<'_, T>,
     alpha: T,
@@ -20,9 +20,9 @@ pub(crate) fn gemm<T: Real>(
     let (c_row, c_column) = c.strides();
     let (a_row, a_column) = a.strides();
     let (b_row, b_column) = b.strides();
-    // SAFETY: the three pointers come from views that are alive for the whole call, with the
-    // strides of those views and extents that were just compared; `c` is borrowed mutably, so
-    // nothing else reads or writes it. With `read_dst` unset the old contents of C are not read.
+    // SAFETY: the three pointers come from views that are alive for the whole call, with the strides of those views and
+    // extents that were just compared; `c` is borrowed mutably, so nothing else reads or writes it. Without `read_dst`
+    // the old contents of C are not read.
     unsafe {
         gemm::gemm(
             m,
@@ -48,8 +48,8 @@ pub(crate) fn gemm<T: Real>(
     }
 }
 
-/// As [`gemm`], of one row. The kept crate sums in an order that depends on the distance between columns, which is 1
-/// only where the row is a matrix of its own; here a row of a larger one has the same bits.
+/// Like [`gemm`], for a single row. The `gemm` crate's summation order depends on the distance between columns, which
+/// is 1 only if the row is a matrix of its own. Here, a row of a larger matrix gives the same bits.
 fn row<T: Real>(mut c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_, T>, add: bool) {
     for (j, c) in c.iter_mut().enumerate() {
         let old = if add { *c } else { T::zero() };
@@ -57,7 +57,7 @@ fn row<T: Real>(mut c: ViewMut<'_, T>, alpha: T, a: Factor<'_, T>, b: Factor<'_,
     }
 }
 
-/// As [`gemm`], by our own kernel where the processor is one that it is written for.
+/// Like [`gemm`], by our own kernel if it supports the processor.
 #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
 pub(crate) fn gemm_f32(
     mut c: ViewMut<'_, f32>,
@@ -76,9 +76,8 @@ pub(crate) fn gemm_f32(
             Strided { start: f.pointer(), row, column }
         };
         let column = c.strides().1;
-        // SAFETY: pointers, sizes and strides are those of views that are alive for the whole call;
-        // sizes were just compared; `c` is borrowed mutably, and its rows are next to each other, as
-        // those of all views of this crate are.
+        // SAFETY: pointers, sizes and strides are those of views that are alive for the whole call; sizes were just
+        // compared; `c` is borrowed mutably, and its rows are contiguous, as in all views of this crate.
         if unsafe { product(sizes, c.as_mut_ptr(), column, alpha, strided(&a), strided(&b), add) } {
             return;
         }

@@ -1,4 +1,4 @@
-//! What this machine can do at best: multiply-adds in registers, bytes from memory.
+//! The peak rates of this machine: multiply-adds in registers, bytes from memory.
 #![allow(unsafe_code)]
 
 use crate::{Factor, Real, ViewMut};
@@ -6,22 +6,23 @@ use rayon::prelude::*;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// The machine's limits, as measured.
+/// The machine's measured peak rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
-    /// `f32` operations per second of one thread, a multiplication and an addition counting as two,
-    /// in a loop that touches no memory.
+    /// `f32` operations per second of one thread, in a loop that touches no memory. A multiplication and an addition
+    /// count as two.
     pub flops_one: f64,
-    /// The same, of all threads of the pool together.
+    /// The same, for all threads of the pool together.
     pub flops: f64,
     /// Bytes per second that all threads together read from memory.
     pub bytes: f64,
 }
 
-/// Bytes per second that all threads of the current pool together read from memory, at best in `budget`.
+/// Measures the bytes per second that all threads of the current pool together read from memory: the best rate within
+/// `budget`.
 pub fn bandwidth(budget: Duration) -> f64 {
     let threads = rayon::current_num_threads();
-    // Larger than the caches of most processors; pages are touched by the thread that reads them.
+    // Larger than the caches of most processors; each page is touched by the thread that reads it.
     let pieces: Vec<Vec<u64>> = (0..threads).map(|i| vec![i as u64 + 1; READ / 8]).collect();
     best(budget, || {
         let start = Instant::now();
@@ -33,8 +34,7 @@ pub fn bandwidth(budget: Duration) -> f64 {
 
 /// Measures the machine for about `budget`, on the threads of the current pool.
 ///
-/// Each limit is the best of many short runs: what interrupts a run makes it slower, nothing makes
-/// it faster.
+/// Each limit is the best of many short runs: interruptions make a run slower, and nothing makes it faster.
 pub fn measure(budget: Duration) -> Limits {
     let part = budget / 3;
     let threads = rayon::current_num_threads();
@@ -43,7 +43,7 @@ pub fn measure(budget: Duration) -> Limits {
     Limits { flops_one, flops, bytes: bandwidth(part) }
 }
 
-/// C ← α·A·B (+ C) by the `gemm` crate on one thread: what a product here is measured against.
+/// Computes C ← α·A·B (+ C) by the `gemm` crate on one thread: the reference for benchmarks of our product.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -57,7 +57,7 @@ pub fn library_product<T: Real>(
     super::gemm::gemm(c, alpha, a, b, add);
 }
 
-/// Bytes that a thread's packed copies of factors take; 0 where products are not our own.
+/// Returns the bytes of a thread's packed copies of factors; 0 if products are not our own.
 pub fn packing_bytes() -> usize {
     #[cfg(target_arch = "x86_64")]
     return super::packed::bytes();
@@ -65,7 +65,7 @@ pub fn packing_bytes() -> usize {
     return 0;
 }
 
-/// Bytes that each thread reads in one run.
+/// The bytes that each thread reads in one run.
 const READ: usize = 128 << 20;
 
 fn best(budget: Duration, mut rate: impl FnMut() -> f64) -> f64 {
@@ -77,7 +77,7 @@ fn best(budget: Duration, mut rate: impl FnMut() -> f64) -> f64 {
     best
 }
 
-/// The sum of the rates of all threads while all of them run.
+/// Returns the sum of the rates of all threads while all of them run.
 fn together(threads: usize, rate: fn() -> f64) -> f64 {
     let rates = rayon::broadcast(|_| rate());
     debug_assert_eq!(rates.len(), threads);
@@ -100,9 +100,9 @@ fn read(x: &[u64]) -> u64 {
     )
 }
 
-/// Rounds of a run: about a millisecond.
+/// The number of rounds in a run: about a millisecond.
 const ROUNDS: usize = 100_000;
-/// Independent chains of multiply-adds: more than the latency of two units.
+/// The number of independent chains of multiply-adds: more than two units need to hide their latency.
 const CHAINS: usize = 12;
 
 fn multiply_adds() -> f64 {
@@ -111,8 +111,8 @@ fn multiply_adds() -> f64 {
     (2 * ROUNDS * CHAINS * lanes) as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Runs the loop on the widest registers that the processor has, whatever the kernels are held to; returns the
-/// number of `f32` in one.
+/// Runs the loop on the processor's widest registers, even if the kernels are restricted; returns the number of `f32`
+/// in one register.
 fn chains() -> usize {
     #[cfg(target_arch = "x86_64")]
     {

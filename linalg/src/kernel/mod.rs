@@ -1,4 +1,4 @@
-//! Where nanoseconds are spent: the only files of the workspace that may say `unsafe`.
+//! The performance-critical kernels: the only files of the workspace that may use `unsafe`.
 
 pub(crate) mod exponential;
 pub(crate) mod factor;
@@ -16,8 +16,8 @@ pub(crate) mod vectors;
 /// at run time, so that a portable binary is fast. Arithmetic stays IEEE and is never contracted
 /// or reordered: every version gives the same bits.
 ///
-/// Mark the closure `#[inline(always)]`. What is not inlined is compiled once, for the baseline, and
-/// is several times slower; for a long body the compiler would decide so.
+/// Mark the closure `#[inline(always)]`. Code that is not inlined is compiled once, for the baseline, and is several
+/// times slower; the compiler does not inline a long body by itself.
 ///
 /// ```
 /// let mut x = vec![1.0_f32; 1000];

@@ -1,15 +1,13 @@
 //! The matrix product of `f32` on x86-64: packed panels and a tile of C in registers.
 //!
-//! C is computed in tiles of up to [`MAX_VECTORS`] registers by a few columns. For one tile and a block
-//! of the inner dimension, A is read as vectors along the rows of C and B one number at a time,
-//! broadcast; every element of C takes its products in the order of the inner dimension. Before that,
-//! blocks of A and B are copied ("packed") to where the tile reads them: contiguous, in order, aligned,
-//! and sized for one core's second-level cache.
+//! C is computed in tiles of up to [`MAX_VECTORS`] registers by a few columns. For one tile and a block of the inner
+//! dimension, A is read as vectors along the rows of C, and B one number at a time, broadcast. Every element of C adds
+//! its products in the order of the inner dimension. Blocks of A and B are first copied ("packed"): contiguous, in the
+//! order in which the tile reads them, aligned, and sized for one core's second-level cache.
 //!
-//! Why not the `gemm` crate here: it allocates in every call, packs factors that so few tiles read that they
-//! can stay where they are (attention's), and has fallen 5 to 15 % behind where A is transposed and the
-//! inner dimension long; `glassbox bench` measures both. It stays the path of `f64` and of every other
-//! processor.
+//! The `gemm` crate allocates in every call, packs factors that would not need it because few tiles read them (those of
+//! attention), and was 5 to 15 % slower for transposed A with a long inner dimension; `glassbox bench` measures both.
+//! It remains the path of `f64` and of all other processors.
 //!
 //! Source: Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008; Van Zee and
 //! van de Geijn, *BLIS*, 2015.
@@ -29,42 +27,42 @@ pub(crate) struct Strided {
 }
 
 impl Strided {
-    /// The part that begins with element (i, j).
+    /// Returns the part that begins with element (i, j).
     ///
     /// # Safety
     /// Element (i, j) is in the matrix.
     unsafe fn from(self, i: usize, j: usize) -> Strided {
-        // SAFETY: by the caller.
+        // SAFETY: guaranteed by the caller.
         Strided { start: unsafe { self.at(i, j) }, ..self }
     }
 
     /// # Safety
     /// Element (i, j) is in the matrix.
     unsafe fn at(self, i: usize, j: usize) -> *const f32 {
-        // SAFETY: by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe { self.start.add(i * self.row + j * self.column) }
     }
 }
 
-/// Registers of a tile, one below the other.
+/// The number of registers of a tile, one below the other.
 const MAX_VECTORS: usize = 3;
-/// Columns of a packed block of B.
+/// The number of columns of a packed block of B.
 const COLUMNS: usize = 1024;
 
-/// Rows of B that are at most this far apart share cache lines and pages enough to be read in place.
+/// The largest distance between rows of B at which they share enough cache lines and pages to be read in place.
 const NEAR: usize = 64;
 
-/// A block of a factor, packed or where it stands.
+/// A block of a factor, packed or in place.
 #[derive(Clone, Copy)]
 struct Factor {
     block: Strided,
     packed: Option<*const f32>,
 }
 
-/// Steps of the inner dimension by which A is asked for before it is read.
+/// The number of steps of the inner dimension by which A is prefetched.
 const AHEAD: usize = 12;
 
-/// Bytes of both packed blocks of a thread.
+/// Returns the bytes of both packed blocks of a thread.
 pub(crate) fn bytes() -> usize {
     match Vectors::in_use() {
         Vectors::Avx512 => 4 * (most_of_a::<Avx512>() + most_of_b::<Avx512>()),
@@ -73,18 +71,18 @@ pub(crate) fn bytes() -> usize {
     }
 }
 
-/// Elements of the largest packed block of A.
+/// Returns the number of elements of the largest packed block of A.
 const fn most_of_a<T: Tile>() -> usize {
     T::BLOCK_A + T::LANES * T::INNER
 }
 
-/// Elements of the largest packed block of B.
+/// Returns the number of elements of the largest packed block of B.
 const fn most_of_b<T: Tile>() -> usize {
     COLUMNS * T::INNER
 }
 
 thread_local! {
-    /// Packed blocks of A and of B.
+    /// The packed blocks of A and of B.
     static PACKED: RefCell<[Vec<Line>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
@@ -93,12 +91,12 @@ thread_local! {
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
-/// C ← α·A·B, or C ← C + α·A·B where `add` is set: C is (m × n) with columns `c_column` apart, A is
-/// (m × k), B is (k × n). Returns whether it was done: not on a processor without AVX2.
+/// Computes C ← α·A·B, or C ← C + α·A·B if `add` is set: C is (m × n) with columns `c_column` apart, A is (m × k), B is
+/// (k × n). Returns whether it was computed: `false` on a processor without AVX2.
 ///
 /// # Safety
-/// The three matrices have these sizes, and one stride of each factor is 1. The rows of C are next to each
-/// other, its columns at least m apart. Nothing else reads or writes C meanwhile.
+/// The three matrices have these sizes, and one stride of each factor is 1. The rows of C are contiguous, its columns
+/// at least m apart. Nothing else reads or writes C during the call.
 pub(crate) unsafe fn product(
     sizes: (usize, usize, usize),
     c: *mut f32,
@@ -108,14 +106,14 @@ pub(crate) unsafe fn product(
     b: Strided,
     add: bool,
 ) -> bool {
-    // SAFETY: by the caller; the processor has these vectors.
+    // SAFETY: guaranteed by the caller; the processor has these vectors.
     unsafe { product_with(Vectors::in_use(), sizes, c, c_column, alpha, a, b, add) }
 }
 
-/// As [`product`], with these vectors.
+/// Like [`product`], with these vectors.
 ///
 /// # Safety
-/// As [`product`]; the processor has these instructions.
+/// The requirements of [`product`]; the processor has these instructions.
 unsafe fn product_with(
     vectors: Vectors,
     (m, n, k): (usize, usize, usize),
@@ -133,7 +131,7 @@ unsafe fn product_with(
         return true;
     }
     PACKED.with_borrow_mut(|[packed_a, packed_b]| {
-        // SAFETY: by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let blocks = Blocks { m, n, k, c, c_column, alpha, a, b, add };
             match vectors {
@@ -145,34 +143,34 @@ unsafe fn product_with(
     true
 }
 
-/// Vectors of one width and the tile that they make.
+/// A vector width and the size of its tiles.
 trait Tile {
-    /// `f32` of a register.
+    /// The number of `f32` in a register.
     const LANES: usize;
-    /// Columns of a tile.
+    /// The number of columns of a tile.
     const COLUMNS: usize;
-    /// The longest block of the inner dimension: a tile's columns of B of this length stay in the
-    /// first-level cache beside the stream of A.
+    /// The longest block of the inner dimension: a tile's columns of B of this length stay in the first-level cache
+    /// while A streams through it.
     const INNER: usize;
-    /// Elements of a packed block of A: about half of the second-level cache that processors with these vectors
-    /// usually have, at the least.
+    /// The number of elements of a packed block of A: at least about half of the usual second-level cache of processors
+    /// with these vectors.
     const BLOCK_A: usize;
-    /// Rows of C that make so few tiles that B is read where it stands.
+    /// Rows of C up to which so few tiles read B that it is read in place.
     const FEW_ROWS: usize = 8 * Self::LANES;
-    /// Columns of C that make so few tiles that A is read where it stands.
+    /// Columns of C up to which so few tiles read A that it is read in place.
     const FEW_COLUMNS: usize = 16 * Self::COLUMNS;
 
-    /// [`Blocks::each`], compiled for these vectors.
+    /// Runs [`Blocks::each`], compiled for these vectors.
     ///
     /// # Safety
-    /// As [`Blocks::each`].
+    /// The requirements of [`Blocks::each`].
     unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>);
 
-    /// C ← α·A·B (+ C) for a tile of `V` registers and all COLUMNS: rows of A side by side, B where it
-    /// stands or, if `PACKED`, [k][COLUMNS].
+    /// Computes C ← α·A·B (+ C) for a tile of `V` registers and all COLUMNS: rows of A are contiguous, B is in place
+    /// or, if `PACKED`, [k][COLUMNS].
     ///
     /// # Safety
-    /// The processor has these vectors; pointers reach as far as said.
+    /// The processor has these vectors; all accesses through the pointers are in bounds.
     unsafe fn run<const V: usize, const PACKED: bool>(
         k: usize,
         a: Strided,
@@ -199,7 +197,7 @@ macro_rules! tile {
 
             #[target_feature(enable = $feature)]
             unsafe fn blocks(blocks: &Blocks, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
-                // SAFETY: by the caller.
+                // SAFETY: guaranteed by the caller.
                 unsafe { blocks.each::<Self>(packed_a, packed_b) }
             }
 
@@ -214,7 +212,7 @@ macro_rules! tile {
                 alpha: f32,
                 add: bool,
             ) {
-                // SAFETY: by the caller.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     let mut sums = [[$zero(); V]; $columns];
                     for j in 0..$columns {
@@ -229,7 +227,7 @@ macro_rules! tile {
                         let mut x: [$vector; V] = [$zero(); V];
                         for v in 0..V {
                             x[v] = $load(x_start.add(v * $lanes));
-                            // Once for a cache line.
+                            // Once per cache line.
                             if (v * $lanes).is_multiple_of(16) {
                                 let ahead = x_start.wrapping_add(AHEAD * a.column + v * $lanes);
                                 _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
@@ -241,7 +239,7 @@ macro_rules! tile {
                                 sums[j][v] = $fma(x[v], y, sums[j][v]);
                             }
                         }
-                        // After the last step these may lie beyond the matrices; there they are not read.
+                        // After the last step these pointers may be out of bounds; they are not read there.
                         x_start = x_start.wrapping_add(a.column);
                         y_start = y_start.wrapping_add(y_step);
                     }
@@ -294,8 +292,8 @@ tile!(
     _mm256_mul_ps
 );
 
-/// Registers of the next tile where `left` registers of rows are left: no tile of one register if two
-/// of two serve.
+/// Returns the registers of the next tile if `left` registers of rows remain: it avoids a tile of one register if two
+/// tiles of two registers are enough.
 fn vectors(left: usize) -> usize {
     if left == MAX_VECTORS + 1 { 2 } else { left.min(MAX_VECTORS) }
 }
@@ -314,7 +312,7 @@ struct Blocks {
 
 impl Blocks {
     /// # Safety
-    /// As [`product`]; the processor has the tile's instructions.
+    /// The requirements of [`product`]; the processor has the tile's instructions.
     #[inline(always)]
     unsafe fn each<T: Tile>(&self, packed_a: &mut Vec<Line>, packed_b: &mut Vec<Line>) {
         // Equal blocks of the inner dimension (in whole cache lines), of rows (in whole registers) and of
@@ -323,8 +321,8 @@ impl Blocks {
         let most_rows = T::BLOCK_A / inner;
         let rows = self.m.div_ceil(self.m.div_ceil(most_rows)).next_multiple_of(T::LANES);
         let columns = self.n.div_ceil(self.n.div_ceil(COLUMNS)).next_multiple_of(T::COLUMNS);
-        // Room for all that any product takes, at a thread's first product: later ones allocate nothing. It is
-        // written before it is read, so that pages which no product reaches are never touched.
+        // Reserves room for the largest product at a thread's first product, so that later ones allocate nothing. It is
+        // written before it is read, so pages that no product uses are never touched.
         let room = |packed: &mut Vec<Line>, most: usize, elements: usize| -> *mut f32 {
             packed.reserve(most.div_ceil(16));
             assert!(elements <= 16 * packed.capacity(), "{elements} packed elements");
@@ -332,8 +330,8 @@ impl Blocks {
         };
         let packed_a = room(packed_a, most_of_a::<T>(), rows * inner);
         let packed_b = room(packed_b, most_of_b::<T>(), columns * inner);
-        // What few tiles read is not worth a copy: a factor stays where it is if its elements are in
-        // order and no tile reaches beyond it.
+        // If few tiles read a factor, packing does not pay: it stays in place if its elements are in order and no tile
+        // reads beyond it.
         let a_stays =
             self.a.row == 1 && self.n <= T::FEW_COLUMNS && self.m.is_multiple_of(T::LANES);
         let near = self.b.row == 1 || self.b.row <= NEAR;
@@ -366,10 +364,10 @@ impl Blocks {
         }
     }
 
-    /// All tiles of a packed block.
+    /// Computes all tiles of a packed block.
     ///
     /// # Safety
-    /// As [`Blocks::each`].
+    /// The requirements of [`Blocks::each`].
     #[inline(always)]
     unsafe fn tiles<T: Tile>(
         &self,
@@ -386,8 +384,8 @@ impl Blocks {
                 let v = vectors((m - i).div_ceil(T::LANES));
                 let (height, width) = (v * T::LANES, T::COLUMNS);
                 let (rows, columns) = (height.min(m - i), width.min(n - j));
-                // SAFETY: a whole tile lies inside C; a ragged one is computed aside, and of it only what
-                // lies inside C is copied.
+                // SAFETY: a whole tile lies inside C; a partial one is computed in a buffer, and only the elements that
+                // lie inside C are copied.
                 unsafe {
                     let x = match a.packed {
                         Some(packed) => {
@@ -431,12 +429,12 @@ impl Blocks {
     }
 }
 
-/// A tile beside C: as large as the largest.
+/// A buffer for a partial tile, as large as the largest tile.
 #[repr(align(64))]
 struct Edge([f32; 384]);
 
-/// Packs (m × k) of A from (i, p) on: panel after panel of rows, in each the rows of one inner index
-/// side by side, filled up with zeros.
+/// Packs (m × k) of A from (i, p) on: in panels of rows. A panel holds its rows for one inner index after the other,
+/// padded with zeros.
 ///
 /// # Safety
 /// The block lies inside the matrix; `to` has room for it.
@@ -451,7 +449,7 @@ unsafe fn pack_rows<T: Tile>(
     while done < m {
         let height = vectors((m - done).div_ceil(T::LANES)) * T::LANES;
         let rows = height.min(m - done);
-        // SAFETY: by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (from, to) = (a.at(i + done, p), to.add(done * k));
             if a.row == 1 {
@@ -464,11 +462,11 @@ unsafe fn pack_rows<T: Tile>(
     }
 }
 
-/// Packs (k × n) of B from (p, j) on: panel after panel of columns, in each the columns of one inner
-/// index side by side, filled up with zeros.
+/// Packs (k × n) of B from (p, j) on: in panels of columns. A panel holds its columns for one inner index after the
+/// other, padded with zeros.
 ///
 /// # Safety
-/// As [`pack_rows`].
+/// The requirements of [`pack_rows`].
 #[inline(always)]
 unsafe fn pack_columns<T: Tile>(
     b: Strided,
@@ -476,13 +474,13 @@ unsafe fn pack_columns<T: Tile>(
     (k, n): (usize, usize),
     to: *mut f32,
 ) {
-    /// Panels packed side by side where columns are neighbours in memory: whole cache lines are read, and
-    /// panels that lie a multiple of 4 KiB apart still find room in the first-level cache.
+    /// Panels packed together if columns are contiguous in memory: whole cache lines are read, and panels a multiple of
+    /// 4 KiB apart still fit in the first-level cache.
     const TOGETHER: usize = 4;
     let mut done = 0;
     while b.column == 1 && done + TOGETHER * T::COLUMNS <= n {
         for q in 0..k {
-            // SAFETY: by the caller.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let from = b.at(p + q, j + done);
                 let to = to.add(done * k + q * T::COLUMNS);
@@ -496,7 +494,7 @@ unsafe fn pack_columns<T: Tile>(
     }
     while done < n {
         let columns = T::COLUMNS.min(n - done);
-        // SAFETY: by the caller.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let (from, to) = (b.at(p, j + done), to.add(done * k));
             if b.column == 1 {
@@ -509,10 +507,10 @@ unsafe fn pack_columns<T: Tile>(
     }
 }
 
-/// `k` runs of `count` neighbours, `stride` apart, to runs of `width`.
+/// Copies `k` runs of `count` contiguous elements, `stride` apart, to runs of `width`.
 ///
 /// # Safety
-/// `from` has the runs, `to` has room.
+/// `from` contains the runs, and `to` has room for them.
 #[inline(always)]
 unsafe fn copy_runs(
     from: *const f32,
@@ -522,13 +520,13 @@ unsafe fn copy_runs(
     to: *mut f32,
     width: usize,
 ) {
-    // A length that is known becomes a few vector moves.
+    // A constant length becomes a few vector moves.
     macro_rules! fixed {
         ($($length:literal)*) => {
             match count {
                 $($length if width == $length => {
                     for p in 0..k {
-                        // SAFETY: by the caller.
+                        // SAFETY: guaranteed by the caller.
                         unsafe {
                             from.add(p * stride).copy_to_nonoverlapping(to.add(p * width), $length);
                         }
@@ -536,7 +534,7 @@ unsafe fn copy_runs(
                 })*
                 _ => {
                     for p in 0..k {
-                        // SAFETY: by the caller.
+                        // SAFETY: guaranteed by the caller.
                         unsafe {
                             let to = to.add(p * width);
                             from.add(p * stride).copy_to_nonoverlapping(to, count);
@@ -550,11 +548,11 @@ unsafe fn copy_runs(
     fixed!(4 8 16 24 32 48);
 }
 
-/// `count` runs of `k` neighbours, `stride` apart, interleaved to `k` runs of `width`: a transposition,
-/// four by four in registers.
+/// Interleaves `count` runs of `k` contiguous elements, `stride` apart, to `k` runs of `width`: a transposition, four
+/// by four in registers.
 ///
 /// # Safety
-/// As [`copy_runs`].
+/// The requirements of [`copy_runs`].
 #[inline(always)]
 unsafe fn interleave(
     from: *const f32,
@@ -565,7 +563,7 @@ unsafe fn interleave(
     width: usize,
 ) {
     let (whole, even) = (count - count % 4, k - k % 4);
-    // SAFETY: by the caller.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for i in (0..whole).step_by(4) {
             let from = from.add(i * stride);
@@ -601,7 +599,7 @@ mod tests {
     use crate::{Factor, Matrix, View, kernel::factor::plain, transposed};
     use proptest::prelude::*;
 
-    /// Small integers: their products and sums are exact, so every order of adding agrees.
+    /// Small integers: their products and sums are exact in every order of summation.
     fn integers(rows: usize, columns: usize, seed: usize) -> Matrix<f32> {
         Matrix::from_fn(rows, columns, |i, j| ((seed + 7 * i + 13 * j + i * j) % 11) as f32 - 5.0)
     }
@@ -617,7 +615,7 @@ mod tests {
         if turned { transposed(view) } else { view.into() }
     }
 
-    /// With all vectors that this processor has, not only the one that it is given.
+    /// With all vectors that this processor has, not only those in use.
     fn agrees_with_the_definition(
         (m, n, k): (usize, usize, usize),
         (ta, tb, add): (bool, bool, bool),
@@ -649,7 +647,7 @@ mod tests {
         }
     }
 
-    /// A part of a larger matrix: what is beside a factor is not read (it is NaN), what is beside C not written.
+    /// Parts of larger matrices: elements outside the factors are not read (they are NaN), those outside C not written.
     #[test]
     fn parts_of_larger_matrices() {
         const BESIDE: f32 = 77.0;
@@ -689,7 +687,7 @@ mod tests {
     #[test]
     fn more_than_a_block_in_every_direction() {
         let all = [(400, 20, 600), (30, 1101, 7), (700, 9, 520), (128, 64, 16), (64, 8, 3)];
-        /// Several blocks of the inner dimension, of rows and of columns, the last one short.
+        /// Several blocks of the inner dimension, of rows and of columns; the last one is partial.
         fn blocks<T: Tile>(all: &[(usize, usize, usize)]) {
             let inner = |k: usize| k.div_ceil(k.div_ceil(T::INNER)).next_multiple_of(16).min(k);
             let some =

@@ -1,13 +1,12 @@
-//! The matrix product, of matrices and of their transposes: cut into pieces, each given to its scalar's kernel.
+//! The matrix product of matrices and their transposes: cut into pieces, each computed by its scalar's kernel.
 //!
-//! Work is cut into pieces by shape, never by the number of threads, so that a product has the same
-//! bits on any machine size.
+//! The shape determines the pieces, not the number of threads, so that a product has the same bits on any machine.
 
 use super::factor::Factor;
 use crate::{Real, View, ViewMut, column, parallel, simd, vector};
 use std::ops::Range;
 
-/// <var>C ← α·A·B</var>.
+/// Computes <var>C ← α·A·B</var>.
 ///
 /// ```
 /// use linalg::{matrix, product_into, transposed};
@@ -29,7 +28,7 @@ pub fn product_into<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), false);
 }
 
-/// <var>C ← C + α·A·B</var>.
+/// Computes <var>C ← C + α·A·B</var>.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -49,8 +48,8 @@ pub fn product_add<'a, 'b, T: Real>(
     product(c, alpha, a.into(), b.into(), true);
 }
 
-/// <var>C ← A·B</var>, or <var>C ← C + A·B</var> where `add` is set: for a gradient that is there
-/// already, or is not.
+/// Computes <var>C ← A·B</var>, or <var>C ← C + A·B</var> if `add` is set, for a gradient that may already hold
+/// contributions.
 ///
 /// # Panics
 /// If the shapes do not fit.
@@ -63,8 +62,8 @@ pub fn product_to<'a, 'b, T: Real>(
     product(c, T::one(), a.into(), b.into(), add);
 }
 
-/// Into how many parts a product of (m × terms) and (terms × n) is cut, side by side or one after another: a matter of its
-/// shape alone. What is tested of products must have more than one.
+/// Returns the number of parts into which a product of (m × terms) and (terms × n) is cut, side by side or in sequence.
+/// It depends only on the shape. Tests of products need more than one part.
 ///
 /// ```
 /// use linalg::parts;
@@ -81,7 +80,7 @@ pub fn parts(m: usize, n: usize, terms: usize) -> usize {
     (0..terms.max(1)).step_by(stretch).map(of_stretch).sum()
 }
 
-/// Parts into which [`cut`] cuts an (m × n) matrix.
+/// Returns the number of parts into which [`cut`] cuts an (m × n) matrix.
 fn side_by_side(m: usize, n: usize, pieces: usize) -> usize {
     let (long, short) = (m.max(n), m.min(n));
     match middle(long, pieces) {
@@ -93,18 +92,18 @@ fn side_by_side(m: usize, n: usize, pieces: usize) -> usize {
     }
 }
 
-/// Below this many multiply-adds a product stays whole.
+/// The multiply-adds below which a product is not cut.
 const WHOLE: usize = 1 << 19;
-/// Multiply-adds of a piece, some milliseconds at most. Every piece packs its parts of the factors for
-/// itself, so that few and large ones cost least.
+/// The multiply-adds of a piece, some milliseconds at most. Every piece packs its own parts of the factors, so a few
+/// large pieces cost least.
 const LARGE_PIECE: usize = 1 << 28;
-/// But there are [`FEW`] pieces for as many threads, if they have this many multiply-adds each.
+/// But there are [`FEW`] pieces, for as many threads, if each has at least this many multiply-adds.
 const PIECE: usize = 1 << 26;
 const FEW: usize = 8;
-/// Elements of both factors that are used at once: what a third-level cache holds. A longer inner
-/// dimension is taken stretch by stretch, so that pieces which share a factor read it from memory once.
+/// The elements of both factors that are used at once: the capacity of a third-level cache. A longer inner dimension is
+/// processed in stretches, so that pieces which share a factor read it from memory only once.
 const CACHED: usize = 1 << 21;
-/// The shortest stretch: C is read and written once for each.
+/// The shortest stretch: C is read and written once per stretch.
 const LEAST_STRETCH: usize = 1024;
 
 fn product<T: Real>(
@@ -137,12 +136,12 @@ fn product<T: Real>(
     }
 }
 
-/// Terms of the inner dimension that are taken at once.
+/// Returns the number of terms of the inner dimension that are processed at once.
 fn stretch(m: usize, n: usize, terms: usize) -> usize {
     terms.min((CACHED / (m + n).max(1)).max(LEAST_STRETCH)).max(1)
 }
 
-/// Into how many pieces a product of so many multiply-adds is cut: a power of two.
+/// Returns the number of pieces into which a product of `work` multiply-adds is cut: a power of two.
 fn pieces(work: usize) -> usize {
     if work <= WHOLE {
         return 1;
@@ -151,8 +150,8 @@ fn pieces(work: usize) -> usize {
     pieces(PIECE).clamp(2, FEW).max(pieces(LARGE_PIECE))
 }
 
-/// c ← α·A·b (+ c): every element of A is read once and used once, so that what counts is to read it in
-/// order, on all threads, and nothing else is worth a copy.
+/// Computes c ← α·A·b (+ c). Every element of A is read and used once, so the speed depends only on reading A in order
+/// on all threads; copying does not pay.
 fn matrix_vector<T: Real>(
     mut c: ViewMut<'_, T>,
     alpha: T,
@@ -188,12 +187,12 @@ fn matrix_vector<T: Real>(
     });
 }
 
-/// Elements of A that one thread reads in a row.
+/// The elements of A that one thread reads in sequence.
 const STREAM: usize = 1 << 18;
-/// The longest piece of a column whose sums a thread keeps aside.
+/// The longest piece of a column whose sums a thread buffers.
 const ROWS: usize = 4096;
 
-/// <var>c ← c + α·Σ_k a_k·b_k</var> over `terms` of the columns of A, of which `rows` count.
+/// Computes <var>c ← c + α·Σ_k a_k·b_k</var> over the columns `terms` of A, for the rows `rows`.
 fn add_combination<T: Real>(
     c: &mut [T],
     alpha: T,
@@ -202,10 +201,10 @@ fn add_combination<T: Real>(
     b: Factor<'_, T>,
     terms: Range<usize>,
 ) {
-    /// Columns that are read side by side.
+    /// The number of columns that are read side by side.
     const TOGETHER: usize = 8;
     if terms.len() * c.len() > STREAM && terms.len() > TOGETHER {
-        // Columns are contiguous: threads share them out, each with sums of its own.
+        // Columns are contiguous: the threads divide them, each with its own sums.
         let middle = terms.start + (terms.len() / 2).next_multiple_of(TOGETHER);
         let mut aside = [T::zero(); ROWS];
         let aside = &mut aside[..c.len()];
@@ -239,17 +238,17 @@ fn add_combination<T: Real>(
     );
 }
 
-/// Where a side is cut, if it is.
+/// Returns where a side is cut, if it is cut.
 fn middle(side: usize, pieces: usize) -> Option<usize> {
-    /// Kernels work on tiles; a cut on this multiple leaves no ragged tile in the middle.
+    /// Kernels work on tiles; a cut at a multiple of this leaves no partial tile in the middle.
     const TILE: usize = 16;
-    /// Sides of a piece below which packing would outweigh the product.
+    /// The shortest side of a piece: for shorter sides packing would cost more than the product.
     const LEAST: usize = 64;
     let middle = (side / 2).next_multiple_of(TILE);
     (pieces > 1 && middle >= LEAST && middle < side).then_some(middle)
 }
 
-/// Cuts C, along its longer side, into `pieces` parts (a power of two).
+/// Cuts C along its longer side into `pieces` parts (a power of two).
 fn cut<T: Real>(
     mut c: ViewMut<'_, T>,
     alpha: T,
@@ -303,7 +302,7 @@ mod tests {
             let b = if tb { integers(n, k, seed + 1) } else { integers(k, n, seed + 1) };
             let a = Factor { view: a.as_view(), transposed: ta };
             let b = Factor { view: b.as_view(), transposed: tb };
-            // Without `add` the old contents must not matter, not even NaN.
+            // Without `add` the old contents must not matter, even if they are NaN.
             let start = if add { integers(m, n, 3) } else { Matrix::repeat(m, n, f32::NAN) };
             let (mut found, mut expected) = (start.clone(), start);
             f32::gemm(found.as_view_mut(), 2.0, a, b, add);
@@ -315,7 +314,8 @@ mod tests {
     #[test]
     fn a_product_with_a_vector_is_a_product() {
         let sizes = [(1, 1), (3, 8), (40, 7), (700, 130), (3, 2000), (5000, 133), (900, 700)];
-        // More rows than one piece, the last one short; more of A than one thread reads in a row, either way.
+        // More rows than one piece, the last one partial; more of A than one thread reads in sequence, in both
+        // directions.
         assert!(sizes.iter().any(|&(m, _)| m > ROWS && m % ROWS != 0));
         assert!(sizes.iter().any(|&(m, k)| k * m.min(ROWS) > STREAM));
         assert!(sizes.iter().any(|&(m, k)| m > STREAM / k && m % (STREAM / k) != 0));
@@ -347,7 +347,7 @@ mod tests {
         }
     }
 
-    /// Products whose inner dimension is taken stretch by stretch, the last one short, and whose stretches are cut.
+    /// Products with several stretches of the inner dimension, the last one partial; the stretches are also cut.
     #[test]
     fn stretches_make_the_whole() {
         for (m, n, k) in [(130, 6, 2 * CACHED / 136 + 7), (70, 3, CACHED / 73 + 1)] {

@@ -1,11 +1,11 @@
-//! One matrix cut in two, both parts to be written.
+//! Splits one mutable view into two.
 #![allow(unsafe_code)]
 
 use crate::{Real, ViewMut};
 use nalgebra::{Const, Dyn, ViewStorageMut};
 
-/// The rows above row `at`, and the rest. As nalgebra's `rows_range_pair_mut`, for a view that is given
-/// away: the parts live as long as the whole would have.
+/// Returns the rows above row `at`, and the rest. Like nalgebra's `rows_range_pair_mut`, but consumes the view: the
+/// parts have its lifetime.
 ///
 /// ```
 /// let mut x = linalg::matrix(3, 2, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
@@ -22,9 +22,9 @@ pub fn split_rows<T: Real>(mut x: ViewMut<'_, T>, at: usize) -> (ViewMut<'_, T>,
     let start = x.as_mut_ptr();
     let part = |first: usize, rows: usize| {
         let shape = (Dyn(rows), Dyn(columns));
-        // SAFETY: the parts are the rows ..at and at.. of one view, with its distance between columns: every
-        // element of a part is one of the view's, and none is in both. The view was given away, so that
-        // nothing else writes or reads them as long as its lifetime lasts, which both parts inherit.
+        // SAFETY: the parts are the rows ..at and at.. of one view, with its distance between columns: every element of
+        // a part belongs to the view, and none belongs to both. The view is consumed, so nothing else writes or reads
+        // the elements during its lifetime, which both parts inherit.
         let storage = unsafe {
             ViewStorageMut::from_raw_parts(start.wrapping_add(first), shape, (Const, Dyn(stride)))
         };

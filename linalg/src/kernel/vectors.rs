@@ -1,12 +1,12 @@
-//! Which vector instructions the kernels use.
+//! The vector instructions that the kernels use.
 
 use std::fmt;
 use std::sync::OnceLock;
 
-/// Vector instructions that kernels are written for, least first.
+/// The vector instructions that the kernels support, in increasing width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Vectors {
-    /// None by name: portable loops, and the kept crate's matrix product.
+    /// No explicit vectors: portable loops, and the `gemm` crate's matrix product.
     Portable,
     /// AVX2 and FMA: eight `f32` at once.
     Avx2,
@@ -15,10 +15,10 @@ pub enum Vectors {
 }
 
 impl Vectors {
-    /// The environment variable that holds kernels to less than the processor has.
+    /// The environment variable that restricts the kernels to narrower vectors than the processor has.
     pub const VARIABLE: &str = "GLASSBOX_VECTORS";
 
-    /// The best that this processor has.
+    /// Returns the widest that this processor has.
     pub fn detected() -> Vectors {
         #[cfg(target_arch = "x86_64")]
         {
@@ -33,10 +33,11 @@ impl Vectors {
         Vectors::Portable
     }
 
-    /// What [`Vectors::VARIABLE`] asks for: `portable`, `avx2` or `avx512`, and never more than the processor has.
+    /// Returns the setting of [`Vectors::VARIABLE`] (`portable`, `avx2` or `avx512`), but no wider than the processor
+    /// has.
     ///
     /// # Errors
-    /// Another value, as found.
+    /// Any other value of the variable, which is returned.
     pub fn asked() -> Result<Vectors, String> {
         let Some(value) = std::env::var_os(Self::VARIABLE) else { return Ok(Vectors::detected()) };
         let value = value.to_string_lossy();
@@ -47,8 +48,8 @@ impl Vectors {
         }
     }
 
-    /// What the kernels of this process use: [`Vectors::asked`] at the first call, or what the processor
-    /// has if that is an error.
+    /// Returns the vectors that the kernels of this process use: [`Vectors::asked`] at the first call, or the
+    /// processor's widest if that is an error.
     ///
     /// ```
     /// use linalg::Vectors;
@@ -70,7 +71,7 @@ impl fmt::Display for Vectors {
     }
 }
 
-/// [`Vectors::in_use`], for loops that the compiler vectorises.
+/// Returns [`Vectors::in_use`], for loops that the compiler vectorises.
 pub(super) fn arch() -> pulp::Arch {
     static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
     *ARCH.get_or_init(|| match Vectors::in_use() {

@@ -1,8 +1,8 @@
 //! Low-rank adapters: a frozen weight and a small, trained change.
 //!
-//! Formula: <var>W′ = W + (α/r)·B·A</var> with B (out × r), A (r × in) and r far below both. Applied without
-//! merging, <var>W·x + (α/r)·B·(A·x)</var> costs r·(in + out) more a token. In a transformer: fine-tuning of a
-//! large model; one adapter a task, merged into the weights for serving.
+//! Formula: <var>W′ = W + (α/r)·B·A</var> with B (out × r), A (r × in) and r far below both. Without merging,
+//! <var>W·x + (α/r)·B·(A·x)</var> costs r·(in + out) more multiplications per token. In a transformer: fine-tuning of a
+//! large model; one adapter per task, merged into the weights for serving.
 //! Source: Hu et al., *LoRA*, 2021; the textbook's A.1.
 
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     operation::product::Product, product_add,
 };
 
-/// <var>(α/r)·B·A</var>.
+/// A low-rank change of a weight, <var>(α/r)·B·A</var>.
 ///
 /// ```
 /// use linalg::{adapter::Adapter, matrix};
@@ -26,16 +26,16 @@ use crate::{
 pub struct Adapter<T: Real> {
     /// A, (r × in): reads r features.
     a: Matrix<T>,
-    /// B, (out × r): writes them back. Trained from zero, so that the first step starts at W.
+    /// B, (out × r): writes them back. Initialised to zero, so that training starts at W.
     b: Matrix<T>,
     alpha: f64,
 }
 
 impl<T: Real> Adapter<T> {
-    /// An adapter of rank r = rows of A = columns of B.
+    /// Creates an adapter of rank r = rows of A = columns of B.
     ///
     /// # Errors
-    /// Ranks that differ, or rank 0; an α that is not finite.
+    /// Different ranks, or rank 0; a non-finite α.
     ///
     /// ```
     /// use linalg::{adapter::Adapter, matrix};
@@ -55,17 +55,17 @@ impl<T: Real> Adapter<T> {
         Ok(Adapter { a, b, alpha })
     }
 
-    /// r.
+    /// Returns the rank r.
     pub fn rank(&self) -> usize {
         self.a.nrows()
     }
 
-    /// The shape of the weight that it adapts.
+    /// Returns the shape of the weight that it adapts.
     pub fn shape(&self) -> Shape {
         Shape::new(self.b.nrows(), self.a.ncols())
     }
 
-    /// α/r.
+    /// Returns the scale α/r.
     ///
     /// ```
     /// # use linalg::{adapter::Adapter, matrix};
@@ -77,7 +77,7 @@ impl<T: Real> Adapter<T> {
         self.alpha / self.rank() as f64
     }
 
-    /// The change <var>(α/r)·B·A</var> as a matrix, (out × in).
+    /// Returns the change <var>(α/r)·B·A</var> as a matrix, (out × in).
     ///
     /// ```
     /// # use linalg::{adapter::Adapter, matrix};
@@ -91,9 +91,9 @@ impl<T: Real> Adapter<T> {
         delta
     }
 
-    /// <var>W ← W + (α/r)·B·A</var>.
+    /// Computes <var>W ← W + (α/r)·B·A</var>.
     ///
-    /// Floats: IEEE; NaN and ∞ stay visible.
+    /// Floats: IEEE; NaN and ∞ propagate.
     ///
     /// ```
     /// use linalg::{adapter::Adapter, matrix};
@@ -109,8 +109,8 @@ impl<T: Real> Adapter<T> {
         Ok(())
     }
 
-    /// <var>W ← W − (α/r)·B·A</var>: undoes [`Adapter::merge`] up to a rounding, <var>ε·(|wᵢⱼ| + |δᵢⱼ|)</var>. A
-    /// copy of W undoes it exactly.
+    /// Computes <var>W ← W − (α/r)·B·A</var>, which undoes [`Adapter::merge`] up to a rounding error of <var>ε·(|wᵢⱼ| +
+    /// |δᵢⱼ|)</var>. To undo it exactly, keep a copy of W.
     ///
     /// ```
     /// # use linalg::{adapter::Adapter, matrix};
@@ -132,7 +132,7 @@ impl<T: Real> Adapter<T> {
         product_add(w.as_view_mut(), scale, self.b.as_view(), self.a.as_view());
     }
 
-    /// <var>W·x + (α/r)·B·(A·x)</var>, the adapted map without merging: x (in × tokens).
+    /// Returns <var>W·x + (α/r)·B·(A·x)</var>, the adapted map without merging: x (in × tokens).
     ///
     /// ```
     /// use linalg::{adapter::Adapter, matrix};
@@ -153,7 +153,7 @@ impl<T: Real> Adapter<T> {
         Ok(y)
     }
 
-    /// Numbers that are trained: r·(in + out).
+    /// Returns the number of trained parameters, r·(in + out).
     ///
     /// ```
     /// use linalg::{Matrix, adapter::Adapter};
@@ -169,15 +169,15 @@ impl<T: Real> Adapter<T> {
         self.a.len() + self.b.len()
     }
 
-    /// The share of numbers that need no training, <var>1 − r·(in + out)/(in·out)</var>; negative where the rank
-    /// is so high that the adapter is larger than the weight, −∞ where the weight has no elements.
+    /// Returns the share of parameters that are not trained, <var>1 − r·(in + out)/(in·out)</var>. It is negative if
+    /// the adapter is larger than the weight, −∞ if the weight has no elements.
     ///
     /// ```
     /// use linalg::{Matrix, adapter::Adapter};
     /// // The textbook's example: d = 4096, r = 8.
     /// let adapter = Adapter::new(Matrix::<f32>::zeros(8, 4096), Matrix::zeros(4096, 8), 16.0)?;
     /// assert_eq!(adapter.parameters(), 65_536);
-    /// assert!((1.0 - adapter.saved() - 0.0039).abs() < 1e-4); // 0.39 % are left to train
+    /// assert!((1.0 - adapter.saved() - 0.0039).abs() < 1e-4); // 0.39 % are trained
     /// # Ok::<(), linalg::Error>(())
     /// ```
     pub fn saved(&self) -> f64 {
@@ -186,11 +186,11 @@ impl<T: Real> Adapter<T> {
 }
 
 impl Adapter<f64> {
-    /// The adapter of rank r nearest to a change of weights, by Eckart and Young, with <var>α = r</var> (scale
-    /// 1). In `f64` alone, by [`Svd`](crate::decomposition::svd::Svd).
+    /// Returns the adapter of rank r nearest to a change of weights, by Eckart and Young, with <var>α = r</var> (scale
+    /// 1). In `f64` only, by [`Svd`](crate::decomposition::svd::Svd).
     ///
     /// # Errors
-    /// A rank that the change cannot have, or 0; NaN and ±∞.
+    /// A rank that is 0 or larger than the change allows; NaN and ±∞.
     ///
     /// ```
     /// use linalg::{adapter::Adapter, outer::outer};
@@ -238,7 +238,7 @@ mod tests {
             let mut there_and_back = w.clone();
             adapter.merge(&mut there_and_back).unwrap();
             adapter.unmerge(&mut there_and_back).unwrap();
-            // Sums of r + 1 terms, twice; what cancels inside B·A still leaves its rounding behind.
+            // Sums of r + 1 terms, twice; terms that cancel in B·A still leave their rounding errors.
             let terms = adapter.scale().abs() * product(&adapter.b.abs(), &adapter.a.abs());
             for i in 0..w.len() {
                 let bound =

@@ -1,7 +1,7 @@
 //! The sum of two matrices: a residual connection.
 //!
-//! Formula: <var>y = a + b</var>. Gradients: da = dy, db = dy; the gradient takes both paths
-//! undiminished, which is what lets depth reach hundreds of layers.
+//! Formula: <var>y = a + b</var>. Gradients: da = dy, db = dy; the gradient passes both paths unchanged, which makes
+//! networks of hundreds of layers trainable.
 //! Floats: IEEE, element by element.
 //! Source: He et al., *Deep Residual Learning*, 2015; the textbook's A.1 and A.3.
 
@@ -12,7 +12,7 @@ use crate::{
     parallel::each,
 };
 
-/// <var>y = a + b</var>.
+/// The sum <var>y = a + b</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Work, add::Add, matrix};

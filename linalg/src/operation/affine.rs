@@ -12,10 +12,9 @@ use crate::{
     Work, apply, column, parallel, product_add, simd, transposed, vector,
 };
 
-/// <var>W·x + b</var> for every column of x, as a plain function.
+/// Returns <var>W·x + b</var> for every column of x.
 ///
-/// Shapes: W (out × in), x (in × tokens), b (out × 1), result (out × tokens). Floats: IEEE; NaN and ∞ stay
-/// visible.
+/// Shapes: W (out × in), x (in × tokens), b (out × 1), result (out × tokens). Floats: IEEE; NaN and ∞ propagate.
 ///
 /// ```
 /// use linalg::{affine::affine, matrix};
@@ -32,7 +31,7 @@ pub fn affine<T: Real>(
     apply(&Affine, [w, x, b])
 }
 
-/// <var>y = W·x + b</var>.
+/// The affine map <var>y = W·x + b</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Shape, affine::Affine};
@@ -115,8 +114,8 @@ impl Cases for Affine {
     }
 }
 
-/// Adds every column of `x` to the single column `sum`: the gradient of anything that was
-/// broadcast over tokens. Nothing is added where there is no column. Floats: IEEE.
+/// Adds every column of `x` to the single column `sum`: the gradient of a column that was broadcast over tokens. Does
+/// nothing if `x` has no columns. Floats: IEEE.
 ///
 /// # Panics
 /// If the numbers of rows differ.

@@ -1,8 +1,8 @@
-//! Looking up columns of a table: an embedding.
+//! Lookup of columns of a table: an embedding.
 //!
-//! Formula: y\[:, t\] = table\[:, index_t\]. Gradient: dy\[:, t\] is added to column index_t of the
-//! table's gradient; a token that occurs twice collects twice. It equals the product of the table
-//! with one-hot columns, without the zeros.
+//! Formula: y\[:, t\] = table\[:, index_t\]. Gradient: dy\[:, t\] is added to column index_t of the table's gradient; a
+//! token that occurs twice adds twice. The result equals the product of the table with one-hot columns, without the
+//! multiplications by zero.
 //! Source: the textbook's A.5, part 1.
 
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
@@ -12,13 +12,13 @@ use crate::{
     Work, column, parallel::each_column, vector,
 };
 
-/// Tokens whose gradients are added one after another.
+/// Tokens whose gradients are added in one plain sum.
 const BLOCK: usize = 1024;
 
-/// y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
+/// The lookup y\[:, t\] = table\[:, index_t\], with the indices in a (1 × tokens) row.
 ///
-/// An index that is not a column of the table gives a column of NaN, and its gradient goes nowhere:
-/// a replay cannot fail, and what went wrong stays visible in the values.
+/// An index out of range gives a column of NaN, and its gradient is dropped: a replay cannot fail, and the error stays
+/// visible in the values.
 ///
 /// ```
 /// use linalg::{Primitive, Work, gather::Gather, matrix};
@@ -31,8 +31,8 @@ const BLOCK: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct Gather;
 
-/// The column that an index names, if it is one of `columns`; −0 is 0. Negative and fractional numbers, NaN and ±∞
-/// name none.
+/// Returns the column number if `index` is an integer in 0 .. `columns`, else `None`; −0 is 0. Negative and fractional
+/// numbers, NaN and ±∞ give `None`.
 ///
 /// ```
 /// use linalg::gather::index;
@@ -44,10 +44,10 @@ pub fn index<T: Real>(index: T, columns: usize) -> Option<usize> {
     (index >= 0.0 && index < columns as f64 && index.fract() == 0.0).then_some(index as usize)
 }
 
-/// Most columns, classes or places that an index names: an index is a scalar, and `f32` counts exactly as far as this.
+/// The largest number of columns, classes or positions: indices are scalars, and `f32` counts exactly up to this.
 pub const MOST: usize = 1 << 24;
 
-/// `Ok` where every place of `operand` can be named by an index.
+/// Checks that every position of `operand` can be expressed by an index.
 ///
 /// ```
 /// use linalg::gather::countable;
@@ -110,7 +110,7 @@ impl Primitive<2> for Gather {
     ) {
         let mut d_table = d_table.zeroed();
         let column_of = |t: usize| index(indices[t], table.ncols());
-        // In the order of the tokens, so that repeated tokens add up in one order.
+        // In the order of the tokens, so that repeated tokens are always added in the same order.
         if dy.ncols() <= BLOCK {
             for t in 0..dy.ncols() {
                 if let Some(i) = column_of(t) {
@@ -120,7 +120,7 @@ impl Primitive<2> for Gather {
             }
             return;
         }
-        // Of many tokens block by block, so that what a frequent one collects is a sum of sums.
+        // Many tokens are added in blocks, so that the gradient of a frequent token is a sum of sums.
         for start in (0..dy.ncols()).step_by(BLOCK) {
             let end = dy.ncols().min(start + BLOCK);
             let same = |t: usize, other: usize| indices[t] == indices[other];

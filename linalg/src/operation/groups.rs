@@ -1,7 +1,7 @@
-//! Groups of query heads: several heads of queries read one head of keys and values.
+//! Grouped-query attention: several query heads share one key-value head.
 //!
-//! With h query heads and g key-value heads, query head i reads key-value head ⌊i/(h/g)⌋. g = h is attention with
-//! heads of their own, g = 1 is attention with one key and one value for all.
+//! With h query heads and g key-value heads, query head i reads key-value head ⌊i/(h/g)⌋. g = h is multi-head
+//! attention, g = 1 is multi-query attention.
 //! Source: Ainslie et al., *GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints*,
 //! 2023; the order of heads is that of `repeat_kv` in Hugging Face's transformers.
 
@@ -9,7 +9,7 @@ use crate::formula::{Expression, I, Index, MEMBER, sum};
 use crate::{ShapeError, shape::equal_parts};
 use std::ops::Range;
 
-/// Query heads in equal groups, each of which reads one key-value head.
+/// Query heads in equal groups; each group reads one key-value head.
 ///
 /// ```
 /// use linalg::groups::Groups;
@@ -20,32 +20,33 @@ use std::ops::Range;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Groups {
-    /// Number of query heads.
+    /// The number of query heads.
     pub heads: usize,
-    /// Number of key-value heads.
+    /// The number of key-value heads.
     pub key_value_heads: usize,
 }
 
 impl Groups {
-    /// Query heads of a group.
+    /// Returns the number of query heads in a group.
     pub fn size(self) -> usize {
         self.heads / self.key_value_heads
     }
 
-    /// The key-value head that a query head reads.
+    /// Returns the key-value head that a query head reads.
     pub fn read_by(self, head: usize) -> usize {
         head / self.size()
     }
 
-    /// The query heads that read a key-value head.
+    /// Returns the query heads that read a key-value head.
     pub fn readers(self, key_value_head: usize) -> Range<usize> {
         key_value_head * self.size()..(key_value_head + 1) * self.size()
     }
 
-    /// Rows of keys, and of values, to queries of `width` rows.
+    /// Returns the number of rows of keys, and of values, for queries of `width` rows.
     ///
     /// # Errors
-    /// If the heads do not divide the width, or the key-value heads do not divide the heads.
+    /// If the number of heads does not divide the width, or the number of key-value heads does not divide that of
+    /// heads.
     ///
     /// ```
     /// let groups = linalg::groups::Groups { heads: 3, key_value_heads: 2 };
@@ -58,18 +59,18 @@ impl Groups {
         Ok(rows * self.key_value_heads)
     }
 
-    /// For formulas: the key-value head that a query head reads.
+    /// For formulas: returns the key-value head that a query head reads.
     pub fn index_read_by(self, head: Index) -> Index {
         if self.size() == 1 { head } else { head / self.size() }
     }
 
-    /// For formulas, with heads of `rows` rows: the row of keys or values that row i of queries reads.
+    /// For formulas, with heads of `rows` rows: returns the row of keys or values that row i of queries reads.
     pub fn row_read(self, rows: usize) -> Index {
         if self.size() == 1 { I.into() } else { I / (rows * self.size()) * rows + I % rows }
     }
 
-    /// For formulas, with heads of `rows` rows: a query head that reads row i of keys or values, and the row of queries
-    /// that does. Where there are several, it is number [`MEMBER`] of its group.
+    /// For formulas, with heads of `rows` rows: returns a query head that reads row i of keys or values, and the row of
+    /// queries that reads it. If there are several, it is number [`MEMBER`] of its group.
     pub fn reader(self, rows: usize) -> (Index, Index) {
         if self.size() == 1 {
             return (I / rows, I.into());
@@ -78,7 +79,7 @@ impl Groups {
         (head.clone(), head * rows + I % rows)
     }
 
-    /// For formulas: Σ over the query heads of a group, with `term` stated for a [`Groups::reader`].
+    /// For formulas: returns Σ over the query heads of a group; `term` is stated for a [`Groups::reader`].
     pub fn sum(self, term: Expression) -> Expression {
         if self.size() == 1 { term } else { sum(MEMBER, self.size(), term) }
     }

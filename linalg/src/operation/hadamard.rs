@@ -11,7 +11,7 @@ use crate::{
     parallel::each,
 };
 
-/// <var>y = a ⊙ b</var>.
+/// The elementwise product <var>y = a ⊙ b</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Work, hadamard::Hadamard, matrix};

@@ -1,14 +1,14 @@
-//! Products head by head: the two matrix products of multi-head attention.
+//! The two matrix products of multi-head attention, for each head.
 //!
-//! Columns are tokens: sequence after sequence, each `length` long. Rows of queries are cut into `heads` equal blocks,
-//! rows of keys and values into `key_value_heads` blocks of the same size; every group of query heads reads one of them
-//! ([`crate::operation::groups`]). Scores and weights have one column per (sequence, query head, query) in that order and one row
-//! per key, so that every column is a distribution over keys; in memory this is what PyTorch calls (batch, head, query,
-//! key).
+//! Columns are tokens: one sequence after the other, each of `length` tokens. The rows of queries are divided into
+//! `heads` equal blocks, the rows of keys and values into `key_value_heads` blocks of the same size. Every group of
+//! query heads reads one of them ([`crate::operation::groups`]). Scores and weights have one column per (sequence,
+//! query head, query), in that order, and one row per key, so that every column is a distribution over keys. In memory
+//! this equals (batch, head, query, key) in PyTorch.
 //!
 //! Formulas, for each sequence and query head: scores = <var>Kᵀ·Q</var>, mixed = <var>V·weights</var>. Gradients of
 //! keys and values are sums over the query heads of a group.
-//! Floats: as products; NaN and ∞ stay visible in what they touch.
+//! Floats: as in products; NaN and ∞ propagate to the results that use them.
 //! Sources: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2; Ainslie et al., *GQA*, 2023, for groups.
 
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
@@ -20,7 +20,7 @@ use crate::{
     operation::groups::Groups, product_add, product_into, shape::equal_parts, transposed,
 };
 
-/// scores = <var>Kᵀ·Q</var> for every sequence and query head: inputs are query (heads·d × tokens) and key
+/// The scores <var>Kᵀ·Q</var> of every sequence and query head. The inputs are query (heads·d × tokens) and key
 /// (key_value_heads·d × tokens).
 ///
 /// ```
@@ -32,15 +32,15 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HeadScores {
-    /// Number of query heads.
+    /// The number of query heads.
     pub heads: usize,
-    /// Number of key-value heads, which divides the number of query heads.
+    /// The number of key-value heads, which divides the number of query heads.
     pub key_value_heads: usize,
-    /// Tokens of a sequence.
+    /// The number of tokens in a sequence.
     pub length: usize,
 }
 
-/// mixed = <var>V·weights</var> for every sequence and query head, the weighted sum of values: inputs are value
+/// The weighted sum of values, mixed = <var>V·weights</var>, of every sequence and query head. The inputs are value
 /// (key_value_heads·d × tokens) and weights (length × sequences·heads·length).
 ///
 /// ```
@@ -51,23 +51,23 @@ pub struct HeadScores {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct HeadMix {
-    /// Number of query heads.
+    /// The number of query heads.
     pub heads: usize,
-    /// Number of key-value heads, which divides the number of query heads.
+    /// The number of key-value heads, which divides the number of query heads.
     pub key_value_heads: usize,
-    /// Tokens of a sequence.
+    /// The number of tokens in a sequence.
     pub length: usize,
 }
 
-/// What both operations know.
+/// The layout that both operations share.
 #[derive(Clone, Copy)]
 struct Layout {
     groups: Groups,
     length: usize,
 }
 
-/// Where sequence `b` and query head `h` lie: first row in queries and in what they read (keys, values), rows of a
-/// head, first token, and first column in (length × sequences·heads·length).
+/// The position of sequence `b` and query head `h`: the first row in queries and in the keys or values that they read,
+/// the rows of a head, the first token, and the first column in (length × sequences·heads·length).
 #[derive(Clone, Copy)]
 struct Place {
     row: usize,
@@ -78,7 +78,7 @@ struct Place {
 }
 
 impl Layout {
-    /// Of heads of `rows` rows, in order of sequences, then heads.
+    /// Returns the positions for heads of `rows` rows, ordered by sequence, then head.
     fn places(self, rows: usize, tokens: usize) -> impl Iterator<Item = Place> {
         let Layout { groups, length } = self;
         (0..tokens / length).flat_map(move |b| {
@@ -92,7 +92,7 @@ impl Layout {
         })
     }
 
-    /// The shape of scores to these queries.
+    /// Returns the shape of the scores of these queries.
     fn scores(self, query: Shape) -> Result<Shape, ShapeError> {
         let sequences = query.columns / self.length.max(1);
         equal_parts("the number of tokens", query.columns, sequences)?;
@@ -100,7 +100,7 @@ impl Layout {
         Ok(Shape::new(self.length, sequences * self.groups.heads * self.length))
     }
 
-    // For formulas, of a column j of scores: its head, its query, and its sequence's first token.
+    // For formulas, for column j of scores: its head, its query, and its sequence's first token.
 
     fn head(self) -> Index {
         called(HEAD, (J / self.length) % self.groups.heads)
@@ -114,7 +114,7 @@ impl Layout {
         called(START, (J / (self.length * self.groups.heads)) * self.length)
     }
 
-    // Of a column j of queries, keys or values: its token, its sequence's first token, and the column of scores of a
+    // For column j of queries, keys or values: its token, its sequence's first token, and the column of scores of a
     // head and a query.
 
     fn token(self) -> Index {

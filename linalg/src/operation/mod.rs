@@ -1,6 +1,6 @@
 //! Operations of a training step, and plain functions of the same mathematics.
 
-// A new operation is a file and a line here.
+// A new operation needs a file and a line here.
 operations! {
     pub mod add: Add;
     pub mod affine: Affine;

@@ -15,8 +15,8 @@ use rayon::join;
 
 /// The recorded product: <var>A·B</var>, or <var>Aᵀ·B</var>.
 ///
-/// Aᵀ·B compares every column of A with every column of B: with A the table of embeddings, it gives
-/// the logits of a vocabulary whose output weights are *tied* to its embeddings.
+/// Aᵀ·B compares every column of A with every column of B. If A is the embedding table, it gives the logits of a model
+/// whose output weights are *tied* to its embeddings.
 ///
 /// ```
 /// use linalg::{Primitive, Shape, product::Product};
@@ -29,12 +29,12 @@ pub struct Product {
 }
 
 impl Product {
-    /// <var>A·B</var>.
+    /// Creates the product <var>A·B</var>.
     pub fn plain() -> Self {
         Product { transposed: false }
     }
 
-    /// <var>Aᵀ·B</var>.
+    /// Creates the product <var>Aᵀ·B</var>.
     pub fn transposed() -> Self {
         Product { transposed: true }
     }
@@ -110,7 +110,8 @@ impl Primitive<2> for Product {
 }
 
 impl Product {
-    /// Rows, columns and terms of a case: at the largest the product is cut, and those of its gradients are too.
+    /// Returns the rows, columns and terms of a case: the largest product is cut into parts, and so are those of its
+    /// gradients.
     pub(crate) fn sizes(size: Size) -> Option<(usize, usize, usize)> {
         match size {
             Size::Matrix(m, n) => Some((m, n, 5)),

@@ -1,11 +1,10 @@
-//! Rotation of pairs: the position of a token as an angle (RoPE).
+//! Rotary position embedding (RoPE): the position of a token as the rotation of pairs of coordinates.
 //!
-//! Formula: coordinates i and i′ of a head of width d turn by the angle <var>t·ωᵢ</var>,
+//! Formula: coordinates i and i′ of a head of width d are rotated by the angle <var>t·ωᵢ</var>,
 //! <var>ωᵢ = base^(−2i/d)</var>, at position t: (a, b) ↦ (a·cos − b·sin, a·sin + b·cos). The map R(t) is orthogonal,
-//! <var>R(s)ᵀ·R(t) = R(t − s)</var>, so that a dot product of a rotated query and a rotated key depends on how far
-//! apart they are and on nothing else: <var>R(s)·q · R(t)·k = q · R(t − s)·k</var>. Gradient: dx =
-//! <var>R(t)ᵀ·dy</var>, the rotation back. In a transformer: applied to queries and keys in each layer, instead of
-//! adding positions to embeddings.
+//! <var>R(s)ᵀ·R(t) = R(t − s)</var>, so the dot product of a rotated query and a rotated key depends only on their
+//! distance: <var>R(s)·q · R(t)·k = q · R(t − s)·k</var>. Gradient: dx = <var>R(t)ᵀ·dy</var>, the inverse rotation. In
+//! a transformer: applied to queries and keys in each layer, instead of adding positions to embeddings.
 //! Source: Su et al., *RoFormer*, 2021, section 3.2.
 
 use crate::cases::{Cases, Operand, Size, Visitor, numbers};
@@ -15,7 +14,7 @@ use crate::{
     View, ViewMut, Work, column, matrix, parallel, shape::equal_parts,
 };
 
-/// Which coordinates of a head turn together.
+/// The pairing of a head's coordinates.
 ///
 /// ```
 /// use linalg::rotation::{Pairs, rotate};
@@ -26,14 +25,14 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pairs {
-    /// 2i with 2i + 1: RoFormer, GPT-J, Llama as Meta publishes it.
+    /// 2i with 2i + 1: RoFormer, GPT-J, and Llama in Meta's format.
     Neighbours,
-    /// i with i + d/2 ("rotate half"): GPT-NeoX, Llama as Hugging Face publishes it.
+    /// i with i + d/2 ("rotate half"): GPT-NeoX, and Llama in Hugging Face's format.
     Halves,
 }
 
 impl Pairs {
-    /// The coordinates of pair `i` in a head of `2·half`.
+    /// Returns the coordinates of pair `i` in a head of width `2·half`.
     #[inline(always)]
     fn coordinates(self, i: usize, half: usize) -> (usize, usize) {
         match self {
@@ -43,8 +42,8 @@ impl Pairs {
     }
 }
 
-/// <var>ωᵢ = base^(−2i/d)</var>: radians a token by which pair i turns; pair 0 turns fastest, by one radian. On `f64`
-/// alone: a setting, which does not move.
+/// Returns <var>ωᵢ = base^(−2i/d)</var>, the angle per token of pair i, in radians. Pair 0 rotates fastest, by one
+/// radian. In `f64` only: a setting, not a differentiable value.
 ///
 /// ```
 /// use linalg::rotation::frequency;
@@ -55,6 +54,7 @@ pub fn frequency(i: usize, width: usize, base: f64) -> f64 {
     base.powf(-((2 * i) as f64) / width as f64)
 }
 
+<<<<<<< HEAD
 /// How the frequencies of a model that was trained on short texts are slowed for longer ones.
 ///
 /// ```
@@ -114,6 +114,9 @@ impl Scaling {
 }
 
 /// (a, b) turned by an angle in radians, counter-clockwise.
+=======
+/// Rotates (a, b) counter-clockwise by an angle in radians.
+>>>>>>> words-a
 ///
 /// Floats: IEEE; an angle of ±∞ gives NaN.
 ///
@@ -126,9 +129,9 @@ pub fn rotate_pair<T: Real>([a, b]: [T; 2], angle: T) -> [T; 2] {
     [a * cos - b * sin, a * sin + b * cos]
 }
 
-/// <var>R(t)·x</var> for one vector of even length at position t; a negative position turns back.
+/// Returns <var>R(t)·x</var> for one vector of even length at position t; a negative position rotates backwards.
 ///
-/// Floats: IEEE; a position that is not finite gives NaN. Nothing of nothing.
+/// Floats: IEEE; a non-finite position gives NaN. An empty vector stays empty.
 ///
 /// # Errors
 /// A vector of odd length.
@@ -149,26 +152,26 @@ pub fn rotate<T: Real>(x: &[T], position: f64, base: f64, pairs: Pairs) -> Resul
     Ok(crate::apply(&rotation, [&x, &t])?.as_slice().to_vec())
 }
 
-/// <var>y = R(t)·x</var> for every head of every token: x (width × tokens), positions t (1 × tokens).
+/// The rotation <var>y = R(t)·x</var> of every head of every token: x (width × tokens), positions t (1 × tokens).
 ///
-/// Angles are computed in `f64` whatever the scalar: at position 10⁵ an `f32` angle is off by 0.004 radians.
-/// Positions get no gradient, as indices get none.
+/// Angles are computed in `f64` for every scalar: at position 10⁵ an `f32` angle has an error of 0.004 radians. Like
+/// indices, positions have no gradient.
 ///
 /// ```
 /// use linalg::{apply, matrix, rotation::{Pairs, Rotation}};
 /// let rotation = Rotation::new(1, 1e4, Pairs::Neighbours);
 /// let x = matrix(2, 2, &[1.0, 0.0, 1.0, 0.0]);
 /// let y = apply(&rotation, [&x, &matrix(1, 2, &[0.0, 1.0])])?;
-/// assert_eq!(y.as_slice(), &[1.0, 0.0, 1_f64.cos(), 1_f64.sin()]); // at 0 nothing turns
+/// assert_eq!(y.as_slice(), &[1.0, 0.0, 1_f64.cos(), 1_f64.sin()]); // position 0 is not rotated
 /// # Ok::<(), linalg::ShapeError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rotation {
-    /// Number of heads: equal blocks of rows, each rotated alike.
+    /// The number of heads: equal blocks of rows, each rotated in the same way.
     pub heads: usize,
-    /// 10⁴ in RoFormer; larger for longer contexts.
+    /// The base of the frequencies: 10⁴ in RoFormer; larger for longer contexts.
     pub base: f64,
-    /// Which coordinates turn together.
+    /// The pairing of coordinates.
     pub pairs: Pairs,
     /// The number of coordinates of a head that turn, its first ones; all if absent. Source: Black et al., *GPT-NeoX-20B*,
     /// 2022, section 2.1.
@@ -178,6 +181,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
+<<<<<<< HEAD
     /// Returns the rotation of all coordinates of a head, with unscaled frequencies.
     pub fn new(heads: usize, base: f64, pairs: Pairs) -> Self {
         Rotation { heads, base, pairs, turning: None, scaling: Scaling::None }
@@ -194,6 +198,9 @@ impl Rotation {
     }
 
     /// Calls `update` with every element of y and what <var>R(t)·x</var>, or <var>R(t)ᵀ·x</var>, has there.
+=======
+    /// Calls `update` with every element of y and the same element of <var>R(t)·x</var> or <var>R(t)ᵀ·x</var>.
+>>>>>>> words-a
     #[inline(always)]
     fn turn<T: Real>(
         &self,
@@ -241,9 +248,14 @@ impl Primitive<2> for Rotation {
 
     fn formula<T: Real>(&self, [x, positions]: [View<'_, T>; 2]) -> Formula {
         let d = x.nrows() / self.heads;
+<<<<<<< HEAD
         let turning = self.turning(d);
         let half = turning / 2;
         // The other coordinate of the pair lies this far away.
+=======
+        let half = d / 2;
+        // The distance to the other coordinate of the pair.
+>>>>>>> words-a
         let (span, distance) = match self.pairs {
             Pairs::Neighbours => (2, 1),
             Pairs::Halves => (d, half),
@@ -337,7 +349,7 @@ impl Primitive<2> for Rotation {
         Reads { inputs: [false; 2], output: false }
     }
 
-    /// Cosines and sines of every pair at every token; all heads share them.
+    /// Returns room for the cosines and sines of every pair at every token; all heads share them.
     fn memory(&self, [x, _]: [Shape; 2]) -> Memory {
         let turning = self.turning(x.rows / self.heads.max(1));
         Memory { kept: turning * x.columns, scratch: 0 }
@@ -348,7 +360,7 @@ impl Cases for Rotation {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         if let Size::Heads { heads, rows, length, sequences, .. } = size {
             for pairs in [Pairs::Neighbours, Pairs::Halves] {
-                // Pairs need an even width; positions as a cache has them, not from 0.
+                // Pairs need an even width; positions as in a cache, not from 0.
                 let x = numbers(2 * heads * rows, sequences * length);
                 let positions = Operand::Indices { count: sequences * length, below: 500 };
                 visitor.visit(Rotation::new(heads, 1e4, pairs), [x, positions]);
@@ -388,7 +400,7 @@ mod tests {
             let (q, k) = (draw(seed, 2 * half, 1), draw(seed + 1, 2 * half, 1));
             let turn = |x: &[f64], at: i32| rotate(x, f64::from(at), 1e4, pairs).unwrap();
             let score = |s, t| dot(&turn(q.as_slice(), s), &turn(k.as_slice(), t));
-            // An angle of up to 4000 radians is off by 4000·ε/2.
+            // An angle of up to 4000 radians has an error of 4000·ε/2.
             let bound = 4.0 * 4000.0 * E * q.norm() * k.norm();
             prop_assert!((score(s, t) - score(s + shift, t + shift)).abs() <= bound);
             let relative = dot(q.as_slice(), &turn(k.as_slice(), t - s));
@@ -402,7 +414,7 @@ mod tests {
             let (rx, ry) = (turn(x.as_slice(), t), turn(y.as_slice(), t));
             prop_assert!((l2(&rx) - x.norm()).abs() <= 8.0 * E * x.norm());
             prop_assert!((dot(&rx, &ry) - x.dot(&y)).abs() <= 16.0 * E * x.norm() * y.norm());
-            // The transpose is the rotation back, to the bit: −sin t = sin −t.
+            // The transpose is the inverse rotation, to the bit: −sin t = sin −t.
             let back = turn(&rx, -t);
             for i in 0..2 * half {
                 prop_assert!((back[i] - x[i]).abs() <= 8.0 * E * x.norm());

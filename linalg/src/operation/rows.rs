@@ -1,15 +1,14 @@
 //! A block of rows: the queries, keys or values of a packed projection.
 //!
-//! Formula: y = x\[start .. start + count, :\]. Gradient: dy goes back to those rows.
-//! Floats: copied, bit for bit. In a recording nothing is copied: y is a view of x
-//! ([`Primitive::view`]).
+//! Formula: y = x\[start .. start + count, :\]. Gradient: dy is added to those rows.
+//! Floats: copied, bit for bit. In a recording nothing is copied: y is a view of x ([`Primitive::view`]).
 
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, at_most, cases, operand, upstream};
 use crate::{Formula, Gradient, Primitive, Reads, Real, Shape, ShapeError, View, ViewMut, Work};
 use std::ops::Range;
 
-/// y = rows `start .. start + count` of x.
+/// The rows `start .. start + count` of x.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix, rows::Rows};
@@ -22,7 +21,7 @@ use std::ops::Range;
 pub struct Rows {
     /// The first row.
     pub start: usize,
-    /// How many rows.
+    /// The number of rows.
     pub count: usize,
 }
 

@@ -1,9 +1,9 @@
-//! A matrix times a number: the 1/√d of attention.
+//! A matrix times a number, such as the 1/√d of attention.
 //!
 //! Formula: <var>y = c·x</var>. Gradient: dx = <var>c·dy</var>.
 //! Floats: IEEE, element by element; c itself is rounded to the scalar once.
-//! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: a dot product of d
-//! independent unit-variance products has variance d, and <var>1/√d</var> brings it back to one.
+//! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1: the dot product of d pairs of independent
+//! unit-variance numbers has variance d, and <var>1/√d</var> normalises it to 1.
 
 use crate::cases::{Cases, Size, Visitor, numbers};
 use crate::formula::{I, J, operand, upstream};
@@ -12,7 +12,7 @@ use crate::{
     parallel::each,
 };
 
-/// <var>y = c·x</var>.
+/// The multiple <var>y = c·x</var>.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix, scale::Scale};

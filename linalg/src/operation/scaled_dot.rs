@@ -1,15 +1,15 @@
-//! The score of a query and a key: their dot product, brought to size one.
+//! The scaled dot product: the score of a query and a key.
 //!
-//! Formula: <var>q·k/√d</var>. Where the 2d coordinates are independent with mean 0 and variance 1, each product has
-//! mean 0 and variance 1, and the sum of d of them variance d; divided by √d it has variance 1 whatever the width.
-//! Without it the scores of wide heads are of size √d, softmax puts all its weight on the largest, and its gradient
+//! Formula: <var>q·k/√d</var>. If the 2d coordinates are independent with mean 0 and variance 1, each product has mean
+//! 0 and variance 1, and the sum of d of them has variance d. Divided by √d it has variance 1 for every width. Without
+//! the division, the scores of wide heads are of size √d, softmax puts all its weight on the largest, and its gradient
 //! vanishes. In a transformer: the first half of attention.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.2.1; the textbook's A.1.
 //!
 //! # The experiment
 //!
-//! Coordinates ±1, with even odds, have mean 0 and variance 1. For a width of 8 all 2⁸ keys can be tried against one
-//! query, and the variance comes out exactly; for the widths of real heads a few thousand random pairs show it.
+//! Coordinates of ±1 with equal probability have mean 0 and variance 1. For a width of 8 all 2⁸ keys can be compared
+//! with one query, and the variance is exact; for the widths of real heads a few thousand random pairs show it.
 //!
 //! ```
 //! use linalg::{scaled_dot::scaled_dot, vector::dot};
@@ -38,13 +38,13 @@
 //!     let scores: Vec<f64> =
 //!         (0..n).map(|_| scaled_dot(&random(d), &random(d)).unwrap()).collect();
 //!     let variance = scores.iter().map(|s| s * s).sum::<f64>() / n as f64;
-//!     // The variance of n squares of variance 2 at most: five standard errors.
+//!     // The variance of the mean of n squares, each of variance at most 2: five standard errors.
 //!     assert!((variance - 1.0).abs() < 5.0 * (2.0 / n as f64).sqrt(), "{d}: {variance}");
 //! }
 //! ```
 //!
-//! Token t is compared with the keys of all before it. Keys and values do not change, so they are kept: without a cache
-//! a text of 1,000 tokens computes 499,500 of them once more.
+//! Token t is compared with the keys of all tokens before it. Their keys and values do not change, so a cache keeps
+//! them: without it, 499,500 of them are recomputed for a text of 1,000 tokens.
 //!
 //! ```
 //! let again: u64 = (1..=1000).map(|t| t - 1).sum();
@@ -56,9 +56,9 @@ use crate::{
     Matrix, Real, ShapeError, apply, operation::product::Product, operation::scale::Scale, vector,
 };
 
-/// <var>q·k/√d</var>.
+/// Returns <var>q·k/√d</var>.
 ///
-/// Floats: IEEE; NaN stays NaN. 0 of empty vectors, where nothing is compared.
+/// Floats: IEEE; NaN stays NaN. 0 for empty vectors.
 ///
 /// # Errors
 /// Different lengths.
@@ -75,13 +75,14 @@ pub fn scaled_dot<T: Real>(q: &[T], k: &[T]) -> Result<T, ShapeError> {
     Ok(vector::dot(q, k) / T::from_f64((q.len() as f64).sqrt()))
 }
 
-/// <var>Kᵀ·Q/√d</var>: the score of every key (a row) for every query (a column), of one head and without a mask.
+/// Returns <var>Kᵀ·Q/√d</var>: the score of every key (a row) for every query (a column), for one head and without a
+/// mask.
 ///
-/// Shapes: Q (d × queries), K (d × keys), result (keys × queries): what PyTorch calls (query, key). Floats: as
+/// Shapes: Q (d × queries), K (d × keys), result (keys × queries); in PyTorch, (query, key). Floats: as in
 /// [`scaled_dot`].
 ///
 /// # Errors
-/// Queries and keys of different width.
+/// Queries and keys of different widths.
 ///
 /// ```
 /// use linalg::{matrix, scaled_dot::scores};
@@ -119,7 +120,7 @@ mod tests {
 
         #[test]
         fn a_query_attends_most_to_what_points_its_way(d in 2..9_usize, seed in 0..99_u64) {
-            // Among keys of one length the largest score has the largest cosine.
+            // Among keys of equal length, the largest score belongs to the largest cosine.
             let q = draw(seed, d, 1);
             let mut k = draw(seed + 1, d, 5);
             k.column_iter_mut().for_each(|mut k| k /= k.norm());

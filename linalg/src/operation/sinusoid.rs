@@ -1,9 +1,9 @@
-//! Sinusoidal positions: the code of the first transformer, and why rotations followed.
+//! Sinusoidal positions: the position encoding of the original transformer, and its relation to rotations.
 //!
-//! Formula: <var>PE(t)₂ᵢ = sin(t·ωᵢ)</var>, <var>PE(t)₂ᵢ₊₁ = cos(t·ωᵢ)</var>, <var>ωᵢ = base^(−2i/d)</var>. PE(t +
-//! s) is a linear map of PE(t) that depends on s alone: every pair turns by <var>s·ωᵢ</var>. [`crate::operation::rotation`]
-//! applies that map to queries and keys instead of adding the code. In a transformer: added to the embeddings,
-//! once, before the first layer.
+//! Formula: <var>PE(t)₂ᵢ = sin(t·ωᵢ)</var>, <var>PE(t)₂ᵢ₊₁ = cos(t·ωᵢ)</var>, <var>ωᵢ = base^(−2i/d)</var>. PE(t + s)
+//! is a linear map of PE(t) that depends only on s: every pair rotates by <var>s·ωᵢ</var>.
+//! [`crate::operation::rotation`] applies that map to queries and keys instead of adding the encoding. In a
+//! transformer: added to the embeddings, once, before the first layer.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, section 3.5.
 
 use crate::cases::{Cases, Operand, Size, Visitor};
@@ -13,9 +13,9 @@ use crate::{
     operation::rotation::frequency, parallel, shape::equal_parts,
 };
 
-/// PE(t), `width` numbers between −1 and 1.
+/// Returns PE(t), `width` numbers between −1 and 1.
 ///
-/// Floats: a position that is not finite gives NaN. Nothing for width 0.
+/// Floats: a non-finite position gives NaN. Empty for width 0.
 ///
 /// # Errors
 /// An odd width.
@@ -130,7 +130,7 @@ mod tests {
         #[test]
         fn a_shift_is_a_rotation(t in 0..500_i32, s in 0..500_i32, half in 1..9_usize) {
             let code = |t: i32| position(f64::from(t), 2 * half, 1e4).unwrap();
-            // (sin, cos) turn clockwise.
+            // (sin, cos) rotates clockwise.
             let turned = rotate(&code(t), -f64::from(s), 1e4, Pairs::Neighbours).unwrap();
             for (found, expected) in turned.iter().zip(code(t + s)) {
                 prop_assert!((found - expected).abs() <= 4.0 * 1000.0 * f64::EPSILON);

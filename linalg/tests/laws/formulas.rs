@@ -1,5 +1,5 @@
-//! Formulas as text and as arithmetic: what is printed, read as a textbook is read, has the value that is
-//! derived; and what a scalar computes lies within the stated bound.
+//! Formulas as text and as arithmetic: a printed formula, parsed by textbook rules, has the derived value, and the
+//! result in a scalar is within the stated bound.
 
 use linalg::formula::{
     COLUMN, Expression, Formula, Function, HEAD, I, Index, J, K, Matter, R, TOKEN, at_most, called,
@@ -22,8 +22,8 @@ fn derived(value: impl Into<Expression>, x: f64) -> Derivation {
     of(value).derive((1, 2), |_, _, _| x)
 }
 
-/// Reads arithmetic as people do: a sign and a sum bind least, Σ reaches to the end of its product,
-/// products and quotients are read from the left. Σₖ has [`TERMS`] terms.
+/// A parser with textbook precedence: signs and sums bind least, Σ extends to the end of its product, products and
+/// quotients are evaluated from the left. Σₖ has [`TERMS`] terms.
 struct Reader<'a>(std::iter::Peekable<std::str::Chars<'a>>);
 
 const TERMS: usize = 3;
@@ -107,7 +107,7 @@ proptest! {
         let read = reader.sum();
         prop_assert!(reader.0.next().is_none(), "{} ends early", printed);
         let meant = derived(e, f64::NAN);
-        // A quotient by what cancels to 0 has no value, and none that rounding respects.
+        // A quotient by a number that cancels to 0 has no meaningful value.
         prop_assume!(meant.part.error.is_finite() && meant.part.value.is_finite());
         // Constants are printed to 10⁻¹².
         prop_assert!(meant.makes(read, 8e-12, f64::MIN_POSITIVE), "{} is {:e}", printed, read);
@@ -155,7 +155,7 @@ proptest! {
 
 #[test]
 fn the_root_of_what_cancels_is_as_uncertain_as_a_root_can_be() {
-    // 3·(1/3·x) − x is 0 or a rounding of either sign: its root is within √error of 0.
+    // 3·(1/3·x) − x is 0 or a rounding error of either sign: its square root is within √error of 0.
     let x = || operand(0).at(I, J);
     let rest = derived(3.0 * (x() / 3.0) - x(), 1.0);
     assert_eq!(rest.part.value, 0.0);
@@ -179,7 +179,7 @@ fn functions_and_cases_in_print() {
     assert_eq!(text(sum_where(TOKEN, 4, at_most(TOKEN, J), x())), "Σₜ: t ≤ j x[i,j]");
     assert_eq!(text(largest(R, 3, None, operand(0).at(R, J) + 1.0)), "maxᵣ (x[r,j] + 1)");
     assert_eq!(text(largest(R, 3, Some(equal(R, I)), x())), "maxᵣ: r = i x[i,j]");
-    // A sum is kept apart from what follows it, and is not from what comes before.
+    // A sum needs brackets before a following factor, but not after a preceding one.
     assert_eq!(text(sum(K, 2, x()) * 3.0), "(Σₖ x[i,j])·3");
     assert_eq!(text(3.0 * sum(K, 2, x())), "3·Σₖ x[i,j]");
     assert_eq!(text(sum(K, 2, x()) / 3.0), "(Σₖ x[i,j])/3");
@@ -230,8 +230,8 @@ fn indices_in_print_and_in_numbers() {
     assert_eq!(shown(operand(1).index(0, J) % 7), "w[0,j] mod 7");
     assert_eq!(text(operand(0).at(operand(1).index(0, J), I)), "x[w[0,j],i]");
 
-    // An index that has a name is explained where it is used: here, also inside of a condition, of
-    // another index, and of a definition's place.
+    // A named index is explained where it is used, also inside of a condition, of another index, and of a definition's
+    // index.
     let mut f = Formula::new("y", ["x", "w"], "", "");
     let c = called(COLUMN, h.clone() * 8 + J);
     let share = f.define("p", [I, J], operand(0).at(I, J));
@@ -256,13 +256,13 @@ fn indices_in_print_and_in_numbers() {
     assert_eq!(f.indices(&looked_up), ["c = j mod 3", "h = ⌊i/2⌋"]);
     let shifted = f.clone().value(share.at2(I + 1, J));
     assert_eq!(shifted.value.to_string(), "y[i,j] = p(i+1,j)");
-    // What is used by way of something else is used; what is not is not.
+    // Indirect uses count; unused definitions do not.
     assert_eq!(f.used(&f.value.right), [0, 2]);
     assert_eq!(f.used(&unused.plain()), [1]);
     assert!(f.used(gradient).is_empty());
     assert!(of(unused).value.right == unused.plain());
 
-    // In numbers, at [1, 5]: h = 1, c = 13; 1 ≤ 1, so p(13, 5) + z₅.
+    // The values at [1, 5]: h = 1, c = 13; 1 ≤ 1, so p(13, 5) + z₅.
     let numbers = |_: Matter, i: usize, j: usize| (100 * i + j) as f64;
     let found = f.derive((1, 5), numbers);
     assert_eq!(found.part.value, 1305.0 + 2.0 * 5.0);
@@ -282,10 +282,10 @@ fn what_lies_outside_is_nan() {
     assert!(read((2, 0)).is_nan() && read((0, 1)).is_nan());
     assert!(derived(operand(0).at(I - 5, J), 1.0).part.value.is_nan());
     assert!(f.derive_gradient(0, (0, 0), |_, _, _| 0.0).is_none());
-    // The largest of nothing, and a sum of nothing.
+    // The maximum and the sum of no terms.
     assert_eq!(derived(largest(K, 0, None, 1.0), 0.0).part.value, f64::NEG_INFINITY);
     assert_eq!(derived(sum(K, 0, 1.0), 0.0).part.value, 0.0);
-    // NaN and ∞ are themselves, and nothing else.
+    // NaN and ∞ equal only themselves.
     let nan = derived(operand(0).at(I, J), f64::NAN);
     assert!(nan.makes(f64::NAN, 1.0, 1.0) && !nan.makes(0.0, 1.0, 1.0));
     let infinite = derived(exp(operand(0).at(I, J)), 1e3);

@@ -1,5 +1,5 @@
-//! 0, −0, denormals, ±∞, NaN, huge and tiny scale, nothing and one element: every public numeric function does what its
-//! documentation says.
+//! Edge cases: 0, −0, denormals, ±∞, NaN, huge and tiny scale, empty and one-element operands. Every public numeric
+//! function behaves as documented.
 
 use linalg::adapter::Adapter;
 use linalg::affine::Affine;
@@ -22,12 +22,12 @@ use linalg::{
 
 const INF: f64 = f64::INFINITY;
 const NAN: f64 = f64::NAN;
-/// The smallest number, a denormal.
+/// The smallest positive number, a denormal.
 const TINY: f64 = 5e-324;
 const MAX: f64 = f64::MAX;
 const E: f64 = f64::EPSILON;
 
-/// What is not finite, as a vector would hold it.
+/// Non-finite elements of a vector.
 const BAD: [f64; 3] = [NAN, INF, -INF];
 
 fn near(found: f64, expected: f64) -> bool {
@@ -42,7 +42,7 @@ fn one(x: f64) -> Matrix<f64> {
     matrix(1, 1, &[x])
 }
 
-/// The error that names an element.
+/// Whether the result is the error that names this element.
 fn names<T>(result: Result<T, Error>, row: usize, column: usize) -> bool {
     matches!(result, Err(Error::NotFinite { row: r, column: c, .. }) if (r, c) == (row, column))
 }
@@ -60,7 +60,7 @@ fn sums_and_dot_products() {
     assert_eq!(vector::dot(&[1e200], &[1e200]), INF);
     assert_eq!(vector::dot(&[1e-200], &[1e-200]), 0.0);
     assert!(vector::sum(&[INF, -INF]).is_nan() && vector::dot(&[0.0], &[INF]).is_nan());
-    // NaN survives wherever it stands: in the whole lanes and in the rest.
+    // NaN propagates from every position, in full vector lanes and in the rest.
     for n in [1, 16, 20, 40] {
         for at in 0..n {
             let mut x = vec![1.0; n];
@@ -88,7 +88,7 @@ fn norms_of_vectors() {
         assert!(l(&[1.0, NAN]).is_nan() && l(&[INF, NAN]).is_nan() && l(&[NAN, -INF]).is_nan());
     }
     assert_eq!(norm::l1(&[MAX, MAX]), INF);
-    assert_eq!(norm::l2(&[MAX, MAX]), INF); // √2·MAX is too large
+    assert_eq!(norm::l2(&[MAX, MAX]), INF); // √2·MAX overflows
     assert_eq!(norm::l2(&[3.0 * TINY, 4.0 * TINY]), 5.0 * TINY);
     assert!(near(norm::l2(&[MAX / 2.0, MAX / 2.0]), MAX / 2.0 * 2.0_f64.sqrt()));
     assert_eq!(norm::l2(&[3e-30_f32, 4e-30]) / 5e-30, 1.0);
@@ -182,7 +182,7 @@ fn projections_and_bases() {
         assert!(names(projection::onto(&[1.0, bad], &[1.0, 1.0]), 1, 0));
         assert!(names(projection::onto(&[1.0, 1.0], &[bad, 1.0]), 0, 0));
         assert!(names(basis::orthonormal(&matrix(1, 2, &[1.0, bad]), 1e-8), 0, 1));
-        // NaN and ∞ stay visible.
+        // NaN and ∞ propagate.
         let shadow = projection::onto_span(&one(bad), &one(1.0)).unwrap();
         assert!(!shadow[0].is_finite());
         assert!(projection::away_from_span(&one(bad), &one(1.0)).unwrap()[0].is_nan());
@@ -222,7 +222,7 @@ fn products() {
     );
     for bad in BAD {
         assert!(gram::gram(&one(bad))[0].is_nan() || gram::gram(&one(bad))[0] == INF);
-        // What is written over does not matter; what is added to does.
+        // Overwritten values do not matter; values that are added to do.
         let mut y = one(NAN);
         product_into(y.as_view_mut(), 1.0, one(2.0).as_view(), one(3.0).as_view());
         assert_eq!(y[0], 6.0);
@@ -277,7 +277,7 @@ fn primitives() {
     assert_eq!(row.map(f64::to_bits), x.map(f64::to_bits));
     assert!(Rows { start: usize::MAX, count: 2 }.shape_of(&x).is_err());
 
-    // What names no column gives NaN, and its gradient goes nowhere.
+    // An index out of range gives NaN, and its gradient is dropped.
     let table = matrix(1, 2, &[5.0, 7.0]);
     let indices = matrix(1, 8, &[1.0, -0.0, -1.0, 2.0, 0.5, NAN, INF, TINY]);
     let found = apply(&Gather, [&table, &indices]).unwrap();
@@ -311,13 +311,13 @@ fn heads() {
         let (query, key) =
             (matrix(2, 2, &[1.0, 1.0, 2.0, 2.0]), matrix(2, 2, &[bad, 1.0, 1.0, 1.0]));
         let s = apply(&scores, [&query, &key]).unwrap();
-        // What is bad in head 0 and key 0 stays in that head's row of that key.
+        // A bad value in head 0 and key 0 affects only that head's row of that key.
         let found: Vec<bool> = s.iter().map(|s| s.is_finite()).collect();
         assert_eq!(found, [false, true, false, true, true, true, true, true]);
         let weights = matrix(2, 4, &[0.5; 8]);
         let mixed = apply(&mix, [&key, &weights]).unwrap();
         assert_eq!(mixed.map(|x| x.is_finite()).as_slice(), [false, true, false, true]);
-        // A weight of 0 does not hide a value that is not finite: 0·∞ is NaN.
+        // A weight of 0 does not hide a non-finite value: 0·∞ is NaN.
         let mixed = apply(&mix, [&key, &Matrix::zeros(2, 4)]).unwrap();
         assert!(mixed[0].is_nan() && mixed[1] == 0.0);
         let [d_query, d_key] = pullback(&scores, [&query, &key], &s.map(|_| 1.0)).unwrap();
@@ -330,7 +330,7 @@ fn heads() {
         let ones = matrix(2, 4, &[1.0; 8]);
         assert_eq!(apply(&mix, [&x, &ones]).unwrap()[0], 2.0 * x[0]);
     }
-    // No width: every dot product is the empty sum. No tokens: not even one sequence.
+    // Width 0: every dot product is the empty sum. No tokens: no sequence.
     let nothing = Matrix::<f64>::zeros(0, 2);
     assert_eq!(apply(&scores, [&nothing, &nothing]).unwrap(), Matrix::zeros(2, 4));
     assert_eq!(apply(&mix, [&nothing, &Matrix::zeros(2, 4)]).unwrap(), nothing);
@@ -338,7 +338,7 @@ fn heads() {
     assert!(apply(&scores, [&nothing, &nothing]).is_err());
     let no_tokens = HeadScores { heads: 1, key_value_heads: 1, length: 0 };
     assert!(apply(&no_tokens, [&nothing, &nothing]).is_err());
-    // What is bad in the one key head reaches both query heads that read it, and nothing else.
+    // A bad value in the only key head reaches both query heads that read it, and nothing else.
     let shared = HeadScores { heads: 2, key_value_heads: 1, length: 2 };
     for bad in BAD {
         let (query, key) = (matrix(2, 2, &[1.0; 4]), matrix(1, 2, &[bad, 1.0]));
@@ -365,7 +365,7 @@ fn recorded_maps_and_products() {
     assert_eq!(apply(&Affine, [&one(TINY), &one(1.0), &one(TINY)]).unwrap()[0], 2.0 * TINY);
     let [dw, dx, db] = pullback(&Affine, [&one(INF), &one(2.0), &one(0.0)], &one(1.0)).unwrap();
     assert_eq!([dw[0], dx[0], db[0]], [2.0, INF, 1.0]);
-    // A sum over no columns of W is the shift alone.
+    // If W has no columns, the result is the bias.
     let shift = matrix(2, 1, &[TINY, -INF]);
     let y = apply(&Affine, [&Matrix::zeros(2, 0), &Matrix::zeros(0, 1), &shift]).unwrap();
     assert_eq!(y, shift);
@@ -376,7 +376,7 @@ fn recorded_maps_and_products() {
         assert_eq!(c[0], sum);
         product_to(c.as_view_mut(), one(0.0).as_view(), one(INF).as_view(), add);
         assert!(c[0].is_nan());
-        // What is overwritten does not matter; what is added to does.
+        // Overwritten values do not matter; values that are added to do.
         product_to(c.as_view_mut(), one(2.0).as_view(), one(3.0).as_view(), add);
         assert_eq!(c[0].is_nan(), add);
         let mut c = one(5.0);
@@ -386,7 +386,7 @@ fn recorded_maps_and_products() {
     }
 }
 
-/// A primitive of one operand, asked for its shape alone.
+/// The shape rule of a primitive with one operand.
 trait ShapeOf {
     fn shape_of(&self, x: &Matrix<f64>) -> Result<linalg::Shape, ShapeError>;
 }
@@ -438,7 +438,7 @@ fn cholesky() {
     for x in [TINY, 1e-310, 1e-200, 1.0, 1e200, MAX] {
         let root = Cholesky::of(&one(x)).unwrap();
         assert!(near(root.lower()[0], x.sqrt()) && near(root.log_determinant(), x.ln()));
-        // A denormal root has few digits; those of its square are exact.
+        // A denormal root has few digits; its square is exact.
         assert!(near(root.solve(&one(x)).unwrap()[0], 1.0));
         assert!(near(root.whiten(&one(x.sqrt())).unwrap()[0], 1.0));
     }
@@ -450,7 +450,7 @@ fn cholesky() {
             Error::NotPositiveDefinite { pivot: 0, value: x }
         );
     }
-    // An indefinite matrix whose products are infinite.
+    // An indefinite matrix with products that overflow.
     let a = matrix(2, 2, &[1.0, 1e200, 1e200, 1.0]);
     assert!(matches!(Cholesky::of(&a), Err(Error::NotPositiveDefinite { pivot: 1, .. })));
     for bad in BAD {
@@ -475,10 +475,10 @@ fn spectra_of_matrices() {
         assert_eq!(svd.rank(), if x == 0.0 { 0 } else { 2 });
         let condition = svd.condition_number().unwrap();
         assert!(if x == 0.0 { condition == INF } else { near(condition, 1.0) });
-        // The rest is rounding, of the size of the smallest number where all are that small.
+        // The rest is rounding error, as large as the smallest number if all elements are that small.
         let svd = Svd::of(&matrix(3, 2, &[x, x, x, x, x, x]));
         if x.abs() == MAX {
-            // √6·MAX is no number.
+            // √6·MAX overflows.
             assert!(matches!(svd, Err(Error::Range { .. })));
             continue;
         }
@@ -498,7 +498,7 @@ fn spectra_of_matrices() {
         assert_eq!((none.matrix().shape(), none.spectral_error()), ((m, n), 0.0));
     }
     let svd = Svd::of(&matrix(2, 2, &[MAX, 0.0, 0.0, TINY])).unwrap();
-    assert_eq!([-0.0, 1.0, INF, NAN].map(|t| svd.rank_above(t)), [1, 1, 0, 0]); // TINY is lost beside MAX
+    assert_eq!([-0.0, 1.0, INF, NAN].map(|t| svd.rank_above(t)), [1, 1, 0, 0]); // TINY is negligible beside MAX
     for bad in BAD {
         let a = matrix(2, 2, &[1.0, bad, bad, 1.0]);
         assert!(names(SymmetricEigen::of(&a), 1, 0) && names(Svd::of(&a), 1, 0));
@@ -545,11 +545,11 @@ fn principal_components() {
         assert!(is_zero(pca.mean[0], false));
         let found = pca.coordinates(&one(x), 1).unwrap();
         assert!(near(found[0], x));
-        // A variance of 2x² that is too large is ∞, one that is too small 0.
+        // A variance of 2x² may overflow to ∞ or underflow to 0.
         assert!(near(pca.variances[0], 2.0 * x * x) || (x < 1e-160 && pca.variances[0] <= 1e-300));
     }
     let pca = PrincipalComponents::of(&matrix(1, 2, &[1e200, -1e200])).unwrap();
-    // The share of what is too large to be squared is known all the same.
+    // The share of the variance is correct although the variance overflows.
     assert!(pca.variances[0] == INF && pca.explained(1) == 1.0);
     assert_eq!(PrincipalComponents::of(&matrix(1, 2, &[0.0, -0.0])).unwrap().explained(1), 1.0);
     for bad in BAD {
@@ -572,7 +572,7 @@ fn adapters() {
         scalar(bad, 1.0).merge(&mut w).unwrap();
         assert!(!w[0].is_finite());
         scalar(bad, 1.0).unmerge(&mut w).unwrap();
-        assert!(w[0].is_nan()); // ∞ − ∞: what is lost is lost
+        assert!(w[0].is_nan()); // ∞ − ∞
         assert!(!scalar(1.0, 1.0).apply(&one(bad), &one(1.0)).unwrap()[0].is_finite());
         assert!(Adapter::new(one(1.0), one(1.0), bad).is_err());
     }
@@ -611,7 +611,7 @@ fn krylov() {
     }
     for bad in BAD {
         let a = matrix(2, 2, &[1.0, bad, bad, 1.0]);
-        // 0·∞ is NaN: already the first element is lost.
+        // 0·∞ is NaN: the first element already is.
         assert!(names(Lanczos::default().run(operator(&a).unwrap(), &[1.0, 0.0]), 0, 0));
         assert!(names(power_iteration(operator(&a).unwrap(), &[1.0, 0.0], 5, 0.0), 0, 0));
         assert!(names(power_iteration(operator(&one(1.0)).unwrap(), &[bad], 5, 0.0), 0, 0));
@@ -635,7 +635,7 @@ fn rotations_and_positions() {
             assert!(turn([bad, 0.0], 1.0).iter().all(|x| !x.is_finite()));
         }
         assert_eq!(turn([1.0, 0.0], TINY), [1.0, TINY]);
-        let far = turn([1.0, 0.0], 1e300); // an angle whose digits are all of the turns
+        let far = turn([1.0, 0.0], 1e300); // an angle whose digits all belong to full turns
         assert!(near(norm::l2(&far), 1.0));
     }
     assert_eq!(rotation::rotate_pair([1.0, -0.0], 0.0), [1.0, 0.0]);
@@ -665,7 +665,7 @@ fn scaled_dot_products() {
     assert_eq!(scaled_dot::scores(&one(1.0), &Matrix::zeros(1, 0)).unwrap().shape(), (0, 1));
 }
 
-/// The functions of a scalar at the edges, for any scalar that has edges.
+/// The scalar functions at the edges of their domains, for any scalar.
 fn scalar_edges<T: Real>() {
     let t = T::from_f64;
     let value = |x: T| x.to_f64();
@@ -695,7 +695,7 @@ fn scalar_edges<T: Real>() {
 fn scalars() {
     scalar_edges::<f64>();
     scalar_edges::<f32>();
-    // Denormals are numbers like others.
+    // Denormals behave like other numbers.
     assert_eq!(Real::tanh(f32::from_bits(1)), f32::from_bits(1));
     assert_eq!(Real::sin(TINY), TINY);
     assert_eq!(Real::exp(TINY), 1.0);

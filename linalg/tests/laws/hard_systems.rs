@@ -1,5 +1,5 @@
-//! Systems and spectra that ask for what an average one does not: a far pivot, rows of all sizes, a pivot near nothing, a
-//! crowd of eigenvalues.
+//! Difficult systems and spectra: a distant pivot, rows of very different size, a nearly zero pivot, clustered
+//! eigenvalues.
 
 use linalg::krylov::{End, Lanczos, operator, start_vector};
 use linalg::lu::{Lu, log_determinant, solve};
@@ -7,13 +7,13 @@ use linalg::svd::Svd;
 use linalg::{Error, Matrix, cholesky::Cholesky, matrix};
 use proptest::prelude::*;
 
-/// Numbers of all signs, none near 0.
+/// Numbers of both signs, none near 0.
 fn numbers(n: usize) -> impl Strategy<Value = Vec<f64>> {
     prop::collection::vec(prop_oneof![0.1..2.0_f64, -2.0..-0.1_f64], n)
 }
 
 proptest! {
-    /// The one number of a column may stand in any row: a permutation is solved exactly.
+    /// The only nonzero element of a column may be in any row: a permutation is solved exactly.
     #[test]
     fn a_pivot_is_found_however_far(order in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(), b in numbers(12)) {
         let n = order.len();
@@ -24,8 +24,7 @@ proptest! {
         prop_assert_eq!(log_determinant(&a).unwrap().ln, 0.0);
     }
 
-    /// Equations times powers of two are the same equations, and unknowns times powers of two the same unknowns: not one
-    /// bit changes.
+    /// Multiplying equations or unknowns by powers of two does not change a bit of the solution.
     #[test]
     fn the_scale_of_an_equation_changes_nothing(
         a in numbers(25), b in numbers(5), rows in prop::collection::vec(-300..300_i32, 5),
@@ -37,8 +36,8 @@ proptest! {
         let right = Matrix::from_fn(5, 1, |i, _| b[i] * power(rows[i]));
         match (solve(&a, &b), solve(&scaled, &right)) {
             (Ok(x), Ok(y)) => {
-                // Rows are scaled before columns: what they are divided by depends on the columns' scale, so that bits
-                // agree where columns are not scaled, and to the condition of the matrix where they are.
+                // Rows are scaled before columns, so the row scales depend on the columns' scale: the bits agree if
+                // columns are not scaled; otherwise the results agree up to the condition of the matrix.
                 let condition = Svd::of(&a).unwrap().condition_number().unwrap();
                 for j in 0..5 {
                     let y = y[j] * power(columns[j]);
@@ -51,14 +50,14 @@ proptest! {
         }
     }
 
-    /// Rows over 600 decades of two, in any order: every singular value to its own digits, as of the same rows sorted.
+    /// Rows over 600 binary decades, in any order: every singular value is as accurate as for the same rows sorted.
     #[test]
     fn graded_rows_keep_their_small_singular_values(
         b in numbers(16), order in Just(vec![0usize, 1, 2, 3]).prop_shuffle(), step in 20..100_i32,
     ) {
         let b = matrix(4, 4, &b) + Matrix::identity(4, 4) * 6.0;
         let graded = |i: usize| f64::from(-step * i as i32).exp2();
-        // det A = Π d · det B, whatever the order: the product of all singular values, of which none has lost a digit.
+        // det A = Π d · det B in any order: the product of all singular values, each fully accurate.
         let a = Matrix::from_fn(4, 4, |i, j| b[(i, j)] * graded(order[i]));
         let svd = Svd::of(&a).unwrap();
         let ln: f64 = svd.values.iter().map(|s| s.ln()).sum();
@@ -72,13 +71,13 @@ proptest! {
     }
 }
 
-/// A pivot of 10⁻¹³ is a number and not 0; all numbers here are exact, so the solution is.
+/// A pivot of 10⁻¹³ is not treated as 0; all numbers here are exact, so the solution is exact.
 #[test]
 fn what_is_nearly_singular_is_regular() {
     for power in [-43, -50, -52] {
         let d = f64::from(power).exp2();
         let a = matrix(2, 2, &[1.0, 1.0, 1.0, 1.0 + d]);
-        // Of x = (−1, 1): 0 and d.
+        // For x = (−1, 1): 0 and d.
         assert_eq!(solve(&a, &matrix(2, 1, &[0.0, d])).unwrap().as_slice(), &[-1.0, 1.0]);
         assert_eq!(log_determinant(&a).unwrap().ln, d.ln());
     }
@@ -88,7 +87,8 @@ fn what_is_nearly_singular_is_regular() {
     ));
 }
 
-/// A solution that is too large is ±∞, with its sign; one that is not is found though numbers on the way are.
+/// A solution that overflows is ±∞ with the right sign; a finite solution is found even if intermediate values
+/// overflow.
 #[test]
 fn solutions_at_the_end_of_the_range() {
     let tiny = 5e-324;
@@ -97,7 +97,7 @@ fn solutions_at_the_end_of_the_range() {
     assert!(x.iter().all(|x| *x == f64::INFINITY), "{x}");
     let x = Lu::of(&a).unwrap().solve(&Matrix::from_element(4, 1, -1.0)).unwrap();
     assert!(x.iter().all(|x| *x == f64::NEG_INFINITY), "{x}");
-    // 10³⁰⁰·(1, −1) on the way to a solution of size 1: (1 + δ) − 1 beside 10³⁰⁰.
+    // An intermediate 10³⁰⁰·(1, −1) for a solution of size 1: (1 + δ) − 1 beside 10³⁰⁰.
     let (d, big) = ((-50_f64).exp2(), 1e300);
     let a = matrix(2, 2, &[1.0, 1.0, 1.0, 1.0 + d]);
     let x = solve(&a, &matrix(2, 1, &[big, big * (1.0 + d)])).unwrap();
@@ -108,12 +108,12 @@ fn solutions_at_the_end_of_the_range() {
     let root = Cholesky::of(&matrix(2, 2, &[1e-300, 5e-301, 5e-301, 1e-300])).unwrap();
     let x = root.solve(&matrix(2, 1, &[1e100, -1e100])).unwrap();
     assert_eq!(x.as_slice(), &[f64::INFINITY, f64::NEG_INFINITY]);
-    // What is not finite on the right-hand side is the caller's.
+    // Non-finite right-hand sides propagate.
     let a = Lu::of(&matrix(2, 2, &[2.0, 0.0, 1.0, 4.0])).unwrap();
     assert!(a.solve(&matrix(2, 1, &[f64::NAN, 1.0])).unwrap()[0].is_nan());
 }
 
-/// An eigenvalue of 0 has converged when its residual is small beside the operator, not beside itself.
+/// An eigenvalue of 0 has converged if its residual is small relative to the operator, not to itself.
 #[test]
 fn an_eigenvalue_of_nothing_converges() {
     let n = 300;
@@ -127,7 +127,8 @@ fn an_eigenvalue_of_nothing_converges() {
     assert!(found.converged && found.value.abs() < 1e-9, "{found:?}");
 }
 
-/// Every matrix that is not symmetric is refused, of two rows too, unless the start is an eigenvector, which says nothing.
+/// Every asymmetric matrix is refused, also of size 2, unless the start vector is an eigenvector, which reveals
+/// nothing.
 #[test]
 fn an_operator_that_is_not_symmetric_is_refused() {
     for n in 2..7 {
@@ -139,7 +140,7 @@ fn an_operator_that_is_not_symmetric_is_refused() {
             assert!(matches!(refused, Err(Error::NotSymmetric { .. })), "{n} {skew}");
         }
     }
-    // Of eigenvalues 1 and 2, for which 4.70 and −1.70 were found once.
+    // Eigenvalues 1 and 2; a former version returned 4.70 and −1.70.
     let a = matrix(2, 2, &[1.0, 0.0, 9.0, 2.0]);
     assert!(Lanczos::default().run(operator(&a).unwrap(), &start_vector(2)).is_err());
 }

@@ -1,4 +1,4 @@
-//! Our own product against that of the `gemm` crate, through every door.
+//! Our own product against that of the `gemm` crate, through every public function.
 
 use linalg::{Factor, Matrix, Real, View, limits, product_add, product_into, transposed};
 use proptest::prelude::*;
@@ -24,11 +24,11 @@ fn agree<T: Real>(m: usize, n: usize, k: usize, turned: [bool; 2], add: bool, ep
     }
     limits::library_product(library.as_view_mut(), T::one(), left, right, add);
     for (x, y) in ours.iter().zip(&library) {
-        // Two orders of one sum of k terms of at most 1, and of what was there.
+        // Two orders of one sum of k terms of at most 1, and of the old value.
         let bound = 2.0 * (k + 2) as f64 * epsilon * (k + 1) as f64;
         assert!((x.to_f64() - y.to_f64()).abs() <= bound, "{m}×{k}×{n} {turned:?} {add}");
     }
-    // A factor says how it lies in memory.
+    // A factor reports its memory layout.
     for (factor, turned) in [(left, turned[0]), (right, turned[1])] {
         let (view, says) = factor.parts();
         assert_eq!(says, turned);

@@ -1,4 +1,4 @@
-//! A million terms of one sign in single precision: the error is that of the terms, not of their number.
+//! Sums of a million terms of one sign in single precision: the error does not grow with the number of terms.
 
 use linalg::affine::{Affine, add_columns};
 use linalg::gather::Gather;
@@ -22,9 +22,9 @@ fn close(found: f32, exact: f64, units: f64) {
 fn sums_and_norms_do_not_gather_roundings() {
     for n in [1, 17, 1023, 1024, 1025, 50_257, 1_000_000] {
         let (x, sum) = numbers(n);
-        // One rounding of a sum that is kept in two parts.
+        // One rounding of a sum that is stored as two numbers.
         close(accurate::sum(x.iter().copied()), sum, 0.5001);
-        // 64 additions on a lane and 4 between them, each of ε/2, at the worst.
+        // At most 64 additions on a lane and 4 between lanes, each with an error of ε/2.
         close(vector::sum(&x), sum, 34.5);
         close(norm::l1(&x), sum, 34.5);
         let ones = vec![1.0_f32; n];
@@ -43,10 +43,10 @@ fn gradients_over_many_tokens() {
         let dy = Matrix::from_fn(3, n, |i, j| x[j] * (i + 1) as f32);
         let mut bias = Matrix::zeros(3, 1);
         add_columns(bias.as_view_mut(), dy.as_view());
-        // A thousand additions at most, each of ε/2 and one more for each product with 3.
+        // At most a thousand additions, each with an error of ε/2, and one more for each product with 3.
         (0..3).for_each(|i| close(bias[i], sum * (i + 1) as f64, 512.0));
         if n > 1024 {
-            // In blocks of 128: 64 units at the worst.
+            // In blocks of 128: at most 64 units.
             (0..3).for_each(|i| close(bias[i], sum * (i + 1) as f64, 66.0));
         }
         let (w, b) = (Matrix::zeros(3, 1), Matrix::zeros(3, 1));
@@ -54,7 +54,7 @@ fn gradients_over_many_tokens() {
             pullback(&Affine, [&w, &Matrix::from_element(1, n, 1.0), &b], &dy).unwrap();
         assert_eq!(by_affine, bias);
 
-        // Two tokens, in turn.
+        // Two alternating tokens.
         let tokens = Matrix::from_fn(1, n, |_, j| (j % 2) as f32);
         let [table, _] = pullback(&Gather, [&Matrix::zeros(3, 2), &tokens], &dy).unwrap();
         for token in 0..2 {
@@ -64,7 +64,7 @@ fn gradients_over_many_tokens() {
     }
 }
 
-/// What is not a column of the table takes no part, in blocks either; gradients are added to what is there.
+/// Indices out of range are ignored, also in blocks; gradients are added to the existing values.
 #[test]
 fn many_tokens_are_looked_up_as_few_are() {
     let n = 5000;
@@ -80,7 +80,7 @@ fn many_tokens_are_looked_up_as_few_are() {
     Gather.vjp([zeros.as_view(), tokens.as_view()], y.as_view(), dy.as_view(), gradients, work);
     for row in 0..2 {
         for column in 0..3 {
-            // Whole numbers: exact.
+            // Integers: exact.
             let here = (0..n).filter(|&j| tokens[j] == column as f64).map(|j| dy[(row, j)]);
             assert_eq!(table[(row, column)], 0.5 + here.sum::<f64>());
         }

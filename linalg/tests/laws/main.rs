@@ -1,4 +1,4 @@
-//! The laws of linear algebra, its hard floats, the textbook's numbers, and the kernels beside a library's.
+//! Laws of linear algebra, edge cases of floats, the textbook's numbers, and our kernels against a library's.
 
 mod formulas;
 mod hard_floats;

@@ -1,4 +1,4 @@
-//! The textbook's numbers in linear algebra (A.1, and what its chapters count with it), as NumPy recomputes them.
+//! The textbook's numbers in linear algebra (A.1, and the counts of other chapters), as NumPy recomputes them.
 
 use linalg::adapter::Adapter;
 use linalg::add::Add;
@@ -30,17 +30,17 @@ fn a_word_and_its_context() {
 
 #[test]
 fn the_feed_forward_expansion_and_its_shapes() {
-    // The book's X (4 × 768) · W (768 × 3072) + b, a token per row; here a token is a column.
+    // The book's X (4 × 768) · W (768 × 3072) + b has one token per row; here a token is a column.
     let (w, b) = (Matrix::<f32>::zeros(3072, 768), Matrix::repeat(3072, 1, 1.0));
     let y = affine(&w, &Matrix::repeat(768, 4, 1.0), &b).unwrap();
     assert_eq!(y.shape(), (3072, 4));
-    assert!(y.iter().all(|y| *y == 1.0)); // the shift, for every token
+    assert!(y.iter().all(|y| *y == 1.0)); // the bias, for every token
     assert!(affine(&w, &Matrix::zeros(767, 4), &b).is_err());
 }
 
 #[test]
 fn scores_and_what_they_take() {
-    // Q and K of (sequence × d_k): scores are (sequence × sequence), once for every head.
+    // Q and K of (sequence × d_k): scores are (sequence × sequence) for every head.
     for (length, megabytes) in
         [(64, 0.07), (128, 0.26), (256, 1.05), (512, 4.19), (1024, 16.78), (2048, 67.11)]
     {
@@ -48,7 +48,7 @@ fn scores_and_what_they_take() {
         let scores = HeadScores { heads: 4, key_value_heads: 4, length }.shape([x, x]).unwrap();
         assert!(near(scores.len() as f64 * 4.0 / 1e6, megabytes, 2), "{length}");
     }
-    // 3.3: attention of width 128 with biases has 66,048 parameters: three projections, and one back.
+    // 3.3: attention of width 128 with biases has 66,048 parameters: three input projections and one output projection.
     let parameters = |outputs: usize, inputs: usize| outputs * inputs + outputs;
     assert_eq!([3 * parameters(128, 128), parameters(128, 128)], [49_536, 16_512]);
 }
@@ -60,7 +60,7 @@ fn eigenvalues_ranks_and_adapters() {
     let lora = Adapter::new(Matrix::<f32>::zeros(8, 4096), Matrix::zeros(4096, 8), 8.0).unwrap();
     assert_eq!((lora.parameters(), lora.shape().len()), (65_536, 16_777_216));
     assert!(near(100.0 * (1.0 - lora.saved()), 0.39, 2));
-    // rank(B·A) ≤ r, of numbers without a pattern.
+    // rank(B·A) ≤ r, for pseudo-random numbers.
     let a = Matrix::from_fn(2, 7, |i, j| ((3 * i + 5 * j + 1) as f64).sin());
     let b = Matrix::from_fn(6, 2, |i, j| ((2 * i + 7 * j + 2) as f64).cos());
     assert_eq!(svd::rank(&Adapter::new(a, b, 1.0).unwrap().delta()), Ok(2));
@@ -74,13 +74,13 @@ fn sinusoidal_positions_of_width_4() {
     }
 }
 
-/// Chapter 4.1: what a cache of keys and values saves. Without one, token t computes the keys and values of all
-/// t − 1 before it once more.
+/// Chapter 4.1: the savings of a key-value cache. Without one, token t recomputes the keys and values of all t − 1
+/// tokens before it.
 #[test]
 fn keys_and_values_computed_again() {
     let again: u64 = (1..=1000).map(|t| t - 1).sum();
     assert_eq!(again, 499_500); // "about 500,000"
-    // What the cache takes: a key and a value for each layer, head, coordinate and token.
+    // The size of the cache: a key and a value for each layer, head, coordinate and token.
     let (layers, heads, width, tokens) = (12, 12, 64, 1000);
     assert_eq!(2 * layers * heads * width * tokens, 18_432_000);
 }

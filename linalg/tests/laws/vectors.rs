@@ -1,13 +1,13 @@
-//! The same code on fewer vectors: what is asked for is used, and no bit changes where none may.
+//! The same code with narrower vectors: the setting is respected, and no bit changes.
 //!
-//! Vectors are chosen once for a process, so each choice is another process: this program again, with
-//! [`Vectors::VARIABLE`] set, and of its tests only [`report`].
+//! A process chooses its vectors once, so each choice needs another process: this program is started again with
+//! [`Vectors::VARIABLE`] set, and runs only [`report`].
 
 use linalg::{Matrix, Real, Vectors, limits, product_into, simd, vector};
 use std::process::Command;
 use std::time::Duration;
 
-/// A hash of the bits of what loops on vectors compute.
+/// Returns a hash of the results' bits of loops on vectors.
 fn bits() -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut add = |x: f64| {
@@ -31,7 +31,7 @@ fn bits() -> u64 {
     }
     loops(&numbers).into_iter().for_each(&mut add);
     loops(&narrow).into_iter().for_each(|x| add(f64::from(x)));
-    // Products of small whole numbers are exact in any order.
+    // Products of small integers are exact in any order.
     let [m, n, k] = [67, 29, 131];
     let a = Matrix::from_fn(m, k, |i, j| ((i * 3 + j * 5) % 7) as f32 - 3.0);
     let b = Matrix::from_fn(k, n, |i, j| ((i * 2 + j * 11) % 5) as f32 - 2.0);
@@ -41,7 +41,7 @@ fn bits() -> u64 {
     hash
 }
 
-/// What a process uses, in one line.
+/// Prints the vectors and the hash of this process, in one line.
 #[test]
 fn report() {
     let (in_use, asked) = (Vectors::in_use(), Vectors::asked());
@@ -52,7 +52,7 @@ fn report() {
     println!("\nvectors: {in_use} {asked:?} {:x}", bits());
 }
 
-/// The line of a process that is asked for these vectors.
+/// Returns the line of a process with this setting.
 fn asked_for(vectors: &str) -> String {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program)

@@ -3,7 +3,7 @@ use crate::decomposition::basis::orthonormal;
 use crate::laws::{draw, product, symmetric};
 use proptest::prelude::*;
 
-/// <var>Q·diag(λ)·Qᵀ</var> for a random rotation Q.
+/// Returns <var>Q·diag(λ)·Qᵀ</var> for a random rotation Q.
 fn with_spectrum(values: &[f64], seed: u64) -> Matrix<f64> {
     let n = values.len();
     let q = orthonormal(&draw(seed, n, n), 1e-8).unwrap();
@@ -20,7 +20,7 @@ proptest! {
         let start = start_vector(a.nrows());
         let ritz = method.run(operator(&a).unwrap(), &start).unwrap();
         let bound = 1e-12 * a.norm();
-        // Nothing outside the spectrum, and each near an eigenvalue.
+        // No Ritz value is outside the spectrum, and each is near an eigenvalue.
         for (i, &value) in ritz.values.iter().enumerate() {
             let nearest = exact.values.iter().map(|e| (e - value).abs()).fold(f64::INFINITY, f64::min);
             prop_assert!(nearest <= ritz.residuals[i] + bound, "{value}");
@@ -31,7 +31,7 @@ proptest! {
 
     #[test]
     fn a_known_spectrum(seed in 0..999_u64, largest in 1.0..100.0_f64) {
-        // One eigenvalue apart, 39 crowded below it.
+        // One isolated eigenvalue, and 39 close together below it.
         let values: Vec<f64> =
             (0..40).map(|i| if i == 0 { largest } else { 0.9 * largest * (i as f64 * 1.7).cos() }).collect();
         let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -40,7 +40,7 @@ proptest! {
         let found = ritz.largest();
         prop_assert!(found.converged);
         prop_assert!((found.value - largest).abs() <= 1e-8 * largest, "{}", found.value);
-        // The residual that is stated is the residual that is.
+        // The stated residual is the actual residual.
         let x = Matrix::from_column_slice(40, 1, &found.vector);
         let true_residual = (product(&a, &x) - &x * found.value).norm();
         prop_assert!(true_residual <= found.residual + 1e-13 * largest);
@@ -68,7 +68,7 @@ proptest! {
 #[test]
 fn five_hundred_eigenvalues_and_one_is_found_to_eight_digits() {
     let n = 500;
-    // A diagonal operator: 1/1, 1/2, …, 1/500, as the Hessian of a trained model falls off.
+    // A diagonal operator: 1/1, 1/2, …, 1/500, similar to the spectrum of a trained model's Hessian.
     let operator = |x: &[f64], y: &mut [f64]| {
         for i in 0..n {
             y[i] = x[i] / (i + 1) as f64;
@@ -119,7 +119,7 @@ fn a_limit_that_is_reached_is_said() {
 #[test]
 fn mistakes_are_refused() {
     let turn = |x: &[f64], y: &mut [f64]| {
-        // A cyclic shift is orthogonal, and not symmetric.
+        // A cyclic shift is orthogonal, but not symmetric.
         let n = x.len();
         (0..n).for_each(|i| y[(i + 1) % n] = x[i]);
     };
@@ -136,8 +136,8 @@ fn mistakes_are_refused() {
     assert!(operator(&Matrix::<f64>::zeros(2, 3)).is_err());
 }
 
-/// The basis stays orthonormal where a remainder is far shorter than what was removed from it, as it is for a spectrum over
-/// many decades: one removal leaves ε·‖A·q‖/‖rest‖, two leave ε.
+/// The basis stays orthonormal if the remainder is far shorter than the removed part, as for a spectrum over many
+/// decades: one orthogonalisation leaves ε·‖A·q‖/‖rest‖, two leave ε.
 #[test]
 fn the_basis_is_orthonormal_however_steep_the_spectrum() {
     for ratio in [0.5, 0.1, 1e-2, 1e-4] {
