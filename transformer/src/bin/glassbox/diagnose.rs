@@ -10,8 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::disk::checkpoint;
 use transformer::disk::checkpoint::CheckpointError;
-use transformer::disk::files::write_atomically;
-use transformer::disk::validation_losses;
+use transformer::disk::{ordinary, validation_losses, write_atomically};
 use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State};
 use transformer::text::stories;
 use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
@@ -157,13 +156,15 @@ impl Diagnose {
         let (verdict, health) = (examination.verdict(warnings.len()), &examination.health);
         let mut svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
         if let Some(path) = &svg
-            && let Err(error) = write_atomically(path, found.growth.svg().as_bytes())
+            // A pipe that nobody asked for may have no reader.
+            && let Err(error) = if self.svg.is_some() { Ok(()) } else { ordinary(path) }
+                .and_then(|()| write_atomically(path, found.growth.svg().as_bytes()))
         {
             // A missing picture is an error only if it was requested.
             if self.svg.is_some() {
-                return Err(format!("cannot write {}: {error}", path.display()).into());
+                return Err(error.into());
             }
-            remark(format!("no picture: cannot write {}: {error}", path.display()));
+            remark(format!("no picture: {error}"));
             svg = None;
         }
         if self.json {
