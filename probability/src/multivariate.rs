@@ -9,14 +9,13 @@
 //! a covariance that does not depend on y and is nowhere larger than Σ_X.
 //!
 //! Conditioning is the posterior of a diffusion step, regression by a Gaussian process, and
-//! Kalman's filter. nalgebra's Cholesky factor does the work; a decomposition asks for `f64`, so
-//! this cannot be differentiated by dual numbers.
+//! Kalman's filter. [`linalg::cholesky`] does the work, in units of each variable's deviation: the variances
+//! may be of any scale, from subnormal numbers to the largest.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.3.
 
 use crate::error::{ProbabilityError, check, check_length};
 use crate::random::Random;
-use linalg::Matrix;
-use nalgebra::{Cholesky, DVector, Dyn};
+use linalg::{Matrix, cholesky::Cholesky};
 
 /// A Gaussian in n dimensions with a covariance that is positive definite.
 ///
@@ -32,9 +31,9 @@ use nalgebra::{Cholesky, DVector, Dyn};
 /// ```
 #[derive(Clone, Debug)]
 pub struct MultivariateGaussian {
-    mean: DVector<f64>,
+    mean: Vec<f64>,
     covariance: Matrix<f64>,
-    cholesky: Cholesky<f64, Dyn>,
+    cholesky: Cholesky<f64>,
 }
 
 impl MultivariateGaussian {
@@ -66,21 +65,29 @@ impl MultivariateGaussian {
         for row in 0..n {
             for column in 0..row {
                 let (found, mirrored) = (covariance[(row, column)], covariance[(column, row)]);
-                let size = (covariance[(row, row)] * covariance[(column, column)]).abs().sqrt();
+                let deviation = |i: usize| covariance[(i, i)].abs().sqrt();
+                let size = deviation(row) * deviation(column);
                 if (found - mirrored).abs() > slack * size.max(found.abs()) {
                     return Err(ProbabilityError::Asymmetric { row, column, found, mirrored });
                 }
             }
         }
-        let covariance = (covariance + covariance.transpose()) * 0.5;
-        let factor =
-            |size: usize| Cholesky::new(covariance.view((0, 0), (size, size)).into_owned());
-        // On failure only: which leading block is the first without a factor.
-        let failing = || (1..n).find(|&size| factor(size).is_none()).unwrap_or(n);
-        let cholesky = factor(n).filter(|c| well_conditioned(c, &covariance));
-        let cholesky =
-            cholesky.ok_or_else(|| ProbabilityError::NotPositiveDefinite { size: failing() })?;
-        Ok(MultivariateGaussian { mean: DVector::from_column_slice(mean), covariance, cholesky })
+        let covariance = covariance.zip_map(&covariance.transpose(), |a, b| {
+            // The sum of two large ones is infinite.
+            if a == b { a } else { a * 0.5 + b * 0.5 }
+        });
+        let refused = |pivot: usize| ProbabilityError::NotPositiveDefinite { size: pivot + 1 };
+        let cholesky = Cholesky::of(&covariance).map_err(|error| match error {
+            linalg::Error::NotPositiveDefinite { pivot, .. } => refused(pivot),
+            _ => unreachable!("a finite square matrix"),
+        })?;
+        // A pivot must stand clear of rounding: n·ε of its own variance.
+        let slack = n as f64 * f64::EPSILON;
+        let share = |i: usize| cholesky.lower()[(i, i)] / covariance[(i, i)].sqrt();
+        if let Some(pivot) = (0..n).find(|&i| share(i).powi(2) <= slack) {
+            return Err(refused(pivot));
+        }
+        Ok(MultivariateGaussian { mean: mean.to_vec(), covariance, cholesky })
     }
 
     /// Of <var>A·w + µ</var> with w ~ N(0, 1): covariance <var>A·Aᵀ</var>. A is (n × m), and needs
@@ -109,7 +116,7 @@ impl MultivariateGaussian {
 
     /// µ.
     pub fn mean(&self) -> &[f64] {
-        self.mean.as_slice()
+        &self.mean
     }
 
     /// Σ.
@@ -119,7 +126,7 @@ impl MultivariateGaussian {
 
     /// The lower triangular A with <var>A·Aᵀ = Σ</var>.
     pub fn factor(&self) -> Matrix<f64> {
-        self.cholesky.l()
+        self.cholesky.lower().clone()
     }
 
     /// <var>ln |Σ| = 2·Σ ln Aᵢᵢ</var>.
@@ -131,7 +138,7 @@ impl MultivariateGaussian {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn log_determinant(&self) -> f64 {
-        2.0 * self.cholesky.l_dirty().diagonal().iter().map(|a| a.ln()).sum::<f64>()
+        self.cholesky.log_determinant()
     }
 
     /// Mahalanobis' squared distance <var>(x − µ)ᵀ·Σ⁻¹·(x − µ)</var>: of x drawn from here, n on
@@ -148,10 +155,10 @@ impl MultivariateGaussian {
     /// ```
     pub fn squared_distance(&self, x: &[f64]) -> Result<f64, ProbabilityError> {
         check_length("coordinates", self.dimension(), x.len())?;
-        let d = DVector::from_column_slice(x) - &self.mean;
+        let d = Matrix::from_fn(x.len(), 1, |i, _| x[i] - self.mean[i]);
         // w with A·w = x − µ, so that the distance is a sum of squares and never negative.
-        let w = self.cholesky.l_dirty().solve_lower_triangular(&d);
-        Ok(w.expect("a Cholesky factor has a positive diagonal").norm_squared())
+        let w = self.cholesky.whiten(&d).expect("a coordinate for every variable");
+        Ok(w.norm_squared())
     }
 
     /// ln p(x), in nats. −∞ or NaN where x is not finite.
@@ -189,8 +196,8 @@ impl MultivariateGaussian {
     pub fn draw(&self, random: &Random, index: u64) -> Vec<f64> {
         let n = self.dimension();
         let first = index.wrapping_mul(n as u64);
-        let w = DVector::from_fn(n, |i, _| random.normal(first.wrapping_add(i as u64)));
-        (self.cholesky.l() * w + &self.mean).as_slice().to_vec()
+        let w = Matrix::from_fn(n, 1, |i, _| random.normal(first.wrapping_add(i as u64)));
+        (self.cholesky.lower() * w).iter().zip(&self.mean).map(|(x, mean)| x + mean).collect()
     }
 
     /// The distribution of some of the variables, in the order given.
@@ -241,11 +248,11 @@ impl MultivariateGaussian {
         }
         let seen = self.marginal(observed)?;
         let cross = self.block(observed, &hidden); // Σ_YX
-        let surprise = DVector::from_column_slice(values) - &seen.mean;
+        let surprise = Matrix::from_fn(values.len(), 1, |i, _| values[i] - seen.mean[i]);
         // Through A⁻¹·Σ_YX the Schur complement is a difference of symmetric matrices, and stays symmetric.
-        let half = seen.cholesky.l_dirty().solve_lower_triangular(&cross);
-        let half = half.expect("a Cholesky factor has a positive diagonal");
-        let shift = cross.tr_mul(&seen.cholesky.solve(&surprise));
+        let white = |b: &Matrix<f64>| seen.cholesky.whiten(b).expect("a row for every variable");
+        let half = white(&cross);
+        let shift = half.tr_mul(&white(&surprise));
         let mean: Vec<f64> =
             hidden.iter().zip(shift.iter()).map(|(&i, s)| self.mean[i] + s).collect();
         Self::new(&mean, &(self.block(&hidden, &hidden) - half.tr_mul(&half)))
@@ -265,11 +272,4 @@ impl MultivariateGaussian {
         }
         Ok(())
     }
-}
-
-/// Whether every pivot stands clear of rounding: n·ε of its own variance.
-fn well_conditioned(cholesky: &Cholesky<f64, Dyn>, covariance: &Matrix<f64>) -> bool {
-    let slack = covariance.nrows() as f64 * f64::EPSILON;
-    let factor = cholesky.l_dirty();
-    (0..covariance.nrows()).all(|i| factor[(i, i)].powi(2) > slack * covariance[(i, i)])
 }

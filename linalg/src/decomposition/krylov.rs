@@ -38,7 +38,8 @@ pub struct Estimate<T> {
     pub residual: f64,
     /// x, of length 1. Its sign is arbitrary.
     pub vector: Vec<T>,
-    /// The number of operator applications.
+    /// How often the operator was applied. A repetition with a larger vector, because a product was nearly subnormal, is not
+    /// counted.
     pub iterations: usize,
     /// Whether the residual is within the tolerance.
     pub converged: bool,
@@ -80,7 +81,7 @@ pub fn start_vector<T: Real>(n: usize) -> Vec<T> {
 /// # Ok::<(), linalg::Error>(())
 /// ```
 pub fn power_iteration<T: Real>(
-    mut operator: impl FnMut(&[T], &mut [T]),
+    operator: impl FnMut(&[T], &mut [T]),
     start: &[T],
     iterations: usize,
     tolerance: f64,
@@ -88,17 +89,18 @@ pub fn power_iteration<T: Real>(
     check_limits(iterations, tolerance)?;
     let mut x = direction("the start vector", start)?;
     let mut y = vec![T::zero(); x.len()];
+    let mut a = Scaled { operator, power: 0 };
     let mut iteration = 0;
     loop {
         iteration += 1;
-        operator(&x, &mut y);
-        finite_elements("what the operator wrote", &y, y.len())?;
+        a.apply_in_range(&x, &mut y)?;
         let value = vector::dot(&x, &y);
         let rest: Vec<T> = y.iter().zip(&x).map(|(&y, &x)| y - value * x).collect();
         let residual = l2(&rest).to_f64();
         let value = value.to_f64();
         let converged = residual <= tolerance * value.abs();
         if converged || iteration == iterations {
+            let [value, residual] = [value, residual].map(|x| times_power(x, -a.power));
             return Ok(Estimate { value, residual, vector: x, iterations: iteration, converged });
         }
         // The vector is not zero: if A·x = 0, the residual is 0 and the iteration has converged.
@@ -187,7 +189,7 @@ impl Lanczos {
     /// that is asymmetric by more than half of the scalar's digits, for any two vectors that it was applied to.
     pub fn run<T: Real>(
         &self,
-        mut operator: impl FnMut(&[T], &mut [T]),
+        operator: impl FnMut(&[T], &mut [T]),
         start: &[T],
     ) -> Result<Ritz<T>, Error> {
         check_limits(self.iterations, self.tolerance)?;
@@ -195,22 +197,15 @@ impl Lanczos {
         let mut basis = vec![direction("the start vector", start)?];
         let n = start.len();
         let (mut diagonal, mut beside): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
-        let (mut size, mut power) = (0.0_f64, 0);
+        let (mut size, mut a) = (0.0_f64, Scaled { operator, power: 0 });
         loop {
             let k = diagonal.len();
             let mut y = vec![T::zero(); n];
-            let mut apply = |power: i32| {
-                let x: Vec<T> = basis[k].iter().map(|&x| times_power(x, power)).collect();
-                operator(&x, &mut y);
-                finite_elements("what the operator wrote", &y, n)?;
-                Ok::<_, Error>(y.iter().filter_map(|&y| exponent(y)).max())
-            };
-            let found = apply(power)?;
-            // Nearly subnormal numbers have lost digits: continue with 2ᵏ·A, which is exact because A is linear.
-            let (small, most) = if epsilon < 1e-10 { (-500, 900) } else { (-60, 90) };
-            if let Some(exponent) = found.filter(|&e| k == 0 && e < small) {
-                power = most.min(-exponent);
-                apply(power)?;
+            // Of one operator: its power is chosen once.
+            if k == 0 {
+                a.apply_in_range(&basis[k], &mut y)?;
+            } else {
+                a.apply(&basis[k], &mut y)?;
             }
             size = size.max(l2(&y).to_f64());
             in_range("the norm of what the operator wrote", Some(&size))?;
@@ -233,7 +228,7 @@ impl Lanczos {
             beside.push(if complete { 0.0 } else { rest });
             let ritz = Ritz::of(&diagonal, &beside, self)?;
             if ritz.converged || complete || k + 1 == self.iterations {
-                let back = |x: Vec<f64>| x.into_iter().map(|x| times_power(x, -power)).collect();
+                let back = |x: Vec<f64>| x.into_iter().map(|x| times_power(x, -a.power)).collect();
                 let (values, residuals) = (back(ritz.values), back(ritz.residuals));
                 return Ok(Ritz { values, residuals, basis, ..ritz });
             }
@@ -306,7 +301,45 @@ impl<T: Real> Ritz<T> {
     }
 }
 
-/// Returns the scalar's ε: the distance from 1 to the next number.
+/// <var>2ᵏ·A</var> for a linear operator A that may be so small that its products are nearly subnormal, and have lost digits.
+struct Scaled<F> {
+    operator: F,
+    power: i32,
+}
+
+impl<F> Scaled<F> {
+    /// Writes <var>A·(2ᵏ·x)</var> into y.
+    fn apply<T: Real>(&mut self, x: &[T], y: &mut [T]) -> Result<(), Error>
+    where
+        F: FnMut(&[T], &mut [T]),
+    {
+        let x: Vec<T> = x.iter().map(|&x| times_power(x, self.power)).collect();
+        (self.operator)(&x, y);
+        finite_elements("what the operator wrote", y, y.len())
+    }
+
+    /// As `apply`, and chooses k: from 0 it rises where the product is 0 or nearly subnormal, and falls back where that is
+    /// not finite.
+    fn apply_in_range<T: Real>(&mut self, x: &[T], y: &mut [T]) -> Result<(), Error>
+    where
+        F: FnMut(&[T], &mut [T]),
+    {
+        let (limit, raised) = if epsilon::<T>() < 1e-10 { (-500, 500) } else { (-60, 90) };
+        let mut found = self.apply(x, y);
+        let small = y.iter().filter_map(|&y| exponent(y)).all(|e| e < limit);
+        if found.is_ok() && self.power == 0 && small {
+            self.power = raised;
+            found = self.apply(x, y);
+        }
+        if found.is_err() && self.power != 0 {
+            self.power = 0;
+            found = self.apply(x, y);
+        }
+        found
+    }
+}
+
+/// The scalar's ε: the distance from 1 to the next number.
 fn epsilon<T: Real>() -> f64 {
     let mut epsilon = 1.0;
     while (T::one() + T::from_f64(epsilon / 2.0)).to_f64() > 1.0 {

@@ -54,7 +54,6 @@ pub fn frequency(i: usize, width: usize, base: f64) -> f64 {
     base.powf(-((2 * i) as f64) / width as f64)
 }
 
-<<<<<<< HEAD
 /// How the frequencies of a model that was trained on short texts are slowed for longer ones.
 ///
 /// ```
@@ -113,10 +112,7 @@ impl Scaling {
     }
 }
 
-/// (a, b) turned by an angle in radians, counter-clockwise.
-=======
 /// Rotates (a, b) counter-clockwise by an angle in radians.
->>>>>>> words-a
 ///
 /// Floats: IEEE; an angle of ±∞ gives NaN.
 ///
@@ -181,7 +177,6 @@ pub struct Rotation {
 }
 
 impl Rotation {
-<<<<<<< HEAD
     /// Returns the rotation of all coordinates of a head, with unscaled frequencies.
     pub fn new(heads: usize, base: f64, pairs: Pairs) -> Self {
         Rotation { heads, base, pairs, turning: None, scaling: Scaling::None }
@@ -197,10 +192,7 @@ impl Rotation {
         self.scaling.scaled(frequency(i, turning, self.base))
     }
 
-    /// Calls `update` with every element of y and what <var>R(t)·x</var>, or <var>R(t)ᵀ·x</var>, has there.
-=======
     /// Calls `update` with every element of y and the same element of <var>R(t)·x</var> or <var>R(t)ᵀ·x</var>.
->>>>>>> words-a
     #[inline(always)]
     fn turn<T: Real>(
         &self,
@@ -248,14 +240,9 @@ impl Primitive<2> for Rotation {
 
     fn formula<T: Real>(&self, [x, positions]: [View<'_, T>; 2]) -> Formula {
         let d = x.nrows() / self.heads;
-<<<<<<< HEAD
         let turning = self.turning(d);
         let half = turning / 2;
-        // The other coordinate of the pair lies this far away.
-=======
-        let half = d / 2;
         // The distance to the other coordinate of the pair.
->>>>>>> words-a
         let (span, distance) = match self.pairs {
             Pairs::Neighbours => (2, 1),
             Pairs::Halves => (d, half),

@@ -604,6 +604,30 @@ fn krylov() {
         let found = power_iteration(operator(&a).unwrap(), &[1.0, 0.0], 99, 1e-12).unwrap();
         assert!(found.converged && (found.value / scale - 3.0).abs() < 1e-12);
     }
+    // Each product of an element with one of the unit vector, 5e-324/8, is rounded to 0.
+    let (n, ones) = (64, [1.0; 64]);
+    let a = Matrix::from_element(n, n, TINY);
+    let found = power_iteration(operator(&a).unwrap(), &ones, 5, 1e-12).unwrap();
+    assert_eq!((found.value, found.converged), (64.0 * TINY, true));
+    let found = Lanczos::default().run(operator(&a).unwrap(), &ones).unwrap().largest();
+    assert_eq!((found.value, found.converged), (64.0 * TINY, true));
+    let a = Matrix::from_element(n, n, f32::from_bits(1));
+    let found = power_iteration(operator(&a).unwrap(), &[1.0_f32; 64], 5, 1e-5).unwrap();
+    assert!(
+        found.converged
+            && (found.value / f64::from(a[0]) - 64.0).abs() < 64.0 * 64.0 * f64::from(f32::EPSILON)
+    );
+    // The same after a product that is large.
+    let last = |i: usize| if i < n { 1.0 } else { 0.0 };
+    let a = Matrix::from_fn(n + 1, n + 1, |i, j| if j < n { last(i) * TINY } else { last(i) });
+    let mut start = vec![0.0; n];
+    start.push(1.0);
+    let found = power_iteration(operator(&a).unwrap(), &start, 5, 1e-12).unwrap();
+    assert_eq!((found.value, found.converged), (64.0 * TINY, true));
+    // A product that is 0, and out of range for a larger vector.
+    let a = matrix(2, 2, &[1e300, -1e300, -1e300, 1e300]);
+    let found = power_iteration(operator(&a).unwrap(), &[1.0, 1.0], 5, 1e-12).unwrap();
+    assert_eq!((found.value, found.converged), (0.0, true));
     for none in [&[][..], &[0.0, -0.0]] {
         let a = Matrix::zeros(none.len(), none.len());
         assert!(Lanczos::default().run(operator(&a).unwrap(), none).is_err());

@@ -37,6 +37,40 @@ proptest! {
         close(g.ln_density(&x).unwrap(), marginal + conditional, 100.0 * BOUND);
     }
 
+    /// Units of the variables, over 270 decades: to the bit, but for the logarithm of the determinant.
+    #[test]
+    fn units_of_the_variables(
+        g in four(),
+        w in prop::collection::vec(-2.0..2.0_f64, 4),
+        powers in prop::collection::vec(-450..450_i32, 4),
+        index in 0..99_u64,
+    ) {
+        let d: Vec<f64> = powers.iter().map(|&k| 2.0_f64.powi(k)).collect();
+        let of = |x: &[f64], variables: &[usize]| -> Vec<f64> {
+            x.iter().zip(variables).map(|(x, &i)| x * d[i]).collect()
+        };
+        let scaled = |a: &Matrix<f64>, variables: &[usize]| {
+            let n = a.nrows();
+            Matrix::from_fn(n, n, |i, j| a[(i, j)] * d[variables[i]] * d[variables[j]])
+        };
+        let all = [0, 1, 2, 3];
+        let other =
+            MultivariateGaussian::new(&of(g.mean(), &all), &scaled(g.covariance(), &all)).unwrap();
+        prop_assert_eq!(g.squared_distance(&w), other.squared_distance(&of(&w, &all)));
+        let random = Random::new(1, 0, 0);
+        prop_assert_eq!(of(&g.draw(&random, index), &all), other.draw(&random, index));
+        let (one, two) = (
+            g.given(&[3, 1], &w[..2]).unwrap(),
+            other.given(&[3, 1], &of(&w[..2], &[3, 1])).unwrap(),
+        );
+        prop_assert_eq!(of(one.mean(), &[0, 2]), two.mean());
+        prop_assert_eq!(&scaled(one.covariance(), &[0, 2]), two.covariance());
+        let ln = 2.0 * std::f64::consts::LN_2 * f64::from(powers.iter().sum::<i32>());
+        // Eight logarithms of at most 450·ln 2 + 5, each rounded twice.
+        let bound = 8.0 * 2.0 * 320.0 * EPSILON;
+        prop_assert!((g.log_determinant() + ln - other.log_determinant()).abs() <= bound);
+    }
+
     /// Seeing one thing and then another is seeing both at once.
     #[test]
     fn conditioning_in_two_steps(g in four(), y in numbers(2)) {

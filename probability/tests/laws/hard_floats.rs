@@ -424,6 +424,28 @@ fn gaussians() {
         assert!((g.factor()[0] / scale.sqrt() - 1.0).abs() < 1e-15 && g.dimension() == 1);
         assert!((g.log_determinant() / scale.ln() - 1.0).abs() < 1e-15);
         assert!(g.ln_density(&[0.0]).unwrap().is_finite());
+        // Of two whose product is no number.
+        let slanted = matrix(2, 2, &[scale, 0.1 * scale, -0.1 * scale, scale]);
+        let refused = MultivariateGaussian::new(&[0.0, 0.0], &slanted);
+        assert!(matches!(refused, Err(Error::Asymmetric { row: 1, column: 0, .. })), "{scale:e}");
+    }
+    // The determinant is 3·scale², the smallest eigenvalue scale, the squared distance of (√scale, √scale) 2/3.
+    for scale in [1e-323, 1e-310, 1e-300, 1e300, f64::MAX / 2.0] {
+        let pair = matrix(2, 2, &[2.0 * scale, scale, scale, 2.0 * scale]);
+        let g = MultivariateGaussian::new(&[0.0, 0.0], &pair).unwrap();
+        assert_eq!(g.covariance(), &pair);
+        let ln = 3.0_f64.ln() + 2.0 * scale.ln();
+        assert!((g.log_determinant() / ln - 1.0).abs() < 1e-15, "{scale:e}");
+        let deviation = scale.sqrt();
+        let distance = g.squared_distance(&[deviation, deviation]).unwrap();
+        assert!((distance - 2.0 / 3.0).abs() < 1e-15, "{scale:e}: {distance}");
+        let first = g.given(&[1], &[deviation]).unwrap();
+        assert!((first.mean()[0] / deviation - 0.5).abs() < 1e-15);
+        let variance = first.covariance()[0];
+        assert!(
+            (variance / 1.5 - scale).abs() <= 1e-15 * scale + 5e-324,
+            "{scale:e}: {variance:e}"
+        );
     }
     let g = MultivariateGaussian::new(&[0.0, 0.0], &Matrix::identity(2, 2)).unwrap();
     assert!(

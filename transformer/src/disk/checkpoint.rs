@@ -298,8 +298,13 @@ fn number(bytes: &[u8]) -> f64 {
     }
 }
 
-/// The tensors that a state may hold, in the order of saving: parameters, and the state of every optimizer.
-static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+/// The tensors that a state may hold, in the order in which its checksum reads them: parameters, and the state of every
+/// optimizer.
+///
+/// ```
+/// assert!(transformer::disk::checkpoint::NAMES.starts_with(&["parameters", "first_moment"]));
+/// ```
+pub static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let mut names = vec!["parameters"];
     for &kind in OptimizerKind::ALL {
         let mut rule = OptimizerConfig { kind, ..OptimizerConfig::default() }.build::<f32>(&[]);

@@ -5,7 +5,7 @@ use crate::memory;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads a file of at most `most` bytes.
 ///
@@ -39,7 +39,7 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
 ///
 /// # Errors
 /// A directory, a device or a pipe.
-pub(super) fn ordinary(path: &Path) -> Result<(), FileError> {
+pub fn ordinary(path: &Path) -> Result<(), FileError> {
     match path.metadata() {
         Ok(found) if !found.is_file() => {
             let kind = if found.is_dir() { "a directory" } else { "a device or a pipe" };
@@ -80,8 +80,7 @@ pub fn read_stream(mut stream: impl Read, most: u64) -> io::Result<Vec<u8>> {
 /// If it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
-        // The target of a link; a path that does not exist yet is its own target.
-        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let target = target_of(path)?;
         if target.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir()) {
             return OpenOptions::new().write(true).open(&target)?.write_all(bytes);
         }
@@ -98,6 +97,19 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         Ok(())
     };
     write().map_err(|source| FileError::Write { path: path.to_owned(), source })
+}
+
+/// Follows a symbolic link, also to a file that does not exist yet.
+fn target_of(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    // Linux follows forty.
+    for _ in 0..40 {
+        match target.read_link() {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
 /// The prefix of temporary names; six letters or digits follow.
@@ -157,6 +169,21 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         write_atomically(&link, b"new").unwrap();
         assert!(link.is_symlink() && std::fs::read(&file).unwrap() == b"new");
+        // Links to each other end; a link to a file that is not there yet stays, and makes the file.
+        let (early, other) = (directory.path().join("early"), directory.path().join("other"));
+        std::os::unix::fs::symlink("later", &early).unwrap();
+        write_atomically(&early, b"new").unwrap();
+        assert!(
+            early.is_symlink() && std::fs::read(directory.path().join("later")).unwrap() == b"new"
+        );
+        std::fs::remove_file(directory.path().join("later")).unwrap();
+        std::os::unix::fs::symlink("other", directory.path().join("later")).unwrap();
+        std::os::unix::fs::symlink("early", &other).unwrap();
+        let error = write_atomically(&early, b"new").unwrap_err().to_string();
+        assert!(
+            error.contains("early: too many levels of symbolic links") && early.is_symlink(),
+            "{error}"
+        );
         let null = Path::new("/dev/null");
         write_atomically(null, b"nothing").unwrap();
         assert!(null.metadata().unwrap().file_type().is_char_device());

@@ -24,7 +24,7 @@ mod lock;
 mod metrics;
 mod run;
 
-pub use file::{read_bounded, read_stream, reason, write_atomically};
+pub use file::{ordinary, read_bounded, read_stream, reason, write_atomically};
 pub use lock::Lock;
 pub use metrics::{Metric, Restored};
 pub use run::{

@@ -171,6 +171,7 @@ impl Run {
     /// Empties a claimed directory and writes the settings.
     fn begin(directory: &Path, lock: Lock, config: &TrainingConfig) -> Result<Self, RunError> {
         let model = model_directory(directory);
+        all_ordinary(directory)?;
         // Nothing of the earlier run may be mistaken for the new one's. The state goes first: without it nothing
         // resumes.
         let pictures = [plot_file(directory), growth_file(directory)];
@@ -181,7 +182,6 @@ impl Run {
                 _ => {}
             }
         }
-        all_ordinary(directory)?;
         // Settings make it a run: if killed from here on, it can be overwritten.
         write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         write_atomically(&metrics_file(directory), b"")?;
@@ -293,11 +293,17 @@ impl Run {
     }
 }
 
-/// Refuses a run if a file that training writes is not an ordinary file: before the first step, not after the last.
+/// Refuses a run if a file that training writes or removes is not an ordinary file, or its model not in a directory: before
+/// anything is removed and before the first step, not after the last.
 fn all_ordinary(directory: &Path) -> Result<(), FileError> {
     let model = model_directory(directory);
+    if model.exists() && !model.is_dir() {
+        let source = io::ErrorKind::NotADirectory.into();
+        return Err(FileError::Write { path: model, source });
+    }
     let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
-    let own = [settings_file, metrics_file, state_file, plot_file].map(|name| name(directory));
+    let own = [settings_file, metrics_file, state_file, plot_file, growth_file];
+    let own = own.map(|name| name(directory));
     own.into_iter().chain(names.map(|name| model.join(name))).try_for_each(|path| ordinary(&path))
 }
 

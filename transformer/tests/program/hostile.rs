@@ -4,8 +4,9 @@
 use super::place::{Place, output, refusal, says, scripted, stderr};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -427,37 +428,89 @@ fn no_number_has_hundreds_of_digits() {
     }
 }
 
-/// A pipe or a directory under the name of a file that training writes is refused before the first step: nobody reads
-/// the pipe, and a signal could not end the wait.
+/// Returns every file below a directory, with its bytes.
+fn files_below(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.metadata() {
+            Ok(found) if found.is_dir() => all.extend(files_below(&path)),
+            Ok(found) if found.is_file() => {
+                all.insert(path.clone(), fs::read(&path).unwrap());
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// A pipe or a directory under the name of a file that training writes is refused before the first step, and before
+/// anything of the run is removed: nobody reads the pipe, and a signal could not end the wait.
 #[cfg(unix)]
 #[test]
-fn a_pipe_in_a_run_does_not_wait_for_a_reader() {
+fn a_pipe_or_a_directory_in_a_run_is_refused_and_nothing_is_lost() {
     let place = trained();
+    place.run(&["diagnose", "run", "--steps", "4"]);
     let overwrite = place.training(&["--overwrite"]);
     let resume = ["train", "--resume", "run", "--steps", "9"];
-    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
-    let own = ["metrics.jsonl", "state.safetensors", "loss.svg"].map(|n| format!("run/{n}"));
+    let diagnose = ["diagnose", "run", "--steps", "4"];
+    let whole = files_below(&place.path("run"));
+    let lock = place.path("run/run.lock");
+    assert_eq!(whole.len(), 10, "{:?}", whole.keys());
+    let pipe = |path: &Path| {
+        let made = std::process::Command::new("mkfifo").arg(path).status();
+        assert!(made.is_ok_and(|status| status.success()), "no mkfifo here");
+    };
     let began = Instant::now();
-    for file in own.into_iter().chain(names.map(|name| format!("run/model/{name}"))) {
-        let (path, kept) = (place.path(&file), place.path("kept"));
-        for verb in [&resume[..], &overwrite] {
-            fs::copy(&path, &kept).unwrap();
-            fs::remove_file(&path).unwrap();
-            let made = std::process::Command::new("mkfifo").arg(&path).status();
-            if !made.is_ok_and(|status| status.success()) {
-                return println!("skipped: no mkfifo here");
+    for path in whole.keys().filter(|path| **path != lock) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        for is_pipe in [true, false] {
+            fs::remove_file(path).unwrap();
+            if is_pipe {
+                pipe(path)
+            } else {
+                fs::create_dir(path).unwrap()
             }
-            let output = place.run(verb);
-            // Who overwrites removes what is there, where the new run has no such file yet.
-            if !output.status.success() {
-                says(&refusal(verb, &output), &[file.rsplit('/').next().unwrap(), "a pipe"]);
-                fs::remove_file(&path).unwrap();
-                fs::rename(&kept, &path).unwrap();
+            let others = files_below(&place.path("run"));
+            for verb in [&resume[..], &overwrite] {
+                let said = refusal(verb, &place.run(verb));
+                // Without its settings a directory is no run, and is said to hold something else.
+                let kind = if is_pipe { "a pipe" } else { "a directory" };
+                let words = if name == "run.toml" { ["run"; 2] } else { [name, kind] };
+                says(&said, &words);
+                assert_eq!(files_below(&place.path("run")), others, "{verb:?}: {name}");
             }
-            place.train(&["--overwrite"]);
+            if name == "growth.svg" {
+                let said = stderr(&place.run(&diagnose));
+                says(&said, &["no picture", "growth.svg is a d"]);
+            }
+            if is_pipe { fs::remove_file(path) } else { fs::remove_dir(path) }.unwrap();
+            fs::write(path, &whole[path]).unwrap();
         }
-        place.train(&["--overwrite"]);
+        // A link to a file that is not there yet leads to it.
+        if name != "state.safetensors" && name != "run.toml" && name != "config.json" {
+            let elsewhere = place.path("elsewhere");
+            fs::remove_file(path).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, path).unwrap();
+            let output = place.run(if name == "growth.svg" { &diagnose } else { &resume });
+            let said = stderr(&output);
+            // Some are read before.
+            assert!(
+                said.contains("cannot read") || elsewhere.is_file() && path.is_symlink(),
+                "{name}: {said}"
+            );
+            for (path, bytes) in &whole {
+                let _ = fs::remove_file(path);
+                fs::write(path, bytes).unwrap();
+            }
+            let _ = fs::remove_file(&elsewhere);
+        }
     }
+    // Where pictures are written by name.
+    fs::create_dir(place.path("pictures")).unwrap();
+    pipe(&place.path("pictures/step.svg"));
+    let explain = ["explain", "run", "--svg", "pictures", "--threads", "1"];
+    says(&refusal(&explain, &place.run(&explain)), &["step.svg", "a pipe"]);
     assert!(began.elapsed() < Duration::from_secs(120), "{:?}", began.elapsed());
 }
 

@@ -103,6 +103,12 @@ fn the_exit_status_tells_a_fault_from_a_file_that_cannot_be_read() {
     place.train(&["--steps", "12"]);
     let status = |arguments: &[&str]| place.run(arguments).status.code();
     assert_eq!(status(&["diagnose", "run", "--steps", "4"]), Some(0));
+    // One step is no evidence.
+    let one = place.run(&["diagnose", "run", "--steps", "1"]);
+    assert_eq!(one.status.code(), Some(2));
+    let printed = String::from_utf8(one.stdout).unwrap();
+    says(&printed, &["1 watched, too few steps to judge (at least 2 are needed)"]);
+    assert!(!printed.contains("nothing wrong"), "{printed}");
     for refused in [
         &["diagnose", "nowhere"][..],
         &["diagnose", "run", "--steps", "0"],

@@ -4,6 +4,7 @@ use super::place::{Place, refusal, says, stderr};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::fs;
+use transformer::disk::checkpoint::NAMES;
 
 /// Settings under which descent cannot but fail.
 const FAR_TOO_FAST: [&str; 14] = [
@@ -68,7 +69,7 @@ pub(crate) fn sealed(file: &mut [u8]) {
     for (key, value) in said.iter().filter(|(key, _)| *key != "sha256") {
         hash.update(format!("{key}={}\n", value.as_str().unwrap()));
     }
-    for name in ["parameters", "velocity", "first_moment", "second_moment"] {
+    for name in NAMES.iter() {
         let Some(tensor) = header.get(name) else { continue };
         let [from, to] = [0, 1].map(|i| tensor["data_offsets"][i].as_u64().unwrap() as usize);
         hash.update(format!("{name}:{}\n", to - from));

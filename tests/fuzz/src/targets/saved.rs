@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use transformer::disk::{checkpoint, files};
 use transformer::generation::compression::Compressor;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Architecture, Biases, Corpus, Trainer};
+use transformer::{Architecture, Biases, Corpus, OptimizerKind, Trainer, TrainingConfig};
 
 thread_local! {
     static SCRATCH: Scratch = Scratch::new();
@@ -106,8 +106,8 @@ pub fn model_seeds() -> Vec<Vec<u8>> {
 /// The text of the run.
 const DATA: &str = "of the text";
 
-fn trainer() -> Trainer<f32> {
-    let config = tiny();
+fn trainer(optimizer: OptimizerKind) -> Trainer<f32> {
+    let config = TrainingConfig { optimizer, ..tiny() };
     let mut trainer =
         Trainer::new(config.clone(), &config.model(3).expect("sizes")).expect("a small model");
     let corpus =
@@ -129,17 +129,26 @@ fn restore(trainer: &mut Trainer<f32>, (steps, state): &(u64, Vec<Vec<u32>>)) {
     }
 }
 
-/// `state.safetensors`.
+/// `state.safetensors`, read by a trainer with the optimizer that the file names.
 pub fn state(data: &[u8]) {
     thread_local! {
-        static TRAINER: RefCell<Trainer<f32>> = RefCell::new(trainer());
+        static TRAINERS: RefCell<Vec<Trainer<f32>>> =
+            RefCell::new(OptimizerKind::ALL.iter().map(|&optimizer| trainer(optimizer)).collect());
     }
-    TRAINER.with_borrow_mut(|trainer| {
+    TRAINERS.with_borrow_mut(|trainers| {
+        let named = optimizer_of(data).unwrap_or(tiny().optimizer);
+        let trainer = trainers.iter_mut().find(|t| t.config().optimizer == named);
+        let trainer = trainer.expect("a trainer for every optimizer");
         loaded(data, trainer);
         if let Some(sealed) = sealed_state(data) {
             loaded(&sealed, trainer);
         }
     });
+}
+
+fn optimizer_of(file: &[u8]) -> Option<OptimizerKind> {
+    let (_, header) = SafeTensors::read_metadata(file).ok()?;
+    serde_json::from_str(header.metadata().as_ref()?.get("setting.optimizer")?).ok()
 }
 
 fn loaded(file: &[u8], trainer: &mut Trainer<f32>) {
@@ -211,7 +220,7 @@ fn sealed_state(file: &[u8]) -> Option<Vec<u8>> {
     } else {
         hash.update(steps.to_string());
     }
-    for name in ["parameters", "velocity", "first_moment", "second_moment"] {
+    for name in checkpoint::NAMES.iter() {
         let Ok(tensor) = there.tensor(name) else { continue };
         if named {
             hash.update(format!("{name}:{}\n", tensor.data().len()));
@@ -222,18 +231,21 @@ fn sealed_state(file: &[u8]) -> Option<Vec<u8>> {
     tensors(&there.tensors(), about.into_iter().collect())
 }
 
-/// A state after one step.
+/// A state of every optimizer, after one step.
 pub fn state_seeds() -> Vec<Vec<u8>> {
     let scratch = Scratch::new();
     let path = scratch.path("state");
-    checkpoint::save(&path, &mut trainer(), DATA).expect("a state");
-    let state = std::fs::read(path).expect("a state");
-    // The seal is the one that the program gives.
-    let sealed = sealed_state(&state).expect("a state");
     let said =
         |file: &[u8]| SafeTensors::read_metadata(file).expect("a header").1.metadata().clone();
-    assert_eq!(said(&sealed), said(&state));
-    vec![state]
+    let seed = |&optimizer| {
+        checkpoint::save(&path, &mut trainer(optimizer), DATA).expect("a state");
+        let state = std::fs::read(&path).expect("a state");
+        // The checksum is the one that the program gives.
+        let sealed = sealed_state(&state).expect("a state");
+        assert_eq!(said(&sealed), said(&state), "{optimizer:?}");
+        state
+    };
+    OptimizerKind::ALL.iter().map(seed).collect()
 }
 
 /// A small model of bytes.

@@ -10,9 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::disk::checkpoint;
 use transformer::disk::checkpoint::CheckpointError;
-use transformer::disk::files::write_atomically;
-use transformer::disk::validation_losses;
-use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State};
+use transformer::disk::{ordinary, validation_losses, write_atomically};
+use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State, Verdict};
 use transformer::text::stories;
 use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
 
@@ -22,7 +21,7 @@ use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
 /// --steps is the number of steps to watch [default: 30]; otherwise a run's own settings hold, and flags try others
 /// (what if the rate were lower?), except sizes and tokenizer, which are the model's. The exit status is 0 if nothing
 /// is wrong, 1 if a cause is found, a measure lies outside its usual range or a warning is printed, and 2 if nothing
-/// could be diagnosed: an unreadable file, a refused setting. A run's files do not change, except growth.svg.
+/// could be diagnosed: an unreadable file, a refused setting, one step alone. A run's files do not change, except growth.svg.
 #[derive(Args)]
 pub(crate) struct Diagnose {
     /// A run, or a model directory in Hugging Face's layout [default: the sizes of the flags]
@@ -157,13 +156,15 @@ impl Diagnose {
         let (verdict, health) = (examination.verdict(warnings.len()), &examination.health);
         let mut svg = self.svg.clone().or_else(|| run.map(|run| run::growth_file(&run)));
         if let Some(path) = &svg
-            && let Err(error) = write_atomically(path, found.growth.svg().as_bytes())
+            // A pipe that nobody asked for may have no reader.
+            && let Err(error) = if self.svg.is_some() { Ok(()) } else { ordinary(path) }
+                .and_then(|()| write_atomically(path, found.growth.svg().as_bytes()))
         {
             // A missing picture is an error only if it was requested.
             if self.svg.is_some() {
-                return Err(format!("cannot write {}: {error}", path.display()).into());
+                return Err(error.into());
             }
-            remark(format!("no picture: cannot write {}: {error}", path.display()));
+            remark(format!("no picture: {error}"));
             svg = None;
         }
         if self.json {
@@ -176,7 +177,11 @@ impl Diagnose {
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
             terminal::print(&text)?;
         }
-        Ok(if verdict.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(match verdict {
+            Verdict::NothingWrong => ExitCode::SUCCESS,
+            Verdict::TooFew => ExitCode::from(2),
+            Verdict::Unusual(_) | Verdict::Found(_) => ExitCode::FAILURE,
+        })
     }
 
     /// Returns the state of training: a run's checkpoint, a model's weights, or initial ones.

@@ -319,21 +319,22 @@ mod tests {
     }
 
     /// Reports a diagnosis without a cause, and health with one measure inside or outside its range.
-    fn reported(measure: Option<(f64, (f64, f64))>, warnings: &[String]) -> String {
+    fn reported(steps: u64, measure: Option<(f64, (f64, f64))>, warnings: &[String]) -> String {
+        let taken = |number| Taken {
+            number,
+            batch: 0,
+            loss: 1.0,
+            gradient_norm: 1.0,
+            update_ratio: 1e-3,
+            layer_ratios: vec![],
+            rate: 1e-3,
+            largest: vec![],
+            largest_gradient: vec![],
+            origin: None,
+        };
         let found = Diagnosis {
-            steps: 1,
-            history: vec![Taken {
-                number: 1,
-                batch: 0,
-                loss: 1.0,
-                gradient_norm: 1.0,
-                update_ratio: 1e-3,
-                layer_ratios: vec![],
-                rate: 1e-3,
-                largest: vec![],
-                largest_gradient: vec![],
-                origin: None,
-            }],
+            steps,
+            history: (1..=steps).map(taken).collect(),
             origin: None,
             cause: None,
             growth: diagnose::Growth { name: "loss".to_owned(), sizes: vec![(1, 1.0)] },
@@ -371,14 +372,20 @@ mod tests {
         let mut both = [0, 0];
         for (value, band) in values.iter().flat_map(|v| bands.map(|b| (*v, b))) {
             for warnings in [&[][..], &warned] {
-                let text = reported(Some((value, band)), warnings);
+                let text = reported(2, Some((value, band)), warnings);
                 let marked = text.lines().any(|l| l.starts_with("! ") || l.starts_with("warning "));
                 assert_eq!(text.contains("nothing wrong"), !marked, "{value} {band:?}: {text}");
                 both[usize::from(marked)] += 1;
             }
         }
         assert!(both.iter().all(|n| *n > 5), "{both:?}");
-        assert!(reported(None, &[]).contains("nothing wrong"));
+        assert!(reported(2, None, &[]).contains("nothing wrong"));
+        // One step shows no change; what it shows all the same is said.
+        let one = reported(1, None, &[]);
+        assert!(
+            one.contains("1 watched, too few steps to judge") && !one.contains("nothing wrong")
+        );
+        assert!(reported(1, Some((2.0, (0.0, 1.0))), &[]).contains("1 finding below"));
     }
 
     #[test]

@@ -13,8 +13,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use transformer::IGNORED;
-use transformer::disk::checkpoint;
-use transformer::disk::files::{self, write_atomically};
+use transformer::disk::{checkpoint, files, ordinary, write_atomically};
 use transformer::inspect::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
 use transformer::text::tokenizer::Tokenizer;
 
@@ -134,6 +133,7 @@ impl Explain {
                 .map_err(|e| format!("cannot write to {}: {}", directory.display(), reason(&e)))?;
             for (name, svg) in step.pictures(&ledger) {
                 let path = directory.join(name);
+                ordinary(&path)?;
                 write_atomically(&path, svg.as_bytes())?;
                 remark(format!("picture  {}", path.display()));
             }
