@@ -13,6 +13,7 @@
 //! this cannot be differentiated by dual numbers.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.3.
 
+use crate::accurate::sum;
 use crate::error::{ProbabilityError, check, check_length};
 use crate::random::Random;
 use linalg::Matrix;
@@ -131,7 +132,7 @@ impl MultivariateGaussian {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn log_determinant(&self) -> f64 {
-        2.0 * self.cholesky.l_dirty().diagonal().iter().map(|a| a.ln()).sum::<f64>()
+        2.0 * sum(self.cholesky.l_dirty().diagonal().iter().map(|a| a.ln()))
     }
 
     /// Mahalanobis' squared distance <var>(x − µ)ᵀ·Σ⁻¹·(x − µ)</var>: of x drawn from here, n on

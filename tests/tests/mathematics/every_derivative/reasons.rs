@@ -26,7 +26,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::symmetric::SymmetricEigen::",
             "calculus::stability::sharpness",
             "calculus::stationary::",
-            "infotheory::gaussian::entropy_of_covariance",
+            "infotheory::gaussian::multivariate_entropy",
             "infotheory::markov::Interval::holds",
             "infotheory::markov::mean_of_dependent",
             "probability::multivariate::MultivariateGaussian::",
@@ -107,7 +107,6 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
     (
         "a constant, whatever the scalar: made of settings, counts or random bits",
         &[
-            "infotheory::joint::Joint::of_counts",
             "linalg::accurate::Sum::new",
             "linalg::adapter::Adapter::scale",
             "linalg::krylov::start_vector",
