@@ -5,8 +5,10 @@
 
 mod text;
 
-use infotheory::joint::Joint;
+use infotheory::entropy::entropy;
+use infotheory::joint::{mutual_information, pointwise_mutual_information};
 use linalg::Matrix;
+use probability::Joint;
 use std::collections::BTreeMap;
 
 fn main() -> std::process::ExitCode {
@@ -20,29 +22,30 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     numbers.values_mut().enumerate().for_each(|(i, number)| *number = i);
     let letters: Vec<char> = numbers.keys().copied().collect();
     let table = |distance: usize| {
-        let mut counts = Matrix::<u32>::zeros(letters.len(), letters.len());
+        let mut counts = Matrix::<f64>::zeros(letters.len(), letters.len());
         for pair in text.windows(distance + 1) {
-            counts[(numbers[&pair[0]], numbers[&pair[distance]])] += 1;
+            counts[(numbers[&pair[0]], numbers[&pair[distance]])] += 1.0;
         }
         counts
     };
 
     println!("distance   bits that a letter tells   of the entropy");
     for distance in [1, 2, 3, 4, 6, 8, 12, 16, 32, 64] {
-        let pairs: Joint = Joint::of_counts(&table(distance))?;
-        let (told, all) = (pairs.mutual_information(), pairs.entropy_of_y());
+        let pairs = Joint::from_weights(&table(distance))?;
+        let (told, all) = (mutual_information(&pairs), entropy(pairs.y().probabilities())?);
         let share = 100.0 * told.0 / all.0;
         println!("{distance:>8}   {:>24.4}   {share:>12.1} %", told.to_bits().0);
     }
 
     let counts = table(1);
-    let pairs: Joint = Joint::of_counts(&counts)?;
+    let pairs = Joint::from_weights(&counts)?;
     let mut together = Vec::new();
     for x in 0..letters.len() {
         for y in 0..letters.len() {
             // Of what occurs seldom, chance says much.
-            if counts[(x, y)] >= 20 {
-                together.push((pairs.pointwise(x, y)?.to_bits().0, letters[x], letters[y]));
+            if counts[(x, y)] >= 20.0 {
+                let bits = pointwise_mutual_information(&pairs, x, y)?.to_bits().0;
+                together.push((bits, letters[x], letters[y]));
             }
         }
     }

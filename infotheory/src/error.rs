@@ -113,12 +113,6 @@ pub enum InfoError {
         /// What there is none of.
         what: &'static str,
     },
-    /// A covariance that is none.
-    #[error("{what} is not symmetric and positive definite")]
-    Covariance {
-        /// Which matrix.
-        what: &'static str,
-    },
     /// A chain with more than one stationary distribution.
     #[error("the chain has no single stationary distribution: some states cannot reach the others")]
     Reducible,

@@ -91,12 +91,13 @@
 //! **5. What a context is worth.** Mutual information: how much less one is surprised for knowing it.
 //!
 //! ```
-//! use infotheory::joint::Joint;
-//! let coins = Joint::new(linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
-//! let worth: infotheory::Nats = coins.mutual_information();
+//! use infotheory::{entropy::entropy, joint::{conditional_entropy, mutual_information}};
+//! let coins = probability::Joint::from_probabilities(&linalg::matrix(2, 2, &[0.4, 0.1, 0.1, 0.4]))?;
+//! let worth: infotheory::Nats = mutual_information(&coins);
 //! assert!((worth.to_bits().0 - 0.278072).abs() < 1e-6);
-//! assert!((worth - (coins.entropy_of_x() - coins.entropy_of_x_given_y())).0.abs() < 1e-15);
-//! # Ok::<(), infotheory::InfoError>(())
+//! let alone = entropy(coins.y().probabilities())?;
+//! assert!((worth - (alone - conditional_entropy(&coins))).0.abs() < 1e-15);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! **6. What counting can predict.** An n-gram model is the baseline that a transformer must beat; what it

@@ -12,7 +12,7 @@ use crate::units::Nats;
 use crate::{InfoError, distribution, entropy};
 use linalg::accurate::sum;
 use linalg::{Matrix, Real, norm};
-use probability::random::Random;
+use probability::{Categorical, Random};
 
 /// A chain of a finite number of states.
 ///
@@ -188,11 +188,13 @@ impl<T: Real> MarkovChain<T> {
     /// # Errors
     /// As [`MarkovChain::stationary`].
     pub fn sample(&self, random: &Random, steps: usize) -> Result<Vec<usize>, InfoError> {
-        let start = self.stationary()?;
+        let categorical = |p: &[T]| Categorical::from_weights(p).expect("a distribution");
+        let start = categorical(&self.stationary()?);
+        let next: Vec<_> = (0..self.states()).map(|state| categorical(self.after(state))).collect();
         let mut walk = Vec::with_capacity(steps);
         for i in 0..steps {
-            let p = walk.last().map_or(&start[..], |&state| self.after(state));
-            walk.push(pick(p, random.uniform(i as u64)));
+            let p = walk.last().map_or(&start, |&state: &usize| &next[state]);
+            walk.push(p.draw(random, i as u64));
         }
         Ok(walk)
     }
@@ -217,19 +219,6 @@ impl<T: Real> MarkovChain<T> {
         }
         walk.windows(2).map(|w| entropy::self_information(self.after(w[0])[w[1]])).collect()
     }
-}
-
-/// The outcome that u, uniform in [0, 1), falls on.
-fn pick<T: Real>(p: &[T], mut u: f64) -> usize {
-    let mut last = 0;
-    for (i, p) in p.iter().map(|p| p.to_f64()).enumerate().filter(|(_, p)| *p > 0.0) {
-        last = i;
-        if u < p {
-            break;
-        }
-        u -= p;
-    }
-    last
 }
 
 /// A mean with the interval that holds the truth with 95 % probability. Where the mean or the margin is
@@ -259,7 +248,7 @@ impl Interval {
 ///
 /// ```
 /// use infotheory::{Nats, markov::{MarkovChain, mean_of_dependent}};
-/// use probability::random::Random;
+/// use probability::{Categorical, Random};
 /// let weather: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
 /// let walk = weather.sample(&Random::new(1, 0, 0), 10_000)?;
 /// let estimate = mean_of_dependent(&weather.surprisals(&walk)?)?;

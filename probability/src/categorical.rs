@@ -189,6 +189,11 @@ impl<T: Real> Categorical<T> {
         Ok(Categorical { probabilities: p })
     }
 
+    /// Wraps probabilities that are known to sum to one within rounding.
+    pub(crate) fn known(probabilities: Vec<T>) -> Self {
+        Categorical { probabilities }
+    }
+
     /// All probabilities.
     pub fn probabilities(&self) -> &[T] {
         &self.probabilities

@@ -19,7 +19,7 @@
 //!
 //! Source: the textbook's A.2; Wasserman, *All of Statistics*, chapters 2 and 3.
 
-use crate::accurate::Deviations;
+use crate::accurate::{Deviations, sum};
 use crate::categorical::Categorical;
 use crate::error::{ProbabilityError, check_length};
 use linalg::{Matrix, Real};
@@ -46,7 +46,8 @@ impl<T: Real> Joint<T> {
     /// # Errors
     /// As there.
     pub fn from_probabilities(table: &Matrix<T>) -> Result<Self, ProbabilityError> {
-        Self::shaped(table, Categorical::from_probabilities(table.as_slice())?)
+        let all = Categorical::from_probabilities(table.as_slice())?;
+        Ok(Self::shaped(table.nrows(), table.ncols(), &all))
     }
 
     /// In proportion to a table of weights or counts.
@@ -61,7 +62,8 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn from_weights(table: &Matrix<T>) -> Result<Self, ProbabilityError> {
-        Self::shaped(table, Categorical::from_weights(table.as_slice())?)
+        let all = Categorical::from_weights(table.as_slice())?;
+        Ok(Self::shaped(table.nrows(), table.ncols(), &all))
     }
 
     /// <var>P(x, y) = P(x)·P(y | x)</var>, from P(x) and a distribution of y for every x.
@@ -100,12 +102,11 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn independent(x: &Categorical<T>, y: &Categorical<T>) -> Self {
-        Joint { table: Matrix::from_vec(x.len(), y.len(), x.product(y).probabilities().to_vec()) }
+        Self::shaped(x.len(), y.len(), &x.product(y))
     }
 
-    fn shaped(like: &Matrix<T>, all: Categorical<T>) -> Result<Self, ProbabilityError> {
-        let table = Matrix::from_column_slice(like.nrows(), like.ncols(), all.probabilities());
-        Ok(Joint { table })
+    fn shaped(m: usize, n: usize, all: &Categorical<T>) -> Self {
+        Joint { table: Matrix::from_column_slice(m, n, all.probabilities()) }
     }
 
     /// The table P(x, y).
@@ -128,7 +129,7 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn x(&self) -> Categorical<T> {
-        self.transposed().y()
+        Categorical::known(self.table.row_iter().map(|row| sum(row.iter().copied())).collect())
     }
 
     /// The marginal <var>P(y) = Σ_x P(x, y)</var>.
@@ -140,9 +141,7 @@ impl<T: Real> Joint<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn y(&self) -> Categorical<T> {
-        let sums: Vec<T> =
-            self.table.column_iter().map(|c| crate::accurate::sum(c.iter().copied())).collect();
-        Categorical::from_weights(&sums).expect("a joint distribution sums to one")
+        Categorical::known(self.table.column_iter().map(|y| sum(y.iter().copied())).collect())
     }
 
     /// <var>P(x | y) = P(x, y)/P(y)</var>.
@@ -290,7 +289,7 @@ impl<T: Real> Joint<T> {
 
     /// The table as one distribution, column after column.
     fn flat(&self) -> Categorical<T> {
-        Categorical::from_weights(self.table.as_slice()).expect("a joint distribution sums to one")
+        Categorical::known(self.table.as_slice().to_vec())
     }
 }
 

@@ -242,7 +242,8 @@ macro_rules! rules {
             }
 
             fn flops(&self, [x, ..]: [Shape; $n]) -> u64 {
-                (2 + $n) * x.len() as u64
+                // A division and a root for every vector.
+                (2 + $n) * x.len() as u64 + 10 * (self.heads * x.columns) as u64
             }
 
             fn vjp_reads(&self) -> Reads<$n> {

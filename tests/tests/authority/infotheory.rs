@@ -1,16 +1,18 @@
 //! Information theory against SciPy, PyTorch, NumPy and mpmath: `authority/infotheory.py` made the table.
 
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
+use infotheory::shannon;
 use infotheory::units::Nats;
-use infotheory::{InfoError, shannon};
-use infotheory::{cross_entropy, divergence, entropy, gaussian, joint::Joint, markov::MarkovChain};
+use infotheory::{cross_entropy, divergence, entropy, gaussian, joint, markov::MarkovChain};
 use linalg::{Matrix, matrix};
+use probability::gaussian::Gaussian;
+use probability::{Joint, MultivariateGaussian};
 use tests::authority::{Entry, relative_error, table};
 
 /// Of the largest of the values expected, for a list; of each, for one.
 const RELATIVE: f64 = 1e-12;
 
-fn found(row: &Entry) -> Result<Vec<f64>, InfoError> {
+fn found(row: &Entry) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
     let input = |i: usize| &row.inputs[i][..];
     let number = |i: usize| row.inputs[i][0];
     let shaped = |i: usize| -> Matrix<f64> {
@@ -37,10 +39,13 @@ fn found(row: &Entry) -> Result<Vec<f64>, InfoError> {
         "jensen_shannon" => nats(divergence::jensen_shannon(input(0), input(1))?),
         "total_variation" => vec![divergence::total_variation(input(0), input(1))?],
         "joint" => {
-            let p = Joint::new(shaped(0))?;
-            vec![p.entropy().0, p.entropy_of_x_given_y().0, p.entropy_of_y_given_x().0]
+            let p = Joint::from_probabilities(&shaped(0))?;
+            let given = |p| joint::conditional_entropy(p).0;
+            vec![joint::entropy(&p).0, given(&p.transposed()), given(&p)]
         }
-        "mutual_information" => nats(Joint::new(shaped(0))?.mutual_information()),
+        "mutual_information" => {
+            nats(joint::mutual_information(&Joint::from_probabilities(&shaped(0))?))
+        }
         "of_logits" => nats(cross_entropy::of_logits(input(0), number(1) as usize)?),
         "label_smoothing" => {
             nats(label_smoothing::of_logits(input(0), number(1) as usize, number(2))?)
@@ -55,12 +60,15 @@ fn found(row: &Entry) -> Result<Vec<f64>, InfoError> {
         "kl_estimate" => nats(alignment::kl_estimate(number(0), number(1))?),
         "alignment" => vec![alignment::objective(input(0), input(1), input(2), number(3))?],
         "best_value" => vec![alignment::best_value(input(0), input(1), number(2))?],
-        "gaussian_entropy" => nats(gaussian::entropy(number(0))?),
+        "gaussian_entropy" => nats(gaussian::entropy(&Gaussian::new(0.0, number(0))?)),
         "gaussian_kl" => {
-            let [p, q] = [0, 1].map(|i| (row.inputs[i][0], row.inputs[i][1]));
-            nats(gaussian::kl(p, q)?)
+            let [p, q] = [0, 1].map(|i| Gaussian::new(row.inputs[i][0], row.inputs[i][1]));
+            nats(gaussian::kl(&p?, &q?))
         }
-        "covariance_entropy" => nats(gaussian::entropy_of_covariance(&shaped(0))?),
+        "covariance_entropy" => {
+            let mean = vec![0.0; number(0) as usize];
+            nats(gaussian::multivariate_entropy(&MultivariateGaussian::new(&mean, &shaped(0))?))
+        }
         "gaussian_mutual" => nats(gaussian::mutual_information(number(0))?),
         "stationary" => MarkovChain::new(shaped(0))?.stationary()?,
         "entropy_rate" => nats(MarkovChain::new(shaped(0))?.entropy_rate()?),

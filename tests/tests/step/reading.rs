@@ -98,14 +98,22 @@ fn what_is_there_is_read_and_nothing_else_changes() {
             Architecture { biases: Biases::NONE, ..own.clone() },
         ),
         ("glassbox", json!({}), own.clone()),
+        (
+            "scale_attn_weights",
+            json!(false),
+            Architecture { score_scale: Some(1.0), ..own.clone() },
+        ),
+        (
+            "scale_attn_by_inverse_layer_idx",
+            json!(true),
+            Architecture { score_scale_by_layer: true, ..own.clone() },
+        ),
         ("bos_token_id", json!(1), own.clone()),
     ] {
         assert_eq!(with(key, value.clone()), Ok(meant), "{key}: {value}");
     }
     for (key, value) in [
         ("model_type", json!("bert")),
-        ("scale_attn_weights", json!(false)),
-        ("scale_attn_by_inverse_layer_idx", json!(true)),
         ("add_cross_attention", json!(true)),
         ("activation_function", json!("mish")),
         ("layer_norm_epsilon", json!("small")),
@@ -423,7 +431,8 @@ fn llama() -> Architecture {
 fn a_llamas_tensors_are_those_of_transformers() {
     let directory = Directory::new("llama");
     for (bias, tied) in [(false, false), (false, true), (true, false)] {
-        let config = Architecture { biases: Biases::everywhere(bias), tied, ..llama() };
+        let biases = Biases { norm: false, ..Biases::everywhere(bias) };
+        let config = Architecture { biases, tied, ..llama() };
         files::write(&directory.0, &config, &vec![0.5_f32; config.parameters()]).unwrap();
         let Architecture { vocabulary: v, width: d, hidden: h, .. } = config;
         let shared = d / 6 * 2;

@@ -6,7 +6,7 @@
 
 use crate::disk::reason;
 use crate::memory::{self, MemoryError};
-use crate::model::architecture::{Architecture, ConfigError, is_bias};
+use crate::model::architecture::{Architecture, Biases, ConfigError, is_bias};
 use crate::model::family::{self, Family, Tensor};
 use crate::printable::printable;
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
@@ -418,8 +418,7 @@ impl<'a> Tensors<'a> {
     fn rest(self, config: &Architecture) -> Result<(), FileError> {
         let mut names: Vec<&String> = self.tensors.keys().collect();
         names.sort_unstable();
-        let stored = self.family.stored_biases(config.biases);
-        let with_biases = Architecture { biases: stored, ..config.clone() };
+        let with_biases = Architecture { biases: Biases::ALL, ..config.clone() };
         let biases: HashSet<String> = parameter_list(&with_biases)
             .iter()
             .filter(|parameter| is_bias(parameter))

@@ -238,9 +238,8 @@ impl Primitive<6> for CachedAttention {
     }
 
     fn flops(&self, [query, _, _, keys, ..]: [Shape; 6]) -> u64 {
-        // Two products of d multiply-adds and a softmax for each pair of a query head and a key.
         let pairs = (self.heads * (keys.columns + query.columns)) as u64;
-        pairs * (4 * (query.rows / self.heads) as u64 + 15)
+        pairs * self.scores.pair_flops(query.rows / self.heads)
     }
 
     fn memory(&self, [query, _, _, keys, ..]: [Shape; 6]) -> Memory {

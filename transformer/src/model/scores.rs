@@ -50,6 +50,13 @@ impl Scores {
         window * (window + 1) / 2 + (length - window) * window
     }
 
+    /// Returns the operations of one pair of a query and a key with heads of `features`: two products of multiply-adds, a
+    /// softmax, and a cap.
+    pub(crate) fn pair_flops(self, features: usize) -> u64 {
+        let cap = if self.cap.is_some() { 13 } else { 0 };
+        4 * features as u64 + 15 + cap
+    }
+
     /// Checks that every query sees a key.
     pub(crate) fn check(self) -> Result<(), ShapeError> {
         match self.window {

@@ -1,18 +1,19 @@
 //! Entropies, divergences, losses: every function of information theory that is generic.
 
 use super::{Case, cases, seen};
-use infotheory::joint::Joint;
 use infotheory::markov::MarkovChain;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
-use infotheory::{cross_entropy, divergence, entropy, gaussian};
+use infotheory::{cross_entropy, divergence, entropy, gaussian, joint};
 use linalg::{Matrix, Real, matrix};
+use probability::Joint;
+use probability::gaussian::Gaussian;
 use probability::sigmoid::{log_sigmoid, sigmoid};
 use probability::softmax::softmax;
 
 /// A distribution over rows and columns.
-fn joint<T: Real>(z: &[T]) -> Joint<T> {
-    Joint::new(matrix(3, 3, &softmax(z))).expect("a distribution")
+fn table<T: Real>(z: &[T]) -> Joint<T> {
+    Joint::from_probabilities(&matrix(3, 3, &softmax(z))).expect("a distribution")
 }
 
 /// Transitions between three states.
@@ -27,7 +28,12 @@ fn chain<T: Real>(z: &[T]) -> MarkovChain<T> {
 
 /// A distribution over two rows and two columns.
 fn small<T: Real>(z: &[T]) -> Joint<T> {
-    Joint::new(matrix(2, 2, &softmax(z))).expect("a distribution")
+    Joint::from_probabilities(&matrix(2, 2, &softmax(z))).expect("a distribution")
+}
+
+/// A Gaussian with mean z₀ and standard deviation e^z₁.
+fn normal<T: Real>(z: &[T]) -> Gaussian<T> {
+    Gaussian::new(z[0], z[1].exp()).expect("a positive deviation")
 }
 
 /// Two logits for each of four tokens, one of them not to be predicted.
@@ -80,36 +86,19 @@ pub(crate) fn cases() -> Vec<Case> {
         "entropy::entropy" => |z| entropy::entropy(&softmax(z)).expect("a distribution").0;
         "entropy::binary_entropy" => |z| entropy::binary_entropy(sigmoid(z[0])).expect("a share").0;
         "entropy::normalised_entropy" => |z| entropy::normalised_entropy(&softmax(z)).expect("several");
-        "gaussian::entropy" => |z| gaussian::entropy(z[0].exp()).expect("positive").0 * z[1];
-        "gaussian::kl" => |z| gaussian::kl((z[0], z[1].exp()), (z[2], z[3].exp())).expect("positive").0;
+        "gaussian::entropy" => |z| gaussian::entropy(&normal(&z[..2])).0 * z[2];
+        "gaussian::kl" => |z| gaussian::kl(&normal(&z[..2]), &normal(&z[2..])).0;
         "gaussian::mutual_information" => |z| {
             gaussian::mutual_information(z[0].tanh()).expect("a correlation").0
         };
-        "joint::Joint::new" "joint::Joint::table" => |z| {
-            let joint = Joint::new(matrix(3, 3, &softmax(z))).expect("a distribution");
-            seen(joint.table().as_slice())
+        "joint::entropy" => |z| joint::entropy(&table(z)).0;
+        "joint::conditional_entropy" => |z| joint::conditional_entropy(&table(z)).0;
+        "joint::mutual_information" => |z| joint::mutual_information(&table(z)).0;
+        "joint::pointwise_mutual_information" => |z| {
+            joint::pointwise_mutual_information(&table(z), 0, 2).expect("possible").0
         };
-        "joint::Joint::independent" => |z| {
-            let both = Joint::independent(&softmax(&z[..4]), &softmax(&z[4..])).expect("distributions");
-            seen(both.table().as_slice())
-        };
-        "joint::Joint::through" => |z| {
-            let channel = matrix(2, 3, &[softmax(&z[3..5]), softmax(&z[5..7]), softmax(&z[7..])].concat());
-            let sent = Joint::through(&softmax(&z[..3]), &channel).expect("a channel");
-            sent.mutual_information().0
-        };
-        "joint::Joint::x" => |z| seen(joint(z).x());
-        "joint::Joint::y" => |z| seen(joint(z).y());
-        "joint::Joint::transposed" => |z| seen(joint(z).transposed().table().as_slice());
-        "joint::Joint::entropy" => |z| joint(z).entropy().0;
-        "joint::Joint::entropy_of_x" => |z| joint(z).entropy_of_x().0;
-        "joint::Joint::entropy_of_y" => |z| joint(z).entropy_of_y().0;
-        "joint::Joint::entropy_of_x_given_y" => |z| joint(z).entropy_of_x_given_y().0;
-        "joint::Joint::entropy_of_y_given_x" => |z| joint(z).entropy_of_y_given_x().0;
-        "joint::Joint::mutual_information" => |z| joint(z).mutual_information().0;
-        "joint::Joint::pointwise" => |z| joint(z).pointwise(0, 2).expect("possible").0;
-        "joint::Joint::conditional_kl" => |z| {
-            small(&z[..4]).conditional_kl(&small(&z[4..8])).expect("one shape").0
+        "joint::conditional_kl" => |z| {
+            joint::conditional_kl(&small(&z[..4]), &small(&z[4..8])).expect("one shape").0
         };
         "markov::MarkovChain::new" "markov::MarkovChain::after" => |z| {
             seen(MarkovChain::new(transitions(z)).expect("distributions").after(1))

@@ -26,7 +26,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::symmetric::SymmetricEigen::",
             "calculus::stability::sharpness",
             "calculus::stationary::",
-            "infotheory::gaussian::entropy_of_covariance",
+            "infotheory::gaussian::multivariate_entropy",
             "infotheory::markov::Interval::holds",
             "infotheory::markov::mean_of_dependent",
             "probability::multivariate::MultivariateGaussian::",
@@ -108,7 +108,6 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
     (
         "a constant, whatever the scalar: made of settings, counts or random bits",
         &[
-            "infotheory::joint::Joint::of_counts",
             "linalg::accurate::Sum::new",
             "linalg::rotation::Rotation::new",
             "probability::rms_norm::RmsNorm::new",

@@ -34,7 +34,6 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::derivation::",
             "linalg::formula::",
             "calculus::clip::formula",
-            "infotheory::joint::Joint::of_counts",
             "probability::multivariate::MultivariateGaussian::mean",
             "probability::multivariate::MultivariateGaussian::covariance",
             "probability::transform::Logits::values",

@@ -165,10 +165,9 @@ macro_rules! rules {
             }
 
             fn flops(&self, [query, ..]: [Shape; $n]) -> u64 {
-                // Two products of d multiply-adds and a softmax for each pair of tokens.
                 let sequences = query.columns / self.length.max(1);
                 let pairs = (sequences * self.scores.pairs(self.length) * self.heads) as u64;
-                pairs * (4 * (query.rows / self.heads) as u64 + 15)
+                pairs * self.scores.pair_flops(query.rows / self.heads)
             }
 
             fn memory(&self, [query, ..]: [Shape; $n]) -> Memory {

@@ -67,8 +67,6 @@ impl Family for Gpt2 {
             "vocab_size": a.vocabulary,
             "activation_function": a.activation.hugging_face()[0],
             "layer_norm_epsilon": a.epsilon,
-            "scale_attn_weights": a.score_scale.is_none(),
-            "scale_attn_by_inverse_layer_idx": a.score_scale_by_layer,
             "tie_word_embeddings": a.tied,
             "embd_pdrop": a.dropout,
             "attn_pdrop": a.dropout,
@@ -77,6 +75,13 @@ impl Family for Gpt2 {
             "eos_token_id": null,
             "torch_dtype": "float32",
         });
+        // The usual values are not written: a compressed file knows its model by this text.
+        if a.score_scale.is_some() {
+            config["scale_attn_weights"] = false.into();
+        }
+        if a.score_scale_by_layer {
+            config["scale_attn_by_inverse_layer_idx"] = true.into();
+        }
         if a.biases == Biases::NONE {
             // Hugging Face's GPT-2 always has biases: the file holds zeros, and this flag says so.
             config["glassbox"] = json!({ "bias": false });
