@@ -272,8 +272,8 @@ fn beta_series(a: f64, b: f64, x: f64) -> f64 {
 }
 
 /// Returns the integral below x divided by the density at x. At log-odds smaller by s the density has fallen by the
-/// factor <var>e^(−h)</var> with <var>h = a·s + n·ln(1 + x·(e⁻ˢ − 1)) = d·s + n·(ln(1 + y·(eˢ − 1)) − y·s)</var>, n = a
-/// + b.
+/// factor <var>e^(−h)</var> with <var>h = a·s + n·ln(1 + x·(e⁻ˢ − 1)) = d·s + n·(ln(1 + y·(eˢ − 1)) − y·s)</var>,
+/// n = a + b.
 fn beta_tail(a: f64, b: f64, x: f64, y: f64, d: f64) -> f64 {
     let n = a + b;
     let rest = |s: f64| {

@@ -35,15 +35,15 @@
 //!     assert!((p - expected).abs() < 1e-6);
 //! }
 //! assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15);
-//! // Only differences of logits matter: all of them 1000 more, and nothing overflows.
-//! let shifted = softmax(&logits.map(|z| z + 1000.0));
 //! // Only differences of logits matter: adding 1000 to all of them overflows nothing.
+//! let shifted = softmax(&logits.map(|z| z + 1000.0));
+//! assert!(p.iter().zip(shifted).all(|(p, q)| (p - q).abs() < 1e-13));
 //! ```
 //!
-//! **2. The normaliser has a name.** ln Σ e^z is the log-sum-exp; a token's loss is lse − logit. It
-//! can be had from one pass over scores that come piece by piece, which is why attention needs no
 //! **2. The normaliser has a name.** ln Σ e^z is the log-sum-exp; a token's loss is lse − logit. It can be computed in
 //! one pass over scores that arrive piece by piece, so attention needs no row of weights in memory.
+//!
+//! ```
 //! use probability::log_sum_exp::{StreamingLogSumExp, log_sum_exp};
 //! let logits = [2.0_f64, 1.0, 0.5, -1.0, 0.1];
 //! assert!((log_sum_exp(&logits) - logits[0] - 0.582419671).abs() < 1e-9); // loss of "the", in nats
@@ -51,25 +51,25 @@
 //! assert!((streamed.value() - log_sum_exp(&logits)).abs() < 1e-15);
 //! ```
 //!
-//! **3. A distribution is a value that can be asked.** What does it expect, how widely does it
-//! vary, how surprised is it by a text? Maximum likelihood and least cross-entropy are the same.
 //! **3. A distribution has expectations.** They give its mean, its variance and the likelihood of a text. Maximum
 //! likelihood and minimum cross-entropy are the same.
+//!
+//! ```
 //! use probability::{Categorical, likelihood};
 //! let p = Categorical::from_logits(&[2.0_f64, 1.0, 0.5, -1.0, 0.1])?;
 //! assert!((p.expectation(|i| -p.probability(i).ln()) - 1.216992).abs() < 1e-6); // its entropy, in nats
-//! // Of ten tokens six were "the", …: the model that says just that is surprised least.
-//! let seen = [6, 2, 1, 0, 1];
 //! // Six of ten tokens were "the", …: the model of these frequencies has the least surprisal.
+//! let seen = [6, 2, 1, 0, 1];
+//! let best = likelihood::fit_categorical::<f64>(&seen, 0.0)?;
 //! assert!(likelihood::mean_surprisal(&best, &seen)? < likelihood::mean_surprisal(&p, &seen)?);
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **4. What is known changes what is likely.** A joint table has marginals and conditionals;
-//! Bayes' rule turns one conditional into the other. One document in a hundred is relevant; a
 //! **4. Evidence changes probabilities.** A joint table has marginals and conditionals; Bayes' rule turns one
 //! conditional into the other. One document in a hundred is relevant; a retriever flags 90 % of those and 5 % of the
 //! rest. What fraction of the flagged documents is relevant?
+//!
+//! ```
 //! use probability::{Categorical, Joint, bayes};
 //! let relevant = Categorical::from_probabilities(&[0.01, 0.99])?; // yes, no
 //! let flags = [[0.9, 0.1], [0.05, 0.95]].map(|p| Categorical::from_probabilities(&p));
@@ -82,10 +82,10 @@
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **5. Attention is a conditional expectation.** The weights of a query are a distribution over
-//! keys; what it reads is the expected value. A key that is masked has weight exactly 0, and a
 //! **5. Attention is a conditional expectation.** The weights of a query are a distribution over keys; its output is
 //! the expected value. A masked key has weight exactly 0, and a query that sees no key is an error.
+//!
+//! ```
 //! use linalg::matrix;
 //! use probability::mask::masked_softmax;
 //! let scores = matrix(3, 3, &[0.0_f64; 9]); // a column per query

@@ -1,8 +1,8 @@
 //! Mean, variance, covariance and correlation of samples.
 //!
 //! Formula: <var>µ = Σ x/n</var>, <var>Cov(x, y) = Σ (x − µₓ)(y − µ_y)/(n − 1)</var>,
-//! <var>ρ = Cov(x, y)/(σₓ·σ_y)</var>. Population forms divide by n: they describe the numbers. Sample forms divide by n
-//! − 1: they estimate, without bias, the source of the numbers. For distributions see
+//! <var>ρ = Cov(x, y)/(σₓ·σ_y)</var>. Population forms divide by n: they describe the numbers. Sample forms divide by
+//! n − 1: they estimate, without bias, the source of the numbers. For distributions see
 //! [`Categorical::expectation`](crate::Categorical::expectation) and [`Joint`](crate::Joint).
 //! Source: Wasserman, *All of Statistics*, chapter 3.
 
