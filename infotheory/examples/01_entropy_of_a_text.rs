@@ -1,5 +1,4 @@
-//! How surprising are the letters of a text, and how small could a file be that knows no more than how
-//! often each occurs?
+//! The surprisal of a text's letters, and the size of a file that is coded by their frequencies.
 //!
 //! `cargo run -p glassbox-infotheory --example 01_entropy_of_a_text -- FILE`; without FILE, this crate's README.
 

@@ -1,8 +1,8 @@
-//! Shannon's series F₀, F₁, F₂, …: the entropy of a letter when the letters before it are known.
+//! Shannon's series F₀, F₁, F₂, …: the entropy of a letter given the letters before it.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 02_shannons_series -- FILE…`; without FILE, this crate's
-//! README. The series falls to the entropy rate of the language, and then further, because the text ends:
-//! where an N-gram occurs hardly more than once there is nothing left to count.
+//! README. The series falls to the entropy rate of the language, and then below it, because the text is finite: if an
+//! N-gram occurs about once its count is unreliable.
 
 mod text;
 

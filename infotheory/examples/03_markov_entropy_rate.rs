@@ -1,4 +1,4 @@
-//! A source whose entropy rate is a formula, and what a walk through it says.
+//! A source with a formula for its entropy rate, and the estimate from a walk.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 03_markov_entropy_rate`
 
@@ -9,7 +9,7 @@ use linalg::matrix;
 use probability::random::Random;
 
 fn main() -> Result<(), InfoError> {
-    // Weather of three kinds: a column is what follows sun, clouds, rain.
+    // Weather of three kinds: a column is the distribution of the day after sun, clouds, rain.
     let chain: MarkovChain =
         MarkovChain::new(matrix(3, 3, &[0.8, 0.15, 0.05, 0.3, 0.4, 0.3, 0.1, 0.4, 0.5]))?;
     let days = chain.stationary()?;
@@ -21,7 +21,7 @@ fn main() -> Result<(), InfoError> {
     for days in [100, 1000, 10_000, 100_000, 1_000_000] {
         let walk = chain.sample(&Random::new(7, 0, 0), days)?;
         let estimate = mean_of_dependent(&chain.surprisals(&walk)?)?;
-        // Without the matrix: count pairs of days. Two letters are all that this source remembers.
+        // Without the matrix: pairs of days are counted. Two letters are the whole memory of this source.
         let counted = series(walk.iter().copied(), 2)?[2].corrected;
         println!(
             "{days:>7}   {:.5} ± {:.5}   {:>5}   {:.5}",

@@ -1,4 +1,4 @@
-//! Fit one bump to a target with two: forward KL covers both modes, reverse KL seeks one.
+//! Fits one mode to a target with two: forward KL covers both modes, reverse KL seeks one.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 04_forward_and_reverse_kl`
 

@@ -1,4 +1,4 @@
-//! What counting can predict: n-gram models of the first nine tenths of a text, on the last.
+//! Prediction by counting: n-gram models of the first nine tenths of a text, on the last.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 05_ngram_models -- FILE`; without FILE, this crate's README.
 

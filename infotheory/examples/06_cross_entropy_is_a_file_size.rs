@@ -1,15 +1,15 @@
-//! Write a text with as many bits as it is surprising, and read it back.
+//! Writes a text with as many bits as its surprisal, and reads it back.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 06_cross_entropy_is_a_file_size -- FILE`; without FILE, this
-//! crate's README. The model learns as it goes: after every byte, writer and reader count it, each for
-//! itself. No table is in the file.
+//! crate's README. The model is adaptive: after every byte, encoder and decoder update the same counts. The file
+//! contains no table.
 
 mod text;
 
 use infotheory::Bits;
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies};
 
-/// Predicts a byte from the one before it: its counts, and a little of the counts of all.
+/// Predicts a byte from the one before it: its counts, and a small fraction of the counts of all.
 struct Model {
     after: Vec<[f64; 256]>,
     all: [f64; 256],

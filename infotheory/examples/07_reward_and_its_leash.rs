@@ -1,4 +1,4 @@
-//! Alignment in one table: the smaller β, the more reward, the further from the reference.
+//! Alignment in one table: a smaller β gives more reward, at a larger distance from the reference.
 //!
 //! `cargo run -p glassbox-infotheory --example 07_reward_and_its_leash`
 
@@ -7,7 +7,7 @@ use infotheory::divergence::{kl, reverse_kl};
 use infotheory::objective::alignment::{best_policy, best_value, objective};
 
 fn main() -> Result<(), InfoError> {
-    // Four answers. The last is nonsense that the reward model happens to like.
+    // Four answers. The last is nonsense with a high reward.
     let answers = ["good", "fair", "poor", "hack"];
     let (reference, rewards) = ([0.50, 0.30, 0.1999, 0.0001], [1.0, 0.5, 0.0, 3.0]);
     println!(
@@ -23,7 +23,7 @@ fn main() -> Result<(), InfoError> {
             kl(&policy, &reference)?.0,
             reverse_kl(&policy, &reference)?.0
         );
-        // The formula's minimum is the objective's value there.
+        // The value of the formula is the objective's value at the best policy.
         let value = objective(&policy, &reference, &rewards, beta)?;
         assert!((value - best_value(&reference, &rewards, beta)?).abs() < 1e-12);
     }

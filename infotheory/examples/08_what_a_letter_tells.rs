@@ -1,4 +1,4 @@
-//! How many bits a letter tells of the one that comes k places later, and which pairs belong together.
+//! The mutual information of letters at a distance, in bits, and the pairs that occur together most.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 08_what_a_letter_tells -- FILE`; without FILE, this crate's
 //! README.
@@ -42,7 +42,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut together = Vec::new();
     for x in 0..letters.len() {
         for y in 0..letters.len() {
-            // Of what occurs seldom, chance says much.
+            // Rare pairs are mostly chance.
             if counts[(x, y)] >= 20.0 {
                 let bits = pointwise_mutual_information(&pairs, x, y)?.to_bits().0;
                 together.push((bits, letters[x], letters[y]));

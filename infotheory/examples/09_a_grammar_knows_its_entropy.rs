@@ -1,4 +1,4 @@
-//! A source of sentences whose entropy is computed exactly, and what samples and n-grams say of it.
+//! A source of sentences with exactly known entropy, and estimates from samples and n-grams.
 //!
 //! `cargo run --release -p glassbox-infotheory --example 09_a_grammar_knows_its_entropy`
 

@@ -1,12 +1,11 @@
 //! Arithmetic coding: cross-entropy as the size of a file.
 //!
-//! A text is a number in [0, 1). Every symbol cuts the interval that is left in proportion to its
-//! probability q, so a text ends in an interval as long as the product of the q's, and naming a
-//! number in it takes Σ −log₂ q bits, and at most two more. No code comes closer to the cross-entropy,
-//! and none is below it on average (Shannon): *the loss of a model is the size of a file*.
+//! A text is a number in [0, 1). Every symbol reduces the interval to the fraction of its probability q, so the
+//! interval of a text has the length Π q. A number in it takes Σ −log₂ q bits, and at most two more. On average no code
+//! is shorter than the cross-entropy (Shannon): *the loss of a model is the size of a file*.
 //!
-//! Both ends must cut at the same places, so probabilities become integers first, by one rule:
-//! [`Frequencies`]. The coder itself is the crate `arithmetic-coding`.
+//! Encoder and decoder must divide the interval at the same places, so probabilities are first converted to integers,
+//! by one rule: [`Frequencies`]. The coder itself is the crate `arithmetic-coding`.
 //!
 //! ```
 //! use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies};
@@ -23,7 +22,7 @@
 //! ```
 //! Source: Rissanen 1976; Pasco 1976; Witten, Neal and Cleary 1987.
 //!
-//! Costs are those of whole frequencies and on `f64` alone: a coder rounds, and what is rounded has no derivative.
+//! Costs are those of integer frequencies, on `f64` alone: rounded values have no derivative.
 
 use crate::units::Bits;
 use crate::{InfoError, distribution};
@@ -36,20 +35,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Integer frequencies sum to 2 to this power.
+/// The exponent: integer frequencies sum to 2 to this power.
 pub const PRECISION: u32 = 24;
-/// What integer frequencies sum to.
+/// The sum of integer frequencies.
 pub const TOTAL: u32 = 1 << PRECISION;
 /// Bits of the coder's interval: a product with a frequency fills 64.
 const INTERVAL: u32 = 64 - (PRECISION + 1);
 
-/// A distribution in integers that sum to 2²⁴, none of them 0: what both ends of a code agree on.
+/// A distribution in positive integers that sum to 2²⁴, the same for encoder and decoder.
 ///
-/// Formula: <var>fᵢ = 1 + ⌊pᵢ·(2²⁴ − n)⌋</var>, and what is left over to the most probable outcome (the
-/// first of equals). So <var>f/2²⁴ ≥ p·(1 − n/2²⁴)</var>: a symbol costs at most
-/// <var>−log₂(1 − n·2⁻²⁴)</var> bits more than −log₂ p, 6·10⁻⁶ of 65 outcomes. Only IEEE additions,
-/// multiplications and divisions in one order take part: the same numbers give the same integers on
-/// every machine.
+/// Formula: <var>fᵢ = 1 + ⌊pᵢ·(2²⁴ − n)⌋</var>; the most probable outcome (the first of equals) gets the rest. So
+/// <var>f/2²⁴ ≥ p·(1 − n/2²⁴)</var>: a symbol costs at most <var>−log₂(1 − n·2⁻²⁴)</var> bits more than −log₂ p, 6·10⁻⁶
+/// for 65 outcomes. It uses only IEEE additions, multiplications and divisions in a fixed order, so it gives the same
+/// integers on every machine.
 ///
 /// ```
 /// use infotheory::arithmetic::{Frequencies, TOTAL};
@@ -60,25 +58,24 @@ const INTERVAL: u32 = 64 - (PRECISION + 1);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frequencies {
-    /// Σ of the frequencies before each outcome, and 2²⁴ at the end.
+    /// The sum of the frequencies before each outcome, and 2²⁴ at the end.
     bounds: Vec<u32>,
 }
 
 impl Frequencies {
-    /// The frequencies of a distribution.
+    /// Returns the frequencies of a distribution.
     ///
     /// # Errors
-    /// What is no distribution, or one over more than 2²³ outcomes.
+    /// If p is not a distribution, or has more than 2²³ outcomes.
     pub fn of(p: &[f64]) -> Result<Self, InfoError> {
         distribution::check("p", p)?;
         Self::of_weights(p)
     }
 
-    /// The frequencies of weights, which need not sum to one.
+    /// Returns the frequencies of weights, which need not sum to one.
     ///
     /// # Errors
-    /// No weights, one that is negative or not finite, weights whose sum is 0 or not finite, or more
-    /// than 2²³ of them.
+    /// If there are no weights or more than 2²³, one is negative or not finite, or the sum is 0 or not finite.
     pub fn of_weights(weights: &[f64]) -> Result<Self, InfoError> {
         const MOST: usize = TOTAL as usize / 2;
         let (what, n) = ("the list of weights", weights.len());
@@ -91,7 +88,7 @@ impl Frequencies {
         if let Some(index) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             return Err(InfoError::Probability { what, index, found: weights[index] });
         }
-        // A plain sum: files that are written already were cut by it.
+        // A plain sum: existing files depend on its bits.
         let sum: f64 = weights.iter().sum();
         if !(sum > 0.0 && sum.is_finite()) {
             return Err(InfoError::Sum { what, found: sum });
@@ -100,8 +97,8 @@ impl Frequencies {
         let mut frequencies: Vec<u32> =
             weights.iter().map(|w| 1 + (w / sum * shared) as u32).collect();
         let best = (0..n).fold(0, |best, i| if weights[i] > weights[best] { i } else { best });
-        // Rounding lets Σ w/sum be above 1 by n·ε, which is less than one part in 2²⁴; so Σ f, an
-        // integer, is not above 2²⁴.
+        // By rounding, Σ w/sum exceeds 1 by at most n·ε, which is less than one part in 2²⁴; so Σ f, an integer, is at
+        // most 2²⁴.
         frequencies[best] += TOTAL - frequencies.iter().sum::<u32>();
         let mut bounds = vec![0];
         bounds.extend(frequencies.iter().scan(0, |before, f| {
@@ -111,12 +108,12 @@ impl Frequencies {
         Ok(Frequencies { bounds })
     }
 
-    /// The number of outcomes.
+    /// Returns the number of outcomes.
     pub fn outcomes(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    /// The part of 0 .. 2²⁴ that is an outcome's.
+    /// Returns the part of 0 .. 2²⁴ that belongs to an outcome.
     ///
     /// # Panics
     /// If there is no such outcome.
@@ -126,7 +123,7 @@ impl Frequencies {
         self.bounds[outcome]..self.bounds[outcome + 1]
     }
 
-    /// The ideal length of an outcome's code: <var>−log₂(f/2²⁴)</var>.
+    /// Returns the ideal code length of an outcome: <var>−log₂(f/2²⁴)</var>.
     ///
     /// # Panics
     /// If there is no such outcome.
@@ -137,7 +134,7 @@ impl Frequencies {
     /// # Ok::<(), infotheory::InfoError>(())
     /// ```
     pub fn cost(&self, outcome: usize) -> Bits {
-        // Of the share, which is exact: the difference of two logarithms would be off by their rounding.
+        // From the quotient, which is exact: the difference of two logarithms has their rounding errors.
         Bits(0.0 - (self.range(outcome).len() as f64 / f64::from(TOTAL)).log2())
     }
 
@@ -146,8 +143,8 @@ impl Frequencies {
     }
 }
 
-/// One symbol's distribution, as the coder wants it. The end of a text is no symbol here: whoever
-/// writes a file writes its length.
+/// The distribution of one symbol, in the coder's interface. There is no symbol for the end of a text: a file stores
+/// its length.
 struct Next<'a>(&'a Frequencies);
 
 impl Model for Next<'_> {
@@ -169,7 +166,7 @@ impl Model for Next<'_> {
     }
 }
 
-/// Where an [`ArithmeticEncoder`] writes.
+/// The output of an [`ArithmeticEncoder`].
 pub struct Code(BitWriter<Vec<u8>, BigEndian>);
 
 impl fmt::Debug for Code {
@@ -179,12 +176,12 @@ impl fmt::Debug for Code {
 }
 
 impl Code {
-    /// Nothing yet.
+    /// Creates an empty code.
     pub fn new() -> Self {
         Code(BitWriter::new(Vec::new()))
     }
 
-    /// What was written; the last byte is filled up with zeros.
+    /// Returns the bytes written; the last byte is padded with zeros.
     pub fn into_bytes(mut self) -> Vec<u8> {
         self.0.byte_align().expect(IN_MEMORY);
         self.0.into_writer()
@@ -199,10 +196,10 @@ impl Default for Code {
 
 const IN_MEMORY: &str = "memory can be written and read";
 
-/// Writes symbols, each under a distribution of its own.
+/// An encoder that writes symbols, each with its own distribution.
 #[must_use = "the last bits are written by `finish`"]
 pub struct ArithmeticEncoder<'a> {
-    /// None only while a symbol is written.
+    /// `None` only while a symbol is written.
     state: Option<encoder::State<u64, &'a mut BitWriter<Vec<u8>, BigEndian>>>,
 }
 
@@ -213,12 +210,12 @@ impl fmt::Debug for ArithmeticEncoder<'_> {
 }
 
 impl<'a> ArithmeticEncoder<'a> {
-    /// Nothing written yet.
+    /// Creates an encoder that has written nothing.
     pub fn new(code: &'a mut Code) -> Self {
         ArithmeticEncoder { state: Some(encoder::State::new(INTERVAL, &mut code.0)) }
     }
 
-    /// Writes a symbol that was expected with these frequencies: it takes [`Frequencies::cost`].
+    /// Writes a symbol with the frequencies of its prediction. It takes [`Frequencies::cost`].
     ///
     /// # Panics
     /// If there is no such outcome.
@@ -229,18 +226,18 @@ impl<'a> ArithmeticEncoder<'a> {
         self.state = Some(encoder.into_inner().1);
     }
 
-    /// Names a number in the interval that is left: at most two bits.
+    /// Writes a number in the final interval: at most two bits.
     pub fn finish(self) {
         self.state.expect("put back above").flush().expect(IN_MEMORY);
     }
 }
 
-/// Reads what an [`ArithmeticEncoder`] wrote, given the same distributions in the same order.
+/// A decoder that reads the output of an [`ArithmeticEncoder`], given the same distributions in the same order.
 ///
-/// Every sequence of bytes is the code of some text, and of all that go on from it: after the last byte come zeros, as
-/// many as are asked for, and the symbols that they name. So nothing can fail here, and nothing ends here. How long the
-/// text was, or a symbol that ends it, is for the caller to store; a caller who does not know asks
-/// [`ArithmeticDecoder::has_ended`]. Whether it is the text that was written is for a checksum to say.
+/// Every sequence of bytes is the code of some text and of its continuations: zeros follow the last byte, and they
+/// decode to symbols. So decoding never fails and never ends. The caller must store the length of the text, or a symbol
+/// that ends it; a caller without either uses [`ArithmeticDecoder::has_ended`]. Only a checksum shows whether the text
+/// is the original.
 ///
 /// ```
 /// use infotheory::arithmetic::{ArithmeticDecoder, Frequencies};
@@ -251,9 +248,9 @@ impl<'a> ArithmeticEncoder<'a> {
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
 pub struct ArithmeticDecoder<'a> {
-    /// None only while a symbol is read.
+    /// `None` only while a symbol is read.
     state: Option<decoder::State<u64, BitReader<Counted<'a>, BigEndian>>>,
-    /// Bits that were asked for after the last one.
+    /// The number of bits requested after the last one.
     missing: Arc<AtomicU32>,
 }
 
@@ -263,7 +260,7 @@ impl fmt::Debug for ArithmeticDecoder<'_> {
     }
 }
 
-/// Bytes, and how often a byte was asked for after the last one.
+/// The bytes, and the number of requests after the last byte.
 struct Counted<'a> {
     bytes: &'a [u8],
     missing: Arc<AtomicU32>,
@@ -280,7 +277,7 @@ impl io::Read for Counted<'_> {
 }
 
 impl<'a> ArithmeticDecoder<'a> {
-    /// From the beginning of a code.
+    /// Creates a decoder at the start of a code.
     pub fn new(code: &'a [u8]) -> Self {
         let missing = Arc::new(AtomicU32::new(0));
         let bytes = Counted { bytes: code, missing: missing.clone() };
@@ -288,16 +285,15 @@ impl<'a> ArithmeticDecoder<'a> {
         ArithmeticDecoder { state, missing }
     }
 
-    /// Whether what was read so far is more than the code holds: no text whose code this is was longer.
+    /// Returns whether more was read than the code holds: no text with this code is longer.
     ///
-    /// A decoder looks 39 bits ahead, so after the last symbol of a text at most so many are missing. It says so in time
-    /// for texts whose symbols cost something: those that are nearly certain take next to no bits, and so does what is
-    /// read of them after the end.
+    /// A decoder looks 39 bits ahead, so after the last symbol of a text at most 39 bits are missing. The answer comes
+    /// late if symbols are nearly certain: they take almost no bits, also after the end.
     pub fn has_ended(&self) -> bool {
         self.missing.load(Ordering::Relaxed) > INTERVAL
     }
 
-    /// The next symbol.
+    /// Returns the next symbol.
     pub fn decode(&mut self, expected: &Frequencies) -> usize {
         let state = self.state.take().expect("put back below");
         let mut decoder = Decoder::with_state(state, Next(expected));
@@ -314,7 +310,7 @@ mod tests {
     use crate::entropy::entropy;
     use proptest::prelude::*;
 
-    /// A code of symbols and what it ideally takes.
+    /// Returns the code of symbols and its ideal length.
     fn encoded(symbols: &[(Frequencies, usize)]) -> (Vec<u8>, f64) {
         let (mut code, mut ideal) = (Code::new(), 0.0);
         let mut encoder = ArithmeticEncoder::new(&mut code);
@@ -326,9 +322,9 @@ mod tests {
         (code.into_bytes(), ideal)
     }
 
-    /// The most that a code of n symbols takes: two bits at the end, seven to fill a byte, and for each
-    /// symbol what the interval loses by rounding: it is longer than 2³⁷, so a frequency of 1 keeps
-    /// more than 1 − 2⁻¹³ of its share.
+    /// The maximum length of a code of n symbols: the ideal length, two bits at the end, seven to fill a byte, and the
+    /// rounding of the interval for each symbol. The interval is longer than 2³⁷, so a frequency of 1 keeps more than
+    /// 1 − 2⁻¹³ of its part.
     fn bound(ideal: f64, n: usize) -> f64 {
         ideal + 9.0 + n as f64 * -(-(-13_f64).exp2()).ln_1p() / std::f64::consts::LN_2
     }
@@ -338,7 +334,7 @@ mod tests {
         fn any_bytes_come_back_and_take_no_more_than_their_cross_entropy(
             bytes in prop::collection::vec(any::<u8>(), 0..400), skew in 0.0f64..1.0,
         ) {
-            // An adaptive model: each byte is expected as often as it was seen.
+            // An adaptive model: the frequency of each byte is its count so far.
             let mut seen = vec![skew + 1e-3; 256];
             let mut symbols = Vec::new();
             for &byte in &bytes {
@@ -365,7 +361,7 @@ mod tests {
                 prop_assert_eq!(decoder.decode(frequencies), *symbol);
             }
             prop_assert!(file.len() as f64 * 8.0 <= bound(ideal, symbols.len()));
-            // And not less: a code cannot name a number in a shorter interval.
+            // A lower bound: a code cannot name a number in a shorter interval.
             prop_assert!(file.len() as f64 * 8.0 >= ideal - 1e-6);
         }
 
@@ -383,7 +379,7 @@ mod tests {
                 prop_assert_eq!(f.outcome(f.range(i).start), i);
                 prop_assert_eq!(f.outcome(f.range(i).end - 1), i);
             }
-            // Σ p·cost is a cross-entropy: never below the entropy, hardly above.
+            // Σ p·cost is a cross-entropy: at least the entropy, and close to it.
             let expected: f64 = (0..n).map(|i| p[i] * f.cost(i).0).sum();
             let h = entropy(&p).unwrap().to_bits().0;
             prop_assert!(expected >= h - 1e-12 && expected <= h - least.log2() + 1e-12);

@@ -1,21 +1,20 @@
-//! Cross-entropy of predictions against what happened, fused with the logarithm of softmax.
+//! Cross-entropy of predictions and targets, fused with the logarithm of softmax.
 //!
 //! Formula, for logits z (classes × tokens) and the index y of the true class of each token:
 //! L = mean over tokens of −ln softmax(z)_y = mean of <var>(ln Σ e^z − z_y)</var>, in nats.
 //! Gradient: dz = (softmax(z) − one-hot(y))/n: prediction minus truth.
 //!
-//! A good prediction has p_y near 1, and then neither ln p_y nor p_y − 1 may be computed as they stand:
-//! in `f32`, a loss of 10⁻⁴ would be right to three digits. With <var>o = Σ_{j≠y} e^z_j / e^z_y</var>,
-//! the odds against the truth, they are ln(1 + o) and −o/(1 + o), right to the last digits.
+//! A good prediction has p_y near 1, where ln p_y and p_y − 1 lose digits: in `f32`, a loss of 10⁻⁴ would have three
+//! correct digits. With the odds against the target, <var>o = Σ_{j≠y} e^z_j / e^z_y</var>, they are ln(1 + o) and
+//! −o/(1 + o), exact to the last digits.
 //!
-//! Tokens whose target is negative are ignored: they neither cost nor count.
+//! Tokens with a negative target are ignored: they add no loss and are not counted.
 //!
-//! To minimise it is to maximise the likelihood of the text: <var>n·L = −ln Π p_y</var>. "The loss went
-//! down" and "the text has become more probable" are the same sentence.
+//! Minimising it maximises the likelihood of the text: <var>n·L = −ln Π p_y</var>.
 //! Source: the textbook's A.4 and A.6; Goodfellow et al. 2016, section 6.2.2.
 //!
-//! Three ways in: [`cross_entropy`] of two distributions; [`of_logits`] and [`mean_of_logits`], plain
-//! functions of what a model puts out; [`CrossEntropy`], the same with its gradient, for recordings.
+//! There are three interfaces: [`cross_entropy`] of two distributions; [`of_logits`] and [`mean_of_logits`], plain
+//! functions of a model's output; [`CrossEntropy`], the operation with its gradient, for recordings.
 
 use crate::units::Nats;
 use crate::{InfoError, distribution};
@@ -30,11 +29,11 @@ use linalg::{
     Work, column, gather, parallel::each_column, parallel::each_column_of, vector,
 };
 
-/// The cross-entropy of two distributions, <var>−Σ p ln q = H(P) + KL(P‖Q)</var>, in nats: what it
-/// costs to encode what P does in the code that is right for Q. ∞ where some q is 0 and its p is not.
+/// Returns the cross-entropy <var>−Σ p ln q = H(P) + KL(P‖Q)</var> of two distributions, in nats: the mean length of
+/// outcomes of P in the optimal code for Q. ∞ if some q is 0 and its p is not.
 ///
 /// # Errors
-/// What is no distribution, or two of different lengths.
+/// If p or q is not a distribution, or their lengths differ.
 ///
 /// ```
 /// use infotheory::cross_entropy::cross_entropy;
@@ -43,7 +42,7 @@ use linalg::{
 /// let ce = cross_entropy(&p, &q)?.to_bits().0;
 /// assert!((ce - 1.279586_f64).abs() < 1e-6); // the textbook prints 1.2365, and 1.2401 for the sum
 /// assert!((ce - (entropy(&p)? + kl(&p, &q)?).to_bits().0).abs() < 1e-15);
-/// // One-hot truth: only the right answer's probability counts.
+/// // One-hot truth: only the probability of the correct answer counts.
 /// assert!((cross_entropy(&[1.0, 0.0], &[0.9, 0.1])?.to_bits().0 - 0.1520_f64).abs() < 1e-4);
 /// assert!((cross_entropy(&[1.0, 0.0], &[0.4, 0.6])?.to_bits().0 - 1.3219_f64).abs() < 1e-4);
 /// # Ok::<(), infotheory::InfoError>(())
@@ -54,20 +53,20 @@ pub fn cross_entropy<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let term = |(&p, &q): (&T, &T)| match (p == zero, q == zero) {
         (true, true) => zero,
         (false, true) => T::from_f64(f64::INFINITY),
-        // Also where p is 0: its slope, −ln q, is not.
+        // Also if p is 0: its slope, −ln q, is not.
         (_, false) => -(p / p_sum * (q / q_sum).ln()),
     };
-    // 0 + (−0) = +0: a certain event costs +0.
+    // 0 + (−0) = +0: the cost of a certain event is +0.
     let nats = accurate::sum(p.iter().zip(q).map(term));
     Ok(Nats(distribution::within(nats, 0.0, f64::INFINITY)))
 }
 
-/// −ln softmax(z)_y of one token, from its logits.
+/// Returns −ln softmax(z)_y of one token, from its logits.
 ///
-/// A logit of −∞ has probability 0: as the target it costs ∞.
+/// A logit of −∞ has probability 0: as the target its loss is ∞.
 ///
 /// # Errors
-/// A logit that is NaN or +∞, logits that are all −∞, or a target that is no class.
+/// If a logit is NaN or +∞, all are −∞, or the target is not a class.
 ///
 /// ```
 /// use infotheory::cross_entropy::of_logits;
@@ -92,12 +91,12 @@ fn column_of_logits<T: Real>(
     Ok(Nats(Token::of(logits, Some(target)).nats))
 }
 
-/// The mean of [`of_logits`] over the tokens that have a target; logits are (classes × tokens), one
-/// column for each target.
+/// Returns the mean of [`of_logits`] over the tokens with a target; logits are (classes × tokens), one column for each
+/// target.
 ///
 /// # Errors
-/// As [`of_logits`], with the column that is wrong; as many targets as columns are needed, and at least
-/// one that is there: the mean over no target is undefined.
+/// Like [`of_logits`], with the index of the wrong column; and if the numbers of targets and columns differ, or there
+/// is no target.
 ///
 /// ```
 /// use infotheory::{InfoError, cross_entropy::mean_of_logits};
@@ -131,9 +130,8 @@ pub fn mean_of_logits<T: Real>(
 
 /// The mean cross-entropy in nats; operands are logits (classes × tokens) and targets (1 × tokens).
 ///
-/// A target that is no class makes the loss NaN, as do targets that are all ignored (a mean over
-/// nothing): whoever makes batches refuses both. So does a column with a logit of NaN or +∞, or with
-/// nothing but −∞; [`mean_of_logits`] says which.
+/// The loss is NaN if a target is not a class, all targets are ignored (makers of batches refuse both), or a column has
+/// a logit of NaN or +∞ or only −∞; [`mean_of_logits`] names the column.
 ///
 /// ```
 /// use infotheory::cross_entropy::CrossEntropy;
@@ -147,7 +145,7 @@ pub fn mean_of_logits<T: Real>(
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy;
 
-/// How many targets are not ignored.
+/// Returns the number of targets that are not ignored.
 ///
 /// ```
 /// let targets = linalg::matrix(1, 3, &[2.0, -1.0, 0.0]);
@@ -157,7 +155,7 @@ pub fn counted<T: Real>(targets: &View<'_, T>) -> usize {
     targets.iter().filter(|y| !is_ignored(**y)).count()
 }
 
-/// Whether a target says that its token is not to be predicted.
+/// Returns whether a target is ignored.
 ///
 /// ```
 /// use infotheory::cross_entropy::is_ignored;
@@ -275,10 +273,10 @@ impl Cases for CrossEntropy {
     }
 }
 
-/// Writes −ln softmax(z)_y of every column of logits, 0 where the target is ignored.
+/// Writes −ln softmax(z)_y of every column of logits, 0 if the target is ignored.
 ///
 /// # Panics
-/// If there are not as many targets and nats as columns.
+/// If the numbers of targets, nats and columns differ.
 ///
 /// ```
 /// use infotheory::cross_entropy::nats_of_columns;
@@ -303,11 +301,11 @@ pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats:
     );
 }
 
-/// Turns logits into the gradient of `share`·Σ nats with respect to them, where they stand, and writes
-/// the nats of every column, as [`nats_of_columns`].
+/// Replaces logits by the gradient of `share`·Σ nats with respect to them, and writes the nats of every column, like
+/// [`nats_of_columns`].
 ///
 /// # Panics
-/// As [`nats_of_columns`].
+/// Like [`nats_of_columns`].
 ///
 /// ```
 /// use infotheory::cross_entropy::gradient_in_place;
@@ -340,7 +338,7 @@ pub fn gradient_in_place<T: Real>(
     );
 }
 
-/// What forward keeps of a token.
+/// The values of a token that forward stores.
 #[derive(Clone, Copy)]
 struct Token<T> {
     /// −ln softmax(z)_y.
@@ -353,7 +351,7 @@ struct Token<T> {
     others: T,
 }
 
-/// Numbers of a [`Token`].
+/// The number of values of a [`Token`].
 const KEPT: usize = 4;
 
 impl<T: Real> Token<T> {
@@ -376,7 +374,7 @@ impl<T: Real> Token<T> {
         Token::of_sums(others, truth, maximum, z[y])
     }
 
-    /// From Σ_{j≠y} e^(z_j − maximum) and e^(z_y − maximum).
+    /// Computes a token from Σ_{j≠y} e^(z_j − maximum) and e^(z_y − maximum).
     #[inline(always)]
     fn of_sums(others: T, truth: T, maximum: T, z_y: T) -> Self {
         let scale = T::one() / (others + truth);
@@ -388,7 +386,7 @@ impl<T: Real> Token<T> {
         Token { nats, maximum, scale, others: others * scale }
     }
 
-    /// <var>z ← share·(softmax(z) − one-hot(y))</var>; returns −ln softmax(z)_y.
+    /// Computes <var>z ← share·(softmax(z) − one-hot(y))</var>; returns −ln softmax(z)_y.
     #[inline(always)]
     fn into_gradient(share: T, z: &mut [T], y: Option<usize>) -> T {
         let Some(y) = y else {
@@ -406,7 +404,7 @@ impl<T: Real> Token<T> {
         token.nats
     }
 
-    /// <var>d ← d + share·(softmax(z) − one-hot(y))</var>.
+    /// Adds <var>share·(softmax(z) − one-hot(y))</var> to d.
     #[inline(always)]
     fn add_gradient(&self, share: T, z: &[T], y: Option<usize>, d: &mut [T]) {
         let before = y.map(|y| d[y]);

@@ -1,18 +1,18 @@
-//! What a distribution is: checked once, here.
+//! The check of distributions.
 
 use crate::InfoError;
 use linalg::Real;
 use probability::ProbabilityError;
 use probability::categorical::check_distribution;
 
-/// Checks that numbers are a distribution: at least one, each finite and not negative, with sum 1 up to
-/// [`probability::categorical::sum_tolerance`], which a softmax in `f32` explains.
+/// Checks that numbers are a distribution: at least one, each finite and at least 0, with sum 1 up to
+/// [`probability::categorical::sum_tolerance`], the error of a softmax in `f32`.
 ///
-/// −0 is 0. What the sum misses 1 by is divided out by every quantity of this crate, as a constant: derivatives are
-/// those of its formula. So no quantity leaves its range: the entropy of \[1.0000000000000004\] is 0.
+/// −0 is 0. Every quantity of this crate divides by the sum, as a constant: derivatives are those of the formula. So
+/// results stay in their range: the entropy of \[1.0000000000000004\] is 0.
 ///
 /// # Errors
-/// The first number that is none, or the sum.
+/// If there are no numbers, one is not a probability (the first is reported), or the sum is not 1.
 ///
 /// ```
 /// use infotheory::distribution::check;
@@ -20,13 +20,13 @@ use probability::categorical::check_distribution;
 /// assert_eq!(
 ///     check("p", &[0.4466, 0.1642, 0.0996, 0.0222, 0.0667]).unwrap_err().to_string(),
 ///     "p sums to 0.7993; a distribution sums to 1 (divide by the sum, or use softmax)"
-/// ); // what the textbook prints in A.2
+/// ); // printed in the textbook's A.2
 /// ```
 pub fn check<T: Real>(what: &'static str, p: &[T]) -> Result<(), InfoError> {
     sum(what, p).map(|_: T| ())
 }
 
-/// As [`check`]; returns the sum, which does not move.
+/// Like [`check`]; returns the sum, as a constant.
 pub(crate) fn sum<T: Real>(what: &'static str, p: &[T]) -> Result<T, InfoError> {
     let wrong = |error| match error {
         ProbabilityError::Empty { .. } => InfoError::Empty { what },
@@ -41,7 +41,7 @@ pub(crate) fn sum<T: Real>(what: &'static str, p: &[T]) -> Result<T, InfoError> 
     check_distribution(p).map(T::from_f64).map_err(wrong)
 }
 
-/// As [`sum`], of two distributions over the same outcomes.
+/// Like [`sum`], for two distributions over the same outcomes.
 pub(crate) fn sum_pair<T: Real>(p: &[T], q: &[T]) -> Result<(T, T), InfoError> {
     let p_sum = sum("p", p)?;
     if q.len() != p.len() {
@@ -50,18 +50,18 @@ pub(crate) fn sum_pair<T: Real>(p: &[T], q: &[T]) -> Result<(T, T), InfoError> {
     Ok((p_sum, sum("q", q)?))
 }
 
-/// x, with the value `least` where rounding took it below, or `most` above; its derivative is kept.
+/// Returns x, with its value clamped to `least` .. `most` against rounding; the derivative is kept.
 pub(crate) fn within<T: Real>(x: T, least: f64, most: f64) -> T {
     let value = x.to_f64();
     if (value < least) | (value > most) {
-        // x less its value moves as x does.
+        // x minus its value has the derivative of x.
         T::from_f64(value.clamp(least, most)) + (x - T::from_f64(value))
     } else {
         x
     }
 }
 
-/// Checks the logits of one column: none NaN or +∞, not all −∞, at least one.
+/// Checks the logits of one column: at least one, none NaN or +∞, not all −∞.
 pub(crate) fn check_logits<T: Real>(column: usize, z: &[T]) -> Result<(), InfoError> {
     if z.is_empty() {
         return Err(InfoError::Empty { what: "the column of logits" });
@@ -83,7 +83,7 @@ pub(crate) fn check_logits<T: Real>(column: usize, z: &[T]) -> Result<(), InfoEr
 pub(crate) mod draw {
     use proptest::prelude::*;
 
-    /// n weights as a distribution; some are exactly 0, some tiny.
+    /// Normalises weights; some are exactly 0, some tiny.
     pub(crate) fn normalised(mut weights: Vec<f64>) -> Vec<f64> {
         if weights.iter().all(|w| *w == 0.0) {
             weights[0] = 1.0;
@@ -100,7 +100,7 @@ pub(crate) mod draw {
         prop::collection::vec(weight(), 1..24).prop_map(normalised)
     }
 
-    /// As many distributions over the same outcomes, none of them with a zero.
+    /// M distributions over the same outcomes, without zeros.
     pub(crate) fn positive<const M: usize>() -> impl Strategy<Value = [Vec<f64>; M]> {
         (1usize..24)
             .prop_flat_map(|n| prop::collection::vec(prop::collection::vec(1e-6f64..1.0, n), M))

@@ -1,21 +1,18 @@
-//! Divergences: how far one distribution is from another.
+//! Divergences of two distributions.
 //!
-//! Formula: <var>KL(P‖Q) = Σ p ln(p/q)</var>, the nats that are wasted where Q predicts and P
-//! happens. KL ≥ 0, and 0 only where P = Q (Gibbs); KL is not symmetric. ∞ where P does what Q says
-//! cannot be.
+//! Formula: <var>KL(P‖Q) = Σ p ln(p/q)</var>, the nats that are wasted if Q predicts outcomes of P. KL ≥ 0, and 0 only
+//! if P = Q (Gibbs); KL is not symmetric. ∞ if an outcome is possible under P and impossible under Q.
 //!
-//! It is computed as <var>Σ (p ln(p/q) − p + q)</var>, which is the same because both sum to one, and
-//! of which every term is at least 0: rounding cannot make it negative, and where P is close to Q no
-//! digits cancel.
+//! It is computed as <var>Σ (p ln(p/q) − p + q)</var>, which is the same because both sum to one. Every term is at
+//! least 0: rounding cannot make the sum negative, and no digits cancel if P is close to Q.
 //!
 //! # Forward and reverse
-//! Minimise KL(P‖Q) over Q and Q must cover all that P does: what training by cross-entropy does.
-//! Minimise KL(Q‖P) and Q must not do what P does not: it seeks one mode; what a penalty to a
-//! reference model does.
+//! A Q that minimises KL(P‖Q) covers all of P (mode-covering): training by cross-entropy does this. A Q that minimises
+//! KL(Q‖P) avoids outcomes that P excludes (mode-seeking): a penalty to a reference model does this.
 //!
 //! ```
 //! use infotheory::divergence::kl;
-//! // A target with two modes, and two candidates: one covers both, one sits on the first.
+//! // A target with two modes, and two candidates: one covers both, one covers the first.
 //! let target = [0.02, 0.46, 0.02, 0.02, 0.46, 0.02];
 //! let wide = [0.1, 0.2, 0.2, 0.2, 0.2, 0.1];
 //! let narrow = [0.05, 0.85, 0.05, 0.02, 0.01, 0.02];
@@ -30,10 +27,10 @@ use crate::{InfoError, distribution};
 use linalg::Real;
 use linalg::accurate;
 
-/// <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ where some q is 0 and its p is not.
+/// Returns <var>KL(P‖Q) = Σ p ln(p/q)</var>, in nats; at least 0, ∞ if some q is 0 and its p is not.
 ///
 /// # Errors
-/// What is no distribution, or two of different lengths.
+/// If p or q is not a distribution, or their lengths differ.
 ///
 /// ```
 /// use infotheory::divergence::kl;
@@ -48,11 +45,10 @@ pub fn kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     Ok(Nats(unchecked(p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum)))))
 }
 
-/// <var>KL(Q‖P)</var>: as [`kl`] with the two exchanged. Mode-seeking in Q, where [`kl`] is
-/// mode-covering.
+/// Returns <var>KL(Q‖P)</var>: [`kl`] of the exchanged pair. Mode-seeking in Q; [`kl`] is mode-covering.
 ///
 /// # Errors
-/// As [`kl`].
+/// Like [`kl`].
 ///
 /// ```
 /// use infotheory::divergence::{kl, reverse_kl};
@@ -65,13 +61,13 @@ pub fn reverse_kl<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     kl(q, p)
 }
 
-/// <var>Σ (p ln(p/q) − p + q)</var>.
+/// Returns <var>Σ (p ln(p/q) − p + q)</var>.
 pub(crate) fn unchecked<T: Real>(pairs: impl Iterator<Item = (T, T)>) -> T {
     let nats = accurate::sum(pairs.map(|(p, q)| term(p, q)));
     distribution::within(nats, 0.0, f64::INFINITY)
 }
 
-/// <var>p ln(p/q) − p + q ≥ 0</var>, without cancellation where p is near q.
+/// Returns <var>p ln(p/q) − p + q ≥ 0</var>, without cancellation if p is near q.
 pub(crate) fn term<T: Real>(p: T, q: T) -> T {
     let zero = T::zero();
     if p == zero {
@@ -87,16 +83,16 @@ pub(crate) fn term<T: Real>(p: T, q: T) -> T {
     if x > T::from_f64(-0.5) && x < T::one() {
         return p * (x - x.ln_1p());
     }
-    // The logarithm of a quotient is off by half an ε, the difference of two by half an ε of each.
+    // The logarithm of a quotient has an error of half an ε, the difference of two half an ε of each.
     let ratio = p / q;
     let in_range = ratio > T::from_f64(1e-37) && ratio < T::from_f64(1e37);
     let ln = if in_range { ratio.ln() } else { p.ln() - q.ln() };
     p * ln - p + q
 }
 
-/// x − ln(1 + x) for |x| < ¼. With <var>r = x/(2 + x)</var>,
-/// <var>ln(1 + x) = 2·artanh r = 2(r + r³/3 + r⁵/5 + …)</var> and <var>x − 2r = x·r</var>: what is
-/// left is <var>x·r − 2r³(1/3 + r²/5 + …)</var>, of which <var>r² < 0.021</var>.
+/// Returns x − ln(1 + x) for |x| < ¼. With <var>r = x/(2 + x)</var>,
+/// <var>ln(1 + x) = 2·artanh r = 2(r + r³/3 + r⁵/5 + …)</var> and <var>x − 2r = x·r</var>: the result is
+/// <var>x·r − 2r³(1/3 + r²/5 + …)</var>, with <var>r² < 0.021</var>.
 pub(crate) fn excess<T: Real>(x: T) -> T {
     let r = x / (T::from_f64(2.0) + x);
     let square = r * r;
@@ -106,10 +102,11 @@ pub(crate) fn excess<T: Real>(x: T) -> T {
     x * r - T::from_f64(2.0) * square * r * series
 }
 
-/// Total variation <var>½ Σ |p − q|</var>: the most that the two can differ on any event; 0 to 1.
+/// Returns the total variation <var>½ Σ |p − q|</var>, from 0 to 1: the largest difference of the probabilities of any
+/// event.
 ///
 /// # Errors
-/// As [`kl`].
+/// Like [`kl`].
 ///
 /// ```
 /// use infotheory::divergence::total_variation;
@@ -122,11 +119,11 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
     Ok(distribution::within(T::from_f64(0.5) * apart, 0.0, 1.0))
 }
 
-/// Jensen–Shannon: <var>½KL(P‖M) + ½KL(Q‖M)</var> with <var>M = ½(P + Q)</var>. Symmetric, 0 to ln 2,
-/// never ∞.
+/// Returns the Jensen–Shannon divergence <var>½KL(P‖M) + ½KL(Q‖M)</var> with <var>M = ½(P + Q)</var>. Symmetric, from 0
+/// to ln 2, never ∞.
 ///
 /// # Errors
-/// As [`kl`].
+/// Like [`kl`].
 ///
 /// ```
 /// use infotheory::divergence::jensen_shannon;
@@ -136,7 +133,7 @@ pub fn total_variation<T: Real>(p: &[T], q: &[T]) -> Result<T, InfoError> {
 pub fn jensen_shannon<T: Real>(p: &[T], q: &[T]) -> Result<Nats<T>, InfoError> {
     let (p_sum, q_sum) = distribution::sum_pair(p, q)?;
     let half = T::from_f64(0.5);
-    // Where the mean of two subnormal numbers underflows to 0, both terms are below every number of the scalar.
+    // If the mean of two subnormal numbers underflows to 0, both terms underflow.
     let pairs = || {
         let shares = p.iter().zip(q).map(|(&p, &q)| (p / p_sum, q / q_sum));
         let with_mean = shares.map(|(p, q)| (p, q, half * (p + q)));
@@ -170,14 +167,14 @@ mod tests {
             prop_assert!(far >= 0.0);
             prop_assert_eq!(kl(&p, &p).unwrap().0.to_bits(), 0);
             let apart = p.iter().zip(&q).map(|(p, q)| (p - q).abs()).fold(0.0, f64::max);
-            // Equal only where they are equal: Pinsker says how far.
+            // Equal only if they are equal: Pinsker's inequality bounds their distance.
             prop_assert!(far > 0.0 || apart < 1e-15);
         }
 
         #[test]
         fn cross_entropy_is_entropy_and_what_is_wasted([p, q] in draw::positive::<2>()) {
             let [ce, h, kl] = [cross_entropy(&p, &q), entropy(&p), kl(&p, &q)].map(|x| x.unwrap().0);
-            // −Σ p ln q is a sum of terms whose size is that of the result.
+            // −Σ p ln q is a sum of terms of the size of the result.
             prop_assert!((ce - (h + kl)).abs() <= slack(p.len()) * (1.0 + ce));
         }
 
@@ -194,7 +191,7 @@ mod tests {
         fn pinsker([p, q] in draw::positive::<2>()) {
             let (far, tv) = (kl(&p, &q).unwrap().0, total_variation(&p, &q).unwrap());
             prop_assert!(far >= 2.0 * tv * tv * (1.0 - slack(p.len())));
-            // … and Bretagnolle–Huber from the other side of large divergences.
+            // The Bretagnolle–Huber inequality, for large divergences.
             prop_assert!(tv <= (1.0 - (-far).exp()).sqrt() + slack(p.len()));
         }
 
@@ -207,7 +204,7 @@ mod tests {
             let js = jensen_shannon(&p, &q).unwrap().0;
             prop_assert_eq!(js, jensen_shannon(&q, &p).unwrap().0);
             prop_assert!(js >= 0.0 && js <= std::f64::consts::LN_2 + slack(n));
-            // Its root is a metric, and it is what a mixture's entropy has over the mean entropy.
+            // It is the entropy of the mixture minus the mean entropy.
             let over = entropy(&mixed(0.5, &p, &q)).unwrap().0
                 - 0.5 * (entropy(&p).unwrap().0 + entropy(&q).unwrap().0);
             prop_assert!((js - over).abs() <= 4.0 * slack(n));
@@ -221,7 +218,7 @@ mod tests {
 
         #[test]
         fn forgetting_a_distinction_brings_them_closer([p, q] in draw::positive::<2>(), cut in 0usize..24) {
-            // Data processing: merge the outcomes up to `cut`.
+            // Data processing: the outcomes up to `cut` are merged.
             let merge = |p: &[f64]| {
                 let cut = cut % p.len();
                 [&[p[..=cut].iter().sum::<f64>()], &p[cut + 1..]].concat()
@@ -234,7 +231,7 @@ mod tests {
         fn close_distributions_keep_their_digits(step in 1e-9f64..1e-3) {
             // KL(½+s, ½−s ‖ ½, ½) = ½ ln(1 − 4s²) + s·ln((1 + 2s)/(1 − 2s)) = 2s² + 4s⁴/3 + 32s⁶/15 + …
             let found = kl(&[0.5 + step, 0.5 - step], &[0.5, 0.5]).unwrap().0;
-            // The step that is left after 0.5 + s was rounded.
+            // The step after rounding 0.5 + s.
             let s = (0.5 + step) - 0.5;
             let exact = s * s * (2.0 + s * s * (4.0 / 3.0 + s * s * 32.0 / 15.0));
             prop_assert!((found / exact - 1.0).abs() < 1e-14 + 4e-16 / step);
@@ -247,7 +244,7 @@ mod tests {
         assert_eq!(kl(&[0.0, 1.0], &[0.5, 0.5]).unwrap().to_bits().0, 1.0);
         assert_eq!(kl(&[1.0], &[1.0]).unwrap().0, 0.0);
         assert_eq!(kl(&[-0.0, 1.0], &[0.0, 1.0]).unwrap().0, 0.0);
-        // A ratio beyond the range of numbers, whose logarithm is not.
+        // A ratio that overflows; its logarithm does not.
         let ratio = kl(&[1.0, 5e-324], &[5e-324, 1.0]).unwrap().0;
         assert!((ratio - 744.4400719213812).abs() < 1e-11);
         // The mean of the smallest number and 0 is 0.

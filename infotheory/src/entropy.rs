@@ -1,10 +1,9 @@
-//! Self-information and entropy: how much one does not know.
+//! Self-information and entropy: measures of uncertainty.
 //!
-//! Formula: <var>I(x) = −ln p(x)</var>; <var>H(P) = E\[I\] = −Σ p ln p</var>, in nats. The logarithm is
-//! the only measure that makes independent events additive: <var>I(x, y) = I(x) + I(y)</var>. An
-//! outcome of probability 0 adds nothing (p·ln p → 0). <var>0 ≤ H ≤ ln n</var>: the first with equality
-//! for a certain outcome, the second for the uniform distribution. In a transformer: the entropy of a
-//! prediction is how unsure the model is; that of an attention row, how widely a head looks.
+//! Formula: <var>I(x) = −ln p(x)</var>; <var>H(P) = E\[I\] = −Σ p ln p</var>, in nats. Only the logarithm makes the
+//! information of independent events additive: <var>I(x, y) = I(x) + I(y)</var>. An outcome of probability 0 adds
+//! nothing (p·ln p → 0). <var>0 ≤ H ≤ ln n</var>: 0 for a certain outcome, ln n for the uniform distribution. In a
+//! transformer: the entropy of a prediction is the model's uncertainty; that of an attention row, the spread of a head.
 //! Source: Shannon 1948, section 6; the textbook's A.4.
 
 use crate::units::Nats;
@@ -12,9 +11,9 @@ use crate::{InfoError, distribution};
 use linalg::Real;
 use linalg::accurate::sum;
 
-/// The information of an event of probability p: −ln p. ∞ of an impossible one; +0 of a certain one.
+/// Returns the information −ln p of an event of probability p: ∞ if p is 0, +0 if p is 1.
 ///
-/// At p = 0 and 1 the slope ln((1 − p)/p) is infinite, from one side; derivatives are 0 there.
+/// At p = 0 the slope −1/p is infinite; the derivative is 0 there.
 ///
 /// # Errors
 /// If p is not in [0, 1], or NaN.
@@ -34,12 +33,12 @@ pub fn self_information<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
     Ok(Nats(T::zero() - if found == 0.0 { T::from_f64(f64::NEG_INFINITY) } else { p.ln() }))
 }
 
-/// The entropy <var>−Σ p ln p</var> of a distribution. Of a certain outcome +0.
+/// Returns the entropy <var>−Σ p ln p</var> of a distribution: +0 for a certain outcome.
 ///
 /// At p = 0 the slope −ln p − 1 is infinite, from one side; derivatives by duals and by the tape are 0 there.
 ///
 /// # Errors
-/// What is no distribution: see [`distribution::check`].
+/// If p is not a distribution: see [`distribution::check`].
 ///
 /// ```
 /// use infotheory::entropy::entropy;
@@ -56,17 +55,18 @@ pub fn entropy<T: Real>(p: &[T]) -> Result<Nats<T>, InfoError> {
     Ok(Nats(distribution::within(nats, 0.0, (p.len() as f64).ln())))
 }
 
-/// <var>−Σ p ln p</var>, of what is known to be a distribution.
+/// Returns <var>−Σ p ln p</var> without a check.
 pub(crate) fn unchecked<T: Real>(p: impl Iterator<Item = T>) -> T {
     let possible = p.filter(|p| *p > T::zero());
     // 0 − 1·ln 1 = +0: a certain outcome has entropy +0.
     distribution::within(sum(possible.map(|p| T::zero() - p * p.ln())), 0.0, f64::INFINITY)
 }
 
-/// The entropy of a coin that shows heads with probability p: −p ln p − (1 − p) ln(1 − p).
-///
-/// ln(1 − p) is right to the last digits where p is small: a switch that is almost never thrown has
-/// the entropy p·(1 − ln p), and no more digits are lost than p has.
+/// Returns the entropy −p ln p − (1 − p) ln(1 − p) of an event of probability p and its complement.
+/// Returns the entropy −p ln p − (1 − p) ln(1 − p) of an event of probability p and its complement. At p = 0 and 1 its
+/// slope ln((1 − p)/p) is infinite; the derivative is 0 there.
+/// ln(1 − p) is exact to the last digits if p is small: the entropy of a rare event is p·(1 − ln p), with all digits of
+/// p.
 ///
 /// # Errors
 /// If p is not in [0, 1], or NaN.
@@ -87,11 +87,11 @@ pub fn binary_entropy<T: Real>(p: T) -> Result<Nats<T>, InfoError> {
     Ok(Nats(T::zero() - p * p.ln() - q * (-p).ln_1p()))
 }
 
-/// A score's share of the greatest entropy there could be, H/ln n: 0 is sure, 1 is lost. Of a single
-/// outcome 0. The textbook's "confusion" of a model, and of a head of attention.
+/// Returns the entropy as a fraction H/ln n of its maximum, from 0 (certain) to 1 (uniform); 0 for a single outcome.
+/// The textbook's "confusion" of a model or of a head of attention.
 ///
 /// # Errors
-/// What is no distribution.
+/// If p is not a distribution.
 ///
 /// ```
 /// use infotheory::entropy::normalised_entropy;
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(self_information(-0.0).unwrap().0, f64::INFINITY);
         assert!((self_information(5e-324).unwrap().0 - 744.4400719213812).abs() < 1e-12);
         assert_eq!(binary_entropy(-0.0_f64).unwrap().0.to_bits(), 0);
-        // p(1 − ln p), where 1 − p is 1.
+        // p(1 − ln p), since 1 − p rounds to 1.
         let tiny = binary_entropy(1e-300).unwrap().0;
         assert!((tiny / (1e-300 * (1.0 + 300.0 * 10.0_f64.ln())) - 1.0).abs() < 1e-14);
         assert!(binary_entropy(5e-324).unwrap().0 > 0.0);

@@ -1,131 +1,131 @@
-//! What can be wrong with a distribution, a table, a text or a setting.
+//! Errors of distributions, tables, texts and settings.
 
 use linalg::real::shown;
 use thiserror::Error;
 
-/// Why a quantity of information is not defined. Every message names the number that was found.
+/// An undefined quantity of information. Every message names the number that was found.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum InfoError {
-    /// Nothing, where at least one number is needed.
+    /// An empty list; at least one element is needed.
     #[error("{what} is empty; at least one is needed")]
     Empty {
-        /// What is empty.
+        /// The name of the empty list.
         what: &'static str,
     },
-    /// A number that is no probability.
+    /// A number that is not a probability.
     #[error("{what}: number {index} is {}; a probability is finite and at least 0", shown(*found))]
     Probability {
-        /// Of which distribution.
+        /// The name of the distribution.
         what: &'static str,
-        /// Its place; the first is 0.
+        /// Its index; the first is 0.
         index: usize,
-        /// What it is.
+        /// The value found.
         found: f64,
     },
     /// Probabilities that do not sum to one.
     #[error("{what} sums to {}; a distribution sums to 1 (divide by the sum, or use softmax)", shown(*found))]
     Sum {
-        /// Which distribution.
+        /// The name of the distribution.
         what: &'static str,
         /// The sum.
         found: f64,
     },
-    /// Two things that must be of one length.
+    /// Two lists whose lengths differ.
     #[error("{what} has {found} entries where {expected} are needed")]
     Length {
-        /// Which of them.
+        /// The name of the list.
         what: &'static str,
-        /// Its length.
+        /// The length found.
         found: usize,
-        /// The other's.
+        /// The length of the other list.
         expected: usize,
     },
-    /// Less than what is needed.
+    /// Too few of something.
     #[error("{what}: {found}, at least {least} needed")]
     TooFew {
-        /// What there is too little of.
+        /// The name of the things.
         what: &'static str,
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// How many there must be.
+        /// The minimum.
         least: usize,
     },
-    /// More than what is possible.
+    /// Too many of something.
     #[error("{what}: {found}, at most {most} possible")]
     TooMany {
-        /// What there is too much of.
+        /// The name of the things.
         what: &'static str,
-        /// How many there are.
+        /// The number found.
         found: usize,
-        /// How many there may be.
+        /// The maximum.
         most: usize,
     },
-    /// A symbol that a code has no word for.
+    /// A symbol without a code word.
     #[error("symbol {symbol} at place {place} has no word: its length is 0")]
     NoWord {
-        /// Which symbol of the text.
+        /// The index of the symbol in the text.
         place: usize,
         /// The symbol.
         symbol: usize,
     },
-    /// A setting outside of its range.
+    /// A setting outside its range.
     #[error("{what} is {}; it must be {expected}", shown(*found))]
     Parameter {
-        /// Which setting.
+        /// The name of the setting.
         what: &'static str,
-        /// What it is.
+        /// The value found.
         found: f64,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// A score that softmax cannot take.
+    /// A logit that is NaN or +∞.
     #[error(
         "logit {index} of column {column} is {found}: the model's weights or its inputs are not finite"
     )]
     Logit {
-        /// The column: which token.
+        /// The column: the index of the token.
         column: usize,
-        /// The row: which class.
+        /// The row: the index of the class.
         index: usize,
-        /// What it is.
+        /// The value found.
         found: f64,
     },
-    /// Scores that are all −∞: a row that is masked to the end.
+    /// Logits that are all −∞: a fully masked column.
     #[error("every logit of column {column} is -inf: nothing is left to choose from")]
     Masked {
-        /// The column: which token.
+        /// The column: the index of the token.
         column: usize,
     },
-    /// A target that is no class.
+    /// A target that is not a class.
     #[error("target {found} at place {place}: there are {classes} classes, from 0")]
     Target {
-        /// Which token.
+        /// The index of the token.
         place: usize,
         /// The target.
         found: usize,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
-    /// A mean over nothing.
+    /// A mean over no elements.
     #[error("a mean over no {what} is undefined")]
     NoMean {
-        /// What there is none of.
+        /// The name of the elements.
         what: &'static str,
     },
     /// A chain with more than one stationary distribution.
     #[error("the chain has no single stationary distribution: some states cannot reach the others")]
     Reducible,
-    /// Code words that are no prefix code.
+    /// Code lengths without a prefix code.
     #[error("code lengths with Kraft sum {} have no prefix code; the sum must be at most 1", shown(*found))]
     Kraft {
-        /// <var>Σ 2^−length</var>.
+        /// Kraft's sum <var>Σ 2^−length</var>.
         found: f64,
     },
-    /// A compressed text that is none.
+    /// An invalid compressed text.
     #[error("after {read} symbols the code ends, or leads nowhere")]
     Code {
-        /// Symbols that could be read.
+        /// The number of symbols that could be read.
         read: usize,
     },
 }

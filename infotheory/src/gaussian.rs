@@ -1,11 +1,10 @@
-//! Differential entropy: information of numbers that are not counted but measured.
+//! Differential entropy: the information of continuous variables.
 //!
-//! Formula: <var>h = −∫ p ln p</var>. Of a Gaussian of variance σ²: <var>½ ln(2πe·σ²)</var>; of n
-//! dimensions with covariance Σ: <var>½(n·ln 2πe + ln det Σ)</var>. It depends on the unit of
-//! measurement and can be negative; differences and KL do not. Of all densities of one variance the
-//! Gaussian has the most. In a transformer: the KL to a standard normal is the regulariser of a
-//! variational bound (ELBO); the mutual information <var>−½ ln(1 − ρ²)</var> is what a linear probe
-//! can find.
+//! Formula: <var>h = −∫ p ln p</var>. For a Gaussian of variance σ² it is <var>½ ln(2πe·σ²)</var>; for n dimensions
+//! with covariance Σ, <var>½(n·ln 2πe + ln det Σ)</var>. It depends on the unit of measurement and can be negative;
+//! differences and KL do not depend on it. Of all densities of one variance the Gaussian has the largest entropy. In a
+//! transformer: the KL to a standard normal is the regulariser of a variational bound (ELBO); the mutual information
+//! <var>−½ ln(1 − ρ²)</var> bounds what a linear probe can find.
 //! Source: Shannon 1948, section 20; Cover and Thomas 2006, chapter 8; the textbook's A.2 and A.4.
 
 use crate::InfoError;
@@ -70,8 +69,7 @@ pub fn kl<T: Real>(p: &Gaussian<T>, q: &Gaussian<T>) -> Nats<T> {
     Nats(half * spread + half * distance * distance)
 }
 
-/// The mutual information <var>−½ ln(1 − ρ²)</var> of two Gaussian variables with correlation ρ. ∞
-/// where |ρ| = 1.
+/// Returns the mutual information <var>−½ ln(1 − ρ²)</var> of two Gaussian variables with correlation ρ. ∞ if |ρ| = 1.
 ///
 /// # Errors
 /// If ρ is not between −1 and 1.
@@ -89,13 +87,13 @@ pub fn mutual_information<T: Real>(correlation: T) -> Result<Nats<T>, InfoError>
         return Err(InfoError::Parameter { what: "the correlation", found, expected });
     }
     let (one, square) = (T::one(), correlation * correlation);
-    // 1 − ρ² loses its digits where ρ is near 0, and ρ² where it is near 1.
+    // 1 − ρ² loses digits if ρ is near 0, and ρ² if it is near 1.
     let both = if square < T::from_f64(0.25) {
         (-square).ln_1p()
     } else {
         ((one - correlation) * (one + correlation)).ln()
     };
-    // 0 − x, so that none is +0.
+    // 0 − x, so that zero is +0.
     Ok(Nats(T::zero() - T::from_f64(0.5) * both))
 }
 

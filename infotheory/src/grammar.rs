@@ -1,17 +1,17 @@
-//! A source of text whose entropy is known exactly: a probabilistic grammar without recursion.
+//! A source of text with exactly known entropy: a probabilistic grammar without recursion.
 //!
-//! A text is made by drawing: one alternative of every choice that is met, and one record for every
-//! variable, whose fields then come back wherever the text uses them. What is drawn is independent of
-//! what was drawn before, so the entropy of a derivation is a sum over the tree,
+//! A text is made by random draws: one alternative of every choice, and one record for every variable, whose fields
+//! appear wherever the text uses them. The draws are independent, so the entropy of a derivation is a sum over the
+//! tree,
 //!
 //! <var>H(choice) = −Σ pᵢ ln pᵢ + Σ pᵢ·H(alternativeᵢ)</var>,  <var>H(variable) = −Σ pᵢ ln pᵢ</var> +
 //! H(its scope),
 //!
-//! and where every text has one derivation only, the entropy of a derivation is that of the text.
-//! [`Grammar::new`] proves that, or refuses: see [`GrammarError::Ambiguous`].
+//! and if every text has only one derivation, the entropy of a derivation is that of the text. [`Grammar::new`] proves
+//! this or returns an error: see [`GrammarError::Ambiguous`].
 //! Source: Shannon 1948; Grenander 1976 for the entropy of grammars.
 //!
-//! On `f64` alone: the weights of a template are whole numbers.
+//! On `f64` alone: the weights of a template are integers.
 
 mod automaton;
 mod derivations;
@@ -25,20 +25,19 @@ use thiserror::Error;
 
 /// A variable: each record has a weight and the texts of its fields.
 ///
-/// Weights may be of any size, for only their ratios matter; what they may not be is
-/// [`GrammarError::Weights`].
+/// Weights may be of any size, since only their ratios matter; invalid ones are [`GrammarError::Weights`].
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// What templates call it.
+    /// The name of the variable in templates.
     pub name: String,
     /// The names of its fields.
     pub fields: Vec<String>,
-    /// Weight and fields of every record.
+    /// The weight and the fields of every record.
     pub records: Vec<(f64, Vec<String>)>,
 }
 
 impl Variable {
-    /// A variable whose records are equally probable.
+    /// Creates a variable with equally probable records.
     pub fn new<const F: usize>(name: &str, fields: [&str; F], records: &[[&str; F]]) -> Self {
         let texts = |r: &[&str; F]| r.map(str::to_owned).to_vec();
         Variable {
@@ -49,23 +48,23 @@ impl Variable {
     }
 }
 
-/// What a text is made of.
+/// A part of a grammar's tree.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Part {
     Text(String),
     Sequence(Vec<Part>),
     /// Alternatives with their probabilities.
     Choice(Vec<(f64, Part)>),
-    /// Draws a record of this variable for what is inside.
+    /// Draws a record of this variable for the part inside.
     Scope(usize, Box<Part>),
     /// A field of a variable.
     Use(usize, usize),
 }
 
-/// A grammar of which every text has exactly one derivation.
+/// A grammar in which every text has exactly one derivation.
 ///
-/// In a template, `[a|b]` is a choice, `[3:a|b]` one with weights 3 and 1, `<v:…>` draws a record of
-/// the variable v for what is inside, `{v.f}` is that record's field f.
+/// In a template, `[a|b]` is a choice, `[3:a|b]` one with weights 3 and 1, `<v:…>` draws a record of the variable v for
+/// its content, `{v.f}` is that record's field f.
 ///
 /// ```
 /// use infotheory::grammar::{Grammar, Variable};
@@ -82,23 +81,23 @@ pub struct Grammar {
     root: Part,
 }
 
-/// Why there is no such grammar.
+/// An invalid grammar.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum GrammarError {
-    /// A template that does not follow the rules.
+    /// An invalid template.
     #[error("character {place} of the template: {reason}")]
     Template {
-        /// Where; the first character is 1.
+        /// The place; the first character is 1.
         place: usize,
-        /// What was found and expected.
+        /// The text found and the text expected.
         reason: String,
     },
-    /// Weights that are no distribution: one that is 0, negative, ∞ or NaN; one so small beside the
-    /// others that its probability is below the smallest normal number, 2·10⁻³⁰⁸; or none at all.
+    /// Invalid weights: one is 0, negative, ∞ or NaN, one has a probability below the smallest normal number, 2·10⁻³⁰⁸,
+    /// or there are none.
     #[error("{}: weights must be positive and finite, and none below 2e-308 of their sum", what.escape_debug())]
     Weights {
-        /// Whose weights.
+        /// The owner of the weights.
         what: String,
     },
     /// A record with more or fewer fields than its variable.
@@ -119,13 +118,13 @@ pub enum GrammarError {
         "the template and the records that it uses are {found} characters long in all; at most {most} are possible"
     )]
     TooLong {
-        /// Characters found.
+        /// The number of characters found.
         found: usize,
-        /// Characters that are possible.
+        /// The maximum.
         most: usize,
     },
-    /// Two alternatives, or two records, that the text cannot always tell apart: a text of one may be
-    /// how a text of the other begins.
+    /// Two alternatives, or two records, that a text does not always distinguish: a text of one may be a prefix of a
+    /// text of the other.
     #[error(
         "{first:?} and {second:?} cannot be told apart: both can begin with {witness:?}, and one ends there"
     )]
@@ -134,22 +133,21 @@ pub enum GrammarError {
         first: String,
         /// The other.
         second: String,
-        /// A text that ends one and begins the other.
+        /// A text that ends one and is a prefix of the other.
         witness: String,
     },
 }
 
 impl Grammar {
-    /// A grammar from a template.
+    /// Creates a grammar from a template.
     ///
-    /// It is proved that every text has one derivation: for each choice, and for the records of each
-    /// variable in its scope, no text of one alternative is how a text of another begins. Such a set of
-    /// texts is a prefix code; a sequence of prefix codes is one, and can be read from left to right in
-    /// one way only.
+    /// It proves that every text has one derivation: for each choice, and for the records of each variable in its
+    /// scope, no text of one alternative is a prefix of a text of another. Such a set of texts is a prefix code; a
+    /// sequence of prefix codes is one, and is uniquely decodable from left to right.
     ///
     /// # Errors
-    /// A template that is wrong or has brackets more than 256 deep, weights that are no distribution, a template that
-    /// with all records that it uses is longer than 2²³ characters, or alternatives that fail the proof.
+    /// If the template is invalid or has brackets more than 256 deep, weights are not a distribution, the template with
+    /// all records that it uses is longer than 2²³ characters, or alternatives fail the proof.
     pub fn new(variables: &[Variable], template: &str) -> Result<Self, GrammarError> {
         for v in variables {
             for (i, (_, record)) in v.records.iter().enumerate() {
@@ -169,7 +167,7 @@ impl Grammar {
         Ok(Grammar { variables, root })
     }
 
-    /// The entropy of a text. +0 where there is one text only.
+    /// Returns the entropy of a text: +0 if there is only one text.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
@@ -196,7 +194,7 @@ impl Grammar {
         }
     }
 
-    /// The expected number of characters of a text; 0 where the only text is the empty one.
+    /// Returns the expected number of characters of a text; 0 if the only text is empty.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
@@ -211,11 +209,11 @@ impl Grammar {
     fn length_of(&self, part: &Part) -> f64 {
         match part {
             Part::Text(text) => text.chars().count() as f64,
-            // From 0: a sum of nothing is −0 where it begins with the first term.
+            // Starts at 0: an empty sum that starts with its first term is −0.
             Part::Sequence(parts) => parts.iter().fold(0.0, |sum, p| sum + self.length_of(p)),
             Part::Choice(of) => of.iter().map(|(p, a)| p * self.length_of(a)).sum(),
             Part::Scope(_, inside) => self.length_of(inside),
-            // What is chosen around it is independent of the record: expectations add.
+            // Choices around it are independent of the record: expectations add.
             Part::Use(v, field) => {
                 let records = self.variables[*v].records.iter();
                 records.map(|(p, fields)| p * fields[*field].chars().count() as f64).sum()
@@ -223,11 +221,11 @@ impl Grammar {
         }
     }
 
-    /// Entropy per character of texts written one after another: the entropy of a text over its
-    /// expected length, by the renewal theorem.
+    /// Returns the entropy per character of a sequence of texts: the entropy of a text divided by its expected length,
+    /// by the renewal theorem.
     ///
     /// # Errors
-    /// If the only text is the empty one: a mean over no characters.
+    /// If the only text is empty.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
@@ -242,8 +240,8 @@ impl Grammar {
         }
     }
 
-    /// The number of characters of the longest text. An upper bound of it where alternatives of one choice use variables
-    /// with more than 2¹⁶ combinations of records.
+    /// Returns the number of characters of the longest text. It is an upper bound if alternatives of one choice use
+    /// variables with more than 2¹⁶ combinations of records.
     ///
     /// ```
     /// use infotheory::grammar::Grammar;
@@ -292,7 +290,7 @@ impl Grammar {
         }
     }
 
-    /// −ln p of a text; none if the grammar does not make it.
+    /// Returns −ln p of a text; `None` if the grammar does not make it.
     ///
     /// ```
     /// use infotheory::{Bits, Nats, grammar::Grammar};
@@ -305,20 +303,20 @@ impl Grammar {
         self.derivations(text).first().copied()
     }
 
-    /// −ln p of every derivation of a text: at most one, as was proved when the grammar was made. Found
-    /// by trying everything, not by that proof.
+    /// Returns −ln p of every derivation of a text: at most one, as [`Grammar::new`] proved. This search is exhaustive
+    /// and does not use the proof.
     pub fn derivations(&self, text: &str) -> Vec<Nats> {
         derivations::derivations(self, text)
     }
 }
 
-/// Makes weights sum to 1.
+/// Normalises weights to sum 1.
 pub(crate) fn normalise<'a>(
     what: &str,
     weights: impl Iterator<Item = &'a mut f64>,
 ) -> Result<(), GrammarError> {
     let mut weights: Vec<&mut f64> = weights.collect();
-    // Two of 10³⁰⁸ have a sum that is no number; a power of two changes no digit.
+    // The sum of two weights of 10³⁰⁸ overflows; a power of two changes no digit.
     let largest = weights.iter().fold(0.0_f64, |most, w| most.max(**w));
     let scale = if largest > 1e300 { 2.0_f64.powi(-100) } else { 1.0 };
     let sum: f64 = weights.iter().map(|w| **w * scale).sum();
@@ -330,7 +328,7 @@ pub(crate) fn normalise<'a>(
     Ok(())
 }
 
-/// The index that u, uniform in [0, 1), falls on.
+/// Returns the index selected by u, uniform in [0, 1).
 fn pick(probabilities: impl Iterator<Item = f64>, mut u: f64) -> usize {
     let mut last = 0;
     for (i, p) in probabilities.enumerate() {

@@ -6,9 +6,9 @@
 //! <var>I(X; Y) = H(X) − H(X|Y) = H(Y) − H(Y|X) = H(X) + H(Y) − H(X, Y) = KL(p(x, y) ‖ p(x)p(y))</var>.
 //! Chain rule: <var>H(X, Y) = H(X) + H(Y|X)</var>. H(X) is [`entropy`](fn@crate::entropy::entropy) of the marginal
 //! [`Joint::x`]; H(X|Y) is [`conditional_entropy`] of [`Joint::transposed`].
-//! In a transformer: a probe measures the mutual information of a hidden state and a property of the
-//! text; a context is worth H(next) − H(next|context); word embeddings factor the pointwise mutual information
-//! (Levy and Goldberg 2014).
+//! In a transformer: a probe measures the mutual information of a hidden state and a property of the text; the value of
+//! a context is H(next) − H(next|context); word embeddings factor the pointwise mutual information (Levy and Goldberg
+//! 2014).
 //! Source: Shannon 1948, sections 6 and 12; the textbook's A.4 and A.6.
 
 use crate::units::Nats;
@@ -80,7 +80,7 @@ pub fn mutual_information<T: Real>(joint: &Joint<T>) -> Nats<T> {
 /// together more often than by chance, −∞ if they never do. Its mean is [`mutual_information`].
 ///
 /// # Errors
-/// If there is no such outcome, or one that has probability 0: 0/0.
+/// If there is no such outcome, or its marginal probability is 0: 0/0.
 ///
 /// ```
 /// use infotheory::joint::pointwise_mutual_information;
@@ -159,7 +159,7 @@ mod tests {
         [x, y, entropy(p), x_given_y, y_given_x, mutual_information(p)].map(|nats| nats.0)
     }
 
-    /// Tables of up to 6×6, with zeros among them.
+    /// Tables of up to 6×6, with some zeros.
     fn table() -> impl Strategy<Value = Joint> {
         (1usize..6, 1usize..6).prop_flat_map(|(m, n)| {
             prop::collection::vec(draw::weight(), m * n)
@@ -195,7 +195,7 @@ mod tests {
             for other in [mutual_information(&p.transposed()).0, x - x_given_y, y - y_given_x, x + y - both] {
                 prop_assert!((i - other).abs() <= SLACK);
             }
-            // … and is the mean of the pointwise one.
+            // Its mean over the table is the mutual information.
             let mean = p.expectation(|x, y| match p.table()[(x, y)] {
                 0.0 => 0.0,
                 _ => pointwise_mutual_information(&p, x, y).unwrap().0,

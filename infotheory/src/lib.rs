@@ -1,41 +1,41 @@
 //! # Information theory of a transformer
 //!
-//! A language model is a machine that is seldom surprised. How seldom is what this crate measures. It is
-//! the red box in the picture of a training step, the one whose number everything else serves: the loss
-//! is a cross-entropy, the nats that the model's predictions would spend to encode the text, and it
-//! cannot fall below the entropy of the source.
+//! A language model predicts text, and its loss measures its surprisal. The loss is a cross-entropy: the mean number of
+//! nats that the model's predictions need to encode the text. It cannot fall below the entropy of the source. This
+//! crate computes these quantities.
 //!
-//! Nothing here needs a transformer. Who wants entropies, divergences, mutual information, n-gram
-//! models, Markov chains or codes finds plain functions of slices; who trains finds beside them the same
-//! mathematics as operations with a gradient ([`linalg::Primitive`]). Scalars are generic
-//! ([`linalg::Real`]): `entropy` of dual numbers is the entropy and its derivative. What rests on a
-//! decomposition is `f64` only, and says so.
+//! Nothing here needs a transformer. Entropies, divergences, mutual information, n-gram models, Markov chains and codes
+//! are plain functions of slices and of the distributions of [`probability`]; for training, the same mathematics exists
+//! as operations with a gradient ([`linalg::Primitive`]). Scalars are generic ([`linalg::Real`]): `entropy` of dual
+//! numbers is the entropy and its derivative. Functions that need a decomposition are `f64` only, and their docs say
+//! so.
 //!
 //! ## Conventions
 //!
-//! * Information is in [`Nats`]; [`Bits`] are another type, and converting is explicit: see [`units`].
-//! * What is no distribution is refused with the number that is wrong: see [`distribution::check`].
-//!   Never NaN in silence. ∞ is a value where it is the truth: the surprisal of the impossible.
+//! * Information is in [`Nats`]; [`Bits`] are another type, and conversion is explicit: see [`units`].
+//! * Invalid distributions are errors that name the wrong number: see [`distribution::check`]. NaN is never returned
+//!   silently. ∞ is a value: the surprisal of an impossible event.
 //! * 0·ln 0 = 0. The entropy of a certain event is +0.
-//! * A mean over nothing is an error.
+//! * A mean over no elements is an error.
 //!
 //! ## Where to look
 //!
-//! | of one distribution | [`entropy`], [`units`] |
+//! | topic | modules |
 //! |---|---|
-//! | of two | [`divergence`], [`cross_entropy`](mod@cross_entropy) |
-//! | of two variables | [`joint`] |
-//! | of numbers that are measured | [`gaussian`] |
-//! | of texts | [`ngram`], [`shannon`] |
-//! | of sources | [`markov`], [`grammar`] |
-//! | in files | [`prefix_code`], [`arithmetic`] |
-//! | in training | [`cross_entropy`](mod@cross_entropy), [`surprisal`], [`objective`] |
-//! | what the textbook gets wrong | [`errata`] |
+//! | one distribution | [`entropy`], [`units`] |
+//! | two distributions | [`divergence`], [`cross_entropy`](mod@cross_entropy) |
+//! | two variables | [`joint`] |
+//! | continuous variables | [`gaussian`] |
+//! | texts | [`ngram`], [`shannon`] |
+//! | sources | [`markov`], [`grammar`] |
+//! | files | [`prefix_code`], [`arithmetic`] |
+//! | training | [`cross_entropy`](mod@cross_entropy), [`surprisal`], [`objective`] |
+//! | errors of the textbook | [`errata`] |
 //!
 //! # Tutorial
 //!
-//! **1. Surprise is a logarithm.** What has probability p carries −ln p. Only the logarithm makes two
-//! independent surprises add up.
+//! **1. Surprisal is a logarithm.** An event of probability p has the surprisal −ln p. Only the logarithm makes the
+//! surprisals of independent events add up.
 //!
 //! ```
 //! use infotheory::entropy::self_information;
@@ -46,8 +46,8 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! **2. Entropy is the mean surprise.** After "The cat sat on the" a reader is nearly sure; after "She went
-//! to the" not at all. Perplexity says the same as a number of equally likely choices.
+//! **2. Entropy is the mean surprisal.** After "The cat sat on the" the next word is almost certain; after "She went to
+//! the" it is not. Perplexity expresses the same as a number of equally likely choices.
 //!
 //! ```
 //! use infotheory::entropy::entropy;
@@ -58,9 +58,8 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! **3. A model that is not the source pays for it.** Cross-entropy is entropy and what is wasted; the
-//! waste is the Kullback–Leibler divergence, and it is never negative. So to minimise cross-entropy is to
-//! come close to the source, and there is a floor.
+//! **3. A wrong model costs more.** Cross-entropy is the entropy plus the Kullback–Leibler divergence, which is never
+//! negative. So minimising cross-entropy approaches the source, and the entropy is the minimum.
 //!
 //! ```
 //! use infotheory::{cross_entropy::cross_entropy, divergence::kl, entropy::entropy};
@@ -72,9 +71,8 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! **4. The loss of a model, from its logits.** One word happened: P is one-hot, and of the sum one term is
-//! left. The gradient is prediction minus truth; dual numbers find it too, for every function here is
-//! generic in its scalar.
+//! **4. The loss of a model, from its logits.** One word is the target: P is one-hot, and one term of the sum is left.
+//! The gradient is prediction minus target; dual numbers compute it too, since every function is generic in its scalar.
 //!
 //! ```
 //! use infotheory::cross_entropy::of_logits;
@@ -88,7 +86,7 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! **5. What a context is worth.** Mutual information: how much less one is surprised for knowing it.
+//! **5. The value of a context.** Mutual information is the reduction of entropy by knowing the context.
 //!
 //! ```
 //! use infotheory::{entropy::entropy, joint::{conditional_entropy, mutual_information}};
@@ -100,8 +98,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! **6. What counting can predict.** An n-gram model is the baseline that a transformer must beat; what it
-//! cannot do is remember further back.
+//! **6. Prediction by counting.** An n-gram model is the baseline that a transformer must beat; it cannot use an
+//! earlier context.
 //!
 //! ```
 //! use infotheory::ngram::{NGram, Smoothing};
@@ -112,8 +110,8 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! **7. A source whose entropy is known.** Only against the truth can an estimate be checked: a Markov
-//! chain's rate is a formula, and a walk through it finds the same number.
+//! **7. A source with a known entropy.** An estimate can only be checked against the exact value: a Markov chain's
+//! entropy rate is a formula, and a walk through the chain estimates the same number.
 //!
 //! ```
 //! use infotheory::markov::{MarkovChain, mean_of_dependent};
@@ -125,8 +123,8 @@
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! **8. Cross-entropy is a file size.** Write each symbol with as many bits as it was surprising, and the
-//! file takes the cross-entropy, to the byte: that is what `glassbox compress` does with a trained model.
+//! **8. Cross-entropy is a file size.** If each symbol is written with as many bits as its surprisal, the size of the
+//! file is the cross-entropy, to the byte: `glassbox compress` does this with a trained model.
 //!
 //! ```
 //! use infotheory::arithmetic::{ArithmeticEncoder, Code, Frequencies};
@@ -135,15 +133,15 @@
 //! let mut encoder = ArithmeticEncoder::new(&mut code);
 //! (0..8000).for_each(|day| encoder.encode(&weather, usize::from(day % 10 == 0)));
 //! encoder.finish();
-//! // 8000 days of H(0.9) = 0.469 bits each are 469 bytes; two bits more to end.
+//! // 8000 days of H(0.9) = 0.469 bits each are 469 bytes, plus two bits at the end.
 //! assert!((469..=470).contains(&code.into_bytes().len()));
 //! # Ok::<(), infotheory::InfoError>(())
 //! ```
 //!
-//! The numbered programs in `examples/` go on from here, with texts of your own:
+//! The numbered programs in `examples/` continue the tutorial, with your own texts:
 //! `cargo run -p glassbox-infotheory --example 01_entropy_of_a_text -- FILE`.
 
-// A new operation is a file and a line here.
+// A new operation is one file and one line here.
 linalg::operations! {
     pub mod cross_entropy: CrossEntropy;
     pub mod surprisal: Surprisal, MeanOverTargets;
@@ -170,10 +168,10 @@ pub mod errata {}
 pub use error::InfoError;
 pub use units::{Bits, Nats};
 
-/// The target of a token that is not to be predicted. Any negative target is ignored.
+/// The target of an ignored token. Any negative target is ignored.
 pub const IGNORED: f64 = -1.0;
 
-/// Nats in bits, of a number that has left its unit and its scalar, an `f64`: x/ln 2. See [`Nats::to_bits`].
+/// Converts nats to bits, as plain `f64`: x/ln 2. See [`Nats::to_bits`].
 ///
 /// ```
 /// assert_eq!(infotheory::bits(std::f64::consts::LN_2), 1.0);
@@ -182,8 +180,7 @@ pub fn bits(nats: f64) -> f64 {
     Nats(nats).to_bits().0
 }
 
-/// The perplexity <var>e^H</var> of a cross-entropy in nats that has left its unit and its scalar, an `f64`. See
-/// [`Nats::perplexity`].
+/// Returns the perplexity <var>e^H</var> of a cross-entropy in nats, as plain `f64`. See [`Nats::perplexity`].
 ///
 /// ```
 /// assert!((infotheory::perplexity(20.0_f64.ln()) - 20.0).abs() < 1e-12);
@@ -192,7 +189,7 @@ pub fn perplexity(nats: f64) -> f64 {
     Nats(nats).perplexity()
 }
 
-/// The README's program runs, too.
+/// The README's program, as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

@@ -1,12 +1,12 @@
-//! Markov chains: sources that remember one symbol, and their entropy rate.
+//! Markov chains: sources with a memory of one symbol, and their entropy rate.
 //!
-//! A chain is a matrix P with a column for each state: P_ij = p(next = i | now = j), as the textbook
-//! writes a token as a column. The stationary distribution π solves P·π = π; the entropy rate is the
-//! mean entropy of the next step, H = Σ_j π_j·H(column j).
-//! In a transformer: a bigram model is such a chain; and a chain is a source whose entropy rate is known,
-//! so that an estimate can be held against the truth.
-//! Source: Shannon 1948, sections 4 to 7; Cover and Thomas 2006, chapter 4; for the elimination that subtracts
-//! nothing, Grassmann, Taksar and Heyman, *Regenerative analysis and steady state distributions*, 1985.
+//! A chain is a matrix P with a column for each state: P_ij = p(next = i | now = j); the textbook also writes a token
+//! as a column. The stationary distribution π solves P·π = π; the entropy rate is the mean entropy of the next step,
+//! H = Σ_j π_j·H(column j).
+//! In a transformer: a bigram model is such a chain, and estimates of an entropy rate can be checked on a chain with a
+//! known one.
+//! Source: Shannon 1948, sections 4 to 7; Cover and Thomas 2006, chapter 4; for elimination without subtractions,
+//! Grassmann, Taksar and Heyman, *Regenerative analysis and steady state distributions*, 1985.
 
 use crate::units::Nats;
 use crate::{InfoError, distribution, entropy};
@@ -14,7 +14,7 @@ use linalg::accurate::sum;
 use linalg::{Matrix, Real, norm};
 use probability::{Categorical, Random};
 
-/// A chain of a finite number of states.
+/// A chain with a finite number of states.
 ///
 /// ```
 /// use infotheory::markov::MarkovChain;
@@ -32,11 +32,11 @@ pub struct MarkovChain<T: Real = f64> {
 }
 
 impl<T: Real> MarkovChain<T> {
-    /// Of its matrix: column j is the distribution of what follows state j. −0 is 0; what a column's sum misses 1 by is
-    /// divided out.
+    /// Creates a chain from its matrix: column j is the distribution of the state after j. −0 is 0; columns are divided
+    /// by their sums.
     ///
     /// # Errors
-    /// A matrix that is not square, has no column, or has one that is no distribution.
+    /// If the matrix is empty or not square, or a column is not a distribution.
     pub fn new(mut next: Matrix<T>) -> Result<Self, InfoError> {
         if next.ncols() != next.nrows() {
             let (found, expected) = (next.ncols(), next.nrows());
@@ -53,12 +53,12 @@ impl<T: Real> MarkovChain<T> {
         Ok(MarkovChain { next })
     }
 
-    /// The number of states.
+    /// Returns the number of states.
     pub fn states(&self) -> usize {
         self.next.ncols()
     }
 
-    /// What follows a state.
+    /// Returns the distribution of the state after a state.
     ///
     /// # Panics
     /// If there is no such state.
@@ -74,24 +74,22 @@ impl<T: Real> MarkovChain<T> {
         &self.next.as_slice()[state * n..(state + 1) * n]
     }
 
-    /// The stationary distribution: how much of the time is spent in each state.
+    /// Returns the stationary distribution: the fraction of time spent in each state.
     ///
-    /// States are eliminated one after another: a walk that leaves state k goes on to where the rest of the chain takes
-    /// it, <var>p_ij ← p_ij + p_kj·p_ik/Σ_{l<k} p_lk</var>, and the time in k is the flow into it over the flow out of it.
-    /// Nothing is subtracted and no diagonal is read, so every π has all digits but a few (relative to itself, for n
-    /// states about n·ε), however rarely states are left: islands between which a walk passes once in 10³⁰⁰ steps are
-    /// weighed as exactly as others.
+    /// States are eliminated one after another: a walk that leaves state k continues into the rest of the chain,
+    /// <var>p_ij ← p_ij + p_kj·p_ik/Σ_{l<k} p_lk</var>, and the time in k is the flow into it divided by the flow out
+    /// of it. Nothing is subtracted and no diagonal is read, so the relative error of every π is about n·ε for n
+    /// states, even if states are left only once in 10³⁰⁰ steps.
     ///
     /// # Errors
-    /// If there is more than one: two sets of states that are never left. Also where a flow between states is below the
-    /// smallest float.
+    /// If there is more than one: two sets of states are never left. Also if a flow between states underflows.
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
     /// let chain: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[0.9, 0.1, 0.5, 0.5]))?;
     /// let time = chain.stationary()?;
     /// assert!((time[0] - 5.0 / 6.0).abs() < 1e-14); // 5 to 1: 0.1 of the one leave, 0.5 of the other
-    /// // Left once in 10¹⁷ steps, which 1 − 10⁻¹⁷ cannot show: half of the time in each.
+    /// // Left once in 10¹⁷ steps, which 1 − 10⁻¹⁷ does not show: half of the time in each.
     /// let rare: MarkovChain = MarkovChain::new(linalg::matrix(2, 2, &[1.0, 1e-17, 1e-17, 1.0]))?;
     /// assert_eq!(rare.stationary()?, [0.5, 0.5]);
     /// # Ok::<(), infotheory::InfoError>(())
@@ -117,7 +115,7 @@ impl<T: Real> MarkovChain<T> {
         for k in 1..n {
             let here = sum((0..k).map(|j| p[(k, j)] * time[j]));
             let out = sum((0..k).map(|i| p[(i, k)]));
-            // here/out, which may be beyond the range. Only ratios count: none is above 1.
+            // here/out may overflow. Only ratios count: none is above 1.
             if here > out {
                 time.iter_mut().for_each(|t| *t *= out / here);
                 time.push(T::one());
@@ -133,11 +131,11 @@ impl<T: Real> MarkovChain<T> {
         Ok(pi)
     }
 
-    /// The states between which every walk ends up, in order.
+    /// Returns the states in which every walk ends up, in order.
     fn recurrent(&self) -> Result<Vec<usize>, InfoError> {
         let n = self.states();
         let possible = |from: usize, to: usize| self.next[(to, from)] > T::zero();
-        // Those that a walk from `state` reaches, or those that reach it.
+        // The states that a walk from `state` reaches, or those that reach it.
         let connected = |state: usize, backwards: bool| {
             let (mut seen, mut open) = (vec![false; n], vec![state]);
             seen[state] = true;
@@ -156,7 +154,7 @@ impl<T: Real> MarkovChain<T> {
         loop {
             let (after, before) = (connected(state, false), connected(state, true));
             match (0..n).find(|&other| after[other] && !before[other]) {
-                // From there no way leads back.
+                // No way leads back from there.
                 Some(other) => state = other,
                 None if before.contains(&false) => return Err(InfoError::Reducible),
                 None => return Ok((0..n).filter(|&other| after[other]).collect()),
@@ -164,10 +162,10 @@ impl<T: Real> MarkovChain<T> {
         }
     }
 
-    /// The entropy rate <var>Σ π_j·H(next | j)</var>: nats per step, however long the past.
+    /// Returns the entropy rate <var>Σ π_j·H(next | j)</var>, in nats per step.
     ///
     /// # Errors
-    /// As [`MarkovChain::stationary`].
+    /// Like [`MarkovChain::stationary`].
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
@@ -182,11 +180,10 @@ impl<T: Real> MarkovChain<T> {
         Ok(Nats(sum((0..self.states()).map(rate))))
     }
 
-    /// A walk of so many states, from one drawn of the stationary distribution. Every `Random` gives one
-    /// walk.
+    /// Draws a walk of `steps` states; the first has the stationary distribution. Every `Random` gives one walk.
     ///
     /// # Errors
-    /// As [`MarkovChain::stationary`].
+    /// Like [`MarkovChain::stationary`].
     pub fn sample(&self, random: &Random, steps: usize) -> Result<Vec<usize>, InfoError> {
         let categorical = |p: &[T]| Categorical::from_weights(p).expect("a distribution");
         let start = categorical(&self.stationary()?);
@@ -199,11 +196,11 @@ impl<T: Real> MarkovChain<T> {
         Ok(walk)
     }
 
-    /// −ln p of every step of a walk but the first state, which nothing predicts. Their mean estimates
-    /// the entropy rate. ∞ of a step that cannot be.
+    /// Returns −ln p of every step of a walk. The first state has no step. The mean estimates the entropy rate. ∞ for
+    /// an impossible step.
     ///
     /// # Errors
-    /// A state that there is not.
+    /// If a state does not exist.
     ///
     /// ```
     /// use infotheory::markov::MarkovChain;
@@ -221,8 +218,8 @@ impl<T: Real> MarkovChain<T> {
     }
 }
 
-/// A mean with the interval that holds the truth with 95 % probability. Where the mean or the margin is
-/// NaN it holds nothing. On `f64` alone.
+/// A mean with an interval that contains the true value with 95 % probability. If the mean or the margin is NaN it
+/// contains nothing. On `f64` alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
     /// The mean.
@@ -232,19 +229,19 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Whether the interval holds a value. On `f64` alone.
+    /// Whether the interval contains a value. On `f64` alone.
     pub fn holds(&self, value: Nats) -> bool {
         (value - self.mean).0.abs() <= self.margin.0
     }
 }
 
-/// The mean of surprisals that depend on their neighbours, with its interval, by batch means: the row is
-/// cut into √n batches, whose means are nearly independent; 1.96 standard errors of those. On `f64` alone.
+/// Returns the mean of dependent surprisals, with its interval, by batch means: the row is divided into √n batches,
+/// whose means are nearly independent; the margin is 1.96 of their standard errors. On `f64` alone.
 ///
-/// Of ∞ (a step that the model excludes) the mean is ∞ and the margin NaN; of NaN both are NaN.
+/// If a surprisal is ∞ (an impossible step) the mean is ∞ and the margin NaN; if one is NaN both are NaN.
 ///
 /// # Errors
-/// Fewer than four numbers, which two batches of two need.
+/// If there are fewer than four numbers, the size of two batches of two.
 ///
 /// ```
 /// use infotheory::{Nats, markov::{MarkovChain, mean_of_dependent}};
@@ -268,7 +265,7 @@ pub fn mean_of_dependent(row: &[Nats]) -> Result<Interval, InfoError> {
     let means = means?;
     let (mean, count) = (Nats::mean(means.iter().copied())?, means.len() as f64);
     let deviations: Vec<f64> = means.iter().map(|m| (*m - mean).0).collect();
-    // The root of the sum of squares, of deviations whose squares are no numbers too.
+    // The root of a sum of squares that may themselves overflow or underflow.
     let error = norm::l2(&deviations) / ((count - 1.0) * count).sqrt();
     Ok(Interval { mean, margin: Nats(1.959963984540054 * error) })
 }
@@ -303,8 +300,9 @@ mod tests {
             }
         }
 
-        /// A walk on a line, and a circle of one way, have closed forms: of a line π_{k+1}/π_k is the step up over the
-        /// step down, of a circle π_k is as 1 over the step away. Steps down to 10⁻²⁵, each π to a few ulp of itself.
+        /// A random walk on a line and a one-way circle have closed forms: on a line π_{k+1}/π_k is the step up divided
+        /// by the step down; on a circle π_k is proportional to 1 over the step away. Steps down to 10⁻²⁵, each π to a
+        /// few ulp.
         #[test]
         fn rare_steps_are_weighed_exactly(
             powers in prop::collection::vec((-25.0f64..-0.5, -25.0f64..-0.5), 1..12), circle: bool,
@@ -335,7 +333,7 @@ mod tests {
             let pi = MarkovChain::new(next).unwrap().stationary().unwrap();
             let all: f64 = weights.iter().sum();
             for (pi, w) in pi.iter().zip(weights.iter().map(|w| w / all)) {
-                // Products and sums of n positive terms, three times over, and 1 − p in the columns' sums.
+                // Products and sums of n positive terms, three times, and 1 − p in the columns' sums.
                 let bound = 16.0 * n as f64 * f64::EPSILON * w + f64::MIN_POSITIVE;
                 prop_assert!((pi - w).abs() <= bound, "{pi:e} {w:e}");
             }
@@ -363,7 +361,7 @@ mod tests {
             let walk = chain.sample(&Random::new(seed, 0, 0), 2500).unwrap();
             mean_of_dependent(&chain.surprisals(&walk).unwrap()).unwrap().holds(rate)
         });
-        // 95 % of 300 are 285 ± 3.8; 50 batches know their own deviation to a tenth.
+        // 95 % of 300 are 285 ± 3.8; the deviation of 50 batches is known to a tenth.
         let held = held.count();
         assert!((270..=298).contains(&held), "{held}");
     }
@@ -385,13 +383,13 @@ mod tests {
         let one: MarkovChain = MarkovChain::new(matrix(1, 1, &[1.0])).unwrap();
         assert_eq!(one.stationary().unwrap(), [1.0]);
         assert_eq!(one.entropy_rate().unwrap().0.to_bits(), 0);
-        // Two islands; and one with a state that is left for ever.
+        // Two islands, and two with a state that is left for ever.
         let islands = MarkovChain::new(matrix(2, 2, &[1.0, 0.0, 0.0, 1.0])).unwrap();
         assert_eq!(islands.stationary(), Err(InfoError::Reducible));
         assert_eq!(islands.sample(&Random::new(0, 0, 0), 3), Err(InfoError::Reducible));
         let left = MarkovChain::new(matrix(2, 2, &[0.5, 0.5, 0.0, 1.0])).unwrap();
         assert_eq!(left.stationary().unwrap(), [0.0, 1.0]);
-        // Whichever of the states it is that a walk leaves for ever, or two of them, or all but two islands.
+        // A walk may leave any one state for ever, or two of them, or all but two islands.
         for stays in 0..3 {
             let mut next = Matrix::from_element(3, 3, 1.0 / 3.0);
             next.set_column(
@@ -407,7 +405,7 @@ mod tests {
             );
             assert_eq!(MarkovChain::new(next).unwrap().stationary(), Err(InfoError::Reducible));
         }
-        // A circle has a stationary distribution, though it never settles.
+        // A circle has a stationary distribution, although it never converges.
         let circle = MarkovChain::new(matrix(2, 2, &[0.0, 1.0, 1.0, 0.0])).unwrap();
         assert_eq!(circle.stationary().unwrap(), [0.5, 0.5]);
         assert_eq!(circle.entropy_rate().unwrap().0, 0.0);
@@ -422,7 +420,7 @@ mod tests {
     #[test]
     fn hard_floats() {
         let chain = |p: &[f64]| MarkovChain::new(matrix(p.len().isqrt(), p.len().isqrt(), p));
-        // No numbers, no sum: named by column and number.
+        // NaN, and a wrong sum: named by column and number.
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.5, -5e-324] {
             let refused = chain(&[0.5, 0.5, bad, 1.0]).unwrap_err();
             assert!(
@@ -435,7 +433,7 @@ mod tests {
         assert!(matches!(chain(&[1e308, 1e308, 0.5, 0.5]), Err(InfoError::Sum { .. })));
         assert_eq!(chain(&[]), Err(InfoError::Empty { what: "the chain" }));
 
-        // −0 is 0: a step that cannot be.
+        // −0 is 0: an impossible step.
         let circle = chain(&[-0.0, 1.0, 1.0, -0.0]).unwrap();
         assert_eq!(circle.stationary().unwrap(), [0.5, 0.5]);
         assert_eq!(circle.entropy_rate().unwrap().0.to_bits(), 0);
@@ -443,17 +441,17 @@ mod tests {
         assert_eq!(circle.surprisals(&[0, 1]).unwrap()[0].0.to_bits(), 0); // certain: +0
         assert_eq!(circle.sample(&Random::new(1, 0, 0), 1).unwrap().len(), 1);
 
-        // The rarest step that there is: 745 nats, that hardly ever have to be paid.
+        // The rarest possible step: 745 nats, rarely paid.
         for rare in [5e-324, 1e-310, 1e-300] {
             let seldom = chain(&[1.0, rare, 0.5, 0.5]).unwrap();
             assert!((seldom.surprisals(&[0, 1]).unwrap()[0].0 + rare.ln()).abs() < 1e-12);
-            // Twice as rarely in the state that is left once in two steps.
+            // The fraction 2·`rare` of the time in the state that is left every second step.
             assert_eq!(seldom.stationary().unwrap(), [1.0, 2.0 * rare]);
             let rate = rare * (2.0 * std::f64::consts::LN_2 - rare.ln());
             // Denormal terms have few digits: four of them, a unit each.
             let bound = 1e-14 * rate + 4.0 * 5e-324 * -rare.ln();
             assert!((seldom.entropy_rate().unwrap().0 - rate).abs() <= bound);
-            // Rarely left on either side.
+            // Rarely left on both sides.
             let rarely = chain(&[1.0, rare, rare, 1.0]).unwrap();
             assert_eq!(rarely.stationary().unwrap(), [0.5, 0.5]);
         }

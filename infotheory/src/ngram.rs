@@ -1,14 +1,14 @@
 //! n-gram models: the classical baselines of a language model.
 //!
-//! An n-gram model predicts a token from the n − 1 tokens before it by counting. What it cannot do is
-//! remember further back; how much a transformer gains over it is what the longer context is worth.
+//! An n-gram model predicts a token from counts of the n − 1 tokens before it. It cannot use an earlier context; the
+//! gain of a transformer over it is the value of the longer context.
 //!
-//! What was never seen must not have probability 0, or one new word makes the perplexity of a text
-//! infinite: [`Smoothing`] says where its share comes from. Where a long history was seen too seldom the
-//! shorter one speaks; Kneser and Ney's insight is that there it should not say how *often* a word
-//! occurs but after how many *different* words ("Francisco" is frequent, and follows one).
+//! An unseen token must not have probability 0, or one new word makes the perplexity of a text infinite: [`Smoothing`]
+//! assigns it a probability. If a long history is rare, the shorter one is used. For the shorter one, Kneser and Ney
+//! count not how *often* a word occurs but after how many *different* words ("Francisco" is frequent, but follows only
+//! one).
 //!
-//! On `f64` alone: a model of counts has no parameter that moves.
+//! On `f64` alone: a model of counts has no parameter to differentiate.
 
 use crate::InfoError;
 use crate::units::Nats;
@@ -17,11 +17,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// How counts become probabilities. h is a history, w a token, c(·) a count, V the vocabulary's size.
+/// The estimation of probabilities from counts. h is a history, w a token, c(·) a count, V the vocabulary's size.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Smoothing {
-    /// <var>p(w|h) = c(hw)/c(h)</var>: maximum likelihood. What was never seen has probability 0.
+    /// <var>p(w|h) = c(hw)/c(h)</var>: maximum likelihood. Unseen tokens have probability 0.
     None,
     /// <var>p(w|h) = (c(hw) + α)/(c(h) + αV)</var>. Source: Laplace, for α = 1.
     Additive(f64),
@@ -29,9 +29,9 @@ pub enum Smoothing {
     /// tokens that followed h, and h′ is h without its first token; below one token, 1/V.
     /// Source: Witten and Bell 1991; Chen and Goodman 1999.
     WittenBell,
-    /// <var>pₙ(w|h) = (max(c(hw) − D, 0) + D·t(h)·pₙ₋₁(w|h′))/c(h)</var>, interpolated Kneser–Ney. Below
-    /// order n, c(·) counts the different tokens *before* a sequence, not its occurrences.
-    /// <var>D = n₁/(n₁ + 2n₂)</var> for each order, where nᵣ sequences have count r; ½ where n₁ is 0.
+    /// <var>pₙ(w|h) = (max(c(hw) − D, 0) + D·t(h)·pₙ₋₁(w|h′))/c(h)</var>, interpolated Kneser–Ney. Below order n, c(·)
+    /// counts the different tokens *before* a sequence, not its occurrences. <var>D = n₁/(n₁ + 2n₂)</var> for each
+    /// order, if nᵣ sequences have count r; ½ if n₁ is 0.
     /// Source: Kneser and Ney 1995; Ney, Essen and Kneser 1994 (D); Chen and Goodman 1999.
     KneserNey,
 }
@@ -47,7 +47,7 @@ impl Smoothing {
     }
 }
 
-/// Counts of all sequences of 1 to n tokens of a text.
+/// An n-gram model: the counts of all sequences of 1 to n tokens of a text.
 ///
 /// ```
 /// use infotheory::ngram::{NGram, Smoothing};
@@ -61,21 +61,21 @@ pub struct NGram {
     vocabulary: usize,
     /// A tree of histories: (node, token) → the node of the longer sequence.
     children: HashMap<u64, u32, BuildHasherDefault<Mix>>,
-    /// Of every sequence: how often it occurs, …
+    /// The occurrences of every sequence.
     count: Vec<u32>,
-    /// … how often something follows it, …
+    /// The occurrences of every sequence that a token follows.
     followed: Vec<u32>,
-    /// … and how many different tokens do; …
+    /// The number of different tokens after every sequence.
     followers: Vec<u32>,
-    /// … how many different tokens were seen before it, …
+    /// The number of different tokens before every sequence.
     preceded: Vec<u32>,
-    /// … the sum of that over the sequences one token longer, …
+    /// The sum of `preceded` over the sequences one token longer.
     continued: Vec<u32>,
-    /// … and of how many of them it is not 0.
+    /// The number of the sequences one token longer whose `preceded` is not 0.
     continuations: Vec<u32>,
-    /// Of sequences of 1, 2, … tokens: how many have count 1, and count 2; by occurrences, …
+    /// The numbers of sequences of 1, 2, … tokens with count 1, and with count 2.
     seldom: Vec<[u32; 2]>,
-    /// … and by different tokens before.
+    /// The same for `preceded`.
     seldom_preceded: Vec<[u32; 2]>,
 }
 
@@ -96,8 +96,7 @@ impl NGram {
     /// Counts the sequences of a text, which may be empty. Tokens are numbers below `vocabulary`.
     ///
     /// # Panics
-    /// If `order` is 0, a token is not below `vocabulary`, or the text has 2³² tokens or more, or so many different
-    /// sequences.
+    /// If `order` is 0, a token is not below `vocabulary`, or the text has 2³² or more tokens or different sequences.
     pub fn count(order: usize, vocabulary: usize, tokens: &[u32]) -> Self {
         assert!(order > 0, "an n-gram has at least one token");
         assert!(u32::try_from(tokens.len()).is_ok(), "counts are 32 bits");
@@ -173,14 +172,14 @@ impl NGram {
         self.children.get(&key(history, token)).copied()
     }
 
-    /// The longest sequence that is counted.
+    /// Returns the length of the longest sequence that is counted.
     pub fn order(&self) -> usize {
         self.order
     }
 
-    /// p(token | history); of the history, the last n − 1 tokens matter. Over the vocabulary these sum to
-    /// one, but for [`Smoothing::None`] (and an α of 0) after a history that was never seen to go on: all
-    /// 0. A token that is not of the vocabulary has probability 0. NaN where α is negative, ∞ or NaN.
+    /// Returns p(token | history), which depends on the last n − 1 tokens of the history. The sum over the vocabulary
+    /// is one, except for [`Smoothing::None`] (and α = 0) after a history without a continuation: all are 0. A token
+    /// outside the vocabulary has probability 0. NaN if α is negative, ∞ or NaN.
     ///
     /// ```
     /// use infotheory::ngram::{NGram, Smoothing};
@@ -197,7 +196,7 @@ impl NGram {
         self.after(smoothing, (0..=longest).map(node), token)
     }
 
-    /// p(token | …) from the nodes of the empty history, the last token, the last two, …
+    /// Returns p(token | …) from the nodes of the empty history, the last token, the last two, …
     fn after(
         &self,
         smoothing: Smoothing,
@@ -246,7 +245,7 @@ impl NGram {
             Smoothing::None | Smoothing::Additive(_) => {
                 let alpha = if let Smoothing::Additive(alpha) = smoothing { alpha } else { 0.0 };
                 let (count, all) = histories.last().flatten().map_or((0.0, 0.0), seen);
-                // An α of 10³⁰⁸ for each of the vocabulary has a sum that is no number.
+                // The sum of α = 10³⁰⁸ over the vocabulary overflows.
                 let (weight, each) = if alpha > 1.0 { (1.0 / alpha, 1.0) } else { (1.0, alpha) };
                 let total = all * weight + each * vocabulary;
                 if total == 0.0 { 0.0 } else { (count * weight + each) / total }
@@ -254,18 +253,18 @@ impl NGram {
         }
     }
 
-    /// The mean of −ln p over every token of a text but the first, which has no history; per token. ∞
-    /// where a token has probability 0. Its [`Nats::perplexity`] is the model's.
+    /// Returns the mean of −ln p over every token of a text except the first, which has no history. ∞ if a token has
+    /// probability 0. Its [`Nats::perplexity`] is the model's.
     ///
     /// # Errors
-    /// A text of fewer than two tokens: a mean over nothing; an α that is negative or not finite.
+    /// If the text has fewer than two tokens, or α is negative or not finite.
     ///
     /// ```
     /// use infotheory::ngram::{NGram, Smoothing};
     /// let text = [0, 1, 0, 1, 0, 2];
     /// let model = NGram::count(2, 3, &text);
     /// let likely = model.cross_entropy(Smoothing::None, &text)?;
-    /// // Of five steps: a→b 2/3 twice, a→c 1/3 once, b→a sure twice.
+    /// // Five steps: a→b 2/3 twice, a→c 1/3 once, b→a with probability 1 twice.
     /// assert!((likely.perplexity() - (27.0_f64 / 4.0).powf(0.2)).abs() < 1e-15);
     /// assert!(model.cross_entropy(Smoothing::KneserNey, &text)? > likely);
     /// # Ok::<(), infotheory::InfoError>(())
@@ -292,7 +291,7 @@ impl NGram {
     }
 }
 
-/// One more; `seldom` counts how many counts are 1, and 2.
+/// Increments a count; `seldom` holds how many counts are 1, and 2.
 fn raise(count: &mut u32, seldom: &mut [u32; 2]) {
     *count += 1;
     match count {
@@ -303,16 +302,16 @@ fn raise(count: &mut u32, seldom: &mut [u32; 2]) {
     }
 }
 
-/// <var>n₁/(n₁ + 2n₂)</var>; ½ where n₁ is 0.
+/// Returns <var>n₁/(n₁ + 2n₂)</var>; ½ if n₁ is 0.
 fn discount([once, twice]: [u32; 2]) -> f64 {
     if once == 0 { 0.5 } else { f64::from(once) / (f64::from(once) + 2.0 * f64::from(twice)) }
 }
 
-/// The cross-entropies per token that Witten–Bell n-gram models of orders 1 to `orders` counted on
-/// `train` have on `validation`; NaN where that has fewer than two tokens.
+/// Returns the cross-entropies per token on `validation` of Witten–Bell n-gram models of orders 1 to `orders` counted
+/// on `train`; NaN if `validation` has fewer than two tokens.
 ///
 /// # Panics
-/// As [`NGram::count`].
+/// Like [`NGram::count`].
 ///
 /// ```
 /// use infotheory::{Bits, ngram::baselines};
@@ -339,8 +338,8 @@ fn key(history: u32, token: u32) -> u64 {
     u64::from(history) << 32 | u64::from(token)
 }
 
-/// A hash of one 64-bit key: the finaliser of splitmix64. Counting is mostly hashing, and nobody
-/// chooses these keys to harm us beyond a slow count.
+/// A hash of one 64-bit key: the finaliser of splitmix64. Counting is mostly hashing; hostile keys could only make it
+/// slow.
 #[derive(Default)]
 struct Mix(u64);
 

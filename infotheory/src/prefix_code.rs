@@ -1,13 +1,12 @@
-//! Prefix codes: a word of bits for every symbol, none of them the beginning of another.
+//! Prefix codes: a word of bits for every symbol; no word is a prefix of another.
 //!
-//! Formulas: words of lengths l can be found if and only if <var>Σ 2^−l ≤ 1</var> (Kraft). Huffman's
-//! algorithm joins the two least probable symbols again and again; no prefix code has a smaller mean
-//! length L, and <var>H ≤ L < H + 1</var> in bits. The whole bit is what arithmetic coding
-//! ([`crate::arithmetic`]) saves. In a transformer: tokens are numbered, not coded; but a byte-pair
-//! vocabulary gives short names to what is frequent, by the same idea.
+//! Formulas: words of lengths l exist if and only if <var>Σ 2^−l ≤ 1</var> (Kraft). Huffman's algorithm repeatedly
+//! joins the two least probable symbols; no prefix code has a smaller mean length L, and <var>H ≤ L < H + 1</var> in
+//! bits. Arithmetic coding ([`crate::arithmetic`]) avoids the excess of up to one bit. In a transformer: tokens are
+//! numbered, not coded; a byte-pair vocabulary gives short names to frequent strings by the same idea.
 //! Source: Kraft 1949; Huffman 1952; Cover and Thomas 2006, chapter 5.
 //!
-//! On `f64` alone: lengths are whole bits, which jump.
+//! On `f64` alone: lengths are integers, which jump.
 
 use crate::units::Bits;
 use crate::{InfoError, distribution};
@@ -15,8 +14,8 @@ use linalg::accurate::sum;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// <var>Σ 2^−l</var> over code lengths: at most 1 for every prefix code, 1 where no word is wasted. A
-/// length of 0 is a symbol without a word, which needs none; 2^−l of a length above 1074 is 0.
+/// Returns <var>Σ 2^−l</var> over code lengths: at most 1 for every prefix code, 1 for a complete one. A length of 0 is
+/// a symbol without a word; 2^−l of a length above 1074 is 0.
 ///
 /// ```
 /// use infotheory::prefix_code::kraft;
@@ -28,10 +27,10 @@ pub fn kraft(lengths: &[u32]) -> f64 {
     sum(lengths.iter().filter(|l| **l > 0).map(|&l| (-f64::from(l)).exp2()))
 }
 
-/// The mean length of a code, <var>Σ p·l</var>.
+/// Returns the mean length of a code, <var>Σ p·l</var>.
 ///
 /// # Errors
-/// What is no distribution, or lengths for another number of symbols.
+/// If p is not a distribution, or the numbers of symbols differ.
 ///
 /// ```
 /// use infotheory::prefix_code::mean_length;
@@ -47,11 +46,11 @@ pub fn mean_length(p: &[f64], lengths: &[u32]) -> Result<Bits, InfoError> {
     Ok(Bits(sum(p.iter().zip(lengths).map(|(p, &l)| p / total * f64::from(l)))))
 }
 
-/// Huffman's code lengths, of probabilities or of counts: the least mean length that words of whole bits
-/// can have. A symbol of weight 0 gets no word (length 0); a single symbol gets one of 1 bit.
+/// Returns Huffman's code lengths, from probabilities or counts: the minimum mean length of words of whole bits. A
+/// symbol of weight 0 gets no word (length 0); a single symbol gets one of 1 bit.
 ///
 /// # Errors
-/// No weight, one that is negative or not finite, or all 0.
+/// If there are no weights, one is negative or not finite, or all are 0.
 ///
 /// ```
 /// use infotheory::{entropy::entropy, prefix_code::{huffman, mean_length}};
@@ -79,12 +78,12 @@ pub fn huffman(weights: &[f64]) -> Result<Vec<u32>, InfoError> {
         }
         _ => {}
     }
-    // Divided so that the sum of huge weights does not overflow: by a power of two, which leaves equal sums equal.
+    // Divided by a power of two, so that the sum of huge weights does not overflow and equal sums stay equal.
     let largest = used.iter().fold(0.0_f64, |m, &i| m.max(weights[i]));
     let power = used.len().next_power_of_two() as f64;
     let unit = if largest > f64::MAX / power { power } else { 1.0 };
     let weight = |i: usize| Ordered(weights[i] / unit);
-    // Nodes: the symbols, then what was joined. Of equal weights the earlier node goes first.
+    // Nodes: the symbols, then the joined nodes. Of equal weights the earlier node comes first.
     let mut heap: BinaryHeap<Reverse<(Ordered, usize)>> =
         used.iter().enumerate().map(|(node, &i)| Reverse((weight(i), node))).collect();
     let mut parents = vec![0; 2 * used.len() - 1];
@@ -105,7 +104,7 @@ pub fn huffman(weights: &[f64]) -> Result<Vec<u32>, InfoError> {
     Ok(lengths)
 }
 
-/// A weight that is known to be finite.
+/// A finite weight.
 #[derive(Clone, Copy, PartialEq)]
 struct Ordered(f64);
 
@@ -123,11 +122,10 @@ impl Ord for Ordered {
     }
 }
 
-/// Bits of all words of a code.
+/// The maximum number of bits of all words of a code.
 const MOST_BITS: usize = 1 << 27;
 
-/// Words for given lengths, the canonical ones: in the order of length, then of the symbol, each the
-/// next number.
+/// The canonical words of given lengths: in the order of length, then of the symbol, each the next number.
 ///
 /// ```
 /// use infotheory::prefix_code::{PrefixCode, huffman};
@@ -140,15 +138,15 @@ const MOST_BITS: usize = 1 << 27;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixCode {
-    /// Of every symbol, first bit first; none of a symbol of length 0.
+    /// The word of every symbol, first bit first; empty for length 0.
     words: Vec<Vec<bool>>,
 }
 
 impl PrefixCode {
-    /// The words.
+    /// Creates the words.
     ///
     /// # Errors
-    /// Lengths whose Kraft sum is above 1: there is no such code. Lengths whose sum is above 2²⁷ bits.
+    /// If the Kraft sum is above 1 (no such code exists), or the sum of the lengths is above 2²⁷ bits.
     pub fn new(lengths: &[u32]) -> Result<Self, InfoError> {
         let found = kraft(lengths);
         if found > 1.0 {
@@ -164,8 +162,8 @@ impl PrefixCode {
         let mut words = vec![Vec::new(); lengths.len()];
         let mut word: Vec<bool> = Vec::new();
         for &i in &order {
-            // The next number of as many bits, and then longer by zeros. Where there is none, the sum was
-            // above 1 by less than a float shows.
+            // The next number of as many bits, then extended by zeros. If there is none, the sum exceeded 1 by less
+            // than a float shows.
             if !word.is_empty() && !increment(&mut word) {
                 return Err(InfoError::Kraft { found });
             }
@@ -175,7 +173,7 @@ impl PrefixCode {
         Ok(PrefixCode { words })
     }
 
-    /// A symbol's word; empty where it has none.
+    /// Returns a symbol's word; empty if it has none.
     ///
     /// # Panics
     /// If there is no such symbol.
@@ -183,10 +181,10 @@ impl PrefixCode {
         &self.words[symbol]
     }
 
-    /// The words of a text, one after another.
+    /// Returns the concatenated words of a text.
     ///
     /// # Errors
-    /// A symbol beyond the last, or one without a word.
+    /// If a symbol is beyond the last, or has no word.
     pub fn encode(&self, text: &[usize]) -> Result<Vec<bool>, InfoError> {
         let mut bits = Vec::new();
         for (place, &symbol) in text.iter().enumerate() {
@@ -202,10 +200,10 @@ impl PrefixCode {
         Ok(bits)
     }
 
-    /// The text of such bits.
+    /// Returns the text of these bits.
     ///
     /// # Errors
-    /// Bits that end within a word, or that no word begins with.
+    /// If the bits end within a word, or no word matches them.
     pub fn decode(&self, bits: &[bool]) -> Result<Vec<usize>, InfoError> {
         let (mut text, mut rest) = (Vec::new(), bits);
         while !rest.is_empty() {
@@ -220,7 +218,7 @@ impl PrefixCode {
     }
 }
 
-/// Adds one to a number of bits, the first of which is the highest; false where all were ones.
+/// Adds one to a number of bits, the highest first; false if all were ones.
 fn increment(word: &mut [bool]) -> bool {
     word.iter_mut().rev().any(|bit| {
         *bit = !*bit;
@@ -241,7 +239,7 @@ mod tests {
             let lengths = huffman(&p).unwrap();
             let (mean, h) = (mean_length(&p, &lengths).unwrap().0, entropy(&p).unwrap().to_bits().0);
             prop_assert!(mean >= h - 1e-12 && mean < h + 1.0 + 1e-12);
-            // No word is wasted, but for a symbol that is alone.
+            // The code is complete, except for a single symbol.
             let used = p.iter().filter(|p| **p > 0.0).count();
             prop_assert_eq!(kraft(&lengths), if used == 1 { 0.5 } else { 1.0 });
         }
@@ -322,7 +320,7 @@ mod tests {
         assert_eq!(code.encode(&[0, 3]), Err(InfoError::NoWord { place: 1, symbol: 3 }));
         let beyond = InfoError::Target { place: 1, found: 9, classes: 4 };
         assert_eq!(code.encode(&[0, 9]), Err(beyond));
-        // Words that would fill the memory are counted first.
+        // Words that would not fit in memory are counted first.
         for lengths in [vec![u32::MAX], vec![1 << 20; 129], vec![u32::MAX; 9]] {
             assert!(matches!(PrefixCode::new(&lengths), Err(InfoError::TooMany { .. })));
         }

@@ -1,13 +1,13 @@
-//! Shannon's series: how much of a text the last letters tell.
+//! Shannon's series: how far a text is determined by its last letters.
 //!
-//! Formulas: <var>F₀ = ln V</var>, where every letter of the alphabet is as likely; F₁ = H of single
-//! letters; F_N = H(N letters) − H(their first N − 1), the entropy of a letter when N − 1 before it are
-//! known. The series falls, and its limit is the entropy rate of the source.
+//! Formulas: <var>F₀ = ln V</var>, for equally likely letters; F₁ = H of single letters; F_N = H(N letters) − H(their
+//! first N − 1), the entropy of a letter given the N − 1 before it. The series decreases to the entropy rate of the
+//! source.
 //!
-//! What is counted is not the source but a sample, and a sample looks more orderly than it is: of n
-//! draws with K different outcomes the plug-in entropy is too low by about (K − 1)/2n (Miller and
-//! Madow). Where n-grams are nearly all different the correction is no longer enough, and the series
-//! falls towards 0 for want of text: [`Order::occurrences`] says how far to trust.
+//! The counts are those of a sample, and a sample looks more regular than its source: for n draws with K different
+//! outcomes the plug-in entropy is too low by about (K − 1)/2n (Miller and Madow). If nearly all n-grams are different
+//! the correction is insufficient, and the series falls towards 0 because the text is too short: [`Order::occurrences`]
+//! shows how reliable a term is.
 //!
 //! ```
 //! let series = infotheory::shannon::series("abracadabra abracadabra".chars(), 3)?;
@@ -17,7 +17,7 @@
 //! ```
 //! Source: Shannon, *Prediction and Entropy of Printed English*, 1951; Miller 1955.
 //!
-//! On `f64` alone: what is counted does not move.
+//! On `f64` alone: counts cannot be differentiated.
 
 use crate::InfoError;
 use crate::units::Nats;
@@ -28,21 +28,21 @@ use std::hash::Hash;
 /// One term of the series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Order {
-    /// N.
+    /// The order N.
     pub order: usize,
     /// F_N from relative frequencies.
     pub plug_in: Nats,
     /// F_N with Miller and Madow's correction.
     pub corrected: Nats,
-    /// Different N-grams.
+    /// The number of different N-grams.
     pub different: usize,
-    /// How often an N-gram occurs on average. Near 1 there is nothing to learn from.
+    /// The mean number of occurrences of an N-gram. Terms with a value near 1 are unreliable.
     pub occurrences: f64,
 }
 
-/// F₀, F₁, … up to order `most` of a text; fewer where the text is shorter than that.
+/// Returns F₀, F₁, … up to order `most` of a text; fewer if the text is shorter.
 ///
-/// F_N is over the places that have N − 1 letters before them, so it is at least 0. A text of one letter
+/// F_N is taken over the places with N − 1 letters before them, so it is at least 0. A text with one distinct letter
 /// has F₀ = F₁ = +0.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ pub fn series<S: Copy + Eq + Hash>(
     for order in 1..=most.min(text.len()) {
         let places = text.len() - order + 1;
         let whole: Vec<u64> = counts(text.windows(order)).into_values().collect();
-        // The beginnings of the same windows: what is left out is the text's last letter.
+        // The first N − 1 letters of the same windows: all of the text except its last letter.
         let before: Vec<u64> = match order {
             1 => vec![places as u64],
             _ => counts(text[..text.len() - 1].windows(order - 1)).into_values().collect(),
@@ -91,7 +91,7 @@ pub fn series<S: Copy + Eq + Hash>(
     Ok(all)
 }
 
-/// How often each thing occurs.
+/// Returns the number of occurrences of each item.
 fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
     let mut counts = HashMap::new();
     for one in all {
@@ -100,21 +100,21 @@ fn counts<K: Eq + Hash>(all: impl Iterator<Item = K>) -> HashMap<K, u64> {
     counts
 }
 
-/// Σ c: 2⁶⁴ counts of 2⁶⁴ fit.
+/// Returns Σ c: 2⁶⁴ counts of 2⁶⁴ fit.
 fn total(counts: &[u64]) -> u128 {
     counts.iter().map(|&c| u128::from(c)).sum()
 }
 
-/// c/n.
+/// Returns c/n.
 fn ratio(c: u128, n: u128) -> f64 {
     c as f64 / n as f64
 }
 
-/// The entropy of relative frequencies: <var>ln n − Σ c ln c/n</var>. On average below that of the
-/// source. +0 where one outcome has all of them; counts up to 2⁶⁴ − 1 are taken to 16 digits.
+/// Returns the entropy of relative frequencies: <var>ln n − Σ c ln c/n</var>. Its mean is below the entropy of the
+/// source. +0 if one outcome has all counts; counts up to 2⁶⁴ − 1 are taken to 16 digits.
 ///
 /// # Errors
-/// Counts that are all 0, or none.
+/// If there are no counts, or all are 0.
 ///
 /// ```
 /// use infotheory::shannon::plug_in;
@@ -126,22 +126,22 @@ pub fn plug_in(counts: &[u64]) -> Result<Nats, InfoError> {
     if n == 0 {
         return Err(InfoError::NoMean { what: "counts" });
     }
-    // In the order of size: hash maps give counts in any.
+    // Sorted by size: the order of hash maps is not fixed.
     let mut sorted = counts.to_vec();
     sorted.sort_unstable();
     let terms = sorted.iter().filter(|c| **c > 0).map(|&c| {
         let share = ratio(c.into(), n);
-        // A share near 1 is rounded; the rest, counted exactly, is not.
+        // A share near 1 is rounded; the rest is counted exactly.
         share * if share > 0.5 { -(-ratio(n - u128::from(c), n)).ln_1p() } else { -share.ln() }
     });
     Ok(Nats(sum(terms).max(0.0)))
 }
 
-/// The plug-in entropy and (K − 1)/2n, for K different outcomes in n draws: right up to terms of
+/// Returns the plug-in entropy plus (K − 1)/2n, for K different outcomes in n draws: its bias is of order
 /// <var>1/n²</var>.
 ///
 /// # Errors
-/// As [`plug_in`].
+/// Like [`plug_in`].
 ///
 /// ```
 /// use infotheory::shannon::{miller_madow, plug_in};
@@ -154,15 +154,15 @@ pub fn miller_madow(counts: &[u64]) -> Result<Nats, InfoError> {
     Ok(plug_in(counts)? + Nats((different - 1.0) / (2.0 * total(counts) as f64)))
 }
 
-/// Shannon's guessing game: whoever guesses the next letter again and again until it is right, and needs
-/// one guess for a share q₁ of the letters, two for q₂, …, knows that the entropy lies between
-/// <var>Σ k(q_k − q_{k+1}) ln k</var> and <var>−Σ q_k ln q_k</var>.
+/// Returns the bounds of Shannon's guessing game: a subject guesses the next letter until it is right, and a fraction
+/// q_k of the letters takes k guesses. The entropy lies between <var>Σ k(q_k − q_{k+1}) ln k</var> and
+/// <var>−Σ q_k ln q_k</var>.
 ///
-/// `guesses[k]` counts letters that took k + 1 guesses. The lower bound holds for an ideal guesser, whose
-/// shares fall; where these do not, they are put in order first.
+/// `guesses[k]` counts letters that took k + 1 guesses. The lower bound holds for an ideal guesser, whose q_k decrease;
+/// others are sorted first.
 ///
 /// # Errors
-/// Counts that are all 0, or none.
+/// If there are no counts, or all are 0.
 ///
 /// ```
 /// use infotheory::shannon::guessing_bounds;
@@ -201,9 +201,9 @@ mod tests {
             let all = series(text.iter().copied(), most).unwrap();
             prop_assert_eq!(all.len(), most.min(text.len()) + 1);
             for f in &all[1..] {
-                // Of every place, how many places have the same letters before, and how many of those the same
-                // letter: counted by looking at all of them. H(next | N − 1 letters before) is the mean of −ln of
-                // the share, and no table of N-grams is made.
+                // For every place: the number of places with the same letters before, and how many of those have the
+                // same letter, by a search of all places. H(next | N − 1 letters before) is the mean of −ln of their
+                // quotient; no table of N-grams is made.
                 let places: Vec<&[u8]> = text.windows(f.order).collect();
                 let n = places.len() as f64;
                 let ends = |all: &[u8]| *all.last().expect("a letter");
@@ -215,14 +215,14 @@ mod tests {
                         (alike + 1.0, same + f64::from(u8::from(ends(other) == ends(place))))
                     });
                     conditional -= f64::ln(same / alike) / n;
-                    // A kind of which there are k counts 1/k at each of its places.
+                    // An N-gram with k occurrences counts 1/k at each of its places.
                     whole += 1.0 / same;
                     contexts += 1.0 / alike;
                 }
                 // Three sums of at most 200 terms, each below ln 200 = 5.3.
                 let slack = 3.0 * 208.0 * 5.3 * f64::EPSILON;
                 prop_assert!((f.plug_in.0 - conditional).abs() <= slack, "{f:?} {conditional}");
-                // Miller and Madow: (K − 1)/2n more for the whole windows, and less for what is before.
+                // Miller and Madow: plus (K − 1)/2n for the whole windows, minus that of the letters before.
                 let correction = (whole - contexts) / (2.0 * n);
                 let found = f.corrected.0 - f.plug_in.0;
                 prop_assert!((found - correction).abs() <= slack, "{f:?} {correction}");
@@ -237,12 +237,12 @@ mod tests {
         fn guesses_bound_the_entropy_of_what_is_guessed(
             weights in prop::collection::vec(1u64..1000, 1..20),
         ) {
-            // Who knows a distribution guesses in its order, and then the bounds hold its entropy.
+            // A subject that knows the distribution guesses in its order, and the bounds contain its entropy.
             let (low, high) = guessing_bounds(&weights).unwrap();
             let h = plug_in(&weights).unwrap();
             prop_assert!(low.0 <= h.0 + 1e-12 && h.0 <= high.0 + 1e-12);
-            // After another letter the order is another: the bounds of all ranks together hold the entropy
-            // that is left when the letter before is known.
+            // After another letter the order is another: the bounds of all ranks together contain the conditional
+            // entropy given the letter before.
             let turned: Vec<u64> = weights.iter().map(|w| 1000 - w).collect();
             let total = |w: &[u64]| w.iter().sum::<u64>() as f64;
             prop_assume!(total(&turned) > 0.0);
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(one.len(), 2);
         assert!(one.iter().all(|f| f.plug_in.0.to_bits() == 0 && f.corrected.0.to_bits() == 0));
         assert_eq!(plug_in(&[7]).unwrap().0.to_bits(), 0);
-        // Counts beyond what a float tells apart.
+        // Counts beyond the precision of a float.
         for all in [plug_in, miller_madow] {
             assert!((all(&[u64::MAX, u64::MAX]).unwrap().to_bits().0 - 1.0).abs() < 1e-15);
         }
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!([low.0.to_bits(), high.0.to_bits()], [0, 0]);
         let (low, high) = guessing_bounds(&[u64::MAX; 3]).unwrap();
         assert!((low.0 - 3.0_f64.ln()).abs() < 1e-15 && (high.0 - 3.0_f64.ln()).abs() < 1e-15);
-        // Orders beyond the text, and no order but F₀.
+        // Orders beyond the text, and only F₀.
         assert_eq!(series(['x', 'y'], usize::MAX).unwrap().len(), 3);
         assert_eq!(series(['x', 'y'], 0).unwrap().len(), 1);
     }

@@ -1,8 +1,8 @@
-//! Surprisal, the information of an event: the textbook's way from probabilities to the loss.
+//! Surprisal, the information of an event: the textbook's path from probabilities to the loss.
 //!
 //! Formula: <var>I(y) = −ln p_y</var>, in nats. Gradient: <var>dp_y = −dI/p_y</var>.
-//! The mean over tokens is the cross-entropy. Where a probability underflows to 0 the surprisal is
-//! ∞: training uses [`crate::cross_entropy`], which cannot.
+//! The mean over tokens is the cross-entropy. If a probability underflows to 0 the surprisal is ∞;
+//! [`crate::cross_entropy`], which training uses, has no such limit.
 //! Source: Shannon 1948; the textbook's A.4.
 
 use crate::cross_entropy::{counted, is_ignored};
@@ -14,10 +14,10 @@ use linalg::{
     Formula, Gradient, Primitive, Real, Role, Shape, ShapeError, View, ViewMut, Work, gather,
 };
 
-/// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens).
-/// Ignored targets have surprisal 0, a target that is no class NaN.
+/// −ln p_y of every token; operands are probabilities (classes × tokens) and targets (1 × tokens). The surprisal of an
+/// ignored target is 0, that of an invalid target NaN.
 ///
-/// A probability of 0 has surprisal ∞, one of 1 has +0; a negative one or NaN has NaN.
+/// The surprisal of probability 0 is ∞, of 1 +0, of a negative number or NaN NaN.
 ///
 /// ```
 /// use infotheory::surprisal::Surprisal;
@@ -65,7 +65,7 @@ impl Primitive<2> for Surprisal {
         for j in 0..p.ncols() {
             nats[j] = match gather::index(targets[j], p.nrows()) {
                 _ if is_ignored(targets[j]) => T::zero(),
-                Some(y) => T::zero() - p[(y, j)].ln(), // of a certain event +0, not −0
+                Some(y) => T::zero() - p[(y, j)].ln(), // +0, not −0, for a certain event
                 None => T::from_f64(f64::NAN),
             };
         }
@@ -163,7 +163,7 @@ impl Primitive<2> for MeanOverTargets {
     }
 
     fn flops(&self, [x, _]: [Shape; 2]) -> u64 {
-        // An addition and what it lost.
+        // An addition and its rounding error.
         8 * x.len() as u64
     }
 }
@@ -171,7 +171,7 @@ impl Primitive<2> for MeanOverTargets {
 impl Cases for Surprisal {
     fn cases(size: Size, visitor: &mut impl Visitor) {
         if let Size::Matrix(m, n) = size {
-            // Away from 0, where the derivatives of −ln p have no bound that a finite difference could keep.
+            // Away from 0, where the derivatives of −ln p are too large for a finite difference.
             let p = Operand::Probabilities(Shape::new(m, n));
             visitor.visit(Surprisal, [p, Operand::Targets { count: n, classes: m }]);
         }

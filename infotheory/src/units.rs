@@ -1,9 +1,8 @@
 //! Units of information: nats and bits, as types that do not mix.
 //!
-//! Information is a logarithm, and a logarithm has a base: e gives nats, 2 gives bits, and
-//! 1 bit = ln 2 nats. Most wrong perplexities are a right number in the wrong unit: 2^(nats), or
-//! e^(bits). Here a [`Nats`] is no [`Bits`]; converting is a word that can be read, and what is mixed
-//! does not compile:
+//! Information is a logarithm, and a logarithm has a base: e gives nats, 2 gives bits, and 1 bit = ln 2 nats. Most
+//! wrong perplexities are a correct number in the wrong unit: 2^(nats), or e^(bits). [`Nats`] and [`Bits`] are
+//! different types; conversion is explicit, and mixing them does not compile:
 //!
 //! ```compile_fail
 //! use infotheory::units::{Bits, Nats};
@@ -18,7 +17,7 @@
 //! let _: Bits = Nats(1.0); // no silent conversion
 //! ```
 //!
-//! Whoever says what is meant is understood:
+//! Explicit conversion compiles:
 //!
 //! ```
 //! use infotheory::units::{Bits, Nats};
@@ -33,7 +32,7 @@ use linalg::accurate::{self, Sum};
 use std::fmt;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// Information with logarithms to base e: what is computed and minimised.
+/// Information in logarithms to base e: the unit of computation and training.
 ///
 /// ```
 /// use infotheory::Nats;
@@ -43,7 +42,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Nats<T = f64>(pub T);
 
-/// Information with logarithms to base 2: what a file takes.
+/// Information in logarithms to base 2: the unit of file sizes.
 ///
 /// ```
 /// use infotheory::Bits;
@@ -55,7 +54,7 @@ pub struct Nats<T = f64>(pub T);
 pub struct Bits<T = f64>(pub T);
 
 impl<T: Real> Nats<T> {
-    /// In bits: x/ln 2. ±∞, NaN and the sign of 0 stay; from 0.69 of the largest float on, ∞.
+    /// Converts to bits: x/ln 2. ±∞, NaN and the sign of 0 are kept; ∞ from 0.69 of the largest float on.
     ///
     /// ```
     /// use infotheory::units::Nats;
@@ -65,8 +64,8 @@ impl<T: Real> Nats<T> {
         Bits(self.0 / T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity <var>e^H</var>: as unsure as a uniform choice among so many. 1 of 0, ∞ of ∞ and above 709.8 nats, 0 of
-    /// −∞; NaN of NaN.
+    /// Returns the perplexity <var>e^H</var>: the number of equally likely choices with this entropy. 1 for 0, ∞ for ∞
+    /// and above 709.8 nats, 0 for −∞; NaN for NaN.
     ///
     /// ```
     /// use infotheory::units::Nats;
@@ -78,7 +77,7 @@ impl<T: Real> Nats<T> {
 }
 
 impl<T: Real> Bits<T> {
-    /// In nats: <var>x·ln 2</var>. ±∞, NaN and the sign of 0 stay; no number overflows.
+    /// Converts to nats: <var>x·ln 2</var>. ±∞, NaN and the sign of 0 are kept; nothing overflows.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -88,8 +87,8 @@ impl<T: Real> Bits<T> {
         Nats(self.0 * T::from_f64(std::f64::consts::LN_2))
     }
 
-    /// Perplexity <var>2^H</var>: the same number as that of the same information in nats. 1 of 0, ∞ of ∞ and above 1024
-    /// bits, 0 of −∞; NaN of NaN.
+    /// Returns the perplexity <var>2^H</var>, which is the same as for the same information in nats. 1 for 0, ∞ for ∞
+    /// and above 1024 bits, 0 for −∞; NaN for NaN.
     ///
     /// ```
     /// use infotheory::units::Bits;
@@ -103,11 +102,11 @@ impl<T: Real> Bits<T> {
 macro_rules! unit {
     ($unit:ident, $name:literal, $one:expr) => {
         impl<T: Real> $unit<T> {
-            /// A count's share: the total over how many. Of tokens, characters or bytes it makes a rate. ±∞ and
-            /// NaN stay; a share below the smallest float is 0.
+            /// Returns the total divided by a count, a rate per token, character or byte. ±∞ and NaN are kept; the
+            /// result may underflow to 0.
             ///
             /// # Errors
-            /// If the count is 0: a mean over nothing.
+            /// If the count is 0.
             ///
             /// ```
             #[doc = concat!("use infotheory::units::", stringify!($unit), ";")]
@@ -122,11 +121,11 @@ macro_rules! unit {
                 Ok($unit(self.0 / T::from_f64(count as f64)))
             }
 
-            /// The mean of several: their sum, in order, over how many. NaN where one is or ∞ and −∞ meet; ±∞ where
-            /// one is, and where the sum leaves the range though the mean would not.
+            /// Returns the mean: the sum, in order, divided by the count. NaN if one is NaN or ∞ and −∞ meet; ±∞ if one
+            /// is infinite or the sum overflows.
             ///
             /// # Errors
-            /// If there is none.
+            /// If there are none.
             ///
             /// ```
             #[doc = concat!("use infotheory::units::", stringify!($unit), ";")]
@@ -186,14 +185,14 @@ macro_rules! unit {
         }
 
         impl<T: Real> std::iter::Sum for $unit<T> {
-            /// With what every addition lost added at the end ([`linalg::accurate`]).
+            /// The rounding errors of all additions are added at the end ([`linalg::accurate`]).
             fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
                 $unit(accurate::sum(all.map(|one| one.0)))
             }
         }
 
         impl<T: Real> fmt::Display for $unit<T> {
-            /// The number with its unit; the format's precision is the number's.
+            /// Formats the number with its unit; the format's precision applies to the number.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(&self.0.to_f64(), f)?;
                 f.write_str($name)
@@ -205,7 +204,7 @@ macro_rules! unit {
 unit!(Nats, " nats", "outcomes");
 unit!(Bits, " bits", "outcomes");
 
-/// Bits for each Unicode character of a text that cost `total`: comparable between tokenizers.
+/// Returns the bits per Unicode character of a text with the total loss `total`: comparable between tokenizers.
 ///
 /// # Errors
 /// If the text is empty.
@@ -224,7 +223,7 @@ pub fn bits_per_character<T: Real>(total: Nats<T>, text: &str) -> Result<Bits<T>
     }
 }
 
-/// Bits for each byte of a text that cost `total`: a byte of the file takes 8 without any model.
+/// Returns the bits per byte of a text with the total loss `total`: without a model a byte takes 8.
 ///
 /// # Errors
 /// If the text is empty.
@@ -259,7 +258,7 @@ mod tests {
         #[test]
         fn perplexity_does_not_depend_on_the_unit(x in 0.0f64..20.0) {
             let (nats, bits) = (Nats(x).perplexity(), Nats(x).to_bits().perplexity());
-            // An exponent of size x that is off by 2ε makes the power off by 2ε·x.
+            // An exponent of size x with an error of 2ε gives the power an error of 2ε·x.
             prop_assert!((nats / bits - 1.0).abs() <= (2.0 * x + 2.0) * f64::EPSILON);
         }
 
@@ -304,8 +303,8 @@ mod tests {
         assert_eq!(Nats(5e-324).per(usize::MAX).unwrap().0, 0.0);
         assert_eq!(Nats(f64::INFINITY).per(usize::MAX).unwrap().0, f64::INFINITY);
         assert!(Nats(f64::NAN).per(1).unwrap().0.is_nan());
-        assert_eq!(Nats::mean([Nats(f64::MAX); 2]).unwrap().0, f64::INFINITY); // as their sum is
-        assert_eq!(Nats::<f64>::mean([Nats(-0.0)]).unwrap().0.to_bits(), 0); // a sum begins with +0
+        assert_eq!(Nats::mean([Nats(f64::MAX); 2]).unwrap().0, f64::INFINITY); // like their sum
+        assert_eq!(Nats::<f64>::mean([Nats(-0.0)]).unwrap().0.to_bits(), 0); // a sum starts with +0
         assert_eq!(bits_per_byte(Nats(1.0), ""), Err(InfoError::NoMean { what: "bytes" }));
         assert_eq!(
             bits_per_character(Nats(1.0), ""),

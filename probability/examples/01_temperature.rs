@@ -1,4 +1,4 @@
-//! From logits to a distribution, at several temperatures: a table, and bars.
+//! Logits to a distribution, at several temperatures: a table, and bars.
 //!
 //! `cargo run -p glassbox-probability --example 01_temperature` shows the textbook's five tokens, whose
 //! printed probabilities sum to 0.7993; `-- 5 3.5 2 1 0.5 0.1 -1 -2` shows the logits given.
@@ -24,7 +24,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         let parse = |text: &String| text.parse().map_err(|e| format!("logit {text:?}: {e}"));
         (given.iter().map(parse).collect::<Result<_, _>>()?, given.clone())
     };
-    // Checks the logits, and names the one that is wrong.
+    // Checks the logits, and names a wrong one.
     probability::Categorical::from_logits(&logits)?;
     println!(
         "{:>8} {:>8} {:>8} {:>8} {:>8} {:>8}   T = 1",
@@ -51,7 +51,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// −Σ p·ln p, where 0·ln 0 = 0.
+/// Returns −Σ p·ln p, with 0·ln 0 = 0.
 fn entropy(p: &[f64]) -> f64 {
     p.iter().filter(|p| **p > 0.0).map(|p| -p * p.ln()).sum::<f64>() + 0.0 // not −0
 }

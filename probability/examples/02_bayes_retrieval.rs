@@ -1,10 +1,9 @@
-//! Which document answers the query? Naive Bayes over a handful of documents, word by word.
+//! Which document answers the query? Naive Bayes over a few documents, word by word.
 //!
 //! `cargo run -p glassbox-probability --example 02_bayes_retrieval -- gradient of the loss`
 //!
-//! P(document | words) ∝ P(document)·Π P(word | document): each document is a smoothed distribution
-//! over words, and each word of the query moves the belief. This is what a retriever does, before
-//! any network.
+//! P(document | words) ∝ P(document)·Π P(word | document): each document is a smoothed distribution over words, and
+//! each word of the query changes the posterior. A retriever does this without a network.
 
 use probability::{Categorical, bayes, likelihood::fit_categorical};
 use std::collections::BTreeSet;
@@ -48,7 +47,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let vocabulary: BTreeSet<&str> =
         DOCUMENTS.iter().flat_map(|(_, text)| text.split(' ')).collect();
     let vocabulary: Vec<&str> = vocabulary.into_iter().collect();
-    // A distribution over words for each document; half a pretended occurrence of every word, so that none is impossible.
+    // A distribution over words for each document; a pseudocount of ½ for every word, so that none is impossible.
     let models = DOCUMENTS.map(|(_, text)| {
         let count = |word: &&str| text.split(' ').filter(|w| w == word).count() as u64;
         let counts: Vec<u64> = vocabulary.iter().map(count).collect();

@@ -1,5 +1,5 @@
-//! Four ways to draw a token, held against the distribution by a χ² test; and what the settings of
-//! a sampler leave.
+//! Four ways to draw a token, each compared with the distribution by a χ² test; and the effects of a sampler's
+//! settings.
 //!
 //! `cargo run -p glassbox-probability --example 03_drawing_tokens -- 1337` draws with that seed.
 

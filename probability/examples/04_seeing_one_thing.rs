@@ -1,10 +1,8 @@
-//! Gaussian conditioning three times: regression with error bars, the posterior of a diffusion
-//! step, a filter.
+//! Gaussian conditioning three times: regression with error bars, the posterior of a diffusion step, a filter.
 //!
 //! `cargo run -p glassbox-probability --example 04_seeing_one_thing`
 //!
-//! One formula does all three: E[X | y] = µ + Σ_XY·Σ_Y⁻¹·(y − µ_Y), and a covariance that only
-//! shrinks.
+//! One formula gives all three: E[X | y] = µ + Σ_XY·Σ_Y⁻¹·(y − µ_Y), and a covariance that never grows.
 
 use linalg::Matrix;
 use probability::{MultivariateGaussian, ProbabilityError};
@@ -20,7 +18,7 @@ fn main() -> Result<(), ProbabilityError> {
         "2. A Gaussian process: sin x seen at five places, believed everywhere; ± two deviations."
     );
     let places: Vec<f64> = (0..=24).map(|i| f64::from(i) * 0.25).collect();
-    // Near places have near values: covariance e^(−d²/2), and a little noise of the measurement.
+    // Close places have similar values: covariance e^(−d²/2), plus a small measurement noise.
     let kernel = |i: usize, j: usize| {
         (-(places[i] - places[j]).powi(2) / 2.0).exp() + if i == j { 1e-4 } else { 0.0 }
     };

@@ -1,4 +1,4 @@
-//! What happens to a signal in fifty layers, for each rule of initialisation.
+//! The size of a signal through fifty layers, for each rule of initialisation.
 //!
 //! `cargo run --release -p glassbox-probability --example 05_initial_weights`
 

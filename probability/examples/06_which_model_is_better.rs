@@ -1,8 +1,7 @@
 //! Two models, one text: is the difference of their perplexities more than chance?
 //!
-//! `cargo run -p glassbox-probability --example 06_which_model_is_better -- A.txt B.txt` compares two files
-//! of losses in nats, one number a line (per document, or per token), in the same order. Without
-//! files, losses are made up.
+//! `cargo run -p glassbox-probability --example 06_which_model_is_better -- A.txt B.txt` compares two files of losses
+//! in nats, one number per line (per document, or per token), in the same order. Without files, losses are simulated.
 
 use probability::interval::{bootstrap, normal};
 use probability::moments::{correlation, mean};
@@ -68,7 +67,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Documents of widely different difficulty; A is 2 % better on each, give or take 5 %.
+/// Documents of widely different difficulty; A is 2 % better on each, ± 5 %.
 fn made_up() -> (Vec<f64>, Vec<f64>) {
     let random = Random::new(42, 0, 0);
     let b: Vec<f64> = (0..80).map(|i| (3.0 + 0.8 * random.normal(i)).max(0.5)).collect();

@@ -1,10 +1,8 @@
-//! Sums and exponentials that are right to the last digits: what `softmax` and `log_sum_exp` stand
-//! on.
+//! Sums and exponentials that are exact to the last digits: the basis of `softmax` and `log_sum_exp`.
 //!
-//! Three losses have to be made up for. z − m is rounded, and the exponential multiplies the loss:
-//! a difference of −700 carries 350 units in the last place into e^(z−m). A sum of n terms gathers
-//! n roundings. And m + ln s cancels where the total probability is near one, as it is for
-//! logarithms of probabilities.
+//! Three rounding errors are corrected. z − m is rounded, and the exponential multiplies the error: a difference of
+//! −700 carries 350 units in the last place into e^(z−m). A sum of n terms accumulates n roundings. And m + ln s
+//! cancels if the total probability is near one, as it is for logarithms of probabilities.
 //!
 //! Source: Knuth, *The Art of Computer Programming*, volume 2, section 4.2.2 (the exact error of a
 //! sum); Dekker, *A floating-point technique for extending the available precision*, 1971.
@@ -13,16 +11,16 @@ use linalg::accurate::two_sum;
 pub(crate) use linalg::accurate::{Sum, sum};
 use linalg::{Real, real::is_nan};
 
-/// <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
+/// Returns <var>e^(z − m)</var> for z ≤ m, as if z − m were not rounded.
 #[inline(always)]
 pub(crate) fn exp_difference<T: Real>(z: T, m: T) -> T {
     let (d, lost) = two_sum(z, -m);
     let e = d.exp();
-    // Where z − m is −∞ or overflows to it, nothing is lost: e is 0.
+    // If z − m is −∞ or overflows to it, nothing is lost: e is 0.
     if is_nan(lost) { e } else { e + e * lost }
 }
 
-/// The partial sums of numbers of 0 or more, each right to a rounding or two: x₁, x₁ + x₂, …, never falling.
+/// Returns the partial sums x₁, x₁ + x₂, … of nonnegative numbers, each correct to a rounding or two, never decreasing.
 pub(crate) fn cumulative<T: Real>(terms: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
     terms.into_iter().scan((Sum::new(), T::zero()), |(sum, largest), x| {
         sum.add(x);
@@ -31,14 +29,14 @@ pub(crate) fn cumulative<T: Real>(terms: impl IntoIterator<Item = T>) -> impl It
     })
 }
 
-/// Whether a sum reaches a limit, where rounding may have left it short by the share `slack`: 0.5 + 0.3 reaches 0.8,
-/// though as floats they are 0.7999999999999999 and 0.8.
+/// Returns whether a sum reaches a limit, if rounding may have reduced it by the fraction `slack`: 0.5 + 0.3 reaches
+/// 0.8, though as floats they are 0.7999999999999999 and 0.8.
 pub(crate) fn reaches(sum: f64, limit: f64, slack: f64) -> bool {
     sum >= limit * (1.0 - slack)
 }
 
-/// 1, or, where sums or differences of the numbers would leave the scalar's range above or lose digits below it, a power
-/// of two to divide them by.
+/// Returns 1, or a power of two to divide the numbers by if their sums or differences would overflow or lose digits
+/// below the scalar's range.
 pub(crate) fn range_unit<T: Real>(x: &[T]) -> T {
     let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
     let above = T::from_f64(largest * x.len().max(8) as f64).to_f64();
@@ -46,39 +44,41 @@ pub(crate) fn range_unit<T: Real>(x: &[T]) -> T {
     if above.is_finite() && below > 0.0 { T::one() } else { power_of_two(x) }
 }
 
-/// <var>Σ x/n</var>, rounded and what is left: exactly (x, 0) where all are x; NaN of none. No sum may leave the range.
+/// Returns <var>Σ x/n</var>, rounded, and the remainder: exactly (x, 0) if all are x; NaN if there are no numbers. No
+/// sum may overflow.
 fn mean_and_rest<T: Real>(x: &[T]) -> Sum<T> {
     let n = T::from_f64(x.len() as f64);
     let first = sum(x.iter().copied()) / n;
     let rest = sum(x.iter().flat_map(|&x| <[T; 2]>::from(two_sum(x, -first)))) / n;
     let mut mean = Sum::of(first);
-    // Where the mean is infinite the rest is NaN.
+    // If the mean is infinite the rest is NaN.
     if !is_nan(rest) {
         mean.add(rest);
     }
     mean
 }
 
-/// <var>Σ x/n</var>, exactly x where all are x; NaN of none. Finite where the numbers are.
+/// Returns <var>Σ x/n</var>: exactly x if all are x; NaN if there are no numbers. Finite if the numbers are.
 pub(crate) fn mean<T: Real>(x: &[T]) -> T {
     let unit = range_unit(x);
     let scaled: Vec<T> = x.iter().map(|&x| x / unit).collect();
     mean_and_rest(&scaled).value() * unit
 }
 
-/// Numbers less their mean, in a unit in which the largest is 1 to 2 in size: <var>x − µ = d·unit·range</var>. All 0
-/// where the numbers are the same, NaN where one is infinite or NaN.
+/// Deviations of numbers from their mean, in a unit in which the largest has a size of 1 to 2:
+/// <var>x − µ = d·unit·range</var>. All 0 if the numbers are equal, NaN if one is infinite or NaN.
 pub(crate) struct Deviations<T> {
-    /// d.
+    /// The deviations d.
     pub(crate) in_units: Vec<T>,
-    /// A power of two; 1 where all are 0.
+    /// A power of two; 1 if all deviations are 0.
     pub(crate) unit: T,
-    /// A power of two; 1 but at the ends of the scalar's range.
+    /// A power of two; 1 except at the ends of the scalar's range.
     pub(crate) range: T,
 }
 
 impl<T: Real> Deviations<T> {
-    /// Of numbers from their mean. The mean is not rounded: of four consecutive floats it may be none.
+    /// Computes the deviations of numbers from their mean. The mean is not rounded to a float: that of four consecutive
+    /// floats may lie between two.
     pub(crate) fn new(x: &[T]) -> Self {
         let range = range_unit(x);
         let scaled: Vec<T> = x.iter().map(|&x| x / range).collect();
@@ -86,19 +86,20 @@ impl<T: Real> Deviations<T> {
         Self::of(scaled.iter().map(|&x| Sum::of(x).minus(&mean)).collect(), range)
     }
 
-    /// Of differences that are made already.
+    /// Scales differences that are already computed.
     pub(crate) fn of(mut in_units: Vec<T>, range: T) -> Self {
         let unit = power_of_two(&in_units);
         in_units.iter_mut().for_each(|d| *d /= unit);
         Deviations { in_units, unit, range }
     }
 
-    /// <var>Σ d·d′</var>, in units of both.
+    /// Returns <var>Σ d·d′</var>, in units of both.
     pub(crate) fn dot(&self, other: &Self) -> T {
         sum(self.in_units.iter().zip(&other.in_units).map(|(&a, &b)| a * b))
     }
 
-    /// A number in units of both as it is: the larger unit first, so that only a result that leaves the range does.
+    /// Multiplies x, which is in units of both, by the units. The larger unit comes first: only a result out of range
+    /// overflows or underflows.
     pub(crate) fn with_units(&self, x: T, other: &Self) -> T {
         let (a, b) = (self.unit, other.unit);
         let (large, small) = if a > b { (a, b) } else { (b, a) };
@@ -106,7 +107,7 @@ impl<T: Real> Deviations<T> {
     }
 }
 
-/// <var>(x − y)/unit</var>, also where the difference alone is beyond the range of the scalar.
+/// Returns <var>(x − y)/unit</var>, even if the difference overflows.
 pub(crate) fn distance_in<T: Real>(unit: T, x: T, y: T) -> T {
     let difference = x - y;
     if !difference.to_f64().is_infinite() {
@@ -116,10 +117,9 @@ pub(crate) fn distance_in<T: Real>(unit: T, x: T, y: T) -> T {
     (x * half - y * half) / unit * two
 }
 
-/// The power of two next to the largest element in size; 1 where there is none, or none but 0.
+/// Returns the power of two next to the largest element in size; 1 if there are no elements or all are 0.
 ///
-/// Dividing by it rounds nothing but denormals, and leaves numbers of size 1, whose squares and
-/// sums stay in range.
+/// Dividing by it rounds only denormals. The results have size 1, and their squares and sums stay in range.
 pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
     let largest = x.iter().fold(0.0_f64, |largest, x| x.to_f64().abs().max(largest));
     if largest == 0.0 || largest.is_infinite() {
@@ -128,8 +128,8 @@ pub(crate) fn power_of_two<T: Real>(x: &[T]) -> T {
     T::from_f64(largest.log2().floor().clamp(-1022.0, 1023.0).exp2())
 }
 
-/// <var>m + ln (1 + Σ e^(z − m))</var> over the scores other than one that is m, in twice the
-/// precision: right to about 2⁻¹⁰⁰ absolute where |m| is of size 1.
+/// Returns <var>m + ln (1 + Σ e^(z − m))</var> over the scores except one that is m, in twice the precision: the
+/// absolute error is about 2⁻¹⁰⁰ if |m| is of size 1.
 pub(crate) fn log_sum_exp_twice(m: f64, others: impl IntoIterator<Item = f64>) -> f64 {
     let sum = others
         .into_iter()
@@ -178,14 +178,14 @@ impl Twice {
         Twice { high: x, low: 0.0 }
     }
 
-    /// x/n: a quotient and the quotient of the remainder.
+    /// Returns x/n: a quotient and the quotient of the remainder.
     fn over(self, n: f64) -> Twice {
         let high = self.high / n;
         let remainder = (-high).mul_add(n, self.high) + self.low;
         Twice::from(two_sum(high, remainder / n))
     }
 
-    /// eˣ for x ≤ 0.
+    /// Returns eˣ for x ≤ 0.
     ///
     /// <var>x = k·ln 2 + r</var>; <var>eʳ − 1 = (1 + (e^(r/256) − 1))²⁵⁶ − 1</var> from a Taylor
     /// series of ten terms, whose remainder is below 2⁻¹¹⁷.
@@ -220,7 +220,7 @@ impl Twice {
         Twice { high: power(e.high), low: power(e.low) }
     }
 
-    /// ln(1 + x) for x ≥ 0.
+    /// Returns ln(1 + x) for x ≥ 0.
     fn ln_1p(self) -> Twice {
         let x = self;
         if x.high < 1e-8 {
@@ -229,7 +229,7 @@ impl Twice {
             let cube = x * x * x;
             return x + minus((x * x).over(2.0)) + cube.over(3.0) + minus((cube * x).over(4.0));
         }
-        // One step of Newton's: ln s = l + ln(s·e^(−l)), whose argument is 1 + 10⁻¹⁶.
+        // One Newton step: ln s = l + ln(s·e^(−l)), whose argument is 1 + 10⁻¹⁶.
         let s = Twice::ONE + x;
         let l = s.high.ln();
         let r = s * Twice::new(-l).exp() + Twice::new(-1.0);
@@ -241,8 +241,7 @@ impl Twice {
 mod tests {
     use super::*;
 
-    /// <var>e^(−1/2)</var> and <var>ln(1 + e^(−3))</var> by mpmath 1.3.0, and what is left when
-    /// they are rounded to `f64`.
+    /// <var>e^(−1/2)</var> and <var>ln(1 + e^(−3))</var> by mpmath 1.3.0, and the remainders of rounding them to `f64`.
     #[test]
     fn twice_the_digits() {
         let e = Twice::new(-0.5).exp();

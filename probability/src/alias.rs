@@ -1,20 +1,19 @@
-//! The alias table: a draw from any distribution by one look-up.
+//! The alias table: draws from any distribution by one look-up.
 //!
-//! Idea: cut n columns of equal width, each shared by at most two outcomes: its own, and an alias.
-//! Choose a column uniformly, then one of its two outcomes. Building takes time in proportion to n,
-//! drawing none that grows with n (inverse transform reads up to n probabilities).
+//! Idea: n columns of equal width are each shared by at most two outcomes: the column's own and an alias. A draw
+//! chooses a column uniformly, then one of its two outcomes. Building the table takes O(n), a draw O(1) (inverse
+//! transform reads up to n probabilities).
 //! Source: Walker, *An efficient method for generating discrete random variables*, 1977; Vose,
 //! 1991.
 //!
-//! A table is a draw's machinery, in `f64` whatever the scalar: an index cannot be differentiated.
+//! The table is in `f64` for every scalar: an index cannot be differentiated.
 
 use crate::categorical::Categorical;
 use crate::error::ProbabilityError;
 use crate::random::Random;
 use linalg::Real;
 
-/// A distribution prepared for many draws, in whole numbers: outcome i has probability
-/// <var>wᵢ/Σw</var> *exactly*.
+/// A distribution prepared for many draws, in integers: outcome i has probability <var>wᵢ/Σw</var> *exactly*.
 ///
 /// ```
 /// use probability::{Random, alias::AliasTable};
@@ -29,12 +28,12 @@ use linalg::Real;
 #[derive(Clone, Debug, PartialEq)]
 pub struct AliasTable {
     weights: Vec<u64>,
-    /// Σ w: the height of a column.
+    /// The height of a column: Σ w.
     height: u64,
     columns: Vec<Column>,
 }
 
-/// Below `own` of the column's height lies its own outcome, above it the alias.
+/// A column: its own outcome below the height `own`, the alias above.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Column {
     own: u64,
@@ -42,10 +41,10 @@ struct Column {
 }
 
 impl AliasTable {
-    /// Of counts, or of any weights that are whole numbers.
+    /// Builds the table from counts, or from any integer weights.
     ///
     /// # Errors
-    /// No counts, nothing but zeros, or counts whose sum is 2⁶³ or more.
+    /// If there are no counts, all are 0, or their sum is 2⁶³ or more.
     pub fn from_counts(counts: &[u64]) -> Result<Self, ProbabilityError> {
         let total: u128 = counts.iter().map(|&n| u128::from(n)).sum();
         if total == 0 {
@@ -61,7 +60,7 @@ impl AliasTable {
             (0..left.len()).map(|i| Column { own: height, alias: i }).collect();
         let (mut short, mut tall): (Vec<usize>, Vec<usize>) =
             (0..left.len()).partition(|&i| left[i] < total);
-        // The areas left sum to Σw for each column left, so a short column always finds a tall one.
+        // The remaining areas sum to Σw for each remaining column, so a short column always finds a tall one.
         while let (Some(i), Some(&j)) = (short.pop(), tall.last()) {
             columns[i] = Column { own: left[i] as u64, alias: j };
             left[j] -= total - left[i];
@@ -73,8 +72,8 @@ impl AliasTable {
         Ok(AliasTable { weights: counts.to_vec(), height, columns })
     }
 
-    /// Of a distribution, whose probabilities are rounded to multiples of 2⁻⁶² (and what is not 0
-    /// stays so).
+    /// Builds the table from a distribution. Its probabilities are rounded to multiples of 2⁻⁶²; a positive one stays
+    /// positive.
     ///
     /// ```
     /// use probability::{Categorical, Random, alias::AliasTable};
@@ -93,14 +92,14 @@ impl AliasTable {
         Self::from_counts(&weights).expect("a distribution's weights sum to about 2⁶²")
     }
 
-    /// The number of outcomes.
+    /// Returns the number of outcomes.
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
         self.columns.len()
     }
 
-    /// Draws an outcome, with number `index` of `random`: its 64-bit numbers <var>2⁶² + 2·index</var> and the next, which
-    /// no other draw uses (see [`Random`]).
+    /// Draws an outcome, with number `index` of `random`: its 64-bit numbers <var>2⁶² + 2·index</var> and the next,
+    /// which no other draw uses (see [`Random`]).
     pub fn draw(&self, random: &Random, index: u64) -> usize {
         let first = 1 << 62 | index.wrapping_mul(2) & ((1 << 62) - 1);
         let i = random.below(first, self.columns.len() as u64) as usize;
@@ -108,8 +107,7 @@ impl AliasTable {
         if random.below(first + 1, self.height) < own { i } else { alias }
     }
 
-    /// The area of every outcome, of <var>n·Σw</var> in all: <var>n·wᵢ</var> where the table is
-    /// right.
+    /// Returns the area of every outcome, <var>n·wᵢ</var>; they sum to <var>n·Σw</var>.
     pub fn shares(&self) -> Vec<u128> {
         let mut shares = vec![0; self.columns.len()];
         for (i, column) in self.columns.iter().enumerate() {
@@ -119,7 +117,7 @@ impl AliasTable {
         shares
     }
 
-    /// The probability of outcome `i`; 0 beyond the last.
+    /// Returns the probability of outcome `i`; 0 beyond the last.
     pub fn probability(&self, i: usize) -> f64 {
         let all = self.height as f64 * self.columns.len() as f64;
         let share = |w: u64| (u128::from(w) * self.columns.len() as u128) as f64;

@@ -1,4 +1,4 @@
-//! Bayes' rule: what is believed after seeing evidence.
+//! Bayes' rule: the probability of a hypothesis given evidence.
 //!
 //! Formula: <var>P(h | e) = P(e | h)·P(h)/P(e)</var> with <var>P(e) = Σ_h P(e | h)·P(h)</var>, the law
 //! of total probability.
@@ -10,13 +10,13 @@ use crate::categorical::Categorical;
 use crate::error::{ProbabilityError, check, check_length};
 use linalg::Real;
 
-/// What a likelihood may be. A density may be above 1.
+/// The allowed likelihoods. A density may be above 1.
 const LIKELIHOOD: &str = "0 or more, and finite";
 
-/// <var>P(A | B) = P(A ∧ B)/P(B)</var>.
+/// Returns <var>P(A | B) = P(A ∧ B)/P(B)</var>.
 ///
 /// # Errors
-/// P(B) = 0; a number outside \[0, 1\] or NaN; P(A ∧ B) above P(B).
+/// If P(B) = 0, a number is NaN or outside \[0, 1\], or P(A ∧ B) is above P(B).
 ///
 /// ```
 /// // "the" followed by "cat" 3 times in 1000, "the" alone 60 times in 1000.
@@ -36,11 +36,10 @@ pub fn conditional<T: Real>(both: T, condition: T) -> Result<T, ProbabilityError
     Ok(both / condition)
 }
 
-/// <var>P(e) = Σ_h P(e | h)·P(h)</var>.
+/// Returns the total probability <var>P(e) = Σ_h P(e | h)·P(h)</var>.
 ///
 /// # Errors
-/// A number of likelihoods that is not the number of hypotheses; one that is negative, infinite or
-/// NaN.
+/// If the number of likelihoods is not that of the hypotheses, or one is negative, infinite or NaN.
 ///
 /// ```
 /// use probability::{Categorical, bayes};
@@ -58,10 +57,10 @@ pub fn total_probability<T: Real>(
     Ok(prior.expectation(|h| likelihood[h]))
 }
 
-/// P(h | e) for every hypothesis h, from P(h) and P(e | h).
+/// Returns the posterior P(h | e) of every hypothesis h, from P(h) and P(e | h).
 ///
 /// # Errors
-/// As [`total_probability`], and evidence that no hypothesis allows.
+/// Like [`total_probability`]; and if no hypothesis allows the evidence.
 ///
 /// ```
 /// use probability::{Categorical, bayes};
@@ -78,7 +77,7 @@ pub fn posterior<T: Real>(
     total_probability(prior, likelihood)?; // checks both
     let pairs = || prior.probabilities().iter().copied().zip(likelihood.iter().copied());
     let possible = || pairs().filter(|(p, l)| *p > T::zero() && *l > T::zero());
-    // Each in units of its largest that counts, so that products of tiny numbers are still numbers.
+    // Each in units of its largest relevant number, so that products of tiny numbers do not underflow.
     let p_unit = accurate::power_of_two(&possible().map(|(p, _)| p).collect::<Vec<_>>());
     let l_unit = accurate::power_of_two(&possible().map(|(_, l)| l).collect::<Vec<_>>());
     let product = |(p, l): (T, T)| {
@@ -89,14 +88,14 @@ pub fn posterior<T: Real>(
     })
 }
 
-/// <var>P(h | e₁, e₂, …)</var> for evidence that is independent given h, from <var>ln P(eₖ | h)</var>:
-/// the rule of naive Bayes.
+/// Returns the posterior <var>P(h | e₁, e₂, …)</var> for evidence that is independent given h, from
+/// <var>ln P(eₖ | h)</var> (naive Bayes).
 ///
-/// Logarithms are added, so that a thousand words do not underflow; −∞ rules a hypothesis out.
+/// Logarithms are added, so that a thousand words do not underflow; −∞ excludes a hypothesis.
 ///
 /// # Errors
-/// A number of lists that is not the number of hypotheses; a sum of logarithms that is NaN or +∞;
-/// evidence that no hypothesis allows.
+/// If the number of lists is not that of the hypotheses, a sum of logarithms is NaN or +∞, or no hypothesis allows the
+/// evidence.
 ///
 /// ```
 /// use probability::{Categorical, bayes};

@@ -1,4 +1,4 @@
-//! A distribution over finitely many outcomes, checked: the prediction of the next token.
+//! A checked distribution over finitely many outcomes: the prediction of the next token.
 //!
 //! Formula: <var>P(X = i) = pᵢ</var> with pᵢ ≥ 0 and <var>Σ pᵢ = 1</var>.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.2.
@@ -9,17 +9,17 @@ use crate::random::Random;
 use crate::softmax::softmax;
 use linalg::Real;
 
-/// Probabilities of 0, 1, …, n − 1 that sum to one by construction.
+/// The probabilities of the outcomes 0, 1, …, n − 1, which sum to one by construction.
 ///
-/// Whatever it is made from is divided by its sum, so that Σ pᵢ = 1 within n·ε of the scalar. What
-/// cannot be a distribution is an error that names the element.
+/// Constructors divide by the sum, so that Σ pᵢ = 1 within n·ε of the scalar. Invalid input is an error that names the
+/// element.
 ///
 /// ```
 /// use probability::{Categorical, ProbabilityError};
 /// let p = Categorical::from_logits(&[2.0, 1.0, 0.5, -1.0, 0.1])?;
 /// assert!((p.probability(0) - 0.558545_f64).abs() < 1e-6);
 /// assert_eq!(p.mode(), 0);
-/// // What the textbook prints for these logits is no distribution: it sums to 0.7993.
+/// // The textbook's printed values for these logits sum to 0.7993.
 /// let printed = Categorical::from_probabilities(&[0.4466, 0.1642, 0.0996, 0.0222, 0.0667]);
 /// assert!(matches!(printed, Err(ProbabilityError::Sum { found, .. }) if (found - 0.7993).abs() < 1e-12));
 /// # Ok::<(), ProbabilityError>(())
@@ -29,14 +29,14 @@ pub struct Categorical<T: Real = f64> {
     probabilities: Vec<T>,
 }
 
-/// What a probability may be, as error messages say it.
+/// The allowed probabilities, in the words of error messages.
 const SHARE: &str = "0 or more, and finite";
 
-/// How far n probabilities may sum from 1: <var>(n + 4)·2⁻²⁴</var>.
+/// Returns the allowed difference from 1 of the sum of n probabilities: <var>(n + 4)·2⁻²⁴</var>.
 ///
-/// A softmax in `f32` leaves as much: n − 1 roundings of the sum that it divides by, one of every quotient (or two, of
-/// a reciprocal and a product), each of 2⁻²⁴ at most, in a sum that is then taken exactly. Probabilities that were
-/// computed in `f32` and widened to `f64` are still a distribution; what misses 1 by more was computed otherwise.
+/// This is the error of a softmax in `f32`: n − 1 roundings of the sum that it divides by, one of every quotient (or
+/// two, of a reciprocal and a product), each of 2⁻²⁴ at most. So probabilities that were computed in `f32` and widened
+/// to `f64` are accepted.
 ///
 /// ```
 /// use probability::categorical::sum_tolerance;
@@ -46,16 +46,14 @@ pub fn sum_tolerance(n: usize) -> f64 {
     (n as f64 + 4.0) * (-24.0_f64).exp2()
 }
 
-/// Checks that numbers are a distribution: one at least, each finite and 0 or more, with sum 1 up to
-/// [`sum_tolerance`]. Returns the sum, which is rounded once.
+/// Checks that numbers are a distribution: at least one, each finite and at least 0, with sum 1 up to
+/// [`sum_tolerance`]. Returns the sum, which is rounded once. −0 is 0.
 ///
-/// The one rule of the workspace. The sum is seldom 1 itself, and what is made of the numbers must allow for that:
-/// divide by the returned sum (as [`Categorical`] does), or, where the numbers are used as they are, give a result that
-/// the sum carries out of its range the value at the end of the range. The entropy of \[1.0000000000000004\] is 0, not
-/// −4.4·10⁻¹⁶. −0 is 0.
+/// The whole workspace uses this check. The sum is seldom exactly 1. Callers either divide by the returned sum (as
+/// [`Categorical`] does), or clamp results to their range: the entropy of \[1.0000000000000004\] is 0, not −4.4·10⁻¹⁶.
 ///
 /// # Errors
-/// No numbers, the first that is negative, infinite or NaN, or the sum.
+/// If there are no numbers, one is negative, infinite or NaN (the first is reported), or the sum is not 1.
 ///
 /// ```
 /// use probability::{ProbabilityError, categorical::check_distribution};
@@ -78,11 +76,10 @@ pub fn check_distribution<T: Real>(p: &[T]) -> Result<f64, ProbabilityError> {
 }
 
 impl<T: Real> Categorical<T> {
-    /// From probabilities, checked by [`check_distribution`]: they may miss 1 by what computing them in `f32` explains;
-    /// the rest is divided out.
+    /// Creates a distribution from probabilities that [`check_distribution`] accepts, and divides them by their sum.
     ///
     /// # Errors
-    /// No probabilities, one that is negative, infinite or NaN, or a sum that is not 1.
+    /// If there are no probabilities, one is negative, infinite or NaN, or the sum is not 1.
     ///
     /// ```
     /// use probability::Categorical;
@@ -96,10 +93,10 @@ impl<T: Real> Categorical<T> {
         Self::from_weights(p)
     }
 
-    /// In proportion to weights, of any scale from denormal to huge.
+    /// Creates a distribution in proportion to weights, of any scale from denormal to huge.
     ///
     /// # Errors
-    /// No weights, one that is negative, infinite or NaN, or nothing but zeros.
+    /// If there are no weights, one is negative, infinite or NaN, or all are 0.
     ///
     /// ```
     /// let p = probability::Categorical::from_weights(&[3e300, 1e300, 0.0, 4e300])?;
@@ -113,7 +110,7 @@ impl<T: Real> Categorical<T> {
         if largest == 0.0 {
             return Err(ProbabilityError::Empty { what: "weights above 0" });
         }
-        // A power of two of the largest weight: dividing by it rounds nothing and the sum stays in range.
+        // A power of two near the largest weight: the division rounds nothing and the sum stays in range.
         let unit = T::from_f64(largest.log2().floor().clamp(-1000.0, 1000.0).exp2());
         let mut probabilities: Vec<T> = weights.iter().map(|&w| w / unit).collect();
         let sum = accurate::sum(probabilities.iter().copied());
@@ -121,10 +118,10 @@ impl<T: Real> Categorical<T> {
         Ok(Categorical { probabilities })
     }
 
-    /// The softmax of logits; −∞ is an outcome that cannot happen.
+    /// Creates a distribution by the softmax of logits; an outcome with logit −∞ has probability 0.
     ///
     /// # Errors
-    /// No logits, one that is NaN or +∞, or nothing but −∞.
+    /// If there are no logits, one is NaN or +∞, or all are −∞.
     ///
     /// ```
     /// use probability::Categorical;
@@ -143,11 +140,11 @@ impl<T: Real> Categorical<T> {
         Ok(Categorical { probabilities: softmax(logits) })
     }
 
-    /// The shares of counts: the distribution that makes them most likely. See
+    /// Creates the distribution of relative frequencies, which has the maximum likelihood. See
     /// [`likelihood::fit_categorical`](crate::likelihood::fit_categorical) for smoothing.
     ///
     /// # Errors
-    /// No counts, or nothing but zeros.
+    /// If there are no counts, or all are 0.
     ///
     /// ```
     /// let p = probability::Categorical::<f64>::from_counts(&[6, 3, 0, 1])?;
@@ -158,7 +155,7 @@ impl<T: Real> Categorical<T> {
         Self::from_weights(&counts.iter().map(|&n| T::from_f64(n as f64)).collect::<Vec<_>>())
     }
 
-    /// Equal shares of n outcomes.
+    /// Creates the uniform distribution over n outcomes.
     ///
     /// # Errors
     /// If n is 0.
@@ -172,10 +169,10 @@ impl<T: Real> Categorical<T> {
         Self::from_weights(&vec![T::one(); n])
     }
 
-    /// Outcome `i` of n for certain: a one-hot target.
+    /// Creates the one-hot distribution: outcome `i` of n with probability 1.
     ///
     /// # Errors
-    /// If `i` is none of the outcomes.
+    /// If `i` is not below n.
     ///
     /// ```
     /// use probability::Categorical;
@@ -194,18 +191,18 @@ impl<T: Real> Categorical<T> {
         Categorical { probabilities }
     }
 
-    /// All probabilities.
+    /// Returns all probabilities.
     pub fn probabilities(&self) -> &[T] {
         &self.probabilities
     }
 
-    /// The number of outcomes, at least 1.
+    /// Returns the number of outcomes, at least 1.
     #[allow(clippy::len_without_is_empty)] // never empty
     pub fn len(&self) -> usize {
         self.probabilities.len()
     }
 
-    /// <var>P(X = i)</var>; 0 beyond the last outcome.
+    /// Returns <var>P(X = i)</var>; 0 beyond the last outcome.
     ///
     /// ```
     /// let p = probability::Categorical::from_probabilities(&[0.75, 0.25])?;
@@ -216,7 +213,7 @@ impl<T: Real> Categorical<T> {
         self.probabilities.get(i).copied().unwrap_or(T::zero())
     }
 
-    /// The most probable outcome, the first of equals.
+    /// Returns the most probable outcome, the first of equals.
     ///
     /// ```
     /// assert_eq!(probability::Categorical::from_logits(&[1.0, 3.0, 2.0])?.mode(), 1);
@@ -227,8 +224,8 @@ impl<T: Real> Categorical<T> {
         (1..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best })
     }
 
-    /// <var>E\[f(X)\] = Σ pᵢ·f(i)</var>. What cannot happen contributes 0, even where f is infinite or
-    /// NaN; where f is finite its slope in pᵢ, f(i), counts.
+    /// Returns <var>E\[f(X)\] = Σ pᵢ·f(i)</var>. An outcome of probability 0 contributes 0 even if f is infinite or
+    /// NaN; if f is finite its slope in pᵢ is f(i).
     ///
     /// ```
     /// let die = probability::Categorical::<f64>::uniform(6)?;
@@ -244,8 +241,8 @@ impl<T: Real> Categorical<T> {
         accurate::sum(self.probabilities.iter().enumerate().map(term))
     }
 
-    /// <var>Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]</var>; never negative. NaN where a value that can happen is infinite
-    /// or NaN; ∞ where the result leaves the scalar's range.
+    /// Returns <var>Var\[f(X)\] = E\[(f(X) − E\[f(X)\])²\]</var>, at least 0. NaN if a possible value is infinite or
+    /// NaN; ∞ if the result overflows.
     ///
     /// ```
     /// let die = probability::Categorical::<f64>::uniform(6)?;
@@ -257,7 +254,7 @@ impl<T: Real> Categorical<T> {
         d.with_units(self.expectation(|i| d.in_units[i] * d.in_units[i]), &d)
     }
 
-    /// <var>Cov\[f(X), g(X)\] = E\[(f − E f)(g − E g)\]</var>.
+    /// Returns <var>Cov\[f(X), g(X)\] = E\[(f − E f)(g − E g)\]</var>.
     ///
     /// ```
     /// use probability::Categorical;
@@ -271,8 +268,8 @@ impl<T: Real> Categorical<T> {
         f.with_units(self.expectation(|i| f.in_units[i] * g.in_units[i]), &g)
     }
 
-    /// f less its expectation, of which the rounding is subtracted too: where the values are large and lie close together
-    /// it is as large as they are apart. What cannot happen and is infinite or NaN is 0.
+    /// Returns f minus its expectation, whose rounding error is also subtracted, so that large values that are close
+    /// together keep their differences. An infinite or NaN value of probability 0 counts as 0.
     pub(crate) fn deviations(&self, f: impl Fn(usize) -> T) -> Deviations<T> {
         let possible = |i: usize, x: T| self.probabilities[i] > T::zero() || x.to_f64().is_finite();
         let value = |i: usize| Some(f(i)).filter(|x| possible(i, *x)).unwrap_or(T::zero());
@@ -284,7 +281,7 @@ impl<T: Real> Categorical<T> {
         Deviations::of(d.iter().map(|&d| d - rest).collect(), range)
     }
 
-    /// <var>P(X ≤ i)</var> for every i, each right to a rounding or two however many there are; the last is 1 within
+    /// Returns <var>P(X ≤ i)</var> for every i, each correct to a rounding or two for any n; the last is 1 within
     /// rounding.
     ///
     /// ```
@@ -297,12 +294,12 @@ impl<T: Real> Categorical<T> {
         accurate::cumulative(self.probabilities.iter().copied()).collect()
     }
 
-    /// The outcome that the number u of \[0, 1) selects: the first i with <var>u < P(X ≤ i)</var>. Inverse
-    /// transform: for uniform u, outcome i has probability pᵢ.
+    /// Returns the outcome that the number u of \[0, 1) selects: the first i with <var>u < P(X ≤ i)</var>. This is the
+    /// inverse transform: for uniform u, outcome i has probability pᵢ.
     ///
-    /// A u that is P(X ≤ i) but for rounding (two units in the last place) is taken for it: of ten equal outcomes 0.3
-    /// selects number 3. Never an outcome of probability 0. Below 0 and for NaN, the first possible outcome; from 1 on,
-    /// the last.
+    /// If u equals P(X ≤ i) within two units in the last place, it counts as equal: of ten equally likely outcomes 0.3
+    /// selects number 3. The outcome never has probability 0. If u is below 0 or NaN, it is the first possible outcome;
+    /// from 1 on, the last.
     ///
     /// ```
     /// let p = probability::Categorical::from_probabilities(&[0.5, 0.0, 0.25, 0.25])?;
@@ -311,7 +308,7 @@ impl<T: Real> Categorical<T> {
     /// ```
     pub fn quantile(&self, u: f64) -> usize {
         let u = if u.is_nan() { 0.0 } else { u };
-        // Each probability is rounded twice where it was made, and the sum once.
+        // Each probability was rounded twice, and the sum once.
         const SLACK: f64 = 2.0 * f64::EPSILON;
         let possible = || self.probabilities.iter().enumerate().filter(|(_, p)| **p > T::zero());
         let sums = accurate::cumulative(possible().map(|(_, p)| p.to_f64()));
@@ -338,8 +335,8 @@ impl<T: Real> Categorical<T> {
         self.quantile(random.uniform(index))
     }
 
-    /// Both at once, independently: <var>P(i, j) = pᵢ·qⱼ</var> is outcome i + n·j. A product below the
-    /// smallest number of the scalar is 0.
+    /// Returns the product distribution <var>P(i, j) = pᵢ·qⱼ</var> of independent variables, as outcome i + n·j. A
+    /// product that underflows is 0.
     ///
     /// ```
     /// use probability::Categorical;
@@ -356,10 +353,10 @@ impl<T: Real> Categorical<T> {
         Categorical { probabilities: pairs.collect() }
     }
 
-    /// <var>λ·P + (1 − λ)·Q</var>: a mixture, as interpolated language models use.
+    /// Returns the mixture <var>λ·P + (1 − λ)·Q</var>, as in interpolated language models.
     ///
     /// # Errors
-    /// Distributions over different numbers of outcomes, or λ outside \[0, 1\].
+    /// If the numbers of outcomes differ, or λ is outside \[0, 1\].
     ///
     /// ```
     /// use probability::Categorical;

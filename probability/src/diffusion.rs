@@ -1,4 +1,4 @@
-//! The forward process of diffusion: a signal that drowns in noise, with its variance kept.
+//! The forward process of diffusion: adds noise to a signal and keeps the variance.
 //!
 //! Formula: <var>x_t = √ᾱ·x₀ + √(1 − ᾱ)·ε</var> with ε ~ N(0, 1). If x₀ has variance 1, so has x_t,
 //! for every ᾱ.
@@ -8,12 +8,12 @@
 use crate::error::{ProbabilityError, check_length, check_setting};
 use linalg::Real;
 
-/// x_t, element by element, from the signal x₀ and noise ε. ᾱ = 1 is the signal, ᾱ = 0 the noise.
+/// Returns x_t, element by element, from the signal x₀ and noise ε. ᾱ = 1 gives the signal, ᾱ = 0 the noise.
 ///
-/// Infinite and NaN elements pass as products and sums of floats do.
+/// Infinite and NaN elements follow the arithmetic of floats.
 ///
 /// # Errors
-/// ᾱ outside \[0, 1\] or NaN; signal and noise of different lengths.
+/// If ᾱ is NaN or outside \[0, 1\], or signal and noise have different lengths.
 ///
 /// ```
 /// let noisy = probability::diffusion::diffuse(&[1.0, -2.0], 0.64, &[0.5, 1.0])?;

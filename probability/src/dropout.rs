@@ -15,17 +15,17 @@ use linalg::{
     Work, column, parallel::each_column,
 };
 
-/// Which elements are dropped: a function of (seed, stream, step, element).
+/// The mask of dropped elements: a function of (seed, stream, step, element).
 #[derive(Clone, Copy, Debug)]
 pub struct DropoutMask {
     random: Random,
-    /// An element is dropped if its 32 random bits are below this: <var>p·2³²</var>.
+    /// The threshold <var>p·2³²</var>: an element is dropped if its 32 random bits are below it.
     threshold: u64,
     scale: f64,
 }
 
 impl DropoutMask {
-    /// The factor of element `index`: 0, or 1/(1 − p).
+    /// Returns the factor of element `index`: 0, or 1/(1 − p).
     #[inline(always)]
     pub fn factor<T: Real>(&self, index: u64) -> T {
         self.of(self.random.group(index / GROUP as u64)[index as usize % GROUP])
@@ -55,17 +55,17 @@ impl DropoutMask {
     }
 }
 
-/// Elements whose random bits are drawn together.
+/// Number of elements whose random bits are drawn together.
 const GROUP: usize = 64;
 
-/// Queries whose attention weights lie side by side in [`weight_index`].
+/// Number of queries whose attention weights are contiguous in [`weight_index`].
 pub const QUERIES: usize = 32;
 
-/// The number of an attention weight among the elements of its dropout: `column` counts the queries of
-/// all heads of sequences of `length` tokens, as the columns of [`linalg::heads::HeadScores`] do.
+/// Returns the number of an attention weight among the elements of its dropout. `column` counts the queries of all
+/// heads of sequences of `length` tokens, as the columns of [`linalg::heads::HeadScores`] do.
 ///
-/// Weights are numbered by blocks of [`QUERIES`] queries, in a block key after key, query after query: in
-/// the order in which streaming attention computes them.
+/// Weights are numbered by blocks of [`QUERIES`] queries; in a block key by key, and for each key query by query.
+/// Streaming attention computes them in this order.
 #[inline(always)]
 pub fn weight_index(length: usize, column: usize, key: usize) -> u64 {
     let (head, query) = (column / length, column % length);
@@ -75,14 +75,14 @@ pub fn weight_index(length: usize, column: usize, key: usize) -> u64 {
     ((block * keys + key) * QUERIES + in_block) as u64
 }
 
-/// Drops every element of x with probability `rate` and divides the others by 1 − rate. [`Dropout`]
-/// is the same, with its rule; this draws the mask of seed, stream and step 0.
+/// Drops every element of x with probability `rate` and divides the others by 1 − rate. The mask is that of seed,
+/// stream and step 0; [`Dropout`] takes any.
 ///
-/// `rate` is the probability to *drop*: 0 leaves x as it is. What is dropped becomes 0 (of the
-/// element's sign), or NaN if it was infinite or NaN: 0·∞.
+/// `rate` is the probability to *drop*: 0 leaves x unchanged. A dropped element becomes 0 (with its sign), or NaN if it
+/// was infinite or NaN: 0·∞.
 ///
 /// # Errors
-/// A rate outside [0, 1).
+/// If the rate is outside [0, 1).
 ///
 /// ```
 /// let y = probability::dropout::dropout(&[1.0; 10_000], 0.1, 1, 0)?; // drops a tenth, not nine tenths
@@ -107,8 +107,8 @@ pub fn dropout<T: Real>(
     Ok(y)
 }
 
-/// Dropout of x; the second operand, a column of two numbers, is the step, which selects the mask: see [`step`].
-/// At a negative step ([`EVALUATION`]) nothing is dropped: that is evaluation, on the same recording.
+/// Dropout of x. The second operand, a column of two numbers, is the step, which selects the mask: see [`step`]. At a
+/// negative step ([`EVALUATION`]) nothing is dropped, so one recording serves training and evaluation.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
@@ -127,20 +127,20 @@ pub struct Dropout {
     pub rate: f64,
     /// The seed of the run.
     pub seed: u64,
-    /// Which dropout of the network this is: each draws masks of its own.
+    /// The number of this dropout in the network: each draws masks of its own.
     pub stream: u32,
-    /// In which order elements are numbered.
+    /// The order in which elements are numbered.
     pub order: Order,
 }
 
-/// In which order dropout numbers the elements of a matrix.
+/// The order in which dropout numbers the elements of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Column after column.
+    /// Column by column.
     Columns,
-    /// As attention weights of sequences of `length` tokens: [`weight_index`].
+    /// The order of attention weights of sequences of `length` tokens: [`weight_index`].
     Weights {
-        /// Tokens of a sequence.
+        /// The number of tokens of a sequence.
         length: usize,
     },
 }
@@ -172,10 +172,10 @@ pub const STEP: Shape = Shape::new(2, 1);
 /// The step number of evaluation: nothing is dropped.
 pub const EVALUATION: [f64; 2] = [-1.0, 0.0];
 
-/// A step number as two numbers that every scalar holds exactly: <var>number = low + 2²⁴·high</var>. An `f32`
-/// counts exactly as far as 2²⁴; as a single number, steps beyond would share masks.
+/// Returns a step number as two numbers that every scalar holds exactly: <var>number = low + 2²⁴·high</var>. An `f32`
+/// counts exactly only up to 2²⁴; as a single number, later steps would share masks.
 ///
-/// Steps are exact up to 2⁴⁸; those that are equal modulo 2³² draw the same mask.
+/// Steps are exact up to 2⁴⁸; steps that are equal modulo 2³² draw the same mask.
 ///
 /// ```
 /// use probability::dropout::step;
@@ -186,11 +186,11 @@ pub fn step(number: u64) -> [f64; 2] {
     [(number % HALF) as f64, (number / HALF) as f64]
 }
 
-/// Where a step number is cut.
+/// The base of the two parts of a step number.
 const HALF: u64 = 1 << 24;
 
 impl Dropout {
-    /// The mask of a [`step`], or none if the step is negative.
+    /// Returns the mask of a [`step`], or `None` if the step is negative.
     pub fn mask<T: Real>(&self, step: View<'_, T>) -> Option<DropoutMask> {
         let [low, high] = [step[0].to_f64(), step[1].to_f64()];
         let number = || (high as u64).wrapping_mul(HALF).wrapping_add(low as u64);
@@ -330,8 +330,8 @@ mod tests {
         }
     }
 
-    /// Parts in a row draw different masks wherever the count stands, in `f32` too; and those that they drew when
-    /// the step was one number.
+    /// Consecutive steps draw different masks for any count, in `f32` too, and the same masks as when the step was one
+    /// number.
     #[test]
     fn masks_are_new_at_every_step_however_late() {
         let dropout = Dropout { rate: 0.5, seed: 3, stream: 1, order: Order::Columns };

@@ -1,38 +1,38 @@
-//! What can be wrong with numbers that are meant to be a distribution.
+//! Errors of distributions, intervals and tests.
 
 use linalg::real::shown;
 use thiserror::Error;
 
-/// Why there is no distribution, no interval, no test: what was found, and what is needed.
+/// An invalid distribution, interval or test: the value found and the value expected.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ProbabilityError {
-    /// Nothing where at least one element is needed.
+    /// An empty list; at least one element is needed.
     #[error("{what}: there is none; at least one is needed")]
     Empty {
-        /// What is missing.
+        /// The name of the missing elements.
         what: &'static str,
     },
     /// An element outside its range.
     #[error("{what} {index} is {}; it must be {expected}", shown(*found))]
     Element {
-        /// What it is an element of.
+        /// The name of the list.
         what: &'static str,
-        /// Which element.
+        /// The index of the element.
         index: usize,
-        /// Its value.
+        /// The value found.
         found: f64,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
     /// A setting outside its range.
     #[error("{what} is {}; it must be {expected}", shown(*found))]
     Setting {
-        /// Which setting.
+        /// The name of the setting.
         what: &'static str,
-        /// What it is.
+        /// The value found.
         found: f64,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
     /// Probabilities that do not sum to one.
@@ -41,28 +41,28 @@ pub enum ProbabilityError {
          if they are weights, normalise them with `from_weights`", shown(*found)
     )]
     Sum {
-        /// Their sum.
+        /// The sum.
         found: f64,
-        /// How far it may be from 1.
+        /// The allowed difference from 1.
         allowed: f64,
     },
-    /// Two lists that do not belong together.
+    /// Two lists whose lengths do not fit.
     #[error("{what}: {found} where {least}{expected} {verb} needed",
         least = if *or_more { "at least " } else { "" }, verb = if *expected == 1 { "is" } else { "are" })]
     Length {
-        /// Which list.
+        /// The name of the list.
         what: &'static str,
-        /// How many elements are needed: those of the other list, or the fewest that will do.
+        /// The number of elements needed: that of the other list, or a minimum.
         expected: usize,
-        /// How many it has.
+        /// The number of elements found.
         found: usize,
-        /// Whether more than `expected` would do as well.
+        /// Whether more than `expected` are accepted.
         or_more: bool,
     },
     /// A condition of probability 0.
     #[error("{what} {index} has probability 0: nothing can be conditioned on it")]
     Impossible {
-        /// What was conditioned on.
+        /// The name of the condition.
         what: &'static str,
         /// Its index.
         index: usize,
@@ -73,10 +73,10 @@ pub enum ProbabilityError {
          let it see at least itself, or leave it out"
     )]
     FullyMasked {
-        /// The query: a row of the textbook's scores, a column of ours.
+        /// The query: a row of the textbook's scores, a column in this workspace.
         row: usize,
     },
-    /// A covariance that is not its own transpose.
+    /// An asymmetric covariance.
     #[error(
         "the covariance is not symmetric: ({row}, {column}) is {}, its mirror image {}; if they differ by \
          rounding only, take the mean of the two, (Σ + Σᵀ)/2", shown(*found), shown(*mirrored)
@@ -86,9 +86,9 @@ pub enum ProbabilityError {
         row: usize,
         /// Column.
         column: usize,
-        /// What stands there.
+        /// The element at (row, column).
         found: f64,
-        /// What stands at (column, row).
+        /// The element at (column, row).
         mirrored: f64,
     },
     /// A covariance that has no Cholesky factor.
@@ -98,12 +98,12 @@ pub enum ProbabilityError {
         index = size - 1
     )]
     NotPositiveDefinite {
-        /// The size of the smallest leading block that fails.
+        /// The size of the smallest leading block without a factor.
         size: usize,
     },
 }
 
-/// The index and value of the first element that `wrong` picks out, as an error.
+/// Returns an error with the index and value of the first element that is not `right`.
 pub(crate) fn check(
     what: &'static str,
     expected: &'static str,
@@ -116,7 +116,7 @@ pub(crate) fn check(
     }
 }
 
-/// `Ok` where a list has the length that is needed.
+/// Checks that a list has the expected length.
 pub(crate) fn check_length(
     what: &'static str,
     expected: usize,
@@ -128,13 +128,13 @@ pub(crate) fn check_length(
 }
 
 impl ProbabilityError {
-    /// Of a list of fewer elements than are needed.
+    /// Returns the error of a list with fewer elements than needed.
     pub(crate) fn at_least(expected: usize, what: &'static str, found: usize) -> Self {
         ProbabilityError::Length { what, expected, found, or_more: true }
     }
 }
 
-/// `Ok` where a setting is in its range.
+/// Checks that a setting is in its range.
 pub(crate) fn check_setting(
     what: &'static str,
     expected: &'static str,

@@ -11,8 +11,7 @@ use crate::special::LN_ROOT_TAU;
 use linalg::Real;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 
-/// A Gaussian with mean µ and standard deviation σ > 0, over any scalar: its density can be
-/// differentiated.
+/// A Gaussian with mean µ and standard deviation σ > 0, over any scalar: its density can be differentiated.
 ///
 /// ```
 /// let g = probability::gaussian::Gaussian::new(0.0_f64, 1.0)?;
@@ -28,10 +27,10 @@ pub struct Gaussian<T> {
 }
 
 impl<T: Real> Gaussian<T> {
-    /// With this mean and standard deviation.
+    /// Creates a Gaussian with this mean and standard deviation.
     ///
     /// # Errors
-    /// A mean that is not finite; a deviation that is not finite and above 0.
+    /// If the mean is not finite, or the deviation is not finite and above 0.
     pub fn new(mean: T, deviation: T) -> Result<Self, ProbabilityError> {
         let (m, d) = (mean.to_f64(), deviation.to_f64());
         check_setting("the mean", "finite", m, m.is_finite())?;
@@ -40,18 +39,17 @@ impl<T: Real> Gaussian<T> {
         Ok(Gaussian { mean, deviation })
     }
 
-    /// µ.
+    /// Returns µ.
     pub fn mean(&self) -> T {
         self.mean
     }
 
-    /// σ.
+    /// Returns σ.
     pub fn deviation(&self) -> T {
         self.deviation
     }
 
-    /// <var>(x − µ)/σ</var>: how many deviations from the mean. ±∞ at ±∞, and where that is no number of the
-    /// scalar; NaN of NaN.
+    /// Returns <var>(x − µ)/σ</var>, the distance from the mean in deviations. ±∞ at ±∞ and on overflow; NaN for NaN.
     ///
     /// ```
     /// let g = probability::gaussian::Gaussian::new(100.0, 15.0)?;
@@ -62,7 +60,7 @@ impl<T: Real> Gaussian<T> {
         distance_in(self.deviation, x, self.mean)
     }
 
-    /// ln p(x), in nats. −∞ at ±∞; NaN of NaN.
+    /// Returns ln p(x), in nats. −∞ at ±∞; NaN for NaN.
     ///
     /// ```
     /// use probability::gaussian::Gaussian;
@@ -75,7 +73,7 @@ impl<T: Real> Gaussian<T> {
         -(z * z) * T::from_f64(0.5) - self.deviation.ln() - T::from_f64(LN_ROOT_TAU)
     }
 
-    /// p(x). 0 at ±∞; NaN of NaN.
+    /// Returns p(x). 0 at ±∞; NaN for NaN.
     ///
     /// ```
     /// use probability::gaussian::Gaussian;
@@ -89,14 +87,14 @@ impl<T: Real> Gaussian<T> {
         let z = self.standardised(x);
         let bell = (-(z * z) * T::from_f64(0.5)).exp();
         if bell > T::from_f64(1e-30) {
-            // ln σ, where σ is far from 1, is large and rounded: its exponential loses digits that the quotient keeps.
+            // If σ is far from 1, ln σ is large and rounded: its exponential loses digits that the quotient keeps.
             return bell / T::from_f64(ROOT_TAU) / self.deviation;
         }
         self.ln_density(x).exp()
     }
 
-    /// <var>P(X ≤ x)</var>. 0 at −∞, 1 at +∞; NaN of NaN. The value is right far into the lower
-    /// tail; the derivative of the scalar is that of erf.
+    /// Returns <var>P(X ≤ x)</var>. 0 at −∞, 1 at +∞; NaN for NaN. The value is exact far into the lower tail; the
+    /// derivative of the scalar is that of erf.
     ///
     /// ```
     /// use probability::gaussian::Gaussian;
@@ -113,10 +111,10 @@ impl<T: Real> Gaussian<T> {
         plain + T::from_f64(exact - plain.to_f64())
     }
 
-    /// The x below which a share p lies; −∞ at 0, +∞ at 1. On `f64`: it cannot be differentiated.
+    /// Returns the x with <var>P(X ≤ x) = p</var>; −∞ at 0, +∞ at 1. On `f64`: it cannot be differentiated.
     ///
     /// # Errors
-    /// p outside \[0, 1\] or NaN.
+    /// If p is NaN or outside \[0, 1\].
     ///
     /// ```
     /// use probability::gaussian::Gaussian;
@@ -128,8 +126,8 @@ impl<T: Real> Gaussian<T> {
         Ok(self.mean.to_f64() + self.deviation.to_f64() * standard_quantile(p))
     }
 
-    /// Draws <var>µ + σ·w</var> with w ~ N(0, 1), number `index` of `random`: differentiable in µ
-    /// and σ (the reparametrisation of variational autoencoders).
+    /// Draws <var>µ + σ·w</var> with w ~ N(0, 1), number `index` of `random`: differentiable in µ and σ (the
+    /// reparametrisation of variational autoencoders).
     ///
     /// ```
     /// use probability::gaussian::Gaussian;
@@ -142,10 +140,10 @@ impl<T: Real> Gaussian<T> {
     }
 }
 
-/// The z below which a share p of \[0, 1\] of the standard Gaussian lies; NaN of any other p.
+/// Returns the p-quantile z of the standard Gaussian; NaN for p outside \[0, 1\].
 ///
-/// Newton's steps: on P itself around ½, from where nothing cancels; on ln P, which is concave, in the lower tail.
-/// The first guess is right to 5·10⁻⁴, each step squares that.
+/// Newton's method: on P itself around ½, without cancellation; on ln P, which is concave, in the lower tail. The error
+/// of the first guess is 5·10⁻⁴; each step squares it.
 /// Source of the guess: Hastings, *Approximations for digital computers*, 1955 (26.2.23 of Abramowitz and Stegun).
 pub(crate) fn standard_quantile(p: f64) -> f64 {
     if p > 0.5 {
@@ -169,8 +167,8 @@ pub(crate) fn standard_quantile(p: f64) -> f64 {
     })
 }
 
-/// The z with <var>P(Z ≤ z) = ½ + share</var>, for |share| ≤ ¼: a small share keeps all its digits, which ½ + share would
-/// lose.
+/// Returns the z with <var>P(Z ≤ z) = ½ + share</var>, for |share| ≤ ¼: a small share keeps all its digits, which ½ +
+/// share would lose.
 pub(crate) fn standard_from_middle(share: f64) -> f64 {
     let density = |z: f64| (-0.5 * z * z - LN_ROOT_TAU).exp();
     let first = share * (TAU.sqrt() * (1.0 + TAU / 6.0 * share * share));
@@ -178,18 +176,18 @@ pub(crate) fn standard_from_middle(share: f64) -> f64 {
     (0..4).fold(first, |z, _| z - (below(z) - share) / density(z))
 }
 
-/// ln P(Z ≤ z) of a standard Gaussian, far into the lower tail.
+/// Returns ln P(Z ≤ z) of a standard Gaussian, far into the lower tail.
 pub(crate) fn ln_standard_below(z: f64) -> f64 {
     if z > -20.0 {
         return standard_below(z).ln();
     }
-    // 1 − 1/z² + 1·3/z⁴ − 1·3·5/z⁶ + …: the terms fall until the ten times larger index.
+    // 1 − 1/z² + 1·3/z⁴ − 1·3·5/z⁶ + …: the terms decrease beyond the tenth.
     let t = 1.0 / (z * z);
     let series = (1..=10).rev().fold(1.0, |sum, k| 1.0 - f64::from(2 * k - 1) * t * sum);
     -0.5 * z * z - LN_ROOT_TAU - (-z).ln() + series.ln()
 }
 
-/// P(Z ≤ z) of a standard Gaussian.
+/// Returns P(Z ≤ z) of a standard Gaussian.
 pub(crate) fn standard_below(z: f64) -> f64 {
     0.5 * libm::erfc(-z * FRAC_1_SQRT_2)
 }

@@ -1,4 +1,4 @@
-//! Whether counts look like draws from a distribution: Pearson's χ² test.
+//! Pearson's χ² test: are counts plausible draws from a distribution?
 //!
 //! Formula: <var>χ² = Σ (nᵢ − N·pᵢ)²/(N·pᵢ)</var>, which for draws from p follows a χ² distribution
 //! with (outcomes − 1) degrees of freedom, if every <var>N·pᵢ</var> is 5 or more.
@@ -9,23 +9,22 @@ use crate::categorical::Categorical;
 use crate::distribution::{ChiSquared, ContinuousCDF};
 use crate::error::{ProbabilityError, check_length};
 
-/// A χ² test's outcome.
+/// The outcome of a χ² test.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChiSquaredTest {
-    /// χ²: about as large as `degrees` where the counts are draws from the distribution.
+    /// χ²: about as large as `degrees` if the counts are draws from the distribution.
     pub statistic: f64,
-    /// The number of possible outcomes less one.
+    /// The number of possible outcomes minus one.
     pub degrees: f64,
-    /// The probability that draws from the distribution deviate as much or more.
+    /// The probability that draws from the distribution deviate at least as much.
     pub p_value: f64,
 }
 
-/// Tests counts against a distribution. An outcome of probability 0 that was counted refutes it:
-/// <var>χ² = ∞</var>, p = 0. On `f64`: it cannot be differentiated.
+/// Tests counts against a distribution. A count of an outcome of probability 0 refutes it: <var>χ² = ∞</var>, p = 0. On
+/// `f64`: it cannot be differentiated.
 ///
 /// # Errors
-/// Different numbers of outcomes; no counts at all; fewer than two possible outcomes, which cannot
-/// be told apart.
+/// If the numbers of outcomes differ, there are no counts, or there are fewer than two possible outcomes.
 ///
 /// ```
 /// use probability::{Categorical, goodness::chi_squared};
@@ -38,7 +37,7 @@ pub struct ChiSquaredTest {
 /// ```
 pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, ProbabilityError> {
     check_length("counts", p.len(), counts.len())?;
-    // A count as a float, and what rounding it has lost.
+    // A count as a float, and its rounding error.
     let split = |n: u128| (n as f64, (n as i128 - (n as f64) as i128) as f64);
     let (total, lost) = split(counts.iter().map(|&n| u128::from(n)).sum());
     if total == 0.0 {
@@ -53,7 +52,7 @@ pub fn chi_squared(counts: &[u64], p: &Categorical) -> Result<ChiSquaredTest, Pr
         (0, 0.0) => 0.0,
         (_, 0.0) => f64::INFINITY,
         _ => {
-            // The two are near each other: their difference is rounded once.
+            // The two are close: their difference is rounded once.
             let (n, rest) = split(n.into());
             let apart = (-total).mul_add(p, n) + (rest - lost * p);
             apart.powi(2) / (total * p)

@@ -1,8 +1,7 @@
 //! The Gumbel trick: a draw from softmax(z) is the largest of perturbed logits.
 //!
 //! Formula: <var>argmaxᵢ (zᵢ + gᵢ)</var> with independent <var>gᵢ = −ln(−ln uᵢ)</var> has
-//! <var>P(i) = softmax(z)ᵢ</var>. No normalisation, no sum: a draw needs the logits once, in any
-//! order.
+//! <var>P(i) = softmax(z)ᵢ</var>. Nothing is normalised or summed: a draw reads the logits once, in any order.
 //! Source: Gumbel 1954; Maddison, Tarlow, Minka, *A\* sampling*, 2014.
 //!
 //! The noise is `f64`; the draw is an index, which cannot be differentiated.
@@ -11,8 +10,7 @@ use crate::error::{ProbabilityError, check};
 use crate::random::Random;
 use linalg::Real;
 
-/// A standard Gumbel number, −ln(−ln u), number `index` of `random`: mean 0.5772…, variance
-/// <var>π²/6</var>.
+/// Returns a standard Gumbel number, −ln(−ln u), number `index` of `random`: mean 0.5772…, variance <var>π²/6</var>.
 ///
 /// ```
 /// use probability::{Random, gumbel::gumbel, moments::of_experiment};
@@ -24,10 +22,10 @@ pub fn gumbel(random: &Random, index: u64) -> f64 {
     -(-random.open_uniform(index).ln()).ln()
 }
 
-/// Draws from softmax(z), draw number `index` of `random`. A logit of −∞ is never drawn.
+/// Draws from softmax(z), with draw number `index` of `random`. A logit of −∞ is never drawn.
 ///
 /// # Errors
-/// No logits, one that is NaN or +∞, or nothing but −∞.
+/// If there are no logits, one is NaN or +∞, or all are −∞.
 ///
 /// ```
 /// use probability::{Random, gumbel::gumbel_max};
@@ -47,7 +45,7 @@ pub fn gumbel_max<T: Real>(
     let values = || logits.iter().map(|z| z.to_f64());
     check("logit", "finite or −∞", values(), |z| !z.is_nan() && z != f64::INFINITY)?;
     let first = index.wrapping_mul(logits.len() as u64);
-    // Below the largest: beside a large logit the noise would be rounded away.
+    // Relative to the largest: added to a large logit the noise would be rounded away.
     let largest = values().fold(f64::NEG_INFINITY, f64::max);
     values()
         .enumerate()

@@ -1,21 +1,21 @@
-//! The incomplete gamma and beta functions: how much of a density lies on either side of a point.
+//! The incomplete gamma and beta functions: the probabilities on both sides of a point.
 //!
 //! Formula: <var>P(a, x) = ∫₀ˣ tᵃ⁻¹·e⁻ᵗ dt/Γ(a)</var>, <var>I_x(a, b) = ∫₀ˣ tᵃ⁻¹·(1 − t)ᵇ⁻¹ dt/B(a, b)</var>.
 //!
 //! In the variables ln t and ln t/(1 − t) both densities are logarithmically concave for all a, b > 0, and so smooth
-//! that Gauss's rule integrates a tail to the last digits: from the point outwards, where the integrand,
-//! <var>e^(−h(s))</var> with a convex h, can be written without cancellation whatever the size of a and b. The density at the
-//! point itself comes by Loader's deviances. For small a and b a power series of positive terms is faster.
+//! that Gauss's rule integrates a tail to the last digits: outwards from the point. The integrand, <var>e^(−h(s))</var>
+//! with a convex h, can be written without cancellation for any size of a and b. The density at the point itself comes
+//! from Loader's deviances. For small a and b a power series of positive terms is faster.
 //!
-//! Logarithms throughout: a tail of 10⁻³⁰⁰ has as many digits as one of ½. Concave logarithms are also what makes
-//! Newton's method find every quantile.
+//! Results are logarithms: a tail of 10⁻³⁰⁰ has as many digits as one of ½. Concave logarithms also make Newton's
+//! method converge to every quantile.
 //! Source: NIST's *Digital Library of Mathematical Functions*, 8.7.1, 8.17.8; Loader, *Fast and accurate computation of
 //! binomial probabilities*, 2000.
 
 use crate::gaussian::standard_quantile;
 use crate::special::{LN_ROOT_TAU, deviance, exp_m1_less, ln_1p_less, stirling};
 
-/// What lies on either side of a point, and the density at it.
+/// The tails on both sides of a point, and the density at it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tails {
     /// ln P(X ≤ x).
@@ -33,7 +33,7 @@ pub(crate) enum Side {
     Upper,
 }
 
-/// ln(1 − eˡ) for l ≤ 0.
+/// Returns ln(1 − eˡ) for l ≤ 0.
 fn ln_complement(l: f64) -> f64 {
     if l > -std::f64::consts::LN_2 { (-l.exp_m1()).ln() } else { (-l.exp()).ln_1p() }
 }
@@ -48,7 +48,7 @@ impl Tails {
         }
     }
 
-    /// Of a point below or above all others.
+    /// Creates the tails of a point below or above all others.
     fn beyond(side: Side) -> Self {
         Tails::of(side, f64::NEG_INFINITY, f64::NEG_INFINITY)
     }
@@ -57,18 +57,18 @@ impl Tails {
         if side == Side::Lower { self.ln_lower } else { self.ln_upper }
     }
 
-    /// P(X ≤ x), from the smaller of the two.
+    /// Returns P(X ≤ x), from the smaller of the two.
     pub(crate) fn lower(&self) -> f64 {
         if self.ln_lower < self.ln_upper { self.ln_lower.exp() } else { -self.ln_upper.exp_m1() }
     }
 
-    /// P(X > x), from the smaller of the two.
+    /// Returns P(X > x), from the smaller of the two.
     pub(crate) fn upper(&self) -> f64 {
         if self.ln_upper < self.ln_lower { self.ln_upper.exp() } else { -self.ln_lower.exp_m1() }
     }
 }
 
-/// Nodes and weights of Gauss and Legendre's rule of 16 points (the other eight are their mirror images).
+/// Nodes and weights of the Gauss–Legendre rule of 16 points (the other eight are their mirror images).
 const RULE: [(f64, f64); 8] = [
     (0.09501250983763744, 0.1894506104550685),
     (0.2816035507792589, 0.1826034150449236),
@@ -80,14 +80,14 @@ const RULE: [(f64, f64); 8] = [
     (0.9894009349916499, 0.027152459411754095),
 ];
 
-/// Below this share of a sum a term is rounding.
+/// The fraction of a sum below which a term is negligible.
 const NEGLIGIBLE: f64 = 1e-18;
 
-/// <var>∫₀^∞ e^(−h(s)) ds</var> for a convex h with h(0) = 0, whose first two derivatives `slopes` gives.
+/// Returns <var>∫₀^∞ e^(−h(s)) ds</var> for a convex h with h(0) = 0. `slopes` gives its first two derivatives.
 ///
-/// Piece by piece, each so short that the integrand falls by a factor of some e⁶ (and no longer than 2, a share of the
-/// distance π at which logarithms of 1 + eˢ are singular), until what is left is negligible or an exponential. A flat
-/// stretch is at most 750 long, the range of a float's logarithm.
+/// The integral is taken piece by piece, each so short that the integrand falls by a factor of about e⁶ (and no longer
+/// than 2, a fraction of the distance π at which logarithms of 1 + eˢ are singular), until the rest is negligible or an
+/// exponential. A flat stretch is at most 750 long, the range of a float's logarithm.
 fn tail(h: impl Fn(f64) -> f64, slopes: impl Fn(f64) -> (f64, f64)) -> f64 {
     let (mut s, mut total) = (0.0, 0.0);
     for _ in 0..1000 {
@@ -97,7 +97,7 @@ fn tail(h: impl Fn(f64) -> f64, slopes: impl Fn(f64) -> (f64, f64)) -> f64 {
         if slope > 0.0 && (exponential || height <= NEGLIGIBLE * total * slope) {
             return total + height / slope;
         }
-        // Where slope·w + bend·w²/2 = 6.
+        // The root of slope·w + bend·w²/2 = 6.
         let steep = slope.abs();
         let width = (12.0 / (steep + steep.hypot((12.0 * bend).sqrt()))).min(2.0);
         let half = 0.5 * width;
@@ -108,12 +108,12 @@ fn tail(h: impl Fn(f64) -> f64, slopes: impl Fn(f64) -> (f64, f64)) -> f64 {
     total
 }
 
-/// ln of <var>xᵃ·e⁻ˣ/Γ(a)</var>, with d = a − x.
+/// Returns ln of <var>xᵃ·e⁻ˣ/Γ(a)</var>, with d = a − x.
 pub(crate) fn ln_gamma_density(a: f64, x: f64, d: f64) -> f64 {
     0.5 * a.ln() - LN_ROOT_TAU - stirling(a) - deviance(a, 1.0, x, d)
 }
 
-/// P(a, x) and 1 − P(a, x), at x + `rest` where a product was rounded to x.
+/// Returns P(a, x) and 1 − P(a, x), at x + `rest` for a product that was rounded to x.
 pub(crate) fn gamma_tails(a: f64, x: f64, rest: f64) -> Tails {
     if x <= 0.0 || x == f64::INFINITY {
         return Tails::beyond(if x <= 0.0 { Side::Lower } else { Side::Upper });
@@ -139,7 +139,7 @@ pub(crate) fn gamma_tails(a: f64, x: f64, rest: f64) -> Tails {
     both(d >= 0.0, ln_density, lower, upper)
 }
 
-/// <var>Σ xᵏ/((a + 1)·…·(a + k))</var>.
+/// Returns <var>Σ xᵏ/((a + 1)·…·(a + k))</var>.
 fn gamma_series(a: f64, x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 1..500 {
@@ -152,7 +152,7 @@ fn gamma_series(a: f64, x: f64) -> f64 {
     sum
 }
 
-/// Both tails from the one that is likely the smaller, or each of its own where that one is near 1.
+/// Returns both tails from the one that is probably smaller, or computes each if that one is near 1.
 fn both(
     lower_first: bool,
     ln_density: f64,
@@ -173,11 +173,11 @@ fn both(
     }
 }
 
-/// A point of \[0, 1\] and its distance from 1, of which neither is rounded away where it is small.
+/// A point of \[0, 1\] and its distance from 1. Neither is rounded away if it is small.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
     pub(crate) x: f64,
-    /// 1 − x, to its last digits but for `rest`.
+    /// 1 − x, to its last digits except `rest`.
     pub(crate) y: f64,
     rest: f64,
 }
@@ -188,7 +188,7 @@ impl Share {
         Share { x, y, rest: (1.0 - y) - x }
     }
 
-    /// Of odds x/y.
+    /// Creates the point with odds x/y.
     pub(crate) fn of_odds(odds: f64) -> Self {
         if odds > 1.0 {
             return Share::of_odds(1.0 / odds).mirrored();
@@ -196,24 +196,24 @@ impl Share {
         Share { x: odds / (1.0 + odds), y: 1.0 / (1.0 + odds), rest: 0.0 }
     }
 
-    /// Of log-odds.
+    /// Creates the point with these log-odds.
     fn of_logit(u: f64) -> Self {
         let least = Share::of_odds((-u.abs()).exp());
         if u > 0.0 { least.mirrored() } else { least }
     }
 
-    /// The share whose log-odds are larger by s.
+    /// Returns the point whose log-odds are larger by s.
     fn moved(self, s: f64) -> Self {
         let (x, y) = (self.x * s.exp(), self.y);
         Share { x: x / (x + y), y: y / (x + y), rest: 0.0 }
     }
 
-    /// 1 − x.
+    /// Returns 1 − x.
     pub(crate) fn mirrored(self) -> Self {
         Share { x: self.y, y: self.x, rest: 0.0 }
     }
 
-    /// <var>a·y − b·x</var>: how far x lies below the mode a/(a + b), in units of 1/(a + b).
+    /// Returns <var>a·y − b·x</var>: the distance of x below the mode a/(a + b), in units of 1/(a + b).
     fn below_mode(self, a: f64, b: f64) -> f64 {
         let (left, right) = (a * self.y, b * self.x);
         let lost = a.mul_add(self.y, -left) - b.mul_add(self.x, -right);
@@ -221,7 +221,7 @@ impl Share {
     }
 }
 
-/// ln of <var>xᵃ·(1 − x)ᵇ/B(a, b)</var>, where x lies d/(a + b) below a/(a + b).
+/// Returns ln of <var>xᵃ·(1 − x)ᵇ/B(a, b)</var>, for x that lies d/(a + b) below a/(a + b).
 fn ln_beta_density(a: f64, b: f64, at: Share, d: f64) -> f64 {
     let n = a + b;
     let (least, most) = (a.min(b), a.max(b));
@@ -230,12 +230,12 @@ fn ln_beta_density(a: f64, b: f64, at: Share, d: f64) -> f64 {
     scale + corrections - deviance(a, n, at.x, d) - deviance(b, n, at.y, -d)
 }
 
-/// ln of the density of Beta(a, b) in the variable ln x/(1 − x).
+/// Returns ln of the density of Beta(a, b) in the variable ln x/(1 − x).
 pub(crate) fn ln_beta_logit_density(a: f64, b: f64, at: Share) -> f64 {
     ln_beta_density(a, b, at, at.below_mode(a, b))
 }
 
-/// I_x(a, b) and 1 − I_x(a, b).
+/// Returns I_x(a, b) and 1 − I_x(a, b).
 pub(crate) fn beta_tails(a: f64, b: f64, at: Share) -> Tails {
     if at.x <= 0.0 || at.y <= 0.0 {
         return Tails::beyond(if at.x <= 0.0 { Side::Lower } else { Side::Upper });
@@ -257,7 +257,7 @@ pub(crate) fn beta_tails(a: f64, b: f64, at: Share) -> Tails {
     both(d >= 0.0, ln_density, lower, upper)
 }
 
-/// <var>Σ xᵏ·(a + b)·…·(a + b + k − 1)/((a + 1)·…·(a + k))</var>.
+/// Returns <var>Σ xᵏ·(a + b)·…·(a + b + k − 1)/((a + 1)·…·(a + k))</var>.
 fn beta_series(a: f64, b: f64, x: f64) -> f64 {
     let (mut sum, mut term) = (1.0, 1.0);
     for k in 0..1000 {
@@ -271,8 +271,9 @@ fn beta_series(a: f64, b: f64, x: f64) -> f64 {
     sum
 }
 
-/// The integral below x over the density at x. At log-odds smaller by s the density has fallen by the factor
-/// <var>e^(−h)</var> with <var>h = a·s + n·ln(1 + x·(e⁻ˢ − 1)) = d·s + n·(ln(1 + y·(eˢ − 1)) − y·s)</var>, n = a + b.
+/// Returns the integral below x divided by the density at x. At log-odds smaller by s the density has fallen by the
+/// factor <var>e^(−h)</var> with <var>h = a·s + n·ln(1 + x·(e⁻ˢ − 1)) = d·s + n·(ln(1 + y·(eˢ − 1)) − y·s)</var>,
+/// n = a + b.
 fn beta_tail(a: f64, b: f64, x: f64, y: f64, d: f64) -> f64 {
     let n = a + b;
     let rest = |s: f64| {
@@ -294,9 +295,10 @@ fn beta_tail(a: f64, b: f64, x: f64, y: f64, d: f64) -> f64 {
     tail(|s| d * s + n * rest(s), slopes)
 }
 
-/// Where a concave ln F crosses a level, found by Newton's steps within a bracket; halving where one leads out of it.
+/// Finds the point at which a concave ln F crosses a level, by Newton's steps within a bracket, or by bisection if a
+/// step leaves it.
 ///
-/// `at(u)` is (ln F(u) − level, its derivative); the result is the last u and the step from it to the root.
+/// `at(u)` is (ln F(u) − level, its derivative). Returns the last u and the step from it to the root.
 fn crossing(
     start: f64,
     bracket: (f64, f64),
@@ -314,13 +316,13 @@ fn crossing(
             low = u
         }
         let step = -value / slope;
-        // Newton's error is the square of what was left; a step that no longer shrinks is rounding, as is one that moves
-        // no float (of a density so narrow that all of it lies between two).
+        // Newton's error is the square of the last one. A step that no longer shrinks is rounding; so is one that
+        // changes no float (for a density so narrow that it lies between two floats).
         let settled = step.abs() < 1e-8 || step.abs() > 0.5 * last;
         if step.abs() < 1e-17 || (step.is_finite() && value.abs() < 1e-8 && settled) {
             return (u, step);
         }
-        // Where no u lies between, the last step is from one of the two.
+        // If no u lies between, the last step starts from one of the two.
         let width = high - low;
         if width <= f64::EPSILON * (1.0 + high.abs()) {
             return (u, if step.is_finite() { step.clamp(-width, width) } else { 0.0 });
@@ -339,10 +341,10 @@ fn crossing(
     (u, 0.0)
 }
 
-/// Logarithms of floats above 0: those of the smallest and the largest.
+/// The logarithms of the smallest and the largest float above 0.
 const LOGARITHMS: (f64, f64) = (-745.0, 709.75);
 
-/// The x with P(X ≤ x) or P(X > x), as `side` says, equal to p ≤ ½, of Gamma(a).
+/// Returns the x at which the tail of Gamma(a) on `side` has probability p ≤ ½.
 pub(crate) fn gamma_quantile(a: f64, side: Side, p: f64) -> f64 {
     let level = p.ln();
     let z = standard_quantile(p) / a.sqrt();
@@ -364,7 +366,7 @@ pub(crate) fn gamma_quantile(a: f64, side: Side, p: f64) -> f64 {
     if u < LOGARITHMS.0 + 0.1 { 0.0 } else { x + x * step.exp_m1() }
 }
 
-/// The share with P(X ≤ x) or P(X > x), as `side` says, equal to p ≤ ½, of Beta(a, b).
+/// Returns the point at which the tail of Beta(a, b) on `side` has probability p ≤ ½.
 pub(crate) fn beta_quantile(a: f64, b: f64, side: Side, p: f64) -> Share {
     if side == Side::Upper {
         return beta_quantile(b, a, Side::Lower, p).mirrored();

@@ -1,10 +1,8 @@
-//! Initial weights: random, of a size that neither drowns nor blows up what passes through many
-//! layers.
+//! Initial weights: random, of a size that keeps the signal's variance through many layers.
 //!
-//! For y = W·x with independent weights of mean 0 and variance v and n inputs of mean square m,
-//! every yᵢ has variance n·v·m. So v = 1/n keeps the variance of what is passed forward, v =
-//! 1/(number of outputs) that of gradients passed back; ReLU halves the mean square, so v = 2/n
-//! makes up for it.
+//! For y = W·x with independent weights of mean 0 and variance v and n inputs of mean square m, every yᵢ has variance
+//! n·v·m. So v = 1/n keeps the variance of the forward signal, v = 1/(number of outputs) that of the gradients; ReLU
+//! halves the mean square, and v = 2/n compensates for it.
 //!
 //! | rule | variance | keeps |
 //! |---|---|---|
@@ -17,13 +15,13 @@
 //! networks*, 2010; He et al., *Delving deep into rectifiers*, 2015; Radford et al., *Language
 //! models are unsupervised multitask learners*, 2019, section 2.3.
 //!
-//! Variances are `f64`, made of two sizes: there is nothing to differentiate.
+//! Variances are `f64`, computed from two sizes: there is nothing to differentiate.
 
 use crate::error::{ProbabilityError, check_setting};
 use crate::random::Random;
 use linalg::{Matrix, Real};
 
-/// How initial weights are drawn.
+/// A rule for drawing initial weights.
 ///
 /// ```
 /// use probability::initialise::Initialiser;
@@ -42,28 +40,28 @@ pub enum Initialiser {
     Uniform(f64),
     /// N(0, 2/(inputs + outputs)).
     XavierNormal,
-    /// Uniform with that variance: b = √(6/(inputs + outputs)).
+    /// Uniform with variance 2/(inputs + outputs): b = √(6/(inputs + outputs)).
     XavierUniform,
     /// N(0, 2/inputs).
     KaimingNormal,
-    /// Uniform with that variance: <var>b = √(6/inputs)</var>.
+    /// Uniform with variance 2/inputs: <var>b = √(6/inputs)</var>.
     KaimingUniform,
     /// <var>N(0, 0.02²)</var>.
     RecordedStep,
     /// <var>N(0, 0.02²/2N)</var>, for the two projections of each of N layers that write to the residual
     /// stream.
     Gpt2Residual {
-        /// N.
+        /// The number of layers N.
         layers: usize,
     },
 }
 
 impl Initialiser {
-    /// The variance of a weight of a layer with so many inputs and outputs.
+    /// Returns the variance of a weight of a layer with these numbers of inputs and outputs.
     ///
     /// # Errors
-    /// A σ or b that is negative, infinite or NaN; no inputs (Xavier, Kaiming), no outputs
-    /// (Xavier), no layers.
+    /// If σ or b is negative, infinite or NaN, or there are no inputs (Xavier, Kaiming), no outputs (Xavier) or no
+    /// layers.
     ///
     /// ```
     /// use probability::initialise::Initialiser;
@@ -97,10 +95,10 @@ impl Initialiser {
         })
     }
 
-    /// Weights (outputs × inputs), the first of them number `first` of `random`.
+    /// Draws weights (outputs × inputs), the first of them number `first` of `random`.
     ///
     /// # Errors
-    /// As [`Initialiser::variance`].
+    /// Like [`Initialiser::variance`].
     ///
     /// ```
     /// use probability::{Random, initialise::Initialiser, running::Running};
@@ -120,7 +118,7 @@ impl Initialiser {
         let variance = self.variance(inputs, outputs)?;
         use Initialiser::*;
         let uniform = matches!(self, Uniform(_) | XavierUniform | KaimingUniform);
-        // What is given is used as it is: its square may leave the range.
+        // A given σ or b is used directly: its square may leave the range.
         let size = match *self {
             Normal(size) | Uniform(size) => size,
             _ if uniform => (3.0 * variance).sqrt(),

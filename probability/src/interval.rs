@@ -1,7 +1,7 @@
-//! Confidence intervals: how far an estimate may be from the truth.
+//! Confidence intervals: the possible distance of an estimate from the true value.
 //!
-//! A confidence of 95 % means: of a hundred such intervals, about ninety-five hold the truth. All
-//! on `f64`: quantiles cannot be differentiated.
+//! A confidence of 95 % means: about 95 of 100 such intervals contain the true value. All on `f64`: quantiles cannot be
+//! differentiated.
 //! Source: Wasserman, *All of Statistics*, chapters 6 and 8; Wilson, *Probable inference*, 1927;
 //! Efron, *Bootstrap methods*, 1979.
 
@@ -11,23 +11,23 @@ use crate::gaussian::{standard_from_middle, standard_quantile};
 use crate::random::Random;
 use crate::running::Running;
 
-/// From `low` to `high`.
+/// The interval from `low` to `high`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
-    /// Its lower end.
+    /// The lower end.
     pub low: f64,
-    /// Its upper end.
+    /// The upper end.
     pub high: f64,
 }
 
 impl Interval {
-    /// Whether `x` lies in it; never for NaN.
+    /// Whether `x` is in the interval; never for NaN.
     pub fn contains(&self, x: f64) -> bool {
         self.low <= x && x <= self.high
     }
 
-    /// Its image under a rising function: of a cross-entropy's interval under exp, the
-    /// perplexity's.
+    /// Returns the image under an increasing function: the interval of a cross-entropy becomes that of the perplexity
+    /// under exp.
     ///
     /// ```
     /// use probability::interval::Interval;
@@ -40,8 +40,7 @@ impl Interval {
     }
 }
 
-/// The number of standard errors on either side of an estimate that a confidence asks for: 1.96 for
-/// 95 %.
+/// Returns the number of standard errors on either side of an estimate for a confidence: 1.96 for 95 %.
 pub(crate) fn deviations(confidence: f64) -> Result<f64, ProbabilityError> {
     check_confidence(confidence)?;
     Ok(if confidence < 0.5 {
@@ -56,11 +55,11 @@ pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> 
     check_setting("the confidence", "above 0 and below 1", confidence, right)
 }
 
-/// Of a mean: <var>x̄ ± z·√(s²/n)</var>, for many numbers (thirty, say) of any distribution that has a
-/// variance.
+/// Returns the interval of a mean: <var>x̄ ± z·√(s²/n)</var>, for many numbers (at least 30, say) of any distribution
+/// with a variance.
 ///
 /// # Errors
-/// A confidence outside (0, 1); fewer than two numbers; one that is infinite or NaN.
+/// If the confidence is outside (0, 1), there are fewer than two numbers, or one is infinite or NaN.
 ///
 /// ```
 /// use probability::interval::normal;
@@ -72,21 +71,20 @@ pub(crate) fn check_confidence(confidence: f64) -> Result<(), ProbabilityError> 
 pub fn normal(numbers: &[f64], confidence: f64) -> Result<Interval, ProbabilityError> {
     let z = deviations(confidence)?;
     check("number", "finite", numbers.iter().copied(), f64::is_finite)?;
-    // In a unit in which no square over- or underflows.
+    // In a unit in which squares stay in range.
     let unit = accurate::power_of_two(numbers);
     let running: Running<f64> = numbers.iter().map(|x| x / unit).collect();
     let (mean, error) = (running.mean()?, running.standard_error()?);
     Ok(Interval { low: (mean - z * error) * unit, high: (mean + z * error) * unit })
 }
 
-/// Of a rate, from how many of n trials succeeded: Wilson's score interval.
+/// Returns Wilson's score interval of a rate, from the successes in n trials.
 ///
-/// Formula: <var>(p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n)</var>. Unlike
-/// <var>p̂ ± z·√(p̂(1 − p̂)/n)</var> it stays within \[0, 1\] and does not shrink to a point where all
-/// trials agree.
+/// Formula: <var>(p̂ + z²/2n ± z·√(p̂(1 − p̂)/n + z²/4n²))/(1 + z²/n)</var>. Unlike <var>p̂ ± z·√(p̂(1 − p̂)/n)</var>
+/// it stays within \[0, 1\] and has a positive width if all trials agree.
 ///
 /// # Errors
-/// A confidence outside (0, 1); no trials; more successes than trials.
+/// If the confidence is outside (0, 1), there are no trials, or more successes than trials.
 ///
 /// ```
 /// let right = probability::interval::wilson(8, 10, 0.95)?; // eight answers of ten
@@ -109,11 +107,12 @@ pub fn wilson(successes: u64, trials: u64, confidence: f64) -> Result<Interval, 
     Ok(Interval { low, high })
 }
 
-/// Of any statistic, by the bootstrap: the middle share `confidence` of its values on `resamples`
-/// samples that are drawn from the sample, with replacement.
+/// Returns the bootstrap interval of any statistic: the middle fraction `confidence` of its values on `resamples`
+/// samples drawn from the numbers with replacement.
 ///
 /// # Errors
-/// A confidence outside (0, 1); no numbers; one that is infinite or NaN; fewer than two resamples.
+/// If the confidence is outside (0, 1), there are no numbers, one is infinite or NaN, or there are fewer than two
+/// resamples.
 ///
 /// ```
 /// use probability::{Random, interval, moments};
@@ -149,11 +148,11 @@ pub fn bootstrap(
     Ok(Interval { low: quantile(&values, tail)?, high: quantile(&values, 1.0 - tail)? })
 }
 
-/// The value below which a share p of the numbers lies, interpolated between neighbours (type 7 of
-/// Hyndman and Fan, the default of NumPy and R). NaN where a number is NaN.
+/// Returns the p-quantile of the numbers, interpolated between neighbours (type 7 of Hyndman and Fan, the default of
+/// NumPy and R). NaN if a number is NaN.
 ///
 /// # Errors
-/// p outside \[0, 1\] or NaN; no numbers.
+/// If p is NaN or outside \[0, 1\], or there are no numbers.
 ///
 /// ```
 /// use probability::interval::quantile;
@@ -170,12 +169,12 @@ pub fn quantile(numbers: &[f64], p: f64) -> Result<f64, ProbabilityError> {
     }
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
-    // A place that is a whole number but for rounding is one: the neighbour may be infinite.
+    // A place within rounding of an integer is that integer: the neighbour may be infinite.
     let exact = p * last as f64;
     let near = (exact - exact.round()).abs() <= 2.0 * f64::EPSILON * exact;
     let place = if near { exact.round() } else { exact };
     let (below, share) = (place.floor() as usize, place.fract());
     let (a, b) = (sorted[below], sorted[(below + 1).min(last)]);
-    // Without a difference, which may overflow, or of infinities be NaN.
+    // No difference is taken: it may overflow, and that of infinities is NaN.
     Ok(if share == 0.0 || a == b { a } else { (a * (1.0 - share) + b * share).clamp(a, b) })
 }

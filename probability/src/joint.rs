@@ -1,5 +1,5 @@
-//! Two random variables at once: joint tables, marginals, conditionals, and the laws of total
-//! expectation and variance.
+//! Joint distributions of two random variables: tables, marginals, conditionals, and the laws of total expectation and
+//! variance.
 //!
 //! Formula: <var>P(x) = Σ_y P(x, y)</var>, <var>P(y | x) = P(x, y)/P(x)</var>;
 //! <var>E\[Y\] = E\[E\[Y|X\]\]</var>, <var>Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]</var>.
@@ -24,7 +24,7 @@ use crate::categorical::Categorical;
 use crate::error::{ProbabilityError, check_length};
 use linalg::{Matrix, Real};
 
-/// P(x, y) for x = 0 … m − 1 (rows) and y = 0 … n − 1 (columns); sums to one by construction.
+/// The table P(x, y) for x = 0 … m − 1 (rows) and y = 0 … n − 1 (columns), which sums to one by construction.
 ///
 /// ```
 /// use probability::Joint;
@@ -40,20 +40,20 @@ pub struct Joint<T: Real = f64> {
 }
 
 impl<T: Real> Joint<T> {
-    /// From a table of probabilities, checked as [`Categorical::from_probabilities`] checks;
-    /// element (x, y) is number <var>x + m·y</var> in messages.
+    /// Creates a joint distribution from a table of probabilities. Element (x, y) is number <var>x + m·y</var> in
+    /// messages.
     ///
     /// # Errors
-    /// As there.
+    /// Like [`Categorical::from_probabilities`].
     pub fn from_probabilities(table: &Matrix<T>) -> Result<Self, ProbabilityError> {
         let all = Categorical::from_probabilities(table.as_slice())?;
         Ok(Self::shaped(table.nrows(), table.ncols(), &all))
     }
 
-    /// In proportion to a table of weights or counts.
+    /// Creates a joint distribution in proportion to a table of weights or counts.
     ///
     /// # Errors
-    /// As [`Categorical::from_weights`].
+    /// Like [`Categorical::from_weights`].
     ///
     /// ```
     /// use probability::Joint;
@@ -66,11 +66,10 @@ impl<T: Real> Joint<T> {
         Ok(Self::shaped(table.nrows(), table.ncols(), &all))
     }
 
-    /// <var>P(x, y) = P(x)·P(y | x)</var>, from P(x) and a distribution of y for every x.
+    /// Returns <var>P(x, y) = P(x)·P(y | x)</var>, from P(x) and a distribution of y for every x (a channel).
     ///
     /// # Errors
-    /// A number of distributions that is not the number of x, or distributions over different
-    /// numbers of y.
+    /// If the number of distributions is not that of the outcomes x, or their lengths differ.
     ///
     /// ```
     /// use probability::{Categorical, Joint};
@@ -93,7 +92,7 @@ impl<T: Real> Joint<T> {
         Self::from_weights(&Matrix::from_fn(x.len(), n, p))
     }
 
-    /// <var>P(x, y) = P(x)·P(y)</var>: neither tells anything about the other.
+    /// Returns <var>P(x, y) = P(x)·P(y)</var> of independent variables.
     ///
     /// ```
     /// use probability::{Categorical, Joint};
@@ -109,18 +108,18 @@ impl<T: Real> Joint<T> {
         Joint { table: Matrix::from_column_slice(m, n, all.probabilities()) }
     }
 
-    /// The table P(x, y).
+    /// Returns the table P(x, y).
     pub fn table(&self) -> &Matrix<T> {
         &self.table
     }
 
-    /// P(y, x): the same with the variables exchanged.
+    /// Returns P(y, x): the variables are exchanged.
     #[must_use]
     pub fn transposed(&self) -> Self {
         Joint { table: self.table.transpose() }
     }
 
-    /// The marginal <var>P(x) = Σ_y P(x, y)</var>.
+    /// Returns the marginal <var>P(x) = Σ_y P(x, y)</var>, each sum correct to one rounding.
     ///
     /// ```
     /// # use probability::Joint;
@@ -132,7 +131,7 @@ impl<T: Real> Joint<T> {
         Categorical::known(self.table.row_iter().map(|row| sum(row.iter().copied())).collect())
     }
 
-    /// The marginal <var>P(y) = Σ_x P(x, y)</var>.
+    /// Returns the marginal <var>P(y) = Σ_x P(x, y)</var>, each sum correct to one rounding.
     ///
     /// ```
     /// # use probability::Joint;
@@ -144,10 +143,10 @@ impl<T: Real> Joint<T> {
         Categorical::known(self.table.column_iter().map(|y| sum(y.iter().copied())).collect())
     }
 
-    /// <var>P(x | y) = P(x, y)/P(y)</var>.
+    /// Returns <var>P(x | y) = P(x, y)/P(y)</var>.
     ///
     /// # Errors
-    /// If P(y) is 0, or y is none of the outcomes.
+    /// If P(y) is 0, or y is not an outcome.
     ///
     /// ```
     /// use probability::Joint;
@@ -159,10 +158,10 @@ impl<T: Real> Joint<T> {
         self.transposed().conditional("y =", y)
     }
 
-    /// <var>P(y | x) = P(x, y)/P(x)</var>.
+    /// Returns <var>P(y | x) = P(x, y)/P(x)</var>.
     ///
     /// # Errors
-    /// If P(x) is 0, or x is none of the outcomes.
+    /// If P(x) is 0, or x is not an outcome.
     ///
     /// ```
     /// # use probability::Joint;
@@ -174,7 +173,7 @@ impl<T: Real> Joint<T> {
         self.conditional("x =", x)
     }
 
-    /// Row x, renormalised.
+    /// Returns row x, renormalised.
     fn conditional(
         &self,
         what: &'static str,
@@ -188,8 +187,8 @@ impl<T: Real> Joint<T> {
         Categorical::from_weights(&row).map_err(|_| impossible)
     }
 
-    /// E\[f(X, Y)\]; what cannot happen contributes 0, even where f is infinite or NaN. Where it can happen an
-    /// infinite f makes ±∞, and ∞ − ∞ or a NaN makes NaN. ±∞ too where the sum leaves the scalar's range.
+    /// Returns E\[f(X, Y)\]. A pair of probability 0 contributes 0 even if f is infinite or NaN. A possible infinite f
+    /// gives ±∞; ∞ − ∞ or a possible NaN gives NaN. ±∞ if the sum overflows.
     ///
     /// ```
     /// use probability::Joint;
@@ -202,9 +201,8 @@ impl<T: Real> Joint<T> {
         self.flat().expectation(|i| f(i % m, i / m))
     }
 
-    /// <var>Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]</var>; 0 where X and Y are independent. NaN where a value
-    /// that can happen is infinite or NaN; ±∞ where the result leaves the scalar's range, and 0 where it is below it
-    /// ([`Joint::correlation`] has no such limits).
+    /// Returns <var>Cov\[f(X), g(Y)\] = E\[(f − E f)(g − E g)\]</var>; 0 if X and Y are independent. NaN if a possible
+    /// value is infinite or NaN. The result may overflow to ±∞ or underflow to 0 ([`Joint::correlation`] does not).
     ///
     /// ```
     /// use probability::Joint;
@@ -217,11 +215,11 @@ impl<T: Real> Joint<T> {
         self.flat().covariance(|i| f(i % m), |i| g(i / m))
     }
 
-    /// <var>Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y))</var>, within rounding of \[−1, 1\]; huge and tiny values are
-    /// scaled first. NaN where a value is infinite or NaN.
+    /// Returns <var>Cov\[f(X), g(Y)\]/√(Var f(X)·Var g(Y))</var>, within rounding of \[−1, 1\]; huge and tiny values
+    /// are scaled first. NaN if a value is infinite or NaN.
     ///
     /// # Errors
-    /// A variable that has only one value.
+    /// If a variable has only one value.
     ///
     /// ```
     /// use probability::Joint;
@@ -234,7 +232,7 @@ impl<T: Real> Joint<T> {
         f: impl Fn(usize) -> T,
         g: impl Fn(usize) -> T,
     ) -> Result<T, ProbabilityError> {
-        // In units in which no square over- or underflows.
+        // In units in which squares stay in range.
         let (m, all) = (self.table.nrows(), self.flat());
         let (f, g) = (all.deviations(|i| f(i % m)), all.deviations(|i| g(i / m)));
         let mean = |a: &Deviations<T>, b: &Deviations<T>| {
@@ -248,8 +246,8 @@ impl<T: Real> Joint<T> {
         Ok(mean(&f, &g) / scale)
     }
 
-    /// E\[g(Y) | x\] for every x; 0 where P(x) = 0. An infinite or NaN g(y) counts only for those x with P(x, y) > 0, as in
-    /// [`Joint::expectation`].
+    /// Returns E\[g(Y) | x\] for every x; 0 if P(x) = 0. An infinite or NaN g(y) counts only for x with P(x, y) > 0, as
+    /// in [`Joint::expectation`].
     ///
     /// ```
     /// use probability::Joint;
@@ -262,9 +260,8 @@ impl<T: Real> Joint<T> {
         self.given_x(|y| y.expectation(&g))
     }
 
-    /// The variance of g(Y) in two parts: what X leaves open, and what X explains. Neither is negative. Both are
-    /// NaN where a value that can happen is infinite or NaN; ∞ where they leave the scalar's range, and 0 where
-    /// they are below it.
+    /// Returns the variance of g(Y) in two parts: within the conditionals, and explained by X. Neither is negative.
+    /// Both are NaN if a possible value is infinite or NaN; they may overflow to ∞ or underflow to 0.
     ///
     /// ```
     /// use probability::{Categorical, Joint};
@@ -287,23 +284,23 @@ impl<T: Real> Joint<T> {
         (0..self.table.nrows()).map(|x| self.y_given(x).map_or(T::zero(), &of)).collect()
     }
 
-    /// The table as one distribution, column after column.
+    /// Returns the table as one distribution, column by column.
     fn flat(&self) -> Categorical<T> {
         Categorical::known(self.table.as_slice().to_vec())
     }
 }
 
-/// <var>Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]</var>.
+/// The parts of a variance, <var>Var\[Y\] = E\[Var\[Y|X\]\] + Var\[E\[Y|X\]\]</var>.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TotalVariance<T> {
-    /// E\[Var\[Y|X\]\]: what is still open when X is known.
+    /// E\[Var\[Y|X\]\]: the variance that is left if X is known.
     pub within: T,
-    /// Var\[E\[Y|X\]\]: what X explains.
+    /// Var\[E\[Y|X\]\]: the variance that X explains.
     pub between: T,
 }
 
 impl<T: Real> TotalVariance<T> {
-    /// Var\[Y\].
+    /// Returns Var\[Y\].
     ///
     /// ```
     /// # use probability::Joint;

@@ -1,4 +1,4 @@
-//! Layer normalisation: every token standardised, then scaled and shifted.
+//! Layer normalisation: standardises every token, then scales and shifts it.
 //!
 //! Formula, for each column x of n features: <var>µ = mean x</var>, <var>σ² = mean (x − µ)²</var>,
 //! <var>x̂ = (x − µ)/√(σ² + ε)</var>, <var>y = g ⊙ x̂ + b</var>. The variance is that of the
@@ -16,14 +16,14 @@ use linalg::{
     Work, affine::add_columns, column, parallel, parallel::each_column, simd, vector,
 };
 
-/// <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, but for ε, variance 1.
+/// Returns <var>(x − µ)/√(σ² + ε)</var> of one token: mean 0 and, except for ε, variance 1.
 ///
-/// No scale overflows or underflows, and no mean is rounded: deviations are taken in units of the largest. A constant token is
-/// zeros where ε > 0, and NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no
-/// elements, none.
+/// No scale overflows or underflows, and no mean is rounded: deviations are taken in units of the largest. A constant
+/// token becomes zeros if ε > 0, and NaN if ε is 0. A NaN or infinite element makes all elements NaN. An empty token
+/// stays empty.
 ///
 /// # Errors
-/// ε negative, infinite or NaN.
+/// If ε is negative, infinite or NaN.
 ///
 /// ```
 /// let y = probability::layer_norm::standardise(&[1.0, 2.0, 3.0, 4.0], 0.0)?;
@@ -39,13 +39,13 @@ pub fn standardise<T: Real>(x: &[T], epsilon: f64) -> Result<Vec<T>, Probability
     Ok(in_units)
 }
 
-/// Layer normalisation of one token: <var>g ⊙ (x − µ)/√(σ² + ε) + b</var>. [`LayerNorm`] is the same
-/// of every column, with its rule.
+/// Returns the layer normalisation of one token: <var>g ⊙ (x − µ)/√(σ² + ε) + b</var>. [`LayerNorm`] is the operation
+/// on every column, with its gradient.
 ///
-/// Hard numbers as in [`standardise`].
+/// NaN, infinities and extreme sizes are as in [`standardise`].
 ///
 /// # Errors
-/// A gain or shift of another length than x; ε negative, infinite or NaN.
+/// If a gain or shift has another length than x, or ε is negative, infinite or NaN.
 ///
 /// ```
 /// use probability::layer_norm::layer_norm;
@@ -71,8 +71,8 @@ pub(crate) fn check_epsilon(epsilon: f64) -> Result<(), ProbabilityError> {
     check_setting("ε", "0 or more, and finite", epsilon, right)
 }
 
-/// <var>d ← u·d/√(mean (u·d)² + ε)</var>, for numbers u·d that are given in a unit u, a product of two, in which their
-/// squares stay in range.
+/// Computes <var>d ← u·d/√(mean (u·d)² + ε)</var>. The numbers u·d are given in a unit u, a product of two, in which
+/// their squares stay in range.
 pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: [T; 2], epsilon: f64) {
     let n = T::from_f64(d.len() as f64);
     let mean_square = accurate::sum(d.iter().map(|&d| d * d)) / n;
@@ -80,8 +80,7 @@ pub(crate) fn divide_by_spread<T: Real>(d: &mut [T], unit: [T; 2], epsilon: f64)
     if !mean_square.to_f64().is_finite() {
         return d.fill(T::from_f64(f64::NAN));
     }
-    // Beside a larger ε the mean square, 4 at most, is lost; and of zeros nothing else is left, also where ε/u² is too
-    // small for a float.
+    // The mean square, 4 at most, is lost beside a larger ε. For zeros only ε is left, even if ε/u² underflows.
     if relative > 1e30 || (mean_square == T::zero() && epsilon > 0.0) {
         let root = T::from_f64(epsilon.sqrt());
         d.iter_mut().for_each(|d| *d = *d / root * unit[0] * unit[1]);
@@ -125,9 +124,9 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
 
 /// Standardises every column; operands are x and gain g, or x, gain g and shift b.
 ///
-/// A constant column becomes the shift. One with a NaN or infinite element becomes NaN. This does not
-/// rescale, as [`layer_norm`] does: where (x − µ)² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`)
-/// <var>1/√(σ² + ε)</var> is 0, and the column becomes the shift too.
+/// A constant column becomes the shift. A column with a NaN or infinite element becomes NaN. Unlike [`layer_norm`],
+/// this does not rescale: if (x − µ)² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`), <var>1/√(σ² + ε)</var> is 0,
+/// and the column also becomes the shift.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
@@ -140,11 +139,11 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNorm {
-    /// ε, added to the variance: a constant column divides by √ε and not by zero.
+    /// ε, added to the variance: a constant column is divided by √ε, not by zero.
     pub epsilon: f64,
 }
 
-/// The rules, of x and gain, and of x, gain and shift.
+/// Implements the operation for x and gain, and for x, gain and shift.
 macro_rules! rules {
     (impl Primitive<$n:literal> for LayerNorm $(, $shift:ident: $b:literal)?) => {
         impl Primitive<$n> for LayerNorm {
@@ -188,7 +187,7 @@ macro_rules! rules {
                     $(.gradient({ let _ = $b; sum(TOKEN, tokens, dy.at(I, TOKEN)) }))?
             }
 
-            /// Writes y, and keeps µ and <var>1/√(σ² + ε)</var> of every column.
+            /// Writes y, and stores µ and <var>1/√(σ² + ε)</var> of every column.
             fn forward<T: Real>(
                 &self,
                 [x, gain $(, $shift)?]: [View<'_, T>; $n],
@@ -274,7 +273,7 @@ mod tests {
     use super::*;
     use linalg::matrix;
 
-    /// The textbook's fixture, recomputed: x = 1, 2, 3, 4 and the gradient of its first output.
+    /// The textbook's example, recomputed: x = 1, 2, 3, 4 and the gradient of its first output.
     #[test]
     fn backward_of_the_textbook_fixture() {
         let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];

@@ -1,27 +1,21 @@
 //! # Probability of a transformer
 //!
-//! A language model is a probability distribution: given what came before, how likely is each next
-//! token? Everything else in the network serves that one answer. So probability turns up at both
-//! ends of a training step and in the middle. Attention weights are a distribution over earlier
-//! tokens. The output is a distribution over the vocabulary. Layer normalisation standardises, as
-//! statistics has always done before comparing. Dropout and initialisation draw at random.
-//! Generation samples. And when two models are compared, the difference of their losses is itself a
-//! random number, with an interval around it.
+//! A language model is a probability distribution: how likely is each next token, given the tokens before it? So
+//! probability appears throughout a training step. Attention weights are a distribution over earlier tokens. The output
+//! is a distribution over the vocabulary. Layer normalisation standardises. Dropout and initialisation draw at random.
+//! Generation samples. And the difference of the losses of two models is itself a random number, with an interval
+//! around it.
 //!
-//! The crate is cut by that list: a file for each idea, named as the field names it. Three rules
-//! hold throughout.
+//! There is a file for each of these ideas, with the field's name. Three rules hold throughout.
 //!
-//! * **A distribution is checked once, where it is made.** [`Categorical`] and [`Joint`] sum to one
-//!   by construction; [`MultivariateGaussian`] has a Cholesky factor. What takes one need not doubt
-//!   it, and what cannot be a distribution is a [`ProbabilityError`] that names the element. Plain
-//!   functions on floats ([`softmax::softmax`]) do not fail: their docs say what comes back for −∞,
-//!   ∞, NaN, nothing.
-//! * **Randomness is a function.** [`Random`] maps (seed, stream, step, index) to a number. Nothing
-//!   is hidden, every thread draws the same, and every experiment in these pages gives the same
-//!   digits again.
-//! * **One code, any scalar.** Functions are generic over [`linalg::Real`]: `f32`, `f64`, or dual
-//!   numbers, which differentiate them. Where that is impossible (quantiles, decompositions) the
-//!   doc says so.
+//! * **A distribution is checked once, by its constructor.** [`Categorical`] and [`Joint`] sum to one by construction;
+//!   [`MultivariateGaussian`] has a Cholesky factor. Functions of these types need no check, and invalid input is a
+//!   [`ProbabilityError`] that names the element. Plain functions on floats ([`softmax::softmax`]) do not fail: their
+//!   docs state the result for −∞, ∞, NaN and empty input.
+//! * **Randomness is a function.** [`Random`] maps (seed, stream, step, index) to a number. There is no hidden state,
+//!   every thread draws the same numbers, and every experiment in these pages is reproducible.
+//! * **One code, any scalar.** Functions are generic over [`linalg::Real`]: `f32`, `f64`, or dual numbers, which
+//!   differentiate them. If that is impossible (quantiles, decompositions) the doc says so.
 //!
 //! Everything is in nats. Dropout's p is the probability to *drop*. Layer normalisation's ε lies
 //! inside the root and its variance is divided by n. A fully masked row is an error that names the
@@ -41,14 +35,13 @@
 //!     assert!((p - expected).abs() < 1e-6);
 //! }
 //! assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-15);
-//! // Only differences of logits matter: all of them 1000 more, and nothing overflows.
+//! // Only differences of logits matter: adding 1000 to all of them overflows nothing.
 //! let shifted = softmax(&logits.map(|z| z + 1000.0));
 //! assert!(p.iter().zip(shifted).all(|(p, q)| (p - q).abs() < 1e-13));
 //! ```
 //!
-//! **2. The normaliser has a name.** ln Σ e^z is the log-sum-exp; a token's loss is lse − logit. It
-//! can be had from one pass over scores that come piece by piece, which is why attention needs no
-//! row of weights in memory.
+//! **2. The normaliser has a name.** ln Σ e^z is the log-sum-exp; a token's loss is lse − logit. It can be computed in
+//! one pass over scores that arrive piece by piece, so attention needs no row of weights in memory.
 //!
 //! ```
 //! use probability::log_sum_exp::{StreamingLogSumExp, log_sum_exp};
@@ -58,23 +51,23 @@
 //! assert!((streamed.value() - log_sum_exp(&logits)).abs() < 1e-15);
 //! ```
 //!
-//! **3. A distribution is a value that can be asked.** What does it expect, how widely does it
-//! vary, how surprised is it by a text? Maximum likelihood and least cross-entropy are the same.
+//! **3. A distribution has expectations.** They give its mean, its variance and the likelihood of a text. Maximum
+//! likelihood and minimum cross-entropy are the same.
 //!
 //! ```
 //! use probability::{Categorical, likelihood};
 //! let p = Categorical::from_logits(&[2.0_f64, 1.0, 0.5, -1.0, 0.1])?;
 //! assert!((p.expectation(|i| -p.probability(i).ln()) - 1.216992).abs() < 1e-6); // its entropy, in nats
-//! // Of ten tokens six were "the", …: the model that says just that is surprised least.
+//! // Six of ten tokens were "the", …: the model of these frequencies has the least surprisal.
 //! let seen = [6, 2, 1, 0, 1];
 //! let best = likelihood::fit_categorical::<f64>(&seen, 0.0)?;
 //! assert!(likelihood::mean_surprisal(&best, &seen)? < likelihood::mean_surprisal(&p, &seen)?);
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **4. What is known changes what is likely.** A joint table has marginals and conditionals;
-//! Bayes' rule turns one conditional into the other. One document in a hundred is relevant; a
-//! retriever flags 90 % of those and 5 % of the rest. Of what it flags, how much is relevant?
+//! **4. Evidence changes probabilities.** A joint table has marginals and conditionals; Bayes' rule turns one
+//! conditional into the other. One document in a hundred is relevant; a retriever flags 90 % of those and 5 % of the
+//! rest. What fraction of the flagged documents is relevant?
 //!
 //! ```
 //! use probability::{Categorical, Joint, bayes};
@@ -89,9 +82,8 @@
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **5. Attention is a conditional expectation.** The weights of a query are a distribution over
-//! keys; what it reads is the expected value. A key that is masked has weight exactly 0, and a
-//! query that sees nothing is refused.
+//! **5. Attention is a conditional expectation.** The weights of a query are a distribution over keys; its output is
+//! the expected value. A masked key has weight exactly 0, and a query that sees no key is an error.
 //!
 //! ```
 //! use linalg::matrix;
@@ -104,8 +96,8 @@
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **6. Normalisation is standardisation.** Each token to mean 0 and variance 1, over its features,
-//! before every sub-layer.
+//! **6. Normalisation is standardisation.** Each token gets mean 0 and variance 1 over its features, before every
+//! sub-layer.
 //!
 //! ```
 //! use probability::{layer_norm, moments};
@@ -115,8 +107,8 @@
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **7. Initial weights keep variances.** Two hundred layers of ReLU, with Kaiming's variance 2/n:
-//! the signal neither dies nor explodes. With 1/n it would be halved two hundred times.
+//! **7. Initial weights keep variances.** In two hundred layers of ReLU with Kaiming's variance 2/n the signal keeps
+//! its size. With 1/n it would be halved two hundred times.
 //!
 //! ```
 //! use linalg::Matrix;
@@ -132,8 +124,8 @@
 //! # Ok::<(), probability::ProbabilityError>(())
 //! ```
 //!
-//! **8. The next token is drawn, from a distribution that was shaped first.** Each transformation
-//! takes a distribution to a distribution, so they compose.
+//! **8. The next token is drawn from a transformed distribution.** Each transformation maps a distribution to a
+//! distribution, so they compose.
 //!
 //! ```
 //! use probability::transform::{Logits, Temperature, TopK, TopP, Transform};
@@ -147,8 +139,8 @@
 //! # Ok::<(), probability::sample::SampleError>(())
 //! ```
 //!
-//! **9. A comparison has an error bar.** Two models on the same six documents: the losses vary by
-//! more than one nat between documents, but the difference hardly does.
+//! **9. A comparison has an error bar.** Two models are evaluated on the same six documents: the losses vary by more
+//! than one nat between documents, the difference much less.
 //!
 //! ```
 //! use probability::paired::t_test;
@@ -161,8 +153,8 @@
 //!
 //! ## Errata of the textbook
 //!
-//! Numbers and rules of its print that concern this crate, and what is right. `tests/textbook.rs`
-//! holds the right column.
+//! Numbers and rules of the printed textbook that concern this crate, with corrections. `tests/textbook.rs` tests the
+//! right column.
 //!
 //! | where | printed | recomputed |
 //! |---|---|---|
@@ -190,7 +182,7 @@
 //! The examples (`cargo run -p glassbox-probability --example 01_temperature`) are numbered in the order of
 //! the tutorial.
 
-// A new operation is a file and a line here.
+// A new operation is one file and one line here.
 linalg::operations! {
     pub mod dropout: Dropout;
     pub mod layer_norm: LayerNorm;
@@ -226,7 +218,7 @@ pub mod sigmoid;
 mod special;
 pub mod transform;
 
-/// Its traits and errors are those of [`distribution`]: the major version of statrs is part of this crate's.
+/// The traits and errors of [`distribution`] are statrs': its major version is part of this crate's API.
 pub use statrs;
 
 pub use categorical::Categorical;

@@ -1,9 +1,8 @@
-//! Maximum likelihood: the model that makes the data least surprising.
+//! Maximum likelihood: the model with the lowest surprisal of the data.
 //!
-//! Formula: for counts nᵢ, <var>N = Σ nᵢ</var>, and a model q, <var>ln P(data) = Σ nᵢ·ln qᵢ</var>.
-//! It is largest at <var>q = n/N</var>. Divided by −N it is the cross-entropy H(n/N, q): minimising
-//! cross-entropy *is* maximising likelihood. With α pretended observations of each of V outcomes,
-//! <var>q = (n + α)/(N + α·V)</var>.
+//! Formula: for counts nᵢ, <var>N = Σ nᵢ</var>, and a model q, <var>ln P(data) = Σ nᵢ·ln qᵢ</var>. The maximum is at
+//! <var>q = n/N</var>. Divided by −N it is the cross-entropy H(n/N, q): minimising cross-entropy *is* maximising
+//! likelihood. With α pseudocounts for each of V outcomes, <var>q = (n + α)/(N + α·V)</var>.
 //! Source: Bishop, *Pattern Recognition and Machine Learning*, sections 1.2.4 and 2.2; for
 //! smoothing, Jurafsky and Martin, *Speech and Language Processing*, chapter 3.
 
@@ -14,13 +13,13 @@ use crate::gaussian::Gaussian;
 use crate::moments;
 use linalg::Real;
 
-/// The maximum-likelihood distribution of counts, with α pretended observations of every outcome.
+/// Returns the maximum-likelihood distribution of counts, with α pseudocounts for every outcome.
 ///
-/// α = 0 is maximum likelihood itself, which calls impossible what was never seen; α = 1 is
-/// Laplace's rule; α → ∞ is uniform.
+/// α = 0 is maximum likelihood itself, which gives unseen outcomes probability 0; α = 1 is Laplace's rule; α → ∞ is
+/// uniform.
 ///
 /// # Errors
-/// α negative, infinite or NaN; no outcomes; no observations while α is 0.
+/// If α is negative, infinite or NaN, there are no outcomes, or there are no observations and α is 0.
 ///
 /// ```
 /// use probability::likelihood::fit_categorical;
@@ -35,17 +34,17 @@ pub fn fit_categorical<T: Real>(
     let right = alpha >= 0.0 && alpha.is_finite();
     check_setting("the pretended count α", "0 or more, and finite", alpha, right)?;
     let smoothed: Vec<f64> = counts.iter().map(|&n| n as f64 + alpha).collect();
-    // In a unit in which they are numbers of any scalar.
+    // In a unit in which they are in range of any scalar.
     let unit = accurate::power_of_two(&smoothed);
     let smoothed: Vec<T> = smoothed.iter().map(|n| T::from_f64(n / unit)).collect();
     Categorical::from_weights(&smoothed)
 }
 
-/// <var>ln P(data) = Σ nᵢ·ln qᵢ</var> of counts under a model, in nats. −∞ where something was seen
-/// that the model calls impossible; what was not seen costs nothing.
+/// Returns <var>ln P(data) = Σ nᵢ·ln qᵢ</var> of counts under a model, in nats. −∞ if an observed outcome has
+/// probability 0; unobserved outcomes add nothing.
 ///
 /// # Errors
-/// A number of counts that is not the number of outcomes.
+/// If the number of counts is not that of the outcomes.
 ///
 /// ```
 /// use probability::{Categorical, likelihood::log_likelihood};
@@ -62,11 +61,11 @@ pub fn log_likelihood<T: Real>(
     Ok(accurate::sum(seen.map(|(&n, &q)| T::from_f64(n as f64) * q.ln())))
 }
 
-/// −ln P(data)/N, in nats per observation: the cross-entropy <var>H(p̂, q) = −Σ p̂ᵢ·ln qᵢ</var> of
-/// the observed shares p̂ and the model, and what a language model's loss is.
+/// Returns −ln P(data)/N, in nats per observation: the cross-entropy <var>H(p̂, q) = −Σ p̂ᵢ·ln qᵢ</var> of the relative
+/// frequencies p̂ and the model. It is the loss of a language model.
 ///
 /// # Errors
-/// As [`log_likelihood`], and no observations: a mean over nothing.
+/// Like [`log_likelihood`]; and if there are no observations.
 ///
 /// ```
 /// use probability::{Categorical, likelihood::mean_surprisal};
@@ -86,14 +85,13 @@ pub fn mean_surprisal<T: Real>(
     Ok(-log_likelihood(model, counts)? / T::from_f64(total))
 }
 
-/// The Gaussian that makes numbers most likely: their mean, and their *population* variance.
+/// Returns the Gaussian of maximum likelihood: the mean of the numbers and their *population* variance.
 ///
-/// Right at any scale: neither squares of 10²⁰⁰ nor of 10⁻²⁰⁰ leave the range, since numbers are scaled by a power
-/// of two first.
+/// Numbers are scaled by a power of two first, so that the squares of 10²⁰⁰ and of 10⁻²⁰⁰ stay in range.
 ///
 /// # Errors
-/// No numbers; one that is infinite or NaN; numbers that are all the same, to which no Gaussian is
-/// best, or whose deviation is below the smallest float.
+/// If there are no numbers, one is infinite or NaN, all are equal (the likelihood has no maximum), or the deviation
+/// underflows.
 ///
 /// ```
 /// let fit = probability::likelihood::fit_gaussian(&[1.0, 2.0, 3.0, 4.0])?;

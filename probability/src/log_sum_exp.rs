@@ -1,4 +1,4 @@
-//! Log-sum-exp: the logarithm of the sum that softmax divides by, at once or as the scores come.
+//! Log-sum-exp: the logarithm of the denominator of softmax, for all scores at once or one by one.
 //!
 //! Formula: <var>lse(z) = ln Σ e^(zᵢ)</var>, in nats. It is a smooth maximum:
 //! <var>max z ≤ lse(z) ≤ max z + ln n</var>; its gradient is softmax(z). The cross-entropy of a
@@ -9,21 +9,21 @@
 use crate::accurate::{self, Sum};
 use linalg::{Real, real::is_nan, vector};
 
-/// <var>ln Σ e^z</var> without overflow, right to 4 units in the last place, or to 2⁻¹⁰⁰ where that
-/// is more.
+/// Returns <var>ln Σ e^z</var> without overflow. The error is at most 4 units in the last place, or 2⁻¹⁰⁰ if that is
+/// more.
 ///
-/// Where <var>Σ e^z</var> is near 1 (logarithms of the probabilities of a distribution),
-/// <var>max z + ln Σ e^(z − max)</var> cancels, and is then computed in twice the precision. The
-/// derivative of the result is that of the plain formula.
+/// If <var>Σ e^z</var> is near 1 (logarithms of the probabilities of a distribution),
+/// <var>max z + ln Σ e^(z − max)</var> cancels and is computed in twice the precision. The derivative is that of the
+/// plain formula.
 ///
-/// −∞ of no scores or where all scores are −∞; +∞ where a score is +∞; NaN where one is NaN; of one
-/// score, that score.
+/// −∞ if there are no scores or all are −∞; +∞ if a score is +∞; NaN if one is NaN. A single score is returned
+/// unchanged.
 ///
 /// ```
 /// use probability::log_sum_exp::log_sum_exp;
 /// let lse = log_sum_exp(&[2.0_f64, 1.0, 0.5, -1.0, 0.1]);
 /// assert!((lse - 2.582419671).abs() < 1e-9);
-/// // ln (½ + ½), but for what rounding −ln 2 to a float has lost.
+/// // ln (½ + ½), except for the rounding of −ln 2.
 /// let half = -std::f64::consts::LN_2;
 /// assert_eq!(log_sum_exp(&[half, half]), 2.3190468138462996e-17);
 /// ```
@@ -33,7 +33,7 @@ pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
         return m;
     }
     let plain = m + others(scores, m).ln_1p();
-    // Beyond these bounds less than a quarter of m is cancelled.
+    // Beyond these bounds less than a quarter of m cancels.
     let (value, m) = (plain.to_f64(), m.to_f64());
     if m >= 0.0 || value <= 0.75 * m {
         return plain;
@@ -44,23 +44,21 @@ pub fn log_sum_exp<T: Real>(scores: &[T]) -> T {
     plain + T::from_f64(exact - value)
 }
 
-/// <var>Σ e^(z − m)</var> over all scores but one that equals the maximum m: 1 less than the sum
-/// that softmax divides by.
+/// Returns <var>Σ e^(z − m)</var> over all scores but one that equals the maximum m: 1 less than the denominator of
+/// softmax.
 pub(crate) fn others<T: Real>(scores: &[T], m: T) -> T {
     let first = scores.iter().position(|&z| z == m).unwrap_or(scores.len());
     let terms = scores.iter().enumerate().filter(|(i, _)| *i != first);
     if !m.to_f64().is_finite() {
-        return T::from_f64(f64::NAN); // though no term may be
+        return T::from_f64(f64::NAN); // NaN even if no term is
     }
     accurate::sum(terms.map(|(_, &z)| accurate::exp_difference(z, m)))
 }
 
-/// Log-sum-exp of scores that come one by one, or in pieces: the identity behind streaming
-/// attention.
+/// The log-sum-exp of scores that arrive one by one, or in pieces: the identity behind streaming attention.
 ///
-/// Kept are m, the largest score so far, and <var>s = Σ e^(z − m)</var>. When a larger score m′
-/// comes, what was summed is multiplied by e^(m − m′): so is anything else that was summed with the
-/// weights e^(z − m), and attention needs no row of weights in memory.
+/// The state is m, the largest score so far, and <var>s = Σ e^(z − m)</var>. A larger score m′ multiplies the sum by
+/// e^(m − m′), and every other sum with the weights e^(z − m), so attention needs no row of weights in memory.
 ///
 /// Source: Milakov, Gimelshein, *Online normalizer calculation for softmax*, 2018; Dao et al.,
 /// *FlashAttention*, 2022.
@@ -92,21 +90,20 @@ impl<T: Real> Default for StreamingLogSumExp<T> {
 }
 
 impl<T: Real> StreamingLogSumExp<T> {
-    /// Of no scores: −∞.
+    /// Creates the log-sum-exp of no scores: −∞.
     pub fn new() -> Self {
         StreamingLogSumExp { maximum: T::from_f64(f64::NEG_INFINITY), sum: Sum::new() }
     }
 
-    /// Adds a score. Returns the factor for what was summed with earlier weights, and the weight of
-    /// this score.
+    /// Adds a score. Returns the factor for sums with earlier weights, and the weight of this score.
     ///
-    /// A score of −∞ weighs 0. After a NaN or +∞ everything is NaN: there is no such distribution.
+    /// A score of −∞ weighs 0. After a NaN or +∞ everything is NaN.
     ///
     /// ```
     /// use probability::log_sum_exp::StreamingLogSumExp;
     /// let mut sum = StreamingLogSumExp::new();
     /// sum.push(0.0_f64);
-    /// // A larger score: what was added before shrinks by 1/e, and the new one counts as 1.
+    /// // A larger score: earlier sums shrink by 1/e, and the new score has weight 1.
     /// let (shrink, weight) = sum.push(1.0);
     /// assert!((shrink - (-1.0_f64).exp()).abs() < 1e-15 && weight == 1.0);
     /// assert!((sum.value() - (1.0 + 1.0_f64.exp()).ln()).abs() < 1e-15);
@@ -118,7 +115,7 @@ impl<T: Real> StreamingLogSumExp<T> {
         (before, now)
     }
 
-    /// The log-sum-exp of both: of scores read apart, by another thread say.
+    /// Returns the log-sum-exp of both, for example of two threads.
     ///
     /// ```
     /// use probability::log_sum_exp::StreamingLogSumExp;
@@ -132,23 +129,23 @@ impl<T: Real> StreamingLogSumExp<T> {
         self.weighted(other, before, now)
     }
 
-    /// <var>ln Σ e^z</var> of all scores so far. Additions lose nothing, however many there are; each new largest score
-    /// costs a unit in the last place of all that was summed before.
+    /// Returns <var>ln Σ e^z</var> of all scores so far. Additions lose nothing, however many there are; each new
+    /// largest score costs a unit in the last place of the sum before it.
     pub fn value(&self) -> T {
         self.maximum + self.sum().ln()
     }
 
-    /// <var>Σ e^(z − max)</var>: what a weighted sum is divided by at the end.
+    /// Returns <var>Σ e^(z − max)</var>, by which weighted sums are divided at the end.
     pub fn sum(&self) -> T {
         self.sum.value()
     }
 
-    /// The largest score so far.
+    /// Returns the largest score so far.
     pub fn maximum(&self) -> T {
         self.maximum
     }
 
-    /// e^(own maximum − common maximum), and the same of the other.
+    /// Returns e^(own maximum − common maximum), and the same of the other.
     fn weights(&self, other: &Self) -> (T, T) {
         let maximum = self.maximum.larger(other.maximum);
         if maximum == T::from_f64(f64::NEG_INFINITY) {

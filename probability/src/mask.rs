@@ -1,12 +1,11 @@
-//! The causal mask: attention's only rule about time.
+//! The causal mask: no token attends to a later one.
 //!
 //! Formula: <var>y_kq = x_kq</var> where key k is not later than query q nor before its window, and −∞ elsewhere; softmax
 //! then gives the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
 //!
-//! The mask can leave no query without a key, since every query sees itself: a replay of
-//! [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. [`masked_softmax`], the
-//! plain function, takes any mask, and a query that sees nothing is an error that names it: never
-//! NaN, and never a silent uniform (what filling with −10⁹ instead of −∞ gives).
+//! Every query sees itself, so a replay of [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. The
+//! plain function [`masked_softmax`] takes any mask. A query that sees no key is an error that names it, not NaN and
+//! not a uniform row (the result of filling with −10⁹ instead of −∞).
 //!
 //! Source: Vaswani et al. 2017, section 3.2.3.
 
@@ -20,8 +19,8 @@ use linalg::{
 };
 use std::ops::Range;
 
-/// Masks scores of shape (keys × queries), where queries repeat for every sequence and head: column
-/// c holds query c mod keys.
+/// The causal mask of scores of shape (keys × queries). Queries repeat for every sequence and head: column c is query c
+/// mod keys.
 ///
 /// ```
 /// use linalg::{Primitive, Work, matrix};
@@ -128,14 +127,13 @@ impl Cases for CausalMask {
     }
 }
 
-/// Softmax of every column of scores (keys × queries) over the keys that its query sees.
+/// Returns the softmax of every column of scores (keys × queries) over the visible keys.
 ///
-/// A key that is not seen has weight exactly 0, whatever its score; a score of −∞ counts as not
-/// seen. A row of the textbook's weights, which a query owns, is a column here.
+/// A hidden key has weight exactly 0, whatever its score; a score of −∞ counts as hidden. A query is a row in the
+/// textbook and a column here.
 ///
 /// # Errors
-/// A query that sees no key ([`ProbabilityError::FullyMasked`]), or a visible score that is NaN or
-/// +∞.
+/// If a query sees no key ([`ProbabilityError::FullyMasked`]), or a visible score is NaN or +∞.
 ///
 /// ```
 /// use linalg::matrix;
@@ -143,7 +141,7 @@ impl Cases for CausalMask {
 /// let scores = matrix(2, 2, &[0.0_f64, 9.0, 0.0, 0.0]); // a column per query
 /// let weights = masked_softmax(&scores, |key, query| key <= query)?;
 /// assert_eq!(weights.as_slice(), &[1.0, 0.0, 0.5, 0.5]);
-/// // A mask that lets every query see only what is later leaves the last one nothing.
+/// // This mask shows only later keys, which leaves the last query none.
 /// let wrong = masked_softmax(&scores, |key, query| key > query);
 /// assert_eq!(wrong, Err(ProbabilityError::FullyMasked { row: 1 }));
 /// # Ok::<(), ProbabilityError>(())

@@ -1,10 +1,9 @@
 //! Mean, variance, covariance and correlation of samples.
 //!
 //! Formula: <var>µ = Σ x/n</var>, <var>Cov(x, y) = Σ (x − µₓ)(y − µ_y)/(n − 1)</var>,
-//! <var>ρ = Cov(x, y)/(σₓ·σ_y)</var>. Population forms divide by n: they describe these numbers.
-//! Sample forms divide by n − 1: they estimate, without bias, what the numbers were drawn from. For
-//! distributions see [`Categorical::expectation`](crate::Categorical::expectation) and
-//! [`Joint`](crate::Joint).
+//! <var>ρ = Cov(x, y)/(σₓ·σ_y)</var>. Population forms divide by n: they describe the numbers. Sample forms divide by
+//! n − 1: they estimate, without bias, the source of the numbers. For distributions see
+//! [`Categorical::expectation`](crate::Categorical::expectation) and [`Joint`](crate::Joint).
 //! Source: Wasserman, *All of Statistics*, chapter 3.
 
 use crate::accurate::{self, Deviations};
@@ -12,13 +11,13 @@ use crate::error::{ProbabilityError, check_length};
 use crate::running::Running;
 use linalg::{Matrix, Real};
 
-/// <var>Σ x/n</var>, with a sum right to the last digits.
+/// Returns <var>Σ x/n</var>, with a sum that is exact to the last digits.
 ///
-/// Finite where the numbers are, also where their sum is not. Infinite or NaN numbers give what IEEE sums give: ∞, or
-/// NaN where both infinities or a NaN occur.
+/// Finite if the numbers are, even if their sum overflows. Infinite or NaN numbers give the result of IEEE sums: ∞, or
+/// NaN if there are both infinities or a NaN.
 ///
 /// # Errors
-/// Of no numbers.
+/// If there are no numbers.
 ///
 /// ```
 /// assert_eq!(probability::moments::mean(&[1.0, 2.0, 3.0, 4.0])?, 2.5);
@@ -31,17 +30,17 @@ pub fn mean<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     Ok(accurate::mean(x))
 }
 
-/// <var>Σ (x − µ)²/n</var>.
+/// Returns the population variance <var>Σ (x − µ)²/n</var>.
 ///
-/// 0 of one number or of equal ones; NaN where a number is infinite or NaN; ∞ where the result leaves the scalar's
-/// range. Right to a few units in the last place wherever the numbers lie: deviations are taken from a mean that is not
-/// rounded, and squared in a unit of their own.
+/// 0 for one number or equal ones; NaN if a number is infinite or NaN; ∞ if the result overflows. The error is a few
+/// units in the last place for any mean: deviations are taken from a mean that is not rounded, and squared in a unit of
+/// their own.
 ///
 /// # Errors
-/// Of no numbers.
+/// If there are no numbers.
 ///
 /// ```
-/// // The fixture of layer normalisation: standard deviation 1.118.
+/// // The example of layer normalisation: standard deviation 1.118.
 /// let variance = probability::moments::population_variance(&[1.0, 2.0, 3.0, 4.0])?;
 /// assert_eq!(variance, 1.25);
 /// # Ok::<(), probability::ProbabilityError>(())
@@ -54,10 +53,10 @@ pub fn population_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     Ok(d.with_units(d.dot(&d) / T::from_f64(x.len() as f64), &d))
 }
 
-/// <var>Σ (x − µ)²/(n − 1)</var>; hard numbers as in [`population_variance`].
+/// Returns the sample variance <var>Σ (x − µ)²/(n − 1)</var>; special values as in [`population_variance`].
 ///
 /// # Errors
-/// Of fewer than two numbers.
+/// If there are fewer than two numbers.
 ///
 /// ```
 /// let variance = probability::moments::sample_variance(&[1.0, 2.0, 3.0, 4.0])?;
@@ -68,12 +67,12 @@ pub fn sample_variance<T: Real>(x: &[T]) -> Result<T, ProbabilityError> {
     covariance(x, x)
 }
 
-/// <var>Σ (x − µₓ)(y − µ_y)/(n − 1)</var>.
+/// Returns the sample covariance <var>Σ (x − µₓ)(y − µ_y)/(n − 1)</var>.
 ///
-/// NaN where a number is infinite or NaN; otherwise as right as [`population_variance`].
+/// NaN if a number is infinite or NaN; otherwise as exact as [`population_variance`].
 ///
 /// # Errors
-/// Lists of different lengths, or of fewer than two numbers.
+/// If the lengths differ, or there are fewer than two numbers.
 ///
 /// ```
 /// let c = probability::moments::covariance(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0])?;
@@ -90,13 +89,12 @@ pub fn covariance<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     Ok(x.with_units(x.dot(&y) / T::from_f64((x.in_units.len() - 1) as f64), &y))
 }
 
-/// Pearson's correlation, within \[−1, 1\]: 1 where <var>y = a·x + b</var> with a > 0.
+/// Returns Pearson's correlation, within \[−1, 1\]: 1 if <var>y = a·x + b</var> with a > 0.
 ///
-/// Deviations are taken in units of the largest, so that no scale overflows. NaN where a number is infinite or NaN.
+/// Deviations are taken in units of the largest, so that no scale overflows. NaN if a number is infinite or NaN.
 ///
 /// # Errors
-/// Lists of different lengths, of fewer than two numbers, or one that is constant: it has no
-/// direction.
+/// If the lengths differ, there are fewer than two numbers, or a list is constant.
 ///
 /// ```
 /// let r = probability::moments::correlation(&[1.0, 2.0, 3.0], &[1e200, 2e200, 3e200])?;
@@ -117,7 +115,7 @@ pub fn correlation<T: Real>(x: &[T], y: &[T]) -> Result<T, ProbabilityError> {
     })
 }
 
-/// The deviations of numbers that are not all the same.
+/// Returns the deviations of numbers that are not all equal.
 fn spread<T: Real>(x: &[T]) -> Result<Deviations<T>, ProbabilityError> {
     if x.len() < 2 {
         return Err(ProbabilityError::at_least(2, "numbers to correlate", x.len()));
@@ -131,11 +129,11 @@ fn spread<T: Real>(x: &[T]) -> Result<Deviations<T>, ProbabilityError> {
     Ok(d)
 }
 
-/// The covariance matrix of the rows of x (variables × observations),
-/// <var>Σ (x − µ)(x − µ)ᵀ/(n − 1)</var>: symmetric and positive semidefinite.
+/// Returns the covariance matrix of the rows of x (variables × observations), <var>Σ (x − µ)(x − µ)ᵀ/(n − 1)</var>:
+/// symmetric and positive semidefinite.
 ///
 /// # Errors
-/// Of fewer than two observations.
+/// If there are fewer than two observations.
 ///
 /// ```
 /// use linalg::matrix;
@@ -156,7 +154,7 @@ pub fn covariance_matrix<T: Real>(x: &Matrix<T>) -> Result<Matrix<T>, Probabilit
     Ok(c)
 }
 
-/// Mean and sample variance of f(i) for i = 0 .. n, in one pass: experiments with random numbers.
+/// Returns the mean and sample variance of f(i) for i = 0 .. n, in one pass: for experiments with random numbers.
 ///
 /// ```
 /// use probability::{Random, moments::of_experiment};

@@ -1,12 +1,11 @@
-//! The Gaussian of several variables: density, sampling, marginals, and conditioning by the Schur
-//! complement.
+//! The Gaussian of several variables: density, sampling, marginals, and conditioning by the Schur complement.
 //!
 //! Formula: <var>X = A·w + µ</var> with independent w ~ N(0, 1) has covariance <var>Σ = A·Aᵀ</var>
 //! and density <var>p(x) = (2π)^(−n/2)·|Σ|^(−½)·exp(−½ (x − µ)ᵀ·Σ⁻¹·(x − µ))</var>. Given Y = y:
 //!
 //! <var>E\[X\] = µ_X + Σ_XY·Σ_Y⁻¹·(y − µ_Y)</var>, <var>Cov\[X\] = Σ_X − Σ_XY·Σ_Y⁻¹·Σ_YX</var>,
 //!
-//! a covariance that does not depend on y and is nowhere larger than Σ_X.
+//! The conditional covariance does not depend on y and is at most Σ_X.
 //!
 //! Conditioning is the posterior of a diffusion step, regression by a Gaussian process, and
 //! Kalman's filter. [`linalg::cholesky`] does the work, in units of each variable's deviation: the variances
@@ -17,13 +16,13 @@ use crate::error::{ProbabilityError, check, check_length};
 use crate::random::Random;
 use linalg::{Matrix, cholesky::Cholesky};
 
-/// A Gaussian in n dimensions with a covariance that is positive definite.
+/// A Gaussian in n dimensions with a positive definite covariance.
 ///
 /// ```
 /// use linalg::matrix;
 /// use probability::MultivariateGaussian;
 /// let g = MultivariateGaussian::new(&[0.0, 0.0], &matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
-/// // The second variable is seen to be 1: what is believed of the first?
+/// // The second variable is observed to be 1: what is the distribution of the first?
 /// let first = g.given(&[1], &[1.0])?;
 /// assert!((first.mean()[0] - 0.8).abs() < 1e-15);
 /// assert!((first.covariance()[0] - 1.04).abs() < 1e-15); // it was 2
@@ -37,12 +36,12 @@ pub struct MultivariateGaussian {
 }
 
 impl MultivariateGaussian {
-    /// With this mean (n) and covariance (n × n).
+    /// Creates a Gaussian with this mean (n) and covariance (n × n).
     ///
     /// # Errors
-    /// No variables; shapes that do not fit; an element that is infinite or NaN; a covariance that
-    /// differs from its transpose by more than rounding, or has no Cholesky factor: the error names
-    /// the first leading block that fails.
+    /// If there are no variables, the shapes do not fit, an element is infinite or NaN, or the covariance differs from
+    /// its transpose by more than rounding or has no Cholesky factor. The error names the first leading block that
+    /// fails.
     ///
     /// ```
     /// use linalg::matrix;
@@ -60,7 +59,7 @@ impl MultivariateGaussian {
         check_length("columns of the covariance", n, covariance.ncols())?;
         check("mean", "finite", mean.iter().copied(), f64::is_finite)?;
         check("element of the covariance", "finite", covariance.iter().copied(), f64::is_finite)?;
-        // What other programs leave, in single precision too; `linalg::symmetric` allows as much.
+        // The rounding of other programs, in single precision too; `linalg::symmetric` allows as much.
         let slack = 1e-8;
         for row in 0..n {
             for column in 0..row {
@@ -90,12 +89,11 @@ impl MultivariateGaussian {
         Ok(MultivariateGaussian { mean: mean.to_vec(), covariance, cholesky })
     }
 
-    /// Of <var>A·w + µ</var> with w ~ N(0, 1): covariance <var>A·Aᵀ</var>. A is (n × m), and needs
-    /// rank n.
+    /// Creates the distribution of <var>A·w + µ</var> with w ~ N(0, 1): covariance <var>A·Aᵀ</var>. A is (n × m), and
+    /// needs rank n.
     ///
     /// # Errors
-    /// As [`MultivariateGaussian::new`]; where A has fewer columns than rows the covariance is
-    /// singular.
+    /// Like [`MultivariateGaussian::new`]. If A has fewer columns than rows the covariance is singular.
     ///
     /// ```
     /// use probability::MultivariateGaussian;
@@ -109,27 +107,27 @@ impl MultivariateGaussian {
         Self::new(mean, &(a * a.transpose()))
     }
 
-    /// The number of variables, at least 1.
+    /// Returns the number of variables, at least 1.
     pub fn dimension(&self) -> usize {
         self.mean.len()
     }
 
-    /// µ.
+    /// Returns µ.
     pub fn mean(&self) -> &[f64] {
         &self.mean
     }
 
-    /// Σ.
+    /// Returns Σ.
     pub fn covariance(&self) -> &Matrix<f64> {
         &self.covariance
     }
 
-    /// The lower triangular A with <var>A·Aᵀ = Σ</var>.
+    /// Returns the lower triangular A with <var>A·Aᵀ = Σ</var>.
     pub fn factor(&self) -> Matrix<f64> {
         self.cholesky.lower().clone()
     }
 
-    /// <var>ln |Σ| = 2·Σ ln Aᵢᵢ</var>.
+    /// Returns <var>ln |Σ| = 2·Σ ln Aᵢᵢ</var>.
     ///
     /// ```
     /// use probability::MultivariateGaussian;
@@ -141,11 +139,11 @@ impl MultivariateGaussian {
         self.cholesky.log_determinant()
     }
 
-    /// Mahalanobis' squared distance <var>(x − µ)ᵀ·Σ⁻¹·(x − µ)</var>: of x drawn from here, n on
-    /// average. Not finite where x is not.
+    /// Returns the squared Mahalanobis distance <var>(x − µ)ᵀ·Σ⁻¹·(x − µ)</var>; for x from this distribution its mean
+    /// is n. Not finite if x is not.
     ///
     /// # Errors
-    /// A number of coordinates that is not the dimension.
+    /// If the number of coordinates is not the dimension.
     ///
     /// ```
     /// use probability::MultivariateGaussian;
@@ -161,10 +159,10 @@ impl MultivariateGaussian {
         Ok(w.norm_squared())
     }
 
-    /// ln p(x), in nats. −∞ or NaN where x is not finite.
+    /// Returns ln p(x), in nats. −∞ or NaN if x is not finite.
     ///
     /// # Errors
-    /// A number of coordinates that is not the dimension.
+    /// If the number of coordinates is not the dimension.
     ///
     /// ```
     /// use linalg::matrix;
@@ -179,7 +177,7 @@ impl MultivariateGaussian {
         Ok(-0.5 * (self.squared_distance(x)? + constant))
     }
 
-    /// Draws <var>A·w + µ</var>, draw number `index` of `random`.
+    /// Draws <var>A·w + µ</var>, with draw number `index` of `random`.
     ///
     /// ```
     /// use linalg::matrix;
@@ -200,10 +198,10 @@ impl MultivariateGaussian {
         (self.cholesky.lower() * w).iter().zip(&self.mean).map(|(x, mean)| x + mean).collect()
     }
 
-    /// The distribution of some of the variables, in the order given.
+    /// Returns the distribution of some of the variables, in the order given.
     ///
     /// # Errors
-    /// No variables, one that does not exist, or one twice.
+    /// If there are no variables, one does not exist, or one occurs twice.
     ///
     /// ```
     /// use probability::MultivariateGaussian;
@@ -218,18 +216,17 @@ impl MultivariateGaussian {
         Self::new(&mean, &self.block(variables, variables))
     }
 
-    /// The distribution of the other variables, in their order, when the variables `observed` are
-    /// seen to have the `values`.
+    /// Returns the conditional distribution of the other variables, in their order, given that the variables `observed`
+    /// have the `values`.
     ///
     /// # Errors
-    /// A variable that does not exist or is observed twice; all variables observed, so that none is
-    /// left; a number of values that is not the number of observed variables; a value that is not
-    /// finite; a conditional covariance without a Cholesky factor (what is observed says all but
-    /// everything).
+    /// If a variable does not exist or is observed twice, all are observed, the number of values is not that of the
+    /// observed variables, a value is not finite, or the conditional covariance has no Cholesky factor (the observed
+    /// variables determine the others almost completely).
     ///
     /// ```
     /// use probability::MultivariateGaussian;
-    /// // The textbook's pair: the second is seen to be 1.
+    /// // The textbook's pair: the second is observed to be 1.
     /// let pair = MultivariateGaussian::new(&[0.0, 0.0], &linalg::matrix(2, 2, &[2.0, 1.2, 1.2, 1.5]))?;
     /// let first = pair.given(&[1], &[1.0])?;
     /// assert!((first.mean()[0] - 0.8).abs() < 1e-14 && (first.covariance()[0] - 1.04).abs() < 1e-14);

@@ -1,10 +1,9 @@
-//! Paired tests: whether one model is better than another on the *same* tokens.
+//! Paired tests: is one model better than another on the *same* tokens?
 //!
-//! Two perplexities of one text differ by chance as well. What both models find hard is common to
-//! both; only the differences <var>dᵢ = aᵢ − bᵢ</var> of the losses, token by token (or better,
-//! document by document), tell.
-//! Formula: <var>t = d̄/√(s²/n)</var>, which follows Student's distribution with n − 1 degrees of
-//! freedom where the true mean is 0.
+//! Two perplexities of one text also differ by chance. The difficulty of a token is common to both models; the test
+//! uses only the differences <var>dᵢ = aᵢ − bᵢ</var> of the losses, token by token (or better, document by document).
+//! Formula: <var>t = d̄/√(s²/n)</var>, which follows Student's distribution with n − 1 degrees of freedom if the true
+//! mean is 0.
 //! Source: Student 1908; Dror et al., *The hitchhiker's guide to testing statistical significance
 //! in NLP*, 2018.
 //!
@@ -17,31 +16,29 @@ use crate::interval::{Interval, check_confidence};
 use crate::random::Random;
 use crate::running::Running;
 
-/// What the differences of two models' losses say.
+/// The outcome of a paired test of two models' losses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Paired {
-    /// <var>d̄ = mean (a − b)</var>, in the unit of the losses; negative where a is better. In nats
-    /// per token, <var>e^d̄</var> is the ratio of the perplexities.
+    /// <var>d̄ = mean (a − b)</var>, in the unit of the losses; negative if a is better. In nats per token,
+    /// <var>e^d̄</var> is the ratio of the perplexities.
     pub difference: f64,
-    /// <var>√(s²/n)</var>: how far d̄ strays by chance.
+    /// The standard error <var>√(s²/n)</var> of d̄.
     pub standard_error: f64,
-    /// d̄ in standard errors; ±∞ where all differences are the same and not 0, 0 where all are 0.
+    /// d̄ in standard errors; ±∞ if all differences are equal and not 0, 0 if all are 0.
     pub t: f64,
-    /// n − 1.
+    /// The degrees of freedom, n − 1.
     pub degrees: f64,
-    /// The probability that |t| is as large or larger although both are equally good.
+    /// The p-value: the probability of a |t| at least as large if both models are equally good.
     pub p_value: f64,
-    /// Of the difference, with the confidence that was asked for.
+    /// The interval of the true mean difference, with the requested confidence.
     pub interval: Interval,
 }
 
-/// Student's paired test of losses of two models on the same tokens. On `f64`: it cannot be
-/// differentiated.
+/// Runs Student's paired test of the losses of two models on the same tokens. On `f64`: it cannot be differentiated.
 ///
 /// # Errors
-/// A confidence outside (0, 1); lists of different lengths, or of fewer than two; a loss that is
-/// infinite or NaN. Of finite losses nothing fails: t and p do not depend on their size, and a difference or an end of
-/// the interval that leaves the range of floats is ±∞.
+/// If the confidence is outside (0, 1), the lengths differ, there are fewer than two losses, or one is infinite or NaN.
+/// Finite losses of any size are accepted: a difference or an end of the interval that overflows is ±∞.
 ///
 /// ```
 /// use probability::paired::t_test;
@@ -61,7 +58,7 @@ pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, Probabili
     let t = if mean == 0.0 { 0.0 } else { mean / error };
     let student = StudentsT::new(0.0, 1.0, degrees).expect("at least one degree of freedom");
     let half = student.half_width(confidence) * error;
-    // The lower tail twice: 1 − P(T ≤ |t|) would cancel.
+    // Twice the lower tail: 1 − P(T ≤ |t|) would cancel.
     let p_value = if t.is_infinite() { 0.0 } else { (2.0 * student.cdf(-t.abs())).min(1.0) };
     let sized = |x: f64| x * factors[0] * factors[1];
     let interval = Interval { low: sized(mean - half), high: sized(mean + half) };
@@ -69,14 +66,13 @@ pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, Probabili
     Ok(Paired { difference, standard_error, t, degrees, p_value, interval })
 }
 
-/// The same question without a distribution: if both are equally good, every difference could as
-/// well have the other sign. Returns the share of random choices of signs that give a mean as far
-/// from 0 or farther.
+/// Tests the same without assuming a distribution: if both models are equally good, every difference could have the
+/// other sign. Returns the fraction of random sign choices with a mean at least as far from 0.
 ///
-/// The choice that was observed counts as one, so the result is never 0: at least 1/(`trials` + 1).
+/// The observed choice counts as one, so the result is at least 1/(`trials` + 1).
 ///
 /// # Errors
-/// Lists of different lengths, or of fewer than two; a loss that is infinite or NaN; no trials.
+/// If the lengths differ, there are fewer than two losses, one is infinite or NaN, or there are no trials.
 ///
 /// ```
 /// use probability::{Random, paired::sign_flip_test};
@@ -94,7 +90,7 @@ pub fn sign_flip_test(
     check_setting("the number of trials", "1 or more", trials as f64, trials > 0)?;
     let (d, _) = differences(a, b)?;
     let observed = accurate::sum(d.iter().copied()).abs();
-    // Sums of the same numbers in another order of signs differ by rounding: that is not farther.
+    // Sums of the same numbers with other signs differ by rounding, which does not count as farther.
     let slack = d.len() as f64 * f64::EPSILON * d.iter().map(|d| d.abs()).sum::<f64>();
     let n = d.len() as u64;
     let flipped = |trial: u64| -> f64 {
@@ -105,8 +101,8 @@ pub fn sign_flip_test(
     Ok((as_far + 1) as f64 / (trials + 1) as f64)
 }
 
-/// The differences as numbers of size 1 and two powers of two that they are to be multiplied by, so that neither they nor
-/// their squares over- or underflow.
+/// Returns the differences as numbers of size 1 and two powers of two to multiply them by, so that neither they nor
+/// their squares overflow or underflow.
 fn differences(a: &[f64], b: &[f64]) -> Result<(Vec<f64>, [f64; 2]), ProbabilityError> {
     check_length("losses of the second model", a.len(), b.len())?;
     check("loss of the first model,", "finite", a.iter().copied(), f64::is_finite)?;

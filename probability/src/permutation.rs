@@ -1,13 +1,13 @@
-//! A random order of n things, without a list of them.
+//! A random order of n items, without a list of them.
 //!
-//! Formula: in every round a number k is drawn, which pairs x with k − x (mod n), and for every pair a
-//! bit: whether the two change places. Each round is a bijection, whatever is drawn, so all of them are.
+//! Formula: every round draws a number k, which pairs x with k − x (mod n), and for every pair a bit that says whether
+//! the two are swapped. Each round is a bijection for any draw, and so is their composition.
 //! Source: Hoang, Morris, Rogaway, *An Enciphering Scheme Based on a Card Shuffle*, 2012 ("swap or
 //! not").
 
 use crate::random::Random;
 
-/// A bijection of 0, 1, …, n − 1. Drawing without replacement is looking up 0, 1, 2, … in turn.
+/// A random bijection of 0, 1, …, n − 1. Looking up 0, 1, 2, … in turn draws without replacement.
 ///
 /// ```
 /// use probability::{permutation::Permutation, random::Random};
@@ -23,14 +23,14 @@ pub struct Permutation {
     random: Random,
 }
 
-/// Each round halves the distance to a uniform place: after these it is below 2⁻⁶⁴.
+/// The number of rounds. Each halves the distance to a uniform place, to below 2⁻⁶⁴.
 const ROUNDS: u64 = 64;
 
-/// Numbers of the generator below this are left to others.
+/// The first number of the generator that permutations use; those below are for other uses.
 const RESERVED: u32 = 48;
 
 impl Permutation {
-    /// A bijection of n numbers, chosen by `random`: by its numbers from 2⁴⁸ on.
+    /// Creates a bijection of n numbers from the numbers of `random` from 2⁴⁸ on.
     ///
     /// # Panics
     /// If n is 2⁴⁷ or more.
@@ -39,7 +39,7 @@ impl Permutation {
         Permutation { n, random }
     }
 
-    /// Where i goes.
+    /// Returns the image of i.
     ///
     /// # Panics
     /// If i is not below n.

@@ -1,17 +1,17 @@
 //! Random numbers without a hidden state.
 //!
-//! A number is a function of (seed, stream, step, index): Philox-4×32-10, a counter-based generator.
-//! Any thread can draw any number in any order, a step can be drawn again, and a resumed run draws
-//! what an uninterrupted one would have drawn.
+//! A number is a function of (seed, stream, step, index): Philox-4×32-10, a counter-based generator. Any thread can
+//! draw any number in any order, a step can be drawn again, and a resumed run draws the same numbers as an
+//! uninterrupted one.
 //!
 //! Source: Salmon, Moraes, Dror, Shaw, *Parallel Random Numbers: As Easy as 1, 2, 3*, 2011.
 //!
-//! Numbers are `f64`: constants to whatever is differentiated.
+//! Numbers are `f64`: constants for differentiation.
 
-/// The numbers of one seed, stream and step.
+/// The random numbers of one seed, stream and step.
 ///
-/// There is one sequence of 64-bit numbers, [`bits`](Random::bits), and every kind of number is made from it. Two kinds
-/// that are drawn from one generator share numbers where their places overlap, and are then anything but independent:
+/// There is one sequence of 64-bit numbers, [`bits`](Random::bits), from which every kind of number is made. Two kinds
+/// drawn from one generator share numbers if their places overlap, and are then dependent:
 ///
 /// | drawn | uses the 64-bit numbers |
 /// |---|---|
@@ -22,8 +22,7 @@
 /// | [`AliasTable`](crate::alias::AliasTable) draw i | 2⁶² + 2i and 2⁶² + 2i + 1 |
 /// | `block`, `group` of i | 2i and 2i + 1; 32i to 32i + 31 |
 ///
-/// So `normal(3)` is a function of `uniform(6)` and `uniform(7)`. Give each use a stream of its own: that is what streams
-/// are for.
+/// So `normal(3)` is a function of `uniform(6)` and `uniform(7)`. Use a separate stream for each purpose.
 ///
 /// ```
 /// use probability::random::Random;
@@ -39,19 +38,19 @@ pub struct Random {
 }
 
 impl Random {
-    /// The numbers of this seed, stream (who draws) and step (when).
+    /// Creates the generator of this seed, stream (the purpose) and step (the time).
     pub fn new(seed: u64, stream: u32, step: u32) -> Self {
         Random { key: [seed as u32, (seed >> 32) as u32], stream, step }
     }
 
-    /// Words 4·block .. 4·block + 4: 32 random bits each.
+    /// Returns words 4·block .. 4·block + 4: 32 random bits each.
     #[inline(always)]
     pub fn block(&self, block: u64) -> [u32; 4] {
         philox([block as u32, (block >> 32) as u32, self.stream, self.step], self.key)
     }
 
-    /// Words of 64 neighbours, 32 random bits each: element i of group g is word i/16 of block
-    /// 16·g + i%16, so that sixteen blocks are computed side by side.
+    /// Returns 64 consecutive words, 32 random bits each: element i of group g is word i/16 of block 16·g + i%16, so
+    /// that sixteen blocks are computed side by side.
     #[inline(always)]
     pub fn group(&self, group: u64) -> [u32; 64] {
         const LANES: usize = 16;
@@ -70,14 +69,14 @@ impl Random {
         all
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub fn bits(&self, index: u64) -> u64 {
         let words = self.block(index / 2);
         let at = (index % 2) as usize * 2;
         u64::from(words[at]) | u64::from(words[at + 1]) << 32
     }
 
-    /// Uniform in [0, 1): a multiple of 2⁻⁵³.
+    /// Returns a uniform number in [0, 1): a multiple of 2⁻⁵³.
     ///
     /// ```
     /// let random = probability::Random::new(1, 0, 0);
@@ -88,8 +87,7 @@ impl Random {
         (self.bits(index) >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
     }
 
-    /// Uniform in (0, 1): an odd multiple of 2⁻⁵³, for inverse transforms that are infinite at 0 or
-    /// 1.
+    /// Returns a uniform number in (0, 1): an odd multiple of 2⁻⁵³, for inverse transforms that are infinite at 0 or 1.
     ///
     /// ```
     /// let u = probability::Random::new(1, 0, 0).open_uniform(0);
@@ -99,7 +97,7 @@ impl Random {
         ((self.bits(index) >> 12) as f64 + 0.5) * (1.0 / (1_u64 << 52) as f64)
     }
 
-    /// Uniform among 0, 1, …, n − 1; the bias is below <var>n·2⁻⁶⁴</var>.
+    /// Returns a uniform number among 0, 1, …, n − 1; the bias is below <var>n·2⁻⁶⁴</var>.
     ///
     /// # Panics
     /// If n is 0.
@@ -113,8 +111,9 @@ impl Random {
         ((u128::from(self.bits(index)) * u128::from(n)) >> 64) as u64
     }
 
-    /// Standard normal, by Box and Muller's transformation: at most 8.6 in size. A function of the 64-bit numbers 2·index
-    /// and 2·index + 1, and so of `uniform` of these: where both kinds are needed, take another stream.
+    /// Returns a standard normal number by the Box–Muller transform: at most 8.6 in size. It is a function of the
+    /// 64-bit numbers 2·index and 2·index + 1, and so of `uniform` of these: if both kinds are needed, use another
+    /// stream.
     ///
     /// ```
     /// let random = probability::Random::new(1, 0, 0);
@@ -128,7 +127,7 @@ impl Random {
     }
 }
 
-/// Ten rounds of two multiplications, with keys that advance by Weyl constants.
+/// Computes ten rounds of two multiplications, with keys that advance by Weyl constants.
 #[inline(always)]
 fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
@@ -145,7 +144,7 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     counter
 }
 
-/// [`philox`] of several counters.
+/// Computes [`philox`] of several counters.
 #[inline(always)]
 fn philox_lanes<const L: usize>(mut counter: [[u32; L]; 4], mut key: [u32; 2]) -> [[u32; L]; 4] {
     for _ in 0..10 {

@@ -1,8 +1,7 @@
-//! RMS normalisation: every token divided by its root mean square, then scaled.
+//! RMS normalisation: divides every token by its root mean square, then scales it.
 //!
-//! Formula, for each column x of n features: <var>x̂ = x/√(mean x² + ε)</var>,
-//! <var>y = g ⊙ x̂</var>. Layer normalisation without the mean: the same on centred columns, and
-//! cheaper. ε lies inside the root.
+//! Formula, for each column x of n features: <var>x̂ = x/√(mean x² + ε)</var>, <var>y = g ⊙ x̂</var>. It is layer
+//! normalisation without the mean: equal on centred columns, and cheaper. ε lies inside the root.
 //! Gradients: dg = Σ dy ⊙ x̂ over tokens; with d = dy ⊙ g,
 //! dx = <var>(d − x̂ · mean (d ⊙ x̂)) / √(mean x² + ε)</var>.
 //! Source: Zhang, Sennrich, *Root mean square layer normalization*, 2019.
@@ -19,14 +18,14 @@ use linalg::{
     Work, column, parallel::each_column, shape::equal_parts, vector,
 };
 
-/// x divided by <var>√(mean x² + ε)</var> and multiplied by the gain: one token. [`RmsNorm`] is the
-/// same of every column, with its rule.
+/// Divides one token x by <var>√(mean x² + ε)</var> and multiplies it by the gain. [`RmsNorm`] is the operation on
+/// every column, with its gradient.
 ///
-/// No scale overflows: the largest element is divided out first. Zeros stay zeros where ε > 0, and
-/// are NaN where ε is 0. A NaN or infinite element makes everything NaN. Of no elements, none.
+/// No scale overflows: the largest element is divided out first. Zeros stay zeros if ε > 0, and become NaN if ε is 0. A
+/// NaN or infinite element makes all elements NaN. An empty token stays empty.
 ///
 /// # Errors
-/// A gain of another length; ε negative, infinite or NaN.
+/// If the gain has another length, or ε is negative, infinite or NaN.
 ///
 /// ```
 /// let y = probability::rms_norm::rms_norm(&[1.0, 2.0, 3.0, 4.0], &[1.0; 4], 0.0)?;
@@ -49,9 +48,8 @@ pub fn rms_norm<T: Real>(x: &[T], gain: &[T], epsilon: f64) -> Result<Vec<T>, Pr
 /// same gain: the query-key norm. Source: Henry et al., *Query-Key Normalization for Transformers*, 2020; Qwen Team,
 /// *Qwen3 Technical Report*, 2025.
 ///
-/// A column of zeros stays zeros; one with a NaN becomes NaN. Unlike [`rms_norm`], this does not
-/// rescale first: where x² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`) finite elements become 0, and
-/// infinite ones NaN.
+/// A column of zeros stays zeros; a column with a NaN becomes NaN. Unlike [`rms_norm`], this does not rescale first: if
+/// x² overflows (|x| above 10¹⁹ in `f32`, 10¹⁵⁴ in `f64`) finite elements become 0, and infinite ones NaN.
 ///
 /// ```
 /// use linalg::{apply, matrix};
@@ -65,7 +63,7 @@ pub fn rms_norm<T: Real>(x: &[T], gain: &[T], epsilon: f64) -> Result<Vec<T>, Pr
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNorm {
-    /// ε, added to the mean square: a column of zeros divides by √ε and not by zero.
+    /// ε, added to the mean square: a column of zeros is divided by √ε, not by zero.
     pub epsilon: f64,
     /// The number of vectors in a column.
     pub heads: usize,
@@ -289,7 +287,7 @@ mod tests {
     use super::*;
     use linalg::matrix;
 
-    /// The textbook's fixture, recomputed: x = 1, 2, 3, 4 and the gradient of its first output.
+    /// The textbook's example, recomputed: x = 1, 2, 3, 4 and the gradient of its first output.
     #[test]
     fn backward_of_the_textbook_fixture() {
         let [x, gain] = [matrix(4, 1, &[1.0, 2.0, 3.0, 4.0]), matrix(4, 1, &[1.0; 4])];

@@ -1,4 +1,4 @@
-//! Mean and variance in one pass, of numbers that come one by one or in pieces.
+//! Mean and variance in one pass, of numbers that arrive one by one or in pieces.
 //!
 //! Formula: with n numbers of mean µ and <var>M = Σ (x − µ)²</var>, one more x gives
 //! <var>µ′ = µ + (x − µ)/(n + 1)</var> and <var>M′ = M + (x − µ)(x − µ′)</var>. Of two parts with
@@ -10,12 +10,12 @@ use crate::accurate::{self, Sum};
 use crate::error::ProbabilityError;
 use linalg::Real;
 
-/// Count, mean and variance of the numbers seen so far.
+/// The count, mean and variance of the numbers so far.
 ///
-/// The two-pass formula's accuracy in one pass, to some ten units in the last place: nothing cancels where the mean is
-/// large and the spread is small, as it does in <var>Σ x² − n·µ²</var>; mean and squares keep what rounding loses, and
-/// squares are summed in units of the largest deviation. A NaN makes everything NaN, as does an infinite number; of
-/// finite numbers the mean is finite, and the variance ∞ only where it leaves the scalar's range.
+/// One pass has the accuracy of the two-pass formula, to about ten units in the last place. Nothing cancels if the mean
+/// is large and the spread small, as it does in <var>Σ x² − n·µ²</var>; mean and squares keep their rounding errors,
+/// and squares are summed in units of the largest deviation. A NaN or infinite number makes everything NaN. The mean of
+/// finite numbers is finite; their variance is ∞ only if it overflows.
 ///
 /// ```
 /// use probability::running::Running;
@@ -32,7 +32,7 @@ pub struct Running<T> {
     mean: Sum<T>,
     /// <var>Σ (x − µ)²</var>, in units of `unit²`.
     squares: Sum<T>,
-    /// A power of two, the largest deviation so far; 0 where there is none.
+    /// A power of two, the largest deviation so far; 0 if there is none.
     unit: T,
 }
 
@@ -43,7 +43,7 @@ impl<T: Real> Default for Running<T> {
 }
 
 impl<T: Real> Running<T> {
-    /// Of nothing yet.
+    /// Creates the statistics of no numbers.
     pub fn new() -> Self {
         Running { count: 0, mean: Sum::new(), squares: Sum::new(), unit: T::zero() }
     }
@@ -57,12 +57,12 @@ impl<T: Real> Running<T> {
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn push(&mut self, x: T) {
-        // 0·x is 0, and NaN where x is no number to take a variance of.
+        // 0·x is 0, and NaN if x is infinite or NaN.
         let (mean, squares) = (Sum::of(x), Sum::of(T::zero() * x));
         *self = self.merge(&Running { count: 1, mean, squares, unit: T::zero() });
     }
 
-    /// Both together.
+    /// Combines the statistics of two parts.
     ///
     /// ```
     /// use probability::running::Running;
@@ -94,14 +94,14 @@ impl<T: Real> Running<T> {
         let apart = difference / scale(merged.unit) * factor;
         merged.squares.add(apart * apart * T::from_f64(self.count as f64) * share);
         if count == u64::MAX {
-            // More than can be counted: of so many the variance is kept.
+            // The count has saturated: the variance is kept.
             let all = self.count as f64 + other.count as f64;
             merged.squares = merged.squares.times(T::from_f64(count as f64 / all));
         }
         merged
     }
 
-    /// (µ₂ − µ₁)/f and f: 1, or 2 where the difference of two floats is none. NaN where a number was infinite.
+    /// Returns (µ₂ − µ₁)/f and f: 1, or 2 if the difference overflows. NaN if a number was infinite.
     fn difference(&self, other: &Self) -> (T, T) {
         let two = T::from_f64(2.0);
         let whole = other.mean.minus(&self.mean);
@@ -115,31 +115,31 @@ impl<T: Real> Running<T> {
         }
     }
 
-    /// The squares in units of another one, not smaller than its own.
+    /// Returns the squares in units of another deviation, not smaller than its own.
     fn squares_in(&self, unit: T) -> Sum<T> {
         if self.unit == T::zero() {
-            // 0 in any unit, or NaN; a tiny unit's reciprocal is ∞.
+            // 0 in any unit, or NaN; the reciprocal of a tiny unit is ∞.
             return self.squares;
         }
         let ratio = scale(self.unit) / scale(unit);
         self.squares.times(ratio).times(ratio)
     }
 
-    /// <var>Σ (x − µ)²</var>, over n.
+    /// Returns <var>Σ (x − µ)²</var> divided by n.
     fn squares_over(&self, n: u64) -> T {
         let unit = scale(self.unit);
         self.squares.value() / T::from_f64(n as f64) * unit * unit
     }
 
-    /// How many numbers.
+    /// Returns the number of numbers.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// <var>Σ x/n</var>.
+    /// Returns <var>Σ x/n</var>.
     ///
     /// # Errors
-    /// Of no numbers.
+    /// If there are no numbers.
     ///
     /// ```
     /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
@@ -150,10 +150,10 @@ impl<T: Real> Running<T> {
         self.at_least(1).map(|()| self.mean.value())
     }
 
-    /// <var>Σ (x − µ)²/n</var>: of these numbers, as layer normalisation uses it.
+    /// Returns the population variance <var>Σ (x − µ)²/n</var>, as in layer normalisation.
     ///
     /// # Errors
-    /// Of no numbers.
+    /// If there are no numbers.
     ///
     /// ```
     /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
@@ -164,11 +164,10 @@ impl<T: Real> Running<T> {
         self.at_least(1).map(|()| self.squares_over(self.count))
     }
 
-    /// <var>Σ (x − µ)²/(n − 1)</var>: an estimate, right on average, for what the numbers were
-    /// drawn from.
+    /// Returns the sample variance <var>Σ (x − µ)²/(n − 1)</var>: an unbiased estimate for the source of the numbers.
     ///
     /// # Errors
-    /// Of fewer than two numbers.
+    /// If there are fewer than two numbers.
     ///
     /// ```
     /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
@@ -179,10 +178,10 @@ impl<T: Real> Running<T> {
         self.at_least(2).map(|()| self.squares_over(self.count - 1))
     }
 
-    /// The standard error of the mean, √(sample variance/n); of equal numbers 0, and its slope as well.
+    /// Returns the standard error of the mean, √(sample variance/n); for equal numbers it and its slope are 0.
     ///
     /// # Errors
-    /// Of fewer than two numbers.
+    /// If there are fewer than two numbers.
     ///
     /// ```
     /// # let seen: probability::running::Running<f64> = [1.0, 2.0, 3.0, 6.0].into_iter().collect();
@@ -207,7 +206,7 @@ impl<T: Real> Running<T> {
     }
 }
 
-/// A unit as a factor: 1 where there is none yet.
+/// Returns a unit as a factor: 1 if there is none yet.
 fn scale<T: Real>(unit: T) -> T {
     if unit == T::zero() { T::one() } else { unit }
 }

@@ -1,10 +1,9 @@
-//! Drawing the next token from a model's logits, with the settings that a program offers.
+//! Draws the next token from a model's logits, with the program's sampling settings.
 //!
-//! A [`Sampler`] is a composition of transformations of [`transform`](crate::transform), in a fixed
-//! order: penalty, temperature, top-k, typical, top-p, min-p. For another order, or one twice,
-//! compose them by hand.
+//! A [`Sampler`] composes the transformations of [`transform`](crate::transform) in a fixed order: penalty,
+//! temperature, top-k, typical, top-p, min-p. For another order, compose them directly.
 //!
-//! On `f64` alone: which tokens are kept is a matter of rank, and a token is an index; neither can be differentiated.
+//! On `f64` alone: the kept tokens depend on ranks, and a token is an index; neither can be differentiated.
 
 use crate::categorical::Categorical;
 use crate::transform::{
@@ -13,7 +12,7 @@ use crate::transform::{
 use linalg::real::shown;
 use thiserror::Error;
 
-/// How to draw: each setting transforms the distribution, and what is left is renormalised.
+/// The sampling settings: each transforms the distribution, and the result is renormalised.
 ///
 /// ```
 /// use probability::sample::Sampler;
@@ -26,20 +25,20 @@ use thiserror::Error;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampler {
-    /// Logits are divided by it; 0 takes the most probable token, the first of equals.
+    /// The temperature that divides logits; 0 takes the most probable token, the first of equals.
     pub temperature: f64,
-    /// Only the k most probable tokens.
+    /// Top-k: only the k most probable tokens.
     pub top_k: Option<usize>,
-    /// Only the smallest set of most probable tokens whose probabilities reach this sum.
+    /// Top-p: only the smallest set of most probable tokens whose probabilities reach this sum.
     /// Source: Holtzman et al., *The Curious Case of Neural Text Degeneration*, 2019.
     pub top_p: Option<f64>,
-    /// Only tokens at least this share as probable as the most probable one.
+    /// Min-p: only tokens at least this fraction as probable as the most probable one.
     /// Source: Nguyen et al., *Min-p Sampling*, 2024.
     pub min_p: Option<f64>,
-    /// Only the tokens of most typical surprisal whose probabilities reach this sum.
+    /// Typical: only the tokens of most typical surprisal whose probabilities reach this sum.
     /// Source: Meister et al., *Locally Typical Sampling*, 2022.
     pub typical: Option<f64>,
-    /// Logits of tokens that occurred are divided by it if positive and multiplied if negative; 1
+    /// The repetition penalty: logits of earlier tokens are divided by it if positive and multiplied if negative; 1
     /// changes nothing.
     /// Source: Keskar et al., *CTRL*, 2019.
     pub repetition_penalty: f64,
@@ -58,29 +57,29 @@ impl Default for Sampler {
     }
 }
 
-/// Why nothing can be drawn.
+/// Invalid settings or logits.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SampleError {
     /// A setting outside its range.
     #[error("{setting} is {}; it must be {expected}", shown(*found))]
     Setting {
-        /// Which setting.
+        /// The name of the setting.
         setting: &'static str,
-        /// What it is.
+        /// The value found.
         found: f64,
-        /// What it may be.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// Logits of which none can be chosen.
+    /// Invalid logits: one is NaN or +∞, or all are −∞.
     #[error("logit {index} is {value}: the model's weights or its inputs are not finite")]
     Logit {
-        /// Which logit.
+        /// The index of the logit.
         index: usize,
-        /// Its value.
+        /// The value found.
         value: f64,
     },
-    /// No logits.
+    /// An empty list of logits.
     #[error("there is nothing to choose from")]
     Empty,
 }
@@ -91,7 +90,7 @@ impl Sampler {
         self.transform(&[]).validate()
     }
 
-    /// The transformation that the settings compose.
+    /// Returns the composed transformation of the settings.
     fn transform<'a>(&self, history: &'a [u32]) -> impl Transform + use<'a> {
         RepetitionPenalty { penalty: self.repetition_penalty, history }
             .then(Temperature(self.temperature))
@@ -101,19 +100,19 @@ impl Sampler {
             .then(self.min_p.map(MinP))
     }
 
-    /// The distribution that a token is drawn from, where nothing came before.
+    /// Returns the distribution from which a token is drawn, without a history.
     ///
     /// # Errors
-    /// A setting out of range, a logit that is NaN or +∞, nothing but −∞, or no logits.
+    /// If a setting is out of range, a logit is NaN or +∞, all are −∞, or there are none.
     pub fn distribution(&self, logits: &[f64]) -> Result<Vec<f64>, SampleError> {
         self.distribution_after(&[], logits)
     }
 
-    /// The distribution that a token is drawn from, after the tokens of `history`: what the
-    /// repetition penalty looks at.
+    /// Returns the distribution from which a token is drawn, after the tokens of `history`, to which the repetition
+    /// penalty applies.
     ///
     /// # Errors
-    /// As [`Sampler::distribution`].
+    /// Like [`Sampler::distribution`].
     ///
     /// ```
     /// use probability::sample::Sampler;
@@ -130,19 +129,18 @@ impl Sampler {
         Ok(self.transformed(history, logits)?.probabilities().to_vec())
     }
 
-    /// The token that the uniform number `u` in [0, 1) selects, by inverse transform, where nothing
-    /// came before.
+    /// Returns the token that the uniform number `u` in [0, 1) selects, by inverse transform, without a history.
     ///
     /// # Errors
-    /// As [`Sampler::distribution`].
+    /// Like [`Sampler::distribution`].
     pub fn draw(&self, logits: &[f64], u: f64) -> Result<usize, SampleError> {
         self.draw_after(&[], logits, u)
     }
 
-    /// As [`Sampler::draw`], after the tokens of `history`.
+    /// Like [`Sampler::draw`], after the tokens of `history`.
     ///
     /// # Errors
-    /// As [`Sampler::distribution`].
+    /// Like [`Sampler::distribution`].
     pub fn draw_after(
         &self,
         history: &[u32],

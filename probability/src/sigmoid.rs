@@ -1,4 +1,4 @@
-//! The sigmoid, softmax of two: log-odds to a probability, and back.
+//! The sigmoid, softmax of two scores, and its inverse: log-odds to a probability, and back.
 //!
 //! Formula: <var>σ(x) = 1/(1 + e^(−x)) = softmax(x, 0)₁</var>; <var>logit(p) = ln p/(1 − p)</var>,
 //! its inverse.
@@ -6,10 +6,10 @@
 
 use linalg::{Real, real::is_nan};
 
-/// <var>σ(x) = 1/(1 + e^(−x))</var>, right to a few units in the last place on both sides:
-/// <var>e^x</var> is never computed for large positive x.
+/// Returns <var>σ(x) = 1/(1 + e^(−x))</var>, correct to a few units in the last place on both sides: <var>e^x</var> is
+/// never computed for large positive x.
 ///
-/// 0 at −∞, ½ at 0 and −0, 1 at +∞, NaN of NaN.
+/// 0 at −∞, ½ at 0 and −0, 1 at +∞, NaN for NaN.
 ///
 /// ```
 /// use probability::sigmoid::sigmoid;
@@ -17,7 +17,7 @@ use linalg::{Real, real::is_nan};
 /// assert_eq!(sigmoid(-700.0_f64), (-700.0_f64).exp()); // not 0, which 1/(1 + e^700) nearly is
 /// ```
 pub fn sigmoid<T: Real>(x: T) -> T {
-    // Not through |x|, whose slope at 0 is no slope of σ.
+    // Not computed from |x|, whose slope at 0 is not that of σ.
     if x < T::zero() {
         let e = x.exp();
         e / (T::one() + e)
@@ -26,9 +26,9 @@ pub fn sigmoid<T: Real>(x: T) -> T {
     }
 }
 
-/// <var>ln σ(x) = −ln(1 + e^(−x))</var>, in nats: the log-likelihood of a yes whose log-odds are x.
+/// Returns <var>ln σ(x) = −ln(1 + e^(−x))</var>, in nats: the log-likelihood of an event with log-odds x.
 ///
-/// −∞ at −∞, −ln 2 at 0, 0 (as −0) at +∞, NaN of NaN.
+/// −∞ at −∞, −ln 2 at 0, 0 (as −0) at +∞, NaN for NaN.
 ///
 /// ```
 /// use probability::sigmoid::log_sigmoid;
@@ -39,9 +39,9 @@ pub fn log_sigmoid<T: Real>(x: T) -> T {
     if x < T::zero() { x - x.exp().ln_1p() } else { -(-x).exp().ln_1p() }
 }
 
-/// ln p/(1 − p): the log-odds of a probability, in nats; the inverse of [`sigmoid`].
+/// Returns the log-odds ln p/(1 − p) of a probability, in nats; the inverse of [`sigmoid`].
 ///
-/// −∞ at 0, +∞ at 1, 0 at ½; NaN outside [0, 1] and of NaN.
+/// −∞ at 0, +∞ at 1, 0 at ½; NaN for NaN and outside [0, 1].
 ///
 /// ```
 /// use probability::sigmoid::{logit, sigmoid};

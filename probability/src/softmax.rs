@@ -1,15 +1,14 @@
 //! Softmax: scores to a probability distribution.
 //!
-//! Formula: <var>pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ)</var>, for each column z. The maximum is subtracted first,
-//! which changes nothing (a common factor cancels) and keeps <var>e^z</var> from overflowing, as it does
-//! above 709.7827 in `f64`, 88.7228 in `f32`, and ln 65504 = 11.0899 in half precision.
+//! Formula: <var>pᵢ = e^(zᵢ) / Σⱼ e^(zⱼ)</var>, for each column z. The maximum is subtracted first: a common factor
+//! cancels, and <var>e^z</var> would overflow above 709.7827 in `f64`, 88.7228 in `f32`, and ln 65504 = 11.0899 in half
+//! precision.
 //! Gradient: dz = p ⊙ (dp − ⟨dp, p⟩).
 //!
-//! There are two ways to round it. [`softmax`] makes up for what rounding z − max loses and is
-//! right to 4 units in the last place whatever the scores. [`softmax_in_place`], which training
-//! runs millions of times, does not: e^(z − max) is off by up to |z − max|/2 units, so that small
-//! probabilities of large scores have fewer digits (their absolute error stays below one unit of
-//! 1).
+//! There are two ways to round it. [`softmax`] corrects the rounding of z − max: the error is at most 4 units in the
+//! last place for any scores. [`softmax_in_place`], which training runs millions of times, does not: e^(z − max) is off
+//! by up to |z − max|/2 units, so that small probabilities of large scores have fewer digits (the absolute error stays
+//! below one unit of 1).
 //!
 //! Source: the textbook's A.2; Bridle 1990.
 
@@ -22,13 +21,11 @@ use linalg::{
     column, parallel::each_column, vector,
 };
 
-/// The distribution of one vector of scores, right to 4 units in the last place.
+/// Returns the distribution of one vector of scores, correct to 4 units in the last place.
 ///
-/// A score of −∞ gets probability exactly 0. Scores that are all −∞, or of which one is NaN or +∞,
-/// give NaN: there is no such distribution
-/// ([`Categorical::from_logits`](crate::Categorical::from_logits) says which score it was,
-/// [`masked_softmax`](crate::mask::masked_softmax) which row). Of no scores, nothing; of one finite
-/// score, 1.
+/// A score of −∞ gets probability exactly 0. If all scores are −∞, or one is NaN or +∞, the result is NaN
+/// ([`Categorical::from_logits`](crate::Categorical::from_logits) names the score,
+/// [`masked_softmax`](crate::mask::masked_softmax) the row). Empty for no scores; 1 for one finite score.
 ///
 /// ```
 /// use probability::softmax::softmax;
@@ -43,16 +40,16 @@ pub fn softmax<T: Real>(scores: &[T]) -> Vec<T> {
     p
 }
 
-/// The softmax of scores divided by a temperature T: 1 leaves them, less sharpens, more flattens.
+/// Returns the softmax of scores divided by a temperature T: below 1 sharpens, above 1 flattens.
 ///
-/// Formula: <var>pᵢ = e^(zᵢ/T) / Σⱼ e^(zⱼ/T)</var>. T = 0 is the limit: all on the largest score, equal
-/// shares where several are largest. T = ∞ is the limit too: equal shares of all scores above −∞. Each
-/// z − max is rounded before it is divided, which costs |z − max|/T units in the last place.
+/// Formula: <var>pᵢ = e^(zᵢ/T) / Σⱼ e^(zⱼ/T)</var>. T = 0 is the limit: all probability is on the largest score, in
+/// equal shares if several are largest. T = ∞ is the limit of equal shares of all scores above −∞. Each z − max is
+/// rounded before the division, which costs |z − max|/T units in the last place.
 ///
-/// Impossible scores give NaN as in [`softmax`].
+/// Invalid scores give NaN as in [`softmax`].
 ///
 /// # Errors
-/// A temperature below 0 or NaN.
+/// If the temperature is below 0 or NaN.
 ///
 /// ```
 /// use probability::softmax::tempered_softmax;
@@ -74,7 +71,7 @@ pub fn tempered_softmax<T: Real>(
     let (zero, lowest) = (T::zero(), T::from_f64(f64::NEG_INFINITY));
     let temperature = T::from_f64(temperature);
     let scaled = |&z: &T| {
-        let below = z - maximum; // NaN where there is no distribution
+        let below = z - maximum; // NaN if there is no distribution
         if (z == lowest && below == lowest) || (temperature == zero && below < zero) {
             lowest
         } else if temperature == zero {
@@ -86,12 +83,11 @@ pub fn tempered_softmax<T: Real>(
     Ok(softmax(&scores.iter().map(scaled).collect::<Vec<_>>()))
 }
 
-/// The logarithms of [`softmax`]: <var>ln pᵢ = zᵢ − ln Σⱼ e^(zⱼ)</var>, in nats, right to 4 units in
-/// the last place.
+/// Returns the logarithms of [`softmax`]: <var>ln pᵢ = zᵢ − ln Σⱼ e^(zⱼ)</var>, in nats, correct to 4 units in the last
+/// place.
 ///
-/// Both terms of <var>ln pᵢ = (zᵢ − max) − ln Σⱼ e^(zⱼ − max)</var> are negative, so nothing cancels,
-/// and a probability too small for a float still has its logarithm. −∞ where a score is −∞; NaN and
-/// empty as in [`softmax`].
+/// Both terms of <var>ln pᵢ = (zᵢ − max) − ln Σⱼ e^(zⱼ − max)</var> are negative, so nothing cancels, and a probability
+/// that underflows still has its logarithm. −∞ if a score is −∞; NaN and empty as in [`softmax`].
 ///
 /// ```
 /// use probability::softmax::log_softmax;
@@ -104,8 +100,8 @@ pub fn log_softmax<T: Real>(scores: &[T]) -> Vec<T> {
     scores.iter().map(|&z| (z - maximum) - log_sum).collect()
 }
 
-/// As [`softmax`], into a slice of the same length and rounded as [`softmax_in_place`] does.
-/// Returns <var>ln Σ e^z</var>.
+/// Computes the softmax into a slice of the same length, rounded as in [`softmax_in_place`]. Returns
+/// <var>ln Σ e^z</var>.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -121,10 +117,10 @@ pub fn softmax_into<T: Real>(p: &mut [T], scores: &[T]) -> T {
     softmax_in_place(p)
 }
 
-/// Softmax as training computes it: in place, vector by vector. Returns <var>ln Σ e^z</var>.
+/// Computes the softmax as training does: in place, vector by vector. Returns <var>ln Σ e^z</var>.
 ///
-/// Off by at most (|zᵢ − max| + max |z| + n/16 + 8) units in the last place of each probability.
-/// Impossible scores give NaN, and NaN is returned.
+/// The error is at most (|zᵢ − max| + max |z| + n/16 + 8) units in the last place of each probability. For invalid
+/// scores the probabilities and the returned number are NaN.
 ///
 /// ```
 /// let mut p = [2.0_f64, 1.0, 0.5, -1.0, 0.1];
@@ -147,11 +143,10 @@ pub fn softmax_in_place<T: Real>(p: &mut [T]) -> T {
 
 pub use crate::log_sum_exp::log_sum_exp;
 
-/// Softmax of every column, rounded as [`softmax_in_place`] does.
+/// The softmax of every column, rounded as in [`softmax_in_place`].
 ///
-/// A column of scores that are all −∞, or of which one is NaN or +∞, becomes NaN: a replay cannot fail.
-/// The recorded [`CausalMask`](crate::mask::CausalMask) makes no such column, since every query sees
-/// itself.
+/// A column whose scores are all −∞, or one of which is NaN or +∞, becomes NaN: a replay cannot fail. The recorded
+/// [`CausalMask`](crate::mask::CausalMask) makes no such column, since every query sees itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Softmax;
 

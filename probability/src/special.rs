@@ -1,17 +1,17 @@
-//! Pieces of the gamma function that keep their digits where the whole would lose them.
+//! Parts of the gamma function that keep the digits that ln Γ would lose.
 //!
-//! <var>ln Γ(x) = (x − ½)·ln x − x + ½·ln 2π + s(x)</var>: for large x the first terms are huge, and in a density they
-//! cancel. So densities are written in s(x), which is small, and in deviances, which are computed from differences.
+//! <var>ln Γ(x) = (x − ½)·ln x − x + ½·ln 2π + s(x)</var>: for large x the first terms are huge, and cancel in a
+//! density. So densities are written in s(x), which is small, and in deviances, which are computed from differences.
 //! Source: NIST's *Digital Library of Mathematical Functions*, sections 5.11 and 5.5; Loader, *Fast and accurate
 //! computation of binomial probabilities*, 2000.
 
 /// <var>½·ln 2π</var>.
 pub(crate) const LN_ROOT_TAU: f64 = 0.918_938_533_204_672_8;
 
-/// From here on the asymptotic series below are right to 10⁻¹⁷.
+/// The limit from which the asymptotic series below have an error of at most 10⁻¹⁷.
 const LARGE: f64 = 16.0;
 
-/// <var>Σ_{k ≥ 1} v²ᵏ/(2k + 1)</var> for |v| ≤ ⅓: atanh(v)/v − 1.
+/// Returns <var>Σ_{k ≥ 1} v²ᵏ/(2k + 1)</var> for |v| ≤ ⅓: atanh(v)/v − 1.
 fn atanh_less(v: f64) -> f64 {
     let square = v * v;
     let (mut sum, mut power) = (0.0, 1.0);
@@ -22,7 +22,7 @@ fn atanh_less(v: f64) -> f64 {
     sum
 }
 
-/// <var>ln(1 + w) − w</var> for w > −1, with the digits that the difference would lose.
+/// Returns <var>ln(1 + w) − w</var> for w > −1, with the digits that the difference would lose.
 pub(crate) fn ln_1p_less(w: f64) -> f64 {
     if w.abs() > 0.4 {
         return w.ln_1p() - w;
@@ -32,7 +32,7 @@ pub(crate) fn ln_1p_less(w: f64) -> f64 {
     v * (2.0 * atanh_less(v) - w)
 }
 
-/// <var>eˢ − 1 − s</var>, with the digits that the differences would lose.
+/// Returns <var>eˢ − 1 − s</var>, with the digits that the differences would lose.
 pub(crate) fn exp_m1_less(s: f64) -> f64 {
     if s.abs() > 0.5 {
         return s.exp_m1() - s;
@@ -42,11 +42,11 @@ pub(crate) fn exp_m1_less(s: f64) -> f64 {
     0.5 * s * s * rest
 }
 
-/// <var>a·ln(a/m) + m − a</var> for a, m > 0 with a − m = d: how far m = n·x is from a, 0 or more.
+/// Returns <var>a·ln(a/m) + m − a</var> for a, m > 0 with a − m = d: the deviance of a from m = n·x, at least 0.
 pub(crate) fn deviance(a: f64, n: f64, x: f64, d: f64) -> f64 {
     let v = d / (a + n * x);
     if v.abs() > 0.3 {
-        let ratio = a / n / x; // n·x may be no float
+        let ratio = a / n / x; // n·x may overflow or underflow
         let in_range = ratio > 0.0 && ratio.is_finite();
         let ln = if in_range { ratio.ln() } else { a.ln() - n.ln() - x.ln() };
         return a * ln - d;
@@ -54,7 +54,7 @@ pub(crate) fn deviance(a: f64, n: f64, x: f64, d: f64) -> f64 {
     d * v + 2.0 * a * v * atanh_less(v)
 }
 
-/// s(x), what Stirling's formula leaves of ln Γ(x), for x > 0.
+/// Returns s(x), the remainder of Stirling's formula for ln Γ(x), for x > 0.
 pub(crate) fn stirling(x: f64) -> f64 {
     if x >= LARGE {
         let t = 1.0 / (x * x);
@@ -80,12 +80,12 @@ pub(crate) fn stirling(x: f64) -> f64 {
     sum + stirling(x)
 }
 
-/// ln Γ(x) for x > 0.
+/// Returns ln Γ(x) for x > 0.
 pub(crate) fn ln_gamma(x: f64) -> f64 {
     libm::lgamma(x)
 }
 
-/// <var>ln x − 1/2x − ψ(x)</var> for x ≥ 16.
+/// Returns <var>ln x − 1/2x − ψ(x)</var> for x ≥ 16.
 fn digamma_rest(x: f64) -> f64 {
     let t = 1.0 / (x * x);
     let terms = [
@@ -100,7 +100,7 @@ fn digamma_rest(x: f64) -> f64 {
     terms.iter().rev().fold(0.0, |sum, term| (sum + term) * t)
 }
 
-/// ψ(x), the slope of ln Γ, for x > 0.
+/// Returns ψ(x), the slope of ln Γ, for x > 0.
 pub(crate) fn digamma(x: f64) -> f64 {
     let (mut x, mut sum) = (x, 0.0);
     while x < LARGE {
@@ -110,7 +110,7 @@ pub(crate) fn digamma(x: f64) -> f64 {
     x.ln() - 0.5 / x - digamma_rest(x) - sum
 }
 
-/// <var>ln Γ(x) − (x − 1)·ψ(x) + x</var>: the entropy of Gamma(x), of which those of other distributions are sums.
+/// Returns the entropy of Gamma(x), <var>ln Γ(x) − (x − 1)·ψ(x) + x</var>, of which other entropies are sums.
 pub(crate) fn gamma_entropy(x: f64) -> f64 {
     if x < LARGE {
         return ln_gamma(x) - (x - 1.0) * digamma(x) + x;

@@ -1,10 +1,8 @@
-//! Transformations of a distribution over next tokens: temperature, top-k, top-p, min-p, typical,
-//! repetition penalty.
+//! Transformations of the distribution over next tokens: temperature, top-k, top-p, min-p, typical, repetition penalty.
 //!
-//! What is transformed are logits: ln p up to a common constant, with −∞ for what is excluded. A
-//! transformation takes [`Logits`] to `Logits` and never excludes everything, so any two compose
-//! ([`Transform::then`]), in any order and number; what is left is renormalised once, at the end,
-//! by softmax.
+//! Transformations act on logits: ln p up to a common constant, with −∞ for excluded tokens. A transformation maps
+//! [`Logits`] to `Logits` and never excludes all tokens, so any two compose ([`Transform::then`]), in any order and
+//! number. The result is renormalised once, at the end, by softmax.
 //!
 //! | transformation | keeps or changes | source |
 //! |---|---|---|
@@ -21,13 +19,13 @@
 //! let logits = Logits::new(&[5.0, 3.5, 2.0, 1.0, 0.5, 0.1, -1.0, -2.0])?;
 //! let p = Temperature(1.0).apply(logits.clone())?.distribution();
 //! assert!((p.probability(0) - 0.7615).abs() < 1e-4); // printed: 0.513
-//! // Composed: a little sharper, of the best four, those that make 95 %.
+//! // Composed: a little sharper, then the best four, then those that reach 95 %.
 //! let p = Temperature(0.7).then(TopK(4)).then(TopP(0.95)).apply(logits)?.distribution();
 //! assert_eq!(p.probabilities().iter().filter(|p| **p > 0.0).count(), 2);
 //! # Ok::<(), probability::sample::SampleError>(())
 //! ```
 //!
-//! On `f64` alone: which tokens are kept is a matter of rank, which jumps.
+//! On `f64` alone: the kept tokens depend on ranks, which jump.
 
 use crate::accurate::{cumulative, distance_in, reaches};
 use crate::categorical::Categorical;
@@ -35,7 +33,7 @@ use crate::sample::SampleError;
 use crate::softmax::softmax;
 use std::cmp::Ordering;
 
-/// Logits that a distribution can be made of: none is NaN or +∞, one is above −∞.
+/// Logits of a distribution: none is NaN or +∞, one is above −∞.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logits(Vec<f64>);
 
@@ -43,7 +41,7 @@ impl Logits {
     /// Checks logits.
     ///
     /// # Errors
-    /// No logits, one that is NaN or +∞, or nothing but −∞.
+    /// If there are no logits, one is NaN or +∞, or all are −∞.
     pub fn new(logits: &[f64]) -> Result<Self, SampleError> {
         let bad = |z: &f64| z.is_nan() || *z == f64::INFINITY;
         if let Some(index) = logits.iter().position(bad) {
@@ -58,17 +56,17 @@ impl Logits {
         Ok(Logits(logits.to_vec()))
     }
 
-    /// The logits; −∞ where a token is excluded.
+    /// Returns the logits; −∞ for an excluded token.
     pub fn values(&self) -> &[f64] {
         &self.0
     }
 
-    /// Their softmax: what is left, renormalised.
+    /// Returns their softmax, the renormalised distribution.
     pub fn distribution(&self) -> Categorical {
         Categorical::from_logits(&self.0).expect("logits that were checked")
     }
 
-    /// The tokens that are not excluded, by falling logit; the first of equals first.
+    /// Returns the tokens that are not excluded, by decreasing logit; the first of equals first.
     fn order(&self) -> Vec<usize> {
         let z = &self.0;
         let mut order: Vec<usize> = (0..z.len()).filter(|&i| z[i] > f64::NEG_INFINITY).collect();
@@ -77,7 +75,7 @@ impl Logits {
         order
     }
 
-    /// Excludes all but the tokens given.
+    /// Excludes all tokens except those given.
     fn keep(mut self, kept: &[usize]) -> Self {
         let mut left = vec![f64::NEG_INFINITY; self.0.len()];
         kept.iter().for_each(|&i| left[i] = self.0[i]);
@@ -89,22 +87,22 @@ impl Logits {
 /// A map of distributions over tokens to distributions over tokens.
 ///
 /// # Laws
-/// 1. What is excluded stays excluded, and something is left.
+/// 1. An excluded token stays excluded, and at least one token is left.
 /// 2. Composition is associative, and [`Keep`] is its neutral element.
 pub trait Transform {
-    /// `Ok` where the setting is in its range.
+    /// Checks that the setting is in its range.
     ///
     /// # Errors
     /// [`SampleError::Setting`], with the range.
     fn validate(&self) -> Result<(), SampleError>;
 
-    /// The transformed logits.
+    /// Returns the transformed logits.
     ///
     /// # Errors
-    /// As [`Transform::validate`].
+    /// Like [`Transform::validate`].
     fn apply(&self, logits: Logits) -> Result<Logits, SampleError>;
 
-    /// This one first, then `next`.
+    /// Returns the composition: first this one, then `next`.
     fn then<N: Transform>(self, next: N) -> Then<Self, N>
     where
         Self: Sized,
@@ -131,7 +129,7 @@ impl<F: Transform, N: Transform> Transform for Then<F, N> {
     }
 }
 
-/// A setting that may be absent: none changes nothing.
+/// An optional setting: `None` changes nothing.
 impl<F: Transform> Transform for Option<F> {
     fn validate(&self) -> Result<(), SampleError> {
         self.as_ref().map_or(Ok(()), Transform::validate)
@@ -145,7 +143,7 @@ impl<F: Transform> Transform for Option<F> {
     }
 }
 
-/// Changes nothing.
+/// The identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Keep;
 
@@ -159,7 +157,7 @@ impl Transform for Keep {
     }
 }
 
-/// `Ok` where a setting is in its range.
+/// Checks that a setting is in its range.
 fn within(
     setting: &'static str,
     found: f64,
@@ -169,8 +167,8 @@ fn within(
     if right { Ok(()) } else { Err(SampleError::Setting { setting, found, expected }) }
 }
 
-/// z/T: 1 leaves the distribution, less sharpens it, more flattens it; 0 keeps the most probable
-/// token alone, the first of equals.
+/// Division by a temperature, z/T: below 1 sharpens, above 1 flattens; 0 keeps only the most probable token, the first
+/// of equals.
 ///
 /// ```
 /// use probability::transform::{Logits, Temperature, Transform};
@@ -202,7 +200,7 @@ impl Transform for Temperature {
     }
 }
 
-/// Only the k most probable tokens, the first of equals; k is 1 or more.
+/// Top-k: keeps the k most probable tokens, the first of equals; k is at least 1.
 ///
 /// ```
 /// use probability::transform::{Logits, TopK, Transform};
@@ -227,8 +225,8 @@ impl Transform for TopK {
     }
 }
 
-/// Only the fewest most probable tokens whose probabilities reach P, above 0 and at most 1: the
-/// nucleus. A sum that misses P by rounding reaches it: 0.5 + 0.3 is 0.8.
+/// Top-p: keeps the fewest most probable tokens whose probabilities reach P, above 0 and at most 1 (the nucleus). A sum
+/// that misses P by rounding reaches it: 0.5 + 0.3 is 0.8.
 ///
 /// ```
 /// use probability::transform::{Logits, TopP, Transform};
@@ -254,7 +252,7 @@ impl Transform for TopP {
     }
 }
 
-/// Only tokens at least P times as probable as the most probable one; P from 0 to 1.
+/// Min-p: keeps the tokens at least P times as probable as the most probable one; P from 0 to 1.
 ///
 /// ```
 /// use probability::transform::{Logits, MinP, Transform};
@@ -283,8 +281,8 @@ impl Transform for MinP {
     }
 }
 
-/// Only the tokens whose surprisal −ln p is nearest to the entropy, the fewest that reach P, above
-/// 0 and at most 1: neither too predictable nor too strange.
+/// Typical sampling: keeps the tokens whose surprisal −ln p is nearest to the entropy, the fewest that reach P, above 0
+/// and at most 1.
 ///
 /// ```
 /// use probability::transform::{Logits, Transform, Typical};
@@ -316,18 +314,18 @@ impl Transform for Typical {
     }
 }
 
-/// The share by which rounding leaves a probability off, of this many units.
+/// Returns the relative rounding error of a probability, of this many units.
 ///
-/// At most 2⁻³⁰: logits in the millions were not rounded from logarithms of probabilities, and differ by what they differ.
+/// The error is at most 2⁻³⁰: logits in the millions are not rounded logarithms of probabilities, and their differences
+/// are exact.
 fn slack(units: f64) -> f64 {
     (units * f64::EPSILON).min((-30.0_f64).exp2())
 }
 
-/// How many of the probabilities, in order, it takes to reach a sum, but for rounding. A limit of 1 is reached by all
-/// alone.
+/// Returns how many of the probabilities, in order, reach a sum within rounding. A limit of 1 needs all.
 ///
-/// A sum is off by four units in the last place of softmax, and for each logit by what rounding it has cost, |z|·ε/2,
-/// where ln p was rounded to z and where the common part is subtracted.
+/// The error of a sum is four units in the last place of softmax, and for each logit the rounding |z|·ε/2 of ln p to z
+/// and of the subtraction of the common part.
 fn reaching(p: &[f64], goal: f64, order: &[usize], logits: &Logits) -> usize {
     let sizes = p.iter().zip(order).map(|(p, &i)| p * logits.0[i].abs());
     let slack = slack(4.0 + sizes.sum::<f64>());
@@ -336,11 +334,11 @@ fn reaching(p: &[f64], goal: f64, order: &[usize], logits: &Logits) -> usize {
     reached.map_or(p.len(), |last| last + 1)
 }
 
-/// Tokens that occurred become less likely: z/θ where z is positive, <var>z·θ</var> where it is negative; θ
-/// above 0, and 1 changes nothing.
+/// The repetition penalty: logits of earlier tokens become z/θ if positive, <var>z·θ</var> if negative; θ is above 0,
+/// and 1 changes nothing.
 ///
-/// The only transformation here that asks for logits and not for a distribution: adding a constant
-/// to all logits changes what it does. So it comes first.
+/// This is the only transformation that depends on logits and not on the distribution: adding a constant to all logits
+/// changes its result. So it comes first.
 ///
 /// ```
 /// use probability::transform::{Logits, RepetitionPenalty, Transform};
@@ -351,9 +349,9 @@ fn reaching(p: &[f64], goal: f64, order: &[usize], logits: &Logits) -> usize {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RepetitionPenalty<'a> {
-    /// θ.
+    /// The penalty θ.
     pub penalty: f64,
-    /// The tokens that occurred; one that no logit belongs to is passed over.
+    /// The earlier tokens; those without a logit are ignored.
     pub history: &'a [u32],
 }
 

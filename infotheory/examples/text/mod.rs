@@ -1,9 +1,9 @@
-//! What the examples that read a text share.
+//! Common functions of the examples that read a text.
 
 use std::error::Error;
 use std::process::ExitCode;
 
-/// A file, or what is wrong with it.
+/// Reads a file, or returns what is wrong with it.
 pub(crate) fn read(file: &str) -> Result<String, Box<dyn Error>> {
     let bytes = std::fs::read(file).map_err(|e| format!("{file}: {e}"))?;
     let text = String::from_utf8(bytes).map_err(|e| {
@@ -15,7 +15,7 @@ pub(crate) fn read(file: &str) -> Result<String, Box<dyn Error>> {
     Ok(text)
 }
 
-/// The file that was named on the command line, or this crate's README.
+/// Reads the file named on the command line, or this crate's README.
 #[allow(dead_code, reason = "not every example reads one file")]
 pub(crate) fn text() -> Result<String, Box<dyn Error>> {
     match std::env::args().nth(1) {
@@ -24,7 +24,7 @@ pub(crate) fn text() -> Result<String, Box<dyn Error>> {
     }
 }
 
-/// Runs a program and says on standard error why it failed.
+/// Runs a program and prints its error on standard error.
 pub(crate) fn main(run: fn() -> Result<(), Box<dyn Error>>) -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,

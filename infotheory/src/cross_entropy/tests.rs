@@ -20,7 +20,7 @@ fn who_knows_nothing_pays_ln_v() {
 
 #[test]
 fn confident_predictions_keep_their_digits() {
-    // −ln p_y = ln(1 + e^−20), of which f32 must keep more than p_y = 0.999999998 can tell.
+    // −ln p_y = ln(1 + e^−20), of which f32 must keep more digits than p_y = 0.999999998 has.
     let (logits, target) = (matrix(2, 1, &[20.0_f32, 0.0]), matrix(1, 1, &[0.0_f32]));
     let (mut loss, mut kept) = (matrix(1, 1, &[0.0_f32]), [0.0; KEPT]);
     let inputs = [logits.as_view(), target.as_view()];
@@ -47,7 +47,7 @@ proptest! {
         let column = Matrix::from_column_slice(z.len(), 1, &z);
         prop_assert_eq!(plain, mean_of_logits(column.as_view(), &[Some(y)]).unwrap().0);
         prop_assert_eq!(plain, loss(&column, &[y as f64]));
-        // Against the probability, whose last digits are lost where it is near 1: absolute.
+        // Compared with the probability, whose last digits are lost if it is near 1: absolute.
         let q = probability::softmax::softmax(&z);
         let mut truth = vec![0.0; z.len()];
         truth[y] = 1.0;
@@ -59,7 +59,7 @@ proptest! {
     fn a_text_s_likelihood_is_its_cross_entropy(
         counts in prop::collection::vec(1u32..50, 2..8), q in prop::collection::vec(0.01f64..1.0, 8),
     ) {
-        // Of n draws with relative frequencies P: −ln Π q^count = n·H(P, Q).
+        // For n draws with relative frequencies P: −ln Π q^count = n·H(P, Q).
         let n = f64::from(counts.iter().sum::<u32>());
         let sum: f64 = q[..counts.len()].iter().sum();
         let q: Vec<f64> = q[..counts.len()].iter().map(|q| q / sum).collect();
@@ -67,7 +67,7 @@ proptest! {
         let likelihood: f64 = counts.iter().zip(&q).map(|(&c, q)| -f64::from(c) * q.ln()).sum();
         let ce = n * cross_entropy(&p, &q).unwrap().0;
         prop_assert!((likelihood - ce).abs() <= 64.0 * f64::EPSILON * ce);
-        // And the likelihood is greatest where Q = P.
+        // And the likelihood is largest if Q = P.
         prop_assert!(ce >= n * crate::entropy::entropy(&p).unwrap().0 * (1.0 - 1e-14));
     }
 }
@@ -78,7 +78,7 @@ fn hard_floats() {
     assert_eq!(of_logits(&[0.0, -inf], 0).unwrap().0.to_bits(), 0);
     assert_eq!(of_logits(&[0.0, -inf], 1).unwrap().0, inf);
     assert_eq!(of_logits(&[7.0_f64], 0).unwrap().0.to_bits(), 0);
-    assert_eq!(of_logits(&[1e308, -1e308], 1).unwrap().0, inf); // the difference has no number
+    assert_eq!(of_logits(&[1e308, -1e308], 1).unwrap().0, inf); // the difference overflows
     assert_eq!(of_logits(&[5e-324, -0.0], 0).unwrap().to_bits().0, 1.0);
     assert!(matches!(of_logits(&[0.0, nan], 0), Err(InfoError::Logit { index: 1, .. })));
     assert!(matches!(of_logits(&[inf], 0), Err(InfoError::Logit { .. })));

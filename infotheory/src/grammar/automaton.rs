@@ -1,22 +1,22 @@
 //! The proof that every text of a grammar has one derivation.
 //!
-//! The texts of an alternative are a finite set; as an automaton it has as many states as the template
-//! has characters, though it may have more texts than atoms in the universe. Two automata are walked
-//! together: where one can end while the other is still on the way, the text so far is a witness.
+//! The texts of an alternative are a finite set. Its automaton has as many states as the template has characters,
+//! however many texts there are. Two automata are walked together: if one can end before the other, the text so far is
+//! a witness.
 //!
-//! A variable is drawn once and used many times; the automaton lets every use take any record's field.
-//! That only adds texts: if no two of the larger sets clash, no two of the true ones do.
+//! A variable is drawn once and used many times; the automaton allows any record's field at every use. This only adds
+//! texts: if the larger sets have no conflict, the true ones have none.
 
 use super::{GrammarError, Part, Variable};
 use std::collections::{HashMap, HashSet};
 
-/// Edges of an automaton: by a character, or by none. State 0 is the beginning.
+/// The edges of an automaton, with a character or empty. State 0 is the start.
 struct Automaton {
     edges: Vec<Vec<(Option<char>, usize)>>,
     end: usize,
 }
 
-/// A variable whose record is known.
+/// A variable with a fixed record.
 type Known = Option<(usize, usize)>;
 
 impl Automaton {
@@ -39,7 +39,7 @@ impl Automaton {
         })
     }
 
-    /// Any of these texts; what several begin with is one path.
+    /// Adds any of these texts; common prefixes share a path.
     fn any<'a>(&mut self, texts: impl Iterator<Item = &'a str>, from: usize) -> usize {
         let (mut known, mut ends) = (HashMap::new(), Vec::new());
         for text in texts {
@@ -65,7 +65,7 @@ impl Automaton {
         to
     }
 
-    /// Adds what leads through `part` from a state; returns where it ends.
+    /// Adds the paths through `part` from a state; returns their end.
     fn add(&mut self, variables: &[Variable], part: &Part, known: Known, from: usize) -> usize {
         match part {
             Part::Text(text) => self.text(text, from),
@@ -89,7 +89,7 @@ impl Automaton {
         }
     }
 
-    /// States reached from one by edges without a character, itself among them.
+    /// Returns the states reached from a state by empty edges, including itself.
     fn closure(&self, state: usize) -> Vec<usize> {
         let (mut into, mut seen, mut next) = (vec![state], HashSet::from([state]), 0);
         while let Some(&state) = into.get(next) {
@@ -108,12 +108,12 @@ impl Automaton {
 struct Pair {
     x: usize,
     y: usize,
-    /// Which pair came before, and by what character.
+    /// The previous pair, and the character that led from it.
     by: Option<(usize, char)>,
 }
 
-/// A text of one that is how a text of the other begins. Every state leads to the end, so it is enough
-/// that one automaton has ended where the other is anywhere.
+/// Returns a text of one that is a prefix of a text of the other. Every state leads to the end, so it is enough that
+/// one automaton has ended and the other is in any state.
 fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     let mut seen = HashSet::from([(0, 0)]);
     let mut reached = vec![Pair { x: 0, y: 0, by: None }];
@@ -145,7 +145,7 @@ fn clash(a: &Automaton, b: &Automaton) -> Option<String> {
     None
 }
 
-/// Characters of an automaton.
+/// The maximum number of characters of an automaton.
 const MOST: usize = 1 << 23;
 
 /// Proves that every text of `part` has one derivation.
@@ -164,7 +164,7 @@ pub(super) fn prove(variables: &[Variable], part: &Part) -> Result<(), GrammarEr
     }
 }
 
-/// States of a part's automaton, where a use of a field has `all` of its variable.
+/// Returns the number of states of a part's automaton, in which a use of a field has `all` of its variable.
 fn size(all: &[Vec<usize>], part: &Part) -> usize {
     let sum = |sizes: &mut dyn Iterator<Item = usize>| {
         sizes.fold(1, |sum: usize, size| sum.saturating_add(size))
@@ -199,7 +199,7 @@ fn proved(variables: &[Variable], part: &Part) -> Result<(), GrammarError> {
     }
 }
 
-/// Checks that no two of `items` clash.
+/// Checks that no two of `items` conflict.
 fn apart<I>(
     items: &[I],
     automaton: impl Fn(&I) -> Automaton,
@@ -217,7 +217,7 @@ fn apart<I>(
     Ok(())
 }
 
-/// How an alternative begins, for messages.
+/// Returns the start of an alternative, for messages.
 fn beginning(variables: &[Variable], part: &Part) -> String {
     match part {
         Part::Text(text) => text.chars().take(40).collect(),

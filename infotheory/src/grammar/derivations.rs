@@ -1,15 +1,15 @@
-//! Reading a text as what a grammar makes.
+//! The derivations of a text by a grammar.
 //!
-//! Every way is tried, and none is assumed to be alone. A variable's record is not guessed when its scope begins: all
-//! stay possible until a use in the text tells some of them apart, so that nested scopes of many records are not
-//! multiplied. What is still to be read is a list that ways share, and ways that are open wait in a row: no depth of
-//! nesting and no length of a text meets the end of the stack.
+//! Every derivation is tried, without assuming that there is only one. A variable's record is not guessed at the start
+//! of its scope: all remain possible until a use in the text excludes some, so that nested scopes of many records are
+//! not multiplied. The remaining parts are a list that derivations share, and open derivations wait in a queue: neither
+//! deep nesting nor a long text overflows the stack.
 
 use super::{Grammar, Part};
 use crate::units::Nats;
 use std::rc::Rc;
 
-/// What is still to be read, after which comes `next`.
+/// The remaining parts to read: one item, then `next`.
 #[derive(Clone, Copy)]
 struct Rest<'a> {
     what: What<'a>,
@@ -23,16 +23,16 @@ enum What<'a> {
     End(usize),
 }
 
-/// A way to read the beginning of the text.
+/// A partial derivation.
 struct Way<'a> {
     rest: Option<usize>,
     text: &'a str,
     nats: Nats,
-    /// The records that each variable may still be.
+    /// The possible records of each variable.
     possible: Vec<Rc<Vec<usize>>>,
 }
 
-/// −ln p of every derivation.
+/// Returns −ln p of every derivation.
 pub(super) fn derivations(grammar: &Grammar, text: &str) -> Vec<Nats> {
     let mut rests = vec![Rest { what: What::Part(&grammar.root), next: None }];
     let none = Rc::new(Vec::new());

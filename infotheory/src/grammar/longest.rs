@@ -1,32 +1,32 @@
 //! The longest text of a grammar.
 //!
-//! The length of what a part makes is a sum of tables over the records of the variables that it uses: a text is a table
-//! over none, a use one over one variable. A sequence adds tables; a choice is the largest of its alternatives' sums, one
-//! table over all variables that these use; leaving a scope takes the largest over its variable's records out of the sum of
-//! those tables that depend on it. That is the elimination of variables: what does not meet in a choice never meets, and
-//! fifty records of five variables in nested scopes are 250 numbers and not 50⁵.
+//! The length of a part's text is a sum of tables over the records of the variables that it uses: a text is a table
+//! over none, a use a table over one variable. A sequence adds tables. A choice is the maximum of its alternatives'
+//! sums, one table over all variables that they use. At the end of a scope, the tables that depend on its variable are
+//! replaced by their maximum over its records. This is variable elimination: fifty records of five variables in nested
+//! scopes take 250 numbers and not 50⁵.
 //!
 //! Source: Bertelè and Brioschi, *Nonserial Dynamic Programming*, 1972.
 
 use super::{Part, Variable};
 use std::collections::BTreeMap;
 
-/// Entries of a table. Beyond, its parts are bounded one by one.
+/// The maximum number of entries of a table. The parts of a larger one are bounded one by one.
 const MOST: usize = 1 << 16;
 
-/// Lengths by records of variables, which are in order; the last variable's records are next to each other.
+/// Lengths by records of variables, in order; the last variable's records are contiguous.
 type Table = Vec<usize>;
 
 /// A sum of tables, at most one for the same variables.
 type Lengths = BTreeMap<Vec<usize>, Table>;
 
-/// The number of characters of the longest text of `part`; an upper bound where variables with more than 2¹⁶
+/// Returns the number of characters of the longest text of `part`; an upper bound if variables with more than 2¹⁶
 /// combinations meet in one choice.
 pub(super) fn longest(variables: &[Variable], part: &Part) -> usize {
     most(&lengths(variables, part))
 }
 
-/// No text is longer: the largest entry of every table, added up.
+/// Returns an upper bound of the length: the sum of the largest entries of all tables.
 fn most(lengths: &Lengths) -> usize {
     lengths.values().map(|table| table.iter().max().copied().unwrap_or(0)).sum()
 }
@@ -65,7 +65,7 @@ fn lengths(variables: &[Variable], part: &Part) -> Lengths {
             let inside = lengths(variables, inside);
             let (on, mut sum): (Lengths, Lengths) =
                 inside.into_iter().partition(|(used, _)| used.contains(v));
-            // Last, so that its records are next to each other.
+            // Last, so that its records are contiguous.
             let mut used = union(on.keys());
             used.retain(|other| other != v);
             let outside = used.clone();
@@ -99,7 +99,7 @@ fn add(sum: &mut Lengths, other: Lengths) {
     }
 }
 
-/// Variables, in order, each once.
+/// Returns the variables, in order, without repetition.
 fn union<'a>(lists: impl Iterator<Item = &'a Vec<usize>>) -> Vec<usize> {
     let mut all: Vec<usize> = lists.flatten().copied().collect();
     all.sort_unstable();
@@ -107,7 +107,7 @@ fn union<'a>(lists: impl Iterator<Item = &'a Vec<usize>>) -> Vec<usize> {
     all
 }
 
-/// A sum of tables as one table over `used`; none where that has more than [`MOST`] entries.
+/// Returns a sum of tables as one table over `used`; `None` if it has more than [`MOST`] entries.
 fn together(variables: &[Variable], sum: &Lengths, used: &[usize]) -> Option<Table> {
     let records = |v: &usize| variables[*v].records.len();
     let entries = used
@@ -115,7 +115,7 @@ fn together(variables: &[Variable], sum: &Lengths, used: &[usize]) -> Option<Tab
         .try_fold(1, |n: usize, v| n.checked_mul(records(v)).filter(|entries| *entries <= MOST))?;
     let mut all = vec![0; entries];
     for (on, table) in sum {
-        // How far apart entries of `table` are that differ in one variable of `used`.
+        // The strides in `table` of the variables of `used`.
         let stride = |v: &usize| match on.iter().position(|other| other == v) {
             Some(place) => on[place + 1..].iter().map(records).product::<usize>(),
             None => 0,

@@ -1,4 +1,4 @@
-//! Reading a grammar from a template.
+//! The parser of templates.
 
 use super::{GrammarError, Part, Variable, normalise};
 
@@ -17,13 +17,13 @@ struct Reader<'a> {
     variables: &'a [Variable],
     characters: Vec<char>,
     at: usize,
-    /// Variables in whose scope this place is.
+    /// The variables in whose scope this place is.
     open: Vec<usize>,
-    /// Brackets that are open.
+    /// The number of open brackets.
     depth: usize,
 }
 
-/// Brackets inside of each other. Whatever walks a grammar calls itself as deep.
+/// The maximum depth of brackets, and of the recursion of functions that walk a grammar.
 const DEEPEST: usize = 256;
 
 impl Reader<'_> {
@@ -46,7 +46,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Everything up to what closes it.
+    /// Reads everything up to the closing bracket.
     fn sequence(&mut self) -> Result<Part, GrammarError> {
         if self.depth > DEEPEST {
             return self.fail(format!("more than {DEEPEST} brackets are open here"));
@@ -89,7 +89,7 @@ impl Reader<'_> {
         Ok(Part::Choice(alternatives))
     }
 
-    /// `3:` before an alternative; 1 if there is none.
+    /// Reads `3:` before an alternative; 1 if there is none.
     fn weight(&mut self) -> f64 {
         let digits: String =
             self.characters[self.at..].iter().take_while(|c| c.is_ascii_digit()).collect();

@@ -71,7 +71,7 @@ proptest! {
     fn what_is_computed_is_what_enumeration_finds(body in template()) {
         let made = Grammar::new(&[people()], &format!("<who:{body}>."));
         let Ok(grammar) = made else {
-            // Ambiguous, as far as the proof can see.
+            // Ambiguous, according to the proof.
             let refused = matches!(made, Err(GrammarError::Ambiguous { .. }));
             prop_assert!(refused);
             return Ok(());
@@ -106,8 +106,8 @@ fn what_could_be_read_in_two_ways_is_refused_with_a_witness() {
     assert_eq!(refused("x[a|a]"), "a");
     assert_eq!(refused("[[ab|c]d|abd]"), "abd");
     assert_eq!(refused("[|a]"), "");
-    assert_eq!(refused("[x[|]a|xb]"), ""); // two ways from x on, that lead to one place
-    // The record never shows, or shows only in a field that two records share.
+    assert_eq!(refused("[x[|]a|xb]"), ""); // two ways from x on, to the same place
+    // The record never appears, or appears only in a field that two records share.
     assert_eq!(refused("<who:x>"), "x");
     assert_eq!(refused("<who:{who.she}>"), "she");
     assert!(Grammar::new(&[people()], "[a|bc]<who:[x|y] {who.she} {who.name}>").is_ok());
@@ -144,7 +144,7 @@ fn wrong_templates_are_refused_where_they_are_wrong() {
     );
 }
 
-/// One text of any weights, or of any two.
+/// A grammar of one text of any weights, or of any two.
 fn of_weights(weights: &[f64]) -> Result<Grammar, GrammarError> {
     let letters = ["a", "b", "c"];
     let mut coin = Variable::new("coin", ["side"], &letters.map(|l| [l])[..weights.len()]);
@@ -154,7 +154,7 @@ fn of_weights(weights: &[f64]) -> Result<Grammar, GrammarError> {
 
 #[test]
 fn hard_floats() {
-    // What is no weight; or vanishes beside another; or no record at all.
+    // Invalid weights, weights that underflow beside another, and no records.
     for bad in [0.0, -0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 5e-324, 1e-309] {
         let refused = of_weights(&[1.0, bad]).unwrap_err();
         assert_eq!(refused, GrammarError::Weights { what: "coin".into() }, "{bad:e}");
@@ -163,18 +163,18 @@ fn hard_floats() {
     let digits = "9".repeat(400);
     assert!(Grammar::new(&[], &format!("[{digits}:a|b]")).is_err()); // ∞ in f64
     assert!(Grammar::new(&[], "[0:a|0:b]").is_err());
-    // Only ratios matter: the smallest and the largest numbers are as good as 1.
+    // Only ratios matter: the smallest and the largest numbers are allowed.
     for x in [5e-324, 1e-310, 1.0, 1e300, f64::MAX] {
         let coin = of_weights(&[x, x]).unwrap();
         assert_eq!(coin.entropy().to_bits().0, 1.0, "{x:e}");
         assert_eq!(coin.surprisal("b").unwrap().to_bits().0, 1.0);
     }
-    // As seldom as can be: 708 nats, and next to no entropy.
+    // The rarest alternative: 708 nats, and almost no entropy.
     let seldom = of_weights(&[1.0, f64::MIN_POSITIVE]).unwrap();
     let nats = seldom.surprisal("b").unwrap().0;
     assert!((nats + f64::MIN_POSITIVE.ln()).abs() < 1e-12);
     assert!((seldom.entropy().0 / (f64::MIN_POSITIVE * nats) - 1.0).abs() < 1e-12);
-    // One text: +0 nats. The empty one has no characters to share them.
+    // One text: +0 nats. The empty text has no characters to divide by.
     for certain in ["ab", "[ab]", "<coin:{coin.side}>", ""] {
         let coin = Variable::new("coin", ["side"], &[["ab"]]);
         let grammar = Grammar::new(&[coin], certain).unwrap();
@@ -194,20 +194,20 @@ fn hard_floats() {
 
 #[test]
 fn a_scope_inside_of_an_alternative() {
-    // A record is drawn only where the alternative is taken: H(½) + ½·ln 3.
+    // A record is drawn only if its alternative is taken: H(½) + ½·ln 3.
     let letters = || Variable::new("x", ["y"], &[["a"], ["b"], ["c"]]);
     let grammar = Grammar::new(&[letters()], "[<x:({x.y}{x.y})>|-]").unwrap();
     let expected = 2.0_f64.ln() + 3.0_f64.ln() / 2.0;
     assert!((grammar.entropy().0 - expected).abs() < 1e-15);
     assert!((grammar.entropy_rate().unwrap().0 - expected / 2.5).abs() < 1e-15);
-    // A message names a scope by how it begins, and sees what it may begin with.
+    // A message names a scope by its start, including the fields that it may start with.
     let refused = Grammar::new(&[letters()], "[<x:{x.y}!>|a!]").unwrap_err().to_string();
     assert!(refused.starts_with("\"{x.y}\" and \"a!\" cannot be told apart"), "{refused}");
     let refused = Grammar::new(&[letters()], "<x{x.y}>").unwrap_err().to_string();
     assert!(refused.contains("'{' where ':' is expected"), "{refused}");
 }
 
-/// Brackets are counted before anything calls itself, whatever kind they are and whether they close.
+/// Brackets of every kind are counted before any recursion, closed or not.
 #[test]
 fn depth_is_bounded() {
     let scopes: Vec<Variable> =
@@ -223,7 +223,7 @@ fn depth_is_bounded() {
     }
     let nested: String = (0..20_000).map(|i| format!("<v{i}:")).collect();
     assert!(matches!(Grammar::new(&scopes, &nested), Err(GrammarError::Template { .. })));
-    // As deep as is allowed.
+    // The maximum depth.
     let deep = format!("{}a{}", "[".repeat(256), "|b]".repeat(256));
     assert!(matches!(Grammar::new(&[], &deep), Err(GrammarError::Ambiguous { .. })));
     let deep: String = format!("{}a{}", "[".repeat(256), "]".repeat(256));
@@ -231,7 +231,7 @@ fn depth_is_bounded() {
     assert_eq!((grammar.longest(), grammar.surprisal("a")), (1, Some(Nats(0.0))));
 }
 
-/// Long templates are walked, not descended: a hundred thousand choices and uses in a row.
+/// Long templates are walked without recursion: a hundred thousand choices and uses in a row.
 #[test]
 fn length_is_no_depth() {
     let n = 50_000;
@@ -245,7 +245,7 @@ fn length_is_no_depth() {
     let bits = found[0].to_bits().0;
     assert!((bits - (n + 1) as f64).abs() <= 1e-9 * n as f64, "{bits}");
     assert_eq!(grammar.surprisal(&format!("{text}!")), None);
-    // A template that is short and long with its records is refused before it is built.
+    // A short template that is long with its records is refused before it is built.
     let names: Vec<[String; 1]> = (0..10_000).map(|i| [format!("{i:05}")]).collect();
     let names: Vec<[&str; 1]> = names.iter().map(|[n]| [n.as_str()]).collect();
     let many = Variable::new("many", ["name"], &names);
@@ -291,7 +291,7 @@ fn nested_scopes_are_not_multiplied() {
 }
 
 proptest! {
-    /// The longest of all texts, one after another: of variables that meet in choices too.
+    /// The longest of all texts by enumeration, including variables that meet in choices.
     #[test]
     fn the_longest_text_is_the_longest_of_all(
         lengths in prop::collection::vec((0usize..4, 0usize..4), 6), shape in 0usize..4,

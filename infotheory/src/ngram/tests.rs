@@ -16,7 +16,7 @@ proptest! {
         let model = NGram::count(order, 4, &text);
         for kind in KINDS {
             let sum: f64 = (0..4).map(|w| model.probability(kind, &history, w)).sum();
-            // A history that was never followed has no maximum likelihood.
+            // A history without a continuation has no maximum likelihood.
             let silent = kind == Smoothing::None && sum == 0.0;
             prop_assert!(silent || (sum - 1.0).abs() < 1e-12, "{kind:?}: {sum}");
         }
@@ -64,7 +64,7 @@ proptest! {
     }
 }
 
-/// Kneser–Ney as it is written, with sets and loops.
+/// Kneser–Ney by its definition, with sets and loops.
 fn brute(text: &[u32], order: usize, vocabulary: u32, history: &[u32], w: u32) -> f64 {
     use std::collections::BTreeSet;
     let count = |s: &[u32]| text.windows(s.len()).filter(|t| *t == s).count() as f64;
@@ -80,7 +80,7 @@ fn brute(text: &[u32], order: usize, vocabulary: u32, history: &[u32], w: u32) -
         let (all, kinds) =
             (values.iter().sum::<f64>(), values.iter().filter(|v| **v > 0.0).count() as f64);
         if all == 0.0 {
-            // A history that was not seen to go on; so were no longer ones.
+            // A history without a continuation; longer ones have none either.
             if count(h) == 0.0 || h.is_empty() { break } else { continue }
         }
         let kinds_of: BTreeSet<&[u32]> = text.windows(k + 1).collect();
@@ -126,13 +126,13 @@ const ALL: [Smoothing; 5] = [
 fn hard_floats() {
     let model = NGram::count(2, 3, &[0, 1, 0, 1, 0, 2]);
     let p = |alpha: f64, token: u32| model.probability(Smoothing::Additive(alpha), &[0], token);
-    // What is no α is NaN, and an error that says so.
+    // An invalid α gives NaN, or an error that names it.
     for alpha in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0, -5e-324] {
         assert!(p(alpha, 1).is_nan() && p(alpha, 9).is_nan());
         let found = model.cross_entropy(Smoothing::Additive(alpha), &[0, 1]).unwrap_err();
         assert!(matches!(found, InfoError::Parameter { what: "α", .. }), "{found}");
     }
-    // 0 and −0 count only; the smallest and the largest are counting and a uniform distribution.
+    // 0 and −0 are pure counting; the smallest and the largest α are counting and the uniform distribution.
     for nothing in [0.0, -0.0, 5e-324, 1e-310] {
         assert_eq!([0, 1, 2].map(|w| p(nothing, w) > 0.1), [false, true, true]);
         assert_eq!([p(nothing, 1), p(nothing, 2)], [2.0 / 3.0, 1.0 / 3.0]);
@@ -142,7 +142,7 @@ fn hard_floats() {
             assert!((p(much, w) - 1.0 / 3.0).abs() < 1e-15, "{much:e}");
         }
     }
-    // After what was never seen: each as likely, even of 10⁻³²⁴; nothing, of 0.
+    // After an unseen token: uniform, even for α = 10⁻³²⁴; zero for α = 0.
     for (alpha, expected) in [(5e-324, 1.0 / 3.0), (f64::MAX, 1.0 / 3.0), (0.0, 0.0)] {
         let found = model.probability(Smoothing::Additive(alpha), &[2], 1);
         assert!((found - expected).abs() < 1e-15, "{alpha:e}: {found}");
@@ -160,7 +160,7 @@ fn hard_floats() {
         assert_eq!(one.cross_entropy(smoothing, &[0, 0]).unwrap(), Nats(0.0));
         assert!(one.cross_entropy(smoothing, &[0]).is_err());
         assert_eq!(NGram::count(1, 0, &[]).probability(smoothing, &[], 0), 0.0);
-        // What is not of the vocabulary does not happen, and costs ∞ where it does.
+        // A token outside the vocabulary has probability 0, and its loss is ∞.
         for stranger in [3, u32::MAX] {
             assert_eq!(model.probability(smoothing, &[0], stranger), 0.0);
             let nats = model.cross_entropy(smoothing, &[0, stranger]).unwrap();

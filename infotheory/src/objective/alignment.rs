@@ -1,10 +1,9 @@
-//! Reward with a leash: the objective of alignment.
+//! The objective of alignment: reward with a divergence penalty.
 //!
-//! Formula: minimise <var>−E_π\[r\] + β·KL(π ‖ π_ref)</var> over policies π. The divergence is the
-//! *reverse* one: the policy is punished for what the reference would not say, so it keeps to modes of the
-//! reference. The minimum is known: <var>π* ∝ π_ref·e^(r/β)</var>, with the value
-//! <var>−β·ln E_ref[e^(r/β)]</var> (Gibbs' variational principle). Small β lets the policy run after the
-//! reward; a KL that jumps is how reward hacking shows first. β is about 0.01 to 0.1.
+//! Formula: minimise <var>−E_π\[r\] + β·KL(π ‖ π_ref)</var> over policies π. The divergence is the *reverse* one: it
+//! penalises outputs that the reference excludes, so the policy stays at modes of the reference. The minimum is known:
+//! <var>π* ∝ π_ref·e^(r/β)</var>, with the value <var>−β·ln E_ref[e^(r/β)]</var> (Gibbs' variational principle). With a
+//! small β the policy follows the reward; a jump of the KL is the first sign of reward hacking. β is about 0.01 to 0.1.
 //! Source: Ziegler et al. 2019; Rafailov et al. 2023, appendix A.1; the textbook's A.4 and A.6.
 
 use crate::units::Nats;
@@ -32,16 +31,16 @@ fn check<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<(), InfoErr
     Ok(())
 }
 
-/// <var>−E_π\[r\] + β·KL(π ‖ π_ref)</var>. The unit is the reward's; β is reward per nat. ∞ where the
-/// policy does what the reference says cannot be.
+/// Returns <var>−E_π\[r\] + β·KL(π ‖ π_ref)</var>. The unit is the reward's; β is reward per nat. ∞ if the policy
+/// allows outputs that the reference excludes.
 ///
 /// # Errors
-/// What is no distribution, rewards that are not finite, or a β that is not positive.
+/// If a policy is not a distribution, a reward is not finite, or β is not positive.
 ///
 /// ```
 /// use infotheory::objective::alignment::objective;
 /// let (policy, reference, rewards) = ([0.9, 0.1], [0.5, 0.5], [1.0, 0.0]);
-/// // A reward of 0.9, paid for with 0.3681 nats at 0.1 each.
+/// // A reward of 0.9, minus 0.3681 nats at 0.1 each.
 /// assert!((objective(&policy, &reference, &rewards, 0.1)? + 0.863194_f64).abs() < 1e-6);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
@@ -58,10 +57,10 @@ pub fn objective<T: Real>(
     Ok(beta * drift.0 - reward)
 }
 
-/// The policy <var>π* ∝ π_ref·e^(r/β)</var> that minimises [`objective`].
+/// Returns the policy <var>π* ∝ π_ref·e^(r/β)</var> that minimises [`objective`].
 ///
 /// # Errors
-/// As [`objective`].
+/// Like [`objective`].
 ///
 /// ```
 /// use infotheory::objective::alignment::{best_policy, best_value, objective};
@@ -78,10 +77,10 @@ pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<V
     Ok(probability::softmax::softmax(&scores))
 }
 
-/// The least value of [`objective`]: <var>−β·ln Σ π_ref·e^(r/β)</var>.
+/// Returns the minimum of [`objective`]: <var>−β·ln Σ π_ref·e^(r/β)</var>.
 ///
 /// # Errors
-/// As [`objective`].
+/// Like [`objective`].
 ///
 /// ```
 /// use infotheory::objective::alignment::{best_policy, best_value, objective};
@@ -98,8 +97,8 @@ pub fn best_value<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<T,
     Ok(-(best + beta * log_sum_exp(&scores)))
 }
 
-/// The largest reward r̂ of what the reference can do, and the scores ln π_ref + (r − r̂)/β, which do not
-/// overflow upwards; −∞ of what the reference cannot do.
+/// Returns the largest reward r̂ of outputs that the reference allows, and the scores ln π_ref + (r − r̂)/β, which do
+/// not overflow; −∞ for outputs that it excludes.
 fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> (T, Vec<T>) {
     let minus = T::from_f64(f64::NEG_INFINITY);
     let pairs = || reference.iter().zip(rewards);
@@ -112,16 +111,16 @@ fn scores<T: Real>(reference: &[T], rewards: &[T], beta: T) -> (T, Vec<T>) {
     (best, pairs().map(score).collect())
 }
 
-/// An estimate of <var>KL(π ‖ π_ref)</var> from one token that the *policy* drew: x − 1 − ln x with
-/// <var>x = π_ref/π</var> of it. Without bias, and at least 0 on every token, where −ln x alone is neither
-/// sure to be positive nor as steady.
+/// Returns an estimate of <var>KL(π ‖ π_ref)</var> from one token drawn from the *policy*: x − 1 − ln x with
+/// <var>x = π_ref/π</var>. It is unbiased and at least 0 for every token; −ln x alone may be negative and has more
+/// variance.
 ///
 /// # Errors
-/// Log-probabilities that are NaN or above 0; a token that the policy cannot have drawn (−∞).
+/// If a log-probability is NaN or above 0, or the policy excludes the token (−∞).
 ///
 /// ```
 /// use infotheory::objective::alignment::kl_estimate;
-/// // A token that the policy likes and the reference does not: the textbook's drift of 6.2 nats is
+/// // A token that the policy prefers and the reference does not: the textbook's drift of 6.2 nats is
 /// // only this token's ln(0.7/0.0001), weighted by 0.7.
 /// let nats = kl_estimate(0.7_f64.ln(), 0.0001_f64.ln())?;
 /// assert!((nats.0 - 7.853808).abs() < 1e-6);
@@ -169,7 +168,7 @@ mod tests {
             let value = best_value(&reference, rewards, beta).unwrap();
             let found = objective(&policy, &reference, rewards, beta).unwrap();
             prop_assert!(found >= value - 1e-12 * (1.0 + found.abs()));
-            // What is lost is β·KL(π ‖ π*).
+            // The excess is β·KL(π ‖ π*).
             let best = best_policy(&reference, rewards, beta).unwrap();
             let lost = beta * divergence::kl(&policy, &best).unwrap().0;
             prop_assert!((found - value - lost).abs() <= 1e-11 * (1.0 + lost + found.abs()));
@@ -186,7 +185,7 @@ mod tests {
     }
 
     proptest! {
-        /// Near policies: never below 0, and d²/2 + d³/6 to the next power.
+        /// For close policies: never below 0, and d²/2 + d³/6 to the next power.
         #[test]
         fn the_estimate_between_near_policies(
             ln_policy in -20f64..0.0, exponent in -12f64..-1.0, sign in any::<bool>(),
@@ -224,7 +223,7 @@ mod tests {
         }
         assert!(best_policy::<f64>(&[], &[], 1.0).is_err());
         assert!(best_policy(&[1.0], &[0.0, 1.0], 1.0).is_err());
-        // What the reference cannot do, no reward buys; and e^(r/β) does not overflow.
+        // No reward makes the policy choose an output that the reference excludes; and e^(r/β) does not overflow.
         assert_eq!(best_policy(&[1.0, 0.0], &[0.0, 1e300], 1e-5), Ok(vec![1.0, 0.0]));
         assert_eq!(best_policy(&[0.5, 0.5], &[0.0, 1e4], 1e-3), Ok(vec![0.0, 1.0]));
         assert_eq!(best_policy(&[0.5, 0.5], &[0.0, 1.0], 5e-324), Ok(vec![0.0, 1.0]));

@@ -1,10 +1,9 @@
-//! Distillation: a small model learns what a large one would say.
+//! Distillation: training a small model on the predictions of a large one.
 //!
-//! Formula: <var>L = T²·KL(softmax(z_teacher/T) ‖ softmax(z_student/T))</var>, in nats. A temperature
-//! above 1 shows what the teacher thinks of the wrong answers. The gradient of the plain KL shrinks as
-//! <var>1/T²</var> (one 1/T from the student's z/T, one because soft distributions differ less), and T²
-//! gives it back: the temperature can be chosen without choosing the learning rate again. As T → ∞ it
-//! becomes half the mean squared difference of the centred logits.
+//! Formula: <var>L = T²·KL(softmax(z_teacher/T) ‖ softmax(z_student/T))</var>, in nats. A temperature above 1 increases
+//! the probabilities of the teacher's unlikely classes. The gradient of the plain KL shrinks as <var>1/T²</var> (one
+//! 1/T from the student's z/T, one because soft distributions differ less), and T² compensates: the learning rate need
+//! not change with the temperature. As T → ∞ the loss becomes half the mean squared difference of the centred logits.
 //! Source: Hinton, Vinyals and Dean 2015, section 2; the textbook's A.4 on forward KL.
 
 use crate::units::Nats;
@@ -13,21 +12,20 @@ use linalg::Real;
 use linalg::accurate::{Sum, sum};
 use probability::softmax::log_sum_exp;
 
-/// The distillation loss of one token; at least 0, and 0 where the two say the same.
+/// Returns the distillation loss of one token; at least 0, and 0 if the predictions are equal.
 ///
-/// Right at every temperature: as T grows the value goes over into the limit above and does not drown in rounding;
-/// at T = 10²⁰⁰ it is that limit. ∞ where the student excludes what the teacher does not, and where
-/// <var>T²·KL</var> leaves the scalar's range.
+/// Exact at every temperature: as T grows the value approaches the limit above without loss of digits; at T = 10²⁰⁰ it
+/// is that limit. ∞ if the student excludes a class that the teacher does not, or if <var>T²·KL</var> overflows.
 ///
 /// # Errors
-/// Logits as in [`crate::cross_entropy::of_logits`], two columns of different lengths, or a temperature
-/// that is not positive and finite.
+/// If logits are invalid (see [`crate::cross_entropy::of_logits`]), the lengths differ, or the temperature is not
+/// positive and finite.
 ///
 /// ```
 /// use infotheory::objective::distillation::loss;
 /// let (teacher, student) = ([2.0, 1.0, -1.0], [1.0, 1.0, 0.0]);
 /// assert!((loss(&teacher, &student, 1.0)?.0 - 0.183248_f64).abs() < 1e-6);
-/// // The same disagreement seen at T = 4: without T² it would be 0.0192.
+/// // The same difference at T = 4: without T² it would be 0.0192.
 /// assert!((loss(&teacher, &student, 4.0)?.0 - 0.306658).abs() < 1e-6);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
@@ -48,8 +46,8 @@ pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nat
     }
     let pairs = log_softmax(teacher, temperature).zip(log_softmax(student, temperature));
     let minus = T::from_f64(f64::NEG_INFINITY);
-    // Σ (p ln(p/q) − p + q), each term of which is at least 0; from logarithms, so that no p or q that
-    // underflows makes an ∞.
+    // Σ (p ln(p/q) − p + q), each term of which is at least 0; from logarithms, so that an underflow of p or q gives no
+    // ∞.
     let kl = sum(pairs.map(|(ln_p, ln_q)| {
         let (p, q) = (ln_p.exp(), ln_q.exp());
         match (ln_p == minus, ln_q == minus) {
@@ -58,13 +56,13 @@ pub fn loss<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Result<Nat
             (false, false) => p * (ln_p - ln_q) - p + q,
         }
     }));
-    // Rounding can leave a difference of sums below 0.
+    // Rounding can make a difference of sums negative.
     let kl = distribution::within(kl, 0.0, f64::INFINITY);
-    // In this order a huge T meets a tiny divergence before its own square overflows.
+    // In this order a huge T multiplies a tiny divergence before T² overflows.
     Ok(Nats(temperature * (temperature * kl)))
 }
 
-/// z/T less its log-sum-exp.
+/// Returns z/T minus its log-sum-exp.
 fn log_softmax<T: Real>(z: &[T], temperature: T) -> impl Iterator<Item = T> {
     let best = linalg::vector::maximum(z);
     let z: Vec<T> = z.iter().map(|&z| (z - best) / temperature).collect();
@@ -72,18 +70,17 @@ fn log_softmax<T: Real>(z: &[T], temperature: T) -> impl Iterator<Item = T> {
     z.into_iter().map(move |z| z - all)
 }
 
-/// The loss where no logit differs by more than T/2 from the other model's, the mean difference aside; none
-/// elsewhere.
+/// Returns the loss if, apart from the mean difference, no logit differs by more than T/2 between the models; else
+/// `None`.
 ///
-/// With <var>Cᵢ = (zᵢ − z′ᵢ) − Σ p·(z − z′)</var> and <var>c = C/T</var>, q is in proportion to
-/// <var>p·e^(−c)</var>, so that <var>KL = ln Σ p·e^(−c) = ln(1 + s)</var> with
-/// <var>s = Σ p·(e^(−c) − 1 + c)</var>, since Σ p·c = 0. Every term is <var>c²·ψ(c)</var> with
-/// <var>ψ(c) = 1/2! − c/3! + c²/4! − …</var>: T² times it is C²·ψ(c), and neither T² nor c² is ever formed.
-/// No digits cancel however hot it is.
+/// With <var>Cᵢ = (zᵢ − z′ᵢ) − Σ p·(z − z′)</var> and <var>c = C/T</var>, q is proportional to <var>p·e^(−c)</var>, so
+/// that <var>KL = ln Σ p·e^(−c) = ln(1 + s)</var> with <var>s = Σ p·(e^(−c) − 1 + c)</var>, since Σ p·c = 0. Every term
+/// is <var>c²·ψ(c)</var> with <var>ψ(c) = 1/2! − c/3! + c²/4! − …</var>: T² times it is C²·ψ(c), and neither T² nor c²
+/// is computed. No digits cancel at any temperature.
 fn warm<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Option<T> {
     let minus = T::from_f64(f64::NEG_INFINITY);
     let pairs = teacher.iter().zip(student).zip(log_softmax(teacher, temperature));
-    // What both exclude does not count.
+    // Classes that both exclude do not count.
     let possible: Vec<(T, T)> = pairs
         .filter(|((t, s), _)| !(**t == minus && **s == minus))
         .map(|((&t, &s), ln_p)| (ln_p.exp(), t - s))
@@ -91,11 +88,11 @@ fn warm<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Option<T> {
     let mean = sum(possible.iter().map(|&(p, d)| p * d));
     let half = 0.5;
     let centred = || possible.iter().map(|&(p, d)| (p, d - mean));
-    // Written so that NaN, of an ∞ on one side, is refused.
+    // This form rejects NaN, from an ∞ on one side.
     if !centred().all(|(_, d)| (d / temperature).to_f64().abs() <= half) {
         return None;
     }
-    /// Terms of ψ for |c| ≤ ½: the next is below 10⁻¹⁷ of the first.
+    /// The number of terms of ψ for |c| ≤ ½: the next is below 10⁻¹⁷ of the first.
     const TERMS: i32 = 15;
     let psi = |c: T| {
         (0..TERMS)
@@ -110,17 +107,17 @@ fn warm<T: Real>(teacher: &[T], student: &[T], temperature: T) -> Option<T> {
         scaled.add(share * d * d);
     }
     let (s, scaled) = (s.value(), scaled.value());
-    // ln(1 + s)/s, which is 1 − s/2 to rounding where s is small.
+    // ln(1 + s)/s, which is 1 − s/2 within rounding if s is small.
     let small = s.to_f64() < 1e-9;
     let slope = if small { T::one() - s * T::from_f64(half) } else { s.ln_1p() / s };
     Some(scaled * slope)
 }
 
-/// What is trained: hard·(−ln p_y) + (1 − hard)·[`loss`]. `hard` is the weight of the truth. ∞ where a
-/// part that has any weight is.
+/// Returns the training loss hard·(−ln p_y) + (1 − hard)·[`loss`]. `hard` is the weight of the target. ∞ if a part with
+/// a positive weight is ∞.
 ///
 /// # Errors
-/// As [`loss`] and [`crate::cross_entropy::of_logits`]; `hard` outside of [0, 1].
+/// Like [`loss`] and [`crate::cross_entropy::of_logits`]; and if `hard` is outside [0, 1].
 ///
 /// ```
 /// use infotheory::objective::distillation::with_truth;
@@ -142,7 +139,7 @@ pub fn with_truth<T: Real>(
     }
     let soft = loss(teacher, student, temperature)?;
     let truth = crate::cross_entropy::of_logits(student, target)?;
-    // What has no weight costs nothing, even where it is ∞.
+    // A part of weight 0 adds nothing, even if it is ∞.
     let share = |nats: Nats<T>, weight: T| {
         let nothing = weight == T::zero() && nats.0.to_f64().is_infinite();
         if nothing { Nats(T::zero()) } else { nats * weight }
@@ -195,8 +192,8 @@ mod tests {
             let difference: Vec<f64> = teacher.iter().zip(&student).map(|(t, s)| t - s).collect();
             let mean = difference.iter().sum::<f64>() / n;
             let limit = difference.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (2.0 * n);
-            // The next term of the expansion is of size |z|³/T, of differences up to 6 in size, about their
-            // mean up to 12; the rounding of sums of ten terms up to 12².
+            // The next term of the expansion is of size |z|³/T, of differences up to 6 in size, about their mean up to
+            // 12; the sums of ten terms are up to 12².
             for t in [1e4, 1e8, 1e100, 1e200, 1e308] {
                 let found = loss(&teacher, &student, t).unwrap().0;
                 let bound = 12f64.powi(3) / t + 32.0 * 144.0 * f64::EPSILON;
@@ -219,20 +216,20 @@ mod tests {
         assert_eq!(loss(&[0.0, 0.0], &[0.0, -inf], 1.0).unwrap().0, inf);
         assert_eq!(loss(&[1e3, 0.0], &[0.0, 1e3], 1.0).unwrap().0, 1e3);
         assert_eq!(loss(&[-0.0, 5e-324], &[0.0, 0.0], 1.0).unwrap().0, 0.0);
-        // Hot beyond all sizes: half the mean squared difference of centred logits, (½² + ½²)/4.
+        // At a huge T: half the mean squared difference of centred logits, (½² + ½²)/4.
         for t in [1e10, 1e160, 1e200, f64::MAX] {
             let found = loss(&[1.0, 0.0], &[0.0, 0.0], t).unwrap().0;
             assert!((found - 0.125).abs() <= 4.0 * f64::EPSILON + 1.0 / t, "{t:e}: {found}");
         }
         let found = loss(&[1.0_f32, 0.0], &[0.0, 0.0], 1e30).unwrap().0;
         assert!((found - 0.125).abs() <= 4.0 * f32::EPSILON);
-        // … of those that either allows.
+        // The mean is over the classes that one of the two allows.
         let found = loss(&[1.0, 0.0, -inf], &[0.0, 0.0, -inf], 1e200).unwrap().0;
         assert!((found - 0.125).abs() <= 4.0 * f64::EPSILON);
-        // What one allows and the other excludes is no matter of temperature: T²·ln 2 and T²·∞.
+        // If one excludes a class that the other allows: T²·ln 2 and T²·∞ at any temperature.
         assert_eq!(loss(&[0.0, -inf], &[0.0, 0.0], 1e200).unwrap().0, inf);
         assert_eq!(loss(&[0.0, 0.0], &[0.0, -inf], 1e200).unwrap().0, inf);
-        // Huge differences that are no larger than the temperature; their squares are beyond the range.
+        // Huge differences that are no larger than the temperature; their squares overflow.
         assert_eq!(loss(&[1e200, 0.0], &[0.0, 0.0], 1e200).unwrap().0, inf);
         assert_eq!(loss(&[1e200, 0.0], &[0.0, 0.0], 1e201).unwrap().0, inf);
         assert!(
@@ -243,8 +240,8 @@ mod tests {
             assert!(with_truth(&[0.0], &[0.0], 0, 1.0, hard).is_err());
         }
         assert!(with_truth(&[0.0], &[0.0], 1, 1.0, 0.5).is_err());
-        // A truth that the student excludes costs ∞ if it has any weight, and nothing if it has none; so
-        // does a teacher's choice that it excludes.
+        // A target that the student excludes costs ∞ with a positive weight, and nothing with weight 0; so does a class
+        // that the teacher allows and the student excludes.
         let (student, sure) = ([0.0, -inf], [9.0, -inf]);
         for (teacher, target, hard, expected) in [
             (sure, 1, 0.0, 0.0),

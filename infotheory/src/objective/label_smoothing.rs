@@ -1,8 +1,9 @@
-//! Label smoothing: not too sure of the truth.
+//! Label smoothing: cross-entropy with a target that is not one-hot.
 //!
-//! Formula: the target is <var>(1 − α)·one-hot(y) + α·uniform</var>, so the loss is L = (1 −
-//! α)·(−ln p_y) + α·mean over classes of <var>−ln p_j = ln Σe^z − (1 − α)·z_y − α·mean(z)</var>.
-//! Its minimum is not 0 but the entropy of the target: logits do not grow without end.
+//! Formula: the target is <var>(1 − α)·one-hot(y) + α·uniform</var>, so the loss is
+//! L = <var>(1 − α)·(−ln p_y) + α·mean</var> over classes of −ln p_j, which is
+//! <var>ln Σe^z − (1 − α)·z_y − α·mean(z)</var>. Its minimum is not 0 but the entropy of the target: logits do not grow
+//! without bound.
 //! Source: Szegedy et al. 2016, section 7; Vaswani et al. 2017, section 5.4 (α = 0.1).
 
 use crate::units::Nats;
@@ -10,18 +11,18 @@ use crate::{InfoError, cross_entropy, distribution};
 use linalg::Real;
 use linalg::accurate;
 
-/// The smoothed cross-entropy of one token's logits.
+/// Returns the smoothed cross-entropy of one token's logits.
 ///
-/// A logit of −∞ costs ∞ where α > 0: smoothing asks something of every class.
+/// The loss of a logit of −∞ is ∞ if α > 0: every class has a positive target.
 ///
 /// # Errors
-/// As [`cross_entropy::of_logits`]; α outside of [0, 1].
+/// Like [`cross_entropy::of_logits`]; and if α is outside [0, 1].
 ///
 /// ```
 /// use infotheory::objective::label_smoothing::of_logits;
 /// let logits = [2.0, 1.0, 0.5, -1.0, 0.1];
 /// assert!((of_logits(&logits, 0, 0.0)?.0 - 0.582419671_f64).abs() < 1e-9); // the plain one
-/// // 0.9·z_y + 0.1·mean(z) = 1.852 in place of z_y = 2
+/// // 0.9·z_y + 0.1·mean(z) = 1.852 instead of z_y = 2
 /// assert!((of_logits(&logits, 0, 0.1)?.0 - 0.730419671).abs() < 1e-9);
 /// # Ok::<(), infotheory::InfoError>(())
 /// ```
@@ -36,7 +37,7 @@ pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<
     let m = (0..logits.len()).fold(0, |m, j| if logits[j] > logits[m] { j } else { m });
     let over = accurate::sum(logits.iter().map(|&z| (logits[m] - z) / n));
     let mean = cross_entropy::of_logits(logits, m)?.0 + over;
-    // What has no weight costs nothing, even where it is ∞; its slope in α counts.
+    // A part of weight 0 adds nothing, even if it is ∞; its slope in α counts.
     let share = |nats: T, weight: T| {
         let nothing = weight == T::zero() && nats.to_f64().is_infinite();
         if nothing { T::zero() } else { weight * nats }
@@ -44,10 +45,10 @@ pub fn of_logits<T: Real>(logits: &[T], target: usize, alpha: T) -> Result<Nats<
     Ok(Nats(share(plain.0, T::one() - alpha) + share(mean, alpha)))
 }
 
-/// The target that α means: <var>(1 − α)·one-hot(y) + α/n</var>.
+/// Returns the smoothed target <var>(1 − α)·one-hot(y) + α/n</var>.
 ///
 /// # Errors
-/// A target that is no class; α outside of [0, 1].
+/// If the target is not a class, or α is outside [0, 1].
 ///
 /// ```
 /// use infotheory::objective::label_smoothing::target;
@@ -86,7 +87,7 @@ mod tests {
             let target = target(z.len(), y, alpha).unwrap();
             let expected = cross_entropy::cross_entropy(&target, &softmax(&z)).unwrap().0;
             prop_assert!((found - expected).abs() <= 1e-13 * (1.0 + expected));
-            // Never below the entropy of the target.
+            // At least the entropy of the target.
             prop_assert!(found >= entropy(&target).unwrap().0 - 1e-13);
         }
     }

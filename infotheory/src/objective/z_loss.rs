@@ -1,18 +1,17 @@
 //! z-loss: keeps softmax's denominator near one.
 //!
-//! Formula: <var>α·(ln Z)²</var>, <var>Z = Σ e^z</var>. Softmax does not see a number that is added to
-//! all logits, so nothing else keeps them from drifting until low precision cannot hold them. The
-//! gradient is <var>2α·ln Z·softmax(z)</var>.
+//! Formula: <var>α·(ln Z)²</var>, <var>Z = Σ e^z</var>. Softmax does not depend on a number added to all logits, so
+//! without this loss they may drift beyond the range of low precision. The gradient is <var>2α·ln Z·softmax(z)</var>.
 //! Source: Chowdhery et al. 2022 (PaLM), section 5, <var>α = 10⁻⁴</var>; the textbook's section 6.5.
 
 use crate::{InfoError, distribution};
 use linalg::Real;
 use probability::softmax::log_sum_exp;
 
-/// <var>α·(ln Σ e^z)²</var> of one token's logits; at least 0, and 0 where <var>e^z</var> sum to one.
+/// Returns <var>α·(ln Σ e^z)²</var> of one token's logits; at least 0, and 0 if <var>e^z</var> sum to one.
 ///
 /// # Errors
-/// Logits that are NaN or +∞, none at all, or all −∞; α that is negative or not finite.
+/// If a logit is NaN or +∞, there are none, all are −∞, or α is negative or not finite.
 ///
 /// ```
 /// use infotheory::objective::z_loss::of_logits;

@@ -1,4 +1,4 @@
-//! Sizes that come from outside are bounded before memory is taken, and what has no end says where it is past one.
+//! Sizes from outside are checked before memory is allocated, and a decoder without an end reports when it is past it.
 
 use infotheory::arithmetic::{ArithmeticDecoder, ArithmeticEncoder, Code, Frequencies};
 use infotheory::ngram::{NGram, Smoothing};
@@ -6,8 +6,8 @@ use infotheory::shannon;
 use proptest::prelude::*;
 
 proptest! {
-    /// A decoder has not ended while a text that was written is read, whatever its symbols cost; and it has ended soon
-    /// after: within 64 bits, the 39 that may be missing, the encoder's last number and the filling of its byte.
+    /// A decoder has not ended before the end of the text, for any costs of symbols; it has ended soon after: within 64
+    /// bits, the 39 that may be missing, the encoder's last number and the padding of its byte.
     #[test]
     fn a_decoder_knows_the_end_of_a_code(
         weights in prop::collection::vec(0.1f64..10.0, 3..40), text in prop::collection::vec(0usize..1000, 0..300),
@@ -25,7 +25,7 @@ proptest! {
             prop_assert_eq!(decoder.decode(&expected), t % n);
         }
         prop_assert!(!decoder.has_ended());
-        // Whatever is read of the zeros, it costs no less than the most probable symbol.
+        // Each symbol read from the zeros costs at least as much as the most probable symbol.
         let cost = (0..n).map(|i| expected.cost(i).0).fold(f64::INFINITY, f64::min);
         let most = (64.0 / cost).ceil() as usize + 2;
         let more = (0..most).take_while(|_| { decoder.decode(&expected); !decoder.has_ended() }).count();
@@ -41,7 +41,7 @@ fn an_outcome_that_there_is_not_is_named() {
     ArithmeticEncoder::new(&mut code).encode(&coin, 2);
 }
 
-/// An order beyond the length of the text costs what the text's own does, and says the same.
+/// The cost and the result for an order beyond the length of the text are those of the text's own length.
 #[test]
 fn orders_beyond_the_text_are_those_of_the_text() {
     let text = [0, 1, 2, 0, 1, 0];

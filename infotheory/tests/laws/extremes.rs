@@ -7,15 +7,15 @@ use probability::gaussian::Gaussian;
 use proptest::prelude::*;
 
 proptest! {
-    /// Of equal sums the earlier node goes first, whatever else is coded: lengths are those that whole numbers give, in any
-    /// unit, beside a symbol of any weight.
+    /// Of equal sums the earlier node comes first, also beside a symbol of any weight: lengths are those of integers,
+    /// in any unit.
     #[test]
     fn equal_sums_are_equal(
         counts in prop::collection::vec(1..12_u64, 2..12), large in 1..1_000_000_u64, power in -1070..960_i32,
     ) {
         let mut counts = counts;
         counts.push(large);
-        // Huffman's algorithm on whole numbers; a list in place of a heap.
+        // Huffman's algorithm on integers; a list instead of a heap.
         let mut nodes: Vec<(u64, usize)> = counts.iter().copied().zip(0..).collect();
         let mut inside: Vec<Vec<usize>> = (0..counts.len()).map(|i| vec![i]).collect();
         let mut lengths = vec![0_u32; counts.len()];
@@ -44,12 +44,12 @@ proptest! {
             gaussian::kl(&p, &q).0
         };
         let (a, b) = (kl(unit), kl(1.0));
-        // ln σ of a large unit is rounded, in units of its size.
+        // ln σ of a large unit is rounded relative to its size.
         prop_assert!((a - b).abs() <= 8.0 * f64::EPSILON * (b + 710.0), "{} {}", a, b);
     }
 }
 
-/// The heaviest weights of all: no sum is beyond the range, and Kraft's sum of a complete code is 1.
+/// The largest weights: no sum overflows, and Kraft's sum of a complete code is 1.
 #[test]
 fn weights_at_the_end_of_the_range() {
     for n in [2_usize, 3, 7, 64, 1000] {
@@ -64,7 +64,7 @@ fn weights_at_the_end_of_the_range() {
     assert!(lengths[..999].iter().zip(1..).all(|(&l, i)| l == i));
 }
 
-/// A cross-entropy of many equal tokens is that of one.
+/// The cross-entropy of many equal tokens is that of one.
 #[test]
 fn a_long_text_gathers_no_roundings() {
     let text: Vec<u32> = (0..3_000_000).map(|i| i % 3).collect();

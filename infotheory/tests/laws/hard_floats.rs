@@ -1,7 +1,7 @@
-//! What the recorded operations do where numbers end: 0, −0, denormals, ±∞, NaN, nothing and one element.
+//! The recorded operations on 0, −0, denormals, ±∞, NaN, empty input and one element.
 //!
-//! A replay cannot fail, so what a plain function refuses with an error is NaN here, never a number that
-//! looks right. (The plain functions' own tests stand beside them.)
+//! A replay cannot fail: an error of the plain function is NaN here, never a plausible number. (The plain functions'
+//! own tests stand beside them.)
 
 use infotheory::cross_entropy::{
     CrossEntropy, counted, gradient_in_place, is_ignored, mean_of_logits, nats_of_columns,
@@ -20,7 +20,7 @@ fn row(elements: &[f64]) -> Matrix<f64> {
     matrix(1, elements.len(), elements)
 }
 
-/// The loss of one token by every way in, which must agree; and its gradient, likewise.
+/// Returns the loss of one token by every interface, which must agree; and its gradient, likewise.
 fn token(logits: &[f64], target: f64) -> (f64, Vec<f64>) {
     let (z, y) = (matrix(logits.len(), 1, logits), row(&[target]));
     let loss = apply(&CrossEntropy, [&z, &y]).expect("operands that fit")[0];
@@ -44,7 +44,7 @@ fn logits_at_the_edges() {
     let (loss, gradient) = token(&[7.0], 0.0);
     assert_eq!((loss.to_bits(), gradient[0]), (0, 0.0));
     assert_eq!(token(&[0.0, -INF], 0.0), (0.0, vec![0.0, 0.0]));
-    // The impossible happened: ∞ nats, and still a gradient that says which way.
+    // The target is impossible: ∞ nats, and still a gradient with a direction.
     assert_eq!(token(&[0.0, -INF], 1.0), (INF, vec![1.0, -1.0]));
     assert_eq!(token(&[MAX, -MAX], 1.0).0, INF);
     assert_eq!(token(&[MAX, -MAX], 0.0).0, 0.0);
@@ -70,14 +70,14 @@ fn what_a_plain_function_refuses_is_nan() {
         let (loss, gradient) = token(&[0.0, 0.0], no_class);
         assert!(loss.is_nan() && gradient.iter().all(|g| g.is_nan()), "{no_class}");
     }
-    assert!(token(&[], 0.0).0.is_nan()); // no class at all
+    assert!(token(&[], 0.0).0.is_nan()); // no classes
 }
 
 #[test]
 fn ignored_targets() {
     let z = matrix(2, 3, &[0.0, 0.0, NAN, INF, 0.0, 0.0]);
     let y = row(&[0.0, -1.0, 1.0]);
-    // What is not to be predicted may be anything.
+    // The logits of an ignored token may be anything.
     assert_eq!(apply(&CrossEntropy, [&z, &y]).expect("fits")[0], std::f64::consts::LN_2);
     let [dz, _] = pullback(&CrossEntropy, [&z, &y], &row(&[1.0])).expect("fits");
     assert_eq!(dz.as_slice(), &[-0.25, 0.25, 0.0, 0.0, 0.25, -0.25]);
@@ -87,7 +87,7 @@ fn ignored_targets() {
     }
     assert!(!is_ignored(0.0) && !is_ignored(-0.0) && !is_ignored(NAN) && !is_ignored(INF));
     assert_eq!(counted(&row(&[-1.0, 0.0, -0.0, NAN]).as_view()), 3);
-    // A mean over nothing is NaN; the plain function says so in words.
+    // A mean over no elements is NaN; the plain function returns an error.
     for none in [Matrix::<f64>::zeros(2, 0), Matrix::zeros(2, 1)] {
         let y = Matrix::repeat(1, none.ncols(), -1.0);
         assert!(apply(&CrossEntropy, [&none, &y]).expect("fits")[0].is_nan());
@@ -109,7 +109,7 @@ fn surprisals_of_hard_probabilities() {
     assert_eq!((certain.to_bits(), slope), (0, -1.0));
     assert_eq!(surprisal(0.0, 0.0), (INF, -INF));
     assert_eq!(surprisal(-0.0, 0.0), (INF, INF));
-    assert_eq!(surprisal(INF, 0.0), (-INF, 0.0)); // no probability, and it shows
+    assert_eq!(surprisal(INF, 0.0), (-INF, 0.0)); // not a probability, and the result shows it
     assert!((surprisal(TINY, 0.0).0 - 744.4400719213812).abs() < 1e-12);
     assert_eq!(surprisal(MAX, 0.0).0, -MAX.ln());
     assert!(surprisal(-1.0, 0.0).0.is_nan() && surprisal(NAN, 0.0).0.is_nan());
@@ -129,8 +129,8 @@ fn means_of_hard_numbers() {
         apply(&MeanOverTargets, [&row(x), &targets]).expect("fits")[0]
     };
     assert_eq!(mean(&[TINY]), TINY);
-    assert_eq!(mean(&[-0.0]).to_bits(), 0); // a sum begins with +0
-    assert_eq!(mean(&[MAX, MAX]), INF); // the sum is not a number that there is
+    assert_eq!(mean(&[-0.0]).to_bits(), 0); // a sum starts with +0
+    assert_eq!(mean(&[MAX, MAX]), INF); // the sum overflows
     assert_eq!(mean(&[INF, 1.0]), INF);
     assert!(mean(&[INF, -INF]).is_nan() && mean(&[NAN, 1.0]).is_nan() && mean(&[]).is_nan());
     let hidden = [&row(&[NAN, 3.0]), &row(&[-1.0, 0.0])];

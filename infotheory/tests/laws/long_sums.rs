@@ -22,7 +22,7 @@ fn close(found: f32, exact: f64, units: f64) {
     assert!((f64::from(found) / exact - 1.0).abs() <= units * E, "{found} for {exact}");
 }
 
-/// Weights over their sum, in `f32`, and as what that rounding left in `f64`.
+/// Returns normalised weights, in `f32` and widened to `f64`.
 fn pair(n: usize) -> ([Vec<f32>; 2], [Vec<f64>; 2]) {
     let weights = |k: usize| (0..n).map(move |i| 1.0 + ((i * k) % 11) as f64);
     let of = |k: usize| {
@@ -34,8 +34,8 @@ fn pair(n: usize) -> ([Vec<f32>; 2], [Vec<f64>; 2]) {
     (single, double)
 }
 
-/// Of distributions over many outcomes, `f32` is right to the rounding of one term, and the definition in `f64` is the
-/// authority.
+/// For distributions over many outcomes the error in `f32` is the rounding of one term; the reference is the definition
+/// in `f64`.
 #[test]
 fn quantities_of_many_outcomes() {
     for n in [1000, 32_000, 1_000_000] {
@@ -48,10 +48,10 @@ fn quantities_of_many_outcomes() {
         let over = |term: fn(f64, f64) -> f64| -> f64 {
             exact_p.iter().zip(&exact_q).map(|(p, q)| term(p / sums[0], q / sums[1])).sum()
         };
-        // A logarithm of size ln n is rounded to a unit of its own; so are a product and a quotient.
+        // A logarithm of size ln n is rounded by a unit of its own; so are a product and a quotient.
         close(entropy(&p).unwrap().0, over(|p, _| -p * p.ln()), 4.0);
         close(cross_entropy(&p, &q).unwrap().0, over(|p, q| -p * q.ln()), 4.0);
-        // p and q differ by a factor of up to 11, and their logarithms' difference has the rounding of ln n.
+        // p and q differ by a factor of up to 11, and the difference of their logarithms has the rounding of ln n.
         let size = (n as f64).ln();
         close(kl(&p, &q).unwrap().0, over(|p, q| p * (p / q).ln()), 4.0 * size);
         close(total_variation(&p, &q).unwrap(), over(|p, q| 0.5 * (p - q).abs()), 4.0);
@@ -96,7 +96,7 @@ fn losses_of_many_tokens() {
     assert!(n_classes(50_000) > 0.0);
 }
 
-/// A smoothed loss looks at every class once: of fifty thousand in no time, and right.
+/// A smoothed loss reads every class once: fifty thousand classes are fast and exact.
 fn n_classes(n: usize) -> f64 {
     let z: Vec<f32> = (0..n).map(|i| 0.25 * (i % 9) as f32).collect();
     let exact: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
@@ -112,7 +112,7 @@ fn n_classes(n: usize) -> f64 {
     found
 }
 
-/// Nothing that is at least 0 is below it: sums that are accepted as 1 are not exactly 1.
+/// Nonnegative quantities stay nonnegative if an accepted sum is not exactly 1.
 #[test]
 fn signs_are_kept_where_sums_are_not_one() {
     let above = 1.0000000000000004_f64;
@@ -129,7 +129,7 @@ fn signs_are_kept_where_sums_are_not_one() {
     assert_eq!(prefix_code::mean_length(&[above], &[3]).unwrap().0, 3.0);
 }
 
-/// Probabilities that sum to 1 as nearly as single precision makes them, from below and above.
+/// Probabilities whose sum differs from 1 by up to the tolerance, above and below.
 fn nearly() -> impl Strategy<Value = Vec<f64>> {
     (prop::collection::vec(0.0f64..1.0, 1..40), -1.0f64..1.0).prop_map(|(mut w, off)| {
         w[0] += 1e-3;
@@ -165,7 +165,7 @@ proptest! {
         for quantity in [joint::entropy, conditional_entropy, mutual_information] {
             prop_assert!(quantity(&table).0 >= 0.0 && quantity(&table.transposed()).0 >= 0.0);
         }
-        // Scaling both by what single precision may leave changes no quantity by more than rounding.
+        // Scaling both within the tolerance changes no quantity by more than rounding.
         let sum: f64 = p.iter().sum();
         let exact: Vec<f64> = p.iter().map(|p| p / sum).collect();
         let bound = 1e-14 * (1.0 + ln_n);
@@ -174,7 +174,7 @@ proptest! {
         prop_assert!(one == other || (one - other).abs() <= bound * (1.0 + one));
     }
 
-    /// A softmax in `f32`, widened: what every export of a model is. All that takes a distribution takes it.
+    /// A softmax in `f32`, widened, as in every export of a model. All functions of distributions accept it.
     #[test]
     fn what_single_precision_leaves_is_a_distribution_everywhere(
         z in prop::collection::vec(-20.0f32..20.0, 4..600), seed in 0usize..9,
@@ -194,7 +194,7 @@ proptest! {
         prop_assert!(jensen_shannon(&p, &q).is_ok() && total_variation(&p, &q).is_ok());
         prop_assert!(Joint::from_probabilities(&matrix(2, n / 2, &p)).is_ok());
         prop_assert!(Categorical::from_probabilities(&q).is_ok());
-        // A square table of so many, no more than a hundred.
+        // A square table of at most a hundred outcomes.
         let few = wide(&z[..n.min(100)]);
         let square = Matrix::from_fn(few.len(), few.len(), |i, _| few[i]);
         prop_assert!(MarkovChain::new(square).unwrap().entropy_rate().is_ok());
@@ -204,8 +204,8 @@ proptest! {
         prop_assert!(alignment::best_value(&q, &vec![1.0; n], 0.5).is_ok());
     }
 
-    /// KL of Gaussians that are near each other: δ² (1 − 5δ/3 + …) for σ = 1 + δ, to all digits of δ. Of δ = 2⁻ᵏ and
-    /// 1 + δ exact, against ½((r² − 1) − ln r²) as its series in x = r² − 1: x²/4 − x³/6 + x⁴/8 − ….
+    /// KL of close Gaussians: δ² (1 − 5δ/3 + …) for σ = 1 + δ, to all digits of δ. δ = 2⁻ᵏ and 1 + δ are exact; the
+    /// reference is ½((r² − 1) − ln r²) as its series in x = r² − 1: x²/4 − x³/6 + x⁴/8 − ….
     #[test]
     fn near_gaussians_keep_their_digits(k in 3i32..50, sign in prop_oneof![Just(1.0), Just(-1.0)]) {
         let d = sign * f64::from(-k).exp2();

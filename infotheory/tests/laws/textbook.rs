@@ -1,5 +1,5 @@
-//! The textbook's numbers in information theory (A.4, A.6 and what they feed), as NumPy recomputes them.
-//! Where the book prints another number, the errata of this crate say so.
+//! The textbook's numbers in information theory (A.4, A.6 and dependent ones), recomputed with NumPy. Other printed
+//! numbers are listed in the errata of this crate.
 
 use infotheory::cross_entropy::{cross_entropy, of_logits};
 use infotheory::divergence::{kl, reverse_kl};
@@ -11,7 +11,7 @@ use infotheory::{InfoError, Nats};
 use linalg::matrix;
 use probability::Joint;
 
-/// Whether a number is that with so many digits after the point.
+/// Returns whether a number equals the printed one to this many digits after the point.
 fn near(found: f64, printed: f64, digits: i32) -> bool {
     (found - printed).abs() <= 0.5 * 10.0_f64.powi(-digits) * (1.0 + 1e-9)
 }
@@ -21,7 +21,7 @@ fn surprise_of_a_coin_a_die_and_a_certain_event() -> Result<(), InfoError> {
     assert_eq!(self_information(0.5)?.to_bits().0, 1.0);
     assert!(near(self_information(1.0 / 6.0_f64)?.to_bits().0, 2.585, 3));
     assert_eq!(self_information(1.0_f64)?.0.to_bits(), 0);
-    // A.6: the surprise of a word that the model gave 0.9, and of one that it gave 0.01.
+    // A.6: the surprisal of a word with model probability 0.9, and with 0.01.
     assert!(near(self_information(0.9_f64)?.to_bits().0, 0.152, 3));
     assert!(near(self_information(0.01_f64)?.to_bits().0, 6.644, 3));
     // 0.1, the "logarithmic magnifying glass", in nats: from .9 to .01 the loss grows 43.71-fold (in
@@ -62,7 +62,7 @@ fn cross_entropy_is_entropy_and_divergence() -> Result<(), InfoError> {
     for (q, bits, perplexity) in [(0.9, 0.1520, 1.11), (0.4, 1.3219, 2.50)] {
         let loss = cross_entropy(&[1.0, 0.0], &[q, 1.0 - q])?;
         assert!(near(loss.to_bits().0, bits, 4) && near(loss.perplexity(), perplexity, 2));
-        assert!(near(loss.to_bits().perplexity(), perplexity, 2)); // whatever the unit
+        assert!(near(loss.to_bits().perplexity(), perplexity, 2)); // in any unit
     }
     Ok(())
 }
@@ -73,11 +73,11 @@ fn divergences_of_a_4() -> Result<(), InfoError> {
     assert!(near(kl(&p, &uniform)?.0, 0.106440, 6)); // in print: 0.0849
     assert!(near(kl(&p, &uniform)?.to_bits().0, 0.153561, 6));
     assert!(near(reverse_kl(&p, &uniform)?.0, 0.121777, 6));
-    // The drift of an aligned model: one summand is what the book prints.
+    // The drift of an aligned model: the book prints one summand.
     assert!(near(0.7 * (self_information(0.0001)? - self_information(0.7)?).0, 6.197566, 6));
     let (policy, reference) = ([0.7, 0.3], [0.0001, 0.9999]);
     assert!(near(kl(&policy, &reference)?.0, 5.836404, 6));
-    // A reward of one half buys that drift at β = 0.01, and not at 0.1.
+    // A reward of one half is worth that drift at β = 0.01, and not at 0.1.
     let rewards = [0.5, 0.0];
     for (beta, worth) in [(0.01, true), (0.1, false)] {
         let stay = alignment::objective(&reference, &reference, &rewards, beta)?;
@@ -105,14 +105,14 @@ fn the_loss_of_the_five_tokens_of_a_2() -> Result<(), InfoError> {
     assert!(near(of_logits(&z, 0)?.0, 0.582419671, 9));
     let h = entropy(&probability::softmax::softmax(&z))?;
     assert!(near(h.0, 1.216992, 6) && near(h.to_bits().0, 1.755748, 6));
-    // An untrained model of 65 letters knows nothing (4.2).
+    // An untrained model of 65 letters is uniform (4.2).
     assert!(near(of_logits(&[0.0; 65], 7)?.0, 4.174387, 6));
     Ok(())
 }
 
 #[test]
 fn shannon_s_guesses_are_of_letters() -> Result<(), InfoError> {
-    // English has 1 to 1.5 bits a letter: 100 letters of 1.3 bits, in a text of plain ASCII.
+    // English has 1 to 1.5 bits per letter: 100 letters of 1.3 bits, in a text of plain ASCII.
     let (text, total) = ("e".repeat(100), Nats(130.0 * std::f64::consts::LN_2));
     assert!(near(bits_per_character(total, &text)?.0, 1.3, 12));
     assert!(near(bits_per_byte(total, &text)?.0, 1.3, 12));

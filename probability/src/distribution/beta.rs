@@ -1,4 +1,4 @@
-//! The beta distribution, and Student's t, whose square is the odds of one.
+//! The beta distribution and Student's t distribution.
 
 use super::{BetaError, Density, Distribution, Mode, StudentsTError, continuous};
 use crate::accurate::distance_in;
@@ -7,9 +7,9 @@ use crate::incomplete::{Share, Side, beta_quantile, beta_tails, ln_beta_logit_de
 use crate::special::{LN_ROOT_TAU, deviance, digamma, gamma_entropy, stirling};
 use std::f64::consts::PI;
 
-/// What a rate may be, after a − 1 successes and b − 1 failures.
+/// The distribution of a rate after a − 1 successes and b − 1 failures.
 ///
-/// Formula: <var>p(x) = xᵃ⁻¹·(1 − x)ᵇ⁻¹/B(a, b)</var> on \[0, 1\]. Infinite at 0 where a < 1, at 1 where b < 1.
+/// Formula: <var>p(x) = xᵃ⁻¹·(1 − x)ᵇ⁻¹/B(a, b)</var> on \[0, 1\]. Infinite at 0 if a < 1, at 1 if b < 1.
 ///
 /// ```
 /// use probability::distribution::{Beta, ContinuousCDF};
@@ -23,10 +23,10 @@ pub struct Beta {
 }
 
 impl Beta {
-    /// With shapes a and b, in `f64`.
+    /// Creates the distribution with shapes a and b, in `f64`.
     ///
     /// # Errors
-    /// A shape that is not finite and above 0.
+    /// If a shape is not finite and above 0.
     pub fn new(shape_a: f64, shape_b: f64) -> Result<Self, BetaError> {
         let right = |shape: f64| shape > 0.0 && shape.is_finite();
         if !right(shape_a) {
@@ -38,12 +38,12 @@ impl Beta {
         Ok(Beta { a: shape_a, b: shape_b })
     }
 
-    /// a, in `f64`.
+    /// Returns a, in `f64`.
     pub fn shape_a(&self) -> f64 {
         self.a
     }
 
-    /// b, in `f64`.
+    /// Returns b, in `f64`.
     pub fn shape_b(&self) -> f64 {
         self.b
     }
@@ -96,7 +96,7 @@ impl Distribution<f64> for Beta {
 
     fn skewness(&self) -> Option<f64> {
         let n = self.a + self.b;
-        // A root for each factor: the product of two small shapes underflows.
+        // One root for each factor: the product of two small shapes underflows.
         let spread = ((n + 1.0) / self.a).sqrt() / self.b.sqrt();
         Some(if self.a == self.b { 0.0 } else { 2.0 * ((self.b - self.a) / (n + 2.0)) * spread })
     }
@@ -108,10 +108,10 @@ impl Mode<Option<f64>> for Beta {
     }
 }
 
-/// A mean of normal numbers in units of its estimated error.
+/// The distribution of a mean of normal numbers in units of its estimated error.
 ///
-/// Formula: <var>p(t) = (1 + t²/ν)^(−(ν + 1)/2)/(√ν·B(ν/2, ½))</var>, with t in units of a scale around a location. With
-/// ν degrees of freedom <var>ν/(ν + t²)</var> is Beta(ν/2, ½); ν = ∞ is the Gaussian.
+/// Formula: <var>p(t) = (1 + t²/ν)^(−(ν + 1)/2)/(√ν·B(ν/2, ½))</var>, with t in units of a scale around a location.
+/// <var>ν/(ν + t²)</var> is Beta(ν/2, ½); ν = ∞ is the Gaussian.
 ///
 /// ```
 /// use probability::distribution::{ContinuousCDF, StudentsT};
@@ -128,10 +128,10 @@ pub struct StudentsT {
 }
 
 impl StudentsT {
-    /// With ν degrees of freedom, in `f64`.
+    /// Creates the distribution with ν degrees of freedom, in `f64`.
     ///
     /// # Errors
-    /// A location that is not finite; a scale that is not finite and above 0; degrees of freedom that are not above 0.
+    /// If the location is not finite, the scale is not finite and above 0, or ν is not above 0.
     pub fn new(location: f64, scale: f64, freedom: f64) -> Result<Self, StudentsTError> {
         if !location.is_finite() {
             return Err(StudentsTError::LocationInvalid);
@@ -146,17 +146,17 @@ impl StudentsT {
         }
     }
 
-    /// The location, in `f64`.
+    /// Returns the location, in `f64`.
     pub fn location(&self) -> f64 {
         self.location
     }
 
-    /// The scale, in `f64`.
+    /// Returns the scale, in `f64`.
     pub fn scale(&self) -> f64 {
         self.scale
     }
 
-    /// ν, in `f64`.
+    /// Returns ν, in `f64`.
     pub fn freedom(&self) -> f64 {
         self.freedom
     }
@@ -165,31 +165,31 @@ impl StudentsT {
         distance_in(self.scale, x, self.location)
     }
 
-    /// Whether the Gaussian is the same to the last digit: densities differ by the share t⁴/4ν, and beyond |t| = 40 there
-    /// is nothing left.
+    /// Returns whether the Gaussian is the same to the last digit: the relative difference of densities is t⁴/4ν, and
+    /// beyond |t| = 40 both are 0.
     fn is_gaussian(&self) -> bool {
         self.freedom >= 1e30
     }
 
-    /// ln √(1 + t²/ν), where t² may overflow.
+    /// Returns ln √(1 + t²/ν), even if t² overflows.
     fn ln_root(&self, t: f64) -> f64 {
         let root = t.abs() / self.freedom.sqrt();
         if root > 1e8 { root.ln() } else { 0.5 * (root * root).ln_1p() }
     }
 
-    /// ln of the density at the location, for a scale of 1: <var>Γ((ν + 1)/2)/(√(νπ)·Γ(ν/2))</var>, by what Stirling's
-    /// formula leaves.
+    /// Returns ln of the density at the location, for a scale of 1: <var>Γ((ν + 1)/2)/(√(νπ)·Γ(ν/2))</var>, by the
+    /// remainder of Stirling's formula.
     fn ln_peak(&self) -> f64 {
         let (half, more) = (0.5 * self.freedom, 0.5 * self.freedom + 0.5);
         stirling(more) - stirling(half) - deviance(half, 1.0, more, -0.5) - LN_ROOT_TAU
     }
 
-    /// ln P(T > √ν·r) + ν·ln r, which for r above 10¹⁰⁰ is a constant: the tail is a power.
+    /// Returns ln P(T > √ν·r) + ν·ln r, which for r above 10¹⁰⁰ is a constant: the tail is a power.
     fn ln_power_tail(&self) -> f64 {
         self.ln_peak() - 0.5 * self.freedom.ln()
     }
 
-    /// P(T > t) for t ≥ 0, as half of P(|T| > t).
+    /// Returns P(T > t) for t ≥ 0, as half of P(|T| > t).
     fn beyond(&self, t: f64) -> f64 {
         if self.is_gaussian() {
             return standard_below(-t);
@@ -198,14 +198,14 @@ impl StudentsT {
         if root > FAR {
             return (self.ln_power_tail() - self.freedom * root.ln()).exp();
         }
-        // Of ν/(ν + t²).
+        // The point ν/(ν + t²).
         let at = Share::of_odds(t * (t / self.freedom)).mirrored();
         0.5 * beta_tails(self.freedom / 2.0, 0.5, at).lower()
     }
 
-    /// The t with P(T > t) = p < ½.
+    /// Returns the t with P(T > t) = p < ½.
     fn size(&self, p: f64) -> f64 {
-        // Near the middle by P(|T| < t), which is near 0; 1 − 2p is exact.
+        // Near the middle from P(|T| < t), which is near 0; 1 − 2p is exact.
         let middle = 1.0 - 2.0 * p;
         if middle < 0.5 {
             return self.half_width(middle);
@@ -219,7 +219,8 @@ impl StudentsT {
         self.freedom.sqrt() * if root > FAR { far() } else { root }
     }
 
-    /// The t with P(|T| < t) = c, for a scale of 1 around 0: half the width of an interval of confidence c in (0, 1).
+    /// Returns the t with P(|T| < t) = c, for a scale of 1 around 0: half the width of an interval of confidence c in
+    /// (0, 1).
     pub(crate) fn half_width(&self, c: f64) -> f64 {
         if c >= 0.5 {
             return self.size((1.0 - c) / 2.0);
@@ -229,12 +230,12 @@ impl StudentsT {
         }
         let at = beta_quantile(0.5 * self.freedom, 0.5, Side::Upper, c);
         let odds = at.y / at.x;
-        // t²/ν underflows before t does; there the density is that of the middle.
+        // t²/ν underflows before t does; the density there is that of the middle.
         if odds < 1e-280 { 0.5 * c * (-self.ln_peak()).exp() } else { (self.freedom * odds).sqrt() }
     }
 }
 
-/// Beyond it a square is out of range, and 1 + r² is r².
+/// The limit above which a square overflows; 1 + r² is r² there.
 const FAR: f64 = 1e140;
 
 impl Density for StudentsT {
@@ -270,7 +271,7 @@ impl Distribution<f64> for StudentsT {
     }
 
     fn variance(&self) -> Option<f64> {
-        // ν/(ν − 2), of which the difference is exact where it is small.
+        // ν/(ν − 2); the difference is exact if it is small.
         let excess = 2.0 / (self.freedom - 2.0);
         let spread = || self.scale * self.scale * (1.0 + excess);
         (self.freedom > 2.0).then(spread)

@@ -1,12 +1,12 @@
-//! The gamma distribution, and χ² as one.
+//! The gamma distribution and its special case χ².
 
 use super::{Density, Distribution, GammaError, Mode, continuous};
 use crate::incomplete::{Side, gamma_quantile, gamma_tails, ln_gamma_density};
 use crate::special::gamma_entropy;
 
-/// Waiting times and scales.
+/// The gamma distribution: waiting times and scales.
 ///
-/// Formula: <var>p(x) = βᵅ·xᵅ⁻¹·e^(−βx)/Γ(α)</var> for x ≥ 0. Its density is infinite at 0 where α < 1.
+/// Formula: <var>p(x) = βᵅ·xᵅ⁻¹·e^(−βx)/Γ(α)</var> for x ≥ 0. The density is infinite at 0 if α < 1.
 ///
 /// ```
 /// use probability::distribution::{Continuous, ContinuousCDF, Gamma};
@@ -22,10 +22,10 @@ pub struct Gamma {
 }
 
 impl Gamma {
-    /// With shape α and rate β, in `f64`.
+    /// Creates the distribution with shape α and rate β, in `f64`.
     ///
     /// # Errors
-    /// A parameter that is not finite and above 0.
+    /// If a parameter is not finite and above 0.
     pub fn new(shape: f64, rate: f64) -> Result<Self, GammaError> {
         if !(shape > 0.0 && shape.is_finite()) {
             return Err(GammaError::ShapeInvalid);
@@ -36,17 +36,17 @@ impl Gamma {
         Ok(Gamma { shape, rate })
     }
 
-    /// α, in `f64`.
+    /// Returns α, in `f64`.
     pub fn shape(&self) -> f64 {
         self.shape
     }
 
-    /// β, in `f64`.
+    /// Returns β, in `f64`.
     pub fn rate(&self) -> f64 {
         self.rate
     }
 
-    /// x in units of 1/β, and what rounding that product has lost.
+    /// Returns x in units of 1/β, and the rounding error of the product.
     fn standard(&self, x: f64) -> (f64, f64) {
         let product = x * self.rate;
         let rest = x.mul_add(self.rate, -product);
@@ -62,7 +62,7 @@ impl Density for Gamma {
     fn ln_density(&self, x: f64) -> f64 {
         let (scaled, rest) = self.standard(x);
         if scaled == 0.0 {
-            // Next to 0 the density is β·(βx)ᵅ⁻¹/Γ(α).
+            // Near 0 the density is β·(βx)ᵅ⁻¹/Γ(α).
             let power = match self.shape - 1.0 {
                 0.0 => 0.0,
                 less => less * (x.ln() + self.rate.ln()),
@@ -107,7 +107,7 @@ impl Mode<Option<f64>> for Gamma {
     }
 }
 
-/// The sum of k squares of standard normal numbers: Gamma(k/2, ½), for any k > 0.
+/// The distribution of the sum of k squares of standard normal numbers: Gamma(k/2, ½), for any k > 0.
 ///
 /// ```
 /// use probability::distribution::{ChiSquared, ContinuousCDF};
@@ -121,25 +121,25 @@ pub struct ChiSquared {
 }
 
 impl ChiSquared {
-    /// With k degrees of freedom, in `f64`.
+    /// Creates the distribution with k degrees of freedom, in `f64`.
     ///
     /// # Errors
-    /// k that is not finite and above 0.
+    /// If k is not finite and above 0.
     pub fn new(freedom: f64) -> Result<Self, GammaError> {
         Ok(ChiSquared { freedom, gamma: Gamma::new(freedom / 2.0, 0.5)? })
     }
 
-    /// k, in `f64`.
+    /// Returns k, in `f64`.
     pub fn freedom(&self) -> f64 {
         self.freedom
     }
 
-    /// Of the gamma distribution that it is: k/2, in `f64`.
+    /// Returns the shape of the gamma distribution: k/2, in `f64`.
     pub fn shape(&self) -> f64 {
         self.gamma.shape
     }
 
-    /// Of the gamma distribution that it is: ½, in `f64`.
+    /// Returns the rate of the gamma distribution: ½, in `f64`.
     pub fn rate(&self) -> f64 {
         self.gamma.rate
     }

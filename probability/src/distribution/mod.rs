@@ -3,10 +3,10 @@
 //! | distribution | where in a transformer |
 //! |---|---|
 //! | [`Categorical`](crate::Categorical) | the next token; attention weights |
-//! | [`Bernoulli`] | a dropout mask, where P(0) = p drops |
+//! | [`Bernoulli`] | a dropout mask: P(0) = p drops |
 //! | [`Uniform`] | baselines, Xavier's initialisation |
 //! | [`Normal`] | initial weights, noise of diffusion |
-//! | [`Binomial`], [`Beta`] | how many answers of n are right, and what that says about the rate |
+//! | [`Binomial`], [`Beta`] | how many of n answers are right, and the rate given that number |
 //! | [`StudentsT`] | comparing two models ([`paired`](crate::paired)) |
 //! | [`ChiSquared`] | testing a sampler ([`goodness`](crate::goodness)) |
 //! | [`Gumbel`] | drawing by the largest perturbed logit ([`gumbel`](crate::gumbel)) |
@@ -15,14 +15,14 @@
 //! The traits are [statrs]': densities (`pdf`, `ln_pdf`, `pmf`, `ln_pmf`), `cdf`, `sf`, `inverse_cdf`, and moments. The
 //! functions are this crate's, on `f64`: they cannot be differentiated.
 //!
-//! * Right to a relative 10⁻¹², in either tail and down to the smallest float, for parameters and arguments from
-//!   10⁻³⁰⁰ to 10³⁰⁰ (counts below 2⁵³). `ln_pdf` and `ln_pmf` are right to 10⁻¹² absolute where they are near 0. What
-//!   is scaled or shifted first is as right as its argument: <var>(x − µ)/σ</var> and <var>(ln x − µ)/σ</var> are rounded.
-//! * `inverse_cdf` ends after a bounded number of steps. It is NaN where p is NaN or outside \[0, 1\] (of whole numbers: the
-//!   least). Of whole numbers it is the least k with <var>P(X ≤ k) ≥ p</var>, where a probability that misses p by
-//!   rounding (64·ε) reaches it. 0 where the right number is below the smallest float.
+//! * The relative error is at most 10⁻¹², in either tail and down to the smallest float, for parameters and arguments
+//!   from 10⁻³⁰⁰ to 10³⁰⁰ (counts below 2⁵³). The absolute error of `ln_pdf` and `ln_pmf` near 0 is at most 10⁻¹². A
+//!   scaled or shifted argument, <var>(x − µ)/σ</var> or <var>(ln x − µ)/σ</var>, is rounded first.
+//! * `inverse_cdf` ends after a bounded number of steps. It is NaN if p is NaN or outside \[0, 1\] (discrete
+//!   distributions: the least value). For discrete distributions it is the least k with <var>P(X ≤ k) ≥ p</var>, up to
+//!   rounding (64·ε). It is 0 if the result is below the smallest float.
 //! * `cdf` is 0 below the range of a distribution and 1 above; densities are 0 outside. NaN gives NaN. Nothing panics.
-//! * Parameters are finite (but for the degrees of freedom of [`StudentsT`], of which ∞ is the Gaussian).
+//! * Parameters are finite, except the degrees of freedom of [`StudentsT`], for which ∞ gives the Gaussian.
 //!
 //! [`Gaussian`](crate::gaussian::Gaussian) and [`Categorical`](crate::Categorical) can be differentiated.
 //!
@@ -59,8 +59,7 @@ pub use statrs::distribution::{Continuous, ContinuousCDF, Discrete, DiscreteCDF}
 pub use statrs::statistics::{Distribution, Max, Median, Min, Mode};
 pub use whole::{Bernoulli, Binomial, Geometric, Poisson};
 
-/// Draws from any continuous distribution of one variable by inverse transform: F⁻¹(u) with u
-/// uniform in (0, 1).
+/// Draws from any continuous distribution of one variable by inverse transform: F⁻¹(u) with u uniform in (0, 1).
 ///
 /// ```
 /// use probability::{Random, distribution::{Exp, ExpError, draw}};
@@ -73,8 +72,7 @@ pub fn draw(distribution: &impl ContinuousCDF<f64, f64>, random: &Random, index:
     distribution.inverse_cdf(random.open_uniform(index))
 }
 
-/// Draws from any distribution over whole numbers by inverse transform: the least k with <var>u ≤ P(X ≤
-/// k)</var>.
+/// Draws from any discrete distribution by inverse transform: the least k with <var>u ≤ P(X ≤ k)</var>.
 ///
 /// ```
 /// use probability::{Random, distribution::{Binomial, BinomialError, draw_whole}};
@@ -87,19 +85,19 @@ pub fn draw_whole(distribution: &impl DiscreteCDF<u64, f64>, random: &Random, in
     distribution.inverse_cdf(random.open_uniform(index))
 }
 
-/// What each continuous distribution says of itself, within its range.
+/// The functions of a continuous distribution within its range.
 trait Density {
-    /// The least and the largest number that can occur.
+    /// Returns the least and the largest number that can occur.
     fn range(&self) -> (f64, f64);
-    /// ln p(x).
+    /// Returns ln p(x).
     fn ln_density(&self, x: f64) -> f64;
-    /// P(X ≤ x) or P(X > x).
+    /// Returns P(X ≤ x) or P(X > x).
     fn share(&self, side: Side, x: f64) -> f64;
-    /// The x that has a share p, above 0 and at most ½, on the side.
+    /// Returns the x at which the tail on this side has probability p, above 0 and at most ½.
     fn quantile(&self, side: Side, p: f64) -> f64;
 }
 
-/// The traits of statrs from [`Density`].
+/// Implements the traits of statrs from [`Density`].
 macro_rules! continuous {
     ($($name:ident)*) => { $(
         impl crate::distribution::Min<f64> for $name {
@@ -161,7 +159,7 @@ macro_rules! continuous {
 }
 use continuous;
 
-/// A share, where x may lie outside the range.
+/// Returns a tail's probability for any x, also outside the range.
 fn share(of: &impl Density, side: Side, x: f64) -> f64 {
     let ((least, most), low, high) = match side {
         Side::Lower => (of.range(), 0.0, 1.0),
@@ -178,7 +176,7 @@ fn share(of: &impl Density, side: Side, x: f64) -> f64 {
     }
 }
 
-/// F⁻¹(p), from the nearer tail; NaN outside \[0, 1\].
+/// Returns F⁻¹(p), from the nearer tail; NaN outside \[0, 1\].
 fn quantile(of: &impl Density, p: f64) -> f64 {
     let (least, most) = of.range();
     if !(0.0..=1.0).contains(&p) {

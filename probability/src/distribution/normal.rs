@@ -1,4 +1,4 @@
-//! The normal distribution, and that of a number whose logarithm is normal.
+//! The normal and the log-normal distribution.
 
 use super::scaled::positive;
 use super::{Density, Distribution, LogNormalError, Mode, NormalError, continuous};
@@ -23,10 +23,10 @@ pub struct Normal {
 }
 
 impl Normal {
-    /// With mean µ and standard deviation σ, in `f64`.
+    /// Creates the distribution with mean µ and standard deviation σ, in `f64`.
     ///
     /// # Errors
-    /// A mean that is not finite; a deviation that is not finite and above 0.
+    /// If the mean is not finite, or the deviation is not finite and above 0.
     pub fn new(mean: f64, std_dev: f64) -> Result<Self, NormalError> {
         if !mean.is_finite() {
             return Err(NormalError::MeanInvalid);
@@ -38,7 +38,7 @@ impl Normal {
         }
     }
 
-    /// With mean 0 and standard deviation 1, in `f64`.
+    /// Creates the distribution with mean 0 and standard deviation 1, in `f64`.
     pub fn standard() -> Self {
         Normal { mean: 0.0, deviation: 1.0 }
     }
@@ -93,7 +93,7 @@ impl Mode<Option<f64>> for Normal {
     }
 }
 
-/// A number whose logarithm is normal.
+/// The distribution of a number whose logarithm is normal.
 ///
 /// ```
 /// use probability::distribution::{ContinuousCDF, LogNormal};
@@ -106,10 +106,10 @@ pub struct LogNormal {
 }
 
 impl LogNormal {
-    /// With mean µ and standard deviation σ of the logarithm, in `f64`.
+    /// Creates the distribution with mean µ and standard deviation σ of the logarithm, in `f64`.
     ///
     /// # Errors
-    /// A location that is not finite; a scale that is not finite and above 0.
+    /// If the location is not finite, or the scale is not finite and above 0.
     pub fn new(location: f64, scale: f64) -> Result<Self, LogNormalError> {
         match Normal::new(location, scale) {
             Ok(logarithm) => Ok(LogNormal { logarithm }),
@@ -118,12 +118,12 @@ impl LogNormal {
         }
     }
 
-    /// µ, in `f64`.
+    /// Returns µ, in `f64`.
     pub fn location(&self) -> f64 {
         self.logarithm.mean
     }
 
-    /// σ, in `f64`.
+    /// Returns σ, in `f64`.
     pub fn scale(&self) -> f64 {
         self.logarithm.deviation
     }
@@ -154,7 +154,7 @@ impl Distribution<f64> for LogNormal {
 
     fn variance(&self) -> Option<f64> {
         let square = self.scale() * self.scale();
-        // e^(2µ + s)·(e^s − 1), in which a factor may overflow. For small σ, e^s − 1 is s, and s may underflow.
+        // e^(2µ + s)·(e^s − 1), whose factors may overflow. For small σ, e^s − 1 is s, and s may underflow.
         let ln_rest =
             if square < 1e-30 { 2.0 * self.scale().ln() } else { (-(-square).exp_m1()).ln() };
         Some((2.0 * self.location() + 2.0 * square + ln_rest).exp())

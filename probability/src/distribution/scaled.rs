@@ -1,4 +1,4 @@
-//! Distributions with a closed form: one shape, moved and stretched.
+//! Distributions with a closed form: a fixed shape, shifted and scaled.
 
 use super::{Density, Distribution, Mode, continuous};
 use super::{ExpError, GumbelError, LaplaceError, UniformError};
@@ -9,12 +9,12 @@ use std::f64::consts::{LN_2, PI};
 /// Euler's constant: the mean of a standard Gumbel number.
 const EULER: f64 = 0.577_215_664_901_532_9;
 
-/// What a scale or a rate may be.
+/// The allowed scales and rates.
 pub(super) fn positive(x: f64) -> bool {
     x > 0.0 && x.is_finite()
 }
 
-/// Equal density between two numbers.
+/// The uniform distribution between two numbers.
 ///
 /// ```
 /// use probability::distribution::{ContinuousCDF, Uniform};
@@ -28,10 +28,10 @@ pub struct Uniform {
 }
 
 impl Uniform {
-    /// Between `min` and `max`, in `f64`.
+    /// Creates the distribution between `min` and `max`, in `f64`.
     ///
     /// # Errors
-    /// A bound that is not finite; a highest number that is not above the lowest.
+    /// If a bound is not finite, or `max` is not above `min`.
     pub fn new(min: f64, max: f64) -> Result<Self, UniformError> {
         if !min.is_finite() {
             Err(UniformError::MinInvalid)
@@ -44,12 +44,12 @@ impl Uniform {
         }
     }
 
-    /// Between 0 and 1, in `f64`.
+    /// Creates the distribution between 0 and 1, in `f64`.
     pub fn standard() -> Self {
         Uniform { low: 0.0, high: 1.0 }
     }
 
-    /// b − a for a ≤ b, in units of 1, or of 2 where the width of the range is no float.
+    /// Returns b − a for a ≤ b, in units of 1, or of 2 if the width of the range overflows.
     fn apart(&self, a: f64, b: f64) -> f64 {
         if self.unit() == 1.0 { b - a } else { 0.5 * b - 0.5 * a }
     }
@@ -58,7 +58,7 @@ impl Uniform {
         if (self.high - self.low).is_finite() { 1.0 } else { 2.0 }
     }
 
-    /// In units of [`Uniform::unit`].
+    /// The width in units of [`Uniform::unit`].
     fn width(&self) -> f64 {
         self.apart(self.low, self.high)
     }
@@ -113,7 +113,7 @@ impl Mode<Option<f64>> for Uniform {
     }
 }
 
-/// Waiting times without memory.
+/// The exponential distribution: waiting times without memory.
 ///
 /// Formula: <var>p(x) = λ·e^(−λx)</var> for x ≥ 0.
 ///
@@ -128,15 +128,15 @@ pub struct Exp {
 }
 
 impl Exp {
-    /// With rate λ, in `f64`.
+    /// Creates the distribution with rate λ, in `f64`.
     ///
     /// # Errors
-    /// A rate that is not finite and above 0.
+    /// If the rate is not finite and above 0.
     pub fn new(rate: f64) -> Result<Self, ExpError> {
         if positive(rate) { Ok(Exp { rate }) } else { Err(ExpError::RateInvalid) }
     }
 
-    /// λ, in `f64`.
+    /// Returns λ, in `f64`.
     pub fn rate(&self) -> f64 {
         self.rate
     }
@@ -185,7 +185,7 @@ impl Mode<Option<f64>> for Exp {
     }
 }
 
-/// An exponential on either side: what absolute errors and sparse weights suppose.
+/// The Laplace distribution, exponential on both sides: the model of absolute errors and sparse weights.
 ///
 /// Formula: <var>p(x) = e^(−|x − µ|/b)/2b</var>.
 ///
@@ -201,10 +201,10 @@ pub struct Laplace {
 }
 
 impl Laplace {
-    /// With location µ and scale b, in `f64`.
+    /// Creates the distribution with location µ and scale b, in `f64`.
     ///
     /// # Errors
-    /// A location that is not finite; a scale that is not finite and above 0.
+    /// If the location is not finite, or the scale is not finite and above 0.
     pub fn new(location: f64, scale: f64) -> Result<Self, LaplaceError> {
         if !location.is_finite() {
             return Err(LaplaceError::LocationInvalid);
@@ -216,12 +216,12 @@ impl Laplace {
         }
     }
 
-    /// µ, in `f64`.
+    /// Returns µ, in `f64`.
     pub fn location(&self) -> f64 {
         self.location
     }
 
-    /// b, in `f64`.
+    /// Returns b, in `f64`.
     pub fn scale(&self) -> f64 {
         self.scale
     }
@@ -272,7 +272,7 @@ impl Mode<Option<f64>> for Laplace {
     }
 }
 
-/// The largest of many numbers, and the noise whose largest sum draws from a softmax.
+/// The Gumbel distribution: the largest of many numbers, and the noise that turns an argmax into a draw from a softmax.
 ///
 /// Formula: <var>P(X ≤ x) = e^(−e^(−z))</var> with <var>z = (x − µ)/β</var>.
 ///
@@ -288,10 +288,10 @@ pub struct Gumbel {
 }
 
 impl Gumbel {
-    /// With location µ and scale β, in `f64`.
+    /// Creates the distribution with location µ and scale β, in `f64`.
     ///
     /// # Errors
-    /// A location that is not finite; a scale that is not finite and above 0.
+    /// If the location is not finite, or the scale is not finite and above 0.
     pub fn new(location: f64, scale: f64) -> Result<Self, GumbelError> {
         if !location.is_finite() {
             return Err(GumbelError::LocationInvalid);
@@ -303,12 +303,12 @@ impl Gumbel {
         }
     }
 
-    /// µ, in `f64`.
+    /// Returns µ, in `f64`.
     pub fn location(&self) -> f64 {
         self.location
     }
 
-    /// β, in `f64`.
+    /// Returns β, in `f64`.
     pub fn scale(&self) -> f64 {
         self.scale
     }
@@ -326,7 +326,7 @@ impl Density for Gumbel {
     fn ln_density(&self, x: f64) -> f64 {
         let z = self.standard(x);
         let e = (-z).exp();
-        // Far below e^(−z) overflows and outweighs z.
+        // Far below the location e^(−z) overflows and outweighs z.
         (if e.is_infinite() { -e } else { -z - e }) - self.scale.ln()
     }
 

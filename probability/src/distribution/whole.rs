@@ -1,4 +1,4 @@
-//! Distributions over whole numbers.
+//! Discrete distributions over integers.
 
 use super::{BinomialError, Discrete, DiscreteCDF, Distribution, GeometricError, Max, Median, Min};
 use super::{Mode, PoissonError};
@@ -8,26 +8,26 @@ use crate::incomplete::{
     Share, Side, beta_tails, gamma_tails, ln_beta_logit_density, ln_gamma_density,
 };
 
-/// What each distribution over whole numbers says of itself.
+/// The functions of a discrete distribution.
 trait Masses {
     fn range(&self) -> (u64, u64);
-    /// ln P(X = k), for k within the range.
+    /// Returns ln P(X = k), for k within the range.
     fn ln_mass(&self, k: u64) -> f64;
-    /// P(X ≤ k) or P(X > k), for k within the range but its end.
+    /// Returns P(X ≤ k) or P(X > k), for k within the range except its end.
     fn share(&self, side: Side, k: u64) -> f64;
-    /// About where a share p lies below.
+    /// Returns an approximate quantile at p.
     fn guess(&self, p: f64) -> f64;
 }
 
-/// Of a sum of many terms, near enough for a search to begin: the normal approximation.
+/// Returns a starting point for the search of a quantile of a sum of many terms: the normal approximation.
 fn normal_guess(mean: f64, variance: f64, p: f64) -> f64 {
     mean + standard_quantile(p) * variance.sqrt()
 }
 
-/// How far a probability may miss another one and still reach it.
+/// The relative error by which a probability may miss a limit and still reach it.
 const SLACK: f64 = 64.0 * f64::EPSILON;
 
-/// The least k with P(X ≤ k) ≥ p; the least of all for p ≤ 0 or NaN, the largest for p ≥ 1.
+/// Returns the least k with P(X ≤ k) ≥ p; the least value for p ≤ 0 or NaN, the largest for p ≥ 1.
 fn quantile(of: &impl Masses, p: f64) -> u64 {
     let (least, most) = of.range();
     if p >= 1.0 {
@@ -46,7 +46,7 @@ fn quantile(of: &impl Masses, p: f64) -> u64 {
     if p.is_nan() || p <= 0.0 || reached(least) {
         return least;
     }
-    // `low` is not reached, `high` is: from a guess by steps that double, then by halves.
+    // `low` is not reached, `high` is: from a guess by doubling steps, then by bisection.
     let guess = (of.guess(p) as u64).clamp(least, most);
     let (mut low, mut high, mut step) = (least, most, 1_u64);
     if reached(guess) {
@@ -75,7 +75,7 @@ fn quantile(of: &impl Masses, p: f64) -> u64 {
     high
 }
 
-/// −Σ p·ln p, where all but e⁻⁷⁰ lies within twelve deviations and sixty of the mean.
+/// Returns −Σ p·ln p over twelve deviations and sixty around the mean, which hold all but e⁻⁷⁰.
 fn summed_entropy(of: &impl Masses, mean: f64, variance: f64) -> f64 {
     let (least, most) = of.range();
     let reach = 12.0 * variance.sqrt() + 60.0;
@@ -87,7 +87,7 @@ fn summed_entropy(of: &impl Masses, mean: f64, variance: f64) -> f64 {
     sum(terms)
 }
 
-/// From this variance on the expansions of entropies are right to 10⁻¹².
+/// The variance from which the expansions of entropies have a relative error of 10⁻¹².
 const WIDE: f64 = 1e6;
 
 macro_rules! whole {
@@ -151,7 +151,7 @@ macro_rules! whole {
     )* };
 }
 
-/// How many of n independent trials succeed, each with probability p.
+/// The number of successes in n independent trials, each with probability p.
 ///
 /// Formula: <var>P(k) = C(n, k)·pᵏ·(1 − p)ⁿ⁻ᵏ</var>.
 ///
@@ -168,21 +168,21 @@ pub struct Binomial {
 }
 
 impl Binomial {
-    /// Of n trials with probability p, in `f64`.
+    /// Creates the distribution of n trials with probability p, in `f64`.
     ///
     /// # Errors
-    /// p outside \[0, 1\] or NaN.
+    /// If p is NaN or outside \[0, 1\].
     pub fn new(p: f64, n: u64) -> Result<Self, BinomialError> {
         let right = (0.0..=1.0).contains(&p);
         if right { Ok(Binomial { p, n }) } else { Err(BinomialError::ProbabilityInvalid) }
     }
 
-    /// p, in `f64`.
+    /// Returns p, in `f64`.
     pub fn p(&self) -> f64 {
         self.p
     }
 
-    /// n, in `f64`.
+    /// Returns n, in `f64`.
     pub fn n(&self) -> u64 {
         self.n
     }
@@ -201,7 +201,7 @@ impl Masses for Binomial {
     fn ln_mass(&self, k: u64) -> f64 {
         let (n, failures) = (self.n as f64, (self.n - k) as f64);
         let k = k as f64;
-        // Nothing happened that cannot happen: 0·ln 0 is 0.
+        // 0·ln 0 is 0.
         let times = |count: f64, ln: f64| if count == 0.0 { 0.0 } else { count * ln };
         if k == 0.0 || failures == 0.0 || self.p == 0.0 || self.p == 1.0 {
             return times(k, self.p.ln()) + times(failures, (-self.p).ln_1p());
@@ -255,7 +255,7 @@ impl Mode<Option<u64>> for Binomial {
     }
 }
 
-/// 1 with probability p, else 0.
+/// The Bernoulli distribution: 1 with probability p, else 0.
 ///
 /// ```
 /// use probability::distribution::{Bernoulli, Discrete};
@@ -268,20 +268,20 @@ pub struct Bernoulli {
 }
 
 impl Bernoulli {
-    /// With probability p of a 1, in `f64`.
+    /// Creates the distribution with probability p of a 1, in `f64`.
     ///
     /// # Errors
-    /// p outside \[0, 1\] or NaN.
+    /// If p is NaN or outside \[0, 1\].
     pub fn new(p: f64) -> Result<Self, BinomialError> {
         Ok(Bernoulli { one: Binomial::new(p, 1)? })
     }
 
-    /// p, in `f64`.
+    /// Returns p, in `f64`.
     pub fn p(&self) -> f64 {
         self.one.p
     }
 
-    /// 1: the number of trials, in `f64`.
+    /// Returns 1, the number of trials, in `f64`.
     pub fn n(&self) -> u64 {
         1
     }
@@ -329,7 +329,7 @@ impl Mode<Option<u64>> for Bernoulli {
     }
 }
 
-/// The trial, counted from 1, that is the first to succeed.
+/// The number of the first trial that succeeds, counted from 1.
 ///
 /// Formula: <var>P(k) = p·(1 − p)ᵏ⁻¹</var>.
 ///
@@ -344,21 +344,21 @@ pub struct Geometric {
 }
 
 impl Geometric {
-    /// With probability p of a success, in `f64`.
+    /// Creates the distribution with probability p of a success, in `f64`.
     ///
     /// # Errors
-    /// p that is not above 0 and at most 1.
+    /// If p is not above 0 and at most 1.
     pub fn new(p: f64) -> Result<Self, GeometricError> {
         let right = p > 0.0 && p <= 1.0;
         if right { Ok(Geometric { p }) } else { Err(GeometricError::ProbabilityInvalid) }
     }
 
-    /// p, in `f64`.
+    /// Returns p, in `f64`.
     pub fn p(&self) -> f64 {
         self.p
     }
 
-    /// ln (1 − p)ᵏ.
+    /// Returns ln (1 − p)ᵏ.
     fn ln_failures(&self, k: u64) -> f64 {
         if k == 0 { 0.0 } else { k as f64 * (-self.p).ln_1p() }
     }
@@ -408,7 +408,7 @@ impl Mode<Option<u64>> for Geometric {
     }
 }
 
-/// How many of many rare things happen.
+/// The number of rare events among many chances.
 ///
 /// Formula: <var>P(k) = λᵏ·e^(−λ)/k!</var>.
 ///
@@ -423,16 +423,16 @@ pub struct Poisson {
 }
 
 impl Poisson {
-    /// With mean λ, in `f64`.
+    /// Creates the distribution with mean λ, in `f64`.
     ///
     /// # Errors
-    /// A mean that is not finite and above 0.
+    /// If the mean is not finite and above 0.
     pub fn new(lambda: f64) -> Result<Self, PoissonError> {
         let right = lambda > 0.0 && lambda.is_finite();
         if right { Ok(Poisson { mean: lambda }) } else { Err(PoissonError::LambdaInvalid) }
     }
 
-    /// λ, in `f64`.
+    /// Returns λ, in `f64`.
     pub fn lambda(&self) -> f64 {
         self.mean
     }

@@ -12,7 +12,7 @@ fn counts() -> impl Strategy<Value = Vec<u64>> {
 }
 
 proptest! {
-    /// Whatever it is made from, and on whatever scale.
+    /// The sum is one for every constructor and scale.
     #[test]
     fn sums_to_one_by_construction(
         z in logits(40),
@@ -30,8 +30,7 @@ proptest! {
         }
     }
 
-    /// What a plain softmax in f32 leaves is a distribution, in f32 and widened; what is off by twice the tolerance is
-    /// none.
+    /// The result of a plain softmax in f32 is accepted, in f32 and widened; an error of twice the tolerance is not.
     #[test]
     fn a_softmax_in_single_precision_is_a_distribution(z in prop::collection::vec(-30.0..30.0_f32, 1..300)) {
         let most = z.iter().copied().fold(f32::MIN, f32::max);
@@ -46,7 +45,7 @@ proptest! {
         prop_assert!(check_distribution(&wide).is_err());
     }
 
-    /// Logits, probabilities and weights say the same: softmax(ln w) = w/Σw.
+    /// Logits, probabilities and weights give the same distribution: softmax(ln w) = w/Σw.
     #[test]
     fn logits_of_probabilities(p in distribution(1..20)) {
         let z: Vec<f64> = p.probabilities().iter().map(|p| p.ln() + 3.0).collect();
@@ -76,14 +75,14 @@ proptest! {
         let square = p.expectation(|i| x[i]).powi(2);
         close(p.variance(|i| x[i]), p.expectation(|i| x[i] * x[i]) - square, bound);
         close(p.variance(|i| x[i]), p.covariance(|i| x[i], |i| x[i]), bound);
-        // Cauchy and Schwarz.
+        // The Cauchy–Schwarz inequality.
         let cov = p.covariance(|i| x[i], |i| y[i]);
         prop_assert!(
             cov * cov <= p.variance(|i| x[i]) * p.variance(|i| y[i]) * (1.0 + 1e-9) + bound
         );
     }
 
-    /// The quantile of u is the outcome whose step of the cumulative distribution holds u.
+    /// The quantile of u is the outcome whose step of the cumulative distribution contains u.
     #[test]
     fn inverse_transform(p in distribution(1..20), u in 0.0..1.0_f64) {
         let (i, c) = (p.quantile(u), p.cumulative());
@@ -116,8 +115,8 @@ proptest! {
         all_close(again.transposed().table().as_slice(), joint.table().as_slice(), 8.0 * EPSILON);
     }
 
-    /// Bayes' rule there and back: the posterior of every y from P(x) and P(y|x) is the conditional
-    /// P(x|y), and weighted by P(y) the posteriors give the prior again.
+    /// Bayes' rule there and back: the posterior of every y from P(x) and P(y|x) is the conditional P(x|y), and the
+    /// mean of the posteriors over P(y) is the prior.
     #[test]
     fn bayes_round_trip(joint in joint()) {
         let (x, y) = (joint.x(), joint.y());
@@ -150,7 +149,7 @@ proptest! {
         all_close(&prior, x.probabilities(), 64.0 * EPSILON);
     }
 
-    /// Evidence in two steps is evidence at once, in either order, and by logarithms.
+    /// Evidence in two steps equals evidence at once, in either order, and by logarithms.
     #[test]
     fn evidence_adds_up(
         prior in distribution(5),
@@ -192,8 +191,7 @@ proptest! {
         close(parts.total(), joint.y().variance(|j| y[j]), 256.0 * EPSILON * 1e4);
     }
 
-    /// What is independent explains nothing, covaries with nothing, and its conditionals are its
-    /// marginals.
+    /// An independent variable explains nothing and has covariance 0; its conditionals are its marginals.
     #[test]
     fn independence(
         x in distribution(4),
@@ -210,7 +208,7 @@ proptest! {
         }
     }
 
-    /// Correlation: within [−1, 1], of a variable with itself 1, unchanged by a·x + b, a > 0.
+    /// Correlation is within [−1, 1], 1 of a variable with itself, and unchanged by a·x + b, a > 0.
     #[test]
     fn correlation_of_a_table(
         joint in joint(),
@@ -219,9 +217,9 @@ proptest! {
         a in 0.1..3.0_f64,
         b in -9.0..9.0_f64,
     ) {
-        // A variance that is all rounding gives any correlation.
+        // If a variance is all rounding, the correlation is arbitrary.
         if joint.x().variance(|i| f[i]) <= 1.0 || joint.y().variance(|j| g[j]) <= 1.0 {
-            return Ok(()); // a third of all tables: too many to be drawn anew
+            return Ok(()); // a third of all tables: too many to reject
         }
         let r = joint.correlation(|i| f[i], |j| g[j]).unwrap();
         prop_assert!(r.abs() <= 1.0 + 1e-10);
@@ -229,7 +227,7 @@ proptest! {
         close(joint.correlation(|i| -f[i], |j| g[j]).unwrap(), -r, 1e-10);
     }
 
-    /// No model makes counts more likely than their own shares (Gibbs' inequality).
+    /// No model has a larger likelihood of counts than their relative frequencies (Gibbs' inequality).
     #[test]
     fn shares_are_most_likely(
         n in prop::collection::vec(1..1000_u64, 6),
@@ -251,7 +249,7 @@ proptest! {
         close(mean_surprisal(&model, &n).unwrap(), cross_entropy, 64.0 * EPSILON * 8.0);
     }
 
-    /// Smoothing lies between the shares and equal shares: weight N/(N + α·V) on the shares.
+    /// Smoothing is a mixture of the frequencies, with weight N/(N + α·V), and the uniform distribution.
     #[test]
     fn smoothing_is_a_mixture(n in counts(), alpha in 0.0..100.0_f64) {
         let (shares, uniform) =

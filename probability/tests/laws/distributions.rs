@@ -1,5 +1,5 @@
-//! Named distributions over the whole range of their parameters. Outside values are in the authority tables; these are
-//! laws.
+//! Laws of the named distributions over the whole range of their parameters. Outside values are in the authority
+//! tables.
 
 use probability::Random;
 use probability::distribution::{
@@ -10,7 +10,7 @@ use probability::distribution::{
 use proptest::prelude::*;
 use std::f64::consts::PI;
 
-/// What the module promises.
+/// The accuracy that the module promises.
 const PROMISED: f64 = 1e-12;
 
 /// Powers of ten between two exponents.
@@ -31,8 +31,8 @@ fn near(found: f64, right: f64, bound: f64) {
     assert!(fits, "{found:e} is off {right:e} by the share {:e}", found / right - 1.0);
 }
 
-/// x ↦ F(x) ↦ x: what is found has the share that was asked for. A rounded x moves ln F by density·x·ε/F; that, and the
-/// promise, is what the share may be off.
+/// x ↦ F(x) ↦ x: the quantile has the requested probability. A rounded x moves ln F by density·x·ε/F; the allowed error
+/// is this plus the promised one.
 #[track_caller]
 fn inverted(of: &(impl ContinuousCDF<f64, f64> + Continuous<f64, f64>), p: f64, shift: f64) {
     let x = of.inverse_cdf(p);
@@ -42,7 +42,7 @@ fn inverted(of: &(impl ContinuousCDF<f64, f64> + Continuous<f64, f64>), p: f64, 
     let size = x.abs().max(shift);
     let bound = PROMISED + 4.0 * f64::EPSILON * size * (of.ln_pdf(x) - p.ln()).exp();
     near(of.cdf(x), p, bound);
-    let x = of.inverse_cdf(1.0 - p); // the share left is what 1 − p rounds to
+    let x = of.inverse_cdf(1.0 - p); // 1 − p, rounded, is the upper tail
     let left = 1.0 - (1.0 - p);
     if left > 0.0 && x.is_finite() && x.abs() > 1e-290 && x != 1.0 {
         let size = x.abs().max(shift);
@@ -71,7 +71,7 @@ proptest! {
         inverted(&Uniform::new(-a, b).unwrap(), p, a.max(b));
     }
 
-    /// One incomplete function by another, or in closed form.
+    /// Identities between incomplete functions, and closed forms.
     #[test]
     fn identities(
         a in decades(-2.0..12.0),
@@ -86,7 +86,7 @@ proptest! {
         // I_x(1, b) = 1 − (1 − x)ᵇ; P(1, x) = 1 − e⁻ˣ.
         near(Beta::new(1.0, b).unwrap().sf(x), (b * (-x).ln_1p()).exp(), 800.0 * f64::EPSILON + PROMISED);
         near(Gamma::new(1.0, 1.0).unwrap().cdf(t), Exp::new(1.0).unwrap().cdf(t), PROMISED);
-        // One and two degrees of freedom: Cauchy's distribution, and ½·(1 − t/√(2 + t²)).
+        // One and two degrees of freedom: the Cauchy distribution, and ½·(1 − t/√(2 + t²)).
         near(StudentsT::new(0.0, 1.0, 1.0).unwrap().sf(t), (1.0 / t).atan() / PI, PROMISED);
         let root = (2.0 + t * t).sqrt();
         near(StudentsT::new(0.0, 1.0, 2.0).unwrap().sf(t), 1.0 / (root * (root + t)), PROMISED);
@@ -107,7 +107,8 @@ proptest! {
         near(of(a, b).cdf(x), of(a + 1.0, b).cdf(x) + step, PROMISED);
     }
 
-    /// Shares of whole numbers are sums of masses, and quantiles the least numbers that reach them.
+    /// Cumulative probabilities of discrete distributions are sums of masses, and quantiles the least numbers that
+    /// reach them.
     #[test]
     fn masses_add_up(p in 0.001..0.999_f64, n in 1..60_u64, mean in 0.01..40.0_f64, u in 0.0..1.0_f64) {
         fn check(of: &(impl Discrete<u64, f64> + DiscreteCDF<u64, f64>), most: u64, u: f64) {
@@ -119,7 +120,7 @@ proptest! {
             }
             let k = of.inverse_cdf(u);
             assert!(of.cdf(k) >= u * (1.0 - 1e-13) && (k == of.min() || of.cdf(k - 1) < u));
-            // A number's own share leads back to it, though it is rounded.
+            // The cumulative probability of a number leads back to it, although it is rounded.
             for k in (of.min()..=most.min(of.min() + 20)).filter(|&k| of.sf(k) > 1e-12) {
                 assert_eq!(of.inverse_cdf(of.cdf(k)), k);
             }
@@ -130,7 +131,7 @@ proptest! {
         check(&Geometric::new(p).unwrap(), 40, u);
     }
 
-    /// Any parameters and arguments whatever: a share, a number of the range, and an end.
+    /// Any parameters and arguments: a probability, a number of the range, and an end.
     #[test]
     fn nothing_hangs_or_panics(
         a in decades(-300.0..300.0),
@@ -164,7 +165,7 @@ proptest! {
         Geometric::new(p.max(1e-300)).unwrap().inverse_cdf(p);
     }
 
-    /// The entropy of a sum of masses, by the sum; that of a scaled number is ln of the scale more.
+    /// The entropy equals the sum over the masses; scaling adds the logarithm of the scale.
     #[test]
     fn entropies(p in 0.01..0.99_f64, n in 1..200_u64, a in decades(-1.0..9.0), scale in decades(-9.0..9.0)) {
         let of = Binomial::new(p, n).unwrap();
@@ -179,11 +180,11 @@ proptest! {
     }
 }
 
-/// Where a search began to loop, or two lines of code met.
+/// Arguments at which a search once looped, or where two branches meet.
 #[test]
 fn hard_numbers() {
     let t = |freedom: f64| StudentsT::new(0.0, 1.0, freedom).unwrap();
-    // Degrees of freedom without bound are the Gaussian.
+    // With infinite degrees of freedom it is the Gaussian.
     for freedom in [1e17, 1e100, 1e300, f64::INFINITY] {
         for p in [1e-300, 1e-10, 0.025, 0.3, 0.49999999] {
             near(t(freedom).inverse_cdf(p), Normal::standard().inverse_cdf(p), PROMISED);
@@ -191,17 +192,17 @@ fn hard_numbers() {
             near(t(freedom).pdf(-2.5), Normal::standard().pdf(-2.5), PROMISED);
         }
     }
-    near(t(1.0).cdf(-1e300), 1e-300 / PI, PROMISED); // where t² is no float
+    near(t(1.0).cdf(-1e300), 1e-300 / PI, PROMISED); // t² overflows
     near(t(1.0).inverse_cdf(1e-300), -1e300 / PI, PROMISED);
     assert_eq!(t(1.0).inverse_cdf(5e-324), f64::NEG_INFINITY);
-    // Symmetric distributions have half on each side, whatever their width.
+    // Symmetric distributions have ½ on each side, for any width.
     for shape in [1e-3, 0.5, 1.0, 200.0, 1e6, 1e8, 1e15, 1e100] {
         near(Beta::new(shape, shape).unwrap().cdf(0.5), 0.5, PROMISED);
         near(Beta::new(1e-300, 1e-300).unwrap().cdf(shape * 1e-320), 0.5, PROMISED);
         assert_eq!(t(shape).cdf(0.0), 0.5);
         assert_eq!(t(shape).median(), 0.0);
     }
-    // Outside.
+    // Outside the range.
     let gamma = Gamma::new(2.0, 3.0).unwrap();
     assert_eq!((gamma.cdf(-1.0), gamma.sf(-1.0), gamma.pdf(-1.0)), (0.0, 1.0, 0.0));
     assert_eq!((gamma.cdf(f64::INFINITY), gamma.pdf(f64::INFINITY)), (1.0, 0.0));
@@ -221,10 +222,10 @@ fn hard_numbers() {
     );
     assert_eq!(Gamma::new(1.0, 3.0).unwrap().pdf(0.0), 3.0_f64.ln().exp());
     assert_eq!(Uniform::new(-f64::MAX, f64::MAX).unwrap().cdf(0.0), 0.5);
-    // A sum of probabilities that rounding left short of 0.7 reaches it.
+    // A sum of probabilities that rounding left below 0.7 reaches it.
     assert_eq!(Binomial::new(0.3, 1).unwrap().inverse_cdf(0.7), 0);
     assert_eq!(Bernoulli::new(0.3).unwrap().inverse_cdf(0.7), 0);
-    // A sum over 10¹⁵ numbers is not made.
+    // A sum over 10¹⁵ numbers is not computed.
     assert!((Binomial::new(0.5, 1 << 50).unwrap().entropy().unwrap() - 17.99).abs() < 0.1);
     // Refused.
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
@@ -245,7 +246,7 @@ fn hard_numbers() {
     );
 }
 
-/// Draws from a density that is infinite at 0: no two are the same, as they were while a search stopped at 10⁻⁹.
+/// Draws from a density that is infinite at 0 are all different; a search that stops at 10⁻⁹ repeats them.
 #[test]
 fn draws_of_small_shapes_differ() {
     let (gamma, random) = (Gamma::new(0.05, 1.0).unwrap(), Random::new(1, 0, 0));

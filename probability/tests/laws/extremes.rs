@@ -1,5 +1,4 @@
-//! Numbers at the ends of the range, and counts at the ends of theirs: what is finite stays right where a step on the way
-//! to it is not.
+//! Numbers and counts at the ends of their ranges: finite results are correct even if an intermediate step overflows.
 
 use crate::{EPSILON, close};
 use probability::alias::AliasTable;
@@ -25,7 +24,7 @@ fn kept(of: &impl Transform, z: &[f64]) -> Vec<usize> {
 }
 
 proptest! {
-    /// A common shift of logits, however large, changes no decision, as long as it rounds nothing: whole logits stay whole.
+    /// A common shift of logits, however large, changes no decision if it rounds nothing: integer logits stay integers.
     #[test]
     fn a_shift_of_any_size_keeps_the_same_tokens(
         z in prop::collection::vec(-4..4_i32, 1..20), power in 0..47_i32, negative: bool, goal in 0.01..1.0_f64,
@@ -34,7 +33,7 @@ proptest! {
         let shift = if negative { -shift.exp2() } else { shift.exp2() };
         let plain: Vec<f64> = z.iter().map(|&z| f64::from(z)).collect();
         let moved: Vec<f64> = plain.iter().map(|z| z + shift).collect();
-        // Not next to a sum or a share, where rounding decides.
+        // Not next to a sum or a probability, where rounding decides.
         let p = Categorical::from_logits(&plain).unwrap();
         let mut sorted = p.probabilities().to_vec();
         sorted.sort_by(|a, b| b.total_cmp(a));
@@ -52,8 +51,8 @@ proptest! {
         }
     }
 
-    /// Logits, their temperature, a mean and its deviation multiplied by one power of two: nothing changes, to the ends of
-    /// the range.
+    /// Multiplying logits and their temperature, or a mean and its deviation, by a power of two changes nothing, to the
+    /// ends of the range.
     #[test]
     fn one_unit_for_all_changes_nothing(
         z in prop::collection::vec(-1.0..1.0_f64, 2..9), size in 0.05..1.0_f64, power in -900..1024_i32,
@@ -94,7 +93,7 @@ proptest! {
         }
     }
 
-    /// An interpolated quantile lies between its neighbours, and so rises with the share.
+    /// An interpolated quantile lies between its neighbours, and so increases with p.
     #[test]
     fn a_quantile_rises(base in -1e3..1e3_f64, steps in prop::collection::vec(0..4_u64, 1..8), shares in prop::collection::vec(0.0..1.0_f64, 2..20)) {
         let mut x = vec![base];
@@ -109,7 +108,7 @@ proptest! {
         prop_assert!(found.iter().all(|q| (x[0]..=x[x.len() - 1]).contains(q)));
     }
 
-    /// A small confidence c asks for c/2p(0) deviations on either side, p(0) being the density in the middle.
+    /// A small confidence c gives c/2p(0) deviations on either side, where p(0) is the density in the middle.
     #[test]
     fn a_small_confidence_keeps_its_digits(power in -290.0..-6.0_f64) {
         let c = 10_f64.powf(power);
@@ -125,7 +124,7 @@ proptest! {
         prop_assert!(share.low <= 0.5 && 0.5 <= share.high);
     }
 
-    /// χ² of two equally likely outcomes is (n₁ − n₂)²/(n₁ + n₂), for any whole counts.
+    /// χ² of two equally likely outcomes is (n₁ − n₂)²/(n₁ + n₂), for any counts.
     #[test]
     fn counts_of_any_size_keep_their_difference(n in 1..1_u64 << 62, d in 0..1000_u64) {
         let n = n.max(d);
@@ -134,7 +133,7 @@ proptest! {
         prop_assert!((test.statistic - right).abs() <= 8.0 * EPSILON * right);
     }
 
-    /// What an alias table says of an outcome is what its columns hold.
+    /// The probability of an outcome of an alias table is the content of its columns.
     #[test]
     fn a_table_says_what_it_holds(counts in prop::collection::vec(0..1_u64 << 50, 1..30)) {
         prop_assume!(counts.iter().any(|&n| n > 0));
@@ -165,17 +164,17 @@ fn equal_logits_are_equal_whatever_their_size_and_sign() {
         assert_eq!(kept(&TopK(1), &z), [0]);
         assert_eq!(kept(&Temperature(0.0), &z), [0]);
     }
-    // An infinite temperature makes all equal that are possible.
+    // An infinite temperature makes all possible outcomes equally likely.
     let p = tempered_softmax(&[f64::MAX, -f64::MAX, f64::NEG_INFINITY], f64::INFINITY).unwrap();
     assert_eq!(p, [0.5, 0.5, 0.0]);
-    // Two temperatures apart, in either scalar.
+    // Two different temperatures, in either scalar.
     let right = 1.0 / (1.0 + (-2.0_f64).exp());
     close(tempered_softmax(&[1e308, -1e308], 1e308).unwrap()[0], right, 4.0 * EPSILON);
     let single = tempered_softmax(&[3e38_f32, -3e38], 3e38).unwrap();
     close(single[0].into(), right, 1e-6);
 }
 
-/// Moments in closed form, of parameters whose squares and products are no floats.
+/// Moments in closed form, for parameters whose squares and products overflow or underflow.
 #[test]
 fn moments_of_distributions_at_the_ends() {
     let near = |found: Option<f64>, right: f64| {
@@ -187,17 +186,17 @@ fn moments_of_distributions_at_the_ends() {
     near(beta(1e-200, 1e-200).skewness(), 0.0);
     near(beta(1e-300, 1e-250).skewness(), 1e25);
     near(beta(1e300, 1e300).skewness(), 0.0);
-    // ν/(ν − 2), for ν − 2 of 2⁻⁴⁰ and without bound.
+    // ν/(ν − 2), for ν − 2 of 2⁻⁴⁰ and larger.
     let t = |freedom| StudentsT::new(0.0, 1.0, freedom).unwrap();
     near(t(2.0 + (-40.0_f64).exp2()).variance(), 41.0_f64.exp2() + 1.0);
     near(t(4.0).variance(), 2.0);
     near(t(f64::INFINITY).variance(), 1.0);
-    // (e^σ² − 1)·e^(2µ + σ²) and 3σ, where σ² underflows.
+    // (e^σ² − 1)·e^(2µ + σ²) and 3σ, if σ² underflows.
     let log_normal = LogNormal::new(300.0, 1e-200).unwrap();
     near(log_normal.variance(), (600.0 - 400.0 * std::f64::consts::LN_10).exp());
     near(log_normal.skewness(), 3e-200);
     near(LogNormal::new(0.0, 1e-10).unwrap().variance(), 1e-20);
-    // The smallest floats are as far apart as they are.
+    // The differences of the smallest floats are exact.
     let narrow = Uniform::new(0.0, 3.0 * 5e-324).unwrap();
     near(Some(narrow.cdf(5e-324)), 1.0 / 3.0);
     near(Some(narrow.inverse_cdf(0.99)), 3.0 * 5e-324);
@@ -207,7 +206,7 @@ fn moments_of_distributions_at_the_ends() {
     near(Some(wide.ln_pdf(0.0)), -1025.0 * std::f64::consts::LN_2);
 }
 
-/// Counts beyond those of 64 bits, and numbers of blocks.
+/// Counts beyond 64 bits, and block numbers.
 #[test]
 fn counts_end_without_a_panic() {
     let mut running: Running<f64> = [1.0, 2.0].into_iter().collect();
@@ -216,10 +215,10 @@ fn counts_end_without_a_panic() {
     }
     assert_eq!((running.count(), running.mean()), (u64::MAX, Ok(1.5)));
     close(running.population_variance().unwrap(), 0.25, 1e-12);
-    // A group is sixteen blocks, whose numbers begin again after the last.
+    // A group is sixteen blocks, whose numbers wrap around after the last.
     let random = Random::new(1, 2, 3);
     assert_eq!(random.group(u64::MAX)[15], random.block(u64::MAX)[0]);
-    // A pretended count that no f32 holds.
+    // A pseudocount that overflows an f32.
     let q = fit_categorical::<f32>(&[1, u64::MAX], 1e300).unwrap();
     assert_eq!(q.probabilities(), [0.5, 0.5]);
 }

@@ -25,7 +25,7 @@ proptest! {
         g in four(),
         w in prop::collection::vec(-2.0..2.0_f64, 4),
     ) {
-        // A point that is not absurdly improbable.
+        // A point that is not extremely improbable.
         let x: Vec<f64> = (g.factor() * linalg::matrix(4, 1, &w))
             .iter()
             .zip(g.mean())
@@ -80,8 +80,7 @@ proptest! {
         all_close(twice.covariance().as_slice(), once.covariance().as_slice(), 10.0 * BOUND);
     }
 
-    /// The Schur complement: never larger than the prior in any direction, and the same whatever is
-    /// seen.
+    /// The Schur complement is at most the prior in any direction, and does not depend on the observed values.
     #[test]
     fn seeing_never_widens(
         g in four(),
@@ -97,14 +96,14 @@ proptest! {
         prop_assert_eq!(other.covariance(), after.covariance());
     }
 
-    /// Seeing exactly what was expected moves no mean.
+    /// Observing exactly the mean moves no mean.
     #[test]
     fn no_surprise_no_change(g in four()) {
         let after = g.given(&[0, 3], &[g.mean()[0], g.mean()[3]]).unwrap();
         all_close(after.mean(), &[g.mean()[1], g.mean()[2]], 0.0);
     }
 
-    /// A·Aᵀ = Σ, ln |Σ| = Σ ln of eigenvalues, and A·w + µ is w away.
+    /// A·Aᵀ = Σ, ln |Σ| = Σ ln of eigenvalues, and the distance of A·w + µ is |w|.
     #[test]
     fn factor_determinant_distance(
         g in four(),
@@ -119,7 +118,7 @@ proptest! {
         close(g.squared_distance(&x).unwrap(), w.iter().map(|w| w * w).sum(), 100.0 * BOUND);
     }
 
-    /// One variable is the case of one dimension.
+    /// The univariate Gaussian is the case of one dimension.
     #[test]
     fn one_dimension(
         mean in -9.0..9.0_f64,
@@ -139,7 +138,7 @@ proptest! {
         );
     }
 
-    /// The quantile is the inverse of the distribution function, which is symmetric and rises.
+    /// The quantile is the inverse of the distribution function, which is symmetric and increasing.
     #[test]
     fn quantile_and_distribution_function(
         mean in -9.0..9.0_f64,
@@ -148,7 +147,7 @@ proptest! {
     ) {
         let g = Gaussian::new(mean, deviation).unwrap();
         let x = g.quantile(p).unwrap();
-        // x is off by ε of its size, and p by that times the density.
+        // The error of x is ε of its size, that of p this times the density.
         let slope = g.density(x) * (x.abs() + mean.abs() + deviation);
         close(g.below(x), p, 64.0 * EPSILON * (slope + p));
         let mirrored = 2.0 * mean - x;
@@ -156,7 +155,7 @@ proptest! {
         prop_assert!(g.below(x) <= g.below(x + deviation * 0.1));
     }
 
-    /// keep² + add² = 1: noise and signal of the same spread keep it.
+    /// keep² + add² = 1: noise and signal of the same variance keep it.
     #[test]
     fn diffusion_keeps_variances(seed in 0..500_u64, alpha_bar in 0.0..1.0_f64) {
         let (random, n) = (Random::new(seed, 0, 0), 400);
@@ -187,7 +186,7 @@ fn draws_have_the_covariance() {
             close(found, covariance[(i, j)], 5.0 * (spread / n as f64).sqrt());
         }
     }
-    // Mahalanobis' distances follow a χ² distribution: mean n, variance 2n.
+    // Squared Mahalanobis distances follow a χ² distribution: mean n, variance 2n.
     let distances = draws.iter().map(|x| g.squared_distance(x).unwrap()).sum::<f64>() / n as f64;
     close(distances, 3.0, 5.0 * (6.0 / n as f64).sqrt());
     // A·w + µ by a factor that is not triangular.

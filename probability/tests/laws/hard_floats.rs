@@ -1,5 +1,5 @@
-//! Every public function on hard numbers: 0, −0, denormals, ±∞, NaN, huge and tiny scales, nothing,
-//! one element. What comes back is what its documentation says.
+//! Every public function on hard numbers: 0, −0, denormals, ±∞, NaN, huge and tiny scales, empty input, one element.
+//! The results are those of the documentation.
 
 use linalg::{Matrix, Primitive, Shape, Work, matrix};
 use probability::alias::AliasTable;
@@ -34,7 +34,7 @@ fn nan(x: &[f64]) -> bool {
     !x.is_empty() && x.iter().all(|x| x.is_nan())
 }
 
-/// Whether it is an error that names element `at`.
+/// Returns whether it is an error that names element `at`.
 fn element<T: std::fmt::Debug>(result: Result<T, Error>, at: usize) -> bool {
     matches!(result, Err(Error::Element { index, .. }) if index == at)
 }
@@ -71,14 +71,14 @@ fn softmaxes() {
         assert!(nan(&[softmax_into(&mut fast, &impossible)]) && nan(&fast));
     }
     assert_eq!(log_softmax(&[0.0, -INF]), [0.0, -INF]);
-    assert_eq!(log_softmax(&[f64::MAX, -f64::MAX]), [0.0, -INF]); // the difference is no float
+    assert_eq!(log_softmax(&[f64::MAX, -f64::MAX]), [0.0, -INF]); // the difference overflows
     assert_eq!(log_softmax(&[0.0, -1e300]), [0.0, -1e300]);
     assert_eq!(log_softmax(&[7.0]), [0.0]);
     assert!(log_softmax::<f64>(&[]).is_empty());
     let mut one = [1e300];
     assert_eq!((softmax_in_place(&mut one), one), (1e300, [1.0]));
     assert_eq!(softmax_in_place::<f64>(&mut []), -INF);
-    // Temperatures from denormal to infinite; −∞ stays impossible at all of them.
+    // Temperatures from denormal to infinite; a logit of −∞ stays impossible at all of them.
     let z = [1.0, 0.0, -INF];
     assert_eq!(tempered_softmax(&z, TINY).unwrap(), [1.0, 0.0, 0.0]);
     assert_eq!(tempered_softmax(&z, f64::MAX).unwrap(), [0.5, 0.5, 0.0]);
@@ -193,7 +193,7 @@ fn categoricals() {
     let p = Categorical::from_probabilities(&[0.0, 0.5, 0.5, 0.0]).unwrap();
     assert_eq!((p.mode(), p.probability(4), p.len()), (1, 0.0, 4));
     assert_eq!([NAN, -INF, -1.0, 0.0, 0.5, 1.0, INF].map(|u| p.quantile(u)), [1, 1, 1, 1, 2, 2, 2]);
-    // What cannot happen contributes nothing, even where it is infinite.
+    // An impossible outcome contributes nothing, even if its value is infinite.
     assert_eq!(p.expectation(|i| [INF, 1.0, 3.0, NAN][i]), 2.0);
     assert_eq!(p.variance(|i| [INF, 1.0, 3.0, NAN][i]), 1.0);
     assert!(p.expectation(|_| NAN).is_nan() && p.variance(|_| INF).is_nan());
@@ -201,7 +201,7 @@ fn categoricals() {
     assert!(length(p.mixture(&Categorical::uniform(3).unwrap(), 0.5)));
     assert_eq!(p.mixture(&p, 1.0).unwrap(), p);
     assert_eq!(p.cumulative(), [0.0, 0.5, 1.0, 1.0]);
-    // A product below the smallest number is 0, and the rest still sums to one.
+    // A product that underflows is 0, and the rest still sums to one.
     let rare = Categorical::from_weights(&[TINY, 1.0]).unwrap();
     assert_eq!(rare.cumulative(), [TINY, 1.0]);
     assert_eq!(rare.product(&rare).probabilities(), [0.0, TINY, TINY, 1.0]);
@@ -229,7 +229,7 @@ fn tables() {
             && empty(Joint::from_weights(&Matrix::<f64>::zeros(0, 3)))
     );
     assert!(element(Joint::from_probabilities(&matrix(1, 2, &[1.0, NAN])), 1));
-    // Values: what cannot happen does not count, whatever it is.
+    // The value of an impossible outcome does not count.
     let never = Joint::from_probabilities(&matrix(2, 2, &[0.5, 0.0, 0.5, 0.0])).unwrap(); // x = 0
     for hard in [INF, -INF, NAN] {
         let at = |x: usize| if x == 0 { 2.0 } else { hard };
@@ -238,7 +238,7 @@ fn tables() {
         assert_eq!(never.transposed().conditional_means(at), [2.0, 2.0]);
         let parts = never.transposed().total_variance(at);
         assert_eq!((parts.within, parts.between, parts.total()), (0.0, 0.0, 0.0));
-        // What can happen does.
+        // The value of a possible outcome counts.
         let found = even.expectation(|x, _| at(x));
         assert!(found == hard || hard.is_nan() && found.is_nan());
         assert!(even.covariance(at, |y| y as f64).is_nan());
@@ -251,7 +251,7 @@ fn tables() {
     assert!((even.expectation(|_, _| 1e308) / 1e308 - 1.0).abs() <= 4.0 * f64::EPSILON);
     assert!(even.conditional_means(|_| TINY).iter().all(|&m| m == TINY || m == 0.0));
     assert_eq!(never.conditional_means(|y| y as f64 + 1.0), [1.5, 0.0]); // no mean: 0
-    // Squares beyond the range, and below it.
+    // Squares that overflow and underflow.
     assert_eq!(even.covariance(|x| x as f64 * 1e200, |y| y as f64 * 1e200), INF); // of both signs
     assert_eq!(
         even.covariance(|x| x as f64 * 1e200, |y| y as f64 * 1e-200),
@@ -338,7 +338,7 @@ fn likelihoods() {
         empty(likelihood::mean_surprisal(&p, &[0, 0]))
             && length(likelihood::log_likelihood(&p, &[1]))
     );
-    // Any scale: the largest, squares that are beyond the floats or below them, and denormals.
+    // Any scale: the largest, squares that overflow or underflow, and denormals.
     for scale in [f64::MAX, 1e200, 1e160, 1.0, 1e-160, 1e-200, 1e-300, f64::MIN_POSITIVE] {
         let fit = likelihood::fit_gaussian(&[scale, -scale]).unwrap();
         assert_eq!((fit.mean(), fit.deviation()), (0.0, scale));
@@ -349,7 +349,7 @@ fn likelihoods() {
     let small = likelihood::fit_gaussian(&[1e-30_f32, 3e-30]).unwrap().deviation();
     assert!((small / 1e-30 - 1.0).abs() <= 2.0 * f32::EPSILON);
     assert_eq!(likelihood::fit_gaussian(&[TINY, -TINY]).unwrap().deviation(), TINY);
-    assert!(setting(likelihood::fit_gaussian(&[0.0, TINY]))); // half of the smallest float: none
+    assert!(setting(likelihood::fit_gaussian(&[0.0, TINY]))); // half of the smallest float underflows
     assert_eq!(likelihood::fit_gaussian(&[TINY, 1.0, 2.0]).unwrap().mean(), 1.0);
     assert!(
         empty(likelihood::fit_gaussian::<f64>(&[]))
@@ -382,12 +382,12 @@ fn gaussians() {
     assert_eq!(g.draw(&Random::new(0, 0, 0), u64::MAX), Random::new(0, 0, 0).normal(u64::MAX));
     assert_eq!([0.0, TINY, INF, -INF].map(|x| g.standardised(x)), [0.0, TINY, INF, -INF]);
     assert!(g.standardised(NAN).is_nan());
-    assert_eq!(Gaussian::new(1.0, TINY).unwrap().standardised(2.0), INF); // 2·10³²³ is no float
-    // 2·MAX is none either, but its quotient is.
+    assert_eq!(Gaussian::new(1.0, TINY).unwrap().standardised(2.0), INF); // 2·10³²³ overflows
+    // So does 2·MAX, but its quotient does not.
     assert_eq!(Gaussian::new(-f64::MAX, f64::MAX).unwrap().standardised(f64::MAX), 2.0);
     assert_eq!(Gaussian::new(0.0, f64::MAX).unwrap().standardised(-f64::MAX), -1.0);
     let narrow = Gaussian::new(0.0, TINY).unwrap();
-    assert!(narrow.density(0.0).is_infinite()); // 1/σ is no float
+    assert!(narrow.density(0.0).is_infinite()); // 1/σ overflows
     let wide = Gaussian::new(0.0, 1e300).unwrap();
     assert!((wide.ln_density(0.0) + 300.0 * 10.0_f64.ln() + 0.9189385332046728).abs() < 1e-12);
 
@@ -495,7 +495,7 @@ fn sample_moments() {
     assert_eq!(mean(&[1e100, 1.0, -1e100]).unwrap(), 1.0 / 3.0);
     assert_eq!([mean(&[INF, 1.0]), mean(&[f64::MAX, f64::MAX])], [Ok(INF), Ok(f64::MAX)]);
     assert!(mean(&[INF, -INF]).unwrap().is_nan() && mean(&[NAN]).unwrap().is_nan());
-    // A constant has no spread at all, whatever its digits.
+    // A constant has spread 0, for any digits.
     for x in [0.1, 1e300, 1e-310, -0.0] {
         assert_eq!(population_variance(&[x; 7]).unwrap(), 0.0);
         assert!(setting(correlation(&[x; 7], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0])));
@@ -558,7 +558,7 @@ fn normalisations() {
         assert_eq!(rms_norm(&[-scale, scale], &[1.0; 2], 0.0).unwrap(), [-1.0, 1.0], "{scale}");
     }
     assert_eq!(standardise(&[f64::MAX, -f64::MAX], 1e-5).unwrap(), [1.0, -1.0]);
-    // Where ε is all there is, x/√ε.
+    // If only ε is left, x/√ε.
     assert_eq!(standardise(&[-1e-200, 1e-200], 0.25).unwrap(), [-2e-200, 2e-200]);
     assert_eq!(rms_norm(&[1e-200], &[1.0], 0.25).unwrap(), [2e-200]);
     assert_eq!(rms_norm(&[0.0, -0.0], &[1.0; 2], 1e-5).unwrap(), [0.0; 2]);
@@ -572,7 +572,7 @@ fn normalisations() {
     }
 }
 
-/// What a primitive writes; it cannot fail.
+/// Returns the output of a primitive, which cannot fail.
 fn replayed<P: Primitive<N>, const N: usize>(op: P, inputs: [&[f64]; N]) -> Vec<f64> {
     let inputs = inputs.map(|x| matrix(x.len(), 1, x));
     let shapes = inputs.each_ref().map(|x| Shape::new(x.nrows(), x.ncols()));
@@ -628,8 +628,7 @@ fn dropouts() {
     assert_eq!(dropout::dropout(&hard, 0.0, 1, 0).unwrap(), hard);
     let y = dropout::dropout(&[INF; 100], 0.5, 1, 0).unwrap();
     assert!(y.iter().all(|y| *y == INF || y.is_nan()) && y.iter().any(|y| y.is_nan()));
-    // A mask by itself: at no step that is none, and the same by elements and by runs, to the last one
-    // that has a number.
+    // A mask alone: none without a step, and the same by elements and by runs, to the last element that has a number.
     let of = |rate| Dropout { rate, seed: 1, stream: 2, order: Order::Columns };
     for none in [-1.0, -TINY, -INF, NAN] {
         assert!(of(0.5).mask(linalg::View::from_slice(&[none, 0.0], 2, 1)).is_none());
@@ -718,7 +717,7 @@ fn drawing() {
         (0, 1.0, 0.0)
     );
     assert_eq!(one.shares(), [3]);
-    // Areas are whole numbers: those of the largest counts that there may be are exact too.
+    // Areas are integers: those of the largest possible counts are exact too.
     let large = AliasTable::from_counts(&[u64::MAX / 4, 0, 1]).unwrap();
     assert_eq!(large.shares(), [u64::MAX / 4, 0, 1].map(|c| 3 * u128::from(c)));
     let table = AliasTable::new(&Categorical::from_weights(&[TINY, 1.0, 0.0]).unwrap());
@@ -849,14 +848,14 @@ fn intervals_and_tests() {
         empty(goodness::chi_squared(&[0, 0, 0], &p)) && length(goodness::chi_squared(&[1], &p))
     );
     assert!(length(goodness::chi_squared(&[5, 0], &Categorical::certain(0, 2).unwrap())));
-    // What cannot be and was not says nothing.
+    // An outcome that is impossible and was not counted has no effect.
     let fair = goodness::chi_squared(&[5, 5, 0], &p).unwrap();
     assert_eq!((fair.statistic, fair.p_value, fair.degrees), (0.0, 1.0, 1.0));
     let refuted = goodness::chi_squared(&[5, 5, 1], &p).unwrap();
     assert_eq!((refuted.statistic, refuted.p_value, refuted.degrees), (INF, 0.0, 1.0));
 }
 
-/// Messages say what was found, what was expected and what to do.
+/// Messages state what was found, what was expected and what to do.
 #[test]
 fn messages() {
     let message = |e: Error| e.to_string();

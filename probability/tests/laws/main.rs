@@ -1,7 +1,7 @@
 //! The laws of probability, as properties of random inputs.
 //!
-//! A law that holds exactly in real numbers holds within rounding here. Every bound says where it
-//! comes from: ε for each operation on the way, times the size of what was summed.
+//! Exact laws of real numbers hold within rounding here. Every bound states its origin: ε for each operation, times the
+//! size of the summed numbers.
 
 mod categorical;
 mod distributions;
@@ -19,7 +19,7 @@ mod textbook;
 use probability::{Categorical, Joint};
 use proptest::prelude::*;
 
-/// ε of `f64`: what one operation loses at most is half of it.
+/// ε of `f64`: one operation loses at most half of it.
 pub(crate) const EPSILON: f64 = f64::EPSILON;
 
 /// Logits of size up to 20, some of them −∞ but never all.
@@ -57,7 +57,7 @@ pub(crate) fn numbers(
     prop::collection::vec(-100.0..100.0_f64, n)
 }
 
-/// Whether two numbers differ by at most `bound`.
+/// Returns whether two numbers differ by at most `bound`.
 #[track_caller]
 pub(crate) fn close(a: f64, b: f64, bound: f64) {
     assert!(
@@ -67,7 +67,7 @@ pub(crate) fn close(a: f64, b: f64, bound: f64) {
     );
 }
 
-/// Whether two lists differ by at most `bound` in every element.
+/// Returns whether two lists differ by at most `bound` in every element.
 #[track_caller]
 pub(crate) fn all_close(a: &[f64], b: &[f64], bound: f64) {
     assert_eq!(a.len(), b.len());

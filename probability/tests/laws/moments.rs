@@ -17,7 +17,7 @@ fn running(x: &[f64]) -> Running<f64> {
 }
 
 proptest! {
-    /// Welford's one pass gives what two passes give.
+    /// Welford's one pass equals two passes.
     #[test]
     fn one_pass_is_two(x in numbers(2..60)) {
         let one = running(&x);
@@ -27,8 +27,7 @@ proptest! {
         prop_assert_eq!(one.count(), x.len() as u64);
     }
 
-    /// Merging is associative and commutative, has a neutral element, and is the whole of its
-    /// parts.
+    /// Merging is associative and commutative, has a neutral element, and equals the whole.
     #[test]
     fn merging_in_any_order(
         x in numbers(0..30),

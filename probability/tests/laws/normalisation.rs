@@ -28,7 +28,7 @@ proptest! {
         let variance = population_variance(&x).unwrap();
         prop_assume!(variance > 1e-3);
         let y = standardise(&x, epsilon).unwrap();
-        // Rounding of x − µ, of size 100·ε, is divided by σ.
+        // The rounding of x − µ, of size 100·ε, is divided by σ.
         let bound = 64.0 * EPSILON * (1.0 + 100.0 / variance.sqrt());
         close(mean(&y).unwrap(), 0.0, bound);
         close(population_variance(&y).unwrap(), variance / (variance + epsilon), 4.0 * bound);
@@ -102,8 +102,7 @@ proptest! {
         all_close(&run(&RmsNorm::new(epsilon), [&m, &g]), &plain, bound);
     }
 
-    /// p is the probability to drop: a share p is dropped and the rest divided by 1 − p, so that
-    /// the mean stays.
+    /// p is the probability to drop: a fraction p is dropped and the rest divided by 1 − p, so that the mean is kept.
     #[test]
     fn dropout_keeps_the_mean(rate in 0.0..0.95_f64, seed in 0..1000_u64) {
         let n = 2000;
@@ -115,7 +114,7 @@ proptest! {
         prop_assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / (1.0 - rate)));
     }
 
-    /// Weights have the variance that is stated, and uniform ones their bound.
+    /// Weights have the stated variance, and uniform ones their bound.
     #[test]
     fn weights_have_their_variance(
         seed in 0..1000_u64,
@@ -148,8 +147,7 @@ proptest! {
         }
     }
 
-    /// Every query's weights are a distribution over what it sees, and what is hidden does not
-    /// matter.
+    /// Every query's weights are a distribution over the visible keys, and hidden keys do not matter.
     #[test]
     fn masked_rows(scores in numbers(25), other in numbers(25)) {
         let visible = |key: usize, query: usize| key <= query;
@@ -184,9 +182,10 @@ fn variances_that_are_kept() {
             }
         }
         let mean_square = x.norm_squared() / x.len() as f64;
-        if relu { 2.0 * mean_square } else { mean_square } // ReLU halves the mean square of what comes out
+        if relu { 2.0 * mean_square } else { mean_square } // ReLU halves the mean square of its output
     };
-    // ln of the mean square strays by √(layers·c/n) with c = 2 for linear layers, 5 for ReLU: five of these.
+    // The standard error of ln of the mean square is √(layers·c/n) with c = 2 for linear layers, 5 for ReLU: five of
+    // these.
     let stray = |c: f64| 5.0 * (f64::from(layers) * c / n as f64).sqrt();
     close(through(Initialiser::XavierNormal, false).ln(), 0.0, stray(2.0));
     close(through(Initialiser::KaimingNormal, true).ln(), 0.0, stray(5.0));
@@ -194,8 +193,8 @@ fn variances_that_are_kept() {
     close(halved, -f64::from(layers) * 2.0_f64.ln(), stray(5.0));
 }
 
-/// 2N projections added to the residual stream: with GPT-2's factor it grows by the variance of
-/// one, without by 2N.
+/// 2N projections are added to the residual stream: with GPT-2's factor its variance grows by that of one, without by
+/// 2N.
 #[test]
 fn the_residual_stream_keeps_its_size() {
     let (n, layers) = (128, 12);

@@ -1,5 +1,4 @@
-//! What rounding must not spoil: sums of many terms in `f32`, moments of numbers that lie close together or at the ends of
-//! the range, and limits that a sum reaches.
+//! Accuracy of sums of many terms in `f32`, of moments of close or extreme numbers, and of limits that a sum reaches.
 
 use crate::EPSILON;
 use probability::interval::{normal, quantile};
@@ -19,7 +18,7 @@ fn near(found: f64, right: f64, bound: f64) {
     );
 }
 
-/// n·Σk² − (Σk)², exactly: n² times the population variance of whole numbers.
+/// n·Σk² − (Σk)², exactly: n² times the population variance of integers.
 fn spread(k: &[i64]) -> f64 {
     let (n, sum) = (k.len() as i128, k.iter().map(|&k| i128::from(k)).sum::<i128>());
     (n * k.iter().map(|&k| i128::from(k).pow(2)).sum::<i128>() - sum * sum) as f64
@@ -30,8 +29,8 @@ fn running<T: linalg::Real>(x: &[T]) -> Running<T> {
 }
 
 proptest! {
-    /// Numbers b + k·u with whole k are floats; their variance is u²·(that of the k), which whole numbers give exactly.
-    /// It is right to a few units in the last place however large b is beside u, at any scale, in one pass, in parts.
+    /// The numbers b + k·u with integer k are floats; their variance is u² times that of the k, which integers give
+    /// exactly. The error is a few units in the last place for any b, at any scale, in one pass and in parts.
     #[test]
     fn a_variance_does_not_see_the_mean(
         k in prop::collection::vec(-1000..1000_i64, 2..60),
@@ -57,7 +56,7 @@ proptest! {
             prop_assert!((one.standard_error().unwrap() / error - 1.0).abs() <= bound || error == 0.0);
             prop_assert!(!in_range || fits(one.population_variance().unwrap(), right(n)));
         }
-        // And none of the standardised numbers is off, so that their mean is 0.
+        // None of the standardised numbers is off, so that their mean is 0.
         if spread(&k) > 0.0 {
             let y = layer_norm::standardise(&x, 0.0).unwrap();
             let root = spread(&k).sqrt();
@@ -69,8 +68,7 @@ proptest! {
         }
     }
 
-    /// As many of n equal logits as a share of k/n asks for, of the nucleus and of typical tokens; and the outcome that a
-    /// step's own end selects.
+    /// Of n equal logits, the nucleus and the typical tokens of k/n are k; and a step's own end selects its outcome.
     #[test]
     fn limits_are_reached(n in 1..200_usize, share in 0.0..1.0_f64, level in -30.0..30.0_f64) {
         let k = (1 + (share * n as f64) as usize).min(n);
@@ -84,7 +82,7 @@ proptest! {
         prop_assert_eq!(equal.quantile((k - 1) as f64 / n as f64), k - 1);
     }
 
-    /// Of weights in tenths, the fewest that make as many tenths, in whole numbers.
+    /// Of weights in tenths, the fewest that reach a number of tenths, in integers.
     #[test]
     fn limits_in_tenths(w in prop::collection::vec(1..50_u32, 1..12), goal in 1..100_u32) {
         let total: u32 = w.iter().sum();
@@ -95,7 +93,7 @@ proptest! {
         let mut sum = 0;
         let needed = sorted.iter().position(|w| { sum += w; 100 * sum >= goal * total }).unwrap() + 1;
         prop_assert_eq!(kept.values().iter().filter(|z| z.is_finite()).count(), needed);
-        // At least a share m/w of the best, where m is one of the weights.
+        // At least a fraction m/w of the best, where m is one of the weights.
         let least = f64::from(w[0]) / f64::from(sorted[0]);
         let kept = MinP(least).apply(Logits::new(&z).unwrap()).unwrap();
         for (z, v) in kept.values().iter().zip(&w) {
@@ -104,7 +102,7 @@ proptest! {
     }
 }
 
-/// Small members of each kind, with values that arithmetic gives.
+/// Small cases of each kind, with values from exact arithmetic.
 #[test]
 fn close_together_and_far_out() {
     assert_eq!(population_variance(&[1.5e308; 2]), Ok(0.0));
@@ -117,14 +115,14 @@ fn close_together_and_far_out() {
     let ramp: Vec<f32> = (0..1000).map(|i| 10_000.0 + i as f32 * 1e-3).collect();
     let standard = layer_norm::standardise(&ramp, 0.0).unwrap();
     let sum: f64 = standard.iter().map(|&y| f64::from(y)).sum();
-    // Each is rounded by 2⁻²⁴ of its size, 1.8 at most.
+    // Each is rounded by 2⁻²⁴ of its size, at most 1.8.
     assert!((sum / 1000.0).abs() < 1.8 * f64::from(f32::EPSILON));
     let wide = running(&[1e308, -1e308, 1e308]);
     near(wide.mean().unwrap(), 1e308 / 3.0, 4.0 * EPSILON);
     assert_eq!(wide.population_variance(), Ok(f64::INFINITY));
     near(wide.standard_error().unwrap(), 1e308 * 2.0 / 3.0, 4.0 * EPSILON); // √(8/3·10⁶¹⁶/2/3)
     near(running(&[1e-200, 3e-200]).standard_error().unwrap(), 1e-200, 4.0 * EPSILON);
-    // Many: the variance fits where the sum of squares does not.
+    // Many numbers: the variance is in range, the sum of squares is not.
     let many =
         running(&(0..64).map(|i| if i % 2 == 0 { 1e154 } else { -1e154 }).collect::<Vec<_>>());
     near(many.population_variance().unwrap(), 1e308, 8.0 * EPSILON);
@@ -136,7 +134,7 @@ fn close_together_and_far_out() {
         0.25 * (1e9_f64 + 1e-3 - 1e9).powi(2),
         8.0 * EPSILON,
     );
-    // An interpolation at a place that is a whole number but for rounding does not touch the infinite neighbour.
+    // Interpolation at an integer place, within rounding, does not touch the infinite neighbour.
     let mut ends: Vec<f64> = (0..=100).map(f64::from).collect();
     ends[30] = f64::INFINITY;
     ends.sort_by(f64::total_cmp);
@@ -147,7 +145,7 @@ fn close_together_and_far_out() {
     assert!(ends.low > 1.5e308 && ends.high < f64::INFINITY);
 }
 
-/// A million terms in `f32`: each is rounded once, their sum no more than that.
+/// A million terms in `f32`: each is rounded once, and their sum once.
 #[test]
 fn many_terms_in_single_precision() {
     let unit = f64::from(f32::EPSILON);
@@ -169,7 +167,7 @@ fn many_terms_in_single_precision() {
     }
 }
 
-/// The half-width of the interval is the quantile, whatever the number of pairs; losses may be of any size.
+/// The half-width of the interval is the quantile, for any number of pairs and losses of any size.
 #[test]
 fn a_paired_test_of_any_number_and_size() {
     use probability::distribution::{ContinuousCDF, StudentsT};
@@ -191,7 +189,7 @@ fn a_paired_test_of_any_number_and_size() {
     assert!(sign_flip_test(&[1e308, 1e308], &[-1e308, -1e308], 10, &random).unwrap() > 0.0);
 }
 
-/// What was observed counts among the choices of signs: with forty differences of one sign no other of a thousand is as
+/// The observed signs count among the choices: with forty differences of one sign no other of a thousand choices is as
 /// far, and p is 1/1001, not 0.
 #[test]
 fn the_observed_signs_count() {
@@ -200,8 +198,8 @@ fn the_observed_signs_count() {
     assert_eq!(p, 1.0 / 1001.0);
 }
 
-/// A pivot that could be rounding alone is none: of the covariance ((1, 1), (1, 1 + d)) the second is d, and n·ε = 2ε may
-/// be rounding. Cholesky's algorithm itself accepts any above 0.
+/// A pivot within rounding is rejected: of the covariance ((1, 1), (1, 1 + d)) the second is d, and n·ε = 2ε may be
+/// rounding. Cholesky's algorithm itself accepts any above 0.
 #[test]
 fn a_pivot_of_rounding_is_refused() {
     let of = |d: f64| {
@@ -209,13 +207,13 @@ fn a_pivot_of_rounding_is_refused() {
     };
     assert!(of(EPSILON).is_err() && of(2.0 * EPSILON).is_err());
     assert!(of(4.0 * EPSILON).is_ok());
-    // An asymmetry that another program's rounding explains is taken out, as `linalg::symmetric` does.
+    // An asymmetry within another program's rounding is removed, as in `linalg::symmetric`.
     let single = linalg::matrix(2, 2, &[2.0, 1.0 + 1e-12, 1.0, 2.0]);
     let g = MultivariateGaussian::new(&[0.0; 2], &single).unwrap();
     assert_eq!(g.covariance()[(0, 1)], g.covariance()[(1, 0)]);
 }
 
-/// Which numbers a normal one is made of is said; an alias table's are used by nothing else.
+/// The numbers behind a normal one are as documented; nothing else uses those of an alias table.
 #[test]
 fn numbers_that_are_shared_and_numbers_that_are_not() {
     let random = Random::new(5, 6, 7);
@@ -228,7 +226,7 @@ fn numbers_that_are_shared_and_numbers_that_are_not() {
     }
     let table = AliasTable::from_counts(&[1, 1]).unwrap();
     let n = 50_000;
-    // Correlations of independent numbers: within five of their deviations, 1/√n.
+    // Correlations of independent numbers: within five of their standard errors 1/√n.
     let drawn: Vec<f64> = (0..n).map(|i| table.draw(&random, i) as f64).collect();
     for other in [
         |r: &Random, i| r.uniform(i),
@@ -241,7 +239,7 @@ fn numbers_that_are_shared_and_numbers_that_are_not() {
     }
 }
 
-/// "At least", where more would do.
+/// The message says "at least" if more are accepted.
 #[test]
 fn messages_say_at_least() {
     let message = running(&[1.0]).sample_variance().unwrap_err().to_string();

@@ -12,14 +12,14 @@ use probability::transform::{
 use probability::{Categorical, Random};
 use proptest::prelude::*;
 
-/// Draws of `draw`, counted; the χ² test says how probable as large a deviation is.
+/// Counts draws of `draw`; the χ² test gives the probability of as large a deviation.
 fn p_value(p: &Categorical, draws: u64, mut draw: impl FnMut(u64) -> usize) -> f64 {
     let mut counts = vec![0; p.len()];
     (0..draws).for_each(|i| counts[draw(i)] += 1);
     chi_squared(&counts, p).unwrap().p_value
 }
 
-/// Of hundreds of χ² tests at fixed seeds, none comes out below this by chance.
+/// The p-value below which none of hundreds of χ² tests at fixed seeds falls by chance.
 const SUSPICIOUS: f64 = 1e-6;
 
 fn distribution_of(transform: &impl Transform, z: &[f64]) -> Vec<f64> {
@@ -30,7 +30,7 @@ fn support(p: &[f64]) -> usize {
     p.iter().filter(|p| **p > 0.0).count()
 }
 
-/// Logits that are apart by 0.01 or more: no ties that rounding could turn.
+/// Logits that differ by 0.01 or more: no ties that rounding could break.
 fn distinct() -> impl Strategy<Value = Vec<f64>> {
     prop::collection::btree_set(-1000..1000_i32, 1..30)
         .prop_map(|z| z.into_iter().map(|z| f64::from(z) / 100.0).collect::<Vec<_>>())
@@ -55,14 +55,14 @@ fn three_ways_of_drawing_one_distribution() {
         ];
         assert!(draws.iter().all(|p| *p > SUSPICIOUS), "seed {seed}: {draws:?}");
     }
-    // The test can fail: draws from another distribution, one logit off by 0.1.
+    // The test can fail: draws from another distribution, with one logit off by 0.1.
     let wrong = [2.1, 1.0, 0.5, -1.0, 0.1];
     let random = Random::new(0, 0, 0);
     assert!(p_value(&p, 20_000, |i| gumbel_max(&wrong, &random, i).unwrap()) < SUSPICIOUS);
 }
 
 proptest! {
-    /// In whole numbers the table holds exactly what it was made from.
+    /// Built from integers, the table is exact.
     #[test]
     fn alias_tables_are_exact(counts in prop::collection::vec(0..1_u64 << 50, 1..50)) {
         prop_assume!(counts.iter().any(|&n| n > 0));
@@ -72,11 +72,11 @@ proptest! {
         prop_assert_eq!(table.shares(), expected);
     }
 
-    /// From probabilities, within the 2⁻⁶² that they are rounded to; what is impossible stays so.
+    /// Built from probabilities, it is within the rounding to 2⁻⁶²; an impossible outcome stays impossible.
     ///
-    /// A weight is off by 2⁻⁶², and their sum by n of these and by what the probabilities miss 1 by: ε, of dividing each
-    /// by the sum (ε/2 of Σp) and of that sum (ε/2). `probability` rounds four times, ε/2 each: share, height, their
-    /// product with n, quotient. All but the first as shares of p, and squares of all these.
+    /// The error of a weight is 2⁻⁶²; that of their sum is n of these plus the error of Σp: ε, from dividing each by
+    /// the sum (ε/2 of Σp) and from that sum (ε/2). `probability` rounds four times, ε/2 each: share, height, their
+    /// product with n, quotient. All but the first are relative to p; squares of all these are added.
     #[test]
     fn alias_tables_of_distributions(p in distribution(1..40)) {
         let (table, unit) = (AliasTable::new(&p), (-62.0_f64).exp2());
@@ -91,7 +91,7 @@ proptest! {
         prop_assert_eq!(table.len(), p.len());
     }
 
-    /// Frequencies of the Gumbel trick, of any distribution.
+    /// Frequencies of the Gumbel trick, for any distribution.
     #[test]
     fn gumbel_frequencies(
         z in prop::collection::vec(-2.0..2.0_f64, 2..8),
@@ -101,7 +101,7 @@ proptest! {
         prop_assert!(p_value(&p, 2000, |i| gumbel_max(&z, &random, i).unwrap()) > SUSPICIOUS);
     }
 
-    /// A shift of all logits moves no draw, and −∞ is never drawn.
+    /// A shift of all logits changes no draw, and −∞ is never drawn.
     #[test]
     fn gumbel_laws(
         z in logits(20),
@@ -116,7 +116,7 @@ proptest! {
         prop_assert_eq!(gumbel_max(&rounded, &random, 3), gumbel_max(&shifted, &random, 3));
     }
 
-    /// Numbers are in their range, whatever the seed and the index.
+    /// Numbers are in their range, for any seed and index.
     #[test]
     fn ranges_of_random_numbers(
         seed: u64,
@@ -133,7 +133,7 @@ proptest! {
         prop_assert!(random.normal(index).abs() < 8.6);
     }
 
-    /// At most k are left, the k best, and their ratios are what they were; twice is once.
+    /// At most k are left, the k best, with their ratios unchanged; applying it twice is applying it once.
     #[test]
     fn top_k(z in distinct(), k in 1..40_usize) {
         let (all, p) = (distribution_of(&Keep, &z), distribution_of(&TopK(k), &z));
@@ -148,7 +148,7 @@ proptest! {
         prop_assert_eq!(distribution_of(&TopK(k).then(TopK(k)), &z), p);
     }
 
-    /// What is left reaches P, and without its least likely token would not.
+    /// The kept tokens reach P, and without the least likely one they would not.
     #[test]
     fn top_p(z in distinct(), goal in 0.01..1.0_f64) {
         let (all, p) = (distribution_of(&Keep, &z), distribution_of(&TopP(goal), &z));
@@ -159,7 +159,7 @@ proptest! {
         prop_assert_eq!(distribution_of(&TopP(1.0), &z), all);
     }
 
-    /// Everything at least P times as probable as the best is left, and nothing else.
+    /// All tokens at least P times as probable as the best are kept, and no others.
     #[test]
     fn min_p(z in distinct(), share in 0.0..1.0_f64) {
         let (all, p) = (distribution_of(&Keep, &z), distribution_of(&MinP(share), &z));
@@ -172,8 +172,8 @@ proptest! {
         prop_assert_eq!(support(&distribution_of(&MinP(1.0), &z)), 1);
     }
 
-    /// What is left is nearer to the entropy than what is not; it reaches P; of equal probabilities
-    /// nothing is more typical.
+    /// The kept tokens are nearer to the entropy than the others; they reach P; of equal probabilities none is more
+    /// typical.
     #[test]
     fn typical(z in distinct(), goal in 0.01..1.0_f64) {
         let (all, p) = (distribution_of(&Keep, &z), distribution_of(&Typical(goal), &z));
@@ -181,7 +181,7 @@ proptest! {
         let strange = |i: usize| (-all[i].ln() - entropy).abs();
         let kept: f64 = (0..z.len()).filter(|&i| p[i] > 0.0).map(|i| all[i]).sum();
         prop_assert!(kept >= goal - 64.0 * EPSILON);
-        // And no more is kept than it takes.
+        // No more tokens are kept than necessary.
         let left = (0..z.len()).filter(|&i| p[i] > 0.0);
         let last = left.max_by(|&i, &j| strange(i).total_cmp(&strange(j))).unwrap();
         prop_assert!(kept - all[last] < goal + 64.0 * EPSILON);
@@ -193,8 +193,7 @@ proptest! {
         prop_assert_eq!(distribution_of(&Typical(1.0), &z), all);
     }
 
-    /// Temperature keeps the order, and the k best are the k best at any temperature: the two
-    /// commute.
+    /// Temperature keeps the order, and so the k best: the two commute.
     #[test]
     fn top_k_and_temperature_commute(
         z in distinct(),
@@ -206,7 +205,7 @@ proptest! {
         prop_assert_eq!(distribution_of(&Temperature(1.0), &z), distribution_of(&Keep, &z));
     }
 
-    /// Composition is associative and has a neutral element, and something is always left.
+    /// Composition is associative and has a neutral element, and at least one token is left.
     #[test]
     fn composition(
         z in logits(30),
@@ -223,7 +222,7 @@ proptest! {
         prop_assert!(z.iter().zip(&left).all(|(z, p)| *z > f64::NEG_INFINITY || *p == 0.0));
     }
 
-    /// A penalty above 1 makes what occurred less likely and what did not more; 1 changes nothing.
+    /// A penalty above 1 makes earlier tokens less likely and the others more likely; 1 changes nothing.
     #[test]
     fn penalty(
         z in distinct(),
@@ -236,7 +235,7 @@ proptest! {
             distribution_of(&Keep, &z),
             distribution_of(&RepetitionPenalty { penalty, history: &history }, &z),
         );
-        // Once, however often it occurred: divided where positive, multiplied where not.
+        // Applied once, for any number of occurrences: divided if positive, multiplied otherwise.
         let mut by_hand = z.clone();
         by_hand[token] = if z[token] > 0.0 { z[token] / penalty } else { z[token] * penalty };
         all_close(&p, &distribution_of(&Keep, &by_hand), 64.0 * EPSILON);

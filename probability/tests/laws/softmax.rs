@@ -10,7 +10,7 @@ fn streamed(z: &[f64]) -> StreamingLogSumExp<f64> {
     z.iter().copied().collect()
 }
 
-/// The distance that streaming may be off: every score can rescale the sum once, and |z| ≤ 20.
+/// The allowed error of streaming: every score may rescale the sum once, and |z| ≤ 20.
 fn streaming_bound(n: usize) -> f64 {
     (4 * n + 48) as f64 * EPSILON
 }
@@ -36,7 +36,7 @@ proptest! {
         close(log_sum_exp(&shifted), log_sum_exp(&z) + shift, bound);
     }
 
-    /// A shift by a power of two of integers rounds nothing: then not a bit changes.
+    /// A shift of integers by a power of two rounds nothing: no bit changes.
     #[test]
     fn an_exact_shift_changes_no_bit(
         z in prop::collection::vec(-500..500_i32, 1..40),
@@ -47,8 +47,7 @@ proptest! {
         prop_assert_eq!(softmax(&plain), softmax(&shifted));
     }
 
-    /// T → 0 is greedy, equal shares among the largest; T → ∞ is uniform; both within e^(−gap/T),
-    /// and |z|/T.
+    /// T → 0 gives equal shares among the largest; T → ∞ is uniform; both within e^(−gap/T), and |z|/T.
     #[test]
     fn limits_of_temperature(z in prop::collection::vec(-20..20_i32, 1..20)) {
         let z: Vec<f64> = z.into_iter().map(f64::from).collect();
@@ -58,7 +57,7 @@ proptest! {
         let greedy: Vec<f64> =
             z.iter().map(|&z| if z == largest { 1.0 / best } else { 0.0 }).collect();
         all_close(&tempered_softmax(&z, 0.0).unwrap(), &greedy, EPSILON);
-        // The next logit is 1 or more below the largest.
+        // The next logit is lower by at least 1.
         all_close(
             &tempered_softmax(&z, 0.02).unwrap(),
             &greedy,
@@ -69,7 +68,7 @@ proptest! {
         all_close(&tempered_softmax(&z, 1e9).unwrap(), &uniform, 2.0 * 40.0 / 1e9);
     }
 
-    /// Cooling twice is cooling by the product: softmax((z/S)/T) = softmax(z/(S·T)).
+    /// Two temperatures act as their product: softmax((z/S)/T) = softmax(z/(S·T)).
     #[test]
     fn temperatures_multiply(
         z in logits(20),
@@ -120,7 +119,7 @@ proptest! {
         close(streamed(&z).value(), log_sum_exp(&z), streaming_bound(z.len()));
     }
 
-    /// Merging is associative and commutative, and nothing is its neutral element.
+    /// Merging is associative and commutative, with the empty sum as neutral element.
     #[test]
     fn merging_in_any_order(
         a in logits(20),
@@ -135,7 +134,7 @@ proptest! {
         close(x.merge(&y).value(), streamed(&[a, b].concat()).value(), bound);
     }
 
-    /// Streaming attention: weighted sums rescaled on the way equal Σ softmax(z)·v.
+    /// Streaming attention: rescaled weighted sums equal Σ softmax(z)·v.
     #[test]
     fn streaming_attention(z in logits(40), seed in 0..1000_u64) {
         let random = probability::Random::new(seed, 0, 0);
@@ -149,7 +148,7 @@ proptest! {
         close(mixed / sum.sum(), direct, 9.0 * streaming_bound(z.len()));
     }
 
-    /// Training's softmax agrees with the accurate one as its doc says.
+    /// Training's softmax agrees with the accurate one within its documented error.
     #[test]
     fn fast_and_accurate_agree(z in logits(200)) {
         let mut fast = z.clone();

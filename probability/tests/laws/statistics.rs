@@ -9,8 +9,7 @@ use probability::{Categorical, Random};
 use proptest::prelude::*;
 
 proptest! {
-    /// Within [0, 1], around the rate; the other way round for failures; wider for more confidence;
-    /// narrower for more trials.
+    /// Within [0, 1], around the rate; mirrored for failures; wider for more confidence; narrower for more trials.
     #[test]
     fn wilson_intervals(
         trials in 1..500_u64,
@@ -30,7 +29,7 @@ proptest! {
         prop_assert!(more.high - more.low < i.high - i.low);
     }
 
-    /// Around the mean, symmetric, and moved and scaled as the numbers are.
+    /// Around the mean, symmetric, shifted and scaled with the numbers.
     #[test]
     fn normal_intervals(
         x in numbers(2..40),
@@ -43,15 +42,15 @@ proptest! {
         close((i.low + i.high) / 2.0, mean(&x).unwrap(), bound);
         let moved: Vec<f64> = x.iter().map(|x| scale * x + shift).collect();
         let j = normal(&moved, confidence).unwrap();
-        // A spread that is all rounding is not scaled.
+        // A spread that is all rounding does not scale.
         let bound = 10.0 * bound + 1e-7;
         close(j.low, scale * i.low + shift, bound);
         close(j.high, scale * i.high + shift, bound);
         prop_assert!(!i.contains(f64::NAN));
     }
 
-    /// Between the least and the largest number, rising with p, the ends at the ends, in any order
-    /// of the numbers.
+    /// Between the smallest and the largest number, increasing with p, equal to them at the ends, for any order of the
+    /// numbers.
     #[test]
     fn quantiles(x in numbers(1..40), p in 0.0..1.0_f64, q in 0.0..1.0_f64) {
         let (least, most) = (
@@ -66,7 +65,7 @@ proptest! {
         prop_assert_eq!(quantile(&reversed, p).unwrap(), quantile(&x, p).unwrap());
     }
 
-    /// A bootstrap interval of the mean lies within the numbers, and moves as they do.
+    /// A bootstrap interval of the mean lies within the numbers, and shifts with them.
     #[test]
     fn bootstrap_intervals(
         x in numbers(2..20),
@@ -85,8 +84,7 @@ proptest! {
         close(moved.low, i.low + shift, slack);
     }
 
-    /// Exchanging the models exchanges the sign; what both share cancels; doubling the losses
-    /// changes no t.
+    /// Exchanging the models changes the sign; a common term cancels; doubling the losses does not change t.
     #[test]
     fn paired_tests(
         a in numbers(3..20),
@@ -98,7 +96,7 @@ proptest! {
         let (ab, ba) = (t_test(&a, b, 0.95).unwrap(), t_test(b, &a, 0.95).unwrap());
         prop_assert_eq!((ab.difference, ab.t, ab.p_value), (-ba.difference, -ba.t, ba.p_value));
         prop_assert!((0.0..=1.0).contains(&ab.p_value) && ab.interval.contains(ab.difference));
-        // The interval holds 0 where p is above 0.05.
+        // The interval contains 0 if p is above 0.05.
         prop_assert!(
             (ab.p_value - 0.05).abs() < 1e-9 || ab.interval.contains(0.0) == (ab.p_value > 0.05)
         );
@@ -114,8 +112,8 @@ proptest! {
         prop_assert!((1.0 / 101.0..=1.0).contains(&p));
     }
 
-    /// Exact shares deviate by nothing; the order of outcomes does not matter; more data of the
-    /// same shares, more χ².
+    /// Exact frequencies have χ² = 0; the order of outcomes does not matter; more data with the same frequencies
+    /// increases χ².
     #[test]
     fn chi_squared_tests(counts in prop::collection::vec(1..100_u64, 2..10)) {
         let shares = Categorical::from_counts(&counts).unwrap();
@@ -141,8 +139,7 @@ proptest! {
     }
 }
 
-/// What 90 % means: of 400 intervals from samples of a known mean, within five standard errors of
-/// 360 hold it.
+/// The meaning of 90 %: of 400 intervals from samples of a known mean, 360 contain it, within five standard errors.
 #[test]
 fn intervals_hold_the_truth_as_often_as_they_say() {
     let (experiments, n) = (400, 60);
@@ -160,7 +157,7 @@ fn intervals_hold_the_truth_as_often_as_they_say() {
     let successes =
         |e: u64| (0..n).filter(|&i| Random::new(e, 2, 0).uniform(i) < 0.2).count() as u64;
     close(covered(&|e| wilson(successes(e), n, 0.9).unwrap().contains(0.2)), 0.9, 5.0 * error);
-    // And a paired test of two equal models is below 0.1 in a tenth of all cases.
+    // The p-value of a paired test of two equal models is below 0.1 in a tenth of all cases.
     let other =
         |e: u64| (0..n).map(|i| Random::new(e, 3, 0).normal(i) * 3.0 + 2.0).collect::<Vec<_>>();
     let test = |e: u64| t_test(&sample(e), &other(e), 0.9).unwrap();

@@ -1,5 +1,5 @@
-//! The worked numbers of the textbook's sections A.2, 4.1 and 5.2, recomputed with NumPy where the
-//! print is wrong: the crate's documentation has the table of errata.
+//! The worked numbers of the textbook's sections A.2, 4.1 and 5.2. If the print is wrong, NumPy recomputed them: the
+//! crate's documentation has the table of errata.
 
 use probability::layer_norm::standardise;
 use probability::log_sum_exp::log_sum_exp;
@@ -34,7 +34,7 @@ fn softmax_of_five_tokens() {
     close(&[entropy, entropy / std::f64::consts::LN_2], &[1.216992, 1.755748], 5e-7);
 }
 
-/// What is printed has the right ratios and the wrong sum.
+/// The printed numbers have the correct ratios and the wrong sum.
 #[test]
 fn the_printed_softmax_is_no_distribution() {
     let printed = [0.4466, 0.1642, 0.0996, 0.0222, 0.0667];
@@ -100,7 +100,7 @@ fn layer_normalisation() {
     );
 }
 
-/// Where e^z overflows softmax does not: 709.7827 in f64, 88.7228 in f32.
+/// Softmax does not overflow if e^z does: 709.7827 in f64, 88.7228 in f32.
 #[test]
 fn the_edge_of_the_exponential() {
     assert!(709.79_f64.exp().is_infinite() && 88.73_f32.exp().is_infinite());
@@ -109,9 +109,8 @@ fn the_edge_of_the_exponential() {
     assert!((log_sum_exp(&[709.79, 709.79]) - 709.79 - std::f64::consts::LN_2).abs() < 1e-12);
 }
 
-/// Exercise 4.2.6 says that a strictly anti-causal mask still trains; its last row is fully masked.
-/// Filling with −∞ gives NaN, filling with −10⁹ a uniform that leaks in silence; here it is an
-/// error.
+/// Exercise 4.2.6 says that a strictly anti-causal mask still trains; its last row is fully masked. Filling with −∞
+/// gives NaN, filling with −10⁹ a silent uniform row; here it is an error.
 #[test]
 fn a_fully_masked_row() {
     assert!(softmax(&[f64::NEG_INFINITY; 3]).iter().all(|p| p.is_nan()));
@@ -121,7 +120,7 @@ fn a_fully_masked_row() {
     assert_eq!(refused, ProbabilityError::FullyMasked { row: 3 });
 }
 
-/// From where on e^z overflows: what softmax without its subtraction of the largest score meets.
+/// The limit from which e^z overflows, which softmax avoids by subtracting the largest score.
 #[test]
 fn where_exponentials_overflow() {
     assert!((f64::MAX.ln() - 709.7827).abs() < 5e-5);
@@ -132,7 +131,7 @@ fn where_exponentials_overflow() {
     assert!((half.ln() - 11.0899).abs() < 5e-5);
     assert!(709.79_f64.exp().is_infinite() && 709.78_f64.exp().is_finite());
     assert!(88.73_f32.exp().is_infinite() && 88.72_f32.exp().is_finite());
-    // Which is why softmax subtracts the largest score: the same weights from scores a thousand higher.
+    // So softmax subtracts the largest score: scores a thousand higher give the same weights.
     let scores = [11.25, 89.0, 710.0];
     let higher = scores.map(|z: f64| z + 1000.0);
     assert_eq!(probability::softmax::softmax(&scores), probability::softmax::softmax(&higher));
