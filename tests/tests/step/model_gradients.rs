@@ -8,7 +8,8 @@ use tests::{draw, tolerance};
 use transformer::Activation;
 use transformer::inspect::check::{self, Verdict};
 use transformer::{
-    Architecture, Biases, Decoder, Form, IGNORED, ModelStep, Norm, Positions, RecordedStep, Rotary,
+    Architecture, Biases, Decoder, Form, Gain, IGNORED, ModelStep, Norm, Placement, Positions,
+    QueryKeyNorm, RecordedStep, Rotary, Scaling, Window,
 };
 
 const ACTIVATIONS: [Activation; 5] =
@@ -43,6 +44,30 @@ fn variants() -> Vec<Architecture> {
             biases: Biases::everywhere(bit(0) == bit(2)),
             tied: bit(1) == bit(3),
             dropout: if i.is_multiple_of(3) { 0.2 } else { 0.0 },
+            ..models::config()
+        });
+    }
+    // Every place of the norms, with parts of families that came after Llama.
+    let scaling = Scaling::Llama3 { factor: 4.0, low: 0.1, high: 0.5, original: 8.0 };
+    let part = Rotary { base: 100.0, share: 0.34, scaling, local_base: Some(7.0) };
+    for (i, &placement) in Placement::ALL.iter().enumerate() {
+        let even = i.is_multiple_of(2);
+        all.push(Architecture {
+            placement,
+            positions: if even { Positions::Rotary(part) } else { Positions::Sinusoidal },
+            embedding_scale: 2.0,
+            norm: if i == 1 { Norm::Layer } else { Norm::Rms },
+            gain: if i == 1 { Gain::Plain } else { Gain::OnePlus },
+            head_width: Some(6),
+            query_key_norm: QueryKeyNorm::ALL[2 * i % 3],
+            score_scale: even.then_some(0.7),
+            score_scale_by_layer: i > 2,
+            score_cap: Some(1.5),
+            window: Some(Window { size: 3, layers: vec![even, true] }),
+            biases: Biases { query_key_value: true, ..Biases::NONE },
+            logit_cap: Some(2.0),
+            tied: even,
+            dropout: if i == 3 { 0.2 } else { 0.0 },
             ..models::config()
         });
     }

@@ -512,6 +512,20 @@ impl Architecture {
                 return Err(ConfigError::Range { setting, found, expected });
             }
         }
+        for (setting, found, needs) in [
+            ("gain", self.gain.key(), self.gain != Gain::Plain),
+            (
+                "query_key_norm",
+                self.query_key_norm.key(),
+                self.query_key_norm == QueryKeyNorm::Head,
+            ),
+        ] {
+            if self.norm == Norm::Layer && needs {
+                let found = found.to_owned();
+                let expected = "another one, or the norm rms: layer normalisation does not have it";
+                return Err(ConfigError::Range { setting, found, expected });
+            }
+        }
         if self.positions == Positions::Sinusoidal && !width.is_multiple_of(2) {
             let (setting, found) = ("width", width.to_string());
             let expected = "even: sinusoidal positions are pairs of a sine and a cosine";

@@ -143,6 +143,14 @@ fn parts_that_do_not_fit_are_refused() {
         (&["--score-cap", "-1"], "score_cap is -1; it must be a finite number above 0"),
         (&["--placement", "around"], "sandwich"),
         (
+            &["--norm", "layer", "--gain", "one_plus"],
+            "gain is one_plus; it must be another one, or the norm rms",
+        ),
+        (
+            &["--norm", "layer", "--query-key-norm", "head"],
+            "query_key_norm is head; it must be another one",
+        ),
+        (
             &["--positions", "sinusoidal", "--width", "33", "--heads", "3"],
             "width is 33; it must be even",
         ),
