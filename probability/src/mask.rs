@@ -1,7 +1,7 @@
 //! The causal mask: no token attends to a later one.
 //!
-//! Formula: <var>y_kq = x_kq</var> where key k is not later than query q, and −∞ elsewhere; softmax
-//! then gives the future a weight of exactly 0. Gradient: dx = dy where not masked, 0 elsewhere.
+//! Formula: <var>y_kq = x_kq</var> if key k is not later than query q, else −∞; softmax
+//! then gives the future a weight of exactly 0. Gradient: dx = dy if not masked, else 0.
 //!
 //! Every query sees itself, so a replay of [`CausalMask`] and [`Softmax`](crate::softmax::Softmax) cannot fail. The
 //! plain function [`masked_softmax`] takes any mask. A query that sees no key is an error that names it, not NaN and
