@@ -31,6 +31,6 @@ fn main() -> Result<(), InfoError> {
             counted.0
         );
     }
-    println!("\none interval in twenty should not hold the truth.");
+    println!("\nabout one interval in twenty does not contain the true rate.");
     Ok(())
 }

@@ -27,6 +27,6 @@ fn main() -> Result<(), InfoError> {
         let value = objective(&policy, &reference, &rewards, beta)?;
         assert!((value - best_value(&reference, &rewards, beta)?).abs() < 1e-12);
     }
-    println!("\nwhere KL jumps, the policy has found what the reward did not mean.");
+    println!("\na jump of KL shows that the policy exploits an error of the reward.");
     Ok(())
 }

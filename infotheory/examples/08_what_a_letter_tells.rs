@@ -29,7 +29,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         counts
     };
 
-    println!("distance   bits that a letter tells   of the entropy");
+    println!("distance   mutual information, bits   of the entropy");
     for distance in [1, 2, 3, 4, 6, 8, 12, 16, 32, 64] {
         let pairs = Joint::from_weights(&table(distance))?;
         let (told, all) = (mutual_information(&pairs), entropy(pairs.y().probabilities())?);

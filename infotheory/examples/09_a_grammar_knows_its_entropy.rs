@@ -40,6 +40,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let paid = model.cross_entropy(Smoothing::KneserNey, &rest)?;
         println!("{order:>2}   {:.4}         {:+.4}", paid.0, (paid - rate).0);
     }
-    println!("\nshort ones forget who it was: whether She or He comes, they can only guess.");
+    println!("\nshort n-grams lose the subject: they cannot predict She or He.");
     Ok(())
 }

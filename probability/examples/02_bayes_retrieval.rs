@@ -60,7 +60,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     show("before", &belief);
     for word in &query {
         let Some(i) = vocabulary.iter().position(|w| w == word) else {
-            println!("{word:>16}   (in no document: says nothing)");
+            println!("{word:>16}   (in no document: no evidence)");
             continue;
         };
         let likelihood: Vec<f64> = models.iter().map(|m| m.probability(i)).collect();

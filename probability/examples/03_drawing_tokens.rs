@@ -53,7 +53,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
         println!("{name:<20} {shares} {:6.2} {:8.3}", test.statistic, test.p_value);
     }
 
-    println!("\nWhat a sampler's settings leave (the textbook's section 5.2, recomputed):");
+    println!("\nThe effects of a sampler's settings (the textbook's section 5.2, recomputed):");
     let plain = Sampler::default();
     for (name, sampler) in [
         ("temperature 0.7", Sampler { temperature: 0.7, ..plain }),

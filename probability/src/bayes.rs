@@ -100,7 +100,7 @@ pub fn posterior<T: Real>(
 /// ```
 /// use probability::{Categorical, bayes};
 /// let prior = Categorical::uniform(2)?;
-/// let long = [vec![-8.0_f64; 1000], vec![-8.001; 1000]]; // a thousand words; e^−8000 is no float
+/// let long = [vec![-8.0_f64; 1000], vec![-8.001; 1000]]; // a thousand words; e^−8000 underflows
 /// let p = bayes::posterior_of_many(&prior, &long)?;
 /// assert!((p.probability(0) - 1.0 / (1.0 + (-1.0_f64).exp())).abs() < 1e-9);
 /// # Ok::<(), probability::ProbabilityError>(())

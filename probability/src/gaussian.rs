@@ -65,7 +65,7 @@ impl<T: Real> Gaussian<T> {
     /// ```
     /// use probability::gaussian::Gaussian;
     /// let g = Gaussian::new(0.0, 1.0)?;
-    /// assert_eq!(g.ln_density(100.0) - g.ln_density(0.0), -5000.0_f64); // e^−5000 is no float
+    /// assert_eq!(g.ln_density(100.0) - g.ln_density(0.0), -5000.0_f64); // e^−5000 underflows
     /// # Ok::<(), probability::ProbabilityError>(())
     /// ```
     pub fn ln_density(&self, x: T) -> T {

@@ -162,7 +162,7 @@
 //! | A.2, softmax | without subtracting the maximum | e^1000 overflows: subtract it |
 //! | A.2, "layer normalization" where softmax is meant | a link that was replaced | softmax |
 //! | A.2, Bernoulli for dropout | p is the probability to keep (0.1: to drop) | here, and in PyTorch, to drop |
-//! | A.2, the Schur complement is smaller than the prior | strictly | "not larger": equal in directions that y says nothing about |
+//! | A.2, the Schur complement is smaller than the prior | strictly | "not larger": equal in directions that are independent of y |
 //! | 4.1, layer normalisation | (x − µ)/(σ + ε) in the old text and the code | (x − µ)/√(σ² + ε), as in PyTorch |
 //! | 4.2.6, a strictly anti-causal mask still trains | – | its last row is fully masked: NaN at once |
 //! | 5.2, P(the) at T = .3, .7, 1, 1.5, 2 | .946 .685 .513 .340 .268 | .9933 .8794 .7615 .5923 .4756 |
