@@ -21,6 +21,8 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+mod sizes;
+
 /// A failure to read or write a file.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -149,9 +151,13 @@ fn read_weights<T: Real>(
     let list = parameter_list(&config);
     let all = list.last().map_or(0, |last| last.range.end);
     let numbers = wide(all) + wide(config.vocabulary) * wide(config.width);
-    let most = 8 * numbers + buffers + (16 << 20);
-    let bytes = read_bounded(&path, u64::try_from(most).unwrap_or(u64::MAX))?;
+    let most = u64::try_from(8 * numbers + buffers + (16 << 20)).unwrap_or(u64::MAX);
+    let bytes = read_bounded(&path, most)
+        .map_err(|error| sizes::explained(error, &path, family, &config))?;
     let mut tensors = Tensors::new(&path, family, &bytes)?;
+    let shapes =
+        tensors.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()));
+    sizes::agree(&path, family, &config, &shapes.collect())?;
     // No more than the file can hold: a configuration may claim any size.
     let count = all.min(bytes.len() / 2);
     memory::afford((count * size_of::<T>()) as u128)
@@ -372,7 +378,7 @@ impl<'a> Tensors<'a> {
         self.error(format!("tensor {name} is {found:?}; supported are F64, F32, F16 and BF16"))
     }
 
-    /// Copies a tensor's elements to their places among the parameters; checks their number.
+    /// Copies a tensor's elements to their places among the parameters.
     fn read<T: Real>(
         &mut self,
         wanted: &Tensor,
@@ -380,7 +386,7 @@ impl<'a> Tensors<'a> {
         finite: bool,
         parameters: &mut Vec<T>,
     ) -> Result<(), FileError> {
-        let (name, expected) = (wanted.name.as_str(), wanted.shape());
+        let name = wanted.name.as_str();
         let Some(tensor) = self.tensors.remove(name) else {
             let mut there: Vec<&str> = self.tensors.keys().map(String::as_str).collect();
             there.sort_unstable();
@@ -388,12 +394,6 @@ impl<'a> Tensors<'a> {
             let others = if there.is_empty() { "nothing".to_owned() } else { there.join(", ") };
             return self.error(format!("tensor {name} is missing; the file has {others} …"));
         };
-        if tensor.shape() != expected {
-            let found = tensor.shape();
-            return self.error(format!(
-                "tensor {name} has shape {found:?}, but config.json implies {expected:?}"
-            ));
-        }
         let Some(elements) = elements(&tensor) else { return self.foreign_type(name, &tensor) };
         self.hash.update(tensor.data());
         parameters.resize(parameter.range.end, T::zero());
