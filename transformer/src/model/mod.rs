@@ -1,7 +1,7 @@
 //! A decoder: its parts, the network built from them, and the recorded step.
 //!
 //! [`architecture`] describes the parts, `layers` records them in the order of the network, and [`family`] knows how
-//! GPT-2 and Llama are stored. No other module depends on the family.
+//! each family of models is stored. No other module depends on the family.
 
 // A new operation is a file and a line here.
 linalg::operations! {

@@ -3,7 +3,7 @@
 use super::keys::refused;
 use super::{Keys, Order, Tensor, renamed, rotary};
 use crate::model::architecture::{
-    Activation, Architecture, Biases, ConfigError, Norm, Positions, Rotary, Window,
+    Activation, Architecture, Biases, ConfigError, MOST_LAYERS, Norm, Positions, Rotary, Window,
 };
 use calculus::Parameter;
 use serde_json::{Value, json};
@@ -105,26 +105,29 @@ pub(super) fn write(a: &Architecture, model_type: &str, class: &str) -> Value {
 /// The names of layers with and without a window.
 const LAYERS: [&str; 2] = ["sliding_attention", "full_attention"];
 
-/// Reads `layer_types`; `usual` is its value if it is absent, as a pattern that repeats.
+/// Reads `layer_types`, one per layer; `usual` is its value if it is absent, as a pattern that repeats.
 pub(super) fn window(
     keys: &Keys<'_>,
+    layers: usize,
     size: Option<usize>,
     usual: Vec<bool>,
 ) -> Result<Option<Window>, ConfigError> {
-    let layers = match keys.get("layer_types").filter(|types| !types.is_null()) {
+    let pattern = match keys.get("layer_types").filter(|types| !types.is_null()) {
         None => usual,
         Some(types) => {
-            let expected = format!("a list of \"{}\" and \"{}\"", LAYERS[0], LAYERS[1]);
+            let [sliding, full] = LAYERS;
+            let expected = format!("a list of \"{sliding}\" and \"{full}\", one for each layer");
             let named = |kind: &Value| match LAYERS.iter().position(|name| kind == name) {
                 Some(k) => Ok(k == 0),
                 None => Err(refused("layer_types", kind, expected.clone())),
             };
-            let list = types.as_array().filter(|list| !list.is_empty());
+            let list =
+                types.as_array().filter(|list| list.len() == layers && layers <= MOST_LAYERS);
             let list = list.ok_or_else(|| refused("layer_types", types, expected.clone()))?;
             list.iter().map(named).collect::<Result<_, _>>()?
         }
     };
-    Ok(size.and_then(|size| Window::repeating(size, layers)))
+    Ok(size.and_then(|size| Window::repeating(size, pattern)))
 }
 
 /// Returns `layer_types`.

@@ -64,7 +64,7 @@ fn read(
         score_scale: (!plain).then(|| scalar.powf(-0.5)),
         score_cap: cap("attn_logit_softcapping", caps[0])?,
         logit_cap: cap("final_logit_softcapping", caps[1])?,
-        window: decoder::window(keys, size, pattern)?,
+        window: decoder::window(keys, a.layers, size, pattern)?,
         activation,
         ..a
     })

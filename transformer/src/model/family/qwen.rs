@@ -26,7 +26,7 @@ fn read(keys: &Keys<'_>, usual: Architecture) -> Result<Architecture, ConfigErro
     let a = decoder::read(keys, usual)?;
     let first = keys.whole("max_window_layers", 28)?;
     let layers = a.layers.min(crate::model::architecture::MOST_LAYERS);
-    let window = decoder::window(keys, size, (0..layers).map(|i| i >= first).collect())?;
+    let window = decoder::window(keys, a.layers, size, (0..layers).map(|i| i >= first).collect())?;
     Ok(Architecture { window, ..a })
 }
 

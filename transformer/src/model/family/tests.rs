@@ -322,13 +322,17 @@ fn windows_are_those_of_the_layers() {
         let types = ("layer_types", json!([full, sliding, sliding, full]));
         assert_eq!(windows(family, &[four.clone(), used, types]), [None, Some(2), Some(2), None]);
     }
-    for (types, message) in [
-        (json!(["chunked_attention"]), "layer_types: found \"chunked_attention\""),
-        (json!([]), "layer_types: found []"),
-        (json!("all"), "layer_types: found \"all\""),
-        (json!([sliding]), "the window is 0"),
+    let long = vec![sliding; 100_000];
+    for (types, layers, message) in [
+        (json!(["chunked_attention"]), 1, "layer_types: found \"chunked_attention\""),
+        (json!([]), 1, "layer_types: found []"),
+        (json!([sliding, full]), 1, "one for each layer"),
+        (json!(long), 100_000, "one for each layer"),
+        (json!("all"), 1, "layer_types: found \"all\""),
+        (json!([sliding]), 1, "the window is 0"),
     ] {
-        let json = json!({"model_type": "gemma2", "layer_types": types, "sliding_window": 0});
+        let json = json!({"model_type": "gemma2", "layer_types": types, "sliding_window": 0,
+            "num_hidden_layers": layers});
         let refused = Architecture::from_json(&json.to_string()).unwrap_err().to_string();
         assert!(refused.contains(message), "{refused}");
     }
