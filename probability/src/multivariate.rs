@@ -10,7 +10,7 @@
 //!
 //! Conditioning is the posterior of a diffusion step, regression by a Gaussian process, and
 //! Kalman's filter. [`linalg::cholesky`] does the work, in units of each variable's deviation: the variances
-//! may be of any scale, from subnormal numbers to the largest.
+//! may be of any scale, from subnormal numbers to the largest. In f64 alone.
 //! Source: the textbook's A.2; Bishop, *Pattern Recognition and Machine Learning*, section 2.3.
 
 use crate::error::{ProbabilityError, check, check_length};
