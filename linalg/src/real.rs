@@ -64,7 +64,7 @@ pub trait Real:
     /// <var>erf x = 2/√π ∫₀ˣ e^(−t²)</var> dt.
     #[must_use]
     fn erf(self) -> Self;
-    /// <var>erfc x = 1 − erf x</var>, all of whose digits are kept where erf x is near 1: to 2x²·ε relative.
+    /// <var>erfc x = 1 − erf x</var>, all of whose digits are kept where erf x is near 1: to (6 + x²/2)·ε relative.
     #[must_use]
     fn erfc(self) -> Self;
     /// sin x.
