@@ -59,6 +59,9 @@ pub fn objective<T: Real>(
 
 /// Returns the policy <var>π* ∝ π_ref·e^(r/β)</var> that minimises [`objective`].
 ///
+/// Right to 6 ε and <var>2·|r − r̂|/β</var> of them, with r̂ of the likeliest answer: a logarithm of π_ref, 745 at most, whose
+/// rounding an exponential would multiply, is taken only where <var>|r − r̂|/β</var> is 85 or more.
+///
 /// # Errors
 /// Like [`objective`].
 ///
@@ -74,7 +77,19 @@ pub fn objective<T: Real>(
 pub fn best_policy<T: Real>(reference: &[T], rewards: &[T], beta: T) -> Result<Vec<T>, InfoError> {
     check(reference, rewards, beta)?;
     let (_, scores) = scores(reference, rewards, beta);
-    Ok(probability::softmax::softmax(&scores))
+    let likelier = |top, i| if scores[i] > scores[top] { i } else { top };
+    let top = (0..scores.len()).reduce(likelier).unwrap_or(0);
+    // Relative to the likeliest: e^x is a normal number in both scalars, and the ratio is at most e^−x.
+    let weight = |i: usize| {
+        let x = (rewards[i] - rewards[top]) / beta;
+        match x.to_f64().abs() < 85.0 {
+            true => reference[i] / reference[top] * x.exp(),
+            false => (scores[i] - scores[top]).exp(),
+        }
+    };
+    let weights: Vec<T> = (0..scores.len()).map(weight).collect();
+    let total = sum(weights.iter().copied());
+    Ok(weights.into_iter().map(|w| w / total).collect())
 }
 
 /// Returns the minimum of [`objective`]: <var>−β·ln Σ π_ref·e^(r/β)</var>.
@@ -234,5 +249,32 @@ mod tests {
         assert_eq!(kl_estimate(-1e308, 0.0).unwrap().0, inf);
         assert!(kl_estimate(-inf, -1.0).is_err() && kl_estimate(0.1, -1.0).is_err());
         assert!(kl_estimate(nan, -1.0).is_err() && kl_estimate(-1.0, nan).is_err());
+    }
+
+    /// Rewards and references of every size, also those of which a factor leaves the range: with two answers the odds are
+    /// <var>π₁/π₀ = (p₁/p₀)·e^((r₁ − r₀)/β)</var>, whose logarithm is found to the rounding of its terms.
+    #[test]
+    fn the_odds_of_the_best_policy() {
+        for p in [5e-324, 1e-310, 1e-300, 1e-30, 0.25] {
+            for reward in
+                [-1e3, -800.0, -90.0, -80.0, -1.0, 0.0, 1.0, 80.0, 90.0, 690.0, 800.0, 1e3]
+            {
+                let policy = best_policy(&[p, 1.0 - p], &[reward, 0.0], 1.0).unwrap();
+                let odds = f64::ln(p) - (1.0 - p).ln() + reward;
+                for (found, odds) in [(policy[0], odds), (policy[1], -odds)] {
+                    // 1/(1 + e^−odds), in logarithms.
+                    let expected = -(-odds.abs()).exp().ln_1p() + odds.min(0.0);
+                    let bound = 4.0 * f64::EPSILON * (f64::ln(p).abs() + reward.abs() + 4.0);
+                    let subnormal =
+                        found < f64::MIN_POSITIVE && expected < f64::MIN_POSITIVE.ln() + 1.0;
+                    assert!(
+                        subnormal || (found.ln() - expected).abs() <= bound,
+                        "{p:e} {reward}: {found:e}"
+                    );
+                }
+            }
+        }
+        assert_eq!(best_policy(&[0.5, 0.5], &[1e308, -1e308], 1e-3).unwrap(), [1.0, 0.0]);
+        assert_eq!(best_policy(&[0.0, 1.0], &[1e308, -1e308], 1.0).unwrap(), [0.0, 1.0]);
     }
 }

@@ -211,12 +211,17 @@ pub(crate) fn cases() -> Vec<Case> {
             let bits = x[0] / number::<Exact>(2.0).ln();
             (bits / number(5.0), bits / number(6.0))
         };
-        "objective::alignment::objective", Distributions, Conditioned 16.0 => |x| {
+        // f = β·KL − E[r], and in ε: KL has 16, of KL (`divergence::kl`); β·KL ½ more; p/Σp·r has 1 for Σp, ½ for the
+        // quotient, ½ for the product, and the sum 1, of E|r|; the difference ½, of f. With β·KL ≤ |f| + E|r| this is
+        // 17·|f| + 19.5·E|r|, and E|r| = Σ |rⱼ·∂f/∂rⱼ|.
+        "objective::alignment::objective", Distributions, Conditioned 19.5 => |x| {
             let (p, q) = halves(x);
             alignment::objective(p, q, p, number(0.5))?
         };
-        // Of logarithms up to 745 in size, each rounded.
-        "objective::alignment::best_policy", Distributions, Conditioned 750.0 => |x| {
+        // In ε, of a weight p/p̂·e^x with |x| ≤ 1/β = 2: each quotient ½, the difference of rewards and its quotient ½·|x| = 1
+        // each, the exponential 1.5, the product ½: 4.5. The sum has the same of all weights and 1 of its own, the last
+        // quotient ½.
+        "objective::alignment::best_policy", Distributions, Conditioned 10.5 => |x| {
             let (p, r) = halves(x);
             alignment::best_policy(p, r, number(0.5))?
         };
