@@ -469,7 +469,7 @@ fn configurations_that_claim_anything() {
     };
     let huge = json!(16_777_216);
     says(&refused(&[("vocab_size", huge.clone())]), &["wte.weight has shape"]);
-    says(&refused(&[("n_layer", json!(1024))]), &["is missing"]);
+    says(&refused(&[("n_layer", json!(1024))]), &["n_layer of config.json is 1024", "of 1 layer"]);
     says(&refused(&[("n_layer", huge.clone())]), &["layers", "at most"]);
     says(&refused(&[("n_embd", huge.clone()), ("n_positions", huge.clone())]), &["shape"]);
     says(&refused(&[("n_inner", json!(u64::MAX))]), &["hidden", "at most"]);
