@@ -102,6 +102,14 @@ pub(super) fn write(a: &Architecture, model_type: &str, class: &str) -> Value {
     config
 }
 
+/// Reads `sliding_window`: 4096 if absent, no window if null.
+pub(super) fn window_size(keys: &Keys<'_>) -> Result<Option<usize>, ConfigError> {
+    match keys.get("sliding_window") {
+        None => Ok(Some(4096)),
+        Some(_) => keys.optional("sliding_window"),
+    }
+}
+
 /// The names of layers with and without a window.
 const LAYERS: [&str; 2] = ["sliding_attention", "full_attention"];
 

@@ -50,10 +50,7 @@ fn read(
         Some(value) if value.is_null() => Ok(None),
         Some(_) => keys.number(key, 0.0).map(Some),
     };
-    let size = match keys.get("sliding_window") {
-        None => Some(4096),
-        Some(_) => keys.optional("sliding_window")?,
-    };
+    let size = decoder::window_size(keys)?;
     let activation = keys.activation("hidden_activation", usual.activation)?;
     let a = decoder::read(keys, Architecture { activation, ..usual })?;
     let scalar = keys.number("query_pre_attn_scalar", 256.0)?;
@@ -109,16 +106,8 @@ impl Family for Gemma2 {
         write(a, self.name(), "Gemma2ForCausalLM")
     }
 
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
     fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
         decoder::tensors(a, parameter, &NORMS)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
     }
 }
 
@@ -169,15 +158,7 @@ impl Family for Gemma3 {
         config
     }
 
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
     fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
         decoder::tensors(a, parameter, &NORMS)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
     }
 }

@@ -1,9 +1,8 @@
 //! Llama: rotary positions, RMS normalisation, shared key-value heads, a gated feed-forward part.
 //! Source: Touvron et al. 2023; `LlamaConfig` and `LlamaForCausalLM` of transformers.
 
-use super::{Family, Keys, Tensor, decoder};
+use super::{Family, Keys, decoder};
 use crate::model::architecture::{Architecture, Biases, ConfigError};
-use calculus::Parameter;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -26,17 +25,5 @@ impl Family for Llama {
         config["attention_bias"] = a.biases.query_key_value.into();
         config["mlp_bias"] = a.biases.feed_forward.into();
         config
-    }
-
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
-        decoder::tensors(a, parameter, &decoder::PRE)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
     }
 }

@@ -1,9 +1,8 @@
 //! Mistral: Llama with a window of attention.
 //! Source: Jiang et al., *Mistral 7B*, 2023; `MistralConfig` and `MistralForCausalLM` of transformers.
 
-use super::{Family, Keys, Tensor, decoder};
+use super::{Family, Keys, decoder};
 use crate::model::architecture::{Architecture, ConfigError, Window};
-use calculus::Parameter;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -16,10 +15,7 @@ impl Family for Mistral {
 
     /// An empty configuration is Mistral 7B.
     fn read(&self, keys: &Keys<'_>) -> Result<Architecture, ConfigError> {
-        let size = match keys.get("sliding_window") {
-            None => Some(4096),
-            Some(_) => keys.optional("sliding_window")?,
-        };
+        let size = decoder::window_size(keys)?;
         let usual = Architecture {
             context: 131_072,
             key_value_heads: Some(8),
@@ -34,17 +30,5 @@ impl Family for Mistral {
         let mut config = decoder::write(a, self.name(), "MistralForCausalLM");
         config["sliding_window"] = a.window.as_ref().map(|window| window.size).into();
         config
-    }
-
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
-        decoder::tensors(a, parameter, &decoder::PRE)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
     }
 }

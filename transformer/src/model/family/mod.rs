@@ -53,19 +53,25 @@ pub trait Family: Debug + Sync {
     /// what is read again.
     fn write(&self, architecture: &Architecture) -> Value;
 
-    /// Returns the prefix of every tensor name but the head's, in some files.
-    fn prefix(&self) -> &'static str;
+    /// Returns the prefix of every tensor name but the head's, in some files. The default is Llama's.
+    fn prefix(&self) -> &'static str {
+        "model."
+    }
 
     /// Returns the name of the head's tensor, without `.weight`.
     fn head(&self) -> &'static str {
         "lm_head"
     }
 
-    /// Returns the tensors that hold a parameter, without the prefix.
-    fn tensors(&self, architecture: &Architecture, parameter: &Parameter) -> Vec<Tensor>;
+    /// Returns the tensors that hold a parameter, without the prefix. The default is Llama's.
+    fn tensors(&self, architecture: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
+        decoder::tensors(architecture, parameter, &decoder::PRE)
+    }
 
     /// Returns whether a tensor is not a parameter but follows from the configuration.
-    fn is_buffer(&self, tensor: &str) -> bool;
+    fn is_buffer(&self, tensor: &str) -> bool {
+        decoder::is_frequencies(tensor)
+    }
 
     /// Returns the biases in files of a model with these; those that only files have are zeros.
     fn stored_biases(&self, biases: Biases) -> Biases {

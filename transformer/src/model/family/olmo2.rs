@@ -32,19 +32,11 @@ impl Family for Olmo2 {
         config
     }
 
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
     fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
         const NORMS: [(&str, &str); 2] = [
             ("attention_norm", "post_attention_layernorm"),
             ("feed_forward_norm", "post_feedforward_layernorm"),
         ];
         decoder::tensors(a, parameter, &NORMS)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
     }
 }

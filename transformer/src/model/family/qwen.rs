@@ -3,9 +3,8 @@
 //! Source: Qwen Team, *Qwen2 Technical Report*, 2024, and *Qwen3 Technical Report*, 2025; `Qwen2Config`, `Qwen3Config` of
 //! transformers.
 
-use super::{Family, Keys, Tensor, decoder};
+use super::{Family, Keys, decoder};
 use crate::model::architecture::{Architecture, Biases, ConfigError, QueryKeyNorm};
-use calculus::Parameter;
 use serde_json::Value;
 
 #[derive(Debug)]
@@ -16,12 +15,8 @@ pub(super) struct Qwen3;
 
 /// Reads the keys of both; if the window is used, layers from `max_window_layers` on have it.
 fn read(keys: &Keys<'_>, usual: Architecture) -> Result<Architecture, ConfigError> {
-    let size = match keys.get("sliding_window") {
-        None => Some(4096),
-        Some(_) => keys.optional("sliding_window")?,
-    };
-    let size = size.filter(|_| keys.flag("use_sliding_window", false) == Ok(true));
-    keys.flag("use_sliding_window", false)?;
+    let used = keys.flag("use_sliding_window", false)?;
+    let size = decoder::window_size(keys)?.filter(|_| used);
     let usual = Architecture { vocabulary: 151_936, context: 32768, hidden: 22016, ..usual };
     let a = decoder::read(keys, usual)?;
     let first = keys.whole("max_window_layers", 28)?;
@@ -51,18 +46,6 @@ impl Family for Qwen2 {
     fn write(&self, a: &Architecture) -> Value {
         write(a, self.name(), "Qwen2ForCausalLM")
     }
-
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
-        decoder::tensors(a, parameter, &decoder::PRE)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
-    }
 }
 
 impl Family for Qwen3 {
@@ -83,17 +66,5 @@ impl Family for Qwen3 {
         let mut config = write(a, self.name(), "Qwen3ForCausalLM");
         config["attention_bias"] = a.biases.query_key_value.into();
         config
-    }
-
-    fn prefix(&self) -> &'static str {
-        "model."
-    }
-
-    fn tensors(&self, a: &Architecture, parameter: &Parameter) -> Vec<Tensor> {
-        decoder::tensors(a, parameter, &decoder::PRE)
-    }
-
-    fn is_buffer(&self, tensor: &str) -> bool {
-        decoder::is_frequencies(tensor)
     }
 }
