@@ -132,11 +132,12 @@ pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
 pub use text::corpus::Corpus;
 pub use training::config::{
-    OptimizerKind, PositionsKind, ScheduleKind, TokenizerKind, TrainingConfig, TrainingConfigError,
+    OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
 };
 pub use training::evaluation::Evaluation;
 pub use training::precision::Precision;
 pub use training::preset::Preset;
 pub use training::recipe::Recipe;
+pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
 pub use training::trainer::{Trainer, is_sound};
 pub use training::training_loop::{Observer, Replay, Step};

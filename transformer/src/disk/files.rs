@@ -9,7 +9,7 @@ use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, Biases, ConfigError, is_bias};
 use crate::model::family::{self, Family, Tensor};
 use crate::printable::printable;
-use crate::text::tokenizer::{Tokenizer, TokenizerError};
+use crate::text::tokenizer::TokenizerError;
 use crate::words;
 use calculus::Parameter;
 use linalg::Real;
@@ -192,33 +192,13 @@ pub fn read_config(directory: &Path) -> Result<Architecture, FileError> {
     Architecture::from_json(&text).map_err(|source| FileError::Config { path, source })
 }
 
-/// Reads a model's `tokenizer.json`.
-///
-/// # Errors
-/// A file that is missing or holds another kind of tokenizer.
-pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
-    let path = directory.join("tokenizer.json");
-    let text = read_text(&path)?;
-    Tokenizer::from_json(&text).map_err(|source| FileError::Tokenizer { path, source })
-}
-
 /// Reads a JSON file as text.
-fn read_text(path: &Path) -> Result<String, FileError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, FileError> {
     let bytes = read_bounded(path, LARGEST_TEXT)?;
     String::from_utf8(bytes).map_err(|_| {
         let source = std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8");
         FileError::Read { path: path.to_owned(), source }
     })
-}
-
-/// Writes `tokenizer.json` and a `tokenizer_config.json`, with which transformers' `AutoTokenizer` uses it unchanged.
-///
-/// # Errors
-/// If one cannot be written.
-pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), FileError> {
-    write_atomically(&directory.join("tokenizer.json"), tokenizer.to_json().as_bytes())?;
-    let path = directory.join("tokenizer_config.json");
-    write_atomically(&path, Tokenizer::hugging_face_config().as_bytes())
 }
 
 /// Writes a model that Hugging Face transformers opens: `config.json` and `model.safetensors`. A GPT-2 without biases
@@ -324,6 +304,9 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 use crate::disk::read_bounded;
+pub use crate::disk::tokenizers::{
+    read_tokenizer, read_tokenizer_at, tokenizer_files, write_tokenizer,
+};
 pub use crate::disk::write_atomically;
 
 /// The checksum's name in a file's header.

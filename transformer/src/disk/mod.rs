@@ -23,6 +23,7 @@ pub mod files;
 mod lock;
 mod metrics;
 mod run;
+mod tokenizers;
 
 pub use file::{ordinary, read_bounded, read_stream, reason, write_atomically};
 pub use lock::Lock;

@@ -83,18 +83,17 @@ pub enum CompressionError {
         /// Tokens of the model.
         model: usize,
     },
-    /// A text with characters outside the vocabulary.
+    /// A text that the tokenizer cannot encode.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// A text that is not UTF-8, for a model that reads characters.
+    /// A text that is not what its tokens decode to.
     #[error(
-        "the text is not UTF-8 (byte {place} is 0x{byte:02x}), and this model reads characters"
+        "the tokenizer changes this text: byte {place} is not what it decodes to; only a text that tokens give back \
+         can be compressed without loss"
     )]
-    Characters {
-        /// The place of the first invalid byte, from 0.
+    Changed {
+        /// The place of the first byte that differs, from 0.
         place: usize,
-        /// The byte.
-        byte: u8,
     },
     /// A text that is too long.
     #[error("the text has {}; at most {LONGEST} are compressed at once", words::count(*found, "token"))]
@@ -298,7 +297,7 @@ impl<'a> Compressor<'a> {
             tokens[place] = decoder.decode(&predicted.frequencies) as u32;
             tokens[place]
         })?;
-        let text = self.decode(&tokens);
+        let text = self.tokenizer.decode_bytes(&tokens);
         let found: [u8; 8] = checksum(&text);
         if found != header.text {
             let (found, expected) = (hex(&found), hex(&header.text));
@@ -342,25 +341,19 @@ impl<'a> Compressor<'a> {
     }
 
     fn encode(&self, text: &[u8]) -> Result<Vec<u32>, CompressionError> {
-        let tokens = match self.tokenizer {
-            Tokenizer::Bytes => text.iter().map(|&b| u32::from(b)).collect(),
-            _ => {
-                let characters = std::str::from_utf8(text).map_err(|e| {
-                    let place = e.valid_up_to();
-                    CompressionError::Characters { place, byte: text[place] }
-                })?;
-                self.tokenizer.encode(characters)?
-            }
-        };
+        let tokens = self.tokenizer.encode_bytes(text)?;
         let found = tokens.len() as u64;
-        if found > LONGEST { Err(CompressionError::Long { found }) } else { Ok(tokens) }
-    }
-
-    fn decode(&self, tokens: &[u32]) -> Vec<u8> {
-        match self.tokenizer {
-            Tokenizer::Bytes => tokens.iter().map(|&t| t as u8).collect(),
-            _ => self.tokenizer.decode(tokens).into_bytes(),
+        if found > LONGEST {
+            return Err(CompressionError::Long { found });
         }
+        // A tokenizer may change a text: to lower case, to composed characters, without unknown ones.
+        let decoded = self.tokenizer.decode_bytes(&tokens);
+        if decoded != text {
+            let differs = decoded.iter().zip(text).position(|(found, byte)| found != byte);
+            let place = differs.unwrap_or(decoded.len().min(text.len()));
+            return Err(CompressionError::Changed { place });
+        }
+        Ok(tokens)
     }
 }
 

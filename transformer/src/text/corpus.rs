@@ -58,7 +58,19 @@ impl Corpus {
     pub fn text(mut tokens: Vec<u32>, held_back: f64, length: usize) -> Result<Self, CorpusError> {
         let train = (tokens.len() as f64 * (1.0 - held_back)) as usize;
         let validation = tokens.split_off(train.min(tokens.len()));
-        let corpus = Corpus { train: tokens, validation, starts: vec![], end: None };
+        Self::split(tokens, validation, length)
+    }
+
+    /// Takes one stream that is already split.
+    ///
+    /// # Errors
+    /// If either part is shorter than a window of `length` tokens and the one after it.
+    pub fn split(
+        train: Vec<u32>,
+        validation: Vec<u32>,
+        length: usize,
+    ) -> Result<Self, CorpusError> {
+        let corpus = Corpus { train, validation, starts: vec![], end: None };
         let needed = length.saturating_add(1);
         for (part, tokens) in
             [("training part", &corpus.train), ("validation part", &corpus.validation)]

@@ -1,14 +1,23 @@
-//! Text as tokens: bytes, or the characters that a text uses.
+//! Text as tokens: bytes, characters, or the pieces of words of a trained tokenizer.
 //!
-//! Tokenizers are stored in `tokenizer.json` of Hugging Face `tokenizers`, as a BPE model without merges, so that both
-//! tokenise alike; and in a `tokenizer_config.json`, without which transformers' `AutoTokenizer` would split text in
-//! GPT-2's way. One difference remains: a character outside the vocabulary is an error here, and is dropped there.
+//! Tokenizers are stored in `tokenizer.json` of Hugging Face's crate `tokenizers`, which also does the work for pieces of
+//! words ([`Subwords`]). Bytes and characters are BPE models without merges there, so that both tokenise alike; one
+//! difference remains: a character outside the vocabulary is an error here, and is dropped there.
+//!
+//! Every token stands for some bytes of text ([`Tokenizer::push_bytes`]). Everything else follows from that: decoded text is
+//! the bytes of the tokens one after another, a loss per byte divides by their number, and a text that is still being
+//! generated is shown up to its last whole character ([`TextStream`]).
 
-use crate::printable::shortened;
-use serde_json::{Map, Value, json};
+mod plain;
+mod subwords;
+#[cfg(test)]
+mod tests;
+
+use crate::printable::printable;
+pub use subwords::{END_OF_TEXT, LEAST_VOCABULARY, Subwords};
 use thiserror::Error;
 
-/// A tokenizer of bytes or characters.
+/// A tokenizer.
 ///
 /// ```
 /// use transformer::text::tokenizer::Tokenizer;
@@ -28,6 +37,8 @@ pub enum Tokenizer {
     Bytes,
     /// Token t is character t of this list, which is sorted and has no duplicates.
     Characters(Vec<char>),
+    /// Tokens are pieces of words, of a trained vocabulary.
+    Subwords(Subwords),
 }
 
 /// An invalid text or tokenizer file.
@@ -47,21 +58,38 @@ pub enum TokenizerError {
         /// The vocabulary, or its beginning.
         vocabulary: String,
     },
+    /// A text that is not UTF-8, for a tokenizer that reads characters.
+    #[error("byte {place} is 0x{byte:02x}, which is not UTF-8, and the tokenizer reads characters")]
+    Utf8 {
+        /// The place of the first invalid byte, from 0.
+        place: usize,
+        /// The byte.
+        byte: u8,
+    },
     /// A file that is not JSON.
     #[error("this is not JSON: {reason}")]
     Json {
         /// The parser's message.
         reason: String,
     },
-    /// A tokenizer of another kind.
-    #[error(
-        "this tokenizer is not one of bytes or characters: {reason}; `glassbox generate` takes token ids \
-         instead: --prompt-tokens"
-    )]
-    Foreign {
-        /// The setting that differs.
+    /// A tokenizer that is invalid or not supported.
+    #[error("this tokenizer cannot be used: {reason}")]
+    Unsupported {
+        /// The setting or token, what was found, and what is expected.
         reason: String,
     },
+    /// A text that the tokenizer cannot encode.
+    #[error("the tokenizer cannot encode this text: {reason}")]
+    Text {
+        /// The message of the `tokenizers` crate.
+        reason: String,
+    },
+}
+
+impl TokenizerError {
+    fn unsupported(reason: impl AsRef<str>) -> Self {
+        TokenizerError::Unsupported { reason: printable(reason.as_ref()) }
+    }
 }
 
 impl Tokenizer {
@@ -76,11 +104,40 @@ impl Tokenizer {
         Tokenizer::Characters(used.into_iter().collect())
     }
 
-    /// Returns the number of tokens.
+    /// Trains byte-level byte-pair encoding (BPE) on a text, with GPT-2's way of splitting it into words, until there are
+    /// `vocabulary` tokens or no pair is left: the [`END_OF_TEXT`], 256 bytes, and merged pairs, most frequent first
+    /// (Sennrich et al. 2016, Radford et al. 2019). The same text gives the same tokenizer.
+    ///
+    /// ```
+    /// use transformer::text::tokenizer::Tokenizer;
+    /// let tokenizer = Tokenizer::trained_bpe("low lower lowest low low", 260)?;
+    /// let tokens = tokenizer.encode("low low")?;
+    /// assert_eq!(tokens.len(), 3); // "low", " " and "low", or "lo", "w" and " low": three merges were learned
+    /// assert_eq!(tokenizer.decode(&tokens), "low low");
+    /// # Ok::<(), transformer::text::tokenizer::TokenizerError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A vocabulary of fewer than [`LEAST_VOCABULARY`] tokens.
+    pub fn trained_bpe(text: &str, vocabulary: usize) -> Result<Self, TokenizerError> {
+        Subwords::trained_bpe(text, vocabulary).map(Tokenizer::Subwords)
+    }
+
+    /// Returns the number of tokens: the highest token and one.
     pub fn vocabulary(&self) -> usize {
         match self {
             Tokenizer::Bytes => 256,
             Tokenizer::Characters(characters) => characters.len(),
+            Tokenizer::Subwords(subwords) => subwords.vocabulary(),
+        }
+    }
+
+    /// Returns the name of what a token is: byte, character, or token.
+    pub fn unit(&self) -> &'static str {
+        match self {
+            Tokenizer::Bytes => "byte",
+            Tokenizer::Characters(_) => "character",
+            Tokenizer::Subwords(_) => "token",
         }
     }
 
@@ -89,319 +146,236 @@ impl Tokenizer {
     /// # Errors
     /// The first character outside the vocabulary.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let Tokenizer::Characters(characters) = self else {
-            return Ok(text.bytes().map(u32::from).collect());
+        self.encode_watched(text, |_| ())
+    }
+
+    /// Like [`Tokenizer::encode`], but calls `progress` now and then with the number of bytes done. A long text is encoded
+    /// in pieces on all threads; its tokens are the same.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::encode`].
+    pub fn encode_watched(
+        &self,
+        text: &str,
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<u32>, TokenizerError> {
+        match self {
+            Tokenizer::Bytes => Ok(text.bytes().map(u32::from).collect()),
+            Tokenizer::Characters(characters) => {
+                let token = |(i, c): (usize, char)| {
+                    characters
+                        .binary_search(&c)
+                        .map(|t| t as u32)
+                        .map_err(|_| unknown(characters, i, c))
+                };
+                text.chars().enumerate().map(token).collect()
+            }
+            Tokenizer::Subwords(subwords) => subwords.encode(text, progress),
+        }
+    }
+
+    /// Encodes bytes as tokens: of any kind if tokens are bytes, else UTF-8.
+    ///
+    /// # Errors
+    /// Bytes that are not UTF-8, and those of [`Tokenizer::encode`].
+    pub fn encode_bytes(&self, text: &[u8]) -> Result<Vec<u32>, TokenizerError> {
+        match self {
+            Tokenizer::Bytes => Ok(text.iter().map(|&b| u32::from(b)).collect()),
+            _ => self.encode(utf8(text)?),
+        }
+    }
+
+    /// Encodes the beginning of a text: as many tokens as it gives, but at most `most`. A later character outside the
+    /// vocabulary is no error.
+    ///
+    /// # Errors
+    /// A character outside the vocabulary.
+    pub fn encode_beginning(&self, text: &str, most: usize) -> Result<Vec<u32>, TokenizerError> {
+        let end = match self {
+            Tokenizer::Characters(_) => {
+                text.char_indices().nth(most).map_or(text.len(), |(i, _)| i)
+            }
+            _ => text.len(),
         };
-        let token = |(i, character): (usize, char)| {
-            characters.binary_search(&character).map(|t| t as u32).map_err(|_| {
-                let shown: String =
-                    characters.iter().filter(|c| !c.is_control()).take(80).collect();
-                let more = if characters.len() > 80 { " …" } else { "" };
-                TokenizerError::Character { character, place: i + 1, vocabulary: shown + more }
-            })
-        };
-        text.chars().enumerate().map(token).collect()
+        let mut tokens = self.encode(&text[..end])?;
+        tokens.truncate(most);
+        Ok(tokens)
+    }
+
+    /// Encodes a text that a model shall continue: like [`Tokenizer::encode`], with the special tokens that the tokenizer
+    /// puts around a text, such as Llama's beginning of a sequence.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::encode`].
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        match self {
+            Tokenizer::Subwords(subwords) => subwords.encode_prompt(text),
+            _ => self.encode(text),
+        }
+    }
+
+    /// Appends the bytes that a token stands for. A token outside the vocabulary has none, except that of characters
+    /// (U+FFFD) and of bytes (0xff, which UTF-8 never contains).
+    pub fn push_bytes(&self, token: u32, text: &mut Vec<u8>) {
+        match self {
+            Tokenizer::Bytes => text.push(u8::try_from(token).unwrap_or(0xff)),
+            Tokenizer::Characters(characters) => {
+                let character = characters.get(token as usize).copied().unwrap_or('\u{fffd}');
+                text.extend(character.encode_utf8(&mut [0; 4]).bytes());
+            }
+            Tokenizer::Subwords(subwords) => text.extend(subwords.bytes(token)),
+        }
+    }
+
+    /// Decodes tokens as bytes.
+    pub fn decode_bytes(&self, tokens: &[u32]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(tokens.len());
+        tokens.iter().for_each(|&token| self.push_bytes(token, &mut bytes));
+        if self.begins_with_space() && bytes.first() == Some(&b' ') {
+            bytes.remove(0);
+        }
+        bytes
     }
 
     /// Decodes tokens as text; invalid sequences become U+FFFD.
     pub fn decode(&self, tokens: &[u32]) -> String {
-        match self {
-            Tokenizer::Bytes => String::from_utf8_lossy(&bytes_of(tokens)).into_owned(),
-            Tokenizer::Characters(characters) => {
-                let character =
-                    |&t: &u32| characters.get(t as usize).copied().unwrap_or('\u{fffd}');
-                tokens.iter().map(character).collect()
-            }
-        }
+        String::from_utf8_lossy(&self.decode_bytes(tokens)).into_owned()
     }
 
-    /// Returns the number of last tokens that begin an incomplete character: 0 to 3.
+    /// Returns a token as text, if it is text: neither a part of a character nor a control character but line end and tab.
+    /// Otherwise its bytes in hexadecimal.
     ///
     /// ```
     /// use transformer::text::tokenizer::Tokenizer;
-    /// let bytes = Tokenizer::bytes();
-    /// assert_eq!(bytes.incomplete(&[0x61, 0xe2, 0x82]), 2); // "a" and two thirds of "€"
-    /// assert_eq!(bytes.incomplete(&[0xe2, 0x82, 0xac]), 0);
+    /// assert_eq!(Tokenizer::bytes().name(0x41), "A");
+    /// assert_eq!(Tokenizer::bytes().name(0xe2), "0xe2");
     /// ```
-    pub fn incomplete(&self, tokens: &[u32]) -> usize {
-        let Tokenizer::Bytes = self else { return 0 };
-        let begins = |n: &usize| {
-            let tail = bytes_of(&tokens[tokens.len() - n..]);
-            let error = std::str::from_utf8(&tail).err();
-            error.is_some_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
-        };
-        (1..=tokens.len().min(3)).find(begins).unwrap_or(0)
+    pub fn name(&self, token: u32) -> String {
+        let mut bytes = Vec::new();
+        self.push_bytes(token, &mut bytes);
+        match String::from_utf8(bytes) {
+            Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text,
+            Ok(text) => hexadecimal(text.as_bytes()),
+            Err(bytes) => hexadecimal(bytes.as_bytes()),
+        }
     }
 
-    /// Returns Hugging Face's `tokenizer.json`.
-    pub fn to_json(&self) -> String {
-        let level = json!({
-            "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false,
-        });
-        let (vocabulary, before, after): (Map<String, Value>, Value, Value) = match self {
-            Tokenizer::Bytes => {
-                let names = byte_names().into_iter().enumerate();
-                (names.map(|(t, c)| (c.to_string(), json!(t))).collect(), level.clone(), level)
-            }
-            Tokenizer::Characters(characters) => {
-                let names = characters.iter().enumerate();
-                let fuse = json!({ "type": "Fuse" });
-                (names.map(|(t, c)| (c.to_string(), json!(t))).collect(), Value::Null, fuse)
-            }
-        };
-        let tokenizer = json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": [],
-            "normalizer": null,
-            "pre_tokenizer": before,
-            "post_processor": null,
-            "decoder": after,
-            "model": {
-                "type": "BPE",
-                "dropout": null,
-                "unk_token": null,
-                "continuing_subword_prefix": null,
-                "end_of_word_suffix": null,
-                "fuse_unk": false,
-                "byte_fallback": false,
-                "ignore_merges": false,
-                "vocab": vocabulary,
-                "merges": [],
+    /// Returns the token of a text that is one token, such as the special token `<|endoftext|>`.
+    pub fn token(&self, text: &str) -> Option<u32> {
+        match self {
+            Tokenizer::Subwords(subwords) => subwords.token(text),
+            _ => match self.encode(text).ok()?[..] {
+                [token] => Some(token),
+                _ => None,
             },
-        });
-        serde_json::to_string_pretty(&tokenizer).expect("a tree of plain values") + "\n"
+        }
     }
 
-    /// Returns the matching `tokenizer_config.json`: it names the class that uses `tokenizer.json` unchanged.
-    pub fn hugging_face_config() -> String {
-        let config = json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": false,
-        });
-        serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n"
+    /// Returns a decoder that takes tokens one at a time.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, pending: Vec::new(), begun: false }
     }
 
-    /// Reads a `tokenizer.json` that [`Tokenizer::to_json`] wrote, or an equivalent one: every setting that could
-    /// change tokens or their text is checked.
+    /// Returns Hugging Face's `tokenizer.json`; of pieces of words, the file as it was read.
+    pub fn to_json(&self) -> String {
+        match self {
+            Tokenizer::Subwords(subwords) => subwords.json().to_owned(),
+            _ => plain::to_json(self),
+        }
+    }
+
+    /// Reads a `tokenizer.json`.
     ///
     /// # Errors
-    /// A file that is not JSON, or a tokenizer of another kind, with the setting that differs.
+    /// A file that is not JSON, or a tokenizer that the `tokenizers` crate refuses or that chooses tokens at random.
     pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
-        let foreign = |reason: String| TokenizerError::Foreign { reason };
-        let not_json = |e: serde_json::Error| TokenizerError::Json { reason: e.to_string() };
-        let json: Value = serde_json::from_str(text).map_err(not_json)?;
-        let model = &json["model"];
-        if model["type"] != "BPE" {
-            return Err(foreign(format!("its model is {}", shortened(&model["type"]))));
+        let not_json =
+            |e: serde_json::Error| TokenizerError::Json { reason: printable(&e.to_string()) };
+        let json = serde_json::from_str(text).map_err(not_json)?;
+        match plain::from_json(&json) {
+            Some(plain) => Ok(plain),
+            None => Subwords::from_json(text, &json).map(Tokenizer::Subwords),
         }
-        let bytes = json["pre_tokenizer"]["type"] == "ByteLevel";
-        if let Some(setting) = unsupported(&json, bytes) {
-            return Err(foreign(setting));
-        }
-        if model["merges"].as_array().is_none_or(|m| !m.is_empty()) {
-            return Err(foreign("it merges tokens".to_owned()));
-        }
-        let Some(vocabulary) = model["vocab"].as_object().filter(|v| !v.is_empty()) else {
-            return Err(foreign("it has no vocabulary".to_owned()));
-        };
-        let mut characters = vec![None; vocabulary.len()];
-        for (name, id) in vocabulary {
-            let mut name_characters = name.chars();
-            let (Some(character), None) = (name_characters.next(), name_characters.next()) else {
-                let name = shortened(&Value::from(name.as_str()));
-                return Err(foreign(format!("its token {name} is not one character")));
-            };
-            let place = id.as_u64().and_then(|t| characters.get_mut(usize::try_from(t).ok()?));
-            match place {
-                Some(place @ None) => *place = Some(character),
-                _ => return Err(foreign(format!("token {name:?} has number {}", shortened(id)))),
-            }
-        }
-        let characters: Vec<char> = characters.into_iter().flatten().collect();
-        if bytes {
-            return if characters == byte_names() {
-                Ok(Tokenizer::Bytes)
-            } else {
-                Err(foreign("its bytes are numbered in another order".to_owned()))
-            };
-        }
-        if !characters.is_sorted() {
-            return Err(foreign("its characters are not in the order of Unicode".to_owned()));
-        }
-        Ok(Tokenizer::Characters(characters))
+    }
+
+    /// Reads GPT-2's two files: tokens with their numbers as JSON, and merges, one on a line.
+    ///
+    /// # Errors
+    /// A file of another format.
+    pub fn from_vocabulary_and_merges(
+        vocabulary: &str,
+        merges: &str,
+    ) -> Result<Self, TokenizerError> {
+        Subwords::from_vocabulary_and_merges(vocabulary, merges).map(Tokenizer::Subwords)
+    }
+
+    /// Whether the first word of a text gets a space that is not of the text.
+    fn begins_with_space(&self) -> bool {
+        matches!(self, Tokenizer::Subwords(subwords) if subwords.begins_with_space())
     }
 }
 
-/// Finds the first setting of a `tokenizer.json` that makes other tokens, or another text of them, than plain bytes or
-/// characters. Returns its name, its value, and the supported value.
-fn unsupported(json: &Value, bytes: bool) -> Option<String> {
-    fn is(kind: &str) -> impl Fn(&Value) -> bool {
-        move |v| v["type"] == kind
+/// Text that is shown while its tokens arrive, up to its last whole character.
+///
+/// ```
+/// use transformer::text::tokenizer::Tokenizer;
+/// let bytes = Tokenizer::bytes();
+/// let mut stream = bytes.stream();
+/// assert_eq!(stream.push(0x61), "a");
+/// assert_eq!(stream.push(0xe2), ""); // "€" has three bytes
+/// assert_eq!(stream.push(0x82), "");
+/// assert_eq!(stream.push(0xac), "€");
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    /// Bytes that begin an incomplete character.
+    pending: Vec<u8>,
+    /// Whether a byte was seen.
+    begun: bool,
+}
+
+impl TextStream<'_> {
+    /// Adds a token; returns the text that is complete with it.
+    pub fn push(&mut self, token: u32) -> String {
+        self.tokenizer.push_bytes(token, &mut self.pending);
+        if !self.begun && !self.pending.is_empty() {
+            self.begun = true;
+            if self.tokenizer.begins_with_space() && self.pending[0] == b' ' {
+                self.pending.remove(0);
+            }
+        }
+        let begins = |n: &usize| {
+            let error = std::str::from_utf8(&self.pending[self.pending.len() - n..]).err();
+            error.is_some_and(|e| e.valid_up_to() == 0 && e.error_len().is_none())
+        };
+        let incomplete = (1..=self.pending.len().min(3)).find(begins).unwrap_or(0);
+        let rest = self.pending.split_off(self.pending.len() - incomplete);
+        String::from_utf8_lossy(&std::mem::replace(&mut self.pending, rest)).into_owned()
     }
-    let nothing = |v: &Value| v.is_null();
-    let no_text = |v: &Value| v.is_null() || *v == "";
-    let no_token = |v: &Value| v.is_null() || v.as_array().is_some_and(Vec::is_empty);
-    let level = |v: &Value| v.is_null() || is("ByteLevel")(v);
-    let no_space = |v: &Value| v.is_null() || (level(v) && v["add_prefix_space"] == false);
-    let (joiner, joins) = match bytes {
-        true => (r#"{"type": "ByteLevel"}"#, is("ByteLevel")),
-        false => (r#"{"type": "Fuse"}"#, is("Fuse")),
-    };
-    let before = r#"null, or {"type": "ByteLevel", "add_prefix_space": false}"#;
-    let after = r#"null, or {"type": "ByteLevel"}"#;
-    type Setting<'a> = (&'a str, &'a dyn Fn(&Value) -> bool, &'a str);
-    let settings: [Setting<'_>; 13] = [
-        ("version", &|v| v == "1.0", "\"1.0\""),
-        ("truncation", &nothing, "null"),
-        ("padding", &nothing, "null"),
-        ("added_tokens", &no_token, "[]"),
-        ("normalizer", &nothing, "null"),
-        ("pre_tokenizer", &no_space, before),
-        ("post_processor", &level, after),
-        ("decoder", &joins, joiner),
-        ("model.dropout", &|v| v.is_null() || *v == 0.0, "null"),
-        // No byte is unknown.
-        ("model.unk_token", &|v| bytes || v.is_null(), "null"),
-        ("model.continuing_subword_prefix", &no_text, "null"),
-        ("model.end_of_word_suffix", &no_text, "null"),
-        ("model.byte_fallback", &|v| v.is_null() || *v == false, "false"),
-    ];
-    settings.iter().find_map(|(name, fine, supported)| {
-        let value = json.pointer(&format!("/{}", name.replace('.', "/"))).unwrap_or(&Value::Null);
-        (!fine(value)).then(|| format!("{name} is {}; supported is {supported}", shortened(value)))
+
+    /// Returns what is left: nothing, or U+FFFD for an incomplete character.
+    pub fn finish(self) -> String {
+        String::from_utf8_lossy(&self.pending).into_owned()
+    }
+}
+
+/// Returns bytes as UTF-8.
+fn utf8(text: &[u8]) -> Result<&str, TokenizerError> {
+    std::str::from_utf8(text).map_err(|e| {
+        let place = e.valid_up_to();
+        TokenizerError::Utf8 { place, byte: text[place] }
     })
 }
 
-/// Returns tokens as bytes; invalid tokens become 0xff, which UTF-8 never contains.
-fn bytes_of(tokens: &[u32]) -> Vec<u8> {
-    tokens.iter().map(|&t| u8::try_from(t).unwrap_or(0xff)).collect()
+/// Returns the error of character number `i`, which `characters` lack.
+fn unknown(characters: &[char], i: usize, character: char) -> TokenizerError {
+    let shown: String = characters.iter().filter(|c| !c.is_control()).take(80).collect();
+    let more = if characters.len() > 80 { " …" } else { "" };
+    TokenizerError::Character { character, place: i + 1, vocabulary: shown + more }
 }
 
-/// Returns the printable character for each byte in the byte level of `tokenizers`: itself if it is printable in
-/// Latin-1, else one from U+0100 on. Source: GPT-2's `bytes_to_unicode`.
-fn byte_names() -> Vec<char> {
-    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let mut others = (0x100..).filter_map(char::from_u32);
-    let name = |b: u8| {
-        if printable(b) { char::from(b) } else { others.next().expect("there are many characters") }
-    };
-    (0..=255).map(name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn decoding_undoes_encoding(text: String) {
-            for tokenizer in [Tokenizer::bytes(), Tokenizer::characters_of(&text)] {
-                let tokens = tokenizer.encode(&text).unwrap();
-                prop_assert!(tokens.iter().all(|&t| (t as usize) < tokenizer.vocabulary()));
-                prop_assert_eq!(tokenizer.decode(&tokens), text.clone());
-            }
-        }
-
-        #[test]
-        fn files_hold_the_tokenizer(text in ".+") {
-            for tokenizer in [Tokenizer::bytes(), Tokenizer::characters_of(&text)] {
-                prop_assert_eq!(Tokenizer::from_json(&tokenizer.to_json()), Ok(tokenizer));
-            }
-        }
-
-        #[test]
-        fn bytes_are_shown_as_soon_as_they_are_characters(text: String, noise: Vec<u8>) {
-            let tokenizer = Tokenizer::bytes();
-            let tokens: Vec<u32> = text.bytes().chain(noise).map(u32::from).collect();
-            let (mut shown, mut pending) = (String::new(), Vec::new());
-            for &token in &tokens {
-                pending.push(token);
-                let ready = pending.len() - tokenizer.incomplete(&pending);
-                shown += &tokenizer.decode(&pending[..ready]);
-                pending.drain(..ready);
-                prop_assert!(pending.len() <= 3);
-            }
-            prop_assert_eq!(shown + &tokenizer.decode(&pending), tokenizer.decode(&tokens));
-        }
-
-        #[test]
-        fn any_text_is_read_or_refused(text: String) {
-            prop_assert!(Tokenizer::from_json(&text).is_err());
-        }
-    }
-
-    #[test]
-    fn tokenizers_of_other_kinds_are_refused() {
-        let message = |change: fn(&mut Value)| {
-            let mut json =
-                serde_json::from_str(&Tokenizer::characters_of("abc").to_json()).unwrap();
-            change(&mut json);
-            Tokenizer::from_json(&json.to_string()).unwrap_err().to_string()
-        };
-        assert!(message(|j| j["model"]["type"] = json!("Unigram")).contains("--prompt-tokens"));
-        assert!(message(|j| j["model"]["merges"] = json!(["a b"])).contains("merges"));
-        assert!(message(|j| j["model"]["vocab"] = json!({})).contains("no vocabulary"));
-        assert!(message(|j| j["model"]["vocab"]["ab"] = json!(3)).contains("not one character"));
-        assert!(message(|j| j["model"]["vocab"]["d"] = json!(7)).contains("number 7"));
-        assert!(message(|j| j["model"]["vocab"]["d"] = json!(2)).contains("number"));
-    }
-
-    /// For both kinds of tokenizer, settings that change tokens or text are refused by name, and those that change
-    /// nothing are accepted.
-    #[test]
-    fn settings_that_change_tokens_are_refused_by_name() {
-        let of = |tokenizer: &Tokenizer, place: &str, value: &Value| {
-            let mut json: Value = serde_json::from_str(&tokenizer.to_json()).unwrap();
-            *json.pointer_mut(place).unwrap() = value.clone();
-            Tokenizer::from_json(&json.to_string())
-        };
-        let both = [Tokenizer::bytes(), Tokenizer::characters_of("ab c")];
-        let level = |space: bool| json!({"type": "ByteLevel", "add_prefix_space": space});
-        for (place, value) in [
-            ("/truncation", json!({"max_length": 8, "stride": 0})),
-            ("/padding", json!({"strategy": "BatchLongest"})),
-            ("/added_tokens", json!([{"id": 4, "content": "<|end|>", "special": true}])),
-            ("/normalizer", json!({"type": "NFC"})),
-            ("/normalizer", json!({"type": "Lowercase"})),
-            ("/normalizer", json!({"type": "Prepend", "prepend": "a"})),
-            ("/pre_tokenizer", level(true)),
-            ("/pre_tokenizer", json!({"type": "Whitespace"})),
-            ("/pre_tokenizer", json!({"type": "Sequence", "pretokenizers": []})),
-            ("/post_processor", json!({"type": "TemplateProcessing", "single": []})),
-            ("/decoder", Value::Null),
-            ("/decoder", json!({"type": "WordPiece", "prefix": "##"})),
-            ("/model/dropout", json!(0.1)),
-            ("/model/continuing_subword_prefix", json!("##")),
-            ("/model/end_of_word_suffix", json!("</w>")),
-            ("/model/byte_fallback", json!(true)),
-            ("/version", json!("2.0")),
-        ] {
-            for tokenizer in &both {
-                let message = of(tokenizer, place, &value).unwrap_err().to_string();
-                let name = place[1..].replace('/', ".");
-                assert!(message.contains(&format!("{name} is ")), "{place}: {message}");
-                assert!(message.contains("supported is"), "{message}");
-            }
-        }
-        // No byte is unknown; some characters are, and would become this token.
-        assert_eq!(of(&both[0], "/model/unk_token", &json!("a")), Ok(both[0].clone()));
-        let unknown = of(&both[1], "/model/unk_token", &json!("a")).unwrap_err().to_string();
-        assert!(unknown.contains("model.unk_token is \"a\""), "{unknown}");
-        for (place, value) in [
-            ("/post_processor", json!({"type": "ByteLevel", "trim_offsets": true})),
-            ("/model/dropout", json!(0.0)),
-            ("/model/continuing_subword_prefix", json!("")),
-            ("/model/ignore_merges", json!(true)),
-        ] {
-            for tokenizer in &both {
-                assert_eq!(of(tokenizer, place, &value), Ok(tokenizer.clone()), "{place}");
-            }
-        }
-        // GPT-2's way of splitting words changes nothing without merges.
-        let words = json!({"type": "ByteLevel", "add_prefix_space": false, "use_regex": true});
-        assert_eq!(of(&both[0], "/pre_tokenizer", &words), Ok(both[0].clone()));
-    }
+fn hexadecimal(bytes: &[u8]) -> String {
+    "0x".to_owned() + &bytes.iter().map(|b| format!("{b:02x}")).collect::<String>()
 }

@@ -7,20 +7,13 @@ use crate::model::architecture::{
 };
 use crate::printable::decimal;
 use crate::training::preset::Preset;
+use crate::training::tokenizer_choice::TokenizerChoice;
 use calculus::optimizer::OptimizerConfig;
 pub use calculus::optimizer::OptimizerKind;
 use calculus::schedule::Schedule;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use thiserror::Error;
-
-keyed! {
-    /// How a text becomes tokens.
-    TokenizerKind {
-        Bytes: "bytes", "One token per byte";
-        Chars: "chars", "One token per character that the text uses";
-    }
-}
 
 keyed! {
     /// The shape of the learning-rate schedule: [`Schedule`] without its numbers.
@@ -76,7 +69,7 @@ pub struct TrainingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
     /// How the text becomes tokens.
-    pub tokenizer: TokenizerKind,
+    pub tokenizer: TokenizerChoice,
     /// The number of blocks.
     pub layers: usize,
     /// Attention heads per block.

@@ -5,5 +5,6 @@ pub(crate) mod evaluation;
 pub mod precision;
 pub(crate) mod preset;
 pub(crate) mod recipe;
+pub(crate) mod tokenizer_choice;
 pub(crate) mod trainer;
 pub(crate) mod training_loop;

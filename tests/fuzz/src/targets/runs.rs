@@ -3,7 +3,7 @@
 use super::{Scratch, accepted, refused};
 use transformer::Activation;
 use transformer::disk::{Lock, Metric, Run, metrics_file};
-use transformer::{Architecture, OptimizerKind, ScheduleKind, TokenizerKind, TrainingConfig};
+use transformer::{Architecture, OptimizerKind, ScheduleKind, TokenizerChoice, TrainingConfig};
 
 /// The settings of the smallest run.
 pub(super) fn tiny() -> TrainingConfig {
@@ -69,7 +69,7 @@ pub fn settings(data: &[u8]) {
 pub fn settings_seeds() -> Vec<Vec<u8>> {
     let other = TrainingConfig {
         data: Some("a \"b\".txt".to_owned()),
-        tokenizer: TokenizerKind::Bytes,
+        tokenizer: TokenizerChoice::Bytes,
         activation: Activation::Relu,
         bias: false,
         dropout: 0.5,

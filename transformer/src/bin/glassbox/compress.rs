@@ -72,8 +72,9 @@ impl Coder {
     fn read(run: &Path) -> Result<Self> {
         let model = Model::read(run)?;
         let tokenizer = model.tokenizer()?;
-        let size = |name| std::fs::metadata(model.directory.join(name)).map_or(0, |m| m.len());
-        let bytes = ["config.json", "model.safetensors", "tokenizer.json"].map(size).iter().sum();
+        let model_files = ["config.json", "model.safetensors"].map(|n| model.directory.join(n));
+        let files = model_files.into_iter().chain(files::tokenizer_files(&model.directory));
+        let bytes = files.map(|path| std::fs::metadata(path).map_or(0, |m| m.len())).sum();
         Ok(Coder { model, tokenizer, bytes })
     }
 

@@ -13,7 +13,7 @@ use transformer::disk::checkpoint::CheckpointError;
 use transformer::disk::{ordinary, validation_losses, write_atomically};
 use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State, Verdict};
 use transformer::text::stories;
-use transformer::{ModelStep, Precision, ScheduleKind, TokenizerKind, Trainer};
+use transformer::{ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer};
 
 /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a fix that was tried.
 ///
@@ -127,7 +127,7 @@ impl Diagnose {
         } else {
             let known = Background::of_run(&config, &step, &corpus, finished || start.steps > 0)?;
             let planned = if finished { 0 } else { known.planned };
-            let chars = config.data.is_none() && config.tokenizer == TokenizerKind::Chars;
+            let chars = config.data.is_none() && config.tokenizer == TokenizerChoice::Chars;
             let entropy = if chars { stories::grammar().entropy_rate().ok() } else { None };
             let validation = run.as_deref().map_or(vec![], validation_losses);
             Background { planned, finished, validation, entropy: entropy.map(|e| e.0), ..known }

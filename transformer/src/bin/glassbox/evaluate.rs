@@ -119,7 +119,7 @@ impl Evaluate {
             }
         };
         let entropy = match (&self.data, &trained_on) {
-            (None, Ok(own)) => own.entropy.map(|e| e.per_character),
+            (None, Ok(own)) => own.entropy.map(|e| e.per_token),
             _ => None,
         };
         let predicted = tokenizer.decode(&tokens[tokens.len() - measured.tokens..]);
@@ -151,7 +151,7 @@ impl Evaluate {
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
         writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
         if let Some(entropy) = entropy {
-            writeln!(out, "entropy     {entropy:.4} nats per character of the source")?;
+            writeln!(out, "entropy     {entropy:.4} nats per {} of the source", tokenizer.unit())?;
         }
         if !baselines.is_empty() {
             let shown = baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));

@@ -2,7 +2,7 @@
 
 use crate::settings::Settings;
 use crate::source::{self, Source};
-use crate::{Result, count, remark, run};
+use crate::{Result, count, generate, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ impl Examined {
         let (tokens, sha256) = match &settings.data {
             Some(data) => {
                 let text = source::read(data)?;
-                let tokenizer = files::read_tokenizer(&directory)?;
+                let tokenizer = generate::tokenizer(&directory, &model)?;
                 (source::encode(data, &text, &tokenizer)?, String::new())
             }
             None => {

@@ -4,7 +4,7 @@ mod embedded;
 
 use crate::settings::{Settings, choices};
 use crate::source::Source;
-use crate::{Result, count, on_threads, progress, reason, remark, run, terminal};
+use crate::{Result, count, generate, on_threads, progress, reason, remark, run, terminal};
 use calculus::optimizer::OptimizerKind;
 use clap::Args;
 use embedded::{embedded, frequencies, names};
@@ -29,7 +29,7 @@ pub(crate) struct Explain {
     /// The text of the step [default: the beginning of the run's validation part]
     #[arg(long, conflicts_with = "prompt_tokens")]
     text: Option<String>,
-    /// Token ids instead of text, for models whose tokenizer is not supported
+    /// Token ids instead of text, for models without a tokenizer
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
     prompt_tokens: Option<Vec<u32>>,
     /// Most tokens to explain
@@ -275,17 +275,10 @@ impl Explain {
         let most = self.tokens.min(subject.config.context);
         let all = match (&self.prompt_tokens, &self.text, tokenizer) {
             (Some(tokens), _, _) => tokens.clone(),
-            (None, Some(text), Some(tokenizer)) => {
-                // Only the beginning is explained; the vocabulary need not cover the rest.
-                let beginning: String = text.chars().take(most + 1).collect();
-                tokenizer.encode(&beginning)?
-            }
+            // Only the beginning is explained; the vocabulary need not cover the rest.
+            (None, Some(text), Some(tokenizer)) => tokenizer.encode_beginning(text, most + 1)?,
             (None, Some(_), None) => {
-                return Err(
-                    "this model's tokenizer is not one of bytes or characters; give token ids: \
-                            --prompt-tokens"
-                        .into(),
-                );
+                return Err("this model has no tokenizer; give token ids: --prompt-tokens".into());
             }
             (None, None, _) => own.ok_or("give --text or --prompt-tokens, the text of the step")?,
         };
@@ -343,10 +336,10 @@ impl Explain {
     fn read(&self, given: &Path) -> Result<Model> {
         let directory = run::model_of(given)?;
         let (config, parameters) = files::read::<f32>(&directory)?;
-        let tokenizer = match (&self.prompt_tokens, files::read_tokenizer(&directory)) {
+        let tokenizer = match (&self.prompt_tokens, generate::tokenizer(&directory, &config)) {
             (_, Ok(tokenizer)) => Some(tokenizer),
             (Some(_), Err(_)) => None,
-            (None, Err(why)) => return Err(why.into()),
+            (None, Err(why)) => return Err(why),
         };
         let mut remarks = Vec::new();
         let own = if run::is_run(given) { Some(run::settings(given)?.complete()?) } else { None };

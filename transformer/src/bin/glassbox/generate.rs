@@ -18,7 +18,7 @@ pub(crate) struct Generate {
     /// Text to continue [default: a line end]
     #[arg(long, conflicts_with = "prompt_tokens")]
     prompt: Option<String>,
-    /// Token ids to continue, for models whose tokenizer is not supported
+    /// Token ids to continue, for models without a tokenizer
     #[arg(long, value_name = "ID,ID,…", value_delimiter = ',', num_args = 1)]
     prompt_tokens: Option<Vec<u32>>,
     /// Number of tokens to generate
@@ -73,27 +73,36 @@ impl Model {
 
     /// Reads the model's tokenizer.
     pub(crate) fn tokenizer(&self) -> Result<Tokenizer> {
-        if !self.directory.join("tokenizer.json").exists() {
-            return Err(format!(
-                "{} has no tokenizer.json: copy the one that the model was trained with beside it, or give \
-                 generate and explain token ids: --prompt-tokens 1,2,3",
-                self.directory.display()
-            )
-            .into());
-        }
-        let tokenizer = files::read_tokenizer(&self.directory)?;
-        let (found, most) = (tokenizer.vocabulary(), self.config.vocabulary);
-        if found > most {
-            return Err(format!(
-                "{}: tokenizer.json has {} where config.json's vocab_size is {most}: they \
-                 belong to different models",
-                self.directory.display(),
-                count(found, "token")
-            )
-            .into());
-        }
-        Ok(tokenizer)
+        tokenizer(&self.directory, &self.config)
     }
+}
+
+/// Reads the tokenizer of a model directory.
+pub(crate) fn tokenizer(directory: &Path, model: &Architecture) -> Result<Tokenizer> {
+    let shown = directory.display();
+    if files::tokenizer_files(directory).is_empty() {
+        return Err(format!(
+            "{shown} has no tokenizer.json, nor vocab.json and merges.txt: copy the tokenizer that the model was \
+             trained with beside it, or give generate and explain token ids: --prompt-tokens 1,2,3"
+        )
+        .into());
+    }
+    let tokenizer = files::read_tokenizer(directory)?;
+    let (found, most) = (tokenizer.vocabulary(), model.vocabulary);
+    if found > most {
+        return Err(format!(
+            "{shown}: the tokenizer has {} where config.json's vocab_size is {most}: they belong to different models",
+            count(found, "token")
+        )
+        .into());
+    }
+    if found < most {
+        let more = count(most - found, "token");
+        remark(format!(
+            "tokens   the model knows {more} more than its tokenizer: they stand for no text"
+        ));
+    }
+    Ok(tokenizer)
 }
 
 /// Returns a writer. With a tokenizer, tokens that do not fit the context are forgotten up to a line end.
@@ -102,7 +111,7 @@ pub(crate) fn writer(
     parameters: &[f32],
     tokenizer: Option<&Tokenizer>,
 ) -> Result<Writer<f32>> {
-    let line_end = tokenizer.and_then(|t| t.encode("\n").ok()).map(|tokens| tokens[0]);
+    let line_end = tokenizer.and_then(|t| t.token("\n"));
     Ok(Writer::new(config, parameters, line_end)?)
 }
 
@@ -172,21 +181,18 @@ impl Generate {
         let written = writer.write(prompt, sampler, self.seed)?.take(self.tokens);
         let mut out = std::io::stdout().lock();
         let terminal = out.is_terminal();
-        let mut pending = Vec::new();
-        let mut first = true;
-        for token in first_part.into_iter().chain(written) {
-            pending.push(token?);
-            let ready = pending.len() - tokenizer.map_or(0, |t| t.incomplete(&pending));
-            if tokenizer.is_none() && !first {
-                out.write_all(b",")?;
-            }
-            first = false;
-            let text = decoded(tokenizer, &pending[..ready]);
-            out.write_all(shown(&text, terminal).as_bytes())?;
+        let mut text = tokenizer.map(Tokenizer::stream);
+        for (i, token) in first_part.into_iter().chain(written).enumerate() {
+            let new = match &mut text {
+                Some(text) => text.push(token?),
+                None if i == 0 => token?.to_string(),
+                None => format!(",{}", token?),
+            };
+            out.write_all(shown(&new, terminal).as_bytes())?;
             out.flush()?;
-            pending.drain(..ready);
         }
-        writeln!(out, "{}", shown(&decoded(tokenizer, &pending), terminal))?;
+        let rest = text.map_or(String::new(), |text| text.finish());
+        writeln!(out, "{}", shown(&rest, terminal))?;
         Ok(out.flush()?)
     }
 
@@ -197,7 +203,7 @@ impl Generate {
         let tokenizer = tokenizer.expect("read where there are no ids");
         match self.prompt.as_deref() {
             Some("") => Err("the prompt is empty; give at least one character".into()),
-            Some(prompt) => Ok(tokenizer.encode(prompt)?),
+            Some(prompt) => Ok(tokenizer.encode_prompt(prompt)?),
             None => Ok(tokenizer.encode("\n").unwrap_or_else(|_| {
                 remark("the vocabulary has no line's end; the text begins with token 0");
                 vec![0]

@@ -63,7 +63,7 @@ impl Report {
             "baselines": baselines.collect::<Map<_, _>>(),
         });
         if let Some(entropy) = self.entropy {
-            object["source_entropy"] = json!(entropy.per_character);
+            object["source_entropy"] = json!(entropy.per_token);
             object["source_entropy_per_story"] = json!(entropy.per_story);
             object["validation_entropy"] = json!(entropy.of_validation);
         }
@@ -93,11 +93,11 @@ impl Report {
             ));
         }
         if let Some(entropy) = self.entropy {
-            let (rate, these) = (entropy.per_character, entropy.of_validation);
+            let (rate, these) = (entropy.per_token, entropy.of_validation);
             lines.push(format!(
                 "entropy          {rate:.4} of the source ({these:.4} of the validation stories)"
             ));
-            lines.push(format!("distance         {:.4} nats per character", loss - rate));
+            lines.push(format!("distance         {:.4} nats per {}", loss - rate, self.unit));
         }
         let baselines = self.baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
         lines.push(format!("n-grams          {}", baselines.collect::<Vec<_>>().join("   ")));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use transformer::model::family;
 use transformer::{
     Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
-    TokenizerKind,
+    TokenizerChoice,
 };
 use transformer::{Architecture, Positions, TrainingConfig};
 
@@ -21,9 +21,10 @@ pub(crate) struct Settings {
     /// Text to train on; `-` reads standard input [default: the embedded stories]
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub(crate) data: Option<String>,
-    /// How text becomes tokens
-    #[arg(long, value_parser = choices(TokenizerKind::ALL, TokenizerKind::key, TokenizerKind::meaning), help_heading = "Data")]
-    pub(crate) tokenizer: Option<TokenizerKind>,
+    /// How text becomes tokens: `bytes`, `chars` (those that the text uses), `bpe:N` (pieces of words, N of them, learned
+    /// from the text), or the path of a tokenizer.json or of a directory with one
+    #[arg(long, value_name = "TOKENIZER", help_heading = "Data")]
+    pub(crate) tokenizer: Option<TokenizerChoice>,
     /// Sizes and rates to start from [default: story; shakespeare-cpu with --data]
     #[arg(long, value_parser = choices(Preset::ALL, Preset::key, Preset::meaning))]
     pub(crate) preset: Option<Preset>,

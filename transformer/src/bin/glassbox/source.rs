@@ -5,14 +5,17 @@ use crate::{Result, remark, terminal};
 use infotheory::{Nats, ngram};
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use transformer::disk::files;
 use transformer::disk::{read_stream, reason};
 use transformer::memory;
 use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Corpus, TokenizerKind, TrainingConfig};
+use transformer::{Corpus, TokenizerChoice, TrainingConfig};
 
 /// The longest text, in bytes: its tokens take four times as much memory.
 const LONGEST: u64 = 1 << 30;
+/// The share of a text that is not trained on, as in nanoGPT.
+const HELD_BACK: f64 = 0.1;
 /// The number of training stories.
 const TRAINING_STORIES: u32 = 20_000;
 const VALIDATION_STORIES: u32 = 500;
@@ -42,8 +45,8 @@ pub(crate) struct Source {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entropy {
     pub(crate) per_story: f64,
-    pub(crate) per_character: f64,
-    /// −ln p of the validation stories under the source, per character.
+    pub(crate) per_token: f64,
+    /// −ln p of the validation stories under the source, per token.
     pub(crate) of_validation: f64,
 }
 
@@ -52,15 +55,26 @@ impl Source {
     pub(crate) fn load(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
         let Some(data) = &config.data else { return Self::stories(config, known) };
         let text = read(data)?;
-        let tokenizer = match (known, config.tokenizer) {
-            (Some(known), _) => known,
-            (None, TokenizerKind::Bytes) => Tokenizer::bytes(),
-            (None, TokenizerKind::Chars) => Tokenizer::characters_of(characters(data, &text)?),
+        let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", shown(data));
+        let tokenizer = match known {
+            Some(known) => known,
+            None => chosen(&config.tokenizer, || characters(data, &text).map(training_part))?,
         };
-        let tokens = encode(data, &text, &tokenizer)?;
         let length = config.context;
-        let corpus =
-            Corpus::text(tokens, 0.1, length).map_err(|e| format!("{}: {e}", shown(data)))?;
+        let corpus = match &tokenizer {
+            // Pieces of words must not reach over the split.
+            Tokenizer::Subwords(_) => {
+                let train = training_part(characters(data, &text)?).len();
+                let (train, validation) = text.split_at(train);
+                Corpus::split(
+                    encode(data, train, &tokenizer)?,
+                    encode(data, validation, &tokenizer)?,
+                    length,
+                )
+            }
+            _ => Corpus::text(encode(data, &text, &tokenizer)?, HELD_BACK, length),
+        };
+        let corpus = corpus.map_err(|e| fail(&e))?;
         let characters = tokenizer.decode(corpus.validation()).chars().count();
         Ok(Source {
             name: shown(data),
@@ -78,17 +92,14 @@ impl Source {
         let held_back: Vec<String> =
             (0..VALIDATION_STORIES).map(|i| stories::story(&grammar, 1, i)).collect();
         let validation = held_back.concat();
-        let tokenizer = match (known, config.tokenizer) {
-            (Some(known), _) => known,
-            (None, TokenizerKind::Bytes) => Tokenizer::bytes(),
-            (None, TokenizerKind::Chars) => Tokenizer::characters_of(&train),
+        let tokenizer = match known {
+            Some(known) => known,
+            None => chosen(&config.tokenizer, || Ok(&train))?,
         };
-        let end = tokenizer.encode("\n")?[0];
-        let surprisal = held_back.iter().map(|s| grammar.surprisal(s).unwrap_or(Nats(f64::NAN)));
-        let entropy = Entropy {
-            per_story: grammar.entropy().0,
-            per_character: grammar.entropy_rate()?.0,
-            of_validation: surprisal.sum::<Nats>().per(validation.len())?.0,
+        let Some(end) = tokenizer.token("\n") else {
+            return Err(
+                "the stories end with a line end, which is no token of this tokenizer".into()
+            );
         };
         let corpus = Corpus::documents(
             tokenizer.encode(&train)?,
@@ -96,12 +107,19 @@ impl Source {
             end,
             config.context,
         )?;
+        let characters_per_token = validation.len() as f64 / corpus.validation().len() as f64;
+        let surprisal = held_back.iter().map(|s| grammar.surprisal(s).unwrap_or(Nats(f64::NAN)));
+        let entropy = Entropy {
+            per_story: grammar.entropy().0,
+            per_token: grammar.entropy_rate()?.0 * characters_per_token,
+            of_validation: surprisal.sum::<Nats>().per(corpus.validation().len())?.0,
+        };
         Ok(Source {
             corpus,
             tokenizer,
             name: "stories".to_owned(),
             sha256: hex(train.as_bytes()),
-            characters_per_token: 1.0,
+            characters_per_token,
             entropy: Some(entropy),
         })
     }
@@ -134,14 +152,31 @@ impl Source {
         let measured = ngram::baselines(counted, tokens, vocabulary, ORDERS);
         measured.into_iter().map(|(order, nats)| (order, nats.0)).collect()
     }
+}
 
-    /// Returns the unit of a token.
-    pub(crate) fn unit(&self) -> &'static str {
-        match self.tokenizer {
-            Tokenizer::Bytes => "byte",
-            _ => "character",
+/// Returns the tokenizer of a setting. `text` is asked for only if it decides.
+fn chosen<'a>(
+    choice: &TokenizerChoice,
+    text: impl FnOnce() -> Result<&'a str>,
+) -> Result<Tokenizer> {
+    Ok(match choice {
+        TokenizerChoice::Bytes => Tokenizer::bytes(),
+        TokenizerChoice::Chars => Tokenizer::characters_of(text()?),
+        TokenizerChoice::Bpe(vocabulary) => {
+            let text = text()?;
+            let kilobytes = thousands(text.len() as f64 / 1e3);
+            remark(format!("tokens   learning {vocabulary} pieces of words from {kilobytes} kB …"));
+            Tokenizer::trained_bpe(text, *vocabulary)?
         }
-    }
+        TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
+        other => return Err(format!("tokenizer {other} is not supported here").into()),
+    })
+}
+
+/// Returns the part of a text that is trained on: all but the last [`HELD_BACK`] of its characters.
+fn training_part(text: &str) -> &str {
+    let train = (text.chars().count() as f64 * (1.0 - HELD_BACK)) as usize;
+    &text[..text.char_indices().nth(train).map_or(text.len(), |(i, _)| i)]
 }
 
 /// Returns the most bytes that counting n-grams takes: each order has at most as many sequences as tokens, or as the
@@ -179,21 +214,18 @@ pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<V
     // A growing list exists twice.
     memory::afford(8 * text.len() as u128)
         .map_err(|e| format!("{}: {e}; give a part of it", shown(data)))?;
-    if let Tokenizer::Bytes = tokenizer {
-        return Ok(text.iter().map(|&b| u32::from(b)).collect());
-    }
-    let text = utf8(data, text, "the model reads characters, so give it text")?;
-    tokenizer.encode(text).map_err(|e| format!("{}: {e}", shown(data)).into())
+    tokenizer.encode_bytes(text).map_err(|e| format!("{}: {e}", shown(data)).into())
 }
 
-pub(crate) fn characters<'a>(data: &str, text: &'a [u8]) -> Result<&'a str> {
-    utf8(data, text, "take its bytes as tokens: --tokenizer bytes")
-}
-
-fn utf8<'a>(data: &str, text: &'a [u8], advice: &str) -> Result<&'a str> {
+/// Returns a text as characters.
+fn characters<'a>(data: &str, text: &'a [u8]) -> Result<&'a str> {
     std::str::from_utf8(text).map_err(|e| {
         let (at, data) = (e.valid_up_to(), shown(data));
-        format!("{data} is not UTF-8: byte {at} is 0x{:02x}; {advice}", text[at]).into()
+        format!(
+            "{data} is not UTF-8: byte {at} is 0x{:02x}; take its bytes as tokens: --tokenizer bytes",
+            text[at]
+        )
+        .into()
     })
 }
 

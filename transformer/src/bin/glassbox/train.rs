@@ -21,7 +21,9 @@ use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
 use transformer::model::family;
-use transformer::{Evaluation, Observer, Recording, Replay, Trainer, TrainingConfig};
+use transformer::{
+    Evaluation, Observer, Recording, Replay, TokenizerChoice, Trainer, TrainingConfig,
+};
 
 /// Train a model on text; writes a run directory.
 ///
@@ -104,8 +106,8 @@ impl Train {
                 if directory.join("config.json").exists() {
                     run::agree(run, &config, &files::read_config(&directory)?)?;
                 }
-                let tokenizer = directory.join("tokenizer.json").exists();
-                tokenizer.then(|| files::read_tokenizer(&directory)).transpose()?
+                let there = !files::tokenizer_files(&directory).is_empty();
+                there.then(|| files::read_tokenizer(&directory)).transpose()?
             }
             None => None,
         };
@@ -125,7 +127,12 @@ impl Train {
         let baselines = source.baselines();
         // From here on there is something to save.
         signal::enter(Phase::Training);
-        let kept = TrainingConfig { data: findable(config.data.as_deref()), ..config.clone() };
+        let tokenizer = match &config.tokenizer {
+            TokenizerChoice::Files(path) => TokenizerChoice::Files(findable(path)),
+            choice => choice.clone(),
+        };
+        let data = config.data.as_deref().map(findable);
+        let kept = TrainingConfig { data, tokenizer, ..config.clone() };
         let (mut run, restored) = match (&self.resume, lock) {
             (Some(directory), Some(lock)) => Run::reopen(directory, lock, &kept, trainer.steps())?,
             _ => {
@@ -193,11 +200,10 @@ impl Observer<f32> for Parts<'_> {
     }
 }
 
-/// Returns the path of a text so that it is valid from other directories too.
-fn findable(data: Option<&str>) -> Option<String> {
-    let data = data?;
-    let absolute = (data != "-").then(|| std::path::absolute(data).ok()).flatten();
-    Some(absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(data.to_owned()))
+/// Returns a path so that it is valid from other directories too.
+fn findable(path: &str) -> String {
+    let absolute = (path != "-").then(|| std::path::absolute(path).ok()).flatten();
+    absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(path.to_owned())
 }
 
 /// Returns the name of a run's directory, after its training data.
@@ -385,11 +391,11 @@ impl Session<'_> {
                 config.context,
                 config.seed
             ),
-            unit: self.source.unit(),
+            unit: self.source.tokenizer.unit(),
             train: &train.collect::<Vec<_>>(),
             validation: &validation.collect::<Vec<_>>(),
             baselines: &baselines.collect::<Vec<_>>(),
-            entropy: self.source.entropy.map(|e| e.per_character),
+            entropy: self.source.entropy.map(|e| e.per_token),
         }
         .svg()
     }
@@ -427,7 +433,7 @@ impl Session<'_> {
             validation_tokens: measured.tokens,
             held_back: self.source.corpus.validation().len(),
             characters_per_token: self.source.characters_per_token,
-            unit: self.source.unit(),
+            unit: self.source.tokenizer.unit(),
             parameters: parameters.len(),
             family: family::of(self.trainer.model().config()).name(),
             weights_sha256: files::sha256(parameters),

@@ -71,17 +71,5 @@ pub(super) fn frequencies(tokens: &[u32], vocabulary: usize) -> Vec<f64> {
 
 /// Returns the names of the tokens.
 pub(super) fn names(tokenizer: Option<&Tokenizer>) -> Vec<String> {
-    match tokenizer {
-        None => Vec::new(),
-        Some(Tokenizer::Bytes) => {
-            let name = |b: u8| match b {
-                b' '..=b'~' | b'\n' | b'\t' => char::from(b).to_string(),
-                _ => format!("0x{b:02x}"),
-            };
-            (0..=255).map(name).collect()
-        }
-        Some(tokenizer) => {
-            (0..tokenizer.vocabulary() as u32).map(|t| tokenizer.decode(&[t])).collect()
-        }
-    }
+    tokenizer.map_or(Vec::new(), |t| (0..t.vocabulary() as u32).map(|i| t.name(i)).collect())
 }

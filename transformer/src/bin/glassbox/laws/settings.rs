@@ -5,7 +5,7 @@ use calculus::optimizer::OptimizerKind;
 use transformer::Activation;
 use transformer::model::family;
 use transformer::{
-    Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, TokenizerKind,
+    Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, TokenizerChoice,
     TrainingConfig,
 };
 
@@ -13,7 +13,7 @@ use transformer::{
 fn odd() -> Settings {
     Settings {
         data: Some("somewhere.txt".to_owned()),
-        tokenizer: Some(TokenizerKind::Bytes),
+        tokenizer: Some(TokenizerChoice::Bytes),
         layers: Some(3),
         heads: Some(5),
         width: Some(35),
@@ -66,7 +66,7 @@ fn odd() -> Settings {
 fn meant() -> TrainingConfig {
     TrainingConfig {
         data: Some("somewhere.txt".to_owned()),
-        tokenizer: TokenizerKind::Bytes,
+        tokenizer: TokenizerChoice::Bytes,
         layers: 3,
         heads: 5,
         width: 35,
@@ -252,10 +252,10 @@ fn presets_are_their_authors() {
         assert_eq!((c.beta1, c.weight_decay, c.clip, c.momentum), (0.9, 0.1, 1.0, 0.0));
     }
     for (c, activation, bias, tokenizer) in [
-        (&baby, Activation::Gelu, false, TokenizerKind::Chars),
-        (&cpu, Activation::Gelu, false, TokenizerKind::Chars),
-        (&gpt2, Activation::GeluTanh, true, TokenizerKind::Bytes),
+        (&baby, Activation::Gelu, false, TokenizerChoice::Chars),
+        (&cpu, Activation::Gelu, false, TokenizerChoice::Chars),
+        (&gpt2, Activation::GeluTanh, true, TokenizerChoice::Bytes),
     ] {
-        assert_eq!((c.activation, c.bias, c.tokenizer), (activation, bias, tokenizer));
+        assert_eq!((c.activation, c.bias, c.tokenizer.clone()), (activation, bias, tokenizer));
     }
 }

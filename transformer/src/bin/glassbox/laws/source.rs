@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use crate::source::{ORDERS, Source};
 use std::collections::{HashMap, HashSet};
-use transformer::{IGNORED, TokenizerKind};
+use transformer::{IGNORED, TokenizerChoice};
 
 fn stories() -> Source {
     Source::load(&Settings::default().complete().unwrap(), None).unwrap()
@@ -30,9 +30,9 @@ fn stories_that_are_held_back_are_never_trained_on_and_have_the_entropy_of_their
     );
     // The mean surprisal of n stories is within five deviations; a story's own deviation is below its mean.
     let (entropy, n) = (source.entropy.unwrap(), held_back.len() as f64);
-    let off = (entropy.of_validation / entropy.per_character - 1.0).abs();
+    let off = (entropy.of_validation / entropy.per_token - 1.0).abs();
     assert!(off <= 5.0 / n.sqrt(), "{entropy:?}");
-    assert!(entropy.per_story > 10.0 * entropy.per_character);
+    assert!(entropy.per_story > 10.0 * entropy.per_token);
 }
 
 fn text(characters: &str, settings: Settings) -> Source {
@@ -93,7 +93,7 @@ fn baselines_are_counted_on_what_is_trained_on() {
 fn a_text_is_cut_and_counted_as_it_stands() {
     let line = "fünf öde Hügel, 12 €; ";
     for (tokenizer, tokens) in
-        [(TokenizerKind::Bytes, line.len()), (TokenizerKind::Chars, line.chars().count())]
+        [(TokenizerChoice::Bytes, line.len()), (TokenizerChoice::Chars, line.chars().count())]
     {
         let settings =
             Settings { tokenizer: Some(tokenizer), context: Some(8), ..Settings::default() };

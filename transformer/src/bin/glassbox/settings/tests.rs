@@ -25,7 +25,7 @@ fn what_a_model_has_settled_is_refused_by_name() {
     let refused = |given: Settings| given.beside("run", &own).unwrap_err().to_string();
     let layers = Settings { layers: Some(3), ..Settings::default() };
     assert!(refused(layers).contains("--layers is fixed by the run; it trains with 2"));
-    let tokenizer = Settings { tokenizer: Some(TokenizerKind::Bytes), ..Settings::default() };
+    let tokenizer = Settings { tokenizer: Some(TokenizerChoice::Bytes), ..Settings::default() };
     assert!(refused(tokenizer).contains("--tokenizer is fixed by the run; it trains with chars"));
     let heads = Settings { heads: Some(3), ..Settings::default() };
     assert!(refused(heads).contains("--heads is fixed by the run; it trains with its own"));

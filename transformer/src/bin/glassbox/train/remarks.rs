@@ -72,14 +72,16 @@ pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Pat
         "data     {}: {} {}s to train on, {} held back, vocabulary of {}",
         source.name,
         thousands(source.corpus.train().len() as f64),
-        source.unit(),
+        source.tokenizer.unit(),
         thousands(source.corpus.validation().len() as f64),
         source.tokenizer.vocabulary()
     ));
     if let Some(entropy) = source.entropy {
         remark(format!(
-            "entropy  {:.2} nats a story, {:.4} nats a character: no model can do better",
-            entropy.per_story, entropy.per_character
+            "entropy  {:.2} nats a story, {:.4} nats a {}: no model can do better",
+            entropy.per_story,
+            entropy.per_token,
+            source.tokenizer.unit()
         ));
     }
     remark(format!("run      {}", directory.display()));
