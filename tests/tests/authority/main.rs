@@ -8,3 +8,4 @@ mod infotheory;
 mod linalg;
 mod names_bigram;
 mod probability;
+mod tokenizers;

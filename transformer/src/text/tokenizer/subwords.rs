@@ -5,7 +5,7 @@ use super::plain::byte_names;
 use crate::printable::{printable, shortened};
 use rayon::prelude::*;
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -237,7 +237,7 @@ impl Subwords {
         Ok(tokens)
     }
 
-    fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {
+    pub(super) fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {
         let encoded = self.0.tokenizer.encode_fast(text, special);
         let failed =
             |e: tokenizers::Error| TokenizerError::Text { reason: printable(&e.to_string()) };
@@ -247,7 +247,7 @@ impl Subwords {
     /// Returns the end of the first piece of a text, at which it can be cut: the parts have the same tokens alone as
     /// together. A tokenizer may look at any distance, so this is tried on the text around the cut. Tokenizers that put
     /// something before each text, such as a space, cannot be cut anywhere.
-    fn cut(&self, text: &str) -> Result<usize, TokenizerError> {
+    pub(super) fn cut(&self, text: &str) -> Result<usize, TokenizerError> {
         let (mut from, mut tried) = (PIECE, 0);
         while from + TRIED < text.len() && tried < MOST_TRIED {
             let start = text.ceil_char_boundary(from);
@@ -283,32 +283,24 @@ struct Decoding<'a> {
     bytes: Option<HashMap<char, u8>>,
     /// Whether `<0x0A>` stands for a byte.
     byte_fallback: bool,
-    /// The names of special tokens.
-    special: HashSet<&'a str>,
 }
 
 impl<'a> Decoding<'a> {
-    fn of(tokenizer: &'a tokenizers::Tokenizer, json: &'a Value) -> Self {
+    fn of(tokenizer: &'a tokenizers::Tokenizer, json: &Value) -> Self {
         let decoder = &json["decoder"];
         let parts =
             decoder["decoders"].as_array().map_or(std::slice::from_ref(decoder), Vec::as_slice);
         let has = |kind: &str| parts.iter().any(|part| part["type"] == kind);
         let names = || byte_names().into_iter().zip(0..=255).collect();
-        let added = json["added_tokens"].as_array().into_iter().flatten();
-        let special = added.filter(|token| token["special"] == true);
         Decoding {
             tokenizer,
             bytes: has("ByteLevel").then(names),
             byte_fallback: has("ByteFallback"),
-            special: special.filter_map(|token| token["content"].as_str()).collect(),
         }
     }
 
     /// Returns the bytes of a token within a text, and whether its first is a space that it loses at the beginning of one.
     fn bytes(&self, name: &str) -> Result<(Vec<u8>, bool), TokenizerError> {
-        if self.special.contains(name) {
-            return Ok((name.as_bytes().to_vec(), false));
-        }
         if let Some(bytes) = &self.bytes {
             let own: Option<Vec<u8>> = name.chars().map(|c| bytes.get(&c).copied()).collect();
             return Ok((own.unwrap_or_else(|| name.as_bytes().to_vec()), false));

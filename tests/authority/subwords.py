@@ -1,6 +1,6 @@
-"""Writes tokenizers.json: tokenizers of the kinds in use, and what the Python package `tokenizers` makes of texts.
+"""Writes subwords.json: tokenizers of the kinds in use, and what the Python package `tokenizers` makes of texts.
 
-    pip install tokenizers==0.23.3 && python tests/authority/tokenizers.py
+    pip install tokenizers==0.23.3 && python tests/authority/subwords.py
 
 Each tokenizer is trained here on a few sentences, with the parts of the family that its name says. Training draws ties
 in another order each time, so that the file changes; its tokens are compared, not its training.
