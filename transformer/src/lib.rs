@@ -132,7 +132,7 @@ pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
 pub use text::corpus::Corpus;
 pub use training::config::{
-    OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
+    OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError, paths,
 };
 pub use training::evaluation::Evaluation;
 pub use training::precision::Precision;

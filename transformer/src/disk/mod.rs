@@ -18,6 +18,7 @@
 //! 3. A state resumes only with the settings and the text that it was saved with ([`crate::disk::checkpoint`]).
 
 pub mod checkpoint;
+pub mod data;
 mod file;
 pub mod files;
 mod lock;

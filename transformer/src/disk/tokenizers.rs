@@ -2,13 +2,15 @@
 
 use crate::disk::files::{FileError, read_text};
 use crate::disk::write_atomically;
-use crate::printable::shortened;
-use crate::text::tokenizer::{END_OF_TEXT, Tokenizer, TokenizerError};
+use crate::printable::{printable, shortened};
+use crate::text::tokenizer::{Tokenizer, TokenizerError};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The file that holds a whole tokenizer.
 const WHOLE: &str = "tokenizer.json";
+/// The file that says how transformers uses it.
+const CONFIG: &str = "tokenizer_config.json";
 /// Names of the two files of GPT-2's tokenizer: transformers' and OpenAI's.
 const PAIRS: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")];
 
@@ -31,17 +33,26 @@ pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
     let files = tokenizer_files(directory);
     let path = files.first().cloned().unwrap_or_else(|| directory.join(WHOLE));
     let failed = |source| FileError::Tokenizer { path: path.clone(), source };
-    match &files[..] {
+    let config = directory.join(CONFIG);
+    let config: Value = match config.exists() {
+        true => serde_json::from_str(&read_text(&config)?).map_err(|e| FileError::Tokenizer {
+            path: config.clone(),
+            source: TokenizerError::Json { reason: printable(&e.to_string()) },
+        })?,
+        false => Value::Null,
+    };
+    let tokenizer = match &files[..] {
         [vocabulary, merges] => {
-            let config = directory.join("tokenizer_config.json");
-            if config.exists() {
-                class_is_gpt2(&read_text(&config)?).map_err(failed)?;
-            }
+            class_is_gpt2(&config["tokenizer_class"]).map_err(failed)?;
             Tokenizer::from_vocabulary_and_merges(&read_text(vocabulary)?, &read_text(merges)?)
         }
         _ => Tokenizer::from_json(&read_text(&path)?),
-    }
-    .map_err(failed)
+    };
+    // A token is its text, or an object with it.
+    let end = &config["eos_token"];
+    let end = end.as_str().or(end["content"].as_str());
+    let tokenizer = tokenizer.map_err(failed)?;
+    Ok(end.map_or(tokenizer.clone(), |name| tokenizer.with_end(name)))
 }
 
 /// Reads a tokenizer from a path: a file like `tokenizer.json`, or a directory ([`read_tokenizer`]).
@@ -57,16 +68,13 @@ pub fn read_tokenizer_at(path: &Path) -> Result<Tokenizer, FileError> {
 }
 
 /// Checks that two files without a `tokenizer.json` are of GPT-2's class: others split words in other ways.
-fn class_is_gpt2(config: &str) -> Result<(), TokenizerError> {
-    let json: Value = serde_json::from_str(config)
-        .map_err(|e| TokenizerError::Json { reason: format!("tokenizer_config.json: {e}") })?;
-    let class = &json["tokenizer_class"];
+fn class_is_gpt2(class: &Value) -> Result<(), TokenizerError> {
     match class.as_str() {
         None | Some("GPT2Tokenizer" | "GPT2TokenizerFast") => Ok(()),
         Some(_) => Err(TokenizerError::Unsupported {
             reason: format!(
-                "tokenizer_config.json says tokenizer_class {}, and without tokenizer.json only GPT2Tokenizer is known; \
-                 transformers writes one: AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)",
+                "{CONFIG} says tokenizer_class {}, and without {WHOLE} only GPT2Tokenizer is known; transformers writes \
+                 one: AutoTokenizer.from_pretrained(DIRECTORY).save_pretrained(DIRECTORY)",
                 shortened(class)
             ),
         }),
@@ -83,12 +91,9 @@ pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), Fi
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": false,
     });
-    if let Tokenizer::Subwords(_) = tokenizer
-        && tokenizer.token(END_OF_TEXT).is_some()
-    {
-        config["bos_token"] = json!(END_OF_TEXT);
-        config["eos_token"] = json!(END_OF_TEXT);
+    if let Some(end) = tokenizer.end() {
+        config["eos_token"] = json!(tokenizer.name(end));
     }
     let text = serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n";
-    write_atomically(&directory.join("tokenizer_config.json"), text.as_bytes())
+    write_atomically(&directory.join(CONFIG), text.as_bytes())
 }

@@ -1,5 +1,6 @@
 //! Text: its sources, its tokens, and the batches drawn from it.
 
+pub mod chat;
 pub mod corpus;
 pub mod stories;
 pub mod tokenizer;

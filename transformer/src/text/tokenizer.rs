@@ -271,6 +271,23 @@ impl Tokenizer {
         }
     }
 
+    /// Returns the token that ends a document: [`END_OF_TEXT`] if there is one, or that of [`Tokenizer::with_end`].
+    pub fn end(&self) -> Option<u32> {
+        match self {
+            Tokenizer::Subwords(subwords) => subwords.end(),
+            _ => None,
+        }
+    }
+
+    /// Makes the token of this name the one that ends a document, if pieces of words have it.
+    #[must_use]
+    pub fn with_end(self, name: &str) -> Self {
+        match self {
+            Tokenizer::Subwords(subwords) => Tokenizer::Subwords(subwords.with_end(name)),
+            other => other,
+        }
+    }
+
     /// Returns a decoder that takes tokens one at a time.
     pub fn stream(&self) -> TextStream<'_> {
         TextStream { tokenizer: self, pending: Vec::new(), begun: false }

@@ -61,13 +61,57 @@ fn is_default<T: Default + PartialEq>(x: &T) -> bool {
     *x == T::default()
 }
 
+/// Serialization of a list of paths, in which a single path stands alone: `data = "a.txt"`.
+pub mod paths {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged, expecting = "expected a path in quotation marks, or a list of them")]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+
+    /// Writes a path, or a list of any other number.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(
+        paths: &Option<Vec<String>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let paths = paths.as_ref().map(|paths| match &paths[..] {
+            [one] => OneOrMany::One(one.clone()),
+            many => OneOrMany::Many(many.to_vec()),
+        });
+        paths.serialize(serializer)
+    }
+
+    /// Reads a path or a list of paths.
+    ///
+    /// # Errors
+    /// A value of another type.
+    pub fn deserialize<'a, D: Deserializer<'a>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<String>>, D::Error> {
+        let paths = Option::<OneOrMany>::deserialize(deserializer)?;
+        Ok(paths.map(|paths| match paths {
+            OneOrMany::One(one) => vec![one],
+            OneOrMany::Many(many) => many,
+        }))
+    }
+}
+
 /// A training run. The defaults are [`Preset::ShakespeareCpu`]. Sizes are in tokens, features or steps; rates are per step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// A text file; the embedded stories if absent.
+    /// Texts, JSON lines, tokens or directories of them ([`crate::disk::data`]); the embedded stories if absent.
+    #[serde(default, with = "paths", skip_serializing_if = "Option::is_none")]
+    pub data: Option<Vec<String>>,
+    /// The field of a JSON line that holds a document; `text` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
+    pub field: Option<String>,
     /// How the text becomes tokens.
     pub tokenizer: TokenizerChoice,
     /// The number of blocks.
@@ -218,6 +262,14 @@ const MOST_WINDOWS: u64 = 1 << 32;
 const LARGEST_BATCH: usize = 1 << 24;
 
 impl TrainingConfig {
+    /// The field of a JSON line that holds a document, if no other is named.
+    pub const FIELD: &str = "text";
+
+    /// Whether the data are standard input, which cannot be read again.
+    pub fn reads_standard_input(&self) -> bool {
+        self.data.iter().flatten().any(|path| path == "-")
+    }
+
     /// Checks every setting except the model's.
     ///
     /// # Errors

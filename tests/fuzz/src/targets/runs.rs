@@ -68,7 +68,8 @@ pub fn settings(data: &[u8]) {
 /// The smallest run, and one of which every setting is another.
 pub fn settings_seeds() -> Vec<Vec<u8>> {
     let other = TrainingConfig {
-        data: Some("a \"b\".txt".to_owned()),
+        data: Some(vec!["a \"b\".txt".to_owned()]),
+        field: Some("body".to_owned()),
         tokenizer: TokenizerChoice::Bytes,
         activation: Activation::Relu,
         bias: false,

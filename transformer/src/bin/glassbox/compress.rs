@@ -96,7 +96,7 @@ impl Compress {
         let text = read(&self.file)?;
         different(&self.file, &self.out)?;
         let began = Instant::now();
-        let mut bar = Bar::new(text.len() as u64);
+        let mut bar = Bar::new(text.len() as u64, "tokens");
         let compressed = compressor
             .compress(&text, |done| bar.set(done))
             .map_err(|e| format!("{}: {e}", shown(&self.file)))?;
@@ -180,7 +180,7 @@ impl Decompress {
             .into());
         }
         let began = Instant::now();
-        let mut bar = Bar::new(tokens as u64);
+        let mut bar = Bar::new(tokens as u64, "tokens");
         let text = compressor.decompress(&file, |done| bar.set(done)).map_err(failed)?;
         bar.finish();
         files::write_atomically(&self.out, &text)?;

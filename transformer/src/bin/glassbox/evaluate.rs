@@ -10,8 +10,10 @@ use serde_json::{Map, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use transformer::disk::files;
 use transformer::text::corpus::windows;
-use transformer::{Evaluation, Form, RecordedStep, memory};
+use transformer::text::tokenizer::Tokenizer;
+use transformer::{Evaluation, Form, RecordedStep, TrainingConfig, memory};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -21,9 +23,13 @@ use transformer::{Evaluation, Form, RecordedStep, memory};
 pub(crate) struct Evaluate {
     /// A run, or a model directory in Hugging Face's layout
     run: PathBuf,
-    /// Text to measure on; `-` reads standard input [default: the run's validation part]
-    #[arg(long, value_name = "FILE")]
-    data: Option<String>,
+    /// Data to measure on: a text, JSON lines (*.jsonl), tokens (*.bin), a directory of them, or `-` for standard input; can
+    /// be given several times [default: the run's validation part]
+    #[arg(long, value_name = "PATH")]
+    data: Option<Vec<String>>,
+    /// Field of a JSON line that holds a document
+    #[arg(long, value_name = "NAME", default_value = TrainingConfig::FIELD)]
+    field: String,
     /// Windows measured at once
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     batch: usize,
@@ -48,7 +54,11 @@ impl Evaluate {
 
     fn evaluate(&self) -> Result<()> {
         let model = Model::read(&self.run)?;
-        let tokenizer = model.tokenizer()?;
+        // Tokens can be measured without one.
+        let tokenizer = match files::tokenizer_files(&model.directory).is_empty() {
+            true => None,
+            false => Some(model.tokenizer()?),
+        };
         let Model { config, parameters, .. } = model;
         // The n-grams of the training data are the baselines, if the data still exist.
         let own =
@@ -57,19 +67,19 @@ impl Evaluate {
             run::agree(&self.run, own, &config)?;
         }
         let trained_on = match &own {
-            Some(own) if own.data.as_deref() != Some("-") => {
-                Source::load(own, Some(tokenizer.clone()))
-            }
+            Some(own) if !own.reads_standard_input() => Source::load(own, tokenizer.clone()),
             Some(_) => Err("it came from standard input".into()),
             None => Err("there is no run.toml beside the model".into()),
         };
         let (tokens, windows) = match (&self.data, &trained_on) {
-            (Some(data), _) => {
-                let text = source::read(data)?;
-                let tokens = source::encode(data, &text, &tokenizer)?;
+            (Some(paths), _) => {
+                let data = source::read(paths, &self.field)?;
+                let tokens = source::encode(&data, tokenizer.as_ref())?;
+                source::known_to(&tokens, config.vocabulary)?;
                 if tokens.len() < 2 {
                     return Err(format!(
-                        "{data} has {}; at least 2 are needed to predict one from another",
+                        "{} has {}; at least 2 are needed to predict one from another",
+                        source::name(paths),
                         count(tokens.len(), "token")
                     )
                     .into());
@@ -95,7 +105,7 @@ impl Evaluate {
         let mut model =
             RecordedStep::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
         model.copy_parameters(&parameters);
-        let mut bar = Bar::new(tokens.len() as u64);
+        let mut bar = Bar::new(tokens.len() as u64, "tokens");
         let whole = Evaluation::of_watched(&mut model, &windows, |done| {
             bar.set((done * config.context).min(tokens.len()) as u64);
             ControlFlow::Continue(())
@@ -122,17 +132,20 @@ impl Evaluate {
             (None, Ok(own)) => own.entropy.map(|e| e.per_token),
             _ => None,
         };
-        let predicted = tokenizer.decode(&tokens[tokens.len() - measured.tokens..]);
+        let predicted = &tokens[tokens.len() - measured.tokens..];
         let nats = measured.loss * measured.tokens as f64;
-        let per_character = bits(nats) / predicted.chars().count().max(1) as f64;
-        let per_byte = bits(nats) / predicted.len().max(1) as f64;
+        let sizes = tokenizer.as_ref().map(|t| {
+            let text = t.decode(&source::without_ends(t, predicted));
+            let per = |length: usize| bits(nats) / length.max(1) as f64;
+            (per(text.chars().count()), per(text.len()))
+        });
         if self.json {
             let baselines = baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));
             let mut object = json!({
                 "loss": measured.loss,
                 "perplexity": perplexity(measured.loss),
-                "bits_per_character": per_character,
-                "bits_per_byte": per_byte,
+                "bits_per_character": sizes.map(|(per_character, _)| per_character),
+                "bits_per_byte": sizes.map(|(_, per_byte)| per_byte),
                 "tokens": measured.tokens,
                 "baselines": baselines.collect::<Map<_, _>>(),
             });
@@ -149,9 +162,19 @@ impl Evaluate {
             count(measured.tokens, "token")
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
-        writeln!(out, "bits        {per_character:.4} per character, {per_byte:.4} per byte")?;
+        match sizes {
+            Some((per_character, per_byte)) => writeln!(
+                out,
+                "bits        {per_character:.4} per character, {per_byte:.4} per byte"
+            )?,
+            None => writeln!(out, "bits        {:.4} per token", bits(measured.loss))?,
+        }
         if let Some(entropy) = entropy {
-            writeln!(out, "entropy     {entropy:.4} nats per {} of the source", tokenizer.unit())?;
+            writeln!(
+                out,
+                "entropy     {entropy:.4} nats per {} of the source",
+                tokenizer.as_ref().map_or("token", Tokenizer::unit)
+            )?;
         }
         if !baselines.is_empty() {
             let shown = baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));

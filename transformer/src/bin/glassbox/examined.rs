@@ -112,10 +112,15 @@ impl Examined {
         let config = own.over(sizes)?.complete()?;
         settings.fit(&config)?;
         let (tokens, sha256) = match &settings.data {
-            Some(data) => {
-                let text = source::read(data)?;
-                let tokenizer = generate::tokenizer(&directory, &model)?;
-                (source::encode(data, &text, &tokenizer)?, String::new())
+            Some(paths) => {
+                let data = source::read(paths, settings.field())?;
+                let tokenizer = match files::tokenizer_files(&directory).is_empty() {
+                    true => None,
+                    false => Some(generate::tokenizer(&directory, &model)?),
+                };
+                let tokens = source::encode(&data, tokenizer.as_ref())?;
+                source::known_to(&tokens, model.vocabulary)?;
+                (tokens, String::new())
             }
             None => {
                 let count = WINDOWS * (context + 1);

@@ -366,7 +366,7 @@ impl Explain {
             );
         }
         let source = match (&own, &tokenizer) {
-            (Some(own), Some(tokenizer)) if own.data.as_deref() != Some("-") => {
+            (Some(own), Some(tokenizer)) if !own.reads_standard_input() => {
                 Source::load(own, Some(tokenizer.clone())).ok()
             }
             _ => None,

@@ -133,26 +133,27 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
 /// The number of completed tokens: a bar on a terminal, plain lines elsewhere.
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
-    tokens: u64,
+    all: u64,
+    unit: &'static str,
     last_line: Instant,
 }
 
 impl Bar {
-    /// Shows progress in `tokens` tokens; 0 if the number is not known.
-    pub(crate) fn new(tokens: u64) -> Self {
+    /// Shows progress in `all` tokens, or what `unit` says; 0 if the number is not known.
+    pub(crate) fn new(all: u64, unit: &'static str) -> Self {
         let bar = terminal::draws(&std::io::stderr()).then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
-            let (length, style) = match tokens {
-                0 => (None, "{spinner} {human_pos} tokens  {per_sec}  {elapsed}"),
+            let (length, style) = match all {
+                0 => (None, format!("{{spinner}} {{human_pos}} {unit}  {{per_sec}}  {{elapsed}}")),
                 n => (
                     Some(n),
-                    "{bar:28.cyan/238} {human_pos}/{human_len} tokens  {per_sec}  {eta} left",
+                    format!("{{bar:28.cyan/238}} {{human_pos}}/{{human_len}} {unit}  {{per_sec}}  {{eta}} left"),
                 ),
             };
-            let style = ProgressStyle::with_template(style).expect("a template");
+            let style = ProgressStyle::with_template(&style).expect("a template");
             ProgressBar::with_draw_target(length, target).with_style(style.progress_chars("━━╌"))
         });
-        Bar { bar, tokens, last_line: Instant::now() }
+        Bar { bar, all, unit, last_line: Instant::now() }
     }
 
     pub(crate) fn set(&mut self, done: u64) {
@@ -160,12 +161,12 @@ impl Bar {
             Some(bar) => bar.set_position(done),
             None if self.last_line.elapsed() >= PAUSE => {
                 self.last_line = Instant::now();
-                let of = if self.tokens > 0 {
-                    format!(" of {}", thousands(self.tokens as f64))
+                let of = if self.all > 0 {
+                    format!(" of {}", thousands(self.all as f64))
                 } else {
                     String::new()
                 };
-                remark(format!("{}{of} tokens", thousands(done as f64)));
+                remark(format!("{}{of} {}", thousands(done as f64), self.unit));
             }
             None => {}
         }

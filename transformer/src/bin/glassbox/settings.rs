@@ -18,9 +18,14 @@ use transformer::{Architecture, Positions, TrainingConfig};
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Text to train on; `-` reads standard input [default: the embedded stories]
-    #[arg(long, value_name = "FILE", help_heading = "Data")]
-    pub(crate) data: Option<String>,
+    /// Data to train on: a text, JSON lines (*.jsonl), tokens (*.bin), a directory of them, or `-` for standard input; can
+    /// be given several times [default: the embedded stories]
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
+    #[serde(default, with = "transformer::paths", skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<Vec<String>>,
+    /// Field of a JSON line that holds a document [default: text]
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    pub(crate) field: Option<String>,
     /// How text becomes tokens: `bytes`, `chars` (those that the text uses), `bpe:N` (pieces of words, N of them, learned
     /// from the text), or the path of a tokenizer.json or of a directory with one
     #[arg(long, value_name = "TOKENIZER", help_heading = "Data")]
@@ -420,6 +425,11 @@ impl Settings {
     /// As [`Settings::table`].
     pub(crate) fn is_whole(&self) -> Result<bool> {
         Ok(self.table()?.try_into::<TrainingConfig>().is_ok())
+    }
+
+    /// Returns the field of a JSON line that holds a document.
+    pub(crate) fn field(&self) -> &str {
+        self.field.as_deref().unwrap_or(TrainingConfig::FIELD)
     }
 
     /// The preset that fills in what is not given.

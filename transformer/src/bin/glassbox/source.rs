@@ -1,21 +1,27 @@
 //! The training data of a run: a text, or the embedded stories.
 
 use crate::plot::thousands;
+use crate::progress::Bar;
 use crate::{Result, remark, terminal};
 use infotheory::{Nats, ngram};
+use probability::permutation::Permutation;
+use probability::random::Random;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use transformer::disk::data::{Content, Data};
 use transformer::disk::files;
-use transformer::disk::{read_stream, reason};
 use transformer::memory;
 use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{Corpus, TokenizerChoice, TrainingConfig};
 
-/// The longest text, in bytes: its tokens take four times as much memory.
-const LONGEST: u64 = 1 << 30;
 /// The share of a text that is not trained on, as in nanoGPT.
 const HELD_BACK: f64 = 0.1;
+/// The number of documents from which whole ones are held back.
+const FEW: usize = 10;
+/// The documents that are encoded between two reports of progress.
+const GROUP: usize = 1024;
 /// The number of training stories.
 const TRAINING_STORIES: u32 = 20_000;
 const VALIDATION_STORIES: u32 = 500;
@@ -53,33 +59,57 @@ pub(crate) struct Entropy {
 impl Source {
     /// Loads the data of a run, with the vocabulary of the run if it resumes.
     pub(crate) fn load(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
-        let Some(data) = &config.data else { return Self::stories(config, known) };
-        let text = read(data)?;
-        let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", shown(data));
-        let tokenizer = match known {
-            Some(known) => known,
-            None => chosen(&config.tokenizer, || characters(data, &text).map(training_part))?,
+        let Some(paths) = &config.data else { return Self::stories(config, known) };
+        let field = config.field.as_deref().unwrap_or(TrainingConfig::FIELD);
+        let (data, name) = (read(paths, field)?, name(paths));
+        let fail = |e: &dyn std::fmt::Display| format!("{name}: {e}");
+        let by_bytes = known
+            .as_ref()
+            .map_or(config.tokenizer == TokenizerChoice::Bytes, |t| *t == Tokenizer::Bytes);
+        let (train, held_back) = match &data.content {
+            Content::Documents { bytes, ends } => {
+                if !by_bytes {
+                    characters(&name, bytes)?;
+                }
+                split(bytes, ends, by_bytes)
+            }
+            _ => Default::default(),
+        };
+        let tokenizer = match (known, &config.tokenizer, &data.content) {
+            (Some(known), ..) => known,
+            (None, TokenizerChoice::Files(path), _) => files::read_tokenizer_at(Path::new(path))?,
+            (None, choice, Content::Documents { bytes, .. }) => trained(choice, bytes, &train)?,
+            (None, ..) => {
+                let reason = "it holds tokens: name the tokenizer that made them, by the path of its files: --tokenizer";
+                return Err(fail(&reason).into());
+            }
         };
         let length = config.context;
-        let corpus = match &tokenizer {
-            // Pieces of words must not reach over the split.
-            Tokenizer::Subwords(_) => {
-                let train = training_part(characters(data, &text)?).len();
-                let (train, validation) = text.split_at(train);
-                Corpus::split(
-                    encode(data, train, &tokenizer)?,
-                    encode(data, validation, &tokenizer)?,
-                    length,
-                )
+        let (corpus, characters_per_token) = match &data.content {
+            Content::Tokens(tokens) => {
+                known_to(tokens, tokenizer.vocabulary()).map_err(|e| fail(&e))?;
+                let corpus =
+                    Corpus::text(tokens.clone(), HELD_BACK, length).map_err(|e| fail(&e))?;
+                let text = tokenizer.decode(&without_ends(&tokenizer, corpus.validation()));
+                let characters = text.chars().count() as f64;
+                let ratio = characters / corpus.validation().len() as f64;
+                (corpus, ratio)
             }
-            _ => Corpus::text(encode(data, &text, &tokenizer)?, HELD_BACK, length),
+            _ => {
+                let tokens =
+                    |documents: &[&[u8]]| encoded(documents, &tokenizer).map_err(|e| fail(&e));
+                let corpus = Corpus::split(tokens(&train)?, tokens(&held_back)?, length);
+                let corpus = corpus.map_err(|e| fail(&e))?;
+                let characters: usize =
+                    held_back.iter().map(|d| String::from_utf8_lossy(d).chars().count()).sum();
+                let ratio = characters as f64 / corpus.validation().len() as f64;
+                (corpus, ratio)
+            }
         };
-        let corpus = corpus.map_err(|e| fail(&e))?;
-        let characters = tokenizer.decode(corpus.validation()).chars().count();
         Ok(Source {
-            name: shown(data),
-            sha256: hex(&text),
-            characters_per_token: characters as f64 / corpus.validation().len() as f64,
+            name,
+            sha256: data.sha256,
+            characters_per_token,
             corpus,
             tokenizer,
             entropy: None,
@@ -94,7 +124,10 @@ impl Source {
         let validation = held_back.concat();
         let tokenizer = match known {
             Some(known) => known,
-            None => chosen(&config.tokenizer, || Ok(&train))?,
+            None => match &config.tokenizer {
+                TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
+                choice => trained(choice, train.as_bytes(), &[train.as_bytes()])?,
+            },
         };
         let Some(end) = tokenizer.token("\n") else {
             return Err(
@@ -154,29 +187,123 @@ impl Source {
     }
 }
 
-/// Returns the tokenizer of a setting. `text` is asked for only if it decides.
-fn chosen<'a>(
-    choice: &TokenizerChoice,
-    text: impl FnOnce() -> Result<&'a str>,
-) -> Result<Tokenizer> {
+/// Makes the tokenizer of a setting from the bytes of all documents, or of those that are trained on.
+fn trained(choice: &TokenizerChoice, all: &[u8], train: &[&[u8]]) -> Result<Tokenizer> {
     Ok(match choice {
         TokenizerChoice::Bytes => Tokenizer::bytes(),
-        TokenizerChoice::Chars => Tokenizer::characters_of(text()?),
+        TokenizerChoice::Chars => Tokenizer::characters_of(&String::from_utf8_lossy(all)),
         TokenizerChoice::Bpe(vocabulary) => {
-            let text = text()?;
+            let text = String::from_utf8(train.concat())?;
             let kilobytes = thousands(text.len() as f64 / 1e3);
-            remark(format!("tokens   learning {vocabulary} pieces of words from {kilobytes} kB …"));
-            Tokenizer::trained_bpe(text, *vocabulary)?
+            remark(format!("tokens   learning {vocabulary} pieces of words from {kilobytes} kB"));
+            Tokenizer::trained_bpe(&text, *vocabulary)?
         }
-        TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
-        other => return Err(format!("tokenizer {other} is not supported here").into()),
+        other => return Err(format!("--tokenizer {other} does not fit these data").into()),
     })
 }
 
-/// Returns the part of a text that is trained on: all but the last [`HELD_BACK`] of its characters.
-fn training_part(text: &str) -> &str {
-    let train = (text.chars().count() as f64 * (1.0 - HELD_BACK)) as usize;
-    &text[..text.char_indices().nth(train).map_or(text.len(), |(i, _)| i)]
+/// Splits data: the documents to train on, and those held back. Of few documents, each is split: its last tenth is held
+/// back, by characters as in nanoGPT. Of many, whole ones are held back, drawn at random, always the same.
+fn split<'a>(bytes: &'a [u8], ends: &[usize], by_bytes: bool) -> (Vec<&'a [u8]>, Vec<&'a [u8]>) {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let documents: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &bytes[start..*end]).collect();
+    if documents.len() < FEW {
+        return documents.into_iter().map(|d| d.split_at(training_part(d, by_bytes))).unzip();
+    }
+    let order = Permutation::new(documents.len() as u64, Random::new(0, 0, 0));
+    let mut held_back = vec![false; documents.len()];
+    let (most, mut taken) = ((bytes.len() as f64 * HELD_BACK) as usize, 0);
+    for i in 0..documents.len() as u64 {
+        let place = order.at(i) as usize;
+        if taken + documents[place].len() <= most || taken == 0 {
+            taken += documents[place].len();
+            held_back[place] = true;
+        }
+    }
+    let chosen = |back: bool| {
+        documents
+            .iter()
+            .zip(&held_back)
+            .filter(|(_, held)| **held == back)
+            .map(|(d, _)| *d)
+            .collect()
+    };
+    (chosen(false), chosen(true))
+}
+
+/// Returns the length of the part of a document that is trained on: all but the last tenth of its characters or bytes.
+fn training_part(document: &[u8], by_bytes: bool) -> usize {
+    let most = |length: usize| (length as f64 * (1.0 - HELD_BACK)) as usize;
+    match std::str::from_utf8(document) {
+        Ok(text) if !by_bytes => {
+            let train = most(text.chars().count());
+            text.char_indices().nth(train).map_or(text.len(), |(i, _)| i)
+        }
+        _ => most(document.len()),
+    }
+}
+
+/// Returns the tokens of documents. Several are each ended: by the tokenizer's token for it, else by a line end.
+fn encoded(documents: &[&[u8]], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    let bytes: usize = documents.iter().map(|d| d.len()).sum();
+    // A growing list exists twice.
+    memory::afford(8 * bytes as u128).map_err(|e| format!("{e}; give a part of it"))?;
+    let mut bar = Bar::new(bytes as u64, "bytes");
+    let (mut tokens, mut done) = (Vec::new(), 0);
+    for group in documents.chunks(GROUP) {
+        let new: Vec<Vec<u32>> = match group {
+            // One long text is encoded in pieces.
+            [text] if *tokenizer != Tokenizer::Bytes => {
+                let text = std::str::from_utf8(text)?;
+                vec![tokenizer.encode_watched(text, |piece| bar.set((done + piece) as u64))?]
+            }
+            group => {
+                let all = group.par_iter().map(|document| tokenizer.encode_bytes(document));
+                all.collect::<std::result::Result<_, _>>()?
+            }
+        };
+        for document in new {
+            tokens.extend(document);
+            if documents.len() > 1 {
+                tokens.extend(tokenizer.end().or_else(|| tokenizer.token("\n")));
+            }
+        }
+        done += group.iter().map(|d| d.len()).sum::<usize>();
+        bar.set(done as u64);
+    }
+    bar.finish();
+    Ok(tokens)
+}
+
+/// Returns the tokens of data whole: those of texts, or as they are. Without a tokenizer, only tokens can be read.
+pub(crate) fn encode(data: &Data, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
+    match (&data.content, tokenizer) {
+        (Content::Documents { bytes, ends }, Some(tokenizer)) => {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let documents: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &bytes[start..*end]).collect();
+            encoded(&documents, tokenizer)
+        }
+        (Content::Tokens(tokens), _) => Ok(tokens.clone()),
+        _ => Err("the model has no tokenizer, and these data are text; give its tokens instead: a *.bin file".into()),
+    }
+}
+
+/// Checks that tokens are in a vocabulary.
+pub(crate) fn known_to(tokens: &[u32], vocabulary: usize) -> Result<()> {
+    match tokens.iter().position(|&token| token as usize >= vocabulary) {
+        None => Ok(()),
+        Some(i) => Err(format!(
+            "token {} at place {i} is not in the vocabulary of {vocabulary}: another tokenizer made these tokens, or they \
+             have another width than two bytes",
+            tokens[i]
+        )
+        .into()),
+    }
+}
+
+/// Returns tokens without those that end documents, which stand for no text.
+pub(crate) fn without_ends(tokenizer: &Tokenizer, tokens: &[u32]) -> Vec<u32> {
+    tokens.iter().copied().filter(|token| Some(*token) != tokenizer.end()).collect()
 }
 
 /// Returns the most bytes that counting n-grams takes: each order has at most as many sequences as tokens, or as the
@@ -186,51 +313,34 @@ fn counting(tokens: usize, vocabulary: usize) -> u128 {
     70 * (1..=ORDERS).map(sequences).sum::<u128>()
 }
 
-/// Reads a text from a file or from standard input.
-pub(crate) fn read(data: &str) -> Result<Vec<u8>> {
-    let fail = |e: std::io::Error| format!("cannot read {}: {}", shown(data), reason(&e));
-    let text = if data == "-" {
-        read_stream(std::io::stdin().lock(), LONGEST).map_err(fail)?
-    } else {
-        if Path::new(data).is_dir() {
-            return Err(
-                format!("{} is a directory; give --data a file of text", shown(data)).into()
-            );
-        }
-        read_stream(std::fs::File::open(data).map_err(fail)?, LONGEST).map_err(fail)?
+/// Reads data, and says what a user may want to know about them.
+pub(crate) fn read(paths: &[String], field: &str) -> Result<Data> {
+    let data = Data::read(paths, field)?;
+    data.remarks.iter().for_each(|about| remark(format!("data     {about}")));
+    Ok(data)
+}
+
+/// Returns the name of data for headings and messages.
+pub(crate) fn name(paths: &[String]) -> String {
+    let first = match paths.first().map_or("", String::as_str) {
+        "-" => "standard input".to_owned(),
+        path => terminal::word(path),
     };
-    if text.len() as u64 > LONGEST {
-        let most = LONGEST >> 20;
-        return Err(format!("{} has more than {most} MiB; give a part of it", shown(data)).into());
+    match paths.len() {
+        0 | 1 => first,
+        n => format!("{first} and {} more", n - 1),
     }
-    if text.is_empty() {
-        return Err(format!("{} is empty; give a file with text in it", shown(data)).into());
-    }
-    Ok(text)
 }
 
-/// Returns the tokens of a text.
-pub(crate) fn encode(data: &str, text: &[u8], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    // A growing list exists twice.
-    memory::afford(8 * text.len() as u128)
-        .map_err(|e| format!("{}: {e}; give a part of it", shown(data)))?;
-    tokenizer.encode_bytes(text).map_err(|e| format!("{}: {e}", shown(data)).into())
-}
-
-/// Returns a text as characters.
-fn characters<'a>(data: &str, text: &'a [u8]) -> Result<&'a str> {
-    std::str::from_utf8(text).map_err(|e| {
-        let (at, data) = (e.valid_up_to(), shown(data));
-        format!(
-            "{data} is not UTF-8: byte {at} is 0x{:02x}; take its bytes as tokens: --tokenizer bytes",
-            text[at]
-        )
-        .into()
-    })
-}
-
-fn shown(data: &str) -> String {
-    if data == "-" { "standard input".to_owned() } else { terminal::word(data) }
+/// Checks that a text is made of characters.
+fn characters(name: &str, text: &[u8]) -> Result<()> {
+    let Err(e) = std::str::from_utf8(text) else { return Ok(()) };
+    let at = e.valid_up_to();
+    Err(format!(
+        "{name} is not UTF-8: byte {at} is 0x{:02x}; take its bytes as tokens: --tokenizer bytes",
+        text[at]
+    )
+    .into())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -131,7 +131,7 @@ impl Train {
             TokenizerChoice::Files(path) => TokenizerChoice::Files(findable(path)),
             choice => choice.clone(),
         };
-        let data = config.data.as_deref().map(findable);
+        let data = config.data.as_ref().map(|paths| paths.iter().map(|p| findable(p)).collect());
         let kept = TrainingConfig { data, tokenizer, ..config.clone() };
         let (mut run, restored) = match (&self.resume, lock) {
             (Some(directory), Some(lock)) => Run::reopen(directory, lock, &kept, trainer.steps())?,
@@ -208,8 +208,8 @@ fn findable(path: &str) -> String {
 
 /// Returns the name of a run's directory, after its training data.
 fn run_name(settings: &Settings) -> String {
-    match (&settings.data, settings.preset) {
-        (Some(data), None) if data != "-" => {
+    match (settings.data.as_deref(), settings.preset) {
+        (Some([data, ..]), None) if data != "-" => {
             let stem = Path::new(data).file_stem().unwrap_or_default().to_string_lossy();
             stem.chars()
                 .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })

@@ -146,7 +146,8 @@ fn another_setting_is_named() {
         assert_eq!(mine.model().tape().parameters(), before);
         assert!(remembered::<f32>(&path, &changed, before.len()).is_err());
     }
-    let other = TrainingConfig { steps: 20, eval_every: 7, data: Some("moved".into()), ..tiny() };
+    let other =
+        TrainingConfig { steps: 20, eval_every: 7, data: Some(vec!["moved".into()]), ..tiny() };
     let about = load(&path, &mut trainer(&other), "text").unwrap();
     let changed: Vec<String> = about.differences(&other).into_iter().map(|d| d.setting).collect();
     assert_eq!(changed, ["eval_every", "steps"]);

@@ -29,7 +29,11 @@ const MOST_TRIED: usize = 8;
 
 /// A tokenizer of pieces of words, as a `tokenizer.json` of any kind describes it. Cloning it is free.
 #[derive(Clone)]
-pub struct Subwords(Arc<Inner>);
+pub struct Subwords {
+    inner: Arc<Inner>,
+    /// The token that ends a document.
+    end: Option<u32>,
+}
 
 struct Inner {
     /// The file.
@@ -50,7 +54,7 @@ impl fmt::Debug for Subwords {
 
 impl PartialEq for Subwords {
     fn eq(&self, other: &Self) -> bool {
-        self.0.json == other.0.json
+        self.inner.json == other.inner.json && self.end == other.end
     }
 }
 
@@ -178,35 +182,45 @@ impl Subwords {
             }
             ends.push(bytes.len() as u32);
         }
-        Ok(Subwords(Arc::new(Inner { json, tokenizer, bytes, ends, begins_with_space })))
+        let end = tokenizer.token_to_id(END_OF_TEXT);
+        let inner = Arc::new(Inner { json, tokenizer, bytes, ends, begins_with_space });
+        Ok(Subwords { inner, end })
     }
 
     /// Returns the number of tokens: the highest token and one.
     pub fn vocabulary(&self) -> usize {
-        self.0.ends.len()
+        self.inner.ends.len()
     }
 
     /// Returns the bytes that a token stands for within a text: `" the"` and not `"the"` or `"▁the"`. A special token stands
     /// for its name.
     pub fn bytes(&self, token: u32) -> &[u8] {
-        let end = |i: usize| self.0.ends[i] as usize;
+        let end = |i: usize| self.inner.ends[i] as usize;
         match token as usize {
             t if t >= self.vocabulary() => &[],
-            0 => &self.0.bytes[..end(0)],
-            t => &self.0.bytes[end(t - 1)..end(t)],
+            0 => &self.inner.bytes[..end(0)],
+            t => &self.inner.bytes[end(t - 1)..end(t)],
         }
     }
 
+    pub(super) fn end(&self) -> Option<u32> {
+        self.end
+    }
+
+    pub(super) fn with_end(self, name: &str) -> Self {
+        Subwords { end: self.token(name).or(self.end), ..self }
+    }
+
     pub(super) fn begins_with_space(&self) -> bool {
-        self.0.begins_with_space
+        self.inner.begins_with_space
     }
 
     pub(super) fn json(&self) -> &str {
-        &self.0.json
+        &self.inner.json
     }
 
     pub(super) fn token(&self, text: &str) -> Option<u32> {
-        self.0.tokenizer.token_to_id(text)
+        self.inner.tokenizer.token_to_id(text)
     }
 
     pub(super) fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
@@ -238,7 +252,7 @@ impl Subwords {
     }
 
     pub(super) fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {
-        let encoded = self.0.tokenizer.encode_fast(text, special);
+        let encoded = self.inner.tokenizer.encode_fast(text, special);
         let failed =
             |e: tokenizers::Error| TokenizerError::Text { reason: printable(&e.to_string()) };
         Ok(encoded.map_err(failed)?.get_ids().to_vec())

@@ -12,7 +12,8 @@ use transformer::{
 /// Settings that differ from every preset.
 fn odd() -> Settings {
     Settings {
-        data: Some("somewhere.txt".to_owned()),
+        data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
+        field: Some("body".to_owned()),
         tokenizer: Some(TokenizerChoice::Bytes),
         layers: Some(3),
         heads: Some(5),
@@ -65,7 +66,8 @@ fn odd() -> Settings {
 
 fn meant() -> TrainingConfig {
     TrainingConfig {
-        data: Some("somewhere.txt".to_owned()),
+        data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
+        field: Some("body".to_owned()),
         tokenizer: TokenizerChoice::Bytes,
         layers: 3,
         heads: 5,
@@ -217,7 +219,7 @@ fn a_preset_gives_way_to_what_is_asked_for() {
             assert_eq!(complete(&both).min_learning_rate, rate / 3.0);
         }
     }
-    let text = Settings { data: Some("a.txt".to_owned()), ..Settings::default() };
+    let text = Settings { data: Some(vec!["a.txt".to_owned()]), ..Settings::default() };
     assert_eq!(
         (Settings::default().preset(), text.preset()),
         (Preset::Story, Preset::ShakespeareCpu)

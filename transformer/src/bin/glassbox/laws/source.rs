@@ -39,7 +39,7 @@ fn text(characters: &str, settings: Settings) -> Source {
     let path =
         std::env::temp_dir().join(format!("source-{}-{}", std::process::id(), characters.len()));
     std::fs::write(&path, characters).unwrap();
-    let data = Some(path.display().to_string());
+    let data = Some(vec![path.display().to_string()]);
     let config = Settings { data, ..settings }.complete().unwrap();
     let source = Source::load(&config, None).unwrap();
     std::fs::remove_file(path).unwrap();
