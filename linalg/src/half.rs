@@ -21,6 +21,23 @@ pub fn f32_to_bf16(x: f32) -> u16 {
     (rounded >> 16) as u16
 }
 
+/// Like [`f32_to_bf16`], but converts an `f64` with a single rounding.
+///
+/// ```
+/// use linalg::half::{f32_to_bf16, f64_to_bf16};
+/// let above = 1.0 + 1.0 / 256.0 + 1e-12; // above the tie; rounded to f32 first, it would be the tie
+/// assert_eq!((f64_to_bf16(above), f32_to_bf16(above as f32)), (0x3f81, 0x3f80));
+/// ```
+pub fn f64_to_bf16(x: f64) -> u16 {
+    let near = x as f32;
+    if x.is_nan() || f64::from(near) == x {
+        return f32_to_bf16(near);
+    }
+    // Rounded to odd: towards 0, with the last bit set, which keeps the number off every tie.
+    let below = near.to_bits() - u32::from(f64::from(near).abs() > x.abs());
+    f32_to_bf16(f32::from_bits(below | 1))
+}
+
 /// Returns a bfloat16 as an `f32`, exactly.
 pub fn bf16_to_f32(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
@@ -113,6 +130,24 @@ mod tests {
                 assert_eq!(to(middle.next_up()), bits + 1);
             }
         }
+    }
+
+    /// An `f64` that is no `f32` rounds as its distance to the two neighbours says, also beside ties and at both ends.
+    #[test]
+    fn a_double_is_rounded_once() {
+        for bits in (0..0x7f7f).step_by(7).chain([0x7f7e, 1, 0x007f, 0x0080]) {
+            let (low, high) = (f64::from(bf16_to_f32(bits)), f64::from(bf16_to_f32(bits + 1)));
+            let middle = (low + high) / 2.0;
+            assert_eq!(f64_to_bf16(middle), bits + (bits & 1), "{middle:e}");
+            assert_eq!(f64_to_bf16(middle.next_down()), bits);
+            assert_eq!(f64_to_bf16(middle.next_up()), bits + 1);
+            assert_eq!(f64_to_bf16(-middle.next_up()), 0x8000 | (bits + 1));
+        }
+        let largest = f64::from(bf16_to_f32(0x7f7f));
+        let end = largest + (largest - f64::from(bf16_to_f32(0x7f7e))) / 2.0;
+        assert_eq!((f64_to_bf16(end.next_down()), f64_to_bf16(end)), (0x7f7f, 0x7f80));
+        assert_eq!([1e300, -1e300, 1e-300, -1e-300].map(f64_to_bf16), [0x7f80, 0xff80, 0, 0x8000]);
+        assert!(bf16_to_f32(f64_to_bf16(f64::NAN)).is_nan());
     }
 
     #[test]

@@ -10,8 +10,10 @@ mod about;
 
 pub use about::{About, Difference};
 
-use crate::disk::files::{CHECKSUM, FileError, dtype, hexadecimal, little_endian, serialized};
-use crate::disk::{read_bounded, write_atomically};
+use crate::disk::files::{
+    CHECKSUM, FileError, NumberFormat, PIECE, hexadecimal, little_endian, write_tensors,
+};
+use crate::disk::read_bounded;
 use crate::printable::printable;
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::{Trainer, is_sound, place};
@@ -84,25 +86,28 @@ pub fn save<T: Real>(
     data: &str,
 ) -> Result<(), CheckpointError> {
     let about = About::new(trainer.config(), trainer.steps(), data);
-    let state: Vec<_> = trainer
-        .state()
-        .into_iter()
-        .map(|(name, numbers)| (name, numbers.len(), little_endian(numbers)))
-        .collect();
-    let views = state.iter().map(|(name, length, bytes)| {
-        let view = TensorView::new(dtype::<T>(), vec![*length], bytes);
-        (*name, view.expect("as many bytes as numbers"))
-    });
-    let tensors = state.iter().map(|(name, _, bytes)| (*name, &bytes[..]));
+    let state = trainer.state();
+    let pieces = |i: usize| {
+        let numbers: &[T] = state[i].1;
+        numbers.chunks(PIECE).map(little_endian)
+    };
+    let tensors = (0..state.len()).map(|i| (state[i].0, size_of_val(&*state[i].1), pieces(i)));
     let checksum = checksum(&about, tensors);
     let mut pairs = about.pairs();
     pairs.push((CHECKSUM.to_owned(), checksum));
-    let file = serialized(views, &pairs).map_err(|e| foreign(path, e))?;
-    Ok(write_atomically(path, &file)?)
+    let names: Vec<_> =
+        state.iter().map(|(name, numbers)| ((*name).to_owned(), vec![numbers.len()])).collect();
+    let written = write_tensors(path, &pairs, &names, NumberFormat::of::<T>(), |i, take| {
+        pieces(i).try_for_each(|bytes| take(&bytes))
+    });
+    Ok(written?)
 }
 
 /// Returns the SHA-256 of everything a state holds. Version 1 covered only steps and tensors.
-fn checksum<'a>(about: &About, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> String {
+fn checksum<'a, Piece: AsRef<[u8]>>(
+    about: &About,
+    tensors: impl Iterator<Item = (&'a str, usize, impl Iterator<Item = Piece>)>,
+) -> String {
     let mut hash = Sha256::new();
     if about.knows_settings() {
         for (key, value) in about.pairs() {
@@ -111,11 +116,11 @@ fn checksum<'a>(about: &About, tensors: impl Iterator<Item = (&'a str, &'a [u8])
     } else {
         hash.update(about.steps.to_string());
     }
-    for (name, bytes) in tensors {
+    for (name, length, pieces) in tensors {
         if about.knows_settings() {
-            hash.update(format!("{name}:{}\n", bytes.len()));
+            hash.update(format!("{name}:{length}\n"));
         }
-        hash.update(bytes);
+        pieces.for_each(|bytes| hash.update(bytes));
     }
     hexadecimal(&hash.finalize())
 }
@@ -220,8 +225,9 @@ impl<'a> State<'a> {
     /// Returns the checksum of the contents.
     fn found(&self) -> String {
         let there = NAMES.iter().filter_map(|name| Some((*name, self.tensors.tensor(name).ok()?)));
-        let there: Vec<_> = there.collect();
-        checksum(&self.about, there.iter().map(|(name, tensor)| (*name, tensor.data())))
+        let whole =
+            there.map(|(name, tensor)| (name, tensor.data().len(), [tensor.data()].into_iter()));
+        checksum(&self.about, whole)
     }
 
     fn is_whole(&self) -> bool {
@@ -237,7 +243,8 @@ impl<'a> State<'a> {
     /// Returns the tensor of this name, if it has `count` values of this scalar.
     fn stored<T: Real>(&self, name: &str, count: usize) -> Result<TensorView<'a>, CheckpointError> {
         let tensor = self.tensors.tensor(name).map_err(|e| foreign(self.path, e))?;
-        let (found, shape, expected) = (tensor.dtype(), tensor.shape(), dtype::<T>());
+        let (found, shape, expected) =
+            (tensor.dtype(), tensor.shape(), NumberFormat::of::<T>().dtype());
         if found != expected || shape != [count] {
             return Err(foreign(
                 self.path,
@@ -261,7 +268,7 @@ impl<'a> State<'a> {
                 !is_sound(tensor, *x) && (faults || !stands_still)
             };
             let Ok(view) = self.tensors.tensor(tensor) else { continue };
-            if view.dtype() != dtype::<T>() {
+            if view.dtype() != NumberFormat::of::<T>().dtype() {
                 continue;
             }
             let mut numbers = view.data().chunks_exact(size_of::<T>()).map(number).enumerate();

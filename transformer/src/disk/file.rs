@@ -10,16 +10,10 @@ use std::path::{Path, PathBuf};
 /// Reads a file of at most `most` bytes.
 ///
 /// # Errors
-/// A file that cannot be read, is longer, or takes more memory than is available. Devices and pipes, which may have no
-/// end, are refused before they are opened.
+/// A file that cannot be read, is longer, or takes more memory than is available; a device or a pipe.
 pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
+    let (file, found) = open(path)?;
     let unreadable = |source| FileError::Read { path: path.to_owned(), source };
-    let found = path.metadata().map_err(unreadable)?;
-    if !found.is_file() {
-        let kind = if found.is_dir() { "a directory" } else { "a device or a pipe" };
-        return Err(FileError::Kind { path: path.to_owned(), kind });
-    }
-    let found = found.len();
     if found > most {
         return Err(FileError::Large { path: path.to_owned(), found, most });
     }
@@ -29,9 +23,22 @@ pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
     let room = usize::try_from(found).ok().and_then(|n| bytes.try_reserve_exact(n).ok());
     room.ok_or(io::ErrorKind::OutOfMemory.into()).map_err(unreadable)?;
     // It may grow during the read.
-    let file = File::open(path).map_err(unreadable)?;
     file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
+}
+
+/// Opens a file for reading; returns it and its length. Devices and pipes, which may have no end, are refused before
+/// they are opened.
+pub(super) fn open(path: &Path) -> Result<(File, u64), FileError> {
+    let unreadable = |source| FileError::Read { path: path.to_owned(), source };
+    let found = path.metadata().map_err(unreadable)?;
+    if !found.is_file() {
+        let kind = if found.is_dir() { "a directory" } else { "a device or a pipe" };
+        return Err(FileError::Kind { path: path.to_owned(), kind });
+    }
+    let file = File::open(path).map_err(unreadable)?;
+    let length = file.metadata().map_err(unreadable)?.len();
+    Ok((file, length))
 }
 
 /// Refuses a path that exists but is not an ordinary file, before it is written: a pipe would wait for a reader, and a
@@ -79,10 +86,18 @@ pub fn read_stream(mut stream: impl Read, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// If it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    write_with(path, |out| out.write_all(bytes))
+}
+
+/// Like [`write_atomically`], but `contents` writes the bytes.
+pub(super) fn write_with(
+    path: &Path,
+    contents: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
     let write = || -> io::Result<()> {
         let target = target_of(path)?;
         if target.metadata().is_ok_and(|known| !known.is_file() && !known.is_dir()) {
-            return OpenOptions::new().write(true).open(&target)?.write_all(bytes);
+            return contents(&mut OpenOptions::new().write(true).open(&target)?);
         }
         let directory = target.parent().filter(|d| !d.as_os_str().is_empty());
         let mut builder = tempfile::Builder::new();
@@ -91,7 +106,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
         let mut file = builder.tempfile_in(directory.unwrap_or(Path::new(".")))?;
-        file.write_all(bytes)?;
+        contents(file.as_file_mut())?;
         file.as_file().sync_all()?;
         file.persist(&target)?;
         Ok(())

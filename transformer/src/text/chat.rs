@@ -1,6 +1,8 @@
 //! Conversations as text: the chat template of a model puts messages into the form that it was trained on.
 
 use crate::printable::printable;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -71,8 +73,8 @@ impl ChatTemplate {
     /// A template with a syntax error.
     pub fn new(source: &str, names: &[(&str, &str)]) -> Result<Self, ChatError> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.expect("the usual delimiters"));
         environment.set_fuel(Some(FUEL));
         environment
             .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
@@ -97,9 +99,10 @@ impl ChatTemplate {
     /// A template that refuses these messages, fails, or takes too long.
     pub fn render(&self, messages: &[Message]) -> Result<String, ChatError> {
         let template = self.environment.get_template("chat").expect("it was added");
-        let context = minijinja::context! { messages, add_generation_prompt => true };
+        let context =
+            minijinja::context! { messages => Serde(messages), add_generation_prompt => true };
         let mut text = Bounded(Vec::new());
-        let rendered = template.render_to_write(context, &mut text);
+        let rendered = template.render_captured_to(context, &mut text);
         rendered.map_err(|e| ChatError::of("fails", &e))?;
         Ok(String::from_utf8_lossy(&text.0).into_owned())
     }

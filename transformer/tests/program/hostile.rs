@@ -15,7 +15,7 @@ fn shell(place: &Place, script: &str, arguments: &[&str]) -> Output {
 }
 
 /// Every verb, in few seconds.
-const VERBS: [&[&str]; 9] = [
+const VERBS: [&[&str]; 10] = [
     &[
         "train",
         "--data",
@@ -44,6 +44,7 @@ const VERBS: [&[&str]; 9] = [
     &["compress", "run", "text.txt", "--out", "text.gbc"],
     &["decompress", "run", "small.gbc", "--out", "again.txt"],
     &["explain", "run", "--list"],
+    &["convert", "run", "--out", "converted", "--overwrite"],
 ];
 
 fn trained() -> Place {

@@ -4,6 +4,7 @@ mod cli;
 mod compress;
 mod defence;
 mod families;
+mod files;
 mod hostile;
 mod laws;
 mod model;

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod compress;
+mod convert;
 mod diagnose;
 mod diagnosis;
 mod evaluate;
@@ -62,6 +63,8 @@ enum Verb {
     Compress(compress::Compress),
     /// Restore a text that was compressed with the same model
     Decompress(compress::Decompress),
+    /// Write a model in another number format, f16, bf16, f32 or f64
+    Convert(convert::Convert),
     /// Explain one training step, every number: as a page, or in the terminal; exit status 1 if its loss is NaN
     Explain(Box<explain::Explain>),
     /// Measure time and memory of a step against the machine's limits
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Some(Verb::Diagnose(diagnose)) => diagnose.run(),
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Convert(convert)) => convert.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };

@@ -1,9 +1,9 @@
 //! Runs given on the command line.
 
 use crate::settings::Settings;
-use crate::{Result, program, quoted};
+use crate::{Result, count, program, quoted, remark};
 use std::path::{Path, PathBuf};
-use transformer::disk::{Lock, RunError};
+use transformer::disk::{Lock, RunError, files};
 pub(crate) use transformer::disk::{
     Run, growth_file, is_run, model_directory, plot_file, settings_file, state_file,
 };
@@ -31,13 +31,30 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
         .into());
     }
     if given.join("config.json").exists() {
+        // Errors are reported when the model is read.
+        let ignored = files::ignored_tensors(given).unwrap_or_default();
+        if !ignored.is_empty() {
+            let first = &ignored[..ignored.len().min(3)];
+            let more = if ignored.len() > first.len() { ", …" } else { "" };
+            remark(format!(
+                "ignored  {} that hold no parameters: {}{more}",
+                count(ignored.len(), "tensor"),
+                first.join(", ")
+            ));
+        }
         return Ok(given.to_owned());
     }
     let has = "a run has a run.toml, a model directory a config.json and a model.safetensors";
     if given.is_dir() {
-        return Err(format!("{shown} holds no model: {has}").into());
+        return Err(match files::format_in(given) {
+            Some(reason) => format!("{shown}: {reason}").into(),
+            None => format!("{shown} holds no model: {has}").into(),
+        });
     }
     if given.exists() {
+        if let Some(reason) = files::format_of(given) {
+            return Err(reason.into());
+        }
         let parent = given.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return Err(format!(
             "{shown} is a file; give the directory that holds it: {}",

@@ -191,10 +191,10 @@ fn the_first_version_is_read() {
         let about = [("steps", "3"), ("data_sha256", "text")].into_iter();
         let about = about.chain(checksum.as_deref().map(|sum| (CHECKSUM, sum)));
         let about: Vec<_> = about.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let views = state.iter().map(|(name, length, bytes)| {
-            (*name, TensorView::new(dtype::<f32>(), vec![*length], bytes).unwrap())
-        });
-        std::fs::write(&path, serialized(views, &about).unwrap()).unwrap();
+        let names: Vec<_> =
+            state.iter().map(|(n, length, _)| (n.to_string(), vec![*length])).collect();
+        write_tensors(&path, &about, &names, NumberFormat::F32, |i, take| take(&state[i].2))
+            .unwrap();
         let mut mine = trainer(&tiny());
         let found = load(&path, &mut mine, "text");
         assert_eq!(found.is_ok(), read);

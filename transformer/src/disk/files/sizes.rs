@@ -3,46 +3,13 @@
 use super::FileError;
 use crate::model::architecture::Architecture;
 use crate::model::family::{Family, Tensor};
-use crate::printable::printable;
 use crate::words;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// The shapes of tensors by name, without the family's prefix.
 pub(super) type Shapes = HashMap<String, Vec<usize>>;
-
-/// Explains why a file is longer than the model of its configuration: by its header, if that shows it.
-pub(super) fn explained(
-    error: FileError,
-    path: &Path,
-    family: &dyn Family,
-    config: &Architecture,
-) -> FileError {
-    match error {
-        FileError::Large { most, .. } => of_header(path, family, most)
-            .and_then(|shapes| agree(path, family, config, &shapes).err())
-            .unwrap_or(error),
-        _ => error,
-    }
-}
-
-/// Reads the shapes from the header of a safetensors file; `None` if it is longer than `most` bytes or invalid.
-fn of_header(path: &Path, family: &dyn Family, most: u64) -> Option<Shapes> {
-    let (mut file, mut length) = (File::open(path).ok()?, [0; 8]);
-    file.read_exact(&mut length).ok()?;
-    let length = Some(u64::from_le_bytes(length)).filter(|&length| length <= most)?;
-    let mut header = vec![];
-    file.take(length).read_to_end(&mut header).ok()?;
-    let header: HashMap<String, Value> = serde_json::from_slice(&header).ok()?;
-    let shape = |(name, about): (String, Value)| {
-        let shape = serde_json::from_value(about.get("shape")?.clone()).ok()?;
-        Some((name.strip_prefix(family.prefix()).unwrap_or(&name).to_owned(), shape))
-    };
-    Some(header.into_iter().filter_map(shape).collect())
-}
 
 /// Refuses tensors that contradict the configuration.
 pub(super) fn agree(
@@ -52,9 +19,7 @@ pub(super) fn agree(
     shapes: &Shapes,
 ) -> Result<(), FileError> {
     match contradiction(family, config, shapes) {
-        Some(reason) => {
-            Err(FileError::Tensors { path: path.to_owned(), reason: printable(&reason) })
-        }
+        Some(reason) => Err(FileError::tensors(path, reason)),
         None => Ok(()),
     }
 }

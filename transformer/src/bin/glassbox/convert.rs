@@ -1,0 +1,83 @@
+//! `glassbox convert`.
+
+use crate::plot::thousands;
+use crate::{Result, run, terminal};
+use clap::Args;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use transformer::disk::files::{self, NumberFormat};
+
+/// Write a model in another number format.
+///
+/// The new directory has one model.safetensors (also of a model in shards), the model's config.json with the format in it, and
+/// unchanged copies of its tokenizer and generation_config.json. Numbers are rounded to nearest, ties to even; one that the
+/// format cannot hold is an error.
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// A run, or a model directory in Hugging Face's layout
+    run: PathBuf,
+    /// Directory for the new model
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Number format: f16, bf16, f32 or f64
+    #[arg(long, value_name = "FORMAT", default_value_t = NumberFormat::F32)]
+    dtype: NumberFormat,
+    /// Replace a model that the directory holds
+    #[arg(long)]
+    overwrite: bool,
+    /// Print the results as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Convert {
+    pub(crate) fn run(self) -> Result<()> {
+        let from = run::model_of(&self.run)?;
+        self.free(&self.out)?;
+        let converted = files::convert(&from, &self.out, self.dtype)?;
+        if self.json {
+            return terminal::print_json(json!({
+                "out": self.out.display().to_string(),
+                "dtype": self.dtype.to_string(),
+                "parameters": converted.parameters,
+                "bytes": converted.bytes,
+                "copied": converted.copied,
+            }));
+        }
+        let (parameters, bytes) =
+            (thousands(converted.parameters as f64), thousands(converted.bytes as f64));
+        let copied = match converted.copied.is_empty() {
+            true => String::new(),
+            false => format!("copied   {}\n", converted.copied.join(", ")),
+        };
+        terminal::print(&format!(
+            "{}: {parameters} parameters in {}, {bytes} bytes\n{copied}",
+            self.out.display(),
+            self.dtype
+        ))
+    }
+
+    /// Refuses a directory that holds something, unless it is a model that may be replaced.
+    fn free(&self, out: &Path) -> Result<()> {
+        let shown = out.display();
+        if out.exists() && !out.is_dir() {
+            return Err(format!("{shown} is a file; give a directory (--out)").into());
+        }
+        if !out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+            return Ok(());
+        }
+        if run::is_run(out) || !out.join("config.json").exists() {
+            return Err(format!(
+                "{shown} holds something that is not a model directory; give an empty directory (--out)"
+            )
+            .into());
+        }
+        match self.overwrite {
+            true => Ok(()),
+            false => Err(format!(
+                "{shown} holds a model already; replace it with --overwrite, or give another --out"
+            )
+            .into()),
+        }
+    }
+}
