@@ -1,6 +1,7 @@
 //! Numbers that others computed: mpmath, SciPy, NIST, PyTorch, authors of published models.
 
 mod calculus;
+mod chat;
 mod families;
 mod golden_sort;
 mod golden_tiny;

@@ -15,7 +15,7 @@ mod stream;
 mod weights;
 
 pub use crate::disk::tokenizers::{
-    read_tokenizer, read_tokenizer_at, tokenizer_files, write_tokenizer,
+    read_chat_template, read_tokenizer, read_tokenizer_at, tokenizer_files, write_tokenizer,
 };
 pub use crate::disk::write_atomically;
 pub use convert::{Converted, convert};

@@ -3,6 +3,7 @@
 use crate::disk::files::{FileError, read_text};
 use crate::disk::write_atomically;
 use crate::printable::{printable, shortened};
+use crate::text::chat::{ChatError, ChatTemplate};
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -33,14 +34,7 @@ pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
     let files = tokenizer_files(directory);
     let path = files.first().cloned().unwrap_or_else(|| directory.join(WHOLE));
     let failed = |source| FileError::Tokenizer { path: path.clone(), source };
-    let config = directory.join(CONFIG);
-    let config: Value = match config.exists() {
-        true => serde_json::from_str(&read_text(&config)?).map_err(|e| FileError::Tokenizer {
-            path: config.clone(),
-            source: TokenizerError::Json { reason: printable(&e.to_string()) },
-        })?,
-        false => Value::Null,
-    };
+    let config = read_config(directory)?;
     let tokenizer = match &files[..] {
         [vocabulary, merges] => {
             class_is_gpt2(&config["tokenizer_class"]).map_err(failed)?;
@@ -48,11 +42,53 @@ pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
         }
         _ => Tokenizer::from_json(&read_text(&path)?),
     };
-    // A token is its text, or an object with it.
-    let end = &config["eos_token"];
-    let end = end.as_str().or(end["content"].as_str());
     let tokenizer = tokenizer.map_err(failed)?;
-    Ok(end.map_or(tokenizer.clone(), |name| tokenizer.with_end(name)))
+    Ok(match special(&config, "eos_token") {
+        Some(name) => tokenizer.with_end(name),
+        None => tokenizer,
+    })
+}
+
+/// Reads `tokenizer_config.json`; null if there is none.
+fn read_config(directory: &Path) -> Result<Value, FileError> {
+    let path = directory.join(CONFIG);
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_str(&read_text(&path)?).map_err(|e| FileError::Tokenizer {
+        path,
+        source: TokenizerError::Json { reason: printable(&e.to_string()) },
+    })
+}
+
+/// Returns the text of a special token: itself, or the content of an object.
+fn special<'a>(config: &'a Value, name: &str) -> Option<&'a str> {
+    config[name].as_str().or(config[name]["content"].as_str())
+}
+
+/// Reads a model's chat template, if it has one: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`, of
+/// several the one with the name `default`.
+///
+/// # Errors
+/// A file that cannot be read, or a template with a syntax error.
+pub fn read_chat_template(directory: &Path) -> Result<Option<ChatTemplate>, FileError> {
+    let (own, config) = (directory.join("chat_template.jinja"), read_config(directory)?);
+    let given = &config["chat_template"];
+    let default = |t: &&Value| t["name"] == "default";
+    let listed = given.as_array().and_then(|list| list.iter().find(default));
+    let (path, source) = match (own.exists(), given.as_str(), listed) {
+        (true, ..) => (own.clone(), read_text(&own)?),
+        (_, Some(source), _) => (directory.join(CONFIG), source.to_owned()),
+        (.., Some(named)) => {
+            (directory.join(CONFIG), named["template"].as_str().unwrap_or_default().to_owned())
+        }
+        _ => return Ok(None),
+    };
+    let names = ["bos_token", "eos_token", "pad_token", "unk_token"];
+    let names = names.map(|name| (name, special(&config, name).unwrap_or_default()));
+    let template = ChatTemplate::new(&source, &names);
+    let unsupported = |e: ChatError| TokenizerError::Unsupported { reason: e.to_string() };
+    Ok(Some(template.map_err(|e| FileError::Tokenizer { path, source: unsupported(e) })?))
 }
 
 /// Reads a tokenizer from a path: a file like `tokenizer.json`, or a directory ([`read_tokenizer`]).

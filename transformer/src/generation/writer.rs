@@ -81,6 +81,11 @@ impl<T: Real> Writer<T> {
         self.history.clear();
     }
 
+    /// Returns the tokens that were read since the beginning or [`Writer::clear`].
+    pub fn tokens(&self) -> &[u32] {
+        &self.history
+    }
+
     /// Reads a token; returns the logits of the next one.
     ///
     /// # Errors

@@ -387,7 +387,7 @@ fn what_is_quoted_stays_within_its_message() {
         let mut other = tokenizer.clone();
         other["model"]["vocab"][text] = 5.into();
         fs::write(&path, other.to_string()).unwrap();
-        says(&short(&place, &generate), &["is not one character"]);
+        says(&short(&place, &generate), &["both have the number 5"]);
     }
     fs::write(&path, tokenizer.to_string()).unwrap();
     // The path of a text, in run.toml; a file of settings that is none.

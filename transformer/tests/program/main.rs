@@ -10,4 +10,5 @@ mod laws;
 mod model;
 mod pace;
 mod place;
+mod tokens;
 mod trust;

@@ -1,12 +1,14 @@
 //! `glassbox generate`.
 
+mod chat;
+
 use crate::{Result, count, on_threads, remark, run, shown, terminal};
 use clap::Args;
 use probability::sample::Sampler;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use transformer::disk::files;
+use transformer::disk::files::{self, GenerationConfig};
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{Architecture, Writer};
 
@@ -24,9 +26,10 @@ pub(crate) struct Generate {
     /// Number of tokens to generate
     #[arg(long, value_name = "N", default_value_t = 400, allow_negative_numbers = true)]
     tokens: usize,
-    /// Divisor of the logits; 0 always takes the most probable token
-    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true)]
-    temperature: f64,
+    /// Divisor of the logits; 0 always takes the most probable token [default: that of the model's generation_config.json if
+    /// it says do_sample, as are the next five; else 1]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temperature: Option<f64>,
     /// Only the k most probable tokens
     #[arg(long, value_name = "K", allow_negative_numbers = true)]
     top_k: Option<usize>,
@@ -40,8 +43,17 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     typical: Option<f64>,
     /// Divisor of positive logits, and factor of negative ones, of tokens in the text so far; 1 is off
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
-    repetition_penalty: f64,
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    repetition_penalty: Option<f64>,
+    /// Go on after the token that ends a text
+    #[arg(long)]
+    ignore_end: bool,
+    /// Talk in turns: each line of standard input is a message, put into the model's chat template
+    #[arg(long, conflicts_with_all = ["prompt", "prompt_tokens", "logits"])]
+    chat: bool,
+    /// With --chat: the system's message, before the first
+    #[arg(long, value_name = "TEXT", requires = "chat")]
+    system: Option<String>,
     /// Seed of the choice of tokens
     #[arg(long, value_name = "N", default_value_t = 1337, allow_negative_numbers = true)]
     seed: u64,
@@ -115,31 +127,56 @@ pub(crate) fn writer(
     Ok(Writer::new(config, parameters, line_end)?)
 }
 
+/// How tokens are chosen, and which end the text.
+struct Stop {
+    sampler: Sampler,
+    ends: Vec<u32>,
+}
+
+impl Stop {
+    /// Generates up to a token that ends the text, which is left out.
+    fn write<'a>(
+        &'a self,
+        writer: &'a mut Writer<f32>,
+        prompt: &[u32],
+        seed: u64,
+    ) -> Result<impl Iterator<Item = Result<u32>> + 'a> {
+        let written = writer.write(prompt, self.sampler, seed)?;
+        let written = written.map(|token| token.map_err(Into::into));
+        Ok(written.take_while(|token| token.as_ref().map_or(true, |t| !self.ends.contains(t))))
+    }
+}
+
 impl Generate {
     pub(crate) fn run(self) -> Result<()> {
         on_threads(self.threads, || self.generate())
     }
 
     fn generate(&self) -> Result<()> {
-        let sampler = Sampler {
-            temperature: self.temperature,
-            top_k: self.top_k,
-            top_p: self.top_p,
-            min_p: self.min_p,
-            typical: self.typical,
-            repetition_penalty: self.repetition_penalty,
-        };
-        sampler.validate()?;
         let model = Model::read(&self.model)?;
+        let config = files::read_generation_config(&model.directory)?;
+        let sampler = self.sampler(&config);
+        sampler.validate()?;
         let tokenizer = match &self.prompt_tokens {
             // With token ids, the tokenizer is optional.
             Some(_) => model.tokenizer().ok(),
             None => Some(model.tokenizer()?),
         };
-        let prompt = self.prompt(tokenizer.as_ref())?;
+        let ends = match (self.ignore_end, &tokenizer) {
+            (true, _) => vec![],
+            (false, Some(tokenizer)) if config.end.is_empty() => {
+                tokenizer.end().into_iter().collect()
+            }
+            (false, _) => config.end,
+        };
         let mut writer = writer(&model.config, &model.parameters, tokenizer.as_ref())?;
+        let stop = Stop { sampler, ends };
+        if let (true, Some(tokenizer)) = (self.chat, &tokenizer) {
+            return chat::talk(self, &mut writer, &stop, tokenizer, &model);
+        }
+        let prompt = self.prompt(tokenizer.as_ref())?;
         if !self.json {
-            return self.stream(&mut writer, &prompt, sampler, tokenizer.as_ref());
+            return self.stream(&mut writer, &prompt, &stop, tokenizer.as_ref());
         }
         let context = model.config.context;
         if self.logits && prompt.len().saturating_add(self.tokens) > context {
@@ -150,8 +187,8 @@ impl Generate {
             )
             .into());
         }
-        let written = writer.write(&prompt, sampler, self.seed)?.take(self.tokens);
-        let new = written.collect::<std::result::Result<Vec<u32>, _>>()?;
+        let written = stop.write(&mut writer, &prompt, self.seed)?.take(self.tokens);
+        let new = written.collect::<Result<Vec<u32>>>()?;
         let all = [&prompt[..], &new].concat();
         let mut object = json!({
             "text": decoded(tokenizer.as_ref(), &all),
@@ -167,18 +204,31 @@ impl Generate {
         terminal::print_json(object)
     }
 
+    /// Returns the model's own sampler if it has one, changed by flags.
+    fn sampler(&self, config: &GenerationConfig) -> Sampler {
+        let own = if config.do_sample { config.sampler() } else { Sampler::default() };
+        Sampler {
+            temperature: self.temperature.unwrap_or(own.temperature),
+            top_k: self.top_k.or(own.top_k),
+            top_p: self.top_p.or(own.top_p),
+            min_p: self.min_p.or(own.min_p),
+            typical: self.typical.or(own.typical),
+            repetition_penalty: self.repetition_penalty.unwrap_or(own.repetition_penalty),
+        }
+    }
+
     /// Prints the text while it is generated.
     fn stream(
         &self,
         writer: &mut Writer<f32>,
         prompt: &[u32],
-        sampler: Sampler,
+        stop: &Stop,
         tokenizer: Option<&Tokenizer>,
     ) -> Result<()> {
         let given = self.prompt.is_some() || self.prompt_tokens.is_some();
         let first_part =
             prompt.iter().filter(|_| given).map(|&token| Ok(token)).collect::<Vec<_>>();
-        let written = writer.write(prompt, sampler, self.seed)?.take(self.tokens);
+        let written = stop.write(writer, prompt, self.seed)?.take(self.tokens);
         let mut out = std::io::stdout().lock();
         let terminal = out.is_terminal();
         let mut text = tokenizer.map(Tokenizer::stream);

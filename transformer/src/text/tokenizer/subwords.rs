@@ -75,6 +75,7 @@ impl Subwords {
                 shortened(dropout)
             )));
         }
+        numbered(&json["model"]["vocab"])?;
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|e| TokenizerError::unsupported(e.to_string()))?;
         // They would cut a text off, or lengthen it.
@@ -288,6 +289,26 @@ impl Subwords {
         }
         Ok(text.len())
     }
+}
+
+/// Checks the numbers of tokens, if they are in an object: each is one, and no two are equal.
+fn numbered(vocabulary: &Value) -> Result<(), TokenizerError> {
+    let mut names = HashMap::new();
+    for (name, id) in vocabulary.as_object().into_iter().flatten() {
+        let name = shortened(&Value::from(name.as_str()));
+        let Some(id) = id.as_u64().filter(|&id| id < u64::from(MOST_TOKENS)) else {
+            let id = shortened(id);
+            return Err(TokenizerError::unsupported(format!(
+                "its token {name} has the number {id}; a whole number below {MOST_TOKENS} is expected"
+            )));
+        };
+        if let Some(other) = names.insert(id, name.clone()) {
+            return Err(TokenizerError::unsupported(format!(
+                "its tokens {other} and {name} both have the number {id}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The rules by which tokens become text.
