@@ -72,8 +72,10 @@ impl Coder {
     fn read(run: &Path) -> Result<Self> {
         let model = Model::read(run)?;
         let tokenizer = model.tokenizer()?;
-        let size = |name| std::fs::metadata(model.directory.join(name)).map_or(0, |m| m.len());
-        let bytes = ["config.json", "model.safetensors", "tokenizer.json"].map(size).iter().sum();
+        let mut needed = files::weight_files(&model.directory)?;
+        needed.extend(["config.json", "tokenizer.json"].map(|name| model.directory.join(name)));
+        let size = |path: &PathBuf| path.metadata().map_or(0, |m| m.len());
+        let bytes = needed.iter().map(size).sum();
         Ok(Coder { model, tokenizer, bytes })
     }
 
