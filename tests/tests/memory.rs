@@ -14,20 +14,21 @@ fn status(key: &str) -> Option<usize> {
 #[test]
 fn a_model_is_in_memory_once() {
     let config = Architecture {
-        vocabulary: 20_000,
+        vocabulary: 4000,
         context: 64,
         width: 1024,
         heads: 16,
         hidden: 1024,
         layers: 1,
+        tied: true,
         // With matrices that lie in the file as here, and some that are turned.
         ..transformer::model::family::usual("llama").expect("a family")
     };
     let Some(before) = status("VmRSS:") else { return println!("skipped: no /proc here") };
     let directory = tempfile::tempdir().unwrap();
     let size = config.parameters() * size_of::<f32>();
-    assert!(size > 80_000_000, "{size}");
-    for format in NumberFormat::ALL {
+    assert!(size > 40_000_000, "{size}");
+    for format in [NumberFormat::Bf16, NumberFormat::F64] {
         let parameters: Vec<f32> =
             (0..config.parameters()).map(|i| (i % 251) as f32 / 256.0).collect();
         files::write_as(directory.path(), &config, &parameters, format).unwrap();

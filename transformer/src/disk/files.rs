@@ -34,7 +34,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shards::SINGLE;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use stream::Take;
 use weights::Weights;
 
@@ -80,6 +80,15 @@ fn read_weights<T: Real>(
 pub fn ignored_tensors(directory: &Path) -> Result<Vec<String>, FileError> {
     let config = read_config(directory)?;
     Ok(Weights::open(directory, &config)?.ignored())
+}
+
+/// Returns the files of a model's weights: `model.safetensors`, or its shards.
+///
+/// # Errors
+/// A file that is missing or whose header cannot be read.
+pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let (_, shards) = shards::open(directory)?;
+    Ok(shards.into_iter().map(|shard| shard.path).collect())
 }
 
 /// Reads a model's `config.json`.
@@ -136,8 +145,11 @@ pub fn write_as<T: Real>(
     write_config(directory, json, format)
 }
 
-/// Writes `config.json`, with the number format where the family states it.
+/// Writes `config.json`, with the number format in it; this project's own family has no key for that.
 fn write_config(directory: &Path, mut json: Value, format: NumberFormat) -> Result<(), FileError> {
+    if json.get("dtype").is_none() && json["model_type"] != "glassbox" {
+        json["torch_dtype"] = Value::Null;
+    }
     for key in ["dtype", "torch_dtype"] {
         if let Some(found) = json.get_mut(key) {
             *found = format.hugging_face().into();
@@ -191,7 +203,10 @@ fn write_weights<T: Real>(
     };
     let mut hash = Sha256::new();
     for i in (0..stored.len()).filter(|&i| stored[i].2.is_some()) {
-        let hashed = pass_on(i, &mut |bytes| Ok(hash.update(bytes)));
+        let hashed = pass_on(i, &mut |bytes| {
+            hash.update(bytes);
+            Ok(())
+        });
         hashed.map_err(|source| FileError::tensors(&path, source.to_string()))?;
     }
     let about = [("format", "pt".to_owned()), (CHECKSUM, hexadecimal(&hash.finalize()))];

@@ -146,32 +146,7 @@ impl Tokenizer {
     /// # Errors
     /// The first character outside the vocabulary.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        self.encode_watched(text, |_| ())
-    }
-
-    /// Like [`Tokenizer::encode`], but calls `progress` now and then with the number of bytes done. A long text is encoded
-    /// in pieces on all threads; its tokens are the same.
-    ///
-    /// # Errors
-    /// See [`Tokenizer::encode`].
-    pub fn encode_watched(
-        &self,
-        text: &str,
-        progress: impl FnMut(usize),
-    ) -> Result<Vec<u32>, TokenizerError> {
-        match self {
-            Tokenizer::Bytes => Ok(text.bytes().map(u32::from).collect()),
-            Tokenizer::Characters(characters) => {
-                let token = |(i, c): (usize, char)| {
-                    characters
-                        .binary_search(&c)
-                        .map(|t| t as u32)
-                        .map_err(|_| unknown(characters, i, c))
-                };
-                text.chars().enumerate().map(token).collect()
-            }
-            Tokenizer::Subwords(subwords) => subwords.encode(text, progress),
-        }
+        self.encode_bytes(text.as_bytes())
     }
 
     /// Encodes bytes as tokens: of any kind if tokens are bytes, else UTF-8.
@@ -179,9 +154,29 @@ impl Tokenizer {
     /// # Errors
     /// Bytes that are not UTF-8, and those of [`Tokenizer::encode`].
     pub fn encode_bytes(&self, text: &[u8]) -> Result<Vec<u32>, TokenizerError> {
+        self.encode_watched(text, |_| ())
+    }
+
+    /// Like [`Tokenizer::encode_bytes`], but calls `progress` now and then with the number of bytes done. A long text is
+    /// encoded in pieces on all threads; its tokens are the same.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::encode_bytes`].
+    pub fn encode_watched(
+        &self,
+        text: &[u8],
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<u32>, TokenizerError> {
         match self {
             Tokenizer::Bytes => Ok(text.iter().map(|&b| u32::from(b)).collect()),
-            _ => self.encode(utf8(text)?),
+            Tokenizer::Characters(characters) => {
+                let token = |(i, c): (usize, char)| {
+                    let found = characters.binary_search(&c).map(|t| t as u32);
+                    found.map_err(|_| unknown(characters, i, c))
+                };
+                utf8(text)?.chars().enumerate().map(token).collect()
+            }
+            Tokenizer::Subwords(subwords) => subwords.encode(utf8(text)?, progress),
         }
     }
 

@@ -42,7 +42,17 @@ fn a_model_in_several_files_is_read() {
     let index = json!({ "metadata": {}, "weight_map": map });
     fs::write(place.path("parts/model.safetensors.index.json"), index.to_string()).unwrap();
     assert_eq!(generated(&place, "parts"), generated(&place, "run"));
-    place.fine(&["evaluate", "parts", "--data", "text.txt"]);
+    // A text that was compressed with the model in one file is restored with the other, and costs as much.
+    let compress =
+        |model: &str, out: &str| place.json(&["compress", model, "text.txt", "--out", out]);
+    let (one, several) = (compress("run", "one.gbc"), compress("parts", "several.gbc"));
+    place.fine(&["decompress", "parts", "one.gbc", "--out", "again.txt"]);
+    assert_eq!(
+        fs::read(place.path("again.txt")).unwrap(),
+        fs::read(place.path("text.txt")).unwrap()
+    );
+    let bytes = |report: &Value| report["model_bytes"].as_f64().unwrap();
+    assert!((bytes(&one) - bytes(&several)).abs() < 2000.0, "{one} {several}");
     fs::remove_file(place.path("parts/part-1.safetensors")).unwrap();
     let said = place.refused(&["generate", "parts"]);
     says(&said, &["model.safetensors.index.json", "in part-1.safetensors, which is missing"]);

@@ -75,7 +75,7 @@ fn a_tokenizer_is_written_for_hugging_face() {
     changed["added_tokens"] = json!([{"id": 3, "content": "<|end|>", "special": true}]);
     fs::write(place.path("run/model/tokenizer.json"), changed.to_string()).unwrap();
     let refused = place.refused(&["generate", "run", "--prompt", "the"]);
-    says(&refused, &["added_tokens is [{", "supported is []", "--prompt-tokens"]);
+    says(&refused, &["tokenizer.json: this tokenizer cannot be used", "single_word"]);
     place.fine(&["generate", "run", "--prompt-tokens", "1,2", "--tokens", "3"]);
 }
 

@@ -9,6 +9,7 @@ use std::process::Stdio;
 #[test]
 fn pieces_of_words_from_training_to_compression() {
     let place = Place::new();
+    fs::write(place.path("text.txt"), TEXT.repeat(90)).unwrap();
     let report = place.train(&["--tokenizer", "bpe:300", "--context", "8"]);
     let tokenizer = fs::read_to_string(place.path("run/model/tokenizer.json")).unwrap();
     let merges = serde_json::from_str::<Value>(&tokenizer).unwrap()["model"]["merges"].clone();
@@ -176,6 +177,7 @@ fn documents_in_every_form() {
 #[test]
 fn a_model_talks_in_turns() {
     let place = Place::new();
+    fs::write(place.path("text.txt"), TEXT.repeat(90)).unwrap();
     place.train(&["--tokenizer", "bpe:300", "--context", "64"]);
     let model = place.path("run/model");
     let talk = |more: &[&str], input: &str| {

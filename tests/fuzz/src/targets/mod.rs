@@ -1,6 +1,7 @@
 //! The targets, by what they read.
 
 mod codes;
+mod directory;
 mod explained;
 mod json;
 mod numbers;
@@ -9,6 +10,7 @@ mod saved;
 mod sources;
 
 pub use codes::{arithmetic, arithmetic_seeds, prefix_code, prefix_code_seeds};
+pub use directory::{generation, generation_seeds, index, index_seeds};
 pub use explained::{address, address_seeds, page, page_seeds};
 pub use json::{config, config_seeds, tokenizer, tokenizer_seeds};
 pub use numbers::{sampling, sampling_seeds};

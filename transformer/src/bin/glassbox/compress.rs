@@ -72,9 +72,11 @@ impl Coder {
     fn read(run: &Path) -> Result<Self> {
         let model = Model::read(run)?;
         let tokenizer = model.tokenizer()?;
-        let model_files = ["config.json", "model.safetensors"].map(|n| model.directory.join(n));
-        let files = model_files.into_iter().chain(files::tokenizer_files(&model.directory));
-        let bytes = files.map(|path| std::fs::metadata(path).map_or(0, |m| m.len())).sum();
+        let mut needed = files::weight_files(&model.directory)?;
+        needed.push(model.directory.join("config.json"));
+        needed.extend(files::tokenizer_files(&model.directory));
+        let size = |path: &PathBuf| path.metadata().map_or(0, |m| m.len());
+        let bytes = needed.iter().map(size).sum();
         Ok(Coder { model, tokenizer, bytes })
     }
 

@@ -254,7 +254,6 @@ fn encoded(documents: &[&[u8]], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
         let new: Vec<Vec<u32>> = match group {
             // One long text is encoded in pieces.
             [text] if *tokenizer != Tokenizer::Bytes => {
-                let text = std::str::from_utf8(text)?;
                 vec![tokenizer.encode_watched(text, |piece| bar.set((done + piece) as u64))?]
             }
             group => {

@@ -155,7 +155,9 @@ mod tests {
     fn read(own: Option<&str>, model: Option<&str>) -> Result<GenerationConfig, String> {
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in [("generation_config.json", own), ("config.json", model)] {
-            text.map(|text| std::fs::write(directory.path().join(name), text).unwrap());
+            if let Some(text) = text {
+                std::fs::write(directory.path().join(name), text).unwrap();
+            }
         }
         read_generation_config(directory.path()).map_err(|e| e.to_string())
     }

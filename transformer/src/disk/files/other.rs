@@ -1,5 +1,6 @@
 //! Formats of models that this crate does not read.
 
+use super::shards::{INDEX, SINGLE};
 use std::path::Path;
 
 /// A format of files: how their names begin and end, its name, and how transformers reads it.
@@ -14,7 +15,7 @@ struct Format {
 
 const FORMATS: [Format; 5] = [
     Format {
-        begins: &["pytorch_model", "consolidated"],
+        begins: &["pytorch_model"],
         ends: &[".bin", ".pt", ".pth"],
         name: "PyTorch's pickle format",
         conversion: "AutoModelForCausalLM.from_pretrained('DIR').save_pretrained('OUT', safe_serialization=True)",
@@ -91,7 +92,12 @@ pub fn format_in(directory: &Path) -> Option<String> {
         names.iter().find(is).map(|name| format.describe(name))
     };
     FORMATS.iter().find_map(of).or_else(|| {
+        // The usual names are no other format; a directory with them lacks something else.
+        let usual = |name: &String| [SINGLE, INDEX].contains(&&name[..]);
         let part = names.iter().find(|name| name.ends_with(".safetensors"))?;
+        if names.iter().any(usual) {
+            return None;
+        }
         Some(format!(
             "{part} is there, but neither model.safetensors nor model.safetensors.index.json, which names the files of \
              a model in parts: rename the only file, or add the index"
@@ -109,7 +115,6 @@ mod tests {
             (&["pytorch_model.bin", "training_args.bin"][..], "from_pretrained('DIR')"),
             (&["a.json", "pytorch_model.bin.index.json"], "PyTorch's pickle format"),
             (&["pytorch_model-00001-of-00002.bin"], "safe_serialization=True"),
-            (&["consolidated.00.pth", "params.json"], "consolidated.00.pth is PyTorch's"),
             (&["Small-Q4_K.GGUF"], "gguf_file='Small-Q4_K.GGUF'"),
             (&["tf_model.h5"], "from_tf=True"),
             (&["flax_model.msgpack"], "from_flax=True"),
@@ -124,7 +129,7 @@ mod tests {
             assert!(said.contains(expected) && said.contains("model.safetensors"), "{said}");
         }
         let directory = tempfile::tempdir().unwrap();
-        for file in ["training_args.bin", "optimizer.pt", "config.json", "weights.h5"] {
+        for file in ["training_args.bin", "optimizer.pt", SINGLE, "a.safetensors", "weights.h5"] {
             std::fs::write(directory.path().join(file), "").unwrap();
         }
         assert_eq!(format_in(directory.path()), None);

@@ -218,7 +218,10 @@ impl<'a> Weights<'a> {
     fn same(&self, a: &Stored, b: &Stored) -> Result<bool, FileError> {
         let digest = |tensor: &Stored| {
             let mut hash = Sha256::new();
-            let update = |piece: &[u8]| Ok(hash.update(piece));
+            let update = |piece: &[u8]| {
+                hash.update(piece);
+                Ok(())
+            };
             self.shards[tensor.shard].pieces(&tensor.place, update)?;
             Ok::<_, FileError>(hash.finalize())
         };

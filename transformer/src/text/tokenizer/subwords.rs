@@ -76,6 +76,7 @@ impl Subwords {
             )));
         }
         numbered(&json["model"]["vocab"])?;
+        merged(&json["model"])?;
         let mut tokenizer = tokenizers::Tokenizer::from_bytes(text)
             .map_err(|e| TokenizerError::unsupported(e.to_string()))?;
         // They would cut a text off, or lengthen it.
@@ -305,6 +306,31 @@ fn numbered(vocabulary: &Value) -> Result<(), TokenizerError> {
         if let Some(other) = names.insert(id, name.clone()) {
             return Err(TokenizerError::unsupported(format!(
                 "its tokens {other} and {name} both have the number {id}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the merges of BPE: both parts and their union are tokens. The crate panics at some that are not.
+fn merged(model: &Value) -> Result<(), TokenizerError> {
+    let (Some(merges), Some(vocabulary)) = (model["merges"].as_array(), model["vocab"].as_object())
+    else {
+        return Ok(());
+    };
+    let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default();
+    for merge in merges {
+        let text = merge.as_str();
+        let both = text.and_then(|text| text.split_once(' ')).or(match merge.as_array().map(Vec::as_slice) {
+            Some([left, right]) => left.as_str().zip(right.as_str()),
+            _ => None,
+        });
+        let union = both.and_then(|(left, right)| Some(left.to_owned() + right.strip_prefix(prefix)?));
+        let known = |token: &str| vocabulary.contains_key(token);
+        if !both.zip(union).is_some_and(|((left, right), all)| known(left) && known(right) && known(&all)) {
+            return Err(TokenizerError::unsupported(format!(
+                "its merge {} is not of two tokens that make a third one of the vocabulary",
+                shortened(merge)
             )));
         }
     }

@@ -31,6 +31,28 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// The number format is stated under the key that is there, or under the one that every version of transformers reads.
+#[test]
+fn the_number_format_is_in_the_configuration() {
+    for (keys, written) in [
+        (serde_json::json!({ "dtype": "float32" }), "dtype"),
+        (serde_json::json!({ "torch_dtype": "float32" }), "torch_dtype"),
+        (serde_json::json!({}), "torch_dtype"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        write_config(directory.path(), keys, NumberFormat::Bf16).unwrap();
+        let found = json(&directory.path().join("config.json"));
+        assert_eq!(found, serde_json::json!({ written: "bfloat16" }));
+    }
+    let config = Architecture { gated: true, ..small("gpt2") };
+    let place = tempfile::tempdir().unwrap();
+    let (from, to) = (place.path().join("from"), place.path().join("to"));
+    write(&from, &config, &vec![0.25_f32; config.parameters()]).unwrap();
+    convert(&from, &to, NumberFormat::F16).unwrap();
+    assert_eq!(json(&from.join("config.json")), json(&to.join("config.json")));
+    assert_eq!(read::<f32>(&to).unwrap().0, config);
+}
+
 /// Every number is the nearest of its format, in every family, and the configuration keeps its keys.
 #[test]
 fn a_model_is_rounded_once() {

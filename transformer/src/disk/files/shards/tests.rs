@@ -203,7 +203,12 @@ fn a_file_that_changes_is_noticed() {
     write();
     let shard = Shard::open(&path).unwrap();
     let mut pieces = vec![];
-    shard.pieces(&(0..3 << 20), |piece| Ok(pieces.push(piece.len()))).unwrap();
+    shard
+        .pieces(&(0..3 << 20), |piece| {
+            pieces.push(piece.len());
+            Ok(())
+        })
+        .unwrap();
     assert_eq!((pieces, shard.unchanged().is_ok()), (vec![1 << 20; 3], true));
     let shorter = |length| {
         write();
