@@ -2,6 +2,7 @@
 //! no reader of a recorded step depends on the family.
 
 mod check;
+mod difference;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -12,12 +13,12 @@ use crate::model::scores::Scores;
 use calculus::Parameter;
 pub use calculus::activation::Activation;
 pub(crate) use check::MOST_LAYERS;
+pub use difference::{Difference, Paper};
 pub use error::ConfigError;
 pub use linalg::rotation::Scaling;
 use linalg::rotation::{Pairs, Rotation};
 use linalg::{Role, Shape};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// How a token's position enters the network.
 ///
@@ -298,20 +299,6 @@ impl Architecture {
         Scores { scale, cap: self.score_cap, window: self.window(layer) }
     }
 
-    /// Returns the parts in which this architecture differs from another: their names, and their values here and there.
-    ///
-    /// ```
-    /// use transformer::{Architecture, Norm};
-    /// let gpt2 = Architecture::default();
-    /// let other = Architecture { norm: Norm::Rms, ..gpt2.clone() };
-    /// assert_eq!(gpt2.differences(&other), [("norm".into(), "layer".into(), "rms".into())]);
-    /// ```
-    pub fn differences(&self, other: &Architecture) -> Vec<(String, String, String)> {
-        let mut all = Vec::new();
-        differing(String::new(), &plain(self), &plain(other), &mut all);
-        all
-    }
-
     /// Returns the same architecture with its window written in one way.
     pub(crate) fn repeating(&self) -> Self {
         let layers = || (0..self.layers.min(MOST_LAYERS)).map(|i| self.window(i).is_some());
@@ -399,26 +386,6 @@ pub fn is_gain(parameter: &Parameter) -> bool {
 /// Returns whether a parameter is a bias of a linear map or a normalisation, which is 0 before training.
 pub fn is_bias(parameter: &Parameter) -> bool {
     parameter.uses.iter().any(|u| matches!(u, (Role::Norm | Role::Linear, 2)))
-}
-
-/// Returns an architecture as JSON, in which every number has its shortest form.
-fn plain(a: &Architecture) -> Value {
-    serde_json::to_value(a).expect("a tree of plain values")
-}
-
-/// Adds the differences of two values under a dotted name; of two objects, those of their fields.
-fn differing(name: String, a: &Value, b: &Value, all: &mut Vec<(String, String, String)>) {
-    if let (Value::Object(a), Value::Object(b)) = (a, b)
-        && a.keys().eq(b.keys())
-    {
-        for ((key, a), b) in a.iter().zip(b.values()) {
-            let dot = if name.is_empty() { "" } else { "." };
-            differing(format!("{name}{dot}{key}"), a, b, all);
-        }
-    } else if a != b {
-        let shown = |value: &Value| value.to_string().replace('"', "");
-        all.push((name, shown(a), shown(b)));
-    }
 }
 
 /// Returns a shape of one column.

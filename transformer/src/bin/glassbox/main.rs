@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod compress;
+mod describe;
 mod diagnose;
 mod diagnosis;
 mod evaluate;
@@ -64,6 +65,8 @@ enum Verb {
     Decompress(compress::Decompress),
     /// Explain one training step, every number: as a page, or in the terminal; exit status 1 if its loss is NaN
     Explain(Box<explain::Explain>),
+    /// Describe an architecture by its parts: parameters, operations, memory; or its differences from another
+    Describe(describe::Describe),
     /// Measure time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run(),
+        Some(Verb::Describe(describe)) => describe.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     ended(done)

@@ -1,5 +1,6 @@
 use super::*;
 use crate::printable::decimal;
+use serde_json::Value;
 
 /// An impossible size is an error in every method, not a panic or an endless count.
 #[test]
@@ -42,4 +43,41 @@ fn numbers_are_said_as_they_are() {
         [0.0, -0.5, 1e-5, f64::NAN, 123456.0].map(decimal),
         ["0", "-0.5", "1e-5", "NaN", "123456"]
     );
+}
+
+/// Every field has words: a field that is added here without them would differ in silence.
+#[test]
+fn every_field_is_said_in_words() {
+    let a = Architecture::default();
+    let value = serde_json::to_value(&a).unwrap();
+    for (key, field) in value.as_object().unwrap() {
+        let names = match field.as_object() {
+            Some(inner) => inner.keys().map(|inner| format!("{key}.{inner}")).collect(),
+            None => vec![key.clone()],
+        };
+        for name in names {
+            let pointer = format!("/{}", name.replace('.', "/"));
+            let mut other = value.clone();
+            let place = other.pointer_mut(&pointer).unwrap();
+            *place = match (&*place, &name[..]) {
+                (_, "norm") => "rms".into(),
+                (_, "gain") => "one_plus".into(),
+                (_, "placement") => "post".into(),
+                (_, "query_key_norm") => "whole".into(),
+                (_, "positions") => "sinusoidal".into(),
+                (_, "activation") => "relu".into(),
+                (_, "window") => serde_json::json!({ "size": 4, "layers": [true] }),
+                (Value::Bool(on), _) => (!on).into(),
+                (Value::Null, "key_value_heads" | "head_width") => 1.into(),
+                (Value::Null, _) => 0.5.into(),
+                (number, _) if number.is_u64() => 7.into(),
+                _ => 0.25.into(),
+            };
+            let other: Architecture = serde_json::from_value(other).unwrap();
+            let said = a.differences_in_words(&other);
+            assert!(said.iter().any(|d| d.field == name), "{name}: {said:?}");
+            let one = said.iter().find(|d| d.field == name).unwrap();
+            assert_ne!(one.own, one.other, "{name}");
+        }
+    }
 }
