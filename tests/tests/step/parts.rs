@@ -155,7 +155,7 @@ impl<'a> Formulas<'a> {
             let parts = match a.query_key_norm {
                 QueryKeyNorm::Head => Some((heads, shared)),
                 QueryKeyNorm::Whole => Some((1, 1)),
-                QueryKeyNorm::None => None,
+                _ => None,
             };
             if let Some((own, read)) = parts {
                 query = self.norm(&name("query_norm"), &query, own);

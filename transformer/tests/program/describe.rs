@@ -183,7 +183,7 @@ fn differences_are_said_with_their_sources_and_effects() {
             "RMS: root mean square 1, gain",
             "Zhang & Sennrich, Root Mean Square Layer Normalization, 2019",
             "Shazeer, GLU Variants Improve Transformer, 2020",
-            "without a bias",
+            "biases of the feed-forward part",
             "table of the head",
         ],
     );

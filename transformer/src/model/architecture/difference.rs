@@ -1,6 +1,7 @@
 //! The differences of two architectures: as fields, and in words, each with its sources.
 
 use super::{Architecture, Positions, QueryKeyNorm, Rotary, Scaling};
+use crate::printable::decimal;
 use crate::words;
 use serde::Serialize;
 use serde_json::Value;
@@ -192,11 +193,10 @@ fn said(a: &Architecture) -> Vec<Said> {
         let own = OF_KEYS.iter().filter(|(f, k, _)| *f == field && *k == key);
         (field, part, meaning, own.map(|(.., paper)| *paper).collect())
     };
-    let number = |x: Option<f64>, absent: &str| x.map_or(absent.to_owned(), |x| x.to_string());
+    let number = |x: Option<f64>, absent: &str| x.map_or(absent.to_owned(), decimal);
     let when = |has: bool, papers: &[Paper]| if has { papers.to_vec() } else { vec![] };
     let bias = |field, part, has: bool| {
-        let value = if has { "with a bias" } else { "without a bias" };
-        (field, part, value.to_owned(), when(!has, &[PALM]))
+        (field, part, if has { "yes" } else { "no" }.to_owned(), when(!has, &[PALM]))
     };
     let (shared, heads) = (a.key_value_heads(), a.heads);
     let root = (a.width as f64).sqrt();
@@ -215,8 +215,8 @@ fn said(a: &Architecture) -> Vec<Said> {
             "embedding_scale",
             "factor of a token's vector",
             match scaled {
-                true if a.embedding_scale == root => format!("√width, {root}"),
-                _ => a.embedding_scale.to_string(),
+                true if a.embedding_scale == root => format!("√width = {root:.2}"),
+                _ => decimal(a.embedding_scale),
             },
             when(scaled, &[TRANSFORMER]),
         ),
@@ -231,7 +231,7 @@ fn said(a: &Architecture) -> Vec<Said> {
             a.placement.key(),
             lower(a.placement.meaning()),
         ),
-        ("epsilon", "ε of the normalisation", a.epsilon.to_string(), vec![]),
+        ("epsilon", "ε of the normalisation", decimal(a.epsilon), vec![]),
         size("heads", "query heads", heads, "head"),
         (
             "key_value_heads",
@@ -301,10 +301,14 @@ fn said(a: &Architecture) -> Vec<Said> {
             if a.gated { "W₂·(f(W₁·x) ⊙ W₃·x)" } else { "none: W₂·f(W₁·x)" }.to_owned(),
             when(a.gated, &[GATED]),
         ),
-        bias("biases.query_key_value", "map to queries, keys and values", a.biases.query_key_value),
-        bias("biases.projection", "projection of attention", a.biases.projection),
-        bias("biases.feed_forward", "maps of the feed-forward part", a.biases.feed_forward),
-        bias("biases.norm", "layer normalisation's shift", a.biases.norm),
+        bias(
+            "biases.query_key_value",
+            "biases of the map to queries, keys and values",
+            a.biases.query_key_value,
+        ),
+        bias("biases.projection", "biases of attention's projection", a.biases.projection),
+        bias("biases.feed_forward", "biases of the feed-forward part", a.biases.feed_forward),
+        bias("biases.norm", "shifts of layer normalisation", a.biases.norm),
         (
             "tied",
             "table of the head",
@@ -312,12 +316,7 @@ fn said(a: &Architecture) -> Vec<Said> {
             when(a.tied, &[TIED]),
         ),
         capped("logit_cap", "cap of logits", a.logit_cap, "c·tanh(z/c)"),
-        (
-            "dropout",
-            "dropout in training",
-            a.dropout.to_string(),
-            when(a.dropout > 0.0, &[DROPOUT]),
-        ),
+        ("dropout", "dropout in training", decimal(a.dropout), when(a.dropout > 0.0, &[DROPOUT])),
     ]
 }
 
