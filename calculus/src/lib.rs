@@ -262,7 +262,7 @@ pub use differentiate::{
     jacobian_by_rows, jvp, trace, value_and_gradient, vjp,
 };
 pub use dual::Dual;
-pub use recorder::{RecordError, Recorder, Var};
+pub use recorder::{Planned, RecordError, Recorder, Var};
 pub use tape::{Parameter, Row, Source, Tape, TapeMemory, matrices};
 pub use traced::{Trace, Traced};
 pub use witness::{Arithmetic, Fault, Witness};

@@ -1,5 +1,9 @@
 //! Recording a computation.
 
+mod outline;
+
+pub use outline::Planned;
+
 use crate::tape::plan::{self, Plan};
 use crate::tape::{self, Node, Parameter, Places, Recorded, Rule, Source, Tape, Within};
 use linalg::{Memory, Primitive, Real, Shape, ShapeError};
@@ -7,6 +11,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use thiserror::Error;
+
+/// Bytes that are impossible even with reuse, and that would overflow a plan's sums.
+const BEYOND: u128 = 1 << 60;
 
 /// A matrix in a recording: a parameter, an input, or the output of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -266,8 +273,6 @@ impl<T: Real> Recorder<T> {
 
     /// Returns the bytes that [`Recorder::finish_for_training`] will allocate.
     pub fn bytes_for_training(&mut self, loss: Var, recompute: bool) -> u128 {
-        /// Sizes that are impossible even with reuse, and that would overflow a plan's sums.
-        const BEYOND: u128 = 1 << 60;
         let most = self.bytes();
         if most >= BEYOND {
             return most;

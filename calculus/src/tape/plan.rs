@@ -38,6 +38,8 @@ pub(crate) struct Layout {
     pub(crate) first: Vec<Vec<usize>>,
     /// For every node, the values to be recomputed before its vjp runs, in order.
     pub(crate) again: Vec<Vec<usize>>,
+    /// For every node, the scalars in use between the forward and the backward replay, in a plan that reuses memory.
+    pub(crate) held: Vec<usize>,
 }
 
 /// Blocks begin at multiples of this many scalars: a cache line of `f32`.
@@ -50,6 +52,12 @@ struct Block {
 }
 
 impl Block {
+    /// Returns its length if it is in use at a time, else 0.
+    fn length_at(&self, time: usize) -> usize {
+        let used = self.spans.iter().any(|&(first, last)| first <= time && time <= last);
+        if used { self.length } else { 0 }
+    }
+
     fn meets(&self, other: &Block) -> bool {
         let overlap = |a: &(usize, usize), b: &(usize, usize)| a.0 <= b.1 && b.0 <= a.1;
         self.spans.iter().any(|a| other.spans.iter().any(|b| overlap(a, b)))
@@ -240,6 +248,8 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             list[consumer].push(i);
         }
     }
+    // Forward ends before time n, and backward begins after it.
+    layout.held = values.iter().zip(&kept).map(|(v, k)| v.length_at(n) + k.length_at(n)).collect();
     let (value_places, value_length) = place(&values);
     let (kept_places, kept_length) = place(&kept);
     let (gradient_places, gradient_length) = place(&gradients);

@@ -14,6 +14,7 @@ mod initialisation;
 mod llama;
 mod memory_plans;
 mod model_gradients;
+mod parts;
 mod pieces;
 mod reading;
 mod restoring;

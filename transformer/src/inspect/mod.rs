@@ -4,6 +4,7 @@
 
 pub mod check;
 pub mod curvature;
+pub mod describe;
 pub mod diagnose;
 pub mod explain;
 pub mod profile;

@@ -1,18 +1,24 @@
 //! A decoder described by its parts. A family of models ([`crate::model::family`]) differs from another by these parts;
 //! no reader of a recorded step depends on the family.
 
+mod check;
+mod difference;
+mod error;
+#[cfg(test)]
+mod tests;
+
 use crate::keyed::keyed;
 use crate::model::layers;
 use crate::model::scores::Scores;
-use crate::printable::decimal;
 use calculus::Parameter;
 pub use calculus::activation::Activation;
+pub(crate) use check::MOST_LAYERS;
+pub use difference::{Difference, Paper};
+pub use error::ConfigError;
 pub use linalg::rotation::Scaling;
 use linalg::rotation::{Pairs, Rotation};
 use linalg::{Role, Shape};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use thiserror::Error;
 
 /// How a token's position enters the network.
 ///
@@ -271,89 +277,6 @@ impl Default for Architecture {
     }
 }
 
-/// An invalid model or `config.json`.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// A size of 0.
-    #[error("{size} is 0; it must be 1 or more")]
-    Zero {
-        /// The name of the size.
-        size: &'static str,
-    },
-    /// Heads that do not divide the width.
-    #[error(
-        "width {width} is not a multiple of {heads} heads, which share it; take a width of {} or {}",
-        width / heads * heads,
-        width.div_ceil(*heads) * heads
-    )]
-    Heads {
-        /// The width.
-        width: usize,
-        /// The number of heads.
-        heads: usize,
-    },
-    /// Key-value heads that do not divide the query heads.
-    #[error(
-        "{heads} heads are not a multiple of {key_value_heads} key-value heads; take a divisor of {heads}"
-    )]
-    KeyValueHeads {
-        /// The number of query heads.
-        heads: usize,
-        /// The number of key-value heads.
-        key_value_heads: usize,
-    },
-    /// A number of coordinates that cannot be rotated in pairs.
-    #[error(
-        "rotary positions rotate pairs of coordinates: {turning} coordinates of a head of {head_width} turn, which is an \
-         odd number or 0; take another width of a head or share, or learned positions"
-    )]
-    OddHeads {
-        /// Coordinates that turn.
-        turning: usize,
-        /// Features of a head.
-        head_width: usize,
-    },
-    /// A setting out of range.
-    #[error("{setting} is {found}; it must be {expected}")]
-    Range {
-        /// The name of the setting.
-        setting: &'static str,
-        /// Its value.
-        found: String,
-        /// Its range.
-        expected: &'static str,
-    },
-    /// A model larger than memory can address.
-    #[error("a model with {sizes} is more than memory can address")]
-    Large {
-        /// The sizes.
-        sizes: String,
-    },
-    /// A file that is not JSON, or not an object.
-    #[error("this is not a JSON object: {reason}")]
-    Json {
-        /// What is wrong.
-        reason: String,
-    },
-    /// A key that is missing or invalid.
-    #[error("key {key}: found {found}, expected {expected}")]
-    Key {
-        /// The key.
-        key: &'static str,
-        /// The value found.
-        found: String,
-        /// The expected value.
-        expected: String,
-    },
-}
-
-/// Token ids are stored as scalars; `f32` represents every integer up to this one.
-const LARGEST_SIZE: usize = 1 << 24;
-
-/// Every layer has a dozen named values, whatever its width; a deeper model is refused.
-pub(crate) const MOST_LAYERS: usize = 1024;
-
 impl Architecture {
     /// Returns the number of key-value heads.
     pub fn key_value_heads(&self) -> usize {
@@ -374,20 +297,6 @@ impl Architecture {
             (scale, Some(layer)) => Some(scale.unwrap_or_else(usual) / layer),
         };
         Scores { scale, cap: self.score_cap, window: self.window(layer) }
-    }
-
-    /// Returns the parts in which this architecture differs from another: their names, and their values here and there.
-    ///
-    /// ```
-    /// use transformer::{Architecture, Norm};
-    /// let gpt2 = Architecture::default();
-    /// let other = Architecture { norm: Norm::Rms, ..gpt2.clone() };
-    /// assert_eq!(gpt2.differences(&other), [("norm".into(), "layer".into(), "rms".into())]);
-    /// ```
-    pub fn differences(&self, other: &Architecture) -> Vec<(String, String, String)> {
-        let mut all = Vec::new();
-        differing(String::new(), &plain(self), &plain(other), &mut all);
-        all
     }
 
     /// Returns the same architecture with its window written in one way.
@@ -431,118 +340,6 @@ impl Architecture {
     /// The first contradiction, with its numbers.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.parameter_list().map(drop)
-    }
-
-    fn sizes(&self) -> [(&'static str, usize); 6] {
-        [
-            ("vocabulary", self.vocabulary),
-            ("context", self.context),
-            ("width", self.width),
-            ("heads", self.heads),
-            ("layers", self.layers),
-            ("hidden", self.hidden),
-        ]
-    }
-
-    /// Checks everything that [`Architecture::validate`] does except that memory can address the model.
-    fn check_parts(&self) -> Result<(), ConfigError> {
-        let shared = [
-            ("key_value_heads", self.key_value_heads()),
-            ("head_width", self.head_width.unwrap_or(1)),
-        ];
-        for (size, found) in self.sizes().into_iter().chain(shared) {
-            if found == 0 {
-                return Err(ConfigError::Zero { size });
-            }
-            let (most, expected) = match size {
-                "layers" => (MOST_LAYERS, "at most 1024"),
-                _ => (LARGEST_SIZE, "at most 16777216"),
-            };
-            if found > most {
-                let found = found.to_string();
-                return Err(ConfigError::Range { setting: size, found, expected });
-            }
-        }
-        let (width, heads, key_value_heads) = (self.width, self.heads, self.key_value_heads());
-        if self.head_width.is_none() && !width.is_multiple_of(heads) {
-            return Err(ConfigError::Heads { width, heads });
-        }
-        if !heads.is_multiple_of(key_value_heads) {
-            return Err(ConfigError::KeyValueHeads { heads, key_value_heads });
-        }
-        let mut positive = vec![
-            ("the normalisation's epsilon", self.epsilon),
-            ("embedding_scale", self.embedding_scale),
-        ];
-        let given = |name, x: Option<f64>| x.map(|x| (name, x));
-        positive.extend(given("score_scale", self.score_scale));
-        positive.extend(given("score_cap", self.score_cap));
-        positive.extend(given("logit_cap", self.logit_cap));
-        if let Positions::Rotary(Rotary { base, share, scaling, local_base }) = self.positions {
-            positive.push(("the base of rotary positions", base));
-            positive.extend(given("the local base of rotary positions", local_base));
-            if !(share > 0.0 && share <= 1.0) {
-                let (setting, found) = ("the share of rotary coordinates", decimal(share));
-                return Err(ConfigError::Range {
-                    setting,
-                    found,
-                    expected: "above 0, and at most 1",
-                });
-            }
-            let (turning, head_width) = (self.turning(), self.head_width());
-            if turning == 0 || !turning.is_multiple_of(2) {
-                return Err(ConfigError::OddHeads { turning, head_width });
-            }
-            match scaling {
-                Scaling::Linear { factor } => {
-                    positive.push(("the factor of rotary scaling", factor))
-                }
-                Scaling::Llama3 { factor, low, high, original } => {
-                    positive.push(("the factor of rotary scaling", factor));
-                    positive.push(("low_freq_factor", low));
-                    positive.push(("high_freq_factor − low_freq_factor", high - low));
-                    positive.push(("original_max_position_embeddings", original));
-                }
-                _ => {}
-            }
-        }
-        for (setting, x) in positive {
-            if !(x > 0.0 && x.is_finite()) {
-                let (found, expected) = (decimal(x), "a finite number above 0");
-                return Err(ConfigError::Range { setting, found, expected });
-            }
-        }
-        for (setting, found, needs) in [
-            ("gain", self.gain.key(), self.gain != Gain::Plain),
-            (
-                "query_key_norm",
-                self.query_key_norm.key(),
-                self.query_key_norm == QueryKeyNorm::Head,
-            ),
-        ] {
-            if self.norm == Norm::Layer && needs {
-                let found = found.to_owned();
-                let expected = "another one, or the norm rms: layer normalisation does not have it";
-                return Err(ConfigError::Range { setting, found, expected });
-            }
-        }
-        if self.positions == Positions::Sinusoidal && !width.is_multiple_of(2) {
-            let (setting, found) = ("width", width.to_string());
-            let expected = "even: sinusoidal positions are pairs of a sine and a cosine";
-            return Err(ConfigError::Range { setting, found, expected });
-        }
-        if let Some(Window { size, layers }) = &self.window {
-            for (size, found) in [("the window", *size), ("the window's layers", layers.len())] {
-                if found == 0 {
-                    return Err(ConfigError::Zero { size });
-                }
-            }
-        }
-        if !(0.0..1.0).contains(&self.dropout) {
-            let (setting, found) = ("dropout", decimal(self.dropout));
-            return Err(ConfigError::Range { setting, found, expected: "at least 0 and below 1" });
-        }
-        Ok(())
     }
 
     /// Returns the number of parameters; `usize::MAX` if the model is invalid.
@@ -591,75 +388,7 @@ pub fn is_bias(parameter: &Parameter) -> bool {
     parameter.uses.iter().any(|u| matches!(u, (Role::Norm | Role::Linear, 2)))
 }
 
-/// Returns an architecture as JSON, in which every number has its shortest form.
-fn plain(a: &Architecture) -> Value {
-    serde_json::to_value(a).expect("a tree of plain values")
-}
-
-/// Adds the differences of two values under a dotted name; of two objects, those of their fields.
-fn differing(name: String, a: &Value, b: &Value, all: &mut Vec<(String, String, String)>) {
-    if let (Value::Object(a), Value::Object(b)) = (a, b)
-        && a.keys().eq(b.keys())
-    {
-        for ((key, a), b) in a.iter().zip(b.values()) {
-            let dot = if name.is_empty() { "" } else { "." };
-            differing(format!("{name}{dot}{key}"), a, b, all);
-        }
-    } else if a != b {
-        let shown = |value: &Value| value.to_string().replace('"', "");
-        all.push((name, shown(a), shown(b)));
-    }
-}
-
 /// Returns a shape of one column.
 pub(crate) fn vector(rows: usize) -> Shape {
     Shape::new(rows, 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An impossible size is an error in every method, not a panic or an endless count.
-    #[test]
-    fn sizes_that_cannot_be_have_no_parameters() {
-        for size in [0, usize::MAX] {
-            let positions = Positions::Rotary(Rotary::default());
-            let base = Architecture { positions, ..Default::default() };
-            for config in [
-                Architecture { vocabulary: size, ..base.clone() },
-                Architecture { context: size, ..base.clone() },
-                Architecture { width: size, ..base.clone() },
-                Architecture { heads: size, ..base.clone() },
-                Architecture { key_value_heads: Some(size), ..base.clone() },
-                Architecture { head_width: Some(size), ..base.clone() },
-                Architecture { layers: size, ..base.clone() },
-                Architecture { hidden: size, ..base.clone() },
-            ] {
-                let refused = config.validate().unwrap_err();
-                assert_eq!(config.parameter_list(), Err(refused), "{config:?}");
-                assert_eq!(config.parameters(), usize::MAX, "{config:?}");
-                let directory = tempfile::tempdir().unwrap();
-                assert!(crate::disk::files::write::<f32>(directory.path(), &config, &[]).is_err());
-            }
-        }
-    }
-
-    #[test]
-    fn numbers_are_said_as_they_are() {
-        let most = Architecture { layers: i64::MAX as usize, ..Architecture::default() };
-        assert_eq!(
-            most.validate().unwrap_err().to_string(),
-            "layers is 9223372036854775807; it must be at most 1024"
-        );
-        let dropout = Architecture { dropout: 1e308, ..Architecture::default() };
-        assert_eq!(
-            dropout.validate().unwrap_err().to_string(),
-            "dropout is 1e308; it must be at least 0 and below 1"
-        );
-        assert_eq!(
-            [0.0, -0.5, 1e-5, f64::NAN, 123456.0].map(decimal),
-            ["0", "-0.5", "1e-5", "NaN", "123456"]
-        );
-    }
 }

@@ -1,5 +1,9 @@
 //! A recorded decoder: parameters, a batch of tokens, logits, the loss.
 
+mod outline;
+
+pub use outline::Outline;
+
 use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, ConfigError, Gain, is_bias, is_gain};
 use crate::model::layers::{self, Context, Marks};

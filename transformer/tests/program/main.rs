@@ -1,8 +1,10 @@
 //! The program as its users run it: what it prints, what it writes, and what it says to bad input.
 
+mod architectures;
 mod cli;
 mod compress;
 mod defence;
+mod describe;
 mod families;
 mod files;
 mod hostile;

@@ -147,6 +147,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         "the recording engine: tests/tests/mathematics/laws.rs and tests/tests/step/model_gradients.rs hold every gradient that it gives",
         &[
             "calculus::recorder::Recorder::",
+            "calculus::recorder::outline::Recorder::",
             "calculus::example::product",
             "calculus::tape::Tape::",
             "calculus::tape::access::Tape::",

@@ -79,6 +79,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
         "the recording engine, which runs primitives on whatever numbers there are: laws of every primitive are in laws.rs",
         &[
             "calculus::recorder::Recorder::",
+            "calculus::recorder::outline::Recorder::",
             "calculus::tape::Tape::",
             "calculus::tape::access::",
             "calculus::tape::row::",

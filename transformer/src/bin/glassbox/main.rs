@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compress;
 mod convert;
+mod describe;
 mod diagnose;
 mod diagnosis;
 mod evaluate;
@@ -67,6 +68,8 @@ enum Verb {
     Convert(convert::Convert),
     /// Explain one training step, every number: as a page, or in the terminal; exit status 1 if its loss is NaN
     Explain(Box<explain::Explain>),
+    /// Describe an architecture by its parts: parameters, operations, memory; or its differences from another
+    Describe(describe::Describe),
     /// Measure time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Convert(convert)) => convert.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run(),
+        Some(Verb::Describe(describe)) => describe.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     ended(done)

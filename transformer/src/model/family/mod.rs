@@ -204,6 +204,38 @@ pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
     Architecture::from_json(&serde_json::json!({ "model_type": name }).to_string())
 }
 
+/// Returns the usual parts of a family with the sizes of another architecture: vocabulary, context, width, layers, heads,
+/// hidden features.
+///
+/// ```
+/// use transformer::{Architecture, model::family};
+/// let gpt2 = Architecture::default();
+/// let gemma2 = family::usual_at("gemma2", &gpt2)?;
+/// assert_eq!((gemma2.width, gemma2.embedding_scale), (gpt2.width, 4.0)); // √16
+/// # Ok::<(), transformer::ConfigError>(())
+/// ```
+///
+/// # Errors
+/// The name of no family; sizes that do not fit its parts.
+pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, ConfigError> {
+    let usual = usual(name)?;
+    let scaled = usual.embedding_scale != 1.0;
+    let architecture = Architecture {
+        vocabulary: sizes.vocabulary,
+        context: sizes.context,
+        width: sizes.width,
+        layers: sizes.layers,
+        heads: sizes.heads,
+        key_value_heads: sizes.key_value_heads,
+        head_width: sizes.head_width,
+        hidden: sizes.hidden,
+        embedding_scale: if scaled { (sizes.width as f64).sqrt() } else { 1.0 },
+        ..usual
+    };
+    architecture.validate()?;
+    Ok(architecture.repeating())
+}
+
 /// Returns the `model_type` of every family.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name())

@@ -321,13 +321,19 @@ fn merged(model: &Value) -> Result<(), TokenizerError> {
     let prefix = model["continuing_subword_prefix"].as_str().unwrap_or_default();
     for merge in merges {
         let text = merge.as_str();
-        let both = text.and_then(|text| text.split_once(' ')).or(match merge.as_array().map(Vec::as_slice) {
-            Some([left, right]) => left.as_str().zip(right.as_str()),
-            _ => None,
-        });
-        let union = both.and_then(|(left, right)| Some(left.to_owned() + right.strip_prefix(prefix)?));
+        let both = text.and_then(|text| text.split_once(' ')).or(
+            match merge.as_array().map(Vec::as_slice) {
+                Some([left, right]) => left.as_str().zip(right.as_str()),
+                _ => None,
+            },
+        );
+        let union =
+            both.and_then(|(left, right)| Some(left.to_owned() + right.strip_prefix(prefix)?));
         let known = |token: &str| vocabulary.contains_key(token);
-        if !both.zip(union).is_some_and(|((left, right), all)| known(left) && known(right) && known(&all)) {
+        if !both
+            .zip(union)
+            .is_some_and(|((left, right), all)| known(left) && known(right) && known(&all))
+        {
             return Err(TokenizerError::unsupported(format!(
                 "its merge {} is not of two tokens that make a third one of the vocabulary",
                 shortened(merge)
