@@ -134,9 +134,10 @@ pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
 pub use text::corpus::Corpus;
 pub use training::config::{
-    OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError, paths,
+    OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
 };
 pub use training::evaluation::Evaluation;
+pub use training::paths;
 pub use training::precision::Precision;
 pub use training::preset::Preset;
 pub use training::recipe::Recipe;

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod evaluation;
+pub mod paths;
 pub mod precision;
 pub(crate) mod preset;
 pub(crate) mod recipe;

@@ -1,6 +1,7 @@
 //! JSON files of a model.
 
 use super::{accepted, refused};
+use serde_json::Value;
 use transformer::Activation;
 use transformer::Architecture;
 use transformer::Biases;
@@ -55,19 +56,25 @@ pub fn tokenizer(data: &[u8]) {
     }
     // Tokens that there are not, and texts that it does not know.
     let _ = tokenizer.decode(&[u32::MAX, all.len() as u32]);
-    assert!(tokenizer.incomplete(&[u32::MAX, 0xe2, 0x82]) <= 3);
+    let mut stream = tokenizer.stream();
+    let shown: String = all.iter().map(|&token| stream.push(token)).collect();
+    assert_eq!(shown + &stream.finish(), text, "a stream shows the text");
     match tokenizer.encode(&String::from_utf8_lossy(data)) {
         Ok(tokens) => assert!(tokens.iter().all(|t| (*t as usize) < tokenizer.vocabulary())),
         Err(error) => refused(error),
     }
 }
 
-/// Bytes, few characters, characters of every length in UTF-8.
+/// Bytes, few characters, characters of every length in UTF-8, and every kind of pieces of words.
 pub fn tokenizer_seeds() -> Vec<Vec<u8>> {
     let some = [
         Tokenizer::bytes(),
         Tokenizer::characters_of("a"),
         Tokenizer::characters_of("\n \"\\aé€𝄞\u{1b}"),
     ];
-    some.map(|tokenizer| tokenizer.to_json().into_bytes()).into()
+    let own = some.map(|tokenizer| tokenizer.to_json().into_bytes());
+    let kinds: Value =
+        serde_json::from_str(include_str!("../../../authority/subwords.json")).expect("JSON");
+    let kinds = kinds.as_object().into_iter().flatten();
+    own.into_iter().chain(kinds.map(|(_, kind)| kind["file"].to_string().into_bytes())).collect()
 }

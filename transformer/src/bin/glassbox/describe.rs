@@ -11,7 +11,7 @@ use transformer::disk::files;
 use transformer::inspect::describe::{Blocks, Change, Comparison, Costs, Description};
 use transformer::memory::bytes;
 use transformer::model::family;
-use transformer::{Architecture, Preset, TokenizerKind};
+use transformer::{Architecture, Preset, TokenizerChoice};
 
 /// Describe an architecture by its parts: parameters, operations and memory of each.
 ///
@@ -105,7 +105,7 @@ impl Describe {
         }
         if let Some(preset) = Preset::ALL.iter().find(|preset| preset.key() == name) {
             let config = preset.config();
-            let usual = if config.tokenizer == TokenizerKind::Bytes { 256 } else { 65 };
+            let usual = if config.tokenizer == TokenizerChoice::Bytes { 256 } else { 65 };
             let architecture = config.model(self.vocabulary.unwrap_or(usual))?;
             return Ok(Given::Whole(Box::new(architecture), Some(config.rule())));
         }

@@ -147,7 +147,7 @@ impl Subwords {
             .map_err(failed)?;
         let mut rest = text;
         let pieces = std::iter::from_fn(|| {
-            let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE));
+            let (piece, after) = rest.split_at(boundary(rest, PIECE));
             rest = after;
             (!piece.is_empty()).then_some(piece)
         });
@@ -266,8 +266,8 @@ impl Subwords {
     pub(super) fn cut(&self, text: &str) -> Result<usize, TokenizerError> {
         let (mut from, mut tried) = (PIECE, 0);
         while from + TRIED < text.len() && tried < MOST_TRIED {
-            let start = text.ceil_char_boundary(from);
-            let after = &text[start..text.floor_char_boundary(start + PIECE)];
+            let start = boundary(text, from);
+            let after = &text[start..boundary(text, start + PIECE)];
             // Before the space of a word that follows another word; in a text without such, at a line end.
             let word = |w: &[u8]| {
                 w[0].is_ascii_alphanumeric() && w[1] == b' ' && w[2].is_ascii_alphanumeric()
@@ -279,8 +279,8 @@ impl Subwords {
                 tried += 1;
                 continue;
             };
-            let left = &text[text.ceil_char_boundary(at - TRIED)..at];
-            let right = &text[at..text.floor_char_boundary(at + TRIED)];
+            let left = &text[boundary(text, at - TRIED)..at];
+            let right = &text[at..boundary(text, at + TRIED)];
             let together = self.ids(&[left, right].concat(), false)?;
             if [self.ids(left, false)?, self.ids(right, false)?].concat() == together {
                 return Ok(at);
@@ -290,6 +290,11 @@ impl Subwords {
         }
         Ok(text.len())
     }
+}
+
+/// Returns the last boundary of characters that is not after `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
 }
 
 /// Checks the numbers of tokens, if they are in an object: each is one, and no two are equal.
