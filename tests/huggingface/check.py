@@ -164,6 +164,18 @@ def compare_tokenizers(run, texts, unknown):
         same("tokens of known characters", tokenizer(known).input_ids, tokenizer(unknown).input_ids)
 
 
+def compare_converted(run, out):
+    """A model in bf16 opens as such, and its weights are those of the model, rounded."""
+    glassbox("convert", run, "--out", out, "--dtype", "bf16", "--overwrite")
+    ours = AutoModelForCausalLM.from_pretrained(out, dtype="auto").state_dict()
+    theirs = AutoModelForCausalLM.from_pretrained(directory_of(run), dtype=torch.float32).state_dict()
+    same("names of tensors in bf16", sorted(ours), sorted(theirs), quietly=True)
+    for name, tensor in ours.items():
+        if tensor.dtype != torch.bfloat16 or not torch.equal(tensor, theirs[name].to(torch.bfloat16)):
+            sys.exit(f"{name} is not rounded to bf16 by convert")
+    print(f"  {'converted to bf16':<34} the same, of {len(ours)} tensors")
+
+
 def compare_configurations(directory):
     """Models of other configurations, written by transformers: the loss there and here, or a refusal that names the key."""
     directory.mkdir()
@@ -338,6 +350,8 @@ def main():
                     "olmo2": [],
                 }.items()
             },
+            "pieces of words": [*sizes, "--tokenizer", "bpe:400"],
+            "Llama of pieces of words": [*sizes, "--architecture", "llama", "--tokenizer", "bpe:300"],
             "context of 1": [*ones, "--tokenizer", "chars"],
             "width of 1": [*ones[:4], "--width", 1, *ones[6:]],
         }.items():
@@ -345,7 +359,8 @@ def main():
             glassbox("train", "--data", text, "--out", run, "--steps", 150, *settings)
             print(name)
             compare(run, whole)
-            compare_tokenizers(run, TEXTS, UNKNOWN if "bytes" not in name else None)
+            compare_tokenizers(run, TEXTS, UNKNOWN if "chars" in settings else None)
+            compare_converted(run, directory / "converted")
         print("one letter")
         letter = directory / "letter.txt"
         letter.write_text("a" * 2000)

@@ -58,7 +58,7 @@ pub fn training() -> TrainingConfig {
 pub fn parameters(seed: u64, list: &[Parameter]) -> Vec<f64> {
     let mut all = Vec::new();
     for (k, p) in list.iter().enumerate() {
-        let is_gain = transformer::model::architecture::is_gain(p);
+        let is_gain = transformer::is_gain(p);
         let drawn = draw::normal(seed + k as u64, p.shape.rows, p.shape.columns);
         all.extend(drawn.iter().map(|x| f64::from(u8::from(is_gain)) + 0.4 * x));
     }

@@ -120,12 +120,13 @@ pub use generation::writer::{WriteError, Writer, Written};
 pub use inspect::subject::{Batches, ModelStep, Subject};
 pub use model::architecture::{
     Activation, Architecture, Biases, ConfigError, Gain, Norm, Placement, Positions, QueryKeyNorm,
-    Rotary, Scaling, Window, is_vector,
+    Rotary, Scaling, Window,
 };
 pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::CausalAttention;
 pub use model::layers::{BlockMarks, Marks};
 pub use model::operations;
+pub use model::parameters::{is_bias, is_gain, is_vector};
 pub use model::recorded_step::{
     Form, IGNORED, ModelError, Outline, Predictions, RecordedStep, Without,
 };

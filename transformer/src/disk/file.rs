@@ -1,6 +1,6 @@
 //! Bounded reads and atomic writes of files.
 
-use crate::disk::files::FileError;
+use crate::disk::error::FileError;
 use crate::memory;
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};

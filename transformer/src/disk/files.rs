@@ -5,25 +5,25 @@
 //! ([`crate::disk`]).
 
 mod convert;
-mod error;
 mod generation;
 mod number_format;
 mod other;
 mod shards;
 mod sizes;
 mod stream;
+mod tokenizers;
 mod weights;
 
-pub use crate::disk::tokenizers::{
-    read_chat_template, read_tokenizer, read_tokenizer_at, tokenizer_files, write_tokenizer,
-};
+pub use crate::disk::error::FileError;
 pub use crate::disk::write_atomically;
 pub use convert::{Converted, convert};
-pub use error::FileError;
 pub use generation::{GenerationConfig, read_generation_config};
 pub use number_format::NumberFormat;
 pub use other::{format_in, format_of};
 pub(crate) use stream::{Named, PIECE, little_endian, write_tensors};
+pub use tokenizers::{
+    read_chat_template, read_tokenizer, read_tokenizer_at, tokenizer_files, write_tokenizer,
+};
 
 use crate::disk::read_bounded;
 use crate::model::architecture::Architecture;

@@ -3,7 +3,7 @@
 use super::RunError;
 use super::file::remove_leftovers;
 use super::run::model_directory;
-use crate::disk::files::FileError;
+use crate::disk::error::FileError;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -19,12 +19,12 @@
 
 pub mod checkpoint;
 pub mod data;
+mod error;
 mod file;
 pub mod files;
 mod lock;
 mod metrics;
 mod run;
-mod tokenizers;
 
 pub use file::{ordinary, read_bounded, read_stream, reason, write_atomically};
 pub use lock::Lock;

@@ -14,6 +14,7 @@ pub mod architecture;
 pub(crate) mod cached;
 pub mod family;
 pub(crate) mod layers;
+pub(crate) mod parameters;
 pub(crate) mod recorded_step;
 pub(crate) mod recording;
 pub(crate) mod scores;

@@ -32,12 +32,11 @@ fn pieces_of_words_from_training_to_compression() {
         fs::read(place.path("again.txt")).unwrap(),
         fs::read(place.path("text.txt")).unwrap()
     );
-    place.fine(&["train", "--resume", "run", "--steps", "6"]);
     // The same settings give the same model.
     let kept = place.path("run/run.toml").display().to_string();
     let again = place.json(&["train", "--config", &kept, "--out", "again"]);
-    let resumed = place.json(&["train", "--resume", "run"]);
-    assert_eq!(again["weights_sha256"], resumed["weights_sha256"]);
+    assert_eq!(again["weights_sha256"], report["weights_sha256"]);
+    place.fine(&["train", "--resume", "run", "--steps", "6"]);
     // Any text can be encoded.
     fs::write(place.path("other.txt"), "Größe, 日本語, 🦊\n".repeat(20)).unwrap();
     place.fine(&["evaluate", "run", "--data", "other.txt"]);
@@ -158,6 +157,14 @@ fn documents_in_every_form() {
     report(&two);
     says(&fs::read_to_string(place.path("c/run.toml")).unwrap(), &["data = [", "text.txt\"]"]);
     place.fine(&["evaluate", "c"]);
+    // Each document of several is ended by one token; the first token is not predicted.
+    let tokens = |files: &[&str]| {
+        let data = files.iter().flat_map(|file| ["--data", file]);
+        let given: Vec<&str> = ["evaluate", "a"].into_iter().chain(data).collect();
+        place.json(&given)["tokens"].as_u64().unwrap() + 1
+    };
+    let (first, second) = (tokens(&["texts/00.txt"]), tokens(&["text.txt"]));
+    assert_eq!(tokens(&["texts/00.txt", "text.txt"]), first + 1 + second + 1);
     place.fine(&["evaluate", "a", "--data", "texts", "--data", "text.txt"]);
     place.fine(&["train", "--resume", "b", "--steps", "5"]);
     // A changed document is another text.

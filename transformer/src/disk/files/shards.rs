@@ -3,6 +3,7 @@
 use super::{FileError, other, read_text};
 use crate::disk::file;
 use crate::memory;
+use crate::printable::shortened;
 use safetensors::tensor::Metadata;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -12,6 +13,8 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+/// The longest name of a file that systems allow, in bytes.
+const LONGEST_NAME: usize = 255;
 /// The file with all tensors of a model.
 pub(super) const SINGLE: &str = "model.safetensors";
 /// The file that names a model's shards.
@@ -110,6 +113,13 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<String, Vec<String>>, FileE
                 "weight_map has {shard} for tensor {tensor}; the name of a file is expected"
             )));
         };
+        if name.len() > LONGEST_NAME || name.contains(char::is_control) {
+            return Err(refused(format!(
+                "weight_map has the name {} for tensor {tensor}; a name of at most {LONGEST_NAME} bytes without control \
+                 characters is expected",
+                shortened(shard)
+            )));
+        }
         let parts: Vec<_> = Path::new(name).components().collect();
         if !matches!(parts[..], [Component::Normal(part)] if part == name) {
             return Err(refused(format!(

@@ -201,6 +201,20 @@ fn what_cannot_be_compressed_is_named() {
     assert!(refused.contains("no valid prediction"), "{refused}");
 }
 
+/// A tokenizer that changes letters cannot give a text back: the first byte that it changes is named.
+#[test]
+fn a_text_that_the_tokenizer_changes_is_refused() {
+    let trained = Tokenizer::trained_bpe("one two three", 260).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&trained.to_json()).unwrap();
+    json["normalizer"] = serde_json::json!({ "type": "Lowercase" });
+    let model = Model::new(Tokenizer::from_json(&json.to_string()).unwrap(), 3);
+    let compressor = model.compressor();
+    let file = compressor.compress("one, größer".as_bytes(), |_| ()).unwrap();
+    assert_eq!(compressor.decompress(&file.bytes, |_| ()).unwrap(), "one, größer".as_bytes());
+    let refused = compressor.compress(b"one Two", |_| ()).unwrap_err().to_string();
+    assert!(refused.contains("byte 4"), "{refused}");
+}
+
 #[test]
 fn an_empty_text_is_its_header() {
     let model = letters();

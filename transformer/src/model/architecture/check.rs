@@ -12,7 +12,7 @@ const LARGEST_SIZE: usize = 1 << 24;
 pub(crate) const MOST_LAYERS: usize = 1024;
 
 impl Architecture {
-    pub(super) fn sizes(&self) -> [(&'static str, usize); 6] {
+    pub(in crate::model) fn sizes(&self) -> [(&'static str, usize); 6] {
         [
             ("vocabulary", self.vocabulary),
             ("context", self.context),
@@ -24,7 +24,7 @@ impl Architecture {
     }
 
     /// Checks everything that [`Architecture::validate`] does except that memory can address the model.
-    pub(super) fn check_parts(&self) -> Result<(), ConfigError> {
+    pub(in crate::model) fn check_parts(&self) -> Result<(), ConfigError> {
         let shared = [
             ("key_value_heads", self.key_value_heads()),
             ("head_width", self.head_width.unwrap_or(1)),

@@ -18,7 +18,8 @@ mod rotary;
 #[cfg(test)]
 mod tests;
 
-use crate::model::architecture::{Architecture, Biases, ConfigError, is_vector};
+use crate::model::architecture::{Architecture, Biases, ConfigError};
+use crate::model::parameters::is_vector;
 use calculus::Parameter;
 use keys::Keys;
 use serde_json::Value;

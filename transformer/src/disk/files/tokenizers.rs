@@ -1,6 +1,6 @@
 //! Tokenizers on disk, in the files of Hugging Face's directories.
 
-use crate::disk::files::{FileError, read_text};
+use super::{FileError, read_text};
 use crate::disk::write_atomically;
 use crate::printable::{printable, shortened};
 use crate::text::chat::{ChatError, ChatTemplate};
