@@ -126,7 +126,7 @@ pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::CausalAttention;
 pub use model::layers::{BlockMarks, Marks};
 pub use model::operations;
-pub use model::parameters::{is_bias, is_gain, is_vector};
+pub use model::parameter_kind::{is_bias, is_gain, is_vector};
 pub use model::recorded_step::{
     Form, IGNORED, ModelError, Outline, Predictions, RecordedStep, Without,
 };

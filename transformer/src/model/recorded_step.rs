@@ -7,7 +7,7 @@ pub use outline::Outline;
 use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, ConfigError, Gain};
 use crate::model::layers::{self, Context, Marks};
-use crate::model::parameters::{is_bias, is_gain};
+use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::{streams, words};

@@ -6,7 +6,7 @@ use super::{CHECKSUM, FileError, NumberFormat, hexadecimal, is_head, parameter_l
 use crate::memory;
 use crate::model::architecture::{Architecture, Biases};
 use crate::model::family::{self, Family, Tensor};
-use crate::model::parameters::is_bias;
+use crate::model::parameter_kind::is_bias;
 use crate::printable::printable;
 use calculus::Parameter;
 use linalg::Real;

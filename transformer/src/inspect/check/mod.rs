@@ -59,7 +59,7 @@ pub use start::{Expected, start};
 
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::architecture::Architecture;
-use crate::model::parameters::{is_bias, is_gain};
+use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;

@@ -19,7 +19,7 @@ mod rotary;
 mod tests;
 
 use crate::model::architecture::{Architecture, Biases, ConfigError};
-use crate::model::parameters::is_vector;
+use crate::model::parameter_kind::is_vector;
 use calculus::Parameter;
 use keys::Keys;
 use serde_json::Value;
