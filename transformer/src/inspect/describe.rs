@@ -11,7 +11,8 @@ pub use compare::{Change, Comparison};
 
 use crate::model::architecture::Architecture;
 use crate::model::family;
-use crate::model::recorded_step::{ModelError, Outline, RecordedStep};
+use crate::model::outline::Outline;
+use crate::model::recorded_step::{ModelError, RecordedStep};
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::{Planned, Recorder, Source};
 use linalg::{Primitive, Role, Shape, product::Product};

@@ -14,6 +14,7 @@ pub mod architecture;
 pub(crate) mod cached;
 pub mod family;
 pub(crate) mod layers;
+pub(crate) mod outline;
 pub(crate) mod parameter_kind;
 mod parameters;
 pub(crate) mod recorded_step;

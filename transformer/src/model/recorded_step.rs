@@ -1,9 +1,5 @@
 //! A recorded decoder: parameters, a batch of tokens, logits, the loss.
 
-mod outline;
-
-pub use outline::Outline;
-
 use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, ConfigError, Gain};
 use crate::model::layers::{self, Context, Marks};
@@ -134,18 +130,18 @@ pub struct Predictions {
 }
 
 /// The values of a recording that are set or read.
-struct Values {
+pub(super) struct Values {
     tokens: Var,
-    positions: Var,
+    pub(super) positions: Var,
     targets: Var,
     step: Option<Var>,
     predictions: Option<Predictions>,
-    loss: Var,
-    marks: Marks,
+    pub(super) loss: Var,
+    pub(super) marks: Marks,
 }
 
 /// A request for a recording.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     config: &'a Architecture,
     sequences: usize,
     length: usize,
@@ -158,7 +154,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn new(config: &'a Architecture, sequences: usize, length: usize) -> Self {
+    pub(super) fn new(config: &'a Architecture, sequences: usize, length: usize) -> Self {
         let (without, loss) = (Without::default(), VocabularyLoss::default());
         Wanted { config, sequences, length, form: Form::Fused, without, seed: 0, loss }
     }
@@ -186,7 +182,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// Records the step before its memory is allocated.
-    fn written<T: Real>(&self) -> Result<(Recorder<T>, Values), ModelError> {
+    pub(super) fn written<T: Real>(&self) -> Result<(Recorder<T>, Values), ModelError> {
         let &Wanted { config, sequences, length, form, without, seed, loss } = self;
         config.validate()?;
         if length == 0 || length > config.context {

@@ -1,8 +1,8 @@
 //! The step that training would record, as planned, before any of its memory is allocated.
 
-use super::{ModelError, RecordedStep, Wanted};
 use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::layers::Marks;
+use crate::model::recorded_step::{ModelError, RecordedStep, Wanted};
 use crate::words;
 use calculus::{Planned, TapeMemory, Var};
 use linalg::Real;
