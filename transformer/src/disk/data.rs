@@ -108,6 +108,15 @@ pub enum Content {
     Tokens(Vec<u32>),
 }
 
+impl Content {
+    /// Returns the documents; tokens have none.
+    pub fn documents(&self) -> Vec<&[u8]> {
+        let Content::Documents { bytes, ends } = self else { return vec![] };
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        starts.zip(ends).map(|(start, end)| &bytes[start..*end]).collect()
+    }
+}
+
 /// Data that were read.
 #[derive(Clone, Debug)]
 pub struct Data {
@@ -382,14 +391,9 @@ mod tests {
     }
 
     fn documents(files: &[(&str, &[u8])], paths: &[&str]) -> Vec<String> {
-        let Content::Documents { bytes, ends } = read(files, paths).unwrap().content else {
-            panic!("these are texts")
-        };
-        let starts = std::iter::once(0).chain(ends.iter().copied());
-        starts
-            .zip(&ends)
-            .map(|(a, b)| String::from_utf8_lossy(&bytes[a..*b]).into_owned())
-            .collect()
+        let content = read(files, paths).unwrap().content;
+        let text = |document: &&[u8]| String::from_utf8_lossy(document).into_owned();
+        content.documents().iter().map(text).collect()
     }
 
     #[test]

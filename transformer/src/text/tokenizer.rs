@@ -87,6 +87,11 @@ pub enum TokenizerError {
 }
 
 impl TokenizerError {
+    /// Returns the error of a file that is not JSON.
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        TokenizerError::Json { reason: printable(&error.to_string()) }
+    }
+
     fn unsupported(reason: impl AsRef<str>) -> Self {
         TokenizerError::Unsupported { reason: printable(reason.as_ref()) }
     }
@@ -197,7 +202,7 @@ impl Tokenizer {
         Ok(tokens)
     }
 
-    /// Encodes a text that a model shall continue: like [`Tokenizer::encode`], with the special tokens that the tokenizer
+    /// Encodes a text for a model to continue: like [`Tokenizer::encode`], with the special tokens that the tokenizer
     /// puts around a text, such as Llama's beginning of a sequence.
     ///
     /// # Errors
@@ -301,9 +306,7 @@ impl Tokenizer {
     /// # Errors
     /// A file that is not JSON, or a tokenizer that the `tokenizers` crate refuses or that chooses tokens at random.
     pub fn from_json(text: &str) -> Result<Self, TokenizerError> {
-        let not_json =
-            |e: serde_json::Error| TokenizerError::Json { reason: printable(&e.to_string()) };
-        let json = serde_json::from_str(text).map_err(not_json)?;
+        let json = serde_json::from_str(text).map_err(|e| TokenizerError::json(&e))?;
         match plain::from_json(&json) {
             Some(plain) => Ok(plain),
             None => Subwords::from_json(text, &json).map(Tokenizer::Subwords),

@@ -89,7 +89,7 @@ fn tokenizers_of_others_are_used_and_refused() {
         &place.refused(&["evaluate", "run", "--data", "odd.bin"]),
         &["odd.bin", "3 bytes", "cut off"],
     );
-    // Names that are none.
+    // Invalid choices.
     says(&refused(&["--tokenizer", "words"]), &["words is no tokenizer", "bpe:N"]);
     says(&refused(&["--tokenizer", "bpe:12"]), &["bpe:12", "257"]);
     says(&refused(&["--tokenizer", "./nowhere"]), &["nowhere", "No such file"]);

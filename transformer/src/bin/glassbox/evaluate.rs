@@ -1,6 +1,6 @@
 //! `glassbox evaluate`.
 
-use crate::generate::Model;
+use crate::generate::{self, Model};
 use crate::progress::Bar;
 use crate::source::{self, Source};
 use crate::{Result, count, on_threads, remark, run, terminal};
@@ -10,7 +10,6 @@ use serde_json::{Map, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use transformer::disk::files;
 use transformer::text::corpus::windows;
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{Evaluation, Form, RecordedStep, TrainingConfig, memory};
@@ -55,10 +54,7 @@ impl Evaluate {
     fn evaluate(&self) -> Result<()> {
         let model = Model::read(&self.run)?;
         // Tokens can be measured without one.
-        let tokenizer = match files::tokenizer_files(&model.directory).is_empty() {
-            true => None,
-            false => Some(model.tokenizer()?),
-        };
+        let tokenizer = generate::optional_tokenizer(&model.directory, &model.config)?;
         let Model { config, parameters, .. } = model;
         // The n-grams of the training data are the baselines, if the data still exist.
         let own =
@@ -74,7 +70,7 @@ impl Evaluate {
         let (tokens, windows) = match (&self.data, &trained_on) {
             (Some(paths), _) => {
                 let data = source::read(paths, &self.field)?;
-                let tokens = source::encode(&data, tokenizer.as_ref())?;
+                let tokens = source::encode(data, tokenizer.as_ref())?;
                 source::known_to(&tokens, config.vocabulary)?;
                 if tokens.len() < 2 {
                     return Err(format!(

@@ -114,11 +114,8 @@ impl Examined {
         let (tokens, sha256) = match &settings.data {
             Some(paths) => {
                 let data = source::read(paths, settings.field())?;
-                let tokenizer = match files::tokenizer_files(&directory).is_empty() {
-                    true => None,
-                    false => Some(generate::tokenizer(&directory, &model)?),
-                };
-                let tokens = source::encode(&data, tokenizer.as_ref())?;
+                let tokenizer = generate::optional_tokenizer(&directory, &model)?;
+                let tokens = source::encode(data, tokenizer.as_ref())?;
                 source::known_to(&tokens, model.vocabulary)?;
                 (tokens, String::new())
             }

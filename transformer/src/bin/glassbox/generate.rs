@@ -89,6 +89,15 @@ impl Model {
     }
 }
 
+/// Reads the tokenizer of a model directory, if it has one.
+pub(crate) fn optional_tokenizer(
+    directory: &Path,
+    model: &Architecture,
+) -> Result<Option<Tokenizer>> {
+    let there = !files::tokenizer_files(directory).is_empty();
+    there.then(|| tokenizer(directory, model)).transpose()
+}
+
 /// Reads the tokenizer of a model directory.
 pub(crate) fn tokenizer(directory: &Path, model: &Architecture) -> Result<Tokenizer> {
     let shown = directory.display();

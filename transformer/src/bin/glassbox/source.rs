@@ -67,18 +67,18 @@ impl Source {
             .as_ref()
             .map_or(config.tokenizer == TokenizerChoice::Bytes, |t| *t == Tokenizer::Bytes);
         let (train, held_back) = match &data.content {
-            Content::Documents { bytes, ends } => {
+            Content::Documents { bytes, .. } => {
                 if !by_bytes {
                     characters(&name, bytes)?;
                 }
-                split(bytes, ends, by_bytes)
+                split(data.content.documents(), by_bytes)
             }
             _ => Default::default(),
         };
         let tokenizer = match (known, &config.tokenizer, &data.content) {
             (Some(known), ..) => known,
-            (None, TokenizerChoice::Files(path), _) => files::read_tokenizer_at(Path::new(path))?,
-            (None, choice, Content::Documents { bytes, .. }) => trained(choice, bytes, &train)?,
+            (None, choice, Content::Documents { bytes, .. }) => chosen(choice, bytes, &train)?,
+            (None, choice @ TokenizerChoice::Files(_), _) => chosen(choice, &[], &[])?,
             (None, ..) => {
                 let reason = "it holds tokens: name the tokenizer that made them, by the path of its files: --tokenizer";
                 return Err(fail(&reason).into());
@@ -124,10 +124,7 @@ impl Source {
         let validation = held_back.concat();
         let tokenizer = match known {
             Some(known) => known,
-            None => match &config.tokenizer {
-                TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
-                choice => trained(choice, train.as_bytes(), &[train.as_bytes()])?,
-            },
+            None => chosen(&config.tokenizer, train.as_bytes(), &[train.as_bytes()])?,
         };
         let Some(end) = tokenizer.token("\n") else {
             return Err(
@@ -187,8 +184,8 @@ impl Source {
     }
 }
 
-/// Makes the tokenizer of a setting from the bytes of all documents, or of those that are trained on.
-fn trained(choice: &TokenizerChoice, all: &[u8], train: &[&[u8]]) -> Result<Tokenizer> {
+/// Reads the tokenizer of a setting, or makes it from the bytes of all documents or of those that are trained on.
+fn chosen(choice: &TokenizerChoice, all: &[u8], train: &[&[u8]]) -> Result<Tokenizer> {
     Ok(match choice {
         TokenizerChoice::Bytes => Tokenizer::bytes(),
         TokenizerChoice::Chars => Tokenizer::characters_of(&String::from_utf8_lossy(all)),
@@ -198,21 +195,21 @@ fn trained(choice: &TokenizerChoice, all: &[u8], train: &[&[u8]]) -> Result<Toke
             remark(format!("tokens   learning {vocabulary} pieces of words from {kilobytes} kB"));
             Tokenizer::trained_bpe(&text, *vocabulary)?
         }
+        TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
         other => return Err(format!("--tokenizer {other} does not fit these data").into()),
     })
 }
 
 /// Splits data: the documents to train on, and those held back. Of few documents, each is split: its last tenth is held
 /// back, by characters as in nanoGPT. Of many, whole ones are held back, drawn at random, always the same.
-fn split<'a>(bytes: &'a [u8], ends: &[usize], by_bytes: bool) -> (Vec<&'a [u8]>, Vec<&'a [u8]>) {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let documents: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &bytes[start..*end]).collect();
+fn split(documents: Vec<&[u8]>, by_bytes: bool) -> (Vec<&[u8]>, Vec<&[u8]>) {
     if documents.len() < FEW {
         return documents.into_iter().map(|d| d.split_at(training_part(d, by_bytes))).unzip();
     }
     let order = Permutation::new(documents.len() as u64, Random::new(0, 0, 0));
     let mut held_back = vec![false; documents.len()];
-    let (most, mut taken) = ((bytes.len() as f64 * HELD_BACK) as usize, 0);
+    let bytes: usize = documents.iter().map(|d| d.len()).sum();
+    let (most, mut taken) = ((bytes as f64 * HELD_BACK) as usize, 0);
     for i in 0..documents.len() as u64 {
         let place = order.at(i) as usize;
         if taken + documents[place].len() <= most || taken == 0 {
@@ -275,14 +272,10 @@ fn encoded(documents: &[&[u8]], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
 }
 
 /// Returns the tokens of data whole: those of texts, or as they are. Without a tokenizer, only tokens can be read.
-pub(crate) fn encode(data: &Data, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
-    match (&data.content, tokenizer) {
-        (Content::Documents { bytes, ends }, Some(tokenizer)) => {
-            let starts = std::iter::once(0).chain(ends.iter().copied());
-            let documents: Vec<&[u8]> = starts.zip(ends).map(|(start, end)| &bytes[start..*end]).collect();
-            encoded(&documents, tokenizer)
-        }
-        (Content::Tokens(tokens), _) => Ok(tokens.clone()),
+pub(crate) fn encode(data: Data, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
+    match (data.content, tokenizer) {
+        (Content::Tokens(tokens), _) => Ok(tokens),
+        (texts, Some(tokenizer)) => encoded(&texts.documents(), tokenizer),
         _ => Err("the model has no tokenizer, and these data are text; give its tokens instead: a *.bin file".into()),
     }
 }

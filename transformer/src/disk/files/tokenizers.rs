@@ -2,7 +2,7 @@
 
 use super::{FileError, read_text};
 use crate::disk::write_atomically;
-use crate::printable::{printable, shortened};
+use crate::printable::shortened;
 use crate::text::chat::{ChatError, ChatTemplate};
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 use serde_json::{Value, json};
@@ -55,10 +55,8 @@ fn read_config(directory: &Path) -> Result<Value, FileError> {
     if !path.exists() {
         return Ok(Value::Null);
     }
-    serde_json::from_str(&read_text(&path)?).map_err(|e| FileError::Tokenizer {
-        path,
-        source: TokenizerError::Json { reason: printable(&e.to_string()) },
-    })
+    serde_json::from_str(&read_text(&path)?)
+        .map_err(|e| FileError::Tokenizer { path, source: TokenizerError::json(&e) })
 }
 
 /// Returns the text of a special token: itself, or the content of an object.

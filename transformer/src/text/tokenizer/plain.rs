@@ -51,25 +51,14 @@ pub(super) fn from_json(json: &Value) -> Option<Tokenizer> {
         let mut characters = name.chars();
         characters.next().filter(|_| characters.next().is_none())
     };
-    let characters: Vec<char> = names.keys().map(character).collect::<Option<_>>()?;
+    let mut characters: Vec<char> = names.keys().map(character).collect::<Option<_>>()?;
+    // Their order in the file is free.
+    characters.sort_unstable();
     let found = match json["pre_tokenizer"].is_null() {
-        true => Tokenizer::Characters(characters).normalised(),
+        true => Tokenizer::Characters(characters),
         false => Tokenizer::Bytes,
     };
     (*json == tree(&found)).then_some(found)
-}
-
-impl Tokenizer {
-    /// Sorts a list of characters, whose order in the file is free.
-    fn normalised(self) -> Self {
-        match self {
-            Tokenizer::Characters(mut characters) => {
-                characters.sort_unstable();
-                Tokenizer::Characters(characters)
-            }
-            other => other,
-        }
-    }
 }
 
 /// Returns the printable character for each byte in the byte level of `tokenizers`: itself if it is printable in

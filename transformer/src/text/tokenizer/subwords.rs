@@ -89,10 +89,8 @@ impl Subwords {
         vocabulary: &str,
         merges: &str,
     ) -> Result<Self, TokenizerError> {
-        let not_json =
-            |e: serde_json::Error| TokenizerError::Json { reason: printable(&e.to_string()) };
         let vocabulary: HashMap<String, u32> =
-            serde_json::from_str(vocabulary).map_err(not_json)?;
+            serde_json::from_str(vocabulary).map_err(|e| TokenizerError::json(&e))?;
         // The first line names the version.
         let lines = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
         let level = json!({
@@ -129,8 +127,6 @@ impl Subwords {
                  document) to {MOST_TOKENS} are possible"
             )));
         }
-        let failed =
-            |e: tokenizers::Error| TokenizerError::Text { reason: printable(&e.to_string()) };
         let mut trainer = BpeTrainer::builder()
             .vocab_size(vocabulary)
             .show_progress(false)
@@ -144,7 +140,7 @@ impl Subwords {
             .with_post_processor(Some(level))
             .with_decoder(Some(level))
             .build()
-            .map_err(failed)?;
+            .map_err(not_encoded)?;
         let mut rest = text;
         let pieces = std::iter::from_fn(|| {
             let (piece, after) = rest.split_at(boundary(rest, PIECE));
@@ -152,7 +148,7 @@ impl Subwords {
             (!piece.is_empty()).then_some(piece)
         });
         let json = tokenizer.train(&mut trainer, pieces).and_then(|t| t.to_string(true));
-        let text = json.map_err(failed)? + "\n";
+        let text = json.map_err(not_encoded)? + "\n";
         let json = serde_json::from_str(&text).expect("the crate writes JSON");
         Self::from_json(&text, &json)
     }
@@ -255,9 +251,7 @@ impl Subwords {
 
     pub(super) fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {
         let encoded = self.inner.tokenizer.encode_fast(text, special);
-        let failed =
-            |e: tokenizers::Error| TokenizerError::Text { reason: printable(&e.to_string()) };
-        Ok(encoded.map_err(failed)?.get_ids().to_vec())
+        Ok(encoded.map_err(not_encoded)?.get_ids().to_vec())
     }
 
     /// Returns the end of the first piece of a text, at which it can be cut: the parts have the same tokens alone as
@@ -290,6 +284,11 @@ impl Subwords {
         }
         Ok(text.len())
     }
+}
+
+/// Returns the error of a text that the crate cannot encode or learn from.
+fn not_encoded(error: tokenizers::Error) -> TokenizerError {
+    TokenizerError::Text { reason: printable(&error.to_string()) }
 }
 
 /// Returns the last boundary of characters that is not after `at`.

@@ -145,7 +145,7 @@ fn invalid_files_are_refused() {
     assert!(Tokenizer::from_json("[[[").unwrap_err().to_string().contains("not JSON"));
     let deep = "[".repeat(100_000);
     assert!(Tokenizer::from_json(&deep).unwrap_err().to_string().contains("not JSON"));
-    // What would cut a text off or fill it up is left out.
+    // Truncation and padding are ignored.
     let mut json: serde_json::Value = serde_json::from_str(&words().to_json()).unwrap();
     json["truncation"] =
         json!({"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0});
