@@ -1,7 +1,9 @@
 //! Numbers that carry their derivative.
 
+mod product;
+
 use crate::operators::operators;
-use linalg::Real;
+use linalg::{Factor, Real, ViewMut};
 use num_traits::{One, Zero};
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -208,6 +210,15 @@ impl<T: Real> Real for Dual<T> {
             zero
         };
         self.chain(self.value.abs(), slope)
+    }
+    fn gemm(
+        c: ViewMut<'_, Self>,
+        alpha: Self,
+        a: Factor<'_, Self>,
+        b: Factor<'_, Self>,
+        add: bool,
+    ) {
+        product::gemm(c, alpha, a, b, add);
     }
 }
 

@@ -7,8 +7,8 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 
 /// A real number: an ordered field with twelve functions, and one hook for the matrix product.
 ///
-/// `f32` and `f64` forward the hook to a tuned kernel; every other scalar, such as a dual number, inherits a plain
-/// loop. If a scalar carries a derivative, comparisons compare values only.
+/// `f32` and `f64` forward the hook to a tuned kernel, a dual number to products of its parts; every other scalar inherits
+/// a plain loop. If a scalar carries a derivative, comparisons compare values only.
 ///
 /// Functions follow IEEE: e^−∞ = 0 and ln 0 = −∞; ln and √ of a negative number, sin and cos of ±∞ are NaN; √−0, tanh
 /// −0, erf −0 and sin −0 are −0; NaN stays NaN.

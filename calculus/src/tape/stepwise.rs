@@ -95,6 +95,26 @@ impl<T: Real> Tape<T> {
         self.forward_range(node..node + 1, &mut |_, _| {});
     }
 
+    /// Computes the values that depend on `changed`, and all others recorded after the first of them, in order: like
+    /// [`Tape::forward`], if nothing but `changed` differs from the last replay.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// tape.forward();
+    /// tape.elements_mut(x)[0] *= 2.0;
+    /// tape.forward_after(x);
+    /// assert_eq!(tape.elements(y), [12.0]);
+    /// ```
+    pub fn forward_after(&mut self, changed: Var) {
+        let depends = |node: &usize| match &self.nodes[*node].rule {
+            Some(rule) => rule.operands().contains(&self.node(changed)),
+            None => false,
+        };
+        if let Some(first) = (0..self.nodes.len()).find(depends) {
+            self.forward_range(first..self.nodes.len(), &mut |_, _| {});
+        }
+    }
+
     /// Prepares a backward replay by hand, like the start of [`Tape::backward_from`]. The parameters' gradients stay
     /// unchanged.
     ///

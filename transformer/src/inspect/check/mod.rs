@@ -69,6 +69,7 @@ use calculus::{Dual, Parameter};
 use linalg::Real;
 use probability::dropout::QUERIES;
 use probability::random::Random;
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// The group of a certificate, and its question.
@@ -321,7 +322,7 @@ fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
 /// Returns standard normal numbers: direction number `which` of a seed.
 pub(crate) fn direction(seed: u64, which: u32, length: usize) -> Vec<f64> {
     let random = Random::new(seed, streams::DIRECTIONS, which);
-    (0..length as u64).map(|i| random.normal(i)).collect()
+    (0..length).into_par_iter().map(|i| random.normal(i as u64)).collect()
 }
 
 /// Returns ⟨a, b⟩ and Σ |aᵢ·bᵢ|: a sum, and the size that its rounding is relative to.
