@@ -104,7 +104,7 @@ fn a_run_is_measured_on_its_held_back_part_without_dropout() {
     let plain = Architecture { dropout: 0.0, ..sizes };
     let mut model = RecordedStep::<f64>::record(&plain, 1, 16, Form::Textbook, 0).unwrap();
     model.copy_parameters(trainer.model().tape().parameters());
-    let windows = transformer::text::corpus::windows(corpus.validation(), 16);
+    let windows = transformer::text::corpus::windows(&corpus.validation().to_vec(), 16);
     let expected = Evaluation::of(&mut model, &windows).unwrap();
     assert_eq!(found.tokens, corpus.validation().len() - 1);
     let error = (found.loss / expected.loss - 1.0).abs();

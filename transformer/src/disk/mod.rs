@@ -25,6 +25,7 @@ pub mod files;
 mod lock;
 mod metrics;
 mod run;
+pub mod tokens;
 
 pub use file::{ordinary, read_bounded, read_stream, reason, write_atomically};
 pub use lock::Lock;

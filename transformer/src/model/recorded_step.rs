@@ -85,6 +85,12 @@ pub enum ModelError {
     /// A batch without a token to predict.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
+    /// Tokens that could not be read from their file.
+    #[error("{reason}")]
+    Data {
+        /// The file and the cause.
+        reason: String,
+    },
 }
 
 /// A recorded training step of a decoder on batches of one size.

@@ -1,6 +1,7 @@
 //! Training and validation data: tokens, random windows of them, and a held-out part.
 
 use crate::model::recorded_step::IGNORED;
+use crate::text::tokens::Tokens;
 use crate::{streams, words};
 use probability::permutation::Permutation;
 use probability::random::Random;
@@ -33,8 +34,8 @@ pub enum CorpusError {
 /// can be compared with the source's entropy.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    train: Vec<u32>,
-    validation: Vec<u32>,
+    train: Tokens,
+    validation: Tokens,
     /// The starts of documents in `train`; empty for a text.
     starts: Vec<usize>,
     /// The token that ends a document.
@@ -55,10 +56,18 @@ impl Corpus {
     ///
     /// # Errors
     /// If either part is shorter than a window of `length` tokens and the one after it.
-    pub fn text(mut tokens: Vec<u32>, held_back: f64, length: usize) -> Result<Self, CorpusError> {
+    pub fn text(tokens: Vec<u32>, held_back: f64, length: usize) -> Result<Self, CorpusError> {
+        Self::stream(tokens.into(), held_back, length)
+    }
+
+    /// Like [`Corpus::text`], for tokens in memory or in files.
+    ///
+    /// # Errors
+    /// See [`Corpus::text`].
+    pub fn stream(tokens: Tokens, held_back: f64, length: usize) -> Result<Self, CorpusError> {
         let train = (tokens.len() as f64 * (1.0 - held_back)) as usize;
-        let validation = tokens.split_off(train.min(tokens.len()));
-        Self::split(tokens, validation, length)
+        let (train, validation) = tokens.split_at(train.min(tokens.len()));
+        Self::split(train, validation, length)
     }
 
     /// Takes one stream that is already split.
@@ -66,10 +75,11 @@ impl Corpus {
     /// # Errors
     /// If either part is shorter than a window of `length` tokens and the one after it.
     pub fn split(
-        train: Vec<u32>,
-        validation: Vec<u32>,
+        train: impl Into<Tokens>,
+        validation: impl Into<Tokens>,
         length: usize,
     ) -> Result<Self, CorpusError> {
+        let (train, validation) = (train.into(), validation.into());
         let corpus = Corpus { train, validation, starts: vec![], end: None };
         let needed = length.saturating_add(1);
         for (part, tokens) in
@@ -103,17 +113,22 @@ impl Corpus {
         // A window takes `length` tokens after a document's end, so no window begins at the last starts.
         let after_end = |i: usize| i == 0 || train[i - 1] == end;
         let starts = (0..=train.len() - length).filter(|&i| after_end(i)).collect();
-        Ok(Corpus { train, validation, starts, end: Some(end) })
+        Ok(Corpus { train: train.into(), validation: validation.into(), starts, end: Some(end) })
     }
 
     /// Returns the tokens to train on.
-    pub fn train(&self) -> &[u32] {
+    pub fn train(&self) -> &Tokens {
         &self.train
     }
 
     /// Returns the tokens to measure on.
-    pub fn validation(&self) -> &[u32] {
+    pub fn validation(&self) -> &Tokens {
         &self.validation
+    }
+
+    /// Returns why tokens could not be read from a file, if that ever happened ([`Tokens::failure`]).
+    pub fn failure(&self) -> Option<String> {
+        self.train.failure().or_else(|| self.validation.failure())
     }
 
     /// Writes batch number `batch` of a seed: windows of `length` tokens, one after another. They depend only on these
@@ -138,11 +153,11 @@ impl Corpus {
         let batch_size = windows.len() as u64;
         for (i, (tokens, targets)) in windows.enumerate() {
             let start = self.start(seed, batch * batch_size + i as u64, length);
-            targets.copy_from_slice(&self.train[start..start + length]);
-            tokens[0] = match self.end {
-                Some(end) => end,
-                None => self.train[start - 1],
-            };
+            self.train.read_into(start, targets);
+            match self.end {
+                Some(end) => tokens[0] = end,
+                None => self.train.read_into(start - 1, &mut tokens[..1]),
+            }
             tokens[1..].copy_from_slice(&targets[..length - 1]);
         }
     }
@@ -199,7 +214,7 @@ impl Corpus {
                 spread(count, most).map(|i| window(&self.validation, i * length, length)).collect()
             }
             Some(end) => {
-                let mut all = packed(&self.validation, end, length);
+                let mut all = packed(&self.validation.to_vec(), end, length);
                 let (count, empty) = (all.len(), || Window { tokens: vec![], targets: vec![] });
                 spread(count, most).map(|i| std::mem::replace(&mut all[i], empty())).collect()
             }
@@ -210,8 +225,8 @@ impl Corpus {
     /// of a text, which has no predecessor. Documents stay whole if they fit.
     pub fn validation_windows(&self, length: usize) -> Vec<Window> {
         match self.end {
-            None => windows(&self.validation, length),
-            Some(end) => packed(&self.validation, end, length),
+            None => windows_of(&self.validation, length).collect(),
+            Some(end) => packed(&self.validation.to_vec(), end, length),
         }
     }
 }
@@ -232,14 +247,19 @@ fn spread(all: usize, most: usize) -> impl Iterator<Item = usize> {
 /// assert_eq!(w[1].targets[1], transformer::IGNORED);
 /// ```
 pub fn windows(stream: &[u32], length: usize) -> Vec<Window> {
+    windows_of(&stream.to_vec().into(), length).collect()
+}
+
+fn windows_of(stream: &Tokens, length: usize) -> impl Iterator<Item = Window> + '_ {
     let last = stream.len().saturating_sub(1);
-    (0..last).step_by(length).map(|start| window(stream, start, length)).collect()
+    (0..last).step_by(length).map(move |start| window(stream, start, length))
 }
 
 /// Returns the window of a stream that begins at `start`, which must not be the last token.
-fn window(stream: &[u32], start: usize, length: usize) -> Window {
+fn window(stream: &Tokens, start: usize, length: usize) -> Window {
     let end = (start + length).min(stream.len() - 1);
-    padded(stream[start..end].to_vec(), stream[start + 1..=end].to_vec(), length)
+    let own = stream.read(start..end + 1);
+    padded(own[..own.len() - 1].to_vec(), own[1..].to_vec(), length)
 }
 
 /// Packs documents into windows that begin with a document's start.
@@ -304,7 +324,7 @@ mod tests {
             stream in prop::collection::vec(0u32..9, 2..200), length in 1usize..20, tokens in 0usize..250, documents: bool,
         ) {
             let end = documents.then_some(0);
-            let corpus = Corpus { train: vec![0], validation: stream, starts: vec![], end };
+            let corpus = Corpus { train: vec![0].into(), validation: stream.into(), starts: vec![], end };
             let (all, sample) = (corpus.validation_windows(length), corpus.validation_sample(length, tokens));
             let taken = all.len().min((tokens / length).max(1));
             prop_assert_eq!(sample.len(), taken);
@@ -346,8 +366,9 @@ mod tests {
         fn a_pass_takes_every_token_once_but_a_window_or_two(
             n in 20u32..300, length in 1usize..18, seed: u64, pass in 0u64..5,
         ) {
-            let train = (0..n).collect();
-            let corpus = Corpus { train, validation: vec![0], starts: vec![], end: None };
+            let train: Vec<u32> = (0..n).collect();
+            let (train, validation) = (train.into(), vec![0].into());
+            let corpus = Corpus { train, validation, starts: vec![], end: None };
             let windows = ((n as usize - 1) / length).saturating_sub(1).max(1) as u64;
             let w = drawn(&corpus, seed, pass * windows, windows, length);
             prop_assert!(w.iter().all(|w| w.tokens.iter().zip(&w.targets).all(|(x, y)| x + 1 == *y)));
@@ -362,7 +383,7 @@ mod tests {
     #[test]
     fn windows_are_drawn_from_everywhere_and_again() {
         let corpus = Corpus::text((0..100).collect(), 0.1, 8).unwrap();
-        assert_eq!(corpus.validation(), (90..100).collect::<Vec<_>>());
+        assert_eq!(corpus.validation().to_vec(), Vec::from_iter(90..100));
         let draw = |batch| {
             let (mut x, mut y) = (vec![0; 8 * 50], vec![0; 8 * 50]);
             corpus.fill(3, batch, 8, &mut x, &mut y);

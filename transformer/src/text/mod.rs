@@ -4,3 +4,4 @@ pub mod chat;
 pub mod corpus;
 pub mod stories;
 pub mod tokenizer;
+pub mod tokens;

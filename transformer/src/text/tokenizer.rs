@@ -14,6 +14,7 @@ mod subwords;
 mod tests;
 
 use crate::printable::printable;
+use std::collections::BTreeSet;
 pub use subwords::{END_OF_TEXT, LEAST_VOCABULARY, Subwords};
 use thiserror::Error;
 
@@ -105,7 +106,11 @@ impl Tokenizer {
 
     /// Returns the tokenizer with one token per character that occurs in `text`, in Unicode order.
     pub fn characters_of(text: &str) -> Self {
-        let used: std::collections::BTreeSet<char> = text.chars().collect();
+        Self::of_characters(text.chars().collect())
+    }
+
+    /// Returns the tokenizer with these tokens, each a character.
+    pub fn of_characters(used: BTreeSet<char>) -> Self {
         Tokenizer::Characters(used.into_iter().collect())
     }
 
@@ -125,7 +130,18 @@ impl Tokenizer {
     /// # Errors
     /// A vocabulary of fewer than [`LEAST_VOCABULARY`] tokens.
     pub fn trained_bpe(text: &str, vocabulary: usize) -> Result<Self, TokenizerError> {
-        Subwords::trained_bpe(text, vocabulary).map(Tokenizer::Subwords)
+        Self::trained_bpe_on(std::iter::once(text), vocabulary)
+    }
+
+    /// Like [`Tokenizer::trained_bpe`], on several texts.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::trained_bpe`].
+    pub fn trained_bpe_on<S: AsRef<str> + Send>(
+        texts: impl Iterator<Item = S> + Send,
+        vocabulary: usize,
+    ) -> Result<Self, TokenizerError> {
+        Subwords::trained_bpe(texts, vocabulary).map(Tokenizer::Subwords)
     }
 
     /// Returns the number of tokens: the highest token and one.
@@ -172,16 +188,32 @@ impl Tokenizer {
         text: &[u8],
         progress: impl FnMut(usize),
     ) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.encode_begun(text, true, progress)?.0)
+    }
+
+    /// Encodes the beginning of a text, of which this is all that was read so far, or all there is if `ends`. Returns the
+    /// tokens, and how many bytes they are: the others, which may become other tokens with what follows, are to be given
+    /// again before it. A text that is given in parts has the same tokens.
+    ///
+    /// # Errors
+    /// See [`Tokenizer::encode_bytes`].
+    pub fn encode_begun(
+        &self,
+        text: &[u8],
+        ends: bool,
+        progress: impl FnMut(usize),
+    ) -> Result<(Vec<u32>, usize), TokenizerError> {
+        let whole = |tokens: Result<Vec<u32>, _>| tokens.map(|tokens| (tokens, text.len()));
         match self {
-            Tokenizer::Bytes => Ok(text.iter().map(|&b| u32::from(b)).collect()),
+            Tokenizer::Bytes => whole(Ok(text.iter().map(|&b| u32::from(b)).collect())),
             Tokenizer::Characters(characters) => {
                 let token = |(i, c): (usize, char)| {
                     let found = characters.binary_search(&c).map(|t| t as u32);
                     found.map_err(|_| unknown(characters, i, c))
                 };
-                utf8(text)?.chars().enumerate().map(token).collect()
+                whole(utf8(text)?.chars().enumerate().map(token).collect())
             }
-            Tokenizer::Subwords(subwords) => subwords.encode(utf8(text)?, progress),
+            Tokenizer::Subwords(subwords) => subwords.encode(utf8(text)?, ends, progress),
         }
     }
 

@@ -56,6 +56,7 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let (batch, part) = (number / parts, (number % parts) as usize);
         if part == 0 {
             corpus.fill(config.seed, batch, config.context, tokens, targets);
+            readable(corpus)?;
         }
         let range = part * size..(part + 1) * size;
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
@@ -64,6 +65,11 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let all = counted(targets) as f64 * (replays / parts) as f64;
         Ok(counted(&targets[range]) as f64 / all)
     }
+}
+
+/// Returns an error if tokens of a corpus could not be read from their file.
+pub(crate) fn readable(corpus: &Corpus) -> Result<(), ModelError> {
+    corpus.failure().map_or(Ok(()), |reason| Err(ModelError::Data { reason }))
 }
 
 impl<T: Real> Trainer<T> {
@@ -120,7 +126,9 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// A corpus with tokens that the model does not have.
     pub fn evaluate(&mut self, corpus: &Corpus) -> Result<Evaluation, ModelError> {
-        Evaluation::of(&mut self.model, &corpus.validation_windows(self.config.context))
+        let windows = corpus.validation_windows(self.config.context);
+        readable(corpus)?;
+        Evaluation::of(&mut self.model, &windows)
     }
 
     /// Returns the loss on at most `tokens` tokens of the validation part ([`Corpus::validation_sample`]). Calls
@@ -135,6 +143,7 @@ impl<T: Real> Trainer<T> {
         mut batch: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Evaluation>, ModelError> {
         let windows = corpus.validation_sample(self.config.context, tokens);
+        readable(corpus)?;
         Evaluation::of_watched(&mut self.model, &windows, |done| batch(done, windows.len()))
     }
 

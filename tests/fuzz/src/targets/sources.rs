@@ -90,7 +90,7 @@ pub fn corpus(data: &[u8]) {
             }
         };
         accepted("corpus");
-        assert_eq!([corpus.train(), corpus.validation()].concat(), tokens);
+        assert_eq!([corpus.train().to_vec(), corpus.validation().to_vec()].concat(), tokens);
         let (mut seen, mut next) = (vec![0; 2 * length], vec![0; 2 * length]);
         for batch in [0, 1, u64::from(u32::MAX)] {
             corpus.fill(7, batch, length, &mut seen, &mut next);

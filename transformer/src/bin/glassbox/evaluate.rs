@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use transformer::text::corpus::windows;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Evaluation, Form, RecordedStep, TrainingConfig, memory};
+use transformer::{Evaluation, Form, RecordedStep, Tokens, TrainingConfig, memory};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -41,9 +41,15 @@ pub(crate) struct Evaluate {
 }
 
 /// Checks the memory of a text's windows: every token is stored twice, and once more with its neighbours.
-fn afford(tokens: &[u32]) -> Result<()> {
+fn afford(tokens: &Tokens) -> Result<()> {
     Ok(memory::afford(12 * tokens.len() as u128)
         .map_err(|e| format!("{e}; measure a part of the text"))?)
+}
+
+/// Returns tokens in memory.
+fn readable(tokens: &Tokens) -> Result<Vec<u32>> {
+    let all = tokens.to_vec();
+    tokens.failure().map_or(Ok(all), |reason| Err(reason.into()))
 }
 
 impl Evaluate {
@@ -63,7 +69,9 @@ impl Evaluate {
             run::agree(&self.run, own, &config)?;
         }
         let trained_on = match &own {
-            Some(own) if !own.reads_standard_input() => Source::load(own, tokenizer.clone()),
+            Some(own) if !own.reads_standard_input() => {
+                Source::load(own, tokenizer.clone(), Some(&self.run))
+            }
             Some(_) => Err("it came from standard input".into()),
             None => Err("there is no run.toml beside the model".into()),
         };
@@ -81,12 +89,14 @@ impl Evaluate {
                     .into());
                 }
                 afford(&tokens)?;
+                let tokens = readable(&tokens)?;
                 let windows = windows(&tokens, config.context);
                 (tokens, windows)
             }
             (None, Ok(own)) => {
                 afford(own.corpus.validation())?;
-                (own.corpus.validation().to_vec(), own.corpus.validation_windows(config.context))
+                let tokens = readable(own.corpus.validation())?;
+                (tokens, own.corpus.validation_windows(config.context))
             }
             (None, Err(why)) => {
                 return Err(
@@ -131,9 +141,9 @@ impl Evaluate {
         let predicted = &tokens[tokens.len() - measured.tokens..];
         let nats = measured.loss * measured.tokens as f64;
         let sizes = tokenizer.as_ref().map(|t| {
-            let text = t.decode(&source::without_ends(t, predicted));
-            let per = |length: usize| bits(nats) / length.max(1) as f64;
-            (per(text.chars().count()), per(text.len()))
+            let (characters, bytes) = source::text_of(t, &predicted.to_vec().into());
+            let per = |length: u64| bits(nats) / length.max(1) as f64;
+            (per(characters), per(bytes))
         });
         if self.json {
             let baselines = baselines.iter().map(|(n, nats)| (n.to_string(), json!(nats)));

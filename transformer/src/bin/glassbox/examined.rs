@@ -44,7 +44,7 @@ impl Examined {
     fn sizes(settings: &Settings) -> Result<Self> {
         let config = settings.complete()?;
         settings.fit(&config)?;
-        let source = Source::load(&config, None)?;
+        let source = Source::load(&config, None, None)?;
         let model = config.model(source.tokenizer.vocabulary())?;
         let layers = count(model.layers, "layer");
         let name = format!("{layers}, width {}, on {}", model.width, source.name);
@@ -75,7 +75,7 @@ impl Examined {
         } else {
             None
         };
-        let source = Source::load(&config, known)?;
+        let source = Source::load(&config, known, Some(path))?;
         let (model, parameters) = if saved {
             let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
             (Architecture { dropout: config.dropout, ..model }, Some(parameters))
@@ -128,10 +128,10 @@ impl Examined {
                 });
                 let (random, v) = (Random::new(config.seed, 0, 0), model.vocabulary as u64);
                 let any = || (0..count as u64).map(|i| random.below(i, v) as u32).collect();
-                (own.unwrap_or_else(any), String::new())
+                (own.unwrap_or_else(any).into(), String::new())
             }
         };
-        let corpus = Corpus::text(tokens, 0.1, context)?;
+        let corpus = Corpus::stream(tokens, 0.1, context)?;
         let name = path.display().to_string();
         Ok(Examined {
             config,

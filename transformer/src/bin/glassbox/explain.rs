@@ -367,7 +367,7 @@ impl Explain {
         }
         let source = match (&own, &tokenizer) {
             (Some(own), Some(tokenizer)) if !own.reads_standard_input() => {
-                Source::load(own, Some(tokenizer.clone())).ok()
+                Source::load(own, Some(tokenizer.clone()), Some(given)).ok()
             }
             _ => None,
         };
@@ -410,7 +410,7 @@ fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {
 
 /// Returns the first window of the validation part: its tokens and the one that follows.
 fn beginning(source: &Source, length: usize) -> Vec<u32> {
-    let windows = source.corpus.validation_windows(length);
+    let windows = source.corpus.validation_sample(length, length);
     let Some(first) = windows.first() else { return Vec::new() };
     let last = first.targets.last().copied().filter(|&t| t != IGNORED);
     first.tokens.iter().copied().chain(last).collect()

@@ -2,26 +2,30 @@
 
 use crate::plot::thousands;
 use crate::progress::Bar;
-use crate::{Result, remark, terminal};
+use crate::{Error, Result, remark, terminal};
 use infotheory::{Nats, ngram};
 use probability::permutation::Permutation;
 use probability::random::Random;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::path::Path;
-use transformer::disk::data::{Content, Data};
+use std::sync::Mutex;
+use transformer::disk::data::{Content, Data, Documents, Extent};
 use transformer::disk::files;
+use transformer::disk::tokens::{Encoded, Split, Watch};
 use transformer::memory;
 use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Corpus, TokenizerChoice, TrainingConfig};
+use transformer::{Corpus, TokenizerChoice, Tokens, TrainingConfig};
 
 /// The share of a text that is not trained on, as in nanoGPT.
 const HELD_BACK: f64 = 0.1;
 /// The number of documents from which whole ones are held back.
 const FEW: usize = 10;
-/// The documents that are encoded between two reports of progress.
-const GROUP: usize = 1024;
+/// The bytes of text up to which tokens are in memory.
+const IN_MEMORY: u64 = 1 << 26;
+/// The bytes of text from which pieces of words are learned.
+const LEARNED: u64 = 1 << 28;
 /// The number of training stories.
 const TRAINING_STORIES: u32 = 20_000;
 const VALIDATION_STORIES: u32 = 500;
@@ -57,59 +61,56 @@ pub(crate) struct Entropy {
 }
 
 impl Source {
-    /// Loads the data of a run, with the vocabulary of the run if it resumes.
-    pub(crate) fn load(config: &TrainingConfig, known: Option<Tokenizer>) -> Result<Self> {
+    /// Loads the data of a run, with the vocabulary of the run if it resumes. The tokens of a long text are kept in a file
+    /// beside the run.
+    pub(crate) fn load(
+        config: &TrainingConfig,
+        known: Option<Tokenizer>,
+        run: Option<&Path>,
+    ) -> Result<Self> {
         let Some(paths) = &config.data else { return Self::stories(config, known) };
         let field = config.field.as_deref().unwrap_or(TrainingConfig::FIELD);
         let (data, name) = (read(paths, field)?, name(paths));
         let fail = |e: &dyn std::fmt::Display| format!("{name}: {e}");
-        let by_bytes = known
-            .as_ref()
-            .map_or(config.tokenizer == TokenizerChoice::Bytes, |t| *t == Tokenizer::Bytes);
-        let (train, held_back) = match &data.content {
-            Content::Documents { bytes, .. } => {
-                if !by_bytes {
-                    characters(&name, bytes)?;
-                }
-                split(data.content.documents(), by_bytes)
-            }
-            _ => Default::default(),
-        };
-        let tokenizer = match (known, &config.tokenizer, &data.content) {
-            (Some(known), ..) => known,
-            (None, choice, Content::Documents { bytes, .. }) => chosen(choice, bytes, &train)?,
-            (None, choice @ TokenizerChoice::Files(_), _) => chosen(choice, &[], &[])?,
-            (None, ..) => {
-                let reason = "it holds tokens: name the tokenizer that made them, by the path of its files: --tokenizer";
-                return Err(fail(&reason).into());
-            }
-        };
-        let length = config.context;
-        let (corpus, characters_per_token) = match &data.content {
+        let (tokenizer, encoded) = match &data.content {
             Content::Tokens(tokens) => {
+                let reason = "it holds tokens: name the tokenizer that made them, by the path of its files: --tokenizer";
+                let tokenizer = match (known, &config.tokenizer) {
+                    (Some(known), _) => known,
+                    (None, TokenizerChoice::Files(path)) => {
+                        files::read_tokenizer_at(Path::new(path))?
+                    }
+                    _ => return Err(fail(&reason).into()),
+                };
                 known_to(tokens, tokenizer.vocabulary()).map_err(|e| fail(&e))?;
-                let corpus =
-                    Corpus::text(tokens.clone(), HELD_BACK, length).map_err(|e| fail(&e))?;
-                let text = tokenizer.decode(&without_ends(&tokenizer, corpus.validation()));
-                let characters = text.chars().count() as f64;
-                let ratio = characters / corpus.validation().len() as f64;
-                (corpus, ratio)
+                let train = (tokens.len() as f64 * (1.0 - HELD_BACK)) as usize;
+                let (train, held_back) = tokens.split_at(train);
+                let characters = text_of(&tokenizer, &held_back).0;
+                (tokenizer, Encoded { train, held_back, characters })
             }
-            _ => {
-                let tokens =
-                    |documents: &[&[u8]]| encoded(documents, &tokenizer).map_err(|e| fail(&e));
-                let corpus = Corpus::split(tokens(&train)?, tokens(&held_back)?, length);
-                let corpus = corpus.map_err(|e| fail(&e))?;
-                let characters: usize =
-                    held_back.iter().map(|d| String::from_utf8_lossy(d).chars().count()).sum();
-                let ratio = characters as f64 / corpus.validation().len() as f64;
-                (corpus, ratio)
+            Content::Documents(documents) => {
+                let by_bytes = known
+                    .as_ref()
+                    .map_or(config.tokenizer == TokenizerChoice::Bytes, |t| *t == Tokenizer::Bytes);
+                if !by_bytes {
+                    utf8(documents)?;
+                }
+                let split = split(documents, by_bytes)?;
+                let tokenizer = match known {
+                    Some(known) => known,
+                    None => chosen(&config.tokenizer, &split)?,
+                };
+                let encoded = tokens_of(&split, &data.sha256, &tokenizer, run)?;
+                (tokenizer, encoded)
             }
+            other => return Err(fail(&format!("{other:?} cannot be trained on")).into()),
         };
+        let Encoded { train, held_back, characters } = encoded;
+        let corpus = Corpus::split(train, held_back, config.context).map_err(|e| fail(&e))?;
         Ok(Source {
             name,
             sha256: data.sha256,
-            characters_per_token,
+            characters_per_token: characters as f64 / corpus.validation().len() as f64,
             corpus,
             tokenizer,
             entropy: None,
@@ -124,7 +125,7 @@ impl Source {
         let validation = held_back.concat();
         let tokenizer = match known {
             Some(known) => known,
-            None => chosen(&config.tokenizer, train.as_bytes(), &[train.as_bytes()])?,
+            None => chosen_of(&config.tokenizer, &train)?,
         };
         let Some(end) = tokenizer.token("\n") else {
             return Err(
@@ -157,14 +158,13 @@ impl Source {
     /// Returns the nats per token of n-gram models of orders 1 to [`ORDERS`] on the validation part, or on its
     /// beginning if it is long.
     pub(crate) fn baselines(&self) -> Vec<(usize, f64)> {
-        let validation = self.corpus.validation();
-        self.baselines_on(&validation[..validation.len().min(MEASURED)])
+        self.baselines_on(&self.corpus.validation().beginning(MEASURED))
     }
 
     /// Like [`Source::baselines`], but for another text.
     pub(crate) fn baselines_on(&self, tokens: &[u32]) -> Vec<(usize, f64)> {
-        let train = self.corpus.train();
-        let mut counted = &train[..train.len().min(COUNTED)];
+        let train = self.corpus.train().beginning(COUNTED);
+        let mut counted = &train[..];
         let vocabulary = self.tokenizer.vocabulary();
         if counted.len() + tokens.len() >= LONG {
             let n = thousands(counted.len() as f64);
@@ -173,7 +173,7 @@ impl Source {
         while memory::afford(counting(counted.len(), vocabulary)).is_err() && counted.len() > 1 {
             counted = &counted[..counted.len() / 2];
         }
-        if counted.len() < train.len().min(COUNTED) {
+        if counted.len() < train.len() {
             let n = counted.len();
             remark(format!(
                 "n-grams  are counted on the first {n} tokens: there is no memory for more"
@@ -184,17 +184,49 @@ impl Source {
     }
 }
 
-/// Reads the tokenizer of a setting, or makes it from the bytes of all documents or of those that are trained on.
-fn chosen(choice: &TokenizerChoice, all: &[u8], train: &[&[u8]]) -> Result<Tokenizer> {
+/// Reads the tokenizer of a setting, or makes it: of the characters of all documents, or of the words that are trained on.
+fn chosen(choice: &TokenizerChoice, split: &Split<'_>) -> Result<Tokenizer> {
+    let Split { documents, train, .. } = split;
+    match choice {
+        TokenizerChoice::Chars => {
+            let mut used = BTreeSet::new();
+            for extent in documents.extents() {
+                for piece in documents.pieces(&extent, Documents::PIECE) {
+                    used.extend(std::str::from_utf8(&piece?)?.chars());
+                }
+            }
+            Ok(Tokenizer::of_characters(used))
+        }
+        TokenizerChoice::Bpe(vocabulary) => {
+            let bytes: u64 = train.iter().map(Extent::bytes).sum();
+            let kilobytes = thousands(bytes.min(LEARNED) as f64 / 1e3);
+            remark(format!("tokens   learning {vocabulary} pieces of words from {kilobytes} kB"));
+            let (failure, mut left) = (Mutex::new(None), LEARNED);
+            let pieces = train.iter().flat_map(|extent| documents.pieces(extent, Documents::PIECE));
+            let texts = pieces.map_while(|piece| {
+                let text = piece.map_err(Error::from).and_then(|p| Ok(String::from_utf8(p)?));
+                let text = text
+                    .map_err(|e| failure.lock().expect("one thread").get_or_insert(e).to_string());
+                let text = text.ok().filter(|_| left > 0)?;
+                left = left.saturating_sub(text.len() as u64);
+                Some(text)
+            });
+            let tokenizer = Tokenizer::trained_bpe_on(texts, *vocabulary)?;
+            match failure.into_inner().expect("one thread") {
+                Some(failure) => Err(failure),
+                None => Ok(tokenizer),
+            }
+        }
+        choice => chosen_of(choice, ""),
+    }
+}
+
+/// Like [`chosen`], of one text.
+fn chosen_of(choice: &TokenizerChoice, text: &str) -> Result<Tokenizer> {
     Ok(match choice {
         TokenizerChoice::Bytes => Tokenizer::bytes(),
-        TokenizerChoice::Chars => Tokenizer::characters_of(&String::from_utf8_lossy(all)),
-        TokenizerChoice::Bpe(vocabulary) => {
-            let text = String::from_utf8(train.concat())?;
-            let kilobytes = thousands(text.len() as f64 / 1e3);
-            remark(format!("tokens   learning {vocabulary} pieces of words from {kilobytes} kB"));
-            Tokenizer::trained_bpe(&text, *vocabulary)?
-        }
+        TokenizerChoice::Chars => Tokenizer::characters_of(text),
+        TokenizerChoice::Bpe(vocabulary) => Tokenizer::trained_bpe(text, *vocabulary)?,
         TokenizerChoice::Files(path) => files::read_tokenizer_at(Path::new(path))?,
         other => return Err(format!("--tokenizer {other} does not fit these data").into()),
     })
@@ -202,100 +234,127 @@ fn chosen(choice: &TokenizerChoice, all: &[u8], train: &[&[u8]]) -> Result<Token
 
 /// Splits data: the documents to train on, and those held back. Of few documents, each is split: its last tenth is held
 /// back, by characters as in nanoGPT. Of many, whole ones are held back, drawn at random, always the same.
-fn split(documents: Vec<&[u8]>, by_bytes: bool) -> (Vec<&[u8]>, Vec<&[u8]>) {
+fn split(documents: &Documents, by_bytes: bool) -> Result<Split<'_>> {
+    let all = documents.extents();
     if documents.len() < FEW {
-        return documents.into_iter().map(|d| d.split_at(training_part(d, by_bytes))).unzip();
+        let (mut train, mut held_back) = (vec![], vec![]);
+        for Extent { document, range } in all {
+            let most = |length: u64| (length as f64 * (1.0 - HELD_BACK)) as u64;
+            let middle = match by_bytes {
+                true => most(range.end),
+                false => documents.place_of(document, most(documents.characters(document)?))?,
+            };
+            train.push(Extent { document, range: 0..middle });
+            held_back.push(Extent { document, range: middle..range.end });
+        }
+        return Ok(Split { documents, train, held_back });
     }
-    let order = Permutation::new(documents.len() as u64, Random::new(0, 0, 0));
-    let mut held_back = vec![false; documents.len()];
-    let bytes: usize = documents.iter().map(|d| d.len()).sum();
-    let (most, mut taken) = ((bytes as f64 * HELD_BACK) as usize, 0);
-    for i in 0..documents.len() as u64 {
+    let order = Permutation::new(all.len() as u64, Random::new(0, 0, 0));
+    let mut held = vec![false; all.len()];
+    let (most, mut taken) = ((documents.bytes() as f64 * HELD_BACK) as u64, 0);
+    for i in 0..all.len() as u64 {
         let place = order.at(i) as usize;
-        if taken + documents[place].len() <= most || taken == 0 {
-            taken += documents[place].len();
-            held_back[place] = true;
+        if taken + all[place].bytes() <= most || taken == 0 {
+            taken += all[place].bytes();
+            held[place] = true;
         }
     }
-    let chosen = |back: bool| {
-        documents
-            .iter()
-            .zip(&held_back)
-            .filter(|(_, held)| **held == back)
-            .map(|(d, _)| *d)
-            .collect()
+    let (held_back, train) = all.into_iter().partition(|extent| held[extent.document]);
+    Ok(Split { documents, train, held_back })
+}
+
+/// Returns the tokens of split data: those of a long text in a file beside the run, where the next run finds them.
+fn tokens_of(
+    split: &Split<'_>,
+    data: &str,
+    tokenizer: &Tokenizer,
+    run: Option<&Path>,
+) -> Result<Encoded> {
+    let bytes = split.documents.bytes();
+    let mut bar = Bar::new(bytes, "bytes");
+    let mut done = 0;
+    let mut progress = |more| {
+        done += more;
+        bar.set(done);
     };
-    (chosen(false), chosen(true))
-}
-
-/// Returns the length of the part of a document that is trained on: all but the last tenth of its characters or bytes.
-fn training_part(document: &[u8], by_bytes: bool) -> usize {
-    let most = |length: usize| (length as f64 * (1.0 - HELD_BACK)) as usize;
-    match std::str::from_utf8(document) {
-        Ok(text) if !by_bytes => {
-            let train = most(text.chars().count());
-            text.char_indices().nth(train).map_or(text.len(), |(i, _)| i)
+    let encoded = match run.filter(|_| bytes > IN_MEMORY) {
+        None => {
+            affordable(bytes)?;
+            split.in_memory(tokenizer, &mut progress)?
         }
-        _ => most(document.len()),
-    }
-}
-
-/// Returns the tokens of documents. Several are each ended: by the tokenizer's token for it, else by a line end.
-fn encoded(documents: &[&[u8]], tokenizer: &Tokenizer) -> Result<Vec<u32>> {
-    let bytes: usize = documents.iter().map(|d| d.len()).sum();
-    // A growing list exists twice.
-    memory::afford(8 * bytes as u128).map_err(|e| format!("{e}; give a part of it"))?;
-    let mut bar = Bar::new(bytes as u64, "bytes");
-    let (mut tokens, mut done) = (Vec::new(), 0);
-    for group in documents.chunks(GROUP) {
-        let new: Vec<Vec<u32>> = match group {
-            // One long text is encoded in pieces.
-            [text] if *tokenizer != Tokenizer::Bytes => {
-                vec![tokenizer.encode_watched(text, |piece| bar.set((done + piece) as u64))?]
-            }
-            group => {
-                let all = group.par_iter().map(|document| tokenizer.encode_bytes(document));
-                all.collect::<std::result::Result<_, _>>()?
-            }
-        };
-        for document in new {
-            tokens.extend(document);
-            if documents.len() > 1 {
-                tokens.extend(tokenizer.end().or_else(|| tokenizer.token("\n")));
-            }
+        Some(run) => {
+            let run = std::path::absolute(run)?;
+            let directory = run.parent().unwrap_or(&run);
+            let key = split.key(data, tokenizer);
+            let path = split.file(directory, &key);
+            let there = path.exists();
+            let verb = if there { "read from" } else { "written to" };
+            remark(format!("tokens   {verb} {}", terminal::word(&path.display().to_string())));
+            let mut waiting =
+                |_: &Path| remark("tokens   another process writes this file; waiting for it");
+            let watch = Watch { progress: &mut progress, waiting: &mut waiting };
+            split.in_file(directory, &key, tokenizer, watch)?
         }
-        done += group.iter().map(|d| d.len()).sum::<usize>();
-        bar.set(done as u64);
-    }
+    };
     bar.finish();
-    Ok(tokens)
+    Ok(encoded)
+}
+
+/// Refuses a text whose tokens do not fit the memory. A growing list exists twice.
+fn affordable(bytes: u64) -> Result<()> {
+    Ok(memory::afford(8 * u128::from(bytes)).map_err(|e| format!("{e}; give a part of it"))?)
 }
 
 /// Returns the tokens of data whole: those of texts, or as they are. Without a tokenizer, only tokens can be read.
-pub(crate) fn encode(data: Data, tokenizer: Option<&Tokenizer>) -> Result<Vec<u32>> {
-    match (data.content, tokenizer) {
-        (Content::Tokens(tokens), _) => Ok(tokens),
-        (texts, Some(tokenizer)) => encoded(&texts.documents(), tokenizer),
+pub(crate) fn encode(data: Data, tokenizer: Option<&Tokenizer>) -> Result<Tokens> {
+    match (&data.content, tokenizer) {
+        (Content::Tokens(tokens), _) => Ok(tokens.clone()),
+        (Content::Documents(documents), Some(tokenizer)) => {
+            affordable(documents.bytes())?;
+            let train = documents.extents();
+            let whole = Split { documents, train, held_back: vec![] };
+            let mut bar = Bar::new(documents.bytes(), "bytes");
+            let mut done = 0;
+            let encoded = whole.in_memory(tokenizer, &mut |more| {
+                done += more;
+                bar.set(done);
+            });
+            bar.finish();
+            Ok(encoded?.train)
+        }
         _ => Err("the model has no tokenizer, and these data are text; give its tokens instead: a *.bin file".into()),
     }
 }
 
 /// Checks that tokens are in a vocabulary.
-pub(crate) fn known_to(tokens: &[u32], vocabulary: usize) -> Result<()> {
-    match tokens.iter().position(|&token| token as usize >= vocabulary) {
-        None => Ok(()),
-        Some(i) => Err(format!(
-            "token {} at place {i} is not in the vocabulary of {vocabulary}: another tokenizer made these tokens, or they \
-             have another width than two bytes",
-            tokens[i]
-        )
-        .into()),
+pub(crate) fn known_to(tokens: &Tokens, vocabulary: usize) -> Result<()> {
+    let mut at = 0;
+    for chunk in tokens.chunks() {
+        if let Some(i) = chunk.iter().position(|&token| token as usize >= vocabulary) {
+            return Err(format!(
+                "token {} at place {} is not in the vocabulary of {vocabulary}: another tokenizer made these tokens, or \
+                 they have another width than two bytes",
+                chunk[i], at + i
+            )
+            .into());
+        }
+        at += chunk.len();
     }
+    tokens.failure().map_or(Ok(()), |reason| Err(reason.into()))
 }
 
-/// Returns tokens without those that end documents, which stand for no text.
-pub(crate) fn without_ends(tokenizer: &Tokenizer, tokens: &[u32]) -> Vec<u32> {
-    tokens.iter().copied().filter(|token| Some(*token) != tokenizer.end()).collect()
+/// Returns the characters and bytes of the text of tokens, without those that end documents, which stand for no text.
+pub(crate) fn text_of(tokenizer: &Tokenizer, tokens: &Tokens) -> (u64, u64) {
+    let (mut characters, mut bytes, mut text) = (0, 0, Vec::new());
+    for chunk in tokens.chunks() {
+        text.clear();
+        let own = chunk.iter().filter(|token| Some(**token) != tokenizer.end());
+        own.for_each(|&token| tokenizer.push_bytes(token, &mut text));
+        // Every character has one byte that does not continue another's.
+        characters += text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64;
+        bytes += text.len() as u64;
+    }
+    (characters, bytes)
 }
 
 /// Returns the most bytes that counting n-grams takes: each order has at most as many sequences as tokens, or as the
@@ -307,7 +366,16 @@ fn counting(tokens: usize, vocabulary: usize) -> u128 {
 
 /// Reads data, and says what a user may want to know about them.
 pub(crate) fn read(paths: &[String], field: &str) -> Result<Data> {
-    let data = Data::read(paths, field)?;
+    let size = |path: &String| std::fs::metadata(path).map_or(0, |m| m.len());
+    let long = paths.iter().map(size).sum::<u64>() > IN_MEMORY;
+    let mut bar = long.then(|| Bar::new(0, "bytes read"));
+    let mut done = 0;
+    let data = Data::read_watched(paths, field, |more| {
+        done += more;
+        bar.iter_mut().for_each(|bar| bar.set(done));
+    });
+    bar.iter().for_each(Bar::finish);
+    let data = data?;
     data.remarks.iter().for_each(|about| remark(format!("data     {about}")));
     Ok(data)
 }
@@ -324,15 +392,12 @@ pub(crate) fn name(paths: &[String]) -> String {
     }
 }
 
-/// Checks that a text is made of characters.
-fn characters(name: &str, text: &[u8]) -> Result<()> {
-    let Err(e) = std::str::from_utf8(text) else { return Ok(()) };
-    let at = e.valid_up_to();
-    Err(format!(
-        "{name} is not UTF-8: byte {at} is 0x{:02x}; take its bytes as tokens: --tokenizer bytes",
-        text[at]
-    )
-    .into())
+/// Checks that texts are made of characters.
+fn utf8(documents: &Documents) -> Result<()> {
+    let Some((path, at, byte)) = documents.not_utf8() else { return Ok(()) };
+    let path = name(&[path.display().to_string()]);
+    let remedy = "take its bytes as tokens: --tokenizer bytes";
+    Err(format!("{path} is not UTF-8: byte {at} is 0x{byte:02x}; {remedy}").into())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -115,7 +115,12 @@ impl Train {
             (Some(_), None) => "; if it lies elsewhere now, give it with --data",
             _ => "",
         };
-        let source = Source::load(&config, known).map_err(|e| format!("{e}{}", moved()))?;
+        let run = match self.resume.as_deref().or(settings.out.as_deref()) {
+            Some(run) => run.to_owned(),
+            None => Path::new("runs").join(run_name(settings)),
+        };
+        let source =
+            Source::load(&config, known, Some(&run)).map_err(|e| format!("{e}{}", moved()))?;
         let model = config.model(source.tokenizer.vocabulary())?;
         let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
         let loaded = match &self.resume {

@@ -19,6 +19,7 @@
 use super::Certificate;
 use crate::model::recorded_step::IGNORED;
 use crate::text::corpus::Corpus;
+use crate::text::tokens::Tokens;
 use crate::training::config::TrainingConfig;
 use std::collections::HashMap;
 
@@ -27,6 +28,8 @@ const BATCHES: u64 = 16;
 const DRAWN: u64 = 1 << 22;
 /// Maximum number of tokens to search, and of tokens to search for.
 const SEARCHED: (usize, usize) = (1 << 23, 1 << 20);
+/// Tokens of the validation part whose windows are looked through: all of it, if it is not longer.
+const LOOKED_THROUGH: usize = 1 << 24;
 /// Number of tokens to compare; of longer windows, only the first ones are compared.
 const COMPARED: usize = 64;
 /// Standard deviations above the expectation.
@@ -43,7 +46,8 @@ pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<
         corpus.fill(config.seed, window, length, &mut x, &mut y);
         (x, y)
     });
-    let held_back = corpus.validation_windows(length).into_iter().map(|w| (w.tokens, w.targets));
+    let held_back = corpus.validation_sample(length, LOOKED_THROUGH).into_iter();
+    let held_back = held_back.map(|w| (w.tokens, w.targets));
     vec![
         in_range(corpus, vocabulary),
         shifted(drawn.chain(held_back)),
@@ -54,7 +58,7 @@ pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<
 
 /// Returns the bytes that these certificates take: windows of the validation part, and tables of positions.
 pub(super) fn bytes(corpus: &Corpus, length: usize) -> u128 {
-    let validation = corpus.validation().len() as u128;
+    let validation = corpus.validation().len().min(LOOKED_THROUGH) as u128;
     let windows = validation / length.max(1) as u128 + 1;
     // Tokens, targets and two vectors' headers for each window.
     let held_back = 8 * (validation + length as u128) + 48 * windows;
@@ -65,13 +69,14 @@ pub(super) fn bytes(corpus: &Corpus, length: usize) -> u128 {
 
 fn in_range(corpus: &Corpus, vocabulary: usize) -> Certificate {
     let parts = [corpus.train(), corpus.validation()];
-    let mut outside = parts.into_iter().flatten().filter(|&&t| t as usize >= vocabulary).peekable();
+    let all = parts.into_iter().flat_map(Tokens::chunks).flatten();
+    let mut outside = all.filter(|&t| t as usize >= vocabulary).peekable();
     let detail = match outside.peek() {
         Some(t) => {
             format!("token {t} is outside the vocabulary of {vocabulary} (0 to {})", vocabulary - 1)
         }
         None => {
-            let [train, validation] = parts.map(<[u32]>::len);
+            let [train, validation] = parts.map(Tokens::len);
             format!("{train} training and {validation} validation tokens below {vocabulary}")
         }
     };
@@ -112,15 +117,14 @@ pub fn shifted<W: AsRef<[u32]>>(windows: impl IntoIterator<Item = (W, W)>) -> Ce
 }
 
 /// Searches for one half of training in the other; then for validation in training.
-fn pairs(corpus: &Corpus) -> [(&[u32], &[u32]); 2] {
-    let cut = |x: &'_ [u32], most: usize| x.len().min(most);
+fn pairs(corpus: &Corpus) -> [(Vec<u32>, Vec<u32>); 2] {
     let (train, validation) = (corpus.train(), corpus.validation());
     let (a, b) = train.split_at(train.len() / 2);
-    [(a, b), (train, validation)].map(|(a, b)| (&a[..cut(a, SEARCHED.0)], &b[..cut(b, SEARCHED.1)]))
+    [(&a, &b), (train, validation)].map(|(a, b)| (a.beginning(SEARCHED.0), b.beginning(SEARCHED.1)))
 }
 
 fn stretch(corpus: &Corpus) -> Certificate {
-    let [halves, parts] = pairs(corpus);
+    let [halves, parts] = &pairs(corpus);
     let [own, found] = [halves, parts].map(|(a, b)| longest_common(a, b));
     let [before, after] =
         [halves, parts].map(|(a, b)| (a.len().max(1) as f64 * b.len().max(1) as f64).ln());
@@ -141,7 +145,7 @@ fn stretch(corpus: &Corpus) -> Certificate {
 
 fn share(corpus: &Corpus, length: usize) -> Certificate {
     let length = length.min(COMPARED);
-    let [(half, other), (train, validation)] = pairs(corpus);
+    let [(half, other), (train, validation)] = &pairs(corpus);
     let (usual, seen) = (occur(half, other, length), occur(train, validation, length));
     let count = |x: &[bool]| x.iter().filter(|x| **x).count() as f64;
     let runs = (0..usual.len()).filter(|&i| usual[i] && (i == 0 || !usual[i - 1])).count();

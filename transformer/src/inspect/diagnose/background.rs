@@ -65,14 +65,16 @@ impl Background {
         if config.eval_every == 0 {
             return Ok(known);
         }
-        known.held_out = batches(step, &corpus.validation_windows(length));
+        let wanted = BATCHES as usize * step.sequences * length;
+        known.held_out = batches(step, &corpus.validation_sample(length, wanted));
         if begun {
-            let counted = &train[..train.len().min(COUNTED)];
+            let (counted, measured) =
+                (train.beginning(COUNTED), corpus.validation().beginning(COUNTED));
             let orders = ORDERS.min(length);
             let vocabulary = step.config.vocabulary;
             let in_range = |t: &[u32]| t.iter().all(|t| (*t as usize) < vocabulary);
-            if in_range(counted) && in_range(corpus.validation()) {
-                let all = ngram::baselines(counted, corpus.validation(), vocabulary, orders);
+            if in_range(&counted) && in_range(&measured) {
+                let all = ngram::baselines(&counted, &measured, vocabulary, orders);
                 known.baselines = all.into_iter().map(|(n, nats)| (n, nats.0)).collect();
             }
         }

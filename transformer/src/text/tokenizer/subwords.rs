@@ -120,7 +120,10 @@ impl Subwords {
         Self::from_json(&text, &json)
     }
 
-    pub(super) fn trained_bpe(text: &str, vocabulary: usize) -> Result<Self, TokenizerError> {
+    pub(super) fn trained_bpe<S: AsRef<str> + Send>(
+        texts: impl Iterator<Item = S> + Send,
+        vocabulary: usize,
+    ) -> Result<Self, TokenizerError> {
         if vocabulary < LEAST_VOCABULARY || vocabulary > MOST_TOKENS as usize {
             return Err(TokenizerError::unsupported(format!(
                 "its vocabulary would have {vocabulary} tokens; {LEAST_VOCABULARY} (256 bytes and the end of a \
@@ -141,11 +144,15 @@ impl Subwords {
             .with_decoder(Some(level))
             .build()
             .map_err(not_encoded)?;
-        let mut rest = text;
-        let pieces = std::iter::from_fn(|| {
-            let (piece, after) = rest.split_at(boundary(rest, PIECE));
-            rest = after;
-            (!piece.is_empty()).then_some(piece)
+        let pieces = texts.flat_map(|text| {
+            let mut rest = text.as_ref();
+            let mut pieces = Vec::new();
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(boundary(rest, PIECE));
+                pieces.push(piece.to_owned());
+                rest = after;
+            }
+            pieces
         });
         let json = tokenizer.train(&mut trainer, pieces).and_then(|t| t.to_string(true));
         let text = json.map_err(not_encoded)? + "\n";
@@ -228,16 +235,26 @@ impl Subwords {
     pub(super) fn encode(
         &self,
         text: &str,
+        ends: bool,
         mut progress: impl FnMut(usize),
-    ) -> Result<Vec<u32>, TokenizerError> {
+    ) -> Result<(Vec<u32>, usize), TokenizerError> {
         let (mut tokens, mut rest, mut done) = (Vec::new(), text, 0);
-        while !rest.is_empty() {
+        // What is tried for a cut is there whole.
+        let enough = |rest: &str| ends || rest.len() > MOST_TRIED * PIECE + PIECE + TRIED;
+        loop {
             let mut pieces = Vec::new();
-            while !rest.is_empty() && pieces.len() < GROUP {
-                let (piece, after) = rest.split_at(self.cut(rest)?);
+            while !rest.is_empty() && enough(rest) && pieces.len() < GROUP {
+                let cut = self.cut(rest)?;
+                if cut == rest.len() && !ends {
+                    break;
+                }
+                let (piece, after) = rest.split_at(cut);
                 rest = after;
                 done += piece.len();
                 pieces.push(piece);
+            }
+            if pieces.is_empty() {
+                return Ok((tokens, done));
             }
             let group: Vec<Vec<u32>> = pieces
                 .into_par_iter()
@@ -246,7 +263,6 @@ impl Subwords {
             group.into_iter().for_each(|ids| tokens.extend(ids));
             progress(done);
         }
-        Ok(tokens)
     }
 
     pub(super) fn ids(&self, text: &str, special: bool) -> Result<Vec<u32>, TokenizerError> {

@@ -96,9 +96,15 @@ fn a_long_text_has_the_tokens_of_the_whole() {
     for (i, text) in long_texts().iter().enumerate() {
         for tokenizer in [&words, &before] {
             let mut reports = Vec::new();
-            let found = tokenizer.encode(text, |done| reports.push(done)).unwrap();
-            assert!(found == tokenizer.ids(text, false).unwrap(), "text {i}");
+            let (found, done) = tokenizer.encode(text, true, |done| reports.push(done)).unwrap();
+            let whole = tokenizer.ids(text, false).unwrap();
+            assert!(found == whole && done == text.len(), "text {i}");
             assert_eq!(reports.last(), Some(&text.len()));
+            // A beginning has the first of the tokens, and stops where others may follow.
+            let (begun, done) = tokenizer.encode(text, false, |_| ()).unwrap();
+            assert!(whole.starts_with(&begun), "text {i}");
+            let rest = tokenizer.encode(&text[done..], true, |_| ()).unwrap().0;
+            assert!([begun, rest].concat() == whole, "text {i}");
         }
     }
     // Prose is cut.

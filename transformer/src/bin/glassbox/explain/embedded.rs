@@ -4,9 +4,9 @@ use super::{Model, beginning};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::{Result, remark};
-use transformer::Trainer;
 use transformer::inspect::explain::{Descent, Subject};
 use transformer::text::tokenizer::Tokenizer;
+use transformer::{Tokens, Trainer};
 
 /// The number of updates of the embedded model, which take a few seconds.
 const STEPS: u64 = 400;
@@ -25,7 +25,7 @@ pub(super) fn embedded() -> Result<Model> {
     };
     let mut config = settings.complete()?;
     config.warmup = STEPS / 10;
-    let source = Source::load(&config, None)?;
+    let source = Source::load(&config, None, None)?;
     let model = config.model(source.tokenizer.vocabulary())?;
     let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
     remark(format!("training a small model on the embedded stories, {STEPS} steps …"));
@@ -58,9 +58,9 @@ pub(super) fn embedded() -> Result<Model> {
 }
 
 /// Counts each token's occurrences, plus one.
-pub(super) fn frequencies(tokens: &[u32], vocabulary: usize) -> Vec<f64> {
+pub(super) fn frequencies(tokens: &Tokens, vocabulary: usize) -> Vec<f64> {
     let mut counts = vec![1.0; vocabulary];
-    for &token in tokens {
+    for token in tokens.chunks().flatten() {
         if let Some(count) = counts.get_mut(token as usize) {
             *count += 1.0;
         }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use transformer::{IGNORED, TokenizerChoice};
 
 fn stories() -> Source {
-    Source::load(&Settings::default().complete().unwrap(), None).unwrap()
+    Source::load(&Settings::default().complete().unwrap(), None, None).unwrap()
 }
 
 fn documents(tokens: &[u32], end: u32) -> Vec<&[u32]> {
@@ -17,8 +17,8 @@ fn documents(tokens: &[u32], end: u32) -> Vec<&[u32]> {
 fn stories_that_are_held_back_are_never_trained_on_and_have_the_entropy_of_their_source() {
     let source = stories();
     let end = source.tokenizer.encode("\n").unwrap()[0];
-    let (train, held_back) = (source.corpus.train(), source.corpus.validation());
-    let (train, held_back) = (documents(train, end), documents(held_back, end));
+    let parts = [source.corpus.train(), source.corpus.validation()].map(|part| part.to_vec());
+    let [train, held_back] = [&parts[0], &parts[1]].map(|part| documents(part, end));
     let known: HashSet<&[u32]> = train.iter().copied().collect();
     // Stories of 22 nats hardly ever repeat: among 20,000 fewer than one in a hundred.
     assert!(known.len() * 100 >= train.len() * 99, "{} of {} stories", known.len(), train.len());
@@ -41,7 +41,7 @@ fn text(characters: &str, settings: Settings) -> Source {
     std::fs::write(&path, characters).unwrap();
     let data = Some(vec![path.display().to_string()]);
     let config = Settings { data, ..settings }.complete().unwrap();
-    let source = Source::load(&config, None).unwrap();
+    let source = Source::load(&config, None, None).unwrap();
     std::fs::remove_file(path).unwrap();
     source
 }
@@ -73,7 +73,8 @@ fn baselines_are_counted_on_what_is_trained_on() {
     let known: String = (0..900_u32).map(|i| char::from(b'a' + (i * i / 7 % 5) as u8)).collect();
     let news: String = (0..100_u32).map(|i| char::from(b'd' + (i * i / 3 % 5) as u8)).collect();
     let source = text(&(known + &news), Settings { context: Some(8), ..Settings::default() });
-    let (train, validation) = (source.corpus.train(), source.corpus.validation());
+    let (train, validation) =
+        (&source.corpus.train().to_vec()[..], &source.corpus.validation().to_vec()[..]);
     let vocabulary = source.tokenizer.vocabulary();
     let found = source.baselines();
     assert_eq!(found.len(), ORDERS);
@@ -98,7 +99,7 @@ fn a_text_is_cut_and_counted_as_it_stands() {
         let settings =
             Settings { tokenizer: Some(tokenizer), context: Some(8), ..Settings::default() };
         let source = text(&line.repeat(50), settings);
-        let all = [source.corpus.train(), source.corpus.validation()].concat();
+        let all = [source.corpus.train().to_vec(), source.corpus.validation().to_vec()].concat();
         assert_eq!(source.tokenizer.decode(&all), line.repeat(50));
         assert_eq!(all.len(), 50 * tokens);
         // The split cuts at most one line, so the mean is nearly that of a line.
