@@ -12,6 +12,7 @@ use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::dropout;
 use probability::random::Random;
+use rayon::prelude::*;
 use probability::softmax::Softmax;
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -331,9 +332,9 @@ impl<T: Real> RecordedStep<T> {
                 values.fill(if plain { T::one() } else { T::zero() });
             } else {
                 let deviation = if writes { residual } else { 0.02 };
-                for (i, value) in values.iter_mut().enumerate() {
+                values.par_iter_mut().enumerate().for_each(|(i, value)| {
                     *value = T::from_f64(deviation * random.normal(i as u64));
-                }
+                });
             }
         }
     }

@@ -66,20 +66,20 @@ pub(super) fn each<S: Subject>(
     // Backward takes twice the time of forward.
     let (forwards, steps) = (f64::from(DIRECTIONS) * dual, 2.0 * 3.0 * dual);
     let (whole_dear, second_dear) = (dear(forwards, patience), dear(steps, patience));
-    let mut at_duals = match (&whole_dear, &second_dear) {
-        (Some(_), Some(_)) => None,
-        _ => Some(recorded::<Dual<f64>>(subject, parameters)?),
+    let along = match whole_dear.is_none() || second_dear.is_none() {
+        true => along(&mut recorded(subject, parameters)?, seed, second_dear.is_none()),
+        false => vec![],
     };
-    tell(match (&whole_dear, &mut at_duals) {
-        (None, Some(dual)) => whole(dual, &gradient, seed),
-        (why, _) => Certificate::skipped(WHOLE, why.as_deref().unwrap_or_default()),
+    tell(match whole_dear {
+        None => whole(&step, &along, &gradient, seed),
+        Some(why) => Certificate::skipped(WHOLE, &why),
     });
     tell(tensor_by_tensor(&mut step, &gradient, seed, patience));
-    tell(match (&second_dear, &mut at_duals) {
-        (None, Some(dual)) => symmetric(&mut step, dual, seed),
-        (why, _) => Certificate::skipped(SYMMETRIC, why.as_deref().unwrap_or_default()),
+    tell(match second_dear {
+        None => symmetric(&mut step, &along, seed),
+        Some(why) => Certificate::skipped(SYMMETRIC, &why),
     });
-    drop(at_duals);
+    drop(along);
     // Three steps in `f64`, one in `f32`.
     tell(match dear(4.0 * 3.0 * seconds(F64, multiplications(&step)), patience) {
         None => narrow(subject, parameters, seed)?,
@@ -127,13 +127,32 @@ fn depth_and_width<T: Real>(step: &Recording<T>) -> (usize, usize) {
     (tape.vars().filter(|v| tape.operation(*v).is_some()).count(), widest.unwrap_or(1))
 }
 
-fn whole(dual: &mut Recording<Dual<f64>>, gradient: &[f64], seed: u64) -> Certificate {
-    let (depth, widest) = depth_and_width(dual);
+/// What a step does along a direction v.
+struct Along {
+    /// The slope of the loss.
+    slope: f64,
+    /// H·v, the derivative of the gradient; empty if it was not asked for.
+    hessian: Vec<f64>,
+}
+
+/// Replays a step along each random direction; with `second`, also backward along the first two.
+fn along(dual: &mut Recording<Dual<f64>>, seed: u64, second: bool) -> Vec<Along> {
+    let n = dual.tape.parameters().len();
+    let of = |which| {
+        set_tangent(dual, &direction(seed, which, n));
+        let both = second && which < 2;
+        let loss = if both { dual.step() } else { dual.forward() };
+        let gradients = dual.tape.gradients().iter().filter(|_| both);
+        Along { slope: loss.derivative, hessian: gradients.map(|g| g.derivative).collect() }
+    };
+    (0..DIRECTIONS).map(of).collect()
+}
+
+fn whole(step: &Recording<f64>, along: &[Along], gradient: &[f64], seed: u64) -> Certificate {
+    let (depth, widest) = depth_and_width(step);
     let mut worst = (0.0_f64, String::new());
-    for which in 0..DIRECTIONS {
+    for (which, Along { slope: forward, .. }) in (0..).zip(along) {
         let tangent = direction(seed, which, gradient.len());
-        set_tangent(dual, &tangent);
-        let forward = dual.forward().derivative;
         let (reverse, size) = inner(gradient, &tangent);
         let error = (forward - reverse).abs() / size.max(f64::MIN_POSITIVE);
         worse(&mut worst, error, &|| format!("direction {which}"));
@@ -396,26 +415,17 @@ fn slope(mut at: impl FnMut(f64) -> f64, first: f64, noise: f64) -> Slope {
 
 /// Checks uᵀHv = vᵀHu, with H·v as the derivative of the gradient in the direction v (duals under backward). If H·v is
 /// exactly 0, it checks instead whether the gradient changes along v.
-fn symmetric(
-    plain: &mut Recording<f64>,
-    dual: &mut Recording<Dual<f64>>,
-    seed: u64,
-) -> Certificate {
-    let n = dual.tape.parameters().len();
-    let (depth, widest) = depth_and_width(dual);
-    let (u, v) = (direction(seed, 10, n), direction(seed, 11, n));
-    let mut times = |direction: &[f64]| -> Vec<f64> {
-        set_tangent(dual, direction);
-        dual.step();
-        dual.tape.gradients().iter().map(|g| g.derivative).collect()
-    };
-    let (hu, hv) = (times(&u), times(&v));
+fn symmetric(step: &mut Recording<f64>, along: &[Along], seed: u64) -> Certificate {
+    let n = step.tape.parameters().len();
+    let (depth, widest) = depth_and_width(step);
+    let (u, v) = (direction(seed, 0, n), direction(seed, 1, n));
+    let (hu, hv) = (&along[0].hessian, &along[1].hessian);
     let limit = depth as f64 * rounding(n, widest);
-    let size = norm(&u) * norm(&hv) + norm(&v) * norm(&hu);
+    let size = norm(&u) * norm(hv) + norm(&v) * norm(hu);
     if size == 0.0 {
-        return straight(plain, &v, depth, widest);
+        return straight(step, &v, depth, widest);
     }
-    let error = (inner(&u, &hv).0 - inner(&v, &hu).0).abs() / size;
+    let error = (inner(&u, hv).0 - inner(&v, hu).0).abs() / size;
     let detail = "two random directions u, v; H·v by duals under backward";
     Certificate::at_most(SYMMETRIC, error, limit, detail)
 }
