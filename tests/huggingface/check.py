@@ -42,6 +42,7 @@ TEXTS = [
     "G",
 ]
 UNKNOWN = "G\u2603r"
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2", "smollm3"]
 
 
 def run_glassbox(arguments, check=True):
@@ -234,7 +235,7 @@ def compare_families(directory, seeds):
     directory.mkdir()
     text = "".join("abcdefghijk"[i] for i in torch.arange(60) * 7 % 11)
     (directory / "text.txt").write_text(text, encoding="utf-8")
-    for kind in ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2"]:
+    for kind in FAMILIES:
         for seed in range(seeds):
             draw = random.Random(seed)
             shared = draw.choice([1, 2, 3])
@@ -259,6 +260,12 @@ def compare_families(directory, seeds):
                 sizes["attn_logit_softcapping"] = draw.choice([None, 2.0]) if kind == "gemma2" else None
             if kind in ("qwen2", "qwen3"):
                 sizes |= {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}
+            if kind == "smollm3":
+                layers = sizes["num_hidden_layers"]
+                sizes |= {"use_sliding_window": draw.random() < 0.5, "sliding_window": draw.choice([None, 1, 5])}
+                sizes |= {"attention_bias": draw.random() < 0.5, "mlp_bias": draw.random() < 0.5}
+                rotates = [draw.choice([0, 1]) for _ in range(layers)]
+                sizes |= draw.choice([{}, {"no_rope_layer_interval": 2}, {"no_rope_layers": rotates}])
             if kind == "gpt_neox":
                 sizes |= {"use_parallel_residual": draw.random() < 0.5, "rotary_pct": draw.choice([0.5, 1.0])}
             torch.manual_seed(seed)
@@ -348,6 +355,7 @@ def main():
                     "gemma3_text": ["--window", 20, "--head-width", 8],
                     "gpt_neox": [],
                     "olmo2": [],
+                    "smollm3": ["--unrotated-every", 2],
                 }.items()
             },
             "pieces of words": [*sizes, "--tokenizer", "bpe:400"],

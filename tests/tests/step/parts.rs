@@ -1,6 +1,6 @@
 //! A decoder of any parts is its formulas, computed here with plain loops from its parameters and its architecture: every
-//! place of the norms, windows by layer, caps, normalised queries and keys, rotation with a share, scaled frequencies and a
-//! base for windows. In both forms, and a token at a time through the cache.
+//! place of the norms, windows by layer, caps, normalised queries and keys, rotation in some layers, with a share, scaled
+//! frequencies and a base for windows. In both forms, and a token at a time through the cache.
 
 use std::collections::HashMap;
 use tests::models::{self, distance};
@@ -28,6 +28,11 @@ fn architectures() -> Vec<Architecture> {
                     Positions::Rotary(Rotary { scaling: Scaling::Linear { factor: 3.0 }, ..rotary })
                 }
                 _ => Positions::Rotary(rotary),
+            },
+            rotary_layers: match i {
+                2 => vec![true, true, false],
+                4 => vec![false, true],
+                _ => vec![true],
             },
             embedding_scale: 2.0,
             norm: if rms { Norm::Rms } else { Norm::Layer },
@@ -115,6 +120,9 @@ impl<'a> Formulas<'a> {
         else {
             return x;
         };
+        if !self.a.rotary_layers[layer % self.a.rotary_layers.len()] {
+            return x;
+        }
         let local = local_base.filter(|_| self.window(layer).is_some());
         let width = self.a.head_width.unwrap();
         let turning = (share * width as f64).floor() as usize;

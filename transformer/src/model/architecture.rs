@@ -4,6 +4,7 @@
 mod check;
 mod difference;
 mod error;
+pub(crate) mod layer_list;
 #[cfg(test)]
 mod tests;
 
@@ -160,10 +161,13 @@ pub struct Window {
 impl Window {
     /// Returns a window in these layers, by the shortest list that repeats to the same; none if no layer has it.
     pub(crate) fn repeating(size: usize, layers: Vec<bool>) -> Option<Window> {
-        let repeats = |&n: &usize| layers.iter().zip(layers[n..].iter()).all(|(a, b)| a == b);
-        let shortest = (1..=layers.len()).find(repeats).unwrap_or(0);
-        let layers = layers[..shortest].to_vec();
+        let layers = layer_list::shortest(layers);
         layers.contains(&true).then_some(Window { size, layers })
+    }
+
+    /// Returns n if every n-th layer, and no other, has no window.
+    pub fn full_every(&self) -> Option<usize> {
+        layer_list::left_out_every(&self.layers)
     }
 }
 
@@ -198,6 +202,10 @@ pub struct Architecture {
     pub layers: usize,
     /// How a token's position enters the network.
     pub positions: Positions,
+    /// Whether queries and keys of layer i turn if positions are rotary: element i, repeated from the start beyond the last
+    /// one. `[true]` is all layers; SmolLM3's is `[true, true, true, false]`. Source: Yang et al., *RoPE to NoPE and Back
+    /// Again*, 2025.
+    pub rotary_layers: Vec<bool>,
     /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017.
     pub embedding_scale: f64,
     /// The normalisation.
@@ -251,6 +259,7 @@ impl Default for Architecture {
             width: 16,
             layers: 1,
             positions: Positions::Learned,
+            rotary_layers: vec![true],
             embedding_scale: 1.0,
             norm: Norm::Layer,
             gain: Gain::Plain,
@@ -297,31 +306,43 @@ impl Architecture {
         Scores { scale, cap: self.score_cap, window: self.window(layer) }
     }
 
-    /// Returns the same architecture with its window written in one way.
+    /// Returns the same architecture with its lists of layers written in one way.
     pub(crate) fn repeating(&self) -> Self {
-        let layers = || (0..self.layers.min(MOST_LAYERS)).map(|i| self.window(i).is_some());
-        let own = self.window.as_ref().filter(|window| !window.layers.is_empty());
-        let window = own.and_then(|window| Window::repeating(window.size, layers().collect()));
-        Architecture { window, ..self.clone() }
+        let each = |list: &[bool]| -> Vec<bool> {
+            (0..self.layers.min(MOST_LAYERS)).map(|i| layer_list::contains(list, i)).collect()
+        };
+        let own = self.window.as_ref();
+        let window = own.and_then(|own| Window::repeating(own.size, each(&own.layers)));
+        let rotary_layers = layer_list::shortest(each(&self.rotary_layers));
+        Architecture { window, rotary_layers, ..self.clone() }
     }
 
     /// Returns the window of layer i, from 0.
     pub fn window(&self, layer: usize) -> Option<usize> {
         let Window { size, layers } = self.window.as_ref()?;
-        layers[layer % layers.len()].then_some(*size)
+        layer_list::contains(layers, layer).then_some(*size)
     }
 
-    /// Returns the rotation of queries or keys with `heads` heads in layer i, from 0, if positions are rotary.
+    /// Returns the rotation of queries or keys with `heads` heads in layer i, from 0, if positions are rotary and the layer
+    /// rotates.
     pub fn rotation(&self, layer: usize, heads: usize) -> Option<Rotation> {
         let Positions::Rotary(Rotary { base, scaling, local_base, .. }) = self.positions else {
             return None;
         };
+        if !layer_list::contains(&self.rotary_layers, layer) {
+            return None;
+        }
         let (base, scaling) = match local_base.filter(|_| self.window(layer).is_some()) {
             Some(local) => (local, Scaling::None),
             None => (base, scaling),
         };
         let turning = Some(self.turning()).filter(|&turning| turning != self.head_width());
         Some(Rotation { turning, scaling, ..Rotation::new(heads, base, Pairs::Halves) })
+    }
+
+    /// Returns n if every n-th layer, and no other, does not rotate queries and keys.
+    pub fn unrotated_every(&self) -> Option<usize> {
+        layer_list::left_out_every(&self.rotary_layers)
     }
 
     /// Returns the number of coordinates of a head that turn.

@@ -117,6 +117,7 @@ fn every_family_is_described_by_its_name() {
         ("gemma3", None),
         ("gpt_neox", Some(20_554_567_680)),
         ("olmo2", None),
+        ("smollm3", Some(3_075_098_624)),
         ("glassbox", None),
     ] {
         let described = place.json(&["describe", name, "--context", "64"]);
@@ -126,8 +127,9 @@ fn every_family_is_described_by_its_name() {
         let kinds = described["blocks"].as_array().unwrap();
         let listed: usize = kinds.iter().map(|kind| kind["layers"].as_array().unwrap().len()).sum();
         assert_eq!(listed as u64, layers, "{name}");
-        // Gemma has blocks with and without a window.
-        assert_eq!(kinds.len(), if name.starts_with("gemma") { 2 } else { 1 }, "{name}");
+        // Gemma has blocks with and without a window, SmolLM3 with and without rotation.
+        let two = name.starts_with("gemma") || name == "smollm3";
+        assert_eq!(kinds.len(), if two { 2 } else { 1 }, "{name}");
     }
     for preset in ["story", "shakespeare-cpu", "baby"] {
         says(&place.fine(&["describe", preset]), &["parameters", "feed-forward"]);

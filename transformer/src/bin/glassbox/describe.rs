@@ -11,12 +11,12 @@ use transformer::disk::files;
 use transformer::inspect::describe::{Blocks, Change, Comparison, Costs, Description};
 use transformer::memory::bytes;
 use transformer::model::family;
-use transformer::{Architecture, Preset, TokenizerChoice};
+use transformer::{Architecture, Positions, Preset, TokenizerChoice};
 
 /// Describe an architecture by its parts: parameters, operations and memory of each.
 ///
 /// MODEL is a run, a model directory (its config.json is enough), a family (gpt2, llama, mistral, qwen2, qwen3, gemma2,
-/// gemma3, gpt_neox, olmo2) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
+/// gemma3, gpt_neox, olmo2, smollm3) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
 /// training, but no memory is allocated for it.
 ///
 /// Activations are the values that the step keeps from the forward to the backward replay. Memory that is reused within
@@ -172,7 +172,7 @@ fn described(model: &Path, d: &Description) -> Result<String> {
         row(&mut out, d, part.name, &part.costs)?;
     }
     for kind in &d.blocks {
-        row(&mut out, d, &heading(kind), &kind.total())?;
+        row(&mut out, d, &heading(a, kind), &kind.total())?;
         for part in &kind.parts {
             row(&mut out, d, &format!("  {}", part.name), &part.costs)?;
         }
@@ -183,7 +183,7 @@ fn described(model: &Path, d: &Description) -> Result<String> {
     row(&mut out, d, "all", &d.total)?;
     writeln!(out)?;
     for kind in d.blocks.iter().filter(|_| d.blocks.len() > 1) {
-        writeln!(out, "layers   {} are the {}", layers(&kind.layers), heading(kind))?;
+        writeln!(out, "layers   {} are the {}", layers(&kind.layers), heading(a, kind))?;
     }
     let c = &d.total;
     writeln!(
@@ -229,9 +229,11 @@ fn row(out: &mut String, d: &Description, name: &str, c: &Costs) -> std::fmt::Re
 }
 
 /// Returns the heading of blocks of one kind.
-fn heading(kind: &Blocks) -> String {
+fn heading(a: &Architecture, kind: &Blocks) -> String {
     let window = kind.window.map_or(String::new(), |n| format!(" with a window of {n}"));
-    format!("{}{window}", count(kind.layers.len(), "block"))
+    let rotary = matches!(a.positions, Positions::Rotary(_));
+    let fixed = if rotary && kind.rotary_base.is_none() { " without rotation" } else { "" };
+    format!("{}{window}{fixed}", count(kind.layers.len(), "block"))
 }
 
 /// Formats numbers of layers as ranges: "0-4, 6".

@@ -7,12 +7,16 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use transformer::TrainingConfig;
 use transformer::model::family;
 use transformer::{
     Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
     TokenizerChoice,
 };
-use transformer::{Architecture, Positions, TrainingConfig};
+
+mod model;
+
+use model::parts_of;
 
 /// Settings given as flags or, by the same names, in a file.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
@@ -60,6 +64,9 @@ pub(crate) struct Settings {
     /// Base of rotary positions in layers with a window [default: --rotary-base]
     #[arg(long, value_name = "θ", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) rotary_local_base: Option<f64>,
+    /// Every N-th layer does not turn queries and keys by rotary positions [default: no layer]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) unrotated_every: Option<usize>,
     /// Whether a token's vector is multiplied by √width
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) scaled_embedding: Option<bool>,
@@ -202,62 +209,10 @@ fn families() -> PossibleValuesParser {
     PossibleValuesParser::new(family::names())
 }
 
-/// Returns the parts of a family as settings, without sizes.
-fn parts_of(family: &str) -> Result<Settings> {
-    let usual = family::usual(family)?;
-    Ok(Settings {
-        layers: None,
-        heads: None,
-        key_value_heads: None,
-        head_width: None,
-        width: None,
-        hidden: None,
-        tied: None,
-        ..Settings::of_model(&usual)
-    })
-}
-
 /// The most bytes of a settings file; a longer file is something else.
 const LONGEST: u64 = 1 << 20;
 
 impl Settings {
-    /// Returns the parts and sizes of a model as settings.
-    pub(crate) fn of_model(model: &Architecture) -> Self {
-        let (positions, rotary) = match model.positions {
-            Positions::Rotary(rotary) => (PositionsKind::Rotary, Some(rotary)),
-            Positions::Sinusoidal => (PositionsKind::Sinusoidal, None),
-            _ => (PositionsKind::Learned, None),
-        };
-        let window = model.window.as_ref();
-        Settings {
-            layers: Some(model.layers),
-            heads: Some(model.heads),
-            key_value_heads: model.key_value_heads,
-            head_width: model.head_width,
-            width: Some(model.width),
-            hidden: Some(model.hidden),
-            positions: Some(positions),
-            rotary_base: rotary.map(|rotary| rotary.base),
-            rotary_share: rotary.map(|rotary| rotary.share).filter(|&share| share != 1.0),
-            rotary_local_base: rotary.and_then(|rotary| rotary.local_base),
-            scaled_embedding: Some(model.embedding_scale != 1.0),
-            norm: Some(model.norm),
-            gain: Some(model.gain),
-            placement: Some(model.placement),
-            query_key_norm: Some(model.query_key_norm),
-            window: window.map(|window| window.size),
-            full_every: window.filter(|w| w.layers.contains(&false)).map(|w| w.layers.len()),
-            score_cap: model.score_cap,
-            logit_cap: model.logit_cap,
-            gated: Some(model.gated),
-            activation: Some(model.activation),
-            bias: Some(model.biases.feed_forward),
-            query_key_value_bias: Some(model.biases.query_key_value),
-            tied: Some(model.tied),
-            ..Settings::default()
-        }
-    }
-
     /// Reads a settings file. Keys may contain `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
         let unreadable = |e: std::io::Error| {
@@ -297,59 +252,6 @@ impl Settings {
         let mut merged = base.table()?;
         merged.extend(self.table()?);
         Ok(merged.try_into()?)
-    }
-
-    /// Refuses flags that cannot apply to `whose` model: settings that it fixes, unless their values are equal, and
-    /// settings that neither `check` nor `diagnose` uses.
-    ///
-    /// # Errors
-    /// The first such flag.
-    pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 26] = [
-            "tokenizer",
-            "architecture",
-            "layers",
-            "heads",
-            "width",
-            "positions",
-            "rotary_base",
-            "rotary_share",
-            "rotary_local_base",
-            "scaled_embedding",
-            "norm",
-            "gain",
-            "placement",
-            "query_key_norm",
-            "key_value_heads",
-            "head_width",
-            "window",
-            "full_every",
-            "score_cap",
-            "logit_cap",
-            "hidden",
-            "gated",
-            "activation",
-            "bias",
-            "query_key_value_bias",
-            "tied",
-        ];
-        let (given, own) = (self.table()?, own.table()?);
-        for key in SETTLED {
-            let (Some(value), has) = (given.get(key), own.get(key)) else { continue };
-            if has == Some(value) {
-                continue;
-            }
-            let flag = flag(key);
-            let has = has.map_or("its own".to_owned(), |has| has.to_string().replace('"', ""));
-            return Err(format!(
-                "{flag} is fixed by the {whose}; it trains with {has}: leave the flag out"
-            )
-            .into());
-        }
-        if self.eval_every.is_some() {
-            return Err("--eval-every cannot apply: nothing is evaluated here; leave it out".into());
-        }
-        Ok(())
     }
 
     /// Returns the settings as a TOML table.

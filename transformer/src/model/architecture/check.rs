@@ -105,6 +105,12 @@ impl Architecture {
                 return Err(ConfigError::Range { setting, found, expected });
             }
         }
+        let rotary = matches!(self.positions, Positions::Rotary(_));
+        if self.rotary_layers.is_empty() || !rotary && self.rotary_layers != [true] {
+            let (setting, found) = ("rotary_layers", format!("{:?}", self.rotary_layers));
+            let expected = "a list of one or more; [true] where positions are not rotary";
+            return Err(ConfigError::Range { setting, found, expected });
+        }
         if self.positions == Positions::Sinusoidal && !width.is_multiple_of(2) {
             let (setting, found) = ("width", width.to_string());
             let expected = "even: sinusoidal positions are pairs of a sine and a cosine";

@@ -1,6 +1,6 @@
 //! The differences of two architectures: as fields, and in words, each with its sources.
 
-use super::{Architecture, Positions, QueryKeyNorm, Rotary, Scaling};
+use super::{Architecture, Positions, QueryKeyNorm, Rotary, Scaling, layer_list};
 use crate::printable::decimal;
 use crate::words;
 use serde::Serialize;
@@ -113,6 +113,14 @@ const INTERPOLATION: Paper = paper(
     2023,
     "Extending Context Window of Large Language Models via Positional Interpolation",
 );
+const UNROTATED: [Paper; 2] = [
+    paper(
+        "Kazemnejad et al.",
+        2023,
+        "The Impact of Positional Encoding on Length Generalization in Transformers",
+    ),
+    paper("Yang et al.", 2025, "RoPE to NoPE and Back Again: A New Hybrid Attention Strategy"),
+];
 const QUERY_KEY: [Paper; 2] = [
     paper("Henry et al.", 2020, "Query-Key Normalization for Transformers"),
     paper("Dehghani et al.", 2023, "Scaling Vision Transformers to 22 Billion Parameters"),
@@ -212,6 +220,15 @@ fn said(a: &Architecture) -> Vec<Said> {
         size("layers", "depth", a.layers, "block"),
         positions(a),
         (
+            "rotary_layers",
+            "layers that rotate queries and keys",
+            format!(
+                "rotary positions {}",
+                in_layers(a, |i| layer_list::contains(&a.rotary_layers, i))
+            ),
+            when(a.rotary_layers != [true], &UNROTATED),
+        ),
+        (
             "embedding_scale",
             "factor of a token's vector",
             match scaled {
@@ -277,12 +294,7 @@ fn said(a: &Architecture) -> Vec<Said> {
             match &a.window {
                 None => "all earlier tokens in all layers".to_owned(),
                 Some(window) => {
-                    let local = (0..a.layers).filter(|&i| a.window(i).is_some()).count();
-                    let which = if local == a.layers {
-                        "in all layers"
-                    } else {
-                        &format!("in {local} of {} layers", a.layers)
-                    };
+                    let which = in_layers(a, |i| a.window(i).is_some());
                     format!("the last {} {which}", words::of(window.size, "token"))
                 }
             },
@@ -318,6 +330,14 @@ fn said(a: &Architecture) -> Vec<Said> {
         capped("logit_cap", "cap of logits", a.logit_cap, "c·tanh(z/c)"),
         ("dropout", "dropout in training", decimal(a.dropout), when(a.dropout > 0.0, &[DROPOUT])),
     ]
+}
+
+/// Returns the number of layers that have something, in words.
+fn in_layers(a: &Architecture, has: impl Fn(usize) -> bool) -> String {
+    match (0..a.layers).filter(|&i| has(i)).count() {
+        all if all == a.layers => "in all layers".to_owned(),
+        some => format!("in {some} of {} layers", a.layers),
+    }
 }
 
 /// Returns the positions in words.

@@ -66,6 +66,7 @@ fn every_field_is_said_in_words() {
                 (_, "query_key_norm") => "whole".into(),
                 (_, "positions") => "sinusoidal".into(),
                 (_, "activation") => "relu".into(),
+                (_, "rotary_layers") => serde_json::json!([false]),
                 (_, "window") => serde_json::json!({ "size": 4, "layers": [true] }),
                 (Value::Bool(on), _) => (!on).into(),
                 (Value::Null, "key_value_heads" | "head_width") => 1.into(),

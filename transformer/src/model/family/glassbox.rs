@@ -9,6 +9,10 @@ use serde_json::Value;
 #[derive(Debug)]
 pub(super) struct Glassbox;
 
+/// Fields that are written only where a model does not have their default: they came after the first stored models, whose
+/// `config.json` remains the same.
+const LATER: [&str; 1] = ["rotary_layers"];
+
 /// The keys beside the architecture's.
 const OWN: [&str; 1] = ["model_type"];
 
@@ -25,7 +29,11 @@ impl Family for Glassbox {
     }
 
     fn write(&self, a: &Architecture) -> Value {
-        let mut config = serde_json::to_value(a).expect("a tree of plain values");
+        let plain = |a: &Architecture| serde_json::to_value(a).expect("a tree of plain values");
+        let (mut config, usual) = (plain(a), plain(&Architecture::default()));
+        if let Some(keys) = config.as_object_mut() {
+            keys.retain(|key, value| !LATER.contains(&key.as_str()) || usual[key] != *value);
+        }
         config["model_type"] = self.name().into();
         config
     }

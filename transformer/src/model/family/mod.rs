@@ -15,6 +15,7 @@ mod mistral;
 mod olmo2;
 mod qwen;
 mod rotary;
+mod smollm3;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +29,7 @@ use std::ops::Range;
 
 /// All supported families. An architecture is stored by the first one that has it, and the last one has every
 /// architecture.
-static FAMILIES: [&dyn Family; 10] = [
+static FAMILIES: [&dyn Family; 11] = [
     &gpt2::Gpt2,
     &llama::Llama,
     &mistral::Mistral,
@@ -38,6 +39,7 @@ static FAMILIES: [&dyn Family; 10] = [
     &gemma::Gemma3,
     &gpt_neox::GptNeox,
     &olmo2::Olmo2,
+    &smollm3::SmolLm3,
     &glassbox::Glassbox,
 ];
 

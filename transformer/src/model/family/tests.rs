@@ -9,7 +9,7 @@ fn small(family: &str, sizes: &[(&str, Value)]) -> Architecture {
     let mut json = json!({"model_type": family, "n_embd": 8, "n_head": 4, "n_layer": 2, "n_positions": 3,
         "hidden_size": 8, "num_attention_heads": 4, "num_hidden_layers": 2, "max_position_embeddings": 3,
         "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 6, "vocab_size": 5, "sliding_window": 2,
-        "rotary_pct": 1.0});
+        "rotary_pct": 1.0, "no_rope_layer_interval": 2});
     let own = json.as_object_mut().unwrap();
     match family {
         "gpt2" => own.retain(|key, _| key.starts_with("n_") || !key.starts_with("num_key")),
@@ -38,6 +38,7 @@ fn architectures() -> impl Strategy<Value = Architecture> {
         if mixed {
             a.placement = Placement::Sandwich;
             a.positions = Positions::Sinusoidal;
+            a.rotary_layers = vec![true];
             a.score_cap = capped.then_some(3.0);
             a.score_scale_by_layer = scaled;
             a.embedding_scale = if scaled { 2.0 } else { 1.0 };
@@ -103,7 +104,7 @@ fn other_models_are_refused() {
     assert_eq!(
         message("model_type", json!("bert")),
         "key model_type: found \"bert\", expected one of the supported families: \"gpt2\", \"llama\", \"mistral\", \
-         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"glassbox\""
+         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"smollm3\", \"glassbox\""
     );
     assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
     assert!(message("n_layer", json!(-1)).contains("whole number"));
@@ -335,6 +336,65 @@ fn windows_are_those_of_the_layers() {
             "num_hidden_layers": layers});
         let refused = Architecture::from_json(&json.to_string()).unwrap_err().to_string();
         assert!(refused.contains(message), "{refused}");
+    }
+}
+
+/// Layers rotate by the list or by the interval; a window that is used is that of layers which do not.
+#[test]
+fn layers_without_rotation_are_those_of_the_configuration() {
+    let model = |keys: &[(&str, Value)]| {
+        let mut json = json!({"model_type": "smollm3", "num_hidden_layers": 5, "hidden_size": 64, "sliding_window": 3});
+        json.as_object_mut()
+            .unwrap()
+            .extend(keys.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
+        Architecture::from_json(&json.to_string())
+    };
+    let layers = |keys: &[(&str, Value)]| {
+        let a = model(keys).unwrap();
+        (0..5).map(|i| (a.rotation(i, 1).is_some(), a.window(i))).collect::<Vec<_>>()
+    };
+    let (turns, fixed) = ((true, None), (false, None));
+    assert_eq!(layers(&[]), [turns, turns, turns, fixed, turns]);
+    let two = ("no_rope_layer_interval", json!(2));
+    let used = ("use_sliding_window", json!(true));
+    assert_eq!(layers(std::slice::from_ref(&two)), [turns, fixed, turns, fixed, turns]);
+    let local = (false, Some(3));
+    assert_eq!(layers(&[two.clone(), used.clone()]), [turns, local, turns, local, turns]);
+    // The list wins over the interval, and may be longer than the model.
+    let list = ("no_rope_layers", json!([0, 1, 1, 0, 1, 0]));
+    assert_eq!(layers(&[list.clone(), two]), [fixed, turns, turns, fixed, turns]);
+    let types = ["full_attention", "sliding_attention"].repeat(3);
+    let types = ("layer_types", json!(types[..5]));
+    let seen = layers(&[list, used, types]);
+    assert_eq!(seen, [fixed, (true, Some(3)), turns, local, turns]);
+    for (key, value, message) in [
+        ("no_rope_layers", json!([1, 0]), "no_rope_layers: found [1,0]"),
+        ("no_rope_layers", json!([1, 0, 1, 2, 1]), "a list of 1 (the layer rotates) and 0"),
+        ("no_rope_layers", json!("all"), "one for each layer"),
+        ("no_rope_layer_interval", json!(0), "no_rope_layer_interval is 0"),
+        ("no_rope_layer_interval", json!(-1), "no_rope_layer_interval: found -1"),
+    ] {
+        let refused = model(&[(key, value)]).unwrap_err().to_string();
+        assert!(refused.contains(message), "{refused}");
+    }
+    // SmolLM3-3B has 3.08 billion parameters (Hugging Face).
+    assert_eq!(usual("smollm3").unwrap().parameters(), 3_075_098_624);
+}
+
+/// Where transformers rotates whole heads, a share would be ignored there: it is refused, and not written as such a model.
+#[test]
+fn a_share_of_rotated_coordinates_is_refused_where_transformers_has_none() {
+    for family in ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "olmo2", "smollm3"] {
+        let json = json!({"model_type": family,
+            "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}});
+        let full = json!({"model_type": family, "rope_parameters": {
+            "full_attention": {"rope_type": "default", "partial_rotary_factor": 0.5}}});
+        let json = if family == "gemma3_text" { full } else { json };
+        let refused = Architecture::from_json(&json.to_string()).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("key partial_rotary_factor: found 0.5, expected 1"),
+            "{refused}"
+        );
     }
 }
 
