@@ -24,6 +24,9 @@ MODELS = [
         "no_rope_layers": [0, 1], "use_sliding_window": True, "sliding_window": 3, "attention_bias": True,
         "tie_word_embeddings": False, "rope_parameters": {"rope_type": "default", "rope_theta": 50.0},
     }),
+    ("granite", {
+        "embedding_multiplier": 3.0, "attention_multiplier": 0.2, "residual_multiplier": 0.7, "logits_scaling": 1.5,
+    }),
 ]
 TOKENS = [[1, 7, 2, 9, 10, 0, 3, 3], [4, 4, 8, 5, 6, 1, 0, 2]]
 TARGETS = [row[1:] + [5] for row in TOKENS]

@@ -42,7 +42,8 @@ TEXTS = [
     "G",
 ]
 UNKNOWN = "G\u2603r"
-FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2", "smollm3"]
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2", "smollm3",
+            "granite"]
 
 
 def run_glassbox(arguments, check=True):
@@ -266,6 +267,10 @@ def compare_families(directory, seeds):
                 sizes |= {"attention_bias": draw.random() < 0.5, "mlp_bias": draw.random() < 0.5}
                 rotates = [draw.choice([0, 1]) for _ in range(layers)]
                 sizes |= draw.choice([{}, {"no_rope_layer_interval": 2}, {"no_rope_layers": rotates}])
+            if kind == "granite":
+                sizes |= {"embedding_multiplier": draw.choice([1.0, 3.0]), "logits_scaling": draw.choice([1, 3.0])}
+                sizes |= {"residual_multiplier": draw.choice([1.0, 0.22]), "attention_bias": draw.random() < 0.5}
+                sizes |= {"attention_multiplier": draw.choice([1.0, 0.5, 0.1]), "mlp_bias": draw.random() < 0.5}
             if kind == "gpt_neox":
                 sizes |= {"use_parallel_residual": draw.random() < 0.5, "rotary_pct": draw.choice([0.5, 1.0])}
             torch.manual_seed(seed)
@@ -356,6 +361,7 @@ def main():
                     "gpt_neox": [],
                     "olmo2": [],
                     "smollm3": ["--unrotated-every", 2],
+                    "granite": ["--key-value-heads", 1],
                 }.items()
             },
             "pieces of words": [*sizes, "--tokenizer", "bpe:400"],

@@ -35,6 +35,7 @@ fn architectures() -> Vec<Architecture> {
                 _ => vec![true],
             },
             embedding_scale: 2.0,
+            residual_scale: if i == 3 { 1.0 } else { 0.3 + 0.1 * i as f64 },
             norm: if rms { Norm::Rms } else { Norm::Layer },
             gain: if rms && i != 2 { Gain::OnePlus } else { Gain::Plain },
             epsilon: 0.05,
@@ -53,6 +54,7 @@ fn architectures() -> Vec<Architecture> {
                 _ => Biases::everywhere(i == 3),
             },
             tied: i.is_multiple_of(2),
+            logit_divisor: if i == 1 { 1.0 } else { 1.3 + i as f64 },
             logit_cap: (i > 0).then_some(2.0),
             ..models::config()
         }
@@ -231,7 +233,9 @@ impl<'a> Formulas<'a> {
             let each = row.iter().enumerate();
             each.map(|(i, x)| a.embedding_scale * x + position(t, i)).collect()
         };
-        let add = |x: &mut Vec<f64>, y: &[f64]| x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+        let add = |x: &mut Vec<f64>, y: &[f64]| {
+            x.iter_mut().zip(y).for_each(|(x, y)| *x += a.residual_scale * y);
+        };
         let mut stream: Vec<Vec<f64>> = sequence.iter().enumerate().map(embedded).collect();
         for layer in 0..a.layers {
             let norm = |part: &str, has: bool, x: &[f64]| match has {
@@ -258,7 +262,8 @@ impl<'a> Formulas<'a> {
         let last = |x: &Vec<f64>| -> Vec<f64> {
             let x =
                 if a.placement == Placement::Post { x.clone() } else { self.norm("norm", x, 1) };
-            let dot = |row: &[f64]| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>();
+            let dot =
+                |row: &[f64]| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() / a.logit_divisor;
             let capped = |z: f64| a.logit_cap.map_or(z, |cap| cap * (z / cap).tanh());
             head.chunks(d).map(|row| capped(dot(row))).collect()
         };

@@ -206,8 +206,11 @@ pub struct Architecture {
     /// one. `[true]` is all layers; SmolLM3's is `[true, true, true, false]`. Source: Yang et al., *RoPE to NoPE and Back
     /// Again*, 2025.
     pub rotary_layers: Vec<bool>,
-    /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017.
+    /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017, 12 in Granite 3.0.
     pub embedding_scale: f64,
+    /// The factor of each part's output when it is added to the residual stream, x + r·part(x). Source: IBM, *Granite 3.0
+    /// Language Models*, 2024; Yang et al., *Tensor Programs VI*, 2023.
+    pub residual_scale: f64,
     /// The normalisation.
     pub norm: Norm,
     /// The normalisation's gain.
@@ -245,6 +248,9 @@ pub struct Architecture {
     pub biases: Biases,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
+    /// The number by which logits are divided, before their cap. Source: `logits_scaling` of IBM, *Granite 3.0 Language
+    /// Models*, 2024; Yang et al., *Tensor Programs V*, 2022.
+    pub logit_divisor: f64,
     /// The cap of logits, c·tanh(z/c). Source: Gemma Team, *Gemma 2*, 2024.
     pub logit_cap: Option<f64>,
     /// The share of activations dropped in training.
@@ -261,6 +267,7 @@ impl Default for Architecture {
             positions: Positions::Learned,
             rotary_layers: vec![true],
             embedding_scale: 1.0,
+            residual_scale: 1.0,
             norm: Norm::Layer,
             gain: Gain::Plain,
             placement: Placement::Pre,
@@ -278,6 +285,7 @@ impl Default for Architecture {
             gated: false,
             biases: Biases::ALL,
             tied: true,
+            logit_divisor: 1.0,
             logit_cap: None,
             dropout: 0.0,
         }
@@ -298,12 +306,16 @@ impl Architecture {
     /// Returns how attention scores keys in layer i, from 0.
     pub fn scores(&self, layer: usize) -> Scores {
         let by_layer = self.score_scale_by_layer.then(|| (layer + 1) as f64);
-        let usual = || 1.0 / (self.head_width() as f64).sqrt();
         let scale = match (self.score_scale, by_layer) {
             (scale, None) => scale,
-            (scale, Some(layer)) => Some(scale.unwrap_or_else(usual) / layer),
+            (scale, Some(layer)) => Some(scale.unwrap_or(self.usual_score_scale()) / layer),
         };
         Scores { scale, cap: self.score_cap, window: self.window(layer) }
+    }
+
+    /// Returns the factor of attention scores that `score_scale` stands for if it is absent.
+    pub(crate) fn usual_score_scale(&self) -> f64 {
+        1.0 / (self.head_width() as f64).sqrt()
     }
 
     /// Returns the same architecture with its lists of layers written in one way.

@@ -39,7 +39,8 @@ pub struct Marks {
     pub residual: Vec<Var>,
     /// The blocks, in order.
     pub blocks: Vec<BlockMarks>,
-    /// The normalised final residual (d × n).
+    /// The vectors whose products with the table are the logits: the normalised final residual, divided by the divisor of
+    /// logits (d × n).
     pub last: Var,
     /// The table that maps to logits, of its own or the embedding's, one column per token (d × V).
     pub table: Var,
@@ -127,6 +128,11 @@ impl Context<'_> {
         }
     }
 
+    /// Records the product of x with a factor, or returns x itself for a factor of 1.
+    fn scale<T: Real>(&self, factor: f64, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
+        if factor == 1.0 { Ok(x) } else { r.push(name, Scale { factor }, [x]) }
+    }
+
     /// Records the normalisation of the residual stream, or returns x itself where the architecture has none.
     fn norm_if<T: Real>(&self, has: bool, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
         if has { self.norm(r, name, 1, x) } else { Ok(x) }
@@ -149,6 +155,8 @@ pub(crate) fn network<T: Real>(
         blocks.push(marks);
     }
     let last = c.norm_if(c.config.placement != Placement::Post, r, "norm", x)?; // d×n
+    // The product with the head is linear: what divides its operand divides the logits.
+    let last = c.scale(1.0 / c.config.logit_divisor, r, "divided", last)?; // d×n
     let table = match c.config.tied {
         true => token_table,
         false => r.scope("head", |r| r.parameter("weight", r.shape(token_table)))?, // d×V
@@ -171,10 +179,8 @@ fn embedding<T: Real>(
             Positions::Learned => Some(r.parameter("position.weight", Shape::new(width, context))?), // d×context
             _ => None,
         };
-        let mut x = r.push("token", Gather, [token_table, tokens])?; // d×n
-        if embedding_scale != 1.0 {
-            x = r.push("scaled", Scale { factor: embedding_scale }, [x])?; // d×n
-        }
+        let x = r.push("token", Gather, [token_table, tokens])?; // d×n
+        let mut x = c.scale(embedding_scale, r, "scaled", x)?; // d×n
         let position = match (c.config.positions, position_table) {
             (_, Some(table)) => Some(r.push("position", Gather, [table, positions])?), // d×n
             (Positions::Sinusoidal, None) => {
@@ -199,6 +205,7 @@ fn block<T: Real>(
     writers: &mut Vec<Var>,
 ) -> Result<(Var, BlockMarks), RecordError> {
     let placement = c.config.placement;
+    let residual_scale = c.config.residual_scale;
     r.scope(&format!("block.{index}"), |r| {
         let start = r.len();
         let h = c.norm_if(placement.before(), r, "norm_1", x)?;
@@ -207,6 +214,7 @@ fn block<T: Real>(
             r.scope("attention", |r| self_attention(c, r, (index, positions), h, writers))?;
         marks.attention = first..r.len();
         let h = c.norm_if(placement.after(), r, "attention_norm", h)?;
+        let h = c.scale(residual_scale, r, "attention_scaled", h)?;
         let attended = r.push("attended", Add, [x, h])?;
         let attended = c.norm_if(placement == Placement::Post, r, "norm_1", attended)?;
         let read = if placement == Placement::Parallel { x } else { attended };
@@ -215,6 +223,7 @@ fn block<T: Real>(
         let h = r.scope("feed_forward", |r| feed_forward(c, r, index, h, writers))?;
         marks.feed_forward = first..r.len();
         let h = c.norm_if(placement.after(), r, "feed_forward_norm", h)?;
+        let h = c.scale(residual_scale, r, "feed_forward_scaled", h)?;
         let output = r.push("output", Add, [attended, h])?;
         let output = c.norm_if(placement == Placement::Post, r, "norm_2", output)?;
         marks.rows = start..r.len();

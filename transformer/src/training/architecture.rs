@@ -40,7 +40,8 @@ impl TrainingConfig {
             (PositionsKind::Rotary, every) => layer_list::without_every(every, layers),
             _ => vec![true],
         };
-        let config = Architecture {
+        let scaled = if self.scaled_embedding { (width as f64).sqrt() } else { 1.0 };
+        let mut config = Architecture {
             vocabulary,
             context: self.context,
             width,
@@ -62,14 +63,17 @@ impl TrainingConfig {
                 PositionsKind::Sinusoidal => Positions::Sinusoidal,
             },
             rotary_layers,
-            embedding_scale: if self.scaled_embedding { (width as f64).sqrt() } else { 1.0 },
+            embedding_scale: self.embedding_scale.unwrap_or(scaled),
+            residual_scale: self.residual_scale.unwrap_or(1.0),
             norm: self.norm,
             gain: self.gain,
             placement: self.placement,
             query_key_norm: self.query_key_norm,
             head_width: self.head_width.filter(|c| c.checked_mul(self.heads) != Some(width)),
             window,
+            score_scale: self.score_scale,
             score_cap: self.score_cap,
+            logit_divisor: self.logit_divisor.unwrap_or(1.0),
             logit_cap: self.logit_cap,
             gated: self.gated,
             epsilon: 1e-5,
@@ -80,6 +84,8 @@ impl TrainingConfig {
             ..Architecture::default()
         };
         config.validate()?;
+        // Written in one way, however it was asked for.
+        config.score_scale = config.score_scale.filter(|&s| s != config.usual_score_scale());
         Ok(config)
     }
 }

@@ -97,6 +97,12 @@ pub struct TrainingConfig {
     /// Whether a token's vector is multiplied by √width.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scaled_embedding: bool,
+    /// The factor of a token's vector; absent, `scaled_embedding` decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_scale: Option<f64>,
+    /// The factor of each part's output in the residual sum; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual_scale: Option<f64>,
     /// The normalisation.
     #[serde(default, skip_serializing_if = "is_default")]
     pub norm: Norm,
@@ -121,9 +127,15 @@ pub struct TrainingConfig {
     /// Every `full_every`-th layer sees all tokens and not only the window; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_every: Option<usize>,
+    /// The factor of attention scores; 1/√(features of a head) if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_scale: Option<f64>,
     /// The cap of attention scores; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score_cap: Option<f64>,
+    /// The number by which logits are divided; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_divisor: Option<f64>,
     /// The cap of logits; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_cap: Option<f64>,

@@ -118,6 +118,7 @@ fn every_family_is_described_by_its_name() {
         ("gpt_neox", Some(20_554_567_680)),
         ("olmo2", None),
         ("smollm3", Some(3_075_098_624)),
+        ("granite", Some(2_533_531_648)),
         ("glassbox", None),
     ] {
         let described = place.json(&["describe", name, "--context", "64"]);

@@ -70,6 +70,12 @@ pub(crate) struct Settings {
     /// Whether a token's vector is multiplied by √width
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) scaled_embedding: Option<bool>,
+    /// Factor of a token's vector [default: 1, or √width with --scaled-embedding]
+    #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) embedding_scale: Option<f64>,
+    /// Factor r of each part's output in the residual sum, x + r·part(x) [default: 1]
+    #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) residual_scale: Option<f64>,
     /// Normalisation
     #[arg(long, value_parser = choices(Norm::ALL, Norm::key, Norm::meaning), help_heading = "Model")]
     pub(crate) norm: Option<Norm>,
@@ -94,9 +100,15 @@ pub(crate) struct Settings {
     /// Every N-th layer sees all tokens, not only the window [default: no layer]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) full_every: Option<usize>,
+    /// Factor of attention scores [default: 1/√(features of a head)]
+    #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) score_scale: Option<f64>,
     /// Cap c of attention scores, c·tanh(s/c) [default: none]
     #[arg(long, value_name = "C", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) score_cap: Option<f64>,
+    /// Number by which logits are divided [default: 1]
+    #[arg(long, value_name = "NUMBER", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) logit_divisor: Option<f64>,
     /// Cap c of logits, c·tanh(z/c) [default: none]
     #[arg(long, value_name = "C", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) logit_cap: Option<f64>,
@@ -347,6 +359,10 @@ impl Settings {
         let parts =
             self.architecture.as_deref().map_or_else(|| Ok(Settings::default()), parts_of)?;
         let mut all = asked.over(parts.over(preset)?)?;
+        // A factor of the architecture gives way to a request for √width or 1.
+        if self.embedding_scale.is_none() && self.scaled_embedding.is_some() {
+            all.embedding_scale = None;
+        }
         if let (None, Some(steps), Some(warmup)) = (self.warmup, self.steps, preset_warmup) {
             all.warmup = Some(warmup.min(steps / 10));
         }

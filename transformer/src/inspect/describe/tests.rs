@@ -35,6 +35,7 @@ fn all() -> Vec<Architecture> {
         placement: Placement::Sandwich,
         norm: Norm::Rms,
         query_key_norm: QueryKeyNorm::Whole,
+        logit_divisor: 4.0,
         logit_cap: Some(20.0),
         tied: false,
         ..small()

@@ -52,6 +52,8 @@ impl Architecture {
         let mut positive = vec![
             ("the normalisation's epsilon", self.epsilon),
             ("embedding_scale", self.embedding_scale),
+            ("residual_scale", self.residual_scale),
+            ("logit_divisor", self.logit_divisor),
         ];
         let given = |name, x: Option<f64>| x.map(|x| (name, x));
         positive.extend(given("score_scale", self.score_scale));

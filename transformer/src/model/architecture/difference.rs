@@ -113,6 +113,17 @@ const INTERPOLATION: Paper = paper(
     2023,
     "Extending Context Window of Large Language Models via Positional Interpolation",
 );
+const WIDTH: Paper = paper(
+    "Yang et al.",
+    2022,
+    "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer",
+);
+const DEPTH: Paper = paper(
+    "Yang et al.",
+    2023,
+    "Tensor Programs VI: Feature Learning in Infinite-Depth Neural Networks",
+);
+const GRANITE: Paper = paper("Granite Team, IBM", 2024, "Granite 3.0 Language Models");
 const UNROTATED: [Paper; 2] = [
     paper(
         "Kazemnejad et al.",
@@ -237,6 +248,12 @@ fn said(a: &Architecture) -> Vec<Said> {
             },
             when(scaled, &[TRANSFORMER]),
         ),
+        (
+            "residual_scale",
+            "factor of a part's output in the residual sum",
+            decimal(a.residual_scale),
+            when(a.residual_scale != 1.0, &[DEPTH, GRANITE]),
+        ),
         of_key("norm", "normalisation", a.norm.key(), {
             let name = if a.norm.key() == "rms" { "RMS" } else { "layer" };
             format!("{name}: {}", lower(a.norm.meaning()))
@@ -274,7 +291,7 @@ fn said(a: &Architecture) -> Vec<Said> {
             "score_scale",
             "factor of attention scores",
             number(a.score_scale, "1/√(features of a head)"),
-            vec![],
+            when(a.score_scale == Some(1.0 / a.head_width() as f64), &[WIDTH]),
         ),
         (
             "score_scale_by_layer",
@@ -326,6 +343,12 @@ fn said(a: &Architecture) -> Vec<Said> {
             "table of the head",
             if a.tied { "the embedding's" } else { "its own" }.to_owned(),
             when(a.tied, &[TIED]),
+        ),
+        (
+            "logit_divisor",
+            "divisor of logits",
+            decimal(a.logit_divisor),
+            when(a.logit_divisor != 1.0, &[WIDTH, GRANITE]),
         ),
         capped("logit_cap", "cap of logits", a.logit_cap, "c·tanh(z/c)"),
         ("dropout", "dropout in training", decimal(a.dropout), when(a.dropout > 0.0, &[DROPOUT])),

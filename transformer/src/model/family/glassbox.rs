@@ -11,7 +11,7 @@ pub(super) struct Glassbox;
 
 /// Fields that are written only where a model does not have their default: they came after the first stored models, whose
 /// `config.json` remains the same.
-const LATER: [&str; 1] = ["rotary_layers"];
+const LATER: [&str; 3] = ["rotary_layers", "residual_scale", "logit_divisor"];
 
 /// The keys beside the architecture's.
 const OWN: [&str; 1] = ["model_type"];

@@ -9,6 +9,7 @@ mod gemma;
 mod glassbox;
 mod gpt2;
 mod gpt_neox;
+mod granite;
 mod keys;
 mod llama;
 mod mistral;
@@ -29,7 +30,7 @@ use std::ops::Range;
 
 /// All supported families. An architecture is stored by the first one that has it, and the last one has every
 /// architecture.
-static FAMILIES: [&dyn Family; 11] = [
+static FAMILIES: [&dyn Family; 12] = [
     &gpt2::Gpt2,
     &llama::Llama,
     &mistral::Mistral,
@@ -40,6 +41,7 @@ static FAMILIES: [&dyn Family; 11] = [
     &gpt_neox::GptNeox,
     &olmo2::Olmo2,
     &smollm3::SmolLm3,
+    &granite::Granite,
     &glassbox::Glassbox,
 ];
 
@@ -47,6 +49,12 @@ static FAMILIES: [&dyn Family; 11] = [
 pub trait Family: Debug + Sync {
     /// Returns its `model_type`.
     fn name(&self) -> &'static str;
+
+    /// Returns the configuration that the family's name alone stands for. The default is an empty one, which has the
+    /// values of absent keys.
+    fn usual(&self) -> Value {
+        serde_json::json!({ "model_type": self.name() })
+    }
 
     /// Reads an architecture from `config.json`.
     #[doc(hidden)]
@@ -193,7 +201,7 @@ fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
     differences.map(said).next()
 }
 
-/// Returns the architecture of a family's empty configuration: its parts, and its usual sizes.
+/// Returns the architecture that a family's name stands for: its parts, and its usual sizes ([`Family::usual`]).
 ///
 /// # Errors
 /// The name of no family.
@@ -204,7 +212,9 @@ fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
 /// # Ok::<(), transformer::ConfigError>(())
 /// ```
 pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
-    Architecture::from_json(&serde_json::json!({ "model_type": name }).to_string())
+    let family = FAMILIES.iter().find(|family| family.name() == name);
+    let config = family.map_or_else(|| serde_json::json!({ "model_type": name }), |f| f.usual());
+    Architecture::from_json(&config.to_string())
 }
 
 /// Returns the usual parts of a family with the sizes of another architecture: vocabulary, context, width, layers, heads,
@@ -222,7 +232,7 @@ pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
 /// The name of no family; sizes that do not fit its parts.
 pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, ConfigError> {
     let usual = usual(name)?;
-    let scaled = usual.embedding_scale != 1.0;
+    let scaled = usual.embedding_scale == (usual.width as f64).sqrt();
     let architecture = Architecture {
         vocabulary: sizes.vocabulary,
         context: sizes.context,
@@ -232,7 +242,7 @@ pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, Config
         key_value_heads: sizes.key_value_heads,
         head_width: sizes.head_width,
         hidden: sizes.hidden,
-        embedding_scale: if scaled { (sizes.width as f64).sqrt() } else { 1.0 },
+        embedding_scale: if scaled { (sizes.width as f64).sqrt() } else { usual.embedding_scale },
         ..usual
     };
     architecture.validate()?;

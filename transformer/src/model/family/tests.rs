@@ -42,6 +42,8 @@ fn architectures() -> impl Strategy<Value = Architecture> {
             a.score_cap = capped.then_some(3.0);
             a.score_scale_by_layer = scaled;
             a.embedding_scale = if scaled { 2.0 } else { 1.0 };
+            a.residual_scale = if capped { 0.5 } else { 1.0 };
+            a.logit_divisor = if tied { 4.0 } else { 1.0 };
         } else if let (Positions::Rotary(rotary), true) = (&mut a.positions, scaled) {
             rotary.scaling = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
         }
@@ -104,7 +106,7 @@ fn other_models_are_refused() {
     assert_eq!(
         message("model_type", json!("bert")),
         "key model_type: found \"bert\", expected one of the supported families: \"gpt2\", \"llama\", \"mistral\", \
-         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"smollm3\", \"glassbox\""
+         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"smollm3\", \"granite\", \"glassbox\""
     );
     assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
     assert!(message("n_layer", json!(-1)).contains("whole number"));
@@ -381,10 +383,45 @@ fn layers_without_rotation_are_those_of_the_configuration() {
     assert_eq!(usual("smollm3").unwrap().parameters(), 3_075_098_624);
 }
 
+/// Follows `GraniteConfig`: an absent factor is 1, and each key is read and written.
+#[test]
+fn granites_factors_are_read_and_written() {
+    let plain = small("granite", &[]);
+    let factors =
+        |a: &Architecture| (a.embedding_scale, a.score_scale, a.residual_scale, a.logit_divisor);
+    assert_eq!(factors(&plain), (1.0, Some(1.0), 1.0, 1.0));
+    let a = small(
+        "granite",
+        &[
+            ("embedding_multiplier", json!(12)),
+            ("attention_multiplier", json!(0.25)),
+            ("residual_multiplier", json!(0.22)),
+            ("logits_scaling", json!(13.0)),
+        ],
+    );
+    assert_eq!(factors(&a), (12.0, Some(0.25), 0.22, 13.0));
+    assert_eq!(of(&a).name(), "granite");
+    assert_eq!(Architecture::from_json(&a.to_json()), Ok(a));
+    // 1/√4 is what scores are multiplied by without a factor.
+    assert_eq!(small("granite", &[("attention_multiplier", json!(0.5))]).score_scale, None);
+    for key in
+        ["embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"]
+    {
+        let json = json!({"model_type": "granite", key: 0}).to_string();
+        let refused = Architecture::from_json(&json).unwrap_err().to_string();
+        assert!(refused.ends_with("is 0; it must be a finite number above 0"), "{refused}");
+    }
+    // Granite 3.0 2B has 2.63 billion parameters with its head counted apart (Hugging Face), and the head is the table.
+    let published = usual("granite").unwrap();
+    assert_eq!(published.parameters() + published.vocabulary * published.width, 2_634_201_088);
+}
+
 /// Where transformers rotates whole heads, a share would be ignored there: it is refused, and not written as such a model.
 #[test]
 fn a_share_of_rotated_coordinates_is_refused_where_transformers_has_none() {
-    for family in ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "olmo2", "smollm3"] {
+    for family in
+        ["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "olmo2", "smollm3", "granite"]
+    {
         let json = json!({"model_type": family,
             "rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}});
         let full = json!({"model_type": family, "rope_parameters": {

@@ -25,6 +25,8 @@ fn odd() -> Settings {
         rotary_local_base: Some(3.0),
         unrotated_every: Some(3),
         scaled_embedding: Some(true),
+        embedding_scale: Some(2.5),
+        residual_scale: Some(0.5),
         norm: Some(Norm::Rms),
         gain: Some(Gain::OnePlus),
         placement: Some(Placement::Sandwich),
@@ -35,6 +37,8 @@ fn odd() -> Settings {
         full_every: Some(2),
         score_cap: Some(50.0),
         logit_cap: Some(30.0),
+        score_scale: Some(0.25),
+        logit_divisor: Some(2.0),
         hidden: Some(21),
         gated: Some(true),
         activation: Some(Activation::Silu),
@@ -80,6 +84,8 @@ fn meant() -> TrainingConfig {
         rotary_local_base: Some(3.0),
         unrotated_every: Some(3),
         scaled_embedding: true,
+        embedding_scale: Some(2.5),
+        residual_scale: Some(0.5),
         norm: Norm::Rms,
         gain: Gain::OnePlus,
         placement: Placement::Sandwich,
@@ -90,6 +96,8 @@ fn meant() -> TrainingConfig {
         full_every: Some(2),
         score_cap: Some(50.0),
         logit_cap: Some(30.0),
+        score_scale: Some(0.25),
+        logit_divisor: Some(2.0),
         hidden: Some(21),
         gated: true,
         activation: Activation::Silu,
@@ -182,6 +190,24 @@ fn an_architecture_is_its_parts() {
             complete(&Settings { architecture: Some(name.to_owned()), ..Settings::default() });
         assert_eq!(family::of(&config.model(65).unwrap()).name(), name);
     }
+}
+
+/// The factors of a family hold until others are asked for.
+#[test]
+fn granites_factors_are_settings() {
+    let granite = Settings { architecture: Some("granite".to_owned()), ..Settings::default() };
+    let factors = |settings: &Settings| {
+        let a = complete(settings).model(65).unwrap();
+        (a.embedding_scale, a.score_scale, a.residual_scale, a.logit_divisor)
+    };
+    assert_eq!(factors(&granite), (12.0, Some(0.015625), 0.22, 8.0));
+    let scaled = Settings { scaled_embedding: Some(true), ..granite.clone() };
+    let width = complete(&scaled).width as f64;
+    assert_eq!(factors(&scaled).0, width.sqrt());
+    let plain = Settings { scaled_embedding: Some(false), ..granite.clone() };
+    assert_eq!(factors(&plain).0, 1.0);
+    let others = Settings { embedding_scale: Some(3.0), residual_scale: Some(1.0), ..granite };
+    assert_eq!(factors(&others), (3.0, Some(0.015625), 1.0, 8.0));
 }
 
 /// The library's default is the recipe for a CPU.

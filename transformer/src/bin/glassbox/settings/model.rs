@@ -29,6 +29,8 @@ impl Settings {
             _ => (PositionsKind::Learned, None),
         };
         let window = model.window.as_ref();
+        let scaled = model.embedding_scale == (model.width as f64).sqrt();
+        let not_one = |factor: f64| Some(factor).filter(|&factor| factor != 1.0);
         Settings {
             layers: Some(model.layers),
             heads: Some(model.heads),
@@ -41,14 +43,18 @@ impl Settings {
             rotary_share: rotary.map(|rotary| rotary.share).filter(|&share| share != 1.0),
             rotary_local_base: rotary.and_then(|rotary| rotary.local_base),
             unrotated_every: model.unrotated_every(),
-            scaled_embedding: Some(model.embedding_scale != 1.0),
+            scaled_embedding: Some(scaled),
+            embedding_scale: not_one(model.embedding_scale).filter(|_| !scaled),
+            residual_scale: not_one(model.residual_scale),
             norm: Some(model.norm),
             gain: Some(model.gain),
             placement: Some(model.placement),
             query_key_norm: Some(model.query_key_norm),
             window: window.map(|window| window.size),
             full_every: window.and_then(Window::full_every),
+            score_scale: model.score_scale,
             score_cap: model.score_cap,
+            logit_divisor: not_one(model.logit_divisor),
             logit_cap: model.logit_cap,
             gated: Some(model.gated),
             activation: Some(model.activation),
@@ -65,7 +71,7 @@ impl Settings {
     /// # Errors
     /// The first such flag.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 27] = [
+        const SETTLED: [&str; 31] = [
             "tokenizer",
             "architecture",
             "layers",
@@ -77,6 +83,8 @@ impl Settings {
             "rotary_local_base",
             "unrotated_every",
             "scaled_embedding",
+            "embedding_scale",
+            "residual_scale",
             "norm",
             "gain",
             "placement",
@@ -85,7 +93,9 @@ impl Settings {
             "head_width",
             "window",
             "full_every",
+            "score_scale",
             "score_cap",
+            "logit_divisor",
             "logit_cap",
             "hidden",
             "gated",

@@ -105,7 +105,8 @@ fn a_model_is_rounded_once() {
             "gemma3_text",
             "gpt_neox",
             "olmo2",
-            "smollm3"
+            "smollm3",
+            "granite"
         ]
     );
 }
