@@ -27,6 +27,11 @@ MODELS = [
     ("granite", {
         "embedding_multiplier": 3.0, "attention_multiplier": 0.2, "residual_multiplier": 0.7, "logits_scaling": 1.5,
     }),
+    ("phi3", {
+        "head_dim": 4, "sliding_window": 5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.5},
+    }),
+    ("phi3", {"head_dim": 4}),
 ]
 TOKENS = [[1, 7, 2, 9, 10, 0, 3, 3], [4, 4, 8, 5, 6, 1, 0, 2]]
 TARGETS = [row[1:] + [5] for row in TOKENS]

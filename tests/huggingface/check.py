@@ -43,7 +43,7 @@ TEXTS = [
 ]
 UNKNOWN = "G\u2603r"
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2", "smollm3",
-            "granite"]
+            "granite", "phi3"]
 
 
 def run_glassbox(arguments, check=True):
@@ -271,6 +271,9 @@ def compare_families(directory, seeds):
                 sizes |= {"embedding_multiplier": draw.choice([1.0, 3.0]), "logits_scaling": draw.choice([1, 3.0])}
                 sizes |= {"residual_multiplier": draw.choice([1.0, 0.22]), "attention_bias": draw.random() < 0.5}
                 sizes |= {"attention_multiplier": draw.choice([1.0, 0.5, 0.1]), "mlp_bias": draw.random() < 0.5}
+            if kind == "phi3":
+                rotary = {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": draw.choice([0.5, 1.0])}
+                sizes |= {"rope_parameters": rotary, "sliding_window": draw.choice([None, 1, 9])}
             if kind == "gpt_neox":
                 sizes |= {"use_parallel_residual": draw.random() < 0.5, "rotary_pct": draw.choice([0.5, 1.0])}
             torch.manual_seed(seed)
@@ -362,6 +365,7 @@ def main():
                     "olmo2": [],
                     "smollm3": ["--unrotated-every", 2],
                     "granite": ["--key-value-heads", 1],
+                    "phi3": ["--rotary-share", 0.5],
                 }.items()
             },
             "pieces of words": [*sizes, "--tokenizer", "bpe:400"],

@@ -119,6 +119,7 @@ fn every_family_is_described_by_its_name() {
         ("olmo2", None),
         ("smollm3", Some(3_075_098_624)),
         ("granite", Some(2_533_531_648)),
+        ("phi3", Some(3_821_079_552)),
         ("glassbox", None),
     ] {
         let described = place.json(&["describe", name, "--context", "64"]);

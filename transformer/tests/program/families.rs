@@ -45,7 +45,7 @@ fn every_verb_takes_a_llama() {
 }
 
 /// The flags of parts that differ from each other in everything, by name; the last ones no family has together.
-const PARTS: [&[&str]; 12] = [
+const PARTS: [&[&str]; 13] = [
     &["--architecture", "llama", "--heads", "4", "--key-value-heads", "2"],
     &["--architecture", "mistral", "--heads", "4", "--key-value-heads", "2", "--window", "5"],
     &["--architecture", "qwen2", "--heads", "4", "--key-value-heads", "1"],
@@ -56,6 +56,7 @@ const PARTS: [&[&str]; 12] = [
     &["--architecture", "olmo2", "--heads", "4"],
     &["--architecture", "smollm3", "--heads", "4", "--unrotated-every", "2"],
     &["--architecture", "granite", "--heads", "4", "--key-value-heads", "2"],
+    &["--architecture", "phi3", "--heads", "2", "--rotary-share", "0.5"],
     &[
         "--placement",
         "post",
@@ -106,7 +107,7 @@ fn every_verb_takes_models_of_all_parts() {
             flags.extend(["--layers", "2"]);
         }
         let report = place.json(&[&flags[..], parts].concat());
-        let family = if i < 10 { parts[1] } else { "glassbox" };
+        let family = if i < 11 { parts[1] } else { "glassbox" };
         assert_eq!(report["family"], family);
         let measured = place.json(&["evaluate", &run]);
         let [found, expected] =

@@ -16,7 +16,7 @@ use transformer::{Architecture, Positions, Preset, TokenizerChoice};
 /// Describe an architecture by its parts: parameters, operations and memory of each.
 ///
 /// MODEL is a run, a model directory (its config.json is enough), a family (gpt2, llama, mistral, qwen2, qwen3, gemma2,
-/// gemma3, gpt_neox, olmo2, smollm3, granite) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
+/// gemma3, gpt_neox, olmo2, smollm3, granite, phi3) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
 /// training, but no memory is allocated for it.
 ///
 /// Activations are the values that the step keeps from the forward to the backward replay. Memory that is reused within

@@ -14,6 +14,7 @@ mod keys;
 mod llama;
 mod mistral;
 mod olmo2;
+mod phi3;
 mod qwen;
 mod rotary;
 mod smollm3;
@@ -30,7 +31,7 @@ use std::ops::Range;
 
 /// All supported families. An architecture is stored by the first one that has it, and the last one has every
 /// architecture.
-static FAMILIES: [&dyn Family; 12] = [
+static FAMILIES: [&dyn Family; 13] = [
     &gpt2::Gpt2,
     &llama::Llama,
     &mistral::Mistral,
@@ -42,6 +43,7 @@ static FAMILIES: [&dyn Family; 12] = [
     &olmo2::Olmo2,
     &smollm3::SmolLm3,
     &granite::Granite,
+    &phi3::Phi3,
     &glassbox::Glassbox,
 ];
 
@@ -267,22 +269,31 @@ impl Architecture {
     /// # Errors
     /// The first key with an invalid value or for a model that this crate does not support.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let not_json = |reason: String| ConfigError::Json { reason };
-        let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
-        let keys = Keys::of(&value).map_err(not_json)?;
-        let kind = keys.get("model_type").unwrap_or(&Value::Null);
-        let Some(family) = FAMILIES.iter().find(|family| kind == family.name()) else {
-            let known: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
-            let expected = format!("one of the supported families: {}", known.join(", "));
-            return Err(keys::refused("model_type", kind, expected));
-        };
-        for key in ["quantization_config", "pruned_heads"] {
-            keys.must_be_absent(key, "none: it would change the weights in the file")?;
-        }
-        let architecture = family.read(&keys)?;
-        architecture.validate()?;
-        Ok(architecture.repeating())
+        read(text).map(|(_, architecture)| architecture)
     }
+}
+
+/// Reads Hugging Face's `config.json` as [`Architecture::from_json`]; also returns the family that it names, in whose tensors
+/// the weights beside it are. [`of`] may be another family that has the same architecture.
+///
+/// # Errors
+/// As [`Architecture::from_json`].
+pub(crate) fn read(text: &str) -> Result<(&'static dyn Family, Architecture), ConfigError> {
+    let not_json = |reason: String| ConfigError::Json { reason };
+    let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
+    let keys = Keys::of(&value).map_err(not_json)?;
+    let kind = keys.get("model_type").unwrap_or(&Value::Null);
+    let Some(&family) = FAMILIES.iter().find(|family| kind == family.name()) else {
+        let known: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
+        let expected = format!("one of the supported families: {}", known.join(", "));
+        return Err(keys::refused("model_type", kind, expected));
+    };
+    for key in ["quantization_config", "pruned_heads"] {
+        keys.must_be_absent(key, "none: it would change the weights in the file")?;
+    }
+    let architecture = family.read(&keys)?;
+    architecture.validate()?;
+    Ok((family, architecture.repeating()))
 }
 
 /// Returns a parameter's name in a family: `block.3.PART.weight` is `BLOCKS.3.THEIRS.weight`, and outside blocks

@@ -12,6 +12,9 @@ fn small(family: &str, sizes: &[(&str, Value)]) -> Architecture {
         "rotary_pct": 1.0, "no_rope_layer_interval": 2});
     let own = json.as_object_mut().unwrap();
     match family {
+        "phi3" => {
+            own.insert("partial_rotary_factor".to_owned(), json!(0.5));
+        }
         "gpt2" => own.retain(|key, _| key.starts_with("n_") || !key.starts_with("num_key")),
         "glassbox" => {
             return Architecture {
@@ -106,7 +109,7 @@ fn other_models_are_refused() {
     assert_eq!(
         message("model_type", json!("bert")),
         "key model_type: found \"bert\", expected one of the supported families: \"gpt2\", \"llama\", \"mistral\", \
-         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"smollm3\", \"granite\", \"glassbox\""
+         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"smollm3\", \"granite\", \"phi3\", \"glassbox\""
     );
     assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
     assert!(message("n_layer", json!(-1)).contains("whole number"));
@@ -414,6 +417,41 @@ fn granites_factors_are_read_and_written() {
     // Granite 3.0 2B has 2.63 billion parameters with its head counted apart (Hugging Face), and the head is the table.
     let published = usual("granite").unwrap();
     assert_eq!(published.parameters() + published.vocabulary * published.width, 2_634_201_088);
+}
+
+/// Follows `Phi3Config` and `Phi3ForCausalLM`: the meaning of absent keys, the packed tensors, and what is refused.
+#[test]
+fn phi3_is_a_llama_with_packed_tensors() {
+    let mini = usual("phi3").unwrap();
+    // Phi-3-mini has 3.8 billion parameters (Abdin et al. 2024).
+    assert_eq!(mini.parameters(), 3_821_079_552);
+    assert_eq!((mini.window.clone(), mini.epsilon, mini.dropout), (None, 1e-5, 0.0));
+    assert_eq!(of(&mini).name(), "llama");
+    let a = small("phi3", &[("resid_pdrop", json!(0.1))]);
+    assert_eq!((of(&a).name(), a.window(1), a.dropout), ("phi3", Some(2), 0.1));
+    assert!(matches!(a.positions, Positions::Rotary(Rotary { share: 0.5, .. })));
+    let list = a.parameter_list().unwrap();
+    let shape = |name: &str| {
+        let mut tensors = list.iter().flat_map(|p| of(&a).tensors(&a, p));
+        tensors.find(|t| t.name == name).unwrap_or_else(|| panic!("no {name}")).shape()
+    };
+    // Four queries, two keys and two values of 4 features, one after another; 6 features of the gate, then 6 up.
+    assert_eq!(shape("layers.1.self_attn.qkv_proj.weight"), [(4 + 2 + 2) * 4, 8]);
+    assert_eq!(shape("layers.1.mlp.gate_up_proj.weight"), [2 * 6, 8]);
+    assert_eq!(shape("layers.1.self_attn.o_proj.weight"), [8, 16]);
+    for kind in ["longrope", "su", "linear", "llama3"] {
+        for key in ["rope_scaling", "rope_parameters"] {
+            let json = json!({"model_type": "phi3", key: {"type": kind, "factor": 2.0}});
+            let refused = Architecture::from_json(&json.to_string()).unwrap_err().to_string();
+            let expected =
+                format!("key rope_type: found \"{kind}\", expected \"default\": longrope");
+            assert!(refused.starts_with(&expected), "{refused}");
+        }
+    }
+    // A scaled rotation is another family's.
+    let scaled =
+        Positions::Rotary(Rotary { scaling: Scaling::Linear { factor: 2.0 }, ..Rotary::default() });
+    assert_eq!(of(&Architecture { positions: scaled, window: None, ..a }).name(), "llama");
 }
 
 /// Where transformers rotates whole heads, a share would be ignored there: it is refused, and not written as such a model.

@@ -184,12 +184,15 @@ fn an_architecture_is_its_parts() {
     );
     // Parts that no family of transformers has together are stored in our own format.
     assert_eq!(family::of(&mixed.model(65).unwrap()).name(), "glassbox");
-    // A family's parts are stored as that family.
+    // A family's parts are stored as that family. Phi-3's are Llama's unless a share of each head rotates.
     for name in family::names().filter(|name| *name != "glassbox") {
-        let config =
-            complete(&Settings { architecture: Some(name.to_owned()), ..Settings::default() });
+        let rotary_share = (name == "phi3").then_some(0.5);
+        let architecture = Some(name.to_owned());
+        let config = complete(&Settings { architecture, rotary_share, ..Settings::default() });
         assert_eq!(family::of(&config.model(65).unwrap()).name(), name);
     }
+    let phi3 = Settings { architecture: Some("phi3".to_owned()), ..Settings::default() };
+    assert_eq!(family::of(&complete(&phi3).model(65).unwrap()).name(), "llama");
 }
 
 /// The factors of a family hold until others are asked for.
