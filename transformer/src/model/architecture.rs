@@ -81,6 +81,7 @@ keyed! {
         #[default]
         Plain: "plain", "A learned factor per feature";
         OnePlus: "one_plus", "1 plus a learned number per feature (Gemma)";
+        None: "none", "None (microgpt)";
     }
 }
 
@@ -208,6 +209,9 @@ pub struct Architecture {
     pub rotary_layers: Vec<bool>,
     /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017, 12 in Granite 3.0.
     pub embedding_scale: f64,
+    /// Whether a token's vector is normalised before the first block, its position included. Source: Le Scao et al.,
+    /// *BLOOM*, 2022; Karpathy, *microgpt*, 2026.
+    pub embedding_norm: bool,
     /// The factor of each part's output when it is added to the residual stream, x + r·part(x). Source: IBM, *Granite 3.0
     /// Language Models*, 2024; Yang et al., *Tensor Programs VI*, 2023.
     pub residual_scale: f64,
@@ -217,6 +221,9 @@ pub struct Architecture {
     pub gain: Gain,
     /// The places of the normalisations.
     pub placement: Placement,
+    /// Whether the output of the last block is normalised before the head; never with norms after each sum
+    /// ([`Placement::Post`]), the last of which stands there.
+    pub final_norm: bool,
     /// ε of the normalisation, inside the root.
     pub epsilon: f64,
     /// Query heads per block.
@@ -267,10 +274,12 @@ impl Default for Architecture {
             positions: Positions::Learned,
             rotary_layers: vec![true],
             embedding_scale: 1.0,
+            embedding_norm: false,
             residual_scale: 1.0,
             norm: Norm::Layer,
             gain: Gain::Plain,
             placement: Placement::Pre,
+            final_norm: true,
             epsilon: 1e-5,
             heads: 2,
             key_value_heads: None,
@@ -311,6 +320,11 @@ impl Architecture {
             (scale, Some(layer)) => Some(scale.unwrap_or(self.usual_score_scale()) / layer),
         };
         Scores { scale, cap: self.score_cap, window: self.window(layer) }
+    }
+
+    /// Returns whether the output of the last block is normalised by a norm of its own.
+    pub(crate) fn normalises_last(&self) -> bool {
+        self.final_norm && self.placement != Placement::Post
     }
 
     /// Returns the factor of attention scores that `score_scale` stands for if it is absent.

@@ -106,13 +106,16 @@ impl Context<'_> {
         Ok((y?, w))
     }
 
-    /// Records the normalisation of `heads` equal parts of every column, with parameters `name.weight` and, in layer
-    /// normalisation with biases, `name.bias`.
+    /// Records the normalisation of `heads` equal parts of every column, with parameters `name.weight`, if it has a gain,
+    /// and, in layer normalisation with biases, `name.bias`.
     fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, heads: usize, x: Var) -> Recorded {
         let Architecture { epsilon, norm, gain, biases, .. } = *self.config;
         let shape = vector(r.shape(x).rows / heads);
         let (weight, shift) = r.scope(name, |r| {
-            let weight = r.parameter("weight", shape)?;
+            let weight = match gain {
+                Gain::None => None,
+                _ => Some(r.parameter("weight", shape)?),
+            };
             let shift = match (norm, biases.norm) {
                 (Norm::Layer, true) => Some(r.parameter("bias", shape)?),
                 _ => None,
@@ -120,11 +123,17 @@ impl Context<'_> {
             Ok((weight, shift))
         })?;
         let offset = f64::from(u8::from(gain == Gain::OnePlus));
-        match (norm, shift) {
+        match (norm, weight, shift) {
             _ if self.without.norm => Ok(x),
-            (Norm::Layer, Some(shift)) => r.push(name, LayerNorm { epsilon }, [x, weight, shift]),
-            (Norm::Layer, None) => r.push(name, LayerNorm { epsilon }, [x, weight]),
-            (Norm::Rms, _) => r.push(name, RmsNorm { epsilon, heads, offset }, [x, weight]),
+            (Norm::Layer, Some(weight), Some(shift)) => {
+                r.push(name, LayerNorm { epsilon }, [x, weight, shift])
+            }
+            (Norm::Layer, Some(weight), None) => r.push(name, LayerNorm { epsilon }, [x, weight]),
+            (Norm::Rms, Some(weight), _) => {
+                r.push(name, RmsNorm { epsilon, heads, offset }, [x, weight])
+            }
+            // Layer normalisation without a gain is refused where an architecture is checked.
+            (_, None, _) => r.push(name, RmsNorm { epsilon, heads, offset }, [x]),
         }
     }
 
@@ -154,7 +163,7 @@ pub(crate) fn network<T: Real>(
         residual.push(x);
         blocks.push(marks);
     }
-    let last = c.norm_if(c.config.placement != Placement::Post, r, "norm", x)?; // d×n
+    let last = c.norm_if(c.config.normalises_last(), r, "norm", x)?; // d×n
     // The product with the head is linear: what divides its operand divides the logits.
     let last = c.scale(1.0 / c.config.logit_divisor, r, "divided", last)?; // d×n
     let table = match c.config.tied {
@@ -164,15 +173,16 @@ pub(crate) fn network<T: Real>(
     Ok(Marks { residual, blocks, last, table, writers })
 }
 
-/// Part 1 of a step: the token's vector plus, if positions are learned or sinusoidal, its position's. Returns x and the
-/// table of tokens, which a tied head uses again.
+/// Part 1 of a step: the token's vector plus, if positions are learned or sinusoidal, its position's, and a norm if the
+/// architecture has one there. Returns x and the table of tokens, which a tied head uses again.
 fn embedding<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
     tokens: Var,
     positions: Var,
 ) -> Result<(Var, Var), RecordError> {
-    let Architecture { width, vocabulary, context, embedding_scale, .. } = *c.config;
+    let Architecture { width, vocabulary, context, embedding_scale, embedding_norm, .. } =
+        *c.config;
     r.scope("embedding", |r| {
         let token_table = r.parameter("token.weight", Shape::new(width, vocabulary))?; // d×V
         let position_table = match c.config.positions {
@@ -191,6 +201,7 @@ fn embedding<T: Real>(
         if let Some(position) = position {
             x = r.push("sum", Add, [x, position])?; // d×n
         }
+        x = c.norm_if(embedding_norm, r, "norm", x)?; // d×n
         Ok((c.drop(r, "dropped", 0, x)?, token_table))
     })
 }

@@ -100,6 +100,9 @@ pub struct TrainingConfig {
     /// The factor of a token's vector; absent, `scaled_embedding` decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_scale: Option<f64>,
+    /// Whether the embedding is normalised before the first block.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub embedding_norm: bool,
     /// The factor of each part's output in the residual sum; 1 if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub residual_scale: Option<f64>,
@@ -112,6 +115,9 @@ pub struct TrainingConfig {
     /// The places of the normalisations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: Placement,
+    /// Whether the output of the last block is normalised before the head; yes if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_norm: Option<bool>,
     /// The normalisation of queries and keys.
     #[serde(default, skip_serializing_if = "is_default")]
     pub query_key_norm: QueryKeyNorm,

@@ -121,8 +121,10 @@ fn every_family_is_described_by_its_name() {
         ("granite", Some(2_533_531_648)),
         ("phi3", Some(3_821_079_552)),
         ("glassbox", None),
+        ("microgpt", Some(4192)),
+        ("transformer2017", None),
     ] {
-        let described = place.json(&["describe", name, "--context", "64"]);
+        let described = place.json(&["describe", name, "--context", "16"]);
         let found = number(&described["total"]["parameters"]);
         assert!(parameters.is_none_or(|parameters| parameters == found), "{name}: {found}");
         let layers = number(&described["architecture"]["layers"]);

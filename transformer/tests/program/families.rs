@@ -45,7 +45,7 @@ fn every_verb_takes_a_llama() {
 }
 
 /// The flags of parts that differ from each other in everything, by name; the last ones no family has together.
-const PARTS: [&[&str]; 13] = [
+const PARTS: [&[&str]; 15] = [
     &["--architecture", "llama", "--heads", "4", "--key-value-heads", "2"],
     &["--architecture", "mistral", "--heads", "4", "--key-value-heads", "2", "--window", "5"],
     &["--architecture", "qwen2", "--heads", "4", "--key-value-heads", "1"],
@@ -57,6 +57,8 @@ const PARTS: [&[&str]; 13] = [
     &["--architecture", "smollm3", "--heads", "4", "--unrotated-every", "2"],
     &["--architecture", "granite", "--heads", "4", "--key-value-heads", "2"],
     &["--architecture", "phi3", "--heads", "2", "--rotary-share", "0.5"],
+    &["--architecture", "microgpt"],
+    &["--architecture", "transformer2017", "--heads", "2"],
     &[
         "--placement",
         "post",

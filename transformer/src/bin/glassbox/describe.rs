@@ -15,8 +15,8 @@ use transformer::{Architecture, Positions, Preset, TokenizerChoice};
 
 /// Describe an architecture by its parts: parameters, operations and memory of each.
 ///
-/// MODEL is a run, a model directory (its config.json is enough), a family (gpt2, llama, mistral, qwen2, qwen3, gemma2,
-/// gemma3, gpt_neox, olmo2, smollm3, granite, phi3) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
+/// MODEL is a run, a model directory (its config.json is enough), an architecture (gpt2, llama, mistral, qwen2, qwen3, gemma2,
+/// gemma3, gpt_neox, olmo2, smollm3, granite, phi3, microgpt, transformer2017) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
 /// training, but no memory is allocated for it.
 ///
 /// Activations are the values that the step keeps from the forward to the backward replay. Memory that is reused within
@@ -100,7 +100,7 @@ impl Describe {
         }
         let name = given.to_str().unwrap_or_default();
         let name = if name == "gemma3" { "gemma3_text" } else { name };
-        if let Some(family) = family::names().find(|family| *family == name) {
+        if let Some(family) = family::architectures().find(|family| *family == name) {
             return Ok(Given::Family(family));
         }
         if let Some(preset) = Preset::ALL.iter().find(|preset| preset.key() == name) {
@@ -110,10 +110,11 @@ impl Describe {
             return Ok(Given::Whole(Box::new(architecture), Some(config.rule())));
         }
         let presets = Preset::ALL.iter().map(|preset| preset.key());
-        let [families, presets] =
-            [family::names().collect::<Vec<_>>(), presets.collect()].map(|names| names.join(", "));
+        let [families, presets] = [family::architectures().collect::<Vec<_>>(), presets.collect()]
+            .map(|names| names.join(", "));
         let reason = run::model_of(given).map_or_else(|e| e.to_string(), |_| String::new());
-        Err(format!("{reason}; nor is it a family ({families}) or a preset ({presets})").into())
+        Err(format!("{reason}; nor is it an architecture ({families}) or a preset ({presets})")
+            .into())
     }
 }
 

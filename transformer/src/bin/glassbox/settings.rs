@@ -49,8 +49,8 @@ pub(crate) struct Settings {
     /// Tokens that the model sees at once
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) context: Option<usize>,
-    /// Family whose parts to start from; each can be changed by the flags below [default: gpt2]
-    #[arg(long, value_parser = families(), help_heading = "Model")]
+    /// Architecture whose parts to start from; each can be changed by the flags below [default: gpt2]
+    #[arg(long, value_parser = architectures(), help_heading = "Model")]
     pub(crate) architecture: Option<String>,
     /// How a token's position enters the network
     #[arg(long, value_parser = choices(PositionsKind::ALL, PositionsKind::key, PositionsKind::meaning), help_heading = "Model")]
@@ -73,6 +73,9 @@ pub(crate) struct Settings {
     /// Factor of a token's vector [default: 1, or √width with --scaled-embedding]
     #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) embedding_scale: Option<f64>,
+    /// Whether the embedding is normalised before the first block [default: false]
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) embedding_norm: Option<bool>,
     /// Factor r of each part's output in the residual sum, x + r·part(x) [default: 1]
     #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) residual_scale: Option<f64>,
@@ -85,6 +88,9 @@ pub(crate) struct Settings {
     /// Places of the normalisations in a block
     #[arg(long, value_parser = choices(Placement::ALL, Placement::key, Placement::meaning), help_heading = "Model")]
     pub(crate) placement: Option<Placement>,
+    /// Whether the output of the last block is normalised before the head [default: true, except with --placement post]
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) final_norm: Option<bool>,
     /// Normalisation of queries and keys
     #[arg(long, value_parser = choices(QueryKeyNorm::ALL, QueryKeyNorm::key, QueryKeyNorm::meaning), help_heading = "Model")]
     pub(crate) query_key_norm: Option<QueryKeyNorm>,
@@ -216,9 +222,9 @@ fn taken(what: &str, constant: &str) -> String {
     format!("{what} ({})", takers(constant).1.join(", "))
 }
 
-/// Returns a parser for the names of families.
-fn families() -> PossibleValuesParser {
-    PossibleValuesParser::new(family::names())
+/// Returns a parser for the names of architectures.
+fn architectures() -> PossibleValuesParser {
+    PossibleValuesParser::new(family::architectures())
 }
 
 /// The most bytes of a settings file; a longer file is something else.

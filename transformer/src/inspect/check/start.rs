@@ -171,6 +171,10 @@ impl Expected {
         let mut gains = vec![];
         // The factor of the token's own vector in the residual stream.
         let mut own_share = config.embedding_scale;
+        if config.embedding_norm {
+            own_share /= (embedded + position + epsilon).sqrt();
+            variances = vec![normalised(embedded + position, epsilon)];
+        }
         for layer in 0..config.layers {
             let x = variances[variances.len() - 1];
             let first = Branch::placed(config, x, |input| attention(layer, input));
@@ -201,9 +205,9 @@ impl Expected {
         // Logits are normal with variance d·σ²; a tied head adds the last vector's share of it to every token's own
         // logit.
         let last = variances[variances.len() - 1];
-        let (size, norm) = match config.placement {
-            Placement::Post => (last, 1.0),
-            _ => (normalised(last, epsilon), (last + epsilon).sqrt()),
+        let (size, norm) = match config.normalises_last() {
+            false => (last, 1.0),
+            true => (normalised(last, epsilon), (last + epsilon).sqrt()),
         };
         let (v, divisor) = (config.vocabulary as f64, config.logit_divisor);
         let s2 = d * weight * size / divisor.powi(2);
@@ -358,6 +362,7 @@ fn overfit(step: &ModelStep<'_>, parameters: &[f32]) -> Result<Certificate, Mode
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::architecture::{Gain, Norm};
 
     #[test]
     fn moments_of_known_functions() {
@@ -385,6 +390,15 @@ mod tests {
             plain.clone(),
             Architecture { residual_scale: 6.0, ..plain.clone() },
             Architecture { logit_divisor: 4.0, ..plain.clone() },
+            Architecture { embedding_norm: true, ..plain.clone() },
+            Architecture { final_norm: false, embedding_scale: 20.0, ..plain.clone() },
+            Architecture {
+                embedding_norm: true,
+                final_norm: false,
+                norm: Norm::Rms,
+                gain: Gain::None,
+                ..plain.clone()
+            },
         ] {
             let random = probability::random::Random::new(5, 0, 0);
             let draw = |i: u64| random.below(i, 64) as u32;

@@ -17,7 +17,7 @@ fn small() -> Architecture {
 /// Every family at small sizes, and parts that no family has together.
 fn all() -> Vec<Architecture> {
     let own = |name: &str| name != "glassbox";
-    let families = family::names().filter(|name| own(name));
+    let families = family::architectures().filter(|name| own(name));
     let mut all: Vec<_> = families.map(|name| family::usual_at(name, &small()).unwrap()).collect();
     all.push(Architecture {
         placement: Placement::Post,
@@ -36,6 +36,8 @@ fn all() -> Vec<Architecture> {
         norm: Norm::Rms,
         query_key_norm: QueryKeyNorm::Whole,
         logit_divisor: 4.0,
+        residual_scale: 0.5,
+        embedding_norm: true,
         logit_cap: Some(20.0),
         tied: false,
         ..small()

@@ -109,8 +109,9 @@ impl Architecture {
         }
         let rotary = matches!(self.positions, Positions::Rotary(_));
         if self.rotary_layers.is_empty() || !rotary && self.rotary_layers != [true] {
-            let (setting, found) = ("rotary_layers", format!("{:?}", self.rotary_layers));
-            let expected = "a list of one or more; [true] where positions are not rotary";
+            let found = format!("a list of {}", self.rotary_layers.len());
+            let setting = "rotary_layers";
+            let expected = "a list of one or more, and [true] where positions are not rotary";
             return Err(ConfigError::Range { setting, found, expected });
         }
         if self.positions == Positions::Sinusoidal && !width.is_multiple_of(2) {

@@ -124,6 +124,11 @@ const DEPTH: Paper = paper(
     "Tensor Programs VI: Feature Learning in Infinite-Depth Neural Networks",
 );
 const GRANITE: Paper = paper("Granite Team, IBM", 2024, "Granite 3.0 Language Models");
+const BLOOM: Paper = paper(
+    "Le Scao et al.",
+    2022,
+    "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model",
+);
 const UNROTATED: [Paper; 2] = [
     paper(
         "Kazemnejad et al.",
@@ -249,6 +254,12 @@ fn said(a: &Architecture) -> Vec<Said> {
             when(scaled, &[TRANSFORMER]),
         ),
         (
+            "embedding_norm",
+            "normalisation before the first block",
+            if a.embedding_norm { "of the embedding" } else { "none" }.to_owned(),
+            when(a.embedding_norm, &[BLOOM]),
+        ),
+        (
             "residual_scale",
             "factor of a part's output in the residual sum",
             decimal(a.residual_scale),
@@ -264,6 +275,12 @@ fn said(a: &Architecture) -> Vec<Said> {
             "places of the normalisation",
             a.placement.key(),
             lower(a.placement.meaning()),
+        ),
+        (
+            "final_norm",
+            "normalisation before the head",
+            if a.final_norm { "yes, except after norms of each sum" } else { "no" }.to_owned(),
+            vec![],
         ),
         ("epsilon", "ε of the normalisation", decimal(a.epsilon), vec![]),
         size("heads", "query heads", heads, "head"),

@@ -47,6 +47,13 @@ static FAMILIES: [&dyn Family; 13] = [
     &glassbox::Glassbox,
 ];
 
+/// Returns the parts and usual sizes of an architecture.
+type Usual = fn() -> Architecture;
+
+/// Architectures that no family of transformers has, by name. Models of them are stored in this project's own format.
+static NAMED: [(&str, Usual); 2] =
+    [("microgpt", glassbox::microgpt), ("transformer2017", glassbox::transformer2017)];
+
 /// A family of models in Hugging Face's format.
 pub trait Family: Debug + Sync {
     /// Returns its `model_type`.
@@ -203,10 +210,10 @@ fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
     differences.map(said).next()
 }
 
-/// Returns the architecture that a family's name stands for: its parts, and its usual sizes ([`Family::usual`]).
+/// Returns the architecture that a name of [`architectures`] stands for: its parts, and its usual sizes ([`Family::usual`]).
 ///
 /// # Errors
-/// The name of no family.
+/// Another name.
 ///
 /// ```
 /// use transformer::{Placement, model::family};
@@ -214,12 +221,15 @@ fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
 /// # Ok::<(), transformer::ConfigError>(())
 /// ```
 pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
+    if let Some((_, architecture)) = NAMED.iter().find(|(own, _)| *own == name) {
+        return Ok(architecture());
+    }
     let family = FAMILIES.iter().find(|family| family.name() == name);
     let config = family.map_or_else(|| serde_json::json!({ "model_type": name }), |f| f.usual());
     Architecture::from_json(&config.to_string())
 }
 
-/// Returns the usual parts of a family with the sizes of another architecture: vocabulary, context, width, layers, heads,
+/// Returns the usual parts of an architecture with a name, with the sizes of another architecture: vocabulary, context, width, layers, heads,
 /// hidden features.
 ///
 /// ```
@@ -231,7 +241,7 @@ pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
 /// ```
 ///
 /// # Errors
-/// The name of no family; sizes that do not fit its parts.
+/// A name that [`architectures`] does not have; sizes that do not fit its parts.
 pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, ConfigError> {
     let usual = usual(name)?;
     let scaled = usual.embedding_scale == (usual.width as f64).sqrt();
@@ -254,6 +264,20 @@ pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, Config
 /// Returns the `model_type` of every family.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name())
+}
+
+/// Returns the names of architectures: those of all families, and of architectures that are stored in this project's own
+/// format.
+///
+/// ```
+/// use transformer::model::family;
+/// let without_family: Vec<_> = family::architectures().filter(|name| !family::names().any(|own| own == *name)).collect();
+/// assert_eq!(without_family, ["microgpt", "transformer2017"]);
+/// assert_eq!(family::usual("microgpt")?.parameters(), 4192); // Karpathy 2026
+/// # Ok::<(), transformer::ConfigError>(())
+/// ```
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    names().chain(NAMED.iter().map(|(name, _)| *name))
 }
 
 impl Architecture {

@@ -2,8 +2,8 @@
 
 use crate::settings::Settings;
 use calculus::optimizer::OptimizerKind;
-use transformer::Activation;
 use transformer::model::family;
+use transformer::{Activation, Architecture};
 use transformer::{
     Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, TokenizerChoice,
     TrainingConfig,
@@ -26,6 +26,8 @@ fn odd() -> Settings {
         unrotated_every: Some(3),
         scaled_embedding: Some(true),
         embedding_scale: Some(2.5),
+        embedding_norm: Some(true),
+        final_norm: Some(false),
         residual_scale: Some(0.5),
         norm: Some(Norm::Rms),
         gain: Some(Gain::OnePlus),
@@ -85,6 +87,8 @@ fn meant() -> TrainingConfig {
         unrotated_every: Some(3),
         scaled_embedding: true,
         embedding_scale: Some(2.5),
+        embedding_norm: true,
+        final_norm: Some(false),
         residual_scale: Some(0.5),
         norm: Norm::Rms,
         gain: Gain::OnePlus,
@@ -211,6 +215,19 @@ fn granites_factors_are_settings() {
     assert_eq!(factors(&plain).0, 1.0);
     let others = Settings { embedding_scale: Some(3.0), residual_scale: Some(1.0), ..granite };
     assert_eq!(factors(&others), (3.0, Some(0.015625), 1.0, 8.0));
+}
+
+/// Architectures without a family bring all parts of their publication, and are stored in this project's own format.
+#[test]
+fn an_architecture_without_a_family_is_its_publication() {
+    for name in family::architectures().filter(|name| !family::names().any(|own| own == *name)) {
+        let settings = Settings { architecture: Some(name.to_owned()), ..Settings::default() };
+        let model = complete(&settings).model(27).unwrap();
+        let expected = family::usual_at(name, &model).unwrap();
+        assert_eq!(model, expected, "{name}");
+        assert_eq!(family::of(&model).name(), "glassbox");
+        assert_eq!(Architecture::from_json(&model.to_json()), Ok(model));
+    }
 }
 
 /// The library's default is the recipe for a CPU.

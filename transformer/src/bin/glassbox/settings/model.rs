@@ -5,9 +5,11 @@ use crate::Result;
 use transformer::model::family;
 use transformer::{Architecture, Positions, PositionsKind, Window};
 
-/// Returns the parts of a family as settings, without sizes.
-pub(super) fn parts_of(family: &str) -> Result<Settings> {
-    let usual = family::usual(family)?;
+/// Returns the parts of an architecture as settings, without sizes. A family's configuration does not say how its models
+/// were trained; a publication with one model says whether its head is tied, and its dropout.
+pub(super) fn parts_of(architecture: &str) -> Result<Settings> {
+    let usual = family::usual(architecture)?;
+    let one_model = !family::names().any(|name| name == architecture);
     Ok(Settings {
         layers: None,
         heads: None,
@@ -15,7 +17,8 @@ pub(super) fn parts_of(family: &str) -> Result<Settings> {
         head_width: None,
         width: None,
         hidden: None,
-        tied: None,
+        tied: one_model.then_some(usual.tied),
+        dropout: one_model.then_some(usual.dropout),
         ..Settings::of_model(&usual)
     })
 }
@@ -29,8 +32,9 @@ impl Settings {
             _ => (PositionsKind::Learned, None),
         };
         let window = model.window.as_ref();
-        let scaled = model.embedding_scale == (model.width as f64).sqrt();
         let not_one = |factor: f64| Some(factor).filter(|&factor| factor != 1.0);
+        let root = (model.width as f64).sqrt();
+        let scaled = not_one(model.embedding_scale) == Some(root);
         Settings {
             layers: Some(model.layers),
             heads: Some(model.heads),
@@ -45,10 +49,12 @@ impl Settings {
             unrotated_every: model.unrotated_every(),
             scaled_embedding: Some(scaled),
             embedding_scale: not_one(model.embedding_scale).filter(|_| !scaled),
+            embedding_norm: Some(model.embedding_norm),
             residual_scale: not_one(model.residual_scale),
             norm: Some(model.norm),
             gain: Some(model.gain),
             placement: Some(model.placement),
+            final_norm: Some(model.final_norm).filter(|has| !has),
             query_key_norm: Some(model.query_key_norm),
             window: window.map(|window| window.size),
             full_every: window.and_then(Window::full_every),
@@ -71,7 +77,7 @@ impl Settings {
     /// # Errors
     /// The first such flag.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 31] = [
+        const SETTLED: [&str; 33] = [
             "tokenizer",
             "architecture",
             "layers",
@@ -84,10 +90,12 @@ impl Settings {
             "unrotated_every",
             "scaled_embedding",
             "embedding_scale",
+            "embedding_norm",
             "residual_scale",
             "norm",
             "gain",
             "placement",
+            "final_norm",
             "query_key_norm",
             "key_value_heads",
             "head_width",
