@@ -42,6 +42,8 @@ TEXTS = [
     "G",
 ]
 UNKNOWN = "G\u2603r"
+FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2", "smollm3",
+            "granite", "phi3"]
 
 
 def run_glassbox(arguments, check=True):
@@ -234,7 +236,7 @@ def compare_families(directory, seeds):
     directory.mkdir()
     text = "".join("abcdefghijk"[i] for i in torch.arange(60) * 7 % 11)
     (directory / "text.txt").write_text(text, encoding="utf-8")
-    for kind in ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox", "olmo2"]:
+    for kind in FAMILIES:
         for seed in range(seeds):
             draw = random.Random(seed)
             shared = draw.choice([1, 2, 3])
@@ -259,6 +261,19 @@ def compare_families(directory, seeds):
                 sizes["attn_logit_softcapping"] = draw.choice([None, 2.0]) if kind == "gemma2" else None
             if kind in ("qwen2", "qwen3"):
                 sizes |= {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}
+            if kind == "smollm3":
+                layers = sizes["num_hidden_layers"]
+                sizes |= {"use_sliding_window": draw.random() < 0.5, "sliding_window": draw.choice([None, 1, 5])}
+                sizes |= {"attention_bias": draw.random() < 0.5, "mlp_bias": draw.random() < 0.5}
+                rotates = [draw.choice([0, 1]) for _ in range(layers)]
+                sizes |= draw.choice([{}, {"no_rope_layer_interval": 2}, {"no_rope_layers": rotates}])
+            if kind == "granite":
+                sizes |= {"embedding_multiplier": draw.choice([1.0, 3.0]), "logits_scaling": draw.choice([1, 3.0])}
+                sizes |= {"residual_multiplier": draw.choice([1.0, 0.22]), "attention_bias": draw.random() < 0.5}
+                sizes |= {"attention_multiplier": draw.choice([1.0, 0.5, 0.1]), "mlp_bias": draw.random() < 0.5}
+            if kind == "phi3":
+                rotary = {"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": draw.choice([0.5, 1.0])}
+                sizes |= {"rope_parameters": rotary, "sliding_window": draw.choice([None, 1, 9])}
             if kind == "gpt_neox":
                 sizes |= {"use_parallel_residual": draw.random() < 0.5, "rotary_pct": draw.choice([0.5, 1.0])}
             torch.manual_seed(seed)
@@ -348,6 +363,9 @@ def main():
                     "gemma3_text": ["--window", 20, "--head-width", 8],
                     "gpt_neox": [],
                     "olmo2": [],
+                    "smollm3": ["--unrotated-every", 2],
+                    "granite": ["--key-value-heads", 1],
+                    "phi3": ["--rotary-share", 0.5],
                 }.items()
             },
             "pieces of words": [*sizes, "--tokenizer", "bpe:400"],

@@ -6,11 +6,13 @@ use calculus::matrices;
 use calculus::optimizer::{Adam, Optimizer};
 use linalg::Real;
 use probability::sample::Sampler;
+use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use tests::golden::{self, largest_difference, worst_gradient};
 use tests::outside_data;
-use transformer::disk::files;
+use transformer::disk::files::{self, NumberFormat};
 use transformer::model::family;
 use transformer::{Architecture, Form, IGNORED, RecordedStep, Writer};
 
@@ -24,12 +26,80 @@ fn directories() -> Vec<PathBuf> {
     let read = |path: &PathBuf| family::of(&files::read_config(path).unwrap()).name();
     let mut read: Vec<&str> = found.iter().map(read).collect();
     read.dedup();
-    // The last family is this project's own.
+    // The last family is this project's own; others are in the table that is part of the sources.
     let known: Vec<&str> = family::names().collect();
+    let own = tabled();
+    let own: Vec<&str> = own["models"].as_array().unwrap().iter().map(model_type).collect();
     for name in &known[..known.len() - 1] {
-        assert!(read.contains(name), "no model of {name} in {}", families.display());
+        let is = read.contains(name) || own.contains(name);
+        assert!(is, "no model of {name} in {}", families.display());
     }
     found
+}
+
+/// The models of `tests/authority/families.py`.
+fn tabled() -> Value {
+    json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("authority/families.json"))
+}
+
+fn model_type(model: &Value) -> &str {
+    model["config"]["model_type"].as_str().unwrap()
+}
+
+/// Writes a model of that table, with the weights of its formula.
+fn write_tabled(directory: &Path, model: &Value) {
+    std::fs::write(directory.join("config.json"), model["config"].to_string()).unwrap();
+    let shapes: BTreeMap<String, Vec<usize>> =
+        serde_json::from_value(model["shapes"].clone()).unwrap();
+    let bytes = |(place, shape): (usize, &Vec<usize>)| -> Vec<u8> {
+        let element = |k: usize| {
+            let x = ((7919 * k + 104_729 * place) % 1009) as f64 / 1009.0 - 0.5;
+            if shape.len() == 1 { 1.0 + 0.5 * x } else { x }
+        };
+        (0..shape.iter().product()).flat_map(|k| element(k).to_le_bytes()).collect()
+    };
+    let data: Vec<Vec<u8>> = shapes.values().enumerate().map(bytes).collect();
+    let views = shapes.iter().zip(&data).map(|((name, shape), data)| {
+        (name, TensorView::new(Dtype::F64, shape.clone(), data).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, &directory.join("model.safetensors")).unwrap();
+}
+
+/// Families that outside data does not have: logits, loss and every gradient.
+#[test]
+fn tabled_models_are_those_of_transformers() {
+    let table = tabled();
+    let (tokens, targets) = (rows(&table["tokens"]), rows(&table["targets"]));
+    let (sequences, length) = (tokens.len(), tokens[0].len());
+    let (tokens, targets) = (tokens.concat(), targets.concat());
+    let plain = |name: &str| name.strip_prefix("model.").unwrap_or(name).to_owned();
+    for model in table["models"].as_array().unwrap() {
+        let place = tempfile::tempdir().unwrap();
+        write_tabled(place.path(), model);
+        let gradients: HashMap<String, Vec<f64>> =
+            serde_json::from_value(model["gradients"].clone()).unwrap();
+        let gradients = gradients.into_iter().map(|(name, g)| (plain(&name), g)).collect();
+        for form in [Form::Fused, Form::Textbook] {
+            let mut own = golden::model::<f64>(place.path(), sequences, length, form);
+            let kind = model_type(model);
+            let loss = golden::step(&mut own, &tokens, &targets);
+            let off = (loss - model["loss"].as_f64().unwrap()).abs();
+            assert!(off <= 1e-12, "{kind}: loss {loss}, {off:e} off");
+            if let Some(logits) = own.logits_var() {
+                let expected = numbers(&model["logits"]);
+                let largest = expected.iter().fold(0.0_f64, |m, x| m.max(x.abs()));
+                let error = largest_difference(own.tape().elements(logits), &expected) / largest;
+                assert!(error <= 1e-12, "{kind}: logits {error:e} off");
+            }
+            // Another family that has the architecture names its tensors otherwise.
+            if family::of(own.config()).name() != kind {
+                continue;
+            }
+            let (worst, error) = worst_gradient(&own, &gradients);
+            println!("{kind} {form:?}: loss {off:.1e} off, {worst} {error:.1e}");
+            assert!(error <= 1e-9, "{kind} {form:?}: {worst} {error:e}");
+        }
+    }
 }
 
 fn json(path: &Path) -> Value {
@@ -98,6 +168,21 @@ fn gradients() {
             let off = (norm / json["gradient_norm"].as_f64().unwrap() - 1.0).abs();
             assert!(off <= 1e-9, "{}: {norm}", directory.display());
         }
+    }
+}
+
+/// A model keeps its family, and so its tensors, when its numbers get another format.
+#[test]
+fn a_converted_model_keeps_its_tensors() {
+    for model in tabled()["models"].as_array().unwrap() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        write_tabled(&from, model);
+        files::convert(&from, &to, NumberFormat::F64).unwrap();
+        let of = |directory: &Path| golden::tensors(&directory.join("model.safetensors"));
+        assert_eq!(of(&from), of(&to), "{}", model_type(model));
+        assert_eq!(files::read::<f64>(&from).unwrap(), files::read::<f64>(&to).unwrap());
     }
 }
 

@@ -7,6 +7,7 @@ mod golden_sort;
 mod golden_tiny;
 mod infotheory;
 mod linalg;
+mod microgpt;
 mod names_bigram;
 mod probability;
 mod tokenizers;

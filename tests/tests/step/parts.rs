@@ -1,6 +1,6 @@
 //! A decoder of any parts is its formulas, computed here with plain loops from its parameters and its architecture: every
-//! place of the norms, windows by layer, caps, normalised queries and keys, rotation with a share, scaled frequencies and a
-//! base for windows. In both forms, and a token at a time through the cache.
+//! place of the norms, windows by layer, caps, normalised queries and keys, rotation in some layers, with a share, scaled
+//! frequencies and a base for windows. In both forms, and a token at a time through the cache.
 
 use std::collections::HashMap;
 use tests::models::{self, distance};
@@ -29,9 +29,21 @@ fn architectures() -> Vec<Architecture> {
                 }
                 _ => Positions::Rotary(rotary),
             },
+            rotary_layers: match i {
+                2 => vec![true, true, false],
+                4 => vec![false, true],
+                _ => vec![true],
+            },
             embedding_scale: 2.0,
+            residual_scale: if i == 3 { 1.0 } else { 0.3 + 0.1 * i as f64 },
             norm: if rms { Norm::Rms } else { Norm::Layer },
-            gain: if rms && i != 2 { Gain::OnePlus } else { Gain::Plain },
+            gain: match i {
+                1 | 2 => Gain::Plain,
+                4 => Gain::None,
+                _ => Gain::OnePlus,
+            },
+            embedding_norm: i > 2,
+            final_norm: i != 3,
             epsilon: 0.05,
             head_width: Some(6),
             query_key_norm: [QueryKeyNorm::Head, QueryKeyNorm::None, QueryKeyNorm::Whole][i % 3],
@@ -48,6 +60,7 @@ fn architectures() -> Vec<Architecture> {
                 _ => Biases::everywhere(i == 3),
             },
             tied: i.is_multiple_of(2),
+            logit_divisor: if i == 1 { 1.0 } else { 1.3 + i as f64 },
             logit_cap: (i > 0).then_some(2.0),
             ..models::config()
         }
@@ -87,7 +100,7 @@ impl<'a> Formulas<'a> {
 
     /// The normalisation of each of `parts` equal parts.
     fn norm(&self, name: &str, x: &[f64], parts: usize) -> Vec<f64> {
-        let gain = self.parameters[&format!("{name}.weight")];
+        let gain = self.given(format!("{name}.weight"), self.a.gain != Gain::None);
         let shift =
             self.given(format!("{name}.bias"), self.a.norm == Norm::Layer && self.a.biases.norm);
         let one = if self.a.gain == Gain::OnePlus { 1.0 } else { 0.0 };
@@ -99,7 +112,8 @@ impl<'a> Formulas<'a> {
             let rate = 1.0 / (square + self.a.epsilon).sqrt();
             let shifted = |i: usize| shift.map_or(0.0, |s| s[i]);
             let each = x.iter().enumerate();
-            each.map(|(i, x)| (x - mean) * rate * (one + gain[i]) + shifted(i)).collect()
+            let gain = |i: usize| gain.map_or(1.0, |gain| one + gain[i]);
+            each.map(|(i, x)| (x - mean) * rate * gain(i) + shifted(i)).collect()
         };
         x.chunks(size).flat_map(normal).collect()
     }
@@ -115,6 +129,9 @@ impl<'a> Formulas<'a> {
         else {
             return x;
         };
+        if !self.a.rotary_layers[layer % self.a.rotary_layers.len()] {
+            return x;
+        }
         let local = local_base.filter(|_| self.window(layer).is_some());
         let width = self.a.head_width.unwrap();
         let turning = (share * width as f64).floor() as usize;
@@ -221,9 +238,12 @@ impl<'a> Formulas<'a> {
         let embedded = |(t, &token): (usize, &u32)| -> Vec<f64> {
             let row = &table[token as usize * d..][..d];
             let each = row.iter().enumerate();
-            each.map(|(i, x)| a.embedding_scale * x + position(t, i)).collect()
+            let sum: Vec<f64> = each.map(|(i, x)| a.embedding_scale * x + position(t, i)).collect();
+            if a.embedding_norm { self.norm("embedding.norm", &sum, 1) } else { sum }
         };
-        let add = |x: &mut Vec<f64>, y: &[f64]| x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+        let add = |x: &mut Vec<f64>, y: &[f64]| {
+            x.iter_mut().zip(y).for_each(|(x, y)| *x += a.residual_scale * y);
+        };
         let mut stream: Vec<Vec<f64>> = sequence.iter().enumerate().map(embedded).collect();
         for layer in 0..a.layers {
             let norm = |part: &str, has: bool, x: &[f64]| match has {
@@ -248,9 +268,10 @@ impl<'a> Formulas<'a> {
         }
         let head = if a.tied { table } else { self.parameters["head.weight"] };
         let last = |x: &Vec<f64>| -> Vec<f64> {
-            let x =
-                if a.placement == Placement::Post { x.clone() } else { self.norm("norm", x, 1) };
-            let dot = |row: &[f64]| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>();
+            let normalised = a.placement != Placement::Post && a.final_norm;
+            let x = if normalised { self.norm("norm", x, 1) } else { x.clone() };
+            let dot =
+                |row: &[f64]| row.iter().zip(&x).map(|(w, x)| w * x).sum::<f64>() / a.logit_divisor;
             let capped = |z: f64| a.logit_cap.map_or(z, |cap| cap * (z / cap).tanh());
             head.chunks(d).map(|row| capped(dot(row))).collect()
         };

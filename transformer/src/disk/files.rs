@@ -67,8 +67,8 @@ fn read_weights<T: Real>(
     directory: &Path,
     finite: bool,
 ) -> Result<(Architecture, Vec<T>), FileError> {
-    let config = read_config(directory)?;
-    let parameters = Weights::open(directory, &config)?.parameters(finite)?;
+    let (family, config) = read_family(directory)?;
+    let parameters = Weights::open(directory, family, &config)?.parameters(finite)?;
     Ok((config, parameters))
 }
 
@@ -78,8 +78,8 @@ fn read_weights<T: Real>(
 /// # Errors
 /// A configuration or a header that cannot be read.
 pub fn ignored_tensors(directory: &Path) -> Result<Vec<String>, FileError> {
-    let config = read_config(directory)?;
-    Ok(Weights::open(directory, &config)?.ignored())
+    let (family, config) = read_family(directory)?;
+    Ok(Weights::open(directory, family, &config)?.ignored())
 }
 
 /// Returns the files of a model's weights: `model.safetensors`, or its shards.
@@ -96,9 +96,14 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
 /// # Errors
 /// A file that is missing or describes another model.
 pub fn read_config(directory: &Path) -> Result<Architecture, FileError> {
+    read_family(directory).map(|(_, config)| config)
+}
+
+/// Reads a model's `config.json`, with the family in whose tensors its weights are.
+fn read_family(directory: &Path) -> Result<(&'static dyn Family, Architecture), FileError> {
     let path = directory.join("config.json");
     let text = read_text(&path)?;
-    Architecture::from_json(&text).map_err(|source| FileError::Config { path, source })
+    family::read(&text).map_err(|source| FileError::Config { path, source })
 }
 
 /// Reads a JSON file as text.
@@ -140,7 +145,9 @@ pub fn write_as<T: Real>(
     parameters: &[T],
     format: NumberFormat,
 ) -> Result<(), FileError> {
-    write_weights(directory, config, parameters, format)?;
+    let unknown = |source| FileError::Config { path: directory.join("config.json"), source };
+    config.validate().map_err(unknown)?;
+    write_weights(directory, family::of(config), config, parameters, format)?;
     let json = serde_json::from_str(&config.to_json()).expect("JSON that was just written");
     write_config(directory, json, format)
 }
@@ -159,9 +166,10 @@ fn write_config(directory: &Path, mut json: Value, format: NumberFormat) -> Resu
     write_atomically(&directory.join("config.json"), text.as_bytes())
 }
 
-/// Writes `model.safetensors`.
+/// Writes `model.safetensors`, in the tensors of a family that has the architecture.
 fn write_weights<T: Real>(
     directory: &Path,
+    family: &dyn Family,
     config: &Architecture,
     parameters: &[T],
     format: NumberFormat,
@@ -169,7 +177,6 @@ fn write_weights<T: Real>(
     let path = directory.join(SINGLE);
     let unknown = |source| FileError::Config { path: directory.join("config.json"), source };
     let own = config.parameter_list().map_err(unknown)?;
-    let family = family::of(config);
     let count = own.last().map_or(0, |last| last.range.end);
     assert_eq!(parameters.len(), count, "parameters of another model");
     let mut own = own.into_iter().peekable();

@@ -4,6 +4,7 @@
 mod check;
 mod difference;
 mod error;
+pub(crate) mod layer_list;
 #[cfg(test)]
 mod tests;
 
@@ -80,6 +81,7 @@ keyed! {
         #[default]
         Plain: "plain", "A learned factor per feature";
         OnePlus: "one_plus", "1 plus a learned number per feature (Gemma)";
+        None: "none", "None (microgpt)";
     }
 }
 
@@ -160,10 +162,13 @@ pub struct Window {
 impl Window {
     /// Returns a window in these layers, by the shortest list that repeats to the same; none if no layer has it.
     pub(crate) fn repeating(size: usize, layers: Vec<bool>) -> Option<Window> {
-        let repeats = |&n: &usize| layers.iter().zip(layers[n..].iter()).all(|(a, b)| a == b);
-        let shortest = (1..=layers.len()).find(repeats).unwrap_or(0);
-        let layers = layers[..shortest].to_vec();
+        let layers = layer_list::shortest(layers);
         layers.contains(&true).then_some(Window { size, layers })
+    }
+
+    /// Returns n if every n-th layer, and no other, has no window.
+    pub fn full_every(&self) -> Option<usize> {
+        layer_list::left_out_every(&self.layers)
     }
 }
 
@@ -198,14 +203,27 @@ pub struct Architecture {
     pub layers: usize,
     /// How a token's position enters the network.
     pub positions: Positions,
-    /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017.
+    /// Whether queries and keys of layer i turn if positions are rotary: element i, repeated from the start beyond the last
+    /// one. `[true]` is all layers; SmolLM3's is `[true, true, true, false]`. Source: Yang et al., *RoPE to NoPE and Back
+    /// Again*, 2025.
+    pub rotary_layers: Vec<bool>,
+    /// The factor of a token's vector after the lookup: √d in Gemma and in the transformer of 2017, 12 in Granite 3.0.
     pub embedding_scale: f64,
+    /// Whether a token's vector is normalised before the first block, its position included. Source: Le Scao et al.,
+    /// *BLOOM*, 2022; Karpathy, *microgpt*, 2026.
+    pub embedding_norm: bool,
+    /// The factor of each part's output when it is added to the residual stream, x + r·part(x). Source: IBM, *Granite 3.0
+    /// Language Models*, 2024; Yang et al., *Tensor Programs VI*, 2023.
+    pub residual_scale: f64,
     /// The normalisation.
     pub norm: Norm,
     /// The normalisation's gain.
     pub gain: Gain,
     /// The places of the normalisations.
     pub placement: Placement,
+    /// Whether the output of the last block is normalised before the head; never with norms after each sum
+    /// ([`Placement::Post`]), the last of which stands there.
+    pub final_norm: bool,
     /// ε of the normalisation, inside the root.
     pub epsilon: f64,
     /// Query heads per block.
@@ -237,6 +255,9 @@ pub struct Architecture {
     pub biases: Biases,
     /// Whether the head shares the embedding's table.
     pub tied: bool,
+    /// The number by which logits are divided, before their cap. Source: `logits_scaling` of IBM, *Granite 3.0 Language
+    /// Models*, 2024; Yang et al., *Tensor Programs V*, 2022.
+    pub logit_divisor: f64,
     /// The cap of logits, c·tanh(z/c). Source: Gemma Team, *Gemma 2*, 2024.
     pub logit_cap: Option<f64>,
     /// The share of activations dropped in training.
@@ -251,10 +272,14 @@ impl Default for Architecture {
             width: 16,
             layers: 1,
             positions: Positions::Learned,
+            rotary_layers: vec![true],
             embedding_scale: 1.0,
+            embedding_norm: false,
+            residual_scale: 1.0,
             norm: Norm::Layer,
             gain: Gain::Plain,
             placement: Placement::Pre,
+            final_norm: true,
             epsilon: 1e-5,
             heads: 2,
             key_value_heads: None,
@@ -269,6 +294,7 @@ impl Default for Architecture {
             gated: false,
             biases: Biases::ALL,
             tied: true,
+            logit_divisor: 1.0,
             logit_cap: None,
             dropout: 0.0,
         }
@@ -289,39 +315,60 @@ impl Architecture {
     /// Returns how attention scores keys in layer i, from 0.
     pub fn scores(&self, layer: usize) -> Scores {
         let by_layer = self.score_scale_by_layer.then(|| (layer + 1) as f64);
-        let usual = || 1.0 / (self.head_width() as f64).sqrt();
         let scale = match (self.score_scale, by_layer) {
             (scale, None) => scale,
-            (scale, Some(layer)) => Some(scale.unwrap_or_else(usual) / layer),
+            (scale, Some(layer)) => Some(scale.unwrap_or(self.usual_score_scale()) / layer),
         };
         Scores { scale, cap: self.score_cap, window: self.window(layer) }
     }
 
-    /// Returns the same architecture with its window written in one way.
+    /// Returns whether the output of the last block is normalised by a norm of its own.
+    pub(crate) fn normalises_last(&self) -> bool {
+        self.final_norm && self.placement != Placement::Post
+    }
+
+    /// Returns the factor of attention scores that `score_scale` stands for if it is absent.
+    pub(crate) fn usual_score_scale(&self) -> f64 {
+        1.0 / (self.head_width() as f64).sqrt()
+    }
+
+    /// Returns the same architecture with its lists of layers written in one way.
     pub(crate) fn repeating(&self) -> Self {
-        let layers = || (0..self.layers.min(MOST_LAYERS)).map(|i| self.window(i).is_some());
-        let own = self.window.as_ref().filter(|window| !window.layers.is_empty());
-        let window = own.and_then(|window| Window::repeating(window.size, layers().collect()));
-        Architecture { window, ..self.clone() }
+        let each = |list: &[bool]| -> Vec<bool> {
+            (0..self.layers.min(MOST_LAYERS)).map(|i| layer_list::contains(list, i)).collect()
+        };
+        let own = self.window.as_ref();
+        let window = own.and_then(|own| Window::repeating(own.size, each(&own.layers)));
+        let rotary_layers = layer_list::shortest(each(&self.rotary_layers));
+        Architecture { window, rotary_layers, ..self.clone() }
     }
 
     /// Returns the window of layer i, from 0.
     pub fn window(&self, layer: usize) -> Option<usize> {
         let Window { size, layers } = self.window.as_ref()?;
-        layers[layer % layers.len()].then_some(*size)
+        layer_list::contains(layers, layer).then_some(*size)
     }
 
-    /// Returns the rotation of queries or keys with `heads` heads in layer i, from 0, if positions are rotary.
+    /// Returns the rotation of queries or keys with `heads` heads in layer i, from 0, if positions are rotary and the layer
+    /// rotates.
     pub fn rotation(&self, layer: usize, heads: usize) -> Option<Rotation> {
         let Positions::Rotary(Rotary { base, scaling, local_base, .. }) = self.positions else {
             return None;
         };
+        if !layer_list::contains(&self.rotary_layers, layer) {
+            return None;
+        }
         let (base, scaling) = match local_base.filter(|_| self.window(layer).is_some()) {
             Some(local) => (local, Scaling::None),
             None => (base, scaling),
         };
         let turning = Some(self.turning()).filter(|&turning| turning != self.head_width());
         Some(Rotation { turning, scaling, ..Rotation::new(heads, base, Pairs::Halves) })
+    }
+
+    /// Returns n if every n-th layer, and no other, does not rotate queries and keys.
+    pub fn unrotated_every(&self) -> Option<usize> {
+        layer_list::left_out_every(&self.rotary_layers)
     }
 
     /// Returns the number of coordinates of a head that turn.

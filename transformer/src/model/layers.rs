@@ -39,7 +39,8 @@ pub struct Marks {
     pub residual: Vec<Var>,
     /// The blocks, in order.
     pub blocks: Vec<BlockMarks>,
-    /// The normalised final residual (d × n).
+    /// The vectors whose products with the table are the logits: the normalised final residual, divided by the divisor of
+    /// logits (d × n).
     pub last: Var,
     /// The table that maps to logits, of its own or the embedding's, one column per token (d × V).
     pub table: Var,
@@ -105,13 +106,16 @@ impl Context<'_> {
         Ok((y?, w))
     }
 
-    /// Records the normalisation of `heads` equal parts of every column, with parameters `name.weight` and, in layer
-    /// normalisation with biases, `name.bias`.
+    /// Records the normalisation of `heads` equal parts of every column, with parameters `name.weight`, if it has a gain,
+    /// and, in layer normalisation with biases, `name.bias`.
     fn norm<T: Real>(&self, r: &mut Recorder<T>, name: &str, heads: usize, x: Var) -> Recorded {
         let Architecture { epsilon, norm, gain, biases, .. } = *self.config;
         let shape = vector(r.shape(x).rows / heads);
         let (weight, shift) = r.scope(name, |r| {
-            let weight = r.parameter("weight", shape)?;
+            let weight = match gain {
+                Gain::None => None,
+                _ => Some(r.parameter("weight", shape)?),
+            };
             let shift = match (norm, biases.norm) {
                 (Norm::Layer, true) => Some(r.parameter("bias", shape)?),
                 _ => None,
@@ -119,12 +123,23 @@ impl Context<'_> {
             Ok((weight, shift))
         })?;
         let offset = f64::from(u8::from(gain == Gain::OnePlus));
-        match (norm, shift) {
+        match (norm, weight, shift) {
             _ if self.without.norm => Ok(x),
-            (Norm::Layer, Some(shift)) => r.push(name, LayerNorm { epsilon }, [x, weight, shift]),
-            (Norm::Layer, None) => r.push(name, LayerNorm { epsilon }, [x, weight]),
-            (Norm::Rms, _) => r.push(name, RmsNorm { epsilon, heads, offset }, [x, weight]),
+            (Norm::Layer, Some(weight), Some(shift)) => {
+                r.push(name, LayerNorm { epsilon }, [x, weight, shift])
+            }
+            (Norm::Layer, Some(weight), None) => r.push(name, LayerNorm { epsilon }, [x, weight]),
+            (Norm::Rms, Some(weight), _) => {
+                r.push(name, RmsNorm { epsilon, heads, offset }, [x, weight])
+            }
+            // Layer normalisation without a gain is refused where an architecture is checked.
+            (_, None, _) => r.push(name, RmsNorm { epsilon, heads, offset }, [x]),
         }
+    }
+
+    /// Records the product of x with a factor, or returns x itself for a factor of 1.
+    fn scale<T: Real>(&self, factor: f64, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
+        if factor == 1.0 { Ok(x) } else { r.push(name, Scale { factor }, [x]) }
     }
 
     /// Records the normalisation of the residual stream, or returns x itself where the architecture has none.
@@ -148,7 +163,9 @@ pub(crate) fn network<T: Real>(
         residual.push(x);
         blocks.push(marks);
     }
-    let last = c.norm_if(c.config.placement != Placement::Post, r, "norm", x)?; // d×n
+    let last = c.norm_if(c.config.normalises_last(), r, "norm", x)?; // d×n
+    // The product with the head is linear: what divides its operand divides the logits.
+    let last = c.scale(1.0 / c.config.logit_divisor, r, "divided", last)?; // d×n
     let table = match c.config.tied {
         true => token_table,
         false => r.scope("head", |r| r.parameter("weight", r.shape(token_table)))?, // d×V
@@ -156,25 +173,24 @@ pub(crate) fn network<T: Real>(
     Ok(Marks { residual, blocks, last, table, writers })
 }
 
-/// Part 1 of a step: the token's vector plus, if positions are learned or sinusoidal, its position's. Returns x and the
-/// table of tokens, which a tied head uses again.
+/// Part 1 of a step: the token's vector plus, if positions are learned or sinusoidal, its position's, and a norm if the
+/// architecture has one there. Returns x and the table of tokens, which a tied head uses again.
 fn embedding<T: Real>(
     c: Context<'_>,
     r: &mut Recorder<T>,
     tokens: Var,
     positions: Var,
 ) -> Result<(Var, Var), RecordError> {
-    let Architecture { width, vocabulary, context, embedding_scale, .. } = *c.config;
+    let Architecture { width, vocabulary, context, embedding_scale, embedding_norm, .. } =
+        *c.config;
     r.scope("embedding", |r| {
         let token_table = r.parameter("token.weight", Shape::new(width, vocabulary))?; // d×V
         let position_table = match c.config.positions {
             Positions::Learned => Some(r.parameter("position.weight", Shape::new(width, context))?), // d×context
             _ => None,
         };
-        let mut x = r.push("token", Gather, [token_table, tokens])?; // d×n
-        if embedding_scale != 1.0 {
-            x = r.push("scaled", Scale { factor: embedding_scale }, [x])?; // d×n
-        }
+        let x = r.push("token", Gather, [token_table, tokens])?; // d×n
+        let mut x = c.scale(embedding_scale, r, "scaled", x)?; // d×n
         let position = match (c.config.positions, position_table) {
             (_, Some(table)) => Some(r.push("position", Gather, [table, positions])?), // d×n
             (Positions::Sinusoidal, None) => {
@@ -185,6 +201,7 @@ fn embedding<T: Real>(
         if let Some(position) = position {
             x = r.push("sum", Add, [x, position])?; // d×n
         }
+        x = c.norm_if(embedding_norm, r, "norm", x)?; // d×n
         Ok((c.drop(r, "dropped", 0, x)?, token_table))
     })
 }
@@ -199,6 +216,7 @@ fn block<T: Real>(
     writers: &mut Vec<Var>,
 ) -> Result<(Var, BlockMarks), RecordError> {
     let placement = c.config.placement;
+    let residual_scale = c.config.residual_scale;
     r.scope(&format!("block.{index}"), |r| {
         let start = r.len();
         let h = c.norm_if(placement.before(), r, "norm_1", x)?;
@@ -207,6 +225,7 @@ fn block<T: Real>(
             r.scope("attention", |r| self_attention(c, r, (index, positions), h, writers))?;
         marks.attention = first..r.len();
         let h = c.norm_if(placement.after(), r, "attention_norm", h)?;
+        let h = c.scale(residual_scale, r, "attention_scaled", h)?;
         let attended = r.push("attended", Add, [x, h])?;
         let attended = c.norm_if(placement == Placement::Post, r, "norm_1", attended)?;
         let read = if placement == Placement::Parallel { x } else { attended };
@@ -215,6 +234,7 @@ fn block<T: Real>(
         let h = r.scope("feed_forward", |r| feed_forward(c, r, index, h, writers))?;
         marks.feed_forward = first..r.len();
         let h = c.norm_if(placement.after(), r, "feed_forward_norm", h)?;
+        let h = c.scale(residual_scale, r, "feed_forward_scaled", h)?;
         let output = r.push("output", Add, [attended, h])?;
         let output = c.norm_if(placement == Placement::Post, r, "norm_2", output)?;
         marks.rows = start..r.len();

@@ -1,10 +1,7 @@
 //! The settings of a training run, under names that files and flags share.
 
 use crate::keyed::keyed;
-use crate::model::architecture::{
-    Activation, Architecture, Biases, ConfigError, Gain, MOST_LAYERS, Norm, Placement, Positions,
-    QueryKeyNorm, Rotary, Window,
-};
+use crate::model::architecture::{Activation, ConfigError, Gain, Norm, Placement, QueryKeyNorm};
 use crate::printable::decimal;
 use crate::training::paths;
 use crate::training::preset::Preset;
@@ -94,9 +91,21 @@ pub struct TrainingConfig {
     /// The base of rotary positions in layers with a window; `rotary_base` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotary_local_base: Option<f64>,
+    /// Every `unrotated_every`-th layer does not turn queries and keys; all do if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unrotated_every: Option<usize>,
     /// Whether a token's vector is multiplied by √width.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scaled_embedding: bool,
+    /// The factor of a token's vector; absent, `scaled_embedding` decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_scale: Option<f64>,
+    /// Whether the embedding is normalised before the first block.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub embedding_norm: bool,
+    /// The factor of each part's output in the residual sum; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub residual_scale: Option<f64>,
     /// The normalisation.
     #[serde(default, skip_serializing_if = "is_default")]
     pub norm: Norm,
@@ -106,6 +115,9 @@ pub struct TrainingConfig {
     /// The places of the normalisations.
     #[serde(default, skip_serializing_if = "is_default")]
     pub placement: Placement,
+    /// Whether the output of the last block is normalised before the head; yes if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub final_norm: Option<bool>,
     /// The normalisation of queries and keys.
     #[serde(default, skip_serializing_if = "is_default")]
     pub query_key_norm: QueryKeyNorm,
@@ -121,9 +133,15 @@ pub struct TrainingConfig {
     /// Every `full_every`-th layer sees all tokens and not only the window; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_every: Option<usize>,
+    /// The factor of attention scores; 1/√(features of a head) if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_scale: Option<f64>,
     /// The cap of attention scores; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score_cap: Option<f64>,
+    /// The number by which logits are divided; 1 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logit_divisor: Option<f64>,
     /// The cap of logits; none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logit_cap: Option<f64>,
@@ -316,77 +334,6 @@ impl TrainingConfig {
             &decimal(self.clip),
             "a finite number, 0 or more (0 does not clip)",
         )
-    }
-
-    /// Returns the model of this run, for a vocabulary of this size.
-    ///
-    /// # Errors
-    /// Sizes that contradict each other.
-    pub fn model(&self, vocabulary: usize) -> Result<Architecture, TrainingConfigError> {
-        let width = self.width;
-        let custom = match self.gated {
-            true => width.saturating_mul(8).div_ceil(3).div_ceil(8).saturating_mul(8),
-            false => width.saturating_mul(4),
-        };
-        // RMS normalisation has no shift.
-        let biases = Biases {
-            norm: self.bias && self.norm == Norm::Layer,
-            query_key_value: self.query_key_value_bias.unwrap_or(self.bias),
-            ..Biases::everywhere(self.bias)
-        };
-        let window = match (self.window, self.full_every) {
-            (None, None) => None,
-            (None, Some(every)) => {
-                let found = every.to_string();
-                let expected = "absent where there is no window";
-                return Err(ConfigError::Range { setting: "full_every", found, expected }.into());
-            }
-            (Some(_), Some(0)) => return Err(ConfigError::Zero { size: "full_every" }.into()),
-            (Some(size), every) => {
-                let local = |i: usize| every.is_none_or(|every| !i.is_multiple_of(every));
-                Window::repeating(size, (1..=self.layers.min(MOST_LAYERS)).map(local).collect())
-            }
-        };
-        let config = Architecture {
-            vocabulary,
-            context: self.context,
-            width,
-            heads: self.heads,
-            key_value_heads: self.key_value_heads.filter(|&n| n != self.heads),
-            layers: self.layers,
-            hidden: self.hidden.unwrap_or(custom),
-            positions: match self.positions {
-                PositionsKind::Learned => Positions::Learned,
-                PositionsKind::Rotary => {
-                    let usual = Rotary::default();
-                    Positions::Rotary(Rotary {
-                        base: self.rotary_base.unwrap_or(usual.base),
-                        share: self.rotary_share.unwrap_or(usual.share),
-                        local_base: self.rotary_local_base,
-                        ..usual
-                    })
-                }
-                PositionsKind::Sinusoidal => Positions::Sinusoidal,
-            },
-            embedding_scale: if self.scaled_embedding { (width as f64).sqrt() } else { 1.0 },
-            norm: self.norm,
-            gain: self.gain,
-            placement: self.placement,
-            query_key_norm: self.query_key_norm,
-            head_width: self.head_width.filter(|c| c.checked_mul(self.heads) != Some(width)),
-            window,
-            score_cap: self.score_cap,
-            logit_cap: self.logit_cap,
-            gated: self.gated,
-            epsilon: 1e-5,
-            activation: self.activation,
-            biases,
-            tied: self.tied,
-            dropout: self.dropout,
-            ..Architecture::default()
-        };
-        config.validate()?;
-        Ok(config)
     }
 
     /// Returns the most tokens of the validation part that are measured: 2¹⁸ at the run's end. Evaluations in between

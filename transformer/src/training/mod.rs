@@ -1,5 +1,6 @@
 //! Training: settings, the loop, and the loss on held-out text.
 
+mod architecture;
 pub(crate) mod config;
 pub(crate) mod evaluation;
 pub mod paths;

@@ -117,17 +117,23 @@ fn every_family_is_described_by_its_name() {
         ("gemma3", None),
         ("gpt_neox", Some(20_554_567_680)),
         ("olmo2", None),
+        ("smollm3", Some(3_075_098_624)),
+        ("granite", Some(2_533_531_648)),
+        ("phi3", Some(3_821_079_552)),
         ("glassbox", None),
+        ("microgpt", Some(4192)),
+        ("transformer2017", None),
     ] {
-        let described = place.json(&["describe", name, "--context", "64"]);
+        let described = place.json(&["describe", name, "--context", "16"]);
         let found = number(&described["total"]["parameters"]);
         assert!(parameters.is_none_or(|parameters| parameters == found), "{name}: {found}");
         let layers = number(&described["architecture"]["layers"]);
         let kinds = described["blocks"].as_array().unwrap();
         let listed: usize = kinds.iter().map(|kind| kind["layers"].as_array().unwrap().len()).sum();
         assert_eq!(listed as u64, layers, "{name}");
-        // Gemma has blocks with and without a window.
-        assert_eq!(kinds.len(), if name.starts_with("gemma") { 2 } else { 1 }, "{name}");
+        // Gemma has blocks with and without a window, SmolLM3 with and without rotation.
+        let two = name.starts_with("gemma") || name == "smollm3";
+        assert_eq!(kinds.len(), if two { 2 } else { 1 }, "{name}");
     }
     for preset in ["story", "shakespeare-cpu", "baby"] {
         says(&place.fine(&["describe", preset]), &["parameters", "feed-forward"]);

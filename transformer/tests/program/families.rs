@@ -45,7 +45,7 @@ fn every_verb_takes_a_llama() {
 }
 
 /// The flags of parts that differ from each other in everything, by name; the last ones no family has together.
-const PARTS: [&[&str]; 10] = [
+const PARTS: [&[&str]; 15] = [
     &["--architecture", "llama", "--heads", "4", "--key-value-heads", "2"],
     &["--architecture", "mistral", "--heads", "4", "--key-value-heads", "2", "--window", "5"],
     &["--architecture", "qwen2", "--heads", "4", "--key-value-heads", "1"],
@@ -54,6 +54,11 @@ const PARTS: [&[&str]; 10] = [
     &["--architecture", "gemma3_text", "--layers", "6", "--heads", "4", "--window", "5"],
     &["--architecture", "gpt_neox", "--heads", "2"],
     &["--architecture", "olmo2", "--heads", "4"],
+    &["--architecture", "smollm3", "--heads", "4", "--unrotated-every", "2"],
+    &["--architecture", "granite", "--heads", "4", "--key-value-heads", "2"],
+    &["--architecture", "phi3", "--heads", "2", "--rotary-share", "0.5"],
+    &["--architecture", "microgpt"],
+    &["--architecture", "transformer2017", "--heads", "2"],
     &[
         "--placement",
         "post",
@@ -104,7 +109,7 @@ fn every_verb_takes_models_of_all_parts() {
             flags.extend(["--layers", "2"]);
         }
         let report = place.json(&[&flags[..], parts].concat());
-        let family = if i < 8 { parts[1] } else { "glassbox" };
+        let family = if i < 11 { parts[1] } else { "glassbox" };
         assert_eq!(report["family"], family);
         let measured = place.json(&["evaluate", &run]);
         let [found, expected] =
@@ -140,6 +145,10 @@ fn parts_that_do_not_fit_are_refused() {
         (&["--window", "0"], "the window is 0"),
         (&["--full-every", "2"], "full_every is 2; it must be absent where there is no window"),
         (&["--window", "4", "--full-every", "0"], "full_every is 0"),
+        (&["--unrotated-every", "0"], "unrotated_every is 0"),
+        (&["--residual-scale", "0"], "residual_scale is 0; it must be a finite number above 0"),
+        (&["--logit-divisor", "-8"], "logit_divisor is -8; it must be a finite number above 0"),
+        (&["--embedding-scale", "inf"], "embedding_scale is inf"),
         (&["--score-cap", "-1"], "score_cap is -1; it must be a finite number above 0"),
         (&["--placement", "around"], "sandwich"),
         (

@@ -11,12 +11,12 @@ use transformer::disk::files;
 use transformer::inspect::describe::{Blocks, Change, Comparison, Costs, Description};
 use transformer::memory::bytes;
 use transformer::model::family;
-use transformer::{Architecture, Preset, TokenizerChoice};
+use transformer::{Architecture, Positions, Preset, TokenizerChoice};
 
 /// Describe an architecture by its parts: parameters, operations and memory of each.
 ///
-/// MODEL is a run, a model directory (its config.json is enough), a family (gpt2, llama, mistral, qwen2, qwen3, gemma2,
-/// gemma3, gpt_neox, olmo2) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
+/// MODEL is a run, a model directory (its config.json is enough), an architecture (gpt2, llama, mistral, qwen2, qwen3, gemma2,
+/// gemma3, gpt_neox, olmo2, smollm3, granite, phi3, microgpt, transformer2017) at its usual sizes, or a preset. A name that is both is the family. The step is recorded as for
 /// training, but no memory is allocated for it.
 ///
 /// Activations are the values that the step keeps from the forward to the backward replay. Memory that is reused within
@@ -100,7 +100,7 @@ impl Describe {
         }
         let name = given.to_str().unwrap_or_default();
         let name = if name == "gemma3" { "gemma3_text" } else { name };
-        if let Some(family) = family::names().find(|family| *family == name) {
+        if let Some(family) = family::architectures().find(|family| *family == name) {
             return Ok(Given::Family(family));
         }
         if let Some(preset) = Preset::ALL.iter().find(|preset| preset.key() == name) {
@@ -110,10 +110,11 @@ impl Describe {
             return Ok(Given::Whole(Box::new(architecture), Some(config.rule())));
         }
         let presets = Preset::ALL.iter().map(|preset| preset.key());
-        let [families, presets] =
-            [family::names().collect::<Vec<_>>(), presets.collect()].map(|names| names.join(", "));
+        let [families, presets] = [family::architectures().collect::<Vec<_>>(), presets.collect()]
+            .map(|names| names.join(", "));
         let reason = run::model_of(given).map_or_else(|e| e.to_string(), |_| String::new());
-        Err(format!("{reason}; nor is it a family ({families}) or a preset ({presets})").into())
+        Err(format!("{reason}; nor is it an architecture ({families}) or a preset ({presets})")
+            .into())
     }
 }
 
@@ -172,7 +173,7 @@ fn described(model: &Path, d: &Description) -> Result<String> {
         row(&mut out, d, part.name, &part.costs)?;
     }
     for kind in &d.blocks {
-        row(&mut out, d, &heading(kind), &kind.total())?;
+        row(&mut out, d, &heading(a, kind), &kind.total())?;
         for part in &kind.parts {
             row(&mut out, d, &format!("  {}", part.name), &part.costs)?;
         }
@@ -183,7 +184,7 @@ fn described(model: &Path, d: &Description) -> Result<String> {
     row(&mut out, d, "all", &d.total)?;
     writeln!(out)?;
     for kind in d.blocks.iter().filter(|_| d.blocks.len() > 1) {
-        writeln!(out, "layers   {} are the {}", layers(&kind.layers), heading(kind))?;
+        writeln!(out, "layers   {} are the {}", layers(&kind.layers), heading(a, kind))?;
     }
     let c = &d.total;
     writeln!(
@@ -229,9 +230,11 @@ fn row(out: &mut String, d: &Description, name: &str, c: &Costs) -> std::fmt::Re
 }
 
 /// Returns the heading of blocks of one kind.
-fn heading(kind: &Blocks) -> String {
+fn heading(a: &Architecture, kind: &Blocks) -> String {
     let window = kind.window.map_or(String::new(), |n| format!(" with a window of {n}"));
-    format!("{}{window}", count(kind.layers.len(), "block"))
+    let rotary = matches!(a.positions, Positions::Rotary(_));
+    let fixed = if rotary && kind.rotary_base.is_none() { " without rotation" } else { "" };
+    format!("{}{window}{fixed}", count(kind.layers.len(), "block"))
 }
 
 /// Formats numbers of layers as ranges: "0-4, 6".

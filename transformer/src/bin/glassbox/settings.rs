@@ -7,12 +7,16 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use transformer::TrainingConfig;
 use transformer::model::family;
 use transformer::{
     Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
     TokenizerChoice,
 };
-use transformer::{Architecture, Positions, TrainingConfig};
+
+mod model;
+
+use model::parts_of;
 
 /// Settings given as flags or, by the same names, in a file.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
@@ -45,8 +49,8 @@ pub(crate) struct Settings {
     /// Tokens that the model sees at once
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) context: Option<usize>,
-    /// Family whose parts to start from; each can be changed by the flags below [default: gpt2]
-    #[arg(long, value_parser = families(), help_heading = "Model")]
+    /// Architecture whose parts to start from; each can be changed by the flags below [default: gpt2]
+    #[arg(long, value_parser = architectures(), help_heading = "Model")]
     pub(crate) architecture: Option<String>,
     /// How a token's position enters the network
     #[arg(long, value_parser = choices(PositionsKind::ALL, PositionsKind::key, PositionsKind::meaning), help_heading = "Model")]
@@ -60,9 +64,21 @@ pub(crate) struct Settings {
     /// Base of rotary positions in layers with a window [default: --rotary-base]
     #[arg(long, value_name = "θ", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) rotary_local_base: Option<f64>,
+    /// Every N-th layer does not turn queries and keys by rotary positions [default: no layer]
+    #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) unrotated_every: Option<usize>,
     /// Whether a token's vector is multiplied by √width
     #[arg(long, value_name = "BOOL", help_heading = "Model")]
     pub(crate) scaled_embedding: Option<bool>,
+    /// Factor of a token's vector [default: 1, or √width with --scaled-embedding]
+    #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) embedding_scale: Option<f64>,
+    /// Whether the embedding is normalised before the first block [default: false]
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) embedding_norm: Option<bool>,
+    /// Factor r of each part's output in the residual sum, x + r·part(x) [default: 1]
+    #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) residual_scale: Option<f64>,
     /// Normalisation
     #[arg(long, value_parser = choices(Norm::ALL, Norm::key, Norm::meaning), help_heading = "Model")]
     pub(crate) norm: Option<Norm>,
@@ -72,6 +88,9 @@ pub(crate) struct Settings {
     /// Places of the normalisations in a block
     #[arg(long, value_parser = choices(Placement::ALL, Placement::key, Placement::meaning), help_heading = "Model")]
     pub(crate) placement: Option<Placement>,
+    /// Whether the output of the last block is normalised before the head [default: true, except with --placement post]
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub(crate) final_norm: Option<bool>,
     /// Normalisation of queries and keys
     #[arg(long, value_parser = choices(QueryKeyNorm::ALL, QueryKeyNorm::key, QueryKeyNorm::meaning), help_heading = "Model")]
     pub(crate) query_key_norm: Option<QueryKeyNorm>,
@@ -87,9 +106,15 @@ pub(crate) struct Settings {
     /// Every N-th layer sees all tokens, not only the window [default: no layer]
     #[arg(long, value_name = "N", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) full_every: Option<usize>,
+    /// Factor of attention scores [default: 1/√(features of a head)]
+    #[arg(long, value_name = "FACTOR", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) score_scale: Option<f64>,
     /// Cap c of attention scores, c·tanh(s/c) [default: none]
     #[arg(long, value_name = "C", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) score_cap: Option<f64>,
+    /// Number by which logits are divided [default: 1]
+    #[arg(long, value_name = "NUMBER", help_heading = "Model", allow_negative_numbers = true)]
+    pub(crate) logit_divisor: Option<f64>,
     /// Cap c of logits, c·tanh(z/c) [default: none]
     #[arg(long, value_name = "C", help_heading = "Model", allow_negative_numbers = true)]
     pub(crate) logit_cap: Option<f64>,
@@ -197,67 +222,15 @@ fn taken(what: &str, constant: &str) -> String {
     format!("{what} ({})", takers(constant).1.join(", "))
 }
 
-/// Returns a parser for the names of families.
-fn families() -> PossibleValuesParser {
-    PossibleValuesParser::new(family::names())
-}
-
-/// Returns the parts of a family as settings, without sizes.
-fn parts_of(family: &str) -> Result<Settings> {
-    let usual = family::usual(family)?;
-    Ok(Settings {
-        layers: None,
-        heads: None,
-        key_value_heads: None,
-        head_width: None,
-        width: None,
-        hidden: None,
-        tied: None,
-        ..Settings::of_model(&usual)
-    })
+/// Returns a parser for the names of architectures.
+fn architectures() -> PossibleValuesParser {
+    PossibleValuesParser::new(family::architectures())
 }
 
 /// The most bytes of a settings file; a longer file is something else.
 const LONGEST: u64 = 1 << 20;
 
 impl Settings {
-    /// Returns the parts and sizes of a model as settings.
-    pub(crate) fn of_model(model: &Architecture) -> Self {
-        let (positions, rotary) = match model.positions {
-            Positions::Rotary(rotary) => (PositionsKind::Rotary, Some(rotary)),
-            Positions::Sinusoidal => (PositionsKind::Sinusoidal, None),
-            _ => (PositionsKind::Learned, None),
-        };
-        let window = model.window.as_ref();
-        Settings {
-            layers: Some(model.layers),
-            heads: Some(model.heads),
-            key_value_heads: model.key_value_heads,
-            head_width: model.head_width,
-            width: Some(model.width),
-            hidden: Some(model.hidden),
-            positions: Some(positions),
-            rotary_base: rotary.map(|rotary| rotary.base),
-            rotary_share: rotary.map(|rotary| rotary.share).filter(|&share| share != 1.0),
-            rotary_local_base: rotary.and_then(|rotary| rotary.local_base),
-            scaled_embedding: Some(model.embedding_scale != 1.0),
-            norm: Some(model.norm),
-            gain: Some(model.gain),
-            placement: Some(model.placement),
-            query_key_norm: Some(model.query_key_norm),
-            window: window.map(|window| window.size),
-            full_every: window.filter(|w| w.layers.contains(&false)).map(|w| w.layers.len()),
-            score_cap: model.score_cap,
-            logit_cap: model.logit_cap,
-            gated: Some(model.gated),
-            activation: Some(model.activation),
-            bias: Some(model.biases.feed_forward),
-            query_key_value_bias: Some(model.biases.query_key_value),
-            tied: Some(model.tied),
-            ..Settings::default()
-        }
-    }
-
     /// Reads a settings file. Keys may contain `-` as in flags.
     pub(crate) fn read(path: &Path) -> Result<Settings> {
         let unreadable = |e: std::io::Error| {
@@ -297,59 +270,6 @@ impl Settings {
         let mut merged = base.table()?;
         merged.extend(self.table()?);
         Ok(merged.try_into()?)
-    }
-
-    /// Refuses flags that cannot apply to `whose` model: settings that it fixes, unless their values are equal, and
-    /// settings that neither `check` nor `diagnose` uses.
-    ///
-    /// # Errors
-    /// The first such flag.
-    pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 26] = [
-            "tokenizer",
-            "architecture",
-            "layers",
-            "heads",
-            "width",
-            "positions",
-            "rotary_base",
-            "rotary_share",
-            "rotary_local_base",
-            "scaled_embedding",
-            "norm",
-            "gain",
-            "placement",
-            "query_key_norm",
-            "key_value_heads",
-            "head_width",
-            "window",
-            "full_every",
-            "score_cap",
-            "logit_cap",
-            "hidden",
-            "gated",
-            "activation",
-            "bias",
-            "query_key_value_bias",
-            "tied",
-        ];
-        let (given, own) = (self.table()?, own.table()?);
-        for key in SETTLED {
-            let (Some(value), has) = (given.get(key), own.get(key)) else { continue };
-            if has == Some(value) {
-                continue;
-            }
-            let flag = flag(key);
-            let has = has.map_or("its own".to_owned(), |has| has.to_string().replace('"', ""));
-            return Err(format!(
-                "{flag} is fixed by the {whose}; it trains with {has}: leave the flag out"
-            )
-            .into());
-        }
-        if self.eval_every.is_some() {
-            return Err("--eval-every cannot apply: nothing is evaluated here; leave it out".into());
-        }
-        Ok(())
     }
 
     /// Returns the settings as a TOML table.
@@ -445,6 +365,10 @@ impl Settings {
         let parts =
             self.architecture.as_deref().map_or_else(|| Ok(Settings::default()), parts_of)?;
         let mut all = asked.over(parts.over(preset)?)?;
+        // A factor of the architecture gives way to a request for √width or 1.
+        if self.embedding_scale.is_none() && self.scaled_embedding.is_some() {
+            all.embedding_scale = None;
+        }
         if let (None, Some(steps), Some(warmup)) = (self.warmup, self.steps, preset_warmup) {
             all.warmup = Some(warmup.min(steps / 10));
         }

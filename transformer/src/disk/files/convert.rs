@@ -3,7 +3,7 @@
 use super::shards::INDEX;
 use super::weights::Weights;
 use super::{
-    FileError, LARGEST_TEXT, NumberFormat, SINGLE, read_bounded, read_config, read_text,
+    FileError, LARGEST_TEXT, NumberFormat, SINGLE, read_bounded, read_family, read_text,
     write_atomically, write_config, write_weights,
 };
 use crate::disk::ordinary;
@@ -55,8 +55,8 @@ pub fn convert(from: &Path, to: &Path, format: NumberFormat) -> Result<Converted
     }
     let all = COPIED.into_iter().chain(["config.json", SINGLE]);
     all.into_iter().try_for_each(|name| ordinary(&to.join(name)))?;
-    let config = read_config(from)?;
-    let wide = Weights::open(from, &config)?.has(NumberFormat::F64);
+    let (family, config) = read_family(from)?;
+    let wide = Weights::open(from, family, &config)?.has(NumberFormat::F64);
     let parameters = if wide {
         converted::<f64>(from, to, format)?
     } else {
@@ -92,8 +92,10 @@ pub fn convert(from: &Path, to: &Path, format: NumberFormat) -> Result<Converted
 
 /// Reads the parameters as `T`, which holds all of them exactly, and writes them; returns their number.
 fn converted<T: Real>(from: &Path, to: &Path, format: NumberFormat) -> Result<usize, FileError> {
-    let (config, parameters) = super::read::<T>(from)?;
-    write_weights(to, &config, &parameters, format)?;
+    // In the layout that config.json names: it is kept.
+    let (family, config) = read_family(from)?;
+    let parameters = Weights::open(from, family, &config)?.parameters::<T>(true)?;
+    write_weights(to, family, &config, &parameters, format)?;
     Ok(parameters.len())
 }
 

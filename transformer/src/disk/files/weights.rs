@@ -5,7 +5,7 @@ use super::sizes::{self, Shapes};
 use super::{CHECKSUM, FileError, NumberFormat, hexadecimal, is_head, parameter_list};
 use crate::memory;
 use crate::model::architecture::{Architecture, Biases};
-use crate::model::family::{self, Family, Tensor};
+use crate::model::family::{Family, Tensor};
 use crate::model::parameter_kind::is_bias;
 use crate::printable::printable;
 use calculus::Parameter;
@@ -41,9 +41,12 @@ struct Stored {
 }
 
 impl<'a> Weights<'a> {
-    /// Opens the files of a model and reads their headers.
-    pub(super) fn open(directory: &Path, config: &'a Architecture) -> Result<Self, FileError> {
-        let family = family::of(config);
+    /// Opens the files of a model of a family and reads their headers.
+    pub(super) fn open(
+        directory: &Path,
+        family: &'static dyn Family,
+        config: &'a Architecture,
+    ) -> Result<Self, FileError> {
         let (path, shards) = shards::open(directory)?;
         let mut tensors = HashMap::new();
         for (shard, file) in shards.iter().enumerate() {

@@ -17,7 +17,7 @@ fn small() -> Architecture {
 /// Every family at small sizes, and parts that no family has together.
 fn all() -> Vec<Architecture> {
     let own = |name: &str| name != "glassbox";
-    let families = family::names().filter(|name| own(name));
+    let families = family::architectures().filter(|name| own(name));
     let mut all: Vec<_> = families.map(|name| family::usual_at(name, &small()).unwrap()).collect();
     all.push(Architecture {
         placement: Placement::Post,
@@ -28,9 +28,16 @@ fn all() -> Vec<Architecture> {
         ..small()
     });
     all.push(Architecture {
+        rotary_layers: vec![true, false],
+        ..family::usual_at("llama", &small()).unwrap()
+    });
+    all.push(Architecture {
         placement: Placement::Sandwich,
         norm: Norm::Rms,
         query_key_norm: QueryKeyNorm::Whole,
+        logit_divisor: 4.0,
+        residual_scale: 0.5,
+        embedding_norm: true,
         logit_cap: Some(20.0),
         tied: false,
         ..small()
@@ -131,6 +138,19 @@ fn blocks_that_differ_are_shown_apart() {
     assert!(local.total().forward_flops < 2 * global.total().forward_flops);
     assert_eq!(local.total().parameters, 2 * global.total().parameters);
     assert_eq!(local.total().cache, 2 * (16 + 16) * 4); // keys and values of 16 features in two blocks
+}
+
+/// Blocks that do not rotate queries and keys are a kind of their own, without the rotation's part.
+#[test]
+fn blocks_without_rotation_are_shown_apart() {
+    let llama = family::usual_at("llama", &small()).unwrap();
+    let a = Architecture { rotary_layers: vec![true, false], ..llama };
+    let [turning, fixed] = &described(&a, 1, 12).blocks[..] else { panic!("two kinds") };
+    assert_eq!((&turning.layers[..], turning.rotary_base), (&[0, 2][..], Some(1e4)));
+    assert_eq!((&fixed.layers[..], fixed.rotary_base), (&[1][..], None));
+    let rotates = |blocks: &Blocks| blocks.parts.iter().any(|part| part.name == "rotation");
+    assert!(rotates(turning) && !rotates(fixed));
+    assert_eq!(turning.total().parameters, 2 * fixed.total().parameters);
 }
 
 /// The effects of all changes add up to the whole difference, in both directions, and no difference is left out.

@@ -52,6 +52,8 @@ impl Architecture {
         let mut positive = vec![
             ("the normalisation's epsilon", self.epsilon),
             ("embedding_scale", self.embedding_scale),
+            ("residual_scale", self.residual_scale),
+            ("logit_divisor", self.logit_divisor),
         ];
         let given = |name, x: Option<f64>| x.map(|x| (name, x));
         positive.extend(given("score_scale", self.score_scale));
@@ -104,6 +106,13 @@ impl Architecture {
                 let expected = "another one, or the norm rms: layer normalisation does not have it";
                 return Err(ConfigError::Range { setting, found, expected });
             }
+        }
+        let rotary = matches!(self.positions, Positions::Rotary(_));
+        if self.rotary_layers.is_empty() || !rotary && self.rotary_layers != [true] {
+            let found = format!("a list of {}", self.rotary_layers.len());
+            let setting = "rotary_layers";
+            let expected = "a list of one or more, and [true] where positions are not rotary";
+            return Err(ConfigError::Range { setting, found, expected });
         }
         if self.positions == Positions::Sinusoidal && !width.is_multiple_of(2) {
             let (setting, found) = ("width", width.to_string());

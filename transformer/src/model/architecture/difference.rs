@@ -1,6 +1,6 @@
 //! The differences of two architectures: as fields, and in words, each with its sources.
 
-use super::{Architecture, Positions, QueryKeyNorm, Rotary, Scaling};
+use super::{Architecture, Positions, QueryKeyNorm, Rotary, Scaling, layer_list};
 use crate::printable::decimal;
 use crate::words;
 use serde::Serialize;
@@ -113,6 +113,30 @@ const INTERPOLATION: Paper = paper(
     2023,
     "Extending Context Window of Large Language Models via Positional Interpolation",
 );
+const WIDTH: Paper = paper(
+    "Yang et al.",
+    2022,
+    "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer",
+);
+const DEPTH: Paper = paper(
+    "Yang et al.",
+    2023,
+    "Tensor Programs VI: Feature Learning in Infinite-Depth Neural Networks",
+);
+const GRANITE: Paper = paper("Granite Team, IBM", 2024, "Granite 3.0 Language Models");
+const BLOOM: Paper = paper(
+    "Le Scao et al.",
+    2022,
+    "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model",
+);
+const UNROTATED: [Paper; 2] = [
+    paper(
+        "Kazemnejad et al.",
+        2023,
+        "The Impact of Positional Encoding on Length Generalization in Transformers",
+    ),
+    paper("Yang et al.", 2025, "RoPE to NoPE and Back Again: A New Hybrid Attention Strategy"),
+];
 const QUERY_KEY: [Paper; 2] = [
     paper("Henry et al.", 2020, "Query-Key Normalization for Transformers"),
     paper("Dehghani et al.", 2023, "Scaling Vision Transformers to 22 Billion Parameters"),
@@ -212,6 +236,15 @@ fn said(a: &Architecture) -> Vec<Said> {
         size("layers", "depth", a.layers, "block"),
         positions(a),
         (
+            "rotary_layers",
+            "layers that rotate queries and keys",
+            format!(
+                "rotary positions {}",
+                in_layers(a, |i| layer_list::contains(&a.rotary_layers, i))
+            ),
+            when(a.rotary_layers != [true], &UNROTATED),
+        ),
+        (
             "embedding_scale",
             "factor of a token's vector",
             match scaled {
@@ -219,6 +252,18 @@ fn said(a: &Architecture) -> Vec<Said> {
                 _ => decimal(a.embedding_scale),
             },
             when(scaled, &[TRANSFORMER]),
+        ),
+        (
+            "embedding_norm",
+            "normalisation before the first block",
+            if a.embedding_norm { "of the embedding" } else { "none" }.to_owned(),
+            when(a.embedding_norm, &[BLOOM]),
+        ),
+        (
+            "residual_scale",
+            "factor of a part's output in the residual sum",
+            decimal(a.residual_scale),
+            when(a.residual_scale != 1.0, &[DEPTH, GRANITE]),
         ),
         of_key("norm", "normalisation", a.norm.key(), {
             let name = if a.norm.key() == "rms" { "RMS" } else { "layer" };
@@ -230,6 +275,12 @@ fn said(a: &Architecture) -> Vec<Said> {
             "places of the normalisation",
             a.placement.key(),
             lower(a.placement.meaning()),
+        ),
+        (
+            "final_norm",
+            "normalisation before the head",
+            if a.final_norm { "yes, except after norms of each sum" } else { "no" }.to_owned(),
+            vec![],
         ),
         ("epsilon", "ε of the normalisation", decimal(a.epsilon), vec![]),
         size("heads", "query heads", heads, "head"),
@@ -257,7 +308,7 @@ fn said(a: &Architecture) -> Vec<Said> {
             "score_scale",
             "factor of attention scores",
             number(a.score_scale, "1/√(features of a head)"),
-            vec![],
+            when(a.score_scale == Some(1.0 / a.head_width() as f64), &[WIDTH]),
         ),
         (
             "score_scale_by_layer",
@@ -277,12 +328,7 @@ fn said(a: &Architecture) -> Vec<Said> {
             match &a.window {
                 None => "all earlier tokens in all layers".to_owned(),
                 Some(window) => {
-                    let local = (0..a.layers).filter(|&i| a.window(i).is_some()).count();
-                    let which = if local == a.layers {
-                        "in all layers"
-                    } else {
-                        &format!("in {local} of {} layers", a.layers)
-                    };
+                    let which = in_layers(a, |i| a.window(i).is_some());
                     format!("the last {} {which}", words::of(window.size, "token"))
                 }
             },
@@ -315,9 +361,23 @@ fn said(a: &Architecture) -> Vec<Said> {
             if a.tied { "the embedding's" } else { "its own" }.to_owned(),
             when(a.tied, &[TIED]),
         ),
+        (
+            "logit_divisor",
+            "divisor of logits",
+            decimal(a.logit_divisor),
+            when(a.logit_divisor != 1.0, &[WIDTH, GRANITE]),
+        ),
         capped("logit_cap", "cap of logits", a.logit_cap, "c·tanh(z/c)"),
         ("dropout", "dropout in training", decimal(a.dropout), when(a.dropout > 0.0, &[DROPOUT])),
     ]
+}
+
+/// Returns the number of layers that have something, in words.
+fn in_layers(a: &Architecture, has: impl Fn(usize) -> bool) -> String {
+    match (0..a.layers).filter(|&i| has(i)).count() {
+        all if all == a.layers => "in all layers".to_owned(),
+        some => format!("in {some} of {} layers", a.layers),
+    }
 }
 
 /// Returns the positions in words.

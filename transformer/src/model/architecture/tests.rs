@@ -45,6 +45,26 @@ fn numbers_are_said_as_they_are() {
     );
 }
 
+/// Layers that rotate are a list, and mean nothing without rotary positions.
+#[test]
+fn layers_rotate_where_positions_do() {
+    let rotary = Positions::Rotary(Rotary::default());
+    for (positions, layers, fine) in [
+        (rotary, vec![true, false], true),
+        (rotary, vec![false], true),
+        (rotary, vec![], false),
+        (Positions::Learned, vec![true], true),
+        (Positions::Learned, vec![true, false], false),
+        (Positions::Sinusoidal, vec![false], false),
+    ] {
+        let a = Architecture { positions, rotary_layers: layers.clone(), ..Default::default() };
+        let found = a.validate().map_err(|e| e.to_string());
+        let said = format!("rotary_layers is a list of {}; it must be", layers.len());
+        assert_eq!(found.is_ok(), fine, "{found:?}");
+        assert!(found.err().is_none_or(|e| e.starts_with(&said)));
+    }
+}
+
 /// Every field has words: a field that is added here without them would differ in silence.
 #[test]
 fn every_field_is_said_in_words() {
@@ -61,11 +81,12 @@ fn every_field_is_said_in_words() {
             let place = other.pointer_mut(&pointer).unwrap();
             *place = match (&*place, &name[..]) {
                 (_, "norm") => "rms".into(),
-                (_, "gain") => "one_plus".into(),
+                (_, "gain") => "none".into(),
                 (_, "placement") => "post".into(),
                 (_, "query_key_norm") => "whole".into(),
                 (_, "positions") => "sinusoidal".into(),
                 (_, "activation") => "relu".into(),
+                (_, "rotary_layers") => serde_json::json!([false]),
                 (_, "window") => serde_json::json!({ "size": 4, "layers": [true] }),
                 (Value::Bool(on), _) => (!on).into(),
                 (Value::Null, "key_value_heads" | "head_width") => 1.into(),

@@ -29,8 +29,8 @@ pub(super) fn usual() -> Architecture {
     }
 }
 
-/// Reads the common keys; `usual` has the family's parts and the values of absent keys. The dropout of attention
-/// weights, which matters only in training, is used for all dropout.
+/// Reads the common keys; `usual` has the family's parts and the values of absent keys. Rotary positions are read if
+/// `usual` has them. The dropout of attention weights, which matters only in training, is used for all dropout.
 pub(super) fn read(keys: &Keys<'_>, usual: Architecture) -> Result<Architecture, ConfigError> {
     let width = keys.whole("hidden_size", usual.width)?;
     let heads = keys.whole("num_attention_heads", usual.heads)?;
@@ -43,7 +43,7 @@ pub(super) fn read(keys: &Keys<'_>, usual: Architecture) -> Result<Architecture,
         Some(_) => keys.optional("head_dim")?,
     };
     let positions = match usual.positions {
-        Positions::Rotary(usual) => Positions::Rotary(rotary::read(*keys, usual)?),
+        Positions::Rotary(usual) => Positions::Rotary(rotary::read_whole(*keys, usual)?),
         other => other,
     };
     Ok(Architecture {

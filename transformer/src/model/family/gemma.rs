@@ -143,7 +143,7 @@ impl Family for Gemma3 {
         };
         let pattern = (1..=every).map(|i| i != every).collect();
         let a = read(keys, usual, [None, None], pattern)?;
-        Ok(Architecture { positions: Positions::Rotary(rotary), ..a })
+        Ok(Architecture { positions: Positions::Rotary(rotary::whole(rotary)?), ..a })
     }
 
     fn write(&self, a: &Architecture) -> Value {

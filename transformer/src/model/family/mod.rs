@@ -9,12 +9,15 @@ mod gemma;
 mod glassbox;
 mod gpt2;
 mod gpt_neox;
+mod granite;
 mod keys;
 mod llama;
 mod mistral;
 mod olmo2;
+mod phi3;
 mod qwen;
 mod rotary;
+mod smollm3;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +31,7 @@ use std::ops::Range;
 
 /// All supported families. An architecture is stored by the first one that has it, and the last one has every
 /// architecture.
-static FAMILIES: [&dyn Family; 10] = [
+static FAMILIES: [&dyn Family; 13] = [
     &gpt2::Gpt2,
     &llama::Llama,
     &mistral::Mistral,
@@ -38,13 +41,29 @@ static FAMILIES: [&dyn Family; 10] = [
     &gemma::Gemma3,
     &gpt_neox::GptNeox,
     &olmo2::Olmo2,
+    &smollm3::SmolLm3,
+    &granite::Granite,
+    &phi3::Phi3,
     &glassbox::Glassbox,
 ];
+
+/// Returns the parts and usual sizes of an architecture.
+type Usual = fn() -> Architecture;
+
+/// Architectures that no family of transformers has, by name. Models of them are stored in this project's own format.
+static NAMED: [(&str, Usual); 2] =
+    [("microgpt", glassbox::microgpt), ("transformer2017", glassbox::transformer2017)];
 
 /// A family of models in Hugging Face's format.
 pub trait Family: Debug + Sync {
     /// Returns its `model_type`.
     fn name(&self) -> &'static str;
+
+    /// Returns the configuration that the family's name alone stands for. The default is an empty one, which has the
+    /// values of absent keys.
+    fn usual(&self) -> Value {
+        serde_json::json!({ "model_type": self.name() })
+    }
 
     /// Reads an architecture from `config.json`.
     #[doc(hidden)]
@@ -191,10 +210,10 @@ fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
     differences.map(said).next()
 }
 
-/// Returns the architecture of a family's empty configuration: its parts, and its usual sizes.
+/// Returns the architecture that a name of [`architectures`] stands for: its parts, and its usual sizes ([`Family::usual`]).
 ///
 /// # Errors
-/// The name of no family.
+/// Another name.
 ///
 /// ```
 /// use transformer::{Placement, model::family};
@@ -202,10 +221,15 @@ fn lacks(family: &dyn Family, architecture: &Architecture) -> Option<String> {
 /// # Ok::<(), transformer::ConfigError>(())
 /// ```
 pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
-    Architecture::from_json(&serde_json::json!({ "model_type": name }).to_string())
+    if let Some((_, architecture)) = NAMED.iter().find(|(own, _)| *own == name) {
+        return Ok(architecture());
+    }
+    let family = FAMILIES.iter().find(|family| family.name() == name);
+    let config = family.map_or_else(|| serde_json::json!({ "model_type": name }), |f| f.usual());
+    Architecture::from_json(&config.to_string())
 }
 
-/// Returns the usual parts of a family with the sizes of another architecture: vocabulary, context, width, layers, heads,
+/// Returns the usual parts of an architecture with a name, with the sizes of another architecture: vocabulary, context, width, layers, heads,
 /// hidden features.
 ///
 /// ```
@@ -217,10 +241,10 @@ pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
 /// ```
 ///
 /// # Errors
-/// The name of no family; sizes that do not fit its parts.
+/// A name that [`architectures`] does not have; sizes that do not fit its parts.
 pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, ConfigError> {
     let usual = usual(name)?;
-    let scaled = usual.embedding_scale != 1.0;
+    let scaled = usual.embedding_scale == (usual.width as f64).sqrt();
     let architecture = Architecture {
         vocabulary: sizes.vocabulary,
         context: sizes.context,
@@ -230,7 +254,7 @@ pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, Config
         key_value_heads: sizes.key_value_heads,
         head_width: sizes.head_width,
         hidden: sizes.hidden,
-        embedding_scale: if scaled { (sizes.width as f64).sqrt() } else { 1.0 },
+        embedding_scale: if scaled { (sizes.width as f64).sqrt() } else { usual.embedding_scale },
         ..usual
     };
     architecture.validate()?;
@@ -240,6 +264,20 @@ pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, Config
 /// Returns the `model_type` of every family.
 pub fn names() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name())
+}
+
+/// Returns the names of architectures: those of all families, and of architectures that are stored in this project's own
+/// format.
+///
+/// ```
+/// use transformer::model::family;
+/// let without_family: Vec<_> = family::architectures().filter(|name| !family::names().any(|own| own == *name)).collect();
+/// assert_eq!(without_family, ["microgpt", "transformer2017"]);
+/// assert_eq!(family::usual("microgpt")?.parameters(), 4192); // Karpathy 2026
+/// # Ok::<(), transformer::ConfigError>(())
+/// ```
+pub fn architectures() -> impl Iterator<Item = &'static str> {
+    names().chain(NAMED.iter().map(|(name, _)| *name))
 }
 
 impl Architecture {
@@ -255,22 +293,31 @@ impl Architecture {
     /// # Errors
     /// The first key with an invalid value or for a model that this crate does not support.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let not_json = |reason: String| ConfigError::Json { reason };
-        let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
-        let keys = Keys::of(&value).map_err(not_json)?;
-        let kind = keys.get("model_type").unwrap_or(&Value::Null);
-        let Some(family) = FAMILIES.iter().find(|family| kind == family.name()) else {
-            let known: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
-            let expected = format!("one of the supported families: {}", known.join(", "));
-            return Err(keys::refused("model_type", kind, expected));
-        };
-        for key in ["quantization_config", "pruned_heads"] {
-            keys.must_be_absent(key, "none: it would change the weights in the file")?;
-        }
-        let architecture = family.read(&keys)?;
-        architecture.validate()?;
-        Ok(architecture.repeating())
+        read(text).map(|(_, architecture)| architecture)
     }
+}
+
+/// Reads Hugging Face's `config.json` as [`Architecture::from_json`]; also returns the family that it names, in whose tensors
+/// the weights beside it are. [`of`] may be another family that has the same architecture.
+///
+/// # Errors
+/// As [`Architecture::from_json`].
+pub(crate) fn read(text: &str) -> Result<(&'static dyn Family, Architecture), ConfigError> {
+    let not_json = |reason: String| ConfigError::Json { reason };
+    let value: Value = serde_json::from_str(text).map_err(|e| not_json(e.to_string()))?;
+    let keys = Keys::of(&value).map_err(not_json)?;
+    let kind = keys.get("model_type").unwrap_or(&Value::Null);
+    let Some(&family) = FAMILIES.iter().find(|family| kind == family.name()) else {
+        let known: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
+        let expected = format!("one of the supported families: {}", known.join(", "));
+        return Err(keys::refused("model_type", kind, expected));
+    };
+    for key in ["quantization_config", "pruned_heads"] {
+        keys.must_be_absent(key, "none: it would change the weights in the file")?;
+    }
+    let architecture = family.read(&keys)?;
+    architecture.validate()?;
+    Ok((family, architecture.repeating()))
 }
 
 /// Returns a parameter's name in a family: `block.3.PART.weight` is `BLOCKS.3.THEIRS.weight`, and outside blocks

@@ -21,6 +21,21 @@ pub(super) fn read(keys: Keys<'_>, usual: Rotary) -> Result<Rotary, ConfigError>
     Ok(rotary)
 }
 
+/// Like [`read`], for families that rotate all coordinates of a head: transformers ignores a share there.
+pub(super) fn read_whole(keys: Keys<'_>, usual: Rotary) -> Result<Rotary, ConfigError> {
+    whole(read(keys, usual)?)
+}
+
+/// Refuses a share of rotated coordinates.
+pub(super) fn whole(rotary: Rotary) -> Result<Rotary, ConfigError> {
+    if rotary.share != 1.0 {
+        let expected = "1: this family rotates all coordinates of a head, in transformers too; gpt_neox and phi3 can \
+                        rotate a share";
+        return Err(refused("partial_rotary_factor", &rotary.share.into(), expected));
+    }
+    Ok(rotary)
+}
+
 /// Reads the keys of one rotation.
 pub(super) fn read_object(
     inner: Keys<'_>,

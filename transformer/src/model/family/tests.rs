@@ -4,14 +4,19 @@ use crate::model::recorded_step::{Form, RecordedStep};
 use proptest::prelude::*;
 use serde_json::json;
 
+mod parts;
+
 /// The parts of a family, with small sizes: its empty configuration but for these keys.
 fn small(family: &str, sizes: &[(&str, Value)]) -> Architecture {
     let mut json = json!({"model_type": family, "n_embd": 8, "n_head": 4, "n_layer": 2, "n_positions": 3,
         "hidden_size": 8, "num_attention_heads": 4, "num_hidden_layers": 2, "max_position_embeddings": 3,
         "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 6, "vocab_size": 5, "sliding_window": 2,
-        "rotary_pct": 1.0});
+        "rotary_pct": 1.0, "no_rope_layer_interval": 2});
     let own = json.as_object_mut().unwrap();
     match family {
+        "phi3" => {
+            own.insert("partial_rotary_factor".to_owned(), json!(0.5));
+        }
         "gpt2" => own.retain(|key, _| key.starts_with("n_") || !key.starts_with("num_key")),
         "glassbox" => {
             return Architecture {
@@ -38,9 +43,14 @@ fn architectures() -> impl Strategy<Value = Architecture> {
         if mixed {
             a.placement = Placement::Sandwich;
             a.positions = Positions::Sinusoidal;
+            a.rotary_layers = vec![true];
             a.score_cap = capped.then_some(3.0);
             a.score_scale_by_layer = scaled;
             a.embedding_scale = if scaled { 2.0 } else { 1.0 };
+            a.embedding_norm = hidden.is_multiple_of(2);
+            a.final_norm = dropped;
+            a.residual_scale = if capped { 0.5 } else { 1.0 };
+            a.logit_divisor = if tied { 4.0 } else { 1.0 };
         } else if let (Positions::Rotary(rotary), true) = (&mut a.positions, scaled) {
             rotary.scaling = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
         }
@@ -103,7 +113,7 @@ fn other_models_are_refused() {
     assert_eq!(
         message("model_type", json!("bert")),
         "key model_type: found \"bert\", expected one of the supported families: \"gpt2\", \"llama\", \"mistral\", \
-         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"glassbox\""
+         \"qwen2\", \"qwen3\", \"gemma2\", \"gemma3_text\", \"gpt_neox\", \"olmo2\", \"smollm3\", \"granite\", \"phi3\", \"glassbox\""
     );
     assert!(message("n_head", json!(3)).contains("not a multiple of 3 heads"));
     assert!(message("n_layer", json!(-1)).contains("whole number"));

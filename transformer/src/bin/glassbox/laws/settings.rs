@@ -2,8 +2,8 @@
 
 use crate::settings::Settings;
 use calculus::optimizer::OptimizerKind;
-use transformer::Activation;
 use transformer::model::family;
+use transformer::{Activation, Architecture};
 use transformer::{
     Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, TokenizerChoice,
     TrainingConfig,
@@ -23,7 +23,12 @@ fn odd() -> Settings {
         rotary_base: Some(7.0),
         rotary_share: Some(0.5),
         rotary_local_base: Some(3.0),
+        unrotated_every: Some(3),
         scaled_embedding: Some(true),
+        embedding_scale: Some(2.5),
+        embedding_norm: Some(true),
+        final_norm: Some(false),
+        residual_scale: Some(0.5),
         norm: Some(Norm::Rms),
         gain: Some(Gain::OnePlus),
         placement: Some(Placement::Sandwich),
@@ -34,6 +39,8 @@ fn odd() -> Settings {
         full_every: Some(2),
         score_cap: Some(50.0),
         logit_cap: Some(30.0),
+        score_scale: Some(0.25),
+        logit_divisor: Some(2.0),
         hidden: Some(21),
         gated: Some(true),
         activation: Some(Activation::Silu),
@@ -77,7 +84,12 @@ fn meant() -> TrainingConfig {
         rotary_base: Some(7.0),
         rotary_share: Some(0.5),
         rotary_local_base: Some(3.0),
+        unrotated_every: Some(3),
         scaled_embedding: true,
+        embedding_scale: Some(2.5),
+        embedding_norm: true,
+        final_norm: Some(false),
+        residual_scale: Some(0.5),
         norm: Norm::Rms,
         gain: Gain::OnePlus,
         placement: Placement::Sandwich,
@@ -88,6 +100,8 @@ fn meant() -> TrainingConfig {
         full_every: Some(2),
         score_cap: Some(50.0),
         logit_cap: Some(30.0),
+        score_scale: Some(0.25),
+        logit_divisor: Some(2.0),
         hidden: Some(21),
         gated: true,
         activation: Activation::Silu,
@@ -174,11 +188,45 @@ fn an_architecture_is_its_parts() {
     );
     // Parts that no family of transformers has together are stored in our own format.
     assert_eq!(family::of(&mixed.model(65).unwrap()).name(), "glassbox");
-    // A family's parts are stored as that family.
+    // A family's parts are stored as that family. Phi-3's are Llama's unless a share of each head rotates.
     for name in family::names().filter(|name| *name != "glassbox") {
-        let config =
-            complete(&Settings { architecture: Some(name.to_owned()), ..Settings::default() });
+        let rotary_share = (name == "phi3").then_some(0.5);
+        let architecture = Some(name.to_owned());
+        let config = complete(&Settings { architecture, rotary_share, ..Settings::default() });
         assert_eq!(family::of(&config.model(65).unwrap()).name(), name);
+    }
+    let phi3 = Settings { architecture: Some("phi3".to_owned()), ..Settings::default() };
+    assert_eq!(family::of(&complete(&phi3).model(65).unwrap()).name(), "llama");
+}
+
+/// The factors of a family hold until others are asked for.
+#[test]
+fn granites_factors_are_settings() {
+    let granite = Settings { architecture: Some("granite".to_owned()), ..Settings::default() };
+    let factors = |settings: &Settings| {
+        let a = complete(settings).model(65).unwrap();
+        (a.embedding_scale, a.score_scale, a.residual_scale, a.logit_divisor)
+    };
+    assert_eq!(factors(&granite), (12.0, Some(0.015625), 0.22, 8.0));
+    let scaled = Settings { scaled_embedding: Some(true), ..granite.clone() };
+    let width = complete(&scaled).width as f64;
+    assert_eq!(factors(&scaled).0, width.sqrt());
+    let plain = Settings { scaled_embedding: Some(false), ..granite.clone() };
+    assert_eq!(factors(&plain).0, 1.0);
+    let others = Settings { embedding_scale: Some(3.0), residual_scale: Some(1.0), ..granite };
+    assert_eq!(factors(&others), (3.0, Some(0.015625), 1.0, 8.0));
+}
+
+/// Architectures without a family bring all parts of their publication, and are stored in this project's own format.
+#[test]
+fn an_architecture_without_a_family_is_its_publication() {
+    for name in family::architectures().filter(|name| !family::names().any(|own| own == *name)) {
+        let settings = Settings { architecture: Some(name.to_owned()), ..Settings::default() };
+        let model = complete(&settings).model(27).unwrap();
+        let expected = family::usual_at(name, &model).unwrap();
+        assert_eq!(model, expected, "{name}");
+        assert_eq!(family::of(&model).name(), "glassbox");
+        assert_eq!(Architecture::from_json(&model.to_json()), Ok(model));
     }
 }
 

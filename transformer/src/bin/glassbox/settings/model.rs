@@ -1,0 +1,133 @@
+//! The settings of a model: its parts and sizes, which a run or a stored model fixes.
+
+use super::{Settings, flag};
+use crate::Result;
+use transformer::model::family;
+use transformer::{Architecture, Positions, PositionsKind, Window};
+
+/// Returns the parts of an architecture as settings, without sizes. A family's configuration does not say how its models
+/// were trained; a publication with one model says whether its head is tied, and its dropout.
+pub(super) fn parts_of(architecture: &str) -> Result<Settings> {
+    let usual = family::usual(architecture)?;
+    let one_model = !family::names().any(|name| name == architecture);
+    Ok(Settings {
+        layers: None,
+        heads: None,
+        key_value_heads: None,
+        head_width: None,
+        width: None,
+        hidden: None,
+        tied: one_model.then_some(usual.tied),
+        dropout: one_model.then_some(usual.dropout),
+        ..Settings::of_model(&usual)
+    })
+}
+
+impl Settings {
+    /// Returns the parts and sizes of a model as settings.
+    pub(crate) fn of_model(model: &Architecture) -> Self {
+        let (positions, rotary) = match model.positions {
+            Positions::Rotary(rotary) => (PositionsKind::Rotary, Some(rotary)),
+            Positions::Sinusoidal => (PositionsKind::Sinusoidal, None),
+            _ => (PositionsKind::Learned, None),
+        };
+        let window = model.window.as_ref();
+        let not_one = |factor: f64| Some(factor).filter(|&factor| factor != 1.0);
+        let root = (model.width as f64).sqrt();
+        let scaled = not_one(model.embedding_scale) == Some(root);
+        Settings {
+            layers: Some(model.layers),
+            heads: Some(model.heads),
+            key_value_heads: model.key_value_heads,
+            head_width: model.head_width,
+            width: Some(model.width),
+            hidden: Some(model.hidden),
+            positions: Some(positions),
+            rotary_base: rotary.map(|rotary| rotary.base),
+            rotary_share: rotary.map(|rotary| rotary.share).filter(|&share| share != 1.0),
+            rotary_local_base: rotary.and_then(|rotary| rotary.local_base),
+            unrotated_every: model.unrotated_every(),
+            scaled_embedding: Some(scaled),
+            embedding_scale: not_one(model.embedding_scale).filter(|_| !scaled),
+            embedding_norm: Some(model.embedding_norm),
+            residual_scale: not_one(model.residual_scale),
+            norm: Some(model.norm),
+            gain: Some(model.gain),
+            placement: Some(model.placement),
+            final_norm: Some(model.final_norm).filter(|has| !has),
+            query_key_norm: Some(model.query_key_norm),
+            window: window.map(|window| window.size),
+            full_every: window.and_then(Window::full_every),
+            score_scale: model.score_scale,
+            score_cap: model.score_cap,
+            logit_divisor: not_one(model.logit_divisor),
+            logit_cap: model.logit_cap,
+            gated: Some(model.gated),
+            activation: Some(model.activation),
+            bias: Some(model.biases.feed_forward),
+            query_key_value_bias: Some(model.biases.query_key_value),
+            tied: Some(model.tied),
+            ..Settings::default()
+        }
+    }
+
+    /// Refuses flags that cannot apply to `whose` model: settings that it fixes, unless their values are equal, and
+    /// settings that neither `check` nor `diagnose` uses.
+    ///
+    /// # Errors
+    /// The first such flag.
+    pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
+        const SETTLED: [&str; 33] = [
+            "tokenizer",
+            "architecture",
+            "layers",
+            "heads",
+            "width",
+            "positions",
+            "rotary_base",
+            "rotary_share",
+            "rotary_local_base",
+            "unrotated_every",
+            "scaled_embedding",
+            "embedding_scale",
+            "embedding_norm",
+            "residual_scale",
+            "norm",
+            "gain",
+            "placement",
+            "final_norm",
+            "query_key_norm",
+            "key_value_heads",
+            "head_width",
+            "window",
+            "full_every",
+            "score_scale",
+            "score_cap",
+            "logit_divisor",
+            "logit_cap",
+            "hidden",
+            "gated",
+            "activation",
+            "bias",
+            "query_key_value_bias",
+            "tied",
+        ];
+        let (given, own) = (self.table()?, own.table()?);
+        for key in SETTLED {
+            let (Some(value), has) = (given.get(key), own.get(key)) else { continue };
+            if has == Some(value) {
+                continue;
+            }
+            let flag = flag(key);
+            let has = has.map_or("its own".to_owned(), |has| has.to_string().replace('"', ""));
+            return Err(format!(
+                "{flag} is fixed by the {whose}; it trains with {has}: leave the flag out"
+            )
+            .into());
+        }
+        if self.eval_every.is_some() {
+            return Err("--eval-every cannot apply: nothing is evaluated here; leave it out".into());
+        }
+        Ok(())
+    }
+}
