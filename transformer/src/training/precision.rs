@@ -7,6 +7,7 @@
 
 use linalg::Real;
 use linalg::half::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -75,7 +76,7 @@ impl fmt::Display for Precision {
 pub fn round_all<T: Real>(precision: Precision, values: &mut [T]) {
     if precision != Precision::F32 {
         let round = |x: T| T::from_f64(f64::from(precision.round(x.to_f64() as f32)));
-        values.iter_mut().for_each(|x| *x = round(*x));
+        values.par_chunks_mut(1 << 14).flatten_iter().for_each(|x| *x = round(*x));
     }
 }
 

@@ -13,7 +13,7 @@ use transformer::disk::checkpoint::CheckpointError;
 use transformer::disk::{ordinary, validation_losses, write_atomically};
 use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State, Verdict};
 use transformer::text::stories;
-use transformer::{ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer};
+use transformer::{ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer, memory};
 
 /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a fix that was tried.
 ///
@@ -112,15 +112,25 @@ impl Diagnose {
             Stored::Bf16 => Precision::Bf16,
             Stored::F16 => Precision::F16,
         };
-        let recipe = Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
         remark(format!(
             "watching {name}: {}, from step {} on, stored as {precision}",
             count(model.parameters(), "parameter"),
             start.steps
         ));
+        let finished = run.is_none() && parameters.is_some();
+        let mut config = config;
+        // A finished model has no batch of its own: a smaller one shows as much.
+        while finished && self.settings.batch.is_none() && config.batch > 1 {
+            let step = ModelStep::of_run(&config, &model, &corpus);
+            if memory::afford(diagnose::bytes(&step, &start)?).is_ok() {
+                break;
+            }
+            config.batch /= 2;
+            remark(format!("memory   batches of {}, for larger ones do not fit", config.batch));
+        }
+        let recipe = Recipe { precision, loss_scale: self.loss_scale, ..Recipe::of_run(&config) };
         let step = ModelStep::of_run(&config, &model, &corpus);
         remark(format!("it takes up to {} of memory", bytes(diagnose::bytes(&step, &start)?)));
-        let finished = run.is_none() && parameters.is_some();
         let known = if finished && config.data.is_none() {
             // Text that the model generated says nothing about its training.
             Background { finished, ..Background::default() }
