@@ -71,24 +71,28 @@ pub fn f64_to_f16(x: f64) -> u16 {
         return sign | 0x7c00; // half a unit above the largest number, and beyond
     }
     // In units of the last place; below the smallest normal number, 2⁻¹⁴, a unit is 2⁻²⁴.
-    let exponent = ((size.to_bits() >> 52) as i32 - 1023).max(-14);
-    let unit = 2.0_f64.powi(exponent - 10);
-    let units = (size / unit).round_ties_even() as u32; // 0 to 2048
+    let biased = (size.to_bits() >> 52).max(1023 - 14); // the exponent and 1023
+    let units = size * f64::from_bits((2 * 1023 + 10 - biased) << 52); // 0 to 2048
+    /// Above it neighbours are 1 apart: a sum with it is rounded to a whole number, ties to even.
+    const WHOLE: f64 = (1_u64 << 52) as f64;
+    let units = ((units + WHOLE) - WHOLE) as u32;
     // A carry into the next power of two carries into the exponent bits.
-    let biased = (exponent + 14) as u32; // 0 if subnormal; the leading bit adds 1 if normal
+    let biased = (biased - (1023 - 14)) as u32; // 0 if subnormal; the leading bit adds 1 if normal
     sign | ((biased << 10) + units) as u16
 }
 
 /// Returns a binary16 as an `f32`, exactly.
 pub fn f16_to_f32(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
-    sign * match exponent {
-        0 => fraction * 2.0_f32.powi(-24),
-        0x1f if fraction == 0.0 => f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => (1024.0 + fraction) * 2.0_f32.powi(exponent - 25),
-    }
+    /// The unit of subnormal numbers, 2⁻²⁴.
+    const UNIT: f32 = 1.0 / (1 << 24) as f32;
+    let sign = u32::from(bits & 0x8000) << 16;
+    let (exponent, fraction) = (u32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
+    let size = match exponent {
+        0 => (fraction as f32 * UNIT).to_bits(),
+        0x1f => 0xff << 23 | fraction << 13,
+        _ => (exponent + 127 - 15) << 23 | fraction << 13,
+    };
+    f32::from_bits(sign | size)
 }
 
 #[cfg(test)]
