@@ -24,7 +24,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut bytes = 0;
     for _ in 0..PAIRS {
         let began = Instant::now();
-        let Content::Documents(documents) = Data::read(&[text.clone()], "text")?.content else {
+        let Content::Documents(documents) = Data::read(std::slice::from_ref(text), "text")?.content
+        else {
             return Err("tokens are no text".into());
         };
         let (train, held_back) = (documents.extents(), vec![]);
@@ -56,7 +57,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let ratios = times[0].iter().zip(&times[1]).map(|(ours, alone)| alone / ours).collect();
     let [ours, alone] = times.map(|t| bytes as f64 / 1e6 / median(t));
-    println!("{ours:.1} MB/s as training does, {alone:.1} MB/s by the crate alone: {:.2}", median(ratios));
+    println!(
+        "{ours:.1} MB/s as training does, {alone:.1} MB/s by the crate alone: {:.2}",
+        median(ratios)
+    );
     println!("{} and {} tokens", tokens[0], tokens[1]);
     Ok(())
 }
