@@ -1,11 +1,12 @@
 //! A training step allocates nothing: all memory is there when the recording is finished.
 //!
 //! Where products of `f32` are our own (x86-64 with AVX2), nothing at all. Elsewhere they are the `gemm`
-//! crate's, which allocates buffers for every call: then steps of `Dual<f32>`, the same generic code without
+//! crate's, which allocates buffers for every call: then steps of `Series<f32, 1>`, the same generic code without
 //! that kernel, must allocate exactly nothing, and what those of `f32` allocate is the kernel's.
 
+use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer};
-use calculus::{Dual, clip};
+use calculus::taylor::Series;
 use linalg::{Matrix, Real, Vectors, View};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -102,7 +103,7 @@ fn a_step_allocates_nothing_of_ours() {
         for pool in &pools {
             let threads = pool.current_num_threads();
             // Slow in code that is not optimised, and the same on any number of threads: on two.
-            let ours = (threads == 2).then(|| training::<Dual<f32>>(pool, form));
+            let ours = (threads == 2).then(|| training::<Series<f32, 1>>(pool, form));
             assert!(
                 ours.is_none_or(|ours| ours == [0; 2]),
                 "{form:?}, {threads} threads: {ours:?}"
@@ -113,7 +114,7 @@ fn a_step_allocates_nothing_of_ours() {
             assert_eq!(with_kernel, [expected; 2], "{form:?}, {threads} threads");
         }
     }
-    let (ours, with_kernel) = (reading::<Dual<f32>>(&pools[0]), reading::<f32>(&pools[0]));
+    let (ours, with_kernel) = (reading::<Series<f32, 1>>(&pools[0]), reading::<f32>(&pools[0]));
     println!("reading 59 tokens: ours {ours}, with the kernel {with_kernel}");
     assert_eq!(ours, 0);
     assert!(Vectors::in_use() == Vectors::Portable || with_kernel == 0, "{with_kernel}");

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 0..12 | llm.c's first number, version, and number of tokens |
 //! | 16..24 | `glassbox` |
-//! | 24..56 | the key: SHA-256 of everything that determines the tokens ([`key`]) |
+//! | 24..56 | the key: SHA-256 of everything that determines the tokens ([`Split::key`]) |
 //! | 56..88 | SHA-256 of the tokens |
 //! | 88..112 | the number of tokens to train on, of those held back, and of the latter's characters |
 //! | 1024.. | the tokens, of two bytes if all fit, else of four |

@@ -10,13 +10,12 @@
 //! H is never formed: H·v is the derivative of the gradient in the direction v, which the recorded step
 //! gives exactly at dual numbers. Lanczos' method finds λ_max from such products.
 
+use crate::inspect::check::normal_direction;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::{Given, Recording};
-use crate::streams;
 use calculus::Dual;
 use linalg::krylov::{End, Lanczos, Ritz};
-use probability::random::Random;
 use serde::Serialize;
 use std::fmt;
 
@@ -96,8 +95,7 @@ impl Hessian {
             let product = self.times(&scaled).into_iter().zip(&roots).map(|(h, r)| h * r);
             out.iter_mut().zip(product).for_each(|(out, h)| *out = h);
         };
-        let random = Random::new(0x1a2b, streams::DIRECTIONS, 40);
-        let start: Vec<f64> = (0..n as u64).map(|i| random.normal(i)).collect();
+        let start = normal_direction(0x1a2b, 40, n);
         let mut found = method.run(&mut product, &start);
         // The method measures a residual against the larger end of the spectrum. If that is the other end, an
         // eigenvalue is known only once the basis has its maximum size.

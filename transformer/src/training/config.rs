@@ -44,7 +44,7 @@ impl ScheduleKind {
 }
 
 keyed! {
-    /// The kind of positions: [`Positions`] without its numbers.
+    /// The kind of positions: [`Positions`](crate::Positions) without its numbers.
     #[derive(Default)]
     #[non_exhaustive]
     PositionsKind {

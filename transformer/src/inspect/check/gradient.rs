@@ -2,7 +2,10 @@
 
 use super::operation::worse;
 use super::patience::{DUAL, F64, PATIENCE, dear, seconds};
-use super::{Certificate, direction, inner, norm, operation, operations, recorded, rounding};
+use super::{
+    Certificate, direction, inner, norm, normal_direction, operation, operations, recorded,
+    rounding,
+};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
@@ -358,7 +361,7 @@ const NEGLIGIBLE: f64 = 1e-9;
 /// Returns the unit vector halfway between a gradient and a random direction that does not point away from it; the
 /// random direction itself if the gradient is 0.
 fn half_random(gradient: &[f64], seed: u64, which: u32) -> Vec<f64> {
-    let mut u = direction(seed, which, gradient.len());
+    let mut u = normal_direction(seed, which, gradient.len());
     let (size, length) = (norm(gradient), norm(&u).max(f64::MIN_POSITIVE));
     let away = if inner(&u, gradient).0 < 0.0 { -1.0 } else { 1.0 };
     let share = if size > 0.0 && size.is_finite() { 1.0 / size } else { 0.0 };
