@@ -5,6 +5,35 @@ use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
 
+/// A long text is tokenised once, into a file beside the runs. A file that is not whole is not trained on.
+#[test]
+fn the_tokens_of_a_long_text_are_found_again() {
+    let place = Place::new();
+    fs::write(place.path("text.txt"), TEXT.repeat((64 << 20) / TEXT.len() + 1)).unwrap();
+    let token_files = || -> Vec<_> {
+        let files = fs::read_dir(place.path("runs")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.is_file()).collect()
+    };
+    let train = |out: &str| {
+        let more = ["--tokenizer", "bytes", "--out", out, "--eval-every", "0", "--json"];
+        let output = place.run(&place.training(&more));
+        assert!(output.status.success(), "{}", stderr(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (report["weights_sha256"].clone(), stderr(&output))
+    };
+    let (weights, said) = train("runs/first");
+    let [file] = &token_files()[..] else { panic!("one file: {:?}", token_files()) };
+    says(&said, &["tokens   written to", file.file_name().unwrap().to_str().unwrap()]);
+    let (again, said) = train("runs/second");
+    assert_eq!(again, weights);
+    says(&said, &["tokens   read from"]);
+    let whole = fs::read(file).unwrap();
+    fs::write(file, &whole[..whole.len() / 2]).unwrap();
+    assert_eq!(train("runs/third").0, weights);
+    assert!(fs::read(file).unwrap() == whole && token_files().len() == 1);
+    place.fine(&["train", "--resume", "runs/first", "--steps", "6"]);
+}
+
 /// Pieces of words are learned, used by every reader, and found again with the model.
 #[test]
 fn pieces_of_words_from_training_to_compression() {
