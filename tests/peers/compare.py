@@ -1,6 +1,6 @@
 """This project's training step and a peer's, in alternation: ours, theirs, ours, theirs, …
 
-    python compare.py                                   PyTorch, all four sizes
+    python compare.py                                   PyTorch, all sizes
     python compare.py --peer candle burn --size shakespeare-cpu
     python compare.py --peer llm.c --llm-c ~/llm.c --size gpt2
     python compare.py --avx2                            both held to AVX2, where the processor has more
@@ -27,6 +27,11 @@ def ours(program, size, threads):
     s = SIZES[size]
     command = [program, "bench", "--json", "--no-generation", "--preset", s["preset"]]
     command += ["--batch", s["batch"], "--length", s["length"], "--threads", threads]
+    if "family" in s:
+        command += ["--architecture", s["family"]]
+        for key in ["layers", "heads", "key_value_heads", "width", "hidden", "context", "vocabulary"]:
+            command += ["--" + key.replace("_", "-"), s[key]]
+        command += ["--tied", "true"]
     return command + (["--steps", s["steps"]] if "steps" in s else [])
 
 
@@ -165,6 +170,9 @@ def main():
         parser.error("llm.c is GPT-2 only: --size gpt2 or gpt2-long")
     if arguments.avx2 and not {"pytorch", "pytorch-compile"}.issuperset(arguments.peer):
         parser.error("--avx2 is for PyTorch: the other peers cannot be held to it")
+    families = [size for size in arguments.size if "family" in SIZES[size]]
+    if families and not {"pytorch", "pytorch-compile"}.issuperset(arguments.peer):
+        parser.error(f"only PyTorch has {' and '.join(families)}")
     arguments.built = set()
     here, path = machine(), arguments.out / "compare.json"
     results = read_results(path, here)

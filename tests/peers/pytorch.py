@@ -90,6 +90,49 @@ class Gpt(nn.Module):
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
 
 
+class Llama(nn.Module):
+    """transformers' Llama, of SmolLM2's parts, with `scaled_dot_product_attention`."""
+
+    def __init__(self, size):
+        super().__init__()
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        config = LlamaConfig(
+            vocab_size=size["vocabulary"],
+            hidden_size=size["width"],
+            intermediate_size=size["hidden"],
+            num_hidden_layers=size["layers"],
+            num_attention_heads=size["heads"],
+            num_key_value_heads=size["key_value_heads"],
+            max_position_embeddings=size["context"],
+            tie_word_embeddings=True,
+            rope_theta=1e5,
+            attn_implementation="sdpa",
+            use_cache=False,
+        )
+        self.model = LlamaForCausalLM(config).float()
+
+    def forward(self, tokens, targets):
+        logits = self.model(input_ids=tokens).logits
+        return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.view(-1))
+
+
+def model_of(size):
+    """The model of a size."""
+    if "family" in size:
+        return Llama(size)
+    return Gpt(
+        size["layers"],
+        size["heads"],
+        size["width"],
+        size["context"],
+        size["vocabulary"],
+        size["bias"],
+        size["dropout"],
+        "tanh" if size["gelu_tanh"] else "none",
+    )
+
+
 def optimizer_of(model):
     """Fused AdamW at nanoGPT's rate, with decay of matrices only."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
@@ -115,16 +158,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     size = SIZES[arguments.size]
     batch, length, vocabulary = size["batch"], size["length"], size["vocabulary"]
-    model = Gpt(
-        size["layers"],
-        size["heads"],
-        size["width"],
-        size["context"],
-        vocabulary,
-        size["bias"],
-        size["dropout"],
-        "tanh" if size["gelu_tanh"] else "none",
-    )
+    model = model_of(size)
     parameters = sum(p.numel() for p in model.parameters())
     optimizer = optimizer_of(model)
     step_model = torch.compile(model) if arguments.compile else model
