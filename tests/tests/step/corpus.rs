@@ -144,7 +144,8 @@ fn validation_windows_predict_every_token_once_from_what_precedes_it() {
                 assert_eq!(w.tokens[1..n], w.targets[..n - 1]);
                 // Before the first target: the token before it, or the end of a document.
                 let before = counted.len() + first;
-                let known = if before == 0 { 0 } else { corpus.validation().read(before - 1..before)[0] };
+                let known =
+                    if before == 0 { 0 } else { corpus.validation().read(before - 1..before)[0] };
                 assert!(w.tokens[0] == known || (first == 0 && w.tokens[0] == 0));
                 counted.extend(&w.targets[..n]);
             }
