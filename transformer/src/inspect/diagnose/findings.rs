@@ -132,6 +132,12 @@ impl<'a, S: Subject> Findings<'a, S> {
         Ok(sign.filter(|_| !symptom))
     }
 
+    /// Checks whether the model was trained elsewhere and no watched step failed: the state that its training led to is then
+    /// no fault of a start.
+    pub(crate) fn is_trained_and_well(&self) -> bool {
+        self.background.is_some_and(|known| known.finished) && !self.watched.failed()
+    }
+
     /// Checks whether the rate of a watched step is far above the limit of stability at the start.
     pub(crate) fn is_far_above(&self) -> Result<bool, ModelError> {
         Ok(self.stability_at_start()?.is_some_and(|s| s.rate > FAR * s.limit))
