@@ -30,7 +30,7 @@ enum Part {
 /// Tokens in a file: little-endian numbers, one after another.
 #[derive(Debug)]
 pub struct Stored {
-    /// The file, and its name for messages.
+    /// The file.
     pub file: Mutex<File>,
     /// The name for messages.
     pub name: String,
