@@ -10,7 +10,7 @@
 //!
 //! The byte order mark that some editors write before a text is not part of it.
 
-pub(crate) mod documents;
+mod documents;
 mod lines;
 pub(crate) mod scan;
 
@@ -19,7 +19,7 @@ use crate::printable::printable;
 use crate::text::tokenizer::TokenizerError;
 use crate::text::tokens::{Stored, Tokens};
 use crate::words;
-pub use documents::{Documents, Extent};
+pub use documents::{Documents, Extent, characters};
 use scan::{Body, Found, HEADER, Hashed, Kind};
 use sha2::{Digest, Sha256};
 use std::fs::File;

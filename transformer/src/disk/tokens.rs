@@ -14,9 +14,8 @@
 //! It is written under another name and renamed when it is whole, and it is read only if its key, its length and its
 //! SHA-256 are right: a process that is killed leaves nothing that could be taken for it.
 
-use crate::disk::data::documents::characters;
 use crate::disk::data::scan::{HEADER, HEADERS};
-use crate::disk::data::{DataError, Documents, Extent, shown};
+use crate::disk::data::{DataError, Documents, Extent, characters, shown};
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 use crate::text::tokens::{Stored, Tokens};
 use rayon::prelude::*;

@@ -106,7 +106,7 @@ impl Diagnose {
                 trained.steps, trained.min_learning_rate
             ));
         }
-        let Examined { config, model, corpus, name, run, parameters, .. } = examined;
+        let Examined { mut config, model, corpus, name, run, parameters, .. } = examined;
         let precision = match self.precision {
             Stored::F32 => Precision::F32,
             Stored::Bf16 => Precision::Bf16,
@@ -118,7 +118,6 @@ impl Diagnose {
             start.steps
         ));
         let finished = run.is_none() && parameters.is_some();
-        let mut config = config;
         // A finished model has no batch of its own: a smaller one shows as much.
         while finished && self.settings.batch.is_none() && config.batch > 1 {
             let step = ModelStep::of_run(&config, &model, &corpus);

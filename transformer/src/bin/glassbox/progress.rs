@@ -134,6 +134,7 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
     all: u64,
+    done: u64,
     unit: &'static str,
     last_line: Instant,
 }
@@ -153,7 +154,13 @@ impl Bar {
             let style = ProgressStyle::with_template(&style).expect("a template");
             ProgressBar::with_draw_target(length, target).with_style(style.progress_chars("━━╌"))
         });
-        Bar { bar, all, unit, last_line: Instant::now() }
+        Bar { bar, all, done: 0, unit, last_line: Instant::now() }
+    }
+
+    /// Shows that `more` are done.
+    pub(crate) fn advance(&mut self, more: u64) {
+        self.done += more;
+        self.set(self.done);
     }
 
     pub(crate) fn set(&mut self, done: u64) {

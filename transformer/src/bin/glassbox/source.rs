@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Mutex;
-use transformer::disk::data::{Content, Data, Documents, Extent};
+use transformer::disk::data::{self, Content, Data, Documents, Extent};
 use transformer::disk::files;
 use transformer::disk::tokens::{Encoded, Split, Watch};
 use transformer::memory;
@@ -272,11 +272,7 @@ fn tokens_of(
 ) -> Result<Encoded> {
     let bytes = split.documents.bytes();
     let mut bar = Bar::new(bytes, "bytes");
-    let mut done = 0;
-    let mut progress = |more| {
-        done += more;
-        bar.set(done);
-    };
+    let mut progress = |more| bar.advance(more);
     let encoded = match run.filter(|_| bytes > IN_MEMORY) {
         None => {
             affordable(bytes)?;
@@ -314,11 +310,7 @@ pub(crate) fn encode(data: Data, tokenizer: Option<&Tokenizer>) -> Result<Tokens
             let train = documents.extents();
             let whole = Split { documents, train, held_back: vec![] };
             let mut bar = Bar::new(documents.bytes(), "bytes");
-            let mut done = 0;
-            let encoded = whole.in_memory(tokenizer, &mut |more| {
-                done += more;
-                bar.set(done);
-            });
+            let encoded = whole.in_memory(tokenizer, &mut |more| bar.advance(more));
             bar.finish();
             Ok(encoded?.train)
         }
@@ -350,8 +342,7 @@ pub(crate) fn text_of(tokenizer: &Tokenizer, tokens: &Tokens) -> (u64, u64) {
         text.clear();
         let own = chunk.iter().filter(|token| Some(**token) != tokenizer.end());
         own.for_each(|&token| tokenizer.push_bytes(token, &mut text));
-        // Every character has one byte that does not continue another's.
-        characters += text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64;
+        characters += data::characters(&text);
         bytes += text.len() as u64;
     }
     (characters, bytes)
@@ -369,10 +360,8 @@ pub(crate) fn read(paths: &[String], field: &str) -> Result<Data> {
     let size = |path: &String| std::fs::metadata(path).map_or(0, |m| m.len());
     let long = paths.iter().map(size).sum::<u64>() > IN_MEMORY;
     let mut bar = long.then(|| Bar::new(0, "bytes read"));
-    let mut done = 0;
     let data = Data::read_watched(paths, field, |more| {
-        done += more;
-        bar.iter_mut().for_each(|bar| bar.set(done));
+        bar.iter_mut().for_each(|bar| bar.advance(more));
     });
     bar.iter().for_each(Bar::finish);
     let data = data?;

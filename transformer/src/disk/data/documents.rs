@@ -210,8 +210,8 @@ fn begins(byte: u8) -> bool {
     byte & 0xc0 != 0x80
 }
 
-/// Returns the number of characters of UTF-8.
-pub(crate) fn characters(text: &[u8]) -> u64 {
+/// Returns the number of characters of UTF-8: of bytes that do not continue a character.
+pub fn characters(text: &[u8]) -> u64 {
     text.iter().filter(|b| begins(**b)).count() as u64
 }
 

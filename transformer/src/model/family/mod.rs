@@ -229,8 +229,8 @@ pub fn usual(name: &str) -> Result<Architecture, ConfigError> {
     Architecture::from_json(&config.to_string())
 }
 
-/// Returns the usual parts of an architecture with a name, with the sizes of another architecture: vocabulary, context, width, layers, heads,
-/// hidden features.
+/// Returns the usual parts of a named architecture with the sizes of another one: vocabulary, context, width, layers,
+/// heads, hidden features.
 ///
 /// ```
 /// use transformer::{Architecture, model::family};
