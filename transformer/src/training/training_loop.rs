@@ -7,6 +7,7 @@ use crate::training::recipe::Recipe;
 use calculus::optimizer::Optimizer;
 use calculus::{Tape, Var, clip};
 use linalg::Real;
+use rayon::prelude::*;
 use serde::Serialize;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
@@ -147,6 +148,8 @@ pub(crate) struct TrainingLoop<T: Real> {
     pub(crate) farthest: Option<f64>,
     /// The gradients that the last step passed to the optimizer, if the loop does not zero them; else empty.
     pub(crate) left: Vec<T>,
+    /// The memory for a step in low precision, kept from step to step.
+    unrounded: Option<Unrounded<T>>,
 }
 
 /// Parameters and gradient sums in full precision, beside a recording whose own are rounded.
@@ -158,7 +161,7 @@ struct Unrounded<T> {
 impl<T: Real> TrainingLoop<T> {
     /// Returns a loop that has taken no step.
     pub(crate) fn new(recipe: Recipe, optimizer: Box<dyn Optimizer<T>>) -> Self {
-        TrainingLoop { recipe, optimizer, farthest: None, left: vec![] }
+        TrainingLoop { recipe, optimizer, farthest: None, left: vec![], unrounded: None }
     }
 
     /// Returns the number of steps taken.
@@ -190,11 +193,19 @@ impl<T: Real> TrainingLoop<T> {
             false => tape.parameters_and_gradients().1.copy_from_slice(&self.left),
         }
         let mut unrounded = (precision != Precision::F32).then(|| {
-            let gradients = match self.left.is_empty() {
-                true => vec![T::zero(); tape.parameters().len()],
-                false => self.left.clone(),
-            };
-            Unrounded { parameters: tape.parameters().to_vec(), gradients }
+            let mut kept = self
+                .unrounded
+                .take()
+                .unwrap_or(Unrounded { parameters: vec![], gradients: vec![] });
+            copy(tape.parameters(), &mut kept.parameters);
+            match self.left.is_empty() {
+                true => {
+                    kept.gradients.clear();
+                    kept.gradients.resize(kept.parameters.len(), T::zero());
+                }
+                false => copy(&self.left, &mut kept.gradients),
+            }
+            kept
         });
         let mut mean = 0.0;
         for (i, &replay) in replays.iter().enumerate() {
@@ -213,10 +224,11 @@ impl<T: Real> TrainingLoop<T> {
             }
         }
         let tape = &mut source.recording().tape;
-        if let Some(Unrounded { parameters, gradients }) = unrounded {
-            tape.parameters_mut().copy_from_slice(&parameters);
-            tape.parameters_and_gradients().1.copy_from_slice(&gradients);
+        if let Some(Unrounded { parameters, gradients }) = &unrounded {
+            tape.parameters_mut().copy_from_slice(parameters);
+            tape.parameters_and_gradients().1.copy_from_slice(gradients);
         }
+        self.unrounded = unrounded;
         if loss_scale != 1.0 {
             let back = T::from_f64(1.0 / loss_scale);
             tape.parameters_and_gradients().1.iter_mut().for_each(|g| *g *= back);
@@ -286,6 +298,17 @@ impl<T: Real> TrainingLoop<T> {
     }
 }
 
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 16;
+
+/// Copies on all threads.
+pub(crate) fn copy<T: Real>(from: &[T], to: &mut Vec<T>) {
+    to.resize(from.len(), T::zero());
+    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(to, from)| {
+        to.copy_from_slice(from);
+    });
+}
+
 /// Runs forward, and backward from the loss times `scale`. In low precision, parameters and every value and gradient
 /// are rounded (except the loss's own gradient, the scale), and gradients are summed unrounded.
 fn replay_once<T: Real>(
@@ -315,6 +338,7 @@ fn replay_once<T: Real>(
     if let Some(Unrounded { gradients, .. }) = unrounded {
         let (_, own) = tape.parameters_and_gradients();
         round_all(precision, own);
-        gradients.iter_mut().zip(&*own).for_each(|(sum, g)| *sum += *g);
+        let parts = gradients.par_chunks_mut(CHUNK).zip(own.par_chunks(CHUNK));
+        parts.for_each(|(sums, own)| sums.iter_mut().zip(own).for_each(|(sum, g)| *sum += *g));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::diagnosis::{described, healthy, object, stored};
 use crate::examined::Examined;
+use crate::progress::Stages;
 use crate::resident::bytes;
 use crate::settings::Settings;
 use crate::{Result, count, on_threads, or_unread, remark, run, terminal};
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 use transformer::disk::checkpoint;
 use transformer::disk::checkpoint::CheckpointError;
 use transformer::disk::{ordinary, validation_losses, write_atomically};
-use transformer::inspect::diagnose::{self, Background, Recipe, Saved, State, Verdict};
+use transformer::inspect::diagnose::{self, Background, Recipe, Saved, Stage, State, Verdict};
 use transformer::text::stories;
 use transformer::{ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer, memory};
 
@@ -141,14 +142,16 @@ impl Diagnose {
             let validation = run.as_deref().map_or(vec![], validation_losses);
             Background { planned, finished, validation, entropy: entropy.map(|e| e.0), ..known }
         };
-        let examination =
-            diagnose::examination_of(&step, &start, &recipe, steps, &known, |line| remark(line))?;
+        let stages = Stages::new();
+        let shown = |stage: Stage<'_>| stages.show(stage);
+        let examination = diagnose::examination_of(&step, &start, &recipe, steps, &known, shown)?;
         let found = &examination.diagnosis;
         let reduced = match precision {
             Precision::F32 => None,
             _ => {
                 let batch = found.last_good.steps * recipe.accumulate;
                 let at = |precision, scale| {
+                    stages.show(Stage::Measuring("what the format loses"));
                     diagnose::reduced(&step, &found.last_good.parameters, batch, precision, scale)
                 };
                 let first = at(precision, self.loss_scale)?;
@@ -157,6 +160,7 @@ impl Diagnose {
                 Some((first, at(precision, diagnose::loss_scale(precision, largest))?))
             }
         };
+        stages.finish();
         if let Some((first, saved)) = &reduced
             && [first, saved].iter().all(|r| r.saved() != Saved::Yes)
         {

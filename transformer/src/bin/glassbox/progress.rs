@@ -3,7 +3,9 @@
 use crate::plot::thousands;
 use crate::{remark, terminal};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
+use transformer::inspect::diagnose::Stage;
 use transformer::{Evaluation, Step};
 
 /// Shows steps as they complete.
@@ -183,6 +185,48 @@ impl Bar {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// The work of a diagnosis: a spinner on a terminal, plain lines elsewhere.
+pub(crate) struct Stages {
+    bar: ProgressBar,
+    last_line: Cell<Instant>,
+}
+
+impl Stages {
+    /// Shows the elapsed time on a terminal.
+    pub(crate) fn new() -> Self {
+        let bar = match terminal::draws(&std::io::stderr()) {
+            true => ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10)),
+            false => ProgressBar::hidden(),
+        };
+        let style = ProgressStyle::with_template("{spinner} {elapsed}  {wide_msg}");
+        bar.set_style(style.expect("a template"));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Stages { bar, last_line: Cell::new(Instant::now()) }
+    }
+
+    /// Shows a stage.
+    pub(crate) fn show(&self, stage: Stage<'_>) {
+        let message = match stage {
+            Stage::Watched { done, of, loss } => {
+                format!("watched {done}/{of} steps, loss {loss:.3}")
+            }
+            Stage::Tried { cure, done, of } => format!("trying {cure}: {done}/{of} steps"),
+            Stage::Measuring(what) => format!("measuring {what}"),
+            Stage::Remark(line) => return self.bar.suspend(|| remark(line)),
+            _ => return,
+        };
+        if self.bar.is_hidden() && self.last_line.get().elapsed() >= PAUSE {
+            self.last_line.set(Instant::now());
+            remark(&message);
+        }
+        self.bar.set_message(message);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 }
 

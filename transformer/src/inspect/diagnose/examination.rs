@@ -3,8 +3,8 @@
 
 use super::cause::Earlier;
 use super::{
-    AGAIN, Background, Cause, Diagnosis, Direction, Recipe, State, Verdict, diagnose_with, failure,
-    stability,
+    AGAIN, Background, Cause, Diagnosis, Direction, Recipe, Stage, State, Verdict,
+    diagnose_watched, failure, stability,
 };
 use crate::inspect::diagnose::health::{BORNE, Health, health};
 use crate::inspect::subject::ModelStep;
@@ -35,15 +35,14 @@ pub fn examination(
     start: &State,
     recipe: &Recipe,
     steps: u64,
-    remark: impl FnMut(&str),
+    notify: impl Fn(Stage<'_>),
 ) -> Result<Examination, ModelError> {
-    examination_of(step, start, recipe, steps, &Background::default(), remark)
+    examination_of(step, start, recipe, steps, &Background::default(), notify)
 }
 
 /// Watches up to `steps` steps of a training run. A state right before a failure shows no growth, and corrupted weights
-/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed, and `remark` is
-/// called with a note. So is a run that learned little and whose highest rate is far above the limit of stability of
-/// fresh weights.
+/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed. So is a run that learned little and whose highest rate is far above the limit of stability of
+/// fresh weights. Calls `notify` at every stage.
 ///
 /// # Errors
 /// If the step cannot be recorded.
@@ -53,9 +52,9 @@ pub fn examination_of(
     recipe: &Recipe,
     steps: u64,
     background: &Background,
-    mut remark: impl FnMut(&str),
+    notify: impl Fn(Stage<'_>),
 ) -> Result<Examination, ModelError> {
-    let mut found = diagnose_with(step, start, recipe, steps, background)?;
+    let mut found = diagnose_watched(step, start, recipe, steps, background, &notify)?;
     let after = found.cause.as_ref().map_or(Earlier::Nothing, |(cause, _)| cause.after());
     let symptom = after == Earlier::LargeWeights;
     let late = found.cause.as_ref().is_some_and(|(cause, _)| {
@@ -70,20 +69,23 @@ pub fn examination_of(
     if let Some(fresh) = fresh
         && (late || too_fast(step, &fresh, recipe, start.steps)?)
     {
-        remark(
+        notify(Stage::Remark(
             "it fails at once, or its state is already corrupted: training again from the seed to see what grew",
-        );
-        let again = failure(step, &fresh, recipe, (start.steps + steps).min(AGAIN), symptom)?;
+        ));
+        let steps = (start.steps + steps).min(AGAIN);
+        let again = failure(step, &fresh, recipe, steps, (symptom, &notify))?;
         if again.cause.is_some() {
             found = again;
         }
     }
     let given = found.origin.as_ref().is_some_and(|o| o.direction == Direction::Given);
     if found.stability.is_none() && !given {
+        notify(Stage::Measuring("curvature"));
         found.stability = stability(step, &found.last_good, recipe)?;
     }
     let health = match found.cause {
         None => {
+            notify(Stage::Measuring("health"));
             let last = found.history.last();
             Some(health(step, &found.last_good, recipe, last, found.stability)?)
         }

@@ -8,6 +8,7 @@ use super::origin::{Direction, Origin, find};
 use super::reduced::{loss_scale, reduced};
 use super::replay::Replay;
 use super::signs::{Signs, signs};
+use super::stage::{Notify, Stage};
 use super::watch::Watched;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
@@ -38,11 +39,10 @@ pub(crate) struct Findings<'a, S: Subject> {
     background: Option<&'a Background>,
     /// Whether the weights after these steps are known to be corrupted.
     pub(crate) spoilt: bool,
+    notify: Notify<'a>,
     pub(crate) watched: Watched,
     /// The signs at the start and at the last good state; `None` if a given number is not finite.
     pub(crate) signs: Option<(Signs, Signs)>,
-    /// The states where replays begin: the last healthy state, if there is a later one, then the start.
-    pub(crate) well: Vec<State>,
     /// Signs of a cause that a rate far above the limit has made, if any were found.
     pub(crate) symptom: Cell<Option<Symptom>>,
     finite_in_f32: OnceCell<bool>,
@@ -58,35 +58,40 @@ impl<'a, S: Subject> Findings<'a, S> {
         start: &'a State,
         recipe: &'a Recipe,
         steps: u64,
-        (background, spoilt): (Option<&'a Background>, bool),
+        (background, spoilt, notify): (Option<&'a Background>, bool, Notify<'a>),
     ) -> Result<Self, ModelError> {
-        let watched = Watched::of(subject, recipe, start, steps)?;
+        let watched = Watched::of(subject, recipe, start, steps, notify)?;
         let given = watched.origin().is_some_and(|o| o.direction == Direction::Given);
         let at = |s: &State| {
             let batch = subject.batch(s.steps * recipe.accumulate);
+            notify(Stage::Measuring("signs"));
             signs(subject, &s.parameters, &batch)
         };
         let signs = match given {
             true => None,
             false => Some((at(start)?, at(&watched.last_good)?)),
         };
-        let front = watched.well.front().filter(|s| s.steps > start.steps);
-        let well = front.into_iter().chain([start]).cloned().collect();
         Ok(Findings {
             subject,
             start,
             recipe,
             background,
             spoilt,
+            notify,
             watched,
             signs,
-            well,
             symptom: Cell::new(None),
             finite_in_f32: OnceCell::new(),
             at_start: OnceCell::new(),
             stability: OnceCell::new(),
             evidence: OnceCell::new(),
         })
+    }
+
+    /// Returns the state where replays begin: the earliest of the last healthy states, or else the start.
+    pub(crate) fn well(&self) -> &State {
+        let front = self.watched.well.front().filter(|s| s.steps > self.start.steps);
+        front.map_or(self.start, |state| state)
     }
 
     /// Returns the description of the first non-finite value, if there is one and the condition holds for it.
@@ -109,7 +114,7 @@ impl<'a, S: Subject> Findings<'a, S> {
 
     /// Returns the largest loss scale that the run's format has room for.
     pub(crate) fn loss_scale(&self) -> Result<f64, ModelError> {
-        let (parameters, batch) = (&self.well[0].parameters, self.watched.batch());
+        let (parameters, batch) = (&self.well().parameters, self.watched.batch());
         let found = reduced(self.subject, parameters, batch, Precision::F32, 1.0)?;
         Ok(loss_scale(self.recipe.precision, found.largest_gradient))
     }
@@ -152,7 +157,7 @@ impl<'a, S: Subject> Findings<'a, S> {
     pub(crate) fn suspected(&self) -> &State {
         match self.symptom.get() {
             Some(Symptom::AtStart) => self.start,
-            _ => &self.well[0],
+            _ => self.well(),
         }
     }
 
@@ -174,6 +179,7 @@ impl<'a, S: Subject> Findings<'a, S> {
     /// update rule's limit at that step. A schedule may be far from its peak when a run is examined, and clipped steps
     /// of gradient descent are as long as those of a smaller rate.
     fn judged(&self, state: &State) -> Result<Option<Stability>, ModelError> {
+        (self.notify)(Stage::Measuring("curvature"));
         let found = stability(self.subject, state, self.recipe)?;
         Ok(found.map(|s| s.judged(self.recipe, &self.watched.history)))
     }
@@ -187,9 +193,11 @@ impl<'a, S: Subject> Findings<'a, S> {
             return Ok(None);
         }
         let Watched { last_good, history, .. } = &self.watched;
-        let (states, signs) = ((self.start, last_good), (first, last));
-        let measure =
-            || Evidence::of(self.subject, self.recipe, background, states, signs, history);
+        let (states, signs) = ((self.start, &**last_good), (first, last));
+        let measure = || {
+            (self.notify)(Stage::Measuring("pace"));
+            Evidence::of(self.subject, self.recipe, background, states, signs, history)
+        };
         once(&self.evidence, measure).map(Some)
     }
 
@@ -201,10 +209,15 @@ impl<'a, S: Subject> Findings<'a, S> {
     /// Returns the usual setup of replays.
     pub(crate) fn replay(&self) -> Replay<'_, S> {
         let uniform = self.signs.as_ref().map(|(start, _)| start.uniform);
+        let mut states = vec![self.well()];
+        if states[0].steps > self.start.steps {
+            states.push(self.start);
+        }
         Replay {
             subject: self.subject,
             recipe: self.recipe,
-            states: &self.well,
+            notify: self.notify,
+            states,
             steps: (self.watched.history.len() as u64 + 10).clamp(12, 60),
             uniform: uniform.filter(|u| !u.is_nan()).unwrap_or(f64::INFINITY),
             knows_nothing: false,

@@ -47,6 +47,7 @@ mod picture;
 mod reduced;
 mod replay;
 mod signs;
+mod stage;
 mod stepping;
 mod verdict;
 mod watch;
@@ -62,6 +63,7 @@ pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
 pub use reduced::{Reduced, Saved, Stored, loss_scale, reduced};
 pub use signs::{Attention, Signs, looks_ahead, signs};
+pub use stage::Stage;
 pub use stepping::Course;
 pub use verdict::Verdict;
 pub use watch::bytes;
@@ -72,6 +74,8 @@ use crate::model::recorded_step::ModelError;
 use evidence::AGAIN;
 use findings::Findings;
 use serde::Serialize;
+use stage::{Notify, SILENT};
+use std::rc::Rc;
 
 /// The result of a diagnosis.
 #[derive(Clone, Debug, Serialize)]
@@ -123,7 +127,19 @@ pub fn diagnose_with<S: Subject>(
     steps: u64,
     background: &Background,
 ) -> Result<Diagnosis, ModelError> {
-    examine(subject, start, recipe, steps, (Some(background), false))
+    diagnose_watched(subject, start, recipe, steps, background, SILENT)
+}
+
+/// Like [`diagnose_with`], and calls `notify` at every stage.
+pub(crate) fn diagnose_watched<S: Subject>(
+    subject: &S,
+    start: &State,
+    recipe: &Recipe,
+    steps: u64,
+    background: &Background,
+    notify: Notify<'_>,
+) -> Result<Diagnosis, ModelError> {
+    examine(subject, start, recipe, steps, (Some(background), false, notify))
 }
 
 /// Like [`diagnose`], but for failures alone: a run is repeated to see what grew, not how fast it learns. Weights that
@@ -133,9 +149,9 @@ pub(crate) fn failure<S: Subject>(
     start: &State,
     recipe: &Recipe,
     steps: u64,
-    spoilt: bool,
+    (spoilt, notify): (bool, Notify<'_>),
 ) -> Result<Diagnosis, ModelError> {
-    examine(subject, start, recipe, steps, (None, spoilt))
+    examine(subject, start, recipe, steps, (None, spoilt, notify))
 }
 
 fn examine<S: Subject>(
@@ -143,7 +159,7 @@ fn examine<S: Subject>(
     start: &State,
     recipe: &Recipe,
     steps: u64,
-    known: (Option<&Background>, bool),
+    known: (Option<&Background>, bool, Notify<'_>),
 ) -> Result<Diagnosis, ModelError> {
     memory::afford(bytes(subject, start)?)?;
     let findings = Findings::of(subject, start, recipe, steps, known)?;
@@ -152,10 +168,12 @@ fn examine<S: Subject>(
         None => (None, vec![]),
     };
     let stability = findings.measured_stability();
-    let Findings { watched, signs, .. } = findings;
+    let Findings { mut watched, signs, .. } = findings;
     let origin = watched.origin().cloned();
     let taken =
         watched.history.len() - usize::from(watched.failed() && !watched.history.is_empty());
+    watched.well.clear();
+    let last_good = Rc::unwrap_or_clone(watched.last_good);
     Ok(Diagnosis {
         steps: start.steps + taken as u64,
         growth: Growth::of(&watched.history, &watched.names, origin.as_ref()),
@@ -165,6 +183,6 @@ fn examine<S: Subject>(
         stability,
         signs,
         trials,
-        last_good: watched.last_good,
+        last_good,
     })
 }

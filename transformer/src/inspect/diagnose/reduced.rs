@@ -5,6 +5,7 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::precision::Precision;
 use calculus::Source;
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// The loss of elements when one value is stored.
@@ -114,9 +115,10 @@ pub fn reduced(
         }
         let operation = tape.operation(var).unwrap_or("parameter").to_owned();
         let name = format!("gradient of {}", tape.name(var));
-        let nonzero = tape.gradient_elements(var).iter().filter(|g| **g != 0.0).count();
-        let finite = tape.gradient_elements(var).iter().filter(|g| g.is_finite());
-        largest = finite.fold(largest, |m, g| m.max(f64::from(g.abs())));
+        let elements = tape.gradient_elements(var);
+        let nonzero = elements.par_iter().with_min_len(CHUNK).filter(|g| **g != 0.0).count();
+        let finite = elements.par_iter().with_min_len(CHUNK).filter(|g| g.is_finite());
+        largest = largest.max(f64::from(finite.map(|g| g.abs()).reduce(|| 0.0, f32::max)));
         let parameter = tape.source(var) == Source::Parameter;
         let what = (name, operation, true);
         let stored = store(precision, tape.gradient_elements_mut(var), what);
@@ -138,23 +140,33 @@ pub fn reduced(
     })
 }
 
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 14;
+
 /// Rounds, and reports what was lost, if anything.
 fn store(
     precision: Precision,
     x: &mut [f32],
     (name, operation, gradient): (String, String, bool),
 ) -> Option<Stored> {
-    let (mut over, mut under, mut largest) = (0_usize, 0_usize, 0.0_f64);
     let n = x.len() as f64;
-    for x in x {
-        let stored = precision.round(*x);
-        over += usize::from(x.is_finite() && !stored.is_finite());
-        under += usize::from(*x != 0.0 && stored == 0.0);
-        if x.is_finite() {
-            largest = largest.max(f64::from(x.abs()));
+    let lost = x.par_chunks_mut(CHUNK).map(|part| {
+        let (mut over, mut under, mut largest) = (0_usize, 0_usize, 0.0_f32);
+        for x in part {
+            let stored = precision.round(*x);
+            over += usize::from(x.is_finite() && !stored.is_finite());
+            under += usize::from(*x != 0.0 && stored == 0.0);
+            if x.is_finite() {
+                largest = largest.max(x.abs());
+            }
+            *x = stored;
         }
-        *x = stored;
-    }
+        (over, under, largest)
+    });
+    let both =
+        |a: (usize, usize, f32), b: (usize, usize, f32)| (a.0 + b.0, a.1 + b.1, a.2.max(b.2));
+    let (over, under, largest) = lost.reduce(|| (0, 0, 0.0), both);
+    let largest = f64::from(largest);
     let (overflowing, vanishing) = (over as f64 / n, under as f64 / n);
     let losing = over + under > 0;
     losing.then_some(Stored { name, operation, gradient, largest, overflowing, vanishing })

@@ -4,6 +4,7 @@ use super::applied::{apply, held, peak};
 use super::course::State;
 use super::cure::{Cure, Trial};
 use super::evidence::mean;
+use super::stage::{Notify, Stage};
 use super::stepping::Course;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
@@ -20,8 +21,9 @@ const LEARNT: f64 = 0.999;
 pub(crate) struct Replay<'a, S: Subject> {
     pub(crate) subject: &'a S,
     pub(crate) recipe: &'a Recipe,
+    pub(crate) notify: Notify<'a>,
     /// The states where replays begin, one after another until one is cured.
-    pub(crate) states: &'a [State],
+    pub(crate) states: Vec<&'a State>,
     /// The number of steps of a replay.
     pub(crate) steps: u64,
     /// ln V; ∞ if unknown.
@@ -38,7 +40,7 @@ impl<S: Subject> Replay<'_, S> {
         let mut trials = vec![];
         for cure in cures {
             let mut own: Vec<Trial> = vec![];
-            for state in self.states {
+            for state in &self.states {
                 own.push(self.once(cure, state)?);
                 let done = own.last().is_some_and(|t| t.cured || !t.tried);
                 // Try every start state and keep the best: at the later one, large weights may already have corrupted
@@ -107,9 +109,11 @@ impl<S: Subject> Replay<'_, S> {
         let before = self.losses(&state.parameters, held_out)?;
         let knows = self.knows(&before);
         let mut first = f64::NAN;
-        for _ in 0..if knows { self.steps } else { self.steps.max(LEARNING) } {
+        let of = if knows { self.steps } else { self.steps.max(LEARNING) };
+        for _ in 0..of {
             let taken = course.step()?;
             trial.steps += 1;
+            (self.notify)(Stage::Tried { cure: &trial.cure, done: trial.steps, of });
             if taken.origin.is_some() || !taken.loss.is_finite() {
                 trial.loss = f64::NAN;
                 return Ok(trial);

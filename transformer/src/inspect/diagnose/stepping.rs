@@ -8,10 +8,11 @@ use crate::model::recorded_step::ModelError;
 use crate::model::recording::Recording;
 use crate::training::recipe::Recipe;
 use crate::training::trainer::{is_sound, place};
-use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop};
+use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop, copy};
 use calculus::optimizer::Optimizer;
 use calculus::{Parameter, Tape, Witness, clip, matrices};
 use linalg::{Role, Shape, View, column};
+use rayon::prelude::*;
 use std::fmt;
 use std::ops::{ControlFlow, Range};
 
@@ -67,8 +68,12 @@ struct Watching {
     failed: Option<(Replay, f64)>,
     /// The largest magnitude of every value and of every value's gradient.
     largest: [Vec<f64>; 2],
-    /// Parameters, optimizer state and gradients before the update.
-    before: (Vec<f32>, Vec<Vec<f32>>, Vec<f32>),
+    /// The state before the update, if the step came that far.
+    before: Option<State>,
+    /// The gradients that the optimizer was passed, before clipping.
+    handed: Vec<f32>,
+    /// A state whose memory the next step uses again: fresh memory takes longer to map than to fill.
+    spare: Option<State>,
     /// A parameter that the update made non-finite, and the number of others.
     spoilt: Option<(usize, usize)>,
     /// Norm of the change over norm of the parameters, of all and of each layer.
@@ -78,8 +83,10 @@ struct Watching {
 impl Watching {
     /// Resets the measurements of the previous step.
     fn forget(&mut self) {
-        let Watching { loss_scale, layers, sound, before, .. } = std::mem::take(self);
-        *self = Watching { loss_scale, layers, sound, before, ..Watching::default() };
+        let Watching { loss_scale, layers, sound, before, handed, spare, .. } =
+            std::mem::take(self);
+        let spare = spare.or(before);
+        *self = Watching { loss_scale, layers, sound, handed, spare, ..Watching::default() };
     }
 
     /// Returns the first number in the optimizer state that training cannot produce.
@@ -119,8 +126,16 @@ impl Observer<f32> for Watching {
         if !std::mem::replace(&mut self.sound, true) {
             self.broken = Watching::broken(&tape.parameter_list(), optimizer);
         }
-        let memory = optimizer.state().into_iter().map(|(_, m)| m.to_vec()).collect();
-        self.before = (tape.parameters().to_vec(), memory, tape.gradients().to_vec());
+        let mut before = self.spare.take().unwrap_or_else(|| State::start(vec![]));
+        before.steps = optimizer.steps();
+        copy(tape.parameters(), &mut before.parameters);
+        let state = optimizer.state();
+        before.memory.resize(state.len(), vec![]);
+        for ((_, from), to) in state.into_iter().zip(&mut before.memory) {
+            copy(from, to);
+        }
+        copy(tape.gradients(), &mut self.handed);
+        self.before = Some(before);
         match self.broken {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
@@ -134,8 +149,9 @@ impl Observer<f32> for Watching {
             self.spoilt = Some((at, others));
             return;
         }
+        let Some(before) = &self.before else { return };
         let ratio = |ranges: &[Range<usize>]| {
-            let (moved, size) = change(&self.before.0, after, ranges);
+            let (moved, size) = change(&before.parameters, after, ranges);
             moved / size.max(f64::MIN_POSITIVE)
         };
         let all = ratio(std::slice::from_ref(&(0..after.len())));
@@ -143,14 +159,25 @@ impl Observer<f32> for Watching {
     }
 }
 
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 16;
+
 /// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞, which masks.
 fn largest(x: View<'_, f32>) -> f64 {
-    let elements = || (0..x.ncols()).flat_map(|j| column(&x, j));
-    let finite = elements().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
-    if !finite {
-        return f64::INFINITY;
+    // The bits of magnitudes are in the order of magnitudes, those of NaN above ∞.
+    let bits = |x: &f32| match x.to_bits() {
+        bits if bits == f32::NEG_INFINITY.to_bits() => 0,
+        bits => bits & !(1 << 31),
+    };
+    let of_column = |j| {
+        let chunks = column(&x, j).par_chunks(CHUNK);
+        chunks.map(|part| part.iter().map(bits).fold(0, u32::max)).reduce(|| 0, u32::max)
+    };
+    let columns = (0..x.ncols()).into_par_iter().with_min_len((CHUNK / x.nrows().max(1)).max(1));
+    match f32::from_bits(columns.map(of_column).reduce(|| 0, u32::max)) {
+        finite if finite.is_finite() => f64::from(finite),
+        _ => f64::INFINITY,
     }
-    elements().filter(|x| x.is_finite()).fold(0.0, |m, x| f64::from(x.abs()).max(m))
 }
 
 impl<'a, S: Subject> Course<'a, S> {
@@ -185,6 +212,16 @@ impl<'a, S: Subject> Course<'a, S> {
         }
     }
 
+    /// Returns the state before the last step, without copying it if it was kept for an update.
+    pub(crate) fn take_before(&mut self) -> State {
+        self.watching.before.take().unwrap_or_else(|| self.state())
+    }
+
+    /// Takes a state that is no longer needed: the next step uses its memory.
+    pub(crate) fn reuse(&mut self, state: State) {
+        self.watching.spare = Some(state);
+    }
+
     /// Returns the number of the next step's first batch.
     pub fn next_batch(&self) -> u64 {
         self.training.steps() * self.recipe().accumulate
@@ -204,12 +241,16 @@ impl<'a, S: Subject> Course<'a, S> {
         let rate = self.recipe().schedule.rate(number - 1);
         let replays = self.training.replays().len();
         self.watching.forget();
+        let left = self.training.left.clone();
         let mut source = Numbered { subject: self.subject, recording: &mut self.recording };
         let step = self.training.step(&mut source, &mut self.watching)?;
         let (mut loss, mut gradient_norm) = match step {
             Some(step) => (step.loss, step.gradient_norm),
-            None => (self.watching.loss, clip::global_norm(&self.watching.before.2)),
+            None => (self.watching.loss, clip::global_norm(&self.watching.handed)),
         };
+        if let Some(before) = &mut self.watching.before {
+            before.gradients = left;
+        }
         let mut origin = self.watching.broken.take();
         if let Some((replay, norm)) = self.watching.failed {
             (loss, gradient_norm, batch) = (replay.loss, norm, replay.number);
@@ -219,9 +260,9 @@ impl<'a, S: Subject> Course<'a, S> {
             let parameters = self.recording.tape.parameters();
             origin = origin::find(self.subject, parameters, &given, precision, scale)?;
         }
-        if let Some((at, others)) = self.watching.spoilt {
+        if let (Some((at, others)), Some(before)) = (self.watching.spoilt, &self.watching.before) {
             let factor = clip::factor(gradient_norm, self.recipe().largest_norm());
-            let mut spoilt = self.update_origin(at, rate, number - 1, factor);
+            let mut spoilt = self.update_origin(before, at, (rate, factor));
             spoilt.inherited = others;
             origin = Some(spoilt);
         }
@@ -242,20 +283,20 @@ impl<'a, S: Subject> Course<'a, S> {
     }
 
     /// Repeats the update of one parameter on witnesses ([`Witness`]).
-    fn update_origin(&self, at: usize, rate: f64, steps: u64, factor: f64) -> Origin {
+    fn update_origin(&self, before: &State, at: usize, (rate, factor): (f64, f64)) -> Origin {
         let list = self.recording.tape.parameter_list();
-        let (before, memory, gradients) = &self.watching.before;
-        let gradient = factor as f32 * gradients[at];
+        let State { steps, parameters, memory, .. } = before;
+        let gradient = factor as f32 * self.watching.handed[at];
         let decays = matrices(&list).iter().any(|r| r.contains(&at));
         let optimizer = &self.recipe().optimizer;
         let mut rule = optimizer.build::<Witness<f32>>(&[one(decays)]);
-        rule.set_steps(steps);
+        rule.set_steps(*steps);
         for ((_, own), saved) in rule.state().into_iter().zip(memory) {
             if let (Some(own), Some(&saved)) = (own.first_mut(), saved.get(at)) {
                 *own = Witness::new(saved);
             }
         }
-        let mut parameter = [Witness::new(before[at])];
+        let mut parameter = [Witness::new(parameters[at])];
         rule.step(rate, &mut parameter, &[Witness::new(gradient)]);
         let (name, element) = place(&list, at);
         let mut origin = Origin::update(&name, element, parameter[0]);
@@ -264,7 +305,7 @@ impl<'a, S: Subject> Course<'a, S> {
             range: (f64::from(x), f64::from(x)),
             what: "that element",
         };
-        origin.operands = vec![operand("parameter", before[at]), operand("gradient", gradient)];
+        origin.operands = vec![operand("parameter", parameters[at]), operand("gradient", gradient)];
         for ((name, _), m) in rule.state().into_iter().zip(memory) {
             origin.operands.extend(m.get(at).map(|&m| operand(&name.replace('_', " "), m)));
         }
@@ -272,7 +313,7 @@ impl<'a, S: Subject> Course<'a, S> {
         let (name, what) = ("learning rate".to_owned(), "of this step");
         origin.operands.push(super::Operand { name, range: of_step, what });
         // Infinite before it was applied to any number.
-        let size = rate / optimizer.corrections(steps)[0];
+        let size = rate / optimizer.corrections(*steps)[0];
         if origin.fault.is_none() && !(size as f32).is_finite() {
             origin.arithmetic =
                 format!("the step size {size:.4e} is beyond {:.4e}, the largest f32", f32::MAX);
@@ -299,7 +340,7 @@ impl<'a, S: Subject> Course<'a, S> {
 
     /// Returns the gradient that the last step passed to its optimizer, before clipping.
     pub fn handed(&self) -> &[f32] {
-        &self.watching.before.2
+        &self.watching.handed
     }
 
     /// Returns what the update makes of parameters of 1 whose gradients are and were 0: the factor of decay.

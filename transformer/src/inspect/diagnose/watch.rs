@@ -2,12 +2,14 @@
 
 use super::course::{State, Taken};
 use super::origin::Origin;
+use super::stage::{Notify, Stage};
 use super::stepping::Course;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// Maximum number of states kept to return to, besides the start.
 const KEPT: usize = 3;
@@ -25,8 +27,9 @@ const SAME: f64 = 1e-3;
 /// If the step cannot be recorded.
 pub fn bytes(subject: &impl Subject, start: &State) -> Result<u128, ModelError> {
     let recordings = subject.bytes::<f32>(false)? + subject.bytes::<f32>(true)?;
-    // Weights and two moments: at the start, in good health, before a step; the loop's own; its sums.
-    let states = 3 * (KEPT as u128 + 4) + 4;
+    // Weights and two moments: at the start, in good health, before a step, in a replay; the loop's own moments, its
+    // sums, the gradients that the optimizer is passed.
+    let states = 3 * (KEPT as u128 + 3) + 5;
     Ok(recordings + 4 * states * start.parameters.len() as u128)
 }
 
@@ -68,9 +71,9 @@ pub(crate) struct Watched {
     /// The record of each step; the last is the one that failed, if one did.
     pub(crate) history: Vec<Taken>,
     /// The last states with a healthy loss, oldest first.
-    pub(crate) well: VecDeque<State>,
+    pub(crate) well: VecDeque<Rc<State>>,
     /// The state before the last step if that failed; else after it.
-    pub(crate) last_good: State,
+    pub(crate) last_good: Rc<State>,
     /// The error in the gradient passed to the optimizer, if any.
     pub(crate) handed: Option<Handed>,
     /// The result of an update of a weight of 1 without gradient.
@@ -89,6 +92,7 @@ impl Watched {
         recipe: &Recipe,
         start: &State,
         steps: u64,
+        notify: Notify<'_>,
     ) -> Result<Self, ModelError> {
         let mut course = Course::from(subject, recipe, start)?;
         let tape = &course.recording.tape;
@@ -96,7 +100,7 @@ impl Watched {
         let mut watched = Watched {
             history: vec![],
             well: VecDeque::new(),
-            last_good: start.clone(),
+            last_good: Rc::new(State::start(vec![])),
             handed: None,
             decay_factor: course.decay_factor(),
             names,
@@ -108,10 +112,13 @@ impl Watched {
         let mut left: Vec<f32> = start.gradients.clone();
         left.resize(start.parameters.len(), 0.0);
         for i in 0..steps {
-            let before = course.state();
             let taken = course.step()?;
+            notify(Stage::Watched { done: i + 1, of: steps, loss: taken.loss });
             let failed = taken.origin.is_some() || !taken.loss.is_finite();
-            watched.last_good = before;
+            let earlier = std::mem::replace(&mut watched.last_good, Rc::new(course.take_before()));
+            if let Ok(state) = Rc::try_unwrap(earlier) {
+                course.reuse(state);
+            }
             if failed || !taken.gradient_norm.is_finite() {
                 watched.history.push(taken);
                 return Ok(watched);
@@ -119,9 +126,11 @@ impl Watched {
             first = if first.is_nan() { taken.loss } else { first };
             best = best.min(taken.loss);
             if taken.loss <= 1.2 * best + 0.1 {
-                watched.well.push_back(watched.last_good.clone());
-                if watched.well.len() > KEPT {
-                    watched.well.pop_front();
+                watched.well.push_back(Rc::clone(&watched.last_good));
+                if watched.well.len() > KEPT
+                    && let Some(Ok(state)) = watched.well.pop_front().map(Rc::try_unwrap)
+                {
+                    course.reuse(state);
                 }
             }
             // A loop that forgets to zero its gradients shows it at its second step.
@@ -144,7 +153,7 @@ impl Watched {
                 return Ok(watched);
             }
         }
-        watched.last_good = course.state();
+        watched.last_good = Rc::new(course.state());
         Ok(watched)
     }
 

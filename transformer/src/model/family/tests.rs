@@ -101,6 +101,19 @@ proptest! {
     }
 }
 
+/// A family stores what it reads itself: whatever it would write wrongly, our own format would have to store.
+#[test]
+fn a_family_stores_its_own_parts() {
+    for family in FAMILIES {
+        let rotated = [("rope_theta", json!(7.0)), ("rotary_emb_base", json!(7.0))];
+        for keys in [&[][..], &rotated] {
+            let a = small(family.name(), keys);
+            let known = read(&a.to_json()).unwrap();
+            assert_eq!((known.0.name(), &known.1), (family.name(), &a));
+        }
+    }
+}
+
 fn with(key: &str, value: Value) -> Result<Architecture, ConfigError> {
     let mut json: Value = serde_json::from_str(&Architecture::default().to_json()).unwrap();
     json[key] = value;

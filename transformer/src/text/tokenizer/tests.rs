@@ -113,6 +113,22 @@ fn a_long_text_has_the_tokens_of_the_whole() {
     assert_eq!(before.cut(prose).unwrap(), prose.len());
 }
 
+/// A text is cut at the same places whatever its parts: none is taken before what is tried for it is there.
+#[test]
+fn a_beginning_of_a_long_text_is_cut_as_the_whole() {
+    let Tokenizer::Subwords(words) = words() else { unreachable!() };
+    let (unbroken, piece) = ("日本語。", 1 << 16);
+    let beginning = unbroken.repeat(piece / unbroken.len() + 1) + "\n" + &unbroken.repeat(60);
+    let whole = format!("{beginning} a cat a cat{}", unbroken.repeat(20 * piece / unbroken.len()));
+    // The whole is cut between words, which stand after the line's end.
+    let cut = words.cut(&whole).unwrap();
+    assert!(whole[cut..].starts_with(" cat a cat"));
+    for text in [&beginning, &whole] {
+        let (_, done) = words.encode(text, false, |_| ()).unwrap();
+        assert!(done == 0 || done >= cut, "cut at {done}");
+    }
+}
+
 /// The same text gives the same file, whatever the order in which threads count words.
 #[test]
 fn training_is_reproducible() {

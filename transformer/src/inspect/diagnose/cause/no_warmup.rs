@@ -51,7 +51,7 @@ impl Detect for NoWarmup {
 
     fn replay<'f, S: Subject>(f: &'f Findings<'_, S>) -> Replay<'f, S> {
         // A warm-up begins at the start.
-        Replay { steps: REPLAYED, states: &f.well[f.well.len() - 1..], ..f.replay() }
+        Replay { steps: REPLAYED, states: vec![f.start], ..f.replay() }
     }
 }
 

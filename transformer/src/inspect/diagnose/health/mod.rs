@@ -23,8 +23,9 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
-use calculus::{Source, Tape, Var};
+use calculus::{Source, Tape, Var, clip};
 use linalg::Role;
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// One measure.
@@ -144,6 +145,8 @@ pub(crate) const DEAD: f64 = 0.5;
 /// Maximum ratio of a healthy learning rate to the limit of stability far from a minimum, when steps that climb out of
 /// one valley land in a flatter one.
 pub(crate) const BORNE: f64 = 16.0;
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 16;
 /// Number of batches to measure gradient noise on.
 const NOISE: u64 = 8;
 
@@ -258,11 +261,11 @@ fn of_signs(signs: &Signs) -> Vec<Measure> {
 fn headroom(tape: &Tape<f32>) -> Vec<Headroom> {
     // A view is stored with its matrix.
     let stored = |v: &Var| tape.source(*v) != Source::Input && !tape.is_view(*v);
-    let vars = || tape.vars().filter(stored);
-    let mut values: Vec<Headroom> =
-        vars().map(|v| Headroom::of(tape.name(v), false, tape.elements(v))).collect();
-    let mut gradients: Vec<Headroom> =
-        vars().map(|v| Headroom::of(tape.name(v), true, tape.gradient_elements(v))).collect();
+    let vars: Vec<Var> = tape.vars().filter(stored).collect();
+    let value = |&v| Headroom::of(tape.name(v), false, tape.elements(v));
+    let gradient = |&v| Headroom::of(tape.name(v), true, tape.gradient_elements(v));
+    let mut values: Vec<Headroom> = vars.par_iter().map(value).collect();
+    let mut gradients: Vec<Headroom> = vars.par_iter().map(gradient).collect();
     for all in [&mut values, &mut gradients] {
         all.sort_by(|a, b| a.overflow[0].total_cmp(&b.overflow[0]));
     }
@@ -291,10 +294,12 @@ fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64,
     for i in 0..NOISE {
         step.give(&subject.batch(first + i));
         step.step();
-        for (m, &g) in mean.iter_mut().zip(step.tape.gradients()) {
-            *m += f64::from(g) / NOISE as f64;
-            alone += f64::from(g) * f64::from(g) / NOISE as f64;
-        }
+        let gradients = step.tape.gradients();
+        let parts = mean.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
+        parts.for_each(|(mean, g)| {
+            mean.iter_mut().zip(g).for_each(|(m, &g)| *m += f64::from(g) / NOISE as f64);
+        });
+        alone += clip::global_norm(gradients).powi(2) / NOISE as f64;
     }
     let together: f64 = mean.iter().map(|m| m * m).sum();
     let n = NOISE as f64;
