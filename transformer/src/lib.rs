@@ -142,6 +142,7 @@ pub use training::paths;
 pub use training::precision::Precision;
 pub use training::preset::Preset;
 pub use training::recipe::Recipe;
+pub use training::time::{Time, TimeBudget, TimeError};
 pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
 pub use training::trainer::{Trainer, is_sound};
 pub use training::training_loop::{Observer, Replay, Step};

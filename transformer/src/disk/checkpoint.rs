@@ -126,7 +126,7 @@ fn checksum<'a, Piece: AsRef<[u8]>>(
 }
 
 /// Reads a trainer's state, saved by [`save`] for the same model, settings and text; returns its description. Only the
-/// number of steps and the interval of evaluations may differ from the trainer's settings.
+/// number of steps, the time and the interval of evaluations may differ from the trainer's settings.
 ///
 /// Refuses values that would corrupt weights at the next step: values that are not finite, and negative ones that the
 /// update rule divides by ([`OptimizerKind::divides_by`]). There ∞ is accepted: it overflowed, and its parameter no

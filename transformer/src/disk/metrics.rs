@@ -19,6 +19,10 @@ pub struct Metric {
     pub gradient_norm: Option<f64>,
     /// The speed of this step.
     pub tokens_per_second: f64,
+    /// The time that the run took up to here, without the time between two processes; absent in runs of earlier
+    /// versions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seconds: Option<f64>,
     /// The measurements of `--watch`, at the steps that it measures.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub health: Option<serde_json::Value>,
@@ -89,6 +93,7 @@ mod tests {
             learning_rate: 1e-3,
             gradient_norm: None,
             tokens_per_second: 7.0,
+            seconds: Some(0.5 * step as f64),
             health: None,
         };
         serde_json::to_string(&metric).unwrap() + "\n"

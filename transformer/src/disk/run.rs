@@ -106,6 +106,8 @@ pub struct Run {
     directory: PathBuf,
     lock: Lock,
     metrics: File,
+    /// The settings that the directory holds.
+    config: TrainingConfig,
     /// The number of bytes of whole lines in `metrics`.
     length: u64,
 }
@@ -186,7 +188,7 @@ impl Run {
         write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         write_atomically(&metrics_file(directory), b"")?;
         fs::create_dir_all(&model).map_err(at(directory))?;
-        Self::open(directory, lock, 0)
+        Self::open(directory, lock, config, 0)
     }
 
     /// Resumes a run after `step`, under a lock that was claimed before the state was read. Lines of later steps are
@@ -216,15 +218,20 @@ impl Run {
         if config.steps > step {
             write_atomically(&settings_file(directory), described(config)?.as_bytes())?;
         }
-        let run = Self::open(directory, lock, restored.bytes.len() as u64)?;
+        let run = Self::open(directory, lock, config, restored.bytes.len() as u64)?;
         Ok((run, restored))
     }
 
-    fn open(directory: &Path, lock: Lock, length: u64) -> Result<Self, RunError> {
+    fn open(
+        directory: &Path,
+        lock: Lock,
+        config: &TrainingConfig,
+        length: u64,
+    ) -> Result<Self, RunError> {
         let path = metrics_file(directory);
         let open = OpenOptions::new().append(true).open(&path);
         let metrics = open.map_err(|source| FileError::Write { path, source })?;
-        Ok(Run { directory: directory.to_owned(), lock, metrics, length })
+        Ok(Run { directory: directory.to_owned(), lock, metrics, config: config.clone(), length })
     }
 
     /// Returns the directory.
@@ -269,8 +276,8 @@ impl Run {
         Ok(())
     }
 
-    /// Writes a checkpoint: the metrics up to it, synced to disk, then the model, the state and the picture. `data` is
-    /// the text's checksum.
+    /// Writes a checkpoint: the metrics up to it, synced to disk, then the model, the state and the picture, and the
+    /// settings if time has changed the expected number of steps. `data` is the text's checksum.
     ///
     /// # Errors
     /// If a file cannot be written; it is then unchanged.
@@ -289,6 +296,12 @@ impl Run {
         files::write(&model, trainer.model().config(), tape.parameters())?;
         files::write_tokenizer(&model, tokenizer)?;
         checkpoint::save(&state_file(&self.directory), trainer, data)?;
+        let steps = trainer.config().steps;
+        if self.config.time.is_some() && self.config.steps != steps {
+            self.config.steps = steps;
+            let settings = described(&self.config)?;
+            write_atomically(&settings_file(&self.directory), settings.as_bytes())?;
+        }
         Ok(write_atomically(&plot_file(&self.directory), plot.as_bytes())?)
     }
 }
@@ -317,8 +330,14 @@ fn line(metric: &Metric) -> String {
 
 /// Returns the settings as a file that trains the same model again.
 fn described(config: &TrainingConfig) -> Result<String, RunError> {
+    let meaning = match config.time {
+        None => "trains the same model again, if it was not resumed with other steps",
+        Some(_) => {
+            "trains such a model again, for the same time; `steps` is the number that this run expects or took"
+        }
+    };
     Ok(format!(
-        "# glassbox train --config THIS trains the same model again, if it was not resumed with other steps.\n{}",
+        "# glassbox train --config THIS {meaning}.\n{}",
         toml::to_string(config).map_err(RunError::Settings)?
     ))
 }
@@ -400,6 +419,7 @@ mod tests {
             learning_rate: 1e-3,
             gradient_norm: Some(1.0),
             tokens_per_second: 1.0,
+            seconds: None,
             health: None,
         };
         for step in 1..=3 {

@@ -5,6 +5,7 @@ use crate::model::architecture::{Activation, ConfigError, Gain, Norm, Placement,
 use crate::printable::decimal;
 use crate::training::paths;
 use crate::training::preset::Preset;
+use crate::training::time::Time;
 use crate::training::tokenizer_choice::TokenizerChoice;
 use calculus::optimizer::OptimizerConfig;
 pub use calculus::optimizer::OptimizerKind;
@@ -167,8 +168,11 @@ pub struct TrainingConfig {
     pub batch: usize,
     /// Batches whose gradients are averaged before an update.
     pub accumulate: usize,
-    /// The number of updates.
+    /// The number of updates; with `time`, the expected number.
     pub steps: u64,
+    /// The wall-clock time of the run, which then decides the number of steps; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<Time>,
     /// The optimizer.
     pub optimizer: OptimizerKind,
     /// Momentum µ.
@@ -292,7 +296,8 @@ impl TrainingConfig {
             &decimal(self.min_learning_rate),
             "between 0 and learning_rate",
         )?;
-        check(self.warmup <= self.steps, "warmup", &self.warmup, "at most the number of steps")?;
+        let warmup = self.time.is_some() || self.warmup <= self.steps;
+        check(warmup, "warmup", &self.warmup, "at most the number of steps")?;
         let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
         check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
         let larger = self.learning_rate >= self.weight_decay;
@@ -314,7 +319,7 @@ impl TrainingConfig {
         )?;
         let falls = self.decay_steps.unwrap_or(1);
         check(
-            (1..=self.steps).contains(&falls),
+            falls > 0 && (self.time.is_some() || falls <= self.steps),
             "decay_steps",
             &falls,
             "1 or more, and at most the number of steps",
@@ -334,6 +339,11 @@ impl TrainingConfig {
             &decimal(self.clip),
             "a finite number, 0 or more (0 does not clip)",
         )
+    }
+
+    /// Returns the most steps that a run of these sizes can take: windows are numbered in 32 bits.
+    pub fn most_steps(&self) -> u64 {
+        MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
     }
 
     /// Returns the most tokens of the validation part that are measured: 2¹⁸ at the run's end. Evaluations in between
@@ -374,16 +384,22 @@ impl TrainingConfig {
         (self.batch / self.sequences_at_once()) as u64
     }
 
-    /// Returns the learning-rate schedule.
+    /// Returns the learning-rate schedule. If time decides the number of steps, the warm-up takes at most a tenth of
+    /// them, and the final decay at most half.
     pub fn schedule(&self) -> Schedule {
-        let (peak, minimum) = (self.learning_rate, self.min_learning_rate);
-        let (warmup, total) = (self.warmup, self.steps);
+        let (peak, minimum, total) = (self.learning_rate, self.min_learning_rate, self.steps);
+        let at_most = |steps: u64, share: u64| match self.time {
+            Some(_) => steps.min(total / share),
+            None => steps,
+        };
+        let warmup = at_most(self.warmup, 10);
         match self.schedule {
             ScheduleKind::Cosine => Schedule::Cosine { peak, minimum, warmup, total },
             ScheduleKind::Linear => Schedule::Linear { peak, minimum, warmup, total },
             ScheduleKind::Constant => Schedule::Constant { rate: peak },
             ScheduleKind::WarmupStableDecay => {
                 let falls = self.decay_steps.unwrap_or((total / 10).max(1));
+                let falls = at_most(falls, 2).max(1);
                 let decay = total.saturating_sub(falls);
                 Schedule::WarmupStableDecay { peak, minimum, warmup, decay, total }
             }

@@ -7,6 +7,7 @@ pub mod paths;
 pub mod precision;
 pub(crate) mod preset;
 pub(crate) mod recipe;
+pub(crate) mod time;
 pub(crate) mod tokenizer_choice;
 pub(crate) mod trainer;
 pub(crate) mod training_loop;

@@ -147,6 +147,12 @@ impl<T: Real> Trainer<T> {
         Evaluation::of_watched(&mut self.model, &windows, |done| batch(done, windows.len()))
     }
 
+    /// Sets the number of steps at which the schedule ends, for a run whose number of steps follows its time.
+    pub fn expect_steps(&mut self, steps: u64) {
+        self.config.steps = steps.min(self.config.most_steps());
+        self.training.recipe.schedule = self.config.schedule();
+    }
+
     /// Returns the number of steps taken.
     pub fn steps(&self) -> u64 {
         self.training.steps()

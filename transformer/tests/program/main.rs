@@ -12,5 +12,6 @@ mod laws;
 mod model;
 mod pace;
 mod place;
+mod time;
 mod tokens;
 mod trust;

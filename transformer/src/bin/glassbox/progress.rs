@@ -50,6 +50,14 @@ impl Progress {
         }
     }
 
+    /// Changes the number of steps of the run.
+    pub(crate) fn expect(&mut self, steps: u64) {
+        self.steps = steps;
+        if let Some(bar) = &self.bar {
+            bar.set_length(steps);
+        }
+    }
+
     /// Returns the number of steps since the beginning.
     pub(crate) fn taken(&self) -> u64 {
         self.taken

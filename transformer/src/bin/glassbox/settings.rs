@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use transformer::TrainingConfig;
 use transformer::model::family;
 use transformer::{
-    Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
+    Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, Time,
     TokenizerChoice,
 };
 
@@ -148,6 +148,9 @@ pub(crate) struct Settings {
     /// Updates of the weights
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) steps: Option<u64>,
+    /// Wall-clock time of the whole run instead of --steps, such as 20m or 8h: steps and schedule follow the speed
+    #[arg(long, value_name = "TIME", help_heading = "Training", conflicts_with = "steps")]
+    pub(crate) time: Option<Time>,
     /// The optimizer
     #[arg(long, value_parser = choices(OptimizerKind::ALL, OptimizerKind::key, OptimizerKind::meaning), help_heading = "Training")]
     pub(crate) optimizer: Option<OptimizerKind>,
@@ -262,12 +265,15 @@ impl Settings {
         toml::from_str(&written.collect::<String>())
     }
 
-    /// Returns these settings, completed with those of `base`.
+    /// Returns these settings, completed with those of `base`. A number of steps replaces a time.
     ///
     /// # Errors
     /// A number that TOML cannot hold.
     pub(crate) fn over(self, base: Settings) -> Result<Settings> {
         let mut merged = base.table()?;
+        if self.steps.is_some() {
+            merged.remove("time");
+        }
         merged.extend(self.table()?);
         Ok(merged.try_into()?)
     }

@@ -1,5 +1,6 @@
 //! `glassbox train`.
 
+mod clock;
 mod remarks;
 
 use crate::plot::{LossPlot, thousands};
@@ -11,6 +12,7 @@ use crate::signal::{self, INTERRUPTED, Phase};
 use crate::source::Source;
 use crate::{Result, count, generate, on_threads, program, remark};
 use clap::Args;
+use clock::{Clock, SAMPLE};
 use remarks::{introduce, resumes};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -35,7 +37,7 @@ pub(crate) struct Train {
     /// Settings file with the names of the flags: `learning_rate = 1e-3`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Resume an interrupted run; only --steps, --eval-every, --threads, and --data (if the same text moved) may change
+    /// Resume an interrupted run; only --steps or --time, --eval-every, --threads, and --data (if the same text moved) may change
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
     resume: Option<PathBuf>,
     /// Replace the run that --out holds
@@ -54,6 +56,7 @@ impl Train {
     /// Trains; the exit code tells whether the run completed.
     pub(crate) fn run(self) -> Result<ExitCode> {
         signal::listen()?;
+        let began = Instant::now();
         // Claim the run before reading it, so that no other process changes it.
         let lock = self.resume.as_deref().map(run::claim).transpose()?;
         let mut asked = self.settings.clone();
@@ -61,7 +64,15 @@ impl Train {
             (Some(run), _) => self.resumed(run)?,
             (None, Some(file)) => {
                 let own = Settings::read(file)?;
-                let (whole, settings) = (own.is_whole()?, asked.clone().over(own)?);
+                let whole = own.is_whole()?;
+                if !whole && own.time.is_some() && own.steps.is_some() {
+                    let file = file.display();
+                    return Err(format!(
+                        "{file} gives steps and time: leave one out, for either decides when the run ends"
+                    )
+                    .into());
+                }
+                let settings = asked.clone().over(own)?;
                 if !whole {
                     asked = settings.clone();
                 }
@@ -71,17 +82,17 @@ impl Train {
         };
         let config = settings.complete()?;
         asked.fit(&config)?;
-        on_threads(settings.threads, || self.train(&settings, config, lock))
+        on_threads(settings.threads, || self.train(&settings, config, (began, lock)))
     }
 
     /// Returns the settings of a run that resumes.
     fn resumed(&self, run: &Path) -> Result<Settings> {
-        let Settings { steps, eval_every, threads, data, .. } = self.settings.clone();
+        let Settings { steps, time, eval_every, threads, data, .. } = self.settings.clone();
         let given = Settings { threads: None, ..self.settings.clone() };
-        let changes = Settings { steps, eval_every, data, ..Settings::default() };
+        let changes = Settings { steps, time, eval_every, data, ..Settings::default() };
         if given.table()? != changes.table()? {
             return Err(
-                "with --resume, only --steps, --eval-every, --threads and --data may be given: the \
+                "with --resume, only --steps or --time, --eval-every, --threads and --data may be given: the \
                         others are the run's own"
                     .into(),
             );
@@ -97,7 +108,7 @@ impl Train {
         &self,
         settings: &Settings,
         config: TrainingConfig,
-        lock: Option<Lock>,
+        (began, lock): (Instant, Option<Lock>),
     ) -> Result<ExitCode> {
         let known = match &self.resume {
             Some(run) => {
@@ -130,6 +141,11 @@ impl Train {
             None => None,
         };
         let baselines = source.baselines();
+        let parameters = trainer.model().tape().parameters().len();
+        let mut clock = Clock::new(began, config.time, parameters);
+        if self.resume.is_none() {
+            clock.try_step(&mut trainer, &source.corpus, last_tokens(&config, &source))?;
+        }
         // From here on there is something to save.
         signal::enter(Phase::Training);
         let tokenizer = match &config.tokenizer {
@@ -137,7 +153,7 @@ impl Train {
             choice => choice.clone(),
         };
         let data = config.data.as_ref().map(|paths| paths.iter().map(|p| findable(p)).collect());
-        let kept = TrainingConfig { data, tokenizer, ..config.clone() };
+        let kept = TrainingConfig { data, tokenizer, ..trainer.config().clone() };
         let (mut run, restored) = match (&self.resume, lock) {
             (Some(directory), Some(lock)) => Run::reopen(directory, lock, &kept, trainer.steps())?,
             _ => {
@@ -153,7 +169,10 @@ impl Train {
         if let Some(about) = &loaded {
             resumes(about, &config, &restored);
         }
-        if trainer.steps() >= config.steps {
+        if let Some(metric) = restored.metrics.last() {
+            clock.resume(metric.seconds.unwrap_or_default());
+        }
+        if config.time.is_none() && trainer.steps() >= config.steps {
             let steps = trainer.steps();
             remark(match steps {
                 1 => "the only step is taken: nothing to train; --steps asks for more".to_owned(),
@@ -168,6 +187,8 @@ impl Train {
             run: &mut run,
             metrics: &mut metrics,
             watch: self.watch,
+            clock,
+            extended: self.settings.time.is_some(),
         };
         match session.steps()? {
             Some((measured, progress)) => {
@@ -233,6 +254,14 @@ struct Session<'a> {
     metrics: &'a mut Vec<Metric>,
     /// The steps between two recordings of health.
     watch: Option<u64>,
+    clock: Clock,
+    /// Whether a resumed run got another time.
+    extended: bool,
+}
+
+/// Returns the number of tokens that are measured at the end of a run.
+fn last_tokens(config: &TrainingConfig, source: &Source) -> usize {
+    config.evaluated_tokens(true).min(source.corpus.validation().len())
 }
 
 impl Session<'_> {
@@ -244,7 +273,16 @@ impl Session<'_> {
         let mut watch = Watch::new(self.trainer.model());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         let done = self.trainer.steps();
-        let finished = done >= config.steps;
+        let last_tokens = last_tokens(&config, &self.source);
+        self.clock.begin();
+        let finished = match self.clock.budget(last_tokens) {
+            None => done >= config.steps,
+            // What the end will take is not known yet: a finished run stays finished, unless it gets more time.
+            Some(budget) => {
+                let over = budget.ends(self.clock.in_steps(), 0.0);
+                done > 0 && (over || !self.extended && done >= config.steps)
+            }
+        };
         // An interrupted evaluation is repeated.
         let broken_off =
             self.metrics.last().filter(|m| m.step == done && m.validation_loss.is_none());
@@ -287,9 +325,20 @@ impl Session<'_> {
                 progress.finish();
                 return self.diverged(&step);
             }
+            self.clock.stepped(took.as_secs_f64(), &self.trainer);
+            let (mut last, mut measures) = (number == config.steps, due(number));
+            if let Some(budget) = self.clock.budget(last_tokens) {
+                let (elapsed, next) = (self.clock.in_steps(), self.clock.step());
+                last = budget.ends(elapsed, next) || number >= config.most_steps();
+                let steps = if last { number } else { budget.steps(number, elapsed) };
+                self.trainer.expect_steps(steps);
+                progress.expect(steps);
+                // An evaluation right before the last one tells nothing new.
+                let checkpoint = self.clock.checkpoint(config.evaluated_tokens(false));
+                measures &= !budget.ends(elapsed + checkpoint, next);
+            }
             progress.step(&step, took);
-            let last = number == config.steps;
-            let measured = match due(number) || last {
+            let measured = match measures || last {
                 true => self.evaluate(&mut progress, last)?,
                 false => None,
             };
@@ -300,6 +349,7 @@ impl Session<'_> {
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
                 tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
+                seconds: Some(self.clock.elapsed()),
                 health,
             };
             self.run.log(&metric)?;
@@ -323,18 +373,26 @@ impl Session<'_> {
     /// Measures held-out text, or a part of it if it is long; returns `None` if a stop was requested.
     fn evaluate(&mut self, progress: &mut Progress, last: bool) -> Result<Option<Evaluation>> {
         let most = self.trainer.config().evaluated_tokens(last);
-        Ok(self.trainer.evaluate_sample(&self.source.corpus, most, |done, windows| {
-            progress.within("measuring the validation loss", done, windows);
-            signal::between_batches()
-        })?)
+        let began = Instant::now();
+        let measured =
+            self.trainer.evaluate_sample(&self.source.corpus, most, |done, windows| {
+                progress.within("measuring the validation loss", done, windows);
+                signal::between_batches()
+            })?;
+        if let Some(measured) = &measured {
+            self.clock.measured(began.elapsed().as_secs_f64(), measured);
+        }
+        Ok(measured)
     }
 
     /// Saves the model, the training state, the metrics and the picture.
     fn save(&mut self) -> Result<()> {
         signal::enter(Phase::Saving);
+        let began = Instant::now();
         let plot = self.plot();
         let Source { tokenizer, sha256, .. } = &self.source;
         self.run.save(&mut self.trainer, tokenizer, sha256, &plot)?;
+        self.clock.saved(began.elapsed().as_secs_f64());
         signal::enter(Phase::Training);
         Ok(())
     }
@@ -350,6 +408,7 @@ impl Session<'_> {
             learning_rate: step.learning_rate,
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,
+            seconds: Some(self.clock.elapsed()),
             health: None,
         })?;
         let shown = self.run.directory().display().to_string();
@@ -413,7 +472,7 @@ impl Session<'_> {
             Some(&self.source.tokenizer),
         )?;
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
-        let count = if self.source.entropy.is_some() { 600 } else { 400 };
+        let count = if self.source.entropy.is_some() { SAMPLE } else { 400 };
         let sampler = probability::sample::Sampler::default();
         let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
         let tokens = written.collect::<std::result::Result<Vec<u32>, _>>()?;

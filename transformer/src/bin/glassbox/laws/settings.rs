@@ -112,6 +112,7 @@ fn meant() -> TrainingConfig {
         batch: 7,
         accumulate: 3,
         steps: 77,
+        time: None,
         optimizer: OptimizerKind::Sgd,
         momentum: 0.6,
         schedule: ScheduleKind::Linear,
