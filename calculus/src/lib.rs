@@ -16,7 +16,7 @@
 //! * **Differentiation of a recorded step.** [`Recorder`] records a computation once, as an ordered list of named
 //!   operations over named matrices; [`Tape`] replays it, forward and backward. Networks are trained with it.
 //!   [`activation`] holds the functions between two linear maps.
-//! * **Descent.** [`optimizer`], [`schedule`], [`clip`], [`line_search`]; the largest stable rate ([`stability`]), the
+//! * **Descent.** [`optimizer`], [`schedule`], [`clip`], [`line_search`], [`quasi_newton`]; the largest stable rate ([`stability`]), the
 //!   kinds of stationary points ([`stationary`]), the effect of depth on a gradient ([`depth`]).
 //!
 //! [`check`] tests that a derivative belongs to its function: by dual numbers, by reverse mode, by differences. This
@@ -248,6 +248,7 @@ pub mod line_search;
 mod named;
 mod operators;
 pub mod optimizer;
+pub mod quasi_newton;
 mod recorder;
 pub mod schedule;
 pub mod stability;

@@ -54,6 +54,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             // Policies of training and of a search, which look at losses and compare.
             "calculus::depth::depth_of_vanishing",
             "calculus::line_search::Backtracking::",
+            "calculus::quasi_newton::Lbfgs::",
             "calculus::schedule::",
             "calculus::clip::factor",
             "calculus::clip::formula",

@@ -12,6 +12,7 @@ use calculus::activation::{
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::line_search::Backtracking;
+use calculus::quasi_newton::Lbfgs;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use calculus::schedule::{EarlyStopping, Plateau, Schedule};
 use calculus::stationary::{Kind, classify, classify_at, curvatures};
@@ -279,6 +280,11 @@ pub(crate) fn cases() -> Vec<Case> {
             let least = rule.minimize(|v| v[0] * v[0], x, 1e-9, 50);
             let higher = found.is_ok_and(|f| f.value > x[0] * x[0]) || least.is_ok_and(|m| m.value > x[0] * x[0]);
             f64::from(u8::from(higher))
+        };
+        "quasi_newton::Lbfgs::minimize", Number, Whole 0.0 => |x| {
+            // Never uphill, and it ends.
+            let least = Lbfgs::default().minimize(|v| v[0] * v[0], x, 1e-9, 50);
+            f64::from(u8::from(least.is_ok_and(|m| m.value > x[0] * x[0])))
         };
         "schedule::Schedule::rate", Numbers(2), Whole 0.0 => |x| {
             // Between the least and the highest rate, to a rounding.

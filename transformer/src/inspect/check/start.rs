@@ -390,7 +390,7 @@ mod tests {
             plain.clone(),
             Architecture { residual_scale: 6.0, ..plain.clone() },
             Architecture { logit_divisor: 4.0, ..plain.clone() },
-            Architecture { logit_divisor: 0.25, ..plain.clone() },
+            Architecture { logit_divisor: 0.25, tied: false, ..plain.clone() },
             Architecture { embedding_norm: true, ..plain.clone() },
             Architecture { final_norm: false, embedding_scale: 20.0, ..plain.clone() },
             Architecture {
