@@ -10,4 +10,5 @@ mod linalg;
 mod microgpt;
 mod names_bigram;
 mod probability;
+mod scaling;
 mod tokenizers;

@@ -7,5 +7,6 @@ pub mod curvature;
 pub mod describe;
 pub mod diagnose;
 pub mod explain;
+pub mod plan;
 pub mod profile;
 pub(crate) mod subject;
