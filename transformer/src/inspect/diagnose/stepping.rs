@@ -101,8 +101,10 @@ impl Observer<f32> for Watching {
         let norm = clip::global_norm(tape.gradients()) / self.loss_scale;
         let fails = !replay.loss.is_finite() || !norm.is_finite();
         if fails || done == of {
-            let values = tape.vars().map(|v| largest(tape.value(v))).collect();
-            self.largest = [values, tape.vars().map(|v| largest(tape.gradient(v))).collect()];
+            let masks = |v| tape.source(v) != calculus::Source::Parameter;
+            let values = tape.vars().map(|v| largest(tape.value(v), masks(v))).collect();
+            let gradients = tape.vars().map(|v| largest(tape.gradient(v), false)).collect();
+            self.largest = [values, gradients];
         }
         if fails {
             self.failed = Some((replay, norm));
@@ -143,10 +145,10 @@ impl Observer<f32> for Watching {
     }
 }
 
-/// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞, which masks.
-fn largest(x: View<'_, f32>) -> f64 {
+/// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞ if it `masks`.
+fn largest(x: View<'_, f32>, masks: bool) -> f64 {
     let elements = || (0..x.ncols()).flat_map(|j| column(&x, j));
-    let finite = elements().all(|x| x.is_finite() || *x == f32::NEG_INFINITY);
+    let finite = elements().all(|x| x.is_finite() || (masks && *x == f32::NEG_INFINITY));
     if !finite {
         return f64::INFINITY;
     }
