@@ -110,13 +110,13 @@ fn family_config(i: usize, family: &str) -> TrainingConfig {
         ScheduleKind::WarmupStableDecay,
         ScheduleKind::Step,
     ];
-    let heads = [2, 4, 1][i % 3];
+    let (heads, width) = [(2, 16), (4, 32), (1, 24), (2, 32), (2, 48)][i / 2 % 5];
     let config = TrainingConfig {
-        layers: [2, 3, 1][i / 2 % 3],
+        layers: [2, 3, 1][i % 3],
         heads,
-        width: [16, 24, 32][i / 3 % 3],
+        width,
         context: [8, 12, 16][i / 4 % 3],
-        batch: [2, 4, 8][i % 3],
+        batch: [2, 4, 8][i / 3 % 3],
         accumulate: 1 + i % 4 / 3,
         schedule: kinds[i % 5],
         learning_rate: [1e-3, 3e-3][i / 5 % 2],
