@@ -124,7 +124,8 @@ fn family_config(i: usize, family: &str) -> TrainingConfig {
         warmup: [10, 0][i % 2],
         beta2: [0.99, 0.95][i % 2],
         clip: [1.0, 0.0][i / 2 % 2],
-        seed: 700_000 + 101 * i as u64,
+        // Mistakes of `check` were found and mended at seeds from 700,000, 5,000,000 on; nothing was set while looking at these.
+        seed: 910_000_000 + 137 * i as u64,
         ..training()
     };
     let divisor = family::usual(family).expect("a family").logit_divisor;

@@ -6,7 +6,6 @@ use crate::model::layers::{self, Context, Marks};
 use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
-use crate::text::tokens::TokensError;
 use crate::{streams, words};
 use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
@@ -88,8 +87,11 @@ pub enum ModelError {
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
     /// Tokens that could not be read from their file.
-    #[error(transparent)]
-    Tokens(#[from] TokensError),
+    #[error("{reason}")]
+    Data {
+        /// The file and the cause.
+        reason: String,
+    },
 }
 
 /// A recorded training step of a decoder on batches of one size.

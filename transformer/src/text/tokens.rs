@@ -1,5 +1,6 @@
 //! Tokens in memory or in files: a text of any size takes the memory of the windows that are read.
 
+use crate::model::recorded_step::ModelError;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -29,6 +30,12 @@ pub struct TokensError {
     pub name: String,
     /// The system's reason.
     pub reason: String,
+}
+
+impl From<TokensError> for ModelError {
+    fn from(error: TokensError) -> Self {
+        ModelError::Data { reason: error.to_string() }
+    }
 }
 
 /// Consecutive tokens: in memory, or in a file.

@@ -1,4 +1,5 @@
-//! The bug zoo: healthy small runs into which one fault is brought, and what `diagnose` says.
+//! The bug zoo: healthy small runs into which one fault is brought, and what `diagnose` says. [`families`] has faults in
+//! models of five families.
 //!
 //! Each fault is a test of its own: `cargo test -p tests --test trust -- --exact --nocapture zoo::NAME` shows the
 //! diagnosis that `docs/FAILURES.md` speaks of.
