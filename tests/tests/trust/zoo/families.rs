@@ -22,6 +22,9 @@ pub(crate) struct Decoder {
     pub(crate) without: Without,
 }
 
+/// The new weight, for its row and the old one.
+type Change = fn(usize, f32) -> f32;
+
 /// The seed of dropout's masks, which no model here has.
 const SEED: u64 = 1;
 
@@ -67,8 +70,8 @@ impl Decoder {
         all
     }
 
-    /// [`Decoder::parameters`] with the tensors of these names changed: the new weight for a row and a weight.
-    fn changed(&self, changes: &[(&str, fn(usize, f32) -> f32)]) -> Vec<f32> {
+    /// [`Decoder::parameters`] with the tensors of these names changed.
+    fn changed(&self, changes: &[(&str, Change)]) -> Vec<f32> {
         let mut all = self.parameters();
         let list = self.architecture.parameter_list().expect("a valid model");
         for (name, change) in changes {
@@ -155,7 +158,7 @@ fn unmasked(family: &str) -> Case {
 }
 
 /// Scores that are not divided by √8, of queries and keys eight times as large.
-fn unscaled(family: &str, sharpened: fn(usize, f32) -> f32) -> Case {
+fn unscaled(family: &str, sharpened: Change) -> Case {
     let decoder = Decoder::of(family).without_scale();
     let parameters = decoder.changed(&[("attention.qkv.weight", sharpened)]);
     model(&decoder, parameters, expected(None, Cause::NoScale, false))

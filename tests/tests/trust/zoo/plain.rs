@@ -50,9 +50,9 @@ impl Run {
                 Run { beast: Beast::Classifier(healthy), start, recipe: rule }
             }
             Beast::Decoder(decoder) => {
-                let healthy = Decoder { without: Without::default(), ..decoder.clone() };
+                let healthy = Decoder { without: Without::default(), ..(**decoder).clone() };
                 let start = State::start(healthy.parameters());
-                Run { beast: Beast::Decoder(healthy), start, recipe: rule }
+                Run { beast: Beast::from(&healthy), start, recipe: rule }
             }
         }
     }

@@ -428,7 +428,7 @@ impl Classifier {
 pub(crate) enum Beast {
     Tiny(Tiny),
     Classifier(Classifier),
-    Decoder(Decoder),
+    Decoder(Box<Decoder>),
 }
 
 impl Subject for Beast {
@@ -478,7 +478,7 @@ impl From<&Tiny> for Beast {
 
 impl From<&Decoder> for Beast {
     fn from(decoder: &Decoder) -> Self {
-        Beast::Decoder(decoder.clone())
+        Beast::Decoder(Box::new(decoder.clone()))
     }
 }
 
