@@ -3,11 +3,12 @@
 use crate::draw;
 use calculus::{Parameter, Tape, Var};
 use linalg::Real;
+use transformer::model::family;
 use transformer::{
     Activation, Architecture, Form, Given, Handles, IGNORED, ModelError, RecordedStep, Recording,
 };
 use transformer::{
-    Biases, Norm, Observer, Positions, Rotary, ScheduleKind, Subject, TrainingConfig,
+    Biases, Norm, Observer, Positions, Rotary, ScheduleKind, Subject, TrainingConfig, Window,
 };
 
 /// Two layers of width 8 for 7 words and 5 positions.
@@ -33,6 +34,28 @@ pub fn llama() -> Architecture {
         activation: Activation::Silu,
         biases: Biases::NONE,
         ..config()
+    }
+}
+
+/// The parts of a family at other sizes: those of `sizes`, and windows of three tokens. If the published layers are of two
+/// kinds, every second one here is.
+///
+/// # Panics
+/// If there is no such family, or sizes do not fit its parts.
+pub fn family(name: &str, sizes: &Architecture) -> Architecture {
+    let published = family::usual(name).expect("a family");
+    let alternating = |layers: &[bool]| match layers {
+        [only] => vec![*only],
+        _ => vec![true, false],
+    };
+    let small = family::usual_at(name, sizes).expect("sizes that fit");
+    let widths = published.head_width() as f64 / small.head_width() as f64;
+    Architecture {
+        window: published.window.map(|w| Window { size: 3, layers: alternating(&w.layers) }),
+        rotary_layers: alternating(&published.rotary_layers),
+        // Granite's is 1/d.
+        score_scale: published.score_scale.map(|scale| scale * widths),
+        ..small
     }
 }
 

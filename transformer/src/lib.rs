@@ -133,7 +133,7 @@ pub use model::recording::{Given, Handles, Recording};
 pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
 pub use text::corpus::Corpus;
-pub use text::tokens::Tokens;
+pub use text::tokens::{Tokens, TokensError};
 pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
 };

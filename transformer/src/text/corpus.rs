@@ -1,7 +1,7 @@
 //! Training and validation data: tokens, random windows of them, and a held-out part.
 
 use crate::model::recorded_step::IGNORED;
-use crate::text::tokens::Tokens;
+use crate::text::tokens::{Tokens, TokensError};
 use crate::{streams, words};
 use probability::permutation::Permutation;
 use probability::random::Random;
@@ -126,9 +126,12 @@ impl Corpus {
         &self.validation
     }
 
-    /// Returns why tokens could not be read from a file, if that ever happened ([`Tokens::failure`]).
-    pub fn failure(&self) -> Option<String> {
-        self.train.failure().or_else(|| self.validation.failure())
+    /// Checks that all tokens that were read so far could be read ([`Tokens::check_read`]).
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn check_read(&self) -> Result<(), TokensError> {
+        self.train.check_read().and_then(|()| self.validation.check_read())
     }
 
     /// Writes batch number `batch` of a seed: windows of `length` tokens, one after another. They depend only on these

@@ -1,9 +1,11 @@
 //! Tokens in memory or in files: a text of any size takes the memory of the windows that are read.
 
+use crate::model::recorded_step::ModelError;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use thiserror::Error;
 
 /// Tokens that are read by range. A clone, or a part, shares them.
 ///
@@ -17,7 +19,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Tokens {
     parts: Arc<Vec<Part>>,
     range: Range<usize>,
-    failure: Arc<Mutex<Option<String>>>,
+    failure: Arc<Mutex<Option<TokensError>>>,
+}
+
+/// Tokens that could not be read from their file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("cannot read {name}: {reason}")]
+pub struct TokensError {
+    /// The file's name.
+    pub name: String,
+    /// The system's reason.
+    pub reason: String,
+}
+
+impl From<TokensError> for ModelError {
+    fn from(error: TokensError) -> Self {
+        ModelError::Data { reason: error.to_string() }
+    }
 }
 
 /// Consecutive tokens: in memory, or in a file.
@@ -116,7 +134,7 @@ impl Tokens {
         self.read(0..self.len())
     }
 
-    /// Reads the tokens of a range. Those of a file that cannot be read are 0, and [`Tokens::failure`] says why.
+    /// Reads the tokens of a range. Those of a file that cannot be read are 0, and [`Tokens::check_read`] says why.
     ///
     /// # Panics
     /// If the range is not within the tokens.
@@ -146,7 +164,8 @@ impl Tokens {
                 Part::File(stored) => {
                     if let Err(e) = stored.read(skip, own) {
                         own.fill(0);
-                        self.failed(format!("cannot read {}: {e}", stored.name));
+                        let (name, reason) = (stored.name.clone(), e.to_string());
+                        self.failed(TokensError { name, reason });
                     }
                 }
             }
@@ -163,13 +182,17 @@ impl Tokens {
         (0..len).step_by(Self::CHUNK).map(move |i| self.read(i..len.min(i + Self::CHUNK)))
     }
 
-    fn failed(&self, reason: String) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    fn failed(&self, error: TokensError) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
 
-    /// Returns why tokens could not be read, if that ever happened to these, to a clone or to another part.
-    pub fn failure(&self) -> Option<String> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Checks that all tokens that were read so far, here, in a clone or in another part, could be read.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn check_read(&self) -> Result<(), TokensError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.map_or(Ok(()), Err)
     }
 }
 
@@ -205,7 +228,7 @@ mod tests {
                 assert_eq!((left.to_vec(), right.to_vec()), (own[..i].to_vec(), own[i..].to_vec()));
                 assert_eq!(right.beginning(j - i), own[i..j]);
             }
-            assert_eq!(tokens.failure(), None);
+            assert_eq!(tokens.check_read(), Ok(()));
         }
     }
 
@@ -216,7 +239,8 @@ mod tests {
         let tokens = Tokens::stored(vec![file]);
         assert_eq!(tokens.read(0..1), [1]);
         let (train, other) = tokens.split_at(2);
-        assert_eq!((train.read(1..2), other.failure()), (vec![0], tokens.failure()));
-        assert!(tokens.failure().unwrap().starts_with("cannot read it: "));
+        assert_eq!((train.read(1..2), other.check_read()), (vec![0], tokens.check_read()));
+        let error = tokens.check_read().unwrap_err();
+        assert!(error.to_string().starts_with("cannot read it: "));
     }
 }

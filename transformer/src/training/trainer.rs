@@ -56,7 +56,7 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let (batch, part) = (number / parts, (number % parts) as usize);
         if part == 0 {
             corpus.fill(config.seed, batch, config.context, tokens, targets);
-            readable(corpus)?;
+            corpus.check_read()?;
         }
         let range = part * size..(part + 1) * size;
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
@@ -65,11 +65,6 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let all = counted(targets) as f64 * (replays / parts) as f64;
         Ok(counted(&targets[range]) as f64 / all)
     }
-}
-
-/// Returns an error if tokens of a corpus could not be read from their file.
-pub(crate) fn readable(corpus: &Corpus) -> Result<(), ModelError> {
-    corpus.failure().map_or(Ok(()), |reason| Err(ModelError::Data { reason }))
 }
 
 impl<T: Real> Trainer<T> {
@@ -127,7 +122,7 @@ impl<T: Real> Trainer<T> {
     /// A corpus with tokens that the model does not have.
     pub fn evaluate(&mut self, corpus: &Corpus) -> Result<Evaluation, ModelError> {
         let windows = corpus.validation_windows(self.config.context);
-        readable(corpus)?;
+        corpus.check_read()?;
         Evaluation::of(&mut self.model, &windows)
     }
 
@@ -143,7 +138,7 @@ impl<T: Real> Trainer<T> {
         mut batch: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<Option<Evaluation>, ModelError> {
         let windows = corpus.validation_sample(self.config.context, tokens);
-        readable(corpus)?;
+        corpus.check_read()?;
         Evaluation::of_watched(&mut self.model, &windows, |done| batch(done, windows.len()))
     }
 

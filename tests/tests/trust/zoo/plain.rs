@@ -1,13 +1,15 @@
 //! A training loop of its own, that knows nothing of `diagnose`: what a user writes who applies a cure. It takes the
 //! same settings as values, and `calculus`' optimisers.
 
+use super::families::Decoder;
 use super::tiny::{Beast, Classifier, Fault, Tiny};
 use calculus::clip;
 use calculus::optimizer::{Adam, Optimizer, OptimizerConfig, OptimizerKind, Sgd};
 use calculus::schedule::Schedule;
+use calculus::{Source, Var};
 use std::ops::Range;
 use transformer::inspect::diagnose::{Cure, Diagnosis, Direction, Recipe, State, Trial};
-use transformer::{Precision, Recording, Subject};
+use transformer::{Precision, Recording, Subject, Without};
 
 /// A model, where it begins, and how it is trained.
 #[derive(Clone)]
@@ -46,6 +48,11 @@ impl Run {
                 let healthy = Classifier { spike: None, turned };
                 let start = State::start(healthy.parameters());
                 Run { beast: Beast::Classifier(healthy), start, recipe: rule }
+            }
+            Beast::Decoder(decoder) => {
+                let healthy = Decoder { without: Without::default(), ..(**decoder).clone() };
+                let start = State::start(healthy.parameters());
+                Run { beast: Beast::from(&healthy), start, recipe: rule }
             }
         }
     }
@@ -227,10 +234,13 @@ impl Run {
         let at = j * tape.shape(var).rows + i;
         let backward = origin.direction == Direction::Backward;
         let elements = |v| if backward { tape.gradient(v) } else { tape.value(v) };
-        // Backward −∞ is wrong as well.
-        let spoilt = |x: &f32| if backward { !x.is_finite() } else { wrong(x) };
+        // −∞ masks scores, but neither a gradient nor a weight.
+        let spoilt = |v: &Var, x: &f32| match backward || tape.source(*v) == Source::Parameter {
+            true => !x.is_finite(),
+            false => wrong(x),
+        };
         let needed = tape.vars().zip(tape.dependencies(loss)).filter(|(_, needed)| *needed);
-        let count = needed.filter(|(v, _)| elements(*v).iter().any(spoilt)).count();
+        let count = needed.filter(|(v, _)| elements(*v).iter().any(|x| spoilt(v, x))).count();
         Some((f64::from(elements(var)[at]), count - 1))
     }
 

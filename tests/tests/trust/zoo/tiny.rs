@@ -1,5 +1,6 @@
 //! The healthy animal: a small transformer composed from the crates, in which one thing can be made wrong.
 
+use super::families::Decoder;
 use super::faulty::{Difference, Entropy, NaiveSoftmax, Norm};
 use calculus::activation::Activation;
 use calculus::{RecordError, Recorder, Var};
@@ -427,6 +428,7 @@ impl Classifier {
 pub(crate) enum Beast {
     Tiny(Tiny),
     Classifier(Classifier),
+    Decoder(Box<Decoder>),
 }
 
 impl Subject for Beast {
@@ -434,6 +436,15 @@ impl Subject for Beast {
         match self {
             Beast::Tiny(tiny) => tiny.record(),
             Beast::Classifier(classifier) => classifier.record(),
+            Beast::Decoder(decoder) => decoder.record(),
+        }
+    }
+
+    fn record_in_full<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+        match self {
+            Beast::Tiny(tiny) => tiny.record_in_full(),
+            Beast::Classifier(classifier) => classifier.record_in_full(),
+            Beast::Decoder(decoder) => decoder.record_in_full(),
         }
     }
 
@@ -441,12 +452,13 @@ impl Subject for Beast {
         match self {
             Beast::Tiny(tiny) => tiny.batch(number),
             Beast::Classifier(classifier) => classifier.batch(number),
+            Beast::Decoder(decoder) => decoder.batch(number),
         }
     }
 
     fn length(&self) -> Option<usize> {
         match self {
-            Beast::Tiny(_) => Some(LENGTH),
+            Beast::Tiny(_) | Beast::Decoder(_) => Some(LENGTH),
             Beast::Classifier(_) => None,
         }
     }
@@ -461,6 +473,12 @@ impl Subject for Beast {
 impl From<&Tiny> for Beast {
     fn from(tiny: &Tiny) -> Self {
         Beast::Tiny(tiny.clone())
+    }
+}
+
+impl From<&Decoder> for Beast {
+    fn from(decoder: &Decoder) -> Self {
+        Beast::Decoder(Box::new(decoder.clone()))
     }
 }
 

@@ -46,10 +46,11 @@ fn afford(tokens: &Tokens) -> Result<()> {
         .map_err(|e| format!("{e}; measure a part of the text"))?)
 }
 
-/// Returns tokens in memory.
-fn readable(tokens: &Tokens) -> Result<Vec<u32>> {
+/// Reads all tokens into memory.
+fn read_all(tokens: &Tokens) -> Result<Vec<u32>> {
     let all = tokens.to_vec();
-    tokens.failure().map_or(Ok(all), |reason| Err(reason.into()))
+    tokens.check_read()?;
+    Ok(all)
 }
 
 impl Evaluate {
@@ -89,13 +90,13 @@ impl Evaluate {
                     .into());
                 }
                 afford(&tokens)?;
-                let tokens = readable(&tokens)?;
+                let tokens = read_all(&tokens)?;
                 let windows = windows(&tokens, config.context);
                 (tokens, windows)
             }
             (None, Ok(own)) => {
                 afford(own.corpus.validation())?;
-                let tokens = readable(own.corpus.validation())?;
+                let tokens = read_all(own.corpus.validation())?;
                 (tokens, own.corpus.validation_windows(config.context))
             }
             (None, Err(why)) => {

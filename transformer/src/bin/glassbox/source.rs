@@ -332,7 +332,7 @@ pub(crate) fn known_to(tokens: &Tokens, vocabulary: usize) -> Result<()> {
         }
         at += chunk.len();
     }
-    tokens.failure().map_or(Ok(()), |reason| Err(reason.into()))
+    Ok(tokens.check_read()?)
 }
 
 /// Returns the characters and bytes of the text of tokens, without those that end documents, which stand for no text.

@@ -64,7 +64,6 @@ use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
-use crate::training::trainer::readable;
 use crate::{memory, streams};
 use calculus::{Dual, Parameter};
 use linalg::Real;
@@ -252,7 +251,7 @@ fn within(
         time(patience::F32, steps, small.batch * small.context),
         &|| resume(&small, model, &fresh, corpus),
     )?);
-    readable(corpus)
+    Ok(corpus.check_read()?)
 }
 
 /// Sequences and tokens for the certificates of rules.

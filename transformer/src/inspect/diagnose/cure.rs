@@ -101,6 +101,13 @@ pub struct Trial {
     pub cured: bool,
 }
 
+impl Trial {
+    /// Returns by how much the loss of batches that the replay did not see fell; 0 if it was not completed.
+    pub(crate) fn gain(&self) -> f64 {
+        self.held_out.map_or(0.0, |(before, after)| before - after)
+    }
+}
+
 impl fmt::Display for Trial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Trial { cure, tried, from, steps, loss, held_out, cured, .. } = self;

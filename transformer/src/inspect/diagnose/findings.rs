@@ -14,6 +14,7 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
+use calculus::Source;
 use std::cell::{Cell, OnceCell};
 
 /// The factor above the limit of stability from which a rate is far above it: training is stable up to 1.3 times the
@@ -61,7 +62,10 @@ impl<'a, S: Subject> Findings<'a, S> {
         (background, spoilt, notify): (Option<&'a Background>, bool, Notify<'a>),
     ) -> Result<Self, ModelError> {
         let watched = Watched::of(subject, recipe, start, steps, notify)?;
-        let given = watched.origin().is_some_and(|o| o.direction == Direction::Given);
+        // A weight that only a 16-bit format cannot hold is finite here.
+        let broken =
+            |o: &Origin| o.source != Some(Source::Parameter) || watched.has_broken_weights();
+        let given = watched.origin().is_some_and(|o| o.direction == Direction::Given && broken(o));
         let at = |s: &State| {
             let batch = subject.batch(s.steps * recipe.accumulate);
             notify(Stage::Measuring("signs"));

@@ -62,6 +62,7 @@ pub use examination::{Examination, examination, examination_of};
 pub use origin::{Direction, Operand, Origin, backward, find, forward};
 pub use picture::{Growth, sparkline};
 pub use reduced::{Reduced, Saved, Stored, loss_scale, reduced};
+pub(crate) use signs::rms;
 pub use signs::{Attention, Signs, looks_ahead, signs};
 pub use stage::Stage;
 pub use stepping::Course;

@@ -244,6 +244,7 @@ fn explain(
     origin: &mut Origin,
 ) -> Result<(), ModelError> {
     if origin.direction == Direction::Given {
+        note_weight(subject, parameters, precision, origin)?;
         return Ok(());
     }
     // In addition to the states that a diagnosis keeps.
@@ -291,6 +292,23 @@ fn explain(
         }
     }
     note(origin, Witness::new(f32::NAN), precision);
+    Ok(())
+}
+
+/// Describes a weight that `f32` holds, and the format does not.
+fn note_weight(
+    subject: &impl Subject,
+    parameters: &[f32],
+    precision: Precision,
+    origin: &mut Origin,
+) -> Result<(), ModelError> {
+    let list = subject.record::<f32>()?.tape.parameter_list();
+    let Some(own) = list.into_iter().find(|p| p.name == origin.name) else { return Ok(()) };
+    let (i, j) = origin.element;
+    let weight = parameters[own.range.start + j * own.shape.rows + i];
+    if weight.is_finite() {
+        origin.arithmetic = range_ended(precision, weight);
+    }
     Ok(())
 }
 

@@ -73,9 +73,9 @@ impl<S: Subject> Replay<'_, S> {
         Ok(own.collect())
     }
 
-    /// Checks whether these losses are those of a model that has learned something.
-    fn knows(&self, losses: &[f64]) -> bool {
-        !self.knows_nothing && self.uniform.is_finite() && mean(losses) < 0.9 * self.uniform
+    /// Checks whether this loss is that of a model that has learned something.
+    pub(crate) fn knows(&self, loss: f64) -> bool {
+        !self.knows_nothing && self.uniform.is_finite() && loss < 0.9 * self.uniform
     }
 
     /// Tries one fix from one state.
@@ -107,7 +107,7 @@ impl<S: Subject> Replay<'_, S> {
         // Batches that no replay sees, before and after it.
         let held_out = course.next_batch() + recipe.accumulate * self.steps.max(LEARNING);
         let before = self.losses(&state.parameters, held_out)?;
-        let knows = self.knows(&before);
+        let knows = self.knows(mean(&before));
         let mut first = f64::NAN;
         let of = if knows { self.steps } else { self.steps.max(LEARNING) };
         for _ in 0..of {

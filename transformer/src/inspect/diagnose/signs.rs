@@ -160,19 +160,10 @@ fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
     if tape.role(var)? != Role::Softmax || !tape.vars().any(mixes) {
         return None;
     }
-    // Back from the scores to the dot products.
-    let scores = tape.operands(var)[0];
-    let (mut at, mut unscaled) = (scores, false);
-    while let Some(role) = tape.role(at) {
-        if matches!(role, Role::Scale | Role::Scores) {
-            unscaled = role == Role::Scores;
-            break;
-        }
-        at = tape.operands(at)[0];
-    }
+    let scored = tape.operands(var)[0];
     let (mut sum, mut counted, mut saturated) = (0.0, 0.0, 0.0);
     let mut largest = 0.0_f64;
-    let (weights, scores) = (tape.value(var), tape.value(scores));
+    let (weights, scores) = (tape.value(var), tape.value(scored));
     for j in 0..weights.ncols() {
         let (p, s) = (column(&weights, j), column(&scores, j));
         let visible = s.iter().filter(|s| **s > f32::NEG_INFINITY).count();
@@ -193,8 +184,30 @@ fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
         entropy: share(sum),
         largest,
         saturated: if counted > 0.0 { saturated / counted } else { 0.0 },
-        unscaled,
+        unscaled: is_unscaled(tape, scored),
     })
+}
+
+/// Checks whether dot products reach `scores` although neither they nor their queries or keys were multiplied by a
+/// constant.
+fn is_unscaled(tape: &Tape<f32>, scores: Var) -> bool {
+    // Back to the first operation of one of these roles.
+    let back = |mut at: Var, roles: &[Role]| loop {
+        match tape.role(at) {
+            Some(role) if roles.contains(&role) => return Some((role, at)),
+            Some(_) => at = tape.operands(at)[0],
+            None => return None,
+        }
+    };
+    let Some((Role::Scores, products)) = back(scores, &[Role::Scale, Role::Scores]) else {
+        return false;
+    };
+    // A query or key may be scaled after its linear map or, as a norm takes a constant out again, after its norm.
+    let scaled = |&operand: &Var| {
+        let found = back(operand, &[Role::Scale, Role::Linear, Role::Norm]);
+        found.is_some_and(|(role, _)| role == Role::Scale)
+    };
+    !tape.operands(products).iter().any(scaled)
 }
 
 fn spread(logits: &[f32], rows: usize) -> (f64, f64, f64) {
@@ -288,7 +301,53 @@ pub fn looks_ahead(
 mod tests {
     use super::*;
     use calculus::Recorder;
-    use linalg::{Shape, affine::Affine, product::Product};
+    use linalg::heads::{HeadMix, HeadScores};
+    use linalg::rotation::{Pairs, Rotation};
+    use linalg::{Shape, affine::Affine, product::Product, scale::Scale};
+    use probability::{mask::CausalMask, rms_norm::RmsNorm, softmax::Softmax};
+
+    /// Scores, queries before or after their rotation, or keys may be multiplied by a constant; a norm takes it out again.
+    #[test]
+    fn a_scale_counts_wherever_it_reaches_the_scores() {
+        let unscaled = |at: &str| {
+            let mut r = Recorder::<f32>::new();
+            let [query, key, value] = ["query", "key", "value"].map(|name| {
+                let w = r.parameter(&format!("{name}.weight"), Shape::new(4, 4)).unwrap();
+                let x = r.input(&format!("{name}.input"), Shape::new(4, 3)).unwrap();
+                r.push(name, Product::plain(), [w, x]).unwrap()
+            });
+            let positions = r.input("positions", Shape::new(1, 3)).unwrap();
+            let scale = |r: &mut Recorder<f32>, here: &str, x| match here == at {
+                true => r.push("scaled", Scale { factor: 0.5 }, [x]).unwrap(),
+                false => x,
+            };
+            let query = scale(&mut r, "query before its norm", query);
+            let norm = RmsNorm { epsilon: 1e-5, heads: 1, offset: 0.0 };
+            let query = r.push("norm", norm, [query]).unwrap();
+            let query = scale(&mut r, "query", query);
+            let rotation = Rotation::new(1, 1e4, Pairs::Halves);
+            let query = r.push("rotated", rotation, [query, positions]).unwrap();
+            let query = scale(&mut r, "rotated query", query);
+            let key = scale(&mut r, "key", key);
+            let (heads, key_value_heads, length) = (1, 1, 3);
+            let scores = HeadScores { heads, key_value_heads, length };
+            let scores = r.push("scores", scores, [query, key]).unwrap();
+            let scores = scale(&mut r, "scores", scores);
+            let masked = r.push("masked", CausalMask::default(), [scores]).unwrap();
+            let weights = r.push("weights", Softmax, [masked]).unwrap();
+            let mix = HeadMix { heads, key_value_heads, length };
+            r.push("mixed", mix, [value, weights]).unwrap();
+            let mut tape = r.finish();
+            tape.forward();
+            attention(&tape, weights).unwrap().unscaled
+        };
+        for place in ["scores", "query", "rotated query", "key"] {
+            assert!(!unscaled(place), "{place}");
+        }
+        for place in ["nowhere", "query before its norm"] {
+            assert!(unscaled(place), "{place}");
+        }
+    }
 
     #[test]
     fn a_gain_is_what_happens_to_a_vectors_size() {

@@ -108,8 +108,10 @@ impl Observer<f32> for Watching {
         let norm = clip::global_norm(tape.gradients()) / self.loss_scale;
         let fails = !replay.loss.is_finite() || !norm.is_finite();
         if fails || done == of {
-            let values = tape.vars().map(|v| largest(tape.value(v))).collect();
-            self.largest = [values, tape.vars().map(|v| largest(tape.gradient(v))).collect()];
+            let masks = |v| tape.source(v) != calculus::Source::Parameter;
+            let values = tape.vars().map(|v| largest(tape.value(v), masks(v))).collect();
+            let gradients = tape.vars().map(|v| largest(tape.gradient(v), false)).collect();
+            self.largest = [values, gradients];
         }
         if fails {
             self.failed = Some((replay, norm));
@@ -162,11 +164,11 @@ impl Observer<f32> for Watching {
 /// Elements that one thread takes at a time.
 const CHUNK: usize = 1 << 16;
 
-/// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞, which masks.
-fn largest(x: View<'_, f32>) -> f64 {
+/// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞ if it `masks`.
+fn largest(x: View<'_, f32>, masks: bool) -> f64 {
     // The bits of magnitudes are in the order of magnitudes, those of NaN above ∞.
     let bits = |x: &f32| match x.to_bits() {
-        bits if bits == f32::NEG_INFINITY.to_bits() => 0,
+        bits if masks && bits == f32::NEG_INFINITY.to_bits() => 0,
         bits => bits & !(1 << 31),
     };
     let of_column = |j| {

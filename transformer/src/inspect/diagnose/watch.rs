@@ -169,6 +169,11 @@ impl Watched {
         self.history.last()?.origin.as_ref()
     }
 
+    /// Checks whether a weight before the last step is NaN or infinite.
+    pub(crate) fn has_broken_weights(&self) -> bool {
+        self.last_good.parameters.iter().any(|p| !p.is_finite())
+    }
+
     /// Returns the batch of the last step.
     pub(crate) fn batch(&self) -> u64 {
         self.history.last().map_or(0, |t| t.batch)

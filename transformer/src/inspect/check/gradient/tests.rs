@@ -17,6 +17,28 @@ fn slopes_to_rounding() {
     told(|x| 2.0 * x + if x > 1e-3 { x - 1e-3 } else { 0.0 }, 2.0);
 }
 
+/// A small bend at 2000 places between 10⁻⁷ and ½: some deceive the estimate of the error, none the certificate, and none
+/// hides a slope that is wrong by a thousandth.
+#[test]
+fn a_bend_does_not_accuse_a_slope() {
+    let noise = 8.0 * f64::EPSILON;
+    let exact = 1.0_f64.cos();
+    let mut deceived = 0;
+    for k in 0..2000 {
+        let bend = 1e-7 * 5e6_f64.powf(f64::from(k) / 2000.0);
+        let f = |x: f64| (x + 1.0).sin() / (1.0 + x * x) + 1e-2 * (x - bend).max(0.0);
+        let found = slope(f, 0.5, noise);
+        let limit = 10.0 * found.error + 2.0 * noise / found.step;
+        deceived += usize::from((found.slope - exact).abs() > limit);
+        let (error, limit) = compared(f, 0.5, noise, exact);
+        assert!(error <= 1.0, "a bend at {bend}: {error} limits of {limit:e}");
+        let (error, limit) = compared(f, 0.5, noise, 1.001 * exact);
+        assert!(error > 1.0, "a bend at {bend}: {error} limits of {limit:e}");
+    }
+    println!("{deceived} of 2000 deceive");
+    assert!(deceived > 0);
+}
+
 use crate::inspect::check::Verdict;
 use crate::model::recording::Given;
 use linalg::formula::{I, J, operand, upstream};

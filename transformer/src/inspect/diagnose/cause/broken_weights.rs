@@ -2,6 +2,7 @@
 //! NaN.
 //!
 //! **Signature.** Origin *given*, in a parameter, before any operation. Loss NaN at the first step, whatever the rate.
+//! A finite weight that only a 16-bit format cannot hold is not broken: *overflow of a 16-bit format*.
 //!
 //! **Cure.** Set the broken elements to 0 and continue training; better, an earlier checkpoint.
 //!
@@ -17,8 +18,9 @@ impl Detect for BrokenWeights {
     const TITLE: &str = "broken weights";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
+        let broken = f.watched.has_broken_weights();
         Ok(f.origin_where(|o| {
-            o.direction == Direction::Given && o.source == Some(Source::Parameter)
+            broken && o.direction == Direction::Given && o.source == Some(Source::Parameter)
         }))
     }
 

@@ -10,7 +10,6 @@
 
 use super::{Cure, Cures, Detect, Earlier, Findings, ModelError, Replay, Sign, Subject, dynamics};
 use crate::inspect::diagnose::applied::peak;
-use crate::inspect::diagnose::cure::Trial;
 
 /// Steps of the warm-up: as many as Adam's second moment (β₂ = 0.99) averages over.
 const RISE: u64 = 100;
@@ -64,6 +63,5 @@ fn rises<S: Subject>(f: &Findings<'_, S>) -> Result<bool, ModelError> {
         return Ok(false);
     }
     let slow = replay.once(&Cure::Rate(0.1), f.start)?;
-    let gain = |trial: &Trial| trial.held_out.map_or(0.0, |(before, after)| before - after);
-    Ok(!slow.cured || gain(&warm) >= WORTH * gain(&slow))
+    Ok(!slow.cured || warm.gain() >= WORTH * slow.gain())
 }
