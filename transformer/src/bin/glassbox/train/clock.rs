@@ -9,6 +9,10 @@ use transformer::{Corpus, Evaluation, Observer, Recording, Replay, Time, TimeBud
 const WRITTEN: f64 = 4e8;
 /// The bytes of weights per second that generation reads, until known: a laptop's memory.
 const READ: f64 = 8e9;
+/// The seconds per generated token besides, of a small model.
+const STARTED: f64 = 1.5e-3;
+/// The share of a step's time that measuring its tokens takes, until known: a third, and what a loaded machine adds.
+const MEASURED: f64 = 0.4;
 /// The tokens of the sample after training, at most.
 pub(super) const SAMPLE: usize = 600;
 
@@ -53,7 +57,7 @@ impl Clock {
             token: 0.0,
             // Weights, and a state of weights and two moments.
             saving: 4.0 * bytes / WRITTEN,
-            sample: SAMPLE as f64 * bytes / READ,
+            sample: SAMPLE as f64 * (STARTED + bytes / READ),
             timed: false,
         }
     }
@@ -107,9 +111,8 @@ impl Clock {
         let share = if self.step > 0.0 { 0.1 } else { 1.0 };
         self.step += share * (seconds - self.step);
         if !self.timed {
-            // Predicting a token takes a third of the time of training on it.
             let c = trainer.config();
-            self.token = self.step / 3.0 / (c.batch * c.context * c.accumulate) as f64;
+            self.token = MEASURED * self.step / (c.batch * c.context * c.accumulate) as f64;
         }
     }
 
