@@ -63,6 +63,13 @@ fn two_runs_are_measured_as_evaluate_measures_them() {
     let settings = &compared["verdict"]["settings"][0];
     assert_eq!((&settings["test"], &settings["better"]), (&Value::Null, &Value::Null));
     assert_eq!(compared["tokens"][0]["tokens"].as_array().unwrap().len(), 10);
+    // Both start equal, and part at the first update.
+    let found = &compared["divergences"][0]["outcome"]["diverge"];
+    assert_eq!(
+        (found["step"].as_u64(), &found["part"]),
+        (Some(1), &serde_json::json!("learning_rate"))
+    );
+    assert_eq!(found["causes"][0]["setting"], "learning_rate");
     let svg = fs::read_to_string(place.path("both.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("seconds of training"));
 
@@ -115,7 +122,7 @@ fn seeds_are_grouped() {
     train(&place, "b1", &["--steps", "12", "--seed", "1", "--learning-rate", "0.03"]);
     train(&place, "b2", &["--steps", "12", "--seed", "2", "--learning-rate", "0.03"]);
     let said = place.fine(&["compare", "a1", "a2", "a3"]);
-    says(&said, &["A, B, C differ in the seed alone", "between seeds"]);
+    says(&said, &["A, B, C differ in the seed alone", "between seeds", "do not start equal"]);
     let one = place.json(&["compare", "a1", "a2", "b1"]);
     let settings = &one["verdict"]["settings"];
     assert_eq!(settings.as_array().unwrap().len(), 1);
@@ -155,6 +162,33 @@ fn tokenizers_may_differ() {
     says(
         &said,
         &["parts that differ from A to B", "words on which A and B differ most", "per byte"],
+    );
+}
+
+/// The same settings give the same steps, however many batches a step has; a setting that differs is named where it acts.
+#[test]
+fn runs_part_where_a_setting_acts() {
+    let place = with_text();
+    train(&place, "a", &["--steps", "6", "--batch", "4"]);
+    train(&place, "again", &["--steps", "6", "--batch", "4", "--threads", "2"]);
+    train(&place, "twice", &["--steps", "6", "--batch", "2", "--accumulate", "2"]);
+    train(&place, "relu", &["--steps", "6", "--batch", "4", "--activation", "relu"]);
+    let all = place.json(&["compare", "a", "again", "twice", "relu", "--steps", "4"]);
+    let outcome = |i: usize| &all["divergences"][i]["outcome"];
+    assert_eq!(outcome(0)["same"], serde_json::json!({ "steps": 4, "bits": true }));
+    assert_eq!(outcome(1)["same"], serde_json::json!({ "steps": 4, "bits": false }));
+    let found = &outcome(2)["diverge"];
+    assert_eq!((found["step"].as_u64(), &found["part"]), (Some(1), &serde_json::json!("value")));
+    assert_eq!(found["causes"][0]["setting"], "activation");
+    let said = place.fine(&["compare", "a", "again", "relu", "--steps", "4"]);
+    says(
+        &said,
+        &["the first 4 steps of A and B are the same, bit by bit", "A and C part in step 1"],
+    );
+    says(&said, &["cause    activation is gelu in A and relu in C"]);
+    assert_eq!(
+        place.json(&["compare", "a", "relu", "--steps", "0"])["divergences"],
+        serde_json::json!([])
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod given;
 mod measured;
+mod parting;
 mod picture;
 
 use crate::{Result, on_threads, or_unread, terminal};
@@ -22,6 +23,9 @@ use transformer::inspect::compare::{Verdict, settings};
 /// one by a paired test over windows of the text. Runs that share all settings except the seed are one group; whether
 /// settings are better is tested over seeds. Models with different tokenizers are compared by bytes of text.
 ///
+/// Runs that start from the same weights are replayed side by side, up to the first value, gradient or update that differs
+/// beyond rounding; the setting that causes it is tried.
+///
 /// Exit status: 0 compared, 2 could not be compared.
 #[derive(Args)]
 pub(crate) struct Compare {
@@ -35,6 +39,9 @@ pub(crate) struct Compare {
     /// Field of a JSON line that holds a document
     #[arg(long, value_name = "NAME", default_value = TrainingConfig::FIELD)]
     field: String,
+    /// Steps that are replayed to find where two runs part; 0 replays none
+    #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
+    steps: u64,
     /// File for a picture of the losses against steps, tokens and seconds
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -70,6 +77,7 @@ impl Compare {
         });
         let parts = parts.collect();
         let settings = settings::differing(&configs);
+        let divergences = parting::search(&given, self.steps, &mut remarks);
         let picture = self.svg.as_ref().map(|_| picture::svg(&given));
         let models = given.iter_mut().enumerate().map(|(i, g)| Compared {
             label: std::mem::take(&mut g.label),
@@ -81,7 +89,8 @@ impl Compare {
             curve: g.curve.summary(),
         });
         let models = models.collect();
-        let report = Report { models, settings, parts, text, verdict, tokens, remarks };
+        let report =
+            Report { models, settings, parts, text, verdict, tokens, divergences, remarks };
         if let (Some(path), Some(picture)) = (&self.svg, &picture) {
             write_atomically(path, picture.as_bytes())?;
         }

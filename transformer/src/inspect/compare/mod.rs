@@ -14,8 +14,10 @@
 //! All models read the same text. Where their tokenizers are equal, losses are nats per token; otherwise nats per byte.
 
 pub mod curve;
+pub mod divergence;
 pub mod losses;
 pub mod report;
+mod rounding;
 pub mod settings;
 mod text;
 pub mod tokens;

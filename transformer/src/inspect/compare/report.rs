@@ -1,6 +1,7 @@
 //! The report of a comparison, as a value: printed by `Display`, serialised as one object.
 
 use super::curve::Summary;
+use super::divergence::Outcome;
 use super::losses::Unit;
 use super::settings::Setting;
 use super::tokens::Different;
@@ -62,6 +63,15 @@ pub struct Tokens {
     pub tokens: Vec<Different>,
 }
 
+/// The search for the first place where the first run and another one part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Searched {
+    /// The number of the other run.
+    pub model: usize,
+    /// What was found.
+    pub outcome: Outcome,
+}
+
 /// A comparison of several models. Numbers of models count from 0 for A.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
@@ -77,6 +87,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// The tokens on which models differ most.
     pub tokens: Vec<Tokens>,
+    /// The first place where runs part.
+    pub divergences: Vec<Searched>,
     /// What limits the comparison.
     pub remarks: Vec<String>,
 }

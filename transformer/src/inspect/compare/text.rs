@@ -1,6 +1,7 @@
 //! The report in words. A model, a setting or a change is called better only if its test says so.
 
-use super::report::{Report, label};
+use super::divergence::{Divergence, Outcome};
+use super::report::{Report, Searched, label};
 use super::verdict::{Pair, Settings, Test};
 use crate::inspect::compare::losses::Unit;
 use crate::printable::printable;
@@ -22,6 +23,7 @@ impl Display for Report {
         self.pairs(f)?;
         self.over_seeds(f)?;
         self.tokens(f)?;
+        self.divergences(f)?;
         for remark in &self.remarks {
             writeln!(f, "\nnote     {}", printable(remark))?;
         }
@@ -36,6 +38,12 @@ fn number(x: f64) -> String {
         _ if size == 0.0 || size >= 1e-3 => format!("{x:.4}"),
         _ => format!("{x:.1e}"),
     }
+}
+
+/// Formats a number of single precision with the digits that it has.
+fn shortest(x: f64) -> String {
+    let single = x as f32;
+    if f64::from(single) == x { single.to_string() } else { x.to_string() }
 }
 
 fn signed(x: f64) -> String {
@@ -89,6 +97,35 @@ fn table(f: &mut Formatter<'_>, rows: &[(String, Vec<String>)]) -> fmt::Result {
             write!(f, "  {cell:>width$}")?;
         }
         writeln!(f)?;
+    }
+    Ok(())
+}
+
+/// Writes where two runs part, and why.
+fn parting(f: &mut Formatter<'_>, other: &str, found: &Divergence) -> fmt::Result {
+    let at = found.element.map_or(String::new(), |[i, j]| format!("[{i}, {j}]"));
+    let part = found.part.words();
+    let (step, name) = (found.step, printable(&found.name));
+    let name = if part == name { String::new() } else { format!(" {name}{at}") };
+    writeln!(f, "\nsteps    A and {other} part in step {step}: {part}{name}")?;
+    for (side, label) in ["A", other].into_iter().enumerate() {
+        let value = found.values[side].map_or("does not have it".to_owned(), shortest);
+        let by = found.operations[side].map_or(String::new(), |name| format!(" ({name})"));
+        writeln!(f, "         {label}: {value}{by}")?;
+    }
+    if found.bound > 0.0 {
+        writeln!(f, "         rounding explains a difference of {:.1e}", found.bound)?;
+    }
+    for cause in &found.causes {
+        let [own, theirs] = &cause.values;
+        let tried = match cause.alone {
+            true => format!("with A's value {other} takes the same step there"),
+            false => format!("with all of A's values listed {other} takes the same step there"),
+        };
+        writeln!(f, "cause    {} is {own} in A and {theirs} in {other}: {tried}", cause.setting)?;
+    }
+    if found.causes.is_empty() {
+        writeln!(f, "cause    unknown: no setting that differs explains it")?;
     }
     Ok(())
 }
@@ -330,6 +367,29 @@ impl Report {
                 ))
             ),
         }
+    }
+
+    fn divergences(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for Searched { model, outcome } in &self.divergences {
+            let other = label(*model);
+            match outcome {
+                Outcome::StartsDiffer { reason } => writeln!(
+                    f,
+                    "\nsteps    A and {other} do not start equal: {}",
+                    printable(reason)
+                )?,
+                Outcome::Same { steps, bits } => {
+                    let how = if *bits { "bit by bit" } else { "but for rounding" };
+                    let steps = words::count(*steps, "step");
+                    writeln!(
+                        f,
+                        "\nsteps    the first {steps} of A and {other} are the same, {how}"
+                    )?;
+                }
+                Outcome::Diverge(found) => parting(f, &other, found)?,
+            }
+        }
+        Ok(())
     }
 
     fn tokens(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -38,6 +38,27 @@ pub fn places(first: &[f64], second: &[f64], count: usize) -> Vec<usize> {
     all
 }
 
+/// Lists the tokens on which two models differ most. `describe` gives one by its place; of tokens that look alike, with the
+/// same text before them, one is listed.
+pub fn listed(
+    first: &[f64],
+    second: &[f64],
+    describe: impl Fn(usize) -> Different,
+) -> Vec<Different> {
+    let mut all: Vec<Different> = Vec::new();
+    for place in places(first, second, 100 * LISTED) {
+        let token = describe(place);
+        let known = |d: &Different| (&d.before, &d.text) == (&token.before, &token.text);
+        if !all.iter().any(known) {
+            all.push(token);
+        }
+        if all.len() == LISTED {
+            break;
+        }
+    }
+    all
+}
+
 /// Describes a token: its nats, its text, and the end of the text before it.
 pub fn described([first, second]: [f64; 2], before: &str, text: &str) -> Different {
     let skipped = before.chars().count().saturating_sub(BEFORE);
@@ -100,6 +121,15 @@ mod tests {
     fn the_largest_gap_comes_first() {
         assert_eq!(places(&[3.0, 0.0, 1.0, 2.0], &[1.0, 4.0, 1.0, 0.0], 10), [1, 0, 3]);
         assert!(places(&[1.0], &[1.0], 10).is_empty());
+    }
+
+    /// Tokens that look alike are listed once.
+    #[test]
+    fn equal_lines_are_one() {
+        let nats = [9.0, 8.0, 7.0];
+        let text = |i: usize| described([nats[i], 0.0], "a", ["x", "x", "y"][i]);
+        let all = listed(&nats, &[0.0; 3], text);
+        assert_eq!(all.iter().map(|d| d.first).collect::<Vec<_>>(), [9.0, 7.0]);
     }
 
     #[test]

@@ -104,13 +104,12 @@ fn by_token(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Mea
     };
     let flat: Vec<Vec<f64>> = all.iter().map(|windows| windows.concat()).collect();
     let of = |model: usize| {
-        let places = tokens::places(&flat[0], &flat[model], tokens::LISTED);
-        let described = places.iter().map(|&at| {
+        let tokens = tokens::listed(&flat[0], &flat[model], |at| {
             let (before, token) = place(&windows, at);
             let nats = [flat[0][at], flat[model][at]];
             tokens::described(nats, &decoded(tokenizer, before), &decoded(tokenizer, &[token]))
         });
-        Tokens { model, tokens: described.collect() }
+        Tokens { model, tokens }
     };
     let tokens = (1..given.len()).map(of).collect();
     Ok(Measured { losses, text, tokens, remarks })
@@ -194,8 +193,7 @@ fn by_byte(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Meas
     let flat: Vec<Vec<f64>> = all.iter().map(|tokens| tokens::by_word(&words, tokens)).collect();
     let of = |model: usize| {
         // The first word holds the first token, which is not predicted.
-        let places = tokens::places(&flat[0][1..], &flat[model][1..], tokens::LISTED);
-        let described = places.iter().map(|&at| {
+        let tokens = tokens::listed(&flat[0][1..], &flat[model][1..], |at| {
             let word = words[at + 1].clone();
             let before = &text[word.start.saturating_sub(200)..word.start];
             let nats = [flat[0][at + 1], flat[model][at + 1]];
@@ -205,7 +203,7 @@ fn by_byte(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Meas
                 &String::from_utf8_lossy(&text[word]),
             )
         });
-        Tokens { model, tokens: described.collect() }
+        Tokens { model, tokens }
     };
     let tokens = (1..given.len()).map(of).collect();
     let text = Text {
@@ -221,7 +219,7 @@ fn by_byte(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Meas
 }
 
 /// Loads the text of a run.
-fn own_text(given: &Given) -> Result<Source> {
+pub(super) fn own_text(given: &Given) -> Result<Source> {
     let why = match &given.run {
         None => format!("{} is a model without a run, which has no text", given.path.display()),
         Some(run) if run.reads_standard_input() => {
