@@ -174,7 +174,8 @@
 //! * From scores: [`softmax`], [`log_sum_exp`], [`sigmoid`], [`mask`].
 //! * Distributions: [`Categorical`], [`Joint`], [`bayes`], [`gaussian`], [`MultivariateGaussian`],
 //!   [`distribution`], [`diffusion`].
-//! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`paired`], [`goodness`].
+//! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`paired`], [`welch`], [`power`],
+//!   [`goodness`].
 //! * Drawing: [`random`], [`permutation`], [`alias`], [`gumbel`], [`transform`], [`sample`].
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].
 //!
@@ -211,12 +212,14 @@ pub mod moments;
 pub mod multivariate;
 pub mod paired;
 pub mod permutation;
+pub mod power;
 pub mod random;
 pub mod running;
 pub mod sample;
 pub mod sigmoid;
 mod special;
 pub mod transform;
+pub mod welch;
 
 /// The traits and errors of [`distribution`] are statrs': its major version is part of this crate's API.
 pub use statrs;

@@ -1,6 +1,6 @@
-"""Values of probability functions by NumPy, SciPy, PyTorch, transformers and mpmath: writes probability.json beside this file.
+"""Values of probability functions by NumPy, SciPy, statsmodels, PyTorch, transformers and mpmath: writes probability.json beside this file.
 
-    pip install numpy==2.4.6 scipy==1.17.1 mpmath==1.3.0 torch==2.15.0 transformers==5.23.0
+    pip install numpy==2.4.6 scipy==1.17.1 statsmodels==0.14.6 mpmath==1.3.0 torch==2.15.0 transformers==5.23.0
     python tests/authority/probability.py
 
 Every row is {function, inputs, expected, source}. Expected values are f64; those of mpmath were computed with 200 bits
@@ -8,6 +8,7 @@ and rounded once. The rows `log_sum_exp`, `softmax` and `log_softmax` of source 
 held to 4 units in the last place; all others to a relative error of 1e-12.
 """
 
+import itertools
 import json
 import math
 import pathlib
@@ -18,12 +19,15 @@ import numpy as np
 import scipy
 import scipy.special
 import scipy.stats as st
+import statsmodels
+import statsmodels.api
+import statsmodels.stats.power
 import torch
 import transformers
 from transformers.generation import logits_process as hf
 
-PINNED = {"numpy": "2.4.6", "scipy": "1.17.1", "mpmath": "1.3.0", "torch": "2.15.0", "transformers": "5.23.0"}
-for module in (np, scipy, mpmath, torch, transformers):
+PINNED = {"numpy": "2.4.6", "scipy": "1.17.1", "statsmodels": "0.14.6", "mpmath": "1.3.0", "torch": "2.15.0", "transformers": "5.23.0"}
+for module in (np, scipy, statsmodels, mpmath, torch, transformers):
     found = module.__version__.split("+")[0]
     assert found == PINNED[module.__name__], f"{module.__name__} {found}, pinned {PINNED[module.__name__]}"
 
@@ -152,7 +156,7 @@ a, b, y = [1], [0, 2], np.array([2.0, 1.0])
 gain = cov[np.ix_(a, b)] @ np.linalg.inv(cov[np.ix_(b, b)])
 row("given", [mean, cov, b, y], np.concatenate([mean[a] + gain @ (y - mean[b]), (cov[np.ix_(a, a)] - gain @ cov[np.ix_(b, a)]).ravel()]), NUMPY)
 
-rng = np.random.default_rng(7)
+rng, rng_clusters = np.random.default_rng(7), np.random.default_rng(8)
 u, v = rng.normal(size=12), rng.normal(size=12)
 row("mean", [u], mpmath.fsum(u) / 12, "mpmath 1.3.0, 200 bits")
 row("population_variance", [u], np.var(u), NUMPY)
@@ -182,6 +186,25 @@ for c in [0.9, 0.95]:
     row("t_test", [u, v, c], [test.statistic, test.pvalue, i.low, i.high], SCIPY)
 far = st.ttest_rel(u + 5, v)
 row("t_test", [u + 5, v, 0.95], [far.statistic, far.pvalue, *far.confidence_interval(0.95)], SCIPY)
+for first, second in [(u, v[:5]), (u[:2], v), (u[:3], v[:3] + 4), (100 * u, v)]:
+    test = st.ttest_ind(first, second, equal_var=False)
+    i = test.confidence_interval(0.95)
+    row("welch", [first, second, 0.95], [test.statistic, test.df, test.pvalue, i.low, i.high], SCIPY)
+# Tokens of clusters: a constant fitted by least squares, with errors robust to clusters.
+STATSMODELS = f"statsmodels {statsmodels.__version__}"
+for sizes in [[4, 4, 4], [7, 1, 3, 12, 5], [30] * 9 + [2]]:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    tokens = rng_clusters.normal(size=sum(sizes)) + rng_clusters.normal(size=len(sizes))[groups] + 0.3
+    fit = statsmodels.api.OLS(tokens, np.ones_like(tokens)).fit(cov_type="cluster", cov_kwds={"groups": groups}, use_t=True)
+    sums = [mpmath.fsum(tokens[groups == g]) for g in range(len(sizes))]
+    row("clustered", [sums, sizes, 0.95], [fit.params[0], fit.bse[0], fit.pvalues[0], *fit.conf_int(0.05)[0]], STATSMODELS)
+analysis = statsmodels.stats.power.TTestIndPower()
+for n, effect, alpha in [(64, 0.5, 0.05), (2, 3, 0.05), (3, 1.5, 0.01), (20, 0.1, 0.05), (100, 0.4, 0.001), (5, 4, 0.05)]:
+    # Statsmodels takes SciPy's noncentral distribution in both tails.
+    row("power_of_two_groups", [n, effect, alpha], analysis.power(effect, n, alpha), STATSMODELS)
+for effect, alpha, power in [(0.5, 0.05, 0.8), (2, 0.05, 0.8), (0.2, 0.01, 0.9), (0.03, 0.05, 0.8), (10, 0.05, 0.8)]:
+    least = next(n for n in itertools.count(2) if analysis.power(effect, n, alpha) >= power)
+    row("samples_needed", [effect, alpha, power], least, STATSMODELS)
 for counts, p in [([16, 18, 16, 14, 12, 12], [1 / 6] * 6), ([50, 30, 20], [0.5, 0.25, 0.25]), ([90, 5, 5], [0.5, 0.25, 0.25])]:
     test = st.chisquare(counts, np.array(p) * sum(counts))
     row("chi_squared", [counts, p], [test.statistic, test.pvalue], SCIPY)

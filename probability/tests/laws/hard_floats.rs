@@ -22,7 +22,7 @@ use probability::transform::{
 use probability::{Categorical, Joint, MultivariateGaussian, ProbabilityError as Error, Random};
 use probability::{
     bayes, diffusion, distribution, dropout, goodness, gumbel, layer_norm, likelihood, mask,
-    moments, paired, rms_norm,
+    moments, paired, power, rms_norm, welch,
 };
 
 const INF: f64 = f64::INFINITY;
@@ -781,8 +781,22 @@ fn intervals_and_tests() {
             setting(interval::normal(&[1.0, 2.0], bad)) && setting(interval::wilson(1, 2, bad))
         );
         assert!(setting(paired::t_test(&[1.0, 2.0], &[1.0, 3.0], bad)));
+        assert!(setting(paired::clustered(&[1.0, 2.0], &[1.0, 3.0], bad)));
+        assert!(setting(welch::t_test(&[1.0, 2.0], &[1.0, 3.0], bad)));
+        assert!(setting(power::of_two_groups(5, 1.0, bad)));
+        assert!(setting(power::samples_needed(1.0, 0.05, bad)));
         assert!(setting(interval::bootstrap(&[1.0], bad, 10, &Random::new(0, 0, 0), |x| x[0])));
     }
+    assert!(
+        length(welch::t_test(&[1.0], &[1.0, 2.0], 0.9))
+            && element(welch::t_test(&[1.0, 2.0], &[1.0, INF], 0.9), 1)
+            && length(paired::clustered(&[1.0], &[1.0], 0.9))
+            && length(paired::clustered(&[1.0, 2.0], &[1.0], 0.9))
+            && element(paired::clustered(&[1.0, 2.0], &[1.0, 0.0], 0.9), 1)
+            && setting(power::of_two_groups(1, 1.0, 0.05))
+            && setting(power::samples_needed(0.0, 0.05, 0.8))
+            && setting(power::samples_needed(NAN, 0.05, 0.8))
+    );
     assert!(
         length(interval::normal(&[1.0], 0.9))
             && length(interval::normal(&[], 0.9))

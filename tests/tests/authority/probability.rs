@@ -13,7 +13,9 @@ use probability::transform::{
 use probability::{
     Categorical, MultivariateGaussian, bayes, distribution, goodness, interval, layer_norm,
 };
-use probability::{likelihood, mask, moments, paired, rms_norm, running::Running, sigmoid};
+use probability::{
+    likelihood, mask, moments, paired, power, rms_norm, running::Running, sigmoid, welch,
+};
 use std::collections::BTreeMap;
 use tests::authority::{Entry, relative_error, table};
 
@@ -166,6 +168,17 @@ fn ours(entry: &Entry) -> Option<Vec<f64>> {
             let test = paired::t_test(x(0), x(1), at(2)).unwrap();
             vec![test.t, test.p_value, test.interval.low, test.interval.high]
         }
+        "clustered" => {
+            let test = paired::clustered(x(0), x(1), at(2)).unwrap();
+            let interval = test.interval;
+            vec![test.difference, test.standard_error, test.p_value, interval.low, interval.high]
+        }
+        "welch" => {
+            let test = welch::t_test(x(0), x(1), at(2)).unwrap();
+            vec![test.t, test.degrees, test.p_value, test.interval.low, test.interval.high]
+        }
+        "power_of_two_groups" => vec![power::of_two_groups(at(0) as u64, at(1), at(2)).unwrap()],
+        "samples_needed" => vec![power::samples_needed(at(0), at(1), at(2)).unwrap() as f64],
         "chi_squared" => {
             let p = Categorical::from_probabilities(x(1)).unwrap();
             let test = goodness::chi_squared(&whole(0), &p).unwrap();

@@ -348,6 +348,17 @@ pub fn parameters<T: Real>(
     Ok((numbers(&found), state.about.clone()))
 }
 
+/// Reads the description of a saved state of so many parameters.
+///
+/// # Errors
+/// A file that is missing, cut off, damaged, or too large.
+pub fn about<T: Real>(path: &Path, parameters: usize) -> Result<About, CheckpointError> {
+    let file = bytes(path, most::<T>(parameters))?;
+    let state = State::parse(path, &file)?;
+    state.intact()?;
+    Ok(state.about.clone())
+}
+
 /// The state of an optimizer, by name.
 pub type Memory<T> = Vec<(&'static str, Vec<T>)>;
 

@@ -31,6 +31,6 @@ pub use file::{ordinary, read_bounded, read_stream, reason, write_atomically};
 pub use lock::Lock;
 pub use metrics::{Metric, Restored};
 pub use run::{
-    Run, RunError, growth_file, is_run, metrics_file, model_directory, plot_file, settings_file,
-    state_file, validation_losses,
+    Run, RunError, growth_file, is_run, metrics_file, model_directory, plot_file, read_metrics,
+    settings_file, state_file, validation_losses,
 };

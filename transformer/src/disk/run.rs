@@ -80,6 +80,16 @@ pub fn validation_losses(run: &Path) -> Vec<(u64, f64)> {
     metrics.filter_map(|m| Some((m.step, m.validation_loss?))).collect()
 }
 
+/// Reads the metrics of a run; also returns the numbers, from 1, of lines that cannot be read.
+///
+/// # Errors
+/// A file that cannot be read, or is too long.
+pub fn read_metrics(run: &Path) -> Result<(Vec<Metric>, Vec<usize>), FileError> {
+    let file = read_bounded(&metrics_file(run), LONGEST_METRICS)?;
+    let Restored { metrics, damaged, .. } = Restored::of(&file, u64::MAX);
+    Ok((metrics, damaged))
+}
+
 /// Returns the path of a run's training state.
 pub fn state_file(run: &Path) -> PathBuf {
     run.join("state.safetensors")

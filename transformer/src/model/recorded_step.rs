@@ -383,6 +383,18 @@ impl<T: Real> RecordedStep<T> {
         Ok(self.recording.tape.value(self.recording.loss)[0].to_f64())
     }
 
+    /// Returns the loss of every token of a batch in nats, without dropout; 0 for a token without a target.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    pub fn surprisals(&mut self, tokens: &[u32], targets: &[u32]) -> Result<Vec<f64>, ModelError> {
+        self.loss(tokens, targets)?;
+        let tape = &self.recording.tape;
+        let operands = [self.marks.table, self.marks.last, self.targets].map(|var| tape.value(var));
+        let loss = VocabularyLoss { cap: self.config.logit_cap, ..VocabularyLoss::default() };
+        Ok(loss.nats(operands).into_iter().map(Real::to_f64).collect())
+    }
+
     /// Copies the parameters of another recording of the same model.
     ///
     /// # Panics

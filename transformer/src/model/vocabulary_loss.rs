@@ -94,6 +94,34 @@ impl VocabularyLoss {
     }
 }
 
+impl VocabularyLoss {
+    /// Returns the nats of every token, 0 for one without a target; operands as in [`Primitive::forward`].
+    ///
+    /// ```
+    /// use linalg::Matrix;
+    /// // One feature, two words of scores 0 and ln 3: probabilities ¼ and ¾.
+    /// let table = Matrix::from_row_slice(1, 2, &[0.0, 3.0_f64.ln()]);
+    /// let (x, targets) = (Matrix::from_element(1, 2, 1.0), Matrix::from_row_slice(1, 2, &[0.0, -1.0]));
+    /// let nats = transformer::VocabularyLoss::default().nats([table.as_view(), x.as_view(), targets.as_view()]);
+    /// assert!((nats[0] - 4.0_f64.ln()).abs() < 1e-15 && nats[1] == 0.0);
+    /// ```
+    pub fn nats<T: Real>(&self, [table, x, targets]: [View<'_, T>; 3]) -> Vec<T> {
+        let (words, tokens) = (table.ncols(), x.ncols());
+        let chunk = words * self.tokens_at_once(words, tokens);
+        let mut scratch = vec![T::zero(); if self.cap.is_some() { 2 * chunk } else { chunk }];
+        let mut nats = vec![T::zero(); tokens];
+        self.chunks(table, x, &mut scratch, |first, logits, _| {
+            let n = logits.ncols();
+            nats_of_columns(
+                logits.as_view(),
+                targets.columns(first, n),
+                &mut nats[first..first + n],
+            );
+        });
+        nats
+    }
+}
+
 /// Mean of the nats over the targets that count.
 fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
     vector::sum(nats) / T::from_f64(counted(&targets) as f64)

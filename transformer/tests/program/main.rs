@@ -2,6 +2,7 @@
 
 mod architectures;
 mod cli;
+mod compare;
 mod compress;
 mod defence;
 mod describe;

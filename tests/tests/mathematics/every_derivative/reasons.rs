@@ -45,6 +45,8 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::initialise::Initialiser::variance",
             "probability::interval::",
             "probability::paired::",
+            "probability::power::",
+            "probability::welch::",
             // Sampling: selection by rank.
             "probability::sample::Sampler::",
             "probability::transform::Logits::",

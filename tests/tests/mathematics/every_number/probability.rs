@@ -27,7 +27,7 @@ use probability::softmax::{
 use probability::transform::Logits;
 use probability::{
     Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, gumbel,
-    interval, likelihood, moments, paired, sigmoid,
+    interval, likelihood, moments, paired, power, sigmoid, welch,
 };
 use tests::exact::Exact;
 
@@ -452,6 +452,40 @@ pub(crate) fn cases() -> Vec<Case> {
             if a.len() < 2 { return Err(Refused("few".into())) }
             let d: Vec<Exact> = a.iter().zip(b).map(|(&a, &b)| a - b).collect();
             (vector::sum(&d) / count(&d), (variance(&d, 1.0)? / count(&d)).sqrt())
+        };
+        "paired::clustered", Multiple(2), Conditioned 16.0 => |x| {
+            // Clusters of one to three tokens.
+            let sizes: Vec<f64> = (0..x.len()).map(|i| (1 + i % 3) as f64).collect();
+            let found = paired::clustered(x, &sizes, 0.95)?;
+            assert!((0.0..=1.0).contains(&found.p_value) && found.interval.low <= found.interval.high);
+            [found.difference, found.standard_error]
+        }, as |x| {
+            if x.len() < 2 { return Err(Refused("few".into())) }
+            let sizes: Vec<Exact> = (0..x.len()).map(|i| number((1 + i % 3) as f64)).collect();
+            let (tokens, k) = (vector::sum(&sizes), count::<Exact>(x));
+            let mean = vector::sum(x) / tokens;
+            let rest: Vec<Exact> = x.iter().zip(&sizes).map(|(&d, &n)| (d - mean * n) * (d - mean * n)).collect();
+            (mean, (vector::sum(&rest) * k / (k - Exact::one())).sqrt() / tokens)
+        };
+        "welch::t_test", Multiple(2), Conditioned 16.0 => |x| {
+            let (a, b) = halves(x);
+            let found = welch::t_test(a, b, 0.95)?;
+            assert!((0.0..=1.0).contains(&found.p_value) && found.interval.low <= found.interval.high);
+            assert!(found.degrees >= (a.len() - 1) as f64 * 0.999 && found.degrees <= (a.len() + b.len() - 2) as f64);
+            [found.difference, found.standard_error]
+        }, as |x| {
+            let (a, b) = halves(x);
+            if a.len() < 2 { return Err(Refused("few".into())) }
+            let spread = variance(a, 1.0)? / count(a) + variance(b, 1.0)? / count(b);
+            (vector::sum(a) / count(a) - vector::sum(b) / count(b), spread.sqrt())
+        };
+        "power::of_two_groups" "power::samples_needed", Number, Whole 0.0 => |x| {
+            // Whatever the effect: the least number of samples whose power reaches the one asked for.
+            let size = x[0].abs();
+            let n = power::samples_needed(size, 0.05, 0.8)?;
+            let enough = power::of_two_groups(n, size, 0.05)? >= 0.8;
+            let fewer = n > 2 && power::of_two_groups(n - 1, size, 0.05)? >= 0.8;
+            f64::from(u8::from(!enough || fewer))
         };
         "paired::sign_flip_test", Multiple(2), Whole 0.0 => |x| {
             let (a, b) = halves(x);

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod compress;
 mod convert;
 mod describe;
@@ -70,6 +71,9 @@ enum Verb {
     Explain(Box<explain::Explain>),
     /// Describe an architecture by its parts: parameters, operations, memory; or its differences from another
     Describe(describe::Describe),
+    /// Compare runs or models: settings, curves, which predicts better, and whether that is chance; exit status 2 if they
+    /// cannot be compared
+    Compare(compare::Compare),
     /// Measure time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         Some(Verb::Convert(convert)) => convert.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Describe(describe)) => describe.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Compare(compare)) => compare.run(),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     ended(done)

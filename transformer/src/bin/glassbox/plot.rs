@@ -179,7 +179,7 @@ impl Scale {
 }
 
 /// Returns multiples of 1, 2 or 5 times a power of ten: about `count` between `low` and `high`.
-fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+pub(crate) fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
     let power = 10.0_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= rough);
@@ -228,14 +228,14 @@ fn spread_out(
     labels.into_iter().zip(places).map(|((at, class, label), y)| (at, y, class, label)).collect()
 }
 
-fn line(svg: &mut String, x1: f64, y1: f64, x2: f64, y2: f64, class: &str, width: f64) {
+pub(crate) fn line(svg: &mut String, x1: f64, y1: f64, x2: f64, y2: f64, class: &str, width: f64) {
     let _ = writeln!(
         svg,
         r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}" stroke-width="{width}"/>"#
     );
 }
 
-fn polyline(svg: &mut String, at: &[(f64, f64)], class: &str, width: f64) {
+pub(crate) fn polyline(svg: &mut String, at: &[(f64, f64)], class: &str, width: f64) {
     let points = points(at);
     let _ = writeln!(
         svg,
@@ -243,11 +243,11 @@ fn polyline(svg: &mut String, at: &[(f64, f64)], class: &str, width: f64) {
     );
 }
 
-fn points(at: &[(f64, f64)]) -> String {
+pub(crate) fn points(at: &[(f64, f64)]) -> String {
     at.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
 }
 
-fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, content: &str) {
+pub(crate) fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, content: &str) {
     let content = escaped(content);
     let _ = writeln!(
         svg,
@@ -255,13 +255,13 @@ fn text(svg: &mut String, x: f64, y: f64, class: &str, anchor: &str, content: &s
     );
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let plain = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     // A file's name may contain characters that XML does not allow.
     plain.replace('"', "&quot;").replace(|c: char| c.is_control(), " ")
 }
 
-fn short(y: f64) -> String {
+pub(crate) fn short(y: f64) -> String {
     let text = format!("{y:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

@@ -1,0 +1,52 @@
+//! Where the runs given to `compare` part.
+
+use super::given::Given;
+use super::measured::own_text;
+use crate::Result;
+use transformer::inspect::compare::divergence::{Outcome, Side, first};
+use transformer::inspect::compare::report::Searched;
+use transformer::{Architecture, Corpus};
+
+/// Replays the first run beside each other run. A pair that cannot be replayed is a remark.
+pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> Vec<Searched> {
+    let mut all = Vec::new();
+    let own = &given[0];
+    if steps == 0 || own.run.is_none() {
+        return all;
+    }
+    for (model, other) in given.iter().enumerate().skip(1).filter(|(_, g)| g.run.is_some()) {
+        match between(own, other, steps) {
+            Ok(outcome) => all.push(Searched { model, outcome }),
+            Err(error) => remarks.push(format!(
+                "where {} and {} part is not known, because they cannot be replayed: {error}",
+                own.label, other.label
+            )),
+        }
+    }
+    all
+}
+
+fn between(own: &Given, other: &Given, steps: u64) -> Result<Outcome> {
+    let (Some(config), Some(theirs)) = (&own.run, &other.run) else { unreachable!("runs") };
+    if config.seed != theirs.seed {
+        let reason = format!("the seeds are {} and {}", config.seed, theirs.seed);
+        return Ok(Outcome::StartsDiffer { reason });
+    }
+    let text = own_text(own)?.corpus;
+    let same_text = own.state.as_ref().map(|(_, data)| data)
+        == other.state.as_ref().map(|(_, data)| data)
+        && own.tokenizer == other.tokenizer
+        && config.data == theirs.data
+        // Windows of documents begin where one of this length fits.
+        && config.context == theirs.context;
+    let another = if same_text { None } else { Some(own_text(other)?.corpus) };
+    let (a, b) = (side(own, &text), side(other, another.as_ref().unwrap_or(&text)));
+    Ok(first(&a, &b, steps)?)
+}
+
+fn side<'a>(given: &Given, corpus: &'a Corpus) -> Side<'a> {
+    let config = given.run.clone().expect("a run");
+    // The rate of dropout is the run's.
+    let model = Architecture { dropout: config.dropout, ..given.model.config.clone() };
+    Side { config, model, corpus, start: None }
+}
