@@ -69,7 +69,7 @@ fn by_token(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Mea
             source::known_to(&tokens, first.model.config.vocabulary)?;
             affordable(tokens.len())?;
             let stream = tokens.to_vec();
-            tokens.failure().map_or(Ok(()), Err)?;
+            tokens.check_read()?;
             (source::name(paths), windows(&stream, longest))
         }
         None => {
@@ -77,7 +77,7 @@ fn by_token(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Mea
             let all = own.corpus.validation().len();
             affordable(all.min(MOST))?;
             let sample = own.corpus.validation_sample(longest, MOST);
-            own.corpus.failure().map_or(Ok(()), Err)?;
+            own.corpus.check_read()?;
             let read: usize = sample.iter().map(|window| targets(window).count()).sum();
             if read + 1 < all {
                 remarks.push(format!(
@@ -144,7 +144,7 @@ fn by_byte(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Meas
         None => {
             let own = own_text(&given[0])?;
             let tokens = own.corpus.validation().beginning(MOST);
-            own.corpus.failure().map_or(Ok(()), Err)?;
+            own.corpus.check_read()?;
             let name = format!("the held-back text of {} ({})", given[0].label, own.name);
             (name, text_of(&own.tokenizer, &tokens))
         }
