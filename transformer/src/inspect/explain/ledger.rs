@@ -106,29 +106,33 @@ impl<T: Real> Explanation<T> {
             Some(moving.tape().gradients().iter().map(|g| g.derivative).collect::<Vec<f64>>())
         };
 
-        let mut value = |parameters: &[f64]| loss_at(&mut model, parameters);
+        let mut moved = before.clone();
         let scales: Vec<(f64, f64)> = (0..6)
             .map(|k| {
                 let scale = 0.5_f64.powi(k);
-                let moved = before.iter().zip(&change).map(|(b, d)| b + scale * d);
-                (scale, value(&moved.collect::<Vec<_>>()) - loss)
+                let both = before.iter().zip(&change);
+                moved.iter_mut().zip(both).for_each(|(m, (b, d))| *m = b + scale * d);
+                (scale, loss_at(&mut model, &moved) - loss)
             })
             .collect();
+        drop(moved);
+        let whole = loss_at(&mut model, &after);
+        model.copy_parameters(&before);
         let mut groups = Vec::new();
         for (name, ranges) in self.groups() {
-            let mut moved = before.clone();
             let over = |f: &dyn Fn(usize) -> f64| -> f64 {
                 ranges.iter().flat_map(|r| r.clone()).map(f).sum()
             };
-            for range in &ranges {
-                moved[range.clone()].copy_from_slice(&after[range.clone()]);
-            }
+            // This group alone takes its step, and goes back.
+            place(&mut model, &after, &ranges);
+            let alone = loss_of(&mut model);
+            place(&mut model, &before, &ranges);
             let size = over(&|i| before[i] * before[i]).sqrt().max(f64::MIN_POSITIVE);
             groups.push(Group {
                 parameters: ranges.iter().map(Range::len).sum(),
                 first: over(&|i| g[i] * change[i]),
                 second: curved.as_ref().map(|h| 0.5 * over(&|i| change[i] * h[i])),
-                alone: value(&moved) - loss,
+                alone: alone - loss,
                 gradient: over(&|i| g[i] * g[i]).sqrt(),
                 ratio: over(&|i| change[i] * change[i]).sqrt() / size,
                 name,
@@ -137,7 +141,7 @@ impl<T: Real> Explanation<T> {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| x * y).sum::<f64>();
         Ok(Ledger {
             before: loss,
-            after: value(&after),
+            after: whole,
             first: dot(&g, &change),
             second: curved.as_ref().map(|h| 0.5 * dot(&change, h)),
             groups,
@@ -222,6 +226,19 @@ fn gradients<S: Real>(model: &mut RecordedStep<S>, parameters: &[S]) -> f64 {
 
 fn loss_at<S: Real>(model: &mut RecordedStep<S>, parameters: &[S]) -> f64 {
     model.copy_parameters(parameters);
+    loss_of(model)
+}
+
+/// Sets the parameters of these ranges.
+fn place<S: Real>(model: &mut RecordedStep<S>, from: &[S], ranges: &[Range<usize>]) {
+    let parameters = model.tape_mut().parameters_mut();
+    for range in ranges {
+        parameters[range.clone()].copy_from_slice(&from[range.clone()]);
+    }
+}
+
+/// Returns the loss at the parameters that are set.
+fn loss_of<S: Real>(model: &mut RecordedStep<S>) -> f64 {
     model.tape_mut().forward();
     model.tape().elements(model.loss_var())[0].to_f64()
 }

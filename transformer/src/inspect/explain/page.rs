@@ -9,7 +9,7 @@ use super::svg::{STYLE, escaped};
 use super::{Explanation, Ledger, Outcome, Quantity, Summary, blob, json};
 use crate::model::recorded_step::{IGNORED, ModelError};
 use calculus::Source;
-use linalg::Matrix;
+use linalg::View;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
@@ -322,7 +322,7 @@ impl Explanation<f32> {
     fn thumb(&self, node: usize, quantity: Quantity) -> Value {
         let shape = self.nodes[node].shape;
         let elements = self.elements(node, quantity);
-        let matrix = Matrix::from_column_slice(shape.rows, shape.columns, &elements);
+        let matrix = View::from_slice(&elements, shape.rows, shape.columns);
         let (rows, columns) = (shape.rows.min(THUMB), shape.columns.min(THUMB));
         let mut means = Vec::new();
         for c in 0..columns {
