@@ -4,10 +4,10 @@ use super::align::{Place, places};
 use super::{Dump, bounds, exceeding, record};
 use crate::inspect::compare::rounding::Rounding;
 use crate::model::architecture::{
-    Activation, Architecture, Gain, Norm, Placement, Positions, Window,
+    Activation, Architecture, Gain, Norm, Placement, Positions, Rotary, Window,
 };
 use crate::model::family::Family;
-use crate::model::parameter_kind::is_bias;
+use crate::model::parameter_kind::{is_bias, is_vector};
 use crate::model::recorded_step::RecordedStep;
 use calculus::optimizer::OptimizerConfig;
 use calculus::{Parameter, Var};
@@ -151,7 +151,7 @@ impl Trial<'_> {
         add("all earlier tokens are seen".into(), Architecture { window: None, ..base.clone() });
         if let Positions::Rotary(rotary) = base.positions {
             for rotary_base in [1e4, 1e5, 5e5, 1e6] {
-                let positions = Positions::Rotary(crate::Rotary { base: rotary_base, ..rotary });
+                let positions = Positions::Rotary(Rotary { base: rotary_base, ..rotary });
                 let words = format!("the base of rotary positions is {rotary_base}");
                 add(words, Architecture { positions, ..base.clone() });
             }
@@ -315,7 +315,7 @@ impl Update<'_> {
     /// Returns the mistakes with which our update equals the dumped one.
     pub(super) fn mistakes(&self, updated: &[f64]) -> Vec<String> {
         let Some((rate, config)) = self.dump.optimizer else { return vec![] };
-        let decays = |p: &Parameter| !crate::is_vector(p);
+        let decays = |p: &Parameter| !is_vector(p);
         let decay = config.weight_decay;
         let none = OptimizerConfig { weight_decay: 0.0, ..config };
         let mut tried: Vec<(String, Vec<Rounding>)> = vec![

@@ -2,6 +2,7 @@
 
 use super::DumpError;
 use crate::disk::read_bounded;
+use crate::model::recorded_step::IGNORED;
 use calculus::optimizer::OptimizerConfig;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +16,7 @@ const LONGEST: u64 = 1 << 33;
 pub struct Dump {
     /// Tokens, sequence after sequence.
     pub tokens: Vec<u32>,
-    /// The token to predict after each; [`crate::IGNORED`] if there is none.
+    /// The token to predict after each; [`IGNORED`] if there is none.
     pub targets: Vec<u32>,
     /// Tokens of a sequence.
     pub length: usize,
@@ -52,7 +53,7 @@ impl Dump {
                 let [_, length] = tensor.shape() else {
                     return Err(format!("{name} must be a matrix of sequences, B×T"));
                 };
-                let ids = numbers.iter().map(|&x| if x < 0.0 { crate::IGNORED } else { x as u32 });
+                let ids = numbers.iter().map(|&x| if x < 0.0 { IGNORED } else { x as u32 });
                 if name == "tokens" {
                     (dump.tokens, dump.length) = (ids.collect(), *length);
                 } else {
