@@ -213,6 +213,16 @@ fn what_is_missing_is_said() {
     let compared = place.json(&["compare", "a", "b"]);
     says(&compared["remarks"].to_string(), &["B took 6 of its 60 steps"]);
     assert_eq!(compared["verdict"]["groups"][0]["runs"], serde_json::json!([0]));
+    // Also beside a run of the same settings that took all of its steps.
+    train(&place, "whole", &["--steps", "12", "--warmup", "0", "--seed", "3"]);
+    train(&place, "half", &["--steps", "6", "--warmup", "0", "--seed", "4"]);
+    let settings = place.path("half").join("run.toml");
+    let longer = fs::read_to_string(&settings).unwrap().replace("steps = 6\n", "steps = 12\n");
+    fs::write(&settings, longer).unwrap();
+    let compared = place.json(&["compare", "whole", "half"]);
+    assert_eq!(compared["settings"].as_array().unwrap().len(), 1, "the seed");
+    let groups = compared["verdict"]["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["runs"]), (1, &serde_json::json!([0])));
 }
 
 /// Bad input: exit status 2, one message that says what to do, and nothing written.

@@ -138,7 +138,7 @@ pub(super) fn gathered(
         let expected = tensor.shape().iter().product::<usize>();
         if numbers.len() != expected {
             let (name, found) = (format!("{kind}.{}", tensor.name), numbers.len());
-            return Err(DumpError::Size { name, found, expected });
+            return Err(DumpError::size(&name, found, expected));
         }
         for (x, place) in numbers.iter().zip(tensor.places(parameter.shape.rows)) {
             all[parameter.range.start + place] = *x;

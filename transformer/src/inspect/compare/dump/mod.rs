@@ -19,6 +19,7 @@ use crate::disk::files::{FileError, read_family};
 use crate::model::architecture::Architecture;
 use crate::model::family::Family;
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
+use crate::printable::printable;
 use align::Place;
 use calculus::{Parameter, Tape, Var};
 use linalg::Real;
@@ -72,6 +73,10 @@ pub enum DumpError {
 }
 
 impl DumpError {
+    fn size(name: &str, found: usize, expected: usize) -> Self {
+        DumpError::Size { name: printable(name), found, expected }
+    }
+
     fn unknown(kind: &str, family: &str, unknown: &[&str], known: &[&str]) -> Self {
         let each = unknown.iter().take(8).map(|name| {
             let near = nearest(name, known).unwrap_or("nothing");
@@ -81,13 +86,13 @@ impl DumpError {
         let more = if unknown.len() > 8 { ", …" } else { "" };
         let reason =
             format!("names that are no parameter of the {family} model: {}{more}", each.join(", "));
-        DumpError::Names { reason: crate::printable::printable(&reason) }
+        DumpError::Names { reason: printable(&reason) }
     }
 
     fn missing(kind: &str, name: &str, known: &[&str]) -> Self {
         let near = nearest(name, known).unwrap_or("nothing");
         let reason = format!("the dump has no {kind}.{name} (nearest: {near})");
-        DumpError::Names { reason: crate::printable::printable(&reason) }
+        DumpError::Names { reason: printable(&reason) }
     }
 }
 
@@ -186,7 +191,7 @@ impl Walk<'_> {
             let own = place.elements(x, *rows);
             if own.len() != other.len() {
                 let (found, expected) = (other.len(), own.len());
-                self.error = Some(DumpError::Size { name, found, expected });
+                self.error = Some(DumpError::size(&name, found, expected));
                 return;
             }
             let plain: Vec<f64> = own.iter().map(|x| x.to_f64()).collect();
@@ -252,7 +257,7 @@ pub fn compare(
     let (places, unknown) = align::places(dump, family, &model);
     if places.is_empty() {
         let found: Vec<&str> = dump.tensors.keys().take(5).map(String::as_str).collect();
-        return Err(DumpError::Nothing { found: found.join(", ") });
+        return Err(DumpError::Nothing { found: printable(&found.join(", ")) });
     }
     let dump = &align::completed(dump, &places);
     let (agree, first, error) = (vec![], None, None);

@@ -3,6 +3,7 @@
 use super::DumpError;
 use crate::disk::read_bounded;
 use crate::model::recorded_step::IGNORED;
+use crate::printable::printable;
 use calculus::optimizer::OptimizerConfig;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
@@ -41,6 +42,11 @@ impl Dump {
     /// # Errors
     /// What is wrong.
     pub fn parse(file: &[u8]) -> Result<Self, String> {
+        // Names come from the file.
+        Self::parsed(file).map_err(|reason| printable(&reason))
+    }
+
+    fn parsed(file: &[u8]) -> Result<Self, String> {
         let all =
             SafeTensors::deserialize(file).map_err(|e| format!("it is not safetensors: {e}"))?;
         let (_, header) = SafeTensors::read_metadata(file).map_err(|e| e.to_string())?;
