@@ -34,13 +34,14 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     Target { name: "config", body: config, seeds: config_seeds, layout: Layout::Json },
     Target { name: "model", body: model, seeds: model_seeds, layout: Layout::Model },
     Target { name: "index", body: index, seeds: index_seeds, layout: Layout::Json },
     Target { name: "generation", body: generation, seeds: generation_seeds, layout: Layout::Json },
     Target { name: "tokenizer", body: tokenizer, seeds: tokenizer_seeds, layout: Layout::Json },
     Target { name: "state", body: state, seeds: state_seeds, layout: Layout::Tensors },
+    Target { name: "dump", body: dump, seeds: dump_seeds, layout: Layout::Tensors },
     Target { name: "settings", body: settings, seeds: settings_seeds, layout: Layout::Text },
     Target { name: "metrics", body: metrics, seeds: metrics_seeds, layout: Layout::Text },
     Target { name: "address", body: address, seeds: address_seeds, layout: Layout::Text },

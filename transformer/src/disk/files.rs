@@ -100,7 +100,9 @@ pub fn read_config(directory: &Path) -> Result<Architecture, FileError> {
 }
 
 /// Reads a model's `config.json`, with the family in whose tensors its weights are.
-fn read_family(directory: &Path) -> Result<(&'static dyn Family, Architecture), FileError> {
+pub(crate) fn read_family(
+    directory: &Path,
+) -> Result<(&'static dyn Family, Architecture), FileError> {
     let path = directory.join("config.json");
     let text = read_text(&path)?;
     family::read(&text).map_err(|source| FileError::Config { path, source })
@@ -255,7 +257,7 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 pub(crate) const CHECKSUM: &str = "sha256";
 
 /// Returns whether a tensor is the head of its family.
-fn is_head(family: &dyn Family, tensor: &str) -> bool {
+pub(crate) fn is_head(family: &dyn Family, tensor: &str) -> bool {
     tensor.strip_suffix(".weight") == Some(family.head())
 }
 

@@ -43,6 +43,10 @@ fn two_runs_are_measured_as_evaluate_measures_them() {
     let bits = float(&compared["models"][0]["loss"]) / std::f64::consts::LN_2 / bytes;
     assert!((bits - float(&evaluated[0]["bits_per_byte"])).abs() < 1e-4);
     let pair = &compared["verdict"]["pairs"][0]["test"];
+    // A window is an observation, not each of its tokens.
+    let pieces = float(&compared["text"]["pieces"]);
+    assert_eq!(float(&pair["degrees"]), pieces - 1.0);
+    assert_eq!(pieces, (float(&compared["text"]["units"]) / 16.0).ceil());
     let difference = float(&evaluated[0]["loss"]) - float(&evaluated[1]["loss"]);
     assert!((float(&pair["difference"]) - difference).abs() < 1e-4);
     assert!(float(&pair["low"]) < difference && difference < float(&pair["high"]));
@@ -209,6 +213,16 @@ fn what_is_missing_is_said() {
     let compared = place.json(&["compare", "a", "b"]);
     says(&compared["remarks"].to_string(), &["B took 6 of its 60 steps"]);
     assert_eq!(compared["verdict"]["groups"][0]["runs"], serde_json::json!([0]));
+    // Also beside a run of the same settings that took all of its steps.
+    train(&place, "whole", &["--steps", "12", "--warmup", "0", "--seed", "3"]);
+    train(&place, "half", &["--steps", "6", "--warmup", "0", "--seed", "4"]);
+    let settings = place.path("half").join("run.toml");
+    let longer = fs::read_to_string(&settings).unwrap().replace("steps = 6\n", "steps = 12\n");
+    fs::write(&settings, longer).unwrap();
+    let compared = place.json(&["compare", "whole", "half"]);
+    assert_eq!(compared["settings"].as_array().unwrap().len(), 1, "the seed");
+    let groups = compared["verdict"]["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["runs"]), (1, &serde_json::json!([0])));
 }
 
 /// Bad input: exit status 2, one message that says what to do, and nothing written.
@@ -252,4 +266,30 @@ fn bad_input_is_refused() {
     fs::write(place.path("text.txt"), "the fox sees the dog, and the dog sees 7.\n".repeat(200))
         .unwrap();
     refused(&["a", "c"], &["give --data", "has changed"]);
+}
+
+/// A dump of another program: bad ones are refused with exit status 2. (Real ones: `tests/huggingface/dumps.py`.)
+#[test]
+fn dumps_that_cannot_be_compared() {
+    let place = with_text();
+    train(&place, "a", &["--steps", "1"]);
+    fs::write(place.path("step.safetensors"), b"nothing").unwrap();
+    let header = br#"{"tokens":{"dtype":"I64","shape":[1,2],"data_offsets":[0,16]},"targets":{"dtype":"I64","shape":[1,2],"data_offsets":[16,32]},"parameter.wtee.weight":{"dtype":"F32","shape":[1],"data_offsets":[32,36]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend_from_slice(header);
+    bytes.extend([0_u8; 36]);
+    fs::write(place.path("named.safetensors"), bytes).unwrap();
+    for (arguments, parts) in [
+        (&["a", "--dump", "step.safetensors"][..], &["step.safetensors", "not safetensors"][..]),
+        (&["a", "--dump", "none.safetensors"], &["none.safetensors"]),
+        (&["a", "a", "--dump", "step.safetensors"], &["--dump takes one model, but 2 are given"]),
+        (&["a", "--dump", "named.safetensors"], &["parameter.wtee.weight (nearest: wte.weight)"]),
+        (&["a", "--dump", "named.safetensors", "--svg", "x.svg"], &["--svg"]),
+    ] {
+        let arguments = [&["compare"], arguments].concat();
+        let output = place.run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        says(&place.refused(&arguments), parts);
+    }
+    assert!(!place.path("x.svg").exists());
 }

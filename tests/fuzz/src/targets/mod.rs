@@ -2,6 +2,7 @@
 
 mod codes;
 mod directory;
+mod dumped;
 mod explained;
 mod json;
 mod numbers;
@@ -11,6 +12,7 @@ mod sources;
 
 pub use codes::{arithmetic, arithmetic_seeds, prefix_code, prefix_code_seeds};
 pub use directory::{generation, generation_seeds, index, index_seeds};
+pub use dumped::{dump, dump_seeds};
 pub use explained::{address, address_seeds, page, page_seeds};
 pub use json::{config, config_seeds, tokenizer, tokenizer_seeds};
 pub use numbers::{sampling, sampling_seeds};

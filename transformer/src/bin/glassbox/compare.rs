@@ -1,5 +1,6 @@
 //! `glassbox compare`.
 
+mod dumped;
 mod given;
 mod measured;
 mod parting;
@@ -26,6 +27,9 @@ use transformer::inspect::compare::{Verdict, settings};
 /// Runs that start from the same weights are replayed side by side, up to the first value, gradient or update that differs
 /// beyond rounding; the setting that causes it is tried.
 ///
+/// With --dump, one model's step is recorded with the parameters and the batch of a step that another program wrote. The first
+/// tensor that differs beyond rounding is named, with the known mistakes that explain it.
+///
 /// Exit status: 0 compared, 2 could not be compared.
 #[derive(Args)]
 pub(crate) struct Compare {
@@ -39,6 +43,9 @@ pub(crate) struct Compare {
     /// Field of a JSON line that holds a document
     #[arg(long, value_name = "NAME", default_value = TrainingConfig::FIELD)]
     field: String,
+    /// A training step that another program wrote (docs/dump_step.py): compare MODEL's step with it, tensor by tensor
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "svg", "steps"])]
+    dump: Option<PathBuf>,
     /// Steps that are replayed to find where two runs part; 0 replays none
     #[arg(long, value_name = "N", default_value_t = 100, allow_negative_numbers = true)]
     steps: u64,
@@ -59,6 +66,9 @@ impl Compare {
     }
 
     fn compare(&self) -> Result<()> {
+        if let Some(path) = &self.dump {
+            return dumped::compare(&self.models, path, self.json);
+        }
         if self.models.len() < 2 {
             return Err("one model is given; compare takes two or more".into());
         }

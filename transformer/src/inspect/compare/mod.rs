@@ -15,6 +15,7 @@
 
 pub mod curve;
 pub mod divergence;
+pub mod dump;
 pub mod losses;
 pub mod report;
 mod rounding;

@@ -9,6 +9,10 @@
 //! the number of its terms and the sum of their sizes. [`Rounding::stored`] ends a sum: what a program has written to memory
 //! is one number.
 //!
+//! Carried through a whole network, such a bound grows by a factor with every layer, because it allows for the worst at
+//! every operation. Where both programs' values are known, [`Rounding::known`] replaces it by their distance: the bound of the
+//! next operation is then that of this one operation.
+//!
 //! To first order in u. Source: Higham, *Accuracy and Stability of Numerical Algorithms*, sections 3.1, 3.3 and 4.2.
 
 use linalg::Real;
@@ -49,6 +53,12 @@ impl Rounding {
     /// Returns the number as stored in memory: the end of a sum.
     pub(crate) fn stored(self) -> Self {
         Rounding { value: self.value, passed: self.error(), terms: 1.0, size: self.value.abs() }
+    }
+
+    /// Returns a number that two programs know as `own` and `other`: what follows differs by their distance, and by the
+    /// rounding of later operations.
+    pub(crate) fn known(own: f64, other: f64) -> Self {
+        Rounding { passed: (own - other).abs(), ..Rounding::exact(own) }
     }
 
     /// A result of operands whose errors are multiplied by the sizes of these partial derivatives.

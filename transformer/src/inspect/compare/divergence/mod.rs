@@ -7,7 +7,8 @@
 //! *What is the same?* Training has the same bits on any number of threads, so that two runs that cut their batches alike
 //! must agree in every bit. Where they cut them differently (batches of four, accumulated twice, beside batches of eight),
 //! sums have another order; the step is then recorded once more over numbers that carry a bound of their rounding
-//! (`compare::rounding`), and a difference counts from twice that bound on. Rounding does not accumulate: both update
+//! (`compare::rounding`), and a difference counts from twice that bound on. The bound of an operation allows for its own
+//! rounding and for the distance of both runs' operands. Rounding does not accumulate over steps: both update
 //! rules are given the first run's gradients, so that updates are compared bit by bit, and after such a step the second run
 //! takes over the first one's parameters and state.
 //!
@@ -27,7 +28,7 @@ use calculus::clip;
 pub use cause::Cause;
 use linalg::Real;
 pub use observed::Part;
-use observed::{Entry, Observed, entries, observe};
+use observed::{Entry, Observed, entries, observe, observe_beside};
 use serde::Serialize;
 
 /// A run that can be replayed from its beginning.
@@ -131,12 +132,12 @@ pub fn first(a: &Side<'_>, b: &Side<'_>, steps: u64) -> Result<Outcome, ModelErr
     };
     for number in 1..=steps {
         let before: Vec<Vec<f32>> = own.state().into_iter().map(|(_, x)| x.to_vec()).collect();
+        let (first, second) = (observe(&mut own, a.corpus)?, observe(&mut other, b.corpus)?);
         let mut bounds = None;
         if let Some(bounded) = &mut rounding {
             take_over(bounded, &before, number - 1, |x| Rounding::from_f64(f64::from(x)));
-            bounds = Some(observe(bounded, a.corpus)?);
+            bounds = Some(observe_beside(bounded, a.corpus, Some([&first, &second]))?);
         }
-        let (first, second) = (observe(&mut own, a.corpus)?, observe(&mut other, b.corpus)?);
         let compared = Compared { a, b, number, bounds: bounds.as_ref(), before: &before };
         if let Some(mut found) = compared.parting(&first, &second) {
             found.causes = cause::causes(&compared, &found, &first)?;

@@ -81,7 +81,31 @@ impl Names {
     }
 }
 
-struct Writing<T> {
+/// The values and gradients of two runs, by part and variable.
+type Anchors<'a> = HashMap<(Part, usize), [&'a [f32]; 2]>;
+
+/// Finds the numbers of two runs for each variable of a recording.
+fn anchors<'a>(names: &Names, runs: [&'a Observed<f32>; 2]) -> Anchors<'a> {
+    let mut by_name: HashMap<(Part, &str), [&'a [f32]; 2]> = HashMap::new();
+    for (side, run) in runs.iter().enumerate() {
+        for entry in &run.entries {
+            by_name.entry((entry.part, &entry.name)).or_insert([&[]; 2])[side] = &entry.elements;
+        }
+    }
+    let mut all = HashMap::new();
+    for (index, (name, ..)) in names.0.iter().enumerate() {
+        for part in [Part::Value, Part::Gradient] {
+            let both = by_name.get(&(part, name.as_str()));
+            if let Some(both) = both.filter(|[own, other]| own.len() == other.len()) {
+                all.insert((part, index), *both);
+            }
+        }
+    }
+    all
+}
+
+struct Writing<'a, T> {
+    anchors: Anchors<'a>,
     names: Names,
     batch: Vec<Entry<T>>,
     values: Vec<Entry<T>>,
@@ -90,19 +114,29 @@ struct Writing<T> {
     places: HashMap<(Part, usize), usize>,
 }
 
-impl<T: Real> Writing<T> {
-    fn add(&mut self, part: Part, var: Var, elements: &[T]) {
+impl<T: Stored> Writing<'_, T> {
+    /// Writes down numbers as stored, and sets them to those of the two runs, if these are known.
+    fn add(&mut self, part: Part, var: Var, elements: &mut [T]) {
+        elements.iter_mut().for_each(|x| *x = x.as_stored());
         let list = if part == Part::Value { &mut self.values } else { &mut self.gradients };
+        let mut before = 0;
         match self.places.get(&(part, var.index())) {
             Some(&at) => {
+                before = list[at].elements.len();
                 list[at].elements.extend_from_slice(elements);
                 list[at].replays += 1;
             }
             None => {
                 self.places.insert((part, var.index()), list.len());
                 let (name, operation, rows) = self.names.0[var.index()].clone();
-                let elements = elements.to_vec();
-                list.push(Entry { part, name, operation, rows, replays: 1, elements });
+                let written = elements.to_vec();
+                list.push(Entry { part, name, operation, rows, replays: 1, elements: written });
+            }
+        }
+        if let Some([own, other]) = self.anchors.get(&(part, var.index())) {
+            let pairs = own.iter().zip(*other).skip(before);
+            for (x, (own, other)) in elements.iter_mut().zip(pairs) {
+                *x = x.as_known(*own, *other);
             }
         }
     }
@@ -131,10 +165,15 @@ pub(super) fn entries<T: Real>(
     cut.collect()
 }
 
-/// Ends a sum where a number is written to memory; plain numbers are unchanged.
+/// Numbers that know where they are stored, and may know two runs' values; plain numbers are unchanged.
 pub(super) trait Stored: Real {
-    /// Returns the number as stored.
+    /// Returns the number as stored: the end of a sum.
     fn as_stored(self) -> Self {
+        self
+    }
+
+    /// Returns the number as two runs know it.
+    fn as_known(self, _own: f32, _other: f32) -> Self {
         self
     }
 }
@@ -145,16 +184,18 @@ impl Stored for Rounding {
     fn as_stored(self) -> Self {
         self.stored()
     }
+
+    fn as_known(self, own: f32, other: f32) -> Self {
+        Rounding::known(f64::from(own), f64::from(other))
+    }
 }
 
-impl<T: Stored> Observer<T> for Writing<T> {
+impl<T: Stored> Observer<T> for Writing<'_, T> {
     fn value(&mut self, var: Var, value: &mut [T]) {
-        value.iter_mut().for_each(|x| *x = x.as_stored());
         self.add(Part::Value, var, value);
     }
 
     fn gradient(&mut self, var: Var, gradient: &mut [T]) {
-        gradient.iter_mut().for_each(|x| *x = x.as_stored());
         self.add(Part::Gradient, var, gradient);
     }
 
@@ -200,8 +241,18 @@ pub(super) fn observe<T: Stored>(
     trainer: &mut Trainer<T>,
     corpus: &Corpus,
 ) -> Result<Observed<T>, ModelError> {
+    observe_beside(trainer, corpus, None)
+}
+
+/// Like [`observe`], beside two runs that took this step: after each operation their numbers take the place of its own.
+pub(super) fn observe_beside<T: Stored>(
+    trainer: &mut Trainer<T>,
+    corpus: &Corpus,
+    beside: Option<[&Observed<f32>; 2]>,
+) -> Result<Observed<T>, ModelError> {
     let names = Names::of(trainer.model().tape());
     let mut writing = Writing {
+        anchors: beside.map_or_else(HashMap::new, |runs| anchors(&names, runs)),
         names,
         batch: vec![],
         values: vec![],
