@@ -12,8 +12,8 @@ use calculus::activation::{
 use calculus::chain::{Chain, Layer};
 use calculus::landscape::{Bowl, Field, Himmelblau, MonkeySaddle, Rosenbrock};
 use calculus::line_search::Backtracking;
-use calculus::quasi_newton::Lbfgs;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+use calculus::quasi_newton::Lbfgs;
 use calculus::schedule::{EarlyStopping, Plateau, Schedule};
 use calculus::stationary::{Kind, classify, classify_at, curvatures};
 use calculus::taylor::{self, Series};
