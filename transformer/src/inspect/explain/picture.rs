@@ -207,8 +207,18 @@ impl<T: Real> Explanation<T> {
                 Layout::Wide => {
                     let y = ay + ah / 2.0;
                     arrow(&mut svg, "forward", &[(ax + aw, y), (bx - 3.0, y)]);
-                    let at = ((ax + aw + bx) / 2.0, y - 9.0);
-                    label(&mut svg, at, "forward-text small", "middle", &shapes[i]);
+                    let x = (ax + aw + bx) / 2.0;
+                    let mut write = |y, text: &str| {
+                        label(&mut svg, (x, y), "forward-text small", "middle", text);
+                    };
+                    // A long shape is wider than the gap between two boxes.
+                    match shapes[i].split_once('×').filter(|_| shapes[i].chars().count() > 6) {
+                        Some((rows, columns)) => {
+                            write(y - 9.0, rows);
+                            write(y + 18.0, &format!("×{columns}"));
+                        }
+                        None => write(y - 9.0, &shapes[i]),
+                    }
                 }
                 Layout::Tall => {
                     let x = ax + aw / 2.0;
