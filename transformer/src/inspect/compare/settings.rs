@@ -71,8 +71,8 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Returns the number of each run's group: runs with the same settings except the seed are one group. A model that is no
-/// run is a group of its own.
+/// Returns the number of each run's group: runs with the same settings except the seed are one group; so are runs of the
+/// same time, whatever number of steps the machine's speed gave them. A model that is no run is a group of its own.
 ///
 /// ```
 /// use transformer::{TrainingConfig, inspect::compare::settings::groups};
@@ -81,8 +81,10 @@ fn shown(value: &Value) -> String {
 /// assert_eq!(groups(&[Some(&runs[0]), Some(&runs[1]), Some(&runs[2]), None]), [0, 0, 1, 2]);
 /// ```
 pub fn groups(runs: &[Option<&TrainingConfig>]) -> Vec<usize> {
-    let without_seed =
-        |run: &TrainingConfig| settings_of(&TrainingConfig { seed: 0, ..run.clone() });
+    let without_seed = |run: &TrainingConfig| {
+        let steps = if run.time.is_some() { 0 } else { run.steps };
+        settings_of(&TrainingConfig { seed: 0, steps, ..run.clone() })
+    };
     let mut known: Vec<Option<Map<String, Value>>> = Vec::new();
     let group = |run: &Option<&TrainingConfig>| {
         let own = run.map(without_seed);
@@ -98,6 +100,7 @@ pub fn groups(runs: &[Option<&TrainingConfig>]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training::time::Time;
 
     /// Only the seed may differ in a group, whatever else changes.
     #[test]
@@ -116,6 +119,12 @@ mod tests {
             let all = [&seeds[0], other, &seeds[1], &seeds[2]].map(Some);
             assert_eq!(groups(&all), [0, 1, 0, 0], "{other:?}");
         }
+        let timed = |seed, steps, seconds| {
+            let time = Some(Time::of(seconds));
+            TrainingConfig { seed, steps, time, ..base.clone() }
+        };
+        let all = [timed(1, 700, 60), timed(2, 800, 60), timed(3, 700, 70)];
+        assert_eq!(groups(&all.each_ref().map(Some)), [0, 0, 1]);
     }
 
     /// Equal runs differ in nothing, and text from a file cannot control a terminal.

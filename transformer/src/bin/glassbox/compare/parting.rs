@@ -28,6 +28,14 @@ pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> 
 
 fn between(own: &Given, other: &Given, steps: u64) -> Result<Outcome> {
     let (Some(config), Some(theirs)) = (&own.run, &other.run) else { unreachable!("runs") };
+    if let Some(timed) =
+        [own, other].iter().find(|g| g.run.as_ref().is_some_and(|r| r.time.is_some()))
+    {
+        let label = &timed.label;
+        return Err(
+            format!("the learning rates of {label} followed the time that its steps took").into()
+        );
+    }
     if config.seed != theirs.seed {
         let reason = format!("the seeds are {} and {}", config.seed, theirs.seed);
         return Ok(Outcome::StartsDiffer { reason });
