@@ -30,7 +30,7 @@ pub struct Point {
 /// use transformer::inspect::plan::ScalingLaw;
 /// // The replication's constants, at Chinchilla's 70 billion parameters and 1.4 trillion tokens.
 /// let law = ScalingLaw { e: 1.81686, a: 482.01, alpha: 0.347813, b: 2085.43, beta: 0.365854 };
-/// assert!((law.loss(70e9, 1.4e12) - 1.9733).abs() < 1e-4);
+/// assert!((law.loss(70e9, 1.4e12) - 1.9734).abs() < 1e-4);
 /// // About twenty tokens a parameter are best there, as Chinchilla had.
 /// let (parameters, tokens) = law.best(6.0 * 70e9 * 1.4e12);
 /// assert!((15.0..25.0).contains(&(tokens / parameters)));
