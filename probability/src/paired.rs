@@ -16,19 +16,19 @@ use crate::interval::{Interval, check_confidence};
 use crate::random::Random;
 use crate::running::Running;
 
-/// The outcome of a paired test of two models' losses.
+/// The outcome of a t-test of two models' losses, paired or in two groups ([`crate::welch`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Paired {
-    /// <var>d̄ = mean (a − b)</var>, in the unit of the losses; negative if a is better. In nats per token,
-    /// <var>e^d̄</var> is the ratio of the perplexities.
+pub struct TTest {
+    /// The mean of a minus that of b, in the unit of the losses; negative if a is better. In nats per token,
+    /// <var>e^difference</var> is the ratio of the perplexities.
     pub difference: f64,
-    /// The standard error <var>√(s²/n)</var> of d̄.
+    /// The standard error of the difference.
     pub standard_error: f64,
-    /// d̄ in standard errors; ±∞ if all differences are equal and not 0, 0 if all are 0.
+    /// The difference in standard errors; ±∞ if nothing scatters and the difference is not 0, 0 if it is 0.
     pub t: f64,
-    /// The degrees of freedom, n − 1.
+    /// The degrees of freedom.
     pub degrees: f64,
-    /// The p-value: the probability of a |t| at least as large if both models are equally good.
+    /// The p-value: the probability of a |t| at least as large if the true means are equal.
     pub p_value: f64,
     /// The interval of the true mean difference, with the requested confidence.
     pub interval: Interval,
@@ -49,7 +49,7 @@ pub struct Paired {
 /// assert!((test.difference.exp() - 0.9216).abs() < 1e-4); // a's perplexity, as a share of b's
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
-pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Paired, ProbabilityError> {
+pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<TTest, ProbabilityError> {
     check_confidence(confidence)?;
     let (differences, factors) = differences(a, b)?;
     let running: Running<f64> = differences.into_iter().collect();
@@ -63,7 +63,7 @@ pub(crate) fn tested(
     degrees: f64,
     confidence: f64,
     factors: [f64; 2],
-) -> Paired {
+) -> TTest {
     let t = if mean == 0.0 { 0.0 } else { mean / error };
     let student = StudentsT::new(0.0, 1.0, degrees).expect("at least one degree of freedom");
     let half = student.half_width(confidence) * error;
@@ -72,7 +72,7 @@ pub(crate) fn tested(
     let sized = |x: f64| x * factors[0] * factors[1];
     let interval = Interval { low: sized(mean - half), high: sized(mean + half) };
     let (difference, standard_error) = (sized(mean), sized(error));
-    Paired { difference, standard_error, t, degrees, p_value, interval }
+    TTest { difference, standard_error, t, degrees, p_value, interval }
 }
 
 /// Runs the paired test on clusters of tokens, such as windows or documents: tokens of one cluster depend on each other,
@@ -98,7 +98,7 @@ pub(crate) fn tested(
 /// assert!(test.p_value < 0.05);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
-pub fn clustered(sums: &[f64], sizes: &[f64], confidence: f64) -> Result<Paired, ProbabilityError> {
+pub fn clustered(sums: &[f64], sizes: &[f64], confidence: f64) -> Result<TTest, ProbabilityError> {
     check_confidence(confidence)?;
     check_length("sizes of clusters", sums.len(), sizes.len())?;
     check("sum of a cluster,", "finite", sums.iter().copied(), f64::is_finite)?;

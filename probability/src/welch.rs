@@ -11,28 +11,11 @@
 
 use crate::accurate;
 use crate::error::{ProbabilityError, check};
-use crate::interval::{Interval, check_confidence};
-use crate::paired::{Paired, tested};
+use crate::interval::check_confidence;
+use crate::paired::{TTest, tested};
 use crate::running::Running;
 
-/// The outcome of a test of two groups.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Welch {
-    /// The mean of the first group minus that of the second.
-    pub difference: f64,
-    /// The standard error of the difference.
-    pub standard_error: f64,
-    /// The difference in standard errors; ±∞ if neither group has a spread and the means differ.
-    pub t: f64,
-    /// The degrees of freedom ν, between min(n, m) − 1 and n + m − 2.
-    pub degrees: f64,
-    /// The p-value: the probability of a |t| at least as large if the true means are equal.
-    pub p_value: f64,
-    /// The interval of the true difference, with the requested confidence.
-    pub interval: Interval,
-}
-
-/// Runs Welch's test of two groups. On `f64`: it cannot be differentiated.
+/// Runs Welch's test of two groups; the degrees of freedom are between min(n, m) − 1 and n + m − 2. On `f64`: it cannot be differentiated.
 ///
 /// # Errors
 /// If the confidence is outside (0, 1), a group has fewer than two numbers, or a number is infinite or NaN.
@@ -45,7 +28,7 @@ pub struct Welch {
 /// assert!((test.degrees - 4.990).abs() < 1e-3);
 /// # Ok::<(), probability::ProbabilityError>(())
 /// ```
-pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Welch, ProbabilityError> {
+pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<TTest, ProbabilityError> {
     check_confidence(confidence)?;
     for (what, group) in [("number of the first group,", a), ("number of the second group,", b)] {
         check(what, "finite", group.iter().copied(), f64::is_finite)?;
@@ -67,7 +50,5 @@ pub fn t_test(a: &[f64], b: &[f64], confidence: f64) -> Result<Welch, Probabilit
         true => n + m,
         false => (1.0 / (shares[0] * shares[0] / n + shares[1] * shares[1] / m)).min(n + m),
     };
-    let Paired { difference, standard_error, t, degrees, p_value, interval } =
-        tested((x - y, error), degrees, confidence, [unit, 1.0]);
-    Ok(Welch { difference, standard_error, t, degrees, p_value, interval })
+    Ok(tested((x - y, error), degrees, confidence, [unit, 1.0]))
 }

@@ -346,6 +346,9 @@ impl TrainingConfig {
         MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
     }
 
+    /// The most tokens of the validation part that are measured.
+    pub const MOST_EVALUATED: usize = 1 << 18;
+
     /// Returns the most tokens of the validation part that are measured: 2¹⁸ at the run's end. Evaluations in between
     /// measure a quarter of the tokens trained since the last one, at least 2¹⁴, so that they take less than a tenth of
     /// the time (predicting a token takes a third of the time of training on it).
@@ -358,11 +361,14 @@ impl TrainingConfig {
     /// assert_eq!(config.evaluated_tokens(true), 262_144);
     /// ```
     pub fn evaluated_tokens(&self, at_the_end: bool) -> usize {
-        const MOST: usize = 1 << 18;
         const LEAST: usize = 1 << 14;
         let step = self.batch.saturating_mul(self.context).saturating_mul(self.accumulate);
         let between = step.saturating_mul(usize::try_from(self.eval_every).unwrap_or(usize::MAX));
-        if at_the_end { MOST } else { (between / 4).clamp(LEAST, MOST) }
+        if at_the_end {
+            Self::MOST_EVALUATED
+        } else {
+            (between / 4).clamp(LEAST, Self::MOST_EVALUATED)
+        }
     }
 
     /// Returns the number of a batch's sequences replayed at once: the largest divisor of the batch with at most 1024

@@ -168,7 +168,7 @@ mod tests {
                     break;
                 }
             }
-            // Half of the longest step, and the step that is expected may be the other of the longest and the shortest.
+            // Half of the longest step, for a step that was expected to be as long as the last one but was not.
             prop_assert!((elapsed + reserve - 120.0).abs() <= 2.0, "{}", elapsed);
             prop_assert!(budget.steps(steps, elapsed) <= steps + 2);
         }

@@ -7,6 +7,7 @@ use crate::training::recipe::Recipe;
 use calculus::optimizer::Optimizer;
 use calculus::{Tape, Var, clip};
 use linalg::Real;
+use linalg::parallel::BLOCK;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::cell::RefCell;
@@ -298,13 +299,10 @@ impl<T: Real> TrainingLoop<T> {
     }
 }
 
-/// Elements that one thread takes at a time.
-const CHUNK: usize = 1 << 16;
-
 /// Copies on all threads.
 pub(crate) fn copy<T: Real>(from: &[T], to: &mut Vec<T>) {
     to.resize(from.len(), T::zero());
-    to.par_chunks_mut(CHUNK).zip(from.par_chunks(CHUNK)).for_each(|(to, from)| {
+    to.par_chunks_mut(BLOCK).zip(from.par_chunks(BLOCK)).for_each(|(to, from)| {
         to.copy_from_slice(from);
     });
 }
@@ -338,7 +336,7 @@ fn replay_once<T: Real>(
     if let Some(Unrounded { gradients, .. }) = unrounded {
         let (_, own) = tape.parameters_and_gradients();
         round_all(precision, own);
-        let parts = gradients.par_chunks_mut(CHUNK).zip(own.par_chunks(CHUNK));
+        let parts = gradients.par_chunks_mut(BLOCK).zip(own.par_chunks(BLOCK));
         parts.for_each(|(sums, own)| sums.iter_mut().zip(own).for_each(|(sum, g)| *sum += *g));
     }
 }

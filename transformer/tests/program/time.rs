@@ -19,7 +19,7 @@ const SIZES: [&str; 16] = [
     "--context",
     "16",
     "--batch",
-    "32",
+    "4",
     "--threads=1",
 ];
 
@@ -38,7 +38,11 @@ fn setting(place: &Place, key: &str) -> String {
 #[test]
 fn a_run_of_a_time_ends_with_its_schedule() {
     let place = Place::new();
-    place.fine(&[&SIZES[..], &["--time", "3s", "--eval-every", "50"]].concat());
+    // A preset of 600,000 steps: its own schedule would not end in this time.
+    let preset = ["--preset", "gpt2", "--accumulate", "1", "--tokenizer", "bytes"];
+    let rates = ["--learning-rate", "1e-3", "--min-learning-rate", "1e-4"];
+    let timed = ["--time", "3s", "--eval-every", "50"];
+    place.fine(&[&SIZES[..], &preset, &rates, &timed].concat());
     let lines = metrics(&place);
     // The settings hold the number of steps that were taken, and the time.
     assert_eq!(setting(&place, "steps"), lines.len().to_string());
@@ -75,7 +79,7 @@ fn what_no_time_can_do_is_refused() {
     says(&refused(&["--time", "20"]), &["found \"20\"", "give a unit"]);
     says(&refused(&["--time", "20m", "--steps", "7"]), &["--time", "--steps", "cannot be used"]);
     // A step of 12 million tokens, of which a part is tried.
-    let large = ["--time", "5s", "--accumulate", "50000"];
+    let large = ["--time", "5s", "--accumulate", "200000"];
     says(&refused(&large), &["time is 5s, too short for one step", "a smaller model or batch"]);
     assert!(!place.path("run").exists());
     fs::write(place.path("both.toml"), "time = \"5s\"\nsteps = 9\n").unwrap();

@@ -28,23 +28,34 @@ const BOTTOM: f64 = 484.0;
 /// The least distance of two labels at the right edge.
 const LABEL: f64 = 17.0;
 
-/// Colours follow the reader's light or dark setting; the curves' two colours also differ in lightness, for
-/// colour-blind readers.
-const STYLE: &str = "
-  .page { fill: #fbfaf7 } .ink { fill: #22262b } .faint { fill: #5d646d } .grid { stroke: #e3e0d8 }
-  .axis { stroke: #8a8f96 } .train { stroke: #2f6db3 } .train-text { fill: #2f6db3 }
-  .spread { fill: #2f6db3; opacity: .16 } .check { stroke: #c2410c; fill: #c2410c }
-  .check-text { fill: #c2410c } .base { stroke: #9aa0a8; stroke-dasharray: 2 4 }
-  .floor { stroke: #15803d } .floor-text { fill: #15803d } .floor-area { fill: #15803d; opacity: .08 }
-  text { font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }
-  .title { font-size: 19px; font-weight: 600 }
-  @media (prefers-color-scheme: dark) {
-    .page { fill: #15181c } .ink { fill: #eceae4 } .faint { fill: #a2a8b0 } .grid { stroke: #2a2f35 }
-    .axis { stroke: #6c737b } .train { stroke: #6ea8e8 } .train-text { fill: #6ea8e8 }
-    .spread { fill: #6ea8e8 } .check { stroke: #fb923c; fill: #fb923c } .check-text { fill: #fb923c }
-    .base { stroke: #6b727b } .floor { stroke: #4ade80 } .floor-text { fill: #4ade80 }
-    .floor-area { fill: #4ade80 }
-  }";
+/// Colours of the curves, for light and for dark pages; the two curves also differ in lightness, for colour-blind readers.
+const CURVES: [&str; 2] = [
+    ".train { stroke: #2f6db3 } .train-text { fill: #2f6db3 } .spread { fill: #2f6db3; opacity: .16 }
+  .check { stroke: #c2410c; fill: #c2410c } .check-text { fill: #c2410c }
+  .base { stroke: #9aa0a8; stroke-dasharray: 2 4 } .floor { stroke: #15803d } .floor-text { fill: #15803d }
+  .floor-area { fill: #15803d; opacity: .08 }",
+    ".train { stroke: #6ea8e8 } .train-text { fill: #6ea8e8 } .spread { fill: #6ea8e8 }
+    .check { stroke: #fb923c; fill: #fb923c } .check-text { fill: #fb923c } .base { stroke: #6b727b }
+    .floor { stroke: #4ade80 } .floor-text { fill: #4ade80 } .floor-area { fill: #4ade80 }",
+];
+
+/// Returns the style of a picture with these rules for its curves, on light and on dark pages: the reader's setting
+/// decides.
+pub(crate) fn style([light, dark]: [&str; 2]) -> String {
+    format!(
+        "
+  .page {{ fill: #fbfaf7 }} .ink {{ fill: #22262b }} .faint {{ fill: #5d646d }} .grid {{ stroke: #e3e0d8 }}
+  .axis {{ stroke: #8a8f96 }}
+  {light}
+  text {{ font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }}
+  .title {{ font-size: 19px; font-weight: 600 }}
+  @media (prefers-color-scheme: dark) {{
+    .page {{ fill: #15181c }} .ink {{ fill: #eceae4 }} .faint {{ fill: #a2a8b0 }} .grid {{ stroke: #2a2f35 }}
+    .axis {{ stroke: #6c737b }}
+    {dark}
+  }}"
+    )
+}
 
 impl LossPlot<'_> {
     /// Returns the picture as SVG.
@@ -56,7 +67,7 @@ impl LossPlot<'_> {
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#,
             escaped(self.title)
         );
-        let _ = writeln!(svg, "<style>{STYLE}\n</style>");
+        let _ = writeln!(svg, "<style>{}\n</style>", style(CURVES));
         let _ = writeln!(svg, r#"<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>"#);
         text(&mut svg, 24.0, 36.0, "ink title", "start", self.title);
         text(&mut svg, 24.0, 58.0, "faint", "start", self.subtitle);

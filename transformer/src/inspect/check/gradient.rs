@@ -267,8 +267,8 @@ pub(super) fn questions() -> Vec<(&'static str, &'static str)> {
 /// backward leaves out shows, too). The slope is (L(θ + h·u) − L(θ − h·u))/2h at halved steps h, from a twentieth of
 /// the tensor's size down, extrapolated to h → 0, until its error is that of rounding: Ridders' method, which also
 /// estimates its error. The certificate counts in units of this limit: ten times the error, as it is an estimate, plus
-/// twice the rounding of the loss over h. A slope that differs is computed again from smaller steps. If the limit exceeds a hundredth of a tensor's slope, the certificate reports it
-/// and does not pass.
+/// twice the rounding of the loss over h. A slope that differs is computed again from smaller steps. If the limit
+/// exceeds a hundredth of a tensor's slope, the certificate reports it and does not pass.
 /// Source: Ridders, *Accurate Computation of F′(x) and F′(x)F″(x)*, Advances in Engineering Software, 1982.
 ///
 /// # Errors

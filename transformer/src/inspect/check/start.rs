@@ -12,10 +12,11 @@ use crate::inspect::diagnose::rms;
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::architecture::{Activation, Architecture, Placement, Positions, QueryKeyNorm};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
+use calculus::Dual;
 use calculus::clip;
 use calculus::optimizer::OptimizerConfig;
-use calculus::{Dual, Var};
 use linalg::Real;
+use probability::running::Running;
 use std::collections::HashMap;
 
 /// The standard deviation of GPT-2's initial weights.
@@ -283,20 +284,50 @@ pub(super) fn within(
     let detail =
         format!("nats; ln V = {uniform:.4}, initialisation predicts {predicted:.4} ± {spread:.4}");
     let limits = (predicted - spread, predicted + spread);
-    let questions = [(ACTIVATIONS, &expected.activations), (GRADIENTS, &expected.gradients)];
+    let questions =
+        [(Scale::Activations, &expected.activations), (Scale::Gradients, &expected.gradients)];
     let mut all = vec![Certificate::between(LOSS, loss, limits, detail)];
-    for (question, expected) in questions {
-        let found = scales(&recorded, question, expected, &[]);
+    for (scale, expected) in questions {
+        let found = scales(&recorded, scale, expected, &[]);
         all.push(match found.verdict {
             Verdict::Pass => found,
             _ => {
-                let doubts = scatter(&step, (&tokens, &targets), question, expected)?;
-                scales(&recorded, question, expected, &doubts)
+                let doubts = scatter(&step, (&tokens, &targets), scale, expected)?;
+                scales(&recorded, scale, expected, &doubts)
             }
         });
     }
     all.push(learnt()?);
     Ok(all)
+}
+
+/// A scale of the residual stream that the initialisation predicts.
+#[derive(Clone, Copy)]
+enum Scale {
+    Activations,
+    /// Of gradients, relative to the last one.
+    Gradients,
+}
+
+impl Scale {
+    /// Returns the scales after every block, and their unit.
+    fn measured(self, recorded: &RecordedStep<f32>) -> (Vec<f64>, f64) {
+        let (tape, residual) = (recorded.tape(), recorded.marks().residual.iter());
+        match self {
+            Scale::Activations => (residual.map(|&var| rms(tape.elements(var))).collect(), 1.0),
+            Scale::Gradients => {
+                let found: Vec<f64> =
+                    residual.map(|&var| rms(tape.gradient_elements(var))).collect();
+                let last = found.last().copied().unwrap_or(1.0);
+                (found, last)
+            }
+        }
+    }
+}
+
+/// Returns measured scales over their predictions.
+fn ratios((found, unit): &(Vec<f64>, f64), expected: &[f64]) -> Vec<f64> {
+    found.iter().zip(expected).map(|(f, e)| f / unit / e).collect()
 }
 
 /// Drawings of initial weights that measure how far scales scatter.
@@ -307,50 +338,21 @@ const DRAWINGS: u64 = 8;
 fn scatter(
     step: &ModelStep<'_>,
     (tokens, targets): (&[u32], &[u32]),
-    question: (&'static str, &'static str),
+    scale: Scale,
     expected: &[f64],
 ) -> Result<Vec<f64>, ModelError> {
     let mut recorded = step.recorded::<f32>(Form::Fused)?;
     let loss = recorded.loss_var();
-    let mut all: Vec<Vec<f64>> = vec![];
+    let mut all = vec![Running::<f64>::new(); expected.len()];
     for seed in 0..DRAWINGS {
         recorded.initialise(step.seed.wrapping_add(1 + seed));
         recorded.loss(tokens, targets)?;
         recorded.tape_mut().zero_gradients();
         recorded.tape_mut().backward(loss);
-        all.push(ratios(&recorded, question, expected).iter().map(|r| r.ln()).collect());
+        let ratios = ratios(&scale.measured(&recorded), expected);
+        all.iter_mut().zip(ratios).for_each(|(own, ratio)| own.push(ratio.ln()));
     }
-    let deviation = |place: usize| {
-        let (n, own) = (DRAWINGS as f64, || all.iter().map(|logs| logs[place]));
-        let mean = own().sum::<f64>() / n;
-        (own().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt()
-    };
-    Ok((0..expected.len()).map(deviation).collect())
-}
-
-/// Returns the residual stream's scales after every block, and their unit: gradients are predicted relative to the last.
-fn sizes(recorded: &RecordedStep<f32>, question: (&'static str, &'static str)) -> (Vec<f64>, f64) {
-    let tape = recorded.tape();
-    let size = |&var: &Var| match question {
-        GRADIENTS => rms(tape.gradient_elements(var)),
-        _ => rms(tape.elements(var)),
-    };
-    let found: Vec<f64> = recorded.marks().residual.iter().map(size).collect();
-    let unit = match question {
-        GRADIENTS => found.last().copied().unwrap_or(1.0),
-        _ => 1.0,
-    };
-    (found, unit)
-}
-
-/// Returns the residual stream's scales over their predictions.
-fn ratios(
-    recorded: &RecordedStep<f32>,
-    question: (&'static str, &'static str),
-    expected: &[f64],
-) -> Vec<f64> {
-    let (found, unit) = sizes(recorded, question);
-    found.iter().zip(expected).map(|(f, e)| f / unit / e).collect()
+    Ok(all.iter().map(|own| own.sample_variance().map_or(f64::NAN, f64::sqrt)).collect())
 }
 
 /// Compares the residual stream's scale after every block with the prediction: the worst ratio, within a factor of 2, as
@@ -358,11 +360,11 @@ fn ratios(
 /// known.
 fn scales(
     recorded: &RecordedStep<f32>,
-    question: (&'static str, &'static str),
+    scale: Scale,
     expected: &[f64],
     deviations: &[f64],
 ) -> Certificate {
-    let ((found, unit), ratios) = (sizes(recorded, question), ratios(recorded, question, expected));
+    let measured = scale.measured(recorded);
     let doubts = deviations.iter().copied().chain(std::iter::repeat(0.0));
     // ln of the largest ratio, and by how much a ratio is beyond it.
     let limits = doubts.map(|doubt| 2.0_f64.ln() + 2.0 * doubt);
@@ -370,13 +372,18 @@ fn scales(
         true => f64::INFINITY,
         false => r.ln().abs() - limit,
     };
-    let worst = ratios.into_iter().zip(limits);
+    let worst = ratios(&measured, expected).into_iter().zip(limits);
     let worst = worst.max_by(|a, b| beyond(a).total_cmp(&beyond(b)));
     let (worst, limit) = worst.unwrap_or((1.0, 2.0_f64.ln()));
+    let (found, unit) = measured;
     let shown: Vec<String> =
         found.iter().zip(expected).map(|(f, e)| format!("{f:.2e} ({:.2e})", e * unit)).collect();
     let detail = format!("measured (predicted): {}", shown.join(", "));
     let within = if deviations.is_empty() { (0.5, 2.0) } else { ((-limit).exp(), limit.exp()) };
+    let question = match scale {
+        Scale::Activations => ACTIVATIONS,
+        Scale::Gradients => GRADIENTS,
+    };
     Certificate::between(question, worst, within, detail)
 }
 

@@ -11,7 +11,7 @@
 //! all of them hold together in 95 of 100 cases.
 
 use super::losses::Losses;
-use probability::paired::clustered;
+use probability::paired::{TTest, clustered};
 use probability::running::Running;
 use probability::{ProbabilityError, power, welch};
 use serde::Serialize;
@@ -38,6 +38,20 @@ pub struct Test {
     pub degrees: f64,
     /// The probability of a difference at least as large by chance.
     pub p_value: f64,
+}
+
+impl From<TTest> for Test {
+    fn from(found: TTest) -> Self {
+        Test {
+            difference: found.difference,
+            standard_error: found.standard_error,
+            low: found.interval.low,
+            high: found.interval.high,
+            t: Some(found.t).filter(|t| t.is_finite()),
+            degrees: found.degrees,
+            p_value: found.p_value,
+        }
+    }
 }
 
 /// Two models on the same text.
@@ -172,15 +186,7 @@ fn pair(
 ) -> Result<Pair, ProbabilityError> {
     let differences = losses.differences(first, second);
     let found = clustered(&differences, &losses.sizes, 1.0 - significance)?;
-    let test = Test {
-        difference: found.difference,
-        standard_error: found.standard_error,
-        low: found.interval.low,
-        high: found.interval.high,
-        t: Some(found.t).filter(|t| t.is_finite()),
-        degrees: found.degrees,
-        p_value: found.p_value,
-    };
+    let test = Test::from(found);
     let better = if test.difference < 0.0 { first } else { second };
     Ok(Pair { first, second, test, better: Some(better).filter(|_| test.p_value < significance) })
 }
@@ -227,15 +233,7 @@ fn between(
         0 | 1 => None,
         _ => {
             let found = welch::t_test(&of(own), &of(other), 1.0 - significance)?;
-            Some(Test {
-                difference: found.difference,
-                standard_error: found.standard_error,
-                low: found.interval.low,
-                high: found.interval.high,
-                t: Some(found.t).filter(|t| t.is_finite()),
-                degrees: found.degrees,
-                p_value: found.p_value,
-            })
+            Some(Test::from(found))
         }
     };
     let counts = test.is_some_and(|test| test.p_value < significance);

@@ -41,8 +41,9 @@ pub fn examination(
 }
 
 /// Watches up to `steps` steps of a training run. A state right before a failure shows no growth, and corrupted weights
-/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed. So is a run that learned little and whose highest rate is far above the limit of stability of
-/// fresh weights. Calls `notify` at every stage.
+/// no longer show the reason: in both cases the run's first 500 steps are trained again from its seed. So is a run that
+/// learned little and whose highest rate is far above the limit of stability of fresh weights. Calls `notify` at every
+/// stage.
 ///
 /// # Errors
 /// If the step cannot be recorded.

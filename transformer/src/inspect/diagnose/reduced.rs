@@ -5,6 +5,7 @@ use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::training::precision::Precision;
 use calculus::Source;
+use linalg::parallel::BLOCK;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -116,8 +117,8 @@ pub fn reduced(
         let operation = tape.operation(var).unwrap_or("parameter").to_owned();
         let name = format!("gradient of {}", tape.name(var));
         let elements = tape.gradient_elements(var);
-        let nonzero = elements.par_iter().with_min_len(CHUNK).filter(|g| **g != 0.0).count();
-        let finite = elements.par_iter().with_min_len(CHUNK).filter(|g| g.is_finite());
+        let nonzero = elements.par_iter().with_min_len(BLOCK).filter(|g| **g != 0.0).count();
+        let finite = elements.par_iter().with_min_len(BLOCK).filter(|g| g.is_finite());
         largest = largest.max(f64::from(finite.map(|g| g.abs()).reduce(|| 0.0, f32::max)));
         let parameter = tape.source(var) == Source::Parameter;
         let what = (name, operation, true);
@@ -140,9 +141,6 @@ pub fn reduced(
     })
 }
 
-/// Elements that one thread takes at a time.
-const CHUNK: usize = 1 << 14;
-
 /// Rounds, and reports what was lost, if anything.
 fn store(
     precision: Precision,
@@ -150,7 +148,7 @@ fn store(
     (name, operation, gradient): (String, String, bool),
 ) -> Option<Stored> {
     let n = x.len() as f64;
-    let lost = x.par_chunks_mut(CHUNK).map(|part| {
+    let lost = x.par_chunks_mut(BLOCK).map(|part| {
         let (mut over, mut under, mut largest) = (0_usize, 0_usize, 0.0_f32);
         for x in part {
             let stored = precision.round(*x);

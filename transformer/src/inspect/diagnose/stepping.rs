@@ -11,6 +11,7 @@ use crate::training::trainer::{is_sound, place};
 use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop, copy};
 use calculus::optimizer::Optimizer;
 use calculus::{Parameter, Tape, Witness, clip, matrices};
+use linalg::parallel::BLOCK;
 use linalg::{Role, Shape, View, column};
 use rayon::prelude::*;
 use std::fmt;
@@ -161,9 +162,6 @@ impl Observer<f32> for Watching {
     }
 }
 
-/// Elements that one thread takes at a time.
-const CHUNK: usize = 1 << 16;
-
 /// Returns the largest magnitude of an element; infinite if one is NaN or infinite, except −∞ if it `masks`.
 fn largest(x: View<'_, f32>, masks: bool) -> f64 {
     // The bits of magnitudes are in the order of magnitudes, those of NaN above ∞.
@@ -172,10 +170,10 @@ fn largest(x: View<'_, f32>, masks: bool) -> f64 {
         bits => bits & !(1 << 31),
     };
     let of_column = |j| {
-        let chunks = column(&x, j).par_chunks(CHUNK);
+        let chunks = column(&x, j).par_chunks(BLOCK);
         chunks.map(|part| part.iter().map(bits).fold(0, u32::max)).reduce(|| 0, u32::max)
     };
-    let columns = (0..x.ncols()).into_par_iter().with_min_len((CHUNK / x.nrows().max(1)).max(1));
+    let columns = (0..x.ncols()).into_par_iter().with_min_len((BLOCK / x.nrows().max(1)).max(1));
     match f32::from_bits(columns.map(of_column).reduce(|| 0, u32::max)) {
         finite if finite.is_finite() => f64::from(finite),
         _ => f64::INFINITY,

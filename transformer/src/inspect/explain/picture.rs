@@ -147,12 +147,7 @@ impl<T: Real> Explanation<T> {
         let mut cards = self.cards();
         let config = &self.subject.config;
         let n = self.subject.tokens.len();
-        let shapes = [
-            format!("{}×{n}", config.width),
-            format!("{}×{n}", config.width),
-            format!("{}×{n}", config.width),
-            format!("{}×{n}", config.vocabulary),
-        ];
+        let rows = [config.width, config.width, config.width, config.vocabulary];
         let top = if whole { 104.0 } else { 40.0 };
         let (width, height) = match layout {
             Layout::Wide => (1156.0, top + 380.0),
@@ -203,6 +198,7 @@ impl<T: Real> Explanation<T> {
         }
         for i in 0..4 {
             let ([ax, ay, aw, ah], [bx, by, _, _]) = (cards[i].at, cards[i + 1].at);
+            let shape = format!("{}×{n}", rows[i]);
             match layout {
                 Layout::Wide => {
                     let y = ay + ah / 2.0;
@@ -212,19 +208,19 @@ impl<T: Real> Explanation<T> {
                         label(&mut svg, (x, y), "forward-text small", "middle", text);
                     };
                     // A long shape is wider than the gap between two boxes.
-                    match shapes[i].split_once('×').filter(|_| shapes[i].chars().count() > 6) {
-                        Some((rows, columns)) => {
-                            write(y - 9.0, rows);
-                            write(y + 18.0, &format!("×{columns}"));
+                    match shape.chars().count() > 6 {
+                        true => {
+                            write(y - 9.0, &rows[i].to_string());
+                            write(y + 18.0, &format!("×{n}"));
                         }
-                        None => write(y - 9.0, &shapes[i]),
+                        false => write(y - 9.0, &shape),
                     }
                 }
                 Layout::Tall => {
                     let x = ax + aw / 2.0;
                     arrow(&mut svg, "forward", &[(x, ay + ah), (x, by - 3.0)]);
                     let at = (x + 10.0, (ay + ah + by) / 2.0 + 4.0);
-                    label(&mut svg, at, "forward-text small", "start", &shapes[i]);
+                    label(&mut svg, at, "forward-text small", "start", &shape);
                 }
             }
         }

@@ -5,6 +5,7 @@ use calculus::quasi_newton::Lbfgs;
 use linalg::Real;
 use probability::Random;
 use probability::interval::{Interval, quantile};
+use probability::log_sum_exp::log_sum_exp;
 use serde::Serialize;
 use std::array;
 use thiserror::Error;
@@ -54,7 +55,7 @@ pub struct ScalingLaw {
 pub struct Fit {
     /// The law.
     pub law: ScalingLaw,
-    /// The minimum of the objective: Σ Huber(ln L − ln L̂), and the prior's share.
+    /// The minimum of the objective, Σ Huber(ln L̂ − ln L).
     pub objective: f64,
     /// The laws of resampled points.
     pub resampled: Vec<ScalingLaw>,
@@ -89,15 +90,6 @@ const TRIED: usize = 6;
 /// Steps of a descent.
 const STEPS: u32 = 400;
 
-/// What is known of a law before any point is.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Known {
-    /// The entropy E of the text.
-    pub(crate) e: Option<f64>,
-    /// The mean and the deviation of both exponents, if they are held to what other texts have.
-    pub(crate) exponents: Option<(f64, f64)>,
-}
-
 impl ScalingLaw {
     /// Returns the loss of N parameters after D tokens.
     pub fn loss(&self, parameters: f64, tokens: f64) -> f64 {
@@ -119,16 +111,7 @@ impl ScalingLaw {
     /// # Errors
     /// Fewer points than free numbers, a number that is not positive and finite.
     pub fn fit(points: &[Point], e: Option<f64>, resamples: u64) -> Result<Fit, FitError> {
-        Self::fit_with(points, Known { e, exponents: None }, resamples)
-    }
-
-    pub(crate) fn fit_with(
-        points: &[Point],
-        known: Known,
-        resamples: u64,
-    ) -> Result<Fit, FitError> {
-        // Exponents that are held count as known.
-        let least = 5 - usize::from(known.e.is_some()) - 2 * usize::from(known.exponents.is_some());
+        let least = 5 - usize::from(e.is_some());
         if points.len() < least {
             return Err(FitError::Few { found: points.len(), least });
         }
@@ -137,10 +120,10 @@ impl ScalingLaw {
         if let Some(at) = points.iter().position(broken) {
             return Err(FitError::NotPositive(at + 1));
         }
-        let data = Data::new(points, known);
+        let data = Data::new(points, e);
         let all = vec![1.0; points.len()];
         let mut starts: Vec<(f64, [f64; 5])> =
-            data.starts().map(|start| (data.objective(&start.map(|x| x), &all), start)).collect();
+            data.starts().map(|start| (data.objective(&start, &all), start)).collect();
         starts.sort_by(|a, b| a.0.total_cmp(&b.0));
         let descended = starts.iter().take(TRIED).map(|(_, start)| data.descend(start, &all));
         let (objective, best) =
@@ -180,19 +163,20 @@ impl Fit {
 
 /// Logarithms of points, about their means, so that the numbers of a law hardly depend on each other.
 struct Data {
-    known: Known,
+    /// The entropy E of the text, if it is known.
+    e: Option<f64>,
     /// ln N − mean, ln D − mean, ln L.
     points: Vec<[f64; 3]>,
     mean: [f64; 2],
 }
 
 impl Data {
-    fn new(points: &[Point], known: Known) -> Self {
+    fn new(points: &[Point], e: Option<f64>) -> Self {
         let n = points.len() as f64;
         let mean = |f: fn(&Point) -> f64| points.iter().map(|p| f(p).ln()).sum::<f64>() / n;
         let mean = [mean(|p| p.parameters), mean(|p| p.tokens)];
         let of = |p: &Point| [p.parameters.ln() - mean[0], p.tokens.ln() - mean[1], p.loss.ln()];
-        Data { known, points: points.iter().map(of).collect(), mean }
+        Data { e, points: points.iter().map(of).collect(), mean }
     }
 
     /// Returns starting points (ln A′, α, ln B′, β, ln E), with A′ = A/N̄^α the loss by parameters at the mean N.
@@ -210,31 +194,24 @@ impl Data {
         })
     }
 
-    /// Returns Σ count·Huber(ln L̂ − ln L), and −ln of the prior density.
+    /// Returns Σ count·Huber(ln L̂ − ln L).
     fn objective<T: Real>(&self, x: &[T; 5], counts: &[f64]) -> T {
         let number = |x: f64| T::from_f64(x);
         let [a, alpha, b, beta, e] = *x;
-        let e = self.known.e.map_or(e, |e| number(e.ln()));
+        let e = self.e.map_or(e, |e| number(e.ln()));
         let mut sum = T::zero();
         for ([n, d, loss], &count) in self.points.iter().zip(counts) {
             if count == 0.0 {
                 continue;
             }
             let terms = [a - alpha * number(*n), b - beta * number(*d), e];
-            let largest = terms[0].larger(terms[1]).larger(terms[2]);
-            let total = terms.iter().fold(T::zero(), |s, &t| s + (t - largest).exp());
-            let error = largest + total.ln() - number(*loss);
+            let error = log_sum_exp(&terms) - number(*loss);
             let size = error.abs();
             let huber = match size.to_f64() <= DELTA {
                 true => error * error * number(0.5),
                 false => (size - number(0.5 * DELTA)) * number(DELTA),
             };
             sum += huber * number(count);
-        }
-        if let Some((mean, deviation)) = self.known.exponents {
-            // In units of the objective: one deviation weighs as much as an error of δ at one point.
-            let away = |x: T| (x - number(mean)) * number(DELTA / deviation);
-            sum += (away(alpha) * away(alpha) + away(beta) * away(beta)) * number(0.5);
         }
         sum
     }
@@ -256,7 +233,7 @@ impl Data {
     /// Returns the law of a point.
     fn law(&self, &[a, alpha, b, beta, e]: &[f64; 5]) -> ScalingLaw {
         ScalingLaw {
-            e: self.known.e.unwrap_or(e.exp()),
+            e: self.e.unwrap_or(e.exp()),
             a: (a + alpha * self.mean[0]).exp(),
             alpha,
             b: (b + beta * self.mean[1]).exp(),

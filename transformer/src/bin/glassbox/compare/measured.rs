@@ -11,10 +11,10 @@ use transformer::inspect::compare::report::{Text, Tokens};
 use transformer::inspect::compare::{Losses, Unit, tokens};
 use transformer::text::corpus::{Window, windows};
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{IGNORED, memory};
+use transformer::{IGNORED, TrainingConfig, memory};
 
 /// The most tokens of a run's validation part that are measured, as at the end of training.
-const MOST: usize = 1 << 18;
+const MOST: usize = TrainingConfig::MOST_EVALUATED;
 /// The least number of windows at which the distribution of the test is well known.
 const FEW: usize = 20;
 

@@ -3,6 +3,7 @@
 use super::given::Given;
 use super::measured::own_text;
 use crate::Result;
+use std::cell::OnceCell;
 use transformer::inspect::compare::divergence::{Outcome, Side, first};
 use transformer::inspect::compare::report::Searched;
 use transformer::{Architecture, Corpus};
@@ -14,8 +15,9 @@ pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> 
     if steps == 0 || own.run.is_none() {
         return all;
     }
+    let text = OnceCell::new();
     for (model, other) in given.iter().enumerate().skip(1).filter(|(_, g)| g.run.is_some()) {
-        match between(own, other, steps) {
+        match between(own, &text, other, steps) {
             Ok(outcome) => all.push(Searched { model, outcome }),
             Err(error) => remarks.push(format!(
                 "where {} and {} part is not known, because they cannot be replayed: {error}",
@@ -26,7 +28,8 @@ pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> 
     all
 }
 
-fn between(own: &Given, other: &Given, steps: u64) -> Result<Outcome> {
+/// Replays two runs; `text` keeps the text of the first one, which is read when a pair needs it.
+fn between(own: &Given, text: &OnceCell<Corpus>, other: &Given, steps: u64) -> Result<Outcome> {
     let (Some(config), Some(theirs)) = (&own.run, &other.run) else { unreachable!("runs") };
     if let Some(timed) =
         [own, other].iter().find(|g| g.run.as_ref().is_some_and(|r| r.time.is_some()))
@@ -40,7 +43,13 @@ fn between(own: &Given, other: &Given, steps: u64) -> Result<Outcome> {
         let reason = format!("the seeds are {} and {}", config.seed, theirs.seed);
         return Ok(Outcome::StartsDiffer { reason });
     }
-    let text = own_text(own)?.corpus;
+    let text = match text.get() {
+        Some(text) => text,
+        None => {
+            let read = own_text(own)?.corpus;
+            text.get_or_init(|| read)
+        }
+    };
     let same_text = own.state.as_ref().map(|(_, data)| data)
         == other.state.as_ref().map(|(_, data)| data)
         && own.tokenizer == other.tokenizer
@@ -48,7 +57,7 @@ fn between(own: &Given, other: &Given, steps: u64) -> Result<Outcome> {
         // Windows of documents begin where one of this length fits.
         && config.context == theirs.context;
     let another = if same_text { None } else { Some(own_text(other)?.corpus) };
-    let (a, b) = (side(own, &text), side(other, another.as_ref().unwrap_or(&text)));
+    let (a, b) = (side(own, text), side(other, another.as_ref().unwrap_or(text)));
     Ok(first(&a, &b, steps)?)
 }
 

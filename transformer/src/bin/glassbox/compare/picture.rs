@@ -1,7 +1,7 @@
 //! The picture of several runs: losses against steps, tokens and seconds.
 
 use super::given::Given;
-use crate::plot::{line, points, polyline, short, text, thousands, ticks};
+use crate::plot::{line, points, polyline, short, style, text, thousands, ticks};
 use std::fmt::Write;
 use transformer::inspect::compare::Curve;
 use transformer::inspect::compare::curve::Place;
@@ -50,12 +50,16 @@ pub(super) fn svg(given: &[Given]) -> String {
 fn drawn(runs: &[(String, &Curve)]) -> String {
     let height = BOTTOM + 62.0 + 20.0 * runs.len() as f64;
     let mut svg = String::new();
+    let light = format!(
+        ".thin {{ opacity: .38 }} .dot {{ stroke-width: 5; stroke-linecap: round }}{}",
+        rules(0)
+    );
     let _ = writeln!(
         svg,
         r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Losses of {} runs">"#,
         runs.len()
     );
-    let _ = writeln!(svg, "<style>{}\n</style>", style());
+    let _ = writeln!(svg, "<style>{}\n</style>", style([&light, &rules(1)]));
     let _ = writeln!(svg, r#"<rect class="page" width="{WIDTH}" height="{height}"/>"#);
     text(&mut svg, 24.0, 36.0, "ink title", "start", "Losses of the runs");
     let what = "nats per token; thick with dots: held-back text, thin: training batches";
@@ -78,28 +82,11 @@ fn class(run: usize) -> String {
     format!("run{}", run % COLOURS.len())
 }
 
-fn style() -> String {
-    let rules = |shade: usize| -> String {
-        let rule = |(i, colours): (usize, &[&str; 2])| {
-            format!(" .run{i} {{ stroke: {} }}", colours[shade])
-        };
-        COLOURS.iter().enumerate().map(rule).collect()
-    };
-    format!(
-        "
-  .page {{ fill: #fbfaf7 }} .ink {{ fill: #22262b }} .faint {{ fill: #5d646d }} .grid {{ stroke: #e3e0d8 }}
-  .axis {{ stroke: #8a8f96 }} .thin {{ opacity: .38 }} .dot {{ stroke-width: 5; stroke-linecap: round }}
- {}
-  text {{ font: 13px system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif }}
-  .title {{ font-size: 19px; font-weight: 600 }}
-  @media (prefers-color-scheme: dark) {{
-    .page {{ fill: #15181c }} .ink {{ fill: #eceae4 }} .faint {{ fill: #a2a8b0 }} .grid {{ stroke: #2a2f35 }}
-    .axis {{ stroke: #6c737b }}
-   {}
-  }}",
-        rules(0),
-        rules(1)
-    )
+/// Returns the rules of the runs' colours, for light or for dark pages.
+fn rules(shade: usize) -> String {
+    let rule =
+        |(i, colours): (usize, &[&str; 2])| format!(" .run{i} {{ stroke: {} }}", colours[shade]);
+    COLOURS.iter().enumerate().map(rule).collect()
 }
 
 /// The scale of losses, the same in all panels.

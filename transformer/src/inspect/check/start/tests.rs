@@ -51,7 +51,7 @@ fn factors_of_the_residual_stream_and_of_logits_are_predicted() {
         let (predicted, spread) = expected.loss;
         println!("{loss}, predicted {predicted} ± {spread}");
         assert!((loss - predicted).abs() <= spread, "{loss}, not {predicted} ± {spread}");
-        let found = scales(&step, ACTIVATIONS, &expected.activations, &[]);
+        let found = scales(&step, Scale::Activations, &expected.activations, &[]);
         println!("{found:?}");
         assert!(crate::inspect::check::passed(std::slice::from_ref(&found)), "{found:?}");
     }
@@ -89,7 +89,7 @@ fn gradients_through_normalised_scores_are_predicted() {
         let loss = step.loss_var();
         step.tape_mut().backward(loss);
         let expected = Expected::of(&config, 32, &tokens, &targets).gradients;
-        let found = scales(&step, GRADIENTS, &expected, &[]);
+        let found = scales(&step, Scale::Gradients, &expected, &[]);
         println!("{found:?}");
         assert!((found.measured - 1.0).abs() < 0.1, "{found:?}");
         expected[0]

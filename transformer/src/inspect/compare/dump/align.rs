@@ -37,6 +37,11 @@ impl Place {
         format!("{}.{}", if self.output { "output" } else { "input" }, self.module)
     }
 
+    /// Returns the name of the gradient by the module's output.
+    pub(super) fn gradient_name(&self) -> String {
+        format!("{GRADIENT}{}", self.module)
+    }
+
     /// Returns the elements of our value in the dump's order: column by column, the place's rows of each.
     pub(super) fn elements<X: Copy>(&self, value: &[X], rows: usize) -> Vec<X> {
         let columns = value.chunks(rows.max(1));
@@ -44,9 +49,7 @@ impl Place {
             .flat_map(|column| self.rows.iter().flat_map(|range| column[range.clone()].to_vec()))
             .collect()
     }
-}
 
-impl Place {
     /// Returns the number of rows.
     pub(super) fn column(&self) -> usize {
         self.rows.iter().map(Range::len).sum()
@@ -156,7 +159,7 @@ pub(super) fn completed(dump: &Dump, places: &[Place]) -> Dump {
     if dump.tensors.keys().any(|name| name.starts_with(GRADIENT)) {
         for place in places.iter().filter(|place| place.output) {
             let zeros = || vec![0.0; place.column() * dump.tokens.len()];
-            whole.tensors.entry(format!("{GRADIENT}{}", place.module)).or_insert_with(zeros);
+            whole.tensors.entry(place.gradient_name()).or_insert_with(zeros);
         }
     }
     for place in places {
@@ -164,7 +167,7 @@ pub(super) fn completed(dump: &Dump, places: &[Place]) -> Dump {
         let Some(numbers) = whole.tensors.get_mut(&place.name()) else { continue };
         if numbers.len() == one && dump.tokens.len() > dump.length {
             *numbers = numbers.repeat(dump.tokens.len() / dump.length);
-            whole.tensors.remove(&format!("{GRADIENT}{}", place.module));
+            whole.tensors.remove(&place.gradient_name());
         }
     }
     whole

@@ -167,8 +167,8 @@ struct Walk<'a> {
     places: &'a [Place],
     /// The tensors that agree.
     agree: Vec<String>,
-    /// The first that differs: its name, its place, our numbers and the difference.
-    first: Option<(String, Place, Vec<Rounding>, Parting)>,
+    /// The first that differs: whether it is a gradient, its place, our numbers and the difference.
+    first: Option<(bool, Place, Vec<Rounding>, Parting)>,
     error: Option<DumpError>,
 }
 
@@ -183,7 +183,7 @@ impl Walk<'_> {
                 return;
             }
             let name = match gradient {
-                true => format!("output_gradient.{}", place.module),
+                true => place.gradient_name(),
                 false => place.name(),
             };
             let Some(other) = self.dump.tensors.get(&name) else { continue };
@@ -198,7 +198,7 @@ impl Walk<'_> {
             let bounds = bounds(&own, place.column());
             if let Some(element) = exceeding(&plain, other, &bounds) {
                 let parting = Parting {
-                    tensor: name.clone(),
+                    tensor: name,
                     ours: ours.clone(),
                     operation: *operation,
                     element,
@@ -206,7 +206,7 @@ impl Walk<'_> {
                     bound: bounds[element],
                     mistakes: vec![],
                 };
-                self.first = Some((name, place.clone(), own, parting));
+                self.first = Some((gradient, place.clone(), own, parting));
                 return;
             }
             place.set(x, *rows, other.iter().map(|x| Rounding::known(*x, *x)));
@@ -274,20 +274,22 @@ pub fn compare(
     if let Some(error) = error {
         return Err(error);
     }
-    if let Some((name, place, own, mut first)) = first {
-        first.mistakes = match name.starts_with("output_gradient.") {
-            true => mistake::scaled(dump, &name, &place, &own),
+    if let Some((gradient, place, own, mut first)) = first {
+        first.mistakes = match gradient {
+            true => mistake::scaled(dump, &first.tensor, &place, &own),
             false => {
                 let tried = mistake::Trial { dump, architecture, family, parameters: &parameters };
-                tried.of_value(&name, &place, &model, &own)
+                tried.of_value(&first.tensor, &place, &model, &own)
             }
         };
         return Ok(Compared { agree, first: Some(first), unknown });
     }
     let gradients = align::gathered(dump, "gradient", family, architecture, &list)?;
     if let Some(gradients) = &gradients {
+        // The elements of a gradient are columns of a product.
+        let own = model.tape().gradients();
         if let Some(first) =
-            parameter_differs("gradient", &list, model.tape().gradients(), gradients)
+            parameter_differs("gradient", &list, |p| p.shape.rows, (own, gradients))
         {
             return Ok(Compared { agree, first: Some(first), unknown });
         }
@@ -296,7 +298,9 @@ pub fn compare(
     let updated = align::gathered(dump, "updated", family, architecture, &list)?;
     if let (Some(gradients), Some(updated), Some(_)) = (&gradients, &updated, &dump.optimizer) {
         let step = mistake::Update { dump, list: &list, parameters: &parameters, gradients };
-        if let Some(mut first) = parameter_differs("updated", &list, &step.ours(), updated) {
+        // The elements of an update are independent.
+        if let Some(mut first) = parameter_differs("updated", &list, |_| 1, (&step.ours(), updated))
+        {
             first.mistakes = step.mistakes(updated);
             return Ok(Compared { agree, first: Some(first), unknown });
         }
@@ -322,18 +326,17 @@ fn exceeding(own: &[f64], other: &[f64], bounds: &[f64]) -> Option<usize> {
     outside.max_by(|a, b| excess(a).total_cmp(&excess(b)))
 }
 
+/// Returns the first parameter whose numbers exceed their bounds; a `column` of them is rounded together.
 fn parameter_differs(
     kind: &str,
     list: &[Parameter],
-    own: &[Rounding],
-    other: &[f64],
+    column: fn(&Parameter) -> usize,
+    (own, other): (&[Rounding], &[f64]),
 ) -> Option<Parting> {
     list.iter().find_map(|parameter| {
         let (own, other) = (&own[parameter.range.clone()], &other[parameter.range.clone()]);
         let plain: Vec<f64> = own.iter().map(|x| x.to_f64()).collect();
-        // The elements of an update are independent; those of a gradient are columns of a product.
-        let column = if kind == "updated" { 1 } else { parameter.shape.rows };
-        let bounds = bounds(own, column);
+        let bounds = bounds(own, column(parameter));
         exceeding(&plain, other, &bounds).map(|element| Parting {
             tensor: format!("{kind} of {}", parameter.name),
             ours: parameter.name.clone(),

@@ -25,6 +25,7 @@ use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
 use calculus::{Source, Tape, Var, clip};
 use linalg::Role;
+use linalg::parallel::BLOCK;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -145,8 +146,6 @@ pub(crate) const DEAD: f64 = 0.5;
 /// Maximum ratio of a healthy learning rate to the limit of stability far from a minimum, when steps that climb out of
 /// one valley land in a flatter one.
 pub(crate) const BORNE: f64 = 16.0;
-/// Elements that one thread takes at a time.
-const CHUNK: usize = 1 << 16;
 /// Number of batches to measure gradient noise on.
 const NOISE: u64 = 8;
 
@@ -295,7 +294,7 @@ fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64,
         step.give(&subject.batch(first + i));
         step.step();
         let gradients = step.tape.gradients();
-        let parts = mean.par_chunks_mut(CHUNK).zip(gradients.par_chunks(CHUNK));
+        let parts = mean.par_chunks_mut(BLOCK).zip(gradients.par_chunks(BLOCK));
         parts.for_each(|(mean, g)| {
             mean.iter_mut().zip(g).for_each(|(m, &g)| *m += f64::from(g) / NOISE as f64);
         });
