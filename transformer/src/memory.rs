@@ -8,6 +8,7 @@
 use std::fmt;
 use std::fs::read_to_string;
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 use thiserror::Error;
 
 /// An allocation larger than the memory available to this process.
@@ -229,9 +230,79 @@ pub fn bytes(n: u128) -> String {
     format!("{size:.digits$} {}", UNITS[unit])
 }
 
+/// A number of bytes as people write it: `6GB`, `800MB`, `1.5 GiB`, `4096`.
+///
+/// ```
+/// use transformer::memory::Bytes;
+/// assert_eq!("1.5GB".parse(), Ok(Bytes(1_500_000_000)));
+/// assert_eq!("2 GiB".parse(), Ok(Bytes(2 << 30)));
+/// assert!("six".parse::<Bytes>().unwrap_err().to_string().contains("expected"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bytes(pub u64);
+
+/// A text that is not a number of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("found \"{0}\", expected a size above 0 such as 800MB, 6GB or 4GiB")]
+pub struct BytesError(String);
+
+impl FromStr for Bytes {
+    type Err = BytesError;
+
+    fn from_str(text: &str) -> Result<Self, BytesError> {
+        const UNITS: [(&str, f64); 12] = [
+            ("kib", 1024.0),
+            ("mib", 1048576.0),
+            ("gib", 1073741824.0),
+            ("tib", 1099511627776.0),
+            ("kb", 1e3),
+            ("mb", 1e6),
+            ("gb", 1e9),
+            ("tb", 1e12),
+            ("k", 1e3),
+            ("m", 1e6),
+            ("g", 1e9),
+            ("b", 1.0),
+        ];
+        let wrong = || BytesError(text.chars().take(40).collect());
+        let given = text.trim().to_ascii_lowercase();
+        let with_unit =
+            UNITS.iter().find_map(|(unit, size)| Some((given.strip_suffix(unit)?, *size)));
+        let (number, unit) = with_unit.unwrap_or((given.as_str(), 1.0));
+        let number = number.trim_end();
+        let plain = !number.is_empty() && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let size: f64 = plain.then(|| number.parse().ok()).flatten().ok_or_else(wrong)?;
+        let bytes = size * unit;
+        if (1.0..=u64::MAX as f64).contains(&bytes) {
+            Ok(Bytes(bytes as u64))
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_size_is_refused() {
+        for text in [
+            "",
+            "GB",
+            "-1GB",
+            "1e9",
+            "1.2.3MB",
+            "0",
+            "0.2",
+            "six GB",
+            "99999999999999999999999TB",
+            "inf",
+            "NaN",
+        ] {
+            assert!(text.parse::<Bytes>().is_err(), "{text}");
+        }
+    }
     use std::fs;
 
     /// A directory with these files in place of a system's.

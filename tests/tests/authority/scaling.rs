@@ -1,7 +1,7 @@
 //! The scaling law of Chinchilla's points: `../shared/data/scaling`, by Besiroglu et al. 2024.
 
 use tests::outside_data;
-use transformer::inspect::plan::{Point, ScalingLaw};
+use transformer::inspect::plan::{Known, Point, ScalingLaw};
 
 /// *Chinchilla Scaling: A replication attempt* (2404.10102): 240 of 245 points, without the five highest losses; objective
 /// 0.00101827, A 482.01, B 2085.43, E 1.81686, α 0.347813, β 0.365854, with standard errors 124.58, 1293.23, 0.03, 0.02, 0.02.
@@ -21,7 +21,7 @@ fn the_law_of_chinchillas_points_is_the_published_one() {
     points.sort_by(|a, b| b.loss.total_cmp(&a.loss));
     assert_eq!(points.len(), 245);
     let points = &points[5..];
-    let found = ScalingLaw::fit(points, None, 0).unwrap();
+    let found = ScalingLaw::fit(points, Known::default(), 0).unwrap();
     println!("{found:?}");
     assert!((found.objective - 0.00101827).abs() < 5e-9, "{}", found.objective);
     let ScalingLaw { e, a, alpha, b, beta } = found.law;

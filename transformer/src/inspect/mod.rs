@@ -2,6 +2,7 @@
 //!
 //! None of them adds a line to the step, and none needs the model's code.
 
+pub mod ablate;
 pub mod check;
 pub mod compare;
 pub mod curvature;

@@ -116,6 +116,28 @@ impl Corpus {
         Ok(Corpus { train: train.into(), validation: validation.into(), starts, end: Some(end) })
     }
 
+    /// Returns the corpus with the first `share` of the tokens to train on, at least two windows of `length` tokens, and
+    /// all tokens to measure on.
+    ///
+    /// ```
+    /// let corpus = transformer::Corpus::text((0..100).collect(), 0.1, 8)?;
+    /// assert_eq!(corpus.with_less(0.5, 8).train().len(), 45);
+    /// assert_eq!(corpus.with_less(0.01, 8).train().len(), 18);
+    /// # Ok::<(), transformer::text::corpus::CorpusError>(())
+    /// ```
+    #[must_use]
+    pub fn with_less(&self, share: f64, length: usize) -> Self {
+        let all = self.train.len();
+        let kept = ((share * all as f64) as usize).max(2 * (length + 1)).min(all);
+        let starts =
+            self.starts.iter().copied().filter(|start| start + length <= kept).collect::<Vec<_>>();
+        // A document that is longer than what is kept is kept whole.
+        match (self.end, starts.is_empty()) {
+            (Some(_), true) => self.clone(),
+            _ => Corpus { train: self.train.split_at(kept).0, starts, ..self.clone() },
+        }
+    }
+
     /// Returns the tokens to train on.
     pub fn train(&self) -> &Tokens {
         &self.train

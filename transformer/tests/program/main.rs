@@ -1,5 +1,6 @@
 //! The program as its users run it: what it prints, what it writes, and what it says to bad input.
 
+mod ablate;
 mod architectures;
 mod cli;
 mod compare;
@@ -13,6 +14,7 @@ mod laws;
 mod model;
 mod pace;
 mod place;
+mod plan;
 mod time;
 mod tokens;
 mod trust;

@@ -1,5 +1,6 @@
 //! The program `glassbox`: trains a transformer, continues a text with it, measures it.
 
+mod ablate;
 mod bench;
 mod check;
 mod compare;
@@ -12,6 +13,7 @@ mod evaluate;
 mod examined;
 mod explain;
 mod generate;
+mod plan;
 mod plot;
 mod progress;
 mod report;
@@ -74,6 +76,10 @@ enum Verb {
     /// Compare runs or models: settings, curves, which predicts better, and whether that is chance; exit status 2 if they
     /// cannot be compared
     Compare(compare::Compare),
+    /// Plan a run for a given time: the best size, batch and rates, and the loss that they will reach
+    Plan(Box<plan::PlanRun>),
+    /// Find out which settings matter: effects and interactions, from runs of equal time
+    Ablate(Box<ablate::Ablate>),
     /// Measure time and memory of a step against the machine's limits
     Bench(Box<bench::Bench>),
 }
@@ -102,6 +108,8 @@ fn main() -> ExitCode {
         Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Describe(describe)) => describe.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Compare(compare)) => compare.run(),
+        Some(Verb::Plan(plan)) => plan.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Ablate(ablate)) => ablate.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Bench(bench)) => bench.run().map(|()| ExitCode::SUCCESS),
     };
     ended(done)

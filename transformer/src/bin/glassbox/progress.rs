@@ -196,7 +196,7 @@ impl Bar {
     }
 }
 
-/// The work of a diagnosis: a spinner on a terminal, plain lines elsewhere.
+/// The work of a diagnosis or a plan: a spinner on a terminal, plain lines elsewhere.
 pub(crate) struct Stages {
     bar: ProgressBar,
     last_line: Cell<Instant>,
@@ -226,11 +226,16 @@ impl Stages {
             Stage::Remark(line) => return self.bar.suspend(|| remark(line)),
             _ => return,
         };
+        self.say(&message);
+    }
+
+    /// Shows a line.
+    pub(crate) fn say(&self, message: &str) {
         if self.bar.is_hidden() && self.last_line.get().elapsed() >= PAUSE {
             self.last_line.set(Instant::now());
-            remark(&message);
+            remark(message);
         }
-        self.bar.set_message(message);
+        self.bar.set_message(message.to_owned());
     }
 
     pub(crate) fn finish(&self) {

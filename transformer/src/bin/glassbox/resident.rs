@@ -2,8 +2,17 @@
 
 /// Returns the largest resident size so far, in bytes; `None` if the system does not report it.
 pub(crate) fn peak() -> Option<u64> {
+    status("VmHWM:")
+}
+
+/// Returns the resident size, in bytes; `None` if the system does not report it.
+pub(crate) fn now() -> Option<u64> {
+    status("VmRSS:")
+}
+
+fn status(key: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(1024 * kibibytes)
 }

@@ -24,7 +24,7 @@ use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
 use transformer::model::family;
 use transformer::{
-    Evaluation, Observer, Recording, Replay, TokenizerChoice, Trainer, TrainingConfig,
+    Evaluation, Observer, Recording, Replay, TimeBudget, TokenizerChoice, Trainer, TrainingConfig,
 };
 
 /// Train a model on text; writes a run directory.
@@ -143,8 +143,9 @@ impl Train {
         let baselines = source.baselines();
         let parameters = trainer.model().tape().parameters().len();
         let mut clock = Clock::new(began, config.time, parameters);
+        clock.time(&mut trainer, &source.corpus)?;
         if self.resume.is_none() {
-            clock.try_step(&mut trainer, &source.corpus, last_tokens(&config, &source))?;
+            clock.expect(&mut trainer, &source.corpus)?;
         }
         // From here on there is something to save.
         signal::enter(Phase::Training);
@@ -212,6 +213,9 @@ impl Train {
     }
 }
 
+/// The tokens of a sample for which there is always time.
+const FEW: usize = 40;
+
 /// Shows the parts of a step, and interrupts it if a signal requests so twice.
 struct Parts<'a> {
     step: u64,
@@ -227,7 +231,7 @@ impl Observer<f32> for Parts<'_> {
 }
 
 /// Returns a path so that it is valid from other directories too.
-fn findable(path: &str) -> String {
+pub(crate) fn findable(path: &str) -> String {
     let absolute = (path != "-").then(|| std::path::absolute(path).ok()).flatten();
     absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(path.to_owned())
 }
@@ -259,11 +263,6 @@ struct Session<'a> {
     extended: bool,
 }
 
-/// Returns the number of tokens that are measured at the end of a run.
-fn last_tokens(config: &TrainingConfig, source: &Source) -> usize {
-    config.evaluated_tokens(true).min(source.corpus.validation().len())
-}
-
 impl Session<'_> {
     /// Trains until the last step or until a stop is requested; returns the last measurement, if there is one.
     fn steps(&mut self) -> Result<Option<(Evaluation, Progress)>> {
@@ -273,9 +272,8 @@ impl Session<'_> {
         let mut watch = Watch::new(self.trainer.model());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         let done = self.trainer.steps();
-        let last_tokens = last_tokens(&config, &self.source);
         self.clock.begin();
-        let finished = match self.clock.budget(last_tokens) {
+        let finished = match self.budget() {
             None => done >= config.steps,
             // What the end will take is not known yet: a finished run stays finished, unless it gets more time.
             Some(budget) => {
@@ -325,9 +323,9 @@ impl Session<'_> {
                 progress.finish();
                 return self.diverged(&step);
             }
-            self.clock.stepped(took.as_secs_f64(), &self.trainer);
+            self.clock.stepped(took.as_secs_f64());
             let (mut last, mut measures) = (number == config.steps, due(number));
-            if let Some(budget) = self.clock.budget(last_tokens) {
+            if let Some(budget) = self.budget() {
                 let (elapsed, next) = (self.clock.in_steps(), self.clock.step());
                 last = budget.ends(elapsed, next) || number >= config.most_steps();
                 let steps = if last { number } else { budget.steps(number, elapsed) };
@@ -370,9 +368,19 @@ impl Session<'_> {
         }
     }
 
+    /// Returns the budget of steps, if the time is limited.
+    fn budget(&self) -> Option<TimeBudget> {
+        let last = self.clock.last_tokens(self.trainer.config(), &self.source.corpus);
+        self.clock.budget(last)
+    }
+
     /// Measures held-out text, or a part of it if it is long; returns `None` if a stop was requested.
     fn evaluate(&mut self, progress: &mut Progress, last: bool) -> Result<Option<Evaluation>> {
-        let most = self.trainer.config().evaluated_tokens(last);
+        let config = self.trainer.config();
+        let most = match last {
+            true => self.clock.last_tokens(config, &self.source.corpus),
+            false => config.evaluated_tokens(false),
+        };
         let began = Instant::now();
         let measured =
             self.trainer.evaluate_sample(&self.source.corpus, most, |done, windows| {
@@ -380,7 +388,7 @@ impl Session<'_> {
                 signal::between_batches()
             })?;
         if let Some(measured) = &measured {
-            self.clock.measured(began.elapsed().as_secs_f64(), measured);
+            self.clock.measured(began.elapsed().as_secs_f64(), measured.tokens);
         }
         Ok(measured)
     }
@@ -475,7 +483,10 @@ impl Session<'_> {
         let count = if self.source.entropy.is_some() { SAMPLE } else { 400 };
         let sampler = probability::sample::Sampler::default();
         let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
-        let tokens = written.collect::<std::result::Result<Vec<u32>, _>>()?;
+        // A few tokens even if the time is over.
+        let written = written.enumerate().take_while(|(i, _)| *i < FEW || !self.clock.is_over());
+        let tokens = written.map(|(_, token)| token);
+        let tokens = tokens.collect::<std::result::Result<Vec<u32>, _>>()?;
         let text = self.source.tokenizer.decode(&tokens);
         Ok(match (self.source.entropy, text.rfind('\n')) {
             // Whole stories only.

@@ -50,6 +50,19 @@ pub struct ScalingLaw {
     pub beta: f64,
 }
 
+/// What is known of a law before its points.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Known {
+    /// The entropy E of the text.
+    pub e: Option<f64>,
+    /// A number of parameters and of training tokens that suit each other. Then the usual is expected of the law: both
+    /// exponents are 0.36 ± 0.12, the prices A/N^α and B/D^β of this size and these tokens are equal within a factor of two,
+    /// as they are at the best size, and E is 0.7 of the loss there, within 0.55 and 0.9. Few points, far from the size
+    /// that is asked for, would otherwise determine nothing. Sources: the replication has exponents 0.348 and 0.366,
+    /// Hoffmann et al. 0.34 and 0.28; the share of E is 0.92 at Chinchilla's size, and less in small models.
+    pub balanced: Option<(f64, f64)>,
+}
+
 /// A law fitted to points.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fit {
@@ -61,6 +74,9 @@ pub struct Fit {
     pub resampled: Vec<ScalingLaw>,
     /// The number of points, and of free numbers.
     pub counts: (usize, usize),
+    /// The scatter of ln L about the law: 1.4826 × the median size of the points' errors, × √(n/(n − k)) for n points and
+    /// k free numbers.
+    pub scatter: f64,
 }
 
 /// Points that determine no law.
@@ -83,6 +99,12 @@ pub enum FitError {
 /// The threshold δ of the Huber loss of ln L, as in the source: an error of more than 0.1 % counts linearly, so that
 /// unfinished or failed runs do not bend the law.
 const DELTA: f64 = 1e-3;
+/// Means and standard deviations of what is usual ([`Known::balanced`]): the exponents, the logarithm of the prices' ratio, and
+/// that of E's share.
+const USUAL: [(f64, f64); 4] = [(0.36, 0.12), (0.36, 0.12), (0.0, 0.7), (-0.36, 0.25)];
+/// The error of ln L that a short run has, about: by its seed, and because the law holds for long runs. Something
+/// that is one standard deviation from the usual weighs as much as half a point with this error.
+const USUAL_ERROR: f64 = 0.05;
 /// Starts of the descent, and those from which it is run to the end.
 const EXPONENTS: [f64; 3] = [0.2, 0.5, 0.9];
 const SHARES: [f64; 3] = [0.05, 0.2, 0.6];
@@ -105,13 +127,26 @@ impl ScalingLaw {
         (parameters, flops / 6.0 / parameters)
     }
 
-    /// Fits a law to points, with the entropy `e` if it is known: the minimum of Σ Huber(ln L̂ − ln L) with δ = 10⁻³,
-    /// by L-BFGS from several starts, and again for each of `resamples` samples of the points with replacement.
+    /// Fits a law to points: the minimum of Σ Huber(ln L̂ − ln L) with δ = 10⁻³, by L-BFGS from several starts, and again
+    /// for each of `resamples` samples of the points with replacement. If the usual is expected, the objective has a
+    /// term δ·0.05·z²/2 for whatever is z standard deviations away from it, and each sample expects something else, drawn
+    /// from the distributions, so that the laws also differ by what the points do not tell.
+    ///
+    /// ```
+    /// use transformer::inspect::plan::{Known, Point, ScalingLaw};
+    /// let truth = ScalingLaw { e: 1.0, a: 30.0, alpha: 0.4, b: 50.0, beta: 0.3 };
+    /// let sizes = [1e4, 4e4, 1.6e5, 6.4e5];
+    /// let points = sizes.iter().flat_map(|&n| [1e6, 1e7].map(|d| (n, d)));
+    /// let points = points.map(|(n, d)| Point { parameters: n, tokens: d, loss: truth.loss(n, d) });
+    /// let fit = ScalingLaw::fit(&points.collect::<Vec<_>>(), Known { e: Some(1.0), ..Known::default() }, 0)?;
+    /// assert!((fit.law.loss(1e7, 1e9) / truth.loss(1e7, 1e9) - 1.0).abs() < 1e-3);
+    /// # Ok::<(), transformer::inspect::plan::FitError>(())
+    /// ```
     ///
     /// # Errors
     /// Fewer points than free numbers, a number that is not positive and finite.
-    pub fn fit(points: &[Point], e: Option<f64>, resamples: u64) -> Result<Fit, FitError> {
-        let least = 5 - usize::from(e.is_some());
+    pub fn fit(points: &[Point], known: Known, resamples: u64) -> Result<Fit, FitError> {
+        let least = if known.balanced.is_some() { 2 } else { 5 - usize::from(known.e.is_some()) };
         if points.len() < least {
             return Err(FitError::Few { found: points.len(), least });
         }
@@ -120,23 +155,29 @@ impl ScalingLaw {
         if let Some(at) = points.iter().position(broken) {
             return Err(FitError::NotPositive(at + 1));
         }
-        let data = Data::new(points, e);
-        let all = vec![1.0; points.len()];
+        let data = Data::new(points, known);
+        let all = Weights { counts: vec![1.0; points.len()], usual: USUAL.map(|(mean, _)| mean) };
         let mut starts: Vec<(f64, [f64; 5])> =
             data.starts().map(|start| (data.objective(&start, &all), start)).collect();
         starts.sort_by(|a, b| a.0.total_cmp(&b.0));
         let descended = starts.iter().take(TRIED).map(|(_, start)| data.descend(start, &all));
         let (objective, best) =
             descended.min_by(|a, b| a.0.total_cmp(&b.0)).expect("there are starts");
-        let random = Random::new(1, 0, 0);
+        let [random, expected] = [0, 1].map(|stream| Random::new(1, stream, 0));
         let n = points.len() as u64;
         let again = (0..resamples).map(|k| {
             let mut counts = vec![0.0; points.len()];
             (0..n).for_each(|i| counts[random.below(k * n + i, n) as usize] += 1.0);
-            data.law(&data.descend(&best, &counts).1)
+            let usual =
+                array::from_fn(|i| USUAL[i].0 + USUAL[i].1 * expected.normal(4 * k + i as u64));
+            data.law(&data.descend(&best, &Weights { counts, usual }).1)
         });
         let resampled = again.collect();
-        Ok(Fit { law: data.law(&best), objective, resampled, counts: (points.len(), least) })
+        let law = data.law(&best);
+        let errors = points.iter().map(|p| (law.loss(p.parameters, p.tokens) / p.loss).ln().abs());
+        let middle = quantile(&errors.collect::<Vec<_>>(), 0.5).unwrap_or_default();
+        let counts = (points.len(), least);
+        Ok(Fit { law, objective, resampled, counts, scatter: 1.4826 * middle * widening(counts) })
     }
 }
 
@@ -148,8 +189,7 @@ impl Fit {
         let all: Vec<f64> = self.resampled.iter().map(|law| law.loss(parameters, tokens)).collect();
         let tail = (1.0 - confidence) / 2.0;
         let middle = self.law.loss(parameters, tokens);
-        let (n, k) = self.counts;
-        let factor = (n as f64 / n.saturating_sub(k).max(1) as f64).sqrt();
+        let factor = widening(self.counts);
         let wide = |x: f64| middle + factor * (x - middle);
         let ends = [tail, 1.0 - tail].map(|p| quantile(&all, p));
         match ends {
@@ -161,22 +201,32 @@ impl Fit {
     }
 }
 
+/// Returns √(n/(n − k)) for n points and k free numbers.
+fn widening((n, k): (usize, usize)) -> f64 {
+    (n as f64 / n.saturating_sub(k).max(1) as f64).sqrt()
+}
+
+/// How often each point counts, and what is expected.
+struct Weights {
+    counts: Vec<f64>,
+    usual: [f64; 4],
+}
+
 /// Logarithms of points, about their means, so that the numbers of a law hardly depend on each other.
 struct Data {
-    /// The entropy E of the text, if it is known.
-    e: Option<f64>,
+    known: Known,
     /// ln N − mean, ln D − mean, ln L.
     points: Vec<[f64; 3]>,
     mean: [f64; 2],
 }
 
 impl Data {
-    fn new(points: &[Point], e: Option<f64>) -> Self {
+    fn new(points: &[Point], known: Known) -> Self {
         let n = points.len() as f64;
         let mean = |f: fn(&Point) -> f64| points.iter().map(|p| f(p).ln()).sum::<f64>() / n;
         let mean = [mean(|p| p.parameters), mean(|p| p.tokens)];
         let of = |p: &Point| [p.parameters.ln() - mean[0], p.tokens.ln() - mean[1], p.loss.ln()];
-        Data { e, points: points.iter().map(of).collect(), mean }
+        Data { known, points: points.iter().map(of).collect(), mean }
     }
 
     /// Returns starting points (ln A′, α, ln B′, β, ln E), with A′ = A/N̄^α the loss by parameters at the mean N.
@@ -194,13 +244,13 @@ impl Data {
         })
     }
 
-    /// Returns Σ count·Huber(ln L̂ − ln L).
-    fn objective<T: Real>(&self, x: &[T; 5], counts: &[f64]) -> T {
+    /// Returns Σ count·Huber(ln L̂ − ln L), and the terms of what is usual.
+    fn objective<T: Real>(&self, x: &[T; 5], weights: &Weights) -> T {
         let number = |x: f64| T::from_f64(x);
         let [a, alpha, b, beta, e] = *x;
-        let e = self.e.map_or(e, |e| number(e.ln()));
+        let e = self.known.e.map_or(e, |e| number(e.ln()));
         let mut sum = T::zero();
-        for ([n, d, loss], &count) in self.points.iter().zip(counts) {
+        for ([n, d, loss], &count) in self.points.iter().zip(&weights.counts) {
             if count == 0.0 {
                 continue;
             }
@@ -213,27 +263,39 @@ impl Data {
             };
             sum += huber * number(count);
         }
+        if let Some((n, d)) = self.known.balanced {
+            let [n, d] = [n.ln() - self.mean[0], d.ln() - self.mean[1]];
+            let prices = [a - alpha * number(n), b - beta * number(d)];
+            let share = e - log_sum_exp(&[prices[0], prices[1], e]);
+            // A known entropy has its share.
+            let share = self.known.e.map_or(share, |_| number(weights.usual[3]));
+            let found = [alpha, beta, prices[0] - prices[1], share];
+            for ((x, expected), (_, deviation)) in found.into_iter().zip(weights.usual).zip(USUAL) {
+                let z = (x - number(expected)) / number(deviation);
+                sum += z * z * number(0.5 * DELTA * USUAL_ERROR);
+            }
+        }
         sum
     }
 
     /// Descends from a start; returns the objective and the point.
-    fn descend(&self, start: &[f64; 5], counts: &[f64]) -> (f64, [f64; 5]) {
+    fn descend(&self, start: &[f64; 5], weights: &Weights) -> (f64, [f64; 5]) {
         // The objective is about δ·|error|: in units of δ² its slopes are about 1.
         let scaled = |x: &[Traced<f64>]| {
-            self.objective(&array::from_fn(|i| x[i]), counts) / Traced::from_f64(DELTA * DELTA)
+            self.objective(&array::from_fn(|i| x[i]), weights) / Traced::from_f64(DELTA * DELTA)
         };
         let found = Lbfgs::default().minimize(scaled, start, 1e-9, STEPS);
         let x: [f64; 5] = match &found {
             Ok(found) => array::from_fn(|i| found.x[i]),
             Err(_) => *start,
         };
-        (self.objective(&x, counts), x)
+        (self.objective(&x, weights), x)
     }
 
     /// Returns the law of a point.
     fn law(&self, &[a, alpha, b, beta, e]: &[f64; 5]) -> ScalingLaw {
         ScalingLaw {
-            e: self.e.unwrap_or(e.exp()),
+            e: self.known.e.unwrap_or(e.exp()),
             a: (a + alpha * self.mean[0]).exp(),
             alpha,
             b: (b + beta * self.mean[1]).exp(),
@@ -263,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_law_is_found_in_its_points() {
-        let found = ScalingLaw::fit(&points(1, 0.0), None, 0).unwrap();
+        let found = ScalingLaw::fit(&points(1, 0.0), Known::default(), 0).unwrap();
         let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-4;
         let ScalingLaw { e, a, alpha, b, beta } = found.law;
         assert!(close(e, 0.8) && close(alpha, 0.4) && close(beta, 0.3), "{found:?}");
@@ -271,7 +333,7 @@ mod tests {
         // A failed run hardly moves it.
         let mut spoilt = points(1, 0.0);
         spoilt[7].loss *= 3.0;
-        let again = ScalingLaw::fit(&spoilt, None, 0).unwrap().law;
+        let again = ScalingLaw::fit(&spoilt, Known::default(), 0).unwrap().law;
         assert!((again.loss(1e7, 1e9) / LAW.loss(1e7, 1e9) - 1.0).abs() < 1e-3, "{again:?}");
     }
 
@@ -281,7 +343,7 @@ mod tests {
     fn intervals_hold_what_will_be() {
         let (n, d) = (1e7, 3e8);
         let holds = |seed| {
-            let found = ScalingLaw::fit(&points(seed, 0.003), None, 60).unwrap();
+            let found = ScalingLaw::fit(&points(seed, 0.003), Known::default(), 40).unwrap();
             found.interval(n, d, 0.9).unwrap().contains(LAW.loss(n, d))
         };
         let held = (1..=20).filter(|&seed| holds(seed)).count();
@@ -291,13 +353,36 @@ mod tests {
     #[test]
     fn what_is_known_of_a_text_narrows_its_interval() {
         let width = |e| {
-            let found = ScalingLaw::fit(&points(1, 0.003), e, 60).unwrap();
+            let found =
+                ScalingLaw::fit(&points(1, 0.003), Known { e, balanced: None }, 60).unwrap();
             let interval = found.interval(1e7, 3e8, 0.9).unwrap();
             (found.law.e, interval.high - interval.low)
         };
         let (unknown, known) = (width(None), width(Some(LAW.e)));
         assert_eq!(known.0, LAW.e);
         assert!(known.1 < unknown.1, "{known:?} {unknown:?}");
+    }
+
+    /// A law of few noisy points stays near the usual one if that is expected; many exact points decide alone.
+    #[test]
+    fn the_usual_holds_few_points_together() {
+        let known = |usual| Known { e: None, balanced: usual };
+        let few = |usual, seed| {
+            let six: Vec<Point> = points(seed, 0.01).into_iter().step_by(3).take(6).collect();
+            let law = ScalingLaw::fit(&six, known(usual), 0).unwrap().law;
+            (law.alpha - 0.36).abs().max((law.beta - 0.36).abs())
+        };
+        let farthest = |usual| (1..=4).map(|seed| few(usual, seed)).fold(0.0, f64::max);
+        let balanced = Some((3e5, 1e6));
+        let (usual, free) = (farthest(balanced), farthest(None));
+        assert!(usual < 0.24 && usual < 0.8 * free, "{usual} {free}");
+        let many = ScalingLaw::fit(&points(1, 0.0), known(balanced), 0).unwrap().law;
+        assert!((many.loss(1e7, 3e8) / LAW.loss(1e7, 3e8) - 1.0).abs() < 0.01, "{many:?}");
+        // Two points are enough for a rough law.
+        let two = &points(1, 0.0)[..2];
+        let rough = ScalingLaw::fit(two, known(balanced), 40).unwrap();
+        let interval = rough.interval(1e6, 1e8, 0.9).unwrap();
+        assert!(interval.contains(LAW.loss(1e6, 1e8)), "{interval:?}");
     }
 
     #[test]
@@ -312,11 +397,14 @@ mod tests {
 
     #[test]
     fn what_determines_no_law_is_refused() {
-        let few = ScalingLaw::fit(&points(1, 0.0)[..4], None, 0).unwrap_err();
+        let few = ScalingLaw::fit(&points(1, 0.0)[..4], Known::default(), 0).unwrap_err();
         assert_eq!(few, FitError::Few { found: 4, least: 5 });
-        assert!(ScalingLaw::fit(&points(1, 0.0)[..4], Some(0.8), 0).is_ok());
+        assert!(
+            ScalingLaw::fit(&points(1, 0.0)[..4], Known { e: Some(0.8), balanced: None }, 0)
+                .is_ok()
+        );
         let mut broken = points(1, 0.0);
         broken[2].loss = f64::NAN;
-        assert_eq!(ScalingLaw::fit(&broken, None, 0), Err(FitError::NotPositive(3)));
+        assert_eq!(ScalingLaw::fit(&broken, Known::default(), 0), Err(FitError::NotPositive(3)));
     }
 }
