@@ -13,7 +13,7 @@ use linalg::rotation::{self, Pairs, Scaling};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
-    Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, norm, outer, projection,
+    Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, newton_schulz, norm, outer, projection,
 };
 use linalg::{product::Product, transposed};
 use linalg::{pullback, scaled_dot, similarity, sinusoid, spectrum, vector};
@@ -369,6 +369,10 @@ pub(crate) fn cases() -> Vec<Case> {
             // The sign means nothing.
             let v = power_iteration(operator(&a)?, &[Real::from_f64(0.6), Real::from_f64(0.8)], 2, 0.0)?.vector;
             [v[0] * v[0], v[0] * v[1]]
+        };
+        "newton_schulz::stretched", Share, Conditioned 64.0 => |x| newton_schulz::stretched(x[0]);
+        "newton_schulz::orthogonalised" "newton_schulz::NewtonSchulz::run", Square, Whole 4096.0 => |x| {
+            newton_schulz::orthogonalised(&square(x))
         };
         "lu::Lu::of" "lu::Lu::solve", Square, Normwise 32.0, unless ["singular"] => |x| {
             let a = square(x);
