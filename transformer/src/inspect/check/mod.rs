@@ -214,8 +214,9 @@ fn within(
         let none =
             |all: &[Question]| all.iter().map(|c| Certificate::not_applicable(*c, why)).collect();
         let updates = update::questions(&config.rule());
-        let before: Vec<Certificate> =
-            none(&[&gradient::questions()[..], &updates, &causal::QUESTIONS, &start::QUESTIONS].concat());
+        let before: Vec<Certificate> = none(
+            &[&gradient::questions()[..], &updates, &causal::QUESTIONS, &start::QUESTIONS].concat(),
+        );
         let after: Vec<Certificate> = none(&[bits::THREADS, bits::PIECES, bits::RESUMED]);
         let data = data(corpus, model.vocabulary, config);
         before.into_iter().chain(data).chain(after).for_each(tell);

@@ -50,7 +50,9 @@ pub(super) fn within(
     if !optimizer.kind.by_matrix() {
         return Ok(vec![]);
     }
-    let both = |make: &dyn Fn((&'static str, &'static str)) -> Certificate| Ok(vec![make(LAW), make(IN_BAND)]);
+    let both = |make: &dyn Fn((&'static str, &'static str)) -> Certificate| {
+        Ok(vec![make(LAW), make(IN_BAND)])
+    };
     let mut step = recorded::<f64>(subject, parameters)?;
     let list = step.tape.parameter_list();
     let hidden: Vec<&Parameter> = hidden_matrices(&list).collect();
@@ -98,7 +100,8 @@ impl Law {
         let (rows, columns) = (p.shape.rows, p.shape.columns);
         let scale = -0.2 * (rows.max(columns) as f64).sqrt();
         let limit = error_bound(rows, columns, f64::EPSILON);
-        let values = |x: Vec<f64>| Svd::of(&Matrix::from_vec(rows, columns, x)).map(|svd| svd.values);
+        let values =
+            |x: Vec<f64>| Svd::of(&Matrix::from_vec(rows, columns, x)).map(|svd| svd.values);
         let given = values(gradient.to_vec());
         let found = values(updated.iter().map(|x| x / scale).collect());
         let (Ok(given), Ok(found)) = (given, found) else {
