@@ -110,8 +110,13 @@ pub(crate) fn cases() -> Vec<Case> {
             seen(&found.expect("finite").vector)
         };
         "newton_schulz::stretched" => |x| newton_schulz::stretched(x[0] * x[0] / (x[0] * x[0] + x[1] * x[1]));
-        "newton_schulz::orthogonalised" "newton_schulz::NewtonSchulz::run" => |x| {
+        "newton_schulz::orthogonalised" => |x| {
             seen(newton_schulz::orthogonalised(&near_the_axes(x)).as_slice())
+        };
+        "newton_schulz::NewtonSchulz::new" "newton_schulz::NewtonSchulz::run" => |x| {
+            let mut a = near_the_axes(x);
+            newton_schulz::NewtonSchulz::new([(3, 3)]).run(a.as_mut_slice(), 3, 3);
+            seen(a.as_slice())
         };
         "lu::Lu::of" "lu::Lu::solve" => |x| {
             let factors = Lu::of(&near_the_axes(x)).expect("finite");
