@@ -129,6 +129,7 @@ fn meant() -> TrainingConfig {
         epsilon: Some(1e-6),
         clip: 0.5,
         seed: 99,
+        average: Some(0.99),
         eval_every: 11,
     }
 }
