@@ -25,7 +25,8 @@ use std::ops::Range;
 /// the second is not used for matrices, and stays 0.
 ///
 /// Cost: 10·k·(2·r·c + k²) floating-point operations per matrix and step, with <var>k = min(r, c)</var>. A step takes
-/// 6·r·c for each of its n tokens, so that the share is from 3.3·k/n (wide matrices) to 5·k/n (square ones).
+/// 6·r·c for each of its n tokens, so that the share is from 3.3·k/n (wide matrices) to 5·k/n (square ones): small if a
+/// step has many more tokens than the model has features.
 ///
 /// Source: Jordan et al., *Muon: An optimizer for hidden layers in neural networks*, 2024; Liu et al., *Muon is Scalable
 /// for LLM Training*, 2025.
