@@ -144,5 +144,5 @@ pub use training::preset::Preset;
 pub use training::recipe::Recipe;
 pub use training::time::{Time, TimeBudget, TimeError};
 pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
-pub use training::trainer::{Trainer, is_sound};
+pub use training::trainer::{AVERAGED, Trainer, is_sound};
 pub use training::training_loop::{Observer, Replay, Step};

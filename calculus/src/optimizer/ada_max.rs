@@ -100,7 +100,7 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         Some(self.largest.iter().zip(gradients).map(entry).collect())
     }
 
-    fn formula(&self, rate: f64, _: usize) -> Formula {
+    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
         let [p, g, m, u] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
         let meaning =
             "Steps in the direction that the gradient keeps, measured by its largest size.";

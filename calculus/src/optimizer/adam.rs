@@ -37,10 +37,10 @@ pub struct Adam<T> {
     epsilon: f64,
     decay: f64,
     decayed: Vec<Range<usize>>,
-    first: Vec<T>,
+    pub(super) first: Vec<T>,
     second: Vec<T>,
     /// The bound of the first moment.
-    bound: Bound,
+    pub(super) bound: Bound,
     steps: u64,
 }
 
@@ -71,8 +71,15 @@ impl<T: Real> Adam<T> {
 }
 
 impl<T: Real> Adam<T> {
-    /// Performs one update with `factor` times the gradients.
-    fn update(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &[T]) {
+    /// Performs one update with `factor` times the gradients, except of the ranges in `others`, which are among those
+    /// that decay.
+    pub(super) fn update(
+        &mut self,
+        rate: f64,
+        factor: f64,
+        (parameters, gradients): (&mut [T], &[T]),
+        others: &[Range<usize>],
+    ) {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
@@ -84,6 +91,9 @@ impl<T: Real> Adam<T> {
         let keep = real(1.0 - rate * self.decay);
         let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
         by_decay(&self.decayed, gradients.len(), |range, decays| {
+            if others.contains(&range) {
+                return;
+            }
             let keep = if decays { keep } else { T::one() };
             let slices = [
                 &mut parameters[range.clone()],
@@ -133,15 +143,15 @@ impl<T: Real> Rule<T> for Adam<T> {
 
 impl<T: Real> Optimizer<T> for Adam<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
-        self.update(rate, 1.0, parameters, gradients);
+        self.update(rate, 1.0, (parameters, gradients), &[]);
     }
 
     fn step_scaled(&mut self, rate: f64, factor: f64, parameters: &mut [T], gradients: &mut [T]) {
         if clip::is_held::<T>(factor) {
-            return self.update(rate, factor, parameters, gradients);
+            return self.update(rate, factor, (parameters, gradients), &[]);
         }
         clip::scale(gradients, factor);
-        self.update(rate, 1.0, parameters, gradients);
+        self.update(rate, 1.0, (parameters, gradients), &[]);
     }
 
     /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|. For β₂ from 0 to 1, v stays a mean of squares ≥ 0, so √v̂ + ε ≥ ε however small the gradients were: |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|/(1 − β₁ᵗ)·|m′|/ε, as some parameters do not decay. With β = 1 or ε = 0 there is no bound. If v overflows, its parameter stops: m/∞ = 0.
@@ -171,7 +181,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         Some(self.second.iter().zip(gradients).map(entry).collect())
     }
 
-    fn formula(&self, rate: f64, parameter: usize) -> Formula {
+    fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
         let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
         let correction = |beta: f64| correction(beta, self.steps.saturating_add(1));
         let decays = self.decayed.iter().any(|range| range.contains(&parameter));

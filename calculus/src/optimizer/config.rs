@@ -103,6 +103,8 @@ pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
     /// The parts of its state ([`Optimizer::state`]) that it divides by: a mean of squares, a largest size. They are
     /// never negative, and ∞ stops the parameter.
     const DIVISORS: &'static [&'static str] = &[];
+    /// Whether the update of an element of a hidden matrix ([`crate::hidden_matrices`]) depends on the whole matrix.
+    const BY_MATRIX: bool = false;
 
     /// Creates the optimizer for these parameters, before its first step.
     fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
@@ -176,6 +178,14 @@ macro_rules! rules {
             pub fn normalises(self) -> bool {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::NORMALISES,)+
+                }
+            }
+
+            /// Whether the update of an element of a hidden matrix ([`crate::hidden_matrices`]) depends on the whole
+            /// matrix; otherwise every update depends on its own element alone.
+            pub fn by_matrix(self) -> bool {
+                match self {
+                    $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::BY_MATRIX,)+
                 }
             }
 

@@ -98,7 +98,7 @@ impl<T: Real> Optimizer<T> for Lion<T> {
         largest_of(&[keep * parameters + rate, keep, rate, mean, first, b1.abs(), b2.abs()])
     }
 
-    fn formula(&self, rate: f64, parameter: usize) -> Formula {
+    fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
         let (p, g, m) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let decays = self.decayed.iter().any(|range| range.contains(&parameter));
         let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };

@@ -34,6 +34,7 @@ rules! {
     rms_prop: RmsProp;
     lion: Lion;
     ada_max: AdaMax;
+    muon: Muon;
 }
 
 /// An optimizer: changes parameters by their gradients.
@@ -80,8 +81,10 @@ pub trait Optimizer<T: Real>: Send {
     }
 
     /// Returns the next update of parameter number `parameter` as a formula, which an explanation prints and evaluates.
-    /// Operands: θ, the gradient g, then the parts of [`Optimizer::state`], in order.
-    fn formula(&self, rate: f64, parameter: usize) -> Formula;
+    /// Operands: θ, the gradient g, then the parts of [`Optimizer::state`], in order. `gradients` are all of the step's,
+    /// for an optimizer whose update of one parameter depends on the others ([`Muon`]): what it computes of them is a
+    /// table of the formula.
+    fn formula(&self, rate: f64, parameter: usize, gradients: &[T]) -> Formula;
 
     /// Returns the optimizer state by name, for checkpoints.
     fn state(&mut self) -> Vec<(&'static str, &mut [T])>;

@@ -75,7 +75,7 @@ impl<T: Real> Optimizer<T> for Nesterov<T> {
         largest_of(&[parameters + rate * ahead, rate, momentum, velocity, ahead])
     }
 
-    fn formula(&self, rate: f64, _: usize) -> Formula {
+    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Keeps rolling, and looks ahead along the roll.";
         let mut f =

@@ -98,7 +98,7 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         Some(self.second.iter().zip(gradients).map(entry).collect())
     }
 
-    fn formula(&self, rate: f64, _: usize) -> Formula {
+    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Steps by about the learning rate, whatever the size of the gradient.";
         let mut f = Formula::new("θ′", ["θ", "g", "v"], meaning, "Tieleman and Hinton 2012");

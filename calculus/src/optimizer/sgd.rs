@@ -84,7 +84,7 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
         largest_of(&[parameters + rate * velocity, rate, momentum, velocity])
     }
 
-    fn formula(&self, rate: f64, _: usize) -> Formula {
+    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Steps against the gradient.";
         if self.velocity.is_empty() {

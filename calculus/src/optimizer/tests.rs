@@ -6,7 +6,7 @@ use proptest::prelude::*;
 /// Creates an optimizer for `n` parameters.
 fn build<T: Real>(config: &OptimizerConfig, n: usize) -> Box<dyn Optimizer<T>> {
     let (name, shape) = ("all".to_owned(), linalg::Shape::new(n, 1));
-    config.build(&[Parameter { name, shape, range: 0..n, uses: vec![] }])
+    config.build(&[Parameter { name, shape, range: 0..n, uses: vec![], output: false }])
 }
 
 /// Creates every optimizer for `n` parameters: descent with and without momentum.
@@ -205,7 +205,7 @@ proptest! {
         };
         // The first three parameters decay.
         let matrix = |name: &str, range, uses| Parameter {
-            name: name.to_owned(), shape: linalg::Shape::new(1, 1), range, uses,
+            name: name.to_owned(), shape: linalg::Shape::new(1, 1), range, uses, output: false,
         };
         let list = [
             matrix("a", 0..3, vec![(linalg::Role::Linear, 0)]), matrix("b", 3..5, vec![]),

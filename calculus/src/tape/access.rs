@@ -24,6 +24,8 @@ pub struct Parameter {
     pub range: Range<usize>,
     /// The operations that read it: their role and the operand number, in recording order.
     pub uses: Vec<(Role, usize)>,
+    /// Whether no other matrix of parameters is applied to what it computes: it belongs to the output layer.
+    pub output: bool,
 }
 
 /// Returns the ranges of parameters to which weight decay applies: those of linear maps and tables, of any size, and
@@ -44,6 +46,28 @@ pub fn matrices(parameters: &[Parameter]) -> Vec<Range<usize>> {
     parameters.iter().filter(matrix).map(|p| p.range.clone()).collect()
 }
 
+/// Returns the matrices of hidden layers: those with more than one row and column that only linear maps read, except
+/// the output layer's. A table of embeddings is none, also if a tied head reads it, and neither is a vector.
+///
+/// ```
+/// use calculus::{Recorder, hidden_matrices};
+/// use linalg::{Shape, product::Product};
+/// let mut r = Recorder::<f64>::new();
+/// let x = r.input("x", Shape::new(2, 1))?;
+/// let [first, last] = [r.parameter("first", Shape::new(3, 2))?, r.parameter("last", Shape::new(4, 3))?];
+/// let h = r.push("h", Product::plain(), [first, x])?;
+/// r.push("y", Product::plain(), [last, h])?;
+/// let list = r.parameter_list();
+/// assert_eq!(hidden_matrices(&list).map(|p| p.name.as_str()).collect::<Vec<_>>(), ["first"]);
+/// # Ok::<(), calculus::RecordError>(())
+/// ```
+pub fn hidden_matrices(parameters: &[Parameter]) -> impl Iterator<Item = &Parameter> {
+    parameters.iter().filter(|p| {
+        let linear = !p.uses.is_empty() && p.uses.iter().all(|&u| u == (Role::Linear, 0));
+        linear && !p.output && p.shape.rows > 1 && p.shape.columns > 1
+    })
+}
+
 /// Returns the parameters among the nodes of a recording, in order.
 pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
     let mut uses = vec![vec![]; nodes.len()];
@@ -52,13 +76,25 @@ pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
             uses[operand].push((rule.role(), k));
         }
     }
+    // Whether a matrix of parameters is applied later.
+    let mut later = vec![false; nodes.len()];
+    for (i, node) in nodes.iter().enumerate().rev() {
+        let Some(rule) = node.rule.as_deref() else { continue };
+        let matrix = matches!(rule.role(), Role::Linear | Role::Loss)
+            && rule.operands().first().is_some_and(|&w| nodes[w].is_parameter());
+        for (k, &operand) in rule.operands().iter().enumerate() {
+            // Operand 1 is what the matrix is applied to.
+            later[operand] |= later[i] || (k == 1 && matrix);
+        }
+    }
     let mut end = 0_usize;
-    let parameters = nodes.iter().zip(uses).filter(|(node, _)| node.is_parameter());
-    parameters
-        .map(|(node, uses)| {
+    let all = nodes.iter().zip(uses.into_iter().zip(later));
+    all.filter(|(node, _)| node.is_parameter())
+        .map(|(node, (uses, later))| {
             let start = end;
             end = start.saturating_add(node.shape.len());
-            Parameter { name: node.name.clone(), shape: node.shape, range: start..end, uses }
+            let (name, range, output) = (node.name.clone(), start..end, !later);
+            Parameter { name, shape: node.shape, range, uses, output }
         })
         .collect()
 }

@@ -8,7 +8,7 @@ mod rule;
 mod stepwise;
 
 pub(crate) use access::parameters;
-pub use access::{Parameter, matrices};
+pub use access::{Parameter, hidden_matrices, matrices};
 pub use node::Source;
 pub(crate) use node::{Node, Within};
 pub use row::{Row, TapeMemory};

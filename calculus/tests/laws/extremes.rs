@@ -45,7 +45,7 @@ fn steps_are_counted_to_the_end() {
         let mut w = [0.0];
         rule.set_steps(u64::MAX);
         let reach = rule.reach(0.5, 0.0, 1.0);
-        let _ = rule.formula(0.5, 0);
+        let _ = rule.formula(0.5, 0, &[1.0]);
         rule.step(0.5, &mut w, &[1.0]);
         assert_eq!(rule.steps(), u64::MAX);
         assert!(w[0] < 0.0 && w[0] >= -5.1 && -w[0] <= reach, "{w:?}");

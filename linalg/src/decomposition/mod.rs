@@ -6,6 +6,7 @@ mod jacobi;
 pub mod krylov;
 pub mod low_rank;
 pub mod lu;
+pub mod newton_schulz;
 pub mod principal;
 pub mod projection;
 pub mod spectrum;

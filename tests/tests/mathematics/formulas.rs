@@ -145,12 +145,14 @@ fn every_rule_of_descent_states_its_update() {
     use calculus::optimizer::{OptimizerConfig, OptimizerKind};
     let n = 40;
     // Vectors and matrices by turns.
+    // The last one is a hidden matrix of several rows and columns.
     let list =
-        [(0..3, 1), (3..20, 17), (20..25, 5), (25..29, 2), (29..40, 11)].map(|(range, rows)| {
+        [(0..3, 1), (3..16, 13), (16..21, 5), (21..25, 2), (25..40, 5)].map(|(range, rows)| {
             let shape = Shape::new(rows, range.len() / rows);
             let uses = if rows % 2 == 1 && rows > 1 { vec![(Role::Linear, 0)] } else { vec![] };
-            Parameter { name: format!("{range:?}"), shape, range, uses }
+            Parameter { name: format!("{range:?}"), shape, range, uses, output: false }
         });
+    assert_eq!(calculus::hidden_matrices(&list).count(), 1);
     let rules = OptimizerKind::ALL.iter().flat_map(|&kind| {
         [0.0, 0.9].map(|momentum| {
             let decay = OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() };
@@ -165,10 +167,14 @@ fn every_rule_of_descent_states_its_update() {
             let before = theta.clone();
             let state = rule.state().into_iter().filter(|s| !s.1.is_empty());
             let state: Vec<Vec<f32>> = state.map(|s| s.1.to_vec()).collect();
-            let formulas: Vec<_> = (0..n).map(|i| rule.formula(0.01, i)).collect();
+            let formulas: Vec<_> = (0..n).map(|i| rule.formula(0.01, i, &g)).collect();
             rule.step(0.01, &mut theta, &g);
             for (i, formula) in formulas.iter().enumerate() {
-                let derivation = formula.derive((i, 0), |of, i, _| {
+                let own = list.iter().find(|p| p.range.contains(&i)).expect("all are listed");
+                let at = i - own.range.start;
+                let at = (at % own.shape.rows, at / own.shape.rows);
+                let derivation = formula.derive(at, |of, row, column| {
+                    let i = own.range.start + column * own.shape.rows + row;
                     f64::from(match of {
                         Matter::Operand(0) => before[i],
                         Matter::Operand(1) => g[i],

@@ -1,6 +1,6 @@
 //! The glass box: every number of a step has a derivation, and the derivation is the number.
 
-use calculus::optimizer::OptimizerConfig;
+use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use linalg::Real;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -139,6 +139,11 @@ fn every_number_is_what_its_derivation_says() {
     every_number(&Explanation::of(subject::<f32>(&dropped, adam(count), 4)).unwrap());
     let llama = models::llama();
     every_number(&Explanation::of(subject::<f64>(&llama, adam(llama.parameters()), 7)).unwrap());
+    let muon = |descent: Descent<f32>| {
+        let rule = OptimizerConfig { kind: OptimizerKind::Muon, ..descent.rule };
+        Descent { rule, ..descent }
+    };
+    every_number(&Explanation::of(subject(&plain, muon(adam(plain.parameters())), 8)).unwrap());
     let momentum = Descent { rule: OptimizerConfig::sgd(0.9), ..Descent::plain(0.1) };
     every_number(&Explanation::of(subject::<f32>(&plain, momentum, 5)).unwrap());
     let step = Explanation::of(subject::<f64>(&plain, Descent::plain(0.1), 6)).unwrap();

@@ -456,7 +456,13 @@ fn descent_diverges_above_the_limit_of_stability_and_not_below() {
         let after = |rate: f64| {
             let mut w = [1.0_f64];
             let (name, shape) = ("w".to_owned(), Shape::new(1, 1));
-            let mut rule = config.build(&[Parameter { name, shape, range: 0..1, uses: vec![] }]);
+            let mut rule = config.build(&[Parameter {
+                name,
+                shape,
+                range: 0..1,
+                uses: vec![],
+                output: false,
+            }]);
             for _ in 0..4000 {
                 let gradient = [curvature * w[0]];
                 rule.step(rate, &mut w, &gradient);

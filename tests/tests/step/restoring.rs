@@ -128,9 +128,11 @@ fn a_state_brings_everything_back() {
         let saved = bits(&mut first);
         assert!(saved.1[0].0 == "parameters" && saved.1.len() > 1, "{optimizer}");
         // Nothing of what is remembered is 0 after three steps, nor the same as something else.
-        for (i, (_, own)) in saved.1.iter().enumerate() {
+        for (i, (name, own)) in saved.1.iter().enumerate() {
             let some = own.iter().filter(|b| f32::from_bits(**b) != 0.0).count();
-            assert!(2 * some > own.len());
+            // Hidden matrices have no second moment if they are orthogonalised.
+            let partly = optimizer.by_matrix() && *name == "second_moment";
+            assert!(2 * some > own.len() || partly && some > 0, "{optimizer}: {name}");
             assert!(saved.1[..i].iter().all(|(_, other)| other != own));
         }
         let mut second = trainer(&config);

@@ -171,7 +171,7 @@ fn optimisers_do_as_pytorch_does() {
         };
         // All three parameters decay.
         let (name, uses) = ("w".to_owned(), vec![(Role::Linear, 0)]);
-        let list = [Parameter { name, shape: Shape::new(3, 1), range: 0..3, uses }];
+        let list = [Parameter { name, shape: Shape::new(3, 1), range: 0..3, uses, output: false }];
         let mut rule = config.rule().build::<f64>(&list);
         let mut p = start.clone();
         gradients.iter().for_each(|g| rule.step(settings[0], &mut p, g));

@@ -16,7 +16,7 @@ use crate::disk::files::{
 use crate::disk::read_bounded;
 use crate::printable::printable;
 use crate::training::config::TrainingConfig;
-use crate::training::trainer::{Trainer, is_sound, place};
+use crate::training::trainer::{AVERAGED, Trainer, is_sound, place};
 use calculus::Parameter;
 use calculus::optimizer::{OptimizerConfig, OptimizerKind};
 use linalg::Real;
@@ -306,7 +306,7 @@ fn number(bytes: &[u8]) -> f64 {
 }
 
 /// The tensors that a state may hold, in the order in which its checksum reads them: parameters, and the state of every
-/// optimizer.
+/// optimizer, and the averaged weights.
 ///
 /// ```
 /// assert!(transformer::disk::checkpoint::NAMES.starts_with(&["parameters", "first_moment"]));
@@ -318,6 +318,7 @@ pub static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         let own: Vec<_> = rule.state().into_iter().map(|(name, _)| name).collect();
         names.extend(own.into_iter().filter(|name| !names.contains(name)).collect::<Vec<_>>());
     }
+    names.push(AVERAGED);
     names
 });
 
@@ -326,7 +327,7 @@ fn most<T>(parameters: usize) -> usize {
     parameters.saturating_mul(NAMES.len() * size_of::<T>())
 }
 
-/// Reads the parameters and the description of a saved state, without a trainer.
+/// Reads the parameters and the description of a saved state, without a trainer: those that training resumes from.
 ///
 /// # Errors
 /// A file that is missing, cut off, damaged, or of another number of parameters; a value, also of the optimizer state,
@@ -335,10 +336,31 @@ pub fn parameters<T: Real>(
     path: &Path,
     list: &[Parameter],
 ) -> Result<(Vec<T>, About), CheckpointError> {
+    weights(path, list, false)
+}
+
+/// Like [`parameters`], but reads the averaged weights if the state has them ([`TrainingConfig::average`]): those that
+/// the run's model holds.
+///
+/// # Errors
+/// See [`parameters`].
+pub fn evaluated<T: Real>(
+    path: &Path,
+    list: &[Parameter],
+) -> Result<(Vec<T>, About), CheckpointError> {
+    weights(path, list, true)
+}
+
+fn weights<T: Real>(
+    path: &Path,
+    list: &[Parameter],
+    evaluated: bool,
+) -> Result<(Vec<T>, About), CheckpointError> {
     let count = list.iter().map(|p| p.range.len()).sum();
     let file = bytes(path, most::<T>(count))?;
     let state = State::parse(path, &file)?;
-    let found = state.stored::<T>(NAMES[0], count)?;
+    let averaged = evaluated && state.tensors.tensor(AVERAGED).is_ok();
+    let found = state.stored::<T>(if averaged { AVERAGED } else { NAMES[0] }, count)?;
     for name in NAMES.iter() {
         if state.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
             state.stored::<T>(name, count)?;
@@ -379,7 +401,7 @@ pub fn remembered<T: Real>(
         return Err(CheckpointError::Settings { path: path.to_owned(), differences });
     }
     let mut state = Memory::new();
-    for name in &NAMES[1..] {
+    for name in NAMES[1..].iter().filter(|name| **name != AVERAGED) {
         // Gradient descent without momentum has no state.
         if file.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
             state.push((name, numbers(&file.stored::<T>(name, parameters)?)));

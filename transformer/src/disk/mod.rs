@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `run.toml` | every setting | when the run begins, and when it resumes with other steps |
 //! | `metrics.jsonl` | one line per step, a [`Metric`] | after every step |
-//! | `model/` | the model in Hugging Face's layout, [`crate::disk::files`] | at every checkpoint |
-//! | `state.safetensors` | the training state, [`crate::disk::checkpoint`] | at every checkpoint |
+//! | `model/` | the model in Hugging Face's layout, [`crate::disk::files`]: the evaluated weights, [`crate::Trainer::evaluated`] | at every checkpoint |
+//! | `state.safetensors` | the training state, [`crate::disk::checkpoint`]: the last step's weights, and the averaged ones if there are any | at every checkpoint |
 //! | `loss.svg`, `growth.svg` | pictures | at every checkpoint; by `diagnose` |
 //! | `run.lock` | the process that trains, while it does | when a [`Run`] is opened |
 //!

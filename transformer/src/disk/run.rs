@@ -286,7 +286,7 @@ impl Run {
         Ok(())
     }
 
-    /// Writes a checkpoint: the metrics up to it, synced to disk, then the model, the state and the picture, and the
+    /// Writes a checkpoint: the metrics up to it, synced to disk, then the model ([`Trainer::evaluated`]), the state and the picture, and the
     /// settings if time has changed the expected number of steps. `data` is the text's checksum.
     ///
     /// # Errors
@@ -302,8 +302,7 @@ impl Run {
         let path = metrics_file(&self.directory);
         synced.map_err(|source| FileError::Write { path, source })?;
         let model = model_directory(&self.directory);
-        let tape = trainer.model().tape();
-        files::write(&model, trainer.model().config(), tape.parameters())?;
+        files::write(&model, trainer.model().config(), trainer.evaluated())?;
         files::write_tokenizer(&model, tokenizer)?;
         checkpoint::save(&state_file(&self.directory), trainer, data)?;
         let steps = trainer.config().steps;

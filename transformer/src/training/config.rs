@@ -206,6 +206,10 @@ pub struct TrainingConfig {
     pub epsilon: Option<f64>,
     /// The largest norm of all gradients together; 0 disables clipping.
     pub clip: f64,
+    /// Smoothing β of the averaged weights, which are evaluated and written in place of the last step's; if absent, there
+    /// is no average.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<f64>,
     /// The seed of initial weights, windows and dropout.
     pub seed: u64,
     /// Steps between two evaluations and checkpoints; 0 evaluates only at the end.
@@ -331,6 +335,13 @@ impl TrainingConfig {
             "decay_factor",
             &decimal(factor),
             "above 0, and at most 1",
+        )?;
+        let average = self.average.unwrap_or(0.5);
+        check(
+            average > 0.0 && average < 1.0,
+            "average",
+            &decimal(average),
+            "above 0 and below 1 (0.999: about the last 1000 steps)",
         )?;
         check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
         check(

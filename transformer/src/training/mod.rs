@@ -1,6 +1,7 @@
 //! Training: settings, the loop, and the loss on held-out text.
 
 mod architecture;
+pub(crate) mod average;
 pub(crate) mod config;
 pub(crate) mod evaluation;
 pub mod paths;

@@ -5,6 +5,7 @@ use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
 use crate::model::recording::Recording;
 use crate::text::corpus::Corpus;
+use crate::training::average::Average;
 use crate::training::config::TrainingConfig;
 use crate::training::evaluation::Evaluation;
 use crate::training::recipe::Recipe;
@@ -22,6 +23,8 @@ pub struct Trainer<T: Real> {
     config: TrainingConfig,
     model: RecordedStep<T>,
     training: TrainingLoop<T>,
+    /// The averaged weights, if the run has them.
+    average: Option<Average<T>>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
 }
@@ -79,16 +82,19 @@ impl<T: Real> Trainer<T> {
             RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
-        // The recording, the optimizer state, and the bytes of a checkpoint while it is written.
+        // The recording, the optimizer state and the averaged weights, and the bytes of a checkpoint while it is written.
         let m = model.tape().memory();
         let tape =
             m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
-        let more = parameters as u128 * (2 + 6) * size_of::<T>() as u128;
+        let averaged = u128::from(config.average.is_some());
+        let more = parameters as u128 * (2 + 6 + 2 * averaged) * size_of::<T>() as u128;
         memory::afford_of(room, tape as u128 + more)?;
         let optimizer = config.rule().build(&model.tape().parameter_list());
         let training = TrainingLoop::new(Recipe::of_run(&config), optimizer);
+        let average = config.average.map(|beta| Average::new(beta, model.tape().parameters()));
         let size = config.batch * config.context;
-        Ok(Trainer { config, model, training, tokens: vec![0; size], targets: vec![0; size] })
+        let (tokens, targets) = (vec![0; size], vec![0; size]);
+        Ok(Trainer { config, model, training, average, tokens, targets })
     }
 
     /// Takes one step: gradients of `accumulate` batches, averaged; clipping; an update. If the loss, a gradient or an
@@ -111,19 +117,43 @@ impl<T: Real> Trainer<T> {
         corpus: &Corpus,
         observer: &mut impl Observer<T>,
     ) -> Result<Option<Step>, ModelError> {
-        let Trainer { config, model, training, tokens, targets } = self;
+        let Trainer { config, model, training, average, tokens, targets } = self;
         let mut drawn = Drawn { config, corpus, model, tokens, targets };
-        training.step(&mut drawn, observer)
+        let step = training.step(&mut drawn, observer)?;
+        if let (Some(average), Some(Step { number, applied: true, .. })) = (average, step) {
+            average.add(number, self.model.tape().parameters());
+        }
+        Ok(step)
     }
 
-    /// Returns the loss on the whole validation part.
+    /// Returns the weights that are evaluated and written: the averaged ones if the run has them
+    /// ([`TrainingConfig::average`]), otherwise those of the last step.
+    pub fn evaluated(&self) -> &[T] {
+        self.average.as_ref().map_or(self.model.tape().parameters(), Average::weights)
+    }
+
+    /// Measures the model with the weights that are evaluated; those of the last step are there again afterwards.
+    fn with_evaluated<R>(&mut self, measure: impl FnOnce(&mut RecordedStep<T>) -> R) -> R {
+        let Trainer { model, average, .. } = self;
+        let mut exchange = |model: &mut RecordedStep<T>| {
+            if let Some(average) = average.as_mut() {
+                model.tape_mut().parameters_mut().swap_with_slice(average.weights_mut());
+            }
+        };
+        exchange(model);
+        let measured = measure(model);
+        exchange(model);
+        measured
+    }
+
+    /// Returns the loss of the evaluated weights ([`Trainer::evaluated`]) on the whole validation part.
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
     pub fn evaluate(&mut self, corpus: &Corpus) -> Result<Evaluation, ModelError> {
         let windows = corpus.validation_windows(self.config.context);
         corpus.check_read()?;
-        Evaluation::of(&mut self.model, &windows)
+        self.with_evaluated(|model| Evaluation::of(model, &windows))
     }
 
     /// Returns the loss on at most `tokens` tokens of the validation part ([`Corpus::validation_sample`]). Calls
@@ -139,7 +169,9 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Option<Evaluation>, ModelError> {
         let windows = corpus.validation_sample(self.config.context, tokens);
         corpus.check_read()?;
-        Evaluation::of_watched(&mut self.model, &windows, |done| batch(done, windows.len()))
+        self.with_evaluated(|model| {
+            Evaluation::of_watched(model, &windows, |done| batch(done, windows.len()))
+        })
     }
 
     /// Sets the number of steps at which the schedule ends, for a run whose number of steps follows its time.
@@ -170,11 +202,12 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Returns the contents of a checkpoint by name, without the number of steps: parameters first, then the optimizer
-    /// state.
+    /// state, then the averaged weights ([`AVERAGED`]) if the run has them.
     pub fn state(&mut self) -> Vec<(&'static str, &mut [T])> {
         self.training.farthest = None;
         let mut state = vec![("parameters", self.model.tape_mut().parameters_mut())];
         state.extend(self.training.optimizer.state());
+        state.extend(self.average.as_mut().map(|average| (AVERAGED, average.weights_mut())));
         state
     }
 
@@ -183,6 +216,9 @@ impl<T: Real> Trainer<T> {
         self.training.optimizer.set_steps(steps);
     }
 }
+
+/// The name of the averaged weights in a checkpoint.
+pub const AVERAGED: &str = "averaged";
 
 fn counted(targets: &[u32]) -> usize {
     targets.iter().filter(|&&t| t != IGNORED).count()

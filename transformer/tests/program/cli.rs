@@ -698,3 +698,33 @@ mod unix {
         assert_eq!(steps_logged(&place) as u64, steps);
     }
 }
+
+/// With averaged weights the run's model is the average, `check` finds it in the state, `explain` takes the state's last
+/// step, and `diagnose` does not warn; a run that was resumed has the same weights.
+#[test]
+fn a_run_can_write_averaged_weights() {
+    let place = Place::new();
+    let average =
+        ["--average", "0.5", "--optimizer", "muon", "--schedule", "constant", "--steps", "6"];
+    let whole = place.train(&average);
+    let plain = place.train(&[&average[2..], &["--out", "plain"]].concat());
+    assert_ne!(whole["weights_sha256"], plain["weights_sha256"]);
+    let said = stderr(&place.run(&place.training(&[&average[..], &["--out", "again"]].concat())));
+    says(&said, &["average", "averaged weights, of about the last 2 steps"]);
+    let settings = fs::read_to_string(place.path("run/run.toml")).unwrap();
+    assert!(settings.contains("average = 0.5"), "{settings}");
+    let checked = place.json(&["check", "run"]);
+    let all = checked["certificates"].as_array().unwrap();
+    let of = |name: &str| all.iter().find(|c| c["name"] == name).map(|c| c["verdict"].clone());
+    assert_eq!(of("the run's model and its training state agree").unwrap(), "pass");
+    assert_eq!(of("orthogonalised update: σ by the polynomial").unwrap(), "pass");
+    let explained = place.run(&["explain", "run", "--text", "ab", "--list"]);
+    assert!(explained.status.success(), "{}", stderr(&explained));
+    let diagnosed = stderr(&place.run(&["diagnose", "run"]));
+    assert!(!diagnosed.contains("differ in"), "{diagnosed}");
+    place.train(&[&average[..6], &["--steps", "3", "--out", "part"]].concat());
+    let resumed = place.json(&["train", "--resume", "part", "--steps", "6"]);
+    assert_eq!(resumed["weights_sha256"], whole["weights_sha256"]);
+    let refused = place.refused(&place.training(&["--average", "1", "--out", "none"]));
+    says(&refused, &["average is 1", "above 0 and below 1"]);
+}

@@ -99,7 +99,7 @@ fn hessian<T: Real>(x: &[T]) -> T {
 /// A matrix of three elements, which decays.
 fn three() -> [Parameter; 1] {
     let (name, uses) = ("w".to_owned(), vec![(Role::Linear, 0)]);
-    [Parameter { name, shape: Shape::new(3, 1), range: 0..3, uses }]
+    [Parameter { name, shape: Shape::new(3, 1), range: 0..3, uses, output: false }]
 }
 
 fn stepped<T: Real>(x: &[T], mut rule: Box<dyn Optimizer<T>>, factor: f64) -> T {

@@ -7,7 +7,7 @@ use linalg::cholesky::Cholesky;
 use linalg::hadamard::Hadamard;
 use linalg::krylov::{operator, power_iteration};
 use linalg::lu::Lu;
-use linalg::{Matrix, Real, affine, apply, basis, gram, lu, matrix, norm, outer};
+use linalg::{Matrix, Real, affine, apply, basis, gram, lu, matrix, newton_schulz, norm, outer};
 use linalg::{product::Product, transposed};
 use linalg::{projection, pullback, rotation, scaled_dot, similarity, sinusoid, spectrum, vector};
 
@@ -108,6 +108,15 @@ pub(crate) fn cases() -> Vec<Case> {
             let a = definite(x);
             let found = power_iteration(operator(&a).expect("square"), &x[..3], 4, 0.0);
             seen(&found.expect("finite").vector)
+        };
+        "newton_schulz::stretched" => |x| newton_schulz::stretched(x[0] * x[0] / (x[0] * x[0] + x[1] * x[1]));
+        "newton_schulz::orthogonalised" => |x| {
+            seen(newton_schulz::orthogonalised(&near_the_axes(x)).as_slice())
+        };
+        "newton_schulz::NewtonSchulz::new" "newton_schulz::NewtonSchulz::run" => |x| {
+            let mut a = near_the_axes(x);
+            newton_schulz::NewtonSchulz::new([(3, 3)]).run(a.as_mut_slice(), 3, 3);
+            seen(a.as_slice())
         };
         "lu::Lu::of" "lu::Lu::solve" => |x| {
             let factors = Lu::of(&near_the_axes(x)).expect("finite");

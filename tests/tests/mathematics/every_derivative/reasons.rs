@@ -19,6 +19,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "calculus::optimizer::config::OptimizerConfig::limit",
             "linalg::adapter::Adapter::nearest",
             "linalg::low_rank::LowRank::",
+            "linalg::newton_schulz::error_bound",
             "linalg::spectrum::nuclear_norm",
             "linalg::spectrum::spectral_norm",
             "linalg::principal::PrincipalComponents::",

@@ -34,7 +34,7 @@ fn chained<T: Real>(x: &[T]) -> Chain<T> {
 /// A matrix of one element, which decays.
 fn one() -> [Parameter; 1] {
     let (name, uses) = ("w".to_owned(), vec![(Role::Linear, 0)]);
-    [Parameter { name, shape: Shape::new(1, 1), range: 0..1, uses }]
+    [Parameter { name, shape: Shape::new(1, 1), range: 0..1, uses, output: false }]
 }
 
 /// Every rule of descent whose steps are as long as the rate, or none of these; with decay and without.

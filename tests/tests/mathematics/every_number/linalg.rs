@@ -1,6 +1,6 @@
 //! Norms, products, solutions, decompositions.
 
-use super::inputs::Inputs::{Multiple, Number, Numbers, Square, Tame, Vector, Weights};
+use super::inputs::Inputs::{Multiple, Number, Numbers, Share, Square, Tame, Vector, Weights};
 use super::{Case, cases, doubles};
 use linalg::adapter::Adapter;
 use linalg::cholesky::Cholesky;
@@ -8,12 +8,14 @@ use linalg::hadamard::Hadamard;
 use linalg::krylov::{self, Lanczos, operator, power_iteration};
 use linalg::low_rank::LowRank;
 use linalg::lu::{self, Lu};
+use linalg::newton_schulz::NewtonSchulz;
 use linalg::principal::PrincipalComponents;
 use linalg::rotation::{self, Pairs, Scaling};
 use linalg::svd::{self, Svd};
 use linalg::symmetric::SymmetricEigen;
 use linalg::{
-    Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, norm, outer, projection,
+    Error, Matrix, Real, accurate, affine, apply, basis, gram, matrix, newton_schulz, norm, outer,
+    projection,
 };
 use linalg::{product::Product, transposed};
 use linalg::{pullback, scaled_dot, similarity, sinusoid, spectrum, vector};
@@ -369,6 +371,15 @@ pub(crate) fn cases() -> Vec<Case> {
             // The sign means nothing.
             let v = power_iteration(operator(&a)?, &[Real::from_f64(0.6), Real::from_f64(0.8)], 2, 0.0)?.vector;
             [v[0] * v[0], v[0] * v[1]]
+        };
+        // Below the normal numbers five roundings grow by up to 3.4445⁴.
+        "newton_schulz::stretched", Share, Conditioned 128.0 => |x| newton_schulz::stretched(x[0]);
+        "newton_schulz::orthogonalised", Square, Whole 1024.0 => |x| newton_schulz::orthogonalised(&square(x));
+        "newton_schulz::NewtonSchulz::new" "newton_schulz::NewtonSchulz::run", Square, Whole 1024.0 => |x| {
+            let mut a = square(x);
+            let n = a.nrows();
+            NewtonSchulz::new([(n, n)]).run(a.as_mut_slice(), n, n);
+            a
         };
         "lu::Lu::of" "lu::Lu::solve", Square, Normwise 32.0, unless ["singular"] => |x| {
             let a = square(x);

@@ -19,6 +19,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "linalg::rotation::Rotation::new",
             "probability::rms_norm::RmsNorm::new",
             "linalg::kernel::factor::Factor::rows",
+            "linalg::newton_schulz::error_bound",
             "calculus::chain::Chain::forward_cost",
             "calculus::chain::Chain::reverse_cost",
             "calculus::traced::Trace::is_empty",

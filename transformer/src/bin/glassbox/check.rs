@@ -52,7 +52,7 @@ impl Check {
         let Examined { config, own, model, parameters, corpus, sha256, name, run } = examined;
         remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
         let state = match run.as_deref().map(run::state_file).filter(|path| path.exists()) {
-            Some(path) => Some(checkpoint::parameters::<f32>(&path, &list(&model)?)?),
+            Some(path) => Some(checkpoint::evaluated::<f32>(&path, &list(&model)?)?),
             None => None,
         };
         if let Some(given) = &parameters {

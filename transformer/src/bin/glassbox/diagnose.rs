@@ -14,7 +14,7 @@ use transformer::disk::checkpoint::CheckpointError;
 use transformer::disk::{ordinary, validation_losses, write_atomically};
 use transformer::inspect::diagnose::{self, Background, Recipe, Saved, Stage, State, Verdict};
 use transformer::text::stories;
-use transformer::{ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer, memory};
+use transformer::{AVERAGED, ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer, memory};
 
 /// Find why a loss is NaN, or about to be, or does not fall: the first cause, and a fix that was tried.
 ///
@@ -210,12 +210,15 @@ impl Diagnose {
                 return Err(CheckpointError::Settings { path, differences }.into());
             }
             let steps = trainer.steps();
-            let mut saved = trainer.state().into_iter().map(|(_, x)| x.to_vec());
-            let kept = saved.next().unwrap_or_default();
-            let memory = saved.collect();
             // The two are the same, unless the model was changed.
             let differ = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
-            let differing = parameters.iter().flatten().zip(&kept).filter(|&x| differ(x)).count();
+            let evaluated = trainer.evaluated();
+            let differing =
+                parameters.iter().flatten().zip(evaluated).filter(|&x| differ(x)).count();
+            let saved = trainer.state().into_iter().filter(|(name, _)| *name != AVERAGED);
+            let mut saved = saved.map(|(_, x)| x.to_vec());
+            let kept = saved.next().unwrap_or_default();
+            let memory = saved.collect();
             if differing > 0 {
                 let warning = format!(
                     "the run's model and its training state differ in {differing} of {} weights: training \

@@ -335,7 +335,7 @@ impl Explain {
     /// Reads a run or a model directory.
     fn read(&self, given: &Path) -> Result<Model> {
         let directory = run::model_of(given)?;
-        let (config, parameters) = files::read::<f32>(&directory)?;
+        let (config, mut parameters) = files::read::<f32>(&directory)?;
         let tokenizer = match (&self.prompt_tokens, generate::tokenizer(&directory, &config)) {
             (_, Ok(tokenizer)) => Some(tokenizer),
             (Some(_), Err(_)) => None,
@@ -356,6 +356,14 @@ impl Explain {
             let (steps, remembered) =
                 checkpoint::remembered::<f32>(&state, &training, parameters.len())?;
             descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };
+            if training.average.is_some() {
+                (parameters, _) = checkpoint::parameters(&state, &config.parameter_list()?)?;
+                remarks.push(
+                    "The run averages its weights: this is the next step of training, from the weights of the last \
+                     step in its state. Its model holds the average."
+                        .to_owned(),
+                );
+            }
         } else {
             descent.rate = training.learning_rate;
             descent.batch = None;

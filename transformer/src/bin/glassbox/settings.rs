@@ -183,6 +183,10 @@ pub(crate) struct Settings {
     /// Largest norm of all gradients together; 0 disables clipping
     #[arg(long, value_name = "NORM", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) clip: Option<f64>,
+    /// Evaluate and write an average of the weights, with this smoothing: 0.999 is about the last 1000 steps. The state
+    /// for --resume keeps both [default: the last step's weights]
+    #[arg(long, value_name = "β", help_heading = "Training", allow_negative_numbers = true)]
+    pub(crate) average: Option<f64>,
     /// Seed of initial weights, windows and dropout
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,

@@ -476,7 +476,7 @@ impl Session<'_> {
     fn sample(&mut self) -> Result<String> {
         let mut writer = generate::writer(
             self.trainer.model().config(),
-            self.trainer.model().tape().parameters(),
+            self.trainer.evaluated(),
             Some(&self.source.tokenizer),
         )?;
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
@@ -496,7 +496,7 @@ impl Session<'_> {
     }
 
     fn report(&self, measured: &Evaluation, progress: &Progress, sample: String) -> Report {
-        let parameters = self.trainer.model().tape().parameters();
+        let parameters = self.trainer.evaluated();
         let seconds = progress.seconds();
         remark(format!("trained in {}", duration(seconds)));
         Report {

@@ -49,6 +49,7 @@ mod gradient;
 mod operation;
 mod patience;
 mod start;
+mod update;
 
 pub use bits::{accumulation, resume, resumed, saved, settled, threads};
 pub use causal::causality;
@@ -56,6 +57,7 @@ pub use data::{data, shifted};
 pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
 pub use start::{Expected, start};
+pub use update::singular_values;
 
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::architecture::Architecture;
@@ -211,8 +213,10 @@ fn within(
             "a vocabulary of one token: its probability is 1 and the loss 0, whatever the weights";
         let none =
             |all: &[Question]| all.iter().map(|c| Certificate::not_applicable(*c, why)).collect();
-        let before: Vec<Certificate> =
-            none(&[&gradient::questions()[..], &causal::QUESTIONS, &start::QUESTIONS].concat());
+        let updates = update::questions(&config.rule());
+        let before: Vec<Certificate> = none(
+            &[&gradient::questions()[..], &updates, &causal::QUESTIONS, &start::QUESTIONS].concat(),
+        );
         let after: Vec<Certificate> = none(&[bits::THREADS, bits::PIECES, bits::RESUMED]);
         let data = data(corpus, model.vocabulary, config);
         before.into_iter().chain(data).chain(after).for_each(tell);
@@ -220,6 +224,9 @@ fn within(
     }
     let [rules, longer] = [RULES, OPERATIONS].map(|(n, length)| InChunks(step.smaller(n, length)));
     gradient::each((&rules, &longer), &wide, config.seed, patience, &mut tell)?;
+    let few = step.smaller(4, 32);
+    let optimizer = &config.rule();
+    update::within(patience, &few, optimizer, &wide)?.into_iter().for_each(&mut tell);
     causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
     let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
     start::within(patience, &still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
@@ -229,7 +236,7 @@ fn within(
         context: config.context.min(32),
         ..config.clone()
     };
-    let (few, fewer) = (step.smaller(4, 32), still.smaller(4, 16));
+    let fewer = still.smaller(4, 16);
     // A step: one forward pass and one backward pass, which costs twice as much.
     let time = |rate, steps: usize, tokens: usize| {
         patience::seconds(rate, 3.0 * (steps * tokens) as f64 * fresh.len() as f64)
@@ -376,7 +383,7 @@ pub(crate) fn recorded<T: linalg::Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::training::config::ScheduleKind;
+    use crate::training::config::{OptimizerKind, ScheduleKind};
 
     fn tiny() -> (TrainingConfig, Architecture, Corpus) {
         let config = TrainingConfig {
@@ -432,6 +439,31 @@ mod tests {
             }
             assert!(context < 64 || step.smaller(2, OPERATIONS.1).length > QUERIES);
         }
+    }
+
+    /// Two more certificates if the optimizer orthogonalises; all of them pass, and are skipped without patience.
+    #[test]
+    fn an_orthogonalised_update_is_certified() {
+        let (config, model, corpus) = tiny();
+        let muon = TrainingConfig { optimizer: OptimizerKind::Muon, ..config.clone() };
+        let all = |config: &TrainingConfig, patience| {
+            let mut all = vec![];
+            within(patience, (config, &model), None, &corpus, |c| all.push(c)).unwrap();
+            all
+        };
+        let (usual, found) = (all(&config, patience::PATIENCE), all(&muon, patience::PATIENCE));
+        assert_eq!(found.len(), usual.len() + 2);
+        assert!(found.iter().all(|c| c.verdict == Verdict::Pass), "{found:?}");
+        let of_update = |c: &&Certificate| c.name.starts_with("orthogonalised update");
+        let own: Vec<_> = found.iter().filter(of_update).collect();
+        let matrices = calculus::hidden_matrices(&model.parameter_list().unwrap()).count();
+        assert!(own[0].detail.ends_with(&format!("in {matrices} hidden matrices")), "{own:?}");
+        let hasty = all(&muon, 0.0);
+        assert!(hasty.iter().filter(of_update).all(|c| c.verdict == Verdict::Skipped));
+        let one = Corpus::text(vec![0; 2000], 0.1, 8).unwrap();
+        let nothing = super::model(&muon, &muon.model(1).unwrap(), None, &one).unwrap();
+        let names = |all: &[Certificate]| all.iter().map(|c| c.name).collect::<Vec<_>>();
+        assert_eq!(names(&nothing), names(&found));
     }
 
     /// A text of a single letter has nothing to learn; the certificate reports it instead of 0/0.

@@ -10,7 +10,7 @@ use crate::training::recipe::Recipe;
 use crate::training::trainer::{is_sound, place};
 use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop, copy};
 use calculus::optimizer::Optimizer;
-use calculus::{Parameter, Tape, Witness, clip, matrices};
+use calculus::{Parameter, Tape, Witness, clip, hidden_matrices, matrices};
 use linalg::parallel::BLOCK;
 use linalg::{Role, Shape, View, column};
 use rayon::prelude::*;
@@ -282,31 +282,50 @@ impl<'a, S: Subject> Course<'a, S> {
         })
     }
 
-    /// Repeats the update of one parameter on witnesses ([`Witness`]).
+    /// Repeats the update of one parameter on witnesses ([`Witness`]): of its whole matrix if the optimizer needs that
+    /// and it is small enough.
     fn update_origin(&self, before: &State, at: usize, (rate, factor): (f64, f64)) -> Origin {
+        /// Elements of a matrix times its smaller side: some seconds.
+        const LARGEST: usize = 1 << 22;
         let list = self.recording.tape.parameter_list();
         let State { steps, parameters, memory, .. } = before;
-        let gradient = factor as f32 * self.watching.handed[at];
-        let decays = matrices(&list).iter().any(|r| r.contains(&at));
+        let handed = |i: usize| factor as f32 * self.watching.handed[i];
+        let gradient = handed(at);
         let optimizer = &self.recipe().optimizer;
-        let mut rule = optimizer.build::<Witness<f32>>(&[one(decays)]);
-        rule.set_steps(*steps);
-        for ((_, own), saved) in rule.state().into_iter().zip(memory) {
-            if let (Some(own), Some(&saved)) = (own.first_mut(), saved.get(at)) {
-                *own = Witness::new(saved);
+        let whole = hidden_matrices(&list).find(|p| p.range.contains(&at));
+        let whole = whole.filter(|_| optimizer.kind.by_matrix());
+        let decays = matrices(&list).iter().any(|r| r.contains(&at));
+        let (own, range) = match whole {
+            Some(p) => (Parameter { range: 0..p.range.len(), ..p.clone() }, p.range.clone()),
+            None => (one(decays), at..at + 1),
+        };
+        let short = own.shape.rows.min(own.shape.columns);
+        let spoilt = if range.len().saturating_mul(short) <= LARGEST {
+            let mut rule = optimizer.build::<Witness<f32>>(&[own]);
+            rule.set_steps(*steps);
+            for ((_, own), saved) in rule.state().into_iter().zip(memory) {
+                // A rule without this state has saved none.
+                let saved = saved.get(range.clone()).unwrap_or_default();
+                own.iter_mut().zip(saved).for_each(|(own, &saved)| *own = Witness::new(saved));
             }
-        }
-        let mut parameter = [Witness::new(parameters[at])];
-        rule.step(rate, &mut parameter, &[Witness::new(gradient)]);
+            let all =
+                |of: &dyn Fn(usize) -> f32| range.clone().map(|i| Witness::new(of(i))).collect();
+            let (mut updated, gradients): (Vec<_>, Vec<_>) =
+                (all(&|i| parameters[i]), all(&handed));
+            rule.step(rate, &mut updated, &gradients);
+            updated[at - range.start]
+        } else {
+            Witness::new(f32::NAN)
+        };
         let (name, element) = place(&list, at);
-        let mut origin = Origin::update(&name, element, parameter[0]);
+        let mut origin = Origin::update(&name, element, spoilt);
         let operand = |name: &str, x: f32| super::Operand {
             name: name.to_owned(),
             range: (f64::from(x), f64::from(x)),
             what: "that element",
         };
         origin.operands = vec![operand("parameter", parameters[at]), operand("gradient", gradient)];
-        for ((name, _), m) in rule.state().into_iter().zip(memory) {
+        for ((name, _), m) in optimizer.build::<f32>(&[]).state().into_iter().zip(memory) {
             origin.operands.extend(m.get(at).map(|&m| operand(&name.replace('_', " "), m)));
         }
         let of_step = (rate, rate);
@@ -356,5 +375,5 @@ impl<'a, S: Subject> Course<'a, S> {
 /// A single parameter, with or without decay.
 fn one(decays: bool) -> Parameter {
     let uses = if decays { vec![(Role::Linear, 0)] } else { vec![] };
-    Parameter { name: String::new(), shape: Shape::new(1, 1), range: 0..1, uses }
+    Parameter { name: String::new(), shape: Shape::new(1, 1), range: 0..1, uses, output: false }
 }

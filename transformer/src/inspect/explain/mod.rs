@@ -254,7 +254,9 @@ impl<T: Real> Explanation<T> {
         let optimizer = subject.descent.optimizer(model.tape());
         for node in &mut nodes {
             node.formula = match node.parameter {
-                Some(start) => Some(optimizer.formula(subject.descent.rate, start)),
+                Some(start) => {
+                    Some(optimizer.formula(subject.descent.rate, start, &updated.clipped))
+                }
                 None => model.tape().formula(node.var),
             };
         }

@@ -229,6 +229,18 @@ impl Explanation<f32> {
             .replace("{{data}}", &data)
     }
 
+    /// Returns the tables of a node's formula.
+    fn tables(&self, node: usize, store: &mut Store<'_>) -> Value {
+        let tables = self.nodes[node].formula.iter().flat_map(|f| &f.tables);
+        let tables = tables.map(|(name, table)| {
+            let numbers: Vec<f32> = table.iter().map(|&x| x as f32).collect();
+            let mut data = store.put(name, &numbers, json!({ "f": blob::floats(&numbers) }));
+            data["rows"] = json!(table.nrows());
+            data
+        });
+        tables.collect()
+    }
+
     /// Adds numbers in the order of their importance.
     fn fill(&self, nodes: &mut [Value], store: &mut Store<'_>) {
         let floats = |x: &[f32]| json!({ "f": blob::floats(x) });
@@ -245,14 +257,7 @@ impl Explanation<f32> {
                     let name = format!("gradient of {}", node.name);
                     value["data"]["gradient"] = store.put(&name, &elements, floats(&elements));
                 }
-                let tables = node.formula.iter().flat_map(|f| &f.tables);
-                let tables = tables.map(|(name, table)| {
-                    let numbers: Vec<f32> = table.iter().map(|&x| x as f32).collect();
-                    let mut data = store.put(name, &numbers, floats(&numbers));
-                    data["rows"] = json!(table.nrows());
-                    data
-                });
-                value["tables"] = tables.collect();
+                value["tables"] = self.tables(i, store);
             }
         }
         let parameters: Vec<usize> = (0..nodes.len()).filter(|&i| parameter(i)).collect();
@@ -273,6 +278,9 @@ impl Explanation<f32> {
                 })
                 .collect();
             nodes[i]["data"]["memory"] = json!(memory);
+            if self.nodes[i].formula.as_ref().is_some_and(|f| !f.tables.is_empty()) {
+                nodes[i]["tables"] = self.tables(i, store);
+            }
         }
         for &i in &parameters {
             if nodes[i]["data"]["value"].is_null() {
@@ -286,9 +294,11 @@ impl Explanation<f32> {
             (store.tell)();
             let name = format!("gradient of {}", self.nodes[i].name);
             nodes[i]["data"]["gradient"] = self.follows(i, Quantity::Gradient, &name, store);
-            let known = nodes[i]["data"]["memory"]
-                .as_array()
-                .is_some_and(|m| m.iter().all(|m| !m.is_null()));
+            let all = |of: &Value, there: &dyn Fn(&Value) -> bool| {
+                of.as_array().is_none_or(|of| of.iter().all(there))
+            };
+            let known = all(&nodes[i]["data"]["memory"], &|m| !m.is_null())
+                && all(&nodes[i]["tables"], &|table| !table["f"].is_null());
             if !known {
                 store.leave_out(format!("update of {}", self.nodes[i].name));
                 nodes[i]["thumb"]["updated"] = store.small(self.thumb(i, Quantity::Updated));

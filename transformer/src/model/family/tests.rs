@@ -73,6 +73,7 @@ proptest! {
                 prop_assert_eq!(recorded.shape, listed.shape);
                 prop_assert_eq!(&recorded.range, &listed.range);
                 prop_assert_eq!(is_vector(recorded), is_vector(listed));
+                prop_assert_eq!(recorded.output, listed.output);
             }
         }
         prop_assert_eq!(Architecture::from_json(&config.to_json()), Ok(config));

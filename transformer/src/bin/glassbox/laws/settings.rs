@@ -65,6 +65,7 @@ fn odd() -> Settings {
         beta2: Some(0.8),
         epsilon: Some(1e-6),
         clip: Some(0.5),
+        average: Some(0.99),
         seed: Some(99),
         eval_every: Some(11),
         ..Settings::default()
@@ -128,6 +129,7 @@ fn meant() -> TrainingConfig {
         epsilon: Some(1e-6),
         clip: 0.5,
         seed: 99,
+        average: Some(0.99),
         eval_every: 11,
     }
 }

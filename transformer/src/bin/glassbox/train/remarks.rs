@@ -84,5 +84,12 @@ pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Pat
             source.tokenizer.unit()
         ));
     }
+    if let Some(beta) = config.average {
+        remark(format!(
+            "average  evaluation and model/ take averaged weights, of about the last {:.0} steps; the state keeps those \
+             of the last step too",
+            1.0 / (1.0 - beta)
+        ));
+    }
     remark(format!("run      {}", directory.display()));
 }
