@@ -15,8 +15,6 @@ const AS_GOOD: f64 = 0.001;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Purpose {
-    /// To choose the context.
-    Context,
     /// To fit the law.
     Law,
     /// To measure the price of repetition, of dropout or of decay.

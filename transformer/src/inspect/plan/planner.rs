@@ -10,21 +10,17 @@ use super::{Trained, Trials};
 use crate::training::config::TrainingConfig;
 use probability::interval::Interval;
 
-/// The share of the time that pilots take at most, and the shares of its parts: contexts, one of the law's pilots,
-/// one of the miniatures.
+/// The share of the time that pilots take at most, and the shares of one of the law's pilots and of one miniature.
 const PILOTS: f64 = 0.1;
-const CONTEXT: f64 = 0.009;
-const LAW: f64 = 0.02;
-const MINIATURE: f64 = 0.006;
+const LAW: f64 = 0.018;
+const MINIATURE: f64 = 0.005;
 /// The share of the time that measuring a speed takes at most.
 const SPEED: f64 = 0.002;
-/// Contexts that are tried, the first one first, then its neighbours as long as they are better.
-const CONTEXTS: [usize; 5] = [32, 64, 128, 256, 512];
-const FIRST: usize = 2;
-/// A longer context is taken if its pilot is at most so much worse, as a share of the loss, for it gains more from the rest
-/// of the training: on tinyshakespeare, five times the tokens turned 128 from 1 % worse than 64 to 1 % better. A shorter one
-/// must be better by as much.
-const LONGER: f64 = 0.04;
+/// Contexts, and the tokens of training from which each is taken. A longer context predicts better once it is learned, and
+/// takes longer to learn: on tinyshakespeare's characters 128 was 1 % worse than 64 after a million tokens, and 1 % better
+/// after five million; nanoGPT has 256 for 80 million. Short runs scatter by more than that, so that pilots cannot tell.
+const CONTEXTS: [(usize, f64); 4] = [(64, 0.0), (128, 2e6), (256, 2e7), (512, 2e8)];
+const SHORTEST: usize = 64;
 /// The tokens of training for a parameter about which sizes are tried; Hoffmann et al. 2022 have 20.
 const PER_PARAMETER: f64 = 20.0;
 /// Steps of a pilot at least.
@@ -42,7 +38,7 @@ const CONFIDENCE: f64 = 0.9;
 const HALF_WIDTH: f64 = 1.6449;
 impl Plan {
     /// The longest context that a plan chooses.
-    pub const LONGEST: usize = CONTEXTS[CONTEXTS.len() - 1];
+    pub const LONGEST: usize = CONTEXTS[CONTEXTS.len() - 1].0;
 
     /// Makes a plan. `watch` is told of every measurement before it begins.
     ///
@@ -71,24 +67,22 @@ struct Planner<'a, T> {
 impl<T: Trials> Planner<'_, T> {
     fn plan(&mut self) -> Result<Plan, PlanError<T::Error>> {
         let request = self.request;
-        let contexts = self.contexts();
-        let usual =
-            contexts.get(FIRST).or(contexts.last()).copied().unwrap_or(request.config.context);
-        let sizes = Candidate::all(request, usual).map_err(PlanError::Settings)?;
+        // Speeds, and the size that they suggest, hardly depend on the context; the context depends on them.
+        let sizes = Candidate::all(request, self.context(0.0)).map_err(PlanError::Settings)?;
         let smallest = &sizes[0];
         if !self.fits(smallest) {
             let needed = self.bytes(smallest);
             return Err(PlanError::Memory { needed, given: request.memory });
         }
         let guess = self.measure_speeds(&sizes)?;
-        let context = self.choose_context(&sizes[guess.saturating_sub(4)], &contexts, usual)?;
+        let context = self.context(self.tokens(&sizes[guess], request.stepping()));
         let sizes = Candidate::all(request, context).map_err(PlanError::Settings)?;
         let guess = guess.min(sizes.len() - 1);
         self.run_law_pilots(&sizes, guess)?;
         (self.watch)(Progress::Fit);
         let suits =
             (sizes[guess].parameters as f64, self.tokens(&sizes[guess], request.stepping()));
-        let (law, free) = self.fit(context, suits)?;
+        let (law, free) = self.fit(suits)?;
         let (mut repetition, mut prices, mut base) =
             (Repetition::default(), vec![], request.config.clone());
         // The best size decides how often the text is read.
@@ -103,8 +97,13 @@ impl<T: Trials> Planner<'_, T> {
             }
         }
         let alternatives = self.alternatives(&sizes, &base, &law, repetition);
+        let chosen = choice(&alternatives);
+        if !alternatives[chosen].fits {
+            let needed = alternatives[chosen].bytes;
+            return Err(PlanError::Memory { needed, given: request.memory });
+        }
         Ok(Plan {
-            chosen: choice(&alternatives),
+            chosen,
             alternatives,
             pilots: std::mem::take(&mut self.pilots),
             law,
@@ -115,16 +114,16 @@ impl<T: Trials> Planner<'_, T> {
         })
     }
 
-    /// Returns the contexts that are possible: the given one, or those of which both parts of the text have a few
-    /// windows.
-    fn contexts(&self) -> Vec<usize> {
+    /// Returns the given context, or that of a run of so many tokens, if both parts of the text have a few windows of it.
+    fn context(&self, tokens: f64) -> usize {
         let request = self.request;
         if request.is_fixed("context") {
-            return vec![request.config.context];
+            return request.config.context;
         }
         let text = request.text.min(4 * request.held_back) as usize;
-        let fit: Vec<usize> = CONTEXTS.into_iter().filter(|context| 16 * context < text).collect();
-        if fit.is_empty() { vec![CONTEXTS[0].min(text / 8).max(1)] } else { fit }
+        let suits = |&(context, least): &(usize, f64)| tokens >= least && 16 * context < text;
+        let long = CONTEXTS.iter().rev().find(|context| suits(context));
+        long.map_or((text / 8).clamp(1, SHORTEST), |&(context, _)| context)
     }
 
     fn bytes(&self, candidate: &Candidate) -> u64 {
@@ -176,41 +175,6 @@ impl<T: Trials> Planner<'_, T> {
         Ok(step)
     }
 
-    /// Trains the same small model with several contexts, and returns the best one.
-    fn choose_context(
-        &mut self,
-        size: &Candidate,
-        contexts: &[usize],
-        usual: usize,
-    ) -> Result<usize, PlanError<T::Error>> {
-        let Some(first) = contexts.iter().position(|&c| c == usual).filter(|_| contexts.len() > 1)
-        else {
-            return Ok(usual);
-        };
-        let seconds = CONTEXT * self.request.stepping();
-        let train = |planner: &mut Self, i: usize| -> Result<f64, PlanError<T::Error>> {
-            let config = TrainingConfig { context: contexts[i], ..size.config.clone() };
-            Ok(planner.pilot(Purpose::Context, config, Length::Seconds(seconds), 1.0)?.loss)
-        };
-        let mut best = (first, train(self, first)?);
-        for longer in first + 1..contexts.len() {
-            let loss = train(self, longer)?;
-            if loss > best.1 * (1.0 + LONGER) {
-                break;
-            }
-            best = (longer, loss.min(best.1));
-        }
-        // If a longer one is as good, none that is shorter than the first is.
-        for shorter in (0..if best.0 == first { first } else { 0 }).rev() {
-            let loss = train(self, shorter)?;
-            if loss > best.1 * (1.0 - LONGER) {
-                break;
-            }
-            best = (shorter, loss);
-        }
-        Ok(contexts[best.0])
-    }
-
     /// Trains three sizes for different times.
     fn run_law_pilots(
         &mut self,
@@ -219,7 +183,8 @@ impl<T: Trials> Planner<'_, T> {
     ) -> Result<(), PlanError<T::Error>> {
         let [small, middle, large] = [guess.saturating_sub(4), guess.saturating_sub(2), guess];
         let whole = LAW * self.request.stepping();
-        let runs = [(small, 0.15), (middle, 0.15), (middle, 0.5), (large, 1.0)];
+        let runs =
+            [(small, 0.1), (small, 0.3), (small, 1.0), (middle, 0.3), (middle, 1.0), (large, 1.0)];
         let mut done: Vec<(usize, f64)> = vec![];
         for (i, share) in runs {
             // On a short ladder, two sizes are one.
@@ -232,11 +197,9 @@ impl<T: Trials> Planner<'_, T> {
         Ok(())
     }
 
-    /// Fits the law to the pilots with this context.
-    fn fit(&self, context: usize, suits: (f64, f64)) -> Result<(Fit, Option<Fit>), FitError> {
-        let new =
-            self.pilots.iter().filter(|p| p.context == context && p.purpose != Purpose::Repetition);
-        let points: Vec<Point> = new.map(|p| p.point).collect();
+    /// Fits the law to its pilots.
+    fn fit(&self, suits: (f64, f64)) -> Result<(Fit, Option<Fit>), FitError> {
+        let points: Vec<Point> = self.pilots.iter().map(|pilot| pilot.point).collect();
         let known = Known { e: self.request.entropy, balanced: Some(suits) };
         let law = ScalingLaw::fit(&points, known, RESAMPLES)?;
         let free = || ScalingLaw::fit(&points, Known { e: None, ..known }, RESAMPLES);
@@ -374,9 +337,17 @@ impl<T: Trials> Planner<'_, T> {
                 .interval(parameters, worth, CONFIDENCE)
                 .unwrap_or(Interval { low: loss, high: loss });
             let scatter = HALF_WIDTH * fit.scatter * loss;
+            // More parameters and more new text are not worse than what a pilot has reached, but for its scatter.
+            let no_more = |pilot: &&Pilot| {
+                pilot.share >= 1.0
+                    && pilot.point.parameters <= parameters
+                    && pilot.point.tokens <= worth
+            };
+            let reached = self.pilots.iter().filter(no_more).map(|pilot| pilot.point.loss);
+            let reached = reached.fold(f64::INFINITY, f64::min) * (1.0 + HALF_WIDTH * fit.scatter);
             let interval = Interval {
                 low: loss - (loss - law.low).hypot(scatter),
-                high: loss + (law.high - loss).hypot(scatter),
+                high: (loss + (law.high - loss).hypot(scatter)).min(reached.max(loss)),
             };
             let with_batch = Candidate::of(config.clone(), self.request.vocabulary);
             let size = with_batch.as_ref().unwrap_or(size);

@@ -18,7 +18,6 @@ pub(super) fn progress(progress: Progress, done: &mut usize) -> String {
         Progress::Pilot(purpose, parameters, seconds) => {
             *done += 1;
             let why = match purpose {
-                Purpose::Context => " for the context",
                 Purpose::Repetition => " for the price of repetition",
                 _ => "",
             };

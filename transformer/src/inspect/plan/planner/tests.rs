@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 struct Simulated {
     law: ScalingLaw,
     repetition: Repetition,
-    /// The factor of the loss at a context.
-    context: fn(usize) -> f64,
     text: f64,
     noise: f64,
     runs: u64,
@@ -21,7 +19,6 @@ impl Simulated {
         Simulated {
             law: LAW,
             repetition: Repetition { readings: None },
-            context: |_| 1.0,
             text: 1e12,
             noise: 0.002,
             runs: 0,
@@ -36,7 +33,7 @@ impl Simulated {
         };
         let worth = repetition.worth(tokens, share * self.text);
         let loss = self.law.loss(size.parameters as f64, worth);
-        loss * (self.context)(size.config.context) * (1.0 + 0.02 * size.config.dropout)
+        loss * (1.0 + 0.02 * size.config.dropout)
     }
 
     fn step(size: &Candidate) -> f64 {
@@ -140,20 +137,16 @@ fn repetition_is_priced() {
 }
 
 #[test]
-fn the_context_is_the_best_one() {
-    let with = |context: fn(usize) -> f64| {
-        plan(&request(), &mut Simulated { context, noise: 0.0, ..Simulated::new() })
-            .choice()
-            .config
-            .context
+fn longer_runs_have_longer_contexts() {
+    let with = |seconds, request: Request| {
+        plan(&Request { seconds, ..request }, &mut Simulated::new()).choice().config.context
     };
-    assert_eq!(with(|c| 1.0 + (c as f64 / 32.0).log2().abs() / 10.0), 32);
-    assert_eq!(with(|c| 1.0 + (c as f64 / 256.0).log2().abs() / 10.0), 256);
-    // About as good: the longer one. And a given one stays.
-    assert_eq!(with(|c| if c > 128 { 1.1 } else { 1.0 }), 128);
+    assert!(with(180.0, request()) <= with(3600.0, request()));
+    assert!(with(3600.0, request()) < with(1e6, request()));
+    assert_eq!(with(1e6, Request { text: 5000, held_back: 500, ..request() }), 64);
     let mut fixed = Request { fixed: ["context".to_owned()].into(), ..request() };
     fixed.config.context = 80;
-    assert_eq!(plan(&fixed, &mut Simulated::new()).choice().config.context, 80);
+    assert_eq!(with(600.0, fixed), 80);
 }
 
 /// The entropy of a text, if it is known, is what a law without it finds, too.
@@ -180,7 +173,7 @@ fn small_memories_and_short_times_are_refused_in_words() {
     assert!(small.choice().bytes <= most && small.choice().parameters < whole.choice().parameters);
     // A text of a few hundred tokens has a context that fits.
     let tiny = make(&Request { text: 600, held_back: 66, ..request() }).unwrap();
-    assert!(tiny.choice().config.context <= 32);
+    assert!(tiny.choice().config.context <= 33);
 }
 
 #[test]
