@@ -138,6 +138,7 @@ pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
 };
 pub use training::evaluation::Evaluation;
+pub use training::noise_scale::NoiseScale;
 pub use training::paths;
 pub use training::precision::Precision;
 pub use training::preset::Preset;

@@ -21,7 +21,7 @@ pub const ITERATIONS: usize = 5;
 /// The band in which a singular value ends that was at least [`THRESHOLD`] times ‖A‖_F: the smallest and the largest
 /// value of p at its two stationary points, <var>p(1.05014) = 0.68183</var> and <var>p(0.55453) = 1.20237</var>.
 ///
-/// p maps <var>(0, 1]</var> into <var>(0, 1.20237]</var>, and that interval into itself. A value from 0.2113 up is
+/// p maps numbers above 0 and up to 1 to numbers above 0 and up to 1.20237, and those to each other. A value from 0.2113 up is
 /// mapped to 0.68183 or more, and stays above. A smaller one grows by a factor of at least 3.2 in every iteration.
 pub const BAND: [f64; 2] = [0.681_831_462_177_184_7, 1.202_368_605_163_213];
 

@@ -23,6 +23,9 @@ pub struct Metric {
     /// versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seconds: Option<f64>,
+    /// The gradient noise scale so far, in windows, at the steps that measure it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub noise_scale: Option<f64>,
     /// The measurements of `--watch`, at the steps that it measures.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub health: Option<serde_json::Value>,
@@ -94,6 +97,7 @@ mod tests {
             gradient_norm: None,
             tokens_per_second: 7.0,
             seconds: Some(0.5 * step as f64),
+            noise_scale: None,
             health: None,
         };
         serde_json::to_string(&metric).unwrap() + "\n"

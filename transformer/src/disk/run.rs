@@ -429,6 +429,7 @@ mod tests {
             gradient_norm: Some(1.0),
             tokens_per_second: 1.0,
             seconds: None,
+            noise_scale: None,
             health: None,
         };
         for step in 1..=3 {

@@ -4,6 +4,7 @@ mod architecture;
 pub(crate) mod average;
 pub(crate) mod config;
 pub(crate) mod evaluation;
+pub(crate) mod noise_scale;
 pub mod paths;
 pub mod precision;
 pub(crate) mod preset;

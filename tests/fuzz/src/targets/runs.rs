@@ -132,6 +132,7 @@ fn line(step: u64) -> Metric {
         gradient_norm: None,
         tokens_per_second: 7.5,
         seconds: None,
+        noise_scale: None,
         health: None,
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Report {
     /// Pairs of order n and nats per token.
     pub(crate) baselines: Vec<(usize, f64)>,
     pub(crate) entropy: Option<Entropy>,
+    /// The gradient noise scale, and the batch, in windows.
+    pub(crate) noise: Option<(f64, usize)>,
     pub(crate) sample: String,
 }
 
@@ -67,6 +69,9 @@ impl Report {
             object["source_entropy_per_story"] = json!(entropy.per_story);
             object["validation_entropy"] = json!(entropy.of_validation);
         }
+        if let Some((windows, _)) = self.noise {
+            object["noise_scale"] = json!(windows);
+        }
         object["sample"] = json!(self.sample);
         object
     }
@@ -101,6 +106,17 @@ impl Report {
         }
         let baselines = self.baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
         lines.push(format!("n-grams          {}", baselines.collect::<Vec<_>>().join("   ")));
+        if let Some((windows, batch)) = self.noise {
+            lines.push(format!(
+                "noise scale      {windows:.1} windows, and a step has {batch}: {}",
+                match batch as f64 / windows {
+                    share if share > 3.0 => "smaller batches would learn as much from fewer tokens",
+                    share if share < 1.0 / 3.0 =>
+                        "larger batches would learn as much from fewer steps",
+                    _ => "tokens and steps are in balance",
+                }
+            ));
+        }
         // NaN is worse too.
         let unigram = self.baselines.iter().find(|(n, _)| *n == 1).map(|(_, nats)| *nats);
         if unigram.is_some_and(|nats| loss.partial_cmp(&nats) != Some(Ordering::Less)) {

@@ -1,18 +1,19 @@
 //! `glassbox train`.
 
 mod clock;
+mod noise;
 mod remarks;
+mod results;
 
-use crate::plot::{LossPlot, thousands};
-use crate::progress::{Progress, duration};
-use crate::report::Report;
+use crate::progress::Progress;
 use crate::run::{self, Run};
 use crate::settings::Settings;
 use crate::signal::{self, INTERRUPTED, Phase};
 use crate::source::Source;
-use crate::{Result, count, generate, on_threads, program, remark};
+use crate::{Result, count, on_threads, program, remark};
 use clap::Args;
-use clock::{Clock, SAMPLE};
+use clock::Clock;
+use noise::{Noise, take};
 use remarks::{introduce, resumes};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,6 @@ use transformer::disk::checkpoint;
 use transformer::disk::files;
 use transformer::disk::{Lock, Metric, Restored};
 use transformer::inspect::diagnose::health::Watch;
-use transformer::model::family;
 use transformer::{
     Evaluation, Observer, Recording, Replay, TimeBudget, TokenizerChoice, Trainer, TrainingConfig,
 };
@@ -47,6 +47,10 @@ pub(crate) struct Train {
     /// attention's entropy and saturation; dead units
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
+    /// Measure the gradient noise scale at every K-th step, the batch above which larger batches gain little, and record it
+    /// in metrics.jsonl
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    noise_scale: Option<u64>,
     /// Print the results as one JSON object
     #[arg(long)]
     json: bool,
@@ -188,6 +192,7 @@ impl Train {
             run: &mut run,
             metrics: &mut metrics,
             watch: self.watch,
+            noise: Noise::new(self.noise_scale, &config),
             clock,
             extended: self.settings.time.is_some(),
         };
@@ -212,9 +217,6 @@ impl Train {
         }
     }
 }
-
-/// The tokens of a sample for which there is always time.
-const FEW: usize = 40;
 
 /// Shows the parts of a step, and interrupts it if a signal requests so twice.
 struct Parts<'a> {
@@ -258,6 +260,7 @@ struct Session<'a> {
     metrics: &'a mut Vec<Metric>,
     /// The steps between two recordings of health.
     watch: Option<u64>,
+    noise: Noise,
     clock: Clock,
     /// Whether a resumed run got another time.
     extended: bool,
@@ -307,9 +310,11 @@ impl Session<'_> {
             let began = Instant::now();
             let mut parts = Parts { step: self.trainer.steps() + 1, progress: &mut progress };
             let (trainer, corpus) = (&mut self.trainer, &self.source.corpus);
-            let taken = match watched {
-                true => watch.step(trainer, corpus, &mut parts)?.map(|(s, g)| (s, Some(g))),
-                false => trainer.step_observed(corpus, &mut parts)?.map(|step| (step, None)),
+            let watch = watched.then_some(&mut watch);
+            let noisy = self.noise.is_due(trainer.steps() + 1);
+            let taken = match noisy {
+                true => take(trainer, corpus, watch, &mut (&mut parts, &mut self.noise.scale))?,
+                false => take(trainer, corpus, watch, &mut parts)?,
             };
             let Some((step, glance)) = taken else {
                 progress.finish();
@@ -348,6 +353,7 @@ impl Session<'_> {
                 gradient_norm: Some(step.gradient_norm),
                 tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
                 seconds: Some(self.clock.elapsed()),
+                noise_scale: self.noise.scale.windows().filter(|_| noisy),
                 health,
             };
             self.run.log(&metric)?;
@@ -417,6 +423,7 @@ impl Session<'_> {
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,
             seconds: Some(self.clock.elapsed()),
+            noise_scale: None,
             health: None,
         })?;
         let shown = self.run.directory().display().to_string();
@@ -444,78 +451,5 @@ impl Session<'_> {
             step.number, step.loss, step.gradient_norm, step.learning_rate, program()
         )
         .into())
-    }
-
-    fn plot(&self) -> String {
-        let config = self.trainer.config();
-        let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
-        let name = Path::new(&self.source.name).file_name().unwrap_or_default().to_string_lossy();
-        let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
-        let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
-        let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
-        LossPlot {
-            title: &format!("Training on {name}"),
-            subtitle: &format!(
-                "{parameters} parameters · {}, {}, width {}, context {} · seed {}",
-                count(config.layers, "layer"),
-                count(config.heads, "head"),
-                config.width,
-                config.context,
-                config.seed
-            ),
-            unit: self.source.tokenizer.unit(),
-            train: &train.collect::<Vec<_>>(),
-            validation: &validation.collect::<Vec<_>>(),
-            baselines: &baselines.collect::<Vec<_>>(),
-            entropy: self.source.entropy.map(|e| e.per_token),
-        }
-        .svg()
-    }
-
-    /// Generates a text after a line end.
-    fn sample(&mut self) -> Result<String> {
-        let mut writer = generate::writer(
-            self.trainer.model().config(),
-            self.trainer.evaluated(),
-            Some(&self.source.tokenizer),
-        )?;
-        let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
-        let count = if self.source.entropy.is_some() { SAMPLE } else { 400 };
-        let sampler = probability::sample::Sampler::default();
-        let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
-        // A few tokens even if the time is over.
-        let written = written.enumerate().take_while(|(i, _)| *i < FEW || !self.clock.is_over());
-        let tokens = written.map(|(_, token)| token);
-        let tokens = tokens.collect::<std::result::Result<Vec<u32>, _>>()?;
-        let text = self.source.tokenizer.decode(&tokens);
-        Ok(match (self.source.entropy, text.rfind('\n')) {
-            // Whole stories only.
-            (Some(_), Some(end)) => text[..end].to_owned(),
-            _ => text,
-        })
-    }
-
-    fn report(&self, measured: &Evaluation, progress: &Progress, sample: String) -> Report {
-        let parameters = self.trainer.evaluated();
-        let seconds = progress.seconds();
-        remark(format!("trained in {}", duration(seconds)));
-        Report {
-            steps: self.trainer.steps(),
-            seconds,
-            taken: progress.taken(),
-            tokens_per_second: progress.tokens_per_second(),
-            validation_loss: measured.loss,
-            validation_tokens: measured.tokens,
-            held_back: self.source.corpus.validation().len(),
-            characters_per_token: self.source.characters_per_token,
-            unit: self.source.tokenizer.unit(),
-            parameters: parameters.len(),
-            family: family::of(self.trainer.model().config()).name(),
-            weights_sha256: files::sha256(parameters),
-            run: self.run.directory().to_owned(),
-            baselines: self.baselines.clone(),
-            entropy: self.source.entropy,
-            sample,
-        }
     }
 }

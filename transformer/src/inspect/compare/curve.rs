@@ -33,7 +33,7 @@ impl Curve {
     /// use transformer::{disk::Metric, inspect::compare::Curve};
     /// let metric = |step, loss, validation_loss| Metric {
     ///     step, loss: Some(loss), validation_loss, learning_rate: 1e-3, gradient_norm: None, tokens_per_second: 50.0,
-    ///     seconds: None, health: None,
+    ///     seconds: None, noise_scale: None, health: None,
     /// };
     /// let curve = Curve::of(&[metric(1, 4.0, None), metric(2, 3.0, Some(3.5))], 100);
     /// let last = curve.held_back[0];
@@ -101,6 +101,7 @@ mod tests {
             gradient_norm,
             tokens_per_second,
             seconds: None,
+            noise_scale: None,
             health,
         }
     }

@@ -64,8 +64,9 @@ pub(super) fn svg(plan: &Plan, name: &str, unit: &str, time: Time) -> String {
     }
     let (choice, (x, y)) = (plan.choice(), curve[plan.chosen]);
     let label = format!("{} parameters, {:.3}", thousands(choice.parameters as f64), choice.loss);
-    let anchor = if x > (LEFT + RIGHT) / 2.0 { "end" } else { "start" };
-    text(&mut svg, x, (y - 14.0).max(TOP + 10.0), "chosen-text", anchor, &label);
+    // Below the point: the curve has its minimum there.
+    let x = x.clamp(LEFT + 90.0, RIGHT - 90.0);
+    text(&mut svg, x, (y + 26.0).min(BOTTOM - 8.0), "chosen-text", "middle", &label);
     svg.push_str("</svg>\n");
     svg
 }

@@ -12,7 +12,7 @@ struct Simulated {
     runs: u64,
 }
 
-const LAW: ScalingLaw = ScalingLaw { e: 0.8, a: 20.0, alpha: 0.35, b: 80.0, beta: 0.32 };
+const LAW: ScalingLaw = ScalingLaw { e: 1.4, a: 20.0, alpha: 0.35, b: 80.0, beta: 0.32 };
 
 impl Simulated {
     fn new() -> Self {

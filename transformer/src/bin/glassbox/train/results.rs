@@ -1,0 +1,98 @@
+//! What a run shows: the picture of its losses, a sample, the report.
+
+use super::Session;
+use super::clock::SAMPLE;
+use crate::plot::{LossPlot, thousands};
+use crate::progress::{Progress, duration};
+use crate::report::Report;
+use crate::{Result, count, generate, remark};
+use std::path::Path;
+use transformer::Evaluation;
+use transformer::disk::files;
+use transformer::model::family;
+
+/// The tokens of a sample for which there is always time.
+const FEW: usize = 40;
+
+impl Session<'_> {
+    /// Returns the picture of the losses so far.
+    pub(super) fn plot(&self) -> String {
+        let config = self.trainer.config();
+        let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
+        let name = Path::new(&self.source.name).file_name().unwrap_or_default().to_string_lossy();
+        let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
+        let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
+        let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
+        LossPlot {
+            title: &format!("Training on {name}"),
+            subtitle: &format!(
+                "{parameters} parameters · {}, {}, width {}, context {} · seed {}",
+                count(config.layers, "layer"),
+                count(config.heads, "head"),
+                config.width,
+                config.context,
+                config.seed
+            ),
+            unit: self.source.tokenizer.unit(),
+            train: &train.collect::<Vec<_>>(),
+            validation: &validation.collect::<Vec<_>>(),
+            baselines: &baselines.collect::<Vec<_>>(),
+            entropy: self.source.entropy.map(|e| e.per_token),
+        }
+        .svg()
+    }
+
+    /// Generates a text after a line end.
+    pub(super) fn sample(&mut self) -> Result<String> {
+        let mut writer = generate::writer(
+            self.trainer.model().config(),
+            self.trainer.evaluated(),
+            Some(&self.source.tokenizer),
+        )?;
+        let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
+        let count = if self.source.entropy.is_some() { SAMPLE } else { 400 };
+        let sampler = probability::sample::Sampler::default();
+        let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
+        // A few tokens even if the time is over.
+        let written = written.enumerate().take_while(|(i, _)| *i < FEW || !self.clock.is_over());
+        let tokens = written.map(|(_, token)| token);
+        let tokens = tokens.collect::<std::result::Result<Vec<u32>, _>>()?;
+        let text = self.source.tokenizer.decode(&tokens);
+        Ok(match (self.source.entropy, text.rfind('\n')) {
+            // Whole stories only.
+            (Some(_), Some(end)) => text[..end].to_owned(),
+            _ => text,
+        })
+    }
+
+    /// Returns the report of a finished run.
+    pub(super) fn report(
+        &self,
+        measured: &Evaluation,
+        progress: &Progress,
+        sample: String,
+    ) -> Report {
+        let parameters = self.trainer.evaluated();
+        let seconds = progress.seconds();
+        remark(format!("trained in {}", duration(seconds)));
+        Report {
+            steps: self.trainer.steps(),
+            seconds,
+            taken: progress.taken(),
+            tokens_per_second: progress.tokens_per_second(),
+            validation_loss: measured.loss,
+            validation_tokens: measured.tokens,
+            held_back: self.source.corpus.validation().len(),
+            characters_per_token: self.source.characters_per_token,
+            unit: self.source.tokenizer.unit(),
+            parameters: parameters.len(),
+            family: family::of(self.trainer.model().config()).name(),
+            weights_sha256: files::sha256(parameters),
+            run: self.run.directory().to_owned(),
+            baselines: self.baselines.clone(),
+            entropy: self.source.entropy,
+            noise: self.noise.scale.windows().map(|windows| (windows, self.noise.batch)),
+            sample,
+        }
+    }
+}
