@@ -35,11 +35,17 @@ pub trait Trials {
     /// A model that cannot be trained here.
     fn step(&mut self, config: &TrainingConfig) -> Result<f64, Self::Error>;
 
-    /// Trains a model from its start on the first `share` of the training text, and measures it on held-back text.
+    /// Trains a model from its start on the first `share` of the training text, and measures it on `measured` tokens of the
+    /// held-back text, the same ones for all models with the same context.
     ///
     /// # Errors
     /// A model that cannot be trained here.
-    fn train(&mut self, config: &TrainingConfig, share: f64) -> Result<Trained, Self::Error>;
+    fn train(
+        &mut self,
+        config: &TrainingConfig,
+        share: f64,
+        measured: usize,
+    ) -> Result<Trained, Self::Error>;
 }
 
 /// A short run's result.

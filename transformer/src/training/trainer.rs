@@ -71,6 +71,10 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
 }
 
 impl<T: Real> Trainer<T> {
+    /// The most bytes for each parameter that must be free besides the recording and the optimizer state: those of a
+    /// checkpoint while it is written, and of averaged weights.
+    pub(crate) const BESIDE: u64 = (6 + 2) * size_of::<T>() as u64;
+
     /// Records the step and initialises the weights.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ mod report;
 use crate::progress::{Stages, duration};
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::{Result, count, on_threads, terminal};
+use crate::{Result, count, on_threads, run, terminal};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use transformer::{Time, TrainingConfig};
 /// Each SETTING=VALUE,VALUE,… is a factor, such as norm=rms,layer activation=gelu,silu tied=true,false; names are those of
 /// run.toml and of train's flags. The speed of every combination is measured, so that each trains for an equal share of the
 /// time, on the same batches. An effect is the mean difference of held-back losses to the factor's first value, over all
-/// combinations of the other factors and all seeds, with an interval; interactions of two factors are flagged. Nothing is
+/// combinations of the other factors, with an interval over seeds; interactions of two factors are flagged. Nothing is
 /// called better whose p-value is above 0.05 over the number of tests.
 #[derive(Args)]
 pub(crate) struct Ablate {
@@ -31,7 +31,7 @@ pub(crate) struct Ablate {
     #[command(flatten)]
     settings: Settings,
     /// Seeds with which every combination is trained
-    #[arg(long, value_name = "N", default_value_t = 3, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 5, allow_negative_numbers = true)]
     seeds: usize,
     /// File for a picture of the effects
     #[arg(long, value_name = "FILE")]
@@ -55,14 +55,24 @@ const NO_FACTORS: [(&str, &str); 9] = [
 ];
 /// The share of a run's time in which it takes steps; the evaluation has the rest.
 const STEPPING: f64 = 0.75;
+/// Rounds in which speeds are measured; their median counts.
+const ROUNDS: usize = 3;
+/// The share of a run's time in which it is measured, and the tokens at least and at most.
+const MEASURED: f64 = 0.2;
+const LEAST_MEASURED: f64 = 8192.0;
+const MOST_MEASURED: f64 = 131_072.0;
 /// The fewest steps of a run.
 const LEAST_STEPS: f64 = 20.0;
 
 /// A combination of levels.
 struct Cell {
     config: TrainingConfig,
+    /// Whether the warm-up and the final decay were given, and are not the preset's.
+    given: [bool; 2],
     /// Seconds of a step.
     step: f64,
+    /// Seconds of all its runs.
+    seconds: f64,
 }
 
 /// The results of all runs.
@@ -86,6 +96,7 @@ impl Ablate {
                 "how long may all runs take together? Give --time, such as --time 30m".into()
             );
         };
+        self.svg.as_deref().map(run::writable).transpose()?;
         let configs = (0..design.cells()).map(|cell| self.config(&design, cell));
         let configs = configs.collect::<Result<Vec<_>>>()?;
         on_threads(self.settings.threads, || self.ablate(design, configs, time, began))
@@ -128,12 +139,34 @@ impl Ablate {
         let mut pilots = Pilots { corpus: &source.corpus, vocabulary, clock: &clock };
         let stages = Stages::new();
         let all = configs.len();
-        let mut cells = Vec::with_capacity(all);
-        for (i, config) in configs.into_iter().enumerate() {
-            stages.say(&format!("measuring the speed of combination {} of {all}", i + 1));
-            let config = TrainingConfig { time: None, ..config };
-            let step = pilots.step(&config)?;
-            cells.push(Cell { config, step });
+        let table = self.settings.table()?;
+        let named = |name: &str| {
+            table.contains_key(name) || design.factors().iter().any(|factor| factor.name == name)
+        };
+        let given = ["warmup", "decay_steps"].map(named);
+        let mut cells: Vec<Cell> = configs
+            .into_iter()
+            .map(|config| Cell {
+                config: TrainingConfig { time: None, ..config },
+                given,
+                step: 0.0,
+                seconds: 0.0,
+            })
+            .collect();
+        // In turn, so that a disturbance does not fall on one combination alone.
+        let mut steps = vec![vec![]; all];
+        for round in 1..=ROUNDS {
+            for (i, (cell, steps)) in cells.iter().zip(&mut steps).enumerate() {
+                stages.say(&format!(
+                    "speed of combination {} of {all}, round {round} of {ROUNDS}",
+                    i + 1
+                ));
+                steps.push(pilots.step(&cell.config)?);
+            }
+        }
+        for (cell, steps) in cells.iter_mut().zip(&mut steps) {
+            steps.sort_by(f64::total_cmp);
+            cell.step = steps[steps.len() / 2];
         }
         let left = time.seconds() as f64 - clock();
         let each = left / design.runs() as f64;
@@ -150,47 +183,77 @@ impl Ablate {
                 )
                 .into());
             }
-            cell.config.steps = (steps as u64).min(cell.config.most_steps());
-            cell.config.warmup = cell.config.warmup.min(cell.config.steps / 10);
-            cell.config.decay_steps = cell.config.decay_steps.map(|n| n.min(cell.config.steps));
+            cell.fit((steps as u64).min(cell.config.most_steps()))?;
         }
+        // Predicting a token takes a third of the time of training on it; the same tokens for all.
+        let token = |cell: &Cell| {
+            let c = &cell.config;
+            cell.step / (c.batch * c.context * c.accumulate) as f64
+        };
+        let slowest = cells.iter().map(token).fold(0.0, f64::max);
+        let measured =
+            (MEASURED * each * 3.0 / slowest).clamp(LEAST_MEASURED, MOST_MEASURED) as usize;
         let mut losses = vec![vec![f64::NAN; design.seeds()]; all];
         let mut done = 0;
         for seed in 0..design.seeds() {
-            for (cell, losses) in cells.iter().zip(&mut losses) {
-                stages.say(&format!(
-                    "run {} of {}, {} left",
-                    done + 1,
-                    design.runs(),
-                    duration(each * (design.runs() - done) as f64)
-                ));
+            for (cell, losses) in cells.iter_mut().zip(&mut losses) {
+                let left = duration(each * (design.runs() - done) as f64);
+                stages.say(&format!("run {} of {}, {left} left", done + 1, design.runs()));
                 let config = TrainingConfig {
                     seed: cell.config.seed.wrapping_add(seed as u64),
                     ..cell.config.clone()
                 };
-                let Trained { loss, .. } = pilots.train(&config, 1.0)?;
-                losses[seed] = loss;
+                let Trained { loss, seconds, .. } = pilots.train(&config, 1.0, measured)?;
+                (losses[seed], cell.seconds) = (loss, cell.seconds + seconds);
                 done += 1;
             }
         }
         stages.finish();
         let analysis = design.analyse(&losses);
         let outcome = Outcome { design, cells, losses, analysis, seconds: clock() };
+        // The picture last: what was measured is printed whatever happens.
+        match self.json {
+            true => terminal::print_json(object(&outcome))?,
+            false => terminal::print(&report::text(&outcome, &source))?,
+        }
         if let Some(path) = &self.svg {
             let picture = picture::svg(&outcome, source.tokenizer.unit());
             write_atomically(path, picture.as_bytes())?;
         }
-        if self.json {
-            return terminal::print_json(object(&outcome));
+        Ok(())
+    }
+}
+
+impl Cell {
+    /// Sets the number of steps; a warm-up or a decay of the preset's is shortened.
+    ///
+    /// # Errors
+    /// A given one that is longer than the run.
+    fn fit(&mut self, steps: u64) -> Result<()> {
+        let c = &mut self.config;
+        c.steps = steps;
+        let [warmup, decay] = self.given;
+        let long = [("warmup", warmup, Some(c.warmup)), ("decay_steps", decay, c.decay_steps)];
+        if let Some((name, _, Some(n))) =
+            long.iter().find(|(_, given, n)| *given && n.is_some_and(|n| n > steps))
+        {
+            return Err(format!(
+                "{name} is {n}, and a run has {steps} steps in its share of the time: give more --time or a smaller {name}"
+            )
+            .into());
         }
-        terminal::print(&report::text(&outcome, &source))
+        if !warmup {
+            c.warmup = c.warmup.min(steps / 10);
+        }
+        c.decay_steps = c.decay_steps.map(|n| n.min(steps));
+        Ok(())
     }
 }
 
 fn object(outcome: &Outcome) -> serde_json::Value {
     let cells = outcome.cells.iter().zip(&outcome.losses).enumerate().map(|(i, (cell, losses))| {
         let losses: Vec<Option<f64>> = losses.iter().map(|l| l.is_finite().then_some(*l)).collect();
-        json!({ "levels": outcome.design.levels(i), "steps": cell.config.steps, "step_seconds": cell.step, "losses": losses })
+        json!({ "levels": outcome.design.levels(i), "steps": cell.config.steps, "step_seconds": cell.step, "seconds": cell.seconds, "losses": losses })
     });
     json!({
         "factors": outcome.design.factors(),

@@ -6,7 +6,7 @@ mod report;
 use crate::progress::Stages;
 use crate::settings::Settings;
 use crate::source::Source;
-use crate::{Result, on_threads, program, resident, run, terminal, train};
+use crate::{Result, on_threads, program, remark, resident, run, terminal, train};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -61,6 +61,8 @@ impl PlanRun {
         let Some(time) = self.settings.time else {
             return Err("how long may the run take? Give --time, such as --time 20m".into());
         };
+        run::writable(&self.save)?;
+        self.svg.as_deref().map(run::writable).transpose()?;
         let mut settings = self.settings.clone();
         if settings.architecture.is_none() && settings.preset.is_none() {
             settings.architecture = Some(ARCHITECTURE.to_owned());
@@ -86,8 +88,15 @@ impl PlanRun {
         let fixed: BTreeSet<String> =
             given.keys().filter(|name| !USED.contains(&name.as_str())).cloned().collect();
         let room = memory::room().map_or(u128::from(u64::MAX), |room| room.bytes);
-        let resident = resident::now().unwrap_or_default();
-        let allowed = self.memory.map_or(room + u128::from(resident), |memory| memory.0.into());
+        let room = u64::try_from(room).unwrap_or(u64::MAX);
+        let now = resident::now().unwrap_or_default();
+        let most = resident::peak().unwrap_or_default();
+        let available = room.saturating_add(now);
+        let allowed = self.memory.map_or(available, |memory| memory.0);
+        if allowed > available {
+            let [asked, there] = [allowed, available].map(|n| memory::bytes(n.into()));
+            remark(format!("memory   {asked} are allowed, but only {there} are available"));
+        }
         let request = Request {
             fixed,
             vocabulary: source.tokenizer.vocabulary(),
@@ -95,8 +104,9 @@ impl PlanRun {
             held_back: source.corpus.validation().len() as u64,
             seconds: time.seconds() as f64,
             loading: began.elapsed().as_secs_f64(),
-            memory: u64::try_from(allowed).unwrap_or(u64::MAX),
-            resident,
+            memory: allowed.min(available),
+            room,
+            resident: [now, most],
             entropy: source.entropy.map(|entropy| entropy.per_token),
             config,
         };
@@ -119,22 +129,23 @@ impl PlanRun {
         if let (Some(path), Some(picture)) = (&self.svg, &picture) {
             write_atomically(path, picture.as_bytes())?;
         }
-        let train = format!("{} train --config {}", program(), run::typed(&self.save));
+        let mut train = format!("{} train --config {}", program(), run::typed(&self.save));
+        if let Some(threads) = self.settings.threads {
+            train.push_str(&format!(" --threads {threads}"));
+        }
         if self.json {
             let mut object = json!(plan);
             object["train"] = json!(train);
             object["baselines"] = json!(baselines);
             return terminal::print_json(object);
         }
-        terminal::print(&report::text(&plan, &request, &source, &baselines, &train))
+        terminal::print(&report::text(&plan, (&request, time), &source, &baselines, &train))
     }
 
     /// Returns the file of the chosen settings.
     fn settings_of(&self, plan: &Plan, source: &Source) -> Result<String> {
         let choice = plan.choice();
-        let data = choice.config.data.as_ref();
-        let data = data.map(|paths| paths.iter().map(|path| train::findable(path)).collect());
-        let config = TrainingConfig { data, ..choice.config.clone() };
+        let config = train::findable_from_everywhere(&choice.config);
         Ok(format!(
             "# Planned on this machine. Predicted: a loss of {:.4} nats per {}, {:.4} to {:.4} with a probability of 90 %.\n{}",
             choice.loss,

@@ -1,7 +1,7 @@
 //! Runs given on the command line.
 
 use crate::settings::Settings;
-use crate::{Result, count, program, quoted, remark};
+use crate::{Result, count, program, quoted, reason, remark};
 use std::path::{Path, PathBuf};
 use transformer::disk::{Lock, RunError, files};
 pub(crate) use transformer::disk::{
@@ -73,6 +73,23 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
         false => String::new(),
     };
     Err(format!("{shown} holds no model: there is no such directory ({has}){hub}").into())
+}
+
+/// Checks that a file can be written, before the work whose results it will hold.
+///
+/// # Errors
+/// A directory that does not exist or cannot be written to; a path that is a directory.
+pub(crate) fn writable(path: &Path) -> Result<()> {
+    let shown = path.display();
+    if path.is_dir() {
+        return Err(format!("{shown} is a directory: give a file").into());
+    }
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let probe = parent.join(format!(".glassbox-{}", std::process::id()));
+    std::fs::File::create_new(&probe)
+        .and_then(|_| std::fs::remove_file(&probe))
+        .map_err(|e| format!("cannot write {shown}: {}", reason(&e)))?;
+    Ok(())
 }
 
 const EPSILON: &str = "epsilon";

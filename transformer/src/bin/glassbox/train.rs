@@ -47,8 +47,8 @@ pub(crate) struct Train {
     /// attention's entropy and saturation; dead units
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
-    /// Measure the gradient noise scale at every K-th step, the batch above which larger batches gain little, and record it
-    /// in metrics.jsonl
+    /// Measure the gradient noise scale at every K-th step (and the next one, if a step is replayed in one part): the batch
+    /// above which larger batches gain little. A resumed run begins its average anew
     #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     noise_scale: Option<u64>,
     /// Print the results as one JSON object
@@ -153,12 +153,7 @@ impl Train {
         }
         // From here on there is something to save.
         signal::enter(Phase::Training);
-        let tokenizer = match &config.tokenizer {
-            TokenizerChoice::Files(path) => TokenizerChoice::Files(findable(path)),
-            choice => choice.clone(),
-        };
-        let data = config.data.as_ref().map(|paths| paths.iter().map(|p| findable(p)).collect());
-        let kept = TrainingConfig { data, tokenizer, ..trainer.config().clone() };
+        let kept = findable_from_everywhere(trainer.config());
         let (mut run, restored) = match (&self.resume, lock) {
             (Some(directory), Some(lock)) => Run::reopen(directory, lock, &kept, trainer.steps())?,
             _ => {
@@ -232,8 +227,18 @@ impl Observer<f32> for Parts<'_> {
     }
 }
 
+/// Returns settings whose paths are valid from other directories too.
+pub(crate) fn findable_from_everywhere(config: &TrainingConfig) -> TrainingConfig {
+    let tokenizer = match &config.tokenizer {
+        TokenizerChoice::Files(path) => TokenizerChoice::Files(findable(path)),
+        choice => choice.clone(),
+    };
+    let data = config.data.as_ref().map(|paths| paths.iter().map(|p| findable(p)).collect());
+    TrainingConfig { data, tokenizer, ..config.clone() }
+}
+
 /// Returns a path so that it is valid from other directories too.
-pub(crate) fn findable(path: &str) -> String {
+fn findable(path: &str) -> String {
     let absolute = (path != "-").then(|| std::path::absolute(path).ok()).flatten();
     absolute.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or(path.to_owned())
 }
@@ -376,15 +381,15 @@ impl Session<'_> {
 
     /// Returns the budget of steps, if the time is limited.
     fn budget(&self) -> Option<TimeBudget> {
-        let last = self.clock.last_tokens(self.trainer.config(), &self.source.corpus);
-        self.clock.budget(last)
+        let last = self.clock.last_tokens(self.trainer.config());
+        self.clock.budget(last.min(self.source.corpus.validation().len()))
     }
 
     /// Measures held-out text, or a part of it if it is long; returns `None` if a stop was requested.
     fn evaluate(&mut self, progress: &mut Progress, last: bool) -> Result<Option<Evaluation>> {
         let config = self.trainer.config();
         let most = match last {
-            true => self.clock.last_tokens(config, &self.source.corpus),
+            true => self.clock.last_tokens(config),
             false => config.evaluated_tokens(false),
         };
         let began = Instant::now();

@@ -2,7 +2,8 @@
 
 use super::request::Request;
 use crate::inspect::describe::Description;
-use crate::training::config::{ScheduleKind, TrainingConfig};
+use crate::training::config::{OptimizerKind, ScheduleKind, TrainingConfig};
+use crate::training::trainer::Trainer;
 
 /// Widths and layers: about a layer for 64 features, as in GPT-2 and nanoGPT's presets, but at least two, for one layer of
 /// attention cannot copy what followed an earlier occurrence.
@@ -26,6 +27,8 @@ const HEAD: [usize; 2] = [32, 64];
 /// The highest learning rate of a model, times its width. The rate that AdamW can use falls like 1/width (Yang et al.,
 /// *Tensor Programs V*, 2022); the constant was measured on tinyshakespeare's characters.
 const RATE: f64 = 0.6;
+/// Lion's rate over AdamW's: Chen et al., *Symbolic Discovery of Optimization Algorithms*, 2023, have 3 to 10 times less.
+const OF_LION: f64 = 0.2;
 /// The fewest tokens of a step: so few are as fast as more, and small models learn more from many small steps.
 const LEAST_TOKENS: f64 = 512.0;
 /// The number of steps above which a step gets more tokens instead.
@@ -44,6 +47,8 @@ pub struct Candidate {
     pub flops: f64,
     /// Bytes that training takes.
     pub bytes: u64,
+    /// Bytes that must be free before training begins ([`Trainer::new`](crate::Trainer::new)).
+    pub demanded: u64,
 }
 
 impl Candidate {
@@ -57,7 +62,9 @@ impl Candidate {
             let own = &request.config;
             let width = if request.is_fixed("width") { own.width } else { width };
             let head = HEAD[usize::from(width > 192)];
-            let heads = (width / head).max(1);
+            // Rotary positions turn pairs of coordinates.
+            let fits = |h: &usize| width.is_multiple_of(*h) && (width / h).is_multiple_of(2);
+            let heads = (1..=(width / head).max(1)).rev().find(fits).unwrap_or(1);
             let mut config = TrainingConfig {
                 width,
                 layers: if request.is_fixed("layers") { own.layers } else { layers },
@@ -66,6 +73,10 @@ impl Candidate {
                 ..own.clone()
             };
             config = settled(request, config, LEAST_TOKENS);
+            if let Err(e) = config.validate() {
+                reason = Some(e.to_string());
+                continue;
+            }
             match Candidate::of(config, request.vocabulary) {
                 Ok(candidate) if all.iter().all(|c| c.parameters != candidate.parameters) => {
                     all.push(candidate);
@@ -92,10 +103,14 @@ impl Candidate {
         let described = described.map_err(|e| e.to_string())?;
         // Tokens and targets of a batch.
         let drawn = 8 * (config.batch * config.context) as u64;
+        // Averaged weights; and the weights once more, for the sample at the end.
+        let copies = 1 + u64::from(config.average.is_some());
+        let parameters = described.total.parameters;
         Ok(Candidate {
-            parameters: described.total.parameters,
+            parameters,
             flops: described.flops_per_token(),
-            bytes: described.bytes() + drawn,
+            bytes: described.bytes() + drawn + 4 * copies * parameters,
+            demanded: described.bytes() + Trainer::<f32>::BESIDE * parameters,
             config,
         })
     }
@@ -118,8 +133,9 @@ pub(super) fn settled(request: &Request, config: TrainingConfig, tokens: f64) ->
     }
     let taken = (c.batch * c.context * c.accumulate.max(1)) as f64;
     c.steps = ((tokens / taken).round() as u64).clamp(1, c.most_steps());
-    if !fixed("learning_rate") && c.optimizer.normalises() {
-        c.learning_rate = rounded(RATE / c.width as f64);
+    if !fixed("learning_rate") {
+        let share = if c.optimizer == OptimizerKind::Lion { OF_LION } else { 1.0 };
+        c.learning_rate = rounded(share * RATE / c.width as f64);
     }
     if !fixed("schedule") {
         c.schedule = ScheduleKind::Linear;
@@ -127,7 +143,9 @@ pub(super) fn settled(request: &Request, config: TrainingConfig, tokens: f64) ->
             c.min_learning_rate = 0.0;
         }
     }
-    c.min_learning_rate = c.min_learning_rate.min(c.learning_rate);
+    if !fixed("min_learning_rate") {
+        c.min_learning_rate = c.min_learning_rate.min(c.learning_rate);
+    }
     if !fixed("warmup") {
         c.warmup = WARMUP.min(c.steps / 10);
     }

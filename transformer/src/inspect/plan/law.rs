@@ -55,11 +55,11 @@ pub struct ScalingLaw {
 pub struct Known {
     /// The entropy E of the text.
     pub e: Option<f64>,
-    /// A number of parameters and of training tokens that suit each other. Then the usual is expected of the law: both
-    /// exponents are 0.36 ± 0.12, the prices A/N^α and B/D^β of this size and these tokens are equal within a factor of two,
-    /// as they are at the best size, and E is 0.78 of the loss there, within 0.63 and 0.97. Few points, far from the size
-    /// that is asked for, would otherwise determine nothing. Sources: the replication has exponents 0.348 and 0.366,
-    /// Hoffmann et al. 0.34 and 0.28; the share of E is 0.92 at Chinchilla's size, and less in small models.
+    /// A number of parameters and of training tokens that suit each other. The law then has a Gaussian prior: both exponents
+    /// are 0.36 ± 0.12; the prices A/N^α and B/D^β of this size and these tokens are equal within a factor of two, as they
+    /// are at the best size; and E is 0.78 of the loss there, within 0.63 and 0.97. Few points, far from the size that is
+    /// asked for, would otherwise determine nothing. Sources: the replication has exponents 0.348 and 0.366, Hoffmann et al.
+    /// 0.34 and 0.28; the share of E is 0.92 at Chinchilla's size, and less in small models.
     pub balanced: Option<(f64, f64)>,
 }
 
@@ -72,10 +72,11 @@ pub struct Fit {
     pub objective: f64,
     /// The laws of resampled points.
     pub resampled: Vec<ScalingLaw>,
-    /// The number of points, and of free numbers.
-    pub counts: (usize, usize),
-    /// The scatter of ln L about the law: 1.4826 × the median size of the points' errors, × √(n/(n − k)) for n points and
-    /// k free numbers.
+    /// The factor by which intervals are wider than the resampled laws differ: √(n/(n − k)) for n points and k free numbers
+    /// without a prior, because a law is closer to the points that it was fitted to than to others; 1 with one.
+    pub widening: f64,
+    /// The scatter of ln L about the law: 1.4826 × the median error of a point that is left out of the fit; 0 for fewer than 3
+    /// points, and for more than 32.
     pub scatter: f64,
 }
 
@@ -84,7 +85,7 @@ pub struct Fit {
 #[non_exhaustive]
 pub enum FitError {
     /// Too few points.
-    #[error("{found} points, at least {least} are needed for a law of {least} free numbers")]
+    #[error("{found} points; a law takes at least {least}")]
     Few {
         /// The points that are there.
         found: usize,
@@ -99,18 +100,20 @@ pub enum FitError {
 /// The threshold δ of the Huber loss of ln L, as in the source: an error of more than 0.1 % counts linearly, so that
 /// unfinished or failed runs do not bend the law.
 const DELTA: f64 = 1e-3;
-/// Means and standard deviations of what is usual ([`Known::balanced`]): the exponents, the logarithm of the prices' ratio, and
-/// that of E's share.
-const USUAL: [(f64, f64); 4] = [(0.36, 0.12), (0.36, 0.12), (0.0, 0.7), (-0.25, 0.22)];
-/// The error of ln L that a short run has, about: by its seed, and because the law holds for long runs. Something
-/// that is one standard deviation from the usual weighs as much as half a point with this error.
-const USUAL_ERROR: f64 = 0.02;
+/// Means and standard deviations of the prior ([`Known::balanced`]): of the exponents, of the logarithm of the prices' ratio, and
+/// of that of E's share.
+const PRIOR: [(f64, f64); 4] = [(0.36, 0.12), (0.36, 0.12), (0.0, 0.7), (-0.25, 0.22)];
+/// The error of ln L that a short run has, about: by its seed, and because the law holds for long runs. A number
+/// that is one standard deviation from the prior's mean weighs as much as half a point with this error.
+const PRIOR_ERROR: f64 = 0.02;
 /// Starts of the descent, and those from which it is run to the end.
 const EXPONENTS: [f64; 3] = [0.2, 0.5, 0.9];
 const SHARES: [f64; 3] = [0.05, 0.2, 0.6];
 const TRIED: usize = 6;
 /// Steps of a descent.
 const STEPS: u32 = 400;
+/// The most points whose scatter is measured, by a fit without each.
+const FEW: usize = 32;
 
 impl ScalingLaw {
     /// Returns the loss of N parameters after D tokens.
@@ -128,9 +131,9 @@ impl ScalingLaw {
     }
 
     /// Fits a law to points: the minimum of Σ Huber(ln L̂ − ln L) with δ = 10⁻³, by L-BFGS from several starts, and again
-    /// for each of `resamples` samples of the points with replacement. If the usual is expected, the objective has a
-    /// term δ·0.02·z²/2 for whatever is z standard deviations away from it, and each sample expects something else, drawn
-    /// from the distributions, so that the laws also differ by what the points do not tell.
+    /// for each of `resamples` samples of the points with replacement. With a prior, the objective has a term δ·0.02·z²/2
+    /// for a number that is z standard deviations from its mean, and each sample has means of its own, drawn from the prior,
+    /// so that the laws also differ by what the points do not tell.
     ///
     /// ```
     /// use transformer::inspect::plan::{Known, Point, ScalingLaw};
@@ -156,7 +159,7 @@ impl ScalingLaw {
             return Err(FitError::NotPositive(at + 1));
         }
         let data = Data::new(points, known);
-        let all = Weights { counts: vec![1.0; points.len()], usual: USUAL.map(|(mean, _)| mean) };
+        let all = Weights { counts: vec![1.0; points.len()], means: PRIOR.map(|(mean, _)| mean) };
         let mut starts: Vec<(f64, [f64; 5])> =
             data.starts().map(|start| (data.objective(&start, &all), start)).collect();
         starts.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -168,28 +171,39 @@ impl ScalingLaw {
         let again = (0..resamples).map(|k| {
             let mut counts = vec![0.0; points.len()];
             (0..n).for_each(|i| counts[random.below(k * n + i, n) as usize] += 1.0);
-            let usual =
-                array::from_fn(|i| USUAL[i].0 + USUAL[i].1 * expected.normal(4 * k + i as u64));
-            data.law(&data.descend(&best, &Weights { counts, usual }).1)
+            let means =
+                array::from_fn(|i| PRIOR[i].0 + PRIOR[i].1 * expected.normal(4 * k + i as u64));
+            data.law(&data.descend(&best, &Weights { counts, means }).1)
         });
         let resampled = again.collect();
         let law = data.law(&best);
-        let errors = points.iter().map(|p| (law.loss(p.parameters, p.tokens) / p.loss).ln().abs());
-        let middle = quantile(&errors.collect::<Vec<_>>(), 0.5).unwrap_or_default();
-        let counts = (points.len(), least);
-        Ok(Fit { law, objective, resampled, counts, scatter: 1.4826 * middle * widening(counts) })
+        // A point that the law was fitted to is closer to it than a run will be.
+        let left_out = (0..points.len()).filter_map(|i| {
+            let mut weights = all.clone();
+            weights.counts[i] = 0.0;
+            let law = data.law(&data.descend(&best, &weights).1);
+            let Point { parameters, tokens, loss } = points[i];
+            let error = (law.loss(parameters, tokens) / loss).ln().abs();
+            error.is_finite().then_some(error)
+        });
+        let scatter = match points.len() > 2 && points.len() <= FEW {
+            true => 1.4826 * quantile(&left_out.collect::<Vec<_>>(), 0.5).unwrap_or_default(),
+            false => 0.0,
+        };
+        let free = 5 - usize::from(known.e.is_some());
+        let widening = if known.balanced.is_some() { 1.0 } else { widening(points.len(), free) };
+        Ok(Fit { law, objective, resampled, widening, scatter })
     }
 }
 
 impl Fit {
     /// Returns an interval for the loss at N parameters and D tokens; `None` without resamples: the middle share
-    /// `confidence` of the resampled laws' losses, widened about the law's by √(n/(n − k)) for n points and k free
-    /// numbers, because a law is closer to the points that it was fitted to than to others.
+    /// `confidence` of the resampled laws' losses, widened about the law's ([`Fit::widening`]).
     pub fn interval(&self, parameters: f64, tokens: f64, confidence: f64) -> Option<Interval> {
         let all: Vec<f64> = self.resampled.iter().map(|law| law.loss(parameters, tokens)).collect();
         let tail = (1.0 - confidence) / 2.0;
         let middle = self.law.loss(parameters, tokens);
-        let factor = widening(self.counts);
+        let factor = self.widening;
         let wide = |x: f64| middle + factor * (x - middle);
         let ends = [tail, 1.0 - tail].map(|p| quantile(&all, p));
         match ends {
@@ -202,14 +216,15 @@ impl Fit {
 }
 
 /// Returns √(n/(n − k)) for n points and k free numbers.
-fn widening((n, k): (usize, usize)) -> f64 {
+fn widening(n: usize, k: usize) -> f64 {
     (n as f64 / n.saturating_sub(k).max(1) as f64).sqrt()
 }
 
-/// How often each point counts, and what is expected.
+/// How often each point counts, and the prior's means.
+#[derive(Clone)]
 struct Weights {
     counts: Vec<f64>,
-    usual: [f64; 4],
+    means: [f64; 4],
 }
 
 /// Logarithms of points, about their means, so that the numbers of a law hardly depend on each other.
@@ -244,7 +259,7 @@ impl Data {
         })
     }
 
-    /// Returns Σ count·Huber(ln L̂ − ln L), and the terms of what is usual.
+    /// Returns Σ count·Huber(ln L̂ − ln L), and the prior's terms.
     fn objective<T: Real>(&self, x: &[T; 5], weights: &Weights) -> T {
         let number = |x: f64| T::from_f64(x);
         let [a, alpha, b, beta, e] = *x;
@@ -268,11 +283,11 @@ impl Data {
             let prices = [a - alpha * number(n), b - beta * number(d)];
             let share = e - log_sum_exp(&[prices[0], prices[1], e]);
             // A known entropy has its share.
-            let share = self.known.e.map_or(share, |_| number(weights.usual[3]));
+            let share = self.known.e.map_or(share, |_| number(weights.means[3]));
             let found = [alpha, beta, prices[0] - prices[1], share];
-            for ((x, expected), (_, deviation)) in found.into_iter().zip(weights.usual).zip(USUAL) {
+            for ((x, expected), (_, deviation)) in found.into_iter().zip(weights.means).zip(PRIOR) {
                 let z = (x - number(expected)) / number(deviation);
-                sum += z * z * number(0.5 * DELTA * USUAL_ERROR);
+                sum += z * z * number(0.5 * DELTA * PRIOR_ERROR);
             }
         }
         sum

@@ -127,7 +127,7 @@ pub enum PlanError<E> {
     },
     /// A pilot that diverged.
     #[error(
-        "a pilot of width {width} diverged at a learning rate of {rate:e}: give a lower --learning-rate, or leave it out"
+        "a pilot of width {width} diverged at a learning rate of {rate:e}: give a lower --learning-rate"
     )]
     Diverged {
         /// Features of a token.
@@ -148,7 +148,7 @@ pub enum Progress {
     Speed(u64),
     /// A pilot begins: its purpose, parameters and expected seconds.
     Pilot(Purpose, u64, f64),
-    /// Nothing is measured any more.
+    /// The law is fitted.
     Fit,
 }
 

@@ -12,11 +12,6 @@ use thiserror::Error;
 /// Steps that are timed, unless they take longer than [`TIMED`] seconds together.
 const TIMED_STEPS: u32 = 6;
 const TIMED: f64 = 0.3;
-/// The share of a pilot's time in which it is measured, and the tokens at least and at most.
-const MEASURED: f64 = 0.25;
-const LEAST: f64 = 8192.0;
-const MOST: f64 = 131_072.0;
-
 /// The pilots of a plan: training with `f32` on a corpus.
 pub struct Pilots<'a> {
     /// The text.
@@ -72,7 +67,12 @@ impl Trials for Pilots<'_> {
         Ok(best)
     }
 
-    fn train(&mut self, config: &TrainingConfig, share: f64) -> Result<Trained, PilotError> {
+    fn train(
+        &mut self,
+        config: &TrainingConfig,
+        share: f64,
+        measured: usize,
+    ) -> Result<Trained, PilotError> {
         let began = (self.clock)();
         let mut trainer = self.trainer(config)?;
         let less = (share < 1.0).then(|| self.corpus.with_less(share, config.context));
@@ -84,15 +84,11 @@ impl Trials for Pilots<'_> {
         }
         let trained = (self.clock)() - first;
         let step = trained / config.steps as f64;
-        // Predicting a token takes a third of the time of training on it.
-        let tokens = (config.batch * config.context * config.accumulate) as f64;
-        let tokens = MEASURED * trained * 3.0 * tokens / step.max(1e-9);
-        let tokens = if tokens.is_finite() { tokens.clamp(LEAST, MOST) } else { LEAST };
         let go_on = |_, _| ControlFlow::Continue(());
         let loss = match diverged {
             true => f64::NAN,
             false => trainer
-                .evaluate_sample(self.corpus, tokens as usize, go_on)?
+                .evaluate_sample(self.corpus, measured, go_on)?
                 .map_or(f64::NAN, |measured| measured.loss),
         };
         Ok(Trained { loss, seconds: (self.clock)() - began, step })

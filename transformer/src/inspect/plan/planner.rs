@@ -36,11 +36,15 @@ const RESAMPLES: u64 = 100;
 const CONFIDENCE: f64 = 0.9;
 /// The 95 % quantile of the standard normal distribution, the half-width of a 90 % interval in standard deviations.
 const HALF_WIDTH: f64 = 1.6449;
+/// The time of a pilot in which it is measured, as a share of that of the largest pilot, and the tokens at least and at most.
+const MEASURED: f64 = 0.2;
+const MEASURED_TOKENS: (f64, f64) = (8192.0, 131_072.0);
+
 impl Plan {
     /// The longest context that a plan chooses.
     pub const LONGEST: usize = CONTEXTS[CONTEXTS.len() - 1].0;
 
-    /// Makes a plan. `watch` is told of every measurement before it begins.
+    /// Makes a plan. Calls `watch` before every measurement.
     ///
     /// # Errors
     /// A time or a memory that no model fits, settings that contradict each other, a pilot that failed.
@@ -49,8 +53,9 @@ impl Plan {
         trials: &mut T,
         watch: &mut dyn FnMut(Progress),
     ) -> Result<Plan, PlanError<T::Error>> {
+        let (speed, pilots) = (Speed::default(), vec![]);
         let mut planner =
-            Planner { request, trials, watch, speed: Speed::default(), pilots: vec![], spent: 0.0 };
+            Planner { request, trials, watch, speed, pilots, measured: 0, spent: 0.0 };
         planner.plan()
     }
 }
@@ -61,12 +66,15 @@ struct Planner<'a, T> {
     watch: &'a mut dyn FnMut(Progress),
     speed: Speed,
     pilots: Vec<Pilot>,
+    /// The tokens on which every pilot is measured.
+    measured: usize,
     spent: f64,
 }
 
 impl<T: Trials> Planner<'_, T> {
     fn plan(&mut self) -> Result<Plan, PlanError<T::Error>> {
         let request = self.request;
+        request.check().map_err(PlanError::Settings)?;
         // Speeds, and the size that they suggest, hardly depend on the context; the context depends on them.
         let sizes = Candidate::all(request, self.context(0.0)).map_err(PlanError::Settings)?;
         let smallest = &sizes[0];
@@ -78,6 +86,10 @@ impl<T: Trials> Planner<'_, T> {
         let context = self.context(self.tokens(&sizes[guess], request.stepping()));
         let sizes = Candidate::all(request, context).map_err(PlanError::Settings)?;
         let guess = guess.min(sizes.len() - 1);
+        // Predicting a token takes a third of the time of training on it.
+        let tokens = 3.0 * MEASURED * LAW * self.tokens(&sizes[guess], request.stepping());
+        let (least, most) = MEASURED_TOKENS;
+        self.measured = tokens.clamp(least, most) as usize;
         self.run_law_pilots(&sizes, guess)?;
         (self.watch)(Progress::Fit);
         let suits =
@@ -126,12 +138,14 @@ impl<T: Trials> Planner<'_, T> {
         long.map_or((text / 8).clamp(1, SHORTEST), |&(context, _)| context)
     }
 
+    /// Returns the most bytes that a run takes: while it trains, or while it prepares that with its weights already there.
     fn bytes(&self, candidate: &Candidate) -> u64 {
-        self.request.resident + candidate.bytes
+        let [now, most] = self.request.resident;
+        (now + candidate.bytes).max(most + 4 * candidate.parameters)
     }
 
     fn fits(&self, candidate: &Candidate) -> bool {
-        self.bytes(candidate) <= self.request.memory
+        self.bytes(candidate) <= self.request.memory && candidate.demanded <= self.request.room
     }
 
     /// Returns the tokens of training in the time.
@@ -170,8 +184,8 @@ impl<T: Trials> Planner<'_, T> {
         (self.watch)(Progress::Speed(size.parameters));
         let step = self.trials.step(&size.config).map_err(PlanError::Trial)?;
         self.speed.measured(size.flops, step / size.step_tokens());
-        // As often as it is timed, and the first time.
-        self.spent += 4.0 * step;
+        // As often as it is timed at most, and the first time.
+        self.spent += 7.0 * step;
         Ok(step)
     }
 
@@ -187,8 +201,10 @@ impl<T: Trials> Planner<'_, T> {
             [(small, 0.1), (small, 0.3), (small, 1.0), (middle, 0.3), (middle, 1.0), (large, 1.0)];
         let mut done: Vec<(usize, f64)> = vec![];
         for (i, share) in runs {
+            let expected = self.spent + 1.5 * share * whole;
+            let affordable = done.len() < 3 || expected <= PILOTS * self.request.seconds;
             // On a short ladder, two sizes are one.
-            if !done.contains(&(i, share)) {
+            if !done.contains(&(i, share)) && affordable {
                 done.push((i, share));
                 let length = Length::Seconds(share * whole);
                 self.pilot(Purpose::Law, sizes[i].config.clone(), length, 1.0)?;
@@ -199,16 +215,23 @@ impl<T: Trials> Planner<'_, T> {
 
     /// Fits the law to its pilots.
     fn fit(&self, suits: (f64, f64)) -> Result<(Fit, Option<Fit>), FitError> {
-        let points: Vec<Point> = self.pilots.iter().map(|pilot| pilot.point).collect();
+        let points: Vec<Point> = self.pilots.iter().map(|pilot| self.new_text(pilot)).collect();
         let known = Known { e: self.request.entropy, balanced: Some(suits) };
         let law = ScalingLaw::fit(&points, known, RESAMPLES)?;
         let free = || ScalingLaw::fit(&points, Known { e: None, ..known }, RESAMPLES);
         Ok((law, known.e.map(|_| free()).transpose()?))
     }
 
+    /// Returns a pilot's point, with the new text that its tokens are worth.
+    fn new_text(&self, pilot: &Pilot) -> Point {
+        let text = pilot.share * self.request.text as f64;
+        Point { tokens: Repetition::default().worth(pilot.point.tokens, text), ..pilot.point }
+    }
+
     /// Returns the size of a miniature of a run, and its share s of the run's tokens: trained on a share s of the text, it
     /// reads it as often, and with a share s of the parameters it has as many tokens for each. `None` if there is no time
-    /// for so many: with less text for a parameter, a miniature memorises more of it than the run does.
+    /// for so many, or no new text to compare with: with less text for a parameter, a miniature memorises more of it than
+    /// the run does.
     fn miniature<'s>(
         &self,
         sizes: &'s [Candidate],
@@ -216,7 +239,11 @@ impl<T: Trials> Planner<'_, T> {
     ) -> Option<(&'s Candidate, f64)> {
         const ENOUGH: f64 = 0.8;
         let seconds = MINIATURE * self.request.stepping();
-        let affordable = |size: &Candidate| self.tokens(size, seconds) / run.tokens;
+        if self.spent + 6.0 * seconds > PILOTS * self.request.seconds {
+            return None;
+        }
+        let affordable =
+            |size: &Candidate| (self.tokens(size, seconds) / run.tokens).min(1.0 / run.epochs);
         let alike = |size: &Candidate| size.parameters as f64 / run.parameters as f64;
         let size = sizes.iter().rev().find(|size| affordable(size) >= ENOUGH * alike(size))?;
         let share = affordable(size).min(alike(size));
@@ -235,7 +262,8 @@ impl<T: Trials> Planner<'_, T> {
         let own = &self.request.config;
         let mut settings = vec![(own.dropout, own.weight_decay)];
         if !self.request.is_fixed("dropout") {
-            settings.extend(DROPOUT.map(|dropout| (dropout, own.weight_decay)));
+            let others = DROPOUT.into_iter().filter(|&dropout| dropout != own.dropout);
+            settings.extend(others.map(|dropout| (dropout, own.weight_decay)));
         }
         let length = Length::Tokens(share * run.tokens);
         let new = self.pilot(Purpose::Repetition, size.config.clone(), length, 1.0)?;
@@ -289,7 +317,7 @@ impl<T: Trials> Planner<'_, T> {
             self.speed.seconds(size.flops) * tokens,
         ));
         let Trained { loss, seconds, step } =
-            self.trials.train(&config, share).map_err(PlanError::Trial)?;
+            self.trials.train(&config, share, self.measured).map_err(PlanError::Trial)?;
         self.spent += seconds;
         if !loss.is_finite() {
             return Err(PlanError::Diverged { width: config.width, rate: config.learning_rate });
@@ -338,12 +366,9 @@ impl<T: Trials> Planner<'_, T> {
                 .unwrap_or(Interval { low: loss, high: loss });
             let scatter = HALF_WIDTH * fit.scatter * loss;
             // More parameters and more new text are not worse than what a pilot has reached, but for its scatter.
-            let no_more = |pilot: &&Pilot| {
-                pilot.share >= 1.0
-                    && pilot.point.parameters <= parameters
-                    && pilot.point.tokens <= worth
-            };
-            let reached = self.pilots.iter().filter(no_more).map(|pilot| pilot.point.loss);
+            let no_more = |point: &Point| point.parameters <= parameters && point.tokens <= worth;
+            let fresh = self.pilots.iter().filter(|pilot| pilot.share >= 1.0);
+            let reached = fresh.map(|pilot| self.new_text(pilot)).filter(no_more).map(|p| p.loss);
             let reached = reached.fold(f64::INFINITY, f64::min) * (1.0 + HALF_WIDTH * fit.scatter);
             let interval = Interval {
                 low: loss - (loss - law.low).hypot(scatter),
@@ -363,12 +388,10 @@ impl<T: Trials> Planner<'_, T> {
                 config,
             }
         };
-        // A size that takes fewer than a pilot's steps is no alternative.
-        let long =
-            |a: &Alternative| a.tokens >= LEAST_STEPS * (a.config.batch * a.config.context) as f64;
         let mut all: Vec<Alternative> = sizes.iter().map(of).collect();
-        let kept = all.iter().filter(|a| long(a)).count().max(1);
-        all.truncate(kept);
+        // A size that takes fewer than a pilot's steps is no alternative; one remains.
+        let mut first = true;
+        all.retain(|a| std::mem::take(&mut first) || a.config.steps as f64 >= LEAST_STEPS);
         all
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 /// The share of a run's time in which it takes steps; evaluations and checkpoints have the rest.
 const STEPPING: f64 = 0.9;
+
 /// What a user asks of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Request {
@@ -25,8 +26,10 @@ pub struct Request {
     pub loading: f64,
     /// The most bytes that the run may take.
     pub memory: u64,
-    /// Bytes that the program takes besides training.
-    pub resident: u64,
+    /// Bytes that this process may still allocate.
+    pub room: u64,
+    /// Bytes that the program takes besides training, and the most that it took while it prepared training.
+    pub resident: [u64; 2],
     /// The entropy of the text, nats per token, if it is known.
     pub entropy: Option<f64>,
 }
@@ -35,6 +38,25 @@ impl Request {
     /// Whether a setting stays as it is.
     pub fn is_fixed(&self, name: &str) -> bool {
         self.fixed.contains(name)
+    }
+
+    /// Checks what no size can mend.
+    ///
+    /// # Errors
+    /// A text without a choice; an optimizer whose rate does not follow from the size.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let config = &self.config;
+        if self.vocabulary < 2 {
+            return Err("the text has one kind of token: there is nothing to predict".to_owned());
+        }
+        let optimizer = config.optimizer;
+        if !optimizer.normalises() && !self.is_fixed("learning_rate") {
+            return Err(format!(
+                "no learning rate of {} suits every size, because its steps are as long as the gradients: give --learning-rate",
+                optimizer.key()
+            ));
+        }
+        Ok(())
     }
 
     /// Returns the seconds of the run's steps.

@@ -71,7 +71,7 @@ pub(super) fn text(outcome: &Outcome, source: &Source) -> String {
         (false, n) => {
             let _ = writeln!(
                 out,
-                "\ninteractions, {} of {n}: both together change the loss by so much more than their effects' sum",
+                "\ninteractions, {} of {n}: the effect of both minus the sum of their effects",
                 rows.len()
             );
             out.push_str(&table(&rows, 1));
@@ -96,9 +96,7 @@ fn p_value(p: f64) -> String {
 fn combinations(outcome: &Outcome) -> String {
     let names = outcome.design.factors().iter().map(|factor| factor.name.clone());
     let mut rows = vec![
-        names
-            .chain(["steps", "ms a step", "loss", "by seed"].map(str::to_owned))
-            .collect::<Vec<_>>(),
+        names.chain(["steps", "s a run", "loss", "by seed"].map(str::to_owned)).collect::<Vec<_>>(),
     ];
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
     let mut order: Vec<usize> = (0..outcome.cells.len()).collect();
@@ -111,7 +109,7 @@ fn combinations(outcome: &Outcome) -> String {
         let by_seed = losses.iter().map(|loss| format!("{loss:.4}"));
         row.extend([
             thousands(cell.config.steps as f64),
-            format!("{:.1}", 1e3 * cell.step),
+            format!("{:.1}", cell.seconds / losses.len() as f64),
             format!("{:.4}", mean(losses)),
             by_seed.collect::<Vec<_>>().join(" "),
         ]);

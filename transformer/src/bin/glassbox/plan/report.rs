@@ -5,6 +5,7 @@ use crate::progress::duration;
 use crate::source::Source;
 use crate::{count, terminal};
 use std::fmt::Write;
+use transformer::Time;
 use transformer::inspect::plan::{Alternative, Fit, Plan, Progress, Purpose, Request};
 use transformer::memory::bytes;
 use transformer::model::family;
@@ -34,7 +35,7 @@ pub(super) fn progress(progress: Progress, done: &mut usize) -> String {
 /// Returns the report.
 pub(super) fn text(
     plan: &Plan,
-    request: &Request,
+    (request, time): (&Request, Time),
     source: &Source,
     baselines: &[(usize, f64)],
     train: &str,
@@ -57,6 +58,7 @@ pub(super) fn text(
             thousands(choice.parameters as f64)
         ),
     );
+    line("time", format!("{time}, within 2 %: steps and schedule follow the speed"));
     line(
         "training",
         format!(
@@ -158,29 +160,28 @@ fn remarks(plan: &Plan, source: &Source) -> Vec<String> {
     }
     let mut all = Vec::new();
     let tokens = source.corpus.train().len() as f64;
-    match plan.repetition.readings {
-        Some(r) => {
-            let worth = plan.repetition.worth(choice.tokens, tokens);
-            let (first, more) = (thousands(worth), thousands((1.0 + r) * tokens));
-            all.push(format!(
-                "read {:.1} times, it is worth {first} {unit}s of new text; read for ever, {more}: more text helps more than \
-                 more time",
-                choice.epochs
-            ));
-        }
-        None if plan.prices.is_empty() => {}
-        None => all.push(format!(
-            "read {:.1} times, it is worth as much as new text, as far as a miniature of the run can tell",
-            choice.epochs
-        )),
+    let measured = !plan.prices.is_empty();
+    let worth = plan.repetition.worth(choice.tokens, tokens);
+    let how =
+        if measured { "as a small run measured it" } else { "as published, not measured here" };
+    all.push(match plan.repetition.readings {
+        Some(_) => format!(
+            "read {:.1} times, it is worth {} {unit}s of new text, {how}",
+            choice.epochs,
+            thousands(worth)
+        ),
+        None => format!("read {:.1} times, it is worth as much as new text, {how}", choice.epochs),
+    });
+    if worth < 0.5 * choice.tokens {
+        all.push("more text would help more than more time".to_owned());
     }
-    if plan.prices.is_empty() && choice.epochs > 2.0 {
+    if !measured && choice.epochs > 2.0 {
         all.push("the time is too short to measure what dropout and decay would do".to_owned());
     }
     for price in &plan.prices {
         let change = 100.0 * (price.ratio - 1.0);
         all.push(format!(
-            "dropout {}, decay {}: {change:+.1} % of the loss in miniature, against new text",
+            "a small run with dropout {} and decay {} has {change:+.1} % of loss by repetition",
             price.dropout, price.weight_decay
         ));
     }

@@ -83,7 +83,10 @@ impl Clock {
         if self.time.is_none() {
             return Ok(());
         }
-        let (began, mut trial) = (Instant::now(), Trial(1));
+        let mut trial = Trial(1);
+        // The first replay touches its memory for the first time.
+        let _interrupted = trainer.step_observed(corpus, &mut trial)?;
+        let began = Instant::now();
         let _interrupted = trainer.step_observed(corpus, &mut trial)?;
         self.stepped(began.elapsed().as_secs_f64() * trial.0 as f64);
         let (began, batch) = (Instant::now(), trainer.model().batch());
@@ -99,7 +102,8 @@ impl Clock {
     /// A time that is too short for one step.
     pub(super) fn expect(&self, trainer: &mut Trainer<f32>, corpus: &Corpus) -> Result<()> {
         let Some(time) = self.time else { return Ok(()) };
-        let end = self.reserve(self.last_tokens(trainer.config(), corpus));
+        let last = self.last_tokens(trainer.config()).min(corpus.validation().len());
+        let end = self.reserve(last);
         let left = time.seconds() as f64 - self.elapsed() - end;
         if left < self.step {
             return Err(format!(
@@ -138,8 +142,8 @@ impl Clock {
     }
 
     /// Returns the number of tokens that are measured at the end of a run: fewer if its time is short.
-    pub(super) fn last_tokens(&self, config: &TrainingConfig, corpus: &Corpus) -> usize {
-        let most = config.evaluated_tokens(true).min(corpus.validation().len());
+    pub(super) fn last_tokens(&self, config: &TrainingConfig) -> usize {
+        let most = config.evaluated_tokens(true);
         match self.time {
             Some(time) if self.token * self.step > 0.0 => {
                 let share = LAST * time.seconds() as f64 / (self.token * self.step);

@@ -48,7 +48,7 @@ impl Trials for Simulated {
         Ok(Self::step(&Candidate::of(config.clone(), 65)?))
     }
 
-    fn train(&mut self, config: &TrainingConfig, share: f64) -> Result<Trained, String> {
+    fn train(&mut self, config: &TrainingConfig, share: f64, _: usize) -> Result<Trained, String> {
         let size = Candidate::of(config.clone(), 65)?;
         let noise = self.noise * Random::new(7, 0, 0).normal(self.runs);
         self.runs += 1;
@@ -72,7 +72,8 @@ pub(in super::super) fn request() -> Request {
         seconds: 600.0,
         loading: 1.0,
         memory: 4_000_000_000,
-        resident: 30_000_000,
+        room: 8_000_000_000,
+        resident: [30_000_000, 50_000_000],
         entropy: None,
     }
 }
@@ -164,7 +165,7 @@ fn small_memories_and_short_times_are_refused_in_words() {
     let make = |request: &Request| Plan::make(request, &mut Simulated::new(), &mut |_| {});
     let error = make(&Request { seconds: 0.5, ..request() }).unwrap_err();
     assert!(matches!(error, PlanError::Time { .. }), "{error}");
-    let error = make(&Request { memory: 31_000_000, ..request() }).unwrap_err();
+    let error = make(&Request { memory: 49_000_000, ..request() }).unwrap_err();
     assert!(error.to_string().contains("--memory"), "{error}");
     // A memory for small models only: the best of these.
     let whole = make(&request()).unwrap();
@@ -184,7 +185,7 @@ fn a_pilot_that_diverges_is_an_error() {
         fn step(&mut self, _: &TrainingConfig) -> Result<f64, String> {
             Ok(1e-3)
         }
-        fn train(&mut self, _: &TrainingConfig, _: f64) -> Result<Trained, String> {
+        fn train(&mut self, _: &TrainingConfig, _: f64, _: usize) -> Result<Trained, String> {
             Ok(Trained { loss: f64::NAN, seconds: 1.0, step: 1e-3 })
         }
     }
