@@ -35,7 +35,8 @@ fn a_plan_is_a_run_that_trains() {
     let loss = number(chosen, "loss");
     assert!(interval[0] < loss && loss <= interval[1] && loss < 5.55, "{chosen}");
     assert!(plan["pilots"].as_array().unwrap().len() >= 3);
-    assert!(plan["train"].as_str().unwrap().ends_with("train --config plan.toml"));
+    let train = plan["train"].as_str().unwrap();
+    assert!(train.ends_with("train --config plan.toml --threads 1"), "{train}");
     let picture = fs::read_to_string(place.path("plan.svg")).unwrap();
     assert!(picture.ends_with("</svg>\n") && picture.contains("30s of training on text.txt"));
     // The settings are complete, and those of a run within the time.
