@@ -22,7 +22,7 @@ use transformer::{Time, TrainingConfig};
 /// Measures the speed of three sizes, trains a handful of small models for a tenth of the time, and fits a law of the loss,
 /// L = E + A/N^α + B/D^β for N parameters and D training tokens. Writes the best settings, and prints the alternatives with
 /// their predicted losses and 90 % intervals. Settings that are given stay; all others are chosen. A text that the run reads
-/// more than twice is priced: a miniature of the run tells what repetition costs, and whether dropout and decay help.
+/// more than ten times is priced: a miniature of the run tells what repetition costs, and whether dropout and decay help.
 #[derive(Args)]
 pub(crate) struct PlanRun {
     #[command(flatten)]

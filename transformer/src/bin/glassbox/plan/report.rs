@@ -175,7 +175,7 @@ fn remarks(plan: &Plan, source: &Source) -> Vec<String> {
     if worth < 0.5 * choice.tokens {
         all.push("more text would help more than more time".to_owned());
     }
-    if !measured && choice.epochs > 2.0 {
+    if !measured && choice.epochs > 10.0 {
         all.push("the time is too short to measure what dropout and decay would do".to_owned());
     }
     for price in &plan.prices {
