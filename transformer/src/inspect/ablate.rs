@@ -4,8 +4,8 @@
 //! difference of the loss to the first level of its factor, over all combinations of the other factors and all seeds; the two
 //! runs of a difference share everything else, so that what a seed or another factor does to both cancels. Runs with one seed
 //! share their initial weights and batches, so that a seed is one observation: the test has as many as there are seeds. An
-//! *interaction* of two levels is the amount by which the effect of one depends on the other. Nothing is called better or worse whose
-//! p-value is above the significance divided by the number of tests (Bonferroni).
+//! *interaction* of two levels is the amount by which the effect of one depends on the other. A level is called better or
+//! worse only if its p-value is below 0.05 divided by the number of tests (Bonferroni).
 //!
 //! Source: Fisher, *The Design of Experiments*, 1935, chapter 6; Montgomery, *Design and Analysis of Experiments*.
 

@@ -70,7 +70,7 @@ impl Profile {
             seconds.push(start.elapsed().as_secs_f64());
         }
         let config = trainer.config();
-        let tokens = config.batch * config.context * config.accumulate;
+        let tokens = config.step_tokens();
         let mut costs: Vec<Cost> = trainer.model().tape().rows().map(cost).collect();
         let mut clock = Clock {
             lap: Instant::now(),

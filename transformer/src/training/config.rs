@@ -352,6 +352,11 @@ impl TrainingConfig {
         )
     }
 
+    /// Returns the tokens of a step.
+    pub fn step_tokens(&self) -> usize {
+        self.batch.saturating_mul(self.context).saturating_mul(self.accumulate)
+    }
+
     /// Returns the most steps that a run of these sizes can take: windows are numbered in 32 bits.
     pub fn most_steps(&self) -> u64 {
         MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
@@ -373,8 +378,9 @@ impl TrainingConfig {
     /// ```
     pub fn evaluated_tokens(&self, at_the_end: bool) -> usize {
         const LEAST: usize = 1 << 14;
-        let step = self.batch.saturating_mul(self.context).saturating_mul(self.accumulate);
-        let between = step.saturating_mul(usize::try_from(self.eval_every).unwrap_or(usize::MAX));
+        let between = self
+            .step_tokens()
+            .saturating_mul(usize::try_from(self.eval_every).unwrap_or(usize::MAX));
         if at_the_end {
             Self::MOST_EVALUATED
         } else {

@@ -47,6 +47,14 @@ impl<T> fmt::Debug for NoiseScale<T> {
     }
 }
 
+/// Returns the estimates of tr(Σ) and |G|² from the mean |g|² of gradients of `small` samples, and that of their mean, of
+/// `large` samples.
+pub(crate) fn estimates(square: f64, small: f64, of_mean: f64, large: f64) -> [f64; 2] {
+    let covariance = (square - of_mean) / (1.0 / small - 1.0 / large);
+    let gradient = (large * of_mean - small * square) / (large - small);
+    [covariance, gradient]
+}
+
 impl<T: Real> NoiseScale<T> {
     /// Creates a measurement for steps whose replays have so many windows, averaged with smoothing β.
     pub fn new(windows: usize, beta: f64) -> Self {
@@ -75,9 +83,7 @@ impl<T: Real> NoiseScale<T> {
     /// assert_eq!(noise.windows(), Some(0.5));
     /// ```
     pub fn measured(&mut self, square: f64, small: f64, of_mean: f64, large: f64) {
-        let covariance = (square - of_mean) / (1.0 / small - 1.0 / large);
-        let gradient = (large * of_mean - small * square) / (large - small);
-        for (mean, new) in self.means.iter_mut().zip([covariance, gradient]) {
+        for (mean, new) in self.means.iter_mut().zip(estimates(square, small, of_mean, large)) {
             *mean = self.beta * *mean + (1.0 - self.beta) * new;
         }
         self.weight = self.beta * self.weight + (1.0 - self.beta);

@@ -71,9 +71,12 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
 }
 
 impl<T: Real> Trainer<T> {
-    /// The most bytes for each parameter that must be free besides the recording and the optimizer state: those of a
-    /// checkpoint while it is written, and of averaged weights.
-    pub(crate) const BESIDE: u64 = (6 + 2) * size_of::<T>() as u64;
+    /// Returns the bytes that must be free besides the recording: the optimizer state, a checkpoint while it is written,
+    /// and averaged weights.
+    pub(crate) fn beside(config: &TrainingConfig, parameters: u64) -> u128 {
+        let averaged = u128::from(config.average.is_some());
+        u128::from(parameters) * (2 + 6 + 2 * averaged) * size_of::<T>() as u128
+    }
 
     /// Records the step and initialises the weights.
     ///
@@ -86,13 +89,10 @@ impl<T: Real> Trainer<T> {
             RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
         model.initialise(config.seed);
         let parameters = model.tape().parameters().len();
-        // The recording, the optimizer state and the averaged weights, and the bytes of a checkpoint while it is written.
         let m = model.tape().memory();
         let tape =
             m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
-        let averaged = u128::from(config.average.is_some());
-        let more = parameters as u128 * (2 + 6 + 2 * averaged) * size_of::<T>() as u128;
-        memory::afford_of(room, tape as u128 + more)?;
+        memory::afford_of(room, tape as u128 + Self::beside(&config, parameters as u64))?;
         let optimizer = config.rule().build(&model.tape().parameter_list());
         let training = TrainingLoop::new(Recipe::of_run(&config), optimizer);
         let average = config.average.map(|beta| Average::new(beta, model.tape().parameters()));

@@ -21,8 +21,8 @@ use transformer::{Time, TrainingConfig};
 /// Each SETTING=VALUE,VALUE,… is a factor, such as norm=rms,layer activation=gelu,silu tied=true,false; names are those of
 /// run.toml and of train's flags. The speed of every combination is measured, so that each trains for an equal share of the
 /// time, on the same batches. An effect is the mean difference of held-back losses to the factor's first value, over all
-/// combinations of the other factors, with an interval over seeds; interactions of two factors are flagged. Nothing is
-/// called better whose p-value is above 0.05 over the number of tests.
+/// combinations of the other factors, with an interval over seeds; interactions of two factors are flagged. A value is
+/// called better or worse only if its p-value is below 0.05 divided by the number of tests.
 #[derive(Args)]
 pub(crate) struct Ablate {
     /// Settings with their values; the others are compared with the first value
@@ -186,10 +186,7 @@ impl Ablate {
             cell.fit((steps as u64).min(cell.config.most_steps()))?;
         }
         // Predicting a token takes a third of the time of training on it; the same tokens for all.
-        let token = |cell: &Cell| {
-            let c = &cell.config;
-            cell.step / (c.batch * c.context * c.accumulate) as f64
-        };
+        let token = |cell: &Cell| cell.step / cell.config.step_tokens() as f64;
         let slowest = cells.iter().map(token).fold(0.0, f64::max);
         let measured =
             (MEASURED * each * 3.0 / slowest).clamp(LEAST_MEASURED, MOST_MEASURED) as usize;

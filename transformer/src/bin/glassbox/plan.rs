@@ -21,8 +21,8 @@ use transformer::{Time, TrainingConfig};
 ///
 /// Measures the speed of three sizes, trains a handful of small models for a tenth of the time, and fits a law of the loss,
 /// L = E + A/N^α + B/D^β for N parameters and D training tokens. Writes the best settings, and prints the alternatives with
-/// their predicted losses and 90 % intervals. Settings that are given stay; all others are chosen. A text that the run reads
-/// more than ten times is priced: a miniature of the run tells what repetition costs, and whether dropout and decay help.
+/// their predicted losses and 90 % intervals. Settings that are given stay; all others are chosen. If the run reads
+/// its text more than ten times, a small copy of it measures what repetition costs, and whether dropout and decay help.
 #[derive(Args)]
 pub(crate) struct PlanRun {
     #[command(flatten)]
@@ -44,7 +44,8 @@ pub(crate) struct PlanRun {
     json: bool,
 }
 
-/// The architecture if none is given: at equal time, its parts reach a lower loss than GPT-2's (`docs/architectures.md`).
+/// The architecture if none is given. After the same five million characters of tinyshakespeare, its parts reach 1.606 nats
+/// and GPT-2's 1.672, both with 155,000 parameters; a step takes 1.3 times as long.
 const ARCHITECTURE: &str = "llama";
 /// Settings that are not the model's or the training's: they are used, not chosen.
 const USED: [&str; 7] = ["data", "field", "tokenizer", "preset", "architecture", "time", "threads"];
@@ -124,7 +125,7 @@ impl PlanRun {
         let picture = self
             .svg
             .as_ref()
-            .map(|_| picture::svg(&plan, &source.name, source.tokenizer.unit(), time));
+            .map(|_| picture::svg(&plan, &source.heading(), source.tokenizer.unit(), time));
         write_atomically(&self.save, chosen.as_bytes())?;
         if let (Some(path), Some(picture)) = (&self.svg, &picture) {
             write_atomically(path, picture.as_bytes())?;
@@ -155,9 +156,4 @@ impl PlanRun {
             toml::to_string(&config)?
         ))
     }
-}
-
-/// Returns a name for headings.
-fn heading(name: &str) -> String {
-    Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

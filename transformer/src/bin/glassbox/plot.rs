@@ -41,7 +41,7 @@ const CURVES: [&str; 2] = [
 
 /// Returns the style of a picture with these rules for its curves, on light and on dark pages: the reader's setting
 /// decides.
-pub(crate) fn style([light, dark]: [&str; 2]) -> String {
+fn style([light, dark]: [&str; 2]) -> String {
     format!(
         "
   .page {{ fill: #fbfaf7 }} .ink {{ fill: #22262b }} .faint {{ fill: #5d646d }} .grid {{ stroke: #e3e0d8 }}
@@ -57,20 +57,32 @@ pub(crate) fn style([light, dark]: [&str; 2]) -> String {
     )
 }
 
+/// Begins a picture of this width and height: its name for readers that do not see, its style, its title and a line below.
+pub(crate) fn begin(
+    [width, height]: [f64; 2],
+    name: &str,
+    rules: [&str; 2],
+    [title, subtitle]: [&str; 2],
+) -> String {
+    let mut svg = format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-label="{}">
+<style>{}
+</style>
+<rect class="page" width="{width}" height="{height}"/>
+"#,
+        escaped(name),
+        style(rules)
+    );
+    text(&mut svg, 24.0, 36.0, "ink title", "start", title);
+    text(&mut svg, 24.0, 58.0, "faint", "start", subtitle);
+    svg
+}
+
 impl LossPlot<'_> {
     /// Returns the picture as SVG.
     pub(crate) fn svg(&self) -> String {
         let scale = self.scale();
-        let mut svg = String::new();
-        let _ = writeln!(
-            svg,
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#,
-            escaped(self.title)
-        );
-        let _ = writeln!(svg, "<style>{}\n</style>", style(CURVES));
-        let _ = writeln!(svg, r#"<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>"#);
-        text(&mut svg, 24.0, 36.0, "ink title", "start", self.title);
-        text(&mut svg, 24.0, 58.0, "faint", "start", self.subtitle);
+        let mut svg = begin([WIDTH, HEIGHT], self.title, CURVES, [self.title, self.subtitle]);
         self.axes(&mut svg, &scale);
         self.curves(&mut svg, &scale);
         svg.push_str("</svg>\n");

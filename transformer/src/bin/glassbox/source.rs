@@ -155,6 +155,12 @@ impl Source {
         })
     }
 
+    /// Returns the name of the data's file, for headings.
+    pub(crate) fn heading(&self) -> String {
+        let file = Path::new(&self.name).file_name().unwrap_or_default();
+        file.to_string_lossy().into_owned()
+    }
+
     /// Returns the nats per token of n-gram models of orders 1 to [`ORDERS`] on the validation part, or on its
     /// beginning if it is long.
     pub(crate) fn baselines(&self) -> Vec<(usize, f64)> {

@@ -104,6 +104,28 @@ pub(crate) fn word(text: &str) -> String {
     escaped(text).replace('\n', "\\n").replace('\t', "\\t")
 }
 
+/// Formats rows; the first columns are texts, the others numbers, and the last one a text.
+pub(crate) fn table(rows: &[Vec<String>], texts: usize) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(k, cell)| {
+            let cell = word(cell);
+            let space = " ".repeat(widths[k].saturating_sub(cell.chars().count()));
+            match k {
+                _ if k < texts || k + 1 == columns => format!("  {cell}{space}"),
+                _ => format!("  {space}{cell}"),
+            }
+        });
+        out.push_str(cells.collect::<String>().trim_end());
+        out.push('\n');
+    }
+    out
+}
+
 /// Prints a line on standard error, for progress and remarks; standard output is for results.
 pub(crate) fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", message(line.as_ref()));

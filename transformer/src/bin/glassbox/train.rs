@@ -276,7 +276,7 @@ impl Session<'_> {
     fn steps(&mut self) -> Result<Option<(Evaluation, Progress)>> {
         let config = self.trainer.config().clone();
         let due = |step: u64| config.eval_every > 0 && step.is_multiple_of(config.eval_every);
-        let tokens = config.batch * config.context * config.accumulate;
+        let tokens = config.step_tokens();
         let mut watch = Watch::new(self.trainer.model());
         let mut progress = Progress::new(self.trainer.steps(), config.steps, tokens);
         let done = self.trainer.steps();

@@ -48,7 +48,7 @@ pub struct Candidate {
     /// Bytes that training takes.
     pub bytes: u64,
     /// Bytes that must be free before training begins ([`Trainer::new`](crate::Trainer::new)).
-    pub demanded: u64,
+    pub demanded: u128,
 }
 
 impl Candidate {
@@ -110,14 +110,15 @@ impl Candidate {
             parameters,
             flops: described.flops_per_token(),
             bytes: described.bytes() + drawn + 4 * copies * parameters,
-            demanded: described.bytes() + Trainer::<f32>::BESIDE * parameters,
+            demanded: u128::from(described.bytes() - described.total.optimizer)
+                + Trainer::<f32>::beside(&config, parameters),
             config,
         })
     }
 
     /// Returns the tokens of a step.
     pub fn step_tokens(&self) -> f64 {
-        (self.config.batch * self.config.context * self.config.accumulate) as f64
+        self.config.step_tokens() as f64
     }
 }
 
@@ -128,11 +129,10 @@ pub(super) fn settled(request: &Request, config: TrainingConfig, tokens: f64) ->
     let fixed = |name| request.is_fixed(name);
     let step = (tokens / STEPS).max(LEAST_TOKENS).log2().floor().exp2();
     if !fixed("batch") {
-        let windows = (step / (c.context * c.accumulate.max(1)) as f64).round();
+        let windows = (step / (c.context * c.accumulate) as f64).round();
         c.batch = (windows as usize).clamp(1, 1 << 16);
     }
-    let taken = (c.batch * c.context * c.accumulate.max(1)) as f64;
-    c.steps = ((tokens / taken).round() as u64).clamp(1, c.most_steps());
+    c.steps = ((tokens / c.step_tokens() as f64).round() as u64).clamp(1, c.most_steps());
     if !fixed("learning_rate") {
         let share = if c.optimizer == OptimizerKind::Lion { OF_LION } else { 1.0 };
         c.learning_rate = rounded(share * RATE / c.width as f64);

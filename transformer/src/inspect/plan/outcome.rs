@@ -2,6 +2,7 @@
 
 use super::law::{Fit, FitError, Point};
 use super::repetition::{Price, Repetition};
+use crate::memory::bytes;
 use crate::training::config::TrainingConfig;
 use probability::interval::Interval;
 use serde::{Serialize, Serializer};
@@ -101,7 +102,7 @@ pub enum PlanError<E> {
     /// A failed measurement.
     #[error("{0}")]
     Trial(E),
-    /// Settings that no size fits.
+    /// Settings that fit no size.
     #[error("{0}")]
     Settings(String),
     /// A time in which nothing can be learned.
@@ -117,7 +118,9 @@ pub enum PlanError<E> {
     },
     /// A memory too small for the smallest model.
     #[error(
-        "the smallest model takes {needed} bytes of memory, and {given} are allowed: give more --memory, or a smaller --context or --batch"
+        "the smallest model takes {} of memory, and {} are allowed: give more --memory, or a smaller --context or --batch",
+        bytes((*needed).into()),
+        bytes((*given).into())
     )]
     Memory {
         /// Bytes that are needed.

@@ -146,7 +146,8 @@ impl<T: Trials> Planner<'_, T> {
     }
 
     fn fits(&self, candidate: &Candidate) -> bool {
-        self.bytes(candidate) <= self.request.memory && candidate.demanded <= self.request.room
+        self.bytes(candidate) <= self.request.memory
+            && candidate.demanded <= u128::from(self.request.room)
     }
 
     /// Returns the tokens of training in the time.
@@ -185,7 +186,7 @@ impl<T: Trials> Planner<'_, T> {
         (self.watch)(Progress::Speed(size.parameters));
         let step = self.trials.step(&size.config).map_err(PlanError::Trial)?;
         self.speed.measured(size.flops, step / size.step_tokens());
-        // As often as it is timed at most, and the first time.
+        // At most seven steps: one that touches its memory first, and six that are timed.
         self.spent += 7.0 * step;
         Ok(step)
     }
@@ -204,7 +205,7 @@ impl<T: Trials> Planner<'_, T> {
         for (i, share) in runs {
             let expected = self.spent + 1.5 * share * whole;
             let affordable = done.len() < 3 || expected <= PILOTS * self.request.seconds;
-            // On a short ladder, two sizes are one.
+            // With few sizes, two of the three are the same.
             if !done.contains(&(i, share)) && affordable {
                 done.push((i, share));
                 let length = Length::Seconds(share * whole);
@@ -289,7 +290,7 @@ impl<T: Trials> Planner<'_, T> {
         }
         let ratio = cheapest(&prices).map_or(1.0, |best| best.ratio);
         let text = share * self.request.text as f64;
-        // Not less than published, for the same reason.
+        // A miniature overstates the price ([`REPEATED`]): the published value is the least.
         let measured = Repetition::measured(law, new.parameters, new.tokens, text, ratio).readings;
         let least = Repetition::default().readings;
         let readings = measured.map(|r| least.map_or(r, |least| r.max(least)));
@@ -315,7 +316,7 @@ impl<T: Trials> Planner<'_, T> {
             Length::Tokens(tokens) => tokens,
         };
         let config = TrainingConfig { eval_every: 0, ..settled(self.request, size.config, tokens) };
-        let taken = (config.batch * config.context * config.accumulate) as f64;
+        let taken = config.step_tokens() as f64;
         (self.watch)(Progress::Pilot(
             purpose,
             size.parameters,
@@ -361,7 +362,7 @@ impl<T: Trials> Planner<'_, T> {
                 ..size.config.clone()
             };
             let config = settled(self.request, config, tokens);
-            let taken = (config.batch * config.context * config.accumulate) as f64;
+            let taken = config.step_tokens() as f64;
             let (parameters, text) = (size.parameters as f64, self.request.text as f64);
             let worth = repetition.worth(tokens, text);
             let loss = fit.law.loss(parameters, worth);

@@ -40,10 +40,10 @@ impl Request {
         self.fixed.contains(name)
     }
 
-    /// Checks what no size can mend.
+    /// Checks what does not depend on the size.
     ///
     /// # Errors
-    /// A text without a choice; an optimizer whose rate does not follow from the size.
+    /// A text with one kind of token; an optimizer whose rate does not follow from the size.
     pub(super) fn check(&self) -> Result<(), String> {
         let config = &self.config;
         if self.vocabulary < 2 {

@@ -1,8 +1,7 @@
 //! The picture of an experiment: every effect with its interval.
 
 use super::Outcome;
-use crate::plot::{line, short, style, text, ticks};
-use std::fmt::Write;
+use crate::plot::{begin, line, short, text, ticks};
 
 const WIDTH: f64 = 800.0;
 const LEFT: f64 = 300.0;
@@ -21,20 +20,12 @@ pub(super) fn svg(outcome: &Outcome, unit: &str) -> String {
     let effects = &outcome.analysis.effects;
     let bottom = TOP + ROW * effects.len() as f64;
     let height = bottom + 60.0;
-    let mut svg = String::new();
-    let _ = writeln!(
-        svg,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Effects of {} levels">"#,
-        effects.len()
-    );
-    let _ = writeln!(svg, "<style>{}\n</style>", style(RULES));
-    let _ = writeln!(svg, r#"<rect class="page" width="{WIDTH}" height="{height}"/>"#);
-    text(&mut svg, 24.0, 36.0, "ink title", "start", "What each setting changes");
     let confidence = 100.0 * (1.0 - outcome.analysis.significance);
     let what = format!(
         "nats per {unit} against the first value, with intervals of {confidence:.2} %; left is better; grey: no difference is shown"
     );
-    text(&mut svg, 24.0, 58.0, "faint", "start", &what);
+    let name = format!("Effects of {} levels", effects.len());
+    let mut svg = begin([WIDTH, height], &name, RULES, ["What each setting changes", &what]);
     let ends = effects.iter().flat_map(|e| e.interval).chain([0.0]).filter(|x| x.is_finite());
     let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(l, h), x| (l.min(x), h.max(x)));
     let room = (0.06 * (high - low)).max(1e-6);

@@ -5,7 +5,7 @@ use crate::count;
 use crate::plot::thousands;
 use crate::progress::duration;
 use crate::source::Source;
-use crate::terminal;
+use crate::terminal::table;
 use std::fmt::Write;
 
 /// Returns the report.
@@ -116,25 +116,4 @@ fn combinations(outcome: &Outcome) -> String {
         rows.push(row);
     }
     table(&rows, outcome.design.factors().len())
-}
-
-/// Formats rows; the first columns are texts, the others numbers, and the last one a text.
-fn table(rows: &[Vec<String>], texts: usize) -> String {
-    let columns = rows.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns)
-        .map(|k| rows.iter().map(|row| row[k].chars().count()).max().unwrap_or(0))
-        .collect();
-    let mut out = String::new();
-    for row in rows {
-        let cells = row.iter().enumerate().map(|(k, cell)| {
-            let cell = terminal::word(cell);
-            let space = " ".repeat(widths[k].saturating_sub(cell.chars().count()));
-            match k {
-                _ if k < texts || k + 1 == columns => format!("  {cell}{space}"),
-                _ => format!("  {space}{cell}"),
-            }
-        });
-        let _ = writeln!(out, "{}", cells.collect::<String>().trim_end());
-    }
-    out
 }

@@ -83,7 +83,7 @@ fn one(i: usize, path: &Path) -> Result<Given> {
     let config = run::settings(path)?.complete()?;
     run::agree(path, &config, &given.model.config)?;
     let name = given.label.clone();
-    let tokens = (config.batch * config.context * config.accumulate) as u64;
+    let tokens = config.step_tokens() as u64;
     match read_metrics(path) {
         Ok((metrics, damaged)) => {
             if metrics.is_empty() && !damaged.is_empty() {

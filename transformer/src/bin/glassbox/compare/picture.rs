@@ -1,7 +1,7 @@
 //! The picture of several runs: losses against steps, tokens and seconds.
 
 use super::given::Given;
-use crate::plot::{line, points, polyline, short, style, text, thousands, ticks};
+use crate::plot::{begin, line, points, polyline, short, text, thousands, ticks};
 use std::fmt::Write;
 use transformer::inspect::compare::Curve;
 use transformer::inspect::compare::curve::Place;
@@ -49,21 +49,14 @@ pub(super) fn svg(given: &[Given]) -> String {
 
 fn drawn(runs: &[(String, &Curve)]) -> String {
     let height = BOTTOM + 62.0 + 20.0 * runs.len() as f64;
-    let mut svg = String::new();
     let light = format!(
         ".thin {{ opacity: .38 }} .dot {{ stroke-width: 5; stroke-linecap: round }}{}",
         rules(0)
     );
-    let _ = writeln!(
-        svg,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Losses of {} runs">"#,
-        runs.len()
-    );
-    let _ = writeln!(svg, "<style>{}\n</style>", style([&light, &rules(1)]));
-    let _ = writeln!(svg, r#"<rect class="page" width="{WIDTH}" height="{height}"/>"#);
-    text(&mut svg, 24.0, 36.0, "ink title", "start", "Losses of the runs");
+    let name = format!("Losses of {} runs", runs.len());
     let what = "nats per token; thick with dots: held-back text, thin: training batches";
-    text(&mut svg, 24.0, 58.0, "faint", "start", what);
+    let titles = ["Losses of the runs", what];
+    let mut svg = begin([WIDTH, height], &name, [&light, &rules(1)], titles);
     let scale = Losses::of(runs);
     for (i, axis) in AXES.iter().enumerate() {
         panel(&mut svg, LEFT + i as f64 * (PANEL + GAP), i == 0, axis, &scale, runs);

@@ -1,7 +1,6 @@
 //! The picture of a plan: the predicted loss against the size, at equal time.
 
-use super::heading;
-use crate::plot::{line, points, polyline, short, style, text, thousands, ticks};
+use crate::plot::{begin, line, points, polyline, short, text, thousands, ticks};
 use std::fmt::Write;
 use transformer::Time;
 use transformer::inspect::plan::{Alternative, Plan};
@@ -24,20 +23,12 @@ const RULES: [&str; 2] = [
 /// Returns the picture as SVG.
 pub(super) fn svg(plan: &Plan, name: &str, unit: &str, time: Time) -> String {
     let all = &plan.alternatives;
-    let mut svg = String::new();
-    let _ = writeln!(
-        svg,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Predicted loss against size">"#
-    );
-    let _ = writeln!(svg, "<style>{}\n</style>", style(RULES));
-    let _ = writeln!(svg, r#"<rect class="page" width="{WIDTH}" height="{HEIGHT}"/>"#);
-    let title = format!("Loss against size, {time} of training on {}", heading(name));
-    text(&mut svg, 24.0, 36.0, "ink title", "start", &title);
+    let title = format!("Loss against size, {time} of training on {name}");
     let what = format!(
         "nats per {unit}, predicted from {} short runs; the band holds 90 %",
         plan.pilots.len()
     );
-    text(&mut svg, 24.0, 58.0, "faint", "start", &what);
+    let mut svg = begin([WIDTH, HEIGHT], "Predicted loss against size", RULES, [&title, &what]);
     let scale = Scale::of(all);
     for y in ticks(scale.low, scale.high, 6) {
         line(&mut svg, LEFT, scale.y(y), RIGHT, scale.y(y), "grid", 1.0);

@@ -64,7 +64,7 @@ pub(super) fn text(
         format!(
             "about {} steps of {} {unit}s ({}): {} {unit}s, {:.1} times the text",
             thousands(c.steps as f64),
-            thousands((c.batch * c.context * c.accumulate) as f64),
+            thousands(c.step_tokens() as f64),
             duration_of_step(choice.step_seconds),
             thousands(choice.tokens),
             choice.epochs
@@ -197,7 +197,7 @@ fn table(plan: &Plan) -> String {
             (_, false) => "  too large",
             _ => "",
         };
-        [
+        vec![
             thousands(a.parameters as f64),
             a.config.layers.to_string(),
             a.config.width.to_string(),
@@ -209,23 +209,7 @@ fn table(plan: &Plan) -> String {
             format!("{:.4} to {:.4}{mark}", a.interval.low, a.interval.high),
         ]
     };
-    let rows: Vec<[String; 9]> = plan.alternatives.iter().enumerate().map(row).collect();
-    let width = |k: usize| {
-        let cells = rows.iter().map(|row| row[k].chars().count());
-        cells.chain([HEAD[k].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..9).map(width).collect();
-    let mut out = String::new();
-    let mut write = |cells: &[String; 9]| {
-        let last = cells.len() - 1;
-        let aligned = cells.iter().enumerate().map(|(k, cell)| match k {
-            _ if k == last => format!("  {cell}"),
-            _ => format!("{}{cell}", " ".repeat(2 + widths[k] - cell.chars().count())),
-        });
-        let text: String = aligned.collect();
-        let _ = writeln!(out, "{}", terminal::word(text.trim_end()));
-    };
-    write(&HEAD.map(str::to_owned));
-    rows.iter().for_each(&mut write);
-    out
+    let rows = plan.alternatives.iter().enumerate().map(row);
+    let head = HEAD.map(str::to_owned).to_vec();
+    terminal::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), 0)
 }

@@ -6,7 +6,6 @@ use crate::plot::{LossPlot, thousands};
 use crate::progress::{Progress, duration};
 use crate::report::Report;
 use crate::{Result, count, generate, remark};
-use std::path::Path;
 use transformer::Evaluation;
 use transformer::disk::files;
 use transformer::model::family;
@@ -19,12 +18,11 @@ impl Session<'_> {
     pub(super) fn plot(&self) -> String {
         let config = self.trainer.config();
         let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
-        let name = Path::new(&self.source.name).file_name().unwrap_or_default().to_string_lossy();
         let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
         let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
         let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
         LossPlot {
-            title: &format!("Training on {name}"),
+            title: &format!("Training on {}", self.source.heading()),
             subtitle: &format!(
                 "{parameters} parameters · {}, {}, width {}, context {} · seed {}",
                 count(config.layers, "layer"),

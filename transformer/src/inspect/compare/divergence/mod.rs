@@ -124,7 +124,7 @@ pub fn first(a: &Side<'_>, b: &Side<'_>, steps: u64) -> Result<Outcome, ModelErr
     let mut rounding = match same_cut {
         true => None,
         false => {
-            let tokens = (a.config.batch * a.config.context * a.config.accumulate) as u64;
+            let tokens = a.config.step_tokens() as u64;
             let each = 6 * tokens * own.model().tape().parameters().len() as u64;
             steps = steps.min((AFFORDABLE / each.max(1)).max(1));
             Some(start_as::<Rounding>(a)?)

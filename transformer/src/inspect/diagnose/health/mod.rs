@@ -21,6 +21,7 @@ use super::edge::Stability;
 use super::signs::{Signs, rms, signs};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::training::noise_scale::estimates;
 use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
 use calculus::{Source, Tape, Var, clip};
@@ -301,9 +302,7 @@ fn noise_scale(subject: &impl Subject, state: &State, first: u64) -> Result<f64,
         alone += clip::global_norm(gradients).powi(2) / NOISE as f64;
     }
     let together: f64 = mean.iter().map(|m| m * m).sum();
-    let n = NOISE as f64;
-    let noise = (alone - together) / (1.0 - 1.0 / n);
-    let signal = (n * together - alone) / (n - 1.0);
+    let [noise, signal] = estimates(alone, 1.0, together, NOISE as f64);
     Ok(if signal > 0.0 { noise.max(0.0) / signal } else { f64::NAN })
 }
 
