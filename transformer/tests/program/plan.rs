@@ -1,6 +1,6 @@
 //! A plan for a time, a text and this machine: what it writes, and what it refuses.
 
-use super::place::{Place, says};
+use super::place::{Place, says, stderr};
 use serde_json::Value;
 use std::fs;
 
@@ -13,11 +13,28 @@ fn number(object: &Value, key: &str) -> f64 {
     object[key].as_f64().unwrap_or_else(|| panic!("no number {key} in {object}"))
 }
 
+/// Makes a plan for the least of these times that the program accepts: a machine that is slow, or has other work, has to
+/// be given more, and no test may depend on that. Returns what is printed, and the seconds.
+fn plan_in_time(place: &Place, more: &[&str]) -> (String, f64) {
+    for minutes in [0.5, 1.0, 2.0, 4.0, 8.0, 16.0] {
+        let time = format!("{minutes}m");
+        let output = place.run(&[&PLAN[..], more, &["--time", &time]].concat());
+        if output.status.success() {
+            return (String::from_utf8(output.stdout).unwrap(), 60.0 * minutes);
+        }
+        says(&stderr(&output), &["are too short for a plan", "give more --time"]);
+        assert!(!place.path("plan.toml").exists());
+    }
+    panic!("no plan for {more:?} in a quarter of an hour");
+}
+
 #[test]
 fn a_plan_is_a_run_that_trains() {
     let place = Place::new();
-    let files = ["--time", "30s", "--svg", "plan.svg"];
-    let plan = place.json(&[&PLAN[..], &ONE, &files].concat());
+    let (printed, time) =
+        plan_in_time(&place, &[&ONE[..], &["--svg", "plan.svg", "--json"]].concat());
+    assert_eq!(printed.lines().count(), 1, "one object on one line: {printed}");
+    let plan: Value = serde_json::from_str(&printed).unwrap();
     let chosen = &plan["alternatives"][plan["chosen"].as_u64().unwrap() as usize];
     assert_eq!(
         (number(&chosen["config"], "width"), number(&chosen["config"], "layers")),
@@ -29,7 +46,7 @@ fn a_plan_is_a_run_that_trains() {
     let a_step = number(&chosen["config"], "batch") * number(&chosen["config"], "context");
     assert!((steps * a_step / tokens - 1.0).abs() < 0.05 && epochs > 1.0, "{chosen}");
     let seconds = steps * number(chosen, "step_seconds");
-    assert!(seconds > 10.0 && seconds < 30.0, "{seconds}");
+    assert!(seconds > time / 3.0 && seconds < time, "{seconds}");
     let interval: Vec<f64> =
         chosen["interval"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
     let loss = number(chosen, "loss");
@@ -38,10 +55,10 @@ fn a_plan_is_a_run_that_trains() {
     let train = plan["train"].as_str().unwrap();
     assert!(train.ends_with("train --config plan.toml --threads 1"), "{train}");
     let picture = fs::read_to_string(place.path("plan.svg")).unwrap();
-    assert!(picture.ends_with("</svg>\n") && picture.contains("30s of training on text.txt"));
+    assert!(picture.ends_with("</svg>\n") && picture.contains(" of training on text.txt"));
     // The settings are complete, and those of a run within the time.
     let written = fs::read_to_string(place.path("plan.toml")).unwrap();
-    assert!(written.contains("time = \"30s\"") && written.contains("text.txt"), "{written}");
+    assert!(written.contains("time = ") && written.contains("text.txt"), "{written}");
     place.fine(&[
         "train",
         "--config",
@@ -66,8 +83,7 @@ fn a_plan_is_a_run_that_trains() {
 #[test]
 fn a_report_shows_sizes_and_the_law() {
     let place = Place::new();
-    let flags = ["--time", "1m", "--tokenizer", "bytes", "--layers", "1"];
-    let report = place.fine(&[&PLAN[..], &flags].concat());
+    let (report, _) = plan_in_time(&place, &["--tokenizer", "bytes", "--layers", "1"]);
     for line in [
         "model    llama: 1 layer",
         "training about",
@@ -103,7 +119,7 @@ fn what_cannot_be_planned_is_refused_and_nothing_is_written() {
     );
     says(&refused(&["--time", "20m", "--heads", "7"]), &["heads"]);
     says(
-        &refused(&["--time", "1m", "--learning-rate", "1e30", "--clip", "0", "--optimizer", "sgd"]),
+        &refused(&["--time", "1h", "--learning-rate", "1e30", "--clip", "0", "--optimizer", "sgd"]),
         &["--learning-rate"],
     );
     let gone = place.refused(&["plan", "--data", "gone.txt", "--time", "1m"]);
