@@ -139,6 +139,7 @@ pub use training::config::{
 };
 pub use training::evaluation::Evaluation;
 pub use training::noise_scale::NoiseScale;
+pub use training::parametrization::Parametrization;
 pub use training::paths;
 pub use training::precision::Precision;
 pub use training::preset::Preset;

@@ -1,5 +1,7 @@
-use super::{Adam, Bound, Optimizer, OptimizerConfig, Rule, blocks, correction, count, foretold};
-use super::{largest_of, same_lengths};
+use super::{
+    Adam, Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, correction, count,
+};
+use super::{foretold, largest_of, same_lengths};
 use crate::Parameter;
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
@@ -29,6 +31,7 @@ pub struct AdaMax<T> {
     largest: Vec<T>,
     /// The bounds of the first moment and of u.
     bounds: [Bound; 2],
+    groups: Groups,
     steps: u64,
 }
 
@@ -36,7 +39,8 @@ impl<T: Real> AdaMax<T> {
     /// Creates AdaMax for this many parameters.
     pub fn new(parameters: usize, beta1: f64, beta2: f64, epsilon: f64) -> Self {
         let first = vec![T::zero(); parameters];
-        AdaMax { beta1, beta2, epsilon, largest: first.clone(), first, bounds: [None; 2], steps: 0 }
+        let (largest, groups) = (first.clone(), Groups::decaying(vec![]));
+        AdaMax { beta1, beta2, epsilon, largest, first, bounds: [None; 2], groups, steps: 0 }
     }
 }
 
@@ -49,7 +53,8 @@ impl<T: Real> Rule<T> for AdaMax<T> {
     const DIVISORS: &'static [&'static str] = &["largest"];
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
-        AdaMax::new(count(parameters), c.beta1, c.beta2, c.epsilon)
+        let groups = Groups::of(c, parameters, false);
+        AdaMax { groups, ..AdaMax::new(count(parameters), c.beta1, c.beta2, c.epsilon) }
     }
 
     /// Returns the same limit as Adam, which has the same mean of gradients.
@@ -68,23 +73,32 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         same_lengths(parameters, gradients, &self.first);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
-        let size = real(rate / correction(self.beta1, self.steps));
+        let size = rate / correction(self.beta1, self.steps);
         let (b1, c1) = (real(self.beta1), real(1.0 - self.beta1));
         let (b2, epsilon) = (real(self.beta2), real(self.epsilon));
-        blocks([parameters, &mut self.first, &mut self.largest], |range, [p, m, u]| {
-            let memory = m.iter_mut().zip(u.iter_mut());
-            for ((p, (m, u)), &g) in p.iter_mut().zip(memory).zip(&gradients[range]) {
-                *m = b1 * *m + c1 * g;
-                *u = (b2 * *u).larger(g.abs() + epsilon);
-                *p -= size * (*m / *u);
-            }
+        self.groups.each(gradients.len(), |range, Settings { share, .. }| {
+            let size = real(share * size);
+            let slices = [
+                &mut parameters[range.clone()],
+                &mut self.first[range.clone()],
+                &mut self.largest[range.clone()],
+            ];
+            let gradients = &gradients[range];
+            blocks(slices, |range, [p, m, u]| {
+                let memory = m.iter_mut().zip(u.iter_mut());
+                for ((p, (m, u)), &g) in p.iter_mut().zip(memory).zip(&gradients[range]) {
+                    *m = b1 * *m + c1 * g;
+                    *u = (b2 * *u).larger(g.abs() + epsilon);
+                    *p -= size * (*m / *u);
+                }
+            });
         });
     }
 
     /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|, and u′ ≥ |g| + ε ≥ ε, however small the gradients were: |θ′| ≤ |θ| + |η|/(1 − β₁ᵗ)·|m′|/ε. u′ ≤ max(|β₂|·u, |g| + ε) must be finite too, because 0·∞ is NaN. With β₁ = 1 or ε = 0 there is no bound.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let (b1, b2, epsilon) = (self.beta1, self.beta2, T::from_f64(self.epsilon).to_f64());
-        let size = rate.abs() / correction(b1, self.steps.saturating_add(1));
+        let size = self.groups.most() * rate.abs() / correction(b1, self.steps.saturating_add(1));
         let [first, largest] = &mut self.bounds;
         let next = |m| b1.abs() * m + (1.0 - b1).abs() * gradients;
         let first = foretold(first, self.steps, &self.first, next);
@@ -94,13 +108,15 @@ impl<T: Real> Optimizer<T> for AdaMax<T> {
         largest_of(&[parameters + change, change, ratio, size, first, largest, b1.abs(), b2.abs()])
     }
 
-    /// Returns u.
+    /// Returns u, over the shares of the rate.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let entry = |(u, g): (&T, &f64)| (self.beta2 * u.to_f64()).max(g.abs() + self.epsilon);
-        Some(self.largest.iter().zip(gradients).map(entry).collect())
+        let divisors = self.largest.iter().zip(gradients).map(entry).collect();
+        self.groups.over_shares(gradients.len(), Some(divisors))
     }
 
-    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
+    fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
+        let rate = self.groups.at(parameter).share * rate;
         let [p, g, m, u] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
         let meaning =
             "Steps in the direction that the gradient keeps, measured by its largest size.";

@@ -1,9 +1,9 @@
 use super::{
-    Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, correction, count, foretold,
+    Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, correction, count, foretold,
 };
 use super::{largest_of, largest_squared, limited, same_lengths};
 use crate::stability::limit;
-use crate::{Parameter, clip, matrices};
+use crate::{Parameter, clip};
 use linalg::formula::{I, J, operand, sqrt};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub struct Adam<T> {
     beta2: f64,
     epsilon: f64,
     decay: f64,
-    decayed: Vec<Range<usize>>,
+    groups: Groups,
     pub(super) first: Vec<T>,
     second: Vec<T>,
     /// The bound of the first moment.
@@ -54,7 +54,7 @@ impl<T: Real> Adam<T> {
             beta2,
             epsilon,
             decay: 0.0,
-            decayed: vec![],
+            groups: Groups::decaying(vec![]),
             first: moment,
             second,
             bound: None,
@@ -65,7 +65,7 @@ impl<T: Real> Adam<T> {
     /// Adds the decay λ of the parameters in these ranges, which are in order and do not overlap (AdamW).
     #[must_use]
     pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
-        (self.decay, self.decayed) = (decay, decayed);
+        (self.decay, self.groups) = (decay, Groups::decaying(decayed));
         self
     }
 }
@@ -85,16 +85,17 @@ impl<T: Real> Adam<T> {
         let real = T::from_f64;
         let (b1, b2) = (real(self.beta1), real(self.beta2));
         let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
-        let size = real(rate / correction(self.beta1, self.steps));
+        let size = rate / correction(self.beta1, self.steps);
         let root = real(1.0 / correction(self.beta2, self.steps).sqrt());
         let (epsilon, factor) = (real(self.epsilon), real(factor));
         let keep = real(1.0 - rate * self.decay);
         let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
-        by_decay(&self.decayed, gradients.len(), |range, decays| {
+        self.groups.each(gradients.len(), |range, Settings { share, decays }| {
             if others.contains(&range) {
                 return;
             }
             let keep = if decays { keep } else { T::one() };
+            let size = real(share * size);
             let slices = [
                 &mut parameters[range.clone()],
                 &mut self.first[range.clone()],
@@ -123,7 +124,7 @@ impl<T: Real> Rule<T> for Adam<T> {
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         let rule = Adam::new(count(parameters), c.beta1, c.beta2, c.epsilon);
-        rule.with_decay(c.weight_decay, matrices(parameters))
+        Adam { decay: c.weight_decay, groups: Groups::of(c, parameters, true), ..rule }
     }
 
     /// Adam's step is η·m̂/P with m̂ = m/(1 − β₁ᵗ) and a mean m of gradients. On a quadratic, with its current P, this
@@ -157,7 +158,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
     /// |m′| ≤ |β₁|·|m| + |1 − β₁|·|g|. For β₂ from 0 to 1, v stays a mean of squares ≥ 0, so √v̂ + ε ≥ ε however small the gradients were: |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|/(1 − β₁ᵗ)·|m′|/ε, as some parameters do not decay. With β = 1 or ε = 0 there is no bound. If v overflows, its parameter stops: m/∞ = 0.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let (b1, step) = (self.beta1, self.steps.saturating_add(1));
-        let size = rate.abs() / correction(b1, step);
+        let size = self.groups.most() * rate.abs() / correction(b1, step);
         let root = 1.0 / correction(self.beta2, step).sqrt();
         // The state may have been set from outside: √v of a negative number or NaN makes its parameter NaN.
         let sound = |v: &T| (0.0..f64::INFINITY).contains(&v.to_f64());
@@ -173,18 +174,19 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         largest_of(&way).max(largest_of(&[keep * parameters + change, change]))
     }
 
-    /// Returns √v̂ + ε.
+    /// Returns √v̂ + ε, over the shares of the rate.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let correction = correction(self.beta2, self.steps.saturating_add(1));
         let next = |v: f64, g: f64| self.beta2 * v + (1.0 - self.beta2) * g * g;
         let entry = |(v, &g): (&T, &f64)| (next(v.to_f64(), g) / correction).sqrt() + self.epsilon;
-        Some(self.second.iter().zip(gradients).map(entry).collect())
+        let divisors = self.second.iter().zip(gradients).map(entry).collect();
+        self.groups.over_shares(gradients.len(), Some(divisors))
     }
 
     fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
         let [p, g, m, v] = [0, 1, 2, 3].map(|o| operand(o).at(I, J));
         let correction = |beta: f64| correction(beta, self.steps.saturating_add(1));
-        let decays = self.decayed.iter().any(|range| range.contains(&parameter));
+        let Settings { share, decays } = self.groups.at(parameter);
         let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
         let mut f = Formula::new(
             "θ′",
@@ -199,7 +201,7 @@ impl<T: Real> Optimizer<T> for Adam<T> {
         let mean = f.define("m̂", [I, J], first.at2(I, J) / correction(self.beta1));
         let square = f.define("v̂", [I, J], second.at2(I, J) / correction(self.beta2));
         let size = f.define("s", [I, J], sqrt(square.at2(I, J)) + self.epsilon);
-        f.value(keep * p - rate * (mean.at2(I, J) / size.at2(I, J)))
+        f.value(keep * p - share * rate * (mean.at2(I, J) / size.at2(I, J)))
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

@@ -32,6 +32,9 @@ pub struct OptimizerConfig {
     pub epsilon: f64,
     /// The decay λ of matrices.
     pub weight_decay: f64,
+    /// The width over that for which the learning rate was chosen, m, if rates are to transfer between widths (µP); 1
+    /// otherwise ([`OptimizerConfig::shares`]).
+    pub width_ratio: f64,
 }
 
 impl Default for OptimizerConfig {
@@ -44,6 +47,7 @@ impl Default for OptimizerConfig {
             beta2: 0.99,
             epsilon: 1e-8,
             weight_decay: 0.0,
+            width_ratio: 1.0,
         }
     }
 }
@@ -52,6 +56,34 @@ impl OptimizerConfig {
     /// Returns gradient descent with momentum µ; 0 means none.
     pub fn sgd(momentum: f64) -> Self {
         OptimizerConfig { kind: OptimizerKind::Sgd, momentum, ..Self::default() }
+    }
+
+    /// Returns the factors of the learning rate for hidden matrices ([`crate::hidden_matrices`]) and for all other
+    /// parameters, with which updates change activations as much at m times the width (µP): 1/m and 1 if every element
+    /// moves by about the rate, because a column of m times as many inputs adds up m times as many changes; 1/√m and 1
+    /// for orthogonalised updates, whose largest singular value grows with √m already; 1 and m for descent, whose
+    /// gradients of vectors and of embeddings shrink like 1/m. All are 1 for m = 1. Decay keeps the whole rate.
+    ///
+    /// For this, initial hidden matrices have deviations ∝ 1/√m, logits a factor 1/m, and attention scores 1/m (with
+    /// heads m times as wide) instead of 1/√m.
+    ///
+    /// Source: Yang et al., *Tensor Programs V*, 2022, table 8; Yang, Simon and Bernstein, *A Spectral Condition for
+    /// Feature Learning*, 2023, for orthogonalised updates.
+    ///
+    /// ```
+    /// use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+    /// let config = |kind| OptimizerConfig { kind, width_ratio: 4.0, ..OptimizerConfig::default() };
+    /// assert_eq!(config(OptimizerKind::Adam).shares(), [0.25, 1.0]);
+    /// assert_eq!(config(OptimizerKind::Muon).shares(), [0.5, 1.0]);
+    /// assert_eq!(config(OptimizerKind::Sgd).shares(), [1.0, 4.0]);
+    /// ```
+    pub fn shares(&self) -> [f64; 2] {
+        let m = self.width_ratio;
+        match (self.kind.by_matrix(), self.kind.normalises()) {
+            (true, _) => [1.0 / m.sqrt(), 1.0],
+            (false, true) => [1.0 / m, 1.0],
+            (false, false) => [1.0, m],
+        }
     }
 
     /// Returns the learning rate above which the optimizer diverges on a quadratic with this largest eigenvalue,

@@ -1,6 +1,6 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, by_decay, count, foretold};
+use super::{Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, count, foretold};
 use super::{largest_of, same_lengths};
-use crate::{Parameter, matrices};
+use crate::Parameter;
 use linalg::formula::{I, J, operand, positive};
 use linalg::{Formula, Real};
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub struct Lion<T> {
     beta1: f64,
     beta2: f64,
     decay: f64,
-    decayed: Vec<Range<usize>>,
+    groups: Groups,
     first: Vec<T>,
     /// The bound of the first moment.
     bound: Bound,
@@ -36,13 +36,14 @@ impl<T: Real> Lion<T> {
     /// Creates Lion without decay, for this many parameters; the paper's β₁ and β₂ are 0.9 and 0.99.
     pub fn new(parameters: usize, beta1: f64, beta2: f64) -> Self {
         let first = vec![T::zero(); parameters];
-        Lion { beta1, beta2, decay: 0.0, decayed: vec![], first, bound: None, steps: 0 }
+        let groups = Groups::decaying(vec![]);
+        Lion { beta1, beta2, decay: 0.0, groups, first, bound: None, steps: 0 }
     }
 
     /// Adds the decay λ of the parameters in these ranges, which are in order and do not overlap.
     #[must_use]
     pub fn with_decay(mut self, decay: f64, decayed: Vec<Range<usize>>) -> Self {
-        (self.decay, self.decayed) = (decay, decayed);
+        (self.decay, self.groups) = (decay, Groups::decaying(decayed));
         self
     }
 }
@@ -55,7 +56,7 @@ impl<T: Real> Rule<T> for Lion<T> {
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
         let rule = Lion::new(count(parameters), c.beta1, c.beta2);
-        rule.with_decay(c.weight_decay, matrices(parameters))
+        Lion { decay: c.weight_decay, groups: Groups::of(c, parameters, true), ..rule }
     }
 
     /// Returns `None`: every step has the same length for any curvature.
@@ -71,9 +72,10 @@ impl<T: Real> Optimizer<T> for Lion<T> {
         let real = T::from_f64;
         let (b1, b2) = (real(self.beta1), real(self.beta2));
         let (c1, c2) = (real(1.0 - self.beta1), real(1.0 - self.beta2));
-        let (keep, rate) = (real(1.0 - rate * self.decay), real(rate));
-        by_decay(&self.decayed, gradients.len(), |range, decays| {
+        let keep = real(1.0 - rate * self.decay);
+        self.groups.each(gradients.len(), |range, Settings { share, decays }| {
             let keep = if decays { keep } else { T::one() };
+            let rate = real(share * rate);
             let slices = [&mut parameters[range.clone()], &mut self.first[range.clone()]];
             let gradients = &gradients[range];
             blocks(slices, |range, [p, m]| {
@@ -88,7 +90,7 @@ impl<T: Real> Optimizer<T> for Lion<T> {
     /// |θ′| ≤ max(1, |1 − η·λ|)·|θ| + |η|, as some parameters do not decay, if c is not NaN: |c| ≤ |β₁|·|m| + |1 − β₁|·|g|, and |m′| likewise with β₂.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
         let keep = (1.0 - rate * self.decay).abs().max(1.0);
-        let (b1, b2, rate) = (self.beta1, self.beta2, rate.abs());
+        let (b1, b2, rate) = (self.beta1, self.beta2, self.groups.most() * rate.abs());
         let mut mean = 0.0;
         let next = |m| {
             mean = b1.abs() * m + (1.0 - b1).abs() * gradients;
@@ -100,14 +102,14 @@ impl<T: Real> Optimizer<T> for Lion<T> {
 
     fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
         let (p, g, m) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
-        let decays = self.decayed.iter().any(|range| range.contains(&parameter));
+        let Settings { share, decays } = self.groups.at(parameter);
         let keep = if decays { 1.0 - rate * self.decay } else { 1.0 };
         let meaning = "Steps by the learning rate, in the direction of a running mean's sign.";
         let mut f = Formula::new("θ′", ["θ", "g", "m"], meaning, "Chen et al. 2023");
         let u = f.define("u", [I, J], self.beta1 * m + (1.0 - self.beta1) * g);
         // The sign of u: 1, 0 or −1.
         let sign = positive(u.at2(I, J)) - positive(-u.at2(I, J));
-        f.value(keep * p - rate * sign)
+        f.value(keep * p - share * rate * sign)
     }
 
     fn state(&mut self) -> Vec<(&'static str, &mut [T])> {

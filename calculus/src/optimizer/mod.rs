@@ -19,10 +19,12 @@
 
 #[macro_use]
 mod config;
+mod groups;
 
 pub use config::{OptimizerConfig, Rule, UnknownOptimizer};
 
 use crate::{Parameter, clip};
+use groups::{Groups, Settings};
 use linalg::{Formula, Real, ViewMut, parallel, simd};
 use std::ops::Range;
 
@@ -175,17 +177,6 @@ fn same_lengths<T>(parameters: &[T], gradients: &[T], remembered: &[T]) {
         remembered.len(),
         parameters.len()
     );
-}
-
-/// Calls `update` on the ranges that decay and on those between them, in order, up to `n`.
-fn by_decay(decayed: &[Range<usize>], n: usize, mut update: impl FnMut(Range<usize>, bool)) {
-    let mut done = 0;
-    for range in decayed {
-        update(done..range.start, false);
-        update(range.clone(), true);
-        done = range.end;
-    }
-    update(done..n, false);
 }
 
 #[cfg(test)]

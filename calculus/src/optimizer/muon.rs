@@ -55,6 +55,8 @@ pub struct Muon<T> {
     adam: Adam<T>,
     beta: f64,
     decay: f64,
+    /// The share of the rate of the hidden matrices.
+    share: f64,
     /// The hidden matrices, in order.
     ranges: Vec<Range<usize>>,
     shapes: Vec<Shape>,
@@ -99,7 +101,7 @@ impl<T: Real> Muon<T> {
             let m = &mut self.adam.first[range.clone()];
             let given = (T::from_f64(factor), &gradients[range.clone()]);
             Self::orthogonalised((self.beta, shape), m, given, direction, &mut self.work);
-            let size = T::from_f64(rate * scale(shape));
+            let size = T::from_f64(self.share * rate * scale(shape));
             blocks([&mut parameters[range.clone()]], |range, [p]| {
                 for (p, &o) in p.iter_mut().zip(&direction[range]) {
                     *p = keep * *p - size * o;
@@ -126,6 +128,7 @@ impl<T: Real> Rule<T> for Muon<T> {
             adam: Adam::of(c, parameters),
             beta: c.beta1,
             decay: c.weight_decay,
+            share: c.shares()[0],
             ranges: hidden().map(|p| p.range.clone()).collect(),
             direction: vec![T::zero(); largest],
             work: NewtonSchulz::new(shapes.iter().map(|shape| (shape.rows, shape.columns))),
@@ -166,7 +169,7 @@ impl<T: Real> Optimizer<T> for Muon<T> {
         let first = self.adam.bound.map_or(f64::INFINITY, |(_, first)| first);
         let u = self.beta.abs() * first + (1.0 - self.beta).abs() * gradients;
         let keep = (1.0 - rate * self.decay).abs().max(1.0);
-        let change = rate.abs() * most * LARGEST;
+        let change = self.share * rate.abs() * most * LARGEST;
         largest_of(&[others, u, keep, change, keep * parameters + change])
     }
 
@@ -191,6 +194,7 @@ impl<T: Real> Optimizer<T> for Muon<T> {
         let table = Matrix::from_iterator(shape.rows, shape.columns, elements);
         let table = f.table("O", table);
         let keep = 1.0 - rate * self.decay;
+        let rate = self.share * rate;
         f.value(keep * operand(0).at(I, J) - rate * (scale(shape) * table.at(I, J)))
     }
 

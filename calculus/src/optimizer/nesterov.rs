@@ -1,5 +1,5 @@
-use super::same_lengths;
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
+use super::{Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, count, foretold};
+use super::{largest_of, same_lengths};
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand};
@@ -26,13 +26,15 @@ pub struct Nesterov<T> {
     velocity: Vec<T>,
     /// The bound of the velocity.
     bound: Bound,
+    groups: Groups,
     steps: u64,
 }
 
 impl<T: Real> Nesterov<T> {
     /// Creates the optimizer for this many parameters; µ is usually 0.9.
     pub fn new(parameters: usize, momentum: f64) -> Self {
-        Nesterov { momentum, velocity: vec![T::zero(); parameters], bound: None, steps: 0 }
+        let (velocity, groups) = (vec![T::zero(); parameters], Groups::decaying(vec![]));
+        Nesterov { momentum, velocity, bound: None, groups, steps: 0 }
     }
 }
 
@@ -43,7 +45,8 @@ impl<T: Real> Rule<T> for Nesterov<T> {
     const NORMALISES: bool = false;
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
-        Nesterov::new(count(parameters), c.momentum)
+        let groups = Groups::of(c, parameters, false);
+        Nesterov { groups, ..Nesterov::new(count(parameters), c.momentum) }
     }
 
     /// Returns 2·(1 + µ)/((1 + 2µ)·λ): there −1 is a root of z² − (1 + µ)·(1 − ηλ)·z + µ·(1 − ηλ), the error's
@@ -57,25 +60,35 @@ impl<T: Real> Optimizer<T> for Nesterov<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.velocity);
         self.steps = self.steps.saturating_add(1);
-        let (rate, momentum) = (T::from_f64(rate), T::from_f64(self.momentum));
-        blocks([parameters, &mut self.velocity], |range, [p, v]| {
-            for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
-                *v = momentum * *v + g;
-                *p -= rate * (g + momentum * *v);
-            }
+        let momentum = T::from_f64(self.momentum);
+        self.groups.each(gradients.len(), |range, Settings { share, .. }| {
+            let rate = T::from_f64(share * rate);
+            let slices = [&mut parameters[range.clone()], &mut self.velocity[range.clone()]];
+            let gradients = &gradients[range];
+            blocks(slices, |range, [p, v]| {
+                for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
+                    *v = momentum * *v + g;
+                    *p -= rate * (g + momentum * *v);
+                }
+            });
         });
     }
 
     /// |v′| ≤ |µ|·|v| + |g|; the step looks ahead, by |a| = |g + µ·v′| ≤ |g| + |µ|·|v′|; |θ′| ≤ |θ| + |η|·|a|.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let (rate, momentum) = (rate.abs(), self.momentum.abs());
+        let (rate, momentum) = (self.groups.most() * rate.abs(), self.momentum.abs());
         let next = |v| momentum * v + gradients;
         let velocity = foretold(&mut self.bound, self.steps, &self.velocity, next);
         let ahead = gradients + momentum * velocity;
         largest_of(&[parameters + rate * ahead, rate, momentum, velocity, ahead])
     }
 
-    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
+    fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
+        self.groups.over_shares(gradients.len(), None)
+    }
+
+    fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
+        let rate = self.groups.at(parameter).share * rate;
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Keeps rolling, and looks ahead along the roll.";
         let mut f =

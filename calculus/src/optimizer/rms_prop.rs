@@ -1,5 +1,5 @@
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
-use super::{largest_squared, limited, same_lengths};
+use super::{Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, count, foretold};
+use super::{largest_of, largest_squared, limited, same_lengths};
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand, sqrt};
@@ -30,13 +30,15 @@ pub struct RmsProp<T> {
     second: Vec<T>,
     /// The bound of the second moment.
     bound: Bound,
+    groups: Groups,
     steps: u64,
 }
 
 impl<T: Real> RmsProp<T> {
     /// Creates the optimizer for this many parameters.
     pub fn new(parameters: usize, alpha: f64, epsilon: f64) -> Self {
-        RmsProp { alpha, epsilon, second: vec![T::zero(); parameters], bound: None, steps: 0 }
+        let (second, groups) = (vec![T::zero(); parameters], Groups::decaying(vec![]));
+        RmsProp { alpha, epsilon, second, bound: None, groups, steps: 0 }
     }
 }
 
@@ -49,7 +51,8 @@ impl<T: Real> Rule<T> for RmsProp<T> {
 
     /// Creates the optimizer with α = β₂.
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
-        RmsProp::new(count(parameters), c.beta2, c.epsilon)
+        let groups = Groups::of(c, parameters, false);
+        RmsProp { groups, ..RmsProp::new(count(parameters), c.beta2, c.epsilon) }
     }
 
     /// Returns 2/λ, like gradient descent.
@@ -63,15 +66,20 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         same_lengths(parameters, gradients, &self.second);
         self.steps = self.steps.saturating_add(1);
         let real = T::from_f64;
-        let (rate, epsilon) = (real(rate), real(self.epsilon));
+        let epsilon = real(self.epsilon);
         let (old, new) = (real(self.alpha), real(1.0 - self.alpha));
         let (most, infinity) = (largest_squared::<T>(), real(f64::INFINITY));
-        blocks([parameters, &mut self.second], |range, [p, v]| {
-            for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
-                let g = limited(g, most, infinity);
-                *v = old * *v + new * (g * g);
-                *p -= rate * g / (v.sqrt() + epsilon);
-            }
+        self.groups.each(gradients.len(), |range, Settings { share, .. }| {
+            let rate = real(share * rate);
+            let slices = [&mut parameters[range.clone()], &mut self.second[range.clone()]];
+            let gradients = &gradients[range];
+            blocks(slices, |range, [p, v]| {
+                for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
+                    let g = limited(g, most, infinity);
+                    *v = old * *v + new * (g * g);
+                    *p -= rate * g / (v.sqrt() + epsilon);
+                }
+            });
         });
     }
 
@@ -86,19 +94,22 @@ impl<T: Real> Optimizer<T> for RmsProp<T> {
         let square = gradients.min(largest_squared::<T>().to_f64()).powi(2);
         let next = |v| self.alpha * v + (1.0 - self.alpha) * square;
         let second = foretold(&mut self.bound, self.steps, &self.second, next);
-        let (rate, epsilon) = (rate.abs(), T::from_f64(self.epsilon).to_f64());
+        let rate = self.groups.most() * rate.abs();
+        let epsilon = T::from_f64(self.epsilon).to_f64();
         let change = rate * gradients / epsilon;
         largest_of(&[parameters + change, change, rate, rate * gradients, second])
     }
 
-    /// Returns √v + ε.
+    /// Returns √v + ε, over the shares of the rate.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
         let next = |v: f64, g: f64| self.alpha * v + (1.0 - self.alpha) * g * g;
         let entry = |(v, &g): (&T, &f64)| next(v.to_f64(), g).sqrt() + self.epsilon;
-        Some(self.second.iter().zip(gradients).map(entry).collect())
+        let divisors = self.second.iter().zip(gradients).map(entry).collect();
+        self.groups.over_shares(gradients.len(), Some(divisors))
     }
 
-    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
+    fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
+        let rate = self.groups.at(parameter).share * rate;
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Steps by about the learning rate, whatever the size of the gradient.";
         let mut f = Formula::new("θ′", ["θ", "g", "v"], meaning, "Tieleman and Hinton 2012");

@@ -1,5 +1,5 @@
-use super::same_lengths;
-use super::{Bound, Optimizer, OptimizerConfig, Rule, blocks, count, foretold, largest_of};
+use super::{Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, count, foretold};
+use super::{largest_of, same_lengths};
 use crate::Parameter;
 use crate::stability::limit;
 use linalg::formula::{I, J, operand};
@@ -29,6 +29,7 @@ pub struct Sgd<T> {
     velocity: Vec<T>,
     /// The bound of the velocity.
     bound: Bound,
+    groups: Groups,
     steps: u64,
 }
 
@@ -36,7 +37,8 @@ impl<T: Real> Sgd<T> {
     /// Creates the optimizer for this many parameters.
     pub fn new(parameters: usize, momentum: f64) -> Self {
         let remembered = if momentum == 0.0 { 0 } else { parameters };
-        Sgd { momentum, velocity: vec![T::zero(); remembered], bound: None, steps: 0 }
+        let (velocity, groups) = (vec![T::zero(); remembered], Groups::decaying(vec![]));
+        Sgd { momentum, velocity, bound: None, groups, steps: 0 }
     }
 }
 
@@ -47,7 +49,8 @@ impl<T: Real> Rule<T> for Sgd<T> {
     const NORMALISES: bool = false;
 
     fn of(c: &OptimizerConfig, parameters: &[Parameter]) -> Self {
-        Sgd::new(count(parameters), c.momentum)
+        let groups = Groups::of(c, parameters, false);
+        Sgd { groups, ..Sgd::new(count(parameters), c.momentum) }
     }
 
     /// Returns 2·(1 + µ)/λ.
@@ -60,31 +63,41 @@ impl<T: Real> Optimizer<T> for Sgd<T> {
     fn step(&mut self, rate: f64, parameters: &mut [T], gradients: &[T]) {
         same_lengths(parameters, gradients, &self.velocity);
         self.steps = self.steps.saturating_add(1);
-        let (rate, momentum) = (T::from_f64(rate), T::from_f64(self.momentum));
-        if self.velocity.is_empty() {
-            return blocks([parameters], |range, [p]| {
-                for (p, &g) in p.iter_mut().zip(&gradients[range]) {
-                    *p -= rate * g;
+        let momentum = T::from_f64(self.momentum);
+        self.groups.each(gradients.len(), |range, Settings { share, .. }| {
+            let rate = T::from_f64(share * rate);
+            let (parameters, gradients) =
+                (&mut parameters[range.clone()], &gradients[range.clone()]);
+            if self.velocity.is_empty() {
+                return blocks([parameters], |range, [p]| {
+                    for (p, &g) in p.iter_mut().zip(&gradients[range]) {
+                        *p -= rate * g;
+                    }
+                });
+            }
+            blocks([parameters, &mut self.velocity[range]], |range, [p, v]| {
+                for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
+                    *v = momentum * *v + g;
+                    *p -= rate * *v;
                 }
             });
-        }
-        blocks([parameters, &mut self.velocity], |range, [p, v]| {
-            for ((p, v), &g) in p.iter_mut().zip(v.iter_mut()).zip(&gradients[range]) {
-                *v = momentum * *v + g;
-                *p -= rate * *v;
-            }
         });
     }
 
     /// |v′| ≤ |µ|·|v| + |g| and |θ′| ≤ |θ| + |η|·|v′|; η and µ are intermediate values too.
     fn reach(&mut self, rate: f64, parameters: f64, gradients: f64) -> f64 {
-        let (rate, momentum) = (rate.abs(), self.momentum.abs());
+        let (rate, momentum) = (self.groups.most() * rate.abs(), self.momentum.abs());
         let next = |v| momentum * v + gradients;
         let velocity = foretold(&mut self.bound, self.steps, &self.velocity, next);
         largest_of(&[parameters + rate * velocity, rate, momentum, velocity])
     }
 
-    fn formula(&self, rate: f64, _: usize, _: &[T]) -> Formula {
+    fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
+        self.groups.over_shares(gradients.len(), None)
+    }
+
+    fn formula(&self, rate: f64, parameter: usize, _: &[T]) -> Formula {
+        let rate = self.groups.at(parameter).share * rate;
         let (p, g, v) = (operand(0).at(I, J), operand(1).at(I, J), operand(2).at(I, J));
         let meaning = "Steps against the gradient.";
         if self.velocity.is_empty() {

@@ -194,6 +194,7 @@ proptest! {
         weight_decay in prop::sample::select(vec![0.0, 0.1, 5.0, -1.0]), steps in prop::sample::select(vec![0, 1, 99]),
         rate in (-6.0_f64..39.0, prop::bool::weighted(0.1)), negative_squares in prop::bool::weighted(0.1),
         sizes in prop::array::uniform3(-15.0_f64..38.0), small: bool,
+        width in prop::sample::select(vec![1.0, 4.0, 0.25]),
         shape in prop::collection::vec(-1.0_f64..1.0, 5 * 8),
     ) {
         let [momentum, beta1, beta2] = constants;
@@ -211,7 +212,9 @@ proptest! {
             matrix("a", 0..3, vec![(linalg::Role::Linear, 0)]), matrix("b", 3..5, vec![]),
         ];
         for &kind in OptimizerKind::ALL {
-            let config = OptimizerConfig { kind, momentum, beta1, beta2, epsilon, weight_decay };
+            let config = OptimizerConfig {
+                kind, momentum, beta1, beta2, epsilon, weight_decay, width_ratio: width,
+            };
             let mut rule = config.build::<f32>(&list);
             rule.set_steps(steps);
             for (k, (_, m)) in rule.state().into_iter().enumerate().filter(|s| !s.1.1.is_empty()) {
@@ -342,6 +345,56 @@ fn decay_touches_its_ranges_only() {
     let mut adam = Adam::new(5, 0.9, 0.99, 1e-8).with_decay(0.5, vec![0..1, 2..4]);
     adam.step(0.1, &mut w, &[0.0; 5]);
     assert_eq!(w, [0.95, 1.0, 0.95, 0.95, 1.0]);
+}
+
+/// At another width, hidden matrices and all other parameters move as they do at their shares of the rate, by every rule;
+/// decay keeps the whole rate, and the divisors are over the shares.
+#[test]
+fn shares_of_the_rate_are_rates_of_their_own() {
+    use linalg::{Role, Shape};
+    let of = |range: Range<usize>, used| {
+        let shape = if range.len() == 4 { Shape::new(2, 2) } else { Shape::new(1, 1) };
+        Parameter { name: format!("{range:?}"), shape, range, uses: vec![(used, 0)], output: false }
+    };
+    let list = [
+        of(0..1, Role::Norm),
+        of(1..5, Role::Linear),
+        of(5..9, Role::Lookup),
+        of(9..10, Role::Norm),
+    ];
+    let hidden = 1..5;
+    let gradient = |step: usize| -> Vec<f64> {
+        (0..10).map(|i| ((7 * i + 3 * step) % 11) as f64 - 5.0).collect()
+    };
+    let run = |config: OptimizerConfig, rate: f64| {
+        let (mut rule, mut w) = (config.build::<f64>(&list), vec![0.0; 10]);
+        (0..3).for_each(|step| rule.step(rate, &mut w, &gradient(step)));
+        (w, rule.preconditioner(&gradient(3)))
+    };
+    for (usual, _) in every::<f64>(0) {
+        let wide = OptimizerConfig { width_ratio: 4.0, ..usual };
+        let shares = wide.shares();
+        // Powers of two: the bits are the same.
+        let (found, divisors) = run(wide, 0.125);
+        let [own, others] = shares.map(|share| run(usual, share * 0.125));
+        for (i, &found) in found.iter().enumerate() {
+            let (expected, share) =
+                if hidden.contains(&i) { (&own, shares[0]) } else { (&others, shares[1]) };
+            assert_eq!(found, expected.0[i], "{usual:?}: parameter {i}");
+            if let Some(divisors) = &divisors {
+                let usual = expected.1.as_ref().map_or(1.0, |divisors| divisors[i]);
+                assert_eq!(divisors[i], usual / share);
+            }
+        }
+        // Without gradients only decay moves a parameter, at any width alike.
+        let still = |config: OptimizerConfig| {
+            let config = OptimizerConfig { weight_decay: 0.5, ..config };
+            let (mut rule, mut w) = (config.build::<f64>(&list), vec![1.0; 10]);
+            rule.step(0.125, &mut w, &[0.0; 10]);
+            w
+        };
+        assert_eq!(still(wide), still(usual), "{usual:?}");
+    }
 }
 
 #[test]

@@ -154,9 +154,9 @@ fn every_rule_of_descent_states_its_update() {
         });
     assert_eq!(calculus::hidden_matrices(&list).count(), 1);
     let rules = OptimizerKind::ALL.iter().flat_map(|&kind| {
-        [0.0, 0.9].map(|momentum| {
+        [(0.0, 1.0), (0.9, 1.0), (0.0, 3.0), (0.9, 0.3)].map(|(momentum, width_ratio)| {
             let decay = OptimizerConfig { weight_decay: 0.1, ..OptimizerConfig::default() };
-            OptimizerConfig { kind, momentum, ..decay }.build::<f32>(&list)
+            OptimizerConfig { kind, momentum, width_ratio, ..decay }.build::<f32>(&list)
         })
     });
     for (r, mut rule) in rules.enumerate() {

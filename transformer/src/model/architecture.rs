@@ -262,6 +262,16 @@ pub struct Architecture {
     pub logit_cap: Option<f64>,
     /// The share of activations dropped in training.
     pub dropout: f64,
+    /// The standard deviation of hidden matrices before training; no part of a trained model, so that no file holds it.
+    #[serde(skip, default = "hidden_deviation")]
+    pub hidden_deviation: f64,
+}
+
+/// The standard deviation of weights before training. Source: Radford et al., *GPT-2*, 2019.
+pub(crate) const HIDDEN_DEVIATION: f64 = 0.02;
+
+fn hidden_deviation() -> f64 {
+    HIDDEN_DEVIATION
 }
 
 impl Default for Architecture {
@@ -297,6 +307,7 @@ impl Default for Architecture {
             logit_divisor: 1.0,
             logit_cap: None,
             dropout: 0.0,
+            hidden_deviation: HIDDEN_DEVIATION,
         }
     }
 }

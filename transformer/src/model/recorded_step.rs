@@ -1,19 +1,20 @@
 //! A recorded decoder: parameters, a batch of tokens, logits, the loss.
 
 use crate::memory::{self, MemoryError};
-use crate::model::architecture::{Architecture, ConfigError, Gain};
+use crate::model::architecture::{Architecture, ConfigError, Gain, HIDDEN_DEVIATION};
 use crate::model::layers::{self, Context, Marks};
 use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::{streams, words};
-use calculus::{RecordError, Recorder, Tape, Var};
+use calculus::{RecordError, Recorder, Tape, Var, hidden_matrices};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::dropout;
 use probability::random::Random;
 use probability::softmax::Softmax;
 use rayon::prelude::*;
+use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use thiserror::Error;
@@ -318,20 +319,26 @@ impl<T: Real> RecordedStep<T> {
     /// Initialises parameters like GPT-2: weights normal with deviation 0.02, those that write to the residual stream
     /// 0.02/√(2·layers), gains 1 (their parameters 0 if they are 1 plus a parameter), biases 0. Source: Radford et al. 2019, section 2.3.
     pub fn initialise(&mut self, seed: u64) {
-        let residual = 0.02 / (2.0 * self.config.layers as f64).sqrt();
+        let by_layers = (2.0 * self.config.layers as f64).sqrt();
+        let list = self.recording.tape.parameter_list();
+        let hidden: HashSet<usize> = hidden_matrices(&list).map(|p| p.range.start).collect();
         let list: Vec<_> = self.recording.tape.parameter_vars().collect();
         for (k, (var, parameter)) in list.into_iter().enumerate() {
             let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
             let writes = self.marks.writers.contains(&var);
             let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));
-            let values = &mut self.recording.tape.parameters_mut()[parameter.range];
+            let values = &mut self.recording.tape.parameters_mut()[parameter.range.clone()];
             if bias {
                 values.fill(T::zero());
             } else if gain {
                 let plain = self.config.gain == Gain::Plain;
                 values.fill(if plain { T::one() } else { T::zero() });
             } else {
-                let deviation = if writes { residual } else { 0.02 };
+                let own = match hidden.contains(&parameter.range.start) {
+                    true => self.config.hidden_deviation,
+                    false => HIDDEN_DEVIATION,
+                };
+                let deviation = if writes { own / by_layers } else { own };
                 values.par_iter_mut().enumerate().for_each(|(i, value)| {
                     *value = T::from_f64(deviation * random.normal(i as u64));
                 });

@@ -86,6 +86,8 @@ impl TrainingConfig {
             ..Architecture::default()
         };
         config.validate()?;
+        self.follow_width(&mut config);
+        config.validate()?;
         // Written in one way, however it was asked for.
         config.score_scale = config.score_scale.filter(|&s| s != config.usual_score_scale());
         Ok(config)

@@ -3,6 +3,7 @@
 use crate::keyed::keyed;
 use crate::model::architecture::{Activation, ConfigError, Gain, Norm, Placement, QueryKeyNorm};
 use crate::printable::decimal;
+use crate::training::parametrization::Parametrization;
 use crate::training::paths;
 use crate::training::preset::Preset;
 use crate::training::time::Time;
@@ -164,6 +165,12 @@ pub struct TrainingConfig {
     pub tied: bool,
     /// The share of activations dropped in training.
     pub dropout: f64,
+    /// How initial weights and rates follow the width.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub parametrization: Parametrization,
+    /// The width for which rates were chosen, with [`Parametrization::Mup`]; [`TrainingConfig::BASE_WIDTH`] if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_width: Option<usize>,
     /// Windows per batch.
     pub batch: usize,
     /// Batches whose gradients are averaged before an update.
@@ -272,6 +279,16 @@ impl TrainingConfig {
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let share = |x: f64| (0.0..1.0).contains(&x);
         check(self.batch > 0, "batch", &self.batch, "1 or more")?;
+        let base = self.base_width.unwrap_or(1);
+        check(base > 0, "base_width", &base, "1 or more")?;
+        let applies =
+            self.base_width.is_none() || self.parametrization != Parametrization::Standard;
+        check(
+            applies,
+            "base_width",
+            &base,
+            "absent with the standard parametrization, which has none: set parametrization to mup",
+        )?;
         // If a product is too large, blame the factor that is too large by itself, or the larger one.
         let (batch, context) = (self.batch, self.context);
         let larger = batch >= context;
@@ -443,6 +460,7 @@ impl TrainingConfig {
             beta2: self.beta2,
             epsilon: self.epsilon.unwrap_or(usual.epsilon),
             weight_decay: self.weight_decay,
+            width_ratio: self.width_ratio(),
         }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod average;
 pub(crate) mod config;
 pub(crate) mod evaluation;
 pub(crate) mod noise_scale;
+pub(crate) mod parametrization;
 pub mod paths;
 pub mod precision;
 pub(crate) mod preset;

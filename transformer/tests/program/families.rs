@@ -166,6 +166,8 @@ fn parts_that_do_not_fit_are_refused() {
         (&["--rotary-base", "0"], "must be a finite number above 0"),
         (&["--hidden", "0"], "hidden is 0"),
         (&["--architecture", "bert"], "gpt2"),
+        (&["--base-width", "64"], "base_width is 64; it must be absent with the standard"),
+        (&["--parametrization", "mup", "--base-width", "0"], "base_width is 0; it must be 1"),
     ] {
         let mut arguments = vec!["train", "--data", "text.txt"];
         let defaults = [("--architecture", "llama"), ("--heads", "4"), ("--width", "32")];

@@ -18,3 +18,4 @@ mod plan;
 mod time;
 mod tokens;
 mod trust;
+mod widths;

@@ -16,11 +16,11 @@ fn number(object: &Value, key: &str) -> f64 {
 /// Makes a plan for the least of these times that the program accepts: a machine that is slow, or has other work, has to
 /// be given more, and no test may depend on that. Returns what is printed, and the seconds.
 fn plan_in_time(place: &Place, more: &[&str]) -> (String, f64) {
-    for minutes in [0.5, 1.0, 2.0, 4.0, 8.0, 16.0] {
-        let time = format!("{minutes}m");
+    for seconds in [30, 60, 120, 240, 480, 960] {
+        let time = format!("{seconds}s");
         let output = place.run(&[&PLAN[..], more, &["--time", &time]].concat());
         if output.status.success() {
-            return (String::from_utf8(output.stdout).unwrap(), 60.0 * minutes);
+            return (String::from_utf8(output.stdout).unwrap(), f64::from(seconds));
         }
         says(&stderr(&output), &["are too short for a plan", "give more --time"]);
         assert!(!place.path("plan.toml").exists());

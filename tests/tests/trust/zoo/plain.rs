@@ -152,7 +152,7 @@ impl Run {
             .filter(|p| p.shape.rows > 1 && p.shape.columns > 1)
             .map(|p| p.range)
             .collect();
-        let OptimizerConfig { kind, momentum, beta1, beta2, epsilon, weight_decay } = optimizer;
+        let OptimizerConfig { kind, momentum, beta1, beta2, epsilon, weight_decay, .. } = optimizer;
         let mut rule: Box<dyn Optimizer<f32>> = match kind {
             OptimizerKind::Sgd => Box::new(Sgd::new(n, momentum)),
             OptimizerKind::Adam => {

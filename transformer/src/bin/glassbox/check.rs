@@ -1,5 +1,7 @@
 //! `glassbox check`.
 
+mod widths;
+
 use crate::examined::Examined;
 use crate::progress::duration;
 use crate::resident::bytes;
@@ -23,12 +25,22 @@ use transformer::{Architecture, Form, ModelStep, RecordedStep};
 ///
 /// Without MODEL: a freshly initialised model with the sizes of flags and presets. A run or a model keeps its own sizes
 /// and tokenizer; flags that would change them are refused.
+///
+/// With --widths, models of these widths are trained for a few steps, and nothing else is checked: with the standard
+/// parametrization activations change more in wider models, and with µP (--parametrization mup) they do not. The exit
+/// status is 0 if the changes are those of the settings' parametrization.
 #[derive(Args)]
 pub(crate) struct Check {
     /// A run, or a model directory in Hugging Face's layout
     model: Option<PathBuf>,
     #[command(flatten)]
     settings: Settings,
+    /// Widths at which to compare how much a step changes each activation, such as 64,128,256,512
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', conflicts_with = "width")]
+    widths: Option<Vec<usize>>,
+    /// Seeds with which every width is trained
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "widths", value_parser = clap::value_parser!(u64).range(2..=1000))]
+    seeds: u64,
     /// Print the certificates as one JSON object
     #[arg(long)]
     json: bool,
@@ -50,6 +62,10 @@ impl Check {
     fn check(&self) -> Result<ExitCode> {
         let examined = Examined::find(self.model.as_deref(), &self.settings)?;
         let Examined { config, own, model, parameters, corpus, sha256, name, run } = examined;
+        if let Some(widths) = &self.widths {
+            let text = (&corpus, model.vocabulary);
+            return widths::check(&config, (widths, self.seeds), text, self.json);
+        }
         remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
         let state = match run.as_deref().map(run::state_file).filter(|path| path.exists()) {
             Some(path) => Some(checkpoint::evaluated::<f32>(&path, &list(&model)?)?),

@@ -79,7 +79,7 @@ impl Examined {
         let source = Source::load(&config, known, Some(path))?;
         let (model, parameters) = if saved {
             let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
-            (Architecture { dropout: config.dropout, ..model }, Some(parameters))
+            (config.in_training(&model)?, Some(parameters))
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
         };

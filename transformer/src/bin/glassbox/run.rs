@@ -101,7 +101,7 @@ const EPSILON: &str = "epsilon";
 pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Architecture) -> Result<()> {
     let meant = settings.model(saved.vocabulary)?;
     // The rate of dropout is the run's: a model that was trained with another one is the same model.
-    let saved = Architecture { dropout: meant.dropout, ..saved.clone() };
+    let saved = settings.in_training(saved)?;
     match meant.differences(&saved).into_iter().next() {
         None => Ok(()),
         Some((name, meant, saved)) => Err(format!(

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use transformer::TrainingConfig;
 use transformer::model::family;
 use transformer::{
-    Activation, Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, Time,
-    TokenizerChoice,
+    Activation, Gain, Norm, Parametrization, Placement, PositionsKind, Preset, QueryKeyNorm,
+    ScheduleKind, Time, TokenizerChoice,
 };
 
 mod model;
@@ -139,6 +139,12 @@ pub(crate) struct Settings {
     /// Share of activations dropped in training
     #[arg(long, value_name = "P", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) dropout: Option<f64>,
+    /// How initial weights, rates, attention scores and logits follow the width
+    #[arg(long, value_parser = choices(Parametrization::ALL, Parametrization::key, Parametrization::meaning), help_heading = "Training")]
+    pub(crate) parametrization: Option<Parametrization>,
+    /// Width for which the rates were chosen, with --parametrization mup [default: 64]
+    #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
+    pub(crate) base_width: Option<usize>,
     /// Windows of text per batch
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) batch: Option<usize>,

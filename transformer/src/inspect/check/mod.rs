@@ -51,6 +51,7 @@ mod operation;
 mod patience;
 mod start;
 mod update;
+pub mod widths;
 
 pub use bits::{accumulation, resume, resumed, saved, settled, threads};
 pub use causal::causality;

@@ -1,6 +1,6 @@
 //! Certificates that training starts where initialisation predicts.
 //!
-//! With weights of deviation σ = 0.02, gains 1 and biases 0, the scale of every activation and of every gradient
+//! With weights of deviation σ = 0.02 (of hidden matrices, that of the parametrization), gains 1 and biases 0, the scale of every activation and of every gradient
 //! follows from the sizes alone, in the limit of wide layers: variances add up along the residual stream, forward and
 //! backward. A scale that is off by a factor shows an error in an initialisation, a normalisation or a connection.
 //! Source: Schoenholz et al., *Deep Information Propagation*, 2017, for the method; GPT-2's
@@ -10,7 +10,9 @@ use super::patience::{F32, PATIENCE, dear, seconds};
 use super::{Certificate, Verdict};
 use crate::inspect::diagnose::rms;
 use crate::inspect::subject::{ModelStep, Subject};
-use crate::model::architecture::{Activation, Architecture, Placement, Positions, QueryKeyNorm};
+use crate::model::architecture::{
+    Activation, Architecture, HIDDEN_DEVIATION, Placement, Positions, QueryKeyNorm,
+};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use calculus::Dual;
 use calculus::clip;
@@ -19,8 +21,6 @@ use linalg::Real;
 use probability::running::Running;
 use std::collections::HashMap;
 
-/// The standard deviation of GPT-2's initial weights.
-const SIGMA: f64 = 0.02;
 /// Sequences and tokens for measuring scales.
 pub(super) const SEEN: (usize, usize) = (8, 256);
 /// Steps in which the model must overfit one small batch.
@@ -127,13 +127,15 @@ impl Expected {
     pub fn of(config: &Architecture, length: usize, tokens: &[u32], targets: &[u32]) -> Self {
         let counts = Counts::of(tokens, targets, config.vocabulary);
         let (d, hidden, epsilon) = (config.width as f64, config.hidden as f64, config.epsilon);
-        let (weight, residual) = (SIGMA.powi(2), SIGMA.powi(2) / (2.0 * config.layers as f64));
+        // Variances of tables, of hidden matrices, and of those that write to the residual stream.
+        let (table, weight) = (HIDDEN_DEVIATION.powi(2), config.hidden_deviation.powi(2));
+        let residual = weight / (2.0 * config.layers as f64);
         let position = match config.positions {
-            Positions::Learned => weight,
+            Positions::Learned => table,
             Positions::Sinusoidal => 0.5, // the mean square of a sine
             Positions::Rotary(_) => 0.0,
         };
-        let embedded = config.embedding_scale.powi(2) * weight;
+        let embedded = config.embedding_scale.powi(2) * table;
         // A token's vector is the same wherever it occurs; its position's is not.
         let token = embedded / (embedded + position);
         let attention = |layer: usize, input: f64| {
@@ -217,8 +219,8 @@ impl Expected {
             true => (normalised(last, epsilon), (last + epsilon).sqrt()),
         };
         let (v, divisor) = (config.vocabulary as f64, config.logit_divisor);
-        let s2 = d * weight * size / divisor.powi(2);
-        let own = if config.tied { d * weight * own_share / norm / divisor } else { 0.0 };
+        let s2 = d * table * size / divisor.powi(2);
+        let own = if config.tied { d * table * own_share / norm / divisor } else { 0.0 };
         let loss = ((v - 1.0) * (s2 / 2.0).exp() + (own + s2 / 2.0).exp()).ln();
         let loss = loss - counts.repeats * own;
         // Spread of the targets' logits; of Σ e^z over the vocabulary; of the own logit's prediction.

@@ -75,8 +75,9 @@ pub(super) fn within(
     let mut updated = vec![0.0; parameters.len()];
     optimizer.build::<f64>(&list).step(1.0, &mut updated, &gradients);
     let mut law = Law::default();
+    let share = optimizer.shares()[0];
     for p in &measured {
-        law.measure(p, &gradients[p.range.clone()], &updated[p.range.clone()]);
+        law.measure(p, share, &gradients[p.range.clone()], &updated[p.range.clone()]);
     }
     Ok(law.certificates(measured.len(), hidden.len()))
 }
@@ -96,9 +97,9 @@ struct Law {
 }
 
 impl Law {
-    fn measure(&mut self, p: &Parameter, gradient: &[f64], updated: &[f64]) {
+    fn measure(&mut self, p: &Parameter, share: f64, gradient: &[f64], updated: &[f64]) {
         let (rows, columns) = (p.shape.rows, p.shape.columns);
-        let scale = -0.2 * (rows.max(columns) as f64).sqrt();
+        let scale = -0.2 * share * (rows.max(columns) as f64).sqrt();
         let limit = error_bound(rows, columns, f64::EPSILON);
         let values =
             |x: Vec<f64>| Svd::of(&Matrix::from_vec(rows, columns, x)).map(|svd| svd.values);
@@ -179,7 +180,7 @@ mod tests {
         // A right one afterwards hides nothing.
         for o in [change(right.clone()), right] {
             let updated: Vec<f64> = o.iter().map(|o| -0.2 * 8.0_f64.sqrt() * o).collect();
-            law.measure(&p, &gradient, &updated);
+            law.measure(&p, 1.0, &gradient, &updated);
         }
         law.certificates(2, 2)
     }

@@ -148,10 +148,11 @@ fn measured(
     let batches: Vec<_> =
         (first..first + recipe.accumulate.min(4)).map(|b| subject.batch(b)).collect();
     let mut hessian = Hessian::of(subject, &wide, &batches)?;
-    let preconditioner = match recipe.optimizer.kind.normalises() {
-        true => preconditioner(subject, state, recipe, &batches)?,
-        false => None,
-    };
+    let preconditioner =
+        match recipe.optimizer.kind.normalises() || recipe.optimizer.width_ratio != 1.0 {
+            true => preconditioner(subject, state, recipe, &batches)?,
+            false => None,
+        };
     let found = hessian.largest(preconditioner.as_deref(), METHOD);
     let eigenvalue = found.value;
     Ok(Stability {

@@ -10,7 +10,7 @@ use crate::training::recipe::Recipe;
 use crate::training::trainer::{is_sound, place};
 use crate::training::training_loop::{Observer, Replay, Source, TrainingLoop, copy};
 use calculus::optimizer::Optimizer;
-use calculus::{Parameter, Tape, Witness, clip, hidden_matrices, matrices};
+use calculus::{Parameter, Tape, Witness, clip, hidden_matrices};
 use linalg::parallel::BLOCK;
 use linalg::{Role, Shape, View, column};
 use rayon::prelude::*;
@@ -294,10 +294,13 @@ impl<'a, S: Subject> Course<'a, S> {
         let optimizer = &self.recipe().optimizer;
         let whole = hidden_matrices(&list).find(|p| p.range.contains(&at));
         let whole = whole.filter(|_| optimizer.kind.by_matrix());
-        let decays = matrices(&list).iter().any(|r| r.contains(&at));
         let (own, range) = match whole {
             Some(p) => (Parameter { range: 0..p.range.len(), ..p.clone() }, p.range.clone()),
-            None => (one(decays), at..at + 1),
+            None => {
+                // Its shape and its uses decide about its decay and its share of the rate.
+                let own = list.iter().find(|p| p.range.contains(&at)).expect("a parameter");
+                (Parameter { range: 0..1, ..own.clone() }, at..at + 1)
+            }
         };
         let short = own.shape.rows.min(own.shape.columns);
         let spoilt = if range.len().saturating_mul(short) <= LARGEST {
@@ -365,15 +368,11 @@ impl<'a, S: Subject> Course<'a, S> {
     /// Returns what the update makes of parameters of 1 whose gradients are and were 0: the factor of decay.
     pub fn decay_factor(&self) -> f64 {
         let rate = self.recipe().schedule.rate(self.training.steps());
-        let mut rule = self.recipe().optimizer.build::<f64>(&[one(true)]);
+        let (name, uses) = (String::new(), vec![(Role::Linear, 0)]);
+        let matrix = Parameter { name, shape: Shape::new(1, 1), range: 0..1, uses, output: false };
+        let mut rule = self.recipe().optimizer.build::<f64>(&[matrix]);
         let mut parameter = [1.0];
         rule.step(rate, &mut parameter, &[0.0]);
         parameter[0]
     }
-}
-
-/// A single parameter, with or without decay.
-fn one(decays: bool) -> Parameter {
-    let uses = if decays { vec![(Role::Linear, 0)] } else { vec![] };
-    Parameter { name: String::new(), shape: Shape::new(1, 1), range: 0..1, uses, output: false }
 }

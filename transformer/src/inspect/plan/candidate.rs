@@ -135,7 +135,7 @@ pub(super) fn settled(request: &Request, config: TrainingConfig, tokens: f64) ->
     c.steps = ((tokens / c.step_tokens() as f64).round() as u64).clamp(1, c.most_steps());
     if !fixed("learning_rate") {
         let share = if c.optimizer == OptimizerKind::Lion { OF_LION } else { 1.0 };
-        c.learning_rate = rounded(share * RATE / c.width as f64);
+        c.learning_rate = rounded(share * RATE * c.width_ratio() / c.width as f64);
     }
     if !fixed("schedule") {
         c.schedule = ScheduleKind::Linear;

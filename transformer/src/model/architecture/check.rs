@@ -54,6 +54,7 @@ impl Architecture {
             ("embedding_scale", self.embedding_scale),
             ("residual_scale", self.residual_scale),
             ("logit_divisor", self.logit_divisor),
+            ("hidden_deviation", self.hidden_deviation),
         ];
         let given = |name, x: Option<f64>| x.map(|x| (name, x));
         positive.extend(given("score_scale", self.score_scale));

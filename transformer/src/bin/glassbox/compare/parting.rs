@@ -4,9 +4,9 @@ use super::given::Given;
 use super::measured::own_text;
 use crate::Result;
 use std::cell::OnceCell;
+use transformer::Corpus;
 use transformer::inspect::compare::divergence::{Outcome, Side, first};
 use transformer::inspect::compare::report::Searched;
-use transformer::{Architecture, Corpus};
 
 /// Replays the first run beside each other run. A pair that cannot be replayed is a remark.
 pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> Vec<Searched> {
@@ -57,13 +57,12 @@ fn between(own: &Given, text: &OnceCell<Corpus>, other: &Given, steps: u64) -> R
         // Windows of documents begin where one of this length fits.
         && config.context == theirs.context;
     let another = if same_text { None } else { Some(own_text(other)?.corpus) };
-    let (a, b) = (side(own, text), side(other, another.as_ref().unwrap_or(text)));
+    let (a, b) = (side(own, text)?, side(other, another.as_ref().unwrap_or(text))?);
     Ok(first(&a, &b, steps)?)
 }
 
-fn side<'a>(given: &Given, corpus: &'a Corpus) -> Side<'a> {
+fn side<'a>(given: &Given, corpus: &'a Corpus) -> Result<Side<'a>> {
     let config = given.run.clone().expect("a run");
-    // The rate of dropout is the run's.
-    let model = Architecture { dropout: config.dropout, ..given.model.config.clone() };
-    Side { config, model, corpus, start: None }
+    let model = config.in_training(&given.model.config)?;
+    Ok(Side { config, model, corpus, start: None })
 }

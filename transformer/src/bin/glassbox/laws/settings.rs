@@ -5,8 +5,8 @@ use calculus::optimizer::OptimizerKind;
 use transformer::model::family;
 use transformer::{Activation, Architecture};
 use transformer::{
-    Gain, Norm, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind, TokenizerChoice,
-    TrainingConfig,
+    Gain, Norm, Parametrization, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
+    TokenizerChoice, TrainingConfig,
 };
 
 /// Settings that differ from every preset.
@@ -48,6 +48,8 @@ fn odd() -> Settings {
         query_key_value_bias: Some(true),
         tied: Some(false),
         dropout: Some(0.3),
+        parametrization: Some(Parametrization::Mup),
+        base_width: Some(5),
         batch: Some(7),
         accumulate: Some(3),
         steps: Some(77),
@@ -110,6 +112,8 @@ fn meant() -> TrainingConfig {
         query_key_value_bias: Some(true),
         tied: false,
         dropout: 0.3,
+        parametrization: Parametrization::Mup,
+        base_width: Some(5),
         batch: 7,
         accumulate: 3,
         steps: 77,

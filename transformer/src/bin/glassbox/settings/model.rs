@@ -77,7 +77,7 @@ impl Settings {
     /// # Errors
     /// The first such flag.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
-        const SETTLED: [&str; 33] = [
+        const SETTLED: [&str; 35] = [
             "tokenizer",
             "architecture",
             "layers",
@@ -111,6 +111,8 @@ impl Settings {
             "bias",
             "query_key_value_bias",
             "tied",
+            "parametrization",
+            "base_width",
         ];
         let (given, own) = (self.table()?, own.table()?);
         for key in SETTLED {

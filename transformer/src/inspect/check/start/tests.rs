@@ -31,6 +31,8 @@ fn factors_of_the_residual_stream_and_of_logits_are_predicted() {
         Architecture { logit_divisor: 4.0, ..plain.clone() },
         Architecture { logit_divisor: 0.25, tied: false, ..plain.clone() },
         Architecture { embedding_norm: true, ..plain.clone() },
+        // Large hidden matrices, so that their share of the scales is large.
+        Architecture { hidden_deviation: 0.08, ..plain.clone() },
         Architecture { final_norm: false, embedding_scale: 20.0, ..plain.clone() },
         Architecture {
             embedding_norm: true,
