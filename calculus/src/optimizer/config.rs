@@ -62,7 +62,8 @@ impl OptimizerConfig {
     /// parameters, with which updates change activations as much at m times the width (µP): 1/m and 1 if every element
     /// moves by about the rate, because a column of m times as many inputs adds up m times as many changes; 1/√m and 1
     /// for orthogonalised updates, whose largest singular value grows with √m already; 1 and m for descent, whose
-    /// gradients of vectors and of embeddings shrink like 1/m. All are 1 for m = 1. Decay keeps the whole rate.
+    /// gradients of vectors and of embeddings shrink like 1/m. All are 1 for m = 1. Decay keeps the whole rate. On `f64` only: ratios
+    /// are settings.
     ///
     /// For this, initial hidden matrices have deviations ∝ 1/√m, logits a factor 1/m, and attention scores 1/m (with
     /// heads m times as wide) instead of 1/√m.
@@ -137,6 +138,8 @@ pub trait Rule<T: Real>: Optimizer<T> + Sized + 'static {
     const DIVISORS: &'static [&'static str] = &[];
     /// Whether the update of an element of a hidden matrix ([`crate::hidden_matrices`]) depends on the whole matrix.
     const BY_MATRIX: bool = false;
+    /// Whether the weights to evaluate are a mean of iterates ([`Optimizer::evaluated`]).
+    const AVERAGES: bool = false;
 
     /// Creates the optimizer for these parameters, before its first step.
     fn of(config: &OptimizerConfig, parameters: &[Parameter]) -> Self;
@@ -218,6 +221,14 @@ macro_rules! rules {
             pub fn by_matrix(self) -> bool {
                 match self {
                     $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::BY_MATRIX,)+
+                }
+            }
+
+            /// Whether the weights to evaluate are a mean of iterates, and not the parameters
+            /// ([`Optimizer::evaluated`]).
+            pub fn averages(self) -> bool {
+                match self {
+                    $(OptimizerKind::$rule => <$rule<f64> as Rule<f64>>::AVERAGES,)+
                 }
             }
 

@@ -37,7 +37,12 @@ rules! {
     lion: Lion;
     ada_max: AdaMax;
     muon: Muon;
+    schedule_free: ScheduleFree;
 }
+
+/// The name of the weights to evaluate among the parts of a state, if they are not the parameters
+/// ([`Optimizer::evaluated`]).
+pub const MEAN: &str = "mean_of_iterates";
 
 /// An optimizer: changes parameters by their gradients.
 pub trait Optimizer<T: Real>: Send {
@@ -87,6 +92,12 @@ pub trait Optimizer<T: Real>: Send {
     /// for an optimizer whose update of one parameter depends on the others ([`Muon`]): what it computes of them is a
     /// table of the formula.
     fn formula(&self, rate: f64, parameter: usize, gradients: &[T]) -> Formula;
+
+    /// Returns the weights to evaluate if they are not the parameters, at which gradients are taken
+    /// ([`OptimizerKind::averages`]); `None` before the first step. They are the part [`MEAN`] of the state.
+    fn evaluated(&self) -> Option<&[T]> {
+        None
+    }
 
     /// Returns the optimizer state by name, for checkpoints.
     fn state(&mut self) -> Vec<(&'static str, &mut [T])>;

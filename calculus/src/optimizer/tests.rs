@@ -148,11 +148,15 @@ fn one_gradient_of_any_size_stops_nothing() {
         let all = OptimizerKind::ALL.iter().filter(|kind| kind.normalises());
         all.map(move |&kind| OptimizerConfig { kind, beta1, beta2, ..OptimizerConfig::default() })
     };
+    // What a step moves by η: the parameter, or the iterate whose mean is evaluated (β₁ is 0.9 there).
+    fn iterate<T: Real>(rule: &dyn Optimizer<T>, w: f64) -> f64 {
+        rule.evaluated().map_or(w, |x| x[0].to_f64() + (w - x[0].to_f64()) / 0.1)
+    }
     fn forgets<T: Real>(config: &OptimizerConfig, sizes: &[f64]) {
         let step = |rule: &mut dyn Optimizer<T>, w: &mut [T; 1], g: f64| {
-            let before = w[0].to_f64();
+            let before = iterate(rule, w[0].to_f64());
             rule.step(0.5, w, &[T::from_f64(g)]);
-            before - w[0].to_f64()
+            before - iterate(rule, w[0].to_f64())
         };
         let expected = step(&mut *build(config, 1), &mut [T::zero()], 7.0);
         for &size in sizes {
@@ -180,7 +184,8 @@ fn one_gradient_of_any_size_stops_nothing() {
         for _ in 0..20_000 {
             rule.step(1e-3, &mut w, &[0.999 * f32::MAX]);
         }
-        assert!((-21.6..=-19.9).contains(&w[0]), "{config:?}: {w:?}");
+        let moved = iterate(&*rule, f64::from(w[0]));
+        assert!((-21.6..=-19.9).contains(&moved), "{config:?}: {w:?}");
         assert!(rule.state().iter().all(|(_, s)| s[0].is_finite()), "{config:?}");
     }
 }
@@ -345,6 +350,71 @@ fn decay_touches_its_ranges_only() {
     let mut adam = Adam::new(5, 0.9, 0.99, 1e-8).with_decay(0.5, vec![0..1, 2..4]);
     adam.step(0.1, &mut w, &[0.0; 5]);
     assert_eq!(w, [0.95, 1.0, 0.95, 0.95, 1.0]);
+}
+
+/// Schedule-free descent by its definition: the iterates z, their mean with weights 1 … t, and θ between them, for any
+/// gradients; the recursion of θ and x alone is that.
+#[test]
+fn the_mean_of_iterates_is_their_mean() {
+    let config = OptimizerConfig {
+        kind: OptimizerKind::ScheduleFree,
+        beta1: 0.8,
+        beta2: 0.95,
+        epsilon: 1e-3,
+        weight_decay: 0.1,
+        ..OptimizerConfig::default()
+    };
+    let (shape, uses) = (linalg::Shape::new(1, 1), vec![(linalg::Role::Linear, 0)]);
+    let list = [Parameter { name: "w".into(), shape, range: 0..1, uses, output: false }];
+    let mut rule = config.build::<f64>(&list);
+    let mut w = [2.0];
+    let (mut z, mut v, mut sum, mut weights) = (2.0, 0.0, 0.0, 0.0);
+    assert!(rule.evaluated().is_none());
+    for t in 1..=50_u64 {
+        let (rate, g) = (0.1 / t as f64, f64::from((t * 37 % 11) as u8) - 4.0);
+        v = 0.95 * v + 0.05 * g * g;
+        let corrected: f64 = v / (1.0 - 0.95_f64.powi(t as i32));
+        z -= rate * g / (corrected.sqrt() + 1e-3) + rate * 0.1 * w[0];
+        sum += t as f64 * z;
+        weights += t as f64;
+        rule.step(rate, &mut w, &[g]);
+        let (x, y) = (sum / weights, 0.2 * z + 0.8 * sum / weights);
+        let found = rule.evaluated().expect("a mean")[0];
+        assert!(
+            (found - x).abs() < 1e-12 && (w[0] - y).abs() < 1e-12,
+            "{t}: {found} {x}, {} {y}",
+            w[0]
+        );
+    }
+}
+
+/// On a quadratic with a fixed divisor, iterates at a rate below the limit come to rest, and above it they do not: with
+/// c as at a late step, the limit is 2/((1 − β₁)·λ).
+#[test]
+fn a_mean_of_iterates_is_stable_at_larger_rates() {
+    let config = OptimizerConfig {
+        kind: OptimizerKind::ScheduleFree,
+        beta1: 0.9,
+        ..OptimizerConfig::default()
+    };
+    assert!((config.limit(2.0, 0).unwrap() - 1.0).abs() < 1e-12);
+    assert!((config.limit(2.0, 1_000_000).unwrap() / 10.0 - 1.0).abs() < 1e-4);
+    // The map of (z, x) with c fixed, as its derivation has it.
+    for c in [1.0, 0.5, 0.01_f64] {
+        let limit = 2.0 * (2.0 - c) / (0.1 * (2.0 - c) + 0.9 * c);
+        let step = (2.0 / c - 2.0).round() as u64;
+        assert!((config.limit(1.0, step).unwrap() / limit - 1.0).abs() < 1e-9);
+        let after = |rate: f64| {
+            let (mut z, mut x) = (1.0_f64, 0.5);
+            for _ in 0..20_000 {
+                z -= rate * (0.1 * z + 0.9 * x);
+                x = (1.0 - c) * x + c * z;
+            }
+            z.abs().max(x.abs())
+        };
+        let (below, above) = (after(0.99 * limit), after(1.01 * limit));
+        assert!(below < 1e-3 && !(above < 1e3), "{c}: {below}, {above}");
+    }
 }
 
 /// At another width, hidden matrices and all other parameters move as they do at their shares of the rate, by every rule;

@@ -108,6 +108,39 @@ fn a_state_keeps_both() {
     assert!(!written.contains("average"), "no tensor and no setting");
 }
 
+/// Schedule-free descent takes gradients at its parameters, and evaluation and files see the mean of its iterates.
+#[test]
+fn a_mean_of_iterates_is_what_is_evaluated() {
+    let (corpus, place) = (corpus(), tempfile::tempdir().unwrap());
+    let config = TrainingConfig { optimizer: OptimizerKind::ScheduleFree, ..config(None) };
+    let mut own = trainer(&config);
+    assert_eq!(own.evaluated(), own.model().tape().parameters(), "before the first step");
+    own.evaluate(&corpus).unwrap();
+    (0..4).for_each(|_| assert!(own.step(&corpus).unwrap().applied));
+    let before = own.model().tape().parameters().to_vec();
+    let mean = own.evaluated().to_vec();
+    assert_ne!(mean, before);
+    let found = own.evaluate(&corpus).unwrap();
+    assert_eq!((own.model().tape().parameters(), own.evaluated()), (&before[..], &mean[..]));
+    let mut plain = trainer(&TrainingConfig { optimizer: OptimizerKind::Adam, ..config.clone() });
+    plain.model_mut().copy_parameters(&mean);
+    let windows = corpus.validation_windows(16);
+    assert_eq!(Evaluation::of(plain.model_mut(), &windows).unwrap(), found);
+    let model = config.model(7).unwrap();
+    let start = model.initial_parameters(config.seed).unwrap();
+    let resumed = check::resume(&config, &model, &start, &corpus).unwrap();
+    assert_eq!(resumed.verdict, Verdict::Pass, "{resumed:?}");
+    let path = place.path().join("state");
+    checkpoint::save(&path, &mut own, "text").unwrap();
+    let list = own.model().tape().parameter_list();
+    assert_eq!(checkpoint::parameters::<f32>(&path, &list).unwrap().0, before);
+    assert_eq!(checkpoint::evaluated::<f32>(&path, &list).unwrap().0, mean);
+    let (_, memory) = checkpoint::remembered::<f32>(&path, &config, before.len()).unwrap();
+    assert_eq!(memory[1].1, mean);
+    let refused = TrainingConfig { average: Some(0.9), ..config }.validate().unwrap_err();
+    assert!(refused.to_string().contains("schedule_free"), "{refused}");
+}
+
 #[test]
 fn a_smoothing_outside_its_range_is_refused() {
     for average in [0.0, 1.0, -0.5, f64::NAN] {

@@ -18,7 +18,7 @@ use crate::printable::printable;
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::{AVERAGED, Trainer, is_sound, place};
 use calculus::Parameter;
-use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+use calculus::optimizer::{MEAN, OptimizerConfig, OptimizerKind};
 use linalg::Real;
 use safetensors::{SafeTensors, tensor::TensorView};
 use sha2::{Digest, Sha256};
@@ -339,8 +339,8 @@ pub fn parameters<T: Real>(
     weights(path, list, false)
 }
 
-/// Like [`parameters`], but reads the averaged weights if the state has them ([`TrainingConfig::average`]): those that
-/// the run's model holds.
+/// Like [`parameters`], but reads the averaged weights if the state has them ([`TrainingConfig::average`],
+/// [`OptimizerKind::averages`]): those that the run's model holds.
 ///
 /// # Errors
 /// See [`parameters`].
@@ -359,8 +359,9 @@ fn weights<T: Real>(
     let count = list.iter().map(|p| p.range.len()).sum();
     let file = bytes(path, most::<T>(count))?;
     let state = State::parse(path, &file)?;
-    let averaged = evaluated && state.tensors.tensor(AVERAGED).is_ok();
-    let found = state.stored::<T>(if averaged { AVERAGED } else { NAMES[0] }, count)?;
+    let averaged = [AVERAGED, MEAN].into_iter().filter(|_| evaluated && state.about.steps > 0);
+    let has = |name: &&str| state.tensors.tensor(name).is_ok();
+    let found = state.stored::<T>(averaged.into_iter().find(has).unwrap_or(NAMES[0]), count)?;
     for name in NAMES.iter() {
         if state.tensors.tensor(name).is_ok_and(|tensor| tensor.shape() != [0]) {
             state.stored::<T>(name, count)?;

@@ -360,6 +360,12 @@ impl TrainingConfig {
             &decimal(average),
             "above 0 and below 1 (0.999: about the last 1000 steps)",
         )?;
+        check(
+            self.average.is_none() || !self.optimizer.averages(),
+            "average",
+            &decimal(average),
+            "absent with an optimizer that averages its iterates, such as schedule_free",
+        )?;
         check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
         check(
             self.clip >= 0.0 && self.clip.is_finite(),

@@ -11,7 +11,7 @@ use crate::training::evaluation::Evaluation;
 use crate::training::recipe::Recipe;
 use crate::training::training_loop::{Observer, Source, Step, TrainingLoop};
 use calculus::Parameter;
-use calculus::optimizer::OptimizerKind;
+use calculus::optimizer::{MEAN, OptimizerKind};
 use linalg::Real;
 use std::fmt;
 use std::ops::ControlFlow;
@@ -131,17 +131,24 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Returns the weights that are evaluated and written: the averaged ones if the run has them
-    /// ([`TrainingConfig::average`]), otherwise those of the last step.
+    /// ([`TrainingConfig::average`]) or its optimizer does ([`OptimizerKind::averages`]), otherwise those of the last step.
     pub fn evaluated(&self) -> &[T] {
-        self.average.as_ref().map_or(self.model.tape().parameters(), Average::weights)
+        let averaged = self.average.as_ref().map(Average::weights);
+        let averaged = averaged.or_else(|| self.training.optimizer.evaluated());
+        averaged.unwrap_or_else(|| self.model.tape().parameters())
     }
 
     /// Measures the model with the weights that are evaluated; those of the last step are there again afterwards.
     fn with_evaluated<R>(&mut self, measure: impl FnOnce(&mut RecordedStep<T>) -> R) -> R {
-        let Trainer { model, average, .. } = self;
+        let Trainer { model, average, training, .. } = self;
+        let optimizer = &mut training.optimizer;
         let mut exchange = |model: &mut RecordedStep<T>| {
+            let parameters = model.tape_mut().parameters_mut();
             if let Some(average) = average.as_mut() {
-                model.tape_mut().parameters_mut().swap_with_slice(average.weights_mut());
+                parameters.swap_with_slice(average.weights_mut());
+            } else if optimizer.evaluated().is_some() {
+                let mean = optimizer.state().into_iter().find(|(name, _)| *name == MEAN);
+                mean.into_iter().for_each(|(_, mean)| parameters.swap_with_slice(mean));
             }
         };
         exchange(model);

@@ -728,3 +728,23 @@ fn a_run_can_write_averaged_weights() {
     let refused = place.refused(&place.training(&["--average", "1", "--out", "none"]));
     says(&refused, &["average is 1", "above 0 and below 1"]);
 }
+
+/// As with averaged weights: the run's model is the mean of iterates, and every verb knows that.
+#[test]
+fn a_run_without_a_schedule_writes_the_mean_of_its_iterates() {
+    let place = Place::new();
+    let free = ["--optimizer", "schedule_free", "--schedule", "constant", "--steps", "6"];
+    let whole = place.train(&free);
+    let checked = place.json(&["check", "run"]);
+    assert_eq!(checked["passed"], true, "{checked}");
+    let explained = place.run(&["explain", "run", "--text", "ab", "--list"]);
+    assert!(explained.status.success(), "{}", stderr(&explained));
+    assert!(stderr(&explained).contains("averages its weights"), "{}", stderr(&explained));
+    let diagnosed = stderr(&place.run(&["diagnose", "run"]));
+    assert!(!diagnosed.contains("differ in"), "{diagnosed}");
+    place.train(&[&free[..4], &["--steps", "3", "--out", "part"]].concat());
+    let resumed = place.json(&["train", "--resume", "part", "--steps", "6"]);
+    assert_eq!(resumed["weights_sha256"], whole["weights_sha256"]);
+    let both = place.training(&[&free[..], &["--average", "0.9", "--out", "none"]].concat());
+    says(&place.refused(&both), &["average is 0.9", "absent"]);
+}

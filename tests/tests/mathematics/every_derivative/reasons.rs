@@ -17,6 +17,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             // Decompositions: where singular values or eigenvalues meet, vectors have no derivative.
             "calculus::optimizer::config::OptimizerConfig::corrections",
             "calculus::optimizer::config::OptimizerConfig::limit",
+            "calculus::optimizer::config::OptimizerConfig::shares",
             "linalg::adapter::Adapter::nearest",
             "linalg::low_rank::LowRank::",
             "linalg::newton_schulz::error_bound",

@@ -262,6 +262,12 @@ pub(crate) fn cases() -> Vec<Case> {
             fn third<T: Real>(beta: T) -> T { T::one() - beta * beta * beta }
             [third(x[0]), third(x[1])]
         };
+        "optimizer::config::OptimizerConfig::shares", Tame(1), Conditioned 2.0 => |x| {
+            OptimizerConfig { width_ratio: x[0], ..OptimizerConfig::default() }.shares()
+        }, as |x| {
+            fn own<T: Real>(m: T) -> [T; 2] { [T::one() / m, T::one()] }
+            own(x[0])
+        };
         "depth::depth_of_vanishing", Numbers(2), Whole 0.0 => |x| {
             // rateⁿ is at most the smallest, and that of a layer less is not, within rounding.
             let (rate, smallest) = (x[0].abs(), x[1].abs());

@@ -356,11 +356,11 @@ impl Explain {
             let (steps, remembered) =
                 checkpoint::remembered::<f32>(&state, &training, parameters.len())?;
             descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };
-            if training.average.is_some() {
+            if training.average.is_some() || training.optimizer.averages() {
                 (parameters, _) = checkpoint::parameters(&state, &config.parameter_list()?)?;
                 remarks.push(
-                    "The run averages its weights: this is the next step of training, from the weights of the last \
-                     step in its state. Its model holds the average."
+                    "The run averages its weights: this is the next step of training, from the weights in its state at \
+                     which it takes gradients. Its model holds the average."
                         .to_owned(),
                 );
             }

@@ -91,5 +91,12 @@ pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Pat
             1.0 / (1.0 - beta)
         ));
     }
+    if config.optimizer.averages() {
+        remark(format!(
+            "average  evaluation and model/ take the mean of {}'s iterates; the state keeps the weights at which it takes \
+             gradients too",
+            config.optimizer.key()
+        ));
+    }
     remark(format!("run      {}", directory.display()));
 }
