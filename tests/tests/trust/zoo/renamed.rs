@@ -1,5 +1,6 @@
 //! Names are for people: with every value and operation renamed at random, every diagnosis and certificate is the same.
 
+use super::slow::{self, Slow};
 use super::{Case, ZOO, families};
 use linalg::Real;
 use std::collections::HashMap;
@@ -7,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::{draw, models};
 use transformer::inspect::check::{self, Certificate};
-use transformer::inspect::diagnose::{Cure, Diagnosis, diagnose};
+use transformer::inspect::diagnose::{Background, Cure, Diagnosis, diagnose, diagnose_with};
 use transformer::{Corpus, Given, ModelError, ModelStep, Recording, Subject};
 
 /// The random name of a name, the same each time.
@@ -26,7 +27,7 @@ fn other(name: &str) -> &'static str {
 }
 
 /// A subject whose recordings have other names.
-struct Renamed<'a, S>(&'a S);
+struct Renamed<S>(S);
 
 fn renamed<T: Real>(recording: Recording<T>) -> Recording<T> {
     let mut recording = recording;
@@ -34,7 +35,7 @@ fn renamed<T: Real>(recording: Recording<T>) -> Recording<T> {
     recording
 }
 
-impl<S: Subject> Subject for Renamed<'_, S> {
+impl<S: Subject> Subject for Renamed<S> {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.0.record().map(renamed)
     }
@@ -44,13 +45,21 @@ impl<S: Subject> Subject for Renamed<'_, S> {
     }
 
     fn batch(&self, number: u64) -> Vec<Given> {
-        let given = self.0.batch(number).into_iter();
-        given.map(|Given { name, elements }| Given { name: other(name), elements }).collect()
+        renamed_batch(self.0.batch(number))
     }
 
     fn length(&self) -> Option<usize> {
         self.0.length()
     }
+
+    fn larger(&self) -> Option<(Self, Vec<f32>)> {
+        self.0.larger().map(|(larger, parameters)| (Renamed(larger), parameters))
+    }
+}
+
+fn renamed_batch(batch: Vec<Given>) -> Vec<Given> {
+    let given = batch.into_iter();
+    given.map(|Given { name, elements }| Given { name: other(name), elements }).collect()
 }
 
 /// All of a diagnosis but its words.
@@ -65,7 +74,6 @@ fn found(of: &Diagnosis) -> String {
         .iter()
         .map(|t| match &t.change {
             Cure::Redraw(names) => format!("{} tensors, {}", names.len(), t.cured),
-            Cure::Larger => String::new(), // a renamed subject is not asked for a larger one
             change => format!("{change:?}, {}, {:?}", t.cured, t.held_out),
         })
         .collect();
@@ -78,8 +86,19 @@ fn no_name_is_read_by_a_diagnosis() {
     for (name, case, animal) in ZOO.iter().chain(families::all()) {
         let (examined, _): &Case = case.get_or_init(animal);
         let (run, steps) = (&examined.run, examined.found.history.len() as u64);
-        let again = diagnose(&Renamed(&run.beast), &run.start, &run.recipe, steps);
+        let again = diagnose(&Renamed(run.beast.clone()), &run.start, &run.recipe, steps);
         assert_eq!(found(&again.expect("a valid model")), found(&examined.found), "{name}");
+    }
+}
+
+#[test]
+fn no_name_is_read_by_a_diagnosis_of_a_slow_run() {
+    for (name, Slow { run, background, found: expected }) in slow::all() {
+        let held_out = background.held_out.iter().cloned().map(renamed_batch).collect();
+        let known = Background { held_out, ..background.clone() };
+        let other = Renamed(run.beast.clone());
+        let again = diagnose_with(&other, &run.start, &run.recipe, slow::STEPS, &known);
+        assert_eq!(found(&again.expect("a valid model")), found(expected), "{name}");
     }
 }
 
@@ -95,7 +114,7 @@ fn no_name_is_read_by_a_certificate() {
     };
     let all =
         |certificates: Result<Vec<Certificate>, ModelError>| numbers(certificates.expect("valid"));
-    let other = Renamed(&step);
+    let other = Renamed(step.clone());
     let gradients = all(check::gradients(&other, &parameters, 1));
     assert!(gradients.len() > 5);
     assert_eq!(gradients, all(check::gradients(&step, &parameters, 1)));

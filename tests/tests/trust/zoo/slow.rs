@@ -9,11 +9,14 @@ use transformer::inspect::diagnose::{
 };
 
 /// A specimen under diagnosis.
-struct Slow {
-    run: Run,
-    background: Background,
-    found: Diagnosis,
+pub(super) struct Slow {
+    pub(super) run: Run,
+    pub(super) background: Background,
+    pub(super) found: Diagnosis,
 }
+
+/// Steps that a diagnosis watches.
+pub(super) const STEPS: u64 = 30;
 
 /// The entropy of a word's successor: 3w + 1 with 0.8 + 0.2/10, each of nine others with 0.2/10. Two words at a time,
 /// counted for long enough, are worth that much.
@@ -27,7 +30,7 @@ fn held_out() -> Vec<Vec<transformer::Given>> {
 }
 
 fn examined(run: Run, background: Background) -> Slow {
-    let found = diagnose_with(&run.beast, &run.start, &run.recipe, 30, &background);
+    let found = diagnose_with(&run.beast, &run.start, &run.recipe, STEPS, &background);
     Slow { found: found.expect("a valid model"), run, background }
 }
 
@@ -146,6 +149,10 @@ specimens! {
 
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     SPECIMENS.iter().map(|specimen| specimen.0)
+}
+
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static Slow)> {
+    names().map(|name| (name, specimen(name).0))
 }
 
 fn specimen(name: &str) -> (&'static Slow, Cause) {

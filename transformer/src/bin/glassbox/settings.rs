@@ -142,7 +142,7 @@ pub(crate) struct Settings {
     /// How initial weights, rates, attention scores and logits follow the width
     #[arg(long, value_parser = choices(Parametrization::ALL, Parametrization::key, Parametrization::meaning), help_heading = "Training")]
     pub(crate) parametrization: Option<Parametrization>,
-    /// Width for which the rates were chosen, with --parametrization mup [default: 64]
+    /// Width for which the rates were chosen, with --parametrization mup [default: 256]
     #[arg(long, value_name = "N", help_heading = "Training", allow_negative_numbers = true)]
     pub(crate) base_width: Option<usize>,
     /// Windows of text per batch
