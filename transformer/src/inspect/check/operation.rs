@@ -188,7 +188,7 @@ impl Operations {
             let smallest = terms as f64 * f64::MIN_POSITIVE;
             let error = if difference <= smallest { 0.0 } else { difference / size };
             worse(&mut self.adjoint, error / rounding(terms, inner_terms), &place);
-            let moves = moved.iter().any(|&m| !(m.abs() < f64::MIN_POSITIVE));
+            let moves = moved.iter().any(|&m| m.is_nan() || m.abs() >= f64::MIN_POSITIVE);
             if moves && gradient.iter().all(|&g| g == 0.0) {
                 self.cut.push(place());
             }

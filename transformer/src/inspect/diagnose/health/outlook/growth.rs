@@ -16,7 +16,7 @@ const CONFIDENCE: f64 = 0.95;
 /// The fewest points: with six, the interval of 95 % leaves out a slope at either end, so that a single step that grows
 /// by chance does not make a growth.
 const FEWEST: usize = 6;
-/// Without a plan, the horizon in lengths of the steps looked at. A convention.
+/// The horizon in lengths of the steps looked at, or the end of the plan if that is nearer. A convention.
 const LENGTHS: f64 = 20.0;
 
 /// A size that scores reach.
@@ -72,7 +72,7 @@ impl ScoreGrowth {
             return None;
         }
         let (first, last) = (steps[0], steps[steps.len() - 1]);
-        let horizon = left.map_or(LENGTHS * (last - first), |left| left as f64);
+        let horizon = left.map_or(f64::INFINITY, |left| left as f64).min(LENGTHS * (last - first));
         let of = |y: f64| if curved { y.ln() } else { y };
         let at = fit.at(last);
         let until = |what, size: f64| {
@@ -141,6 +141,9 @@ mod tests {
         let wanted = 50.0 * 655.04_f64.ln() - 110.0;
         assert!((found.reached[0].steps - wanted).abs() < 1e-6 && found.reached.len() == 1);
         assert_eq!(found.reached[0].size, 65504.0);
+        // 0.1 + 0.01·t reaches 30 after 2880 more steps, beyond 20 times the 110 looked at.
+        let slow = growth(|t| 0.1 + 0.01 * t as f64);
+        assert!(ScoreGrowth::of(&slow, Some(1_000_000)).unwrap().reached.is_empty());
         // Not within the plan.
         assert!(
             ScoreGrowth::of(&growth(|t| 5.0 + 0.1 * t as f64), Some(139))
