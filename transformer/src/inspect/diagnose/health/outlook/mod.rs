@@ -98,7 +98,7 @@ impl Outlook {
     /// Describes each part that says something in a line: its topic and the text.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let mut lines = vec![];
-        let at = |e: &Edge| format!("{:.2} at step {}", e.ratio, e.steps);
+        let at = |e: &Edge| format!("{} at step {}", short(e.ratio), e.steps);
         match &self.edge[..] {
             [first, last] => lines.push((
                 "edge",
@@ -233,8 +233,8 @@ impl std::fmt::Display for NextUpdate {
         let [f32, bf16, f16] = self.lost.map(percent);
         write!(
             f,
-            "of the parameters with a gradient the next update changes all but {f32} in f32, but {bf16} if weights are \
-             kept in bf16, but {f16} in f16"
+            "of the parameters with a gradient the next update leaves {f32} unchanged in f32, {bf16} if weights are kept in \
+             bf16, {f16} in f16"
         )
     }
 }

@@ -182,7 +182,7 @@ fn the_lines_say_what_the_numbers_are() {
     assert!(
         lines[4]
             .1
-            .contains("none in f32, but 40.0 % if weights are kept in bf16, but 10.0 % in f16")
+            .contains("none unchanged in f32, 40.0 % if weights are kept in bf16, 10.0 % in f16")
     );
     assert!(lines[5].1.starts_with("token.table: an update of 3.0e-3, at the rate 3.0e-3"));
     // Nothing to say.
