@@ -175,7 +175,7 @@
 //! * Distributions: [`Categorical`], [`Joint`], [`bayes`], [`gaussian`], [`MultivariateGaussian`],
 //!   [`distribution`], [`diffusion`].
 //! * From data: [`moments`], [`running`], [`likelihood`], [`interval`], [`paired`], [`welch`], [`power`],
-//!   [`goodness`].
+//!   [`theil_sen`], [`goodness`].
 //! * Drawing: [`random`], [`permutation`], [`alias`], [`gumbel`], [`transform`], [`sample`].
 //! * In the network: [`layer_norm`], [`rms_norm`], [`dropout`], [`initialise`].
 //!
@@ -218,6 +218,7 @@ pub mod running;
 pub mod sample;
 pub mod sigmoid;
 mod special;
+pub mod theil_sen;
 pub mod transform;
 pub mod welch;
 

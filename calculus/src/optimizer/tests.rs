@@ -413,7 +413,7 @@ fn a_mean_of_iterates_is_stable_at_larger_rates() {
             z.abs().max(x.abs())
         };
         let (below, above) = (after(0.99 * limit), after(1.01 * limit));
-        assert!(below < 1e-3 && !(above < 1e3), "{c}: {below}, {above}");
+        assert!(below < 1e-3 && (above > 1e3 || above.is_nan()), "{c}: {below}, {above}");
     }
 }
 

@@ -77,6 +77,12 @@ fn a_glance_sees_what_the_textbooks_recording_has() {
         let error = (glance.attention_entropy[i] - entropy).abs();
         assert!(error < 1e-4, "{} is not {entropy}", glance.attention_entropy[i]);
         assert_eq!(glance.saturated[i], sharp);
+        // Scores before the mask, keys × the same columns: a last query sees every key.
+        let scores = full.tape.operands(weights)[0];
+        let columns = full.tape.elements(scores).chunks(16);
+        let largest = columns.skip(15).step_by(16).flatten().fold(0.0, |m: f32, s| m.max(s.abs()));
+        let error = (glance.largest_scores[i] / f64::from(largest) - 1.0).abs();
+        assert!(error < 1e-5, "{} is not {largest}", glance.largest_scores[i]);
         let units = full.tape.find(&format!("block.{i}.feed_forward.expanded")).expect("units");
         let rows = full.tape.shape(units).rows;
         let gradient = full.tape.gradient_elements(units);

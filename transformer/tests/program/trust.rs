@@ -116,9 +116,15 @@ fn a_trained_run_and_its_model_are_certified_and_healthy() {
         says(&printed, &["6 watched, nothing wrong", "health:", "saturated queries", "layers"]);
         says(&printed, &["room of values", "room of gradients", "halvings to 0"]);
         says(&printed, &["update over weights", "  block.0 ", "curvature", "growth"]);
+        says(&printed, &["ahead, if the run goes on like this", "  rounding  of the parameters"]);
+        says(&printed, &["  decay     weights forget an update after 1/(η·λ) = "]);
         assert!(!printed.contains('\x1b') && !printed.contains("NaN"), "{printed}");
         let json = place.json(&["diagnose", what, "--steps", "3"]);
         assert_eq!((&json["healthy"], &json["cause"]), (&Value::Bool(true), &Value::Null));
+        let outlook = &json["outlook"];
+        assert!(outlook["update"]["lost"][1].as_f64().unwrap() > 0.0, "{outlook}");
+        assert_eq!(outlook["collapse"]["zero_gradient"], 0.0);
+        assert!(outlook["edge"][0]["ratio"].as_f64().unwrap() > 0.0);
         let health = &json["health"];
         assert!(health["measures"].as_array().unwrap().len() > 5);
         let layers: Vec<_> = health["updates"].as_array().unwrap().iter().collect();
@@ -191,6 +197,7 @@ fn health_is_recorded_where_it_is_asked_for_and_changes_no_bit() {
         if let Some(health) = line.get("health") {
             assert!(health["largest"].as_f64().unwrap() > 0.0);
             assert_eq!(health["activations"].as_array().unwrap().len(), 1);
+            assert!((1e-6..30.0).contains(&health["largest_scores"][0].as_f64().unwrap()));
             assert!(health["gradients"][0].as_f64().unwrap() > 0.0);
             assert!(health["weight_norm"].as_f64().unwrap() > 0.0);
             assert!((1e-6..0.5).contains(&health["update_ratio"].as_f64().unwrap()));

@@ -48,6 +48,7 @@ pub(crate) const REASONS: &[(&str, &[&str])] = &[
             "probability::interval::",
             "probability::paired::",
             "probability::power::",
+            "probability::theil_sen::",
             "probability::welch::",
             // Sampling: selection by rank.
             "probability::sample::Sampler::",

@@ -27,7 +27,7 @@ use probability::softmax::{
 use probability::transform::Logits;
 use probability::{
     Categorical, Joint, ProbabilityError, Random, bayes, diffusion, distribution, dropout, gumbel,
-    interval, likelihood, moments, paired, power, sigmoid, welch,
+    interval, likelihood, moments, paired, power, sigmoid, theil_sen, welch,
 };
 use tests::exact::Exact;
 
@@ -478,6 +478,16 @@ pub(crate) fn cases() -> Vec<Case> {
             if a.len() < 2 { return Err(Refused("few".into())) }
             let spread = variance(a, 1.0)? / count(a) + variance(b, 1.0)? / count(b);
             (vector::sum(a) / count(a) - vector::sum(b) / count(b), spread.sqrt())
+        };
+        "theil_sen::line" "theil_sen::Line::at", Multiple(2), Whole 0.0 => |x| {
+            // Whatever the points: the slope is in its interval, and y turned over has the slope turned over.
+            let (a, b) = halves(x);
+            let found = theil_sen::line(a, b, 0.95)?;
+            let other = theil_sen::line(a, &b.iter().map(|b| -b).collect::<Vec<_>>(), 0.95)?;
+            let turned = |a: f64, b: f64| a == -b || (a.is_nan() && b.is_nan());
+            let same = turned(found.slope, other.slope) && turned(found.interval.low, other.interval.high) && turned(found.at(0.0), other.at(0.0));
+            let inside = found.interval.contains(found.slope);
+            f64::from(u8::from(!(same && inside)))
         };
         "power::of_two_groups" "power::samples_needed", Number, Whole 0.0 => |x| {
             // Whatever the effect: the least number of samples whose power reaches the one asked for.

@@ -11,6 +11,7 @@ use linalg::{Real, Shape, add::Add, affine::Affine, gather::Gather, hadamard::Ha
 use linalg::{product::Product, rows::Rows, scale::Scale};
 use probability::random::Random;
 use probability::{layer_norm::LayerNorm, mask::CausalMask, softmax::Softmax};
+use std::ops::Range;
 use tests::deep::Skewed;
 use transformer::{Given, ModelError, Recording, Subject};
 
@@ -65,7 +66,7 @@ pub(crate) struct Tiny {
     /// Which batch is spoilt, and how.
     pub(crate) spoilt: Option<(u64, Spoilt)>,
     /// The batches of the whole text, which are given again and again; none is a text without end.
-    pub(crate) text: Option<u64>,
+    pub(crate) text: Option<Range<u64>>,
 }
 
 /// What is wrong with a batch.
@@ -311,7 +312,10 @@ impl Subject for Tiny {
     fn batch(&self, number: u64) -> Vec<Given> {
         // A word and what follows it: 3w + 1 or, one time in five, any word.
         let n = LENGTH * SEQUENCES;
-        let number = self.text.map_or(number, |batches| number % batches);
+        let number = match &self.text {
+            Some(text) => text.start + number % (text.end - text.start),
+            None => number,
+        };
         let random = Random::new(77, 0, number as u32);
         let (mut tokens, mut targets) = (vec![], vec![]);
         for s in 0..SEQUENCES as u64 {

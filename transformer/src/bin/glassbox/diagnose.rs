@@ -1,6 +1,6 @@
 //! `glassbox diagnose`.
 
-use crate::diagnosis::{described, healthy, object, stored};
+use crate::diagnosis::{ahead, described, healthy, object, stored};
 use crate::examined::Examined;
 use crate::progress::Stages;
 use crate::resident::bytes;
@@ -11,7 +11,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use transformer::disk::checkpoint;
 use transformer::disk::checkpoint::CheckpointError;
-use transformer::disk::{ordinary, validation_losses, write_atomically};
+use transformer::disk::{ordinary, read_metrics, validation_losses, write_atomically};
+use transformer::inspect::diagnose::health::recorded_scores;
 use transformer::inspect::diagnose::{self, Background, Recipe, Saved, Stage, State, Verdict};
 use transformer::text::stories;
 use transformer::{AVERAGED, ModelStep, Precision, ScheduleKind, TokenizerChoice, Trainer, memory};
@@ -140,7 +141,17 @@ impl Diagnose {
             let chars = config.data.is_none() && config.tokenizer == TokenizerChoice::Chars;
             let entropy = if chars { stories::grammar().entropy_rate().ok() } else { None };
             let validation = run.as_deref().map_or(vec![], validation_losses);
-            Background { planned, finished, validation, entropy: entropy.map(|e| e.0), ..known }
+            let scores = run.as_deref().map_or(vec![], |run| {
+                read_metrics(run).map_or(vec![], |(metrics, _)| recorded_scores(&metrics))
+            });
+            Background {
+                planned,
+                finished,
+                validation,
+                scores,
+                entropy: entropy.map(|e| e.0),
+                ..known
+            }
         };
         let stages = Stages::new();
         let shown = |stage: Stage<'_>| stages.show(stage);
@@ -182,11 +193,14 @@ impl Diagnose {
         }
         if self.json {
             let told = (verdict, &warnings[..]);
-            terminal::print_json(object(found, &recipe, reduced.as_ref(), health.as_ref(), told))?;
+            let mut json = object(found, &recipe, reduced.as_ref(), health.as_ref(), told);
+            json["outlook"] = serde_json::to_value(&examination.outlook)?;
+            terminal::print_json(json)?;
         } else {
             let mut text = described(found, &recipe, verdict, &warnings);
             text += &reduced.as_ref().map_or(String::new(), |(a, b)| stored(a, b));
             text += &health.as_ref().map_or(String::new(), |h| healthy(h, step.sequences));
+            text += &examination.outlook.as_ref().map_or(String::new(), ahead);
             text += &svg.map_or(String::new(), |p| format!("picture    {}\n", p.display()));
             terminal::print(&text)?;
         }

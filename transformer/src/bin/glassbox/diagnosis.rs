@@ -2,7 +2,7 @@
 
 use crate::check::{band, number};
 use serde_json::json;
-use transformer::inspect::diagnose::health::{Headroom, Health, Measure};
+use transformer::inspect::diagnose::health::{Headroom, Health, Measure, Outlook};
 use transformer::inspect::diagnose::{
     self, Diagnosis, Direction, Recipe, Reduced, Saved, Taken, Verdict,
 };
@@ -245,6 +245,16 @@ pub(crate) fn healthy(health: &Health, sequences: usize) -> String {
     out
 }
 
+/// Describes what lies ahead of a run; empty if nothing is known.
+pub(crate) fn ahead(outlook: &Outlook) -> String {
+    let lines = outlook.lines();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let of = |(topic, text): &(&str, String)| format!("  {topic:<9} {text}\n");
+    "\nahead, if the run goes on like this\n".to_owned() + &lines.iter().map(of).collect::<String>()
+}
+
 pub(crate) fn object(
     found: &Diagnosis,
     recipe: &Recipe,
@@ -337,6 +347,7 @@ mod tests {
             history: (1..=steps).map(taken).collect(),
             origin: None,
             cause: None,
+            scores: vec![],
             growth: diagnose::Growth { name: "loss".to_owned(), sizes: vec![(1, 1.0)] },
             stability: None,
             signs: None,

@@ -282,9 +282,17 @@ pub(crate) fn inner(a: &[f64], b: &[f64]) -> (f64, f64) {
     a.iter().zip(b).map(|(a, b)| a * b).fold((0.0, 0.0), |(s, m), x| (s + x, m + x.abs()))
 }
 
-/// Computes ‖a‖₂.
+/// Computes ‖a‖₂, also of numbers whose squares underflow: the gradients of a loss near 0 in `f64`.
 pub(crate) fn norm(a: &[f64]) -> f64 {
-    a.iter().map(|a| a * a).sum::<f64>().sqrt()
+    let plain = a.iter().map(|a| a * a).sum::<f64>().sqrt();
+    if plain >= 1e-140 || plain.is_nan() {
+        return plain;
+    }
+    let largest = a.iter().fold(0.0, |m: f64, a| m.max(a.abs()));
+    if largest == 0.0 {
+        return 0.0;
+    }
+    largest * a.iter().map(|a| (a / largest) * (a / largest)).sum::<f64>().sqrt()
 }
 
 /// Returns how far two routes to one sum may differ, relative to the size of the summed values, if `terms` terms are

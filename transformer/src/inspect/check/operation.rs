@@ -184,9 +184,12 @@ impl Operations {
             let most = if still { f64::MAX } else { 1e6 * own };
             let size = own + if terms_size.is_finite() { terms_size.min(most) } else { 0.0 };
             let difference = (forward - reverse).abs();
-            let error = if difference == 0.0 { 0.0 } else { difference / size };
+            // Numbers below the smallest normal one have fewer digits.
+            let smallest = terms as f64 * f64::MIN_POSITIVE;
+            let error = if difference <= smallest { 0.0 } else { difference / size };
             worse(&mut self.adjoint, error / rounding(terms, inner_terms), &place);
-            if moved.iter().any(|&m| m != 0.0) && gradient.iter().all(|&g| g == 0.0) {
+            let moves = moved.iter().any(|&m| m.is_nan() || m.abs() >= f64::MIN_POSITIVE);
+            if moves && gradient.iter().all(|&g| g == 0.0) {
                 self.cut.push(place());
             }
         }
@@ -305,5 +308,50 @@ pub(super) fn worse(worst: &mut (f64, String), error: f64, place: &dyn Fn() -> S
     let error = if error.is_nan() { f64::INFINITY } else { error };
     if worst.1.is_empty() || error > worst.0 {
         *worst = (error, place());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::recording::{Given, Recording};
+    use calculus::Recorder;
+    use infotheory::cross_entropy::CrossEntropy;
+    use linalg::Real;
+
+    /// The logits are parameters: three classes, two tokens.
+    struct Logits;
+
+    impl Subject for Logits {
+        fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
+            let mut r = Recorder::new();
+            let logits = r.parameter("logits", Shape::new(3, 2))?;
+            let targets = r.input("targets", Shape::new(1, 2))?;
+            let loss = r.push("loss", CrossEntropy, [logits, targets])?;
+            Ok(Recording::new(r.finish(), loss))
+        }
+
+        fn batch(&self, _: u64) -> Vec<Given> {
+            vec![Given { name: "targets", elements: vec![0.0, 2.0] }]
+        }
+    }
+
+    /// A loss of e⁻⁴⁰⁰ has derivatives whose squares underflow, one of e⁻⁷²⁰ subnormal ones, one of e⁻⁸⁰⁰ none: each is the
+    /// derivative of its function.
+    #[test]
+    fn a_memorised_text_has_right_gradients() {
+        for gap in [1.0, 30.0, 400.0, 720.0, 744.0, 800.0] {
+            let found = operations(&Logits, &[gap, 0.0, 1.0, 0.0, 1.0, gap], 1).unwrap();
+            assert!(found.adjoint.0 <= 1.0, "{gap}: {:?}", found.adjoint);
+            assert!(found.cut.is_empty() && found.adds.0 <= 1.0, "{gap}: {:?}", found.cut);
+        }
+    }
+
+    #[test]
+    fn a_norm_of_small_numbers_is_not_0() {
+        assert_eq!(norm(&[3e-200, 4e-200]), 5e-200);
+        assert_eq!(norm(&[0.0, 0.0]), 0.0);
+        assert_eq!(norm(&[3.0, 4.0]), 5.0);
+        assert!(norm(&[f64::NAN, 0.0]).is_nan() && norm(&[f64::INFINITY]).is_infinite());
     }
 }

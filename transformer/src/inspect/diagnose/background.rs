@@ -1,6 +1,7 @@
 //! The known background of a run besides its next steps.
 
 use super::evidence::BATCHES;
+use super::picture::Growth;
 use crate::inspect::subject::ModelStep;
 use crate::model::recorded_step::IGNORED;
 use crate::model::recorded_step::ModelError;
@@ -32,6 +33,8 @@ pub struct Background {
     pub pass: f64,
     /// Losses on held-back text so far: steps taken, nats per token.
     pub validation: Vec<(u64, f64)>,
+    /// The largest score of every attention at the steps that recorded their health, if any did.
+    pub scores: Vec<Growth>,
     /// The parameters before the first step.
     pub initial: Option<Vec<f32>>,
     /// Whether the model was trained elsewhere, for an unknown number of steps.

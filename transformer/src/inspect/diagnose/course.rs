@@ -4,6 +4,7 @@ use super::origin::Origin;
 use crate::training::recipe::Recipe;
 use calculus::Parameter;
 use calculus::optimizer::Optimizer;
+use linalg::Real;
 use serde::Serialize;
 
 /// The training state: everything that the next step depends on.
@@ -26,12 +27,16 @@ impl State {
     }
 
     /// Creates a recipe's optimizer in this state, for a model with these parameters.
-    pub(crate) fn optimizer(&self, recipe: &Recipe, list: &[Parameter]) -> Box<dyn Optimizer<f32>> {
-        let mut rule = recipe.optimizer.build(list);
+    pub(crate) fn optimizer<T: Real>(
+        &self,
+        recipe: &Recipe,
+        list: &[Parameter],
+    ) -> Box<dyn Optimizer<T>> {
+        let mut rule = recipe.optimizer.build::<T>(list);
         rule.set_steps(self.steps);
         for ((_, own), saved) in rule.state().into_iter().zip(&self.memory) {
             if own.len() == saved.len() {
-                own.copy_from_slice(saved);
+                own.iter_mut().zip(saved).for_each(|(own, &m)| *own = T::from_f64(f64::from(m)));
             }
         }
         rule

@@ -187,7 +187,7 @@ fn preconditioner(
             *sum += f64::from(g) / batches.len() as f64;
         }
     }
-    Ok(state.optimizer(recipe, &step.tape.parameter_list()).preconditioner(&gradient))
+    Ok(state.optimizer::<f32>(recipe, &step.tape.parameter_list()).preconditioner(&gradient))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::applied::peak;
 use super::background::Background;
 use super::course::{State, Taken};
+use super::health::{NextUpdate, silent};
 use super::signs::{Signs, rms, unit_sources};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
@@ -127,6 +128,10 @@ pub(crate) struct Evidence<'a> {
     pub(crate) still: Vec<(String, f64, f64)>,
     /// The largest root mean square of a tensor's gradient.
     pub(crate) largest_gradient: f64,
+    /// The next update, if a tensor did not change.
+    pub(crate) next: Option<NextUpdate>,
+    /// Share of tokens without a gradient before and after the watch, the smaller of the two; 0 if unknown.
+    pub(crate) silent: f64,
     /// Whether the run can be trained again from its beginning to try a fix.
     pub(crate) again: bool,
     /// The batches for measuring fixes, and the losses there without a fix.
@@ -169,9 +174,13 @@ impl<'a> Evidence<'a> {
             None => (probe, seen.clone()),
         };
         let mut step = subject.record::<f32>()?;
-        step.set_parameters(&end.parameters);
-        step.give(&subject.batch(steps * recipe.accumulate));
-        step.step();
+        let mut silent_at = |state: &State| {
+            step.set_parameters(&state.parameters);
+            step.give(&subject.batch(state.steps * recipe.accumulate));
+            step.step();
+            silent(&step).unwrap_or(0.0)
+        };
+        let silent = silent_at(start).min(silent_at(end));
         let tape = &step.tape;
         let tensors = tape.parameter_list();
         let gradient = |r: &std::ops::Range<usize>| rms(&tape.gradients()[r.clone()]);
@@ -198,6 +207,12 @@ impl<'a> Evidence<'a> {
             })
         };
         let work = end.parameters.len() as f64 * tokens as f64 * (steps * recipe.accumulate) as f64;
+        let still: Vec<_> =
+            stays.map(of_tensor).filter(|(_, gradient, _)| *gradient > 0.0).collect();
+        let next = match still.is_empty() {
+            true => None,
+            false => Some(NextUpdate::of(subject, end, recipe)?),
+        };
         Ok(Evidence {
             background,
             steps,
@@ -224,7 +239,9 @@ impl<'a> Evidence<'a> {
             zero: unmoved.iter().filter(zero).cloned().collect(),
             unmoved,
             dead: dead(subject, first, last)?,
-            still: stays.map(of_tensor).filter(|(_, gradient, _)| *gradient > 0.0).collect(),
+            still,
+            next,
+            silent,
             largest_gradient,
             again: background.initial.is_some() && steps <= AGAIN && work <= AFFORDED,
             probe,

@@ -6,7 +6,7 @@ use super::{
     AGAIN, Background, Cause, Diagnosis, Direction, Recipe, Stage, State, Verdict,
     diagnose_watched, failure, stability,
 };
-use crate::inspect::diagnose::health::{BORNE, Health, health};
+use crate::inspect::diagnose::health::{BORNE, Health, Outlook, health};
 use crate::inspect::subject::ModelStep;
 use crate::model::recorded_step::ModelError;
 
@@ -17,6 +17,8 @@ pub struct Examination {
     pub diagnosis: Diagnosis,
     /// Measures of health; only if no cause was found.
     pub health: Option<Health>,
+    /// What lies ahead of the run; only if no cause was found.
+    pub outlook: Option<Outlook>,
 }
 
 impl Examination {
@@ -84,15 +86,16 @@ pub fn examination_of(
         notify(Stage::Measuring("curvature"));
         found.stability = stability(step, &found.last_good, recipe)?;
     }
-    let health = match found.cause {
+    let (health, outlook) = match found.cause {
         None => {
             notify(Stage::Measuring("health"));
             let last = found.history.last();
-            Some(health(step, &found.last_good, recipe, last, found.stability)?)
+            let health = health(step, &found.last_good, recipe, last, found.stability)?;
+            (Some(health), Some(Outlook::of(step, start, recipe, &found, background)?))
         }
-        Some(_) => None,
+        Some(_) => (None, None),
     };
-    Ok(Examination { diagnosis: found, health })
+    Ok(Examination { diagnosis: found, health, outlook })
 }
 
 /// Checks whether the highest rate of a run's first steps is above the stable rate of fresh weights.

@@ -92,6 +92,8 @@ pub struct Diagnosis {
     pub cause: Option<(Cause, String)>,
     /// The growth of the quantity that failed, over the watched steps.
     pub growth: Growth,
+    /// The largest score of every attention at some of the watched steps, on one batch.
+    pub scores: Vec<Growth>,
     /// Curvature at the last good state, if it was requested.
     pub stability: Option<Stability>,
     /// The signs at the start and at the last good state.
@@ -179,6 +181,7 @@ fn examine<S: Subject>(
         steps: start.steps + taken as u64,
         growth: Growth::of(&watched.history, &watched.names, origin.as_ref()),
         history: watched.history,
+        scores: watched.scores,
         origin,
         cause,
         stability,

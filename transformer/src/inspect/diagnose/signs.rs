@@ -75,7 +75,7 @@ pub fn signs(
         uniform: logits.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),
         gain: largest_gain(tape),
         residual: residual(tape),
-        attention: tape.vars().filter_map(|v| attention(tape, v)).collect(),
+        attention: attentions(tape).into_iter().map(|v| attention(tape, v)).collect(),
         logits: logits.map(|v| spread(tape.elements(v), tape.shape(v).rows)),
         unmoved: unmoved(tape, *output),
         dead: dead(tape),
@@ -152,23 +152,31 @@ fn residual(tape: &Tape<f32>) -> f64 {
     }
 }
 
-/// Returns the statistics of a softmax whose output weighs values; `None` for other values.
-fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
-    let mixes = |user: Var| {
-        tape.role(user) == Some(Role::WeightedSum) && tape.operands(user).contains(&var)
+/// Returns the softmaxes whose output weighs values.
+pub(crate) fn attentions(tape: &Tape<f32>) -> Vec<Var> {
+    let mixes = |var: Var| {
+        tape.vars().any(|user| {
+            tape.role(user) == Some(Role::WeightedSum) && tape.operands(user).contains(&var)
+        })
     };
-    if tape.role(var)? != Role::Softmax || !tape.vars().any(mixes) {
-        return None;
-    }
+    tape.vars().filter(|v| tape.role(*v) == Some(Role::Softmax) && mixes(*v)).collect()
+}
+
+/// Returns the largest magnitude of an attention's scores that are not masked.
+pub(crate) fn largest_score(tape: &Tape<f32>, attention: Var) -> f64 {
+    let scores = tape.value(tape.operands(attention)[0]);
+    let finite = scores.iter().filter(|s| s.is_finite());
+    finite.fold(0.0, |m: f64, s| m.max(f64::from(s.abs())))
+}
+
+/// Returns the statistics of an attention's softmax.
+fn attention(tape: &Tape<f32>, var: Var) -> Attention {
     let scored = tape.operands(var)[0];
     let (mut sum, mut counted, mut saturated) = (0.0, 0.0, 0.0);
-    let mut largest = 0.0_f64;
     let (weights, scores) = (tape.value(var), tape.value(scored));
     for j in 0..weights.ncols() {
         let (p, s) = (column(&weights, j), column(&scores, j));
         let visible = s.iter().filter(|s| **s > f32::NEG_INFINITY).count();
-        let finite = s.iter().filter(|s| s.is_finite());
-        largest = finite.fold(largest, |m, s| m.max(f64::from(s.abs())));
         if visible < 2 {
             continue;
         }
@@ -179,13 +187,13 @@ fn attention(tape: &Tape<f32>, var: Var) -> Option<Attention> {
         saturated += f64::from(u8::from(p.iter().any(|&p| p > 0.99)));
     }
     let share = |x: f64| if counted > 0.0 { x / counted } else { 1.0 };
-    Some(Attention {
+    Attention {
         name: tape.name(var).to_owned(),
         entropy: share(sum),
-        largest,
+        largest: largest_score(tape, var),
         saturated: if counted > 0.0 { saturated / counted } else { 0.0 },
         unscaled: is_unscaled(tape, scored),
-    })
+    }
 }
 
 /// Checks whether dot products reach `scores` although neither they nor their queries or keys were multiplied by a
@@ -339,7 +347,7 @@ mod tests {
             r.push("mixed", mix, [value, weights]).unwrap();
             let mut tape = r.finish();
             tape.forward();
-            attention(&tape, weights).unwrap().unscaled
+            attention(&tape, weights).unscaled
         };
         for place in ["scores", "query", "rotated query", "key"] {
             assert!(!unscaled(place), "{place}");

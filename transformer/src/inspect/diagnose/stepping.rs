@@ -367,12 +367,16 @@ impl<'a, S: Subject> Course<'a, S> {
 
     /// Returns what the update makes of parameters of 1 whose gradients are and were 0: the factor of decay.
     pub fn decay_factor(&self) -> f64 {
-        let rate = self.recipe().schedule.rate(self.training.steps());
-        let (name, uses) = (String::new(), vec![(Role::Linear, 0)]);
-        let matrix = Parameter { name, shape: Shape::new(1, 1), range: 0..1, uses, output: false };
-        let mut rule = self.recipe().optimizer.build::<f64>(&[matrix]);
-        let mut parameter = [1.0];
-        rule.step(rate, &mut parameter, &[0.0]);
-        parameter[0]
+        decay_factor(self.recipe(), self.training.steps())
     }
+}
+
+/// Returns what the update after `steps` makes of a parameter of 1 whose gradients are and were 0: the factor of decay.
+pub(super) fn decay_factor(recipe: &Recipe, steps: u64) -> f64 {
+    let (name, uses) = (String::new(), vec![(Role::Linear, 0)]);
+    let matrix = Parameter { name, shape: Shape::new(1, 1), range: 0..1, uses, output: false };
+    let mut rule = recipe.optimizer.build::<f64>(&[matrix]);
+    let mut parameter = [1.0];
+    rule.step(recipe.schedule.rate(steps), &mut parameter, &[0.0]);
+    parameter[0]
 }

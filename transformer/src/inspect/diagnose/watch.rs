@@ -2,12 +2,16 @@
 
 use super::course::{State, Taken};
 use super::origin::Origin;
+use super::picture::Growth;
+use super::signs::{attentions, largest_score};
 use super::stage::{Notify, Stage};
 use super::stepping::Course;
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
+use crate::model::recording::{Given, Recording};
 use crate::training::precision::Precision;
 use crate::training::recipe::Recipe;
+use calculus::Var;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -15,6 +19,9 @@ use std::rc::Rc;
 const KEPT: usize = 3;
 /// Consecutive steps with a loss above both the first and ln V after which a model has lost what it learned.
 const LOST: u64 = 40;
+/// Steps of a watch, besides the last, at which attention scores are looked at: the interval of a slope needs a dozen points,
+/// and each costs a forward pass.
+const LOOKS: u64 = 12;
 /// Relative tolerance of a gradient's norm: gradients that differ by less count as the same, like f32 sums in another
 /// order.
 const SAME: f64 = 1e-3;
@@ -80,6 +87,8 @@ pub(crate) struct Watched {
     pub(crate) decay_factor: f64,
     /// Names of all values, in the order of the recording.
     pub(crate) names: Vec<String>,
+    /// The largest score of every attention at some of the steps, on one batch.
+    pub(crate) scores: Vec<Growth>,
     ran_away: bool,
     /// Checks whether the last consecutive losses show that the model has lost what it learned.
     lost: bool,
@@ -104,6 +113,7 @@ impl Watched {
             handed: None,
             decay_factor: course.decay_factor(),
             names,
+            scores: vec![],
             ran_away: false,
             lost: false,
         };
@@ -111,7 +121,12 @@ impl Watched {
         let mut least = f64::INFINITY;
         let mut left: Vec<f32> = start.gradients.clone();
         left.resize(start.parameters.len(), 0.0);
+        let mut looks = Looks::new(subject, subject.batch(course.next_batch()))?;
+        let every = steps.div_ceil(LOOKS).max(1);
         for i in 0..steps {
+            if i % every == 0 {
+                looks.take(start.steps + i, course.recording.tape.parameters());
+            }
             let taken = course.step()?;
             notify(Stage::Watched { done: i + 1, of: steps, loss: taken.loss });
             let failed = taken.origin.is_some() || !taken.loss.is_finite();
@@ -119,6 +134,7 @@ impl Watched {
             if let Ok(state) = Rc::try_unwrap(earlier) {
                 course.reuse(state);
             }
+            watched.scores = looks.scores();
             if failed || !taken.gradient_norm.is_finite() {
                 watched.history.push(taken);
                 return Ok(watched);
@@ -154,6 +170,8 @@ impl Watched {
             }
         }
         watched.last_good = Rc::new(course.state());
+        looks.take(start.steps + steps, &watched.last_good.parameters);
+        watched.scores = looks.scores();
         Ok(watched)
     }
 
@@ -177,6 +195,40 @@ impl Watched {
     /// Returns the batch of the last step.
     pub(crate) fn batch(&self) -> u64 {
         self.history.last().map_or(0, |t| t.batch)
+    }
+}
+
+/// Measures attention scores on one batch as the parameters change: on other batches, the noise of the tokens hides slow growth.
+struct Looks {
+    step: Recording<f32>,
+    attentions: Vec<Var>,
+    found: Vec<(u64, Vec<f64>)>,
+}
+
+impl Looks {
+    fn new(subject: &impl Subject, batch: Vec<Given>) -> Result<Self, ModelError> {
+        let mut step = subject.record_in_full::<f32>()?;
+        step.give(&batch);
+        let attentions = attentions(&step.tape);
+        Ok(Looks { step, attentions, found: vec![] })
+    }
+
+    fn take(&mut self, steps: u64, parameters: &[f32]) {
+        let Looks { step, attentions, found } = self;
+        if attentions.is_empty() {
+            return;
+        }
+        step.set_parameters(parameters);
+        step.tape.forward();
+        found.push((steps, attentions.iter().map(|v| largest_score(&step.tape, *v)).collect()));
+    }
+
+    fn scores(&self) -> Vec<Growth> {
+        let of = |(i, v): (usize, &Var)| Growth {
+            name: self.step.tape.name(*v).to_owned(),
+            sizes: self.found.iter().map(|(steps, sizes)| (*steps, sizes[i])).collect(),
+        };
+        self.attentions.iter().enumerate().map(of).collect()
     }
 }
 

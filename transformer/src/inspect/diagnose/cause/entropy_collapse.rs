@@ -13,7 +13,7 @@ use crate::inspect::diagnose::signs::Signs;
 /// Share of queries with a weight above 0.99.
 const SATURATED: f64 = 0.5;
 /// The largest score: e⁻³⁰ is 10⁻¹³, far below f32's spacing at 1 (6·10⁻⁸).
-const SCORE: f64 = 30.0;
+pub(crate) const SCORE: f64 = 30.0;
 
 pub(super) struct EntropyCollapse;
 

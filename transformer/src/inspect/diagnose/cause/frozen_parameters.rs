@@ -2,7 +2,8 @@
 //! 2⁻²⁵·|θ| in f32. With an optimizer that normalises, u is about the rate: at 3·10⁻³ a weight above 10⁵ does not change.
 //!
 //! **Signature.** No bit of a whole tensor changes over five watched steps or more, at a rate above 0 and under a
-//! gradient of at least a thousandth of the largest tensor's (root mean square); other tensors do move.
+//! gradient of at least a thousandth of the largest tensor's (root mean square); other tensors do move. The next update, computed
+//! in f64, tells whether it is rounded away or below the smallest number itself.
 //!
 //! **Cure.** Redraw the tensor.
 //!
@@ -30,13 +31,15 @@ impl Slow for FrozenParameters {
         let judged = e.watched >= WATCHED && e.path > 0.0 && e.still.len() < e.tensors;
         let (_, gradient, size) = found.first().filter(|_| judged)?;
         let names: Vec<String> = found.iter().map(|(name, ..)| name.clone()).collect();
-        let ulp = 2.0_f64.powi(-25) * size;
+        let next = e.next.as_ref();
+        let next =
+            next.and_then(|n| Some((n.unmoved.iter().find(|u| u.name == names[0])?, n.rate)));
+        let why =
+            next.map_or(format!("its weights are about {size:.1e}"), |(u, rate)| u.because(rate));
         Some(format!(
-            "no bit of {} changes in {} steps, under a gradient of {gradient:.1e} (root mean square): its weights \
-             are about {size:.1e}, and a step below {ulp:.1e} is rounded away; the rate is {:.1e}",
+            "no bit of {} changes in {} steps, under a gradient of {gradient:.1e} (root mean square): {why}",
             listed(&names),
-            e.watched,
-            e.rate
+            e.watched
         ))
     }
 

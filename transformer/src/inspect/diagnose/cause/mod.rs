@@ -15,6 +15,8 @@ mod dynamics;
 mod saturation;
 mod slow;
 
+pub(crate) use entropy_collapse::SCORE;
+
 /// The evidence for a cause, in words and numbers, if its sign is present.
 type Sign = Result<Option<String>, ModelError>;
 /// The proposed fixes, the mildest first.
@@ -149,6 +151,7 @@ causes! {
     // Every number is finite, but the loss does not fall or falls too slowly: the most specific first.
     DeadParameters in dead_parameters:
         "Weights that stay at 0 for lack of a gradient; units that are off for every token.";
+    SoftmaxCollapse in softmax_collapse: "Tokens whose probability is exactly 1: no gradient is left.";
     ClipTooLow in clip_too_low: "Gradients clipped to a norm far below the median.";
     RateTooLow in rate_too_low: "A rate so low that the whole planned run learns almost nothing.";
     ScheduleEnded in schedule_ended: "A schedule that ended before the model finished learning.";

@@ -12,8 +12,14 @@
 //!   the batch size at which noise and signal are equal. Source: McCandlish et al., *An Empirical Model of Large-Batch
 //!   Training*, 2018, appendix A.
 
+mod outlook;
 mod watch;
 
+pub(crate) use outlook::silent;
+pub use outlook::{
+    Collapse, Decay, Edge, NextUpdate, Outlook, Reached, Reason, ScoreGrowth, Unmoved, balance,
+    collapse_gap, recorded_scores,
+};
 pub use watch::{Glance, Watch};
 
 use super::course::{State, Taken};

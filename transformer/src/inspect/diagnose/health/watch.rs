@@ -27,6 +27,8 @@ pub struct Glance {
     /// Entropy of attention over ln of the number of visible tokens, averaged over the heads of every sequence's last
     /// query, which sees most.
     pub attention_entropy: Vec<f64>,
+    /// The largest magnitude of those queries' scores.
+    pub largest_scores: Vec<f64>,
     /// Share of those queries with a weight above 0.99.
     pub saturated: Vec<f64>,
     /// Share of the feed-forward part's units that send no gradient for any token.
@@ -46,11 +48,14 @@ struct Block {
     output: [(f64, usize); 2],
     /// The last query of every sequence.
     queries: Vec<Vec<f32>>,
-    /// Sums of entropies and of saturated queries, and the count.
-    attention: (f64, f64, usize),
+    /// See [`Queries`].
+    attention: Queries,
     /// Whether a unit has sent a gradient.
     alive: Vec<u8>,
 }
+
+/// Measurements of queries: sums of entropies and of saturated queries, the count, and the largest magnitude of a score.
+type Queries = (f64, f64, usize, f64);
 
 /// The kind of measurement of a value, and its block. Rows select a part of a larger value.
 #[derive(Clone, Debug)]
@@ -198,6 +203,7 @@ impl Watch {
             activations: rms_of(0),
             gradients: rms_of(1),
             attention_entropy: of_each(|b| b.attention.0 / b.attention.2.max(1) as f64),
+            largest_scores: of_each(|b| b.attention.3),
             saturated: of_each(|b| b.attention.1 / b.attention.2.max(1) as f64),
             dead: of_each(|b| {
                 b.alive.iter().filter(|a| **a == 0).count() as f64 / b.alive.len().max(1) as f64
@@ -211,9 +217,9 @@ impl Watch {
 }
 
 /// Measures attention of a sequence's last query, head by head: adds entropy over ln of the number of keys, saturation,
-/// and a count. `query` is a column; `keys` have a column for every token, and their rows determine the number of
+/// a count, and the largest score. `query` is a column; `keys` have a column for every token, and their rows determine the number of
 /// heads.
-fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut (f64, f64, usize)) {
+fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut Queries) {
     let rows = query.len() / heads;
     let groups = Groups { heads, key_value_heads: keys[0].len() / rows };
     let scale = 1.0 / (rows as f32).sqrt();
@@ -227,7 +233,7 @@ fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut (f64, f64,
         let most = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
         // H = ln Σ e^s − Σ p·s, from the largest down.
         let (mut sum, mut product) = (0.0_f64, 0.0);
-        for s in scores {
+        for &s in &scores {
             let below = f64::from(s - most);
             let e = below.exp();
             sum += e;
@@ -237,6 +243,8 @@ fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut (f64, f64,
         all.0 += if keys.len() > 1 { nats / (keys.len() as f64).ln() } else { 1.0 };
         all.1 += f64::from(u8::from(sum.recip() > 0.99));
         all.2 += 1;
+        let finite = scores.iter().filter(|s| s.is_finite());
+        all.3 = finite.fold(all.3, |m, s| m.max(f64::from(s.abs())));
     }
 }
 
@@ -301,7 +309,7 @@ mod tests {
                 })
                 .collect();
             let seen = |key: &[f32]| {
-                let mut all = (0.0, 0.0, 0);
+                let mut all = (0.0, 0.0, 0, 0.0);
                 let columns: Vec<&[f32]> = key.chunks(key.len() / keys).collect();
                 last_query(&query, &columns, heads, &mut all);
                 all
