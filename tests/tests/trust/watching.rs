@@ -33,11 +33,17 @@ fn a_watched_step_is_the_same_step() {
 /// What `--watch` sees while the step is replayed, against what the recording that shows every formula says.
 #[test]
 fn a_glance_sees_what_the_textbooks_recording_has() {
+    glance_of(config());
+    // A factor and a cap of their own.
+    glance_of(TrainingConfig { score_scale: Some(0.1), score_cap: Some(20.0), ..config() });
+}
+
+fn glance_of(config: TrainingConfig) {
     let mut config = TrainingConfig {
         activation: transformer::Activation::Relu,
         dropout: 0.0,
         bias: true,
-        ..config()
+        ..config
     };
     config.clip = 0.0;
     let (corpus, model) = (corpus(16), config.model(65).expect("valid"));

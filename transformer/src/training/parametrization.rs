@@ -2,7 +2,7 @@
 
 use crate::keyed::keyed;
 use crate::model::architecture::{Architecture, HIDDEN_DEVIATION};
-use crate::training::config::TrainingConfig;
+use crate::training::config::{TrainingConfig, TrainingConfigError};
 
 keyed! {
     /// How initial weights, learning rates, attention scores and logits follow the width.
@@ -17,6 +17,7 @@ keyed! {
     /// | learning rate of hidden matrices | η | [`OptimizerConfig::shares`](calculus::optimizer::OptimizerConfig::shares): η/m for Adam |
     /// | factor of attention scores | 1/√(head's width) | the same over √m, if heads are m times as wide |
     /// | logits | W·x | W·x/m |
+    /// | factor of a token's vector that is √width (Gemma) | √width | √(base width) |
     ///
     /// At the base width both are the same to the bit. Heads grow with the width unless `head_width` is set; then their
     /// number does.
@@ -65,6 +66,10 @@ impl TrainingConfig {
         }
         model.hidden_deviation = HIDDEN_DEVIATION / m.sqrt();
         model.logit_divisor *= m;
+        if self.scaled_embedding && self.embedding_scale.is_none() {
+            // √width of the base width: tokens' vectors do not grow.
+            model.embedding_scale /= m.sqrt();
+        }
         if self.head_width.is_none() {
             // A given factor is that of the base width; the usual one follows 1/√m already.
             model.score_scale = Some(match model.score_scale {
@@ -79,10 +84,7 @@ impl TrainingConfig {
     ///
     /// # Errors
     /// Settings that contradict each other.
-    pub fn in_training(
-        &self,
-        stored: &Architecture,
-    ) -> Result<Architecture, crate::TrainingConfigError> {
+    pub fn in_training(&self, stored: &Architecture) -> Result<Architecture, TrainingConfigError> {
         let Architecture { dropout, hidden_deviation, .. } = self.model(stored.vocabulary)?;
         Ok(Architecture { dropout, hidden_deviation, ..stored.clone() })
     }
@@ -160,6 +162,8 @@ mod tests {
         // 1/√8 at the base width, over 4.
         assert!((model.score_scale.unwrap() - 1.0 / 8_f64.sqrt() / 4.0).abs() < 1e-15);
         assert_eq!(model.logit_divisor, 4.0);
+        let scaled = TrainingConfig { scaled_embedding: true, ..mup(64) };
+        assert_eq!(scaled.model(11).unwrap().embedding_scale, 4.0);
         // More heads of the same width keep the factor; factors that are given are those of the base width.
         let wide = TrainingConfig { head_width: Some(8), heads: 8, ..mup(64) };
         assert_eq!(wide.model(11).unwrap().score_scale, None);

@@ -9,6 +9,7 @@
 //! Source: Yang et al., *Tensor Programs V*, 2022, appendix D.1.
 
 use crate::inspect::diagnose::rms;
+use crate::memory;
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::text::corpus::Corpus;
 use crate::training::config::{ScheduleKind, TrainingConfig, TrainingConfigError};
@@ -24,6 +25,9 @@ const STEPS: u64 = 4;
 /// Sequences and tokens of the batch on which activations are compared.
 const PROBE: (usize, usize) = (2, 32);
 const CONFIDENCE: f64 = 0.95;
+/// The exponent below which a change shrinks with the width: scores of queries and keys that are still independent change
+/// like 1/√width in the first steps of µP, and what is divided by the width once too often like 1/width.
+const SHRINKS: f64 = -0.75;
 /// The exponent from which a change grows with the width: half of the slowest growth that adding up independent changes
 /// gives, √width.
 const GROWS: f64 = 0.25;
@@ -53,6 +57,11 @@ pub struct Coordinate {
 }
 
 impl Coordinate {
+    /// Whether it is shown to shrink with the width, so that a wider model does not learn there.
+    pub fn shrinks(&self) -> bool {
+        self.interval.1 < SHRINKS
+    }
+
     /// Whether it is shown to grow with the width (`Some(true)`), or not to grow (`Some(false)`).
     pub fn grows(&self) -> Option<bool> {
         match self.interval {
@@ -78,12 +87,14 @@ pub struct CoordinateCheck {
 }
 
 impl CoordinateCheck {
-    /// Returns the parametrization that the changes are those of: [`Parametrization::Mup`] if none grows with the width,
-    /// [`Parametrization::Standard`] if one does, `None` if the seeds do not decide.
+    /// Returns the parametrization that the changes are those of: [`Parametrization::Mup`] if none grows or shrinks with the
+    /// width, [`Parametrization::Standard`] if one grows, `None` if the seeds do not decide, or one shrinks and none grows.
     pub fn verdict(&self) -> Option<Parametrization> {
         let grows = || self.coordinates.iter().map(Coordinate::grows);
         if grows().any(|grows| grows == Some(true)) {
             Some(Parametrization::Standard)
+        } else if self.coordinates.iter().any(Coordinate::shrinks) {
+            None
         } else if grows().all(|grows| grows == Some(false)) {
             Some(Parametrization::Mup)
         } else {
@@ -117,6 +128,24 @@ pub enum WidthsError {
         base: usize,
         /// The width at which it has none.
         width: usize,
+    },
+    /// Fewer than two seeds.
+    #[error("{found} seeds give no interval: give two or more")]
+    Seeds {
+        /// The seeds.
+        found: u64,
+    },
+    /// An activation that does not change.
+    #[error(
+        "{name} does not change in {steps} steps at width {width}: give a larger --learning-rate"
+    )]
+    Unmoved {
+        /// The activation.
+        name: String,
+        /// The width.
+        width: usize,
+        /// The steps.
+        steps: u64,
     },
     /// Training that does not last the few steps.
     #[error(
@@ -154,12 +183,20 @@ impl Widths {
         }
         // All sizes are checked before the first model is trained.
         let configs = widths.iter().map(|&width| self.at(width)).collect::<Result<Vec<_>, _>>()?;
+        if *seeds < 2 {
+            return Err(WidthsError::Seeds { found: *seeds });
+        }
         for config in &configs {
             config.validate()?;
-            config.model(vocabulary)?;
+            let model = config.model(vocabulary)?;
+            let (sequences, parameters) = (config.sequences_at_once(), model.parameters() as u64);
+            let recorded =
+                RecordedStep::<f32>::bytes(&model, sequences, config.context, Form::Fused)?;
+            let needed = recorded + Trainer::<f32>::beside(config, parameters);
+            memory::afford(needed).map_err(ModelError::from)?;
         }
         let mut measured: Vec<Vec<(String, Vec<f64>)>> = vec![];
-        for seed in 0..(*seeds).max(2) {
+        for seed in 0..*seeds {
             let mut by_width: Vec<(String, Vec<f64>)> = vec![];
             for config in &configs {
                 let config =
@@ -182,12 +219,7 @@ impl Widths {
             coordinate(measured[0][k].0.clone(), widths, &of_seeds)
         });
         let coordinates = coordinates.collect();
-        Ok(CoordinateCheck {
-            widths: widths.clone(),
-            steps: STEPS,
-            seeds: (*seeds).max(2),
-            coordinates,
-        })
+        Ok(CoordinateCheck { widths: widths.clone(), steps: STEPS, seeds: *seeds, coordinates })
     }
 
     /// Returns the settings at a width: a constant rate without warm-up, no dropout, and sizes that follow the width.
@@ -296,7 +328,13 @@ fn changes(
         RecordedStep::<f32>::record_forward_only(&architecture, sequences, length, Form::Textbook)?;
     let (mut tokens, mut targets) = (vec![0; sequences * length], vec![0; sequences * length]);
     // The same at every width, and not the batch of a step.
-    corpus.fill(config.seed, STEPS + 1, length, &mut tokens, &mut targets);
+    corpus.fill(
+        config.seed,
+        STEPS * config.accumulate as u64 + 1,
+        length,
+        &mut tokens,
+        &mut targets,
+    );
     let mut measure = |trainer: &Trainer<f32>| {
         probe.copy_parameters(trainer.model().tape().parameters());
         activations(&mut probe, &tokens, &targets)
@@ -314,9 +352,11 @@ fn changes(
             (name, rms(&difference))
         })
         .collect();
-    match all.iter().all(|(_, change)| *change > 0.0 && change.is_finite()) {
-        true => Ok(all),
-        false => Err(WidthsError::Diverged { width: config.width, steps: STEPS }),
+    let (width, steps) = (config.width, STEPS);
+    match all.iter().find(|(_, change)| !(*change > 0.0 && change.is_finite())) {
+        None => Ok(all),
+        Some((name, 0.0)) => Err(WidthsError::Unmoved { name: name.clone(), width, steps }),
+        Some(_) => Err(WidthsError::Diverged { width, steps }),
     }
 }
 
@@ -363,7 +403,14 @@ mod tests {
             let found = coordinate("x".into(), &widths, &[&a, &b]);
             assert!((found.exponent - exponent).abs() < 1e-12);
             assert!((found.changes[0] - 16_f64.powf(exponent)).abs() < 1e-12);
-            assert_eq!(found.grows(), Some(exponent > GROWS));
+            assert_eq!((found.grows(), found.shrinks()), (Some(exponent > GROWS), false));
+            let check = |more: f64| {
+                let found = coordinate("x".into(), &widths, &[&seed(more), &seed(more)]);
+                let coordinates = vec![found];
+                CoordinateCheck { widths: widths.to_vec(), steps: 4, seeds: 2, coordinates }
+            };
+            let mup = (exponent <= GROWS).then_some(Parametrization::Mup);
+            assert_eq!(check(1.0).verdict(), mup.or(Some(Parametrization::Standard)));
         }
     }
 
@@ -442,5 +489,21 @@ mod tests {
         let heads = |r: &mut Widths| (r.config.head_width, r.widths) = (Some(8), vec![32, 40, 44]);
         refused(&heads, "heads is 4 at width 32");
         refused(&|r| r.config.learning_rate = -1.0, "learning_rate");
+        refused(&|r| r.widths = vec![32, 1 << 22], "memory");
+        refused(&|r| r.seeds = 1, "give two or more");
+        let mut still = request(Parametrization::Standard);
+        still.config.learning_rate = 1e-30;
+        let error = still.run(&corpus, 16, |_| {}).unwrap_err().to_string();
+        assert!(
+            error.contains("does not change") && error.contains("larger --learning-rate"),
+            "{error}"
+        );
+        // Divided by the width twice: a wider model does not learn there.
+        let seed = |factor: f64| [16.0, 32.0, 64.0_f64].map(|w| factor / w);
+        let found = coordinate("x".into(), &[16, 32, 64], &[&seed(1.0), &seed(2.0)]);
+        assert!(found.shrinks());
+        let coordinates = vec![found];
+        let check = CoordinateCheck { widths: vec![16, 32, 64], steps: 4, seeds: 2, coordinates };
+        assert_eq!(check.verdict(), None);
     }
 }

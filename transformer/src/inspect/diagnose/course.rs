@@ -3,7 +3,7 @@
 use super::origin::Origin;
 use crate::training::recipe::Recipe;
 use calculus::Parameter;
-use calculus::optimizer::Optimizer;
+use calculus::optimizer::{MEAN, Optimizer};
 use linalg::Real;
 use serde::Serialize;
 
@@ -34,10 +34,12 @@ impl State {
     ) -> Box<dyn Optimizer<T>> {
         let mut rule = recipe.optimizer.build::<T>(list);
         rule.set_steps(self.steps);
-        for ((_, own), saved) in rule.state().into_iter().zip(&self.memory) {
-            if own.len() == saved.len() {
-                own.iter_mut().zip(saved).for_each(|(own, &m)| *own = T::from_f64(f64::from(m)));
-            }
+        for (k, (name, own)) in rule.state().into_iter().enumerate() {
+            // A mean of iterates that was forgotten begins anew at the parameters.
+            let anew = Some(&self.parameters).filter(|_| name == MEAN);
+            let saved = self.memory.get(k).filter(|saved| own.len() == saved.len()).or(anew);
+            let pairs = own.iter_mut().zip(saved.into_iter().flatten());
+            pairs.for_each(|(own, &m)| *own = T::from_f64(f64::from(m)));
         }
         rule
     }
@@ -66,4 +68,28 @@ pub struct Taken {
     pub largest_gradient: Vec<f64>,
     /// Why the step was not taken, or what its update made non-finite.
     pub origin: Option<Origin>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::diagnose::cause::specimen;
+    use crate::inspect::subject::Subject;
+    use calculus::optimizer::{OptimizerConfig, OptimizerKind};
+
+    /// A mean of iterates that was forgotten begins anew at the parameters: iterate and mean are there, and so is the next
+    /// step.
+    #[test]
+    fn a_forgotten_mean_begins_at_the_parameters() {
+        let (start, mut recipe) = (specimen::start(), Recipe::sgd(1e-3));
+        let kind = OptimizerKind::ScheduleFree;
+        recipe.optimizer = OptimizerConfig { kind, ..OptimizerConfig::default() };
+        let state = State { steps: 50, ..start };
+        let list = specimen::step().record::<f32>().unwrap().tape.parameter_list();
+        let mut rule = state.optimizer::<f32>(&recipe, &list);
+        assert_eq!(rule.evaluated().unwrap(), state.parameters);
+        let mut moved = state.parameters.clone();
+        rule.step(1e-3, &mut moved, &vec![0.0; state.parameters.len()]);
+        assert_eq!(moved, state.parameters);
+    }
 }

@@ -19,7 +19,7 @@ use std::rc::Rc;
 const KEPT: usize = 3;
 /// Consecutive steps with a loss above both the first and ln V after which a model has lost what it learned.
 const LOST: u64 = 40;
-/// Steps of a watch, besides the last, at which attention scores are looked at: the interval of a slope needs a dozen points,
+/// Steps of a watch, at most and besides the last, at which attention scores are looked at: the interval of a slope needs a dozen points,
 /// and each costs a forward pass.
 const LOOKS: u64 = 12;
 /// Relative tolerance of a gradient's norm: gradients that differ by less count as the same, like f32 sums in another

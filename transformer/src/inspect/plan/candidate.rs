@@ -138,9 +138,11 @@ pub(super) fn settled(request: &Request, config: TrainingConfig, tokens: f64) ->
         c.learning_rate = rounded(share * RATE * c.width_ratio() / c.width as f64);
     }
     if !fixed("schedule") {
-        c.schedule = ScheduleKind::Linear;
+        // A mean of iterates takes the place of a falling rate: constant after the warm-up.
+        let constant = c.optimizer.averages();
+        c.schedule = if constant { ScheduleKind::WarmupStableDecay } else { ScheduleKind::Linear };
         if !fixed("min_learning_rate") {
-            c.min_learning_rate = 0.0;
+            c.min_learning_rate = if constant { c.learning_rate } else { 0.0 };
         }
     }
     if !fixed("min_learning_rate") {

@@ -56,6 +56,7 @@ fn report(checked: &CoordinateCheck, meant: Parametrization) -> String {
     }
     for (row, coordinate) in rows.iter_mut().skip(1).zip(&checked.coordinates) {
         let grows = match coordinate.grows() {
+            Some(false) if coordinate.shrinks() => "shrinks",
             Some(true) => "yes",
             Some(false) => "no",
             None => "not decided",
@@ -70,11 +71,14 @@ fn report(checked: &CoordinateCheck, meant: Parametrization) -> String {
         Some(_) => {
             "standard: activations change more in wider models, so the best learning rate falls with the width"
         }
+        None if checked.coordinates.iter().any(Coordinate::shrinks) => {
+            "neither: an activation changes less in wider models, which do not learn there"
+        }
         None => "not decided: give more --seeds, or widths that are farther apart",
     };
     let _ = write!(out, "\nverdict  {verdict}\n");
     if checked.verdict().is_some_and(|verdict| verdict != meant) {
-        let _ = writeln!(out, "         the settings say {}", meant.key());
+        let _ = writeln!(out, "         the settings ask for {}", meant.key());
     }
     out
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use transformer::disk::Restored;
 use transformer::disk::checkpoint::About;
 use transformer::model::family;
-use transformer::{Trainer, TrainingConfig};
+use transformer::{ScheduleKind, Trainer, TrainingConfig};
 
 /// Reports what changed since the state was saved.
 pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restored) {
@@ -95,6 +95,14 @@ pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Pat
         remark(format!(
             "average  evaluation and model/ take the mean of {}'s iterates; the state keeps the weights at which it takes \
              gradients too",
+            config.optimizer.key()
+        ));
+    }
+    let [first, last] = [config.learning_rate, config.min_learning_rate];
+    if config.optimizer.averages() && config.schedule != ScheduleKind::Constant && last < first {
+        remark(format!(
+            "schedule {} needs no falling rate, and this one falls; constant after its warm-up it is with \
+             --schedule warmup_stable_decay --min-learning-rate {first}",
             config.optimizer.key()
         ));
     }

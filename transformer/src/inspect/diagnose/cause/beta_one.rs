@@ -1,6 +1,7 @@
 //! **Mathematics.** A bias correction divides the mean of gradients or of squares by 1 − βᵗ, which is 0 for β = 1.
+//! Schedule-free descent divides by 1 − β₁, the share of its iterate in the weights.
 //!
-//! **Signature.** Origin *update* at the first step, in every parameter at once, of a rule with bias correction.
+//! **Signature.** Origin *update* at the first step, in every parameter at once, of a rule with bias correction or with a mean of iterates.
 //!
 //! **Cure.** β₁ = 0.9, β₂ = 0.99.
 //!
@@ -15,7 +16,9 @@ impl Detect for BetaOne {
     const TITLE: &str = "beta of 1";
 
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
-        let one = f.recipe.optimizer.corrections(0).iter().any(|correction| *correction <= 0.0);
+        let rule = &f.recipe.optimizer;
+        let one = rule.corrections(0).iter().any(|correction| *correction <= 0.0)
+            || rule.kind.averages() && rule.beta1 >= 1.0;
         Ok(f.origin_where(|o| one && o.direction == Direction::Update))
     }
 

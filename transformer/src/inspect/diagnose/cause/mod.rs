@@ -171,14 +171,14 @@ impl fmt::Display for Cause {
 
 /// A small model and its data; the tests of causes introduce faults into it.
 #[cfg(test)]
-mod specimen {
+pub(crate) mod specimen {
     use crate::inspect::diagnose::State;
     use crate::inspect::subject::ModelStep;
     use crate::model::architecture::Architecture;
     use std::sync::Arc;
 
     /// A text of eleven words, each three after its predecessor.
-    pub(super) fn step() -> ModelStep<'static> {
+    pub(crate) fn step() -> ModelStep<'static> {
         let config = Architecture {
             vocabulary: 11,
             context: 8,
@@ -195,7 +195,7 @@ mod specimen {
         ModelStep { config, sequences: 2, length: 8, seed: 1, batches: Arc::new(batch) }
     }
 
-    pub(super) fn start() -> State {
+    pub(crate) fn start() -> State {
         State::start(step().config.initial_parameters(1).unwrap())
     }
 }

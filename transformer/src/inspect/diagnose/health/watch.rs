@@ -2,6 +2,7 @@
 
 use crate::inspect::diagnose::layers::change;
 use crate::model::recorded_step::{ModelError, RecordedStep};
+use crate::model::scores::Scores;
 use crate::text::corpus::Corpus;
 use crate::training::trainer::Trainer;
 use crate::training::training_loop::{Observer, Step};
@@ -80,6 +81,8 @@ pub struct Watch {
     largest: (f32, Option<Var>),
     /// Heads, sequences and tokens per sequence.
     sizes: (usize, usize, usize),
+    /// How each block scores its keys.
+    scores: Vec<Scores>,
 }
 
 impl Observer<f32> for Watch {
@@ -89,7 +92,7 @@ impl Observer<f32> for Watch {
             self.largest = (size, Some(var));
         }
         let (heads, sequences, length) = self.sizes;
-        let Watch { seen, blocks, .. } = self;
+        let Watch { seen, blocks, scores, .. } = self;
         for what in seen.get(&var).into_iter().flatten() {
             match what {
                 Seen::Output(i) => note(&mut blocks[*i].output[0], x),
@@ -102,7 +105,7 @@ impl Observer<f32> for Watch {
                     for (query, keys) in block.queries.iter().zip(keys) {
                         let keys = keys.chunks(keys.len() / length).map(|k| &k[rows.clone()]);
                         let keys: Vec<&[f32]> = keys.collect();
-                        last_query(query, &keys, heads, &mut block.attention);
+                        last_query(query, &keys, (heads, scores[*i]), &mut block.attention);
                     }
                 }
                 Seen::Units(..) => {}
@@ -163,7 +166,8 @@ impl Watch {
         }
         let blocks = vec![Block::default(); marks.blocks.len()];
         let (before, largest, sizes) = (vec![], (0.0, None), (0, 0, 0));
-        Watch { names, seen, blocks, layers, before, largest, sizes }
+        let scores = (0..marks.blocks.len()).map(|i| model.config().scores(i)).collect();
+        Watch { names, seen, blocks, layers, before, largest, sizes, scores }
     }
 
     /// Takes a training step and measures it, along with another observer that can stop it: then the result is `None`.
@@ -218,16 +222,21 @@ impl Watch {
 
 /// Measures attention of a sequence's last query, head by head: adds entropy over ln of the number of keys, saturation,
 /// a count, and the largest score. `query` is a column; `keys` have a column for every token, and their rows determine the number of
-/// heads.
-fn last_query(query: &[f32], keys: &[&[f32]], heads: usize, all: &mut Queries) {
+/// key-value heads.
+fn last_query(query: &[f32], keys: &[&[f32]], (heads, scores): (usize, Scores), all: &mut Queries) {
     let rows = query.len() / heads;
     let groups = Groups { heads, key_value_heads: keys[0].len() / rows };
-    let scale = 1.0 / (rows as f32).sqrt();
+    let scale: f32 = scores.factor(rows);
+    let keys = &keys[scores.seen(keys.len() - 1)];
+    let capped = |score: f32| match scores.cap {
+        Some(cap) => cap as f32 * (score / cap as f32).tanh(),
+        None => score,
+    };
     for h in 0..heads {
         let query = &query[h * rows..][..rows];
         let dot = |key: &&[f32]| {
             let key = &key[groups.read_by(h) * rows..][..rows];
-            scale * query.iter().zip(key).map(|(q, k)| q * k).sum::<f32>()
+            capped(scale * query.iter().zip(key).map(|(q, k)| q * k).sum::<f32>())
         };
         let scores: Vec<f32> = keys.iter().map(dot).collect();
         let most = scores.iter().fold(f32::NEG_INFINITY, |m, &s| m.max(s));
@@ -311,7 +320,7 @@ mod tests {
             let seen = |key: &[f32]| {
                 let mut all = (0.0, 0.0, 0, 0.0);
                 let columns: Vec<&[f32]> = key.chunks(key.len() / keys).collect();
-                last_query(&query, &columns, heads, &mut all);
+                last_query(&query, &columns, (heads, Scores::default()), &mut all);
                 all
             };
             assert_eq!(seen(&key), seen(&repeated), "{key_value_heads} key-value heads");

@@ -60,10 +60,11 @@ impl Decay {
         (pass, planned): (f64, f64),
     ) -> Option<Self> {
         let steps = 1.0 / (1.0 - kept);
-        if !(steps.is_finite() && steps > 1.0 && weight > 0.0) {
+        let rule = &recipe.optimizer;
+        // The mean of iterates has a memory of its own.
+        if !(steps.is_finite() && steps > 1.0 && weight > 0.0) || rule.kind.averages() {
             return None;
         }
-        let rule = &recipe.optimizer;
         // One rate for all matrices, and a mean of gradients.
         let one_rate = rule.kind == OptimizerKind::Adam && rule.width_ratio == 1.0;
         let known = one_rate && (0.0..1.0).contains(&rule.beta1);

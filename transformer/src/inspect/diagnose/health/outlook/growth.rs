@@ -1,6 +1,6 @@
 //! Growing attention scores, and the step at which they would do harm if the growth went on.
 //!
-//! A robust line ([`probability::theil_sen`]) through the largest scores of the steps looked at, or through their logarithms,
+//! A robust line ([`probability::theil_sen`]) through the largest scores of the last steps looked at, or through their logarithms,
 //! whichever leaves the smaller sum of distances. Nothing is said of scores whose slope may be 0 with the confidence, and
 //! nothing of a step beyond the horizon: a line says little far beyond its points.
 
@@ -13,6 +13,8 @@ use serde::Serialize;
 
 /// The confidence of the interval of a slope.
 const CONFIDENCE: f64 = 0.95;
+/// The most points: a line through a whole run would go on as its beginning did, and takes memory for every pair.
+const MOST: usize = 200;
 /// The fewest points: with six, the interval of 95 % leaves out a slope at either end, so that a single step that grows
 /// by chance does not make a growth.
 const FEWEST: usize = 6;
@@ -43,7 +45,7 @@ pub struct ScoreGrowth {
     pub exponential: bool,
     /// The slope per step: of the score, or of its logarithm.
     pub slope: f64,
-    /// Its interval of 95 %.
+    /// Its interval of 95 % if steps scattered independently; scores of neighbouring steps are alike, so that it is narrow.
     pub interval: (f64, f64),
     /// The steps until scores reach what does harm, within the horizon, the earliest first.
     pub reached: Vec<Reached>,
@@ -54,8 +56,9 @@ impl ScoreGrowth {
     /// steps after the last one, `None` if unknown.
     pub fn of(growth: &Growth, left: Option<u64>) -> Option<Self> {
         let usable = |(_, s): &&(u64, f64)| s.is_finite() && *s > 0.0;
-        let points: Vec<(u64, f64)> = growth.sizes.iter().filter(usable).copied().collect();
-        if points.len() < FEWEST || points.len() < growth.sizes.len() {
+        let latest = &growth.sizes[growth.sizes.len().saturating_sub(MOST)..];
+        let points: Vec<(u64, f64)> = latest.iter().filter(usable).copied().collect();
+        if points.len() < FEWEST || points.len() < latest.len() {
             return None;
         }
         let steps: Vec<f64> = points.iter().map(|p| p.0 as f64).collect();
@@ -109,7 +112,7 @@ pub fn recorded_scores(metrics: &[Metric]) -> Vec<Growth> {
     let all: Vec<(u64, Vec<f64>)> = metrics.iter().filter_map(of).collect();
     let blocks = all.iter().map(|(_, sizes)| sizes.len()).min().unwrap_or(0);
     let block = |i: usize| Growth {
-        name: format!("block {i}'s last queries' scores"),
+        name: format!("block {i}, last queries"),
         sizes: all.iter().map(|(step, sizes)| (*step, sizes[i])).collect(),
     };
     (0..blocks).map(block).collect()
@@ -170,6 +173,10 @@ mod tests {
         assert!(said <= 16, "{said} of 200");
         assert_eq!(ScoreGrowth::of(&growth(|t| 200.0 - t as f64), None), None);
         assert_eq!(ScoreGrowth::of(&growth(|_| 3.0), None), None);
+        // Growth that ended long ago is not gone on with.
+        let ended = |i: u64| if i < 100 { i as f64 + 1.0 } else { 100.0 };
+        let sizes = (0..400).map(|i| (i, ended(i))).collect();
+        assert_eq!(ScoreGrowth::of(&Growth { name: String::new(), sizes }, None), None);
         let few =
             Growth { sizes: (0..5).map(|i| (i, i as f64 + 1.0)).collect(), name: String::new() };
         assert_eq!(ScoreGrowth::of(&few, None), None);
@@ -177,9 +184,9 @@ mod tests {
         assert_eq!(ScoreGrowth::of(&broken, None), None);
     }
 
-    /// With noise, the true step is within the interval as often as the interval says.
+    /// With independent noise, the true slope is within the interval as often as the interval says.
     #[test]
-    fn noisy_growth_arrives_within_the_interval() {
+    fn the_slope_of_noisy_growth_is_within_its_interval() {
         let (mut inside, mut all) = (0, 0);
         for seed in 0..300 {
             let random = Random::new(seed, 1, 0);

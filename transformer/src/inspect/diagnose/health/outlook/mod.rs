@@ -155,7 +155,8 @@ fn percent(share: f64) -> String {
 /// Formats a number of steps or passes with three digits.
 fn short(x: f64) -> String {
     match x.abs() {
-        size if (0.01..100.0).contains(&size) => format!("{x:.2}"),
+        size if (0.01..10.0).contains(&size) => format!("{x:.2}"),
+        size if (10.0..100.0).contains(&size) => format!("{x:.1}"),
         size if (100.0..1e6).contains(&size) => format!("{x:.0}"),
         _ => format!("{x:.1e}"),
     }
@@ -185,7 +186,7 @@ impl std::fmt::Display for Decay {
 impl std::fmt::Display for ScoreGrowth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ScoreGrowth { name, now: (step, size), exponential, slope, interval, .. } = self;
-        write!(f, "the largest of {name}, {} at step {step}, grows by ", short(*size))?;
+        write!(f, "the largest score of {name}, {} at step {step}, grows by ", short(*size))?;
         match exponential {
             true => {
                 let percent = |x: f64| short(100.0 * x.exp_m1());
@@ -218,8 +219,8 @@ impl std::fmt::Display for Collapse {
         let [a, b, c] = self.gaps;
         write!(
             f,
-            "of {} tokens {} have a loss of exactly 0, {} no gradient; with ln Σ e^z in f32 {f32} would have none (beyond a \
-             gap of {a:.1} between logits), in bf16 {bf16} ({b:.1}), in f16 {f16} ({c:.1}); the median gap is {:.1}",
+            "loss exactly 0: {1} of {0} tokens; gradient exactly 0: {2}; if the loss were computed as ln Σ e^z: in f32 {f32} \
+             (logits more than {a:.1} apart), in bf16 {bf16} ({b:.1}), in f16 {f16} ({c:.1}); the median gap is {3:.1}",
             self.tokens,
             percent(self.zero_loss),
             percent(self.zero_gradient),
