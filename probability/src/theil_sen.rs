@@ -11,7 +11,7 @@
 //! On `f64` alone: ranks cannot be differentiated.
 
 use crate::accurate;
-use crate::error::{ProbabilityError, check, check_length};
+use crate::error::{ProbabilityError, check, check_length, check_setting};
 use crate::interval::{Interval, deviations};
 
 /// A line through points.
@@ -32,11 +32,14 @@ impl Line {
     }
 }
 
-/// Returns the line through the points (x, y); all pairs are compared. On `f64`: it cannot be differentiated.
+/// The most points: all pairs of so many take 67 MB.
+const MOST: usize = 4096;
+
+/// Returns the line through the points (x, y), at most 4096; all pairs are compared. On `f64`: it cannot be differentiated.
 ///
 /// # Errors
-/// If the confidence is outside (0, 1), the lists differ in length, a number is infinite or NaN, or fewer than two values of x
-/// differ.
+/// If the confidence is outside (0, 1), the lists differ in length, a number is infinite or NaN, there are more than 4096
+/// points, or fewer than two values of x differ.
 ///
 /// ```
 /// // Nine points of y = 3x + 1, and one that is far off.
@@ -53,6 +56,7 @@ pub fn line(x: &[f64], y: &[f64], confidence: f64) -> Result<Line, ProbabilityEr
     check("x", "finite", x.iter().copied(), f64::is_finite)?;
     check("y", "finite", y.iter().copied(), f64::is_finite)?;
     check_length("values of y", y.len(), x.len())?;
+    check_setting("the number of points", "at most 4096", x.len() as f64, x.len() <= MOST)?;
     // In units of which no difference overflows.
     let units = [x, y].map(accurate::power_of_two);
     let scaled = |of: &[f64], unit: f64| of.iter().map(|x| x / unit).collect::<Vec<f64>>();
@@ -96,6 +100,15 @@ fn median(numbers: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::Random;
+
+    /// All pairs of more points would not fit into memory.
+    #[test]
+    fn too_many_points_are_refused() {
+        let x: Vec<f64> = (0..=MOST).map(|i| i as f64).collect();
+        let said = line(&x, &x, 0.95).unwrap_err().to_string();
+        assert!(said.contains("4097") && said.contains("at most 4096"), "{said}");
+        assert_eq!(line(&x[1..], &x[1..], 0.95).unwrap().slope, 1.0);
+    }
 
     /// Counted by hand.
     #[test]
