@@ -1,7 +1,7 @@
 use super::{
     Bound, Groups, Optimizer, OptimizerConfig, Rule, Settings, blocks, correction, count, foretold,
 };
-use super::{largest_of, largest_squared, limited, same_lengths};
+use super::{corrected_roots, largest_of, largest_squared, limited, same_lengths};
 use crate::stability::limit;
 use crate::{Parameter, clip};
 use linalg::formula::{I, J, operand, sqrt};
@@ -176,10 +176,8 @@ impl<T: Real> Optimizer<T> for Adam<T> {
 
     /// Returns √v̂ + ε, over the shares of the rate.
     fn preconditioner(&self, gradients: &[f64]) -> Option<Vec<f64>> {
-        let correction = correction(self.beta2, self.steps.saturating_add(1));
-        let next = |v: f64, g: f64| self.beta2 * v + (1.0 - self.beta2) * g * g;
-        let entry = |(v, &g): (&T, &f64)| (next(v.to_f64(), g) / correction).sqrt() + self.epsilon;
-        let divisors = self.second.iter().zip(gradients).map(entry).collect();
+        let constants = (self.beta2, self.epsilon);
+        let divisors = corrected_roots(&self.second, gradients, constants, self.steps);
         self.groups.over_shares(gradients.len(), Some(divisors))
     }
 

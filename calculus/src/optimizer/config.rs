@@ -62,8 +62,8 @@ impl OptimizerConfig {
     /// parameters, with which updates change activations as much at m times the width (µP): 1/m and 1 if every element
     /// moves by about the rate, because a column of m times as many inputs adds up m times as many changes; 1/√m and 1
     /// for orthogonalised updates, whose largest singular value grows with √m already; 1 and m for descent, whose
-    /// gradients of vectors and of embeddings shrink like 1/m. All are 1 for m = 1. Decay keeps the whole rate. On `f64` only: ratios
-    /// are settings.
+    /// gradients of vectors and of embeddings shrink like 1/m. All are 1 for m = 1. Decay keeps the whole rate. On `f64`
+    /// only: ratios are settings.
     ///
     /// For this, initial hidden matrices have deviations ∝ 1/√m, logits a factor 1/m, and attention scores 1/m (with
     /// heads m times as wide) instead of 1/√m.

@@ -119,6 +119,19 @@ fn correction(beta: f64, step: u64) -> f64 {
     1.0 - beta.powf(step as f64)
 }
 
+/// Returns √v̂ + ε of the step after `steps`, with v̂ the corrected mean of squares that includes these gradients.
+fn corrected_roots<T: Real>(
+    second: &[T],
+    gradients: &[f64],
+    (beta2, epsilon): (f64, f64),
+    steps: u64,
+) -> Vec<f64> {
+    let correction = correction(beta2, steps.saturating_add(1));
+    let next = |v: f64, g: f64| beta2 * v + (1.0 - beta2) * g * g;
+    let entry = |(v, &g): (&T, &f64)| (next(v.to_f64(), g) / correction).sqrt() + epsilon;
+    second.iter().zip(gradients).map(entry).collect()
+}
+
 /// A bound on the state, and the step after which it holds; `None` if unknown.
 type Bound = Option<(u64, f64)>;
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::inspect::diagnose::cause::specimen;
 use crate::inspect::diagnose::health::{recorded_scores, silent};
 use crate::inspect::diagnose::{Background, diagnose, diagnose_with, examination_of};
 use crate::inspect::subject::ModelStep;
@@ -7,22 +8,10 @@ use crate::training::precision::Precision;
 use calculus::optimizer::OptimizerConfig;
 use std::sync::Arc;
 
-/// A text of eleven words, each three after its predecessor.
+/// The causes' specimen, of two layers.
 fn step() -> ModelStep<'static> {
-    let config = Architecture {
-        vocabulary: 11,
-        context: 8,
-        width: 16,
-        heads: 2,
-        layers: 2,
-        hidden: 32,
-        ..Architecture::default()
-    };
-    let batch = |n: u64| {
-        let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
-        (text[..16].to_vec(), text[1..].to_vec())
-    };
-    ModelStep { config, sequences: 2, length: 8, seed: 1, batches: Arc::new(batch) }
+    let one = specimen::step();
+    ModelStep { config: Architecture { layers: 2, ..one.config.clone() }, ..one }
 }
 
 fn start() -> State {
