@@ -101,6 +101,8 @@ pub struct Recorder<T: Real> {
     names: HashMap<String, usize>,
     /// The name of the outermost open scope.
     layer: Option<String>,
+    /// Selects the parameters that stand still.
+    freezes: Option<Box<dyn Fn(&str) -> bool>>,
     nodes: Vec<Node<T>>,
 }
 
@@ -128,13 +130,44 @@ impl<T: Real> Recorder<T> {
             prefix: String::new(),
             names: HashMap::new(),
             layer: None,
+            freezes: None,
             nodes: Vec::new(),
         }
     }
 
-    /// Records a parameter: a matrix that is trained.
+    /// Records a parameter: a matrix that is trained, unless [`Recorder::freeze`] selects it.
     pub fn parameter(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
-        self.add(name, Source::Parameter, shape, Memory::default(), None)
+        let stands_still =
+            self.freezes.as_ref().is_some_and(|freezes| freezes(&self.full_name(name)));
+        let source = if stands_still { Source::Frozen } else { Source::Parameter };
+        self.add(name, source, shape, Memory::default(), None)
+    }
+
+    /// Records a matrix of weights that stands still: it is read and never trained, and has no gradient. What depends on
+    /// frozen weights and inputs alone has none either, in a recording for training.
+    ///
+    /// ```
+    /// use calculus::Recorder;
+    /// use linalg::{Shape, product::Product};
+    /// let mut r = Recorder::<f64>::new();
+    /// let x = r.input("x", Shape::new(1, 1))?;
+    /// let [below, above] = [r.frozen("below", Shape::new(1, 1))?, r.parameter("above", Shape::new(1, 1))?];
+    /// let h = r.push("h", Product::plain(), [below, x])?;
+    /// let y = r.push("y", Product::plain(), [above, h])?;
+    /// let mut tape = r.finish_for_training(y, false);
+    /// tape.set(x, &[2.0]);
+    /// tape.set(below, &[3.0]);
+    /// tape.forward_and_backward(y, 1.0);
+    /// assert_eq!((tape.gradients(), tape.frozen()), (&[6.0][..], &[3.0][..])); // dy/dabove = below·x
+    /// # Ok::<(), calculus::RecordError>(())
+    /// ```
+    pub fn frozen(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
+        self.add(name, Source::Frozen, shape, Memory::default(), None)
+    }
+
+    /// From now on records as [`Recorder::frozen`] those parameters whose full dotted names `frozen` selects.
+    pub fn freeze(&mut self, frozen: impl Fn(&str) -> bool + 'static) {
+        self.freezes = Some(Box::new(frozen));
     }
 
     /// Records an input: tokens, targets, a step number.
@@ -236,7 +269,7 @@ impl<T: Real> Recorder<T> {
 
     /// Returns the parameters so far, like [`Tape::parameter_list`], without allocating their memory.
     pub fn parameter_list(&self) -> Vec<Parameter> {
-        tape::parameters(&self.nodes)
+        tape::weights(&self.nodes, Source::Parameter)
     }
 
     /// Finishes the recording, for replay forward and backward.
@@ -286,8 +319,12 @@ impl<T: Real> Recorder<T> {
 
     /// Returns the bytes of `copies` copies of every matrix, and of the operations' kept and scratch memory.
     fn bytes_of(&self, copies: u128) -> u128 {
-        let own = |n: &Node<T>| if n.view.is_some() { 0 } else { n.shape.len() };
-        let elements = |n: &Node<T>| copies * own(n) as u128 + n.memory.kept as u128;
+        let own = |n: &Node<T>| match n.view {
+            Some(_) => 0,
+            None if n.is_frozen() => n.shape.len() as u128,
+            None => copies * n.shape.len() as u128,
+        };
+        let elements = |n: &Node<T>| own(n) + n.memory.kept as u128;
         let scratch = self.nodes.iter().map(|n| n.memory.scratch as u128).max().unwrap_or(0);
         (self.nodes.iter().map(elements).sum::<u128>() + scratch) * size_of::<T>() as u128
     }
@@ -315,8 +352,15 @@ impl<T: Real> Recorder<T> {
         if self.names.insert(name.clone(), node).is_some() {
             return Err(RecordError::Name { name });
         }
+        let operands = rule.as_ref().map_or(&[][..], |rule| rule.operands());
+        let learned =
+            source == Source::Parameter || operands.iter().any(|&o| self.nodes[o].learned);
+        let moves =
+            learned || source == Source::Input || operands.iter().any(|&o| self.nodes[o].moves);
         self.nodes.push(Node {
             name,
+            learned,
+            moves,
             operation: rule.as_ref().map(|rule| rule.name()),
             layer: self.layer.clone(),
             source,

@@ -79,7 +79,7 @@ impl Primitive<2> for Surprisal {
         [dp, _]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let mut dp = dp.zeroed();
+        let Some(mut dp) = dp.zeroed() else { return };
         for j in 0..p.ncols() {
             if let Some(y) = gather::index(targets[j], p.nrows()) {
                 dp[(y, j)] -= d_nats[j] / p[(y, j)];
@@ -155,7 +155,7 @@ impl Primitive<2> for MeanOverTargets {
         [dx, _]: [Gradient<'_, T>; 2],
         _: Work<'_, T>,
     ) {
-        let (mut dx, n) = (dx.zeroed(), counted(&targets));
+        let (Some(mut dx), n) = (dx.zeroed(), counted(&targets)) else { return };
         let share = upstream[0] / T::from_f64(n as f64);
         for j in (0..x.ncols()).filter(|&j| !is_ignored(targets[j])) {
             dx[j] += share;

@@ -8,6 +8,10 @@ use crate::{Factor, Real, View, ViewMut, parallel, product_to};
 /// written, which saves a pass over memory. A fresh gradient that a vjp leaves alone, like that of an index, becomes
 /// zeros.
 ///
+/// A gradient is *unwanted* if nothing that is learned needs it: that of a frozen parameter, or of what only frozen
+/// parameters and data determine. It has no memory, what is added to it is not computed, and a rule that adds in its own
+/// way leaves it out.
+///
 /// ```
 /// use linalg::{Gradient, matrix};
 /// let (dy, mut sum) = (matrix(1, 2, &[1.0, 2.0]), matrix(1, 2, &[f64::NAN; 2]));
@@ -17,22 +21,34 @@ use crate::{Factor, Real, View, ViewMut, parallel, product_to};
 /// assert_eq!(sum.as_slice(), &[11.0, 22.0]);
 /// drop(Gradient::fresh(sum.as_view_mut()));
 /// assert_eq!(sum.as_slice(), &[0.0, 0.0]);
+/// Gradient::unwanted().add_each([dy.as_view()], |[_]| unreachable!());
 /// ```
 #[derive(Debug)]
 pub struct Gradient<'a, T: Real> {
-    sum: ViewMut<'a, T>,
+    /// `None` if it is unwanted.
+    sum: Option<ViewMut<'a, T>>,
     fresh: bool,
 }
 
 impl<'a, T: Real> Gradient<'a, T> {
     /// Wraps a sum that already holds contributions.
     pub fn new(sum: ViewMut<'a, T>) -> Self {
-        Gradient { sum, fresh: false }
+        Gradient { sum: Some(sum), fresh: false }
     }
 
     /// Wraps memory that holds no contribution yet.
     pub fn fresh(sum: ViewMut<'a, T>) -> Self {
-        Gradient { sum, fresh: true }
+        Gradient { sum: Some(sum), fresh: true }
+    }
+
+    /// A gradient that nothing needs.
+    pub fn unwanted() -> Self {
+        Gradient { sum: None, fresh: false }
+    }
+
+    /// Whether anything needs it.
+    pub fn is_wanted(&self) -> bool {
+        self.sum.is_some()
     }
 
     /// Adds `dy`, which has the same shape.
@@ -44,8 +60,9 @@ impl<'a, T: Real> Gradient<'a, T> {
     #[inline(always)]
     pub fn add_each<const K: usize>(self, x: [View<'_, T>; K], term: impl Fn([T; K]) -> T + Sync) {
         match self.parts() {
-            (sum, true) => parallel::each(sum, x, term),
-            (sum, false) => parallel::update_each(
+            None => {}
+            Some((sum, true)) => parallel::each(sum, x, term),
+            Some((sum, false)) => parallel::update_each(
                 sum,
                 x,
                 #[inline(always)]
@@ -58,7 +75,7 @@ impl<'a, T: Real> Gradient<'a, T> {
     /// fresh. See [`parallel::each_column`].
     #[inline(always)]
     pub fn add_each_column(self, add: impl Fn(usize, &mut [T]) + Sync) {
-        let (sum, fresh) = self.parts();
+        let Some((sum, fresh)) = self.parts() else { return };
         parallel::each_column(
             [sum],
             #[inline(always)]
@@ -79,30 +96,30 @@ impl<'a, T: Real> Gradient<'a, T> {
     where
         T: 'f,
     {
-        let (sum, fresh) = self.parts();
-        product_to(sum, a, b, !fresh);
+        if let Some((sum, fresh)) = self.parts() {
+            product_to(sum, a, b, !fresh);
+        }
     }
 
-    /// Returns the sum so far, set to zeros if it is fresh, for a vjp that adds in its own way.
-    pub fn zeroed(self) -> ViewMut<'a, T> {
-        let (mut sum, fresh) = self.parts();
+    /// Returns the sum so far, set to zeros if it is fresh, for a vjp that adds in its own way; `None` if it is unwanted.
+    pub fn zeroed(self) -> Option<ViewMut<'a, T>> {
+        let (mut sum, fresh) = self.parts()?;
         if fresh {
             parallel::fill(sum.as_view_mut(), T::zero());
         }
-        sum
+        Some(sum)
     }
 
-    /// Returns the memory, and whether it is fresh, for a vjp that handles both cases itself.
-    pub fn parts(mut self) -> (ViewMut<'a, T>, bool) {
-        let nothing = ViewMut::from_slice(&mut [], 0, 0);
-        (std::mem::replace(&mut self.sum, nothing), std::mem::take(&mut self.fresh))
+    /// Returns the memory, and whether it is fresh, for a vjp that handles both cases itself; `None` if it is unwanted.
+    pub fn parts(mut self) -> Option<(ViewMut<'a, T>, bool)> {
+        self.sum.take().map(|sum| (sum, self.fresh))
     }
 }
 
 impl<T: Real> Drop for Gradient<'_, T> {
     fn drop(&mut self) {
-        if self.fresh {
-            self.sum.fill(T::zero());
+        if let (Some(sum), true) = (&mut self.sum, self.fresh) {
+            sum.fill(T::zero());
         }
     }
 }

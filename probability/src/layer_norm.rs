@@ -100,7 +100,8 @@ pub(crate) fn add_to_gain<T: Real, S: Fn(T) -> T>(
     heads: usize,
     standard: impl Fn(usize) -> S + Sync,
 ) {
-    parallel::rows([d_gain.zeroed()], 64, |first, [mut d_gain]| {
+    let Some(d_gain) = d_gain.zeroed() else { return };
+    parallel::rows([d_gain], 64, |first, [mut d_gain]| {
         simd(
             #[inline(always)]
             || {
@@ -233,7 +234,9 @@ macro_rules! rules {
                     let (mean, rate) = (moments[(0, j)], moments[(1, j)]);
                     #[inline(always)] move |x| (x - mean) * rate
                 });
-                $(add_columns($shift.zeroed(), dy);)?
+                $(if let Some(shift) = $shift.zeroed() {
+                    add_columns(shift, dy);
+                })?
             }
 
             fn flops(&self, [x, ..]: [Shape; $n]) -> u64 {

@@ -183,7 +183,8 @@ impl<P: Primitive<N>, const N: usize> Primitive<N> for Slipped<P> {
                 Slip::Cut(cut) if cut == k => T::zero(),
                 _ => T::one(),
             };
-            dx.zeroed().zip_apply(own, |dx, own| {
+            let Some(mut dx) = dx.zeroed() else { continue };
+            dx.zip_apply(own, |dx, own| {
                 let there = if self.slip == Slip::Overwrites { T::zero() } else { *dx };
                 *dx = there + factor * own;
             });

@@ -34,6 +34,8 @@ pub struct Verdict {
     /// How far value and gradients differ where forward and vjp are one call, or gradients are written
     /// instead of added to.
     pub together: f64,
+    /// Whether gradients have the same bits where some of the others are unwanted.
+    pub selects: bool,
 }
 
 impl Verdict {
@@ -48,6 +50,7 @@ impl Verdict {
             ("any stride", self.strides, within(self.strides, tolerance::ADJOINT)),
             ("indices get none", f64::NAN, self.leaves),
             ("both at once", self.together, within(self.together, tolerance::ADJOINT)),
+            ("unwanted gradients are left out", f64::NAN, self.selects),
         ]
         .into_iter()
         .filter_map(|(law, error, holds)| (!holds).then_some((law, error)))
@@ -65,17 +68,19 @@ impl Verdict {
             strides: self.strides.max(other.strides),
             leaves: self.leaves && other.leaves,
             together: self.together.max(other.together),
+            selects: self.selects && other.selects,
         }
     }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { adjoint, difference, writes, adds, strides, leaves, together } = self;
+        let Verdict { adjoint, difference, writes, adds, strides, leaves, together, selects } =
+            self;
         write!(f, "adjoint {adjoint:.1e}, differences {difference:.1e}, adds {adds:.1e}, ")?;
         write!(
             f,
-            "strides {strides:.1e}, writes {writes}, leaves {leaves}, together {together:.1e}"
+            "strides {strides:.1e}, writes {writes}, leaves {leaves}, together {together:.1e}, selects {selects}"
         )
     }
 }
@@ -173,6 +178,37 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
         errors.fold(error(&output, &pass.output), largest)
     }
 
+    /// Whether every gradient has the same bits alone, and without any one of the others.
+    fn selects(&self, pass: &Pass, up: &Matrix<f64>, gradients: &[Matrix<f64>; N]) -> bool {
+        let inputs = self.inputs.each_ref().map(|x| x.as_view());
+        let same = |wanted: [bool; N], at_once: bool| {
+            let (mut kept, mut scratch) = (pass.kept.clone(), pass.scratch.clone());
+            scratch.fill(f64::NAN);
+            let mut sums = gradients.each_ref().map(|g| g * 0.0);
+            let mut each = wanted.into_iter();
+            let handles = sums.each_mut().map(|sum| match each.next() {
+                Some(true) => Gradient::new(sum.as_view_mut()),
+                _ => Gradient::unwanted(),
+            });
+            let work = Work { kept: &mut kept, scratch: &mut scratch };
+            let (mut output, up) = (pass.output.clone(), up.as_view());
+            match at_once {
+                true => {
+                    self.primitive.forward_and_vjp(inputs, output.as_view_mut(), up, handles, work)
+                }
+                false => self.primitive.vjp(inputs, output.as_view(), up, handles, work),
+            }
+            let all = sums.iter().zip(gradients).zip(wanted);
+            let close = Piece::of(&output, 0.0).error(&pass.output, 0.0) <= tolerance::ADJOINT;
+            close && { all }.all(|((sum, g), wanted)| !wanted || sum == g)
+        };
+        (0..N).all(|k| {
+            let (alone, others) =
+                (std::array::from_fn(|i| i == k), std::array::from_fn(|i| i != k));
+            [alone, others].into_iter().all(|wanted| same(wanted, false) && same(wanted, true))
+        })
+    }
+
     /// Random tangents: zero for operands that cannot move.
     fn tangents(&self, seed: u64) -> [Matrix<f64>; N] {
         std::array::from_fn(|i| {
@@ -224,6 +260,7 @@ impl<P: Primitive<N>, const N: usize> Case<P, N> {
                 self.together(&pass, &upstream, &gradients),
                 self.fresh(&pass, &upstream, &gradients),
             ),
+            selects: self.selects(&pass, &upstream, &gradients),
         }
     }
 

@@ -20,7 +20,7 @@ pub struct Planned {
     pub shape: Shape,
     /// Floating-point operations of the forward replay. A view costs nothing, here and below.
     pub flops: u64,
-    /// Floating-point operations of the backward replay.
+    /// Floating-point operations of the backward replay: none for what no parameter determines.
     pub backward_flops: u64,
     /// Bytes in use between the forward and the backward replay: the value, if it is not recomputed, and the memory that
     /// the operation keeps. Parameters are not among them.
@@ -60,13 +60,17 @@ impl<T: Real> Recorder<T> {
         let plan = Plan::Reuse { loss: loss.node, recompute };
         let layout = plan::lay_out(&mut self.nodes, plan);
         let size = size_of::<T>();
-        let own = |node: &&crate::tape::Node<T>| node.is_parameter();
-        let parameters = size * self.nodes.iter().filter(own).map(|n| n.shape.len()).sum::<usize>();
+        let bytes = |source: Source| {
+            let own = self.nodes.iter().filter(|n| n.source == source);
+            size * own.map(|n| n.shape.len()).sum::<usize>()
+        };
+        let (parameters, frozen) = (bytes(Source::Parameter), bytes(Source::Frozen));
         let scratch = self.nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
         let memory = TapeMemory {
             parameters,
             parameter_gradients: parameters,
-            values: size * layout.values - parameters,
+            frozen,
+            values: size * layout.values - parameters - frozen,
             gradients: size * layout.gradients - parameters,
             kept: size * layout.kept,
             scratch: size * scratch,
@@ -81,7 +85,7 @@ impl<T: Real> Recorder<T> {
                 operands: node.operands().iter().map(|&o| var(o)).collect(),
                 shape: node.shape,
                 flops: replayed.map_or(0, |rule| rule.flops(&self.nodes)),
-                backward_flops: replayed.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
+                backward_flops: replayed.map_or(0, |rule| rule.vjp_flops(&self.nodes, true)),
                 held: size * held,
             }
         };

@@ -6,7 +6,7 @@ use crate::tape::plan::Plan;
 use linalg::{Real, Role, Shape, View};
 use std::ops::Range;
 
-/// A parameter's name, shape, range and uses.
+/// A parameter's name, shape, range and uses; also those of a frozen matrix.
 ///
 /// ```
 /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -20,7 +20,7 @@ pub struct Parameter {
     pub name: String,
     /// Its shape.
     pub shape: Shape,
-    /// The range of its elements in [`Tape::parameters`] and [`Tape::gradients`].
+    /// The range of its elements in [`Tape::parameters`] and [`Tape::gradients`], or in [`Tape::frozen`].
     pub range: Range<usize>,
     /// The operations that read it: their role and the operand number, in recording order.
     pub uses: Vec<(Role, usize)>,
@@ -68,8 +68,8 @@ pub fn hidden_matrices(parameters: &[Parameter]) -> impl Iterator<Item = &Parame
     })
 }
 
-/// Returns the parameters among the nodes of a recording, in order.
-pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
+/// Returns the weights of one source among the nodes of a recording, in order: its parameters, or its frozen weights.
+pub(crate) fn weights<T: Real>(nodes: &[Node<T>], source: Source) -> Vec<Parameter> {
     let mut uses = vec![vec![]; nodes.len()];
     for rule in nodes.iter().filter_map(|node| node.rule.as_deref()) {
         for (k, &operand) in rule.operands().iter().enumerate() {
@@ -81,7 +81,7 @@ pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
     for (i, node) in nodes.iter().enumerate().rev() {
         let Some(rule) = node.rule.as_deref() else { continue };
         let matrix = matches!(rule.role(), Role::Linear | Role::Loss)
-            && rule.operands().first().is_some_and(|&w| nodes[w].is_parameter());
+            && rule.operands().first().is_some_and(|&w| nodes[w].source.is_weight());
         for (k, &operand) in rule.operands().iter().enumerate() {
             // Operand 1 is what the matrix is applied to.
             later[operand] |= later[i] || (k == 1 && matrix);
@@ -89,7 +89,7 @@ pub(crate) fn parameters<T: Real>(nodes: &[Node<T>]) -> Vec<Parameter> {
     }
     let mut end = 0_usize;
     let all = nodes.iter().zip(uses.into_iter().zip(later));
-    all.filter(|(node, _)| node.is_parameter())
+    all.filter(|(node, _)| node.source == source)
         .map(|(node, (uses, later))| {
             let start = end;
             end = start.saturating_add(node.shape.len());
@@ -211,7 +211,37 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(names, ["w"]);
     /// ```
     pub fn parameter_list(&self) -> Vec<Parameter> {
-        parameters(&self.nodes)
+        weights(&self.nodes, Source::Parameter)
+    }
+
+    /// Returns the frozen weights, in recording order ([`crate::Recorder::frozen`]).
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!(tape.frozen(), []); // w is learned
+    /// ```
+    pub fn frozen(&self) -> &[T] {
+        &self.values[self.parameters..self.parameters + self.frozen]
+    }
+
+    /// Returns the frozen weights, mutably.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!(tape.frozen_mut(), []);
+    /// ```
+    pub fn frozen_mut(&mut self) -> &mut [T] {
+        &mut self.values[self.parameters..self.parameters + self.frozen]
+    }
+
+    /// Returns name, shape, range in [`Tape::frozen`] and uses of every frozen matrix, in order.
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert!(tape.frozen_list().is_empty());
+    /// ```
+    pub fn frozen_list(&self) -> Vec<Parameter> {
+        weights(&self.nodes, Source::Frozen)
     }
 
     /// Returns the value whose memory a value shares, and the rows used: itself and all of its rows, unless it is a
@@ -414,15 +444,15 @@ impl<T: Real> Tape<T> {
             "{name}: a forward-only recording has no gradients"
         );
         let root = &self.nodes[node.root(var.node)];
-        let held = self.plan == Plan::Keep || root.is_parameter();
+        let held = self.plan == Plan::Keep || root.source.is_weight();
         assert!(held, "{name}: this recording reuses memory; finish one that keeps");
         node
     }
 
-    /// Returns a gradient, after the last backward replay.
+    /// Returns a gradient, after the last backward replay; that of frozen weights has no element.
     ///
     /// # Panics
-    /// In a forward-only recording; in one that reuses memory, for anything but a parameter and its rows.
+    /// In a forward-only recording; in one that reuses memory, for anything but weights and their rows.
     ///
     /// ```
     /// # let (mut tape, [w, x, y]) = calculus::example::product();
@@ -431,7 +461,10 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn gradient(&self, var: Var) -> View<'_, T> {
         let node = self.with_gradient(var);
-        node.matrix(&self.gradients[node.gradient.clone()])
+        match self.nodes[node.root(var.node)].is_frozen() {
+            true => View::from_slice(&[], 0, 0),
+            false => node.matrix(&self.gradients[node.gradient.clone()]),
+        }
     }
 
     /// Returns the elements of a gradient, in column-major order.

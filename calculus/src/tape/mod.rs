@@ -7,7 +7,7 @@ mod row;
 mod rule;
 mod stepwise;
 
-pub(crate) use access::parameters;
+pub(crate) use access::weights;
 pub use access::{Parameter, hidden_matrices, matrices};
 pub use node::Source;
 pub(crate) use node::{Node, Within};
@@ -25,7 +25,8 @@ use std::ops::Range;
 /// A recorded computation: nodes in order, over flat memory.
 ///
 /// [`Tape::forward`] and [`Tape::backward`] are two loops over the nodes. Parameters are at the start of memory, so
-/// optimizers, clipping and checkpoints are functions of slices. A replay allocates nothing and cannot fail.
+/// optimizers, clipping and checkpoints are functions of slices; frozen weights follow them. A replay allocates nothing
+/// and cannot fail.
 ///
 /// ```
 /// use calculus::Recorder;
@@ -50,6 +51,8 @@ pub struct Tape<T: Real> {
     plan: Plan,
     layout: Layout,
     parameters: usize,
+    /// The scalars of frozen weights, which follow the parameters.
+    frozen: usize,
     values: Vec<T>,
     gradients: Vec<T>,
     kept: Vec<T>,
@@ -79,17 +82,21 @@ impl<T: Real> Tape<T> {
         plan: Plan,
     ) -> Self {
         let layout = plan::lay_out(&mut nodes, plan);
-        let parameters = nodes.iter().filter(|n| n.is_parameter()).map(|n| n.shape.len()).sum();
+        let length = |source: Source| {
+            nodes.iter().filter(|n| n.source == source).map(|n| n.shape.len()).sum()
+        };
+        let (parameters, frozen) = (length(Source::Parameter), length(Source::Frozen));
         let scratch = nodes.iter().map(|n| n.memory.scratch).max().unwrap_or(0);
         let mut reached = vec![false; nodes.len()];
         let mut reached_from = None;
         if let Plan::Reuse { loss, .. } = plan {
-            plan::reached(&nodes, loss, &mut reached);
+            plan::reached(&nodes, loss, true, &mut reached);
             reached_from = Some(loss);
         }
         Tape {
             recording,
             parameters,
+            frozen,
             names,
             values: vec![T::zero(); layout.values],
             gradients: vec![T::zero(); layout.gradients],
@@ -257,7 +264,11 @@ impl<T: Real> Tape<T> {
             let kept = &mut self.kept[node.kept.clone()];
             let work = Work { kept, scratch: &mut self.scratch[..node.memory.scratch] };
             let fresh = Fresh::of(&self.layout, last, self.forgotten);
-            rule.forward_and_vjp(&self.nodes, &mut self.values, &mut self.gradients, fresh, work);
+            let (values, gradients) = (&mut self.values, &mut self.gradients);
+            match self.reached[last] {
+                true => rule.forward_and_vjp(&self.nodes, values, gradients, fresh, work),
+                false => rule.forward(&self.nodes, values, work),
+            }
             value(loss, &mut self.values[node.value.clone()]);
         }
         self.backward_below(last, &mut gradient);
@@ -274,7 +285,7 @@ impl<T: Real> Tape<T> {
             ),
             Plan::Keep => {
                 if self.reached_from != Some(from) {
-                    plan::reached(&self.nodes, from, &mut self.reached);
+                    plan::reached(&self.nodes, from, false, &mut self.reached);
                     self.reached_from = Some(from);
                 }
                 self.gradients[self.parameters..].fill(T::zero());
@@ -283,6 +294,9 @@ impl<T: Real> Tape<T> {
         let node = &self.nodes[from];
         assert_eq!(upstream.len(), node.shape.len(), "one number per element");
         let root = &self.nodes[node.root(from)];
+        if root.gradient.is_empty() {
+            return; // nothing that it depends on is learned
+        }
         if self.forgotten || !root.is_parameter() {
             zero(&mut self.gradients, root);
         }
@@ -347,6 +361,11 @@ impl<T: Real> Tape<T> {
         for (node, _) in unreached.filter(|(node, _)| node.is_parameter()) {
             zero(&mut self.gradients, node);
         }
+    }
+
+    /// Whether only the gradients that training needs exist.
+    fn trains(&self) -> bool {
+        matches!(self.plan, Plan::Reuse { .. })
     }
 
     fn var(&self, node: usize) -> Var {

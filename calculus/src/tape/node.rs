@@ -20,8 +20,22 @@ pub enum Source {
     Parameter,
     /// A given matrix.
     Input,
+    /// A matrix of weights that stands still: it is read and never trained.
+    Frozen,
     /// The output of an operation.
     Operation,
+}
+
+impl Source {
+    /// Whether it is a matrix of weights, trained or frozen.
+    ///
+    /// ```
+    /// use calculus::Source;
+    /// assert!(Source::Parameter.is_weight() && Source::Frozen.is_weight() && !Source::Input.is_weight());
+    /// ```
+    pub fn is_weight(self) -> bool {
+        matches!(self, Source::Parameter | Source::Frozen)
+    }
 }
 
 /// The matrix whose memory a view shares, which is not itself a view, and the view's first row in it.
@@ -38,6 +52,9 @@ pub(crate) struct Node<T> {
     /// The name of the outermost scope in which it was recorded.
     pub(crate) layer: Option<String>,
     pub(crate) source: Source,
+    /// Whether it depends on a parameter, and on a parameter or an input.
+    pub(crate) learned: bool,
+    pub(crate) moves: bool,
     pub(crate) shape: Shape,
     pub(crate) memory: Memory,
     pub(crate) rule: Option<Box<dyn Rule<T>>>,
@@ -62,6 +79,16 @@ impl<T> fmt::Debug for Node<T> {
 impl<T: Real> Node<T> {
     pub(crate) fn is_parameter(&self) -> bool {
         self.source == Source::Parameter
+    }
+
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.source == Source::Frozen
+    }
+
+    /// Whether anything needs its gradient: in training what depends on a parameter; if all gradients are to be readable,
+    /// also what depends on an input.
+    pub(crate) fn is_wanted(&self, training: bool) -> bool {
+        if training { self.learned } else { self.moves }
     }
 
     /// Returns the number of the node whose memory it shares; its own number, `node`, if it is not a view.

@@ -94,13 +94,19 @@ fn place(blocks: &[Block]) -> (Vec<usize>, usize) {
     (places, length)
 }
 
-/// Marks the nodes that the loss depends on.
-pub(crate) fn reached<T: Real>(nodes: &[Node<T>], loss: usize, reached: &mut [bool]) {
+/// Marks the nodes that the loss depends on and whose gradients are wanted ([`Node::is_wanted`]).
+pub(crate) fn reached<T: Real>(
+    nodes: &[Node<T>],
+    loss: usize,
+    training: bool,
+    reached: &mut [bool],
+) {
     reached.fill(false);
-    reached[loss] = true;
+    reached[loss] = nodes[loss].is_wanted(training);
     for i in (0..=loss).rev().filter(|&i| nodes[i].rule.is_some()) {
         if reached[i] {
-            nodes[i].operands().iter().for_each(|&o| reached[o] = true);
+            let operands = nodes[i].operands().iter();
+            operands.for_each(|&o| reached[o] = nodes[o].is_wanted(training));
         }
     }
 }
@@ -114,20 +120,20 @@ pub(crate) fn lay_out<T: Real>(nodes: &mut [Node<T>], plan: Plan) -> Layout {
         again: vec![vec![]; n],
         ..Layout::default()
     };
-    let parameters = lay_out_parameters(nodes);
-    (layout.values, layout.gradients) = (parameters, parameters);
+    let (parameters, frozen) = lay_out_weights(nodes);
+    (layout.values, layout.gradients) = (parameters + frozen, parameters);
     match plan {
         Plan::Keep | Plan::ForwardOnly => {
             for node in nodes.iter_mut() {
-                if !node.is_parameter() && node.view.is_none() {
+                if !node.source.is_weight() && node.view.is_none() {
                     node.value = layout.values..layout.values + node.shape.len();
                     layout.values = node.value.end;
+                    node.gradient = node.value.start - frozen..node.value.end - frozen;
                 }
                 node.kept = layout.kept..layout.kept + node.memory.kept;
                 layout.kept = node.kept.end;
-                node.gradient = node.value.clone();
             }
-            layout.gradients = layout.values;
+            layout.gradients = layout.values - frozen;
             if plan == Plan::ForwardOnly {
                 layout.gradients = 0;
                 nodes.iter_mut().for_each(|node| node.gradient = 0..0);
@@ -154,22 +160,28 @@ fn lay_out_view<T: Real>(nodes: &mut [Node<T>], view: usize) {
     (nodes[view].value, nodes[view].gradient) = (value, gradient);
 }
 
-/// Places the parameters at the beginning, in order. Returns their length.
-fn lay_out_parameters<T: Real>(nodes: &mut [Node<T>]) -> usize {
+/// Places the parameters at the beginning, in order, and then the frozen weights, which have no gradient. Returns both
+/// lengths.
+fn lay_out_weights<T: Real>(nodes: &mut [Node<T>]) -> (usize, usize) {
     let mut length = 0;
     for node in nodes.iter_mut().filter(|node| node.is_parameter()) {
         node.value = length..length + node.shape.len();
         node.gradient = node.value.clone();
         length = node.value.end;
     }
-    length
+    let parameters = length;
+    for node in nodes.iter_mut().filter(|node| node.is_frozen()) {
+        node.value = length..length + node.shape.len();
+        length = node.value.end;
+    }
+    (parameters, length - parameters)
 }
 
 fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &mut Layout) {
     let n = nodes.len();
     let backward = |i: usize| 2 * n - i;
     let mut takes_part = vec![false; n];
-    reached(nodes, loss, &mut takes_part);
+    reached(nodes, loss, true, &mut takes_part);
     // Reads and writes of a view count for its root; a view itself runs no operation and has no memory.
     let roots: Vec<usize> = nodes.iter().enumerate().map(|(i, node)| node.root(i)).collect();
     let (start, loss) = (loss, roots[loss]);
@@ -228,7 +240,7 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
             Some((first, last)) if recomputed[i] => vec![(i, read_forward[i]), (first, last)],
             Some((_, last)) => vec![(i, last.max(read_forward[i]))],
         };
-        let none = node.is_parameter() || node.view.is_some();
+        let none = node.source.is_weight() || node.view.is_some();
         let length = if none { 0 } else { node.shape.len() };
         values.push(Block { length, spans });
         let spans = match read_backward[i] {
@@ -243,6 +255,7 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
         gradients.push(Block { length, spans });
         if let Some(consumer) = last_consumer[i]
             && i != loss
+            && takes_part[i]
         {
             let list = if node.is_parameter() { &mut layout.first } else { &mut layout.fresh };
             list[consumer].push(i);
@@ -253,18 +266,19 @@ fn reuse<T: Real>(nodes: &mut [Node<T>], loss: usize, recompute: bool, layout: &
     let (value_places, value_length) = place(&values);
     let (kept_places, kept_length) = place(&kept);
     let (gradient_places, gradient_length) = place(&gradients);
-    let first = layout.values.next_multiple_of(LINE);
+    let first_value = layout.values.next_multiple_of(LINE);
+    let first_gradient = layout.gradients.next_multiple_of(LINE);
     for (i, node) in nodes.iter_mut().enumerate() {
         node.kept = kept_places[i]..kept_places[i] + kept[i].length;
-        if !node.is_parameter() {
-            let start = first + value_places[i];
+        if !node.source.is_weight() {
+            let start = first_value + value_places[i];
             node.value = start..start + values[i].length;
-            let start = first + gradient_places[i];
+            let start = first_gradient + gradient_places[i];
             node.gradient = start..start + gradients[i].length;
         }
     }
-    layout.values = first + value_length;
-    layout.gradients = first + gradient_length;
+    layout.values = first_value + value_length;
+    layout.gradients = first_gradient + gradient_length;
     layout.kept = kept_length;
 }
 

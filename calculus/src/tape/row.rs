@@ -19,6 +19,8 @@ pub struct TapeMemory {
     pub parameters: usize,
     /// Their gradients.
     pub parameter_gradients: usize,
+    /// Frozen weights, which have none.
+    pub frozen: usize,
     /// Values of inputs and operations.
     pub values: usize,
     /// Their gradients.
@@ -59,8 +61,8 @@ pub struct Row<'a, T: Real> {
     /// Its value after the last forward replay, possibly a block of rows of another value. If the recording reuses
     /// memory and does not hold it ([`Tape::holds`]), the contents are arbitrary.
     pub value: View<'a, T>,
-    /// Its gradient after the last backward replay; `None` in a forward-only recording. In one that reuses memory, only
-    /// parameters and their rows have one.
+    /// Its gradient after the last backward replay; `None` in a forward-only recording, and for frozen weights. In one that
+    /// reuses memory, only parameters and their rows have one.
     pub gradient: Option<View<'a, T>>,
     /// The memory that the operation kept for the backward replay.
     pub kept: &'a [T],
@@ -76,7 +78,7 @@ pub struct Row<'a, T: Real> {
 }
 
 impl<T: Real> Tape<T> {
-    /// Returns the bytes of memory: parameters, their gradients, other values, other gradients, kept memory, and
+    /// Returns the bytes of memory: parameters, their gradients, frozen weights, other values, other gradients, kept memory, and
     /// scratch.
     ///
     /// ```
@@ -88,7 +90,8 @@ impl<T: Real> Tape<T> {
         TapeMemory {
             parameters: bytes(self.parameters),
             parameter_gradients: bytes(self.parameters.min(self.gradients.len())),
-            values: bytes(self.values.len() - self.parameters),
+            frozen: bytes(self.frozen),
+            values: bytes(self.values.len() - self.parameters - self.frozen),
             gradients: bytes(self.gradients.len().saturating_sub(self.parameters)),
             kept: bytes(self.kept.len()),
             scratch: bytes(self.scratch.len()),
@@ -143,14 +146,14 @@ impl<T: Real> Tape<T> {
             shape: node.shape,
             value: node.matrix(&self.values[node.value.clone()]),
             gradient: match self.plan {
-                Plan::Keep => true,
+                Plan::Keep => !self.nodes[node.root(i)].is_frozen(),
                 Plan::ForwardOnly => false,
                 Plan::Reuse { .. } => self.nodes[node.root(i)].is_parameter(),
             }
             .then(|| node.matrix(&self.gradients[node.gradient.clone()])),
             kept: &self.kept[node.kept.clone()],
             flops: replayed.map_or(0, |rule| rule.flops(&self.nodes)),
-            backward_flops: replayed.map_or(0, |rule| rule.vjp_flops(&self.nodes)),
+            backward_flops: replayed.map_or(0, |rule| rule.vjp_flops(&self.nodes, self.trains())),
             bytes: (touched * size_of::<T>()) as u64,
             backward_bytes: (back * size_of::<T>()) as u64,
         }

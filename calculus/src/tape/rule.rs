@@ -24,7 +24,8 @@ pub(crate) trait Rule<T>: Send + Sync {
     fn operands(&self) -> &[usize];
     fn flops(&self, nodes: &[Node<T>]) -> u64;
     fn formula(&self, nodes: &[Node<T>], values: &[T]) -> Formula;
-    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64;
+    /// Operations of the vjp, without those for gradients that nothing needs ([`Node::is_wanted`]).
+    fn vjp_flops(&self, nodes: &[Node<T>], training: bool) -> u64;
     fn forward(&self, nodes: &[Node<T>], values: &mut [T], work: Work<'_, T>);
     fn reads_operand(&self, k: usize) -> bool;
     fn reads_output(&self) -> bool;
@@ -96,8 +97,18 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
         self.operation.formula(self.places.inputs(nodes, values))
     }
 
-    fn vjp_flops(&self, nodes: &[Node<T>]) -> u64 {
-        self.operation.vjp_flops(self.places.shapes(nodes))
+    fn vjp_flops(&self, nodes: &[Node<T>], training: bool) -> u64 {
+        if !nodes[self.places.output].is_wanted(training) {
+            return 0;
+        }
+        let all = self.operation.vjp_flops(self.places.shapes(nodes));
+        // Each factor of a product has a product of its own, as large as the forward one.
+        if !matches!(self.operation.role(), Role::Linear | Role::Loss) {
+            return all;
+        }
+        let factors = self.places.operands.iter().take(2);
+        let unwanted = factors.filter(|&&o| !nodes[o].is_wanted(training)).count() as u64;
+        all.saturating_sub(unwanted * self.operation.flops(self.places.shapes(nodes)))
     }
 
     fn reads_operand(&self, k: usize) -> bool {
@@ -157,7 +168,6 @@ impl<T: Real, P: Primitive<N>, const N: usize> Rule<T> for Recorded<P, N> {
 /// Gradients of operands that do not overlap are written in place, even if they are rows of one matrix. If an operand
 /// overlaps an earlier one (the same operand twice; a matrix and a view of it), its gradient is written to scratch
 /// memory (*aside*) and added afterwards.
-/// scratch memory, and is added afterwards.
 pub(crate) struct Places<const N: usize> {
     pub(crate) operands: [usize; N],
     pub(crate) output: usize,
@@ -211,6 +221,11 @@ impl<const N: usize> Places<N> {
         std::array::from_fn(|k| self.aside[k] || first(k) && self.covered[k])
     }
 
+    /// Returns which operands' gradients have memory.
+    fn wanted<T: Real>(&self, nodes: &[Node<T>]) -> [bool; N] {
+        self.operands.map(|o| !nodes[nodes[o].root(o)].gradient.is_empty())
+    }
+
     fn shapes<T>(&self, nodes: &[Node<T>]) -> [Shape; N] {
         self.operands.map(|o| nodes[o].shape)
     }
@@ -249,7 +264,8 @@ impl<const N: usize> Places<N> {
         fresh: Fresh<'_>,
         mut aside: &'a mut [T],
     ) -> (View<'a, T>, [Gradient<'a, T>; N]) {
-        let mut fresh = self.fresh(nodes, gradients, fresh).into_iter();
+        let wanted = self.wanted(nodes);
+        let fresh = self.fresh(nodes, gradients, fresh);
         let mut dx = std::array::from_fn(|_| ViewMut::from_slice(&mut [], 0, 0));
         for k in (0..N).filter(|&k| self.aside[k]) {
             let shape = nodes[self.operands[k]].shape;
@@ -263,7 +279,10 @@ impl<const N: usize> Places<N> {
         for _ in 0..=N {
             // The leftmost range that was not yet taken: the output's, or that of all operands of one root.
             let roots = self.operands.iter().map(|&o| nodes[o].root(o));
-            let next = roots.chain([self.output]).filter(|&i| nodes[i].gradient.start >= passed);
+            let next = roots.chain([self.output]).filter(|&i| {
+                let gradient = &nodes[i].gradient;
+                gradient.start >= passed && !gradient.is_empty()
+            });
             let Some(root) = next.min_by_key(|&i| (nodes[i].gradient.start, nodes[i].gradient.end))
             else {
                 break;
@@ -278,9 +297,11 @@ impl<const N: usize> Places<N> {
                 self.cut_rows(nodes, root, piece, &mut dx);
             }
         }
-        let dx = dx.map(|dx| match fresh.next() {
-            Some(true) => Gradient::fresh(dx),
-            _ => Gradient::new(dx),
+        let mut kinds = wanted.into_iter().zip(fresh);
+        let dx = dx.map(|dx| match kinds.next() {
+            Some((true, true)) => Gradient::fresh(dx),
+            Some((true, false)) => Gradient::new(dx),
+            _ => Gradient::unwanted(),
         });
         (output.matrix(dy), dx)
     }
@@ -314,11 +335,14 @@ impl<const N: usize> Places<N> {
         for k in (0..N).filter(|&k| self.aside[k]) {
             let node = &nodes[self.operands[k]];
             let (piece, rest) = aside.split_at(node.shape.len());
+            aside = rest;
+            if node.gradient.is_empty() {
+                continue;
+            }
             let mut dx = node.matrix_mut(&mut gradients[node.gradient.clone()]);
             for (mut dx, piece) in dx.column_iter_mut().zip(piece.chunks(node.shape.rows)) {
                 dx.as_mut_slice().iter_mut().zip(piece).for_each(|(x, &y)| *x += y);
             }
-            aside = rest;
         }
     }
 }

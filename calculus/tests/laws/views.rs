@@ -87,10 +87,10 @@ impl Primitive<3> for Three {
         gradients: [Gradient<'_, T>; 3],
         _: Work<'_, T>,
     ) {
-        let [mut da, mut db, mut dc] = gradients.map(Gradient::zeroed);
-        da += dy.component_mul(&b);
-        db += dy.component_mul(&(a + c));
-        dc += dy.component_mul(&b);
+        let terms = [dy.component_mul(&b), dy.component_mul(&(a + c)), dy.component_mul(&b)];
+        for (gradient, term) in gradients.into_iter().zip(&terms) {
+            gradient.add(term.as_view());
+        }
     }
 }
 

@@ -92,7 +92,9 @@ impl Primitive<3> for Affine {
             || dx.add_product(transposed(w), dy),
             || {
                 dw.add_product(dy, transposed(x));
-                add_columns(db.zeroed(), dy);
+                if let Some(db) = db.zeroed() {
+                    add_columns(db, dy);
+                }
             },
         );
     }

@@ -108,7 +108,7 @@ impl Primitive<2> for Gather {
         [d_table, _]: [Gradient<'_, T>; 2],
         work: Work<'_, T>,
     ) {
-        let mut d_table = d_table.zeroed();
+        let Some(mut d_table) = d_table.zeroed() else { return };
         let column_of = |t: usize| index(indices[t], table.ncols());
         // In the order of the tokens, so that repeated tokens are always added in the same order.
         if dy.ncols() <= BLOCK {

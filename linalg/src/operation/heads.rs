@@ -209,8 +209,12 @@ impl Primitive<2> for HeadScores {
             let (at, read, shape) = ((p.row, p.token), (p.read, p.token), (p.rows, n));
             let (q, k, ds) =
                 (query.view(at, shape), key.view(read, shape), d_scores.columns(p.score, n));
-            product_add(d_query.view_mut(at, shape), T::one(), k, ds);
-            product_add(d_key.view_mut(read, shape), T::one(), q, transposed(ds));
+            if let Some(d_query) = &mut d_query {
+                product_add(d_query.view_mut(at, shape), T::one(), k, ds);
+            }
+            if let Some(d_key) = &mut d_key {
+                product_add(d_key.view_mut(read, shape), T::one(), q, transposed(ds));
+            }
         }
     }
 
@@ -297,8 +301,12 @@ impl Primitive<2> for HeadMix {
             let (read, shape) = ((p.read, p.token), (p.rows, n));
             let dm = d_mixed.view((p.row, p.token), shape);
             let (v, w) = (value.view(read, shape), weights.columns(p.score, n));
-            product_add(d_value.view_mut(read, shape), T::one(), dm, transposed(w));
-            product_add(d_weights.columns_mut(p.score, n), T::one(), transposed(v), dm);
+            if let Some(d_value) = &mut d_value {
+                product_add(d_value.view_mut(read, shape), T::one(), dm, transposed(w));
+            }
+            if let Some(d_weights) = &mut d_weights {
+                product_add(d_weights.columns_mut(p.score, n), T::one(), transposed(v), dm);
+            }
         }
     }
 

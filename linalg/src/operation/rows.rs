@@ -67,8 +67,9 @@ impl Primitive<1> for Rows {
         [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        let mut dx = dx.zeroed();
-        Gradient::new(dx.rows_mut(self.start, self.count)).add(dy);
+        if let Some(mut dx) = dx.zeroed() {
+            Gradient::new(dx.rows_mut(self.start, self.count)).add(dy);
+        }
     }
 
     fn flops(&self, _: [Shape; 1]) -> u64 {

@@ -113,7 +113,7 @@ impl Primitive<1> for Kernel {
         [dx]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        let mut dx = dx.zeroed();
+        let Some(mut dx) = dx.zeroed() else { return };
         let (three, threads) = (T::from_f64(3.0), T::from_f64(self.threads()));
         for ((dx, &x), &dy) in dx.iter_mut().zip(x.iter()).zip(dy.iter()) {
             match self {

@@ -277,10 +277,12 @@ fn summed(outline: &Outline, layers: usize, state: u64) -> BTreeMap<Place, Costs
         costs.forward_flops += row.flops;
         costs.backward_flops += row.backward_flops;
         costs.activations += row.held as u64;
-        if row.source == Source::Parameter {
-            let count = row.shape.len() as u64;
+        let count = row.shape.len() as u64;
+        if row.source.is_weight() {
             costs.parameters += count;
             costs.weights += 4 * count;
+        }
+        if row.source == Source::Parameter {
             costs.gradients += 4 * count;
             costs.optimizer += 4 * state * count;
         }

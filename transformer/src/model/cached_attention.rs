@@ -22,6 +22,7 @@ use linalg::{
 };
 use linalg::{gather::countable, groups::Groups};
 use probability::softmax::softmax_in_place;
+use std::ops::Range;
 
 /// Operands: query (heads·d × sequences), key and value (key_value_heads·d × sequences) of the new token of every
 /// sequence, cached keys and cached values (key_value_heads·d × context·sequences), and how many of each are filled
@@ -195,6 +196,11 @@ impl Primitive<6> for CachedAttention {
     ) {
         let sums = [query_sum, key_sum, value_sum, keys_sum, values_sum].map(Gradient::zeroed);
         let [mut d_query, mut d_key, mut d_value, mut d_keys, mut d_values] = sums;
+        let add = |sum: &mut Option<ViewMut<'_, T>>, j, rows: &Range<usize>, factor, x: &[T]| {
+            if let Some(sum) = sum {
+                vector::axpy(&mut sum.column_mut(j).as_mut_slice()[rows.clone()], factor, x);
+            }
+        };
         let (rows, context) = (query.nrows() / self.heads, keys.ncols() / query.ncols());
         let scale = self.scores.factor::<T>(rows);
         for j in 0..query.ncols() {
@@ -204,12 +210,10 @@ impl Primitive<6> for CachedAttention {
                 (keys.columns(j * context, context), values.columns(j * context, context));
             let kept = &work.kept[j * (context + 1) * self.heads..];
             let [key, value] = [&key, &value].map(|x| column(x, j));
-            let mut d_query = d_query.column_mut(j);
             for h in 0..self.heads {
                 let first = self.groups().read_by(h) * rows;
                 let (own, read) = (h * rows..(h + 1) * rows, first..first + rows);
                 let (dy, query) = (&column(&dy, j)[own.clone()], &column(&query, j)[own.clone()]);
-                let d_query = &mut d_query.as_mut_slice()[own];
                 let w = &kept[h * (context + 1)..][seen.clone()];
                 let ds = &mut work.scratch[..seen.len()];
                 for (ds, k) in ds.iter_mut().zip(seen.clone()) {
@@ -224,14 +228,14 @@ impl Primitive<6> for CachedAttention {
                             soft_cap(scale * vector::dot(own_key, query), cap) / T::from_f64(cap);
                         *ds *= T::one() - share * share;
                     }
-                    vector::axpy(d_query, *ds, own_key);
-                    let (mut d_key, mut d_value) = if k < filled {
-                        (d_keys.column_mut(j * context + k), d_values.column_mut(j * context + k))
+                    add(&mut d_query, j, &own, *ds, own_key);
+                    let (d_key, d_value, column) = if k < filled {
+                        (&mut d_keys, &mut d_values, j * context + k)
                     } else {
-                        (d_key.column_mut(j), d_value.column_mut(j))
+                        (&mut d_key, &mut d_value, j)
                     };
-                    vector::axpy(&mut d_key.as_mut_slice()[read.clone()], *ds, query);
-                    vector::axpy(&mut d_value.as_mut_slice()[read.clone()], w, dy);
+                    add(d_key, column, &read, *ds, query);
+                    add(d_value, column, &read, w, dy);
                 }
             }
         }

@@ -137,7 +137,7 @@ impl VocabularyLoss {
         nats: &mut [T],
         scratch: &mut [T],
     ) {
-        let ((mut d_table, fresh_table), (mut dx, fresh_x)) = (d_table.parts(), dx.parts());
+        let (mut d_table, mut dx) = (d_table.parts(), dx.parts());
         let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         self.chunks(table, x, scratch, |first, mut logits, slopes| {
             let n = logits.ncols();
@@ -147,12 +147,17 @@ impl VocabularyLoss {
                 logits.iter_mut().zip(slopes).for_each(|(dz, slope)| *dz *= *slope);
             }
             let (dz, x) = (logits.as_view(), x.columns(first, n));
-            let dx = dx.columns_mut(first, n);
             rayon::join(
-                || product_to(dx, table, dz, !fresh_x),
                 || {
-                    let add = first > 0 || !fresh_table;
-                    product_to(d_table.as_view_mut(), x, transposed(dz), add);
+                    if let Some((dx, fresh)) = &mut dx {
+                        product_to(dx.columns_mut(first, n), table, dz, !*fresh);
+                    }
+                },
+                || {
+                    if let Some((d_table, fresh)) = &mut d_table {
+                        let add = first > 0 || !*fresh;
+                        product_to(d_table.as_view_mut(), x, transposed(dz), add);
+                    }
                 },
             );
         });

@@ -51,7 +51,7 @@ impl Primitive<1> for NaiveSoftmax {
         [dz]: [Gradient<'_, T>; 1],
         _: Work<'_, T>,
     ) {
-        let mut dz = dz.zeroed();
+        let Some(mut dz) = dz.zeroed() else { return };
         for j in 0..p.ncols() {
             let mean = (0..p.nrows()).fold(T::zero(), |s, i| s + p[(i, j)] * dp[(i, j)]);
             for i in 0..p.nrows() {

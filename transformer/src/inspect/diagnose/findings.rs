@@ -64,7 +64,7 @@ impl<'a, S: Subject> Findings<'a, S> {
         let watched = Watched::of(subject, recipe, start, steps, notify)?;
         // A weight that only a 16-bit format cannot hold is finite here.
         let broken =
-            |o: &Origin| o.source != Some(Source::Parameter) || watched.has_broken_weights();
+            |o: &Origin| !o.source.is_some_and(Source::is_weight) || watched.has_broken_weights();
         let given = watched.origin().is_some_and(|o| o.direction == Direction::Given && broken(o));
         let at = |s: &State| {
             let batch = subject.batch(s.steps * recipe.accumulate);

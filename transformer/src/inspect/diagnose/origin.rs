@@ -37,7 +37,7 @@ pub fn forward<T: Real>(tape: &Tape<T>, output: Var) -> Option<Origin> {
         let elements = tape.value(var);
         let operands: Vec<usize> = tape.operands(var).iter().map(|o| places[o]).collect();
         let masked = match tape.source(var) {
-            Source::Parameter => false,
+            Source::Parameter | Source::Frozen => false,
             Source::Input => true,
             Source::Operation => {
                 tape.role(var) == Some(Role::Mask) || operands.iter().any(|&o| states[o].1)
@@ -62,6 +62,7 @@ fn describe<T: Real>(tape: &Tape<T>, var: Var, at: usize) -> Origin {
     let element = (at % shape.rows, at / shape.rows);
     let (direction, operation, arithmetic) = match tape.source(var) {
         Source::Parameter => (Direction::Given, "parameter", "it is in the weights"),
+        Source::Frozen => (Direction::Given, "frozen parameter", "it is in the weights"),
         Source::Input => (Direction::Given, "input", "it is in the data"),
         Source::Operation => (Direction::Forward, tape.operation(var).unwrap_or_default(), ""),
     };

@@ -101,7 +101,7 @@ pub(crate) fn gains(tape: &Tape<f32>) -> Vec<Gain> {
         let linear = is_linear(tape, var);
         let Some(&matrix) = tape.operands(var).first().filter(|_| linear) else { continue };
         let again = found.iter().any(|g| g.matrix == matrix);
-        if tape.source(matrix) == Source::Parameter && !again {
+        if tape.source(matrix).is_weight() && !again {
             let inputs = tape.shape(tape.operands(var)[1]).rows;
             found.push(Gain { matrix, gain: rms(tape.elements(matrix)) * (inputs as f64).sqrt() });
         }
@@ -128,7 +128,7 @@ pub(crate) fn tables(tape: &Tape<f32>) -> Vec<Gain> {
     for var in tape.vars().filter(|v| tape.role(*v) == Some(Role::Lookup)) {
         let Some(&matrix) = tape.operands(var).first() else { continue };
         let again = multiplied.contains(&matrix) || found.iter().any(|g| g.matrix == matrix);
-        if tape.source(matrix) == Source::Parameter && !again {
+        if tape.source(matrix).is_weight() && !again {
             found.push(Gain { matrix, gain: rms(tape.elements(matrix)) });
         }
     }
@@ -264,7 +264,7 @@ pub(crate) fn unit_sources(subject: &impl Subject, name: &str) -> Result<Vec<Str
     let tape = &step.tape;
     let own = tape.find(name).and_then(|v| tape.operands(v).first().copied());
     let from = own.map_or(vec![], |x| tape.operands(x));
-    let parameters = from.iter().filter(|v| tape.source(**v) == Source::Parameter);
+    let parameters = from.iter().filter(|v| tape.source(**v).is_weight());
     Ok(parameters.map(|v| tape.name(*v).to_owned()).collect())
 }
 

@@ -109,7 +109,7 @@ impl Observer<f32> for Watching {
         let norm = clip::global_norm(tape.gradients()) / self.loss_scale;
         let fails = !replay.loss.is_finite() || !norm.is_finite();
         if fails || done == of {
-            let masks = |v| tape.source(v) != calculus::Source::Parameter;
+            let masks = |v| !tape.source(v).is_weight();
             let values = tape.vars().map(|v| largest(tape.value(v), masks(v))).collect();
             let gradients = tape.vars().map(|v| largest(tape.gradient(v), false)).collect();
             self.largest = [values, gradients];

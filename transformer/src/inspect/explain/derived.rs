@@ -85,6 +85,7 @@ impl<T: Real> Explanation<T> {
             Quantity::Value => match self.nodes[node].source {
                 Source::Operation => (vec![self.path(node, None, (row, column))], None),
                 Source::Parameter => (Vec::new(), Some("learned: the result of earlier updates")),
+                Source::Frozen => (Vec::new(), Some("frozen: training does not change it")),
                 Source::Input => (Vec::new(), Some("given: read from the text")),
             },
             Quantity::Gradient => {

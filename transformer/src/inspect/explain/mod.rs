@@ -331,9 +331,9 @@ impl<T: Real> Explanation<T> {
         }
     }
 
-    /// Checks whether a value can move: tokens, targets and step numbers cannot.
+    /// Checks whether a value can move: tokens, targets, step numbers and frozen weights cannot.
     fn moves(&self, i: usize) -> bool {
-        self.nodes[i].source != Source::Input
+        !matches!(self.nodes[i].source, Source::Input | Source::Frozen)
     }
 
     /// Returns the elements of a quantity of node `i` in column-major order.

@@ -154,6 +154,7 @@ impl Explanation<f32> {
                 "name": node.name,
                 "source": match node.source {
                     Source::Parameter => "parameter",
+                    Source::Frozen => "frozen",
                     Source::Input => "input",
                     Source::Operation => "operation",
                 },

@@ -177,7 +177,7 @@ impl<'a, T: Real> Head<'a, T> {
         }
     }
 
-    /// Adds to the gradients of queries, keys and values. `lse` is what forward wrote.
+    /// Adds to the gradients of queries, keys and values, except those without rows. `lse` is what forward wrote.
     pub(super) fn backward(
         &self,
         [y, dy]: [View<'_, T>; 2],
@@ -238,9 +238,15 @@ impl<'a, T: Real> Head<'a, T> {
             let (p, ds) = (matrix(p, n), matrix(ds, n));
             let (k, q) = (block.of(&self.key), self.query.columns(block.start, n));
             let (first, scale) = (block.first_key, self.scale());
-            T::gemm(dv.columns_mut(first, keys), T::one(), dy.into(), p.into(), true);
-            T::gemm(dq.columns_mut(block.start, n), scale, k.into(), transposed(ds), true);
-            T::gemm(dk.columns_mut(first, keys), scale, q.into(), ds.into(), true);
+            if !dv.is_empty() {
+                T::gemm(dv.columns_mut(first, keys), T::one(), dy.into(), p.into(), true);
+            }
+            if !dq.is_empty() {
+                T::gemm(dq.columns_mut(block.start, n), scale, k.into(), transposed(ds), true);
+            }
+            if !dk.is_empty() {
+                T::gemm(dk.columns_mut(first, keys), scale, q.into(), ds.into(), true);
+            }
         }
     }
 }

@@ -147,7 +147,11 @@ macro_rules! rules {
                 let sequences = query.ncols() / length;
                 let kept = View::from_slice(kept, self.heads * length, sequences);
                 let scratch = ViewMut::from_slice(scratch, scratch.len() / sequences, sequences);
-                let [dq, dk, dv] = [dq, dk, dv].map(Gradient::zeroed);
+                // An unwanted gradient has no rows.
+                let [dq, dk, dv] = [dq, dk, dv].map(|gradient| {
+                    let none = || ViewMut::from_slice(&mut [], 0, query.ncols());
+                    gradient.zeroed().unwrap_or_else(none)
+                });
                 // A tile is a key-value head of a sequence, with the query heads that read it: none adds where
                 // another does.
                 let work = |read, b, [mut dq, mut dk, mut dv, mut s]: [ViewMut<'_, T>; 4]| {
@@ -155,7 +159,8 @@ macro_rules! rules {
                     for (member, h) in self.groups().readers(read).enumerate() {
                         let own = [&y, &dy].map(|x| x.view((h * rows, b * length), (rows, length)));
                         let lse = &column(&kept, b)[h * length..][..length];
-                        let dq = dq.rows_mut(member * rows, rows);
+                        let own_rows = if dq.is_empty() { 0 } else { rows };
+                        let dq = dq.rows_mut(member * own_rows, own_rows);
                         let gradients = [dq, dk.as_view_mut(), dv.as_view_mut()];
                         let head = self.head(&inputs, mask, (h, b));
                         head.backward(own, lse, gradients, s.as_mut_slice());

@@ -20,7 +20,7 @@ impl Detect for BrokenWeights {
     fn detect<S: Subject>(f: &Findings<'_, S>) -> Sign {
         let broken = f.watched.has_broken_weights();
         Ok(f.origin_where(|o| {
-            broken && o.direction == Direction::Given && o.source == Some(Source::Parameter)
+            broken && o.direction == Direction::Given && o.source.is_some_and(Source::is_weight)
         }))
     }
 

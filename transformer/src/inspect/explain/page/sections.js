@@ -54,7 +54,7 @@ function showPart(part, block) {
     const from = it.operands.filter((o) => D.nodes[o].source === "operation");
     const arrows = from.map((o) => flowLine(o, o !== operations[k - 1]));
     items.push(h("li", {}, arrows.length ? h("div", { class: "arrows" }, arrows) : null, card(i),
-      h("div", { class: "weights" }, it.operands.filter((o) => D.nodes[o].source === "parameter").map((o) => parameterChip(o)))));
+      h("div", { class: "weights" }, it.operands.filter((o) => ["parameter", "frozen"].includes(D.nodes[o].source)).map((o) => parameterChip(o)))));
   });
   fill("flow", items);
   const shown = operations.find((i) => D.nodes[i].name.endsWith(".weights")) ?? operations[0] ?? members[0];
@@ -109,11 +109,11 @@ async function openNode(i, quietly) {
   fill("box",
     h("h3", { id: "box-title" }, it.name),
     h("p", { class: "badges" },
-      h("span", { class: `badge ${it.branch || "given"}` }, it.branch ? BRANCHES[it.branch] || it.branch : it.source === "input" ? "given" : "learned"),
-      h("span", { class: "badge" }, it.operation || (it.source === "parameter" ? "a parameter" : "an input")),
+      h("span", { class: `badge ${it.branch || "given"}` }, it.branch ? BRANCHES[it.branch] || it.branch : { input: "given", frozen: "frozen" }[it.source] || "learned"),
+      h("span", { class: "badge" }, it.operation || { parameter: "a parameter", frozen: "a frozen parameter" }[it.source] || "an input"),
       h("span", { class: "badge" }, `${it.rows}×${it.columns}`),
       it.flops ? h("span", { class: "badge" }, `${it.flops.toLocaleString("en")} FLOPs`) : null),
-    formula ? h("p", {}, formula.meaning) : it.source === "parameter" ? h("p", {}, path ? formulaOf(i, "update").meaning : "") : h("p", {}, "Read from the text."),
+    formula ? h("p", {}, formula.meaning) : it.source === "parameter" ? h("p", {}, path ? formulaOf(i, "update").meaning : "") : h("p", {}, it.source === "frozen" ? "Training does not change it." : "Read from the text."),
     path ? h("div", { class: "formulas", tabindex: "0", role: "group", "aria-label": "Formula" }, mathematics(path)) : null,
     formula ? h("p", { class: "faint" }, `Source: ${formula.source}`) : null,
     it.operands.length ? h("p", { class: "faint" }, "From ", it.operands.map((o, k) => [k ? ", " : "", h("button", { class: "link", onclick: () => openNode(o) }, D.nodes[o].name)])) : null,
@@ -267,7 +267,7 @@ async function followNumber(p, options = {}) {
   if (all.length === 0) {
     const reason = p.quantity === "gradient" ? (p.node === D.loss ? "1: the loss changes as much as itself." : "0: the loss does not depend on it.")
       : typeof p.quantity === "number" ? "Optimizer state: the result of earlier gradients."
-      : it.source === "parameter" ? "Learned: the result of earlier updates." : "Given: read from the text.";
+      : { parameter: "Learned: the result of earlier updates.", frozen: "Frozen: training does not change it." }[it.source] || "Given: read from the text.";
     parts.push(h("p", {}, reason));
   } else {
     parts.push(h("p", { class: "faint", id: "check", "data-computed": total }, `Stored as a 32-bit number: ${decimal(stored)}. This arithmetic, in double precision: ${nine(total)}.`));
