@@ -257,6 +257,15 @@ impl<T: Real> Recorder<T> {
         self.nodes[var.node].shape
     }
 
+    /// Returns the dotted name of a value.
+    ///
+    /// # Panics
+    /// If it belongs to another recording.
+    pub fn name(&self, var: Var) -> &str {
+        assert_eq!(var.recording, self.recording, "a value of another recording");
+        &self.nodes[var.node].name
+    }
+
     /// Returns the number of values so far. The values recorded between two calls have the indices in between.
     pub fn len(&self) -> usize {
         self.nodes.len()

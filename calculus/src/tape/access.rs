@@ -61,8 +61,10 @@ pub fn matrices(parameters: &[Parameter]) -> Vec<Range<usize>> {
 /// assert_eq!(hidden_matrices(&list).map(|p| p.name.as_str()).collect::<Vec<_>>(), ["first"]);
 /// # Ok::<(), calculus::RecordError>(())
 /// ```
-pub fn hidden_matrices(parameters: &[Parameter]) -> impl Iterator<Item = &Parameter> {
-    parameters.iter().filter(|p| {
+pub fn hidden_matrices<'a>(
+    parameters: impl IntoIterator<Item = &'a Parameter>,
+) -> impl Iterator<Item = &'a Parameter> {
+    parameters.into_iter().filter(|p| {
         let linear = !p.uses.is_empty() && p.uses.iter().all(|&u| u == (Role::Linear, 0));
         linear && !p.output && p.shape.rows > 1 && p.shape.columns > 1
     })
@@ -130,6 +132,17 @@ impl<T: Real> Tape<T> {
     pub fn parameter_vars(&self) -> impl Iterator<Item = (Var, Parameter)> {
         let vars = self.vars().filter(|var| self.source(*var) == Source::Parameter);
         vars.zip(self.parameter_list())
+    }
+
+    /// Returns every frozen matrix as a value of the recording, together with its entry in [`Tape::frozen_list`].
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!(tape.frozen_vars().count(), 0);
+    /// ```
+    pub fn frozen_vars(&self) -> impl Iterator<Item = (Var, Parameter)> {
+        let vars = self.vars().filter(|var| self.source(*var) == Source::Frozen);
+        vars.zip(self.frozen_list())
     }
 
     /// Renames values and operations. Names are for display: only [`Tape::find`] depends on them.

@@ -4,6 +4,7 @@
 //! Every file is written under a temporary name and then renamed, so that it appears whole or not at all
 //! ([`crate::disk`]).
 
+mod adapter;
 mod convert;
 mod generation;
 mod number_format;
@@ -16,6 +17,7 @@ mod weights;
 
 pub use crate::disk::error::FileError;
 pub use crate::disk::write_atomically;
+pub use adapter::{Adapted, base_of, is_adapter, read_adapter, write_adapter};
 pub use convert::{Converted, convert};
 pub use generation::{GenerationConfig, read_generation_config};
 pub use number_format::NumberFormat;
@@ -41,7 +43,8 @@ use weights::Weights;
 /// The bound on `config.json` and `tokenizer.json`: the largest vocabularies take about 20 MB.
 const LARGEST_TEXT: u64 = 64 << 20;
 
-/// Reads a model: its architecture, and all parameters in the order of recording.
+/// Reads a model: its architecture, and all parameters in the order of recording. Of a directory of adapters
+/// ([`is_adapter`]), it is the model that they belong to, with the adapters merged ([`Architecture::merge`]).
 ///
 /// The tensors are in `model.safetensors`, or in the shards that `model.safetensors.index.json` names. They may be F64, F32,
 /// F16 or BF16; the family's prefix of their names is optional. At most a piece of a tensor is in memory beside the
@@ -67,9 +70,36 @@ fn read_weights<T: Real>(
     directory: &Path,
     finite: bool,
 ) -> Result<(Architecture, Vec<T>), FileError> {
+    if is_adapter(directory) {
+        let adapted = read_adapter(directory)?;
+        let mut parameters = own_weights::<T>(&adapted, finite)?;
+        let adapters: Vec<T> =
+            adapted.parameters.iter().map(|&x| T::from_f64(f64::from(x))).collect();
+        adapted.model.merge(&mut parameters, &adapters);
+        return Ok((adapted.model.base(), parameters));
+    }
     let (family, config) = read_family(directory)?;
     let parameters = Weights::open(directory, family, &config)?.parameters(finite)?;
     Ok((config, parameters))
+}
+
+/// Reads the weights of the model that adapters belong to.
+///
+/// # Errors
+/// See [`read`], and weights that are not those that the adapters were trained beside.
+pub fn own_weights<T: Real>(adapted: &Adapted, finite: bool) -> Result<Vec<T>, FileError> {
+    let (_, parameters) = read_weights::<T>(&adapted.base, finite)?;
+    let saved = adapted.base_sha256.as_ref();
+    let found = || sha256_as::<f32, T>(&parameters);
+    match saved {
+        Some(saved) if *saved != found() => Err(FileError::Other {
+            path: adapted.base.clone(),
+            reason: "these are not the weights that the adapters were trained beside: restore that model, or give its path \
+                     in adapter_config.json"
+                .to_owned(),
+        }),
+        _ => Ok(parameters),
+    }
 }
 
 /// Returns the names of tensors that [`read`] ignores, as transformers does: buffers, copies of a tied head, and zero
@@ -78,15 +108,23 @@ fn read_weights<T: Real>(
 /// # Errors
 /// A configuration or a header that cannot be read.
 pub fn ignored_tensors(directory: &Path) -> Result<Vec<String>, FileError> {
+    if is_adapter(directory) {
+        return ignored_tensors(&base_of(directory)?);
+    }
     let (family, config) = read_family(directory)?;
     Ok(Weights::open(directory, family, &config)?.ignored())
 }
 
-/// Returns the files of a model's weights: `model.safetensors`, or its shards.
+/// Returns the files of a model's weights: `model.safetensors`, or its shards, and that of adapters.
 ///
 /// # Errors
 /// A file that is missing or whose header cannot be read.
 pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+    if is_adapter(directory) {
+        let mut files = weight_files(&base_of(directory)?)?;
+        files.push(directory.join(adapter::TENSORS));
+        return Ok(files);
+    }
     let (_, shards) = shards::open(directory)?;
     Ok(shards.into_iter().map(|shard| shard.path).collect())
 }
@@ -103,6 +141,9 @@ pub fn read_config(directory: &Path) -> Result<Architecture, FileError> {
 pub(crate) fn read_family(
     directory: &Path,
 ) -> Result<(&'static dyn Family, Architecture), FileError> {
+    if is_adapter(directory) {
+        return read_family(&base_of(directory)?);
+    }
     let path = directory.join("config.json");
     let text = read_text(&path)?;
     family::read(&text).map_err(|source| FileError::Config { path, source })
@@ -242,9 +283,15 @@ pub(crate) fn stored_name(family: &dyn Family, tensor: &Tensor) -> String {
 /// Returns the SHA-256 of parameters as little-endian bytes in the order of recording, in hexadecimal: equal for two
 /// runs only if their parameters are.
 pub fn sha256<T: Real>(parameters: &[T]) -> String {
+    sha256_as::<T, T>(parameters)
+}
+
+/// Like [`sha256`], of the parameters in the number format `S`.
+fn sha256_as<S: Real, T: Real>(parameters: &[T]) -> String {
     let mut hash = Sha256::new();
     for part in parameters.chunks(4096) {
-        hash.update(little_endian(part));
+        let part: Vec<S> = part.iter().map(|x| S::from_f64(x.to_f64())).collect();
+        hash.update(little_endian(&part));
     }
     hexadecimal(&hash.finalize())
 }

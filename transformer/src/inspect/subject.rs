@@ -151,7 +151,7 @@ impl<'a> ModelStep<'a> {
             Given { name: "tokens", elements: tokens.into_iter().map(f64::from).collect() },
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
         ];
-        if self.config.dropout > 0.0 {
+        if self.config.drops() {
             batch.push(Given { name: "step", elements: step.into() });
         }
         batch

@@ -9,6 +9,7 @@ pub(crate) mod layer_list;
 mod tests;
 
 use crate::keyed::keyed;
+use crate::model::adaptation::Adaptation;
 use crate::model::scores::Scores;
 pub use calculus::activation::Activation;
 pub(crate) use check::MOST_LAYERS;
@@ -265,6 +266,9 @@ pub struct Architecture {
     /// The standard deviation of hidden matrices before training; no part of a trained model, so that no file holds it.
     #[serde(skip, default = "hidden_deviation")]
     pub hidden_deviation: f64,
+    /// What training changes; no part of a trained model either.
+    #[serde(skip)]
+    pub adaptation: Adaptation,
 }
 
 /// The standard deviation of weights before training. Source: Radford et al., *GPT-2*, 2019.
@@ -308,6 +312,7 @@ impl Default for Architecture {
             logit_cap: None,
             dropout: 0.0,
             hidden_deviation: HIDDEN_DEVIATION,
+            adaptation: Adaptation::default(),
         }
     }
 }
@@ -321,6 +326,18 @@ impl Architecture {
     /// Returns the features of a head; 0 if there are no heads.
     pub fn head_width(&self) -> usize {
         self.head_width.unwrap_or_else(|| self.width.checked_div(self.heads).unwrap_or(0))
+    }
+
+    /// Returns the model itself, all of whose weights are learned.
+    #[must_use]
+    pub fn base(&self) -> Architecture {
+        Architecture { adaptation: Adaptation::default(), ..self.clone() }
+    }
+
+    /// Whether a training step drops anything.
+    pub fn drops(&self) -> bool {
+        let of_adapter = self.adaptation.adapter.as_ref().map_or(0.0, |adapter| adapter.dropout);
+        self.dropout > 0.0 || of_adapter > 0.0
     }
 
     /// Returns how attention scores keys in layer i, from 0.

@@ -3,6 +3,7 @@
 //! Shapes stand at the line's end: d is the width, n the number of tokens in the batch, V the vocabulary, c the
 //! features of a head, h and g the numbers of query and key-value heads. Only this module asks which parts a model has.
 
+use crate::model::adaptation::Target;
 use crate::model::architecture::{
     Architecture, Gain, Norm, Placement, Positions, QueryKeyNorm, vector,
 };
@@ -16,6 +17,11 @@ use linalg::{hadamard::Hadamard, rows::Rows, scale::Scale, sinusoid::Sinusoid};
 use probability::dropout::{Dropout, Order};
 use probability::{layer_norm::LayerNorm, rms_norm::RmsNorm, softmax::Softmax};
 use std::ops::Range;
+
+mod adapter;
+
+pub(crate) use adapter::adapters;
+pub use adapter::{AdapterMarks, AdapterPlace};
 
 /// The context of every layer: the model, the batch, and the kind of recording.
 #[derive(Clone, Copy)]
@@ -44,8 +50,17 @@ pub struct Marks {
     pub last: Var,
     /// The table that maps to logits, of its own or the embedding's, one column per token (d × V).
     pub table: Var,
+    /// The matrices that write to the residual stream, and the adapters.
+    pub weights: WeightMarks,
+}
+
+/// The matrices of a recording that do not begin like the others, or that belong together.
+#[derive(Clone, Debug, Default)]
+pub struct WeightMarks {
     /// The matrices that write to the residual stream.
     pub writers: Vec<Var>,
+    /// The adapters, in order.
+    pub adapters: Vec<AdapterMarks>,
 }
 
 /// The places of a block's parts: rows of a recording, and values.
@@ -74,7 +89,7 @@ type Recorded = Result<Var, RecordError>;
 impl Context<'_> {
     /// Returns dropout number `stream` of the network; each has its own masks.
     fn dropout(&self, stream: usize) -> Option<(Dropout, Var)> {
-        let (step, seed) = self.dropout?;
+        let (step, seed) = self.dropout.filter(|_| self.config.dropout > 0.0)?;
         let stream = crate::streams::DROPOUT + stream as u32;
         Some((Dropout { rate: self.config.dropout, seed, stream, order: Order::Columns }, step))
     }
@@ -156,9 +171,10 @@ pub(crate) fn network<T: Real>(
     positions: Var,
 ) -> Result<Marks, RecordError> {
     let (mut x, token_table) = embedding(c, r, tokens, positions)?; // d×n
-    let (mut residual, mut blocks, mut writers) = (vec![x], vec![], vec![]);
+    let (mut residual, mut blocks) = (vec![x], vec![]);
+    let mut weights = WeightMarks::default();
     for i in 0..c.config.layers {
-        let (output, marks) = block(c, r, (i, positions), x, &mut writers)?; // d×n
+        let (output, marks) = block(c, r, (i, positions), x, &mut weights)?; // d×n
         x = output;
         residual.push(x);
         blocks.push(marks);
@@ -170,7 +186,7 @@ pub(crate) fn network<T: Real>(
         true => token_table,
         false => r.scope("head", |r| r.parameter("weight", r.shape(token_table)))?, // d×V
     };
-    Ok(Marks { residual, blocks, last, table, writers })
+    Ok(Marks { residual, blocks, last, table, weights })
 }
 
 /// Part 1 of a step: the token's vector plus, if positions are learned or sinusoidal, its position's, and a norm if the
@@ -213,7 +229,7 @@ fn block<T: Real>(
     r: &mut Recorder<T>,
     (index, positions): (usize, Var),
     x: Var,
-    writers: &mut Vec<Var>,
+    weights: &mut WeightMarks,
 ) -> Result<(Var, BlockMarks), RecordError> {
     let placement = c.config.placement;
     let residual_scale = c.config.residual_scale;
@@ -222,7 +238,7 @@ fn block<T: Real>(
         let h = c.norm_if(placement.before(), r, "norm_1", x)?;
         let first = r.len();
         let (h, mut marks) =
-            r.scope("attention", |r| self_attention(c, r, (index, positions), h, writers))?;
+            r.scope("attention", |r| self_attention(c, r, (index, positions), h, weights))?;
         marks.attention = first..r.len();
         let h = c.norm_if(placement.after(), r, "attention_norm", h)?;
         let h = c.scale(residual_scale, r, "attention_scaled", h)?;
@@ -231,7 +247,7 @@ fn block<T: Real>(
         let read = if placement == Placement::Parallel { x } else { attended };
         let h = c.norm_if(placement.before(), r, "norm_2", read)?;
         let first = r.len();
-        let h = r.scope("feed_forward", |r| feed_forward(c, r, index, h, writers))?;
+        let h = r.scope("feed_forward", |r| feed_forward(c, r, index, h, weights))?;
         marks.feed_forward = first..r.len();
         let h = c.norm_if(placement.after(), r, "feed_forward_norm", h)?;
         let h = c.scale(residual_scale, r, "feed_forward_scaled", h)?;
@@ -248,16 +264,23 @@ fn self_attention<T: Real>(
     r: &mut Recorder<T>,
     (index, positions): (usize, Var),
     x: Var,
-    writers: &mut Vec<Var>,
+    weights: &mut WeightMarks,
 ) -> Result<(Var, BlockMarks), RecordError> {
     let (heads, shared) = (c.config.heads, c.config.key_value_heads());
     let features = c.config.head_width();
     let [queries, keys] = [heads * features, shared * features];
     let biases = c.config.biases;
-    let (qkv, _) = c.linear(r, ("qkv", biases.query_key_value), queries + 2 * keys, x)?; // (h+2g)c×n
-    let mut query = r.push("query", Rows { start: 0, count: queries }, [qkv])?; // hc×n
-    let mut key = r.push("key", Rows { start: queries, count: keys }, [qkv])?; // gc×n
-    let value = r.push("value", Rows { start: queries + keys, count: keys }, [qkv])?; // gc×n
+    let all = queries + 2 * keys;
+    let (qkv, w) = c.linear(r, ("qkv", biases.query_key_value), all, x)?; // (h+2g)c×n
+    let whole = (index, "qkv", Target::QueryKeyValue);
+    let qkv = c.adapted(r, whole, (w, 0..all), [x, qkv], weights)?; // (h+2g)c×n
+    let mut part = |r: &mut Recorder<T>, target: Target, rows: Range<usize>| {
+        let y = r.push(target.key(), Rows { start: rows.start, count: rows.len() }, [qkv])?;
+        c.adapted(r, (index, target.key(), target), (w, rows), [x, y], weights)
+    };
+    let mut query = part(r, Target::Query, 0..queries)?; // hc×n
+    let mut key = part(r, Target::Key, queries..queries + keys)?; // gc×n
+    let value = part(r, Target::Value, queries + keys..all)?; // gc×n
     let parts = match c.config.query_key_norm {
         QueryKeyNorm::None => None,
         QueryKeyNorm::Head => Some([heads, shared]),
@@ -271,7 +294,7 @@ fn self_attention<T: Real>(
         query = r.push("rotated_query", own, [query, positions])?; // hc×n
         key = r.push("rotated_key", read, [key, positions])?; // gc×n
     }
-    let (mut caches, mut weights) = (None, None);
+    let (mut caches, mut shown) = (None, None);
     let mixed = match c.cached {
         Some(filled) => {
             let shape = Shape::new(keys, c.config.context * r.shape(x).columns);
@@ -283,15 +306,20 @@ fn self_attention<T: Real>(
         }
         None => {
             let (mixed, own) = attend(c, r, index, [query, key, value])?; // hc×n
-            weights = own;
+            shown = own;
             mixed
         }
     };
-    let (y, writer) = c.linear(r, ("projection", biases.projection), c.config.width, mixed)?; // d×n
-    writers.push(writer);
+    let width = c.config.width;
+    let (y, writer) = c.linear(r, ("projection", biases.projection), width, mixed)?; // d×n
+    let target = (index, "projection", Target::Projection);
+    let y = c.adapted(r, target, (writer, 0..width), [mixed, y], weights)?; // d×n
+    weights.writers.push(writer);
     let y = c.drop(r, "dropped", 3 * index + 1, y)?; // d×n
     let (rows, attention, feed_forward) = (0..0, 0..0, 0..0);
-    Ok((y, BlockMarks { rows, attention, feed_forward, query, key, value, weights, caches }))
+    let blocks =
+        BlockMarks { rows, attention, feed_forward, query, key, value, weights: shown, caches };
+    Ok((y, blocks))
 }
 
 /// Records attention within the sequences, as one operation or formula by formula.
@@ -345,22 +373,30 @@ fn feed_forward<T: Real>(
     r: &mut Recorder<T>,
     index: usize,
     x: Var,
-    writers: &mut Vec<Var>,
+    weights: &mut WeightMarks,
 ) -> Recorded {
     let Architecture { hidden, gated, activation, width, biases, .. } = *c.config;
-    let bias = biases.feed_forward;
+    let (bias, expanded) = (biases.feed_forward, (index, "expanded", Target::Expanded));
     let h = if gated {
-        let (both, _) = c.linear(r, ("expanded", bias), 2 * hidden, x)?; // 2·hidden×n
-        let gate = r.push("gate", Rows { start: 0, count: hidden }, [both])?; // hidden×n
-        let up = r.push("up", Rows { start: hidden, count: hidden }, [both])?; // hidden×n
+        let (both, w) = c.linear(r, ("expanded", bias), 2 * hidden, x)?; // 2·hidden×n
+        let both = c.adapted(r, expanded, (w, 0..2 * hidden), [x, both], weights)?; // 2·hidden×n
+        let mut part = |r: &mut Recorder<T>, target: Target, rows: Range<usize>| {
+            let y = r.push(target.key(), Rows { start: rows.start, count: rows.len() }, [both])?;
+            c.adapted(r, (index, target.key(), target), (w, rows), [x, y], weights)
+        };
+        let gate = part(r, Target::Gate, 0..hidden)?; // hidden×n
+        let up = part(r, Target::Up, hidden..2 * hidden)?; // hidden×n
         let gate = r.push("activated", activation, [gate])?; // hidden×n
         r.push("gated", Hadamard, [gate, up])? // hidden×n
     } else {
-        let (h, _) = c.linear(r, ("expanded", bias), hidden, x)?; // hidden×n
+        let (h, w) = c.linear(r, ("expanded", bias), hidden, x)?; // hidden×n
+        let h = c.adapted(r, expanded, (w, 0..hidden), [x, h], weights)?; // hidden×n
         r.push("activated", activation, [h])? // hidden×n
     };
     let (y, writer) = c.linear(r, ("contracted", bias), width, h)?; // d×n
-    writers.push(writer);
+    let target = (index, "contracted", Target::Contracted);
+    let y = c.adapted(r, target, (writer, 0..width), [h, y], weights)?; // d×n
+    weights.writers.push(writer);
     c.drop(r, "dropped", 3 * index + 3, y)
 }
 
@@ -380,14 +416,21 @@ pub(crate) fn logits<T: Real>(
     }
 }
 
-/// Returns the parameters of a model, from a recording of one token.
+/// Returns the parameters of a model, learned or not, without adapters, from a recording of one token.
 pub(crate) fn parameter_list(config: &Architecture) -> Result<Vec<Parameter>, RecordError> {
+    recorded_token(&config.base()).map(|(recorder, _)| recorder.parameter_list())
+}
+
+/// Records the network for one token.
+fn recorded_token(config: &Architecture) -> Result<(Recorder<f32>, Marks), RecordError> {
     let (mut recorder, one) = (Recorder::<f32>::new(), Shape::new(1, 1));
+    let adaptation = config.adaptation.clone();
+    recorder.freeze(move |name| adaptation.freezes(name));
     let r = &mut recorder;
     let (tokens, positions) = (r.input("tokens", one)?, r.input("positions", one)?);
     let (form, without) = (Form::Fused, Without::default());
     let c = Context { config, length: 1, form, without, dropout: None, cached: None };
     let marks = network(c, r, tokens, positions)?;
     logits(config, r, marks.last, marks.table)?;
-    Ok(recorder.parameter_list())
+    Ok((recorder, marks))
 }

@@ -10,9 +10,12 @@ linalg::operations! {
     pub(crate) mod vocabulary_loss: VocabularyLoss;
 }
 
+pub mod adaptation;
+mod adapted;
 pub mod architecture;
 pub(crate) mod cached;
 pub mod family;
+mod initial;
 pub(crate) mod layers;
 pub(crate) mod outline;
 pub(crate) mod parameter_kind;

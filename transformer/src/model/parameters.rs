@@ -1,7 +1,7 @@
 //! The list of an architecture's parameters.
 
 use crate::model::architecture::{Architecture, ConfigError};
-use crate::model::layers;
+use crate::model::layers::{self, AdapterPlace};
 use calculus::Parameter;
 
 impl Architecture {
@@ -10,15 +10,17 @@ impl Architecture {
     /// # Errors
     /// The first contradiction, with its numbers.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        self.parameter_list().map(drop)
+        self.parameter_list()?;
+        self.adaptation.check(self)
     }
 
-    /// Returns the number of parameters; `usize::MAX` if the model is invalid.
+    /// Returns the number of parameters of the model, learned or not, without adapters; `usize::MAX` if it is invalid.
     pub fn parameters(&self) -> usize {
         self.parameter_list().map_or(usize::MAX, |list| list.last().map_or(0, |p| p.range.end))
     }
 
-    /// Returns the name, shape, place and uses of every parameter, from a recording that allocates no memory.
+    /// Returns the name, shape, place and uses of every parameter of the model, learned or not, without adapters, from a
+    /// recording that allocates no memory.
     ///
     /// # Errors
     /// See [`Architecture::validate`].
@@ -30,5 +32,17 @@ impl Architecture {
             let sizes = self.sizes().map(|(name, size)| format!("{name} {size}")).join(", ");
             ConfigError::Large { sizes }
         })
+    }
+
+    /// Returns the adapters, in the order of the parameters of a recording; none without adapters.
+    ///
+    /// # Errors
+    /// See [`Architecture::validate`].
+    pub fn adapters(&self) -> Result<Vec<AdapterPlace>, ConfigError> {
+        self.validate()?;
+        match self.adaptation.adapter {
+            None => Ok(vec![]),
+            Some(_) => Ok(layers::adapters(self).expect("a valid model can be recorded")),
+        }
     }
 }

@@ -1,20 +1,16 @@
 //! A recorded decoder: parameters, a batch of tokens, logits, the loss.
 
 use crate::memory::{self, MemoryError};
-use crate::model::architecture::{Architecture, ConfigError, Gain, HIDDEN_DEVIATION};
+use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::layers::{self, Context, Marks};
-use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recording::{Handles, Recording};
 use crate::model::vocabulary_loss::VocabularyLoss;
-use crate::{streams, words};
-use calculus::{RecordError, Recorder, Tape, Var, hidden_matrices};
+use crate::words;
+use calculus::{RecordError, Recorder, Tape, Var};
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::dropout;
-use probability::random::Random;
 use probability::softmax::Softmax;
-use rayon::prelude::*;
-use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use thiserror::Error;
@@ -174,6 +170,11 @@ impl<'a> Wanted<'a> {
         let (recorder, values) = self.written()?;
         let Values { tokens, positions, targets, step, predictions, loss, marks } = values;
         let mut tape = finish(recorder, loss)?;
+        if let Some(frozen) = &self.config.adaptation.frozen {
+            let own = tape.frozen_mut();
+            assert_eq!(own.len(), frozen.len(), "frozen weights of another model");
+            own.iter_mut().zip(&frozen[..]).for_each(|(p, &x)| *p = T::from_f64(f64::from(x)));
+        }
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % self.length) as f64);
         }
@@ -197,12 +198,14 @@ impl<'a> Wanted<'a> {
             return Err(ModelError::Length { found: length, context: config.context });
         }
         let mut recorder = Recorder::new();
+        let adaptation = config.adaptation.clone();
+        recorder.freeze(move |name| adaptation.freezes(name));
         let r = &mut recorder;
         let row = Shape::new(1, sequences.saturating_mul(length));
         let tokens = r.input("tokens", row)?; // 1×n
         let positions = r.input("positions", row)?; // 1×n
         let targets = r.input("targets", row)?; // 1×n
-        let step = if config.dropout > 0.0 { Some(r.input("step", dropout::STEP)?) } else { None };
+        let step = if config.drops() { Some(r.input("step", dropout::STEP)?) } else { None };
         let dropout = step.map(|step| (step, seed));
         let c = Context { config, length, form, without, dropout, cached: None };
         let marks = layers::network(c, r, tokens, positions)?;
@@ -314,36 +317,6 @@ impl<T: Real> RecordedStep<T> {
     ) -> Result<u128, ModelError> {
         let wanted = Wanted { form, ..Wanted::new(config, sequences, length) };
         Ok(wanted.written::<T>()?.0.bytes())
-    }
-
-    /// Initialises parameters like GPT-2: weights normal with deviation 0.02, those that write to the residual stream
-    /// 0.02/√(2·layers), gains 1 (their parameters 0 if they are 1 plus a parameter), biases 0. Source: Radford et al. 2019, section 2.3.
-    pub fn initialise(&mut self, seed: u64) {
-        let by_layers = (2.0 * self.config.layers as f64).sqrt();
-        let list = self.recording.tape.parameter_list();
-        let hidden: HashSet<usize> = hidden_matrices(&list).map(|p| p.range.start).collect();
-        let list: Vec<_> = self.recording.tape.parameter_vars().collect();
-        for (k, (var, parameter)) in list.into_iter().enumerate() {
-            let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
-            let writes = self.marks.writers.contains(&var);
-            let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));
-            let values = &mut self.recording.tape.parameters_mut()[parameter.range.clone()];
-            if bias {
-                values.fill(T::zero());
-            } else if gain {
-                let plain = self.config.gain == Gain::Plain;
-                values.fill(if plain { T::one() } else { T::zero() });
-            } else {
-                let own = match hidden.contains(&parameter.range.start) {
-                    true => self.config.hidden_deviation,
-                    false => HIDDEN_DEVIATION,
-                };
-                let deviation = if writes { own / by_layers } else { own };
-                values.par_iter_mut().enumerate().for_each(|(i, value)| {
-                    *value = T::from_f64(deviation * random.normal(i as u64));
-                });
-            }
-        }
     }
 
     /// Sets a batch: tokens, and the token that follows each ([`IGNORED`] if there is none to predict), sequence after
@@ -478,18 +451,5 @@ impl<T: Real> RecordedStep<T> {
     /// Returns the loss (1 × 1), mean cross-entropy in nats per token.
     pub fn loss_var(&self) -> Var {
         self.recording.loss
-    }
-}
-
-impl Architecture {
-    /// Returns the parameters before training ([`RecordedStep::initialise`]), one after another in the order of
-    /// recording.
-    ///
-    /// # Errors
-    /// Sizes that contradict each other or that memory cannot hold.
-    pub fn initial_parameters(&self, seed: u64) -> Result<Vec<f32>, ModelError> {
-        let mut model = RecordedStep::<f32>::record_forward_only(self, 1, 1, Form::Fused)?;
-        model.initialise(seed);
-        Ok(model.recording.tape.parameters().to_vec())
     }
 }

@@ -1,6 +1,6 @@
 //! `generation_config.json`: where a text ends, and how its author samples.
 
-use super::{FileError, read_text};
+use super::{FileError, base_of, is_adapter, read_text};
 use crate::model::architecture::ConfigError;
 use crate::printable::shortened;
 use probability::sample::Sampler;
@@ -66,6 +66,9 @@ impl GenerationConfig {
 /// # Errors
 /// A file that cannot be read or is not a JSON object; a key with a value that is invalid.
 pub fn read_generation_config(directory: &Path) -> Result<GenerationConfig, FileError> {
+    if is_adapter(directory) {
+        return read_generation_config(&base_of(directory)?);
+    }
     const END: &str = "eos_token_id";
     let own = Keys::read(directory, "generation_config.json")?;
     let model = Keys::read(directory, "config.json")?;

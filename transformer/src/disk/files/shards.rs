@@ -146,7 +146,7 @@ pub(super) fn listed(names: impl IntoIterator<Item = String>) -> String {
 
 impl Shard {
     /// Opens a file and reads its header.
-    fn open(path: &Path) -> Result<Self, FileError> {
+    pub(super) fn open(path: &Path) -> Result<Self, FileError> {
         let unreadable = |source| FileError::Read { path: path.to_owned(), source };
         let refused = |reason: String| Err(FileError::format(path, reason));
         let (mut file, length) = file::open(path)?;

@@ -1,6 +1,6 @@
 //! Tokenizers on disk, in the files of Hugging Face's directories.
 
-use super::{FileError, read_text};
+use super::{FileError, base_of, is_adapter, read_text};
 use crate::disk::write_atomically;
 use crate::printable::shortened;
 use crate::text::chat::{ChatError, ChatTemplate};
@@ -31,6 +31,9 @@ pub fn tokenizer_files(directory: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// Files that are missing or invalid, or two files of a tokenizer that is not GPT-2's.
 pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
+    if tokenizer_files(directory).is_empty() && is_adapter(directory) {
+        return read_tokenizer(&base_of(directory)?);
+    }
     let files = tokenizer_files(directory);
     let path = files.first().cloned().unwrap_or_else(|| directory.join(WHOLE));
     let failed = |source| FileError::Tokenizer { path: path.clone(), source };
@@ -70,6 +73,9 @@ fn special<'a>(config: &'a Value, name: &str) -> Option<&'a str> {
 /// # Errors
 /// A file that cannot be read, or a template with a syntax error.
 pub fn read_chat_template(directory: &Path) -> Result<Option<ChatTemplate>, FileError> {
+    if is_adapter(directory) {
+        return read_chat_template(&base_of(directory)?);
+    }
     let (own, config) = (directory.join("chat_template.jinja"), read_config(directory)?);
     let given = &config["chat_template"];
     let default = |t: &&Value| t["name"] == "default";

@@ -55,6 +55,16 @@ pub enum ConfigError {
         /// Its range.
         expected: &'static str,
     },
+    /// A part of the model that cannot be trained as asked.
+    #[error("{setting}: found {found}, expected {expected}")]
+    Adaptation {
+        /// The name of the setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What it must be.
+        expected: String,
+    },
     /// A model larger than memory can address.
     #[error("a model with {sizes} is more than memory can address")]
     Large {

@@ -18,6 +18,7 @@ mod phi3;
 mod qwen;
 mod rotary;
 mod smollm3;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,8 @@ use keys::Keys;
 use serde_json::Value;
 use std::fmt::Debug;
 use std::ops::Range;
+pub use targets::targets;
+pub(crate) use targets::{holds, target_names};
 
 /// All supported families. An architecture is stored by the first one that has it, and the last one has every
 /// architecture.
@@ -259,6 +262,11 @@ pub fn usual_at(name: &str, sizes: &Architecture) -> Result<Architecture, Config
     };
     architecture.validate()?;
     Ok(architecture.repeating())
+}
+
+/// Returns the family of a `model_type`.
+pub fn named(name: &str) -> Option<&'static dyn Family> {
+    FAMILIES.iter().find(|family| family.name() == name).copied()
 }
 
 /// Returns the `model_type` of every family.
