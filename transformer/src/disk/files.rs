@@ -18,7 +18,7 @@ mod weights;
 pub use crate::disk::error::FileError;
 pub use crate::disk::write_atomically;
 pub use adapter::{Adapted, base_of, is_adapter, read_adapter, write_adapter};
-pub use convert::{Converted, convert};
+pub use convert::{Converted, convert, copy_beside};
 pub use generation::{GenerationConfig, read_generation_config};
 pub use number_format::NumberFormat;
 pub use other::{format_in, format_of};
@@ -129,6 +129,11 @@ pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
     Ok(shards.into_iter().map(|shard| shard.path).collect())
 }
 
+/// Returns whether a directory holds a model, or adapters of one.
+pub fn is_model(directory: &Path) -> bool {
+    directory.join("config.json").exists() || is_adapter(directory)
+}
+
 /// Reads a model's `config.json`.
 ///
 /// # Errors
@@ -138,9 +143,10 @@ pub fn read_config(directory: &Path) -> Result<Architecture, FileError> {
 }
 
 /// Reads a model's `config.json`, with the family in whose tensors its weights are.
-pub(crate) fn read_family(
-    directory: &Path,
-) -> Result<(&'static dyn Family, Architecture), FileError> {
+///
+/// # Errors
+/// See [`read_config`].
+pub fn read_family(directory: &Path) -> Result<(&'static dyn Family, Architecture), FileError> {
     if is_adapter(directory) {
         return read_family(&base_of(directory)?);
     }

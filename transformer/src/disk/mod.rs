@@ -26,6 +26,7 @@ mod lock;
 mod metrics;
 mod run;
 pub mod tokens;
+mod trained;
 
 pub use file::{ordinary, read_bounded, read_stream, reason, write_atomically};
 pub use lock::Lock;
@@ -34,3 +35,4 @@ pub use run::{
     Run, RunError, growth_file, is_run, metrics_file, model_directory, plot_file, read_metrics,
     settings_file, state_file, validation_losses,
 };
+pub use trained::read_in_training;

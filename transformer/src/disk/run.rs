@@ -122,6 +122,16 @@ pub struct Run {
     length: u64,
 }
 
+/// The files of a run's model.
+const MODEL_FILES: [&str; 6] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+];
+
 /// The longest metrics: 2²⁴ steps of 256 bytes, or fewer with `--watch`.
 const LONGEST_METRICS: u64 = 1 << 32;
 
@@ -187,7 +197,7 @@ impl Run {
         // Nothing of the earlier run may be mistaken for the new one's. The state goes first: without it nothing
         // resumes.
         let pictures = [plot_file(directory), growth_file(directory)];
-        let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|f| model.join(f));
+        let files = MODEL_FILES.map(|f| model.join(f));
         for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
             match fs::remove_file(old) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(directory)(e)),
@@ -302,8 +312,11 @@ impl Run {
         let path = metrics_file(&self.directory);
         synced.map_err(|source| FileError::Write { path, source })?;
         let model = model_directory(&self.directory);
-        files::write(&model, trainer.model().config(), trainer.evaluated())?;
+        self.save_model(&model, trainer)?;
         files::write_tokenizer(&model, tokenizer)?;
+        if let Some(base) = &trainer.config().from {
+            files::copy_beside(Path::new(base), &model)?;
+        }
         checkpoint::save(&state_file(&self.directory), trainer, data)?;
         let steps = trainer.config().steps;
         if self.config.time.is_some() && self.config.steps != steps {
@@ -315,6 +328,22 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Writes the model, or its adapters beside the model that they belong to.
+    fn save_model(&self, directory: &Path, trainer: &Trainer<f32>) -> Result<(), FileError> {
+        let (config, model) = (trainer.config(), trainer.model().config());
+        let from = config.from.as_deref().map(Path::new);
+        match (from, &model.adaptation.adapter) {
+            (Some(base), Some(_)) => {
+                let sha256 = config.from_sha256.as_deref().unwrap_or_default();
+                files::write_adapter(directory, model, trainer.evaluated(), (base, sha256))?;
+            }
+            _ => files::write(directory, &model.base(), &trainer.merged())?,
+        }
+        Ok(())
+    }
+}
+
 /// Refuses a run if a file that training writes or removes is not an ordinary file, or its model not in a directory: before
 /// anything is removed and before the first step, not after the last.
 fn all_ordinary(directory: &Path) -> Result<(), FileError> {
@@ -323,10 +352,11 @@ fn all_ordinary(directory: &Path) -> Result<(), FileError> {
         let source = io::ErrorKind::NotADirectory.into();
         return Err(FileError::Write { path: model, source });
     }
-    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
     let own = [settings_file, metrics_file, state_file, plot_file, growth_file];
     let own = own.map(|name| name(directory));
-    own.into_iter().chain(names.map(|name| model.join(name))).try_for_each(|path| ordinary(&path))
+    own.into_iter()
+        .chain(MODEL_FILES.map(|name| model.join(name)))
+        .try_for_each(|path| ordinary(&path))
 }
 
 fn at(directory: &Path) -> impl Fn(io::Error) -> RunError + '_ {

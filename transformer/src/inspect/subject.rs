@@ -187,7 +187,7 @@ impl Subject for ModelStep<'_> {
 
     fn larger(&self) -> Option<(Self, Vec<f32>)> {
         let (width, hidden) = (2 * self.config.width, 2 * self.config.hidden);
-        let config = Architecture { width, hidden, ..self.config.clone() };
+        let config = Architecture { width, hidden, ..self.config.base() };
         let parameters = config.initial_parameters(self.seed).ok()?;
         Some((ModelStep { config, ..self.clone() }, parameters))
     }

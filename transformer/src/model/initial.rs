@@ -5,7 +5,7 @@ use crate::model::layers::AdapterMarks;
 use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::streams;
-use calculus::hidden_matrices;
+use calculus::{Source, hidden_matrices};
 use linalg::Real;
 use probability::random::Random;
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ impl<T: Real> RecordedStep<T> {
     /// Initialises parameters like GPT-2: weights normal with deviation 0.02, those that write to the residual stream
     /// 0.02/√(2·layers), gains 1 (their parameters 0 if they are 1 plus a parameter), biases 0. Source: Radford et al. 2019, section 2.3.
     ///
-    /// Frozen weights begin as they would if they were learned. Of adapters, see [`RecordedStep::initialise_adapters`].
+    /// Frozen weights begin as they would if they were learned, unless their values are given. Of adapters, see [`RecordedStep::initialise_adapters`].
     pub fn initialise(&mut self, seed: u64) {
         let by_layers = (2.0 * self.config().layers as f64).sqrt();
         let Architecture { gain: kind, hidden_deviation, .. } = *self.config();
@@ -23,7 +23,11 @@ impl<T: Real> RecordedStep<T> {
         let own = weights.iter().map(|(_, p)| p);
         let hidden = hidden_matrices(own).map(|p| p.name.clone());
         let hidden: HashSet<String> = hidden.collect();
+        let given = self.config().adaptation.frozen.is_some();
         for (k, (var, parameter)) in weights.into_iter().enumerate() {
+            if given && self.tape().source(var) == Source::Frozen {
+                continue;
+            }
             let random = Random::new(seed, streams::PARAMETERS + k as u32, 0);
             let writes = self.marks().weights.writers.contains(&var);
             let (gain, bias) = (is_gain(&parameter), is_bias(&parameter));

@@ -3,6 +3,7 @@
 use crate::model::architecture::{
     Architecture, Biases, ConfigError, MOST_LAYERS, Norm, Positions, Rotary, Window, layer_list,
 };
+use crate::model::family;
 use crate::training::config::{PositionsKind, TrainingConfig, TrainingConfigError};
 
 impl TrainingConfig {
@@ -90,6 +91,8 @@ impl TrainingConfig {
         config.validate()?;
         // Written in one way, however it was asked for.
         config.score_scale = config.score_scale.filter(|&s| s != config.usual_score_scale());
+        config.adaptation = self.adaptation(family::of(&config), &config)?;
+        config.validate()?;
         Ok(config)
     }
 }

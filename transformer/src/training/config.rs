@@ -1,8 +1,11 @@
 //! The settings of a training run, under names that files and flags share.
 
 use crate::keyed::keyed;
-use crate::model::architecture::{Activation, ConfigError, Gain, Norm, Placement, QueryKeyNorm};
-use crate::printable::decimal;
+use crate::model::adaptation::{Adaptation, Adapter};
+use crate::model::architecture::{
+    Activation, Architecture, ConfigError, Gain, Norm, Placement, QueryKeyNorm,
+};
+use crate::model::family::{self, Family};
 use crate::training::parametrization::Parametrization;
 use crate::training::paths;
 use crate::training::preset::Preset;
@@ -73,6 +76,33 @@ pub struct TrainingConfig {
     pub field: Option<String>,
     /// How the text becomes tokens.
     pub tokenizer: TokenizerChoice,
+    /// The directory of the model whose weights, parts and tokenizer the run begins with; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The SHA-256 of those weights ([`crate::disk::files::sha256`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_sha256: Option<String>,
+    /// Patterns of names of weights that stand still ([`Adaptation::freeze`]); none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<Vec<String>>,
+    /// Patterns of names of weights that alone are learned; all are if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learn: Option<Vec<String>>,
+    /// The rank of adapters, which are learned in place of the weights; no adapters if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<usize>,
+    /// The numerator of their factor; the rank if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_alpha: Option<f64>,
+    /// The linear maps that have one, by the names of the family's files; all if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_targets: Option<Vec<String>>,
+    /// The share of the input of adapters that is dropped in training; 0 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_dropout: Option<f64>,
+    /// Whether their factor is divided by the root of the rank instead of the rank (rsLoRA).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rslora: bool,
     /// The number of blocks.
     pub layers: usize,
     /// Attention heads per block.
@@ -248,12 +278,6 @@ pub enum TrainingConfigError {
     Model(#[from] ConfigError),
 }
 
-/// Windows and parts of a batch, by which random numbers are drawn, are numbered in 32 bits.
-const MOST_WINDOWS: u64 = 1 << 32;
-
-/// Tokens per batch; larger steps combine several batches with `accumulate`.
-const LARGEST_BATCH: usize = 1 << 24;
-
 impl TrainingConfig {
     /// The field of a JSON line that holds a document, if no other is named.
     pub const FIELD: &str = "text";
@@ -263,118 +287,6 @@ impl TrainingConfig {
         self.data.iter().flatten().any(|path| path == "-")
     }
 
-    /// Checks every setting except the model's.
-    ///
-    /// # Errors
-    /// The first setting out of range, with its value and its range.
-    pub fn validate(&self) -> Result<(), TrainingConfigError> {
-        // Formatted like Debug: a number of 300 digits gets an exponent.
-        let check = |fine: bool, setting, found: &dyn ToString, expected| {
-            if fine {
-                return Ok(());
-            }
-            Err(TrainingConfigError::Range { setting, found: found.to_string(), expected })
-        };
-        let above = "a finite number above 0";
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        let share = |x: f64| (0.0..1.0).contains(&x);
-        check(self.batch > 0, "batch", &self.batch, "1 or more")?;
-        let base = self.base_width.unwrap_or(1);
-        check(base > 0, "base_width", &base, "1 or more")?;
-        let applies =
-            self.base_width.is_none() || self.parametrization != Parametrization::Standard;
-        check(
-            applies,
-            "base_width",
-            &base,
-            "absent with the standard parametrization, which has none: set parametrization to mup",
-        )?;
-        // If a product is too large, blame the factor that is too large by itself, or the larger one.
-        let (batch, context) = (self.batch, self.context);
-        let larger = batch >= context;
-        check(
-            batch.saturating_mul(context) <= LARGEST_BATCH,
-            if larger { "batch" } else { "context" },
-            if larger { &batch } else { &context },
-            "smaller: batch·context at most 16777216",
-        )?;
-        check(self.accumulate > 0, "accumulate", &self.accumulate, "1 or more")?;
-        let a_step = self.accumulate.saturating_mul(self.batch) as u64;
-        let fits = |steps: u64| steps.checked_mul(a_step).is_some_and(|n| n <= MOST_WINDOWS);
-        let most = "1 or more, and steps·accumulate·batch at most 4294967296";
-        // If one step is too large, blame its factors.
-        check(
-            fits(1),
-            "accumulate",
-            &self.accumulate,
-            "smaller: accumulate·batch at most 4294967296",
-        )?;
-        check(self.steps > 0 && fits(self.steps), "steps", &self.steps, most)?;
-        check(positive(self.learning_rate), "learning_rate", &decimal(self.learning_rate), above)?;
-        check(
-            self.min_learning_rate >= 0.0 && self.min_learning_rate <= self.learning_rate,
-            "min_learning_rate",
-            &decimal(self.min_learning_rate),
-            "between 0 and learning_rate",
-        )?;
-        let warmup = self.time.is_some() || self.warmup <= self.steps;
-        check(warmup, "warmup", &self.warmup, "at most the number of steps")?;
-        let decay = self.weight_decay >= 0.0 && self.weight_decay.is_finite();
-        check(decay, "weight_decay", &decimal(self.weight_decay), "a finite number, 0 or more")?;
-        let larger = self.learning_rate >= self.weight_decay;
-        check(
-            !self.optimizer.takes().contains(&"weight_decay")
-                || self.weight_decay * self.learning_rate < 1.0,
-            if larger { "learning_rate" } else { "weight_decay" },
-            &decimal(if larger { self.learning_rate } else { self.weight_decay }),
-            "smaller: learning_rate·weight_decay (0.1 unless set) below 1, or a step would flip the sign of weights",
-        )?;
-        check(share(self.beta1), "beta1", &decimal(self.beta1), "at least 0 and below 1")?;
-        check(share(self.beta2), "beta2", &decimal(self.beta2), "at least 0 and below 1")?;
-        let epsilon = self.epsilon.unwrap_or_default();
-        check(
-            epsilon >= 0.0 && epsilon.is_finite(),
-            "epsilon",
-            &decimal(epsilon),
-            "a finite number, 0 or more",
-        )?;
-        let falls = self.decay_steps.unwrap_or(1);
-        check(
-            falls > 0 && (self.time.is_some() || falls <= self.steps),
-            "decay_steps",
-            &falls,
-            "1 or more, and at most the number of steps",
-        )?;
-        check(self.decay_every != Some(0), "decay_every", &0, "1 or more")?;
-        let factor = self.decay_factor.unwrap_or(1.0);
-        check(
-            factor > 0.0 && factor <= 1.0,
-            "decay_factor",
-            &decimal(factor),
-            "above 0, and at most 1",
-        )?;
-        let average = self.average.unwrap_or(0.5);
-        check(
-            average > 0.0 && average < 1.0,
-            "average",
-            &decimal(average),
-            "above 0 and below 1 (0.999: about the last 1000 steps)",
-        )?;
-        check(
-            self.average.is_none() || !self.optimizer.averages(),
-            "average",
-            &decimal(average),
-            "absent with an optimizer that averages its iterates, such as schedule_free",
-        )?;
-        check(share(self.momentum), "momentum", &decimal(self.momentum), "at least 0 and below 1")?;
-        check(
-            self.clip >= 0.0 && self.clip.is_finite(),
-            "clip",
-            &decimal(self.clip),
-            "a finite number, 0 or more (0 does not clip)",
-        )
-    }
-
     /// Returns the tokens of a step.
     pub fn step_tokens(&self) -> usize {
         self.batch.saturating_mul(self.context).saturating_mul(self.accumulate)
@@ -382,7 +294,7 @@ impl TrainingConfig {
 
     /// Returns the most steps that a run of these sizes can take: windows are numbered in 32 bits.
     pub fn most_steps(&self) -> u64 {
-        MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
+        check::MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
     }
 
     /// The most tokens of the validation part that are measured.
@@ -456,6 +368,33 @@ impl TrainingConfig {
         }
     }
 
+    /// Returns what the run learns of a model, whose files are those of a family.
+    ///
+    /// # Errors
+    /// Linear maps that the family does not have.
+    pub fn adaptation(
+        &self,
+        family: &dyn Family,
+        model: &Architecture,
+    ) -> Result<Adaptation, ConfigError> {
+        let adapter = |rank| {
+            let names = self.lora_targets.as_deref().unwrap_or_default();
+            Ok::<_, ConfigError>(Adapter {
+                rank,
+                alpha: self.lora_alpha.unwrap_or(rank as f64),
+                rank_stabilized: self.rslora,
+                dropout: self.lora_dropout.unwrap_or(0.0),
+                targets: family::targets(family, model, names)?,
+            })
+        };
+        Ok(Adaptation {
+            freeze: self.freeze.clone().unwrap_or_default(),
+            learn: self.learn.clone().unwrap_or_default(),
+            adapter: self.lora.map(adapter).transpose()?,
+            frozen: None,
+        })
+    }
+
     /// Returns the optimizer's configuration.
     pub fn rule(&self) -> OptimizerConfig {
         let usual = OptimizerConfig::default();
@@ -471,5 +410,6 @@ impl TrainingConfig {
     }
 }
 
+mod check;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 use crate::keyed::keyed;
 use crate::model::architecture::{Architecture, HIDDEN_DEVIATION};
+use crate::model::family::Family;
 use crate::training::config::{TrainingConfig, TrainingConfigError};
 
 keyed! {
@@ -79,20 +80,35 @@ impl TrainingConfig {
         }
     }
 
-    /// Returns a stored model as this run trains it: with the run's dropout and initial weights, which a model's
-    /// configuration does not hold.
+    /// Returns a stored model as this run trains it: with the run's dropout and initial weights, and what it learns, which
+    /// a model's configuration does not hold. The model's files are those of `family`.
     ///
     /// # Errors
     /// Settings that contradict each other.
-    pub fn in_training(&self, stored: &Architecture) -> Result<Architecture, TrainingConfigError> {
-        let Architecture { dropout, hidden_deviation, .. } = self.model(stored.vocabulary)?;
-        Ok(Architecture { dropout, hidden_deviation, ..stored.clone() })
+    pub fn in_training(
+        &self,
+        family: &dyn Family,
+        stored: &Architecture,
+    ) -> Result<Architecture, TrainingConfigError> {
+        let adaptation = self.adaptation(family, stored)?;
+        let (dropout, hidden_deviation) = match self.from {
+            // A model of any parts, also such as settings cannot name.
+            Some(_) => (self.dropout, stored.hidden_deviation),
+            None => {
+                let meant = self.model(stored.vocabulary)?;
+                (meant.dropout, meant.hidden_deviation)
+            }
+        };
+        let model = Architecture { dropout, hidden_deviation, adaptation, ..stored.clone() };
+        model.validate()?;
+        Ok(model)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::family;
     use crate::text::corpus::Corpus;
     use crate::training::trainer::Trainer;
     use calculus::hidden_matrices;
@@ -179,7 +195,7 @@ mod tests {
         let stored: Architecture =
             serde_json::from_str(&serde_json::to_string(&model).unwrap()).unwrap();
         assert_eq!(stored.hidden_deviation, 0.02);
-        assert_eq!(config.in_training(&stored).unwrap(), model);
+        assert_eq!(config.in_training(family::of(&stored), &stored).unwrap(), model);
     }
 
     #[test]

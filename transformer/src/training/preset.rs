@@ -18,6 +18,8 @@ keyed! {
         ShakespeareCpu: "shakespeare-cpu", "nanoGPT's recipe for a CPU: 0.8 million parameters, characters";
         Baby: "baby", "nanoGPT's baby GPT: 10.6 million parameters, characters";
         Gpt2: "gpt2", "The sizes of GPT-2 small, bytes";
+        FineTune: "fine-tune", "All weights of a model go on (--from)";
+        Lora: "lora", "Adapters of low rank beside a model (--from, --lora)";
     }
 }
 
@@ -29,6 +31,8 @@ impl Preset {
             Preset::ShakespeareCpu => include_str!("../../presets/shakespeare-cpu.toml"),
             Preset::Baby => include_str!("../../presets/baby.toml"),
             Preset::Gpt2 => include_str!("../../presets/gpt2.toml"),
+            Preset::FineTune => include_str!("../../presets/fine-tune.toml"),
+            Preset::Lora => include_str!("../../presets/lora.toml"),
         };
         toml::from_str(file).expect("a preset has every setting")
     }

@@ -13,6 +13,7 @@ use crate::training::training_loop::{Observer, Source, Step, TrainingLoop};
 use calculus::Parameter;
 use calculus::optimizer::{MEAN, OptimizerKind};
 use linalg::Real;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -83,15 +84,42 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// Sizes that contradict each other, or that take more memory than this process may have.
     pub fn new(config: TrainingConfig, model: &Architecture) -> Result<Self, ModelError> {
+        Self::starting_from::<T>(config, model, None)
+    }
+
+    /// Like [`Trainer::new`], but begins with these weights, in the order of the model's parameter list. Adapters begin as
+    /// in [`RecordedStep::initialise_adapters`].
+    ///
+    /// # Errors
+    /// See [`Trainer::new`].
+    ///
+    /// # Panics
+    /// If the model has another number of weights.
+    pub fn starting_from<S: Real>(
+        config: TrainingConfig,
+        model: &Architecture,
+        weights: Option<&[S]>,
+    ) -> Result<Self, ModelError> {
         let sequences = config.sequences_at_once();
         let room = memory::room();
         let mut model =
             RecordedStep::record_for_training(model, sequences, config.context, config.seed)?;
-        model.initialise(config.seed);
+        match weights {
+            None => model.initialise(config.seed),
+            Some(weights) => {
+                model.set_weights(weights);
+                model.initialise_adapters(config.seed);
+            }
+        }
         let parameters = model.tape().parameters().len();
         let m = model.tape().memory();
-        let tape =
-            m.parameters + m.parameter_gradients + m.values + m.gradients + m.kept + m.scratch;
+        let tape = m.parameters
+            + m.parameter_gradients
+            + m.frozen
+            + m.values
+            + m.gradients
+            + m.kept
+            + m.scratch;
         memory::afford_of(room, tape as u128 + Self::beside(&config, parameters as u64))?;
         let optimizer = config.rule().build(&model.tape().parameter_list());
         let training = TrainingLoop::new(Recipe::of_run(&config), optimizer);
@@ -130,12 +158,18 @@ impl<T: Real> Trainer<T> {
         Ok(step)
     }
 
-    /// Returns the weights that are evaluated and written: the averaged ones if the run has them
+    /// Returns the learned parameters that are evaluated and written: the averaged ones if the run has them
     /// ([`TrainingConfig::average`]) or its optimizer does ([`OptimizerKind::averages`]), otherwise those of the last step.
     pub fn evaluated(&self) -> &[T] {
         let averaged = self.average.as_ref().map(Average::weights);
         let averaged = averaged.or_else(|| self.training.optimizer.evaluated());
         averaged.unwrap_or_else(|| self.model.tape().parameters())
+    }
+
+    /// Returns the weights of the model itself that are evaluated and written, with adapters merged
+    /// ([`RecordedStep::merged`]): those of [`RecordedStep::config`] without its adaptation.
+    pub fn merged(&self) -> Cow<'_, [T]> {
+        self.model.merged(self.evaluated())
     }
 
     /// Measures the model with the weights that are evaluated; those of the last step are there again afterwards.

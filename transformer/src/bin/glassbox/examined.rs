@@ -6,7 +6,7 @@ use crate::{Result, count, generate, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
-use transformer::disk::files;
+use transformer::disk::{files, read_in_training};
 use transformer::{Architecture, Corpus, Decoder, TrainingConfig};
 
 /// The number of generated windows, if there is no other text.
@@ -69,7 +69,7 @@ impl Examined {
         settings.fit(&config)?;
         let directory = run::model_directory(path);
         // A run that ended before its first checkpoint has no model: it begins from its seed.
-        let saved = directory.join("model.safetensors").exists();
+        let saved = files::is_model(&directory);
         let known = if saved {
             run::agree(path, &trained, &files::read_config(&directory)?)?;
             Some(files::read_tokenizer(&directory)?)
@@ -78,8 +78,11 @@ impl Examined {
         };
         let source = Source::load(&config, known, Some(path))?;
         let (model, parameters) = if saved {
-            let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
-            (config.in_training(&model)?, Some(parameters))
+            let (model, parameters) = read_in_training(&directory, &config)?;
+            (model, Some(parameters))
+        } else if let Some(from) = &config.from {
+            let (model, parameters) = read_in_training(Path::new(from), &config)?;
+            (model, Some(parameters))
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
         };

@@ -7,6 +7,7 @@ use transformer::disk::{Lock, RunError, files};
 pub(crate) use transformer::disk::{
     Run, growth_file, is_run, model_directory, plot_file, settings_file, state_file,
 };
+use transformer::model::family;
 use transformer::{Architecture, TrainingConfig};
 
 /// Formats a path as part of a command that a message proposes.
@@ -22,7 +23,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
     let shown = given.display();
     if is_run(given) {
         let directory = model_directory(given);
-        if directory.join("config.json").exists() {
+        if files::is_model(&directory) {
             return Ok(directory);
         }
         return Err(format!(
@@ -30,7 +31,7 @@ pub(crate) fn model_of(given: &Path) -> Result<PathBuf> {
         )
         .into());
     }
-    if given.join("config.json").exists() {
+    if files::is_model(given) {
         // Errors are reported when the model is read.
         let ignored = files::ignored_tensors(given).unwrap_or_default();
         if !ignored.is_empty() {
@@ -99,9 +100,13 @@ const EPSILON: &str = "epsilon";
 /// # Errors
 /// The first difference.
 pub(crate) fn agree(run: &Path, settings: &TrainingConfig, saved: &Architecture) -> Result<()> {
+    if settings.from.is_some() {
+        // A model of any parts, also such as settings cannot name.
+        return Ok(());
+    }
     let meant = settings.model(saved.vocabulary)?;
     // The rate of dropout is the run's: a model that was trained with another one is the same model.
-    let saved = settings.in_training(saved)?;
+    let saved = settings.in_training(family::of(saved), saved)?;
     match meant.differences(&saved).into_iter().next() {
         None => Ok(()),
         Some((name, meant, saved)) => Err(format!(

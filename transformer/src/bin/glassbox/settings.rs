@@ -34,7 +34,34 @@ pub(crate) struct Settings {
     /// from the text), or the path of a tokenizer.json or of a directory with one
     #[arg(long, value_name = "TOKENIZER", help_heading = "Data")]
     pub(crate) tokenizer: Option<TokenizerChoice>,
-    /// Sizes and rates to start from [default: story; shakespeare-cpu with --data]
+    /// Model to go on from: a run, or a Hugging Face directory, also of adapters, which are merged. Its weights, parts and
+    /// tokenizer are taken
+    #[arg(long, value_name = "MODEL", help_heading = "Fine-tuning")]
+    pub(crate) from: Option<String>,
+    #[arg(skip)]
+    pub(crate) from_sha256: Option<String>,
+    /// Weights that stand still, by patterns of their names (`embedding.*,block.0.*`); `explain` and `describe` show names
+    #[arg(long, value_name = "PATTERNS", value_delimiter = ',', help_heading = "Fine-tuning")]
+    pub(crate) freeze: Option<Vec<String>>,
+    /// Weights that alone are learned, by patterns of their names (`block.11.*,norm.*`)
+    #[arg(long, value_name = "PATTERNS", value_delimiter = ',', help_heading = "Fine-tuning")]
+    pub(crate) learn: Option<Vec<String>>,
+    /// Learn adapters of this rank (LoRA) beside the weights of --from, in the files of PEFT
+    #[arg(long, value_name = "RANK", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) lora: Option<usize>,
+    /// α of the adapters' factor α/rank [default: the rank]
+    #[arg(long, value_name = "α", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) lora_alpha: Option<f64>,
+    /// Linear maps that have an adapter, by the names in the model's files (`q_proj,v_proj`) [default: all-linear]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Fine-tuning")]
+    pub(crate) lora_targets: Option<Vec<String>>,
+    /// Share of the adapters' input that is dropped in training [default: 0]
+    #[arg(long, value_name = "P", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) lora_dropout: Option<f64>,
+    /// Whether the adapters' factor is α/√rank (rsLoRA)
+    #[arg(long, value_name = "BOOL", help_heading = "Fine-tuning")]
+    pub(crate) rslora: Option<bool>,
+    /// Sizes and rates to start from [default: story; shakespeare-cpu with --data; fine-tune with --from; lora with --lora]
     #[arg(long, value_parser = choices(Preset::ALL, Preset::key, Preset::meaning))]
     pub(crate) preset: Option<Preset>,
     /// Number of transformer blocks
@@ -370,7 +397,12 @@ impl Settings {
 
     /// The preset that fills in what is not given.
     pub(crate) fn preset(&self) -> Preset {
-        let fallback = if self.data.is_some() { Preset::ShakespeareCpu } else { Preset::Story };
+        let fallback = match () {
+            () if self.lora.is_some() => Preset::Lora,
+            () if self.from.is_some() => Preset::FineTune,
+            () if self.data.is_some() => Preset::ShakespeareCpu,
+            () => Preset::Story,
+        };
         self.preset.unwrap_or(fallback)
     }
 

@@ -4,6 +4,7 @@ mod clock;
 mod noise;
 mod remarks;
 mod results;
+mod start;
 
 use crate::progress::Progress;
 use crate::run::{self, Run};
@@ -15,6 +16,7 @@ use clap::Args;
 use clock::Clock;
 use noise::{Noise, take};
 use remarks::{introduce, resumes};
+use start::Start;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -84,7 +86,14 @@ impl Train {
             }
             (None, None) => asked.clone(),
         };
+        let settings = match self.resume {
+            Some(_) => settings,
+            None => settings.on_its_model()?,
+        };
         let config = settings.complete()?;
+        if config.from.is_none() && config.lora.is_some() {
+            return Err("--lora learns adapters beside a model: name it with --from".into());
+        }
         asked.fit(&config)?;
         on_threads(settings.threads, || self.train(&settings, config, (began, lock)))
     }
@@ -111,14 +120,14 @@ impl Train {
     fn train(
         &self,
         settings: &Settings,
-        config: TrainingConfig,
+        mut config: TrainingConfig,
         (began, lock): (Instant, Option<Lock>),
     ) -> Result<ExitCode> {
         let known = match &self.resume {
             Some(run) => {
                 let directory = run::model_directory(run);
                 // Without a model, the state is enough if the text determines the vocabulary.
-                if directory.join("config.json").exists() {
+                if files::is_model(&directory) {
                     run::agree(run, &config, &files::read_config(&directory)?)?;
                 }
                 let there = !files::tokenizer_files(&directory).is_empty();
@@ -134,10 +143,10 @@ impl Train {
             Some(run) => run.to_owned(),
             None => Path::new("runs").join(run_name(settings)),
         };
+        let start = Start::read(&mut config, self.resume.as_deref())?;
         let source =
             Source::load(&config, known, Some(&run)).map_err(|e| format!("{e}{}", moved()))?;
-        let model = config.model(source.tokenizer.vocabulary())?;
-        let mut trainer = Trainer::<f32>::new(config.clone(), &model)?;
+        let mut trainer = start::trainer(&config, start, &source)?;
         let loaded = match &self.resume {
             Some(directory) => {
                 Some(checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?)
@@ -161,7 +170,7 @@ impl Train {
                 (run::create(out, &name, &kept, self.overwrite)?, Restored::default())
             }
         };
-        introduce(&source, &trainer, run.directory());
+        introduce(&source, &mut trainer, run.directory())?;
         if run.leftovers() > 0 {
             let files = count(run.leftovers(), "file");
             remark(format!("run      removed {files} that a killed process left half-written"));
@@ -234,7 +243,8 @@ pub(crate) fn findable_from_everywhere(config: &TrainingConfig) -> TrainingConfi
         choice => choice.clone(),
     };
     let data = config.data.as_ref().map(|paths| paths.iter().map(|p| findable(p)).collect());
-    TrainingConfig { data, tokenizer, ..config.clone() }
+    let from = config.from.as_deref().map(findable);
+    TrainingConfig { data, tokenizer, from, ..config.clone() }
 }
 
 /// Returns a path so that it is valid from other directories too.

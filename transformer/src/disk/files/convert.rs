@@ -3,8 +3,8 @@
 use super::shards::INDEX;
 use super::weights::Weights;
 use super::{
-    FileError, LARGEST_TEXT, NumberFormat, SINGLE, read_bounded, read_family, read_text,
-    write_atomically, write_config, write_weights,
+    FileError, LARGEST_TEXT, NumberFormat, SINGLE, base_of, is_adapter, read, read_bounded,
+    read_family, read_text, write_atomically, write_config, write_weights,
 };
 use crate::disk::ordinary;
 use crate::model::architecture::ConfigError;
@@ -40,7 +40,7 @@ pub struct Converted {
     pub copied: Vec<&'static str>,
 }
 
-/// Reads the model of a directory and writes it to another one in a number format, rounded to nearest, ties to even:
+/// Reads the model of a directory, with adapters merged, and writes it to another one in a number format, rounded to nearest, ties to even:
 /// `config.json` with that format in its key `dtype` or `torch_dtype`, `model.safetensors`, and unchanged copies of the
 /// tokenizer's files and `generation_config.json`. An earlier model in `to` is replaced; its file names that this one
 /// does not have are removed.
@@ -56,27 +56,16 @@ pub fn convert(from: &Path, to: &Path, format: NumberFormat) -> Result<Converted
     let all = COPIED.into_iter().chain(["config.json", SINGLE]);
     all.into_iter().try_for_each(|name| ordinary(&to.join(name)))?;
     let (family, config) = read_family(from)?;
-    let wide = Weights::open(from, family, &config)?.has(NumberFormat::F64);
+    let base = if is_adapter(from) { base_of(from)? } else { from.to_owned() };
+    let wide = Weights::open(&base, family, &config)?.has(NumberFormat::F64);
     let parameters = if wide {
         converted::<f64>(from, to, format)?
     } else {
         converted::<f32>(from, to, format)?
     };
     remove(to, INDEX)?;
-    let mut copied = Vec::new();
-    for name in COPIED {
-        match read_bounded(&from.join(name), LARGEST_TEXT) {
-            Ok(bytes) => {
-                write_atomically(&to.join(name), &bytes)?;
-                copied.push(name);
-            }
-            Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                remove(to, name)?;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let path = from.join("config.json");
+    let copied = copy(from, to, &COPIED)?;
+    let path = base.join("config.json");
     let text = read_text(&path)?;
     let json = serde_json::from_str(&text).map_err(|e| FileError::Config {
         path,
@@ -90,11 +79,53 @@ pub fn convert(from: &Path, to: &Path, format: NumberFormat) -> Result<Converted
     Ok(Converted { parameters, bytes, copied })
 }
 
+/// Copies files of these names, those of adapters' own model if adapters have none; removes those that are not there.
+/// Returns the names of those that are.
+fn copy(from: &Path, to: &Path, names: &[&'static str]) -> Result<Vec<&'static str>, FileError> {
+    let base = if is_adapter(from) { Some(base_of(from)?) } else { None };
+    let mut copied = Vec::new();
+    for &name in names {
+        let own = from.join(name);
+        let path = match &base {
+            Some(base) if !own.exists() => base.join(name),
+            _ => own,
+        };
+        match read_bounded(&path, LARGEST_TEXT) {
+            Ok(bytes) => {
+                write_atomically(&to.join(name), &bytes)?;
+                copied.push(name);
+            }
+            Err(FileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                remove(to, name)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(copied)
+}
+
+/// Copies what training does not change of a model: its chat template, and how it generates.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn copy_beside(from: &Path, to: &Path) -> Result<Vec<&'static str>, FileError> {
+    copy(
+        from,
+        to,
+        &[
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "chat_template.jinja",
+            "generation_config.json",
+        ],
+    )
+}
+
 /// Reads the parameters as `T`, which holds all of them exactly, and writes them; returns their number.
 fn converted<T: Real>(from: &Path, to: &Path, format: NumberFormat) -> Result<usize, FileError> {
     // In the layout that config.json names: it is kept.
-    let (family, config) = read_family(from)?;
-    let parameters = Weights::open(from, family, &config)?.parameters::<T>(true)?;
+    let (family, _) = read_family(from)?;
+    let (config, parameters) = read::<T>(from)?;
     write_weights(to, family, &config, &parameters, format)?;
     Ok(parameters.len())
 }

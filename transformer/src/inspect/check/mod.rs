@@ -248,7 +248,9 @@ fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
         let is = |x: f32| own.iter().all(|&p| p == x);
         (!is_gain(&p) || is(1.0)) && (!is_bias(&p) || is(0.0))
     };
-    config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
+    // What a run goes on from is trained.
+    config.adaptation.is_none()
+        && config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
 }
 
 /// Returns standard normal numbers: direction number `which` of a seed.

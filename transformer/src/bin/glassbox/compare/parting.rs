@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use transformer::Corpus;
 use transformer::inspect::compare::divergence::{Outcome, Side, first};
 use transformer::inspect::compare::report::Searched;
+use transformer::model::family;
 
 /// Replays the first run beside each other run. A pair that cannot be replayed is a remark.
 pub(super) fn search(given: &[Given], steps: u64, remarks: &mut Vec<String>) -> Vec<Searched> {
@@ -63,6 +64,9 @@ fn between(own: &Given, text: &OnceCell<Corpus>, other: &Given, steps: u64) -> R
 
 fn side<'a>(given: &Given, corpus: &'a Corpus) -> Result<Side<'a>> {
     let config = given.run.clone().expect("a run");
-    let model = config.in_training(&given.model.config)?;
+    if let Some(from) = &config.from {
+        return Err(format!("a run that goes on from a model ({from}) is not replayed").into());
+    }
+    let model = config.in_training(family::of(&given.model.config), &given.model.config)?;
     Ok(Side { config, model, corpus, start: None })
 }

@@ -1,9 +1,11 @@
 //! The settings of a model: its parts and sizes, which a run or a stored model fixes.
 
 use super::{Settings, flag};
-use crate::Result;
+use crate::{Result, count, run};
+use std::path::Path;
+use transformer::disk::files;
 use transformer::model::family;
-use transformer::{Architecture, Positions, PositionsKind, Window};
+use transformer::{Architecture, Positions, PositionsKind, TokenizerChoice, Window};
 
 /// Returns the parts of an architecture as settings, without sizes. A family's configuration does not say how its models
 /// were trained; a publication with one model says whether its head is tied, and its dropout.
@@ -77,6 +79,45 @@ impl Settings {
     /// # Errors
     /// The first such flag.
     pub(crate) fn beside(&self, whose: &str, own: &Settings) -> Result<()> {
+        self.settled(whose, own)?;
+        if self.eval_every.is_some() {
+            return Err("--eval-every cannot apply: nothing is evaluated here; leave it out".into());
+        }
+        Ok(())
+    }
+
+    /// Returns the settings of a run that goes on from a model: those of its parts and sizes are the model's.
+    ///
+    /// # Errors
+    /// A model that cannot be read; a setting that contradicts it.
+    pub(crate) fn on_its_model(self) -> Result<Self> {
+        let Some(from) = &self.from else { return Ok(self) };
+        let directory = run::model_of(Path::new(from))?;
+        let model = files::read_config(&directory)?;
+        let own = Settings::of_model(&model);
+        let has_tokenizer = !files::tokenizer_files(&directory).is_empty();
+        if has_tokenizer && self.tokenizer.is_some() {
+            return Err("--tokenizer is fixed by --from, which has one: leave the flag out".into());
+        }
+        Settings { tokenizer: None, ..self.clone() }.settled("model of --from", &own)?;
+        let most = model.context;
+        if let Some(context) = self.context.filter(|&context| context > most) {
+            return Err(format!(
+                "--context is {context}, but the model of --from sees {}: give {most} or fewer",
+                count(most, "token")
+            )
+            .into());
+        }
+        let context = self.context.or(self.preset().config().context.min(most).into());
+        let directory = directory.display().to_string();
+        let tokenizer = has_tokenizer.then(|| TokenizerChoice::Files(directory.clone()));
+        let tokenizer = tokenizer.or(self.tokenizer.clone());
+        let whole = Settings { context, tokenizer, from: Some(directory), ..self };
+        whole.over(Settings { architecture: None, ..own })
+    }
+
+    /// Refuses parts and sizes other than those of `whose` model.
+    fn settled(&self, whose: &str, own: &Settings) -> Result<()> {
         const SETTLED: [&str; 35] = [
             "tokenizer",
             "architecture",
@@ -126,9 +167,6 @@ impl Settings {
                 "{flag} is fixed by the {whose}; it trains with {has}: leave the flag out"
             )
             .into());
-        }
-        if self.eval_every.is_some() {
-            return Err("--eval-every cannot apply: nothing is evaluated here; leave it out".into());
         }
         Ok(())
     }

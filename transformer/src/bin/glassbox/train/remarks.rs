@@ -2,7 +2,7 @@
 
 use crate::plot::thousands;
 use crate::source::Source;
-use crate::{count, remark};
+use crate::{Result, count, remark, signal};
 use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
@@ -52,17 +52,52 @@ pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restore
     }
 }
 
-pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Path) {
-    let config = trainer.config();
-    let parameters = trainer.model().tape().parameters().len();
+/// Describes a run before its first step.
+///
+/// # Errors
+/// Tokens that cannot be read from their file, for the loss of a model that the run goes on from.
+pub(super) fn introduce(
+    source: &Source,
+    trainer: &mut Trainer<f32>,
+    directory: &Path,
+) -> Result<()> {
+    let (config, model) = (trainer.config().clone(), trainer.model().config().clone());
     remark(format!(
         "model    {} parameters: {}, {}, width {}, context {}",
-        thousands(parameters as f64),
-        count(config.layers, "layer"),
-        count(config.heads, "head"),
-        config.width,
-        config.context
+        thousands(model.parameters() as f64),
+        count(model.layers, "layer"),
+        count(model.heads, "head"),
+        model.width,
+        model.context
     ));
+    let learned = thousands(trainer.model().tape().parameters().len() as f64);
+    match &model.adaptation.adapter {
+        Some(adapter) => {
+            let names: Vec<&str> = adapter.targets.iter().map(|target| target.key()).collect();
+            remark(format!(
+                "learned  {learned} parameters of adapters: rank {}, factor {}, beside {}",
+                adapter.rank,
+                adapter.factor(),
+                names.join(", ")
+            ));
+        }
+        None if !model.adaptation.is_none() => {
+            remark(format!("learned  {learned} of them; the others stand still"));
+        }
+        None => {}
+    }
+    if let Some(from) = config.from.as_deref().filter(|_| trainer.steps() == 0) {
+        let tokens = config.evaluated_tokens(false);
+        let measure =
+            trainer.evaluate_sample(&source.corpus, tokens, |_, _| signal::between_batches());
+        if let Some(measured) = measure? {
+            remark(format!(
+                "from     {from}: a loss of {:.4} nats a {} on held-back text, before the first step",
+                measured.loss,
+                source.tokenizer.unit()
+            ));
+        }
+    }
     if !family::lacking(trainer.model().config()).is_empty() {
         remark(
             "format   no model of Hugging Face transformers has these parts together: the files are glassbox's own",
@@ -107,4 +142,5 @@ pub(super) fn introduce(source: &Source, trainer: &Trainer<f32>, directory: &Pat
         ));
     }
     remark(format!("run      {}", directory.display()));
+    Ok(())
 }

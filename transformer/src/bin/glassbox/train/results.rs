@@ -17,7 +17,7 @@ impl Session<'_> {
     /// Returns the picture of the losses so far.
     pub(super) fn plot(&self) -> String {
         let config = self.trainer.config();
-        let parameters = thousands(self.trainer.model().tape().parameters().len() as f64);
+        let parameters = thousands(self.trainer.model().config().parameters() as f64);
         let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
         let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
         let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
@@ -43,8 +43,8 @@ impl Session<'_> {
     /// Generates a text after a line end.
     pub(super) fn sample(&mut self) -> Result<String> {
         let mut writer = generate::writer(
-            self.trainer.model().config(),
-            self.trainer.evaluated(),
+            &self.trainer.model().config().base(),
+            &self.trainer.merged(),
             Some(&self.source.tokenizer),
         )?;
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);

@@ -1,0 +1,81 @@
+//! The weights that a run begins with: drawn at random, or those of a model (`--from`).
+
+use crate::Result;
+use crate::run;
+use crate::source::Source;
+use std::path::Path;
+use transformer::disk::files;
+use transformer::{Architecture, Trainer, TrainingConfig};
+
+/// The model that a run goes on from.
+pub(super) struct Start {
+    model: Architecture,
+    /// Its weights; none if the run's state holds all of them.
+    weights: Option<Vec<f32>>,
+}
+
+impl Start {
+    /// Reads the model that settings name, if they name one, and completes them with its checksum. A run that resumes needs
+    /// it only if weights stand still: its state has the others.
+    ///
+    /// # Errors
+    /// A model that cannot be read, or is not the one that the run began with; adapters that do not fit it.
+    pub(super) fn read(
+        config: &mut TrainingConfig,
+        resumed: Option<&Path>,
+    ) -> Result<Option<Self>> {
+        let Some(from) = config.from.clone() else { return Ok(None) };
+        let stands_still =
+            config.lora.is_some() || config.freeze.is_some() || config.learn.is_some();
+        if let Some(run) = resumed.filter(|_| !stands_still) {
+            let (family, model) = files::read_family(&run::model_directory(run))?;
+            let model = config.in_training(family, &model)?;
+            return Ok(Some(Start { model, weights: None }));
+        }
+        let directory = Path::new(&from);
+        let again = |e| match resumed {
+            Some(_) => format!(
+                "{e}; the run began with the weights of {from}, and needs them again to resume"
+            ),
+            None => format!("{e}"),
+        };
+        let (model, weights) = files::read::<f32>(directory).map_err(again)?;
+        let found = files::sha256(&weights);
+        match &config.from_sha256 {
+            Some(saved) if *saved != found => {
+                return Err(format!(
+                    "{from} holds other weights now (SHA-256 {found}) than those that the run began with ({saved}): \
+                     restore them, or leave from_sha256 out of the settings to begin with these"
+                )
+                .into());
+            }
+            _ => config.from_sha256 = Some(found),
+        }
+        let (family, _) = files::read_family(directory)?;
+        let model = config.in_training(family, &model)?;
+        Ok(Some(Start { model, weights: Some(weights) }))
+    }
+}
+
+/// Returns the trainer of a run before its first step.
+///
+/// # Errors
+/// Sizes that contradict each other or that memory cannot hold; a tokenizer of more tokens than the model has.
+pub(super) fn trainer(
+    config: &TrainingConfig,
+    start: Option<Start>,
+    source: &Source,
+) -> Result<Trainer<f32>> {
+    let tokens = source.tokenizer.vocabulary();
+    let Some(Start { model, weights }) = start else {
+        return Ok(Trainer::<f32>::new(config.clone(), &config.model(tokens)?)?);
+    };
+    if tokens > model.vocabulary {
+        return Err(format!(
+            "the tokenizer has {tokens} tokens, and the model of --from {}: take the tokenizer that it was trained with",
+            model.vocabulary
+        )
+        .into());
+    }
+    Ok(Trainer::<f32>::starting_from(config.clone(), &model, weights.as_deref())?)
+}
