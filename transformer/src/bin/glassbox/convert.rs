@@ -30,6 +30,30 @@ pub(crate) struct Convert {
     json: bool,
 }
 
+/// Merge adapters into the weights of the model that they belong to: W + s·B·A.
+///
+/// The new directory holds a model without adapters, which predicts the same up to rounding.
+#[derive(Args)]
+pub(crate) struct Merge {
+    #[command(flatten)]
+    convert: Convert,
+}
+
+impl Merge {
+    pub(crate) fn run(self) -> Result<()> {
+        let given = &self.convert.run;
+        if !files::is_adapter(&run::model_of(given)?) {
+            let shown = given.display();
+            return Err(format!(
+                "{shown} holds no adapters (adapter_config.json): there is nothing to merge; `convert` writes a model in \
+                 another number format"
+            )
+            .into());
+        }
+        self.convert.run()
+    }
+}
+
 impl Convert {
     pub(crate) fn run(self) -> Result<()> {
         let from = run::model_of(&self.run)?;
@@ -66,7 +90,7 @@ impl Convert {
         if !out.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
             return Ok(());
         }
-        if run::is_run(out) || !out.join("config.json").exists() {
+        if run::is_run(out) || !files::is_model(out) || files::is_adapter(out) {
             return Err(format!(
                 "{shown} holds something that is not a model directory; give an empty directory (--out)"
             )

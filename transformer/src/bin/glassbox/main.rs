@@ -69,6 +69,8 @@ enum Verb {
     Decompress(compress::Decompress),
     /// Write a model in another number format, f16, bf16, f32 or f64
     Convert(convert::Convert),
+    /// Merge adapters into the weights of the model that they belong to
+    Merge(convert::Merge),
     /// Explain one training step, every number: as a page, or in the terminal; exit status 1 if its loss is NaN
     Explain(Box<explain::Explain>),
     /// Describe an architecture by its parts: parameters, operations, memory; or its differences from another
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Some(Verb::Compress(compress)) => compress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Decompress(decompress)) => decompress.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Convert(convert)) => convert.run().map(|()| ExitCode::SUCCESS),
+        Some(Verb::Merge(merge)) => merge.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Explain(explain)) => explain.run(),
         Some(Verb::Describe(describe)) => describe.run().map(|()| ExitCode::SUCCESS),
         Some(Verb::Compare(compare)) => compare.run(),

@@ -288,6 +288,12 @@ fn tensors(
     Ok([tensor(&place.a, all), tensor(&place.b, own)])
 }
 
+/// Returns a number without a point if it is whole, as PEFT writes it.
+fn whole(x: f64) -> Value {
+    let whole = x.fract() == 0.0 && x.abs() < 1e15;
+    if whole { json!(x as i64) } else { json!(x) }
+}
+
 /// Writes adapters so that PEFT opens them beside the model in `base`, a directory. `sha256` is that of the model's
 /// weights.
 ///
@@ -356,7 +362,7 @@ pub fn write_adapter<T: Real>(
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base.to_string_lossy(),
         "r": adapter.rank,
-        "lora_alpha": adapter.alpha,
+        "lora_alpha": whole(adapter.alpha),
         "lora_dropout": adapter.dropout,
         "target_modules": family::target_names(family, &plain, &adapter.targets).map_err(unknown)?,
         "use_rslora": adapter.rank_stabilized,

@@ -15,8 +15,17 @@ const CONFIG: &str = "tokenizer_config.json";
 /// Names of the two files of GPT-2's tokenizer: transformers' and OpenAI's.
 const PAIRS: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")];
 
-/// Returns the files that a directory's tokenizer is read from; empty if there are none.
+/// Returns the files that a directory's tokenizer is read from, those of their model for adapters without one; empty if
+/// there are none.
 pub fn tokenizer_files(directory: &Path) -> Vec<PathBuf> {
+    let own = own_files(directory);
+    match is_adapter(directory) && own.is_empty() {
+        true => base_of(directory).map_or(own, |base| own_files(&base)),
+        false => own,
+    }
+}
+
+fn own_files(directory: &Path) -> Vec<PathBuf> {
     let there = |names: &[&str]| {
         let paths: Vec<PathBuf> = names.iter().map(|name| directory.join(name)).collect();
         paths.iter().all(|path| path.exists()).then_some(paths)
@@ -31,7 +40,7 @@ pub fn tokenizer_files(directory: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// Files that are missing or invalid, or two files of a tokenizer that is not GPT-2's.
 pub fn read_tokenizer(directory: &Path) -> Result<Tokenizer, FileError> {
-    if tokenizer_files(directory).is_empty() && is_adapter(directory) {
+    if own_files(directory).is_empty() && is_adapter(directory) {
         return read_tokenizer(&base_of(directory)?);
     }
     let files = tokenizer_files(directory);

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Fine-tunes models here and with Hugging Face's PEFT and transformers, from the same weights on the same tokens.
+
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install -r tests/huggingface/requirements.txt
+    cargo build --release && /tmp/venv/bin/python tests/huggingface/adapters.py
+
+For models of several families: the losses of 20 steps of all weights, of adapters (LoRA and rsLoRA, of all linear maps and
+of two), to 1e-4 in f32; adapters written here, opened in PEFT, and adapters written by PEFT, opened here: the same logits
+to 1e-5; and `merge` writes the model that PEFT's `merge_and_unload` makes. GLASSBOX names another program than
+target/release/glassbox.
+"""
+
+import array
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+GLASSBOX = os.environ.get("GLASSBOX", ROOT / "target" / "release" / "glassbox")
+TEXT = "Was this the face that launch'd a thousand ships, and burnt the topless towers of Ilium?\n" * 40
+CONTEXT, STEPS, RATE = 32, 20, 3e-3
+FAMILIES = {
+    "gpt2": ["c_attn", "mlp.c_proj"],
+    "llama": ["q_proj", "v_proj"],
+    "gpt_neox": ["query_key_value", "dense"],
+    "qwen3": ["k_proj", "down_proj"],
+}
+# The tokens to train on repeat: a window is one of these many.
+PERIOD = 7
+
+
+def recipe(steps=STEPS, rate=RATE):
+    return ["--context", CONTEXT, "--batch", 1, "--steps", steps, "--learning-rate", rate, "--min-learning-rate", rate,
+            "--warmup", 0, "--weight-decay", 0, "--clip", 0, "--eval-every", 0, "--beta2", 0.99]
+
+
+def glassbox(*arguments):
+    command = [str(GLASSBOX), *map(str, arguments), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if done.returncode != 0:
+        sys.exit(f"{command}: {done.stderr.decode()}")
+    return json.loads(done.stdout)
+
+
+def within(what, found, bound):
+    print(f"  {what:<52} {found:9.2e}   (at most {bound:.0e})")
+    if not found <= bound:
+        sys.exit(f"{what}: {found} is more than {bound}")
+
+
+def losses_of(run):
+    return [json.loads(line)["loss"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def differences(model, windows, ours):
+    """How far the losses of PyTorch's steps are from ours, on the window that has the loss most like ours."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    adam = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
+    given, targets = windows[:, :-1], windows[:, 1:]
+    model.train()
+    most = 0.0
+    for own in ours:
+        adam.zero_grad()
+        logits = model(given).logits.transpose(1, 2)
+        all_losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").mean(1)
+        loss = all_losses[(all_losses - own).abs().argmin()]
+        loss.backward()
+        adam.step()
+        most = max(most, abs(loss.item() - own))
+    model.eval()
+    return most
+
+
+def logits_differ(directory, model, prompt):
+    ours = glassbox("generate", directory, f"--prompt={prompt}", "--tokens", 4, "--temperature", 0, "--logits")
+    with torch.no_grad():
+        theirs = model(torch.tensor([ours["tokens"]])).logits[0]
+    scale = theirs.abs().max().item()
+    return (torch.tensor(ours["logits"]) - theirs).abs().max().item() / scale
+
+
+def base_of(directory):
+    return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+
+
+def compare(family, targets, work):
+    print(family)
+    text, base = work / "text.txt", work / "base"
+    text.write_text(TEXT)
+    sizes = ["--layers", 2, "--width", 32, "--heads", 4, "--context", 64, "--steps", 40, "--eval-every", 0]
+    if family in ("llama", "qwen3"):
+        sizes += ["--key-value-heads", 2]
+    glassbox("train", "--architecture", family, "--data", text, *sizes, "--out", base)
+    directory = base / "model"
+    vocabulary = json.loads((directory / "config.json").read_text())["vocab_size"]
+    generator = torch.Generator().manual_seed(3)
+    tokens = torch.randint(vocabulary, (PERIOD,), generator=generator).repeat(80)
+    data = work / "tokens.bin"
+    data.write_bytes(array.array("H", tokens.tolist()).tobytes())
+    windows = torch.stack([tokens[i : i + CONTEXT + 1] for i in range(PERIOD)])
+
+    # All weights.
+    run = work / "full"
+    glassbox("train", "--from", directory, "--data", data, *recipe(), "--out", run)
+    within("losses of 20 steps, all weights", differences(base_of(directory), windows, losses_of(run)), 1e-4)
+
+    for name, asked, flags in [
+        ("all linear maps", "all-linear", ["--lora", 4]),
+        (", ".join(targets), targets, ["--lora", 3, "--lora-alpha", 6, "--rslora", "true"]),
+    ]:
+        if isinstance(asked, list):
+            flags += ["--lora-targets", ",".join(asked)]
+        # A step that moves nothing leaves the adapters as they begin.
+        begun, run = work / f"begun-{len(flags)}", work / f"run-{len(flags)}"
+        glassbox("train", "--from", directory, "--data", data, *recipe(1, 1e-30), *flags, "--out", begun)
+        glassbox("train", "--from", directory, "--data", data, *recipe(), *flags, "--out", run)
+        theirs = PeftModel.from_pretrained(base_of(directory), begun / "model", is_trainable=True)
+        within(f"adapters before training, logits, {name}", logits_differ(directory, theirs.eval(), "the "), 1e-5)
+        within(f"losses of 20 steps, {name}", differences(theirs, windows, losses_of(run)), 1e-4)
+        opened = PeftModel.from_pretrained(base_of(directory), run / "model").eval()
+        within("adapters written here, logits in PEFT", logits_differ(run, opened, "the "), 1e-5)
+        merged = work / f"merged-{len(flags)}"
+        glassbox("merge", run, "--out", merged)
+        ours, other = base_of(merged).state_dict(), opened.merge_and_unload().state_dict()
+        if sorted(ours) != sorted(other):
+            sys.exit(f"other tensors: {sorted(set(ours) ^ set(other))}")
+        most = max((ours[n] - other[n]).abs().max().item() / max(other[n].abs().max().item(), 1e-30) for n in ours)
+        within("merged weights, relative to the largest", most, 1e-6)
+
+        # The other way round.
+        config = LoraConfig(r=4, lora_alpha=8, target_modules=asked, use_rslora=len(flags) > 4, task_type="CAUSAL_LM")
+        torch.manual_seed(7)
+        theirs = get_peft_model(base_of(directory), config)
+        with torch.no_grad():
+            for parameter in theirs.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.05 * torch.randn_like(parameter))
+        saved = work / f"theirs-{len(flags)}"
+        theirs.save_pretrained(saved)
+        within("adapters written by PEFT, logits here", logits_differ(saved, theirs.eval(), "the "), 1e-5)
+
+
+def main():
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(2)
+    for family, targets in FAMILIES.items():
+        with tempfile.TemporaryDirectory() as work:
+            compare(family, targets, pathlib.Path(work))
+    print("the same")
+
+
+if __name__ == "__main__":
+    main()
