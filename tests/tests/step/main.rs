@@ -1,6 +1,7 @@
 //! The recorded step of whole models: gradients, causality, cost, memory, the same bits, explanation; what surrounds
 //! it: the start, masks, text, evaluation, descent, files, generation, compression.
 
+mod adapting;
 mod averaging;
 mod causality;
 mod compression;

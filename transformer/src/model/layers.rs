@@ -421,6 +421,11 @@ pub(crate) fn parameter_list(config: &Architecture) -> Result<Vec<Parameter>, Re
     recorded_token(&config.base()).map(|(recorder, _)| recorder.parameter_list())
 }
 
+/// Returns the parameters of a model that are learned.
+pub(crate) fn learned_list(config: &Architecture) -> Result<Vec<Parameter>, RecordError> {
+    recorded_token(config).map(|(recorder, _)| recorder.parameter_list())
+}
+
 /// Records the network for one token.
 fn recorded_token(config: &Architecture) -> Result<(Recorder<f32>, Marks), RecordError> {
     let (mut recorder, one) = (Recorder::<f32>::new(), Shape::new(1, 1));

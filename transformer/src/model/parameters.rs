@@ -34,6 +34,16 @@ impl Architecture {
         })
     }
 
+    /// Returns the name, shape, place and uses of every parameter that is learned: those of the model that do not stand still,
+    /// or adapters' ([`Architecture::adaptation`]).
+    ///
+    /// # Errors
+    /// See [`Architecture::validate`].
+    pub fn learned_list(&self) -> Result<Vec<Parameter>, ConfigError> {
+        self.validate()?;
+        Ok(layers::learned_list(self).expect("a valid model can be recorded"))
+    }
+
     /// Returns the adapters, in the order of the parameters of a recording; none without adapters.
     ///
     /// # Errors

@@ -89,6 +89,7 @@ impl Ablate {
         let began = Instant::now();
         let why = "every combination trains for an equal share of --time, and no run is kept";
         self.settings.without(&["steps", "out"], why)?;
+        self.settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
         let factors = self.factors.iter().map(|text| factor(text)).collect::<Result<Vec<_>>>()?;
         let design = Design::new(factors, self.seeds)?;
         let Some(time) = self.settings.time else {

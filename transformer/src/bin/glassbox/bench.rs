@@ -96,7 +96,7 @@ struct Generation {
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
         self.settings.without(
-            &["data", "tokenizer", "out", "eval_every", "time"],
+            &["data", "tokenizer", "from", "out", "eval_every", "time"],
             "bench times steps on random tokens and writes nothing",
         )?;
         let mut config = self.settings.complete()?;

@@ -7,7 +7,6 @@ use crate::progress::duration;
 use crate::resident::bytes;
 use crate::settings::Settings;
 use crate::{Result, count, on_threads, or_unread, remark, run, terminal};
-use calculus::Parameter;
 use clap::Args;
 use serde_json::json;
 use std::io::IsTerminal;
@@ -16,7 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use transformer::disk::checkpoint;
 use transformer::inspect::check::{self, Certificate, Verdict};
-use transformer::{Architecture, Form, ModelStep, RecordedStep};
+use transformer::{Architecture, ModelStep};
 
 /// Certify a model's gradients, causality, start and data.
 ///
@@ -68,7 +67,7 @@ impl Check {
         }
         remark(format!("checking {name}: {}", count(model.parameters(), "parameter")));
         let state = match run.as_deref().map(run::state_file).filter(|path| path.exists()) {
-            Some(path) => Some(checkpoint::evaluated::<f32>(&path, &list(&model)?)?),
+            Some(path) => Some(checkpoint::evaluated::<f32>(&path, &model.learned_list()?)?),
             None => None,
         };
         if let Some(given) = &parameters {
@@ -109,16 +108,10 @@ impl Check {
     }
 }
 
-/// Returns the parameters of a model and their places.
-fn list(model: &Architecture) -> Result<Vec<Parameter>> {
-    let recorded = RecordedStep::<f32>::record_forward_only(model, 1, 1, Form::Fused)?;
-    Ok(recorded.tape().parameter_list())
-}
-
 /// Refuses weights that are NaN or infinite, of which nothing can be certified.
 fn all_finite(name: &str, model: &Architecture, parameters: &[f32]) -> Result<()> {
     let Some(at) = parameters.iter().position(|p| !p.is_finite()) else { return Ok(()) };
-    let place = list(model)?.into_iter().find(|p| p.range.contains(&at));
+    let place = model.learned_list()?.into_iter().find(|p| p.range.contains(&at));
     let place = place.map_or(String::new(), |p| {
         let i = at - p.range.start;
         format!(" (row {}, column {} of {})", i % p.shape.rows, i / p.shape.rows, p.name)

@@ -35,6 +35,7 @@ impl Examined {
     /// Finds the model and its data. Settings complete what a model directory does not state.
     pub(crate) fn find(given: Option<&Path>, settings: &Settings) -> Result<Self> {
         settings.without(&["time"], "only train takes a time")?;
+        settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
         match given {
             None => Self::sizes(settings),
             Some(path) if run::is_run(path) => Self::run(path, settings),

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use transformer::IGNORED;
-use transformer::disk::{checkpoint, files, ordinary, write_atomically};
+use transformer::disk::{checkpoint, files, ordinary, read_in_training, write_atomically};
 use transformer::inspect::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
 use transformer::text::tokenizer::Tokenizer;
 
@@ -335,7 +335,7 @@ impl Explain {
     /// Reads a run or a model directory.
     fn read(&self, given: &Path) -> Result<Model> {
         let directory = run::model_of(given)?;
-        let (config, mut parameters) = files::read::<f32>(&directory)?;
+        let (mut config, mut parameters) = files::read::<f32>(&directory)?;
         let tokenizer = match (&self.prompt_tokens, generate::tokenizer(&directory, &config)) {
             (_, Ok(tokenizer)) => Some(tokenizer),
             (Some(_), Err(_)) => None,
@@ -345,6 +345,10 @@ impl Explain {
         let own = if run::is_run(given) { Some(run::settings(given)?.complete()?) } else { None };
         if let Some(own) = &own {
             run::agree(given, own, &config)?;
+            let (trained, learned) = read_in_training(&directory, own)?;
+            if !trained.adaptation.is_none() {
+                (config, parameters) = (trained, learned);
+            }
         }
         let training = match &own {
             Some(own) => own.clone(),
@@ -357,7 +361,7 @@ impl Explain {
                 checkpoint::remembered::<f32>(&state, &training, parameters.len())?;
             descent = Descent { state: remembered, ..Descent::of_run(&training, steps) };
             if training.average.is_some() || training.optimizer.averages() {
-                (parameters, _) = checkpoint::parameters(&state, &config.parameter_list()?)?;
+                (parameters, _) = checkpoint::parameters(&state, &config.learned_list()?)?;
                 remarks.push(
                     "The run averages its weights: this is the next step of training, from the weights in its state at \
                      which it takes gradients. Its model holds the average."

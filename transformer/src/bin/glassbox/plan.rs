@@ -55,6 +55,7 @@ impl PlanRun {
         let began = Instant::now();
         let why = "a plan chooses the steps by --time, and the run's directory is named when it is trained";
         self.settings.without(&["steps", "out"], why)?;
+        self.settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
         if self.save.exists() && !self.overwrite {
             let file = self.save.display();
             return Err(format!("{file} exists: give another --save, or --overwrite").into());

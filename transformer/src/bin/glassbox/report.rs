@@ -27,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) parameters: usize,
     /// The family as which the model is stored.
     pub(crate) family: &'static str,
+    /// Whether only adapters are stored.
+    pub(crate) adapters: bool,
     pub(crate) weights_sha256: String,
     pub(crate) run: PathBuf,
     /// Pairs of order n and nats per token.
@@ -144,6 +146,8 @@ impl Report {
             "model            {} ({})",
             path(run::model_directory(&self.run)),
             match self.family {
+                _ if self.adapters =>
+                    "adapters, which open in Hugging Face's PEFT beside their model",
                 "glassbox" => "in a format of its own",
                 _ => "opens in Hugging Face transformers",
             }

@@ -106,7 +106,8 @@ pub fn read_adapter(directory: &Path) -> Result<Adapted, FileError> {
     let unknown = |source| FileError::Config { path: base.join("config.json"), source };
     // The tensors tell what has an adapter: the configuration may name it by a regular expression.
     let all = family::targets(family, &config, &[]).map_err(unknown)?;
-    let one = |target| adapted(&config, &Adapter { targets: vec![target], ..adapter.clone() });
+    let thin = Adapter { rank: 1, alpha: 1.0, dropout: 0.0, ..adapter.clone() };
+    let one = |target| adapted(&config, &Adapter { targets: vec![target], ..thin.clone() });
     let in_first = |target: &Target| {
         let places = one(*target).adapters().unwrap_or_default();
         places.first().is_some_and(|place| {
@@ -376,3 +377,6 @@ pub fn write_adapter<T: Real>(
     let text = serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n";
     write_atomically(&directory.join(CONFIG), text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,7 @@
 //! # Ok::<(), ModelError>(())
 //! ```
 
+mod adapted;
 mod bits;
 mod causal;
 mod certificate;
@@ -155,6 +156,7 @@ fn within(
     causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
     let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
     start::within(patience, &still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
+    adapted::each(config, &still.smaller(2, 32), &fresh, corpus, &mut tell)?;
     data(corpus, model.vocabulary, config).into_iter().for_each(&mut tell);
     let small = TrainingConfig {
         batch: config.batch.clamp(2, 4),

@@ -116,6 +116,12 @@ impl Settings {
         whole.over(Settings { architecture: None, ..own })
     }
 
+    /// The settings of a run that goes on from a model, or changes only some weights.
+    pub(crate) const FINE_TUNING: [&str; 8] =
+        ["from", "freeze", "learn", "lora", "lora_alpha", "lora_targets", "lora_dropout", "rslora"];
+    /// Why commands other than `train` refuse them.
+    pub(crate) const GOES_ON: &str = "only train goes on from a model, or lets weights stand still";
+
     /// Refuses parts and sizes other than those of `whose` model.
     fn settled(&self, whose: &str, own: &Settings) -> Result<()> {
         const SETTLED: [&str; 35] = [

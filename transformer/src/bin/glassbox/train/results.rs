@@ -40,8 +40,12 @@ impl Session<'_> {
         .svg()
     }
 
-    /// Generates a text after a line end.
+    /// Generates a text after a line end; none from a large model, of which there would be a second copy in memory.
     pub(super) fn sample(&mut self) -> Result<String> {
+        const LARGEST: usize = 1 << 26;
+        if self.trainer.model().config().parameters() > LARGEST {
+            return Ok(String::new());
+        }
         let mut writer = generate::writer(
             &self.trainer.model().config().base(),
             &self.trainer.merged(),
@@ -85,6 +89,7 @@ impl Session<'_> {
             unit: self.source.tokenizer.unit(),
             parameters: parameters.len(),
             family: family::of(self.trainer.model().config()).name(),
+            adapters: self.trainer.model().config().adaptation.adapter.is_some(),
             weights_sha256: files::sha256(parameters),
             run: self.run.directory().to_owned(),
             baselines: self.baselines.clone(),

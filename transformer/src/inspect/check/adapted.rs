@@ -1,0 +1,213 @@
+//! Certificates of a run that changes only some weights of a model, or adapters beside them.
+
+use super::{Certificate, norm, recorded, rounding};
+use crate::inspect::subject::ModelStep;
+use crate::model::architecture::Architecture;
+use crate::model::recorded_step::{Form, ModelError};
+use crate::text::corpus::Corpus;
+use crate::training::config::TrainingConfig;
+use crate::training::trainer::Trainer;
+
+const BEGINS: (&str, &str) = ("start", "adapters begin as the model itself");
+const MERGED: (&str, &str) = ("right", "merged adapters predict the same");
+const STILL: (&str, &str) = ("complete", "frozen weights stand still");
+const MOVES: (&str, &str) = ("complete", "all that is learned moves");
+
+/// Runs the certificates of a model of which not every weight is learned; none for other models.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub(super) fn each(
+    config: &TrainingConfig,
+    step: &ModelStep<'_>,
+    learned: &[f32],
+    corpus: &Corpus,
+    mut tell: impl FnMut(Certificate),
+) -> Result<(), ModelError> {
+    if step.config.adaptation.is_none() {
+        return Ok(());
+    }
+    if step.config.adaptation.adapter.is_some() {
+        let wide: Vec<f64> = learned.iter().map(|&p| f64::from(p)).collect();
+        tell(begins(step, &wide)?);
+        let merged = step.recorded::<f64>(Form::Fused)?.merged(&wide).into_owned();
+        tell(same_predictions(step, &wide, &merged)?);
+    }
+    moves(config, &step.config, learned, corpus)?.into_iter().for_each(tell);
+    Ok(())
+}
+
+/// Compares the loss of a batch with every B zero with the loss of the model without adapters: the same number, because
+/// adding 0 changes none.
+fn begins(step: &ModelStep<'_>, learned: &[f64]) -> Result<Certificate, ModelError> {
+    let (tokens, targets) = (step.batches)(0);
+    let mut begun = step.recorded::<f64>(Form::Fused)?;
+    begun.copy_parameters(learned);
+    for own in begun.marks().weights.adapters.clone() {
+        begun.tape_mut().value_mut(own.b).fill(0.0);
+    }
+    let loss = begun.loss(&tokens, &targets)?;
+    let plain = ModelStep { config: step.config.base(), ..step.clone() };
+    let mut alone = plain.recorded::<f64>(Form::Fused)?;
+    // With adapters, every weight of the model is frozen.
+    alone.copy_parameters(begun.tape().frozen());
+    let own = alone.loss(&tokens, &targets)?;
+    let detail = format!("difference of the losses with B = 0 and without adapters, {own:.6} nats");
+    Ok(Certificate::at_most(BEGINS, (loss - own).abs(), 0.0, detail))
+}
+
+/// Compares what each token's logits are computed from, in the model with adapters and in one with these weights: the same
+/// sums in another order. The limit is 8ε·(16 + √parameters + longest sum) for every layer, relative to the norm.
+fn same_predictions(
+    step: &ModelStep<'_>,
+    learned: &[f64],
+    merged: &[f64],
+) -> Result<Certificate, ModelError> {
+    let plain = ModelStep { config: step.config.base(), ..step.clone() };
+    let [own, other] = [(step, learned), (&plain, merged)].map(|(step, parameters)| {
+        let mut recording = recorded::<f64>(step, parameters)?;
+        recording.forward();
+        let last = recording.predictions().expect("a model's predictions");
+        Ok::<_, ModelError>(recording.tape.elements(last).to_vec())
+    });
+    let (own, other) = (own?, other?);
+    let difference: Vec<f64> = own.iter().zip(&other).map(|(a, b)| a - b).collect();
+    let error = norm(&difference) / norm(&own);
+    let model = &step.config;
+    let limit = model.layers as f64 * rounding(merged.len(), model.width.max(model.hidden));
+    let detail = "the vectors that logits are computed from, with W + s·B·A in place of both; relative to their norm";
+    Ok(Certificate::at_most(MERGED, error, limit, detail))
+}
+
+/// Takes three steps of training: what is frozen must be the same to the bit, and every learned tensor must have moved. (A
+/// does not move in a first step, while B is 0.)
+fn moves(
+    config: &TrainingConfig,
+    model: &Architecture,
+    learned: &[f32],
+    corpus: &Corpus,
+) -> Result<[Certificate; 2], ModelError> {
+    const STEPS: u64 = 3;
+    let small = TrainingConfig {
+        batch: config.batch.clamp(1, 2),
+        accumulate: 1,
+        context: config.context.min(32),
+        steps: STEPS,
+        time: None,
+        warmup: 0,
+        decay_steps: None,
+        ..config.clone()
+    };
+    let mut trainer = Trainer::<f32>::new(small, model)?;
+    trainer.state()[0].1.copy_from_slice(learned);
+    let before = trainer.model().tape().frozen().to_vec();
+    for _ in 0..STEPS {
+        if !trainer.step(corpus)?.applied {
+            let why = "the loss, a gradient or an update is not finite in f32";
+            return Ok(
+                [STILL, MOVES].map(|name| Certificate::between(name, f64::NAN, (0.0, 0.0), why))
+            );
+        }
+    }
+    let tape = trainer.model().tape();
+    let differ = |(a, b): (&f32, &f32)| a.to_bits() != b.to_bits();
+    let changed = before.iter().zip(tape.frozen()).filter(|&pair| differ(pair)).count();
+    let list = tape.parameter_list();
+    let unmoved: Vec<&str> = list
+        .iter()
+        .filter(|p| {
+            let (own, now) = (&learned[p.range.clone()], &tape.parameters()[p.range.clone()]);
+            !own.iter().zip(now).any(differ)
+        })
+        .map(|p| &p.name[..])
+        .collect();
+    let still = format!("weights that {STEPS} steps changed, of {}", before.len());
+    let which = unmoved.first().map_or(String::new(), |name| format!(": {name}"));
+    let moved = format!("tensors that {STEPS} steps left as they were, of {}{which}", list.len());
+    Ok([
+        Certificate::at_most(STILL, changed as f64, 0.0, still),
+        Certificate::at_most(MOVES, unmoved.len() as f64, 0.0, moved),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::check::{Verdict, passed};
+    use crate::model::adaptation::{Adaptation, Adapter, Target};
+    use crate::training::config::tests::tiny;
+    use std::sync::Arc;
+
+    /// A model with adapters that have moved, and its text.
+    fn adapted() -> (TrainingConfig, Architecture, Vec<f32>, Corpus) {
+        let config = TrainingConfig { lora: Some(2), dropout: 0.0, ..tiny() };
+        let plain = TrainingConfig { lora: None, ..config.clone() }.model(11).unwrap();
+        let adapter = Adapter {
+            rank: 2,
+            alpha: 3.0,
+            rank_stabilized: false,
+            dropout: 0.0,
+            targets: vec![Target::Query, Target::Projection, Target::Expanded],
+        };
+        let frozen: Arc<[f32]> = plain.initial_parameters(3).unwrap().into();
+        let adapter = Some(adapter);
+        let adaptation = Adaptation { adapter, frozen: Some(frozen), ..Adaptation::default() };
+        let model = Architecture { adaptation, ..plain };
+        let mut learned = model.initial_parameters(5).unwrap();
+        learned.iter_mut().enumerate().for_each(|(i, p)| *p += 0.1 * (i as f32).sin());
+        let tokens: Vec<u32> = (0..400).map(|i| (i * i % 11) as u32).collect();
+        (config, model, learned, Corpus::text(tokens, 0.1, 8).unwrap())
+    }
+
+    fn step<'a>(
+        config: &TrainingConfig,
+        model: &Architecture,
+        corpus: &'a Corpus,
+    ) -> ModelStep<'a> {
+        ModelStep::of_run(config, model, corpus)
+    }
+
+    #[test]
+    fn an_adapted_model_is_certified() {
+        let (config, model, learned, corpus) = adapted();
+        let step = step(&config, &model, &corpus);
+        let mut all = vec![];
+        each(&config, &step, &learned, &corpus, |c| all.push(c)).unwrap();
+        assert_eq!(all.len(), 4);
+        assert!(passed(&all) && all.iter().all(|c| c.verdict == Verdict::Pass), "{all:#?}");
+        let plain = ModelStep { config: model.base(), ..step };
+        each(&config, &plain, &learned, &corpus, |_| unreachable!("nothing is adapted")).unwrap();
+    }
+
+    /// Weights that were merged with another factor, or of which one adapter is forgotten.
+    #[test]
+    fn a_wrong_merge_is_found() {
+        let (config, model, learned, corpus) = adapted();
+        let step = step(&config, &model, &corpus);
+        let wide: Vec<f64> = learned.iter().map(|&p| f64::from(p)).collect();
+        let merged = |change: &dyn Fn(&mut Adapter)| {
+            let mut other = model.clone();
+            change(other.adaptation.adapter.as_mut().unwrap());
+            let frozen = model.adaptation.frozen.as_ref().unwrap();
+            let mut weights: Vec<f64> = frozen.iter().map(|&x| f64::from(x)).collect();
+            other.merge(&mut weights, &wide);
+            same_predictions(&step, &wide, &weights).unwrap().verdict
+        };
+        assert_eq!(merged(&|_| {}), Verdict::Pass);
+        assert_eq!(merged(&|adapter| adapter.alpha *= 1.001), Verdict::Fail);
+        assert_eq!(merged(&|adapter| adapter.rank_stabilized = true), Verdict::Fail);
+        let frozen = model.adaptation.frozen.as_ref().unwrap();
+        let unmerged: Vec<f64> = frozen.iter().map(|&x| f64::from(x)).collect();
+        assert_eq!(same_predictions(&step, &wide, &unmerged).unwrap().verdict, Verdict::Fail);
+    }
+
+    /// A run at a rate that is lost in rounding moves nothing.
+    #[test]
+    fn what_does_not_move_is_found() {
+        let (config, model, learned, corpus) = adapted();
+        let slow = TrainingConfig { learning_rate: 1e-30, min_learning_rate: 0.0, ..config };
+        let [still, moves] = moves(&slow, &model, &learned, &corpus).unwrap();
+        assert_eq!((still.verdict, moves.verdict), (Verdict::Pass, Verdict::Fail));
+        assert!(moves.detail.contains("adapter.a.weight"), "{}", moves.detail);
+    }
+}

@@ -1,0 +1,213 @@
+//! Runs that go on from a model: all weights, some of them, adapters; and what is refused.
+
+use super::place::{Place, says, stderr};
+use serde_json::Value;
+use std::fs;
+
+/// A place with a trained model in `base`.
+fn trained(more: &[&str]) -> Place {
+    let place = Place::new();
+    place.train(&[more, &["--steps", "8", "--out", "base"]].concat());
+    place
+}
+
+/// Flags of a run that goes on from it.
+const ON: [&str; 12] = [
+    "train",
+    "--from",
+    "base",
+    "--data",
+    "text.txt",
+    "--steps",
+    "6",
+    "--learning-rate",
+    "1e-2",
+    "--threads",
+    "1",
+    "--batch",
+];
+
+fn on<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&ON[..], &["2"], more].concat()
+}
+
+fn loss(report: &Value) -> f64 {
+    report["validation_loss"].as_f64().unwrap()
+}
+
+/// The parts, the tokenizer and the weights are the model's, and the loss before the first step is what `evaluate` says.
+#[test]
+fn a_run_goes_on_from_a_model() {
+    let place = trained(&["--architecture", "llama", "--heads", "4", "--key-value-heads", "2"]);
+    let told = stderr(&place.run(&on(&["--out", "full"])));
+    let before = told.lines().find(|line| line.starts_with("from ")).unwrap();
+    says(before, &["base/model", "nats a character on held-back text, before the first step"]);
+    let kind = |path: &str| -> Value {
+        serde_json::from_slice(&fs::read(place.path(path)).unwrap()).unwrap()
+    };
+    let [own, other] = ["base/model/config.json", "full/model/config.json"].map(kind);
+    assert_eq!(own, other);
+    // Written down, it trains the same model again.
+    let again = place.json(&["train", "--config", "full/run.toml", "--out", "again"]);
+    let first = place.json(&["train", "--resume", "full", "--steps", "6"]);
+    assert_eq!(again["weights_sha256"], first["weights_sha256"]);
+    // All weights are in the state: it resumes without the model that it began with.
+    fs::rename(place.path("base"), place.path("elsewhere")).unwrap();
+    let more = place.json(&["train", "--resume", "full", "--steps", "9"]);
+    assert_eq!(more["steps"], 9);
+    assert!(loss(&more) < loss(&first) + 0.5);
+}
+
+#[test]
+fn adapters_are_trained_resumed_read_and_merged() {
+    let place = trained(&[]);
+    let told = stderr(&place.run(&on(&[
+        "--lora",
+        "2",
+        "--lora-targets",
+        "c_attn,mlp.c_proj",
+        "--out",
+        "lora",
+    ])));
+    says(&told, &["learned", "adapters: rank 2, factor 1, beside query_key_value, contracted"]);
+    let files: Vec<String> = fs::read_dir(place.path("lora/model"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(files.iter().any(|name| name == "adapter_model.safetensors"), "{files:?}");
+    assert!(!files.iter().any(|name| name == "model.safetensors"), "{files:?}");
+
+    // Interrupted after three steps and resumed: the same adapters.
+    place.json(&on(&[
+        "--lora",
+        "2",
+        "--lora-targets",
+        "c_attn,mlp.c_proj",
+        "--steps",
+        "3",
+        "--warmup",
+        "0",
+        "--schedule",
+        "constant",
+        "--out",
+        "short",
+    ]
+    .iter()
+    .copied()
+    .collect::<Vec<_>>()));
+    let whole = place.json(&[
+        "train",
+        "--config",
+        "short/run.toml",
+        "--steps",
+        "6",
+        "--warmup",
+        "0",
+        "--out",
+        "whole",
+    ]);
+    let resumed = place.json(&["train", "--resume", "short", "--steps", "6"]);
+    assert_eq!(whole["weights_sha256"], resumed["weights_sha256"]);
+
+    // Read as a model by every verb; merged it is the same model.
+    let measured = place.json(&["evaluate", "lora"]);
+    place.fine(&["merge", "lora", "--out", "merged"]);
+    let merged = place.json(&["evaluate", "merged", "--data", "text.txt"]);
+    let adapted = place.json(&["evaluate", "lora", "--data", "text.txt"]);
+    assert_eq!(merged["loss"], adapted["loss"]);
+    assert!(measured["loss"].as_f64().unwrap() > 0.0);
+    let [own, other] = ["lora", "merged"].map(|m| {
+        place.fine(&["generate", m, "--prompt", "the ", "--tokens", "9", "--temperature", "0"])
+    });
+    assert_eq!(own, other);
+    let certified = place.fine(&["check", "lora", "--threads", "1"]);
+    says(
+        &certified,
+        &[
+            "adapters begin as the model itself",
+            "merged adapters predict the same",
+            "frozen weights stand still",
+            "all that is learned moves",
+            "certificates hold",
+        ],
+    );
+    let diagnosed = place.run(&["diagnose", "lora", "--steps", "5"]);
+    says(&String::from_utf8_lossy(&diagnosed.stdout), &["5 watched"]);
+
+    // The model beside which they stand must be the same.
+    let path = place.path("base/model/model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&0.125_f32.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    says(
+        &place.refused(&["evaluate", "lora", "--data", "text.txt"]),
+        &["model.safetensors", "damaged"],
+    );
+    says(
+        &place.refused(&["train", "--resume", "short", "--steps", "9"]),
+        &["needs them again to resume"],
+    );
+}
+
+#[test]
+fn weights_stand_still_by_their_names() {
+    let place = trained(&["--layers", "2"]);
+    let told = stderr(&place.run(&on(&["--freeze", "embedding.*,block.0.*", "--out", "upper"])));
+    says(&told, &["learned", "of them; the others stand still"]);
+    let weights = |model: &str| {
+        let bytes = fs::read(place.path(model).join("model/model.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut all: Vec<(String, Vec<u8>)> =
+            file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec())).collect();
+        all.sort();
+        all
+    };
+    for ((name, before), (_, after)) in weights("base").into_iter().zip(weights("upper")) {
+        let frozen = ["wte", "wpe", "h.0."].iter().any(|part| name.contains(part));
+        // A GPT-2 without biases has zeros in its file.
+        let zeros = before.iter().all(|&b| b == 0);
+        assert_eq!(before == after, frozen || zeros, "{name}");
+    }
+    let resumed = place.json(&["train", "--resume", "upper", "--steps", "8"]);
+    assert_eq!(resumed["steps"], 8);
+    says(
+        &place.fine(&["check", "upper", "--threads", "1"]),
+        &["frozen weights stand still", "certificates hold"],
+    );
+    // Without a model: random features stand still, and the rest is learned.
+    let report = place.train(&["--learn", "block.*,norm.*", "--out", "features"]);
+    assert!(loss(&report) > 0.0);
+    place.json(&["train", "--resume", "features", "--steps", "6"]);
+}
+
+#[test]
+fn what_cannot_go_on_is_refused_and_nothing_is_written() {
+    let place = trained(&[]);
+    let before = place.files();
+    for (arguments, parts) in [
+        (on(&["--lora", "0"]), &["the adapter's rank: found 0, expected 1 to 16"][..]),
+        (on(&["--lora", "1000"]), &["the adapter's rank: found 1000", "1 to 16"]),
+        (
+            on(&["--lora", "2", "--lora-targets", "q_proj"]),
+            &["\"q_proj\", which is no linear map of this gpt2", "c_attn"],
+        ),
+        (on(&["--lora", "2", "--lora-alpha", "0"]), &["alpha: found 0"]),
+        (on(&["--lora", "2", "--lora-dropout", "1"]), &["dropout: found 1"]),
+        (on(&["--lora", "2", "--freeze", "*"]), &["absent beside adapters"]),
+        (on(&["--lora-alpha", "2"]), &["lora_alpha", "absent without lora"]),
+        (on(&["--freeze", "*"]), &["nothing to train"]),
+        (on(&["--freeze", "layers.*"]), &["\"layers.*\", which no weight matches", "block.0.*"]),
+        (on(&["--width", "32"]), &["--width is fixed by the model of --from", "16"]),
+        (on(&["--layers", "9"]), &["--layers is fixed"]),
+        (on(&["--tokenizer", "bytes"]), &["--tokenizer is fixed by --from"]),
+        (on(&["--context", "99"]), &["--context is 99", "16 tokens"]),
+        (on(&["--parametrization", "mup"]), &["parametrization"]),
+        (vec!["train", "--from", "nowhere", "--data", "text.txt"], &["nowhere holds no model"]),
+        (vec!["train", "--lora", "2", "--data", "text.txt"], &["--lora", "--from"]),
+        (vec!["merge", "base", "--out", "merged"], &["base holds no adapters"]),
+    ] {
+        says(&place.refused(&arguments), parts);
+        assert!(place.files() == before, "{arguments:?} wrote something");
+    }
+}
