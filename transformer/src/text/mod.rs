@@ -1,6 +1,7 @@
 //! Text: its sources, its tokens, and the batches drawn from it.
 
 pub mod chat;
+pub mod conversation;
 pub mod corpus;
 pub mod stories;
 pub mod tokenizer;
