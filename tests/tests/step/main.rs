@@ -15,6 +15,7 @@ mod initialisation;
 mod llama;
 mod memory_plans;
 mod model_gradients;
+mod packing;
 mod parts;
 mod pieces;
 mod reading;

@@ -2,7 +2,7 @@
 
 use crate::memory;
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
+use crate::model::recorded_step::{ModelError, RecordedStep, is_counted};
 use crate::model::recording::Recording;
 use crate::text::corpus::Corpus;
 use crate::training::average::Average;
@@ -232,7 +232,7 @@ impl<T: Real> Trainer<T> {
 pub const AVERAGED: &str = "averaged";
 
 fn counted(targets: &[u32]) -> usize {
-    targets.iter().filter(|&&t| t != IGNORED).count()
+    targets.iter().filter(|&&t| is_counted(t)).count()
 }
 
 /// Returns whether a value of the optimizer state is valid: finite, and not negative if the update rule divides by it
