@@ -187,7 +187,8 @@ impl Run {
         // Nothing of the earlier run may be mistaken for the new one's. The state goes first: without it nothing
         // resumes.
         let pictures = [plot_file(directory), growth_file(directory)];
-        let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|f| model.join(f));
+        let files = ["config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja"]
+            .map(|f| model.join(f));
         for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
             match fs::remove_file(old) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(directory)(e)),
@@ -323,7 +324,13 @@ fn all_ordinary(directory: &Path) -> Result<(), FileError> {
         let source = io::ErrorKind::NotADirectory.into();
         return Err(FileError::Write { path: model, source });
     }
-    let names = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let names = [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+    ];
     let own = [settings_file, metrics_file, state_file, plot_file, growth_file];
     let own = own.map(|name| name(directory));
     own.into_iter().chain(names.map(|name| model.join(name))).try_for_each(|path| ordinary(&path))

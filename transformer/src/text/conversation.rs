@@ -228,20 +228,16 @@ impl Marked {
         self.answer.iter().filter(|own| **own).count()
     }
 
-    /// Returns the text with each answer between two marks.
-    pub fn shown(&self, tokenizer: &Tokenizer, [before, after]: [&str; 2]) -> String {
-        let mut bytes = Vec::new();
-        for (i, &token) in self.tokens.iter().enumerate() {
-            let changes = i == 0 && self.answer[0] || i > 0 && self.answer[i] != self.answer[i - 1];
-            if changes {
-                bytes.extend(if self.answer[i] { before } else { after }.bytes());
-            }
-            tokenizer.push_bytes(token, &mut bytes);
-        }
-        if self.answer.last() == Some(&true) {
-            bytes.extend(after.bytes());
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
+    /// Returns the text in parts, each of answers or of what is not learned.
+    pub fn parts(&self, tokenizer: &Tokenizer) -> Vec<(bool, String)> {
+        let same = |a: &usize, b: &usize| self.answer[*a] == self.answer[*b];
+        let places: Vec<usize> = (0..self.tokens.len()).collect();
+        let part = |places: &[usize]| {
+            let mut bytes = Vec::new();
+            places.iter().for_each(|&i| tokenizer.push_bytes(self.tokens[i], &mut bytes));
+            (self.answer[places[0]], String::from_utf8_lossy(&bytes).into_owned())
+        };
+        places.chunk_by(same).map(part).collect()
     }
 }
 

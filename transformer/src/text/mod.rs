@@ -3,6 +3,7 @@
 pub mod chat;
 pub mod conversation;
 pub mod corpus;
+pub mod packing;
 pub mod stories;
 pub mod tokenizer;
 pub mod tokens;

@@ -83,6 +83,7 @@ impl TrainingConfig {
             biases,
             tied: self.tied,
             dropout: self.dropout,
+            packed: self.answers,
             ..Architecture::default()
         };
         config.validate()?;

@@ -85,8 +85,9 @@ impl TrainingConfig {
     /// # Errors
     /// Settings that contradict each other.
     pub fn in_training(&self, stored: &Architecture) -> Result<Architecture, TrainingConfigError> {
-        let Architecture { dropout, hidden_deviation, .. } = self.model(stored.vocabulary)?;
-        Ok(Architecture { dropout, hidden_deviation, ..stored.clone() })
+        let Architecture { dropout, hidden_deviation, packed, .. } =
+            self.model(stored.vocabulary)?;
+        Ok(Architecture { dropout, hidden_deviation, packed, ..stored.clone() })
     }
 }
 

@@ -64,8 +64,11 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let range = part * size..(part + 1) * size;
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
         model.set_step(Some(number));
-        // Every token of the step's batches has the same weight.
-        let all = counted(targets) as f64 * (replays / parts) as f64;
+        // Every predicted token of the step's batches has the same weight.
+        let first = number / replays * (replays / parts);
+        let batches = first..first + replays / parts;
+        let of_batch = |batch| corpus.counted(config.seed, batch, config.context, config.batch);
+        let all = batches.map(of_batch).sum::<usize>() as f64;
         Ok(counted(&targets[range]) as f64 / all)
     }
 }

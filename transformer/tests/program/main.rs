@@ -1,6 +1,7 @@
 //! The program as its users run it: what it prints, what it writes, and what it says to bad input.
 
 mod ablate;
+mod answers;
 mod architectures;
 mod cli;
 mod compare;

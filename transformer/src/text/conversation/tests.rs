@@ -12,6 +12,12 @@ fn chat(turns: &[(&str, &str)]) -> Conversation {
     Conversation::Messages(turns.iter().map(|(role, text)| Message::new(role, text)).collect())
 }
 
+/// The text of tokens, with answers in brackets.
+fn shown(marked: &Marked, tokenizer: &Tokenizer) -> String {
+    let parts = marked.parts(tokenizer).into_iter();
+    parts.map(|(own, text)| if own { format!("⟦{text}⟧") } else { text }).collect()
+}
+
 fn template(source: &str) -> ChatTemplate {
     ChatTemplate::new(source, &[]).unwrap()
 }
@@ -19,7 +25,7 @@ fn template(source: &str) -> ChatTemplate {
 /// The text of a chat's tokens, with its answers in brackets.
 fn marked(source: &str, turns: &[(&str, &str)]) -> String {
     let bytes = Tokenizer::bytes();
-    chat(turns).mark(&bytes, Some(&template(source))).unwrap().shown(&bytes, ["⟦", "⟧"])
+    shown(&chat(turns).mark(&bytes, Some(&template(source))).unwrap(), &bytes)
 }
 
 fn refused(source: &str, turns: &[(&str, &str)]) -> String {
@@ -65,7 +71,7 @@ fn a_token_across_the_border_belongs_to_the_answer() {
     let found = chat(&turns).mark(&tokenizer, Some(&template(lines))).unwrap();
     let prompt = tokenizer.encode("user: hm\nassistant: ").unwrap();
     assert!(!found.tokens.starts_with(&prompt), "the space is a part of another token");
-    assert_eq!(found.shown(&tokenizer, ["⟦", "⟧"]), "user: hm\nassistant:⟦ yes\n⟧");
+    assert_eq!(shown(&found, &tokenizer), "user: hm\nassistant:⟦ yes\n⟧");
     assert_eq!(found.tokens, tokenizer.encode("user: hm\nassistant: yes\n").unwrap());
 }
 
@@ -77,12 +83,12 @@ fn a_completion_without_a_template_ends_the_text() {
         completion: completion.to_owned(),
     };
     let bytes = Tokenizer::bytes();
-    let show = |c: Conversation| c.mark(&bytes, None).unwrap().shown(&bytes, ["⟦", "⟧"]);
+    let show = |c: Conversation| shown(&c.mark(&bytes, None).unwrap(), &bytes);
     assert_eq!(show(it("2+2=", "4")), "2+2=⟦4\n⟧");
     assert_eq!(show(it("", "4\n")), "⟦4\n⟧");
     let bpe = Tokenizer::trained_bpe("low lower low", 260).unwrap();
     let found = it("low", " lower").mark(&bpe, None).unwrap();
-    assert_eq!(found.shown(&bpe, ["⟦", "⟧"]), "low⟦ lower<|endoftext|>⟧");
+    assert_eq!(shown(&found, &bpe), "low⟦ lower<|endoftext|>⟧");
     // With one, they are messages.
     let found = it("a", "b").mark(&bytes, Some(&template(CHATML))).unwrap();
     assert_eq!(

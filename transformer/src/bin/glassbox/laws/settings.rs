@@ -14,6 +14,7 @@ fn odd() -> Settings {
     Settings {
         data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
         field: Some("body".to_owned()),
+        answers: Some(true),
         tokenizer: Some(TokenizerChoice::Bytes),
         layers: Some(3),
         heads: Some(5),
@@ -78,6 +79,7 @@ fn meant() -> TrainingConfig {
     TrainingConfig {
         data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
         field: Some("body".to_owned()),
+        answers: true,
         tokenizer: TokenizerChoice::Bytes,
         layers: 3,
         heads: 5,
