@@ -124,12 +124,14 @@ pub use model::architecture::{
     Rotary, Scaling, Window,
 };
 pub use model::cached_attention::CachedAttention;
-pub use model::causal_attention::CausalAttention;
+pub use model::causal_attention::{CausalAttention, PackedAttention};
 pub use model::layers::{AdapterMarks, AdapterPlace, BlockMarks, Marks, WeightMarks};
 pub use model::operations;
 pub use model::outline::Outline;
 pub use model::parameter_kind::{is_bias, is_gain, is_vector};
-pub use model::recorded_step::{Form, IGNORED, ModelError, Predictions, RecordedStep, Without};
+pub use model::recorded_step::{
+    Form, IGNORED, LAST, ModelError, Predictions, RecordedStep, Without, is_counted,
+};
 pub use model::recording::{Given, Handles, Recording};
 pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;

@@ -16,6 +16,7 @@ mod initialisation;
 mod llama;
 mod memory_plans;
 mod model_gradients;
+mod packing;
 mod parts;
 mod pieces;
 mod reading;

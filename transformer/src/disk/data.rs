@@ -8,6 +8,9 @@
 //! | a directory | all files in it and below, in the order of their paths, without hidden ones |
 //! | `-` | standard input: one text |
 //!
+//! Conversations ([`Data::read_conversations`]) are JSON lines: an object with `messages`, or with `prompt` and
+//! `completion` ([`crate::text::conversation`]).
+//!
 //! The byte order mark that some editors write before a text is not part of it.
 
 mod documents;
@@ -20,6 +23,7 @@ use crate::text::tokenizer::TokenizerError;
 use crate::text::tokens::{Stored, Tokens};
 use crate::words;
 pub use documents::{Documents, Extent, characters};
+use lines::Line;
 use scan::{Body, Found, HEADER, Hashed, Kind};
 use sha2::{Digest, Sha256};
 use std::fs::File;
@@ -101,6 +105,15 @@ pub enum DataError {
         /// What was found and what is expected.
         reason: String,
     },
+    /// A file that does not hold conversations.
+    #[error(
+        "{} is not a file of conversations: a JSON object a line is expected, in a file *.jsonl or *.ndjson",
+        shown(path)
+    )]
+    Conversations {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of tokens that is cut off, or lies beside texts.
     #[error("{}: {reason}", shown(path))]
     Tokens {
@@ -151,11 +164,31 @@ impl Data {
         field: &str,
         mut progress: impl FnMut(u64),
     ) -> Result<Self, DataError> {
+        Self::read_lines(paths, Line::Field(field.to_owned()), &mut progress)
+    }
+
+    /// Reads conversations: JSON lines in files, directories of such files, or standard input. Every line is checked; calls
+    /// `progress` like [`Data::read_watched`]. They are the documents of the result ([`Documents::conversation`]).
+    ///
+    /// # Errors
+    /// Files that cannot be read or are of another kind; a line that is no conversation with an answer, by its number.
+    pub fn read_conversations(
+        paths: &[String],
+        mut progress: impl FnMut(u64),
+    ) -> Result<Self, DataError> {
+        Self::read_lines(paths, Line::Conversation, &mut progress)
+    }
+
+    fn read_lines(
+        paths: &[String],
+        form: Line,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, DataError> {
         let mut reading = Reading {
-            documents: Documents { field: field.to_owned(), ..Documents::default() },
+            documents: Documents { form, ..Documents::default() },
             tokens: vec![],
             hash: Sha256::new(),
-            progress: &mut progress,
+            progress,
             files: 0,
             marks: 0,
             binary: None,
@@ -196,14 +229,28 @@ impl Reading<'_> {
         files.iter().try_for_each(|file| self.file(file))
     }
 
+    /// Returns what a file is, or an error for one that does not hold conversations where these are read.
+    fn kind_of(&self, path: &Path) -> Result<Kind, DataError> {
+        let chats = self.documents.form == Line::Conversation;
+        match (chats, Kind::of(path)) {
+            (false, kind) => Ok(kind),
+            (true, Kind::Lines) => Ok(Kind::Lines),
+            (true, _) if path == Path::new("-") => Ok(Kind::Lines),
+            (true, Kind::Text | Kind::Tokens) => {
+                Err(DataError::Conversations { path: path.to_owned() })
+            }
+        }
+    }
+
     fn file(&mut self, path: &Path) -> Result<(), DataError> {
+        let kind = self.kind_of(path)?;
         let failed = |source| DataError::Read { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
         let about = file.metadata().map_err(failed)?;
         if !about.is_file() {
             return self.stream(path, file);
         }
-        if Kind::of(path) == Kind::Tokens {
+        if kind == Kind::Tokens {
             return self.binary(path, file, about.len());
         }
         self.found(path, Some(file), None, about.modified().ok())
@@ -216,7 +263,7 @@ impl Reading<'_> {
         if bytes.len() as u64 > LONGEST {
             return Err(DataError::Long { path: path.to_owned() });
         }
-        if Kind::of(path) == Kind::Tokens {
+        if self.kind_of(path)? == Kind::Tokens {
             // In a file without a name they can be read by range.
             let written = tempfile::tempfile().and_then(|mut file| {
                 file.write_all(&bytes)?;
@@ -236,15 +283,16 @@ impl Reading<'_> {
         memory: Option<Vec<u8>>,
         modified: Option<SystemTime>,
     ) -> Result<(), DataError> {
-        let Documents { files, places, field, .. } = &mut self.documents;
-        let (number, lines) = (files.len() as u32, Kind::of(path) == Kind::Lines);
+        let lines = self.kind_of(path)? == Kind::Lines;
+        let Documents { files, places, form, .. } = &mut self.documents;
+        let number = files.len() as u32;
         let stream: Box<dyn io::Read + '_> = match (file, &memory) {
             (Some(file), _) => Box::new(file),
             (None, memory) => Box::new(memory.as_deref().unwrap_or_default()),
         };
         let hashed = Hashed { stream, hash: &mut self.hash, progress: self.progress };
         let (mark, invalid) = if lines {
-            (scan::lines(hashed, (path, number), field, places)?, None)
+            (scan::lines(hashed, (path, number), form, places)?, None)
         } else {
             let failed = |source| DataError::Read { path: path.to_owned(), source };
             let Found { place, mark, invalid } = scan::text(hashed, number).map_err(failed)?;

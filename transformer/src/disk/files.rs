@@ -24,7 +24,8 @@ pub use number_format::NumberFormat;
 pub use other::{format_in, format_of};
 pub(crate) use stream::{Named, PIECE, little_endian, write_tensors};
 pub use tokenizers::{
-    read_chat_template, read_tokenizer, read_tokenizer_at, tokenizer_files, write_tokenizer,
+    read_chat_template, read_tokenizer, read_tokenizer_at, tokenizer_files, write_chat_template,
+    write_tokenizer,
 };
 
 use crate::disk::read_bounded;

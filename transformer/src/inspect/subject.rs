@@ -5,7 +5,7 @@
 //! composed from the crates gets all of that by implementing [`Subject`].
 
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep};
+use crate::model::recorded_step::{Form, ModelError, RecordedStep, first_tokens, is_counted};
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
@@ -146,11 +146,19 @@ impl<'a> ModelStep<'a> {
 
     /// Returns the input values of a batch, with a step number that selects dropout's masks.
     pub(crate) fn given(&self, tokens: Vec<u32>, targets: Vec<u32>, step: [f64; 2]) -> Vec<Given> {
-        let target = |t: u32| if t == IGNORED { infotheory::IGNORED } else { f64::from(t) };
+        let target = |t: u32| if is_counted(t) { f64::from(t) } else { infotheory::IGNORED };
+        let starts = self.config.packed.then(|| first_tokens(&targets, self.length));
         let mut batch = vec![
             Given { name: "tokens", elements: tokens.into_iter().map(f64::from).collect() },
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
         ];
+        if let Some(starts) = starts {
+            let place = |i: usize| i % self.length;
+            let positions = starts.iter().enumerate().map(|(i, start)| (place(i) - start) as f64);
+            batch.push(Given { name: "positions", elements: positions.collect() });
+            let first = starts.iter().map(|&start| start as f64);
+            batch.push(Given { name: "first", elements: first.collect() });
+        }
         if self.config.drops() {
             batch.push(Given { name: "step", elements: step.into() });
         }

@@ -266,6 +266,9 @@ pub struct Architecture {
     /// The standard deviation of hidden matrices before training; no part of a trained model, so that no file holds it.
     #[serde(skip, default = "hidden_deviation")]
     pub hidden_deviation: f64,
+    /// Whether windows hold several sequences, kept apart ([`crate::PackedAttention`]); no part of a trained model.
+    #[serde(skip)]
+    pub packed: bool,
     /// What training changes; no part of a trained model either.
     #[serde(skip)]
     pub adaptation: Adaptation,
@@ -312,6 +315,7 @@ impl Default for Architecture {
             logit_cap: None,
             dropout: 0.0,
             hidden_deviation: HIDDEN_DEVIATION,
+            packed: false,
             adaptation: Adaptation::default(),
         }
     }

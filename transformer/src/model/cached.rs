@@ -31,7 +31,7 @@ impl<T: Real> CachedStep<T> {
         let positions = r.input("positions", row)?; // 1×texts
         let (form, without) = (Form::Fused, Without::default());
         let cached = Some(positions);
-        let c = Context { config, length: 1, form, without, dropout: None, cached };
+        let c = Context { config, length: 1, form, without, dropout: None, cached, first: None };
         let marks = layers::network(c, r, tokens, positions)?;
         let logits = layers::logits(config, r, marks.last, marks.table)?; // V×texts
         memory::afford(recorder.bytes_forward_only())?;

@@ -8,7 +8,7 @@ use crate::model::architecture::{
     Architecture, Gain, Norm, Placement, Positions, QueryKeyNorm, vector,
 };
 use crate::model::cached_attention::CachedAttention;
-use crate::model::causal_attention::CausalAttention;
+use crate::model::causal_attention::{CausalAttention, PackedAttention};
 use crate::model::recorded_step::{Form, Without};
 use calculus::{Parameter, RecordError, Recorder, Var, soft_cap::SoftCap};
 use linalg::heads::{HeadMix, HeadScores};
@@ -36,6 +36,8 @@ pub(crate) struct Context<'a> {
     pub(crate) dropout: Option<(Var, u64)>,
     /// The number of cached tokens per sequence, if one token is read at a time.
     pub(crate) cached: Option<Var>,
+    /// The place of the first key that each token sees in its window (1 × n), if windows hold several sequences.
+    pub(crate) first: Option<Var>,
 }
 
 /// The places of the network's parts in its recording, so that readers need not look for names.
@@ -335,9 +337,14 @@ fn attend<T: Real>(
         let dropped = dropout.map(|(dropout, _)| dropout);
         let attention =
             CausalAttention { heads, key_value_heads, length, scores: rule, dropout: dropped };
-        let mixed = match dropout {
-            Some((_, step)) => r.push("mixed", attention, [query, key, value, step])?,
-            None => r.push("mixed", attention, [query, key, value])?,
+        let packed = PackedAttention { attention };
+        let mixed = match (c.first, dropout) {
+            (None, Some((_, step))) => r.push("mixed", attention, [query, key, value, step])?,
+            (None, None) => r.push("mixed", attention, [query, key, value])?,
+            (Some(first), Some((_, step))) => {
+                r.push("mixed", packed, [query, key, value, first, step])?
+            }
+            (Some(first), None) => r.push("mixed", packed, [query, key, value, first])?,
         };
         return Ok((mixed, None));
     }
@@ -353,9 +360,10 @@ fn attend<T: Real>(
     if let Some(cap) = rule.cap {
         scaled = r.push("capped", SoftCap { cap }, [scaled])?;
     }
-    let masked = match c.without.mask {
-        true => scaled,
-        false => r.push("masked", rule.mask(), [scaled])?,
+    let masked = match (c.without.mask, c.first) {
+        (true, _) => scaled,
+        (false, Some(first)) => r.push("masked", rule.mask(), [scaled, first])?,
+        (false, None) => r.push("masked", rule.mask(), [scaled])?,
     };
     let weights = r.push("weights", Softmax, [masked])?;
     let mut dropped = weights;
@@ -434,7 +442,7 @@ fn recorded_token(config: &Architecture) -> Result<(Recorder<f32>, Marks), Recor
     let r = &mut recorder;
     let (tokens, positions) = (r.input("tokens", one)?, r.input("positions", one)?);
     let (form, without) = (Form::Fused, Without::default());
-    let c = Context { config, length: 1, form, without, dropout: None, cached: None };
+    let c = Context { config, length: 1, form, without, dropout: None, cached: None, first: None };
     let marks = network(c, r, tokens, positions)?;
     logits(config, r, marks.last, marks.table)?;
     Ok((recorder, marks))

@@ -6,7 +6,7 @@
 // A new operation is a file and a line here.
 linalg::operations! {
     pub(crate) mod cached_attention: CachedAttention;
-    pub(crate) mod causal_attention: CausalAttention;
+    pub(crate) mod causal_attention: CausalAttention, PackedAttention;
     pub(crate) mod vocabulary_loss: VocabularyLoss;
 }
 

@@ -38,6 +38,31 @@ pub struct Without {
 /// The target of a token that is not predicted.
 pub const IGNORED: u32 = u32::MAX;
 
+/// The target of a sequence's last token if another sequence follows in the same window: it is not predicted, and the next
+/// token begins at position 0 and sees nothing before it. Only recordings with [`Architecture::packed`] take it.
+pub const LAST: u32 = u32::MAX - 1;
+
+/// Returns whether a target is predicted: it is neither [`IGNORED`] nor [`LAST`].
+pub fn is_counted(target: u32) -> bool {
+    target < LAST
+}
+
+/// Returns the place of the first token of each token's sequence, within its window of `length` tokens.
+pub(crate) fn first_tokens(targets: &[u32], length: usize) -> Vec<usize> {
+    let of_window = |window: &[u32]| {
+        let mut first = 0;
+        let places = window.iter().enumerate().map(|(i, target)| {
+            let own = first;
+            if *target == LAST {
+                first = i + 1;
+            }
+            own
+        });
+        places.collect::<Vec<_>>()
+    };
+    targets.chunks(length).flat_map(of_window).collect()
+}
+
 /// An invalid model or batch.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
@@ -83,6 +108,15 @@ pub enum ModelError {
     /// A batch without a token to predict.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
+    /// A window of several sequences, for a recording whose windows hold one.
+    #[error(
+        "a sequence ends at place {place} of the batch and another follows in its window, but this step was recorded for \
+         windows of one sequence: record an architecture with `packed` set"
+    )]
+    Packed {
+        /// The place of the sequence's last token.
+        place: usize,
+    },
     /// Tokens that could not be read from their file.
     #[error("{reason}")]
     Data {
@@ -107,6 +141,7 @@ pub struct RecordedStep<T: Real> {
     length: usize,
     recording: Recording<T>,
     tokens: Var,
+    positions: Var,
     targets: Var,
     predictions: Option<Predictions>,
     marks: Marks,
@@ -137,6 +172,7 @@ pub struct Predictions {
 pub(super) struct Values {
     tokens: Var,
     pub(super) positions: Var,
+    first: Option<Var>,
     targets: Var,
     step: Option<Var>,
     predictions: Option<Predictions>,
@@ -168,7 +204,7 @@ impl<'a> Wanted<'a> {
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<RecordedStep<T>, ModelError> {
         let (recorder, values) = self.written()?;
-        let Values { tokens, positions, targets, step, predictions, loss, marks } = values;
+        let Values { tokens, positions, first, targets, step, predictions, loss, marks } = values;
         let mut tape = finish(recorder, loss)?;
         if let Some(frozen) = &self.config.adaptation.frozen {
             let own = tape.frozen_mut();
@@ -181,13 +217,23 @@ impl<'a> Wanted<'a> {
         let handles = Handles {
             tokens: Some(tokens),
             targets: Some(targets),
+            first,
             step,
             logits: predictions.map(|p| p.logits),
             last: Some(marks.last),
         };
         let (config, length) = (self.config.clone(), self.length);
         let recording = Recording { tape, loss, handles };
-        Ok(RecordedStep { config, length, recording, tokens, targets, predictions, marks })
+        Ok(RecordedStep {
+            config,
+            length,
+            recording,
+            tokens,
+            positions,
+            targets,
+            predictions,
+            marks,
+        })
     }
 
     /// Records the step before its memory is allocated.
@@ -204,10 +250,11 @@ impl<'a> Wanted<'a> {
         let row = Shape::new(1, sequences.saturating_mul(length));
         let tokens = r.input("tokens", row)?; // 1×n
         let positions = r.input("positions", row)?; // 1×n
+        let first = if config.packed { Some(r.input("first", row)?) } else { None }; // 1×n
         let targets = r.input("targets", row)?; // 1×n
         let step = if config.drops() { Some(r.input("step", dropout::STEP)?) } else { None };
         let dropout = step.map(|step| (step, seed));
-        let c = Context { config, length, form, without, dropout, cached: None };
+        let c = Context { config, length, form, without, dropout, cached: None, first };
         let marks = layers::network(c, r, tokens, positions)?;
         let (x, table) = (marks.last, marks.table); // d×n, d×V
         let loss = VocabularyLoss { cap: config.logit_cap, ..loss };
@@ -221,7 +268,8 @@ impl<'a> Wanted<'a> {
                 (Some(Predictions { logits, probabilities, surprisal }), loss)
             }
         };
-        Ok((recorder, Values { tokens, positions, targets, step, predictions, loss, marks }))
+        let values = Values { tokens, positions, first, targets, step, predictions, loss, marks };
+        Ok((recorder, values))
     }
 }
 
@@ -320,7 +368,7 @@ impl<T: Real> RecordedStep<T> {
     }
 
     /// Sets a batch: tokens, and the token that follows each ([`IGNORED`] if there is none to predict), sequence after
-    /// sequence.
+    /// sequence. A step with [`Architecture::packed`] takes windows of several sequences; [`LAST`] ends each but the last.
     pub fn set_batch(&mut self, tokens: &[u32], targets: &[u32]) -> Result<(), ModelError> {
         let (expected, vocabulary) =
             (self.recording.tape.shape(self.tokens).columns, self.config.vocabulary);
@@ -330,7 +378,7 @@ impl<T: Real> RecordedStep<T> {
             }
         }
         let outside = |&(_, &t): &(usize, &u32)| t as usize >= vocabulary;
-        let counted = || targets.iter().enumerate().filter(|(_, t)| **t != IGNORED);
+        let counted = || targets.iter().enumerate().filter(|(_, t)| is_counted(**t));
         let bad = tokens.iter().enumerate().find(outside).or_else(|| counted().find(outside));
         if let Some((place, &found)) = bad {
             return Err(ModelError::Token { place, found, vocabulary });
@@ -338,11 +386,26 @@ impl<T: Real> RecordedStep<T> {
         if counted().next().is_none() {
             return Err(ModelError::NoTarget);
         }
+        match self.recording.handles.first {
+            Some(first) => {
+                let starts = first_tokens(targets, self.length);
+                for (i, start) in starts.into_iter().enumerate() {
+                    let position = i % self.length - start;
+                    self.recording.tape.value_mut(first)[i] = T::from_f64(start as f64);
+                    self.recording.tape.value_mut(self.positions)[i] = T::from_f64(position as f64);
+                }
+            }
+            None => {
+                if let Some(place) = targets.iter().position(|t| *t == LAST) {
+                    return Err(ModelError::Packed { place });
+                }
+            }
+        }
         for (x, &t) in self.recording.tape.value_mut(self.tokens).iter_mut().zip(tokens) {
             *x = T::from_f64(f64::from(t));
         }
         for (x, &t) in self.recording.tape.value_mut(self.targets).iter_mut().zip(targets) {
-            *x = T::from_f64(if t == IGNORED { infotheory::IGNORED } else { f64::from(t) });
+            *x = T::from_f64(if is_counted(t) { f64::from(t) } else { infotheory::IGNORED });
         }
         Ok(())
     }

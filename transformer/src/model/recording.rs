@@ -23,6 +23,9 @@ pub struct Handles {
     pub tokens: Option<Var>,
     /// The input of targets (1 × tokens); a negative one is ignored.
     pub targets: Option<Var>,
+    /// The input of the place in its window of the first key that each token sees (1 × tokens), if windows hold several
+    /// sequences.
+    pub first: Option<Var>,
     /// The input of the step number that selects dropout's masks ([`probability::dropout::STEP`]).
     pub step: Option<Var>,
     /// The logits (classes × tokens).

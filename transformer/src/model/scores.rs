@@ -88,4 +88,18 @@ impl Scores {
             None => score,
         }
     }
+
+    /// Returns the score, or −∞ for a key before the query's sequence, which begins with the key `first`. A query always
+    /// sees itself.
+    pub(crate) fn own_sequence(
+        self,
+        first: Index,
+        key: Index,
+        query: Index,
+        score: Expression,
+    ) -> Expression {
+        let hidden = f64::NEG_INFINITY;
+        let itself = cases(at_most(query, key.clone()), score.clone(), hidden);
+        cases(at_most(first, key), score, itself)
+    }
 }

@@ -65,6 +65,8 @@ impl ChatError {
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
+    source: String,
+    names: Vec<(String, String)>,
 }
 
 impl ChatTemplate {
@@ -92,7 +94,19 @@ impl ChatTemplate {
         environment
             .add_template_owned("chat", source.to_owned())
             .map_err(|e| ChatError::of("has a syntax error", &e))?;
-        Ok(ChatTemplate { environment })
+        let names =
+            names.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(ChatTemplate { environment, source: source.to_owned(), names })
+    }
+
+    /// Returns the source of the template.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Returns its other variables, by name.
+    pub fn names(&self) -> &[(String, String)] {
+        &self.names
     }
 
     /// Returns the text of a conversation, with the beginning of the assistant's next turn.
@@ -100,9 +114,21 @@ impl ChatTemplate {
     /// # Errors
     /// A template that refuses these messages, fails, or takes too long.
     pub fn render(&self, messages: &[Message]) -> Result<String, ChatError> {
+        self.rendered(messages, true)
+    }
+
+    /// Returns the text of a conversation as it stands, without the beginning of another turn.
+    ///
+    /// # Errors
+    /// See [`ChatTemplate::render`].
+    pub fn render_ended(&self, messages: &[Message]) -> Result<String, ChatError> {
+        self.rendered(messages, false)
+    }
+
+    fn rendered(&self, messages: &[Message], begins: bool) -> Result<String, ChatError> {
         let template = self.environment.get_template("chat").expect("it was added");
         let context =
-            minijinja::context! { messages => Serde(messages), add_generation_prompt => true };
+            minijinja::context! { messages => Serde(messages), add_generation_prompt => begins };
         let mut text = Bounded(Vec::new());
         let rendered = template.render_captured_to(context, &mut text);
         rendered.map_err(|e| ChatError::of("fails", &e))?;

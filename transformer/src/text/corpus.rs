@@ -1,6 +1,8 @@
 //! Training and validation data: tokens, random windows of them, and a held-out part.
 
 use crate::model::recorded_step::IGNORED;
+use crate::text::conversation::Marked;
+use crate::text::packing::{Counts, Packing};
 use crate::text::tokens::{Tokens, TokensError};
 use crate::{streams, words};
 use probability::permutation::Permutation;
@@ -25,13 +27,28 @@ pub enum CorpusError {
         /// Tokens of a window.
         needed: usize,
     },
+    /// Conversations without an answer that a window holds.
+    #[error(
+        "the {part} has {}, and no token of an answer within a window of {}: give more conversations or a longer \
+         context",
+        words::of(*found, "conversation"), words::of(*length, "token")
+    )]
+    NoAnswer {
+        /// The part of the conversations.
+        part: &'static str,
+        /// Its conversations.
+        found: usize,
+        /// Tokens of a window.
+        length: usize,
+    },
 }
 
 /// Tokens to train on and tokens to measure on, with a rule for the start of windows.
 ///
 /// A *text* is one stream: windows begin anywhere. *Documents* are separate texts, each ended by the same token: a
 /// window begins at the start of one, so that the model sees a document from its beginning or not at all, and its loss
-/// can be compared with the source's entropy.
+/// can be compared with the source's entropy. *Conversations* are packed into windows ([`crate::text::packing`]), and only
+/// their answers are predicted.
 #[derive(Clone, Debug)]
 pub struct Corpus {
     train: Tokens,
@@ -40,6 +57,8 @@ pub struct Corpus {
     starts: Vec<usize>,
     /// The token that ends a document.
     end: Option<u32>,
+    /// Conversations to train on and to measure on, if the corpus is of them.
+    conversations: Option<[Packing; 2]>,
 }
 
 /// A window: tokens, and the token that follows each.
@@ -80,7 +99,7 @@ impl Corpus {
         length: usize,
     ) -> Result<Self, CorpusError> {
         let (train, validation) = (train.into(), validation.into());
-        let corpus = Corpus { train, validation, starts: vec![], end: None };
+        let corpus = Corpus { train, validation, starts: vec![], end: None, conversations: None };
         let needed = length.saturating_add(1);
         for (part, tokens) in
             [("training part", &corpus.train), ("validation part", &corpus.validation)]
@@ -113,7 +132,46 @@ impl Corpus {
         // A window takes `length` tokens after a document's end, so no window begins at the last starts.
         let after_end = |i: usize| i == 0 || train[i - 1] == end;
         let starts = (0..=train.len() - length).filter(|&i| after_end(i)).collect();
-        Ok(Corpus { train: train.into(), validation: validation.into(), starts, end: Some(end) })
+        Ok(Corpus {
+            train: train.into(),
+            validation: validation.into(),
+            starts,
+            end: Some(end),
+            conversations: None,
+        })
+    }
+
+    /// Packs conversations into windows of `length` tokens, which `filler` fills up. Only answers are predicted.
+    ///
+    /// # Errors
+    /// If a part has no answer, or none that a window holds.
+    pub fn conversations(
+        train: Vec<Marked>,
+        validation: Vec<Marked>,
+        filler: u32,
+        length: usize,
+    ) -> Result<Self, CorpusError> {
+        let found = [train.len(), validation.len()];
+        let packed = [train, validation].map(|part| Packing::new(part.into(), filler, length));
+        let parts = ["training part", "validation part"];
+        for ((packing, part), found) in packed.iter().zip(parts).zip(found) {
+            if packing.len() == 0 {
+                return Err(CorpusError::NoAnswer { part, found, length });
+            }
+        }
+        let [train, validation] = packed.each_ref().map(|packing| packing.tokens().into());
+        Ok(Corpus { train, validation, starts: vec![], end: None, conversations: Some(packed) })
+    }
+
+    /// Returns the number of tokens to measure on: of conversations those of answers, else all of the validation part (the
+    /// first of a text is not predicted).
+    pub fn measured(&self) -> usize {
+        self.counts().map_or(self.validation.len(), |[_, held_back]| held_back.counted)
+    }
+
+    /// Returns the numbers of conversations to train on and to measure on, if the corpus is of conversations.
+    pub fn counts(&self) -> Option<[Counts; 2]> {
+        self.conversations.as_ref().map(|parts| parts.each_ref().map(|part| part.counts))
     }
 
     /// Returns the corpus with the first `share` of the tokens to train on, at least two windows of `length` tokens, and
@@ -127,6 +185,12 @@ impl Corpus {
     /// ```
     #[must_use]
     pub fn with_less(&self, share: f64, length: usize) -> Self {
+        if let Some([train, validation]) = &self.conversations {
+            let train = train.of_length(length).with_less(share);
+            let tokens = train.tokens().into();
+            let conversations = Some([train, validation.clone()]);
+            return Corpus { train: tokens, conversations, ..self.clone() };
+        }
         let all = self.train.len();
         let kept = ((share * all as f64) as usize).max(2 * (length + 1)).min(all);
         let starts =
@@ -176,6 +240,14 @@ impl Corpus {
         assert!(tokens.len() == targets.len() && tokens.len().is_multiple_of(length));
         let windows = tokens.chunks_exact_mut(length).zip(targets.chunks_exact_mut(length));
         let batch_size = windows.len() as u64;
+        if let Some([train, _]) = &self.conversations {
+            let packing = train.of_length(length);
+            for (i, (tokens, targets)) in windows.enumerate() {
+                let window = place(&packing, seed, batch * batch_size + i as u64);
+                packing.write(window, tokens, targets);
+            }
+            return;
+        }
         for (i, (tokens, targets)) in windows.enumerate() {
             let start = self.start(seed, batch * batch_size + i as u64, length);
             self.train.read_into(start, targets);
@@ -187,6 +259,16 @@ impl Corpus {
         }
     }
 
+    /// Returns the number of predicted tokens of batch number `batch` of a seed, with `windows` windows of `length` tokens:
+    /// of those that [`Corpus::fill`] writes.
+    pub fn counted(&self, seed: u64, batch: u64, length: usize, windows: usize) -> usize {
+        let Some([train, _]) = &self.conversations else { return windows * length };
+        let packing = train.of_length(length);
+        let first = batch * windows as u64;
+        let of_window = |i| packing.counted(place(&packing, seed, first + i));
+        (0..windows as u64).map(of_window).sum()
+    }
+
     /// Returns the number of windows of `length` tokens in a pass.
     ///
     /// ```
@@ -195,9 +277,10 @@ impl Corpus {
     /// # Ok::<(), transformer::text::corpus::CorpusError>(())
     /// ```
     pub fn windows_of_a_pass(&self, length: usize) -> usize {
-        match self.end {
-            Some(_) => self.starts.len(),
-            None => ((self.train.len() - 1) / length).saturating_sub(1).max(1),
+        match (&self.conversations, self.end) {
+            (Some([train, _]), _) => train.of_length(length).len(),
+            (None, Some(_)) => self.starts.len(),
+            (None, None) => ((self.train.len() - 1) / length).saturating_sub(1).max(1),
         }
     }
 
@@ -233,6 +316,10 @@ impl Corpus {
     /// ```
     pub fn validation_sample(&self, length: usize, tokens: usize) -> Vec<Window> {
         let most = tokens / length;
+        if let Some([_, validation]) = &self.conversations {
+            let packing = validation.of_length(length);
+            return spread(packing.len(), most).map(|i| packing.window(i)).collect();
+        }
         match self.end {
             None => {
                 let count = self.validation.len().saturating_sub(1).div_ceil(length);
@@ -247,13 +334,25 @@ impl Corpus {
     }
 
     /// Returns the whole validation part in windows of `length` tokens. Every token is predicted once, except the first
-    /// of a text, which has no predecessor. Documents stay whole if they fit.
+    /// of a text, which has no predecessor; of conversations, only the answers' tokens are. Documents stay whole if they
+    /// fit.
     pub fn validation_windows(&self, length: usize) -> Vec<Window> {
-        match self.end {
-            None => windows_of(&self.validation, length).collect(),
-            Some(end) => packed(&self.validation.to_vec(), end, length),
+        match (&self.conversations, self.end) {
+            (Some([_, validation]), _) => {
+                let packing = validation.of_length(length);
+                (0..packing.len()).map(|i| packing.window(i)).collect()
+            }
+            (None, None) => windows_of(&self.validation, length).collect(),
+            (None, Some(end)) => packed(&self.validation.to_vec(), end, length),
         }
     }
+}
+
+/// Returns the place in a packing of window number `window` of a seed: a pass takes each once, in an order of its own.
+fn place(packing: &Packing, seed: u64, window: u64) -> usize {
+    let windows = packing.len() as u64;
+    let random = Random::new(seed, streams::WINDOWS, (window / windows) as u32);
+    Permutation::new(windows, random).at(window % windows) as usize
 }
 
 /// Picks at most `most`, but at least one, of `all` windows, as far apart as possible.
@@ -320,124 +419,4 @@ fn padded(mut tokens: Vec<u32>, mut targets: Vec<u32>, length: usize) -> Window 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn counted(windows: &[Window]) -> Vec<u32> {
-        windows.iter().flat_map(|w| &w.targets).copied().filter(|&t| t != IGNORED).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn a_stream_is_predicted_once_in_order(
-            stream in prop::collection::vec(0u32..9, 1..60), length in 1usize..20,
-        ) {
-            let w = windows(&stream, length);
-            prop_assert_eq!(counted(&w), &stream[1..]);
-            for w in &w {
-                prop_assert_eq!(w.tokens.len(), length);
-                let n = w.targets.iter().filter(|&&t| t != IGNORED).count();
-                prop_assert_eq!(&w.tokens[1..n], &w.targets[..n - 1]);
-            }
-        }
-
-        /// A sample consists of windows of the whole, in order, with at most the requested number of tokens, or all if
-        /// they fit. The gaps between neighbours differ by at most one window.
-        #[test]
-        fn a_sample_comes_from_everywhere(
-            stream in prop::collection::vec(0u32..9, 2..200), length in 1usize..20, tokens in 0usize..250, documents: bool,
-        ) {
-            let end = documents.then_some(0);
-            let corpus = Corpus { train: vec![0].into(), validation: stream.into(), starts: vec![], end };
-            let (all, sample) = (corpus.validation_windows(length), corpus.validation_sample(length, tokens));
-            let taken = all.len().min((tokens / length).max(1));
-            prop_assert_eq!(sample.len(), taken);
-            prop_assert!(taken == 1 || taken * length <= tokens);
-            let places: Vec<usize> = spread(all.len(), tokens / length).collect();
-            prop_assert!(sample.iter().zip(&places).all(|(window, i)| *window == all[*i]));
-            let steps: Vec<usize> = places.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            let (least, most) = (steps.iter().min(), steps.iter().max());
-            prop_assert!(least.zip(most).is_none_or(|(least, most)| *least >= 1 && most - least <= 1));
-        }
-
-        #[test]
-        fn documents_are_predicted_once_in_order_and_from_their_start(
-            documents in prop::collection::vec(prop::collection::vec(1u32..9, 0..12), 1..9),
-            length in 1usize..40,
-        ) {
-            let stream: Vec<u32> =
-                documents.iter().flat_map(|d| d.iter().copied().chain([0])).collect();
-            let w = packed(&stream, 0, length);
-            prop_assert_eq!(counted(&w), stream);
-            if length > 12 {
-                prop_assert!(w.iter().all(|w| w.tokens[0] == 0));
-            }
-        }
-    }
-
-    /// Draws `count` windows from `first` on, as batches of one.
-    fn drawn(corpus: &Corpus, seed: u64, first: u64, count: u64, length: usize) -> Vec<Window> {
-        let draw = |batch| {
-            let (mut tokens, mut targets) = (vec![0; length], vec![0; length]);
-            corpus.fill(seed, batch, length, &mut tokens, &mut targets);
-            Window { tokens, targets }
-        };
-        (first..first + count).map(draw).collect()
-    }
-
-    proptest! {
-        #[test]
-        fn a_pass_takes_every_token_once_but_a_window_or_two(
-            n in 20u32..300, length in 1usize..18, seed: u64, pass in 0u64..5,
-        ) {
-            let train: Vec<u32> = (0..n).collect();
-            let (train, validation) = (train.into(), vec![0].into());
-            let corpus = Corpus { train, validation, starts: vec![], end: None };
-            let windows = ((n as usize - 1) / length).saturating_sub(1).max(1) as u64;
-            let w = drawn(&corpus, seed, pass * windows, windows, length);
-            prop_assert!(w.iter().all(|w| w.tokens.iter().zip(&w.targets).all(|(x, y)| x + 1 == *y)));
-            let mut seen = counted(&w);
-            seen.sort_unstable();
-            prop_assert!(seen.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seen:?}");
-            prop_assert!(seen.len() + 2 * length > n as usize - 1);
-            prop_assert!(seen[0] >= 1 && *seen.last().unwrap() < n);
-        }
-    }
-
-    #[test]
-    fn windows_are_drawn_from_everywhere_and_again() {
-        let corpus = Corpus::text((0..100).collect(), 0.1, 8).unwrap();
-        assert_eq!(corpus.validation().to_vec(), Vec::from_iter(90..100));
-        let draw = |batch| {
-            let (mut x, mut y) = (vec![0; 8 * 50], vec![0; 8 * 50]);
-            corpus.fill(3, batch, 8, &mut x, &mut y);
-            (x, y)
-        };
-        assert_eq!(draw(0), draw(0));
-        assert_ne!(draw(0), draw(1));
-        let seen: std::collections::HashSet<u32> = (0..40).flat_map(|b| draw(b).0).collect();
-        assert_eq!(seen.len(), 89); // all of the 90 but the last, which is only a target
-        // A batch of fifty windows equals fifty batches of one.
-        let one_by_one = drawn(&corpus, 3, 50, 50, 8);
-        assert_eq!(draw(1).1, one_by_one.into_iter().flat_map(|w| w.targets).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn document_windows_begin_with_an_end() {
-        let corpus = Corpus::documents(vec![1, 2, 0, 3, 0, 4, 5, 6, 0], vec![1, 0], 0, 4).unwrap();
-        let mut pass: Vec<_> = drawn(&corpus, 7, 3, 3, 4).into_iter().map(|w| w.targets).collect();
-        pass.sort();
-        assert_eq!(pass, [[1, 2, 0, 3], [3, 0, 4, 5], [4, 5, 6, 0]]); // each once
-        let (mut x, mut y) = (vec![9; 4 * 30], vec![9; 4 * 30]);
-        corpus.fill(1, 0, 4, &mut x, &mut y);
-        assert!(x.chunks(4).all(|w| w[0] == 0));
-        assert!(y.chunks(4).all(|w| [[1, 2, 0, 3], [3, 0, 4, 5], [4, 5, 6, 0]].contains(w.try_into().unwrap())));
-    }
-
-    #[test]
-    fn short_texts_are_refused() {
-        let error = Corpus::text((0..50).collect(), 0.1, 8).unwrap_err();
-        assert_eq!(error, CorpusError::Short { part: "validation part", found: 5, needed: 9 });
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
 //! Text: its sources, its tokens, and the batches drawn from it.
 
 pub mod chat;
+pub mod conversation;
 pub mod corpus;
+pub mod packing;
 pub mod stories;
 pub mod tokenizer;
 pub mod tokens;

@@ -84,6 +84,7 @@ impl TrainingConfig {
             biases,
             tied: self.tied,
             dropout: self.dropout,
+            packed: self.answers,
             ..Architecture::default()
         };
         config.validate()?;

@@ -74,6 +74,9 @@ pub struct TrainingConfig {
     /// The field of a JSON line that holds a document; `text` if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
+    /// Whether the data are conversations, of which only answers are learned ([`crate::text::conversation`]).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub answers: bool,
     /// How the text becomes tokens.
     pub tokenizer: TokenizerChoice,
     /// The directory of the model whose weights, parts and tokenizer the run begins with; none if absent.

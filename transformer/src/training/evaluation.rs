@@ -1,6 +1,6 @@
 //! The cross-entropy of a model on a text.
 
-use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
+use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::Window;
 use linalg::Real;
 use serde::Serialize;
@@ -53,7 +53,7 @@ impl Evaluation {
                 x.resize(size, 0);
                 y.resize(size, IGNORED);
             }
-            let counted = y.iter().filter(|&&t| t != IGNORED).count();
+            let counted = y.iter().filter(|&&t| is_counted(t)).count();
             if counted > 0 {
                 nats += model.loss(&x, &y)? * counted as f64;
                 tokens += counted;

@@ -91,15 +91,16 @@ impl TrainingConfig {
         stored: &Architecture,
     ) -> Result<Architecture, TrainingConfigError> {
         let adaptation = self.adaptation(family, stored)?;
-        let (dropout, hidden_deviation) = match self.from {
+        let (dropout, hidden_deviation, packed) = match self.from {
             // A model of any parts, also such as settings cannot name.
-            Some(_) => (self.dropout, stored.hidden_deviation),
+            Some(_) => (self.dropout, stored.hidden_deviation, self.answers),
             None => {
                 let meant = self.model(stored.vocabulary)?;
-                (meant.dropout, meant.hidden_deviation)
+                (meant.dropout, meant.hidden_deviation, meant.packed)
             }
         };
-        let model = Architecture { dropout, hidden_deviation, adaptation, ..stored.clone() };
+        let model =
+            Architecture { dropout, hidden_deviation, packed, adaptation, ..stored.clone() };
         model.validate()?;
         Ok(model)
     }

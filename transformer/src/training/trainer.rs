@@ -2,7 +2,7 @@
 
 use crate::memory;
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
+use crate::model::recorded_step::{ModelError, RecordedStep, is_counted};
 use crate::model::recording::Recording;
 use crate::text::corpus::Corpus;
 use crate::training::average::Average;
@@ -65,8 +65,11 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
         let range = part * size..(part + 1) * size;
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
         model.set_step(Some(number));
-        // Every token of the step's batches has the same weight.
-        let all = counted(targets) as f64 * (replays / parts) as f64;
+        // Every predicted token of the step's batches has the same weight.
+        let first = number / replays * (replays / parts);
+        let batches = first..first + replays / parts;
+        let of_batch = |batch| corpus.counted(config.seed, batch, config.context, config.batch);
+        let all = batches.map(of_batch).sum::<usize>() as f64;
         Ok(counted(&targets[range]) as f64 / all)
     }
 }
@@ -266,7 +269,7 @@ impl<T: Real> Trainer<T> {
 pub const AVERAGED: &str = "averaged";
 
 fn counted(targets: &[u32]) -> usize {
-    targets.iter().filter(|&&t| t != IGNORED).count()
+    targets.iter().filter(|&&t| is_counted(t)).count()
 }
 
 /// Returns whether a value of the optimizer state is valid: finite, and not negative if the update rule divides by it

@@ -2,6 +2,7 @@
 
 mod ablate;
 mod adapting;
+mod answers;
 mod architectures;
 mod cli;
 mod compare;

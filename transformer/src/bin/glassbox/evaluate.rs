@@ -2,7 +2,7 @@
 
 use crate::generate::{self, Model};
 use crate::progress::Bar;
-use crate::source::{self, Source};
+use crate::source::{self, Source, answers};
 use crate::{Result, count, on_threads, remark, run, terminal};
 use clap::Args;
 use infotheory::{bits, perplexity};
@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use transformer::text::corpus::windows;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Evaluation, Form, RecordedStep, Tokens, TrainingConfig, memory};
+use transformer::{Architecture, Evaluation, Form, RecordedStep, Tokens, TrainingConfig, memory};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -62,7 +62,7 @@ impl Evaluate {
         let model = Model::read(&self.run)?;
         // Tokens can be measured without one.
         let tokenizer = generate::optional_tokenizer(&model.directory, &model.config)?;
-        let Model { config, parameters, .. } = model;
+        let Model { config, parameters, directory } = model;
         // The n-grams of the training data are the baselines, if the data still exist.
         let own =
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
@@ -76,7 +76,17 @@ impl Evaluate {
             Some(_) => Err("it came from standard input".into()),
             None => Err("there is no run.toml beside the model".into()),
         };
+        // A run on answers measures answers, in windows of several conversations.
+        let learned = own.as_ref().is_some_and(|own| own.answers);
         let (tokens, windows) = match (&self.data, &trained_on) {
+            (Some(paths), _) if learned => {
+                let tokenizer = tokenizer.as_ref().ok_or("the run has no tokenizer")?;
+                answers::windows_of(paths, tokenizer, &directory, config.context)?
+            }
+            (None, Ok(own)) if own.answers.is_some() => {
+                let windows = own.corpus.validation_windows(config.context);
+                (answers::predicted(&windows), windows)
+            }
             (Some(paths), _) => {
                 let data = source::read(paths, &self.field)?;
                 let tokens = source::encode(data, tokenizer.as_ref())?;
@@ -109,6 +119,7 @@ impl Evaluate {
             return Err("batch is 0; it must be 1 or more".into());
         }
         let batch = self.batch.min(windows.len());
+        let config = Architecture { packed: learned, ..config };
         let mut model =
             RecordedStep::<f32>::record_forward_only(&config, batch, config.context, Form::Fused)?;
         model.copy_parameters(&parameters);

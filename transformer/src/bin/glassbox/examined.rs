@@ -94,6 +94,7 @@ impl Examined {
     }
 
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
+        settings.without(&["answers"], "a model without a run is examined on text")?;
         let directory = run::model_of(path)?;
         let (model, parameters) = files::read_with_faults::<f32>(&directory)?;
         let own = Settings::of_model(&model);

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use transformer::IGNORED;
 use transformer::disk::{checkpoint, files, ordinary, read_in_training, write_atomically};
 use transformer::inspect::explain::{Derived, Descent, Explanation, Ledger, Quantity, Subject};
 use transformer::text::tokenizer::Tokenizer;
+use transformer::{IGNORED, LAST};
 
 /// Explain one training step, every number: as one HTML file, or in the terminal.
 ///
@@ -424,6 +424,10 @@ fn not_finite(step: &Explanation<f32>, model: Option<&Path>) -> Option<String> {
 fn beginning(source: &Source, length: usize) -> Vec<u32> {
     let windows = source.corpus.validation_sample(length, length);
     let Some(first) = windows.first() else { return Vec::new() };
+    // Of several conversations in a window, the first.
+    if let Some(end) = first.targets.iter().position(|&t| t == LAST) {
+        return first.tokens[..=end].to_vec();
+    }
     let last = first.targets.last().copied().filter(|&t| t != IGNORED);
     first.tokens.iter().copied().chain(last).collect()
 }

@@ -84,6 +84,12 @@ impl PlanRun {
         let reading = TrainingConfig { context, ..config.clone() };
         // Tokens of a long text are kept where the run will look for them.
         let run = Path::new("runs").join("plan");
+        if config.answers {
+            return Err(
+                "plan compares models on text, of which every token counts: leave out --answers"
+                    .into(),
+            );
+        }
         let source = Source::load(&reading, None, Some(&run))?;
         let baselines = source.baselines();
         let given = self.settings.table()?;

@@ -107,7 +107,9 @@ impl Report {
             lines.push(format!("distance         {:.4} nats per {}", loss - rate, self.unit));
         }
         let baselines = self.baselines.iter().map(|(n, nats)| format!("{n}: {nats:.4}"));
-        lines.push(format!("n-grams          {}", baselines.collect::<Vec<_>>().join("   ")));
+        if !self.baselines.is_empty() {
+            lines.push(format!("n-grams          {}", baselines.collect::<Vec<_>>().join("   ")));
+        }
         if let Some((windows, batch)) = self.noise {
             lines.push(format!(
                 "noise scale      {windows:.1} windows, and a step has {batch}: {}",

@@ -30,6 +30,10 @@ pub(crate) struct Settings {
     /// Field of a JSON line that holds a document [default: text]
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub(crate) field: Option<String>,
+    /// Learn only the answers of conversations: JSON lines with `messages` (a list of `role` and `content`), through the
+    /// tokenizer's chat template, or with `prompt` and `completion`
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Data")]
+    pub(crate) answers: Option<bool>,
     /// How text becomes tokens: `bytes`, `chars` (those that the text uses), `bpe:N` (pieces of words, N of them, learned
     /// from the text), or the path of a tokenizer.json or of a directory with one
     #[arg(long, value_name = "TOKENIZER", help_heading = "Data")]

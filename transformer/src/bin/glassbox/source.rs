@@ -1,8 +1,11 @@
-//! The training data of a run: a text, or the embedded stories.
+//! The training data of a run: a text, conversations, or the embedded stories.
+
+pub(crate) mod answers;
 
 use crate::plot::thousands;
 use crate::progress::Bar;
 use crate::{Error, Result, remark, terminal};
+use answers::Answers;
 use infotheory::{Nats, ngram};
 use probability::permutation::Permutation;
 use probability::random::Random;
@@ -49,6 +52,8 @@ pub(crate) struct Source {
     /// Characters per token of the validation part.
     pub(crate) characters_per_token: f64,
     pub(crate) entropy: Option<Entropy>,
+    /// If only answers are learned.
+    pub(crate) answers: Option<Answers>,
 }
 
 /// The entropy of the embedded source, in nats.
@@ -68,7 +73,17 @@ impl Source {
         known: Option<Tokenizer>,
         run: Option<&Path>,
     ) -> Result<Self> {
-        let Some(paths) = &config.data else { return Self::stories(config, known) };
+        let Some(paths) = &config.data else {
+            if config.answers {
+                return Err(
+                    "--answers learns the answers of conversations: give them with --data".into()
+                );
+            }
+            return Self::stories(config, known);
+        };
+        if config.answers {
+            return answers::load(config, paths, known, run);
+        }
         let field = config.field.as_deref().unwrap_or(TrainingConfig::FIELD);
         let (data, name) = (read(paths, field)?, name(paths));
         let fail = |e: &dyn std::fmt::Display| format!("{name}: {e}");
@@ -114,6 +129,7 @@ impl Source {
             corpus,
             tokenizer,
             entropy: None,
+            answers: None,
         })
     }
 
@@ -152,7 +168,14 @@ impl Source {
             sha256: hex(train.as_bytes()),
             characters_per_token,
             entropy: Some(entropy),
+            answers: None,
         })
+    }
+
+    /// Writes the chat template, if answers are learned through one, beside a model and its tokenizer.
+    pub(crate) fn save_template(&self, model: &Path) -> Result<()> {
+        let template = self.answers.as_ref().and_then(|answers| answers.template.as_ref());
+        Ok(template.map_or(Ok(()), |template| files::write_chat_template(model, template))?)
     }
 
     /// Returns the name of the data's file, for headings.
@@ -167,8 +190,11 @@ impl Source {
         self.baselines_on(&self.corpus.validation().beginning(MEASURED))
     }
 
-    /// Like [`Source::baselines`], but for another text.
+    /// Like [`Source::baselines`], but for another text. Answers have none: n-grams are counted on all tokens.
     pub(crate) fn baselines_on(&self, tokens: &[u32]) -> Vec<(usize, f64)> {
+        if self.answers.is_some() {
+            return Vec::new();
+        }
         let train = self.corpus.train().beginning(COUNTED);
         let mut counted = &train[..];
         let vocabulary = self.tokenizer.vocabulary();
@@ -255,6 +281,14 @@ fn split(documents: &Documents, by_bytes: bool) -> Result<Split<'_>> {
         }
         return Ok(Split { documents, train, held_back });
     }
+    let held = held(documents);
+    let (held_back, train) = all.into_iter().partition(|extent| held[extent.document]);
+    Ok(Split { documents, train, held_back })
+}
+
+/// Returns whether each document is held back: whole ones, drawn at random, always the same; at least one.
+fn held(documents: &Documents) -> Vec<bool> {
+    let all = documents.extents();
     let order = Permutation::new(all.len() as u64, Random::new(0, 0, 0));
     let mut held = vec![false; all.len()];
     let (most, mut taken) = ((documents.bytes() as f64 * HELD_BACK) as u64, 0);
@@ -265,8 +299,7 @@ fn split(documents: &Documents, by_bytes: bool) -> Result<Split<'_>> {
             held[place] = true;
         }
     }
-    let (held_back, train) = all.into_iter().partition(|extent| held[extent.document]);
-    Ok(Split { documents, train, held_back })
+    held
 }
 
 /// Returns the tokens of split data: those of a long text in a file beside the run, where the next run finds them.

@@ -131,6 +131,43 @@ pub(crate) fn remark(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", message(line.as_ref()));
 }
 
+/// The most characters of a text with marked parts.
+const MOST_MARKED: usize = 4000;
+
+/// Returns lines of a text in parts, each after a bar; marked parts stand between `on` and `off`, and begin anew on each
+/// line.
+fn marked_lines(parts: &[(bool, String)], [on, off]: [&str; 2]) -> Vec<String> {
+    let (mut lines, mut left) = (vec![String::new()], MOST_MARKED);
+    for (marked, text) in parts {
+        for (i, line) in text.split('\n').enumerate() {
+            if i > 0 {
+                lines.push(String::new());
+            }
+            let shown: String = line.chars().take(left).collect();
+            left -= shown.chars().count();
+            let cut = if shown.len() < line.len() { " …" } else { "" };
+            let [on, off] = if *marked { [on, off] } else { [""; 2] };
+            let last = lines.last_mut().expect("a line");
+            // A line end that is learned is marked, too.
+            if !line.is_empty() || *marked && text.ends_with('\n') && i == 0 {
+                *last += &format!("{on}{}{off}{cut}", escaped(&shown));
+            }
+            if !cut.is_empty() {
+                return lines;
+            }
+        }
+    }
+    lines
+}
+
+/// Prints a text with marked parts on standard error: highlighted on a terminal with colours, else between ⟦ and ⟧.
+pub(crate) fn remark_marked(parts: &[(bool, String)]) {
+    let marks = if colours(&std::io::stderr()) { ["\x1b[1;7m", "\x1b[0m"] } else { ["⟦", "⟧"] };
+    for line in marked_lines(parts, marks) {
+        let _ = writeln!(std::io::stderr(), "{}", format!("  | {line}").trim_end());
+    }
+}
+
 /// Prints an error on standard error.
 pub(crate) fn error(error: impl Display) {
     let (on, off) = if colours(&std::io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };

@@ -120,9 +120,12 @@ impl Train {
     fn train(
         &self,
         settings: &Settings,
-        mut config: TrainingConfig,
+        config: TrainingConfig,
         (began, lock): (Instant, Option<Lock>),
     ) -> Result<ExitCode> {
+        // The state names tokenizer and model as run.toml does, or the run could not resume.
+        let TrainingConfig { tokenizer, from, .. } = findable_from_everywhere(&config);
+        let mut config = TrainingConfig { tokenizer, from, ..config };
         let known = match &self.resume {
             Some(run) => {
                 let directory = run::model_directory(run);
@@ -392,7 +395,7 @@ impl Session<'_> {
     /// Returns the budget of steps, if the time is limited.
     fn budget(&self) -> Option<TimeBudget> {
         let last = self.clock.last_tokens(self.trainer.config());
-        self.clock.budget(last.min(self.source.corpus.validation().len()))
+        self.clock.budget(last.min(self.source.corpus.measured()))
     }
 
     /// Measures held-out text, or a part of it if it is long; returns `None` if a stop was requested.
@@ -421,6 +424,7 @@ impl Session<'_> {
         let plot = self.plot();
         let Source { tokenizer, sha256, .. } = &self.source;
         self.run.save(&mut self.trainer, tokenizer, sha256, &plot)?;
+        self.source.save_template(&run::model_directory(self.run.directory()))?;
         self.clock.saved(began.elapsed().as_secs_f64());
         signal::enter(Phase::Training);
         Ok(())

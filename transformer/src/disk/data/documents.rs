@@ -1,7 +1,8 @@
 //! Documents that lie in files: their places, and their texts by part.
 
 use super::DataError;
-use super::lines;
+use super::lines::{self, Line};
+use crate::text::conversation::Conversation;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -14,8 +15,8 @@ use std::time::SystemTime;
 pub struct Documents {
     pub(super) files: Vec<Stored>,
     pub(super) places: Vec<Place>,
-    /// The field of a JSON line that is the document.
-    pub(super) field: String,
+    /// What a JSON line holds.
+    pub(super) form: Line,
     /// The file that was read last, and its number.
     pub(super) open: Mutex<Option<(u32, File)>>,
 }
@@ -113,9 +114,34 @@ impl Documents {
         }
         let line = self.bytes_of(place.file, place.start, place.stored)?;
         let changed = |_| self.changed(place.file);
-        let text = lines::document(&line, &self.field).map_err(changed)?.into_bytes();
+        let text = lines::document(&line, &self.form).map_err(changed)?.into_bytes();
         let range = extent.range.start as usize..extent.range.end as usize;
         text.get(range).map(<[u8]>::to_vec).ok_or_else(|| self.changed(place.file))
+    }
+
+    /// Reads a conversation, if these are conversations ([`super::Data::read_conversations`]).
+    ///
+    /// # Errors
+    /// See [`Documents::read`].
+    pub fn conversation(&self, document: usize) -> Result<Conversation, DataError> {
+        let line = self.read(&self.extent(document))?;
+        lines::conversation(&line).map_err(|reason| self.error_of(document, &reason))
+    }
+
+    /// Returns the error of a document with its reason, and with the number of its line if it is one.
+    pub fn error_of(&self, document: usize, reason: &str) -> DataError {
+        let place = &self.places[document];
+        let (path, reason) = (self.path(&self.extent(document)).clone(), reason.to_owned());
+        let (mut line, mut at) = (1, 0);
+        while at < place.start {
+            let length = Self::PIECE.min(place.start - at);
+            match self.bytes_of(place.file, at, length) {
+                Ok(bytes) => line += bytes.iter().filter(|b| **b == b'\n').count(),
+                Err(e) => return e,
+            }
+            at += length;
+        }
+        DataError::Line { path, line, reason }
     }
 
     fn bytes_of(&self, number: u32, start: u64, length: u64) -> Result<Vec<u8>, DataError> {

@@ -1,19 +1,54 @@
-//! JSON lines: an object whose field is a document.
+//! JSON lines: an object whose field is a document, or which is a conversation.
 
 use crate::printable::{printable, shortened};
+use crate::text::conversation::Conversation;
 use serde_json::Value;
 
-/// Returns the document of a JSON line.
-pub(super) fn document(line: &[u8], field: &str) -> Result<String, String> {
-    let json: Value = serde_json::from_slice(line).map_err(|e| {
+/// What a JSON line holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A document: the field of this name.
+    Field(String),
+    /// A conversation, which is kept as it is written.
+    Conversation,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Line::Field(String::new())
+    }
+}
+
+/// Returns the document of a JSON line; the line itself if it is a conversation.
+pub(super) fn document(line: &[u8], form: &Line) -> Result<String, String> {
+    let json = parsed(line)?;
+    match form {
+        Line::Field(field) => of_field(&json, field),
+        Line::Conversation => {
+            Conversation::from_json(&json).map_err(|e| e.to_string())?;
+            Ok(String::from_utf8_lossy(line).into_owned())
+        }
+    }
+}
+
+/// Returns the conversation of a line that was read as a document.
+pub(super) fn conversation(line: &[u8]) -> Result<Conversation, String> {
+    Conversation::from_json(&parsed(line)?).map_err(|e| e.to_string())
+}
+
+fn parsed(line: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(line).map_err(|e| {
         // Its own line number is that of a file of one line.
         let message = e.to_string().replace(" at line 1 column", ", at column");
         format!("this is not JSON: {}", printable(&message))
-    })?;
+    })
+}
+
+fn of_field(json: &Value, field: &str) -> Result<String, String> {
     let Some(object) = json.as_object() else {
         return Err(format!(
             "this is {}; an object with the field {field:?} is expected",
-            shortened(&json)
+            shortened(json)
         ));
     };
     match object.get(field) {
@@ -24,8 +59,14 @@ pub(super) fn document(line: &[u8], field: &str) -> Result<String, String> {
         None => {
             let fields = object.keys().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(", ");
             let fields = printable(&fields);
+            let chat = object.contains_key("messages")
+                || object.contains_key("prompt") && object.contains_key("completion");
+            let also = match chat {
+                true => "; this is a conversation: --answers learns its answers",
+                false => "",
+            };
             Err(format!(
-                "it has no field {field:?}, but {fields}; --field names the one with the text"
+                "it has no field {field:?}, but {fields}; --field names the one with the text{also}"
             ))
         }
     }

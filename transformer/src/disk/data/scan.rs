@@ -1,7 +1,8 @@
 //! The first reading of data: their hash, and where documents and tokens lie.
 
+use super::DataError;
 use super::documents::Place;
-use super::{DataError, lines};
+use super::lines::{self, Line};
 use crate::text::tokens;
 use crate::words;
 use sha2::{Digest, Sha256};
@@ -107,7 +108,7 @@ pub(super) fn text(stream: impl Read, file: u32) -> io::Result<Found> {
 pub(super) fn lines(
     stream: impl Read,
     (path, file): (&Path, u32),
-    field: &str,
+    form: &Line,
     places: &mut Vec<Place>,
 ) -> Result<bool, DataError> {
     let mut reader = BufReader::with_capacity(PIECE, stream);
@@ -133,7 +134,7 @@ pub(super) fn lines(
         };
         let own = &line[start..];
         if !own.trim_ascii().is_empty() {
-            let text = lines::document(own, field).map_err(fail)?.len() as u64;
+            let text = lines::document(own, form).map_err(fail)?.len() as u64;
             if text > 0 {
                 let (start, stored) = (at + start as u64, own.len() as u64);
                 places.push(Place { file, start, stored, text });

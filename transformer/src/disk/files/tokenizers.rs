@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 const WHOLE: &str = "tokenizer.json";
 /// The file that says how transformers uses it.
 const CONFIG: &str = "tokenizer_config.json";
+/// The file of a chat template.
+const TEMPLATE: &str = "chat_template.jinja";
 /// Names of the two files of GPT-2's tokenizer: transformers' and OpenAI's.
 const PAIRS: [(&str, &str); 2] = [("vocab.json", "merges.txt"), ("encoder.json", "vocab.bpe")];
 
@@ -85,7 +87,7 @@ pub fn read_chat_template(directory: &Path) -> Result<Option<ChatTemplate>, File
     if is_adapter(directory) {
         return read_chat_template(&base_of(directory)?);
     }
-    let (own, config) = (directory.join("chat_template.jinja"), read_config(directory)?);
+    let (own, config) = (directory.join(TEMPLATE), read_config(directory)?);
     let given = &config["chat_template"];
     let default = |t: &&Value| t["name"] == "default";
     let listed = given.as_array().and_then(|list| list.iter().find(default));
@@ -102,6 +104,22 @@ pub fn read_chat_template(directory: &Path) -> Result<Option<ChatTemplate>, File
     let template = ChatTemplate::new(&source, &names);
     let unsupported = |e: ChatError| TokenizerError::Unsupported { reason: e.to_string() };
     Ok(Some(template.map_err(|e| FileError::Tokenizer { path, source: unsupported(e) })?))
+}
+
+/// Writes a chat template beside a tokenizer that was written there, with the texts of the special tokens that it names.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn write_chat_template(directory: &Path, template: &ChatTemplate) -> Result<(), FileError> {
+    let mut config = read_config(directory)?;
+    for (name, text) in template.names().iter().filter(|(_, text)| !text.is_empty()) {
+        if config[name].is_null() {
+            config[name] = json!(text);
+        }
+    }
+    let text = serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n";
+    write_atomically(&directory.join(CONFIG), text.as_bytes())?;
+    write_atomically(&directory.join(TEMPLATE), template.source().as_bytes())
 }
 
 /// Reads a tokenizer from a path: a file like `tokenizer.json`, or a directory ([`read_tokenizer`]).

@@ -63,7 +63,7 @@ pub fn accumulation(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certific
     let (sequences, length) = (step.sequences, step.length);
     let (tokens, targets) = (step.batches)(0);
     let counted =
-        |y: &[u32]| y.iter().filter(|&&t| t != crate::model::recorded_step::IGNORED).count();
+        |y: &[u32]| y.iter().filter(|&&t| crate::model::recorded_step::is_counted(t)).count();
     if targets.chunks(length).any(|y| counted(y) != counted(&targets[..length])) {
         return Ok(Certificate::not_applicable(
             name,

@@ -17,7 +17,7 @@
 //!   *On a New Law of Large Numbers*, 1970; Arratia and Waterman, *Advances in Mathematics*, 1985.
 
 use super::Certificate;
-use crate::model::recorded_step::IGNORED;
+use crate::model::recorded_step::is_counted;
 use crate::text::corpus::Corpus;
 use crate::text::tokens::Tokens;
 use crate::training::config::TrainingConfig;
@@ -96,7 +96,7 @@ pub fn shifted<W: AsRef<[u32]>>(windows: impl IntoIterator<Item = (W, W)>) -> Ce
     let (mut count, mut wrong, mut first) = (0, 0, String::new());
     for (tokens, targets) in windows {
         let (tokens, targets) = (tokens.as_ref(), targets.as_ref());
-        let predicted = |i: usize| targets[i] != IGNORED;
+        let predicted = |i: usize| is_counted(targets[i]);
         let places = 0..tokens.len().min(targets.len()).saturating_sub(1);
         let mut pairs = places.filter(|&i| predicted(i) && predicted(i + 1));
         if let Some(i) = pairs.find(|&i| targets[i] != tokens[i + 1]) {

@@ -13,7 +13,7 @@ use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::architecture::{
     Activation, Architecture, HIDDEN_DEVIATION, Placement, Positions, QueryKeyNorm,
 };
-use crate::model::recorded_step::{Form, ModelError, RecordedStep};
+use crate::model::recorded_step::{Form, ModelError, RecordedStep, first_tokens, is_counted};
 use calculus::Dual;
 use calculus::clip;
 use calculus::optimizer::OptimizerConfig;
@@ -138,6 +138,8 @@ impl Expected {
         let embedded = config.embedding_scale.powi(2) * table;
         // A token's vector is the same wherever it occurs; its position's is not.
         let token = embedded / (embedded + position);
+        // Every window of one sequence is like the first.
+        let starts = if config.packed { first_tokens(targets, length) } else { vec![0; length] };
         let attention = |layer: usize, input: f64| {
             let (features, mapped) =
                 ((config.heads * config.head_width()) as f64, input * d * weight);
@@ -155,14 +157,15 @@ impl Expected {
                 let n = n as f64;
                 ((1.0 + scattered.exp_m1() * (1.0 - 1.0 / n)) / n).min(1.0)
             };
-            let seen = || (0..length).map(|query| squares(scores.seen(query).len()));
-            let mean = seen().sum::<f64>() / length as f64;
+            let keys = |(i, first): (usize, &usize)| scores.mask().seen_from(*first, i % length);
+            let seen = || starts.iter().enumerate().map(|query| squares(keys(query).len()));
+            let mean = seen().sum::<f64>() / starts.len() as f64;
             let kept = mean + (1.0 - mean) * counts.collision * token;
             // Back through the values, and through the scores to queries and to keys: a weight moves by w·(ṡ − Σ w·ṡ), and
             // relative to the values' path a score's variance counts, once for each. With normalised queries and keys it
             // is 1 whatever the weights.
             let paths = seen().map(|w| w * (1.0 + 2.0 * scattered * (1.0 - w)));
-            let paths = paths.sum::<f64>() / length as f64;
+            let paths = paths.sum::<f64>() / starts.len() as f64;
             let back = (d * residual) * paths * (features * weight);
             Branch { output: mapped * kept * (features * residual), back }
         };
@@ -394,10 +397,10 @@ fn scales(
 fn floor(tokens: &[u32], targets: &[u32], length: usize) -> f64 {
     let mut counts: HashMap<&[u32], HashMap<u32, f64>> = HashMap::new();
     for (x, y) in tokens.chunks(length).zip(targets.chunks(length)) {
-        for (t, &target) in
-            y.iter().enumerate().filter(|(_, y)| **y != crate::model::recorded_step::IGNORED)
-        {
-            *counts.entry(&x[..=t]).or_default().entry(target).or_default() += 1.0;
+        let starts = first_tokens(y, length);
+        for (t, &target) in y.iter().enumerate().filter(|(_, y)| is_counted(**y)) {
+            let seen = &x[starts[t]..=t];
+            *counts.entry(seen).or_default().entry(target).or_default() += 1.0;
         }
     }
     let (mut nats, mut total) = (0.0, 0.0);

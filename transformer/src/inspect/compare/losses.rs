@@ -1,7 +1,7 @@
 //! The losses of models on the same text, in pieces that count as one observation each.
 
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{Form, IGNORED, ModelError, RecordedStep};
+use crate::model::recorded_step::{Form, IGNORED, LAST, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::Window;
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -115,6 +115,8 @@ pub fn surprisals(
     let longest = windows.iter().map(|window| window.tokens.len()).max().unwrap_or(1);
     let length = longest.min(architecture.context).max(1);
     let sequences = (TOKENS / length).clamp(1, windows.len().max(1) * longest.div_ceil(length));
+    let packed = windows.iter().any(|window| window.targets.contains(&LAST));
+    let architecture = &Architecture { packed, ..architecture.clone() };
     let mut model =
         RecordedStep::<f32>::record_forward_only(architecture, sequences, length, Form::Fused)?;
     model.copy_parameters(parameters);
@@ -126,7 +128,7 @@ pub fn surprisals(
             let parts = window.tokens.chunks(length).zip(window.targets.chunks(length));
             parts.map(move |(tokens, targets)| (i, tokens, targets))
         })
-        .filter(|(_, _, targets)| targets.iter().any(|&target| target != IGNORED))
+        .filter(|(_, _, targets)| targets.iter().any(|&target| is_counted(target)))
         .collect();
     let mut nats: Vec<Vec<f64>> = vec![vec![]; windows.len()];
     let (mut tokens, mut targets) = (vec![], vec![]);
@@ -145,7 +147,7 @@ pub fn surprisals(
         for ((window, _, _), (nat, target)) in
             some.iter().zip(found.chunks(length).zip(targets.chunks(length)))
         {
-            let predicted = nat.iter().zip(target).filter(|(_, target)| **target != IGNORED);
+            let predicted = nat.iter().zip(target).filter(|(_, target)| is_counted(**target));
             nats[*window].extend(predicted.map(|(nat, _)| *nat));
         }
         if watch(some.last().map_or(0, |(window, ..)| window + 1)).is_break() {

@@ -70,7 +70,8 @@ impl Background {
         }
         let wanted = BATCHES as usize * step.sequences * length;
         known.held_out = batches(step, &corpus.validation_sample(length, wanted));
-        if begun {
+        // N-grams are counted on all tokens, and cannot be compared with a loss on answers.
+        if begun && corpus.counts().is_none() {
             let (counted, measured) =
                 (train.beginning(COUNTED), corpus.validation().beginning(COUNTED));
             let orders = ORDERS.min(length);

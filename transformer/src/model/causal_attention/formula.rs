@@ -14,29 +14,39 @@ const SOURCE: &str =
     "Vaswani et al., Attention Is All You Need, 2017; Dao et al., FlashAttention, 2022";
 
 impl CausalAttention {
-    /// The formula, to (width × tokens) queries; with a step number, of attention whose weights are dropped.
+    /// The formula, to (width × tokens) queries; with the first key that each query sees, if sequences hold several; with
+    /// a step number, of attention whose weights are dropped.
     pub(super) fn stated<T: Real>(
         &self,
         (width, tokens): (usize, usize),
+        apart: bool,
         step: &[View<'_, T>],
     ) -> Formula {
-        let [step] = step else {
-            let f = Formula::new("y", ["query", "key", "value"], MEANING, SOURCE);
-            return self.with(f, width, None);
+        let new = |names| Formula::new("y", names, MEANING, SOURCE);
+        let mut f = match (apart, step.is_empty()) {
+            (false, true) => Formula::new("y", ["query", "key", "value"], MEANING, SOURCE),
+            (false, false) => new(["query", "key", "value", "step"]),
+            (true, true) => new(["query", "key", "value", "first"]),
+            (true, false) => {
+                Formula::new("y", ["query", "key", "value", "first", "step"], MEANING, SOURCE)
+            }
         };
-        let mut f = Formula::new("y", ["query", "key", "value", "step"], MEANING, SOURCE);
-        let mask = self.mask(&[*step]);
-        let factor = |k: usize, c: usize| match &mask {
-            Some(mask) => mask.factor::<f64>(weight_index(self.length, c, k)),
-            None => 1.0,
-        };
-        let mask = f.table("mask", Matrix::from_fn(self.length, tokens * self.heads, factor));
-        self.with(f, width, Some(mask)).no_gradient()
+        let own_mask = step.first().map(|step| {
+            let mask = self.mask(&[*step]);
+            let factor = |k: usize, c: usize| match &mask {
+                Some(mask) => mask.factor::<f64>(weight_index(self.length, c, k)),
+                None => 1.0,
+            };
+            f.table("mask", Matrix::from_fn(self.length, tokens * self.heads, factor))
+        });
+        let f = self.with(f, width, apart, own_mask);
+        let constants = usize::from(apart) + step.len();
+        (0..constants).fold(f, |f, _| f.no_gradient())
     }
 
     /// Completes a formula. Its own quantities run over the columns of scores: with h and q the query head and
     /// the query of column j, S\[k, j\] is the score of key k.
-    fn with(&self, mut f: Formula, width: usize, mask: Option<Matter>) -> Formula {
+    fn with(&self, mut f: Formula, width: usize, apart: bool, mask: Option<Matter>) -> Formula {
         let (length, heads, groups) = (self.length, self.heads, self.groups());
         let d = width / heads;
         let (query, key, value, dy) = (operand(0), operand(1), operand(2), upstream());
@@ -49,12 +59,16 @@ impl CausalAttention {
         let scale: f64 = self.scores.factor(d);
         let dots = sum(R, d, key.at(read(), first() + I) * query.at(own(), asked()));
         let score = f.define("S", [I, J], self.scores.capped(scale * dots));
-        let s = match self.scores.window {
-            Some(_) => {
-                let windowed = self.scores.windowed(I.into(), q(), score.at2(I, J));
-                f.define("S̃", [I, J], windowed)
-            }
-            None => score,
+        let s = if self.scores.window.is_some() || apart {
+            let seen = self.scores.windowed(I.into(), q(), score.at2(I, J));
+            // A query sees the keys of its own sequence, and itself.
+            let seen = match apart {
+                true => self.scores.own_sequence(operand(3).index(0, asked()), I.into(), q(), seen),
+                false => seen,
+            };
+            f.define("S̃", [I, J], seen)
+        } else {
+            score
         };
         let most = largest(K, length, Some(seen(K, q())), s.at2(K, J));
         let m = f.define("m", [J], most);

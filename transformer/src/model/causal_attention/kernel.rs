@@ -13,6 +13,8 @@ pub(super) struct Head<'a, T: Real> {
     pub(super) key: View<'a, T>,
     pub(super) value: View<'a, T>,
     pub(super) scores: Scores,
+    /// The first key that each query sees (1 × queries), if the sequence holds several.
+    pub(super) first: Option<View<'a, T>>,
     /// The attention weights' dropout, and the number of this head's first query.
     pub(super) dropout: Option<(DropoutMask, usize)>,
 }
@@ -69,12 +71,21 @@ fn matrix_mut<'m, T: Real>(block: Turned<'m, T>, queries: usize) -> ViewMut<'m, 
 }
 
 impl<'a, T: Real> Head<'a, T> {
-    fn blocks(&self) -> impl Iterator<Item = Block> + use<T> {
-        let (length, scores) = (self.key.ncols(), self.scores);
+    fn blocks(&self) -> impl Iterator<Item = Block> + use<'a, T> {
+        let (length, head) = (self.key.ncols(), *self);
         (0..length).step_by(BLOCK).map(move |start| {
-            let (queries, first_key) = (BLOCK.min(length - start), scores.seen(start).start);
+            let queries = BLOCK.min(length - start);
+            // If the sequence is one, no later query of the block sees an earlier key.
+            let others = if head.first.is_some() { queries } else { 1 };
+            let first_key = (start..start + others).map(|q| head.first_key(q)).min().unwrap_or(0);
             Block { start, queries, first_key }
         })
+    }
+
+    /// Returns the first key that a query sees.
+    fn first_key(&self, query: usize) -> usize {
+        let first = self.first.map_or(0, |first| first[(0, query)].to_f64().max(0.0) as usize);
+        self.scores.mask().seen_from(first, query).start
     }
 
     /// c, the factor of dot products.
@@ -99,6 +110,12 @@ impl<'a, T: Real> Head<'a, T> {
             s[..key.saturating_sub(block.start).min(n)].fill(hidden);
             if let Some(window) = self.scores.window {
                 s[(key + window).saturating_sub(block.start).min(n)..n].fill(hidden);
+            }
+        }
+        if self.first.is_some() {
+            for q in 0..n {
+                let earlier = self.first_key(block.start + q) - block.first_key;
+                s[..earlier].iter_mut().for_each(|s| s[q] = hidden);
             }
         }
     }

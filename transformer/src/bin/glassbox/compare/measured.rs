@@ -11,7 +11,7 @@ use transformer::inspect::compare::report::{Text, Tokens};
 use transformer::inspect::compare::{Losses, Unit, tokens};
 use transformer::text::corpus::{Window, windows};
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{IGNORED, TrainingConfig, memory};
+use transformer::{IGNORED, LAST, TrainingConfig, is_counted, memory};
 
 /// The most tokens of a run's validation part that are measured, as at the end of training.
 const MOST: usize = TrainingConfig::MOST_EVALUATED;
@@ -74,7 +74,7 @@ fn by_token(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Mea
         }
         None => {
             let own = own_text(first)?;
-            let all = own.corpus.validation().len();
+            let all = own.corpus.measured();
             affordable(all.min(MOST))?;
             let sample = own.corpus.validation_sample(longest, MOST);
             own.corpus.check_read()?;
@@ -143,6 +143,14 @@ fn by_byte(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Meas
         }
         None => {
             let own = own_text(&given[0])?;
+            if own.answers.is_some() {
+                let label = &given[0].label;
+                return Err(format!(
+                    "{label} learned the answers of conversations, which are other tokens to another tokenizer: give a text \
+                     with --data"
+                )
+                .into());
+            }
             let tokens = own.corpus.validation().beginning(MOST);
             own.corpus.check_read()?;
             let name = format!("the held-back text of {} ({})", given[0].label, own.name);
@@ -268,17 +276,19 @@ fn affordable(tokens: usize) -> Result<()> {
 
 /// Returns the targets of a window that are predicted.
 fn targets(window: &Window) -> impl Iterator<Item = u32> + '_ {
-    window.targets.iter().copied().filter(|&target| target != IGNORED)
+    window.targets.iter().copied().filter(|&target| is_counted(target))
 }
 
 /// Returns predicted token number `at` of all windows, and the tokens before it in its window.
 fn place(windows: &[Window], mut at: usize) -> (&[u32], u32) {
     for window in windows {
-        let counted = targets(window).count();
-        if at < counted {
-            return (&window.tokens[..=at], window.targets[at]);
+        for (i, &target) in window.targets.iter().enumerate().filter(|(_, t)| is_counted(**t)) {
+            if at == 0 {
+                let first = window.targets[..i].iter().rposition(|t| *t == LAST);
+                return (&window.tokens[first.map_or(0, |last| last + 1)..=i], target);
+            }
+            at -= 1;
         }
-        at -= counted;
     }
     (&[], IGNORED)
 }

@@ -14,6 +14,7 @@ fn odd() -> Settings {
     Settings {
         data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
         field: Some("body".to_owned()),
+        answers: Some(true),
         tokenizer: Some(TokenizerChoice::Bytes),
         freeze: Some(vec!["embedding.*".to_owned()]),
         learn: Some(vec!["block.*".to_owned(), "norm.*".to_owned()]),
@@ -85,6 +86,7 @@ fn meant() -> TrainingConfig {
     TrainingConfig {
         data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
         field: Some("body".to_owned()),
+        answers: true,
         tokenizer: TokenizerChoice::Bytes,
         from: None,
         from_sha256: None,

@@ -102,7 +102,7 @@ impl Clock {
     /// A time that is too short for one step.
     pub(super) fn expect(&self, trainer: &mut Trainer<f32>, corpus: &Corpus) -> Result<()> {
         let Some(time) = self.time else { return Ok(()) };
-        let last = self.last_tokens(trainer.config()).min(corpus.validation().len());
+        let last = self.last_tokens(trainer.config()).min(corpus.measured());
         let end = self.reserve(last);
         let left = time.seconds() as f64 - self.elapsed() - end;
         if left < self.step {

@@ -2,12 +2,14 @@
 
 use crate::plot::thousands;
 use crate::source::Source;
-use crate::{Result, count, remark, signal};
+use crate::source::answers::{self, Answers};
+use crate::{Result, count, remark, signal, terminal};
 use linalg::Vectors;
 use std::path::Path;
 use transformer::disk::Restored;
 use transformer::disk::checkpoint::About;
 use transformer::model::family;
+use transformer::text::packing::Counts;
 use transformer::{ScheduleKind, Trainer, TrainingConfig};
 
 /// Reports what changed since the state was saved.
@@ -52,6 +54,42 @@ pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restore
     }
 }
 
+/// Reports which tokens of conversations are learned, with an example.
+fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usize) {
+    let [train, held_back] = counts;
+    remark(format!(
+        "answers  {} in {}: {} of {} tokens are answers', and only these are learned; {} held back, with {} of {} tokens",
+        count(train.conversations, "conversation"),
+        count(train.windows, "window"),
+        train.counted,
+        train.tokens,
+        count(held_back.conversations, "conversation"),
+        held_back.counted,
+        held_back.tokens
+    ));
+    if answers.template.is_none() {
+        remark("answers  there is no chat template: a completion follows its prompt as it is");
+    }
+    let both = Counts {
+        cut: train.cut + held_back.cut,
+        cut_tokens: train.cut_tokens + held_back.cut_tokens,
+        left_out: train.left_out + held_back.left_out,
+        dropped: train.dropped + held_back.dropped,
+        ..train
+    };
+    if both.cut + both.left_out > 0 {
+        remark(answers::cut(&both, length));
+    }
+    if both.dropped > 0 {
+        remark(format!(
+            "dropped  {} after a last answer: nothing is learned from them",
+            count(both.dropped, "message")
+        ));
+    }
+    remark("example  a conversation that is trained on; its learned tokens are marked:");
+    terminal::remark_marked(&answers.example.parts(&source.tokenizer));
+}
+
 /// Describes a run before its first step.
 ///
 /// # Errors
@@ -70,19 +108,19 @@ pub(super) fn introduce(
         model.width,
         model.context
     ));
-    let learned = thousands(trainer.model().tape().parameters().len() as f64);
+    let moving = thousands(trainer.model().tape().parameters().len() as f64);
     match &model.adaptation.adapter {
         Some(adapter) => {
             let names: Vec<&str> = adapter.targets.iter().map(|target| target.key()).collect();
             remark(format!(
-                "learned  {learned} parameters of adapters: rank {}, factor {}, beside {}",
+                "learned  {moving} parameters of adapters: rank {}, factor {}, beside {}",
                 adapter.rank,
                 adapter.factor(),
                 names.join(", ")
             ));
         }
         None if !model.adaptation.is_none() => {
-            remark(format!("learned  {learned} of them; the others stand still"));
+            remark(format!("learned  {moving} of them; the others stand still"));
         }
         None => {}
     }
@@ -113,6 +151,9 @@ pub(super) fn introduce(
         thousands(source.corpus.validation().len() as f64),
         source.tokenizer.vocabulary()
     ));
+    if let (Some(answers), Some(counts)) = (&source.answers, source.corpus.counts()) {
+        learned(source, answers, counts, config.context);
+    }
     if let Some(entropy) = source.entropy {
         remark(format!(
             "entropy  {:.2} nats a story, {:.4} nats a {}: no model can do better",

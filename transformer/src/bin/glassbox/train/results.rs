@@ -5,6 +5,7 @@ use super::clock::SAMPLE;
 use crate::plot::{LossPlot, thousands};
 use crate::progress::{Progress, duration};
 use crate::report::Report;
+use crate::source::answers::Answers;
 use crate::{Result, count, generate, remark};
 use transformer::Evaluation;
 use transformer::disk::files;
@@ -40,7 +41,8 @@ impl Session<'_> {
         .svg()
     }
 
-    /// Generates a text after a line end; none from a large model, of which there would be a second copy in memory.
+    /// Generates a text after a line end, or an answer to the example's question; none from a large model, of which there
+    /// would be a second copy in memory.
     pub(super) fn sample(&mut self) -> Result<String> {
         const LARGEST: usize = 1 << 26;
         if self.trainer.model().config().parameters() > LARGEST {
@@ -52,12 +54,20 @@ impl Session<'_> {
             Some(&self.source.tokenizer),
         )?;
         let newline = self.source.tokenizer.encode("\n").unwrap_or_else(|_| vec![0]);
+        // A model of answers gets the example's question.
+        let asked = self.source.answers.as_ref().map(Answers::question);
+        let asked = asked.filter(|(question, _)| !question.is_empty());
+        let (begin, end) = asked.unwrap_or((&newline, None));
         let count = if self.source.entropy.is_some() { SAMPLE } else { 400 };
         let sampler = probability::sample::Sampler::default();
-        let written = writer.write(&newline, sampler, self.trainer.config().seed)?.take(count);
+        let written = writer.write(begin, sampler, self.trainer.config().seed)?.take(count);
         // A few tokens even if the time is over.
         let written = written.enumerate().take_while(|(i, _)| *i < FEW || !self.clock.is_over());
         let tokens = written.map(|(_, token)| token);
+        let goes_on = |token: &std::result::Result<u32, _>| {
+            token.as_ref().is_ok_and(|token| Some(*token) != end) || token.is_err()
+        };
+        let tokens = tokens.take_while(goes_on);
         let tokens = tokens.collect::<std::result::Result<Vec<u32>, _>>()?;
         let text = self.source.tokenizer.decode(&tokens);
         Ok(match (self.source.entropy, text.rfind('\n')) {
@@ -84,7 +94,7 @@ impl Session<'_> {
             tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             validation_tokens: measured.tokens,
-            held_back: self.source.corpus.validation().len(),
+            held_back: self.source.corpus.measured(),
             characters_per_token: self.source.characters_per_token,
             unit: self.source.tokenizer.unit(),
             parameters: parameters.len(),

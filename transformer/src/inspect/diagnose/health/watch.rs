@@ -1,17 +1,18 @@
 //! Measurements of `--watch` during a training step.
 
 use crate::inspect::diagnose::layers::change;
-use crate::model::recorded_step::{ModelError, RecordedStep};
+use crate::model::recorded_step::{ModelError, RecordedStep, first_tokens};
+use crate::model::recording::Recording;
 use crate::model::scores::Scores;
 use crate::text::corpus::Corpus;
 use crate::training::trainer::Trainer;
-use crate::training::training_loop::{Observer, Step};
+use crate::training::training_loop::{Observer, Replay, Step};
 use calculus::{Var, clip};
 use linalg::{Role, groups::Groups};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// The measurements of `--watch` for one step, made while the step is replayed, so that they work for a recording that
 /// reuses memory, too. Lists have an entry for each block.
@@ -83,6 +84,10 @@ pub struct Watch {
     sizes: (usize, usize, usize),
     /// How each block scores its keys.
     scores: Vec<Scores>,
+    /// The first key that the last query of each window of the step sees, if windows hold several sequences.
+    first: Vec<usize>,
+    /// The windows of the step that were replayed.
+    windows: usize,
 }
 
 impl Observer<f32> for Watch {
@@ -92,7 +97,7 @@ impl Observer<f32> for Watch {
             self.largest = (size, Some(var));
         }
         let (heads, sequences, length) = self.sizes;
-        let Watch { seen, blocks, scores, .. } = self;
+        let Watch { seen, blocks, scores, first, windows, .. } = self;
         for what in seen.get(&var).into_iter().flatten() {
             match what {
                 Seen::Output(i) => note(&mut blocks[*i].output[0], x),
@@ -102,15 +107,21 @@ impl Observer<f32> for Watch {
                 }
                 Seen::Key(i, rows) => {
                     let (keys, block) = (x.chunks(x.len() / sequences), &mut blocks[*i]);
-                    for (query, keys) in block.queries.iter().zip(keys) {
+                    for (j, (query, keys)) in block.queries.iter().zip(keys).enumerate() {
                         let keys = keys.chunks(keys.len() / length).map(|k| &k[rows.clone()]);
-                        let keys: Vec<&[f32]> = keys.collect();
+                        let own = first.get(*windows + j).copied().unwrap_or(0);
+                        let keys: Vec<&[f32]> = keys.skip(own).collect();
                         last_query(query, &keys, (heads, scores[*i]), &mut block.attention);
                     }
                 }
                 Seen::Units(..) => {}
             }
         }
+    }
+
+    fn replayed(&mut self, _: &Recording<f32>, _: Replay) -> ControlFlow<()> {
+        self.windows += self.sizes.1;
+        ControlFlow::Continue(())
     }
 
     fn gradient(&mut self, var: Var, g: &mut [f32]) {
@@ -167,7 +178,8 @@ impl Watch {
         let blocks = vec![Block::default(); marks.blocks.len()];
         let (before, largest, sizes) = (vec![], (0.0, None), (0, 0, 0));
         let scores = (0..marks.blocks.len()).map(|i| model.config().scores(i)).collect();
-        Watch { names, seen, blocks, layers, before, largest, sizes, scores }
+        let (first, windows) = (vec![], 0);
+        Watch { names, seen, blocks, layers, before, largest, sizes, scores, first, windows }
     }
 
     /// Takes a training step and measures it, along with another observer that can stop it: then the result is `None`.
@@ -183,6 +195,18 @@ impl Watch {
         let model = trainer.model();
         self.sizes = (model.config().heads, model.sequences(), model.length());
         self.largest = (0.0, None);
+        (self.first, self.windows) = (vec![], 0);
+        if model.config().packed {
+            let config = trainer.config();
+            let (batches, size) = (config.accumulate as u64, config.batch * config.context);
+            let (mut tokens, mut targets) = (vec![0; size], vec![0; size]);
+            for batch in trainer.steps() * batches..(trainer.steps() + 1) * batches {
+                corpus.fill(config.seed, batch, config.context, &mut tokens, &mut targets);
+                let first = first_tokens(&targets, config.context);
+                self.first
+                    .extend(first.chunks(config.context).map(|window| window[window.len() - 1]));
+            }
+        }
         self.blocks.fill(Block { alive: vec![0; model.config().hidden], ..Block::default() });
         self.before.clear();
         self.before.extend_from_slice(model.tape().parameters());

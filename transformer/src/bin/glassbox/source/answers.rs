@@ -1,0 +1,231 @@
+//! Conversations as training data: their tokens, with the answers marked.
+
+use super::{Source, affordable, chosen_of, name, text_of};
+use crate::progress::Bar;
+use crate::{Result, count, remark, run};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+use transformer::disk::data::{Content, Data, DataError, Documents};
+use transformer::disk::files;
+use transformer::text::chat::ChatTemplate;
+use transformer::text::conversation::Marked;
+use transformer::text::corpus::Window;
+use transformer::text::packing::{self, Counts};
+use transformer::text::tokenizer::Tokenizer;
+use transformer::{Corpus, TokenizerChoice, TrainingConfig, is_counted};
+
+/// What training on answers shows and keeps besides the corpus.
+pub(crate) struct Answers {
+    /// The chat template, if the tokenizer has one.
+    pub(crate) template: Option<ChatTemplate>,
+    /// The first conversation that is trained on, as far as a window holds it.
+    pub(crate) example: Marked,
+}
+
+impl Answers {
+    /// Returns the tokens of the example before its first answer, and the token that ends the answer.
+    pub(crate) fn question(&self) -> (&[u32], Option<u32>) {
+        let Marked { tokens, answer, .. } = &self.example;
+        let first = answer.iter().position(|own| *own).unwrap_or(tokens.len());
+        let after = answer[first..].iter().take_while(|own| **own).count();
+        let end = (after > 0).then(|| tokens[first + after - 1]);
+        (&tokens[..first], end)
+    }
+}
+
+/// Returns the targets of windows that are predicted.
+pub(crate) fn predicted(windows: &[Window]) -> Vec<u32> {
+    let targets = windows.iter().flat_map(|window| &window.targets);
+    targets.copied().filter(|&target| is_counted(target)).collect()
+}
+
+/// Returns the chat template of a tokenizer's directory, if it has one.
+pub(crate) fn template_in(directory: &Path) -> Result<Option<ChatTemplate>> {
+    Ok(files::read_chat_template(directory)?)
+}
+
+/// Returns the directory of the tokenizer that a setting names.
+fn directory_of(choice: &TokenizerChoice) -> Option<PathBuf> {
+    let TokenizerChoice::Files(path) = choice else { return None };
+    let path = Path::new(path);
+    Some(match path.is_dir() {
+        true => path.to_owned(),
+        false => path.parent().map_or_else(PathBuf::new, Path::to_owned),
+    })
+}
+
+/// Returns the chat template of a run: of its model, else of its tokenizer.
+fn template_of(config: &TrainingConfig, run: Option<&Path>) -> Result<Option<ChatTemplate>> {
+    let of_model = run.map(run::model_directory);
+    for directory in of_model.into_iter().chain(directory_of(&config.tokenizer)) {
+        if let Some(template) = template_in(&directory)? {
+            return Ok(Some(template));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads conversations, and says what a user may want to know about them.
+fn read(paths: &[String]) -> Result<Data> {
+    let data = Data::read_conversations(paths, |_| ())?;
+    data.remarks.iter().for_each(|about| remark(format!("data     {about}")));
+    Ok(data)
+}
+
+/// Returns the marked tokens of some conversations, in their order.
+fn marked(
+    documents: &Documents,
+    places: &[usize],
+    tokenizer: &Tokenizer,
+    template: Option<&ChatTemplate>,
+    bar: &mut Bar,
+) -> Result<Vec<Marked>> {
+    /// The conversations that are encoded side by side.
+    const GROUP: usize = 1024;
+    let mut all = Vec::with_capacity(places.len());
+    for group in places.chunks(GROUP) {
+        let mark = |&i: &usize| {
+            let conversation = documents.conversation(i)?;
+            let marked = conversation.mark(tokenizer, template);
+            marked.map_err(|e| documents.error_of(i, &e.to_string()))
+        };
+        let marked: Vec<std::result::Result<Marked, DataError>> =
+            group.par_iter().map(mark).collect();
+        // The first error is that of the first line, on any number of threads.
+        for marked in marked {
+            all.push(marked?);
+        }
+        bar.advance(group.iter().map(|&i| documents.extent(i).bytes()).sum());
+    }
+    Ok(all)
+}
+
+/// Loads the conversations of a run, with the vocabulary of the run if it resumes.
+pub(super) fn load(
+    config: &TrainingConfig,
+    paths: &[String],
+    known: Option<Tokenizer>,
+    run: Option<&Path>,
+) -> Result<Source> {
+    if config.field.is_some() {
+        let why = "--field names the text of documents, and --answers reads conversations";
+        return Err(format!("{why}: leave one out").into());
+    }
+    let (data, name) = (read(paths)?, name(paths));
+    let fail = |e: &dyn std::fmt::Display| format!("{name}: {e}");
+    let Content::Documents(documents) = &data.content else {
+        return Err(fail(&"these are no conversations").into());
+    };
+    if documents.len() < 2 {
+        let least = "it has 1 conversation; at least 2 are needed, because one is held back";
+        return Err(fail(&least).into());
+    }
+    // A conversation is in memory as tokens, marks and windows.
+    affordable(2 * documents.bytes())?;
+    let held = super::held(documents);
+    let (held_back, train): (Vec<usize>, Vec<usize>) = (0..documents.len()).partition(|&i| held[i]);
+    let template = template_of(config, run.filter(|_| known.is_some()))?;
+    let tokenizer = match (known, &config.tokenizer) {
+        (Some(known), _) => known,
+        (None, choice) => {
+            // As of texts: the characters of all, or the words of those that are trained on.
+            let of = match choice {
+                TokenizerChoice::Chars => (0..documents.len()).collect(),
+                TokenizerChoice::Bpe(_) => train.clone(),
+                _ => vec![],
+            };
+            let texts = of.into_iter().map(|i| Ok(documents.conversation(i)?.text()));
+            chosen_of(choice, &texts.collect::<Result<String>>()?)?
+        }
+    };
+    let mut bar = Bar::new(documents.bytes(), "bytes");
+    let [train, held_back] = [train, held_back]
+        .map(|part| marked(documents, &part, &tokenizer, template.as_ref(), &mut bar));
+    bar.finish();
+    let (train, held_back) = (train?, held_back?);
+    let length = config.context;
+    let shown = |m: &&Marked| m.answer.iter().skip(1).take(length).any(|own| *own);
+    let example = train.iter().find(shown).map(|marked| Marked {
+        tokens: marked.tokens.iter().take(length + 1).copied().collect(),
+        answer: marked.answer.iter().take(length + 1).copied().collect(),
+        dropped: marked.dropped,
+    });
+    let filler = tokenizer.end().or_else(|| tokenizer.token("\n")).unwrap_or(0);
+    let corpus = Corpus::conversations(train, held_back, filler, length).map_err(|e| fail(&e))?;
+    let measured = predicted(&corpus.validation_windows(length));
+    let characters = text_of(&tokenizer, &measured.clone().into()).0;
+    Ok(Source {
+        answers: example.map(|example| Answers { template, example }),
+        characters_per_token: characters as f64 / measured.len() as f64,
+        corpus,
+        tokenizer,
+        name,
+        sha256: data.sha256,
+        entropy: None,
+    })
+}
+
+/// Describes what does not fit a window.
+pub(crate) fn cut(counts: &Counts, length: usize) -> String {
+    let Counts { cut, cut_tokens, left_out, .. } = *counts;
+    format!(
+        "cut      at the context of {length}: the end of {} ({}); {} left out, without an answer before it",
+        count(cut, "conversation"),
+        count(cut_tokens, "token"),
+        count(left_out, "conversation")
+    )
+}
+
+/// Returns the windows of conversations to measure a model on: all of them, and the predicted tokens.
+pub(crate) fn windows_of(
+    paths: &[String],
+    tokenizer: &Tokenizer,
+    directory: &Path,
+    length: usize,
+) -> Result<(Vec<u32>, Vec<Window>)> {
+    let data = read(paths)?;
+    let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", name(paths));
+    let Content::Documents(documents) = &data.content else {
+        return Err(fail(&"these are no conversations").into());
+    };
+    affordable(2 * documents.bytes())?;
+    let template = template_in(directory)?;
+    let all: Vec<usize> = (0..documents.len()).collect();
+    let mut bar = Bar::new(documents.bytes(), "bytes");
+    let all = marked(documents, &all, tokenizer, template.as_ref(), &mut bar);
+    bar.finish();
+    let (windows, counts) = packing::windows(all?, 0, length);
+    if counts.left_out > 0 || counts.cut > 0 {
+        remark(cut(&counts, length));
+    }
+    if windows.is_empty() {
+        return Err(fail(&"no conversation has an answer within the model's context").into());
+    }
+    Ok((predicted(&windows), windows))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A question ends where its answer begins, and an answer with its last token.
+    #[test]
+    fn the_example_s_question_comes_before_its_answer() {
+        let answer = vec![false, false, true, true, false, true];
+        let example = Marked { tokens: vec![9, 8, 7, 6, 5, 4], answer, dropped: 0 };
+        let answers = Answers { template: None, example };
+        assert_eq!(answers.question(), (&[9, 8][..], Some(6)));
+    }
+
+    #[test]
+    fn a_tokenizer_s_directory_is_that_of_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let file = path.join("tokenizer.json");
+        for given in [path, &file] {
+            let choice = TokenizerChoice::Files(given.display().to_string());
+            assert_eq!(directory_of(&choice).as_deref(), Some(path));
+        }
+        assert_eq!(directory_of(&TokenizerChoice::Bytes), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! Conversations packed into windows, each kept apart from the others.
+//!
+//! A conversation of n tokens takes n places of a window, for its tokens that are read; the target of a place is the next
+//! token if that is an answer's, else nothing is predicted. Several stand in a window one after another, and the rest of
+//! the window is filled up. Attention and positions of each begin anew ([`LAST`]), so that neighbours change nothing.
+//!
+//! Best fit decreasing: conversations are taken from the longest to the shortest, each into the fullest window that has
+//! room, or into a new one. No packing takes less than 9/11 of these windows, but for one (Johnson, *Near-Optimal Bin
+//! Packing Algorithms*, 1973). The packing depends on the lengths only; a pass takes every window once, in an order of
+//! its own.
+//!
+//! What is longer than a window and the token after it loses its end. If no answer's token is left, it is left out.
+
+use crate::model::recorded_step::{IGNORED, LAST};
+use crate::text::conversation::Marked;
+use crate::text::corpus::Window;
+use serde::Serialize;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// The numbers of what was packed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// The conversations in windows.
+    pub conversations: usize,
+    /// The windows.
+    pub windows: usize,
+    /// The tokens of these conversations, without those that were cut off.
+    pub tokens: usize,
+    /// The tokens that are predicted.
+    pub counted: usize,
+    /// The conversations whose end was cut off.
+    pub cut: usize,
+    /// The tokens that were cut off.
+    pub cut_tokens: usize,
+    /// The conversations that were left out, because no answer's token would be left.
+    pub left_out: usize,
+    /// The messages after a last answer, which were dropped.
+    pub dropped: usize,
+}
+
+/// Packs conversations into windows of `length` tokens, which `filler` fills up. Returns the windows and their numbers.
+///
+/// ```
+/// use transformer::text::conversation::Marked;
+/// use transformer::{IGNORED, LAST};
+/// let marked = |tokens: Vec<u32>, answer: Vec<bool>| Marked { tokens, answer, dropped: 0 };
+/// let (short, long) = (marked(vec![1, 2], vec![false, true]), marked(vec![5, 6, 7], vec![false, true, true]));
+/// let (windows, counts) = transformer::text::packing::windows(vec![short, long], 0, 6);
+/// assert_eq!(windows[0].tokens, [5, 6, 7, 1, 2, 0]);
+/// assert_eq!(windows[0].targets, [6, 7, LAST, 2, IGNORED, IGNORED]);
+/// assert_eq!((counts.tokens, counts.counted), (5, 3));
+/// ```
+pub fn windows(all: Vec<Marked>, filler: u32, length: usize) -> (Vec<Window>, Counts) {
+    let packing = Packing::new(all.into(), filler, length);
+    ((0..packing.len()).map(|i| packing.window(i)).collect(), packing.counts)
+}
+
+/// Conversations in windows of one length.
+#[derive(Clone, Debug)]
+pub(super) struct Packing {
+    all: Arc<[Marked]>,
+    /// The token that fills up a window.
+    filler: u32,
+    pub(super) length: usize,
+    /// The conversations of each window, and its number of predicted tokens.
+    windows: Arc<[(Vec<usize>, usize)]>,
+    pub(super) counts: Counts,
+}
+
+impl Packing {
+    /// Packs conversations into windows of `length` tokens.
+    pub(super) fn new(all: Arc<[Marked]>, filler: u32, length: usize) -> Self {
+        let mut counts = Counts::default();
+        let predicted: Vec<usize> = all.iter().map(|marked| targets(marked, length)).collect();
+        let mut kept: Vec<usize> = (0..all.len()).filter(|&i| predicted[i] > 0).collect();
+        counts.left_out = all.len() - kept.len();
+        counts.dropped = all.iter().map(|marked| marked.dropped).sum();
+        // The sort keeps the order of those that are equally long.
+        kept.sort_by_key(|&i| Reverse(all[i].tokens.len().min(length)));
+        let mut windows: Vec<(Vec<usize>, usize)> = vec![];
+        let mut rooms: BTreeSet<(usize, usize)> = BTreeSet::new();
+        for i in kept {
+            let tokens = all[i].tokens.len();
+            let taken = tokens.min(length);
+            let (room, window) = match rooms.range((taken, 0)..).next().copied() {
+                Some(found) => {
+                    rooms.remove(&found);
+                    found
+                }
+                None => {
+                    windows.push((vec![], 0));
+                    (length, windows.len() - 1)
+                }
+            };
+            rooms.insert((room - taken, window));
+            windows[window].0.push(i);
+            windows[window].1 += predicted[i];
+            let beyond = tokens.saturating_sub(length + 1);
+            counts.conversations += 1;
+            counts.tokens += tokens - beyond;
+            counts.counted += predicted[i];
+            counts.cut += usize::from(beyond > 0);
+            counts.cut_tokens += beyond;
+        }
+        counts.windows = windows.len();
+        Packing { all, filler, length, windows: windows.into(), counts }
+    }
+
+    /// Returns the same conversations in windows of another length.
+    pub(super) fn of_length(&self, length: usize) -> Self {
+        match length == self.length {
+            true => self.clone(),
+            false => Self::new(Arc::clone(&self.all), self.filler, length),
+        }
+    }
+
+    /// Returns the first conversations that together have this share of the tokens.
+    pub(super) fn with_less(&self, share: f64) -> Self {
+        let tokens = |some: &[Marked]| some.iter().map(|m| m.tokens.len()).sum::<usize>();
+        let (most, mut taken) = (share * tokens(&self.all) as f64, 0);
+        let within = |marked: &&Marked| {
+            let before = taken as f64;
+            taken += marked.tokens.len();
+            before < most
+        };
+        let some: Vec<Marked> = self.all.iter().take_while(within).cloned().collect();
+        let less = Self::new(some.into(), self.filler, self.length);
+        // Without an answer there is nothing to train on.
+        if less.windows.is_empty() { self.clone() } else { less }
+    }
+
+    /// Returns the tokens of all conversations in windows, one after another, as far as windows hold them.
+    pub(super) fn tokens(&self) -> Vec<u32> {
+        let kept = self.all.iter().filter(|marked| targets(marked, self.length) > 0);
+        kept.flat_map(|m| m.tokens.iter().take(self.length + 1)).copied().collect()
+    }
+
+    /// Returns the number of windows.
+    pub(super) fn len(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Returns the number of predicted tokens of a window.
+    pub(super) fn counted(&self, window: usize) -> usize {
+        self.windows[window].1
+    }
+
+    /// Writes the tokens and targets of a window.
+    pub(super) fn write(&self, window: usize, tokens: &mut [u32], targets: &mut [u32]) {
+        let (mut at, members) = (0, &self.windows[window].0);
+        for (number, &i) in members.iter().enumerate() {
+            let Marked { tokens: own, answer, .. } = &self.all[i];
+            let taken = own.len().min(self.length);
+            tokens[at..at + taken].copy_from_slice(&own[..taken]);
+            for (place, target) in targets[at..at + taken].iter_mut().enumerate() {
+                let next = own.get(place + 1).filter(|_| answer[place + 1]);
+                *target = next.copied().unwrap_or(IGNORED);
+            }
+            at += taken;
+            if number + 1 < members.len() {
+                targets[at - 1] = LAST;
+            }
+        }
+        tokens[at..].fill(self.filler);
+        targets[at..].fill(IGNORED);
+    }
+
+    /// Returns a window.
+    pub(super) fn window(&self, number: usize) -> Window {
+        let (mut tokens, mut targets) = (vec![0; self.length], vec![0; self.length]);
+        self.write(number, &mut tokens, &mut targets);
+        Window { tokens, targets }
+    }
+}
+
+/// Returns the number of targets of a conversation in a window of this length.
+fn targets(marked: &Marked, length: usize) -> usize {
+    marked.answer.iter().skip(1).take(length).filter(|own| **own).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::recorded_step::is_counted;
+    use proptest::prelude::*;
+
+    /// A conversation whose answers are the tokens with a mark; its tokens tell it from others.
+    fn marked(number: u32, answer: Vec<bool>) -> Marked {
+        let tokens = (0..answer.len() as u32).map(|i| 100 * number + i).collect();
+        Marked { tokens, answer, dropped: 1 }
+    }
+
+    fn all(windows: &Packing) -> Vec<Window> {
+        (0..windows.len()).map(|i| windows.window(i)).collect()
+    }
+
+    proptest! {
+        /// Every answer's token that a window can hold is predicted exactly once, after the tokens before it in its own
+        /// conversation, which begins where the mark of another ends; and the counts are those of the windows.
+        #[test]
+        fn every_answer_is_predicted_once_and_from_its_own_conversation(
+            answers in prop::collection::vec(prop::collection::vec(any::<bool>(), 1..30), 1..20),
+            length in 1usize..40,
+        ) {
+            let chats: Vec<Marked> =
+                answers.into_iter().zip(1..).map(|(answer, i)| marked(i, answer)).collect();
+            let packing = Packing::new(chats.clone().into(), 7, length);
+            let (mut found, mut places) = (vec![], 0);
+            for (i, window) in all(&packing).iter().enumerate() {
+                prop_assert_eq!(window.tokens.len(), length);
+                prop_assert_eq!(window.targets.len(), length);
+                let mut first = 0;
+                for (place, (&token, &target)) in window.tokens.iter().zip(&window.targets).enumerate() {
+                    if is_counted(target) {
+                        // The conversation from its beginning, and what follows.
+                        let own = &window.tokens[first..=place];
+                        let chat = &chats[target as usize / 100 - 1];
+                        prop_assert_eq!(own, &chat.tokens[..own.len()]);
+                        prop_assert_eq!(target, chat.tokens[own.len()]);
+                        found.push(target);
+                    }
+                    places += usize::from(token != 7);
+                    if target == LAST {
+                        first = place + 1;
+                    }
+                }
+                let counted = window.targets.iter().filter(|t| is_counted(**t)).count();
+                prop_assert!(counted > 0 && counted == packing.counted(i));
+            }
+            let wanted = chats.iter().flat_map(|chat| {
+                let last = chat.tokens.len().min(length + 1);
+                (1..last).filter(|&i| chat.answer[i]).map(|i| chat.tokens[i])
+            });
+            let mut wanted: Vec<u32> = wanted.collect();
+            found.sort_unstable();
+            wanted.sort_unstable();
+            prop_assert_eq!(&found, &wanted);
+            let Counts { conversations, windows, tokens, counted, cut, cut_tokens, left_out, dropped } = packing.counts;
+            prop_assert_eq!((counted, windows), (found.len(), packing.len()));
+            prop_assert_eq!((conversations + left_out, dropped), (chats.len(), chats.len()));
+            prop_assert_eq!(tokens, packing.tokens().len());
+            let kept = chats.iter().filter(|chat| targets(chat, length) > 0);
+            prop_assert_eq!(tokens + cut_tokens, kept.clone().map(|c| c.tokens.len()).sum::<usize>());
+            prop_assert_eq!(cut, kept.clone().filter(|c| c.tokens.len() > length + 1).count());
+            // Places are taken by tokens that are read: all but the last of one that alone fills more than a window.
+            prop_assert_eq!(places, kept.map(|c| c.tokens.len().min(length)).sum::<usize>());
+        }
+
+        /// Two windows never fit into one: the fullest with room takes the next.
+        #[test]
+        fn no_two_windows_fit_into_one(lengths in prop::collection::vec(2usize..30, 1..40)) {
+            let chats: Vec<Marked> = lengths.iter().map(|&n| marked(1, vec![true; n])).collect();
+            let packing = Packing::new(chats.into(), 0, 32);
+            let taken = |members: &[usize]| members.iter().map(|&i| lengths[i]).sum::<usize>();
+            let mut all: Vec<usize> = packing.windows.iter().map(|(m, _)| taken(m)).collect();
+            all.sort_unstable();
+            prop_assert!(all.len() < 2 || all[0] + all[1] > 32);
+            prop_assert_eq!(all.iter().sum::<usize>(), lengths.iter().sum::<usize>());
+        }
+    }
+
+    /// The rule of what is too long, at its borders.
+    #[test]
+    fn what_is_too_long_loses_its_end() {
+        let answer = |n: usize, last: usize| (0..n).map(|i| i == last).collect::<Vec<_>>();
+        let counts = |n, last| Packing::new(vec![marked(1, answer(n, last))].into(), 0, 4).counts;
+        // Four tokens are read and the fifth is predicted.
+        assert_eq!((counts(5, 4).cut, counts(5, 4).counted), (0, 1));
+        assert_eq!((counts(9, 4).cut, counts(9, 4).cut_tokens, counts(9, 4).tokens), (1, 4, 5));
+        let out = counts(6, 5);
+        assert_eq!((out.left_out, out.cut, out.windows, out.tokens), (1, 0, 0, 0));
+        // A first token has nothing before it.
+        assert_eq!(counts(3, 0).left_out, 1);
+    }
+
+    #[test]
+    fn a_share_is_of_the_tokens() {
+        let chats: Vec<Marked> = (1..=10).map(|i| marked(i, vec![true; 10])).collect();
+        let packing = Packing::new(chats.into(), 0, 16);
+        assert_eq!(packing.with_less(0.3).counts.conversations, 3);
+        assert_eq!(packing.with_less(1.0).counts, packing.counts);
+        assert_eq!(packing.of_length(32).counts.windows, 4);
+    }
+}
