@@ -199,7 +199,7 @@ impl<T: Real> Tape<T> {
         self.gradients.get_mut(range).unwrap_or_default()
     }
 
-    /// Returns a gradient, mutably.
+    /// Returns a gradient, mutably; that of frozen weights has no element.
     ///
     /// # Panics
     /// Like [`Tape::gradient`].
@@ -215,7 +215,10 @@ impl<T: Real> Tape<T> {
     pub fn gradient_mut(&mut self, var: Var) -> ViewMut<'_, T> {
         self.with_gradient(var);
         let node = &self.nodes[self.node(var)];
-        node.matrix_mut(&mut self.gradients[node.gradient.clone()])
+        match self.nodes[node.root(var.node)].is_frozen() {
+            true => ViewMut::from_slice(&mut [], 0, 0),
+            false => node.matrix_mut(&mut self.gradients[node.gradient.clone()]),
+        }
     }
 }
 

@@ -123,11 +123,12 @@ pub struct Run {
 }
 
 /// The files of a run's model.
-const MODEL_FILES: [&str; 6] = [
+const MODEL_FILES: [&str; 7] = [
     "config.json",
     "model.safetensors",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "adapter_config.json",
     "adapter_model.safetensors",
 ];

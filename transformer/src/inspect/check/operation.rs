@@ -8,7 +8,7 @@ use super::{Certificate, direction, inner, norm, recorded, rounding};
 use crate::inspect::subject::Subject;
 use crate::model::recorded_step::ModelError;
 use crate::streams;
-use calculus::{Dual, Tape, Var};
+use calculus::{Dual, Source, Tape, Var};
 use linalg::Shape;
 use linalg::derivation::{Part, What};
 use linalg::formula::Matter;
@@ -123,7 +123,9 @@ impl Operations {
         let name = format!("{} ({})", plain.name(var), plain.operation(var).unwrap_or_default());
         let mut operands: Vec<(Var, Var)> = vec![];
         for pair in plain.operands(var).into_iter().zip(dual.operands(moving)) {
-            if !operands.contains(&pair) {
+            // A frozen matrix has no gradient.
+            let wanted = plain.source(pair.0) != Source::Frozen;
+            if wanted && !operands.contains(&pair) {
                 operands.push(pair);
             }
         }

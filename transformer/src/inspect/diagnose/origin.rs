@@ -285,7 +285,7 @@ fn explain(
         let operand = tape.operands(var).into_iter().find(|o| tape.name(*o) == origin.name);
         if let Some(operand) = operand {
             let at = j * tape.shape(operand).rows + i;
-            let gradient = tape.gradient(operand)[at];
+            let Some(&gradient) = tape.gradient(operand).get(at) else { continue };
             if !precision.round(gradient.value).is_finite() {
                 note(origin, gradient, precision);
                 return Ok(());

@@ -96,7 +96,8 @@ impl Settings {
         let model = files::read_config(&directory)?;
         let own = Settings::of_model(&model);
         let has_tokenizer = !files::tokenizer_files(&directory).is_empty();
-        if has_tokenizer && self.tokenizer.is_some() {
+        let its = Some(TokenizerChoice::Files(directory.display().to_string()));
+        if has_tokenizer && self.tokenizer.is_some() && self.tokenizer != its {
             return Err("--tokenizer is fixed by --from, which has one: leave the flag out".into());
         }
         Settings { tokenizer: None, ..self.clone() }.settled("model of --from", &own)?;
