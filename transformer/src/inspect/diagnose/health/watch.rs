@@ -203,7 +203,8 @@ impl Watch {
             for batch in trainer.steps() * batches..(trainer.steps() + 1) * batches {
                 corpus.fill(config.seed, batch, config.context, &mut tokens, &mut targets);
                 let first = first_tokens(&targets, config.context);
-                self.first.extend(first.chunks(config.context).map(|window| window[window.len() - 1]));
+                self.first
+                    .extend(first.chunks(config.context).map(|window| window[window.len() - 1]));
             }
         }
         self.blocks.fill(Block { alive: vec![0; model.config().hidden], ..Block::default() });
