@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "config", body: config, seeds: config_seeds, layout: Layout::Json },
     Target { name: "model", body: model, seeds: model_seeds, layout: Layout::Model },
     Target { name: "index", body: index, seeds: index_seeds, layout: Layout::Json },
@@ -57,6 +57,12 @@ pub const TARGETS: [Target; 17] = [
     },
     Target { name: "arithmetic", body: arithmetic, seeds: arithmetic_seeds, layout: Layout::Bytes },
     Target { name: "corpus", body: corpus, seeds: corpus_seeds, layout: Layout::Text },
+    Target {
+        name: "conversation",
+        body: conversation,
+        seeds: conversation_seeds,
+        layout: Layout::Text,
+    },
 ];
 
 /// The target of a name.

@@ -2,9 +2,11 @@
 
 use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
+use transformer::inspect::diagnose::health::Watch;
+use transformer::text::conversation::Marked;
 use transformer::{
-    Architecture, Form, IGNORED, LAST, ModelError, Norm, Positions, RecordedStep, Rotary, Scaling,
-    Window, is_counted,
+    Architecture, Corpus, Form, IGNORED, LAST, ModelError, Norm, Positions, PositionsKind,
+    RecordedStep, Rotary, Scaling, Trainer, TrainingConfig, Window, is_counted,
 };
 
 /// Tokens of a window: more than a block of queries (32).
@@ -117,4 +119,109 @@ fn a_step_of_one_sequence_a_window_refuses_several() {
     let mut model =
         RecordedStep::<f64>::record(config, PACKED.len(), LENGTH, Form::Fused, 0).unwrap();
     assert_eq!(model.set_batch(&tokens, &targets), Err(ModelError::Packed { place: 6 }));
+}
+
+/// Conversations of these lengths: one token in three is an answer's, and the last one is.
+fn chats(lengths: &[usize]) -> Vec<Marked> {
+    let chat = |(i, &length): (usize, &usize)| Marked {
+        tokens: draw::below(30 + i as u64, length, 7),
+        answer: (0..length).map(|k| k % 3 == 2 || k + 1 == length).collect(),
+        dropped: 0,
+    };
+    lengths.iter().enumerate().map(chat).collect()
+}
+
+fn corpus() -> Corpus {
+    let lengths: Vec<usize> = (0..40).map(|i| 2 + i * i % 19).collect();
+    Corpus::conversations(chats(&lengths), chats(&[4, 6]), 0, 20).expect("answers")
+}
+
+/// A pass takes every window once, in another order than the next pass and the next seed; windows do not depend on the
+/// batch; and predicted tokens are counted as they are written.
+#[test]
+fn a_pass_takes_every_window_of_conversations_once() {
+    let corpus = corpus();
+    let windows = corpus.windows_of_a_pass(20);
+    let fill = |seed, batch, size: usize| {
+        let (mut x, mut y) = (vec![0; size * 20], vec![0; size * 20]);
+        corpus.fill(seed, batch, 20, &mut x, &mut y);
+        let counted = y.iter().filter(|t| is_counted(**t)).count();
+        assert_eq!(corpus.counted(seed, batch, 20, size), counted);
+        x.chunks(20).zip(y.chunks(20)).map(|(x, y)| (x.to_vec(), y.to_vec())).collect::<Vec<_>>()
+    };
+    let pass = |seed, number| fill(seed, number, windows);
+    let sorted = |mut pass: Vec<(Vec<u32>, Vec<u32>)>| {
+        pass.sort();
+        pass
+    };
+    assert!(windows > 4 && pass(3, 0) != pass(3, 1) && pass(3, 0) != pass(4, 0));
+    assert_eq!(sorted(pass(3, 0)), sorted(pass(3, 1)));
+    assert_eq!(sorted(pass(3, 0)), sorted(pass(4, 0)));
+    let one_by_one: Vec<_> = (0..windows as u64).flat_map(|i| fill(3, i, 1)).collect();
+    assert_eq!(one_by_one, pass(3, 0));
+    let [train, held_back] = corpus.counts().expect("conversations");
+    let all = pass(3, 0).iter().flat_map(|(_, y)| y).filter(|t| is_counted(**t)).count();
+    assert_eq!((train.windows, train.counted), (windows, all));
+    assert_eq!(corpus.measured(), held_back.counted);
+    // In windows of another length, the same conversations are packed anew.
+    let (mut x, mut y) = (vec![0; 40], vec![0; 40]);
+    corpus.fill(3, 0, 40, &mut x, &mut y);
+    assert!(corpus.windows_of_a_pass(40) < windows && corpus.validation_windows(40).len() == 1);
+}
+
+/// Every predicted token of a step has the same weight, however its windows are cut into batches and replays.
+#[test]
+fn a_step_on_conversations_does_not_depend_on_the_cut() {
+    let corpus = corpus();
+    let step = |batch, accumulate| {
+        let context = 20;
+        let config = TrainingConfig {
+            batch,
+            accumulate,
+            context,
+            answers: true,
+            clip: 0.0,
+            ..models::training()
+        };
+        let model = config.model(7).unwrap();
+        let mut trainer = Trainer::<f64>::new(config, &model).unwrap();
+        let step = trainer.step(&corpus).unwrap();
+        [step.loss, step.gradient_norm]
+    };
+    let whole = step(8, 1);
+    for (batch, accumulate) in [(1, 8), (2, 4), (4, 2)] {
+        let error = distance(&whole, &step(batch, accumulate));
+        assert!(error <= tolerance::sum(64 * 160), "{batch} x {accumulate}: {error:e}");
+    }
+}
+
+/// Attention is watched within the last sequence of a window: as if it were alone.
+#[test]
+fn attention_is_watched_within_a_sequence() {
+    let all = chats(&[5, 5]);
+    let watched = |train: &[Marked], context| {
+        let positions = PositionsKind::Sinusoidal;
+        let config = TrainingConfig {
+            batch: 1,
+            accumulate: 1,
+            context,
+            positions,
+            answers: true,
+            ..models::training()
+        };
+        let model = config.model(7).unwrap();
+        let corpus = Corpus::conversations(train.to_vec(), chats(&[4]), 0, context).unwrap();
+        let mut trainer = Trainer::<f32>::new(config, &model).unwrap();
+        // So large that weights are far from equal.
+        let parameters = trainer.model_mut().tape_mut().parameters_mut();
+        parameters.iter_mut().for_each(|p| *p *= 20.0);
+        let mut watch = Watch::new(trainer.model());
+        let (_, glance) = watch.step(&mut trainer, &corpus, &mut ()).unwrap().expect("a step");
+        glance
+    };
+    let [packed, alone] = [watched(&all, 10), watched(&all[1..], 5)];
+    assert!(alone.attention_entropy.iter().all(|share| *share < 0.99), "{alone:?}");
+    let [packed, alone] = [packed, alone].map(|g| (g.attention_entropy, g.largest_scores));
+    assert!(distance(&alone.0, &packed.0) <= tolerance::sum_32(640), "{packed:?} {alone:?}");
+    assert!(distance(&alone.1, &packed.1) <= tolerance::sum_32(640), "{packed:?} {alone:?}");
 }

@@ -117,20 +117,29 @@ impl<'a> ModelStep<'a> {
         }
     }
 
-    /// Returns the same step on smaller batches: the first tokens of the first sequences.
+    /// Returns the same step on smaller batches: the first tokens of the first sequences; if the first predicted one is far
+    /// from the beginning, as in a conversation, those around it.
     #[must_use]
     pub fn smaller(&self, sequences: usize, length: usize) -> Self {
         let (sequences, length) = (sequences.min(self.sequences), length.min(self.length));
         let (whole, batches) = (self.length, Arc::clone(&self.batches));
-        let cut = move |all: Vec<u32>| -> Vec<u32> {
-            all.chunks(whole).take(sequences).flat_map(|s| s[..length].to_vec()).collect()
+        let cut = move |(tokens, targets): (Vec<u32>, Vec<u32>)| {
+            let start = |targets: &[u32]| {
+                let first = targets.iter().position(|t| is_counted(*t)).unwrap_or(0);
+                first.saturating_sub(length / 2).min(whole - length)
+            };
+            let starts: Vec<usize> = targets.chunks(whole).take(sequences).map(start).collect();
+            [tokens, targets].map(|all| -> Vec<u32> {
+                let some = all.chunks(whole).zip(&starts);
+                some.flat_map(|(s, &start)| s[start..start + length].to_vec()).collect()
+            })
         };
         ModelStep {
             sequences,
             length,
             batches: Arc::new(move |number| {
-                let (tokens, targets) = batches(number);
-                (cut(tokens), cut(targets))
+                let [tokens, targets] = cut(batches(number));
+                (tokens, targets)
             }),
             ..self.clone()
         }

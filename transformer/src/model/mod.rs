@@ -23,3 +23,4 @@ mod parameters;
 pub(crate) mod recorded_step;
 pub(crate) mod recording;
 pub(crate) mod scores;
+mod target;

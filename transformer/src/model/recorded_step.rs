@@ -4,6 +4,8 @@ use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::layers::{self, Context, Marks};
 use crate::model::recording::{Handles, Recording};
+pub(crate) use crate::model::target::first_tokens;
+pub use crate::model::target::{IGNORED, LAST, is_counted};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::words;
 use calculus::{RecordError, Recorder, Tape, Var};
@@ -33,34 +35,6 @@ pub struct Without {
     pub scale: bool,
     /// Layer normalisation, with its gain and shift; its parameters stay but have no effect.
     pub norm: bool,
-}
-
-/// The target of a token that is not predicted.
-pub const IGNORED: u32 = u32::MAX;
-
-/// The target of a sequence's last token if another sequence follows in the same window: it is not predicted, and the next
-/// token begins at position 0 and sees nothing before it. Only recordings with [`Architecture::packed`] take it.
-pub const LAST: u32 = u32::MAX - 1;
-
-/// Returns whether a target is predicted: it is neither [`IGNORED`] nor [`LAST`].
-pub fn is_counted(target: u32) -> bool {
-    target < LAST
-}
-
-/// Returns the place of the first token of each token's sequence, within its window of `length` tokens.
-pub(crate) fn first_tokens(targets: &[u32], length: usize) -> Vec<usize> {
-    let of_window = |window: &[u32]| {
-        let mut first = 0;
-        let places = window.iter().enumerate().map(|(i, target)| {
-            let own = first;
-            if *target == LAST {
-                first = i + 1;
-            }
-            own
-        });
-        places.collect::<Vec<_>>()
-    };
-    targets.chunks(length).flat_map(of_window).collect()
 }
 
 /// An invalid model or batch.

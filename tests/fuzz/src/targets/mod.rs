@@ -18,7 +18,7 @@ pub use json::{config, config_seeds, tokenizer, tokenizer_seeds};
 pub use numbers::{sampling, sampling_seeds};
 pub use runs::{metrics, metrics_seeds, settings, settings_seeds};
 pub use saved::{compressed, compressed_seeds, model, model_seeds, state, state_seeds};
-pub use sources::{corpus, corpus_seeds, grammar, grammar_seeds};
+pub use sources::{conversation, conversation_seeds, corpus, corpus_seeds, grammar, grammar_seeds};
 
 use super::{accepted, refused};
 use std::path::{Path, PathBuf};

@@ -5,9 +5,12 @@ use infotheory::grammar::{Grammar, Variable};
 use infotheory::ngram::{NGram, Smoothing};
 use infotheory::units::{bits_per_byte, bits_per_character};
 use probability::random::Random;
-use transformer::Corpus;
+use transformer::text::chat::ChatTemplate;
+use transformer::text::conversation::Conversation;
 use transformer::text::corpus::windows;
+use transformer::text::packing;
 use transformer::text::tokenizer::Tokenizer;
+use transformer::{Corpus, is_counted};
 
 /// The last line is a template; each line before it a variable: `name a,b=3:x,y/z,w`, with fields a and b, a record of
 /// weight 3 and one of weight 1.
@@ -107,6 +110,61 @@ pub fn corpus(data: &[u8]) {
             Err(error) => refused(error),
         }
     }
+}
+
+/// The first line is a chat template, without if it is empty; the rest is a conversation.
+pub fn conversation(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (template, object) = text.split_once('\n').unwrap_or(("", &text));
+    let Ok(object) = serde_json::from_str(object) else { return };
+    let chat = match Conversation::from_json(&object) {
+        Ok(chat) => chat,
+        Err(error) => return refused(error),
+    };
+    let template = match template {
+        "" => None,
+        source => match ChatTemplate::new(source, &[("eos_token", "</s>")]) {
+            Ok(template) => Some(template),
+            Err(error) => return refused(error),
+        },
+    };
+    let marked = match chat.mark(&Tokenizer::bytes(), template.as_ref()) {
+        Ok(marked) => marked,
+        Err(error) => return refused(error),
+    };
+    accepted("conversation");
+    assert_eq!(marked.tokens.len(), marked.answer.len());
+    let answers = marked.answer.iter().filter(|own| **own).count();
+    assert!(answers > 0, "nothing is learned");
+    assert_eq!(answers, marked.counted());
+    let parts = marked.parts(&Tokenizer::bytes());
+    assert!(parts.windows(2).all(|pair| pair[0].0 != pair[1].0), "{parts:?}");
+    if let Conversation::Completion { prompt, completion } = &chat
+        && template.is_none()
+    {
+        let whole = Tokenizer::bytes().decode(&marked.tokens);
+        assert_eq!(
+            whole.trim_end_matches('\n'),
+            [&prompt[..], completion].concat().trim_end_matches('\n')
+        );
+    }
+    for length in [1, 7, marked.tokens.len(), 1 + marked.tokens.len()] {
+        let (windows, counts) = packing::windows(vec![marked.clone(), marked.clone()], 0, length);
+        let counted = windows.iter().flat_map(|w| &w.targets).filter(|t| is_counted(**t)).count();
+        assert_eq!((counted, windows.len()), (counts.counted, counts.windows));
+        assert!(windows.iter().all(|w| w.tokens.len() == length && w.targets.len() == length));
+        assert_eq!(counts.conversations + counts.left_out, 2);
+    }
+}
+
+/// Messages and a completion, with a template and without.
+pub fn conversation_seeds() -> Vec<Vec<u8>> {
+    let template = "{% for m in messages %}<{{ m.role }}>{{ m.content | trim }}{{ eos_token }}{% endfor %}\
+                    {% if add_generation_prompt %}<assistant>{% endif %}";
+    let messages = r#"{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":" b "},{"role":"user","content":"c"},{"role":"assistant","content":"d","name":null},{"role":"user","content":"e"}]}"#;
+    let pair = r#"{"prompt": "1+1=", "completion": "2\n"}"#;
+    let seeds = [[template, messages], [template, pair], ["", pair]];
+    seeds.map(|[first, rest]| format!("{first}\n{rest}").into_bytes()).into()
 }
 
 fn counted(tokens: &[u32], vocabulary: usize) {

@@ -233,6 +233,18 @@ mod tests {
         assert_eq!(escaped("日本 ünï 🦀 עברית"), "日本 ünï 🦀 עברית");
     }
 
+    /// Marks begin anew on each line, hold a learned line end, and nothing that acts on a terminal gets through.
+    #[test]
+    fn marked_parts_are_marked_on_each_line() {
+        let part = |own: bool, text: &str| (own, text.to_owned());
+        let lines = |parts: &[(bool, String)]| marked_lines(parts, ["[", "]"]);
+        let chat = [part(false, "u: a\nb\n"), part(true, "c\n\nd\n"), part(false, "u: \u{1b}e")];
+        assert_eq!(lines(&chat), ["u: a", "b", "[c]", "", "[d]", "u: \\u{1b}e"]);
+        assert_eq!(lines(&[part(false, "a:"), part(true, "\n")]), ["a:[]", ""]);
+        let long = lines(&[part(true, &"x".repeat(MOST_MARKED + 1)), part(false, "y")]);
+        assert_eq!(long, [format!("[{}] …", "x".repeat(MOST_MARKED))]);
+    }
+
     #[test]
     fn words_are_quoted_for_a_shell() {
         for (word, quotes) in [

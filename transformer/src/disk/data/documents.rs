@@ -291,4 +291,27 @@ mod tests {
     fn other_bytes_are_cut_anywhere() {
         assert_eq!([&[0x80; 9][..], &[0xff; 3], b"ab", &[0xc3]].map(whole), [9, 2, 2, 1]);
     }
+
+    /// An error names the line of its conversation, past empty lines and marks, and in the right file.
+    #[test]
+    fn errors_of_conversations_name_their_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let line = |n: usize| format!("{{\"prompt\": \"{n}\", \"completion\": \"x\"}}\n");
+        let [one, two] = [line(1), line(2)];
+        let a = write("a.jsonl", &format!("\u{feff}{one}\n{two}"));
+        let b = write("b.jsonl", &format!("\n\r\n{two}{one}"));
+        let data = super::super::Data::read_conversations(&[a, b], |_| ()).unwrap();
+        let super::super::Content::Documents(documents) = data.content else { panic!("texts") };
+        let said = (0..4).map(|i| documents.error_of(i, "why").to_string());
+        let said: Vec<String> = said.map(|s| s.rsplit('/').next().unwrap().to_owned()).collect();
+        let expected = ["a.jsonl, line 1", "a.jsonl, line 3", "b.jsonl, line 3", "b.jsonl, line 4"];
+        assert_eq!(said, expected.map(|s| format!("{s}: why")));
+        let text = |i| documents.conversation(i).unwrap().text();
+        assert_eq!([0, 1, 2, 3].map(text), ["1x\n", "2x\n", "2x\n", "1x\n"]);
+    }
 }

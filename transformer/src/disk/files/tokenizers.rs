@@ -164,3 +164,26 @@ pub fn write_tokenizer(directory: &Path, tokenizer: &Tokenizer) -> Result<(), Fi
     let text = serde_json::to_string_pretty(&config).expect("a tree of plain values") + "\n";
     write_atomically(&directory.join(CONFIG), text.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::chat::Message;
+
+    /// A template that is written beside a tokenizer is read with the names that it had.
+    #[test]
+    fn a_written_template_is_read_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let tokenizer = Tokenizer::trained_bpe("low lower", 258).unwrap();
+        let names = [("bos_token", "<s>"), ("eos_token", "</s>"), ("pad_token", "")];
+        let source = "{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ pad_token }}";
+        let template = ChatTemplate::new(source, &names).unwrap();
+        write_tokenizer(directory.path(), &tokenizer).unwrap();
+        write_chat_template(directory.path(), &template).unwrap();
+        let read = read_chat_template(directory.path()).unwrap().unwrap();
+        let rendered = read.render(&[Message::new("user", "hi")]).unwrap();
+        // The tokenizer says itself which token ends a text.
+        assert_eq!(rendered, "<s>hi<|endoftext|>");
+        assert_eq!(read_tokenizer(directory.path()).unwrap().end(), tokenizer.end());
+    }
+}
