@@ -99,8 +99,8 @@ pub enum Conversation {
 /// let marked = chat.mark(&Tokenizer::bytes(), Some(&template))?;
 /// let text = Tokenizer::bytes().decode(&marked.tokens);
 /// let answers: String = text.chars().zip(&marked.answer).map(|(c, own)| if *own { c } else { '·' }).collect();
-/// assert_eq!(text.replace('\n', "·"),    "<u>1+1;·<a>2;·<u>why?;·<a>so;·");
-/// assert_eq!(answers,                    "···········2;···········so;·");
+/// assert_eq!(text.replace('\n', "·"), "<u>1+1;·<a>2;·<u>why?;·<a>so;·");
+/// assert_eq!(answers,                  "···········2;·············so;·");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
