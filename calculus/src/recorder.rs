@@ -75,6 +75,9 @@ pub enum RecordError {
     },
 }
 
+/// Selects parameters by their full dotted names.
+type Freezes = Box<dyn Fn(&str) -> bool>;
+
 /// A recording in progress: an ordered list of named operations over named matrices.
 ///
 /// All errors of shapes and names are found here; they contain the full dotted name.
@@ -102,7 +105,7 @@ pub struct Recorder<T: Real> {
     /// The name of the outermost open scope.
     layer: Option<String>,
     /// Selects the parameters that stand still.
-    freezes: Option<Box<dyn Fn(&str) -> bool>>,
+    freezes: Option<Freezes>,
     nodes: Vec<Node<T>>,
 }
 

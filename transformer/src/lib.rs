@@ -119,13 +119,14 @@ pub use generation::decoder::Decoder;
 pub use generation::writer::{WriteError, Writer, Written};
 pub use inspect::subject::{Batches, ModelStep, Subject};
 pub use model::adaptation::{Adaptation, Adapter, Target};
+pub use model::adapters::{AdapterMarks, AdapterPlace};
 pub use model::architecture::{
     Activation, Architecture, Biases, ConfigError, Gain, Norm, Placement, Positions, QueryKeyNorm,
     Rotary, Scaling, Window,
 };
 pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::{CausalAttention, PackedAttention};
-pub use model::layers::{AdapterMarks, AdapterPlace, BlockMarks, Marks, WeightMarks};
+pub use model::layers::{BlockMarks, Marks, WeightMarks};
 pub use model::operations;
 pub use model::outline::Outline;
 pub use model::parameter_kind::{is_bias, is_gain, is_vector};

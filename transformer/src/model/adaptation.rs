@@ -10,9 +10,6 @@
 //! Stabilization Scaling Factor for Fine-Tuning with LoRA*, 2023.
 
 use crate::keyed::keyed;
-use crate::model::architecture::{Architecture, ConfigError};
-use crate::printable::decimal;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// What a run learns. The default is every weight.
@@ -98,96 +95,6 @@ impl Adaptation {
     pub fn is_none(&self) -> bool {
         *self == Adaptation::default()
     }
-
-    /// Checks the adaptation of a model.
-    ///
-    /// # Errors
-    /// A pattern that no weight has, weights none of which are learned, or an adapter of another size than its matrices
-    /// allow.
-    pub fn check(&self, model: &Architecture) -> Result<(), ConfigError> {
-        let refused = |setting, found: String, expected: String| {
-            Err(ConfigError::Adaptation { setting, found, expected })
-        };
-        let list = model.parameter_list()?;
-        for (setting, patterns) in [("freeze", &self.freeze), ("learn", &self.learn)] {
-            let unmatched = |pattern: &&String| !list.iter().any(|p| matches(pattern, &p.name));
-            if let Some(pattern) = patterns.iter().find(unmatched) {
-                let examples = ["embedding.*", "block.0.*", "*.attention.*", "*.norm_1.weight"];
-                let expected = format!(
-                    "a pattern that the names of some weights match, such as {}",
-                    examples.join(", ")
-                );
-                return refused(
-                    setting,
-                    format!("\"{pattern}\", which no weight matches"),
-                    expected,
-                );
-            }
-        }
-        if self.adapter.is_none() && list.iter().all(|p| self.freezes(&p.name)) {
-            let expected = "fewer weights: with every weight frozen there is nothing to train";
-            return refused("freeze", "every weight".to_owned(), expected.to_owned());
-        }
-        let Some(adapter) = &self.adapter else { return Ok(()) };
-        if !self.freeze.is_empty() || !self.learn.is_empty() {
-            let expected =
-                "absent beside adapters, with which all weights of the model stand still";
-            return refused("freeze or learn", "given".to_owned(), expected.to_owned());
-        }
-        if adapter.targets.is_empty() {
-            let expected = "one linear map or more".to_owned();
-            return refused("the adapter's targets", "none".to_owned(), expected);
-        }
-        if let Some(target) = adapter.targets.iter().find(|target| !target.is_in(model)) {
-            let expected =
-                "a linear map of this model, whose feed-forward part has no gate".to_owned();
-            return refused("the adapter's targets", target.key().to_owned(), expected);
-        }
-        // A thin matrix that is not thin has more numbers than it replaces.
-        let places = adapter.targets.iter().map(|target| target.place(model));
-        let most = places.map(|(_, rows, inputs)| rows.len().min(inputs)).min().unwrap_or(0);
-        if adapter.rank == 0 || adapter.rank > most {
-            let expected = format!("1 to {most}, the smaller side of the smallest matrix");
-            return refused("the adapter's rank", adapter.rank.to_string(), expected);
-        }
-        if !(adapter.alpha > 0.0 && adapter.alpha.is_finite()) {
-            let expected = "a finite number above 0".to_owned();
-            return refused("the adapter's alpha", decimal(adapter.alpha), expected);
-        }
-        if !(0.0..1.0).contains(&adapter.dropout) {
-            let expected = "at least 0 and below 1".to_owned();
-            return refused("the adapter's dropout", decimal(adapter.dropout), expected);
-        }
-        Ok(())
-    }
-}
-
-impl Target {
-    /// Returns the map's matrix by its name in a block, its rows, and the number of its inputs.
-    pub(crate) fn place(self, model: &Architecture) -> (&'static str, Range<usize>, usize) {
-        let [queries, keys] =
-            [model.heads, model.key_value_heads()].map(|n| n * model.head_width());
-        let (width, hidden) = (model.width, model.hidden);
-        let all = queries + 2 * keys;
-        let qkv = |rows| ("attention.qkv.weight", rows, width);
-        let expanded = |rows| ("feed_forward.expanded.weight", rows, width);
-        match self {
-            Target::QueryKeyValue => qkv(0..all),
-            Target::Query => qkv(0..queries),
-            Target::Key => qkv(queries..queries + keys),
-            Target::Value => qkv(queries + keys..all),
-            Target::Projection => ("attention.projection.weight", 0..width, queries),
-            Target::Expanded if model.gated => expanded(0..2 * hidden),
-            Target::Expanded | Target::Gate => expanded(0..hidden),
-            Target::Up => expanded(hidden..2 * hidden),
-            Target::Contracted => ("feed_forward.contracted.weight", 0..width, hidden),
-        }
-    }
-
-    /// Whether a model has the map: only a gated feed-forward part has a gate.
-    fn is_in(self, model: &Architecture) -> bool {
-        model.gated || !matches!(self, Target::Gate | Target::Up)
-    }
 }
 
 /// The scope in which an adapter's matrices are recorded.
@@ -199,7 +106,7 @@ fn is_adapter(name: &str) -> bool {
 }
 
 /// Whether a name matches a pattern, in which `*` stands for any characters, also none.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
         return false;

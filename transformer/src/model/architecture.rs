@@ -1,6 +1,7 @@
 //! A decoder described by its parts. A family of models ([`crate::model::family`]) differs from another by these parts;
 //! no reader of a recorded step depends on the family.
 
+mod adapting;
 mod check;
 mod difference;
 mod error;

@@ -1,7 +1,7 @@
 //! The weights before training.
 
+use crate::model::adapters::AdapterMarks;
 use crate::model::architecture::{Architecture, Gain, HIDDEN_DEVIATION};
-use crate::model::layers::AdapterMarks;
 use crate::model::parameter_kind::{is_bias, is_gain};
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::streams;

@@ -4,6 +4,7 @@
 //! features of a head, h and g the numbers of query and key-value heads. Only this module asks which parts a model has.
 
 use crate::model::adaptation::Target;
+use crate::model::adapters::AdapterMarks;
 use crate::model::architecture::{
     Architecture, Gain, Norm, Placement, Positions, QueryKeyNorm, vector,
 };
@@ -17,11 +18,6 @@ use linalg::{hadamard::Hadamard, rows::Rows, scale::Scale, sinusoid::Sinusoid};
 use probability::dropout::{Dropout, Order};
 use probability::{layer_norm::LayerNorm, rms_norm::RmsNorm, softmax::Softmax};
 use std::ops::Range;
-
-mod adapter;
-
-pub(crate) use adapter::adapters;
-pub use adapter::{AdapterMarks, AdapterPlace};
 
 /// The context of every layer: the model, the batch, and the kind of recording.
 #[derive(Clone, Copy)]
@@ -86,7 +82,7 @@ pub struct BlockMarks {
     pub caches: Option<[Var; 2]>,
 }
 
-type Recorded = Result<Var, RecordError>;
+pub(super) type Recorded = Result<Var, RecordError>;
 
 impl Context<'_> {
     /// Returns dropout number `stream` of the network; each has its own masks.
@@ -155,7 +151,13 @@ impl Context<'_> {
     }
 
     /// Records the product of x with a factor, or returns x itself for a factor of 1.
-    fn scale<T: Real>(&self, factor: f64, r: &mut Recorder<T>, name: &str, x: Var) -> Recorded {
+    pub(super) fn scale<T: Real>(
+        &self,
+        factor: f64,
+        r: &mut Recorder<T>,
+        name: &str,
+        x: Var,
+    ) -> Recorded {
         if factor == 1.0 { Ok(x) } else { r.push(name, Scale { factor }, [x]) }
     }
 
@@ -435,7 +437,7 @@ pub(crate) fn learned_list(config: &Architecture) -> Result<Vec<Parameter>, Reco
 }
 
 /// Records the network for one token.
-fn recorded_token(config: &Architecture) -> Result<(Recorder<f32>, Marks), RecordError> {
+pub(super) fn recorded_token(config: &Architecture) -> Result<(Recorder<f32>, Marks), RecordError> {
     let (mut recorder, one) = (Recorder::<f32>::new(), Shape::new(1, 1));
     let adaptation = config.adaptation.clone();
     recorder.freeze(move |name| adaptation.freezes(name));

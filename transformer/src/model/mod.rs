@@ -12,6 +12,7 @@ linalg::operations! {
 
 pub mod adaptation;
 mod adapted;
+pub(crate) mod adapters;
 pub mod architecture;
 pub(crate) mod cached;
 pub mod family;

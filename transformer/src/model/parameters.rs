@@ -1,7 +1,8 @@
 //! The list of an architecture's parameters.
 
+use crate::model::adapters::{self, AdapterPlace};
 use crate::model::architecture::{Architecture, ConfigError};
-use crate::model::layers::{self, AdapterPlace};
+use crate::model::layers;
 use calculus::Parameter;
 
 impl Architecture {
@@ -11,7 +12,7 @@ impl Architecture {
     /// The first contradiction, with its numbers.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.parameter_list()?;
-        self.adaptation.check(self)
+        self.check_adaptation()
     }
 
     /// Returns the number of parameters of the model, learned or not, without adapters; `usize::MAX` if it is invalid.
@@ -52,7 +53,7 @@ impl Architecture {
         self.validate()?;
         match self.adaptation.adapter {
             None => Ok(vec![]),
-            Some(_) => Ok(layers::adapters(self).expect("a valid model can be recorded")),
+            Some(_) => Ok(adapters::adapters(self).expect("a valid model can be recorded")),
         }
     }
 }

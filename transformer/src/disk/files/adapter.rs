@@ -7,9 +7,9 @@ use super::{
     write_atomically, write_tensors,
 };
 use crate::model::adaptation::{Adaptation, Adapter, Target};
+use crate::model::adapters::AdapterPlace;
 use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::family::{self, Family, Order, Tensor};
-use crate::model::layers::AdapterPlace;
 use crate::printable::{printable, shortened};
 use calculus::Parameter;
 use linalg::Real;

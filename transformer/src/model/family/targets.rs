@@ -11,7 +11,7 @@ fn maps(family: &dyn Family, model: &Architecture) -> Result<Vec<(Target, String
     let list = model.parameter_list()?;
     let mut found: Vec<(Target, String)> = vec![];
     for &target in Target::ALL {
-        let (matrix, rows, _) = target.place(model);
+        let (matrix, rows, _) = model.place(target);
         let name = format!("block.0.{matrix}");
         let parameter = list.iter().find(|p| p.name == name);
         let Some(parameter) = parameter.filter(|p| rows.end <= p.shape.rows) else { continue };

@@ -1,8 +1,8 @@
 //! The adapter of a linear map, as it is recorded: see [`crate::model::adaptation`].
 
-use super::{Context, Recorded, WeightMarks, recorded_token};
 use crate::model::adaptation::{SCOPE, Target};
 use crate::model::architecture::Architecture;
+use crate::model::layers::{Context, Recorded, WeightMarks, recorded_token};
 use calculus::{Parameter, RecordError, Recorder, Var};
 use linalg::{Real, Shape, add::Add, product::Product};
 use probability::dropout::{Dropout, Order};
