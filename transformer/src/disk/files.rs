@@ -18,6 +18,7 @@ mod weights;
 pub use crate::disk::error::FileError;
 pub use crate::disk::write_atomically;
 pub use adapter::{Adapted, base_of, is_adapter, read_adapter, write_adapter};
+pub(crate) use convert::BESIDE;
 pub use convert::{Converted, convert, copy_beside};
 pub use generation::{GenerationConfig, read_generation_config};
 pub use number_format::NumberFormat;

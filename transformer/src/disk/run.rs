@@ -7,6 +7,7 @@ use crate::disk::checkpoint::{self, CheckpointError};
 use crate::disk::files::{self, FileError};
 use crate::text::tokenizer::Tokenizer;
 use crate::training::config::TrainingConfig;
+use crate::training::tokenizer_choice::TokenizerChoice;
 use crate::training::trainer::Trainer;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -122,13 +123,11 @@ pub struct Run {
     length: u64,
 }
 
-/// The files of a run's model.
-const MODEL_FILES: [&str; 7] = [
+/// The files of a run's model, besides those that go with its tokenizer ([`files::BESIDE`]).
+const MODEL_FILES: [&str; 5] = [
     "config.json",
     "model.safetensors",
     "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
     "adapter_config.json",
     "adapter_model.safetensors",
 ];
@@ -198,7 +197,7 @@ impl Run {
         // Nothing of the earlier run may be mistaken for the new one's. The state goes first: without it nothing
         // resumes.
         let pictures = [plot_file(directory), growth_file(directory)];
-        let files = MODEL_FILES.map(|f| model.join(f));
+        let files = MODEL_FILES.into_iter().chain(files::BESIDE).map(|f| model.join(f));
         for old in [state_file(directory)].into_iter().chain(files).chain(pictures) {
             match fs::remove_file(old) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(directory)(e)),
@@ -315,7 +314,10 @@ impl Run {
         let model = model_directory(&self.directory);
         self.save_model(&model, trainer)?;
         files::write_tokenizer(&model, tokenizer)?;
-        if let Some(base) = &trainer.config().from {
+        let TrainingConfig { from, tokenizer: choice, .. } = trainer.config();
+        if let Some(base) =
+            from.as_ref().filter(|base| *choice == TokenizerChoice::Files((*base).clone()))
+        {
             files::copy_beside(Path::new(base), &model)?;
         }
         checkpoint::save(&state_file(&self.directory), trainer, data)?;
@@ -356,7 +358,7 @@ fn all_ordinary(directory: &Path) -> Result<(), FileError> {
     let own = [settings_file, metrics_file, state_file, plot_file, growth_file];
     let own = own.map(|name| name(directory));
     own.into_iter()
-        .chain(MODEL_FILES.map(|name| model.join(name)))
+        .chain(MODEL_FILES.into_iter().chain(files::BESIDE).map(|name| model.join(name)))
         .try_for_each(|path| ordinary(&path))
 }
 

@@ -3,6 +3,7 @@
 use crate::disk::error::FileError;
 use crate::disk::files;
 use crate::model::architecture::{Architecture, ConfigError};
+use crate::model::recorded_step::ModelError;
 use crate::training::config::{TrainingConfig, TrainingConfigError};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ pub fn read_in_training(
     };
     let (family, stored) = files::read_family(directory)?;
     let mut model = config.in_training(family, &stored).map_err(contradicts)?;
-    if files::is_adapter(directory) {
+    if files::is_adapter(directory) && config.lora.is_some() {
         let adapted = files::read_adapter(directory)?;
         let own = adapted.model.adaptation.adapter.as_ref();
         let asked = model.adaptation.adapter.as_ref();
@@ -54,6 +55,17 @@ pub fn read_in_training(
         return Ok((model, weights));
     }
     let unknown = |source| FileError::Config { path: directory.join("config.json"), source };
+    if model.adaptation.adapter.is_some() {
+        // The run has no adapters yet: they begin as its seed says.
+        model.adaptation.frozen = Some(weights.into());
+        let learned = model.initial_parameters(config.seed);
+        let memory = |reason: ModelError| FileError::Other {
+            path: directory.to_owned(),
+            reason: reason.to_string(),
+        };
+        let learned = learned.map_err(memory)?;
+        return Ok((model, learned));
+    }
     let (mut learned, mut frozen) = (vec![], vec![]);
     for p in model.parameter_list().map_err(unknown)? {
         let to = if model.adaptation.freezes(&p.name) { &mut frozen } else { &mut learned };

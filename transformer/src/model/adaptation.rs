@@ -1,6 +1,6 @@
 //! What training changes of a model: all weights, some of them, or low-rank adapters beside them.
 //!
-//! Weights that stand still are read and never learned ([`calculus::Recorder::frozen`]): they have no gradient and no
+//! Frozen weights are read and never learned ([`calculus::Recorder::frozen`]): they have no gradient and no
 //! optimizer state, and nothing is replayed backward below the lowest weight that is learned.
 //!
 //! LoRA: a linear map W (m × n) stands still, and a product of two thin matrices is learned beside it,
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Adaptation {
-    /// Patterns of names of weights that stand still; `*` stands for any characters.
+    /// Patterns of names of frozen weights; `*` stands for any characters.
     pub freeze: Vec<String>,
     /// Patterns of names of weights that are learned, all if there is none.
     pub learn: Vec<String>,

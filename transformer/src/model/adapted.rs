@@ -17,11 +17,9 @@ impl Architecture {
     /// If the model is invalid, or a number of weights is not its own.
     pub fn merge<T: Real>(&self, weights: &mut [T], adapters: &[T]) {
         let valid = "a valid model";
-        let list = self.parameter_list().expect(valid);
-        let matrices: HashMap<&str, &Parameter> = list.iter().map(|p| (&p.name[..], p)).collect();
         let factor = self.adaptation.adapter.as_ref().map_or(0.0, |adapter| adapter.factor());
         for place in self.adapters().expect(valid) {
-            let matrix = matrices[&place.matrix[..]];
+            let matrix = &place.whole;
             let own = &mut weights[matrix.range.clone()];
             let mut w = ViewMut::from_slice(own, matrix.shape.rows, matrix.shape.columns);
             let view = |p: &Parameter| {

@@ -6,6 +6,7 @@ use crate::model::layers::{Context, Recorded, WeightMarks, recorded_token};
 use calculus::{Parameter, RecordError, Recorder, Var};
 use linalg::{Real, Shape, add::Add, product::Product};
 use probability::dropout::{Dropout, Order};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// An adapter, W + s·B·A.
@@ -30,8 +31,8 @@ pub struct AdapterMarks {
 pub struct AdapterPlace {
     /// The linear map that has it.
     pub target: Target,
-    /// The name of the matrix that it changes.
-    pub matrix: String,
+    /// The matrix that it changes, among the parameters of the model itself.
+    pub whole: Parameter,
     /// The rows of the matrix that it changes.
     pub rows: Range<usize>,
     /// A.
@@ -80,12 +81,15 @@ impl Context<'_> {
 /// Returns the adapters of a model, in the order in which their parameters are recorded.
 pub(crate) fn adapters(config: &Architecture) -> Result<Vec<AdapterPlace>, RecordError> {
     let (recorder, marks) = recorded_token(config)?;
+    let of_model = recorded_token(&config.base())?.0.parameter_list();
+    let by_name: HashMap<&str, &Parameter> = of_model.iter().map(|p| (&p.name[..], p)).collect();
+    let whole = |name: &str| by_name[name].clone();
     // Nothing else is learned beside adapters.
     let learned = recorder.parameter_list();
     let pairs = learned.chunks_exact(2).zip(marks.weights.adapters);
     let place = |(pair, own): (&[Parameter], AdapterMarks)| AdapterPlace {
         target: own.target,
-        matrix: recorder.name(own.matrix).to_owned(),
+        whole: whole(recorder.name(own.matrix)),
         rows: own.rows,
         a: pair[0].clone(),
         b: pair[1].clone(),

@@ -339,6 +339,14 @@ impl Architecture {
         Architecture { adaptation: Adaptation::default(), ..self.clone() }
     }
 
+    /// Returns the same model in evaluation: nothing is dropped, also of the input of adapters.
+    #[must_use]
+    pub fn without_dropout(&self) -> Architecture {
+        let mut still = Architecture { dropout: 0.0, ..self.clone() };
+        still.adaptation.adapter.iter_mut().for_each(|adapter| adapter.dropout = 0.0);
+        still
+    }
+
     /// Whether a training step drops anything.
     pub fn drops(&self) -> bool {
         let of_adapter = self.adaptation.adapter.as_ref().map_or(0.0, |adapter| adapter.dropout);

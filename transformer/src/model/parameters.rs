@@ -35,7 +35,7 @@ impl Architecture {
         })
     }
 
-    /// Returns the name, shape, place and uses of every parameter that is learned: those of the model that do not stand still,
+    /// Returns the name, shape, place and uses of every parameter that is learned: those of the model that are not frozen,
     /// or adapters' ([`Architecture::adaptation`]).
     ///
     /// # Errors

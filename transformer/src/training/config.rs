@@ -85,7 +85,7 @@ pub struct TrainingConfig {
     /// The SHA-256 of those weights ([`crate::disk::files::sha256`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_sha256: Option<String>,
-    /// Patterns of names of weights that stand still ([`Adaptation::freeze`]); none if absent.
+    /// Patterns of names of frozen weights ([`Adaptation::freeze`]); none if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub freeze: Option<Vec<String>>,
     /// Patterns of names of weights that alone are learned; all are if absent.

@@ -18,7 +18,7 @@ keyed! {
         ShakespeareCpu: "shakespeare-cpu", "nanoGPT's recipe for a CPU: 0.8 million parameters, characters";
         Baby: "baby", "nanoGPT's baby GPT: 10.6 million parameters, characters";
         Gpt2: "gpt2", "The sizes of GPT-2 small, bytes";
-        FineTune: "fine-tune", "All weights of a model go on (--from)";
+        FineTune: "fine-tune", "Fine-tuning of all weights of a model (--from)";
         Lora: "lora", "Adapters of low rank beside a model (--from, --lora)";
     }
 }

@@ -109,13 +109,33 @@ fn adapters_are_trained_resumed_read_and_merged() {
         &[
             "adapters begin as the model itself",
             "merged adapters predict the same",
-            "frozen weights stand still",
+            "frozen weights do not change",
             "all that is learned moves",
             "certificates hold",
         ],
     );
     let diagnosed = place.run(&["diagnose", "lora", "--steps", "5"]);
     says(&String::from_utf8_lossy(&diagnosed.stdout), &["5 watched"]);
+
+    // Adapters beside adapters, and a merge into their own model, would lose what they need.
+    says(&place.refused(&on(&["--from", "lora", "--lora", "2"])), &["merge them first"]);
+    let own = ["merge", "lora", "--out", "base/model", "--overwrite"];
+    says(&place.refused(&own), &["base/model is the model that the adapters belong to"]);
+
+    // With dropout of their input, too; and before the first checkpoint.
+    place.json(&on(&["--lora", "2", "--lora-dropout", "0.3", "--out", "dropped"]));
+    says(&place.fine(&["check", "dropped", "--threads", "1"]), &["certificates hold"]);
+    for file in ["adapter_config.json", "adapter_model.safetensors"] {
+        fs::remove_file(place.path("dropped/model").join(file)).unwrap();
+    }
+    fs::remove_file(place.path("dropped/state.safetensors")).unwrap();
+    says(&place.fine(&["check", "dropped", "--threads", "1"]), &["certificates hold"]);
+
+    // The model may lie elsewhere when the run resumes.
+    fs::rename(place.path("base"), place.path("elsewhere")).unwrap();
+    says(&place.refused(&["train", "--resume", "short", "--steps", "8"]), &["--from"]);
+    place.json(&["train", "--resume", "short", "--steps", "8", "--from", "elsewhere"]);
+    fs::rename(place.path("elsewhere"), place.path("base")).unwrap();
 
     // The model beside which they stand must be the same.
     let path = place.path("base/model/model.safetensors");
@@ -137,7 +157,7 @@ fn adapters_are_trained_resumed_read_and_merged() {
 fn weights_stand_still_by_their_names() {
     let place = trained(&["--layers", "2"]);
     let told = stderr(&place.run(&on(&["--freeze", "embedding.*,block.0.*", "--out", "upper"])));
-    says(&told, &["learned", "of them; the others stand still"]);
+    says(&told, &["learned", "of them; the others are frozen"]);
     let weights = |model: &str| {
         let bytes = fs::read(place.path(model).join("model/model.safetensors")).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
@@ -156,7 +176,7 @@ fn weights_stand_still_by_their_names() {
     assert_eq!(resumed["steps"], 8);
     says(
         &place.fine(&["check", "upper", "--threads", "1"]),
-        &["frozen weights stand still", "certificates hold"],
+        &["frozen weights do not change", "certificates hold"],
     );
     // Without a model: random features stand still, and the rest is learned.
     let report = place.train(&["--learn", "block.*,norm.*", "--out", "features"]);
@@ -189,6 +209,8 @@ fn what_cannot_go_on_is_refused_and_nothing_is_written() {
         (vec!["train", "--from", "nowhere", "--data", "text.txt"], &["nowhere holds no model"]),
         (vec!["train", "--lora", "2", "--data", "text.txt"], &["--lora", "--from"]),
         (vec!["merge", "base", "--out", "merged"], &["base holds no adapters"]),
+        (vec!["ablate", "tied=true,false", "--answers", "--time", "9s"], &["--answers"]),
+        (vec!["plan", "--from", "base", "--time", "9s"], &["only train starts from a model"]),
     ] {
         says(&place.refused(&arguments), parts);
         assert!(place.files() == before, "{arguments:?} wrote something");

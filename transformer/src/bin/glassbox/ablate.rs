@@ -90,6 +90,8 @@ impl Ablate {
         let why = "every combination trains for an equal share of --time, and no run is kept";
         self.settings.without(&["steps", "out"], why)?;
         self.settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
+        let why = "ablate compares models on text, of which every token counts";
+        self.settings.without(&["answers"], why)?;
         let factors = self.factors.iter().map(|text| factor(text)).collect::<Result<Vec<_>>>()?;
         let design = Design::new(factors, self.seeds)?;
         let Some(time) = self.settings.time else {

@@ -154,17 +154,17 @@ fn measure(
     let tape = trainer.model().tape().memory();
     let optimizer = trainer.state().iter().skip(1).map(|(_, m)| 4 * m.len()).sum();
     let memory = Memory {
-        parameters: tape.parameters,
+        parameters: tape.parameters + tape.frozen,
         gradients: tape.parameter_gradients,
         optimizer,
         activations: tape.values + tape.gradients + tape.kept + tape.scratch,
         packing: limits::packing_bytes() * current_num_threads(),
         resident,
     };
-    let parameters = generate.then(|| trainer.model().tape().parameters().to_vec());
+    let parameters = generate.then(|| trainer.merged().into_owned());
     drop(trainer);
     let generation = match parameters {
-        Some(parameters) => Some(generation(model, &parameters)?),
+        Some(parameters) => Some(generation(&model.base(), &parameters)?),
         None => None,
     };
     let threads = current_num_threads();

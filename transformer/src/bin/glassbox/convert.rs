@@ -50,6 +50,16 @@ impl Merge {
             )
             .into());
         }
+        let base = files::base_of(&run::model_of(given)?)?;
+        let out = &self.convert.out;
+        let same = |path: &Path| path.canonicalize().ok();
+        if same(out).is_some() && same(out) == same(&base) {
+            return Err(format!(
+                "{} is the model that the adapters belong to, and they need it: give another --out",
+                out.display()
+            )
+            .into());
+        }
         self.convert.run()
     }
 }

@@ -343,11 +343,14 @@ impl Explain {
         };
         let mut remarks = Vec::new();
         let own = if run::is_run(given) { Some(run::settings(given)?.complete()?) } else { None };
+        if own.as_ref().is_some_and(|own| own.answers) {
+            let remark = "The run learns answers only; the loss of this step counts every token.";
+            remarks.push(remark.to_owned());
+        }
         if let Some(own) = &own {
             run::agree(given, own, &config)?;
-            let (trained, learned) = read_in_training(&directory, own)?;
-            if !trained.adaptation.is_none() {
-                (config, parameters) = (trained, learned);
+            if own.lora.is_some() || own.freeze.is_some() || own.learn.is_some() {
+                (config, parameters) = read_in_training(&directory, own)?;
             }
         }
         let training = match &own {

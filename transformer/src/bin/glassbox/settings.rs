@@ -38,13 +38,13 @@ pub(crate) struct Settings {
     /// from the text), or the path of a tokenizer.json or of a directory with one
     #[arg(long, value_name = "TOKENIZER", help_heading = "Data")]
     pub(crate) tokenizer: Option<TokenizerChoice>,
-    /// Model to go on from: a run, or a Hugging Face directory, also of adapters, which are merged. Its weights, parts and
+    /// Model to start from: a run, or a Hugging Face directory, also of adapters, which are merged. Its weights, parts and
     /// tokenizer are taken
     #[arg(long, value_name = "MODEL", help_heading = "Fine-tuning")]
     pub(crate) from: Option<String>,
     #[arg(skip)]
     pub(crate) from_sha256: Option<String>,
-    /// Weights that stand still, by patterns of their names (`embedding.*,block.0.*`); `explain` and `describe` show names
+    /// Weights to freeze, by patterns of their names (`embedding.*,block.0.*`); `explain` and `describe` show names
     #[arg(long, value_name = "PATTERNS", value_delimiter = ',', help_heading = "Fine-tuning")]
     pub(crate) freeze: Option<Vec<String>>,
     /// Weights that alone are learned, by patterns of their names (`block.11.*,norm.*`)

@@ -39,7 +39,8 @@ pub(crate) struct Train {
     /// Settings file with the names of the flags: `learning_rate = 1e-3`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Resume an interrupted run; only --steps or --time, --eval-every, --threads, and --data (if the same text moved) may change
+    /// Resume an interrupted run; only --steps or --time, --eval-every, --threads, and --data and --from (if the same text or
+    /// model moved) may change
     #[arg(long, value_name = "RUN", conflicts_with_all = ["out", "config", "overwrite"])]
     resume: Option<PathBuf>,
     /// Replace the run that --out holds
@@ -100,12 +101,12 @@ impl Train {
 
     /// Returns the settings of a run that resumes.
     fn resumed(&self, run: &Path) -> Result<Settings> {
-        let Settings { steps, time, eval_every, threads, data, .. } = self.settings.clone();
+        let Settings { steps, time, eval_every, threads, data, from, .. } = self.settings.clone();
         let given = Settings { threads: None, ..self.settings.clone() };
-        let changes = Settings { steps, time, eval_every, data, ..Settings::default() };
+        let changes = Settings { steps, time, eval_every, data, from, ..Settings::default() };
         if given.table()? != changes.table()? {
             return Err(
-                "with --resume, only --steps or --time, --eval-every, --threads and --data may be given: the \
+                "with --resume, only --steps or --time, --eval-every, --threads, --data and --from may be given: the \
                         others are the run's own"
                     .into(),
             );
@@ -114,7 +115,12 @@ impl Train {
         if own.data.is_none() && changes.data.is_some() {
             return Err("the run trains on the embedded stories: leave out --data".into());
         }
-        Settings { threads, ..changes }.over(own)
+        if own.from.is_none() && changes.from.is_some() {
+            return Err("the run did not begin with a model: leave out --from".into());
+        }
+        let from = changes.from.as_deref().map(|from| run::model_of(Path::new(from)));
+        let from = from.transpose()?.map(|directory| directory.display().to_string());
+        Settings { threads, from, ..changes }.over(own)
     }
 
     fn train(
@@ -157,7 +163,7 @@ impl Train {
             None => None,
         };
         let baselines = source.baselines();
-        let parameters = trainer.model().tape().parameters().len();
+        let parameters = trainer.model().config().parameters();
         let mut clock = Clock::new(began, config.time, parameters);
         clock.time(&mut trainer, &source.corpus)?;
         if self.resume.is_none() {

@@ -218,10 +218,24 @@ fn described_by(path: &Path, config: &Value) -> Result<Adapter, FileError> {
         ("layers_to_transform", "null: all blocks have the same adapters"),
         ("target_parameters", "null: only adapters of linear maps are supported"),
         ("lora_bias", "false: adapters with biases are not supported"),
+        ("alora_invocation_tokens", "null: adapters that begin at some tokens are not supported"),
+        ("trainable_token_indices", "null: only adapters of linear maps are supported"),
+        ("use_qalora", "false: QALoRA is not supported"),
     ] {
         if !empty(&config[key]) {
             return Err(refused(path, key, &config[key], expected));
         }
+    }
+    // Others change the weights of the model, too.
+    let initial = &config["init_lora_weights"];
+    if !(initial.is_null() || initial.is_boolean() || initial == "gaussian") {
+        let expected = "true, false or \"gaussian\": others also change the weights of the model; convert the adapters with \
+                        PEFT first (path_initial_model_for_weight_conversion)";
+        return Err(refused(path, "init_lora_weights", initial, expected));
+    }
+    let stabilized = &config["use_rslora"];
+    if !(stabilized.is_null() || stabilized.is_boolean()) {
+        return Err(refused(path, "use_rslora", stabilized, "true or false"));
     }
     let rank = config["r"].as_u64().and_then(|r| usize::try_from(r).ok()).filter(|&r| r > 0);
     let rank = rank.ok_or_else(|| refused(path, "r", &config["r"], "a whole number, 1 or more"))?;
@@ -261,8 +275,7 @@ fn changed(
     model: &Architecture,
     place: &AdapterPlace,
 ) -> Result<Tensor, ConfigError> {
-    let list = model.parameter_list()?;
-    let matrix = list.iter().find(|p| p.name == place.matrix).expect("a matrix of the model");
+    let matrix = &place.whole;
     let tensors = family.tensors(model, matrix).into_iter();
     let own = tensors.into_iter().find(|tensor| family::holds(&tensor.rows, &place.rows));
     own.ok_or_else(|| ConfigError::Adaptation {

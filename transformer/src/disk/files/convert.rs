@@ -104,21 +104,21 @@ fn copy(from: &Path, to: &Path, names: &[&'static str]) -> Result<Vec<&'static s
     Ok(copied)
 }
 
-/// Copies what training does not change of a model: its chat template, and how it generates.
+/// The files beside a model that a run with its tokenizer copies.
+pub(crate) const BESIDE: [&str; 4] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "generation_config.json",
+];
+
+/// Copies what training does not change of a model with this tokenizer: how transformers uses it, its chat template, and how
+/// the model generates.
 ///
 /// # Errors
 /// A file that cannot be read or written.
 pub fn copy_beside(from: &Path, to: &Path) -> Result<Vec<&'static str>, FileError> {
-    copy(
-        from,
-        to,
-        &[
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-            "chat_template.jinja",
-            "generation_config.json",
-        ],
-    )
+    copy(from, to, &BESIDE)
 }
 
 /// Reads the parameters as `T`, which holds all of them exactly, and writes them; returns their number.

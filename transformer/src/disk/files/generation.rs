@@ -66,12 +66,13 @@ impl GenerationConfig {
 /// # Errors
 /// A file that cannot be read or is not a JSON object; a key with a value that is invalid.
 pub fn read_generation_config(directory: &Path) -> Result<GenerationConfig, FileError> {
-    if is_adapter(directory) {
+    if is_adapter(directory) && !directory.join("generation_config.json").exists() {
         return read_generation_config(&base_of(directory)?);
     }
     const END: &str = "eos_token_id";
     let own = Keys::read(directory, "generation_config.json")?;
-    let model = Keys::read(directory, "config.json")?;
+    let base = if is_adapter(directory) { base_of(directory)? } else { directory.to_owned() };
+    let model = Keys::read(&base, "config.json")?;
     let end = own.tokens(END)?.map_or_else(|| model.tokens(END), |end| Ok(Some(end)))?;
     Ok(GenerationConfig {
         end: end.unwrap_or_default(),

@@ -78,15 +78,19 @@ fn special<'a>(config: &'a Value, name: &str) -> Option<&'a str> {
     config[name].as_str().or(config[name]["content"].as_str())
 }
 
-/// Reads a model's chat template, if it has one: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`, of
+/// Reads a model's chat template, that of their model for adapters without one, if it has one: `chat_template.jinja`, else `chat_template` of `tokenizer_config.json`, of
 /// several the one with the name `default`.
 ///
 /// # Errors
 /// A file that cannot be read, or a template with a syntax error.
 pub fn read_chat_template(directory: &Path) -> Result<Option<ChatTemplate>, FileError> {
-    if is_adapter(directory) {
-        return read_chat_template(&base_of(directory)?);
+    match own_template(directory)? {
+        None if is_adapter(directory) => own_template(&base_of(directory)?),
+        own => Ok(own),
     }
+}
+
+fn own_template(directory: &Path) -> Result<Option<ChatTemplate>, FileError> {
     let (own, config) = (directory.join(TEMPLATE), read_config(directory)?);
     let given = &config["chat_template"];
     let default = |t: &&Value| t["name"] == "default";

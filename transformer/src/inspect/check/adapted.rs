@@ -1,6 +1,7 @@
 //! Certificates of a run that changes only some weights of a model, or adapters beside them.
 
-use super::{Certificate, norm, recorded, rounding};
+use super::patience::{F64, dear, seconds};
+use super::{Certificate, norm, recorded, rounding, short};
 use crate::inspect::subject::ModelStep;
 use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{Form, ModelError};
@@ -10,7 +11,7 @@ use crate::training::trainer::Trainer;
 
 const BEGINS: (&str, &str) = ("start", "adapters begin as the model itself");
 const MERGED: (&str, &str) = ("right", "merged adapters predict the same");
-const STILL: (&str, &str) = ("complete", "frozen weights stand still");
+const STILL: (&str, &str) = ("complete", "frozen weights do not change");
 const MOVES: (&str, &str) = ("complete", "all that is learned moves");
 
 /// Runs the certificates of a model of which not every weight is learned; none for other models.
@@ -18,8 +19,8 @@ const MOVES: (&str, &str) = ("complete", "all that is learned moves");
 /// # Errors
 /// If the step cannot be recorded.
 pub(super) fn each(
-    config: &TrainingConfig,
-    step: &ModelStep<'_>,
+    patience: f64,
+    (config, step): (&TrainingConfig, &ModelStep<'_>),
     learned: &[f32],
     corpus: &Corpus,
     mut tell: impl FnMut(Certificate),
@@ -29,7 +30,14 @@ pub(super) fn each(
     }
     if step.config.adaptation.adapter.is_some() {
         let wide: Vec<f64> = learned.iter().map(|&p| f64::from(p)).collect();
-        tell(begins(step, &wide)?);
+        let tokens = (step.sequences * step.length) as f64;
+        let forward = tokens * step.config.parameters() as f64;
+        if let Some(why) = dear(seconds(F64, 4.0 * forward), patience) {
+            let all = [BEGINS, MERGED, STILL, MOVES];
+            all.into_iter().for_each(|name| tell(Certificate::skipped(name, &why)));
+            return Ok(());
+        }
+        tell(begins(config, step)?);
         let merged = step.recorded::<f64>(Form::Fused)?.merged(&wide).into_owned();
         tell(same_predictions(step, &wide, &merged)?);
     }
@@ -37,22 +45,20 @@ pub(super) fn each(
     Ok(())
 }
 
-/// Compares the loss of a batch with every B zero with the loss of the model without adapters: the same number, because
-/// adding 0 changes none.
-fn begins(step: &ModelStep<'_>, learned: &[f64]) -> Result<Certificate, ModelError> {
+/// Compares the loss of a batch with adapters as they begin with the loss of the model without adapters: the same number,
+/// because B is 0, and adding 0 changes none.
+fn begins(config: &TrainingConfig, step: &ModelStep<'_>) -> Result<Certificate, ModelError> {
     let (tokens, targets) = (step.batches)(0);
     let mut begun = step.recorded::<f64>(Form::Fused)?;
-    begun.copy_parameters(learned);
-    for own in begun.marks().weights.adapters.clone() {
-        begun.tape_mut().value_mut(own.b).fill(0.0);
-    }
+    begun.initialise_adapters(config.seed);
     let loss = begun.loss(&tokens, &targets)?;
     let plain = ModelStep { config: step.config.base(), ..step.clone() };
     let mut alone = plain.recorded::<f64>(Form::Fused)?;
     // With adapters, every weight of the model is frozen.
     alone.copy_parameters(begun.tape().frozen());
     let own = alone.loss(&tokens, &targets)?;
-    let detail = format!("difference of the losses with B = 0 and without adapters, {own:.6} nats");
+    let detail =
+        format!("difference of the losses before training and without adapters, {own:.6} nats");
     Ok(Certificate::at_most(BEGINS, (loss - own).abs(), 0.0, detail))
 }
 
@@ -91,7 +97,7 @@ fn moves(
     let small = TrainingConfig {
         batch: config.batch.clamp(1, 2),
         accumulate: 1,
-        context: config.context.min(32),
+        context: short(config, corpus),
         steps: STEPS,
         time: None,
         warmup: 0,
@@ -172,11 +178,22 @@ mod tests {
         let (config, model, learned, corpus) = adapted();
         let step = step(&config, &model, &corpus);
         let mut all = vec![];
-        each(&config, &step, &learned, &corpus, |c| all.push(c)).unwrap();
+        each(60.0, (&config, &step), &learned, &corpus, |c| all.push(c)).unwrap();
         assert_eq!(all.len(), 4);
         assert!(passed(&all) && all.iter().all(|c| c.verdict == Verdict::Pass), "{all:#?}");
         let plain = ModelStep { config: model.base(), ..step };
-        each(&config, &plain, &learned, &corpus, |_| unreachable!("nothing is adapted")).unwrap();
+        let none = |_| unreachable!("nothing is adapted");
+        each(60.0, (&config, &plain), &learned, &corpus, none).unwrap();
+    }
+
+    /// Dropped input of adapters is not what the merged model sees, and evaluation drops nothing.
+    #[test]
+    fn dropout_of_adapters_is_switched_off() {
+        let (config, mut model, learned, corpus) = adapted();
+        model.adaptation.adapter.as_mut().unwrap().dropout = 0.4;
+        let all = super::super::model(&config, &model, Some(&learned), &corpus).unwrap();
+        let merged = all.iter().find(|c| c.name == MERGED.1).unwrap();
+        assert_eq!(merged.verdict, Verdict::Pass, "{merged:?}");
     }
 
     /// Weights that were merged with another factor, or of which one adapter is forgotten.

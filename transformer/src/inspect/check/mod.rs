@@ -131,8 +131,7 @@ fn within(
     };
     let wide: Vec<f64> = fresh.iter().map(|&p| f64::from(p)).collect();
     // Dropout matters for the rules only.
-    let still =
-        ModelStep { config: Architecture { dropout: 0.0, ..model.clone() }, ..step.clone() };
+    let still = ModelStep { config: model.without_dropout(), ..step.clone() };
     if model.vocabulary < 2 {
         // There is no gradient to check, and no initial loss.
         let why =
@@ -156,11 +155,11 @@ fn within(
     causal::within(patience, &still.smaller(2, 40), &wide)?.into_iter().for_each(&mut tell);
     let is_fresh = parameters.is_none_or(|p| looks_fresh(model, p));
     start::within(patience, &still, &fresh, is_fresh)?.into_iter().for_each(&mut tell);
-    adapted::each(config, &still.smaller(2, 32), &fresh, corpus, &mut tell)?;
+    adapted::each(patience, (config, &still.smaller(2, 32)), &fresh, corpus, &mut tell)?;
     data(corpus, model.vocabulary, config).into_iter().for_each(&mut tell);
     let small = TrainingConfig {
         batch: config.batch.clamp(2, 4),
-        context: config.context.min(32),
+        context: short(config, corpus),
         ..config.clone()
     };
     let fewer = still.smaller(4, 16);
@@ -186,6 +185,14 @@ fn within(
         &|| resume(&small, model, &fresh, corpus),
     )?);
     Ok(corpus.check_read()?)
+}
+
+/// Returns the tokens of a short window. Conversations keep the run's: an answer may begin late.
+fn short(config: &TrainingConfig, corpus: &Corpus) -> usize {
+    match corpus.counts() {
+        Some(_) => config.context,
+        None => config.context.min(32),
+    }
 }
 
 /// Sequences and tokens for the certificates of rules.
@@ -250,7 +257,7 @@ fn looks_fresh(config: &Architecture, parameters: &[f32]) -> bool {
         let is = |x: f32| own.iter().all(|&p| p == x);
         (!is_gain(&p) || is(1.0)) && (!is_bias(&p) || is(0.0))
     };
-    // What a run goes on from is trained.
+    // What a run starts from is trained.
     config.adaptation.is_none()
         && config.parameter_list().is_ok_and(|list| list.into_iter().all(untouched))
 }

@@ -39,6 +39,8 @@ pub struct Background {
     pub initial: Option<Vec<f32>>,
     /// Whether the model was trained elsewhere, for an unknown number of steps.
     pub finished: bool,
+    /// Whether it began with the weights of another model, which its seed does not give.
+    pub from_model: bool,
 }
 
 impl Background {
@@ -55,7 +57,9 @@ impl Background {
     ) -> Result<Self, ModelError> {
         let (length, train) = (step.length, corpus.train());
         let parameters: usize = step.config.parameters();
-        let initial = match parameters <= AGAIN {
+        // A run that began with a model's weights did not begin with those of its seed; adapters did.
+        let from_model = config.from.is_some() && config.lora.is_none();
+        let initial = match parameters <= AGAIN && !from_model {
             true => Some(step.config.initial_parameters(config.seed)?),
             false => None,
         };
@@ -63,6 +67,7 @@ impl Background {
             planned: config.steps,
             pass: corpus.windows_of_a_pass(length) as f64 / step.sequences as f64,
             initial,
+            from_model,
             ..Background::default()
         };
         if config.eval_every == 0 {

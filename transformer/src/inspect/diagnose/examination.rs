@@ -65,7 +65,7 @@ pub fn examination_of(
         at_once || symptom
     });
     let remains = after == Earlier::FallenRate;
-    let fresh = match start.steps > 0 && (late || remains) {
+    let fresh = match start.steps > 0 && (late || remains) && !background.from_model {
         true => Some(State::start(step.config.initial_parameters(step.seed)?)),
         false => None,
     };

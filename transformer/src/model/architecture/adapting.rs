@@ -38,8 +38,7 @@ impl Architecture {
         }
         let Some(adapter) = adapter else { return Ok(()) };
         if !freeze.is_empty() || !learn.is_empty() {
-            let expected =
-                "absent beside adapters, with which all weights of the model stand still";
+            let expected = "absent beside adapters, with which all weights of the model are frozen: leave out --freeze and --learn, or --lora";
             return refused("freeze or learn", "given".to_owned(), expected.to_owned());
         }
         if adapter.targets.is_empty() {

@@ -65,7 +65,7 @@ fn between(own: &Given, text: &OnceCell<Corpus>, other: &Given, steps: u64) -> R
 fn side<'a>(given: &Given, corpus: &'a Corpus) -> Result<Side<'a>> {
     let config = given.run.clone().expect("a run");
     if let Some(from) = &config.from {
-        return Err(format!("a run that goes on from a model ({from}) is not replayed").into());
+        return Err(format!("a run that starts from a model ({from}) is not replayed").into());
     }
     let model = config.in_training(family::of(&given.model.config), &given.model.config)?;
     Ok(Side { config, model, corpus, start: None })

@@ -86,13 +86,21 @@ impl Settings {
         Ok(())
     }
 
-    /// Returns the settings of a run that goes on from a model: those of its parts and sizes are the model's.
+    /// Returns the settings of a run that starts from a model: those of its parts and sizes are the model's.
     ///
     /// # Errors
     /// A model that cannot be read; a setting that contradicts it.
     pub(crate) fn on_its_model(self) -> Result<Self> {
         let Some(from) = &self.from else { return Ok(self) };
         let directory = run::model_of(Path::new(from))?;
+        if self.lora.is_some() && files::is_adapter(&directory) {
+            return Err(format!(
+                "{} holds adapters, and --lora would learn others beside them: merge them first (merge {from} --out DIR), \
+                 and give --from DIR",
+                directory.display()
+            )
+            .into());
+        }
         let model = files::read_config(&directory)?;
         let own = Settings::of_model(&model);
         let has_tokenizer = !files::tokenizer_files(&directory).is_empty();
@@ -117,11 +125,11 @@ impl Settings {
         whole.over(Settings { architecture: None, ..own })
     }
 
-    /// The settings of a run that goes on from a model, or changes only some weights.
+    /// The settings of fine-tuning.
     pub(crate) const FINE_TUNING: [&str; 8] =
         ["from", "freeze", "learn", "lora", "lora_alpha", "lora_targets", "lora_dropout", "rslora"];
     /// Why commands other than `train` refuse them.
-    pub(crate) const GOES_ON: &str = "only train goes on from a model, or lets weights stand still";
+    pub(crate) const GOES_ON: &str = "only train starts from a model, or freezes weights";
 
     /// Refuses parts and sizes other than those of `whose` model.
     fn settled(&self, whose: &str, own: &Settings) -> Result<()> {

@@ -93,7 +93,7 @@ fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usiz
 /// Describes a run before its first step.
 ///
 /// # Errors
-/// Tokens that cannot be read from their file, for the loss of a model that the run goes on from.
+/// Tokens that cannot be read from their file, for the loss of a model that the run starts from.
 pub(super) fn introduce(
     source: &Source,
     trainer: &mut Trainer<f32>,
@@ -120,7 +120,7 @@ pub(super) fn introduce(
             ));
         }
         None if !model.adaptation.is_none() => {
-            remark(format!("learned  {moving} of them; the others stand still"));
+            remark(format!("learned  {moving} of them; the others are frozen"));
         }
         None => {}
     }

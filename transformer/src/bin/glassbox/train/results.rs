@@ -7,6 +7,7 @@ use crate::progress::{Progress, duration};
 use crate::report::Report;
 use crate::source::answers::Answers;
 use crate::{Result, count, generate, remark};
+use std::borrow::Cow;
 use transformer::Evaluation;
 use transformer::disk::files;
 use transformer::model::family;
@@ -41,11 +42,12 @@ impl Session<'_> {
         .svg()
     }
 
-    /// Generates a text after a line end, or an answer to the example's question; none from a large model, of which there
-    /// would be a second copy in memory.
+    /// Generates a text after a line end, or an answer to the example's question; none from a large model that was trained
+    /// before, of which there would be a second copy in memory.
     pub(super) fn sample(&mut self) -> Result<String> {
         const LARGEST: usize = 1 << 26;
-        if self.trainer.model().config().parameters() > LARGEST {
+        let copied = self.trainer.config().from.is_some();
+        if copied && self.trainer.model().config().parameters() > LARGEST {
             return Ok(String::new());
         }
         let mut writer = generate::writer(
@@ -84,7 +86,12 @@ impl Session<'_> {
         progress: &Progress,
         sample: String,
     ) -> Report {
-        let parameters = self.trainer.evaluated();
+        let model = self.trainer.model().config();
+        // Of adapters, those; else the model.
+        let written = match model.adaptation.adapter {
+            Some(_) => Cow::Borrowed(self.trainer.evaluated()),
+            None => self.trainer.merged(),
+        };
         let seconds = progress.seconds();
         remark(format!("trained in {}", duration(seconds)));
         Report {
@@ -97,10 +104,10 @@ impl Session<'_> {
             held_back: self.source.corpus.measured(),
             characters_per_token: self.source.characters_per_token,
             unit: self.source.tokenizer.unit(),
-            parameters: parameters.len(),
+            parameters: model.parameters(),
             family: family::of(self.trainer.model().config()).name(),
             adapters: self.trainer.model().config().adaptation.adapter.is_some(),
-            weights_sha256: files::sha256(parameters),
+            weights_sha256: files::sha256(&written),
             run: self.run.directory().to_owned(),
             baselines: self.baselines.clone(),
             entropy: self.source.entropy,

@@ -7,7 +7,7 @@ use std::path::Path;
 use transformer::disk::files;
 use transformer::{Architecture, Trainer, TrainingConfig};
 
-/// The model that a run goes on from.
+/// The model that a run starts from.
 pub(super) struct Start {
     model: Architecture,
     /// Its weights; none if the run's state holds all of them.
@@ -16,7 +16,7 @@ pub(super) struct Start {
 
 impl Start {
     /// Reads the model that settings name, if they name one, and completes them with its checksum. A run that resumes needs
-    /// it only if weights stand still: its state has the others.
+    /// it only if weights are frozen: its state has the others.
     ///
     /// # Errors
     /// A model that cannot be read, or is not the one that the run began with; adapters that do not fit it.
@@ -35,7 +35,8 @@ impl Start {
         let directory = Path::new(&from);
         let again = |e| match resumed {
             Some(_) => format!(
-                "{e}; the run began with the weights of {from}, and needs them again to resume"
+                "{e}; the run began with the weights of {from}, and needs them again to resume: if they lie elsewhere now, give \
+                 them with --from"
             ),
             None => format!("{e}"),
         };
@@ -43,9 +44,14 @@ impl Start {
         let found = files::sha256(&weights);
         match &config.from_sha256 {
             Some(saved) if *saved != found => {
+                let remedy = match resumed {
+                    Some(_) => "restore them, or give the model that has them with --from",
+                    None => {
+                        "restore them, or leave from_sha256 out of the settings to begin with these"
+                    }
+                };
                 return Err(format!(
-                    "{from} holds other weights now (SHA-256 {found}) than those that the run began with ({saved}): \
-                     restore them, or leave from_sha256 out of the settings to begin with these"
+                    "{from} holds other weights (SHA-256 {found}) than those that the run began with ({saved}): {remedy}"
                 )
                 .into());
             }
