@@ -165,7 +165,8 @@ fn frozen_weights_change_no_bit_and_have_no_gradient() {
     for set in 0..1_u32 << NAMES.len() {
         let still = |i: usize| set >> i & 1 == 1;
         let frozen: Vec<&str> = (0..4).filter(|&i| still(i)).map(|i| NAMES[i]).collect();
-        let plans: [fn(Recorder<f64>, Var) -> Tape<f64>; 4] = [
+        type Finish = fn(Recorder<f64>, Var) -> Tape<f64>;
+        let plans: [Finish; 4] = [
             |r, _| r.finish(),
             |r, _| r.finish_forward_only(),
             |r, loss| r.finish_for_training(loss, false),

@@ -39,8 +39,11 @@ fn sequence(seed: u64, length: usize) -> (Vec<u32>, Vec<u32>) {
     models::batch(seed, &models::config(), length)
 }
 
+/// Tokens and targets.
+type Batch = (Vec<u32>, Vec<u32>);
+
 /// All windows: each sequence but the last of a window ends with the mark, and the last is filled up.
-fn windows() -> (Vec<u32>, Vec<u32>, Vec<(Vec<u32>, Vec<u32>)>) {
+fn windows() -> (Vec<u32>, Vec<u32>, Vec<Batch>) {
     let (mut x, mut y, mut all) = (vec![], vec![], vec![]);
     for (w, lengths) in PACKED.iter().enumerate() {
         for (i, &length) in lengths.iter().enumerate() {
