@@ -24,10 +24,15 @@ impl Visitor for Names {
 /// Lines from the formula to the end of the vjp in `impl Primitive<…> for name`, if there is one. Nothing but the
 /// forward may stand between.
 fn span(source: &str, name: &str) -> Option<usize> {
+    let rule = format!("> for {name}, ");
+    let by_macro = source.lines().any(|line| line.starts_with("rules!(") && line.contains(&rule));
     let block = |line: &str| {
         let of = line.split_once("Primitive<").and_then(|(_, rest)| rest.split_once("> for "));
-        let of = of.and_then(|(_, rest)| rest.strip_prefix(name));
-        of.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric) && rest.ends_with('{'))
+        let of = of.map(|(_, rest)| rest);
+        // A macro of several types names them by a variable.
+        let whole = |rest: &str| !rest.starts_with(char::is_alphanumeric) && rest.ends_with('{');
+        let by_name = of.and_then(|rest| rest.strip_prefix(name)).is_some_and(whole);
+        by_name || by_macro && of.is_some_and(|rest| rest.starts_with('$') && rest.ends_with('{'))
     };
     let lines: Vec<&str> = source.lines().collect();
     let start = lines.iter().position(|line| block(line))?;

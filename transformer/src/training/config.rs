@@ -9,6 +9,7 @@ use crate::model::family::{self, Family};
 use crate::training::parametrization::Parametrization;
 use crate::training::paths;
 use crate::training::preset::Preset;
+use crate::training::ranges;
 use crate::training::time::Time;
 use crate::training::tokenizer_choice::TokenizerChoice;
 use calculus::optimizer::OptimizerConfig;
@@ -297,7 +298,7 @@ impl TrainingConfig {
 
     /// Returns the most steps that a run of these sizes can take: windows are numbered in 32 bits.
     pub fn most_steps(&self) -> u64 {
-        check::MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
+        ranges::MOST_WINDOWS / (self.accumulate.saturating_mul(self.batch) as u64).max(1)
     }
 
     /// The most tokens of the validation part that are measured.
@@ -413,6 +414,5 @@ impl TrainingConfig {
     }
 }
 
-mod check;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -9,6 +9,7 @@ pub(crate) mod parametrization;
 pub mod paths;
 pub mod precision;
 pub(crate) mod preset;
+mod ranges;
 pub(crate) mod recipe;
 pub(crate) mod time;
 pub(crate) mod tokenizer_choice;

@@ -5,9 +5,11 @@ use super::{Certificate, norm, recorded, rounding, short};
 use crate::inspect::subject::ModelStep;
 use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{Form, ModelError};
+use crate::streams;
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
 use crate::training::trainer::Trainer;
+use probability::random::Random;
 
 const BEGINS: (&str, &str) = ("start", "adapters begin as the model itself");
 const MERGED: (&str, &str) = ("right", "merged adapters predict the same");
@@ -43,6 +45,20 @@ pub(super) fn each(
     }
     moves(config, &step.config, learned, corpus)?.into_iter().for_each(tell);
     Ok(())
+}
+
+/// Returns parameters at which every adapter has a gradient: while a B is 0, its A has none, so that such a B is given
+/// numbers. Rules are certified at any parameters.
+pub(super) fn moved(model: &Architecture, learned: &[f64]) -> Result<Vec<f64>, ModelError> {
+    let mut learned = learned.to_vec();
+    for (k, place) in model.adapters()?.into_iter().enumerate() {
+        let b = &mut learned[place.b.range];
+        if b.iter().all(|&x| x == 0.0) {
+            let random = Random::new(0, streams::DIRECTIONS, k as u32);
+            b.iter_mut().enumerate().for_each(|(i, x)| *x = 0.02 * random.normal(i as u64));
+        }
+    }
+    Ok(learned)
 }
 
 /// Compares the loss of a batch with adapters as they begin with the loss of the model without adapters: the same number,

@@ -148,7 +148,8 @@ fn within(
         return Ok(());
     }
     let [rules, longer] = [RULES, OPERATIONS].map(|(n, length)| InChunks(step.smaller(n, length)));
-    gradient::each((&rules, &longer), &wide, config.seed, patience, &mut tell)?;
+    let moved = adapted::moved(model, &wide)?;
+    gradient::each((&rules, &longer), &moved, config.seed, patience, &mut tell)?;
     let few = step.smaller(4, 32);
     let optimizer = &config.rule();
     update::within(patience, &few, optimizer, &wide)?.into_iter().for_each(&mut tell);

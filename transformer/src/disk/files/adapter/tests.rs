@@ -193,7 +193,7 @@ fn tensors_of(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f64>)> {
 }
 
 /// In the layout of the files, whatever the order of a matrix's rows there: the merged tensor is W + s·B·A, and its
-/// transpose for GPT-2's matrices.
+/// transpose for the matrices of GPT-2 and of our own format.
 #[test]
 fn merged_files_are_the_files_sum() {
     for name in family::architectures() {
@@ -216,7 +216,7 @@ fn merged_files_are_the_files_sum() {
                 continue;
             };
             let (rank, inputs) = (a_shape[0], a_shape[1]);
-            let transposed = family::of(&plain).name() == "gpt2";
+            let transposed = ["gpt2", "glassbox"].contains(&family::of(&plain).name());
             let outputs = w.len() / inputs;
             assert_eq!(*shape, if transposed { [inputs, outputs] } else { [outputs, inputs] });
             for (i, j) in (0..outputs).flat_map(|i| (0..inputs).map(move |j| (i, j))) {

@@ -1,7 +1,7 @@
 //! The ranges of settings.
 
-use super::{TrainingConfig, TrainingConfigError};
 use crate::printable::decimal;
+use crate::training::config::{TrainingConfig, TrainingConfigError};
 use crate::training::parametrization::Parametrization;
 
 /// Windows and parts of a batch, by which random numbers are drawn, are numbered in 32 bits.
