@@ -136,7 +136,7 @@ impl Train {
             Some(run) => {
                 let directory = run::model_directory(run);
                 // Without a model, the state is enough if the text determines the vocabulary.
-                if files::is_model(&directory) {
+                if config.from.is_none() && files::is_model(&directory) {
                     run::agree(run, &config, &files::read_config(&directory)?)?;
                 }
                 let there = !files::tokenizer_files(&directory).is_empty();
