@@ -104,7 +104,7 @@ pub struct Recorder<T: Real> {
     names: HashMap<String, usize>,
     /// The name of the outermost open scope.
     layer: Option<String>,
-    /// Selects the parameters that stand still.
+    /// Selects the parameters to freeze.
     freezes: Option<Freezes>,
     nodes: Vec<Node<T>>,
 }
@@ -140,13 +140,12 @@ impl<T: Real> Recorder<T> {
 
     /// Records a parameter: a matrix that is trained, unless [`Recorder::freeze`] selects it.
     pub fn parameter(&mut self, name: &str, shape: Shape) -> Result<Var, RecordError> {
-        let stands_still =
-            self.freezes.as_ref().is_some_and(|freezes| freezes(&self.full_name(name)));
-        let source = if stands_still { Source::Frozen } else { Source::Parameter };
+        let frozen = self.freezes.as_ref().is_some_and(|freezes| freezes(&self.full_name(name)));
+        let source = if frozen { Source::Frozen } else { Source::Parameter };
         self.add(name, source, shape, Memory::default(), None)
     }
 
-    /// Records a matrix of weights that stands still: it is read and never trained, and has no gradient. What depends on
+    /// Records a frozen matrix of weights: it is read and never trained, and has no gradient. What depends on
     /// frozen weights and inputs alone has none either, in a recording for training.
     ///
     /// ```

@@ -22,8 +22,6 @@ pub struct AdapterMarks {
     pub a: Var,
     /// B (as many as `rows` × r).
     pub b: Var,
-    /// B·A·x, with the factor s (as many as `rows` × tokens).
-    pub change: Var,
 }
 
 /// The place of an adapter in the parameters of a recording that learns nothing else.
@@ -73,7 +71,7 @@ impl Context<'_> {
             let low = self.scale(adapter.factor(), r, "scaled", low)?; // r×tokens
             Ok((a, b, r.push("change", Product::plain(), [b, low])?)) // m×tokens
         })?;
-        weights.adapters.push(AdapterMarks { target, matrix, rows, a, b, change });
+        weights.adapters.push(AdapterMarks { target, matrix, rows, a, b });
         r.push(&format!("{name}.adapted"), Add, [y, change]) // m×tokens
     }
 }

@@ -372,6 +372,11 @@ impl TrainingConfig {
         }
     }
 
+    /// Whether some weights of the model are frozen.
+    pub fn freezes(&self) -> bool {
+        self.lora.is_some() || self.freeze.is_some() || self.learn.is_some()
+    }
+
     /// Returns what the run learns of a model, whose files are those of a family.
     ///
     /// # Errors

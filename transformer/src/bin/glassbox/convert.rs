@@ -42,7 +42,8 @@ pub(crate) struct Merge {
 impl Merge {
     pub(crate) fn run(self) -> Result<()> {
         let given = &self.convert.run;
-        if !files::is_adapter(&run::model_of(given)?) {
+        let directory = run::model_of(given)?;
+        if !files::is_adapter(&directory) {
             let shown = given.display();
             return Err(format!(
                 "{shown} holds no adapters (adapter_config.json): there is nothing to merge; `convert` writes a model in \
@@ -50,7 +51,7 @@ impl Merge {
             )
             .into());
         }
-        let base = files::base_of(&run::model_of(given)?)?;
+        let base = files::base_of(&directory)?;
         let out = &self.convert.out;
         let same = |path: &Path| path.canonicalize().ok();
         if same(out).is_some() && same(out) == same(&base) {
@@ -60,15 +61,18 @@ impl Merge {
             )
             .into());
         }
-        self.convert.run()
+        self.convert.write(&directory)
     }
 }
 
 impl Convert {
     pub(crate) fn run(self) -> Result<()> {
-        let from = run::model_of(&self.run)?;
+        self.write(&run::model_of(&self.run)?)
+    }
+
+    fn write(&self, from: &Path) -> Result<()> {
         self.free(&self.out)?;
-        let converted = files::convert(&from, &self.out, self.dtype)?;
+        let converted = files::convert(from, &self.out, self.dtype)?;
         if self.json {
             return terminal::print_json(json!({
                 "out": self.out.display().to_string(),

@@ -349,7 +349,7 @@ impl Explain {
         }
         if let Some(own) = &own {
             run::agree(given, own, &config)?;
-            if own.lora.is_some() || own.freeze.is_some() || own.learn.is_some() {
+            if own.freezes() {
                 (config, parameters) = read_in_training(&directory, own)?;
             }
         }

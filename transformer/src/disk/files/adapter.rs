@@ -67,6 +67,11 @@ pub fn base_of(directory: &Path) -> Result<PathBuf, FileError> {
     })
 }
 
+/// Returns the directory that holds the model itself: that of the model for adapters, else the directory.
+pub(super) fn with_model(directory: &Path) -> Result<PathBuf, FileError> {
+    if is_adapter(directory) { base_of(directory) } else { Ok(directory.to_owned()) }
+}
+
 fn parse(path: &Path) -> Result<Value, FileError> {
     let not_json = |reason: String| FileError::Config {
         path: path.to_owned(),

@@ -1,10 +1,11 @@
 //! Writes a model in another number format.
 
+use super::adapter::with_model;
 use super::shards::INDEX;
 use super::weights::Weights;
 use super::{
-    FileError, LARGEST_TEXT, NumberFormat, SINGLE, base_of, is_adapter, read, read_bounded,
-    read_family, read_text, write_atomically, write_config, write_weights,
+    FileError, LARGEST_TEXT, NumberFormat, SINGLE, read, read_bounded, read_family, read_text,
+    write_atomically, write_config, write_weights,
 };
 use crate::disk::ordinary;
 use crate::model::architecture::ConfigError;
@@ -56,7 +57,7 @@ pub fn convert(from: &Path, to: &Path, format: NumberFormat) -> Result<Converted
     let all = COPIED.into_iter().chain(["config.json", SINGLE]);
     all.into_iter().try_for_each(|name| ordinary(&to.join(name)))?;
     let (family, config) = read_family(from)?;
-    let base = if is_adapter(from) { base_of(from)? } else { from.to_owned() };
+    let base = with_model(from)?;
     let wide = Weights::open(&base, family, &config)?.has(NumberFormat::F64);
     let parameters = if wide {
         converted::<f64>(from, to, format)?
@@ -82,14 +83,11 @@ pub fn convert(from: &Path, to: &Path, format: NumberFormat) -> Result<Converted
 /// Copies files of these names, those of adapters' own model if adapters have none; removes those that are not there.
 /// Returns the names of those that are.
 fn copy(from: &Path, to: &Path, names: &[&'static str]) -> Result<Vec<&'static str>, FileError> {
-    let base = if is_adapter(from) { Some(base_of(from)?) } else { None };
+    let base = with_model(from)?;
     let mut copied = Vec::new();
     for &name in names {
         let own = from.join(name);
-        let path = match &base {
-            Some(base) if !own.exists() => base.join(name),
-            _ => own,
-        };
+        let path = if own.exists() { own } else { base.join(name) };
         match read_bounded(&path, LARGEST_TEXT) {
             Ok(bytes) => {
                 write_atomically(&to.join(name), &bytes)?;

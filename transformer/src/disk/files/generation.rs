@@ -1,5 +1,6 @@
 //! `generation_config.json`: where a text ends, and how its author samples.
 
+use super::adapter::with_model;
 use super::{FileError, base_of, is_adapter, read_text};
 use crate::model::architecture::ConfigError;
 use crate::printable::shortened;
@@ -71,7 +72,7 @@ pub fn read_generation_config(directory: &Path) -> Result<GenerationConfig, File
     }
     const END: &str = "eos_token_id";
     let own = Keys::read(directory, "generation_config.json")?;
-    let base = if is_adapter(directory) { base_of(directory)? } else { directory.to_owned() };
+    let base = with_model(directory)?;
     let model = Keys::read(&base, "config.json")?;
     let end = own.tokens(END)?.map_or_else(|| model.tokens(END), |end| Ok(Some(end)))?;
     Ok(GenerationConfig {

@@ -25,9 +25,7 @@ impl Start {
         resumed: Option<&Path>,
     ) -> Result<Option<Self>> {
         let Some(from) = config.from.clone() else { return Ok(None) };
-        let stands_still =
-            config.lora.is_some() || config.freeze.is_some() || config.learn.is_some();
-        if let Some(run) = resumed.filter(|_| !stands_still) {
+        if let Some(run) = resumed.filter(|_| !config.freezes()) {
             let (family, model) = files::read_family(&run::model_directory(run))?;
             let model = config.in_training(family, &model)?;
             return Ok(Some(Start { model, weights: None }));
