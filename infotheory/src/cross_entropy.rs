@@ -301,8 +301,8 @@ pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats:
     );
 }
 
-/// Replaces logits by the gradient of `share`·Σ nats with respect to them, and writes the nats of every column, like
-/// [`nats_of_columns`].
+/// Replaces logits by the gradient of Σ share(j)·nats of column j with respect to them, and writes the nats of every column,
+/// like [`nats_of_columns`].
 ///
 /// # Panics
 /// Like [`nats_of_columns`].
@@ -311,14 +311,14 @@ pub fn nats_of_columns<T: Real>(logits: View<'_, T>, targets: View<'_, T>, nats:
 /// use infotheory::cross_entropy::gradient_in_place;
 /// let (mut z, targets) = (linalg::Matrix::zeros(2, 1), linalg::matrix(1, 1, &[0.0]));
 /// let mut nats = [0.0];
-/// gradient_in_place(z.as_view_mut(), targets.as_view(), 1.0, &mut nats);
+/// gradient_in_place(z.as_view_mut(), targets.as_view(), |_| 1.0, &mut nats);
 /// assert_eq!(z.as_slice(), &[-0.5, 0.5]); // prediction minus truth
 /// assert_eq!(infotheory::bits(nats[0]), 1.0);
 /// ```
 pub fn gradient_in_place<T: Real>(
     logits: ViewMut<'_, T>,
     targets: View<'_, T>,
-    share: T,
+    share: impl Fn(usize) -> T + Sync,
     nats: &mut [T],
 ) {
     assert!(targets.ncols() == logits.ncols() && nats.len() == logits.ncols());
@@ -332,7 +332,7 @@ pub fn gradient_in_place<T: Real>(
                 T::zero()
             } else {
                 let y = gather::index(targets[j], z.len());
-                Token::into_gradient(share, z, y)
+                Token::into_gradient(share(j), z, y)
             };
         },
     );

@@ -144,6 +144,7 @@
 // A new operation is one file and one line here.
 linalg::operations! {
     pub mod cross_entropy: CrossEntropy;
+    pub mod preference: PreferenceLoss;
     pub mod surprisal: Surprisal, MeanOverTargets;
 }
 

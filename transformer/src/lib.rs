@@ -117,7 +117,7 @@ struct Readme;
 
 pub use generation::decoder::Decoder;
 pub use generation::writer::{WriteError, Writer, Written};
-pub use inspect::subject::{Batches, ModelStep, Subject};
+pub use inspect::subject::{Batches, ModelStep, References, Subject};
 pub use model::adaptation::{Adaptation, Adapter, Target};
 pub use model::adapters::{AdapterMarks, AdapterPlace};
 pub use model::architecture::{
@@ -133,21 +133,25 @@ pub use model::parameter_kind::{is_bias, is_gain, is_vector};
 pub use model::recorded_step::{
     Form, IGNORED, LAST, ModelError, Predictions, RecordedStep, Without, is_counted,
 };
-pub use model::recording::{Given, Handles, Recording};
+pub use model::loss::LogRatios;
+pub use model::recording::{Given, Handles, PairHandles, Recording};
 pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
+pub use model::vocabulary_surprisal::VocabularySurprisal;
 pub use text::corpus::Corpus;
 pub use text::tokens::{Tokens, TokensError};
 pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
 };
-pub use training::evaluation::Evaluation;
+pub use training::evaluation::{Evaluation, Preferred};
 pub use training::noise_scale::NoiseScale;
 pub use training::parametrization::Parametrization;
 pub use training::paths;
 pub use training::precision::Precision;
+pub use training::preference_kind::PreferenceKind;
 pub use training::preset::Preset;
 pub use training::recipe::Recipe;
+pub use training::reference::refer;
 pub use training::time::{Time, TimeBudget, TimeError};
 pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
 pub use training::trainer::{AVERAGED, Trainer, is_sound};

@@ -388,7 +388,7 @@ fn measuring_does_not_depend_on_the_batch() {
         let mut trainer = trainer::<f64>(&TrainingConfig { batch, ..descent() });
         trainer.evaluate(&corpus).unwrap()
     });
-    for Evaluation { loss, tokens } in losses {
+    for Evaluation { loss, tokens, .. } in losses {
         assert_eq!(tokens, corpus.validation().len() - 1);
         assert!((loss / losses[0].loss - 1.0).abs() <= tolerance::sum(1000));
     }

@@ -9,7 +9,8 @@
 //! | `-` | standard input: one text |
 //!
 //! Conversations ([`Data::read_conversations`]) are JSON lines: an object with `messages`, or with `prompt` and
-//! `completion` ([`crate::text::conversation`]).
+//! `completion` ([`crate::text::conversation`]). Preferences ([`Data::read_preferences`]) are JSON lines with `chosen` and
+//! `rejected` ([`crate::text::preference`]).
 //!
 //! The byte order mark that some editors write before a text is not part of it.
 
@@ -105,9 +106,9 @@ pub enum DataError {
         /// What was found and what is expected.
         reason: String,
     },
-    /// A file that does not hold conversations.
+    /// A file that does not hold conversations or preferences.
     #[error(
-        "{} is not a file of conversations: a JSON object a line is expected, in a file *.jsonl or *.ndjson",
+        "{} is not a file of conversations or preferences: a JSON object a line is expected, in a file *.jsonl or *.ndjson",
         shown(path)
     )]
     Conversations {
@@ -168,7 +169,7 @@ impl Data {
     }
 
     /// Reads conversations: JSON lines in files, directories of such files, or standard input. Every line is checked; calls
-    /// `progress` like [`Data::read_watched`]. They are the documents of the result ([`Documents::conversation`]).
+    /// `progress` like [`Data::read_watched`]. They are the documents of the result ([`Documents::example`]).
     ///
     /// # Errors
     /// Files that cannot be read or are of another kind; a line that is no conversation with an answer, by its number.
@@ -177,6 +178,17 @@ impl Data {
         mut progress: impl FnMut(u64),
     ) -> Result<Self, DataError> {
         Self::read_lines(paths, Line::Conversation, &mut progress)
+    }
+
+    /// Like [`Data::read_conversations`], but reads preferences.
+    ///
+    /// # Errors
+    /// Files that cannot be read or are of another kind; a line that is no preference, by its number.
+    pub fn read_preferences(
+        paths: &[String],
+        mut progress: impl FnMut(u64),
+    ) -> Result<Self, DataError> {
+        Self::read_lines(paths, Line::Preference, &mut progress)
     }
 
     fn read_lines(
@@ -231,7 +243,7 @@ impl Reading<'_> {
 
     /// Returns what a file is, or an error for one that does not hold conversations where these are read.
     fn kind_of(&self, path: &Path) -> Result<Kind, DataError> {
-        let chats = self.documents.form == Line::Conversation;
+        let chats = self.documents.form.is_example();
         match (chats, Kind::of(path)) {
             (false, kind) => Ok(kind),
             (true, Kind::Lines) => Ok(Kind::Lines),

@@ -1,5 +1,6 @@
 //! `metrics.jsonl`: one line per step.
 
+use crate::training::evaluation::Preferred;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -13,6 +14,9 @@ pub struct Metric {
     /// Nats per token on the validation part, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_loss: Option<f64>,
+    /// How the validation part's chosen answers are preferred, at steps that measure it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub preferred: Option<Preferred>,
     /// The learning rate of the update.
     pub learning_rate: f64,
     /// The norm of all gradients together, before clipping.
@@ -93,6 +97,7 @@ mod tests {
             step,
             loss: Some(1.0 / step as f64),
             validation_loss: None,
+            preferred: None,
             learning_rate: 1e-3,
             gradient_norm: None,
             tokens_per_second: 7.0,

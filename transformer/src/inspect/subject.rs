@@ -5,7 +5,9 @@
 //! composed from the crates gets all of that by implementing [`Subject`].
 
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{Form, ModelError, RecordedStep, first_tokens, is_counted};
+use crate::model::recorded_step::{
+    Form, ModelError, RecordedStep, first_tokens, is_counted, pairs_of,
+};
 use crate::model::recording::{Given, Recording};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
@@ -70,6 +72,9 @@ pub trait Subject: Sync {
 /// Draws batch number n: tokens and targets.
 pub type Batches<'a> = Arc<dyn Fn(u64) -> (Vec<u32>, Vec<u32>) + Send + Sync + 'a>;
 
+/// Draws the reference's nats of batch number n, for a step on preferences ([`crate::refer`]).
+pub type References<'a> = Arc<dyn Fn(u64) -> Vec<f32> + Send + Sync + 'a>;
+
 /// A GPT-2's training step as a [`Subject`].
 #[derive(Clone)]
 pub struct ModelStep<'a> {
@@ -83,6 +88,8 @@ pub struct ModelStep<'a> {
     pub seed: u64,
     /// Source of the batches.
     pub batches: Batches<'a>,
+    /// Source of the reference of each batch, if the step is on preferences.
+    pub references: Option<References<'a>>,
 }
 
 impl fmt::Debug for ModelStep<'_> {
@@ -114,7 +121,22 @@ impl<'a> ModelStep<'a> {
                 corpus.fill(seed, number, length, &mut tokens, &mut targets);
                 (tokens, targets)
             }),
+            references: model.preference.map(|_| -> References<'a> {
+                Arc::new(move |number| {
+                    let mut nats = vec![f32::NAN; sequences * length];
+                    corpus.fill_reference(seed, number, length, &mut nats);
+                    nats
+                })
+            }),
         }
+    }
+
+    /// Returns the step with the mean loss of answers' tokens in place of that of preferences between them, for what is
+    /// certified of the model and not of the loss.
+    #[must_use]
+    pub fn without_preference(&self) -> Self {
+        let config = Architecture { preference: None, ..self.config.clone() };
+        ModelStep { config, references: None, ..self.clone() }
     }
 
     /// Returns the same step on smaller batches: the first tokens of the first sequences; if the first predicted one is far
@@ -123,24 +145,30 @@ impl<'a> ModelStep<'a> {
     pub fn smaller(&self, sequences: usize, length: usize) -> Self {
         let (sequences, length) = (sequences.min(self.sequences), length.min(self.length));
         let (whole, batches) = (self.length, Arc::clone(&self.batches));
-        let cut = move |(tokens, targets): (Vec<u32>, Vec<u32>)| {
+        let starts = move |targets: &[u32]| -> Vec<usize> {
             let start = |targets: &[u32]| {
                 let first = targets.iter().position(|t| is_counted(*t)).unwrap_or(0);
                 first.saturating_sub(length / 2).min(whole - length)
             };
-            let starts: Vec<usize> = targets.chunks(whole).take(sequences).map(start).collect();
-            [tokens, targets].map(|all| -> Vec<u32> {
-                let some = all.chunks(whole).zip(&starts);
-                some.flat_map(|(s, &start)| s[start..start + length].to_vec()).collect()
-            })
+            targets.chunks(whole).take(sequences).map(start).collect()
         };
+        let references = self.references.as_ref().map(|references| -> References<'a> {
+            let (references, batches) = (Arc::clone(references), Arc::clone(&batches));
+            Arc::new(move |number| {
+                cut(&references(number), (whole, length), &starts(&batches(number).1))
+            })
+        });
         ModelStep {
             sequences,
             length,
             batches: Arc::new(move |number| {
-                let [tokens, targets] = cut(batches(number));
+                let (tokens, targets) = batches(number);
+                let starts = starts(&targets);
+                let [tokens, targets] =
+                    [tokens, targets].map(|all| cut(&all, (whole, length), &starts));
                 (tokens, targets)
             }),
+            references,
             ..self.clone()
         }
     }
@@ -153,10 +181,17 @@ impl<'a> ModelStep<'a> {
         RecordedStep::record(&self.config, self.sequences, self.length, form, self.seed)
     }
 
-    /// Returns the input values of a batch, with a step number that selects dropout's masks.
-    pub(crate) fn given(&self, tokens: Vec<u32>, targets: Vec<u32>, step: [f64; 2]) -> Vec<Given> {
+    /// Returns the input values of a batch, with its reference if the step is on preferences, and with a step number that
+    /// selects dropout's masks.
+    pub(crate) fn given(
+        &self,
+        (tokens, targets): (Vec<u32>, Vec<u32>),
+        reference: Option<Vec<f32>>,
+        step: [f64; 2],
+    ) -> Vec<Given> {
         let target = |t: u32| if is_counted(t) { f64::from(t) } else { infotheory::IGNORED };
         let starts = self.config.packed.then(|| first_tokens(&targets, self.length));
+        let places = self.config.preference.map(|_| pairs_of(&targets, self.length));
         let mut batch = vec![
             Given { name: "tokens", elements: tokens.into_iter().map(f64::from).collect() },
             Given { name: "targets", elements: targets.into_iter().map(target).collect() },
@@ -167,6 +202,15 @@ impl<'a> ModelStep<'a> {
             batch.push(Given { name: "positions", elements: positions.collect() });
             let first = starts.iter().map(|&start| start as f64);
             batch.push(Given { name: "first", elements: first.collect() });
+        }
+        if let (Some(places), Some(reference)) = (places, reference) {
+            let reference = reference.into_iter().map(f64::from).collect();
+            let of = |number: fn((usize, f64)) -> f64| -> Vec<f64> {
+                places.iter().map(|place| place.map_or(0.0, number)).collect()
+            };
+            batch.push(Given { name: "reference", elements: reference });
+            batch.push(Given { name: "pairs", elements: of(|(pair, _)| pair as f64) });
+            batch.push(Given { name: "sides", elements: of(|(_, side)| side) });
         }
         if self.config.drops() {
             batch.push(Given { name: "step", elements: step.into() });
@@ -179,14 +223,20 @@ impl<'a> ModelStep<'a> {
     }
 }
 
+/// Returns `length` elements of each sequence of `whole`, from its start.
+fn cut<T: Clone>(all: &[T], (whole, length): (usize, usize), starts: &[usize]) -> Vec<T> {
+    let some = all.chunks(whole).zip(starts);
+    some.flat_map(|(s, &start)| s[start..start + length].to_vec()).collect()
+}
+
 impl Subject for ModelStep<'_> {
     fn record<T: Real>(&self) -> Result<Recording<T>, ModelError> {
         self.record_form(Form::Fused)
     }
 
     fn batch(&self, number: u64) -> Vec<Given> {
-        let (tokens, targets) = (self.batches)(number);
-        self.given(tokens, targets, dropout::step(number))
+        let reference = self.references.as_ref().map(|references| references(number));
+        self.given((self.batches)(number), reference, dropout::step(number))
     }
 
     fn length(&self) -> Option<usize> {

@@ -16,6 +16,7 @@ pub use calculus::activation::Activation;
 pub(crate) use check::MOST_LAYERS;
 pub use difference::{Difference, Paper};
 pub use error::ConfigError;
+use infotheory::preference::PreferenceLoss;
 use linalg::Shape;
 pub use linalg::rotation::Scaling;
 use linalg::rotation::{Pairs, Rotation};
@@ -270,6 +271,10 @@ pub struct Architecture {
     /// Whether windows hold several sequences, kept apart ([`crate::PackedAttention`]); no part of a trained model.
     #[serde(skip)]
     pub packed: bool,
+    /// The loss of preferences, if windows hold pairs of a chosen and a rejected sequence ([`Self::packed`]), instead of the
+    /// mean over tokens; no part of a trained model.
+    #[serde(skip)]
+    pub preference: Option<PreferenceLoss>,
     /// What training changes; no part of a trained model either.
     #[serde(skip)]
     pub adaptation: Adaptation,
@@ -317,6 +322,7 @@ impl Default for Architecture {
             dropout: 0.0,
             hidden_deviation: HIDDEN_DEVIATION,
             packed: false,
+            preference: None,
             adaptation: Adaptation::default(),
         }
     }

@@ -8,6 +8,7 @@ linalg::operations! {
     pub(crate) mod cached_attention: CachedAttention;
     pub(crate) mod causal_attention: CausalAttention, PackedAttention;
     pub(crate) mod vocabulary_loss: VocabularyLoss;
+    pub(crate) mod vocabulary_surprisal: VocabularySurprisal;
 }
 
 pub mod adaptation;
@@ -17,6 +18,7 @@ pub mod architecture;
 pub(crate) mod cached;
 pub mod family;
 mod initial;
+pub(crate) mod loss;
 pub(crate) mod layers;
 pub(crate) mod outline;
 pub(crate) mod parameter_kind;

@@ -3,16 +3,16 @@
 use crate::memory::{self, MemoryError};
 use crate::model::architecture::{Architecture, ConfigError};
 use crate::model::layers::{self, Context, Marks};
-use crate::model::recording::{Handles, Recording};
-pub(crate) use crate::model::target::first_tokens;
+pub use crate::model::loss::Predictions;
+use crate::model::loss::{self, Loss};
+use crate::model::recording::{Handles, PairHandles, Recording};
+pub(crate) use crate::model::target::{first_tokens, pairs_of};
 pub use crate::model::target::{IGNORED, LAST, is_counted};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::words;
 use calculus::{RecordError, Recorder, Tape, Var};
-use infotheory::surprisal::{MeanOverTargets, Surprisal};
 use linalg::{Real, Shape};
 use probability::dropout;
-use probability::softmax::Softmax;
 use std::fmt;
 use std::num::NonZeroUsize;
 use thiserror::Error;
@@ -82,6 +82,9 @@ pub enum ModelError {
     /// A batch without a token to predict.
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
+    /// Preferences without the nats of their reference.
+    #[error("the nats of the preferences under the reference are not known: find them first (`refer`)")]
+    NoReference,
     /// A window of several sequences, for a recording whose windows hold one.
     #[error(
         "a sequence ends at place {place} of the batch and another follows in its window, but this step was recorded for \
@@ -131,17 +134,6 @@ impl<T: Real> fmt::Debug for RecordedStep<T> {
     }
 }
 
-/// The predictions of a textbook recording, formula by formula.
-#[derive(Clone, Copy, Debug)]
-pub struct Predictions {
-    /// A score for every token of the vocabulary (V × n).
-    pub logits: Var,
-    /// Their softmax (V × n).
-    pub probabilities: Var,
-    /// −ln of the target's probability, in nats (1 × n).
-    pub surprisal: Var,
-}
-
 /// The values of a recording that are set or read.
 pub(super) struct Values {
     tokens: Var,
@@ -150,6 +142,7 @@ pub(super) struct Values {
     targets: Var,
     step: Option<Var>,
     predictions: Option<Predictions>,
+    pairs: Option<PairHandles>,
     pub(super) loss: Var,
     pub(super) marks: Marks,
 }
@@ -178,7 +171,8 @@ impl<'a> Wanted<'a> {
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<RecordedStep<T>, ModelError> {
         let (recorder, values) = self.written()?;
-        let Values { tokens, positions, first, targets, step, predictions, loss, marks } = values;
+        let Values { tokens, positions, first, targets, step, .. } = values;
+        let Values { predictions, pairs, loss, marks, .. } = values;
         let mut tape = finish(recorder, loss)?;
         if let Some(frozen) = &self.config.adaptation.frozen {
             let own = tape.frozen_mut();
@@ -195,6 +189,7 @@ impl<'a> Wanted<'a> {
             step,
             logits: predictions.map(|p| p.logits),
             last: Some(marks.last),
+            pairs,
         };
         let (config, length) = (self.config.clone(), self.length);
         let recording = Recording { tape, loss, handles };
@@ -230,19 +225,10 @@ impl<'a> Wanted<'a> {
         let dropout = step.map(|step| (step, seed));
         let c = Context { config, length, form, without, dropout, cached: None, first };
         let marks = layers::network(c, r, tokens, positions)?;
-        let (x, table) = (marks.last, marks.table); // d×n, d×V
-        let loss = VocabularyLoss { cap: config.logit_cap, ..loss };
-        let (predictions, loss) = match form {
-            Form::Fused => (None, r.push("loss", loss, [table, x, targets])?), // 1×1
-            Form::Textbook => {
-                let logits = layers::logits(config, r, x, table)?; // V×n
-                let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
-                let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
-                let loss = r.push("loss", MeanOverTargets, [surprisal, targets])?; // 1×1
-                (Some(Predictions { logits, probabilities, surprisal }), loss)
-            }
-        };
-        let values = Values { tokens, positions, first, targets, step, predictions, loss, marks };
+        let Loss { loss, predictions, pairs } =
+            loss::record(config, form, r, (&marks, targets), loss)?;
+        let values =
+            Values { tokens, positions, first, targets, step, predictions, pairs, loss, marks };
         Ok((recorder, values))
     }
 }
@@ -381,6 +367,7 @@ impl<T: Real> RecordedStep<T> {
         for (x, &t) in self.recording.tape.value_mut(self.targets).iter_mut().zip(targets) {
             *x = T::from_f64(if is_counted(t) { f64::from(t) } else { infotheory::IGNORED });
         }
+        self.set_pairs(targets);
         Ok(())
     }
 
@@ -438,6 +425,11 @@ impl<T: Real> RecordedStep<T> {
     /// Returns the configuration.
     pub fn config(&self) -> &Architecture {
         &self.config
+    }
+
+    /// Returns the values that readers need.
+    pub(super) fn handles(&self) -> &Handles {
+        &self.recording.handles
     }
 
     /// Returns the tape.

@@ -32,6 +32,21 @@ pub struct Handles {
     pub logits: Option<Var>,
     /// The vectors that each token's logits are computed from, if logits never exist all at once (features × tokens).
     pub last: Option<Var>,
+    /// The parts of the loss of preferences, if that is the loss.
+    pub pairs: Option<PairHandles>,
+}
+
+/// The operands of the loss of preferences ([`infotheory::preference::PreferenceLoss`]), 1 × tokens each.
+#[derive(Clone, Copy, Debug)]
+pub struct PairHandles {
+    /// The nats of every token.
+    pub nats: Var,
+    /// The input of the reference's nats.
+    pub reference: Var,
+    /// The input of each token's pair.
+    pub pairs: Var,
+    /// The input of each token's side.
+    pub sides: Var,
 }
 
 /// The elements of an input, column by column, with its dotted name.

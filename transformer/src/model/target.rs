@@ -28,9 +28,44 @@ pub(crate) fn first_tokens(targets: &[u32], length: usize) -> Vec<usize> {
     targets.chunks(length).flat_map(of_window).collect()
 }
 
+/// Returns the pair of each predicted token, numbered through all windows of `length` tokens, and its side: 1 in the first
+/// sequence of a pair, which was chosen, and −1 in the second; `None` for a token without a target. A pair without targets
+/// has no number.
+pub(crate) fn pairs_of(targets: &[u32], length: usize) -> Vec<Option<(usize, f64)>> {
+    let (mut pairs, mut places) = (0, Vec::with_capacity(targets.len()));
+    for window in targets.chunks(length) {
+        let (mut sequence, mut own) = (0, None);
+        for &target in window {
+            places.push(is_counted(target).then(|| {
+                let pair = *own.get_or_insert_with(|| {
+                    pairs += 1;
+                    pairs - 1
+                });
+                (pair, if sequence % 2 == 0 { 1.0 } else { -1.0 })
+            }));
+            if target == LAST {
+                sequence += 1;
+                if sequence % 2 == 0 {
+                    own = None;
+                }
+            }
+        }
+    }
+    places
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_are_numbered_through_windows() {
+        let targets = [5, LAST, 6, IGNORED, IGNORED, IGNORED, 7, LAST, IGNORED, LAST, IGNORED, 8];
+        let [a, b, c] = [Some((0, 1.0)), Some((0, -1.0)), None];
+        let (d, e) = (Some((1, 1.0)), Some((2, 1.0)));
+        assert_eq!(pairs_of(&targets[..4], 4), [a, c, b, c]);
+        assert_eq!(pairs_of(&targets, 6), [a, c, b, c, c, c, d, c, c, c, c, e]);
+    }
 
     #[test]
     fn sequences_begin_after_marks_and_with_windows() {

@@ -46,7 +46,7 @@ pub struct VocabularyLoss {
 impl VocabularyLoss {
     /// Calls `each(first, logits, spare)` with the logits of one chunk of tokens after another, and the memory of a
     /// second chunk if there is a cap.
-    fn chunks<T: Real>(
+    pub(super) fn chunks<T: Real>(
         &self,
         table: View<'_, T>,
         x: View<'_, T>,
@@ -122,27 +122,32 @@ impl VocabularyLoss {
     }
 }
 
+/// The share of each token's nats in the mean, times the gradient of the mean.
+fn share<T: Real>(upstream: View<'_, T>, targets: View<'_, T>) -> T {
+    upstream[0] / T::from_f64(counted(&targets) as f64)
+}
+
 /// Mean of the nats over the targets that count.
 fn mean<T: Real>(nats: &[T], targets: View<'_, T>) -> T {
     vector::sum(nats) / T::from_f64(counted(&targets) as f64)
 }
 
 impl VocabularyLoss {
-    /// Adds the gradients; writes the nats of every token.
-    fn descend<T: Real>(
+    /// Adds the gradients of Σ share(j)·nats of token j; writes the nats of every token.
+    pub(super) fn descend<T: Real>(
         &self,
         [table, x, targets]: [View<'_, T>; 3],
-        upstream: View<'_, T>,
+        share: impl Fn(usize) -> T + Sync,
         [d_table, dx, _]: [Gradient<'_, T>; 3],
         nats: &mut [T],
         scratch: &mut [T],
     ) {
         let (mut d_table, mut dx) = (d_table.parts(), dx.parts());
-        let share = upstream[0] / T::from_f64(counted(&targets) as f64);
         self.chunks(table, x, scratch, |first, mut logits, slopes| {
             let n = logits.ncols();
             let nats = &mut nats[first..first + n];
-            gradient_in_place(logits.as_view_mut(), targets.columns(first, n), share, nats);
+            let own = |j| share(first + j);
+            gradient_in_place(logits.as_view_mut(), targets.columns(first, n), own, nats);
             if self.cap.is_some() {
                 logits.iter_mut().zip(slopes).for_each(|(dz, slope)| *dz *= *slope);
             }
@@ -232,7 +237,8 @@ impl Primitive<3> for VocabularyLoss {
         gradients: [Gradient<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        self.descend(inputs, upstream, gradients, work.kept, work.scratch);
+        let share = share(upstream, inputs[2]);
+        self.descend(inputs, |_| share, gradients, work.kept, work.scratch);
     }
 
     fn forward_and_vjp<T: Real>(
@@ -243,7 +249,8 @@ impl Primitive<3> for VocabularyLoss {
         gradients: [Gradient<'_, T>; 3],
         work: Work<'_, T>,
     ) {
-        self.descend(inputs, upstream, gradients, &mut *work.kept, work.scratch);
+        let share = share(upstream, inputs[2]);
+        self.descend(inputs, |_| share, gradients, &mut *work.kept, work.scratch);
         loss[0] = mean(work.kept, inputs[2]);
     }
 

@@ -9,7 +9,7 @@
 //! one), the answer begins after those that they have in common. A template whose *texts* do not begin alike rewrites
 //! earlier turns, and one that writes the beginning of a turn in other places does not mark answers: both are refused.
 
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 use crate::text::chat::{ChatError, ChatTemplate, Message};
 use crate::text::tokenizer::{Tokenizer, TokenizerError};
 use serde_json::Value;
@@ -121,47 +121,13 @@ impl Conversation {
     /// # Errors
     /// Another object, or one without an answer.
     pub fn from_json(object: &Value) -> Result<Self, ConversationError> {
-        let form = |reason: String| ConversationError::Form { reason };
         let expected = "a list \"messages\", or \"prompt\" and \"completion\", is expected";
         let Some(fields) = object.as_object() else {
-            let found = crate::printable::shortened(object);
+            let found = shortened(object);
             return Err(form(format!("this is {found}; an object with {expected}")));
         };
-        let text = |value: &Value, what: &str| match value {
-            Value::String(text) => Ok(text.clone()),
-            other => {
-                let found = crate::printable::shortened(other);
-                Err(form(format!("{what} is {found}; text is expected")))
-            }
-        };
         if let Some(messages) = fields.get("messages") {
-            let Some(messages) = messages.as_array() else {
-                let found = crate::printable::shortened(messages);
-                return Err(form(format!("its field \"messages\" is {found}; a list is expected")));
-            };
-            let read = |(i, message): (usize, &Value)| {
-                let number = i + 1;
-                let own = message.as_object();
-                let [role, content] = ["role", "content"].map(|name| own.and_then(|o| o.get(name)));
-                let (Some(role), Some(content)) = (role, content) else {
-                    let found = crate::printable::shortened(message);
-                    let expected = "an object with \"role\" and \"content\" is expected";
-                    return Err(form(format!("message {number} is {found}; {expected}")));
-                };
-                let other = own.into_iter().flatten().find(|(name, value)| {
-                    !["role", "content"].contains(&name.as_str()) && !value.is_null()
-                });
-                if let Some((name, _)) = other {
-                    let name = printable(name);
-                    return Err(form(format!(
-                        "message {number} has the field {name:?}; only \"role\" and \"content\" are understood: leave it out"
-                    )));
-                }
-                let role = text(role, &format!("the role of message {number}"))?;
-                let content = text(content, &format!("the content of message {number}"))?;
-                Ok(Message { role, content })
-            };
-            let messages = messages.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+            let messages = messages_of(messages, "its field \"messages\"")?;
             last_answer(&messages)?;
             return Ok(Conversation::Messages(messages));
         }
@@ -171,7 +137,7 @@ impl Conversation {
                 let found = printable(&found.join(", "));
                 form(format!("its fields are {found}; {expected}"))
             })?;
-            text(value, &format!("its field {name:?}"))
+            text_of(value, &format!("its field {name:?}"))
         };
         Ok(Conversation::Completion { prompt: field("prompt")?, completion: field("completion")? })
     }
@@ -199,12 +165,12 @@ impl Conversation {
     ) -> Result<Marked, ConversationError> {
         match (self, template) {
             (Conversation::Messages(messages), Some(template)) => {
-                turns(messages, tokenizer, template)
+                turns((messages, 0), tokenizer, template)
             }
             (Conversation::Messages(_), None) => Err(ConversationError::NoTemplate),
             (Conversation::Completion { prompt, completion }, Some(template)) => {
                 let messages = [Message::new("user", prompt), Message::new(ASSISTANT, completion)];
-                turns(&messages, tokenizer, template)
+                turns((&messages, 0), tokenizer, template)
             }
             (Conversation::Completion { prompt, completion }, None) => {
                 let mut tokens = tokenizer.encode_prompt(&[&prompt[..], completion].concat())?;
@@ -241,8 +207,50 @@ impl Marked {
     }
 }
 
+pub(super) fn form(reason: String) -> ConversationError {
+    ConversationError::Form { reason }
+}
+
+/// Returns a text, or the error of another value.
+pub(super) fn text_of(value: &Value, what: &str) -> Result<String, ConversationError> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        other => Err(form(format!("{what} is {}; text is expected", shortened(other)))),
+    }
+}
+
+/// Returns the messages of a list, or the error of another value.
+pub(super) fn messages_of(value: &Value, what: &str) -> Result<Vec<Message>, ConversationError> {
+    let Some(list) = value.as_array() else {
+        return Err(form(format!("{what} is {}; a list is expected", shortened(value))));
+    };
+    let read = |(i, message): (usize, &Value)| {
+        let number = i + 1;
+        let own = message.as_object();
+        let [role, content] = ["role", "content"].map(|name| own.and_then(|o| o.get(name)));
+        let (Some(role), Some(content)) = (role, content) else {
+            let found = shortened(message);
+            let expected = "an object with \"role\" and \"content\" is expected";
+            return Err(form(format!("message {number} is {found}; {expected}")));
+        };
+        let other = own.into_iter().flatten().find(|(name, value)| {
+            !["role", "content"].contains(&name.as_str()) && !value.is_null()
+        });
+        if let Some((name, _)) = other {
+            let name = printable(name);
+            return Err(form(format!(
+                "message {number} has the field {name:?}; only \"role\" and \"content\" are understood: leave it out"
+            )));
+        }
+        let role = text_of(role, &format!("the role of message {number}"))?;
+        let content = text_of(content, &format!("the content of message {number}"))?;
+        Ok(Message { role, content })
+    };
+    list.iter().enumerate().map(read).collect()
+}
+
 /// Returns the place of the last answer.
-fn last_answer(messages: &[Message]) -> Result<usize, ConversationError> {
+pub(super) fn last_answer(messages: &[Message]) -> Result<usize, ConversationError> {
     messages.iter().rposition(|m| m.role == ASSISTANT).ok_or_else(|| {
         let roles = messages.iter().map(|m| format!("{:?}", printable(&m.role)));
         let roles = roles.collect::<Vec<_>>().join(", ");
@@ -254,9 +262,9 @@ fn last_answer(messages: &[Message]) -> Result<usize, ConversationError> {
     })
 }
 
-/// Returns the tokens of turns, with the assistant's marked.
-fn turns(
-    messages: &[Message],
+/// Returns the tokens of turns, with the assistant's marked from the message of number `first` on.
+pub(super) fn turns(
+    (messages, first): (&[Message], usize),
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
 ) -> Result<Marked, ConversationError> {
@@ -266,7 +274,7 @@ fn turns(
     let whole = template.render_ended(messages)?;
     let tokens = tokenizer.encode(&whole)?;
     let mut answer = vec![false; tokens.len()];
-    for i in (0..=last).filter(|&i| messages[i].role == ASSISTANT) {
+    for i in (first..=last).filter(|&i| messages[i].role == ASSISTANT) {
         let before = template.render(&messages[..i])?;
         let after = match i == last {
             true => whole.clone(),

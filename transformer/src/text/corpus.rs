@@ -7,6 +7,8 @@ use crate::text::tokens::{Tokens, TokensError};
 use crate::{streams, words};
 use probability::permutation::Permutation;
 use probability::random::Random;
+use std::collections::BTreeSet;
+use std::ops::Range;
 use thiserror::Error;
 
 /// A text too short to train or measure on.
@@ -62,12 +64,14 @@ pub struct Corpus {
 }
 
 /// A window: tokens, and the token that follows each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
     /// The tokens that the model reads.
     pub tokens: Vec<u32>,
     /// The tokens to predict; [`IGNORED`] if there is none.
     pub targets: Vec<u32>,
+    /// The nats of each target under the reference, if the window holds preferences and they are known.
+    pub reference: Vec<f32>,
 }
 
 impl Corpus {
@@ -141,13 +145,15 @@ impl Corpus {
         })
     }
 
-    /// Packs conversations into windows of `length` tokens, which `filler` fills up. Only answers are predicted.
+    /// Packs conversations, or preferences of a chosen and a rejected one ([`crate::text::preference::Example::mark`]), into
+    /// windows of `length` tokens, which `filler` fills up. Only answers are predicted. Training and measuring on
+    /// preferences needs the reference's nats ([`crate::refer`]).
     ///
     /// # Errors
     /// If a part has no answer, or none that a window holds.
     pub fn conversations(
-        train: Vec<Marked>,
-        validation: Vec<Marked>,
+        train: Vec<Vec<Marked>>,
+        validation: Vec<Vec<Marked>>,
         filler: u32,
         length: usize,
     ) -> Result<Self, CorpusError> {
@@ -259,8 +265,62 @@ impl Corpus {
         }
     }
 
-    /// Returns the number of predicted tokens of batch number `batch` of a seed, with `windows` windows of `length` tokens:
-    /// of those that [`Corpus::fill`] writes.
+    /// Writes the reference's nats of the tokens of a batch of [`Corpus::fill`]. Returns whether they are known; nothing is
+    /// written for a corpus without preferences.
+    pub fn fill_reference(&self, seed: u64, batch: u64, length: usize, nats: &mut [f32]) -> bool {
+        let Some([train, _]) = &self.conversations else { return false };
+        if train.length != length {
+            return false; // they are of other windows
+        }
+        let (windows, mut known) = (nats.len() / length, true);
+        for (i, nats) in nats.chunks_exact_mut(length).enumerate() {
+            let window = place(train, seed, batch * windows as u64 + i as u64);
+            match train.reference(window) {
+                [] => known = false,
+                own => nats.copy_from_slice(own),
+            }
+        }
+        known
+    }
+
+    /// Returns the windows of preferences whose reference is not known: those to measure on (part 1), and of those to train on
+    /// (part 0) all, or those with these numbers of a seed.
+    pub(crate) fn unreferred(&self, of_seed: Option<(u64, Range<u64>)>) -> Vec<(usize, usize)> {
+        let Some([train, validation]) = &self.conversations else { return vec![] };
+        let numbered: BTreeSet<usize> = match of_seed {
+            // A pass takes every window.
+            Some((seed, numbers)) if numbers.end - numbers.start < train.len() as u64 => {
+                numbers.map(|number| place(train, seed, number)).collect()
+            }
+            _ => (0..train.len()).collect(),
+        };
+        let of_train = numbered.into_iter().map(|window| (0, window));
+        let held_back = (0..validation.len()).map(|window| (1, window));
+        let unknown =
+            |&(part, window): &(usize, usize)| [train, validation][part].reference(window).is_empty();
+        of_train.chain(held_back).filter(unknown).collect()
+    }
+
+    /// Returns all windows of conversations, of those to train on and then of those to measure on.
+    pub fn conversation_windows(&self) -> Vec<Window> {
+        let parts = self.conversations.iter().flatten();
+        parts.flat_map(|part| (0..part.len()).map(|i| part.window(i))).collect()
+    }
+
+    /// Returns a window of conversations: of those to train on (part 0) or to measure on (part 1).
+    pub(crate) fn window_of(&self, (part, window): (usize, usize)) -> Window {
+        self.conversations.as_ref().map_or_else(Window::default, |parts| parts[part].window(window))
+    }
+
+    /// Sets the reference's nats of a window.
+    pub(crate) fn set_reference(&mut self, (part, window): (usize, usize), nats: Vec<f32>) {
+        if let Some(parts) = &mut self.conversations {
+            parts[part].set_reference(window, nats);
+        }
+    }
+
+    /// Returns the number over which the mean of batch number `batch` of a seed is taken, with `windows` windows of `length`
+    /// tokens: of the predicted tokens, or pairs, of those that [`Corpus::fill`] writes.
     pub fn counted(&self, seed: u64, batch: u64, length: usize, windows: usize) -> usize {
         let Some([train, _]) = &self.conversations else { return windows * length };
         let packing = train.of_length(length);
@@ -327,7 +387,7 @@ impl Corpus {
             }
             Some(end) => {
                 let mut all = packed(&self.validation.to_vec(), end, length);
-                let (count, empty) = (all.len(), || Window { tokens: vec![], targets: vec![] });
+                let (count, empty) = (all.len(), Window::default);
                 spread(count, most).map(|i| std::mem::replace(&mut all[i], empty())).collect()
             }
         }
@@ -415,7 +475,7 @@ fn packed(stream: &[u32], end: u32, length: usize) -> Vec<Window> {
 fn padded(mut tokens: Vec<u32>, mut targets: Vec<u32>, length: usize) -> Window {
     tokens.resize(length, tokens[0]);
     targets.resize(length, IGNORED);
-    Window { tokens, targets }
+    Window { tokens, targets, ..Window::default() }
 }
 
 #[cfg(test)]

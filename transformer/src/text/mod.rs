@@ -4,6 +4,7 @@ pub mod chat;
 pub mod conversation;
 pub mod corpus;
 pub mod packing;
+pub mod preference;
 pub mod stories;
 pub mod tokenizer;
 pub mod tokens;

@@ -10,6 +10,9 @@
 //! its own.
 //!
 //! What is longer than a window and the token after it loses its end. If no answer's token is left, it is left out.
+//!
+//! The two sides of a preference ([`crate::text::preference`]) stand in one window, the chosen one first. If they are
+//! together longer than it, each loses its end beyond half of the window, or beyond what a shorter one leaves.
 
 use crate::model::recorded_step::{IGNORED, LAST};
 use crate::text::conversation::Marked;
@@ -22,7 +25,7 @@ use std::sync::Arc;
 /// The numbers of what was packed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// The conversations in windows.
+    /// The conversations, or the pairs of them, in windows.
     pub conversations: usize,
     /// The windows.
     pub windows: usize,
@@ -47,43 +50,80 @@ pub struct Counts {
 /// use transformer::{IGNORED, LAST};
 /// let marked = |tokens: Vec<u32>, answer: Vec<bool>| Marked { tokens, answer, dropped: 0 };
 /// let (short, long) = (marked(vec![1, 2], vec![false, true]), marked(vec![5, 6, 7], vec![false, true, true]));
-/// let (windows, counts) = transformer::text::packing::windows(vec![short, long], 0, 6);
+/// let (windows, counts) = transformer::text::packing::windows(vec![vec![short], vec![long]], 0, 6);
 /// assert_eq!(windows[0].tokens, [5, 6, 7, 1, 2, 0]);
 /// assert_eq!(windows[0].targets, [6, 7, LAST, 2, IGNORED, IGNORED]);
 /// assert_eq!((counts.tokens, counts.counted), (5, 3));
 /// ```
-pub fn windows(all: Vec<Marked>, filler: u32, length: usize) -> (Vec<Window>, Counts) {
+pub fn windows(all: Vec<Vec<Marked>>, filler: u32, length: usize) -> (Vec<Window>, Counts) {
     let packing = Packing::new(all.into(), filler, length);
     ((0..packing.len()).map(|i| packing.window(i)).collect(), packing.counts)
 }
 
-/// Conversations in windows of one length.
+/// What stays in one window: a conversation, or the two sides of a preference.
+type Unit = Vec<Marked>;
+
+/// Conversations, or pairs of them, in windows of one length.
 #[derive(Clone, Debug)]
 pub(super) struct Packing {
-    all: Arc<[Marked]>,
+    all: Arc<[Unit]>,
     /// The token that fills up a window.
     filler: u32,
     pub(super) length: usize,
-    /// The conversations of each window, and its number of predicted tokens.
+    /// The units of each window, and the number over which its loss is a mean: predicted tokens, or pairs.
     windows: Arc<[(Vec<usize>, usize)]>,
     pub(super) counts: Counts,
+    /// The reference's nats of every token of windows of pairs, as far as they are known.
+    references: Arc<Vec<Vec<f32>>>,
+}
+
+/// The part of a conversation that a window holds: its places, and the tokens that are read or predicted.
+#[derive(Clone, Copy)]
+struct Held {
+    places: usize,
+    tokens: usize,
+}
+
+/// Returns what a window of this length holds of each part of a unit.
+fn held(unit: &Unit, length: usize) -> Vec<Held> {
+    let lengths: Vec<usize> = unit.iter().map(|part| part.tokens.len()).collect();
+    if let [n] = lengths[..] {
+        // The token after the last place is predicted, and takes none.
+        return vec![Held { places: n.min(length), tokens: n.min(length + 1) }];
+    }
+    let all: usize = lengths.iter().sum();
+    let own = |&n: &usize| n.min((length / 2).max(length.saturating_sub(all - n)));
+    let places = |n: &usize| if all <= length { *n } else { own(n) };
+    lengths.iter().map(places).map(|n| Held { places: n, tokens: n }).collect()
+}
+
+/// Returns the number of targets of each part of a unit.
+fn targets(unit: &Unit, length: usize) -> Vec<usize> {
+    let predicted = |(part, held): (&Marked, Held)| {
+        part.answer[..held.tokens].iter().skip(1).filter(|own| **own).count()
+    };
+    unit.iter().zip(held(unit, length)).map(predicted).collect()
+}
+
+/// Whether every part of a unit has a target.
+fn is_kept(unit: &Unit, length: usize) -> bool {
+    targets(unit, length).iter().all(|&n| n > 0)
 }
 
 impl Packing {
     /// Packs conversations into windows of `length` tokens.
-    pub(super) fn new(all: Arc<[Marked]>, filler: u32, length: usize) -> Self {
+    pub(super) fn new(all: Arc<[Unit]>, filler: u32, length: usize) -> Self {
         let mut counts = Counts::default();
-        let predicted: Vec<usize> = all.iter().map(|marked| targets(marked, length)).collect();
-        let mut kept: Vec<usize> = (0..all.len()).filter(|&i| predicted[i] > 0).collect();
+        let places = |i: usize| held(&all[i], length).iter().map(|held| held.places).sum::<usize>();
+        let mut kept: Vec<usize> = (0..all.len()).filter(|&i| is_kept(&all[i], length)).collect();
         counts.left_out = all.len() - kept.len();
-        counts.dropped = all.iter().map(|marked| marked.dropped).sum();
+        counts.dropped = all.iter().flatten().map(|part| part.dropped).sum();
         // The sort keeps the order of those that are equally long.
-        kept.sort_by_key(|&i| Reverse(all[i].tokens.len().min(length)));
+        kept.sort_by_cached_key(|&i| Reverse(places(i)));
         let mut windows: Vec<(Vec<usize>, usize)> = vec![];
         let mut rooms: BTreeSet<(usize, usize)> = BTreeSet::new();
         for i in kept {
-            let tokens = all[i].tokens.len();
-            let taken = tokens.min(length);
+            let taken = places(i);
             let (room, window) = match rooms.range((taken, 0)..).next().copied() {
                 Some(found) => {
                     rooms.remove(&found);
@@ -96,16 +136,19 @@ impl Packing {
             };
             rooms.insert((room - taken, window));
             windows[window].0.push(i);
-            windows[window].1 += predicted[i];
-            let beyond = tokens.saturating_sub(length + 1);
+            let predicted: usize = targets(&all[i], length).iter().sum();
+            windows[window].1 += if all[i].len() > 1 { 1 } else { predicted };
+            let tokens: usize = held(&all[i], length).iter().map(|held| held.tokens).sum();
+            let beyond = all[i].iter().map(|part| part.tokens.len()).sum::<usize>() - tokens;
             counts.conversations += 1;
-            counts.tokens += tokens - beyond;
-            counts.counted += predicted[i];
+            counts.tokens += tokens;
+            counts.counted += predicted;
             counts.cut += usize::from(beyond > 0);
             counts.cut_tokens += beyond;
         }
         counts.windows = windows.len();
-        Packing { all, filler, length, windows: windows.into(), counts }
+        let references = Arc::new(vec![vec![]; windows.len()]);
+        Packing { all, filler, length, windows: windows.into(), counts, references }
     }
 
     /// Returns the same conversations in windows of another length.
@@ -119,13 +162,14 @@ impl Packing {
     /// Returns the first conversations that together have this share of the tokens.
     pub(super) fn with_less(&self, share: f64) -> Self {
         let tokens = |some: &[Marked]| some.iter().map(|m| m.tokens.len()).sum::<usize>();
-        let (most, mut taken) = (share * tokens(&self.all) as f64, 0);
-        let within = |marked: &&Marked| {
+        let all: usize = self.all.iter().map(|unit| tokens(unit)).sum();
+        let (most, mut taken) = (share * all as f64, 0);
+        let within = |unit: &&Unit| {
             let before = taken as f64;
-            taken += marked.tokens.len();
+            taken += tokens(unit);
             before < most
         };
-        let some: Vec<Marked> = self.all.iter().take_while(within).cloned().collect();
+        let some: Vec<Unit> = self.all.iter().take_while(within).cloned().collect();
         let less = Self::new(some.into(), self.filler, self.length);
         // Without an answer there is nothing to train on.
         if less.windows.is_empty() { self.clone() } else { less }
@@ -133,8 +177,12 @@ impl Packing {
 
     /// Returns the tokens of all conversations in windows, one after another, as far as windows hold them.
     pub(super) fn tokens(&self) -> Vec<u32> {
-        let kept = self.all.iter().filter(|marked| targets(marked, self.length) > 0);
-        kept.flat_map(|m| m.tokens.iter().take(self.length + 1)).copied().collect()
+        let kept = self.all.iter().filter(|unit| is_kept(unit, self.length));
+        let own = |unit: &Unit| -> Vec<u32> {
+            let parts = unit.iter().zip(held(unit, self.length));
+            parts.flat_map(|(part, held)| &part.tokens[..held.tokens]).copied().collect()
+        };
+        kept.flat_map(own).collect()
     }
 
     /// Returns the number of windows.
@@ -142,26 +190,27 @@ impl Packing {
         self.windows.len()
     }
 
-    /// Returns the number of predicted tokens of a window.
+    /// Returns the number over which the loss of a window is a mean: of predicted tokens, or of pairs.
     pub(super) fn counted(&self, window: usize) -> usize {
         self.windows[window].1
     }
 
     /// Writes the tokens and targets of a window.
     pub(super) fn write(&self, window: usize, tokens: &mut [u32], targets: &mut [u32]) {
-        let (mut at, members) = (0, &self.windows[window].0);
-        for (number, &i) in members.iter().enumerate() {
-            let Marked { tokens: own, answer, .. } = &self.all[i];
-            let taken = own.len().min(self.length);
-            tokens[at..at + taken].copy_from_slice(&own[..taken]);
-            for (place, target) in targets[at..at + taken].iter_mut().enumerate() {
-                let next = own.get(place + 1).filter(|_| answer[place + 1]);
-                *target = next.copied().unwrap_or(IGNORED);
-            }
-            at += taken;
-            if number + 1 < members.len() {
+        let members = self.windows[window].0.iter().map(|&i| &self.all[i]);
+        let parts = members.flat_map(|unit| unit.iter().zip(held(unit, self.length)));
+        let mut at = 0;
+        for (Marked { tokens: own, answer, .. }, held) in parts {
+            if at > 0 {
                 targets[at - 1] = LAST;
             }
+            let places = at..at + held.places;
+            tokens[places.clone()].copy_from_slice(&own[..held.places]);
+            for (place, target) in targets[places.clone()].iter_mut().enumerate() {
+                let next = own[..held.tokens].get(place + 1).filter(|_| answer[place + 1]);
+                *target = next.copied().unwrap_or(IGNORED);
+            }
+            at = places.end;
         }
         tokens[at..].fill(self.filler);
         targets[at..].fill(IGNORED);
@@ -171,13 +220,18 @@ impl Packing {
     pub(super) fn window(&self, number: usize) -> Window {
         let (mut tokens, mut targets) = (vec![0; self.length], vec![0; self.length]);
         self.write(number, &mut tokens, &mut targets);
-        Window { tokens, targets }
+        Window { tokens, targets, reference: self.reference(number).to_vec() }
     }
-}
 
-/// Returns the number of targets of a conversation in a window of this length.
-fn targets(marked: &Marked, length: usize) -> usize {
-    marked.answer.iter().skip(1).take(length).filter(|own| **own).count()
+    /// Returns the reference's nats of every token of a window; empty if they are not known.
+    pub(super) fn reference(&self, window: usize) -> &[f32] {
+        &self.references[window]
+    }
+
+    /// Sets the reference's nats of every token of a window.
+    pub(super) fn set_reference(&mut self, window: usize, nats: Vec<f32>) {
+        Arc::make_mut(&mut self.references)[window] = nats;
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +244,10 @@ mod tests {
     fn marked(number: u32, answer: Vec<bool>) -> Marked {
         let tokens = (0..answer.len() as u32).map(|i| 100 * number + i).collect();
         Marked { tokens, answer, dropped: 1 }
+    }
+
+    fn of(chats: Vec<Marked>, filler: u32, length: usize) -> Packing {
+        Packing::new(chats.into_iter().map(|chat| vec![chat]).collect(), filler, length)
     }
 
     fn all(windows: &Packing) -> Vec<Window> {
@@ -206,7 +264,7 @@ mod tests {
         ) {
             let chats: Vec<Marked> =
                 answers.into_iter().zip(1..).map(|(answer, i)| marked(i, answer)).collect();
-            let packing = Packing::new(chats.clone().into(), 7, length);
+            let packing = of(chats.clone(), 7, length);
             let (mut found, mut places) = (vec![], 0);
             for (i, window) in all(&packing).iter().enumerate() {
                 prop_assert_eq!(window.tokens.len(), length);
@@ -241,7 +299,7 @@ mod tests {
             prop_assert_eq!((counted, windows), (found.len(), packing.len()));
             prop_assert_eq!((conversations + left_out, dropped), (chats.len(), chats.len()));
             prop_assert_eq!(tokens, packing.tokens().len());
-            let kept = chats.iter().filter(|chat| targets(chat, length) > 0);
+            let kept = chats.iter().filter(|chat| is_kept(&vec![(*chat).clone()], length));
             prop_assert_eq!(tokens + cut_tokens, kept.clone().map(|c| c.tokens.len()).sum::<usize>());
             prop_assert_eq!(cut, kept.clone().filter(|c| c.tokens.len() > length + 1).count());
             // Places are taken by tokens that are read: all but the last of one that alone fills more than a window.
@@ -252,7 +310,7 @@ mod tests {
         #[test]
         fn no_two_windows_fit_into_one(lengths in prop::collection::vec(2usize..30, 1..40)) {
             let chats: Vec<Marked> = lengths.iter().map(|&n| marked(1, vec![true; n])).collect();
-            let packing = Packing::new(chats.into(), 0, 32);
+            let packing = of(chats, 0, 32);
             let taken = |members: &[usize]| members.iter().map(|&i| lengths[i]).sum::<usize>();
             let mut all: Vec<usize> = packing.windows.iter().map(|(m, _)| taken(m)).collect();
             all.sort_unstable();
@@ -261,11 +319,61 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Both sides of a pair stand in one window, the chosen one first, and each target follows its own side's tokens.
+        #[test]
+        fn sides_alternate(
+            sides in prop::collection::vec((1usize..30, 1usize..30), 1..20), length in 4usize..40,
+        ) {
+            let side = |number: u32, n: usize| marked(number, (0..=n).map(|i| i > 0).collect());
+            let pairs: Vec<Unit> = sides.iter().zip(0..).map(|(&(a, b), i)| {
+                vec![side(2 * i + 2, a), side(2 * i + 3, b)]
+            }).collect();
+            let packing = Packing::new(pairs.into(), 7, length);
+            let mut pairs = 0;
+            for (i, window) in all(&packing).iter().enumerate() {
+                let (mut own, mut seen) = (None, vec![]);
+                for (&token, &target) in window.tokens.iter().zip(&window.targets) {
+                    if own.is_none() && token != 7 {
+                        own = Some(token / 100);
+                        seen.push(token / 100);
+                    }
+                    if is_counted(target) {
+                        prop_assert_eq!((Some(target / 100), target), (own, token + 1));
+                    }
+                    if target == LAST {
+                        own = None;
+                    }
+                }
+                let chosen: Vec<u32> = seen.iter().step_by(2).copied().collect();
+                let rejected: Vec<u32> = seen.iter().skip(1).step_by(2).copied().collect();
+                prop_assert!(chosen.iter().all(|n| n % 2 == 0));
+                prop_assert_eq!(&chosen.iter().map(|n| n + 1).collect::<Vec<_>>(), &rejected);
+                prop_assert_eq!(packing.counted(i), chosen.len());
+                pairs += chosen.len();
+            }
+            prop_assert_eq!(packing.counts.conversations, pairs);
+            // Half of a window of 4 holds a token and the one after it.
+            prop_assert_eq!(pairs, sides.len());
+        }
+    }
+
+    /// A side that is too long gives way to one that is not.
+    #[test]
+    fn sides_share_a_window() {
+        let places = |a: usize, b: usize| {
+            let unit = vec![marked(1, vec![true; a]), marked(2, vec![true; b])];
+            held(&unit, 10).iter().map(|held| held.places).collect::<Vec<_>>()
+        };
+        assert_eq!([places(4, 6), places(4, 7), places(9, 9)], [[4, 6], [4, 6], [5, 5]]);
+        assert_eq!(places(2, 30), [2, 8]);
+    }
+
     /// The rule of what is too long, at its borders.
     #[test]
     fn what_is_too_long_loses_its_end() {
         let answer = |n: usize, last: usize| (0..n).map(|i| i == last).collect::<Vec<_>>();
-        let counts = |n, last| Packing::new(vec![marked(1, answer(n, last))].into(), 0, 4).counts;
+        let counts = |n, last| of(vec![marked(1, answer(n, last))], 0, 4).counts;
         // Four tokens are read and the fifth is predicted.
         assert_eq!((counts(5, 4).cut, counts(5, 4).counted), (0, 1));
         assert_eq!((counts(9, 4).cut, counts(9, 4).cut_tokens, counts(9, 4).tokens), (1, 4, 5));
@@ -278,7 +386,7 @@ mod tests {
     #[test]
     fn a_share_is_of_the_tokens() {
         let chats: Vec<Marked> = (1..=10).map(|i| marked(i, vec![true; 10])).collect();
-        let packing = Packing::new(chats.into(), 0, 16);
+        let packing = of(chats, 0, 16);
         assert_eq!(packing.with_less(0.3).counts.conversations, 3);
         assert_eq!(packing.with_less(1.0).counts, packing.counts);
         assert_eq!(packing.of_length(32).counts.windows, 4);

@@ -84,7 +84,8 @@ impl TrainingConfig {
             biases,
             tied: self.tied,
             dropout: self.dropout,
-            packed: self.answers,
+            packed: self.packs(),
+            preference: self.preference_loss(),
             ..Architecture::default()
         };
         config.validate()?;

@@ -8,6 +8,7 @@ use crate::model::architecture::{
 use crate::model::family::{self, Family};
 use crate::training::parametrization::Parametrization;
 use crate::training::paths;
+use crate::training::preference_kind::PreferenceKind;
 use crate::training::preset::Preset;
 use crate::training::ranges;
 use crate::training::time::Time;
@@ -78,6 +79,16 @@ pub struct TrainingConfig {
     /// Whether the data are conversations, of which only answers are learned ([`crate::text::conversation`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub answers: bool,
+    /// What is learned from preferences, if the data are preferences ([`crate::text::preference`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preferences: Option<PreferenceKind>,
+    /// The price β of a nat of divergence from the model that the run begins with;
+    /// [`TrainingConfig::PREFERENCE_BETA`] if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference_beta: Option<f64>,
+    /// The share ε of preferences that are taken to be the wrong way round; 0 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference_flipped: Option<f64>,
     /// How the text becomes tokens.
     pub tokenizer: TokenizerChoice,
     /// The directory of the model whose weights, parts and tokenizer the run begins with; none if absent.

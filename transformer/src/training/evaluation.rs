@@ -1,18 +1,45 @@
 //! The cross-entropy of a model on a text.
 
-use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, is_counted};
+use crate::model::loss::LogRatios;
+use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
 use crate::text::corpus::Window;
+use infotheory::preference;
 use linalg::Real;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
-/// A model's cross-entropy on a text.
+/// A model's cross-entropy on a text, or its loss on preferences.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Nats per token.
+    /// Nats per token, or the mean loss of pairs.
     pub loss: f64,
-    /// The number of predicted tokens.
+    /// The number of predicted tokens, or of pairs.
     pub tokens: usize,
+    /// How the model prefers, on preferences.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred: Option<Preferred>,
+}
+
+/// How a model prefers the chosen to the rejected answers of pairs. A *reward* is β times the nats by which an answer is
+/// likelier than under the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Preferred {
+    /// The share of pairs whose chosen answer has the larger reward.
+    pub accuracy: f64,
+    /// The mean reward of chosen answers.
+    pub chosen: f64,
+    /// The mean reward of rejected answers.
+    pub rejected: f64,
+    /// KL(model ‖ reference) of predictions of answers' tokens, nats per token, if it was measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub divergence: Option<f64>,
+}
+
+impl Preferred {
+    /// Returns the mean difference of the rewards of a chosen and a rejected answer.
+    pub fn margin(&self) -> f64 {
+        self.chosen - self.rejected
+    }
 }
 
 impl Evaluation {
@@ -40,24 +67,42 @@ impl Evaluation {
         mut batch: impl FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Option<Self>, ModelError> {
         let (mut nats, mut tokens, mut done) = (0.0, 0, 0);
+        let mut preferred = model.preference().map(|_| Preferred::default());
         let size = model.batch();
         let (mut x, mut y) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        let mut reference = Vec::with_capacity(size);
         for these in windows.chunks(model.sequences()) {
             x.clear();
             y.clear();
+            reference.clear();
             for window in these {
                 x.extend(&window.tokens);
                 y.extend(&window.targets);
+                reference.extend(&window.reference);
             }
             if these.len() < model.sequences() {
                 x.resize(size, 0);
                 y.resize(size, IGNORED);
             }
-            let counted = y.iter().filter(|&&t| is_counted(t)).count();
-            if counted > 0 {
-                nats += model.loss(&x, &y)? * counted as f64;
-                tokens += counted;
+            let counted = model.averaged_over(&y);
+            match (model.preference(), &mut preferred) {
+                (Some(loss), Some(preferred)) => {
+                    if reference.len() != these.len() * model.length() {
+                        return Err(ModelError::NoReference);
+                    }
+                    reference.resize(size, 0.0);
+                    for LogRatios { chosen, rejected } in model.log_ratios((&x, &y), &reference)? {
+                        nats += preference::loss(chosen - rejected, loss.beta, loss.objective)
+                            .map_or(f64::NAN, |nats| nats.0);
+                        preferred.accuracy += f64::from(chosen > rejected);
+                        preferred.chosen += loss.beta * chosen;
+                        preferred.rejected += loss.beta * rejected;
+                    }
+                }
+                _ if counted > 0 => nats += model.loss(&x, &y)? * counted as f64,
+                _ => {}
             }
+            tokens += counted;
             done += these.len();
             if batch(done).is_break() {
                 return Ok(None);
@@ -66,7 +111,11 @@ impl Evaluation {
         if tokens == 0 {
             Err(ModelError::NoTarget)
         } else {
-            Ok(Some(Evaluation { loss: nats / tokens as f64, tokens }))
+            let n = tokens as f64;
+            if let Some(Preferred { accuracy, chosen, rejected, .. }) = &mut preferred {
+                [accuracy, chosen, rejected].into_iter().for_each(|sum| *sum /= n);
+            }
+            Ok(Some(Evaluation { loss: nats / n, tokens, preferred }))
         }
     }
 }

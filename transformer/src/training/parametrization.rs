@@ -91,16 +91,17 @@ impl TrainingConfig {
         stored: &Architecture,
     ) -> Result<Architecture, TrainingConfigError> {
         let adaptation = self.adaptation(family, stored)?;
-        let (dropout, hidden_deviation, packed) = match self.from {
+        let (dropout, hidden_deviation) = match self.from {
             // A model of any parts, also such as settings cannot name.
-            Some(_) => (self.dropout, stored.hidden_deviation, self.answers),
+            Some(_) => (self.dropout, stored.hidden_deviation),
             None => {
                 let meant = self.model(stored.vocabulary)?;
-                (meant.dropout, meant.hidden_deviation, meant.packed)
+                (meant.dropout, meant.hidden_deviation)
             }
         };
-        let model =
-            Architecture { dropout, hidden_deviation, packed, adaptation, ..stored.clone() };
+        let (packed, preference) = (self.packs(), self.preference_loss());
+        let own = Architecture { dropout, hidden_deviation, ..stored.clone() };
+        let model = Architecture { packed, preference, adaptation, ..own };
         model.validate()?;
         Ok(model)
     }

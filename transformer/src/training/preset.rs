@@ -20,6 +20,7 @@ keyed! {
         Gpt2: "gpt2", "The sizes of GPT-2 small, bytes";
         FineTune: "fine-tune", "Fine-tuning of all weights of a model (--from)";
         Lora: "lora", "Adapters of low rank beside a model (--from, --lora)";
+        Preferences: "preferences", "Learning from preferences (--from, --preferences)";
     }
 }
 
@@ -33,6 +34,7 @@ impl Preset {
             Preset::Gpt2 => include_str!("../../presets/gpt2.toml"),
             Preset::FineTune => include_str!("../../presets/fine-tune.toml"),
             Preset::Lora => include_str!("../../presets/lora.toml"),
+            Preset::Preferences => include_str!("../../presets/preferences.toml"),
         };
         toml::from_str(file).expect("a preset has every setting")
     }

@@ -3,6 +3,7 @@
 use crate::printable::decimal;
 use crate::training::config::{TrainingConfig, TrainingConfigError};
 use crate::training::parametrization::Parametrization;
+use crate::training::preference_kind::PreferenceKind;
 
 /// Windows and parts of a batch, by which random numbers are drawn, are numbered in 32 bits.
 pub(super) const MOST_WINDOWS: u64 = 1 << 32;
@@ -36,6 +37,32 @@ impl TrainingConfig {
             let fits = self.lora.is_some() || !given;
             check(fits, setting, &"given", "absent without lora, the rank of the adapters")?;
         }
+        let pairs = self.preferences.is_some();
+        let given = [
+            ("preference_beta", self.preference_beta.is_some()),
+            ("preference_flipped", self.preference_flipped.is_some()),
+        ];
+        for (setting, given) in given {
+            let expected = "absent without preferences, what is learned from them";
+            check(pairs || !given, setting, &"given", expected)?;
+        }
+        check(!(pairs && self.answers), "answers", &true, "absent beside preferences")?;
+        let beta = self.preference_beta.unwrap_or(1.0);
+        check(positive(beta), "preference_beta", &decimal(beta), above)?;
+        let flipped = self.preference_flipped.unwrap_or(0.0);
+        check(
+            (0.0..0.5).contains(&flipped),
+            "preference_flipped",
+            &decimal(flipped),
+            "at least 0 and below 0.5",
+        )?;
+        let logistic = self.preferences != Some(PreferenceKind::Ipo);
+        check(
+            logistic || self.preference_flipped.is_none(),
+            "preference_flipped",
+            &decimal(flipped),
+            "absent with ipo, whose minimum is finite without it",
+        )?;
         let standard = self.parametrization == Parametrization::Standard || self.from.is_none();
         check(
             standard,

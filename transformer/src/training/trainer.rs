@@ -2,13 +2,15 @@
 
 use crate::memory;
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{ModelError, RecordedStep, is_counted};
+use crate::model::recorded_step::{ModelError, RecordedStep};
 use crate::model::recording::Recording;
 use crate::text::corpus::Corpus;
 use crate::training::average::Average;
 use crate::training::config::TrainingConfig;
-use crate::training::evaluation::Evaluation;
+use crate::training::drift::Drift;
+use crate::training::evaluation::{Evaluation, Preferred};
 use crate::training::recipe::Recipe;
+use crate::training::reference::refer;
 use crate::training::training_loop::{Observer, Source, Step, TrainingLoop};
 use calculus::Parameter;
 use calculus::optimizer::{MEAN, OptimizerKind};
@@ -26,8 +28,12 @@ pub struct Trainer<T: Real> {
     training: TrainingLoop<T>,
     /// The averaged weights, if the run has them.
     average: Option<Average<T>>,
+    /// The predictions of the reference of preferences.
+    drift: Option<Drift>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+    /// The reference's nats of the tokens of a batch; empty without preferences.
+    reference: Vec<f32>,
 }
 
 impl<T: Real> fmt::Debug for Trainer<T> {
@@ -47,6 +53,7 @@ struct Drawn<'a, T: Real> {
     model: &'a mut RecordedStep<T>,
     tokens: &'a mut [u32],
     targets: &'a mut [u32],
+    reference: &'a mut [f32],
 }
 
 impl<T: Real> Source<T> for Drawn<'_, T> {
@@ -55,22 +62,29 @@ impl<T: Real> Source<T> for Drawn<'_, T> {
     }
 
     fn give(&mut self, number: u64, replays: u64) -> Result<f64, ModelError> {
-        let Drawn { config, corpus, model, tokens, targets } = self;
+        let Drawn { config, corpus, model, tokens, targets, reference } = self;
         let (parts, size) = (config.parts(), model.batch());
         let (batch, part) = (number / parts, (number % parts) as usize);
         if part == 0 {
             corpus.fill(config.seed, batch, config.context, tokens, targets);
             corpus.check_read()?;
+            let known = corpus.fill_reference(config.seed, batch, config.context, reference);
+            if !known && !reference.is_empty() {
+                return Err(ModelError::NoReference);
+            }
         }
         let range = part * size..(part + 1) * size;
         model.set_batch(&tokens[range.clone()], &targets[range.clone()])?;
+        if let Some(nats) = reference.get(range.clone()) {
+            model.set_reference(nats);
+        }
         model.set_step(Some(number));
-        // Every predicted token of the step's batches has the same weight.
+        // Every predicted token of the step's batches has the same weight, or every pair.
         let first = number / replays * (replays / parts);
         let batches = first..first + replays / parts;
         let of_batch = |batch| corpus.counted(config.seed, batch, config.context, config.batch);
         let all = batches.map(of_batch).sum::<usize>() as f64;
-        Ok(counted(&targets[range]) as f64 / all)
+        Ok(model.averaged_over(&targets[range]) as f64 / all)
     }
 }
 
@@ -129,7 +143,31 @@ impl<T: Real> Trainer<T> {
         let average = config.average.map(|beta| Average::new(beta, model.tape().parameters()));
         let size = config.batch * config.context;
         let (tokens, targets) = (vec![0; size], vec![0; size]);
-        Ok(Trainer { config, model, training, average, tokens, targets })
+        let reference = if model.preference().is_some() { vec![0.0; size] } else { vec![] };
+        let drift = None;
+        Ok(Trainer { config, model, training, average, drift, tokens, targets, reference })
+    }
+
+    /// Takes the model of now as the reference of preferences: finds the reference's nats of those of the corpus that are
+    /// trained on up to the last step, or measured on ([`refer`]), and keeps some predictions, from which the divergence is
+    /// measured. Nothing is done without preferences. `batch` as in [`refer`].
+    ///
+    /// # Errors
+    /// A corpus with tokens that the model does not have.
+    pub fn refer(
+        &mut self,
+        corpus: &mut Corpus,
+        batch: impl FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<bool, ModelError> {
+        if self.model.preference().is_none() {
+            return Ok(true);
+        }
+        self.drift = Some(Drift::of(&mut self.model, corpus)?);
+        let windows = (self.config.batch * self.config.accumulate) as u64;
+        let last = self.config.steps.saturating_mul(windows);
+        // The number of steps in a limited time is not known yet.
+        let numbers = self.config.time.is_none().then_some((self.config.seed, 0..last));
+        refer(corpus, &mut self.model, numbers, batch)
     }
 
     /// Takes one step: gradients of `accumulate` batches, averaged; clipping; an update. If the loss, a gradient or an
@@ -152,8 +190,8 @@ impl<T: Real> Trainer<T> {
         corpus: &Corpus,
         observer: &mut impl Observer<T>,
     ) -> Result<Option<Step>, ModelError> {
-        let Trainer { config, model, training, average, tokens, targets } = self;
-        let mut drawn = Drawn { config, corpus, model, tokens, targets };
+        let Trainer { config, model, training, average, tokens, targets, reference, .. } = self;
+        let mut drawn = Drawn { config, corpus, model, tokens, targets, reference };
         let step = training.step(&mut drawn, observer)?;
         if let (Some(average), Some(Step { number, applied: true, .. })) = (average, step) {
             average.add(number, self.model.tape().parameters());
@@ -217,9 +255,16 @@ impl<T: Real> Trainer<T> {
     ) -> Result<Option<Evaluation>, ModelError> {
         let windows = corpus.validation_sample(self.config.context, tokens);
         corpus.check_read()?;
-        self.with_evaluated(|model| {
-            Evaluation::of_watched(model, &windows, |done| batch(done, windows.len()))
-        })
+        let drift = self.drift.take();
+        let measured = self.with_evaluated(|model| {
+            let measured =
+                Evaluation::of_watched(model, &windows, |done| batch(done, windows.len()))?;
+            let divergence = drift.as_ref().map(|drift| drift.divergence(model)).transpose()?;
+            let with = |preferred| Preferred { divergence, ..preferred };
+            Ok(measured.map(|m| Evaluation { preferred: m.preferred.map(with), ..m }))
+        });
+        self.drift = drift;
+        measured
     }
 
     /// Sets the number of steps at which the schedule ends, for a run whose number of steps follows its time.
@@ -267,10 +312,6 @@ impl<T: Real> Trainer<T> {
 
 /// The name of the averaged weights in a checkpoint.
 pub const AVERAGED: &str = "averaged";
-
-fn counted(targets: &[u32]) -> usize {
-    targets.iter().filter(|&&t| is_counted(t)).count()
-}
 
 /// Returns whether a value of the optimizer state is valid: finite, and not negative if the update rule divides by it
 /// ([`OptimizerKind::divides_by`]).

@@ -4,7 +4,7 @@ use super::{Case, cases, seen};
 use infotheory::markov::MarkovChain;
 use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
-use infotheory::{cross_entropy, divergence, entropy, gaussian, joint};
+use infotheory::{cross_entropy, divergence, entropy, gaussian, joint, preference};
 use linalg::{Matrix, Real, matrix};
 use probability::Joint;
 use probability::gaussian::Gaussian;
@@ -149,6 +149,12 @@ pub(crate) fn cases() -> Vec<Case> {
         };
         "objective::label_smoothing::target" => |z| {
             seen(&label_smoothing::target(4, 2, sigmoid(z[8])).expect("a class")) * z[0]
+        };
+        "preference::loss" => |z| {
+            let logistic = preference::Objective::Logistic { flipped: 0.1 };
+            let quadratic = preference::Objective::Quadratic;
+            preference::loss(z[0], 0.7, logistic).expect("a number").0
+                + preference::loss(z[1], 0.7, quadratic).expect("a number").0
         };
         "objective::z_loss::of_logits" => |z| z_loss::of_logits(&z[..4], z[8].exp()).expect("finite");
     }

@@ -15,7 +15,7 @@ use infotheory::objective::{alignment, distillation, label_smoothing, z_loss};
 use infotheory::prefix_code::{huffman, mean_length};
 use infotheory::units::{Bits, Nats, bits_per_byte, bits_per_character};
 use infotheory::{
-    InfoError, cross_entropy, distribution, divergence, entropy, gaussian, joint, shannon,
+    InfoError, cross_entropy, distribution, divergence, entropy, gaussian, joint, preference, shannon,
 };
 use linalg::{Matrix, Real, matrix, vector};
 use num_traits::{One, Zero};
@@ -259,6 +259,12 @@ pub(crate) fn cases() -> Vec<Case> {
             lse(z) - number::<Exact>(0.75) * z[0] - number::<Exact>(0.25) * mean
         };
         "objective::label_smoothing::target", Share, Conditioned 4.0 => |x| label_smoothing::target(4, 2, x[0])?;
+        "preference::loss", Numbers(1), Conditioned 16.0 => |x| preference::loss(x[0], 0.25, preference::Objective::Logistic { flipped: 0.25 })?, as |x| {
+            preference::loss(x[0], 0.25, preference::Objective::Logistic { flipped: 0.25 })?;
+            let x = number::<Exact>(0.25) * x[0];
+            let nats = |x: Exact| lse(&[Exact::zero(), x]);
+            number::<Exact>(0.75) * nats(-x) + number::<Exact>(0.25) * nats(x)
+        };
         "objective::z_loss::of_logits", Scores, Conditioned 16.0 => |z| z_loss::of_logits(z, number(0.25))?, as |z| {
             z_loss::of_logits(z, number(0.25))?;
             number::<Exact>(0.25) * lse(z) * lse(z)

@@ -9,7 +9,8 @@ use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use transformer::disk::read_in_training;
 use transformer::text::corpus::windows;
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{Architecture, Evaluation, Form, RecordedStep, Tokens, TrainingConfig, memory};
@@ -68,6 +69,9 @@ impl Evaluate {
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
         if let Some(own) = &own {
             run::agree(&self.run, own, &config)?;
+            if own.preferences.is_some() {
+                return self.preferences(own, &directory, tokenizer);
+            }
         }
         let trained_on = match &own {
             Some(own) if !own.reads_standard_input() => {
@@ -199,5 +203,55 @@ impl Evaluate {
             writeln!(out, "n-grams     {}", shown.collect::<Vec<_>>().join("   "))?;
         }
         terminal::print(&out)
+    }
+
+    /// Measures how a run that learned from preferences prefers: those that it held back, or all of other data.
+    fn preferences(
+        &self,
+        own: &TrainingConfig,
+        directory: &Path,
+        tokenizer: Option<Tokenizer>,
+    ) -> Result<()> {
+        let data = self.data.clone().or(own.data.clone());
+        let config = TrainingConfig { data, ..own.clone() };
+        let mut source = Source::load(&config, tokenizer, Some(&self.run))?;
+        source.refer(&config)?;
+        let windows = match self.data {
+            Some(_) => source.corpus.conversation_windows(),
+            None => source.corpus.validation_windows(config.context),
+        };
+        let (model, parameters) = read_in_training(directory, &config)?;
+        let (sequences, length) = (config.sequences_at_once(), config.context);
+        let mut model =
+            RecordedStep::<f32>::record_forward_only(&model, sequences, length, Form::Fused)?;
+        model.copy_parameters(&parameters);
+        let mut bar = Bar::new(windows.len() as u64, "windows");
+        let whole = Evaluation::of_watched(&mut model, &windows, |done| {
+            bar.set(done as u64);
+            ControlFlow::Continue(())
+        });
+        bar.finish();
+        let measured = whole?.expect("nothing interrupted the evaluation");
+        let preferred = measured.preferred.unwrap_or_default();
+        if self.json {
+            return terminal::print_json(json!({
+                "loss": measured.loss,
+                "preferences": measured.tokens,
+                "accuracy": preferred.accuracy,
+                "margin": preferred.margin(),
+                "reward_chosen": preferred.chosen,
+                "reward_rejected": preferred.rejected,
+            }));
+        }
+        terminal::print(&format!(
+            "loss        {:.4} over {}\naccuracy    {:.4}: the share whose chosen answer has the larger reward\n\
+             margin      {:.4}: the mean reward is {:.4} of a chosen answer, {:.4} of a rejected one\n",
+            measured.loss,
+            count(measured.tokens, "preference"),
+            preferred.accuracy,
+            preferred.margin(),
+            preferred.chosen,
+            preferred.rejected
+        ))
     }
 }

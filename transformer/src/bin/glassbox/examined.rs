@@ -22,6 +22,8 @@ pub(crate) struct Examined {
     pub(crate) model: Architecture,
     /// The parameters of a trained model.
     pub(crate) parameters: Option<Vec<f32>>,
+    /// The learned parameters of the reference of preferences, if the run learns from them.
+    pub(crate) reference: Option<Vec<f32>>,
     pub(crate) corpus: Corpus,
     /// The checksum of the text.
     pub(crate) sha256: String,
@@ -51,7 +53,8 @@ impl Examined {
         let layers = count(model.layers, "layer");
         let name = format!("{layers}, width {}, on {}", model.width, source.name);
         let (corpus, sha256) = (source.corpus, source.sha256);
-        Ok(Examined { config, own: None, model, parameters: None, corpus, sha256, run: None, name })
+        let (own, parameters, reference, run) = (None, None, None, None);
+        Ok(Examined { config, own, model, parameters, reference, corpus, sha256, run, name })
     }
 
     fn run(path: &Path, settings: &Settings) -> Result<Self> {
@@ -77,7 +80,8 @@ impl Examined {
         } else {
             None
         };
-        let source = Source::load(&config, known, Some(path))?;
+        let mut source = Source::load(&config, known, Some(path))?;
+        let reference = source.refer(&config)?;
         let (model, parameters) = if saved {
             let (model, parameters) = read_in_training(&directory, &config)?;
             (model, Some(parameters))
@@ -90,7 +94,7 @@ impl Examined {
         let (corpus, sha256) = (source.corpus, source.sha256);
         let name = path.display().to_string();
         let (run, own) = (Some(path.to_owned()), Some(trained));
-        Ok(Examined { config, own, model, parameters, corpus, sha256, run, name })
+        Ok(Examined { config, own, model, parameters, reference, corpus, sha256, run, name })
     }
 
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
@@ -144,6 +148,7 @@ impl Examined {
             own: None,
             model,
             parameters: Some(parameters),
+            reference: None,
             corpus,
             sha256,
             run: None,

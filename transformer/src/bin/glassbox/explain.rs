@@ -347,10 +347,15 @@ impl Explain {
             let remark = "The run learns answers only; the loss of this step counts every token.";
             remarks.push(remark.to_owned());
         }
+        if own.as_ref().is_some_and(|own| own.preferences.is_some()) {
+            let remark = "The run learns from preferences; the loss of this step is the mean over every token.";
+            remarks.push(remark.to_owned());
+        }
         if let Some(own) = &own {
             run::agree(given, own, &config)?;
             if own.freezes() {
                 (config, parameters) = read_in_training(&directory, own)?;
+                config.preference = None;
             }
         }
         let training = match &own {

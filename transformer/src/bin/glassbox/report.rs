@@ -3,11 +3,12 @@
 use crate::plot::thousands;
 use crate::run;
 use crate::source::Entropy;
-use crate::{Result, program, terminal};
+use crate::{Result, count, program, terminal};
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::cmp::Ordering;
 use std::path::PathBuf;
+use transformer::Preferred;
 
 /// The results of a training run.
 pub(crate) struct Report {
@@ -17,8 +18,10 @@ pub(crate) struct Report {
     pub(crate) taken: u64,
     pub(crate) seconds: f64,
     pub(crate) tokens_per_second: f64,
-    /// Nats per token on the validation part.
+    /// Nats per token on the validation part, or the loss of its preferences.
     pub(crate) validation_loss: f64,
+    /// How its preferences are preferred, if the run learned from them.
+    pub(crate) preferred: Option<Preferred>,
     pub(crate) validation_tokens: usize,
     /// Tokens of the validation part; fewer are measured if it is long.
     pub(crate) held_back: usize,
@@ -74,23 +77,53 @@ impl Report {
         if let Some((windows, _)) = self.noise {
             object["noise_scale"] = json!(windows);
         }
+        if let (Some(preferred), Some(fields)) = (&self.preferred, object.as_object_mut()) {
+            // Of a loss of pairs there are no bits of a character.
+            for of_tokens in ["bits_per_character", "perplexity", "baselines"] {
+                fields.remove(of_tokens);
+            }
+            fields.insert("accuracy".to_owned(), json!(preferred.accuracy));
+            fields.insert("margin".to_owned(), json!(preferred.margin()));
+            fields.insert("reward_chosen".to_owned(), json!(preferred.chosen));
+            fields.insert("reward_rejected".to_owned(), json!(preferred.rejected));
+            fields.insert("divergence".to_owned(), json!(preferred.divergence));
+        }
         object["sample"] = json!(self.sample);
         object
     }
 
     fn text(&self) -> String {
         let loss = self.validation_loss;
-        let mut lines = vec![
-            String::new(),
-            format!(
+        let mut lines = vec![String::new()];
+        match &self.preferred {
+            None => lines.push(format!(
                 "validation loss  {loss:.4} nats per {} ({:.4} bits per character, perplexity {:.3})",
                 self.unit,
                 self.bits_per_character(),
                 perplexity(loss)
-            ),
-        ];
+            )),
+            Some(p) => {
+                lines.push(format!(
+                    "validation loss  {loss:.4} over {}",
+                    count(self.validation_tokens, "preference")
+                ));
+                lines.push(format!(
+                    "accuracy         {:.4}: the share whose chosen answer has the larger reward",
+                    p.accuracy
+                ));
+                lines.push(format!(
+                    "margin           {:.4}: the mean reward is {:.4} of a chosen answer, {:.4} of a rejected one",
+                    p.margin(),
+                    p.chosen,
+                    p.rejected
+                ));
+                lines.extend(p.divergence.map(|nats| {
+                    format!("divergence       {nats:.4} nats per token from the model at the start")
+                }));
+            }
+        }
         // The first token of a text is not predicted.
-        if self.validation_tokens + 1 < self.held_back {
+        if self.preferred.is_none() && self.validation_tokens + 1 < self.held_back {
             lines.push(format!(
                 "                 over {} tokens of the {} held back; {} evaluate {} measures all",
                 thousands(self.validation_tokens as f64),

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use transformer::TrainingConfig;
 use transformer::model::family;
 use transformer::{
-    Activation, Gain, Norm, Parametrization, Placement, PositionsKind, Preset, QueryKeyNorm,
-    ScheduleKind, Time, TokenizerChoice,
+    Activation, Gain, Norm, Parametrization, Placement, PositionsKind, PreferenceKind, Preset,
+    QueryKeyNorm, ScheduleKind, Time, TokenizerChoice,
 };
 
 mod model;
@@ -65,7 +65,18 @@ pub(crate) struct Settings {
     /// Whether the adapters' factor is α/√rank (rsLoRA)
     #[arg(long, value_name = "BOOL", help_heading = "Fine-tuning")]
     pub(crate) rslora: Option<bool>,
-    /// Sizes and rates to start from [default: story; shakespeare-cpu with --data; fine-tune with --from; lora with --lora]
+    /// Learn from preferences, with the model of --from as it is as the reference: JSON lines with `prompt`, `chosen` and
+    /// `rejected`, texts or lists of messages
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "dpo", value_parser = choices(PreferenceKind::ALL, PreferenceKind::key, PreferenceKind::meaning), help_heading = "Fine-tuning")]
+    pub(crate) preferences: Option<PreferenceKind>,
+    /// Price β of a nat of divergence from the reference [default: 0.1]
+    #[arg(long, value_name = "β", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) preference_beta: Option<f64>,
+    /// Share ε of preferences that are taken to be the wrong way round (conservative DPO) [default: 0]
+    #[arg(long, value_name = "ε", help_heading = "Fine-tuning", allow_negative_numbers = true)]
+    pub(crate) preference_flipped: Option<f64>,
+    /// Sizes and rates to start from [default: story; shakespeare-cpu with --data; fine-tune with --from; lora with --lora;
+    /// preferences with --preferences]
     #[arg(long, value_parser = choices(Preset::ALL, Preset::key, Preset::meaning))]
     pub(crate) preset: Option<Preset>,
     /// Number of transformer blocks
@@ -402,6 +413,7 @@ impl Settings {
     /// The preset that fills in what is not given.
     pub(crate) fn preset(&self) -> Preset {
         let fallback = match () {
+            () if self.preferences.is_some() => Preset::Preferences,
             () if self.lora.is_some() => Preset::Lora,
             () if self.from.is_some() => Preset::FineTune,
             () if self.data.is_some() => Preset::ShakespeareCpu,

@@ -11,15 +11,16 @@ use probability::permutation::Permutation;
 use probability::random::Random;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
 use transformer::disk::data::{self, Content, Data, Documents, Extent};
-use transformer::disk::files;
+use transformer::disk::{files, read_in_training};
 use transformer::disk::tokens::{Encoded, Split, Watch};
 use transformer::memory;
 use transformer::text::stories;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Corpus, TokenizerChoice, Tokens, TrainingConfig};
+use transformer::{Corpus, Form, RecordedStep, TokenizerChoice, Tokens, TrainingConfig};
 
 /// The share of a text that is not trained on, as in nanoGPT.
 const HELD_BACK: f64 = 0.1;
@@ -52,7 +53,7 @@ pub(crate) struct Source {
     /// Characters per token of the validation part.
     pub(crate) characters_per_token: f64,
     pub(crate) entropy: Option<Entropy>,
-    /// If only answers are learned.
+    /// If only answers are learned, or preferences between them.
     pub(crate) answers: Option<Answers>,
 }
 
@@ -79,9 +80,12 @@ impl Source {
                     "--answers learns the answers of conversations: give them with --data".into()
                 );
             }
+            if config.preferences.is_some() {
+                return Err("--preferences learns from preferences: give them with --data".into());
+            }
             return Self::stories(config, known);
         };
-        if config.answers {
+        if config.answers || config.preferences.is_some() {
             return answers::load(config, paths, known, run);
         }
         let field = config.field.as_deref().unwrap_or(TrainingConfig::FIELD);
@@ -170,6 +174,35 @@ impl Source {
             entropy: Some(entropy),
             answers: None,
         })
+    }
+
+    /// Finds the reference of a run's preferences: the nats of all answers under the model that it began with. Returns that
+    /// model's learned parameters; `None` for a run without preferences.
+    ///
+    /// # Errors
+    /// A model that cannot be read, or is not the one that the run began with.
+    pub(crate) fn refer(&mut self, config: &TrainingConfig) -> Result<Option<Vec<f32>>> {
+        let (Some(from), Some(_)) = (&config.from, config.preferences) else { return Ok(None) };
+        let directory = Path::new(from);
+        let found = files::sha256(&files::read_with_faults::<f32>(directory)?.1);
+        if let Some(saved) = config.from_sha256.as_ref().filter(|saved| **saved != found) {
+            return Err(format!(
+                "{from} holds other weights (SHA-256 {found}) than the reference of the run's preferences ({saved}): restore them"
+            )
+            .into());
+        }
+        let (model, parameters) = read_in_training(directory, config)?;
+        let (sequences, length) = (config.sequences_at_once(), config.context);
+        let mut step =
+            RecordedStep::<f32>::record_forward_only(&model, sequences, length, Form::Fused)?;
+        step.copy_parameters(&parameters);
+        let mut bar = None;
+        transformer::refer(&mut self.corpus, &mut step, None, |done, all| {
+            bar.get_or_insert_with(|| Bar::new(all as u64, "windows")).set(done as u64);
+            ControlFlow::Continue(())
+        })?;
+        bar.iter().for_each(Bar::finish);
+        Ok(Some(parameters))
     }
 
     /// Writes the chat template, if answers are learned through one, beside a model and its tokenizer.

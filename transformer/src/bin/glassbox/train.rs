@@ -95,6 +95,9 @@ impl Train {
         if config.from.is_none() && config.lora.is_some() {
             return Err("--lora learns adapters beside a model: name it with --from".into());
         }
+        if config.from.is_none() && config.preferences.is_some() {
+            return Err("--preferences goes on from a model that answers: name it with --from".into());
+        }
         asked.fit(&config)?;
         on_threads(settings.threads, || self.train(&settings, config, (began, lock)))
     }
@@ -153,9 +156,12 @@ impl Train {
             None => Path::new("runs").join(run_name(settings)),
         };
         let start = Start::read(&mut config, self.resume.as_deref())?;
-        let source =
+        let mut source =
             Source::load(&config, known, Some(&run)).map_err(|e| format!("{e}{}", moved()))?;
         let mut trainer = start::trainer(&config, start, &source)?;
+        if !start::refer(&mut trainer, &mut source)? {
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
         let loaded = match &self.resume {
             Some(directory) => {
                 Some(checkpoint::load(&run::state_file(directory), &mut trainer, &source.sha256)?)
@@ -318,7 +324,8 @@ impl Session<'_> {
                 return Ok(None);
             };
             if let Some(metric) = broken_off {
-                let metric = Metric { validation_loss: Some(measured.loss), ..metric };
+                let preferred = measured.preferred;
+                let metric = Metric { validation_loss: Some(measured.loss), preferred, ..metric };
                 self.run.amend(&metric)?;
                 self.metrics.pop();
                 self.metrics.push(metric);
@@ -373,6 +380,7 @@ impl Session<'_> {
                 step: number,
                 loss: Some(step.loss),
                 validation_loss: measured.map(|m| m.loss),
+                preferred: measured.and_then(|m| m.preferred),
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
                 tokens_per_second: tokens as f64 / took.as_secs_f64().max(1e-9),
@@ -418,7 +426,12 @@ impl Session<'_> {
                 signal::between_batches()
             })?;
         if let Some(measured) = &measured {
-            self.clock.measured(began.elapsed().as_secs_f64(), measured.tokens);
+            // Of pairs, all tokens of windows are read.
+            let tokens = match measured.preferred {
+                Some(_) => most.min(self.source.corpus.measured()),
+                None => measured.tokens,
+            };
+            self.clock.measured(began.elapsed().as_secs_f64(), tokens);
         }
         Ok(measured)
     }
@@ -444,6 +457,7 @@ impl Session<'_> {
             step: step.number,
             loss: finite(step.loss),
             validation_loss: None,
+            preferred: None,
             learning_rate: step.learning_rate,
             gradient_norm: finite(step.gradient_norm),
             tokens_per_second: 0.0,

@@ -2,7 +2,7 @@
 
 use super::DataError;
 use super::lines::{self, Line};
-use crate::text::conversation::Conversation;
+use crate::text::preference::Example;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -119,13 +119,14 @@ impl Documents {
         text.get(range).map(<[u8]>::to_vec).ok_or_else(|| self.changed(place.file))
     }
 
-    /// Reads a conversation, if these are conversations ([`super::Data::read_conversations`]).
+    /// Reads a conversation or a preference, if these are what the documents are ([`super::Data::read_conversations`],
+    /// [`super::Data::read_preferences`]).
     ///
     /// # Errors
     /// See [`Documents::read`].
-    pub fn conversation(&self, document: usize) -> Result<Conversation, DataError> {
+    pub fn example(&self, document: usize) -> Result<Example, DataError> {
         let line = self.read(&self.extent(document))?;
-        lines::conversation(&line).map_err(|reason| self.error_of(document, &reason))
+        lines::example(&line, &self.form).map_err(|reason| self.error_of(document, &reason))
     }
 
     /// Returns the error of a document with its reason, and with the number of its line if it is one.
@@ -311,7 +312,7 @@ mod tests {
         let said: Vec<String> = said.map(|s| s.rsplit('/').next().unwrap().to_owned()).collect();
         let expected = ["a.jsonl, line 1", "a.jsonl, line 3", "b.jsonl, line 3", "b.jsonl, line 4"];
         assert_eq!(said, expected.map(|s| format!("{s}: why")));
-        let text = |i| documents.conversation(i).unwrap().text();
+        let text = |i| documents.example(i).unwrap().text();
         assert_eq!([0, 1, 2, 3].map(text), ["1x\n", "2x\n", "2x\n", "1x\n"]);
     }
 }

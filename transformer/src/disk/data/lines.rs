@@ -2,6 +2,7 @@
 
 use crate::printable::{printable, shortened};
 use crate::text::conversation::Conversation;
+use crate::text::preference::{Example, Preference};
 use serde_json::Value;
 
 /// What a JSON line holds.
@@ -11,6 +12,15 @@ pub(super) enum Line {
     Field(String),
     /// A conversation, which is kept as it is written.
     Conversation,
+    /// A preference, which is kept as it is written.
+    Preference,
+}
+
+impl Line {
+    /// Whether a line is kept as it is written, and parsed when it is needed.
+    pub(super) fn is_example(&self) -> bool {
+        !matches!(self, Line::Field(_))
+    }
 }
 
 impl Default for Line {
@@ -19,21 +29,29 @@ impl Default for Line {
     }
 }
 
-/// Returns the document of a JSON line; the line itself if it is a conversation.
+/// Returns the document of a JSON line; the line itself if it is a conversation or a preference.
 pub(super) fn document(line: &[u8], form: &Line) -> Result<String, String> {
     let json = parsed(line)?;
     match form {
         Line::Field(field) => of_field(&json, field),
-        Line::Conversation => {
-            Conversation::from_json(&json).map_err(|e| e.to_string())?;
+        form => {
+            example_of(&json, form)?;
             Ok(String::from_utf8_lossy(line).into_owned())
         }
     }
 }
 
-/// Returns the conversation of a line that was read as a document.
-pub(super) fn conversation(line: &[u8]) -> Result<Conversation, String> {
-    Conversation::from_json(&parsed(line)?).map_err(|e| e.to_string())
+/// Returns what a line holds that was read as a document.
+pub(super) fn example(line: &[u8], form: &Line) -> Result<Example, String> {
+    example_of(&parsed(line)?, form)
+}
+
+fn example_of(json: &Value, form: &Line) -> Result<Example, String> {
+    let example = match form {
+        Line::Preference => Preference::from_json(json).map(Example::Preference),
+        _ => Conversation::from_json(json).map(Example::Conversation),
+    };
+    example.map_err(|e| e.to_string())
 }
 
 fn parsed(line: &[u8]) -> Result<Value, String> {
@@ -61,9 +79,11 @@ fn of_field(json: &Value, field: &str) -> Result<String, String> {
             let fields = printable(&fields);
             let chat = object.contains_key("messages")
                 || object.contains_key("prompt") && object.contains_key("completion");
-            let also = match chat {
-                true => "; this is a conversation: --answers learns its answers",
-                false => "",
+            let pair = object.contains_key("chosen") && object.contains_key("rejected");
+            let also = match (chat, pair) {
+                (true, _) => "; this is a conversation: --answers learns its answers",
+                (_, true) => "; this is a preference: --preferences learns from it",
+                _ => "",
             };
             Err(format!(
                 "it has no field {field:?}, but {fields}; --field names the one with the text{also}"

@@ -39,9 +39,10 @@ pub(super) fn each(
             all.into_iter().for_each(|name| tell(Certificate::skipped(name, &why)));
             return Ok(());
         }
-        tell(begins(config, step)?);
-        let merged = step.recorded::<f64>(Form::Fused)?.merged(&wide).into_owned();
-        tell(same_predictions(step, &wide, &merged)?);
+        let plain = step.without_preference();
+        tell(begins(config, &plain)?);
+        let merged = plain.recorded::<f64>(Form::Fused)?.merged(&wide).into_owned();
+        tell(same_predictions(&plain, &wide, &merged)?);
     }
     moves(config, &step.config, learned, corpus)?.into_iter().for_each(tell);
     Ok(())

@@ -50,6 +50,7 @@ mod data;
 mod gradient;
 mod operation;
 mod patience;
+mod preferences;
 mod start;
 mod update;
 pub mod widths;
@@ -60,6 +61,7 @@ pub use certificate::{Certificate, Verdict, passed};
 pub use data::{data, shifted};
 pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
+pub use preferences::preferences;
 pub use start::{Expected, start};
 pub use update::singular_values;
 
@@ -459,6 +461,7 @@ mod tests {
             length: 1024,
             seed: 0,
             batches: std::sync::Arc::new(|_| unreachable!("nothing is drawn")),
+            references: None,
         };
         // Two recordings at f64 and one at dual numbers, each with gradients: 64 bytes per parameter, and 52 for
         // vectors.

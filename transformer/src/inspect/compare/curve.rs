@@ -97,6 +97,7 @@ mod tests {
             step,
             loss,
             validation_loss,
+            preferred: None,
             learning_rate,
             gradient_norm,
             tokens_per_second,

@@ -97,14 +97,17 @@ fn batches(step: &ModelStep<'_>, windows: &[Window]) -> Vec<Vec<Given>> {
     let spread: Vec<&Window> = (0..wanted).map(|i| &windows[i * windows.len() / wanted]).collect();
     let size = step.sequences * step.length;
     let given = |windows: &[&Window]| {
-        let (mut tokens, mut targets) = (vec![], vec![]);
+        let (mut tokens, mut targets, mut reference) = (vec![], vec![], vec![]);
         for w in windows {
             tokens.extend(&w.tokens);
             targets.extend(&w.targets);
+            reference.extend(&w.reference);
         }
         tokens.resize(size, 0);
         targets.resize(size, IGNORED);
-        step.given(tokens, targets, dropout::EVALUATION)
+        reference.resize(size, 0.0);
+        let reference = step.references.is_some().then_some(reference);
+        step.given((tokens, targets), reference, dropout::EVALUATION)
     };
     spread.chunks(step.sequences.max(1)).map(given).collect()
 }

@@ -16,6 +16,7 @@
 //!         let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
 //!         (text[..16].to_vec(), text[1..].to_vec())
 //!     }),
+//!     references: None,
 //! };
 //! let mut model = RecordedStep::<f32>::record(&config, 2, 8, Form::Fused, 1)?;
 //! model.initialise(1);

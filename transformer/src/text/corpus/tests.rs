@@ -58,7 +58,7 @@ fn drawn(corpus: &Corpus, seed: u64, first: u64, count: u64, length: usize) -> V
     let draw = |batch| {
         let (mut tokens, mut targets) = (vec![0; length], vec![0; length]);
         corpus.fill(seed, batch, length, &mut tokens, &mut targets);
-        Window { tokens, targets }
+        Window { tokens, targets, ..Window::default() }
     };
     (first..first + count).map(draw).collect()
 }

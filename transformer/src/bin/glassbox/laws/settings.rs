@@ -5,8 +5,8 @@ use calculus::optimizer::OptimizerKind;
 use transformer::model::family;
 use transformer::{Activation, Architecture};
 use transformer::{
-    Gain, Norm, Parametrization, Placement, PositionsKind, Preset, QueryKeyNorm, ScheduleKind,
-    TokenizerChoice, TrainingConfig,
+    Gain, Norm, Parametrization, Placement, PositionsKind, PreferenceKind, Preset, QueryKeyNorm,
+    ScheduleKind, TokenizerChoice, TrainingConfig,
 };
 
 /// Settings that differ from every preset.
@@ -14,7 +14,10 @@ fn odd() -> Settings {
     Settings {
         data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
         field: Some("body".to_owned()),
-        answers: Some(true),
+        answers: Some(false),
+        preferences: Some(PreferenceKind::Dpo),
+        preference_beta: Some(0.3),
+        preference_flipped: Some(0.2),
         tokenizer: Some(TokenizerChoice::Bytes),
         freeze: Some(vec!["embedding.*".to_owned()]),
         learn: Some(vec!["block.*".to_owned(), "norm.*".to_owned()]),
@@ -86,7 +89,10 @@ fn meant() -> TrainingConfig {
     TrainingConfig {
         data: Some(vec!["somewhere.txt".to_owned(), "else.jsonl".to_owned()]),
         field: Some("body".to_owned()),
-        answers: true,
+        answers: false,
+        preferences: Some(PreferenceKind::Dpo),
+        preference_beta: Some(0.3),
+        preference_flipped: Some(0.2),
         tokenizer: TokenizerChoice::Bytes,
         from: None,
         from_sha256: None,

@@ -126,10 +126,22 @@ impl Settings {
     }
 
     /// The settings of fine-tuning.
-    pub(crate) const FINE_TUNING: [&str; 8] =
-        ["from", "freeze", "learn", "lora", "lora_alpha", "lora_targets", "lora_dropout", "rslora"];
+    pub(crate) const FINE_TUNING: [&str; 11] = [
+        "from",
+        "freeze",
+        "learn",
+        "lora",
+        "lora_alpha",
+        "lora_targets",
+        "lora_dropout",
+        "rslora",
+        "preferences",
+        "preference_beta",
+        "preference_flipped",
+    ];
     /// Why commands other than `train` refuse them.
-    pub(crate) const GOES_ON: &str = "only train starts from a model, or freezes weights";
+    pub(crate) const GOES_ON: &str =
+        "only train starts from a model, freezes weights, or learns from preferences";
 
     /// Refuses parts and sizes other than those of `whose` model.
     fn settled(&self, whose: &str, own: &Settings) -> Result<()> {

@@ -18,14 +18,14 @@ use transformer::{Corpus, TokenizerChoice, TrainingConfig, is_counted};
 pub(crate) struct Answers {
     /// The chat template, if the tokenizer has one.
     pub(crate) template: Option<ChatTemplate>,
-    /// The first conversation that is trained on, as far as a window holds it.
-    pub(crate) example: Marked,
+    /// The first conversation that is trained on, as far as a window holds it; of a preference, both sides.
+    pub(crate) example: Vec<Marked>,
 }
 
 impl Answers {
     /// Returns the tokens of the example before its first answer, and the token that ends the answer.
     pub(crate) fn question(&self) -> (&[u32], Option<u32>) {
-        let Marked { tokens, answer, .. } = &self.example;
+        let Marked { tokens, answer, .. } = &self.example[0];
         let first = answer.iter().position(|own| *own).unwrap_or(tokens.len());
         let after = answer[first..].iter().take_while(|own| **own).count();
         let end = (after > 0).then(|| tokens[first + after - 1]);
@@ -65,9 +65,12 @@ fn template_of(config: &TrainingConfig, run: Option<&Path>) -> Result<Option<Cha
     Ok(None)
 }
 
-/// Reads conversations, and says what a user may want to know about them.
-fn read(paths: &[String]) -> Result<Data> {
-    let data = Data::read_conversations(paths, |_| ())?;
+/// Reads conversations, or preferences, and says what a user may want to know about them.
+fn read(paths: &[String], preferences: bool) -> Result<Data> {
+    let data = match preferences {
+        true => Data::read_preferences(paths, |_| ())?,
+        false => Data::read_conversations(paths, |_| ())?,
+    };
     data.remarks.iter().for_each(|about| remark(format!("data     {about}")));
     Ok(data)
 }
@@ -79,17 +82,16 @@ fn marked(
     tokenizer: &Tokenizer,
     template: Option<&ChatTemplate>,
     bar: &mut Bar,
-) -> Result<Vec<Marked>> {
+) -> Result<Vec<Vec<Marked>>> {
     /// The conversations that are encoded side by side.
     const GROUP: usize = 1024;
     let mut all = Vec::with_capacity(places.len());
     for group in places.chunks(GROUP) {
         let mark = |&i: &usize| {
-            let conversation = documents.conversation(i)?;
-            let marked = conversation.mark(tokenizer, template);
+            let marked = documents.example(i)?.mark(tokenizer, template);
             marked.map_err(|e| documents.error_of(i, &e.to_string()))
         };
-        let marked: Vec<std::result::Result<Marked, DataError>> =
+        let marked: Vec<std::result::Result<Vec<Marked>, DataError>> =
             group.par_iter().map(mark).collect();
         // The first error is that of the first line, on any number of threads.
         for marked in marked {
@@ -108,16 +110,20 @@ pub(super) fn load(
     run: Option<&Path>,
 ) -> Result<Source> {
     if config.field.is_some() {
-        let why = "--field names the text of documents, and --answers reads conversations";
-        return Err(format!("{why}: leave one out").into());
+        let why = "--field names the text of documents, and these are conversations";
+        return Err(format!("{why}: leave it out").into());
     }
-    let (data, name) = (read(paths)?, name(paths));
+    let pairs = config.preferences.is_some();
+    let (data, name) = (read(paths, pairs)?, name(paths));
     let fail = |e: &dyn std::fmt::Display| format!("{name}: {e}");
     let Content::Documents(documents) = &data.content else {
         return Err(fail(&"these are no conversations").into());
     };
     if documents.len() < 2 {
-        let least = "it has 1 conversation; at least 2 are needed, because one is held back";
+        let least = match pairs {
+            true => "it has 1 preference; at least 2 are needed, because one is held back",
+            false => "it has 1 conversation; at least 2 are needed, because one is held back",
+        };
         return Err(fail(&least).into());
     }
     // A conversation is in memory as tokens, marks and windows.
@@ -134,7 +140,7 @@ pub(super) fn load(
                 TokenizerChoice::Bpe(_) => train.clone(),
                 _ => vec![],
             };
-            let texts = of.into_iter().map(|i| Ok(documents.conversation(i)?.text()));
+            let texts = of.into_iter().map(|i| Ok(documents.example(i)?.text()));
             chosen_of(choice, &texts.collect::<Result<String>>()?)?
         }
     };
@@ -144,12 +150,14 @@ pub(super) fn load(
     bar.finish();
     let (train, held_back) = (train?, held_back?);
     let length = config.context;
-    let shown = |m: &&Marked| m.answer.iter().skip(1).take(length).any(|own| *own);
-    let example = train.iter().find(shown).map(|marked| Marked {
+    let has_answer = |m: &Marked| m.answer.iter().skip(1).take(length).any(|own| *own);
+    let example = train.iter().find(|sides| sides.iter().all(has_answer));
+    let shown = |marked: &Marked| Marked {
         tokens: marked.tokens.iter().take(length + 1).copied().collect(),
         answer: marked.answer.iter().take(length + 1).copied().collect(),
         dropped: marked.dropped,
-    });
+    };
+    let example: Option<Vec<Marked>> = example.map(|sides| sides.iter().map(shown).collect());
     let filler = tokenizer.end().or_else(|| tokenizer.token("\n")).unwrap_or(0);
     let corpus = Corpus::conversations(train, held_back, filler, length).map_err(|e| fail(&e))?;
     let measured = predicted(&corpus.validation_windows(length));
@@ -166,13 +174,13 @@ pub(super) fn load(
 }
 
 /// Describes what does not fit a window.
-pub(crate) fn cut(counts: &Counts, length: usize) -> String {
+pub(crate) fn cut(counts: &Counts, length: usize, what: &str) -> String {
     let Counts { cut, cut_tokens, left_out, .. } = *counts;
     format!(
         "cut      at the context of {length}: the end of {} ({}); {} left out, without an answer before it",
-        count(cut, "conversation"),
+        count(cut, what),
         count(cut_tokens, "token"),
-        count(left_out, "conversation")
+        count(left_out, what)
     )
 }
 
@@ -183,7 +191,7 @@ pub(crate) fn windows_of(
     directory: &Path,
     length: usize,
 ) -> Result<(Vec<u32>, Vec<Window>)> {
-    let data = read(paths)?;
+    let data = read(paths, false)?;
     let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", name(paths));
     let Content::Documents(documents) = &data.content else {
         return Err(fail(&"these are no conversations").into());
@@ -196,7 +204,7 @@ pub(crate) fn windows_of(
     bar.finish();
     let (windows, counts) = packing::windows(all?, 0, length);
     if counts.left_out > 0 || counts.cut > 0 {
-        remark(cut(&counts, length));
+        remark(cut(&counts, length, "conversation"));
     }
     if windows.is_empty() {
         return Err(fail(&"no conversation has an answer within the model's context").into());
@@ -213,7 +221,7 @@ mod tests {
     fn the_example_s_question_comes_before_its_answer() {
         let answer = vec![false, false, true, true, false, true];
         let example = Marked { tokens: vec![9, 8, 7, 6, 5, 4], answer, dropped: 0 };
-        let answers = Answers { template: None, example };
+        let answers = Answers { template: None, example: vec![example] };
         assert_eq!(answers.question(), (&[9, 8][..], Some(6)));
     }
 

@@ -57,13 +57,15 @@ pub(super) fn resumes(about: &About, config: &TrainingConfig, restored: &Restore
 /// Reports which tokens of conversations are learned, with an example.
 fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usize) {
     let [train, held_back] = counts;
+    let [chosen, rejected @ ..] = &answers.example[..] else { return };
+    let what = if rejected.is_empty() { "conversation" } else { "preference" };
     remark(format!(
         "answers  {} in {}: {} of {} tokens are answers', and only these are learned; {} held back, with {} of {} tokens",
-        count(train.conversations, "conversation"),
+        count(train.conversations, what),
         count(train.windows, "window"),
         train.counted,
         train.tokens,
-        count(held_back.conversations, "conversation"),
+        count(held_back.conversations, what),
         held_back.counted,
         held_back.tokens
     ));
@@ -78,7 +80,7 @@ fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usiz
         ..train
     };
     if both.cut + both.left_out > 0 {
-        remark(answers::cut(&both, length));
+        remark(answers::cut(&both, length, what));
     }
     if both.dropped > 0 {
         remark(format!(
@@ -86,8 +88,15 @@ fn learned(source: &Source, answers: &Answers, counts: [Counts; 2], length: usiz
             count(both.dropped, "message")
         ));
     }
-    remark("example  a conversation that is trained on; its learned tokens are marked:");
-    terminal::remark_marked(&answers.example.parts(&source.tokenizer));
+    match rejected {
+        [] => remark("example  a conversation that is trained on; its learned tokens are marked:"),
+        _ => remark("example  a chosen answer; its learned tokens are marked:"),
+    }
+    terminal::remark_marked(&chosen.parts(&source.tokenizer));
+    if let [rejected] = rejected {
+        remark("example  the answer that was rejected for it:");
+        terminal::remark_marked(&rejected.parts(&source.tokenizer));
+    }
 }
 
 /// Describes a run before its first step.
@@ -131,11 +140,17 @@ pub(super) fn introduce(
         let measure =
             trainer.evaluate_sample(&source.corpus, tokens, |_, _| signal::between_batches());
         if let Some(measured) = measure? {
-            remark(format!(
-                "from     {from}: a loss of {:.4} nats a {} on held-back text, before the first step",
-                measured.loss,
-                source.tokenizer.unit()
-            ));
+            let loss = measured.loss;
+            remark(match measured.preferred {
+                None => format!(
+                    "from     {from}: a loss of {loss:.4} nats a {} on held-back text, before the first step",
+                    source.tokenizer.unit()
+                ),
+                Some(_) => format!(
+                    "from     {from}: the reference, with a loss of {loss:.4} on {}, before the first step",
+                    count(measured.tokens, "held-back preference")
+                ),
+            });
         }
     }
     if !family::lacking(trainer.model().config()).is_empty() {

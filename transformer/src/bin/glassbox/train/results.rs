@@ -100,6 +100,7 @@ impl Session<'_> {
             taken: progress.taken(),
             tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
+            preferred: measured.preferred,
             validation_tokens: measured.tokens,
             held_back: self.source.corpus.measured(),
             characters_per_token: self.source.characters_per_token,

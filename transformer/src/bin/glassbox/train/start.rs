@@ -1,8 +1,8 @@
 //! The weights that a run begins with: drawn at random, or those of a model (`--from`).
 
-use crate::Result;
-use crate::run;
+use crate::progress::Bar;
 use crate::source::Source;
+use crate::{Result, remark, run, signal};
 use std::path::Path;
 use transformer::disk::files;
 use transformer::{Architecture, Trainer, TrainingConfig};
@@ -16,7 +16,7 @@ pub(super) struct Start {
 
 impl Start {
     /// Reads the model that settings name, if they name one, and completes them with its checksum. A run that resumes needs
-    /// it only if weights are frozen: its state has the others.
+    /// it only if weights are frozen, or it is the reference of preferences: its state has the others.
     ///
     /// # Errors
     /// A model that cannot be read, or is not the one that the run began with; adapters that do not fit it.
@@ -25,7 +25,7 @@ impl Start {
         resumed: Option<&Path>,
     ) -> Result<Option<Self>> {
         let Some(from) = config.from.clone() else { return Ok(None) };
-        if let Some(run) = resumed.filter(|_| !config.freezes()) {
+        if let Some(run) = resumed.filter(|_| !config.needs_its_model()) {
             let (family, model) = files::read_family(&run::model_directory(run))?;
             let model = config.in_training(family, &model)?;
             return Ok(Some(Start { model, weights: None }));
@@ -82,4 +82,24 @@ pub(super) fn trainer(
         .into());
     }
     Ok(Trainer::<f32>::starting_from(config.clone(), &model, weights.as_deref())?)
+}
+
+/// Finds the reference of preferences: the nats of their answers under the model that the run begins with. Returns `false` if
+/// a stop was requested.
+///
+/// # Errors
+/// Tokens that the model does not have.
+pub(super) fn refer(trainer: &mut Trainer<f32>, source: &mut Source) -> Result<bool> {
+    if trainer.model().preference().is_none() {
+        return Ok(true);
+    }
+    remark("pairs    the model that the run begins with predicts every answer: it is the reference");
+    let mut bar = None;
+    let whole = trainer.refer(&mut source.corpus, |done, all| {
+        let bar = bar.get_or_insert_with(|| Bar::new(all as u64, "windows"));
+        bar.set(done as u64);
+        signal::between_batches()
+    });
+    bar.iter().for_each(Bar::finish);
+    Ok(whole?)
 }

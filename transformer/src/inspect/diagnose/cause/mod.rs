@@ -192,7 +192,8 @@ pub(crate) mod specimen {
             let text: Vec<u32> = (0..17).map(|i| (n as u32 + 3 * i) % 11).collect();
             (text[..16].to_vec(), text[1..].to_vec())
         };
-        ModelStep { config, sequences: 2, length: 8, seed: 1, batches: Arc::new(batch) }
+        let batches = Arc::new(batch);
+        ModelStep { config, sequences: 2, length: 8, seed: 1, batches, references: None }
     }
 
     pub(crate) fn start() -> State {

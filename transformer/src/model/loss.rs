@@ -1,0 +1,192 @@
+//! The end of a recorded step: predictions and their loss.
+
+use crate::model::architecture::Architecture;
+use crate::model::layers::{self, Marks};
+use crate::model::recorded_step::{Form, ModelError, RecordedStep};
+use crate::model::recording::PairHandles;
+use crate::model::target::pairs_of;
+use crate::model::vocabulary_loss::VocabularyLoss;
+use crate::model::vocabulary_surprisal::VocabularySurprisal;
+use calculus::{RecordError, Recorder, Var};
+use infotheory::preference::PreferenceLoss;
+use infotheory::surprisal::{MeanOverTargets, Surprisal};
+use linalg::{Real, Shape};
+use probability::softmax::Softmax;
+
+/// The predictions of a textbook recording, formula by formula.
+#[derive(Clone, Copy, Debug)]
+pub struct Predictions {
+    /// A score for every token of the vocabulary (V × n).
+    pub logits: Var,
+    /// Their softmax (V × n).
+    pub probabilities: Var,
+    /// −ln of the target's probability, in nats (1 × n).
+    pub surprisal: Var,
+}
+
+/// A recorded loss (1 × 1), and what it is computed from.
+pub(super) struct Loss {
+    pub(super) loss: Var,
+    pub(super) predictions: Option<Predictions>,
+    pub(super) pairs: Option<PairHandles>,
+}
+
+/// Records the loss of targets (1 × n): the mean of their nats, or that of preferences.
+pub(super) fn record<T: Real>(
+    config: &Architecture,
+    form: Form,
+    r: &mut Recorder<T>,
+    (marks, targets): (&Marks, Var),
+    mean: VocabularyLoss,
+) -> Result<Loss, RecordError> {
+    let (x, table) = (marks.last, marks.table); // d×n, d×V
+    let cap = config.logit_cap;
+    let predictions = match form {
+        Form::Fused => None,
+        Form::Textbook => {
+            let logits = layers::logits(config, r, x, table)?; // V×n
+            let probabilities = r.push("probabilities", Softmax, [logits])?; // V×n
+            let surprisal = r.push("surprisal", Surprisal, [probabilities, targets])?; // 1×n
+            Some(Predictions { logits, probabilities, surprisal })
+        }
+    };
+    let Some(preference) = config.preference else {
+        let loss = match &predictions {
+            None => r.push("loss", VocabularyLoss { cap, ..mean }, [table, x, targets])?, // 1×1
+            Some(p) => r.push("loss", MeanOverTargets, [p.surprisal, targets])?,          // 1×1
+        };
+        return Ok(Loss { loss, predictions, pairs: None });
+    };
+    let surprisal = VocabularySurprisal { cap, chunk: mean.chunk };
+    let nats = match &predictions {
+        None => r.push("surprisal", surprisal, [table, x, targets])?, // 1×n
+        Some(p) => p.surprisal,
+    };
+    let mut row = |name: &str| r.input(name, Shape::new(1, r.shape(nats).columns)); // 1×n
+    let (reference, pairs, sides) = (row("reference")?, row("pairs")?, row("sides")?);
+    let loss = r.push("loss", preference, [nats, reference, pairs, sides])?; // 1×1
+    let pairs = PairHandles { nats, reference, pairs, sides };
+    Ok(Loss { loss, predictions, pairs: Some(pairs) })
+}
+
+/// The log-ratios of a pair: by how many nats each answer is likelier than under the reference.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LogRatios {
+    /// Of the chosen answer.
+    pub chosen: f64,
+    /// Of the rejected answer.
+    pub rejected: f64,
+}
+
+/// A step on preferences ([`Architecture::preference`]): a batch holds pairs, and the loss is a mean over them.
+impl<T: Real> RecordedStep<T> {
+    /// Returns the number over which the loss of a batch with these targets is a mean: of predicted tokens, or of pairs.
+    pub fn averaged_over(&self, targets: &[u32]) -> usize {
+        match self.handles().pairs {
+            None => targets.iter().filter(|&&t| super::target::is_counted(t)).count(),
+            Some(_) => {
+                let sides = pairs_of(targets, self.length()).into_iter().flatten();
+                sides.map(|(pair, _)| pair + 1).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Sets which pair each token belongs to, and on which side. The reference is unknown until
+    /// [`RecordedStep::set_reference`].
+    pub(super) fn set_pairs(&mut self, targets: &[u32]) {
+        let Some(PairHandles { reference, pairs, sides, .. }) = self.handles().pairs else {
+            return;
+        };
+        let places = pairs_of(targets, self.length());
+        let tape = self.tape_mut();
+        tape.value_mut(reference).fill(T::from_f64(f64::NAN));
+        for (i, place) in places.into_iter().enumerate() {
+            let (pair, side) = place.unwrap_or((0, 0.0));
+            tape.value_mut(pairs)[i] = T::from_f64(pair as f64);
+            tape.value_mut(sides)[i] = T::from_f64(side);
+        }
+    }
+
+    /// Sets the reference's nats of every token of the batch, after [`RecordedStep::set_batch`]: those of
+    /// [`RecordedStep::nats`] under the reference's weights. Nothing is set in a step without preferences.
+    ///
+    /// # Panics
+    /// If their number is not that of tokens.
+    pub fn set_reference<S: Real>(&mut self, nats: &[S]) {
+        let Some(PairHandles { reference, .. }) = self.handles().pairs else { return };
+        let own = self.tape_mut().value_mut(reference);
+        assert_eq!(own.len(), nats.len(), "one number a token");
+        own.iter_mut().zip(nats).for_each(|(own, x)| *own = T::from_f64(x.to_f64()));
+    }
+
+    /// Returns the nats of every token of a batch, 0 for one without a target, with the arithmetic of training, without
+    /// dropout. Any recording of a step on preferences can do it.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    ///
+    /// # Panics
+    /// If the step is not on preferences.
+    pub fn nats(&mut self, tokens: &[u32], targets: &[u32]) -> Result<Vec<T>, ModelError> {
+        let nats = self.handles().pairs.expect("a step on preferences").nats;
+        self.value_of(nats, tokens, targets)
+    }
+
+    /// Returns the vectors from which each token's logits are computed (d × n), without dropout.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    pub(crate) fn last(&mut self, tokens: &[u32], targets: &[u32]) -> Result<Vec<T>, ModelError> {
+        self.value_of(self.marks().last, tokens, targets)
+    }
+
+    /// Returns an operation's value for a batch.
+    fn value_of(
+        &mut self,
+        var: Var,
+        tokens: &[u32],
+        targets: &[u32],
+    ) -> Result<Vec<T>, ModelError> {
+        self.set_batch(tokens, targets)?;
+        self.set_step(None);
+        let mut found = vec![];
+        // A recording for training reuses the memory afterwards.
+        self.tape_mut().forward_watched(|computed, value| {
+            if computed == var {
+                found = value.to_vec();
+            }
+        });
+        Ok(found)
+    }
+
+    /// Returns the log-ratios of the pairs of a batch, with the reference's nats of every token.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    ///
+    /// # Panics
+    /// See [`RecordedStep::nats`]; if the numbers of nats and tokens differ.
+    pub fn log_ratios<S: Real>(
+        &mut self,
+        (tokens, targets): (&[u32], &[u32]),
+        reference: &[S],
+    ) -> Result<Vec<LogRatios>, ModelError> {
+        assert_eq!(tokens.len(), reference.len(), "one number a token");
+        let nats = self.nats(tokens, targets)?;
+        let mut all = vec![LogRatios::default(); self.averaged_over(targets)];
+        let gains = nats.iter().zip(reference).map(|(own, r)| r.to_f64() - own.to_f64());
+        for (place, gain) in pairs_of(targets, self.length()).into_iter().zip(gains) {
+            match place {
+                Some((pair, side)) if side > 0.0 => all[pair].chosen += gain,
+                Some((pair, _)) => all[pair].rejected += gain,
+                None => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// Returns the loss of a step on preferences.
+    pub fn preference(&self) -> Option<PreferenceLoss> {
+        self.config().preference
+    }
+}
