@@ -29,7 +29,8 @@ fn windows(config: &Architecture, count: usize) -> Vec<Window> {
     let window = |w: usize| {
         let mut targets = draw::below(90 + w as u64, 5, config.vocabulary);
         targets.iter_mut().take([0, 3, 5, 1, 4][w % 5]).for_each(|t| *t = IGNORED);
-        Window { tokens: draw::below(40 + w as u64, 5, config.vocabulary), targets }
+        let tokens = draw::below(40 + w as u64, 5, config.vocabulary);
+        Window { tokens, targets, ..Window::default() }
     };
     (0..count).map(window).collect()
 }
@@ -76,7 +77,8 @@ fn every_token_counts_once_in_any_cut() {
 fn nothing_to_predict_is_an_error() {
     let config = models::config();
     let mut model = model(&config, (2, 5), Form::Fused);
-    let empty = Window { tokens: vec![1; 5], targets: vec![IGNORED; 5] };
+    let targets = vec![IGNORED; 5];
+    let empty = Window { tokens: vec![1; 5], targets, ..Window::default() };
     for windows in [vec![], vec![empty.clone()], vec![empty; 3]] {
         assert_eq!(Evaluation::of(&mut model, &windows), Err(ModelError::NoTarget));
     }

@@ -330,7 +330,8 @@ fn curved() -> (ModelStep<'static>, Vec<f64>) {
     let parameters = models::parameters(3, &model.tape().parameter_list());
     let own = config.clone();
     let batches = Arc::new(move |n: u64| models::batch(50 + n, &own, 10));
-    (ModelStep { config, sequences: 2, length: 5, seed: 1, batches }, parameters)
+    let references = None;
+    (ModelStep { config, sequences: 2, length: 5, seed: 1, batches, references }, parameters)
 }
 
 #[test]

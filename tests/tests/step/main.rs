@@ -19,6 +19,7 @@ mod model_gradients;
 mod packing;
 mod parts;
 mod pieces;
+mod preferences;
 mod reading;
 mod restoring;
 mod same_bits;

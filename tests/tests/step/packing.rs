@@ -125,13 +125,13 @@ fn a_step_of_one_sequence_a_window_refuses_several() {
 }
 
 /// Conversations of these lengths: one token in three is an answer's, and the last one is.
-fn chats(lengths: &[usize]) -> Vec<Marked> {
+fn chats(lengths: &[usize]) -> Vec<Vec<Marked>> {
     let chat = |(i, &length): (usize, &usize)| Marked {
         tokens: draw::below(30 + i as u64, length, 7),
         answer: (0..length).map(|k| k % 3 == 2 || k + 1 == length).collect(),
         dropped: 0,
     };
-    lengths.iter().enumerate().map(chat).collect()
+    lengths.iter().enumerate().map(|of| vec![chat(of)]).collect()
 }
 
 fn corpus() -> Corpus {
@@ -202,7 +202,7 @@ fn a_step_on_conversations_does_not_depend_on_the_cut() {
 #[test]
 fn attention_is_watched_within_a_sequence() {
     let all = chats(&[5, 5]);
-    let watched = |train: &[Marked], context| {
+    let watched = |train: &[Vec<Marked>], context| {
         let positions = PositionsKind::Sinusoidal;
         let config = TrainingConfig {
             batch: 1,

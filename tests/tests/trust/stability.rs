@@ -90,7 +90,8 @@ impl Sizes {
         let large = |p: &f32| if *p == 1.0 { 1.0 } else { 10.0 * p };
         let start = State::start(model.tape().parameters().iter().map(large).collect());
         let sequences = copies * contexts;
-        (ModelStep { config, sequences, length: LENGTH, seed, batches }, start)
+        let references = None;
+        (ModelStep { config, sequences, length: LENGTH, seed, batches, references }, start)
     }
 }
 

@@ -163,7 +163,7 @@ mutant!(Head of VocabularyLoss, HeadSlip; 3: |Head(loss, slip), [table, x, targe
     let mut dz = table.transpose() * x;
     let share = upstream[0] / T::from_f64(counted(&targets) as f64);
     let mut nats = vec![T::zero(); x.ncols()];
-    gradient_in_place(dz.as_view_mut(), targets, share, &mut nats);
+    gradient_in_place(dz.as_view_mut(), targets, |_| share, &mut nats);
     if slip == HeadSlip::FirstChunkOnly {
         let half = dz.ncols() / 2;
         dz.columns_mut(half, dz.ncols() - half).fill(T::zero());
