@@ -207,7 +207,7 @@ fn what_cannot_be_learned_is_refused() {
     let stories = ["train", "--answers", "--steps", "1", "--out", "x"];
     says(&place.refused(&stories), &["--answers", "give them with --data"]);
     let field = [&TRAIN[..], &["--field", "body"]].concat();
-    says(&refused(&field), &["--field names the text", "leave one out"]);
+    says(&refused(&field), &["--field names the text", "leave it out"]);
     let short = [&TRAIN[..5], &["--context", "4"]].concat();
     says(
         &refused(&short),

@@ -17,6 +17,7 @@ mod model;
 mod pace;
 mod place;
 mod plan;
+mod preferences;
 mod time;
 mod tokens;
 mod trust;

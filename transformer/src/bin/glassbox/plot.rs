@@ -1,6 +1,9 @@
-//! The picture of a run: loss over steps, with reference lines.
+//! The picture of a run: loss over steps, with reference lines; and rewards below, if it learned from preferences.
+
+mod rewards;
 
 use std::fmt::Write;
+use transformer::Preferred;
 
 /// A curve of losses with reference lines.
 pub(crate) struct LossPlot<'a> {
@@ -16,6 +19,8 @@ pub(crate) struct LossPlot<'a> {
     pub(crate) baselines: &'a [(String, f64)],
     /// The entropy of the source, if it is known.
     pub(crate) entropy: Option<f64>,
+    /// How held-back preferences were preferred at each evaluation; none in other runs.
+    pub(crate) preferred: &'a [(u64, Preferred)],
 }
 
 const WIDTH: f64 = 960.0;
@@ -82,9 +87,13 @@ impl LossPlot<'_> {
     /// Returns the picture as SVG.
     pub(crate) fn svg(&self) -> String {
         let scale = self.scale();
-        let mut svg = begin([WIDTH, HEIGHT], self.title, CURVES, [self.title, self.subtitle]);
+        let height = if self.preferred.is_empty() { HEIGHT } else { HEIGHT + rewards::HEIGHT };
+        let mut svg = begin([WIDTH, height], self.title, CURVES, [self.title, self.subtitle]);
         self.axes(&mut svg, &scale);
         self.curves(&mut svg, &scale);
+        if !self.preferred.is_empty() {
+            rewards::draw(&mut svg, self.preferred, scale.steps);
+        }
         svg.push_str("</svg>\n");
         svg
     }
@@ -236,14 +245,22 @@ fn binned(points: &[(u64, f64)], count: usize) -> Vec<Bin> {
 
 /// Moves labels apart from top to bottom, then back up from the bottom edge: (place, new place, …).
 fn spread_out(
+    labels: Vec<(f64, &'static str, String)>,
+) -> Vec<(f64, f64, &'static str, String)> {
+    spread_out_to(labels, BOTTOM)
+}
+
+/// Like [`spread_out`], with another bottom edge.
+fn spread_out_to(
     mut labels: Vec<(f64, &'static str, String)>,
+    bottom: f64,
 ) -> Vec<(f64, f64, &'static str, String)> {
     labels.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut places: Vec<f64> = labels.iter().map(|l| l.0).collect();
     for i in 1..places.len() {
         places[i] = places[i].max(places[i - 1] + LABEL);
     }
-    let mut limit = BOTTOM + 8.0;
+    let mut limit = bottom + 8.0;
     for place in places.iter_mut().rev() {
         *place = place.min(limit);
         limit = *place - LABEL;
@@ -333,6 +350,7 @@ mod tests {
             validation: &[(3, f64::NAN)],
             baselines: &[("1-gram".into(), 3.3)],
             entropy: None,
+            preferred: &[(3, Preferred { chosen: f64::NAN, ..Preferred::default() })],
         }
         .svg();
         assert!(svg.contains("a&lt;b &amp; &quot;c&quot; "));
@@ -349,6 +367,7 @@ mod tests {
             validation: &[],
             baselines: &[],
             entropy: None,
+            preferred: &[],
         };
         assert!(plot.svg().ends_with("</svg>\n"));
     }

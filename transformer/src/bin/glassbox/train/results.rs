@@ -23,6 +23,8 @@ impl Session<'_> {
         let train = self.metrics.iter().filter_map(|m| Some((m.step, m.loss?)));
         let validation = self.metrics.iter().filter_map(|m| Some((m.step, m.validation_loss?)));
         let baselines = self.baselines.iter().map(|(n, nats)| (format!("{n}-gram"), *nats));
+        let preferred = self.metrics.iter().filter_map(|m| Some((m.step, m.preferred?)));
+        let pairs = self.trainer.model().preference().is_some();
         LossPlot {
             title: &format!("Training on {}", self.source.heading()),
             subtitle: &format!(
@@ -33,11 +35,12 @@ impl Session<'_> {
                 config.context,
                 config.seed
             ),
-            unit: self.source.tokenizer.unit(),
+            unit: if pairs { "pair" } else { self.source.tokenizer.unit() },
             train: &train.collect::<Vec<_>>(),
             validation: &validation.collect::<Vec<_>>(),
             baselines: &baselines.collect::<Vec<_>>(),
             entropy: self.source.entropy.map(|e| e.per_token),
+            preferred: &preferred.collect::<Vec<_>>(),
         }
         .svg()
     }

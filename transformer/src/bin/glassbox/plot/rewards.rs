@@ -1,0 +1,49 @@
+//! Rewards over steps: of chosen and of rejected answers, with the accuracy and the divergence from the reference.
+
+use super::{BOTTOM, LEFT, RIGHT, line, polyline, short, spread_out_to, text, ticks};
+use transformer::Preferred;
+
+/// The height that the panel adds to a picture.
+pub(super) const HEIGHT: f64 = 330.0;
+const PANEL_TOP: f64 = BOTTOM + 96.0;
+const PANEL_BOTTOM: f64 = BOTTOM + 306.0;
+
+/// Draws the panel below the losses.
+pub(super) fn draw(svg: &mut String, all: &[(u64, Preferred)], steps: f64) {
+    let sides = all.iter().flat_map(|(_, p)| [p.chosen, p.rejected]);
+    let finite = sides.filter(|x| x.is_finite());
+    let (low, high) = finite.fold((0.0_f64, 0.0_f64), |(l, h), x| (l.min(x), h.max(x)));
+    let room = (0.08 * (high - low)).max(1e-3);
+    let (low, high) = (low - room, high + room);
+    let x = |step: u64| LEFT + (RIGHT - LEFT) * step as f64 / steps;
+    let y = |reward: f64| PANEL_BOTTOM - (PANEL_BOTTOM - PANEL_TOP) * (reward - low) / (high - low);
+    for tick in ticks(low, high, 5) {
+        line(svg, LEFT, y(tick), RIGHT, y(tick), "grid", 1.0);
+        text(svg, LEFT - 10.0, y(tick) + 4.5, "faint", "end", &short(tick));
+    }
+    line(svg, LEFT, y(0.0), RIGHT, y(0.0), "axis", 1.0);
+    let what = "reward: β · nats by which an answer is likelier than under the reference";
+    text(svg, 24.0, PANEL_TOP - 10.0, "faint", "start", what);
+    let mut labels = vec![];
+    let curves: [(&str, &str, &str, fn(&Preferred) -> f64); 2] = [
+        ("chosen", "train", "train-text", |p| p.chosen),
+        ("rejected", "check", "check-text", |p| p.rejected),
+    ];
+    for (name, class, label, of) in curves {
+        let points = all.iter().map(|(step, p)| (x(*step), of(p))).filter(|(_, r)| r.is_finite());
+        let points: Vec<_> = points.map(|(x, reward)| (x, y(reward))).collect();
+        polyline(svg, &points, class, 2.0);
+        if let (Some((_, at)), Some((_, last))) = (points.last(), all.last()) {
+            labels.push((*at, label, format!("{name}  {:.3}", of(last))));
+        }
+    }
+    for (at, place, class, label) in spread_out_to(labels, PANEL_BOTTOM) {
+        line(svg, RIGHT + 3.0, at, RIGHT + 14.0, place, "axis", 0.7);
+        text(svg, RIGHT + 19.0, place + 4.5, class, "start", &label);
+    }
+    if let Some((_, last)) = all.last() {
+        let divergence = last.divergence.map(|nats| format!(", divergence {nats:.3} nats a token"));
+        let share = format!("accuracy {:.3}{}", last.accuracy, divergence.unwrap_or_default());
+        text(svg, RIGHT, PANEL_TOP - 10.0, "ink", "end", &share);
+    }
+}
