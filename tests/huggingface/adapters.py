@@ -6,8 +6,8 @@
 
 For models of several families: the losses of 20 steps of all weights, of adapters (LoRA and rsLoRA, of all linear maps and
 of two), to 1e-4 in f32; adapters written here, opened in PEFT, and adapters written by PEFT, opened here: the same logits
-to 1e-5; and `merge` writes the model that PEFT's `merge_and_unload` makes. GLASSBOX names another program than
-target/release/glassbox.
+to 1e-5; and `merge` writes the model that PEFT's `merge_and_unload` makes. And 20 steps on preferences (DPO, also with
+flipped ones, and IPO), of all weights and of adapters, to 1e-4. GLASSBOX names another program than target/release/glassbox.
 """
 
 import array
@@ -21,7 +21,7 @@ import warnings
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -38,8 +38,8 @@ FAMILIES = {
 PERIOD = 7
 
 
-def recipe(steps=STEPS, rate=RATE):
-    return ["--context", CONTEXT, "--batch", 1, "--steps", steps, "--learning-rate", rate, "--min-learning-rate", rate,
+def recipe(steps=STEPS, rate=RATE, context=CONTEXT):
+    return ["--context", context, "--batch", 1, "--steps", steps, "--learning-rate", rate, "--min-learning-rate", rate,
             "--warmup", 0, "--weight-decay", 0, "--clip", 0, "--eval-every", 0, "--beta2", 0.99]
 
 
@@ -88,6 +88,73 @@ def logits_differ(directory, model, prompt):
     return (torch.tensor(ours["logits"]) - theirs).abs().max().item() / scale
 
 
+PAIRS = [("was this ", "the face", "thee"), ("the top", "less tow", "most ship"), ("and burn", "t them", "ed")]
+BETA = 0.2
+
+
+def preference_losses(model, tokenizer, pairs, kind, flipped):
+    """The losses of steps on all pairs together: equation 7 of DPO, and 17 of IPO."""
+    def log_probability(prompt, answer):
+        ids = tokenizer(prompt + answer + "\n", return_tensors="pt").input_ids
+        own = len(tokenizer(prompt).input_ids)
+        of_tokens = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        return of_tokens[own - 1 :].sum()
+
+    def log_ratios():
+        return torch.stack([log_probability(p, chosen) - log_probability(p, rejected) for p, chosen, rejected in pairs])
+
+    with torch.no_grad():
+        reference = log_ratios()
+    learned = [p for p in model.parameters() if p.requires_grad]
+    adam = torch.optim.AdamW(learned, lr=RATE, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.0)
+    losses = []
+    for _ in range(STEPS):
+        adam.zero_grad()
+        h = log_ratios() - reference
+        if kind == "ipo":
+            loss = ((h - 1 / (2 * BETA)) ** 2).mean()
+        else:
+            log_sigmoid = torch.nn.functional.logsigmoid
+            loss = (-(1 - flipped) * log_sigmoid(BETA * h) - flipped * log_sigmoid(-BETA * h)).mean()
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    return losses
+
+
+def prefer(directory, work):
+    """20 steps on two of three preferences, which lie in one window; the third is held back, whichever it is."""
+    data = work / "pairs.jsonl"
+    rows = [{"prompt": p, "chosen": chosen, "rejected": rejected} for p, chosen, rejected in PAIRS]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    for name, kind, flipped, flags in [
+        ("DPO, all weights", "dpo", 0, []),
+        ("DPO, adapters", "dpo", 0, ["--lora", 4]),
+        ("DPO with flipped preferences, adapters", "dpo", 0.1, ["--lora", 4, "--preference-flipped", 0.1]),
+        ("IPO, all weights", "ipo", 0, []),
+    ]:
+        flags = ["--from", directory, "--data", data, f"--preferences={kind}", "--preference-beta", BETA, *flags]
+        begun, run = work / f"begun-{name}", work / f"run-{name}"
+        glassbox("train", *flags, *recipe(1, 1e-30, 64), "--out", begun)
+        glassbox("train", *flags, *recipe(context=64), "--out", run)
+        ours = losses_of(run)
+
+        def model():
+            if "--lora" in flags:
+                return PeftModel.from_pretrained(base_of(directory), begun / "model", is_trainable=True).eval()
+            return base_of(directory)
+
+        found = []
+        for held_back in range(len(PAIRS)):
+            pairs = PAIRS[:held_back] + PAIRS[held_back + 1 :]
+            theirs = preference_losses(model(), tokenizer, pairs, kind, flipped)
+            found.append(max(abs(a - b) / max(1, theirs[0]) for a, b in zip(ours, theirs)))
+        within(f"losses of 20 steps, {name}", min(found), 1e-4)
+        if min(found) * 100 > max(found):
+            sys.exit(f"other pairs have the same losses: {found}")
+
+
 def base_of(directory):
     return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
 
@@ -112,6 +179,8 @@ def compare(family, targets, work):
     run = work / "full"
     glassbox("train", "--from", directory, "--data", data, *recipe(), "--out", run)
     within("losses of 20 steps, all weights", differences(base_of(directory), windows, losses_of(run)), 1e-4)
+
+    prefer(directory, work)
 
     for name, asked, flags in [
         ("all linear maps", "all-linear", ["--lora", 4]),

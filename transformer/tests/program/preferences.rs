@@ -59,7 +59,7 @@ fn preferences_are_learned_measured_and_resumed() {
         let output = place.run(&on(&flags));
         let said = stderr(&output);
         assert!(output.status.success(), "{said}");
-        says(&said, &["it is the reference", "a loss of 0.6931 on 3 held-back preferences"]);
+        says(&said, &["it is the reference", "a loss of 0.6931 on 2 held-back preferences"]);
         says(&said, &["example  a chosen answer", "example  the answer that was rejected for it"]);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let [margin, divergence] = ["margin", "divergence"].map(|name| number(&report, name));
@@ -114,7 +114,7 @@ fn the_losses_of_the_papers_begin_where_they_say() {
         };
         let losses: Vec<f64> = metrics.lines().map(loss).collect();
         assert!((losses[0] / first - 1.0).abs() < 1e-6, "{losses:?}");
-        assert!(losses[11] < losses[0], "{losses:?}");
+        assert!(losses[6..].iter().sum::<f64>() / 6.0 < losses[0], "{losses:?}");
     }
 }
 
