@@ -127,13 +127,13 @@ pub use model::architecture::{
 pub use model::cached_attention::CachedAttention;
 pub use model::causal_attention::{CausalAttention, PackedAttention};
 pub use model::layers::{BlockMarks, Marks, WeightMarks};
+pub use model::loss::LogRatios;
 pub use model::operations;
 pub use model::outline::Outline;
 pub use model::parameter_kind::{is_bias, is_gain, is_vector};
 pub use model::recorded_step::{
     Form, IGNORED, LAST, ModelError, Predictions, RecordedStep, Without, is_counted,
 };
-pub use model::loss::LogRatios;
 pub use model::recording::{Given, Handles, PairHandles, Recording};
 pub use model::scores::Scores;
 pub use model::vocabulary_loss::VocabularyLoss;
@@ -143,7 +143,7 @@ pub use text::tokens::{Tokens, TokensError};
 pub use training::config::{
     OptimizerKind, PositionsKind, ScheduleKind, TrainingConfig, TrainingConfigError,
 };
-pub use training::evaluation::{Evaluation, Preferred};
+pub use training::evaluation::{Answers, Evaluation, Preferred};
 pub use training::noise_scale::NoiseScale;
 pub use training::parametrization::Parametrization;
 pub use training::paths;

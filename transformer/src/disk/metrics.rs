@@ -1,6 +1,6 @@
 //! `metrics.jsonl`: one line per step.
 
-use crate::training::evaluation::Preferred;
+use crate::training::evaluation::{Answers, Preferred};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -14,6 +14,9 @@ pub struct Metric {
     /// Nats per token on the validation part, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_loss: Option<f64>,
+    /// How many of the validation part's answers are right, at steps that measure it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answers: Option<Answers>,
     /// How the validation part's chosen answers are preferred, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preferred: Option<Preferred>,
@@ -97,6 +100,7 @@ mod tests {
             step,
             loss: Some(1.0 / step as f64),
             validation_loss: None,
+            answers: None,
             preferred: None,
             learning_rate: 1e-3,
             gradient_norm: None,

@@ -458,6 +458,7 @@ mod tests {
             step,
             loss: Some(0.5),
             validation_loss,
+            answers: None,
             preferred: None,
             learning_rate: 1e-3,
             gradient_norm: Some(1.0),

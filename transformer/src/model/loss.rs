@@ -10,7 +10,7 @@ use crate::model::vocabulary_surprisal::VocabularySurprisal;
 use calculus::{RecordError, Recorder, Var};
 use infotheory::preference::PreferenceLoss;
 use infotheory::surprisal::{MeanOverTargets, Surprisal};
-use linalg::{Real, Shape};
+use linalg::{Real, Shape, View};
 use probability::softmax::Softmax;
 
 /// The predictions of a textbook recording, formula by formula.
@@ -138,6 +138,24 @@ impl<T: Real> RecordedStep<T> {
     /// See [`RecordedStep::set_batch`].
     pub(crate) fn last(&mut self, tokens: &[u32], targets: &[u32]) -> Result<Vec<T>, ModelError> {
         self.value_of(self.marks().last, tokens, targets)
+    }
+
+    /// Returns the mean loss of a batch in nats per token, without dropout, and for every token whether its target is the
+    /// likeliest of all: whether greedy generation would write it after the tokens before it.
+    ///
+    /// # Errors
+    /// See [`RecordedStep::set_batch`].
+    pub fn loss_and_hits(
+        &mut self,
+        tokens: &[u32],
+        targets: &[u32],
+    ) -> Result<(f64, Vec<bool>), ModelError> {
+        let last = self.last(tokens, targets)?;
+        let (tape, table) = (self.tape(), self.marks().table);
+        let last = View::from_slice(&last, self.config().width, self.batch());
+        let operands = [tape.value(table), last, tape.value(self.targets_var())];
+        let hits = VocabularyLoss::default().hits(operands);
+        Ok((tape.value(self.loss_var())[0].to_f64(), hits))
     }
 
     /// Returns an operation's value for a batch.

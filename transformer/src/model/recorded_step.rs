@@ -6,8 +6,8 @@ use crate::model::layers::{self, Context, Marks};
 pub use crate::model::loss::Predictions;
 use crate::model::loss::{self, Loss};
 use crate::model::recording::{Handles, PairHandles, Recording};
-pub(crate) use crate::model::target::{first_tokens, pairs_of};
 pub use crate::model::target::{IGNORED, LAST, is_counted};
+pub(crate) use crate::model::target::{first_tokens, pairs_of};
 use crate::model::vocabulary_loss::VocabularyLoss;
 use crate::words;
 use calculus::{RecordError, Recorder, Tape, Var};
@@ -83,7 +83,9 @@ pub enum ModelError {
     #[error("every target of the batch is ignored: the mean loss over no token is undefined")]
     NoTarget,
     /// Preferences without the nats of their reference.
-    #[error("the nats of the preferences under the reference are not known: find them first (`refer`)")]
+    #[error(
+        "the nats of the preferences under the reference are not known: find them first (`refer`)"
+    )]
     NoReference,
     /// A window of several sequences, for a recording whose windows hold one.
     #[error(

@@ -17,11 +17,12 @@ use linalg::formula::{
     I, J, K, Letter, TOKEN, at_most, cases, equal, exp, largest, ln, operand, sum, sum_where,
     upstream,
 };
-use linalg::gather::countable;
+use linalg::gather::{countable, index};
 use linalg::{
     Formula, Gradient, Memory, Primitive, Reads, Real, Role, Shape, ShapeError, View, ViewMut,
-    Work, parallel::each_column, product_into, product_to, transposed, vector,
+    Work, column, parallel::each_column, product_into, product_to, transposed, vector,
 };
+use rayon::prelude::*;
 use std::num::NonZeroUsize;
 
 /// The mean cross-entropy in nats; operands are the table (features × words), tokens (features × tokens)
@@ -119,6 +120,36 @@ impl VocabularyLoss {
             );
         });
         nats
+    }
+}
+
+impl VocabularyLoss {
+    /// Returns for every token whether its target has the largest score of all, alone; operands as in
+    /// [`Primitive::forward`]. `false` for a token without a target.
+    ///
+    /// ```
+    /// use linalg::Matrix;
+    /// // One feature, three words of scores 0, 3 and 3.
+    /// let table = Matrix::from_row_slice(1, 3, &[0.0, 3.0, 3.0]);
+    /// let (x, targets) = (Matrix::from_row_slice(1, 3, &[1.0, -1.0, 1.0]), Matrix::from_row_slice(1, 3, &[1.0, 0.0, -1.0]));
+    /// let operands = [table.as_view(), x.as_view(), targets.as_view()];
+    /// assert_eq!(transformer::VocabularyLoss::default().hits(operands), [false, true, false]);
+    /// ```
+    pub fn hits<T: Real>(&self, [table, x, targets]: [View<'_, T>; 3]) -> Vec<bool> {
+        let (words, tokens) = (table.ncols(), x.ncols());
+        // A cap changes no order.
+        let uncapped = VocabularyLoss { cap: None, ..*self };
+        let mut scratch = vec![T::zero(); words * self.tokens_at_once(words, tokens)];
+        let mut hits = vec![false; tokens];
+        uncapped.chunks(table, x, &mut scratch, |first, logits, _| {
+            let columns = hits[first..first + logits.ncols()].par_iter_mut().enumerate();
+            columns.for_each(|(j, hit)| {
+                let z = column(&logits.as_view(), j).to_vec();
+                *hit = index(targets[first + j], words)
+                    .is_some_and(|y| (0..words).all(|word| word == y || z[word] < z[y]));
+            });
+        });
+        hits
     }
 }
 

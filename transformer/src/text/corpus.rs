@@ -296,8 +296,9 @@ impl Corpus {
         };
         let of_train = numbered.into_iter().map(|window| (0, window));
         let held_back = (0..validation.len()).map(|window| (1, window));
-        let unknown =
-            |&(part, window): &(usize, usize)| [train, validation][part].reference(window).is_empty();
+        let unknown = |&(part, window): &(usize, usize)| {
+            [train, validation][part].reference(window).is_empty()
+        };
         of_train.chain(held_back).filter(unknown).collect()
     }
 

@@ -152,6 +152,10 @@ const TEMPLATE: &str = "[3:One day|2:One morning|Once|Last week|Yesterday|After 
 /// # Panics
 /// Never: a test checks that the template is valid.
 pub fn grammar() -> Grammar {
+    grammar_of(TEMPLATE)
+}
+
+fn grammar_of(template: &str) -> Grammar {
     let variables = [
         Variable::new("hero", ["name", "She", "she", "her"], &HEROES),
         Variable::new("thing", ["noun", "use"], &THINGS),
@@ -159,7 +163,54 @@ pub fn grammar() -> Grammar {
         Variable::new("place", ["at"], &PLACES),
         Variable::new("animal", ["noun"], &ANIMALS),
     ];
-    Grammar::new(&variables, TEMPLATE).expect("the embedded grammar is well-formed and unambiguous")
+    Grammar::new(&variables, template).expect("the embedded grammar is well-formed and unambiguous")
+}
+
+/// What a story tells, as the grammar drew it: the right answers to questions about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The protagonist's name.
+    pub name: String,
+    /// The colour of the thing.
+    pub colour: String,
+    /// The thing.
+    pub thing: String,
+    /// The place.
+    pub place: String,
+    /// The animal.
+    pub animal: String,
+}
+
+/// Returns the grammar of stories, each followed by its facts.
+fn grammar_with_facts() -> Grammar {
+    let facts = "\t{hero.name}\t{colour.is}\t{thing.noun}\t{place.at}\t{animal.noun}>>>>";
+    grammar_of(&TEMPLATE.replace(">>>>", facts))
+}
+
+/// Returns story number `index` of a series with its facts. The story is that of [`story`].
+///
+/// ```
+/// use transformer::text::stories;
+/// let (text, facts) = stories::story_with_facts(0, 3);
+/// assert_eq!(text, stories::story(&stories::grammar(), 0, 3));
+/// assert!(text.contains(&format!("{} {}", facts.colour, facts.thing)));
+/// ```
+pub fn story_with_facts(series: u64, index: u32) -> (String, Facts) {
+    stories_with_facts(series, index..index + 1).remove(0)
+}
+
+/// Like [`story_with_facts`], for several stories.
+pub fn stories_with_facts(series: u64, indices: std::ops::Range<u32>) -> Vec<(String, Facts)> {
+    let grammar = grammar_with_facts();
+    let told = |index| {
+        let line = story(&grammar, series, index);
+        let mut parts = line.trim_end().split('\t').map(str::to_owned);
+        let mut next = || parts.next().unwrap_or_default();
+        let text = next() + "\n";
+        let (name, colour, thing) = (next(), next(), next());
+        (text, Facts { name, colour, thing, place: next(), animal: next() })
+    };
+    indices.map(told).collect()
 }
 
 /// Returns story number `index` of a series: one line, with its line end.
@@ -186,6 +237,20 @@ mod tests {
         );
         (0..6).for_each(|i| print!("{}", story(&grammar, 0, i)));
         assert!(grammar.longest() <= 256);
+    }
+
+    /// Facts change no story, and every fact is told in it.
+    #[test]
+    fn facts_are_those_of_the_story() {
+        let grammar = grammar();
+        for (i, (text, facts)) in stories_with_facts(3, 0..200).into_iter().enumerate() {
+            assert_eq!(text, story(&grammar, 3, i as u32));
+            let Facts { name, colour, thing, place, animal } = &facts;
+            for fact in [name, colour, thing, place, animal] {
+                assert!(!fact.is_empty() && text.contains(&fact[..]), "{fact}: {text}");
+            }
+            assert!(text.contains(&format!("{colour} {thing}")), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The cross-entropy of a model on a text.
 
 use crate::model::loss::LogRatios;
-use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep};
+use crate::model::recorded_step::{IGNORED, ModelError, RecordedStep, is_counted};
 use crate::text::corpus::Window;
 use infotheory::preference;
 use linalg::Real;
@@ -18,6 +18,36 @@ pub struct Evaluation {
     /// How the model prefers, on preferences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred: Option<Preferred>,
+    /// How many answers are right, on conversations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
+}
+
+/// How many answers a model gets right to the last token: each of its tokens is the likeliest after those before it, so that
+/// greedy generation writes this answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answers {
+    /// The answers.
+    pub all: usize,
+    /// Those that are right.
+    pub right: usize,
+}
+
+impl Answers {
+    /// Returns the share of right answers.
+    pub fn accuracy(&self) -> f64 {
+        self.right as f64 / self.all as f64
+    }
+
+    /// Counts the answers of a batch: runs of targets.
+    fn count(&mut self, targets: &[u32], hits: &[bool]) {
+        let tokens: Vec<_> = targets.iter().zip(hits).collect();
+        let same = |a: &(&u32, &bool), b: &(&u32, &bool)| is_counted(*a.0) == is_counted(*b.0);
+        for run in tokens.chunk_by(same).filter(|run| is_counted(*run[0].0)) {
+            self.all += 1;
+            self.right += usize::from(run.iter().all(|(_, hit)| **hit));
+        }
+    }
 }
 
 /// How a model prefers the chosen to the rejected answers of pairs. A *reward* is β times the nats by which an answer is
@@ -68,6 +98,8 @@ impl Evaluation {
     ) -> Result<Option<Self>, ModelError> {
         let (mut nats, mut tokens, mut done) = (0.0, 0, 0);
         let mut preferred = model.preference().map(|_| Preferred::default());
+        let mut answers =
+            (model.config().packed && preferred.is_none()).then_some(Answers::default());
         let size = model.batch();
         let (mut x, mut y) = (Vec::with_capacity(size), Vec::with_capacity(size));
         let mut reference = Vec::with_capacity(size);
@@ -99,8 +131,19 @@ impl Evaluation {
                         preferred.rejected += loss.beta * rejected;
                     }
                 }
-                _ if counted > 0 => nats += model.loss(&x, &y)? * counted as f64,
-                _ => {}
+                _ if counted == 0 => {}
+                _ => match &mut answers {
+                    None => nats += model.loss(&x, &y)? * counted as f64,
+                    Some(answers) => {
+                        let (loss, hits) = model.loss_and_hits(&x, &y)?;
+                        nats += loss * counted as f64;
+                        for (targets, hits) in
+                            y.chunks(model.length()).zip(hits.chunks(model.length()))
+                        {
+                            answers.count(targets, hits);
+                        }
+                    }
+                },
             }
             tokens += counted;
             done += these.len();
@@ -115,7 +158,7 @@ impl Evaluation {
             if let Some(Preferred { accuracy, chosen, rejected, .. }) = &mut preferred {
                 [accuracy, chosen, rejected].into_iter().for_each(|sum| *sum /= n);
             }
-            Ok(Some(Evaluation { loss: nats / n, tokens, preferred }))
+            Ok(Some(Evaluation { loss: nats / n, tokens, preferred, answers }))
         }
     }
 }
@@ -123,6 +166,21 @@ impl Evaluation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::recorded_step::LAST;
+
+    /// An answer is right if all of its tokens are; one ends where nothing is predicted, or with its window.
+    #[test]
+    fn answers_are_runs_of_targets() {
+        let (y, n) = (5, false);
+        let targets = [IGNORED, y, y, LAST, y, IGNORED, y, y];
+        let mut answers = Answers::default();
+        answers.count(&targets, &[n, true, true, n, n, true, true, n]);
+        assert_eq!(answers, Answers { all: 3, right: 1 });
+        answers.count(&targets, &[n, true, true, n, true, n, true, true]);
+        assert_eq!((answers, answers.accuracy()), (Answers { all: 6, right: 4 }, 4.0 / 6.0));
+        answers.count(&[IGNORED, LAST], &[n, n]);
+        assert_eq!(answers.all, 6);
+    }
     use crate::model::architecture::Architecture;
     use crate::model::recorded_step::Form;
     use crate::text::corpus::windows;

@@ -128,6 +128,8 @@ fn line(step: u64) -> Metric {
         step,
         loss: Some(0.1 * step as f64),
         validation_loss: None,
+        answers: None,
+        preferred: None,
         learning_rate: 1e-3,
         gradient_norm: None,
         tokens_per_second: 7.5,

@@ -149,7 +149,8 @@ pub fn conversation(data: &[u8]) {
         );
     }
     for length in [1, 7, marked.tokens.len(), 1 + marked.tokens.len()] {
-        let (windows, counts) = packing::windows(vec![marked.clone(), marked.clone()], 0, length);
+        let (windows, counts) =
+            packing::windows(vec![vec![marked.clone()], vec![marked.clone()]], 0, length);
         let counted = windows.iter().flat_map(|w| &w.targets).filter(|t| is_counted(**t)).count();
         assert_eq!((counted, windows.len()), (counts.counted, counts.windows));
         assert!(windows.iter().all(|w| w.tokens.len() == length && w.targets.len() == length));

@@ -3,7 +3,7 @@
 use crate::generate::{self, Model};
 use crate::progress::Bar;
 use crate::source::{self, Source, answers};
-use crate::{Result, count, on_threads, remark, run, terminal};
+use crate::{Result, count, on_threads, remark, report, run, terminal};
 use clap::Args;
 use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
@@ -30,6 +30,9 @@ pub(crate) struct Evaluate {
     /// Field of a JSON line that holds a document
     #[arg(long, value_name = "NAME", default_value = TrainingConfig::FIELD)]
     field: String,
+    /// Measure the answers of conversations, or with `--answers=false` every token of a text [default: as the run learned]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    answers: Option<bool>,
     /// Windows measured at once
     #[arg(long, value_name = "N", default_value_t = 8, allow_negative_numbers = true)]
     batch: usize,
@@ -69,7 +72,7 @@ impl Evaluate {
             if run::is_run(&self.run) { Some(run::settings(&self.run)?.complete()?) } else { None };
         if let Some(own) = &own {
             run::agree(&self.run, own, &config)?;
-            if own.preferences.is_some() {
+            if own.preferences.is_some() && self.answers.is_none() {
                 return self.preferences(own, &directory, tokenizer);
             }
         }
@@ -80,11 +83,18 @@ impl Evaluate {
             Some(_) => Err("it came from standard input".into()),
             None => Err("there is no run.toml beside the model".into()),
         };
-        // A run on answers measures answers, in windows of several conversations.
-        let learned = own.as_ref().is_some_and(|own| own.answers);
+        // A run on answers measures answers, in windows of several conversations; so does another model if asked.
+        let its_own = own.as_ref().is_some_and(|own| own.answers);
+        let learned = self.answers.unwrap_or(its_own);
+        if learned != its_own && self.data.is_none() {
+            let what = if learned { "conversations" } else { "a text" };
+            return Err(
+                format!("the run's own data are of another kind: give {what} with --data").into()
+            );
+        }
         let (tokens, windows) = match (&self.data, &trained_on) {
             (Some(paths), _) if learned => {
-                let tokenizer = tokenizer.as_ref().ok_or("the run has no tokenizer")?;
+                let tokenizer = tokenizer.as_ref().ok_or("the model has no tokenizer")?;
                 answers::windows_of(paths, tokenizer, &directory, config.context)?
             }
             (None, Ok(own)) if own.answers.is_some() => {
@@ -144,6 +154,7 @@ impl Evaluate {
             .into());
         }
         let baselines = match &trained_on {
+            _ if learned => Vec::new(),
             Ok(own) => own.baselines_on(&tokens),
             Err(why) => {
                 remark(format!("no n-gram baselines: the training text cannot be read: {why}"));
@@ -174,6 +185,10 @@ impl Evaluate {
             if let Some(entropy) = entropy {
                 object["source_entropy"] = json!(entropy);
             }
+            if let Some(answers) = measured.answers {
+                object["answers"] = json!(answers.all);
+                object["answers_right"] = json!(answers.right);
+            }
             return terminal::print_json(object);
         }
         let mut out = String::new();
@@ -184,6 +199,13 @@ impl Evaluate {
             count(measured.tokens, "token")
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
+        if let Some(answers) = &measured.answers {
+            writeln!(
+                out,
+                "{}",
+                report::right(answers).replacen("answers          ", "answers     ", 1)
+            )?;
+        }
         match sizes {
             Some((per_character, per_byte)) => writeln!(
                 out,

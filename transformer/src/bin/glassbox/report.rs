@@ -8,7 +8,16 @@ use infotheory::{bits, perplexity};
 use serde_json::{Map, json};
 use std::cmp::Ordering;
 use std::path::PathBuf;
-use transformer::Preferred;
+use transformer::{Answers, Preferred};
+
+/// Describes how many answers are right.
+pub(crate) fn right(answers: &Answers) -> String {
+    let Answers { all, right } = answers;
+    format!(
+        "answers          {:.1} % right: greedy generation writes {right} of {all} to the last token",
+        100.0 * answers.accuracy()
+    )
+}
 
 /// The results of a training run.
 pub(crate) struct Report {
@@ -22,6 +31,8 @@ pub(crate) struct Report {
     pub(crate) validation_loss: f64,
     /// How its preferences are preferred, if the run learned from them.
     pub(crate) preferred: Option<Preferred>,
+    /// How many of its answers are right, if the run learned answers.
+    pub(crate) answers: Option<Answers>,
     pub(crate) validation_tokens: usize,
     /// Tokens of the validation part; fewer are measured if it is long.
     pub(crate) held_back: usize,
@@ -77,6 +88,10 @@ impl Report {
         if let Some((windows, _)) = self.noise {
             object["noise_scale"] = json!(windows);
         }
+        if let Some(answers) = self.answers {
+            object["answers"] = json!(answers.all);
+            object["answers_right"] = json!(answers.right);
+        }
         if let (Some(preferred), Some(fields)) = (&self.preferred, object.as_object_mut()) {
             // Of a loss of pairs there are no bits of a character.
             for of_tokens in ["bits_per_character", "perplexity", "baselines"] {
@@ -122,6 +137,7 @@ impl Report {
                 }));
             }
         }
+        lines.extend(self.answers.map(|answers| right(&answers)));
         // The first token of a text is not predicted.
         if self.preferred.is_none() && self.validation_tokens + 1 < self.held_back {
             lines.push(format!(

@@ -96,7 +96,9 @@ impl Train {
             return Err("--lora learns adapters beside a model: name it with --from".into());
         }
         if config.from.is_none() && config.preferences.is_some() {
-            return Err("--preferences goes on from a model that answers: name it with --from".into());
+            return Err(
+                "--preferences goes on from a model that answers: name it with --from".into()
+            );
         }
         asked.fit(&config)?;
         on_threads(settings.threads, || self.train(&settings, config, (began, lock)))
@@ -324,8 +326,8 @@ impl Session<'_> {
                 return Ok(None);
             };
             if let Some(metric) = broken_off {
-                let preferred = measured.preferred;
-                let metric = Metric { validation_loss: Some(measured.loss), preferred, ..metric };
+                let Evaluation { loss, preferred, answers, .. } = measured;
+                let metric = Metric { validation_loss: Some(loss), preferred, answers, ..metric };
                 self.run.amend(&metric)?;
                 self.metrics.pop();
                 self.metrics.push(metric);
@@ -380,6 +382,7 @@ impl Session<'_> {
                 step: number,
                 loss: Some(step.loss),
                 validation_loss: measured.map(|m| m.loss),
+                answers: measured.and_then(|m| m.answers),
                 preferred: measured.and_then(|m| m.preferred),
                 learning_rate: step.learning_rate,
                 gradient_norm: Some(step.gradient_norm),
@@ -457,6 +460,7 @@ impl Session<'_> {
             step: step.number,
             loss: finite(step.loss),
             validation_loss: None,
+            answers: None,
             preferred: None,
             learning_rate: step.learning_rate,
             gradient_norm: finite(step.gradient_norm),

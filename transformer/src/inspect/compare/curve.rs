@@ -97,6 +97,7 @@ mod tests {
             step,
             loss,
             validation_loss,
+            answers: None,
             preferred: None,
             learning_rate,
             gradient_norm,

@@ -104,6 +104,7 @@ impl Session<'_> {
             tokens_per_second: progress.tokens_per_second(),
             validation_loss: measured.loss,
             preferred: measured.preferred,
+            answers: measured.answers,
             validation_tokens: measured.tokens,
             held_back: self.source.corpus.measured(),
             characters_per_token: self.source.characters_per_token,

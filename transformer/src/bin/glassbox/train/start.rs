@@ -93,7 +93,9 @@ pub(super) fn refer(trainer: &mut Trainer<f32>, source: &mut Source) -> Result<b
     if trainer.model().preference().is_none() {
         return Ok(true);
     }
-    remark("pairs    the model that the run begins with predicts every answer: it is the reference");
+    remark(
+        "pairs    the model that the run begins with predicts every answer: it is the reference",
+    );
     let mut bar = None;
     let whole = trainer.refer(&mut source.corpus, |done, all| {
         let bar = bar.get_or_insert_with(|| Bar::new(all as u64, "windows"));
