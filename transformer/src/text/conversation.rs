@@ -152,6 +152,17 @@ impl Conversation {
         }
     }
 
+    /// Returns the text of every answer from the message of number `first` on.
+    pub(super) fn answers(&self, first: usize) -> Vec<&str> {
+        match self {
+            Conversation::Messages(messages) => {
+                let own = messages.iter().skip(first).filter(|message| message.role == ASSISTANT);
+                own.map(|message| message.content.as_str()).collect()
+            }
+            Conversation::Completion { completion, .. } => vec![completion],
+        }
+    }
+
     /// Returns the tokens, with the answers' marked. Without a template, a completion follows its prompt, and the token that
     /// ends a text (or a line end) follows both.
     ///

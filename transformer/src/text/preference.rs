@@ -139,6 +139,16 @@ impl Example {
         }
     }
 
+    /// Returns what is learned: the text of every answer.
+    pub fn answers(&self) -> Vec<&str> {
+        match self {
+            Example::Conversation(conversation) => conversation.answers(0),
+            Example::Preference(Preference { chosen, rejected, shared }) => {
+                [chosen, rejected].into_iter().flat_map(|side| side.answers(*shared)).collect()
+            }
+        }
+    }
+
     /// Returns the tokens of the conversation, or of the chosen and the rejected one, with the answers' marked.
     ///
     /// # Errors

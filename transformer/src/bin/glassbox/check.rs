@@ -60,8 +60,8 @@ impl Check {
 
     fn check(&self) -> Result<ExitCode> {
         let examined = Examined::find(self.model.as_deref(), &self.settings)?;
-        let Examined { config, own, model, parameters, reference, corpus, sha256, name, run } =
-            examined;
+        let Examined { config, own, model, parameters, reference, .. } = examined;
+        let Examined { corpus, answers, sha256, name, run, .. } = examined;
         if let Some(widths) = &self.widths {
             let text = (&corpus, model.vocabulary);
             return widths::check(&config, (widths, self.seeds), text, self.json);
@@ -87,6 +87,9 @@ impl Check {
             certificates.push(c);
         };
         check::each(&config, &model, parameters.as_deref(), &corpus, &mut tell)?;
+        if let Some((answers, tokenizer)) = &answers {
+            tell(answers.certify(&corpus, tokenizer)?);
+        }
         if let Some(before) = &reference {
             check::preferences(&config, &model, before, &corpus)?.into_iter().for_each(&mut tell);
         }

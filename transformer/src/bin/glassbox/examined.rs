@@ -1,12 +1,13 @@
 //! The subject of `check` and `diagnose`: a run, a model directory, or sizes that were never trained.
 
 use crate::settings::Settings;
-use crate::source::{self, Source};
+use crate::source::{self, Source, answers::Answers};
 use crate::{Result, count, generate, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
 use std::path::{Path, PathBuf};
 use transformer::disk::{files, read_in_training};
+use transformer::text::tokenizer::Tokenizer;
 use transformer::{Architecture, Corpus, Decoder, TrainingConfig};
 
 /// The number of generated windows, if there is no other text.
@@ -25,6 +26,8 @@ pub(crate) struct Examined {
     /// The learned parameters of the reference of preferences, if the run learns from them.
     pub(crate) reference: Option<Vec<f32>>,
     pub(crate) corpus: Corpus,
+    /// What was read of conversations, with the tokenizer, if answers are learned.
+    pub(crate) answers: Option<(Answers, Tokenizer)>,
     /// The checksum of the text.
     pub(crate) sha256: String,
     /// The run's directory, if there is one.
@@ -52,9 +55,21 @@ impl Examined {
         let model = config.model(source.tokenizer.vocabulary())?;
         let layers = count(model.layers, "layer");
         let name = format!("{layers}, width {}, on {}", model.width, source.name);
-        let (corpus, sha256) = (source.corpus, source.sha256);
+        let Source { corpus, sha256, answers, tokenizer, .. } = source;
+        let answers = answers.map(|answers| (answers, tokenizer));
         let (own, parameters, reference, run) = (None, None, None, None);
-        Ok(Examined { config, own, model, parameters, reference, corpus, sha256, run, name })
+        Ok(Examined {
+            config,
+            own,
+            model,
+            parameters,
+            reference,
+            corpus,
+            answers,
+            sha256,
+            run,
+            name,
+        })
     }
 
     fn run(path: &Path, settings: &Settings) -> Result<Self> {
@@ -91,10 +106,22 @@ impl Examined {
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
         };
-        let (corpus, sha256) = (source.corpus, source.sha256);
+        let Source { corpus, sha256, answers, tokenizer, .. } = source;
+        let answers = answers.map(|answers| (answers, tokenizer));
         let name = path.display().to_string();
         let (run, own) = (Some(path.to_owned()), Some(trained));
-        Ok(Examined { config, own, model, parameters, reference, corpus, sha256, run, name })
+        Ok(Examined {
+            config,
+            own,
+            model,
+            parameters,
+            reference,
+            corpus,
+            answers,
+            sha256,
+            run,
+            name,
+        })
     }
 
     fn directory(path: &Path, settings: &Settings) -> Result<Self> {
@@ -149,6 +176,7 @@ impl Examined {
             model,
             parameters: Some(parameters),
             reference: None,
+            answers: None,
             corpus,
             sha256,
             run: None,

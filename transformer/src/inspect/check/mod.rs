@@ -46,6 +46,7 @@ mod adapted;
 mod bits;
 mod causal;
 mod certificate;
+mod conversations;
 mod data;
 mod gradient;
 mod operation;
@@ -58,6 +59,7 @@ pub mod widths;
 pub use bits::{accumulation, resume, resumed, saved, settled, threads};
 pub use causal::causality;
 pub use certificate::{Certificate, Verdict, passed};
+pub use conversations::{answers, apart};
 pub use data::{data, shifted};
 pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
@@ -175,6 +177,12 @@ fn within(
             .map_or_else(ask, |why| Ok(Certificate::skipped(name, &why)))
     };
     let tokens = |step: &ModelStep<'_>| step.sequences * step.length;
+    if corpus.counts().is_some() {
+        let whole = step.sequences * step.length;
+        tell(or_skipped(conversations::APART, time(patience::F64, 2, whole), &|| {
+            apart(&still, &moved)
+        })?);
+    }
     tell(or_skipped(bits::THREADS, time(patience::F32, 3, tokens(&few)), &|| {
         threads(&few, &fresh)
     })?);

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use transformer::disk::data::{Content, Data, DataError, Documents};
 use transformer::disk::files;
+use transformer::inspect::check::{self, Certificate};
 use transformer::text::chat::ChatTemplate;
 use transformer::text::conversation::Marked;
 use transformer::text::corpus::Window;
@@ -20,9 +21,31 @@ pub(crate) struct Answers {
     pub(crate) template: Option<ChatTemplate>,
     /// The first conversation that is trained on, as far as a window holds it; of a preference, both sides.
     pub(crate) example: Vec<Marked>,
+    /// The data.
+    data: Data,
 }
 
 impl Answers {
+    /// Certifies that what is predicted in some windows are the answers that stand in the data.
+    ///
+    /// # Errors
+    /// Data that changed since they were read.
+    pub(crate) fn certify(&self, corpus: &Corpus, tokenizer: &Tokenizer) -> Result<Certificate> {
+        /// The windows that are looked at.
+        const WINDOWS: usize = 256;
+        let Content::Documents(documents) = &self.data.content else {
+            return Err("these are no conversations".into());
+        };
+        let mut said = vec![];
+        for i in 0..documents.len() {
+            said.extend(documents.example(i)?.answers().into_iter().map(str::to_owned));
+        }
+        let all = corpus.conversation_windows();
+        let step = all.len().div_ceil(WINDOWS);
+        let some: Vec<Window> = all.into_iter().step_by(step.max(1)).collect();
+        Ok(check::answers(&some, tokenizer, said.iter().map(String::as_str)))
+    }
+
     /// Returns the tokens of the example before its first answer, and the token that ends the answer.
     pub(crate) fn question(&self) -> (&[u32], Option<u32>) {
         let Marked { tokens, answer, .. } = &self.example[0];
@@ -128,7 +151,7 @@ pub(super) fn load(
     }
     // A conversation is in memory as tokens, marks and windows.
     affordable(2 * documents.bytes())?;
-    let held = super::held(documents);
+    let (held, sha256) = (super::held(documents), data.sha256.clone());
     let (held_back, train): (Vec<usize>, Vec<usize>) = (0..documents.len()).partition(|&i| held[i]);
     let template = template_of(config, run.filter(|_| known.is_some()))?;
     let tokenizer = match (known, &config.tokenizer) {
@@ -163,12 +186,12 @@ pub(super) fn load(
     let measured = predicted(&corpus.validation_windows(length));
     let characters = text_of(&tokenizer, &measured.clone().into()).0;
     Ok(Source {
-        answers: example.map(|example| Answers { template, example }),
+        answers: example.map(|example| Answers { template, example, data }),
         characters_per_token: characters as f64 / measured.len() as f64,
         corpus,
         tokenizer,
         name,
-        sha256: data.sha256,
+        sha256,
         entropy: None,
     })
 }
@@ -221,7 +244,8 @@ mod tests {
     fn the_example_s_question_comes_before_its_answer() {
         let answer = vec![false, false, true, true, false, true];
         let example = Marked { tokens: vec![9, 8, 7, 6, 5, 4], answer, dropped: 0 };
-        let answers = Answers { template: None, example: vec![example] };
+        let data = Data::read_conversations(&[], |_| ()).unwrap();
+        let answers = Answers { template: None, example: vec![example], data };
         assert_eq!(answers.question(), (&[9, 8][..], Some(6)));
     }
 

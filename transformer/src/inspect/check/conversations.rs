@@ -1,0 +1,229 @@
+//! Certificates of a run that learns the answers of conversations.
+
+use super::{Certificate, Question, inner, norm, rounding};
+use crate::inspect::subject::{ModelStep, Subject};
+use crate::model::architecture::Architecture;
+use crate::model::recorded_step::{IGNORED, LAST, ModelError, is_counted};
+use crate::text::corpus::Window;
+use crate::text::tokenizer::Tokenizer;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const COUNTED: Question = ("data", "the counted tokens are the answers");
+pub(super) const APART: Question = ("right", "conversations of a window do not see each other");
+
+/// Certifies that the predicted tokens of windows are the answers: the text of every run of them is one of the answers that
+/// were given, and after it what ends a turn, the same everywhere. A run that reaches the end of its window may be cut.
+/// Answers are compared without white space at their ends, which a chat template may take away.
+pub fn answers<'a>(
+    windows: &[Window],
+    tokenizer: &Tokenizer,
+    said: impl IntoIterator<Item = &'a str>,
+) -> Certificate {
+    let mut said: Vec<&str> = said.into_iter().map(str::trim).collect();
+    said.sort_unstable();
+    said.dedup();
+    let mut texts = vec![];
+    for Window { targets, .. } in windows {
+        let mut at = 0;
+        for run in targets.chunk_by(|a, b| is_counted(*a) == is_counted(*b)) {
+            at += run.len();
+            if is_counted(run[0]) {
+                texts.push((tokenizer.decode(run).trim_start().to_owned(), at == targets.len()));
+            }
+        }
+    }
+    let runs = texts.len();
+    // What follows an answer, for every answer that a text may begin with: the longest first.
+    let rests = |text: &str| -> Vec<String> {
+        let mut ends: Vec<usize> =
+            text.char_indices().map(|(i, _)| i).chain([text.len()]).collect();
+        ends.reverse();
+        let known = |end: &usize| said.binary_search(&text[..*end].trim_end()).is_ok();
+        ends.into_iter().filter(known).map(|end| text[end..].trim().to_owned()).collect()
+    };
+    let mut endings: HashMap<String, usize> = HashMap::new();
+    let mut possible = vec![];
+    for (text, cut) in texts {
+        let mut rests = rests(&text);
+        rests.sort_unstable();
+        rests.dedup();
+        rests.iter().for_each(|rest| *endings.entry(rest.clone()).or_default() += 1);
+        possible.push((text, cut, rests));
+    }
+    let ending = endings.into_iter().max_by_key(|(rest, n)| (*n, rest.clone()));
+    let ending = ending.map_or(String::new(), |(rest, _)| rest);
+    let is_wrong = |(text, cut, rests): &&(String, bool, Vec<String>)| {
+        let begins = |answer: &&&str| answer.starts_with(text.trim_end());
+        !(rests.contains(&ending) || *cut && said.iter().any(|answer| begins(&answer)))
+    };
+    let wrong: Vec<_> = possible.iter().filter(is_wrong).collect();
+    let shown =
+        |text: &str| crate::printable::printable(&text.chars().take(40).collect::<String>());
+    let detail = match wrong.first() {
+        None => format!(
+            "runs of predicted tokens that are no answer, of {runs}; each ends with {:?}",
+            shown(&ending)
+        ),
+        Some((text, ..)) => format!(
+            "runs of predicted tokens that are no answer, of {runs}; one begins with {:?}",
+            shown(text)
+        ),
+    };
+    Certificate::at_most(COUNTED, wrong.len() as f64, 0.0, detail)
+}
+
+/// Certifies that the conversations of a window are kept apart: loss and gradient of the window are those of each alone,
+/// weighted by its predicted tokens. The limit is 8ε·(16 + √parameters + longest sum) for every layer, relative to the
+/// gradient's norm.
+///
+/// # Errors
+/// If the step cannot be recorded.
+pub fn apart(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certificate, ModelError> {
+    const TRIED: u64 = 16;
+    let step = step.without_preference();
+    let length = step.length;
+    let counted = |y: &[u32]| y.iter().filter(|&&t| is_counted(t)).count();
+    let parts = |y: &[u32]| y.split_inclusive(|t| *t == LAST).filter(|s| counted(s) > 0).count();
+    let windows = (0..TRIED).flat_map(|number| {
+        let (tokens, targets) = (step.batches)(number);
+        let windows = tokens.chunks(length).zip(targets.chunks(length));
+        windows.map(|(x, y)| (x.to_vec(), y.to_vec())).collect::<Vec<_>>()
+    });
+    let found = windows.max_by_key(|(_, targets)| parts(targets).min(4));
+    let Some((tokens, targets)) = found.filter(|(_, targets)| parts(targets) > 1) else {
+        let why = "no window holds two conversations with answers";
+        return Ok(Certificate::not_applicable(APART, why));
+    };
+    let gradients = |config: &Architecture, tokens: &[u32], targets: &[u32]| {
+        let (length, batch) = (tokens.len(), (tokens.to_vec(), targets.to_vec()));
+        let batches = Arc::new(move |_| batch.clone());
+        let one =
+            ModelStep { config: config.clone(), sequences: 1, length, batches, ..step.clone() };
+        let mut recording = one.record::<f64>()?;
+        recording.set_parameters(parameters);
+        recording.give(&one.batch(0));
+        let loss = recording.step();
+        Ok::<_, ModelError>((loss, recording.tape.gradients().to_vec()))
+    };
+    let (loss, whole) = gradients(&step.config, &tokens, &targets)?;
+    let plain = Architecture { packed: false, ..step.config.clone() };
+    let (mut mean, mut sum, mut at) = (0.0, vec![0.0; whole.len()], 0);
+    for own in targets.split_inclusive(|t| *t == LAST) {
+        let tokens = &tokens[at..at + own.len()];
+        at += own.len();
+        let own: Vec<u32> = own.iter().map(|&t| if t == LAST { IGNORED } else { t }).collect();
+        if counted(&own) == 0 {
+            continue;
+        }
+        let share = counted(&own) as f64 / counted(&targets) as f64;
+        let (loss, alone) = gradients(&plain, tokens, &own)?;
+        mean += share * loss;
+        sum.iter_mut().zip(&alone).for_each(|(sum, g)| *sum += share * g);
+    }
+    let difference: Vec<f64> = sum.iter().zip(&whole).map(|(a, b)| a - b).collect();
+    let error = (norm(&difference) / inner(&whole, &whole).0.sqrt()).max((mean / loss - 1.0).abs());
+    let model = &step.config;
+    let limit = model.layers as f64 * rounding(whole.len(), model.width.max(model.vocabulary));
+    let detail = format!(
+        "{} conversations of a window, each alone; relative to the gradient's norm",
+        parts(&targets)
+    );
+    Ok(Certificate::at_most(APART, error, limit, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::check::Verdict;
+    use crate::text::conversation::Marked;
+    use crate::text::packing;
+
+    fn marked(text: &str) -> Vec<Marked> {
+        // What stands between ‹ and › is an answer's.
+        let (mut tokens, mut answer, mut own) = (vec![], vec![], false);
+        for c in text.chars() {
+            match c {
+                '‹' => own = true,
+                '›' => own = false,
+                c => {
+                    tokens.push(c as u32);
+                    answer.push(own);
+                }
+            }
+        }
+        vec![Marked { tokens, answer, dropped: 0 }]
+    }
+
+    fn found(chats: &[&str], length: usize, said: &[&str]) -> Certificate {
+        let (windows, _) = packing::windows(chats.iter().map(|c| marked(c)).collect(), 0, length);
+        answers(&windows, &Tokenizer::bytes(), said.iter().copied())
+    }
+
+    const SAID: [&str; 3] = ["four", "four times", "no."];
+
+    #[test]
+    fn answers_with_their_ends_are_the_answers() {
+        let right = ["2+2? ‹four#›", "well? ‹four times#›\nand? ‹no.#›", "2+2? ‹four#›"];
+        let certificate = found(&right, 64, &SAID);
+        assert_eq!(certificate.verdict, Verdict::Pass, "{certificate:?}");
+        assert!(certificate.detail.contains("of 4; each ends with \"#\""), "{certificate:?}");
+        // A window's end cuts the last answer.
+        assert_eq!(found(&["2+2? ‹four times#›"], 8, &SAID).verdict, Verdict::Pass);
+    }
+
+    /// The prompt is counted, the marks are shifted by one, the end of a turn is missing, what was said is something else.
+    #[test]
+    fn other_tokens_are_not() {
+        let right = "2+2? ‹four#›";
+        for wrong in [
+            "‹2+2? four#›",
+            "2+2? f‹our#›",
+            "2+2?‹ four#›x‹#›",
+            "2+2? ‹four›#",
+            "2+2? ‹five#›",
+            "2+2? ‹four#\n›a‹b›",
+        ] {
+            let certificate = found(&[right, right, right, wrong], 64, &SAID);
+            assert_eq!(
+                (certificate.verdict, certificate.measured),
+                (Verdict::Fail, 1.0),
+                "{wrong}"
+            );
+        }
+    }
+
+    fn step(keep_apart: bool) -> ModelStep<'static> {
+        let config = Architecture {
+            vocabulary: 11,
+            context: 16,
+            width: 16,
+            heads: 2,
+            layers: 2,
+            hidden: 32,
+            packed: true,
+            ..Architecture::default()
+        };
+        let batch = move |n: u64| {
+            let tokens: Vec<u32> = (0..16).map(|i| (n as u32 + 3 * i * i) % 11).collect();
+            let mut targets: Vec<u32> = tokens[1..].to_vec();
+            targets.push(IGNORED);
+            if keep_apart {
+                targets[6] = LAST;
+            }
+            (tokens, targets)
+        };
+        let (batches, references) = (Arc::new(batch), None);
+        ModelStep { config, sequences: 1, length: 16, seed: 1, batches, references }
+    }
+
+    #[test]
+    fn sequences_that_are_kept_apart_pass() {
+        let own = step(true);
+        let parameters = own.config.initial_parameters(1).unwrap();
+        let wide: Vec<f64> = parameters.iter().map(|&p| 10.0 * f64::from(p)).collect();
+        let certificate = apart(&own, &wide).unwrap();
+        assert_eq!(certificate.verdict, Verdict::Pass, "{certificate:?}");
+        assert_eq!(apart(&step(false), &wide).unwrap().verdict, Verdict::NotApplicable);
+    }
+}
