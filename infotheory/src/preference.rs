@@ -29,7 +29,7 @@ use linalg::{
 };
 use probability::sigmoid::log_sigmoid;
 
-/// What is minimised.
+/// The loss of a pair as a function of its log-ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Objective {
     /// Direct preference optimisation, <var>−ln σ(β·h)</var>.
@@ -93,7 +93,7 @@ pub fn loss<T: Real>(log_ratio: T, beta: f64, objective: Objective) -> Result<Na
 pub struct PreferenceLoss {
     /// The price β of a nat of divergence.
     pub beta: f64,
-    /// What is minimised.
+    /// The loss of a pair.
     pub objective: Objective,
 }
 
@@ -109,9 +109,9 @@ impl PreferenceLoss {
         match self.objective {
             Objective::Logistic { flipped } => {
                 let (right, wrong) = (T::from_f64(1.0 - flipped), T::from_f64(flipped));
-                let (x, nothing) = (beta * h, flipped == 0.0);
+                let (x, unflipped) = (beta * h, flipped == 0.0);
                 // 0·∞ is not the limit.
-                right * softplus(-x) + if nothing { T::zero() } else { wrong * softplus(x) }
+                right * softplus(-x) + if unflipped { T::zero() } else { wrong * softplus(x) }
             }
             Objective::Quadratic => {
                 let gap = h - T::from_f64(1.0 / (2.0 * self.beta));
@@ -219,14 +219,11 @@ impl Primitive<4> for PreferenceLoss {
     ) {
         let (tokens, count) = (nats.ncols(), pairs_of(&pairs));
         let log_ratios = &mut work.kept[..tokens];
-        for (p, h) in log_ratios[..count].iter_mut().enumerate() {
-            let mut sum = Sum::new();
-            for j in 0..tokens {
-                if gather::index(pairs[j], tokens) == Some(p) {
-                    sum.add(sides[j] * (reference[j] - nats[j]));
-                }
+        log_ratios[..count].fill(T::zero());
+        for j in 0..tokens {
+            if let Some(p) = gather::index(pairs[j], tokens) {
+                log_ratios[p] += sides[j] * (reference[j] - nats[j]);
             }
-            *h = sum.value();
         }
         let mut sum = Sum::new();
         log_ratios[..count].iter().for_each(|&h| sum.add(self.of(h)));

@@ -1,13 +1,13 @@
 //! Questions about the embedded stories, whose right answers are known: data for fine-tuning.
 //!
 //! `cargo run --release -p glassbox-transformer --example 06_questions -- DIRECTORY [STORIES]` writes `questions.jsonl` (for
-//! `train --answers`), `pairs.jsonl` (for `train --preferences`: a right answer and a wrong one), and from other stories
-//! `held_back.jsonl` and `stories.txt`, to measure answers and what was forgotten. `docs/fine-tuning.md` goes on from there.
+//! `train --answers`), the same as plain text in `questions.txt`, `pairs.jsonl` (for `train --preferences`: a right answer and a wrong
+//! one), and from other stories `held_back.jsonl` and `stories.txt`, to measure answers and what was forgotten. `docs/fine-tuning.md` goes on from there.
 
 use serde_json::json;
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use transformer::text::stories::{Facts, stories_with_facts};
 
 /// Questions about a story, each with the fact that answers it.
@@ -22,12 +22,19 @@ const QUESTIONS: [(&str, fn(&Facts) -> &str); 5] = [
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().unwrap_or("questions".to_owned()));
-    let stories: u32 = arguments.next().map_or(Ok(2000), |n| n.parse())?;
-    fs::create_dir_all(&directory)?;
+    let stories: u32 = arguments.next().map_or(Ok(4000), |n| n.parse())?;
+    write(&directory, stories)?;
+    println!("wrote questions about {stories} stories to {}", directory.display());
+    Ok(())
+}
+
+/// Writes the files of questions about this many stories, and of 500 others that are held back.
+pub(crate) fn write(directory: &Path, stories: u32) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(directory)?;
     let write = |name: &str, lines: Vec<String>| fs::write(directory.join(name), lines.concat());
 
     // Other series than those that the model was trained on (0) and measured on (1).
-    let (train, held_back) = (stories_with_facts(2, 0..stories), stories_with_facts(3, 0..200));
+    let (train, held_back) = (stories_with_facts(2, 0..stories), stories_with_facts(3, 0..500));
     let ask = |(i, (story, facts)): (usize, &(String, Facts))| {
         let (question, answer) = QUESTIONS[i % QUESTIONS.len()];
         (format!("{story}{question} "), format!("{}.", answer(facts)))
@@ -41,6 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         asked.map(line).collect()
     };
     write("questions.jsonl", lines(&train))?;
+    let text = train.iter().enumerate().map(ask);
+    write("questions.txt", text.map(|(prompt, answer)| format!("{prompt}{answer}\n")).collect())?;
     write("held_back.jsonl", lines(&held_back))?;
     write("stories.txt", held_back.iter().map(|(story, _)| story.clone()).collect())?;
 
@@ -54,6 +63,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(format!("{line}\n"))
     });
     write("pairs.jsonl", pairs.collect())?;
-    println!("wrote questions about {stories} stories to {}", directory.display());
     Ok(())
 }

@@ -151,7 +151,7 @@ pub use training::precision::Precision;
 pub use training::preference_kind::PreferenceKind;
 pub use training::preset::Preset;
 pub use training::recipe::Recipe;
-pub use training::reference::refer;
+pub use training::reference::{refer, refer_windows};
 pub use training::time::{Time, TimeBudget, TimeError};
 pub use training::tokenizer_choice::{TokenizerChoice, TokenizerChoiceError};
 pub use training::trainer::{AVERAGED, Trainer, is_sound};

@@ -4,6 +4,7 @@
 mod differences;
 mod failures;
 mod faults;
+mod fine_tuning;
 mod fuzz;
 mod healthy;
 mod imports;

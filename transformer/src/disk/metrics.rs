@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
 /// A line of `metrics.jsonl`. A loss that is not finite is written as null.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
     /// The step's number, from 1.
     pub step: u64,
-    /// The batch's mean loss, nats per token.
+    /// The batch's mean loss: nats per token, or the loss of preferences.
     pub loss: Option<f64>,
-    /// Nats per token on the validation part, at steps that measure it.
+    /// The same on the validation part, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub validation_loss: Option<f64>,
-    /// How many of the validation part's answers are right, at steps that measure it.
+    /// The number of right answers of the validation part, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub answers: Option<Answers>,
-    /// How the validation part's chosen answers are preferred, at steps that measure it.
+    /// Accuracy and rewards on the validation part's preferences, at steps that measure it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub preferred: Option<Preferred>,
     /// The learning rate of the update.

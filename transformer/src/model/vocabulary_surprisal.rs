@@ -51,6 +51,7 @@ impl Primitive<3> for VocabularySurprisal {
         "surprisal over a vocabulary"
     }
 
+    /// It is the product with the head to those who count operations and look for the table; the third operand is no bias.
     fn role(&self) -> Role {
         Role::Linear
     }

@@ -31,9 +31,8 @@ pub enum CorpusError {
     },
     /// Conversations without an answer that a window holds.
     #[error(
-        "the {part} has {}, and no token of an answer within a window of {}: give more conversations or a longer \
-         context",
-        words::of(*found, "conversation"), words::of(*length, "token")
+        "the {part} has {}, and no token of an answer within a window of {}: give others, or a longer context",
+        words::of(*found, "conversation or preference"), words::of(*length, "token")
     )]
     NoAnswer {
         /// The part of the conversations.
@@ -283,8 +282,8 @@ impl Corpus {
         known
     }
 
-    /// Returns the windows of preferences whose reference is not known: those to measure on (part 1), and of those to train on
-    /// (part 0) all, or those with these numbers of a seed.
+    /// Returns the windows of preferences that have no reference yet, each with its part: 0 for those to train on, which are
+    /// those of a seed with these numbers if given, and 1 for those to measure on.
     pub(crate) fn unreferred(&self, of_seed: Option<(u64, Range<u64>)>) -> Vec<(usize, usize)> {
         let Some([train, validation]) = &self.conversations else { return vec![] };
         let numbered: BTreeSet<usize> = match of_seed {
@@ -302,10 +301,29 @@ impl Corpus {
         of_train.chain(held_back).filter(unknown).collect()
     }
 
-    /// Returns all windows of conversations, of those to train on and then of those to measure on.
-    pub fn conversation_windows(&self) -> Vec<Window> {
+    /// Returns at most `most` windows of conversations, as far apart as possible: of those to train on, then of those to
+    /// measure on.
+    pub fn conversation_sample(&self, most: usize) -> Vec<Window> {
         let parts = self.conversations.iter().flatten();
-        parts.flat_map(|part| (0..part.len()).map(|i| part.window(i))).collect()
+        let all: Vec<_> = parts.flat_map(|part| (0..part.len()).map(move |i| (part, i))).collect();
+        let step = all.len().div_ceil(most.max(1)).max(1);
+        all.into_iter().step_by(step).map(|(part, i)| part.window(i)).collect()
+    }
+
+    /// Returns the corpus with the tokens of the chosen sides of preferences only, for questions about its text.
+    pub(crate) fn told_once(&self) -> Self {
+        match &self.conversations {
+            None => self.clone(),
+            Some(parts) => {
+                let [train, validation] = parts.each_ref().map(|part| part.tokens_once().into());
+                Corpus { train, validation, ..self.clone() }
+            }
+        }
+    }
+
+    /// Returns the first conversation to train on, or the two of a preference, as far as a window holds them.
+    pub fn example(&self) -> Option<Vec<Marked>> {
+        self.conversations.as_ref().and_then(|[train, _]| train.example())
     }
 
     /// Returns a window of conversations: of those to train on (part 0) or to measure on (part 1).

@@ -105,9 +105,15 @@ fn targets(unit: &Unit, length: usize) -> Vec<usize> {
     unit.iter().zip(held(unit, length)).map(predicted).collect()
 }
 
-/// Whether every part of a unit has a target.
+/// Whether every part of a unit has a target, and two parts differ as far as a window holds them.
 fn is_kept(unit: &Unit, length: usize) -> bool {
-    targets(unit, length).iter().all(|&n| n > 0)
+    let held: Vec<&[u32]> = unit
+        .iter()
+        .zip(held(unit, length))
+        .map(|(part, held)| &part.tokens[..held.tokens])
+        .collect();
+    let equal = matches!(held[..], [chosen, rejected] if chosen == rejected);
+    !equal && targets(unit, length).iter().all(|&n| n > 0)
 }
 
 impl Packing {
@@ -151,6 +157,17 @@ impl Packing {
         Packing { all, filler, length, windows: windows.into(), counts, references }
     }
 
+    /// Returns the first unit in a window, as far as the window holds it.
+    pub(super) fn example(&self) -> Option<Vec<Marked>> {
+        let unit = self.all.iter().find(|unit| is_kept(unit, self.length))?;
+        let shown = |(part, held): (&Marked, Held)| Marked {
+            tokens: part.tokens[..held.tokens].to_vec(),
+            answer: part.answer[..held.tokens].to_vec(),
+            dropped: part.dropped,
+        };
+        Some(unit.iter().zip(held(unit, self.length)).map(shown).collect())
+    }
+
     /// Returns the same conversations in windows of another length.
     pub(super) fn of_length(&self, length: usize) -> Self {
         match length == self.length {
@@ -182,6 +199,13 @@ impl Packing {
             let parts = unit.iter().zip(held(unit, self.length));
             parts.flat_map(|(part, held)| &part.tokens[..held.tokens]).copied().collect()
         };
+        kept.flat_map(own).collect()
+    }
+
+    /// Like [`Packing::tokens`], but of pairs the chosen sides only, so that no prompt occurs twice.
+    pub(super) fn tokens_once(&self) -> Vec<u32> {
+        let kept = self.all.iter().filter(|unit| is_kept(unit, self.length));
+        let own = |unit: &Unit| unit[0].tokens[..held(unit, self.length)[0].tokens].to_vec();
         kept.flat_map(own).collect()
     }
 
@@ -353,9 +377,22 @@ mod tests {
                 pairs += chosen.len();
             }
             prop_assert_eq!(packing.counts.conversations, pairs);
-            // Half of a window of 4 holds a token and the one after it.
+            // Half of a window of 4 holds a token and the one after it. Sides begin with numbers of their own.
             prop_assert_eq!(pairs, sides.len());
         }
+    }
+
+    /// Where a window ends before two sides differ, there is nothing to prefer.
+    #[test]
+    fn sides_that_are_cut_to_be_equal_are_left_out() {
+        let side = |last: u32| Marked {
+            tokens: (0..12).chain([last]).collect(),
+            answer: (0..13).map(|i| i > 2).collect(),
+            dropped: 0,
+        };
+        let counts = |length| Packing::new(vec![vec![side(90), side(91)]].into(), 0, length).counts;
+        assert_eq!((counts(20).left_out, counts(20).windows), (1, 0));
+        assert_eq!((counts(26).left_out, counts(26).windows), (0, 1));
     }
 
     /// A side that is too long gives way to one that is not.

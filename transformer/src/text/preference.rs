@@ -99,7 +99,7 @@ impl Preference {
     /// Returns the tokens of the chosen and of the rejected conversation, with the answers' marked that differ.
     ///
     /// # Errors
-    /// See [`Conversation::mark`]; answers whose tokens are equal.
+    /// See [`Conversation::mark`]; answers whose tokens are equal, or that nothing stands before.
     pub fn mark(
         &self,
         tokenizer: &Tokenizer,
@@ -116,11 +116,15 @@ impl Preference {
             let reason = "its two answers have the same tokens: there is nothing to prefer; leave the line out";
             return Err(form(reason.to_owned()));
         }
+        if sides.iter().any(|side| side.answer.first() == Some(&true)) {
+            let reason = "its prompt is empty, and the first token of an answer is predicted from the one before it: give a prompt";
+            return Err(form(reason.to_owned()));
+        }
         Ok(sides)
     }
 }
 
-/// What a line of data holds: a conversation, or a preference between two.
+/// The contents of a line of data: a conversation, or a preference between two.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Example {
@@ -139,7 +143,7 @@ impl Example {
         }
     }
 
-    /// Returns what is learned: the text of every answer.
+    /// Returns the text of every answer that is learned.
     pub fn answers(&self) -> Vec<&str> {
         match self {
             Example::Conversation(conversation) => conversation.answers(0),
@@ -239,6 +243,9 @@ mod tests {
             let found = read(line).unwrap_err().to_string();
             assert!(found.contains(said), "{line}: {found}");
         }
+        let bare = r#"{"prompt": "", "chosen": "1", "rejected": "2"}"#;
+        let found = read(bare).unwrap().mark(&Tokenizer::bytes(), None).unwrap_err().to_string();
+        assert!(found.contains("prompt is empty"), "{found}");
         let equal = r#"{"prompt": "a", "chosen": "", "rejected": "\n"}"#;
         let found = read(equal).unwrap().mark(&Tokenizer::bytes(), None).unwrap_err().to_string();
         assert!(found.contains("same tokens"), "{found}");

@@ -79,7 +79,7 @@ pub struct TrainingConfig {
     /// Whether the data are conversations, of which only answers are learned ([`crate::text::conversation`]).
     #[serde(default, skip_serializing_if = "is_default")]
     pub answers: bool,
-    /// What is learned from preferences, if the data are preferences ([`crate::text::preference`]).
+    /// The loss of preferences, if the data are preferences ([`crate::text::preference`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferences: Option<PreferenceKind>,
     /// The price β of a nat of divergence from the model that the run begins with;

@@ -72,19 +72,20 @@ impl Drift {
         let last = model.last(&tokens, &targets)?;
         let (width, words) = (model.config().width, model.config().vocabulary);
         let table = model.tape().value(model.marks().table);
-        let read = View::from_slice(&last, width, model.batch());
-        let of_place = |&place: &usize| {
-            let mut z = Matrix::<T>::zeros(words, 1);
-            let x = read.columns(place, 1);
-            product_into(z.as_view_mut(), T::one(), transposed(table), x);
-            let cap = model.config().logit_cap;
-            let capped = |z: &T| match cap {
-                Some(cap) => cap * (z.to_f64() / cap).tanh(),
-                None => z.to_f64(),
-            };
+        let read: Vec<T> =
+            self.places.iter().flat_map(|p| &last[p * width..(p + 1) * width]).copied().collect();
+        let mut logits = Matrix::<T>::zeros(words, self.places.len());
+        let read = View::from_slice(&read, width, self.places.len());
+        product_into(logits.as_view_mut(), T::one(), transposed(table), read);
+        let cap = model.config().logit_cap;
+        let capped = |z: &T| match cap {
+            Some(cap) => cap * (z.to_f64() / cap).tanh(),
+            None => z.to_f64(),
+        };
+        let columns = logits.as_slice().chunks(words).map(|z| {
             let z: Vec<f64> = z.iter().map(capped).collect();
             log_softmax(&z).into_iter().map(|x| x as f32).collect()
-        };
-        Ok(self.places.iter().map(of_place).collect())
+        });
+        Ok(columns.collect())
     }
 }

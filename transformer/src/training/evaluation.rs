@@ -15,16 +15,16 @@ pub struct Evaluation {
     pub loss: f64,
     /// The number of predicted tokens, or of pairs.
     pub tokens: usize,
-    /// How the model prefers, on preferences.
+    /// Accuracy and rewards, on preferences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preferred: Option<Preferred>,
-    /// How many answers are right, on conversations.
+    /// The number of right answers, on conversations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<Answers>,
 }
 
-/// How many answers a model gets right to the last token: each of its tokens is the likeliest after those before it, so that
-/// greedy generation writes this answer.
+/// The number of answers that a model gets right to the last token: each token is the likeliest after those before it, so that
+/// greedy generation writes this answer. Of an answer that its window cuts, the part in the window counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answers {
     /// The answers.
@@ -50,7 +50,7 @@ impl Answers {
     }
 }
 
-/// How a model prefers the chosen to the rejected answers of pairs. A *reward* is β times the nats by which an answer is
+/// Accuracy and rewards of a model on pairs of a chosen and a rejected answer. A *reward* is β times the nats by which an answer is
 /// likelier than under the reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Preferred {

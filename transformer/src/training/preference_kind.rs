@@ -1,11 +1,11 @@
-//! What is learned from preferences.
+//! The losses of preferences.
 
 use crate::keyed::keyed;
 use crate::training::config::TrainingConfig;
 use infotheory::preference::{Objective, PreferenceLoss};
 
 keyed! {
-    /// What is learned from preferences: [`Objective`] without its numbers.
+    /// The loss of preferences: [`Objective`] without its numbers.
     #[non_exhaustive]
     PreferenceKind {
         Dpo: "dpo", "Direct preference optimisation: −ln σ(β·h) of the log-ratio h of a pair";

@@ -48,7 +48,9 @@ impl TrainingConfig {
         }
         check(!(pairs && self.answers), "answers", &true, "absent beside preferences")?;
         let beta = self.preference_beta.unwrap_or(1.0);
-        check(positive(beta), "preference_beta", &decimal(beta), above)?;
+        // Beyond, one of the losses leaves the range of f32.
+        let usual = (1e-6..=1e6).contains(&beta);
+        check(usual, "preference_beta", &decimal(beta), "between 1e-6 and 1e6")?;
         let flipped = self.preference_flipped.unwrap_or(0.0);
         check(
             (0.0..0.5).contains(&flipped),

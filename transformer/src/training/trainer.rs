@@ -148,25 +148,29 @@ impl<T: Real> Trainer<T> {
         Ok(Trainer { config, model, training, average, drift, tokens, targets, reference })
     }
 
-    /// Takes the model of now as the reference of preferences: finds the reference's nats of those of the corpus that are
-    /// trained on up to the last step, or measured on ([`refer`]), and keeps some predictions, from which the divergence is
-    /// measured. Nothing is done without preferences. `batch` as in [`refer`].
+    /// Takes the present weights as the reference of preferences: computes the nats ([`refer`]) of the pairs to measure on, and
+    /// of those to train on after `done` steps, and keeps some predictions, from which the divergence is measured. Called
+    /// again, it changes nothing that is known. Nothing is done without preferences. `batch` as in [`refer`].
     ///
     /// # Errors
     /// A corpus with tokens that the model does not have.
     pub fn refer(
         &mut self,
         corpus: &mut Corpus,
+        done: u64,
         batch: impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> Result<bool, ModelError> {
         if self.model.preference().is_none() {
             return Ok(true);
         }
-        self.drift = Some(Drift::of(&mut self.model, corpus)?);
+        if self.drift.is_none() {
+            self.drift = Some(Drift::of(&mut self.model, corpus)?);
+        }
         let windows = (self.config.batch * self.config.accumulate) as u64;
-        let last = self.config.steps.saturating_mul(windows);
+        let [first, last] = [done, self.config.steps].map(|steps| steps.saturating_mul(windows));
         // The number of steps in a limited time is not known yet.
-        let numbers = self.config.time.is_none().then_some((self.config.seed, 0..last));
+        let known = self.config.time.is_none();
+        let numbers = known.then_some((self.config.seed, first..last.max(first)));
         refer(corpus, &mut self.model, numbers, batch)
     }
 
@@ -259,7 +263,8 @@ impl<T: Real> Trainer<T> {
         let measured = self.with_evaluated(|model| {
             let measured =
                 Evaluation::of_watched(model, &windows, |done| batch(done, windows.len()))?;
-            let divergence = drift.as_ref().map(|drift| drift.divergence(model)).transpose()?;
+            let asked = drift.as_ref().filter(|_| measured.is_some());
+            let divergence = asked.map(|drift| drift.divergence(model)).transpose()?;
             let with = |preferred| Preferred { divergence, ..preferred };
             Ok(measured.map(|m| Evaluation { preferred: m.preferred.map(with), ..m }))
         });

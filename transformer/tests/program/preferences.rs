@@ -141,7 +141,7 @@ fn what_cannot_be_preferred_is_refused() {
     says(&refused(&["--data", "text.txt"]), &["is not a file of conversations or preferences"]);
     write(&place, "one.jsonl", &[good]);
     says(&refused(&["--data", "one.jsonl"]), &["1 preference", "at least 2"]);
-    says(&refused(&["--preference-beta", "0"]), &["preference_beta is 0", "above 0"]);
+    says(&refused(&["--preference-beta", "0"]), &["preference_beta is 0", "between 1e-6"]);
     says(&refused(&["--preference-flipped", "0.5"]), &["preference_flipped is 0.5", "below 0.5"]);
     let ipo = ["--preferences=ipo", "--preference-flipped", "0.1"];
     says(&refused(&ipo), &["preference_flipped", "absent with ipo"]);

@@ -117,6 +117,7 @@ impl Ablate {
         let refused = |e: &dyn std::fmt::Display| format!("{}: {e}", named.join(" "));
         let settings: Settings =
             table.try_into().map_err(|e: toml::de::Error| refused(&e.message()))?;
+        settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
         let config = settings.complete().map_err(|e| refused(&e))?;
         settings.fit(&config).map_err(|e| refused(&e))?;
         Ok(config)

@@ -95,10 +95,19 @@ struct Generation {
 
 impl Bench {
     pub(crate) fn run(self) -> Result<()> {
-        self.settings.without(
-            &["data", "tokenizer", "from", "out", "eval_every", "time"],
-            "bench times steps on random tokens and writes nothing",
-        )?;
+        const LEFT_OUT: [&str; 9] = [
+            "data",
+            "tokenizer",
+            "from",
+            "preferences",
+            "preference_beta",
+            "preference_flipped",
+            "out",
+            "eval_every",
+            "time",
+        ];
+        let why = "bench times steps on random tokens and writes nothing";
+        self.settings.without(&LEFT_OUT, why)?;
         let mut config = self.settings.complete()?;
         self.settings.fit(&config)?;
         let gpt2 = self.settings.preset == Some(Preset::Gpt2);

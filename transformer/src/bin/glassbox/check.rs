@@ -13,7 +13,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use transformer::disk::checkpoint;
+use transformer::disk::{checkpoint, read_metrics};
 use transformer::inspect::check::{self, Certificate, Verdict};
 use transformer::{Architecture, ModelStep};
 
@@ -59,7 +59,7 @@ impl Check {
     }
 
     fn check(&self) -> Result<ExitCode> {
-        let examined = Examined::find(self.model.as_deref(), &self.settings)?;
+        let examined = Examined::find(self.model.as_deref(), &self.settings, None)?;
         let Examined { config, own, model, parameters, reference, .. } = examined;
         let Examined { corpus, answers, sha256, name, run, .. } = examined;
         if let Some(widths) = &self.widths {
@@ -92,6 +92,11 @@ impl Check {
         }
         if let Some(before) = &reference {
             check::preferences(&config, &model, before, &corpus)?.into_iter().for_each(&mut tell);
+            let metrics = run.as_deref().map(read_metrics).transpose()?;
+            let first = metrics.iter().flat_map(|(all, _)| all).find(|metric| metric.step == 1);
+            if let Some(loss) = first.and_then(|metric| metric.loss) {
+                check::began(&model, loss).into_iter().for_each(&mut tell);
+            }
         }
         if let (Some(given), Some((kept, _))) = (&parameters, &state) {
             tell(check::saved(given, kept));

@@ -97,7 +97,7 @@ impl Diagnose {
 
     fn diagnose(&self, steps: u64) -> Result<ExitCode> {
         let settings = Settings { steps: None, ..self.settings.clone() };
-        let examined = Examined::find(self.model.as_deref(), &settings)?;
+        let examined = Examined::find(self.model.as_deref(), &settings, Some(steps))?;
         let mut warnings = vec![];
         let start = self.start(&examined, &mut warnings)?;
         let trained = &examined.config;

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use transformer::disk::read_in_training;
 use transformer::text::corpus::windows;
 use transformer::text::tokenizer::Tokenizer;
-use transformer::{Architecture, Evaluation, Form, RecordedStep, Tokens, TrainingConfig, memory};
+use transformer::{
+    Architecture, Evaluation, Form, RecordedStep, Tokens, TrainingConfig, memory, refer_windows,
+};
 
 /// Measure a model's cross-entropy on a text.
 ///
@@ -86,7 +88,8 @@ impl Evaluate {
         // A run on answers measures answers, in windows of several conversations; so does another model if asked.
         let its_own = own.as_ref().is_some_and(|own| own.answers);
         let learned = self.answers.unwrap_or(its_own);
-        if learned != its_own && self.data.is_none() {
+        let pairs = own.as_ref().is_some_and(|own| own.preferences.is_some());
+        if (learned != its_own || pairs) && self.data.is_none() {
             let what = if learned { "conversations" } else { "a text" };
             return Err(
                 format!("the run's own data are of another kind: give {what} with --data").into()
@@ -95,7 +98,7 @@ impl Evaluate {
         let (tokens, windows) = match (&self.data, &trained_on) {
             (Some(paths), _) if learned => {
                 let tokenizer = tokenizer.as_ref().ok_or("the model has no tokenizer")?;
-                answers::windows_of(paths, tokenizer, &directory, config.context)?
+                answers::windows_of((paths, false), tokenizer, &directory, config.context)?
             }
             (None, Ok(own)) if own.answers.is_some() => {
                 let windows = own.corpus.validation_windows(config.context);
@@ -144,15 +147,7 @@ impl Evaluate {
         });
         bar.finish();
         let measured = whole?.expect("nothing interrupted the evaluation");
-        if !measured.loss.is_finite() {
-            return Err(format!(
-                "the loss is {}: this model's predictions are not finite on this text; glassbox diagnose {} finds \
-                 the first such number, and its cause",
-                measured.loss,
-                run::typed(&self.run)
-            )
-            .into());
-        }
+        self.finite(measured.loss)?;
         let baselines = match &trained_on {
             _ if learned => Vec::new(),
             Ok(own) => own.baselines_on(&tokens),
@@ -200,11 +195,7 @@ impl Evaluate {
         )?;
         writeln!(out, "perplexity  {:.3}", perplexity(measured.loss))?;
         if let Some(answers) = &measured.answers {
-            writeln!(
-                out,
-                "{}",
-                report::right(answers).replacen("answers          ", "answers     ", 1)
-            )?;
+            writeln!(out, "{}", report::right("answers     ", answers))?;
         }
         match sizes {
             Some((per_character, per_byte)) => writeln!(
@@ -227,33 +218,57 @@ impl Evaluate {
         terminal::print(&out)
     }
 
-    /// Measures how a run that learned from preferences prefers: those that it held back, or all of other data.
+    /// Refuses a loss that is not finite.
+    fn finite(&self, loss: f64) -> Result<()> {
+        if loss.is_finite() {
+            return Ok(());
+        }
+        Err(format!(
+            "the loss is {loss}: this model's predictions are not finite on this text; glassbox diagnose {} finds the first \
+             such number, and its cause",
+            run::typed(&self.run)
+        )
+        .into())
+    }
+
+    /// Measures a run that learned from preferences: on those that it held back, or on all of other data.
     fn preferences(
         &self,
         own: &TrainingConfig,
         directory: &Path,
         tokenizer: Option<Tokenizer>,
     ) -> Result<()> {
-        let data = self.data.clone().or(own.data.clone());
-        let config = TrainingConfig { data, ..own.clone() };
-        let mut source = Source::load(&config, tokenizer, Some(&self.run))?;
-        source.refer(&config)?;
-        let windows = match self.data {
-            Some(_) => source.corpus.conversation_windows(),
-            None => source.corpus.validation_windows(config.context),
+        let mut windows = match &self.data {
+            Some(paths) => {
+                let tokenizer = tokenizer.as_ref().ok_or("the model has no tokenizer")?;
+                answers::windows_of((paths, true), tokenizer, directory, own.context)?.1
+            }
+            None if own.reads_standard_input() => {
+                return Err(
+                    "give --data: the run's own preferences came from standard input".into()
+                );
+            }
+            None => {
+                let source = Source::load(own, tokenizer, Some(&self.run))?;
+                source.corpus.validation_windows(own.context)
+            }
         };
-        let (model, parameters) = read_in_training(directory, &config)?;
-        let (sequences, length) = (config.sequences_at_once(), config.context);
+        let mut bar = Bar::new(2 * windows.len() as u64, "windows");
+        if let Some((mut reference, _)) = source::reference(own)? {
+            refer_windows(&mut windows, &mut reference, |done| bar.set(done as u64))?;
+        }
+        let (model, parameters) = read_in_training(directory, own)?;
+        let sequences = own.sequences_at_once();
         let mut model =
-            RecordedStep::<f32>::record_forward_only(&model, sequences, length, Form::Fused)?;
+            RecordedStep::<f32>::record_forward_only(&model, sequences, own.context, Form::Fused)?;
         model.copy_parameters(&parameters);
-        let mut bar = Bar::new(windows.len() as u64, "windows");
         let whole = Evaluation::of_watched(&mut model, &windows, |done| {
-            bar.set(done as u64);
+            bar.set((windows.len() + done) as u64);
             ControlFlow::Continue(())
         });
         bar.finish();
         let measured = whole?.expect("nothing interrupted the evaluation");
+        self.finite(measured.loss)?;
         let preferred = measured.preferred.unwrap_or_default();
         if self.json {
             return terminal::print_json(json!({

@@ -5,8 +5,9 @@ use crate::source::{self, Source, answers::Answers};
 use crate::{Result, count, generate, remark, run};
 use probability::random::Random;
 use probability::sample::Sampler;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use transformer::disk::{files, read_in_training};
+use transformer::disk::{checkpoint, files, read_in_training};
 use transformer::text::tokenizer::Tokenizer;
 use transformer::{Architecture, Corpus, Decoder, TrainingConfig};
 
@@ -37,13 +38,18 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
-    /// Finds the model and its data. Settings complete what a model directory does not state.
-    pub(crate) fn find(given: Option<&Path>, settings: &Settings) -> Result<Self> {
+    /// Finds the model and its data. Settings complete what a model directory does not state. `watched` is the number of steps
+    /// that will be watched from the run's state on, if any are.
+    pub(crate) fn find(
+        given: Option<&Path>,
+        settings: &Settings,
+        watched: Option<u64>,
+    ) -> Result<Self> {
         settings.without(&["time"], "only train takes a time")?;
         settings.without(&Settings::FINE_TUNING, Settings::GOES_ON)?;
         match given {
             None => Self::sizes(settings),
-            Some(path) if run::is_run(path) => Self::run(path, settings),
+            Some(path) if run::is_run(path) => Self::run(path, settings, watched),
             Some(path) => Self::directory(path, settings),
         }
     }
@@ -72,7 +78,7 @@ impl Examined {
         })
     }
 
-    fn run(path: &Path, settings: &Settings) -> Result<Self> {
+    fn run(path: &Path, settings: &Settings, watched: Option<u64>) -> Result<Self> {
         let (given, own) =
             (Settings { threads: None, out: None, ..settings.clone() }, run::settings(path)?);
         given.beside("run", &own)?;
@@ -96,7 +102,6 @@ impl Examined {
             None
         };
         let mut source = Source::load(&config, known, Some(path))?;
-        let reference = source.refer(&config)?;
         let (model, parameters) = if saved {
             let (model, parameters) = read_in_training(&directory, &config)?;
             (model, Some(parameters))
@@ -105,6 +110,10 @@ impl Examined {
             (model, Some(parameters))
         } else {
             (config.model(source.tokenizer.vocabulary())?, None)
+        };
+        let reference = match config.preferences {
+            None => None,
+            Some(_) => source.refer(&config, preferred_steps(path, &model, watched)?)?,
         };
         let Source { corpus, sha256, answers, tokenizer, .. } = source;
         let answers = answers.map(|answers| (answers, tokenizer));
@@ -183,6 +192,19 @@ impl Examined {
             name,
         })
     }
+}
+
+/// Returns the steps whose preferences are looked at: the first ones, and with a watch those around a run's state. A short run
+/// may be trained again from its start.
+fn preferred_steps(run: &Path, model: &Architecture, watched: Option<u64>) -> Result<Range<u64>> {
+    const FIRST: u64 = 64;
+    const SHORT: u64 = 500;
+    let (Some(watched), state) = (watched, run::state_file(run)) else { return Ok(0..FIRST) };
+    let done = match state.exists() {
+        true => checkpoint::about::<f32>(&state, model.parameters())?.steps,
+        false => 0,
+    };
+    Ok(if done <= SHORT { 0 } else { done }..done + 3 * watched + FIRST)
 }
 
 /// Generates text at temperature 1, on which the model's loss is its own entropy. Returns `None` if the logits are not

@@ -19,7 +19,7 @@ pub(crate) struct LossPlot<'a> {
     pub(crate) baselines: &'a [(String, f64)],
     /// The entropy of the source, if it is known.
     pub(crate) entropy: Option<f64>,
-    /// How held-back preferences were preferred at each evaluation; none in other runs.
+    /// Accuracy and rewards on held-back preferences at each evaluation; empty in other runs.
     pub(crate) preferred: &'a [(u64, Preferred)],
 }
 
@@ -244,9 +244,7 @@ fn binned(points: &[(u64, f64)], count: usize) -> Vec<Bin> {
 }
 
 /// Moves labels apart from top to bottom, then back up from the bottom edge: (place, new place, …).
-fn spread_out(
-    labels: Vec<(f64, &'static str, String)>,
-) -> Vec<(f64, f64, &'static str, String)> {
+fn spread_out(labels: Vec<(f64, &'static str, String)>) -> Vec<(f64, f64, &'static str, String)> {
     spread_out_to(labels, BOTTOM)
 }
 

@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use transformer::{Answers, Preferred};
 
 /// Describes how many answers are right.
-pub(crate) fn right(answers: &Answers) -> String {
+pub(crate) fn right(title: &str, answers: &Answers) -> String {
     let Answers { all, right } = answers;
     format!(
-        "answers          {:.1} % right: greedy generation writes {right} of {all} to the last token",
+        "{title}{:.1} % right: greedy generation writes {right} of {all} to the last token",
         100.0 * answers.accuracy()
     )
 }
@@ -29,9 +29,9 @@ pub(crate) struct Report {
     pub(crate) tokens_per_second: f64,
     /// Nats per token on the validation part, or the loss of its preferences.
     pub(crate) validation_loss: f64,
-    /// How its preferences are preferred, if the run learned from them.
+    /// Accuracy and rewards on its preferences, if the run learned from them.
     pub(crate) preferred: Option<Preferred>,
-    /// How many of its answers are right, if the run learned answers.
+    /// The number of its right answers, if the run learned answers.
     pub(crate) answers: Option<Answers>,
     pub(crate) validation_tokens: usize,
     /// Tokens of the validation part; fewer are measured if it is long.
@@ -97,6 +97,13 @@ impl Report {
             for of_tokens in ["bits_per_character", "perplexity", "baselines"] {
                 fields.remove(of_tokens);
             }
+            for (of_pairs, of_tokens) in [
+                ("preferences", "validation_tokens"),
+                ("held_back_preferences", "held_back_tokens"),
+            ] {
+                let number = fields.remove(of_tokens).unwrap_or_default();
+                fields.insert(of_pairs.to_owned(), number);
+            }
             fields.insert("accuracy".to_owned(), json!(preferred.accuracy));
             fields.insert("margin".to_owned(), json!(preferred.margin()));
             fields.insert("reward_chosen".to_owned(), json!(preferred.chosen));
@@ -119,8 +126,9 @@ impl Report {
             )),
             Some(p) => {
                 lines.push(format!(
-                    "validation loss  {loss:.4} over {}",
-                    count(self.validation_tokens, "preference")
+                    "validation loss  {loss:.4} over {} of the {} held back",
+                    self.validation_tokens,
+                    count(self.held_back, "preference")
                 ));
                 lines.push(format!(
                     "accuracy         {:.4}: the share whose chosen answer has the larger reward",
@@ -137,7 +145,7 @@ impl Report {
                 }));
             }
         }
-        lines.extend(self.answers.map(|answers| right(&answers)));
+        lines.extend(self.answers.map(|answers| right("answers          ", &answers)));
         // The first token of a text is not predicted.
         if self.preferred.is_none() && self.validation_tokens + 1 < self.held_back {
             lines.push(format!(

@@ -1,7 +1,7 @@
 //! Runs given on the command line.
 
 use crate::settings::Settings;
-use crate::{Result, count, program, quoted, reason, remark};
+use crate::{Error, Result, count, program, quoted, reason, remark};
 use std::path::{Path, PathBuf};
 use transformer::disk::{Lock, RunError, files};
 pub(crate) use transformer::disk::{
@@ -146,6 +146,24 @@ pub(crate) fn claim(run: &Path) -> Result<Lock> {
     Ok(lock)
 }
 
+/// Refuses a directory that holds a run which is not to be replaced: said before long work, and once more by [`create`].
+///
+/// # Errors
+/// Such a run.
+pub(crate) fn vacant(out: Option<&Path>, overwrite: bool) -> Result<()> {
+    match out.filter(|out| !overwrite && is_run(out)) {
+        None => Ok(()),
+        Some(directory) => Err(occupied(directory)),
+    }
+}
+
+/// Returns the error of a directory that holds a run.
+fn occupied(directory: &Path) -> Error {
+    let run = typed(directory);
+    let occupied = RunError::Occupied(directory.to_owned());
+    format!("{occupied}; continue it with --resume {run}, replace it with --overwrite, or give another --out").into()
+}
+
 /// Creates a run in the requested directory, or in the first free one of `runs/NAME`, `runs/NAME-2`, ….
 ///
 /// # Errors
@@ -161,15 +179,8 @@ pub(crate) fn create(
         None => Run::create_in(Path::new("runs"), name, config),
     };
     created.map_err(|error| match error {
-        RunError::Occupied(directory) => {
-            let run = typed(&directory);
-            format!("{}; continue it with --resume {run}, replace it with --overwrite, or give another --out",
-                RunError::Occupied(directory))
-            .into()
-        }
-        RunError::NotADirectory(_) | RunError::Foreign(_) => {
-            format!("{error} (--out)").into()
-        }
+        RunError::Occupied(directory) => occupied(&directory),
+        RunError::NotADirectory(_) | RunError::Foreign(_) => format!("{error} (--out)").into(),
         other => other.into(),
     })
 }

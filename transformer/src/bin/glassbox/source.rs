@@ -11,7 +11,7 @@ use probability::permutation::Permutation;
 use probability::random::Random;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::Mutex;
 use transformer::disk::data::{self, Content, Data, Documents, Extent};
@@ -176,28 +176,23 @@ impl Source {
         })
     }
 
-    /// Finds the reference of a run's preferences: the nats of all answers under the model that it began with. Returns that
-    /// model's learned parameters; `None` for a run without preferences.
+    /// Computes the reference of a run's preferences: the nats of answers under the model that it began with, of all that are
+    /// held back and of those that these steps train on. Returns the learned parameters of that model; `None` for a run
+    /// without preferences.
     ///
     /// # Errors
     /// A model that cannot be read, or is not the one that the run began with.
-    pub(crate) fn refer(&mut self, config: &TrainingConfig) -> Result<Option<Vec<f32>>> {
-        let (Some(from), Some(_)) = (&config.from, config.preferences) else { return Ok(None) };
-        let directory = Path::new(from);
-        let found = files::sha256(&files::read_with_faults::<f32>(directory)?.1);
-        if let Some(saved) = config.from_sha256.as_ref().filter(|saved| **saved != found) {
-            return Err(format!(
-                "{from} holds other weights (SHA-256 {found}) than the reference of the run's preferences ({saved}): restore them"
-            )
-            .into());
-        }
-        let (model, parameters) = read_in_training(directory, config)?;
-        let (sequences, length) = (config.sequences_at_once(), config.context);
-        let mut step =
-            RecordedStep::<f32>::record_forward_only(&model, sequences, length, Form::Fused)?;
-        step.copy_parameters(&parameters);
+    pub(crate) fn refer(
+        &mut self,
+        config: &TrainingConfig,
+        steps: Range<u64>,
+    ) -> Result<Option<Vec<f32>>> {
+        let Some((mut step, parameters)) = reference(config)? else { return Ok(None) };
+        let windows = (config.batch * config.accumulate) as u64;
+        let numbers = steps.start * windows..steps.end * windows;
         let mut bar = None;
-        transformer::refer(&mut self.corpus, &mut step, None, |done, all| {
+        let numbers = Some((config.seed, numbers));
+        transformer::refer(&mut self.corpus, &mut step, numbers, |done, all| {
             bar.get_or_insert_with(|| Bar::new(all as u64, "windows")).set(done as u64);
             ControlFlow::Continue(())
         })?;
@@ -247,6 +242,35 @@ impl Source {
         let measured = ngram::baselines(counted, tokens, vocabulary, ORDERS);
         measured.into_iter().map(|(order, nats)| (order, nats.0)).collect()
     }
+}
+
+/// Reads the model that is the reference of a run's preferences, and its learned parameters; `None` for a run without.
+///
+/// # Errors
+/// A model that cannot be read, or is not the one that the run began with.
+pub(crate) fn reference(config: &TrainingConfig) -> Result<Option<(RecordedStep<f32>, Vec<f32>)>> {
+    let (Some(from), Some(_)) = (&config.from, config.preferences) else { return Ok(None) };
+    let directory = Path::new(from);
+    let again = |why: String| {
+        format!(
+            "{why}; it is the reference of the run's preferences: if it lies elsewhere now, say so once with train --resume RUN \
+             --from MODEL"
+        )
+    };
+    let found = files::read_with_faults::<f32>(directory).map_err(|e| again(e.to_string()))?;
+    let found = files::sha256(&found.1);
+    if let Some(saved) = config.from_sha256.as_ref().filter(|saved| **saved != found) {
+        let why = format!(
+            "{from} holds other weights (SHA-256 {found}) than the run began with ({saved})"
+        );
+        return Err(again(why).into());
+    }
+    let (model, parameters) = read_in_training(directory, config)?;
+    let (sequences, length) = (config.sequences_at_once(), config.context);
+    let mut step =
+        RecordedStep::<f32>::record_forward_only(&model, sequences, length, Form::Fused)?;
+    step.copy_parameters(&parameters);
+    Ok(Some((step, parameters)))
 }
 
 /// Reads the tokenizer of a setting, or makes it: of the characters of all documents, or of the words that are trained on.

@@ -161,7 +161,14 @@ impl Train {
         let mut source =
             Source::load(&config, known, Some(&run)).map_err(|e| format!("{e}{}", moved()))?;
         let mut trainer = start::trainer(&config, start, &source)?;
-        if !start::refer(&mut trainer, &mut source)? {
+        let before = match &self.resume {
+            Some(directory) => Some(start::state_of(directory, &trainer, &source)?),
+            None => {
+                run::vacant(settings.out.as_deref(), self.overwrite)?;
+                None
+            }
+        };
+        if !start::refer(&mut trainer, &mut source, before.unwrap_or(0), began)? {
             return Ok(ExitCode::from(INTERRUPTED));
         }
         let loaded = match &self.resume {

@@ -6,68 +6,90 @@ use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{IGNORED, LAST, ModelError, is_counted};
 use crate::text::corpus::Window;
 use crate::text::tokenizer::Tokenizer;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 const COUNTED: Question = ("data", "the counted tokens are the answers");
 pub(super) const APART: Question = ("right", "conversations of a window do not see each other");
 
 /// Certifies that the predicted tokens of windows are the answers: the text of every run of them is one of the answers that
-/// were given, and after it what ends a turn, the same everywhere. A run that reaches the end of its window may be cut.
-/// Answers are compared without white space at their ends, which a chat template may take away.
+/// were given, and after it what ends a turn, which is the same in most of them. `cut` tells that windows cut some
+/// conversations: a run may then be the beginning of an answer. A run at a sequence's beginning is not judged: its first token
+/// is not predicted.
+///
+/// Answers are compared as the tokenizer restores them, without white space at their ends, which a chat template may take
+/// away. Where a token is partly the prompt's, the text may begin within the run's first token.
 pub fn answers<'a>(
-    windows: &[Window],
+    (windows, cut): (&[Window], bool),
     tokenizer: &Tokenizer,
     said: impl IntoIterator<Item = &'a str>,
 ) -> Certificate {
-    let mut said: Vec<&str> = said.into_iter().map(str::trim).collect();
+    let restored = |text: &str| match tokenizer.encode(text) {
+        Ok(tokens) => tokenizer.decode(&tokens).trim().to_owned(),
+        Err(_) => text.trim().to_owned(),
+    };
+    let mut said: Vec<String> = said.into_iter().map(restored).collect();
     said.sort_unstable();
     said.dedup();
-    let mut texts = vec![];
+    // For every run, the texts that it may stand for.
+    let mut runs = vec![];
     for Window { targets, .. } in windows {
         let mut at = 0;
         for run in targets.chunk_by(|a, b| is_counted(*a) == is_counted(*b)) {
+            let first = at == 0 || targets[at - 1] == LAST;
             at += run.len();
-            if is_counted(run[0]) {
-                texts.push((tokenizer.decode(run).trim_start().to_owned(), at == targets.len()));
+            if is_counted(run[0]) && !first {
+                let (text, own) = (tokenizer.decode(run), tokenizer.decode(&run[..1]));
+                let starts = own.char_indices().map(|(i, _)| i).collect::<Vec<_>>();
+                let texts = starts.into_iter().filter_map(|i| text.get(i..));
+                runs.push(texts.map(|text| text.trim_start().to_owned()).collect::<Vec<_>>());
             }
         }
     }
-    let runs = texts.len();
-    // What follows an answer, for every answer that a text may begin with: the longest first.
-    let rests = |text: &str| -> Vec<String> {
-        let mut ends: Vec<usize> =
-            text.char_indices().map(|(i, _)| i).chain([text.len()]).collect();
-        ends.reverse();
-        let known = |end: &usize| said.binary_search(&text[..*end].trim_end()).is_ok();
-        ends.into_iter().filter(known).map(|end| text[end..].trim().to_owned()).collect()
+    // The text after an answer, for every answer that a run may begin with.
+    let rests = |text: &String| -> Vec<String> {
+        let ends = text.char_indices().map(|(i, _)| i).chain([text.len()]);
+        let known =
+            |end: &usize| said.binary_search_by(|own| own[..].cmp(text[..*end].trim_end())).is_ok();
+        ends.filter(known).map(|end| text[end..].trim().to_owned()).collect()
     };
-    let mut endings: HashMap<String, usize> = HashMap::new();
-    let mut possible = vec![];
-    for (text, cut) in texts {
-        let mut rests = rests(&text);
-        rests.sort_unstable();
-        rests.dedup();
-        rests.iter().for_each(|rest| *endings.entry(rest.clone()).or_default() += 1);
-        possible.push((text, cut, rests));
-    }
-    let ending = endings.into_iter().max_by_key(|(rest, n)| (*n, rest.clone()));
-    let ending = ending.map_or(String::new(), |(rest, _)| rest);
-    let is_wrong = |(text, cut, rests): &&(String, bool, Vec<String>)| {
-        let begins = |answer: &&&str| answer.starts_with(text.trim_end());
-        !(rests.contains(&ending) || *cut && said.iter().any(|answer| begins(&answer)))
+    let possible: Vec<BTreeSet<String>> =
+        runs.iter().map(|texts| texts.iter().flat_map(rests).collect()).collect();
+    let mut endings: HashMap<&String, usize> = HashMap::new();
+    possible.iter().flatten().for_each(|rest| *endings.entry(rest).or_default() += 1);
+    // A template may end the last turn in another way than those before it.
+    let mut endings: Vec<(usize, &String)> =
+        endings.into_iter().map(|(rest, n)| (n, rest)).collect();
+    endings.sort_unstable_by(|a, b| b.cmp(a));
+    let usual: Vec<&String> = endings
+        .iter()
+        .take(2)
+        .filter(|(n, _)| 10 * n > runs.len())
+        .map(|(_, rest)| *rest)
+        .collect();
+    let begins = |text: &String| said.iter().any(|answer| answer.starts_with(text.trim_end()));
+    let is_right = |(texts, rests): (&Vec<String>, &BTreeSet<String>)| {
+        usual.iter().any(|ending| rests.contains(*ending)) || cut && texts.iter().any(begins)
     };
-    let wrong: Vec<_> = possible.iter().filter(is_wrong).collect();
+    let wrong: Vec<&String> = runs
+        .iter()
+        .zip(&possible)
+        .filter(|(texts, rests)| !is_right((texts, rests)))
+        .map(|(texts, _)| &texts[0])
+        .collect();
     let shown =
         |text: &str| crate::printable::printable(&text.chars().take(40).collect::<String>());
-    let detail = match wrong.first() {
-        None => format!(
-            "runs of predicted tokens that are no answer, of {runs}; each ends with {:?}",
-            shown(&ending)
-        ),
-        Some((text, ..)) => format!(
-            "runs of predicted tokens that are no answer, of {runs}; one begins with {:?}",
-            shown(text)
+    let of = runs.len();
+    let detail = match (wrong.first(), usual.first()) {
+        (Some(text), _) => {
+            format!(
+                "runs of predicted tokens that are no answer, of {of}; one begins with {:?}",
+                shown(text)
+            )
+        }
+        (None, ending) => format!(
+            "runs of predicted tokens that are no answer, of {of}; they end with {:?}",
+            shown(ending.map_or("", |ending| ending))
         ),
     };
     Certificate::at_most(COUNTED, wrong.len() as f64, 0.0, detail)
@@ -156,8 +178,9 @@ mod tests {
     }
 
     fn found(chats: &[&str], length: usize, said: &[&str]) -> Certificate {
-        let (windows, _) = packing::windows(chats.iter().map(|c| marked(c)).collect(), 0, length);
-        answers(&windows, &Tokenizer::bytes(), said.iter().copied())
+        let (windows, counts) =
+            packing::windows(chats.iter().map(|c| marked(c)).collect(), 0, length);
+        answers((&windows, counts.cut > 0), &Tokenizer::bytes(), said.iter().copied())
     }
 
     const SAID: [&str; 3] = ["four", "four times", "no."];
@@ -167,9 +190,34 @@ mod tests {
         let right = ["2+2? ‹four#›", "well? ‹four times#›\nand? ‹no.#›", "2+2? ‹four#›"];
         let certificate = found(&right, 64, &SAID);
         assert_eq!(certificate.verdict, Verdict::Pass, "{certificate:?}");
-        assert!(certificate.detail.contains("of 4; each ends with \"#\""), "{certificate:?}");
+        assert!(certificate.detail.contains("of 4; they end with \"#\""), "{certificate:?}");
         // A window's end cuts the last answer.
         assert_eq!(found(&["2+2? ‹four times#›"], 8, &SAID).verdict, Verdict::Pass);
+        // The first token of a text is not predicted.
+        assert_eq!(found(&["‹four#›", right[0]], 64, &SAID).verdict, Verdict::Pass);
+        // The last turn ends in a way of its own.
+        let ends = ["2? ‹four#›!‹no.!›"; 3];
+        assert_eq!(found(&ends, 64, &SAID).verdict, Verdict::Pass);
+        // The sides of a pair are cut in the middle of a window.
+        let pair = [marked("2+2? ‹four times#›"), marked("2+2? ‹no.#›")].concat();
+        let (windows, counts) = packing::windows(vec![pair], 0, 15);
+        assert_eq!((counts.cut, windows[0].targets[7]), (1, LAST));
+        let certificate = answers((&windows, true), &Tokenizer::bytes(), SAID);
+        assert_eq!(certificate.verdict, Verdict::Pass, "{certificate:?}");
+    }
+
+    /// A piece of words across the border is partly the prompt's.
+    #[test]
+    fn an_answer_may_begin_within_a_token() {
+        let tokenizer = Tokenizer::trained_bpe(&"f() g() h() ".repeat(50), 270).unwrap();
+        let [whole, prompt] = ["f()#", "f("].map(|text| tokenizer.encode(text).unwrap());
+        let shared = whole.iter().zip(&prompt).take_while(|(a, b)| a == b).count();
+        assert!(shared < prompt.len(), "a token of both");
+        let answer = (0..whole.len()).map(|i| i >= shared).collect();
+        let unit = vec![Marked { tokens: whole, answer, dropped: 0 }];
+        let (windows, _) = packing::windows(vec![unit], 0, 16);
+        let certificate = answers((&windows, false), &tokenizer, [")"]);
+        assert_eq!(certificate.verdict, Verdict::Pass, "{certificate:?}");
     }
 
     /// The prompt is counted, the marks are shifted by one, the end of a turn is missing, what was said is something else.

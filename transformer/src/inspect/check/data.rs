@@ -48,11 +48,12 @@ pub fn data(corpus: &Corpus, vocabulary: usize, config: &TrainingConfig) -> Vec<
     });
     let held_back = corpus.validation_sample(length, LOOKED_THROUGH).into_iter();
     let held_back = held_back.map(|w| (w.tokens, w.targets));
+    let once = corpus.told_once();
     vec![
         in_range(corpus, vocabulary),
         shifted(drawn.chain(held_back)),
-        stretch(corpus),
-        share(corpus, length),
+        stretch(&once),
+        share(&once, length),
     ]
 }
 

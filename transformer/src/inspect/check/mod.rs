@@ -63,7 +63,7 @@ pub use conversations::{answers, apart};
 pub use data::{data, shifted};
 pub use gradient::{differences, gradients, narrow};
 pub use operation::{Operations, operations};
-pub use preferences::preferences;
+pub use preferences::{began, preferences};
 pub use start::{Expected, start};
 pub use update::singular_values;
 

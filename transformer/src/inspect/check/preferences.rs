@@ -6,16 +6,32 @@ use crate::model::architecture::Architecture;
 use crate::model::recorded_step::{Form, ModelError, RecordedStep};
 use crate::text::corpus::Corpus;
 use crate::training::config::TrainingConfig;
-use infotheory::preference;
+use infotheory::preference::{self, PreferenceLoss};
 use linalg::Real;
 
 const REFERENCE: Question =
     ("start", "the reference's nats are those of the model before training");
+const BEGAN: Question = ("start", "the run's first loss is that of no preference");
 const EVEN: Question = ("start", "nothing is preferred before training");
 
+/// Certifies that the loss of a run's first step was that of log-ratios of 0: the run learned from this reference. Not
+/// applicable with dropout, with which the first step predicts otherwise; `None` for a run without preferences.
+pub fn began(model: &Architecture, first_loss: f64) -> Option<Certificate> {
+    let PreferenceLoss { beta, objective } = model.preference?;
+    if model.drops() {
+        let why = "dropout changes the predictions of the first step";
+        return Some(Certificate::not_applicable(BEGAN, why));
+    }
+    let even = preference::loss(0.0, beta, objective).map_or(f64::NAN, |nats| nats.0);
+    let error = (first_loss / even - 1.0).abs();
+    let detail = format!("relative difference of {first_loss:.6} in metrics.jsonl from {even:.6}");
+    // The mean of a step's pairs, in f32.
+    Some(Certificate::at_most(BEGAN, error, 64.0 * f64::from(f32::EPSILON), detail))
+}
+
 /// Certifies the reference of preferences, given the learned parameters as they are before the first step: the nats that the
-/// corpus keeps ([`crate::refer`]) are those of a textbook recording at `f64`, and every log-ratio is 0 with them. None for a
-/// run without preferences.
+/// corpus keeps ([`crate::refer`]) are those of a textbook recording at `f64`, and every log-ratio is 0 with them. Returns
+/// an empty list for a run without preferences.
 ///
 /// # Errors
 /// If the step cannot be recorded.

@@ -32,8 +32,7 @@ impl Curve {
     /// ```
     /// use transformer::{disk::Metric, inspect::compare::Curve};
     /// let metric = |step, loss, validation_loss| Metric {
-    ///     step, loss: Some(loss), validation_loss, learning_rate: 1e-3, gradient_norm: None, tokens_per_second: 50.0,
-    ///     seconds: None, noise_scale: None, health: None,
+    ///     step, loss: Some(loss), validation_loss, learning_rate: 1e-3, tokens_per_second: 50.0, ..Metric::default()
     /// };
     /// let curve = Curve::of(&[metric(1, 4.0, None), metric(2, 3.0, Some(3.5))], 100);
     /// let last = curve.held_back[0];

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub struct Signs {
     /// The loss.
     pub loss: f64,
-    /// ln V: the loss of a uniform prediction; NaN without logits.
+    /// ln V: the loss of a uniform prediction; NaN without logits, or if the loss is of preferences.
     pub uniform: f64,
     /// The largest gain of a linear map, and its name. A gain is the factor on the root mean square of the input: σ·√n,
     /// with σ that of the map's elements and n its inputs.
@@ -70,9 +70,11 @@ pub fn signs(
     let loss = f64::from(step.step());
     let Recording { tape, loss: output, handles } = &step;
     let logits = handles.logits;
+    // A loss of pairs is no nats of a vocabulary.
+    let of_tokens = logits.filter(|_| handles.pairs.is_none());
     Ok(Signs {
         loss,
-        uniform: logits.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),
+        uniform: of_tokens.map_or(f64::NAN, |v| (tape.shape(v).rows as f64).ln()),
         gain: largest_gain(tape),
         residual: residual(tape),
         attention: attentions(tape).into_iter().map(|v| attention(tape, v)).collect(),

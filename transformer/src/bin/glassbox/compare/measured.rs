@@ -230,6 +230,10 @@ fn by_byte(given: &[Given], data: Option<&[String]>, field: &str) -> Result<Meas
 pub(super) fn own_text(given: &Given) -> Result<Source> {
     let why = match &given.run {
         None => format!("{} is a model without a run, which has no text", given.path.display()),
+        Some(run) if run.preferences.is_some() => format!(
+            "{} learned from preferences, which are no text to compare models on (evaluate measures each run's own)",
+            given.path.display()
+        ),
         Some(run) if run.reads_standard_input() => {
             format!("the text of {} came from standard input", given.path.display())
         }

@@ -1,6 +1,7 @@
 //! Rewards over steps: of chosen and of rejected answers, with the accuracy and the divergence from the reference.
 
 use super::{BOTTOM, LEFT, RIGHT, line, polyline, short, spread_out_to, text, ticks};
+use std::fmt::Write;
 use transformer::Preferred;
 
 /// The height that the panel adds to a picture.
@@ -30,11 +31,16 @@ pub(super) fn draw(svg: &mut String, all: &[(u64, Preferred)], steps: f64) {
         ("rejected", "check", "check-text", |p| p.rejected),
     ];
     for (name, class, label, of) in curves {
-        let points = all.iter().map(|(step, p)| (x(*step), of(p))).filter(|(_, r)| r.is_finite());
-        let points: Vec<_> = points.map(|(x, reward)| (x, y(reward))).collect();
+        // Before training every reward is 0.
+        let measured = all.iter().map(|(step, p)| (*step, of(p))).filter(|(_, r)| r.is_finite());
+        let measured: Vec<_> = std::iter::once((0, 0.0)).chain(measured).collect();
+        let points: Vec<_> = measured.iter().map(|(step, reward)| (x(*step), y(*reward))).collect();
         polyline(svg, &points, class, 2.0);
-        if let (Some((_, at)), Some((_, last))) = (points.last(), all.last()) {
-            labels.push((*at, label, format!("{name}  {:.3}", of(last))));
+        for (x, y) in &points {
+            let _ = writeln!(svg, r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="2.6"/>"#);
+        }
+        if let (Some((_, at)), Some((_, last))) = (points.last(), measured.last()) {
+            labels.push((*at, label, format!("{name}  {last:.3}")));
         }
     }
     for (at, place, class, label) in spread_out_to(labels, PANEL_BOTTOM) {
@@ -43,7 +49,9 @@ pub(super) fn draw(svg: &mut String, all: &[(u64, Preferred)], steps: f64) {
     }
     if let Some((_, last)) = all.last() {
         let divergence = last.divergence.map(|nats| format!(", divergence {nats:.3} nats a token"));
-        let share = format!("accuracy {:.3}{}", last.accuracy, divergence.unwrap_or_default());
+        let divergence = divergence.unwrap_or_default();
+        let share =
+            format!("margin {:.3}, accuracy {:.3}{divergence}", last.margin(), last.accuracy);
         text(svg, RIGHT, PANEL_TOP - 10.0, "ink", "end", &share);
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Answers {
     pub(crate) template: Option<ChatTemplate>,
     /// The first conversation that is trained on, as far as a window holds it; of a preference, both sides.
     pub(crate) example: Vec<Marked>,
-    /// The data.
+    /// The lines that were read.
     data: Data,
 }
 
@@ -40,10 +40,9 @@ impl Answers {
         for i in 0..documents.len() {
             said.extend(documents.example(i)?.answers().into_iter().map(str::to_owned));
         }
-        let all = corpus.conversation_windows();
-        let step = all.len().div_ceil(WINDOWS);
-        let some: Vec<Window> = all.into_iter().step_by(step.max(1)).collect();
-        Ok(check::answers(&some, tokenizer, said.iter().map(String::as_str)))
+        let some = corpus.conversation_sample(WINDOWS);
+        let cut = corpus.counts().is_some_and(|parts| parts.iter().any(|part| part.cut > 0));
+        Ok(check::answers((&some, cut), tokenizer, said.iter().map(String::as_str)))
     }
 
     /// Returns the tokens of the example before its first answer, and the token that ends the answer.
@@ -149,8 +148,8 @@ pub(super) fn load(
         };
         return Err(fail(&least).into());
     }
-    // A conversation is in memory as tokens, marks and windows.
-    affordable(2 * documents.bytes())?;
+    // A conversation is in memory as tokens, marks and windows; a pair holds its prompt twice, and its reference.
+    affordable(if pairs { 4 } else { 2 } * documents.bytes())?;
     let (held, sha256) = (super::held(documents), data.sha256.clone());
     let (held_back, train): (Vec<usize>, Vec<usize>) = (0..documents.len()).partition(|&i| held[i]);
     let template = template_of(config, run.filter(|_| known.is_some()))?;
@@ -171,18 +170,21 @@ pub(super) fn load(
     let [train, held_back] = [train, held_back]
         .map(|part| marked(documents, &part, &tokenizer, template.as_ref(), &mut bar));
     bar.finish();
-    let (train, held_back) = (train?, held_back?);
+    let (mut train, mut held_back) = (train?, held_back?);
+    if pairs {
+        // The reference predicts every pair that is held back: no more than are measured.
+        let tokens = |unit: &Vec<Marked>| unit.iter().map(|side| side.tokens.len()).sum::<usize>();
+        let sums = held_back.iter().scan(0, |sum, unit| {
+            *sum += tokens(unit);
+            Some(*sum)
+        });
+        let measured = sums.take_while(|sum| *sum <= TrainingConfig::MOST_EVALUATED).count().max(1);
+        train.extend(held_back.split_off(measured));
+    }
     let length = config.context;
-    let has_answer = |m: &Marked| m.answer.iter().skip(1).take(length).any(|own| *own);
-    let example = train.iter().find(|sides| sides.iter().all(has_answer));
-    let shown = |marked: &Marked| Marked {
-        tokens: marked.tokens.iter().take(length + 1).copied().collect(),
-        answer: marked.answer.iter().take(length + 1).copied().collect(),
-        dropped: marked.dropped,
-    };
-    let example: Option<Vec<Marked>> = example.map(|sides| sides.iter().map(shown).collect());
     let filler = tokenizer.end().or_else(|| tokenizer.token("\n")).unwrap_or(0);
     let corpus = Corpus::conversations(train, held_back, filler, length).map_err(|e| fail(&e))?;
+    let example = corpus.example();
     let measured = predicted(&corpus.validation_windows(length));
     let characters = text_of(&tokenizer, &measured.clone().into()).0;
     Ok(Source {
@@ -207,14 +209,14 @@ pub(crate) fn cut(counts: &Counts, length: usize, what: &str) -> String {
     )
 }
 
-/// Returns the windows of conversations to measure a model on: all of them, and the predicted tokens.
+/// Returns the windows of conversations, or of preferences, to measure a model on: all of them, and the predicted tokens.
 pub(crate) fn windows_of(
-    paths: &[String],
+    (paths, preferences): (&[String], bool),
     tokenizer: &Tokenizer,
     directory: &Path,
     length: usize,
 ) -> Result<(Vec<u32>, Vec<Window>)> {
-    let data = read(paths, false)?;
+    let data = read(paths, preferences)?;
     let fail = |e: &dyn std::fmt::Display| format!("{}: {e}", name(paths));
     let Content::Documents(documents) = &data.content else {
         return Err(fail(&"these are no conversations").into());
@@ -227,10 +229,11 @@ pub(crate) fn windows_of(
     bar.finish();
     let (windows, counts) = packing::windows(all?, 0, length);
     if counts.left_out > 0 || counts.cut > 0 {
-        remark(cut(&counts, length, "conversation"));
+        let what = if preferences { "preference" } else { "conversation" };
+        remark(cut(&counts, length, what));
     }
     if windows.is_empty() {
-        return Err(fail(&"no conversation has an answer within the model's context").into());
+        return Err(fail(&"no line has an answer within the context").into());
     }
     Ok((predicted(&windows), windows))
 }

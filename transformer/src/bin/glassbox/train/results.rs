@@ -8,9 +8,9 @@ use crate::report::Report;
 use crate::source::answers::Answers;
 use crate::{Result, count, generate, remark};
 use std::borrow::Cow;
-use transformer::Evaluation;
 use transformer::disk::files;
 use transformer::model::family;
+use transformer::{Evaluation, PreferenceKind};
 
 /// The tokens of a sample for which there is always time.
 const FEW: usize = 40;
@@ -35,7 +35,11 @@ impl Session<'_> {
                 config.context,
                 config.seed
             ),
-            unit: if pairs { "pair" } else { self.source.tokenizer.unit() },
+            unit: match (pairs, config.preferences) {
+                (true, Some(PreferenceKind::Ipo)) => "pair, squared",
+                (true, _) => "pair",
+                _ => self.source.tokenizer.unit(),
+            },
             train: &train.collect::<Vec<_>>(),
             validation: &validation.collect::<Vec<_>>(),
             baselines: &baselines.collect::<Vec<_>>(),
@@ -106,7 +110,10 @@ impl Session<'_> {
             preferred: measured.preferred,
             answers: measured.answers,
             validation_tokens: measured.tokens,
-            held_back: self.source.corpus.measured(),
+            held_back: match (measured.preferred, self.source.corpus.counts()) {
+                (Some(_), Some([_, held_back])) => held_back.conversations,
+                _ => self.source.corpus.measured(),
+            },
             characters_per_token: self.source.characters_per_token,
             unit: self.source.tokenizer.unit(),
             parameters: model.parameters(),

@@ -1,10 +1,12 @@
 //! The weights that a run begins with: drawn at random, or those of a model (`--from`).
 
-use crate::progress::Bar;
+use crate::progress::{Bar, duration};
 use crate::source::Source;
 use crate::{Result, remark, run, signal};
+use std::ops::ControlFlow;
 use std::path::Path;
-use transformer::disk::files;
+use std::time::Instant;
+use transformer::disk::{checkpoint, files};
 use transformer::{Architecture, Trainer, TrainingConfig};
 
 /// The model that a run starts from.
@@ -84,24 +86,64 @@ pub(super) fn trainer(
     Ok(Trainer::<f32>::starting_from(config.clone(), &model, weights.as_deref())?)
 }
 
-/// Finds the reference of preferences: the nats of their answers under the model that the run begins with. Returns `false` if
-/// a stop was requested.
+/// Returns the number of steps that a run's state has, if it learns from preferences; 0 otherwise.
 ///
 /// # Errors
-/// Tokens that the model does not have.
-pub(super) fn refer(trainer: &mut Trainer<f32>, source: &mut Source) -> Result<bool> {
+/// A state that cannot be read, or of other data: found before the reference is computed.
+pub(super) fn state_of(run: &Path, trainer: &Trainer<f32>, source: &Source) -> Result<u64> {
+    let state = run::state_file(run);
+    if trainer.model().preference().is_none() || !state.exists() {
+        return Ok(0);
+    }
+    let about = checkpoint::about::<f32>(&state, trainer.model().config().parameters())?;
+    if about.data != source.sha256 {
+        return Err(format!(
+            "{} is not the data that the run was trained on: give those with --data",
+            source.name
+        )
+        .into());
+    }
+    Ok(about.steps)
+}
+
+/// Computes the reference of preferences: the nats of their answers under the model that the run begins with. Returns `false`
+/// if a stop was requested.
+///
+/// # Errors
+/// Tokens that the model does not have; a time that is over before the first step.
+pub(super) fn refer(
+    trainer: &mut Trainer<f32>,
+    source: &mut Source,
+    done: u64,
+    began: Instant,
+) -> Result<bool> {
     if trainer.model().preference().is_none() {
         return Ok(true);
     }
     remark(
         "pairs    the model that the run begins with predicts every answer: it is the reference",
     );
-    let mut bar = None;
-    let whole = trainer.refer(&mut source.corpus, |done, all| {
+    let (mut bar, mut late) = (None, None);
+    let time = trainer.config().time.map(|time| time.seconds() as f64);
+    let whole = trainer.refer(&mut source.corpus, done, |done, all| {
         let bar = bar.get_or_insert_with(|| Bar::new(all as u64, "windows"));
         bar.set(done as u64);
+        let took = began.elapsed().as_secs_f64();
+        // The reference may take half of the time; what it will take in all is known soon.
+        if let Some(time) = time.filter(|time| took > 0.5 * time && done < all) {
+            late = Some((time, took * all as f64 / done as f64));
+            return ControlFlow::Break(());
+        }
         signal::between_batches()
     });
     bar.iter().for_each(Bar::finish);
+    if let Some((time, needed)) = late {
+        return Err(format!(
+            "time is {}, and the reference alone takes about {}: give more --time, or fewer preferences",
+            duration(time),
+            duration(needed)
+        )
+        .into());
+    }
     Ok(whole?)
 }
