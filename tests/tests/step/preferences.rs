@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use std::ops::ControlFlow;
 use tests::models::{self, distance, loss_and_gradients};
 use tests::{draw, tolerance};
+use transformer::inspect::check::{self, Verdict};
 use transformer::text::conversation::Marked;
 use transformer::{
     Adapter, Architecture, Corpus, Form, IGNORED, LAST, LogRatios, ModelError, PreferenceKind,
@@ -23,7 +24,8 @@ fn objectives() -> [Objective; 3] {
 
 fn config(objective: Objective) -> Architecture {
     let preference = Some(PreferenceLoss { beta: BETA, objective });
-    Architecture { context: LENGTH, packed: true, preference, ..models::config() }
+    // A window is twice as long as the context of each side.
+    Architecture { context: LENGTH / 2, packed: true, preference, ..models::config() }
 }
 
 /// A side: its tokens, and the token to predict after each of its later half.
@@ -235,6 +237,31 @@ fn a_step_on_preferences_does_not_depend_on_the_cut() {
             assert!(error <= 1e-9, "{batch} x {accumulate}: {error:e}");
         }
     }
+}
+
+/// The certificates of a reference hold for the weights that it was computed from, and fail for others; so does that of a
+/// run's first loss.
+#[test]
+fn certificates_of_another_reference_fail() {
+    let (config, mut corpus) = (training(2, 1), corpus());
+    let model = config.model(7).unwrap();
+    let weights = |seed| -> Vec<f32> {
+        let drawn = models::parameters(seed, &model.parameter_list().unwrap());
+        drawn.into_iter().map(|x| x as f32).collect()
+    };
+    let mut step = RecordedStep::<f32>::record(&model, 2, 20, Form::Fused, 0).unwrap();
+    step.copy_parameters(&weights(1));
+    assert!(refer(&mut corpus, &mut step, None, |_, _| ControlFlow::Continue(())).unwrap());
+    let verdicts = |seed| {
+        let all = check::preferences(&config, &model, &weights(seed), &corpus).unwrap();
+        all.into_iter().map(|c| c.verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(1), [Verdict::Pass; 2]);
+    assert_eq!(verdicts(2), [Verdict::Fail; 2]);
+    let began = |loss| check::began(&model, loss).map(|c| c.verdict);
+    assert_eq!([began(2f64.ln()), began(0.7)], [Some(Verdict::Pass), Some(Verdict::Fail)]);
+    let plain = Architecture { preference: None, ..model.clone() };
+    assert!(check::began(&plain, 0.7).is_none());
 }
 
 /// What a run of a few steps needs is all that is found.

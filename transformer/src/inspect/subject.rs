@@ -198,7 +198,9 @@ impl<'a> ModelStep<'a> {
         ];
         if let Some(starts) = starts {
             let place = |i: usize| i % self.length;
-            let positions = starts.iter().enumerate().map(|(i, start)| (place(i) - start) as f64);
+            let last = self.config.context - 1;
+            let positions = starts.iter().enumerate();
+            let positions = positions.map(|(i, start)| (place(i) - start).min(last) as f64);
             batch.push(Given { name: "positions", elements: positions.collect() });
             let first = starts.iter().map(|&start| start as f64);
             batch.push(Given { name: "first", elements: first.collect() });

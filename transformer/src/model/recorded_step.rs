@@ -182,7 +182,7 @@ impl<'a> Wanted<'a> {
             own.iter_mut().zip(&frozen[..]).for_each(|(p, &x)| *p = T::from_f64(f64::from(x)));
         }
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
-            *p = T::from_f64((i % self.length) as f64);
+            *p = T::from_f64((i % self.length).min(self.config.context - 1) as f64);
         }
         let handles = Handles {
             tokens: Some(tokens),
@@ -211,8 +211,10 @@ impl<'a> Wanted<'a> {
     pub(super) fn written<T: Real>(&self) -> Result<(Recorder<T>, Values), ModelError> {
         let &Wanted { config, sequences, length, form, without, seed, loss } = self;
         config.validate()?;
-        if length == 0 || length > config.context {
-            return Err(ModelError::Length { found: length, context: config.context });
+        // A window of several sequences may be longer than each of them.
+        let most = if config.packed { config.context.saturating_mul(2) } else { config.context };
+        if length == 0 || length > most {
+            return Err(ModelError::Length { found: length, context: most });
         }
         let mut recorder = Recorder::new();
         let adaptation = config.adaptation.clone();
@@ -351,8 +353,14 @@ impl<T: Real> RecordedStep<T> {
         match self.recording.handles.first {
             Some(first) => {
                 let starts = first_tokens(targets, self.length);
+                let most = self.config.context - 1;
                 for (i, start) in starts.into_iter().enumerate() {
                     let position = i % self.length - start;
+                    if position > most && is_counted(targets[i]) {
+                        return Err(ModelError::Length { found: position + 1, context: most + 1 });
+                    }
+                    // Of what fills up a window, nothing is predicted.
+                    let position = position.min(most);
                     self.recording.tape.value_mut(first)[i] = T::from_f64(start as f64);
                     self.recording.tape.value_mut(self.positions)[i] = T::from_f64(position as f64);
                 }

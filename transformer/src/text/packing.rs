@@ -11,8 +11,8 @@
 //!
 //! What is longer than a window and the token after it loses its end. If no answer's token is left, it is left out.
 //!
-//! The two sides of a preference ([`crate::text::preference`]) stand in one window, the chosen one first. If they are
-//! together longer than it, each loses its end beyond half of the window, or beyond what a shorter one leaves.
+//! The two sides of a preference ([`crate::text::preference`]) stand in one window, the chosen one first. Each has half of the
+//! window, and loses its end beyond it: so a window may be twice as long as the model's context.
 
 use crate::model::recorded_step::{IGNORED, LAST};
 use crate::text::conversation::Marked;
@@ -91,10 +91,8 @@ fn held(unit: &Unit, length: usize) -> Vec<Held> {
         // The token after the last place is predicted, and takes none.
         return vec![Held { places: n.min(length), tokens: n.min(length + 1) }];
     }
-    let all: usize = lengths.iter().sum();
-    let own = |&n: &usize| n.min((length / 2).max(length.saturating_sub(all - n)));
-    let places = |n: &usize| if all <= length { *n } else { own(n) };
-    lengths.iter().map(places).map(|n| Held { places: n, tokens: n }).collect()
+    let half = lengths.iter().map(|&n| n.min(length / 2));
+    half.map(|n| Held { places: n, tokens: n }).collect()
 }
 
 /// Returns the number of targets of each part of a unit.
@@ -395,15 +393,13 @@ mod tests {
         assert_eq!((counts(26).left_out, counts(26).windows), (0, 1));
     }
 
-    /// A side that is too long gives way to one that is not.
     #[test]
-    fn sides_share_a_window() {
+    fn each_side_has_half_of_a_window() {
         let places = |a: usize, b: usize| {
             let unit = vec![marked(1, vec![true; a]), marked(2, vec![true; b])];
             held(&unit, 10).iter().map(|held| held.places).collect::<Vec<_>>()
         };
-        assert_eq!([places(4, 6), places(4, 7), places(9, 9)], [[4, 6], [4, 6], [5, 5]]);
-        assert_eq!(places(2, 30), [2, 8]);
+        assert_eq!([places(4, 5), places(4, 7), places(9, 9)], [[4, 5], [4, 5], [5, 5]]);
     }
 
     /// The rule of what is too long, at its borders.

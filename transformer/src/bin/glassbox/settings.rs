@@ -66,7 +66,7 @@ pub(crate) struct Settings {
     #[arg(long, value_name = "BOOL", help_heading = "Fine-tuning")]
     pub(crate) rslora: Option<bool>,
     /// Learn from preferences, with the model of --from as it is as the reference: JSON lines with `prompt`, `chosen` and
-    /// `rejected`, texts or lists of messages
+    /// `rejected`, texts or lists of messages. Both answers stand in a window of --context tokens, each in a half of it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "dpo", value_parser = choices(PreferenceKind::ALL, PreferenceKind::key, PreferenceKind::meaning), help_heading = "Fine-tuning")]
     pub(crate) preferences: Option<PreferenceKind>,
     /// Price β of a nat of divergence from the reference [default: 0.1]

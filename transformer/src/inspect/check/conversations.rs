@@ -134,12 +134,11 @@ pub fn apart(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certificate, Mo
     for own in targets.split_inclusive(|t| *t == LAST) {
         let tokens = &tokens[at..at + own.len()];
         at += own.len();
-        let own: Vec<u32> = own.iter().map(|&t| if t == LAST { IGNORED } else { t }).collect();
-        if counted(&own) == 0 {
-            continue;
-        }
-        let share = counted(&own) as f64 / counted(&targets) as f64;
-        let (loss, alone) = gradients(&plain, tokens, &own)?;
+        // Without what fills up the window.
+        let Some(end) = own.iter().rposition(|t| is_counted(*t)) else { continue };
+        let (own, tokens) = (&own[..=end], &tokens[..=end]);
+        let share = counted(own) as f64 / counted(&targets) as f64;
+        let (loss, alone) = gradients(&plain, tokens, own)?;
         mean += share * loss;
         sum.iter_mut().zip(&alone).for_each(|(sum, g)| *sum += share * g);
     }

@@ -109,11 +109,14 @@ impl Settings {
             return Err("--tokenizer is fixed by --from, which has one: leave the flag out".into());
         }
         Settings { tokenizer: None, ..self.clone() }.settled("model of --from", &own)?;
-        let most = model.context;
+        // A pair of answers stands in one window.
+        let sides = if self.preferences.is_some() { 2 } else { 1 };
+        let most = sides * model.context;
         if let Some(context) = self.context.filter(|&context| context > most) {
+            let what = if sides == 2 { ", and a window holds two sides" } else { "" };
             return Err(format!(
-                "--context is {context}, but the model of --from sees {}: give {most} or fewer",
-                count(most, "token")
+                "--context is {context}, but the model of --from sees {}{what}: give {most} or fewer",
+                count(model.context, "token")
             )
             .into());
         }
