@@ -21,4 +21,5 @@ mod preferences;
 mod time;
 mod tokens;
 mod trust;
+mod tutorial;
 mod widths;

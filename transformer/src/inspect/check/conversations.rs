@@ -3,7 +3,7 @@
 use super::{Certificate, Question, inner, norm, rounding};
 use crate::inspect::subject::{ModelStep, Subject};
 use crate::model::architecture::Architecture;
-use crate::model::recorded_step::{IGNORED, LAST, ModelError, is_counted};
+use crate::model::recorded_step::{LAST, ModelError, is_counted};
 use crate::text::corpus::Window;
 use crate::text::tokenizer::Tokenizer;
 use std::collections::{BTreeSet, HashMap};
@@ -157,6 +157,7 @@ pub fn apart(step: &ModelStep<'_>, parameters: &[f64]) -> Result<Certificate, Mo
 mod tests {
     use super::*;
     use crate::inspect::check::Verdict;
+    use crate::model::recorded_step::IGNORED;
     use crate::text::conversation::Marked;
     use crate::text::packing;
 
