@@ -76,6 +76,15 @@ fn nats_of(config: &Architecture, seed: u64, (tokens, targets): &Side) -> (f64, 
 const POLICY: u64 = 5;
 const REFERENCE: u64 = 6;
 
+/// The step on all windows, with parameters of this seed.
+fn recorded(objective: Objective, form: Form, seed: u64) -> RecordedStep<f64> {
+    let config = config(objective);
+    let mut model = RecordedStep::record(&config, SIDES.len(), LENGTH, form, 9).expect("valid");
+    let weights = models::parameters(seed, &model.tape().parameter_list());
+    model.copy_parameters(&weights);
+    model
+}
+
 fn become_policy(model: &mut RecordedStep<f64>) {
     let weights = models::parameters(POLICY, &model.tape().parameter_list());
     model.copy_parameters(&weights);
@@ -113,9 +122,9 @@ fn the_loss_of_packed_pairs_is_the_papers() {
     let (tokens, targets, pairs) = batch();
     let bound = tolerance::sum(256 * LENGTH);
     for objective in objectives() {
-        let (config, expected) = (config(objective), expected(objective));
+        let expected = expected(objective);
         for form in [Form::Fused, Form::Textbook] {
-            let mut model = models::model::<f64>(&config, (SIDES.len(), LENGTH), form, REFERENCE);
+            let mut model = recorded(objective, form, REFERENCE);
             let reference = model.nats(&tokens, &targets).unwrap();
             become_policy(&mut model);
             assert_eq!(model.averaged_over(&targets), pairs.len());
@@ -133,8 +142,7 @@ fn the_loss_of_packed_pairs_is_the_papers() {
 fn other_pairs_have_another_loss() {
     let (tokens, targets, _) = batch();
     let objective = objectives()[0];
-    let mut model =
-        models::model::<f64>(&config(objective), (SIDES.len(), LENGTH), Form::Fused, REFERENCE);
+    let mut model = recorded(objective, Form::Fused, REFERENCE);
     let reference = model.nats(&tokens, &targets).unwrap();
     become_policy(&mut model);
     let ratios = model.log_ratios((&tokens, &targets), &reference).unwrap();
@@ -160,8 +168,7 @@ fn other_pairs_have_another_loss() {
 #[test]
 fn a_batch_without_its_reference_has_no_loss() {
     let (tokens, targets, _) = batch();
-    let config = config(objectives()[0]);
-    let mut model = models::model::<f64>(&config, (SIDES.len(), LENGTH), Form::Fused, 1);
+    let mut model = recorded(objectives()[0], Form::Fused, 1);
     let reference = model.nats(&tokens, &targets).unwrap();
     model.set_batch(&tokens, &targets).unwrap();
     model.set_reference(&reference);
