@@ -1,6 +1,6 @@
 //! Access to values and gradients of a recording by their handles, and to parameters as slices.
 
-use super::{Node, Source, Tape};
+use super::{Node, Rule, Source, Tape};
 use crate::Var;
 use crate::tape::plan::Plan;
 use linalg::{Real, Role, Shape, View};
@@ -22,7 +22,8 @@ pub struct Parameter {
     pub shape: Shape,
     /// The range of its elements in [`Tape::parameters`] and [`Tape::gradients`], or in [`Tape::frozen`].
     pub range: Range<usize>,
-    /// The operations that read it: their role and the operand number, in recording order.
+    /// The operations that read it: their role and the operand number, in recording order. Every matrix of a linear map
+    /// counts as its operand 0, what it is applied to as operand 1, and a bias as operand 2 ([`linalg::Primitive::factors`]).
     pub uses: Vec<(Role, usize)>,
     /// Whether no other matrix of parameters is applied to what it computes: it belongs to the output layer.
     pub output: bool,
@@ -70,23 +71,33 @@ pub fn hidden_matrices<'a>(
     })
 }
 
+/// Returns the number of operand `k` as readers of a role count it: see [`Parameter::uses`].
+fn place<T: Real>(rule: &dyn Rule<T>, k: usize) -> usize {
+    let factors = rule.factors();
+    match factors.iter().find_map(|pair| pair.iter().position(|&own| own == k)) {
+        Some(place) => place,
+        None if factors.len() > 1 => 2,
+        None => k,
+    }
+}
+
 /// Returns the weights of one source among the nodes of a recording, in order: its parameters, or its frozen weights.
 pub(crate) fn weights<T: Real>(nodes: &[Node<T>], source: Source) -> Vec<Parameter> {
     let mut uses = vec![vec![]; nodes.len()];
     for rule in nodes.iter().filter_map(|node| node.rule.as_deref()) {
         for (k, &operand) in rule.operands().iter().enumerate() {
-            uses[operand].push((rule.role(), k));
+            uses[operand].push((rule.role(), place(rule, k)));
         }
     }
     // Whether a matrix of parameters is applied later.
     let mut later = vec![false; nodes.len()];
     for (i, node) in nodes.iter().enumerate().rev() {
         let Some(rule) = node.rule.as_deref() else { continue };
-        let matrix = matches!(rule.role(), Role::Linear | Role::Loss)
-            && rule.operands().first().is_some_and(|&w| nodes[w].source.is_weight());
-        for (k, &operand) in rule.operands().iter().enumerate() {
-            // Operand 1 is what the matrix is applied to.
-            later[operand] |= later[i] || (k == 1 && matrix);
+        let (operands, factors) = (rule.operands(), rule.factors());
+        for (k, &operand) in operands.iter().enumerate() {
+            let applied =
+                |&[matrix, x]: &[usize; 2]| x == k && nodes[operands[matrix]].source.is_weight();
+            later[operand] |= later[i] || factors.iter().any(applied);
         }
     }
     let mut end = 0_usize;

@@ -1,0 +1,175 @@
+//! Frozen matrices that recordings share as bfloat16.
+//!
+//! A tape does not hold the scalars of such a matrix. It has one region, as large as the largest of them, in which it widens a
+//! matrix before an operation that reads it, unless the matrix is the one that is there. bfloat16 is the upper half of an `f32`,
+//! so that the widened numbers are exact, and every bit of a replay is that of a recording which holds them.
+//!
+//! Reading such a matrix from outside ([`Tape::value`], [`Tape::elements`]) widens all of it; the copy is kept until the next
+//! forward replay. [`Tape::weight`] keeps none. Writing it ([`Tape::value_mut`], [`Tape::set`]) gives the tape a matrix of its
+//! own in place of the shared one.
+
+use super::plan::Plan;
+use super::{Node, Tape};
+use crate::Var;
+use linalg::{Real, half::bf16_to_f32, simd};
+use rayon::prelude::*;
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+/// A shared matrix of a tape.
+pub(super) struct Shared<T> {
+    pub(super) node: usize,
+    /// The scalars, if they were written: they then take the place of the shared ones.
+    own: Option<Box<[T]>>,
+    /// The widened scalars, if they were read since the last replay.
+    read: OnceLock<Box<[T]>>,
+}
+
+/// Returns the elements of a view that belong to `node`, within those of its root.
+fn within<T>(node: &Node<T>, root: &Node<T>) -> std::ops::Range<usize> {
+    let start = node.value.start - root.value.start;
+    start..start + node.value.len()
+}
+
+/// Numbers the matrices that a recording shares: none if every value stays readable with its gradient, and only one among the
+/// operands of an operation, for they are widened in one place.
+pub(super) fn number<T: Real>(nodes: &mut [Node<T>], plan: Plan) {
+    let mut shares: Vec<bool> =
+        nodes.iter().map(|n| plan != Plan::Keep && n.halves.is_some()).collect();
+    for i in 0..nodes.len() {
+        let mut first = None;
+        for &operand in nodes[i].operands() {
+            let root = nodes[operand].root(operand);
+            if shares[root] && *first.get_or_insert(root) != root {
+                shares[root] = false;
+            }
+        }
+    }
+    let mut numbers = 0..;
+    for (node, shares) in nodes.iter_mut().zip(shares) {
+        node.shared = if shares { numbers.next() } else { None };
+    }
+}
+
+/// Returns the shared matrices of a recording.
+pub(super) fn matrices<T: Real>(nodes: &[Node<T>]) -> Vec<Shared<T>> {
+    let shared = (0..nodes.len()).filter(|&node| nodes[node].shared.is_some());
+    shared.map(|node| Shared { node, own: None, read: OnceLock::new() }).collect()
+}
+
+/// Widens a matrix, exactly.
+pub(super) fn widen<T: Real>(halves: &[u16], to: &mut [T]) {
+    /// Elements of a piece.
+    const PIECE: usize = 1 << 14;
+    to.par_chunks_mut(PIECE).zip(halves.par_chunks(PIECE)).for_each(|(to, halves)| {
+        simd(
+            #[inline(always)]
+            || {
+                for (x, &half) in to.iter_mut().zip(halves) {
+                    *x = T::from_f64(f64::from(bf16_to_f32(half)));
+                }
+            },
+        );
+    });
+}
+
+fn widened<T: Real>(halves: &[u16]) -> Box<[T]> {
+    let mut all = vec![T::zero(); halves.len()].into_boxed_slice();
+    widen(halves, &mut all);
+    all
+}
+
+impl<T: Real> Tape<T> {
+    /// Widens the shared matrix that an operation reads, forward or in its `vjp`, if it is not there.
+    pub(super) fn load(&mut self, node: usize, vjp: bool) {
+        if self.shared.is_empty() {
+            return;
+        }
+        let nodes = &self.nodes;
+        let read = |&(k, _): &(usize, &usize)| !vjp || nodes[node].reads_operand(k);
+        let operands = nodes[node].operands().iter().enumerate().filter(read);
+        let needed = operands.filter_map(|(_, &o)| nodes[nodes[o].root(o)].shared).next();
+        let Some(needed) = needed.filter(|_| needed != self.loaded) else { return };
+        let shared = &self.shared[needed];
+        let matrix = &nodes[shared.node];
+        let region = &mut self.values[matrix.value.clone()];
+        match (&shared.own, &matrix.halves) {
+            (Some(own), _) => region.copy_from_slice(own),
+            (None, Some(halves)) => widen(halves, region),
+            (None, None) => unreachable!("a shared matrix has values"),
+        }
+        self.loaded = Some(needed);
+    }
+
+    /// Forgets the matrices that were widened to be read.
+    pub(super) fn forget_read(&mut self) {
+        for shared in &mut self.shared {
+            shared.read.take();
+        }
+    }
+
+    /// Returns the elements of a node, from the first to the last of a view.
+    pub(super) fn stored(&self, node: usize) -> &[T] {
+        let own = &self.nodes[node];
+        let root = &self.nodes[own.root(node)];
+        let Some(shared) = root.shared.map(|i| &self.shared[i]) else {
+            return &self.values[own.value.clone()];
+        };
+        let all = match (&shared.own, &root.halves) {
+            (Some(written), _) => written,
+            (None, halves) => {
+                shared.read.get_or_init(|| widened(halves.as_deref().unwrap_or_default()))
+            }
+        };
+        &all[within(own, root)]
+    }
+
+    /// Like [`Tape::stored`], mutably.
+    pub(super) fn stored_mut(&mut self, node: usize) -> &mut [T] {
+        let own = &self.nodes[node];
+        let root = &self.nodes[own.root(node)];
+        let Some(i) = root.shared else { return &mut self.values[own.value.clone()] };
+        self.loaded = self.loaded.filter(|&loaded| loaded != i);
+        let shared = &mut self.shared[i];
+        shared.read.take();
+        let halves = root.halves.as_deref().unwrap_or_default();
+        &mut shared.own.get_or_insert_with(|| widened(halves))[within(own, root)]
+    }
+
+    /// Returns the elements of a matrix of weights. Unlike [`Tape::elements`], it keeps no copy of a frozen matrix that is shared
+    /// ([`crate::Recorder::share`]).
+    ///
+    /// # Panics
+    /// Like [`Tape::elements`].
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert_eq!(tape.weight(w)[..], [3.0]);
+    /// ```
+    pub fn weight(&self, var: Var) -> Cow<'_, [T]> {
+        let node = self.node(var);
+        let own = &self.nodes[node];
+        let shared = own.shared.map(|i| &self.shared[i]);
+        match (shared, &own.halves) {
+            (Some(Shared { own: None, .. }), Some(halves)) => {
+                Cow::Owned(widened(halves).into_vec())
+            }
+            _ => Cow::Borrowed(self.elements(var)),
+        }
+    }
+
+    /// Returns the frozen weights, in recording order ([`crate::Recorder::frozen`]); a copy if some are shared
+    /// ([`crate::Recorder::share`]).
+    ///
+    /// ```
+    /// # let (mut tape, [w, x, y]) = calculus::example::product();
+    /// assert!(tape.frozen().is_empty()); // w is learned
+    /// ```
+    pub fn frozen(&self) -> Cow<'_, [T]> {
+        if self.shared.is_empty() {
+            return Cow::Borrowed(&self.values[self.parameters..self.parameters + self.frozen]);
+        }
+        let frozen = self.nodes.iter().enumerate().filter(|(_, node)| node.is_frozen());
+        Cow::Owned(frozen.flat_map(|(i, _)| self.weight(self.var(i)).into_owned()).collect())
+    }
+}
