@@ -238,26 +238,6 @@ impl<T: Real> Tape<T> {
         weights(&self.nodes, Source::Parameter)
     }
 
-    /// Returns the frozen weights, in recording order ([`crate::Recorder::frozen`]).
-    ///
-    /// ```
-    /// # let (mut tape, [w, x, y]) = calculus::example::product();
-    /// assert_eq!(tape.frozen(), []); // w is learned
-    /// ```
-    pub fn frozen(&self) -> &[T] {
-        &self.values[self.parameters..self.parameters + self.frozen]
-    }
-
-    /// Returns the frozen weights, mutably.
-    ///
-    /// ```
-    /// # let (mut tape, [w, x, y]) = calculus::example::product();
-    /// assert_eq!(tape.frozen_mut(), []);
-    /// ```
-    pub fn frozen_mut(&mut self) -> &mut [T] {
-        &mut self.values[self.parameters..self.parameters + self.frozen]
-    }
-
     /// Returns name, shape, range in [`Tape::frozen`] and uses of every frozen matrix, in order.
     ///
     /// ```
@@ -389,7 +369,7 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn value(&self, var: Var) -> View<'_, T> {
         let node = self.held(var);
-        node.matrix(&self.values[node.value.clone()])
+        node.matrix(self.stored(self.node(var)))
     }
 
     /// Returns the elements of a value, in column-major order.
@@ -404,7 +384,8 @@ impl<T: Real> Tape<T> {
     /// ```
     pub fn elements(&self, var: Var) -> &[T] {
         self.whole(var, "read value(var)");
-        &self.values[self.held(var).value.clone()]
+        self.held(var);
+        self.stored(self.node(var))
     }
 
     /// Copies the elements `range` of a value to a position in an input, so that the next replay reads results of the
@@ -421,11 +402,16 @@ impl<T: Real> Tape<T> {
     /// assert_eq!(tape.elements(y), [18.0]); // 3·6
     /// ```
     pub fn copy(&mut self, from: Var, range: Range<usize>, to: Var, place: usize) {
-        let (from, to) = (self.whole(from, "copy from its operand"), &self.nodes[self.node(to)]);
+        let (from_node, to_node) = (self.node(from), self.node(to));
+        let (from, to) = (self.whole(from, "copy from its operand"), &self.nodes[to_node]);
         assert_ne!(to.source, Source::Operation, "{} is computed", to.name);
         assert!(range.end <= from.shape.len() && place + range.len() <= to.shape.len());
-        let source = from.value.start + range.start..from.value.start + range.end;
-        self.values.copy_within(source, to.value.start + place);
+        if let (None, None) = (from.shared, to.shared) {
+            let source = from.value.start + range.start..from.value.start + range.end;
+            return self.values.copy_within(source, to.value.start + place);
+        }
+        let elements = self.stored(from_node)[range].to_vec();
+        self.stored_mut(to_node)[place..place + elements.len()].copy_from_slice(&elements);
     }
 
     /// Returns the elements of an input or a parameter, mutably, in column-major order.
@@ -442,7 +428,7 @@ impl<T: Real> Tape<T> {
     pub fn value_mut(&mut self, var: Var) -> &mut [T] {
         let node = &self.nodes[self.node(var)];
         assert_ne!(node.source, Source::Operation, "{} is computed", node.name);
-        &mut self.values[node.value.clone()]
+        self.stored_mut(self.node(var))
     }
 
     /// Writes an input or a parameter, in column-major order.

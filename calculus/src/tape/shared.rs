@@ -73,6 +73,15 @@ pub(super) fn widen<T: Real>(halves: &[u16], to: &mut [T]) {
     });
 }
 
+/// Widens the matrices that a recording holds itself, and lets go of what they came from.
+pub(super) fn copy<T: Real>(nodes: &mut [Node<T>], values: &mut [T]) {
+    for node in nodes.iter_mut().filter(|node| node.shared.is_none()) {
+        if let Some(halves) = node.halves.take() {
+            widen(&halves, &mut values[node.value.clone()]);
+        }
+    }
+}
+
 fn widened<T: Real>(halves: &[u16]) -> Box<[T]> {
     let mut all = vec![T::zero(); halves.len()].into_boxed_slice();
     widen(halves, &mut all);
@@ -171,5 +180,89 @@ impl<T: Real> Tape<T> {
         }
         let frozen = self.nodes.iter().enumerate().filter(|(_, node)| node.is_frozen());
         Cow::Owned(frozen.flat_map(|(i, _)| self.weight(self.var(i)).into_owned()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Recorder, Tape, Var};
+    use linalg::{Shape, add::Add, half::f32_to_bf16, product::Product};
+    use std::sync::Arc;
+
+    fn halves<const N: usize>(x: [f32; N]) -> Option<Arc<[u16]>> {
+        Some(x.map(f32_to_bf16).into())
+    }
+
+    /// z = v·(w·x), with w and v shared, and their handles.
+    fn chain(finish: impl Fn(Recorder<f32>) -> Tape<f32>) -> (Tape<f32>, [Var; 3]) {
+        let mut r = Recorder::<f32>::new();
+        let x = r.input("x", Shape::new(2, 1)).unwrap();
+        let w = r.frozen("w", Shape::new(2, 2)).unwrap();
+        let v = r.frozen("v", Shape::new(1, 2)).unwrap();
+        let y = r.push("y", Product::plain(), [w, x]).unwrap();
+        let z = r.push("z", Product::plain(), [v, y]).unwrap();
+        r.share([halves([1.0, 2.0, 3.0, 4.0]), halves([0.5, -1.0])]);
+        let mut tape = finish(r);
+        tape.set(x, &[1.0, 10.0]);
+        (tape, [w, v, z])
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_next_operation_reads() {
+        let (mut tape, [w, v, z]) = chain(Recorder::finish_forward_only);
+        tape.forward();
+        assert_eq!(tape.elements(z), [0.5 * 31.0 - 42.0]);
+        // v is the one that is there.
+        tape.set(v, &[2.0, 0.0]);
+        tape.forward_one(z);
+        assert_eq!((tape.elements(z), tape.elements(v)), (&[62.0][..], &[2.0, 0.0][..]));
+        tape.matrix_mut(w)[(0, 0)] = 101.0;
+        tape.forward();
+        assert_eq!(
+            (tape.elements(z), &tape.weight(w)[..]),
+            (&[262.0][..], &[101.0, 2.0, 3.0, 4.0][..])
+        );
+        assert_eq!(tape.frozen()[..], [101.0, 2.0, 3.0, 4.0, 2.0, 0.0]);
+        tape.copy(w, 1..3, v, 0);
+        assert_eq!(tape.elements(v), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_recording_that_keeps_all_holds_them_itself() {
+        let (mut kept, [.., z]) = chain(Recorder::finish);
+        let (mut shared, _) = chain(Recorder::finish_forward_only);
+        kept.forward();
+        shared.forward();
+        assert_eq!((kept.memory().shared, kept.memory().frozen), (0, 6 * 4));
+        // One place, for the larger of the two.
+        assert_eq!((shared.memory().shared, shared.memory().frozen), (6 * 2, 0));
+        assert_eq!(kept.name(z), "z");
+        let z = [&kept, &shared].map(|tape| tape.elements(tape.find("z").unwrap())[0]);
+        assert_eq!(z, [-26.5; 2]);
+    }
+
+    /// Two matrices in one operation cannot be in one place: the second is copied.
+    #[test]
+    fn two_of_one_operation() {
+        let mut r = Recorder::<f32>::new();
+        let [a, b] = ["a", "b"].map(|name| r.frozen(name, Shape::new(1, 2)).unwrap());
+        let c = r.push("c", Add, [a, b]).unwrap();
+        r.share([halves([1.0, 2.0]), halves([10.0, 20.0])]);
+        let bytes = r.bytes_forward_only();
+        let mut tape = r.finish_forward_only();
+        tape.forward();
+        assert_eq!(
+            (tape.elements(c), tape.memory().shared, tape.memory().frozen),
+            (&[11.0, 22.0][..], 4, 8)
+        );
+        assert!(bytes <= 6 * 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "w: one number per element")]
+    fn values_of_another_shape_are_refused() {
+        let mut r = Recorder::<f32>::new();
+        r.frozen("w", Shape::new(2, 2)).unwrap();
+        r.share([halves([1.0; 3])]);
     }
 }

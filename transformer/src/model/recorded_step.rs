@@ -177,13 +177,22 @@ impl<'a> Wanted<'a> {
         &self,
         finish: impl FnOnce(Recorder<T>, Var) -> Result<Tape<T>, ModelError>,
     ) -> Result<RecordedStep<T>, ModelError> {
-        let (recorder, values) = self.written()?;
+        let (mut recorder, values) = self.written()?;
+        let frozen = self.config.adaptation.frozen.as_ref();
+        if let Some(frozen) = frozen {
+            recorder.share(frozen.halves());
+        }
         let Values { tokens, positions, first, targets, step, predictions, loss, marks } = values;
         let mut tape = finish(recorder, loss)?;
-        if let Some(frozen) = &self.config.adaptation.frozen {
-            let own = tape.frozen_mut();
-            assert_eq!(own.len(), frozen.len(), "frozen weights of another model");
-            own.iter_mut().zip(&frozen[..]).for_each(|(p, &x)| *p = T::from_f64(f64::from(x)));
+        if let Some(frozen) = frozen {
+            let own: Vec<Var> = tape.frozen_vars().map(|(var, _)| var).collect();
+            assert_eq!(own.len(), frozen.singles().count(), "frozen weights of another model");
+            for (var, values) in own.into_iter().zip(frozen.singles()) {
+                let Some(values) = values else { continue };
+                let own = tape.value_mut(var);
+                assert_eq!(own.len(), values.len(), "frozen weights of another model");
+                own.iter_mut().zip(values).for_each(|(p, &x)| *p = T::from_f64(f64::from(x)));
+            }
         }
         for (i, p) in tape.value_mut(positions).iter_mut().enumerate() {
             *p = T::from_f64((i % self.length) as f64);
